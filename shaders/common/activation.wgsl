@@ -1,0 +1,20 @@
+// Activations that stay in range for every finite f32: exp only ever sees arguments <= 0, because WGSL leaves
+// its result undefined once it overflows. NaN comes out as NaN. CPU side: src/math.rs.
+fn sigmoid(v: f32) -> f32 {
+    let e = exp(-abs(v));
+    return select(e, 1.0, v >= 0.0) / (1.0 + e);
+}
+
+// The odd series where 1 - e would cancel.
+fn tanh_stable(v: f32) -> f32 {
+    let s = v * v;
+    let series = v * (1.0 + s * (-1.0 / 3.0 + s * (2.0 / 15.0 + s * (-17.0 / 315.0 + s * (62.0 / 2835.0)))));
+    let e = exp(-2.0 * abs(v));
+    let exact = (1.0 - e) / (1.0 + e);
+    return select(select(exact, -exact, v < 0.0), series, abs(v) < 0.25);
+}
+
+// log(1 + e^v), exact where e^v would overflow or vanish.
+fn softplus(v: f32) -> f32 {
+    return select(0.0 * v, v, v > 0.0) + log(1.0 + exp(-abs(v)));
+}

@@ -1,0 +1,40 @@
+// First half of a step of the chain, reset before: the two gates and what the reset gate lets through.
+//
+//   r = σ(x_r + U_r·h + d_r)    z = σ(x_z + U_z·h + d_z)    c = r·h
+//
+// An invocation takes one unit of four rows. Twin: src/kernels/gru_gates.rs.
+@group(0) @binding(1) var<storage, read> x: array<f32>;             // [D, T, B, 3H]
+@group(0) @binding(2) var<storage, read> packed: array<f32>;        // [D, blocks, H + 1, 3, 16]
+@group(0) @binding(3) var<storage, read> state: array<f32>;         // [D, T + 1, B, H]
+@group(0) @binding(4) var<storage, read_write> saved: array<f32>;   // [D, T, B, 4H]
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let h = params.hidden;
+    let unit = id.x;
+    let row = 4u * id.y;
+    let d = id.z;
+    if unit >= h { return; }
+    let t = time_of(d, params.step);
+    let rows = four(row);
+    let source = state_at(d, before(d, t), rows);
+    let u = packed_at(d, unit, h + 1u);
+
+    var r = vec4(packed[u + h * LANES]);
+    var z = vec4(packed[u + h * LANES + BLOCK]);
+    for (var k = 0u; k < h; k++) {
+        let v = vec4(state[source.x + k], state[source.y + k], state[source.z + k], state[source.w + k]);
+        let j = u + k * LANES;
+        r += packed[j] * v;
+        z += packed[j + BLOCK] * v;
+    }
+
+    let at_x = gates_at(d, t, rows, 3u) + unit;
+    let at_saved = gates_at(d, t, rows, 4u) + unit;
+    for (var i = 0u; i < min(4u, params.batch - row); i++) {
+        let ri = sigmoid(x[at_x[i]] + r[i]);
+        saved[at_saved[i]] = ri;
+        saved[at_saved[i] + h] = sigmoid(x[at_x[i] + h] + z[i]);
+        saved[at_saved[i] + 3u * h] = ri * state[source[i] + unit];
+    }
+}

@@ -1,0 +1,111 @@
+// The whole sequence in one dispatch: a workgroup owns four rows of one direction and loops over the steps, the
+// state in workgroup memory. Equations: shaders/gru_step.wgsl, and for reset before gru_gates, gru_candidate.
+//
+// Twin: src/kernels/gru_sequence.rs.
+const MAX_HIDDEN: u32 = 256u;
+
+@group(0) @binding(1) var<storage, read> x: array<f32>;             // [D, T, B, 3H]
+@group(0) @binding(2) var<storage, read> packed: array<f32>;        // [D, blocks, H + 1, 3, 16]
+@group(0) @binding(3) var<storage, read> lengths: array<u32>;       // [B]
+@group(0) @binding(4) var<storage, read_write> state: array<f32>;   // [D, T + 1, B, H]
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;       // [T, B, D·H]
+@group(0) @binding(6) var<storage, read_write> saved: array<f32>;   // [D, T, B, 4H] when params.save is 1
+
+var<workgroup> h_now: array<vec4<f32>, 256>;   // the state of four rows
+var<workgroup> h_next: array<vec4<f32>, 256>;
+var<workgroup> kept: array<vec4<f32>, 256>;    // r·h, for reset before
+var<workgroup> update: array<vec4<f32>, 256>;  // z, for reset before
+
+fn load_x(at: vec4<u32>) -> vec4<f32> { return vec4(x[at.x], x[at.y], x[at.z], x[at.w]); }
+
+fn sigmoid4(v: vec4<f32>) -> vec4<f32> { return vec4(sigmoid(v.x), sigmoid(v.y), sigmoid(v.z), sigmoid(v.w)); }
+
+fn tanh4(v: vec4<f32>) -> vec4<f32> {
+    return vec4(tanh_stable(v.x), tanh_stable(v.y), tanh_stable(v.z), tanh_stable(v.w));
+}
+
+fn save4(at: vec4<u32>, v: vec4<f32>, count: u32) {
+    if params.save == 0u { return; }
+    for (var i = 0u; i < count; i++) { saved[at[i]] = v[i]; }
+}
+
+// The new state of one unit, of those rows that the step belongs to.
+fn finish(d: u32, t: u32, row: u32, unit: u32, n: vec4<f32>, z: vec4<f32>) {
+    let count = min(4u, params.batch - row);
+    let rows = four(row);
+    let is_valid = vec4(t) < vec4(lengths[rows.x], lengths[rows.y], lengths[rows.z], lengths[rows.w]);
+    let fresh = select(h_now[unit], n + z * (h_now[unit] - n), is_valid);
+    let out = select(vec4(0.0), fresh, is_valid);
+    let dest = state_at(d, after(d, t), rows) + unit;
+    let at_y = output_at(d, t, rows) + unit;
+    for (var i = 0u; i < count; i++) {
+        state[dest[i]] = fresh[i];
+        y[at_y[i]] = out[i];
+    }
+    h_next[unit] = fresh;
+}
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let h = params.hidden;
+    let row = 4u * group.x;
+    let d = group.y;
+    let rows = four(row);
+    let count = min(4u, params.batch - row);
+    let start = state_at(d, before(d, time_of(d, 0u)), rows);
+    for (var unit = lane; unit < h; unit += 128u) {
+        let at = start + unit;
+        h_now[unit] = vec4(state[at.x], state[at.y], state[at.z], state[at.w]);
+    }
+    workgroupBarrier();
+
+    for (var step = 0u; step < params.steps; step++) {
+        let t = time_of(d, step);
+        let at_x = gates_at(d, t, rows, 3u);
+        let at_saved = gates_at(d, t, rows, 4u);
+        for (var unit = lane; unit < h; unit += 128u) {
+            let u = packed_at(d, unit, h + 1u);
+            var ar = vec4(packed[u + h * LANES]);
+            var az = vec4(packed[u + h * LANES + BLOCK]);
+            var c = vec4(packed[u + h * LANES + 2u * BLOCK]);
+            for (var k = 0u; k < h; k++) {
+                let j = u + k * LANES;
+                ar += packed[j] * h_now[k];
+                az += packed[j + BLOCK] * h_now[k];
+                if params.reset_before == 0u { c += packed[j + 2u * BLOCK] * h_now[k]; }
+            }
+            let r = sigmoid4(load_x(at_x + unit) + ar);
+            let z = sigmoid4(load_x(at_x + h + unit) + az);
+            save4(at_saved + unit, r, count);
+            save4(at_saved + h + unit, z, count);
+            if params.reset_before == 0u {
+                let n = tanh4(load_x(at_x + 2u * h + unit) + r * c);
+                save4(at_saved + 2u * h + unit, n, count);
+                save4(at_saved + 3u * h + unit, c, count);
+                finish(d, t, row, unit, n, z);
+            } else {
+                kept[unit] = r * h_now[unit];
+                update[unit] = z;
+                save4(at_saved + 3u * h + unit, kept[unit], count);
+            }
+        }
+        workgroupBarrier();
+        if params.reset_before == 1u {
+            for (var unit = lane; unit < h; unit += 128u) {
+                let u = packed_at(d, unit, h + 1u) + 2u * BLOCK;
+                var c = vec4(packed[u + h * LANES]);
+                for (var k = 0u; k < h; k++) {
+                    c += packed[u + k * LANES] * kept[k];
+                }
+                let n = tanh4(load_x(at_x + 2u * h + unit) + c);
+                save4(at_saved + 2u * h + unit, n, count);
+                finish(d, t, row, unit, n, update[unit]);
+            }
+            workgroupBarrier();
+        }
+        for (var unit = lane; unit < h; unit += 128u) {
+            h_now[unit] = h_next[unit];
+        }
+        workgroupBarrier();
+    }
+}

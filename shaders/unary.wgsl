@@ -1,0 +1,26 @@
+// y[i] = f(x[i]), the function chosen by params.op
+//
+// Twin: src/kernels/unary.rs, where the operations have names.
+struct Params { len: u32, op: u32, alpha: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // [len]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [len]
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear(id);
+    if i >= params.len { return; }
+    let v = x[i];
+    switch params.op {
+        case 0u: { y[i] = params.alpha * v; }
+        case 1u: { y[i] = v + params.alpha; }
+        case 2u: { y[i] = select(v, 0.0, v < 0.0); }
+        case 3u: { y[i] = sigmoid(v); }
+        case 4u: { y[i] = tanh_stable(v); }
+        case 5u: { y[i] = v * v; }
+        case 6u: { y[i] = sqrt(v); }
+        case 7u: { y[i] = abs(v); }
+        default: { y[i] = select(v, params.alpha, v > params.alpha); }
+    }
+}

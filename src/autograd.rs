@@ -1,0 +1,422 @@
+//! The tape: the operations of [`ops`](crate::ops) as methods of [`Tensor`] that remember what backward needs.
+//!
+//! A result is tracked when an operand is. Nothing is recorded otherwise, so inference records no tape.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::kernels::{BinaryOp, UnaryOp};
+use crate::ops::{elementwise, index, linalg, movement, reduce, softmax};
+use crate::tensor::{Backward, Node, Tape, Tensor};
+
+/// Puts `outputs` on the tape if any of `inputs` is on it. `saved` names what `backward` reads.
+pub(crate) fn record<const N: usize>(
+    op: &'static str,
+    inputs: &[&Tensor],
+    saved: &[&Tensor],
+    outputs: [Tensor; N],
+    backward: impl FnOnce() -> Backward,
+) -> [Tensor; N] {
+    if !inputs.iter().any(|t| t.is_tracked()) {
+        return outputs;
+    }
+    let node = Arc::new(Node {
+        op,
+        inputs: inputs.iter().map(|&t| t.clone()).collect(),
+        saved: saved.iter().map(|t| (t.detach(), t.version())).collect(),
+        outputs: N,
+        backward: backward(),
+    });
+    let mut index = 0;
+    outputs.map(|t| {
+        let tape = Tape::Node(node.clone(), index);
+        index += 1;
+        t.with_tape(tape)
+    })
+}
+
+/// [`record`] for one input and one output, whose gradient is a function of `dy`.
+fn record_unary(
+    op: &'static str,
+    x: &Tensor,
+    saved: &[&Tensor],
+    y: Tensor,
+    dx: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+) -> Tensor {
+    let [y] = record(op, &[x], saved, [y], || Box::new(move |dys| Ok(vec![dys[0].as_ref().map(&dx).transpose()?])));
+    y
+}
+
+/// Nodes that `root` depends on, each after all that depend on it.
+fn order(root: &Arc<Node>) -> Vec<Arc<Node>> {
+    let mut seen = HashMap::new();
+    let mut done: Vec<Arc<Node>> = Vec::new();
+    let mut stack = vec![(root.clone(), 0)];
+    seen.insert(Arc::as_ptr(root), ());
+    while let Some((node, next)) = stack.pop() {
+        match node.inputs.get(next) {
+            None => done.push(node),
+            Some(input) => {
+                let child = match &input.tape {
+                    Tape::Node(child, _) if seen.insert(Arc::as_ptr(child), ()).is_none() => Some(child.clone()),
+                    _ => None,
+                };
+                stack.push((node, next + 1));
+                stack.extend(child.map(|c| (c, 0)));
+            }
+        }
+    }
+    done.reverse();
+    done
+}
+
+fn add_into(slot: &mut Option<Tensor>, grad: Tensor) -> Result<()> {
+    *slot = Some(match slot.take() {
+        None => grad,
+        Some(sum) => elementwise::binary(BinaryOp::Add, &sum, &grad)?,
+    });
+    Ok(())
+}
+
+impl Tensor {
+    /// Back-propagates from this scalar: adds `∂self/∂leaf` to the [`grad`](Tensor::grad) of every leaf it was made from.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless it has one element, [`Error::Value`] when no leaf is behind it,
+    /// [`Error::ModifiedInPlace`] when a saved tensor was overwritten since.
+    pub fn backward(&self) -> Result<()> {
+        if self.len() != 1 {
+            return Err(Error::shape("backward", "self", "one element", self.dims()));
+        }
+        self.backward_with(&Tensor::full(self.device(), 1.0, self.dims())?)
+    }
+
+    /// Back-propagates from this tensor with `grad` as the gradient of it.
+    ///
+    /// # Errors
+    /// As [`Tensor::backward`]; [`Error::Shape`] when `grad` has another shape.
+    pub fn backward_with(&self, grad: &Tensor) -> Result<()> {
+        if grad.dims() != self.dims() {
+            return Err(Error::shape("backward", "grad", format!("{:?}", self.dims()), grad.dims()));
+        }
+        let (root, output) = match &self.tape {
+            Tape::Off => return Err(Error::value("backward", "self", "a tensor made from a leaf", "one off the tape")),
+            Tape::Leaf(_) => return self.accumulate(grad.detach()),
+            Tape::Node(node, output) => (node, *output),
+        };
+        // Gradients of each node's outputs that are known so far.
+        let mut grads: HashMap<*const Node, Vec<Option<Tensor>>> = HashMap::new();
+        grads.entry(Arc::as_ptr(root)).or_insert_with(|| vec![None; root.outputs])[output] = Some(grad.detach());
+        for node in order(root) {
+            let Some(dys) = grads.remove(&Arc::as_ptr(&node)) else { continue };
+            if node.saved.iter().any(|(t, version)| t.version() != *version) {
+                return Err(Error::ModifiedInPlace { op: node.op });
+            }
+            for (input, dx) in node.inputs.iter().zip((node.backward)(&dys)?) {
+                match (&input.tape, dx) {
+                    (Tape::Leaf(_), Some(dx)) => input.accumulate(dx)?,
+                    (Tape::Node(child, output), Some(dx)) => {
+                        let slots = grads.entry(Arc::as_ptr(child)).or_insert_with(|| vec![None; child.outputs]);
+                        add_into(&mut slots[*output], dx)?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accumulate(&self, grad: Tensor) -> Result<()> {
+        let mut slot = self.grad();
+        add_into(&mut slot, grad)?;
+        self.set_grad(slot);
+        Ok(())
+    }
+
+    fn unary(&self, name: &'static str, op: UnaryOp, alpha: f32) -> Result<Tensor> {
+        let y = elementwise::unary(op, alpha, self)?;
+        let (x, kept) = (self.detach(), y.clone());
+        Ok(record_unary(name, self, &[self], y, move |dy| elementwise::unary_backward(op, alpha, &x, &kept, dy)))
+    }
+
+    fn binary(&self, name: &'static str, op: BinaryOp, rhs: &Tensor) -> Result<Tensor> {
+        let y = elementwise::binary(op, self, rhs)?;
+        let (a, b) = (self.detach(), rhs.detach());
+        let [y] = record(name, &[self, rhs], &[self, rhs], [y], || {
+            Box::new(move |dys| match &dys[0] {
+                Some(dy) => Ok(elementwise::binary_backward(op, &a, &b, dy)?.map(Some).to_vec()),
+                None => Ok(vec![None, None]),
+            })
+        });
+        Ok(y)
+    }
+
+    /// `self + rhs`, broadcast as NumPy does; so are the other three.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for shapes that do not broadcast, [`Error::DType`], [`Error::DeviceMix`].
+    pub fn add(&self, rhs: &Tensor) -> Result<Tensor> {
+        self.binary("add", BinaryOp::Add, rhs)
+    }
+
+    /// `self − rhs`
+    ///
+    /// # Errors
+    /// As [`Tensor::add`].
+    pub fn sub(&self, rhs: &Tensor) -> Result<Tensor> {
+        self.binary("sub", BinaryOp::Sub, rhs)
+    }
+
+    /// `self · rhs`, element by element
+    ///
+    /// # Errors
+    /// As [`Tensor::add`].
+    pub fn mul(&self, rhs: &Tensor) -> Result<Tensor> {
+        self.binary("mul", BinaryOp::Mul, rhs)
+    }
+
+    /// `self / rhs`
+    ///
+    /// # Errors
+    /// As [`Tensor::add`].
+    pub fn div(&self, rhs: &Tensor) -> Result<Tensor> {
+        self.binary("div", BinaryOp::Div, rhs)
+    }
+
+    /// `alpha · self`
+    ///
+    /// # Errors
+    /// [`Error::DType`] for indices; so do the other functions of one tensor.
+    pub fn scale(&self, alpha: f32) -> Result<Tensor> {
+        self.unary("scale", UnaryOp::Scale, alpha)
+    }
+
+    /// `self + alpha`
+    ///
+    /// # Errors
+    /// As [`Tensor::scale`].
+    pub fn add_scalar(&self, alpha: f32) -> Result<Tensor> {
+        self.unary("add_scalar", UnaryOp::AddScalar, alpha)
+    }
+
+    /// `max(self, 0)`
+    ///
+    /// # Errors
+    /// As [`Tensor::scale`].
+    pub fn relu(&self) -> Result<Tensor> {
+        self.unary("relu", UnaryOp::Relu, 0.0)
+    }
+
+    /// `1 / (1 + e^(−self))`
+    ///
+    /// # Errors
+    /// As [`Tensor::scale`].
+    pub fn sigmoid(&self) -> Result<Tensor> {
+        self.unary("sigmoid", UnaryOp::Sigmoid, 0.0)
+    }
+
+    /// `tanh(self)`
+    ///
+    /// # Errors
+    /// As [`Tensor::scale`].
+    pub fn tanh(&self) -> Result<Tensor> {
+        self.unary("tanh", UnaryOp::Tanh, 0.0)
+    }
+
+    /// `self²`
+    ///
+    /// # Errors
+    /// As [`Tensor::scale`].
+    pub fn square(&self) -> Result<Tensor> {
+        self.unary("square", UnaryOp::Square, 0.0)
+    }
+
+    /// `√self`
+    ///
+    /// # Errors
+    /// As [`Tensor::scale`].
+    pub fn sqrt(&self) -> Result<Tensor> {
+        self.unary("sqrt", UnaryOp::Sqrt, 0.0)
+    }
+
+    /// `|self|`
+    ///
+    /// # Errors
+    /// As [`Tensor::scale`].
+    pub fn abs(&self) -> Result<Tensor> {
+        self.unary("abs", UnaryOp::Abs, 0.0)
+    }
+
+    /// `min(self, limit)`; NaN stays NaN
+    ///
+    /// # Errors
+    /// As [`Tensor::scale`].
+    pub fn clamp_max(&self, limit: f32) -> Result<Tensor> {
+        self.unary("clamp_max", UnaryOp::Min, limit)
+    }
+
+    /// `Σ self`, a scalar
+    ///
+    /// # Errors
+    /// [`Error::DType`] for indices.
+    pub fn sum(&self) -> Result<Tensor> {
+        self.scaled_sum("sum", 1.0)
+    }
+
+    /// `Σ self / n`, a scalar
+    ///
+    /// # Errors
+    /// [`Error::DType`] for indices.
+    pub fn mean(&self) -> Result<Tensor> {
+        self.scaled_sum("mean", 1.0 / self.len() as f32)
+    }
+
+    fn scaled_sum(&self, name: &'static str, scale: f32) -> Result<Tensor> {
+        let options = reduce::SumOptions { scale, ..Default::default() };
+        let y = reduce::sum_all(self, options)?;
+        let dims = self.dims().to_vec();
+        Ok(record_unary(name, self, &[], y, move |dy| {
+            elementwise::unary(UnaryOp::Scale, scale, &movement::expand(dy, &dims)?)
+        }))
+    }
+
+    /// `Σ self` over one axis, which stays with extent 1.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when there is no such axis.
+    pub fn sum_axis(&self, axis: usize) -> Result<Tensor> {
+        let y = reduce::sum_axis(self, axis, 1.0)?;
+        let dims = self.dims().to_vec();
+        Ok(record_unary("sum_axis", self, &[], y, move |dy| movement::expand(dy, &dims)))
+    }
+
+    /// The matrix product over the last two axes: `[.., m, k]·[k, n]` or `[batch, m, k]·[batch, k, n]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the inner extents differ.
+    pub fn matmul(&self, rhs: &Tensor) -> Result<Tensor> {
+        let y = linalg::matmul(self, rhs)?;
+        let (a, b) = (self.detach(), rhs.detach());
+        let [y] = record("matmul", &[self, rhs], &[self, rhs], [y], || {
+            Box::new(move |dys| match &dys[0] {
+                Some(dy) => Ok(linalg::matmul_backward(&a, &b, dy)?.map(Some).to_vec()),
+                None => Ok(vec![None, None]),
+            })
+        });
+        Ok(y)
+    }
+
+    /// `self·Wᵀ + b` with `W` `[out, in]`, as `torch.nn.functional.linear`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the last axis is not `in`.
+    pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let y = linalg::linear(self, weight, bias)?;
+        let (x, w) = (self.detach(), weight.detach());
+        let inputs: Vec<&Tensor> = [self, weight].into_iter().chain(bias).collect();
+        let count = inputs.len();
+        let [y] = record("linear", &inputs, &[self, weight], [y], || {
+            Box::new(move |dys| match &dys[0] {
+                Some(dy) => Ok(linalg::linear_backward(&x, &w, dy)?.into_iter().take(count).map(Some).collect()),
+                None => Ok(vec![None; count]),
+            })
+        });
+        Ok(y)
+    }
+
+    /// The same elements under another shape; no copy.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the number of elements differs.
+    pub fn reshape(&self, dims: &[usize]) -> Result<Tensor> {
+        let y = self.view("reshape", dims)?;
+        let from = self.dims().to_vec();
+        Ok(record_unary("reshape", self, &[], y, move |dy| dy.view("reshape", &from)))
+    }
+
+    /// The axes in another order: axis `i` of the result is axis `axes[i]` of `self`.
+    ///
+    /// # Errors
+    /// [`Error::Value`] unless `axes` is a permutation.
+    pub fn permute(&self, axes: &[usize]) -> Result<Tensor> {
+        let y = movement::permute(self, axes)?;
+        let back = movement::inverse(axes);
+        Ok(record_unary("permute", self, &[], y, move |dy| movement::permute(dy, &back)))
+    }
+
+    /// The part `range` of one axis.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when the axis or the range is not there, or the range is empty.
+    pub fn slice(&self, axis: usize, range: Range<usize>) -> Result<Tensor> {
+        let y = movement::slice(self, axis, range.clone())?;
+        let dims = self.dims().to_vec();
+        Ok(record_unary("slice", self, &[], y, move |dy| {
+            let dx = Tensor::zeros(dy.device(), &dims)?;
+            movement::write_slice(dy, &dx, axis, range.start)?;
+            Ok(dx)
+        }))
+    }
+
+    /// Tensors one after the other along an axis.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when another extent differs, [`Error::Value`] without parts or axis.
+    pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
+        let y = movement::concat(parts, axis)?;
+        let extents: Vec<usize> = parts.iter().map(|t| t.dims()[axis]).collect();
+        let [y] = record("concat", parts, &[], [y], || {
+            Box::new(move |dys| {
+                let mut start = 0;
+                extents
+                    .iter()
+                    .map(|&n| {
+                        start += n;
+                        dys[0].as_ref().map(|dy| movement::slice(dy, axis, start - n..start)).transpose()
+                    })
+                    .collect()
+            })
+        });
+        Ok(y)
+    }
+
+    /// Rows of this table by index: `[rows, width]` and `[..]` give `[.., width]`.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when an index is past the table, [`Error::DType`] unless `index` holds indices.
+    pub fn gather(&self, index: &Tensor) -> Result<Tensor> {
+        let y = index::gather(self, index)?;
+        let (dims, kept) = (self.dims().to_vec(), index.clone());
+        Ok(record_unary("gather", self, &[index], y, move |dy| index::gather_backward(&dims, &kept, dy)))
+    }
+
+    /// Softmax over the last axis.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a scalar.
+    pub fn softmax(&self) -> Result<Tensor> {
+        self.softmax_or_log("softmax", false)
+    }
+
+    /// Logarithm of the softmax over the last axis.
+    ///
+    /// # Errors
+    /// As [`Tensor::softmax`].
+    pub fn log_softmax(&self) -> Result<Tensor> {
+        self.softmax_or_log("log_softmax", true)
+    }
+
+    fn softmax_or_log(&self, name: &'static str, log: bool) -> Result<Tensor> {
+        let y = softmax::softmax(self, log)?;
+        let kept = y.clone();
+        Ok(record_unary(name, self, &[], y, move |dy| softmax::softmax_backward(&kept, dy, log)))
+    }
+
+    /// Zeroes a share `p` of the elements and scales the others by `1 / (1 − p)`, by the mask of `key`.
+    pub(crate) fn dropout(&self, p: f32, key: [u32; 2]) -> Result<Tensor> {
+        let y = elementwise::dropout(self, p, key)?;
+        Ok(record_unary("dropout", self, &[], y, move |dy| elementwise::dropout(dy, p, key)))
+    }
+}

@@ -1,0 +1,391 @@
+//! Where tensors live and kernels run: a run-time choice.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::cpu::{self, Cpu, CpuOptions};
+use crate::error::{Error, Result};
+#[cfg(feature = "gpu")]
+use crate::gpu::{self, AdapterReport, Gpu};
+use crate::kernel::Kernel;
+use crate::tensor::Tensor;
+
+/// A CPU or a GPU. Cheap to clone; clones are the same device.
+///
+/// ```
+/// use wgru::{Device, Tensor};
+/// let device = Device::cpu();
+/// let x = Tensor::from_slice(&device, &[1.0, 2.0], &[2])?;
+/// assert_eq!(x.to_vec()?, [1.0, 2.0]);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Device(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    info: DeviceInfo,
+}
+
+enum Engine {
+    Cpu(Cpu),
+    #[cfg(feature = "gpu")]
+    Gpu(Box<Gpu>),
+}
+
+/// What a device is and why it was chosen.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct DeviceInfo {
+    /// `cpu`, or the adapter's name.
+    pub name: String,
+    /// Why [`Device::auto`] chose it, or who asked for it.
+    pub reason: String,
+    /// The adapter, on a GPU.
+    #[cfg(feature = "gpu")]
+    pub adapter: Option<AdapterReport>,
+}
+
+impl DeviceInfo {
+    /// Whether a real GPU computes: not the CPU, and no software adapter.
+    pub fn is_hardware_gpu(&self) -> bool {
+        #[cfg(feature = "gpu")]
+        return self.adapter.as_ref().is_some_and(|a| !a.software);
+        #[cfg(not(feature = "gpu"))]
+        false
+    }
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Device({})", self.0.info.name)
+    }
+}
+
+impl PartialEq for Device {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Device {
+    /// The CPU. Always works.
+    pub fn cpu() -> Self {
+        Self::cpu_with(CpuOptions::default())
+    }
+
+    /// The CPU, with a number of threads, or by the reference twins.
+    pub fn cpu_with(options: CpuOptions) -> Self {
+        Self::cpu_because(options, "asked for".into())
+    }
+
+    fn cpu_because(options: CpuOptions, reason: String) -> Self {
+        let engine = Cpu::new(options);
+        let info = DeviceInfo {
+            name: engine.name(),
+            reason,
+            #[cfg(feature = "gpu")]
+            adapter: None,
+        };
+        Self(Arc::new(Inner { engine: Engine::Cpu(engine), info }))
+    }
+
+    /// The best GPU: discrete before integrated before software. `WGRU_BACKEND` (vulkan, metal, dx12, gl) and
+    /// `WGRU_ADAPTER` (part of the name) narrow the choice.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] when none answers, naming those that do; never a silent CPU.
+    #[cfg(feature = "gpu")]
+    pub async fn gpu() -> Result<Self> {
+        Ok(Self::from_gpu(Gpu::new().await?, "asked for".into()))
+    }
+
+    /// [`Device::gpu`], waiting for it.
+    ///
+    /// # Errors
+    /// As [`Device::gpu`].
+    #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+    pub fn gpu_blocking() -> Result<Self> {
+        pollster::block_on(Self::gpu())
+    }
+
+    /// Adopts a device that the host application already has. Its error handlers stay the host's.
+    #[cfg(feature = "gpu")]
+    pub fn from_wgpu(adapter: &gpu::wgpu::Adapter, device: gpu::wgpu::Device, queue: gpu::wgpu::Queue) -> Self {
+        Self::from_gpu(Gpu::adopt(adapter.get_info(), device, queue), "adopted from the host application".into())
+    }
+
+    #[cfg(feature = "gpu")]
+    fn from_gpu(gpu: Gpu, reason: String) -> Self {
+        let info = DeviceInfo { name: gpu.report.name.clone(), reason, adapter: Some(gpu.report.clone()) };
+        Self(Arc::new(Inner { engine: Engine::Gpu(Box::new(gpu)), info }))
+    }
+
+    /// The one place that chooses: a hardware GPU if there is one, else the CPU. [`Device::info`] says why.
+    /// `WGRU_BACKEND=cpu` forces the CPU; `WGRU_BACKEND` or `WGRU_ADAPTER` with another value forces a GPU, even a
+    /// software adapter.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] only when the environment asks for an adapter that is not there.
+    pub async fn auto() -> Result<Self> {
+        #[cfg(feature = "gpu")]
+        {
+            let backend = std::env::var("WGRU_BACKEND").unwrap_or_default();
+            let because = |why: &str| Ok(Self::cpu_because(CpuOptions::default(), why.into()));
+            if backend.eq_ignore_ascii_case("cpu") {
+                return because("WGRU_BACKEND=cpu");
+            }
+            let forced = !backend.is_empty() || std::env::var("WGRU_ADAPTER").is_ok_and(|v| !v.is_empty());
+            match Gpu::new().await {
+                Ok(gpu) if forced => Ok(Self::from_gpu(gpu, "the environment asks for it".into())),
+                Ok(gpu) if gpu.report.software => {
+                    because(&format!("the only adapter, {}, computes on the CPU too, and slower", gpu.report.name))
+                }
+                Ok(gpu) => Ok(Self::from_gpu(gpu, "the best adapter".into())),
+                Err(Error::NoAdapter(why)) if !forced => because(&format!("no adapter: {why}")),
+                Err(error) => Err(error),
+            }
+        }
+        #[cfg(not(feature = "gpu"))]
+        Ok(Self::cpu_because(CpuOptions::default(), "built without the feature `gpu`".into()))
+    }
+
+    /// [`Device::auto`], waiting for it.
+    ///
+    /// # Errors
+    /// As [`Device::auto`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn auto_blocking() -> Result<Self> {
+        #[cfg(feature = "gpu")]
+        return pollster::block_on(Self::auto());
+        #[cfg(not(feature = "gpu"))]
+        Ok(Self::cpu_because(CpuOptions::default(), "built without the feature `gpu`".into()))
+    }
+
+    /// What this device is and why it was chosen.
+    pub fn info(&self) -> &DeviceInfo {
+        &self.0.info
+    }
+
+    /// Whether kernels run as shaders.
+    pub fn is_gpu(&self) -> bool {
+        !matches!(self.0.engine, Engine::Cpu(_))
+    }
+
+    /// Runs one kernel: on the CPU at once, on a GPU recorded and submitted later.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when a buffer is shorter than the kernel asks, [`Error::DeviceMix`] for tensors of another
+    /// device, [`Error::Value`] when a tensor is both read and written, [`Error::Limit`] for too many workgroups.
+    pub fn run<const R: usize, const W: usize, K: Kernel<R, W>>(
+        &self,
+        kernel: &K,
+        reads: [&Tensor; R],
+        writes: [&Tensor; W],
+    ) -> Result<()> {
+        self.bind::<R, W, K>(reads, writes)?.run(kernel)
+    }
+
+    /// Binds tensors to a kernel that is then run any number of times.
+    ///
+    /// # Errors
+    /// As [`Device::run`].
+    pub fn bind<const R: usize, const W: usize, K: Kernel<R, W>>(
+        &self,
+        reads: [&Tensor; R],
+        writes: [&Tensor; W],
+    ) -> Result<Bound<K, R, W>> {
+        for (tensor, arg) in reads.iter().zip(K::READS).chain(writes.iter().zip(K::WRITES)) {
+            self.check_same(K::NAME, arg, tensor)?;
+        }
+        for (tensor, arg) in writes.iter().zip(K::WRITES) {
+            if reads.iter().any(|r| r.shares_memory(tensor)) {
+                return Err(Error::value(K::NAME, arg, "a tensor that is not read too", "one that is"));
+            }
+        }
+        let lens = (reads.map(|t| t.len()), writes.map(|t| t.len()));
+        let engine = match &self.0.engine {
+            Engine::Cpu(_) => {
+                BoundEngine::Cpu(reads.map(|t| t.memory().cpu().clone()), writes.map(|t| t.memory().cpu().clone()))
+            }
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(gpu) => BoundEngine::Gpu(
+                gpu.bind::<R, W, K>(reads.map(|t| t.memory().gpu()), writes.map(|t| t.memory().gpu()))?,
+            ),
+        };
+        writes.iter().for_each(|t| t.touch());
+        Ok(Bound { device: self.clone(), engine, lens, kernel: PhantomData })
+    }
+
+    pub(crate) fn check_same(&self, op: &'static str, arg: &'static str, tensor: &Tensor) -> Result<()> {
+        if tensor.device() == self {
+            return Ok(());
+        }
+        let (expected, got) = (self.info().name.clone(), tensor.device().info().name.clone());
+        Err(Error::DeviceMix { op, arg, expected, got })
+    }
+
+    /// Submits what was recorded. Reading back does this by itself.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] or [`Error::Gpu`], when the driver reported a fault.
+    pub fn flush(&self) -> Result<()> {
+        match &self.0.engine {
+            Engine::Cpu(_) => Ok(()),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(gpu) => gpu.flush(),
+        }
+    }
+
+    /// Submits what was recorded and waits until it is done: for measuring.
+    ///
+    /// # Errors
+    /// As [`Device::flush`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(&self) -> Result<()> {
+        match &self.0.engine {
+            Engine::Cpu(_) => Ok(()),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(gpu) => gpu.wait(),
+        }
+    }
+
+    /// Dispatches recorded and not yet submitted; 0 on the CPU.
+    pub fn pending(&self) -> usize {
+        match &self.0.engine {
+            Engine::Cpu(_) => 0,
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(gpu) => gpu.pending(),
+        }
+    }
+
+    pub(crate) fn alloc(&self, op: &'static str, words: usize) -> Result<Memory> {
+        let _ = op;
+        match &self.0.engine {
+            Engine::Cpu(_) => Ok(Memory::Cpu(cpu::Memory::new(vec![0.0; words.max(1)]))),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(gpu) => Ok(Memory::Gpu(gpu.alloc(op, words)?)),
+        }
+    }
+
+    pub(crate) fn upload(&self, memory: &Memory, words: &[f32]) -> Result<()> {
+        match &self.0.engine {
+            Engine::Cpu(_) => {
+                memory.cpu().overwrite(words);
+                Ok(())
+            }
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(gpu) => gpu.upload(memory.gpu(), words),
+        }
+    }
+
+    pub(crate) async fn read(&self, memory: &Memory, words: usize) -> Result<Vec<f32>> {
+        match &self.0.engine {
+            Engine::Cpu(_) => Ok(memory.cpu().read()[..words].to_vec()),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(gpu) => gpu.read(memory.gpu(), words).await,
+        }
+    }
+
+    pub(crate) fn read_blocking(&self, memory: &Memory, words: usize) -> Result<Vec<f32>> {
+        match &self.0.engine {
+            Engine::Cpu(_) => Ok(memory.cpu().read()[..words].to_vec()),
+            #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+            Engine::Gpu(gpu) => pollster::block_on(gpu.read(memory.gpu(), words)),
+            #[cfg(all(feature = "gpu", target_arch = "wasm32"))]
+            Engine::Gpu(_) => {
+                Err(Error::value("Tensor::to_vec", "device", "the CPU: a browser cannot wait; use `read`", "a GPU"))
+            }
+        }
+    }
+}
+
+/// Words on a device.
+#[derive(Clone)]
+pub(crate) enum Memory {
+    Cpu(Arc<cpu::Memory>),
+    #[cfg(feature = "gpu")]
+    Gpu(Arc<gpu::Memory>),
+}
+
+impl Memory {
+    fn cpu(&self) -> &Arc<cpu::Memory> {
+        match self {
+            Memory::Cpu(memory) => memory,
+            #[cfg(feature = "gpu")]
+            Memory::Gpu(_) => unreachable!("the device of every tensor was checked"),
+        }
+    }
+
+    #[cfg(feature = "gpu")]
+    fn gpu(&self) -> &Arc<gpu::Memory> {
+        match self {
+            Memory::Gpu(memory) => memory,
+            Memory::Cpu(_) => unreachable!("the device of every tensor was checked"),
+        }
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Memory::Cpu(a), Memory::Cpu(b)) => Arc::ptr_eq(a, b),
+            #[cfg(feature = "gpu")]
+            (Memory::Gpu(a), Memory::Gpu(b)) => Arc::ptr_eq(a, b),
+            #[cfg(feature = "gpu")]
+            _ => false,
+        }
+    }
+}
+
+/// Tensors bound to kernel `K`.
+pub struct Bound<K, const R: usize, const W: usize> {
+    device: Device,
+    engine: BoundEngine<R, W>,
+    lens: ([usize; R], [usize; W]),
+    kernel: PhantomData<K>,
+}
+
+enum BoundEngine<const R: usize, const W: usize> {
+    Cpu([Arc<cpu::Memory>; R], [Arc<cpu::Memory>; W]),
+    #[cfg(feature = "gpu")]
+    Gpu(gpu::Binding),
+}
+
+impl<K: Kernel<R, W>, const R: usize, const W: usize> Bound<K, R, W> {
+    /// Runs the kernel on the bound tensors.
+    ///
+    /// # Errors
+    /// As [`Device::run`].
+    pub fn run(&mut self, kernel: &K) -> Result<()> {
+        let (reads, writes) = kernel.lens();
+        check_lens(K::NAME, K::READS, reads, self.lens.0)?;
+        check_lens(K::NAME, K::WRITES, writes, self.lens.1)?;
+        match (&self.device.0.engine, &mut self.engine) {
+            (Engine::Cpu(cpu), BoundEngine::Cpu(reads, writes)) => {
+                cpu.run(kernel, reads.each_ref().map(|m| &**m), writes.each_ref().map(|m| &**m));
+                Ok(())
+            }
+            #[cfg(feature = "gpu")]
+            (Engine::Gpu(gpu), BoundEngine::Gpu(binding)) => {
+                let groups = kernel.groups();
+                gpu.check_groups(K::NAME, groups)?;
+                gpu.dispatch(binding, bytemuck::bytes_of(kernel), groups)
+            }
+            #[cfg(feature = "gpu")]
+            _ => unreachable!("bound by this device"),
+        }
+    }
+}
+
+fn check_lens<const N: usize>(
+    op: &'static str,
+    args: [&'static str; N],
+    need: [usize; N],
+    has: [usize; N],
+) -> Result<()> {
+    for ((arg, need), has) in args.into_iter().zip(need).zip(has) {
+        if has < need {
+            return Err(Error::shape(op, arg, format!("at least {need} elements"), &[has]));
+        }
+    }
+    Ok(())
+}

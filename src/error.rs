@@ -1,0 +1,127 @@
+//! Everything that can go wrong, as one typed error.
+
+use std::path::PathBuf;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong: names the operation, the argument, what was expected and what came.
+///
+/// A mistake of the caller is always one of these and never a panic.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An argument has the wrong number of axes or a wrong extent.
+    #[error("{op}: {arg} has the wrong shape: expected {expected}, got {got}")]
+    Shape {
+        /// The operation that refused.
+        op: &'static str,
+        /// The argument that is wrong.
+        arg: &'static str,
+        /// The shape that would have been right.
+        expected: String,
+        /// The shape that came.
+        got: String,
+    },
+    /// A number, option or text is outside what the operation takes.
+    #[error("{op}: {arg} is out of range: expected {expected}, got {got}")]
+    Value {
+        /// The operation that refused.
+        op: &'static str,
+        /// The argument that is wrong.
+        arg: &'static str,
+        /// What would have been right.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// An argument holds the wrong element type.
+    #[error("{op}: {arg} has the wrong element type: expected {expected}, got {got}")]
+    DType {
+        /// The operation that refused.
+        op: &'static str,
+        /// The argument that is wrong.
+        arg: &'static str,
+        /// The element type that would have been right.
+        expected: String,
+        /// The element type that came.
+        got: String,
+    },
+    /// Tensors of one operation live on different devices; nothing is moved silently.
+    #[error("{op}: {arg} is on another device: expected {expected}, got {got}")]
+    DeviceMix {
+        /// The operation that refused.
+        op: &'static str,
+        /// The argument that is wrong.
+        arg: &'static str,
+        /// The device of the first argument.
+        expected: String,
+        /// The device of this argument.
+        got: String,
+    },
+    /// `backward()` met a tensor that was overwritten after the forward pass read it.
+    #[error("{op}: a tensor that the forward pass saved was modified in place before backward()")]
+    ModifiedInPlace {
+        /// The operation whose saved tensor changed.
+        op: &'static str,
+    },
+    /// No adapter answers the request; the text says what was looked for and what is there.
+    #[error("no adapter: {0}")]
+    NoAdapter(String),
+    /// The work needs more than the adapter's limit allows, and cannot be cut into smaller pieces.
+    #[error("{op}: needs {needed} of the adapter's limit {limit}, which is {allowed}")]
+    Limit {
+        /// The operation that refused.
+        op: &'static str,
+        /// Name of the limit, as in the WebGPU specification.
+        limit: &'static str,
+        /// What the work needs.
+        needed: u64,
+        /// What the adapter allows.
+        allowed: u64,
+    },
+    /// The device is gone (driver reset, unplugged, destroyed). Build a new one and restore from host copies.
+    #[error("the device was lost: {0}")]
+    DeviceLost(String),
+    /// The GPU backend reported an error that none of the other kinds names.
+    #[error("GPU: {0}")]
+    Gpu(String),
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file's content is not what its format, or this model, asks for.
+    #[error("{what}: {why}")]
+    Format {
+        /// The file, and the tensor or field inside it.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A training callback asked to stop, or failed.
+    #[error("training stopped: {0}")]
+    Stopped(String),
+}
+
+impl Error {
+    pub(crate) fn shape(op: &'static str, arg: &'static str, expected: impl ToString, got: &[usize]) -> Self {
+        Error::Shape { op, arg, expected: expected.to_string(), got: format!("{got:?}") }
+    }
+
+    pub(crate) fn value(op: &'static str, arg: &'static str, expected: impl ToString, got: impl ToString) -> Self {
+        Error::Value { op, arg, expected: expected.to_string(), got: got.to_string() }
+    }
+
+    pub(crate) fn format(what: impl ToString, why: impl ToString) -> Self {
+        Error::Format { what: what.to_string(), why: why.to_string() }
+    }
+
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Error::Io { path, source }
+    }
+}

@@ -1,0 +1,128 @@
+//! Finding an adapter and opening a device on it.
+
+use crate::error::{Error, Result};
+
+/// What an adapter is and offers, in WebGPU's terms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdapterReport {
+    /// The adapter's name, as the driver gives it.
+    pub name: String,
+    /// `vulkan`, `metal`, `dx12`, `gl` or `webgpu`.
+    pub backend: String,
+    /// Driver and version.
+    pub driver: String,
+    /// Whether it computes on the CPU (lavapipe, SwiftShader, WARP).
+    pub software: bool,
+    /// Optional features in use.
+    pub features: Vec<String>,
+    /// Largest binding in bytes.
+    pub max_binding: u64,
+    /// Largest buffer in bytes.
+    pub max_buffer: u64,
+    /// Most workgroups along one dimension.
+    pub max_groups: u32,
+    /// Bytes of workgroup memory.
+    pub workgroup_memory: u32,
+}
+
+impl AdapterReport {
+    pub(super) fn new(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Limits) -> Self {
+        Self {
+            name: info.name.clone(),
+            backend: info.backend.to_string(),
+            driver: [&info.driver, &info.driver_info].map(|s| s.trim()).join(" ").trim().to_string(),
+            software: info.device_type == wgpu::DeviceType::Cpu,
+            features: features.iter_names().map(|(name, _)| name.to_string()).collect(),
+            max_binding: limits.max_storage_buffer_binding_size,
+            max_buffer: limits.max_buffer_size,
+            max_groups: limits.max_compute_workgroups_per_dimension,
+            workgroup_memory: limits.max_compute_workgroup_storage_size,
+        }
+    }
+}
+
+fn instance(backends: wgpu::Backends) -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
+    wgpu::Instance::new(descriptor)
+}
+
+/// The backends that `WGRU_BACKEND` allows.
+fn backends() -> Result<wgpu::Backends> {
+    match std::env::var("WGRU_BACKEND").unwrap_or_default().to_ascii_lowercase().as_str() {
+        "" | "auto" => Ok(wgpu::Backends::PRIMARY | wgpu::Backends::SECONDARY),
+        "vulkan" => Ok(wgpu::Backends::VULKAN),
+        "metal" => Ok(wgpu::Backends::METAL),
+        "dx12" => Ok(wgpu::Backends::DX12),
+        "gl" => Ok(wgpu::Backends::GL),
+        "webgpu" => Ok(wgpu::Backends::BROWSER_WEBGPU),
+        "cpu" => Err(Error::NoAdapter("WGRU_BACKEND=cpu asks for the CPU".into())),
+        other => Err(Error::value("Device::gpu", "WGRU_BACKEND", "cpu, vulkan, metal, dx12, gl or webgpu", other)),
+    }
+}
+
+/// Every adapter that answers, best first.
+async fn enumerate() -> Result<Vec<wgpu::Adapter>> {
+    let backends = backends()?;
+    let instance = instance(backends);
+    #[cfg(target_arch = "wasm32")]
+    let mut found = {
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
+        instance.request_adapter(&options).await.into_iter().collect::<Vec<_>>()
+    };
+    #[cfg(not(target_arch = "wasm32"))]
+    let mut found = instance.enumerate_adapters(backends).await;
+    found.retain(|a| a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
+    found.sort_by_key(|adapter| {
+        let info = adapter.get_info();
+        let kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        };
+        (kind, info.backend == wgpu::Backend::Gl)
+    });
+    Ok(found)
+}
+
+/// The best adapter whose name contains `WGRU_ADAPTER`.
+pub(super) async fn best() -> Result<wgpu::Adapter> {
+    let wanted = std::env::var("WGRU_ADAPTER").unwrap_or_default().to_lowercase();
+    let found = enumerate().await?;
+    let names: Vec<_> = found.iter().map(|a| a.get_info().name).collect();
+    found.into_iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted)).ok_or_else(|| {
+        let filter = if wanted.is_empty() { String::new() } else { format!(" named like {wanted:?}") };
+        let hint = "on Debian, mesa-vulkan-drivers has a software one";
+        Error::NoAdapter(format!("none{filter} among {names:?}; {hint}"))
+    })
+}
+
+/// A device with WebGPU's default limits at least, and the adapter's buffer sizes.
+pub(super) async fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue)> {
+    let has = adapter.limits();
+    let required_limits = wgpu::Limits {
+        max_buffer_size: has.max_buffer_size,
+        max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
+        ..wgpu::Limits::default()
+    };
+    let descriptor = wgpu::DeviceDescriptor { label: Some("wgru"), required_limits, ..Default::default() };
+    adapter.request_device(&descriptor).await.map_err(|e| Error::NoAdapter(format!("{}: {e}", adapter.get_info().name)))
+}
+
+/// Every adapter that answers, best first, with what [`Device::gpu`](crate::Device::gpu) would use of it.
+///
+/// # Errors
+/// [`Error::Value`] for an unknown `WGRU_BACKEND`.
+pub async fn adapters() -> Result<Vec<AdapterReport>> {
+    let report = |a: &wgpu::Adapter| AdapterReport::new(&a.get_info(), wgpu::Features::empty(), &a.limits());
+    match enumerate().await {
+        Ok(found) => Ok(found.iter().map(report).collect()),
+        Err(Error::NoAdapter(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}

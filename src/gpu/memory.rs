@@ -1,0 +1,125 @@
+//! Buffers, and the pool they come from and go back to.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use super::lock;
+use crate::error::{Error, Result};
+
+/// Bytes that the pool keeps at most; what comes back beyond is freed.
+const KEPT: u64 = 512 << 20;
+
+/// 4-byte words on the GPU. Goes back to its pool when dropped: commands run in the order they were recorded, so a
+/// later owner cannot disturb work that is still pending.
+pub(crate) struct Memory {
+    buffer: Option<wgpu::Buffer>,
+    bytes: u64,
+    pool: Weak<Pool>,
+}
+
+impl Memory {
+    pub fn buffer(&self) -> &wgpu::Buffer {
+        self.buffer.as_ref().expect("present until dropped")
+    }
+
+    /// The part that the tensor uses.
+    pub fn binding(&self) -> wgpu::BufferBinding<'_> {
+        wgpu::BufferBinding { buffer: self.buffer(), offset: 0, size: wgpu::BufferSize::new(self.bytes) }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if let (Some(pool), Some(buffer)) = (self.pool.upgrade(), self.buffer.take()) {
+            pool.give(buffer);
+        }
+    }
+}
+
+/// Buffers that wait for their next use, by size.
+pub(super) struct Pool {
+    device: wgpu::Device,
+    max_binding: u64,
+    max_buffer: u64,
+    free: Mutex<Shelf>,
+    staging: Mutex<HashMap<u64, Vec<wgpu::Buffer>>>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    buffers: HashMap<u64, Vec<wgpu::Buffer>>,
+    bytes: u64,
+    closed: bool,
+}
+
+/// Sizes are rounded up to an eighth of their power of two, so that few distinct ones circulate.
+fn size_class(bytes: u64) -> u64 {
+    let step = (bytes.next_power_of_two() / 8).max(256);
+    bytes.max(16).next_multiple_of(step)
+}
+
+impl Pool {
+    pub fn new(device: wgpu::Device, limits: &wgpu::Limits) -> Self {
+        let (max_binding, max_buffer) = (limits.max_storage_buffer_binding_size, limits.max_buffer_size);
+        Self { device, max_binding, max_buffer, free: Mutex::default(), staging: Mutex::default() }
+    }
+
+    pub fn alloc(self: &Arc<Self>, op: &'static str, words: usize) -> Result<Arc<Memory>> {
+        let bytes = (4 * words as u64).max(16);
+        if bytes > self.max_binding {
+            let limit = "maxStorageBufferBindingSize";
+            return Err(Error::Limit { op, limit, needed: bytes, allowed: self.max_binding });
+        }
+        let size = size_class(bytes).min(self.max_buffer);
+        if bytes > size {
+            return Err(Error::Limit { op, limit: "maxBufferSize", needed: bytes, allowed: self.max_buffer });
+        }
+        let mut free = lock(&self.free);
+        let kept = free.buffers.get_mut(&size).and_then(Vec::pop);
+        let buffer = match kept {
+            Some(buffer) => {
+                free.bytes -= size;
+                buffer
+            }
+            None => self.create(
+                size,
+                wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            ),
+        };
+        Ok(Arc::new(Memory { buffer: Some(buffer), bytes, pool: Arc::downgrade(self) }))
+    }
+
+    fn create(&self, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgru"),
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
+    }
+
+    fn give(&self, buffer: wgpu::Buffer) {
+        let mut free = lock(&self.free);
+        if free.bytes + buffer.size() <= KEPT && !free.closed {
+            free.bytes += buffer.size();
+            free.buffers.entry(buffer.size()).or_default().push(buffer);
+        }
+    }
+
+    /// A buffer to read back through.
+    pub fn staging(&self, words: usize) -> Result<wgpu::Buffer> {
+        let size = size_class(4 * words as u64).min(self.max_buffer);
+        let kept = lock(&self.staging).get_mut(&size).and_then(Vec::pop);
+        Ok(kept.unwrap_or_else(|| self.create(size, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)))
+    }
+
+    pub fn give_staging(&self, buffer: wgpu::Buffer) {
+        lock(&self.staging).entry(buffer.size()).or_default().push(buffer);
+    }
+
+    /// Frees what waits and keeps nothing more.
+    pub fn close(&self) {
+        *lock(&self.free) = Shelf { closed: true, ..Shelf::default() };
+        lock(&self.staging).clear();
+    }
+}

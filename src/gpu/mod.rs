@@ -1,0 +1,204 @@
+//! The GPU device: the only place that names `wgpu`. Kernels become pipelines, dispatches are recorded as plain
+//! data, submitted late, and read back only when asked.
+
+mod adapter;
+mod memory;
+mod pipeline;
+mod recorder;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+pub use ::wgpu;
+pub use adapter::{AdapterReport, adapters};
+pub(crate) use memory::Memory;
+use memory::Pool;
+pub(crate) use pipeline::Binding;
+use pipeline::Pipelines;
+use recorder::Recorder;
+
+use crate::error::{Error, Result};
+use crate::kernel::Kernel;
+
+/// Bytes from which an upload goes to its buffer directly, after what was recorded is submitted.
+const LARGE_UPLOAD: usize = 1 << 20;
+
+/// What the driver reported since the last call that could return it.
+#[derive(Clone, Debug)]
+enum Fault {
+    Lost(String),
+    Other(String),
+}
+
+pub(crate) struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    pipelines: Pipelines,
+    pool: Arc<Pool>,
+    recorder: Mutex<Recorder>,
+    fault: Arc<Mutex<Option<Fault>>>,
+    pub report: AdapterReport,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("a thread panicked while it held the GPU's state")
+}
+
+impl Gpu {
+    /// The best adapter that the environment allows.
+    pub async fn new() -> Result<Self> {
+        let adapter = adapter::best().await?;
+        let (device, queue) = adapter::open(&adapter).await?;
+        let gpu = Self::adopt(adapter.get_info(), device, queue);
+        let fault = gpu.fault.clone();
+        gpu.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            log::error!("uncaptured GPU error: {error}");
+            lock(&fault).get_or_insert(Fault::Other(error.to_string()));
+        }));
+        let fault = gpu.fault.clone();
+        gpu.device.set_device_lost_callback(move |reason, message| {
+            *lock(&fault) = Some(Fault::Lost(format!("{reason:?}: {message}")));
+        });
+        Ok(gpu)
+    }
+
+    /// A device of the host application. Its error handlers stay in place.
+    pub fn adopt(info: wgpu::AdapterInfo, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        let report = AdapterReport::new(&info, device.features(), &device.limits());
+        Self {
+            pipelines: Pipelines::new(device.clone()),
+            pool: Arc::new(Pool::new(device.clone(), &device.limits())),
+            recorder: Mutex::new(Recorder::new(device.clone())),
+            fault: Arc::default(),
+            report,
+            device,
+            queue,
+        }
+    }
+
+    /// The error that the driver reported, once; a lost device stays lost.
+    pub fn check(&self) -> Result<()> {
+        let mut fault = lock(&self.fault);
+        match fault.clone() {
+            None => Ok(()),
+            Some(Fault::Lost(why)) => Err(Error::DeviceLost(why)),
+            Some(Fault::Other(why)) => {
+                *fault = None;
+                Err(Error::Gpu(why))
+            }
+        }
+    }
+
+    /// Memory with undefined content.
+    pub fn alloc(&self, op: &'static str, words: usize) -> Result<Arc<Memory>> {
+        let memory = self.pool.alloc(op, words)?;
+        self.check()?;
+        Ok(memory)
+    }
+
+    /// Writes to the front of `memory`, after all work recorded so far.
+    pub fn upload(&self, memory: &Memory, words: &[f32]) -> Result<()> {
+        let bytes = bytemuck::cast_slice(words);
+        let mut recorder = lock(&self.recorder);
+        if bytes.len() < LARGE_UPLOAD {
+            recorder.upload(memory.buffer(), bytes);
+            if recorder.is_full() {
+                recorder.submit(&self.queue, None);
+            }
+        } else {
+            recorder.submit(&self.queue, None);
+            self.queue.write_buffer(memory.buffer(), 0, bytes);
+        }
+        drop(recorder);
+        self.check()
+    }
+
+    /// Checks that `groups` fits the adapter.
+    pub fn check_groups(&self, op: &'static str, groups: [u32; 3]) -> Result<()> {
+        let allowed = self.report.max_groups;
+        match groups.into_iter().find(|&n| n > allowed) {
+            Some(n) => Err(Error::Limit {
+                op,
+                limit: "maxComputeWorkgroupsPerDimension",
+                needed: n as u64,
+                allowed: allowed as u64,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Binds buffers to kernel `K`, for any number of dispatches.
+    pub fn bind<const R: usize, const W: usize, K: Kernel<R, W>>(
+        &self,
+        reads: [&Arc<Memory>; R],
+        writes: [&Arc<Memory>; W],
+    ) -> Result<Binding> {
+        let pipeline = self.pipelines.get::<R, W, K>();
+        self.check()?;
+        let buffers = reads.into_iter().chain(writes).map(Arc::clone).collect();
+        Ok(Binding::new(pipeline, buffers))
+    }
+
+    /// Records one dispatch.
+    pub fn dispatch(&self, binding: &mut Binding, params: &[u8], groups: [u32; 3]) -> Result<()> {
+        let mut recorder = lock(&self.recorder);
+        recorder.dispatch(binding, params, groups);
+        if recorder.is_full() {
+            recorder.submit(&self.queue, None);
+            drop(recorder);
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    /// Submits what was recorded.
+    pub fn flush(&self) -> Result<()> {
+        lock(&self.recorder).submit(&self.queue, None);
+        self.check()
+    }
+
+    /// Dispatches recorded and not yet submitted.
+    pub fn pending(&self) -> usize {
+        lock(&self.recorder).pending()
+    }
+
+    /// Waits until everything submitted is done.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(&self) -> Result<()> {
+        self.flush()?;
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| Error::Gpu(e.to_string()))?;
+        self.check()
+    }
+
+    /// The first `words` words of `memory`, after all work recorded so far.
+    pub async fn read(&self, memory: &Memory, words: usize) -> Result<Vec<f32>> {
+        let staging = self.pool.staging(words)?;
+        lock(&self.recorder).submit(&self.queue, Some((memory.buffer(), &staging, 4 * words as u64)));
+        self.check()?;
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        staging.slice(..4 * words as u64).map_async(wgpu::MapMode::Read, move |result| {
+            let _ = sender.send(result);
+        });
+        #[cfg(not(target_arch = "wasm32"))]
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| Error::Gpu(e.to_string()))?;
+        let mapped = receiver.await;
+        self.check()?;
+        mapped.map_err(|e| Error::DeviceLost(e.to_string()))?.map_err(|e| Error::Gpu(e.to_string()))?;
+        let out = {
+            let view = staging.slice(..4 * words as u64).get_mapped_range().map_err(|e| Error::Gpu(e.to_string()))?;
+            // Copied as bytes: a mapped range in a browser need not be aligned to words.
+            let mut out = vec![0.0f32; words];
+            bytemuck::cast_slice_mut::<f32, u8>(&mut out).copy_from_slice(&view);
+            out
+        };
+        staging.unmap();
+        self.pool.give_staging(staging);
+        Ok(out)
+    }
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        // What was recorded and never read has no effect that anyone could see.
+        self.pool.close();
+    }
+}

@@ -1,0 +1,106 @@
+//! Kernels as compute pipelines, made at first use.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use super::lock;
+use super::memory::Memory;
+use crate::kernel::Kernel;
+
+pub(super) struct Pipeline {
+    name: &'static str,
+    layout: wgpu::BindGroupLayout,
+    pub compute: wgpu::ComputePipeline,
+    params: u64,
+}
+
+pub(super) struct Pipelines {
+    device: wgpu::Device,
+    made: Mutex<HashMap<&'static str, Arc<Pipeline>>>,
+}
+
+impl Pipelines {
+    pub fn new(device: wgpu::Device) -> Self {
+        Self { device, made: Mutex::default() }
+    }
+
+    pub fn get<const R: usize, const W: usize, K: Kernel<R, W>>(&self) -> Arc<Pipeline> {
+        let mut made = lock(&self.made);
+        made.entry(K::NAME).or_insert_with(|| Arc::new(self.make::<R, W, K>())).clone()
+    }
+
+    fn make<const R: usize, const W: usize, K: Kernel<R, W>>(&self) -> Pipeline {
+        let params = size_of::<K>() as u64;
+        let entry = |binding: usize, ty, has_dynamic_offset, size| wgpu::BindGroupLayoutEntry {
+            binding: binding as u32,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: wgpu::BufferSize::new(size) },
+            count: None,
+        };
+        let storage = |i: usize| entry(i, wgpu::BufferBindingType::Storage { read_only: i <= R }, false, 4);
+        let entries: Vec<_> = std::iter::once(entry(0, wgpu::BufferBindingType::Uniform, true, params))
+            .chain((1..=R + W).map(storage))
+            .collect();
+        let layout = self
+            .device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(K::NAME), entries: &entries });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(K::NAME),
+            bind_group_layouts: &[Some(&layout)],
+            ..Default::default()
+        });
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(K::NAME),
+            source: wgpu::ShaderSource::Wgsl(K::WGSL.into()),
+        });
+        let compute = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(K::NAME),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Every kernel writes workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        Pipeline { name: K::NAME, layout, compute, params }
+    }
+}
+
+/// Buffers bound to a pipeline. The parameters lie in a chunk of uniforms, so there is one bind group a chunk.
+pub(crate) struct Binding {
+    pub(super) pipeline: Arc<Pipeline>,
+    buffers: Vec<Arc<Memory>>,
+    group: Option<(usize, wgpu::BindGroup)>,
+}
+
+impl Binding {
+    pub(super) fn new(pipeline: Arc<Pipeline>, buffers: Vec<Arc<Memory>>) -> Self {
+        Self { pipeline, buffers, group: None }
+    }
+
+    /// The bind group whose parameters lie in chunk number `chunk`.
+    pub(super) fn group(&mut self, device: &wgpu::Device, chunk: usize, uniforms: &wgpu::Buffer) -> wgpu::BindGroup {
+        if let Some((made_for, group)) = &self.group
+            && *made_for == chunk
+        {
+            return group.clone();
+        }
+        let params =
+            wgpu::BufferBinding { buffer: uniforms, offset: 0, size: wgpu::BufferSize::new(self.pipeline.params) };
+        let bindings = std::iter::once(params).chain(self.buffers.iter().map(|m| m.binding()));
+        let entries: Vec<_> = bindings
+            .enumerate()
+            .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: wgpu::BindingResource::Buffer(b) })
+            .collect();
+        let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(self.pipeline.name),
+            layout: &self.pipeline.layout,
+            entries: &entries,
+        });
+        self.group = Some((chunk, group.clone()));
+        group
+    }
+}

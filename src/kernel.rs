@@ -1,0 +1,122 @@
+//! The kernel contract: one struct of parameters, one WGSL shader and one Rust twin that compute the same.
+//!
+//! `shaders/<stem>.wgsl` and `src/kernels/<stem>.rs` share names, index expressions and order. Buffers are slices
+//! of 4-byte words: those that are read are `&[f32]`, written ones `&mut [f32]`, which is WebGPU's own aliasing rule.
+//! Indices are `u32` words in such a slice; [`words`] views them.
+
+use bytemuck::Pod;
+
+/// Threads of one workgroup in the kernels that give every element a thread.
+pub const WORKGROUP: usize = 64;
+
+/// Workgroups along x before [`linear_groups`] goes on along y; `shaders/common/linear.wgsl` undoes it.
+const FOLD: usize = 32_768;
+
+/// One kernel: `R` buffers that it reads, `W` buffers that it writes.
+pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
+    /// The stem: names the shader, its test and its label on the GPU.
+    const NAME: &'static str;
+    /// The complete shader.
+    const WGSL: &'static str;
+    /// Names of the bindings that are read, from binding 1 on.
+    const READS: [&'static str; R];
+    /// Names of the bindings that are written, after those that are read.
+    const WRITES: [&'static str; W];
+    /// Names of the bindings that hold `u32` words; all others hold `f32`.
+    const INDICES: &'static [&'static str] = &[];
+
+    /// Workgroups of one dispatch.
+    fn groups(&self) -> [u32; 3];
+
+    /// Least number of words that each buffer must hold.
+    fn lens(&self) -> ([usize; R], [usize; W]);
+
+    /// The reference twin: for reading and for checking. Whatever is faster is another function.
+    fn run(&self, reads: [&[f32]; R], writes: [&mut [f32]; W]);
+}
+
+/// Reflection of a parameter block: field names and WGSL types, in order. Implemented by [`params!`].
+pub trait Params {
+    /// `(name, WGSL type)` of each field.
+    const FIELDS: &'static [(&'static str, &'static str)];
+}
+
+/// What the contract test needs to know of a kernel, without its type.
+#[derive(Clone, Debug)]
+pub struct Contract {
+    /// The stem.
+    pub name: &'static str,
+    /// The complete shader.
+    pub wgsl: &'static str,
+    /// `(name, is u32)` of the bindings that are read.
+    pub reads: Vec<(&'static str, bool)>,
+    /// `(name, is u32)` of the bindings that are written.
+    pub writes: Vec<(&'static str, bool)>,
+    /// `(name, WGSL type)` of the parameters.
+    pub params: &'static [(&'static str, &'static str)],
+    /// Bytes of the parameter block.
+    pub size: usize,
+}
+
+/// The contract of kernel `K`.
+pub fn contract<const R: usize, const W: usize, K: Kernel<R, W>>() -> Contract {
+    let typed = |name: &'static str| (name, K::INDICES.contains(&name));
+    Contract {
+        name: K::NAME,
+        wgsl: K::WGSL,
+        reads: K::READS.map(typed).to_vec(),
+        writes: K::WRITES.map(typed).to_vec(),
+        params: K::FIELDS,
+        size: size_of::<K>(),
+    }
+}
+
+/// Workgroups that give each of `threads` one invocation; `linear(id)` in WGSL counts them.
+pub fn linear_groups(threads: usize) -> [u32; 3] {
+    let groups = threads.div_ceil(WORKGROUP).max(1);
+    [groups.min(FOLD) as u32, groups.div_ceil(FOLD) as u32, 1]
+}
+
+/// The `u32` words of a buffer of indices.
+pub fn words(buffer: &[f32]) -> &[u32] {
+    bytemuck::cast_slice(buffer)
+}
+
+/// Rust types that a parameter block may hold, by their WGSL names.
+pub trait Field {
+    /// The WGSL type.
+    const WGSL: &'static str;
+}
+impl Field for u32 {
+    const WGSL: &'static str = "u32";
+}
+impl Field for f32 {
+    const WGSL: &'static str = "f32";
+}
+impl Field for [u32; 4] {
+    const WGSL: &'static str = "vec4<u32>";
+}
+
+/// Declares a kernel's parameter block: `repr(C)`, `Pod`, and its fields reflected for the contract test.
+macro_rules! params {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* pub $field:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+        pub struct $name { $($(#[$fmeta])* pub $field: $type,)* }
+
+        impl $crate::kernel::Params for $name {
+            const FIELDS: &'static [(&'static str, &'static str)] =
+                &[$((stringify!($field), <$type as $crate::kernel::Field>::WGSL)),*];
+        }
+    };
+}
+pub(crate) use params;
+
+/// The shader of a stem, after the parts it shares with others.
+macro_rules! wgsl {
+    ($($stem:literal),+) => {
+        concat!($(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl")), "\n"),+)
+    };
+}
+pub(crate) use wgsl;

@@ -1,0 +1,61 @@
+//! One step of Adam or AdamW, as `torch.optim` defines them
+
+use crate::kernel::{Kernel, linear_groups, params, wgsl};
+
+params! {
+    /// `m = β1·m + (1 − β1)·g`, `v = β2·v + (1 − β2)·g²`, `w −= step_size·m / (√v / root2 + ε)`.
+    ///
+    /// AdamW (`decoupled`) first shrinks `w` by `1 − lr·λ`; Adam adds `λ·w` to the gradient instead.
+    /// Reads `grad` `[len]`; updates `w`, `m` and `v`, all `[len]`.
+    /// Kingma, Ba: *Adam* (2015); Loshchilov, Hutter: *Decoupled weight decay regularization* (2019).
+    pub struct Adam {
+        /// Elements.
+        pub len: u32,
+        /// Learning rate.
+        pub lr: f32,
+        /// β1
+        pub beta1: f32,
+        /// β2
+        pub beta2: f32,
+        /// ε
+        pub eps: f32,
+        /// λ
+        pub weight_decay: f32,
+        /// 1: AdamW.
+        pub decoupled: u32,
+        /// `lr / (1 − β1^t)`
+        pub step_size: f32,
+        /// `√(1 − β2^t)`
+        pub root2: f32,
+    }
+}
+
+impl Kernel<1, 3> for Adam {
+    const NAME: &'static str = "adam";
+    const WGSL: &'static str = wgsl!("common/linear", "adam");
+    const READS: [&'static str; 1] = ["grad"];
+    const WRITES: [&'static str; 3] = ["w", "m", "v"];
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.len as usize)
+    }
+
+    fn lens(&self) -> ([usize; 1], [usize; 3]) {
+        ([self.len as usize], [self.len as usize; 3])
+    }
+
+    fn run(&self, [grad]: [&[f32]; 1], [w, m, v]: [&mut [f32]; 3]) {
+        for i in 0..self.len as usize {
+            let (mut g, mut weight) = (grad[i], w[i]);
+            if self.decoupled == 1 {
+                weight *= 1.0 - self.lr * self.weight_decay;
+            } else {
+                g += self.weight_decay * weight;
+            }
+            let mean = m[i] + (1.0 - self.beta1) * (g - m[i]);
+            let square = self.beta2 * v[i] + (1.0 - self.beta2) * g * g;
+            (m[i], v[i]) = (mean, square);
+            w[i] = weight - self.step_size * mean / (square.sqrt() / self.root2 + self.eps);
+        }
+    }
+}

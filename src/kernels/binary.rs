@@ -1,0 +1,76 @@
+//! `y[i] = a[i·a_strides] ∘ b[i·b_strides]`
+
+use crate::kernel::{Kernel, linear_groups, params, wgsl};
+
+/// Functions of two elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum BinaryOp {
+    /// `a + b`
+    Add = 0,
+    /// `a − b`
+    Sub = 1,
+    /// `a·b`
+    Mul = 2,
+    /// `a / b`
+    Div = 3,
+}
+
+impl BinaryOp {
+    /// Every operation.
+    pub const ALL: [Self; 4] = [Self::Add, Self::Sub, Self::Mul, Self::Div];
+}
+
+params! {
+    /// `y[i] = a[i·a_strides] ∘ b[i·b_strides]` for every index `i` of `dims`; a stride of 0 broadcasts.
+    ///
+    /// Reads `a` and `b` as far as the strides reach, writes `y` `dims`.
+    pub struct Binary {
+        /// Extents of the result, outermost first.
+        pub dims: [u32; 4],
+        /// Elements from one index of `a` to the next, per axis.
+        pub a_strides: [u32; 4],
+        /// Elements from one index of `b` to the next, per axis.
+        pub b_strides: [u32; 4],
+        /// A [`BinaryOp`].
+        pub op: u32,
+    }
+}
+
+impl Kernel<2, 1> for Binary {
+    const NAME: &'static str = "binary";
+    const WGSL: &'static str = wgsl!("common/linear", "binary");
+    const READS: [&'static str; 2] = ["a", "b"];
+    const WRITES: [&'static str; 1] = ["y"];
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.dims.iter().map(|&d| d as usize).product())
+    }
+
+    fn lens(&self) -> ([usize; 2], [usize; 1]) {
+        let reach =
+            |strides: [u32; 4]| (0..4).map(|x| (self.dims[x] as usize - 1) * strides[x] as usize).sum::<usize>() + 1;
+        ([reach(self.a_strides), reach(self.b_strides)], [self.dims.iter().map(|&d| d as usize).product()])
+    }
+
+    fn run(&self, [a, b]: [&[f32]; 2], [y]: [&mut [f32]; 1]) {
+        let f: fn(f32, f32) -> f32 = match BinaryOp::ALL[self.op as usize] {
+            BinaryOp::Add => |u, v| u + v,
+            BinaryOp::Sub => |u, v| u - v,
+            BinaryOp::Mul => |u, v| u * v,
+            BinaryOp::Div => |u, v| u / v,
+        };
+        let [d0, d1, d2, d3] = self.dims;
+        let at = |index: [u32; 3], strides: [u32; 4]| (0..3).map(|x| (index[x] * strides[x]) as usize).sum::<usize>();
+        let (step_a, step_b) = (self.a_strides[3] as usize, self.b_strides[3] as usize);
+        let mut rows = y.chunks_exact_mut(d3 as usize);
+        for x in 0..d0 {
+            for index in (0..d1).flat_map(|y| (0..d2).map(move |z| [x, y, z])) {
+                let (ia, ib) = (at(index, self.a_strides), at(index, self.b_strides));
+                for (w, y) in rows.next().into_iter().flatten().enumerate() {
+                    *y = f(a[ia + w * step_a], b[ib + w * step_b]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The gradient of [`CrossEntropy`](super::CrossEntropy)
+
+use crate::kernel::{Kernel, linear_groups, params, wgsl, words};
+
+params! {
+    /// `dx[r, c] = dloss[r]·(softmax(x[r, :])[c] − (1 − ε)·[c = t] − ε/C)`, 0 where the target is `ignored`.
+    ///
+    /// Reads `x` `[rows, classes]`, `target_class` `[rows]` (u32) and `dloss` `[rows]`; writes `dx` `[rows, classes]`.
+    pub struct CrossEntropyBackward {
+        /// Independent rows.
+        pub rows: u32,
+        /// Logits of a row.
+        pub classes: u32,
+        /// The target that marks a row as not counted.
+        pub ignored: u32,
+        /// ε, the label smoothing.
+        pub smoothing: f32,
+    }
+}
+
+impl Kernel<3, 1> for CrossEntropyBackward {
+    const NAME: &'static str = "cross_entropy_backward";
+    const WGSL: &'static str = wgsl!("common/linear", "cross_entropy_backward");
+    const READS: [&'static str; 3] = ["x", "target_class", "dloss"];
+    const WRITES: [&'static str; 1] = ["dx"];
+    const INDICES: &'static [&'static str] = &["target_class"];
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.rows as usize)
+    }
+
+    fn lens(&self) -> ([usize; 3], [usize; 1]) {
+        let (rows, len) = (self.rows as usize, self.rows as usize * self.classes as usize);
+        ([len, rows, rows], [len])
+    }
+
+    fn run(&self, [x, target, dloss]: [&[f32]; 3], [dx]: [&mut [f32]; 1]) {
+        let classes = self.classes as usize;
+        for (row, &t) in words(target)[..self.rows as usize].iter().enumerate() {
+            let x = &x[row * classes..][..classes];
+            let top = x[1..].iter().fold(x[0], |top, &v| if v > top { v } else { top });
+            let total: f32 = x.iter().map(|v| (v - top).exp()).sum();
+            for (c, dx) in dx[row * classes..][..classes].iter_mut().enumerate() {
+                let hit = if c as u32 == t { 1.0 - self.smoothing } else { 0.0 } + self.smoothing / classes as f32;
+                let d = dloss[row] * ((x[c] - top).exp() / total - hit);
+                *dx = if t == self.ignored { 0.0 } else { d };
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `y[i] = x[i]·m(i)` with a mask that twin and shader draw alike
+
+use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::rng::threefry;
+
+params! {
+    /// `y[i] = x[i]·m(i)`, `m(i) = scale` where `Threefry(key, (i, 0)) ≥ threshold`, else 0.
+    ///
+    /// Reads `x`, writes `y`, both `[len]`. The mask is a function of the key, so backward is the same kernel on `dy`.
+    pub struct Dropout {
+        /// Elements.
+        pub len: u32,
+        /// Low word of the key.
+        pub key_low: u32,
+        /// High word of the key.
+        pub key_high: u32,
+        /// `p·2³²`, `p` the share of elements that become 0.
+        pub threshold: u32,
+        /// `1 / (1 − p)`.
+        pub scale: f32,
+    }
+}
+
+impl Kernel<1, 1> for Dropout {
+    const NAME: &'static str = "dropout";
+    const WGSL: &'static str = wgsl!("common/linear", "common/threefry", "dropout");
+    const READS: [&'static str; 1] = ["x"];
+    const WRITES: [&'static str; 1] = ["y"];
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.len as usize)
+    }
+
+    fn lens(&self) -> ([usize; 1], [usize; 1]) {
+        ([self.len as usize], [self.len as usize])
+    }
+
+    fn run(&self, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
+        for i in 0..self.len {
+            let [word, _] = threefry([self.key_low, self.key_high], [i, 0]);
+            y[i as usize] = x[i as usize] * if word >= self.threshold { self.scale } else { 0.0 };
+        }
+    }
+}

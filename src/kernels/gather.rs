@@ -1,0 +1,46 @@
+//! `out[i, :] = table[index[i], :]`
+
+use crate::kernel::{Kernel, linear_groups, params, wgsl, words};
+
+params! {
+    /// `out[i, :] = table[index[i], :]`; an index past the table gives NaN, never a neighbour's row.
+    ///
+    /// Reads `table` `[table_rows, width]` and `index` `[rows]` (u32); writes `out` `[rows, width]`.
+    pub struct Gather {
+        /// Rows taken.
+        pub rows: u32,
+        /// Elements of a row.
+        pub width: u32,
+        /// Rows of the table.
+        pub table_rows: u32,
+    }
+}
+
+impl Kernel<2, 1> for Gather {
+    const NAME: &'static str = "gather";
+    const WGSL: &'static str = wgsl!("common/linear", "gather");
+    const READS: [&'static str; 2] = ["table", "index"];
+    const WRITES: [&'static str; 1] = ["out"];
+    const INDICES: &'static [&'static str] = &["index"];
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.rows as usize * self.width as usize)
+    }
+
+    fn lens(&self) -> ([usize; 2], [usize; 1]) {
+        let [rows, width, table] = [self.rows, self.width, self.table_rows].map(|n| n as usize);
+        ([table * width, rows], [rows * width])
+    }
+
+    fn run(&self, [table, index]: [&[f32]; 2], [out]: [&mut [f32]; 1]) {
+        let width = self.width as usize;
+        for (i, &row) in words(index)[..self.rows as usize].iter().enumerate() {
+            let out = &mut out[i * width..][..width];
+            if row < self.table_rows {
+                out.copy_from_slice(&table[row as usize * width..][..width]);
+            } else {
+                out.fill(f32::NAN);
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Parameters and index arithmetic that the GRU kernels share; the twin of `shaders/common/gru.wgsl`.
+//!
+//! | buffer | shape | content |
+//! | --- | --- | --- |
+//! | `x` | `[D, T, B, 3H]` | `W·x + b_ih` of all steps |
+//! | `packed` | `[D, ⌈H/16⌉, H + 1, 3, 16]` | `U` by blocks of 16 units, the last row `b_hh`: [`GruPack`](super::GruPack) |
+//! | `lengths` | `[B]` u32 | valid steps of each sequence |
+//! | `state` | `[D, T + 1, B, H]` | the state between the steps; direction `d` reads slot `before(d, t)`, writes `after(d, t)` |
+//! | `y` | `[T, B, D·H]` | the output, 0 on padded steps |
+//! | `saved` | `[D, T, B, 4H]` | `r, z, n` and `c`: `U_n·h + b_hn` (reset after) or `r⊙h` (reset before) |
+//! | `d_gates` | `[D, T, B, 4H]` | `δr, δz, δn` and `δn⊙r`, at the pre-activations |
+//!
+//! Equations, with gates in PyTorch's order r, z, n:
+//!
+//! ```text
+//! r = σ(x_r + U_r·h + d_r)    z = σ(x_z + U_z·h + d_z)    h' = n + z⊙(h − n)
+//! reset after:   n = tanh(x_n + r⊙(U_n·h + d_n))
+//! reset before:  n = tanh(x_n + U_n·(r⊙h) + d_n)
+//! ```
+
+use crate::kernel::params;
+
+/// Gates of a GRU, in PyTorch's order: reset, update, candidate.
+pub const GATES: usize = 3;
+/// Values kept of each unit and step.
+pub const SAVED: usize = 4;
+/// Units of a block of packed weights.
+pub const BLOCK: usize = 16;
+
+params! {
+    /// What every GRU kernel knows of the run.
+    pub struct Gru {
+        /// T, steps of the longest sequence.
+        pub steps: u32,
+        /// B, sequences processed together.
+        pub batch: u32,
+        /// H, units of the hidden state.
+        pub hidden: u32,
+        /// D, 1 or 2.
+        pub directions: u32,
+        /// 1: the only direction runs from the last step to the first.
+        pub reverse: u32,
+        /// The step of a chain, counted as the direction goes.
+        pub step: u32,
+        /// 1: the reset gate acts before the recurrent product.
+        pub reset_before: u32,
+        /// 1: keep the gates for backward.
+        pub save: u32,
+    }
+}
+
+impl Gru {
+    /// Whether direction `d` runs from the last step to the first.
+    pub fn is_reverse(&self, d: usize) -> bool {
+        d + self.reverse as usize == 1
+    }
+
+    /// Time of the `step`-th step of direction `d`.
+    pub fn time_of(&self, d: usize, step: usize) -> usize {
+        if self.is_reverse(d) { self.steps as usize - 1 - step } else { step }
+    }
+
+    /// Slot of `state` that direction `d` reads at time `t`.
+    pub fn before(&self, d: usize, t: usize) -> usize {
+        if self.is_reverse(d) { t + 1 } else { t }
+    }
+
+    /// Slot of `state` that direction `d` writes at time `t`.
+    pub fn after(&self, d: usize, t: usize) -> usize {
+        if self.is_reverse(d) { t } else { t + 1 }
+    }
+
+    /// First element of a row of `state`.
+    pub fn state_at(&self, d: usize, slot: usize, row: usize) -> usize {
+        ((d * (self.steps as usize + 1) + slot) * self.batch as usize + row) * self.hidden as usize
+    }
+
+    /// First element of a row of `x` (`gates` = 3), `saved` or `d_gates` (`gates` = 4).
+    pub fn gates_at(&self, d: usize, t: usize, row: usize, gates: usize) -> usize {
+        ((d * self.steps as usize + t) * self.batch as usize + row) * gates * self.hidden as usize
+    }
+
+    /// First element of a direction's row of `y`.
+    pub fn output_at(&self, d: usize, t: usize, row: usize) -> usize {
+        ((t * self.batch as usize + row) * self.directions as usize + d) * self.hidden as usize
+    }
+
+    /// First weight of a unit in a packed matrix whose blocks have `depth` rows.
+    pub fn packed_at(&self, d: usize, unit: usize, depth: usize) -> usize {
+        (d * self.blocks() + unit / BLOCK) * depth * GATES * BLOCK + unit % BLOCK
+    }
+
+    /// Blocks of packed weights.
+    pub fn blocks(&self) -> usize {
+        (self.hidden as usize).div_ceil(BLOCK)
+    }
+
+    /// Words of `x`.
+    pub fn x_len(&self) -> usize {
+        self.rows() * GATES * self.hidden as usize
+    }
+
+    /// Words of `state`.
+    pub fn state_len(&self) -> usize {
+        self.directions as usize * (self.steps as usize + 1) * self.batch as usize * self.hidden as usize
+    }
+
+    /// Words of `y`.
+    pub fn output_len(&self) -> usize {
+        self.rows() * self.hidden as usize
+    }
+
+    /// Words of `saved` and of `d_gates`.
+    pub fn saved_len(&self) -> usize {
+        self.rows() * SAVED * self.hidden as usize
+    }
+
+    /// Words of one state of all directions, `[D, B, H]`.
+    pub fn carry_len(&self) -> usize {
+        self.directions as usize * self.batch as usize * self.hidden as usize
+    }
+
+    /// Words of the packed recurrent matrix whose blocks have `depth` rows.
+    pub fn packed_len(&self, depth: usize) -> usize {
+        self.directions as usize * self.blocks() * depth * GATES * BLOCK
+    }
+
+    /// Workgroups of 64 of one step of the chain: units, rows by four, directions.
+    pub fn step_groups(&self) -> [u32; 3] {
+        [self.hidden.div_ceil(64), self.batch.div_ceil(4), self.directions]
+    }
+
+    fn rows(&self) -> usize {
+        self.directions as usize * self.steps as usize * self.batch as usize
+    }
+}
+
+/// Declares a kernel whose parameters are [`Gru`].
+macro_rules! gru_kernel {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[repr(transparent)]
+        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+        pub struct $name(pub $crate::kernels::Gru);
+
+        impl $crate::kernel::Params for $name {
+            const FIELDS: &'static [(&'static str, &'static str)] =
+                <$crate::kernels::Gru as $crate::kernel::Params>::FIELDS;
+        }
+    };
+}
+pub(crate) use gru_kernel;
+
+/// `Σ_k weights[k, gate]·v[k]` of one unit: `weights` starts at the unit's first weight, a row of it is 48 long.
+pub(crate) fn dot(weights: &[f32], gate: usize, v: &[f32]) -> f32 {
+    v.iter().enumerate().map(|(k, v)| weights[k * GATES * BLOCK + gate * BLOCK] * v).sum()
+}

@@ -1,0 +1,56 @@
+//! Second half of a step of the chain, reset before
+
+use super::gru::{Gru, dot, gru_kernel};
+use crate::kernel::{Kernel, wgsl, words};
+use crate::math::tanh_stable;
+
+gru_kernel! {
+    /// Step `step` of all directions, reset before, second half: `n = tanh(x_n + U_n·c + d_n)` and the new state.
+    ///
+    /// Reads `x`, `packed`, `lengths`, and `z` and `c` of its step of `saved`; writes `n` there, slot `after` of
+    /// `state`, and its step of `y`. Shapes and equations: [`kernels::gru`](super::gru).
+    GruCandidate
+}
+
+impl Kernel<3, 3> for GruCandidate {
+    const NAME: &'static str = "gru_candidate";
+    const WGSL: &'static str = wgsl!("common/gru", "common/activation", "gru_candidate");
+    const READS: [&'static str; 3] = ["x", "packed", "lengths"];
+    const WRITES: [&'static str; 3] = ["state", "y", "saved"];
+    const INDICES: &'static [&'static str] = &["lengths"];
+
+    fn groups(&self) -> [u32; 3] {
+        self.0.step_groups()
+    }
+
+    fn lens(&self) -> ([usize; 3], [usize; 3]) {
+        let p = &self.0;
+        let packed = p.packed_len(p.hidden as usize + 1);
+        ([p.x_len(), packed, p.batch as usize], [p.state_len(), p.output_len(), p.saved_len()])
+    }
+
+    fn run(&self, [x, packed, lengths]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
+        let p: &Gru = &self.0;
+        let h = p.hidden as usize;
+        for d in 0..p.directions as usize {
+            let t = p.time_of(d, p.step as usize);
+            for (row, &length) in words(lengths)[..p.batch as usize].iter().enumerate() {
+                let from = p.state_at(d, p.before(d, t), row);
+                let to = p.state_at(d, p.after(d, t), row);
+                let (at_x, at) = (p.gates_at(d, t, row, 3), p.gates_at(d, t, row, 4));
+                let at_y = p.output_at(d, t, row);
+                for unit in 0..h {
+                    let u = &packed[p.packed_at(d, unit, h + 1)..];
+                    let c = u[(h * 3 + 2) * 16] + dot(u, 2, &saved[at + 3 * h..at + 4 * h]);
+                    let n = tanh_stable(x[at_x + 2 * h + unit] + c);
+                    let (z, old) = (saved[at + h + unit], state[from + unit]);
+                    let is_valid = (t as u32) < length;
+                    let new = if is_valid { n + z * (old - n) } else { old };
+                    state[to + unit] = new;
+                    y[at_y + unit] = if is_valid { new } else { 0.0 };
+                    saved[at + 2 * h + unit] = n;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! First half of a step of the chain, reset before
+
+use super::gru::{Gru, dot, gru_kernel};
+use crate::kernel::{Kernel, wgsl};
+use crate::math::sigmoid;
+
+gru_kernel! {
+    /// Step `step` of all directions, reset before, first half: `r`, `z` and `c = r⊙h`.
+    ///
+    /// Reads `x`, `packed` and slot `before` of `state`; writes `r`, `z` and `c` of its step of `saved`.
+    /// Shapes and equations: [`kernels::gru`](super::gru).
+    GruGates
+}
+
+impl Kernel<3, 1> for GruGates {
+    const NAME: &'static str = "gru_gates";
+    const WGSL: &'static str = wgsl!("common/gru", "common/activation", "gru_gates");
+    const READS: [&'static str; 3] = ["x", "packed", "state"];
+    const WRITES: [&'static str; 1] = ["saved"];
+
+    fn groups(&self) -> [u32; 3] {
+        self.0.step_groups()
+    }
+
+    fn lens(&self) -> ([usize; 3], [usize; 1]) {
+        let p = &self.0;
+        ([p.x_len(), p.packed_len(p.hidden as usize + 1), p.state_len()], [p.saved_len()])
+    }
+
+    fn run(&self, [x, packed, state]: [&[f32]; 3], [saved]: [&mut [f32]; 1]) {
+        let p: &Gru = &self.0;
+        let h = p.hidden as usize;
+        for d in 0..p.directions as usize {
+            let t = p.time_of(d, p.step as usize);
+            for row in 0..p.batch as usize {
+                let from = p.state_at(d, p.before(d, t), row);
+                let (at_x, at) = (p.gates_at(d, t, row, 3), p.gates_at(d, t, row, 4));
+                for unit in 0..h {
+                    let u = &packed[p.packed_at(d, unit, h + 1)..];
+                    let [ar, az] = [0, 1].map(|gate| u[(h * 3 + gate) * 16] + dot(u, gate, &state[from..from + h]));
+                    let r = sigmoid(x[at_x + unit] + ar);
+                    saved[at + unit] = r;
+                    saved[at + h + unit] = sigmoid(x[at_x + h + unit] + az);
+                    saved[at + 3 * h + unit] = r * state[from + unit];
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Second half of a step of the chain backwards, reset before
+
+use super::gru::{Gru, dot, gru_kernel};
+use crate::kernel::{Kernel, wgsl, words};
+
+gru_kernel! {
+    /// Step `step` backwards, reset before, after [`GruStepBackward`](super::GruStepBackward):
+    /// `q = U_nᵀ·δn`, `δr = q⊙h⊙r⊙(1 − r)`, `v += q⊙r`.
+    ///
+    /// Reads the transposed `packed`, `lengths`, `state`, `saved`, and `δn` of `d_gates`; writes its `δr`, updates
+    /// `carry`. Shapes: [`kernels::gru`](super::gru).
+    GruResetBackward
+}
+
+impl Kernel<4, 2> for GruResetBackward {
+    const NAME: &'static str = "gru_reset_backward";
+    const WGSL: &'static str = wgsl!("common/gru", "gru_reset_backward");
+    const READS: [&'static str; 4] = ["packed", "lengths", "state", "saved"];
+    const WRITES: [&'static str; 2] = ["d_gates", "carry"];
+    const INDICES: &'static [&'static str] = &["lengths"];
+
+    fn groups(&self) -> [u32; 3] {
+        self.0.step_groups()
+    }
+
+    fn lens(&self) -> ([usize; 4], [usize; 2]) {
+        let p = &self.0;
+        let packed = p.packed_len(p.hidden as usize);
+        ([packed, p.batch as usize, p.state_len(), p.saved_len()], [p.saved_len(), p.carry_len()])
+    }
+
+    fn run(&self, [packed, lengths, state, saved]: [&[f32]; 4], [d_gates, carry]: [&mut [f32]; 2]) {
+        let p: &Gru = &self.0;
+        let h = p.hidden as usize;
+        for d in 0..p.directions as usize {
+            let t = p.time_of(d, (p.steps - 1 - p.step) as usize);
+            for (row, &length) in words(lengths)[..p.batch as usize].iter().enumerate() {
+                if t as u32 >= length {
+                    continue;
+                }
+                let at = p.gates_at(d, t, row, 4);
+                for unit in 0..h {
+                    let u = &packed[p.packed_at(d, unit, h)..];
+                    let q = dot(u, 2, &d_gates[at + 2 * h..at + 3 * h]);
+                    let r = saved[at + unit];
+                    let old = state[p.state_at(d, p.before(d, t), row) + unit];
+                    d_gates[at + unit] = q * old * r * (1.0 - r);
+                    carry[(d * p.batch as usize + row) * h + unit] += q * r;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The whole sequence in one dispatch
+
+use super::gru::gru_kernel;
+use super::{GruCandidate, GruGates, GruStep};
+use crate::kernel::{Kernel, wgsl};
+
+gru_kernel! {
+    /// All steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
+    /// steps. Hidden sizes to [`GruSequence::MAX_HIDDEN`]; on the CPU, any.
+    ///
+    /// Reads `x`, `packed` and `lengths`; takes the first state from `state` and writes the others, `y`, and
+    /// `saved` when `save` is 1 (the twin of reset before uses `saved` always).
+    /// Shapes and equations: [`kernels::gru`](super::gru).
+    GruSequence
+}
+
+impl GruSequence {
+    /// Largest hidden size whose states fit WebGPU's default 16 KiB of workgroup memory.
+    pub const MAX_HIDDEN: usize = 256;
+}
+
+impl Kernel<3, 3> for GruSequence {
+    const NAME: &'static str = "gru_sequence";
+    const WGSL: &'static str = wgsl!("common/gru", "common/activation", "gru_sequence");
+    const READS: [&'static str; 3] = ["x", "packed", "lengths"];
+    const WRITES: [&'static str; 3] = ["state", "y", "saved"];
+    const INDICES: &'static [&'static str] = &["lengths"];
+
+    fn groups(&self) -> [u32; 3] {
+        [self.0.batch.div_ceil(4), self.0.directions, 1]
+    }
+
+    fn lens(&self) -> ([usize; 3], [usize; 3]) {
+        GruStep(self.0).lens()
+    }
+
+    fn run(&self, [x, packed, lengths]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
+        let mut scratch = Vec::new();
+        let saved = match (self.0.reset_before, self.0.save) {
+            (1, 0) => {
+                scratch.resize(self.0.saved_len(), f32::NAN);
+                &mut scratch[..]
+            }
+            _ => saved,
+        };
+        for step in 0..self.0.steps {
+            let p = super::Gru { step, ..self.0 };
+            if p.reset_before == 1 {
+                GruGates(p).run([x, packed, state], [saved]);
+                GruCandidate(p).run([x, packed, lengths], [state, y, saved]);
+            } else {
+                GruStep(p).run([x, packed, lengths], [state, y, saved]);
+            }
+        }
+    }
+}

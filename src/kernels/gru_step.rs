@@ -1,0 +1,63 @@
+//! One step of the chain, reset after
+
+use super::gru::{Gru, dot, gru_kernel};
+use crate::kernel::{Kernel, wgsl, words};
+use crate::math::{sigmoid, tanh_stable};
+
+gru_kernel! {
+    /// Step `step` of all directions, reset after: recurrent product and gate update in one dispatch.
+    ///
+    /// Reads `x`, `packed` and `lengths`; reads slot `before` of `state` and writes slot `after`, writes its step of
+    /// `y`, and of `saved` when `save` is 1. Shapes and equations: [`kernels::gru`](super::gru).
+    GruStep
+}
+
+impl Kernel<3, 3> for GruStep {
+    const NAME: &'static str = "gru_step";
+    const WGSL: &'static str = wgsl!("common/gru", "common/activation", "gru_step");
+    const READS: [&'static str; 3] = ["x", "packed", "lengths"];
+    const WRITES: [&'static str; 3] = ["state", "y", "saved"];
+    const INDICES: &'static [&'static str] = &["lengths"];
+
+    fn groups(&self) -> [u32; 3] {
+        self.0.step_groups()
+    }
+
+    fn lens(&self) -> ([usize; 3], [usize; 3]) {
+        let p = &self.0;
+        let saved = if p.save == 1 { p.saved_len() } else { 0 };
+        let packed = p.packed_len(p.hidden as usize + 1);
+        ([p.x_len(), packed, p.batch as usize], [p.state_len(), p.output_len(), saved])
+    }
+
+    fn run(&self, [x, packed, lengths]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
+        let p: &Gru = &self.0;
+        let h = p.hidden as usize;
+        for d in 0..p.directions as usize {
+            let t = p.time_of(d, p.step as usize);
+            for (row, &length) in words(lengths)[..p.batch as usize].iter().enumerate() {
+                let from = p.state_at(d, p.before(d, t), row);
+                let to = p.state_at(d, p.after(d, t), row);
+                let (at_x, at_y) = (p.gates_at(d, t, row, 3), p.output_at(d, t, row));
+                for unit in 0..h {
+                    let u = &packed[p.packed_at(d, unit, h + 1)..];
+                    let [ar, az, c] = [0, 1, 2].map(|gate| u[(h * 3 + gate) * 16] + dot(u, gate, &state[from..from + h]));
+                    let r = sigmoid(x[at_x + unit] + ar);
+                    let z = sigmoid(x[at_x + h + unit] + az);
+                    let n = tanh_stable(x[at_x + 2 * h + unit] + r * c);
+                    let old = state[from + unit];
+                    let is_valid = (t as u32) < length;
+                    let new = if is_valid { n + z * (old - n) } else { old };
+                    state[to + unit] = new;
+                    y[at_y + unit] = if is_valid { new } else { 0.0 };
+                    if p.save == 1 {
+                        let at = p.gates_at(d, t, row, 4) + unit;
+                        for (gate, v) in [r, z, n, c].into_iter().enumerate() {
+                            saved[at + gate * h] = v;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

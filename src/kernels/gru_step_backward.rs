@@ -1,0 +1,79 @@
+//! One step of the chain backwards
+
+use super::gru::{Gru, dot, gru_kernel};
+use crate::kernel::{Kernel, wgsl, words};
+
+gru_kernel! {
+    /// Step `step` backwards, counted from the last processed one. With `p` the step processed after `t`:
+    ///
+    /// ```text
+    /// dh = v + Σ_g U_gᵀ·∂c_g[p] + dy[t]         g over r, z, n (reset after) or r, z (reset before)
+    /// δn = dh⊙(1 − z)⊙(1 − n²)    δz = dh⊙(h − n)⊙z⊙(1 − z)    δr = δn⊙c⊙r⊙(1 − r)    v = dh⊙z
+    /// ```
+    ///
+    /// Reads the transposed `packed`, `lengths`, `state`, `saved` and `dy`; writes its step of `d_gates`, updates
+    /// `carry` (v, `[D, B, H]`, first `dh_n`). `step = steps` leaves `dh0` in `carry`. Reset before gets its `δr` from
+    /// [`GruResetBackward`](super::GruResetBackward). Shapes: [`kernels::gru`](super::gru).
+    GruStepBackward
+}
+
+impl Kernel<5, 2> for GruStepBackward {
+    const NAME: &'static str = "gru_step_backward";
+    const WGSL: &'static str = wgsl!("common/gru", "gru_step_backward");
+    const READS: [&'static str; 5] = ["packed", "lengths", "state", "saved", "dy"];
+    const WRITES: [&'static str; 2] = ["d_gates", "carry"];
+    const INDICES: &'static [&'static str] = &["lengths"];
+
+    fn groups(&self) -> [u32; 3] {
+        self.0.step_groups()
+    }
+
+    fn lens(&self) -> ([usize; 5], [usize; 2]) {
+        let p = &self.0;
+        let packed = p.packed_len(p.hidden as usize);
+        let reads = [packed, p.batch as usize, p.state_len(), p.saved_len(), p.output_len()];
+        (reads, [p.saved_len(), p.carry_len()])
+    }
+
+    fn run(&self, [packed, lengths, state, saved, dy]: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
+        let p: &Gru = &self.0;
+        let (h, steps, step) = (p.hidden as usize, p.steps as usize, p.step as usize);
+        for d in 0..p.directions as usize {
+            for (row, &length) in words(lengths)[..p.batch as usize].iter().enumerate() {
+                for unit in 0..h {
+                    let mut dh = 0.0;
+                    if step > 0 {
+                        let at = p.gates_at(d, p.time_of(d, steps - step), row, 4);
+                        let u = &packed[p.packed_at(d, unit, h)..];
+                        dh += dot(u, 0, &d_gates[at..at + h]) + dot(u, 1, &d_gates[at + h..at + 2 * h]);
+                        if p.reset_before == 0 {
+                            dh += dot(u, 2, &d_gates[at + 3 * h..at + 4 * h]);
+                        }
+                    }
+                    let v = &mut carry[(d * p.batch as usize + row) * h + unit];
+                    dh += *v;
+                    if step == steps {
+                        *v = dh;
+                        continue;
+                    }
+                    let t = p.time_of(d, steps - 1 - step);
+                    let at = p.gates_at(d, t, row, 4) + unit;
+                    if t as u32 >= length {
+                        *v = dh;
+                        (0..4).for_each(|gate| d_gates[at + gate * h] = 0.0);
+                        continue;
+                    }
+                    dh += dy[p.output_at(d, t, row) + unit];
+                    let [r, z, n, c] = [0, 1, 2, 3].map(|gate| saved[at + gate * h]);
+                    let old = state[p.state_at(d, p.before(d, t), row) + unit];
+                    let dn = dh * (1.0 - z) * (1.0 - n * n);
+                    d_gates[at] = dn * c * r * (1.0 - r);
+                    d_gates[at + h] = dh * (old - n) * z * (1.0 - z);
+                    d_gates[at + 2 * h] = dn;
+                    d_gates[at + 3 * h] = dn * r;
+                    *v = dh * z;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `c = a·b (+ bias) (+ c)`: one set of parameters and one twin, three shaders
+
+use crate::kernel::{Kernel, Params, params, wgsl};
+
+params! {
+    /// `c = a·b (+ bias) (+ c)` for each batch, all by strides, so that transposes cost nothing.
+    ///
+    /// Reads `a` `[batch, m, k]`, `b` `[batch, k, n]` and `bias` `[n]`; writes `c` `[batch, m, n]`.
+    /// Split-K is a batch whose items each take `k` of `k_all` columns, the last one what is left.
+    pub struct MatMul {
+        /// Rows of `c`.
+        pub m: u32,
+        /// Columns of `c`.
+        pub n: u32,
+        /// Columns of `a` in one batch item.
+        pub k: u32,
+        /// Independent products.
+        pub batch: u32,
+        /// First element of `a`.
+        pub a_offset: u32,
+        /// Elements of `a` from one batch item to the next.
+        pub a_batch: u32,
+        /// Elements of `a` from one row to the next.
+        pub a_row: u32,
+        /// Elements of `a` from one column to the next.
+        pub a_col: u32,
+        /// First element of `b`.
+        pub b_offset: u32,
+        /// Elements of `b` from one batch item to the next.
+        pub b_batch: u32,
+        /// Elements of `b` from one row to the next.
+        pub b_row: u32,
+        /// Elements of `b` from one column to the next.
+        pub b_col: u32,
+        /// First element of `c`.
+        pub c_offset: u32,
+        /// Elements of `c` from one batch item to the next.
+        pub c_batch: u32,
+        /// Elements of `c` from one row to the next; its columns are consecutive.
+        pub c_row: u32,
+        /// Columns of `a` over all items of a split-K batch; `u32::MAX` when the items are independent.
+        pub k_all: u32,
+        /// 1: add `bias` to every row.
+        pub bias: u32,
+        /// 1: add to what `c` holds.
+        pub accumulate: u32,
+    }
+}
+
+impl MatMul {
+    /// `c [m, n] = a [m, k] · b [k, n]`, all contiguous.
+    pub fn new(m: usize, n: usize, k: usize) -> Self {
+        let [m, n, k] = [m, n, k].map(|v| v as u32);
+        Self { m, n, k, batch: 1, a_row: k, a_col: 1, b_row: n, b_col: 1, c_row: n, k_all: u32::MAX, ..Self::default() }
+    }
+
+    /// The same product with `b` stored `[n, k]`.
+    pub fn b_transposed(self) -> Self {
+        Self { b_row: 1, b_col: self.k, ..self }
+    }
+
+    /// The same product with `a` stored `[k, m]`.
+    pub fn a_transposed(self) -> Self {
+        Self { a_row: 1, a_col: self.m, ..self }
+    }
+
+    /// Length of the product in batch item `z`.
+    pub fn depth(&self, z: usize) -> usize {
+        let done = (z as u64 * self.k as u64).min(self.k_all as u64);
+        (self.k as u64).min(self.k_all as u64 - done) as usize
+    }
+
+    /// Words that each buffer must hold.
+    pub fn reach(&self) -> ([usize; 3], [usize; 1]) {
+        let at = |offset: u32, steps: [(u32, u32); 3]| {
+            offset as usize + steps.iter().map(|&(n, s)| (n as usize - 1) * s as usize).sum::<usize>() + 1
+        };
+        let k = if self.k_all == u32::MAX { self.k } else { self.k_all - (self.batch - 1) * self.k };
+        (
+            [
+                at(self.a_offset, [(self.batch, self.a_batch), (self.m, self.a_row), (k, self.a_col)]),
+                at(self.b_offset, [(self.batch, self.b_batch), (k, self.b_row), (self.n, self.b_col)]),
+                if self.bias == 1 { self.n as usize } else { 0 },
+            ],
+            [at(self.c_offset, [(self.batch, self.c_batch), (self.m, self.c_row), (self.n, 1)])],
+        )
+    }
+}
+
+const READS: [&str; 3] = ["a", "b", "bias"];
+const WRITES: [&str; 1] = ["c"];
+
+impl Kernel<3, 1> for MatMul {
+    const NAME: &'static str = "matmul";
+    const WGSL: &'static str = wgsl!("common/matmul", "matmul");
+    const READS: [&'static str; 3] = READS;
+    const WRITES: [&'static str; 1] = WRITES;
+
+    fn groups(&self) -> [u32; 3] {
+        [self.n.div_ceil(32), self.m.div_ceil(32), self.batch]
+    }
+
+    fn lens(&self) -> ([usize; 3], [usize; 1]) {
+        self.reach()
+    }
+
+    fn run(&self, [a, b, bias]: [&[f32]; 3], [c]: [&mut [f32]; 1]) {
+        let n = self.n as usize;
+        let mut sums = vec![0.0f32; n];
+        for z in 0..self.batch as usize {
+            for row in 0..self.m as usize {
+                sums.fill(0.0);
+                for i in 0..self.depth(z) {
+                    let at = |offset: u32, batch: u32, step: usize| offset as usize + z * batch as usize + step;
+                    let v = a[at(self.a_offset, self.a_batch, row * self.a_row as usize + i * self.a_col as usize)];
+                    let ib = at(self.b_offset, self.b_batch, i * self.b_row as usize);
+                    for (col, sum) in sums.iter_mut().enumerate() {
+                        *sum += v * b[ib + col * self.b_col as usize];
+                    }
+                }
+                let ic = self.c_offset as usize + z * self.c_batch as usize + row * self.c_row as usize;
+                for (col, (c, &sum)) in c[ic..ic + n].iter_mut().zip(&sums).enumerate() {
+                    let v = if self.bias == 1 { sum + bias[col] } else { sum };
+                    *c = if self.accumulate == 1 { *c + v } else { v };
+                }
+            }
+        }
+    }
+}
+
+macro_rules! variant {
+    ($(#[$meta:meta])* $name:ident, $stem:literal, $groups:expr) => {
+        $(#[$meta])*
+        #[repr(transparent)]
+        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+        pub struct $name(pub MatMul);
+
+        impl Params for $name {
+            const FIELDS: &'static [(&'static str, &'static str)] = MatMul::FIELDS;
+        }
+
+        impl Kernel<3, 1> for $name {
+            const NAME: &'static str = $stem;
+            const WGSL: &'static str = wgsl!("common/matmul", $stem);
+            const READS: [&'static str; 3] = READS;
+            const WRITES: [&'static str; 1] = WRITES;
+
+            fn groups(&self) -> [u32; 3] {
+                let groups: fn(&MatMul) -> [u32; 3] = $groups;
+                groups(&self.0)
+            }
+
+            fn lens(&self) -> ([usize; 3], [usize; 1]) {
+                self.0.reach()
+            }
+
+            fn run(&self, reads: [&[f32]; 3], writes: [&mut [f32]; 1]) {
+                self.0.run(reads, writes)
+            }
+        }
+    };
+}
+
+variant!(
+    /// [`MatMul`] by tiles in workgroup memory: for large products on real GPUs.
+    MatMulTiled,
+    "matmul_tiled",
+    |p| [p.n.div_ceil(64), p.m.div_ceil(64), p.batch]
+);
+variant!(
+    /// [`MatMul`] for few rows: a workgroup per column splits the sum over `k`.
+    MatMulRows,
+    "matmul_rows",
+    |p| [p.n, p.m.div_ceil(4), p.batch]
+);

@@ -1,0 +1,45 @@
+//! The kernels: one stem, one shader, one twin.
+
+/// Declares the modules and lists the contracts. Adding a kernel is one line here.
+macro_rules! kernels {
+    ($($module:ident: $($kernel:ident)|+ { $r:literal, $w:literal },)*) => {
+        $(mod $module; pub use $module::*;)*
+
+        /// The contract of every kernel.
+        pub fn all() -> Vec<crate::kernel::Contract> {
+            vec![$($(crate::kernel::contract::<$r, $w, $kernel>()),+),*]
+        }
+    };
+}
+
+pub mod gru;
+pub use gru::Gru;
+
+kernels! {
+    fill: Fill { 0, 1 },
+    copy: Copy { 1, 1 },
+    gather: Gather { 2, 1 },
+    scatter_add: ScatterAdd { 2, 1 },
+    unary: Unary { 1, 1 },
+    unary_backward: UnaryBackward { 3, 1 },
+    binary: Binary { 2, 1 },
+    sum: Sum { 1, 1 },
+    matmul: MatMul | MatMulTiled | MatMulRows { 3, 1 },
+    softmax: Softmax { 1, 1 },
+    softmax_backward: SoftmaxBackward { 2, 1 },
+    loss: Loss { 2, 1 },
+    loss_backward: LossBackward { 3, 1 },
+    cross_entropy: CrossEntropy { 2, 2 },
+    cross_entropy_backward: CrossEntropyBackward { 3, 1 },
+    dropout: Dropout { 1, 1 },
+    sgd: Sgd { 1, 2 },
+    adam: Adam { 1, 3 },
+    gru_pack: GruPack { 2, 1 },
+    gru_step: GruStep { 3, 3 },
+    gru_gates: GruGates { 3, 1 },
+    gru_candidate: GruCandidate { 3, 3 },
+    gru_sequence: GruSequence { 3, 3 },
+    gru_step_backward: GruStepBackward { 5, 2 },
+    gru_reset_backward: GruResetBackward { 4, 2 },
+    gru_sequence_backward: GruSequenceBackward { 5, 2 },
+}

@@ -1,0 +1,47 @@
+//! `table[index[i], :] += x[i, :]`, the gradient of [`Gather`](super::Gather)
+
+use crate::kernel::{Kernel, linear_groups, params, wgsl, words};
+
+params! {
+    /// `table[index[i], :] += x[i, :]` in the order of `i`: one invocation owns a column, so the bits never vary.
+    ///
+    /// Reads `x` `[rows, width]` and `index` `[rows]` (u32); adds to `table` `[table_rows, width]`.
+    /// An index past the table is passed over.
+    pub struct ScatterAdd {
+        /// Rows added.
+        pub rows: u32,
+        /// Elements of a row.
+        pub width: u32,
+        /// Rows of the table.
+        pub table_rows: u32,
+    }
+}
+
+impl Kernel<2, 1> for ScatterAdd {
+    const NAME: &'static str = "scatter_add";
+    const WGSL: &'static str = wgsl!("common/linear", "scatter_add");
+    const READS: [&'static str; 2] = ["x", "index"];
+    const WRITES: [&'static str; 1] = ["table"];
+    const INDICES: &'static [&'static str] = &["index"];
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.width as usize)
+    }
+
+    fn lens(&self) -> ([usize; 2], [usize; 1]) {
+        let [rows, width, table] = [self.rows, self.width, self.table_rows].map(|n| n as usize);
+        ([rows * width, rows], [table * width])
+    }
+
+    fn run(&self, [x, index]: [&[f32]; 2], [table]: [&mut [f32]; 1]) {
+        let width = self.width as usize;
+        for (i, &row) in words(index)[..self.rows as usize].iter().enumerate() {
+            if row < self.table_rows {
+                let table = &mut table[row as usize * width..][..width];
+                for (t, v) in table.iter_mut().zip(&x[i * width..]) {
+                    *t += v;
+                }
+            }
+        }
+    }
+}

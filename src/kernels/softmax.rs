@@ -1,0 +1,44 @@
+//! `y[r, :] = softmax(x[r, :])`, or its logarithm
+
+use crate::kernel::{Kernel, linear_groups, params, wgsl};
+
+params! {
+    /// `y[r, :] = e^(x − max) / Σ e^(x − max)` over each row, or its logarithm.
+    ///
+    /// Reads `x`, writes `y`, both `[rows, width]`.
+    pub struct Softmax {
+        /// Independent rows.
+        pub rows: u32,
+        /// Elements of a row.
+        pub width: u32,
+        /// 1: log-softmax.
+        pub log: u32,
+    }
+}
+
+impl Kernel<1, 1> for Softmax {
+    const NAME: &'static str = "softmax";
+    const WGSL: &'static str = wgsl!("common/linear", "softmax");
+    const READS: [&'static str; 1] = ["x"];
+    const WRITES: [&'static str; 1] = ["y"];
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.rows as usize)
+    }
+
+    fn lens(&self) -> ([usize; 1], [usize; 1]) {
+        let len = self.rows as usize * self.width as usize;
+        ([len], [len])
+    }
+
+    fn run(&self, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
+        let width = self.width as usize;
+        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).take(self.rows as usize) {
+            let top = x[1..].iter().fold(x[0], |top, &v| if v > top { v } else { top });
+            let total: f32 = x.iter().map(|v| (v - top).exp()).sum();
+            for (y, v) in y.iter_mut().zip(x) {
+                *y = if self.log == 1 { v - top - total.ln() } else { (v - top).exp() / total };
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The gradient of [`Softmax`](super::Softmax)
+
+use crate::kernel::{Kernel, linear_groups, params, wgsl};
+
+params! {
+    /// `dx = y·(dy − Σ y·dy)` for softmax, `dx = dy − e^y·Σ dy` for log-softmax, over each row.
+    ///
+    /// Reads `y` and `dy`, writes `dx`, all `[rows, width]`.
+    pub struct SoftmaxBackward {
+        /// Independent rows.
+        pub rows: u32,
+        /// Elements of a row.
+        pub width: u32,
+        /// 1: log-softmax.
+        pub log: u32,
+    }
+}
+
+impl Kernel<2, 1> for SoftmaxBackward {
+    const NAME: &'static str = "softmax_backward";
+    const WGSL: &'static str = wgsl!("common/linear", "softmax_backward");
+    const READS: [&'static str; 2] = ["y", "dy"];
+    const WRITES: [&'static str; 1] = ["dx"];
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.rows as usize)
+    }
+
+    fn lens(&self) -> ([usize; 2], [usize; 1]) {
+        let len = self.rows as usize * self.width as usize;
+        ([len, len], [len])
+    }
+
+    fn run(&self, [y, dy]: [&[f32]; 2], [dx]: [&mut [f32]; 1]) {
+        let width = self.width as usize;
+        for first in (0..self.rows as usize).map(|row| row * width) {
+            let row = first..first + width;
+            let total: f32 = row.clone().map(|i| if self.log == 1 { dy[i] } else { y[i] * dy[i] }).sum();
+            for i in row {
+                dx[i] = if self.log == 1 { dy[i] - y[i].exp() * total } else { y[i] * (dy[i] - total) };
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `out[o, s, i] = scale · Σ_{a in chunk s} f(x[o, a, i])`
+
+use crate::kernel::{Kernel, linear_groups, params, wgsl};
+
+params! {
+    /// `out[o, s, i] = scale · Σ_{a in chunk s} f(x[o, a, i])`, `f(v) = v` or `v²`; plus `out` if `accumulate`.
+    ///
+    /// Reads `x` `[outer, axis, inner]`; writes `out` `[outer, ⌈axis / chunk⌉, inner]`. One invocation adds one
+    /// chunk in order, so the bits never vary; a long axis takes a second pass over the chunks.
+    pub struct Sum {
+        /// Axes before the summed one, as one extent.
+        pub outer: u32,
+        /// Extent of the summed axis.
+        pub axis: u32,
+        /// Axes after the summed one, as one extent.
+        pub inner: u32,
+        /// Elements that one invocation adds.
+        pub chunk: u32,
+        /// Factor on the sum.
+        pub scale: f32,
+        /// 1: sum of squares.
+        pub square: u32,
+        /// 1: add to what `out` holds.
+        pub accumulate: u32,
+        /// First element of `out`.
+        pub offset: u32,
+    }
+}
+
+impl Sum {
+    /// Partial sums along the axis.
+    pub fn chunks(&self) -> usize {
+        self.axis.div_ceil(self.chunk) as usize
+    }
+
+    fn sums(&self) -> usize {
+        self.outer as usize * self.chunks() * self.inner as usize
+    }
+}
+
+impl Kernel<1, 1> for Sum {
+    const NAME: &'static str = "sum";
+    const WGSL: &'static str = wgsl!("common/linear", "sum");
+    const READS: [&'static str; 1] = ["x"];
+    const WRITES: [&'static str; 1] = ["out"];
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.sums())
+    }
+
+    fn lens(&self) -> ([usize; 1], [usize; 1]) {
+        let [outer, axis, inner] = [self.outer, self.axis, self.inner].map(|n| n as usize);
+        ([outer * axis * inner], [self.offset as usize + self.sums()])
+    }
+
+    fn run(&self, [x]: [&[f32]; 1], [out]: [&mut [f32]; 1]) {
+        let [axis, inner, chunk] = [self.axis, self.inner, self.chunk].map(|n| n as usize);
+        let chunks = self.chunks();
+        let mut totals = vec![0.0f32; inner];
+        for (part, out) in out[self.offset as usize..][..self.sums()].chunks_exact_mut(inner).enumerate() {
+            let (o, first) = (part / chunks, part % chunks * chunk);
+            totals.fill(0.0);
+            for a in first..(first + chunk).min(axis) {
+                for (total, &v) in totals.iter_mut().zip(&x[(o * axis + a) * inner..][..inner]) {
+                    *total += if self.square == 1 { v * v } else { v };
+                }
+            }
+            for (out, total) in out.iter_mut().zip(&totals) {
+                *out = total * self.scale + if self.accumulate == 1 { *out } else { 0.0 };
+            }
+        }
+    }
+}

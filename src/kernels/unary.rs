@@ -1,0 +1,88 @@
+//! `y[i] = f(x[i])`
+
+use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::math::{sigmoid, tanh_stable};
+
+/// Functions of one element; `alpha` is a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum UnaryOp {
+    /// `α·x`
+    Scale = 0,
+    /// `x + α`
+    AddScalar = 1,
+    /// `max(x, 0)`
+    Relu = 2,
+    /// `σ(x)`
+    Sigmoid = 3,
+    /// `tanh(x)`
+    Tanh = 4,
+    /// `x²`
+    Square = 5,
+    /// `√x`
+    Sqrt = 6,
+    /// `|x|`
+    Abs = 7,
+    /// `min(x, α)`
+    Min = 8,
+}
+
+impl UnaryOp {
+    /// Every operation.
+    pub const ALL: [Self; 9] = [
+        Self::Scale,
+        Self::AddScalar,
+        Self::Relu,
+        Self::Sigmoid,
+        Self::Tanh,
+        Self::Square,
+        Self::Sqrt,
+        Self::Abs,
+        Self::Min,
+    ];
+}
+
+params! {
+    /// `y[i] = f(x[i])`; NaN comes out as NaN. Reads `x` `[len]`, writes `y` `[len]`.
+    pub struct Unary {
+        /// Elements.
+        pub len: u32,
+        /// A [`UnaryOp`].
+        pub op: u32,
+        /// The parameter of `Scale`, `AddScalar` and `Min`.
+        pub alpha: f32,
+    }
+}
+
+impl Kernel<1, 1> for Unary {
+    const NAME: &'static str = "unary";
+    const WGSL: &'static str = wgsl!("common/linear", "common/activation", "unary");
+    const READS: [&'static str; 1] = ["x"];
+    const WRITES: [&'static str; 1] = ["y"];
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.len as usize)
+    }
+
+    fn lens(&self) -> ([usize; 1], [usize; 1]) {
+        ([self.len as usize], [self.len as usize])
+    }
+
+    fn run(&self, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
+        let alpha = self.alpha;
+        let f: fn(f32, f32) -> f32 = match UnaryOp::ALL[self.op as usize] {
+            UnaryOp::Scale => |v, alpha| alpha * v,
+            UnaryOp::AddScalar => |v, alpha| v + alpha,
+            UnaryOp::Relu => |v, _| if v < 0.0 { 0.0 } else { v },
+            UnaryOp::Sigmoid => |v, _| sigmoid(v),
+            UnaryOp::Tanh => |v, _| tanh_stable(v),
+            UnaryOp::Square => |v, _| v * v,
+            UnaryOp::Sqrt => |v, _| v.sqrt(),
+            UnaryOp::Abs => |v, _| v.abs(),
+            UnaryOp::Min => |v, alpha| if v > alpha { alpha } else { v },
+        };
+        for (y, &v) in y[..self.len as usize].iter_mut().zip(x) {
+            *y = f(v, alpha);
+        }
+    }
+}

@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+
+mod autograd;
+mod cpu;
+mod device;
+mod error;
+#[cfg(feature = "gpu")]
+mod gpu;
+pub mod io;
+pub mod kernel;
+pub mod kernels;
+mod math;
+pub mod nn;
+pub mod ops;
+mod rng;
+mod shape;
+mod tensor;
+pub mod train;
+
+pub use cpu::CpuOptions;
+pub use device::{Bound, Device, DeviceInfo};
+pub use error::{Error, Result};
+#[cfg(feature = "gpu")]
+pub use gpu::{AdapterReport, adapters, wgpu};
+pub use rng::Rng;
+pub use shape::MAX_RANK;
+pub use tensor::{DType, Tensor};

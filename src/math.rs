@@ -1,0 +1,57 @@
+//! Scalar activations, written as in `shaders/common/activation.wgsl`.
+
+/// `σ(v) = 1 / (1 + e^(−v))`. `exp` sees only arguments ≤ 0. NaN gives NaN.
+pub fn sigmoid(v: f32) -> f32 {
+    let e = (-v.abs()).exp();
+    (if v >= 0.0 { 1.0 } else { e }) / (1.0 + e)
+}
+
+/// `tanh(v)`. `exp` sees only arguments ≤ 0; small arguments use the odd series, where `1 − e` would cancel.
+/// NaN gives NaN.
+pub fn tanh_stable(v: f32) -> f32 {
+    let a = v.abs();
+    let s = v * v;
+    let series = v * (1.0 + s * (-1.0 / 3.0 + s * (2.0 / 15.0 + s * (-17.0 / 315.0 + s * (62.0 / 2835.0)))));
+    let e = (-2.0 * a).exp();
+    let exact = (1.0 - e) / (1.0 + e);
+    if a < 0.25 {
+        series
+    } else if v < 0.0 {
+        -exact
+    } else {
+        exact
+    }
+}
+
+/// `log(1 + e^v)`, exact where `e^v` would overflow or vanish.
+pub fn softplus(v: f32) -> f32 {
+    (if v > 0.0 { v } else { 0.0 * v }) + (1.0 + (-v.abs()).exp()).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn activations_stay_in_range_and_close_to_f64() {
+        for i in -4000..=4000 {
+            let v = i as f32 / 40.0;
+            let x = v as f64;
+            assert!((sigmoid(v) as f64 - 1.0 / (1.0 + (-x).exp())).abs() <= 1.2e-7, "sigmoid({v})");
+            assert!((tanh_stable(v) as f64 - x.tanh()).abs() <= 1.2e-7, "tanh({v})");
+            assert!((softplus(v) as f64 - x.exp().ln_1p()).abs() <= 4e-6 * x.abs().max(1.0), "softplus({v})");
+        }
+        for v in [f32::MAX, f32::INFINITY] {
+            assert_eq!([sigmoid(v), sigmoid(-v), tanh_stable(v), tanh_stable(-v)], [1.0, 0.0, 1.0, -1.0]);
+        }
+        assert!(sigmoid(f32::NAN).is_nan() && tanh_stable(f32::NAN).is_nan() && softplus(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn tanh_keeps_relative_precision_near_zero() {
+        for v in [1e-30f32, 1e-6, 1e-3, 0.1, 0.2499, 0.25] {
+            let want = (v as f64).tanh();
+            assert!((tanh_stable(v) as f64 - want).abs() <= 3e-7 * want, "{v}");
+        }
+    }
+}

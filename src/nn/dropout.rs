@@ -1,0 +1,39 @@
+//! Dropout as a layer
+
+use super::{Mode, Module, check_dropout};
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// In training, zeroes a share `p` of the elements and scales the others by `1 / (1 − p)`; else the identity.
+///
+/// ```
+/// use wgru::{Device, Rng, Tensor, nn::{Dropout, Mode, Module}};
+/// let device = Device::cpu();
+/// let x = Tensor::full(&device, 1.0, &[4])?;
+/// assert_eq!(Dropout::new(0.5)?.forward(&x, &mut Mode::Eval)?.to_vec()?, [1.0; 4]);
+/// let y = Dropout::new(0.5)?.forward(&x, &mut Mode::Train(&mut Rng::new(1)))?.to_vec()?;
+/// assert!(y.iter().all(|&v| v == 0.0 || v == 2.0));
+/// # Ok::<(), wgru::Error>(())
+/// ```
+pub struct Dropout {
+    p: f32,
+}
+
+impl Dropout {
+    /// # Errors
+    /// [`Error::Value`](crate::Error::Value) unless `0 ≤ p < 1`.
+    pub fn new(p: f32) -> Result<Self> {
+        check_dropout("Dropout", p)?;
+        Ok(Self { p })
+    }
+}
+
+impl Module for Dropout {
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        Vec::new()
+    }
+
+    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        mode.dropout(x, self.p)
+    }
+}

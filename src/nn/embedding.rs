@@ -1,0 +1,46 @@
+//! Rows of a learned table
+
+use super::{Mode, Module};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::rng::Rng;
+use crate::tensor::Tensor;
+
+/// Rows of a learned table, as `torch.nn.Embedding`: indices `[..]` give `[.., width]`.
+///
+/// ```
+/// use wgru::{Device, Rng, Tensor, nn::{Embedding, Mode, Module}};
+/// let device = Device::cpu();
+/// let embedding = Embedding::new(&device, 10, 3, &mut Rng::new(0))?;
+/// let y = embedding.forward(&Tensor::from_indices(&device, &[1, 9], &[2])?, &mut Mode::Eval)?;
+/// assert_eq!(y.dims(), [2, 3]);
+/// assert!(embedding.forward(&Tensor::from_indices(&device, &[10], &[1])?, &mut Mode::Eval).is_err());
+/// # Ok::<(), wgru::Error>(())
+/// ```
+pub struct Embedding {
+    weight: Tensor,
+}
+
+impl Embedding {
+    /// Weights normal with variance 1, as PyTorch starts them.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a size of 0.
+    pub fn new(device: &Device, rows: usize, width: usize, rng: &mut Rng) -> Result<Self> {
+        if rows == 0 || width == 0 {
+            return Err(Error::value("Embedding", "size", "at least 1", format!("{rows} by {width}")));
+        }
+        let values: Vec<f32> = (0..rows * width).map(|_| rng.normal()).collect();
+        Ok(Self { weight: Tensor::from_slice(device, &values, &[rows, width])?.requires_grad() })
+    }
+}
+
+impl Module for Embedding {
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        vec![("weight".into(), self.weight.clone())]
+    }
+
+    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        mode.parameter(&self.weight).gather(x)
+    }
+}

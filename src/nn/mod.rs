@@ -1,0 +1,93 @@
+//! Layers, with PyTorch's parameter names.
+
+mod dropout;
+mod embedding;
+mod gru;
+mod linear;
+mod sequential;
+
+pub use dropout::Dropout;
+pub use embedding::Embedding;
+pub use gru::{Gru, GruConfig, GruInput, GruOutput};
+pub use linear::Linear;
+pub use sequential::{LastStep, Relu, Sequential, Tanh};
+
+use crate::error::Result;
+use crate::rng::Rng;
+use crate::tensor::Tensor;
+
+/// Whether a layer is being trained. There is no hidden state: who calls `forward` says so.
+#[derive(Debug)]
+pub enum Mode<'a> {
+    /// Inference: no tape for the parameters, no dropout.
+    Eval,
+    /// Training: parameters are on the tape, dropout draws from this generator.
+    Train(&'a mut Rng),
+}
+
+impl Mode<'_> {
+    /// The parameter as this mode uses it.
+    pub fn parameter(&self, parameter: &Tensor) -> Tensor {
+        match self {
+            Mode::Eval => parameter.detach(),
+            Mode::Train(_) => parameter.clone(),
+        }
+    }
+
+    /// `x` after dropout of a share `p`, in training.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn dropout(&mut self, x: &Tensor, p: f32) -> Result<Tensor> {
+        match self {
+            Mode::Train(rng) if p > 0.0 => x.dropout(p, rng.fork()),
+            _ => Ok(x.clone()),
+        }
+    }
+}
+
+/// A layer or a model: parameters by name, and a function of one tensor.
+///
+/// ```
+/// use wgru::{Device, Result, Rng, Tensor, nn::{Linear, Mode, Module}};
+///
+/// struct Twice(Linear);
+/// impl Module for Twice {
+///     fn parameters(&self) -> Vec<(String, Tensor)> {
+///         self.0.parameters()
+///     }
+///     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+///         let once = self.0.forward(x, mode)?;
+///         self.0.forward(&once, mode)
+///     }
+/// }
+/// let device = Device::cpu();
+/// let model = Twice(Linear::new(&device, 3, 3, true, &mut Rng::new(0))?);
+/// let y = model.forward(&Tensor::zeros(&device, &[2, 3])?, &mut Mode::Eval)?;
+/// assert_eq!(y.dims(), [2, 3]);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+pub trait Module {
+    /// Every parameter with its name, in a fixed order.
+    fn parameters(&self) -> Vec<(String, Tensor)>;
+
+    /// The layer's function.
+    ///
+    /// # Errors
+    /// Those of its operations.
+    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor>;
+}
+
+/// A parameter of `dims`, uniform in `±bound`.
+fn uniform(device: &crate::Device, dims: &[usize], bound: f32, rng: &mut Rng) -> Result<Tensor> {
+    let values: Vec<f32> = (0..dims.iter().product()).map(|_| rng.uniform(-bound, bound)).collect();
+    Ok(Tensor::from_slice(device, &values, dims)?.requires_grad())
+}
+
+/// The share of a dropout, checked.
+fn check_dropout(op: &'static str, p: f32) -> Result<()> {
+    if (0.0..1.0).contains(&p) {
+        return Ok(());
+    }
+    Err(crate::Error::value(op, "p", "0 ≤ p < 1", p))
+}

@@ -1,0 +1,66 @@
+//! Functions of one and of two elements, and dropout.
+
+use super::reduce::sum_to;
+use crate::error::Result;
+use crate::kernels::{Binary, BinaryOp, Dropout, Unary, UnaryBackward, UnaryOp};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// `y = f(x)`
+pub fn unary(op: UnaryOp, alpha: f32, x: &Tensor) -> Result<Tensor> {
+    x.check_dtype("unary", "x", "f32")?;
+    let y = Tensor::empty("unary", x.device(), x.dims())?;
+    x.device().run(&Unary { len: x.len() as u32, op: op as u32, alpha }, [x], [&y])?;
+    Ok(y)
+}
+
+/// `dx = f'(x)·dy`, with `y = f(x)`
+pub fn unary_backward(op: UnaryOp, alpha: f32, x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    let dx = Tensor::empty("unary_backward", x.device(), x.dims())?;
+    x.device().run(&UnaryBackward { len: x.len() as u32, op: op as u32, alpha }, [x, y, dy], [&dx])?;
+    Ok(dx)
+}
+
+/// `y = a ∘ b`, broadcast as NumPy does.
+pub fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let name = match op {
+        BinaryOp::Add => "add",
+        BinaryOp::Sub => "sub",
+        BinaryOp::Mul => "mul",
+        BinaryOp::Div => "div",
+    };
+    a.check_dtype(name, "self", "f32")?;
+    b.check_dtype(name, "rhs", "f32")?;
+    a.device().check_same(name, "rhs", b)?;
+    let shape = Shape::broadcast(name, a.shape(), b.shape())?;
+    let y = Tensor::empty(name, a.device(), shape.dims())?;
+    let (a_strides, b_strides) = (a.shape().strides4(), b.shape().strides4());
+    a.device().run(&Binary { dims: shape.dims4(), a_strides, b_strides, op: op as u32 }, [a, b], [&y])?;
+    Ok(y)
+}
+
+/// Gradients of `a ∘ b`, each summed over the axes along which its operand was repeated.
+pub fn binary_backward(op: BinaryOp, a: &Tensor, b: &Tensor, dy: &Tensor) -> Result<[Tensor; 2]> {
+    let minus = |x: &Tensor| unary(UnaryOp::Scale, -1.0, x);
+    let (da, db) = match op {
+        BinaryOp::Add => (dy.detach(), dy.detach()),
+        BinaryOp::Sub => (dy.detach(), minus(dy)?),
+        BinaryOp::Mul => (binary(BinaryOp::Mul, dy, b)?, binary(BinaryOp::Mul, dy, a)?),
+        BinaryOp::Div => {
+            let da = binary(BinaryOp::Div, dy, b)?;
+            let slope = binary(BinaryOp::Div, &binary(BinaryOp::Mul, &da, a)?, b)?;
+            (da, minus(&slope)?)
+        }
+    };
+    Ok([sum_to(&da, a.shape())?, sum_to(&db, b.shape())?])
+}
+
+/// `y = x·m` with the mask of `key`; on `dy`, its gradient.
+pub fn dropout(x: &Tensor, p: f32, key: [u32; 2]) -> Result<Tensor> {
+    let y = Tensor::empty("dropout", x.device(), x.dims())?;
+    let threshold = (p as f64 * 4_294_967_296.0).round().min(u32::MAX as f64) as u32;
+    let [key_low, key_high] = key;
+    let kernel = Dropout { len: x.len() as u32, key_low, key_high, threshold, scale: 1.0 / (1.0 - p) };
+    x.device().run(&kernel, [x], [&y])?;
+    Ok(y)
+}

@@ -1,0 +1,176 @@
+//! Matrix products: which shader takes which shape, and split-K.
+
+use super::reduce::{SumOptions, sum_into};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::kernels::{MatMul, MatMulRows, MatMulTiled};
+use crate::tensor::Tensor;
+
+/// Which of the three shaders takes a product on a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Variant {
+    /// Registers only.
+    Plain,
+    /// Tiles in workgroup memory.
+    Tiled,
+    /// Few rows: the sum over `k` is split within a workgroup.
+    Rows,
+}
+
+/// Rows up to which a workgroup per column beats tiles.
+const FEW_ROWS: u32 = 4;
+/// Least rows and columns that fill the tiles.
+const TILE: u32 = 64;
+/// Workgroups that keep a GPU busy; with fewer, a long sum is split.
+const BUSY: u32 = 64;
+/// Least part of a split sum.
+const SPLIT: u32 = 512;
+
+/// The rule that chooses: data, so that the example `devices` can print it.
+pub(crate) fn variant(device: &Device, p: &MatMul) -> Variant {
+    if p.m <= FEW_ROWS && p.b_row == 1 && p.k >= TILE && p.n <= 65_535 {
+        Variant::Rows
+    } else if p.m >= TILE && p.n >= TILE && p.k >= 16 && device.info().is_hardware_gpu() {
+        Variant::Tiled
+    } else {
+        Variant::Plain
+    }
+}
+
+/// Parts into which the sum over `k` is cut; 1 leaves it whole.
+pub(crate) fn splits(device: &Device, p: &MatMul) -> u32 {
+    let tiles = p.m.div_ceil(32) * p.n.div_ceil(32);
+    if !device.is_gpu() || p.batch > 1 || p.c_row != p.n || p.bias == 1 || tiles >= BUSY {
+        return 1;
+    }
+    (p.k / SPLIT).clamp(1, BUSY / tiles)
+}
+
+/// `c = a·b (+ bias) (+ c)`
+pub fn product(p: &MatMul, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) -> Result<()> {
+    let splits = splits(a.device(), p);
+    if splits == 1 {
+        let p = MatMul { bias: bias.is_some() as u32, ..*p };
+        return product_with(variant(a.device(), &p), &p, a, b, bias, c);
+    }
+    let (m, n) = (p.m as usize, p.n as usize);
+    let k = p.k.div_ceil(splits);
+    let batch = p.k.div_ceil(k);
+    let partial = Tensor::empty("matmul", a.device(), &[batch as usize, m, n])?;
+    let part = MatMul {
+        k,
+        batch,
+        k_all: p.k,
+        a_batch: k * p.a_col,
+        b_batch: k * p.b_row,
+        c_offset: 0,
+        c_batch: p.m * p.n,
+        accumulate: 0,
+        ..*p
+    };
+    product_with(variant(a.device(), &part), &part, a, b, None, &partial)?;
+    let options = SumOptions { accumulate: p.accumulate == 1, ..SumOptions::default() };
+    sum_into(&partial, [1, batch as usize, m * n], options, c, p.c_offset as usize)
+}
+
+/// The product by a named shader.
+pub(crate) fn product_with(
+    variant: Variant,
+    p: &MatMul,
+    a: &Tensor,
+    b: &Tensor,
+    bias: Option<&Tensor>,
+    c: &Tensor,
+) -> Result<()> {
+    let bias = bias.unwrap_or(a);
+    match variant {
+        Variant::Plain => a.device().run(p, [a, b, bias], [c]),
+        Variant::Tiled => a.device().run(&MatMulTiled(*p), [a, b, bias], [c]),
+        Variant::Rows => a.device().run(&MatMulRows(*p), [a, b, bias], [c]),
+    }
+}
+
+/// The axes of a product of two tensors: `[.., m, k] · [k, n]`, or `[batch, m, k] · [batch, k, n]`.
+pub struct Axes {
+    batch: usize,
+    m: usize,
+    k: usize,
+    n: usize,
+    dims: Vec<usize>,
+}
+
+impl Axes {
+    pub fn of(a: &Tensor, b: &Tensor) -> Result<Self> {
+        let (da, db) = (a.dims(), b.dims());
+        let wrong = |expected: String| Err(Error::shape("matmul", "rhs", expected, db));
+        match (da, db) {
+            ([.., _, k], [kb, n]) if k == kb => {
+                let m = a.len() / k;
+                let dims = [&da[..da.len() - 1], &[*n]].concat();
+                Ok(Self { batch: 1, m, k: *k, n: *n, dims })
+            }
+            ([batch, m, k], [bb, kb, n]) if batch == bb && k == kb => {
+                Ok(Self { batch: *batch, m: *m, k: *k, n: *n, dims: vec![*batch, *m, *n] })
+            }
+            ([.., _, k], [_, _]) => wrong(format!("[{k}, n]")),
+            ([batch, _, k], [_, _, _]) => wrong(format!("[{batch}, {k}, n]")),
+            _ => Err(Error::shape("matmul", "self", "2 or 3 axes, as rhs", da)),
+        }
+    }
+
+    fn batched(&self, p: MatMul, [a, b, c]: [usize; 3]) -> MatMul {
+        let [a_batch, b_batch, c_batch] = [a, b, c].map(|n| n as u32);
+        MatMul { batch: self.batch as u32, a_batch, b_batch, c_batch, ..p }
+    }
+}
+
+/// `a·b` over the last two axes.
+pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    a.check_dtype("matmul", "self", "f32")?;
+    b.check_dtype("matmul", "rhs", "f32")?;
+    a.device().check_same("matmul", "rhs", b)?;
+    let x = Axes::of(a, b)?;
+    let c = Tensor::empty("matmul", a.device(), &x.dims)?;
+    let p = x.batched(MatMul::new(x.m, x.n, x.k), [x.m * x.k, x.k * x.n, x.m * x.n]);
+    product(&p, a, b, None, &c)?;
+    Ok(c)
+}
+
+/// `da = dc·bᵀ`, `db = aᵀ·dc`
+pub fn matmul_backward(a: &Tensor, b: &Tensor, dc: &Tensor) -> Result<[Tensor; 2]> {
+    let x = Axes::of(a, b)?;
+    let da = Tensor::empty("matmul_backward", a.device(), a.dims())?;
+    let db = Tensor::empty("matmul_backward", a.device(), b.dims())?;
+    let (mk, kn, mn) = (x.m * x.k, x.k * x.n, x.m * x.n);
+    product(&x.batched(MatMul::new(x.m, x.k, x.n).b_transposed(), [mn, kn, mk]), dc, b, None, &da)?;
+    product(&x.batched(MatMul::new(x.k, x.n, x.m).a_transposed(), [mk, mn, kn]), a, dc, None, &db)?;
+    Ok([da, db])
+}
+
+/// `y = x·Wᵀ + b`, `W` `[out, in]` as PyTorch keeps it.
+pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    x.check_dtype("linear", "x", "f32")?;
+    let [out, input] = weight.dims()[..] else {
+        return Err(Error::shape("linear", "weight", "[out, in]", weight.dims()));
+    };
+    if x.dims().last() != Some(&input) {
+        return Err(Error::shape("linear", "x", format!("[.., {input}]"), x.dims()));
+    }
+    let dims = [&x.dims()[..x.dims().len() - 1], &[out]].concat();
+    let y = Tensor::empty("linear", x.device(), &dims)?;
+    product(&MatMul::new(x.len() / input, out, input).b_transposed(), x, weight, bias, &y)?;
+    Ok(y)
+}
+
+/// `dx = dy·W`, `dW = dyᵀ·x`, `db = Σ dy`
+pub fn linear_backward(x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<[Tensor; 3]> {
+    let (out, input) = (weight.dims()[0], weight.dims()[1]);
+    let rows = x.len() / input;
+    let dx = Tensor::empty("linear_backward", x.device(), x.dims())?;
+    let dw = Tensor::empty("linear_backward", x.device(), weight.dims())?;
+    let db = Tensor::empty("linear_backward", x.device(), &[out])?;
+    product(&MatMul::new(rows, input, out), dy, weight, None, &dx)?;
+    product(&MatMul::new(out, input, rows).a_transposed(), dy, x, None, &dw)?;
+    sum_into(dy, [1, rows, out], SumOptions::default(), &db, 0)?;
+    Ok([dx, dw, db])
+}

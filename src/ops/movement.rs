@@ -1,0 +1,121 @@
+//! Transposes, slices, concatenations and repeats: all one strided copy.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::kernels::Copy;
+use crate::shape::MAX_RANK;
+use crate::tensor::Tensor;
+
+/// The axes in another order: axis `i` of the result is axis `axes[i]` of `x`.
+pub fn permute(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
+    let rank = x.dims().len();
+    let mut sorted = axes.to_vec();
+    sorted.sort_unstable();
+    if sorted != (0..rank).collect::<Vec<_>>() {
+        return Err(Error::value("permute", "axes", format!("a permutation of 0..{rank}"), format!("{axes:?}")));
+    }
+    let dims: Vec<_> = axes.iter().map(|&a| x.dims()[a]).collect();
+    let y = Tensor::empty("permute", x.device(), &dims)?;
+    let lead = MAX_RANK - rank;
+    let strides = x.shape().strides4();
+    let mut src_strides = [0; MAX_RANK];
+    for (to, &from) in axes.iter().enumerate() {
+        src_strides[lead + to] = strides[lead + from];
+    }
+    let dims = y.shape().dims4();
+    let kernel = Copy { dims, src_strides, dst_strides: y.shape().strides4(), src_offset: 0, dst_offset: 0 };
+    x.device().run(&kernel, [x], [&y])?;
+    Ok(y)
+}
+
+/// Undoes [`permute`].
+pub fn inverse(axes: &[usize]) -> Vec<usize> {
+    let mut out = vec![0; axes.len()];
+    axes.iter().enumerate().for_each(|(i, &a)| out[a] = i);
+    out
+}
+
+fn part(op: &'static str, x: &Tensor, axis: usize, range: &Range<usize>) -> Result<Vec<usize>> {
+    let mut dims = x.dims().to_vec();
+    match dims.get(axis) {
+        None => Err(Error::value(op, "axis", format!("below {}", dims.len()), axis)),
+        Some(&extent) if range.start >= range.end || range.end > extent => {
+            Err(Error::value(op, "range", format!("a part of 0..{extent}"), format!("{range:?}")))
+        }
+        Some(_) => {
+            dims[axis] = range.len();
+            Ok(dims)
+        }
+    }
+}
+
+fn stride(dims: &[usize], axis: usize) -> usize {
+    dims[axis + 1..].iter().product()
+}
+
+/// The part `range` of one axis.
+pub fn slice(x: &Tensor, axis: usize, range: Range<usize>) -> Result<Tensor> {
+    let dims = part("slice", x, axis, &range)?;
+    let y = Tensor::empty("slice", x.device(), &dims)?;
+    let kernel = Copy {
+        dims: y.shape().dims4(),
+        src_strides: x.shape().strides4(),
+        dst_strides: y.shape().strides4(),
+        src_offset: (range.start * stride(x.dims(), axis)) as u32,
+        dst_offset: 0,
+    };
+    x.device().run(&kernel, [x], [&y])?;
+    Ok(y)
+}
+
+/// Writes `x` into the part of `out` that starts at `start` of one axis.
+pub fn write_slice(x: &Tensor, out: &Tensor, axis: usize, start: usize) -> Result<()> {
+    part("write_slice", out, axis, &(start..start + x.dims()[axis]))?;
+    let kernel = Copy {
+        dims: x.shape().dims4(),
+        src_strides: x.shape().strides4(),
+        dst_strides: out.shape().strides4(),
+        src_offset: 0,
+        dst_offset: (start * stride(out.dims(), axis)) as u32,
+    };
+    x.device().run(&kernel, [x], [out])
+}
+
+/// Tensors one after the other along an axis.
+pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
+    let Some(first) = parts.first() else {
+        return Err(Error::value("concat", "parts", "at least one tensor", "none"));
+    };
+    let mut dims = first.dims().to_vec();
+    if axis >= dims.len() {
+        return Err(Error::value("concat", "axis", format!("below {}", dims.len()), axis));
+    }
+    for x in &parts[1..] {
+        let same = x.dims().len() == dims.len() && (0..dims.len()).all(|a| a == axis || x.dims()[a] == first.dims()[a]);
+        if !same {
+            let expected = format!("{:?} but for axis {axis}", first.dims());
+            return Err(Error::shape("concat", "parts", expected, x.dims()));
+        }
+        dims[axis] += x.dims()[axis];
+    }
+    let out = Tensor::empty("concat", first.device(), &dims)?;
+    let mut start = 0;
+    for x in parts {
+        write_slice(x, &out, axis, start)?;
+        start += x.dims()[axis];
+    }
+    Ok(out)
+}
+
+/// `x` repeated along its axes of extent 1 until it has `dims`.
+pub fn expand(x: &Tensor, dims: &[usize]) -> Result<Tensor> {
+    let y = Tensor::empty("expand", x.device(), dims)?;
+    let (from, to) = (x.shape().dims4(), y.shape().dims4());
+    if (0..MAX_RANK).any(|a| from[a] != 1 && from[a] != to[a]) {
+        return Err(Error::shape("expand", "dims", format!("a repeat of {:?}", x.dims()), dims));
+    }
+    let (src_strides, dst_strides) = (x.shape().strides4(), y.shape().strides4());
+    x.device().run(&Copy { dims: to, src_strides, dst_strides, src_offset: 0, dst_offset: 0 }, [x], [&y])?;
+    Ok(y)
+}

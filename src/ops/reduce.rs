@@ -1,0 +1,87 @@
+//! Sums, deterministic: chunks first, then the sum of the chunks.
+
+use crate::error::{Error, Result};
+use crate::kernels::Sum;
+use crate::shape::{MAX_RANK, Shape};
+use crate::tensor::Tensor;
+
+/// Elements that one invocation adds; also keeps the rounding error of long sums low.
+const CHUNK: usize = 64;
+
+/// How a sum is made.
+#[derive(Clone, Copy)]
+pub struct SumOptions {
+    pub scale: f32,
+    pub square: bool,
+    pub accumulate: bool,
+}
+
+impl Default for SumOptions {
+    fn default() -> Self {
+        Self { scale: 1.0, square: false, accumulate: false }
+    }
+}
+
+/// Sums `x`, seen as `extents = [outer, axis, inner]`, over the middle axis into `out` `[outer, inner]` from `offset`.
+pub fn sum_into(x: &Tensor, extents: [usize; 3], options: SumOptions, out: &Tensor, offset: usize) -> Result<()> {
+    let [outer, axis, inner] = extents.map(|n| n as u32);
+    let last = |axis: u32, square: bool| Sum {
+        outer,
+        axis,
+        inner,
+        chunk: axis,
+        scale: options.scale,
+        square: square as u32,
+        accumulate: options.accumulate as u32,
+        offset: offset as u32,
+    };
+    if extents[1] <= 2 * CHUNK {
+        return x.device().run(&last(axis, options.square), [x], [out]);
+    }
+    let mut partial = x.clone();
+    let mut pass = last(axis, options.square);
+    while pass.axis as usize > 2 * CHUNK {
+        let first = Sum { chunk: CHUNK as u32, scale: 1.0, accumulate: 0, offset: 0, ..pass };
+        let sums = Tensor::empty("sum", x.device(), &[extents[0] * first.chunks(), extents[2]])?;
+        x.device().run(&first, [&partial], [&sums])?;
+        pass = last(first.chunks() as u32, false);
+        partial = sums;
+    }
+    x.device().run(&pass, [&partial], [out])
+}
+
+/// `scale · Σ x` or `scale · Σ x²` over all elements.
+pub fn sum_all(x: &Tensor, options: SumOptions) -> Result<Tensor> {
+    x.check_dtype("sum", "self", "f32")?;
+    let out = Tensor::empty("sum", x.device(), &[])?;
+    sum_into(x, [1, x.len(), 1], options, &out, 0)?;
+    Ok(out)
+}
+
+/// `scale · Σ x` over one axis, which is left with extent 1.
+pub fn sum_axis(x: &Tensor, axis: usize, scale: f32) -> Result<Tensor> {
+    x.check_dtype("sum_axis", "self", "f32")?;
+    if axis >= x.dims().len() {
+        return Err(Error::value("sum_axis", "axis", format!("below {}", x.dims().len()), axis));
+    }
+    let mut dims = x.dims().to_vec();
+    let extent = std::mem::replace(&mut dims[axis], 1);
+    let inner: usize = x.dims()[axis + 1..].iter().product();
+    let out = Tensor::empty("sum_axis", x.device(), &dims)?;
+    let extents = [x.len() / extent / inner, extent, inner];
+    sum_into(x, extents, SumOptions { scale, ..SumOptions::default() }, &out, 0)?;
+    Ok(out)
+}
+
+/// Sums `x` over the axes along which `shape` was broadcast to it.
+pub fn sum_to(x: &Tensor, shape: &Shape) -> Result<Tensor> {
+    if x.shape() == shape {
+        return Ok(x.detach());
+    }
+    let (from, to) = (x.shape().dims4(), shape.dims4());
+    let mut sum = x.view("sum_to", &from.map(|d| d as usize))?;
+    for axis in (0..MAX_RANK).filter(|&a| from[a] != to[a]) {
+        sum = sum_axis(&sum, axis, 1.0)?;
+    }
+    sum.view("sum_to", shape.dims())
+}

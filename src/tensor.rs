@@ -1,0 +1,297 @@
+//! Tensors: words on a device, with a shape, and a place on the tape.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::device::{Device, Memory};
+use crate::error::{Error, Result};
+use crate::shape::Shape;
+
+/// What the words of a tensor are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DType {
+    /// 32-bit floats.
+    F32,
+    /// 32-bit unsigned indices, each below `bound`.
+    U32 {
+        /// One more than the largest index.
+        bound: u32,
+    },
+}
+
+impl DType {
+    fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "f32",
+            DType::U32 { .. } => "u32",
+        }
+    }
+}
+
+/// A contiguous tensor of at most four axes. Cheap to clone; clones share their elements.
+///
+/// ```
+/// use wgru::{Device, Tensor};
+/// let device = Device::cpu();
+/// let x = Tensor::from_slice(&device, &[1.0, 2.0, 3.0, 4.0], &[2, 2])?.requires_grad();
+/// let loss = x.mul(&x)?.sum()?;
+/// loss.backward()?;
+/// assert_eq!(loss.item()?, 30.0);
+/// assert_eq!(x.grad().unwrap().to_vec()?, [2.0, 4.0, 6.0, 8.0]);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Tensor {
+    storage: Arc<Storage>,
+    shape: Shape,
+    dtype: DType,
+    pub(crate) tape: Tape,
+}
+
+struct Storage {
+    device: Device,
+    memory: Memory,
+    /// Counts the writes, so that backward notices a saved tensor that was overwritten.
+    version: AtomicU64,
+}
+
+/// Where a tensor's gradient goes.
+#[derive(Clone)]
+pub(crate) enum Tape {
+    /// Nowhere.
+    Off,
+    /// Into this slot, added up.
+    Leaf(Arc<Mutex<Option<Tensor>>>),
+    /// To output number `.1` of this operation.
+    Node(Arc<Node>, usize),
+}
+
+/// One operation on the tape.
+pub(crate) struct Node {
+    pub op: &'static str,
+    pub inputs: Vec<Tensor>,
+    /// Tensors that `backward` reads, with the versions they had.
+    pub saved: Vec<(Tensor, u64)>,
+    pub outputs: usize,
+    /// From the gradients of the outputs to those of the inputs.
+    pub backward: Backward,
+}
+
+pub(crate) type Backward = Box<dyn Fn(&[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> + Send + Sync>;
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // A loop of many steps makes a long chain of nodes: free it without recursion.
+        let mut chain: Vec<Tensor> = self.inputs.drain(..).collect();
+        while let Some(tensor) = chain.pop() {
+            if let Tape::Node(node, _) = tensor.tape
+                && let Some(mut node) = Arc::into_inner(node)
+            {
+                chain.append(&mut node.inputs);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tensor({:?} {}, {:?})", self.dims(), self.dtype.name(), self.storage.device)
+    }
+}
+
+impl Tensor {
+    /// Copies `values` to the device.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `dims` is no shape or does not count `values`; [`Error::Limit`] past the adapter's.
+    pub fn from_slice(device: &Device, values: &[f32], dims: &[usize]) -> Result<Self> {
+        let tensor = Self::empty("Tensor::from_slice", device, dims)?;
+        if values.len() != tensor.len() {
+            return Err(Error::shape(
+                "Tensor::from_slice",
+                "values",
+                format!("{} values", tensor.len()),
+                &[values.len()],
+            ));
+        }
+        device.upload(tensor.memory(), values)?;
+        Ok(tensor)
+    }
+
+    /// Copies indices to the device, for [`gather`](Tensor::gather), targets and lengths.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_slice`].
+    pub fn from_indices(device: &Device, values: &[u32], dims: &[usize]) -> Result<Self> {
+        let bound = values.iter().max().map_or(0, |&v| v.saturating_add(1));
+        let words: &[f32] = bytemuck::cast_slice(values);
+        Ok(Self { dtype: DType::U32 { bound }, ..Self::from_slice(device, words, dims)? })
+    }
+
+    /// Zeros.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_slice`].
+    pub fn zeros(device: &Device, dims: &[usize]) -> Result<Self> {
+        Self::full(device, 0.0, dims)
+    }
+
+    /// One value everywhere.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_slice`].
+    pub fn full(device: &Device, value: f32, dims: &[usize]) -> Result<Self> {
+        let tensor = Self::empty("Tensor::full", device, dims)?;
+        device.run(&crate::kernels::Fill { len: tensor.len() as u32, value }, [], [&tensor])?;
+        Ok(tensor)
+    }
+
+    /// Elements that a kernel is about to write.
+    pub(crate) fn empty(op: &'static str, device: &Device, dims: &[usize]) -> Result<Self> {
+        let shape = Shape::new(op, dims)?;
+        let memory = device.alloc(op, shape.len())?;
+        let storage = Storage { device: device.clone(), memory, version: AtomicU64::new(0) };
+        Ok(Self { storage: Arc::new(storage), shape, dtype: DType::F32, tape: Tape::Off })
+    }
+
+    /// The device it lives on.
+    pub fn device(&self) -> &Device {
+        &self.storage.device
+    }
+
+    /// Extents, outermost first.
+    pub fn dims(&self) -> &[usize] {
+        self.shape.dims()
+    }
+
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// What its words are.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Number of elements.
+    #[allow(clippy::len_without_is_empty, reason = "a tensor has at least one element")]
+    pub fn len(&self) -> usize {
+        self.shape.len()
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.storage.memory
+    }
+
+    pub(crate) fn shares_memory(&self, other: &Self) -> bool {
+        self.storage.memory.is(&other.storage.memory)
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.storage.version.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn touch(&self) {
+        self.storage.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The same elements under another shape, off the tape.
+    pub(crate) fn view(&self, op: &'static str, dims: &[usize]) -> Result<Self> {
+        let shape = Shape::new(op, dims)?;
+        if shape.len() != self.len() {
+            return Err(Error::shape(op, "dims", format!("{} elements", self.len()), dims));
+        }
+        Ok(Self { shape, ..self.detach() })
+    }
+
+    /// The same elements, off the tape.
+    pub fn detach(&self) -> Self {
+        Self { tape: Tape::Off, ..self.clone() }
+    }
+
+    /// The same elements as a leaf of the tape: `backward()` adds to its [`grad`](Self::grad).
+    pub fn requires_grad(&self) -> Self {
+        Self { tape: Tape::Leaf(Arc::default()), ..self.clone() }
+    }
+
+    pub(crate) fn with_tape(self, tape: Tape) -> Self {
+        Self { tape, ..self }
+    }
+
+    /// Whether `backward()` reaches it.
+    pub fn is_tracked(&self) -> bool {
+        !matches!(self.tape, Tape::Off)
+    }
+
+    /// The gradient that `backward()` left here; `None` before that, or off the tape.
+    pub fn grad(&self) -> Option<Tensor> {
+        match &self.tape {
+            Tape::Leaf(slot) => slot.lock().expect("no panic holds a gradient").clone(),
+            _ => None,
+        }
+    }
+
+    /// Replaces the gradient; `None` clears it. Does nothing off the tape.
+    pub fn set_grad(&self, grad: Option<Tensor>) {
+        if let Tape::Leaf(slot) = &self.tape {
+            *slot.lock().expect("no panic holds a gradient") = grad;
+        }
+    }
+
+    /// Reads the elements back.
+    ///
+    /// # Errors
+    /// [`Error::DType`] for indices; [`Error::DeviceLost`] or [`Error::Gpu`] from the driver.
+    pub async fn read(&self) -> Result<Vec<f32>> {
+        self.check_dtype("Tensor::read", "self", "f32")?;
+        self.device().read(self.memory(), self.len()).await
+    }
+
+    /// Reads the elements back, waiting for them.
+    ///
+    /// # Errors
+    /// As [`Tensor::read`]; in a browser, [`Error::Value`] on a GPU.
+    pub fn to_vec(&self) -> Result<Vec<f32>> {
+        self.check_dtype("Tensor::to_vec", "self", "f32")?;
+        self.device().read_blocking(self.memory(), self.len())
+    }
+
+    /// The one element, waiting for it.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for more than one element, else as [`Tensor::to_vec`].
+    pub fn item(&self) -> Result<f32> {
+        match self.len() {
+            1 => Ok(self.to_vec()?[0]),
+            _ => Err(Error::shape("Tensor::item", "self", "one element", self.dims())),
+        }
+    }
+
+    /// Overwrites the elements in place, for loading parameters.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `values` has another count.
+    pub fn assign(&self, values: &[f32]) -> Result<()> {
+        if values.len() != self.len() {
+            return Err(Error::shape("Tensor::assign", "values", format!("{} values", self.len()), &[values.len()]));
+        }
+        self.touch();
+        self.device().upload(self.memory(), values)
+    }
+
+    /// Copies the elements to another device, off the tape, waiting for them.
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`] and [`Tensor::from_slice`].
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        let words = self.device().read_blocking(self.memory(), self.len())?;
+        Ok(Self { dtype: self.dtype, ..Self::from_slice(device, &words, self.dims())? })
+    }
+
+    pub(crate) fn check_dtype(&self, op: &'static str, arg: &'static str, expected: &'static str) -> Result<()> {
+        if self.dtype.name() == expected {
+            return Ok(());
+        }
+        Err(Error::DType { op, arg, expected: expected.into(), got: self.dtype.name().into() })
+    }
+}

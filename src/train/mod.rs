@@ -1,0 +1,1 @@
+//! Losses, optimizers, schedules, clipping, and a training loop.
