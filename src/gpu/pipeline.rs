@@ -30,7 +30,8 @@ impl Pipelines {
     }
 
     fn make<const R: usize, const W: usize, K: Kernel<R, W>>(&self) -> Pipeline {
-        let params = size_of::<K>() as u64;
+        // A uniform block with vectors is a multiple of 16 bytes long.
+        let params = size_of::<K>().next_multiple_of(16) as u64;
         let entry = |binding: usize, ty, has_dynamic_offset, size| wgpu::BindGroupLayoutEntry {
             binding: binding as u32,
             visibility: wgpu::ShaderStages::COMPUTE,
