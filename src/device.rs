@@ -156,10 +156,7 @@ impl Device {
     /// As [`Device::auto`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn auto_blocking() -> Result<Self> {
-        #[cfg(feature = "gpu")]
-        return pollster::block_on(Self::auto());
-        #[cfg(not(feature = "gpu"))]
-        Ok(Self::cpu_because(CpuOptions::default(), "built without the feature `gpu`".into()))
+        pollster::block_on(Self::auto())
     }
 
     /// What this device is and why it was chosen.

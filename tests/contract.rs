@@ -113,7 +113,8 @@ fn every_shader_translates_to_spirv_msl_and_hlsl() {
         assert!(words.len() > 100, "{}", kernel.name);
 
         let policies = BoundsCheckPolicies { buffer: BoundsCheckPolicy::Restrict, ..Default::default() };
-        let msl_options = msl::Options { fake_missing_bindings: true, bounds_check_policies: policies, ..Default::default() };
+        let msl_options =
+            msl::Options { fake_missing_bindings: true, bounds_check_policies: policies, ..Default::default() };
         let (text, _) = msl::write_string(&module, &info, &msl_options, &msl::PipelineOptions::default())
             .unwrap_or_else(|e| panic!("{}: MSL: {e}", kernel.name));
         assert!(text.contains("kernel void main_"), "{}", kernel.name);

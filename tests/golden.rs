@@ -214,7 +214,8 @@ fn gru_matches_the_oracles_on_the_gpu_chain() {
 #[should_panic(expected = "error")]
 fn the_other_reset_form_is_rejected() {
     let file = SafeTensors::deserialize(TENSORS).expect("gru.safetensors");
-    let mut case = Case::all().into_iter().find(|c| c.name.starts_with("keras") && c.size("hidden") == 67).expect("one");
+    let mut case =
+        Case::all().into_iter().find(|c| c.name.starts_with("keras") && c.size("hidden") == 67).expect("one");
     case.json["reset_after"] = Value::Bool(true);
     run(&Device::cpu(), &case, &file, None, 1e-3);
 }

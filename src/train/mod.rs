@@ -1,1 +1,16 @@
-//! Losses, optimizers, schedules, clipping, and a training loop.
+//! Losses, optimizers, schedules, clipping, and a training loop that stops early and resumes bit for bit.
+
+mod clip;
+mod data;
+pub mod loss;
+mod optimizer;
+mod schedule;
+mod trainer;
+
+pub use clip::clip_grad_norm;
+pub use data::{Data, HostData};
+pub use loss::Reduction;
+pub use optimizer::{AdamConfig, Method, Optimizer, SgdConfig};
+pub use schedule::Schedule;
+pub(crate) use trainer::Best;
+pub use trainer::{History, LossFn, Progress, TrainOptions, Trainer};

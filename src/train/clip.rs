@@ -1,0 +1,40 @@
+//! Clipping by the norm of all gradients together
+
+use crate::error::{Error, Result};
+use crate::ops::reduce::{SumOptions, sum_all};
+use crate::tensor::Tensor;
+
+/// Scales all gradients by `min(1, max_norm / (‖g‖ + 1e-6))`, `‖g‖` their norm as one vector, as PyTorch's
+/// `clip_grad_norm_`. Gives the norm, still on the device: nothing is read back.
+///
+/// ```
+/// use wgru::{Device, Tensor, train::clip_grad_norm};
+/// let w = Tensor::from_slice(&Device::cpu(), &[3.0, 4.0], &[2])?.requires_grad();
+/// w.mul(&w)?.sum()?.backward()?;                                     // gradient (6, 8), norm 10
+/// let norm = clip_grad_norm(&[("w".into(), w.clone())], 5.0)?.unwrap();
+/// assert_eq!(norm.item()?, 10.0);
+/// assert!((w.grad().unwrap().to_vec()?[0] - 3.0).abs() < 1e-5);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Value`] unless `max_norm` is positive.
+pub fn clip_grad_norm(parameters: &[(String, Tensor)], max_norm: f32) -> Result<Option<Tensor>> {
+    if max_norm <= 0.0 || max_norm.is_nan() {
+        return Err(Error::value("clip_grad_norm", "max_norm", "more than 0", max_norm));
+    }
+    let grads: Vec<Tensor> = parameters.iter().filter_map(|(_, p)| p.grad()).collect();
+    if grads.is_empty() {
+        return Ok(None);
+    }
+    let squares = SumOptions { square: true, ..SumOptions::default() };
+    let sums = grads.iter().map(|g| sum_all(g, squares)?.reshape(&[1])).collect::<Result<Vec<_>>>()?;
+    let norm = Tensor::concat(&sums.iter().collect::<Vec<_>>(), 0)?.sum()?.sqrt()?;
+    let factor = Tensor::full(norm.device(), max_norm, &[])?.div(&norm.add_scalar(1e-6)?)?.clamp_max(1.0)?;
+    for (_, p) in parameters {
+        if let Some(grad) = p.grad() {
+            p.set_grad(Some(grad.mul(&factor)?));
+        }
+    }
+    Ok(Some(norm))
+}

@@ -1,0 +1,116 @@
+//! Losses, as `torch.nn.functional` defines them.
+//!
+//! ```
+//! use wgru::{Device, Tensor, train::{Reduction, loss}};
+//! let device = Device::cpu();
+//! let prediction = Tensor::from_slice(&device, &[1.0, 4.0], &[2])?;
+//! let target = Tensor::from_slice(&device, &[0.0, 2.0], &[2])?;
+//! assert_eq!(loss::mse(&prediction, &target, Reduction::Mean)?.item()?, 2.5);
+//! # Ok::<(), wgru::Error>(())
+//! ```
+
+use crate::autograd::record;
+use crate::error::{Error, Result};
+use crate::kernels::LossKind;
+use crate::ops::loss;
+use crate::tensor::Tensor;
+
+/// What becomes of the losses of the elements or rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reduction {
+    /// Their mean: the default.
+    #[default]
+    Mean,
+    /// Their sum.
+    Sum,
+    /// They stay apart.
+    None,
+}
+
+fn pointwise(kind: LossKind, delta: f32, x: &Tensor, t: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    let losses = loss::pointwise(kind, delta, x, t)?;
+    let (kept_x, kept_t) = (x.detach(), t.detach());
+    let [losses] = record("loss", &[x], &[x, t], [losses], || {
+        Box::new(move |dys| {
+            let dx = |dloss: &Tensor| loss::pointwise_backward(kind, delta, &kept_x, &kept_t, dloss);
+            Ok(vec![dys[0].as_ref().map(dx).transpose()?])
+        })
+    });
+    match reduction {
+        Reduction::Mean => losses.mean(),
+        Reduction::Sum => losses.sum(),
+        Reduction::None => Ok(losses),
+    }
+}
+
+/// `(x − t)²`
+///
+/// # Errors
+/// [`Error::Shape`] unless `target` has the shape of `prediction`; so do the others.
+pub fn mse(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    pointwise(LossKind::Squared, 0.0, prediction, target, reduction)
+}
+
+/// `|x − t|`
+///
+/// # Errors
+/// As [`mse`].
+pub fn mae(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    pointwise(LossKind::Absolute, 0.0, prediction, target, reduction)
+}
+
+/// `½·d²` where `|d| ≤ δ`, `δ·(|d| − ½·δ)` beyond, `d = x − t`
+///
+/// # Errors
+/// As [`mse`]; [`Error::Value`] unless `delta` is positive.
+pub fn huber(prediction: &Tensor, target: &Tensor, delta: f32, reduction: Reduction) -> Result<Tensor> {
+    if delta <= 0.0 || delta.is_nan() {
+        return Err(Error::value("huber", "delta", "more than 0", delta));
+    }
+    pointwise(LossKind::Huber, delta, prediction, target, reduction)
+}
+
+/// Binary cross-entropy of logits: `log(1 + e^x) − x·t`, `t` in `[0, 1]`
+///
+/// # Errors
+/// As [`mse`].
+pub fn bce_with_logits(logits: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    pointwise(LossKind::BceWithLogits, 0.0, logits, target, reduction)
+}
+
+/// How [`cross_entropy`] counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CrossEntropyOptions {
+    /// Rows with this target do not count.
+    pub ignore_index: Option<u32>,
+    /// ε: the target is `1 − ε` of its class and `ε` spread evenly over all.
+    pub label_smoothing: f32,
+    /// What becomes of the rows' losses; the mean is over those that count.
+    pub reduction: Reduction,
+}
+
+/// `−Σ_c q_c·log softmax(x)_c` of each row of `logits` `[rows, classes]`, `q` from `target` `[rows]` (indices)
+///
+/// # Errors
+/// [`Error::Shape`], [`Error::DType`]; [`Error::Value`] for a class past the logits (but `ignore_index`) or an ε
+/// outside `[0, 1]`.
+pub fn cross_entropy(logits: &Tensor, target: &Tensor, options: CrossEntropyOptions) -> Result<Tensor> {
+    let CrossEntropyOptions { ignore_index, label_smoothing: smoothing, reduction } = options;
+    if !(0.0..=1.0).contains(&smoothing) {
+        return Err(Error::value("cross_entropy", "label_smoothing", "0 to 1", smoothing));
+    }
+    let ignored = ignore_index.unwrap_or(u32::MAX);
+    let (losses, counted) = loss::cross_entropy(logits, target, ignored, smoothing)?;
+    let (x, t) = (logits.detach(), target.clone());
+    let [losses] = record("cross_entropy", &[logits], &[logits, target], [losses], || {
+        Box::new(move |dys| {
+            let dx = |dloss: &Tensor| loss::cross_entropy_backward(&x, &t, ignored, smoothing, dloss);
+            Ok(vec![dys[0].as_ref().map(dx).transpose()?])
+        })
+    });
+    match reduction {
+        Reduction::Mean => losses.sum()?.div(&counted.sum()?),
+        Reduction::Sum => losses.sum(),
+        Reduction::None => Ok(losses),
+    }
+}

@@ -1,0 +1,58 @@
+//! Learning rates over time
+
+use std::f64::consts::PI;
+
+/// How the learning rate changes, as the schedulers of `torch.optim.lr_scheduler` that bear these names.
+///
+/// ```
+/// use wgru::train::Schedule;
+/// assert_eq!(Schedule::Step { every: 10, gamma: 0.1 }.rate(1.0, 25), 0.01);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Schedule {
+    /// The base rate throughout.
+    #[default]
+    Constant,
+    /// `base·gamma^⌊step / every⌋`
+    Step {
+        /// Steps between two drops.
+        every: u64,
+        /// Factor of a drop.
+        gamma: f64,
+    },
+    /// `min + ½·(base − min)·(1 + cos(π·step / steps))`; rises again after `steps`, as PyTorch's does.
+    Cosine {
+        /// Steps to the minimum.
+        steps: u64,
+        /// The rate there.
+        min: f64,
+    },
+    /// From `base / 25` up to `base` over the first 30 % of the steps and down to `base / 250,000`, both by half a
+    /// cosine. Smith, Topin: *Super-convergence* (2018).
+    OneCycle {
+        /// Steps altogether; later ones keep the last rate.
+        steps: u64,
+    },
+}
+
+impl Schedule {
+    /// The rate of update number `step`, counted from 0. For [`OneCycle`](Self::OneCycle), `base` is the highest rate.
+    pub fn rate(&self, base: f64, step: u64) -> f64 {
+        let between = |from: f64, to: f64, share: f64| to + (from - to) / 2.0 * (1.0 + (PI * share).cos());
+        match *self {
+            Schedule::Constant => base,
+            Schedule::Step { every, gamma } => base * gamma.powf((step / every.max(1)) as f64),
+            Schedule::Cosine { steps, min } => between(base, min, step as f64 / steps.max(1) as f64),
+            Schedule::OneCycle { steps } => {
+                let last = steps.max(2) as f64 - 1.0;
+                let top = 0.3 * steps.max(2) as f64 - 1.0;
+                let (low, step) = (base / 25.0, (step as f64).min(last));
+                if step <= top {
+                    between(low, base, step / top)
+                } else {
+                    between(base, low / 1e4, (step - top) / (last - top))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The training loop
+
+use std::ops::ControlFlow;
+
+use super::{Data, Optimizer, Schedule, clip_grad_norm};
+use crate::error::{Error, Result};
+use crate::nn::{Mode, Module};
+use crate::rng::Rng;
+use crate::tensor::Tensor;
+
+/// How [`Trainer::fit`] trains.
+#[derive(Clone, Debug)]
+pub struct TrainOptions {
+    /// Passes over the data, counted over all calls: a resumed run ends where the whole one would.
+    pub epochs: usize,
+    /// Examples of one update.
+    pub batch: usize,
+    /// Whether every epoch takes the examples in a new order.
+    pub shuffle: bool,
+    /// Largest norm of all gradients together.
+    pub clip_norm: Option<f32>,
+    /// The learning rate over the updates, from [`TrainOptions::rate`].
+    pub schedule: Schedule,
+    /// The base learning rate.
+    pub rate: f64,
+    /// Stop after this many epochs without a better validation loss, and go back to the best weights.
+    pub patience: Option<usize>,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            batch: 32,
+            shuffle: true,
+            clip_norm: None,
+            schedule: Schedule::Constant,
+            rate: 1e-3,
+            patience: None,
+        }
+    }
+}
+
+/// Where a training run stands; given after every update and, with losses, after every epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// Updates done in it.
+    pub updates: usize,
+    /// Updates of a whole epoch.
+    pub of: usize,
+    /// Mean loss of the epoch, once it is over.
+    pub loss: Option<f32>,
+    /// Loss on the validation data, once the epoch is over.
+    pub validation: Option<f32>,
+}
+
+/// The losses of each epoch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// Mean training loss.
+    pub loss: Vec<f32>,
+    /// Loss on the validation data; empty without any.
+    pub validation: Vec<f32>,
+    /// Whether it ended before the last epoch.
+    pub stopped_early: bool,
+}
+
+/// The best epoch so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Best {
+    pub loss: f32,
+    pub epoch: usize,
+    /// By parameter, in order.
+    pub weights: Vec<Vec<f32>>,
+}
+
+/// Trains a model: order of the examples, updates, validation, early stopping. All that is random comes from one
+/// generator, and all state is in here and in the parameters, so a run saved by
+/// [`io::save_checkpoint`](crate::io::save_checkpoint) goes on bit for bit.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use wgru::{Device, Rng, nn::{Linear, Module}, train::*};
+/// let (device, mut rng) = (Device::cpu(), Rng::new(1));
+/// let model = Linear::new(&device, 1, 1, true, &mut rng)?;                    // learns y = 2x
+/// let x: Vec<f32> = (0..64).map(|i| i as f32 / 64.0).collect();
+/// let data = HostData::new(&device, x.clone(), &[1], x.iter().map(|v| 2.0 * v).collect(), &[1])?;
+/// let options = TrainOptions { epochs: 60, rate: 0.1, ..Default::default() };
+/// let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), options.rate)?;
+/// let mut trainer = Trainer::new(optimizer, options, rng);
+/// let loss = |x: &_, y: &_| loss::mse(x, y, Reduction::Mean);
+/// let history = trainer.fit_blocking(&model, &data, None, &loss, &mut |_| ControlFlow::Continue(()))?;
+/// assert!(history.loss[59] < 1e-4);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+pub struct Trainer {
+    pub(crate) optimizer: Optimizer,
+    pub(crate) options: TrainOptions,
+    pub(crate) rng: Rng,
+    pub(crate) epoch: usize,
+    pub(crate) updates: u64,
+    pub(crate) best: Option<Best>,
+}
+
+/// A loss of a prediction and its target, as a scalar.
+pub type LossFn<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a;
+
+impl Trainer {
+    /// A run that has not begun.
+    pub fn new(optimizer: Optimizer, options: TrainOptions, rng: Rng) -> Self {
+        Self { optimizer, options, rng, epoch: 0, updates: 0, best: None }
+    }
+
+    /// Epochs done.
+    pub fn epoch(&self) -> usize {
+        self.epoch
+    }
+
+    /// How it trains; may be changed between calls of [`fit`](Self::fit).
+    pub fn options_mut(&mut self) -> &mut TrainOptions {
+        &mut self.options
+    }
+
+    /// Trains `model` until the last epoch, until `progress` breaks, or until patience runs out.
+    ///
+    /// Losses are added up on the device and read once an epoch.
+    ///
+    /// # Errors
+    /// Those of the model, the loss and the device; [`Error::Value`] for a batch size of 0 or empty data;
+    /// [`Error::Stopped`] when the training loss is not finite.
+    pub async fn fit(
+        &mut self,
+        model: &dyn Module,
+        data: &dyn Data,
+        validation: Option<&dyn Data>,
+        loss: &LossFn<'_>,
+        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<History> {
+        if self.options.batch == 0 || data.is_empty() {
+            return Err(Error::value("Trainer::fit", "batch and data", "at least one example", 0));
+        }
+        let mut history = History::default();
+        while self.epoch < self.options.epochs {
+            let Some(mean) = self.run_epoch(model, data, loss, progress).await? else {
+                history.stopped_early = true;
+                return Ok(history);
+            };
+            history.loss.push(mean);
+            let checked = match validation {
+                Some(data) => Some(self.evaluate(model, data, loss).await?),
+                None => None,
+            };
+            history.validation.extend(checked);
+            self.epoch += 1;
+            let of = data.len().div_ceil(self.options.batch);
+            let report = Progress { epoch: self.epoch - 1, updates: of, of, loss: Some(mean), validation: checked };
+            let goes_on = progress(&report).is_continue();
+            if !mean.is_finite() {
+                return Err(Error::Stopped(format!("the training loss is {mean} after epoch {}", self.epoch)));
+            }
+            let patient = match checked {
+                Some(loss) => self.keep_best(loss).await?,
+                None => true,
+            };
+            if !goes_on || !patient {
+                history.stopped_early = self.epoch < self.options.epochs;
+                break;
+            }
+        }
+        self.restore_best()?;
+        Ok(history)
+    }
+
+    /// [`Trainer::fit`], waiting for it.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn fit_blocking(
+        &mut self,
+        model: &dyn Module,
+        data: &dyn Data,
+        validation: Option<&dyn Data>,
+        loss: &LossFn<'_>,
+        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<History> {
+        pollster::block_on(self.fit(model, data, validation, loss, progress))
+    }
+
+    /// One epoch; gives the mean loss, or `None` when `progress` broke.
+    async fn run_epoch(
+        &mut self,
+        model: &dyn Module,
+        data: &dyn Data,
+        loss: &LossFn<'_>,
+        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Option<f32>> {
+        let mut order: Vec<usize> = (0..data.len()).collect();
+        if self.options.shuffle {
+            self.rng.shuffle(&mut order);
+        }
+        let of = order.len().div_ceil(self.options.batch);
+        let mut total: Option<Tensor> = None;
+        for (done, examples) in order.chunks(self.options.batch).enumerate() {
+            let (x, y) = data.batch(examples)?;
+            self.optimizer.set_rate(self.options.schedule.rate(self.options.rate, self.updates));
+            self.optimizer.zero_grad();
+            let value = loss(&model.forward(&x, &mut Mode::Train(&mut self.rng))?, &y)?;
+            value.backward()?;
+            if let Some(max) = self.options.clip_norm {
+                clip_grad_norm(&self.optimizer.parameters(), max)?;
+            }
+            self.optimizer.step()?;
+            self.updates += 1;
+            let share = value.detach().scale(examples.len() as f32 / order.len() as f32)?;
+            total = Some(match total {
+                Some(sum) => sum.add(&share)?,
+                None => share,
+            });
+            let report = Progress { epoch: self.epoch, updates: done + 1, of, loss: None, validation: None };
+            if done + 1 < of && progress(&report).is_break() {
+                return Ok(None);
+            }
+        }
+        match total {
+            Some(total) => Ok(Some(total.read().await?[0])),
+            None => Ok(None),
+        }
+    }
+
+    /// Mean loss over `data`, in evaluation.
+    ///
+    /// # Errors
+    /// Those of the model, the loss and the device.
+    pub async fn evaluate(&self, model: &dyn Module, data: &dyn Data, loss: &LossFn<'_>) -> Result<f32> {
+        let order: Vec<usize> = (0..data.len()).collect();
+        let mut total = None;
+        for examples in order.chunks(self.options.batch.max(1)) {
+            let (x, y) = data.batch(examples)?;
+            let value = loss(&model.forward(&x, &mut Mode::Eval)?, &y)?.detach();
+            let share = value.scale(examples.len() as f32 / order.len() as f32)?;
+            total = Some(match total {
+                Some(sum) => share.add(&sum)?,
+                None => share,
+            });
+        }
+        match total {
+            Some(total) => Ok(total.read().await?[0]),
+            None => Err(Error::value("Trainer::evaluate", "data", "at least one example", 0)),
+        }
+    }
+
+    /// Remembers the weights if `loss` is the best so far; says whether patience is left.
+    async fn keep_best(&mut self, loss: f32) -> Result<bool> {
+        let Some(patience) = self.options.patience else { return Ok(true) };
+        if self.best.as_ref().is_none_or(|best| loss < best.loss) {
+            let mut weights = Vec::new();
+            for (_, p) in self.optimizer.parameters() {
+                weights.push(p.read().await?);
+            }
+            self.best = Some(Best { loss, epoch: self.epoch, weights });
+        }
+        Ok(self.best.as_ref().is_none_or(|best| self.epoch - best.epoch < patience))
+    }
+
+    fn restore_best(&self) -> Result<()> {
+        let Some(best) = &self.best else { return Ok(()) };
+        self.optimizer.parameters().iter().zip(&best.weights).try_for_each(|((_, p), w)| p.assign(w))
+    }
+}
