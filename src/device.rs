@@ -71,16 +71,18 @@ impl PartialEq for Device {
 impl Device {
     /// The CPU. Always works.
     pub fn cpu() -> Self {
-        Self::cpu_with(CpuOptions::default())
+        Self::from_cpu(Cpu::best(), "asked for".into())
     }
 
-    /// The CPU, with a number of threads, or by the reference twins.
-    pub fn cpu_with(options: CpuOptions) -> Self {
-        Self::cpu_because(options, "asked for".into())
+    /// The CPU, with a number of threads, an instruction set, or by the reference twins.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for no thread, or an instruction set that the processor lacks.
+    pub fn cpu_with(options: CpuOptions) -> Result<Self> {
+        Ok(Self::from_cpu(Cpu::new(options)?, "asked for".into()))
     }
 
-    fn cpu_because(options: CpuOptions, reason: String) -> Self {
-        let engine = Cpu::new(options);
+    fn from_cpu(engine: Cpu, reason: String) -> Self {
         let info = DeviceInfo {
             name: engine.name(),
             reason,
@@ -131,7 +133,7 @@ impl Device {
         #[cfg(feature = "gpu")]
         {
             let backend = std::env::var("WGRU_BACKEND").unwrap_or_default();
-            let because = |why: &str| Ok(Self::cpu_because(CpuOptions::default(), why.into()));
+            let because = |why: &str| Ok(Self::from_cpu(Cpu::best(), why.into()));
             if backend.eq_ignore_ascii_case("cpu") {
                 return because("WGRU_BACKEND=cpu");
             }
@@ -147,7 +149,7 @@ impl Device {
             }
         }
         #[cfg(not(feature = "gpu"))]
-        Ok(Self::cpu_because(CpuOptions::default(), "built without the feature `gpu`".into()))
+        Ok(Self::from_cpu(Cpu::best(), "built without the feature `gpu`".into()))
     }
 
     /// [`Device::auto`], waiting for it.

@@ -1,9 +1,16 @@
 //! The CPU device: runs a kernel's twin, or a faster function where there is one.
 
+mod gru;
+mod matmul;
+mod simd;
+
 use std::any::Any;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::error::{Error, Result};
 use crate::kernel::Kernel;
+use crate::kernels::{GruSequence, GruSequenceBackward, MatMul};
+use simd::Isa;
 
 /// 4-byte words that tensors of the CPU device share.
 pub(crate) struct Memory(RwLock<Vec<f32>>);
@@ -33,19 +40,43 @@ pub struct CpuOptions {
     pub threads: Option<usize>,
     /// Run the reference twins only: slow, for checking the fast paths.
     pub reference: bool,
+    /// `avx512`, `avx2`, `neon` or `portable`; `None` takes the best that the processor has.
+    pub isa: Option<String>,
 }
 
 pub(crate) struct Cpu {
     options: CpuOptions,
+    isa: Isa,
+    /// Threads of its own, if a number was asked for.
+    pool: Option<rayon::ThreadPool>,
 }
 
 impl Cpu {
-    pub fn new(options: CpuOptions) -> Self {
-        Self { options }
+    /// What the machine has.
+    pub fn best() -> Self {
+        Self { options: CpuOptions::default(), isa: Isa::detect(), pool: None }
+    }
+
+    pub fn new(options: CpuOptions) -> Result<Self> {
+        let isa = match &options.isa {
+            None => Isa::detect(),
+            Some(name) => *Isa::available().iter().find(|i| i.name() == name).ok_or_else(|| {
+                let names: Vec<_> = Isa::available().iter().map(|i| i.name()).collect();
+                Error::value("Device::cpu_with", "isa", format!("one of {names:?}"), name)
+            })?,
+        };
+        let pool = match options.threads {
+            None | Some(1) => None,
+            Some(0) => return Err(Error::value("Device::cpu_with", "threads", "at least 1", 0)),
+            Some(n) => Some(rayon::ThreadPoolBuilder::new().num_threads(n).build().map_err(|e| {
+                Error::value("Device::cpu_with", "threads", "as many as the system gives", format!("{n}: {e}"))
+            })?),
+        };
+        Ok(Self { options, isa, pool })
     }
 
     pub fn name(&self) -> String {
-        "cpu".into()
+        if self.options.reference { "cpu (reference twins)".into() } else { format!("cpu ({})", self.isa.name()) }
     }
 
     /// Buffers must be as long as the kernel asks and none may be both read and written: the caller checked.
@@ -67,8 +98,30 @@ impl Cpu {
     }
 
     /// The kernels that matter have a faster function; says whether this was one.
-    fn run_fast(&self, kernel: &dyn Any, _reads: &[&[f32]], _writes: &mut [&mut [f32]]) -> bool {
-        let _ = kernel;
-        false
+    fn run_fast(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> bool {
+        let parallel = self.options.threads != Some(1);
+        let mut run = || -> Option<()> {
+            if let Some(kernel) = kernel.downcast_ref::<MatMul>() {
+                matmul::run(self.isa, parallel, kernel, reads.try_into().ok()?, writes.first_mut()?);
+            } else if let Some(kernel) = kernel.downcast_ref::<GruSequence>() {
+                let [state, y, saved] = writes else { return None };
+                gru::forward(self.isa, parallel, kernel, reads.try_into().ok()?, [state, y, saved]);
+            } else if let Some(kernel) = kernel.downcast_ref::<GruSequenceBackward>() {
+                let [d_gates, carry] = writes else { return None };
+                gru::backward(self.isa, parallel, kernel, reads.try_into().ok()?, [d_gates, carry]);
+            } else {
+                return None;
+            }
+            Some(())
+        };
+        match &self.pool {
+            Some(pool) if is_large(reads) => pool.install(&mut run).is_some(),
+            _ => run().is_some(),
+        }
     }
+}
+
+/// Whether work on these buffers may be split over threads: only then is it handed to the pool.
+fn is_large(reads: &[&[f32]]) -> bool {
+    reads.iter().map(|r| r.len()).sum::<usize>() >= 1 << 12
 }

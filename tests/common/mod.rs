@@ -5,7 +5,7 @@ use wgru::{CpuOptions, Device};
 
 /// The reference twins.
 pub fn twin() -> Device {
-    Device::cpu_with(CpuOptions { reference: true, ..CpuOptions::default() })
+    Device::cpu_with(CpuOptions { reference: true, ..CpuOptions::default() }).expect("the twins run everywhere")
 }
 
 /// The GPU, or `None` where there is none. With `WGRU_REQUIRE_GPU=1`, as in CI, a missing one is a failure.

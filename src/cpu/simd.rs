@@ -1,0 +1,535 @@
+//! Sixteen lanes of f32, on whatever the processor has.
+//!
+//! A fast function is written once, generic over [`Lanes`] and `#[inline(always)]`, and compiled once for each
+//! instruction set inside a function that enables it; [`Isa::detect`] picks at run time.
+#![allow(unsafe_code, reason = "vector instructions")]
+
+/// Lanes of one [`Lanes`] value.
+pub const LANES: usize = 16;
+
+/// Instruction sets with a compiled variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// AVX-512 F
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// AVX2 and FMA
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// NEON
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// What the compiler makes of plain arrays.
+    Portable,
+}
+
+impl Isa {
+    /// The name, as [`CpuOptions`](super::CpuOptions) takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => "neon",
+            Isa::Portable => "portable",
+        }
+    }
+
+    /// The best that this processor has.
+    pub fn detect() -> Self {
+        Self::available()[0]
+    }
+
+    /// All that this processor has, best first.
+    pub fn available() -> Vec<Self> {
+        let mut out = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
+                out.push(Isa::Avx512);
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                out.push(Isa::Avx2);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            out.push(Isa::Neon);
+        }
+        out.push(Isa::Portable);
+        out
+    }
+}
+
+/// Sixteen f32 lanes.
+///
+/// # Safety
+/// Callers must run where the implementor's instructions exist; pointers must be valid for sixteen floats.
+pub unsafe trait Lanes: Copy {
+    /// The same value in every lane.
+    unsafe fn splat(v: f32) -> Self;
+    /// Sixteen floats from memory.
+    unsafe fn load(from: *const f32) -> Self;
+    /// Sixteen floats to memory.
+    unsafe fn store(self, to: *mut f32);
+    /// `self·a + b`
+    unsafe fn fma(self, a: Self, b: Self) -> Self;
+    /// `self + a`
+    unsafe fn add(self, a: Self) -> Self;
+    /// `self − a`
+    unsafe fn sub(self, a: Self) -> Self;
+    /// `self·a`
+    unsafe fn mul(self, a: Self) -> Self;
+    /// `self / a`
+    unsafe fn div(self, a: Self) -> Self;
+    /// `max(self, low)`; NaN stays NaN
+    unsafe fn at_least(self, low: Self) -> Self;
+    /// `2^n` of whole numbers `n` from −126 to 127
+    unsafe fn exp2_whole(self) -> Self;
+    /// `a` where `self < limit`, else `b`
+    unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self;
+}
+
+/// `e^v` for `v ≤ 0`, within 2 ulp down to −87, then 0 to within 1e-38 (Cephes' polynomial).
+#[inline(always)]
+unsafe fn exp_negative<V: Lanes>(v: V) -> V {
+    // SAFETY: the caller runs where V's instructions exist.
+    unsafe {
+        let c = |x: f32| V::splat(x);
+        let v = v.at_least(c(-87.0));
+        // Adding and taking off 1.5·2²³ rounds to a whole number.
+        let magic = c(12_582_912.0);
+        let n = v.fma(c(std::f32::consts::LOG2_E), magic).sub(magic);
+        let r = n.fma(c(-0.693_359_4), v);
+        let r = n.fma(c(2.121_944_4e-4), r);
+        let mut p = c(1.987_569_1e-4);
+        for k in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+            p = p.fma(r, c(k));
+        }
+        let e = p.fma(r.mul(r), r).add(c(1.0));
+        e.mul(n.exp2_whole())
+    }
+}
+
+#[inline(always)]
+unsafe fn abs<V: Lanes>(v: V) -> V {
+    // SAFETY: as the caller's.
+    unsafe { v.where_below(V::splat(0.0), V::splat(0.0).sub(v), v) }
+}
+
+/// `σ(v)`, as `math::sigmoid`.
+#[inline(always)]
+pub unsafe fn sigmoid<V: Lanes>(v: V) -> V {
+    // SAFETY: as the caller's.
+    unsafe {
+        let one = V::splat(1.0);
+        let e = exp_negative(V::splat(0.0).sub(abs(v)));
+        let s = one.div(one.add(e));
+        v.where_below(V::splat(0.0), e.mul(s), s)
+    }
+}
+
+/// `tanh(v)`, as `math::tanh_stable`.
+#[inline(always)]
+pub unsafe fn tanh<V: Lanes>(v: V) -> V {
+    // SAFETY: as the caller's.
+    unsafe {
+        let (zero, one) = (V::splat(0.0), V::splat(1.0));
+        let s = v.mul(v);
+        let mut p = V::splat(62.0 / 2835.0);
+        for k in [-17.0 / 315.0, 2.0 / 15.0, -1.0 / 3.0] {
+            p = p.fma(s, V::splat(k));
+        }
+        let series = p.mul(s).fma(v, v);
+        let a = abs(v);
+        let e = exp_negative(zero.sub(a.add(a)));
+        let exact = one.sub(e).div(one.add(e));
+        a.where_below(V::splat(0.25), series, v.where_below(zero, zero.sub(exact), exact))
+    }
+}
+
+/// Up to sixteen floats; the other lanes are 0.
+#[inline(always)]
+pub unsafe fn load_part<V: Lanes>(from: *const f32, count: usize) -> V {
+    // SAFETY: `from` is valid for `count` floats, and only these are read.
+    unsafe {
+        if count >= LANES {
+            return V::load(from);
+        }
+        let mut lanes = [0.0f32; LANES];
+        std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), count);
+        V::load(lanes.as_ptr())
+    }
+}
+
+/// Stores the first `count` lanes.
+#[inline(always)]
+pub unsafe fn store_part<V: Lanes>(v: V, to: *mut f32, count: usize) {
+    // SAFETY: `to` is valid for `count` floats, and only these are written.
+    unsafe {
+        if count >= LANES {
+            return v.store(to);
+        }
+        let mut lanes = [0.0f32; LANES];
+        v.store(lanes.as_mut_ptr());
+        std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
+    }
+}
+
+/// Sixteen lanes as an array: the compiler vectorises what it can.
+#[derive(Clone, Copy)]
+pub struct Array([f32; LANES]);
+
+impl Array {
+    #[inline(always)]
+    fn zip(self, a: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        Self(std::array::from_fn(|i| f(self.0[i], a.0[i])))
+    }
+}
+
+// SAFETY: plain Rust; the pointers are read and written as sixteen floats, as the contract says.
+unsafe impl Lanes for Array {
+    #[inline(always)]
+    unsafe fn splat(v: f32) -> Self {
+        Self([v; LANES])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: valid for sixteen floats.
+        Self(unsafe { from.cast::<[f32; LANES]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: valid for sixteen floats.
+        unsafe { to.cast::<[f32; LANES]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn fma(self, a: Self, b: Self) -> Self {
+        // Two roundings: without the instruction, a fused one is a slow call.
+        Self(std::array::from_fn(|i| self.0[i] * a.0[i] + b.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn add(self, a: Self) -> Self {
+        self.zip(a, |x, y| x + y)
+    }
+    #[inline(always)]
+    unsafe fn sub(self, a: Self) -> Self {
+        self.zip(a, |x, y| x - y)
+    }
+    #[inline(always)]
+    unsafe fn mul(self, a: Self) -> Self {
+        self.zip(a, |x, y| x * y)
+    }
+    #[inline(always)]
+    unsafe fn div(self, a: Self) -> Self {
+        self.zip(a, |x, y| x / y)
+    }
+    #[inline(always)]
+    unsafe fn at_least(self, low: Self) -> Self {
+        self.zip(low, |x, y| if x < y { y } else { x })
+    }
+    #[inline(always)]
+    unsafe fn exp2_whole(self) -> Self {
+        Self(self.0.map(|n| f32::from_bits(((n as i32 + 127) << 23) as u32)))
+    }
+    #[inline(always)]
+    unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
+        Self(std::array::from_fn(|i| if self.0[i] < limit.0[i] { a.0[i] } else { b.0[i] }))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Y, Z};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Lanes;
+    use std::arch::x86_64::*;
+
+    /// One AVX-512 register.
+    #[derive(Clone, Copy)]
+    pub struct Z(__m512);
+
+    // SAFETY: every function needs AVX-512 F, which the trait's contract asks of the caller.
+    unsafe impl Lanes for Z {
+        #[inline(always)]
+        unsafe fn splat(v: f32) -> Self {
+            Self(unsafe { _mm512_set1_ps(v) })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            Self(unsafe { _mm512_loadu_ps(from) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn fma(self, a: Self, b: Self) -> Self {
+            Self(unsafe { _mm512_fmadd_ps(self.0, a.0, b.0) })
+        }
+        #[inline(always)]
+        unsafe fn add(self, a: Self) -> Self {
+            Self(unsafe { _mm512_add_ps(self.0, a.0) })
+        }
+        #[inline(always)]
+        unsafe fn sub(self, a: Self) -> Self {
+            Self(unsafe { _mm512_sub_ps(self.0, a.0) })
+        }
+        #[inline(always)]
+        unsafe fn mul(self, a: Self) -> Self {
+            Self(unsafe { _mm512_mul_ps(self.0, a.0) })
+        }
+        #[inline(always)]
+        unsafe fn div(self, a: Self) -> Self {
+            Self(unsafe { _mm512_div_ps(self.0, a.0) })
+        }
+        #[inline(always)]
+        unsafe fn at_least(self, low: Self) -> Self {
+            // The second operand is the result when either is NaN.
+            Self(unsafe { _mm512_max_ps(low.0, self.0) })
+        }
+        #[inline(always)]
+        unsafe fn exp2_whole(self) -> Self {
+            unsafe {
+                let n = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
+                Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(n)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
+            unsafe {
+                let mask = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, limit.0);
+                Self(_mm512_mask_blend_ps(mask, b.0, a.0))
+            }
+        }
+    }
+
+    /// Two AVX registers.
+    #[derive(Clone, Copy)]
+    pub struct Y(__m256, __m256);
+
+    macro_rules! both {
+        ($f:ident, $a:expr, $b:expr) => {
+            Self(unsafe { $f($a.0, $b.0) }, unsafe { $f($a.1, $b.1) })
+        };
+    }
+
+    // SAFETY: every function needs AVX2 and FMA, which the trait's contract asks of the caller.
+    unsafe impl Lanes for Y {
+        #[inline(always)]
+        unsafe fn splat(v: f32) -> Self {
+            let v = unsafe { _mm256_set1_ps(v) };
+            Self(v, v)
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe {
+                _mm256_storeu_ps(to, self.0);
+                _mm256_storeu_ps(to.add(8), self.1);
+            }
+        }
+        #[inline(always)]
+        unsafe fn fma(self, a: Self, b: Self) -> Self {
+            unsafe { Self(_mm256_fmadd_ps(self.0, a.0, b.0), _mm256_fmadd_ps(self.1, a.1, b.1)) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, a: Self) -> Self {
+            both!(_mm256_add_ps, self, a)
+        }
+        #[inline(always)]
+        unsafe fn sub(self, a: Self) -> Self {
+            both!(_mm256_sub_ps, self, a)
+        }
+        #[inline(always)]
+        unsafe fn mul(self, a: Self) -> Self {
+            both!(_mm256_mul_ps, self, a)
+        }
+        #[inline(always)]
+        unsafe fn div(self, a: Self) -> Self {
+            both!(_mm256_div_ps, self, a)
+        }
+        #[inline(always)]
+        unsafe fn at_least(self, low: Self) -> Self {
+            both!(_mm256_max_ps, low, self)
+        }
+        #[inline(always)]
+        unsafe fn exp2_whole(self) -> Self {
+            let half = |n: __m256| unsafe {
+                let n = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(n))
+            };
+            Self(half(self.0), half(self.1))
+        }
+        #[inline(always)]
+        unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
+            let half = |v, l, a, b| unsafe { _mm256_blendv_ps(b, a, _mm256_cmp_ps::<_CMP_LT_OQ>(v, l)) };
+            Self(half(self.0, limit.0, a.0, b.0), half(self.1, limit.1, a.1, b.1))
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+pub use arm::Q;
+
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::Lanes;
+    use std::arch::aarch64::*;
+
+    /// Four NEON registers.
+    #[derive(Clone, Copy)]
+    pub struct Q([float32x4_t; 4]);
+
+    impl Q {
+        #[inline(always)]
+        fn zip(self, a: Self, f: impl Fn(float32x4_t, float32x4_t) -> float32x4_t) -> Self {
+            Self(std::array::from_fn(|i| f(self.0[i], a.0[i])))
+        }
+    }
+
+    // SAFETY: every function needs NEON, which the trait's contract asks of the caller.
+    unsafe impl Lanes for Q {
+        #[inline(always)]
+        unsafe fn splat(v: f32) -> Self {
+            Self([unsafe { vdupq_n_f32(v) }; 4])
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            Self(std::array::from_fn(|i| unsafe { vld1q_f32(from.add(4 * i)) }))
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            for (i, v) in self.0.into_iter().enumerate() {
+                unsafe { vst1q_f32(to.add(4 * i), v) }
+            }
+        }
+        #[inline(always)]
+        unsafe fn fma(self, a: Self, b: Self) -> Self {
+            Self(std::array::from_fn(|i| unsafe { vfmaq_f32(b.0[i], self.0[i], a.0[i]) }))
+        }
+        #[inline(always)]
+        unsafe fn add(self, a: Self) -> Self {
+            self.zip(a, |x, y| unsafe { vaddq_f32(x, y) })
+        }
+        #[inline(always)]
+        unsafe fn sub(self, a: Self) -> Self {
+            self.zip(a, |x, y| unsafe { vsubq_f32(x, y) })
+        }
+        #[inline(always)]
+        unsafe fn mul(self, a: Self) -> Self {
+            self.zip(a, |x, y| unsafe { vmulq_f32(x, y) })
+        }
+        #[inline(always)]
+        unsafe fn div(self, a: Self) -> Self {
+            self.zip(a, |x, y| unsafe { vdivq_f32(x, y) })
+        }
+        #[inline(always)]
+        unsafe fn at_least(self, low: Self) -> Self {
+            self.zip(low, |x, y| unsafe { vmaxq_f32(x, y) })
+        }
+        #[inline(always)]
+        unsafe fn exp2_whole(self) -> Self {
+            Self(self.0.map(|n| unsafe {
+                let n = vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127));
+                vreinterpretq_f32_s32(vshlq_n_s32::<23>(n))
+            }))
+        }
+        #[inline(always)]
+        unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
+            Self(std::array::from_fn(|i| unsafe { vbslq_f32(vcltq_f32(self.0[i], limit.0[i]), a.0[i], b.0[i]) }))
+        }
+    }
+}
+
+/// Compiles a generic function once for each instruction set, and calls the one for `isa`.
+macro_rules! for_each_isa {
+    ($isa:expr, $function:ident::<_>($($arg:ident: $type:ty),* $(,)?)) => {{
+        use $crate::cpu::simd;
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,fma")]
+        unsafe fn avx512($($arg: $type),*) {
+            // SAFETY: the features are enabled here.
+            unsafe { $function::<simd::Z>($($arg),*) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn avx2($($arg: $type),*) {
+            // SAFETY: the features are enabled here.
+            unsafe { $function::<simd::Y>($($arg),*) }
+        }
+        #[cfg(target_arch = "aarch64")]
+        #[target_feature(enable = "neon")]
+        unsafe fn neon($($arg: $type),*) {
+            // SAFETY: the feature is enabled here.
+            unsafe { $function::<simd::Q>($($arg),*) }
+        }
+        // SAFETY: `isa` was detected on this processor; the other conditions are those of the function.
+        unsafe {
+            match $isa {
+                #[cfg(target_arch = "x86_64")]
+                simd::Isa::Avx512 => avx512($($arg),*),
+                #[cfg(target_arch = "x86_64")]
+                simd::Isa::Avx2 => avx2($($arg),*),
+                #[cfg(target_arch = "aarch64")]
+                simd::Isa::Neon => neon($($arg),*),
+                simd::Isa::Portable => $function::<simd::Array>($($arg),*),
+            }
+        }
+    }};
+}
+pub(crate) use for_each_isa;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    unsafe fn both<V: Lanes>(from: *const f32, to: *mut f32) {
+        // SAFETY: sixteen floats in, thirty-two out.
+        unsafe {
+            sigmoid(V::load(from)).store(to);
+            tanh(V::load(from)).store(to.add(LANES));
+        }
+    }
+
+    fn activations(isa: Isa, v: [f32; LANES]) -> [f32; 2 * LANES] {
+        let mut out = [f32::NAN; 2 * LANES];
+        let (from, to) = (v.as_ptr(), out.as_mut_ptr());
+        for_each_isa!(isa, both::<_>(from: *const f32, to: *mut f32));
+        out
+    }
+
+    #[test]
+    fn activations_are_close_to_f64_and_keep_nan_on_every_isa() {
+        for isa in Isa::available() {
+            let mut worst = 0.0f64;
+            for start in -1000..1000 {
+                let v: [f32; LANES] = std::array::from_fn(|i| (start * 16 + i as i32) as f32 / 800.0);
+                let got = activations(isa, v);
+                for (i, &v) in v.iter().enumerate() {
+                    let x = v as f64;
+                    worst = worst.max((got[i] as f64 - 1.0 / (1.0 + (-x).exp())).abs());
+                    worst = worst.max((got[LANES + i] as f64 - x.tanh()).abs());
+                }
+            }
+            assert!(worst <= 1.5e-7, "{isa:?}: {worst:e}");
+            let big = [f32::MAX, 1e30, 100.0, 88.0, f32::INFINITY, -f32::MAX, -1e30, -100.0, -88.0, -f32::INFINITY];
+            let mut v = [f32::NAN; LANES];
+            v[..10].copy_from_slice(&big);
+            let got = activations(isa, v);
+            assert_eq!(
+                (&got[..5], &got[LANES..LANES + 10]),
+                (&[1.0; 5][..], &[1.0, 1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0, -1.0][..]),
+                "{isa:?}"
+            );
+            assert!(got[5..10].iter().all(|&s| (0.0..1e-37).contains(&s)), "{isa:?}: {:?}", &got[5..10]);
+            assert!(got[10..16].iter().chain(&got[LANES + 10..]).all(|v| v.is_nan()), "{isa:?}");
+        }
+    }
+}
