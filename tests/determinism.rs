@@ -1,0 +1,144 @@
+//! Same seed and device, same bits; on the CPU whatever the number of threads. Runs go on bit for bit from a checkpoint.
+
+mod common;
+
+use std::ops::ControlFlow;
+
+use wgru::io::{TensorFile, load_checkpoint, save_checkpoint};
+use wgru::nn::{Dropout, GruConfig, LastStep, Linear, Module, Sequential};
+use wgru::train::{
+    AdamConfig, HostData, Method, Optimizer, Reduction, Schedule, SgdConfig, TrainOptions, Trainer, loss,
+};
+use wgru::{CpuOptions, Device, Rng, Tensor};
+
+on_every_backend![twenty_steps_give_the_same_bits_twice, a_resumed_run_gives_the_bits_of_a_whole_one];
+
+fn model(device: &Device, hidden: usize, rng: &mut Rng) -> Sequential {
+    let config = GruConfig {
+        input: 3,
+        hidden,
+        layers: 2,
+        batch_first: true,
+        dropout: 0.2,
+        bidirectional: true,
+        ..GruConfig::default()
+    };
+    Sequential::new()
+        .push("gru", config.build(device, rng).expect("gru"))
+        .push("last", LastStep { batch_first: true })
+        .push("dropout", Dropout::new(0.1).expect("dropout"))
+        .push("head", Linear::new(device, 2 * hidden, 1, true, rng).expect("head"))
+}
+
+fn data(device: &Device, count: usize, steps: usize) -> HostData {
+    let mut rng = Rng::new(5);
+    let x: Vec<f32> = (0..count * steps * 3).map(|_| rng.uniform(-1.0, 1.0)).collect();
+    let y: Vec<f32> = x.chunks(steps * 3).map(|w| w.iter().sum::<f32>().sin()).collect();
+    HostData::new(device, x, &[steps, 3], y, &[1]).expect("data")
+}
+
+fn options(epochs: usize) -> TrainOptions {
+    TrainOptions {
+        epochs,
+        batch: 8,
+        rate: 1e-2,
+        clip_norm: Some(1.0),
+        schedule: Schedule::Cosine { steps: 20, min: 1e-3 },
+        patience: Some(9),
+        ..TrainOptions::default()
+    }
+}
+
+fn bits(model: &dyn Module) -> Vec<u32> {
+    model.parameters().iter().flat_map(|(_, t)| t.to_vec().expect("read")).map(f32::to_bits).collect()
+}
+
+fn mse(x: &Tensor, y: &Tensor) -> wgru::Result<Tensor> {
+    loss::mse(x, y, Reduction::Mean)
+}
+
+/// 4 epochs of 5 updates.
+fn train(device: &Device, hidden: usize, method: Method) -> Vec<u32> {
+    let mut rng = Rng::new(11);
+    let model = model(device, hidden, &mut rng);
+    let start = bits(&model);
+    let optimizer = Optimizer::new(model.parameters(), method, 1e-2).expect("optimizer");
+    let mut trainer = Trainer::new(optimizer, options(4), rng);
+    let go = &mut |_: &_| ControlFlow::Continue(());
+    let (data, check) = (data(device, 40, 6), data(device, 8, 6));
+    let history = trainer.fit_blocking(&model, &data, Some(&check), &mse, go).expect("trained");
+    assert_eq!((history.loss.len(), history.validation.len()), (4, 4));
+    let end = bits(&model);
+    assert_ne!(start, end, "nothing was learned");
+    end
+}
+
+fn twenty_steps_give_the_same_bits_twice(device: &Device) {
+    for method in
+        [Method::Adam(AdamConfig::default()), Method::Sgd(SgdConfig { momentum: 0.9, ..SgdConfig::default() })]
+    {
+        assert_eq!(train(device, 19, method), train(device, 19, method));
+    }
+}
+
+#[test]
+fn threads_do_not_change_the_bits() {
+    let cpu = |threads| {
+        Device::cpu_with(CpuOptions { threads: Some(threads), ..CpuOptions::default() }).expect("the CPU works")
+    };
+    let run = |threads| {
+        // Large enough that the products and the rows are really split.
+        let device = cpu(threads);
+        let mut rng = Rng::new(3);
+        let config = GruConfig { input: 64, hidden: 160, ..GruConfig::default() };
+        let gru = config.build(&device, &mut rng).expect("gru");
+        let mut optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-3).expect("adam");
+        let values: Vec<f32> = (0..24 * 40 * 64).map(|_| rng.uniform(-1.0, 1.0)).collect();
+        let x = Tensor::from_slice(&device, &values, &[24, 40, 64]).expect("x");
+        for _ in 0..20 {
+            optimizer.zero_grad();
+            let y = gru.forward(&x, &mut wgru::nn::Mode::Train(&mut rng)).expect("forward");
+            y.square().and_then(|y| y.mean()).and_then(|l| l.backward()).expect("backward");
+            optimizer.step().expect("step");
+        }
+        bits(&gru)
+    };
+    let one = run(1);
+    assert!(one.iter().any(|&b| b != 0));
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(3));
+}
+
+fn a_resumed_run_gives_the_bits_of_a_whole_one(device: &Device) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.safetensors");
+    let data = data(device, 20, 5);
+    let check = self::data(device, 6, 5);
+    let fresh = || {
+        let mut rng = Rng::new(2);
+        let model = model(device, 7, &mut rng);
+        let optimizer = Optimizer::new(model.parameters(), Method::AdamW(AdamConfig::default()), 1e-2).expect("adamw");
+        (Trainer::new(optimizer, options(4), rng), model)
+    };
+    let go = &mut |_: &_| ControlFlow::Continue(());
+
+    let (mut whole, model) = fresh();
+    let all = whole.fit_blocking(&model, &data, Some(&check), &mse, go).expect("whole");
+    let want = bits(&model);
+
+    let (mut first, model) = fresh();
+    first.options_mut().patience = None;
+    first.options_mut().epochs = 2;
+    let half = first.fit_blocking(&model, &data, Some(&check), &mse, go).expect("first half");
+    save_checkpoint(&first, &model, &path).expect("saved");
+
+    let (mut second, model) = fresh();
+    load_checkpoint(&mut second, &model, &TensorFile::open(&path).expect("opened")).expect("loaded");
+    assert_eq!(second.epoch(), 2);
+    let rest = second.fit_blocking(&model, &data, Some(&check), &mse, go).expect("second half");
+    assert_eq!([half.loss, rest.loss].concat(), all.loss);
+    // The best epoch is among the last two here, so that both runs end at the same weights.
+    let best = all.validation.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).expect("losses").0;
+    assert!(best >= 2, "the fixture's best epoch moved to {best}: {:?}", all.validation);
+    assert_eq!(bits(&model), want);
+}

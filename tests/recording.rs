@@ -1,0 +1,79 @@
+//! The chain is exactly one dispatch a step (two for reset before), whatever the directions, and cheap to record.
+//! On wgpu's noop backend: it validates and records everything and computes nothing.
+#![cfg(feature = "gpu")]
+
+use std::time::{Duration, Instant};
+
+use wgru::nn::{GruConfig, GruInput, Mode};
+use wgru::ops::recurrent::Plan;
+use wgru::{Device, Rng, Tensor, wgpu};
+
+fn noop() -> Device {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::NOOP;
+    descriptor.backend_options.noop = wgpu::NoopBackendOptions::enabled();
+    let instance = wgpu::Instance::new(descriptor);
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).expect("noop adapter");
+    let (device, queue) = pollster::block_on(adapter.request_device(&Default::default())).expect("noop device");
+    Device::from_wgpu(&adapter, device, queue)
+}
+
+/// Dispatches recorded by one run of `steps` steps.
+fn dispatches(device: &Device, steps: usize, bidirectional: bool, reset_after: bool, plan: Plan) -> usize {
+    let config =
+        GruConfig { input: 4, hidden: 8, bidirectional, reset_after, plan: Some(plan), ..GruConfig::default() };
+    let gru = config.build(device, &mut Rng::new(0)).expect("gru");
+    let x = Tensor::zeros(device, &[steps, 2, 4]).expect("x");
+    device.flush().expect("flush");
+    gru.run(&x, GruInput::default(), &mut Mode::Eval).expect("run");
+    let count = device.pending();
+    device.flush().expect("flush");
+    count
+}
+
+#[test]
+fn chain_is_one_dispatch_a_step_for_all_directions() {
+    let device = noop();
+    for bidirectional in [false, true] {
+        for (reset_after, per_step) in [(true, 1), (false, 2)] {
+            let count = |steps| dispatches(&device, steps, bidirectional, reset_after, Plan::Chain);
+            // What does not depend on the steps (packing, projection, states) drops out of the difference.
+            assert_eq!(count(101) - count(1), 100 * per_step, "bidirectional {bidirectional}");
+        }
+    }
+}
+
+#[test]
+fn whole_sequence_is_one_dispatch() {
+    let device = noop();
+    let count = |steps| dispatches(&device, steps, true, true, Plan::Whole);
+    assert_eq!(count(101), count(1));
+}
+
+#[test]
+fn a_forward_pass_submits_nothing() {
+    let device = noop();
+    assert!(dispatches(&device, 500, false, true, Plan::Chain) >= 500, "something submitted on its own");
+}
+
+/// Printed, not asserted as a time: the bound is 0.5 µs a dispatch. `cargo bench --bench recording` measures it
+/// in release. Here only the growth is asserted: ten times the steps may not cost more than thirty times as much.
+#[test]
+fn recording_grows_with_the_steps_only() {
+    let device = noop();
+    let config = GruConfig { input: 4, hidden: 8, plan: Some(Plan::Chain), ..GruConfig::default() };
+    let gru = config.build(&device, &mut Rng::new(0)).expect("gru");
+    let time = |steps: usize| -> Duration {
+        let x = Tensor::zeros(&device, &[steps, 2, 4]).expect("x");
+        let best = (0..7).map(|_| {
+            device.flush().expect("flush");
+            let start = Instant::now();
+            gru.run(&x, GruInput::default(), &mut Mode::Eval).expect("run");
+            start.elapsed()
+        });
+        best.min().expect("seven runs")
+    };
+    let (short, long) = (time(200), time(2000));
+    println!("recording: {:.3} µs a step", (long - short).as_secs_f64() * 1e6 / 1800.0);
+    assert!(long < 30 * short, "{short:?} for 200 steps, {long:?} for 2000");
+}
