@@ -4,6 +4,7 @@ use super::{Mode, Module};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Rows of a learned table, as `torch.nn.Embedding`: indices `[..]` give `[.., width]`.
@@ -30,7 +31,8 @@ impl Embedding {
         if rows == 0 || width == 0 {
             return Err(Error::value("Embedding", "size", "at least 1", format!("{rows} by {width}")));
         }
-        let values: Vec<f32> = (0..rows * width).map(|_| rng.normal()).collect();
+        let len = Shape::new("Embedding", &[rows, width])?.len();
+        let values: Vec<f32> = (0..len).map(|_| rng.normal()).collect();
         Ok(Self { weight: Tensor::from_slice(device, &values, &[rows, width])?.requires_grad() })
     }
 }

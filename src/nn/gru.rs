@@ -8,6 +8,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::recurrent::{Cell, Layer, Plan, Weights, check_lengths};
 use crate::rng::Rng;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// What a [`Gru`] is. Names and defaults are those of `torch.nn.GRU`.
@@ -127,6 +128,9 @@ impl Gru {
                 return Err(Error::value("Gru", arg, "at least 1", 0));
             }
         }
+        // The largest matrix of any layer: refused here, before sizes are multiplied or anything is made.
+        let widest = config.input.max(config.hidden.saturating_mul(2));
+        Shape::new("Gru", &[config.hidden.saturating_mul(4), widest])?;
         check_dropout("Gru", config.dropout)?;
         if config.bidirectional && config.reverse {
             return Err(Error::value("Gru", "reverse", "false for a bidirectional layer", true));

@@ -14,6 +14,7 @@ pub use sequential::{LastStep, Relu, Sequential, Tanh};
 
 use crate::error::Result;
 use crate::rng::Rng;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Whether a layer is being trained. There is no hidden state: who calls `forward` says so.
@@ -80,7 +81,8 @@ pub trait Module {
 
 /// A parameter of `dims`, uniform in `±bound`.
 fn uniform(device: &crate::Device, dims: &[usize], bound: f32, rng: &mut Rng) -> Result<Tensor> {
-    let values: Vec<f32> = (0..dims.iter().product()).map(|_| rng.uniform(-bound, bound)).collect();
+    let len = Shape::new("parameter", dims)?.len();
+    let values: Vec<f32> = (0..len).map(|_| rng.uniform(-bound, bound)).collect();
     Ok(Tensor::from_slice(device, &values, dims)?.requires_grad())
 }
 

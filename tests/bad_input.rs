@@ -1,0 +1,374 @@
+//! What users get wrong is an error that names the operation and the argument; it never panics and never hangs.
+
+mod common;
+
+use wgru::io::{self, TensorFile};
+use wgru::nn::{Dropout, Embedding, Gru, GruConfig, GruInput, Linear, Mode, Module};
+use wgru::ops::recurrent::Plan;
+use wgru::train::loss::{self, CrossEntropyOptions};
+use wgru::train::{
+    AdamConfig, HostData, Method, Optimizer, Reduction, SgdConfig, TrainOptions, Trainer, clip_grad_norm,
+};
+use wgru::{CpuOptions, Device, Error, Result, Rng, Tensor};
+
+on_every_backend![
+    gru_refuses_wrong_input,
+    tensors_refuse_wrong_shapes,
+    operations_refuse_wrong_operands,
+    layers_refuse_wrong_sizes,
+    nan_comes_out_as_nan,
+    devices_do_not_mix,
+    losses_refuse_wrong_targets,
+];
+
+/// The message must name each of `words`.
+#[track_caller]
+fn refused<T>(result: Result<T>, words: &[&str]) {
+    match result {
+        Ok(_) => panic!("accepted, but should name {words:?}"),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(words.iter().all(|w| text.contains(w)), "{text:?} does not name {words:?}");
+        }
+    }
+}
+
+fn gru(device: &Device) -> Gru {
+    let config = GruConfig { input: 4, hidden: 5, layers: 2, ..GruConfig::default() };
+    config.build(device, &mut Rng::new(0)).expect("gru")
+}
+
+fn zeros(device: &Device, dims: &[usize]) -> Tensor {
+    Tensor::zeros(device, dims).expect("zeros")
+}
+
+fn gru_refuses_wrong_input(device: &Device) {
+    let gru = gru(device);
+    let run = |x: &Tensor, input: GruInput| gru.run(x, input, &mut Mode::Eval);
+    let none = GruInput::default();
+    let x = zeros(device, &[6, 3, 4]);
+    assert!(run(&x, none).is_ok());
+    refused(run(&zeros(device, &[6, 4]), none), &["gru", "x", "[steps, batch, 4]", "[6, 4]"]);
+    refused(run(&zeros(device, &[6, 3, 5]), none), &["gru", "x", "[6, 3, 5]"]);
+    refused(run(&zeros(device, &[6, 3, 4, 1]), none), &["gru", "x"]);
+    let indices = Tensor::from_indices(device, &[0; 72], &[6, 3, 4]).expect("indices");
+    refused(run(&indices, none), &["gru", "x", "f32", "u32"]);
+    for dims in [[2, 3, 4], [1, 3, 5], [2, 2, 5]] {
+        let h0 = zeros(device, &dims);
+        refused(run(&x, GruInput { h0: Some(&h0), lengths: None }), &["gru", "h0", "[2, 3, 5]"]);
+    }
+    for (lengths, word) in [(vec![6, 0, 1], "0"), (vec![6, 7, 1], "7"), (vec![usize::MAX, 1, 1], "1..=6")] {
+        refused(run(&x, GruInput { h0: None, lengths: Some(&lengths) }), &["gru", "lengths", word]);
+    }
+    refused(run(&x, GruInput { h0: None, lengths: Some(&[6, 6]) }), &["gru", "lengths", "[3]", "[2]"]);
+}
+
+fn tensors_refuse_wrong_shapes(device: &Device) {
+    refused(Tensor::zeros(device, &[3, 0]), &["shape", "at least 1"]);
+    refused(Tensor::zeros(device, &[1; 5]), &["at most 4"]);
+    refused(Tensor::zeros(device, &[usize::MAX, 2]), &["elements"]);
+    refused(Tensor::from_slice(device, &[], &[0]), &["at least 1"]);
+    refused(Tensor::from_slice(device, &[1.0], &[2]), &["values", "2 values"]);
+    refused(Tensor::from_indices(device, &[1], &[2]), &["values"]);
+    let x = zeros(device, &[2, 3]);
+    refused(x.reshape(&[4]), &["reshape"]);
+    refused(x.item(), &["item", "one element"]);
+    refused(x.assign(&[0.0; 5]), &["assign"]);
+    refused(x.permute(&[0, 0]), &["permute", "axes"]);
+    refused(x.slice(2, 0..1), &["slice", "axis"]);
+    for range in [0..0, 2..1, 0..4, 5..6] {
+        refused(x.slice(1, range), &["slice", "range"]);
+    }
+    refused(x.sum_axis(2), &["sum_axis", "axis"]);
+    refused(Tensor::concat(&[], 0), &["concat"]);
+    refused(Tensor::concat(&[&x], 2), &["concat", "axis"]);
+    refused(Tensor::concat(&[&x, &zeros(device, &[2, 4])], 0), &["concat"]);
+}
+
+fn operations_refuse_wrong_operands(device: &Device) {
+    let (a, b) = (zeros(device, &[2, 3]), zeros(device, &[2, 4]));
+    refused(a.add(&b), &["add", "rhs", "[2, 4]"]);
+    refused(a.matmul(&b), &["matmul", "rhs", "[3, n]"]);
+    refused(a.matmul(&zeros(device, &[3])), &["matmul"]);
+    refused(zeros(device, &[2, 3, 4]).matmul(&zeros(device, &[3, 4, 5])), &["matmul", "[2, 4, n]"]);
+    refused(a.linear(&b, None), &["linear", "x", "[.., 4]"]);
+    let index = Tensor::from_indices(device, &[0, 3], &[2]).expect("indices");
+    refused(a.gather(&index), &["gather", "index", "below 2", "3"]);
+    refused(a.gather(&a), &["gather", "u32", "f32"]);
+    refused(index.add(&a), &["add", "u32"]);
+    refused(a.mul(&index), &["mul", "rhs"]);
+    refused(index.relu(), &["u32"]);
+    refused(index.to_vec(), &["u32"]);
+    refused(a.backward(), &["backward", "one element"]);
+    refused(zeros(device, &[]).backward(), &["backward", "leaf"]);
+    refused(a.softmax().and_then(|_| zeros(device, &[]).softmax()), &["softmax"]);
+    // A kernel run by hand is checked like any other.
+    let fill = wgru::kernels::Fill { len: 7, value: 1.0 };
+    refused(device.run(&fill, [], [&a]), &["fill", "out", "at least 7", "6"]);
+    let unary = wgru::kernels::Unary { len: 6, op: 0, alpha: 1.0 };
+    refused(device.run(&unary, [&a], [&a]), &["unary", "y", "not read too"]);
+}
+
+fn layers_refuse_wrong_sizes(device: &Device) {
+    let mut rng = Rng::new(0);
+    let base = GruConfig { input: 2, hidden: 3, ..GruConfig::default() };
+    for (config, word) in [
+        (GruConfig { hidden: 0, ..base.clone() }, "hidden"),
+        (GruConfig { input: 0, ..base.clone() }, "input"),
+        (GruConfig { layers: 0, ..base.clone() }, "layers"),
+        (GruConfig { dropout: 1.0, ..base.clone() }, "p"),
+        (GruConfig { dropout: f32::NAN, ..base.clone() }, "p"),
+        (GruConfig { bidirectional: true, reverse: true, ..base.clone() }, "reverse"),
+        (GruConfig { hidden: usize::MAX, ..base.clone() }, "shape"),
+        (GruConfig { hidden: 1 << 20, ..base.clone() }, "shape"),
+    ] {
+        refused(config.build(device, &mut rng), &[word]);
+    }
+    refused(Linear::new(device, 0, 1, true, &mut rng), &["Linear"]);
+    refused(Embedding::new(device, 3, 0, &mut rng), &["Embedding"]);
+    refused(Dropout::new(-0.1), &["Dropout"]);
+    if device.is_gpu() {
+        let wide = GruConfig { hidden: 257, plan: Some(Plan::Whole), ..base };
+        refused(wide.build(device, &mut rng), &["gru", "whole-sequence", "257", "256"]);
+    }
+}
+
+fn nan_comes_out_as_nan(device: &Device) {
+    for plan in [Plan::Whole, Plan::Chain] {
+        for reset_after in [true, false] {
+            let config = GruConfig { input: 4, hidden: 19, reset_after, plan: Some(plan), ..GruConfig::default() };
+            let gru = config.build(device, &mut Rng::new(0)).expect("gru");
+            let mut values = vec![0.5; 6 * 3 * 4];
+            values[(2 * 3 + 1) * 4] = f32::NAN; // step 2 of sequence 1
+            let x = Tensor::from_slice(device, &values, &[6, 3, 4]).expect("x");
+            let run = gru.run(&x, GruInput::default(), &mut Mode::Eval).expect("run");
+            let y = run.output.to_vec().expect("read");
+            for (i, v) in y.iter().enumerate() {
+                let (step, row) = (i / (3 * 19), i / 19 % 3);
+                assert_eq!(v.is_nan(), row == 1 && step >= 2, "{plan} step {step} row {row}");
+            }
+        }
+    }
+}
+
+fn devices_do_not_mix(device: &Device) {
+    let other = Device::cpu();
+    let (a, b) = (zeros(device, &[2, 3]), zeros(&other, &[2, 3]));
+    refused(a.add(&b), &["add", "rhs", "another device"]);
+    refused(a.matmul(&zeros(&other, &[3, 1])), &["matmul", "another device"]);
+    refused(gru(device).run(&zeros(&other, &[2, 1, 4]), GruInput::default(), &mut Mode::Eval), &["gru", "x"]);
+    let h0 = zeros(&other, &[2, 1, 5]);
+    let input = GruInput { h0: Some(&h0), lengths: None };
+    refused(gru(device).run(&zeros(device, &[2, 1, 4]), input, &mut Mode::Eval), &["gru", "h0"]);
+    // Moving is explicit.
+    assert!(a.add(&b.to_device(device).expect("moved")).is_ok());
+}
+
+fn losses_refuse_wrong_targets(device: &Device) {
+    let x = zeros(device, &[2, 3]);
+    refused(loss::mse(&x, &zeros(device, &[3, 2]), Reduction::Mean), &["loss", "target", "[2, 3]"]);
+    refused(loss::huber(&x, &x, 0.0, Reduction::Mean), &["huber", "delta"]);
+    let labels = |l: &[u32]| Tensor::from_indices(device, l, &[l.len()]).expect("labels");
+    let options = CrossEntropyOptions::default();
+    refused(loss::cross_entropy(&x, &labels(&[0, 3]), options), &["cross_entropy", "target", "below 3", "3"]);
+    refused(loss::cross_entropy(&x, &labels(&[0]), options), &["cross_entropy", "target", "[2]"]);
+    refused(loss::cross_entropy(&x, &x, options), &["cross_entropy"]);
+    let smooth = CrossEntropyOptions { label_smoothing: 1.5, ..options };
+    refused(loss::cross_entropy(&x, &labels(&[0, 1]), smooth), &["label_smoothing"]);
+    let ignore = CrossEntropyOptions { ignore_index: Some(9), ..options };
+    assert!(loss::cross_entropy(&x, &labels(&[0, 9]), ignore).is_ok());
+}
+
+#[test]
+fn optimizers_and_trainers_refuse_wrong_options() {
+    let device = Device::cpu();
+    let w = || vec![("w".to_string(), zeros(&device, &[2]).requires_grad())];
+    refused(Optimizer::new(w(), Method::Adam(AdamConfig::default()), -1.0), &["rate"]);
+    refused(Optimizer::new(w(), Method::Adam(AdamConfig::default()), f64::NAN), &["rate"]);
+    let betas = AdamConfig { betas: (1.0, 0.9), ..AdamConfig::default() };
+    refused(Optimizer::new(w(), Method::Adam(betas), 0.1), &["betas.0"]);
+    let nesterov = SgdConfig { nesterov: true, ..SgdConfig::default() };
+    refused(Optimizer::new(w(), Method::Sgd(nesterov), 0.1), &["nesterov"]);
+    refused(clip_grad_norm(&w(), 0.0), &["max_norm"]);
+    refused(HostData::new(&device, vec![], &[2], vec![], &[1]), &["inputs"]);
+    refused(HostData::new(&device, vec![0.0; 3], &[2], vec![], &[1]), &["inputs"]);
+    refused(HostData::new(&device, vec![0.0; 4], &[2], vec![0.0; 3], &[1]), &["targets"]);
+
+    let model = Linear::new(&device, 2, 1, true, &mut Rng::new(0)).expect("linear");
+    let data = HostData::new(&device, vec![0.0; 4], &[2], vec![0.0; 2], &[1]).expect("data");
+    let optimizer = Optimizer::new(model.parameters(), Method::Sgd(SgdConfig::default()), 0.1).expect("sgd");
+    let options = TrainOptions { batch: 0, ..TrainOptions::default() };
+    let loss = |x: &Tensor, y: &Tensor| loss::mse(x, y, Reduction::Mean);
+    let go = &mut |_: &_| std::ops::ControlFlow::Continue(());
+    refused(Trainer::new(optimizer, options, Rng::new(0)).fit_blocking(&model, &data, None, &loss, go), &["batch"]);
+
+    // A loss that is not finite stops the run with an error instead of going on.
+    let nan = HostData::new(&device, vec![f32::NAN; 4], &[2], vec![0.0; 2], &[1]).expect("data");
+    let optimizer = Optimizer::new(model.parameters(), Method::Sgd(SgdConfig::default()), 0.1).expect("sgd");
+    let mut trainer = Trainer::new(optimizer, TrainOptions::default(), Rng::new(0));
+    refused(trainer.fit_blocking(&model, &nan, None, &loss, go), &["stopped", "NaN"]);
+}
+
+#[test]
+fn cpu_options_are_checked() {
+    let with = |threads, isa: Option<&str>| {
+        Device::cpu_with(CpuOptions { threads, isa: isa.map(String::from), reference: false })
+    };
+    refused(with(Some(0), None), &["threads"]);
+    refused(with(None, Some("mmx")), &["isa", "portable", "mmx"]);
+    assert!(with(Some(2), Some("portable")).is_ok());
+}
+
+#[test]
+#[cfg(feature = "gpu")]
+fn sizes_past_the_adapters_limits_name_the_limit() {
+    let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
+    let most = device.info().adapter.as_ref().expect("an adapter").max_binding as usize / 4;
+    match Tensor::zeros(&device, &[most + 1]) {
+        Err(Error::Limit { limit, needed, allowed, .. }) => {
+            assert!(limit.starts_with("max"), "{limit}");
+            assert!(needed > allowed);
+        }
+        // An adapter whose largest binding is past what a tensor counts.
+        Err(Error::Shape { .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    // The device still works.
+    assert_eq!(Tensor::full(&device, 2.0, &[3]).expect("full").to_vec().expect("read"), [2.0; 3]);
+    // More elements than one row of workgroups has invocations: folded, not refused.
+    let many = 65_535 * 64 + 5;
+    let x = Tensor::full(&device, 1.0, &[many]).expect("full");
+    assert_eq!(x.sum().and_then(|s| s.item()).expect("sum"), many as f32);
+    // A batch of products past the limit of one dimension is refused by name.
+    let tall = zeros(&device, &[65_536, 1, 1]);
+    refused(tall.matmul(&tall), &["maxComputeWorkgroupsPerDimension", "65536"]);
+}
+
+/// In processes of their own: the environment belongs to a whole process.
+#[test]
+#[cfg(feature = "gpu")]
+fn environment_chooses_and_says_why() {
+    let child = |backend: &str, adapter: &str| {
+        let exe = std::env::current_exe().expect("this test");
+        let output = std::process::Command::new(exe)
+            .args(["--exact", "prints_the_device", "--ignored", "--nocapture"])
+            .envs([("WGRU_BACKEND", backend), ("WGRU_ADAPTER", adapter)])
+            .output()
+            .expect("ran");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let cpu = child("cpu", "");
+    assert!(cpu.contains("auto: cpu") && cpu.contains("WGRU_BACKEND=cpu") && cpu.contains("gpu: no adapter"), "{cpu}");
+    let nowhere = child("", "no such adapter");
+    assert!(nowhere.contains("gpu: no adapter") && nowhere.contains("no such adapter"), "{nowhere}");
+    assert!(nowhere.contains("auto: no adapter"), "a forced adapter must not become a CPU: {nowhere}");
+    let unknown = child("glide", "");
+    assert!(unknown.contains("WGRU_BACKEND") && unknown.contains("glide"), "{unknown}");
+}
+
+#[test]
+#[ignore = "the child process of `environment_chooses_and_says_why`"]
+#[cfg(feature = "gpu")]
+fn prints_the_device() {
+    match Device::auto_blocking() {
+        Ok(device) => println!("auto: {} because {}", device.info().name, device.info().reason),
+        Err(error) => println!("auto: {error}"),
+    }
+    match Device::gpu_blocking() {
+        Ok(device) => println!("gpu: {}", device.info().name),
+        Err(error) => println!("gpu: {error}"),
+    }
+}
+
+#[test]
+fn files_that_do_not_fit_name_the_tensor_and_change_nothing() {
+    let device = Device::cpu();
+    let gru = gru(&device);
+    let before: Vec<Vec<f32>> = gru.parameters().iter().map(|(_, t)| t.to_vec().expect("read")).collect();
+    let whole = || {
+        let mut file = TensorFile::default();
+        for (name, t) in gru.parameters() {
+            file.insert(&name, t.dims(), vec![9.0; t.len()]);
+        }
+        file
+    };
+    let parse = |file: &TensorFile| TensorFile::from_bytes("memory", &file.to_bytes().expect("bytes")).expect("parsed");
+
+    let mut extra = whole();
+    extra.insert("weight_ih_l2", &[15, 5], vec![0.0; 75]);
+    refused(io::load_parameters(&gru, &parse(&extra)), &["weight_ih_l2", "no such parameter"]);
+    let mut lacking = TensorFile::default();
+    lacking.insert("weight_ih_l0", &[15, 4], vec![0.0; 60]);
+    refused(io::load_parameters(&gru, &lacking), &["weight_hh_l0", "not there"]);
+    let mut wrong = whole();
+    wrong = {
+        let mut file = TensorFile::default();
+        for name in wrong.names().map(String::from).collect::<Vec<_>>() {
+            let (dims, values) = wrong.get(&name).expect("there");
+            let dims = if name == "bias_hh_l1" { vec![3, 5] } else { dims.to_vec() };
+            file.insert(&name, &dims, values.to_vec());
+        }
+        file
+    };
+    refused(io::load_parameters(&gru, &parse(&wrong)), &["bias_hh_l1", "[3, 5]", "[15]"]);
+    let after: Vec<Vec<f32>> = gru.parameters().iter().map(|(_, t)| t.to_vec().expect("read")).collect();
+    assert_eq!(before, after, "half-loaded");
+    io::load_parameters(&gru, &parse(&whole())).expect("the right file loads");
+
+    for dims in [vec![4, 4], vec![0, 4], vec![6], vec![300_000, 1]] {
+        let mut file = TensorFile::default();
+        file.insert("weight_ih_l0", &dims, vec![0.0; dims.iter().product()]);
+        refused(io::load_gru(&device, &file), &["weight_"]);
+    }
+}
+
+#[test]
+fn truncated_and_foreign_files_are_refused() {
+    let gru = gru(&Device::cpu());
+    let mut file = TensorFile::default();
+    for (name, t) in gru.parameters() {
+        file.insert(&name, t.dims(), t.to_vec().expect("read"));
+    }
+    let bytes = file.to_bytes().expect("bytes");
+    for end in (0..bytes.len()).step_by(7) {
+        refused(TensorFile::from_bytes("cut.safetensors", &bytes[..end]), &["cut.safetensors"]);
+    }
+    for start in 0..200.min(bytes.len()) {
+        let mut flipped = bytes.clone();
+        flipped[start] ^= 0x55;
+        // A flipped byte of a name or a value can be another valid file; it must only never panic.
+        let _ = TensorFile::from_bytes("flipped", &flipped).and_then(|f| io::load_gru(&Device::cpu(), &f));
+    }
+    let huge = [&u64::MAX.to_le_bytes()[..], b"{}"].concat();
+    for foreign in [&b"PK\x03\x04 a zip"[..], b"", b"{}", &huge] {
+        refused(TensorFile::from_bytes("foreign", foreign), &["foreign"]);
+    }
+    let mut ints = Vec::new();
+    let header = br#"{"n":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#;
+    ints.extend((header.len() as u64).to_le_bytes());
+    ints.extend(header);
+    ints.extend([0; 8]);
+    refused(TensorFile::from_bytes("ints", &ints), &["ints", "\"n\"", "I64"]);
+    refused(TensorFile::open("/no/such/file.safetensors"), &["/no/such/file.safetensors"]);
+}
+
+#[test]
+fn a_failed_save_leaves_the_old_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.safetensors");
+    io::save_gru(&gru(&Device::cpu()), &path).expect("saved");
+    let before = std::fs::read(&path).expect("read");
+    // Two tensors of one name cannot be written.
+    let mut file = TensorFile::default();
+    file.insert("twice", &[1], vec![0.0]);
+    file.insert("twice", &[1], vec![0.0]);
+    refused(file.save(&path), &["twice"]);
+    assert_eq!(std::fs::read(&path).expect("read"), before);
+    // Nor can anything be moved over a folder; what was written beside it is taken away.
+    let occupied = folder.path().join("occupied");
+    std::fs::create_dir(&occupied).expect("folder");
+    std::fs::write(occupied.join("file"), b"x").expect("file");
+    refused(io::write_atomically(&occupied, b"new"), &["occupied"]);
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("list").map(|e| e.expect("entry").file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}

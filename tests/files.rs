@@ -1,0 +1,124 @@
+//! Models in and out of safetensors, under PyTorch's names.
+
+mod common;
+
+use common::fill;
+use wgru::io::{TensorFile, load_checkpoint, load_gru, load_parameters, save_checkpoint, save_gru, save_parameters};
+use wgru::nn::{GruConfig, GruInput, Linear, Mode, Module, Sequential};
+use wgru::train::{AdamConfig, Method, Optimizer, SgdConfig, TrainOptions, Trainer};
+use wgru::{Device, Rng, Tensor};
+
+on_every_backend![a_file_written_by_torch_loads, a_gru_comes_back_whole];
+
+/// `torch.nn.GRU(5, 16, num_layers=2, bidirectional=True)`, its state dict saved by `safetensors.torch.save_file`.
+const TORCH: &[u8] = include_bytes!("golden/torch_gru.safetensors");
+
+fn a_file_written_by_torch_loads(device: &Device) {
+    let file = TensorFile::from_bytes("torch_gru", TORCH).expect("parsed");
+    let gru = load_gru(device, &file).expect("loaded");
+    let want = GruConfig { input: 5, hidden: 16, layers: 2, bidirectional: true, ..GruConfig::default() };
+    assert_eq!(*gru.config(), want);
+    let (name, last) = gru.parameters().pop().expect("parameters");
+    assert_eq!(name, "bias_hh_l1_reverse");
+    assert_eq!(last.to_vec().expect("read"), fill(33, 48, 0.25));
+}
+
+fn a_gru_comes_back_whole(device: &Device) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("gru.safetensors");
+    let config = GruConfig {
+        input: 3,
+        hidden: 7,
+        layers: 2,
+        batch_first: true,
+        reset_after: false,
+        dropout: 0.25,
+        bias: false,
+        ..GruConfig::default()
+    };
+    let gru = config.clone().build(device, &mut Rng::new(4)).expect("gru");
+    save_gru(&gru, &path).expect("saved");
+    let copy = load_gru(device, &TensorFile::open(&path).expect("opened")).expect("loaded");
+    assert_eq!(*copy.config(), config);
+    let x = Tensor::from_slice(device, &fill(1, 2 * 5 * 3, 1.0), &[2, 5, 3]).expect("x");
+    let run = |g: &wgru::nn::Gru| g.run(&x, GruInput::default(), &mut Mode::Eval).expect("run").output.to_vec();
+    assert_eq!(run(&copy).expect("read"), run(&gru).expect("read"));
+}
+
+#[test]
+fn names_of_a_sequential_are_those_of_pytorch() {
+    let (device, mut rng) = (Device::cpu(), Rng::new(0));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.safetensors");
+    let build = |rng: &mut Rng| {
+        let gru = GruConfig { input: 2, hidden: 3, ..GruConfig::default() }.build(&device, rng).expect("gru");
+        Sequential::new().push("encoder", gru).push("head", Linear::new(&device, 3, 1, true, rng).expect("head"))
+    };
+    let model = build(&mut rng);
+    save_parameters(&model, &path).expect("saved");
+    let file = TensorFile::open(&path).expect("opened");
+    let names: Vec<_> = file.names().collect();
+    let want = [
+        "encoder.bias_hh_l0",
+        "encoder.bias_ih_l0",
+        "encoder.weight_hh_l0",
+        "encoder.weight_ih_l0",
+        "head.bias",
+        "head.weight",
+    ];
+    assert_eq!(names, want);
+    let other = build(&mut rng);
+    load_parameters(&other, &file).expect("loaded");
+    for ((_, a), (_, b)) in model.parameters().iter().zip(other.parameters()) {
+        assert_eq!(a.to_vec().expect("read"), b.to_vec().expect("read"));
+    }
+}
+
+#[test]
+fn half_precision_files_are_read_as_f32() {
+    let mut bytes = Vec::new();
+    let header = br#"{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},"b":{"dtype":"BF16","shape":[1],"data_offsets":[4,6]},"c":{"dtype":"F64","shape":[1],"data_offsets":[6,14]}}"#;
+    bytes.extend((header.len() as u64).to_le_bytes());
+    bytes.extend(header);
+    bytes.extend([0x00, 0x3c, 0x00, 0xc1, 0x80, 0x3f]);
+    bytes.extend(0.1f64.to_le_bytes());
+    let file = TensorFile::from_bytes("half", &bytes).expect("parsed");
+    assert_eq!(file.get("a").expect("a").1, [1.0, -2.5]);
+    assert_eq!(file.get("b").expect("b").1, [1.0]);
+    assert_eq!(file.get("c").expect("c").1, [0.1]);
+}
+
+#[test]
+fn checkpoints_that_do_not_fit_are_refused_and_change_nothing() {
+    let (device, folder) = (Device::cpu(), tempfile::tempdir().expect("a folder"));
+    let path = folder.path().join("run.safetensors");
+    let start = |size: usize, method: Method| {
+        let mut rng = Rng::new(0);
+        let model = Linear::new(&device, size, 1, true, &mut rng).expect("linear");
+        let optimizer = Optimizer::new(model.parameters(), method, 0.1).expect("optimizer");
+        (Trainer::new(optimizer, TrainOptions::default(), rng), model)
+    };
+    let adam = Method::Adam(AdamConfig::default());
+    let (trainer, model) = start(3, adam);
+    save_checkpoint(&trainer, &model, &path).expect("saved");
+    let file = TensorFile::open(&path).expect("opened");
+
+    let refused = |(mut trainer, model): (Trainer, Linear), file: &TensorFile, word: &str| {
+        let before = model.parameters()[0].1.to_vec().expect("read");
+        let error = load_checkpoint(&mut trainer, &model, file).expect_err(word).to_string();
+        assert!(error.contains(word), "{error}");
+        assert_eq!(model.parameters()[0].1.to_vec().expect("read"), before);
+    };
+    refused(start(4, adam), &file, "model.weight");
+    refused(start(3, Method::Sgd(SgdConfig::default())), &file, "adam");
+    for key in ["epoch", "position", "steps", "wgru.checkpoint"] {
+        let mut without = file.clone();
+        without.metadata.remove(key);
+        refused(start(3, adam), &without, key);
+        let mut garbled = file.clone();
+        garbled.metadata.insert(key.into(), "x1".into());
+        refused(start(3, adam), &garbled, key);
+    }
+    let (mut trainer, model) = start(3, adam);
+    load_checkpoint(&mut trainer, &model, &file).expect("its own checkpoint");
+}
