@@ -244,15 +244,26 @@ fn sizes_past_the_adapters_limits_name_the_limit() {
     refused(tall.matmul(&tall), &["maxComputeWorkgroupsPerDimension", "65536"]);
 }
 
-/// In processes of their own: the environment belongs to a whole process.
+/// In processes of their own, since the environment belongs to a whole process: this test runs itself again.
 #[test]
 #[cfg(feature = "gpu")]
 fn environment_chooses_and_says_why() {
+    if std::env::var("WGRU_TEST_CHILD").is_ok() {
+        match Device::auto_blocking() {
+            Ok(device) => println!("auto: {} because {}", device.info().name, device.info().reason),
+            Err(error) => println!("auto: {error}"),
+        }
+        match Device::gpu_blocking() {
+            Ok(device) => println!("gpu: {}", device.info().name),
+            Err(error) => println!("gpu: {error}"),
+        }
+        return;
+    }
     let child = |backend: &str, adapter: &str| {
         let exe = std::env::current_exe().expect("this test");
         let output = std::process::Command::new(exe)
-            .args(["--exact", "prints_the_device", "--ignored", "--nocapture"])
-            .envs([("WGRU_BACKEND", backend), ("WGRU_ADAPTER", adapter)])
+            .args(["--exact", "environment_chooses_and_says_why", "--nocapture"])
+            .envs([("WGRU_TEST_CHILD", "1"), ("WGRU_BACKEND", backend), ("WGRU_ADAPTER", adapter)])
             .output()
             .expect("ran");
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -264,20 +275,6 @@ fn environment_chooses_and_says_why() {
     assert!(nowhere.contains("auto: no adapter"), "a forced adapter must not become a CPU: {nowhere}");
     let unknown = child("glide", "");
     assert!(unknown.contains("WGRU_BACKEND") && unknown.contains("glide"), "{unknown}");
-}
-
-#[test]
-#[ignore = "the child process of `environment_chooses_and_says_why`"]
-#[cfg(feature = "gpu")]
-fn prints_the_device() {
-    match Device::auto_blocking() {
-        Ok(device) => println!("auto: {} because {}", device.info().name, device.info().reason),
-        Err(error) => println!("auto: {error}"),
-    }
-    match Device::gpu_blocking() {
-        Ok(device) => println!("gpu: {}", device.info().name),
-        Err(error) => println!("gpu: {error}"),
-    }
 }
 
 #[test]

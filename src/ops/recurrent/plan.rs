@@ -42,7 +42,7 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Plan::Whole => "whole",
             Plan::Chain => "chain",
         })

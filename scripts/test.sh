@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Sets up and runs every check of the project. Needs Rust (rustup) and a C linker; under 30 minutes on two cores.
+#
+#   ./scripts/test.sh           tests run on the CPU, and on a GPU or software adapter where there is one
+#   WGRU_REQUIRE_GPU=1 …        a missing adapter is a failure, as in CI
+#   WGRU_DATA=FOLDER …          also runs the forecast on FOLDER/forecast/ETTh1.csv
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+# A Vulkan loader and Mesa's software adapter (lavapipe), unless some Vulkan driver is there already.
+step 'software Vulkan adapter'
+has_driver() { compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null || compgen -G '/etc/vulkan/icd.d/*.json' >/dev/null; }
+if [ "$(uname -s)" = Linux ] && ! has_driver; then
+    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+        apt-get update -qq && apt-get install -y -qq mesa-vulkan-drivers libvulkan1
+    else
+        echo 'No Vulkan driver is installed, so the GPU tests will be skipped. To have them:'
+        echo '    sudo apt-get install mesa-vulkan-drivers libvulkan1'
+    fi
+fi
+# Mesa asks for it and otherwise complains once per device.
+export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-$(mktemp -d)}"
+
+step 'formatting'
+cargo fmt --check
+
+step 'lints, with and without the GPU'
+cargo clippy --all-targets --locked -- -D warnings
+cargo clippy --all-targets --locked --no-default-features -- -D warnings
+
+step 'documentation'
+RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
+
+step 'adapters'
+cargo run --quiet --locked --example devices
+
+step 'tests, on the CPU and on the adapter above'
+cargo test --locked --lib --bins --tests
+cargo test --locked --example forecast
+cargo test --locked --doc
+
+step 'tests without the feature gpu'
+cargo test --locked --no-default-features --lib --tests
+
+step 'examples, short'
+forecast() { cargo run --quiet --locked --example forecast -- "$@"; }
+out=$(mktemp -d)
+forecast --epochs 2 --plot "$out/seattle.svg" --save "$out/seattle.safetensors" --json
+forecast --load "$out/seattle.safetensors" --plot "$out/again.svg" --json
+if cargo run --quiet --locked --example devices | grep -q 'no adapter'; then
+    echo 'SKIPPED: forecast on the GPU, no adapter'
+else
+    forecast --device gpu --epochs 1 --plot "$out/gpu.svg" --save "$out/gpu.safetensors" --json
+fi
+if [ -f "${WGRU_DATA:-}/forecast/ETTh1.csv" ]; then
+    forecast --csv "$WGRU_DATA/forecast/ETTh1.csv" --column OT --horizon 24 --window 96 \
+        --train 8640 --validation 2880 --test 2880 --epochs 1 \
+        --plot "$out/etth1.svg" --save "$out/etth1.safetensors" --json
+fi
+
+step 'other platforms'
+targets='wasm32-unknown-unknown x86_64-pc-windows-gnu aarch64-apple-darwin aarch64-linux-android'
+# shellcheck disable=SC2086
+rustup target add $targets
+for target in $targets; do
+    echo "$target"
+    cargo check --quiet --locked --lib --target "$target"
+    cargo check --quiet --locked --lib --no-default-features --target "$target"
+done
+
+step 'size of the tree'
+scripts/size.sh --crates
+
+printf '\nAll checks passed.\n'

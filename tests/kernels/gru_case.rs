@@ -1,0 +1,263 @@
+//! Data of a GRU run, and what the reference makes of it. Index arithmetic is written out again here.
+
+use wgru::kernels::{
+    Gru, GruCandidate, GruGates, GruResetBackward, GruSequence, GruSequenceBackward, GruStep, GruStepBackward,
+};
+use wgru::{Device, Tensor};
+
+use crate::common::{assert_close, fill, mix};
+use crate::reference::gru::{Recurrent, Step, pack, times};
+use crate::reference::{narrow, wide};
+use crate::{buffer, indices, poison, read};
+
+/// `n` values of which those of padded steps are not asked for: they are NaN in what is wanted.
+const ANY: f64 = f64::NAN;
+
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub p: Gru,
+    pub lengths: Vec<u32>,
+}
+
+/// Steps, batch, hidden, directions, reverse.
+const SHAPES: [[u32; 5]; 9] = [
+    [1, 1, 1, 1, 0],
+    [3, 2, 3, 1, 0],
+    [4, 3, 3, 1, 1],
+    [5, 5, 17, 2, 0],
+    [3, 4, 16, 2, 0],
+    [4, 5, 67, 1, 1],
+    [3, 9, 67, 2, 0],
+    [2, 3, 130, 2, 0],
+    [2, 2, 256, 1, 0],
+];
+
+/// All shapes with both forms of the reset gate; the lengths of a batch are mixed, and include a whole sequence.
+pub fn cases() -> Vec<Case> {
+    let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], reset_before: u32| {
+        let length = |row: u32| if row == batch / 2 { steps } else { 1 + mix(row + 7 * batch) % steps };
+        let p = Gru { steps, batch, hidden, directions, reverse, step: 0, reset_before, save: 1 };
+        Case { p, lengths: (0..batch).map(length).collect() }
+    };
+    SHAPES.into_iter().flat_map(|shape| [0, 1].map(|reset_before| case(shape, reset_before))).collect()
+}
+
+/// What goes in, with the gradients that come back.
+pub struct Data {
+    pub x: Vec<f32>,
+    u: Vec<Vec<f32>>,
+    bias: Vec<Vec<f32>>,
+    pub h0: Vec<f32>,
+    pub dy: Vec<f32>,
+    pub dh_n: Vec<f32>,
+}
+
+/// What comes out.
+pub struct Want {
+    pub state: Vec<f64>,
+    pub y: Vec<f64>,
+    pub saved: Vec<f64>,
+    pub d_gates: Vec<f64>,
+    pub dh0: Vec<f64>,
+}
+
+impl Case {
+    pub fn size(&self) -> [usize; 4] {
+        [self.p.steps, self.p.batch, self.p.hidden, self.p.directions].map(|n| n as usize)
+    }
+
+    pub fn is_reverse(&self, d: usize) -> bool {
+        d == 1 || self.p.reverse == 1
+    }
+
+    /// Place of a row in `[D, T, B, gates·H]`.
+    pub fn at_gates(&self, d: usize, t: usize, row: usize, gates: usize) -> usize {
+        let [steps, batch, h, _] = self.size();
+        (d * steps * batch + t * batch + row) * gates * h
+    }
+
+    /// Place of a row in `[D, T + 1, B, H]`.
+    pub fn at_state(&self, d: usize, slot: usize, row: usize) -> usize {
+        let [steps, batch, h, _] = self.size();
+        (d * (steps + 1) * batch + slot * batch + row) * h
+    }
+
+    /// Place of a direction's row in `[T, B, D·H]`.
+    pub fn at_y(&self, d: usize, t: usize, row: usize) -> usize {
+        let [_, batch, h, directions] = self.size();
+        (t * batch + row) * directions * h + d * h
+    }
+
+    /// Every direction and row.
+    pub fn sequences(&self) -> Vec<(usize, usize)> {
+        let [_, batch, _, directions] = self.size();
+        (0..directions).flat_map(|d| (0..batch).map(move |row| (d, row))).collect()
+    }
+
+    pub fn is_valid(&self, t: usize, row: usize) -> bool {
+        t < self.lengths[row] as usize
+    }
+
+    pub fn data(&self) -> Data {
+        let [steps, batch, h, directions] = self.size();
+        let rows = directions * steps * batch;
+        let weights = |stream: u32, n: usize, scale: f32| -> Vec<Vec<f32>> {
+            (0..directions as u32).map(|d| fill(stream + d, n, scale)).collect()
+        };
+        Data {
+            x: fill(1, rows * 3 * h, 1.5),
+            u: weights(2, 3 * h * h, 1.5 / (h as f32).sqrt()),
+            bias: weights(4, 3 * h, 0.5),
+            h0: fill(6, directions * batch * h, 0.9),
+            dy: fill(7, rows * h, 1.0),
+            dh_n: fill(8, directions * batch * h, 1.0),
+        }
+    }
+
+    /// One direction of the reference.
+    pub fn recurrent(&self, data: &Data, d: usize) -> Recurrent {
+        let (u, bias) = (wide(&data.u[d]), wide(&data.bias[d]));
+        Recurrent { hidden: self.size()[2], u, bias, reset_before: self.p.reset_before == 1 }
+    }
+
+    /// The packed weights of all directions.
+    pub fn packed(&self, data: &Data, transposed: bool) -> Vec<f32> {
+        let h = self.size()[2];
+        data.u.iter().zip(&data.bias).flat_map(|(u, bias)| pack(h, u, bias, transposed)).collect()
+    }
+
+    /// `state` before the first step: the first state of each direction, the rest NaN.
+    pub fn start(&self, data: &Data) -> Vec<f32> {
+        let [steps, batch, h, directions] = self.size();
+        let mut state = vec![f32::NAN; directions * (steps + 1) * batch * h];
+        for (d, row) in self.sequences() {
+            let slot = if self.is_reverse(d) { steps } else { 0 };
+            state[self.at_state(d, slot, row)..][..h].copy_from_slice(&data.h0[(d * batch + row) * h..][..h]);
+        }
+        state
+    }
+
+    pub fn want(&self, data: &Data) -> Want {
+        let [steps, batch, h, directions] = self.size();
+        let rows = directions * steps * batch;
+        let mut want = Want {
+            state: vec![0.0; rows * h + directions * batch * h],
+            y: vec![0.0; rows * h],
+            saved: vec![ANY; rows * 4 * h],
+            d_gates: vec![0.0; rows * 4 * h],
+            dh0: vec![0.0; directions * batch * h],
+        };
+        let (x, h0, dy, dh_n) = (wide(&data.x), wide(&data.h0), wide(&data.dy), wide(&data.dh_n));
+        for (d, row) in self.sequences() {
+            let (cell, carry) = (self.recurrent(data, d), (d * batch + row) * h);
+            let order = times(self.lengths[row] as usize, self.is_reverse(d));
+            let inputs: Vec<&[f64]> = order.iter().map(|&t| &x[self.at_gates(d, t, row, 3)..][..3 * h]).collect();
+            let dys: Vec<&[f64]> = order.iter().map(|&t| &dy[self.at_y(d, t, row)..][..h]).collect();
+            let first = &h0[carry..][..h];
+            let done = cell.run(&inputs, first);
+            let (gradients, dh0) = cell.backward(&done, first, &dys, &dh_n[carry..][..h]);
+            want.dh0[carry..][..h].copy_from_slice(&dh0);
+            for slot in 0..=steps {
+                let state = state_in_slot(&done, first, slot, self.is_reverse(d));
+                want.state[self.at_state(d, slot, row)..][..h].copy_from_slice(state);
+            }
+            for ((&t, step), g) in order.iter().zip(&done).zip(&gradients) {
+                want.y[self.at_y(d, t, row)..][..h].copy_from_slice(&step.h);
+                let at = self.at_gates(d, t, row, 4);
+                want.saved[at..][..4 * h].copy_from_slice(&[&step.r[..], &step.z, &step.n, &step.c].concat());
+                let through_r: Vec<f64> = g.n.iter().zip(&step.r).map(|(n, r)| n * r).collect();
+                want.d_gates[at..][..4 * h].copy_from_slice(&[&g.r[..], &g.z, &g.n, &through_r].concat());
+            }
+        }
+        want
+    }
+
+    /// Forward by chain or in one dispatch: `state`, `y`, `saved`. Padded steps of `x` are NaN, for nobody asks them.
+    pub fn forward(&self, device: &Device, data: &Data, whole: bool) -> [Vec<f32>; 3] {
+        let mut x = data.x.clone();
+        for (d, row) in self.sequences() {
+            for t in self.lengths[row] as usize..self.size()[0] {
+                x[self.at_gates(d, t, row, 3)..][..3 * self.size()[2]].fill(f32::NAN);
+            }
+        }
+        let [_, packed, lengths] = self.reads(device, data);
+        let reads = [&buffer(device, &x), &packed, &lengths];
+        let keeps = self.p.save == 1 || (self.p.reset_before == 1 && !whole);
+        let [steps, batch, h, directions] = self.size();
+        let rows = directions * steps * batch;
+        let state = buffer(device, &self.start(data));
+        let (y, saved) = (poison(device, rows * h), poison(device, if keeps { rows * 4 * h } else { 0 }));
+        if whole {
+            device.run(&GruSequence(self.p), reads, [&state, &y, &saved]).expect("run");
+        } else {
+            (0..self.p.steps).for_each(|step| self.step(device, step, reads, [&state, &y, &saved]));
+        }
+        [&state, &y, &saved].map(read)
+    }
+
+    /// `x`, `packed`, `lengths`.
+    pub fn reads(&self, device: &Device, data: &Data) -> [Tensor; 3] {
+        [buffer(device, &data.x), buffer(device, &self.packed(data, false)), indices(device, &self.lengths)]
+    }
+
+    /// One step of the chain.
+    pub fn step(&self, device: &Device, step: u32, reads: [&Tensor; 3], writes: [&Tensor; 3]) {
+        let p = Gru { step, ..self.p };
+        if self.p.reset_before == 1 {
+            device.run(&GruGates(p), [reads[0], reads[1], writes[0]], [writes[2]]).expect("run");
+            device.run(&GruCandidate(p), reads, writes).expect("run");
+        } else {
+            device.run(&GruStep(p), reads, writes).expect("run");
+        }
+    }
+
+    /// `packed`, `lengths`, `state`, `saved`, `dy`: what a forward pass left, by the reference. Padded steps are NaN
+    /// in `saved` and `dy`, for their gradient is nobody's.
+    pub fn backward_reads(&self, device: &Device, data: &Data, want: &Want) -> [Tensor; 5] {
+        let mut dy = data.dy.clone();
+        let h = self.size()[2];
+        for (d, row) in self.sequences() {
+            for t in self.lengths[row] as usize..self.size()[0] {
+                dy[self.at_y(d, t, row)..][..h].fill(f32::NAN);
+            }
+        }
+        let packed = buffer(device, &self.packed(data, true));
+        let [state, saved] = [&want.state, &want.saved].map(|v| buffer(device, &narrow(v)));
+        [packed, indices(device, &self.lengths), state, saved, buffer(device, &dy)]
+    }
+
+    /// Backward by chain or in one dispatch: `d_gates`, and `carry` which holds `dh0`.
+    pub fn backward(&self, device: &Device, data: &Data, reads: [&Tensor; 5], whole: bool) -> [Vec<f32>; 2] {
+        let [steps, batch, h, directions] = self.size();
+        let (d_gates, carry) = (poison(device, directions * steps * batch * 4 * h), buffer(device, &data.dh_n));
+        let writes = [&d_gates, &carry];
+        if whole {
+            device.run(&GruSequenceBackward(self.p), reads, writes).expect("run");
+        } else {
+            for step in 0..=self.p.steps {
+                let p = Gru { step, ..self.p };
+                device.run(&GruStepBackward(p), reads, writes).expect("run");
+                if self.p.reset_before == 1 && step < self.p.steps {
+                    let [packed, lengths, state, saved, _] = reads;
+                    device.run(&GruResetBackward(p), [packed, lengths, state, saved], writes).expect("run");
+                }
+            }
+        }
+        writes.map(read)
+    }
+}
+
+/// The state that a slot holds between two steps: padded steps repeat the last one, or the first in reverse.
+fn state_in_slot<'a>(done: &'a [Step], first: &'a [f64], slot: usize, reverse: bool) -> &'a [f64] {
+    let processed = if reverse { done.len().saturating_sub(slot) } else { slot.min(done.len()) };
+    if processed == 0 { first } else { &done[processed - 1].h }
+}
+
+/// [`assert_close`] of what is asked for.
+#[track_caller]
+pub fn assert_known(what: &str, got: &[f32], want: &[f64], tolerance: f64) {
+    assert_eq!(got.len(), want.len(), "{what}: length");
+    let known = got.iter().zip(want).filter(|(_, w)| !w.is_nan());
+    let (got, want): (Vec<f32>, Vec<f64>) = known.map(|(&g, &w)| (g, w)).unzip();
+    assert_close(what, &got, &want, tolerance);
+}

@@ -1,0 +1,86 @@
+//! Every kernel against f64 on every backend. Outputs start as NaN and every buffer ends in NaN that nothing may
+//! read or write.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../reference/mod.rs"]
+mod reference;
+
+mod binding;
+mod comparison;
+mod elementwise;
+mod gru_backward;
+mod gru_case;
+mod gru_forward;
+mod losses;
+mod matmul;
+mod movement;
+mod nan;
+mod optimizers;
+mod reductions;
+
+use wgru::kernel::Kernel;
+use wgru::{Device, Tensor};
+
+/// Elements to and past the edge of a workgroup of 64.
+const LENGTHS: [usize; 5] = [1, 3, 67, 257, 335];
+
+/// NaN words behind every buffer.
+const GUARD: usize = 5;
+
+/// A buffer of `values` with a guard behind it.
+fn buffer(device: &Device, values: &[f32]) -> Tensor {
+    let guarded = [values, &[f32::NAN; GUARD]].concat();
+    Tensor::from_slice(device, &guarded, &[guarded.len()]).expect("uploaded")
+}
+
+/// A buffer of indices with a guard behind it that is past every table.
+fn indices(device: &Device, values: &[u32]) -> Tensor {
+    let guarded = [values, &[u32::MAX; GUARD]].concat();
+    Tensor::from_indices(device, &guarded, &[guarded.len()]).expect("uploaded")
+}
+
+/// A buffer of `len` NaN and a guard.
+fn poison(device: &Device, len: usize) -> Tensor {
+    Tensor::full(device, f32::NAN, &[len + GUARD]).expect("allocated")
+}
+
+/// What a buffer holds before its guard, which must be as it was.
+#[track_caller]
+fn read(tensor: &Tensor) -> Vec<f32> {
+    let mut values = tensor.to_vec().expect("read back");
+    let guard = values.split_off(values.len() - GUARD);
+    assert!(guard.iter().all(|v| v.is_nan()), "written past the end: {guard:?}");
+    values
+}
+
+/// Runs a kernel on outputs of the length it asks for, which start as NaN.
+#[track_caller]
+fn run<const R: usize, const W: usize, K: Kernel<R, W>>(
+    device: &Device,
+    kernel: &K,
+    reads: [&Tensor; R],
+) -> [Vec<f32>; W] {
+    let (_, lens) = kernel.lens();
+    let writes = lens.map(|len| poison(device, len));
+    device.run(kernel, reads, writes.each_ref()).expect("run");
+    writes.each_ref().map(read)
+}
+
+/// Runs a kernel that updates what `start` holds.
+#[track_caller]
+fn update<const R: usize, const W: usize, K: Kernel<R, W>>(
+    device: &Device,
+    kernel: &K,
+    reads: [&Tensor; R],
+    start: [&[f32]; W],
+) -> [Vec<f32>; W] {
+    let writes = start.map(|values| buffer(device, values));
+    device.run(kernel, reads, writes.each_ref()).expect("run");
+    writes.each_ref().map(read)
+}
+
+/// The bits, for comparisons that must be exact and in which NaN equals NaN.
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}

@@ -1,0 +1,185 @@
+//! The three matrix products, which share parameters and twin.
+
+use wgru::kernel::Kernel;
+use wgru::kernels::{MatMul, MatMulRows, MatMulTiled};
+use wgru::{Device, Tensor};
+
+use crate::common::{assert_close, fill, relative_error};
+use crate::reference::{dense, wide};
+use crate::{bits, buffer, on_every_backend, run, update};
+
+/// A dot product of up to 335 terms: each addition rounds once, and the errors mostly cancel.
+const PRODUCT: f64 = 2e-6;
+
+on_every_backend![
+    matmul_matches_dot_products_for_every_transpose,
+    matmul_follows_strides_offsets_and_batches,
+    matmul_adds_the_bias_to_every_row,
+    matmul_accumulates_and_touches_nothing_else,
+    matmul_splits_k_and_the_parts_add_up,
+    matmul_comparison_rejects_a_changed_element,
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Shader {
+    Plain,
+    Tiled,
+    Rows,
+}
+
+const SHADERS: [Shader; 3] = [Shader::Plain, Shader::Tiled, Shader::Rows];
+
+fn product(device: &Device, shader: Shader, p: MatMul, reads: [&Tensor; 3]) -> Vec<f32> {
+    let [c] = match shader {
+        Shader::Plain => run(device, &p, reads),
+        Shader::Tiled => run(device, &MatMulTiled(p), reads),
+        Shader::Rows => run(device, &MatMulRows(p), reads),
+    };
+    c
+}
+
+fn product_onto(device: &Device, shader: Shader, p: MatMul, reads: [&Tensor; 3], start: &[f32]) -> Vec<f32> {
+    let [c] = match shader {
+        Shader::Plain => update(device, &p, reads, [start]),
+        Shader::Tiled => update(device, &MatMulTiled(p), reads, [start]),
+        Shader::Rows => update(device, &MatMulRows(p), reads, [start]),
+    };
+    c
+}
+
+/// `Σ_i a[row, i]·b[i, col]` of batch item `z`, by the strides of `p`.
+fn want(p: &MatMul, z: usize, a: &[f32], b: &[f32]) -> Vec<f64> {
+    let u = |v: u32| v as usize;
+    let k = if p.k_all == u32::MAX { u(p.k) } else { u(p.k).min(u(p.k_all) - z * u(p.k)) };
+    let a = |row: usize, i: usize| a[u(p.a_offset) + z * u(p.a_batch) + row * u(p.a_row) + i * u(p.a_col)] as f64;
+    let b = |i: usize, col: usize| b[u(p.b_offset) + z * u(p.b_batch) + i * u(p.b_row) + col * u(p.b_col)] as f64;
+    dense::matmul([u(p.m), u(p.n), k], a, b)
+}
+
+/// Random `a` and `b` as long as `p` asks.
+fn operands(p: &MatMul) -> (Vec<f32>, Vec<f32>) {
+    let ([a, b, _], _) = p.lens();
+    (fill(1, a, 1.0), fill(2, b, 1.0))
+}
+
+fn matmul_matches_dot_products_for_every_transpose(device: &Device) {
+    let sizes =
+        [[1, 1, 1], [1, 335, 67], [3, 67, 257], [67, 1, 3], [65, 129, 17], [4, 64, 64], [67, 67, 1], [130, 70, 33]];
+    for [m, n, k] in sizes {
+        let plain = MatMul::new(m, n, k);
+        let transposes = [plain, plain.a_transposed(), plain.b_transposed(), plain.a_transposed().b_transposed()];
+        for p in transposes {
+            let (a, b) = operands(&p);
+            let want = want(&p, 0, &a, &b);
+            let [a, b] = [a, b].map(|v| buffer(device, &v));
+            for shader in SHADERS {
+                let c = product(device, shader, p, [&a, &b, &buffer(device, &[])]);
+                assert_close(&format!("{shader:?} {p:?}"), &c, &want, PRODUCT);
+            }
+        }
+    }
+}
+
+fn matmul_follows_strides_offsets_and_batches(device: &Device) {
+    // Rows and batches of `a`, `b` and `c` with gaps between them, in which `c` must stay NaN.
+    for [m, n, k] in [[1, 3, 5], [5, 67, 33], [67, 5, 65]] {
+        let [mi, ni, ki] = [m, n, k].map(|v: u32| v as usize);
+        let p = MatMul {
+            batch: 3,
+            a_offset: 2,
+            a_row: k + 3,
+            a_batch: m * (k + 3) + 1,
+            b_offset: 5,
+            b_row: n + 2,
+            b_batch: k * (n + 2) + 4,
+            c_offset: 7,
+            c_row: n + 4,
+            c_batch: m * (n + 4) + 6,
+            ..MatMul::new(mi, ni, ki)
+        };
+        let (a, b) = operands(&p);
+        for shader in SHADERS {
+            let c = product(device, shader, p, [&buffer(device, &a), &buffer(device, &b), &buffer(device, &[])]);
+            let mut rest = c.clone();
+            for z in 0..3 {
+                let want = want(&p, z, &a, &b);
+                for row in 0..mi {
+                    let at = (p.c_offset + p.c_batch * z as u32 + p.c_row * row as u32) as usize;
+                    let what = format!("{shader:?} item {z} row {row} of {p:?}");
+                    assert_close(&what, &c[at..at + ni], &want[row * ni..][..ni], PRODUCT);
+                    rest[at..at + ni].fill(f32::NAN);
+                }
+            }
+            assert!(rest.iter().all(|v| v.is_nan()), "{shader:?}: written between the rows");
+        }
+    }
+}
+
+fn matmul_adds_the_bias_to_every_row(device: &Device) {
+    for [m, n, k] in [[1, 67, 3], [5, 3, 67], [66, 65, 17]] {
+        let p = MatMul { bias: 1, ..MatMul::new(m, n, k).b_transposed() };
+        let ((a, b), bias) = (operands(&p), fill(3, n, 2.0));
+        let want: Vec<f64> = want(&p, 0, &a, &b).iter().enumerate().map(|(i, v)| v + bias[i % n] as f64).collect();
+        for shader in SHADERS {
+            let c = product(device, shader, p, [&buffer(device, &a), &buffer(device, &b), &buffer(device, &bias)]);
+            assert_close(&format!("{shader:?} {p:?}"), &c, &want, PRODUCT);
+        }
+    }
+}
+
+fn matmul_accumulates_and_touches_nothing_else(device: &Device) {
+    for ([m, n, k], bias) in [([3, 5, 7], 0), ([67, 3, 33], 1), ([2, 130, 65], 0)] {
+        let p = MatMul { accumulate: 1, bias, c_offset: 4, ..MatMul::new(m, n, k) };
+        let ((a, b), row) = (operands(&p), fill(3, n, 2.0));
+        let start = [vec![f32::NAN; 4], fill(4, m * n, 3.0)].concat();
+        let added = |i: usize| start[4 + i] as f64 + bias as f64 * row[i % n] as f64;
+        let want: Vec<f64> = want(&p, 0, &a, &b).iter().enumerate().map(|(i, v)| v + added(i)).collect();
+        for shader in SHADERS {
+            let reads = [&buffer(device, &a), &buffer(device, &b), &buffer(device, &row)];
+            let c = product_onto(device, shader, p, reads, &start);
+            assert_eq!(bits(&c[..4]), bits(&start[..4]), "before the offset");
+            assert_close(&format!("{shader:?} {p:?}"), &c[4..], &want, PRODUCT);
+        }
+    }
+}
+
+fn matmul_splits_k_and_the_parts_add_up(device: &Device) {
+    for ([m, n, k_all], k) in [([3, 5, 67], 16), ([5, 67, 335], 67), ([65, 3, 257], 100), ([1, 1, 3], 2)] {
+        for transposed in [false, true] {
+            let whole = MatMul::new(m, n, k_all);
+            let whole = if transposed { whole.a_transposed().b_transposed() } else { whole };
+            let batch = (k_all as u32).div_ceil(k);
+            let p = MatMul {
+                k,
+                batch,
+                k_all: k_all as u32,
+                a_batch: k * whole.a_col,
+                b_batch: k * whole.b_row,
+                c_batch: (m * n) as u32,
+                ..whole
+            };
+            let (a, b) = operands(&p);
+            assert_eq!((a.len(), b.len()), (m * k_all, k_all * n), "the split reads what the whole reads");
+            for shader in SHADERS {
+                let c = product(device, shader, p, [&buffer(device, &a), &buffer(device, &b), &buffer(device, &[])]);
+                let mut sum = vec![0.0; m * n];
+                for (z, part) in c.chunks(m * n).enumerate() {
+                    assert_close(&format!("{shader:?} part {z} of {p:?}"), part, &want(&p, z, &a, &b), PRODUCT);
+                    sum.iter_mut().zip(part).for_each(|(sum, v)| *sum += v);
+                }
+                assert_close(&format!("{shader:?} {p:?}"), &sum, &want(&whole, 0, &a, &b), PRODUCT);
+            }
+        }
+    }
+}
+
+/// The negative control: one wanted element off by a thousandth of the largest is found.
+fn matmul_comparison_rejects_a_changed_element(device: &Device) {
+    let p = MatMul::new(5, 67, 33);
+    let (a, b) = operands(&p);
+    let c = product(device, Shader::Plain, p, [&buffer(device, &a), &buffer(device, &b), &buffer(device, &[])]);
+    let mut want = want(&p, 0, &a, &b);
+    assert!(relative_error(&c, &want) <= PRODUCT);
+    want[334] += 1e-3 * wide(&c).iter().fold(0.0, |top: f64, v| top.max(v.abs()));
+    assert!(relative_error(&c, &want) > PRODUCT);
+}
