@@ -3,7 +3,7 @@
 //! `cargo bench --bench gru`, or `cargo bench --bench gru -- cpu/seq` for some. Times are of this machine; what counts
 //! are ratios within one run.
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion};
 use wgru::nn::{GruConfig, GruInput, Mode, Module};
 use wgru::ops::recurrent::Plan;
 use wgru::train::{Method, Optimizer, SgdConfig};
@@ -101,5 +101,10 @@ fn gpu(c: &mut Criterion) {
 #[cfg(not(feature = "gpu"))]
 fn gpu(_: &mut Criterion) {}
 
-criterion_group!(benches, inference, training, gpu);
-criterion_main!(benches);
+fn main() {
+    let mut c = Criterion::default().configure_from_args();
+    inference(&mut c);
+    training(&mut c);
+    gpu(&mut c);
+    c.final_summary();
+}

@@ -1,6 +1,6 @@
 // dx[r, c] = dloss[r]·(softmax(x[r, :])[c] − (1 − ε)·[c = t] − ε/C),   0 where the target is params.ignored
 //
-// Twin: src/kernels/cross_entropy_backward.rs.
+// A target past the classes gives NaN. // Twin: src/kernels/cross_entropy_backward.rs.
 struct Params { rows: u32, classes: u32, ignored: u32, smoothing: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -24,9 +24,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var c = 0u; c < params.classes; c++) {
         total += exp(x[first + c] - top);
     }
+    var scale = dloss[row];
+    if t >= params.classes { scale = bitcast<f32>(0x7fc00000u | (t & 0u)); }
     for (var c = 0u; c < params.classes; c++) {
         let hit = select(0.0, 1.0 - params.smoothing, c == t) + params.smoothing / f32(params.classes);
-        let d = dloss[row] * (exp(x[first + c] - top) / total - hit);
+        let d = scale * (exp(x[first + c] - top) / total - hit);
         dx[first + c] = select(d, 0.0, t == params.ignored);
     }
 }

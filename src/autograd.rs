@@ -138,13 +138,23 @@ impl Tensor {
     fn unary(&self, name: &'static str, op: UnaryOp, alpha: f32) -> Result<Tensor> {
         let y = elementwise::unary(op, alpha, self)?;
         let (x, kept) = (self.detach(), y.clone());
-        Ok(record_unary(name, self, &[self], y, move |dy| elementwise::unary_backward(op, alpha, &x, &kept, dy)))
+        let read = match op {
+            UnaryOp::Scale | UnaryOp::AddScalar => None,
+            UnaryOp::Sigmoid | UnaryOp::Tanh | UnaryOp::Sqrt => Some(y.clone()),
+            _ => Some(self.detach()),
+        };
+        let saved: Vec<&Tensor> = read.iter().collect();
+        Ok(record_unary(name, self, &saved, y, move |dy| elementwise::unary_backward(op, alpha, &x, &kept, dy)))
     }
 
     fn binary(&self, name: &'static str, op: BinaryOp, rhs: &Tensor) -> Result<Tensor> {
         let y = elementwise::binary(op, self, rhs)?;
         let (a, b) = (self.detach(), rhs.detach());
-        let [y] = record(name, &[self, rhs], &[self, rhs], [y], || {
+        let read: &[&Tensor] = match op {
+            BinaryOp::Add | BinaryOp::Sub => &[],
+            BinaryOp::Mul | BinaryOp::Div => &[self, rhs],
+        };
+        let [y] = record(name, &[self, rhs], read, [y], || {
             Box::new(move |dys| match &dys[0] {
                 Some(dy) => Ok(elementwise::binary_backward(op, &a, &b, dy)?.map(Some).to_vec()),
                 None => Ok(vec![None, None]),
@@ -410,8 +420,8 @@ impl Tensor {
 
     fn softmax_or_log(&self, name: &'static str, log: bool) -> Result<Tensor> {
         let y = softmax::softmax(self, log)?;
-        let kept = y.clone();
-        Ok(record_unary(name, self, &[], y, move |dy| softmax::softmax_backward(&kept, dy, log)))
+        let (kept, read) = (y.clone(), y.clone());
+        Ok(record_unary(name, self, &[&read], y, move |dy| softmax::softmax_backward(&kept, dy, log)))
     }
 
     /// Zeroes a share `p` of the elements and scales the others by `1 / (1 − p)`, by the mask of `key`.

@@ -197,7 +197,10 @@ impl Device {
         for (tensor, arg) in reads.iter().zip(K::READS).chain(writes.iter().zip(K::WRITES)) {
             self.check_same(K::NAME, arg, tensor)?;
         }
-        for (tensor, arg) in writes.iter().zip(K::WRITES) {
+        for (i, (tensor, arg)) in writes.iter().zip(K::WRITES).enumerate() {
+            if writes[..i].iter().any(|w| w.shares_memory(tensor)) {
+                return Err(Error::value(K::NAME, arg, "a tensor that is not written twice", "one that is"));
+            }
             if reads.iter().any(|r| r.shares_memory(tensor)) {
                 return Err(Error::value(K::NAME, arg, "a tensor that is not read too", "one that is"));
             }
@@ -212,8 +215,7 @@ impl Device {
                 gpu.bind::<R, W, K>(reads.map(|t| t.memory().gpu()), writes.map(|t| t.memory().gpu()))?,
             ),
         };
-        writes.iter().for_each(|t| t.touch());
-        Ok(Bound { device: self.clone(), engine, lens, kernel: PhantomData })
+        Ok(Bound { device: self.clone(), engine, writes: writes.map(Tensor::detach), lens, kernel: PhantomData })
     }
 
     pub(crate) fn check_same(&self, op: &'static str, arg: &'static str, tensor: &Tensor) -> Result<()> {
@@ -339,6 +341,8 @@ impl Memory {
 pub struct Bound<K, const R: usize, const W: usize> {
     device: Device,
     engine: BoundEngine<R, W>,
+    /// Their writes are counted.
+    writes: [Tensor; W],
     lens: ([usize; R], [usize; W]),
     kernel: PhantomData<K>,
 }
@@ -358,6 +362,7 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Bound<K, R, W> {
         let (reads, writes) = kernel.lens();
         check_lens(K::NAME, K::READS, reads, self.lens.0)?;
         check_lens(K::NAME, K::WRITES, writes, self.lens.1)?;
+        self.writes.iter().for_each(Tensor::touch);
         match (&self.device.0.engine, &mut self.engine) {
             (Engine::Cpu(cpu), BoundEngine::Cpu(reads, writes)) => {
                 cpu.run(kernel, reads.each_ref().map(|m| &**m), writes.each_ref().map(|m| &**m));

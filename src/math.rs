@@ -23,9 +23,9 @@ pub fn tanh_stable(v: f32) -> f32 {
     }
 }
 
-/// `log(1 + e^v)`, exact where `e^v` would overflow or vanish.
+/// `log(1 + e^v)`, exact where `e^v` would overflow or vanish. NaN gives NaN.
 pub fn softplus(v: f32) -> f32 {
-    (if v > 0.0 { v } else { 0.0 * v }) + (1.0 + (-v.abs()).exp()).ln()
+    (if v <= 0.0 { 0.0 } else { v }) + (1.0 + (-v.abs()).exp()).ln()
 }
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ use crate::shape::Shape;
 pub enum DType {
     /// 32-bit floats.
     F32,
-    /// 32-bit unsigned indices, each below `bound`.
+    /// 32-bit unsigned indices.
     U32 {
-        /// One more than the largest index.
-        bound: u32,
+        /// The largest of them: checked against a table's rows without reading anything back.
+        max: u32,
     },
 }
 
@@ -123,9 +123,9 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::from_slice`].
     pub fn from_indices(device: &Device, values: &[u32], dims: &[usize]) -> Result<Self> {
-        let bound = values.iter().max().map_or(0, |&v| v.saturating_add(1));
+        let max = values.iter().copied().max().unwrap_or(0);
         let words: &[f32] = bytemuck::cast_slice(values);
-        Ok(Self { dtype: DType::U32 { bound }, ..Self::from_slice(device, words, dims)? })
+        Ok(Self { dtype: DType::U32 { max }, ..Self::from_slice(device, words, dims)? })
     }
 
     /// Zeros.

@@ -16,5 +16,5 @@ fn tanh_stable(v: f32) -> f32 {
 
 // log(1 + e^v), exact where e^v would overflow or vanish.
 fn softplus(v: f32) -> f32 {
-    return select(0.0 * v, v, v > 0.0) + log(1.0 + exp(-abs(v)));
+    return select(v, 0.0, v <= 0.0) + log(1.0 + exp(-abs(v)));
 }

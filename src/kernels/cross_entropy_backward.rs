@@ -3,7 +3,8 @@
 use crate::kernel::{Kernel, linear_groups, params, wgsl, words};
 
 params! {
-    /// `dx[r, c] = dloss[r]·(softmax(x[r, :])[c] − (1 − ε)·[c = t] − ε/C)`, 0 where the target is `ignored`.
+    /// `dx[r, c] = dloss[r]·(softmax(x[r, :])[c] − (1 − ε)·[c = t] − ε/C)`, 0 where the target is `ignored`, NaN where
+    /// it is past the classes.
     ///
     /// Reads `x` `[rows, classes]`, `target_class` `[rows]` (u32) and `dloss` `[rows]`; writes `dx` `[rows, classes]`.
     pub struct CrossEntropyBackward {
@@ -39,10 +40,11 @@ impl Kernel<3, 1> for CrossEntropyBackward {
         for (row, &t) in words(target)[..self.rows as usize].iter().enumerate() {
             let x = &x[row * classes..][..classes];
             let top = x[1..].iter().fold(x[0], |top, &v| if v > top { v } else { top });
+            let scale = if t < self.classes { dloss[row] } else { f32::NAN };
             let total: f32 = x.iter().map(|v| (v - top).exp()).sum();
             for (c, dx) in dx[row * classes..][..classes].iter_mut().enumerate() {
                 let hit = if c as u32 == t { 1.0 - self.smoothing } else { 0.0 } + self.smoothing / classes as f32;
-                let d = dloss[row] * ((x[c] - top).exp() / total - hit);
+                let d = scale * ((x[c] - top).exp() / total - hit);
                 *dx = if t == self.ignored { 0.0 } else { d };
             }
         }

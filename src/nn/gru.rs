@@ -92,11 +92,14 @@ pub struct Gru {
     device: Device,
     /// By layer, then direction: `w_ih`, `w_hh`, and the biases.
     weights: Vec<Vec<Weights>>,
-    /// By layer: the packed recurrent matrix, with the versions of what it was packed from.
-    packed: Vec<Mutex<Option<(Vec<u64>, Tensor)>>>,
-    /// The lengths of a batch whose sequences are all whole, with their shape.
-    whole: Mutex<Option<([usize; 2], Tensor)>>,
+    /// By layer: the packed recurrent matrix, by the versions of what it was packed from.
+    packed: Vec<Cached<Vec<u64>>>,
+    /// The lengths of a batch whose sequences are all whole, by batch and steps.
+    whole: Cached<[usize; 2]>,
 }
+
+/// A tensor, with what it was made for.
+type Cached<K> = Mutex<Option<(K, Tensor)>>;
 
 /// What a run may take beside the sequences.
 #[derive(Clone, Copy, Debug, Default)]

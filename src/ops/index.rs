@@ -4,11 +4,11 @@ use crate::error::{Error, Result};
 use crate::kernels::{Gather, ScatterAdd};
 use crate::tensor::{DType, Tensor};
 
-/// Checks that every index is below `rows`, from the bound that the tensor carries: nothing is read back.
+/// Checks that every index is below `rows`, from the maximum that the tensor carries: nothing is read back.
 pub fn check_indices(op: &'static str, arg: &'static str, index: &Tensor, rows: usize) -> Result<()> {
     match index.dtype() {
-        DType::U32 { bound } if bound as usize <= rows => Ok(()),
-        DType::U32 { bound } => Err(Error::value(op, arg, format!("indices below {rows}"), bound - 1)),
+        DType::U32 { max } if (max as usize) < rows => Ok(()),
+        DType::U32 { max } => Err(Error::value(op, arg, format!("indices below {rows}"), max)),
         DType::F32 => index.check_dtype(op, arg, "u32"),
     }
 }

@@ -12,6 +12,7 @@
 use crate::autograd::record;
 use crate::error::{Error, Result};
 use crate::kernels::LossKind;
+use crate::ops::index::check_indices;
 use crate::ops::loss;
 use crate::tensor::Tensor;
 
@@ -99,7 +100,11 @@ pub fn cross_entropy(logits: &Tensor, target: &Tensor, options: CrossEntropyOpti
     if !(0.0..=1.0).contains(&smoothing) {
         return Err(Error::value("cross_entropy", "label_smoothing", "0 to 1", smoothing));
     }
-    let ignored = ignore_index.unwrap_or(u32::MAX);
+    // Without one, a value that no target of the checked classes has.
+    let ignored = ignore_index.unwrap_or_else(|| logits.dims().last().map_or(0, |&c| c as u32));
+    if ignore_index.is_none() {
+        check_indices("cross_entropy", "target", target, ignored as usize)?;
+    }
     let (losses, counted) = loss::cross_entropy(logits, target, ignored, smoothing)?;
     let (x, t) = (logits.detach(), target.clone());
     let [losses] = record("cross_entropy", &[logits], &[logits, target], [losses], || {

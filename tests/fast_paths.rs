@@ -1,0 +1,153 @@
+//! The CPU's fast functions against the twins, on every instruction set of this machine, at odd sizes.
+
+mod common;
+
+use common::{assert_close, fill, twin};
+use wgru::kernel::Kernel;
+use wgru::kernels::{Gru, GruSequence, GruSequenceBackward, MatMul};
+use wgru::{CpuOptions, Device, Tensor};
+
+/// Two orders of the same sum, and fused against separate roundings: worst measured 4e-7.
+const ORDER: f64 = 1.5e-6;
+
+fn devices() -> Vec<Device> {
+    let with = |isa: &str, threads| {
+        Device::cpu_with(CpuOptions { isa: Some(isa.into()), threads: Some(threads), reference: false }).ok()
+    };
+    let all: Vec<Device> =
+        ["avx512", "avx2", "neon", "portable"].iter().flat_map(|isa| [with(isa, 1), with(isa, 2)]).flatten().collect();
+    assert!(all.len() >= 2, "portable runs everywhere");
+    all
+}
+
+/// Runs a kernel on seeded reads and on writes that start at `initial`.
+fn run<const R: usize, const W: usize, K: Kernel<R, W>>(
+    device: &Device,
+    kernel: &K,
+    reads: &[Vec<f32>; R],
+    initial: &[Vec<f32>; W],
+) -> [Vec<f32>; W] {
+    let tensor = |values: &Vec<f32>| Tensor::from_slice(device, values, &[values.len().max(1)]).expect("tensor");
+    let reads = reads.each_ref().map(tensor);
+    let writes = initial.each_ref().map(tensor);
+    device.run(kernel, reads.each_ref(), writes.each_ref()).expect("run");
+    writes.map(|t| t.to_vec().expect("read"))
+}
+
+fn compare<const R: usize, const W: usize, K: Kernel<R, W>>(
+    what: &str,
+    kernel: &K,
+    reads: &[Vec<f32>; R],
+    initial: &[Vec<f32>; W],
+) {
+    let want = run(&twin(), kernel, reads, initial);
+    for device in devices() {
+        let got = run(&device, kernel, reads, initial);
+        for ((got, want), name) in got.iter().zip(&want).zip(K::WRITES) {
+            // What neither may touch stays NaN in both.
+            let untouched = |v: &[f32]| v.iter().map(|x| x.is_nan()).collect::<Vec<_>>();
+            assert_eq!(untouched(got), untouched(want), "{what}: {name}: what was written");
+            let number = |v: &f32| if v.is_nan() { 0.0 } else { *v };
+            let got: Vec<f32> = got.iter().map(number).chain([1.0]).collect();
+            let want: Vec<f64> = want.iter().map(|v| number(v) as f64).chain([1.0]).collect();
+            assert_close(&format!("{what}: {name} on {}", device.info().name), &got, &want, ORDER);
+        }
+    }
+}
+
+#[test]
+fn matmul_equals_its_twin_on_every_isa() {
+    let sizes =
+        [(1, 1, 1), (3, 5, 7), (4, 96, 300), (5, 33, 65), (8, 32, 16), (67, 129, 257), (130, 1040, 40), (200, 40, 600)];
+    for (m, n, k) in sizes {
+        let plain = MatMul::new(m, n, k);
+        let forms = [plain, plain.a_transposed(), plain.b_transposed(), plain.a_transposed().b_transposed()];
+        for (i, form) in forms.into_iter().enumerate() {
+            for (bias, accumulate) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+                // Offsets, and rows of c apart from each other: what lies between must stay as it is.
+                let kernel =
+                    MatMul { bias, accumulate, a_offset: 3, b_offset: 2, c_offset: 5, c_row: n as u32 + 1, ..form };
+                let ([a, b, c], [out]) = kernel.lens();
+                let reads = [fill(1, a, 1.0), fill(2, b, 1.0), fill(3, c.max(1), 1.0)];
+                let mut initial = vec![f32::NAN; out + 3];
+                if accumulate == 1 {
+                    let values = fill(4, out, 1.0);
+                    for row in 0..m {
+                        let at = 5 + row * (n + 1);
+                        initial[at..at + n].copy_from_slice(&values[row * n..row * n + n]);
+                    }
+                }
+                compare(&format!("matmul {m}x{n}x{k} form {i}"), &kernel, &reads, &[initial]);
+            }
+        }
+    }
+}
+
+#[test]
+fn split_and_batched_matmul_equal_their_twin() {
+    let batched = MatMul { batch: 3, a_batch: 35, b_batch: 77, c_batch: 55, ..MatMul::new(5, 11, 7) };
+    let split =
+        MatMul { k: 30, batch: 4, k_all: 100, a_batch: 30, b_batch: 30 * 11, c_batch: 55, ..MatMul::new(5, 11, 100) };
+    for kernel in [batched, split] {
+        let ([a, b, _], [out]) = kernel.lens();
+        let reads = [fill(1, a, 1.0), fill(2, b, 1.0), vec![0.0]];
+        compare("batched matmul", &kernel, &reads, &[vec![f32::NAN; out]]);
+    }
+}
+
+/// Every combination that changes the code's path: rows left over from 8, units from 16, both forms, both directions.
+fn shapes() -> Vec<Gru> {
+    let mut out = Vec::new();
+    for (steps, batch, hidden) in [(1, 1, 1), (3, 2, 16), (5, 7, 19), (4, 13, 35), (3, 41, 67), (2, 3, 130)] {
+        for (directions, reverse) in [(1, 0), (1, 1), (2, 0)] {
+            for (reset_before, save) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                out.push(Gru { steps, batch, hidden, directions, reverse, step: 0, reset_before, save });
+            }
+        }
+    }
+    out
+}
+
+fn lengths(p: &Gru) -> Vec<f32> {
+    (0..p.batch).map(|row| f32::from_bits(row * 7 % p.steps + 1)).collect()
+}
+
+/// A packed matrix whose padding units are 0, as the packer leaves them.
+fn packed(p: &Gru, stream: u32, depth: usize) -> Vec<f32> {
+    let mut values = fill(stream, p.packed_len(depth), 1.0 / (p.hidden as f32).sqrt());
+    let blocks = p.blocks();
+    for (i, v) in values.iter_mut().enumerate() {
+        let unit = i / (depth * 48) % blocks * 16 + i % 16;
+        if unit >= p.hidden as usize {
+            *v = 0.0;
+        }
+    }
+    values
+}
+
+#[test]
+fn gru_sequence_equals_its_twin_on_every_isa() {
+    for p in shapes() {
+        let kernel = GruSequence(p);
+        let ([x, _, _], [state, y, saved]) = kernel.lens();
+        let reads = [fill(1, x, 1.0), packed(&p, 2, p.hidden as usize + 1), lengths(&p)];
+        let mut start = vec![f32::NAN; state];
+        for d in 0..p.directions as usize {
+            let first = p.state_at(d, p.before(d, p.time_of(d, 0)), 0);
+            let len = p.batch as usize * p.hidden as usize;
+            start[first..first + len].copy_from_slice(&fill(9, len, 0.5));
+        }
+        compare(&format!("{p:?}"), &kernel, &reads, &[start, vec![f32::NAN; y], vec![f32::NAN; saved.max(1)]]);
+    }
+}
+
+#[test]
+fn gru_sequence_backward_equals_its_twin_on_every_isa() {
+    for p in shapes().into_iter().filter(|p| p.save == 1) {
+        let kernel = GruSequenceBackward(p);
+        let ([_, _, state, saved, dy], [d_gates, carry]) = kernel.lens();
+        let gates: Vec<f32> = fill(3, saved, 0.9).iter().map(|v| v.abs()).collect();
+        let reads = [packed(&p, 2, p.hidden as usize), lengths(&p), fill(5, state, 0.5), gates, fill(6, dy, 1.0)];
+        compare(&format!("{p:?}"), &kernel, &reads, &[vec![f32::NAN; d_gates], fill(7, carry, 1.0)]);
+    }
+}
