@@ -6,7 +6,7 @@ use std::f64::consts::PI;
 ///
 /// ```
 /// use wgru::train::Schedule;
-/// assert_eq!(Schedule::Step { every: 10, gamma: 0.1 }.rate(1.0, 25), 0.01);
+/// assert_eq!(Schedule::Step { every: 10, gamma: 0.5 }.rate(1.0, 25), 0.25);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Schedule {
