@@ -35,7 +35,7 @@ pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
     fn run(&self, reads: [&[f32]; R], writes: [&mut [f32]; W]);
 }
 
-/// Reflection of a parameter block: field names and WGSL types, in order. Implemented by [`params!`].
+/// Reflection of a parameter block: field names and WGSL types, in order. Implemented by the macro `params!`.
 pub trait Params {
     /// `(name, WGSL type)` of each field.
     const FIELDS: &'static [(&'static str, &'static str)];

@@ -17,6 +17,7 @@ use wgru::{Device, Rng, Tensor};
 /// CPU: single precision over at most 64 steps. Worst measured: see `docs/accuracy.md`.
 const CPU: f64 = 2e-6;
 /// GPU: `exp` of a shader is only good to a few ulp, and sums run in one order.
+#[cfg(feature = "gpu")]
 const GPU: f64 = 1e-5;
 /// ONNX Runtime computes in single precision itself.
 const SINGLE: f64 = 4e-6;

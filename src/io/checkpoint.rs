@@ -1,7 +1,5 @@
 //! Training runs that go on bit for bit
 
-use std::path::Path;
-
 use super::TensorFile;
 use super::model::{assign_all, matched};
 use crate::error::{Error, Result};
@@ -16,14 +14,20 @@ const MARK: &str = "wgru.checkpoint";
 /// # Errors
 /// [`Error::Io`], and those of reading back.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn save_checkpoint(trainer: &Trainer, model: &dyn Module, path: impl AsRef<Path>) -> Result<()> {
+pub fn save_checkpoint(trainer: &Trainer, model: &dyn Module, path: impl AsRef<std::path::Path>) -> Result<()> {
+    pollster::block_on(checkpoint_to_file(trainer, model))?.save(path)
+}
+
+/// What `save_checkpoint` writes.
+///
+/// # Errors
+/// Those of reading back.
+pub async fn checkpoint_to_file(trainer: &Trainer, model: &dyn Module) -> Result<TensorFile> {
     let mut file = TensorFile::default();
     let (state, steps) = trainer.optimizer.state();
     let parameters = model.parameters();
-    pollster::block_on(async {
-        file.insert_all("model.", &parameters).await?;
-        file.insert_all("optimizer.", &state).await
-    })?;
+    file.insert_all("model.", &parameters).await?;
+    file.insert_all("optimizer.", &state).await?;
     let steps: Vec<String> = steps.iter().map(u64::to_string).collect();
     let (seed, position) = trainer.rng.state();
     let mut put = |key: &str, value: String| file.metadata.insert(key.into(), value);
@@ -41,10 +45,10 @@ pub fn save_checkpoint(trainer: &Trainer, model: &dyn Module, path: impl AsRef<P
             file.insert(&format!("best.{name}"), tensor.dims(), values.clone());
         }
     }
-    file.save(path)
+    Ok(file)
 }
 
-/// Takes a run back to where [`save_checkpoint`] left it: `trainer` and `model` must be built as they were then.
+/// Takes a run back to where `save_checkpoint` left it: `trainer` and `model` must be built as they were then.
 ///
 /// # Errors
 /// [`Error::Format`] naming what is missing or does not fit; nothing is changed then.

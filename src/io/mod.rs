@@ -7,6 +7,10 @@ mod checkpoint;
 mod file;
 mod model;
 
-pub use checkpoint::{load_checkpoint, save_checkpoint};
+#[cfg(not(target_arch = "wasm32"))]
+pub use checkpoint::save_checkpoint;
+pub use checkpoint::{checkpoint_to_file, load_checkpoint};
 pub use file::{TensorFile, write_atomically};
-pub use model::{load_gru, load_parameters, save_gru, save_parameters};
+pub use model::{gru_to_file, load_gru, load_parameters, parameters_to_file};
+#[cfg(not(target_arch = "wasm32"))]
+pub use model::{save_gru, save_parameters};

@@ -1,7 +1,5 @@
 //! Parameters of any model, and whole GRUs
 
-use std::path::Path;
-
 use super::TensorFile;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -14,11 +12,15 @@ use crate::tensor::Tensor;
 /// # Errors
 /// [`Error::Io`], and those of reading back.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn save_parameters(model: &dyn Module, path: impl AsRef<Path>) -> Result<()> {
-    pollster::block_on(to_file(model))?.save(path)
+pub fn save_parameters(model: &dyn Module, path: impl AsRef<std::path::Path>) -> Result<()> {
+    pollster::block_on(parameters_to_file(model))?.save(path)
 }
 
-async fn to_file(model: &dyn Module) -> Result<TensorFile> {
+/// A model's parameters under their names.
+///
+/// # Errors
+/// Those of reading back.
+pub async fn parameters_to_file(model: &dyn Module) -> Result<TensorFile> {
     let mut file = TensorFile::default();
     file.insert_all("", &model.parameters()).await?;
     Ok(file)
@@ -57,14 +59,22 @@ pub(super) fn assign_all(matched: &[(Tensor, &[f32])]) -> Result<()> {
 /// # Errors
 /// As [`save_parameters`].
 #[cfg(not(target_arch = "wasm32"))]
-pub fn save_gru(gru: &Gru, path: impl AsRef<Path>) -> Result<()> {
-    let mut file = pollster::block_on(to_file(gru))?;
+pub fn save_gru(gru: &Gru, path: impl AsRef<std::path::Path>) -> Result<()> {
+    pollster::block_on(gru_to_file(gru))?.save(path)
+}
+
+/// A GRU: PyTorch's names, and in the metadata what the shapes do not tell.
+///
+/// # Errors
+/// Those of reading back.
+pub async fn gru_to_file(gru: &Gru) -> Result<TensorFile> {
+    let mut file = parameters_to_file(gru).await?;
     let c = gru.config();
     for (key, value) in [("batch_first", c.batch_first), ("reset_after", c.reset_after), ("reverse", c.reverse)] {
         file.metadata.insert(format!("gru.{key}"), value.to_string());
     }
     file.metadata.insert("gru.dropout".into(), c.dropout.to_string());
-    file.save(path)
+    Ok(file)
 }
 
 /// Builds a GRU from a file: sizes from the shapes, the rest from the metadata. A state dict of `torch.nn.GRU` has

@@ -1,7 +1,7 @@
 //! The sequence engine: turns one recurrent layer into a plan and runs it, forward and backward.
 //!
 //! The input product of all steps is one GEMM before the plan, the weight gradients are GEMMs after it; the serial
-//! loop in between, which only the cell knows, is [`gru`].
+//! loop in between, which only the cell knows, is `gru.rs`.
 
 mod gru;
 mod plan;
