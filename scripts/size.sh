@@ -28,9 +28,6 @@ edition = "2024"
 [dependencies]
 wgru = { path = "$root" }
 [profile.release]
-lto = "thin"
-codegen-units = 1
-panic = "abort"
 strip = true
 EOF
 cat >"$work/src/main.rs" <<'EOF'
@@ -46,9 +43,8 @@ fn main() -> wgru::Result<()> {
 EOF
 cp Cargo.lock "$work/" 2>/dev/null || true
 (cd "$work" && cargo fetch --quiet)
-start=$(date +%s)
-(cd "$work" && CARGO_TARGET_DIR="$work/target" cargo build --release --quiet)
-echo "clean release build: $(($(date +%s) - start)) s on $(nproc) cores (budget 110 s)"
+TIMEFORMAT='clean release build: %R s, %U s of processor time, on '"$(nproc)"' cores (budget 110 s)'
+time (cd "$work" && CARGO_TARGET_DIR="$work/target" cargo build --release --quiet)
 bytes=$(stat -c %s "$work/target/release/minimal")
 echo "stripped minimal program: $(awk "BEGIN { printf \"%.2f\", $bytes / 1e6 }") MB (budget 6.6 MB)"
 "$work/target/release/minimal" tests/golden/torch_gru.safetensors >/dev/null && echo 'it runs'
