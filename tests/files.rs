@@ -75,6 +75,24 @@ fn names_of_a_sequential_are_those_of_pytorch() {
 }
 
 #[test]
+fn the_same_content_gives_the_same_bytes() {
+    let file = |keys: [&str; 6]| {
+        let mut file = TensorFile::default();
+        file.insert("b", &[2], vec![1.0, f32::NAN]);
+        file.insert("a \"quoted\" ä", &[1, 1], vec![3.0]);
+        keys.iter().for_each(|k| drop(file.metadata.insert(k.to_string(), format!("value of {k}"))));
+        file
+    };
+    let one = file(["1", "2", "3", "4", "5", "6"]).to_bytes().expect("bytes");
+    assert_eq!(one, file(["6", "4", "2", "1", "3", "5"]).to_bytes().expect("bytes"));
+    let back = TensorFile::from_bytes("memory", &one).expect("parsed");
+    assert_eq!(back.get("a \"quoted\" ä").expect("there").1, [3.0]);
+    assert!(back.get("b").expect("there").1[1].is_nan());
+    assert_eq!(back.metadata["3"], "value of 3");
+    assert_eq!(back.metadata["format"], "pt");
+}
+
+#[test]
 fn half_precision_files_are_read_as_f32() {
     let mut bytes = Vec::new();
     let header = br#"{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},"b":{"dtype":"BF16","shape":[1],"data_offsets":[4,6]},"c":{"dtype":"F64","shape":[1],"data_offsets":[6,14]}}"#;

@@ -74,9 +74,8 @@ pub struct Kept {
 
 impl Kept {
     fn of(history: &History) -> Option<Self> {
-        let losses = history.loss.iter().zip(&history.validation).enumerate();
-        let kept = losses.map(|(i, (&loss, &validation))| Kept { epoch: i + 1, loss, validation });
-        kept.min_by(|a, b| a.validation.total_cmp(&b.validation))
+        let epoch = history.best_epoch?;
+        Some(Kept { epoch: epoch + 1, loss: *history.loss.get(epoch)?, validation: *history.validation.get(epoch)? })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Safetensors, read and written whole
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub struct TensorFile {
     source: String,
     tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
     /// Free text by key.
-    pub metadata: HashMap<String, String>,
+    pub metadata: BTreeMap<String, String>,
 }
 
 impl TensorFile {
@@ -47,7 +47,7 @@ impl TensorFile {
     pub fn from_bytes(source: &str, bytes: &[u8]) -> Result<Self> {
         let bad = |e: safetensors::SafeTensorError| Error::format(source, format!("not a whole safetensors file: {e}"));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(bad)?;
-        let metadata = header.metadata().clone().unwrap_or_default();
+        let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
         let parsed = SafeTensors::deserialize(bytes).map_err(bad)?;
         let mut tensors = Vec::with_capacity(parsed.len());
         for (name, view) in parsed.iter() {
@@ -61,25 +61,34 @@ impl TensorFile {
         Ok(Self { source: source.into(), tensors, metadata })
     }
 
-    /// The file's bytes.
+    /// The file's bytes. The same content always gives the same bytes, which the crate `safetensors` does not promise
+    /// of the metadata; so the header is written here.
     ///
     /// # Errors
     /// [`Error::Format`] when two tensors bear the same name.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let bad = |e: safetensors::SafeTensorError| Error::format("safetensors", e);
-        let bytes: Vec<Vec<u8>> =
-            self.tensors.iter().map(|(_, _, v)| v.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
-        let mut views = Vec::with_capacity(bytes.len());
-        for ((name, dims, _), bytes) in self.tensors.iter().zip(&bytes) {
-            if views.iter().any(|(n, _)| n == name) {
-                return Err(Error::format(format!("tensor {name:?}"), "stands twice"));
-            }
-            views.push((name.clone(), TensorView::new(Dtype::F32, dims.clone(), bytes).map_err(bad)?));
-        }
         // PyTorch's loaders look for this key.
         let mut metadata = self.metadata.clone();
         metadata.entry("format".into()).or_insert_with(|| "pt".into());
-        safetensors::serialize(views, Some(metadata)).map_err(bad)
+        let mut header = serde_json::Map::new();
+        header.insert("__metadata__".into(), serde_json::json!(metadata));
+        let mut end = 0;
+        for (name, dims, values) in &self.tensors {
+            let start = end;
+            end += 4 * values.len();
+            let entry = serde_json::json!({ "dtype": "F32", "shape": dims, "data_offsets": [start, end] });
+            if header.insert(name.clone(), entry).is_some() {
+                return Err(Error::format(format!("tensor {name:?}"), "stands twice"));
+            }
+        }
+        let mut header = serde_json::Value::from(header).to_string();
+        // Spaces up to a multiple of 8, so that the data are aligned.
+        header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+        let mut bytes = Vec::with_capacity(8 + header.len() + end);
+        bytes.extend((header.len() as u64).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend(self.tensors.iter().flat_map(|(_, _, values)| values).flat_map(|v| v.to_le_bytes()));
+        Ok(bytes)
     }
 
     /// Writes the file; what was at `path` stays until the new one is complete.
@@ -135,7 +144,10 @@ impl TensorFile {
     }
 
     /// A value of the metadata.
-    pub(crate) fn field<T: std::str::FromStr>(&self, key: &str) -> Result<T> {
+    ///
+    /// # Errors
+    /// [`Error::Format`] naming the key when it is not there or cannot be read.
+    pub fn field<T: std::str::FromStr>(&self, key: &str) -> Result<T> {
         let bad = |why: String| Error::format(format!("{}: metadata {key:?}", self.source), why);
         let text = self.metadata.get(key).ok_or_else(|| bad("is not there".into()))?;
         text.parse().map_err(|_| bad(format!("{text:?} cannot be read")))

@@ -65,6 +65,8 @@ pub struct History {
     pub validation: Vec<f32>,
     /// Whether it ended before the last epoch.
     pub stopped_early: bool,
+    /// The epoch, from 0, whose weights the model has now; `None` without patience, where it is the last.
+    pub best_epoch: Option<usize>,
 }
 
 /// The best epoch so far.
@@ -170,6 +172,7 @@ impl Trainer {
             }
         }
         self.restore_best()?;
+        history.best_epoch = self.best.as_ref().map(|best| best.epoch - 1);
         Ok(history)
     }
 
