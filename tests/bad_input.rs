@@ -244,6 +244,29 @@ fn sizes_past_the_adapters_limits_name_the_limit() {
     refused(tall.matmul(&tall), &["maxComputeWorkgroupsPerDimension", "65536"]);
 }
 
+/// A device of the host application has the host's error handler, which by default panics: none of ours may reach it.
+#[test]
+#[cfg(feature = "gpu")]
+fn an_adopted_device_works_and_its_loss_is_an_error() {
+    use wgru::wgpu;
+    if common::gpu().is_none() {
+        return eprintln!("SKIPPED: no adapter");
+    }
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).expect("an adapter");
+    let (raw, queue) = pollster::block_on(adapter.request_device(&Default::default())).expect("a device");
+    let device = Device::from_wgpu(&adapter, raw.clone(), queue);
+    assert!(device.info().reason.contains("host"));
+    let gru = gru(&device);
+    let x = zeros(&device, &[6, 3, 4]);
+    let run = || gru.run(&x, GruInput::default(), &mut Mode::Eval).and_then(|r| r.h_n.to_vec());
+    assert_eq!(run().expect("works").len(), 2 * 3 * 5);
+    raw.destroy();
+    assert!(run().is_err(), "a destroyed device gave numbers");
+    assert!(Tensor::zeros(&device, &[1 << 16]).and_then(|t| t.to_vec()).is_err());
+    assert!(gru.parameters()[0].1.assign(&[0.0; 60]).and_then(|()| run()).is_err());
+}
+
 /// In processes of their own, since the environment belongs to a whole process: this test runs itself again.
 #[test]
 #[cfg(feature = "gpu")]

@@ -2,6 +2,8 @@
 //! On wgpu's noop backend: it validates and records everything and computes nothing.
 #![cfg(feature = "gpu")]
 
+mod common;
+
 use std::time::{Duration, Instant};
 
 use wgru::nn::{GruConfig, GruInput, Mode};
@@ -41,6 +43,20 @@ fn chain_is_one_dispatch_a_step_for_all_directions() {
             assert_eq!(count(101) - count(1), 100 * per_step, "bidirectional {bidirectional}");
         }
     }
+}
+
+/// Longer than a submission and than several chunks of parameters: the parts join without a seam.
+#[test]
+fn a_chain_longer_than_a_submission_gives_the_twins_numbers() {
+    let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
+    let run = |device: &Device| {
+        let config = GruConfig { input: 1, hidden: 2, plan: Some(Plan::Chain), ..GruConfig::default() };
+        let gru = config.build(device, &mut Rng::new(7)).expect("gru");
+        let x = Tensor::from_slice(device, &common::fill(1, 9_000, 1.0), &[9_000, 1, 1]).expect("x");
+        gru.run(&x, GruInput::default(), &mut Mode::Eval).expect("run").output.to_vec().expect("read")
+    };
+    let want: Vec<f64> = run(&common::twin()).iter().map(|&v| v as f64).collect();
+    common::assert_close("9,000 steps", &run(&device), &want, 2e-6);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
+use super::faults::Faults;
 use super::lock;
 use crate::error::{Error, Result};
 
@@ -39,6 +40,7 @@ impl Drop for Memory {
 /// Buffers that wait for their next use, by size.
 pub(super) struct Pool {
     device: wgpu::Device,
+    faults: Faults,
     max_binding: u64,
     max_buffer: u64,
     free: Mutex<Shelf>,
@@ -59,9 +61,9 @@ fn size_class(bytes: u64) -> u64 {
 }
 
 impl Pool {
-    pub fn new(device: wgpu::Device, limits: &wgpu::Limits) -> Self {
+    pub fn new(device: wgpu::Device, limits: &wgpu::Limits, faults: Faults) -> Self {
         let (max_binding, max_buffer) = (limits.max_storage_buffer_binding_size, limits.max_buffer_size);
-        Self { device, max_binding, max_buffer, free: Mutex::default(), staging: Mutex::default() }
+        Self { device, faults, max_binding, max_buffer, free: Mutex::default(), staging: Mutex::default() }
     }
 
     pub fn alloc(self: &Arc<Self>, op: &'static str, words: usize) -> Result<Arc<Memory>> {
@@ -90,12 +92,8 @@ impl Pool {
     }
 
     fn create(&self, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
-        self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("wgru"),
-            size,
-            usage,
-            mapped_at_creation: false,
-        })
+        let descriptor = wgpu::BufferDescriptor { label: Some("wgru"), size, usage, mapped_at_creation: false };
+        self.faults.guard(&self.device, || self.device.create_buffer(&descriptor))
     }
 
     fn give(&self, buffer: wgpu::Buffer) {

@@ -2,6 +2,7 @@
 //! data, submitted late, and read back only when asked.
 
 mod adapter;
+mod faults;
 mod memory;
 mod pipeline;
 mod recorder;
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use ::wgpu;
 pub use adapter::{AdapterReport, adapters};
+use faults::Faults;
 pub(crate) use memory::Memory;
 use memory::Pool;
 pub(crate) use pipeline::Binding;
@@ -22,20 +24,13 @@ use crate::kernel::Kernel;
 /// Bytes from which an upload goes to its buffer directly, after what was recorded is submitted.
 const LARGE_UPLOAD: usize = 1 << 20;
 
-/// What the driver reported since the last call that could return it.
-#[derive(Clone, Debug)]
-enum Fault {
-    Lost(String),
-    Other(String),
-}
-
 pub(crate) struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
     pipelines: Pipelines,
     pool: Arc<Pool>,
     recorder: Mutex<Recorder>,
-    fault: Arc<Mutex<Option<Fault>>>,
+    faults: Faults,
     pub report: AdapterReport,
 }
 
@@ -49,26 +44,19 @@ impl Gpu {
         let adapter = adapter::best().await?;
         let (device, queue) = adapter::open(&adapter).await?;
         let gpu = Self::adopt(adapter.get_info(), device, queue);
-        let fault = gpu.fault.clone();
-        gpu.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            log::error!("uncaptured GPU error: {error}");
-            lock(&fault).get_or_insert(Fault::Other(error.to_string()));
-        }));
-        let fault = gpu.fault.clone();
-        gpu.device.set_device_lost_callback(move |reason, message| {
-            *lock(&fault) = Some(Fault::Lost(format!("{reason:?}: {message}")));
-        });
+        gpu.faults.listen(&gpu.device);
         Ok(gpu)
     }
 
     /// A device of the host application. Its error handlers stay in place.
     pub fn adopt(info: wgpu::AdapterInfo, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let report = AdapterReport::new(&info, device.features(), &device.limits());
+        let faults = Faults::default();
         Self {
-            pipelines: Pipelines::new(device.clone()),
-            pool: Arc::new(Pool::new(device.clone(), &device.limits())),
-            recorder: Mutex::new(Recorder::new(device.clone())),
-            fault: Arc::default(),
+            pipelines: Pipelines::new(device.clone(), faults.clone()),
+            pool: Arc::new(Pool::new(device.clone(), &device.limits(), faults.clone())),
+            recorder: Mutex::new(Recorder::new(device.clone(), faults.clone())),
+            faults,
             report,
             device,
             queue,
@@ -76,16 +64,8 @@ impl Gpu {
     }
 
     /// The error that the driver reported, once; a lost device stays lost.
-    pub fn check(&self) -> Result<()> {
-        let mut fault = lock(&self.fault);
-        match fault.clone() {
-            None => Ok(()),
-            Some(Fault::Lost(why)) => Err(Error::DeviceLost(why)),
-            Some(Fault::Other(why)) => {
-                *fault = None;
-                Err(Error::Gpu(why))
-            }
-        }
+    fn check(&self) -> Result<()> {
+        self.faults.check()
     }
 
     /// Memory with undefined content.
@@ -106,7 +86,7 @@ impl Gpu {
             }
         } else {
             recorder.submit(&self.queue, None);
-            self.queue.write_buffer(memory.buffer(), 0, bytes);
+            self.faults.guard(&self.device, || self.queue.write_buffer(memory.buffer(), 0, bytes));
         }
         drop(recorder);
         self.check()
@@ -175,9 +155,12 @@ impl Gpu {
         lock(&self.recorder).submit(&self.queue, Some((memory.buffer(), &staging, 4 * words as u64)));
         self.check()?;
         let (sender, receiver) = futures_channel::oneshot::channel();
-        staging.slice(..4 * words as u64).map_async(wgpu::MapMode::Read, move |result| {
-            let _ = sender.send(result);
+        self.faults.guard(&self.device, || {
+            staging.slice(..4 * words as u64).map_async(wgpu::MapMode::Read, move |result| {
+                let _ = sender.send(result);
+            });
         });
+        self.check()?;
         #[cfg(not(target_arch = "wasm32"))]
         self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| Error::Gpu(e.to_string()))?;
         let mapped = receiver.await;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use super::faults::Faults;
 use super::lock;
 use super::memory::Memory;
 use crate::kernel::Kernel;
@@ -16,17 +17,19 @@ pub(super) struct Pipeline {
 
 pub(super) struct Pipelines {
     device: wgpu::Device,
+    faults: Faults,
     made: Mutex<HashMap<&'static str, Arc<Pipeline>>>,
 }
 
 impl Pipelines {
-    pub fn new(device: wgpu::Device) -> Self {
-        Self { device, made: Mutex::default() }
+    pub fn new(device: wgpu::Device, faults: Faults) -> Self {
+        Self { device, faults, made: Mutex::default() }
     }
 
     pub fn get<const R: usize, const W: usize, K: Kernel<R, W>>(&self) -> Arc<Pipeline> {
         let mut made = lock(&self.made);
-        made.entry(K::NAME).or_insert_with(|| Arc::new(self.make::<R, W, K>())).clone()
+        let make = || Arc::new(self.faults.guard(&self.device, || self.make::<R, W, K>()));
+        made.entry(K::NAME).or_insert_with(make).clone()
     }
 
     fn make<const R: usize, const W: usize, K: Kernel<R, W>>(&self) -> Pipeline {
@@ -83,7 +86,13 @@ impl Binding {
     }
 
     /// The bind group whose parameters lie in chunk number `chunk`.
-    pub(super) fn group(&mut self, device: &wgpu::Device, chunk: usize, uniforms: &wgpu::Buffer) -> wgpu::BindGroup {
+    pub(super) fn group(
+        &mut self,
+        device: &wgpu::Device,
+        faults: &Faults,
+        chunk: usize,
+        uniforms: &wgpu::Buffer,
+    ) -> wgpu::BindGroup {
         if let Some((made_for, group)) = &self.group
             && *made_for == chunk
         {
@@ -96,11 +105,12 @@ impl Binding {
             .enumerate()
             .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: wgpu::BindingResource::Buffer(b) })
             .collect();
-        let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        let descriptor = wgpu::BindGroupDescriptor {
             label: Some(self.pipeline.name),
             layout: &self.pipeline.layout,
             entries: &entries,
-        });
+        };
+        let group = faults.guard(device, || device.create_bind_group(&descriptor));
         self.group = Some((chunk, group.clone()));
         group
     }

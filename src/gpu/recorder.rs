@@ -3,6 +3,7 @@
 use std::iter::Peekable;
 use std::sync::Arc;
 
+use super::faults::Faults;
 use super::pipeline::{Binding, Pipeline};
 
 /// Bytes between the parameters of two dispatches: every adapter allows dynamic offsets at multiples of it.
@@ -37,6 +38,7 @@ struct Chunk {
 
 pub(super) struct Recorder {
     device: wgpu::Device,
+    faults: Faults,
     commands: Vec<Command>,
     uploads: Vec<u8>,
     upload_buffer: Option<wgpu::Buffer>,
@@ -45,8 +47,16 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub fn new(device: wgpu::Device) -> Self {
-        Self { device, commands: Vec::new(), uploads: Vec::new(), upload_buffer: None, chunks: Vec::new(), current: 0 }
+    pub fn new(device: wgpu::Device, faults: Faults) -> Self {
+        Self {
+            device,
+            faults,
+            commands: Vec::new(),
+            uploads: Vec::new(),
+            upload_buffer: None,
+            chunks: Vec::new(),
+            current: 0,
+        }
     }
 
     pub fn dispatch(&mut self, binding: &mut Binding, params: &[u8], groups: [u32; 3]) {
@@ -54,19 +64,20 @@ impl Recorder {
             self.current += 1;
         }
         if self.current == self.chunks.len() {
-            let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            let descriptor = wgpu::BufferDescriptor {
                 label: Some("wgru parameters"),
                 size: (SLOT * SLOTS) as u64,
                 usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
-            });
+            };
+            let buffer = self.faults.guard(&self.device, || self.device.create_buffer(&descriptor));
             self.chunks.push(Chunk { buffer, bytes: Vec::with_capacity(SLOT * SLOTS) });
         }
         let chunk = &mut self.chunks[self.current];
         let offset = chunk.bytes.len();
         chunk.bytes.extend_from_slice(params);
         chunk.bytes.resize(offset + SLOT, 0);
-        let group = binding.group(&self.device, self.current, &chunk.buffer);
+        let group = binding.group(&self.device, &self.faults, self.current, &chunk.buffer);
         let pipeline = binding.pipeline.clone();
         self.commands.push(Command::Dispatch { pipeline, group, offset: offset as u32, groups });
     }
@@ -90,6 +101,11 @@ impl Recorder {
         if self.commands.is_empty() && copy.is_none() {
             return;
         }
+        let (device, faults) = (self.device.clone(), self.faults.clone());
+        faults.guard(&device, || self.encode_and_submit(queue, copy));
+    }
+
+    fn encode_and_submit(&mut self, queue: &wgpu::Queue, copy: Option<(&wgpu::Buffer, &wgpu::Buffer, u64)>) {
         for chunk in self.chunks.iter_mut().filter(|c| !c.bytes.is_empty()) {
             queue.write_buffer(&chunk.buffer, 0, &chunk.bytes);
             chunk.bytes.clear();
