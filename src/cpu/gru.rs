@@ -112,6 +112,32 @@ unsafe fn forward_rows<V: Lanes>(run: Forward, d: usize, row: usize) {
     }
 }
 
+/// Floats of one `k` of a packed block.
+const ROW: usize = GATES * BLOCK;
+
+/// `sum[gate][row] += weights[gate]·v[row][k]`, `weights` those of `k`.
+#[inline(always)]
+unsafe fn accumulate<V: Lanes, const G: usize, const M: usize>(
+    sum: &mut [[V; M]; G],
+    weights: *const f32,
+    v: [*const f32; M],
+    k: usize,
+) {
+    // SAFETY: as the caller's.
+    unsafe {
+        let mut w = [V::splat(0.0); G];
+        for (g, w) in w.iter_mut().enumerate() {
+            *w = V::load(weights.add(g * BLOCK));
+        }
+        for (m, v) in v.iter().enumerate() {
+            let v = V::splat(*v.add(k));
+            for (sum, w) in sum.iter_mut().zip(w) {
+                sum[m] = w.fma(v, sum[m]);
+            }
+        }
+    }
+}
+
 /// `acc[gate][row] = Σ_k weights[k, gate]·v[row][k]`, plus the row `k = depth` of the weights if `bias`.
 #[inline(always)]
 unsafe fn product<V: Lanes, const G: usize, const M: usize>(
@@ -122,34 +148,23 @@ unsafe fn product<V: Lanes, const G: usize, const M: usize>(
 ) -> [[V; M]; G] {
     // SAFETY: weights hold [depth (+ 1), 3, 16] from the gate on, each v depth floats.
     unsafe {
-        const ROW: usize = GATES * BLOCK;
         let zero = V::splat(0.0);
         let start = |g: usize| if bias { V::load(weights.add(depth * ROW + g * BLOCK)) } else { zero };
         let mut even: [[V; M]; G] = std::array::from_fn(|g| [start(g); M]);
+        if M * G > 6 {
+            for k in 0..depth {
+                accumulate(&mut even, weights.add(k * ROW), v, k);
+            }
+            return even;
+        }
         // Two sums where few rows would leave the multipliers waiting for one.
         let mut odd = [[zero; M]; G];
-        let mut k = 0;
-        if M * G <= 6 {
-            while k + 1 < depth {
-                for (sum, k) in [(&mut even, k), (&mut odd, k + 1)] {
-                    for (g, sum) in sum.iter_mut().enumerate() {
-                        let w = V::load(weights.add(k * ROW + g * BLOCK));
-                        for (m, sum) in sum.iter_mut().enumerate() {
-                            *sum = w.fma(V::splat(*v[m].add(k)), *sum);
-                        }
-                    }
-                }
-                k += 2;
-            }
+        for k in (0..depth - depth % 2).step_by(2) {
+            accumulate(&mut even, weights.add(k * ROW), v, k);
+            accumulate(&mut odd, weights.add((k + 1) * ROW), v, k + 1);
         }
-        while k < depth {
-            for (g, sum) in even.iter_mut().enumerate() {
-                let w = V::load(weights.add(k * ROW + g * BLOCK));
-                for (m, sum) in sum.iter_mut().enumerate() {
-                    *sum = w.fma(V::splat(*v[m].add(k)), *sum);
-                }
-            }
-            k += 1;
+        if depth % 2 == 1 {
+            accumulate(&mut even, weights.add((depth - 1) * ROW), v, depth - 1);
         }
         std::array::from_fn(|g| std::array::from_fn(|m| even[g][m].add(odd[g][m])))
     }
