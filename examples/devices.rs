@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example devices`; `WGRU_BACKEND` and `WGRU_ADAPTER` narrow the choice.
 
-use wgru::ops::product_variant;
+use wgru::ops::product_variants;
 use wgru::ops::recurrent::Plan;
 use wgru::{Device, DeviceInfo};
 
@@ -48,8 +48,7 @@ fn show(device: &Device) {
     );
     for (steps, batch, input, hidden, what) in SHAPES {
         let plan = Plan::choose(device, hidden);
-        let projection = product_variant(device, steps * batch, 3 * hidden, input);
-        let gradient = product_variant(device, 3 * hidden, input, steps * batch);
+        let [projection, gradient] = product_variants(device, [steps * batch, 3 * hidden, input]);
         println!("  {steps:>5} {batch:>5} {input:>5} {hidden:>5}  {what:<18} {plan:<7} {projection:<16} {gradient}");
     }
 }

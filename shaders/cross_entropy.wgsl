@@ -1,5 +1,5 @@
 // loss[r] = (1 − ε)·(L − x[r, t]) + ε/C·Σ_c (L − x[r, c]),   L = log Σ_c e^x[r, c],   t = target[r]
-// counted[r] = 1, or 0 with a loss of 0 where the target is params.ignore
+// counted[r] = 1, or 0 with a loss of 0 where the target is params.ignored
 //
 // A target past the classes gives NaN. Twin: src/kernels/cross_entropy.rs.
 struct Params { rows: u32, classes: u32, ignored: u32, smoothing: f32 }

@@ -2,7 +2,7 @@
 //!
 //! A result is tracked when an operand is. Nothing is recorded otherwise, so inference records no tape.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -51,16 +51,16 @@ fn record_unary(
 
 /// Nodes that `root` depends on, each after all that depend on it.
 fn order(root: &Arc<Node>) -> Vec<Arc<Node>> {
-    let mut seen = HashMap::new();
+    let mut seen = HashSet::new();
     let mut done: Vec<Arc<Node>> = Vec::new();
     let mut stack = vec![(root.clone(), 0)];
-    seen.insert(Arc::as_ptr(root), ());
+    seen.insert(Arc::as_ptr(root));
     while let Some((node, next)) = stack.pop() {
         match node.inputs.get(next) {
             None => done.push(node),
             Some(input) => {
                 let child = match &input.tape {
-                    Tape::Node(child, _) if seen.insert(Arc::as_ptr(child), ()).is_none() => Some(child.clone()),
+                    Tape::Node(child, _) if seen.insert(Arc::as_ptr(child)) => Some(child.clone()),
                     _ => None,
                 };
                 stack.push((node, next + 1));

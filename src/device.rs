@@ -37,7 +37,7 @@ enum Engine {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceInfo {
-    /// `cpu`, or the adapter's name.
+    /// `cpu` and its instruction set, or the adapter's name.
     pub name: String,
     /// Why [`Device::auto`] chose it, or who asked for it.
     pub reason: String,
@@ -137,7 +137,8 @@ impl Device {
             if backend.eq_ignore_ascii_case("cpu") {
                 return because("WGRU_BACKEND=cpu");
             }
-            let forced = !backend.is_empty() || std::env::var("WGRU_ADAPTER").is_ok_and(|v| !v.is_empty());
+            let forced = !matches!(&*backend.to_ascii_lowercase(), "" | "auto")
+                || std::env::var("WGRU_ADAPTER").is_ok_and(|v| !v.is_empty());
             match Gpu::new().await {
                 Ok(gpu) if forced => Ok(Self::from_gpu(gpu, "the environment asks for it".into())),
                 Ok(gpu) if gpu.report.software => {
@@ -359,24 +360,28 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Bound<K, R, W> {
     /// # Errors
     /// As [`Device::run`].
     pub fn run(&mut self, kernel: &K) -> Result<()> {
+        kernel.check()?;
         let (reads, writes) = kernel.lens();
         check_lens(K::NAME, K::READS, reads, self.lens.0)?;
         check_lens(K::NAME, K::WRITES, writes, self.lens.1)?;
-        self.writes.iter().for_each(Tensor::touch);
-        match (&self.device.0.engine, &mut self.engine) {
+        let done = match (&self.device.0.engine, &mut self.engine) {
             (Engine::Cpu(cpu), BoundEngine::Cpu(reads, writes)) => {
                 cpu.run(kernel, reads.each_ref().map(|m| &**m), writes.each_ref().map(|m| &**m));
                 Ok(())
             }
             #[cfg(feature = "gpu")]
             (Engine::Gpu(gpu), BoundEngine::Gpu(binding)) => {
+                kernel.check_shader()?;
                 let groups = kernel.groups();
                 gpu.check_groups(K::NAME, groups)?;
                 gpu.dispatch(binding, bytemuck::bytes_of(kernel), groups)
             }
             #[cfg(feature = "gpu")]
             _ => unreachable!("bound by this device"),
-        }
+        };
+        // After the write: who reads a version before it finds out.
+        self.writes.iter().for_each(Tensor::touch);
+        done
     }
 }
 

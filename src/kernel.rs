@@ -6,6 +6,8 @@
 
 use bytemuck::Pod;
 
+use crate::error::{Error, Result};
+
 /// Threads of one workgroup in the kernels that give every element a thread.
 pub const WORKGROUP: usize = 64;
 
@@ -24,6 +26,23 @@ pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
     const WRITES: [&'static str; W];
     /// Names of the bindings that hold `u32` words; all others hold `f32`.
     const INDICES: &'static [&'static str] = &[];
+
+    /// Refuses parameters for which the other functions have no meaning: extents of 0, unknown operations, strides
+    /// that overflow. Called before any of them.
+    ///
+    /// # Errors
+    /// [`Error::Value`] naming the parameter.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Refuses parameters that only the twin can run.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] naming the limit.
+    fn check_shader(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Workgroups of one dispatch.
     fn groups(&self) -> [u32; 3];
@@ -75,6 +94,33 @@ pub fn contract<const R: usize, const W: usize, K: Kernel<R, W>>() -> Contract {
 pub fn linear_groups(threads: usize) -> [u32; 3] {
     let groups = threads.div_ceil(WORKGROUP).max(1);
     [groups.min(FOLD) as u32, groups.div_ceil(FOLD) as u32, 1]
+}
+
+/// Refuses parameters that are 0.
+pub(crate) fn at_least_one<const N: usize>(op: &'static str, fields: [(&'static str, u32); N]) -> Result<()> {
+    match fields.into_iter().find(|(_, value)| *value == 0) {
+        Some((name, _)) => Err(Error::value(op, name, "at least 1", 0)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses parameters `(name, value, most)` above their most.
+pub(crate) fn at_most<const N: usize>(op: &'static str, fields: [(&'static str, u32, usize); N]) -> Result<()> {
+    match fields.into_iter().find(|(_, value, most)| *value as usize > *most) {
+        Some((name, value, most)) => Err(Error::value(op, name, format!("at most {most}"), value)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a buffer whose last index, `offset + Σ (extent − 1)·step`, or a count, does not fit a `u32`.
+pub(crate) fn addressable(op: &'static str, arg: &'static str, offset: u32, steps: &[(u32, u32)]) -> Result<()> {
+    let last = steps.iter().try_fold(u64::from(offset), |sum, &(extent, step)| {
+        u64::from(extent.saturating_sub(1)).checked_mul(step.into()).and_then(|n| sum.checked_add(n))
+    });
+    match last {
+        Some(last) if last < u64::from(u32::MAX) => Ok(()),
+        _ => Err(Error::value(op, arg, "fewer than 2^32 - 1 elements", "strides that reach further")),
+    }
 }
 
 /// The `u32` words of a buffer of indices.

@@ -20,6 +20,15 @@ pub enum DType {
 }
 
 impl DType {
+    /// The type of elements of both.
+    pub(crate) fn joined(self, op: &'static str, arg: &'static str, other: Self) -> Result<Self> {
+        match (self, other) {
+            (DType::F32, DType::F32) => Ok(DType::F32),
+            (DType::U32 { max: a }, DType::U32 { max: b }) => Ok(DType::U32 { max: a.max(b) }),
+            _ => Err(Error::DType { op, arg, expected: self.name().into(), got: other.name().into() }),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             DType::F32 => "f32",
@@ -214,6 +223,10 @@ impl Tensor {
         Self { tape: Tape::Leaf(Arc::default()), ..self.clone() }
     }
 
+    pub(crate) fn with_dtype(self, dtype: DType) -> Self {
+        Self { dtype, ..self }
+    }
+
     pub(crate) fn with_tape(self, tape: Tape) -> Self {
         Self { tape, ..self }
     }
@@ -275,8 +288,9 @@ impl Tensor {
         if values.len() != self.len() {
             return Err(Error::shape("Tensor::assign", "values", format!("{} values", self.len()), &[values.len()]));
         }
+        let written = self.device().upload(self.memory(), values);
         self.touch();
-        self.device().upload(self.memory(), values)
+        written
     }
 
     /// Copies the elements to another device, off the tape, waiting for them.

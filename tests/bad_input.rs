@@ -19,6 +19,7 @@ on_every_backend![
     nan_comes_out_as_nan,
     devices_do_not_mix,
     losses_refuse_wrong_targets,
+    kernels_refuse_parameters_without_meaning,
 ];
 
 /// The message must name each of `words`.
@@ -179,6 +180,55 @@ fn losses_refuse_wrong_targets(device: &Device) {
     assert!(loss::cross_entropy(&x, &labels(&[0, 9]), ignore).is_ok());
 }
 
+/// `Device::run` takes any parameter block: none may panic, read past a buffer or lock a tensor for good.
+fn kernels_refuse_parameters_without_meaning(device: &Device) {
+    use wgru::kernels::*;
+    let [a, b, c] = [(); 3].map(|()| zeros(device, &[64]));
+    let index = Tensor::from_indices(device, &[0; 64], &[64]).expect("indices");
+    let matmul = |p: MatMul| device.run(&p, [&a, &a, &a], [&b]);
+    let small = MatMul::new(2, 2, 2);
+    for (p, word) in [
+        (MatMul { m: 0, ..small }, "m"),
+        (MatMul { k: 0, ..small }, "k"),
+        (MatMul { c_row: 0, ..small }, "c_row"),
+        (MatMul { bias: 2, ..small }, "bias"),
+        (MatMul { a_row: u32::MAX, ..small }, "a"),
+        (MatMul { b_offset: u32::MAX - 1, ..small }, "b"),
+        (MatMul { batch: 3, k_all: 4, c_batch: 4, ..small }, "k_all"),
+        // The first item of this split reads 100 of `a`, the last only one.
+        (MatMul { batch: 2, k: 100, k_all: 101, c_batch: 1, ..MatMul::new(1, 1, 1) }, "a"),
+    ] {
+        refused(matmul(p), &["matmul", word]);
+    }
+    refused(device.run(&Unary { len: 4, op: 99, alpha: 0.0 }, [&a], [&b]), &["unary", "op", "99"]);
+    let grid = Binary { dims: [1, 1, 1, 4], a_strides: [0, 0, 0, 1], b_strides: [0, 0, 0, 1], op: 0 };
+    refused(device.run(&Binary { op: 9, ..grid }, [&a, &a], [&b]), &["binary", "op"]);
+    refused(device.run(&Binary { dims: [1, 1, 0, 4], ..grid }, [&a, &a], [&b]), &["binary", "dims"]);
+    refused(device.run(&Binary { dims: [u32::MAX; 4], ..grid }, [&a, &a], [&b]), &["binary", "dims"]);
+    refused(device.run(&Copy { dims: [1, 1, 1, 0], ..Copy::default() }, [&a], [&b]), &["copy", "dims"]);
+    let sum = Sum { outer: 1, axis: 4, inner: 1, chunk: 2, scale: 1.0, ..Sum::default() };
+    refused(device.run(&Sum { chunk: 0, ..sum }, [&a], [&b]), &["sum", "chunk"]);
+    refused(device.run(&Sum { inner: 0, ..sum }, [&a], [&b]), &["sum", "inner"]);
+    refused(device.run(&Softmax { rows: 1, width: 0, log: 0 }, [&a], [&b]), &["softmax", "width"]);
+    refused(device.run(&Loss { len: 4, kind: 7, delta: 0.0 }, [&a, &a], [&b]), &["loss", "kind"]);
+    let gru = Gru { steps: 1, batch: 1, hidden: 2, directions: 1, ..Gru::default() };
+    for (p, word) in [
+        (Gru { reset_before: 2, ..gru }, "reset_before"),
+        (Gru { directions: 3, ..gru }, "directions"),
+        (Gru { directions: 2, reverse: 1, ..gru }, "reverse"),
+        (Gru { hidden: 0, ..gru }, "hidden"),
+        (Gru { batch: 0, ..gru }, "batch"),
+        (Gru { steps: u32::MAX, ..gru }, "steps"),
+        (Gru { batch: 1 << 20, steps: 1 << 12, ..gru }, "steps"),
+    ] {
+        let d = zeros(device, &[64]);
+        refused(device.run(&GruSequence(p), [&a, &a, &index], [&b, &c, &d]), &["gru_sequence", word]);
+        refused(device.run(&GruStep(Gru { step: 1, ..p }), [&a, &a, &index], [&b, &c, &d]), &["gru_step"]);
+    }
+    // None of them left a lock behind.
+    assert_eq!(a.add(&b).and_then(|s| s.to_vec()).expect("still works"), [0.0; 64]);
+}
+
 #[test]
 fn optimizers_and_trainers_refuse_wrong_options() {
     let device = Device::cpu();
@@ -199,7 +249,7 @@ fn optimizers_and_trainers_refuse_wrong_options() {
     let optimizer = Optimizer::new(model.parameters(), Method::Sgd(SgdConfig::default()), 0.1).expect("sgd");
     let options = TrainOptions { batch: 0, ..TrainOptions::default() };
     let loss = |x: &Tensor, y: &Tensor| loss::mse(x, y, Reduction::Mean);
-    let go = &mut |_: &_| std::ops::ControlFlow::Continue(());
+    let go = &mut |_: &_, _: &_| std::ops::ControlFlow::Continue(());
     refused(Trainer::new(optimizer, options, Rng::new(0)).fit_blocking(&model, &data, None, &loss, go), &["batch"]);
 
     // A loss that is not finite stops the run with an error instead of going on.

@@ -151,3 +151,21 @@ fn gru_sequence_backward_equals_its_twin_on_every_isa() {
         compare(&format!("{p:?}"), &kernel, &reads, &[vec![f32::NAN; d_gates], fill(7, carry, 1.0)]);
     }
 }
+
+/// A long sum over few outputs is split on a GPU: the bias must survive it.
+#[test]
+fn a_long_linear_layer_keeps_its_bias_on_every_device() {
+    for device in [Some(Device::cpu()), common::gpu()].into_iter().flatten() {
+        for (rows, k, out) in [(1, 1024, 10), (7, 2048, 10), (33, 3000, 5)] {
+            let tensor = |stream, dims: &[usize]| {
+                Tensor::from_slice(&device, &fill(stream, dims.iter().product(), 1.0), dims).expect("tensor")
+            };
+            let (x, w, b) = (tensor(1, &[rows, k]), tensor(2, &[out, k]), tensor(3, &[out]));
+            let got = x.linear(&w, Some(&b)).and_then(|y| y.to_vec()).expect("linear");
+            let (x, w, b) = (fill(1, rows * k, 1.0), fill(2, out * k, 1.0), fill(3, out, 1.0));
+            let dot = |r: usize, o: usize| -> f64 { (0..k).map(|i| x[r * k + i] as f64 * w[o * k + i] as f64).sum() };
+            let want: Vec<f64> = (0..rows * out).map(|i| dot(i / out, i % out) + b[i % out] as f64).collect();
+            assert_close(&format!("{rows}x{k}x{out} on {}", device.info().name), &got, &want, ORDER);
+        }
+    }
+}

@@ -76,6 +76,22 @@ fn losses_match_pytorch(device: &Device) {
     }
 }
 
+/// PyTorch differentiates the target of a pointwise loss too.
+#[test]
+fn losses_have_a_gradient_for_their_target() {
+    let device = Device::cpu();
+    let (x, t) = (fill(1, 6, 2.0), fill(2, 6, 1.0));
+    let tensors = || [&x, &t].map(|v| Tensor::from_slice(&device, v, &[6]).expect("tensor").requires_grad());
+    let [a, b] = tensors();
+    loss::mse(&a, &b, Reduction::Sum).and_then(|l| l.backward()).expect("backward");
+    let want: Vec<f64> = x.iter().zip(&t).map(|(&x, &t)| -2.0 * (x as f64 - t as f64)).collect();
+    assert_close("mse", &b.grad().expect("target's").to_vec().expect("read"), &want, LOSS);
+    let [a, b] = tensors();
+    loss::bce_with_logits(&a, &b, Reduction::Sum).and_then(|l| l.backward()).expect("backward");
+    let want: Vec<f64> = x.iter().map(|&x| -(x as f64)).collect();
+    assert_close("bce", &b.grad().expect("target's").to_vec().expect("read"), &want, LOSS);
+}
+
 struct Model {
     gru: Gru,
     linear: Linear,

@@ -113,7 +113,6 @@ impl Forecaster {
                 batch: how.batch,
                 clip_norm: Some(1.0),
                 schedule: Schedule::Cosine { steps: updates, min: 0.0 },
-                rate: how.rate,
                 patience: Some(PATIENCE),
                 ..TrainOptions::default()
             };
@@ -124,7 +123,7 @@ impl Forecaster {
                 &data,
                 Some(&validation),
                 &|y, target| loss::mse(y, target, Reduction::Mean),
-                &mut |report| {
+                &mut |report, _| {
                     progress(member, report);
                     ControlFlow::Continue(())
                 },

@@ -86,12 +86,21 @@ impl Cpu {
         reads: [&Memory; R],
         writes: [&Memory; W],
     ) {
-        // A buffer that is bound twice is locked once: a second lock of the same thread may never be granted.
+        // A buffer that is read twice is locked once: a second lock of the same thread may never be granted. All are
+        // locked in the order of their addresses, so that two threads cannot wait for each other.
         let first = |i: usize| (0..=i).find(|&j| std::ptr::eq(reads[j], reads[i])).unwrap_or(i);
-        let guards: [Option<_>; R] = std::array::from_fn(|i| (first(i) == i).then(|| reads[i].read()));
-        let slices: [&[f32]; R] = std::array::from_fn(|i| guards[first(i)].as_ref().map_or(&[][..], |g| &g[..]));
-        let mut locked = writes.map(|m| m.write());
-        let mut targets = locked.each_mut().map(|g| &mut g[..]);
+        let mut order: Vec<usize> = (0..R + W).filter(|&i| i >= R || first(i) == i).collect();
+        order.sort_by_key(|&i| std::ptr::from_ref(if i < R { reads[i] } else { writes[i - R] }));
+        let mut read: [Option<_>; R] = std::array::from_fn(|_| None);
+        let mut written: [Option<_>; W] = std::array::from_fn(|_| None);
+        for i in order {
+            match i.checked_sub(R) {
+                None => read[i] = Some(reads[i].read()),
+                Some(w) => written[w] = Some(writes[w].write()),
+            }
+        }
+        let slices: [&[f32]; R] = std::array::from_fn(|i| read[first(i)].as_ref().map_or(&[][..], |g| &g[..]));
+        let mut targets = written.each_mut().map(|g| g.as_mut().map_or(&mut [][..], |g| &mut g[..]));
         if self.options.reference || !self.run_fast(kernel, &slices, &mut targets) {
             kernel.run(slices, targets);
         }

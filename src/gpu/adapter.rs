@@ -114,7 +114,8 @@ pub(super) async fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu:
     adapter.request_device(&descriptor).await.map_err(|e| Error::NoAdapter(format!("{}: {e}", adapter.get_info().name)))
 }
 
-/// Every adapter that answers, best first, with what [`Device::gpu`](crate::Device::gpu) would use of it.
+/// Every adapter that answers, best first, with its own limits; [`Device::gpu`](crate::Device::gpu) asks for WebGPU's
+/// default limits and the adapter's buffer sizes.
 ///
 /// # Errors
 /// [`Error::Value`] for an unknown `WGRU_BACKEND`.

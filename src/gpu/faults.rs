@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 enum Fault {
     Lost(String),
+    /// Work that was recorded did not run: nothing computed since can be trusted.
+    Broken(String),
     Other(String),
 }
 
@@ -36,6 +38,16 @@ impl Faults {
         }
     }
 
+    /// As [`guard`](Self::guard), for calls without which later results are wrong.
+    pub fn guard_work<T>(&self, device: &wgpu::Device, calls: impl FnOnce() -> T) -> T {
+        let out = self.guard(device, calls);
+        let mut fault = lock(&self.0);
+        if let Some(Fault::Other(why)) = &*fault {
+            *fault = Some(Fault::Broken(why.clone()));
+        }
+        out
+    }
+
     /// Takes the place of a device's own handlers.
     pub fn listen(&self, device: &wgpu::Device) {
         let faults = self.clone();
@@ -51,12 +63,13 @@ impl Faults {
         lock(&self.0).get_or_insert(Fault::Other(error.to_string()));
     }
 
-    /// The fault, once; a lost device stays lost.
+    /// The fault, once; a lost device stays lost, and one whose work failed stays broken.
     pub fn check(&self) -> Result<()> {
         let mut fault = lock(&self.0);
         match fault.clone() {
             None => Ok(()),
             Some(Fault::Lost(why)) => Err(Error::DeviceLost(why)),
+            Some(Fault::Broken(why)) => Err(Error::Gpu(why)),
             Some(Fault::Other(why)) => {
                 *fault = None;
                 Err(Error::Gpu(why))

@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 /// Bytes that the pool keeps at most; what comes back beyond is freed.
 const KEPT: u64 = 512 << 20;
 
+/// Bytes of the largest buffer for reading back that is kept.
+const STAGED: u64 = 16 << 20;
+
 /// 4-byte words on the GPU. Goes back to its pool when dropped: commands run in the order they were recorded, so a
 /// later owner cannot disturb work that is still pending.
 pub(crate) struct Memory {
@@ -112,6 +115,9 @@ impl Pool {
     }
 
     pub fn give_staging(&self, buffer: wgpu::Buffer) {
+        if buffer.size() > STAGED {
+            return;
+        }
         lock(&self.staging).entry(buffer.size()).or_default().push(buffer);
     }
 

@@ -86,7 +86,7 @@ impl Gpu {
             }
         } else {
             recorder.submit(&self.queue, None);
-            self.faults.guard(&self.device, || self.queue.write_buffer(memory.buffer(), 0, bytes));
+            self.faults.guard_work(&self.device, || self.queue.write_buffer(memory.buffer(), 0, bytes));
         }
         drop(recorder);
         self.check()

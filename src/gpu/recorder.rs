@@ -102,7 +102,7 @@ impl Recorder {
             return;
         }
         let (device, faults) = (self.device.clone(), self.faults.clone());
-        faults.guard(&device, || self.encode_and_submit(queue, copy));
+        faults.guard_work(&device, || self.encode_and_submit(queue, copy));
     }
 
     fn encode_and_submit(&mut self, queue: &wgpu::Queue, copy: Option<(&wgpu::Buffer, &wgpu::Buffer, u64)>) {

@@ -65,13 +65,16 @@ pub fn load_checkpoint(trainer: &mut Trainer, model: &dyn Module, file: &TensorF
         .split_whitespace()
         .map(|s| s.parse().map_err(|_| Error::format("steps", format!("{s:?} is no number"))))
         .collect::<Result<_>>()?;
-    let (epoch, updates) = (file.field("epoch")?, file.field("updates")?);
-    let rng = Rng::from_state(file.field("seed")?, file.field("position")?);
+    let (epoch, updates) = (count(file, "epoch")? as usize, count(file, "updates")?);
+    let rng = Rng::from_state(file.field("seed")?, count(file, "position")?);
     let parameters = trainer.optimizer.parameters();
     let best = match file.metadata.contains_key("best.epoch") {
         false => None,
         true => Some(Best {
-            epoch: file.field("best.epoch")?,
+            epoch: match count(file, "best.epoch")? as usize {
+                best if (1..=epoch).contains(&best) => best,
+                best => return Err(Error::format("best.epoch", format!("{best} is not among {epoch} epochs"))),
+            },
             loss: f32::from_bits(file.field("best.loss")?),
             weights: parameters
                 .iter()
@@ -84,4 +87,12 @@ pub fn load_checkpoint(trainer: &mut Trainer, model: &dyn Module, file: &TensorF
     assign_all(&weights)?;
     (trainer.epoch, trainer.updates, trainer.rng, trainer.best) = (epoch, updates, rng, best);
     Ok(())
+}
+
+/// A number that can still be counted up from.
+fn count(file: &TensorFile, key: &str) -> Result<u64> {
+    match file.field(key)? {
+        n if n <= u64::MAX / 2 => Ok(n),
+        n => Err(Error::format(format!("metadata {key:?}"), format!("{n} is no count"))),
+    }
 }

@@ -65,7 +65,7 @@ impl TensorFile {
     /// of the metadata; so the header is written here.
     ///
     /// # Errors
-    /// [`Error::Format`] when two tensors bear the same name.
+    /// [`Error::Format`] when two tensors bear the same name, or a shape does not count its values.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         // PyTorch's loaders look for this key.
         let mut metadata = self.metadata.clone();
@@ -74,6 +74,10 @@ impl TensorFile {
         header.insert("__metadata__".into(), serde_json::json!(metadata));
         let mut end = 0;
         for (name, dims, values) in &self.tensors {
+            if dims.iter().product::<usize>() != values.len() {
+                let why = format!("has {} values for shape {dims:?}", values.len());
+                return Err(Error::format(format!("tensor {name:?}"), why));
+            }
             let start = end;
             end += 4 * values.len();
             let entry = serde_json::json!({ "dtype": "F32", "shape": dims, "data_offsets": [start, end] });
@@ -174,7 +178,8 @@ fn floats(view: &TensorView) -> Option<Vec<f32>> {
 /// [`Error::Io`]; the old file is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    let thread = std::thread::current().id();
+    let beside = path.with_file_name(format!(".{name}.{}.{thread:?}.tmp", std::process::id()));
     let written = fs::File::create(&beside).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()

@@ -1,6 +1,7 @@
 //! `y[i] = a[i·a_strides] ∘ b[i·b_strides]`
 
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::error::Result;
+use crate::kernel::{Kernel, addressable, at_least_one, at_most, linear_groups, params, wgsl};
 
 /// Functions of two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,16 @@ impl Kernel<2, 1> for Binary {
     const WGSL: &'static str = wgsl!("common/linear", "binary");
     const READS: [&'static str; 2] = ["a", "b"];
     const WRITES: [&'static str; 1] = ["y"];
+
+    fn check(&self) -> Result<()> {
+        let [x, y, z, w] = self.dims;
+        at_least_one(Self::NAME, [("dims", x), ("dims", y), ("dims", z), ("dims", w)])?;
+        addressable(Self::NAME, "dims", 0, &[(x, 1), (y, x), (z, x.saturating_mul(y)), (w, x.saturating_mul(y).saturating_mul(z))])?;
+        let steps = |strides: [u32; 4]| [0, 1, 2, 3].map(|a| (self.dims[a], strides[a]));
+        at_most(Self::NAME, [("op", self.op, BinaryOp::ALL.len() - 1)])?;
+        addressable(Self::NAME, "a_strides", 0, &steps(self.a_strides))?;
+        addressable(Self::NAME, "b_strides", 0, &steps(self.b_strides))
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.dims.iter().map(|&d| d as usize).product())

@@ -1,6 +1,7 @@
 //! `dst[dst_offset + i·dst_strides] = src[src_offset + i·src_strides]` for every index `i` of `dims`
 
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::error::Result;
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
 
 params! {
     /// Strided copy of up to four axes: transposes, slices, concatenations and broadcasts are this one kernel.
@@ -31,6 +32,15 @@ impl Kernel<1, 1> for Copy {
     const WGSL: &'static str = wgsl!("common/linear", "copy");
     const READS: [&'static str; 1] = ["src"];
     const WRITES: [&'static str; 1] = ["dst"];
+
+    fn check(&self) -> Result<()> {
+        let [x, y, z, w] = self.dims;
+        at_least_one(Self::NAME, [("dims", x), ("dims", y), ("dims", z), ("dims", w)])?;
+        addressable(Self::NAME, "dims", 0, &[(x, 1), (y, x), (z, x.saturating_mul(y)), (w, x.saturating_mul(y).saturating_mul(z))])?;
+        let steps = |strides: [u32; 4]| [0, 1, 2, 3].map(|a| (self.dims[a], strides[a]));
+        addressable(Self::NAME, "src_strides", self.src_offset, &steps(self.src_strides))?;
+        addressable(Self::NAME, "dst_strides", self.dst_offset, &steps(self.dst_strides))
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.dims.iter().map(|&d| d as usize).product())

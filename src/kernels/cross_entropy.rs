@@ -1,6 +1,7 @@
 //! Cross-entropy of each row of logits against a class
 
-use crate::kernel::{Kernel, linear_groups, params, wgsl, words};
+use crate::error::Result;
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
 
 params! {
     /// `loss[r] = (1 − ε)·(L − x[r, t]) + ε/C·Σ_c (L − x[r, c])` with `L = log Σ_c e^x[r, c]` and `t` the row's target.
@@ -25,6 +26,11 @@ impl Kernel<2, 2> for CrossEntropy {
     const READS: [&'static str; 2] = ["x", "target_class"];
     const WRITES: [&'static str; 2] = ["loss", "counted"];
     const INDICES: &'static [&'static str] = &["target_class"];
+
+    fn check(&self) -> Result<()> {
+        at_least_one(Self::NAME, [("rows", self.rows), ("classes", self.classes)])?;
+        addressable(Self::NAME, "rows", 0, &[(self.rows, self.classes), (self.classes, 1)])
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.rows as usize)

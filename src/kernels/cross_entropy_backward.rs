@@ -1,6 +1,7 @@
 //! The gradient of [`CrossEntropy`](super::CrossEntropy)
 
-use crate::kernel::{Kernel, linear_groups, params, wgsl, words};
+use crate::error::Result;
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
 
 params! {
     /// `dx[r, c] = dloss[r]·(softmax(x[r, :])[c] − (1 − ε)·[c = t] − ε/C)`, 0 where the target is `ignored`, NaN where
@@ -25,6 +26,11 @@ impl Kernel<3, 1> for CrossEntropyBackward {
     const READS: [&'static str; 3] = ["x", "target_class", "dloss"];
     const WRITES: [&'static str; 1] = ["dx"];
     const INDICES: &'static [&'static str] = &["target_class"];
+
+    fn check(&self) -> Result<()> {
+        at_least_one(Self::NAME, [("rows", self.rows), ("classes", self.classes)])?;
+        addressable(Self::NAME, "rows", 0, &[(self.rows, self.classes), (self.classes, 1)])
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.rows as usize)

@@ -1,6 +1,7 @@
 //! `out[i, :] = table[index[i], :]`
 
-use crate::kernel::{Kernel, linear_groups, params, wgsl, words};
+use crate::error::Result;
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
 
 params! {
     /// `out[i, :] = table[index[i], :]`; an index past the table gives NaN, never a neighbour's row.
@@ -22,6 +23,12 @@ impl Kernel<2, 1> for Gather {
     const READS: [&'static str; 2] = ["table", "index"];
     const WRITES: [&'static str; 1] = ["out"];
     const INDICES: &'static [&'static str] = &["index"];
+
+    fn check(&self) -> Result<()> {
+        at_least_one(Self::NAME, [("rows", self.rows), ("width", self.width)])?;
+        addressable(Self::NAME, "rows", 0, &[(self.rows, self.width), (self.width, 1)])?;
+        addressable(Self::NAME, "table_rows", 0, &[(self.table_rows, self.width), (self.width, 1)])
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.rows as usize * self.width as usize)

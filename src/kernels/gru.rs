@@ -18,7 +18,8 @@
 //! reset before:  n = tanh(x_n + U_n·(r⊙h) + d_n)
 //! ```
 
-use crate::kernel::params;
+use crate::error::Result;
+use crate::kernel::{addressable, at_least_one, at_most, params};
 
 /// Gates of a GRU, in PyTorch's order: reset, update, candidate.
 pub const GATES: usize = 3;
@@ -50,6 +51,21 @@ params! {
 }
 
 impl Gru {
+    /// What every GRU kernel asks of its parameters; a chain has steps up to `last`.
+    pub(crate) fn check(&self, op: &'static str, last: u32) -> Result<()> {
+        let Self { steps, batch, hidden, directions, .. } = *self;
+        at_least_one(op, [("steps", steps), ("batch", batch), ("hidden", hidden), ("directions", directions)])?;
+        at_most(op, [("directions", directions, 2), ("hidden", hidden, 1 << 14), ("step", self.step, last as usize)])?;
+        let flags = [("reverse", self.reverse, 1), ("reset_before", self.reset_before, 1), ("save", self.save, 1)];
+        at_most(op, flags)?;
+        at_most(op, [("reverse", self.reverse * (directions - 1), 0)])?;
+        // The largest buffer: `saved`, and `state` with one slot more.
+        let (row, slot) = (4 * hidden, u64::from(batch) * 4 * u64::from(hidden));
+        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+        let slots = (steps.saturating_add(1)).saturating_mul(directions);
+        addressable(op, "steps", 0, &[(slots.saturating_add(1), slot), (batch, row), (row, 1)])
+    }
+
     /// Whether direction `d` runs from the last step to the first.
     pub fn is_reverse(&self, d: usize) -> bool {
         d + self.reverse as usize == 1

@@ -1,6 +1,7 @@
 //! First half of a step of the chain, reset before
 
 use super::gru::{Gru, dot, gru_kernel};
+use crate::error::Result;
 use crate::kernel::{Kernel, wgsl};
 use crate::math::sigmoid;
 
@@ -17,6 +18,10 @@ impl Kernel<3, 1> for GruGates {
     const WGSL: &'static str = wgsl!("common/gru", "common/activation", "gru_gates");
     const READS: [&'static str; 3] = ["x", "packed", "state"];
     const WRITES: [&'static str; 1] = ["saved"];
+
+    fn check(&self) -> Result<()> {
+        self.0.check(Self::NAME, self.0.steps.saturating_sub(1))
+    }
 
     fn groups(&self) -> [u32; 3] {
         self.0.step_groups()

@@ -1,7 +1,8 @@
 //! The recurrent matrix by blocks of 16 units, as the step kernels read it
 
 use super::gru::{BLOCK, GATES};
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::error::Result;
+use crate::kernel::{Kernel, at_least_one, at_most, linear_groups, params, wgsl};
 
 params! {
     /// `packed[d, block, k, gate, lane] = U[gate·H + unit, k]`, `unit = 16·block + lane`; the row `k = H` holds `b_hh`.
@@ -30,6 +31,11 @@ impl Kernel<2, 1> for GruPack {
     const WGSL: &'static str = wgsl!("common/linear", "gru_pack");
     const READS: [&'static str; 2] = ["u", "bias"];
     const WRITES: [&'static str; 1] = ["packed"];
+
+    fn check(&self) -> Result<()> {
+        at_least_one(Self::NAME, [("hidden", self.hidden)])?;
+        at_most(Self::NAME, [("hidden", self.hidden, 1 << 14), ("direction", self.direction, 1), ("transposed", self.transposed, 1)])
+    }
 
     fn groups(&self) -> [u32; 3] {
         let [blocks, depth] = self.extent();

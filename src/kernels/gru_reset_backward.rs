@@ -1,6 +1,7 @@
 //! Second half of a step of the chain backwards, reset before
 
 use super::gru::{Gru, dot, gru_kernel};
+use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
 gru_kernel! {
@@ -18,6 +19,10 @@ impl Kernel<4, 2> for GruResetBackward {
     const READS: [&'static str; 4] = ["packed", "lengths", "state", "saved"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["lengths"];
+
+    fn check(&self) -> Result<()> {
+        self.0.check(Self::NAME, self.0.steps.saturating_sub(1))
+    }
 
     fn groups(&self) -> [u32; 3] {
         self.0.step_groups()

@@ -2,6 +2,7 @@
 
 use super::gru::gru_kernel;
 use super::{GruCandidate, GruGates, GruStep};
+use crate::error::{Error, Result};
 use crate::kernel::{Kernel, wgsl};
 
 gru_kernel! {
@@ -25,6 +26,18 @@ impl Kernel<3, 3> for GruSequence {
     const READS: [&'static str; 3] = ["x", "packed", "lengths"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
     const INDICES: &'static [&'static str] = &["lengths"];
+
+    fn check(&self) -> Result<()> {
+        self.0.check(Self::NAME, u32::MAX)
+    }
+
+    fn check_shader(&self) -> Result<()> {
+        let (needed, allowed) = (self.0.hidden.into(), Self::MAX_HIDDEN as u64);
+        if needed <= allowed {
+            return Ok(());
+        }
+        Err(Error::Limit { op: Self::NAME, limit: "hidden size of the whole-sequence plan", needed, allowed })
+    }
 
     fn groups(&self) -> [u32; 3] {
         [self.0.batch.div_ceil(4), self.0.directions, 1]

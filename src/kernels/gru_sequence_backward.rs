@@ -1,7 +1,8 @@
 //! The whole sequence backwards in one dispatch
 
 use super::gru::gru_kernel;
-use super::{Gru, GruResetBackward, GruStepBackward};
+use super::{Gru, GruResetBackward, GruSequence, GruStepBackward};
+use crate::error::{Error, Result};
 use crate::kernel::{Kernel, wgsl};
 
 gru_kernel! {
@@ -19,6 +20,18 @@ impl Kernel<5, 2> for GruSequenceBackward {
     const READS: [&'static str; 5] = ["packed", "lengths", "state", "saved", "dy"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["lengths"];
+
+    fn check(&self) -> Result<()> {
+        self.0.check(Self::NAME, u32::MAX)
+    }
+
+    fn check_shader(&self) -> Result<()> {
+        let (needed, allowed) = (self.0.hidden.into(), GruSequence::MAX_HIDDEN as u64);
+        if needed <= allowed {
+            return Ok(());
+        }
+        Err(Error::Limit { op: Self::NAME, limit: "hidden size of the whole-sequence plan", needed, allowed })
+    }
 
     fn groups(&self) -> [u32; 3] {
         [self.0.batch.div_ceil(4), self.0.directions, 1]

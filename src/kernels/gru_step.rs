@@ -1,6 +1,7 @@
 //! One step of the chain, reset after
 
 use super::gru::{Gru, dot, gru_kernel};
+use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 use crate::math::{sigmoid, tanh_stable};
 
@@ -18,6 +19,10 @@ impl Kernel<3, 3> for GruStep {
     const READS: [&'static str; 3] = ["x", "packed", "lengths"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
     const INDICES: &'static [&'static str] = &["lengths"];
+
+    fn check(&self) -> Result<()> {
+        self.0.check(Self::NAME, self.0.steps.saturating_sub(1))
+    }
 
     fn groups(&self) -> [u32; 3] {
         self.0.step_groups()

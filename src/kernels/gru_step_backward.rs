@@ -1,6 +1,7 @@
 //! One step of the chain backwards
 
 use super::gru::{Gru, dot, gru_kernel};
+use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
 gru_kernel! {
@@ -23,6 +24,10 @@ impl Kernel<5, 2> for GruStepBackward {
     const READS: [&'static str; 5] = ["packed", "lengths", "state", "saved", "dy"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["lengths"];
+
+    fn check(&self) -> Result<()> {
+        self.0.check(Self::NAME, self.0.steps)
+    }
 
     fn groups(&self) -> [u32; 3] {
         self.0.step_groups()

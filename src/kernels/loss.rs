@@ -1,6 +1,7 @@
 //! `loss[i] = f(x[i], t[i])`
 
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::error::Result;
+use crate::kernel::{Kernel, at_most, linear_groups, params, wgsl};
 use crate::math::softplus;
 
 /// Losses of one prediction `x` and one target `t`, with `d = x − t`.
@@ -39,6 +40,10 @@ impl Kernel<2, 1> for Loss {
     const WGSL: &'static str = wgsl!("common/linear", "common/activation", "loss");
     const READS: [&'static str; 2] = ["x", "t"];
     const WRITES: [&'static str; 1] = ["loss"];
+
+    fn check(&self) -> Result<()> {
+        at_most(Self::NAME, [("kind", self.kind, LossKind::ALL.len() - 1)])
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.len as usize)

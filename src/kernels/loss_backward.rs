@@ -1,7 +1,8 @@
 //! The gradient of [`Loss`](super::Loss)
 
 use super::LossKind;
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::error::Result;
+use crate::kernel::{Kernel, at_most, linear_groups, params, wgsl};
 use crate::math::sigmoid;
 
 params! {
@@ -21,6 +22,10 @@ impl Kernel<3, 1> for LossBackward {
     const WGSL: &'static str = wgsl!("common/linear", "common/activation", "loss_backward");
     const READS: [&'static str; 3] = ["x", "t", "dloss"];
     const WRITES: [&'static str; 1] = ["dx"];
+
+    fn check(&self) -> Result<()> {
+        at_most(Self::NAME, [("kind", self.kind, LossKind::ALL.len() - 1)])
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.len as usize)

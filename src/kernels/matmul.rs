@@ -1,6 +1,7 @@
 //! `c = a·b (+ bias) (+ c)`: one set of parameters and one twin, three shaders
 
-use crate::kernel::{Kernel, Params, params, wgsl};
+use crate::error::{Error, Result};
+use crate::kernel::{Kernel, Params, addressable, at_least_one, at_most, params, wgsl};
 
 params! {
     /// `c = a·b (+ bias) (+ c)` for each batch, all by strides, so that transposes cost nothing.
@@ -70,16 +71,34 @@ impl MatMul {
         (self.k as u64).min(self.k_all as u64 - done) as usize
     }
 
+    fn check_extents(&self, op: &'static str) -> Result<()> {
+        let Self { m, n, k, batch, .. } = *self;
+        at_least_one(op, [("m", m), ("n", n), ("k", k), ("batch", batch)])?;
+        at_most(op, [("bias", self.bias, 1), ("accumulate", self.accumulate, 1)])?;
+        let before_last = u64::from(batch - 1) * u64::from(k);
+        if before_last >= u64::from(self.k_all) {
+            return Err(Error::value(op, "k_all", format!("more than {before_last}"), self.k_all));
+        }
+        if (m > 1 && self.c_row < n) || (batch > 1 && u64::from(self.c_batch) < u64::from(m - 1) * u64::from(self.c_row) + u64::from(n)) {
+            return Err(Error::value(op, "c_row and c_batch", "rows and items that do not overlap", self.c_row));
+        }
+        addressable(op, "a", self.a_offset, &[(batch, self.a_batch), (m, self.a_row), (k, self.a_col)])?;
+        addressable(op, "b", self.b_offset, &[(batch, self.b_batch), (k, self.b_row), (n, self.b_col)])?;
+        addressable(op, "c", self.c_offset, &[(batch, self.c_batch), (m, self.c_row), (n, 1)])
+    }
+
     /// Words that each buffer must hold.
     pub fn reach(&self) -> ([usize; 3], [usize; 1]) {
         let at = |offset: u32, steps: [(u32, u32); 3]| {
             offset as usize + steps.iter().map(|&(n, s)| (n as usize - 1) * s as usize).sum::<usize>() + 1
         };
-        let k = if self.k_all == u32::MAX { self.k } else { self.k_all - (self.batch - 1) * self.k };
+        // The item before the last reads a whole `k`, and may so reach further than a short last one.
+        let items = [(self.batch.max(2) - 1, self.k.min(self.k_all)), (self.batch, self.depth(self.batch as usize - 1) as u32)];
+        let most = |f: &dyn Fn(u32, u32) -> usize| items.iter().map(|&(batch, k)| f(batch, k)).max().unwrap_or(0);
         (
             [
-                at(self.a_offset, [(self.batch, self.a_batch), (self.m, self.a_row), (k, self.a_col)]),
-                at(self.b_offset, [(self.batch, self.b_batch), (k, self.b_row), (self.n, self.b_col)]),
+                most(&|batch, k| at(self.a_offset, [(batch, self.a_batch), (self.m, self.a_row), (k, self.a_col)])),
+                most(&|batch, k| at(self.b_offset, [(batch, self.b_batch), (k, self.b_row), (self.n, self.b_col)])),
                 if self.bias == 1 { self.n as usize } else { 0 },
             ],
             [at(self.c_offset, [(self.batch, self.c_batch), (self.m, self.c_row), (self.n, 1)])],
@@ -95,6 +114,10 @@ impl Kernel<3, 1> for MatMul {
     const WGSL: &'static str = wgsl!("common/matmul", "matmul");
     const READS: [&'static str; 3] = READS;
     const WRITES: [&'static str; 1] = WRITES;
+
+    fn check(&self) -> Result<()> {
+        self.check_extents(Self::NAME)
+    }
 
     fn groups(&self) -> [u32; 3] {
         [self.n.div_ceil(32), self.m.div_ceil(32), self.batch]
@@ -144,6 +167,10 @@ macro_rules! variant {
             const WGSL: &'static str = wgsl!("common/matmul", $stem);
             const READS: [&'static str; 3] = READS;
             const WRITES: [&'static str; 1] = WRITES;
+
+            fn check(&self) -> Result<()> {
+                self.0.check_extents(Self::NAME)
+            }
 
             fn groups(&self) -> [u32; 3] {
                 let groups: fn(&MatMul) -> [u32; 3] = $groups;

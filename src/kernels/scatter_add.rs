@@ -1,6 +1,7 @@
 //! `table[index[i], :] += x[i, :]`, the gradient of [`Gather`](super::Gather)
 
-use crate::kernel::{Kernel, linear_groups, params, wgsl, words};
+use crate::error::Result;
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
 
 params! {
     /// `table[index[i], :] += x[i, :]` in the order of `i`: one invocation owns a column, so the bits never vary.
@@ -23,6 +24,12 @@ impl Kernel<2, 1> for ScatterAdd {
     const READS: [&'static str; 2] = ["x", "index"];
     const WRITES: [&'static str; 1] = ["table"];
     const INDICES: &'static [&'static str] = &["index"];
+
+    fn check(&self) -> Result<()> {
+        at_least_one(Self::NAME, [("rows", self.rows), ("width", self.width)])?;
+        addressable(Self::NAME, "rows", 0, &[(self.rows, self.width), (self.width, 1)])?;
+        addressable(Self::NAME, "table_rows", 0, &[(self.table_rows, self.width), (self.width, 1)])
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.width as usize)

@@ -1,6 +1,7 @@
 //! `y[r, :] = softmax(x[r, :])`, or its logarithm
 
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::error::Result;
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
 
 params! {
     /// `y[r, :] = e^(x − max) / Σ e^(x − max)` over each row, or its logarithm.
@@ -21,6 +22,11 @@ impl Kernel<1, 1> for Softmax {
     const WGSL: &'static str = wgsl!("common/linear", "softmax");
     const READS: [&'static str; 1] = ["x"];
     const WRITES: [&'static str; 1] = ["y"];
+
+    fn check(&self) -> Result<()> {
+        at_least_one(Self::NAME, [("rows", self.rows), ("width", self.width)])?;
+        addressable(Self::NAME, "rows", 0, &[(self.rows, self.width), (self.width, 1)])
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.rows as usize)

@@ -1,6 +1,7 @@
 //! The gradient of [`Softmax`](super::Softmax)
 
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::error::Result;
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
 
 params! {
     /// `dx = y·(dy − Σ y·dy)` for softmax, `dx = dy − e^y·Σ dy` for log-softmax, over each row.
@@ -21,6 +22,11 @@ impl Kernel<2, 1> for SoftmaxBackward {
     const WGSL: &'static str = wgsl!("common/linear", "softmax_backward");
     const READS: [&'static str; 2] = ["y", "dy"];
     const WRITES: [&'static str; 1] = ["dx"];
+
+    fn check(&self) -> Result<()> {
+        at_least_one(Self::NAME, [("rows", self.rows), ("width", self.width)])?;
+        addressable(Self::NAME, "rows", 0, &[(self.rows, self.width), (self.width, 1)])
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.rows as usize)

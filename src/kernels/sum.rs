@@ -1,6 +1,7 @@
 //! `out[o, s, i] = scale · Σ_{a in chunk s} f(x[o, a, i])`
 
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::error::Result;
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
 
 params! {
     /// `out[o, s, i] = scale · Σ_{a in chunk s} f(x[o, a, i])`, `f(v) = v` or `v²`; plus `out` if `accumulate`.
@@ -43,6 +44,13 @@ impl Kernel<1, 1> for Sum {
     const WGSL: &'static str = wgsl!("common/linear", "sum");
     const READS: [&'static str; 1] = ["x"];
     const WRITES: [&'static str; 1] = ["out"];
+
+    fn check(&self) -> Result<()> {
+        let Self { outer, axis, inner, chunk, .. } = *self;
+        at_least_one(Self::NAME, [("outer", outer), ("axis", axis), ("inner", inner), ("chunk", chunk)])?;
+        let slice = u64::from(axis) * u64::from(inner);
+        addressable(Self::NAME, "outer", self.offset, &[(outer, u32::try_from(slice).unwrap_or(u32::MAX)), (axis, inner), (inner, 1)])
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.sums())

@@ -1,6 +1,7 @@
 //! `y[i] = f(x[i])`
 
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::error::Result;
+use crate::kernel::{Kernel, at_most, linear_groups, params, wgsl};
 use crate::math::{sigmoid, tanh_stable};
 
 /// Functions of one element; `alpha` is a parameter.
@@ -59,6 +60,10 @@ impl Kernel<1, 1> for Unary {
     const WGSL: &'static str = wgsl!("common/linear", "common/activation", "unary");
     const READS: [&'static str; 1] = ["x"];
     const WRITES: [&'static str; 1] = ["y"];
+
+    fn check(&self) -> Result<()> {
+        at_most(Self::NAME, [("op", self.op, UnaryOp::ALL.len() - 1)])
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.len as usize)

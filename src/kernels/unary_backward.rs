@@ -1,7 +1,8 @@
 //! `dx[i] = f'(x[i])·dy[i]`, the gradient of [`Unary`](super::Unary)
 
 use super::UnaryOp;
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::error::Result;
+use crate::kernel::{Kernel, at_most, linear_groups, params, wgsl};
 
 params! {
     /// `dx[i] = f'(x[i])·dy[i]`. Reads `x`, `y = f(x)` and `dy`, writes `dx`, all `[len]`.
@@ -22,6 +23,10 @@ impl Kernel<3, 1> for UnaryBackward {
     const WGSL: &'static str = wgsl!("common/linear", "unary_backward");
     const READS: [&'static str; 3] = ["x", "y", "dy"];
     const WRITES: [&'static str; 1] = ["dx"];
+
+    fn check(&self) -> Result<()> {
+        at_most(Self::NAME, [("op", self.op, UnaryOp::ALL.len() - 1)])
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.len as usize)

@@ -32,7 +32,7 @@ pub struct GruConfig {
     pub reverse: bool,
     /// Whether the reset gate acts after the recurrent product (PyTorch) or before it (Cho 2014, ONNX's default).
     pub reset_after: bool,
-    /// How the steps are run; `None` chooses by measured rules.
+    /// How the steps are run; `None` leaves it to [`Plan::choose`].
     pub plan: Option<Plan>,
 }
 
@@ -107,7 +107,7 @@ pub struct GruInput<'a> {
     /// `[layers·D, B, H]`, the first states; zeros if `None`.
     pub h0: Option<&'a Tensor>,
     /// Valid steps of each sequence. Beyond them the output is 0, and `h_n` is the state of the last valid step; the
-    /// reverse direction starts there.
+    /// reverse direction starts there. Padding may hold any finite values.
     pub lengths: Option<&'a [usize]>,
 }
 
@@ -194,6 +194,7 @@ impl Gru {
                 return Err(Error::shape("gru", "h0", format!("[{}, {batch}, {h}]", c.layers * directions), h0.dims()));
             }
         };
+        h0.check_dtype("gru", "h0", "f32")?;
         self.device.check_same("gru", "h0", &h0)?;
         let lengths = self.lengths(input.lengths, batch, steps)?;
 

@@ -57,6 +57,7 @@ pub fn binary_backward(op: BinaryOp, a: &Tensor, b: &Tensor, dy: &Tensor) -> Res
 
 /// `y = x·m` with the mask of `key`; on `dy`, its gradient.
 pub fn dropout(x: &Tensor, p: f32, key: [u32; 2]) -> Result<Tensor> {
+    x.check_dtype("dropout", "x", "f32")?;
     let y = Tensor::empty("dropout", x.device(), x.dims())?;
     let threshold = (p as f64 * 4_294_967_296.0).round().min(u32::MAX as f64) as u32;
     let [key_low, key_high] = key;

@@ -28,6 +28,9 @@ const SPLIT: u32 = 512;
 
 /// The rule that chooses: data, so that the example `devices` can print it.
 pub(crate) fn variant(device: &Device, p: &MatMul) -> Variant {
+    if !device.is_gpu() {
+        return Variant::Plain;
+    }
     if p.m <= FEW_ROWS && p.b_row == 1 && p.k >= TILE && p.n <= 65_535 {
         Variant::Rows
     } else if p.m >= TILE && p.n >= TILE && p.k >= 16 && device.info().is_hardware_gpu() {
@@ -48,10 +51,10 @@ pub(crate) fn splits(device: &Device, p: &MatMul) -> u32 {
 
 /// `c = a·b (+ bias) (+ c)`
 pub fn product(p: &MatMul, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) -> Result<()> {
+    let p = &MatMul { bias: bias.is_some() as u32, ..*p };
     let splits = splits(a.device(), p);
     if splits == 1 {
-        let p = MatMul { bias: bias.is_some() as u32, ..*p };
-        return product_with(variant(a.device(), &p), &p, a, b, bias, c);
+        return product_with(variant(a.device(), p), p, a, b, bias, c);
     }
     let (m, n) = (p.m as usize, p.n as usize);
     let k = p.k.div_ceil(splits);
@@ -150,11 +153,18 @@ pub fn matmul_backward(a: &Tensor, b: &Tensor, dc: &Tensor) -> Result<[Tensor; 2
 /// `y = x·Wᵀ + b`, `W` `[out, in]` as PyTorch keeps it.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     x.check_dtype("linear", "x", "f32")?;
+    weight.check_dtype("linear", "weight", "f32")?;
     let [out, input] = weight.dims()[..] else {
         return Err(Error::shape("linear", "weight", "[out, in]", weight.dims()));
     };
     if x.dims().last() != Some(&input) {
         return Err(Error::shape("linear", "x", format!("[.., {input}]"), x.dims()));
+    }
+    if let Some(bias) = bias {
+        bias.check_dtype("linear", "bias", "f32")?;
+        if bias.dims() != [out] {
+            return Err(Error::shape("linear", "bias", format!("[{out}]"), bias.dims()));
+        }
     }
     let dims = [&x.dims()[..x.dims().len() - 1], &[out]].concat();
     let y = Tensor::empty("linear", x.device(), &dims)?;

@@ -10,18 +10,23 @@ pub mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
 
-/// How a product of `[m, k]` and `[k, n]` is run on `device`, in words: for showing, not for deciding.
-pub fn product_variant(device: &crate::Device, m: usize, n: usize, k: usize) -> String {
+/// How the layer input's product `X [m, k] · Wᵀ [k, n] + b` and the weight gradient `Aᵀ [m, k] · X [k, n]` are run on
+/// `device`, in words: for showing, not for deciding.
+pub fn product_variants(device: &crate::Device, [m, n, k]: [usize; 3]) -> [String; 2] {
+    let input = crate::kernels::MatMul { bias: 1, ..crate::kernels::MatMul::new(m, n, k).b_transposed() };
+    [input, crate::kernels::MatMul::new(n, k, m).a_transposed()].map(|p| variant_name(device, &p))
+}
+
+fn variant_name(device: &crate::Device, p: &crate::kernels::MatMul) -> String {
     if !device.is_gpu() {
         return "packed".into();
     }
-    let p = crate::kernels::MatMul::new(m, n, k);
-    let name = match linalg::variant(device, &p) {
+    let name = match linalg::variant(device, p) {
         linalg::Variant::Plain => "plain",
         linalg::Variant::Tiled => "tiled",
         linalg::Variant::Rows => "rows",
     };
-    match linalg::splits(device, &p) {
+    match linalg::splits(device, p) {
         1 => name.into(),
         splits => format!("{name}, k / {splits}"),
     }

@@ -26,7 +26,7 @@ pub fn permute(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
     let dims = y.shape().dims4();
     let kernel = Copy { dims, src_strides, dst_strides: y.shape().strides4(), src_offset: 0, dst_offset: 0 };
     x.device().run(&kernel, [x], [&y])?;
-    Ok(y)
+    Ok(y.with_dtype(x.dtype()))
 }
 
 /// Undoes [`permute`].
@@ -66,7 +66,7 @@ pub fn slice(x: &Tensor, axis: usize, range: Range<usize>) -> Result<Tensor> {
         dst_offset: 0,
     };
     x.device().run(&kernel, [x], [&y])?;
-    Ok(y)
+    Ok(y.with_dtype(x.dtype()))
 }
 
 /// Writes `x` into the part of `out` that starts at `start` of one axis.
@@ -99,7 +99,11 @@ pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
         }
         dims[axis] += x.dims()[axis];
     }
-    let out = Tensor::empty("concat", first.device(), &dims)?;
+    let mut dtype = first.dtype();
+    for x in &parts[1..] {
+        dtype = dtype.joined("concat", "parts", x.dtype())?;
+    }
+    let out = Tensor::empty("concat", first.device(), &dims)?.with_dtype(dtype);
     let mut start = 0;
     for x in parts {
         write_slice(x, &out, axis, start)?;
@@ -117,5 +121,5 @@ pub fn expand(x: &Tensor, dims: &[usize]) -> Result<Tensor> {
     }
     let (src_strides, dst_strides) = (x.shape().strides4(), y.shape().strides4());
     x.device().run(&Copy { dims: to, src_strides, dst_strides, src_offset: 0, dst_offset: 0 }, [x], [&y])?;
-    Ok(y)
+    Ok(y.with_dtype(x.dtype()))
 }

@@ -31,10 +31,17 @@ pub enum Reduction {
 fn pointwise(kind: LossKind, delta: f32, x: &Tensor, t: &Tensor, reduction: Reduction) -> Result<Tensor> {
     let losses = loss::pointwise(kind, delta, x, t)?;
     let (kept_x, kept_t) = (x.detach(), t.detach());
-    let [losses] = record("loss", &[x], &[x, t], [losses], || {
+    let both = t.is_tracked();
+    let [losses] = record("loss", &[x, t], &[x, t], [losses], || {
         Box::new(move |dys| {
-            let dx = |dloss: &Tensor| loss::pointwise_backward(kind, delta, &kept_x, &kept_t, dloss);
-            Ok(vec![dys[0].as_ref().map(dx).transpose()?])
+            let Some(dloss) = &dys[0] else { return Ok(vec![None, None]) };
+            let dx = loss::pointwise_backward(kind, delta, &kept_x, &kept_t, dloss)?;
+            let dt = match kind {
+                _ if !both => None,
+                LossKind::BceWithLogits => Some(kept_x.mul(dloss)?.scale(-1.0)?),
+                _ => Some(dx.scale(-1.0)?),
+            };
+            Ok(vec![Some(dx), dt])
         })
     });
     match reduction {
@@ -93,8 +100,9 @@ pub struct CrossEntropyOptions {
 /// `−Σ_c q_c·log softmax(x)_c` of each row of `logits` `[rows, classes]`, `q` from `target` `[rows]` (indices)
 ///
 /// # Errors
-/// [`Error::Shape`], [`Error::DType`]; [`Error::Value`] for a class past the logits (but `ignore_index`) or an ε
-/// outside `[0, 1]`.
+/// [`Error::Shape`], [`Error::DType`]; [`Error::Value`] for a class past the logits or an ε outside `[0, 1]`. Where
+/// `ignore_index` lies past the logits and is the largest target, another class past them is not seen without reading
+/// back: it makes the loss NaN.
 pub fn cross_entropy(logits: &Tensor, target: &Tensor, options: CrossEntropyOptions) -> Result<Tensor> {
     let CrossEntropyOptions { ignore_index, label_smoothing: smoothing, reduction } = options;
     if !(0.0..=1.0).contains(&smoothing) {

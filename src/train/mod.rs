@@ -13,4 +13,4 @@ pub use loss::Reduction;
 pub use optimizer::{AdamConfig, Method, Optimizer, SgdConfig};
 pub use schedule::Schedule;
 pub(crate) use trainer::Best;
-pub use trainer::{History, LossFn, Progress, TrainOptions, Trainer};
+pub use trainer::{History, LossFn, Progress, ProgressFn, TrainOptions, Trainer};

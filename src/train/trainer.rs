@@ -19,25 +19,15 @@ pub struct TrainOptions {
     pub shuffle: bool,
     /// Largest norm of all gradients together.
     pub clip_norm: Option<f32>,
-    /// The learning rate over the updates, from [`TrainOptions::rate`].
+    /// The learning rate over the updates, from that of the optimizer.
     pub schedule: Schedule,
-    /// The base learning rate.
-    pub rate: f64,
     /// Stop after this many epochs without a better validation loss, and go back to the best weights.
     pub patience: Option<usize>,
 }
 
 impl Default for TrainOptions {
     fn default() -> Self {
-        Self {
-            epochs: 10,
-            batch: 32,
-            shuffle: true,
-            clip_norm: None,
-            schedule: Schedule::Constant,
-            rate: 1e-3,
-            patience: None,
-        }
+        Self { epochs: 10, batch: 32, shuffle: true, clip_norm: None, schedule: Schedule::Constant, patience: None }
     }
 }
 
@@ -89,11 +79,11 @@ pub(crate) struct Best {
 /// let model = Linear::new(&device, 1, 1, true, &mut rng)?;                    // learns y = 2x
 /// let x: Vec<f32> = (0..64).map(|i| i as f32 / 64.0).collect();
 /// let data = HostData::new(&device, x.clone(), &[1], x.iter().map(|v| 2.0 * v).collect(), &[1])?;
-/// let options = TrainOptions { epochs: 60, rate: 0.1, ..Default::default() };
-/// let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), options.rate)?;
+/// let options = TrainOptions { epochs: 60, ..Default::default() };
+/// let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 0.1)?;
 /// let mut trainer = Trainer::new(optimizer, options, rng);
 /// let loss = |x: &_, y: &_| loss::mse(x, y, Reduction::Mean);
-/// let history = trainer.fit_blocking(&model, &data, None, &loss, &mut |_| ControlFlow::Continue(()))?;
+/// let history = trainer.fit_blocking(&model, &data, None, &loss, &mut |_, _| ControlFlow::Continue(()))?;
 /// assert!(history.loss[59] < 1e-4);
 /// # Ok::<(), wgru::Error>(())
 /// ```
@@ -103,16 +93,22 @@ pub struct Trainer {
     pub(crate) rng: Rng,
     pub(crate) epoch: usize,
     pub(crate) updates: u64,
+    rate: f64,
     pub(crate) best: Option<Best>,
 }
 
 /// A loss of a prediction and its target, as a scalar.
 pub type LossFn<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a;
 
+/// Hears of every update and epoch, with the trainer as it stands: after an epoch, the place to
+/// [`save_checkpoint`](crate::io::checkpoint_to_file). A break ends the run.
+pub type ProgressFn<'a> = dyn FnMut(&Progress, &Trainer) -> ControlFlow<()> + 'a;
+
 impl Trainer {
     /// A run that has not begun.
     pub fn new(optimizer: Optimizer, options: TrainOptions, rng: Rng) -> Self {
-        Self { optimizer, options, rng, epoch: 0, updates: 0, best: None }
+        let rate = optimizer.rate();
+        Self { optimizer, options, rng, epoch: 0, updates: 0, rate, best: None }
     }
 
     /// Epochs done.
@@ -125,7 +121,8 @@ impl Trainer {
         &mut self.options
     }
 
-    /// Trains `model` until the last epoch, until `progress` breaks, or until patience runs out.
+    /// Trains `model` until the last epoch, until `progress` breaks, or until patience runs out; then, with patience,
+    /// the model gets the weights of the best epoch. After a break within an epoch, go on from a checkpoint, which is saved after an epoch.
     ///
     /// Losses are added up on the device and read once an epoch.
     ///
@@ -138,7 +135,7 @@ impl Trainer {
         data: &dyn Data,
         validation: Option<&dyn Data>,
         loss: &LossFn<'_>,
-        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+        progress: &mut ProgressFn<'_>,
     ) -> Result<History> {
         if self.options.batch == 0 || data.is_empty() {
             return Err(Error::value("Trainer::fit", "batch and data", "at least one example", 0));
@@ -147,25 +144,25 @@ impl Trainer {
         while self.epoch < self.options.epochs {
             let Some(mean) = self.run_epoch(model, data, loss, progress).await? else {
                 history.stopped_early = true;
-                return Ok(history);
+                break;
             };
-            history.loss.push(mean);
             let checked = match validation {
                 Some(data) => Some(self.evaluate(model, data, loss).await?),
                 None => None,
             };
+            history.loss.push(mean);
             history.validation.extend(checked);
             self.epoch += 1;
-            let of = data.len().div_ceil(self.options.batch);
-            let report = Progress { epoch: self.epoch - 1, updates: of, of, loss: Some(mean), validation: checked };
-            let goes_on = progress(&report).is_continue();
-            if !mean.is_finite() {
-                return Err(Error::Stopped(format!("the training loss is {mean} after epoch {}", self.epoch)));
-            }
             let patient = match checked {
                 Some(loss) => self.keep_best(loss).await?,
                 None => true,
             };
+            let of = data.len().div_ceil(self.options.batch);
+            let report = Progress { epoch: self.epoch - 1, updates: of, of, loss: Some(mean), validation: checked };
+            let goes_on = progress(&report, self).is_continue();
+            if !mean.is_finite() {
+                return Err(Error::Stopped(format!("the training loss is {mean} after epoch {}", self.epoch)));
+            }
             if !goes_on || !patient {
                 history.stopped_early = self.epoch < self.options.epochs;
                 break;
@@ -187,7 +184,7 @@ impl Trainer {
         data: &dyn Data,
         validation: Option<&dyn Data>,
         loss: &LossFn<'_>,
-        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+        progress: &mut ProgressFn<'_>,
     ) -> Result<History> {
         pollster::block_on(self.fit(model, data, validation, loss, progress))
     }
@@ -198,7 +195,7 @@ impl Trainer {
         model: &dyn Module,
         data: &dyn Data,
         loss: &LossFn<'_>,
-        progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+        progress: &mut ProgressFn<'_>,
     ) -> Result<Option<f32>> {
         let mut order: Vec<usize> = (0..data.len()).collect();
         if self.options.shuffle {
@@ -208,7 +205,7 @@ impl Trainer {
         let mut total: Option<Tensor> = None;
         for (done, examples) in order.chunks(self.options.batch).enumerate() {
             let (x, y) = data.batch(examples)?;
-            self.optimizer.set_rate(self.options.schedule.rate(self.options.rate, self.updates));
+            self.optimizer.set_rate(self.options.schedule.rate(self.rate, self.updates));
             self.optimizer.zero_grad();
             let value = loss(&model.forward(&x, &mut Mode::Train(&mut self.rng))?, &y)?;
             value.backward()?;
@@ -223,7 +220,7 @@ impl Trainer {
                 None => share,
             });
             let report = Progress { epoch: self.epoch, updates: done + 1, of, loss: None, validation: None };
-            if done + 1 < of && progress(&report).is_break() {
+            if done + 1 < of && progress(&report, self).is_break() {
                 return Ok(None);
             }
         }
@@ -258,7 +255,7 @@ impl Trainer {
     /// Remembers the weights if `loss` is the best so far; says whether patience is left.
     async fn keep_best(&mut self, loss: f32) -> Result<bool> {
         let Some(patience) = self.options.patience else { return Ok(true) };
-        if self.best.as_ref().is_none_or(|best| loss < best.loss) {
+        if self.best.as_ref().is_none_or(|best| best.loss.is_nan() || loss < best.loss) {
             let mut weights = Vec::new();
             for (_, p) in self.optimizer.parameters() {
                 weights.push(p.read().await?);

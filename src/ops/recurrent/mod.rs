@@ -129,7 +129,7 @@ impl Layer {
     ) -> Result<Forward> {
         let device = x.device();
         let p = self.kernel(save);
-        let (rows, gates) = (self.rows(), 3 * self.hidden);
+        let (rows, gates, one) = (self.rows(), 3 * self.hidden, self.batch * self.hidden);
         let projected = Tensor::empty("gru", device, &[self.directions, rows, gates])?;
         for (d, w) in weights.iter().enumerate() {
             let c_offset = (d * rows * gates) as u32;
@@ -138,24 +138,16 @@ impl Layer {
         }
         let state = Tensor::empty("gru", device, &[self.directions, self.steps + 1, self.batch * self.hidden])?;
         for d in 0..self.directions {
-            self.copy_state(h0, d * self.batch * self.hidden, &state, p.state_at(d, self.ends(d).0, 0))?;
+            copy_words(h0, d * one, &state, p.state_at(d, self.ends(d).0, 0), one)?;
         }
         let y = Tensor::empty("gru", device, &[self.steps, self.batch, self.directions * self.hidden])?;
         let saved = Tensor::empty("gru", device, &[if gru::keeps_gates(self, save) { p.saved_len() } else { 1 }])?;
         gru::forward(self, p, [&projected, packed, lengths], [&state, &y, &saved])?;
         let h_n = Tensor::empty("gru", device, &[self.directions, self.batch, self.hidden])?;
         for d in 0..self.directions {
-            self.copy_state(&state, p.state_at(d, self.ends(d).1, 0), &h_n, d * self.batch * self.hidden)?;
+            copy_words(&state, p.state_at(d, self.ends(d).1, 0), &h_n, d * one, one)?;
         }
         Ok(Forward { y, h_n, state, saved })
-    }
-
-    fn copy_state(&self, src: &Tensor, from: usize, dst: &Tensor, to: usize) -> Result<()> {
-        let strides = [0, 0, 0, 1];
-        let dims = [1, 1, 1, (self.batch * self.hidden) as u32];
-        let kernel =
-            Copy { dims, src_strides: strides, dst_strides: strides, src_offset: from as u32, dst_offset: to as u32 };
-        src.device().run(&kernel, [src], [dst])
     }
 
     /// Back-propagation through time from `dy` and `dh_n`.
@@ -175,10 +167,7 @@ impl Layer {
         let packed = self.pack(weights, true)?;
         let d_gates = Tensor::empty("gru_backward", device, &[p.saved_len()])?;
         let carry = Tensor::empty("gru_backward", device, &[self.directions, self.batch, self.hidden])?;
-        let all = [1, 1, 1, carry.len() as u32];
-        let strides = [0, 0, 0, 1];
-        let copy = Copy { dims: all, src_strides: strides, dst_strides: strides, src_offset: 0, dst_offset: 0 };
-        device.run(&copy, [dh_n], [&carry])?;
+        copy_words(dh_n, 0, &carry, 0, carry.len())?;
         gru::backward(self, p, [&packed, lengths, state, saved, dy], [&d_gates, &carry])?;
 
         let sums = Tensor::empty("gru_backward", device, &[self.directions, 4 * self.hidden])?;
@@ -241,18 +230,23 @@ impl Layer {
 
         let (b_ih, b_hh) = (grad(&[3 * h])?, grad(&[3 * h])?);
         for (from, to, dst, len) in [(0, 0, &b_ih, 3 * h), (0, 0, &b_hh, 2 * h), (candidate, 2 * h, &b_hh, h)] {
-            let strides = [0, 0, 0, 1];
-            let copy = Copy {
-                dims: [1, 1, 1, len as u32],
-                src_strides: strides,
-                dst_strides: strides,
-                src_offset: (d * 4 * h + from) as u32,
-                dst_offset: to as u32,
-            };
-            device.run(&copy, [sums], [dst])?;
+            copy_words(sums, d * 4 * h + from, dst, to, len)?;
         }
         Ok([w_ih, w_hh, b_ih, b_hh])
     }
+}
+
+/// `len` consecutive elements of `src` from `from` on, to `dst` from `to` on.
+fn copy_words(src: &Tensor, from: usize, dst: &Tensor, to: usize, len: usize) -> Result<()> {
+    let strides = [0, 0, 0, 1];
+    let kernel = Copy {
+        dims: [1, 1, 1, len as u32],
+        src_strides: strides,
+        dst_strides: strides,
+        src_offset: from as u32,
+        dst_offset: to as u32,
+    };
+    src.device().run(&kernel, [src], [dst])
 }
 
 /// The `[B]` tensor of valid steps, checked.

@@ -21,7 +21,7 @@ impl Plan {
     /// `docs/adr/0003-plans.md`.
     const WHOLE_HIDDEN: usize = 128;
 
-    /// The plan for a layer of `hidden` units and `batch` sequences on `device`.
+    /// The plan for a layer of `hidden` units on `device`.
     pub fn choose(device: &Device, hidden: usize) -> Self {
         if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN { Plan::Whole } else { Plan::Chain }
     }
