@@ -1,4 +1,4 @@
-//! The GRU on every device and plan, and the cost of recording a chain.
+//! The GRU on every device and plan. What recording a chain costs: `tests/recording.rs`.
 //!
 //! `cargo bench --bench gru`, or `cargo bench --bench gru -- cpu/seq` for some. Times are of this machine; what counts
 //! are ratios within one run.

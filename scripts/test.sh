@@ -44,20 +44,36 @@ cargo test --locked --doc
 step 'tests without the feature gpu'
 cargo test --locked --no-default-features --lib --tests
 
-step 'examples, short'
-forecast() { cargo run --quiet --locked --example forecast -- "$@"; }
+step 'examples'
 out=$(mktemp -d)
-forecast --epochs 2 --plot "$out/seattle.svg" --save "$out/seattle.safetensors" --json
-forecast --load "$out/seattle.safetensors" --plot "$out/again.svg" --json
+# Runs the forecast; its figures are the last line, as JSON. Model and plot go to a folder of their own.
+forecast() {
+    local name=$1
+    shift
+    cargo run --quiet --locked --example forecast -- "$@" --json --plot "$out/$name.svg" |
+        tee /dev/stderr | tail -n 1 >"$out/$name.json"
+}
+# figure NAME KEY: one number of a run.
+figure() { sed "s/.*\"$2\":\([-0-9.e]*\).*/\1/" "$out/$1.json"; }
+# holds 'A <= B': fails, naming it, unless the comparison of numbers holds.
+holds() { awk "BEGIN { exit !($1) }" || { echo "does not hold: $1"; exit 1; }; }
+
+forecast seattle --save "$out/seattle.safetensors"
+holds "$(figure seattle rmse) <= 2.75"
+holds "$(figure seattle rmse) < $(figure seattle persistence_rmse)"
+forecast again --load "$out/seattle.safetensors"
+holds "$(figure again rmse) == $(figure seattle rmse)"
+forecast cpu --device cpu --epochs 1 --save "$out/cpu.safetensors"
 if cargo run --quiet --locked --example devices | grep -q 'no adapter'; then
     echo 'SKIPPED: forecast on the GPU, no adapter'
 else
-    forecast --device gpu --epochs 1 --plot "$out/gpu.svg" --save "$out/gpu.safetensors" --json
+    forecast gpu --device gpu --epochs 1 --save "$out/gpu.safetensors"
+    holds "($(figure gpu train_loss) - $(figure cpu train_loss))^2 <= 1e-8"
 fi
 if [ -f "${WGRU_DATA:-}/forecast/ETTh1.csv" ]; then
-    forecast --csv "$WGRU_DATA/forecast/ETTh1.csv" --column OT --horizon 24 --window 96 \
-        --train 8640 --validation 2880 --test 2880 --epochs 1 \
-        --plot "$out/etth1.svg" --save "$out/etth1.safetensors" --json
+    forecast etth1 --csv "$WGRU_DATA/forecast/ETTh1.csv" --column OT --horizon 24 --window 96 \
+        --train 8640 --validation 2880 --test 2880 --save "$out/etth1.safetensors"
+    holds "$(figure etth1 mse_standardized) <= 0.030"
 fi
 
 step 'other platforms'
@@ -69,6 +85,7 @@ for target in $targets; do
     cargo check --quiet --locked --lib --target "$target"
     cargo check --quiet --locked --lib --no-default-features --target "$target"
 done
+cargo check --quiet --locked --lib --features gl
 
 step 'size of the tree'
 scripts/size.sh --crates

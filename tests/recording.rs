@@ -62,8 +62,10 @@ fn a_chain_longer_than_a_submission_gives_the_twins_numbers() {
 #[test]
 fn whole_sequence_is_one_dispatch() {
     let device = noop();
-    let count = |steps| dispatches(&device, steps, true, true, Plan::Whole);
-    assert_eq!(count(101), count(1));
+    let count = |steps, plan| dispatches(&device, steps, true, true, plan);
+    assert_eq!(count(101, Plan::Whole), count(1, Plan::Whole));
+    // A chain of one step is one dispatch, and all around it is the same.
+    assert_eq!(count(101, Plan::Whole), count(1, Plan::Chain));
 }
 
 #[test]
