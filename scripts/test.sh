@@ -50,8 +50,9 @@ out=$(mktemp -d)
 forecast() {
     local name=$1
     shift
-    cargo run --quiet --locked --example forecast -- "$@" --json --plot "$out/$name.svg" |
-        tee /dev/stderr | tail -n 1 >"$out/$name.json"
+    cargo run --quiet --locked --example forecast -- "$@" --json --plot "$out/$name.svg" >"$out/$name.txt"
+    cat "$out/$name.txt"
+    tail -n 1 "$out/$name.txt" >"$out/$name.json"
 }
 # figure NAME KEY: one number of a run.
 figure() { sed "s/.*\"$2\":\([-0-9.e]*\).*/\1/" "$out/$1.json"; }
