@@ -92,7 +92,8 @@ impl Device {
         Self(Arc::new(Inner { engine: Engine::Cpu(engine), info }))
     }
 
-    /// The best GPU: discrete before integrated before software. `WGRU_BACKEND` (vulkan, metal, dx12, or gl with the feature `gl`) and
+    /// The best GPU: discrete before integrated before software. `WGRU_BACKEND` (vulkan, metal, dx12, or gl with the
+    /// feature `gl`) and
     /// `WGRU_ADAPTER` (part of the name) narrow the choice.
     ///
     /// # Errors

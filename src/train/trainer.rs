@@ -122,7 +122,8 @@ impl Trainer {
     }
 
     /// Trains `model` until the last epoch, until `progress` breaks, or until patience runs out; then, with patience,
-    /// the model gets the weights of the best epoch. After a break within an epoch, go on from a checkpoint, which is saved after an epoch.
+    /// the model gets the weights of the best epoch. After a break within an epoch, go on from a checkpoint, which is
+    /// saved after an epoch.
     ///
     /// Losses are added up on the device and read once an epoch.
     ///

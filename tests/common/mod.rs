@@ -45,11 +45,6 @@ macro_rules! on_every_backend {
     };
 }
 
-/// Whether the device computes by shaders: for tolerances that differ.
-pub fn is_gpu(device: &Device) -> bool {
-    device.is_gpu()
-}
-
 /// Largest difference relative to the largest wanted value. NaN counts as infinite; lengths must agree.
 pub fn relative_error(got: &[f32], want: &[f64]) -> f64 {
     assert_eq!(got.len(), want.len(), "length");
