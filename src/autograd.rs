@@ -2,6 +2,8 @@
 //!
 //! A result is tracked when an operand is. Nothing is recorded otherwise, so inference records no tape.
 
+mod normalize;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;

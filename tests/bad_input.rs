@@ -3,7 +3,9 @@
 mod common;
 
 use wgru::io::{self, TensorFile};
-use wgru::nn::{Dropout, Embedding, Gru, GruConfig, GruInput, Linear, Mode, Module};
+use wgru::nn::{
+    AttentionConfig, Dropout, Embedding, Gru, GruConfig, GruInput, KeyMask, LayerNorm, Linear, Mode, Module, Score,
+};
 use wgru::ops::recurrent::Plan;
 use wgru::train::loss::{self, CrossEntropyOptions};
 use wgru::train::{
@@ -16,6 +18,7 @@ on_every_backend![
     tensors_refuse_wrong_shapes,
     operations_refuse_wrong_operands,
     layers_refuse_wrong_sizes,
+    attention_refuses_wrong_input,
     nan_comes_out_as_nan,
     devices_do_not_mix,
     losses_refuse_wrong_targets,
@@ -103,11 +106,47 @@ fn operations_refuse_wrong_operands(device: &Device) {
     refused(a.backward(), &["backward", "one element"]);
     refused(zeros(device, &[]).backward(), &["backward", "leaf"]);
     refused(a.softmax().and_then(|_| zeros(device, &[]).softmax()), &["softmax"]);
+    let (rows, other) = (zeros(device, &[3]), zeros(device, &[2]));
+    refused(a.layer_norm(&other, &other, 1e-5), &["layer_norm", "weight", "[3] or [2, 3]", "[2]"]);
+    refused(a.layer_norm(&rows, &other, 1e-5), &["layer_norm", "bias", "[3]", "[2]"]);
+    refused(a.layer_norm(&rows, &rows, -1.0), &["layer_norm", "eps", "-1"]);
+    refused(a.layer_norm(&rows, &rows, f32::NAN), &["layer_norm", "eps", "NaN"]);
+    refused(zeros(device, &[]).layer_norm(&rows, &rows, 0.0), &["layer_norm", "self", "at least one axis"]);
+    refused(index.layer_norm(&rows, &rows, 0.0), &["layer_norm", "self", "u32"]);
+    refused(a.masked_softmax(&index), &["masked_softmax", "self", "[batch, rows, width]", "[2, 3]"]);
+    refused(zeros(device, &[1, 2, 3]).masked_softmax(&index), &["masked_softmax", "keep", "[1, 3]", "[2]"]);
+    refused(zeros(device, &[1, 2, 3]).masked_softmax(&a), &["masked_softmax", "keep", "u32", "f32"]);
     // A kernel run by hand is checked like any other.
     let fill = wgru::kernels::Fill { len: 7, value: 1.0 };
     refused(device.run(&fill, [], [&a]), &["fill", "out", "at least 7", "6"]);
     let unary = wgru::kernels::Unary { len: 6, op: 0, alpha: 1.0 };
     refused(device.run(&unary, [&a], [&a]), &["unary", "y", "not read too"]);
+}
+
+fn attention_refuses_wrong_input(device: &Device) {
+    let rng = &mut Rng::new(0);
+    let config = AttentionConfig { query: 2, key: 3, score: Score::General, ..AttentionConfig::default() };
+    for (wrong, words) in [
+        (AttentionConfig { query: 0, ..config.clone() }, ["query", "at least 1"]),
+        (AttentionConfig { key: 0, ..config.clone() }, ["key", "at least 1"]),
+        (AttentionConfig { score: Score::Additive { units: 0 }, ..config.clone() }, ["units", "at least 1"]),
+        (AttentionConfig { score: Score::Dot, ..config.clone() }, ["key", "dot product"]),
+    ] {
+        refused(wrong.build(device, rng), &words);
+    }
+    let attention = config.build(device, rng).expect("a legal configuration");
+    let (query, keys) = (zeros(device, &[1, 2, 2]), zeros(device, &[4, 2, 3]));
+    let run = |q: &Tensor, k: &Tensor, v: &Tensor, mask: KeyMask| attention.run(q, k, v, mask, &Mode::Eval);
+    assert!(run(&query, &keys, &keys, KeyMask::None).is_ok());
+    refused(run(&keys, &keys, &keys, KeyMask::None), &["attention", "query", "[steps, batch, 2]", "[4, 2, 3]"]);
+    refused(run(&zeros(device, &[1, 3, 2]), &keys, &keys, KeyMask::None), &["query", "[1, 2, 2]", "[1, 3, 2]"]);
+    refused(run(&query, &query, &keys, KeyMask::None), &["attention", "keys", "[steps, batch, 3]"]);
+    refused(run(&query, &keys, &query, KeyMask::None), &["attention", "values", "[4, 2, V]"]);
+    refused(run(&query, &keys, &zeros(device, &[4, 2]), KeyMask::None), &["attention", "values"]);
+    refused(run(&query, &keys, &keys, KeyMask::Lengths(&[4])), &["attention", "lengths", "[2]", "[1]"]);
+    refused(run(&query, &keys, &keys, KeyMask::Lengths(&[5, 1])), &["attention", "lengths", "0..=4", "5"]);
+    refused(run(&query, &keys, &keys, KeyMask::Keep(&[true; 7])), &["attention", "keep", "2 · 4", "[7]"]);
+    refused(LayerNorm::new(device, 0), &["LayerNorm", "width"]);
 }
 
 fn layers_refuse_wrong_sizes(device: &Device) {

@@ -1,14 +1,18 @@
 //! Layers, with PyTorch's parameter names.
 
+mod attention;
 mod dropout;
 mod embedding;
 mod gru;
+mod layer_norm;
 mod linear;
 mod sequential;
 
+pub use attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput, KeyMask, Score};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use gru::{Gru, GruConfig, GruInput, GruOutput};
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use sequential::{LastStep, Relu, Sequential, Tanh};
 

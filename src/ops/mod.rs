@@ -2,6 +2,7 @@
 
 pub(crate) mod elementwise;
 pub(crate) mod index;
+pub(crate) mod layer_norm;
 pub(crate) mod linalg;
 pub(crate) mod loss;
 pub(crate) mod movement;

@@ -1,7 +1,7 @@
 //! Softmax over the last axis.
 
 use crate::error::{Error, Result};
-use crate::kernels::{Softmax, SoftmaxBackward};
+use crate::kernels::{MaskedSoftmax, Softmax, SoftmaxBackward};
 use crate::tensor::Tensor;
 
 fn extent(x: &Tensor) -> Result<(u32, u32)> {
@@ -26,4 +26,21 @@ pub fn softmax_backward(y: &Tensor, dy: &Tensor, log: bool) -> Result<Tensor> {
     let dx = Tensor::empty("softmax_backward", y.device(), y.dims())?;
     y.device().run(&SoftmaxBackward { rows, width, log: log as u32 }, [y, dy], [&dx])?;
     Ok(dx)
+}
+
+/// Softmax over the last axis of `x` `[batch, rows, width]`, of the elements that `keep` `[batch, width]` marks; the
+/// others are 0. Its gradient is [`softmax_backward`].
+pub fn masked_softmax(x: &Tensor, keep: &Tensor) -> Result<Tensor> {
+    x.check_dtype("masked_softmax", "self", "f32")?;
+    keep.check_dtype("masked_softmax", "keep", "u32")?;
+    let &[batch, rows, width] = x.dims() else {
+        return Err(Error::shape("masked_softmax", "self", "[batch, rows, width]", x.dims()));
+    };
+    if keep.dims() != [batch, width] {
+        return Err(Error::shape("masked_softmax", "keep", format!("[{batch}, {width}]"), keep.dims()));
+    }
+    let y = Tensor::empty("masked_softmax", x.device(), x.dims())?;
+    let [batch, rows, width] = [batch, rows, width].map(|n| n as u32);
+    x.device().run(&MaskedSoftmax { batch, rows, width }, [x, keep], [&y])?;
+    Ok(y)
 }

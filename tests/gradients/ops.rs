@@ -4,7 +4,7 @@ use wgru::kernels::{BinaryOp, UnaryOp};
 use wgru::{Result, Tensor};
 
 use crate::common::mix;
-use crate::reference::{dense, elementwise};
+use crate::reference::{dense, elementwise, normalize};
 use crate::{Input, check, input};
 
 type Unary = fn(&Tensor) -> Result<Tensor>;
@@ -204,4 +204,31 @@ fn compositions_match_differences() {
         (0..3).map(|r| (4 * r..4 * r + 4).map(|i| y[i] * p[i]).sum::<f64>() + x[0][5 * r].powi(2)).collect()
     };
     check("a small network", &inputs, f, reference);
+}
+
+#[test]
+fn layer_norm_gradients_match_differences() {
+    // One set of weights, or one for each index of the last but one axis.
+    let shapes: [(&[usize], &[usize]); 5] =
+        [(&[5], &[5]), (&[3, 4], &[4]), (&[2, 3, 4], &[4]), (&[2, 3, 4], &[3, 4]), (&[3, 4], &[3, 4])];
+    for (dims, weights) in shapes {
+        let inputs = [input(30, dims, 2.0), input(31, weights, 1.0), input(32, weights, 1.0)];
+        let width = dims[dims.len() - 1];
+        let reference = |x: &[Vec<f64>]| normalize::layer_norm(&x[0], &x[1], &x[2], width, 1e-5);
+        let name = format!("layer_norm of {dims:?} by {weights:?}");
+        check(&name, &inputs, |x| x[0].layer_norm(&x[1], &x[2], 1e-5), reference);
+    }
+    // More rows than one chunk of an ordered sum.
+    let inputs = [input(33, &[300, 3], 2.0), input(34, &[3], 1.0), input(35, &[3], 1.0)];
+    let reference = |x: &[Vec<f64>]| normalize::layer_norm(&x[0], &x[1], &x[2], 3, 0.1);
+    check("layer_norm of many rows", &inputs, |x| x[0].layer_norm(&x[1], &x[2], 0.1), reference);
+}
+
+#[test]
+fn masked_softmax_gradients_match_differences() {
+    let keep = [true, false, true, true, false, false, false, false, true, true, true, true];
+    let marks: Vec<u32> = keep.iter().map(|&k| k as u32).collect();
+    let f = |x: &[Tensor]| x[0].masked_softmax(&Tensor::from_indices(x[0].device(), &marks, &[3, 4])?);
+    let reference = |x: &[Vec<f64>]| normalize::masked_softmax(&x[0], &keep, 2, 4);
+    check("masked_softmax", &[input(36, &[3, 2, 4], 2.0)], f, reference);
 }

@@ -105,6 +105,8 @@ fn backward_refuses_operands_that_were_overwritten() {
     refuses("linear", |a, b| a.linear(b, None), "a");
     refuses("linear", |a, b| a.linear(b, None), "b");
     refuses("square", |a, _| a.square(), "a");
+    refuses("layer_norm", |a, b| a.layer_norm(b, b, 1e-5), "a");
+    refuses("layer_norm", |a, b| a.layer_norm(b, b, 1e-5), "b");
     refuses("relu", |a, _| a.relu(), "a");
     refuses("abs", |a, _| a.abs(), "a");
 }

@@ -16,6 +16,7 @@ mod losses;
 mod matmul;
 mod movement;
 mod nan;
+mod normalize;
 mod optimizers;
 mod reductions;
 

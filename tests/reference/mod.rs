@@ -5,6 +5,7 @@
 pub mod dense;
 pub mod elementwise;
 pub mod gru;
+pub mod normalize;
 pub mod training;
 
 /// Step of a central difference: its error, step² and 1e-16/step, is below 1e-9 for values near 1.

@@ -1,0 +1,46 @@
+//! Operations that normalise rows.
+
+use super::{record, record_unary};
+use crate::error::Result;
+use crate::ops::{layer_norm, softmax};
+use crate::tensor::Tensor;
+
+impl Tensor {
+    /// Each row, the last axis, at mean 0 and variance 1, then scaled and moved:
+    ///
+    /// ```text
+    /// y = (x − mean) / √(variance + ε) · weight + bias        variance = Σ (x − mean)² / width
+    /// ```
+    ///
+    /// `weight` and `bias` are `[width]`, as `torch.nn.functional.layer_norm`; or `[groups, width]`, where the last
+    /// but one axis of `self` has extent `groups` and each of its indices has weights of its own.
+    ///
+    /// Ba, Kiros, Hinton: *Layer normalization* (2016).
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) for other weights, [`Error::Value`](crate::Error::Value) for an `eps`
+    /// below 0, [`Error::DType`](crate::Error::DType), [`Error::DeviceMix`](crate::Error::DeviceMix).
+    pub fn layer_norm(&self, weight: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
+        let (y, stats) = layer_norm::layer_norm(self, weight, bias, eps)?;
+        let (x, w) = (self.detach(), weight.detach());
+        let [y] = record("layer_norm", &[self, weight, bias], &[self, weight], [y], || {
+            Box::new(move |dys| match &dys[0] {
+                Some(dy) => Ok(layer_norm::layer_norm_backward(&x, &w, &stats, dy)?.map(Some).to_vec()),
+                None => Ok(vec![None; 3]),
+            })
+        });
+        Ok(y)
+    }
+
+    /// Softmax over the last axis of `[batch, rows, width]`, of the elements that `keep` `[batch, width]` (indices, 0
+    /// or not) marks. The others are exactly 0, and so is a row without any; they are not read.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape), [`Error::DType`](crate::Error::DType).
+    pub fn masked_softmax(&self, keep: &Tensor) -> Result<Tensor> {
+        let y = softmax::masked_softmax(self, keep)?;
+        let (kept, read) = (y.clone(), y.clone());
+        let dx = move |dy: &Tensor| softmax::softmax_backward(&kept, dy, false);
+        Ok(record_unary("masked_softmax", self, &[&read], y, dx))
+    }
+}

@@ -1,0 +1,62 @@
+//! `y[r, :] = (x[r, :] − mean) / √(variance + ε) · weight + bias`
+
+use crate::error::Result;
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
+
+params! {
+    /// `y = x̂·weight + bias` with `x̂ = (x − μ)·s`, `μ` the mean of each row and `s = 1 / √(variance + ε)`, the
+    /// variance being `Σ (x − μ)² / width`.
+    ///
+    /// Reads `x` `[rows, width]`, `weight` and `bias` `[groups, width]`: row `r` takes group `r % groups`. Writes `y`
+    /// `[rows, width]` and `stats` `[rows, 2]`, which holds `μ` and `s` for the backward pass.
+    pub struct LayerNorm {
+        /// Independent rows.
+        pub rows: u32,
+        /// Elements of a row.
+        pub width: u32,
+        /// Sets of weights, taken in turn by the rows.
+        pub groups: u32,
+        /// ε, added to the variance.
+        pub eps: f32,
+    }
+}
+
+impl Kernel<3, 2> for LayerNorm {
+    const NAME: &'static str = "layer_norm";
+    const WGSL: &'static str = wgsl!("common/linear", "layer_norm");
+    const READS: [&'static str; 3] = ["x", "weight", "bias"];
+    const WRITES: [&'static str; 2] = ["y", "stats"];
+
+    fn check(&self) -> Result<()> {
+        at_least_one(Self::NAME, [("rows", self.rows), ("width", self.width), ("groups", self.groups)])?;
+        addressable(Self::NAME, "rows", 0, &[(self.rows, self.width), (self.width, 1)])?;
+        addressable(Self::NAME, "rows", 0, &[(self.rows, 2), (2, 1)])?;
+        addressable(Self::NAME, "groups", 0, &[(self.groups, self.width), (self.width, 1)])
+    }
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.rows as usize)
+    }
+
+    fn lens(&self) -> ([usize; 3], [usize; 2]) {
+        let [rows, width, groups] = [self.rows, self.width, self.groups].map(|n| n as usize);
+        ([rows * width, groups * width, groups * width], [rows * width, 2 * rows])
+    }
+
+    fn run(&self, [x, weight, bias]: [&[f32]; 3], [y, stats]: [&mut [f32]; 2]) {
+        let [width, groups] = [self.width, self.groups].map(|n| n as usize);
+        for row in 0..self.rows as usize {
+            let first = row * width;
+            let group = row % groups * width;
+            let x = &x[first..][..width];
+            let mean = x.iter().sum::<f32>() / width as f32;
+            let variance = x.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / width as f32;
+            let scale = 1.0 / (variance + self.eps).sqrt();
+            for (i, v) in x.iter().enumerate() {
+                y[first + i] = (v - mean) * scale * weight[group + i] + bias[group + i];
+            }
+            stats[2 * row] = mean;
+            stats[2 * row + 1] = scale;
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `y[b, q, :] = softmax(x[b, q, :])` over the keys that `keep[b, :]` marks
+
+use crate::error::Result;
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
+
+params! {
+    /// `y = e^(x − max) / Σ e^(x − max)` over the kept elements of each row, the others 0; a row without any is all 0.
+    ///
+    /// Reads `x` `[batch, rows, width]` and `keep` `[batch, width]` (u32, 0 or not), writes `y` like `x`. What is not
+    /// kept is not read, whatever it holds. [`SoftmaxBackward`](super::SoftmaxBackward) is its gradient too.
+    pub struct MaskedSoftmax {
+        /// Masks.
+        pub batch: u32,
+        /// Rows that share a mask.
+        pub rows: u32,
+        /// Elements of a row.
+        pub width: u32,
+    }
+}
+
+impl Kernel<2, 1> for MaskedSoftmax {
+    const NAME: &'static str = "masked_softmax";
+    const WGSL: &'static str = wgsl!("common/linear", "masked_softmax");
+    const READS: [&'static str; 2] = ["x", "keep"];
+    const WRITES: [&'static str; 1] = ["y"];
+    const INDICES: &'static [&'static str] = &["keep"];
+
+    fn check(&self) -> Result<()> {
+        at_least_one(Self::NAME, [("batch", self.batch), ("rows", self.rows), ("width", self.width)])?;
+        let rows = self.batch.saturating_mul(self.rows);
+        addressable(Self::NAME, "rows", 0, &[(rows, self.width), (self.width, 1)])
+    }
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.batch as usize * self.rows as usize)
+    }
+
+    fn lens(&self) -> ([usize; 2], [usize; 1]) {
+        let [batch, rows, width] = [self.batch, self.rows, self.width].map(|n| n as usize);
+        ([batch * rows * width, batch * width], [batch * rows * width])
+    }
+
+    fn run(&self, [x, keep]: [&[f32]; 2], [y]: [&mut [f32]; 1]) {
+        let [batch, rows, width] = [self.batch, self.rows, self.width].map(|n| n as usize);
+        for row in 0..batch * rows {
+            let first = row * width;
+            let keep = &words(keep)[row / rows * width..][..width];
+            let mut top: Option<f32> = None;
+            let mut total = 0.0;
+            for i in (0..width).filter(|&i| keep[i] != 0) {
+                let v = x[first + i];
+                top = Some(top.map_or(v, |top| if v > top { v } else { top }));
+            }
+            let top = top.unwrap_or(0.0);
+            for i in (0..width).filter(|&i| keep[i] != 0) {
+                total += (x[first + i] - top).exp();
+            }
+            for i in 0..width {
+                y[first + i] = if keep[i] != 0 { (x[first + i] - top).exp() / total } else { 0.0 };
+            }
+        }
+    }
+}

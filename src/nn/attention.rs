@@ -1,0 +1,325 @@
+//! What queries read from keys and values
+
+use super::{Mode, Module, uniform};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::rng::Rng;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// How a query `q` and a key `k` are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Score {
+    /// `q·k`; both have the same width.
+    #[default]
+    Dot,
+    /// `q·W·k`, as Luong et al. (2015).
+    General,
+    /// `v·tanh(W·q + U·k)`, as Bahdanau et al. (2015).
+    Additive {
+        /// A, the width of `W·q` and `U·k`.
+        units: usize,
+    },
+}
+
+/// What an [`Attention`] is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionConfig {
+    /// Features of a query.
+    pub query: usize,
+    /// Features of a key.
+    pub key: usize,
+    /// How they are compared.
+    pub score: Score,
+    /// Whether scores are divided by the root of the number of products in them: of the query's features, or of A.
+    pub scaled: bool,
+    /// Whether queries, keys, values and contexts are `[B, steps, ..]` instead of `[steps, B, ..]`.
+    pub batch_first: bool,
+}
+
+impl Default for AttentionConfig {
+    fn default() -> Self {
+        Self { query: 32, key: 32, score: Score::Dot, scaled: false, batch_first: false }
+    }
+}
+
+impl AttentionConfig {
+    /// A layer with fresh weights.
+    ///
+    /// # Errors
+    /// As [`Attention::new`].
+    pub fn build(self, device: &Device, rng: &mut Rng) -> Result<Attention> {
+        Attention::new(device, self, rng)
+    }
+}
+
+/// Which keys may be attended to. The weight of any other is exactly 0, and its values do not matter if finite.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum KeyMask<'a> {
+    /// All.
+    #[default]
+    None,
+    /// The first so many keys of each sequence, from 0 to all.
+    Lengths(&'a [usize]),
+    /// Those marked in `[B, S]`, whatever the order of the axes of the keys.
+    Keep(&'a [bool]),
+}
+
+/// What an attention gives.
+#[derive(Clone, Debug)]
+pub struct AttentionOutput {
+    /// `[Q, B, V]` or `[B, Q, V]`: the values, averaged by the weights.
+    pub context: Tensor,
+    /// `[B, Q, S]`: how much of each key is in each context; rows add up to 1, or are 0 where no key may be attended to.
+    pub weights: Tensor,
+}
+
+/// Keys and values, prepared for any number of queries by [`Attention::prepare`].
+#[derive(Clone, Debug)]
+pub struct AttentionMemory {
+    /// `[B, d, S]` for products, `[B, 1, S, A]` for sums.
+    keys: Tensor,
+    /// `[B, S, V]`
+    values: Tensor,
+    /// `[B, S]` on the host and on the device.
+    keep: Option<(Vec<u32>, Tensor)>,
+}
+
+impl AttentionMemory {
+    /// The memory of some of the sequences, each as often as its row is named: for the hypotheses of a beam.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a row past the batch, or without rows.
+    pub fn select(&self, rows: &[usize]) -> Result<Self> {
+        let [batch, steps, _] = self.values.dims()[..] else { unreachable!("values have three axes") };
+        let index = check_rows(rows, batch)?;
+        let device = self.values.device();
+        let pick = |x: &Tensor| -> Result<Tensor> {
+            let dims = [&[rows.len()], &x.dims()[1..]].concat();
+            let flat = x.reshape(&[batch, x.len() / batch])?;
+            flat.gather(&Tensor::from_indices(device, &index, &[rows.len()])?)?.reshape(&dims)
+        };
+        let keep = match &self.keep {
+            None => None,
+            Some((host, _)) => {
+                let host: Vec<u32> = rows.iter().flat_map(|&row| host[row * steps..][..steps].to_vec()).collect();
+                let marks = Tensor::from_indices(device, &host, &[rows.len(), steps])?;
+                Some((host, marks))
+            }
+        };
+        Ok(Self { keys: pick(&self.keys)?, values: pick(&self.values)?, keep })
+    }
+}
+
+fn check_rows(rows: &[usize], batch: usize) -> Result<Vec<u32>> {
+    match rows.iter().find(|&&row| row >= batch) {
+        Some(row) => Err(Error::value("attention", "rows", format!("below {batch}"), row)),
+        None if rows.is_empty() => Err(Error::value("attention", "rows", "at least one", "none")),
+        None => Ok(rows.iter().map(|&row| row as u32).collect()),
+    }
+}
+
+/// Attention: each query reads an average of the values, weighted by how well their keys fit.
+///
+/// ```text
+/// e_s = score(q, k_s)        a = softmax(e) over the keys that the mask keeps        context = Σ_s a_s·v_s
+///
+/// dot: q·k        general: q·W·k        additive: v·tanh(W·q + U·k)        scaled: divided by √(number of products)
+/// ```
+///
+/// Sequences are time-first unless `batch_first`: queries `[Q, B, query]`, keys `[S, B, key]`, values `[S, B, V]`.
+///
+/// Parameters: none for `Dot`; `key.weight` `[query, key]` for `General`; `query.weight` `[A, query]`, `key.weight`
+/// `[A, key]` and `score.weight` `[1, A]` for `Additive`.
+///
+/// Bahdanau, Cho, Bengio: *Neural machine translation by jointly learning to align and translate* (2015).
+/// Luong, Pham, Manning: *Effective approaches to attention-based neural machine translation* (2015).
+///
+/// ```
+/// use wgru::{Device, Rng, Tensor, nn::{AttentionConfig, KeyMask, Mode, Score}};
+/// let device = Device::cpu();
+/// let config = AttentionConfig { query: 4, key: 6, score: Score::Additive { units: 8 }, ..Default::default() };
+/// let attention = config.build(&device, &mut Rng::new(0))?;
+/// let query = Tensor::zeros(&device, &[1, 2, 4])?;                        // one query for each of 2 sequences
+/// let keys = Tensor::full(&device, 0.5, &[5, 2, 6])?;                     // 5 keys each, the second has only 2
+/// let out = attention.run(&query, &keys, &keys, KeyMask::Lengths(&[5, 2]), &mut Mode::Eval)?;
+/// assert_eq!(out.context.dims(), [1, 2, 6]);
+/// assert_eq!(out.weights.to_vec()?[5..], [0.5, 0.5, 0.0, 0.0, 0.0]);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+pub struct Attention {
+    config: AttentionConfig,
+    device: Device,
+    /// `key.weight`, then `query.weight` and `score.weight`, as far as the score has them.
+    weights: Vec<(&'static str, Tensor)>,
+}
+
+impl Attention {
+    /// Weights uniform in `±1/√in`, as those of [`Linear`](super::Linear).
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a size of 0, or a dot product of unequal widths.
+    pub fn new(device: &Device, config: AttentionConfig, rng: &mut Rng) -> Result<Self> {
+        let units = if let Score::Additive { units } = config.score { units } else { 1 };
+        for (arg, size) in [("query", config.query), ("key", config.key), ("units", units)] {
+            if size == 0 {
+                return Err(Error::value("Attention", arg, "at least 1", 0));
+            }
+        }
+        if config.score == Score::Dot && config.query != config.key {
+            let expected = format!("the width of a query, {}, for a dot product", config.query);
+            return Err(Error::value("Attention", "key", expected, config.key));
+        }
+        let mut weight = |name, out: usize, input: usize| -> Result<_> {
+            Ok((name, uniform(device, &[out, input], 1.0 / (input as f32).sqrt(), rng)?))
+        };
+        let weights = match config.score {
+            Score::Dot => vec![],
+            Score::General => vec![weight("key.weight", config.query, config.key)?],
+            Score::Additive { units } => vec![
+                weight("key.weight", units, config.key)?,
+                weight("query.weight", units, config.query)?,
+                weight("score.weight", 1, units)?,
+            ],
+        };
+        Ok(Self { config, device: device.clone(), weights })
+    }
+
+    /// What it was built from.
+    pub fn config(&self) -> &AttentionConfig {
+        &self.config
+    }
+
+    /// Attends with every query to keys and values of its sequence.
+    ///
+    /// # Errors
+    /// Those of [`prepare`](Self::prepare) and [`attend`](Self::attend).
+    pub fn run(
+        &self,
+        query: &Tensor,
+        keys: &Tensor,
+        values: &Tensor,
+        mask: KeyMask,
+        mode: &Mode,
+    ) -> Result<AttentionOutput> {
+        self.attend(query, &self.prepare(keys, values, mask, mode)?, mode)
+    }
+
+    /// What all queries share: the keys' part of the scores, the values, and the mask. A decoder prepares once and
+    /// attends at every step.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for keys, values or a mask of other extents, [`Error::Value`] for a length past the keys,
+    /// [`Error::DeviceMix`], [`Error::DType`].
+    pub fn prepare(&self, keys: &Tensor, values: &Tensor, mask: KeyMask, mode: &Mode) -> Result<AttentionMemory> {
+        let keys = self.sequences("keys", keys, Some(self.config.key))?;
+        let values = self.sequences("values", values, None)?;
+        let [batch, steps] = [keys.dims()[0], keys.dims()[1]];
+        if values.dims()[..2] != [batch, steps] {
+            return Err(Error::shape("attention", "values", self.axes(steps, batch, "V"), values.dims()));
+        }
+        let weight = |index: usize| mode.parameter(&self.weights[index].1);
+        let keys = match self.config.score {
+            Score::Dot => keys.permute(&[0, 2, 1])?,
+            Score::General => keys.linear(&weight(0), None)?.permute(&[0, 2, 1])?,
+            Score::Additive { units } => keys.linear(&weight(0), None)?.reshape(&[batch, 1, steps, units])?,
+        };
+        let keep = marks(mask, batch, steps)?;
+        let keep = match keep {
+            None => None,
+            Some(host) => {
+                let on_device = Tensor::from_indices(&self.device, &host, &[batch, steps])?;
+                Some((host, on_device))
+            }
+        };
+        Ok(AttentionMemory { keys, values, keep })
+    }
+
+    /// Attends with every query to a prepared memory.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for queries of another width or batch, [`Error::DeviceMix`], [`Error::DType`].
+    pub fn attend(&self, query: &Tensor, memory: &AttentionMemory, mode: &Mode) -> Result<AttentionOutput> {
+        let q = self.sequences("query", query, Some(self.config.query))?;
+        let [batch, steps, _] = memory.values.dims()[..] else { unreachable!("values have three axes") };
+        let queries = q.dims()[1];
+        if q.dims()[0] != batch {
+            return Err(Error::shape("attention", "query", self.axes(queries, batch, self.config.query), query.dims()));
+        }
+        let (scores, products) = match self.config.score {
+            Score::Dot | Score::General => (q.matmul(&memory.keys)?, self.config.query),
+            Score::Additive { units } => {
+                let weight = |index: usize| mode.parameter(&self.weights[index].1);
+                let q = q.linear(&weight(1), None)?.reshape(&[batch, queries, 1, units])?;
+                let sums = q.add(&memory.keys)?.tanh()?.linear(&weight(2), None)?;
+                (sums.reshape(&[batch, queries, steps])?, units)
+            }
+        };
+        let scores = if self.config.scaled { scores.scale(1.0 / (products as f32).sqrt())? } else { scores };
+        let weights = match &memory.keep {
+            None => scores.softmax()?,
+            Some((_, keep)) => scores.masked_softmax(keep)?,
+        };
+        let context = weights.matmul(&memory.values)?;
+        let context = if self.config.batch_first { context } else { context.permute(&[1, 0, 2])? };
+        Ok(AttentionOutput { context, weights })
+    }
+
+    /// `x` batch-first, its shape and place checked.
+    fn sequences(&self, arg: &'static str, x: &Tensor, width: Option<usize>) -> Result<Tensor> {
+        x.check_dtype("attention", arg, "f32")?;
+        self.device.check_same("attention", arg, x)?;
+        match *x.dims() {
+            [_, _, w] if width.is_none_or(|width| width == w) => {
+                if self.config.batch_first {
+                    Ok(x.clone())
+                } else {
+                    x.permute(&[1, 0, 2])
+                }
+            }
+            _ => {
+                let width = width.map_or("V".into(), |w| w.to_string());
+                Err(Error::shape("attention", arg, self.axes("steps", "batch", width), x.dims()))
+            }
+        }
+    }
+
+    fn axes(&self, steps: impl ToString, batch: impl ToString, width: impl ToString) -> String {
+        let (steps, batch) = (steps.to_string(), batch.to_string());
+        let [outer, inner] = if self.config.batch_first { [batch, steps] } else { [steps, batch] };
+        format!("[{outer}, {inner}, {}]", width.to_string())
+    }
+}
+
+/// 1 for every key that may be attended to.
+fn marks(mask: KeyMask, batch: usize, steps: usize) -> Result<Option<Vec<u32>>> {
+    match mask {
+        KeyMask::None => Ok(None),
+        KeyMask::Lengths(lengths) => {
+            if lengths.len() != batch {
+                return Err(Error::shape("attention", "lengths", format!("[{batch}]"), &[lengths.len()]));
+            }
+            if let Some(length) = lengths.iter().find(|&&length| length > steps) {
+                return Err(Error::value("attention", "lengths", format!("0..={steps}"), length));
+            }
+            Ok(Some(lengths.iter().flat_map(|&length| (0..steps).map(move |s| (s < length) as u32)).collect()))
+        }
+        KeyMask::Keep(keep) => {
+            if Shape::new("attention", &[batch, steps])?.len() != keep.len() {
+                return Err(Error::shape("attention", "keep", format!("{batch} · {steps} marks"), &[keep.len()]));
+            }
+            Ok(Some(keep.iter().map(|&k| k as u32).collect()))
+        }
+    }
+}
+
+impl Module for Attention {
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        self.weights.iter().map(|(name, tensor)| (name.to_string(), tensor.clone())).collect()
+    }
+
+    /// Self-attention: the context of [`Attention::run`] with `x` as queries, keys and values.
+    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        Ok(self.run(x, x, x, KeyMask::None, mode)?.context)
+    }
+}

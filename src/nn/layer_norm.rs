@@ -1,0 +1,55 @@
+//! Rows at mean 0 and variance 1
+
+use super::{Mode, Module};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// Normalisation over the last axis, as `torch.nn.LayerNorm`: `[.., width]` gives `[.., width]`.
+///
+/// ```text
+/// y = (x − mean) / √(variance + ε) · weight + bias        variance = Σ (x − mean)² / width,  ε = 1e-5
+/// ```
+///
+/// Ba, Kiros, Hinton: *Layer normalization* (2016).
+///
+/// ```
+/// use wgru::{Device, Tensor, nn::{LayerNorm, Mode, Module}};
+/// let device = Device::cpu();
+/// let norm = LayerNorm::new(&device, 4)?;
+/// let x = Tensor::from_slice(&device, &[1.0, 3.0, 1.0, 3.0], &[1, 4])?;
+/// let y = norm.forward(&x, &mut Mode::Eval)?.to_vec()?;
+/// assert!((y[0] + 1.0).abs() < 1e-5 && (y[1] - 1.0).abs() < 1e-5);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+/// ε of every layer, PyTorch's default.
+pub(super) const EPS: f32 = 1e-5;
+
+impl LayerNorm {
+    /// Weights of 1 and biases of 0, as PyTorch starts them.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a width of 0.
+    pub fn new(device: &Device, width: usize) -> Result<Self> {
+        if width == 0 {
+            return Err(Error::value("LayerNorm", "width", "at least 1", 0));
+        }
+        let weight = Tensor::full(device, 1.0, &[width])?.requires_grad();
+        Ok(Self { weight, bias: Tensor::zeros(device, &[width])?.requires_grad() })
+    }
+}
+
+impl Module for LayerNorm {
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        vec![("weight".into(), self.weight.clone()), ("bias".into(), self.bias.clone())]
+    }
+
+    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        x.layer_norm(&mode.parameter(&self.weight), &mode.parameter(&self.bias), EPS)
+    }
+}
