@@ -7,7 +7,7 @@ use wgru::nn::{
     AttentionConfig, Dropout, Embedding, Gru, GruConfig, GruInput, KeyMask, LayerNorm, Linear, Mode, Module, Score,
 };
 use wgru::ops::recurrent::Plan;
-use wgru::train::loss::{self, CrossEntropyOptions};
+use wgru::train::loss::{self, CrossEntropyOptions, CtcOptions};
 use wgru::train::{
     AdamConfig, HostData, Method, Optimizer, Reduction, SgdConfig, TrainOptions, Trainer, clip_grad_norm,
 };
@@ -22,6 +22,7 @@ on_every_backend![
     nan_comes_out_as_nan,
     devices_do_not_mix,
     losses_refuse_wrong_targets,
+    ctc_refuses_wrong_labels_and_lengths,
     kernels_refuse_parameters_without_meaning,
 ];
 
@@ -220,6 +221,28 @@ fn losses_refuse_wrong_targets(device: &Device) {
 }
 
 /// `Device::run` takes any parameter block: none may panic, read past a buffer or lock a tensor for good.
+fn ctc_refuses_wrong_labels_and_lengths(device: &Device) {
+    let log_probs = zeros(device, &[4, 2, 3]);
+    let options = CtcOptions::default();
+    let run =
+        |targets: &[u32], steps: &[usize], labels: &[usize]| loss::ctc(&log_probs, targets, steps, labels, options);
+    assert!(run(&[1, 2, 1], &[4, 3], &[2, 1]).is_ok());
+    assert!(run(&[1, 2, 1, 9], &[4, 3], &[2, 1]).is_ok());
+    refused(run(&[1, 2, 0], &[4, 3], &[2, 1]), &["ctc", "targets", "not the blank 0"]);
+    refused(run(&[1, 3, 1], &[4, 3], &[2, 1]), &["ctc", "targets", "below 3", "3"]);
+    refused(run(&[1, 2], &[4, 3], &[2, 1]), &["ctc", "targets", "3 labels", "[2]"]);
+    refused(run(&[1, 2, 1, 1, 1], &[4, 3], &[2, 1]), &["ctc", "targets", "3 labels", "[5]"]);
+    refused(run(&[1, 2], &[4, 3], &[usize::MAX, 1]), &["ctc", "targets"]);
+    refused(run(&[1, 2, 1], &[5, 3], &[2, 1]), &["ctc", "input_lengths", "at most 4", "5"]);
+    refused(run(&[1, 2, 1], &[4], &[2, 1]), &["ctc", "input_lengths", "[2]", "[1]"]);
+    refused(run(&[1, 2, 1], &[4, 3], &[3]), &["ctc", "target_lengths", "[2]", "[1]"]);
+    refused(loss::ctc(&zeros(device, &[4, 3]), &[1], &[4], &[1], options), &["ctc", "log_probs", "[4, 3]"]);
+    let past = CtcOptions { blank: 3, ..options };
+    refused(loss::ctc(&log_probs, &[1, 2], &[4, 4], &[1, 1], past), &["ctc", "blank", "below 3"]);
+    let indices = Tensor::from_indices(device, &[0; 24], &[4, 2, 3]).expect("indices");
+    refused(loss::ctc(&indices, &[1, 2], &[4, 4], &[1, 1], options), &["ctc", "log_probs", "f32"]);
+}
+
 fn kernels_refuse_parameters_without_meaning(device: &Device) {
     use wgru::kernels::*;
     let [a, b, c] = [(); 3].map(|()| zeros(device, &[64]));
@@ -250,6 +273,16 @@ fn kernels_refuse_parameters_without_meaning(device: &Device) {
     refused(device.run(&Sum { inner: 0, ..sum }, [&a], [&b]), &["sum", "inner"]);
     refused(device.run(&Softmax { rows: 1, width: 0, log: 0 }, [&a], [&b]), &["softmax", "width"]);
     refused(device.run(&Loss { len: 4, kind: 7, delta: 0.0 }, [&a, &a], [&b]), &["loss", "kind"]);
+    let ctc = Ctc { steps: 2, batch: 1, classes: 3, labels: 1, ..Ctc::default() };
+    for (p, word) in [
+        (Ctc { blank: 3, ..ctc }, "blank"),
+        (Ctc { labels: 0, ..ctc }, "labels"),
+        (Ctc { labels: u32::MAX, ..ctc }, "labels"),
+        (Ctc { zero_infinity: 2, ..ctc }, "zero_infinity"),
+        (Ctc { batch: 1 << 16, steps: 1 << 16, ..ctc }, "steps"),
+    ] {
+        refused(device.run(&CtcAlpha(p), [&index, &index, &a], [&b, &c, &zeros(device, &[64])]), &["ctc_alpha", word]);
+    }
     let gru = Gru { steps: 1, batch: 1, hidden: 2, directions: 1, ..Gru::default() };
     for (p, word) in [
         (Gru { reset_before: 2, ..gru }, "reset_before"),

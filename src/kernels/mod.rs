@@ -12,7 +12,9 @@ macro_rules! kernels {
     };
 }
 
+pub mod ctc;
 pub mod gru;
+pub use ctc::Ctc;
 pub use gru::Gru;
 
 kernels! {
@@ -34,6 +36,9 @@ kernels! {
     loss_backward: LossBackward { 3, 1 },
     cross_entropy: CrossEntropy { 2, 2 },
     cross_entropy_backward: CrossEntropyBackward { 3, 1 },
+    ctc_alpha: CtcAlpha { 3, 3 },
+    ctc_beta: CtcBeta { 4, 2 },
+    ctc_gradient: CtcGradient { 5, 1 },
     dropout: Dropout { 1, 1 },
     sgd: Sgd { 1, 2 },
     adam: Adam { 1, 3 },

@@ -1,5 +1,6 @@
 //! Checked operations on tensors, forward beside backward. None of them touches the tape.
 
+pub(crate) mod ctc;
 pub(crate) mod elementwise;
 pub(crate) mod index;
 pub(crate) mod layer_norm;

@@ -9,6 +9,7 @@
 //! # Ok::<(), wgru::Error>(())
 //! ```
 
+pub use super::ctc::{CtcOptions, ctc};
 use crate::autograd::record;
 use crate::error::{Error, Result};
 use crate::kernels::LossKind;

@@ -1,6 +1,7 @@
 //! Losses, optimizers, schedules, clipping, and a training loop that stops early and resumes bit for bit.
 
 mod clip;
+mod ctc;
 mod data;
 pub mod loss;
 mod optimizer;

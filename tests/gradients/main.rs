@@ -5,6 +5,7 @@ mod common;
 #[path = "../reference/mod.rs"]
 mod reference;
 
+mod ctc;
 mod gru;
 mod ops;
 mod tape;

@@ -1,0 +1,38 @@
+// Sums over paths in log space: LOW stands for log 0, so that nothing is infinite and exp sees only arguments <= 0.
+@group(0) @binding(3) var<storage, read> log_probs: array<f32>;  // [steps, batch, classes]
+
+const LOW: f32 = -1e30;
+const LANES: u32 = 64u;
+
+var<workgroup> tops: array<f32, 64>;
+
+fn at_least_low(v: f32) -> f32 { return select(v, LOW, v < LOW); }
+
+// NaN for a class past the last.
+fn log_prob(t: u32, b: u32, symbol: u32) -> f32 {
+    if symbol >= params.classes { return bitcast<f32>(0x7fc00000u | (t & 0u)); }
+    return at_least_low(log_probs[(t * params.batch + b) * params.classes + symbol]);
+}
+
+// log(e^x + e^y + e^z)
+fn log_add3(x: f32, y: f32, z: f32) -> f32 {
+    var top = select(x, y, y > x);
+    top = select(top, z, z > top);
+    return top + log(exp(x - top) + exp(y - top) + exp(z - top));
+}
+
+// Whether a path may go from position s - 2 to s: not over a blank, and not between equal labels.
+fn may_skip(b: u32, s: u32) -> bool {
+    return s % 2u == 1u && s >= 2u && class_at(b, s) != class_at(b, s - 2u);
+}
+
+// The largest v of the workgroup. Another barrier must come before the next call.
+fn largest(lane: u32, v: f32) -> f32 {
+    tops[lane] = v;
+    workgroupBarrier();
+    for (var half = LANES / 2u; half > 0u; half /= 2u) {
+        if lane < half { tops[lane] = max(tops[lane], tops[lane + half]); }
+        workgroupBarrier();
+    }
+    return tops[0];
+}

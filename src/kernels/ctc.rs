@@ -1,0 +1,151 @@
+//! Parameters, index arithmetic and sums in log space that the kernels of connectionist temporal classification
+//! share; the twin of `shaders/common/ctc.wgsl` and `shaders/common/ctc_path.wgsl`.
+//!
+//! A sequence of `S` labels is extended by blanks to `2S + 1` positions: blank, label, blank, label, .., blank. Every
+//! path through them that a step leaves, moves on by one, or by two between different labels, spells the labels.
+//!
+//! | buffer | shape | content |
+//! | --- | --- | --- |
+//! | `targets` | `[B, S]` u32 | the labels, padded |
+//! | `lengths` | `[2, B]` u32 | steps, then labels of each sequence |
+//! | `log_probs` | `[T, B, C]` | logarithms of the classes' probabilities |
+//! | `alpha` | `[T, B, 2S + 1]` | log of the paths that lead to a position, less its maximum over the positions |
+//! | `beta` | `[2, B, 2S + 1]` | log of the paths on from a position, of the steps `t % 2`, less max `α + β` |
+//! | `occupancy` | `[T, B, 2S + 1]` | `e^(α + β)`, at most 1: the paths through a position |
+//! | `feasible` | `[B]` | 1, or 0 where no path fits |
+//!
+//! Graves, Fernández, Gomez, Schmidhuber: *Connectionist temporal classification* (2006). Every row is taken relative
+//! to its maximum, so that the rounding of long sequences stays that of short ones.
+
+use crate::error::{Error, Result};
+use crate::kernel::{addressable, at_least_one, at_most, params, words};
+
+/// Stands for log 0: nothing is infinite.
+pub(crate) const LOW: f32 = -1e30;
+
+params! {
+    /// What every CTC kernel knows of the run.
+    pub struct Ctc {
+        /// T, steps of the longest sequence.
+        pub steps: u32,
+        /// B, sequences.
+        pub batch: u32,
+        /// C, classes with the blank.
+        pub classes: u32,
+        /// S, labels of a padded target.
+        pub labels: u32,
+        /// The class that stands for no label.
+        pub blank: u32,
+        /// 1: where no path fits, loss and gradient are 0 instead of infinite and NaN.
+        pub zero_infinity: u32,
+    }
+}
+
+impl Ctc {
+    /// What every CTC kernel asks of its parameters.
+    pub(crate) fn check(&self, op: &'static str) -> Result<()> {
+        let Self { steps, batch, classes, labels, blank, zero_infinity } = *self;
+        at_least_one(op, [("steps", steps), ("batch", batch), ("classes", classes), ("labels", labels)])?;
+        at_most(op, [("zero_infinity", zero_infinity, 1), ("labels", labels, 1 << 24)])?;
+        if blank >= classes {
+            return Err(Error::value(op, "blank", format!("below {classes}"), blank));
+        }
+        let width = (2 * labels + 1).max(classes);
+        let row = batch.saturating_mul(width);
+        addressable(op, "steps", 0, &[(steps.max(2), row), (batch, width), (width, 1)])
+    }
+
+    /// Positions of a row of `alpha`.
+    pub fn width(&self) -> usize {
+        2 * self.labels as usize + 1
+    }
+
+    /// Words of `alpha` and `occupancy`.
+    pub fn rows_len(&self) -> usize {
+        self.steps as usize * self.batch as usize * self.width()
+    }
+
+    /// Words of `beta`.
+    pub fn beta_len(&self) -> usize {
+        2 * self.batch as usize * self.width()
+    }
+
+    /// Words of `log_probs`.
+    pub fn probs_len(&self) -> usize {
+        self.steps as usize * self.batch as usize * self.classes as usize
+    }
+
+    /// Words of `targets` and of `lengths`.
+    pub fn index_lens(&self) -> [usize; 2] {
+        [self.batch as usize * self.labels as usize, 2 * self.batch as usize]
+    }
+
+    /// First element of a row of `alpha` and `occupancy`.
+    pub fn row_at(&self, t: usize, b: usize) -> usize {
+        (t * self.batch as usize + b) * self.width()
+    }
+}
+
+/// One sequence of a batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Sequence<'a> {
+    pub p: Ctc,
+    pub b: usize,
+    pub steps: usize,
+    pub positions: usize,
+    targets: &'a [u32],
+}
+
+impl<'a> Sequence<'a> {
+    pub fn of(p: &Ctc, targets: &'a [f32], lengths: &[f32], b: usize) -> Self {
+        let (lengths, batch) = (words(lengths), p.batch as usize);
+        let steps = lengths[b].min(p.steps) as usize;
+        let positions = 2 * lengths[batch + b].min(p.labels) as usize + 1;
+        Self { p: *p, b, steps, positions, targets: &words(targets)[b * p.labels as usize..] }
+    }
+
+    /// The class of position `s`.
+    pub fn class_at(&self, s: usize) -> u32 {
+        if s.is_multiple_of(2) { self.p.blank } else { self.targets[s / 2] }
+    }
+
+    /// Whether a path may go from position `s − 2` to `s`: not over a blank, and not between equal labels.
+    pub fn may_skip(&self, s: usize) -> bool {
+        s % 2 == 1 && s >= 2 && self.class_at(s) != self.class_at(s - 2)
+    }
+
+    /// NaN for a class past the last.
+    pub fn log_prob(&self, log_probs: &[f32], t: usize, class: u32) -> f32 {
+        if class >= self.p.classes {
+            return f32::NAN;
+        }
+        at_least_low(log_probs[(t * self.p.batch as usize + self.b) * self.p.classes as usize + class as usize])
+    }
+}
+
+pub(crate) fn at_least_low(v: f32) -> f32 {
+    if v < LOW { LOW } else { v }
+}
+
+/// `log(e^x + e^y + e^z)`
+pub(crate) fn log_add3(x: f32, y: f32, z: f32) -> f32 {
+    let top = if y > x { y } else { x };
+    let top = if z > top { z } else { top };
+    top + ((x - top).exp() + (y - top).exp() + (z - top).exp()).ln()
+}
+
+/// Declares a kernel whose parameters are [`Ctc`].
+macro_rules! ctc_kernel {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[repr(transparent)]
+        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+        pub struct $name(pub $crate::kernels::Ctc);
+
+        impl $crate::kernel::Params for $name {
+            const FIELDS: &'static [(&'static str, &'static str)] =
+                <$crate::kernels::Ctc as $crate::kernel::Params>::FIELDS;
+        }
+    };
+}
+pub(crate) use ctc_kernel;
