@@ -489,7 +489,7 @@ fn truncated_and_foreign_files_are_refused() {
     let header = br#"{"n":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}"#;
     ints.extend((header.len() as u64).to_le_bytes());
     ints.extend(header);
-    ints.extend([0; 8]);
+    ints.extend(i64::MAX.to_le_bytes());
     refused(TensorFile::from_bytes("ints", &ints), &["ints", "\"n\"", "I64"]);
     refused(TensorFile::open("/no/such/file.safetensors"), &["/no/such/file.safetensors"]);
 }

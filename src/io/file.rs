@@ -1,16 +1,24 @@
-//! Safetensors, read and written whole
+//! Tensors in memory, by name, and where they come from
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-
+use super::element::count;
+use super::zip::Archive;
+use super::{npy, safetensors, torch};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// A safetensors file in memory: tensors as f32, by name, and the metadata.
+/// The name under which files keep their metadata.
+pub(super) const METADATA: &str = "__metadata__";
+
+/// A file of tensors in memory: as f32, by name, and the metadata.
+///
+/// Reads safetensors, NumPy's `.npy` and `.npz`, and the `.pt` of PyTorch, told apart by their content. Elements of any
+/// width become f32; what f32 cannot hold (a large integer, a number beyond its range) is refused and named. A file
+/// may be hostile: reading one executes nothing, and what does not fit its own size is refused before it is made.
 ///
 /// ```
 /// use wgru::io::TensorFile;
@@ -30,77 +38,156 @@ pub struct TensorFile {
 }
 
 impl TensorFile {
-    /// Reads a file.
+    /// Reads a file, whatever its format.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] when it is truncated, no safetensors, or holds a type that is no float.
+    /// [`Error::Io`]; [`Error::Format`] when it is damaged, of no format named above, or holds a type that is no number.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = fs::read(path).map_err(Error::io(path))?;
         Self::from_bytes(&path.display().to_string(), &bytes)
     }
 
-    /// Reads the bytes of a file; `source` names it in messages.
+    /// Reads the bytes of a file, whatever its format; `source` names it in messages.
     ///
     /// # Errors
     /// As [`TensorFile::open`].
     pub fn from_bytes(source: &str, bytes: &[u8]) -> Result<Self> {
-        let bad = |e: safetensors::SafeTensorError| Error::format(source, format!("not a whole safetensors file: {e}"));
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(bad)?;
-        let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-        let parsed = SafeTensors::deserialize(bytes).map_err(bad)?;
-        let mut tensors = Vec::with_capacity(parsed.len());
-        for (name, view) in parsed.iter() {
-            let values = floats(&view).ok_or_else(|| {
-                let why = format!("has type {:?}; expected F32, F64, F16 or BF16", view.dtype());
-                Error::format(format!("{source}: tensor {name:?}"), why)
-            })?;
-            tensors.push((name.to_string(), view.shape().to_vec(), values));
+        match Format::of(source, bytes)? {
+            Format::Safetensors => safetensors::read(source, bytes),
+            Format::Npy => npy::read_npy(source, bytes),
+            Format::Npz(archive) => npy::read_npz(source, &archive, bytes.len()),
+            Format::Torch(archive) => torch::read_archive(source, &archive, bytes.len()),
+            Format::TorchLegacy => torch::read_legacy(source, bytes),
         }
-        tensors.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(Self { source: source.into(), tensors, metadata })
     }
 
-    /// The file's bytes. The same content always gives the same bytes, which the crate `safetensors` does not promise
-    /// of the metadata; so the header is written here.
+    /// Reads a safetensors file and nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Format`].
+    pub fn from_safetensors(source: &str, bytes: &[u8]) -> Result<Self> {
+        safetensors::read(source, bytes)
+    }
+
+    /// Reads NumPy's `.npy` and nothing else. The array is named `arr_0`, as `numpy.savez` would.
+    ///
+    /// # Errors
+    /// [`Error::Format`], also for a type that is no number.
+    pub fn from_npy(source: &str, bytes: &[u8]) -> Result<Self> {
+        npy::read_npy(source, bytes)
+    }
+
+    /// Reads NumPy's `.npz`, plain or compressed, and nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Format`], also for zip64 and for a type that is no number.
+    pub fn from_npz(source: &str, bytes: &[u8]) -> Result<Self> {
+        npy::read_npz(source, &Archive::new(source, bytes)?, bytes.len())
+    }
+
+    /// Reads a `.pt` or `.pth` file of `torch.save` and nothing else: a state dict, or dicts and lists of tensors,
+    /// whose names are then joined by dots (`model.weight_ih_l0`). Numbers, texts and truth values beside the tensors
+    /// become metadata. Nothing in the file is executed: of its pickle only what tensors are made of is understood,
+    /// and anything else is refused by its name.
+    ///
+    /// # Errors
+    /// [`Error::Format`].
+    pub fn from_pt(source: &str, bytes: &[u8]) -> Result<Self> {
+        match Format::of(source, bytes)? {
+            Format::Torch(archive) => torch::read_archive(source, &archive, bytes.len()),
+            Format::TorchLegacy => torch::read_legacy(source, bytes),
+            _ => Err(Error::format(source, "no file of torch.save")),
+        }
+    }
+
+    /// The bytes of a safetensors file. The same content always gives the same bytes.
     ///
     /// # Errors
     /// [`Error::Format`] when two tensors bear the same name, or a shape does not count its values.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        // PyTorch's loaders look for this key.
-        let mut metadata = self.metadata.clone();
-        metadata.entry("format".into()).or_insert_with(|| "pt".into());
-        let mut header = serde_json::Map::new();
-        header.insert("__metadata__".into(), serde_json::json!(metadata));
-        let mut end = 0;
-        for (name, dims, values) in &self.tensors {
-            if dims.iter().product::<usize>() != values.len() {
-                let why = format!("has {} values for shape {dims:?}", values.len());
-                return Err(Error::format(format!("tensor {name:?}"), why));
-            }
-            let start = end;
-            end += 4 * values.len();
-            let entry = serde_json::json!({ "dtype": "F32", "shape": dims, "data_offsets": [start, end] });
-            if header.insert(name.clone(), entry).is_some() {
-                return Err(Error::format(format!("tensor {name:?}"), "stands twice"));
-            }
-        }
-        let mut header = serde_json::Value::from(header).to_string();
-        // Spaces up to a multiple of 8, so that the data are aligned.
-        header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
-        let mut bytes = Vec::with_capacity(8 + header.len() + end);
-        bytes.extend((header.len() as u64).to_le_bytes());
-        bytes.extend(header.as_bytes());
-        bytes.extend(self.tensors.iter().flat_map(|(_, _, values)| values).flat_map(|v| v.to_le_bytes()));
-        Ok(bytes)
+        self.check()?;
+        Ok(safetensors::write(self))
     }
 
-    /// Writes the file; what was at `path` stays until the new one is complete.
+    /// The bytes of an `.npz` file, as `numpy.savez` lays them out. The metadata are one more member, `__metadata__`.
+    ///
+    /// # Errors
+    /// As [`TensorFile::to_bytes`]; also for 4 GiB and more, which would need zip64.
+    pub fn to_npz(&self) -> Result<Vec<u8>> {
+        self.check()?;
+        npy::to_npz(self)
+    }
+
+    /// The bytes of an `.npy` file of one tensor.
+    ///
+    /// # Errors
+    /// [`Error::Format`] naming the tensor when it is not there.
+    pub fn to_npy(&self, name: &str) -> Result<Vec<u8>> {
+        self.check()?;
+        let (dims, values) = self.get(name)?;
+        Ok(npy::tensor_to_npy(dims, values))
+    }
+
+    /// Every name stands once, and every shape counts its values.
+    pub(super) fn check(&self) -> Result<()> {
+        let mut names: Vec<&str> = self.names().collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|p| p[0] == p[1]) {
+            return Err(Error::format(format!("tensor {:?}", pair[0]), "stands twice"));
+        }
+        if names.contains(&METADATA) {
+            return Err(Error::format(format!("tensor {METADATA:?}"), "bears the name of the metadata"));
+        }
+        let counts = |dims: &[usize], values: &[f32]| count(dims) == Some(values.len());
+        match self.tensors.iter().find(|(_, dims, values)| !counts(dims, values)) {
+            Some((name, dims, values)) => {
+                let why = format!("has {} values for shape {dims:?}", values.len());
+                Err(Error::format(format!("tensor {name:?}"), why))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The part of the file under `prefix`: what is named `<prefix>.<name>` there is named `<name>` here, tensors and
+    /// metadata alike. A training checkpoint that keeps its model under a key is read so.
+    ///
+    /// ```
+    /// use wgru::io::TensorFile;
+    /// let mut file = TensorFile::default();
+    /// file.insert("model.encoder.bias", &[1], vec![0.5]);
+    /// assert_eq!(file.under("model.encoder").get("bias")?.1, [0.5]);
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    #[must_use]
+    pub fn under(&self, prefix: &str) -> TensorFile {
+        let strip = |name: &str| name.strip_prefix(prefix)?.strip_prefix('.').map(String::from);
+        let mut part = TensorFile::named(&self.source);
+        part.tensors = self.tensors.iter().filter_map(|(n, d, v)| Some((strip(n)?, d.clone(), v.clone()))).collect();
+        part.metadata = self.metadata.iter().filter_map(|(k, v)| Some((strip(k)?, v.clone()))).collect();
+        part
+    }
+
+    /// Writes a safetensors file; what was at `path` stays until the new one is complete.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Format`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         write_atomically(path.as_ref(), &self.to_bytes()?)
+    }
+
+    /// An empty file that messages call `source`.
+    pub(super) fn named(source: &str) -> Self {
+        Self { source: source.into(), ..Self::default() }
+    }
+
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Sorts the tensors by name.
+    pub(super) fn sort(&mut self) {
+        self.tensors.sort_by(|a, b| a.0.cmp(&b.0));
     }
 
     /// Adds a tensor.
@@ -114,6 +201,11 @@ impl TensorFile {
             self.insert(&format!("{prefix}{name}"), tensor.dims(), tensor.read().await?);
         }
         Ok(())
+    }
+
+    /// Names, extents and values.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
+        self.tensors.iter().map(|(name, dims, values)| (name.as_str(), &dims[..], &values[..]))
     }
 
     /// Names of the tensors, sorted in a file that was read.
@@ -158,17 +250,29 @@ impl TensorFile {
     }
 }
 
-fn floats(view: &TensorView) -> Option<Vec<f32>> {
-    fn map<const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        bytes.chunks_exact(N).filter_map(|b| b.try_into().ok()).map(f).collect()
-    }
-    let bytes = view.data();
-    match view.dtype() {
-        Dtype::F32 => Some(map(bytes, f32::from_le_bytes)),
-        Dtype::F64 => Some(map(bytes, |b| f64::from_le_bytes(b) as f32)),
-        Dtype::F16 => Some(map(bytes, |b| half::f16::from_le_bytes(b).to_f32())),
-        Dtype::BF16 => Some(map(bytes, |b| half::bf16::from_le_bytes(b).to_f32())),
-        _ => None,
+/// What a file is, by its first bytes and by the members of an archive.
+enum Format<'a> {
+    Safetensors,
+    Npy,
+    Npz(Archive<'a>),
+    Torch(Archive<'a>),
+    TorchLegacy,
+}
+
+impl<'a> Format<'a> {
+    fn of(source: &'a str, bytes: &'a [u8]) -> Result<Self> {
+        if bytes.starts_with(npy::MAGIC) {
+            return Ok(Self::Npy);
+        }
+        if bytes.starts_with(torch::LEGACY) {
+            return Ok(Self::TorchLegacy);
+        }
+        if !bytes.starts_with(b"PK") {
+            return Ok(Self::Safetensors);
+        }
+        let archive = Archive::new(source, bytes)?;
+        let torch = archive.members().iter().any(|m| torch::is_pickle(m.name));
+        Ok(if torch { Self::Torch(archive) } else { Self::Npz(archive) })
     }
 }
 

@@ -1,11 +1,18 @@
-//! Weights, models and checkpoints in safetensors files, with PyTorch's names.
+//! Weights, models and checkpoints in files, with PyTorch's names.
 //!
-//! A file is read and checked whole before anything is changed, and written beside its place and moved there when
+//! [`TensorFile`] reads safetensors, NumPy's arrays and PyTorch's state dicts. A file is read and checked whole before anything is changed, and written beside its place and moved there when
 //! complete: nothing is ever half-loaded or half-written.
 
+mod budget;
 mod checkpoint;
+mod element;
 mod file;
 mod model;
+mod npy;
+mod pickle;
+mod safetensors;
+mod torch;
+mod zip;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use checkpoint::save_checkpoint;

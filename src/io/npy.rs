@@ -1,0 +1,241 @@
+//! NumPy's `.npy` and `.npz`
+//!
+//! Layout: NEP 1, *A simple file format for NumPy arrays*.
+
+use super::TensorFile;
+use super::budget::Budget;
+use super::element::{Element, View, count, strides};
+use super::file::METADATA;
+use super::zip::{self, Archive};
+use crate::error::{Error, Result};
+
+pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
+/// Headers are about a hundred bytes long.
+const MAX_HEADER: usize = 1 << 16;
+
+/// What the header tells.
+struct Header {
+    dtype: Dtype,
+    big_endian: bool,
+    first_fastest: bool,
+    dims: Vec<usize>,
+}
+
+enum Dtype {
+    Number(Element),
+    /// Text of so many characters of four bytes.
+    Text(usize),
+}
+
+/// The array of an `.npy` file.
+pub(super) fn read_npy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
+    let mut file = TensorFile::named(source);
+    add_array(&mut file, "arr_0", bytes, &mut Budget::of(bytes.len()))?;
+    Ok(file)
+}
+
+/// The arrays of an `.npz` file.
+pub(super) fn read_npz(source: &str, archive: &Archive, len: usize) -> Result<TensorFile> {
+    let mut budget = Budget::of(len);
+    let mut file = TensorFile::named(source);
+    for member in archive.members() {
+        let Some(name) = member.name.strip_suffix(".npy") else {
+            return Err(archive.error(member.name, "is no .npy array"));
+        };
+        add_array(&mut file, name, &archive.read(member, &mut budget)?, &mut budget)?;
+    }
+    file.sort();
+    Ok(file)
+}
+
+fn add_array(file: &mut TensorFile, name: &str, bytes: &[u8], budget: &mut Budget) -> Result<()> {
+    let what = || format!("{}: array {name:?}", file.source());
+    let bad = |why: String| Error::format(what(), why);
+    let (header, data) = split_header(bytes).map_err(bad)?;
+    let size = match header.dtype {
+        Dtype::Number(element) => element.size(),
+        Dtype::Text(characters) => 4 * characters,
+    };
+    let len = count(&header.dims).and_then(|n| n.checked_mul(size));
+    if len != Some(data.len()) {
+        return Err(bad(format!("has {} bytes of data for shape {:?} of {size} bytes each", data.len(), header.dims)));
+    }
+    match header.dtype {
+        Dtype::Number(element) => {
+            let strides = strides(&header.dims, header.first_fastest);
+            let (big_endian, dims) = (header.big_endian, &header.dims[..]);
+            let view = View { element, bytes: data, big_endian, offset: 0, dims, strides: &strides };
+            let values = view.values(&what, budget)?;
+            file.insert(name, &header.dims, values);
+        }
+        Dtype::Text(_) if name == METADATA && header.dims.is_empty() && !header.big_endian => {
+            budget.take(what, data.len())?;
+            file.metadata = metadata(data).ok_or_else(|| bad("is no JSON object of texts".into()))?;
+        }
+        Dtype::Text(_) => return Err(bad("holds text; expected numbers".into())),
+    }
+    Ok(())
+}
+
+fn metadata(data: &[u8]) -> Option<std::collections::BTreeMap<String, String>> {
+    let letters = data.chunks_exact(4).map(|b| Some(u32::from_le_bytes(b.try_into().ok()?)));
+    // NumPy fills up with zeros.
+    let text: Option<String> = letters.take_while(|c| *c != Some(0)).map(|c| char::from_u32(c?)).collect();
+    serde_json::from_str(&text?).ok()
+}
+
+/// The header, and the data after it.
+fn split_header(bytes: &[u8]) -> Result<(Header, &[u8]), String> {
+    let cut = || "is cut short in its header".to_string();
+    let rest = bytes.strip_prefix(MAGIC).ok_or("is no .npy array")?;
+    let (len, rest) = match *rest {
+        [1, _, a, b, ref rest @ ..] => (u16::from_le_bytes([a, b]) as usize, rest),
+        [2 | 3, _, a, b, c, d, ref rest @ ..] => (u32::from_le_bytes([a, b, c, d]) as usize, rest),
+        [1..=3, ..] => return Err(cut()),
+        _ => return Err(format!("has .npy version {:?}; expected 1, 2 or 3", rest.first())),
+    };
+    if len > MAX_HEADER {
+        return Err(format!("has a header of {len} bytes; expected at most {MAX_HEADER}"));
+    }
+    let (text, data) = rest.split_at_checked(len).ok_or_else(cut)?;
+    let text = std::str::from_utf8(text).map_err(|_| "has a header that is not UTF-8")?;
+    let start = || text.trim_end().chars().take(200).collect::<String>();
+    Ok((parse(text).map_err(|why| format!("has a header that cannot be read: {why}: {}", start()))?, data))
+}
+
+/// Reads `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`.
+fn parse(text: &str) -> Result<Header, String> {
+    let mut scan = Scan(text);
+    let (mut dtype, mut order, mut dims) = (None, None, None);
+    scan.expect('{')?;
+    while !scan.eat('}') {
+        let key = scan.string()?;
+        scan.expect(':')?;
+        match key {
+            "descr" if scan.eat('[') => return Err("a structured type is not supported".into()),
+            "descr" => dtype = Some(parse_dtype(scan.string()?)?),
+            "fortran_order" if scan.word("True") => order = Some(true),
+            "fortran_order" if scan.word("False") => order = Some(false),
+            "shape" => dims = Some(scan.tuple()?),
+            _ => return Err(format!("unexpected {key:?}")),
+        }
+        if !scan.eat(',') && !scan.0.trim_start().starts_with('}') {
+            return Err("no comma between entries".into());
+        }
+    }
+    if !scan.0.trim().is_empty() {
+        return Err("text after the closing brace".into());
+    }
+    let (Some((dtype, big_endian)), Some(first_fastest), Some(dims)) = (dtype, order, dims) else {
+        return Err("descr, fortran_order or shape is missing".into());
+    };
+    Ok(Header { dtype, big_endian, first_fastest, dims })
+}
+
+/// The type of a `descr` such as `<f4`, and whether it is big-endian.
+fn parse_dtype(descr: &str) -> Result<(Dtype, bool), String> {
+    use Element::*;
+    let (order, kind) = (descr.chars().next().unwrap_or('?'), descr.get(1..).unwrap_or_default());
+    let big_endian = match order {
+        '<' | '|' => false,
+        '>' => true,
+        _ => return Err(format!("type {descr:?} is not supported")),
+    };
+    let element = match kind {
+        "b1" => Bool,
+        "u1" => U8,
+        "u2" => U16,
+        "u4" => U32,
+        "u8" => U64,
+        "i1" => I8,
+        "i2" => I16,
+        "i4" => I32,
+        "i8" => I64,
+        "f2" => F16,
+        "f4" => F32,
+        "f8" => F64,
+        _ => {
+            let characters = kind.strip_prefix('U').and_then(|n| n.parse::<u32>().ok()).filter(|&n| n < 1 << 24);
+            let text = characters.map(|n| (Dtype::Text(n as usize), big_endian));
+            return text.ok_or_else(|| format!("type {descr:?} is not supported"));
+        }
+    };
+    Ok((Dtype::Number(element), big_endian))
+}
+
+/// What is left of a Python literal.
+struct Scan<'a>(&'a str);
+
+impl<'a> Scan<'a> {
+    fn eat(&mut self, c: char) -> bool {
+        let rest = self.0.trim_start().strip_prefix(c);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    fn expect(&mut self, c: char) -> Result<(), String> {
+        if self.eat(c) { Ok(()) } else { Err(format!("no {c:?} where one belongs")) }
+    }
+
+    fn word(&mut self, word: &str) -> bool {
+        let rest = self.0.trim_start().strip_prefix(word);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    fn string(&mut self) -> Result<&'a str, String> {
+        let text = self.0.trim_start();
+        let quote = text.chars().next().filter(|&c| c == '\'' || c == '"').ok_or("no text where one belongs")?;
+        let (inside, rest) = text[1..].split_once(quote).ok_or("a text does not end")?;
+        self.0 = rest;
+        Ok(inside)
+    }
+
+    fn tuple(&mut self) -> Result<Vec<usize>, String> {
+        self.expect('(')?;
+        let (inside, rest) = self.0.split_once(')').ok_or("a tuple does not end")?;
+        self.0 = rest;
+        let inside = inside.trim().trim_end_matches(',');
+        // Python 2 wrote long integers with an L.
+        let number = |n: &str| n.trim().trim_end_matches('L').parse().map_err(|_| format!("{n:?} is no extent"));
+        if inside.is_empty() { Ok(Vec::new()) } else { inside.split(',').map(number).collect() }
+    }
+}
+
+/// The bytes of an `.npy` file of version 1.
+fn write_npy(descr: &str, dims: &[usize], data: impl Iterator<Item = u8>) -> Vec<u8> {
+    let mut shape: String = dims.iter().map(|d| format!("{d}, ")).collect();
+    if dims.len() > 1 {
+        shape.truncate(shape.len() - 2);
+    }
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}", shape.trim_end());
+    // Spaces and a line end, so that the data start at a multiple of 64.
+    let padding = 63 - (MAGIC.len() + 4 + header.len()) % 64;
+    header.extend(std::iter::repeat_n(' ', padding));
+    header.push('\n');
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend([1, 0]);
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
+/// The `.npy` file of a tensor.
+pub(super) fn tensor_to_npy(dims: &[usize], values: &[f32]) -> Vec<u8> {
+    write_npy("<f4", dims, values.iter().flat_map(|v| v.to_le_bytes()))
+}
+
+/// The `.npz` file of tensors, and of the metadata as JSON in a NumPy string.
+pub(super) fn to_npz(file: &TensorFile) -> Result<Vec<u8>> {
+    let mut members = Vec::new();
+    for (name, dims, values) in file.tensors() {
+        members.push((format!("{name}.npy"), tensor_to_npy(dims, values)));
+    }
+    if !file.metadata.is_empty() {
+        let text = serde_json::json!(file.metadata).to_string();
+        let data = text.chars().flat_map(|c| (c as u32).to_le_bytes());
+        members.push((format!("{METADATA}.npy"), write_npy(&format!("<U{}", text.chars().count()), &[], data)));
+    }
+    zip::write(&members)
+}

@@ -1,0 +1,305 @@
+//! The stack machine
+
+use std::collections::HashMap;
+
+use super::{Global, Heap, Value};
+
+/// Most values that a pickle may make or keep: far above any state dict, and some tens of megabytes.
+const MOST: usize = 1 << 19;
+
+struct Machine<'a> {
+    /// What is left of the program.
+    rest: &'a [u8],
+    stack: Vec<Value<'a>>,
+    /// Heights of the stack at the open marks.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Value<'a>>,
+    heap: Heap<'a>,
+    /// Values that may still be made or kept.
+    room: usize,
+}
+
+/// Runs the pickle at the start of `bytes`: its value, the arena of its parts, and the bytes after it.
+///
+/// # Errors
+/// Why it was refused.
+pub(in crate::io) fn load(bytes: &[u8]) -> Result<(Value<'_>, Heap<'_>, &[u8]), String> {
+    let (stack, marks, memo, heap) = (Vec::new(), Vec::new(), HashMap::new(), Heap::default());
+    let mut machine = Machine { rest: bytes, stack, marks, memo, heap, room: MOST };
+    loop {
+        let code = machine.u8()?;
+        if code == b'.' {
+            let value = machine.pop()?;
+            return Ok((value, machine.heap, machine.rest));
+        }
+        machine.step(code)?;
+        if machine.stack.len().max(machine.marks.len()) > MOST {
+            return Err(format!("the pickle keeps more than {MOST} values"));
+        }
+    }
+}
+
+impl<'a> Machine<'a> {
+    /// One instruction.
+    fn step(&mut self, code: u8) -> Result<(), String> {
+        match code {
+            // PROTO, FRAME
+            0x80 => return self.protocol(),
+            0x95 => drop(self.take(8)?),
+            // MARK, POP, POP_MARK, DUP
+            b'(' => self.marks.push(self.stack.len()),
+            b'0' => drop(self.pop()?),
+            b'1' => drop(self.pop_mark()?),
+            b'2' => self.push(self.top()?),
+            // NONE, NEWTRUE, NEWFALSE
+            b'N' => self.push(Value::None),
+            0x88 => self.push(Value::Bool(true)),
+            0x89 => self.push(Value::Bool(false)),
+            b'J' | b'K' | b'M' | 0x8a | 0x8b | b'G' => return self.number(code),
+            b'X' | 0x8c | 0x8d | b'U' | b'T' | b'C' | b'B' | 0x8e | 0x96 => return self.text(code),
+            b']' | b')' | b't' | 0x85..=0x87 | b'l' => return self.sequence(code),
+            b'}' | b'd' | b's' | b'u' => return self.mapping(code),
+            // APPEND, APPENDS
+            b'a' => {
+                let item = self.pop()?;
+                return self.append(&[item]);
+            }
+            b'e' => {
+                let items = self.pop_mark()?;
+                return self.append(&items);
+            }
+            b'q' | b'r' | 0x94 | b'h' | b'j' => return self.memo(code),
+            // GLOBAL, STACK_GLOBAL
+            b'c' => {
+                let (module, name) = (self.line()?, self.line()?);
+                return self.global(module, name);
+            }
+            0x93 => match (self.pop()?, self.pop()?) {
+                (Value::Text(name), Value::Text(module)) => return self.global(module, name),
+                _ => return Err("a global whose name is no text".into()),
+            },
+            b'R' | b'b' | b'Q' => return self.call(code),
+            _ => return Err(format!("the pickle instruction {code:#04x} is none of those that tensors need")),
+        }
+        Ok(())
+    }
+
+    fn protocol(&mut self) -> Result<(), String> {
+        match self.u8()? {
+            2..=5 => Ok(()),
+            other => Err(format!("pickle protocol {other}; expected 2 to 5")),
+        }
+    }
+
+    /// BININT, BININT1, BININT2, LONG1, LONG4, BINFLOAT.
+    fn number(&mut self, code: u8) -> Result<(), String> {
+        let value = match code {
+            b'J' => Value::Int(i32::from_le_bytes(self.array()?) as i64),
+            b'K' => Value::Int(self.u8()? as i64),
+            b'M' => Value::Int(u16::from_le_bytes(self.array()?) as i64),
+            b'G' => Value::Float(f64::from_be_bytes(self.array()?)),
+            _ => {
+                let len = if code == 0x8a { self.u8()? as usize } else { u32::from_le_bytes(self.array()?) as usize };
+                long(self.take(len)?)
+            }
+        };
+        self.push(value);
+        Ok(())
+    }
+
+    /// BINUNICODE, SHORT_BINUNICODE, BINUNICODE8, SHORT_BINSTRING, BINSTRING, SHORT_BINBYTES, BINBYTES, BINBYTES8,
+    /// BYTEARRAY8.
+    fn text(&mut self, code: u8) -> Result<(), String> {
+        let len = match code {
+            0x8c | b'U' | b'C' => self.u8()? as u64,
+            0x8d | 0x8e | 0x96 => u64::from_le_bytes(self.array()?),
+            _ => u32::from_le_bytes(self.array()?) as u64,
+        };
+        let bytes = self.take(usize::try_from(len).unwrap_or(usize::MAX))?;
+        let value = match code {
+            b'C' | b'B' | 0x8e | 0x96 => Value::Opaque,
+            _ => Value::Text(std::str::from_utf8(bytes).map_err(|_| "a text that is not UTF-8")?),
+        };
+        self.push(value);
+        Ok(())
+    }
+
+    /// EMPTY_LIST, EMPTY_TUPLE, TUPLE, TUPLE1 to TUPLE3, LIST.
+    fn sequence(&mut self, code: u8) -> Result<(), String> {
+        let items = match code {
+            b']' | b')' => Vec::new(),
+            b't' | b'l' => self.pop_mark()?,
+            _ => self.pop_many((code - 0x84) as usize)?,
+        };
+        self.spend(1 + items.len())?;
+        self.heap.items.push(items);
+        let id = self.heap.items.len() - 1;
+        self.push(if matches!(code, b']' | b'l') { Value::List(id) } else { Value::Tuple(id) });
+        Ok(())
+    }
+
+    /// EMPTY_DICT, DICT, SETITEM, SETITEMS.
+    fn mapping(&mut self, code: u8) -> Result<(), String> {
+        let items = match code {
+            b'}' => Vec::new(),
+            b's' => self.pop_many(2)?,
+            _ => self.pop_mark()?,
+        };
+        if items.len() % 2 != 0 {
+            return Err("a dict with a key but no value".into());
+        }
+        self.spend(1 + items.len())?;
+        let pairs = items.chunks_exact(2).map(|p| (p[0], p[1]));
+        if matches!(code, b'}' | b'd') {
+            let dict = self.heap.dict(pairs.collect());
+            self.push(dict);
+            return Ok(());
+        }
+        match self.top()? {
+            Value::Dict(id) => {
+                self.heap.pairs[id].extend(pairs);
+                Ok(())
+            }
+            _ => Err("entries for what is no dict".into()),
+        }
+    }
+
+    fn append(&mut self, items: &[Value<'a>]) -> Result<(), String> {
+        self.spend(items.len())?;
+        match self.top()? {
+            Value::List(id) => {
+                self.heap.items[id].extend(items);
+                Ok(())
+            }
+            _ => Err("items for what is no list".into()),
+        }
+    }
+
+    /// BINPUT, LONG_BINPUT, MEMOIZE, BINGET, LONG_BINGET.
+    fn memo(&mut self, code: u8) -> Result<(), String> {
+        let key = match code {
+            b'q' | b'h' => self.u8()? as u32,
+            b'r' | b'j' => u32::from_le_bytes(self.array()?),
+            _ => self.memo.len() as u32,
+        };
+        if matches!(code, b'h' | b'j') {
+            let value = self.memo.get(&key).ok_or_else(|| format!("memo {key} was never set"))?;
+            self.stack.push(*value);
+            return Ok(());
+        }
+        self.spend(1)?;
+        self.memo.insert(key, self.top()?);
+        Ok(())
+    }
+
+    fn global(&mut self, module: &str, name: &str) -> Result<(), String> {
+        let global = Global::find(module, name);
+        let global = global.ok_or_else(|| {
+            format!(
+                "asks for \"{}.{}\", which no tensor needs: not executed",
+                module.escape_debug(),
+                name.escape_debug()
+            )
+        })?;
+        self.push(if global == Global::Dtype { Value::Opaque } else { Value::Global(global) });
+        Ok(())
+    }
+
+    /// REDUCE, BUILD, BINPERSID.
+    fn call(&mut self, code: u8) -> Result<(), String> {
+        let argument = self.pop()?;
+        self.spend(1)?;
+        let value = match (code, self.stack.last().copied(), argument) {
+            (b'Q', _, id) => {
+                let storage = self.heap.persistent(id)?;
+                self.push(storage);
+                return Ok(());
+            }
+            (b'R', Some(Value::Global(global)), Value::Tuple(args)) => {
+                // What is copied counts, since one list may be given again and again.
+                let args = self.heap.items(args).to_vec();
+                let copied = |v: &Value| match v {
+                    Value::List(id) | Value::Tuple(id) => 1 + self.heap.items(*id).len(),
+                    _ => 1,
+                };
+                self.spend(args.iter().map(copied).fold(0, usize::saturating_add))?;
+                global.call(&args, &mut self.heap)?
+            }
+            // Attributes of a dict, such as the versions in a state dict's `_metadata`.
+            (b'b', Some(dict @ Value::Dict(_)), Value::Dict(_)) => dict,
+            _ => return Err("calls what cannot be called".into()),
+        };
+        self.pop()?;
+        self.push(value);
+        Ok(())
+    }
+
+    fn spend(&mut self, values: usize) -> Result<(), String> {
+        self.room = self.room.checked_sub(values).ok_or_else(|| format!("the pickle makes more than {MOST} values"))?;
+        Ok(())
+    }
+
+    fn push(&mut self, value: Value<'a>) {
+        self.stack.push(value);
+    }
+
+    /// The height below which the open mark keeps the stack.
+    fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+
+    fn top(&self) -> Result<Value<'a>, String> {
+        let value = self.stack.last().filter(|_| self.stack.len() > self.floor());
+        value.copied().ok_or_else(|| "the pickle takes from an empty stack".into())
+    }
+
+    fn pop(&mut self) -> Result<Value<'a>, String> {
+        let value = self.top()?;
+        self.stack.pop();
+        Ok(value)
+    }
+
+    fn pop_many(&mut self, n: usize) -> Result<Vec<Value<'a>>, String> {
+        let at = self.stack.len().checked_sub(n).filter(|&at| at >= self.floor());
+        let at = at.ok_or("the pickle takes from an empty stack")?;
+        Ok(self.stack.split_off(at))
+    }
+
+    fn pop_mark(&mut self) -> Result<Vec<Value<'a>>, String> {
+        let mark = self.marks.pop().ok_or("the pickle closes a mark that it never set")?;
+        Ok(self.stack.split_off(mark.min(self.stack.len())))
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], String> {
+        let (taken, rest) = self.rest.split_at_checked(len).ok_or("the pickle is cut short")?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
+        self.take(N)?.try_into().map_err(|_| "the pickle is cut short".into())
+    }
+
+    fn u8(&mut self) -> Result<u8, String> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    /// A line of text, without its end.
+    fn line(&mut self) -> Result<&'a str, String> {
+        let len = self.rest.iter().take(1024).position(|&b| b == b'\n').ok_or("a name without an end")?;
+        let line = std::str::from_utf8(self.take(len)?).map_err(|_| "a name that is not UTF-8")?;
+        self.take(1)?;
+        Ok(line)
+    }
+}
+
+/// An integer of any length, little-endian in two's complement; the wide ones are opaque.
+fn long<'a>(bytes: &[u8]) -> Value<'a> {
+    if bytes.len() > 8 {
+        return Value::Opaque;
+    }
+    let sign = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
+    let mut word = [sign; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    Value::Int(i64::from_le_bytes(word))
+}

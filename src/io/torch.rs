@@ -1,0 +1,198 @@
+//! The files of `torch.save`
+//!
+//! Since PyTorch 1.6 a zip archive: `<name>/data.pkl` says what there is, `<name>/data/<key>` are the storages. Before,
+//! pickles and storages in a row. PyTorch: *torch/serialization.py*.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::TensorFile;
+use super::budget::Budget;
+use super::element::{Element, View};
+use super::pickle::{self, Heap, Value};
+use super::zip::Archive;
+use crate::error::{Error, Result};
+
+/// How the older files start: a pickle of the number 0x1950a86a20f9469cfc6c.
+pub(super) const LEGACY: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
+/// Most dicts and lists inside each other.
+const DEEPEST: usize = 32;
+/// Longest name of a tensor, in bytes.
+const LONGEST: usize = 1024;
+/// Most values that are looked at. A dict that stands in many places is looked at in each.
+const MOST: usize = 1 << 19;
+/// Largest pickle. The values themselves are not in it.
+const MAX_PICKLE: usize = 16 << 20;
+
+/// The storages of a file, by key.
+type Storages<'a> = HashMap<&'a str, Cow<'a, [u8]>>;
+
+/// Whether an archive that has a member of that name is one of `torch.save`.
+pub(super) fn is_pickle(name: &str) -> bool {
+    name == "data.pkl" || name.strip_suffix("/data.pkl").is_some_and(|folder| !folder.contains('/'))
+}
+
+pub(super) fn read_archive(source: &str, archive: &Archive, len: usize) -> Result<TensorFile> {
+    let bad = |why: String| Error::format(source, why);
+    let mut budget = Budget::of(len);
+    let pickles: Vec<_> = archive.members().iter().filter(|m| is_pickle(m.name)).collect();
+    let [member] = pickles[..] else { return Err(bad("has no data.pkl, or several".into())) };
+    let folder = &member.name[..member.name.len() - "data.pkl".len()];
+    let program = archive.read(member, &mut budget)?;
+    check_len(source, program.len())?;
+    let (value, heap, rest) = pickle::load(&program).map_err(bad)?;
+    if !rest.is_empty() {
+        return Err(bad("has something behind its pickle".into()));
+    }
+    let big_endian = match archive.find(&format!("{folder}byteorder")) {
+        None => false,
+        Some(order) => match &*archive.read(order, &mut budget)? {
+            b"little" => false,
+            b"big" => true,
+            _ => return Err(archive.error(order.name, "is neither little nor big")),
+        },
+    };
+    let mut storages = Storages::new();
+    for storage in heap.storages() {
+        if storages.contains_key(storage.key) {
+            continue;
+        }
+        let name = format!("{folder}data/{}", storage.key);
+        let member = archive.find(&name).ok_or_else(|| archive.error(&name, "is not in the archive"))?;
+        storages.insert(storage.key, archive.read(member, &mut budget)?);
+    }
+    Tree { source, heap: &heap, storages, big_endian, budget }.file(value)
+}
+
+pub(super) fn read_legacy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
+    let bad = |why: String| Error::format(source, why);
+    let cut = || bad("is cut short".into());
+    let rest = bytes.strip_prefix(LEGACY).ok_or_else(|| bad("no file of torch.save".into()))?;
+    let (version, _, rest) = pickle::load(rest).map_err(bad)?;
+    if version != Value::Int(1001) {
+        return Err(bad(format!("has torch.save version {version:?}; expected 1001")));
+    }
+    let (system, parts, rest) = pickle::load(rest).map_err(bad)?;
+    let Value::Dict(system) = system else { return Err(bad("does not tell its byte order".into())) };
+    let little = (Value::Text("little_endian"), Value::Bool(true));
+    let big_endian = !parts.pairs(system).contains(&little);
+    let (value, heap, rest) = pickle::load(rest).map_err(bad)?;
+    let (keys, parts, mut rest) = pickle::load(rest).map_err(bad)?;
+    let Value::List(keys) = keys else { return Err(bad("has no list of storages".into())) };
+    let elements: HashMap<&str, Element> = heap.storages().map(|s| (s.key, s.element)).collect();
+    let mut storages = Storages::new();
+    for key in parts.items(keys) {
+        let Value::Text(key) = *key else { return Err(bad("a storage's key is no text".into())) };
+        let element = elements.get(key).ok_or_else(|| bad(format!("nothing uses storage {key:?}")))?;
+        let (count, data) = rest.split_first_chunk::<8>().ok_or_else(cut)?;
+        let count = if big_endian { u64::from_be_bytes(*count) } else { u64::from_le_bytes(*count) };
+        let len = usize::try_from(count).ok().and_then(|n| n.checked_mul(element.size())).ok_or_else(cut)?;
+        let (data, after) = data.split_at_checked(len).ok_or_else(cut)?;
+        storages.insert(key, Cow::Borrowed(data));
+        rest = after;
+    }
+    Tree { source, heap: &heap, storages, big_endian, budget: Budget::of(bytes.len()) }.file(value)
+}
+
+fn check_len(source: &str, len: usize) -> Result<()> {
+    if len <= MAX_PICKLE {
+        return Ok(());
+    }
+    Err(Error::format(source, format!("has a pickle of {len} bytes; expected at most {MAX_PICKLE}")))
+}
+
+/// What a pickle made, on its way into a file of named tensors.
+struct Tree<'a> {
+    source: &'a str,
+    heap: &'a Heap<'a>,
+    storages: Storages<'a>,
+    big_endian: bool,
+    budget: Budget,
+}
+
+impl<'a> Tree<'a> {
+    /// Walks from `root`: tensors become tensors, other leaves metadata, both named by the way to them.
+    fn file(mut self, root: Value<'a>) -> Result<TensorFile> {
+        let mut file = TensorFile::named(self.source);
+        let mut open = vec![(String::new(), root, 0)];
+        let mut seen = 0usize;
+        while let Some((name, value, depth)) = open.pop() {
+            let parts: Vec<(Value, Value)> = match value {
+                Value::Tensor(id) => {
+                    self.tensor(&mut file, if name.is_empty() { "tensor" } else { &name }, id)?;
+                    continue;
+                }
+                Value::Dict(id) => self.heap.pairs(id).to_vec(),
+                Value::List(id) | Value::Tuple(id) => {
+                    self.heap.items(id).iter().zip(0..).map(|(v, k)| (Value::Int(k), *v)).collect()
+                }
+                leaf => {
+                    file.metadata.extend(text(&leaf).map(|text| (name, text)));
+                    continue;
+                }
+            };
+            seen += parts.len();
+            if depth == DEEPEST || seen > MOST {
+                let why = format!("is nested deeper than {DEEPEST}, or holds more than {MOST} values");
+                return Err(self.error(&name, why));
+            }
+            for (key, value) in parts {
+                open.push((self.join(&name, &key)?, value, depth + 1));
+            }
+        }
+        if file.names().next().is_none() {
+            return Err(Error::format(self.source, "holds no tensor"));
+        }
+        file.sort();
+        file.check()?;
+        Ok(file)
+    }
+
+    fn error(&self, name: &str, why: impl ToString) -> Error {
+        let name: String = name.chars().take(64).collect();
+        Error::format(format!("{}: {name:?}", self.source), why)
+    }
+
+    /// The name of a part.
+    fn join(&mut self, name: &str, key: &Value) -> Result<String> {
+        let key = match key {
+            Value::Text(_) | Value::Int(_) | Value::Bool(_) => text(key).unwrap_or_default(),
+            other => return Err(self.error(name, format!("has a key that is no text or number: {other:?}"))),
+        };
+        if name.len() + key.len() > LONGEST {
+            return Err(self.error(name, format!("holds a name of more than {LONGEST} bytes")));
+        }
+        self.budget.take(|| format!("{}: the names", self.source), name.len() + key.len() + 64)?;
+        Ok(if name.is_empty() { key } else { format!("{name}.{key}") })
+    }
+
+    fn tensor(&mut self, file: &mut TensorFile, name: &str, id: usize) -> Result<()> {
+        let what = || format!("{}: tensor {name:?}", self.source);
+        let missing = || Error::format(what(), "has no storage");
+        let tensor = self.heap.tensor(id).ok_or_else(missing)?;
+        let storage = self.heap.storage(tensor.storage).ok_or_else(missing)?;
+        let bytes = self.storages.get(storage.key).ok_or_else(missing)?;
+        let view = View {
+            element: storage.element,
+            bytes,
+            big_endian: self.big_endian,
+            offset: tensor.offset,
+            dims: &tensor.dims,
+            strides: &tensor.strides,
+        };
+        let values = view.values(&what, &mut self.budget)?;
+        file.insert(name, &tensor.dims, values);
+        Ok(())
+    }
+}
+
+/// A leaf as metadata.
+fn text(leaf: &Value) -> Option<String> {
+    match leaf {
+        Value::Bool(v) => Some(v.to_string()),
+        Value::Int(v) => Some(v.to_string()),
+        Value::Float(v) => Some(v.to_string()),
+        Value::Text(v) => Some(v.to_string()),
+        _ => None,
+    }
+}

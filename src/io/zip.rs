@@ -1,0 +1,266 @@
+//! Zip archives, as `numpy.savez` and `torch.save` write them
+//!
+//! The central directory is the only truth. Members may not overlap, none inflates to more than it says or than
+//! deflate can reach, and every checksum is compared. PKWARE: *APPNOTE.TXT* 6.3.10.
+
+use std::borrow::Cow;
+
+use super::budget::Budget;
+use crate::error::{Error, Result};
+
+const LOCAL: u32 = 0x0403_4b50;
+const CENTRAL: u32 = 0x0201_4b50;
+const END: u32 = 0x0605_4b50;
+/// Bytes of the end record without its comment.
+const END_LEN: usize = 22;
+/// Deflate makes at most this many bytes of one: 258 of two bits.
+const MOST_INFLATION: usize = 1032;
+
+/// An archive in memory.
+pub(super) struct Archive<'a> {
+    source: &'a str,
+    bytes: &'a [u8],
+    members: Vec<Member<'a>>,
+}
+
+/// One file of the archive.
+pub(super) struct Member<'a> {
+    pub name: &'a str,
+    deflated: bool,
+    crc: u32,
+    /// Where the compressed bytes lie.
+    place: std::ops::Range<usize>,
+    /// Bytes once inflated.
+    len: usize,
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
+    let word: [u8; 2] = bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
+    Some(u16::from_le_bytes(word) as usize)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let word: [u8; 4] = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
+    Some(u32::from_le_bytes(word))
+}
+
+impl<'a> Archive<'a> {
+    /// Reads the central directory.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when it is damaged, encrypted, split, zip64, or its members overlap.
+    pub fn new(source: &'a str, bytes: &'a [u8]) -> Result<Self> {
+        let bad = |why: &str| Error::format(source, why);
+        let end = end_record(bytes).ok_or_else(|| bad("not a whole zip archive: no end of central directory"))?;
+        let field = |at| u16_at(bytes, end + at).unwrap_or(usize::MAX);
+        let wide = |at| u32_at(bytes, end + at).unwrap_or(u32::MAX);
+        let (count, size, start) = (field(10), wide(12), wide(16));
+        if count == 0xffff || size == u32::MAX || start == u32::MAX {
+            return Err(bad("is a zip64 archive, which is not supported"));
+        }
+        if field(4) != 0 || field(6) != 0 || field(8) != count {
+            return Err(bad("is one part of a split zip archive"));
+        }
+        let (start, size) = (start as usize, size as usize);
+        let directory = start.checked_add(size).filter(|&e| e <= end).and_then(|e| bytes.get(start..e));
+        let mut directory = directory.ok_or_else(|| bad("the zip directory reaches past its end"))?;
+        let mut members = Vec::new();
+        for _ in 0..count {
+            let (member, rest) = member(source, bytes, directory, start)?;
+            directory = rest;
+            members.push(member);
+        }
+        if !directory.is_empty() {
+            return Err(bad("the zip directory holds more than it counts"));
+        }
+        let archive = Self { source, bytes, members };
+        archive.check_places()?;
+        Ok(archive)
+    }
+
+    /// Members by place may not overlap, and by name must differ.
+    fn check_places(&self) -> Result<()> {
+        let mut order: Vec<&Member> = self.members.iter().collect();
+        order.sort_by_key(|m| (m.place.start, m.place.end));
+        if let Some(pair) = order.windows(2).find(|p| p[0].place.end > p[1].place.start) {
+            return Err(self.error(pair[1].name, "overlaps another member"));
+        }
+        order.sort_by_key(|m| m.name);
+        match order.windows(2).find(|p| p[0].name == p[1].name) {
+            Some(pair) => Err(self.error(pair[0].name, "stands twice")),
+            None => Ok(()),
+        }
+    }
+
+    pub fn members(&self) -> &[Member<'a>] {
+        &self.members
+    }
+
+    /// The member of that name.
+    pub fn find(&self, name: &str) -> Option<&Member<'a>> {
+        self.members.iter().find(|m| m.name == name)
+    }
+
+    /// An error about a member.
+    pub fn error(&self, name: &str, why: impl ToString) -> Error {
+        Error::format(format!("{}: {name:?}", self.source), why)
+    }
+
+    /// The bytes of a member.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when they do not inflate to what the directory says, or the budget does not allow it.
+    pub fn read(&self, member: &Member, budget: &mut Budget) -> Result<Cow<'a, [u8]>> {
+        let bad = |why: &str| self.error(member.name, why);
+        let stored = self.bytes.get(member.place.clone()).ok_or_else(|| bad("reaches past the archive"))?;
+        let data = match member.deflated {
+            false => Cow::Borrowed(stored),
+            true => {
+                budget.take(|| format!("{}: {:?}", self.source, member.name), member.len)?;
+                let mut out = vec![0; member.len];
+                let n = miniz_oxide::inflate::decompress_slice_iter_to_slice(
+                    &mut out,
+                    std::iter::once(stored),
+                    false,
+                    true,
+                )
+                .map_err(|_| bad("does not inflate to what the zip directory says"))?;
+                if n != member.len {
+                    return Err(bad("inflates to less than the zip directory says"));
+                }
+                Cow::Owned(out)
+            }
+        };
+        if crc32(&data) != member.crc {
+            return Err(bad("is damaged: its checksum differs"));
+        }
+        Ok(data)
+    }
+}
+
+/// Where the end record starts: the last signature whose comment reaches the end of the file.
+fn end_record(bytes: &[u8]) -> Option<usize> {
+    let last = bytes.len().checked_sub(END_LEN)?;
+    let matches = |&at: &usize| {
+        u32_at(bytes, at) == Some(END) && u16_at(bytes, at + 20).is_some_and(|n| at + END_LEN + n == bytes.len())
+    };
+    (last.saturating_sub(0xffff)..=last).rev().find(matches)
+}
+
+/// The first member that `directory` tells of, and the rest of the directory. Members lie below `limit`.
+fn member<'a>(source: &str, bytes: &'a [u8], directory: &'a [u8], limit: usize) -> Result<(Member<'a>, &'a [u8])> {
+    let bad = |why: &str| Error::format(source, why);
+    let cut = || bad("the zip directory is cut short");
+    let (short, wide) = (|at| u16_at(directory, at).ok_or_else(cut), |at| u32_at(directory, at).ok_or_else(cut));
+    if wide(0)? != CENTRAL {
+        return Err(bad("the zip directory is damaged"));
+    }
+    let (flags, method, crc) = (short(8)?, short(10)?, wide(16)?);
+    let (packed, len, local) = (wide(20)?, wide(24)?, wide(42)?);
+    let (name_len, rest) = (short(28)?, 46 + short(28)? + short(30)? + short(32)?);
+    let name = directory.get(46..46 + name_len).ok_or_else(cut)?;
+    let name = std::str::from_utf8(name).map_err(|_| bad("a name in the zip directory is not UTF-8"))?;
+    let rest = directory.get(rest..).ok_or_else(cut)?;
+    let of = |why: String| Error::format(format!("{source}: {name:?}"), why);
+    if [packed, len, local].contains(&u32::MAX) {
+        return Err(of("is a zip64 member, which is not supported".into()));
+    }
+    if flags & 0x41 != 0 {
+        return Err(of("is encrypted".into()));
+    }
+    let (packed, len, local) = (packed as usize, len as usize, local as usize);
+    match method {
+        0 if packed == len => {}
+        8 if len <= packed.saturating_mul(MOST_INFLATION) => {}
+        0 | 8 => return Err(of(format!("says {len} bytes, which {packed} cannot hold"))),
+        _ => return Err(of(format!("has zip method {method}; expected stored or deflate"))),
+    }
+    let outside = || of("lies outside the archive".into());
+    if local >= bytes.len() {
+        return Err(outside());
+    }
+    let header = (u32_at(bytes, local), u16_at(bytes, local + 26), u16_at(bytes, local + 28));
+    let (Some(LOCAL), Some(local_name), Some(local_extra)) = header else { return Err(outside()) };
+    let data = local + 30 + local_name + local_extra;
+    if bytes.get(local + 30..local + 30 + local_name) != Some(name.as_bytes()) {
+        return Err(of("has another name in its own header".into()));
+    }
+    let place = data..data.checked_add(packed).filter(|&end| end <= limit).ok_or_else(outside)?;
+    Ok((Member { name, deflated: method == 8, crc, place, len }, rest))
+}
+
+/// An archive of stored members; the same members always give the same bytes.
+///
+/// # Errors
+/// [`Error::Format`] when it would need zip64.
+pub(super) fn write(members: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut directory = Vec::new();
+    let too_large = || Error::format("zip archive", "would be 4 GiB or more, or hold 65,535 members: that needs zip64");
+    let count = u16::try_from(members.len()).ok().filter(|&n| n < u16::MAX).ok_or_else(too_large)?;
+    for (name, data) in members {
+        let fits = |n: usize| u32::try_from(n).ok().filter(|&n| n < u32::MAX).ok_or_else(too_large);
+        let (start, len) = (fits(out.len())?, fits(data.len())?);
+        let name_len = u16::try_from(name.len()).map_err(|_| too_large())?;
+        // Version 2.0, names in UTF-8, stored, 1 January 1980.
+        let mut common = Vec::with_capacity(26);
+        for word in [20u16, 0x0800, 0, 0, 0x21] {
+            common.extend(word.to_le_bytes());
+        }
+        for word in [crc32(data), len, len] {
+            common.extend(word.to_le_bytes());
+        }
+        common.extend(name_len.to_le_bytes());
+        common.extend([0, 0]);
+        out.extend(LOCAL.to_le_bytes());
+        out.extend(&common);
+        out.extend(name.as_bytes());
+        out.extend(data);
+        directory.extend(CENTRAL.to_le_bytes());
+        directory.extend(20u16.to_le_bytes());
+        directory.extend(&common);
+        // No comment, first disk, no attributes.
+        directory.extend([0; 10]);
+        directory.extend(start.to_le_bytes());
+        directory.extend(name.as_bytes());
+    }
+    let start = u32::try_from(out.len()).map_err(|_| too_large())?;
+    let size = u32::try_from(directory.len()).map_err(|_| too_large())?;
+    out.extend(directory);
+    out.extend(END.to_le_bytes());
+    out.extend([0; 4]);
+    out.extend(count.to_le_bytes());
+    out.extend(count.to_le_bytes());
+    out.extend(size.to_le_bytes());
+    out.extend(start.to_le_bytes());
+    out.extend([0; 2]);
+    Ok(out)
+}
+
+/// CRC-32 of ISO 3309, one table lookup a byte.
+fn crc32(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut n = 0;
+        while n < 256 {
+            let mut c = n as u32;
+            let mut bit = 0;
+            while bit < 8 {
+                c = if c & 1 == 1 { 0xedb8_8320 ^ (c >> 1) } else { c >> 1 };
+                bit += 1;
+            }
+            table[n] = c;
+            n += 1;
+        }
+        table
+    };
+    !bytes.iter().fold(!0, |c, &b| TABLE[((c ^ b as u32) & 0xff) as usize] ^ (c >> 8))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_checksum_is_that_of_the_standard() {
+        assert_eq!(super::crc32(b"123456789"), 0xcbf4_3926);
+    }
+}

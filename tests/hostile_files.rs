@@ -1,0 +1,453 @@
+//! Files made to do harm: each is an error, within a second and a hundred megabytes, and nothing in it is run.
+#![allow(unsafe_code, reason = "a counting allocator")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use wgru::io::TensorFile;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MEMORY: usize = 100 << 20;
+
+const ARRAYS: &[u8] = include_bytes!("readers/arrays.npz");
+const COMPRESSED: &[u8] = include_bytes!("readers/compressed.npz");
+const FORTRAN: &[u8] = include_bytes!("readers/fortran.npy");
+const STATE: &[u8] = include_bytes!("readers/state.pt");
+const LEGACY: &[u8] = include_bytes!("readers/legacy.pt");
+
+thread_local! {
+    /// Bytes that this thread holds, and the most it held.
+    static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
+}
+
+struct Counting;
+
+fn count(bytes: isize) {
+    // Threads that are ending have no counter any more.
+    let _ = HELD.try_with(|held| {
+        let now = held.get().0 + bytes;
+        held.set((now, held.get().1.max(now)));
+    });
+}
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: `place` came from `alloc` with this layout.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Time that this thread ran, where the system tells; other work on the machine is not counted then.
+fn clock(start: Instant) -> Duration {
+    let ran = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let ran = ran.and_then(|text| text.split_whitespace().next()?.parse().ok());
+    ran.map_or_else(|| start.elapsed(), Duration::from_nanos)
+}
+
+/// Reads, and holds the reader to its time and memory. A large file itself is not counted.
+fn measured(what: &str, bytes: &[u8]) -> wgru::Result<TensorFile> {
+    let start = Instant::now();
+    let started = clock(start);
+    let before = HELD.get().0;
+    HELD.set((before, before));
+    let result = TensorFile::from_bytes("hostile", bytes);
+    let (took, most) = (clock(start) - started, (HELD.get().1 - before) as usize);
+    assert!(took < SECOND, "{what}: {took:?}");
+    assert!(most < MEMORY, "{what}: {most} bytes");
+    result
+}
+
+/// The file is refused, and the message says `word`.
+#[track_caller]
+fn refused(what: &str, bytes: &[u8], word: &str) {
+    match measured(what, bytes) {
+        Ok(_) => panic!("{what}: was read"),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.starts_with("hostile") && text.contains(word), "{what}: {text}");
+            assert!(text.len() < 3000, "{what}: a message of {} bytes", text.len());
+        }
+    }
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let bit = |c: u32| if c & 1 == 1 { 0xedb8_8320 ^ (c >> 1) } else { c >> 1 };
+    !bytes.iter().fold(!0u32, |c, &b| (0..8).fold(c ^ b as u32, |c, _| bit(c)))
+}
+
+/// A member as a zip directory describes it; `data` as they lie in the file.
+#[derive(Clone)]
+struct Member<'a> {
+    name: &'a str,
+    data: Vec<u8>,
+    method: u16,
+    flags: u16,
+    crc: u32,
+    len: u32,
+}
+
+fn stored<'a>(name: &'a str, data: &[u8]) -> Member<'a> {
+    Member { name, data: data.to_vec(), method: 0, flags: 0, crc: crc32(data), len: data.len() as u32 }
+}
+
+fn zip(members: &[Member]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for m in members {
+        let start = out.len() as u32;
+        let mut common = Vec::new();
+        [20u16, m.flags, m.method, 0, 0x21].iter().for_each(|w| common.extend(w.to_le_bytes()));
+        [m.crc, m.data.len() as u32, m.len].iter().for_each(|w| common.extend(w.to_le_bytes()));
+        [m.name.len() as u16, 0].iter().for_each(|w| common.extend(w.to_le_bytes()));
+        out.extend([b"PK\x03\x04", &common[..], m.name.as_bytes(), &m.data].concat());
+        directory
+            .extend([b"PK\x01\x02\x14\x00", &common[..], &[0; 10], &start.to_le_bytes(), m.name.as_bytes()].concat());
+    }
+    end(out, &directory, members.len() as u16)
+}
+
+fn end(mut out: Vec<u8>, directory: &[u8], count: u16) -> Vec<u8> {
+    let start = out.len() as u32;
+    out.extend(directory);
+    out.extend(b"PK\x05\x06\0\0\0\0");
+    out.extend([count.to_le_bytes(), count.to_le_bytes()].concat());
+    out.extend([(directory.len() as u32).to_le_bytes(), start.to_le_bytes()].concat());
+    out.extend([0, 0]);
+    out
+}
+
+fn npy(header: &str, data: &[u8]) -> Vec<u8> {
+    [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()
+}
+
+fn header(descr: &str, shape: &str) -> String {
+    format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}")
+}
+
+/// A file of `torch.save` with this pickle and one storage of 64 bytes.
+fn torch(program: &[u8]) -> Vec<u8> {
+    zip(&[stored("a/data.pkl", program), stored("a/data/0", &[0; 64])])
+}
+
+/// `_rebuild_tensor_v2(storage 0 of floats, offset, dims, strides, False, OrderedDict())`, as a pickle without its end.
+fn tensor(offset: &[u8], dims: &[u8], strides: &[u8]) -> Vec<u8> {
+    let storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x10tQ";
+    let rest = b"\x89ccollections\nOrderedDict\n)RtR";
+    [b"ctorch._utils\n_rebuild_tensor_v2\n(", &storage[..], offset, dims, strides, rest].concat()
+}
+
+/// Deflate's longest run: `n` bytes of zero in about n / 1030 bytes, as one block with fixed codes.
+fn deflated_zeros(n: usize) -> Vec<u8> {
+    let (mut out, mut word, mut bits) = (Vec::new(), 0u64, 0);
+    let mut put = |value: u64, count: u32| {
+        word |= value << bits;
+        bits += count;
+        while bits >= 8 {
+            out.push(word as u8);
+            word >>= 8;
+            bits -= 8;
+        }
+    };
+    // Last block, fixed codes; literal 0 is 00110000 from its high bit; length 258 is 11000101, distance 1 is 00000.
+    put(0b011, 3);
+    put(0b0000_1100, 8);
+    (0..(n - 1) / 258).for_each(|_| put(0b0_0000_1010_0011, 13));
+    (0..(n - 1) % 258).for_each(|_| put(0b0000_1100, 8));
+    put(0, 7 + 8);
+    out
+}
+
+#[test]
+fn pickles_with_code_are_refused_by_the_name_they_ask_for() {
+    for name in [
+        "os system",
+        "posix system",
+        "nt system",
+        "builtins eval",
+        "builtins exec",
+        "builtins getattr",
+        "__builtin__ eval",
+        "subprocess Popen",
+        "copyreg _reconstructor",
+        "copy_reg _reconstructor",
+        "runpy _run_code",
+        "torch load",
+        "torch.hub load",
+        "torch._utils _rebuild_parameter_with_state",
+        "numpy.core.multiarray scalar",
+        "__main__ Model",
+        "torch.jit _script",
+        "collections defaultdict",
+        "torch FloatStorage.__init__",
+    ] {
+        let (module, name) = name.split_once(' ').expect("two words");
+        let old = format!("\u{0}c{module}\n{name}\n(X\u{2}\0\0\0idtR.");
+        let old = [b"\x80\x02", &old.as_bytes()[1..]].concat();
+        let short = |s: &str| [&[0x8c, s.len() as u8], s.as_bytes()].concat();
+        let new = [b"\x80\x04".to_vec(), short(module), short(name), b"\x93(\x8c\x02idtR.".to_vec()].concat();
+        for program in [&old, &new] {
+            refused(name, &torch(program), &format!("{module}.{name}"));
+        }
+    }
+    // INST, OBJ, NEWOBJ, NEWOBJ_EX, PERSID, EXT1, EXT2, EXT4, NEXT_BUFFER: nothing that tensors need.
+    for code in [b'i', b'o', 0x81, 0x92, b'P', 0x82, 0x83, 0x84, 0x97, b'I', b'S', b'F', b'V', 0xff, 0] {
+        refused("instruction", &torch(&[0x80, 2, b'(', b')', code, b'.']), &format!("{code:#04x}"));
+    }
+}
+
+#[test]
+fn pickles_that_misuse_the_machine_are_refused() {
+    let cases: &[(&str, &[u8], &str)] = &[
+        ("empty", b"", "cut short"),
+        ("nothing on the stack", b".", "empty stack"),
+        ("below the mark", b"N(0.", "empty stack"),
+        ("tuple of two from one", b"N\x86.", "empty stack"),
+        ("mark never set", b"Nt.", "mark"),
+        ("odd dict", b"}(Nu.", "key but no value"),
+        ("items for none", b"NNa.", "no list"),
+        ("entries for a list", b"]NNs.", "no dict"),
+        ("memo never set", b"h\x07.", "memo 7"),
+        ("wide memo", b"Nr\xff\xff\xff\xffj\xfe\xff\xff\xff.", "memo 4294967294"),
+        ("giant text", b"X\xff\xff\xff\x7fabc.", "cut short"),
+        ("giant text 8", b"\x8d\xff\xff\xff\xff\xff\xff\xff\xffabc.", "cut short"),
+        ("giant long", b"\x8b\xff\xff\xff\xff1.", "cut short"),
+        ("giant bytes", b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f1.", "cut short"),
+        ("text of no UTF-8", b"X\x01\0\0\0\xff.", "UTF-8"),
+        ("name without an end", b"ctorch", "name without an end"),
+        ("protocol", b"\x80\x09N.", "protocol 9"),
+        ("call of a number", b"K\x01)R.", "cannot be called"),
+        ("call with no tuple", b"ctorch\nSize\nK\x01R.", "cannot be called"),
+        ("storage called", b"ctorch\nFloatStorage\nK\x05\x85R.", "does not take"),
+        ("state for a tuple", b"(t}b.", "cannot be called"),
+        ("persistent id", b"K\x01Q.", "persistent id"),
+        ("foreign persistent id", b"X\x01\0\0\0aK\x01\x86Q.", "persistent id"),
+        ("no tensor", b"}.", "holds no tensor"),
+        ("trailing bytes", b"}.}.", "behind its pickle"),
+        ("key that is a list", b"}]Ns.", "key"),
+    ];
+    for (what, program, word) in cases {
+        refused(what, &torch(program), word);
+    }
+}
+
+#[test]
+fn tensors_past_their_storage_are_refused() {
+    type Case = (&'static str, &'static [u8], &'static [u8], &'static [u8], &'static str);
+    let cases: &[Case] = &[
+        ("too many", b"K\0", b"K\x11\x85", b"K\x01\x85", "reaches past"),
+        ("offset", b"K\x0d", b"K\x04\x85", b"K\x01\x85", "reaches past"),
+        ("stride", b"K\0", b"K\x02\x85", b"K\x10\x85", "reaches past"),
+        ("negative offset", b"J\xff\xff\xff\xff", b"K\x02\x85", b"K\x01\x85", "starts at -1"),
+        ("negative extent", b"K\0", b"J\xff\xff\xff\xff\x85", b"K\x01\x85", "counts"),
+        ("fewer strides", b"K\0", b"K\x02K\x02\x86", b"K\x01\x85", "strides"),
+        (
+            "overflow",
+            b"K\0",
+            b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x85",
+            b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f\x85",
+            "impossible shape",
+        ),
+        ("endless repetition", b"K\0", b"J\0\0\0\x40\x85", b"K\0\x85", "unfolds"),
+        ("endless by axes", b"K\0", b"J\0\0\0\x40J\0\0\0\x40\x86", b"K\0K\0\x86", "impossible shape"),
+        ("shape of texts", b"K\0", b"X\x01\0\0\0a\x85", b"K\x01\x85", "counts"),
+    ];
+    for (what, offset, dims, strides, word) in cases {
+        let program = [b"\x80\x02", &tensor(offset, dims, strides)[..], b"."].concat();
+        refused(what, &torch(&program), word);
+    }
+    let whole = [b"\x80\x02", &tensor(b"K\0", b"K\x10\x85", b"K\x01\x85")[..], b"."].concat();
+    assert!(measured("whole", &torch(&whole)).is_ok(), "the maker of these files makes a good one too");
+    let lost = zip(&[stored("a/data.pkl", &whole)]);
+    refused("no storage", &lost, "a/data/0");
+}
+
+#[test]
+fn endless_and_self_containing_pickles_are_refused() {
+    // A list that holds itself; a dict that holds itself.
+    refused("list loop", &torch(b"]q\0h\0a."), "nested deeper");
+    refused("dict loop", &torch(b"}q\0X\x01\0\0\0ah\0s."), "nested deeper");
+    // Lists inside lists.
+    refused("deep", &torch(&[&[b']'; 100_000][..], &[b'a'; 99_999], b"."].concat()), "nested deeper");
+    // Each list holds the one before eight times: 8^30 places.
+    let doubling: Vec<u8> =
+        (0..30).flat_map(|k| [&[b']', b'q', k + 1, b'('][..], &[b'h', k].repeat(8), b"e"].concat()).collect();
+    refused("exponential", &torch(&[b"]q\0", &doubling[..], b"."].concat()), "holds more than");
+    // A long text as the key of every level.
+    let level = [b"}X\x00\x02\0\0", &[b'k'; 512][..]].concat();
+    refused("long names", &torch(&[&level.repeat(20)[..], b"N", &[b's'; 20], b"."].concat()), "a name of more than");
+    for code in [b']', b')', b'}', b'N', b'(', b'\x94'] {
+        let program = [&b"N"[..], &vec![code; 3 << 20], b"."].concat();
+        refused("many", &torch(&program), "more than");
+    }
+    let pairs = [b"(".to_vec(), b"NN\x86".repeat(50_000), b"lq\0".to_vec()].concat();
+    let copies = b"ccollections\nOrderedDict\nh\0\x85R".repeat(10_000);
+    refused("copied lists", &torch(&[&pairs[..], &copies, b"."].concat()), "more than");
+}
+
+#[test]
+fn zip_archives_that_lie_are_refused() {
+    let good = npy(&header("<f4", "(2,)"), &[0; 8]);
+    let member = stored("a.npy", &good);
+    assert!(measured("good", &zip(std::slice::from_ref(&member))).is_ok());
+    let change = |f: fn(&mut Member<'static>)| {
+        let mut m = stored("a.npy", &npy(&header("<f4", "(2,)"), &[0; 8]));
+        f(&mut m);
+        zip(&[m])
+    };
+    refused("encrypted", &change(|m| m.flags = 1), "encrypted");
+    refused("method", &change(|m| m.method = 14), "method 14");
+    refused("checksum", &change(|m| m.crc ^= 1), "checksum");
+    refused("stored with two sizes", &change(|m| m.len += 1), "cannot hold");
+    refused("zip64", &change(|m| m.len = u32::MAX), "zip64");
+    refused("no deflate", &change(|m| m.method = 8), "inflate");
+    refused("twice", &zip(&[member.clone(), member.clone()]), "stands twice");
+    refused("no array", &zip(&[stored("a.txt", b"text")]), "no .npy");
+    let both = zip(std::slice::from_ref(&member));
+    let directory = &both[both.len() - 22 - 51..both.len() - 22];
+    let body = &both[..both.len() - 22 - 51];
+    let mut renamed = directory.to_vec();
+    *renamed.last_mut().expect("a name") = b'z';
+    refused("other name inside", &end(body.to_vec(), &renamed, 1), "another name");
+    refused("one place twice", &end(body.to_vec(), &directory.repeat(2), 2), "overlaps");
+    refused("counts more", &end(body.to_vec(), directory, 2), "cut short");
+    refused("counts less", &end(body.to_vec(), &directory.repeat(2), 1), "more than it counts");
+    refused("counts 65535", &end(body.to_vec(), directory, 0xffff), "zip64");
+    for at in 0..both.len() {
+        refused("cut", &both[..at], "");
+    }
+}
+
+#[test]
+fn bombs_are_refused_before_they_go_off() {
+    let zeros = deflated_zeros(200 << 20);
+    let crc = 0;
+    let bomb = |len: usize| Member { name: "a.npy", data: zeros.clone(), method: 8, flags: 0, crc, len: len as u32 };
+    assert!(zeros.len() < 1_400_000, "{}", zeros.len());
+    refused("honest bomb", &zip(&[bomb(200 << 20)]), "unfolds");
+    refused("says less", &zip(&[bomb(1000)]), "inflate");
+    refused("says more than deflate can", &zip(&[bomb(2_000_000_000)]), "cannot hold");
+    let many: Vec<Member> = ["a.npy", "b.npy", "c.npy", "d.npy"]
+        .map(|name| {
+            let data = deflated_zeros(30 << 20);
+            Member { name, data, method: 8, flags: 0, crc, len: 30 << 20 }
+        })
+        .to_vec();
+    refused("a first part that is no array", &zip(&many), "");
+    // Quarter-size elements unfold fourfold.
+    let text = header("|u1", &format!("({},)", 40 << 20));
+    let array = npy(&text, &vec![0; 40 << 20]);
+    assert!(TensorFile::from_bytes("large", &array).is_ok(), "an honest large file is no bomb");
+}
+
+#[test]
+fn headers_of_arrays_that_lie_are_refused() {
+    let cases = [
+        (header("<f4", "(3,)"), "8 bytes of data"),
+        (header("<f4", "(1,)"), "8 bytes of data"),
+        (header("<f4", "(4611686018427387904, 4)"), "8 bytes of data"),
+        (header("<f4", "(4611686018427387904, 4611686018427387904, 0)"), "8 bytes of data"),
+        (header("<f4", "(99999999999999999999999,)"), "no extent"),
+        (header("<f4", "(-2,)"), "no extent"),
+        (header("<f4", &format!("({})", "1, ".repeat(40))), "8 bytes of data"),
+        (header("|O", "(1,)"), "\"|O\" is not supported"),
+        (header("<c8", "(1,)"), "not supported"),
+        (header("=f4", "(2,)"), "not supported"),
+        (header("<U2", "()"), "holds text"),
+        (header("<U99999999", "()"), "not supported"),
+        (header("ü4", "(2,)"), "not supported"),
+        ("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }".into(), "structured"),
+        ("{'descr': '<f4', 'shape': (2,), }".into(), "missing"),
+        ("{'descr': '<f4', 'fortran_order': 1, 'shape': (2,), }".into(), "fortran_order"),
+        ("{'descr': '<f4".into(), "does not end"),
+        ("{".repeat(60_000), "no text"),
+        (header("<i8", "(1,)"), "I64 that f32 cannot"),
+    ];
+    for (text, word) in cases {
+        refused(&text.chars().take(80).collect::<String>(), &npy(&text, &[0, 0, 0, 255, 127, 1, 1, 7]), word);
+    }
+    refused("version", b"\x93NUMPY\x09\x00\x04\x00abcd", "version");
+    refused("giant header", b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "header of 4294967295");
+    let json = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let wide: Vec<u8> = json.chars().flat_map(|c| (c as u32).to_le_bytes()).collect();
+    let deep = npy(&header(&format!("<U{}", json.len()), "()"), &wide);
+    refused("deep metadata", &zip(&[stored("__metadata__.npy", &deep)]), "JSON");
+}
+
+#[test]
+fn safetensors_that_lie_are_refused() {
+    let file =
+        |json: &str, data: usize| [&(json.len() as u64).to_le_bytes()[..], json.as_bytes(), &vec![0; data]].concat();
+    let cases = [
+        (file(r#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}"#, 8), ""),
+        (file(r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, 8), ""),
+        (file(r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,18446744073709551615]}}"#, 8), ""),
+        (file(&"[".repeat(200_000), 0), ""),
+        (file(&format!(r#"{{"a":{}"#, "{\"a\":".repeat(100_000)), 0), ""),
+        ([&u64::MAX.to_le_bytes()[..], b"{}"].concat(), ""),
+    ];
+    for (bytes, word) in cases {
+        refused("safetensors", &bytes, word);
+    }
+}
+
+/// The xorshift generator of Marsaglia; only for choosing what to break.
+fn next(state: &mut u64) -> usize {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state as usize
+}
+
+/// 4,000 broken copies of each format: a few bytes changed, a piece cut out, doubled or moved. None may panic or take
+/// long; most are refused, and some are still good files.
+#[test]
+fn broken_copies_never_panic() {
+    let mut safetensors = TensorFile::from_bytes("npz", ARRAYS).expect("read");
+    safetensors.metadata.insert("key".into(), "value".into());
+    let safetensors = safetensors.to_bytes().expect("bytes");
+    // Only its pickle is broken here: the archive's checksum hides the pickle from the changes to whole files.
+    let start = STATE.windows(5).position(|w| w == b"\x80\x02}q\0").expect("the pickle");
+    let pickle = &STATE[start..start + STATE[start..].windows(2).rposition(|w| w == b"u.").expect("its end") + 2];
+    for (name, seed) in [
+        ("npz", ARRAYS),
+        ("compressed", COMPRESSED),
+        ("npy", FORTRAN),
+        ("pt", STATE),
+        ("legacy", LEGACY),
+        ("safetensors", &safetensors),
+        ("pickle", pickle),
+    ] {
+        let mut state = 0x9e37_79b9_7f4a_7c15;
+        let mut errors = 0;
+        for _ in 0..4000 {
+            let mut bytes = seed.to_vec();
+            for _ in 0..1 + next(&mut state) % 4 {
+                let (at, value) = (next(&mut state) % bytes.len(), next(&mut state) as u8);
+                let other = at + next(&mut state) % (bytes.len() - at).min(64);
+                match next(&mut state) % 8 {
+                    0..=2 => bytes[at] = value,
+                    3 | 4 => bytes[at] ^= 1 << (value % 8),
+                    5 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][value as usize % 5],
+                    6 if bytes.len() > 80 => drop(bytes.drain(at..other)),
+                    _ => drop(bytes.splice(at..at, seed[at.min(seed.len() - 1)..other.min(seed.len())].to_vec())),
+                }
+            }
+            if name == "pickle" {
+                bytes = torch(&bytes);
+            }
+            errors += measured(name, &bytes).is_err() as usize;
+        }
+        assert!(errors > 1000, "{name}: only {errors} of 4000 were refused");
+    }
+}
