@@ -3,7 +3,7 @@
 #
 #   ./scripts/test.sh           tests run on the CPU, and on a GPU or software adapter where there is one
 #   WGRU_REQUIRE_GPU=1 …        a missing adapter is a failure, as in CI
-#   WGRU_DATA=FOLDER …          also runs the forecast on FOLDER/forecast/ETTh1.csv
+#   WGRU_DATA=FOLDER …          also runs the forecast on FOLDER/forecast/ETTh1.csv, and the models in FOLDER/models
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,6 +40,12 @@ step 'tests, on the CPU and on the adapter above'
 cargo test --locked --lib --bins --tests
 cargo test --locked --example forecast
 cargo test --locked --doc
+
+step 'models that others trained'
+cargo test --locked --test real_models -- --nocapture
+if [ -d "${WGRU_DATA:-}/models/g2p_en" ]; then
+    cargo run --quiet --locked --example g2p -- --model "$WGRU_DATA/models/g2p_en" --check
+fi
 
 step 'tests without the feature gpu'
 cargo test --locked --no-default-features --lib --tests

@@ -1,0 +1,15 @@
+//! Any bytes, as a safetensors file and as a model in one.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wgru::{Device, io};
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(file) = io::TensorFile::from_safetensors("fuzz", bytes) {
+        // What was read can be written, and comes back the same.
+        let again = file.to_bytes().expect("what was read can be written");
+        let again = io::TensorFile::from_safetensors("fuzz", &again).expect("what was written can be read");
+        assert!(file.names().eq(again.names()));
+        let _ = io::load_gru(&Device::cpu(), &file);
+    }
+});

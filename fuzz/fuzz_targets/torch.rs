@@ -1,0 +1,9 @@
+//! Any bytes, as a file of `torch.save` in either of its formats.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wgru::io::TensorFile;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = TensorFile::from_pt("fuzz", bytes);
+});

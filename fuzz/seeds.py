@@ -1,0 +1,41 @@
+"""Writes the seed corpora that the fuzz targets start from, into fuzz/corpus/<target>/.
+
+    python fuzz/seeds.py
+    cargo +nightly fuzz run pickle -- -rss_limit_mb=512 -timeout=5 -max_total_time=600
+
+Needs no packages: the seeds are the fixtures of the tests, and the pickles inside them.
+"""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+READERS = ROOT / "tests" / "readers"
+SEEDS = {
+    "safetensors": [ROOT / "tests" / "golden" / "torch_gru.safetensors"],
+    "npz": [READERS / n for n in ["arrays.npz", "compressed.npz", "fortran.npy"]],
+    "torch": [READERS / n for n in ["state.pt", "legacy.pt", "tensor.pt"]],
+}
+
+for target, files in SEEDS.items():
+    folder = ROOT / "fuzz" / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        shutil.copy(file, folder / file.name)
+
+folder = ROOT / "fuzz" / "corpus" / "pickle"
+folder.mkdir(parents=True, exist_ok=True)
+for name in ["state.pt", "tensor.pt"]:
+    with zipfile.ZipFile(READERS / name) as archive:
+        member = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
+        (folder / f"{name}.pkl").write_bytes(archive.read(member))
+
+folder = ROOT / "fuzz" / "corpus" / "npz"
+with zipfile.ZipFile(READERS / "arrays.npz") as archive:
+    for name in ["f4.npy", "scalar.npy", "b1.npy", "big_i8.npy"]:
+        (folder / name).write_bytes(archive.read(name))
+# A safetensors file of a few bytes, beside the real one.
+header = b'{"__metadata__":{"format":"pt"},"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}'
+small = len(header).to_bytes(8, "little") + header + b"\0\x3c\0\xc1"
+(ROOT / "fuzz" / "corpus" / "safetensors" / "small.safetensors").write_bytes(small)
