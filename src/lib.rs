@@ -2,6 +2,7 @@
 
 mod autograd;
 mod cpu;
+pub mod decode;
 mod device;
 mod error;
 #[cfg(feature = "gpu")]
