@@ -11,6 +11,7 @@ pub mod io;
 pub mod kernel;
 pub mod kernels;
 mod math;
+pub mod models;
 pub mod nn;
 pub mod ops;
 mod rng;

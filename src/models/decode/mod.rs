@@ -1,0 +1,159 @@
+//! From a model that predicts the next token to sequences: greedy, sampled and beam decoding.
+//!
+//! They see a model only as a [`TokenStep`]: tokens in, log-probabilities out, and a state that is handed on. All of
+//! them run a batch of sources together, and give the same hypotheses whenever they are run again.
+//!
+//! ```
+//! use wgru::{Result, models::decode::{Beam, Limits, TokenStep, beam, greedy}};
+//!
+//! /// After token 0 come 1 (60 %) or 2 (40 %); 1 is followed by anything, 2 by the end, which is token 3.
+//! struct Chain;
+//! impl TokenStep for Chain {
+//!     type State = ();
+//!     fn step(&self, _: &(), tokens: &[u32]) -> Result<(Vec<f32>, ())> {
+//!         let next = |token: &u32| match token {
+//!             0 => [0.0, 0.6, 0.4, 0.0],
+//!             1 => [0.25; 4],
+//!             _ => [0.0, 0.0, 0.0, 1.0f32],
+//!         };
+//!         Ok((tokens.iter().flat_map(next).map(f32::ln).collect(), ()))
+//!     }
+//!     fn select(&self, _: &(), _: &[usize]) -> Result<()> {
+//!         Ok(())
+//!     }
+//! }
+//! let limits = Limits { start: 0, end: 3, max_length: 5 };
+//! assert_eq!(greedy(&Chain, (), 1, &limits)?[0].tokens[0], 1);              // 0.6 now, little later
+//! let best = &beam(&Chain, (), 1, &limits, &Beam { width: 2, ..Beam::default() })?[0][0];
+//! assert_eq!(best.tokens, [2]);                                            // 0.4 · 1.0
+//! # Ok::<(), wgru::Error>(())
+//! ```
+
+mod beam;
+mod sample;
+
+pub use beam::{Beam, beam};
+pub use sample::{Sampling, sample};
+
+use crate::error::{Error, Result};
+
+/// One step of a model that emits tokens, for several rows at once.
+pub trait TokenStep {
+    /// What the model remembers of every row.
+    type State;
+
+    /// The log-probability of every token to follow, `[rows, vocabulary]`, after each row's last token; and the state
+    /// to go on from. A token that cannot follow has −∞.
+    ///
+    /// # Errors
+    /// Those of the model.
+    fn step(&self, state: &Self::State, tokens: &[u32]) -> Result<(Vec<f32>, Self::State)>;
+
+    /// The state of some of the rows, each as often as it is named.
+    ///
+    /// # Errors
+    /// Those of the model.
+    fn select(&self, state: &Self::State, rows: &[usize]) -> Result<Self::State>;
+}
+
+/// Where a sequence begins and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The token before the first.
+    pub start: u32,
+    /// The token that ends a sequence.
+    pub end: u32,
+    /// Most tokens, the end included; a sequence that reaches it is cut off.
+    pub max_length: usize,
+}
+
+/// A decoded sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hypothesis {
+    /// The tokens between start and end, both left out.
+    pub tokens: Vec<u32>,
+    /// Sum of the model's log-probabilities of the tokens, and of the end if it came.
+    pub log_prob: f64,
+    /// What hypotheses are ranked by: `log_prob` over the length penalty, or `log_prob` itself without one.
+    pub score: f64,
+    /// Whether the end came; otherwise the sequence was cut off.
+    pub ended: bool,
+}
+
+impl Limits {
+    fn check(&self, op: &'static str, rows: usize) -> Result<()> {
+        if rows == 0 {
+            return Err(Error::value(op, "rows", "at least 1", 0));
+        }
+        match self.max_length {
+            0 => Err(Error::value(op, "max_length", "at least 1", 0)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The log-probabilities row by row, each a number or −∞ and some possible.
+    fn table<'a>(&self, op: &'static str, log_probs: &'a [f32], rows: usize) -> Result<std::slice::Chunks<'a, f32>> {
+        let vocabulary = log_probs.len() / rows;
+        if vocabulary == 0 || !log_probs.len().is_multiple_of(rows) {
+            return Err(Error::shape(op, "log_probs", format!("[{rows}, vocabulary]"), &[log_probs.len()]));
+        }
+        if self.end as usize >= vocabulary {
+            return Err(Error::value(op, "end", format!("a token below {vocabulary}"), self.end));
+        }
+        let table = log_probs.chunks(vocabulary);
+        for row in table.clone() {
+            if let Some(wrong) = row.iter().find(|v| v.is_nan() || **v == f32::INFINITY) {
+                return Err(Error::value(op, "log_probs", "numbers or -inf", wrong));
+            }
+            if row.iter().all(|v| *v == f32::NEG_INFINITY) {
+                return Err(Error::value(op, "log_probs", "a token that can follow", "-inf for all"));
+            }
+        }
+        Ok(table)
+    }
+}
+
+/// The most probable token at every step; of equals the first.
+///
+/// # Errors
+/// Those of the model; [`Error::Value`] for NaN among the log-probabilities, when no token can follow, or for a
+/// `max_length` of 0, [`Error::Shape`] for another number of them.
+pub fn greedy<M: TokenStep>(model: &M, state: M::State, rows: usize, limits: &Limits) -> Result<Vec<Hypothesis>> {
+    each_row("greedy", model, state, rows, limits, |_, log_probs| {
+        (0..log_probs.len()).fold(0, |best, i| if log_probs[i] > log_probs[best] { i } else { best })
+    })
+}
+
+/// One hypothesis a row, `pick` choosing each token from a row and its log-probabilities.
+fn each_row<M: TokenStep>(
+    op: &'static str,
+    model: &M,
+    mut state: M::State,
+    rows: usize,
+    limits: &Limits,
+    mut pick: impl FnMut(usize, &[f32]) -> usize,
+) -> Result<Vec<Hypothesis>> {
+    limits.check(op, rows)?;
+    let mut out = vec![Hypothesis { tokens: vec![], log_prob: 0.0, score: 0.0, ended: false }; rows];
+    let mut last = vec![limits.start; rows];
+    for _ in 0..limits.max_length {
+        let (log_probs, next) = model.step(&state, &last)?;
+        let table = limits.table(op, &log_probs, rows)?;
+        for (row, log_probs) in table.enumerate().filter(|(row, _)| !out[*row].ended).collect::<Vec<_>>() {
+            let token = pick(row, log_probs);
+            let hypothesis = &mut out[row];
+            hypothesis.log_prob += f64::from(log_probs[token]);
+            hypothesis.ended = token == limits.end as usize;
+            last[row] = token as u32;
+            if !hypothesis.ended {
+                hypothesis.tokens.push(token as u32);
+            }
+        }
+        if out.iter().all(|hypothesis| hypothesis.ended) {
+            break;
+        }
+        state = next;
+    }
+    out.iter_mut().for_each(|hypothesis| hypothesis.score = hypothesis.log_prob);
+    Ok(out)
+}

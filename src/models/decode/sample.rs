@@ -1,0 +1,95 @@
+//! Tokens drawn at random
+
+use super::{Hypothesis, Limits, TokenStep, each_row};
+use crate::error::{Error, Result};
+use crate::rng::{Rng, unit};
+
+/// What tokens are drawn from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// Log-probabilities are divided by it: below 1 nearer to greedy, above 1 more even.
+    pub temperature: f32,
+    /// Only so many of the most probable tokens.
+    pub top_k: Option<usize>,
+    /// Only the most probable tokens that together have at least this share, after temperature and `top_k`.
+    pub top_p: Option<f32>,
+}
+
+impl Default for Sampling {
+    /// The model's own distribution.
+    fn default() -> Self {
+        Self { temperature: 1.0, top_k: None, top_p: None }
+    }
+}
+
+impl Sampling {
+    fn check(&self) -> Result<()> {
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            return Err(Error::value("sample", "temperature", "more than 0", self.temperature));
+        }
+        if self.top_k == Some(0) {
+            return Err(Error::value("sample", "top_k", "at least 1", 0));
+        }
+        match self.top_p {
+            Some(p) if !(p > 0.0 && p <= 1.0) => Err(Error::value("sample", "top_p", "0 < p ≤ 1", p)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The tokens that may be drawn, with their weights, the most probable first; of equals the lower.
+    fn candidates(&self, log_probs: &[f32]) -> Vec<(usize, f64)> {
+        let mut order: Vec<usize> = (0..log_probs.len()).filter(|&i| log_probs[i] > f32::NEG_INFINITY).collect();
+        order.sort_by(|&a, &b| log_probs[b].total_cmp(&log_probs[a]));
+        order.truncate(self.top_k.unwrap_or(usize::MAX));
+        let top = order.first().map_or(0.0, |&i| log_probs[i]);
+        let weight = |i: usize| (f64::from(log_probs[i] - top) / f64::from(self.temperature)).exp();
+        let mut kept: Vec<(usize, f64)> = order.into_iter().map(|i| (i, weight(i))).collect();
+        if let Some(p) = self.top_p {
+            let share = f64::from(p) * kept.iter().map(|(_, w)| w).sum::<f64>();
+            let mut before = 0.0;
+            let enough = kept.iter().position(|(_, w)| {
+                before += w;
+                before >= share
+            });
+            kept.truncate(enough.map_or(usize::MAX, |last| last + 1));
+        }
+        kept
+    }
+
+    fn draw(&self, log_probs: &[f32], rng: &mut Rng) -> usize {
+        let candidates = self.candidates(log_probs);
+        let total: f64 = candidates.iter().map(|(_, w)| w).sum();
+        let mut left = f64::from(unit(rng.next_u32())) * total;
+        let hit = candidates.iter().find(|(_, w)| {
+            left -= w;
+            left < 0.0
+        });
+        // Rounding may leave a little: then it is the last.
+        hit.or(candidates.last()).map_or(0, |(token, _)| *token)
+    }
+}
+
+/// Tokens drawn at random by `sampling`. Every row draws from a stream of its own, claimed from `rng`, so what it draws
+/// does not depend on how long the others are.
+///
+/// Holtzman et al.: *The curious case of neural text degeneration* (2020), for `top_p`.
+///
+/// # Errors
+/// As [`greedy`](super::greedy); [`Error::Value`] for a temperature of 0 or less, a `top_k` of 0, or a `top_p` outside
+/// 0 to 1.
+pub fn sample<M: TokenStep>(
+    model: &M,
+    state: M::State,
+    rows: usize,
+    limits: &Limits,
+    sampling: &Sampling,
+    rng: &mut Rng,
+) -> Result<Vec<Hypothesis>> {
+    sampling.check()?;
+    let mut stream = |_| {
+        let [low, high] = rng.fork();
+        Rng::new(u64::from(high) << 32 | u64::from(low))
+    };
+    let mut streams: Vec<Rng> = (0..rows).map(&mut stream).collect();
+    each_row("sample", model, state, rows, limits, |row, log_probs| sampling.draw(log_probs, &mut streams[row]))
+}

@@ -1,0 +1,153 @@
+//! Training: the target is fed, or in part what the model itself predicts
+
+use super::{ContextUse, Seq2Seq};
+use crate::error::{Error, Result};
+use crate::nn::{AttentionMemory, Mode};
+use crate::rng::{Rng, unit};
+use crate::tensor::Tensor;
+use crate::train::loss::{CrossEntropyOptions, cross_entropy};
+
+/// What the decoder is fed in training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Forcing {
+    /// Probability that a step is fed the target's token; otherwise it is fed what the model predicted at the step
+    /// before, without a gradient. At 1 nothing is read back; below it, every step reads its predictions back.
+    ///
+    /// Bengio et al.: *Scheduled sampling for sequence prediction with recurrent neural networks* (2015).
+    pub ratio: f32,
+    /// Whether a prediction is drawn from the model's distribution, or is its most probable token.
+    pub drawn: bool,
+}
+
+impl Default for Forcing {
+    /// The whole target.
+    fn default() -> Self {
+        Self { ratio: 1.0, drawn: false }
+    }
+}
+
+/// What a [`Seq2Seq`] makes of targets.
+#[derive(Clone, Debug)]
+pub struct Seq2SeqOutput {
+    /// `[T, B, V]`, for each token of the targets and the end; T is one more than the longest target has.
+    pub logits: Tensor,
+    /// `[B, T, S]`: how much of each source token was in each prediction.
+    pub weights: Tensor,
+    /// `[T, B]` tokens: the targets, each followed by the end, then by V, which is no token.
+    pub labels: Tensor,
+}
+
+impl Seq2Seq {
+    /// Predicts each token of `targets`, and the end, from the source and the tokens before it.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for an empty batch or source, a token past its vocabulary, a ratio outside 0 to 1, or one below
+    /// 1 in [`Mode::Eval`], which has no generator; [`Error::Shape`] for another number of targets.
+    pub fn run<S: AsRef<[u32]>, T: AsRef<[u32]>>(
+        &self,
+        sources: &[S],
+        targets: &[T],
+        forcing: &Forcing,
+        mode: &mut Mode,
+    ) -> Result<Seq2SeqOutput> {
+        if targets.len() != sources.len() {
+            return Err(Error::shape("Seq2Seq", "targets", format!("[{}]", sources.len()), &[targets.len()]));
+        }
+        if !(0.0..=1.0).contains(&forcing.ratio) {
+            return Err(Error::value("Seq2Seq", "ratio", "0 to 1", forcing.ratio));
+        }
+        if forcing.ratio < 1.0 && matches!(mode, Mode::Eval) {
+            return Err(Error::value("Seq2Seq", "ratio", "1 in evaluation", forcing.ratio));
+        }
+        let (start, end, vocabulary) = (self.config.start, self.config.end, self.config.target);
+        let extended = |ends: [Option<u32>; 2]| -> Vec<Vec<u32>> {
+            let one = |t: &T| ends[0].into_iter().chain(t.as_ref().iter().copied()).chain(ends[1]).collect();
+            targets.iter().map(one).collect()
+        };
+        let (fed, wanted) = (extended([Some(start), None]), extended([None, Some(end)]));
+        if let Some(token) = fed.iter().flatten().find(|token| **token as usize >= vocabulary) {
+            return Err(Error::value("Seq2Seq", "targets", format!("tokens below {vocabulary}"), token));
+        }
+        let steps = fed.iter().map(Vec::len).max().unwrap_or(1);
+        let (memory, hidden) = self.encode(sources, mode)?;
+        let labels = self.by_time(&wanted, steps, vocabulary as u32)?;
+        let (logits, weights) = if forcing.ratio == 1.0 && self.config.context == ContextUse::Output {
+            let (logits, weights, _) = self.decode(&memory, &hidden, &self.by_time(&fed, steps, end)?, mode)?;
+            (logits, weights)
+        } else {
+            self.stepwise(&memory, hidden, &fed, steps, forcing, mode)?
+        };
+        Ok(Seq2SeqOutput { logits, weights, labels })
+    }
+
+    /// One step after the other, each fed the target or the model's own prediction.
+    fn stepwise(
+        &self,
+        memory: &AttentionMemory,
+        mut hidden: Tensor,
+        fed: &[Vec<u32>],
+        steps: usize,
+        forcing: &Forcing,
+        mode: &mut Mode,
+    ) -> Result<(Tensor, Tensor)> {
+        let (mut logits, mut weights): (Vec<Tensor>, Vec<Tensor>) = (Vec::new(), Vec::new());
+        for t in 0..steps {
+            let mut tokens: Vec<u32> = fed.iter().map(|s| s.get(t).copied().unwrap_or(self.config.end)).collect();
+            if let (Some(last), Mode::Train(rng)) = (logits.last(), &mut *mode)
+                && forcing.ratio < 1.0
+            {
+                self.replace(&mut tokens, last, forcing, rng)?;
+            }
+            let tokens = Tensor::from_indices(&self.device, &tokens, &[1, fed.len()])?;
+            let (logit, weight, next) = self.decode(memory, &hidden, &tokens, mode)?;
+            logits.push(logit);
+            weights.push(weight);
+            hidden = next;
+        }
+        let joined = |parts: &[Tensor], axis| Tensor::concat(&parts.iter().collect::<Vec<_>>(), axis);
+        Ok((joined(&logits, 0)?, joined(&weights, 1)?))
+    }
+
+    /// Puts the prediction of `logits` `[1, B, V]` in place of each token, but for a share `ratio` of them.
+    fn replace(&self, tokens: &mut [u32], logits: &Tensor, forcing: &Forcing, rng: &mut Rng) -> Result<()> {
+        let coins: Vec<[f32; 2]> = tokens.iter().map(|_| [unit(rng.next_u32()), unit(rng.next_u32())]).collect();
+        if coins.iter().all(|[coin, _]| *coin < forcing.ratio) {
+            return Ok(());
+        }
+        let shares = logits.detach().softmax()?.to_vec()?;
+        for ((token, [coin, draw]), shares) in tokens.iter_mut().zip(coins).zip(shares.chunks(self.config.target)) {
+            if coin < forcing.ratio {
+                continue;
+            }
+            let mut left = draw;
+            *token = match forcing.drawn {
+                true => shares.iter().position(|share| {
+                    left -= share;
+                    left < 0.0
+                }),
+                false => (0..shares.len()).reduce(|best, i| if shares[i] > shares[best] { i } else { best }),
+            }
+            // Rounding may leave a little: then it is the last.
+            .unwrap_or(shares.len() - 1) as u32;
+        }
+        Ok(())
+    }
+
+    /// The mean cross-entropy of the targets' tokens and ends, a scalar.
+    ///
+    /// # Errors
+    /// As [`Seq2Seq::run`].
+    pub fn loss<S: AsRef<[u32]>, T: AsRef<[u32]>>(
+        &self,
+        sources: &[S],
+        targets: &[T],
+        forcing: &Forcing,
+        mode: &mut Mode,
+    ) -> Result<Tensor> {
+        let out = self.run(sources, targets, forcing, mode)?;
+        let vocabulary = self.config.target;
+        let rows = out.labels.len();
+        let options = CrossEntropyOptions { ignore_index: Some(vocabulary as u32), ..Default::default() };
+        cross_entropy(&out.logits.reshape(&[rows, vocabulary])?, &out.labels.reshape(&[rows])?, options)
+    }
+}
