@@ -4,7 +4,7 @@
 //! are ratios within one run.
 
 use criterion::{BenchmarkId, Criterion};
-use wgru::nn::{GruConfig, GruInput, Mode, Module};
+use wgru::nn::{GruConfig, Mode, Module, SequenceInput};
 use wgru::ops::recurrent::Plan;
 use wgru::train::{Method, Optimizer, SgdConfig};
 use wgru::{CpuOptions, Device, Rng, Tensor};
@@ -40,7 +40,7 @@ fn inference(c: &mut Criterion) {
             let gru = gru(&device, layers, hidden, None);
             let x = input(&device, [steps, batch, hidden]);
             group.bench_function(BenchmarkId::new(label, name), |b| {
-                b.iter(|| gru.run(&x, GruInput::default(), &mut Mode::Eval).expect("run"));
+                b.iter(|| gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run"));
             });
         }
     }
@@ -49,7 +49,7 @@ fn inference(c: &mut Criterion) {
         let gru = gru(&device, 1, 256, None);
         let x = input(&device, [32, 1, 256]);
         group.bench_function(BenchmarkId::new(label, "h256-t32"), |b| {
-            b.iter(|| gru.run(&x, GruInput::default(), &mut Mode::Eval).expect("run"));
+            b.iter(|| gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run"));
         });
     }
     group.finish();
@@ -82,14 +82,14 @@ fn gpu(c: &mut Criterion) {
     group.sample_size(10);
     for (name, layers, batch, steps, hidden) in SHAPES {
         for plan in [Plan::Whole, Plan::Chain] {
-            if plan.check(&device, hidden).is_err() {
+            if plan.check(&device, hidden, true).is_err() {
                 continue;
             }
             let gru = gru(&device, layers, hidden, Some(plan));
             let x = input(&device, [steps, batch, hidden]);
             group.bench_function(BenchmarkId::new(plan.to_string(), name), |b| {
                 b.iter(|| {
-                    gru.run(&x, GruInput::default(), &mut Mode::Eval).expect("run");
+                    gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
                     device.wait().expect("done");
                 });
             });

@@ -1,11 +1,11 @@
 // Second half of a step of the chain, reset before: the candidate, and the new state.
 //
-//   n = tanh(x_n + U_n·c + d_n)    h' = n + z·(h − n)    a step past the sequence's length keeps h and gives y = 0
+//   n = tanh(x_n + U_n·c + d_n)    h' = n + z·(h − n)    a step that does not count keeps h, gives 0
 //
 // An invocation takes one unit of four rows. Twin: src/kernels/gru_candidate.rs.
 @group(0) @binding(1) var<storage, read> x: array<f32>;             // [D, T, B, 3H]
 @group(0) @binding(2) var<storage, read> packed: array<f32>;        // [D, blocks, H + 1, 3, 16]
-@group(0) @binding(3) var<storage, read> lengths: array<u32>;       // [B]
+@group(0) @binding(3) var<storage, read> marks: array<u32>;         // [T, B]
 @group(0) @binding(4) var<storage, read_write> state: array<f32>;   // [D, T + 1, B, H]
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;       // [T, B, D·H]
 @group(0) @binding(6) var<storage, read_write> saved: array<f32>;   // [D, T, B, 4H]  reads z and c, writes n
@@ -32,14 +32,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let at_x = gates_at(d, t, rows, 3u) + 2u * h + unit;
     let at_y = output_at(d, t, rows) + unit;
     let dest = state_at(d, after(d, t), rows) + unit;
+    let start = state_at(d, before(d, time_of(d, 0u)), rows);
     for (var i = 0u; i < min(4u, params.batch - row); i++) {
         let n = tanh_stable(x[at_x[i]] + c[i]);
         let z = saved[at_saved[i] + h + unit];
         let old = state[source[i]];
-        let is_valid = t < lengths[row + i];
-        let fresh = select(old, n + z * (old - n), is_valid);
-        state[dest[i]] = fresh;
-        y[at_y[i]] = select(0.0, fresh, is_valid);
+        let mark = marks[t * params.batch + row + i];
+        let fresh = select(old, n + z * (old - n), has(mark, VALID));
+        let first = select(0.0, state[start[i] + unit], has(mark, TO_FIRST));
+        y[at_y[i]] = select(0.0, fresh, has(mark, VALID | repeat_bit(d)));
+        state[dest[i]] = select(fresh, first, has(mark, reset_bit(d)));
         saved[at_saved[i] + 2u * h + unit] = n;
     }
 }

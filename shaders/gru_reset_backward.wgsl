@@ -4,11 +4,11 @@
 //
 // Twin: src/kernels/gru_reset_backward.rs.
 @group(0) @binding(1) var<storage, read> packed: array<f32>;          // [D, blocks, H, 3, 16]  transposed
-@group(0) @binding(2) var<storage, read> lengths: array<u32>;         // [B]
+@group(0) @binding(2) var<storage, read> marks: array<u32>;           // [T, B]
 @group(0) @binding(3) var<storage, read> state: array<f32>;           // [D, T + 1, B, H]
 @group(0) @binding(4) var<storage, read> saved: array<f32>;           // [D, T, B, 4H]
 @group(0) @binding(5) var<storage, read_write> d_gates: array<f32>;   // [D, T, B, 4H]
-@group(0) @binding(6) var<storage, read_write> carry: array<f32>;     // [D, B, H]
+@group(0) @binding(6) var<storage, read_write> carry: array<f32>;     // [2, D, B, H]
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -29,7 +29,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
 
     for (var i = 0u; i < min(4u, params.batch - row); i++) {
-        if t >= lengths[row + i] { continue; }
+        if !has(marks[t * params.batch + row + i], VALID) { continue; }
         let r = saved[at[i] + unit];
         let old = state[state_at(d, before(d, t), rows)[i] + unit];
         d_gates[at[i] + unit] = q[i] * old * r * (1.0 - r);

@@ -6,7 +6,7 @@ const MAX_HIDDEN: u32 = 256u;
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;             // [D, T, B, 3H]
 @group(0) @binding(2) var<storage, read> packed: array<f32>;        // [D, blocks, H + 1, 3, 16]
-@group(0) @binding(3) var<storage, read> lengths: array<u32>;       // [B]
+@group(0) @binding(3) var<storage, read> marks: array<u32>;         // [T, B]
 @group(0) @binding(4) var<storage, read_write> state: array<f32>;   // [D, T + 1, B, H]
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;       // [T, B, D·H]
 @group(0) @binding(6) var<storage, read_write> saved: array<f32>;   // [D, T, B, 4H] when params.save is 1
@@ -33,16 +33,23 @@ fn save4(at: vec4<u32>, v: vec4<f32>, count: u32) {
 fn finish(d: u32, t: u32, row: u32, unit: u32, n: vec4<f32>, z: vec4<f32>) {
     let count = min(4u, params.batch - row);
     let rows = four(row);
-    let is_valid = vec4(t) < vec4(lengths[rows.x], lengths[rows.y], lengths[rows.z], lengths[rows.w]);
+    let at = t * params.batch + rows;
+    let mark = vec4(marks[at.x], marks[at.y], marks[at.z], marks[at.w]);
+    let is_valid = (mark & vec4(VALID)) != vec4(0u);
+    let is_shown = (mark & vec4(VALID | repeat_bit(d))) != vec4(0u);
+    let is_reset = (mark & vec4(reset_bit(d))) != vec4(0u);
     let fresh = select(h_now[unit], n + z * (h_now[unit] - n), is_valid);
-    let out = select(vec4(0.0), fresh, is_valid);
+    let out = select(vec4(0.0), fresh, is_shown);
+    let start = state_at(d, before(d, time_of(d, 0u)), rows) + unit;
+    let first = vec4(state[start.x], state[start.y], state[start.z], state[start.w]);
+    let next = select(fresh, select(vec4(0.0), first, (mark & vec4(TO_FIRST)) != vec4(0u)), is_reset);
     let dest = state_at(d, after(d, t), rows) + unit;
     let at_y = output_at(d, t, rows) + unit;
     for (var i = 0u; i < count; i++) {
-        state[dest[i]] = fresh[i];
+        state[dest[i]] = next[i];
         y[at_y[i]] = out[i];
     }
-    h_next[unit] = fresh;
+    h_next[unit] = next;
 }
 
 @compute @workgroup_size(128)

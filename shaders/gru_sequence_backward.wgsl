@@ -3,12 +3,12 @@
 //
 // Twin: src/kernels/gru_sequence_backward.rs.
 @group(0) @binding(1) var<storage, read> packed: array<f32>;          // [D, blocks, H, 3, 16]  transposed
-@group(0) @binding(2) var<storage, read> lengths: array<u32>;         // [B]
+@group(0) @binding(2) var<storage, read> marks: array<u32>;           // [T, B]
 @group(0) @binding(3) var<storage, read> state: array<f32>;           // [D, T + 1, B, H]
 @group(0) @binding(4) var<storage, read> saved: array<f32>;           // [D, T, B, 4H]
 @group(0) @binding(5) var<storage, read> dy: array<f32>;              // [T, B, D·H]
 @group(0) @binding(6) var<storage, read_write> d_gates: array<f32>;   // [D, T, B, 4H]
-@group(0) @binding(7) var<storage, read_write> carry: array<f32>;     // [D, B, H]  dh_n, then dh0
+@group(0) @binding(7) var<storage, read_write> carry: array<f32>;     // [2, D, B, H]  dh_n, then dh0; what resets pass to the first state
 
 var<workgroup> d_r: array<vec4<f32>, 256>;
 var<workgroup> d_z: array<vec4<f32>, 256>;
@@ -28,8 +28,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let d = group.y;
     let rows = four(row);
     let count = min(4u, params.batch - row);
-    let lens = vec4(lengths[rows.x], lengths[rows.y], lengths[rows.z], lengths[rows.w]);
     let at_carry = (d * params.batch + rows) * h;
+    let passed = at_carry + params.directions * params.batch * h;
     for (var unit = lane; unit < h; unit += 128u) {
         let at = at_carry + unit;
         v[unit] = vec4(carry[at.x], carry[at.y], carry[at.z], carry[at.w]);
@@ -37,12 +37,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     for (var step = params.steps; step > 0u; step--) {
         let t = time_of(d, step - 1u);
-        let is_valid = vec4(t) < lens;
+        let at_mark = t * params.batch + rows;
+        let mark = vec4(marks[at_mark.x], marks[at_mark.y], marks[at_mark.z], marks[at_mark.w]);
+        let is_valid = (mark & vec4(VALID)) != vec4(0u);
+        let is_shown = (mark & vec4(VALID | repeat_bit(d))) != vec4(0u);
+        let is_reset = (mark & vec4(reset_bit(d))) != vec4(0u);
         let at = gates_at(d, t, rows, 4u);
         let at_h = state_at(d, before(d, t), rows);
         for (var unit = lane; unit < h; unit += 128u) {
             let at_y = output_at(d, t, rows) + unit;
-            let dh = v[unit] + vec4(dy[at_y.x], dy[at_y.y], dy[at_y.z], dy[at_y.w]);
+            for (var i = 0u; i < count; i++) {
+                if is_reset[i] && has(mark[i], TO_FIRST) { carry[passed[i] + unit] += v[unit][i]; }
+            }
+            let g = select(v[unit], vec4(0.0), is_reset);
+            let dh = g + select(vec4(0.0), vec4(dy[at_y.x], dy[at_y.y], dy[at_y.z], dy[at_y.w]), is_shown);
             let r = load_saved(at + unit);
             let z = load_saved(at + h + unit);
             let n = load_saved(at + 2u * h + unit);
@@ -60,7 +68,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             d_r[unit] = dr;
             d_z[unit] = dz;
             d_c[unit] = select(dc, dn, params.reset_before == 1u);
-            v[unit] = select(v[unit], dh * z, is_valid);
+            v[unit] = select(dh, dh * z, is_valid);
         }
         workgroupBarrier();
         if params.reset_before == 1u {

@@ -2,12 +2,12 @@
 // load of h, and the gate update in its epilogue.
 //
 //   r = σ(x_r + U_r·h + d_r)    z = σ(x_z + U_z·h + d_z)    c = U_n·h + d_n    n = tanh(x_n + r·c)
-//   h' = n + z·(h − n)          a step past the sequence's length keeps h and gives y = 0
+//   h' = n + z·(h − n)          a step that does not count keeps h and gives y = 0 (marks)
 //
 // An invocation takes one unit of four rows. Twin: src/kernels/gru_step.rs.
 @group(0) @binding(1) var<storage, read> x: array<f32>;             // [D, T, B, 3H]
 @group(0) @binding(2) var<storage, read> packed: array<f32>;        // [D, blocks, H + 1, 3, 16]
-@group(0) @binding(3) var<storage, read> lengths: array<u32>;       // [B]
+@group(0) @binding(3) var<storage, read> marks: array<u32>;         // [T, B]
 @group(0) @binding(4) var<storage, read_write> state: array<f32>;   // [D, T + 1, B, H]
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;       // [T, B, D·H]
 @group(0) @binding(6) var<storage, read_write> saved: array<f32>;   // [D, T, B, 4H] when params.save is 1
@@ -39,15 +39,17 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let at_saved = gates_at(d, t, rows, 4u) + unit;
     let at_y = output_at(d, t, rows) + unit;
     let dest = state_at(d, after(d, t), rows) + unit;
+    let start = state_at(d, before(d, time_of(d, 0u)), rows);
     for (var i = 0u; i < min(4u, params.batch - row); i++) {
         let ri = sigmoid(x[at_x[i]] + r[i]);
         let zi = sigmoid(x[at_x[i] + h] + z[i]);
         let n = tanh_stable(x[at_x[i] + 2u * h] + ri * c[i]);
         let old = state[source[i] + unit];
-        let is_valid = t < lengths[row + i];
-        let fresh = select(old, n + zi * (old - n), is_valid);
-        state[dest[i]] = fresh;
-        y[at_y[i]] = select(0.0, fresh, is_valid);
+        let mark = marks[t * params.batch + row + i];
+        let fresh = select(old, n + zi * (old - n), has(mark, VALID));
+        let first = select(0.0, state[start[i] + unit], has(mark, TO_FIRST));
+        y[at_y[i]] = select(0.0, fresh, has(mark, VALID | repeat_bit(d)));
+        state[dest[i]] = select(fresh, first, has(mark, reset_bit(d)));
         if params.save == 1u {
             saved[at_saved[i]] = ri;
             saved[at_saved[i] + h] = zi;

@@ -4,15 +4,16 @@
 //   dh = v + Σ_g U_gᵀ·∂c_g[p] + dy[t]         g over r, z, n (reset after) or r, z (reset before)
 //   δn = dh·(1 − z)·(1 − n²)    δz = dh·(h − n)·z·(1 − z)    δr = δn·c·r·(1 − r)    v = dh·z
 //
-// Reset before leaves δr to gru_reset_backward. A step past the sequence's length passes dh on.
+// Reset before leaves δr to gru_reset_backward. A step that does not count passes dh on; one
+// after which the state starts anew passes it to the first state, or nowhere (marks).
 // At step = steps (after all others) only dh = v + Σ is left, which is dh0. Twin: src/kernels/gru_step_backward.rs.
 @group(0) @binding(1) var<storage, read> packed: array<f32>;          // [D, blocks, H, 3, 16]  transposed
-@group(0) @binding(2) var<storage, read> lengths: array<u32>;         // [B]
+@group(0) @binding(2) var<storage, read> marks: array<u32>;           // [T, B]
 @group(0) @binding(3) var<storage, read> state: array<f32>;           // [D, T + 1, B, H]
 @group(0) @binding(4) var<storage, read> saved: array<f32>;           // [D, T, B, 4H]
 @group(0) @binding(5) var<storage, read> dy: array<f32>;              // [T, B, D·H]
 @group(0) @binding(6) var<storage, read_write> d_gates: array<f32>;   // [D, T, B, 4H]
-@group(0) @binding(7) var<storage, read_write> carry: array<f32>;     // [D, B, H]
+@group(0) @binding(7) var<storage, read_write> carry: array<f32>;     // [2, D, B, H]  v, and what resets pass to the first state
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -50,15 +51,21 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         }
         let t = time_of(d, params.steps - 1u - params.step);
         let at = gates_at(d, t, rows, 4u)[i] + unit;
-        if t >= lengths[row + i] {
-            carry[v] = g;
+        let mark = marks[t * params.batch + row + i];
+        if has(mark, reset_bit(d)) {
+            if has(mark, TO_FIRST) { carry[v + params.directions * params.batch * h] += g; }
+            g = 0.0;
+        }
+        let y = dy[output_at(d, t, rows)[i] + unit];
+        if !has(mark, VALID) {
+            carry[v] = g + select(0.0, y, has(mark, repeat_bit(d)));
             d_gates[at] = 0.0;
             d_gates[at + h] = 0.0;
             d_gates[at + 2u * h] = 0.0;
             d_gates[at + 3u * h] = 0.0;
             continue;
         }
-        g += dy[output_at(d, t, rows)[i] + unit];
+        g += y;
         let r = saved[at];
         let z = saved[at + h];
         let n = saved[at + 2u * h];

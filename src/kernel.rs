@@ -142,6 +142,9 @@ impl Field for f32 {
 impl Field for [u32; 4] {
     const WGSL: &'static str = "vec4<u32>";
 }
+impl Field for [f32; 4] {
+    const WGSL: &'static str = "vec4<f32>";
+}
 
 /// Declares a kernel's parameter block: `repr(C)`, `Pod`, and its fields reflected for the contract test.
 macro_rules! params {

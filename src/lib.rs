@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod activation;
 mod autograd;
 mod cpu;
 pub mod decode;
@@ -19,6 +20,7 @@ mod shape;
 mod tensor;
 pub mod train;
 
+pub use activation::Activation;
 pub use cpu::CpuOptions;
 pub use device::{Bound, Device, DeviceInfo};
 pub use error::{Error, Result};

@@ -4,7 +4,7 @@ mod common;
 
 use wgru::io::{self, TensorFile};
 use wgru::nn::{
-    AttentionConfig, Dropout, Embedding, Gru, GruConfig, GruInput, KeyMask, LayerNorm, Linear, Mode, Module, Score,
+    AttentionConfig, Dropout, Embedding, Gru, GruConfig, KeyMask, LayerNorm, Linear, Mode, Module, Score, SequenceInput,
 };
 use wgru::ops::recurrent::Plan;
 use wgru::train::loss::{self, CrossEntropyOptions, CtcOptions};
@@ -49,8 +49,8 @@ fn zeros(device: &Device, dims: &[usize]) -> Tensor {
 
 fn gru_refuses_wrong_input(device: &Device) {
     let gru = gru(device);
-    let run = |x: &Tensor, input: GruInput| gru.run(x, input, &mut Mode::Eval);
-    let none = GruInput::default();
+    let run = |x: &Tensor, input: SequenceInput| gru.run(x, input, &mut Mode::Eval);
+    let none = SequenceInput::default();
     let x = zeros(device, &[6, 3, 4]);
     assert!(run(&x, none).is_ok());
     refused(run(&zeros(device, &[6, 4]), none), &["gru", "x", "[steps, batch, 4]", "[6, 4]"]);
@@ -60,12 +60,12 @@ fn gru_refuses_wrong_input(device: &Device) {
     refused(run(&indices, none), &["gru", "x", "f32", "u32"]);
     for dims in [[2, 3, 4], [1, 3, 5], [2, 2, 5]] {
         let h0 = zeros(device, &dims);
-        refused(run(&x, GruInput { h0: Some(&h0), lengths: None }), &["gru", "h0", "[2, 3, 5]"]);
+        refused(run(&x, SequenceInput { h0: Some(&h0), ..Default::default() }), &["gru", "h0", "[2, 3, 5]"]);
     }
-    for (lengths, word) in [(vec![6, 0, 1], "0"), (vec![6, 7, 1], "7"), (vec![usize::MAX, 1, 1], "1..=6")] {
-        refused(run(&x, GruInput { h0: None, lengths: Some(&lengths) }), &["gru", "lengths", word]);
+    for (lengths, word) in [(vec![6, 7, 1], "7"), (vec![usize::MAX, 1, 1], "0..=6")] {
+        refused(run(&x, SequenceInput { lengths: Some(&lengths), ..Default::default() }), &["gru", "lengths", word]);
     }
-    refused(run(&x, GruInput { h0: None, lengths: Some(&[6, 6]) }), &["gru", "lengths", "[3]", "[2]"]);
+    refused(run(&x, SequenceInput { lengths: Some(&[6, 6]), ..Default::default() }), &["gru", "lengths", "[3]", "[2]"]);
 }
 
 fn tensors_refuse_wrong_shapes(device: &Device) {
@@ -182,7 +182,7 @@ fn nan_comes_out_as_nan(device: &Device) {
             let mut values = vec![0.5; 6 * 3 * 4];
             values[(2 * 3 + 1) * 4] = f32::NAN; // step 2 of sequence 1
             let x = Tensor::from_slice(device, &values, &[6, 3, 4]).expect("x");
-            let run = gru.run(&x, GruInput::default(), &mut Mode::Eval).expect("run");
+            let run = gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
             let y = run.output.to_vec().expect("read");
             for (i, v) in y.iter().enumerate() {
                 let (step, row) = (i / (3 * 19), i / 19 % 3);
@@ -197,9 +197,9 @@ fn devices_do_not_mix(device: &Device) {
     let (a, b) = (zeros(device, &[2, 3]), zeros(&other, &[2, 3]));
     refused(a.add(&b), &["add", "rhs", "another device"]);
     refused(a.matmul(&zeros(&other, &[3, 1])), &["matmul", "another device"]);
-    refused(gru(device).run(&zeros(&other, &[2, 1, 4]), GruInput::default(), &mut Mode::Eval), &["gru", "x"]);
+    refused(gru(device).run(&zeros(&other, &[2, 1, 4]), SequenceInput::default(), &mut Mode::Eval), &["gru", "x"]);
     let h0 = zeros(&other, &[2, 1, 5]);
-    let input = GruInput { h0: Some(&h0), lengths: None };
+    let input = SequenceInput { h0: Some(&h0), ..Default::default() };
     refused(gru(device).run(&zeros(device, &[2, 1, 4]), input, &mut Mode::Eval), &["gru", "h0"]);
     // Moving is explicit.
     assert!(a.add(&b.to_device(device).expect("moved")).is_ok());
@@ -381,7 +381,7 @@ fn an_adopted_device_works_and_its_loss_is_an_error() {
     assert!(device.info().reason.contains("host"));
     let gru = gru(&device);
     let x = zeros(&device, &[6, 3, 4]);
-    let run = || gru.run(&x, GruInput::default(), &mut Mode::Eval).and_then(|r| r.h_n.to_vec());
+    let run = || gru.run(&x, SequenceInput::default(), &mut Mode::Eval).and_then(|r| r.h_n.to_vec());
     assert_eq!(run().expect("works").len(), 2 * 3 * 5);
     raw.destroy();
     assert!(run().is_err(), "a destroyed device gave numbers");

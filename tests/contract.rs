@@ -82,7 +82,7 @@ fn check_params(kernel: &Contract, module: &Module, variable: &naga::GlobalVaria
         assert_eq!(member.name.as_deref(), Some(*name), "{}: parameter", kernel.name);
         assert_eq!(type_name(module, member.ty), *ty, "{}: type of {name}", kernel.name);
         assert_eq!(member.offset, offset, "{}: offset of {name}", kernel.name);
-        offset += if *ty == "vec4<u32>" { 16 } else { 4 };
+        offset += if ty.starts_with("vec4") { 16 } else { 4 };
     }
     assert_eq!(kernel.size, offset as usize, "{}: size of the struct", kernel.name);
     assert!(*span as usize <= 256, "{}: parameters larger than a slot", kernel.name);

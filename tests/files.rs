@@ -4,7 +4,7 @@ mod common;
 
 use common::fill;
 use wgru::io::{TensorFile, load_checkpoint, load_gru, load_parameters, save_checkpoint, save_gru, save_parameters};
-use wgru::nn::{GruConfig, GruInput, Linear, Mode, Module, Sequential};
+use wgru::nn::{GruConfig, Linear, Mode, Module, SequenceInput, Sequential};
 use wgru::train::{AdamConfig, Method, Optimizer, SgdConfig, TrainOptions, Trainer};
 use wgru::{Device, Rng, Tensor};
 
@@ -41,7 +41,7 @@ fn a_gru_comes_back_whole(device: &Device) {
     let copy = load_gru(device, &TensorFile::open(&path).expect("opened")).expect("loaded");
     assert_eq!(*copy.config(), config);
     let x = Tensor::from_slice(device, &fill(1, 2 * 5 * 3, 1.0), &[2, 5, 3]).expect("x");
-    let run = |g: &wgru::nn::Gru| g.run(&x, GruInput::default(), &mut Mode::Eval).expect("run").output.to_vec();
+    let run = |g: &wgru::nn::Gru| g.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run").output.to_vec();
     assert_eq!(run(&copy).expect("read"), run(&gru).expect("read"));
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use common::{assert_close, fill, mix};
 use safetensors::SafeTensors;
 use serde_json::Value;
-use wgru::nn::{Gru, GruConfig, GruInput, Mode, Module};
+use wgru::nn::{Gru, GruConfig, Mode, Module, SequenceInput};
 use wgru::ops::recurrent::Plan;
 use wgru::{Device, Rng, Tensor};
 
@@ -128,7 +128,7 @@ fn run(device: &Device, case: &Case, file: &SafeTensors, plan: Option<Plan>, tol
     let h0 = if case.flag("h0") { tensor(1001, &state, 0.5) } else { Tensor::zeros(device, &state).expect("zeros") };
     let h0 = h0.requires_grad();
     let lengths = case.lengths();
-    let input = GruInput { h0: Some(&h0), lengths: lengths.as_deref() };
+    let input = SequenceInput { h0: Some(&h0), lengths: lengths.as_deref(), ..Default::default() };
     let run = gru.run(&x, input, &mut Mode::Train(&mut Rng::new(0))).expect("run");
 
     let mut worst = case.check(file, "y", &run.output.to_vec().expect("read"), tolerance);
@@ -182,6 +182,11 @@ fn gru_matches_the_oracles_on_the_twins_whole() {
 #[test]
 fn gru_matches_the_oracles_on_the_twins_chain() {
     run_all(&common::twin(), Some(Plan::Chain), CPU, 60_000_000);
+}
+
+#[test]
+fn gru_matches_the_oracles_on_the_cpu_by_steps() {
+    run_all(&Device::cpu(), Some(Plan::Steps), CPU, 60_000_000);
 }
 
 #[cfg(feature = "gpu")]

@@ -4,7 +4,7 @@ mod common;
 
 use common::assert_close;
 use proptest::prelude::*;
-use wgru::nn::{Gru, GruConfig, GruInput, GruOutput, Mode, Module};
+use wgru::nn::{Gru, GruConfig, GruOutput, Mode, Module, SequenceInput};
 use wgru::ops::recurrent::Plan;
 use wgru::{Device, Rng, Tensor};
 
@@ -50,7 +50,7 @@ fn setup(device: &Device, s: &Shape) -> Setup {
 }
 
 fn run(gru: &Gru, x: &Tensor, h0: Option<&Tensor>, lengths: Option<&[usize]>) -> GruOutput {
-    gru.run(x, GruInput { h0, lengths }, &mut Mode::Eval).expect("run")
+    gru.run(x, SequenceInput { h0, lengths, ..Default::default() }, &mut Mode::Eval).expect("run")
 }
 
 fn same(what: &str, a: &Tensor, b: &Tensor) {

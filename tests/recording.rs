@@ -6,7 +6,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use wgru::nn::{GruConfig, GruInput, Mode};
+use wgru::nn::{GruConfig, Mode, SequenceInput};
 use wgru::ops::recurrent::Plan;
 use wgru::{Device, Rng, Tensor, wgpu};
 
@@ -27,7 +27,7 @@ fn dispatches(device: &Device, steps: usize, bidirectional: bool, reset_after: b
     let gru = config.build(device, &mut Rng::new(0)).expect("gru");
     let x = Tensor::zeros(device, &[steps, 2, 4]).expect("x");
     device.flush().expect("flush");
-    gru.run(&x, GruInput::default(), &mut Mode::Eval).expect("run");
+    gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
     let count = device.pending();
     device.flush().expect("flush");
     count
@@ -53,7 +53,7 @@ fn a_chain_longer_than_a_submission_gives_the_twins_numbers() {
         let config = GruConfig { input: 1, hidden: 2, plan: Some(Plan::Chain), ..GruConfig::default() };
         let gru = config.build(device, &mut Rng::new(7)).expect("gru");
         let x = Tensor::from_slice(device, &common::fill(1, 9_000, 1.0), &[9_000, 1, 1]).expect("x");
-        gru.run(&x, GruInput::default(), &mut Mode::Eval).expect("run").output.to_vec().expect("read")
+        gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run").output.to_vec().expect("read")
     };
     let want: Vec<f64> = run(&common::twin()).iter().map(|&v| v as f64).collect();
     common::assert_close("9,000 steps", &run(&device), &want, 2e-6);
@@ -86,7 +86,7 @@ fn recording_grows_with_the_steps_only() {
         let best = (0..7).map(|_| {
             device.flush().expect("flush");
             let start = Instant::now();
-            gru.run(&x, GruInput::default(), &mut Mode::Eval).expect("run");
+            gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
             device.flush().expect("flush");
             start.elapsed()
         });

@@ -4,7 +4,7 @@ mod common;
 
 use common::{assert_close, fill};
 use serde_json::Value;
-use wgru::nn::{Gru, GruConfig, GruInput, Linear, Mode, Module};
+use wgru::nn::{Gru, GruConfig, Linear, Mode, Module, SequenceInput};
 use wgru::train::loss::{self, CrossEntropyOptions};
 use wgru::train::{AdamConfig, Method, Optimizer, Reduction, Schedule, SgdConfig, clip_grad_norm};
 use wgru::{Device, Rng, Tensor};
@@ -123,7 +123,7 @@ impl Model {
     fn loss(&self, x: &Tensor, target: &Tensor) -> Tensor {
         let mut rng = Rng::new(0);
         let mode = &mut Mode::Train(&mut rng);
-        let run = self.gru.run(x, GruInput::default(), mode).expect("run");
+        let run = self.gru.run(x, SequenceInput::default(), mode).expect("run");
         let last = run.h_n.reshape(&[8, 16]).expect("reshape");
         let prediction = self.linear.forward(&last, mode).expect("linear");
         loss::mse(&prediction, target, Reduction::Mean).expect("loss")

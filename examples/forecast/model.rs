@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use wgru::io::TensorFile;
-use wgru::nn::{Gru, GruConfig, GruInput, Linear, Mode, Module};
+use wgru::nn::{Gru, GruConfig, Linear, Mode, Module, SequenceInput};
 use wgru::train::{AdamConfig, Data, History, Method, Optimizer, Progress, Reduction, Schedule};
 use wgru::train::{TrainOptions, Trainer, loss};
 use wgru::{Device, Error, Result, Rng, Tensor};
@@ -47,7 +47,7 @@ impl Module for Network {
     /// `[B, window, inputs]` gives `[B, horizon]`.
     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let (batch, window) = (x.dims()[0], x.dims()[1]);
-        let state = self.gru.run(x, GruInput::default(), mode)?.h_n.reshape(&[batch, self.gru.config().hidden])?;
+        let state = self.gru.run(x, SequenceInput::default(), mode)?.h_n.reshape(&[batch, self.gru.config().hidden])?;
         let target = x.slice(2, 0..1)?.reshape(&[batch, window])?;
         self.head.forward(&state, mode)?.add(&self.skip.forward(&target, mode)?)
     }

@@ -1,7 +1,4 @@
-// Parameters and index arithmetic that the GRU kernels share. Host side and twin: src/kernels/gru.rs.
-//
-// Everything is time-first. A slot of `state` holds the state between two steps: direction d reads slot
-// before(d, t) and writes slot after(d, t), so the reverse direction fills the same buffer from its end.
+// Parameters and index arithmetic that the fused GRU kernels share. Host side and twin: src/kernels/gru.rs.
 struct Params {
     steps: u32, batch: u32, hidden: u32, directions: u32,
     reverse: u32, step: u32, reset_before: u32, save: u32,
@@ -11,14 +8,6 @@ struct Params {
 
 const BLOCK: u32 = 16u;  // units of a packed block
 const LANES: u32 = 48u;  // three gates of a block
-
-fn is_reverse(d: u32) -> bool { return d + params.reverse == 1u; }
-
-// Time of the step-th step of direction d.
-fn time_of(d: u32, step: u32) -> u32 { return select(step, params.steps - 1u - step, is_reverse(d)); }
-
-fn before(d: u32, t: u32) -> u32 { return select(t, t + 1u, is_reverse(d)); }
-fn after(d: u32, t: u32) -> u32 { return select(t + 1u, t, is_reverse(d)); }
 
 // First element of the four rows from `row` on; past the batch, the last row again (read, never stored).
 fn four(row: u32) -> vec4<u32> { return min(row + vec4(0u, 1u, 2u, 3u), vec4(params.batch - 1u)); }

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
 use crate::kernel::{Kernel, words};
 use crate::kernels::gru::{BLOCK, GATES};
+use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
 use crate::kernels::{Gru, GruSequence, GruSequenceBackward};
 
 /// Rows of the batch that one thread takes at a time; fixed, so that the work is cut alike for any number of threads.
@@ -20,7 +21,7 @@ struct Forward {
     p: Gru,
     x: *const f32,
     packed: *const f32,
-    lengths: *const u32,
+    marks: *const u32,
     state: *mut f32,
     y: *mut f32,
     saved: *mut f32,
@@ -31,7 +32,7 @@ struct Forward {
 struct Backward {
     p: Gru,
     packed: *const f32,
-    lengths: *const u32,
+    marks: *const u32,
     state: *const f32,
     saved: *const f32,
     dy: *const f32,
@@ -61,18 +62,18 @@ pub fn forward(
     isa: Isa,
     parallel: bool,
     kernel: &GruSequence,
-    [x, packed, lengths]: [&[f32]; 3],
+    [x, packed, marks]: [&[f32]; 3],
     [state, y, saved]: [&mut [f32]; 3],
 ) {
     let p = kernel.0;
     let (reads, writes) = kernel.lens();
-    assert!([x.len(), packed.len(), lengths.len()].iter().zip(reads).all(|(has, need)| *has >= need));
+    assert!([x.len(), packed.len(), marks.len()].iter().zip(reads).all(|(has, need)| *has >= need));
     assert!([state.len(), y.len(), saved.len()].iter().zip(writes).all(|(has, need)| *has >= need));
     let run = Forward {
         p,
         x: x.as_ptr(),
         packed: packed.as_ptr(),
-        lengths: words(lengths).as_ptr(),
+        marks: words(marks).as_ptr(),
         state: state.as_mut_ptr(),
         y: y.as_mut_ptr(),
         saved: saved.as_mut_ptr(),
@@ -238,11 +239,17 @@ unsafe fn finish<V: Lanes>(run: &Forward, d: usize, t: usize, row: usize, unit: 
     // SAFETY: offsets of the kernel's contract.
     unsafe {
         let count = BLOCK.min(p.hidden as usize - unit);
-        let is_valid = (t as u32) < *run.lengths.add(row);
-        let next = if is_valid { z.fma(old.sub(new), new) } else { old };
-        store_part(next, run.state.add(p.state_at(d, p.after(d, t), row) + unit), count);
-        let out = if is_valid { next } else { V::splat(0.0) };
+        let (mark, reverse) = (*run.marks.add(t * p.batch as usize + row), p.is_reverse(d));
+        let is_valid = mark & VALID != 0;
+        let fresh = if is_valid { z.fma(old.sub(new), new) } else { old };
+        let out = if is_valid || has(mark, REPEAT, reverse) { fresh } else { V::splat(0.0) };
         store_part(out, run.y.add(p.output_at(d, t, row) + unit), count);
+        let next = match has(mark, RESET, reverse) {
+            false => fresh,
+            true if mark & TO_FIRST == 0 => V::splat(0.0),
+            true => load_part(run.state.add(p.state_at(d, p.before(d, p.time_of(d, 0)), row) + unit), count),
+        };
+        store_part(next, run.state.add(p.state_at(d, p.after(d, t), row) + unit), count);
     }
 }
 
@@ -260,17 +267,17 @@ pub fn backward(
     isa: Isa,
     parallel: bool,
     kernel: &GruSequenceBackward,
-    [packed, lengths, state, saved, dy]: [&[f32]; 5],
+    [packed, marks, state, saved, dy]: [&[f32]; 5],
     [d_gates, carry]: [&mut [f32]; 2],
 ) {
     let p = kernel.0;
     let (reads, writes) = kernel.lens();
-    assert!([packed, lengths, state, saved, dy].iter().zip(reads).all(|(has, need)| has.len() >= need));
+    assert!([packed, marks, state, saved, dy].iter().zip(reads).all(|(has, need)| has.len() >= need));
     assert!([d_gates.len(), carry.len()].iter().zip(writes).all(|(has, need)| *has >= need));
     let run = Backward {
         p,
         packed: packed.as_ptr(),
-        lengths: words(lengths).as_ptr(),
+        marks: words(marks).as_ptr(),
         state: state.as_ptr(),
         saved: saved.as_ptr(),
         dy: dy.as_ptr(),
@@ -319,18 +326,29 @@ unsafe fn gate_gradients<V: Lanes>(run: &Backward, d: usize, t: usize, row: usiz
     let h = p.hidden as usize;
     // SAFETY: offsets of the kernel's contract.
     unsafe {
-        let is_valid = (t as u32) < *run.lengths.add(row);
+        let (mark, reverse) = (*run.marks.add(t * p.batch as usize + row), p.is_reverse(d));
         let at = p.gates_at(d, t, row, 4);
         for unit in (0..h).step_by(BLOCK) {
             let count = BLOCK.min(h - unit);
             let put = |gate: usize, v: V| store_part(v, run.d_gates.add(at + gate * h + unit), count);
-            if !is_valid {
-                (0..4).for_each(|gate| put(gate, V::splat(0.0)));
+            let (zero, one) = (V::splat(0.0), V::splat(1.0));
+            let v = run.carry.add((d * p.batch as usize + row) * h + unit);
+            let mut dh = load_part::<V>(v, count);
+            if has(mark, RESET, reverse) {
+                if mark & TO_FIRST != 0 {
+                    let passed = v.add(p.carry_len() / 2);
+                    store_part(load_part::<V>(passed, count).add(dh), passed, count);
+                }
+                dh = zero;
+            }
+            if mark & VALID != 0 || has(mark, REPEAT, reverse) {
+                dh = dh.add(load_part(run.dy.add(p.output_at(d, t, row) + unit), count));
+            }
+            if mark & VALID == 0 {
+                (0..4).for_each(|gate| put(gate, zero));
+                store_part(dh, v, count);
                 continue;
             }
-            let one = V::splat(1.0);
-            let v = run.carry.add((d * p.batch as usize + row) * h + unit);
-            let dh = load_part::<V>(v, count).add(load_part(run.dy.add(p.output_at(d, t, row) + unit), count));
             let [r, z, n, c] = [0, 1, 2, 3].map(|gate| load_part::<V>(run.saved.add(at + gate * h + unit), count));
             let old = load_part::<V>(run.state.add(p.state_at(d, p.before(d, t), row) + unit), count);
             let dn = dh.mul(one.sub(z)).mul(one.sub(n.mul(n)));
@@ -361,7 +379,7 @@ unsafe fn state_gradients<V: Lanes, const M: usize>(run: &Backward, d: usize, t:
                 let weights = run.packed.add(p.packed_at(d, unit, h) + 2 * BLOCK);
                 let [q] = product::<V, 1, M>(weights, gate(2), h, false);
                 for (m, &q) in q.iter().enumerate() {
-                    if t as u32 >= *run.lengths.add(row + m) {
+                    if *run.marks.add(t * p.batch as usize + row + m) & VALID == 0 {
                         continue;
                     }
                     let r = load_part::<V>(run.saved.add(at(m) + unit), n);

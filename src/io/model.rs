@@ -3,7 +3,7 @@
 use super::TensorFile;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::nn::{Gru, GruConfig, Module};
+use crate::nn::{Gru, GruActivations, GruConfig, Module, Padding, RecurrentOptions};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
@@ -74,7 +74,57 @@ pub async fn gru_to_file(gru: &Gru) -> Result<TensorFile> {
         file.metadata.insert(format!("gru.{key}"), value.to_string());
     }
     file.metadata.insert("gru.dropout".into(), c.dropout.to_string());
+    let a = &c.activations;
+    for (key, value) in [("reset", a.reset), ("update", a.update), ("candidate", a.candidate)] {
+        file.metadata.insert(format!("gru.activation.{key}"), value.to_string());
+    }
+    let o = &c.options;
+    if let Some(clip) = o.clip {
+        file.metadata.insert("gru.clip".into(), clip.to_string());
+    }
+    file.metadata.insert("gru.repeat_last".into(), (o.padding == Padding::RepeatLast).to_string());
+    for (key, share) in shares(o) {
+        file.metadata.insert(format!("gru.{key}"), share.to_string());
+    }
     Ok(file)
+}
+
+fn shares(o: &RecurrentOptions) -> [(&'static str, f32); 4] {
+    [
+        ("input_dropout", o.input_dropout),
+        ("recurrent_dropout", o.recurrent_dropout),
+        ("zoneout", o.zoneout),
+        ("weight_dropout", o.weight_dropout),
+    ]
+}
+
+/// A value of the metadata, or what holds without it.
+fn field_or<T: std::str::FromStr>(file: &TensorFile, key: &str, default: T) -> Result<T> {
+    if file.metadata.contains_key(key) { file.field(key) } else { Ok(default) }
+}
+
+fn activations(file: &TensorFile) -> Result<GruActivations> {
+    let d = GruActivations::default();
+    Ok(GruActivations {
+        reset: field_or(file, "gru.activation.reset", d.reset)?,
+        update: field_or(file, "gru.activation.update", d.update)?,
+        candidate: field_or(file, "gru.activation.candidate", d.candidate)?,
+    })
+}
+
+fn options(file: &TensorFile) -> Result<RecurrentOptions> {
+    let clip = if file.metadata.contains_key("gru.clip") { Some(file.field("gru.clip")?) } else { None };
+    let padding = if field_or(file, "gru.repeat_last", false)? { Padding::RepeatLast } else { Padding::Zero };
+    Ok(RecurrentOptions {
+        clip,
+        padding,
+        input_dropout: field_or(file, "gru.input_dropout", 0.0)?,
+        recurrent_dropout: field_or(file, "gru.recurrent_dropout", 0.0)?,
+        zoneout: field_or(file, "gru.zoneout", 0.0)?,
+        zoneout_cell: 0.0,
+        weight_dropout: field_or(file, "gru.weight_dropout", 0.0)?,
+        learn_h0: file.names().any(|n| n == "h0"),
+    })
 }
 
 /// Builds a GRU from a file: sizes from the shapes, the rest from the metadata. A state dict of `torch.nn.GRU` has
@@ -102,19 +152,18 @@ pub fn load_gru(device: &Device, file: &TensorFile) -> Result<Gru> {
     if gates == 0 || gates % 3 != 0 || input == 0 {
         return Err(Error::format("tensor \"weight_ih_l0\"", format!("has shape {dims:?}; expected [3·H, I]")));
     }
-    let flag = |key: &str, default: bool| {
-        if file.metadata.contains_key(key) { file.field::<bool>(key) } else { Ok(default) }
-    };
     let config = GruConfig {
         input,
         hidden: gates / 3,
         layers: (0..).take_while(|l| has(&format!("weight_ih_l{l}"))).count(),
         bias: has("bias_ih_l0"),
         bidirectional: has("weight_ih_l0_reverse"),
-        batch_first: flag("gru.batch_first", false)?,
-        reset_after: flag("gru.reset_after", true)?,
-        reverse: flag("gru.reverse", false)?,
-        dropout: if file.metadata.contains_key("gru.dropout") { file.field("gru.dropout")? } else { 0.0 },
+        batch_first: field_or(file, "gru.batch_first", false)?,
+        reset_after: field_or(file, "gru.reset_after", true)?,
+        reverse: field_or(file, "gru.reverse", false)?,
+        dropout: field_or(file, "gru.dropout", 0.0)?,
+        activations: activations(file)?,
+        options: options(file)?,
         plan: None,
     };
     // Every tensor is compared with the size that the others imply before anything of that size is made.

@@ -4,10 +4,11 @@
 //! | --- | --- | --- |
 //! | `x` | `[D, T, B, 3H]` | `W·x + b_ih` of all steps |
 //! | `packed` | `[D, ⌈H/16⌉, H + 1, 3, 16]` | `U` by blocks of 16 units, the last row `b_hh`: [`GruPack`](super::GruPack) |
-//! | `lengths` | `[B]` u32 | valid steps of each sequence |
+//! | `marks` | `[T, B]` u32 | what each step is: [`marks`](super::marks) |
 //! | `state` | `[D, T + 1, B, H]` | the state between the steps; direction `d` reads slot `before(d, t)`, writes `after(d, t)` |
-//! | `y` | `[T, B, D·H]` | the output, 0 on padded steps |
+//! | `y` | `[T, B, D·H]` | the output, 0 on steps that do not count |
 //! | `saved` | `[D, T, B, 4H]` | `r, z, n` and `c`: `U_n·h + b_hn` (reset after) or `r⊙h` (reset before) |
+//! | `carry` | `[2, D, B, H]` | `dh` between the steps; what resets pass to the first state |
 //! | `d_gates` | `[D, T, B, 4H]` | `δr, δz, δn` and `δn⊙r`, at the pre-activations |
 //!
 //! Equations, with gates in PyTorch's order r, z, n:
@@ -18,6 +19,7 @@
 //! reset before:  n = tanh(x_n + U_n·(r⊙h) + d_n)
 //! ```
 
+use super::time::Order;
 use crate::error::Result;
 use crate::kernel::{addressable, at_least_one, at_most, params};
 
@@ -66,24 +68,29 @@ impl Gru {
         addressable(op, "steps", 0, &[(slots.saturating_add(1), slot), (batch, row), (row, 1)])
     }
 
+    /// The order of time.
+    pub fn order(&self) -> Order {
+        Order { steps: self.steps as usize, reverse: self.reverse == 1 }
+    }
+
     /// Whether direction `d` runs from the last step to the first.
     pub fn is_reverse(&self, d: usize) -> bool {
-        d + self.reverse as usize == 1
+        self.order().is_reverse(d)
     }
 
     /// Time of the `step`-th step of direction `d`.
     pub fn time_of(&self, d: usize, step: usize) -> usize {
-        if self.is_reverse(d) { self.steps as usize - 1 - step } else { step }
+        self.order().time_of(d, step)
     }
 
     /// Slot of `state` that direction `d` reads at time `t`.
     pub fn before(&self, d: usize, t: usize) -> usize {
-        if self.is_reverse(d) { t + 1 } else { t }
+        self.order().before(d, t)
     }
 
     /// Slot of `state` that direction `d` writes at time `t`.
     pub fn after(&self, d: usize, t: usize) -> usize {
-        if self.is_reverse(d) { t } else { t + 1 }
+        self.order().after(d, t)
     }
 
     /// First element of a row of `state`.
@@ -131,9 +138,14 @@ impl Gru {
         self.rows() * SAVED * self.hidden as usize
     }
 
-    /// Words of one state of all directions, `[D, B, H]`.
+    /// Words of `carry`.
     pub fn carry_len(&self) -> usize {
-        self.directions as usize * self.batch as usize * self.hidden as usize
+        2 * self.directions as usize * self.batch as usize * self.hidden as usize
+    }
+
+    /// Words of `marks`.
+    pub fn marks_len(&self) -> usize {
+        self.steps as usize * self.batch as usize
     }
 
     /// Words of the packed recurrent matrix whose blocks have `depth` rows.

@@ -1,6 +1,7 @@
 //! Second half of a step of the chain, reset before
 
 use super::gru::{Gru, dot, gru_kernel};
+use super::marks::leave;
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 use crate::math::tanh_stable;
@@ -8,17 +9,17 @@ use crate::math::tanh_stable;
 gru_kernel! {
     /// Step `step` of all directions, reset before, second half: `n = tanh(x_n + U_n·c + d_n)` and the new state.
     ///
-    /// Reads `x`, `packed`, `lengths`, and `z` and `c` of its step of `saved`; writes `n` there, slot `after` of
+    /// Reads `x`, `packed`, `marks`, and `z` and `c` of its step of `saved`; writes `n` there, slot `after` of
     /// `state`, and its step of `y`. Shapes and equations: [`kernels::gru`](super::gru).
     GruCandidate
 }
 
 impl Kernel<3, 3> for GruCandidate {
     const NAME: &'static str = "gru_candidate";
-    const WGSL: &'static str = wgsl!("common/gru", "common/activation", "gru_candidate");
-    const READS: [&'static str; 3] = ["x", "packed", "lengths"];
+    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/gru", "common/activation", "gru_candidate");
+    const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
-    const INDICES: &'static [&'static str] = &["lengths"];
+    const INDICES: &'static [&'static str] = &["marks"];
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME, self.0.steps.saturating_sub(1))
@@ -31,17 +32,18 @@ impl Kernel<3, 3> for GruCandidate {
     fn lens(&self) -> ([usize; 3], [usize; 3]) {
         let p = &self.0;
         let packed = p.packed_len(p.hidden as usize + 1);
-        ([p.x_len(), packed, p.batch as usize], [p.state_len(), p.output_len(), p.saved_len()])
+        ([p.x_len(), packed, p.marks_len()], [p.state_len(), p.output_len(), p.saved_len()])
     }
 
-    fn run(&self, [x, packed, lengths]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
+    fn run(&self, [x, packed, marks]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
         let p: &Gru = &self.0;
-        let h = p.hidden as usize;
+        let (h, batch) = (p.hidden as usize, p.batch as usize);
         for d in 0..p.directions as usize {
             let t = p.time_of(d, p.step as usize);
-            for (row, &length) in words(lengths)[..p.batch as usize].iter().enumerate() {
+            for (row, &mark) in words(marks)[t * batch..][..batch].iter().enumerate() {
                 let from = p.state_at(d, p.before(d, t), row);
                 let to = p.state_at(d, p.after(d, t), row);
+                let start = p.state_at(d, p.before(d, p.time_of(d, 0)), row);
                 let (at_x, at) = (p.gates_at(d, t, row, 3), p.gates_at(d, t, row, 4));
                 let at_y = p.output_at(d, t, row);
                 for unit in 0..h {
@@ -49,10 +51,8 @@ impl Kernel<3, 3> for GruCandidate {
                     let c = u[(h * 3 + 2) * 16] + dot(u, 2, &saved[at + 3 * h..at + 4 * h]);
                     let n = tanh_stable(x[at_x + 2 * h + unit] + c);
                     let (z, old) = (saved[at + h + unit], state[from + unit]);
-                    let is_valid = (t as u32) < length;
-                    let new = if is_valid { n + z * (old - n) } else { old };
-                    state[to + unit] = new;
-                    y[at_y + unit] = if is_valid { new } else { 0.0 };
+                    let first = state[start + unit];
+                    (y[at_y + unit], state[to + unit]) = leave(mark, p.is_reverse(d), old, n + z * (old - n), first);
                     saved[at + 2 * h + unit] = n;
                 }
             }

@@ -15,7 +15,7 @@ gru_kernel! {
 
 impl Kernel<3, 1> for GruGates {
     const NAME: &'static str = "gru_gates";
-    const WGSL: &'static str = wgsl!("common/gru", "common/activation", "gru_gates");
+    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/gru", "common/activation", "gru_gates");
     const READS: [&'static str; 3] = ["x", "packed", "state"];
     const WRITES: [&'static str; 1] = ["saved"];
 

@@ -1,6 +1,7 @@
 //! Second half of a step of the chain backwards, reset before
 
 use super::gru::{Gru, dot, gru_kernel};
+use super::marks::VALID;
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
@@ -8,17 +9,17 @@ gru_kernel! {
     /// Step `step` backwards, reset before, after [`GruStepBackward`](super::GruStepBackward):
     /// `q = U_nᵀ·δn`, `δr = q⊙h⊙r⊙(1 − r)`, `v += q⊙r`.
     ///
-    /// Reads the transposed `packed`, `lengths`, `state`, `saved`, and `δn` of `d_gates`; writes its `δr`, updates
+    /// Reads the transposed `packed`, `marks`, `state`, `saved`, and `δn` of `d_gates`; writes its `δr`, updates
     /// `carry`. Shapes: [`kernels::gru`](super::gru).
     GruResetBackward
 }
 
 impl Kernel<4, 2> for GruResetBackward {
     const NAME: &'static str = "gru_reset_backward";
-    const WGSL: &'static str = wgsl!("common/gru", "gru_reset_backward");
-    const READS: [&'static str; 4] = ["packed", "lengths", "state", "saved"];
+    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/gru", "gru_reset_backward");
+    const READS: [&'static str; 4] = ["packed", "marks", "state", "saved"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
-    const INDICES: &'static [&'static str] = &["lengths"];
+    const INDICES: &'static [&'static str] = &["marks"];
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME, self.0.steps.saturating_sub(1))
@@ -31,16 +32,16 @@ impl Kernel<4, 2> for GruResetBackward {
     fn lens(&self) -> ([usize; 4], [usize; 2]) {
         let p = &self.0;
         let packed = p.packed_len(p.hidden as usize);
-        ([packed, p.batch as usize, p.state_len(), p.saved_len()], [p.saved_len(), p.carry_len()])
+        ([packed, p.marks_len(), p.state_len(), p.saved_len()], [p.saved_len(), p.carry_len()])
     }
 
-    fn run(&self, [packed, lengths, state, saved]: [&[f32]; 4], [d_gates, carry]: [&mut [f32]; 2]) {
+    fn run(&self, [packed, marks, state, saved]: [&[f32]; 4], [d_gates, carry]: [&mut [f32]; 2]) {
         let p: &Gru = &self.0;
-        let h = p.hidden as usize;
+        let (h, batch) = (p.hidden as usize, p.batch as usize);
         for d in 0..p.directions as usize {
             let t = p.time_of(d, (p.steps - 1 - p.step) as usize);
-            for (row, &length) in words(lengths)[..p.batch as usize].iter().enumerate() {
-                if t as u32 >= length {
+            for (row, &mark) in words(marks)[t * batch..][..batch].iter().enumerate() {
+                if mark & VALID == 0 {
                     continue;
                 }
                 let at = p.gates_at(d, t, row, 4);

@@ -9,7 +9,7 @@ gru_kernel! {
     /// All steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
     /// steps. Hidden sizes to [`GruSequence::MAX_HIDDEN`]; on the CPU, any.
     ///
-    /// Reads `x`, `packed` and `lengths`; takes the first state from `state` and writes the others, `y`, and
+    /// Reads `x`, `packed` and `marks`; takes the first state from `state` and writes the others, `y`, and
     /// `saved` when `save` is 1 (the twin of reset before uses `saved` always).
     /// Shapes and equations: [`kernels::gru`](super::gru).
     GruSequence
@@ -22,10 +22,10 @@ impl GruSequence {
 
 impl Kernel<3, 3> for GruSequence {
     const NAME: &'static str = "gru_sequence";
-    const WGSL: &'static str = wgsl!("common/gru", "common/activation", "gru_sequence");
-    const READS: [&'static str; 3] = ["x", "packed", "lengths"];
+    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/gru", "common/activation", "gru_sequence");
+    const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
-    const INDICES: &'static [&'static str] = &["lengths"];
+    const INDICES: &'static [&'static str] = &["marks"];
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME, u32::MAX)
@@ -47,7 +47,7 @@ impl Kernel<3, 3> for GruSequence {
         GruStep(self.0).lens()
     }
 
-    fn run(&self, [x, packed, lengths]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
+    fn run(&self, [x, packed, marks]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
         let mut scratch = Vec::new();
         let saved = match (self.0.reset_before, self.0.save) {
             (1, 0) => {
@@ -60,9 +60,9 @@ impl Kernel<3, 3> for GruSequence {
             let p = super::Gru { step, ..self.0 };
             if p.reset_before == 1 {
                 GruGates(p).run([x, packed, state], [saved]);
-                GruCandidate(p).run([x, packed, lengths], [state, y, saved]);
+                GruCandidate(p).run([x, packed, marks], [state, y, saved]);
             } else {
-                GruStep(p).run([x, packed, lengths], [state, y, saved]);
+                GruStep(p).run([x, packed, marks], [state, y, saved]);
             }
         }
     }

@@ -9,17 +9,17 @@ gru_kernel! {
     /// All steps of all directions backwards in one dispatch.
     /// Hidden sizes to [`GruSequence::MAX_HIDDEN`](super::GruSequence::MAX_HIDDEN); on the CPU, any.
     ///
-    /// Reads the transposed `packed`, `lengths`, `state`, `saved` and `dy`; writes `d_gates`, and turns `carry` from
+    /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes `d_gates`, and turns `carry` from
     /// `dh_n` into `dh0`. Equations: [`GruStepBackward`]; shapes: [`kernels::gru`](super::gru).
     GruSequenceBackward
 }
 
 impl Kernel<5, 2> for GruSequenceBackward {
     const NAME: &'static str = "gru_sequence_backward";
-    const WGSL: &'static str = wgsl!("common/gru", "gru_sequence_backward");
-    const READS: [&'static str; 5] = ["packed", "lengths", "state", "saved", "dy"];
+    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/gru", "gru_sequence_backward");
+    const READS: [&'static str; 5] = ["packed", "marks", "state", "saved", "dy"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
-    const INDICES: &'static [&'static str] = &["lengths"];
+    const INDICES: &'static [&'static str] = &["marks"];
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME, u32::MAX)
@@ -41,12 +41,12 @@ impl Kernel<5, 2> for GruSequenceBackward {
         GruStepBackward(self.0).lens()
     }
 
-    fn run(&self, [packed, lengths, state, saved, dy]: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
+    fn run(&self, [packed, marks, state, saved, dy]: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
         for step in 0..=self.0.steps {
             let p = Gru { step, ..self.0 };
-            GruStepBackward(p).run([packed, lengths, state, saved, dy], [d_gates, carry]);
+            GruStepBackward(p).run([packed, marks, state, saved, dy], [d_gates, carry]);
             if p.reset_before == 1 && step < p.steps {
-                GruResetBackward(p).run([packed, lengths, state, saved], [d_gates, carry]);
+                GruResetBackward(p).run([packed, marks, state, saved], [d_gates, carry]);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! One step of the chain, reset after
 
 use super::gru::{Gru, dot, gru_kernel};
+use super::marks::leave;
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 use crate::math::{sigmoid, tanh_stable};
@@ -8,17 +9,17 @@ use crate::math::{sigmoid, tanh_stable};
 gru_kernel! {
     /// Step `step` of all directions, reset after: recurrent product and gate update in one dispatch.
     ///
-    /// Reads `x`, `packed` and `lengths`; reads slot `before` of `state` and writes slot `after`, writes its step of
+    /// Reads `x`, `packed` and `marks`; reads slot `before` of `state` and writes slot `after`, writes its step of
     /// `y`, and of `saved` when `save` is 1. Shapes and equations: [`kernels::gru`](super::gru).
     GruStep
 }
 
 impl Kernel<3, 3> for GruStep {
     const NAME: &'static str = "gru_step";
-    const WGSL: &'static str = wgsl!("common/gru", "common/activation", "gru_step");
-    const READS: [&'static str; 3] = ["x", "packed", "lengths"];
+    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/gru", "common/activation", "gru_step");
+    const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
-    const INDICES: &'static [&'static str] = &["lengths"];
+    const INDICES: &'static [&'static str] = &["marks"];
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME, self.0.steps.saturating_sub(1))
@@ -32,17 +33,18 @@ impl Kernel<3, 3> for GruStep {
         let p = &self.0;
         let saved = if p.save == 1 { p.saved_len() } else { 0 };
         let packed = p.packed_len(p.hidden as usize + 1);
-        ([p.x_len(), packed, p.batch as usize], [p.state_len(), p.output_len(), saved])
+        ([p.x_len(), packed, p.marks_len()], [p.state_len(), p.output_len(), saved])
     }
 
-    fn run(&self, [x, packed, lengths]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
+    fn run(&self, [x, packed, marks]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
         let p: &Gru = &self.0;
-        let h = p.hidden as usize;
+        let (h, batch) = (p.hidden as usize, p.batch as usize);
         for d in 0..p.directions as usize {
             let t = p.time_of(d, p.step as usize);
-            for (row, &length) in words(lengths)[..p.batch as usize].iter().enumerate() {
+            for (row, &mark) in words(marks)[t * batch..][..batch].iter().enumerate() {
                 let from = p.state_at(d, p.before(d, t), row);
                 let to = p.state_at(d, p.after(d, t), row);
+                let start = p.state_at(d, p.before(d, p.time_of(d, 0)), row);
                 let (at_x, at_y) = (p.gates_at(d, t, row, 3), p.output_at(d, t, row));
                 for unit in 0..h {
                     let u = &packed[p.packed_at(d, unit, h + 1)..];
@@ -51,10 +53,8 @@ impl Kernel<3, 3> for GruStep {
                     let z = sigmoid(x[at_x + h + unit] + az);
                     let n = tanh_stable(x[at_x + 2 * h + unit] + r * c);
                     let old = state[from + unit];
-                    let is_valid = (t as u32) < length;
-                    let new = if is_valid { n + z * (old - n) } else { old };
-                    state[to + unit] = new;
-                    y[at_y + unit] = if is_valid { new } else { 0.0 };
+                    let first = state[start + unit];
+                    (y[at_y + unit], state[to + unit]) = leave(mark, p.is_reverse(d), old, n + z * (old - n), first);
                     if p.save == 1 {
                         let at = p.gates_at(d, t, row, 4) + unit;
                         for (gate, v) in [r, z, n, c].into_iter().enumerate() {

@@ -1,6 +1,7 @@
 //! One step of the chain backwards
 
 use super::gru::{Gru, dot, gru_kernel};
+use super::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
@@ -12,18 +13,19 @@ gru_kernel! {
     /// δn = dh⊙(1 − z)⊙(1 − n²)    δz = dh⊙(h − n)⊙z⊙(1 − z)    δr = δn⊙c⊙r⊙(1 − r)    v = dh⊙z
     /// ```
     ///
-    /// Reads the transposed `packed`, `lengths`, `state`, `saved` and `dy`; writes its step of `d_gates`, updates
-    /// `carry` (v, `[D, B, H]`, first `dh_n`). `step = steps` leaves `dh0` in `carry`. Reset before gets its `δr` from
+    /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes its step of `d_gates`, updates
+    /// `carry` (`[2, D, B, H]`: v, first `dh_n`; and what resets pass to the first state). `step = steps` leaves the
+    /// rest of `dh0` in v. Reset before gets its `δr` from
     /// [`GruResetBackward`](super::GruResetBackward). Shapes: [`kernels::gru`](super::gru).
     GruStepBackward
 }
 
 impl Kernel<5, 2> for GruStepBackward {
     const NAME: &'static str = "gru_step_backward";
-    const WGSL: &'static str = wgsl!("common/gru", "gru_step_backward");
-    const READS: [&'static str; 5] = ["packed", "lengths", "state", "saved", "dy"];
+    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/gru", "gru_step_backward");
+    const READS: [&'static str; 5] = ["packed", "marks", "state", "saved", "dy"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
-    const INDICES: &'static [&'static str] = &["lengths"];
+    const INDICES: &'static [&'static str] = &["marks"];
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME, self.0.steps)
@@ -36,15 +38,16 @@ impl Kernel<5, 2> for GruStepBackward {
     fn lens(&self) -> ([usize; 5], [usize; 2]) {
         let p = &self.0;
         let packed = p.packed_len(p.hidden as usize);
-        let reads = [packed, p.batch as usize, p.state_len(), p.saved_len(), p.output_len()];
+        let reads = [packed, p.marks_len(), p.state_len(), p.saved_len(), p.output_len()];
         (reads, [p.saved_len(), p.carry_len()])
     }
 
-    fn run(&self, [packed, lengths, state, saved, dy]: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
+    fn run(&self, [packed, marks, state, saved, dy]: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
         let p: &Gru = &self.0;
         let (h, steps, step) = (p.hidden as usize, p.steps as usize, p.step as usize);
+        let (carry, passed) = carry.split_at_mut(p.carry_len() / 2);
         for d in 0..p.directions as usize {
-            for (row, &length) in words(lengths)[..p.batch as usize].iter().enumerate() {
+            for row in 0..p.batch as usize {
                 for unit in 0..h {
                     let mut dh = 0.0;
                     if step > 0 {
@@ -55,7 +58,8 @@ impl Kernel<5, 2> for GruStepBackward {
                             dh += dot(u, 2, &d_gates[at + 3 * h..at + 4 * h]);
                         }
                     }
-                    let v = &mut carry[(d * p.batch as usize + row) * h + unit];
+                    let at_carry = (d * p.batch as usize + row) * h + unit;
+                    let (v, passed) = (&mut carry[at_carry], &mut passed[at_carry]);
                     dh += *v;
                     if step == steps {
                         *v = dh;
@@ -63,12 +67,18 @@ impl Kernel<5, 2> for GruStepBackward {
                     }
                     let t = p.time_of(d, steps - 1 - step);
                     let at = p.gates_at(d, t, row, 4) + unit;
-                    if t as u32 >= length {
-                        *v = dh;
+                    let mark = words(marks)[t * p.batch as usize + row];
+                    if has(mark, RESET, p.is_reverse(d)) {
+                        *passed += if mark & TO_FIRST != 0 { dh } else { 0.0 };
+                        dh = 0.0;
+                    }
+                    let dy = dy[p.output_at(d, t, row) + unit];
+                    if mark & VALID == 0 {
+                        *v = dh + if has(mark, REPEAT, p.is_reverse(d)) { dy } else { 0.0 };
                         (0..4).for_each(|gate| d_gates[at + gate * h] = 0.0);
                         continue;
                     }
-                    dh += dy[p.output_at(d, t, row) + unit];
+                    dh += dy;
                     let [r, z, n, c] = [0, 1, 2, 3].map(|gate| saved[at + gate * h]);
                     let old = state[p.state_at(d, p.before(d, t), row) + unit];
                     let dn = dh * (1.0 - z) * (1.0 - n * n);

@@ -12,8 +12,12 @@ macro_rules! kernels {
     };
 }
 
+pub mod cell;
 pub mod ctc;
 pub mod gru;
+pub mod marks;
+pub mod time;
+pub use cell::Cell;
 pub use ctc::Ctc;
 pub use gru::Gru;
 
@@ -50,4 +54,12 @@ kernels! {
     gru_step_backward: GruStepBackward { 5, 2 },
     gru_reset_backward: GruResetBackward { 4, 2 },
     gru_sequence_backward: GruSequenceBackward { 5, 2 },
+    rnn_cell: RnnCell { 2, 2 },
+    rnn_cell_backward: RnnCellBackward { 3, 1 },
+    gru_cell: GruCell { 3, 2 },
+    gru_cell_backward: GruCellBackward { 5, 2 },
+    lstm_cell: LstmCell { 4, 2 },
+    lstm_cell_backward: LstmCellBackward { 6, 2 },
+    state_update: StateUpdate { 2, 3 },
+    state_update_backward: StateUpdateBackward { 3, 2 },
 }

@@ -6,14 +6,20 @@ mod embedding;
 mod gru;
 mod layer_norm;
 mod linear;
+mod lstm;
+mod recurrent;
+mod rnn;
 mod sequential;
 
 pub use attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput, KeyMask, Score};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
-pub use gru::{Gru, GruConfig, GruInput, GruOutput};
+pub use gru::{Gru, GruActivations, GruConfig, GruGates, GruOutput};
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use lstm::{Lstm, LstmActivations, LstmConfig, LstmGates, LstmOutput};
+pub use recurrent::{Padding, RecurrentOptions, SequenceInput};
+pub use rnn::{Rnn, RnnConfig, RnnOutput};
 pub use sequential::{LastStep, Relu, Sequential, Tanh};
 
 use crate::error::Result;

@@ -1,6 +1,6 @@
 //! The GRU layer in every configuration: its outputs, and the gradients of `x`, `h0` and all parameters.
 
-use wgru::nn::{Gru, GruConfig, GruInput, Mode, Module};
+use wgru::nn::{Gru, GruConfig, Mode, Module, SequenceInput};
 use wgru::ops::recurrent::Plan;
 use wgru::{Device, Result, Rng, Tensor};
 
@@ -52,7 +52,7 @@ fn layer(device: &Device, n: &Network, plan: Plan, batch_first: bool) -> Gru {
         reset_after: !n.reset_before,
         batch_first,
         plan: Some(plan),
-        dropout: 0.0,
+        ..Default::default()
     };
     config.build(device, &mut Rng::new(5)).expect("a legal configuration")
 }
@@ -109,7 +109,7 @@ fn check(case: &Case, loss: Loss, plans: &[(Plan, bool)]) {
             let state = [n.layers * directions, BATCH, HIDDEN];
             let h0 = Tensor::from_slice(&device, &h0, &state)?.requires_grad();
             let lengths = case.lengths.as_ref().map(|l| &l[..]);
-            let out = gru.run(&x, GruInput { h0: Some(&h0), lengths }, &mut Mode::Train(&mut Rng::new(0)))?;
+            let out = gru.run(&x, SequenceInput { h0: Some(&h0), lengths, ..Default::default() }, &mut Mode::Train(&mut Rng::new(0)))?;
             let from_y = out.output.mul(&by_time(&dy, [STEPS, BATCH, directions * HIDDEN])?)?.sum()?;
             let from_h = out.h_n.mul(&Tensor::from_slice(&device, &dh_n, &state)?)?.sum()?;
             match loss {
@@ -133,7 +133,8 @@ fn check(case: &Case, loss: Loss, plans: &[(Plan, bool)]) {
     }
 }
 
-const PLANS: [(Plan, bool); 4] = [(Plan::Whole, false), (Plan::Whole, true), (Plan::Chain, false), (Plan::Chain, true)];
+const PLANS: [(Plan, bool); 5] =
+    [(Plan::Whole, false), (Plan::Whole, true), (Plan::Chain, false), (Plan::Chain, true), (Plan::Steps, false)];
 
 #[test]
 fn gru_gradients_match_differences_in_every_configuration() {
@@ -163,7 +164,7 @@ fn gru_gradients_of_the_other_reset_form_are_rejected() {
     let (want, _) = n.run(&parameters, &wide(&x), &wide(&h0), &[STEPS; BATCH]);
     let x = Tensor::from_slice(&device, &x, &[STEPS, BATCH, INPUT]).expect("uploaded");
     let h0 = Tensor::from_slice(&device, &h0, &[1, BATCH, HIDDEN]).expect("uploaded");
-    let out = gru.run(&x, GruInput { h0: Some(&h0), lengths: None }, &mut Mode::Eval).expect("run");
+    let out = gru.run(&x, SequenceInput { h0: Some(&h0), ..Default::default() }, &mut Mode::Eval).expect("run");
     assert_close("output of the other form", &read(&out.output), &want, FORWARD);
 }
 
@@ -182,7 +183,7 @@ fn gru_dropout_gradient_uses_the_mask_of_the_forward_pass() {
     let x = fill(1, STEPS * BATCH * INPUT, 1.0);
     let dy = fill(3, STEPS * BATCH * HIDDEN, 1.0);
     let leaf = Tensor::from_slice(&device, &x, &[STEPS, BATCH, INPUT]).expect("uploaded").requires_grad();
-    let out = gru.run(&leaf, GruInput::default(), &mut Mode::Train(&mut Rng::new(seed))).expect("run");
+    let out = gru.run(&leaf, SequenceInput::default(), &mut Mode::Train(&mut Rng::new(seed))).expect("run");
     let dy_tensor = Tensor::from_slice(&device, &dy, out.output.dims()).expect("uploaded");
     out.output.backward_with(&dy_tensor).expect("backward");
 

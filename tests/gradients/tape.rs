@@ -1,6 +1,6 @@
 //! The tape: what adds up, what it notices, how long it may be.
 
-use wgru::nn::{Dropout, GruConfig, GruInput, Mode, Module};
+use wgru::nn::{Dropout, GruConfig, Mode, Module, SequenceInput};
 use wgru::{Device, Error, Result, Rng, Tensor};
 
 use crate::common::{fill, twin};
@@ -126,7 +126,7 @@ fn backward_through_a_gru_refuses_an_overwritten_input_or_weight() -> Result<()>
     for victim in ["x", "weight_ih_l0", "weight_hh_l0"] {
         let gru = GruConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, &mut Rng::new(1))?;
         let x = Tensor::full(&device, 0.5, &[4, 1, 2])?.requires_grad();
-        let y = gru.run(&x, GruInput::default(), &mut Mode::Train(&mut Rng::new(2)))?.output.sum()?;
+        let y = gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut Rng::new(2)))?.output.sum()?;
         let parameters = gru.parameters();
         let tensor = parameters.iter().find(|(name, _)| name == victim).map_or(&x, |(_, tensor)| tensor);
         tensor.assign(&vec![0.25; tensor.len()])?;

@@ -98,6 +98,12 @@ impl Case {
         t < self.lengths[row] as usize
     }
 
+    /// One word a step: 1 where it counts.
+    pub fn marks(&self) -> Vec<u32> {
+        let [steps, batch, ..] = self.size();
+        (0..steps * batch).map(|i| self.is_valid(i / batch, i % batch) as u32).collect()
+    }
+
     pub fn data(&self) -> Data {
         let [steps, batch, h, directions] = self.size();
         let rows = directions * steps * batch;
@@ -180,8 +186,8 @@ impl Case {
                 x[self.at_gates(d, t, row, 3)..][..3 * self.size()[2]].fill(f32::NAN);
             }
         }
-        let [_, packed, lengths] = self.reads(device, data);
-        let reads = [&buffer(device, &x), &packed, &lengths];
+        let [_, packed, marks] = self.reads(device, data);
+        let reads = [&buffer(device, &x), &packed, &marks];
         let keeps = self.p.save == 1 || (self.p.reset_before == 1 && !whole);
         let [steps, batch, h, directions] = self.size();
         let rows = directions * steps * batch;
@@ -195,9 +201,9 @@ impl Case {
         [&state, &y, &saved].map(read)
     }
 
-    /// `x`, `packed`, `lengths`.
+    /// `x`, `packed`, `marks`.
     pub fn reads(&self, device: &Device, data: &Data) -> [Tensor; 3] {
-        [buffer(device, &data.x), buffer(device, &self.packed(data, false)), indices(device, &self.lengths)]
+        [buffer(device, &data.x), buffer(device, &self.packed(data, false)), indices(device, &self.marks())]
     }
 
     /// One step of the chain.
@@ -211,7 +217,7 @@ impl Case {
         }
     }
 
-    /// `packed`, `lengths`, `state`, `saved`, `dy`: what a forward pass left, by the reference. Padded steps are NaN
+    /// `packed`, `marks`, `state`, `saved`, `dy`: what a forward pass left, by the reference. Padded steps are NaN
     /// in `saved` and `dy`, for their gradient is nobody's.
     pub fn backward_reads(&self, device: &Device, data: &Data, want: &Want) -> [Tensor; 5] {
         let mut dy = data.dy.clone();
@@ -223,13 +229,13 @@ impl Case {
         }
         let packed = buffer(device, &self.packed(data, true));
         let [state, saved] = [&want.state, &want.saved].map(|v| buffer(device, &narrow(v)));
-        [packed, indices(device, &self.lengths), state, saved, buffer(device, &dy)]
+        [packed, indices(device, &self.marks()), state, saved, buffer(device, &dy)]
     }
 
     /// Backward by chain or in one dispatch: `d_gates`, and `carry` which holds `dh0`.
     pub fn backward(&self, device: &Device, data: &Data, reads: [&Tensor; 5], whole: bool) -> [Vec<f32>; 2] {
         let [steps, batch, h, directions] = self.size();
-        let (d_gates, carry) = (poison(device, directions * steps * batch * 4 * h), buffer(device, &data.dh_n));
+        let (d_gates, carry) = (poison(device, directions * steps * batch * 4 * h), buffer(device, &carry_of(&data.dh_n)));
         let writes = [&d_gates, &carry];
         if whole {
             device.run(&GruSequenceBackward(self.p), reads, writes).expect("run");
@@ -238,13 +244,20 @@ impl Case {
                 let p = Gru { step, ..self.p };
                 device.run(&GruStepBackward(p), reads, writes).expect("run");
                 if self.p.reset_before == 1 && step < self.p.steps {
-                    let [packed, lengths, state, saved, _] = reads;
-                    device.run(&GruResetBackward(p), [packed, lengths, state, saved], writes).expect("run");
+                    let [packed, marks, state, saved, _] = reads;
+                    device.run(&GruResetBackward(p), [packed, marks, state, saved], writes).expect("run");
                 }
             }
         }
-        writes.map(read)
+        let [d_gates, mut carry] = writes.map(read);
+        assert!(carry.split_off(data.dh_n.len()).iter().all(|v| *v == 0.0), "nothing is reset");
+        [d_gates, carry]
     }
+}
+
+/// The carry before the first step backwards: `dh_n`, and nothing passed on by resets.
+pub fn carry_of(dh_n: &[f32]) -> Vec<f32> {
+    [dh_n, &vec![0.0; dh_n.len()]].concat()
 }
 
 /// The state that a slot holds between two steps: padded steps repeat the last one, or the first in reverse.

@@ -1,17 +1,23 @@
 //! The sequence engine: turns one recurrent layer into a plan and runs it, forward and backward.
 //!
-//! The input product of all steps is one GEMM before the plan, the weight gradients are GEMMs after it; the serial
-//! loop in between, which only the cell knows, is `gru.rs`.
+//! The input product of all steps is one GEMM before the plan, the weight gradients are GEMMs after it
+//! (`gradients.rs`). The serial loop in between is `fused.rs` for the plain GRU, and `steps.rs` for every cell and
+//! option.
 
-mod gru;
+mod fused;
+mod gradients;
 mod plan;
+mod steps;
 
 pub use plan::Plan;
 
 use super::linalg::product;
-use super::reduce::{SumOptions, sum_into};
-use crate::error::{Error, Result};
-use crate::kernels::{Copy, Gru, GruPack, MatMul};
+use super::movement;
+use crate::activation::Activation;
+use crate::error::Result;
+use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID};
+use crate::kernels::time::Order;
+use crate::kernels::{Copy, MatMul};
 use crate::tensor::Tensor;
 
 /// The recurrent cell of a layer.
@@ -21,6 +27,42 @@ pub enum Cell {
     GruResetAfter,
     /// A GRU whose reset gate acts before the recurrent product: Cho 2014, Keras `reset_after=False`, ONNX 0.
     GruResetBefore,
+    /// An LSTM: Gers et al. (2000), with a projection that of Sak et al. (2014).
+    Lstm,
+    /// A simple recurrent layer: Elman (1990).
+    Rnn,
+}
+
+impl Cell {
+    /// Gates of the cell, `G`.
+    pub fn gates(self) -> usize {
+        match self {
+            Cell::GruResetAfter | Cell::GruResetBefore => 3,
+            Cell::Lstm => 4,
+            Cell::Rnn => 1,
+        }
+    }
+
+    /// The activations that the cell is known with: of its gates, and of the LSTM's cell state.
+    pub(crate) fn activations(self) -> [Activation; 5] {
+        let (s, t) = (Activation::Sigmoid, Activation::Tanh);
+        match self {
+            Cell::GruResetAfter | Cell::GruResetBefore => [s, s, t, t, t],
+            Cell::Lstm => [s, s, t, s, t],
+            Cell::Rnn => [t; 5],
+        }
+    }
+}
+
+/// Noise of a training run, and what evaluation makes of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Noise {
+    /// Zoneout's shares of `h` and of the LSTM's `c`.
+    pub zoneout: [f32; 2],
+    /// Draws zoneout; without, it takes the mean.
+    pub zone_key: Option<[u32; 2]>,
+    /// Share and key of recurrent dropout, in training.
+    pub dropout: Option<(f32, [u32; 2])>,
 }
 
 /// One recurrent layer, time-first.
@@ -31,208 +73,214 @@ pub(crate) struct Layer {
     pub batch: usize,
     pub input: usize,
     pub hidden: usize,
+    /// Width of the output: `hidden`, or that of the projection.
+    pub out: usize,
     pub directions: usize,
     pub reverse: bool,
+    pub activations: [Activation; 5],
+    /// Bound of the pre-activations.
+    pub clip: Option<f32>,
+    /// `f = 1 − i`
+    pub coupled: bool,
+    pub peephole: bool,
+    pub noise: Noise,
     pub plan: Plan,
 }
 
 /// Parameters of one direction, in PyTorch's layout.
 #[derive(Clone)]
 pub(crate) struct Weights {
-    /// `[3H, I]`
+    /// `[G·H, I]`
     pub w_ih: Tensor,
-    /// `[3H, H]`
+    /// `[G·H, out]`
     pub w_hh: Tensor,
-    /// `[3H]`, `b_ih` and `b_hh`
+    /// `[G·H]`, `b_ih` and `b_hh`
     pub bias: Option<(Tensor, Tensor)>,
+    /// `[out, H]`, the projection
+    pub w_hr: Option<Tensor>,
+    /// `[3H]`, of the gates i, f, o
+    pub peephole: Option<Tensor>,
 }
 
 impl Weights {
-    /// The tensors, in PyTorch's order.
-    pub fn list(&self) -> Vec<Tensor> {
-        let bias = self.bias.iter().flat_map(|(ih, hh)| [ih.clone(), hh.clone()]);
-        [self.w_ih.clone(), self.w_hh.clone()].into_iter().chain(bias).collect()
+    /// The tensors, with their names in PyTorch's order.
+    pub fn list(&self) -> Vec<(&'static str, Tensor)> {
+        let mut list = vec![("weight_ih", self.w_ih.clone()), ("weight_hh", self.w_hh.clone())];
+        if let Some((ih, hh)) = &self.bias {
+            list.extend([("bias_ih", ih.clone()), ("bias_hh", hh.clone())]);
+        }
+        list.extend(self.w_hr.iter().map(|w| ("weight_hr", w.clone())));
+        list.extend(self.peephole.iter().map(|p| ("weight_peephole", p.clone())));
+        list
     }
 
-    /// The same weights, off the tape.
-    pub fn detach(&self) -> Self {
-        let bias = self.bias.as_ref().map(|(ih, hh)| (ih.detach(), hh.detach()));
-        Self { w_ih: self.w_ih.detach(), w_hh: self.w_hh.detach(), bias }
+    /// The weights after `f`, tensor by tensor in the order of [`list`](Self::list).
+    pub fn map<E>(&self, mut f: impl FnMut(&Tensor) -> Result<Tensor, E>) -> Result<Self, E> {
+        let (w_ih, w_hh) = (f(&self.w_ih)?, f(&self.w_hh)?);
+        let bias = match &self.bias {
+            Some((ih, hh)) => Some((f(ih)?, f(hh)?)),
+            None => None,
+        };
+        let (w_hr, peephole) = (self.w_hr.as_ref().map(&mut f), self.peephole.as_ref().map(f));
+        Ok(Self { w_ih, w_hh, bias, w_hr: w_hr.transpose()?, peephole: peephole.transpose()? })
     }
 }
 
+/// What a forward pass reads beside the weights.
+#[derive(Clone)]
+pub(crate) struct Reads {
+    /// `[T, B, I]`
+    pub x: Tensor,
+    /// `[T, B]`, what each step is
+    pub marks: Tensor,
+}
+
 /// What a forward pass leaves.
+#[derive(Clone)]
 pub(crate) struct Forward {
-    /// `[T, B, D·H]`
+    /// `[T, B, D·out]`
     pub y: Tensor,
-    /// `[D, B, H]`
-    pub h_n: Tensor,
-    /// For backward: the states between the steps, and the gates (a stub unless they were asked for).
+    /// `[D, B, width]`, the state after the last step
+    pub last: Tensor,
+    /// For backward: the states between the steps.
     pub state: Tensor,
+    /// The gates (not of every step unless they were asked for).
     pub saved: Tensor,
+    /// The states as the recurrent product saw them, under recurrent dropout.
+    pub dropped: Option<Tensor>,
 }
 
 /// What a backward pass gives.
 pub(crate) struct Backward {
     pub dx: Tensor,
-    pub dh0: Tensor,
-    /// Per direction: `w_ih`, `w_hh`, `b_ih`, `b_hh`.
-    pub weights: Vec<[Tensor; 4]>,
+    /// `[D, B, width]`
+    pub d_first: Tensor,
+    /// Per direction, in the order of [`Weights::list`].
+    pub weights: Vec<Vec<Tensor>>,
 }
 
 impl Layer {
-    fn kernel(&self, save: bool) -> Gru {
-        let [steps, batch, hidden, directions] =
-            [self.steps, self.batch, self.hidden, self.directions].map(|n| n as u32);
-        let reset_before = (self.cell == Cell::GruResetBefore) as u32;
-        Gru { steps, batch, hidden, directions, reverse: self.reverse as u32, step: 0, reset_before, save: save as u32 }
-    }
-
     fn rows(&self) -> usize {
         self.steps * self.batch
     }
 
-    /// First element of the states that direction `d` starts its steps from, in the order of time.
-    fn states_before(&self, d: usize) -> usize {
-        let p = self.kernel(false);
-        p.state_at(d, p.before(d, 0), 0)
+    /// Width of the state: `h`, for the LSTM `h` and `c`.
+    pub fn width(&self) -> usize {
+        self.out + if self.cell == Cell::Lstm { self.hidden } else { 0 }
+    }
+
+    fn order(&self) -> Order {
+        Order { steps: self.steps, reverse: self.reverse }
+    }
+
+    /// Whether the fused kernels know this layer.
+    pub fn is_plain(&self) -> bool {
+        let gru = matches!(self.cell, Cell::GruResetAfter | Cell::GruResetBefore);
+        let quiet = self.noise.zoneout == [0.0; 2] && self.noise.dropout.is_none();
+        gru && quiet && self.clip.is_none() && self.activations[..3] == self.cell.activations()[..3]
     }
 
     /// Slot of the first and of the last state of direction `d`.
     fn ends(&self, d: usize) -> (usize, usize) {
-        if self.kernel(false).is_reverse(d) { (self.steps, 0) } else { (0, self.steps) }
+        if self.order().is_reverse(d) { (self.steps, 0) } else { (0, self.steps) }
     }
 
-    /// Packs the recurrent matrices of all directions.
-    pub fn pack(&self, weights: &[Weights], transposed: bool) -> Result<Tensor> {
-        let device = weights[0].w_hh.device();
-        let depth = self.hidden + 1 - transposed as usize;
-        let packed = Tensor::empty("gru_pack", device, &[self.kernel(false).packed_len(depth)])?;
-        let zeros = Tensor::zeros(device, &[3 * self.hidden])?;
-        for (d, w) in weights.iter().enumerate() {
-            let p = GruPack { hidden: self.hidden as u32, direction: d as u32, transposed: transposed as u32 };
-            let bias = w.bias.as_ref().map_or(&zeros, |(_, hh)| hh);
-            device.run(&p, [&w.w_hh, bias], [&packed])?;
+    /// First element of `slot` in `[D, T + 1, B, width]`.
+    fn slot_at(&self, d: usize, slot: usize, width: usize) -> usize {
+        (d * (self.steps + 1) + slot) * self.batch * width
+    }
+
+    /// Words of a row of `saved`, of `d_gates`.
+    fn row_lens(&self) -> (usize, usize) {
+        let (saved, d_gates) = match (self.plan, self.cell) {
+            (Plan::Steps, Cell::GruResetAfter | Cell::GruResetBefore) => (7, 4),
+            (_, Cell::GruResetAfter | Cell::GruResetBefore) => (4, 4),
+            (_, Cell::Lstm) => (11, if self.peephole { 7 } else { 4 }),
+            (_, Cell::Rnn) => (2, 1),
+        };
+        (saved * self.hidden, d_gates * self.hidden)
+    }
+
+    /// The recurrent matrices as the fused kernels read them; a stub for other plans.
+    pub fn pack(&self, weights: &[Weights]) -> Result<Tensor> {
+        match self.plan {
+            Plan::Steps => Tensor::empty("recurrent", weights[0].w_hh.device(), &[1]),
+            _ => fused::pack(self, weights, false),
         }
-        Ok(packed)
     }
 
-    /// Runs the layer on `x` `[T, B, I]` from `h0` `[D, B, H]`.
+    /// Runs the layer from `first` `[D, B, width]`; `save` keeps what backward needs.
     pub fn forward(
         &self,
-        x: &Tensor,
-        h0: &Tensor,
-        lengths: &Tensor,
+        reads: &Reads,
+        first: &Tensor,
         weights: &[Weights],
         packed: &Tensor,
         save: bool,
     ) -> Result<Forward> {
-        let device = x.device();
-        let p = self.kernel(save);
-        let (rows, gates, one) = (self.rows(), 3 * self.hidden, self.batch * self.hidden);
-        let projected = Tensor::empty("gru", device, &[self.directions, rows, gates])?;
+        let device = reads.x.device();
+        let (rows, gates, width) = (self.rows(), self.cell.gates() * self.hidden, self.width());
+        let projected = Tensor::empty("recurrent", device, &[self.directions, rows, gates])?;
         for (d, w) in weights.iter().enumerate() {
             let c_offset = (d * rows * gates) as u32;
             let p = MatMul { c_offset, ..MatMul::new(rows, gates, self.input).b_transposed() };
-            product(&p, x, &w.w_ih, w.bias.as_ref().map(|(ih, _)| ih), &projected)?;
+            product(&p, &reads.x, &w.w_ih, w.bias.as_ref().map(|(ih, _)| ih), &projected)?;
         }
-        let state = Tensor::empty("gru", device, &[self.directions, self.steps + 1, self.batch * self.hidden])?;
+        let one = self.batch * width;
+        let state = Tensor::empty("recurrent", device, &[self.directions, self.steps + 1, one])?;
         for d in 0..self.directions {
-            copy_words(h0, d * one, &state, p.state_at(d, self.ends(d).0, 0), one)?;
+            copy_words(first, d * one, &state, self.slot_at(d, self.ends(d).0, width), one)?;
         }
-        let y = Tensor::empty("gru", device, &[self.steps, self.batch, self.directions * self.hidden])?;
-        let saved = Tensor::empty("gru", device, &[if gru::keeps_gates(self, save) { p.saved_len() } else { 1 }])?;
-        gru::forward(self, p, [&projected, packed, lengths], [&state, &y, &saved])?;
-        let h_n = Tensor::empty("gru", device, &[self.directions, self.batch, self.hidden])?;
+        let y = Tensor::empty("recurrent", device, &[self.steps, self.batch, self.directions * self.out])?;
+        let (saved, dropped) = match self.plan {
+            Plan::Steps => steps::forward(self, &projected, &reads.marks, weights, first, [&state, &y], save)?,
+            _ => (fused::forward(self, [&projected, packed, &reads.marks], [&state, &y], save)?, None),
+        };
+        let last = Tensor::empty("recurrent", device, &[self.directions, self.batch, width])?;
         for d in 0..self.directions {
-            copy_words(&state, p.state_at(d, self.ends(d).1, 0), &h_n, d * one, one)?;
+            copy_words(&state, self.slot_at(d, self.ends(d).1, width), &last, d * one, one)?;
         }
-        Ok(Forward { y, h_n, state, saved })
+        Ok(Forward { y, last, state, saved, dropped })
     }
 
-    /// Back-propagation through time from `dy` and `dh_n`.
-    #[allow(clippy::too_many_arguments, reason = "what a forward pass left, and what came after it")]
+    /// Back-propagation through time from `dy` and the gradient of the last state.
     pub fn backward(
         &self,
-        x: &Tensor,
-        lengths: &Tensor,
+        reads: &Reads,
         weights: &[Weights],
-        state: &Tensor,
-        saved: &Tensor,
+        run: &Forward,
         dy: &Tensor,
-        dh_n: &Tensor,
+        d_last: &Tensor,
     ) -> Result<Backward> {
-        let device = x.device();
-        let p = self.kernel(true);
-        let packed = self.pack(weights, true)?;
-        let d_gates = Tensor::empty("gru_backward", device, &[p.saved_len()])?;
-        let carry = Tensor::empty("gru_backward", device, &[self.directions, self.batch, self.hidden])?;
-        copy_words(dh_n, 0, &carry, 0, carry.len())?;
-        gru::backward(self, p, [&packed, lengths, state, saved, dy], [&d_gates, &carry])?;
-
-        let sums = Tensor::empty("gru_backward", device, &[self.directions, 4 * self.hidden])?;
-        sum_into(&d_gates, [self.directions, self.rows(), 4 * self.hidden], SumOptions::default(), &sums, 0)?;
-        let dx = Tensor::empty("gru_backward", device, x.dims())?;
-        let mut grads = Vec::with_capacity(self.directions);
-        for (d, w) in weights.iter().enumerate() {
-            grads.push(self.weight_gradients(d, x, state, saved, &d_gates, &sums)?);
-            let (a_offset, a_row) = (p.gates_at(d, 0, 0, 4) as u32, 4 * p.hidden);
-            let product_dx = MatMul {
-                a_offset,
-                a_row,
-                accumulate: (d > 0) as u32,
-                ..MatMul::new(self.rows(), self.input, 3 * self.hidden)
-            };
-            product(&product_dx, &d_gates, &w.w_ih, None, &dx)?;
-        }
-        Ok(Backward { dx, dh0: carry, weights: grads })
+        let device = reads.x.device();
+        let d_gates = Tensor::empty("recurrent_backward", device, &[self.directions, self.rows(), self.row_lens().1])?;
+        let carry = Tensor::zeros(device, &[2, self.directions, self.batch, self.width()])?;
+        copy_words(d_last, 0, &carry, 0, d_last.len())?;
+        let projections = match self.plan {
+            Plan::Steps => steps::backward(self, &reads.marks, weights, run, dy, [&d_gates, &carry])?,
+            _ => {
+                fused::backward(self, weights, [&reads.marks, &run.state, &run.saved, dy], [&d_gates, &carry])?;
+                Vec::new()
+            }
+        };
+        gradients::collect(self, &reads.x, weights, run, &d_gates, &carry, projections)
     }
 
-    /// `dW = ∂aᵀ·X`, `dU = ∂cᵀ·H` and the column sums, over all steps at once.
-    fn weight_gradients(
-        &self,
-        d: usize,
-        x: &Tensor,
-        state: &Tensor,
-        saved: &Tensor,
-        d_gates: &Tensor,
-        sums: &Tensor,
-    ) -> Result<[Tensor; 4]> {
-        let device = x.device();
-        let (rows, h) = (self.rows(), self.hidden);
-        let grad = |dims: &[usize]| Tensor::empty("gru_backward", device, dims);
-        let first = self.kernel(true).gates_at(d, 0, 0, 4);
-        // Columns `from..` of the gate gradients, transposed.
-        let gates = |from: usize, m: usize, n: usize| MatMul {
-            a_offset: (first + from) as u32,
-            a_row: 1,
-            a_col: 4 * h as u32,
-            ..MatMul::new(m, n, rows)
+    /// Values of gate `gate` over a run that saved them, `[T, B, D·H]`.
+    pub fn tap(&self, saved: &Tensor, gate: usize) -> Result<Tensor> {
+        let (row, h) = (self.row_lens().0, self.hidden);
+        let out = Tensor::empty("recurrent", saved.device(), &[self.steps, self.batch, self.directions * h])?;
+        let [t, b, d, hidden] = [self.steps, self.batch, self.directions, h].map(|n| n as u32);
+        let (row, all) = (row as u32, d * hidden);
+        let kernel = Copy {
+            dims: [d, t, b, hidden],
+            src_strides: [t * b * row, b * row, row, 1],
+            dst_strides: [hidden, b * all, all, 1],
+            src_offset: gate as u32 * hidden,
+            dst_offset: 0,
         };
-        let w_ih = grad(&[3 * h, self.input])?;
-        product(&gates(0, 3 * h, self.input), d_gates, x, None, &w_ih)?;
-
-        let w_hh = grad(&[3 * h, h])?;
-        let b_offset = self.states_before(d) as u32;
-        product(&MatMul { b_offset, ..gates(0, 2 * h, h) }, d_gates, state, None, &w_hh)?;
-        let c_offset = (2 * h * h) as u32;
-        let candidate = match self.cell {
-            Cell::GruResetAfter => {
-                product(&MatMul { b_offset, c_offset, ..gates(3 * h, h, h) }, d_gates, state, None, &w_hh)?;
-                3 * h
-            }
-            Cell::GruResetBefore => {
-                let (b_offset, b_row) = ((first + 3 * h) as u32, 4 * h as u32);
-                product(&MatMul { b_offset, b_row, c_offset, ..gates(2 * h, h, h) }, d_gates, saved, None, &w_hh)?;
-                2 * h
-            }
-        };
-
-        let (b_ih, b_hh) = (grad(&[3 * h])?, grad(&[3 * h])?);
-        for (from, to, dst, len) in [(0, 0, &b_ih, 3 * h), (0, 0, &b_hh, 2 * h), (candidate, 2 * h, &b_hh, h)] {
-            copy_words(sums, d * 4 * h + from, dst, to, len)?;
-        }
-        Ok([w_ih, w_hh, b_ih, b_hh])
+        saved.device().run(&kernel, [saved], [&out])?;
+        Ok(out)
     }
 }
 
@@ -249,13 +297,48 @@ fn copy_words(src: &Tensor, from: usize, dst: &Tensor, to: usize, len: usize) ->
     src.device().run(&kernel, [src], [dst])
 }
 
-/// The `[B]` tensor of valid steps, checked.
-pub(crate) fn check_lengths(op: &'static str, lengths: &[usize], batch: usize, steps: usize) -> Result<Vec<u32>> {
-    if lengths.len() != batch {
-        return Err(Error::shape(op, "lengths", format!("[{batch}]"), &[lengths.len()]));
+/// The peepholes of all directions, `[D, 3H]`, or anything where there are none.
+fn peepholes(weights: &[Weights]) -> Result<Tensor> {
+    match weights.iter().map(|w| w.peephole.as_ref()).collect::<Option<Vec<_>>>() {
+        Some(parts) => movement::concat(&parts, 0),
+        None => Ok(weights[0].w_hh.clone()),
     }
-    if let Some(bad) = lengths.iter().find(|&&l| l == 0 || l > steps) {
-        return Err(Error::value(op, "lengths", format!("1..={steps}"), bad));
+}
+
+/// What is known of the steps of a batch, all time-first `[T, B]`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Schedule<'a> {
+    pub lengths: Option<&'a [usize]>,
+    pub mask: Option<&'a [bool]>,
+    /// A new sequence begins before these steps.
+    pub resets: Option<&'a [bool]>,
+    pub to_first: bool,
+    pub repeat: bool,
+}
+
+impl Schedule<'_> {
+    /// The word of each step. The arguments were checked.
+    pub fn marks(&self, steps: usize, batch: usize) -> Vec<u32> {
+        let valid = |t: usize, row: usize| {
+            self.lengths.is_none_or(|l| t < l[row]) && self.mask.is_none_or(|m| m[t * batch + row])
+        };
+        let begins = |t: usize, row: usize| t > 0 && t < steps && self.resets.is_some_and(|r| r[t * batch + row]);
+        let mut marks = vec![if self.to_first { TO_FIRST } else { 0 }; steps * batch];
+        for row in 0..batch {
+            for reverse in [false, true] {
+                let mut seen = false;
+                for step in 0..steps {
+                    let t = if reverse { steps - 1 - step } else { step };
+                    let mark = &mut marks[t * batch + row];
+                    seen |= valid(t, row);
+                    *mark |= if valid(t, row) { VALID } else { 0 };
+                    // Before the first step that counts there is no output to repeat.
+                    *mark |= if self.repeat && seen { REPEAT << reverse as u32 } else { 0 };
+                    let ends_here = begins(if reverse { t } else { t + 1 }, row);
+                    *mark |= if ends_here { RESET << reverse as u32 } else { 0 };
+                }
+            }
+        }
+        marks
     }
-    Ok(lengths.iter().map(|&l| l as u32).collect())
 }

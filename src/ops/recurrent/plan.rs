@@ -14,6 +14,8 @@ pub enum Plan {
     Whole,
     /// One dispatch a step (two where the reset gate acts before the product), in one compute pass.
     Chain,
+    /// A product and two kernels a step: every cell and every option.
+    Steps,
 }
 
 impl Plan {
@@ -21,16 +23,24 @@ impl Plan {
     /// `docs/adr/0003-plans.md`.
     const WHOLE_HIDDEN: usize = 128;
 
-    /// The plan for a layer of `hidden` units on `device`.
-    pub fn choose(device: &Device, hidden: usize) -> Self {
-        if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN { Plan::Whole } else { Plan::Chain }
+    /// The plan for a layer of `hidden` units on `device`; `plain` says whether it is a GRU without options.
+    pub fn choose(device: &Device, hidden: usize, plain: bool) -> Self {
+        match () {
+            () if !plain => Plan::Steps,
+            () if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN => Plan::Whole,
+            () => Plan::Chain,
+        }
     }
 
     /// Whether the plan can run a layer of `hidden` units on `device`.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the states of a workgroup do not fit its memory.
-    pub fn check(self, device: &Device, hidden: usize) -> Result<()> {
+    /// [`Error::Limit`] when the states of a workgroup do not fit its memory, [`Error::Value`] when the layer is no
+    /// plain GRU and the plan is for those only.
+    pub fn check(self, device: &Device, hidden: usize, plain: bool) -> Result<()> {
+        if !plain && self != Plan::Steps {
+            return Err(Error::value("recurrent", "plan", "steps for this cell with these options", self));
+        }
         let allowed = GruSequence::MAX_HIDDEN;
         if self == Plan::Whole && device.is_gpu() && hidden > allowed {
             let limit = "hidden size of the whole-sequence plan";
@@ -45,6 +55,7 @@ impl fmt::Display for Plan {
         f.pad(match self {
             Plan::Whole => "whole",
             Plan::Chain => "chain",
+            Plan::Steps => "steps",
         })
     }
 }
@@ -56,7 +67,8 @@ impl FromStr for Plan {
         match name {
             "whole" | "packed" => Ok(Plan::Whole),
             "chain" => Ok(Plan::Chain),
-            _ => Err(Error::value("Plan", "name", "whole, packed or chain", name)),
+            "steps" => Ok(Plan::Steps),
+            _ => Err(Error::value("Plan", "name", "whole, packed, chain or steps", name)),
         }
     }
 }

@@ -1,0 +1,35 @@
+// Parameters and index arithmetic that the cell kernels share. Host side: src/kernels/cell.rs.
+struct Params {
+    kinds: vec4<u32>, alphas: vec4<f32>, betas: vec4<f32>,  // activations of the gates
+    out_kind: u32, out_alpha: f32, out_beta: f32,           // activation of the LSTM's cell state
+    clip: f32,                                              // bound of the pre-activations
+    steps: u32, batch: u32, hidden: u32, directions: u32, reverse: u32, step: u32,
+    out: u32,        // width of the output, H or that of the projection
+    width: u32,      // width of the state: out, and H for the LSTM's cell state
+    saved_row: u32, gates_row: u32,  // of saved, of d_gates
+    save: u32,       // 1: saved holds every step, else this one
+    half: u32,       // 0: the whole step, 1 and 2: its halves
+    coupled: u32,    // 1: f = 1 − i
+    peephole: u32,
+    d_out_row: u32,  // from one row of d_out to the next
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+// NaN stays NaN.
+fn clipped(v: f32) -> f32 { return select(select(v, params.clip, v > params.clip), -params.clip, v < -params.clip); }
+
+fn gate(g: u32, v: f32) -> f32 { return activate(params.kinds[g], params.alphas[g], params.betas[g], v); }
+
+// Slope of a gate with respect to what comes before the clipping; y = gate(g, clipped(v)).
+fn gate_slope(g: u32, v: f32, y: f32) -> f32 {
+    return select(slope(params.kinds[g], params.alphas[g], params.betas[g], v, y), 0.0, abs(v) > params.clip);
+}
+
+fn saved_at(d: u32, t: u32, row: u32) -> u32 {
+    let slots = select(1u, params.steps, params.save == 1u);
+    return ((d * slots + min(t, slots - 1u)) * params.batch + row) * params.saved_row;
+}
+fn state_at(d: u32, slot: u32, row: u32) -> u32 {
+    return ((d * (params.steps + 1u) + slot) * params.batch + row) * params.width;
+}

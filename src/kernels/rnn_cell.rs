@@ -1,0 +1,47 @@
+//! A simple recurrent cell after its two products
+
+use super::cell::{Cell, cell_kernel};
+use crate::error::Result;
+use crate::kernel::{Kernel, linear_groups, wgsl};
+
+cell_kernel! {
+    /// `h̃ = f(x + a)`, `a = U·h + b_hh`, the pre-activation clipped.
+    ///
+    /// Reads `x` and `rec` (a); writes `fresh`, and `h̃` and its slope in `saved`. Shapes: [`kernels::cell`](super::cell).
+    RnnCell
+}
+
+impl Kernel<2, 2> for RnnCell {
+    const NAME: &'static str = "rnn_cell";
+    const WGSL: &'static str =
+        wgsl!("common/linear", "common/activation", "common/activate", "common/time", "common/cell", "rnn_cell");
+    const READS: [&'static str; 2] = ["x", "rec"];
+    const WRITES: [&'static str; 2] = ["fresh", "saved"];
+
+    fn check(&self) -> Result<()> {
+        self.0.check_rows(Self::NAME, 2, 1)
+    }
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.0.rows() * self.0.hidden as usize)
+    }
+
+    fn lens(&self) -> ([usize; 2], [usize; 2]) {
+        let one = self.0.rows() * self.0.hidden as usize;
+        ([one * self.0.steps as usize, one], [one, self.0.saved_len()])
+    }
+
+    fn run(&self, [x, rec]: [&[f32]; 2], [fresh, saved]: [&mut [f32]; 2]) {
+        let p: &Cell = &self.0;
+        let h = p.hidden as usize;
+        for (i, (d, row, unit)) in p.units().enumerate() {
+            let t = p.order().time_of(d, p.step as usize);
+            let at = p.saved_at(d, t, row) + unit;
+            let v = x[((d * p.steps as usize + t) * p.batch as usize + row) * h + unit] + rec[i];
+            let y = p.gate(0, p.clipped(v));
+            fresh[i] = y;
+            saved[at] = y;
+            saved[at + h] = p.gate_slope(0, v, y);
+        }
+    }
+}

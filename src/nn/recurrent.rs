@@ -1,0 +1,444 @@
+//! What [`Gru`](super::Gru), [`Lstm`](super::Lstm) and [`Rnn`](super::Rnn) share: options, inputs, and the stack of
+//! layers and directions.
+
+use std::sync::Mutex;
+
+use super::{Mode, check_dropout, uniform};
+use crate::activation::Activation;
+use crate::autograd::record;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::ops::recurrent::{Cell, Forward, Layer, Noise, Plan, Reads, Schedule, Weights};
+use crate::rng::Rng;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// What a step that does not count gives as its output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Padding {
+    /// 0, as PyTorch's packed sequences and ONNX Runtime.
+    #[default]
+    Zero,
+    /// The output before it, as Keras; 0 before the first step that counts.
+    RepeatLast,
+}
+
+/// Options that every recurrent layer has. The default is none of them.
+///
+/// All noise acts in training only; zoneout takes its mean otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RecurrentOptions {
+    /// Bound of the pre-activations of all gates, as ONNX's `clip`.
+    pub clip: Option<f32>,
+    /// Output of steps that do not count.
+    pub padding: Padding,
+    /// Share of the input's features that are 0 over a whole sequence, in every layer. Keras: `dropout`.
+    pub input_dropout: f32,
+    /// Share of the state's units that the recurrent product does not see, the same at every step of a sequence.
+    /// Keras: `recurrent_dropout`. Gal and Ghahramani (2016).
+    pub recurrent_dropout: f32,
+    /// Share of units that keep their value from step to step: `h' = h + m⊙(h̃ − h)`, evaluation `m = 1 − p`.
+    /// Krueger et al., *Zoneout* (2016).
+    pub zoneout: f32,
+    /// The same of the LSTM's cell state.
+    pub zoneout_cell: f32,
+    /// Share of the recurrent weights that are 0 for a whole run: DropConnect, as in AWD-LSTM. Merity et al. (2017).
+    pub weight_dropout: f32,
+    /// The first states are parameters (`h0`, for the LSTM also `c0`, `[layers·D, 1, H]`), used where a run gives none.
+    pub learn_h0: bool,
+}
+
+/// What a run may take beside the sequences.
+///
+/// Where several say that a step does not count, it does not. Flags by step lie as `x` does: `[T, B]`, or `[B, T]`
+/// when the layer is `batch_first`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SequenceInput<'a> {
+    /// `[layers·D, B, H]` (or the projection's width), the first states; zeros, or the learned ones, if `None`.
+    pub h0: Option<&'a Tensor>,
+    /// `[layers·D, B, H]`, the first cell states of an LSTM.
+    pub c0: Option<&'a Tensor>,
+    /// Valid steps of each sequence, from 0 on. Beyond them the output is padding, and `h_n` is the state of the last
+    /// valid step; the reverse direction starts there. Padding of `x` may hold any finite values.
+    pub lengths: Option<&'a [usize]>,
+    /// Which steps count, as a Keras mask. The others copy the state.
+    pub mask: Option<&'a [bool]>,
+    /// Where a new sequence begins: the state is 0 before these steps, in both directions of time as if the parts had
+    /// been run alone.
+    pub resets: Option<&'a [bool]>,
+    /// A new sequence begins with the first state of the run instead of 0.
+    pub reset_to_h0: bool,
+    /// Keep the values of the gates: see the outputs.
+    pub taps: bool,
+}
+
+/// What a stack is built from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StackConfig {
+    pub op: &'static str,
+    pub cell: Cell,
+    pub input: usize,
+    pub hidden: usize,
+    /// Width of the output; differs from `hidden` when there is a projection.
+    pub out: usize,
+    pub projected: bool,
+    pub layers: usize,
+    pub bias: bool,
+    pub batch_first: bool,
+    pub dropout: f32,
+    pub bidirectional: bool,
+    pub reverse: bool,
+    pub activations: [Activation; 5],
+    pub coupled: bool,
+    pub peephole: bool,
+    pub options: RecurrentOptions,
+    pub plan: Option<Plan>,
+}
+
+/// What a run of a stack gives.
+pub(crate) struct StackOutput {
+    /// `[T, B, D·out]` or `[B, T, D·out]`
+    pub output: Tensor,
+    /// `[layers·D, B, width]`
+    pub last: Tensor,
+    /// By layer: the gates asked for, each `[T, B, D·H]`.
+    pub gates: Vec<Vec<Tensor>>,
+}
+
+/// Layers and directions of one kind of cell.
+pub(crate) struct Stack {
+    pub config: StackConfig,
+    device: Device,
+    /// By layer, then direction.
+    weights: Vec<Vec<Weights>>,
+    /// The learned first states, `[layers·D, 1, width]` in parts: `h0`, `c0`.
+    first: Vec<(&'static str, Tensor)>,
+    /// By layer: the packed recurrent matrix, by the versions of what it was packed from.
+    packed: Vec<Cached<Vec<u64>>>,
+    /// The marks of a batch whose sequences are all whole, by batch and steps.
+    whole: Cached<[usize; 2]>,
+}
+
+/// A tensor, with what it was made for.
+type Cached<K> = Mutex<Option<(K, Tensor)>>;
+
+impl StackConfig {
+    pub fn directions(&self) -> usize {
+        1 + self.bidirectional as usize
+    }
+
+    fn check(&self, device: &Device) -> Result<()> {
+        let op = self.op;
+        for (arg, size) in
+            [("input", self.input), ("hidden", self.hidden), ("layers", self.layers), ("projection", self.out)]
+        {
+            if size == 0 {
+                return Err(Error::value(op, arg, "at least 1", 0));
+            }
+        }
+        // The largest matrix of any layer: refused here, before sizes are multiplied or anything is made.
+        let widest = self.input.max(self.hidden.max(self.out).saturating_mul(2));
+        Shape::new(op, &[self.hidden.saturating_mul(4), widest])?;
+        let o = &self.options;
+        for share in [self.dropout, o.input_dropout, o.recurrent_dropout, o.zoneout, o.zoneout_cell, o.weight_dropout] {
+            check_dropout(op, share)?;
+        }
+        if o.zoneout_cell != 0.0 && self.cell != Cell::Lstm {
+            return Err(Error::value(op, "zoneout_cell", "0 for a cell without a cell state", o.zoneout_cell));
+        }
+        if let Some(clip) = o.clip
+            && (clip.is_nan() || clip <= 0.0)
+        {
+            return Err(Error::value(op, "clip", "above 0", clip));
+        }
+        if self.bidirectional && self.reverse {
+            return Err(Error::value(op, "reverse", "false for a bidirectional layer", true));
+        }
+        if let Some(plan) = self.plan {
+            plan.check(
+                device,
+                self.hidden,
+                self.layer([1, 1, 1], Noise::default(), Plan::Whole).is_plain() && self.is_quiet(),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Whether no option needs the plan of single steps.
+    fn is_quiet(&self) -> bool {
+        let o = &self.options;
+        o.zoneout == 0.0 && o.zoneout_cell == 0.0 && o.recurrent_dropout == 0.0
+    }
+
+    fn layer(&self, [steps, batch, input]: [usize; 3], noise: Noise, plan: Plan) -> Layer {
+        Layer {
+            cell: self.cell,
+            steps,
+            batch,
+            input,
+            hidden: self.hidden,
+            out: self.out,
+            directions: self.directions(),
+            reverse: self.reverse,
+            activations: self.activations,
+            clip: self.options.clip,
+            coupled: self.coupled,
+            peephole: self.peephole,
+            noise,
+            plan,
+        }
+    }
+}
+
+impl Stack {
+    /// Weights and biases uniform in `±1/√H`, as PyTorch starts them; learned first states at 0.
+    pub fn new(device: &Device, config: StackConfig, rng: &mut Rng) -> Result<Self> {
+        config.check(device)?;
+        let (h, out, directions) = (config.hidden, config.out, config.directions());
+        let (rows, bound) = (config.cell.gates() * h, 1.0 / (h as f32).sqrt());
+        let mut weights = Vec::with_capacity(config.layers);
+        for layer in 0..config.layers {
+            let input = if layer == 0 { config.input } else { directions * out };
+            let mut make = |_| -> Result<Weights> {
+                let mut uniform = |dims: &[usize]| uniform(device, dims, bound, rng);
+                let (w_ih, w_hh) = (uniform(&[rows, input])?, uniform(&[rows, out])?);
+                let bias = if config.bias { Some((uniform(&[rows])?, uniform(&[rows])?)) } else { None };
+                let w_hr = if config.projected { Some(uniform(&[out, h])?) } else { None };
+                let peephole = if config.peephole { Some(uniform(&[3 * h])?) } else { None };
+                Ok(Weights { w_ih, w_hh, bias, w_hr, peephole })
+            };
+            weights.push((0..directions).map(&mut make).collect::<Result<Vec<_>>>()?);
+        }
+        let mut first = Vec::new();
+        if config.options.learn_h0 {
+            let all = config.layers * directions;
+            first.push(("h0", Tensor::zeros(device, &[all, 1, out])?.requires_grad()));
+            if config.cell == Cell::Lstm {
+                first.push(("c0", Tensor::zeros(device, &[all, 1, h])?.requires_grad()));
+            }
+        }
+        let packed = (0..config.layers).map(|_| Mutex::default()).collect();
+        Ok(Self { config, device: device.clone(), weights, first, packed, whole: Mutex::default() })
+    }
+
+    /// The plan that runs the steps.
+    pub fn plan(&self) -> Plan {
+        let plain = self.config.layer([1, 1, 1], Noise::default(), Plan::Whole).is_plain() && self.config.is_quiet();
+        self.config.plan.unwrap_or_else(|| Plan::choose(&self.device, self.config.hidden, plain))
+    }
+
+    /// `weight_ih_l0`, `weight_hh_l0`, …, then the same with `_reverse`, then layer 1; the first states last.
+    pub fn parameters(&self) -> Vec<(String, Tensor)> {
+        let mut out = Vec::new();
+        for (layer, directions) in self.weights.iter().enumerate() {
+            for (d, w) in directions.iter().enumerate() {
+                let suffix = if d == 1 { "_reverse" } else { "" };
+                out.extend(w.list().into_iter().map(|(name, t)| (format!("{name}_l{layer}{suffix}"), t)));
+            }
+        }
+        out.extend(self.first.iter().map(|(name, t)| (name.to_string(), t.clone())));
+        out
+    }
+
+    /// Runs sequences; of each layer's gates, those in `taps` are kept.
+    pub fn run(&self, x: &Tensor, input: SequenceInput, mode: &mut Mode, taps: &[usize]) -> Result<StackOutput> {
+        let c = &self.config;
+        let directions = c.directions();
+        x.check_dtype(c.op, "x", "f32")?;
+        self.device.check_same(c.op, "x", x)?;
+        let (steps, batch) = match *x.dims() {
+            [batch, steps, i] if c.batch_first && i == c.input => (steps, batch),
+            [steps, batch, i] if !c.batch_first && i == c.input => (steps, batch),
+            _ => {
+                let axes = if c.batch_first { "batch, steps" } else { "steps, batch" };
+                return Err(Error::shape(c.op, "x", format!("[{axes}, {}]", c.input), x.dims()));
+            }
+        };
+        let (marks, begins) = self.marks(&input, steps, batch)?;
+        let mut first = self.first(&input, batch, mode)?;
+        if let Some(begins) = begins {
+            first = first.mul(&Tensor::from_slice(&self.device, &begins, &[c.layers * directions, batch, 1])?)?;
+        }
+
+        let mut y = if c.batch_first { x.permute(&[1, 0, 2])? } else { x.clone() };
+        let (mut last, mut gates) = (Vec::with_capacity(c.layers), Vec::new());
+        for layer in 0..c.layers {
+            if layer > 0 {
+                y = mode.dropout(&y, c.dropout)?;
+            }
+            if c.options.input_dropout > 0.0 && matches!(mode, Mode::Train(_)) {
+                let ones = Tensor::full(&self.device, 1.0, &[1, batch, y.dims()[2]])?;
+                y = y.mul(&mode.dropout(&ones, c.options.input_dropout)?)?;
+            }
+            let at = layer * directions;
+            let start = if c.layers == 1 { first.clone() } else { first.slice(0, at..at + directions)? };
+            let (output, end, run, plan) = self.run_layer(layer, &y, &start, &marks, mode, !taps.is_empty())?;
+            if !taps.is_empty() {
+                gates.push(taps.iter().map(|&gate| plan.tap(&run.saved, gate)).collect::<Result<Vec<_>>>()?);
+            }
+            y = output;
+            last.push(end);
+        }
+        let output = if c.batch_first { y.permute(&[1, 0, 2])? } else { y };
+        let last = match &last[..] {
+            [one] => one.clone(),
+            _ => Tensor::concat(&last.iter().collect::<Vec<_>>(), 0)?,
+        };
+        Ok(StackOutput { output, last, gates })
+    }
+
+    fn noise(&self, mode: &mut Mode) -> Noise {
+        let o = &self.config.options;
+        let mut noise = Noise { zoneout: [o.zoneout, o.zoneout_cell], ..Noise::default() };
+        if let Mode::Train(rng) = mode {
+            if noise.zoneout != [0.0; 2] {
+                noise.zone_key = Some(rng.fork());
+            }
+            if o.recurrent_dropout > 0.0 {
+                noise.dropout = Some((o.recurrent_dropout, rng.fork()));
+            }
+        }
+        noise
+    }
+
+    fn run_layer(
+        &self,
+        index: usize,
+        x: &Tensor,
+        first: &Tensor,
+        marks: &Tensor,
+        mode: &mut Mode,
+        keep: bool,
+    ) -> Result<(Tensor, Tensor, Forward, Layer)> {
+        let c = &self.config;
+        let layer = c.layer([0, 1, 2].map(|axis| x.dims()[axis]), self.noise(mode), self.plan());
+        let drops = c.options.weight_dropout > 0.0 && matches!(mode, Mode::Train(_));
+        let mut used = Vec::with_capacity(self.weights[index].len());
+        for w in &self.weights[index] {
+            let mut w = w.map(|t| Ok::<_, Error>(mode.parameter(t)))?;
+            if drops {
+                w.w_hh = mode.dropout(&w.w_hh, c.options.weight_dropout)?;
+            }
+            used.push(w);
+        }
+        let on_tape: Vec<Tensor> = used.iter().flat_map(Weights::list).map(|(_, t)| t).collect();
+        let inputs: Vec<&Tensor> = [x, first].into_iter().chain(&on_tape).collect();
+        let tracked = inputs.iter().any(|t| t.is_tracked());
+
+        let weights: Vec<Weights> =
+            used.iter().map(|w| w.map(|t| Ok::<_, Error>(t.detach()))).collect::<Result<_>>()?;
+        let packed = if drops { layer.pack(&weights)? } else { self.packed(index, &layer, &weights)? };
+        let (x, first) = (x.detach(), first.detach());
+        let reads = Reads { x: x.clone(), marks: marks.clone() };
+        let run = layer.forward(&reads, &first, &weights, &packed, tracked || keep)?;
+        let saved: Vec<&Tensor> = std::iter::once(&x).chain(&on_tape).collect();
+        let kept = run.clone();
+        let [y, last] = record(c.op, &inputs, &saved, [run.y.clone(), run.last.clone()], || {
+            Box::new(move |dys| {
+                let or_zeros = |dy: &Option<Tensor>, like: &Tensor| match dy {
+                    Some(dy) => Ok(dy.clone()),
+                    None => Tensor::zeros(like.device(), like.dims()),
+                };
+                let (dy, d_last) = (or_zeros(&dys[0], &kept.y)?, or_zeros(&dys[1], &kept.last)?);
+                let grads = layer.backward(&reads, &weights, &kept, &dy, &d_last)?;
+                Ok([grads.dx, grads.d_first].into_iter().chain(grads.weights.into_iter().flatten()).map(Some).collect())
+            })
+        });
+        Ok((y, last, run, layer))
+    }
+
+    /// The packed recurrent matrices of a layer, made again only after its weights changed.
+    fn packed(&self, index: usize, layer: &Layer, weights: &[Weights]) -> Result<Tensor> {
+        let versions: Vec<u64> = weights.iter().flat_map(Weights::list).map(|(_, t)| t.version()).collect();
+        let mut slot = self.packed[index].lock().expect("packing does not panic");
+        if let Some((made_for, packed)) = &*slot
+            && *made_for == versions
+        {
+            return Ok(packed.clone());
+        }
+        let packed = layer.pack(weights)?;
+        *slot = Some((versions, packed.clone()));
+        Ok(packed)
+    }
+
+    /// The first states `[layers·D, B, width]`.
+    fn first(&self, input: &SequenceInput, batch: usize, mode: &Mode) -> Result<Tensor> {
+        let c = &self.config;
+        let all = c.layers * c.directions();
+        let mut parts = vec![("h0", input.h0, c.out)];
+        match (c.cell, input.c0) {
+            (Cell::Lstm, c0) => parts.push(("c0", c0, c.hidden)),
+            (_, Some(c0)) => return Err(Error::shape(c.op, "c0", "none: this cell has no cell state", c0.dims())),
+            _ => {}
+        }
+        let mut states = Vec::with_capacity(parts.len());
+        for (name, given, width) in parts {
+            let dims = [all, batch, width];
+            let learned = self.first.iter().find(|(n, _)| *n == name);
+            states.push(match (given, learned) {
+                (Some(state), _) => {
+                    if state.dims() != dims {
+                        return Err(Error::shape(c.op, name, format!("{dims:?}"), state.dims()));
+                    }
+                    state.check_dtype(c.op, name, "f32")?;
+                    self.device.check_same(c.op, name, state)?;
+                    state.clone()
+                }
+                (None, Some((_, learned))) => Tensor::zeros(&self.device, &dims)?.add(&mode.parameter(learned))?,
+                (None, None) => Tensor::zeros(&self.device, &dims)?,
+            });
+        }
+        match &states[..] {
+            [one] => Ok(one.clone()),
+            _ => Tensor::concat(&states.iter().collect::<Vec<_>>(), 2),
+        }
+    }
+
+    /// The marks of a run and, where a sequence begins at step 0, the factors of the first states.
+    fn marks(&self, input: &SequenceInput, steps: usize, batch: usize) -> Result<(Tensor, Option<Vec<f32>>)> {
+        let c = &self.config;
+        if let Some(lengths) = input.lengths {
+            if lengths.len() != batch {
+                return Err(Error::shape(c.op, "lengths", format!("[{batch}]"), &[lengths.len()]));
+            }
+            if let Some(bad) = lengths.iter().find(|&&l| l > steps) {
+                return Err(Error::value(c.op, "lengths", format!("0..={steps}"), bad));
+            }
+        }
+        let by_time = |arg: &'static str, flags: Option<&[bool]>| -> Result<Option<Vec<bool>>> {
+            let Some(flags) = flags else { return Ok(None) };
+            if flags.len() != steps * batch {
+                return Err(Error::shape(c.op, arg, format!("{} flags, one a step", steps * batch), &[flags.len()]));
+            }
+            let place = |i: usize| if c.batch_first { i % batch * steps + i / batch } else { i };
+            Ok(Some((0..flags.len()).map(|i| flags[place(i)]).collect()))
+        };
+        let (mask, resets) = (by_time("mask", input.mask)?, by_time("resets", input.resets)?);
+        let schedule = Schedule {
+            lengths: input.lengths,
+            mask: mask.as_deref(),
+            resets: resets.as_deref(),
+            to_first: input.reset_to_h0,
+            repeat: c.options.padding == Padding::RepeatLast,
+        };
+        let make = || Tensor::from_indices(&self.device, &schedule.marks(steps, batch), &[steps, batch]);
+        if input.lengths.is_some() || mask.is_some() || resets.is_some() {
+            let begins = resets.as_ref().filter(|r| !input.reset_to_h0 && r[..batch].contains(&true)).map(|resets| {
+                let forward = |d: usize| d == 0 && !c.reverse;
+                let one = |d: usize| resets[..batch].iter().map(move |&begins| (!(begins && forward(d))) as u32 as f32);
+                (0..c.layers * c.directions()).flat_map(|i| one(i % c.directions())).collect()
+            });
+            return Ok((make()?, begins));
+        }
+        let mut slot = self.whole.lock().expect("an upload does not panic");
+        if let Some((made_for, marks)) = &*slot
+            && *made_for == [batch, steps]
+        {
+            return Ok((marks.clone(), None));
+        }
+        // Without any of them no step is special, whatever `reset_to_h0` says.
+        let marks = make()?;
+        *slot = Some(([batch, steps], marks.clone()));
+        Ok((marks, None))
+    }
+}

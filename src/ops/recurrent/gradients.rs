@@ -1,0 +1,108 @@
+//! After the serial loop backwards: the gradients of weights and inputs, as products over all steps at once.
+
+use super::{Backward, Cell, Forward, Layer, Weights, copy_words};
+use crate::error::Result;
+use crate::kernels::MatMul;
+use crate::ops::linalg::product;
+use crate::ops::reduce::{SumOptions, sum_into};
+use crate::tensor::Tensor;
+
+/// From the gradients of the pre-activations to those of everything else. `projections` are those of `w_hr`.
+pub fn collect(
+    layer: &Layer,
+    x: &Tensor,
+    weights: &[Weights],
+    run: &Forward,
+    d_gates: &Tensor,
+    carry: &Tensor,
+    projections: Vec<Tensor>,
+) -> Result<Backward> {
+    let device = x.device();
+    let (rows, row) = (layer.rows(), layer.row_lens().1);
+    let sums = Tensor::empty("recurrent_backward", device, &[layer.directions, row])?;
+    sum_into(d_gates, [layer.directions, rows, row], SumOptions::default(), &sums, 0)?;
+
+    let dx = Tensor::empty("recurrent_backward", device, x.dims())?;
+    let mut grads = Vec::with_capacity(layer.directions);
+    let mut projections = projections.into_iter();
+    for (d, w) in weights.iter().enumerate() {
+        let mut list = matrices(layer, d, x, run, d_gates)?;
+        if w.bias.is_some() {
+            list.extend(biases(layer, d, &sums)?);
+        }
+        list.extend(projections.next());
+        if w.peephole.is_some() {
+            list.push(part(&sums, d * row + 4 * layer.hidden, 3 * layer.hidden)?);
+        }
+        grads.push(list);
+        let p = MatMul {
+            a_offset: (d * rows * row) as u32,
+            a_row: row as u32,
+            accumulate: (d > 0) as u32,
+            ..MatMul::new(rows, layer.input, layer.cell.gates() * layer.hidden)
+        };
+        product(&p, d_gates, &w.w_ih, None, &dx)?;
+    }
+
+    let d_first = Tensor::empty("recurrent_backward", device, &carry.dims()[1..])?;
+    sum_into(carry, [1, 2, d_first.len()], SumOptions::default(), &d_first, 0)?;
+    Ok(Backward { dx, d_first, weights: grads })
+}
+
+/// `dW = ∂aᵀ·X` and `dU = ∂cᵀ·H` of direction `d`.
+fn matrices(layer: &Layer, d: usize, x: &Tensor, run: &Forward, d_gates: &Tensor) -> Result<Vec<Tensor>> {
+    let device = x.device();
+    let (h, out, gates) = (layer.hidden, layer.out, layer.cell.gates() * layer.hidden);
+    let (saved_row, row) = layer.row_lens();
+    let first = d * layer.rows() * row;
+    // Columns `from..from + m` of the gate gradients, transposed.
+    let columns = |from: usize, m: usize, n: usize| MatMul {
+        a_offset: (first + from) as u32,
+        a_row: 1,
+        a_col: row as u32,
+        ..MatMul::new(m, n, layer.rows())
+    };
+    let w_ih = Tensor::empty("recurrent_backward", device, &[gates, layer.input])?;
+    product(&columns(0, gates, layer.input), d_gates, x, None, &w_ih)?;
+
+    // The states as the recurrent product saw them.
+    let (states, width) = match &run.dropped {
+        Some(dropped) => (dropped, out),
+        None => (&run.state, layer.width()),
+    };
+    let before = layer.slot_at(d, layer.order().before(d, 0), width);
+    let times_states = |p: MatMul| MatMul { b_offset: before as u32, b_row: width as u32, ..p };
+    let w_hh = Tensor::empty("recurrent_backward", device, &[gates, out])?;
+    let c_offset = (2 * h * h) as u32;
+    match layer.cell {
+        Cell::Lstm | Cell::Rnn => product(&times_states(columns(0, gates, out)), d_gates, states, None, &w_hh)?,
+        Cell::GruResetAfter => {
+            product(&times_states(columns(0, 2 * h, h)), d_gates, states, None, &w_hh)?;
+            let candidate = MatMul { c_offset, ..times_states(columns(3 * h, h, h)) };
+            product(&candidate, d_gates, states, None, &w_hh)?;
+        }
+        Cell::GruResetBefore => {
+            product(&times_states(columns(0, 2 * h, h)), d_gates, states, None, &w_hh)?;
+            let b_offset = (d * layer.rows() * saved_row + 3 * h) as u32;
+            let candidate = MatMul { c_offset, b_offset, b_row: saved_row as u32, ..columns(2 * h, h, h) };
+            product(&candidate, d_gates, &run.saved, None, &w_hh)?;
+        }
+    }
+    Ok(vec![w_ih, w_hh])
+}
+
+/// `b_ih` and `b_hh` of direction `d`: they differ where the reset gate acts after the product.
+fn biases(layer: &Layer, d: usize, sums: &Tensor) -> Result<[Tensor; 2]> {
+    let (h, gates, first) = (layer.hidden, layer.cell.gates() * layer.hidden, d * layer.row_lens().1);
+    let (ih, hh) = (part(sums, first, gates)?, part(sums, first, gates)?);
+    if layer.cell == Cell::GruResetAfter {
+        copy_words(sums, first + 3 * h, &hh, 2 * h, h)?;
+    }
+    Ok([ih, hh])
+}
+
+fn part(sums: &Tensor, from: usize, len: usize) -> Result<Tensor> {
+    let out = Tensor::empty("recurrent_backward", sums.device(), &[len])?;
+    copy_words(sums, from, &out, 0, len)?;
+    Ok(out)
+}

@@ -1,0 +1,283 @@
+//! Every cell with every option, step by step: the recurrent product, the cell, the update of the state.
+//!
+//! Two kernels and a product a step where the fused plans have one kernel, so those are taken where they apply.
+
+use super::{Cell, Forward, Layer, Weights, copy_words, peepholes};
+use crate::error::Result;
+use crate::kernels::{
+    Cell as Params, GruCell, GruCellBackward, LstmCell, LstmCellBackward, MatMul, RnnCell, RnnCellBackward,
+    StateUpdate, StateUpdateBackward,
+};
+use crate::ops::elementwise;
+use crate::ops::linalg::product;
+use crate::tensor::Tensor;
+
+fn params(layer: &Layer, save: bool) -> Params {
+    let words = layer.activations.map(|a| a.words());
+    let (saved_row, gates_row) = layer.row_lens();
+    let flag = |on: bool| on as u32;
+    Params {
+        kinds: std::array::from_fn(|g| words[g].0),
+        alphas: std::array::from_fn(|g| words[g].1),
+        betas: std::array::from_fn(|g| words[g].2),
+        out_kind: words[4].0,
+        out_alpha: words[4].1,
+        out_beta: words[4].2,
+        clip: layer.clip.unwrap_or(f32::MAX),
+        steps: layer.steps as u32,
+        batch: layer.batch as u32,
+        hidden: layer.hidden as u32,
+        directions: layer.directions as u32,
+        reverse: flag(layer.reverse),
+        step: 0,
+        out: layer.out as u32,
+        width: layer.width() as u32,
+        saved_row: saved_row as u32,
+        gates_row: gates_row as u32,
+        save: flag(save),
+        half: flag(layer.cell == Cell::GruResetBefore),
+        coupled: flag(layer.coupled),
+        peephole: flag(layer.peephole),
+        d_out_row: layer.width() as u32,
+    }
+}
+
+fn update(layer: &Layer) -> StateUpdate {
+    let below = |share: f32| (share as f64 * 4_294_967_296.0).round().min(u32::MAX as f64) as u32;
+    let noise = &layer.noise;
+    let [zone_h, zone_c] = noise.zoneout;
+    let [zone_low, zone_high] = noise.zone_key.unwrap_or_default();
+    let (dropout, [drop_low, drop_high]) = noise.dropout.unwrap_or_default();
+    StateUpdate {
+        steps: layer.steps as u32,
+        batch: layer.batch as u32,
+        out: layer.out as u32,
+        width: layer.width() as u32,
+        directions: layer.directions as u32,
+        reverse: layer.reverse as u32,
+        step: 0,
+        draws: noise.zone_key.is_some() as u32,
+        zone_h,
+        zone_c,
+        zone_h_below: below(zone_h),
+        zone_c_below: below(zone_c),
+        zone_low,
+        zone_high,
+        drops: noise.dropout.is_some() as u32,
+        drop_below: below(dropout),
+        drop_scale: 1.0 / (1.0 - dropout),
+        drop_low,
+        drop_high,
+    }
+}
+
+/// The recurrent product `a·Uᵀ + b_hh` of `gates` gates from `from` on, into `rec` `[D, B, G·H]`.
+fn recurrent(
+    layer: &Layer,
+    d: usize,
+    (a, a_offset, a_row): (&Tensor, usize, usize),
+    weights: (&Tensor, Option<&Tensor>),
+    (from, gates): (usize, usize),
+    rec: &Tensor,
+) -> Result<()> {
+    let (h, all) = (layer.hidden, layer.cell.gates() * layer.hidden);
+    let p = MatMul {
+        a_offset: a_offset as u32,
+        a_row: a_row as u32,
+        b_offset: (from * h * layer.out) as u32,
+        c_offset: (d * layer.batch * all + from * h) as u32,
+        c_row: all as u32,
+        ..MatMul::new(layer.batch, gates * h, layer.out).b_transposed()
+    };
+    product(&p, a, weights.0, weights.1, rec)
+}
+
+/// From `x` (projected) to `state` and `y`; gives `saved` and, under recurrent dropout, `dropped`.
+pub fn forward(
+    layer: &Layer,
+    x: &Tensor,
+    marks: &Tensor,
+    weights: &[Weights],
+    first: &Tensor,
+    [state, y]: [&Tensor; 2],
+    save: bool,
+) -> Result<(Tensor, Option<Tensor>)> {
+    let device = x.device();
+    let (h, out, width, batch) = (layer.hidden, layer.out, layer.width(), layer.batch);
+    let (p, u, order) = (params(layer, save), update(layer), layer.order());
+    let empty = |dims: &[usize]| Tensor::empty("recurrent", device, dims);
+    let rec = &empty(&[layer.directions, batch, layer.cell.gates() * h])?;
+    let fresh = &empty(&[layer.directions, batch, width])?;
+    let saved = &empty(&[p.saved_len()])?;
+    let peephole = &peepholes(weights)?;
+    let dropped = &first_dropped(layer, first)?;
+    let seen = dropped.as_ref().map_or((state, width), |dropped| (dropped, out));
+    let candidate_bias: Vec<Option<Tensor>> =
+        weights.iter().map(|w| candidate_bias(layer, w)).collect::<Result<_>>()?;
+    let mut left = device.bind::<2, 3, StateUpdate>([marks, fresh], [state, y, dropped.as_ref().unwrap_or(rec)])?;
+
+    for step in 0..p.steps {
+        let p = Params { step, ..p };
+        let times: Vec<usize> = (0..layer.directions).map(|d| order.time_of(d, step as usize)).collect();
+        for (d, w) in weights.iter().enumerate() {
+            let gates = if layer.cell == Cell::GruResetBefore { 2 } else { layer.cell.gates() };
+            let a = (seen.0, layer.slot_at(d, order.before(d, times[d]), seen.1), seen.1);
+            recurrent(layer, d, a, (&w.w_hh, w.bias.as_ref().map(|(_, hh)| hh)), (0, gates), rec)?;
+        }
+        match layer.cell {
+            Cell::Rnn => device.run(&RnnCell(p), [x, rec], [fresh, saved])?,
+            Cell::Lstm => device.run(&LstmCell(p), [x, rec, state, peephole], [fresh, saved])?,
+            Cell::GruResetAfter => device.run(&GruCell(p), [x, rec, state], [fresh, saved])?,
+            Cell::GruResetBefore => {
+                device.run(&GruCell(p), [x, rec, state], [fresh, saved])?;
+                for (d, w) in weights.iter().enumerate() {
+                    let a = (saved, p.saved_at(d, times[d], 0) + 3 * h, p.saved_row as usize);
+                    recurrent(layer, d, a, (&w.w_hh, candidate_bias[d].as_ref()), (2, 1), rec)?;
+                }
+                device.run(&GruCell(Params { half: 2, ..p }), [x, rec, state], [fresh, saved])?;
+            }
+        }
+        for (d, w) in weights.iter().enumerate() {
+            let Some(w_hr) = &w.w_hr else { continue };
+            let p = MatMul {
+                a_offset: (p.saved_at(d, times[d], 0) + 10 * h) as u32,
+                a_row: p.saved_row,
+                c_offset: (d * batch * width) as u32,
+                c_row: width as u32,
+                ..MatMul::new(batch, out, h).b_transposed()
+            };
+            product(&p, saved, w_hr, None, fresh)?;
+        }
+        left.run(&StateUpdate { step, ..u })?;
+    }
+    Ok((saved.clone(), dropped.clone()))
+}
+
+/// Room for the states as the recurrent product sees them, the first one in its place.
+fn first_dropped(layer: &Layer, first: &Tensor) -> Result<Option<Tensor>> {
+    let Some((share, key)) = layer.noise.dropout else { return Ok(None) };
+    let (out, one) = (layer.out, layer.batch * layer.out);
+    let h0 = crate::ops::movement::slice(first, 2, 0..out)?;
+    let h0 = elementwise::dropout(&h0, share, key)?;
+    let dropped = Tensor::empty("recurrent", first.device(), &[layer.directions, layer.steps + 1, one])?;
+    for d in 0..layer.directions {
+        copy_words(&h0, d * one, &dropped, layer.slot_at(d, layer.ends(d).0, out), one)?;
+    }
+    Ok(Some(dropped))
+}
+
+/// `d_n` of a GRU whose candidate has a product of its own.
+fn candidate_bias(layer: &Layer, w: &Weights) -> Result<Option<Tensor>> {
+    let (Cell::GruResetBefore, Some((_, hh))) = (layer.cell, &w.bias) else { return Ok(None) };
+    crate::ops::movement::slice(hh, 0, 2 * layer.hidden..3 * layer.hidden).map(Some)
+}
+
+/// From what `forward` left and `dy` to `d_gates`, and `carry` from the gradient of the last state to that of the
+/// first; gives the gradients of the projections.
+pub fn backward(
+    layer: &Layer,
+    marks: &Tensor,
+    weights: &[Weights],
+    run: &Forward,
+    dy: &Tensor,
+    [d_gates, carry]: [&Tensor; 2],
+) -> Result<Vec<Tensor>> {
+    let device = marks.device();
+    let (h, out, width, batch) = (layer.hidden, layer.out, layer.width(), layer.batch);
+    let (p, u, order) = (params(layer, true), update(layer), layer.order());
+    let projects = weights[0].w_hr.is_some();
+    let p = Params { d_out_row: if projects { h } else { width } as u32, ..p };
+    let empty = |dims: &[usize]| Tensor::empty("recurrent_backward", device, dims);
+    let (q, reset) = (&empty(&[layer.directions, batch, out])?, &empty(&[layer.directions, batch, h])?);
+    let d_fresh = &empty(&[layer.directions, batch, width])?;
+    let projected = empty(&[layer.directions, batch, h])?;
+    let d_out = if projects { &projected } else { d_fresh };
+    let peephole = &peepholes(weights)?;
+    let w_hr: Vec<&Tensor> = weights.iter().filter_map(|w| w.w_hr.as_ref()).collect();
+    let d_w_hr: Vec<Tensor> = w_hr.iter().map(|w| empty(w.dims())).collect::<Result<_>>()?;
+    let mut left = device.bind::<3, 2, StateUpdateBackward>([marks, dy, q], [d_fresh, carry])?;
+
+    for step in 0..=p.steps {
+        left.run(&StateUpdateBackward(StateUpdate { step, ..u }))?;
+        if step == p.steps {
+            break;
+        }
+        let p = Params { step, ..p };
+        let times: Vec<usize> =
+            (0..layer.directions).map(|d| order.time_of(d, layer.steps - 1 - step as usize)).collect();
+        for (d, w_hr) in w_hr.iter().enumerate() {
+            let a_offset = (d * batch * width) as u32;
+            let c_offset = (d * batch * h) as u32;
+            let through = MatMul { a_offset, a_row: width as u32, c_offset, ..MatMul::new(batch, h, out) };
+            product(&through, d_fresh, w_hr, None, &projected)?;
+            let into = MatMul {
+                a_offset,
+                a_row: 1,
+                a_col: width as u32,
+                b_offset: (p.saved_at(d, times[d], 0) + 10 * h) as u32,
+                b_row: p.saved_row,
+                accumulate: (step > 0) as u32,
+                ..MatMul::new(out, h, batch)
+            };
+            product(&into, d_fresh, &run.saved, None, &d_w_hr[d])?;
+        }
+        let (state, saved) = (&run.state, &run.saved);
+        match layer.cell {
+            Cell::Rnn => device.run(&RnnCellBackward(p), [marks, saved, d_fresh], [d_gates])?,
+            Cell::Lstm => {
+                let reads = [marks, state, saved, peephole, d_fresh, d_out];
+                device.run(&LstmCellBackward(p), reads, [d_gates, carry])?;
+            }
+            Cell::GruResetAfter | Cell::GruResetBefore => {
+                let reads = [marks, state, saved, d_fresh, reset];
+                device.run(&GruCellBackward(p), reads, [d_gates, carry])?;
+                if p.half == 1 {
+                    for (d, w) in weights.iter().enumerate() {
+                        let n = p.d_gates_at(d, times[d], 0) + 2 * h;
+                        back(&p, (n, 2 * h * h), (d, h), h, d_gates, &w.w_hh, reset)?;
+                    }
+                    device.run(&GruCellBackward(Params { half: 2, ..p }), reads, [d_gates, carry])?;
+                }
+            }
+        }
+        for (d, w) in weights.iter().enumerate() {
+            let at = p.d_gates_at(d, times[d], 0);
+            let gates = if layer.cell.gates() == 3 { 2 } else { layer.cell.gates() };
+            back(&p, (at, 0), (d, out), gates * h, d_gates, &w.w_hh, q)?;
+            if layer.cell == Cell::GruResetAfter {
+                let c_offset = (d * batch * out) as u32;
+                let candidate = MatMul {
+                    a_offset: (at + 3 * h) as u32,
+                    a_row: p.gates_row,
+                    b_offset: (2 * h * h) as u32,
+                    c_offset,
+                    accumulate: 1,
+                    ..MatMul::new(batch, out, h)
+                };
+                product(&candidate, d_gates, &w.w_hh, None, q)?;
+            }
+        }
+    }
+    Ok(d_w_hr)
+}
+
+/// `δ·U` of `depth` gate gradients into direction `d` of `[D, B, n]`.
+fn back(
+    p: &Params,
+    (a_offset, b_offset): (usize, usize),
+    (d, n): (usize, usize),
+    depth: usize,
+    d_gates: &Tensor,
+    u: &Tensor,
+    into: &Tensor,
+) -> Result<()> {
+    let batch = p.batch as usize;
+    let product_back = MatMul {
+        a_offset: a_offset as u32,
+        a_row: p.gates_row,
+        b_offset: b_offset as u32,
+        c_offset: (d * batch * n) as u32,
+        ..MatMul::new(batch, n, depth)
+    };
+    product(&product_back, d_gates, u, None, into)
+}
