@@ -108,8 +108,9 @@ fn shapes() -> Vec<Gru> {
     out
 }
 
-fn lengths(p: &Gru) -> Vec<f32> {
-    (0..p.batch).map(|row| f32::from_bits(row * 7 % p.steps + 1)).collect()
+/// Every combination of bits: steps that count or not, that repeat, after which the state starts anew.
+fn marks(p: &Gru) -> Vec<f32> {
+    (0..p.steps * p.batch).map(|i| f32::from_bits(common::mix(i) % 64)).collect()
 }
 
 /// A packed matrix whose padding units are 0, as the packer leaves them.
@@ -130,7 +131,7 @@ fn gru_sequence_equals_its_twin_on_every_isa() {
     for p in shapes() {
         let kernel = GruSequence(p);
         let ([x, _, _], [state, y, saved]) = kernel.lens();
-        let reads = [fill(1, x, 1.0), packed(&p, 2, p.hidden as usize + 1), lengths(&p)];
+        let reads = [fill(1, x, 1.0), packed(&p, 2, p.hidden as usize + 1), marks(&p)];
         let mut start = vec![f32::NAN; state];
         for d in 0..p.directions as usize {
             let first = p.state_at(d, p.before(d, p.time_of(d, 0)), 0);
@@ -147,7 +148,7 @@ fn gru_sequence_backward_equals_its_twin_on_every_isa() {
         let kernel = GruSequenceBackward(p);
         let ([_, _, state, saved, dy], [d_gates, carry]) = kernel.lens();
         let gates: Vec<f32> = fill(3, saved, 0.9).iter().map(|v| v.abs()).collect();
-        let reads = [packed(&p, 2, p.hidden as usize), lengths(&p), fill(5, state, 0.5), gates, fill(6, dy, 1.0)];
+        let reads = [packed(&p, 2, p.hidden as usize), marks(&p), fill(5, state, 0.5), gates, fill(6, dy, 1.0)];
         compare(&format!("{p:?}"), &kernel, &reads, &[vec![f32::NAN; d_gates], fill(7, carry, 1.0)]);
     }
 }

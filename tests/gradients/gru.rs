@@ -109,7 +109,11 @@ fn check(case: &Case, loss: Loss, plans: &[(Plan, bool)]) {
             let state = [n.layers * directions, BATCH, HIDDEN];
             let h0 = Tensor::from_slice(&device, &h0, &state)?.requires_grad();
             let lengths = case.lengths.as_ref().map(|l| &l[..]);
-            let out = gru.run(&x, SequenceInput { h0: Some(&h0), lengths, ..Default::default() }, &mut Mode::Train(&mut Rng::new(0)))?;
+            let out = gru.run(
+                &x,
+                SequenceInput { h0: Some(&h0), lengths, ..Default::default() },
+                &mut Mode::Train(&mut Rng::new(0)),
+            )?;
             let from_y = out.output.mul(&by_time(&dy, [STEPS, BATCH, directions * HIDDEN])?)?.sum()?;
             let from_h = out.h_n.mul(&Tensor::from_slice(&device, &dh_n, &state)?)?.sum()?;
             match loss {

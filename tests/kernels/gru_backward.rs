@@ -4,7 +4,7 @@ use wgru::Device;
 use wgru::kernels::{GruResetBackward, GruStepBackward};
 
 use crate::common::relative_error;
-use crate::gru_case::{carry_of, assert_known, cases};
+use crate::gru_case::{assert_known, carry_of, cases};
 use crate::reference::gru::times;
 use crate::reference::{differences, dot, wide};
 use crate::{bits, buffer, on_every_backend, poison, read};
@@ -66,7 +66,8 @@ fn gru_step_backward_writes_its_step_only(device: &Device) {
         let [steps, batch, h, directions] = case.size();
         let data = case.data();
         let reads = case.backward_reads(device, &data, &case.want(&data));
-        let (d_gates, carry) = (poison(device, directions * steps * batch * 4 * h), buffer(device, &carry_of(&data.dh_n)));
+        let (d_gates, carry) =
+            (poison(device, directions * steps * batch * 4 * h), buffer(device, &carry_of(&data.dh_n)));
         device.run(&GruStepBackward(case.p), reads.each_ref(), [&d_gates, &carry]).expect("run");
         let mut want_nan = vec![true; directions * steps * batch * 4 * h];
         for (d, row) in case.sequences() {
@@ -84,7 +85,8 @@ fn gru_reset_backward_writes_the_reset_gate_only(device: &Device) {
         let data = case.data();
         let want = case.want(&data);
         let reads = case.backward_reads(device, &data, &want);
-        let (d_gates, carry) = (poison(device, directions * steps * batch * 4 * h), buffer(device, &carry_of(&data.dh_n)));
+        let (d_gates, carry) =
+            (poison(device, directions * steps * batch * 4 * h), buffer(device, &carry_of(&data.dh_n)));
         let [packed, marks, state, saved, _] = reads.each_ref();
         device.run(&GruStepBackward(case.p), reads.each_ref(), [&d_gates, &carry]).expect("run");
         let before = read(&d_gates);

@@ -235,7 +235,8 @@ impl Case {
     /// Backward by chain or in one dispatch: `d_gates`, and `carry` which holds `dh0`.
     pub fn backward(&self, device: &Device, data: &Data, reads: [&Tensor; 5], whole: bool) -> [Vec<f32>; 2] {
         let [steps, batch, h, directions] = self.size();
-        let (d_gates, carry) = (poison(device, directions * steps * batch * 4 * h), buffer(device, &carry_of(&data.dh_n)));
+        let (d_gates, carry) =
+            (poison(device, directions * steps * batch * 4 * h), buffer(device, &carry_of(&data.dh_n)));
         let writes = [&d_gates, &carry];
         if whole {
             device.run(&GruSequenceBackward(self.p), reads, writes).expect("run");
