@@ -172,16 +172,7 @@ pub(crate) fn activate(kind: u32, alpha: f32, beta: f32, v: f32) -> f32 {
             }
         }
         6 => alpha * tanh_stable(beta * v),
-        7 => {
-            let line = alpha * v + beta;
-            if line < 0.0 {
-                0.0
-            } else if line > 1.0 {
-                1.0
-            } else {
-                line
-            }
-        }
+        7 => (alpha * v + beta).clamp(0.0, 1.0),
         8 => {
             if v < 0.0 {
                 alpha * expm1(v)

@@ -18,7 +18,7 @@
 
 use super::time::Order;
 use crate::activation::{activate, slope};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::{addressable, at_least_one, at_most, params};
 
 params! {
@@ -95,6 +95,9 @@ impl Cell {
             op,
             [("gates_row", d_gates * hidden, self.gates_row as usize), ("gates_row", self.gates_row, 1 << 18)],
         )?;
+        if self.clip.is_nan() || self.clip <= 0.0 {
+            return Err(Error::value(op, "clip", "above 0", self.clip));
+        }
         at_most(op, [("out_kind", self.out_kind, 10), ("d_out_row", self.d_out_row, 1 << 15)])?;
         let row = self.saved_row.max(self.gates_row).max(width);
         let slots = steps.saturating_add(1).saturating_mul(directions);
@@ -113,13 +116,7 @@ impl Cell {
     }
 
     pub(crate) fn clipped(&self, v: f32) -> f32 {
-        if v > self.clip {
-            self.clip
-        } else if v < -self.clip {
-            -self.clip
-        } else {
-            v
-        }
+        v.clamp(-self.clip, self.clip)
     }
 
     pub(crate) fn gate(&self, g: usize, v: f32) -> f32 {

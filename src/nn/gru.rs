@@ -27,7 +27,7 @@ impl Default for GruActivations {
 }
 
 /// What a [`Gru`] is built from. The defaults are PyTorch's.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GruConfig {
     /// I, features of the input.
     pub input: usize,
@@ -162,7 +162,8 @@ impl Gru {
     /// [`Error::Value`](crate::Error::Value) for a size of 0, a share outside `[0, 1)`, a clip of 0 or below, two
     /// directions of which one is to be the only, or a plan that does not know these options.
     pub fn new(device: &Device, config: GruConfig, rng: &mut Rng) -> Result<Self> {
-        Ok(Self { config, stack: Stack::new(device, config.stack(), rng)? })
+        let stack = Stack::new(device, config.stack(), rng)?;
+        Ok(Self { config, stack })
     }
 
     /// What it was built from.

@@ -32,7 +32,7 @@ impl Default for LstmActivations {
 }
 
 /// What an [`Lstm`] is built from. The defaults are PyTorch's.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LstmConfig {
     /// I, features of the input.
     pub input: usize,
@@ -178,7 +178,8 @@ impl Lstm {
     /// # Errors
     /// As [`Gru::new`](super::Gru::new).
     pub fn new(device: &Device, config: LstmConfig, rng: &mut Rng) -> Result<Self> {
-        Ok(Self { config, stack: Stack::new(device, config.stack(), rng)? })
+        let stack = Stack::new(device, config.stack(), rng)?;
+        Ok(Self { config, stack })
     }
 
     /// What it was built from.

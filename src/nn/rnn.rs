@@ -10,7 +10,7 @@ use crate::rng::Rng;
 use crate::tensor::Tensor;
 
 /// What an [`Rnn`] is built from. The defaults are PyTorch's.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RnnConfig {
     /// I, features of the input.
     pub input: usize,
@@ -117,7 +117,8 @@ impl Rnn {
     /// # Errors
     /// As [`Gru::new`](super::Gru::new).
     pub fn new(device: &Device, config: RnnConfig, rng: &mut Rng) -> Result<Self> {
-        Ok(Self { config, stack: Stack::new(device, config.stack(), rng)? })
+        let stack = Stack::new(device, config.stack(), rng)?;
+        Ok(Self { config, stack })
     }
 
     /// What it was built from.
