@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod activation;
 mod autograd;
 mod cpu;
 pub mod decode;
@@ -20,12 +19,12 @@ mod shape;
 mod tensor;
 pub mod train;
 
-pub use activation::Activation;
 pub use cpu::CpuOptions;
 pub use device::{Bound, Device, DeviceInfo};
 pub use error::{Error, Result};
 #[cfg(feature = "gpu")]
 pub use gpu::{AdapterReport, adapters, wgpu};
+pub use math::Activation;
 pub use rng::Rng;
 pub use shape::MAX_RANK;
 pub use tensor::{DType, Tensor};

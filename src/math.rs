@@ -1,5 +1,10 @@
 //! Scalar activations, written as in `shaders/common/activation.wgsl`.
 
+mod activation;
+
+pub use activation::Activation;
+pub(crate) use activation::{activate, slope};
+
 /// `σ(v) = 1 / (1 + e^(−v))`. `exp` sees only arguments ≤ 0. NaN gives NaN.
 pub fn sigmoid(v: f32) -> f32 {
     let e = (-v.abs()).exp();

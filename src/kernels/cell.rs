@@ -17,9 +17,9 @@
 //! | `carry` | `[2, D, B, width]` | see [`StateUpdateBackward`](super::StateUpdateBackward) |
 
 use super::time::Order;
-use crate::activation::{activate, slope};
 use crate::error::{Error, Result};
 use crate::kernel::{addressable, at_least_one, at_most, params};
+use crate::math::{activate, slope};
 
 params! {
     /// What every cell kernel knows of the run.

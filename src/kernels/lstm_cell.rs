@@ -1,7 +1,7 @@
 //! An LSTM cell after its recurrent product
 
 use super::cell::{Cell, cell_kernel};
-use crate::activation::{activate, slope};
+use crate::math::{activate, slope};
 use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl};
 

@@ -2,9 +2,9 @@
 
 use super::recurrent::{RecurrentOptions, SequenceInput, Stack, StackConfig};
 use super::{Mode, Module};
-use crate::activation::Activation;
 use crate::device::Device;
 use crate::error::Result;
+use crate::math::Activation;
 use crate::ops::recurrent::{Cell, Plan};
 use crate::rng::Rng;
 use crate::tensor::Tensor;

@@ -4,10 +4,10 @@
 use std::sync::Mutex;
 
 use super::{Mode, check_dropout, uniform};
-use crate::activation::Activation;
 use crate::autograd::record;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::math::Activation;
 use crate::ops::recurrent::{Cell, Forward, Layer, Noise, Plan, Reads, Schedule, Weights};
 use crate::rng::Rng;
 use crate::shape::Shape;

@@ -13,11 +13,11 @@ pub use plan::Plan;
 
 use super::linalg::product;
 use super::movement;
-use crate::activation::Activation;
 use crate::error::Result;
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID};
 use crate::kernels::time::Order;
 use crate::kernels::{Copy, MatMul};
+use crate::math::Activation;
 use crate::tensor::Tensor;
 
 /// The recurrent cell of a layer.
