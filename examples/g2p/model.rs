@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use wgru::io::{TensorFile, load_parameters};
-use wgru::nn::{Embedding, Gru, GruConfig, GruInput, Linear, Mode, Module};
+use wgru::nn::{Embedding, Gru, GruConfig, Linear, Mode, Module, SequenceInput};
 use wgru::{Device, Error, Result, Rng, Tensor};
 
 /// Longest pronunciation.
@@ -116,7 +116,7 @@ impl Model {
         for _ in 0..MOST_PHONEMES {
             let index = Tensor::from_indices(&self.device, &last, &[1, words.len()])?;
             let x = self.phonemes.forward(&index, &mut Mode::Eval)?;
-            h = self.decoder.run(&x, GruInput { h0: Some(&h), ..Default::default() }, &mut Mode::Eval)?.h_n;
+            h = self.decoder.run(&x, SequenceInput { h0: Some(&h), ..Default::default() }, &mut Mode::Eval)?.h_n;
             let scores = self.head.forward(&h, &mut Mode::Eval)?.to_vec()?;
             for (row, scores) in scores.chunks_exact(self.vocabulary.phonemes.len()).enumerate() {
                 last[row] = largest(scores);
@@ -143,7 +143,7 @@ impl Model {
         let index: Vec<u32> = (0..steps).flat_map(|t| rows.iter().map(move |r| *r.get(t).unwrap_or(&end))).collect();
         let index = Tensor::from_indices(&self.device, &index, &[steps, words.len()])?;
         let x = self.letters.forward(&index, &mut Mode::Eval)?;
-        let input = GruInput { lengths: Some(&lengths), ..Default::default() };
+        let input = SequenceInput { lengths: Some(&lengths), ..Default::default() };
         Ok(self.encoder.run(&x, input, &mut Mode::Eval)?.h_n)
     }
 }

@@ -204,7 +204,7 @@ impl Seq2Seq {
         let tokens = self.by_time(sources, steps, 0)?;
         let x = self.source_embedding.forward(&tokens, mode)?;
         let x = mode.dropout(&x, self.config.dropout)?;
-        let input = crate::nn::GruInput { lengths: Some(&lengths), ..Default::default() };
+        let input = crate::nn::SequenceInput { lengths: Some(&lengths), ..Default::default() };
         let read = self.encoder.run(&x, input, mode)?;
         let memory = self.attention.prepare(&read.output, &read.output, KeyMask::Lengths(&lengths), mode)?;
         let (layers, width) = (self.config.layers, self.config.hidden);
@@ -234,7 +234,7 @@ impl Seq2Seq {
         let embedded = self.target_embedding.forward(tokens, mode)?;
         let embedded = mode.dropout(&embedded, self.config.dropout)?;
         let run = |x: &Tensor, mode: &mut Mode| {
-            self.decoder.run(x, crate::nn::GruInput { h0: Some(hidden), ..Default::default() }, mode)
+            self.decoder.run(x, crate::nn::SequenceInput { h0: Some(hidden), ..Default::default() }, mode)
         };
         let (read, attended) = match self.config.context {
             ContextUse::Input => {
