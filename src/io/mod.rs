@@ -5,6 +5,7 @@
 
 mod budget;
 mod checkpoint;
+mod convert;
 mod element;
 mod file;
 mod model;
@@ -17,6 +18,7 @@ mod zip;
 #[cfg(not(target_arch = "wasm32"))]
 pub use checkpoint::save_checkpoint;
 pub use checkpoint::{checkpoint_to_file, load_checkpoint};
+pub use convert::{RecurrentKind, RecurrentWeights};
 pub use file::{TensorFile, write_atomically};
 pub use model::{gru_to_file, load_gru, load_parameters, parameters_to_file};
 #[cfg(not(target_arch = "wasm32"))]

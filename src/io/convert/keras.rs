@@ -1,0 +1,61 @@
+//! Keras: transposed matrices, GRU gates z r h
+
+use super::{Bias, RecurrentKind, RecurrentWeights, matrix, reorder, transpose};
+use crate::error::Result;
+use crate::io::TensorFile;
+
+/// Keras' blocks in PyTorch's order, and the other way round.
+fn order(kind: RecurrentKind) -> &'static [usize] {
+    match kind {
+        RecurrentKind::Gru { .. } => &[1, 0, 2],
+        RecurrentKind::Lstm => &[0, 1, 2, 3],
+        RecurrentKind::Rnn => &[0],
+    }
+}
+
+impl RecurrentWeights {
+    /// Reads `kernel`, `recurrent_kernel` and, if there is one, `bias`.
+    ///
+    /// # Errors
+    /// [`Error::Format`](crate::Error::Format) naming the tensor that is missing or of another shape.
+    pub fn from_keras(kind: RecurrentKind, file: &TensorFile) -> Result<Self> {
+        file.check()?;
+        let ([input, _], [hidden, _]) = (matrix(file, "kernel")?, matrix(file, "recurrent_kernel")?);
+        let rows = kind.gates() * hidden;
+        let read = |name: &str, width: usize| -> Result<Vec<f32>> {
+            Ok(reorder(&transpose(file.expect(name, &[width, rows])?, rows), order(kind)))
+        };
+        let (w_ih, w_hh) = (read("kernel", input)?, read("recurrent_kernel", hidden)?);
+        let bias = match (file.names().any(|n| n == "bias"), kind) {
+            (false, _) => Bias::None,
+            (true, RecurrentKind::Gru { reset_after: true }) => {
+                let (ih, hh) = file.expect("bias", &[2, rows])?.split_at(rows);
+                Bias::Two(reorder(ih, order(kind)), reorder(hh, order(kind)))
+            }
+            (true, _) => Bias::One(reorder(file.expect("bias", &[rows])?, order(kind))),
+        };
+        Ok(Self { kind, input, hidden, w_ih, w_hh, bias, projection: None, peephole: None })
+    }
+
+    /// The weights as `kernel`, `recurrent_kernel` and `bias`. A GRU with reset after keeps its two biases; those of
+    /// the others are added, which changes their function by rounding only.
+    ///
+    /// # Errors
+    /// [`Error::Value`](crate::Error::Value) for a projection and for peepholes, which Keras does not have.
+    pub fn to_keras(&self) -> Result<TensorFile> {
+        self.check_plain("to_keras")?;
+        let (rows, kind) = (self.rows(), self.kind);
+        let mut file = TensorFile::default();
+        let matrix = |values: &[f32], width: usize| transpose(&reorder(values, order(kind)), width);
+        file.insert("kernel", &[self.input, rows], matrix(&self.w_ih, self.input));
+        file.insert("recurrent_kernel", &[self.hidden, rows], matrix(&self.w_hh, self.hidden));
+        if kind == (RecurrentKind::Gru { reset_after: true }) {
+            if let Some((ih, hh)) = self.bias.split() {
+                file.insert("bias", &[2, rows], [reorder(&ih, order(kind)), reorder(&hh, order(kind))].concat());
+            }
+        } else if let Some(bias) = self.bias.merged() {
+            file.insert("bias", &[rows], reorder(&bias, order(kind)));
+        }
+        Ok(file)
+    }
+}

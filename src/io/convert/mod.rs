@@ -1,0 +1,154 @@
+//! Weights of recurrent layers between the layouts of PyTorch, Keras and ONNX
+
+mod keras;
+mod onnx;
+mod pytorch;
+
+use super::TensorFile;
+use crate::error::{Error, Result};
+
+/// The kind of a recurrent layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecurrentKind {
+    /// The gated recurrent unit.
+    Gru {
+        /// Whether the reset gate acts after the recurrent product (PyTorch, Keras' default) or before it.
+        reset_after: bool,
+    },
+    /// Long short-term memory.
+    Lstm,
+    /// The simple recurrent layer.
+    Rnn,
+}
+
+impl RecurrentKind {
+    fn gates(self) -> usize {
+        match self {
+            Self::Gru { .. } => 3,
+            Self::Lstm => 4,
+            Self::Rnn => 1,
+        }
+    }
+}
+
+/// Weights of one direction of one recurrent layer, whatever framework they come from and go to.
+///
+/// ```text
+/// format   W                     U                        bias                        gates
+/// PyTorch  weight_ih [G·H, I]    weight_hh [G·H, H]       bias_ih, bias_hh [G·H]      GRU r z n   LSTM i f g o
+/// Keras    kernel [I, G·H]       recurrent_kernel [H, G·H]  bias [G·H], or [2, 3·H]   GRU z r h   LSTM i f c o
+/// ONNX     W [D, G·H, I]         R [D, G·H, H]            B [D, 2·G·H] = Wb ‖ Rb      GRU z r h   LSTM i o f c
+/// ```
+///
+/// Keras' bias is `[2, 3·H]` for a GRU with reset after: of the input, then of the recurrence. ONNX's peepholes
+/// `P [D, 3·H]` are in the order i o f. Values are only moved, so a way there and back gives the same bits, except
+/// that two biases of which the target has one are added; that is refused where it would change the layer.
+///
+/// ```
+/// use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, load_gru};
+/// let mut keras = TensorFile::default();                                          // an .npz of layer.get_weights()
+/// keras.insert("kernel", &[2, 9], vec![0.1; 18]);
+/// keras.insert("recurrent_kernel", &[3, 9], vec![0.2; 27]);
+/// keras.insert("bias", &[2, 9], vec![0.3; 18]);
+/// let weights = RecurrentWeights::from_keras(RecurrentKind::Gru { reset_after: true }, &keras)?;
+/// let mut file = TensorFile::default();
+/// weights.to_pytorch(&mut file, 0, false)?;
+/// let gru = load_gru(&wgru::Device::cpu(), &file)?;
+/// assert_eq!((gru.config().input, gru.config().hidden), (2, 3));
+/// # Ok::<(), wgru::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecurrentWeights {
+    kind: RecurrentKind,
+    input: usize,
+    hidden: usize,
+    /// `[G·H, I]`, gates in PyTorch's order, as in all that follow.
+    w_ih: Vec<f32>,
+    /// `[G·H, R]`, where R is the width of what recurs: H, or that of the projection.
+    w_hh: Vec<f32>,
+    bias: Bias,
+    /// `[P, H]`, an LSTM's projection.
+    projection: Option<Vec<f32>>,
+    /// `[3·H]`, an LSTM's peepholes, order i f o.
+    peephole: Option<Vec<f32>>,
+}
+
+/// Biases `[G·H]`.
+#[derive(Clone, Debug, PartialEq)]
+enum Bias {
+    None,
+    One(Vec<f32>),
+    Two(Vec<f32>, Vec<f32>),
+}
+
+impl Bias {
+    /// One bias where one is enough.
+    fn merged(&self) -> Option<Vec<f32>> {
+        match self {
+            Bias::None => None,
+            Bias::One(bias) => Some(bias.clone()),
+            // A zero changes nothing, not even the sign of another zero.
+            Bias::Two(a, b) => Some(a.iter().zip(b).map(|(&a, &b)| if b == 0.0 { a } else { a + b }).collect()),
+        }
+    }
+
+    /// Two biases where two are wanted.
+    fn split(&self) -> Option<(Vec<f32>, Vec<f32>)> {
+        match self {
+            Bias::None => None,
+            Bias::One(bias) => Some((bias.clone(), vec![0.0; bias.len()])),
+            Bias::Two(a, b) => Some((a.clone(), b.clone())),
+        }
+    }
+}
+
+impl RecurrentWeights {
+    /// The layer's kind.
+    pub fn kind(&self) -> RecurrentKind {
+        self.kind
+    }
+
+    /// I, features of the input.
+    pub fn input(&self) -> usize {
+        self.input
+    }
+
+    /// H, units of the hidden state.
+    pub fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// Rows of the matrices: gates times units.
+    fn rows(&self) -> usize {
+        self.kind.gates() * self.hidden
+    }
+
+    /// Refuses what `op`'s format has no place for.
+    fn check_plain(&self, op: &'static str) -> Result<()> {
+        if self.projection.is_some() {
+            return Err(Error::value(op, "projection", "none: the format has no projected states", "weight_hr"));
+        }
+        if self.peephole.is_some() {
+            return Err(Error::value(op, "peephole", "none: the format has no peepholes", "weight_peephole"));
+        }
+        Ok(())
+    }
+}
+
+/// Blocks of a tensor's rows in another order: block k of the result is block `order[k]`.
+fn reorder(values: &[f32], order: &[usize]) -> Vec<f32> {
+    let block = values.len() / order.len();
+    order.iter().flat_map(|&k| &values[k * block..(k + 1) * block]).copied().collect()
+}
+
+/// The transpose of a matrix with rows of `columns`.
+fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|c| values.iter().skip(c).step_by(columns)).copied().collect()
+}
+
+/// Extents of a tensor that must be a matrix.
+fn matrix(file: &TensorFile, name: &str) -> Result<[usize; 2]> {
+    let (dims, _) = file.get(name)?;
+    let ok = <[usize; 2]>::try_from(dims).ok().filter(|d| d.iter().all(|&n| n > 0));
+    ok.ok_or_else(|| Error::format(format!("tensor {name:?}"), format!("has shape {dims:?}; expected a matrix")))
+}
