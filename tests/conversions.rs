@@ -6,7 +6,7 @@ mod common;
 use RecurrentKind::{Gru, Lstm, Rnn};
 use common::assert_close;
 use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, load_gru};
-use wgru::nn::{GruInput, Mode};
+use wgru::nn::{Mode, SequenceInput};
 use wgru::{Device, Error, Tensor};
 
 on_every_backend![converted_grus_compute_what_keras_and_onnx_compute];
@@ -200,7 +200,7 @@ fn converted_grus_compute_what_keras_and_onnx_compute(device: &Device) {
         let gru = load_gru(device, &model).expect("loaded");
         let (dims, x) = file.get("x").expect("x");
         let x = Tensor::from_slice(device, x, dims).expect("x");
-        let run = gru.run(&x, GruInput::default(), &mut Mode::Eval).expect("run");
+        let run = gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
         let want: Vec<f64> = file.get("y").expect("y").1.iter().map(|&v| v as f64).collect();
         assert_close(&format!("{name} from {framework}"), &run.output.to_vec().expect("read"), &want, OUTPUT);
     }
