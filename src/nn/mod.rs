@@ -1,6 +1,7 @@
 //! Layers, with PyTorch's parameter names.
 
 mod attention;
+mod cells;
 mod dropout;
 mod embedding;
 mod gru;
@@ -12,6 +13,7 @@ mod rnn;
 mod sequential;
 
 pub use attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput, KeyMask, Score};
+pub use cells::{GruCell, LstmCell, RnnCell};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use gru::{Gru, GruActivations, GruConfig, GruGates, GruOutput};
