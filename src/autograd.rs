@@ -2,6 +2,7 @@
 //!
 //! A result is tracked when an operand is. Nothing is recorded otherwise, so inference records no tape.
 
+mod conv;
 mod normalize;
 
 use std::collections::{HashMap, HashSet};

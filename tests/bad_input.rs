@@ -4,7 +4,8 @@ mod common;
 
 use wgru::io::{self, TensorFile};
 use wgru::nn::{
-    AttentionConfig, Dropout, Embedding, Gru, GruConfig, KeyMask, LayerNorm, Linear, Mode, Module, Score, SequenceInput,
+    AttentionConfig, Axes, Conv1dConfig, Dropout, Embedding, Gru, GruConfig, KeyMask, LayerNorm, Linear, Mode, Module,
+    Score, SequenceInput,
 };
 use wgru::ops::recurrent::Plan;
 use wgru::train::loss::{self, CrossEntropyOptions, CtcOptions};
@@ -23,6 +24,7 @@ on_every_backend![
     devices_do_not_mix,
     losses_refuse_wrong_targets,
     ctc_refuses_wrong_labels_and_lengths,
+    conv1d_refuses_wrong_windows,
     kernels_refuse_parameters_without_meaning,
 ];
 
@@ -221,6 +223,39 @@ fn losses_refuse_wrong_targets(device: &Device) {
 }
 
 /// `Device::run` takes any parameter block: none may panic, read past a buffer or lock a tensor for good.
+fn conv1d_refuses_wrong_windows(device: &Device) {
+    let base = Conv1dConfig { input: 4, output: 6, kernel: 3, ..Conv1dConfig::default() };
+    let mut rng = Rng::new(0);
+    for (config, word) in [
+        (Conv1dConfig { input: 0, ..base.clone() }, "input"),
+        (Conv1dConfig { output: 0, ..base.clone() }, "output"),
+        (Conv1dConfig { kernel: 0, ..base.clone() }, "kernel"),
+        (Conv1dConfig { stride: 0, ..base.clone() }, "stride"),
+        (Conv1dConfig { dilation: 0, ..base.clone() }, "dilation"),
+        (Conv1dConfig { groups: 0, ..base.clone() }, "groups"),
+        (Conv1dConfig { groups: 3, ..base.clone() }, "groups"),
+        (Conv1dConfig { groups: 4, ..base.clone() }, "groups"),
+        (Conv1dConfig { kernel: usize::MAX, ..base.clone() }, "elements"),
+    ] {
+        refused(config.build(device, &mut rng), &["Conv1d", word]);
+    }
+    let mut run = |config: Conv1dConfig, dims: &[usize]| {
+        let conv = config.build(device, &mut rng).expect("a legal configuration");
+        conv.forward(&zeros(device, dims), &mut Mode::Eval)
+    };
+    assert!(run(base.clone(), &[3, 2, 4]).is_ok());
+    refused(run(base.clone(), &[2, 2, 4]), &["conv1d", "x", "3 taps", "[2, 2, 4]"]);
+    refused(run(base.clone(), &[3, 2, 5]), &["conv1d", "x", "[steps, batch, 4]", "[3, 2, 5]"]);
+    refused(run(base.clone(), &[3, 4]), &["conv1d", "x", "[steps, batch, 4]"]);
+    let torch = Conv1dConfig { axes: Axes::ChannelsFirst, ..base.clone() };
+    refused(run(torch, &[2, 3, 4]), &["conv1d", "x", "[batch, 4, steps]", "[2, 3, 4]"]);
+    refused(run(Conv1dConfig { padding: usize::MAX, ..base.clone() }, &[3, 2, 4]), &["conv1d", "x"]);
+    refused(run(Conv1dConfig { padding: 1 << 40, ..base.clone() }, &[3, 2, 4]), &["conv1d", "padding"]);
+    refused(run(Conv1dConfig { padding: 1 << 31, ..base.clone() }, &[3, 2, 4]), &["conv1d"]);
+    refused(run(Conv1dConfig { stride: 1 << 40, ..base.clone() }, &[3, 2, 4]), &["conv1d", "stride"]);
+    refused(run(Conv1dConfig { dilation: usize::MAX, ..base }, &[3, 2, 4]), &["conv1d", "x"]);
+}
+
 fn ctc_refuses_wrong_labels_and_lengths(device: &Device) {
     let log_probs = zeros(device, &[4, 2, 3]);
     let options = CtcOptions::default();
@@ -273,6 +308,19 @@ fn kernels_refuse_parameters_without_meaning(device: &Device) {
     refused(device.run(&Sum { inner: 0, ..sum }, [&a], [&b]), &["sum", "inner"]);
     refused(device.run(&Softmax { rows: 1, width: 0, log: 0 }, [&a], [&b]), &["softmax", "width"]);
     refused(device.run(&Loss { len: 4, kind: 7, delta: 0.0 }, [&a, &a], [&b]), &["loss", "kind"]);
+    let unfold =
+        Unfold { steps: 4, outputs: 4, batch: 2, channels: 2, groups: 1, taps: 1, stride: 1, dilation: 1, padding: 0 };
+    for (p, word) in [
+        (Unfold { groups: 0, ..unfold }, "groups"),
+        (Unfold { groups: 3, ..unfold }, "groups"),
+        (Unfold { taps: 0, ..unfold }, "taps"),
+        (Unfold { stride: u32::MAX, ..unfold }, "stride"),
+        (Unfold { padding: u32::MAX, ..unfold }, "stride"),
+        (Unfold { taps: 1 << 28, ..unfold }, "outputs"),
+    ] {
+        refused(device.run(&p, [&a], [&b]), &["unfold", word]);
+        refused(device.run(&Fold(p), [&a], [&b]), &["fold", word]);
+    }
     let ctc = Ctc { steps: 2, batch: 1, classes: 3, labels: 1, ..Ctc::default() };
     for (p, word) in [
         (Ctc { blank: 3, ..ctc }, "blank"),

@@ -26,6 +26,8 @@ kernels! {
     copy: Copy { 1, 1 },
     gather: Gather { 2, 1 },
     scatter_add: ScatterAdd { 2, 1 },
+    unfold: Unfold { 1, 1 },
+    fold: Fold { 1, 1 },
     unary: Unary { 1, 1 },
     unary_backward: UnaryBackward { 3, 1 },
     binary: Binary { 2, 1 },

@@ -2,6 +2,7 @@
 
 mod attention;
 mod cells;
+mod conv1d;
 mod dropout;
 mod embedding;
 mod gru;
@@ -14,6 +15,7 @@ mod sequential;
 
 pub use attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput, KeyMask, Score};
 pub use cells::{GruCell, LstmCell, RnnCell};
+pub use conv1d::{Axes, Conv1d, Conv1dConfig};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use gru::{Gru, GruActivations, GruConfig, GruGates, GruOutput};

@@ -1,5 +1,6 @@
 //! Checked operations on tensors, forward beside backward. None of them touches the tape.
 
+pub(crate) mod conv;
 pub(crate) mod ctc;
 pub(crate) mod elementwise;
 pub(crate) mod index;

@@ -5,6 +5,7 @@ mod common;
 #[path = "../reference/mod.rs"]
 mod reference;
 
+mod conv;
 mod ctc;
 mod gru;
 mod ops;

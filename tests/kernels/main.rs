@@ -8,6 +8,7 @@ mod reference;
 
 mod binding;
 mod comparison;
+mod conv;
 mod ctc;
 mod elementwise;
 mod gru_backward;

@@ -2,6 +2,7 @@
 //! Shares no code with the library; only the names of operations come from it.
 #![allow(dead_code, reason = "every test file uses its part")]
 
+pub mod conv;
 pub mod ctc;
 pub mod dense;
 pub mod elementwise;

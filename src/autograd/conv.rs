@@ -1,0 +1,24 @@
+//! Convolutions.
+
+use super::record;
+use crate::error::Result;
+use crate::ops::conv::{Conv, Window};
+use crate::tensor::Tensor;
+
+impl Tensor {
+    /// The convolution of `[T, B, in]` over time with `weight` `[out, in / groups, kernel]`, `[T', B, out]`.
+    pub(crate) fn conv1d(&self, weight: &Tensor, bias: Option<&Tensor>, window: Window) -> Result<Tensor> {
+        let conv = Conv::of(self, weight, bias, window)?;
+        let y = conv.forward(self, weight, bias)?;
+        let (x, w) = (self.detach(), weight.detach());
+        let inputs: Vec<&Tensor> = [self, weight].into_iter().chain(bias).collect();
+        let count = inputs.len();
+        let [y] = record("conv1d", &inputs, &[self, weight], [y], || {
+            Box::new(move |dys| match &dys[0] {
+                Some(dy) => Ok(conv.backward(&x, &w, dy)?.into_iter().take(count).map(Some).collect()),
+                None => Ok(vec![None; count]),
+            })
+        });
+        Ok(y)
+    }
+}

@@ -1,0 +1,53 @@
+//! The gradient of [`Unfold`]
+
+use super::Unfold;
+use crate::error::Result;
+use crate::kernel::{Kernel, Params, linear_groups, wgsl};
+
+/// Adds up what the windows of a convolution over time took from each element, in the order of the taps.
+///
+/// Reads `dwindows` `[groups, outputs, batch, channels / groups, taps]`; writes `dx` `[steps, batch, channels]`.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Fold(pub Unfold);
+
+impl Params for Fold {
+    const FIELDS: &'static [(&'static str, &'static str)] = Unfold::FIELDS;
+}
+
+impl Kernel<1, 1> for Fold {
+    const NAME: &'static str = "fold";
+    const WGSL: &'static str = wgsl!("common/linear", "common/unfold", "fold");
+    const READS: [&'static str; 1] = ["dwindows"];
+    const WRITES: [&'static str; 1] = ["dx"];
+
+    fn check(&self) -> Result<()> {
+        self.0.check_extents(Self::NAME)
+    }
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.0.x_len())
+    }
+
+    fn lens(&self) -> ([usize; 1], [usize; 1]) {
+        ([self.0.windows_len()], [self.0.x_len()])
+    }
+
+    fn run(&self, [dwindows]: [&[f32]; 1], [dx]: [&mut [f32]; 1]) {
+        let p = &self.0;
+        let (batch, channels, width) = (p.batch as usize, p.channels as usize, p.width());
+        let [taps, stride, dilation] = [p.taps, p.stride, p.dilation].map(|n| n as usize);
+        for (row, dx) in dx[..p.x_len()].chunks_exact_mut(channels).enumerate() {
+            let (b, at) = (row % batch, row / batch + p.padding as usize);
+            dx.fill(0.0);
+            for j in (0..taps).take_while(|j| j * dilation <= at) {
+                let o = (at - j * dilation) / stride;
+                if o * stride == at - j * dilation && o < p.outputs as usize {
+                    for (channel, sum) in dx.iter_mut().enumerate() {
+                        *sum += dwindows[p.window_at(channel / width, o, b) + channel % width * taps + j];
+                    }
+                }
+            }
+        }
+    }
+}

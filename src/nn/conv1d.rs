@@ -1,0 +1,161 @@
+//! Convolution over time
+
+use super::{Mode, Module, uniform};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::ops::conv::Window;
+use crate::rng::Rng;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// The order of the axes of sequences.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Axes {
+    /// `[T, B, channels]`, as the recurrent layers take it.
+    #[default]
+    TimeFirst,
+    /// `[B, T, channels]`, as the recurrent layers with `batch_first` take it.
+    BatchFirst,
+    /// `[B, channels, T]`, as `torch.nn.Conv1d` takes it.
+    ChannelsFirst,
+}
+
+impl Axes {
+    /// These axes in the order `[T, B, channels]`, and that order in these.
+    fn permutations(self) -> Option<[[usize; 3]; 2]> {
+        match self {
+            Axes::TimeFirst => None,
+            Axes::BatchFirst => Some([[1, 0, 2], [1, 0, 2]]),
+            Axes::ChannelsFirst => Some([[2, 0, 1], [1, 2, 0]]),
+        }
+    }
+}
+
+/// What a [`Conv1d`] is. Names and defaults are those of `torch.nn.Conv1d`, but for `axes`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conv1dConfig {
+    /// Channels of the input.
+    pub input: usize,
+    /// Channels of the output.
+    pub output: usize,
+    /// Steps of a window.
+    pub kernel: usize,
+    /// Steps from one window to the next.
+    pub stride: usize,
+    /// Zeros before the first step, and as many after the last.
+    pub padding: usize,
+    /// Steps between the taps of a window.
+    pub dilation: usize,
+    /// Parts into which the channels are divided; each output sees those of its part.
+    pub groups: usize,
+    /// Whether there is a bias.
+    pub bias: bool,
+    /// The order of the axes of input and output: time first, unless said otherwise.
+    pub axes: Axes,
+}
+
+impl Default for Conv1dConfig {
+    fn default() -> Self {
+        let axes = Axes::TimeFirst;
+        Self { input: 1, output: 1, kernel: 1, stride: 1, padding: 0, dilation: 1, groups: 1, bias: true, axes }
+    }
+}
+
+impl Conv1dConfig {
+    /// A layer with fresh weights.
+    ///
+    /// # Errors
+    /// As [`Conv1d::new`].
+    pub fn build(self, device: &Device, rng: &mut Rng) -> Result<Conv1d> {
+        Conv1d::new(device, self, rng)
+    }
+
+    /// Steps of the output for a sequence of so many; 0 where no window fits. For the lengths of what comes after.
+    pub fn output_steps(&self, steps: usize) -> usize {
+        self.window().outputs(steps, self.kernel).unwrap_or(0)
+    }
+
+    fn window(&self) -> Window {
+        Window { stride: self.stride, padding: self.padding, dilation: self.dilation, groups: self.groups }
+    }
+}
+
+/// Convolution over time, as `torch.nn.Conv1d` with zeros as padding:
+///
+/// ```text
+/// y[t, b, o] = bias[o] + Σ_{c, j} weight[o, c, j]·x[t·stride + j·dilation − padding, b, c]
+/// T' = ⌊(T + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1
+/// ```
+///
+/// The axes are `[T, B, channels]` unless [`Conv1dConfig::axes`] says otherwise; `weight` is
+/// `[out, in / groups, kernel]` and `bias` `[out]`, as in PyTorch.
+///
+/// ```
+/// use wgru::{Device, Rng, Tensor, nn::{Conv1dConfig, Mode, Module}};
+/// let device = Device::cpu();
+/// let config = Conv1dConfig { input: 8, output: 16, kernel: 3, stride: 2, padding: 1, ..Default::default() };
+/// let conv = config.build(&device, &mut Rng::new(0))?;
+/// let y = conv.forward(&Tensor::zeros(&device, &[10, 2, 8])?, &mut Mode::Eval)?;
+/// assert_eq!(y.dims(), [5, 2, 16]);
+/// assert_eq!(conv.config().output_steps(10), 5);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+pub struct Conv1d {
+    config: Conv1dConfig,
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Conv1d {
+    /// Weights and biases uniform in `±1/√(in / groups·kernel)`, as PyTorch starts them.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a size of 0, or groups that do not divide the channels.
+    pub fn new(device: &Device, config: Conv1dConfig, rng: &mut Rng) -> Result<Self> {
+        let Conv1dConfig { input, output, kernel, stride, dilation, groups, .. } = config;
+        let sizes = [("input", input), ("output", output), ("kernel", kernel)];
+        let steps = [("stride", stride), ("dilation", dilation), ("groups", groups)];
+        if let Some((arg, _)) = sizes.into_iter().chain(steps).find(|(_, value)| *value == 0) {
+            return Err(Error::value("Conv1d", arg, "at least 1", 0));
+        }
+        if !input.is_multiple_of(groups) || !output.is_multiple_of(groups) {
+            return Err(Error::value("Conv1d", "groups", format!("a divisor of {input} and {output}"), groups));
+        }
+        let dims = [output, input / groups, kernel];
+        Shape::new("Conv1d", &dims)?;
+        let bound = 1.0 / ((input / groups * kernel) as f32).sqrt();
+        let weight = uniform(device, &dims, bound, rng)?;
+        let bias = config.bias.then(|| uniform(device, &[output], bound, rng)).transpose()?;
+        Ok(Self { config, weight, bias })
+    }
+
+    /// What it was built from.
+    pub fn config(&self) -> &Conv1dConfig {
+        &self.config
+    }
+}
+
+impl Module for Conv1d {
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        let weight = ("weight".to_string(), self.weight.clone());
+        std::iter::once(weight).chain(self.bias.iter().map(|b| ("bias".to_string(), b.clone()))).collect()
+    }
+
+    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        let (weight, bias) = (mode.parameter(&self.weight), self.bias.as_ref().map(|b| mode.parameter(b)));
+        let window = self.config.window();
+        let input = self.config.input;
+        let (channels, expected) = match self.config.axes {
+            Axes::TimeFirst => (2, format!("[steps, batch, {input}]")),
+            Axes::BatchFirst => (2, format!("[batch, steps, {input}]")),
+            Axes::ChannelsFirst => (1, format!("[batch, {input}, steps]")),
+        };
+        if x.dims().len() != 3 || x.dims()[channels] != input {
+            return Err(Error::shape("conv1d", "x", expected, x.dims()));
+        }
+        match self.config.axes.permutations() {
+            None => x.conv1d(&weight, bias.as_ref(), window),
+            Some([there, back]) => x.permute(&there)?.conv1d(&weight, bias.as_ref(), window)?.permute(&back),
+        }
+    }
+}
