@@ -5,11 +5,14 @@ mod common;
 
 use RecurrentKind::{Gru, Lstm, Rnn};
 use common::assert_close;
-use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, load_gru};
-use wgru::nn::{Mode, SequenceInput};
-use wgru::{Device, Error, Tensor};
+use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, load_gru, load_parameters};
+use wgru::nn::{LstmConfig, Mode, Module, RnnConfig};
+use wgru::{Device, Error, Rng, Tensor};
 
-on_every_backend![converted_grus_compute_what_keras_and_onnx_compute];
+on_every_backend![
+    converted_grus_compute_what_keras_and_onnx_compute,
+    converted_lstms_and_simple_layers_compute_what_keras_and_onnx_compute,
+];
 
 const LAYOUTS: &[u8] = include_bytes!("golden/layouts.safetensors");
 /// Outputs of at most 1, over five steps in f32.
@@ -181,6 +184,26 @@ fn tensors_of_another_layer_are_refused_by_name() {
     refused(RecurrentWeights::from_onnx(AFTER, &short).map(drop), "\"R\"");
 }
 
+/// A case's weights from another framework, under this crate's names.
+fn converted(name: &str, kind: RecurrentKind, framework: &str) -> TensorFile {
+    let file = case(name).under(framework);
+    parameters(&match framework {
+        "keras" => vec![RecurrentWeights::from_keras(kind, &file).expect("from keras")],
+        _ => RecurrentWeights::from_onnx(kind, &file).expect("from onnx"),
+    })
+}
+
+/// Runs a layer on a case's input, and compares with its output.
+#[track_caller]
+fn computes(device: &Device, name: &str, framework: &str, layer: &dyn Module) {
+    let file = case(name);
+    let (dims, x) = file.get("x").expect("x");
+    let x = Tensor::from_slice(device, x, dims).expect("x");
+    let got = layer.forward(&x, &mut Mode::Eval).expect("run").to_vec().expect("read");
+    let want: Vec<f64> = file.get("y").expect("y").1.iter().map(|&v| v as f64).collect();
+    assert_close(&format!("{name} from {framework}"), &got, &want, OUTPUT);
+}
+
 fn converted_grus_compute_what_keras_and_onnx_compute(device: &Device) {
     for (name, kind, framework) in [
         ("gru", AFTER, "keras"),
@@ -189,19 +212,27 @@ fn converted_grus_compute_what_keras_and_onnx_compute(device: &Device) {
         ("gru_before", BEFORE, "keras"),
         ("gru_before", BEFORE, "onnx"),
     ] {
-        let file = case(name);
-        let weights = match framework {
-            "keras" => vec![RecurrentWeights::from_keras(kind, &file.under("keras")).expect("from keras")],
-            _ => RecurrentWeights::from_onnx(kind, &file.under("onnx")).expect("from onnx"),
-        };
-        let mut model = parameters(&weights);
+        let mut model = converted(name, kind, framework);
         model.metadata.insert("gru.batch_first".into(), "true".into());
         model.metadata.insert("gru.reset_after".into(), (kind == AFTER).to_string());
-        let gru = load_gru(device, &model).expect("loaded");
-        let (dims, x) = file.get("x").expect("x");
-        let x = Tensor::from_slice(device, x, dims).expect("x");
-        let run = gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
-        let want: Vec<f64> = file.get("y").expect("y").1.iter().map(|&v| v as f64).collect();
-        assert_close(&format!("{name} from {framework}"), &run.output.to_vec().expect("read"), &want, OUTPUT);
+        computes(device, name, framework, &load_gru(device, &model).expect("loaded"));
+    }
+}
+
+fn converted_lstms_and_simple_layers_compute_what_keras_and_onnx_compute(device: &Device) {
+    for (name, framework) in [("lstm", "keras"), ("lstm", "onnx"), ("lstm_both", "onnx"), ("lstm_peephole", "onnx")] {
+        let (bidirectional, peephole) = (name == "lstm_both", name == "lstm_peephole");
+        let config =
+            LstmConfig { input: 3, hidden: 4, batch_first: true, bidirectional, peephole, ..Default::default() };
+        let lstm = config.build(device, &mut Rng::new(0)).expect("lstm");
+        load_parameters(&lstm, &converted(name, Lstm, framework)).expect("loaded");
+        computes(device, name, framework, &lstm);
+    }
+    for (name, framework) in [("rnn", "keras"), ("rnn", "onnx"), ("rnn_both", "onnx")] {
+        let bidirectional = name == "rnn_both";
+        let config = RnnConfig { input: 3, hidden: 4, batch_first: true, bidirectional, ..Default::default() };
+        let rnn = config.build(device, &mut Rng::new(0)).expect("rnn");
+        load_parameters(&rnn, &converted(name, Rnn, framework)).expect("loaded");
+        computes(device, name, framework, &rnn);
     }
 }

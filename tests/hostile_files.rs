@@ -401,6 +401,13 @@ fn safetensors_that_lie_are_refused() {
     }
 }
 
+/// What the fuzzers found, each as the pickle of an archive.
+#[test]
+fn findings_of_the_fuzzers_stay_fixed() {
+    // Lists that hold each other hundreds of thousands of times.
+    refused("shared lists", &torch(include_bytes!("readers/found/shared_lists.pkl")), "holds more than");
+}
+
 /// The xorshift generator of Marsaglia; only for choosing what to break.
 fn next(state: &mut u64) -> usize {
     *state ^= *state << 13;

@@ -20,7 +20,7 @@ const DEEPEST: usize = 32;
 /// Longest name of a tensor, in bytes.
 const LONGEST: usize = 1024;
 /// Most values that are looked at. A dict that stands in many places is looked at in each.
-const MOST: usize = 1 << 19;
+const MOST: usize = 1 << 17;
 /// Largest pickle. The values themselves are not in it.
 const MAX_PICKLE: usize = 16 << 20;
 

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod denoiser;
 #[path = "../../examples/g2p/model.rs"]
 mod g2p;
 mod spelling;
