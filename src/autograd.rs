@@ -4,6 +4,7 @@
 
 mod conv;
 mod normalize;
+mod split;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;

@@ -87,6 +87,10 @@ fn tensors_refuse_wrong_shapes(device: &Device) {
         refused(x.slice(1, start..end), &["slice", "range"]);
     }
     refused(x.sum_axis(2), &["sum_axis", "axis"]);
+    refused(x.split(2, &[1]), &["split", "axis", "below 2"]);
+    for sizes in [&[1, 1][..], &[3, 0], &[], &[usize::MAX, 4]] {
+        refused(x.split(1, sizes), &["split", "sizes", "add up to 3"]);
+    }
     refused(Tensor::concat(&[], 0), &["concat"]);
     refused(Tensor::concat(&[&x], 2), &["concat", "axis"]);
     refused(Tensor::concat(&[&x, &zeros(device, &[2, 4])], 0), &["concat"]);

@@ -170,9 +170,9 @@ GRU = [
     layer_norm_gru("plain", 3, 5, 2, 4),
     layer_norm_gru("lengths", 3, 5, 3, 4, lengths=[4, 1, 2]),
     layer_norm_gru("reverse_lengths", 3, 4, 3, 4, reverse=True, lengths=[2, 4, 1]),
-    layer_norm_gru("bidirectional_two_layers", 2, 3, 2, 3, layers=2, bidirectional=True),
-    layer_norm_gru("bidirectional_two_layers_lengths", 2, 3, 3, 4, layers=2, bidirectional=True, lengths=[1, 4, 3]),
-    layer_norm_gru("wide", 4, 18, 2, 3),
+    layer_norm_gru("bidirectional_two_layers", 3, 5, 2, 3, layers=2, bidirectional=True),
+    layer_norm_gru("bidirectional_two_layers_lengths", 3, 5, 3, 4, layers=2, bidirectional=True, lengths=[1, 4, 3]),
+    layer_norm_gru("wide", 4, 10, 2, 3),
 ]
 
 if __name__ == "__main__":

@@ -148,6 +148,27 @@ fn movement_gradients_go_back_where_the_elements_came_from() {
 }
 
 #[test]
+fn split_gradients_are_put_together() {
+    let sizes = [2, 1, 3];
+    for axis in 0..3 {
+        let dims = |extent: usize| -> Vec<usize> { (0..3).map(|a| if a == axis { extent } else { 2 }).collect() };
+        // The parts in another order, and without the middle one: its gradient is 0.
+        let f = |x: &[Tensor]| {
+            let parts = x[0].split(axis, &sizes)?;
+            assert_eq!(parts.iter().map(|part| part.dims()[axis]).collect::<Vec<_>>(), sizes);
+            Tensor::concat(&[&parts[2], &parts[0]], axis)
+        };
+        let from = |index: Vec<usize>| {
+            let moved = |(a, &i): (usize, &usize)| if a == axis { (i + 3) % 6 } else { i };
+            index.iter().enumerate().map(moved).collect::<Vec<_>>()
+        };
+        let from = |index| elementwise::place(&dims(6), &from(index));
+        let from: Vec<usize> = elementwise::indices(&dims(5)).into_iter().map(from).collect();
+        check_movement(&format!("split along {axis}"), input(40, &dims(6), 1.0), |x| f(std::slice::from_ref(x)), from);
+    }
+}
+
+#[test]
 fn concat_gradients_go_to_their_parts() {
     for axis in 0..3 {
         let dims = |extent: usize| -> Vec<usize> { (0..3).map(|a| if a == axis { extent } else { 2 }).collect() };

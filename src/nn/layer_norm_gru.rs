@@ -1,0 +1,286 @@
+//! A gated recurrent unit whose gates are normalised
+
+use super::layer_norm::EPS;
+use super::{Mode, Module, check_dropout, uniform};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::rng::Rng;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// What a [`LayerNormGru`] is. The fields mean what they mean in [`GruConfig`](super::GruConfig).
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerNormGruConfig {
+    /// I, features of the input.
+    pub input: usize,
+    /// H, units of the hidden state; at least 2, or there is nothing to normalise.
+    pub hidden: usize,
+    /// Layers, each fed by the one below.
+    pub layers: usize,
+    /// Whether input and output are `[B, T, ..]` instead of `[T, B, ..]`. States are `[layers·D, B, H]` either way.
+    pub batch_first: bool,
+    /// Share of the units dropped between layers in training.
+    pub dropout: f32,
+    /// Whether a second direction runs from the last step to the first.
+    pub bidirectional: bool,
+    /// Whether the only direction runs from the last step to the first.
+    pub reverse: bool,
+}
+
+impl Default for LayerNormGruConfig {
+    fn default() -> Self {
+        Self { input: 1, hidden: 32, layers: 1, batch_first: false, dropout: 0.0, bidirectional: false, reverse: false }
+    }
+}
+
+impl LayerNormGruConfig {
+    /// A layer with fresh weights.
+    ///
+    /// # Errors
+    /// As [`LayerNormGru::new`].
+    pub fn build(self, device: &Device, rng: &mut Rng) -> Result<LayerNormGru> {
+        LayerNormGru::new(device, self, rng)
+    }
+
+    fn directions(&self) -> usize {
+        1 + self.bidirectional as usize
+    }
+
+    fn check(&self) -> Result<()> {
+        for (arg, size, least) in [("input", self.input, 1), ("hidden", self.hidden, 2), ("layers", self.layers, 1)] {
+            if size < least {
+                return Err(Error::value("LayerNormGru", arg, format!("at least {least}"), size));
+            }
+        }
+        // The largest matrix of any layer: refused here, before sizes are multiplied or anything is made.
+        let widest = self.input.max(self.hidden.saturating_mul(2));
+        Shape::new("LayerNormGru", &[self.hidden.saturating_mul(3), widest])?;
+        check_dropout("LayerNormGru", self.dropout)?;
+        if self.bidirectional && self.reverse {
+            return Err(Error::value("LayerNormGru", "reverse", "false for a bidirectional layer", true));
+        }
+        Ok(())
+    }
+}
+
+/// What a run may take beside the sequences.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LayerNormGruInput<'a> {
+    /// `[layers·D, B, H]`, the first states; zeros if `None`.
+    pub h0: Option<&'a Tensor>,
+    /// Valid steps of each sequence, 0 to all. Beyond them the output is 0, and the state stays as it was; the reverse
+    /// direction starts there. Padding may hold any finite values.
+    pub lengths: Option<&'a [usize]>,
+}
+
+/// What a run gives.
+#[derive(Clone, Debug)]
+pub struct LayerNormGruOutput {
+    /// `[T, B, D·H]` or `[B, T, D·H]`: the last layer's states at every step.
+    pub output: Tensor,
+    /// `[layers·D, B, H]`: the last state of every layer and direction.
+    pub h_n: Tensor,
+}
+
+/// A gated recurrent unit with layer normalisation inside the gates:
+///
+/// ```text
+/// r = σ(N(W_r·x) + N'(U_r·h))    z = σ(N(W_z·x) + N'(U_z·h))    n = tanh(N(W_n·x) + r⊙N'(U_n·h))
+/// h' = (1 − z)⊙n + z⊙h
+/// ```
+///
+/// `N` and `N'` are [`LayerNorm`](super::LayerNorm)s over the H units of one gate, each with a gain and a bias of its
+/// own; the matrices have no other bias. It trains where a plain GRU needs small learning rates, and costs more: it
+/// runs step by step, one entry of the tape for each operation, where [`Gru`](super::Gru) has one for all steps.
+///
+/// Parameters, gates in the order r z n, with `_reverse` for the second direction: `weight_ih_l{k}` `[3·H, I]`,
+/// `weight_hh_l{k}` `[3·H, H]`, and `[3·H]` each `norm_ih_weight_l{k}`, `norm_ih_bias_l{k}`, `norm_hh_weight_l{k}`,
+/// `norm_hh_bias_l{k}`.
+///
+/// Ba, Kiros, Hinton: *Layer normalization* (2016), the supplement's GRU, with a norm for each gate.
+///
+/// ```
+/// use wgru::{Device, Rng, Tensor, nn::{LayerNormGruConfig, LayerNormGruInput, Mode}};
+/// let device = Device::cpu();
+/// let gru = LayerNormGruConfig { input: 4, hidden: 8, ..Default::default() }.build(&device, &mut Rng::new(0))?;
+/// let x = Tensor::zeros(&device, &[10, 3, 4])?;
+/// let run = gru.run(&x, LayerNormGruInput { lengths: Some(&[10, 7, 1]), ..Default::default() }, &mut Mode::Eval)?;
+/// assert_eq!(run.output.dims(), [10, 3, 8]);
+/// assert_eq!(run.h_n.dims(), [1, 3, 8]);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+pub struct LayerNormGru {
+    config: LayerNormGruConfig,
+    device: Device,
+    /// By layer and direction: the two matrices, then gain and bias of each norm.
+    weights: Vec<[Tensor; 6]>,
+}
+
+const NAMES: [&str; 6] = ["weight_ih", "weight_hh", "norm_ih_weight", "norm_ih_bias", "norm_hh_weight", "norm_hh_bias"];
+
+impl LayerNormGru {
+    /// Matrices uniform in `±1/√H`, gains 1, biases 0.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a size of 0, one unit, a dropout outside `[0, 1)`, or two directions of which one is to be
+    /// the only.
+    pub fn new(device: &Device, config: LayerNormGruConfig, rng: &mut Rng) -> Result<Self> {
+        config.check()?;
+        let (h, directions) = (config.hidden, config.directions());
+        let bound = 1.0 / (h as f32).sqrt();
+        let flat = |value| Ok::<_, Error>(Tensor::full(device, value, &[3 * h])?.requires_grad());
+        let mut weights = Vec::new();
+        for layer in 0..config.layers {
+            let input = if layer == 0 { config.input } else { directions * h };
+            for _ in 0..directions {
+                let w_ih = uniform(device, &[3 * h, input], bound, rng)?;
+                let w_hh = uniform(device, &[3 * h, h], bound, rng)?;
+                weights.push([w_ih, w_hh, flat(1.0)?, flat(0.0)?, flat(1.0)?, flat(0.0)?]);
+            }
+        }
+        Ok(Self { config, device: device.clone(), weights })
+    }
+
+    /// What it was built from.
+    pub fn config(&self) -> &LayerNormGruConfig {
+        &self.config
+    }
+
+    /// Runs sequences `x` `[T, B, I]` (or `[B, T, I]`).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a wrong shape of `x` or `h0`, [`Error::Value`] for a length past the steps,
+    /// [`Error::DeviceMix`], [`Error::DType`], [`Error::Limit`].
+    pub fn run(&self, x: &Tensor, input: LayerNormGruInput, mode: &mut Mode) -> Result<LayerNormGruOutput> {
+        let c = &self.config;
+        let (steps, batch) = self.check_input(x)?;
+        let h0 = self.first_states(input.h0, batch)?;
+        let masks = self.masks(input.lengths, steps, batch)?;
+        let mut y = if c.batch_first { x.permute(&[1, 0, 2])? } else { x.clone() };
+        let mut last = Vec::new();
+        for layer in 0..c.layers {
+            if layer > 0 {
+                y = mode.dropout(&y, c.dropout)?;
+            }
+            let mut sides = Vec::new();
+            for direction in 0..c.directions() {
+                let index = layer * c.directions() + direction;
+                let (states, h_n) = self.run_direction(index, direction == 1, &y, &h0[index], &masks, mode)?;
+                sides.push(states);
+                last.push(h_n.reshape(&[1, batch, c.hidden])?);
+            }
+            y = Tensor::concat(&sides.iter().collect::<Vec<_>>(), 2)?;
+        }
+        let output = if c.batch_first { y.permute(&[1, 0, 2])? } else { y };
+        Ok(LayerNormGruOutput { output, h_n: Tensor::concat(&last.iter().collect::<Vec<_>>(), 0)? })
+    }
+
+    /// All steps of one direction: the states `[T, B, H]`, 0 beyond a sequence's end, and the last one `[B, H]`.
+    fn run_direction(
+        &self,
+        index: usize,
+        second: bool,
+        x: &Tensor,
+        h0: &Tensor,
+        masks: &[Option<[Tensor; 2]>],
+        mode: &Mode,
+    ) -> Result<(Tensor, Tensor)> {
+        let [steps, batch, h] = [x.dims()[0], x.dims()[1], self.config.hidden];
+        let [w_ih, w_hh, norms @ ..] = self.weights[index].each_ref().map(|weight| mode.parameter(weight));
+        let [gain_ih, bias_ih, gain_hh, bias_hh] = norms.map(|norm| norm.reshape(&[3, h]));
+        let (gain_hh, bias_hh) = (gain_hh?, bias_hh?);
+        // The input's part of every step at once.
+        let projected = x.linear(&w_ih, None)?.reshape(&[steps, batch, 3, h])?;
+        let projected = projected.layer_norm(&gain_ih?, &bias_ih?, EPS)?.split(0, &vec![1; steps])?;
+
+        let mut state = h0.reshape(&[batch, 1, h])?;
+        let mut outputs: Vec<Option<Tensor>> = vec![None; steps];
+        for step in 0..steps {
+            let t = if second || self.config.reverse { steps - 1 - step } else { step };
+            let a = projected[t].reshape(&[batch, 3, h])?.split(1, &[2, 1])?;
+            let c = state.reshape(&[batch, h])?.linear(&w_hh, None)?.reshape(&[batch, 3, h])?;
+            let c = c.layer_norm(&gain_hh, &bias_hh, EPS)?.split(1, &[2, 1])?;
+            let gates = a[0].add(&c[0])?.sigmoid()?.split(1, &[1, 1])?;
+            let n = a[1].add(&gates[0].mul(&c[1])?)?.tanh()?;
+            let next = n.add(&gates[1].mul(&state.sub(&n)?)?)?;
+            let (output, next) = match &masks[t] {
+                None => (next.clone(), next),
+                Some([valid, over]) => {
+                    let kept = next.mul(valid)?;
+                    (kept.clone(), kept.add(&state.mul(over)?)?)
+                }
+            };
+            outputs[t] = Some(output.reshape(&[1, batch, h])?);
+            state = next;
+        }
+        let outputs: Vec<&Tensor> = outputs.iter().flatten().collect();
+        Ok((Tensor::concat(&outputs, 0)?, state.reshape(&[batch, h])?))
+    }
+
+    /// Steps and batch.
+    fn check_input(&self, x: &Tensor) -> Result<(usize, usize)> {
+        let c = &self.config;
+        x.check_dtype("layer_norm_gru", "x", "f32")?;
+        self.device.check_same("layer_norm_gru", "x", x)?;
+        match *x.dims() {
+            [batch, steps, i] if c.batch_first && i == c.input => Ok((steps, batch)),
+            [steps, batch, i] if !c.batch_first && i == c.input => Ok((steps, batch)),
+            _ => {
+                let axes = if c.batch_first { "batch, steps" } else { "steps, batch" };
+                Err(Error::shape("layer_norm_gru", "x", format!("[{axes}, {}]", c.input), x.dims()))
+            }
+        }
+    }
+
+    /// The first state of every layer and direction, `[1, B, H]` each.
+    fn first_states(&self, h0: Option<&Tensor>, batch: usize) -> Result<Vec<Tensor>> {
+        let (count, h) = (self.weights.len(), self.config.hidden);
+        let Some(h0) = h0 else { return Ok(vec![Tensor::zeros(&self.device, &[1, batch, h])?; count]) };
+        h0.check_dtype("layer_norm_gru", "h0", "f32")?;
+        self.device.check_same("layer_norm_gru", "h0", h0)?;
+        if h0.dims() != [count, batch, h] {
+            return Err(Error::shape("layer_norm_gru", "h0", format!("[{count}, {batch}, {h}]"), h0.dims()));
+        }
+        h0.split(0, &vec![1; count])
+    }
+
+    /// For every step at which a sequence is over: `[B, 1, 1]`, 1 for those that are not, and the opposite.
+    fn masks(&self, lengths: Option<&[usize]>, steps: usize, batch: usize) -> Result<Vec<Option<[Tensor; 2]>>> {
+        let Some(lengths) = lengths else { return Ok(vec![None; steps]) };
+        if lengths.len() != batch {
+            return Err(Error::shape("layer_norm_gru", "lengths", format!("[{batch}]"), &[lengths.len()]));
+        }
+        if let Some(length) = lengths.iter().find(|&&length| length > steps) {
+            return Err(Error::value("layer_norm_gru", "lengths", format!("0..={steps}"), length));
+        }
+        let mask = |t: usize| -> Result<Option<[Tensor; 2]>> {
+            if lengths.iter().all(|&length| t < length) {
+                return Ok(None);
+            }
+            let marks = |valid: bool| {
+                let marks: Vec<f32> = lengths.iter().map(|&length| f32::from((t < length) == valid)).collect();
+                Tensor::from_slice(&self.device, &marks, &[batch, 1, 1])
+            };
+            Ok(Some([marks(true)?, marks(false)?]))
+        };
+        (0..steps).map(mask).collect()
+    }
+}
+
+impl Module for LayerNormGru {
+    /// In the order of [`LayerNormGru`]'s list; all of `l0`, then with `_reverse`, then layer 1.
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        let directions = self.config.directions();
+        let named = |(index, weights): (usize, &[Tensor; 6])| {
+            let (layer, suffix) = (index / directions, if index % directions == 1 { "_reverse" } else { "" });
+            let name = move |(name, weight): (&&str, &Tensor)| (format!("{name}_l{layer}{suffix}"), weight.clone());
+            NAMES.iter().zip(weights).map(name).collect::<Vec<_>>()
+        };
+        self.weights.iter().enumerate().flat_map(named).collect()
+    }
+
+    /// The output of [`LayerNormGru::run`] from a state of zeros.
+    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        Ok(self.run(x, LayerNormGruInput::default(), mode)?.output)
+    }
+}
