@@ -21,6 +21,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 5u: { y[i] = v * v; }
         case 6u: { y[i] = sqrt(v); }
         case 7u: { y[i] = abs(v); }
-        default: { y[i] = select(v, params.alpha, v > params.alpha); }
+        case 8u: { y[i] = select(v, params.alpha, v > params.alpha); }
+        case 9u: { y[i] = exp_stable(v); }
+        case 10u: { y[i] = log(v); }
+        case 11u: { y[i] = elu(v, params.alpha); }
+        case 12u: { y[i] = softplus(v); }
+        default: { y[i] = softsign(v); }
     }
 }

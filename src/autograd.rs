@@ -144,7 +144,7 @@ impl Tensor {
         let (x, kept) = (self.detach(), y.clone());
         let read = match op {
             UnaryOp::Scale | UnaryOp::AddScalar => None,
-            UnaryOp::Sigmoid | UnaryOp::Tanh | UnaryOp::Sqrt => Some(y.clone()),
+            UnaryOp::Sigmoid | UnaryOp::Tanh | UnaryOp::Sqrt | UnaryOp::Exp => Some(y.clone()),
             _ => Some(self.detach()),
         };
         let saved: Vec<&Tensor> = read.iter().collect();
@@ -269,6 +269,46 @@ impl Tensor {
     /// As [`Tensor::scale`].
     pub fn clamp_max(&self, limit: f32) -> Result<Tensor> {
         self.unary("clamp_max", UnaryOp::Min, limit)
+    }
+
+    /// `e^self`
+    ///
+    /// # Errors
+    /// As [`Tensor::scale`].
+    pub fn exp(&self) -> Result<Tensor> {
+        self.unary("exp", UnaryOp::Exp, 0.0)
+    }
+
+    /// `log self`, to base e
+    ///
+    /// # Errors
+    /// As [`Tensor::scale`].
+    pub fn log(&self) -> Result<Tensor> {
+        self.unary("log", UnaryOp::Log, 0.0)
+    }
+
+    /// `self`, below 0 `alpha·(e^self − 1)`
+    ///
+    /// # Errors
+    /// As [`Tensor::scale`].
+    pub fn elu(&self, alpha: f32) -> Result<Tensor> {
+        self.unary("elu", UnaryOp::Elu, alpha)
+    }
+
+    /// `log(1 + e^self)`
+    ///
+    /// # Errors
+    /// As [`Tensor::scale`].
+    pub fn softplus(&self) -> Result<Tensor> {
+        self.unary("softplus", UnaryOp::Softplus, 0.0)
+    }
+
+    /// `self / (1 + |self|)`
+    ///
+    /// # Errors
+    /// As [`Tensor::scale`].
+    pub fn softsign(&self) -> Result<Tensor> {
+        self.unary("softsign", UnaryOp::Softsign, 0.0)
     }
 
     /// `Σ self`, a scalar

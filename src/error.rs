@@ -102,6 +102,26 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A node of an ONNX graph asks for something that is not implemented.
+    #[error("ONNX node {node:?} ({operator}) is not supported: {what}")]
+    Unsupported {
+        /// The node's name, or that of its first output where it has none.
+        node: String,
+        /// Its operator.
+        operator: String,
+        /// What is not implemented: the operator, an attribute, a form of an input.
+        what: String,
+    },
+    /// A node of an ONNX graph failed.
+    #[error("ONNX node {node:?} ({operator}): {source}")]
+    Node {
+        /// The node's name, or that of its first output where it has none.
+        node: String,
+        /// Its operator.
+        operator: String,
+        /// What went wrong in it.
+        source: Box<Error>,
+    },
     /// A training callback asked to stop, or failed.
     #[error("training stopped: {0}")]
     Stopped(String),

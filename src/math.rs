@@ -33,6 +33,22 @@ pub fn softplus(v: f32) -> f32 {
     (if v <= 0.0 { 0.0 } else { v }) + (1.0 + (-v.abs()).exp()).ln()
 }
 
+/// `e^v`; above 0 by the square of a root, since `exp` sees only arguments ≤ 0. NaN gives NaN.
+pub fn exp_stable(v: f32) -> f32 {
+    let root = 1.0 / (-0.5 * v.abs()).exp();
+    if v > 0.0 { root * root } else { (-v.abs()).exp() }
+}
+
+/// `v`, below 0 `α·(e^v − 1)`. NaN gives NaN.
+pub fn elu(v: f32, alpha: f32) -> f32 {
+    if v > 0.0 { v } else { alpha * ((-v.abs()).exp() - 1.0) }
+}
+
+/// `v / (1 + |v|)`. NaN gives NaN.
+pub fn softsign(v: f32) -> f32 {
+    v / (1.0 + v.abs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,12 +60,18 @@ mod tests {
             let x = v as f64;
             assert!((sigmoid(v) as f64 - 1.0 / (1.0 + (-x).exp())).abs() <= 1.2e-7, "sigmoid({v})");
             assert!((tanh_stable(v) as f64 - x.tanh()).abs() <= 1.2e-7, "tanh({v})");
+            assert!((exp_stable(v) as f64 / x.exp() - 1.0).abs() <= 4e-7 || v.abs() > 87.0, "exp({v})");
             assert!((softplus(v) as f64 - x.exp().ln_1p()).abs() <= 4e-6 * x.abs().max(1.0), "softplus({v})");
         }
         for v in [f32::MAX, f32::INFINITY] {
             assert_eq!([sigmoid(v), sigmoid(-v), tanh_stable(v), tanh_stable(-v)], [1.0, 0.0, 1.0, -1.0]);
         }
         assert!(sigmoid(f32::NAN).is_nan() && tanh_stable(f32::NAN).is_nan() && softplus(f32::NAN).is_nan());
+        assert!(exp_stable(f32::NAN).is_nan() && elu(f32::NAN, 1.0).is_nan() && softsign(f32::NAN).is_nan());
+        assert_eq!(
+            [exp_stable(f32::INFINITY), exp_stable(f32::NEG_INFINITY), exp_stable(0.0)],
+            [f32::INFINITY, 0.0, 1.0]
+        );
     }
 
     #[test]

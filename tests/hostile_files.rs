@@ -1,6 +1,11 @@
 //! Files made to do harm: each is an error, within a second and a hundred megabytes, and nothing in it is run.
 #![allow(unsafe_code, reason = "a counting allocator")]
 
+#[path = "onnx/hostile.rs"]
+mod onnx;
+#[path = "onnx/build.rs"]
+mod onnx_build;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -56,23 +61,27 @@ fn clock(start: Instant) -> Duration {
     ran.map_or_else(|| start.elapsed(), Duration::from_nanos)
 }
 
-/// Reads, and holds the reader to its time and memory. A large file itself is not counted.
-fn measured(what: &str, bytes: &[u8]) -> wgru::Result<TensorFile> {
+/// Runs a reader, and holds it to its time and memory. A large file itself is not counted.
+fn measured<T>(what: &str, read: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let started = clock(start);
     let before = HELD.get().0;
     HELD.set((before, before));
-    let result = TensorFile::from_bytes("hostile", bytes);
+    let result = read();
     let (took, most) = (clock(start) - started, (HELD.get().1 - before) as usize);
     assert!(took < SECOND, "{what}: {took:?}");
     assert!(most < MEMORY, "{what}: {most} bytes");
     result
 }
 
+fn read(what: &str, bytes: &[u8]) -> wgru::Result<TensorFile> {
+    measured(what, || TensorFile::from_bytes("hostile", bytes))
+}
+
 /// The file is refused, and the message says `word`.
 #[track_caller]
 fn refused(what: &str, bytes: &[u8], word: &str) {
-    match measured(what, bytes) {
+    match read(what, bytes) {
         Ok(_) => panic!("{what}: was read"),
         Err(error) => {
             let text = error.to_string();
@@ -267,7 +276,7 @@ fn tensors_past_their_storage_are_refused() {
         refused(what, &torch(&program), word);
     }
     let whole = [b"\x80\x02", &tensor(b"K\0", b"K\x10\x85", b"K\x01\x85")[..], b"."].concat();
-    assert!(measured("whole", &torch(&whole)).is_ok(), "the maker of these files makes a good one too");
+    assert!(read("whole", &torch(&whole)).is_ok(), "the maker of these files makes a good one too");
     let lost = zip(&[stored("a/data.pkl", &whole)]);
     refused("no storage", &lost, "a/data/0");
 }
@@ -299,7 +308,7 @@ fn endless_and_self_containing_pickles_are_refused() {
 fn zip_archives_that_lie_are_refused() {
     let good = npy(&header("<f4", "(2,)"), &[0; 8]);
     let member = stored("a.npy", &good);
-    assert!(measured("good", &zip(std::slice::from_ref(&member))).is_ok());
+    assert!(read("good", &zip(std::slice::from_ref(&member))).is_ok());
     let change = |f: fn(&mut Member<'static>)| {
         let mut m = stored("a.npy", &npy(&header("<f4", "(2,)"), &[0; 8]));
         f(&mut m);
@@ -453,7 +462,7 @@ fn broken_copies_never_panic() {
             if name == "pickle" {
                 bytes = torch(&bytes);
             }
-            errors += measured(name, &bytes).is_err() as usize;
+            errors += read(name, &bytes).is_err() as usize;
         }
         assert!(errors > 1000, "{name}: only {errors} of 4000 were refused");
     }

@@ -18,3 +18,17 @@ fn tanh_stable(v: f32) -> f32 {
 fn softplus(v: f32) -> f32 {
     return select(v, 0.0, v <= 0.0) + log(1.0 + exp(-abs(v)));
 }
+
+// e^v; above 0 by the square of a root, so that what fits in f32 does not overflow on the way.
+fn exp_stable(v: f32) -> f32 {
+    let root = 1.0 / exp(-0.5 * abs(v));
+    return select(exp(-abs(v)), root * root, v > 0.0);
+}
+
+fn elu(v: f32, alpha: f32) -> f32 {
+    return select(alpha * (exp(-abs(v)) - 1.0), v, v > 0.0);
+}
+
+fn softsign(v: f32) -> f32 {
+    return v / (1.0 + abs(v));
+}

@@ -1,6 +1,7 @@
 //! Weights, models and checkpoints in files, with PyTorch's names.
 //!
-//! [`TensorFile`] reads safetensors, NumPy's arrays and PyTorch's state dicts. A file is read and checked whole before anything is changed, and written beside its place and moved there when
+//! [`TensorFile`] reads safetensors, NumPy's arrays and PyTorch's state dicts; [`onnx`] reads and runs ONNX models. A
+//! file is read and checked whole before anything is changed, and written beside its place and moved there when
 //! complete: nothing is ever half-loaded or half-written.
 
 mod budget;
@@ -10,6 +11,7 @@ mod element;
 mod file;
 mod model;
 mod npy;
+pub mod onnx;
 mod pickle;
 mod safetensors;
 mod torch;

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernel::{Kernel, at_most, linear_groups, params, wgsl};
-use crate::math::{sigmoid, tanh_stable};
+use crate::math::{elu, exp_stable, sigmoid, softplus, softsign, tanh_stable};
 
 /// Functions of one element; `alpha` is a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +26,21 @@ pub enum UnaryOp {
     Abs = 7,
     /// `min(x, α)`
     Min = 8,
+    /// `e^x`
+    Exp = 9,
+    /// `log x`
+    Log = 10,
+    /// `x`, below 0 `α·(e^x − 1)`
+    Elu = 11,
+    /// `log(1 + e^x)`
+    Softplus = 12,
+    /// `x / (1 + |x|)`
+    Softsign = 13,
 }
 
 impl UnaryOp {
     /// Every operation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Scale,
         Self::AddScalar,
         Self::Relu,
@@ -40,6 +50,11 @@ impl UnaryOp {
         Self::Sqrt,
         Self::Abs,
         Self::Min,
+        Self::Exp,
+        Self::Log,
+        Self::Elu,
+        Self::Softplus,
+        Self::Softsign,
     ];
 }
 
@@ -50,7 +65,7 @@ params! {
         pub len: u32,
         /// A [`UnaryOp`].
         pub op: u32,
-        /// The parameter of `Scale`, `AddScalar` and `Min`.
+        /// The parameter of `Scale`, `AddScalar`, `Min` and `Elu`.
         pub alpha: f32,
     }
 }
@@ -85,6 +100,11 @@ impl Kernel<1, 1> for Unary {
             UnaryOp::Sqrt => |v, _| v.sqrt(),
             UnaryOp::Abs => |v, _| v.abs(),
             UnaryOp::Min => |v, alpha| if v > alpha { alpha } else { v },
+            UnaryOp::Exp => |v, _| exp_stable(v),
+            UnaryOp::Log => |v, _| v.ln(),
+            UnaryOp::Elu => elu,
+            UnaryOp::Softplus => |v, _| softplus(v),
+            UnaryOp::Softsign => |v, _| softsign(v),
         };
         for (y, &v) in y[..self.len as usize].iter_mut().zip(x) {
             *y = f(v, alpha);

@@ -3,11 +3,12 @@
 use super::UnaryOp;
 use crate::error::Result;
 use crate::kernel::{Kernel, at_most, linear_groups, params, wgsl};
+use crate::math::sigmoid;
 
 params! {
     /// `dx[i] = f'(x[i])·dy[i]`. Reads `x`, `y = f(x)` and `dy`, writes `dx`, all `[len]`.
     ///
-    /// At the kinks the derivative is PyTorch's: 0 for `relu` and `abs` at 0, 1 for `min` at α.
+    /// At the kinks the derivative is PyTorch's: 0 for `relu` and `abs` at 0, 1 for `min` at α, α for `elu` at 0.
     pub struct UnaryBackward {
         /// Elements.
         pub len: u32,
@@ -20,7 +21,7 @@ params! {
 
 impl Kernel<3, 1> for UnaryBackward {
     const NAME: &'static str = "unary_backward";
-    const WGSL: &'static str = wgsl!("common/linear", "unary_backward");
+    const WGSL: &'static str = wgsl!("common/linear", "common/activation", "unary_backward");
     const READS: [&'static str; 3] = ["x", "y", "dy"];
     const WRITES: [&'static str; 1] = ["dx"];
 
@@ -50,6 +51,11 @@ impl Kernel<3, 1> for UnaryBackward {
                 UnaryOp::Sqrt => g * 0.5 / u,
                 UnaryOp::Abs => g * if v < 0.0 { -1.0 } else if v > 0.0 { 1.0 } else { v },
                 UnaryOp::Min => if v > self.alpha { 0.0 } else { g },
+                UnaryOp::Exp => g * u,
+                UnaryOp::Log => g / v,
+                UnaryOp::Elu => g * if v > 0.0 { 1.0 } else { self.alpha * (-v.abs()).exp() },
+                UnaryOp::Softplus => g * sigmoid(v),
+                UnaryOp::Softsign => g / ((1.0 + v.abs()) * (1.0 + v.abs())),
             };
         }
     }

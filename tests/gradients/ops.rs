@@ -42,7 +42,7 @@ fn binary_gradients_are_summed_over_broadcast_axes() {
 
 #[test]
 fn unary_gradients_match_differences() {
-    let ops: [(UnaryOp, Unary); 9] = [
+    let ops: [(UnaryOp, Unary); 14] = [
         (UnaryOp::Scale, |x| x.scale(-1.75)),
         (UnaryOp::AddScalar, |x| x.add_scalar(-1.75)),
         (UnaryOp::Relu, Tensor::relu),
@@ -52,10 +52,15 @@ fn unary_gradients_match_differences() {
         (UnaryOp::Sqrt, Tensor::sqrt),
         (UnaryOp::Abs, Tensor::abs),
         (UnaryOp::Min, |x| x.clamp_max(-1.75)),
+        (UnaryOp::Exp, Tensor::exp),
+        (UnaryOp::Log, Tensor::log),
+        (UnaryOp::Elu, |x| x.elu(-1.75)),
+        (UnaryOp::Softplus, Tensor::softplus),
+        (UnaryOp::Softsign, Tensor::softsign),
     ];
     for (op, f) in ops {
         let (mut x, dims) = input(3, &[3, 7], 3.0);
-        if op == UnaryOp::Sqrt {
+        if matches!(op, UnaryOp::Sqrt | UnaryOp::Log) {
             x.iter_mut().for_each(|v| *v = v.abs() + 0.1);
         }
         let reference = |x: &[Vec<f64>]| x[0].iter().map(|&v| elementwise::unary(op, -1.75, v)).collect();

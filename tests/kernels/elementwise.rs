@@ -11,6 +11,8 @@ use crate::{LENGTHS, bits, buffer, on_every_backend, run};
 const ARITHMETIC: f64 = 2e-7;
 /// `exp` within 3 units in the last place by WGSL's rule, then a quotient.
 const ACTIVATION: f64 = 4e-7;
+/// `exp` of ±3 within 9 units in the last place by WGSL's rule, twice where it is squared.
+const EXP: f64 = 1.1e-6;
 
 on_every_backend![
     fill_writes_its_value,
@@ -32,13 +34,17 @@ fn fill_writes_its_value(device: &Device) {
 }
 
 fn tolerance(op: UnaryOp) -> f64 {
-    if matches!(op, UnaryOp::Sigmoid | UnaryOp::Tanh) { ACTIVATION } else { ARITHMETIC }
+    match op {
+        UnaryOp::Sigmoid | UnaryOp::Tanh | UnaryOp::Log | UnaryOp::Elu | UnaryOp::Softplus => ACTIVATION,
+        UnaryOp::Exp => EXP,
+        _ => ARITHMETIC,
+    }
 }
 
-/// Arguments of an operation: both signs, but not for the root.
+/// Arguments of an operation: both signs, but not for the root and the logarithm.
 fn arguments(op: UnaryOp, len: usize, scale: f32) -> Vec<f32> {
     let x = fill(op as u32, len, scale);
-    if op == UnaryOp::Sqrt { x.iter().map(|v| v.abs() + 0.01).collect() } else { x }
+    if matches!(op, UnaryOp::Sqrt | UnaryOp::Log) { x.iter().map(|v| v.abs() + 0.01).collect() } else { x }
 }
 
 fn unary_matches_f64(device: &Device) {
@@ -85,6 +91,11 @@ fn unary_stays_in_range_for_large_arguments(device: &Device) {
     let sigmoid = of(UnaryOp::Sigmoid);
     assert_eq!(sigmoid[..4], [1.0; 4]);
     assert!(sigmoid[4..].iter().all(|v| (0.0..=1e-38).contains(v)), "{sigmoid:?}");
+
+    let exp = of(UnaryOp::Exp);
+    assert!((exp[3] as f64 / 88f64.exp() - 1.0).abs() <= 1e-5 && exp[4] > 0.0 || exp[4] == 0.0, "{exp:?}");
+    assert_eq!(of(UnaryOp::Softplus)[1..3], x[1..3]);
+    assert_eq!(of(UnaryOp::Softsign)[1], 1.0);
 
     // The target −1 makes the loss softplus(x) + x, and keeps 0·∞ out of it.
     let kernel = Loss { len, kind: LossKind::BceWithLogits as u32, delta: 0.0 };

@@ -14,6 +14,11 @@ pub fn unary(op: UnaryOp, alpha: f64, x: f64) -> f64 {
         UnaryOp::Sqrt => x.powf(0.5),
         UnaryOp::Abs => x * x.signum(),
         UnaryOp::Min => x.min(alpha),
+        UnaryOp::Exp => x.exp(),
+        UnaryOp::Log => x.ln(),
+        UnaryOp::Elu => x.max(0.0) + alpha * x.min(0.0).exp_m1(),
+        UnaryOp::Softplus => (-x.abs()).exp().ln_1p() + x.max(0.0),
+        UnaryOp::Softsign => x * (1.0 + x.abs()).recip(),
     }
 }
 
@@ -30,6 +35,11 @@ pub fn unary_slope(op: UnaryOp, alpha: f64, x: f64) -> f64 {
         UnaryOp::Sqrt => x.powf(-0.5) / 2.0,
         UnaryOp::Abs => step(x > 0.0) - step(x < 0.0),
         UnaryOp::Min => step(x <= alpha),
+        UnaryOp::Exp => x.exp(),
+        UnaryOp::Log => x.recip(),
+        UnaryOp::Elu => step(x > 0.0) + step(x <= 0.0) * alpha * x.exp(),
+        UnaryOp::Softplus => (1.0 + (-x).exp()).recip(),
+        UnaryOp::Softsign => (1.0 + x.abs()).powi(-2),
     }
 }
 

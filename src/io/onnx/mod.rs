@@ -1,0 +1,20 @@
+//! ONNX models: read, checked whole, and run.
+//!
+//! [`OnnxModel::load`] reads a file's bytes for a device and checks everything at once: operator sets 7 to 22, every
+//! operator, every attribute, every input. What is not implemented is refused by name, with its node; nothing is
+//! ignored. Floats live on the device as f32; initializers in float16, bfloat16 and double become f32, as do inputs
+//! and outputs that the file declares so. Integers (shapes, lengths, indices) live on the host.
+//!
+//! Recurrent nodes become layers of [`nn`](crate::nn). Their numbers are those of ONNX Runtime, also where the
+//! specification is silent: see `tests/onnx/`.
+
+mod load;
+mod model;
+mod ops;
+mod proto;
+mod value;
+mod wire;
+
+pub use model::{Extent, Info, OnnxModel, Stream};
+pub use ops::State;
+pub use value::{Ints, Value, read_tensor};

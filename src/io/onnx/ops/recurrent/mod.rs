@@ -1,0 +1,163 @@
+//! GRU, LSTM and RNN nodes as layers of this crate
+
+mod activations;
+mod layers;
+
+use super::super::value::Value;
+use super::{Args, Builder, Op, Operator, host};
+use crate::device::Device;
+use crate::error::Result;
+use crate::math::Activation;
+use crate::nn::SequenceInput;
+use crate::tensor::Tensor;
+use layers::{Layers, Sources};
+
+pub const TABLE: &[Operator] = &[
+    Operator { name: "GRU", since: 7, inputs: 3..=6, outputs: 2, build: |b| build(b, Kind::Gru), fold: None },
+    Operator { name: "LSTM", since: 7, inputs: 3..=8, outputs: 3, build: |b| build(b, Kind::Lstm), fold: None },
+    Operator { name: "RNN", since: 7, inputs: 3..=6, outputs: 2, build: |b| build(b, Kind::Rnn), fold: None },
+];
+
+/// The states that a recurrent node starts from, or ended with.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// `[D, B, H]`, the hidden states.
+    pub h: Tensor,
+    /// `[D, B, H]`, the cell states of an LSTM.
+    pub c: Option<Tensor>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Gru,
+    Lstm,
+    Rnn,
+}
+
+/// What the attributes of a node say.
+struct Spec {
+    kind: Kind,
+    device: Device,
+    hidden: Option<usize>,
+    directions: usize,
+    reverse: bool,
+    /// Whether the batch is the first axis.
+    layout: bool,
+    clip: Option<f32>,
+    reset_after: bool,
+    input_forget: bool,
+    /// By direction.
+    activations: Vec<Vec<Activation>>,
+}
+
+/// A recurrent node.
+pub struct Recurrent {
+    spec: Spec,
+    /// The layers of constant weights, built at load.
+    layers: Option<Layers>,
+}
+
+fn build(b: &mut Builder, kind: Kind) -> Result<Op> {
+    let spec = Spec::of(b, kind)?;
+    b.finish()?;
+    let constant = |i: usize| b.constant(i).map(|v| v.as_tensor()).transpose();
+    let sources = (constant(1)?, constant(2)?, constant(3)?, constant(7)?);
+    let all_there = sources.2.is_some() == b.has(3) && sources.3.is_some() == b.has(7);
+    let layers = match sources {
+        (Some(w), Some(r), bias, peephole) if all_there => {
+            b.absorbed.extend([1, 2, 3, 7]);
+            Some(Layers::new(&spec, Sources { w, r, bias, peephole })?)
+        }
+        _ => None,
+    };
+    Ok(Op::Recurrent(Box::new(Recurrent { spec, layers })))
+}
+
+impl Spec {
+    fn of(b: &mut Builder, kind: Kind) -> Result<Self> {
+        let (directions, reverse) = match b.text("direction")?.as_deref() {
+            None | Some("forward") => (1, false),
+            Some("reverse") => (1, true),
+            Some("bidirectional") => (2, false),
+            Some(other) => return Err(b.refuse(format!("direction {other:?}"))),
+        };
+        let hidden = match b.int("hidden_size")? {
+            None => None,
+            Some(size @ 1..=0x7fff_ffff) => Some(size as usize),
+            Some(size) => return Err(b.refuse(format!("hidden_size {size}"))),
+        };
+        let clip = b.float("clip")?;
+        if clip.is_some_and(|c| c.is_nan() || c <= 0.0) {
+            return Err(b.refuse(format!("clip {clip:?}")));
+        }
+        Ok(Self {
+            kind,
+            device: b.device.clone(),
+            hidden,
+            directions,
+            reverse,
+            layout: b.opset >= 14 && b.flag("layout", false)?,
+            clip,
+            reset_after: kind == Kind::Gru && b.flag("linear_before_reset", false)?,
+            input_forget: kind == Kind::Lstm && b.flag("input_forget", false)?,
+            activations: activations::read(b, kind, directions)?,
+        })
+    }
+
+    /// A state that came as an input, as `[D, B, H]`; or a state of ours as the node gives it.
+    fn turned(&self, state: &Tensor) -> Result<Tensor> {
+        if self.layout && state.dims().len() == 3 { state.permute(&[1, 0, 2]) } else { Ok(state.clone()) }
+    }
+}
+
+impl Recurrent {
+    /// Whether it reads its sequence from the first step on, and only so.
+    pub fn is_causal(&self) -> bool {
+        self.spec.directions == 1 && !self.spec.reverse
+    }
+
+    /// Runs the node; `carried` states take the place of its own first states.
+    pub fn run(&self, args: &Args, carried: Option<&State>) -> Result<(Vec<Value>, State)> {
+        let spec = &self.spec;
+        let x = spec.turned(args.tensor(0)?)?;
+        let built;
+        let layers = match &self.layers {
+            Some(layers) => layers,
+            None => {
+                let optional = |i: usize| args.get(i).map(|v| v.as_tensor()).transpose();
+                let (bias, peephole) = (optional(3)?, optional(7)?);
+                built = Layers::new(spec, Sources { w: args.tensor(1)?, r: args.tensor(2)?, bias, peephole })?;
+                &built
+            }
+        };
+        let lengths = host::optional(args, 4)?.map(host::extents).transpose()?;
+        let first = |i: usize| args.get(i).map(|v| spec.turned(v.as_tensor()?)).transpose();
+        let (h0, c0) = match carried {
+            Some(state) => (Some(state.h.clone()), state.c.clone()),
+            None => (first(5)?, first(6)?),
+        };
+        let lengths = lengths.as_deref();
+        let input = SequenceInput { h0: h0.as_ref(), c0: c0.as_ref(), lengths, ..SequenceInput::default() };
+        let (y, state) = layers.run(&x, input)?;
+
+        let (steps, batch) = (x.dims()[0], x.dims()[1]);
+        let y = y.reshape(&[steps, batch, spec.directions, state.h.dims()[2]])?;
+        let y = match (spec.layout, spec.directions) {
+            (true, _) => y.permute(&[1, 0, 2, 3])?,
+            (false, 1) => y.reshape(&[steps, 1, batch, state.h.dims()[2]])?,
+            (false, _) => y.permute(&[0, 2, 1, 3])?,
+        };
+        let mut outputs = vec![y.into()];
+        for last in [Some(&state.h), state.c.as_ref()].into_iter().flatten() {
+            outputs.push(spec.turned(&shown(last, lengths)?)?.into());
+        }
+        Ok((outputs, state))
+    }
+}
+
+/// The last states as ONNX Runtime gives them: 0 for a sequence without steps, whatever it started from.
+fn shown(last: &Tensor, lengths: Option<&[usize]>) -> Result<Tensor> {
+    let Some(lengths) = lengths.filter(|l| l.contains(&0)) else { return Ok(last.clone()) };
+    let rows: Vec<f32> = lengths.iter().map(|&l| if l == 0 { 0.0 } else { 1.0 }).collect();
+    last.mul(&Tensor::from_slice(last.device(), &rows, &[1, rows.len(), 1])?)
+}

@@ -1,0 +1,218 @@
+//! Operators on shapes: most are arithmetic on the host, the others one copy or none
+
+use super::super::proto::AttributeValue;
+use super::super::value::{Ints, Value, from_proto};
+use super::{Args, Builder, Op, Operator, axes_of, axis_of, function, host, moved};
+use crate::error::{Error, Result};
+use crate::ops::movement;
+use crate::tensor::Tensor;
+
+const fn one(name: &'static str, inputs: usize, build: fn(&mut Builder) -> Result<Op>) -> Operator {
+    Operator { name, since: 1, inputs: 1..=inputs, outputs: 1, build, fold: Some(moved) }
+}
+
+pub const TABLE: &[Operator] = &[
+    Operator { name: "Constant", since: 1, inputs: 0..=0, outputs: 1, build: constant, fold: Some(|_| Ok(0)) },
+    Operator {
+        name: "ConstantOfShape",
+        since: 9,
+        inputs: 1..=1,
+        outputs: 1,
+        build: constant_of_shape,
+        fold: Some(|args| host::count(&host::extents(args.ints(0)?)?)),
+    },
+    Operator {
+        name: "Expand",
+        since: 8,
+        inputs: 2..=2,
+        outputs: 1,
+        build: expand,
+        fold: Some(|args| host::count(&expanded(args)?)),
+    },
+    one("Shape", 1, shape),
+    one("Reshape", 2, reshape),
+    one("Transpose", 1, transpose),
+    one("Squeeze", 2, squeeze),
+    one("Unsqueeze", 2, unsqueeze),
+    one("Flatten", 1, flatten),
+];
+
+/// The same elements under other extents.
+fn view(x: &Value, dims: &[usize]) -> Result<Value> {
+    Ok(match x {
+        Value::Tensor(x) => x.reshape(dims)?.into(),
+        Value::Ints(x) => Ints::new(dims.to_vec(), x.values.clone())?.into(),
+    })
+}
+
+fn constant(b: &mut Builder) -> Result<Op> {
+    let value: Value = if let Some(value) = b.value("value") {
+        let AttributeValue::Tensor(proto) = value else { return Err(b.refuse("attribute \"value\" is no tensor")) };
+        from_proto(proto, b.host)?
+    } else if let Some(v) = b.float("value_float")? {
+        Tensor::from_slice(b.host, &[v], &[])?.into()
+    } else if let Some(v) = b.int("value_int")? {
+        Ints::new(vec![], vec![v])?.into()
+    } else if let Some(v) = b.ints("value_ints")? {
+        Ints::list(v).into()
+    } else {
+        let v = b.floats("value_floats")?;
+        if v.is_empty() {
+            b.finish()?;
+            return Err(b.refuse("no value"));
+        }
+        Tensor::from_slice(b.host, &v, &[v.len()])?.into()
+    };
+    function(move |_| Ok(vec![value.clone()]))
+}
+
+fn constant_of_shape(b: &mut Builder) -> Result<Op> {
+    let fill = match b.value("value") {
+        None => Value::from(Tensor::zeros(b.host, &[1])?),
+        Some(AttributeValue::Tensor(proto)) => from_proto(proto, b.host)?,
+        Some(_) => return Err(b.refuse("attribute \"value\" is no tensor")),
+    };
+    if fill.count() != 1 {
+        return Err(b.refuse(format!("attribute \"value\" of {} elements", fill.count())));
+    }
+    let number = match &fill {
+        Value::Tensor(t) => t.item()?,
+        Value::Ints(_) => 0.0,
+    };
+    function(move |args| {
+        let dims = host::extents(args.ints(0)?)?;
+        Ok(vec![match &fill {
+            Value::Tensor(_) => Tensor::full(args.device, number, &dims)?.into(),
+            Value::Ints(v) => Ints::new(dims.clone(), vec![v.values[0]; host::limited(&dims)?])?.into(),
+        }])
+    })
+}
+
+fn expanded(args: &Args) -> Result<Vec<usize>> {
+    host::broadcast(args.value(0)?.dims(), &host::extents(args.ints(1)?)?)
+}
+
+fn expand(_: &mut Builder) -> Result<Op> {
+    function(|args| {
+        let dims = expanded(args)?;
+        Ok(vec![match args.value(0)? {
+            Value::Tensor(x) if x.dims() == dims => x.clone().into(),
+            Value::Tensor(x) => movement::expand(x, &dims)?.into(),
+            Value::Ints(x) => host::expand(x, &dims)?.into(),
+        }])
+    })
+}
+
+fn shape(b: &mut Builder) -> Result<Op> {
+    let (start, end) = if b.opset >= 15 { (b.int("start")?, b.int("end")?) } else { (None, None) };
+    function(move |args| {
+        let dims = args.value(0)?.dims();
+        let rank = dims.len() as i64;
+        let bound = |v: i64| (if v < 0 { v.saturating_add(rank) } else { v }).clamp(0, rank) as usize;
+        let (start, end) = (bound(start.unwrap_or(0)), bound(end.unwrap_or(rank)));
+        let part = dims.get(start..end).unwrap_or_default();
+        Ok(vec![Ints::list(part.iter().map(|&d| d as i64).collect()).into()])
+    })
+}
+
+fn reshape(b: &mut Builder) -> Result<Op> {
+    if b.opset < 5 {
+        return Err(b.refuse("its form before operator set 5"));
+    }
+    let allow_zero = b.opset >= 14 && b.flag("allowzero", false)?;
+    function(move |args| {
+        let (x, target) = (args.value(0)?, args.ints(1)?);
+        let wrong = || Error::value("onnx", "shape", format!("a shape for {:?}", x.dims()), format!("{target:?}"));
+        let mut dims = Vec::with_capacity(target.len());
+        for (axis, &extent) in target.iter().enumerate() {
+            dims.push(match extent {
+                -1 => 1,
+                0 if !allow_zero => *x.dims().get(axis).ok_or_else(wrong)?,
+                _ => usize::try_from(extent).map_err(|_| wrong())?,
+            });
+        }
+        let known = host::count(&dims)?;
+        match target.iter().filter(|&&d| d == -1).count() {
+            0 => {}
+            1 if known > 0 && x.count() % known == 0 => {
+                let free = target.iter().position(|&d| d == -1).unwrap_or(0);
+                dims[free] = x.count() / known;
+            }
+            _ => return Err(wrong()),
+        }
+        Ok(vec![view(x, &dims)?])
+    })
+}
+
+fn transpose(b: &mut Builder) -> Result<Op> {
+    let perm = b.ints("perm")?;
+    function(move |args| {
+        let x = args.value(0)?;
+        let rank = x.dims().len();
+        let axes: Vec<usize> = match &perm {
+            None => (0..rank).rev().collect(),
+            Some(perm) => host::extents(perm)?,
+        };
+        let mut sorted = axes.clone();
+        sorted.sort_unstable();
+        if sorted != (0..rank).collect::<Vec<_>>() {
+            return Err(Error::value("onnx", "perm", format!("a permutation of 0..{rank}"), format!("{axes:?}")));
+        }
+        Ok(vec![match x {
+            Value::Tensor(x) => x.permute(&axes)?.into(),
+            Value::Ints(x) => host::permute(x, &axes)?.into(),
+        }])
+    })
+}
+
+/// The axes: an attribute before operator set 13, then an input.
+fn axes_attribute(b: &mut Builder) -> Result<Option<Vec<i64>>> {
+    if b.opset < 13 && b.has(1) {
+        return Err(b.refuse("axes as an input before operator set 13"));
+    }
+    if b.opset < 13 { b.ints("axes") } else { Ok(None) }
+}
+
+fn squeeze(b: &mut Builder) -> Result<Op> {
+    let attribute = axes_attribute(b)?;
+    function(move |args| {
+        let x = args.value(0)?;
+        let axes = match host::optional(args, 1)?.or(attribute.as_deref()) {
+            Some(axes) => axes_of(axes, x.dims().len())?,
+            None => (0..x.dims().len()).filter(|&a| x.dims()[a] == 1).collect(),
+        };
+        if axes.iter().any(|&a| x.dims()[a] != 1) {
+            return Err(Error::shape("onnx", "data", format!("extent 1 on axes {axes:?}"), x.dims()));
+        }
+        let dims: Vec<usize> = (0..x.dims().len()).filter(|a| !axes.contains(a)).map(|a| x.dims()[a]).collect();
+        Ok(vec![view(x, &dims)?])
+    })
+}
+
+fn unsqueeze(b: &mut Builder) -> Result<Op> {
+    let attribute = axes_attribute(b)?;
+    if attribute.is_none() && !b.has(1) {
+        return Err(b.refuse("no axes"));
+    }
+    function(move |args| {
+        let x = args.value(0)?;
+        let axes = host::optional(args, 1)?.or(attribute.as_deref()).unwrap_or_default();
+        let rank = x.dims().len() + axes.len();
+        let axes = axes_of(axes, rank)?;
+        let mut kept = x.dims().iter();
+        let extent = |axis: usize| if axes.contains(&axis) { 1 } else { *kept.next().unwrap_or(&1) };
+        let dims: Vec<usize> = (0..rank).map(extent).collect();
+        Ok(vec![view(x, &dims)?])
+    })
+}
+
+fn flatten(b: &mut Builder) -> Result<Op> {
+    let axis = b.int("axis")?.unwrap_or(1);
+    function(move |args| {
+        let x = args.value(0)?;
+        let rank = x.dims().len();
+        let axis = if axis == rank as i64 { rank } else { axis_of(axis, rank)? };
+        let rows = host::count(&x.dims()[..axis])?;
+        Ok(vec![view(x, &[rows, host::count(&x.dims()[axis..])?])?])
+    })
+}

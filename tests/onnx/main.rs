@@ -1,0 +1,16 @@
+//! ONNX models: operators and recurrent nodes against ONNX Runtime, whole models, streams.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod nsnet2;
+
+/// The folder of data that is not in the repository, as `scripts/test.sh` takes it; says so where it is missing.
+fn data(what: &str) -> Option<std::path::PathBuf> {
+    let folder = std::env::var_os("WGRU_DATA").map(|root| std::path::Path::new(&root).join(what));
+    let found = folder.filter(|folder| folder.exists());
+    if found.is_none() {
+        eprintln!("SKIPPED: no {what} in WGRU_DATA");
+    }
+    found
+}
