@@ -3,7 +3,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod build;
 mod nsnet2;
+mod recurrent;
+mod suite;
 
 /// The folder of data that is not in the repository, as `scripts/test.sh` takes it; says so where it is missing.
 fn data(what: &str) -> Option<std::path::PathBuf> {
