@@ -1,6 +1,6 @@
 //! Tensors in memory, by name, and where they come from
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -206,6 +206,11 @@ impl TensorFile {
     /// Names, extents and values.
     pub(super) fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
         self.tensors.iter().map(|(name, dims, values)| (name.as_str(), &dims[..], &values[..]))
+    }
+
+    /// The tensors by name.
+    pub(super) fn index(&self) -> HashMap<&str, (&[usize], &[f32])> {
+        self.tensors().map(|(name, dims, values)| (name, (dims, values))).collect()
     }
 
     /// Names of the tensors, sorted in a file that was read.

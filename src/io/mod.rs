@@ -13,6 +13,7 @@ mod model;
 mod npy;
 pub mod onnx;
 mod pickle;
+mod recurrent;
 mod safetensors;
 mod torch;
 mod zip;
@@ -22,6 +23,9 @@ pub use checkpoint::save_checkpoint;
 pub use checkpoint::{checkpoint_to_file, load_checkpoint};
 pub use convert::{RecurrentKind, RecurrentWeights};
 pub use file::{TensorFile, write_atomically};
-pub use model::{gru_to_file, load_gru, load_parameters, parameters_to_file};
 #[cfg(not(target_arch = "wasm32"))]
-pub use model::{save_gru, save_parameters};
+pub use model::save_parameters;
+pub use model::{load_parameters, parameters_to_file};
+#[cfg(not(target_arch = "wasm32"))]
+pub use recurrent::{load_gru, load_lstm, load_rnn, save_gru, save_lstm, save_rnn};
+pub use recurrent::{recurrent_from_file, recurrent_to_file};

@@ -88,6 +88,28 @@ impl Activation {
     }
 }
 
+impl Activation {
+    /// `f(v)` in f64, written as its definition. NaN gives NaN.
+    pub(crate) fn apply_f64(self, v: f64) -> f64 {
+        let (_, alpha, beta) = self.words();
+        let (alpha, beta) = (f64::from(alpha), f64::from(beta));
+        let below = |bound: f64, low: f64, high: f64| if v < bound { low } else { high };
+        match self {
+            Activation::Sigmoid => 1.0 / (1.0 + (-v).exp()),
+            Activation::Tanh => v.tanh(),
+            Activation::Relu => below(0.0, 0.0, v),
+            Activation::Affine { .. } => alpha * v + beta,
+            Activation::LeakyRelu { .. } => below(0.0, alpha * v, v),
+            Activation::ThresholdedRelu { .. } => below(alpha, 0.0, v),
+            Activation::ScaledTanh { .. } => alpha * (beta * v).tanh(),
+            Activation::HardSigmoid { .. } => (alpha * v + beta).clamp(0.0, 1.0),
+            Activation::Elu { .. } => below(0.0, alpha * v.exp_m1(), v),
+            Activation::Softsign => v / (1.0 + v.abs()),
+            Activation::Softplus => below(0.0, 0.0, v) + (-v.abs()).exp().ln_1p(),
+        }
+    }
+}
+
 /// ONNX's name, with the parameters in parentheses: `HardSigmoid(0.2,0.5)`. Parsing gives the same value back.
 impl fmt::Display for Activation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -266,42 +288,6 @@ mod tests {
         Activation::Softplus,
     ];
 
-    fn f64_of(a: Activation, v: f64) -> f64 {
-        let (_, alpha, beta) = a.words();
-        let (alpha, beta) = (alpha as f64, beta as f64);
-        match a {
-            Activation::Sigmoid => 1.0 / (1.0 + (-v).exp()),
-            Activation::Tanh => v.tanh(),
-            Activation::Relu => v.max(0.0),
-            Activation::Affine { .. } => alpha * v + beta,
-            Activation::LeakyRelu { .. } => {
-                if v < 0.0 {
-                    alpha * v
-                } else {
-                    v
-                }
-            }
-            Activation::ThresholdedRelu { .. } => {
-                if v >= alpha {
-                    v
-                } else {
-                    0.0
-                }
-            }
-            Activation::ScaledTanh { .. } => alpha * (beta * v).tanh(),
-            Activation::HardSigmoid { .. } => (alpha * v + beta).clamp(0.0, 1.0),
-            Activation::Elu { .. } => {
-                if v < 0.0 {
-                    alpha * v.exp_m1()
-                } else {
-                    v
-                }
-            }
-            Activation::Softsign => v / (1.0 + v.abs()),
-            Activation::Softplus => v.exp().ln_1p(),
-        }
-    }
-
     #[test]
     fn activations_match_f64_and_their_slopes_central_differences() {
         for a in ALL {
@@ -310,12 +296,12 @@ mod tests {
                 // Off the corners of the piecewise functions.
                 let v = i as f32 / 8.0 + 0.031;
                 let y = a.apply(v);
-                let want = f64_of(a, v as f64);
+                let want = a.apply_f64(v as f64);
                 assert!((y as f64 - want).abs() <= 4e-7 * want.abs().max(1.0), "{a:?}({v})");
-                let difference = (f64_of(a, v as f64 + 1e-5) - f64_of(a, v as f64 - 1e-5)) / 2e-5;
+                let difference = (a.apply_f64(v as f64 + 1e-5) - a.apply_f64(v as f64 - 1e-5)) / 2e-5;
                 assert!((slope(kind, alpha, beta, v, y) as f64 - difference).abs() <= 1e-6, "{a:?}'({v})");
             }
-            assert!(a.apply(f32::NAN).is_nan(), "{a:?}");
+            assert!(a.apply(f32::NAN).is_nan() && a.apply_f64(f64::NAN).is_nan(), "{a:?}");
         }
     }
 

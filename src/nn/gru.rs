@@ -1,6 +1,6 @@
 //! The gated recurrent unit
 
-use super::recurrent::{RecurrentOptions, SequenceInput, Stack, StackConfig};
+use super::recurrent::{Recurrent, RecurrentOptions, SequenceInput, Stack, StackConfig, Stacked};
 use super::{Mode, Module};
 use crate::device::Device;
 use crate::error::Result;
@@ -190,6 +190,38 @@ impl Gru {
             Some(GruGates { reset: layer.next()?, update: layer.next()?, candidate: layer.next()? })
         };
         Ok(GruOutput { output: run.output, h_n: run.last, gates: run.gates.into_iter().filter_map(gates).collect() })
+    }
+}
+
+impl Recurrent for Gru {}
+
+impl Stacked for Gru {
+    const CELL: Cell = Cell::GruResetAfter;
+
+    fn from_stack(device: &Device, c: StackConfig, rng: &mut Rng) -> Result<Self> {
+        let config = GruConfig {
+            input: c.input,
+            hidden: c.hidden,
+            layers: c.layers,
+            bias: c.bias,
+            batch_first: c.batch_first,
+            dropout: c.dropout,
+            bidirectional: c.bidirectional,
+            reverse: c.reverse,
+            reset_after: c.cell == Cell::GruResetAfter,
+            activations: GruActivations {
+                reset: c.activations[0],
+                update: c.activations[1],
+                candidate: c.activations[2],
+            },
+            options: c.options,
+            plan: c.plan,
+        };
+        config.build(device, rng)
+    }
+
+    fn stack(&self) -> &Stack {
+        &self.stack
     }
 }
 

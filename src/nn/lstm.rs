@@ -1,6 +1,6 @@
 //! The long short-term memory
 
-use super::recurrent::{RecurrentOptions, SequenceInput, Stack, StackConfig};
+use super::recurrent::{Recurrent, RecurrentOptions, SequenceInput, Stack, StackConfig, Stacked};
 use super::{Mode, Module};
 use crate::device::Device;
 use crate::error::Result;
@@ -210,6 +210,39 @@ impl Lstm {
             c_n: run.last.slice(2, out..width)?,
             gates: run.gates.into_iter().filter_map(gates).collect(),
         })
+    }
+}
+
+impl Recurrent for Lstm {}
+
+impl Stacked for Lstm {
+    const CELL: Cell = Cell::Lstm;
+
+    fn from_stack(device: &Device, c: StackConfig, rng: &mut Rng) -> Result<Self> {
+        let config = LstmConfig {
+            input: c.input,
+            hidden: c.hidden,
+            projection: if c.projected { c.out } else { 0 },
+            layers: c.layers,
+            bias: c.bias,
+            batch_first: c.batch_first,
+            dropout: c.dropout,
+            bidirectional: c.bidirectional,
+            reverse: c.reverse,
+            peephole: c.peephole,
+            input_forget: c.coupled,
+            activations: {
+                let [input, forget, cell, output, hidden] = c.activations;
+                LstmActivations { input, forget, cell, output, hidden }
+            },
+            options: c.options,
+            plan: c.plan,
+        };
+        config.build(device, rng)
+    }
+
+    fn stack(&self) -> &Stack {
+        &self.stack
     }
 }
 

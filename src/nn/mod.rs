@@ -10,6 +10,7 @@ mod layer_norm;
 mod layer_norm_gru;
 mod linear;
 mod lstm;
+mod oracle;
 mod recurrent;
 mod rnn;
 mod sequential;
@@ -24,7 +25,9 @@ pub use layer_norm::LayerNorm;
 pub use layer_norm_gru::{LayerNormGru, LayerNormGruConfig, LayerNormGruInput, LayerNormGruOutput};
 pub use linear::Linear;
 pub use lstm::{Lstm, LstmActivations, LstmConfig, LstmGates, LstmOutput};
-pub use recurrent::{Padding, RecurrentOptions, SequenceInput};
+pub use oracle::{HostInput, HostOutput, run_f64};
+pub(crate) use recurrent::StackConfig;
+pub use recurrent::{Padding, Recurrent, RecurrentOptions, SequenceInput};
 pub use rnn::{Rnn, RnnConfig, RnnOutput};
 pub use sequential::{LastStep, Relu, Sequential, Tanh};
 

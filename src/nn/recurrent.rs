@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use super::{Mode, check_dropout, uniform};
+use super::{Mode, Module, check_dropout, uniform};
 use crate::autograd::record;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -72,9 +72,24 @@ pub struct SequenceInput<'a> {
     pub taps: bool,
 }
 
+/// A layer that runs over time: [`Gru`](super::Gru), [`Lstm`](super::Lstm), [`Rnn`](super::Rnn).
+pub trait Recurrent: Module + Stacked {}
+
+/// What makes the three alike inside this crate.
+pub trait Stacked: Sized {
+    /// The cell of a layer that nothing else is known of.
+    const CELL: Cell;
+
+    /// A layer with fresh weights.
+    fn from_stack(device: &Device, config: StackConfig, rng: &mut Rng) -> Result<Self>;
+
+    /// Its weights and how they are run.
+    fn stack(&self) -> &Stack;
+}
+
 /// What a stack is built from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct StackConfig {
+pub struct StackConfig {
     pub op: &'static str,
     pub cell: Cell,
     pub input: usize,
@@ -96,7 +111,7 @@ pub(crate) struct StackConfig {
 }
 
 /// What a run of a stack gives.
-pub(crate) struct StackOutput {
+pub struct StackOutput {
     /// `[T, B, D·out]` or `[B, T, D·out]`
     pub output: Tensor,
     /// `[layers·D, B, width]`
@@ -106,13 +121,13 @@ pub(crate) struct StackOutput {
 }
 
 /// Layers and directions of one kind of cell.
-pub(crate) struct Stack {
+pub struct Stack {
     pub config: StackConfig,
     device: Device,
     /// By layer, then direction.
-    weights: Vec<Vec<Weights>>,
+    pub(super) weights: Vec<Vec<Weights>>,
     /// The learned first states, `[layers·D, 1, width]` in parts: `h0`, `c0`.
-    first: Vec<(&'static str, Tensor)>,
+    pub(super) first: Vec<(&'static str, Tensor)>,
     /// By layer: the packed recurrent matrix, by the versions of what it was packed from.
     packed: Vec<Cached<Vec<u64>>>,
     /// The marks of a batch whose sequences are all whole, by batch and steps.
@@ -125,6 +140,38 @@ type Cached<K> = Mutex<Option<(K, Tensor)>>;
 impl StackConfig {
     pub fn directions(&self) -> usize {
         1 + self.bidirectional as usize
+    }
+
+    /// Width of the state: `out`, for the LSTM with its cell state.
+    pub fn width(&self) -> usize {
+        self.out + if self.cell == Cell::Lstm { self.hidden } else { 0 }
+    }
+
+    /// Names and extents of the parameters, in their order.
+    pub fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        let (rows, h, directions) = (self.cell.gates() * self.hidden, self.hidden, self.directions());
+        let mut out = Vec::new();
+        for (layer, d) in (0..self.layers).flat_map(|layer| (0..directions).map(move |d| (layer, d))) {
+            let input = if layer == 0 { self.input } else { directions * self.out };
+            let parts = [
+                (true, "weight_ih", vec![rows, input]),
+                (true, "weight_hh", vec![rows, self.out]),
+                (self.bias, "bias_ih", vec![rows]),
+                (self.bias, "bias_hh", vec![rows]),
+                (self.projected, "weight_hr", vec![self.out, h]),
+                (self.peephole, "weight_peephole", vec![3 * h]),
+            ];
+            let suffix = if d == 1 { "_reverse" } else { "" };
+            let there = parts.into_iter().filter(|(there, ..)| *there);
+            out.extend(there.map(|(_, name, dims)| (format!("{name}_l{layer}{suffix}"), dims)));
+        }
+        if self.options.learn_h0 {
+            out.push(("h0".into(), vec![self.layers * directions, 1, self.out]));
+            if self.cell == Cell::Lstm {
+                out.push(("c0".into(), vec![self.layers * directions, 1, h]));
+            }
+        }
+        out
     }
 
     fn check(&self, device: &Device) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The simple recurrent layer
 
-use super::recurrent::{RecurrentOptions, SequenceInput, Stack, StackConfig};
+use super::recurrent::{Recurrent, RecurrentOptions, SequenceInput, Stack, StackConfig, Stacked};
 use super::{Mode, Module};
 use crate::device::Device;
 use crate::error::Result;
@@ -138,6 +138,33 @@ impl Rnn {
     pub fn run(&self, x: &Tensor, input: SequenceInput, mode: &mut Mode) -> Result<RnnOutput> {
         let run = self.stack.run(x, input, mode, &[])?;
         Ok(RnnOutput { output: run.output, h_n: run.last })
+    }
+}
+
+impl Recurrent for Rnn {}
+
+impl Stacked for Rnn {
+    const CELL: Cell = Cell::Rnn;
+
+    fn from_stack(device: &Device, c: StackConfig, rng: &mut Rng) -> Result<Self> {
+        let config = RnnConfig {
+            input: c.input,
+            hidden: c.hidden,
+            layers: c.layers,
+            bias: c.bias,
+            batch_first: c.batch_first,
+            dropout: c.dropout,
+            bidirectional: c.bidirectional,
+            reverse: c.reverse,
+            activation: c.activations[0],
+            options: c.options,
+            plan: c.plan,
+        };
+        config.build(device, rng)
+    }
+
+    fn stack(&self) -> &Stack {
+        &self.stack
     }
 }
 

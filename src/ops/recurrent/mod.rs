@@ -43,6 +43,15 @@ impl Cell {
         }
     }
 
+    /// What has an activation: the gates in their order, then the LSTM's state as its output gate sees it.
+    pub(crate) fn activation_names(self) -> &'static [&'static str] {
+        match self {
+            Cell::GruResetAfter | Cell::GruResetBefore => &["reset", "update", "candidate"],
+            Cell::Lstm => &["input", "forget", "cell", "output", "hidden"],
+            Cell::Rnn => &["state"],
+        }
+    }
+
     /// The activations that the cell is known with: of its gates, and of the LSTM's cell state.
     pub(crate) fn activations(self) -> [Activation; 5] {
         let (s, t) = (Activation::Sigmoid, Activation::Tanh);
