@@ -3,6 +3,7 @@
 //! A result is tracked when an operand is. Nothing is recorded otherwise, so inference records no tape.
 
 mod conv;
+mod min_gru;
 mod normalize;
 mod split;
 

@@ -11,6 +11,7 @@ mod layer_norm_gru;
 mod linear;
 mod lstm;
 mod oracle;
+mod min_gru;
 mod recurrent;
 mod rnn;
 mod sequential;
@@ -28,6 +29,8 @@ pub use lstm::{Lstm, LstmActivations, LstmConfig, LstmGates, LstmOutput};
 pub use oracle::{HostInput, HostOutput, run_f64};
 pub(crate) use recurrent::StackConfig;
 pub use recurrent::{Padding, Recurrent, RecurrentOptions, SequenceInput};
+pub use min_gru::{MinGru, MinGruConfig, MinGruForm, MinGruInput, MinGruOutput};
+pub use recurrent::{Padding, RecurrentOptions, SequenceInput};
 pub use rnn::{Rnn, RnnConfig, RnnOutput};
 pub use sequential::{LastStep, Relu, Sequential, Tanh};
 

@@ -7,6 +7,7 @@ pub(crate) mod index;
 pub(crate) mod layer_norm;
 pub(crate) mod linalg;
 pub(crate) mod loss;
+pub(crate) mod min_gru;
 pub(crate) mod movement;
 pub(crate) mod optim;
 pub mod recurrent;

@@ -8,6 +8,7 @@ mod reference;
 mod conv;
 mod ctc;
 mod gru;
+mod min_gru;
 mod ops;
 mod tape;
 

@@ -16,6 +16,7 @@ mod gru_case;
 mod gru_forward;
 mod losses;
 mod matmul;
+mod min_gru;
 mod movement;
 mod nan;
 mod normalize;

@@ -7,6 +7,7 @@ pub mod ctc;
 pub mod dense;
 pub mod elementwise;
 pub mod gru;
+pub mod min_gru;
 pub mod normalize;
 pub mod training;
 

@@ -1,0 +1,285 @@
+//! The minimal gated recurrent unit
+
+use super::{Linear, Mode, Module, check_dropout};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::kernels::MinGruGates;
+use crate::ops::min_gru::Direction;
+use crate::rng::Rng;
+use crate::tensor::Tensor;
+
+/// How the candidate of a [`MinGru`] is made, and its recurrence computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinGruForm {
+    /// `h̃ = W_h·x + b_h`, as it is.
+    #[default]
+    Linear,
+    /// `h̃ = g(W_h·x + b_h)`, which is positive, and the recurrence in logarithms: the paper's form for training. First
+    /// states must not be negative; one below 0 gives NaN.
+    Log,
+}
+
+/// What a [`MinGru`] is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MinGruConfig {
+    /// I, features of the input.
+    pub input: usize,
+    /// H, units of the state.
+    pub hidden: usize,
+    /// Layers, each fed by the one below.
+    pub layers: usize,
+    /// Whether there are biases.
+    pub bias: bool,
+    /// Whether input and output are `[B, T, ..]` instead of `[T, B, ..]`. States are `[layers·D, B, H]` either way.
+    pub batch_first: bool,
+    /// Share of the units dropped between layers in training.
+    pub dropout: f32,
+    /// Whether a second direction runs from the last step to the first.
+    pub bidirectional: bool,
+    /// Whether the only direction runs from the last step to the first.
+    pub reverse: bool,
+    /// How the candidate is made.
+    pub form: MinGruForm,
+}
+
+impl Default for MinGruConfig {
+    fn default() -> Self {
+        Self {
+            input: 1,
+            hidden: 32,
+            layers: 1,
+            bias: true,
+            batch_first: false,
+            dropout: 0.0,
+            bidirectional: false,
+            reverse: false,
+            form: MinGruForm::Linear,
+        }
+    }
+}
+
+impl MinGruConfig {
+    /// A layer with fresh weights.
+    ///
+    /// # Errors
+    /// As [`MinGru::new`].
+    pub fn build(self, device: &Device, rng: &mut Rng) -> Result<MinGru> {
+        MinGru::new(device, self, rng)
+    }
+
+    fn directions(&self) -> usize {
+        1 + self.bidirectional as usize
+    }
+}
+
+/// What a run may take beside the sequences.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MinGruInput<'a> {
+    /// `[layers·D, B, H]`, the first states; zeros if `None`.
+    pub h0: Option<&'a Tensor>,
+    /// Valid steps of each sequence, from 0 on. Beyond them the output is 0, and `h_n` is the state of the last valid
+    /// step; the reverse direction starts there. Padding may hold any finite values.
+    pub lengths: Option<&'a [usize]>,
+}
+
+/// What a run gives.
+#[derive(Clone, Debug)]
+pub struct MinGruOutput {
+    /// `[T, B, D·H]` or `[B, T, D·H]`: the last layer's states at every step.
+    pub output: Tensor,
+    /// `[layers·D, B, H]`: the last state of every layer and direction.
+    pub h_n: Tensor,
+}
+
+/// A minimal gated recurrent unit, whose gate and candidate do not look at the state:
+///
+/// ```text
+/// z_t = σ(W_z·x_t + b_z)    h_t = (1 − z_t)⊙h_{t−1} + z_t⊙h̃_t
+/// h̃_t = W_h·x_t + b_h,  or g(W_h·x_t + b_h) with g(v) = v + ½ for v ≥ 0, else σ(v)
+/// ```
+///
+/// So all steps' gates are two matrix products, and the recurrence is a scan: on a GPU in chunks of the sequence at
+/// once, always in the same order.
+///
+/// Parameters are named `layers.{k}.linear_z.weight` `[H, in]`, `layers.{k}.linear_z.bias` `[H]`, and the same of
+/// `linear_h`; those of the second direction `layers.{k}.reverse.…`. `linear_z` and `linear_h` are the names of the
+/// paper's code, `layers.{k}` what a PyTorch `ModuleList` of it makes of them.
+///
+/// Feng, Tung, Ahmed, Bengio, Hajimirsadeghi: *Were RNNs all we needed?* (2024).
+///
+/// ```
+/// use wgru::{Device, Rng, Tensor, nn::{MinGruConfig, MinGruInput, Mode}};
+/// let device = Device::cpu();
+/// let layer = MinGruConfig { input: 4, hidden: 8, layers: 2, ..Default::default() }.build(&device, &mut Rng::new(0))?;
+/// let x = Tensor::zeros(&device, &[10, 3, 4])?;                           // 10 steps, 3 sequences
+/// let run = layer.run(&x, MinGruInput { lengths: Some(&[10, 7, 0]), ..Default::default() }, &mut Mode::Eval)?;
+/// assert_eq!(run.output.dims(), [10, 3, 8]);
+/// assert_eq!(run.h_n.dims(), [2, 3, 8]);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+pub struct MinGru {
+    config: MinGruConfig,
+    device: Device,
+    /// By layer, then direction: `linear_z` and `linear_h`.
+    weights: Vec<Vec<[Linear; 2]>>,
+}
+
+/// What all layers of a run share.
+struct Steps {
+    p: MinGruGates,
+    lengths: Tensor,
+    /// `[T, B, 1]`: 1 where a step is valid; `None` where all are.
+    mask: Option<Tensor>,
+}
+
+impl MinGru {
+    /// Weights and biases uniform in `±1/√in`, as PyTorch starts a `Linear`.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a size of 0, a dropout outside `[0, 1)`, or two directions of which one is to be the only.
+    pub fn new(device: &Device, config: MinGruConfig, rng: &mut Rng) -> Result<Self> {
+        for (arg, size) in [("input", config.input), ("hidden", config.hidden), ("layers", config.layers)] {
+            if size == 0 {
+                return Err(Error::value("MinGru", arg, "at least 1", 0));
+            }
+        }
+        check_dropout("MinGru", config.dropout)?;
+        if config.bidirectional && config.reverse {
+            return Err(Error::value("MinGru", "reverse", "false for a bidirectional layer", true));
+        }
+        let h = config.hidden;
+        let mut weights = Vec::new();
+        for layer in 0..config.layers {
+            let input = if layer == 0 { config.input } else { h.saturating_mul(config.directions()) };
+            let mut make = |_| -> Result<[Linear; 2]> {
+                let mut linear = || Linear::new(device, input, h, config.bias, rng);
+                Ok([linear()?, linear()?])
+            };
+            weights.push((0..config.directions()).map(&mut make).collect::<Result<Vec<_>>>()?);
+        }
+        Ok(Self { config, device: device.clone(), weights })
+    }
+
+    /// What it was built from.
+    pub fn config(&self) -> &MinGruConfig {
+        &self.config
+    }
+
+    /// Runs sequences `x` `[T, B, I]` (or `[B, T, I]`).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a wrong shape of `x` or `h0`, [`Error::Value`] for a length past the steps,
+    /// [`Error::DeviceMix`], [`Error::DType`].
+    pub fn run(&self, x: &Tensor, input: MinGruInput, mode: &mut Mode) -> Result<MinGruOutput> {
+        let c = &self.config;
+        let directions = c.directions();
+        let steps = self.steps(x, input)?;
+        let batch = steps.p.batch as usize;
+        let mut y = if c.batch_first { x.permute(&[1, 0, 2])? } else { x.clone() };
+        let mut last = Vec::new();
+        for (layer, weights) in self.weights.iter().enumerate() {
+            if layer > 0 {
+                y = mode.dropout(&y, c.dropout)?;
+            }
+            let mut outputs = Vec::new();
+            for (d, weights) in weights.iter().enumerate() {
+                let h0 = match input.h0 {
+                    Some(h0) => h0.slice(0, layer * directions + d..layer * directions + d + 1)?,
+                    None => Tensor::zeros(&self.device, &[1, batch, c.hidden])?,
+                };
+                let [output, h_n] = self.direction(&steps, weights, &y, &h0.reshape(&[batch, c.hidden])?, d, mode)?;
+                outputs.push(output);
+                last.push(h_n);
+            }
+            y = match &outputs[..] {
+                [one] => one.clone(),
+                both => Tensor::concat(&both.iter().collect::<Vec<_>>(), 2)?,
+            };
+        }
+        let output = if c.batch_first { y.permute(&[1, 0, 2])? } else { y };
+        Ok(MinGruOutput { output, h_n: Tensor::concat(&last.iter().collect::<Vec<_>>(), 0)? })
+    }
+
+    /// The output and the last state `[1, B, H]` of one direction of a layer.
+    fn direction(
+        &self,
+        steps: &Steps,
+        [linear_z, linear_h]: &[Linear; 2],
+        x: &Tensor,
+        h0: &Tensor,
+        d: usize,
+        mode: &mut Mode,
+    ) -> Result<[Tensor; 2]> {
+        let reverse = self.config.reverse || d == 1;
+        let (k, v) = (linear_z.forward(x, mode)?, linear_h.forward(x, mode)?);
+        let p = MinGruGates { reverse: reverse as u32, ..steps.p };
+        let h = k.min_gru(&v, h0, Direction { p, lengths: steps.lengths.clone() })?;
+        let last = if reverse { 0 } else { p.steps as usize - 1 };
+        let h_n = h.slice(0, last..last + 1)?;
+        let output = match &steps.mask {
+            Some(mask) => h.mul(mask)?,
+            None => h,
+        };
+        Ok([output, h_n])
+    }
+
+    /// The extents and lengths of a run, checked.
+    fn steps(&self, x: &Tensor, input: MinGruInput) -> Result<Steps> {
+        let c = &self.config;
+        x.check_dtype("min_gru", "x", "f32")?;
+        self.device.check_same("min_gru", "x", x)?;
+        let (steps, batch) = match *x.dims() {
+            [batch, steps, i] if c.batch_first && i == c.input => (steps, batch),
+            [steps, batch, i] if !c.batch_first && i == c.input => (steps, batch),
+            _ => {
+                let axes = if c.batch_first { "batch, steps" } else { "steps, batch" };
+                return Err(Error::shape("min_gru", "x", format!("[{axes}, {}]", c.input), x.dims()));
+            }
+        };
+        if let Some(h0) = input.h0 {
+            let expected = [c.layers * c.directions(), batch, c.hidden];
+            if h0.dims() != expected {
+                return Err(Error::shape("min_gru", "h0", format!("{expected:?}"), h0.dims()));
+            }
+            self.device.check_same("min_gru", "h0", h0)?;
+            h0.check_dtype("min_gru", "h0", "f32")?;
+        }
+        let whole = vec![steps; batch];
+        let lengths = input.lengths.unwrap_or(&whole);
+        if lengths.len() != batch {
+            return Err(Error::shape("min_gru", "lengths", format!("[{batch}]"), &[lengths.len()]));
+        }
+        if let Some(bad) = lengths.iter().find(|&&l| l > steps) {
+            return Err(Error::value("min_gru", "lengths", format!("0..={steps}"), bad));
+        }
+        let flag = |i: usize| (i / batch < lengths[i % batch]) as u32 as f32;
+        let flags = |_| (0..steps * batch).map(flag).collect::<Vec<_>>();
+        let mask = input.lengths.map(flags).map(|m| Tensor::from_slice(&self.device, &m, &[steps, batch, 1]));
+        let words: Vec<u32> = lengths.iter().map(|&l| l as u32).collect();
+        let log = (c.form == MinGruForm::Log) as u32;
+        let [steps, batch, hidden] = [steps, batch, c.hidden].map(|n| n as u32);
+        let p = MinGruGates { steps, batch, hidden, reverse: 0, log };
+        let lengths = Tensor::from_indices(&self.device, &words, &[words.len()])?;
+        Ok(Steps { p, lengths, mask: mask.transpose()? })
+    }
+}
+
+impl Module for MinGru {
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        let mut all = Vec::new();
+        for (layer, weights) in self.weights.iter().enumerate() {
+            for (d, linears) in weights.iter().enumerate() {
+                let direction = if d == 1 { "reverse." } else { "" };
+                for (linear, name) in linears.iter().zip(["linear_z", "linear_h"]) {
+                    let named = |(part, t)| (format!("layers.{layer}.{direction}{name}.{part}"), t);
+                    all.extend(linear.parameters().into_iter().map(named));
+                }
+            }
+        }
+        all
+    }
+
+    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        Ok(self.run(x, MinGruInput::default(), mode)?.output)
+    }
+}
