@@ -39,6 +39,7 @@ cargo run --quiet --locked --example devices
 step 'tests, on the CPU and on the adapter above'
 cargo test --locked --lib --bins --tests
 cargo test --locked --example forecast
+cargo test --locked --example translate
 cargo test --locked --doc
 
 step 'models that others trained'

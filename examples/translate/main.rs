@@ -1,0 +1,232 @@
+//! Translates with attention: an encoder and a decoder GRU learn pairs of sequences, by default dates.
+//!
+//! ```text
+//! cargo run --release --example translate
+//! cargo run --release --example translate -- --show "the 1st of April, 2001" --context input --score additive
+//! cargo run --release --example translate -- --pairs FILE --words
+//! ```
+
+mod args;
+mod data;
+mod dates;
+mod plot;
+
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use wgru::models::decode::{Beam, Hypothesis};
+use wgru::models::{ContextUse, Forcing, Seq2Seq, Seq2SeqConfig};
+use wgru::nn::{Mode, Module, Score};
+use wgru::train::{AdamConfig, Method, Optimizer, Schedule, clip_grad_norm};
+use wgru::{Device, Rng, Tensor};
+
+use args::{Args, Context, DeviceChoice, ScoreChoice};
+use data::{Data, Pair, Unit};
+use plot::Picture;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Sources that are decoded together.
+const TOGETHER: usize = 100;
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    let start = Instant::now();
+    let mut rng = Rng::new(args.seed);
+    let texts = match &args.pairs {
+        Some(path) => data::read(path)?,
+        None => dates::pairs(args.most, &mut rng),
+    };
+    let unit = if args.words { Unit::Word } else { Unit::Letter };
+    let data = Data::new(&texts, unit, [args.most, args.longest, args.test], &mut rng)?;
+    let longest = || data.test.iter().map(|pair| &pair.source).max_by_key(|source| source.len());
+    let source = match &args.show {
+        Some(text) => data.sources.encode(&unit.split(text)),
+        None => longest().cloned().unwrap_or_default(),
+    };
+    if source.is_empty() {
+        return Err("--show needs a text".into());
+    }
+    let device = match args.device {
+        DeviceChoice::Cpu => Device::cpu(),
+        #[cfg(feature = "gpu")]
+        DeviceChoice::Gpu => Device::gpu_blocking()?,
+        DeviceChoice::Auto => Device::auto_blocking()?,
+    };
+    println!("device: {} ({})", device.info().name, device.info().reason);
+    let (train, test) = (data.train.len(), data.test.len());
+    println!("{train} pairs to learn, {test} to test; {} and {} tokens", data.sources.len(), data.targets.len());
+
+    let model = config(args, &data).build(&device, &mut rng)?;
+    let weights: usize = model.parameters().iter().map(|(_, p)| p.len()).sum();
+    let loss = learn(args, &model, &data.train, &mut rng)?;
+    println!("{weights} weights, loss {loss:.4} after {:.1} s", start.elapsed().as_secs_f64());
+    measure(args, &model, &data)?;
+    draw(args, &model, &data, &source)?;
+    println!("{:.1} s; wrote {}", start.elapsed().as_secs_f64(), args.plot.display());
+    Ok(())
+}
+
+fn config(args: &Args, data: &Data) -> Seq2SeqConfig {
+    Seq2SeqConfig {
+        source: data.sources.len(),
+        target: data.targets.len(),
+        embedding: args.hidden,
+        hidden: args.hidden,
+        score: match args.score {
+            ScoreChoice::General => Score::General,
+            ScoreChoice::Additive => Score::Additive { units: args.hidden },
+        },
+        context: match args.context {
+            Context::Input => ContextUse::Input,
+            Context::Output => ContextUse::Output,
+        },
+        dropout: args.dropout,
+        start: data::START,
+        end: data::END,
+        ..Seq2SeqConfig::default()
+    }
+}
+
+/// Trains; gives the mean loss of the last epoch.
+fn learn(args: &Args, model: &Seq2Seq, pairs: &[Pair], rng: &mut Rng) -> Result<f32> {
+    let updates = pairs.len().div_ceil(args.batch);
+    let schedule = Schedule::Cosine { steps: (args.epochs * updates) as u64, min: args.rate / 50.0 };
+    let mut optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), args.rate)?;
+    let forcing = Forcing { ratio: args.forcing, drawn: true };
+    let bar = ProgressBar::new((args.epochs * updates) as u64);
+    bar.set_style(ProgressStyle::with_template("{elapsed_precise} {bar:40.cyan/blue} {percent:>3} % {msg}")?);
+    let mut order: Vec<usize> = (0..pairs.len()).collect();
+    let mut mean = f32::NAN;
+    for epoch in 0..args.epochs {
+        rng.shuffle(&mut order);
+        let mut total: Option<Tensor> = None;
+        for batch in order.chunks(args.batch) {
+            let sources: Vec<&[u32]> = batch.iter().map(|&i| &pairs[i].source[..]).collect();
+            let targets: Vec<&[u32]> = batch.iter().map(|&i| &pairs[i].target[..]).collect();
+            optimizer.set_rate(schedule.rate(args.rate, bar.position()));
+            optimizer.zero_grad();
+            let loss = model.loss(&sources, &targets, &forcing, &mut Mode::Train(rng))?;
+            loss.backward()?;
+            clip_grad_norm(&optimizer.parameters(), 1.0)?;
+            optimizer.step()?;
+            let share = loss.detach().scale(batch.len() as f32 / pairs.len() as f32)?;
+            total = Some(match total {
+                Some(sum) => sum.add(&share)?,
+                None => share,
+            });
+            bar.inc(1);
+        }
+        mean = total.map_or(Ok(f32::NAN), |total| total.item())?;
+        bar.set_message(format!("epoch {}: loss {mean:.4}", epoch + 1));
+        if !mean.is_finite() {
+            return Err(format!("the loss is {mean}; try a lower --rate").into());
+        }
+    }
+    bar.finish_and_clear();
+    Ok(mean)
+}
+
+/// Most tokens of a translation, the end included.
+fn limit(args: &Args) -> usize {
+    args.longest.saturating_mul(2).saturating_add(1)
+}
+
+/// Decodes the test in both ways, and prints how much is right.
+fn measure(args: &Args, model: &Seq2Seq, data: &Data) -> Result<()> {
+    let beam = Beam { width: args.beam, length_penalty: args.penalty };
+    let (mut greedy, mut best) = (Vec::new(), Vec::new());
+    for part in data.test.chunks(TOGETHER) {
+        let sources: Vec<&[u32]> = part.iter().map(|pair| &pair.source[..]).collect();
+        greedy.extend(model.greedy(&sources, limit(args))?);
+        best.extend(model.beam(&sources, limit(args), &beam)?.into_iter().filter_map(|found| found.into_iter().next()));
+    }
+    println!("\n            all right    tokens wrong    mean log-probability");
+    for (name, found) in [("greedy".to_string(), &greedy), (format!("beam of {}", args.beam), &best)] {
+        println!("{name:10}  {}", figures(found, &data.test));
+    }
+    println!();
+    for (pair, found) in data.test.iter().zip(&best).take(6) {
+        let source = data.unit.join(&data.sources.decode(&pair.source));
+        let wanted = data.text(&pair.target);
+        let mark = if found.tokens == pair.target { String::new() } else { format!("   (wanted: {wanted})") };
+        println!("{source}  →  {}{mark}", data.text(&found.tokens));
+    }
+    println!();
+    Ok(())
+}
+
+fn figures(found: &[Hypothesis], test: &[Pair]) -> String {
+    let both = || found.iter().zip(test);
+    let count = test.len() as f64;
+    let right = both().filter(|(found, pair)| found.tokens == pair.target).count() as f64 / count;
+    let wrong: usize = both().map(|(found, pair)| distance(&found.tokens, &pair.target)).sum();
+    let tokens: usize = test.iter().map(|pair| pair.target.len()).sum();
+    let log_prob = found.iter().map(|found| found.log_prob).sum::<f64>() / count;
+    format!("{:>7.1} %    {:>10.2} %    {log_prob:>20.4}", 100.0 * right, 100.0 * wrong as f64 / tokens as f64)
+}
+
+/// Fewest insertions, deletions and changes that make `a` into `b`.
+fn distance(a: &[u32], b: &[u32]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// Translates one source, and draws what each of its tokens was read from.
+fn draw(args: &Args, model: &Seq2Seq, data: &Data, source: &[u32]) -> Result<()> {
+    let found = model.greedy(&[source], limit(args))?;
+    let output = &found[0].tokens;
+    // The same weights as while decoding: the model is fed what it said.
+    let seen = model.run(&[source], &[output], &Forcing::default(), &mut Mode::Eval)?;
+    let weights = seen.weights.to_vec()?;
+    let names = data.sources.decode(source);
+    let title = format!("{} → {}", data.unit.join(&names), data.text(output));
+    println!("{title}");
+    if let Some(folder) = args.plot.parent() {
+        make_folder(folder)?;
+    }
+    let mut rows = data.targets.decode(output);
+    rows.push("end".into());
+    let words = data.unit == Unit::Word;
+    Picture { title: &title, source: &names, output: &rows, weights: &weights, words }.draw(&args.plot)
+}
+
+fn make_folder(folder: &Path) -> wgru::Result<()> {
+    std::fs::create_dir_all(folder).map_err(|source| wgru::Error::Io { path: folder.into(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_counts_changes() {
+        for (a, b, want) in
+            [(&[][..], &[][..], 0), (&[1, 2], &[], 2), (&[1, 2, 3], &[1, 3], 1), (&[1, 2, 3], &[4, 2, 3, 5], 2)]
+        {
+            assert_eq!(distance(a, b), want);
+            assert_eq!(distance(b, a), want);
+        }
+    }
+}
