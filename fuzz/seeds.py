@@ -15,6 +15,7 @@ READERS = ROOT / "tests" / "readers"
 SEEDS = {
     "safetensors": [ROOT / "tests" / "golden" / "torch_gru.safetensors"],
     "npz": [READERS / n for n in ["arrays.npz", "compressed.npz", "fortran.npy"]],
+    "keras": [READERS / n for n in ["model.weights.h5", "model.keras", "arrays.h5", "chunks.h5"]],
     "torch": [READERS / n for n in ["state.pt", "legacy.pt", "tensor.pt"]],
 }
 

@@ -21,6 +21,10 @@ const FORTRAN: &[u8] = include_bytes!("readers/fortran.npy");
 const STATE: &[u8] = include_bytes!("readers/state.pt");
 const LEGACY: &[u8] = include_bytes!("readers/legacy.pt");
 
+const KERAS: &[u8] = include_bytes!("readers/model.keras");
+const WEIGHTS: &[u8] = include_bytes!("readers/model.weights.h5");
+const HDF5: &[u8] = include_bytes!("readers/arrays.h5");
+
 thread_local! {
     /// Bytes that this thread holds, and the most it held.
     static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
@@ -410,6 +414,41 @@ fn safetensors_that_lie_are_refused() {
     }
 }
 
+#[test]
+fn hdf5_files_that_lie_are_refused() {
+    let find = |sign: &[u8]| WEIGHTS.windows(sign.len()).position(|w| w == sign).expect("found");
+    let change = |at: usize, value: &[u8]| {
+        let mut bytes = WEIGHTS.to_vec();
+        bytes[at..at + value.len()].copy_from_slice(value);
+        bytes
+    };
+    let (root, table, tree, heap) = (&WEIGHTS[64..72], find(b"SNOD"), find(b"TREE"), find(b"HEAP"));
+    refused("a group in itself", &change(table + 16, root), "two places");
+    refused("a node in itself", &change(tree + 32, &(tree as u64).to_le_bytes()), "two places");
+    refused("names nowhere", &change(table + 8, &[0xff; 8]), "symbol table");
+    refused("objects nowhere", &change(table + 16, &[0xff; 8]), "past the end");
+    refused("65,535 objects", &change(table + 6, &[0xff; 2]), "");
+    refused("65,535 nodes", &change(tree + 6, &[0xff; 2]), "");
+    refused("a giant heap", &change(heap + 8, &[0xff; 8]), "symbol table");
+    refused("narrow addresses", &change(13, &[4]), "addresses");
+    refused("version", &change(8, &[9]), "superblock version 9");
+    refused("base", &change(24, &[1]), "base address");
+    for at in (0..WEIGHTS.len()).step_by(61) {
+        refused("cut", &WEIGHTS[..at], "");
+    }
+    // Object headers that lie in each other's messages, each with tens of thousands of them.
+    let mut bytes = WEIGHTS.to_vec();
+    bytes.resize(2 << 20, 0);
+    let start = WEIGHTS.len().next_multiple_of(16);
+    for k in 0..8usize {
+        let header = [&[1, 0xff, 0xff, 0xff, 0, 0, 0, 0][..], &(1u32 << 20).to_le_bytes(), &[0; 4]].concat();
+        bytes[start + 16 * k..start + 16 * k + 16].copy_from_slice(&header);
+        let entry = table + 8 + 40 * k + 8;
+        bytes[entry..entry + 8].copy_from_slice(&((start + 16 * k) as u64).to_le_bytes());
+    }
+    refused("overlapping headers", &bytes, "");
+}
+
 /// What the fuzzers found, each as the pickle of an archive.
 #[test]
 fn findings_of_the_fuzzers_stay_fixed() {
@@ -443,6 +482,9 @@ fn broken_copies_never_panic() {
         ("legacy", LEGACY),
         ("safetensors", &safetensors),
         ("pickle", pickle),
+        ("keras", KERAS),
+        ("weights", WEIGHTS),
+        ("hdf5", HDF5),
     ] {
         let mut state = 0x9e37_79b9_7f4a_7c15;
         let mut errors = 0;

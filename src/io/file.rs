@@ -6,8 +6,9 @@ use std::io::Write;
 use std::path::Path;
 
 use super::element::count;
+use super::format::{Format, keras_weights};
 use super::zip::Archive;
-use super::{npy, safetensors, torch};
+use super::{hdf5, npy, safetensors, torch};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -16,8 +17,8 @@ pub(super) const METADATA: &str = "__metadata__";
 
 /// A file of tensors in memory: as f32, by name, and the metadata.
 ///
-/// Reads safetensors, NumPy's `.npy` and `.npz`, and the `.pt` of PyTorch, told apart by their content. Elements of any
-/// width become f32; what f32 cannot hold (a large integer, a number beyond its range) is refused and named. A file
+/// Reads safetensors, NumPy's `.npy` and `.npz`, the `.pt` of PyTorch, and the `.weights.h5` and `.keras` of Keras, told
+/// apart by their content. Elements of any width become f32; what f32 cannot hold (a large integer, a number beyond its range) is refused and named. A file
 /// may be hostile: reading one executes nothing, and what does not fit its own size is refused before it is made.
 ///
 /// ```
@@ -59,6 +60,8 @@ impl TensorFile {
             Format::Npz(archive) => npy::read_npz(source, &archive, bytes.len()),
             Format::Torch(archive) => torch::read_archive(source, &archive, bytes.len()),
             Format::TorchLegacy => torch::read_legacy(source, bytes),
+            Format::Hdf5 => hdf5::read(source, bytes),
+            Format::Keras(archive) => keras_weights(source, &archive, bytes.len()),
         }
     }
 
@@ -98,6 +101,21 @@ impl TensorFile {
             Format::Torch(archive) => torch::read_archive(source, &archive, bytes.len()),
             Format::TorchLegacy => torch::read_legacy(source, bytes),
             _ => Err(Error::format(source, "no file of torch.save")),
+        }
+    }
+
+    /// Reads Keras' `.weights.h5` or `.keras` and nothing else. Names are the places in the file, joined by dots:
+    /// `layers.gru.cell.vars.0` is the first variable of the first GRU, since Keras counts by class whatever the layer
+    /// is named. Of HDF5 it knows what Keras writes: groups of the first format, and numbers in one piece. What else
+    /// there may be is refused by its name.
+    ///
+    /// # Errors
+    /// [`Error::Format`].
+    pub fn from_keras(source: &str, bytes: &[u8]) -> Result<Self> {
+        match Format::of(source, bytes)? {
+            Format::Hdf5 => hdf5::read(source, bytes),
+            Format::Keras(archive) => keras_weights(source, &archive, bytes.len()),
+            _ => Err(Error::format(source, "no weights of Keras")),
         }
     }
 
@@ -252,32 +270,6 @@ impl TensorFile {
         let bad = |why: String| Error::format(format!("{}: metadata {key:?}", self.source), why);
         let text = self.metadata.get(key).ok_or_else(|| bad("is not there".into()))?;
         text.parse().map_err(|_| bad(format!("{text:?} cannot be read")))
-    }
-}
-
-/// What a file is, by its first bytes and by the members of an archive.
-enum Format<'a> {
-    Safetensors,
-    Npy,
-    Npz(Archive<'a>),
-    Torch(Archive<'a>),
-    TorchLegacy,
-}
-
-impl<'a> Format<'a> {
-    fn of(source: &'a str, bytes: &'a [u8]) -> Result<Self> {
-        if bytes.starts_with(npy::MAGIC) {
-            return Ok(Self::Npy);
-        }
-        if bytes.starts_with(torch::LEGACY) {
-            return Ok(Self::TorchLegacy);
-        }
-        if !bytes.starts_with(b"PK") {
-            return Ok(Self::Safetensors);
-        }
-        let archive = Archive::new(source, bytes)?;
-        let torch = archive.members().iter().any(|m| torch::is_pickle(m.name));
-        Ok(if torch { Self::Torch(archive) } else { Self::Npz(archive) })
     }
 }
 

@@ -1,14 +1,16 @@
 //! Weights, models and checkpoints in files, with PyTorch's names.
 //!
-//! [`TensorFile`] reads safetensors, NumPy's arrays and PyTorch's state dicts; [`onnx`] reads and runs ONNX models. A
-//! file is read and checked whole before anything is changed, and written beside its place and moved there when
-//! complete: nothing is ever half-loaded or half-written.
+//! [`TensorFile`] reads safetensors, NumPy's arrays, PyTorch's state dicts and Keras' weights; [`onnx`] reads and runs
+//! ONNX models. A file is read and checked whole before anything is changed, and written beside its place and moved
+//! there when complete: nothing is ever half-loaded or half-written.
 
 mod budget;
 mod checkpoint;
 mod convert;
 mod element;
 mod file;
+mod format;
+mod hdf5;
 mod model;
 mod npy;
 pub mod onnx;

@@ -1,7 +1,7 @@
 """Writes the fixtures beside this file: what NumPy and PyTorch make of the same values.
 
     python -m venv .venv
-    .venv/bin/pip install torch numpy
+    .venv/bin/pip install torch numpy keras h5py
     .venv/bin/python tests/readers/generate.py
 
 Every array of n elements holds ramp(n): element k is (7 k mod 11 - 5) / 4, which every type of two
@@ -14,13 +14,23 @@ k mod 2. Nothing is random.
     state.pt            a training checkpoint of torch.save: see `checkpoint`
     legacy.pt           the same, in the format before PyTorch 1.6
     tensor.pt           a bare tensor
+    model.weights.h5    Keras: GRU(4), Bidirectional(LSTM(2)) and Dense(1) on sequences of 3
+    model.keras         the same model as a whole
+    arrays.h5           the arrays of arrays.npz, by h5py
+    chunks.h5, newer.h5, link.h5, text.h5   what is refused: chunks, groups of the newer format, a link, a text
 """
 
 from collections import OrderedDict
+import os
 from pathlib import Path
 
-import numpy as np
-import torch
+os.environ["KERAS_BACKEND"] = "torch"
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+import h5py  # noqa: E402
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 
@@ -97,3 +107,27 @@ np.save(HERE / "fortran.npy", np.asfortranarray(ramp(2, 3)))
 torch.save(checkpoint(), HERE / "state.pt")
 torch.save(checkpoint(), HERE / "legacy.pt", _use_new_zipfile_serialization=False)
 torch.save(torch.from_numpy(ramp(2, 2)).t(), HERE / "tensor.pt")
+
+model = keras.Sequential(
+    [
+        keras.layers.Input((5, 3)),
+        keras.layers.GRU(4, return_sequences=True),
+        keras.layers.Bidirectional(keras.layers.LSTM(2)),
+        keras.layers.Dense(1),
+    ]
+)
+model.set_weights([ramp(*w.shape) for w in model.get_weights()])
+model.save_weights(HERE / "model.weights.h5")
+model.save(HERE / "model.keras")
+with h5py.File(HERE / "arrays.h5", "w") as file:
+    for name, value in arrays().items():
+        if name != "b1":  # an enumeration in HDF5
+            file[name.replace("/with.", "/")] = value
+with h5py.File(HERE / "chunks.h5", "w") as file:
+    file.create_dataset("a", data=ramp(4, 4), chunks=(2, 2), compression="gzip")
+with h5py.File(HERE / "newer.h5", "w", libver="latest") as file:
+    file["group/a"] = ramp(2)
+with h5py.File(HERE / "link.h5", "w") as file:
+    file["a"] = h5py.SoftLink("/b")
+with h5py.File(HERE / "text.h5", "w") as file:
+    file["a"] = "text"

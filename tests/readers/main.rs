@@ -1,6 +1,6 @@
-//! What NumPy and PyTorch wrote is read as they meant it. The fixtures and their script lie beside this file.
+//! What NumPy, PyTorch and Keras wrote is read as they meant it. The fixtures and their script lie beside this file.
 
-use wgru::io::{TensorFile, load_gru};
+use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, load_gru};
 use wgru::{Device, Error};
 
 const ARRAYS: &[u8] = include_bytes!("arrays.npz");
@@ -9,6 +9,10 @@ const FORTRAN: &[u8] = include_bytes!("fortran.npy");
 const STATE: &[u8] = include_bytes!("state.pt");
 const LEGACY: &[u8] = include_bytes!("legacy.pt");
 const TENSOR: &[u8] = include_bytes!("tensor.pt");
+
+const KERAS: &[u8] = include_bytes!("model.keras");
+const WEIGHTS: &[u8] = include_bytes!("model.weights.h5");
+const HDF5: &[u8] = include_bytes!("arrays.h5");
 
 fn step(k: usize) -> f32 {
     (7 * k % 11) as f32
@@ -110,6 +114,47 @@ fn a_model_inside_a_checkpoint_loads() {
 }
 
 #[test]
+fn weights_of_keras_are_read_from_both_of_its_files() {
+    for bytes in [KERAS, WEIGHTS] {
+        let file = read(bytes);
+        let vars = file.under("layers.gru.cell.vars");
+        is(&vars, "0", &[3, 12], &ramp(36));
+        is(&vars, "1", &[4, 12], &ramp(48));
+        is(&vars, "2", &[2, 12], &ramp(24));
+        is(&file, "layers.bidirectional.backward_layer.cell.vars.1", &[2, 8], &ramp(16));
+        is(&file, "layers.dense.vars.0", &[4, 1], &ramp(4));
+        assert_eq!(file.names().count(), 11);
+        // The numbers are Keras' variables: what its names mean is read from either.
+        let mut named = TensorFile::default();
+        for (number, name) in [("0", "kernel"), ("1", "recurrent_kernel"), ("2", "bias")] {
+            let (dims, values) = vars.get(number).expect("there");
+            named.insert(name, dims, values.to_vec());
+        }
+        let weights = |file: &TensorFile| RecurrentWeights::from_keras(RecurrentKind::Gru { reset_after: true }, file);
+        assert_eq!(weights(&vars).expect("read"), weights(&named).expect("read"));
+        assert!(TensorFile::from_keras("x", bytes).is_ok());
+    }
+}
+
+#[test]
+fn arrays_of_hdf5_are_read_and_what_is_not_understood_is_named() {
+    let (file, arrays) = (read(HDF5), read(ARRAYS));
+    assert_eq!(file.names().count(), 24);
+    for name in arrays.names().filter(|&n| n != "b1") {
+        assert_eq!(file.get(&name.replace("/with.", ".")).expect(name), arrays.get(name).expect(name), "{name}");
+    }
+    for (bytes, word) in [
+        (&include_bytes!("chunks.h5")[..], "compressed"),
+        (include_bytes!("newer.h5"), "superblock version 3"),
+        (include_bytes!("link.h5"), "soft link \"a\""),
+        (include_bytes!("text.h5"), "type class 9"),
+    ] {
+        let error = TensorFile::from_bytes("fixture", bytes).expect_err(word).to_string();
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
 fn what_is_written_as_npz_comes_back_with_its_metadata() {
     let mut file = TensorFile::default();
     file.insert("b/ü", &[2, 2], vec![1.0, f32::MIN_POSITIVE, -0.0, f32::INFINITY]);
@@ -135,6 +180,7 @@ fn a_format_asked_for_by_name_is_not_guessed() {
         ("npz", TensorFile::from_npz("x", STATE)),
         ("npy", TensorFile::from_npy("x", STATE)),
         ("pt", TensorFile::from_pt("x", ARRAYS)),
+        ("keras", TensorFile::from_keras("x", ARRAYS)),
         ("safetensors", TensorFile::from_safetensors("x", ARRAYS)),
     ] {
         assert!(matches!(result, Err(Error::Format { .. })), "{name}");

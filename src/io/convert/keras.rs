@@ -14,25 +14,28 @@ fn order(kind: RecurrentKind) -> &'static [usize] {
 }
 
 impl RecurrentWeights {
-    /// Reads `kernel`, `recurrent_kernel` and, if there is one, `bias`.
+    /// Reads `kernel`, `recurrent_kernel` and, if there is one, `bias`; or `0`, `1` and `2`, as the part of a
+    /// `.weights.h5` file under a cell's `vars` names them: `file.under("layers.gru.cell.vars")`.
     ///
     /// # Errors
     /// [`Error::Format`](crate::Error::Format) naming the tensor that is missing or of another shape.
     pub fn from_keras(kind: RecurrentKind, file: &TensorFile) -> Result<Self> {
         file.check()?;
-        let ([input, _], [hidden, _]) = (matrix(file, "kernel")?, matrix(file, "recurrent_kernel")?);
+        let numbered = file.names().any(|n| n == "0");
+        let [kernel, recurrent, bias] = if numbered { ["0", "1", "2"] } else { ["kernel", "recurrent_kernel", "bias"] };
+        let ([input, _], [hidden, _]) = (matrix(file, kernel)?, matrix(file, recurrent)?);
         let rows = kind.gates() * hidden;
         let read = |name: &str, width: usize| -> Result<Vec<f32>> {
             Ok(reorder(&transpose(file.expect(name, &[width, rows])?, rows), order(kind)))
         };
-        let (w_ih, w_hh) = (read("kernel", input)?, read("recurrent_kernel", hidden)?);
-        let bias = match (file.names().any(|n| n == "bias"), kind) {
+        let (w_ih, w_hh) = (read(kernel, input)?, read(recurrent, hidden)?);
+        let bias = match (file.names().any(|n| n == bias), kind) {
             (false, _) => Bias::None,
             (true, RecurrentKind::Gru { reset_after: true }) => {
-                let (ih, hh) = file.expect("bias", &[2, rows])?.split_at(rows);
+                let (ih, hh) = file.expect(bias, &[2, rows])?.split_at(rows);
                 Bias::Two(reorder(ih, order(kind)), reorder(hh, order(kind)))
             }
-            (true, _) => Bias::One(reorder(file.expect("bias", &[rows])?, order(kind))),
+            (true, _) => Bias::One(reorder(file.expect(bias, &[rows])?, order(kind))),
         };
         Ok(Self { kind, input, hidden, w_ih, w_hh, bias, projection: None, peephole: None })
     }

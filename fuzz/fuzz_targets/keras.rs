@@ -1,0 +1,9 @@
+//! Any bytes, as weights of Keras: an HDF5 file, or an archive that holds one.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wgru::io::TensorFile;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = TensorFile::from_keras("fuzz", bytes);
+});

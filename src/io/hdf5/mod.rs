@@ -1,0 +1,154 @@
+//! HDF5, as h5py writes it by default and Keras keeps its weights
+//!
+//! Groups of the first format (symbol tables), and datasets of numbers in one piece. Whatever else the format has
+//! (chunks, filters, links, groups of the newer format) is refused by its name. Every structure is visited once, so
+//! the work is bounded by the file. The HDF Group: *HDF5 file format specification*, version 3.0.
+
+mod object;
+
+use std::collections::HashSet;
+
+use super::TensorFile;
+use super::budget::Budget;
+use super::element::{View, strides};
+use crate::error::{Error, Result};
+use object::{Dataset, Object};
+
+pub(super) const MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
+/// Most groups inside each other.
+const DEEPEST: usize = 32;
+/// Longest name of a tensor, in bytes.
+const LONGEST: usize = 1024;
+
+/// The datasets of a file; the names of groups are joined by dots.
+pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
+    let root = root(bytes).map_err(|why| Error::format(source, why))?;
+    let mut budget = Budget::of(bytes.len());
+    let mut file = TensorFile::named(source);
+    let mut walk = Walk { bytes, seen: HashSet::from([root]), messages: bytes.len() / 8 };
+    let mut open = vec![(String::new(), root, 0)];
+    while let Some((name, address, depth)) = open.pop() {
+        let what = || format!("{source}: {name:?}");
+        let bad = |why: String| Error::format(what(), why);
+        match walk.object(address).map_err(bad)? {
+            Object::Dataset(dataset) => {
+                let values = values(&dataset, &what, &mut budget)?;
+                file.insert(&name, &dataset.dims, values);
+            }
+            Object::Group { tree, heap } => {
+                if depth == DEEPEST {
+                    return Err(bad(format!("is nested deeper than {DEEPEST}")));
+                }
+                for (part, address) in walk.members(tree, heap).map_err(bad)? {
+                    let full = if name.is_empty() { part.to_string() } else { format!("{name}.{part}") };
+                    if full.len() > LONGEST {
+                        return Err(Error::format(source, format!("has a name of more than {LONGEST} bytes")));
+                    }
+                    budget.take(|| format!("{source}: the names"), full.len() + 64)?;
+                    open.push((full, address, depth + 1));
+                }
+            }
+        }
+    }
+    file.sort();
+    file.check()?;
+    Ok(file)
+}
+
+fn values(dataset: &Dataset, what: &dyn Fn() -> String, budget: &mut Budget) -> Result<Vec<f32>> {
+    let &Dataset { element, big_endian, bytes, .. } = dataset;
+    let dims = &dataset.dims[..];
+    View { element, bytes, big_endian, offset: 0, dims, strides: &strides(dims, false) }.values(what, budget)
+}
+
+/// The address of the root group's header, from the superblock.
+fn root(bytes: &[u8]) -> Result<usize, String> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or("no HDF5 file")?;
+    let cut = || "is cut short in its superblock".to_string();
+    let skip = match rest.first() {
+        Some(0) => 24,
+        Some(1) => 28,
+        Some(version) => return Err(format!("has HDF5 superblock version {version}; expected 0 or 1, h5py's default")),
+        None => return Err(cut()),
+    };
+    if bytes.get(13..15) != Some(&[8, 8]) {
+        return Err("has HDF5 addresses that are not of 8 bytes".into());
+    }
+    if word(bytes, skip).ok_or_else(cut)? != 0 {
+        return Err("has an HDF5 base address that is not 0".into());
+    }
+    // Three more addresses, then the root's entry: the place of its name, then of its header.
+    word(bytes, skip + 32 + 8).ok_or_else(cut)
+}
+
+/// A little-endian address or length.
+fn word(bytes: &[u8], at: usize) -> Option<usize> {
+    let word = bytes.get(at..at.checked_add(8)?)?.try_into().ok()?;
+    usize::try_from(u64::from_le_bytes(word)).ok()
+}
+
+fn short(bytes: &[u8], at: usize) -> Option<usize> {
+    let word = bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
+    Some(u16::from_le_bytes(word) as usize)
+}
+
+/// A way through the file that goes nowhere twice.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    /// Where it was, and where it is about to go.
+    seen: HashSet<usize>,
+    /// Messages that may still be read: those of a whole file do not overlap.
+    messages: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// Claims an address that nothing else may point to.
+    fn claim(&mut self, address: usize) -> Result<usize, String> {
+        if self.seen.insert(address) { Ok(address) } else { Err("holds what stands in two places, or itself".into()) }
+    }
+
+    fn at(&self, address: usize) -> Result<&'a [u8], String> {
+        self.bytes.get(address..).ok_or_else(|| "lies past the end of the file".into())
+    }
+
+    /// Names and header addresses of what a group holds: a B-tree of symbol tables, and a heap of names.
+    fn members(&mut self, tree: usize, heap: usize) -> Result<Vec<(&'a str, usize)>, String> {
+        let damaged = || "has a damaged symbol table".to_string();
+        let heap = self.claim(heap)?;
+        let head = self.at(heap)?;
+        let names = match head.get(..4) {
+            Some(b"HEAP") => {
+                let (len, start) = (word(head, 8).ok_or_else(damaged)?, word(head, 24).ok_or_else(damaged)?);
+                start.checked_add(len).and_then(|end| self.bytes.get(start..end)).ok_or_else(damaged)?
+            }
+            _ => return Err(damaged()),
+        };
+        let mut out = Vec::new();
+        let mut nodes = vec![self.claim(tree)?];
+        while let Some(node) = nodes.pop() {
+            let node = self.at(node)?;
+            let count = short(node, 6).ok_or_else(damaged)?;
+            match node.get(..5) {
+                Some(b"TREE\0") => {
+                    for child in (0..count).map(|k| word(node, 32 + 16 * k)) {
+                        nodes.push(self.claim(child.ok_or_else(damaged)?)?);
+                    }
+                }
+                Some(b"SNOD\x01") => {
+                    for entry in (0..count).map(|k| node.get(8 + 40 * k..48 + 40 * k)) {
+                        let entry = entry.ok_or_else(damaged)?;
+                        let name = word(entry, 0).and_then(|at| names.get(at..)).ok_or_else(damaged)?;
+                        let end = name.iter().take(LONGEST + 1).position(|&b| b == 0).ok_or_else(damaged)?;
+                        let name = std::str::from_utf8(&name[..end]).map_err(|_| damaged())?;
+                        if entry[16] == 2 {
+                            return Err(format!("holds a soft link {name:?}, which is not supported"));
+                        }
+                        out.push((name, self.claim(word(entry, 8).ok_or_else(damaged)?)?));
+                    }
+                }
+                _ => return Err(damaged()),
+            }
+        }
+        Ok(out)
+    }
+}

@@ -1,0 +1,166 @@
+//! Object headers: what a group or a dataset is
+
+use super::{Walk, short, word};
+use crate::io::element::Element;
+
+/// What stands at an address.
+pub(super) enum Object<'a> {
+    /// Its members are in a B-tree, their names in a heap.
+    Group {
+        tree: usize,
+        heap: usize,
+    },
+    Dataset(Dataset<'a>),
+}
+
+/// Numbers in one piece, the last axis fastest.
+pub(super) struct Dataset<'a> {
+    pub element: Element,
+    pub big_endian: bool,
+    pub dims: Vec<usize>,
+    pub bytes: &'a [u8],
+}
+
+/// The messages of a header that tell what it is.
+#[derive(Default)]
+struct Parts<'a> {
+    group: Option<(usize, usize)>,
+    dims: Option<Vec<usize>>,
+    element: Option<(Element, bool)>,
+    /// None for a dataset that was never written.
+    data: Option<Option<&'a [u8]>>,
+}
+
+impl<'a> Walk<'a> {
+    /// Reads the header at `address`, which was claimed.
+    pub fn object(&mut self, address: usize) -> Result<Object<'a>, String> {
+        let damaged = || "has a damaged object header".to_string();
+        let head = self.at(address)?;
+        if head.starts_with(b"OHDR") {
+            return Err("has an object header of the newer format, which is not supported: h5py's default is".into());
+        }
+        let (Some(1), Some(count), Some(size)) = (head.first(), short(head, 2), head.get(8..12)) else {
+            return Err(damaged());
+        };
+        let size = u32::from_le_bytes(size.try_into().map_err(|_| damaged())?) as usize;
+        let mut blocks = vec![size.checked_add(16).and_then(|end| head.get(16..end)).ok_or_else(damaged)?];
+        let mut parts = Parts::default();
+        let mut left = count;
+        while let Some(mut block) = blocks.pop() {
+            while left > 0 && block.len() >= 8 {
+                self.messages = self.messages.checked_sub(1).ok_or("has object headers that overlap")?;
+                let (kind, len) = (short(block, 0).ok_or_else(damaged)?, short(block, 2).ok_or_else(damaged)?);
+                let body = block.get(8..8 + len).ok_or_else(damaged)?;
+                if kind == 0x10 {
+                    let (start, len) = (word(body, 0).ok_or_else(damaged)?, word(body, 8).ok_or_else(damaged)?);
+                    let start = self.claim(start)?;
+                    blocks.push(self.at(start)?.get(..len).ok_or_else(damaged)?);
+                } else {
+                    self.message(&mut parts, kind, block[4], body)?;
+                }
+                (block, left) = (&block[8 + len..], left - 1);
+            }
+        }
+        parts.object()
+    }
+
+    fn message(&self, parts: &mut Parts<'a>, kind: usize, flags: u8, body: &'a [u8]) -> Result<(), String> {
+        let damaged = || "has a damaged object header".to_string();
+        if flags & 2 != 0 && matches!(kind, 1 | 3 | 8 | 0x0b) {
+            return Err("has a committed type, which is not supported".into());
+        }
+        match kind {
+            0x01 => parts.dims = Some(dims(body)?),
+            0x02 | 0x06 => {
+                return Err("is a group of the newer format, which is not supported: h5py's default is".into());
+            }
+            0x03 => parts.element = Some(element(body)?),
+            0x07 => return Err("lies in an external file, which is not supported".into()),
+            0x08 => parts.data = Some(self.layout(body)?),
+            0x0b => return Err("is compressed, which is not supported".into()),
+            0x11 => parts.group = Some((word(body, 0).ok_or_else(damaged)?, word(body, 8).ok_or_else(damaged)?)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Where the data are.
+    fn layout(&self, body: &'a [u8]) -> Result<Option<&'a [u8]>, String> {
+        let damaged = || "has data that reach past the end of the file".to_string();
+        match *body {
+            [3 | 4, 0, ref rest @ ..] => {
+                let len = short(rest, 0).ok_or_else(damaged)?;
+                rest.get(2..2 + len).map(Some).ok_or_else(damaged)
+            }
+            [3 | 4, 1, ref rest @ ..] => {
+                if rest.starts_with(&[0xff; 8]) {
+                    return Ok(None);
+                }
+                let (start, len) = (word(rest, 0).ok_or_else(damaged)?, word(rest, 8).ok_or_else(damaged)?);
+                let data = start.checked_add(len).and_then(|end| self.bytes.get(start..end));
+                data.map(Some).ok_or_else(damaged)
+            }
+            [3 | 4, 2, ..] => Err("is stored in chunks, which is not supported".into()),
+            _ => Err(format!("has a data layout that is not supported: {:?}", &body[..body.len().min(2)])),
+        }
+    }
+}
+
+impl<'a> Parts<'a> {
+    fn object(self) -> Result<Object<'a>, String> {
+        if let Some((tree, heap)) = self.group {
+            return Ok(Object::Group { tree, heap });
+        }
+        let (Some(dims), Some((element, big_endian)), Some(data)) = (self.dims, self.element, self.data) else {
+            return Err("is neither a group nor a dataset".into());
+        };
+        let bytes = match data {
+            Some(bytes) => bytes,
+            None if dims.contains(&0) => &[],
+            None => return Err("was never written".into()),
+        };
+        Ok(Object::Dataset(Dataset { element, big_endian, dims, bytes }))
+    }
+}
+
+/// The extents of a dataspace message.
+fn dims(body: &[u8]) -> Result<Vec<usize>, String> {
+    let (rank, start) = match *body {
+        [1, rank, ..] => (rank as usize, 8),
+        [2, rank, _, 0 | 1, ..] => (rank as usize, 4),
+        _ => return Err("has a dataspace that is not supported".into()),
+    };
+    let dims: Option<Vec<_>> = (0..rank).map(|k| word(body, start + 8 * k)).collect();
+    dims.ok_or_else(|| "has a damaged dataspace".into())
+}
+
+/// The element of a datatype message, and whether it is big-endian.
+fn element(body: &[u8]) -> Result<(Element, bool), String> {
+    let &[class, flags, _, _, s0, s1, s2, s3, ref rest @ ..] = body else {
+        return Err("has a damaged datatype".into());
+    };
+    let size = u32::from_le_bytes([s0, s1, s2, s3]);
+    let bits = (short(rest, 0), short(rest, 2));
+    let whole = bits == (Some(0), Some(size.wrapping_mul(8) as usize));
+    // Floats of IEEE 754 and bfloat16, by the widths of exponent and mantissa.
+    let widths = (rest.get(5), rest.get(7));
+    let element = match (class & 15, size, flags & 8 != 0) {
+        (0, 1, false) => Element::U8,
+        (0, 2, false) => Element::U16,
+        (0, 4, false) => Element::U32,
+        (0, 8, false) => Element::U64,
+        (0, 1, true) => Element::I8,
+        (0, 2, true) => Element::I16,
+        (0, 4, true) => Element::I32,
+        (0, 8, true) => Element::I64,
+        (1, 2, _) if widths == (Some(&5), Some(&10)) => Element::F16,
+        (1, 2, _) if widths == (Some(&8), Some(&7)) => Element::Bf16,
+        (1, 4, _) if widths == (Some(&8), Some(&23)) => Element::F32,
+        (1, 8, _) if widths == (Some(&11), Some(&52)) => Element::F64,
+        (class, ..) => return Err(format!("has HDF5 type class {class} of {size} bytes; expected numbers")),
+    };
+    if !whole || (class & 15 == 1 && flags & 0x40 != 0) {
+        return Err("has a number format that is not supported".into());
+    }
+    Ok((element, flags & 1 != 0))
+}
