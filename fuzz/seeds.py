@@ -6,6 +6,7 @@
 Needs no packages: the seeds are the fixtures of the tests, and the pickles inside them.
 """
 
+import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -40,3 +41,15 @@ with zipfile.ZipFile(READERS / "arrays.npz") as archive:
 header = b'{"__metadata__":{"format":"pt"},"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}'
 small = len(header).to_bytes(8, "little") + header + b"\0\x3c\0\xc1"
 (ROOT / "fuzz" / "corpus" / "safetensors" / "small.safetensors").write_bytes(small)
+
+# ONNX: exported models, and the small ones of the operators' tests.
+folder = ROOT / "fuzz" / "corpus" / "onnx"
+folder.mkdir(parents=True, exist_ok=True)
+for file in (ROOT / "tests" / "onnx" / "exported").glob("*.onnx"):
+    shutil.copy(file, folder / file.name)
+operators = (ROOT / "tests" / "onnx" / "operators.safetensors").read_bytes()
+end = 8 + int.from_bytes(operators[:8], "little")
+for name, entry in json.loads(operators[8:end]).items():
+    if name.endswith(".model"):
+        first, last = (end + offset for offset in entry["data_offsets"])
+        (folder / name).write_bytes(operators[first:last])

@@ -84,6 +84,10 @@ if [ -f "${WGRU_DATA:-}/forecast/ETTh1.csv" ]; then
     holds "$(figure etth1 mse_standardized) <= 0.030"
 fi
 
+if [ -d "${WGRU_DATA:-}/suites/onnx_node_1.16.2" ]; then
+    cargo run --quiet --locked --example onnx -- check "$WGRU_DATA/suites/onnx_node_1.16.2" --device cpu
+fi
+
 step 'other platforms'
 targets='wasm32-unknown-unknown x86_64-pc-windows-gnu aarch64-apple-darwin aarch64-linux-android'
 # shellcheck disable=SC2086

@@ -2,9 +2,13 @@
 //!
 //! ```text
 //! cargo run --release --example onnx -- check FOLDER…      folders of test cases, or of such folders
+//! cargo run --release --example onnx -- run MODEL.onnx --input x=x.npy --output FOLDER
+//! cargo run --release --example onnx -- export gru.safetensors gru.onnx
 //! ```
 
 mod check;
+mod export;
+mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +47,24 @@ enum Command {
         #[arg(long, default_value_t = 1e-7)]
         atol: f64,
     },
+    /// Runs a model on arrays and writes its outputs as arrays.
+    Run {
+        /// The model.
+        model: PathBuf,
+        /// An input, as NAME=FILE.npy; once for each.
+        #[arg(long = "input", value_name = "NAME=FILE.npy")]
+        inputs: Vec<String>,
+        /// Folder that the outputs are written to.
+        #[arg(long)]
+        output: PathBuf,
+    },
+    /// Writes a GRU as an ONNX file with free batch and time axes.
+    Export {
+        /// Weights under PyTorch's names: safetensors or .pt.
+        weights: PathBuf,
+        /// The file to write.
+        onnx: PathBuf,
+    },
 }
 
 fn device(which: Which) -> Result<Device> {
@@ -56,17 +78,19 @@ fn device(which: Which) -> Result<Device> {
     }
 }
 
-fn run(args: Args) -> Result<bool> {
+fn dispatch(args: Args) -> Result<bool> {
     let device = device(args.device)?;
     println!("on {}", device.info().name);
     match args.command {
         Command::Check { folders, rtol, atol } => check::all(&device, &folders, check::Tolerance { rtol, atol }),
+        Command::Run { model, inputs, output } => run::run(&device, &model, &inputs, &output),
+        Command::Export { weights, onnx } => export::export(&device, &weights, &onnx),
     }
 }
 
 fn main() -> ExitCode {
     env_logger::init();
-    match run(Args::parse()) {
+    match dispatch(Args::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

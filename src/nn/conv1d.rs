@@ -1,6 +1,6 @@
 //! Convolution over time
 
-use super::{Mode, Module, uniform};
+use super::{Kind, Mode, Module, uniform};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::conv::Window;
@@ -157,5 +157,9 @@ impl Module for Conv1d {
             None => x.conv1d(&weight, bias.as_ref(), window),
             Some([there, back]) => x.permute(&there)?.conv1d(&weight, bias.as_ref(), window)?.permute(&back),
         }
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Conv1d(&self.config)
     }
 }

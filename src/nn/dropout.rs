@@ -1,6 +1,6 @@
 //! Dropout as a layer
 
-use super::{Mode, Module, check_dropout};
+use super::{Kind, Mode, Module, check_dropout};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
@@ -35,5 +35,9 @@ impl Module for Dropout {
 
     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         mode.dropout(x, self.p)
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Dropout
     }
 }

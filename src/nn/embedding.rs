@@ -1,6 +1,6 @@
 //! Rows of a learned table
 
-use super::{Mode, Module};
+use super::{Kind, Mode, Module};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -44,5 +44,9 @@ impl Module for Embedding {
 
     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         mode.parameter(&self.weight).gather(x)
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Embedding
     }
 }

@@ -1,7 +1,7 @@
 //! The gated recurrent unit
 
 use super::recurrent::{Recurrent, RecurrentOptions, SequenceInput, Stack, StackConfig, Stacked};
-use super::{Mode, Module};
+use super::{Kind, Mode, Module};
 use crate::device::Device;
 use crate::error::Result;
 use crate::math::Activation;
@@ -235,5 +235,9 @@ impl Module for Gru {
     /// The output of [`Gru::run`] from a state of zeros, or the learned one.
     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         Ok(self.run(x, SequenceInput::default(), mode)?.output)
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Gru(&self.config)
     }
 }

@@ -1,6 +1,6 @@
 //! Rows at mean 0 and variance 1
 
-use super::{Mode, Module};
+use super::{Kind, Mode, Module};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -51,5 +51,9 @@ impl Module for LayerNorm {
 
     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         x.layer_norm(&mode.parameter(&self.weight), &mode.parameter(&self.bias), EPS)
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::LayerNorm(EPS)
     }
 }

@@ -1,6 +1,6 @@
 //! `y = x·Wᵀ + b`
 
-use super::{Mode, Module, uniform};
+use super::{Kind, Mode, Module, uniform};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -46,5 +46,9 @@ impl Module for Linear {
     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let bias = self.bias.as_ref().map(|b| mode.parameter(b));
         x.linear(&mode.parameter(&self.weight), bias.as_ref())
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Linear
     }
 }

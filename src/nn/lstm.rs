@@ -1,7 +1,7 @@
 //! The long short-term memory
 
 use super::recurrent::{Recurrent, RecurrentOptions, SequenceInput, Stack, StackConfig, Stacked};
-use super::{Mode, Module};
+use super::{Kind, Mode, Module};
 use crate::device::Device;
 use crate::error::Result;
 use crate::math::Activation;
@@ -256,5 +256,9 @@ impl Module for Lstm {
     /// The output of [`Lstm::run`] from a state of zeros, or the learned one.
     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         Ok(self.run(x, SequenceInput::default(), mode)?.output)
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Lstm(&self.config)
     }
 }

@@ -6,6 +6,7 @@ mod conv1d;
 mod dropout;
 mod embedding;
 mod gru;
+mod kind;
 mod layer_norm;
 mod layer_norm_gru;
 mod linear;
@@ -22,6 +23,7 @@ pub use conv1d::{Axes, Conv1d, Conv1dConfig};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use gru::{Gru, GruActivations, GruConfig, GruGates, GruOutput};
+pub use kind::Kind;
 pub use layer_norm::LayerNorm;
 pub use layer_norm_gru::{LayerNormGru, LayerNormGruConfig, LayerNormGruInput, LayerNormGruOutput};
 pub use linear::Linear;
@@ -98,6 +100,11 @@ pub trait Module {
     /// # Errors
     /// Those of its operations.
     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor>;
+
+    /// What the layer is, for who writes it in another form.
+    fn kind(&self) -> Kind<'_> {
+        Kind::Other
+    }
 }
 
 /// A parameter of `dims`, uniform in `±bound`.

@@ -1,6 +1,6 @@
 //! Layers one after the other, and the small ones that stand between others
 
-use super::{Mode, Module};
+use super::{Kind, Mode, Module};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -48,6 +48,10 @@ impl Module for Sequential {
     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         self.layers.iter().try_fold(x.clone(), |x, (_, layer)| layer.forward(&x, mode))
     }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Sequence(self.layers.iter().map(|(name, layer)| (name.as_str(), &**layer as &dyn Module)).collect())
+    }
 }
 
 /// The last step of a sequence: `[B, T, H]` (batch-first) or `[T, B, H]` gives `[B, H]`.
@@ -68,6 +72,10 @@ impl Module for LastStep {
         let (axis, steps, batch) = if self.batch_first { (1, inner, outer) } else { (0, outer, inner) };
         x.slice(axis, steps - 1..steps)?.reshape(&[batch, width])
     }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::LastStep { batch_first: self.batch_first }
+    }
 }
 
 macro_rules! activation {
@@ -82,6 +90,10 @@ macro_rules! activation {
 
             fn forward(&self, x: &Tensor, _: &mut Mode) -> Result<Tensor> {
                 x.$method()
+            }
+
+            fn kind(&self) -> Kind<'_> {
+                Kind::$name
             }
         }
     };

@@ -4,7 +4,9 @@
 mod common;
 
 mod build;
+mod export;
 mod nsnet2;
+mod operators;
 mod recurrent;
 mod suite;
 

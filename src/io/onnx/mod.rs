@@ -5,9 +5,12 @@
 //! ignored. Floats live on the device as f32; initializers in float16, bfloat16 and double become f32, as do inputs
 //! and outputs that the file declares so. Integers (shapes, lengths, indices) live on the host.
 //!
+//! [`export`] writes models of this crate's layers.
+//!
 //! Recurrent nodes become layers of [`nn`](crate::nn). Their numbers are those of ONNX Runtime, also where the
 //! specification is silent: see `tests/onnx/`.
 
+mod export;
 mod load;
 mod model;
 mod ops;
@@ -15,6 +18,9 @@ mod proto;
 mod value;
 mod wire;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use export::export;
+pub use export::{Input, export_async};
 pub use model::{Extent, Info, OnnxModel, Stream};
 pub use ops::State;
 pub use value::{Ints, Value, read_tensor};

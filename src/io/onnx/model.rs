@@ -44,6 +44,13 @@ pub enum Extent {
     Free,
 }
 
+impl Extent {
+    /// A free extent with a name.
+    pub fn named(name: &str) -> Self {
+        Extent::Named(name.into())
+    }
+}
+
 /// The graph as it runs: values are numbered.
 pub(super) struct Graph {
     pub device: Device,

@@ -159,10 +159,8 @@ impl<'a> Fields<'a> {
 
 /// A message being written.
 #[derive(Default)]
-#[cfg(test)]
 pub struct Message(Vec<u8>);
 
-#[cfg(test)]
 impl Message {
     /// Its bytes.
     pub fn into_bytes(self) -> Vec<u8> {
@@ -184,12 +182,24 @@ impl Message {
         self
     }
 
+    /// A float.
+    pub fn float(&mut self, field: u64, value: f32) -> &mut Self {
+        self.varint(field << 3 | 5);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
     /// Text, or raw bytes.
     pub fn bytes(&mut self, field: u64, bytes: &[u8]) -> &mut Self {
         self.varint(field << 3 | 2);
         self.varint(bytes.len() as u64);
         self.0.extend(bytes);
         self
+    }
+
+    /// A message within.
+    pub fn message(&mut self, field: u64, message: Self) -> &mut Self {
+        self.bytes(field, &message.0)
     }
 }
 

@@ -76,22 +76,25 @@ fn layer_norm(b: &mut Builder) -> Result<Op> {
     function(move |args| {
         let x = args.tensor(0)?;
         let axis = axis_of(axis, x.dims().len())?;
+        let (scale, bias) = (args.tensor(1)?, args.get(2).map(|b| b.as_tensor()).transpose()?);
+        let width = &x.dims()[axis..];
+        if let (1, Some(bias)) = (width.len(), bias)
+            && scale.dims() == width
+            && bias.dims() == width
+        {
+            return Ok(vec![x.layer_norm(scale, bias, epsilon)?.into()]);
+        }
         let rows = host::count(&x.dims()[..axis])?;
         let flat = x.reshape(&[rows, x.len() / rows])?;
         let share = 1.0 / flat.dims()[1] as f32;
         let centred = flat.sub(&reduce::sum_axis(&flat, 1, share)?)?;
         let variance = reduce::sum_axis(&centred.square()?, 1, share)?;
-        let mut y = centred.div(&variance.add_scalar(epsilon)?.sqrt()?)?.reshape(x.dims())?.mul(args.tensor(1)?)?;
-        if args.get(2).is_some() {
-            y = y.add(args.tensor(2)?)?;
+        let mut y = centred.div(&variance.add_scalar(epsilon)?.sqrt()?)?.reshape(x.dims())?.mul(scale)?;
+        if let Some(bias) = bias {
+            y = y.add(bias)?;
         }
         if y.dims() != x.dims() {
-            return Err(Error::shape(
-                "onnx",
-                "scale",
-                format!("broadcastable to {:?}", x.dims()),
-                args.tensor(1)?.dims(),
-            ));
+            return Err(Error::shape("onnx", "scale", format!("broadcastable to {:?}", x.dims()), scale.dims()));
         }
         Ok(vec![y.into()])
     })

@@ -1,0 +1,16 @@
+//! Any bytes, as an ONNX model and as one of ONNX's tensor files. Loading a model checks every node and computes what is
+//! constant in it, so the operators run here too.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wgru::Device;
+use wgru::io::onnx::{OnnxModel, read_tensor};
+
+fuzz_target!(|bytes: &[u8]| {
+    let device = Device::cpu();
+    let _ = read_tensor(&device, bytes);
+    if let Ok(model) = OnnxModel::load(&device, bytes) {
+        let _ = model.stream();
+        assert!(model.run(&[("no such input", wgru::io::onnx::Value::ints(&[], &[0]).expect("none"))]).is_err());
+    }
+});

@@ -1,0 +1,153 @@
+//! Each layer as nodes
+
+use super::super::model::Extent;
+use super::graph::{Graph, Value, float, int, ints, wrong};
+use super::recurrent;
+use crate::error::{Error, Result};
+use crate::nn::{Axes, Conv1dConfig, Kind, Module};
+
+/// Adds a module named `path`, from the value `x` on; gives the value that it makes.
+pub fn write(graph: &mut Graph, path: &str, module: &dyn Module, x: Value) -> Result<Value> {
+    // Names of nodes need something before the slash; parameters of a lone layer have no prefix.
+    let name = if path.is_empty() { "model" } else { path };
+    let parameter = |part: &str| if path.is_empty() { part.to_string() } else { format!("{path}.{part}") };
+    match module.kind() {
+        Kind::Sequence(parts) => parts.into_iter().try_fold(x, |x, (part, module)| {
+            let path = match (path, part) {
+                ("", part) | (part, "") => part.to_string(),
+                (path, part) => format!("{path}.{part}"),
+            };
+            write(graph, &path, module, x)
+        }),
+        Kind::Dropout => Ok(x),
+        Kind::Relu => Ok(graph.node(&format!("{name}/Relu"), "Relu", &[&x], vec![], x.dims.clone())),
+        Kind::Tanh => Ok(graph.node(&format!("{name}/Tanh"), "Tanh", &[&x], vec![], x.dims.clone())),
+        Kind::LastStep { batch_first } => last_step(graph, name, &x, batch_first),
+        Kind::Linear => linear(graph, name, &x, &parameter),
+        Kind::Embedding => embedding(graph, name, &x, &parameter("weight")),
+        Kind::LayerNorm(epsilon) => layer_norm(graph, name, &x, epsilon, &parameter),
+        Kind::Conv1d(config) => conv(graph, name, &x, config, &parameter),
+        Kind::Gru(config) => recurrent::write(graph, name, path, &x, &recurrent::Layers::gru(config)),
+        Kind::Lstm(config) => recurrent::write(graph, name, path, &x, &recurrent::Layers::lstm(config)),
+        Kind::Rnn(config) => recurrent::write(graph, name, path, &x, &recurrent::Layers::rnn(config)),
+        Kind::Other => Err(refuse(name, "a layer", "a module whose kind is not known")),
+    }
+}
+
+/// The error that names a layer.
+pub fn refuse(layer: &str, operator: &str, what: &str) -> Error {
+    Error::Unsupported { node: layer.into(), operator: operator.into(), what: format!("export of {what}") }
+}
+
+/// The extents with the last one, which must be `from`, replaced.
+pub fn replaced(layer: &str, x: &Value, from: usize, to: usize) -> Result<Vec<Extent>> {
+    match x.dims.split_last() {
+        Some((Extent::Fixed(last), rest)) if *last == from && !x.indices => {
+            Ok(rest.iter().cloned().chain([Extent::Fixed(to)]).collect())
+        }
+        _ => Err(wrong(layer, x, &format!("floats with a last extent of {from}"))),
+    }
+}
+
+/// The extents and the values of a matrix.
+fn matrix(graph: &Graph, name: &str) -> Result<([usize; 2], Vec<f32>)> {
+    let (dims, values) = graph.parameters.get(name)?;
+    let dims = dims.try_into().map_err(|_| Error::shape("onnx::export", "parameter", "a matrix", dims))?;
+    Ok((dims, values.to_vec()))
+}
+
+fn linear(graph: &mut Graph, name: &str, x: &Value, parameter: &dyn Fn(&str) -> String) -> Result<Value> {
+    let (dims, weight) = matrix(graph, &parameter("weight"))?;
+    let [output, input] = dims;
+    let transposed: Vec<f32> = (0..input * output).map(|i| weight[i % output * input + i / output]).collect();
+    let out = replaced(name, x, input, output)?;
+    let weight = graph.floats(&format!("{}.T", parameter("weight")), &[input, output], &transposed);
+    let y = graph.node(&format!("{name}/MatMul"), "MatMul", &[x, &weight], vec![], out.clone());
+    if !graph.parameters.names().any(|n| n == parameter("bias")) {
+        return Ok(y);
+    }
+    let bias = graph.parameter(&parameter("bias"))?;
+    Ok(graph.node(&format!("{name}/Add"), "Add", &[&y, &bias], vec![], out))
+}
+
+fn embedding(graph: &mut Graph, name: &str, x: &Value, weight: &str) -> Result<Value> {
+    if !x.indices {
+        return Err(wrong(name, x, "indices"));
+    }
+    let ([_, width], _) = matrix(graph, weight)?;
+    let table = graph.parameter(weight)?;
+    let dims = x.dims.iter().cloned().chain([Extent::Fixed(width)]).collect();
+    Ok(graph.node(&format!("{name}/Gather"), "Gather", &[&table, x], vec![int("axis", 0)], dims))
+}
+
+fn layer_norm(
+    graph: &mut Graph,
+    name: &str,
+    x: &Value,
+    epsilon: f32,
+    parameter: &dyn Fn(&str) -> String,
+) -> Result<Value> {
+    let scale = graph.parameter(&parameter("weight"))?;
+    let bias = graph.parameter(&parameter("bias"))?;
+    let width = graph.parameters.get(&parameter("weight"))?.1.len();
+    let dims = replaced(name, x, width, width)?;
+    let attributes = vec![int("axis", -1), float("epsilon", epsilon)];
+    Ok(graph.node(&format!("{name}/LayerNormalization"), "LayerNormalization", &[x, &scale, &bias], attributes, dims))
+}
+
+fn last_step(graph: &mut Graph, name: &str, x: &Value, batch_first: bool) -> Result<Value> {
+    let axis = batch_first as usize;
+    if x.dims.len() != 3 || x.indices {
+        return Err(wrong(name, x, "three axes of floats"));
+    }
+    let mut dims = x.dims.clone();
+    dims.remove(axis);
+    let last = graph.ints(&format!("{name}/last"), &[], &[-1]);
+    Ok(graph.node(&format!("{name}/Gather"), "Gather", &[x, &last], vec![int("axis", axis as i64)], dims))
+}
+
+/// ONNX's convolution takes the channels before the steps.
+fn conv(
+    graph: &mut Graph,
+    name: &str,
+    x: &Value,
+    c: &Conv1dConfig,
+    parameter: &dyn Fn(&str) -> String,
+) -> Result<Value> {
+    let (to, back): (&[usize], &[usize]) = match c.axes {
+        Axes::TimeFirst => (&[1, 2, 0], &[2, 0, 1]),
+        Axes::BatchFirst => (&[0, 2, 1], &[0, 2, 1]),
+        Axes::ChannelsFirst => (&[0, 1, 2], &[0, 1, 2]),
+    };
+    let turned = c.axes != Axes::ChannelsFirst;
+    let x = if turned { graph.transpose(&format!("{name}/channels"), x, to)? } else { x.clone() };
+    let [batch, Extent::Fixed(channels), steps] = &x.dims[..] else {
+        return Err(wrong(name, &x, &format!("three axes with {} channels", c.input)));
+    };
+    if *channels != c.input || x.indices {
+        return Err(wrong(name, &x, &format!("{} channels", c.input)));
+    }
+    let steps = match steps {
+        Extent::Fixed(n) => Extent::Fixed(c.output_steps(*n)),
+        // Steps are kept for every length where they are kept for one that is long enough.
+        Extent::Named(steps) if c.stride == 1 && 2 * c.padding == c.dilation * (c.kernel - 1) => {
+            Extent::Named(steps.clone())
+        }
+        _ => Extent::named(&format!("{name}/steps")),
+    };
+    let dims = vec![batch.clone(), Extent::Fixed(c.output), steps];
+    let weight = graph.parameter(&parameter("weight"))?;
+    let bias = if c.bias { Some(graph.parameter(&parameter("bias"))?) } else { None };
+    let inputs: Vec<&Value> = [&x, &weight].into_iter().chain(&bias).collect();
+    let [kernel, stride, padding, dilation, groups] =
+        [c.kernel, c.stride, c.padding, c.dilation, c.groups].map(|n| n as i64);
+    let attributes = vec![
+        ints("kernel_shape", &[kernel]),
+        ints("strides", &[stride]),
+        ints("pads", &[padding, padding]),
+        ints("dilations", &[dilation]),
+        int("group", groups),
+    ];
+    let y = graph.node(&format!("{name}/Conv"), "Conv", &inputs, attributes, dims);
+    if turned { graph.transpose(&format!("{name}/back"), &y, back) } else { Ok(y) }
+}

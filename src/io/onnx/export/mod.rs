@@ -1,0 +1,82 @@
+//! Models of this crate as ONNX files
+
+mod graph;
+mod layers;
+mod recurrent;
+
+use super::model::Extent;
+use crate::error::{Error, Result};
+use crate::io::parameters_to_file;
+use crate::nn::Module;
+use graph::{Graph, Value};
+
+/// The operator set that is written: the first with `LayerNormalization`.
+const OPSET: i64 = 17;
+
+/// The input of a model that is exported.
+///
+/// ```
+/// use wgru::io::onnx::{Extent, Input};
+/// let sequences = Input::new("x", vec![Extent::named("batch"), Extent::named("time"), Extent::Fixed(40)]);
+/// let words = Input { indices: true, ..Input::new("words", vec![Extent::named("batch"), Extent::named("time")]) };
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// Its extents; those that are named or free may differ from run to run.
+    pub dims: Vec<Extent>,
+    /// Whether it holds indices (of an embedding) instead of floats.
+    pub indices: bool,
+}
+
+impl Input {
+    /// Floats.
+    pub fn new(name: &str, dims: Vec<Extent>) -> Self {
+        Self { name: name.into(), dims, indices: false }
+    }
+}
+
+/// Writes a model as an ONNX file of operator set 17: one input, one output named `output`. Nodes and weights are
+/// named after the layers, free extents of the input stay free. The same model always gives the same bytes.
+///
+/// Every layer whose [`kind`](Module::kind) is known is written, and so are models made of them. A GRU, LSTM or RNN
+/// becomes one node a layer, with its activations, clipping and peepholes.
+///
+/// ```
+/// use wgru::{Device, Rng, Tensor, io::onnx::{self, Extent, Input, OnnxModel}, nn::*};
+/// let (device, mut rng) = (Device::cpu(), Rng::new(0));
+/// let gru = GruConfig { input: 3, hidden: 8, batch_first: true, ..Default::default() }.build(&device, &mut rng)?;
+/// let model = Sequential::new().push("gru", gru).push("head", Linear::new(&device, 8, 1, true, &mut rng)?);
+/// let input = Input::new("x", vec![Extent::named("batch"), Extent::named("time"), Extent::Fixed(3)]);
+/// let bytes = onnx::export(&model, &input)?;
+/// let copy = OnnxModel::load(&device, &bytes)?;
+/// let y = copy.run(&[("x", Tensor::zeros(&device, &[2, 5, 3])?.into())])?;
+/// assert_eq!(y[0].1.dims(), [2, 5, 1]);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Unsupported`] naming a layer that ONNX has no form for: an unknown one, one with a projection, zoneout,
+/// or learned first states; [`Error::Shape`] for an input that a layer does not take; those of reading back.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn export(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
+    pollster::block_on(export_async(model, input))
+}
+
+/// [`export`], without waiting for the device.
+///
+/// # Errors
+/// As [`export`].
+pub async fn export_async(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
+    const OUTPUT: &str = "output";
+    if input.name.is_empty() || input.name == OUTPUT {
+        let expected = format!("a name other than {OUTPUT:?}");
+        return Err(Error::value("onnx::export", "name", expected, format!("{:?}", input.name)));
+    }
+    let mut graph = Graph::new(parameters_to_file(model).await?);
+    let first = Value { name: input.name.clone(), dims: input.dims.clone(), indices: input.indices };
+    let last = layers::write(&mut graph, "", model, first.clone())?;
+    let last = graph.node(OUTPUT, "Identity", &[&last], vec![], last.dims.clone());
+    Ok(graph.finish(OPSET, &first, &last))
+}

@@ -1,0 +1,58 @@
+//! What a layer is
+
+use super::{Conv1dConfig, GruConfig, LstmConfig, Module, RnnConfig};
+
+/// What a layer is, for who writes it in another form, as [`io::onnx::export`](crate::io::onnx::export) does. Its
+/// parameters are those of [`Module::parameters`].
+///
+/// A model of your own that runs other modules one after the other says so:
+///
+/// ```
+/// use wgru::{Result, Tensor, nn::{Gru, Kind, Linear, Mode, Module}};
+///
+/// struct Model { gru: Gru, head: Linear }
+/// impl Module for Model {
+///     fn parameters(&self) -> Vec<(String, Tensor)> {
+///         let gru = self.gru.parameters().into_iter().map(|(name, p)| (format!("gru.{name}"), p));
+///         gru.chain(self.head.parameters().into_iter().map(|(name, p)| (format!("head.{name}"), p))).collect()
+///     }
+///     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+///         self.head.forward(&self.gru.forward(x, mode)?, mode)
+///     }
+///     fn kind(&self) -> Kind<'_> {
+///         Kind::Sequence(vec![("gru", &self.gru), ("head", &self.head)])
+///     }
+/// }
+/// ```
+#[non_exhaustive]
+pub enum Kind<'a> {
+    /// A [`Gru`](super::Gru).
+    Gru(&'a GruConfig),
+    /// An [`Lstm`](super::Lstm).
+    Lstm(&'a LstmConfig),
+    /// An [`Rnn`](super::Rnn).
+    Rnn(&'a RnnConfig),
+    /// A [`Linear`](super::Linear).
+    Linear,
+    /// An [`Embedding`](super::Embedding).
+    Embedding,
+    /// A [`LayerNorm`](super::LayerNorm), with its ε.
+    LayerNorm(f32),
+    /// A [`Conv1d`](super::Conv1d).
+    Conv1d(&'a Conv1dConfig),
+    /// A [`Relu`](super::Relu).
+    Relu,
+    /// A [`Tanh`](super::Tanh).
+    Tanh,
+    /// A [`LastStep`](super::LastStep).
+    LastStep {
+        /// Whether the batch is the first axis.
+        batch_first: bool,
+    },
+    /// A [`Dropout`](super::Dropout): nothing, outside training.
+    Dropout,
+    /// Modules one after the other. A parameter of one is named `<name>.<its name>`; just its name if the name is empty.
+    Sequence(Vec<(&'a str, &'a dyn Module)>),
+    /// Something else.
+    Other,
+}

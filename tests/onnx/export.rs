@@ -1,0 +1,190 @@
+//! What this crate exports: the same bytes as the files in `exported/`, the same numbers as ONNX Runtime on them, and
+//! as this crate on reading them. `WGRU_UPDATE=1` writes the files anew; then run `generate_exported.py`.
+
+use wgru::io::TensorFile;
+use wgru::io::onnx::{self, Extent, Input, OnnxModel, Value};
+use wgru::nn::*;
+use wgru::{Activation, Device, Error, Rng, Tensor};
+
+use crate::common::{fill, relative_error};
+use crate::on_every_backend;
+
+/// ONNX Runtime and this crate both compute in single precision.
+const TOLERANCE: f64 = 1e-5;
+/// The file and the model are the same layers on the same weights; a product may be run by another kernel.
+const ROUNDING: f64 = 1e-6;
+
+const BATCH: usize = 3;
+const STEPS: usize = 5;
+
+on_every_backend![exported_models_give_what_onnx_runtime_gives];
+
+struct Case {
+    name: &'static str,
+    model: Sequential,
+    input: Input,
+    /// The input's extents in the test.
+    dims: Vec<usize>,
+}
+
+fn cases(device: &Device) -> Vec<Case> {
+    let rng = &mut Rng::new(0);
+    let free = |batch_first: bool, width: usize| {
+        let [b, t] = [Extent::named("batch"), Extent::named("time")];
+        Input::new("x", if batch_first { vec![b, t, Extent::Fixed(width)] } else { vec![t, b, Extent::Fixed(width)] })
+    };
+    let gru = GruConfig { input: 4, hidden: 5, ..GruConfig::default() };
+    let lstm = LstmConfig { input: 4, hidden: 3, ..LstmConfig::default() };
+    let linear = |from, to, rng: &mut Rng| Linear::new(device, from, to, true, rng).expect("linear");
+    let both = GruConfig { layers: 2, bidirectional: true, batch_first: true, dropout: 0.1, ..gru.clone() };
+    let before = GruConfig {
+        reset_after: false,
+        reverse: true,
+        options: RecurrentOptions { clip: Some(0.5), ..RecurrentOptions::default() },
+        ..gru.clone()
+    };
+    let hard = Activation::HardSigmoid { alpha: 0.3, beta: 0.4 };
+    let scaled = Activation::ScaledTanh { alpha: 1.5, beta: 0.6 };
+    let activations =
+        LstmActivations { input: hard, forget: hard, cell: Activation::Softsign, output: hard, hidden: scaled };
+    let peepholes = LstmConfig { peephole: true, input_forget: true, bidirectional: true, activations, ..lstm.clone() };
+    let rnn = RnnConfig {
+        input: 4,
+        hidden: 6,
+        activation: Activation::Elu { alpha: 0.7 },
+        bias: false,
+        ..RnnConfig::default()
+    };
+    let conv =
+        Conv1dConfig { input: 4, output: 6, kernel: 3, stride: 2, padding: 1, groups: 2, ..Conv1dConfig::default() };
+    let words = Input { indices: true, ..Input::new("words", vec![Extent::named("batch"), Extent::named("time")]) };
+    let batch_first = LstmConfig { batch_first: true, ..lstm };
+    let case = |name, model, input: Input| {
+        let time_first = matches!(&input.dims[0], Extent::Named(n) if n == "time");
+        let mut dims = if time_first { vec![STEPS, BATCH] } else { vec![BATCH, STEPS] };
+        dims.extend((!input.indices).then_some(4));
+        Case { name, model, input, dims }
+    };
+    vec![
+        case(
+            "classifier",
+            Sequential::new()
+                .push("gru", both.build(device, rng).expect("gru"))
+                .push("last", LastStep { batch_first: true })
+                .push("drop", Dropout::new(0.5).expect("dropout"))
+                .push("head", linear(10, 2, rng)),
+            free(true, 4),
+        ),
+        case(
+            "reset_before",
+            Sequential::new()
+                .push("gru", before.build(device, rng).expect("gru"))
+                .push("head", Sequential::new().push("inner", linear(5, 3, rng)).push("tanh", Tanh)),
+            free(false, 4),
+        ),
+        case("peepholes", Sequential::new().push("lstm", peepholes.build(device, rng).expect("lstm")), free(false, 4)),
+        case(
+            "normalized",
+            Sequential::new()
+                .push("rnn", rnn.build(device, rng).expect("rnn"))
+                .push("norm", LayerNorm::new(device, 6).expect("norm"))
+                .push("relu", Relu)
+                .push("head", Linear::new(device, 6, 2, false, rng).expect("linear")),
+            free(false, 4),
+        ),
+        case(
+            "words",
+            Sequential::new()
+                .push("embedding", Embedding::new(device, 7, 4, rng).expect("embedding"))
+                .push("lstm", batch_first.build(device, rng).expect("lstm"))
+                .push("head", linear(3, 7, rng)),
+            words,
+        ),
+        case(
+            "windows",
+            Sequential::new()
+                .push("conv", conv.build(device, rng).expect("conv"))
+                .push("gru", GruConfig { input: 6, ..gru }.build(device, rng).expect("gru")),
+            free(false, 4),
+        ),
+        case("nothing", Sequential::new().push("drop", Dropout::new(0.5).expect("dropout")), free(false, 4)),
+    ]
+}
+
+fn exported_models_give_what_onnx_runtime_gives(device: &Device) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/exported");
+    let wanted = TensorFile::open(folder.join("outputs.safetensors"));
+    let mut worst = [0.0f64; 2];
+    for (k, Case { name, model, input, dims }) in cases(device).into_iter().enumerate() {
+        for (i, (_, parameter)) in model.parameters().iter().enumerate() {
+            parameter.assign(&fill((1000 * k + i) as u32, parameter.len(), 0.5)).expect("assigned");
+        }
+        let bytes = onnx::export(&model, &input).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let path = folder.join(format!("{name}.onnx"));
+        if std::env::var("WGRU_UPDATE").is_ok() {
+            std::fs::write(&path, &bytes).expect("written");
+            continue;
+        }
+        assert!(
+            bytes == std::fs::read(&path).expect("a committed file"),
+            "{name}: other bytes than {}",
+            path.display()
+        );
+
+        let len: usize = dims.iter().product();
+        let words: Vec<u32> = (0..len as u32).map(|j| (3 * j + 1) % 7).collect();
+        let (x, value): (Tensor, Value) = if input.indices {
+            let ids: Vec<i64> = words.iter().map(|&w| w.into()).collect();
+            (Tensor::from_indices(device, &words, &dims).expect("x"), Value::ints(&ids, &dims).expect("ids"))
+        } else {
+            let x = Tensor::from_slice(device, &fill(9000 + k as u32, len, 1.0), &dims).expect("x");
+            (x.clone(), x.into())
+        };
+        let ours = model.forward(&x, &mut Mode::Eval).expect("forward");
+        let want = wanted.as_ref().expect("outputs.safetensors").expect(name, ours.dims()).expect(name);
+        let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+        let ours = ours.to_vec().expect("read");
+        let read = OnnxModel::load(device, &bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let read = read.run(&[(input.name.as_str(), value)]).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let read = read[0].1.as_tensor().expect("floats").to_vec().expect("read");
+        let errors = [relative_error(&ours, &wide(want)), relative_error(&read, &wide(&ours))];
+        assert!(errors[0] <= TOLERANCE && errors[1] <= ROUNDING, "{name}: {errors:?}");
+        worst = [worst[0].max(errors[0]), worst[1].max(errors[1])];
+    }
+    println!(
+        "exported models on {}: {:.1e} off ONNX Runtime, {:.1e} when read",
+        device.info().name,
+        worst[0],
+        worst[1]
+    );
+}
+
+#[test]
+fn layers_without_a_form_in_onnx_are_refused_by_name() {
+    let device = Device::cpu();
+    let input = Input::new("x", vec![Extent::Free, Extent::Free, Extent::Fixed(4)]);
+    let refused = |model: Sequential, word: &str| match onnx::export(&model, &input) {
+        Err(error @ (Error::Unsupported { .. } | Error::Shape { .. })) => {
+            let text = error.to_string();
+            assert!(text.contains("odd") && text.contains(word), "{text}");
+        }
+        other => panic!("{word}: {:?}", other.map(|b| b.len())),
+    };
+    let rng = &mut Rng::new(0);
+    let lstm = LstmConfig { input: 4, hidden: 3, projection: 2, ..LstmConfig::default() }.build(&device, rng);
+    refused(Sequential::new().push("odd", lstm.expect("lstm")), "projection");
+    let options = RecurrentOptions { zoneout: 0.1, ..RecurrentOptions::default() };
+    let gru = GruConfig { input: 4, hidden: 3, options, ..GruConfig::default() }.build(&device, rng);
+    refused(Sequential::new().push("odd", gru.expect("gru")), "zoneout");
+    let options = RecurrentOptions { learn_h0: true, ..RecurrentOptions::default() };
+    let gru = GruConfig { input: 4, hidden: 3, options, ..GruConfig::default() }.build(&device, rng);
+    refused(Sequential::new().push("odd", gru.expect("gru")), "first states");
+    let activations = GruActivations { reset: Activation::Relu, ..GruActivations::default() };
+    let gru = GruConfig { input: 4, hidden: 3, activations, ..GruConfig::default() }.build(&device, rng);
+    refused(Sequential::new().push("odd", gru.expect("gru")), "activations");
+    refused(Sequential::new().push("odd", Linear::new(&device, 3, 1, true, rng).expect("linear")), "last extent of 3");
+    refused(Sequential::new().push("odd", Embedding::new(&device, 3, 1, rng).expect("embedding")), "indices");
+    let mut attention = Sequential::new();
+    attention = attention.push("odd", Attention::new(&device, AttentionConfig::default(), rng).expect("attention"));
+    refused(attention, "not known");
+}
