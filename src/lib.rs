@@ -16,10 +16,11 @@ pub mod nn;
 pub mod ops;
 mod rng;
 mod shape;
+mod stream;
 mod tensor;
 pub mod train;
 
-pub use cpu::CpuOptions;
+pub use cpu::{CpuOptions, Precision};
 pub use device::{Bound, Device, DeviceInfo};
 pub use error::{Error, Result};
 #[cfg(feature = "gpu")]
@@ -27,4 +28,5 @@ pub use gpu::{AdapterReport, adapters, wgpu};
 pub use math::Activation;
 pub use rng::Rng;
 pub use shape::MAX_RANK;
+pub use stream::{Stream, StreamId, StreamOptions, StreamPool};
 pub use tensor::{DType, Tensor};

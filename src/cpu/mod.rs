@@ -1,8 +1,11 @@
 //! The CPU device: runs a kernel's twin, or a faster function where there is one.
 
 mod gru;
+mod int8;
 mod matmul;
+mod packed;
 mod simd;
+mod step;
 
 use std::any::Any;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -10,7 +13,10 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::kernels::{GruSequence, GruSequenceBackward, MatMul};
-use simd::Isa;
+pub use packed::Precision;
+pub(crate) use packed::{Inputs, Packed};
+pub(crate) use simd::{Isa, LANES};
+pub(crate) use step::Gates;
 
 /// 4-byte words that tensors of the CPU device share.
 pub(crate) struct Memory(RwLock<Vec<f32>>);

@@ -13,7 +13,7 @@ pub enum Isa {
     /// AVX-512 F
     #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// AVX2 and FMA
+    /// AVX2, FMA and F16C
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// NEON
@@ -50,7 +50,7 @@ impl Isa {
             if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
                 out.push(Isa::Avx512);
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
                 out.push(Isa::Avx2);
             }
         }
@@ -72,6 +72,15 @@ pub unsafe trait Lanes: Copy {
     unsafe fn splat(v: f32) -> Self;
     /// Sixteen floats from memory.
     unsafe fn load(from: *const f32) -> Self;
+    /// Sixteen f16 from memory.
+    #[inline(always)]
+    unsafe fn load_half(from: *const u16) -> Self {
+        // SAFETY: valid for sixteen words.
+        unsafe {
+            let lanes: [f32; LANES] = std::array::from_fn(|i| half::f16::from_bits(*from.add(i)).to_f32());
+            Self::load(lanes.as_ptr())
+        }
+    }
     /// Sixteen floats to memory.
     unsafe fn store(self, to: *mut f32);
     /// `self·a + b`
@@ -263,6 +272,10 @@ mod x86 {
             Self(unsafe { _mm512_loadu_ps(from) })
         }
         #[inline(always)]
+        unsafe fn load_half(from: *const u16) -> Self {
+            Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) })
+        }
+        #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
             unsafe { _mm512_storeu_ps(to, self.0) }
         }
@@ -317,7 +330,7 @@ mod x86 {
         };
     }
 
-    // SAFETY: every function needs AVX2 and FMA, which the trait's contract asks of the caller.
+    // SAFETY: every function needs AVX2, FMA and F16C, which the trait's contract asks of the caller.
     unsafe impl Lanes for Y {
         #[inline(always)]
         unsafe fn splat(v: f32) -> Self {
@@ -327,6 +340,13 @@ mod x86 {
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
             unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+        }
+        #[inline(always)]
+        unsafe fn load_half(from: *const u16) -> Self {
+            unsafe {
+                let half = |i: usize| _mm256_cvtph_ps(_mm_loadu_si128(from.add(8 * i).cast()));
+                Self(half(0), half(1))
+            }
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
@@ -459,7 +479,7 @@ macro_rules! for_each_isa {
             unsafe { $function::<simd::Z>($($arg),*) }
         }
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,fma")]
+        #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn avx2($($arg: $type),*) {
             // SAFETY: the features are enabled here.
             unsafe { $function::<simd::Y>($($arg),*) }

@@ -1,0 +1,246 @@
+//! Products with int8 weights: whole numbers in, i32 sums, one scale for each row of weights and one for each input.
+//!
+//! The inputs are kept as `q + 128` in u8, because the instruction that multiplies four at a time (VNNI's `vpdpbusd`)
+//! takes unsigned times signed; `128·Σ w` is taken off each sum.
+#![allow(unsafe_code, reason = "vector instructions on raw pointers")]
+
+use super::simd::{Isa, LANES};
+
+/// Inputs multiplied at a time.
+const QUAD: usize = 4;
+
+/// `[blocks, ⌈K/4⌉, G, 16, 4]` int8, with a scale and `128·Σ w` for each row `[blocks, G, 16]`.
+pub struct Weights {
+    words: Vec<i8>,
+    scales: Vec<f32>,
+    offsets: Vec<i32>,
+    blocks: usize,
+    quads: usize,
+    gates: usize,
+}
+
+/// Rows of inputs as `q + 128`, zeros to whole quads, and their scales.
+#[derive(Clone)]
+pub struct Quantized {
+    words: Vec<u8>,
+    scales: Vec<f32>,
+    depth: usize,
+}
+
+impl Weights {
+    /// From weights packed `[blocks, depth, gates, 16]`.
+    pub fn new(packed: &[f32], [blocks, depth, gates]: [usize; 3]) -> Self {
+        let quads = depth.div_ceil(QUAD);
+        let mut out = Self {
+            words: vec![0; blocks * quads * gates * LANES * QUAD],
+            scales: vec![0.0; blocks * gates * LANES],
+            offsets: vec![0; blocks * gates * LANES],
+            blocks,
+            quads,
+            gates,
+        };
+        for block in 0..blocks {
+            for lane in 0..gates * LANES {
+                let row = |k: usize| packed[(block * depth + k) * gates * LANES + lane];
+                let top = (0..depth).fold(0.0f32, |top, k| top.max(row(k).abs()));
+                // A weight that is no number spoils its row, as it would in f32.
+                let spoiled: f32 = (0..depth).map(|k| row(k) - row(k)).sum();
+                let at = block * gates * LANES + lane;
+                out.scales[at] = top / 127.0 + spoiled;
+                for k in 0..depth {
+                    let q = if top > 0.0 { (row(k) / top * 127.0).round() as i8 } else { 0 };
+                    out.words[((block * quads + k / QUAD) * gates * LANES + lane) * QUAD + k % QUAD] = q;
+                    out.offsets[at] += 128 * q as i32;
+                }
+            }
+        }
+        out
+    }
+
+    /// `out[row, block, gate, 16]`
+    pub fn product(&self, isa: Isa, inputs: &Quantized, batch: usize, out: &mut [f32]) {
+        let lanes = self.gates * LANES;
+        let row_len = self.quads * QUAD;
+        for row in 0..batch {
+            let x = &inputs.words[row * row_len..][..row_len];
+            let out = &mut out[row * self.blocks * lanes..][..self.blocks * lanes];
+            #[cfg(target_arch = "x86_64")]
+            if isa == Isa::Avx512 && is_x86_feature_detected!("avx512vnni") {
+                // SAFETY: the instructions are there; the lengths are those of the fields.
+                unsafe { self.row_vnni(x, inputs.scales[row], out) };
+                continue;
+            }
+            let _ = isa;
+            self.row_portable(x, inputs.scales[row], out);
+        }
+    }
+
+    fn row_portable(&self, x: &[u8], scale: f32, out: &mut [f32]) {
+        let lanes = self.gates * LANES;
+        for (block, out) in out.chunks_exact_mut(lanes).enumerate() {
+            let words = &self.words[block * self.quads * lanes * QUAD..][..self.quads * lanes * QUAD];
+            for (group, out) in out.chunks_exact_mut(LANES).enumerate() {
+                let mut sums = [0i32; LANES];
+                for (quad, x) in x.chunks_exact(QUAD).enumerate() {
+                    let words = &words[(quad * lanes + group * LANES) * QUAD..][..LANES * QUAD];
+                    for (sum, w) in sums.iter_mut().zip(words.chunks_exact(QUAD)) {
+                        *sum += (0..QUAD).map(|i| x[i] as i32 * w[i] as i32).sum::<i32>();
+                    }
+                }
+                for (lane, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
+                    let at = block * lanes + group * LANES + lane;
+                    *out = (sum - self.offsets[at]) as f32 * (self.scales[at] * scale);
+                }
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    unsafe fn row_vnni(&self, x: &[u8], scale: f32, out: &mut [f32]) {
+        // SAFETY: as the caller's.
+        unsafe {
+            match self.gates {
+                1 => self.blocks_vnni::<1>(x, scale, out),
+                2 => self.blocks_vnni::<2>(x, scale, out),
+                _ => self.blocks_vnni::<3>(x, scale, out),
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    unsafe fn blocks_vnni<const G: usize>(&self, x: &[u8], scale: f32, out: &mut [f32]) {
+        use std::arch::x86_64::*;
+        let x = x.as_ptr().cast::<i32>();
+        for block in 0..self.blocks {
+            // SAFETY: words hold [blocks, quads, G, 16, 4], x quads of 4, the others [blocks, G, 16].
+            unsafe {
+                let words = self.words.as_ptr().add(block * self.quads * G * LANES * QUAD).cast::<__m512i>();
+                let mut sums = [[_mm512_setzero_si512(); G]; 4];
+                // Four sums of each, so that the multipliers need not wait for one.
+                for quad in (0..self.quads).step_by(4) {
+                    for (u, sums) in sums.iter_mut().enumerate().take(self.quads - quad) {
+                        let x = _mm512_set1_epi32(x.add(quad + u).read_unaligned());
+                        for (g, sum) in sums.iter_mut().enumerate() {
+                            *sum = _mm512_dpbusd_epi32(*sum, x, _mm512_loadu_si512(words.add((quad + u) * G + g)));
+                        }
+                    }
+                }
+                for g in 0..G {
+                    let at = (block * G + g) * LANES;
+                    let sum = _mm512_add_epi32(
+                        _mm512_add_epi32(sums[0][g], sums[1][g]),
+                        _mm512_add_epi32(sums[2][g], sums[3][g]),
+                    );
+                    let sum = _mm512_sub_epi32(sum, _mm512_loadu_si512(self.offsets.as_ptr().add(at).cast()));
+                    let scale = _mm512_mul_ps(_mm512_loadu_ps(self.scales.as_ptr().add(at)), _mm512_set1_ps(scale));
+                    _mm512_storeu_ps(out.as_mut_ptr().add(at), _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale));
+                }
+            }
+        }
+    }
+}
+
+impl Quantized {
+    /// Room for `batch` rows of `depth` inputs.
+    pub fn new(batch: usize, depth: usize) -> Self {
+        let row = depth.next_multiple_of(QUAD);
+        Self { words: vec![128; batch * row], scales: vec![0.0; batch], depth }
+    }
+
+    /// Takes the rows of `x`.
+    pub fn fill(&mut self, isa: Isa, x: &[f32], batch: usize) {
+        let row = self.depth.next_multiple_of(QUAD);
+        for i in 0..batch {
+            let (x, words) = (&x[i * self.depth..][..self.depth], &mut self.words[i * row..][..self.depth]);
+            self.scales[i] = quantize(isa, x, words);
+        }
+    }
+}
+
+/// `words = round(127·x / max|x|) + 128`; gives `max|x| / 127`, or NaN if an input is no number.
+fn quantize(isa: Isa, x: &[f32], words: &mut [u8]) -> f32 {
+    #[cfg(target_arch = "x86_64")]
+    if isa != Isa::Portable {
+        // SAFETY: both vector instruction sets of x86 include AVX2.
+        return unsafe { quantize_avx2(x, words) };
+    }
+    let _ = isa;
+    quantize_any(x, words)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn quantize_avx2(x: &[f32], words: &mut [u8]) -> f32 {
+    quantize_any(x, words)
+}
+
+#[inline(always)]
+fn quantize_any(x: &[f32], words: &mut [u8]) -> f32 {
+    // By lanes, so that the compiler can use vectors: a sum in order it may not change.
+    let (mut top, mut spoiled) = ([0.0f32; LANES], [0.0f32; LANES]);
+    for x in x.chunks(LANES) {
+        for (i, &v) in x.iter().enumerate() {
+            top[i] = if v.abs() > top[i] { v.abs() } else { top[i] };
+            spoiled[i] += v - v;
+        }
+    }
+    let top = top.into_iter().fold(0.0, f32::max);
+    let spoiled: f32 = spoiled.into_iter().sum();
+    let inverse = if top > 0.0 { 127.0 / top } else { 0.0 };
+    for (word, &v) in words.iter_mut().zip(x) {
+        // Adding 1.5·2²³ rounds to a whole number in the low bits; flipping the eighth adds 128.
+        *word = (v * inverse + 12_582_912.0).to_bits() as u8 ^ 128;
+    }
+    top / 127.0 + spoiled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sums of products of quantised numbers are exact: every instruction set gives the same bits.
+    #[test]
+    fn int8_products_equal_whole_number_arithmetic_on_every_isa() {
+        for (blocks, depth, gates) in [(1, 1, 1), (2, 7, 3), (3, 64, 2), (1, 130, 3)] {
+            let value = |i: usize| ((i * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0;
+            let packed: Vec<f32> = (0..blocks * depth * gates * LANES).map(value).collect();
+            let x: Vec<f32> = (0..2 * depth).map(|i| 3.0 * value(i + 17)).collect();
+            let weights = Weights::new(&packed, [blocks, depth, gates]);
+            let mut results = Isa::available().into_iter().chain([Isa::Portable]).map(|isa| {
+                let mut inputs = Quantized::new(2, depth);
+                inputs.fill(isa, &x, 2);
+                let mut out = vec![f32::NAN; 2 * blocks * gates * LANES];
+                weights.product(isa, &inputs, 2, &mut out);
+                out
+            });
+            let first = results.next().expect("an instruction set");
+            assert!(results.all(|out| out == first));
+            // Against f64: the error of a sum of `depth` products rounded to 1/127 of the largest.
+            for row in 0..2 {
+                for at in 0..blocks * gates * LANES {
+                    let (block, lane) = (at / (gates * LANES), at % (gates * LANES));
+                    let want: f64 = (0..depth)
+                        .map(|k| packed[(block * depth + k) * gates * LANES + lane] as f64 * x[row * depth + k] as f64)
+                        .sum();
+                    let got = first[row * blocks * gates * LANES + at] as f64;
+                    assert!((got - want).abs() <= 3.0 * depth as f64 / 127.0, "{got} {want}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn int8_inputs_that_are_no_numbers_spoil_the_product() {
+        let weights = Weights::new(&[0.5; 32], [1, 2, 1]);
+        for bad in [f32::NAN, f32::INFINITY] {
+            let mut inputs = Quantized::new(1, 2);
+            inputs.fill(Isa::detect(), &[1.0, bad], 1);
+            let mut out = vec![0.0; LANES];
+            weights.product(Isa::detect(), &inputs, 1, &mut out);
+            assert!(out.iter().all(|v| v.is_nan()), "{out:?}");
+        }
+    }
+}

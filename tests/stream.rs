@@ -1,0 +1,238 @@
+//! Streams: the numbers of the layer, and nothing allocated after construction.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use common::{assert_close, fill, mix};
+use wgru::nn::{Gru, GruActivations, GruConfig, Linear, Mode, Module, RecurrentOptions, SequenceInput};
+use wgru::{Activation, Device, Precision, Rng, Stream, StreamOptions, StreamPool, Tensor};
+
+/// Another order of the same sums as the layer's, over up to 40 steps.
+const F32: f64 = 2e-6;
+/// 11 bits of mantissa in every weight; errors of a step fade with the update gate.
+const F16: f64 = 2e-3;
+/// 7 bits in weights and inputs.
+const INT8: f64 = 4e-2;
+
+thread_local!(static ALLOCATIONS: Cell<usize> = const { Cell::new(0) });
+
+/// Counts this thread's allocations.
+struct Counting;
+
+// SAFETY: hands everything on to the system's allocator.
+#[allow(unsafe_code, reason = "an allocator that counts")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
+        // SAFETY: as the caller's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: as the caller's.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn gru(input: usize, hidden: usize, layers: usize, reset_after: bool) -> Gru {
+    let config = GruConfig { input, hidden, layers, reset_after, ..Default::default() };
+    config.build(&Device::cpu(), &mut Rng::new(7)).expect("gru")
+}
+
+fn compare(gru: &Gru, batch: usize, weights: Precision, tolerance: f64) {
+    let (c, steps) = (gru.config(), 40);
+    let device = gru.parameters()[0].1.device().clone();
+    let head = Linear::new(&device, c.hidden, 5, true, &mut Rng::new(8)).expect("head");
+    let x = fill(3, steps * batch * c.input, 1.0);
+    let run = gru
+        .run(
+            &Tensor::from_slice(&device, &x, &[steps, batch, c.input]).expect("x"),
+            SequenceInput::default(),
+            &mut Mode::Eval,
+        )
+        .expect("run");
+    let want_head = head.forward(&run.output, &mut Mode::Eval).and_then(|y| y.to_vec()).expect("head");
+    let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect::<Vec<_>>();
+    let (want, want_head) = (wide(run.output.to_vec().expect("read")), wide(want_head));
+
+    let mut plain = Stream::new(gru, StreamOptions { batch, weights }).expect("stream");
+    let mut headed = plain.clone();
+    let got: Vec<f32> = x.chunks(batch * c.input).flat_map(|x| plain.step(x).expect("step").to_vec()).collect();
+    let what = format!("{c:?}, batch {batch}, {weights:?}");
+    assert_close(&what, &got, &want, tolerance);
+    assert_close(&format!("{what}: h_n"), plain.state(), &wide(run.h_n.to_vec().expect("read")), tolerance);
+
+    // A clone shares the weights, so a head needs a stream of its own.
+    assert!(headed.clone().then(&head).is_err());
+    drop(plain);
+    headed = headed.then(&head).expect("then");
+    let got: Vec<f32> = x.chunks(batch * c.input).flat_map(|x| headed.step(x).expect("step").to_vec()).collect();
+    assert_close(&format!("{what}: head"), &got, &want_head, tolerance);
+}
+
+#[test]
+fn streams_give_the_layers_numbers() {
+    for (input, hidden, layers) in [(1, 1, 1), (3, 5, 1), (7, 16, 2), (20, 67, 1), (4, 130, 3)] {
+        for reset_after in [true, false] {
+            let gru = gru(input, hidden, layers, reset_after);
+            for batch in [1, 2, 3, 7] {
+                compare(&gru, batch, Precision::F32, F32);
+                compare(&gru, batch, Precision::F16, F16);
+                compare(&gru, batch, Precision::Int8, INT8);
+            }
+        }
+    }
+}
+
+/// The claim of the comparison above: it tells the reset forms apart, even at the tolerance of int8.
+#[test]
+#[should_panic(expected = "error")]
+fn a_stream_of_the_other_reset_form_is_rejected() {
+    let (a, b) = (gru(20, 67, 1, true), gru(20, 67, 1, false));
+    for ((_, a), (_, b)) in a.parameters().iter().zip(b.parameters()) {
+        a.assign(&b.to_vec().expect("read").iter().map(|v| 3.0 * v).collect::<Vec<_>>()).expect("assign");
+        b.assign(&a.to_vec().expect("read")).expect("assign");
+    }
+    let mut streams = [a, b].map(|gru| gru.stream(1).expect("stream"));
+    let frames: Vec<Vec<f32>> = (0..40).map(|t| fill(t, 20, 1.0)).collect();
+    let [a, b] =
+        streams.each_mut().map(|s| frames.iter().flat_map(|x| s.step(x).expect("step").to_vec()).collect::<Vec<_>>());
+    assert_close("the other form", &a, &b.into_iter().map(f64::from).collect::<Vec<_>>(), INT8);
+}
+
+#[test]
+fn a_million_steps_allocate_nothing() {
+    for (weights, reset_after) in
+        [(Precision::F32, true), (Precision::F16, true), (Precision::Int8, true), (Precision::F32, false)]
+    {
+        let gru = gru(4, 16, 2, reset_after);
+        let head = Linear::new(&Device::cpu(), 16, 3, true, &mut Rng::new(1)).expect("head");
+        let stream = Stream::new(&gru, StreamOptions { batch: 2, weights }).and_then(|s| s.then(&head));
+        let mut stream = stream.expect("stream");
+        let frame = fill(1, 8, 1.0);
+        let before = ALLOCATIONS.get();
+        let mut sum = 0.0;
+        for _ in 0..250_000 {
+            sum += stream.step(&frame).expect("step")[0];
+        }
+        assert_eq!(ALLOCATIONS.get(), before, "{weights:?}");
+        assert!(sum.is_finite());
+    }
+    // The counter counts.
+    let before = ALLOCATIONS.get();
+    drop(std::hint::black_box(vec![1]));
+    assert_eq!(ALLOCATIONS.get(), before + 1);
+}
+
+#[test]
+fn streams_are_reset_kept_and_forked() {
+    let mut stream = gru(3, 20, 2, true).stream(2).expect("stream");
+    let frames: Vec<Vec<f32>> = (0..12).map(|t| fill(t, 6, 1.0)).collect();
+    let run = |stream: &mut Stream, frames: &[Vec<f32>]| -> Vec<u32> {
+        frames
+            .iter()
+            .flat_map(|x| stream.step(x).expect("step").iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+            .collect()
+    };
+    let all = run(&mut stream, &frames);
+    stream.reset();
+    assert_eq!(run(&mut stream, &frames), all, "reset begins again");
+    stream.reset();
+    let first = run(&mut stream, &frames[..5]);
+    let (snapshot, mut fork) = (stream.state().to_vec(), stream.clone());
+    let rest = run(&mut stream, &frames[5..]);
+    assert_eq!([&first[..], &rest].concat(), all);
+    assert_eq!(run(&mut fork, &frames[5..]), rest, "a fork goes on alike");
+    stream.set_state(&snapshot).expect("state");
+    assert_eq!(run(&mut stream, &frames[5..]), rest, "a snapshot goes on alike");
+}
+
+#[test]
+fn a_learned_first_state_is_where_a_stream_begins() {
+    let options = RecurrentOptions { learn_h0: true, ..Default::default() };
+    let config = GruConfig { input: 2, hidden: 3, options, ..Default::default() };
+    let gru = config.build(&Device::cpu(), &mut Rng::new(1)).expect("gru");
+    let h0 = gru.parameters().into_iter().find(|(name, _)| name == "h0").expect("h0").1;
+    h0.assign(&[0.5, -0.25, 0.75]).expect("assign");
+    let mut stream = gru.stream(2).expect("stream");
+    let begin = [0.5, -0.25, 0.75, 0.5, -0.25, 0.75];
+    assert_eq!(stream.state(), begin);
+    stream.step(&[0.0; 4]).expect("step");
+    stream.reset();
+    assert_eq!(stream.state(), begin);
+}
+
+/// Random joins and leaves: every member's outputs are those of a stream of its own, but for the order
+/// of sums, which depends on how many step together.
+#[test]
+fn pool_members_are_streams_of_their_own() {
+    let gru = gru(3, 20, 2, true);
+    for with_head in [false, true] {
+        let head = Linear::new(&Device::cpu(), 20, 4, true, &mut Rng::new(1)).expect("head");
+        let make = |batch| {
+            let stream = gru.stream(batch).expect("stream");
+            if with_head { stream.then(&head).expect("then") } else { stream }
+        };
+        let mut pool = StreamPool::new(make(5));
+        let mut members = Vec::new();
+        for t in 0..200u32 {
+            let dice = mix(t + 1000);
+            if dice % 3 == 0 && members.len() < 5 {
+                members.push((pool.join().expect("join"), make(1)));
+            } else if dice % 7 == 1 && !members.is_empty() {
+                let (id, _) = members.swap_remove(dice as usize / 7 % members.len());
+                pool.leave(id).expect("leave");
+                assert!(pool.leave(id).is_err() && pool.frame_mut(id).is_err(), "gone");
+            }
+            for (i, (id, _)) in members.iter().enumerate() {
+                pool.frame_mut(*id).expect("frame").copy_from_slice(&fill(t * 8 + i as u32, 3, 1.0));
+            }
+            pool.step();
+            for (i, (id, alone)) in members.iter_mut().enumerate() {
+                let want = alone.step(&fill(t * 8 + i as u32, 3, 1.0)).expect("step").to_vec();
+                let got = pool.output(*id).expect("output");
+                assert_close("member", got, &want.iter().map(|&v| v as f64).collect::<Vec<_>>(), F32);
+            }
+            assert_eq!(pool.len(), members.len());
+        }
+        while pool.len() < 5 {
+            pool.join().expect("join");
+        }
+        assert!(pool.join().is_err_and(|e| e.to_string().contains("StreamPool::join")));
+    }
+}
+
+#[test]
+fn streams_refuse_what_they_do_not_step() {
+    let device = Device::cpu();
+    let base = GruConfig { input: 2, hidden: 3, ..Default::default() };
+    let clip = RecurrentOptions { clip: Some(1.0), ..Default::default() };
+    let candidate = GruActivations { candidate: Activation::Relu, ..Default::default() };
+    for (config, word) in [
+        (GruConfig { bidirectional: true, ..base.clone() }, "bidirectional"),
+        (GruConfig { reverse: true, ..base.clone() }, "reverse"),
+        (GruConfig { options: clip, ..base.clone() }, "options"),
+        (GruConfig { activations: candidate, ..base.clone() }, "activations"),
+    ] {
+        let error = config.build(&device, &mut Rng::new(0)).and_then(|gru| gru.stream(1)).err().expect("refused");
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    let gru = base.build(&device, &mut Rng::new(0)).expect("gru");
+    assert!(gru.stream(0).is_err());
+    let mut stream = gru.stream(2).expect("stream");
+    let before = stream.state().to_vec();
+    assert!(stream.step(&[0.0; 3]).is_err() && stream.set_state(&[0.0; 5]).is_err());
+    assert_eq!(stream.state(), before);
+    let wrong = Linear::new(&device, 4, 1, true, &mut Rng::new(0)).expect("linear");
+    assert!(stream.then(&wrong).is_err());
+    gru.parameters()[0].1.assign(&[1e6; 18]).expect("assign");
+    assert!(Stream::new(&gru, StreamOptions { batch: 1, weights: Precision::F16 }).is_err(), "too large for f16");
+    if let Some(gpu) = common::gpu() {
+        let gru = GruConfig { input: 2, hidden: 3, ..Default::default() }.build(&gpu, &mut Rng::new(0)).expect("gru");
+        assert!(gru.stream(1).is_err_and(|e| e.to_string().contains("device")));
+    }
+}
