@@ -181,7 +181,7 @@ fn pool_members_are_streams_of_their_own() {
         let mut members = Vec::new();
         for t in 0..200u32 {
             let dice = mix(t + 1000);
-            if dice % 3 == 0 && members.len() < 5 {
+            if dice.is_multiple_of(3) && members.len() < 5 {
                 members.push((pool.join().expect("join"), make(1)));
             } else if dice % 7 == 1 && !members.is_empty() {
                 let (id, _) = members.swap_remove(dice as usize / 7 % members.len());

@@ -44,7 +44,7 @@ impl Weights {
                 let row = |k: usize| packed[(block * depth + k) * gates * LANES + lane];
                 let top = (0..depth).fold(0.0f32, |top, k| top.max(row(k).abs()));
                 // A weight that is no number spoils its row, as it would in f32.
-                let spoiled: f32 = (0..depth).map(|k| row(k) - row(k)).sum();
+                let spoiled: f32 = (0..depth).map(|k| row(k) * 0.0).sum();
                 let at = block * gates * LANES + lane;
                 out.scales[at] = top / 127.0 + spoiled;
                 for k in 0..depth {
@@ -130,10 +130,8 @@ impl Weights {
                 }
                 for g in 0..G {
                     let at = (block * G + g) * LANES;
-                    let sum = _mm512_add_epi32(
-                        _mm512_add_epi32(sums[0][g], sums[1][g]),
-                        _mm512_add_epi32(sums[2][g], sums[3][g]),
-                    );
+                    let [a, b, c, d] = sums.map(|sums| sums[g]);
+                    let sum = _mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d));
                     let sum = _mm512_sub_epi32(sum, _mm512_loadu_si512(self.offsets.as_ptr().add(at).cast()));
                     let scale = _mm512_mul_ps(_mm512_loadu_ps(self.scales.as_ptr().add(at)), _mm512_set1_ps(scale));
                     _mm512_storeu_ps(out.as_mut_ptr().add(at), _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale));
@@ -184,7 +182,7 @@ fn quantize_any(x: &[f32], words: &mut [u8]) -> f32 {
     for x in x.chunks(LANES) {
         for (i, &v) in x.iter().enumerate() {
             top[i] = if v.abs() > top[i] { v.abs() } else { top[i] };
-            spoiled[i] += v - v;
+            spoiled[i] += v * 0.0;
         }
     }
     let top = top.into_iter().fold(0.0, f32::max);
