@@ -1,10 +1,14 @@
 //! What queries read from keys and values
 
+mod memory;
+
+use memory::marks;
+pub use memory::{AttentionMemory, KeyMask};
+
 use super::{Mode, Module, uniform};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
-use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// How a query `q` and a key `k` are compared.
@@ -53,18 +57,6 @@ impl AttentionConfig {
     }
 }
 
-/// Which keys may be attended to. The weight of any other is exactly 0, and its values do not matter if finite.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum KeyMask<'a> {
-    /// All.
-    #[default]
-    None,
-    /// The first so many keys of each sequence, from 0 to all.
-    Lengths(&'a [usize]),
-    /// Those marked in `[B, S]`, whatever the order of the axes of the keys.
-    Keep(&'a [bool]),
-}
-
 /// What an attention gives.
 #[derive(Clone, Debug)]
 pub struct AttentionOutput {
@@ -72,51 +64,6 @@ pub struct AttentionOutput {
     pub context: Tensor,
     /// `[B, Q, S]`: how much of each key is in each context; rows add up to 1, or are 0 where no key may be attended to.
     pub weights: Tensor,
-}
-
-/// Keys and values, prepared for any number of queries by [`Attention::prepare`].
-#[derive(Clone, Debug)]
-pub struct AttentionMemory {
-    /// `[B, d, S]` for products, `[B, 1, S, A]` for sums.
-    keys: Tensor,
-    /// `[B, S, V]`
-    values: Tensor,
-    /// `[B, S]` on the host and on the device.
-    keep: Option<(Vec<u32>, Tensor)>,
-}
-
-impl AttentionMemory {
-    /// The memory of some of the sequences, each as often as its row is named: for the hypotheses of a beam.
-    ///
-    /// # Errors
-    /// [`Error::Value`] for a row past the batch, or without rows.
-    pub fn select(&self, rows: &[usize]) -> Result<Self> {
-        let [batch, steps, _] = self.values.dims()[..] else { unreachable!("values have three axes") };
-        let index = check_rows(rows, batch)?;
-        let device = self.values.device();
-        let pick = |x: &Tensor| -> Result<Tensor> {
-            let dims = [&[rows.len()], &x.dims()[1..]].concat();
-            let flat = x.reshape(&[batch, x.len() / batch])?;
-            flat.gather(&Tensor::from_indices(device, &index, &[rows.len()])?)?.reshape(&dims)
-        };
-        let keep = match &self.keep {
-            None => None,
-            Some((host, _)) => {
-                let host: Vec<u32> = rows.iter().flat_map(|&row| host[row * steps..][..steps].to_vec()).collect();
-                let marks = Tensor::from_indices(device, &host, &[rows.len(), steps])?;
-                Some((host, marks))
-            }
-        };
-        Ok(Self { keys: pick(&self.keys)?, values: pick(&self.values)?, keep })
-    }
-}
-
-fn check_rows(rows: &[usize], batch: usize) -> Result<Vec<u32>> {
-    match rows.iter().find(|&&row| row >= batch) {
-        Some(row) => Err(Error::value("attention", "rows", format!("below {batch}"), row)),
-        None if rows.is_empty() => Err(Error::value("attention", "rows", "at least one", "none")),
-        None => Ok(rows.iter().map(|&row| row as u32).collect()),
-    }
 }
 
 /// Attention: each query reads an average of the values, weighted by how well their keys fit.
@@ -288,28 +235,6 @@ impl Attention {
         let (steps, batch) = (steps.to_string(), batch.to_string());
         let [outer, inner] = if self.config.batch_first { [batch, steps] } else { [steps, batch] };
         format!("[{outer}, {inner}, {}]", width.to_string())
-    }
-}
-
-/// 1 for every key that may be attended to.
-fn marks(mask: KeyMask, batch: usize, steps: usize) -> Result<Option<Vec<u32>>> {
-    match mask {
-        KeyMask::None => Ok(None),
-        KeyMask::Lengths(lengths) => {
-            if lengths.len() != batch {
-                return Err(Error::shape("attention", "lengths", format!("[{batch}]"), &[lengths.len()]));
-            }
-            if let Some(length) = lengths.iter().find(|&&length| length > steps) {
-                return Err(Error::value("attention", "lengths", format!("0..={steps}"), length));
-            }
-            Ok(Some(lengths.iter().flat_map(|&length| (0..steps).map(move |s| (s < length) as u32)).collect()))
-        }
-        KeyMask::Keep(keep) => {
-            if Shape::new("attention", &[batch, steps])?.len() != keep.len() {
-                return Err(Error::shape("attention", "keep", format!("{batch} · {steps} marks"), &[keep.len()]));
-            }
-            Ok(Some(keep.iter().map(|&k| k as u32).collect()))
-        }
     }
 }
 

@@ -139,9 +139,11 @@ fn each_row<M: TokenStep>(
     for _ in 0..limits.max_length {
         let (log_probs, next) = model.step(&state, &last)?;
         let table = limits.table(op, &log_probs, rows)?;
-        for (row, log_probs) in table.enumerate().filter(|(row, _)| !out[*row].ended).collect::<Vec<_>>() {
+        for (row, (hypothesis, log_probs)) in out.iter_mut().zip(table).enumerate() {
+            if hypothesis.ended {
+                continue;
+            }
             let token = pick(row, log_probs);
-            let hypothesis = &mut out[row];
             hypothesis.log_prob += f64::from(log_probs[token]);
             hypothesis.ended = token == limits.end as usize;
             last[row] = token as u32;
