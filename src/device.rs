@@ -282,6 +282,14 @@ impl Device {
         }
     }
 
+    #[cfg(feature = "gpu")]
+    pub(crate) fn part(&self, memory: &Memory, words: usize) -> Result<gpu::BufferPart> {
+        match &self.0.engine {
+            Engine::Cpu(_) => Err(Error::value("Tensor::wgpu_buffer", "device", "a GPU", &self.0.info.name)),
+            Engine::Gpu(gpu) => gpu.part(memory.gpu(), words),
+        }
+    }
+
     pub(crate) async fn read(&self, memory: &Memory, words: usize) -> Result<Vec<f32>> {
         match &self.0.engine {
             Engine::Cpu(_) => Ok(memory.cpu().read()[..words].to_vec()),

@@ -24,7 +24,7 @@ pub use cpu::{CpuOptions, Precision};
 pub use device::{Bound, Device, DeviceInfo};
 pub use error::{Error, Result};
 #[cfg(feature = "gpu")]
-pub use gpu::{AdapterReport, adapters, wgpu};
+pub use gpu::{AdapterReport, BufferPart, adapters, wgpu};
 pub use math::Activation;
 pub use rng::Rng;
 pub use shape::MAX_RANK;

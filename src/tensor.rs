@@ -251,6 +251,18 @@ impl Tensor {
         }
     }
 
+    /// The elements where they are, for an application that draws from them on the device it shares by
+    /// [`Device::from_wgpu`]: what was recorded is submitted first, and nothing is read back. The buffer may be used as
+    /// STORAGE (a shader's `array<f32>`, row by row) and COPY_SRC, in work that the application submits while it holds
+    /// the tensor: the buffer of a dropped tensor is used again for others.
+    ///
+    /// # Errors
+    /// [`Error::Value`] on the CPU; [`Error::DeviceLost`] or [`Error::Gpu`] from the driver.
+    #[cfg(feature = "gpu")]
+    pub fn wgpu_buffer(&self) -> Result<crate::gpu::BufferPart> {
+        self.device().part(self.memory(), self.len())
+    }
+
     /// Reads the elements back.
     ///
     /// # Errors

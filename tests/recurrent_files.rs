@@ -2,15 +2,12 @@
 
 mod common;
 
-use common::{assert_close, fill};
+use common::fill;
 use wgru::io::{TensorFile, load_gru, load_lstm, load_rnn, recurrent_to_file, save_gru, save_lstm, save_rnn};
-use wgru::nn::{
-    GruActivations, GruConfig, HostInput, LstmActivations, LstmConfig, Mode, Module, Padding, Recurrent,
-    RecurrentOptions, RnnConfig, run_f64,
-};
-use wgru::{Activation, Device, Rng, Tensor};
+use wgru::nn::{GruActivations, GruConfig, LstmActivations, LstmConfig, Module, Padding, RecurrentOptions, RnnConfig};
+use wgru::{Activation, Device, Rng};
 
-on_every_backend![layers_come_back_with_every_option, layers_match_their_run_in_f64,];
+on_every_backend![layers_come_back_with_every_option];
 
 /// Every option off its default.
 fn options() -> RecurrentOptions {
@@ -178,22 +175,4 @@ fn sizes_that_the_file_does_not_hold_are_refused_before_they_are_made() {
         let error = load_lstm(&device, &file).map(drop).expect_err("lstm").to_string();
         assert!(error.contains("weight_"), "{error}");
     }
-}
-
-/// Against the plain loops in f64: errors of outputs up to some 2, over 7 steps.
-const F64: f64 = 2e-6;
-
-fn matches_f64<L: Recurrent>(what: &str, layer: L, input: &HostInput, device: &Device) {
-    let want = pollster::block_on(run_f64(&layer, input)).expect("f64");
-    let x = Tensor::from_slice(device, &input.x, &input.dims).expect("x");
-    let run = layer.forward(&x, &mut Mode::Eval).expect("run");
-    assert_close(what, &run.to_vec().expect("read"), &want.output, F64);
-}
-
-fn layers_match_their_run_in_f64(device: &Device) {
-    let rng = &mut Rng::new(9);
-    let x = HostInput { x: fill(3, 2 * 7 * 3, 1.0), dims: [2, 7, 3], ..HostInput::default() };
-    matches_f64("gru", trained(gru().build(device, rng).expect("gru")), &x, device);
-    matches_f64("lstm", trained(lstm().build(device, rng).expect("lstm")), &x, device);
-    matches_f64("rnn", trained(rnn().build(device, rng).expect("rnn")), &x, device);
 }

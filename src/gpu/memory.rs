@@ -32,6 +32,17 @@ impl Memory {
     }
 }
 
+/// The place of a tensor's elements on the GPU; see [`Tensor::wgpu_buffer`](crate::Tensor::wgpu_buffer).
+#[derive(Clone, Debug)]
+pub struct BufferPart {
+    /// The buffer, which may be longer than the tensor.
+    pub buffer: wgpu::Buffer,
+    /// First byte of the elements.
+    pub offset: u64,
+    /// Bytes of the elements: four each.
+    pub bytes: u64,
+}
+
 impl Drop for Memory {
     fn drop(&mut self) {
         if let (Some(pool), Some(buffer)) = (self.pool.upgrade(), self.buffer.take()) {

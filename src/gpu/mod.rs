@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub use ::wgpu;
 pub use adapter::{AdapterReport, adapters};
 use faults::Faults;
+pub use memory::BufferPart;
 pub(crate) use memory::Memory;
 use memory::Pool;
 pub(crate) use pipeline::Binding;
@@ -134,6 +135,12 @@ impl Gpu {
     pub fn flush(&self) -> Result<()> {
         lock(&self.recorder).submit(&self.queue, None);
         self.check()
+    }
+
+    /// Where the first `words` words of `memory` are, after submitting all work recorded so far.
+    pub fn part(&self, memory: &Memory, words: usize) -> Result<BufferPart> {
+        self.flush()?;
+        Ok(BufferPart { buffer: memory.buffer().clone(), offset: 0, bytes: 4 * words as u64 })
     }
 
     /// Dispatches recorded and not yet submitted.

@@ -6,6 +6,7 @@
 
 mod budget;
 mod checkpoint;
+mod compare;
 mod convert;
 mod element;
 mod file;
@@ -18,11 +19,13 @@ mod pickle;
 mod recurrent;
 mod safetensors;
 mod torch;
+mod verify;
 mod zip;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use checkpoint::save_checkpoint;
 pub use checkpoint::{checkpoint_to_file, load_checkpoint};
+pub use compare::{Comparison, Difference, compare};
 pub use convert::{RecurrentKind, RecurrentWeights};
 pub use file::{TensorFile, write_atomically};
 #[cfg(not(target_arch = "wasm32"))]
@@ -30,4 +33,5 @@ pub use model::save_parameters;
 pub use model::{load_parameters, parameters_to_file};
 #[cfg(not(target_arch = "wasm32"))]
 pub use recurrent::{load_gru, load_lstm, load_rnn, save_gru, save_lstm, save_rnn};
-pub use recurrent::{recurrent_from_file, recurrent_to_file};
+pub use recurrent::{recurrent_from_file, recurrent_kind, recurrent_to_file};
+pub use verify::{add_verification, verify};

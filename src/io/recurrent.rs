@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{TensorFile, parameters_to_file};
+use super::verify::{self, PREFIX, verify};
+use super::{RecurrentKind, TensorFile, parameters_to_file};
 use crate::device::Device;
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
@@ -147,6 +148,34 @@ fn config(cell: Cell, file: &TensorFile, tensors: &HashMap<&str, (&[usize], &[f3
     Ok(c)
 }
 
+/// The kind of a file's recurrent layer: by its options, else by its shapes.
+///
+/// # Errors
+/// [`Error::Format`] naming what is missing or of another shape.
+pub fn recurrent_kind(file: &TensorFile) -> Result<RecurrentKind> {
+    let of = |cell: Cell| file.metadata.keys().any(|key| key.split_once('.').is_some_and(|(k, _)| k == kind(cell)));
+    let reset_after = file.metadata.get("gru.reset_after").is_none_or(|text| text != "false");
+    if let Some(cell) = [Cell::GruResetAfter, Cell::Lstm, Cell::Rnn].into_iter().find(|cell| of(*cell)) {
+        return Ok(match cell {
+            Cell::Lstm => RecurrentKind::Lstm,
+            Cell::Rnn => RecurrentKind::Rnn,
+            _ => RecurrentKind::Gru { reset_after },
+        });
+    }
+    let (dims, _) = file.get("weight_hh_l0")?;
+    let projected = file.names().any(|name| name == "weight_hr_l0");
+    match *dims {
+        [_, _] if projected => Ok(RecurrentKind::Lstm),
+        [rows, h] if h > 0 && rows == h => Ok(RecurrentKind::Rnn),
+        [rows, h] if h > 0 && rows % h == 0 && rows / h == 3 => Ok(RecurrentKind::Gru { reset_after }),
+        [rows, h] if h > 0 && rows % h == 0 && rows / h == 4 => Ok(RecurrentKind::Lstm),
+        _ => {
+            let why = format!("has shape {dims:?}; expected [H, H], [3·H, H] or [4·H, H]");
+            Err(Error::format(format!("{}: tensor \"weight_hh_l0\"", file.source()), why))
+        }
+    }
+}
+
 /// A recurrent layer, with every option it has. What was saved is read back by [`recurrent_from_file`].
 ///
 /// # Errors
@@ -160,11 +189,11 @@ pub async fn recurrent_to_file<L: Recurrent>(layer: &L) -> Result<TensorFile> {
 
 /// Builds a recurrent layer from a file: sizes from the shapes, the rest from the metadata. A state dict of
 /// `torch.nn.GRU`, `LSTM` or `RNN` has none: it is read as PyTorch means it, time-first, a GRU with reset after, an RNN
-/// with tanh.
+/// with tanh. A run that the file holds is checked on `device`, see [`verify`].
 ///
 /// # Errors
-/// [`Error::Format`] naming the tensor that is missing, superfluous or of another shape, or the option that is unknown
-/// or of another kind of layer; [`Error::Value`] for options that the layer does not take.
+/// [`Error::Format`] naming the tensor that is missing, superfluous or of another shape, the option that is unknown or
+/// of another kind of layer, or where the file's run parts from that of the device; [`Error::Value`] for options that the layer does not take.
 pub async fn recurrent_from_file<L: Recurrent>(device: &Device, file: &TensorFile) -> Result<L> {
     file.check()?;
     let tensors = file.index();
@@ -181,12 +210,15 @@ pub async fn recurrent_from_file<L: Recurrent>(device: &Device, file: &TensorFil
         }
     }
     let known: HashMap<&str, ()> = shapes.iter().map(|(name, _)| (name.as_str(), ())).collect();
-    if let Some(extra) = file.names().find(|name| !known.contains_key(name)) {
+    if let Some(extra) = file.names().find(|name| !known.contains_key(name) && !name.starts_with(PREFIX)) {
         let why = format!("is not of this {}", kind(c.cell));
         return Err(Error::format(format!("{}: tensor {extra:?}", file.source()), why));
     }
     let layer = L::from_stack(device, c, &mut Rng::new(0))?;
     layer.parameters().iter().zip(values).try_for_each(|((_, tensor), values)| tensor.assign(values))?;
+    if verify::is_in(file) {
+        verify(&layer, file).await?;
+    }
     Ok(layer)
 }
 

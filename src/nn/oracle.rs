@@ -93,7 +93,7 @@ impl HostInput {
     }
 
     /// Place of step `t` of sequence `row` among the flags, in `x` and in the output.
-    fn at(&self, c: &StackConfig, t: usize, row: usize) -> usize {
+    pub(crate) fn at(&self, c: &StackConfig, t: usize, row: usize) -> usize {
         if c.batch_first { row * self.dims[1] + t } else { t * self.dims[1] + row }
     }
 
@@ -207,45 +207,24 @@ pub async fn run_f64<L: Recurrent>(layer: &L, input: &HostInput) -> Result<HostO
     let (stack, c) = (layer.stack(), &layer.stack().config);
     let [steps, batch] = input.extents(c)?;
     let (directions, width) = (c.directions(), c.width());
+    let walk = Walk { c, input, steps, batch };
     let states = first_states(layer, input, batch).await?;
     let mut done = HostOutput::default();
     // [T, B, features], then what each layer makes of it.
     let mut y = Vec::with_capacity(input.x.len());
-    for (t, row) in (0..steps).flat_map(|t| (0..batch).map(move |row| (t, row))) {
+    for (t, row) in walk.places() {
         y.extend(input.x[input.at(c, t, row) * c.input..][..c.input].iter().map(|&v| f64::from(v)));
     }
     for (index, weights) in stack.weights.iter().enumerate() {
-        let features = y.len() / steps / batch;
         let mut out = vec![0.0; steps * batch * directions * c.out];
         let mut gates = vec![vec![0.0; steps * batch * directions * c.hidden]; c.cell.gates()];
         for (d, w) in weights.iter().enumerate() {
             let w = Matrices::of(w, c).await?;
             for row in 0..batch {
                 let first = &states[((index * directions + d) * batch + row) * width..][..width];
-                let (mut state, mut seen, backwards) = (first.to_vec(), false, c.reverse || d == 1);
-                for step in 0..steps {
-                    let t = if backwards { steps - 1 - step } else { step };
-                    // A part of the sequence ends where the next begins.
-                    let starts =
-                        if backwards { t + 1 < steps && input.begins(c, t + 1, row) } else { input.begins(c, t, row) };
-                    if starts {
-                        state = if input.reset_to_h0 { first.to_vec() } else { vec![0.0; width] };
-                    }
-                    let counts = input.counts(c, t, row);
-                    if counts {
-                        let (fresh, values) = w.step(c, &y[(t * batch + row) * features..][..features], &state);
-                        state = zoned(c, &state, &fresh);
-                        for (gate, values) in gates.iter_mut().zip(values.chunks_exact(c.hidden)) {
-                            gate[((t * batch + row) * directions + d) * c.hidden..][..c.hidden].copy_from_slice(values);
-                        }
-                    }
-                    seen |= counts;
-                    if counts || (seen && c.options.padding == Padding::RepeatLast) {
-                        out[((t * batch + row) * directions + d) * c.out..][..c.out].copy_from_slice(&state[..c.out]);
-                    }
-                }
-                done.h_n.extend(&state[..c.out]);
-                done.c_n.extend(&state[c.out..]);
+                let last = walk.sequence(&w, &y, first, [d, row], &mut out, &mut gates);
+                done.h_n.extend(&last[..c.out]);
+                done.c_n.extend(&last[c.out..]);
             }
         }
         done.gates.push(gates);
@@ -253,11 +232,64 @@ pub async fn run_f64<L: Recurrent>(layer: &L, input: &HostInput) -> Result<HostO
     }
     done.output = y.clone();
     let wide = directions * c.out;
-    for (t, row) in (0..steps).flat_map(|t| (0..batch).map(move |row| (t, row))) {
+    for (t, row) in walk.places() {
         let from = (t * batch + row) * wide;
         done.output[input.at(c, t, row) * wide..][..wide].copy_from_slice(&y[from..from + wide]);
     }
     Ok(done)
+}
+
+/// A run, and the order of its steps.
+struct Walk<'a> {
+    c: &'a StackConfig,
+    input: &'a HostInput,
+    steps: usize,
+    batch: usize,
+}
+
+impl Walk<'_> {
+    /// Steps and sequences, time-first.
+    fn places(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let batch = self.batch;
+        (0..self.steps).flat_map(move |t| (0..batch).map(move |row| (t, row)))
+    }
+
+    /// One direction `d` of a layer over sequence `row` of `y`: fills its part of `out` and `gates`, gives the state
+    /// after the last step.
+    fn sequence(
+        &self,
+        w: &Matrices,
+        y: &[f64],
+        first: &[f64],
+        [d, row]: [usize; 2],
+        out: &mut [f64],
+        gates: &mut [Vec<f64>],
+    ) -> Vec<f64> {
+        let Self { c, input, steps, batch } = *self;
+        let features = y.len() / steps / batch;
+        let (mut state, mut seen, backwards) = (first.to_vec(), false, c.reverse || d == 1);
+        for step in 0..steps {
+            let t = if backwards { steps - 1 - step } else { step };
+            // A part of the sequence ends where the next begins.
+            let edge = if backwards { t + 1 } else { t };
+            if edge < steps && input.begins(c, edge, row) {
+                state = if input.reset_to_h0 { first.to_vec() } else { vec![0.0; state.len()] };
+            }
+            let (counts, place) = (input.counts(c, t, row), (t * batch + row) * c.directions() + d);
+            if counts {
+                let (fresh, values) = w.step(c, &y[(t * batch + row) * features..][..features], &state);
+                state = zoned(c, &state, &fresh);
+                for (gate, values) in gates.iter_mut().zip(values.chunks_exact(c.hidden)) {
+                    gate[place * c.hidden..][..c.hidden].copy_from_slice(values);
+                }
+            }
+            seen |= counts;
+            if counts || (seen && c.options.padding == Padding::RepeatLast) {
+                out[place * c.out..][..c.out].copy_from_slice(&state[..c.out]);
+            }
+        }
+        state
+    }
 }
 
 /// The first states `[layers·D, B, width]`: given, learned, or zeros.

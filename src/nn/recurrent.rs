@@ -123,7 +123,7 @@ pub struct StackOutput {
 /// Layers and directions of one kind of cell.
 pub struct Stack {
     pub config: StackConfig,
-    device: Device,
+    pub(crate) device: Device,
     /// By layer, then direction.
     pub(super) weights: Vec<Vec<Weights>>,
     /// The learned first states, `[layers·D, 1, width]` in parts: `h0`, `c0`.

@@ -1,0 +1,107 @@
+//! Runs a recurrent layer on several devices and in f64, and says where they part.
+//!
+//! ```text
+//! cargo run --release --example compare -- MODEL.safetensors --input X.npy --devices cpu,gpu,twin
+//! ```
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use wgru::io::{Comparison, RecurrentKind, TensorFile, compare, recurrent_from_file, recurrent_kind};
+use wgru::nn::{Gru, HostInput, Lstm, Recurrent, Rnn};
+use wgru::{CpuOptions, Device, Rng};
+
+/// Runs a recurrent layer on several devices and in f64, and says where they part.
+///
+/// The error is relative for numbers above 1, else absolute. A run that the model's file holds is checked too, while the
+/// model is loaded.
+#[derive(Parser, Debug)]
+#[command(name = "compare")]
+struct Args {
+    /// GRU, LSTM or simple recurrent layer: a file of this crate, or a state dict of PyTorch
+    model: PathBuf,
+    /// The sequences, as the layer takes them: .npy, [T, B, I] or [B, T, I] [default: 50 random steps of 3 sequences]
+    #[arg(long, value_name = "X.npy")]
+    input: Option<PathBuf>,
+    /// Where to run it
+    #[arg(long, value_delimiter = ',', default_value = "cpu,twin")]
+    devices: Vec<Choice>,
+    /// Errors above are reported with their place
+    #[arg(long, default_value_t = 1e-5)]
+    tolerance: f64,
+    /// Seed of a random input
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Choice {
+    /// The fast paths of the CPU
+    Cpu,
+    /// The best GPU
+    Gpu,
+    /// The kernels' reference twins
+    Twin,
+}
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether every device agrees with f64.
+fn run(args: &Args) -> Result<bool> {
+    let model = TensorFile::open(&args.model)?;
+    let kind = recurrent_kind(&model)?;
+    let mut agree = true;
+    for &choice in &args.devices {
+        let device = open(choice)?;
+        let comparison = match kind {
+            RecurrentKind::Gru { .. } => on_device::<Gru>(args, &model, &device)?,
+            RecurrentKind::Lstm => on_device::<Lstm>(args, &model, &device)?,
+            RecurrentKind::Rnn => on_device::<Rnn>(args, &model, &device)?,
+        };
+        println!("{}: largest error {:.2e}", comparison.device, comparison.largest);
+        if let Some(first) = &comparison.first {
+            println!("  parts from f64 at {first}");
+            agree = false;
+        }
+    }
+    Ok(agree)
+}
+
+fn on_device<L: Recurrent>(args: &Args, model: &TensorFile, device: &Device) -> Result<Comparison> {
+    let layer: L = pollster::block_on(recurrent_from_file(device, model))?;
+    let input = match &args.input {
+        Some(path) => {
+            let file = TensorFile::open(path)?;
+            let name = file.names().next().ok_or("the input holds no array")?;
+            let (dims, x) = file.get(name)?;
+            let dims = dims.try_into().map_err(|_| format!("the input has shape {dims:?}; expected three axes"))?;
+            HostInput { x: x.to_vec(), dims, ..HostInput::default() }
+        }
+        None => HostInput::random(&layer, 50, 3, &mut Rng::new(args.seed)),
+    };
+    Ok(pollster::block_on(compare(&layer, &input, args.tolerance))?)
+}
+
+fn open(choice: Choice) -> Result<Device> {
+    match choice {
+        Choice::Cpu => Ok(Device::cpu()),
+        Choice::Twin => Ok(Device::cpu_with(CpuOptions { reference: true, ..CpuOptions::default() })?),
+        #[cfg(feature = "gpu")]
+        Choice::Gpu => Ok(Device::gpu_blocking()?),
+        #[cfg(not(feature = "gpu"))]
+        Choice::Gpu => Err("this was built without the feature `gpu`".into()),
+    }
+}

@@ -1,0 +1,73 @@
+//! Seattle's weather, standardised by the years that the network learns from
+
+use std::error::Error;
+use std::ops::Range;
+
+const TABLE: &str = include_str!("../data/seattle-weather.csv");
+/// Numbers of a day: highest and lowest temperature, rain, wind.
+pub const FEATURES: usize = 4;
+
+/// The days of the table.
+pub struct Weather {
+    /// `2012-01-31`
+    pub dates: Vec<String>,
+    /// °C
+    pub highest: Vec<f32>,
+    /// By day, standardised.
+    inputs: Vec<[f32; FEATURES]>,
+    mean: f32,
+    deviation: f32,
+}
+
+impl Weather {
+    /// Reads the table.
+    ///
+    /// # Errors
+    /// A damaged table.
+    pub fn read() -> Result<Self, Box<dyn Error>> {
+        let mut reader = csv::Reader::from_reader(TABLE.as_bytes());
+        let (mut dates, mut rows) = (Vec::new(), Vec::new());
+        for row in reader.deserialize() {
+            let (date, rain, high, low, wind, _): (String, f32, f32, f32, f32, String) = row?;
+            dates.push(date);
+            // Rain comes in few heavy days: its logarithm is spread more evenly.
+            rows.push([high, low, rain.ln_1p(), wind]);
+        }
+        let mut weather =
+            Self { dates, highest: rows.iter().map(|r| r[0]).collect(), inputs: rows, mean: 0.0, deviation: 1.0 };
+        let learned = weather.last_year().start;
+        for feature in 0..FEATURES {
+            let column = || weather.inputs[..learned].iter().map(|row| row[feature]);
+            let mean = column().sum::<f32>() / learned as f32;
+            let deviation = (column().map(|v| (v - mean).powi(2)).sum::<f32>() / learned as f32).sqrt();
+            if feature == 0 {
+                (weather.mean, weather.deviation) = (mean, deviation);
+            }
+            weather.inputs.iter_mut().for_each(|row| row[feature] = (row[feature] - mean) / deviation);
+        }
+        Ok(weather)
+    }
+
+    /// The days of the year that is not learned from.
+    pub fn last_year(&self) -> Range<usize> {
+        let year = |date: &String| date.split('-').next().map(String::from);
+        let last = self.dates.last().and_then(year);
+        let start = self.dates.iter().position(|date| year(date) == last).unwrap_or(0);
+        start..self.dates.len()
+    }
+
+    /// What the network sees of a day.
+    pub fn input(&self, day: usize) -> [f32; FEATURES] {
+        self.inputs[day]
+    }
+
+    /// The highest temperature of the day after.
+    pub fn target(&self, day: usize) -> f32 {
+        self.inputs[day + 1][0]
+    }
+
+    /// From the network's scale to °C.
+    pub fn degrees(&self, standard: f32) -> f32 {
+        self.mean + self.deviation * standard
+    }
+}

@@ -1,0 +1,191 @@
+//! A run on a device beside a run in f64, and where they part
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+use crate::nn::{HostInput, HostOutput, Mode, Recurrent, SequenceInput, StackConfig, run_f64};
+use crate::tensor::Tensor;
+
+/// One number that is not what it should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// The layer.
+    pub layer: usize,
+    /// Whether it is of the direction that runs from the last step.
+    pub reverse: bool,
+    /// The step in time; `None` for the state after the last step.
+    pub step: Option<usize>,
+    /// The sequence of the batch.
+    pub sequence: usize,
+    /// `gate reset`, `output`, `h_n`, …
+    pub what: String,
+    /// The unit.
+    pub unit: usize,
+    /// What came.
+    pub got: f64,
+    /// What was expected.
+    pub want: f64,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = if self.reverse { "reverse direction" } else { "forward direction" };
+        write!(f, "layer {}, {direction}, ", self.layer)?;
+        match self.step {
+            Some(step) => write!(f, "step {step}, ")?,
+            None => write!(f, "after the last step, ")?,
+        }
+        let Self { what, sequence, unit, got, want, .. } = self;
+        write!(f, "{what}, sequence {sequence}, unit {unit}: {got:.6} instead of {want:.6}")
+    }
+}
+
+/// How far a run on a device is from the same run in f64.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// The device.
+    pub device: String,
+    /// The largest error of any gate, output or last state: relative for numbers above 1, else absolute.
+    pub largest: f64,
+    /// Where the run parts from f64 first, in the order of computation: layer by layer, there step by step, there
+    /// gate by gate. `None` where every error is within the tolerance.
+    pub first: Option<Difference>,
+}
+
+/// Runs a layer on its device and in f64, and says where they part by more than `tolerance`.
+///
+/// ```
+/// use wgru::{Device, Rng, io, nn::{GruConfig, HostInput}};
+/// let mut rng = Rng::new(0);
+/// let gru = GruConfig { input: 4, hidden: 8, ..Default::default() }.build(&Device::cpu(), &mut rng)?;
+/// let input = HostInput::random(&gru, 10, 3, &mut rng);
+/// let comparison = pollster::block_on(io::compare(&gru, &input, 1e-5))?;
+/// assert!(comparison.largest < 1e-5 && comparison.first.is_none());
+/// # Ok::<(), wgru::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of the run; [`Error::Value`] for a tolerance that is no number above 0.
+pub async fn compare<L: Recurrent>(layer: &L, input: &HostInput, tolerance: f64) -> Result<Comparison> {
+    check_tolerance("compare", tolerance)?;
+    let (got, want) = (run(layer, input).await?, run_f64(layer, input).await?);
+    let (largest, first) = difference(&layer.stack().config, input, &got, &want, tolerance)?;
+    Ok(Comparison { device: layer.stack().device.info().name.clone(), largest, first })
+}
+
+pub(super) fn check_tolerance(op: &'static str, tolerance: f64) -> Result<()> {
+    match tolerance > 0.0 && tolerance.is_finite() {
+        true => Ok(()),
+        false => Err(Error::value(op, "tolerance", "a number above 0", tolerance)),
+    }
+}
+
+/// Runs a layer on its device and reads everything back.
+pub(super) async fn run<L: Recurrent>(layer: &L, input: &HostInput) -> Result<HostOutput> {
+    let (stack, c) = (layer.stack(), &layer.stack().config);
+    let [_, batch] = input.extents(c)?;
+    let rows = c.layers * c.directions();
+    let tensor = |values: &[f32], dims: &[usize]| Tensor::from_slice(&stack.device, values, dims);
+    let state = |values: &Option<Vec<f32>>, width: usize| {
+        values.as_ref().map(|values| tensor(values, &[rows, batch, width])).transpose()
+    };
+    let x = tensor(&input.x, &input.dims)?;
+    let (h0, c0) = (state(&input.h0, c.out)?, state(&input.c0, c.hidden)?);
+    let sequences = SequenceInput {
+        h0: h0.as_ref(),
+        c0: c0.as_ref(),
+        lengths: input.lengths.as_deref(),
+        mask: input.mask.as_deref(),
+        resets: input.resets.as_deref(),
+        reset_to_h0: input.reset_to_h0,
+        taps: true,
+    };
+    let gates: Vec<usize> = (0..c.cell.gates()).collect();
+    let done = stack.run(&x, sequences, &mut Mode::Eval, &gates)?;
+    let mut out = HostOutput { output: read(&done.output).await?, ..HostOutput::default() };
+    for state in read(&done.last).await?.chunks_exact(c.width()) {
+        out.h_n.extend(&state[..c.out]);
+        out.c_n.extend(&state[c.out..]);
+    }
+    for layer in &done.gates {
+        let mut values = Vec::with_capacity(layer.len());
+        for gate in layer {
+            values.push(read(gate).await?);
+        }
+        out.gates.push(values);
+    }
+    Ok(out)
+}
+
+async fn read(tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(tensor.read().await?.into_iter().map(f64::from).collect())
+}
+
+/// The largest error, and the first that is above `tolerance`. Parts that `want` lacks are not compared.
+pub(super) fn difference(
+    c: &StackConfig,
+    input: &HostInput,
+    got: &HostOutput,
+    want: &HostOutput,
+    tolerance: f64,
+) -> Result<(f64, Option<Difference>)> {
+    let [steps, batch] = input.extents(c)?;
+    let directions = c.directions();
+    let mut found = Found { tolerance, largest: 0.0, first: None };
+    for (layer, d) in (0..c.layers).flat_map(|layer| (0..directions).map(move |d| (layer, d))) {
+        let reverse = c.reverse || d == 1;
+        for (step, sequence) in (0..steps).flat_map(|s| (0..batch).map(move |row| (s, row))) {
+            let t = if reverse { steps - 1 - step } else { step };
+            let at = Place { layer, reverse, step: Some(t), sequence };
+            let gates = c.cell.activation_names().iter().zip(&got.gates[layer]);
+            for (g, (name, got)) in gates.enumerate().filter(|_| input.counts(c, t, sequence)) {
+                let from = ((t * batch + sequence) * directions + d) * c.hidden;
+                let want = want.gates.get(layer).and_then(|gates| gates.get(g)).map_or(&[][..], |v| v);
+                found.check(&at, &format!("gate {name}"), [got, want], from, c.hidden);
+            }
+            if layer + 1 == c.layers {
+                let from = (input.at(c, t, sequence) * directions + d) * c.out;
+                found.check(&at, "output", [&got.output, &want.output], from, c.out);
+            }
+        }
+        for sequence in 0..batch {
+            let at = Place { layer, reverse, step: None, sequence };
+            let row = (layer * directions + d) * batch + sequence;
+            found.check(&at, "h_n", [&got.h_n, &want.h_n], row * c.out, c.out);
+            found.check(&at, "c_n", [&got.c_n, &want.c_n], row * c.hidden, c.hidden);
+        }
+    }
+    Ok((found.largest, found.first))
+}
+
+struct Place {
+    layer: usize,
+    reverse: bool,
+    step: Option<usize>,
+    sequence: usize,
+}
+
+struct Found {
+    tolerance: f64,
+    largest: f64,
+    first: Option<Difference>,
+}
+
+impl Found {
+    /// Compares `units` numbers from `from` on, where both are there.
+    fn check(&mut self, at: &Place, what: &str, [got, want]: [&[f64]; 2], from: usize, units: usize) {
+        let (Some(got), Some(want)) = (got.get(from..from + units), want.get(from..from + units)) else { return };
+        for (unit, (&got, &want)) in got.iter().zip(want).enumerate() {
+            let error = match (got - want).abs() / want.abs().max(1.0) {
+                _ if got.is_nan() && want.is_nan() => 0.0,
+                error if error.is_nan() => f64::INFINITY,
+                error => error,
+            };
+            self.largest = self.largest.max(error);
+            if error > self.tolerance && self.first.is_none() {
+                let Place { layer, reverse, step, sequence } = *at;
+                self.first = Some(Difference { layer, reverse, step, sequence, what: what.into(), unit, got, want });
+            }
+        }
+    }
+}

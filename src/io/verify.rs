@@ -1,0 +1,218 @@
+//! A run that a model file holds, and checking a loaded layer by it
+
+use std::collections::{HashMap, HashSet};
+
+use super::TensorFile;
+use super::compare::{difference, run};
+use crate::error::{Error, Result};
+use crate::nn::{HostInput, HostOutput, Recurrent, StackConfig, run_f64};
+use crate::ops::recurrent::Cell;
+
+/// What the names of a run begin with, tensors and metadata.
+pub(super) const PREFIX: &str = "verify.";
+/// Tolerance of the runs that are added here. A device stays some 1e-6 from f64 over tens of steps; weights in a wrong
+/// place are 1e-2 and more off.
+const TOLERANCE: f64 = 1e-4;
+/// Largest tolerance of a file: beyond, it would check nothing.
+const LOOSEST: f64 = 1e-2;
+/// Numbers of all gates of a layer over a run, at most: a run to check by is short.
+const LARGEST: usize = 1 << 22;
+
+/// The tensors of the input.
+const INPUTS: [&str; 6] = ["x", "h0", "c0", "lengths", "mask", "resets"];
+
+type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
+
+/// Adds a run to the file of a layer: the input, and what comes out in f64, with the gates of every step. Loading the
+/// file then runs it on the device the layer is loaded to, and refuses a layer that computes anything else.
+///
+/// The tensors are named as the arguments of a run: `verify.x`, `verify.h0`, `verify.c0`, `verify.lengths`,
+/// `verify.mask`, `verify.resets` (flags are 0 and 1), `verify.output`, `verify.h_n`, `verify.c_n`, and the gates
+/// `verify.l0.reset`, … `[T, B, D·H]`; the metadata hold `verify.tolerance` and `verify.reset_to_h0`. Who writes files
+/// elsewhere may leave out all but `verify.x`, `verify.output` and the tolerance.
+///
+/// ```
+/// use wgru::{Device, Rng, io, nn::{GruConfig, HostInput}};
+/// let (device, mut rng) = (Device::cpu(), Rng::new(0));
+/// let gru = GruConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, &mut rng)?;
+/// # let mut file = pollster::block_on(async {
+/// let mut file = io::recurrent_to_file(&gru).await?;
+/// io::add_verification(&gru, &HostInput::random(&gru, 5, 2, &mut rng), &mut file).await?;
+/// # Ok::<_, wgru::Error>(file) })?;
+/// io::load_gru(&device, &file)?;
+/// file.metadata.insert("gru.reset_after".into(), "false".into());
+/// let error = io::load_gru(&device, &file).err().unwrap().to_string();
+/// assert!(error.contains("step 0, gate candidate"), "{error}");
+/// # Ok::<(), wgru::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Shape`] for an input that the layer does not take, [`Error::Value`] for a run that is too long, those of
+/// reading the weights back.
+pub async fn add_verification<L: Recurrent>(layer: &L, input: &HostInput, file: &mut TensorFile) -> Result<()> {
+    let c = &layer.stack().config;
+    let [steps, batch] = check_size(c, input)?;
+    let done = run_f64(layer, input).await?;
+    let mut put = |name: &str, dims: &[usize], values: Vec<f32>| file.insert(&format!("{PREFIX}{name}"), dims, values);
+    let (rows, d) = (c.layers * c.directions(), c.directions());
+    let flags = |flags: &[bool]| flags.iter().map(|&flag| flag as u32 as f32).collect::<Vec<_>>();
+    let narrow = |values: &[f64]| values.iter().map(|&v| v as f32).collect::<Vec<_>>();
+    let [a, b, _] = input.dims;
+    put("x", &input.dims, input.x.clone());
+    if let Some(h0) = &input.h0 {
+        put("h0", &[rows, batch, c.out], h0.clone());
+    }
+    if let Some(c0) = &input.c0 {
+        put("c0", &[rows, batch, c.hidden], c0.clone());
+    }
+    if let Some(lengths) = &input.lengths {
+        put("lengths", &[batch], lengths.iter().map(|&l| l as f32).collect());
+    }
+    for (name, values) in [("mask", &input.mask), ("resets", &input.resets)] {
+        if let Some(values) = values {
+            put(name, &[a, b], flags(values));
+        }
+    }
+    put("output", &[a, b, d * c.out], narrow(&done.output));
+    put("h_n", &[rows, batch, c.out], narrow(&done.h_n));
+    if c.cell == Cell::Lstm {
+        put("c_n", &[rows, batch, c.hidden], narrow(&done.c_n));
+    }
+    for (layer, gates) in done.gates.iter().enumerate() {
+        for (name, values) in c.cell.activation_names().iter().zip(gates) {
+            put(&format!("l{layer}.{name}"), &[steps, batch, d * c.hidden], narrow(values));
+        }
+    }
+    file.metadata.insert(format!("{PREFIX}tolerance"), TOLERANCE.to_string());
+    file.metadata.insert(format!("{PREFIX}reset_to_h0"), input.reset_to_h0.to_string());
+    Ok(())
+}
+
+/// Whether a file holds a run.
+pub(super) fn is_in(file: &TensorFile) -> bool {
+    file.names().chain(file.metadata.keys().map(String::as_str)).any(|name| name.starts_with(PREFIX))
+}
+
+/// Runs on its device what the layer's file says, and gives the largest error: relative for numbers above 1, else
+/// absolute. Loading does this by itself where the file holds a run; calling it demands one.
+///
+/// # Errors
+/// [`Error::Format`] naming layer, first step and gate that differ, what is damaged or unknown, or that the file holds
+/// no run.
+pub async fn verify<L: Recurrent>(layer: &L, file: &TensorFile) -> Result<f64> {
+    file.check()?;
+    let (stack, c) = (layer.stack(), &layer.stack().config);
+    let part = file.under("verify");
+    let tensors = part.index();
+    let input = read_input(c, &part, &tensors)?;
+    let want = expected(c, &part, &tensors, &input)?;
+    let tolerance: f64 = part.field("tolerance")?;
+    if !(tolerance > 0.0 && tolerance <= LOOSEST) {
+        return Err(wrong(&part, "tolerance", format!("is {tolerance}; expected above 0, at most {LOOSEST}")));
+    }
+    let (largest, first) = difference(c, &input, &run(layer, &input).await?, &want, tolerance)?;
+    match first {
+        None => Ok(largest),
+        Some(first) => {
+            let what =
+                format!("{}: the layer on {} is not the one that was saved", file.source(), stack.device.info().name);
+            Err(Error::format(what, format!("{first}, tolerance {tolerance}")))
+        }
+    }
+}
+
+fn wrong(part: &TensorFile, name: &str, why: impl ToString) -> Error {
+    Error::format(format!("{}: \"{PREFIX}{name}\"", part.source()), why)
+}
+
+/// Steps and batch of a run that is no longer than what checks a layer.
+fn check_size(c: &StackConfig, input: &HostInput) -> Result<[usize; 2]> {
+    let [steps, batch] = input.extents(c)?;
+    let sizes = [steps, batch, c.directions(), c.cell.gates(), c.hidden];
+    match sizes.iter().try_fold(1usize, |n, &size| n.checked_mul(size)).filter(|&n| n <= LARGEST) {
+        Some(_) => Ok([steps, batch]),
+        None => Err(Error::value("verify", "x", format!("at most {LARGEST} numbers of gates"), format!("{sizes:?}"))),
+    }
+}
+
+/// A tensor of `dims`, where it is there.
+fn take<'a>(part: &TensorFile, tensors: &Tensors<'a>, name: &str, dims: &[usize]) -> Result<Option<&'a [f32]>> {
+    match tensors.get(name) {
+        Some((got, values)) if *got == dims => Ok(Some(values)),
+        Some((got, _)) => {
+            let why = format!("has shape {got:?}; this layer has {dims:?}: are batch and time, or layers, swapped?");
+            Err(wrong(part, name, why))
+        }
+        None => Ok(None),
+    }
+}
+
+fn read_input(c: &StackConfig, part: &TensorFile, tensors: &Tensors) -> Result<HostInput> {
+    let (dims, x) = tensors.get("x").ok_or_else(|| wrong(part, "x", "is not there: no run to check the layer by"))?;
+    let Ok(dims) = <[usize; 3]>::try_from(*dims) else {
+        return Err(wrong(part, "x", format!("has shape {dims:?}; expected three axes")));
+    };
+    let [a, b, _] = dims;
+    let batch = if c.batch_first { a } else { b };
+    let rows = c.layers * c.directions();
+    let get = |name: &str, dims: &[usize]| take(part, tensors, name, dims);
+    let owned = |values: Option<&[f32]>| values.map(<[f32]>::to_vec);
+    let flags = |name: &str| -> Result<Option<Vec<bool>>> {
+        let Some(values) = get(name, &[a, b])? else { return Ok(None) };
+        match values.iter().find(|&&v| v != 0.0 && v != 1.0) {
+            Some(v) => Err(wrong(part, name, format!("holds {v}; expected 0 and 1"))),
+            None => Ok(Some(values.iter().map(|&v| v == 1.0).collect())),
+        }
+    };
+    let lengths = match get("lengths", &[batch])? {
+        Some(values) => match values.iter().find(|v| v.fract() != 0.0 || !(0.0..=16_777_216.0).contains(*v)) {
+            Some(v) => return Err(wrong(part, "lengths", format!("holds {v}; expected a number of steps"))),
+            None => Some(values.iter().map(|&v| v as usize).collect()),
+        },
+        None => None,
+    };
+    let reset_to_h0 = part.metadata.contains_key("reset_to_h0") && part.field("reset_to_h0")?;
+    if let Some(key) = part.metadata.keys().find(|key| !["tolerance", "reset_to_h0"].contains(&key.as_str())) {
+        return Err(wrong(part, key, "is unknown: the file needs a newer version of this crate"));
+    }
+    let input = HostInput {
+        x: x.to_vec(),
+        dims,
+        h0: owned(get("h0", &[rows, batch, c.out])?),
+        c0: owned(get("c0", &[rows, batch, c.hidden])?),
+        lengths,
+        mask: flags("mask")?,
+        resets: flags("resets")?,
+        reset_to_h0,
+    };
+    check_size(c, &input)?;
+    Ok(input)
+}
+
+/// What the file expects; parts that it does not hold are empty.
+fn expected(c: &StackConfig, part: &TensorFile, tensors: &Tensors, input: &HostInput) -> Result<HostOutput> {
+    let ([steps, batch], d) = (input.extents(c)?, c.directions());
+    let ([a, b, _], rows) = (input.dims, c.layers * d);
+    let gate_names = &c.cell.activation_names()[..c.cell.gates()];
+    let mut known: HashSet<String> = INPUTS.map(String::from).into();
+    let mut get = |name: &str, dims: &[usize]| -> Result<Vec<f64>> {
+        let values = take(part, tensors, name, dims)?;
+        known.insert(name.into());
+        Ok(values.unwrap_or_default().iter().map(|&v| f64::from(v)).collect())
+    };
+    let output = get("output", &[a, b, d * c.out])?;
+    if output.is_empty() {
+        return Err(wrong(part, "output", "is not there: nothing to check the layer by"));
+    }
+    let h_n = get("h_n", &[rows, batch, c.out])?;
+    let c_n = if c.cell == Cell::Lstm { get("c_n", &[rows, batch, c.hidden])? } else { Vec::new() };
+    let mut gates = Vec::with_capacity(c.layers);
+    for layer in 0..c.layers {
+        let one = |name: &&str| get(&format!("l{layer}.{name}"), &[steps, batch, d * c.hidden]);
+        gates.push(gate_names.iter().map(one).collect::<Result<Vec<_>>>()?);
+    }
+    match part.names().find(|name| !known.contains(*name)) {
+        Some(name) => Err(wrong(part, name, "is not of a run of this layer")),
+        None => Ok(HostOutput { output, h_n, c_n, gates }),
+    }
+}

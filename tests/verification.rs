@@ -1,0 +1,266 @@
+//! Runs kept in model files: layers agree with f64, and every classical wrong import is caught and named.
+
+mod common;
+
+use common::fill;
+use wgru::io::{TensorFile, add_verification, compare, load_gru, load_lstm, load_rnn, recurrent_to_file, verify};
+use wgru::nn::{
+    Gru, GruActivations, GruConfig, HostInput, LstmConfig, Module, Padding, Recurrent, RecurrentOptions, RnnConfig,
+};
+use wgru::{Activation, Device, Rng};
+
+on_every_backend![layers_agree_with_their_run_in_f64, right_imports_are_taken_and_wrong_ones_named,];
+
+/// f32 against f64: gates and states of at most 2, over 7 steps and 2 layers.
+const F64: f64 = 1e-6;
+
+/// Biases and learned first states away from 0.
+fn trained<L: Module>(layer: L) -> L {
+    for (stream, (_, tensor)) in layer.parameters().iter().enumerate() {
+        tensor.assign(&fill(stream as u32, tensor.len(), 0.8)).expect("assigned");
+    }
+    layer
+}
+
+fn agrees<L: Recurrent>(what: &str, layer: &L, input: &HostInput) {
+    let comparison = pollster::block_on(compare(layer, input, F64)).expect("compared");
+    assert!(comparison.largest <= F64 && comparison.first.is_none(), "{what}: {comparison:?}");
+    println!("{what} on {}: {:.1e}", comparison.device, comparison.largest);
+}
+
+/// The input with marks of every kind.
+fn marked(input: &HostInput, steps: usize, batch: usize, reset_to_h0: bool) -> HostInput {
+    let mask = (0..steps * batch).map(|i| i % 5 != 3).collect();
+    let resets = (0..steps * batch).map(|i| i % 4 == 0).collect();
+    HostInput { lengths: None, mask: Some(mask), resets: Some(resets), reset_to_h0, ..input.clone() }
+}
+
+fn layers_agree_with_their_run_in_f64(device: &Device) {
+    let rng = &mut Rng::new(9);
+    let options = RecurrentOptions {
+        clip: Some(0.9),
+        padding: Padding::RepeatLast,
+        zoneout: 0.15,
+        learn_h0: true,
+        ..RecurrentOptions::default()
+    };
+    let activations = GruActivations {
+        reset: Activation::HardSigmoid { alpha: 0.3, beta: 0.4 },
+        update: Activation::Softsign,
+        candidate: Activation::Elu { alpha: 0.9 },
+    };
+    let (base, both) = (GruConfig { input: 3, hidden: 5, layers: 2, ..GruConfig::default() }, true);
+    let grus = [
+        base.clone(),
+        GruConfig { bidirectional: both, batch_first: true, ..base.clone() },
+        GruConfig { reset_after: false, reverse: true, bias: false, ..base.clone() },
+        GruConfig { bidirectional: both, activations, options, ..base.clone() },
+        GruConfig { reset_after: false, activations, options, batch_first: true, ..base },
+    ];
+    for (i, config) in grus.into_iter().enumerate() {
+        let layer = trained(config.build(device, rng).expect("gru"));
+        let input = HostInput::random(&layer, 7, 3, rng);
+        agrees(&format!("gru {i}"), &layer, &input);
+        agrees(&format!("gru {i} masked"), &layer, &marked(&input, 7, 3, i % 2 == 0));
+        agrees(&format!("gru {i} from its own state"), &layer, &HostInput { h0: None, ..input });
+    }
+    let base = LstmConfig { input: 3, hidden: 5, layers: 2, ..LstmConfig::default() };
+    let lstms = [
+        base.clone(),
+        LstmConfig { projection: 4, bidirectional: both, peephole: true, ..base.clone() },
+        LstmConfig {
+            projection: 4,
+            input_forget: true,
+            peephole: true,
+            batch_first: true,
+            reverse: true,
+            ..base.clone()
+        },
+        LstmConfig { bidirectional: both, options: RecurrentOptions { zoneout_cell: 0.3, ..options }, ..base },
+    ];
+    for (i, config) in lstms.into_iter().enumerate() {
+        let layer = trained(config.build(device, rng).expect("lstm"));
+        let input = HostInput::random(&layer, 7, 3, rng);
+        agrees(&format!("lstm {i}"), &layer, &input);
+        agrees(&format!("lstm {i} masked"), &layer, &marked(&input, 7, 3, i % 2 == 0));
+        agrees(&format!("lstm {i} from its own state"), &layer, &HostInput { h0: None, c0: None, ..input });
+    }
+    for options in [RecurrentOptions::default(), options] {
+        let config = RnnConfig { input: 3, hidden: 5, layers: 2, bidirectional: true, options, ..RnnConfig::default() };
+        let layer = trained(config.build(device, rng).expect("rnn"));
+        let input = HostInput::random(&layer, 7, 3, rng);
+        agrees("rnn", &layer, &input);
+        agrees("rnn masked", &layer, &marked(&input, 7, 3, true));
+    }
+}
+
+/// A file as its writer means it: a bidirectional GRU with a run of `steps` steps and `batch` sequences.
+fn written(config: GruConfig, steps: usize, batch: usize) -> (Gru, TensorFile) {
+    let (device, rng) = (Device::cpu(), &mut Rng::new(3));
+    let gru = trained(config.build(&device, rng).expect("gru"));
+    let mut file = pollster::block_on(recurrent_to_file(&gru)).expect("file");
+    let input = HostInput::random(&gru, steps, batch, rng);
+    pollster::block_on(add_verification(&gru, &input, &mut file)).expect("added");
+    (gru, file)
+}
+
+/// The metadata alone.
+fn empty(file: &TensorFile) -> TensorFile {
+    let mut out = TensorFile::default();
+    out.metadata = file.metadata.clone();
+    out
+}
+
+/// The file with tensor `name` replaced by what `change` makes of it.
+fn with(file: &TensorFile, name: &str, change: impl Fn(&[f32]) -> Vec<f32>) -> TensorFile {
+    let mut out = empty(file);
+    for other in file.names() {
+        let (dims, values) = file.get(other).expect("there");
+        out.insert(other, dims, if other == name { change(values) } else { values.to_vec() });
+    }
+    out
+}
+
+/// Blocks of a third, in another order.
+fn gates(values: &[f32], order: [usize; 3]) -> Vec<f32> {
+    let block = values.len() / 3;
+    order.iter().flat_map(|&k| values[k * block..(k + 1) * block].to_vec()).collect()
+}
+
+/// The transpose of each of three square matrices.
+fn transposed(values: &[f32], h: usize) -> Vec<f32> {
+    let at = |g: usize, i: usize, j: usize| values[(g * h + j) * h + i];
+    (0..3 * h * h).map(|k| at(k / h / h, k / h % h, k % h)).collect()
+}
+
+fn right_imports_are_taken_and_wrong_ones_named(device: &Device) {
+    const H: usize = 5;
+    let config =
+        GruConfig { input: 3, hidden: H, layers: 2, bidirectional: true, batch_first: true, ..Default::default() };
+    let (_, file) = written(config.clone(), 6, 3);
+    let gru = load_gru(device, &file).expect("the right import");
+    let largest = pollster::block_on(verify(&gru, &file)).expect("verified");
+    assert!(largest > 0.0 && largest <= F64, "{largest:e}");
+
+    let refused = |what: &str, wrong: &TensorFile, words: &[&str]| {
+        let error = load_gru(device, wrong).map(drop).expect_err(what).to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{what}: {error}");
+        assert!(error.contains("verify") || error.contains(&device.info().name), "{what}: {error}");
+        println!("{what}: {error}");
+    };
+    let mut swapped = file.clone();
+    for part in ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"] {
+        swapped = with(&swapped, part, |values| gates(values, [1, 0, 2]));
+    }
+    refused("z and r swapped", &swapped, &["layer 0, forward direction, step 0, gate reset"]);
+    let mut second = file.clone();
+    for part in ["weight_ih_l1_reverse", "weight_hh_l1_reverse", "bias_ih_l1_reverse", "bias_hh_l1_reverse"] {
+        second = with(&second, part, |values| gates(values, [1, 0, 2]));
+    }
+    refused("z and r swapped, second layer", &second, &["layer 1, reverse direction, step 5, gate reset"]);
+
+    let mut before = file.clone();
+    before.metadata.insert("gru.reset_after".into(), "false".into());
+    refused("reset before for after", &before, &["layer 0, forward direction, step 0, gate candidate"]);
+
+    let (_, hh) = file.get("bias_hh_l0").expect("there");
+    let merged = with(&file, "bias_ih_l0", |ih| ih.iter().zip(hh).map(|(a, b)| a + b).collect());
+    let merged = with(&merged, "bias_hh_l0", |hh| vec![0.0; hh.len()]);
+    refused("biases merged", &merged, &["layer 0, forward direction, step 0, gate candidate"]);
+
+    let turned = with(&file, "weight_hh_l0_reverse", |values| transposed(values, H));
+    refused("W_hh transposed", &turned, &["layer 0, reverse direction, step 5, gate reset"]);
+
+    // The output of the reverse direction as Keras gives it, in the order of processing.
+    let misaligned = with(&file, "verify.output", |values| {
+        let at = |k: usize| [k / (12 * H), k / (2 * H) % 6, k % (2 * H)];
+        let place = |[row, t, j]: [usize; 3]| (row * 6 + if j < H { t } else { 5 - t }) * 2 * H + j;
+        (0..values.len()).map(|k| values[place(at(k))]).collect()
+    });
+    refused("reverse misaligned", &misaligned, &["layer 1, reverse direction, step 5, output"]);
+
+    let mut time_first = file.clone();
+    time_first.metadata.insert("gru.batch_first".into(), "false".into());
+    refused("batch and time swapped", &time_first, &["verify.", "batch and time"]);
+    let (_, square) = written(config, 3, 3);
+    let mut time_first = square.clone();
+    time_first.metadata.insert("gru.batch_first".into(), "false".into());
+    refused("batch and time swapped, as many", &time_first, &["layer 0, forward direction, step 0, gate reset"]);
+
+    let (_, one_way) = written(GruConfig { input: 3, hidden: H, reverse: true, ..Default::default() }, 6, 3);
+    let mut forwards = one_way.clone();
+    forwards.metadata.remove("gru.reverse");
+    refused("the wrong way round", &forwards, &["layer 0, forward direction, step 0, gate reset"]);
+}
+
+#[test]
+fn lstm_and_rnn_are_checked_and_a_missing_run_can_be_demanded() {
+    let (device, rng) = (Device::cpu(), &mut Rng::new(5));
+    let block = |values: &[f32]| [&values[values.len() / 2..], &values[..values.len() / 2]].concat();
+    let lstm = LstmConfig { input: 2, hidden: 3, projection: 2, peephole: true, ..Default::default() };
+    let lstm = trained(lstm.build(&device, rng).expect("lstm"));
+    let mut file = pollster::block_on(recurrent_to_file(&lstm)).expect("file");
+    load_lstm(&device, &file).expect("without a run");
+    let error = pollster::block_on(verify(&lstm, &file)).expect_err("none").to_string();
+    assert!(error.contains("verify.x") && error.contains("no run"), "{error}");
+    let input = HostInput::random(&lstm, 4, 2, rng);
+    pollster::block_on(add_verification(&lstm, &input, &mut file)).expect("added");
+    load_lstm(&device, &file).expect("the right import");
+    let error =
+        load_lstm(&device, &with(&file, "weight_peephole_l0", block)).map(drop).expect_err("peephole").to_string();
+    assert!(error.contains("step 0, gate input"), "{error}");
+    let error = load_lstm(&device, &with(&file, "weight_hr_l0", block)).map(drop).expect_err("projection").to_string();
+    assert!(error.contains("step 0, output"), "{error}");
+
+    let rnn = trained(RnnConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, rng).expect("rnn"));
+    let mut file = pollster::block_on(recurrent_to_file(&rnn)).expect("file");
+    let input = HostInput::random(&rnn, 4, 2, rng);
+    pollster::block_on(add_verification(&rnn, &input, &mut file)).expect("added");
+    load_rnn(&device, &file).expect("the right import");
+    file.metadata.insert("rnn.activation.state".into(), "Relu".into());
+    let error = load_rnn(&device, &file).map(drop).expect_err("activation").to_string();
+    assert!(error.contains("step 0, gate state"), "{error}");
+}
+
+#[test]
+fn damaged_runs_are_refused_by_name() {
+    let (_, file) = written(GruConfig { input: 3, hidden: 5, ..Default::default() }, 4, 2);
+    let refused = |what: &str, wrong: &TensorFile| {
+        let error = load_gru(&Device::cpu(), wrong).map(drop).expect_err(what).to_string();
+        assert!(error.contains(what), "{what}: {error}");
+    };
+    for (key, text) in
+        [("tolerance", "1e9"), ("tolerance", "NaN"), ("tolerance", "-1"), ("tolerance", "x"), ("seed", "1")]
+    {
+        let mut wrong = file.clone();
+        wrong.metadata.insert(format!("verify.{key}"), text.into());
+        refused(key, &wrong);
+    }
+    let mut without = file.clone();
+    without.metadata.remove("verify.tolerance");
+    refused("tolerance", &without);
+    for value in [-1.0, 0.5, 5.0, f32::NAN, 3e9] {
+        refused("lengths", &with(&file, "verify.lengths", |l| vec![value; l.len()]));
+    }
+    refused("output", &with(&file, "verify.output", |v| vec![f32::NAN; v.len()]));
+    let renamed = |from: &str, to: &str| {
+        let mut out = empty(&file);
+        for name in file.names() {
+            let (dims, values) = file.get(name).expect("there");
+            out.insert(if name == from { to } else { name }, dims, values.to_vec());
+        }
+        out
+    };
+    refused("verify.output", &renamed("verify.output", "verify.l0.extra"));
+    refused("verify.l1.reset", &renamed("verify.l0.reset", "verify.l1.reset"));
+    refused("c0", &renamed("verify.h0", "verify.c0"));
+    refused("verify.x", &renamed("verify.x", "verify.y"));
+    // A writer elsewhere may give the output alone.
+    let mut bare = empty(&file);
+    for name in file.names().filter(|name| !name.starts_with("verify.l0") && !name.ends_with("h_n")) {
+        let (dims, values) = file.get(name).expect("there");
+        bare.insert(name, dims, values.to_vec());
+    }
+    load_gru(&Device::cpu(), &bare).expect("the output alone");
+    refused("output", &with(&bare, "verify.output", |v| v.iter().map(|v| v + 0.01).collect()));
+}
