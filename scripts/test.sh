@@ -40,6 +40,7 @@ step 'tests, on the CPU and on the adapter above'
 cargo test --locked --lib --bins --tests
 cargo test --locked --example forecast
 cargo test --locked --example translate
+cargo test --locked --example speech
 cargo test --locked --doc
 
 step 'models that others trained'

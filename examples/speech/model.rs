@@ -1,0 +1,105 @@
+//! The network: a convolution that halves the frames, a GRU in both directions, and scores of blank and digits
+
+use wgru::decode::{self, BeamOptions, Frames};
+use wgru::nn::{Conv1d, Conv1dConfig, Gru, GruConfig, Linear, Mode, Module, SequenceInput};
+use wgru::train::loss::{self, CtcOptions};
+use wgru::{Device, Result, Rng, Tensor};
+
+use crate::mel::BANDS;
+use crate::strings::Utterance;
+
+/// The blank, and ten digits.
+pub const CLASSES: usize = 11;
+const BLANK: u32 = 0;
+/// Channels of the convolution.
+const CHANNELS: usize = 64;
+/// Share of the channels dropped in training.
+const DROPOUT: f32 = 0.2;
+
+pub struct Model {
+    device: Device,
+    conv: Conv1d,
+    gru: Gru,
+    head: Linear,
+}
+
+/// Log-probabilities of a batch, and its lengths.
+struct Scores {
+    log_probs: Tensor,
+    lengths: Vec<usize>,
+}
+
+/// What the network makes of an utterance.
+pub struct Heard {
+    /// Best path.
+    pub greedy: Vec<u8>,
+    /// Best labelling.
+    pub beam: Vec<u8>,
+    /// `[steps, CLASSES]`
+    pub probabilities: Vec<f32>,
+}
+
+impl Model {
+    pub fn new(device: &Device, hidden: usize, rng: &mut Rng) -> Result<Self> {
+        let conv =
+            Conv1dConfig { input: BANDS, output: CHANNELS, kernel: 5, stride: 2, padding: 2, ..Default::default() };
+        let gru = GruConfig { input: CHANNELS, hidden, bidirectional: true, ..Default::default() };
+        Ok(Self {
+            device: device.clone(),
+            conv: conv.build(device, rng)?,
+            gru: gru.build(device, rng)?,
+            head: Linear::new(device, 2 * hidden, CLASSES, true, rng)?,
+        })
+    }
+
+    /// Every parameter with its name.
+    pub fn parameters(&self) -> Vec<(String, Tensor)> {
+        let layers: [(&str, &dyn Module); 3] = [("conv", &self.conv), ("gru", &self.gru), ("head", &self.head)];
+        let named = |(layer, module): (&str, &dyn Module)| {
+            module.parameters().into_iter().map(|(name, t)| (format!("{layer}.{name}"), t)).collect::<Vec<_>>()
+        };
+        layers.into_iter().flat_map(named).collect()
+    }
+
+    fn scores(&self, batch: &[&Utterance], mode: &mut Mode) -> Result<Scores> {
+        let steps = batch.iter().map(|u| u.frames()).max().unwrap_or(1);
+        let mut x = vec![0.0; steps * batch.len() * BANDS];
+        for (b, utterance) in batch.iter().enumerate() {
+            for (t, frame) in utterance.features.chunks_exact(BANDS).enumerate() {
+                x[(t * batch.len() + b) * BANDS..][..BANDS].copy_from_slice(frame);
+            }
+        }
+        let x = Tensor::from_slice(&self.device, &x, &[steps, batch.len(), BANDS])?;
+        let lengths: Vec<usize> = batch.iter().map(|u| self.conv.config().output_steps(u.frames())).collect();
+        let x = self.conv.forward(&x, mode)?.relu()?;
+        let x = mode.dropout(&x, DROPOUT)?;
+        let run = self.gru.run(&x, SequenceInput { lengths: Some(&lengths), ..Default::default() }, mode)?;
+        let y = mode.dropout(&run.output, DROPOUT)?;
+        Ok(Scores { log_probs: self.head.forward(&y, mode)?.log_softmax()?, lengths })
+    }
+
+    /// The loss of a batch: nothing says where its digits are.
+    pub fn loss(&self, batch: &[&Utterance], rng: &mut Rng) -> Result<Tensor> {
+        let Scores { log_probs, lengths } = self.scores(batch, &mut Mode::Train(rng))?;
+        let targets: Vec<u32> = batch.iter().flat_map(|u| u.digits.iter().map(|&d| u32::from(d) + 1)).collect();
+        let counts: Vec<usize> = batch.iter().map(|u| u.digits.len()).collect();
+        let options = CtcOptions { blank: BLANK, zero_infinity: true, ..Default::default() };
+        loss::ctc(&log_probs, &targets, &lengths, &counts, options)
+    }
+
+    pub fn listen(&self, batch: &[&Utterance]) -> Result<Vec<Heard>> {
+        let Scores { log_probs, lengths } = self.scores(batch, &mut Mode::Eval)?;
+        let (steps, values) = (log_probs.dims()[0], log_probs.to_vec()?);
+        let lengths = Some(&lengths[..]);
+        let frames = Frames { log_probs: &values, steps, batch: batch.len(), classes: CLASSES, blank: BLANK, lengths };
+        let (greedy, beam) = (decode::greedy(&frames)?, decode::beam_search(&frames, BeamOptions::default())?);
+        let digits = |labels: &[u32]| labels.iter().map(|&label| (label - 1) as u8).collect();
+        let row = |t: usize, b: usize| values[(t * batch.len() + b) * CLASSES..][..CLASSES].iter().map(|v| v.exp());
+        let one = |b: usize| Heard {
+            greedy: digits(&greedy[b].labels),
+            beam: beam[b].first().map(|found| digits(&found.labels)).unwrap_or_default(),
+            probabilities: (0..lengths.map_or(steps, |l| l[b])).flat_map(|t| row(t, b)).collect(),
+        };
+        Ok((0..batch.len()).map(one).collect())
+    }
+}
