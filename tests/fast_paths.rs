@@ -4,7 +4,10 @@ mod common;
 
 use common::{assert_close, fill, twin};
 use wgru::kernel::Kernel;
-use wgru::kernels::{Gru, GruSequence, GruSequenceBackward, MatMul};
+use wgru::kernels::{
+    Cell, Gru, GruSequence, GruSequenceBackward, LstmCell, LstmCellBackward, MatMul, RnnCell, StateUpdate,
+    StateUpdateBackward,
+};
 use wgru::{CpuOptions, Device, Tensor};
 
 /// Two orders of the same sum, and fused against separate roundings: worst measured 4e-7.
@@ -150,6 +153,111 @@ fn gru_sequence_backward_equals_its_twin_on_every_isa() {
         let gates: Vec<f32> = fill(3, saved, 0.9).iter().map(|v| v.abs()).collect();
         let reads = [packed(&p, 2, p.hidden as usize), marks(&p), fill(5, state, 0.5), gates, fill(6, dy, 1.0)];
         compare(&format!("{p:?}"), &kernel, &reads, &[vec![f32::NAN; d_gates], fill(7, carry, 1.0)]);
+    }
+}
+
+/// Cells of the plan of single steps: usual options, which have a fast path, and one that has none.
+fn cells(gates: u32, saved: u32) -> Vec<Cell> {
+    let mut out = Vec::new();
+    for (steps, batch, hidden) in [(1, 1, 1), (3, 2, 16), (2, 5, 19), (3, 3, 67)] {
+        for (directions, reverse, step) in [(1, 0, 0), (1, 1, steps - 1), (2, 0, 0)] {
+            for (save, kind, peephole, coupled) in
+                [(0, 0, 0, 0), (1, 1, 0, 0), (1, 0, 1, 0), (1, 0, 0, 1), (1, 2, 0, 0)]
+            {
+                let tanh = [1, 1, 1, 1];
+                let kinds = if gates == 1 { tanh.map(|k| k * kind) } else { [0, kind, 1, 0] };
+                let is_lstm = gates == 4;
+                out.push(Cell {
+                    kinds,
+                    out_kind: 1,
+                    clip: f32::MAX,
+                    steps,
+                    batch,
+                    hidden,
+                    directions,
+                    reverse,
+                    step,
+                    out: hidden,
+                    width: if is_lstm { 2 * hidden } else { hidden },
+                    saved_row: saved * hidden,
+                    gates_row: (gates + 3 * peephole) * hidden,
+                    save,
+                    coupled: coupled * is_lstm as u32,
+                    peephole: peephole * is_lstm as u32,
+                    d_out_row: 2 * hidden,
+                    ..Cell::default()
+                });
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn rnn_cell_equals_its_twin_on_every_isa() {
+    for p in cells(1, 2) {
+        let kernel = RnnCell(p);
+        let ([x, rec], [fresh, saved]) = kernel.lens();
+        compare(
+            &format!("{p:?}"),
+            &kernel,
+            &[fill(1, x, 1.0), fill(2, rec, 1.0)],
+            &[vec![f32::NAN; fresh], vec![f32::NAN; saved]],
+        );
+    }
+}
+
+#[test]
+fn lstm_cells_equal_their_twins_on_every_isa() {
+    for p in cells(4, 11) {
+        let kernel = LstmCell(p);
+        let ([x, rec, state, peephole], [fresh, saved]) = kernel.lens();
+        let reads = [fill(1, x, 1.0), fill(2, rec, 1.0), fill(3, state, 1.0), fill(4, peephole.max(1), 1.0)];
+        compare(&format!("{p:?}"), &kernel, &reads, &[vec![f32::NAN; fresh], vec![f32::NAN; saved]]);
+
+        let kernel = LstmCellBackward(Cell { save: 1, ..p });
+        let ([m, state, saved, peephole, d_fresh, d_out], [d_gates, carry]) = kernel.lens();
+        let marks = (0..m as u32).map(|i| f32::from_bits(common::mix(i) % 64)).collect();
+        let lens = [state, saved, peephole.max(1), d_fresh, d_out];
+        let [a, b, c, d, e] = std::array::from_fn(|i| fill(5 + i as u32, lens[i], 0.9));
+        let reads = [marks, a, b, c, d, e];
+        compare(&format!("{p:?}"), &kernel, &reads, &[vec![f32::NAN; d_gates], fill(11, carry, 1.0)]);
+    }
+}
+
+#[test]
+fn state_updates_equal_their_twins_on_the_cpu() {
+    for (steps, batch, out, width) in [(1, 1, 1, 1), (4, 3, 5, 5), (3, 4, 3, 8), (2, 33, 17, 36)] {
+        for (directions, reverse) in [(1, 0), (1, 1), (2, 0)] {
+            for (zone_h, drops) in [(0.0, 0), (0.25, 0), (0.0, 1)] {
+                for step in 0..=steps {
+                    let p = StateUpdate {
+                        steps,
+                        batch,
+                        out,
+                        width,
+                        directions,
+                        reverse,
+                        step: step.min(steps - 1),
+                        zone_h,
+                        drops,
+                        drop_below: 1 << 30,
+                        drop_scale: 1.5,
+                        ..StateUpdate::default()
+                    };
+                    let ([m, fresh], lens) = p.lens();
+                    let marks: Vec<f32> = (0..m as u32).map(|i| f32::from_bits(common::mix(i + 9) % 64)).collect();
+                    let [state, y, dropped] = lens;
+                    let writes = [fill(2, state, 1.0), vec![f32::NAN; y], vec![f32::NAN; dropped.max(1)]];
+                    compare(&format!("{p:?}"), &p, &[marks.clone(), fill(1, fresh, 1.0)], &writes);
+
+                    let back = StateUpdateBackward(StateUpdate { step, ..p });
+                    let ([_, dy, q], [d_fresh, carry]) = back.lens();
+                    let reads = [marks, fill(3, dy, 1.0), fill(4, q.max(1), 1.0)];
+                    compare(&format!("{back:?}"), &back, &reads, &[fill(5, d_fresh, 1.0), fill(6, carry, 1.0)]);
+                }
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The CPU device: runs a kernel's twin, or a faster function where there is one.
 
+mod cell;
 mod gru;
 mod int8;
 mod matmul;
@@ -12,7 +13,9 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::kernels::{GruSequence, GruSequenceBackward, MatMul};
+use crate::kernels::{
+    GruSequence, GruSequenceBackward, LstmCell, LstmCellBackward, MatMul, RnnCell, StateUpdate, StateUpdateBackward,
+};
 pub use packed::Precision;
 pub(crate) use packed::{Inputs, Packed};
 pub(crate) use simd::{Isa, LANES};
@@ -114,24 +117,51 @@ impl Cpu {
 
     /// The kernels that matter have a faster function; says whether this was one.
     fn run_fast(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> bool {
-        let parallel = self.options.threads != Some(1);
-        let mut run = || -> Option<()> {
-            if let Some(kernel) = kernel.downcast_ref::<MatMul>() {
-                matmul::run(self.isa, parallel, kernel, reads.try_into().ok()?, writes.first_mut()?);
-            } else if let Some(kernel) = kernel.downcast_ref::<GruSequence>() {
-                let [state, y, saved] = writes else { return None };
-                gru::forward(self.isa, parallel, kernel, reads.try_into().ok()?, [state, y, saved]);
-            } else if let Some(kernel) = kernel.downcast_ref::<GruSequenceBackward>() {
-                let [d_gates, carry] = writes else { return None };
-                gru::backward(self.isa, parallel, kernel, reads.try_into().ok()?, [d_gates, carry]);
-            } else {
-                return None;
-            }
-            Some(())
-        };
+        if self.run_cell(kernel, reads, writes) == Some(true) {
+            return true;
+        }
         match &self.pool {
-            Some(pool) if is_large(reads) => pool.install(&mut run).is_some(),
-            _ => run().is_some(),
+            Some(pool) if is_large(reads) => pool.install(|| self.run_large(kernel, reads, writes)).is_some(),
+            _ => self.run_large(kernel, reads, writes).is_some(),
+        }
+    }
+
+    /// Those that may split their work over threads.
+    fn run_large(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> Option<()> {
+        let parallel = self.options.threads != Some(1);
+        if let Some(kernel) = kernel.downcast_ref::<MatMul>() {
+            matmul::run(self.isa, parallel, kernel, reads.try_into().ok()?, writes.first_mut()?);
+        } else if let Some(kernel) = kernel.downcast_ref::<GruSequence>() {
+            let [state, y, saved] = writes else { return None };
+            gru::forward(self.isa, parallel, kernel, reads.try_into().ok()?, [state, y, saved]);
+        } else if let Some(kernel) = kernel.downcast_ref::<GruSequenceBackward>() {
+            let [d_gates, carry] = writes else { return None };
+            gru::backward(self.isa, parallel, kernel, reads.try_into().ok()?, [d_gates, carry]);
+        } else {
+            return None;
+        }
+        Some(())
+    }
+
+    /// Those of one step, where their options are the usual ones.
+    fn run_cell(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> Option<bool> {
+        if let Some(kernel) = kernel.downcast_ref::<RnnCell>() {
+            let [fresh, saved] = writes else { return None };
+            Some(cell::rnn(self.isa, kernel, reads.try_into().ok()?, [fresh, saved]))
+        } else if let Some(kernel) = kernel.downcast_ref::<LstmCell>() {
+            let [fresh, saved] = writes else { return None };
+            Some(cell::lstm(self.isa, kernel, reads.try_into().ok()?, [fresh, saved]))
+        } else if let Some(kernel) = kernel.downcast_ref::<LstmCellBackward>() {
+            let [d_gates, carry] = writes else { return None };
+            Some(cell::lstm_backward(self.isa, kernel, reads.try_into().ok()?, [d_gates, carry]))
+        } else if let Some(kernel) = kernel.downcast_ref::<StateUpdate>() {
+            let [state, y, _] = writes else { return None };
+            Some(cell::update(kernel, reads.try_into().ok()?, [state, y]))
+        } else if let Some(kernel) = kernel.downcast_ref::<StateUpdateBackward>() {
+            let [d_fresh, carry] = writes else { return None };
+            Some(cell::update_backward(kernel, reads.try_into().ok()?, [d_fresh, carry]))
+        } else {
+            None
         }
     }
 }
