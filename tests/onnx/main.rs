@@ -7,7 +7,9 @@ mod build;
 mod export;
 mod nsnet2;
 mod operators;
+mod pytorch;
 mod recurrent;
+mod stream;
 mod suite;
 
 /// The folder of data that is not in the repository, as `scripts/test.sh` takes it; says so where it is missing.
