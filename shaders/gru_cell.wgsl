@@ -8,7 +8,7 @@
 // Twin: src/kernels/gru_cell.rs.
 @group(0) @binding(1) var<storage, read> x: array<f32>;            // [D, T, B, 3H]
 @group(0) @binding(2) var<storage, read> rec: array<f32>;          // [D, B, 3H]  a
-@group(0) @binding(3) var<storage, read> state: array<f32>;        // [D, T + 1, B, H]
+@group(0) @binding(3) var<storage, read> state: array<f32>;        // [D, T + 1, B, H], first half: as U sees it
 @group(0) @binding(4) var<storage, read_write> fresh: array<f32>;  // [D, B, H]
 @group(0) @binding(5) var<storage, read_write> saved: array<f32>;  // [D, T, B, 7H]  r, z, n, c, slopes of r, z, n
 

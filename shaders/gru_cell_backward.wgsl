@@ -3,16 +3,16 @@
 //
 //   δn = dh̃·(1 − z)·f_n'    δz = dh̃·(h − n)·f_z'    carry += dh̃·z
 //   reset after:   δr = δn·c·f_r'    δc = δn·r
-//   reset before:  q = U_nᵀ·δn made between the halves    δr = q·h·f_r'    carry += q·r
+//   reset before:  q = U_nᵀ·δn made between the halves    δr = q·h·f_r'    q = q·r
 //
 // Twin: src/kernels/gru_cell_backward.rs.
 @group(0) @binding(1) var<storage, read> marks: array<u32>;          // [T, B]
-@group(0) @binding(2) var<storage, read> state: array<f32>;          // [D, T + 1, B, H]
+@group(0) @binding(2) var<storage, read> state: array<f32>;          // [D, T + 1, B, H], second half: as U saw it
 @group(0) @binding(3) var<storage, read> saved: array<f32>;          // [D, T, B, 7H]
 @group(0) @binding(4) var<storage, read> d_fresh: array<f32>;        // [D, B, H]
-@group(0) @binding(5) var<storage, read> q: array<f32>;              // [D, B, H], read in the second half
-@group(0) @binding(6) var<storage, read_write> d_gates: array<f32>;  // [D, T, B, 4H]  δr, δz, δn, δc
-@group(0) @binding(7) var<storage, read_write> carry: array<f32>;    // [2, D, B, H]
+@group(0) @binding(5) var<storage, read_write> d_gates: array<f32>;  // [D, T, B, 4H]  δr, δz, δn, δc
+@group(0) @binding(6) var<storage, read_write> carry: array<f32>;    // [2, D, B, H]
+@group(0) @binding(7) var<storage, read_write> q: array<f32>;        // [D, B, H], used in the second half
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -33,7 +33,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let r = saved[s];
     if params.half == 2u {
         d_gates[at] = q[i] * old * saved[s + 4u * h];
-        carry[i] += q[i] * r;
+        q[i] *= r;
         return;
     }
     let z = saved[s + h];

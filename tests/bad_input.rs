@@ -2,20 +2,23 @@
 
 mod common;
 
+use common::recurrent::{Kind, Spec};
 use wgru::io::{self, TensorFile};
 use wgru::nn::{
     AttentionConfig, Axes, Conv1dConfig, Dropout, Embedding, Gru, GruConfig, KeyMask, LayerNorm, Linear, Mode, Module,
-    Score, SequenceInput,
+    RecurrentOptions, Score, SequenceInput,
 };
 use wgru::ops::recurrent::Plan;
 use wgru::train::loss::{self, CrossEntropyOptions, CtcOptions};
 use wgru::train::{
     AdamConfig, HostData, Method, Optimizer, Reduction, SgdConfig, TrainOptions, Trainer, clip_grad_norm,
 };
-use wgru::{CpuOptions, Device, Result, Rng, Tensor};
+use wgru::{Activation, CpuOptions, Device, Result, Rng, Tensor};
 
 on_every_backend![
     gru_refuses_wrong_input,
+    recurrent_layers_refuse_wrong_options,
+    recurrent_layers_refuse_wrong_sequences,
     tensors_refuse_wrong_shapes,
     operations_refuse_wrong_operands,
     layers_refuse_wrong_sizes,
@@ -68,6 +71,95 @@ fn gru_refuses_wrong_input(device: &Device) {
         refused(run(&x, SequenceInput { lengths: Some(&lengths), ..Default::default() }), &["gru", "lengths", word]);
     }
     refused(run(&x, SequenceInput { lengths: Some(&[6, 6]), ..Default::default() }), &["gru", "lengths", "[3]", "[2]"]);
+}
+
+fn recurrent_layers_refuse_wrong_options(device: &Device) {
+    let build = |spec: &Spec| spec.build(device, &mut Rng::new(0)).map(|_| ());
+    for (kind, op) in [(Kind::Rnn, "rnn"), (Kind::GruAfter, "gru"), (Kind::GruBefore, "gru"), (Kind::Lstm, "lstm")] {
+        let good = Spec::new(kind, 2, 3);
+        assert!(build(&good).is_ok());
+        for share in [-0.1, 1.0, 1.5, f32::NAN, f32::INFINITY] {
+            let with = |arg: &str, set: fn(&mut Spec, f32)| {
+                let mut spec = good.clone();
+                set(&mut spec, share);
+                refused(build(&spec), &[op, arg, "0 ≤ p < 1", &share.to_string()]);
+            };
+            with("dropout", |s, p| s.dropout = p);
+            with("input_dropout", |s, p| s.options.input_dropout = p);
+            with("recurrent_dropout", |s, p| s.options.recurrent_dropout = p);
+            with("zoneout", |s, p| s.options.zoneout = p);
+            with("zoneout_cell", |s, p| s.options.zoneout_cell = p);
+            with("weight_dropout", |s, p| s.options.weight_dropout = p);
+        }
+        for clip in [0.0, -1.0, f32::NAN, f32::NEG_INFINITY] {
+            let options = RecurrentOptions { clip: Some(clip), ..Default::default() };
+            refused(build(&Spec { options, ..good.clone() }), &[op, "clip", "above 0", &clip.to_string()]);
+        }
+        let options = RecurrentOptions { zoneout_cell: 0.1, ..Default::default() };
+        if kind == Kind::Lstm {
+            assert!(build(&Spec { options, ..good.clone() }).is_ok());
+        } else {
+            refused(build(&Spec { options, ..good.clone() }), &[op, "zoneout_cell", "0.1"]);
+        }
+        for plan in [Plan::Whole, Plan::Chain] {
+            let clips = RecurrentOptions { clip: Some(1.0), ..Default::default() };
+            let spec = Spec { plan: Some(plan), ..good.clone() };
+            if matches!(kind, Kind::Rnn | Kind::Lstm) {
+                refused(build(&spec), &["recurrent", "plan", "steps", &plan.to_string()]);
+            } else {
+                assert!(build(&spec).is_ok());
+                let activations = Some([Activation::Relu; 5]);
+                refused(build(&Spec { activations, ..spec.clone() }), &["plan", "steps", &plan.to_string()]);
+            }
+            refused(build(&Spec { options: clips, ..spec }), &["recurrent", "plan", "steps", &plan.to_string()]);
+        }
+        refused(build(&Spec { reverse: true, bidirectional: true, ..good.clone() }), &[op, "reverse"]);
+        refused(build(&Spec { input: 0, ..good.clone() }), &[op, "input", "at least 1"]);
+        refused(build(&Spec { hidden: 0, ..good.clone() }), &[op, "hidden", "at least 1"]);
+        refused(build(&Spec { layers: 0, ..good.clone() }), &[op, "layers", "at least 1"]);
+        refused(build(&Spec { hidden: usize::MAX / 2, ..good.clone() }), &[op]);
+        refused(build(&Spec { input: usize::MAX, ..good.clone() }), &[op]);
+        if kind == Kind::Lstm {
+            refused(build(&Spec { projection: usize::MAX, ..good }), &[op]);
+        }
+    }
+}
+
+fn recurrent_layers_refuse_wrong_sequences(device: &Device) {
+    for (kind, op) in [(Kind::Rnn, "rnn"), (Kind::GruAfter, "gru"), (Kind::GruBefore, "gru"), (Kind::Lstm, "lstm")] {
+        let spec = Spec { projection: 2, bidirectional: true, ..Spec::new(kind, 2, 3) };
+        let layer = spec.build(device, &mut Rng::new(0)).expect("layer");
+        let x = zeros(device, &[4, 5, 2]);
+        let run = |input: SequenceInput| layer.run(&x, input, &mut Mode::Eval).map(|_| ());
+        let none = SequenceInput::default();
+        assert!(run(none).is_ok());
+        for count in [0, 19, 21] {
+            let (flags, got) = (vec![true; count], format!("[{count}]"));
+            refused(run(SequenceInput { mask: Some(&flags), ..none }), &[op, "mask", "20", &got]);
+            refused(run(SequenceInput { resets: Some(&flags), ..none }), &[op, "resets", "20", &got]);
+        }
+        refused(run(SequenceInput { lengths: Some(&[4; 4]), ..none }), &[op, "lengths", "[5]", "[4]"]);
+        refused(run(SequenceInput { lengths: Some(&[4, 0, 5, 1, 1]), ..none }), &[op, "lengths", "0..=4", "5"]);
+        let [h, c] = spec.states(5);
+        for wrong in [[h[0] + 1, h[1], h[2]], [h[0], h[1] + 1, h[2]], [h[0], h[1], h[2] + 1]] {
+            let (wrong, words) = (zeros(device, &wrong), [op, "h0", &format!("{h:?}"), &format!("{wrong:?}")]);
+            refused(run(SequenceInput { h0: Some(&wrong), ..none }), &words);
+        }
+        let good = zeros(device, &c);
+        if kind != Kind::Lstm {
+            refused(run(SequenceInput { c0: Some(&good), ..none }), &[op, "c0", "no cell state"]);
+            continue;
+        }
+        assert!(run(SequenceInput { c0: Some(&good), ..none }).is_ok());
+        for wrong in [[c[0] - 1, c[1], c[2]], [c[0], c[1] + 1, c[2]], [c[0], c[1], c[2] - 1]] {
+            let (wrong, words) = (zeros(device, &wrong), [op, "c0", &format!("{c:?}"), &format!("{wrong:?}")]);
+            refused(run(SequenceInput { c0: Some(&wrong), ..none }), &words);
+        }
+        let indices = Tensor::from_indices(device, &vec![0; good.len()], &c).expect("indices");
+        refused(run(SequenceInput { c0: Some(&indices), ..none }), &[op, "c0", "f32", "u32"]);
+        let elsewhere = zeros(&common::twin(), &c);
+        refused(run(SequenceInput { c0: Some(&elsewhere), ..none }), &[op, "c0"]);
+    }
 }
 
 fn tensors_refuse_wrong_shapes(device: &Device) {

@@ -4,14 +4,21 @@ mod common;
 
 use std::ops::ControlFlow;
 
+use common::recurrent::{KINDS, Kind, Spec};
 use wgru::io::{TensorFile, load_checkpoint, save_checkpoint};
-use wgru::nn::{Dropout, GruConfig, LastStep, Linear, Module, Sequential};
+use wgru::nn::{
+    Dropout, GruConfig, LastStep, Linear, Mode, Module, Padding, RecurrentOptions, SequenceInput, Sequential,
+};
 use wgru::train::{
     AdamConfig, HostData, Method, Optimizer, Reduction, Schedule, SgdConfig, TrainOptions, Trainer, loss,
 };
 use wgru::{CpuOptions, Device, Rng, Tensor};
 
-on_every_backend![twenty_steps_give_the_same_bits_twice, a_resumed_run_gives_the_bits_of_a_whole_one];
+on_every_backend![
+    twenty_steps_give_the_same_bits_twice,
+    a_resumed_run_gives_the_bits_of_a_whole_one,
+    noise_gives_the_same_bits_twice,
+];
 
 fn model(device: &Device, hidden: usize, rng: &mut Rng) -> Sequential {
     let config = GruConfig {
@@ -106,6 +113,62 @@ fn threads_do_not_change_the_bits() {
     assert!(one.iter().any(|&b| b != 0));
     assert_eq!(one, run(2));
     assert_eq!(one, run(3));
+}
+
+/// A few updates of a layer with every kind of noise at once; the bits of all parameters, and of an output.
+fn noisy(device: &Device, kind: Kind, [hidden, batch]: [usize; 2], seed: u64) -> Vec<u32> {
+    let mut rng = Rng::new(seed);
+    let options = RecurrentOptions {
+        clip: Some(2.0),
+        padding: Padding::RepeatLast,
+        input_dropout: 0.2,
+        recurrent_dropout: 0.3,
+        zoneout: 0.1,
+        zoneout_cell: if kind == Kind::Lstm { 0.2 } else { 0.0 },
+        weight_dropout: 0.2,
+        learn_h0: true,
+    };
+    let (projection, layers, bidirectional, peephole, dropout) = (hidden / 2 + 1, 2, true, true, 0.2);
+    let spec = Spec { projection, layers, bidirectional, peephole, dropout, options, ..Spec::new(kind, 3, hidden) };
+    let layer = spec.build(device, &mut Rng::new(3)).expect("layer");
+    let mut optimizer = Optimizer::new(layer.parameters(), Method::Adam(AdamConfig::default()), 1e-2).expect("adam");
+    let values: Vec<f32> = (0..6 * batch * 3).map(|_| rng.uniform(-1.0, 1.0)).collect();
+    let x = Tensor::from_slice(device, &values, &[6, batch, 3]).expect("x");
+    let mut flags = |share| (0..6 * batch).map(|_| rng.uniform(0.0, 1.0) < share).collect::<Vec<_>>();
+    let (mask, resets) = (flags(0.8), flags(0.2));
+    let input = SequenceInput { mask: Some(&mask), resets: Some(&resets), reset_to_h0: true, ..Default::default() };
+    let mut last = Vec::new();
+    for _ in 0..4 {
+        optimizer.zero_grad();
+        let run = layer.run(&x, input, &mut Mode::Train(&mut rng)).expect("forward");
+        run.output.square().and_then(|y| y.mean()).and_then(|l| l.backward()).expect("backward");
+        optimizer.step().expect("step");
+        last = run.output.to_vec().expect("read");
+    }
+    let parameters = layer.parameters();
+    let all = parameters.iter().flat_map(|(_, t)| t.to_vec().expect("read")).chain(last);
+    all.inspect(|v| assert!(v.is_finite())).map(f32::to_bits).collect()
+}
+
+fn noise_gives_the_same_bits_twice(device: &Device) {
+    for kind in KINDS {
+        let once = noisy(device, kind, [7, 5], 1);
+        assert_eq!(once, noisy(device, kind, [7, 5], 1), "{kind:?}");
+        assert_ne!(once, noisy(device, kind, [7, 5], 2), "{kind:?}: the noise does not depend on its seed");
+    }
+}
+
+#[test]
+fn threads_do_not_change_the_bits_of_noise() {
+    for kind in KINDS {
+        // Large enough that the products are really split.
+        let run = |threads| {
+            let options = CpuOptions { threads: Some(threads), ..CpuOptions::default() };
+            noisy(&Device::cpu_with(options).expect("the CPU works"), kind, [96, 40], 1)
+        };
+        let one = run(1);
+        assert_eq!(one, run(2), "{kind:?}");
+    }
 }
 
 fn a_resumed_run_gives_the_bits_of_a_whole_one(device: &Device) {

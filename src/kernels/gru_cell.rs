@@ -13,7 +13,7 @@ cell_kernel! {
     /// reset before:  c = r⊙h    n = f_n(x_n + a_n),  a_n = U_n·c + d_n made between the halves
     /// ```
     ///
-    /// Reads `x`, `rec` (a) and `state`; writes `fresh`, and `r, z, n, c` and the slopes of `r, z, n` in `saved`.
+    /// Reads `x`, `rec` (a) and `state` (in the first half as the recurrent product sees it); writes `fresh`, and `r, z, n, c` and the slopes of `r, z, n` in `saved`.
     /// Shapes: [`kernels::cell`](super::cell).
     GruCell
 }

@@ -11,22 +11,23 @@ cell_kernel! {
     /// ```text
     /// δn = dh̃⊙(1 − z)⊙f_n'    δz = dh̃⊙(h − n)⊙f_z'    carry += dh̃⊙z
     /// reset after:   δr = δn⊙c⊙f_r'    δc = δn⊙r
-    /// reset before:  q = U_nᵀ·δn made between the halves    δr = q⊙h⊙f_r'    carry += q⊙r
+    /// reset before:  q = U_nᵀ·δn made between the halves    δr = q⊙h⊙f_r'    q = q⊙r
     /// ```
     ///
-    /// Reads `marks`, `state`, `saved`, `d_fresh` and, in the second half, `q`; writes its step of `d_gates` (0 where
-    /// it does not count), updates the first part of `carry`. Shapes: [`kernels::cell`](super::cell).
+    /// Reads `marks`, `state` (in the second half as the recurrent product saw it), `saved` and `d_fresh`; writes its
+    /// step of `d_gates` (0 where it does not count), updates the first part of `carry` and, in the second half, `q`
+    /// `[D, B, H]`. Shapes: [`kernels::cell`](super::cell).
     GruCellBackward
 }
 
-impl Kernel<5, 2> for GruCellBackward {
+impl Kernel<4, 3> for GruCellBackward {
     const NAME: &'static str = "gru_cell_backward";
     const WGSL: &'static str = wgsl!(
         "common/linear", "common/activation", "common/activate", "common/marks", "common/time", "common/cell",
         "gru_cell_backward"
     );
-    const READS: [&'static str; 5] = ["marks", "state", "saved", "d_fresh", "q"];
-    const WRITES: [&'static str; 2] = ["d_gates", "carry"];
+    const READS: [&'static str; 4] = ["marks", "state", "saved", "d_fresh"];
+    const WRITES: [&'static str; 3] = ["d_gates", "carry", "q"];
     const INDICES: &'static [&'static str] = &["marks"];
 
     fn check(&self) -> Result<()> {
@@ -37,14 +38,14 @@ impl Kernel<5, 2> for GruCellBackward {
         linear_groups(self.0.rows() * self.0.hidden as usize)
     }
 
-    fn lens(&self) -> ([usize; 5], [usize; 2]) {
+    fn lens(&self) -> ([usize; 4], [usize; 3]) {
         let p = &self.0;
         let one = p.rows() * p.hidden as usize;
         let q = if p.half == 2 { one } else { 0 };
-        ([p.marks_len(), p.state_len(), p.saved_len(), one, q], [p.d_gates_len(), one])
+        ([p.marks_len(), p.state_len(), p.saved_len(), one], [p.d_gates_len(), one, q])
     }
 
-    fn run(&self, [marks, state, saved, d_fresh, q]: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
+    fn run(&self, [marks, state, saved, d_fresh]: [&[f32]; 4], [d_gates, carry, q]: [&mut [f32]; 3]) {
         let p: &Cell = &self.0;
         let h = p.hidden as usize;
         for (i, (d, row, unit)) in p.units().enumerate() {
@@ -59,7 +60,7 @@ impl Kernel<5, 2> for GruCellBackward {
             let r = saved[s];
             if p.half == 2 {
                 d_gates[at] = q[i] * old * saved[s + 4 * h];
-                carry[i] += q[i] * r;
+                q[i] *= r;
                 continue;
             }
             let (z, n) = (saved[s + h], saved[s + 2 * h]);

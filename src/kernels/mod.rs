@@ -63,7 +63,7 @@ kernels! {
     rnn_cell: RnnCell { 2, 2 },
     rnn_cell_backward: RnnCellBackward { 3, 1 },
     gru_cell: GruCell { 3, 2 },
-    gru_cell_backward: GruCellBackward { 5, 2 },
+    gru_cell_backward: GruCellBackward { 4, 3 },
     lstm_cell: LstmCell { 4, 2 },
     lstm_cell_backward: LstmCellBackward { 6, 2 },
     state_update: StateUpdate { 2, 3 },

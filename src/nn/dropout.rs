@@ -1,6 +1,6 @@
 //! Dropout as a layer
 
-use super::{Kind, Mode, Module, check_dropout};
+use super::{Kind, Mode, Module, check_share};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
@@ -23,7 +23,7 @@ impl Dropout {
     /// # Errors
     /// [`Error::Value`](crate::Error::Value) unless `0 ≤ p < 1`.
     pub fn new(p: f32) -> Result<Self> {
-        check_dropout("Dropout", p)?;
+        check_share("Dropout", "p", p)?;
         Ok(Self { p })
     }
 }

@@ -1,7 +1,7 @@
 //! A gated recurrent unit whose gates are normalised
 
 use super::layer_norm::EPS;
-use super::{Mode, Module, check_dropout, uniform};
+use super::{Mode, Module, check_share, uniform};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -55,7 +55,7 @@ impl LayerNormGruConfig {
         // The largest matrix of any layer: refused here, before sizes are multiplied or anything is made.
         let widest = self.input.max(self.hidden.saturating_mul(2));
         Shape::new("LayerNormGru", &[self.hidden.saturating_mul(3), widest])?;
-        check_dropout("LayerNormGru", self.dropout)?;
+        check_share("LayerNormGru", "dropout", self.dropout)?;
         if self.bidirectional && self.reverse {
             return Err(Error::value("LayerNormGru", "reverse", "false for a bidirectional layer", true));
         }

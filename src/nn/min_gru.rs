@@ -1,6 +1,6 @@
 //! The minimal gated recurrent unit
 
-use super::{Linear, Mode, Module, check_dropout};
+use super::{Linear, Mode, Module, check_share};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::MinGruGates;
@@ -143,7 +143,7 @@ impl MinGru {
                 return Err(Error::value("MinGru", arg, "at least 1", 0));
             }
         }
-        check_dropout("MinGru", config.dropout)?;
+        check_share("MinGru", "dropout", config.dropout)?;
         if config.bidirectional && config.reverse {
             return Err(Error::value("MinGru", "reverse", "false for a bidirectional layer", true));
         }

@@ -114,10 +114,10 @@ fn uniform(device: &crate::Device, dims: &[usize], bound: f32, rng: &mut Rng) ->
     Ok(Tensor::from_slice(device, &values, dims)?.requires_grad())
 }
 
-/// The share of a dropout, checked.
-fn check_dropout(op: &'static str, p: f32) -> Result<()> {
-    if (0.0..1.0).contains(&p) {
+/// The share `arg` of what noise acts on, checked.
+fn check_share(op: &'static str, arg: &'static str, share: f32) -> Result<()> {
+    if (0.0..1.0).contains(&share) {
         return Ok(());
     }
-    Err(crate::Error::value(op, "p", "0 ≤ p < 1", p))
+    Err(crate::Error::value(op, arg, "0 ≤ p < 1", share))
 }

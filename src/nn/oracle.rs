@@ -274,6 +274,7 @@ impl Walk<'_> {
             let edge = if backwards { t + 1 } else { t };
             if edge < steps && input.begins(c, edge, row) {
                 state = if input.reset_to_h0 { first.to_vec() } else { vec![0.0; state.len()] };
+                seen = false;
             }
             let (counts, place) = (input.counts(c, t, row), (t * batch + row) * c.directions() + d);
             if counts {

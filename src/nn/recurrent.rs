@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use super::{Mode, Module, check_dropout, uniform};
+use super::{Mode, Module, check_share, uniform};
 use crate::autograd::record;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -187,8 +187,15 @@ impl StackConfig {
         let widest = self.input.max(self.hidden.max(self.out).saturating_mul(2));
         Shape::new(op, &[self.hidden.saturating_mul(4), widest])?;
         let o = &self.options;
-        for share in [self.dropout, o.input_dropout, o.recurrent_dropout, o.zoneout, o.zoneout_cell, o.weight_dropout] {
-            check_dropout(op, share)?;
+        for (arg, share) in [
+            ("dropout", self.dropout),
+            ("input_dropout", o.input_dropout),
+            ("recurrent_dropout", o.recurrent_dropout),
+            ("zoneout", o.zoneout),
+            ("zoneout_cell", o.zoneout_cell),
+            ("weight_dropout", o.weight_dropout),
+        ] {
+            check_share(op, arg, share)?;
         }
         if o.zoneout_cell != 0.0 && self.cell != Cell::Lstm {
             return Err(Error::value(op, "zoneout_cell", "0 for a cell without a cell state", o.zoneout_cell));

@@ -1,6 +1,8 @@
 //! What the tests share: backends, comparison, seeded data.
 #![allow(dead_code, reason = "every test file uses its part")]
 
+pub mod recurrent;
+
 use wgru::{CpuOptions, Device};
 
 /// The reference twins.

@@ -5,12 +5,14 @@ mod common;
 #[path = "../reference/mod.rs"]
 mod reference;
 
+mod cells;
 mod conv;
 mod ctc;
 mod gru;
 mod min_gru;
 mod ops;
 mod tape;
+mod taps;
 
 use common::{assert_close, fill, twin};
 use reference::{differences, dot, wide};

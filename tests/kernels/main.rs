@@ -7,6 +7,7 @@ mod common;
 mod reference;
 
 mod binding;
+mod cells;
 mod comparison;
 mod conv;
 mod ctc;
@@ -14,6 +15,7 @@ mod elementwise;
 mod gru_backward;
 mod gru_case;
 mod gru_forward;
+mod gru_marks;
 mod losses;
 mod matmul;
 mod min_gru;
@@ -22,6 +24,7 @@ mod nan;
 mod normalize;
 mod optimizers;
 mod reductions;
+mod state;
 
 use wgru::kernel::Kernel;
 use wgru::{Device, Tensor};

@@ -9,6 +9,7 @@ pub mod elementwise;
 pub mod gru;
 pub mod min_gru;
 pub mod normalize;
+pub mod recurrent;
 pub mod training;
 
 /// Step of a central difference: its error, step² and 1e-16/step, is below 1e-9 for values near 1.

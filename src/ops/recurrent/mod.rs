@@ -341,10 +341,11 @@ impl Schedule<'_> {
                     let mark = &mut marks[t * batch + row];
                     seen |= valid(t, row);
                     *mark |= if valid(t, row) { VALID } else { 0 };
-                    // Before the first step that counts there is no output to repeat.
+                    // Before the first step of a sequence that counts there is no output to repeat.
                     *mark |= if self.repeat && seen { REPEAT << reverse as u32 } else { 0 };
                     let ends_here = begins(if reverse { t } else { t + 1 }, row);
                     *mark |= if ends_here { RESET << reverse as u32 } else { 0 };
+                    seen &= !ends_here;
                 }
             }
         }

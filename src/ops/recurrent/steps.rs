@@ -129,7 +129,7 @@ pub fn forward(
             Cell::Lstm => device.run(&LstmCell(p), [x, rec, state, peephole], [fresh, saved])?,
             Cell::GruResetAfter => device.run(&GruCell(p), [x, rec, state], [fresh, saved])?,
             Cell::GruResetBefore => {
-                device.run(&GruCell(p), [x, rec, state], [fresh, saved])?;
+                device.run(&GruCell(p), [x, rec, seen.0], [fresh, saved])?;
                 for (d, w) in weights.iter().enumerate() {
                     let a = (saved, p.saved_at(d, times[d], 0) + 3 * h, p.saved_row as usize);
                     recurrent(layer, d, a, (&w.w_hh, candidate_bias[d].as_ref()), (2, 1), rec)?;
@@ -185,10 +185,12 @@ pub fn backward(
     let device = marks.device();
     let (h, out, width, batch) = (layer.hidden, layer.out, layer.width(), layer.batch);
     let (p, u, order) = (params(layer, true), update(layer), layer.order());
+    // The candidate's rows of a GRU's `w_hh`.
+    let candidate = (2 * h * h) as u32;
     let projects = weights[0].w_hr.is_some();
     let p = Params { d_out_row: if projects { h } else { width } as u32, ..p };
     let empty = |dims: &[usize]| Tensor::empty("recurrent_backward", device, dims);
-    let (q, reset) = (&empty(&[layer.directions, batch, out])?, &empty(&[layer.directions, batch, h])?);
+    let q = &empty(&[layer.directions, batch, out])?;
     let d_fresh = &empty(&[layer.directions, batch, width])?;
     let projected = empty(&[layer.directions, batch, h])?;
     let d_out = if projects { &projected } else { d_fresh };
@@ -229,55 +231,36 @@ pub fn backward(
                 device.run(&LstmCellBackward(p), reads, [d_gates, carry])?;
             }
             Cell::GruResetAfter | Cell::GruResetBefore => {
-                let reads = [marks, state, saved, d_fresh, reset];
-                device.run(&GruCellBackward(p), reads, [d_gates, carry])?;
+                let writes = [d_gates, carry, q];
+                device.run(&GruCellBackward(p), [marks, state, saved, d_fresh], writes)?;
                 if p.half == 1 {
                     for (d, w) in weights.iter().enumerate() {
                         let n = p.d_gates_at(d, times[d], 0) + 2 * h;
-                        back(&p, (n, 2 * h * h), (d, h), h, d_gates, &w.w_hh, reset)?;
+                        let product = MatMul { b_offset: candidate, ..MatMul::new(batch, h, h) };
+                        back(&p, n, d, product, d_gates, &w.w_hh, q)?;
                     }
-                    device.run(&GruCellBackward(Params { half: 2, ..p }), reads, [d_gates, carry])?;
+                    let seen = run.dropped.as_ref().unwrap_or(state);
+                    device.run(&GruCellBackward(Params { half: 2, ..p }), [marks, seen, saved, d_fresh], writes)?;
                 }
             }
         }
         for (d, w) in weights.iter().enumerate() {
             let at = p.d_gates_at(d, times[d], 0);
             let gates = if layer.cell.gates() == 3 { 2 } else { layer.cell.gates() };
-            back(&p, (at, 0), (d, out), gates * h, d_gates, &w.w_hh, q)?;
+            // Where the reset gate acts before the product, q holds the candidate's part.
+            let accumulate = (layer.cell == Cell::GruResetBefore) as u32;
+            back(&p, at, d, MatMul { accumulate, ..MatMul::new(batch, out, gates * h) }, d_gates, &w.w_hh, q)?;
             if layer.cell == Cell::GruResetAfter {
-                let c_offset = (d * batch * out) as u32;
-                let candidate = MatMul {
-                    a_offset: (at + 3 * h) as u32,
-                    a_row: p.gates_row,
-                    b_offset: (2 * h * h) as u32,
-                    c_offset,
-                    accumulate: 1,
-                    ..MatMul::new(batch, out, h)
-                };
-                product(&candidate, d_gates, &w.w_hh, None, q)?;
+                let product = MatMul { b_offset: candidate, accumulate: 1, ..MatMul::new(batch, out, h) };
+                back(&p, at + 3 * h, d, product, d_gates, &w.w_hh, q)?;
             }
         }
     }
     Ok(d_w_hr)
 }
 
-/// `δ·U` of `depth` gate gradients into direction `d` of `[D, B, n]`.
-fn back(
-    p: &Params,
-    (a_offset, b_offset): (usize, usize),
-    (d, n): (usize, usize),
-    depth: usize,
-    d_gates: &Tensor,
-    u: &Tensor,
-    into: &Tensor,
-) -> Result<()> {
-    let batch = p.batch as usize;
-    let product_back = MatMul {
-        a_offset: a_offset as u32,
-        a_row: p.gates_row,
-        b_offset: b_offset as u32,
-        c_offset: (d * batch * n) as u32,
-        ..MatMul::new(batch, n, depth)
-    };
-    product(&product_back, d_gates, u, None, into)
+/// `δ·U` of the gate gradients from `at` on, into direction `d` of `[D, B, out]`.
+fn back(p: &Params, at: usize, d: usize, by: MatMul, d_gates: &Tensor, u: &Tensor, into: &Tensor) -> Result<()> {
+    let c_offset = (d * p.batch as usize * p.out as usize) as u32;
+    product(&MatMul { a_offset: at as u32, a_row: p.gates_row, c_offset, ..by }, d_gates, u, None, into)
 }

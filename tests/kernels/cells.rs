@@ -1,0 +1,571 @@
+//! The cells of the plan of single steps, and their backwards: `rnn_cell`, `gru_cell`, `lstm_cell`. What a step may not
+//! read is NaN, and so is what it may not write.
+
+use wgru::kernel::Kernel;
+use wgru::kernels::{Cell, GruCell, GruCellBackward, LstmCell, LstmCellBackward, RnnCell, RnnCellBackward};
+use wgru::{Activation, Device};
+
+use crate::common::{assert_close, fill, mix, relative_error};
+use crate::reference::recurrent::activate;
+use crate::reference::{differences, dot, narrow, wide};
+use crate::{buffer, indices, on_every_backend, poison, read};
+
+/// One activation of sums of a few values; the differences in f64 are exact to 1e-9.
+const CELL: f64 = 2e-6;
+/// Not asked for.
+const ANY: f64 = f64::INFINITY;
+/// Not written.
+const UNTOUCHED: f64 = f64::NAN;
+
+on_every_backend![
+    rnn_cell_matches_f64_equations,
+    gru_cell_matches_f64_equations,
+    lstm_cell_matches_f64_equations,
+    cells_match_with_every_activation,
+    cells_pass_nan_on,
+    cell_comparison_tells_the_flags_apart,
+];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Rnn,
+    Gru,
+    Lstm,
+}
+
+/// By number, as the kernels take them.
+const ACTIVATIONS: [Activation; 11] = [
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Relu,
+    Activation::Affine { alpha: 0.7, beta: -0.2 },
+    Activation::LeakyRelu { alpha: 0.1 },
+    Activation::ThresholdedRelu { alpha: 0.2 },
+    Activation::ScaledTanh { alpha: 1.3, beta: 0.8 },
+    Activation::HardSigmoid { alpha: 0.4, beta: 0.5 },
+    Activation::Elu { alpha: 0.9 },
+    Activation::Softsign,
+    Activation::Softplus,
+];
+
+fn parameters(f: Activation) -> [f32; 2] {
+    match f {
+        Activation::Affine { alpha, beta }
+        | Activation::ScaledTanh { alpha, beta }
+        | Activation::HardSigmoid { alpha, beta } => [alpha, beta],
+        Activation::LeakyRelu { alpha } | Activation::ThresholdedRelu { alpha } | Activation::Elu { alpha } => {
+            [alpha, 0.0]
+        }
+        _ => [0.0; 2],
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    kind: Kind,
+    p: Cell,
+}
+
+/// Steps, batch, hidden, directions, reverse, step.
+const SHAPES: [[u32; 6]; 5] =
+    [[1, 1, 1, 1, 0, 0], [3, 2, 3, 1, 1, 1], [3, 5, 17, 2, 0, 2], [2, 3, 67, 2, 0, 0], [4, 2, 130, 1, 0, 3]];
+
+/// A unit of the cell: from the inputs `[x_g.., a_g.., h or c, p_i, p_f, p_o]` to what `saved` holds, slopes aside.
+fn unit(case: &Case, v: &[f64]) -> Vec<f64> {
+    let gates = case.gates();
+    let (x, a, old, peep) = (&v[..gates], &v[gates..2 * gates], v[2 * gates], &v[2 * gates + 1..]);
+    let bound = case.p.clip as f64;
+    let gate = |g: usize, v: f64| activate(case.activation(g), v.max(-bound).min(bound));
+    match case.kind {
+        Kind::Rnn => vec![gate(0, x[0] + a[0])],
+        Kind::Gru => {
+            let (r, z) = (gate(0, x[0] + a[0]), gate(1, x[1] + a[1]));
+            let (c, inner) = if case.p.half == 0 { (a[2], r * a[2]) } else { (r * old, a[2]) };
+            let n = gate(2, x[2] + inner);
+            vec![r, z, n, c, (1.0 - z) * n + z * old]
+        }
+        Kind::Lstm => {
+            let i = gate(0, x[0] + a[0] + peep[0] * old);
+            let f = if case.p.coupled == 1 { 1.0 - i } else { gate(1, x[1] + a[1] + peep[1] * old) };
+            let g = gate(2, x[2] + a[2]);
+            let c = f * old + i * g;
+            let o = gate(3, x[3] + a[3] + peep[2] * c);
+            let s = activate(case.activation(4), c);
+            vec![i, f, g, o, s, o * s, c]
+        }
+    }
+}
+
+/// Slopes of the gates at their pre-activations and, of an LSTM, of the cell state's activation.
+fn slopes(case: &Case, v: &[f64], values: &[f64]) -> Vec<f64> {
+    let gates = case.gates();
+    let bound = case.p.clip as f64;
+    let slope = |g: usize, at: f64, bound: f64| {
+        differences(&[vec![at]], |v| activate(case.activation(g), v[0][0].max(-bound).min(bound)))[0][0]
+    };
+    let (x, a, old, peep) = (&v[..gates], &v[gates..2 * gates], v[2 * gates], &v[2 * gates + 1..]);
+    let sum = |g: usize| slope(g, x[g] + a[g], bound);
+    match case.kind {
+        Kind::Rnn => vec![sum(0)],
+        Kind::Gru => {
+            let inner = if case.p.half == 0 { values[0] * a[2] } else { a[2] };
+            vec![sum(0), sum(1), slope(2, x[2] + inner, bound)]
+        }
+        Kind::Lstm => vec![
+            slope(0, x[0] + a[0] + peep[0] * old, bound),
+            if case.p.coupled == 1 { ANY } else { slope(1, x[1] + a[1] + peep[1] * old, bound) },
+            sum(2),
+            slope(3, x[3] + a[3] + peep[2] * values[6], bound),
+            slope(4, values[6], f64::INFINITY),
+        ],
+    }
+}
+
+struct Data {
+    x: Vec<f32>,
+    rec: Vec<f32>,
+    state: Vec<f32>,
+    peephole: Vec<f32>,
+}
+
+impl Case {
+    fn new(kind: Kind, [steps, batch, hidden, directions, reverse, step]: [u32; 6]) -> Self {
+        let kinds = match kind {
+            Kind::Rnn => [1, 0, 0, 0],
+            Kind::Gru => [0, 0, 1, 0],
+            Kind::Lstm => [0, 0, 1, 0],
+        };
+        let (saved, d_gates) = match kind {
+            Kind::Rnn => (2, 1),
+            Kind::Gru => (7, 4),
+            Kind::Lstm => (11, 7),
+        };
+        let width = if kind == Kind::Lstm { 2 * hidden } else { hidden };
+        let p = Cell {
+            kinds,
+            alphas: [0.0; 4],
+            betas: [0.0; 4],
+            out_kind: 1,
+            out_alpha: 0.0,
+            out_beta: 0.0,
+            clip: f32::MAX,
+            steps,
+            batch,
+            hidden,
+            directions,
+            reverse,
+            step,
+            out: hidden,
+            width,
+            // Rows longer than needed: what lies behind belongs to nobody.
+            saved_row: saved * hidden + 3,
+            gates_row: d_gates * hidden + 2,
+            save: 1,
+            half: 0,
+            coupled: 0,
+            peephole: 0,
+            d_out_row: width,
+        };
+        Self { kind, p }
+    }
+
+    /// With the activations from number `first` on, one a gate.
+    fn with_activations(self, first: usize) -> Self {
+        let mut p = self.p;
+        for g in 0..5 {
+            let number = (first + g) % ACTIVATIONS.len();
+            let [alpha, beta] = parameters(ACTIVATIONS[number]);
+            if g < 4 {
+                (p.kinds[g], p.alphas[g], p.betas[g]) = (number as u32, alpha, beta);
+            } else {
+                (p.out_kind, p.out_alpha, p.out_beta) = (number as u32, alpha, beta);
+            }
+        }
+        Self { p, ..self }
+    }
+
+    fn activation(&self, g: usize) -> Activation {
+        ACTIVATIONS[if g == 4 { self.p.out_kind } else { self.p.kinds[g] } as usize]
+    }
+
+    fn gates(&self) -> usize {
+        match self.kind {
+            Kind::Rnn => 1,
+            Kind::Gru => 3,
+            Kind::Lstm => 4,
+        }
+    }
+
+    /// Steps, batch, hidden, directions.
+    fn size(&self) -> [usize; 4] {
+        [self.p.steps, self.p.batch, self.p.hidden, self.p.directions].map(|n| n as usize)
+    }
+
+    fn is_reverse(&self, d: usize) -> bool {
+        d == 1 || self.p.reverse == 1
+    }
+
+    /// Time of step `step` of direction `d`, and the slot of the state before it.
+    fn time(&self, d: usize, step: usize) -> (usize, usize) {
+        let steps = self.size()[0];
+        if self.is_reverse(d) { (steps - 1 - step, steps - step) } else { (step, step) }
+    }
+
+    /// Direction, row, unit.
+    fn units(&self) -> Vec<[usize; 3]> {
+        let [_, batch, hidden, directions] = self.size();
+        let rows = (0..directions).flat_map(|d| (0..batch).map(move |row| [d, row]));
+        rows.flat_map(|[d, row]| (0..hidden).map(move |unit| [d, row, unit])).collect()
+    }
+
+    /// First element of a row of `[D, T, B, width]`.
+    fn at(&self, d: usize, t: usize, row: usize, width: u32) -> usize {
+        let [steps, batch, ..] = self.size();
+        ((d * steps + t) * batch + row) * width as usize
+    }
+
+    /// First element of a row of `saved`, which may hold one step only.
+    fn at_saved(&self, d: usize, t: usize, row: usize) -> usize {
+        let [_, batch, ..] = self.size();
+        match self.p.save {
+            1 => self.at(d, t, row, self.p.saved_row),
+            _ => (d * batch + row) * self.p.saved_row as usize,
+        }
+    }
+
+    /// Place of what the LSTM's cell state, or else the state, was before a step.
+    fn at_old(&self, d: usize, slot: usize, row: usize) -> usize {
+        let [steps, batch, ..] = self.size();
+        let out = if self.kind == Kind::Lstm { self.p.out as usize } else { 0 };
+        ((d * (steps + 1) + slot) * batch + row) * self.p.width as usize + out
+    }
+
+    /// Everything that step `step` may read; the rest is NaN.
+    fn data(&self, step: usize) -> Data {
+        let [steps, batch, h, directions] = self.size();
+        let gates = self.gates();
+        let all = |stream, n| (fill(stream, n, 1.2), vec![f32::NAN; n]);
+        let (x_all, mut x) = all(1, directions * steps * batch * gates * h);
+        let (state_all, mut state) = all(3, directions * (steps + 1) * batch * self.p.width as usize);
+        for d in 0..directions {
+            let (t, slot) = self.time(d, step);
+            for row in 0..batch {
+                let at = self.at(d, t, row, (gates * h) as u32);
+                x[at..at + gates * h].copy_from_slice(&x_all[at..at + gates * h]);
+                let at = self.at_old(d, slot, row);
+                state[at..at + h].copy_from_slice(&state_all[at..at + h]);
+            }
+        }
+        let peephole = if self.p.peephole == 1 { fill(4, directions * 3 * h, 0.8) } else { Vec::new() };
+        Data { x, rec: fill(2, directions * batch * gates * h, 1.2), state, peephole }
+    }
+
+    /// The inputs of a unit at step `step`.
+    fn inputs(&self, data: &Data, step: usize, [d, row, j]: [usize; 3]) -> Vec<f64> {
+        let [_, batch, h, _] = self.size();
+        let (gates, (t, slot)) = (self.gates(), self.time(d, step));
+        let x = (0..gates).map(|g| data.x[self.at(d, t, row, (gates * h) as u32) + g * h + j]);
+        let a = (0..gates).map(|g| data.rec[((d * batch + row) * gates + g) * h + j]);
+        let old = data.state[self.at_old(d, slot, row) + j];
+        let peep = (0..3).map(|g| data.peephole.get((d * 3 + g) * h + j).copied().unwrap_or(0.0));
+        x.chain(a).chain([old]).chain(peep).map(f64::from).collect()
+    }
+
+    /// `fresh` and `saved` after a whole step (both halves).
+    fn want(&self, data: &Data, step: usize) -> [Vec<f64>; 2] {
+        let [steps, batch, h, directions] = self.size();
+        let slots = if self.p.save == 1 { steps } else { 1 };
+        let mut fresh = vec![UNTOUCHED; directions * batch * self.p.width as usize];
+        let mut saved = vec![UNTOUCHED; directions * slots * batch * self.p.saved_row as usize];
+        for [d, row, j] in self.units() {
+            let inputs = self.inputs(data, step, [d, row, j]);
+            let values = unit(self, &inputs);
+            let slopes = slopes(self, &inputs, &values);
+            let to = (d * batch + row) * self.p.width as usize;
+            let kept = match self.kind {
+                Kind::Rnn => {
+                    fresh[to + j] = values[0];
+                    [&values[..], &slopes].concat()
+                }
+                Kind::Gru => {
+                    fresh[to + j] = values[4];
+                    [&values[..4], &slopes].concat()
+                }
+                Kind::Lstm => {
+                    fresh[to + self.p.out as usize + j] = values[6];
+                    if self.p.out == self.p.hidden {
+                        fresh[to + j] = values[5];
+                    }
+                    [&values[..5], &slopes, &values[5..6]].concat()
+                }
+            };
+            let at = self.at_saved(d, self.time(d, step).0, row) + j;
+            kept.into_iter().enumerate().for_each(|(part, v)| saved[at + part * h] = v);
+        }
+        [fresh, saved]
+    }
+
+    /// `fresh` and `saved` by the kernel, the reset-before GRU by its halves.
+    fn forward(&self, device: &Device, data: &Data) -> [Vec<f32>; 2] {
+        let [x, rec, state, peephole] = [&data.x, &data.rec, &data.state, &data.peephole].map(|v| buffer(device, v));
+        let (p, [fresh, saved]) = (self.p, self.want_lens().map(|n| poison(device, n)));
+        let writes = [&fresh, &saved];
+        match self.kind {
+            Kind::Rnn => device.run(&RnnCell(p), [&x, &rec], writes),
+            Kind::Lstm => device.run(&LstmCell(p), [&x, &rec, &state, &peephole], writes),
+            Kind::Gru => {
+                let reads = [&x, &rec, &state];
+                let first = device.run(&GruCell(p), reads, writes);
+                if p.half == 0 { first } else { device.run(&GruCell(Cell { half: 2, ..p }), reads, writes) }
+            }
+        }
+        .expect("run");
+        writes.map(read)
+    }
+
+    fn want_lens(&self) -> [usize; 2] {
+        let [steps, batch, _, directions] = self.size();
+        let slots = if self.p.save == 1 { steps } else { 1 };
+        let rows = directions * batch;
+        [rows * self.p.width as usize, rows * slots * self.p.saved_row as usize]
+    }
+
+    #[track_caller]
+    fn check_forward(&self, device: &Device) {
+        let data = self.data(self.p.step as usize);
+        let want = self.want(&data, self.p.step as usize);
+        for ((got, want), name) in self.forward(device, &data).iter().zip(&want).zip(["fresh", "saved"]) {
+            assert_written(&format!("{name} of {self:?}"), got, want);
+        }
+    }
+
+    /// The backward of the step that comes `p.step`-th from the end: `d_gates` and `carry`.
+    #[track_caller]
+    fn check_backward(&self, device: &Device) {
+        let [steps, batch, h, directions] = self.size();
+        let (p, step) = (self.p, steps - 1 - self.p.step as usize);
+        let data = self.data(step);
+        let [_, saved] = self.want(&data, step);
+        // What was not asked for of the forward pass is not read backward either.
+        let saved: Vec<f32> = narrow(&saved).into_iter().map(|v| if v.is_infinite() { f32::NAN } else { v }).collect();
+        let (width, out) = (p.width as usize, p.out as usize);
+        let words: Vec<u32> = (0..(steps * batch) as u32).map(|i| 62 | !mix(i).is_multiple_of(4) as u32).collect();
+        let (one, offset) = (directions * batch * width, if self.kind == Kind::Lstm { out } else { 0 });
+        let projects = self.kind == Kind::Lstm && out != h;
+        let d_fresh = fill(7, one, 1.0);
+        // The gradient of m = o⊙s is d_fresh itself where there is no projection.
+        let d_out_row = if projects { h } else { width };
+        let d_out = if projects { fill(8, directions * batch * h, 1.0) } else { d_fresh.clone() };
+        let start: Vec<f32> = fill(9, 2 * one, 1.0);
+        let q_values = fill(10, directions * batch * h, 1.0);
+
+        let mut want_gates = vec![UNTOUCHED; directions * steps * batch * p.gates_row as usize];
+        let mut want_carry = wide(&start);
+        for [d, row, j] in self.units() {
+            let t = self.time(d, step).0;
+            let at = self.at(d, t, row, p.gates_row) + j;
+            let parts = match self.kind {
+                Kind::Rnn => 1,
+                Kind::Gru => 4,
+                Kind::Lstm if p.peephole == 1 => 7,
+                Kind::Lstm => 4,
+            };
+            let of_row = d * batch + row;
+            let g = if words[t * batch + row] & 1 == 0 {
+                vec![0.0; parts + 1]
+            } else {
+                let inputs = self.inputs(&data, step, [d, row, j]);
+                let gates = self.gates();
+                // The gradient of c; the kernel leaves that of h through r in its place.
+                let qj = q_values[of_row * h + j] as f64;
+                let dh = d_fresh[of_row * width + offset + j] as f64;
+                let dm = d_out[of_row * d_out_row + j] as f64;
+                // What the step gives, by the weights with which it counts.
+                let all = differences(std::slice::from_ref(&inputs), |v| {
+                    let values = unit(self, &v[0]);
+                    match self.kind {
+                        Kind::Rnn => dh * values[0],
+                        // Of the halves: h̃ with c held, and c alone by q.
+                        Kind::Gru if p.half == 1 => dh * values[4] + qj * values[3],
+                        Kind::Gru => dh * values[4],
+                        Kind::Lstm => dot(&[dh, dm], &[values[6], values[5]]),
+                    }
+                })
+                .remove(0);
+                let mut g: Vec<f64> = all[..gates].to_vec();
+                match self.kind {
+                    Kind::Rnn => {}
+                    // With reset before, a_n has the gradient of x_n; the fourth part is not asked for.
+                    Kind::Gru => g.push(if p.half == 0 { all[2 * gates - 1] } else { ANY }),
+                    Kind::Lstm if p.peephole == 1 => g.extend(&all[2 * gates + 1..2 * gates + 4]),
+                    Kind::Lstm => {}
+                }
+                g.push(all[2 * gates]);
+                g
+            };
+            (0..parts).for_each(|part| want_gates[at + part * h] = g[part]);
+            if self.kind != Kind::Rnn {
+                want_carry[of_row * width + offset + j] += g[parts];
+            }
+        }
+
+        let tensors = [&saved, &data.state, &data.peephole, &d_fresh, &d_out].map(|v| buffer(device, v));
+        let [saved, state, peephole, d_fresh, d_out] = tensors.each_ref();
+        let (marks, q) = (&indices(device, &words), buffer(device, &q_values));
+        let p = Cell { d_out_row: d_out_row as u32, ..p };
+        let (d_gates, carry) = (poison(device, want_gates.len()), buffer(device, &start));
+        let writes = [&d_gates, &carry];
+        match self.kind {
+            Kind::Rnn => device.run(&RnnCellBackward(p), [marks, saved, d_fresh], [&d_gates]),
+            Kind::Lstm => device.run(&LstmCellBackward(p), [marks, state, saved, peephole, d_fresh, d_out], writes),
+            Kind::Gru => {
+                let reads = [marks, state, saved, d_fresh];
+                let writes = [&d_gates, &carry, &q];
+                let first = device.run(&GruCellBackward(p), reads, writes);
+                match p.half {
+                    0 => first,
+                    _ => device.run(&GruCellBackward(Cell { half: 2, ..p }), reads, writes),
+                }
+            }
+        }
+        .expect("run");
+        let mut got_carry = read(&carry);
+        if p.half == 1 {
+            // The candidate's part of the state's gradient goes the way of the product's.
+            for (i, (after, before)) in read(&q).iter().zip(&q_values).enumerate() {
+                let valid = words[self.time(i / h / batch, step).0 * batch + i / h % batch] & 1 == 1;
+                got_carry[i] += if valid { *after } else { after - before };
+            }
+        }
+        assert_written(&format!("d_gates of {self:?}"), &read(&d_gates), &want_gates);
+        assert_close(&format!("carry of {self:?}"), &got_carry, &want_carry, CELL);
+    }
+
+    #[track_caller]
+    fn check(&self, device: &Device) {
+        self.check_forward(device);
+        self.check_backward(device);
+        let once = Case { p: Cell { save: 0, ..self.p }, ..*self };
+        once.check_forward(device);
+    }
+}
+
+/// Compares what is wanted; what is to stay untouched is NaN.
+#[track_caller]
+fn assert_written(what: &str, got: &[f32], want: &[f64]) {
+    assert_eq!(got.len(), want.len(), "{what}: length");
+    let touched = got.iter().zip(want).find(|(g, w)| w.is_nan() && !g.is_nan());
+    assert!(touched.is_none(), "{what}: written where nothing belongs: {touched:?}");
+    let known = got.iter().zip(want).filter(|(_, w)| w.is_finite());
+    let (got, want): (Vec<f32>, Vec<f64>) = known.map(|(&g, &w)| (g, w)).unzip();
+    assert_close(what, &got, &want, CELL);
+}
+
+fn rnn_cell_matches_f64_equations(device: &Device) {
+    for shape in SHAPES {
+        let case = Case::new(Kind::Rnn, shape);
+        case.check(device);
+        Case { p: Cell { clip: 0.5, ..case.p }, ..case }.check(device);
+    }
+}
+
+fn gru_cell_matches_f64_equations(device: &Device) {
+    for shape in SHAPES {
+        for half in [0, 1] {
+            let case = Case::new(Kind::Gru, shape);
+            let p = Cell { half, ..case.p };
+            Case { p, ..case }.check(device);
+            Case { p: Cell { clip: 0.5, ..p }, ..case }.check(device);
+        }
+    }
+}
+
+fn lstm_cell_matches_f64_equations(device: &Device) {
+    for shape in SHAPES {
+        for flags in 0..16 {
+            let [peephole, coupled, clips, projects] = [0, 1, 2, 3].map(|bit| flags >> bit & 1);
+            let case = Case::new(Kind::Lstm, shape);
+            // A projection is narrower than the cell state or, once, wider.
+            let out = match (projects, shape[2]) {
+                (0, hidden) => hidden,
+                (_, 3) => 5,
+                (_, hidden) => hidden.div_ceil(2) + (hidden == 1) as u32,
+            };
+            let clip = if clips == 1 { 0.5 } else { f32::MAX };
+            let p = Cell { peephole, coupled, clip, out, width: out + shape[2], ..case.p };
+            Case { p, ..case }.check(device);
+        }
+    }
+}
+
+fn cells_match_with_every_activation(device: &Device) {
+    for kind in [Kind::Rnn, Kind::Gru, Kind::Lstm] {
+        for first in 0..ACTIVATIONS.len() {
+            let case = Case::new(kind, [2, 3, 33, 1, 0, 1]).with_activations(first);
+            case.check(device);
+            Case { p: Cell { clip: 0.9, peephole: (kind == Kind::Lstm) as u32, ..case.p }, ..case }.check(device);
+        }
+    }
+}
+
+/// A NaN in any gate's input, or in the state, is one in that unit of the output, and in no other.
+fn cells_pass_nan_on(device: &Device) {
+    for kind in [Kind::Rnn, Kind::Gru, Kind::Lstm] {
+        for first in 0..ACTIVATIONS.len() {
+            let case = Case::new(kind, [1, 2, 3, 1, 0, 0]).with_activations(first);
+            let (h, gates, width) = (3, case.gates(), case.p.width as usize);
+            for place in 0..gates + (kind != Kind::Rnn) as usize {
+                let mut data = case.data(0);
+                match place {
+                    _ if place < gates => data.x[(gates + place) * h + 1] = f32::NAN,
+                    _ => data.state[case.at_old(0, 0, 1) + 1] = f32::NAN,
+                }
+                let [fresh, _] = case.forward(device, &data);
+                let nans: Vec<bool> = (0..2 * h).map(|i| fresh[i / h * width + i % h].is_nan()).collect();
+                assert_eq!(nans, [false, false, false, false, true, false], "input {place} of {case:?}");
+            }
+        }
+    }
+}
+
+/// The negative control: numbers of other flags are rejected.
+fn cell_comparison_tells_the_flags_apart(device: &Device) {
+    let lstm = Case::new(Kind::Lstm, [2, 3, 17, 1, 0, 0]);
+    let gru = Case::new(Kind::Gru, [2, 3, 17, 1, 0, 0]);
+    let other = [
+        (lstm, Cell { coupled: 1, ..lstm.p }),
+        (lstm, Cell { clip: 0.5, ..lstm.p }),
+        (lstm, Cell { kinds: [7, 0, 1, 0], ..lstm.p }),
+        (lstm, Cell { out_kind: 9, ..lstm.p }),
+        (gru, Cell { half: 1, ..gru.p }),
+        (gru, Cell { kinds: [0, 0, 0, 0], ..gru.p }),
+    ];
+    for (case, p) in other {
+        let data = case.data(0);
+        let [got, _] = case.forward(device, &data);
+        let [want, _] = Case { p, ..case }.want(&data, 0);
+        assert!(relative_error(&got, &want) > 100.0 * CELL, "{case:?} passes as {p:?}");
+    }
+}
+
+/// A kernel that is asked for nothing it can do says so.
+#[test]
+fn cells_refuse_parameters_without_meaning() {
+    let p = Case::new(Kind::Lstm, [2, 3, 4, 1, 0, 0]).p;
+    assert!(LstmCell(p).check().is_ok());
+    for (wrong, name) in [
+        (Cell { hidden: 0, ..p }, "hidden"),
+        (Cell { step: 2, ..p }, "step"),
+        (Cell { kinds: [11, 0, 0, 0], ..p }, "kinds"),
+        (Cell { out_kind: 11, ..p }, "out_kind"),
+        (Cell { saved_row: 43, ..p }, "saved_row"),
+        (Cell { clip: f32::NAN, ..p }, "clip"),
+        (Cell { clip: 0.0, ..p }, "clip"),
+        (Cell { width: 7, ..p }, "out + hidden"),
+        (Cell { directions: 2, reverse: 1, ..p }, "reverse"),
+        (Cell { steps: u32::MAX, ..p }, "steps"),
+    ] {
+        let text = LstmCell(wrong).check().expect_err(name).to_string();
+        assert!(text.contains("lstm_cell") && text.contains(name), "{text}");
+    }
+}
