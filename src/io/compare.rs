@@ -36,7 +36,7 @@ impl fmt::Display for Difference {
             None => write!(f, "after the last step, ")?,
         }
         let Self { what, sequence, unit, got, want, .. } = self;
-        write!(f, "{what}, sequence {sequence}, unit {unit}: {got:.6} instead of {want:.6}")
+        write!(f, "{what}, sequence {sequence}, unit {unit}: {got:.8} instead of {want:.8}")
     }
 }
 
