@@ -13,6 +13,7 @@ use crate::reference::{differences, dot, wide};
 /// are exact to 1e-9.
 const CPU: [f64; 2] = [1e-6, 3e-6];
 /// `exp` of a shader is only good to a few ulp.
+#[cfg(feature = "gpu")]
 const GPU: [f64; 2] = [4e-6, 1e-5];
 
 const STEPS: usize = 5;
