@@ -1,6 +1,6 @@
 //! The wire format of protocol buffers: tagged fields, read in place and written.
 //!
-//! Source: <https://protobuf.dev/programming-guides/encoding/>. Why it is written here: `docs/adr/0012-onnx-is-read-and-written-by-hand.md`.
+//! Source: <https://protobuf.dev/programming-guides/encoding/>. Why it is written here: `docs/adr/0010-onnx-is-read-and-written-by-hand.md`.
 
 use crate::error::{Error, Result};
 
