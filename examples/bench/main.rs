@@ -1,0 +1,120 @@
+//! Times the workloads that other libraries are measured on: one line each, as text or as JSON.
+//!
+//! `check` is the sum of the first sequence's outputs at the last step: programs that compute the same print the same.
+
+mod timing;
+mod workloads;
+
+use clap::Parser;
+use timing::{Timing, time};
+use wgru::nn::{Mode, Module, SequenceInput};
+use wgru::train::{AdamConfig, Method, Optimizer, SgdConfig};
+use wgru::{CpuOptions, Device, Precision, Result, Rng, Stream, StreamOptions};
+use workloads::{SEQUENCES, STREAMS, TRAIN, Work};
+
+/// Times streams, sequences and training.
+#[derive(Parser)]
+struct Args {
+    /// Lines of JSON instead of text
+    #[arg(long)]
+    json: bool,
+    /// `cpu`, `gpu` or `all`
+    #[arg(long, default_value = "all")]
+    device: String,
+    /// Threads of the CPU
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Only workloads whose names contain this
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Seconds for one measurement
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+}
+
+impl Args {
+    fn wants(&self, work: &Work) -> bool {
+        self.only.split(',').any(|part| work.name.contains(part))
+    }
+
+    fn emit(&self, backend: &str, work: &Work, t: &Timing, unit: &str, check: f64, note: &str) {
+        let k = if unit == "us" { 1e6 } else { 1e3 };
+        let (median, min, threads) = (t.median * k, t.min * k, self.threads);
+        if self.json {
+            println!(
+                "{{\"peer\":\"wgru\",\"version\":\"{}\",\"backend\":\"{backend}\",\"workload\":\"{}\",\"median\":{median:.4},\
+                 \"min\":{min:.4},\"unit\":\"{unit}\",\"threads\":{threads},\"runs\":{},\"check\":{check:.5},\"note\":\"{note}\"}}",
+                env!("CARGO_PKG_VERSION"),
+                work.name,
+                t.runs,
+            );
+        } else {
+            println!("{:<14} {backend:<24} {median:>10.3} {unit} (best {min:.3})  check {check:.5}  {note}", work.name);
+        }
+    }
+}
+
+fn streams(args: &Args) -> Result<()> {
+    let device = Device::cpu();
+    for work in STREAMS.iter().filter(|work| args.wants(work)) {
+        for weights in [Precision::F32, Precision::F16, Precision::Int8] {
+            let mut stream = Stream::new(&work.gru(&device)?, StreamOptions { batch: 1, weights })?;
+            let x = work.input();
+            let check = work.check(stream.step(&x)?);
+            let t = time(args.seconds, 200, || stream.step(&x).map(|y| _ = std::hint::black_box(y[0])))?;
+            args.emit("cpu", work, &t, "us", check, &format!("{weights:?} weights, one thread"));
+        }
+    }
+    Ok(())
+}
+
+fn sequences(args: &Args, device: &Device, backend: &str) -> Result<()> {
+    for work in SEQUENCES.iter().filter(|work| args.wants(work)) {
+        let (gru, x) = (work.gru(device)?, work.input_on(device)?);
+        let run = || gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?.output.to_vec();
+        let check = work.check(&run()?);
+        let t = time(args.seconds, 1, || run().map(|y| _ = std::hint::black_box(y)))?;
+        args.emit(backend, work, &t, "ms", check, "");
+    }
+    Ok(())
+}
+
+fn training(args: &Args, device: &Device, backend: &str) -> Result<()> {
+    if !args.wants(&TRAIN) {
+        return Ok(());
+    }
+    for (note, method) in [("sgd", Method::Sgd(SgdConfig::default())), ("adam", Method::Adam(AdamConfig::default()))] {
+        let (gru, x) = (TRAIN.gru(device)?, TRAIN.input_on(device)?.requires_grad());
+        let check = TRAIN.check(&gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?.output.to_vec()?);
+        let mut optimizer = Optimizer::new(gru.parameters(), method, 1e-4)?;
+        let mut rng = Rng::new(1);
+        let t = time(args.seconds, 1, || {
+            x.set_grad(None);
+            let y = gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut rng))?.output;
+            y.square()?.mean()?.backward()?;
+            optimizer.step()?;
+            optimizer.zero_grad();
+            device.wait()
+        })?;
+        args.emit(backend, &TRAIN, &t, "ms", check, note);
+    }
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    if args.device != "gpu" {
+        streams(&args)?;
+        let device = Device::cpu_with(CpuOptions { threads: Some(args.threads), ..CpuOptions::default() })?;
+        sequences(&args, &device, "cpu")?;
+        training(&args, &device, "cpu")?;
+    }
+    #[cfg(feature = "gpu")]
+    if args.device != "cpu" {
+        let device = Device::gpu_blocking()?;
+        let name = device.info().name.clone();
+        sequences(&args, &device, &name)?;
+        training(&args, &device, &name)?;
+    }
+    Ok(())
+}
