@@ -265,7 +265,7 @@ impl Device {
     pub(crate) fn alloc(&self, op: &'static str, words: usize) -> Result<Memory> {
         let _ = op;
         match &self.0.engine {
-            Engine::Cpu(_) => Ok(Memory::Cpu(cpu::Memory::new(vec![0.0; words.max(1)]))),
+            Engine::Cpu(_) => Ok(Memory::Cpu(cpu::Memory::zeros(words.max(1)))),
             #[cfg(feature = "gpu")]
             Engine::Gpu(gpu) => Ok(Memory::Gpu(gpu.alloc(op, words)?)),
         }

@@ -3,6 +3,7 @@
 
 use rayon::prelude::*;
 
+use super::lines::Lines;
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, store_part};
 use crate::kernels::MatMul;
 
@@ -60,7 +61,7 @@ pub fn run(isa: Isa, parallel: bool, p: &MatMul, [a, b, bias]: [&[f32]; 3], c: &
 #[allow(clippy::too_many_arguments, reason = "one matrix product")]
 fn packed(isa: Isa, parallel: bool, p: &MatMul, k: usize, a: Const, b: *const f32, bias: Option<&[f32]>, c: Mut) {
     let (m, n) = (p.m as usize, p.n as usize);
-    let mut panels = vec![0.0f32; DEPTH * WIDTH.min(n.next_multiple_of(PANEL))];
+    let mut panels = Lines::zeros(DEPTH * WIDTH.min(n.next_multiple_of(PANEL)));
     for col in (0..n).step_by(WIDTH) {
         let width = WIDTH.min(n - col);
         for k0 in (0..k.max(1)).step_by(DEPTH) {

@@ -3,6 +3,7 @@
 mod cell;
 mod gru;
 mod int8;
+mod lines;
 mod matmul;
 mod packed;
 mod simd;
@@ -16,24 +17,26 @@ use crate::kernel::Kernel;
 use crate::kernels::{
     GruSequence, GruSequenceBackward, LstmCell, LstmCellBackward, MatMul, RnnCell, StateUpdate, StateUpdateBackward,
 };
+use lines::Lines;
 pub use packed::Precision;
 pub(crate) use packed::{Inputs, Packed};
 pub(crate) use simd::{Isa, LANES};
 pub(crate) use step::Gates;
 
 /// 4-byte words that tensors of the CPU device share.
-pub(crate) struct Memory(RwLock<Vec<f32>>);
+pub(crate) struct Memory(RwLock<Lines>);
 
 impl Memory {
-    pub fn new(words: Vec<f32>) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(words)))
+    /// `words` zeros.
+    pub fn zeros(words: usize) -> Arc<Self> {
+        Arc::new(Self(RwLock::new(Lines::zeros(words))))
     }
 
-    pub fn read(&self) -> RwLockReadGuard<'_, Vec<f32>> {
+    pub fn read(&self) -> RwLockReadGuard<'_, Lines> {
         self.0.read().expect("a kernel panicked while it held this buffer")
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Vec<f32>> {
+    fn write(&self) -> RwLockWriteGuard<'_, Lines> {
         self.0.write().expect("a kernel panicked while it held this buffer")
     }
 

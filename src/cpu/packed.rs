@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
 use super::int8::{self, Quantized};
+use super::lines::Lines;
 use super::simd::{Isa, LANES, Lanes, for_each_isa};
 use crate::error::{Error, Result};
 
@@ -28,8 +29,9 @@ pub(crate) struct Packed {
 }
 
 enum Weights {
-    F32(Vec<f32>),
-    F16(Vec<u16>),
+    F32(Lines),
+    /// Two to a word.
+    F16(Lines),
     Int8(int8::Weights),
 }
 
@@ -42,7 +44,7 @@ impl Packed {
     pub fn new(weights: &[f32], gates: usize, units: usize, precision: Precision) -> Result<Self> {
         let depth = weights.len() / (gates * units);
         let blocks = units.div_ceil(LANES);
-        let mut words = vec![0.0f32; blocks * depth * gates * LANES];
+        let mut words = Lines::zeros(blocks * depth * gates * LANES);
         for (row, values) in weights.chunks_exact(depth).enumerate() {
             let (gate, unit) = (row / units, row % units);
             for (k, &v) in values.iter().enumerate() {
@@ -56,7 +58,10 @@ impl Packed {
                 if let Some(i) = (0..words.len()).find(|&i| words[i].is_finite() && !halves[i].is_finite()) {
                     return Err(Error::value("Stream", "weights", "within ±65504 for f16", words[i]));
                 }
-                Weights::F16(halves.into_iter().map(half::f16::to_bits).collect())
+                let mut lines = Lines::zeros(halves.len() / 2);
+                let bits: &mut [u16] = bytemuck::cast_slice_mut(&mut lines);
+                bits.iter_mut().zip(halves).for_each(|(bits, half)| *bits = half.to_bits());
+                Weights::F16(lines)
             }
             Precision::Int8 => Weights::Int8(int8::Weights::new(&words, [blocks, depth, gates])),
         };

@@ -1,0 +1,53 @@
+//! Floats whose first lies at the start of a cache line, so that no vector load touches two.
+
+use std::ops::{Deref, DerefMut};
+
+/// Bytes of a cache line, and floats in it.
+const BYTES: usize = 64;
+const FLOATS: usize = BYTES / size_of::<f32>();
+
+/// Floats of fixed length from the start of a cache line on.
+pub struct Lines {
+    /// One line more than asked for: zeros from the system cost nothing until they are touched, aligned ones do.
+    words: Vec<f32>,
+    first: usize,
+    len: usize,
+}
+
+impl Lines {
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        let words = vec![0.0f32; len + FLOATS - 1];
+        let first = (BYTES - words.as_ptr().addr() % BYTES) % BYTES / size_of::<f32>();
+        Self { words, first, len }
+    }
+}
+
+impl Deref for Lines {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.words[self.first..][..self.len]
+    }
+}
+
+impl DerefMut for Lines {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.words[self.first..][..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_begin_at_a_cache_line() {
+        for len in [0, 1, 15, 16, 17, 1000] {
+            let mut lines = Lines::zeros(len);
+            assert_eq!((lines.len(), lines.as_ptr().addr() % BYTES), (len, 0));
+            lines.fill(1.0);
+            assert!(lines.iter().all(|v| *v == 1.0));
+        }
+    }
+}
