@@ -1,11 +1,17 @@
 //! Times the workloads that other libraries are measured on: one line each, as text or as JSON.
 //!
 //! `check` is the sum of the first sequence's outputs at the last step: programs that compute the same print the same.
+//! `scripts/bench.sh` runs it and others in turns, and prints the table of `ratios`.
 
+mod ratios;
 mod timing;
 mod workloads;
 
-use clap::Parser;
+use std::path::PathBuf;
+#[cfg(feature = "gpu")]
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
 use timing::{Timing, time};
 use wgru::nn::{Mode, Module, SequenceInput};
 use wgru::train::{AdamConfig, Method, Optimizer, SgdConfig};
@@ -15,6 +21,8 @@ use workloads::{SEQUENCES, STREAMS, TRAIN, Work};
 /// Times streams, sequences and training.
 #[derive(Parser)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Lines of JSON instead of text
     #[arg(long)]
     json: bool,
@@ -32,14 +40,24 @@ struct Args {
     seconds: f64,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// The table of our ratios to others, from lines of JSON
+    Ratios {
+        /// The lines, or - for the standard input
+        file: PathBuf,
+    },
+}
+
 impl Args {
     fn wants(&self, work: &Work) -> bool {
         self.only.split(',').any(|part| work.name.contains(part))
     }
 
-    fn emit(&self, backend: &str, work: &Work, t: &Timing, unit: &str, check: f64, note: &str) {
-        let k = if unit == "us" { 1e6 } else { 1e3 };
-        let (median, min, threads) = (t.median * k, t.min * k, self.threads);
+    fn emit(&self, backend: &str, work: &Work, t: &Timing, check: f64, note: &str) {
+        // A stream takes one thread.
+        let (k, unit, threads) = if work.is_stream() { (1e6, "us", 1) } else { (1e3, "ms", self.threads) };
+        let (median, min) = (t.median * k, t.min * k);
         if self.json {
             println!(
                 "{{\"peer\":\"wgru\",\"version\":\"{}\",\"backend\":\"{backend}\",\"workload\":\"{}\",\"median\":{median:.4},\
@@ -62,7 +80,7 @@ fn streams(args: &Args) -> Result<()> {
             let x = work.input();
             let check = work.check(stream.step(&x)?);
             let t = time(args.seconds, 200, || stream.step(&x).map(|y| _ = std::hint::black_box(y[0])))?;
-            args.emit("cpu", work, &t, "us", check, &format!("{weights:?} weights, one thread"));
+            args.emit("cpu", work, &t, check, &format!("{weights:?} weights"));
         }
     }
     Ok(())
@@ -74,7 +92,7 @@ fn sequences(args: &Args, device: &Device, backend: &str) -> Result<()> {
         let run = || gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?.output.to_vec();
         let check = work.check(&run()?);
         let t = time(args.seconds, 1, || run().map(|y| _ = std::hint::black_box(y)))?;
-        args.emit(backend, work, &t, "ms", check, "");
+        args.emit(backend, work, &t, check, "");
     }
     Ok(())
 }
@@ -96,13 +114,34 @@ fn training(args: &Args, device: &Device, backend: &str) -> Result<()> {
             optimizer.zero_grad();
             device.wait()
         })?;
-        args.emit(backend, &TRAIN, &t, "ms", check, note);
+        args.emit(backend, &TRAIN, &t, check, note);
     }
     Ok(())
 }
 
+/// From the start of the process: the device, weights, one step, its result read back.
+#[cfg(feature = "gpu")]
+fn first_result(args: &Args, started: Instant) -> Result<()> {
+    let work = Work { name: "first-result", ..STREAMS[0] };
+    let device = Device::gpu_blocking()?;
+    let (gru, x) = (work.gru(&device)?, work.input_on(&device)?);
+    let y = gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?.output.to_vec()?;
+    let seconds = started.elapsed().as_secs_f64();
+    args.emit(&device.info().name, &work, &Timing { median: seconds, min: seconds, runs: 1 }, work.check(&y), "");
+    Ok(())
+}
+
 fn main() -> Result<()> {
+    #[cfg(feature = "gpu")]
+    let started = Instant::now();
     let args = Args::parse();
+    if let Some(Command::Ratios { file }) = &args.command {
+        return ratios::print(file).map_err(|source| wgru::Error::Io { path: file.clone(), source });
+    }
+    #[cfg(feature = "gpu")]
+    if args.device != "cpu" && args.only == "first-result" {
+        return first_result(&args, started);
+    }
     if args.device != "gpu" {
         streams(&args)?;
         let device = Device::cpu_with(CpuOptions { threads: Some(args.threads), ..CpuOptions::default() })?;

@@ -41,6 +41,11 @@ fn fill(stream: u32, n: usize, scale: f32) -> Vec<f32> {
 }
 
 impl Work {
+    /// Frame by frame.
+    pub fn is_stream(&self) -> bool {
+        self.name.starts_with("stream")
+    }
+
     /// The layer with its generated weights.
     pub fn gru(&self, device: &Device) -> Result<Gru> {
         let config = GruConfig { input: self.hidden, hidden: self.hidden, layers: self.layers, ..Default::default() };
