@@ -1,13 +1,17 @@
-//! The GRU on every device and plan. What recording a chain costs: `tests/recording.rs`.
+//! The GRU on every device and plan, and its kernels alone. What recording a chain costs: `tests/recording.rs`.
 //!
 //! `cargo bench --bench gru`, or `cargo bench --bench gru -- cpu/seq` for some. Times are of this machine; what counts
 //! are ratios within one run.
 
+mod common;
+
+use common::cpu;
 use criterion::{BenchmarkId, Criterion};
+use wgru::kernels::{Gru as Params, GruSequence, GruSequenceBackward, GruStep, GruStepBackward};
 use wgru::nn::{GruConfig, Mode, Module, SequenceInput};
 use wgru::ops::recurrent::Plan;
 use wgru::train::{Method, Optimizer, SgdConfig};
-use wgru::{CpuOptions, Device, Rng, Tensor};
+use wgru::{Device, Rng, Tensor};
 
 /// Name, layers, B, T, I = H.
 const SHAPES: [(&str, usize, usize, usize, usize); 4] = [
@@ -16,10 +20,6 @@ const SHAPES: [(&str, usize, usize, usize, usize); 4] = [
     ("seq-b32", 1, 32, 128, 256),
     ("seq-b64-h512", 1, 64, 128, 512),
 ];
-
-fn cpu(reference: bool, threads: usize) -> Device {
-    Device::cpu_with(CpuOptions { reference, threads: Some(threads), isa: None }).expect("the CPU works")
-}
 
 fn gru(device: &Device, layers: usize, hidden: usize, plan: Option<Plan>) -> wgru::nn::Gru {
     let config = GruConfig { input: hidden, hidden, layers, plan, ..GruConfig::default() };
@@ -30,6 +30,26 @@ fn input(device: &Device, dims: [usize; 3]) -> Tensor {
     let mut rng = Rng::new(2);
     let values: Vec<f32> = (0..dims.iter().product()).map(|_| rng.uniform(-1.0, 1.0)).collect();
     Tensor::from_slice(device, &values, &dims).expect("input")
+}
+
+/// The serial loop alone, without the products before and after it; a step is the chain's.
+fn kernels(c: &mut Criterion) {
+    let mut group = c.benchmark_group("kernels");
+    group.sample_size(10);
+    for device in common::devices() {
+        for (batch, hidden) in [(1, 128), (32, 128), (32, 256)] {
+            let p = Params { steps: 16, batch, hidden, directions: 1, save: 1, ..Params::default() };
+            let name = format!("b{batch}-h{hidden}-t16");
+            common::kernel(&mut group, &device, &name, &GruSequence(p));
+            common::kernel(&mut group, &device, &name, &GruSequenceBackward(p));
+            // On the CPU these are twins, which no plan takes there.
+            if device.1.is_gpu() {
+                common::kernel(&mut group, &device, &name, &GruStep(p));
+                common::kernel(&mut group, &device, &name, &GruStepBackward(p));
+            }
+        }
+    }
+    group.finish();
 }
 
 fn inference(c: &mut Criterion) {
@@ -103,6 +123,7 @@ fn gpu(_: &mut Criterion) {}
 
 fn main() {
     let mut c = Criterion::default().configure_from_args();
+    kernels(&mut c);
     inference(&mut c);
     training(&mut c);
     gpu(&mut c);

@@ -3,6 +3,7 @@
 //! `check` is the sum of the first sequence's outputs at the last step: programs that compute the same print the same.
 //! `scripts/bench.sh` runs it and others in turns, and prints the table of `ratios`.
 
+mod growth;
 mod ratios;
 mod timing;
 mod workloads;
@@ -30,13 +31,13 @@ struct Args {
     #[arg(long, default_value = "all")]
     device: String,
     /// Threads of the CPU
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, global = true)]
     threads: usize,
     /// Only workloads whose names contain this
     #[arg(long, default_value = "")]
     only: String,
     /// Seconds for one measurement
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 3.0, global = true)]
     seconds: f64,
 }
 
@@ -47,9 +48,19 @@ enum Command {
         /// The lines, or - for the standard input
         file: PathBuf,
     },
+    /// How time grows with T, B and H on the CPU
+    Growth {
+        /// A picture of it, as SVG
+        #[arg(long)]
+        plot: Option<PathBuf>,
+    },
 }
 
 impl Args {
+    fn cpu(&self) -> Result<Device> {
+        Device::cpu_with(CpuOptions { threads: Some(self.threads), ..CpuOptions::default() })
+    }
+
     fn wants(&self, work: &Work) -> bool {
         self.only.split(',').any(|part| work.name.contains(part))
     }
@@ -131,20 +142,26 @@ fn first_result(args: &Args, started: Instant) -> Result<()> {
     Ok(())
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     #[cfg(feature = "gpu")]
     let started = Instant::now();
     let args = Args::parse();
-    if let Some(Command::Ratios { file }) = &args.command {
-        return ratios::print(file).map_err(|source| wgru::Error::Io { path: file.clone(), source });
+    match &args.command {
+        Some(Command::Ratios { file }) => return Ok(ratios::print(file)?),
+        Some(Command::Growth { plot }) => {
+            let device = args.cpu()?;
+            let points = growth::run(&device, args.seconds)?;
+            return plot.as_ref().map_or(Ok(()), |path| growth::draw(&points, &device.info().name, path));
+        }
+        None => {}
     }
     #[cfg(feature = "gpu")]
     if args.device != "cpu" && args.only == "first-result" {
-        return first_result(&args, started);
+        return Ok(first_result(&args, started)?);
     }
     if args.device != "gpu" {
         streams(&args)?;
-        let device = Device::cpu_with(CpuOptions { threads: Some(args.threads), ..CpuOptions::default() })?;
+        let device = args.cpu()?;
         sequences(&args, &device, "cpu")?;
         training(&args, &device, "cpu")?;
     }

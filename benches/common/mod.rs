@@ -1,0 +1,51 @@
+//! What the benches share: devices by label, and kernels on random buffers.
+#![allow(dead_code, reason = "every bench uses its part")]
+
+use criterion::{BenchmarkGroup, BenchmarkId, measurement::WallTime};
+use wgru::kernel::Kernel;
+use wgru::kernels::marks::VALID;
+use wgru::{CpuOptions, Device, Rng, Tensor};
+
+pub fn cpu(reference: bool, threads: usize) -> Device {
+    Device::cpu_with(CpuOptions { reference, threads: Some(threads), isa: None }).expect("the CPU works")
+}
+
+/// The CPU with one thread and with two, and the adapter where there is one.
+pub fn devices() -> Vec<(&'static str, Device)> {
+    let mut all = vec![("cpu1", cpu(false, 1)), ("cpu2", cpu(false, 2))];
+    #[cfg(feature = "gpu")]
+    match Device::gpu_blocking() {
+        Ok(device) => all.push(("gpu", device)),
+        Err(error) => eprintln!("the CPU alone: {error}"),
+    }
+    all
+}
+
+/// Times `kernel` on buffers of its lengths: uniform in ±1, every step valid.
+pub fn kernel<const R: usize, const W: usize, K: Kernel<R, W>>(
+    group: &mut BenchmarkGroup<WallTime>,
+    (label, device): &(&'static str, Device),
+    name: &str,
+    kernel: &K,
+) {
+    let mut rng = Rng::new(1);
+    let (reads, writes) = kernel.lens();
+    let reads: [Tensor; R] = std::array::from_fn(|i| {
+        let len = reads[i].max(1);
+        match K::INDICES.contains(&K::READS[i]) {
+            true => Tensor::from_indices(device, &vec![VALID; len], &[len]),
+            false => {
+                let values: Vec<f32> = (0..len).map(|_| rng.uniform(-1.0, 1.0)).collect();
+                Tensor::from_slice(device, &values, &[len])
+            }
+        }
+        .expect("room")
+    });
+    let writes = writes.map(|len| Tensor::zeros(device, &[len.max(1)]).expect("room"));
+    group.bench_function(BenchmarkId::new(format!("{label}/{}", K::NAME), name), |b| {
+        b.iter(|| {
+            device.run(kernel, reads.each_ref(), writes.each_ref()).expect("run");
+            device.wait().expect("done");
+        });
+    });
+}

@@ -1,0 +1,158 @@
+//! How time grows with T, B and H: a table, and a picture on logarithmic axes.
+
+use std::error::Error;
+use std::path::Path;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use wgru::nn::{Mode, Module, SequenceInput};
+use wgru::{Device, Result, Rng};
+
+use crate::timing::time;
+use crate::workloads::Work;
+
+/// One of the three sizes, while the others stay.
+struct Axis {
+    name: &'static str,
+    base: Work,
+    /// Largest size.
+    top: usize,
+    set: fn(&mut Work, usize),
+    /// Time grows at most with this power of the size.
+    power: i32,
+}
+
+const BASE: Work = Work { name: "growth", layers: 1, batch: 4, steps: 16, hidden: 64 };
+
+const AXES: [Axis; 3] = [
+    Axis { name: "T", base: BASE, top: 4096, set: |w, n| w.steps = n, power: 1 },
+    Axis { name: "B", base: BASE, top: 2048, set: |w, n| w.batch = n, power: 1 },
+    Axis { name: "H", base: BASE, top: 2048, set: |w, n| w.hidden = n, power: 2 },
+];
+
+/// A size with the best times of a forward pass, and of one with its backward pass.
+pub struct Point {
+    size: usize,
+    seconds: [f64; 2],
+    flops: f64,
+}
+
+/// 1, 2, 3, 4, 6, 8, 12, … to `top`.
+fn sizes(top: usize) -> impl Iterator<Item = usize> {
+    let halves = |n: usize| [Some(n), (n > 1).then_some(n + n / 2)];
+    std::iter::successors(Some(1), |n| Some(n * 2)).flat_map(halves).flatten().take_while(move |&n| n <= top)
+}
+
+fn measure(device: &Device, work: &Work, budget: f64) -> Result<[f64; 2]> {
+    let (gru, x) = (work.gru(device)?, work.input_on(device)?);
+    let forward = time(budget, 1, || {
+        std::hint::black_box(gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?);
+        device.wait()
+    })?;
+    let (x, mut rng) = (x.requires_grad(), Rng::new(1));
+    let both = time(budget, 1, || {
+        gru.parameters().iter().chain([&("x".to_string(), x.clone())]).for_each(|(_, p)| p.set_grad(None));
+        gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut rng))?.output.square()?.mean()?.backward()?;
+        device.wait()
+    })?;
+    Ok([forward.min, both.min])
+}
+
+/// Measures, prints the table, and says where time grew fastest beyond proportion.
+pub fn run(device: &Device, budget: f64) -> Result<Vec<Vec<Point>>> {
+    let mut all = Vec::new();
+    for axis in &AXES {
+        println!("\n{}, others T = {}, B = {}, H = {}", axis.name, BASE.steps, BASE.batch, BASE.hidden);
+        println!("{:>6} {:>12} {:>12} {:>9} {:>9}", "size", "forward µs", "and back", "GFLOP/s", "GFLOP/s");
+        let mut points = Vec::new();
+        for size in sizes(axis.top) {
+            let mut work = axis.base;
+            (axis.set)(&mut work, size);
+            let seconds = measure(device, &work, budget)?;
+            let flops = 12.0 * (work.steps * work.batch) as f64 * (work.hidden as f64).powi(2);
+            let rates = [flops / seconds[0] / 1e9, 3.0 * flops / seconds[1] / 1e9];
+            let us = seconds.map(|s| s * 1e6);
+            println!("{size:>6} {:>12.1} {:>12.1} {:>9.1} {:>9.1}", us[0], us[1], rates[0], rates[1]);
+            points.push(Point { size, seconds, flops });
+        }
+        for (which, what) in ["forward", "forward and backward"].into_iter().enumerate() {
+            let beyond = |w: &[Point]| w[1].seconds[which] / w[0].seconds[which] / (w[1].flops / w[0].flops);
+            let steepest = points.windows(2).max_by(|a, b| beyond(a).total_cmp(&beyond(b)));
+            if let Some(w) = steepest {
+                let (from, to, ratio) = (w[0].size, w[1].size, beyond(w));
+                println!("{what}: time a FLOP grows most from {from} to {to}, {ratio:.2} times");
+            }
+        }
+        all.push(points);
+    }
+    Ok(all)
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+const COLOURS: [RGBColor; 2] = [RGBColor(21, 101, 192), RGBColor(216, 67, 21)];
+
+fn font(size: i32) -> TextStyle<'static> {
+    ("sans-serif", size).into_font().color(&RGBColor(38, 50, 56))
+}
+
+/// Draws what [`run`] measured.
+///
+/// # Errors
+/// Those of writing the file.
+pub fn draw(all: &[Vec<Point>], device: &str, path: &Path) -> std::result::Result<(), Box<dyn Error>> {
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (1280, 460)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let Work { batch, steps, hidden, .. } = BASE;
+        let title =
+            format!("Time of a GRU layer on {device}; where not varied T = {steps}, B = {batch}, I = H = {hidden}");
+        let body = root.titled(&title, font(20))?;
+        for (area, (axis, points)) in body.split_evenly((1, 3)).iter().zip(AXES.iter().zip(all)) {
+            draw_axis(area, axis, points)?;
+        }
+        root.present()?;
+    }
+    wgru::io::write_atomically(path, svg.as_bytes())?;
+    Ok(())
+}
+
+fn draw_axis(area: &Area, axis: &Axis, points: &[Point]) -> std::result::Result<(), Box<dyn Error>> {
+    let (Some(first), Some(last)) = (points.first(), points.last()) else { return Ok(()) };
+    let (x0, x1) = (first.size as f64, last.size as f64);
+    let (low, high) = (first.seconds[0] * 1e3 / 2.0, last.seconds[1] * 1e3 * 2.0);
+    let mut chart = ChartBuilder::on(&area.margin(4, 12, 8, 12))
+        .x_label_area_size(42)
+        .y_label_area_size(64)
+        .build_cartesian_2d((x0..x1 * 1.2).log_scale(), (low..high).log_scale())?;
+    let label = |ms: &f64| if *ms >= 1.0 { format!("{ms:.0}") } else { format!("{ms}") };
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .x_desc(axis.name)
+        .y_desc("ms")
+        .x_label_formatter(&|n| format!("{n:.0}"))
+        .y_label_formatter(&label)
+        .label_style(font(14))
+        .axis_desc_style(font(16))
+        .draw()?;
+    let grey = RGBColor(144, 164, 174);
+    let end = last.seconds[0] * 1e3;
+    let law = |x: f64| end * (x / x1).powi(axis.power);
+    // Only where it is inside the picture.
+    let xs = sizes(axis.top).map(|n| n as f64).filter(|&x| law(x) > low);
+    chart
+        .draw_series(LineSeries::new(xs.map(|x| (x, law(x))), grey))?
+        .label(format!("∝ {}{}", axis.name, if axis.power == 2 { "²" } else { "" }))
+        .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], grey));
+    for (which, (name, colour)) in ["forward", "and backward"].into_iter().zip(COLOURS).enumerate() {
+        let line: Vec<(f64, f64)> = points.iter().map(|p| (p.size as f64, p.seconds[which] * 1e3)).collect();
+        chart
+            .draw_series(LineSeries::new(line.clone(), colour.stroke_width(2)))?
+            .label(name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+        chart.draw_series(line.iter().map(|&at| Circle::new(at, 2, colour.filled())))?;
+    }
+    chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).label_font(font(14)).draw()?;
+    Ok(())
+}
