@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cpu::{self, Cpu, CpuOptions};
 use crate::error::{Error, Result};
@@ -25,6 +26,25 @@ pub struct Device(Arc<Inner>);
 struct Inner {
     engine: Engine,
     info: DeviceInfo,
+    /// Bytes of tensors: now, and the most since [`Device::reset_peak`].
+    live: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl Inner {
+    fn new(engine: Engine, info: DeviceInfo) -> Self {
+        Self { engine, info, live: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
+    }
+}
+
+/// Bytes of a device's tensors, each counted once however many clones share it. What kernels and drivers keep for
+/// themselves is not in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Of the tensors that live.
+    pub live: usize,
+    /// The most that lived at once.
+    pub peak: usize,
 }
 
 enum Engine {
@@ -89,7 +109,7 @@ impl Device {
             #[cfg(feature = "gpu")]
             adapter: None,
         };
-        Self(Arc::new(Inner { engine: Engine::Cpu(engine), info }))
+        Self(Arc::new(Inner::new(Engine::Cpu(engine), info)))
     }
 
     /// The best GPU: discrete before integrated before software. `WGRU_BACKEND` (vulkan, metal, dx12, or gl with the
@@ -121,7 +141,7 @@ impl Device {
     #[cfg(feature = "gpu")]
     fn from_gpu(gpu: Gpu, reason: String) -> Self {
         let info = DeviceInfo { name: gpu.report.name.clone(), reason, adapter: Some(gpu.report.clone()) };
-        Self(Arc::new(Inner { engine: Engine::Gpu(Box::new(gpu)), info }))
+        Self(Arc::new(Inner::new(Engine::Gpu(Box::new(gpu)), info)))
     }
 
     /// The one place that chooses: a hardware GPU if there is one, else the CPU. [`Device::info`] says why.
@@ -171,6 +191,36 @@ impl Device {
     /// Whether kernels run as shaders.
     pub fn is_gpu(&self) -> bool {
         !matches!(self.0.engine, Engine::Cpu(_))
+    }
+
+    /// Bytes of this device's tensors, now and at most: for finding out what a training step needs.
+    ///
+    /// ```
+    /// use wgru::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// drop(Tensor::zeros(&device, &[100])?);
+    /// let x = Tensor::zeros(&device, &[10])?;
+    /// assert_eq!((device.memory_use().live, device.memory_use().peak), (40, 400));
+    /// device.reset_peak();
+    /// assert_eq!(device.memory_use().peak, 40);
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    pub fn memory_use(&self) -> MemoryUse {
+        MemoryUse { live: self.0.live.load(Ordering::Relaxed), peak: self.0.peak.load(Ordering::Relaxed) }
+    }
+
+    /// Counts the [peak](MemoryUse::peak) anew from what lives now.
+    pub fn reset_peak(&self) {
+        self.0.peak.store(self.0.live.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self, bytes: usize) {
+        let live = self.0.live.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.0.peak.fetch_max(live, Ordering::Relaxed);
+    }
+
+    pub(crate) fn uncount(&self, bytes: usize) {
+        self.0.live.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Runs one kernel: on the CPU at once, on a GPU recorded and submitted later.

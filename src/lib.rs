@@ -21,7 +21,7 @@ mod tensor;
 pub mod train;
 
 pub use cpu::{CpuOptions, Precision};
-pub use device::{Bound, Device, DeviceInfo};
+pub use device::{Bound, Device, DeviceInfo, MemoryUse};
 pub use error::{Error, Result};
 #[cfg(feature = "gpu")]
 pub use gpu::{AdapterReport, BufferPart, adapters, wgpu};

@@ -147,7 +147,8 @@ fn check(gru: &Gru, options: StreamOptions) -> Result<()> {
     let o = c.options;
     let plain = RecurrentOptions { padding: o.padding, learn_h0: o.learn_h0, ..RecurrentOptions::default() };
     // What only training knows does not matter here.
-    let seen = RecurrentOptions { input_dropout: 0.0, recurrent_dropout: 0.0, weight_dropout: 0.0, ..o };
+    let seen =
+        RecurrentOptions { input_dropout: 0.0, recurrent_dropout: 0.0, weight_dropout: 0.0, recompute: false, ..o };
     if seen != plain {
         return Err(Error::value(op, "options", "neither clip nor zoneout", format!("{o:?}")));
     }

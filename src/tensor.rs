@@ -60,8 +60,15 @@ pub struct Tensor {
 struct Storage {
     device: Device,
     memory: Memory,
+    bytes: usize,
     /// Counts the writes, so that backward notices a saved tensor that was overwritten.
     version: AtomicU64,
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        self.device.uncount(self.bytes);
+    }
 }
 
 /// Where a tensor's gradient goes.
@@ -159,7 +166,9 @@ impl Tensor {
     pub(crate) fn empty(op: &'static str, device: &Device, dims: &[usize]) -> Result<Self> {
         let shape = Shape::new(op, dims)?;
         let memory = device.alloc(op, shape.len())?;
-        let storage = Storage { device: device.clone(), memory, version: AtomicU64::new(0) };
+        let bytes = shape.len() * size_of::<f32>();
+        device.count(bytes);
+        let storage = Storage { device: device.clone(), memory, bytes, version: AtomicU64::new(0) };
         Ok(Self { storage: Arc::new(storage), shape, dtype: DType::F32, tape: Tape::Off })
     }
 

@@ -127,6 +127,7 @@ fn noisy(device: &Device, kind: Kind, [hidden, batch]: [usize; 2], seed: u64) ->
         zoneout_cell: if kind == Kind::Lstm { 0.2 } else { 0.0 },
         weight_dropout: 0.2,
         learn_h0: true,
+        recompute: false,
     };
     let (projection, layers, bidirectional, peephole, dropout) = (hidden / 2 + 1, 2, true, true, 0.2);
     let spec = Spec { projection, layers, bidirectional, peephole, dropout, options, ..Spec::new(kind, 3, hidden) };

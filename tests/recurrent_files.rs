@@ -9,7 +9,7 @@ use wgru::{Activation, Device, Rng};
 
 on_every_backend![layers_come_back_with_every_option];
 
-/// Every option off its default.
+/// Every option that a file holds off its default.
 fn options() -> RecurrentOptions {
     RecurrentOptions {
         clip: Some(0.7),
@@ -20,6 +20,7 @@ fn options() -> RecurrentOptions {
         zoneout_cell: 0.0,
         weight_dropout: 0.25,
         learn_h0: true,
+        recompute: false,
     }
 }
 

@@ -12,13 +12,14 @@ pub fn cpu(reference: bool, threads: usize) -> Device {
 
 /// The CPU with one thread and with two, and the adapter where there is one.
 pub fn devices() -> Vec<(&'static str, Device)> {
-    let mut all = vec![("cpu1", cpu(false, 1)), ("cpu2", cpu(false, 2))];
+    [("cpu1", cpu(false, 1)), ("cpu2", cpu(false, 2))].into_iter().chain(adapter().map(|d| ("gpu", d))).collect()
+}
+
+fn adapter() -> Option<Device> {
     #[cfg(feature = "gpu")]
-    match Device::gpu_blocking() {
-        Ok(device) => all.push(("gpu", device)),
-        Err(error) => eprintln!("the CPU alone: {error}"),
-    }
-    all
+    return Device::gpu_blocking().inspect_err(|error| eprintln!("the CPU alone: {error}")).ok();
+    #[cfg(not(feature = "gpu"))]
+    None
 }
 
 /// Times `kernel` on buffers of its lengths: uniform in ±1, every step valid.

@@ -4,6 +4,7 @@
 //! `scripts/bench.sh` runs it and others in turns, and prints the table of `ratios`.
 
 mod growth;
+mod memory;
 mod ratios;
 mod timing;
 mod workloads;
@@ -28,7 +29,7 @@ struct Args {
     #[arg(long)]
     json: bool,
     /// `cpu`, `gpu` or `all`
-    #[arg(long, default_value = "all")]
+    #[arg(long, default_value = "all", global = true)]
     device: String,
     /// Threads of the CPU
     #[arg(long, default_value_t = 2, global = true)]
@@ -53,6 +54,17 @@ enum Command {
         /// A picture of it, as SVG
         #[arg(long)]
         plot: Option<PathBuf>,
+    },
+    /// Memory of a training step, with and without computing the gates again
+    Memory {
+        #[arg(long, default_value_t = 4096)]
+        steps: usize,
+        #[arg(long, default_value_t = 32)]
+        batch: usize,
+        #[arg(long, default_value_t = 256)]
+        hidden: usize,
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
     },
 }
 
@@ -152,6 +164,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let device = args.cpu()?;
             let points = growth::run(&device, args.seconds)?;
             return plot.as_ref().map_or(Ok(()), |path| growth::draw(&points, &device.info().name, path));
+        }
+        Some(Command::Memory { steps, batch, hidden, runs }) => {
+            let work = Work { name: "memory", layers: 1, batch: *batch, steps: *steps, hidden: *hidden };
+            #[cfg(feature = "gpu")]
+            if args.device == "gpu" {
+                return Ok(memory::print(&Device::gpu_blocking()?, &work, *runs)?);
+            }
+            return Ok(memory::print(&args.cpu()?, &work, *runs)?);
         }
         None => {}
     }

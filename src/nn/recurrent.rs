@@ -8,7 +8,7 @@ use crate::autograd::record;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::math::Activation;
-use crate::ops::recurrent::{Cell, Forward, Layer, Noise, Plan, Reads, Schedule, Weights};
+use crate::ops::recurrent::{Backward, Cell, Kept, Layer, Noise, Plan, Reads, Schedule, Weights};
 use crate::rng::Rng;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -46,6 +46,10 @@ pub struct RecurrentOptions {
     pub weight_dropout: f32,
     /// The first states are parameters (`h0`, for the LSTM also `c0`, `[layers·D, 1, H]`), used where a run gives none.
     pub learn_h0: bool,
+    /// Training keeps about 2√T states of a run instead of every gate, and backward computes the others again: the same
+    /// gradients but for rounding, in a fraction of the memory, for the time of another forward pass. Not part of a
+    /// model file; no zoneout or recurrent dropout with it, no [`reset_to_h0`](SequenceInput::reset_to_h0).
+    pub recompute: bool,
 }
 
 /// What a run may take beside the sequences.
@@ -200,6 +204,9 @@ impl StackConfig {
         if o.zoneout_cell != 0.0 && self.cell != Cell::Lstm {
             return Err(Error::value(op, "zoneout_cell", "0 for a cell without a cell state", o.zoneout_cell));
         }
+        if o.recompute && !self.is_quiet() {
+            return Err(Error::value(op, "recompute", "false with zoneout or recurrent dropout", true));
+        }
         if let Some(clip) = o.clip
             && (clip.is_nan() || clip <= 0.0)
         {
@@ -308,6 +315,9 @@ impl Stack {
                 return Err(Error::shape(c.op, "x", format!("[{axes}, {}]", c.input), x.dims()));
             }
         };
+        if c.options.recompute && input.reset_to_h0 {
+            return Err(Error::value(c.op, "reset_to_h0", "false where the gates are computed again", true));
+        }
         let (marks, begins) = self.marks(&input, steps, batch)?;
         let mut first = self.first(&input, batch, mode)?;
         if let Some(begins) = begins {
@@ -326,10 +336,8 @@ impl Stack {
             }
             let at = layer * directions;
             let start = if c.layers == 1 { first.clone() } else { first.slice(0, at..at + directions)? };
-            let (output, end, run, plan) = self.run_layer(layer, &y, &start, &marks, mode, !taps.is_empty())?;
-            if !taps.is_empty() {
-                gates.push(taps.iter().map(|&gate| plan.tap(&run.saved, gate)).collect::<Result<Vec<_>>>()?);
-            }
+            let (output, end, tapped) = self.run_layer(layer, &y, &start, &marks, mode, taps)?;
+            gates.extend(tapped);
             y = output;
             last.push(end);
         }
@@ -362,8 +370,8 @@ impl Stack {
         first: &Tensor,
         marks: &Tensor,
         mode: &mut Mode,
-        keep: bool,
-    ) -> Result<(Tensor, Tensor, Forward, Layer)> {
+        taps: &[usize],
+    ) -> Result<(Tensor, Tensor, Option<Vec<Tensor>>)> {
         let c = &self.config;
         let layer = c.layer([0, 1, 2].map(|axis| x.dims()[axis]), self.noise(mode), self.plan());
         let drops = c.options.weight_dropout > 0.0 && matches!(mode, Mode::Train(_));
@@ -381,24 +389,23 @@ impl Stack {
 
         let weights: Vec<Weights> =
             used.iter().map(|w| w.map(|t| Ok::<_, Error>(t.detach()))).collect::<Result<_>>()?;
-        let packed = if drops { layer.pack(&weights)? } else { self.packed(index, &layer, &weights)? };
         let (x, first) = (x.detach(), first.detach());
         let reads = Reads { x: x.clone(), marks: marks.clone() };
-        let run = layer.forward(&reads, &first, &weights, &packed, tracked || keep)?;
         let saved: Vec<&Tensor> = std::iter::once(&x).chain(&on_tape).collect();
-        let kept = run.clone();
-        let [y, last] = record(c.op, &inputs, &saved, [run.y.clone(), run.last.clone()], || {
-            Box::new(move |dys| {
-                let or_zeros = |dy: &Option<Tensor>, like: &Tensor| match dy {
-                    Some(dy) => Ok(dy.clone()),
-                    None => Tensor::zeros(like.device(), like.dims()),
-                };
-                let (dy, d_last) = (or_zeros(&dys[0], &kept.y)?, or_zeros(&dys[1], &kept.last)?);
-                let grads = layer.backward(&reads, &weights, &kept, &dy, &d_last)?;
-                Ok([grads.dx, grads.d_first].into_iter().chain(grads.weights.into_iter().flatten()).map(Some).collect())
-            })
-        });
-        Ok((y, last, run, layer))
+        if c.options.recompute && tracked && taps.is_empty() {
+            let Kept { y, last, states } = layer.forward_in_chunks(&reads, &first, &weights)?;
+            let backward =
+                move |dy: &Tensor, d_last: &Tensor| layer.backward_in_chunks(&reads, &weights, &states, dy, d_last);
+            let [y, last] = record_layer(c.op, &inputs, &saved, [y, last], backward);
+            return Ok((y, last, None));
+        }
+        let packed = if drops { layer.pack(&weights)? } else { self.packed(index, &layer, &weights)? };
+        let run = layer.forward(&reads, &first, &weights, &packed, tracked || !taps.is_empty())?;
+        let tapped = taps.iter().map(|&gate| layer.tap(&run.saved, gate)).collect::<Result<Vec<_>>>()?;
+        let outputs = [run.y.clone(), run.last.clone()];
+        let backward = move |dy: &Tensor, d_last: &Tensor| layer.backward(&reads, &weights, &run, dy, d_last);
+        let [y, last] = record_layer(c.op, &inputs, &saved, outputs, backward);
+        Ok((y, last, (!taps.is_empty()).then_some(tapped)))
     }
 
     /// The packed recurrent matrices of a layer, made again only after its weights changed.
@@ -495,4 +502,26 @@ impl Stack {
         *slot = Some(([batch, steps], marks.clone()));
         Ok((marks, None))
     }
+}
+
+/// Puts a layer on the tape, whose `backward` takes the gradients of the outputs and of the last states.
+fn record_layer(
+    op: &'static str,
+    inputs: &[&Tensor],
+    saved: &[&Tensor],
+    outputs: [Tensor; 2],
+    backward: impl Fn(&Tensor, &Tensor) -> Result<Backward> + Send + Sync + 'static,
+) -> [Tensor; 2] {
+    let dims = outputs.each_ref().map(|t| t.dims().to_vec());
+    let device = outputs[0].device().clone();
+    record(op, inputs, saved, outputs, || {
+        Box::new(move |dys| {
+            let or_zeros = |i: usize| match &dys[i] {
+                Some(dy) => Ok(dy.clone()),
+                None => Tensor::zeros(&device, &dims[i]),
+            };
+            let grads = backward(&or_zeros(0)?, &or_zeros(1)?)?;
+            Ok([grads.dx, grads.d_first].into_iter().chain(grads.weights.into_iter().flatten()).map(Some).collect())
+        })
+    })
 }

@@ -416,6 +416,18 @@ fn gradients_match_differences_on_the_gpu() {
 }
 
 #[test]
+fn gradients_match_where_the_gates_are_computed_again() {
+    let options = RecurrentOptions { recompute: true, clip: Some(0.8), learn_h0: true, ..Default::default() };
+    for kind in KINDS {
+        for spec in directed(&Spec { options, ..full(kind) }) {
+            for given in [Given::Nothing, Given::Lengths, Given::Mask, Given::Resets] {
+                check(&Spec { layers: 2, ..spec.clone() }, given);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_librarys_run_in_f64_is_that_of_the_equations() {
     let zoned = RecurrentOptions { zoneout: 0.3, ..Default::default() };
     let quiet = options().into_iter().filter(|o| o.clip.is_some() != (o.padding == Padding::RepeatLast));

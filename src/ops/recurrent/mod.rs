@@ -2,13 +2,15 @@
 //!
 //! The input product of all steps is one GEMM before the plan, the weight gradients are GEMMs after it
 //! (`gradients.rs`). The serial loop in between is `fused.rs` for the plain GRU, and `steps.rs` for every cell and
-//! option.
+//! option. `chunks.rs` runs all of that by parts of the time, where memory matters more than time.
 
+mod chunks;
 mod fused;
 mod gradients;
 mod plan;
 mod steps;
 
+pub(crate) use chunks::Kept;
 pub use plan::Plan;
 
 use super::linalg::product;

@@ -1,0 +1,33 @@
+//! Memory and time of a training step with and without computing the gates again.
+
+use std::time::Instant;
+
+use wgru::nn::{GruConfig, Mode, RecurrentOptions, SequenceInput};
+use wgru::{Device, Result, Rng, Tensor};
+
+use crate::workloads::Work;
+
+/// Forward, loss = mean(y²), backward to all weights and to the input: the best of `runs`, and the most bytes of tensors.
+pub fn print(device: &Device, work: &Work, runs: usize) -> Result<()> {
+    let Work { batch, steps, hidden, .. } = *work;
+    println!("{}: T = {steps}, B = {batch}, I = H = {hidden}", device.info().name);
+    for recompute in [false, true] {
+        let options = RecurrentOptions { recompute, ..Default::default() };
+        let config = GruConfig { input: hidden, hidden, options, ..Default::default() };
+        let (gru, mut rng) = (config.build(device, &mut Rng::new(0))?, Rng::new(1));
+        let x = Tensor::from_slice(device, &work.input(), &[steps, batch, hidden])?.requires_grad();
+        let mut best = f64::INFINITY;
+        device.reset_peak();
+        for _ in 0..runs {
+            x.set_grad(None);
+            let start = Instant::now();
+            let y = gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut rng))?.output;
+            y.square()?.mean()?.backward()?;
+            device.wait()?;
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        let megabytes = device.memory_use().peak as f64 / 1e6;
+        println!("  recompute: {recompute:<5}  peak of tensors {megabytes:>7.1} MB  best of {runs}: {best:.3} s");
+    }
+    Ok(())
+}
