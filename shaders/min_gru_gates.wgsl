@@ -13,10 +13,6 @@ struct Params { steps: u32, batch: u32, hidden: u32, reverse: u32, log: u32 }
 @group(0) @binding(4) var<storage, read_write> a: array<f32>;  // [steps, batch, hidden]
 @group(0) @binding(5) var<storage, read_write> b: array<f32>;  // [steps, batch, hidden]
 
-const LOW: f32 = -1e30;
-
-fn at_least_low(x: f32) -> f32 { return select(x, LOW, x < LOW); }
-
 // log(1 + e), e in [0, 1]: the series where 1 + e would round e away, step after step.
 fn log_1p(e: f32) -> f32 {
     let series = e * (1.0 - e * (0.5 - e * (1.0 / 3.0 - e * (0.25 - e * (0.2 - e / 6.0)))));

@@ -15,12 +15,6 @@ fn first_state(column: u32) -> f32 {
     return select(select(log(v), LOW, v == 0.0), nan, v < 0.0);
 }
 
-// e^v, with no positive argument
-fn exp_any(v: f32) -> f32 {
-    let e = exp(-abs(v));
-    return select(e, 1.0 / e, v > 0.0);
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear(id);
@@ -34,6 +28,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         let at = row_of(step) + column;
         state = plus(times(factor(step, column), state), b[at]);
         h[at] = state;
-        if params.exp == 1u { h[at] = exp_any(state); }
+        if params.exp == 1u { h[at] = exp_stable(state); }
     }
 }

@@ -77,6 +77,11 @@ impl Default for BeamOptions {
 /// More than 0 by rounding.
 const ROUNDING: f32 = 1e-3;
 
+/// Whether no probability has this logarithm.
+pub(crate) fn is_no_log_prob(v: f32) -> bool {
+    v.is_nan() || v > ROUNDING
+}
+
 impl Frames<'_> {
     /// The frames of each sequence, checked.
     fn sequences(&self, op: &'static str) -> Result<Vec<Vec<&[f32]>>> {
@@ -98,8 +103,7 @@ impl Frames<'_> {
         }
         let row = |b: usize| (0..length(b)).map(|t| &log_probs[(t * batch + b) * classes..][..classes]).collect();
         let sequences: Vec<Vec<&[f32]>> = (0..batch).map(row).collect();
-        let wrong = |v: &&f32| v.is_nan() || **v > ROUNDING;
-        if let Some(bad) = sequences.iter().flatten().flat_map(|frame| frame.iter()).find(wrong) {
+        if let Some(bad) = sequences.iter().flatten().flat_map(|frame| frame.iter()).find(|v| is_no_log_prob(**v)) {
             return Err(Error::value(op, "log_probs", "logarithms of probabilities, at most 0", bad));
         }
         Ok(sequences)

@@ -33,6 +33,14 @@ pub fn softplus(v: f32) -> f32 {
     (if v <= 0.0 { 0.0 } else { v }) + (1.0 + (-v.abs()).exp()).ln()
 }
 
+/// Stands for log 0, so that nothing is infinite.
+pub const LOW: f32 = -1e30;
+
+/// `v`, or [`LOW`] where it is below that. NaN gives NaN.
+pub fn at_least_low(v: f32) -> f32 {
+    if v < LOW { LOW } else { v }
+}
+
 /// `e^v`; above 0 by the square of a root, since `exp` sees only arguments ≤ 0. NaN gives NaN.
 pub fn exp_stable(v: f32) -> f32 {
     let root = 1.0 / (-0.5 * v.abs()).exp();

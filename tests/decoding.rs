@@ -327,6 +327,7 @@ fn what_makes_no_sense_is_refused() {
     };
     refused(&[-1.0, f32::NAN], limits(3), "log_probs");
     refused(&[-1.0, f32::INFINITY], limits(3), "log_probs");
+    refused(&[-1.0, 0.5], limits(3), "log_probs");
     refused(&[f32::NEG_INFINITY; 2], limits(3), "log_probs");
     refused(&[], limits(3), "log_probs");
     refused(&[-0.5], limits(3), "end");
@@ -348,4 +349,30 @@ fn what_makes_no_sense_is_refused() {
         let text = sample(&fixed, (), 1, &limits(3), &wrong, &mut Rng::new(0)).expect_err("refused").to_string();
         assert!(text.contains(arg), "{text}");
     }
+}
+
+/// The first row ends at once, and then gets NaN; the other goes on.
+struct OneEnds;
+
+impl TokenStep for OneEnds {
+    type State = bool;
+
+    fn step(&self, ended: &bool, _: &[u32]) -> Result<(Vec<f32>, bool)> {
+        let first = if *ended { [f32::NAN; 2] } else { [f32::NEG_INFINITY, 0.0] };
+        Ok(([first, [0.0, f32::NEG_INFINITY]].concat(), true))
+    }
+
+    fn select(&self, ended: &bool, _: &[usize]) -> Result<bool> {
+        Ok(*ended)
+    }
+}
+
+#[test]
+fn what_a_model_says_after_the_end_does_not_matter() -> Result<()> {
+    let drawn = sample(&OneEnds, false, 2, &limits(3), &Sampling::default(), &mut Rng::new(0))?;
+    for found in [greedy(&OneEnds, false, 2, &limits(3))?, drawn] {
+        assert!(found[0].ended && found[0].tokens.is_empty(), "{found:?}");
+        assert_eq!(found[1].tokens, [0; 3]);
+    }
+    Ok(())
 }

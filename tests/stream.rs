@@ -5,14 +5,14 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use common::{assert_close, fill, mix};
+use common::{assert_close, fill, mix, relative_error};
 use wgru::nn::{Gru, GruActivations, GruConfig, Linear, Mode, Module, RecurrentOptions, SequenceInput};
 use wgru::{Activation, Device, Precision, Rng, Stream, StreamOptions, StreamPool, Tensor};
 
 /// Another order of the same sums as the layer's, over up to 40 steps.
 const F32: f64 = 2e-6;
 /// 11 bits of mantissa in every weight; errors of a step fade with the update gate.
-const F16: f64 = 2e-3;
+const F16: f64 = 1e-3;
 /// 7 bits in weights and inputs.
 const INT8: f64 = 4e-2;
 
@@ -43,7 +43,7 @@ fn gru(input: usize, hidden: usize, layers: usize, reset_after: bool) -> Gru {
     config.build(&Device::cpu(), &mut Rng::new(7)).expect("gru")
 }
 
-fn compare(gru: &Gru, batch: usize, weights: Precision, tolerance: f64) {
+fn compare(gru: &Gru, batch: usize, weights: Precision, tolerance: f64) -> f64 {
     let (c, steps) = (gru.config(), 40);
     let device = gru.parameters()[0].1.device().clone();
     let head = Linear::new(&device, c.hidden, 5, true, &mut Rng::new(8)).expect("head");
@@ -63,8 +63,10 @@ fn compare(gru: &Gru, batch: usize, weights: Precision, tolerance: f64) {
     let mut headed = plain.clone();
     let got: Vec<f32> = x.chunks(batch * c.input).flat_map(|x| plain.step(x).expect("step").to_vec()).collect();
     let what = format!("{c:?}, batch {batch}, {weights:?}");
+    let last = wide(run.h_n.to_vec().expect("read"));
     assert_close(&what, &got, &want, tolerance);
-    assert_close(&format!("{what}: h_n"), plain.state(), &wide(run.h_n.to_vec().expect("read")), tolerance);
+    assert_close(&format!("{what}: h_n"), plain.state(), &last, tolerance);
+    let worst = relative_error(&got, &want).max(relative_error(plain.state(), &last));
 
     // A clone shares the weights, so a head needs a stream of its own.
     assert!(headed.clone().then(&head).is_err());
@@ -72,32 +74,31 @@ fn compare(gru: &Gru, batch: usize, weights: Precision, tolerance: f64) {
     headed = headed.then(&head).expect("then");
     let got: Vec<f32> = x.chunks(batch * c.input).flat_map(|x| headed.step(x).expect("step").to_vec()).collect();
     assert_close(&format!("{what}: head"), &got, &want_head, tolerance);
+    worst.max(relative_error(&got, &want_head))
 }
 
 #[test]
 fn streams_give_the_layers_numbers() {
-    for (input, hidden, layers) in [(1, 1, 1), (3, 5, 1), (7, 16, 2), (20, 67, 1), (4, 130, 3)] {
-        for reset_after in [true, false] {
-            let gru = gru(input, hidden, layers, reset_after);
-            for batch in [1, 2, 3, 7] {
-                compare(&gru, batch, Precision::F32, F32);
-                compare(&gru, batch, Precision::F16, F16);
-                compare(&gru, batch, Precision::Int8, INT8);
+    for (weights, tolerance) in [(Precision::F32, F32), (Precision::F16, F16), (Precision::Int8, INT8)] {
+        let mut worst = 0.0f64;
+        for (input, hidden, layers) in [(1, 1, 1), (3, 5, 1), (7, 16, 2), (20, 67, 1), (4, 130, 3)] {
+            for reset_after in [true, false] {
+                let gru = gru(input, hidden, layers, reset_after);
+                for batch in [1, 2, 3, 7] {
+                    worst = worst.max(compare(&gru, batch, weights, tolerance));
+                }
             }
         }
+        println!("streams of {weights:?}: worst error {worst:.1e} of the largest value");
     }
 }
 
 /// The claim of the comparison above: it tells the reset forms apart, even at the tolerance of int8.
 #[test]
-#[should_panic(expected = "error")]
+#[should_panic(expected = "the other form: error")]
 fn a_stream_of_the_other_reset_form_is_rejected() {
-    let (a, b) = (gru(20, 67, 1, true), gru(20, 67, 1, false));
-    for ((_, a), (_, b)) in a.parameters().iter().zip(b.parameters()) {
-        a.assign(&b.to_vec().expect("read").iter().map(|v| 3.0 * v).collect::<Vec<_>>()).expect("assign");
-        b.assign(&a.to_vec().expect("read")).expect("assign");
-    }
-    let mut streams = [a, b].map(|gru| gru.stream(1).expect("stream"));
+    // The same seed: the same weights.
+    let mut streams = [gru(20, 67, 1, true), gru(20, 67, 1, false)].map(|gru| gru.stream(1).expect("stream"));
     let frames: Vec<Vec<f32>> = (0..40).map(|t| fill(t, 20, 1.0)).collect();
     let [a, b] =
         streams.each_mut().map(|s| frames.iter().flat_map(|x| s.step(x).expect("step").to_vec()).collect::<Vec<_>>());

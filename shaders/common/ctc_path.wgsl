@@ -1,12 +1,9 @@
-// Sums over paths in log space: LOW stands for log 0, so that nothing is infinite and exp sees only arguments <= 0.
+// Sums over paths in log space: exp sees only arguments <= 0.
 @group(0) @binding(3) var<storage, read> log_probs: array<f32>;  // [steps, batch, classes]
 
-const LOW: f32 = -1e30;
 const LANES: u32 = 64u;
 
 var<workgroup> tops: array<f32, 64>;
-
-fn at_least_low(v: f32) -> f32 { return select(v, LOW, v < LOW); }
 
 // NaN for a class past the last.
 fn log_prob(t: u32, b: u32, symbol: u32) -> f32 {

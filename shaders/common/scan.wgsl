@@ -7,10 +7,6 @@ struct Params { steps: u32, width: u32, chunk: u32, reverse: u32, lag: u32, log:
 @group(0) @binding(1) var<storage, read> a: array<f32>;  // [steps, width]
 @group(0) @binding(2) var<storage, read> b: array<f32>;  // [steps, width]
 
-const LOW: f32 = -1e30;
-
-fn at_least_low(v: f32) -> f32 { return select(v, LOW, v < LOW); }
-
 // log(e^x + e^y)
 fn log_add(x: f32, y: f32) -> f32 {
     return select(x, y, y > x) + log(1.0 + exp(-abs(x - y)));

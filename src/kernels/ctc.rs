@@ -19,9 +19,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::{addressable, at_least_one, at_most, params, words};
-
-/// Stands for log 0: nothing is infinite.
-pub(crate) const LOW: f32 = -1e30;
+use crate::math::at_least_low;
 
 params! {
     /// What every CTC kernel knows of the run.
@@ -121,10 +119,6 @@ impl<'a> Sequence<'a> {
         }
         at_least_low(log_probs[(t * self.p.batch as usize + self.b) * self.p.classes as usize + class as usize])
     }
-}
-
-pub(crate) fn at_least_low(v: f32) -> f32 {
-    if v < LOW { LOW } else { v }
 }
 
 /// `log(e^x + e^y + e^z)`

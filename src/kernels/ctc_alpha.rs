@@ -1,8 +1,9 @@
 //! The forward variables of connectionist temporal classification, and its loss
 
-use super::ctc::{LOW, Sequence, at_least_low, ctc_kernel, log_add3};
+use super::ctc::{Sequence, ctc_kernel, log_add3};
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl};
+use crate::math::{LOW, at_least_low};
 
 ctc_kernel! {
     /// All steps of all sequences in one dispatch, a workgroup per sequence:
@@ -20,7 +21,7 @@ ctc_kernel! {
 
 impl Kernel<3, 3> for CtcAlpha {
     const NAME: &'static str = "ctc_alpha";
-    const WGSL: &'static str = wgsl!("common/ctc", "common/ctc_path", "ctc_alpha");
+    const WGSL: &'static str = wgsl!("common/ctc", "common/low", "common/ctc_path", "ctc_alpha");
     const READS: [&'static str; 3] = ["targets", "lengths", "log_probs"];
     const WRITES: [&'static str; 3] = ["alpha", "loss", "feasible"];
     const INDICES: &'static [&'static str] = &["targets", "lengths"];

@@ -1,8 +1,9 @@
 //! The backward variables of connectionist temporal classification
 
-use super::ctc::{LOW, Sequence, at_least_low, ctc_kernel, log_add3};
+use super::ctc::{Sequence, ctc_kernel, log_add3};
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl};
+use crate::math::{LOW, at_least_low};
 
 ctc_kernel! {
     /// All steps of all sequences in one dispatch, a workgroup per sequence:
@@ -20,7 +21,7 @@ ctc_kernel! {
 
 impl Kernel<4, 2> for CtcBeta {
     const NAME: &'static str = "ctc_beta";
-    const WGSL: &'static str = wgsl!("common/ctc", "common/ctc_path", "ctc_beta");
+    const WGSL: &'static str = wgsl!("common/ctc", "common/low", "common/ctc_path", "ctc_beta");
     const READS: [&'static str; 4] = ["targets", "lengths", "log_probs", "alpha"];
     const WRITES: [&'static str; 2] = ["beta", "occupancy"];
     const INDICES: &'static [&'static str] = &["targets", "lengths"];

@@ -1,9 +1,8 @@
 //! The factors and summands of a minimal GRU
 
-use super::scan::LOW;
 use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, at_most, linear_groups, params, wgsl, words};
-use crate::math::sigmoid;
+use crate::math::{LOW, at_least_low, sigmoid};
 
 params! {
     /// The recurrence of a minimal GRU, `h' = a·h + b`, from its pre-activations:
@@ -51,10 +50,6 @@ impl MinGruGates {
     }
 }
 
-fn at_least_low(v: f32) -> f32 {
-    if v < LOW { LOW } else { v }
-}
-
 /// `log g(v)`
 fn log_g(v: f32) -> f32 {
     if v >= 0.0 { (v + 0.5).ln() } else { log_sigmoid(v) }
@@ -72,7 +67,7 @@ fn log_sigmoid(v: f32) -> f32 {
 
 impl Kernel<3, 2> for MinGruGates {
     const NAME: &'static str = "min_gru_gates";
-    const WGSL: &'static str = wgsl!("common/linear", "common/activation", "min_gru_gates");
+    const WGSL: &'static str = wgsl!("common/linear", "common/activation", "common/low", "min_gru_gates");
     const READS: [&'static str; 3] = ["k", "v", "lengths"];
     const WRITES: [&'static str; 2] = ["a", "b"];
     const INDICES: &'static [&'static str] = &["lengths"];

@@ -3,9 +3,7 @@
 
 use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, at_most, linear_groups, params, wgsl};
-
-/// Stands for log 0: nothing is infinite.
-pub(crate) const LOW: f32 = -1e30;
+use crate::math::{LOW, at_least_low, exp_stable};
 
 params! {
     /// The states of a first-order recurrence, chunk by chunk, each from the state that the chunk before it reached:
@@ -74,8 +72,7 @@ impl Scan {
 
     pub(crate) fn times(&self, x: f32, y: f32) -> f32 {
         match self.log {
-            1 if x + y < LOW => LOW,
-            1 => x + y,
+            1 => at_least_low(x + y),
             _ => x * y,
         }
     }
@@ -106,15 +103,9 @@ fn log_add(x: f32, y: f32) -> f32 {
     (if y > x { y } else { x }) + (1.0 + (-(x - y).abs()).exp()).ln()
 }
 
-/// `e^v`, with no positive argument
-fn exp_any(v: f32) -> f32 {
-    let e = (-v.abs()).exp();
-    if v > 0.0 { 1.0 / e } else { e }
-}
-
 impl Kernel<4, 1> for Scan {
     const NAME: &'static str = "scan";
-    const WGSL: &'static str = wgsl!("common/linear", "common/scan", "scan");
+    const WGSL: &'static str = wgsl!("common/linear", "common/activation", "common/low", "common/scan", "scan");
     const READS: [&'static str; 4] = ["a", "b", "h0", "carry"];
     const WRITES: [&'static str; 1] = ["h"];
 
@@ -144,7 +135,7 @@ impl Kernel<4, 1> for Scan {
                 for (column, (state, (h, &b))) in state.iter_mut().zip(rows).enumerate() {
                     let factor = factors.map_or(self.one(), |a| a[column]);
                     *state = self.plus(self.times(factor, *state), b);
-                    *h = if self.exp == 1 { exp_any(*state) } else { *state };
+                    *h = if self.exp == 1 { exp_stable(*state) } else { *state };
                 }
             }
         }

@@ -148,7 +148,7 @@ impl StackConfig {
 
     /// Width of the state: `out`, for the LSTM with its cell state.
     pub fn width(&self) -> usize {
-        self.out + if self.cell == Cell::Lstm { self.hidden } else { 0 }
+        self.cell.width(self.out, self.hidden)
     }
 
     /// Names and extents of the parameters, in their order.
@@ -216,19 +216,21 @@ impl StackConfig {
             return Err(Error::value(op, "reverse", "false for a bidirectional layer", true));
         }
         if let Some(plan) = self.plan {
-            plan.check(
-                device,
-                self.hidden,
-                self.layer([1, 1, 1], Noise::default(), Plan::Whole).is_plain() && self.is_quiet(),
-            )?;
+            plan.check(device, self.hidden, self.is_plain())?;
         }
         Ok(())
     }
 
-    /// Whether no option needs the plan of single steps.
+    /// Whether nothing is drawn at every step.
     fn is_quiet(&self) -> bool {
         let o = &self.options;
         o.zoneout == 0.0 && o.zoneout_cell == 0.0 && o.recurrent_dropout == 0.0
+    }
+
+    /// Whether no option needs the plan of single steps, in training or out of it.
+    fn is_plain(&self) -> bool {
+        let gru = matches!(self.cell, Cell::GruResetAfter | Cell::GruResetBefore);
+        gru && self.is_quiet() && self.options.clip.is_none() && self.activations[..3] == self.cell.activations()[..3]
     }
 
     fn layer(&self, [steps, batch, input]: [usize; 3], noise: Noise, plan: Plan) -> Layer {
@@ -284,8 +286,8 @@ impl Stack {
 
     /// The plan that runs the steps.
     pub fn plan(&self) -> Plan {
-        let plain = self.config.layer([1, 1, 1], Noise::default(), Plan::Whole).is_plain() && self.config.is_quiet();
-        self.config.plan.unwrap_or_else(|| Plan::choose(&self.device, self.config.hidden, plain))
+        let c = &self.config;
+        c.plan.unwrap_or_else(|| Plan::choose(&self.device, c.hidden, c.is_plain()))
     }
 
     /// `weight_ih_l0`, `weight_hh_l0`, …, then the same with `_reverse`, then layer 1; the first states last.

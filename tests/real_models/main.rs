@@ -14,10 +14,9 @@ use std::path::PathBuf;
 fn model(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("WGRU_DATA").map(|data| PathBuf::from(data).join("models").join(name));
     match folder {
-        Some(folder) if folder.is_dir() => Some(folder),
         Some(folder) => {
-            eprintln!("SKIPPED: {} is not there", folder.display());
-            None
+            assert!(folder.is_dir(), "WGRU_DATA is set, but {} is not there", folder.display());
+            Some(folder)
         }
         None => {
             eprintln!("SKIPPED: WGRU_DATA is not set, so there is no models/{name}");

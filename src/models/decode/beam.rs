@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Hypothesis, Limits, TokenStep};
+use super::{Hypothesis, Limits, TokenStep, check_row};
 use crate::error::{Error, Result};
 
 /// How [`beam`] searches.
@@ -153,6 +153,7 @@ pub fn beam<M: TokenStep>(
         let last: Vec<u32> = live.iter().map(|live| live.tokens.last().copied().unwrap_or(limits.start)).collect();
         let (log_probs, next) = model.step(&state, &last)?;
         let table: Vec<&[f32]> = limits.table("beam", &log_probs, last.len())?.collect();
+        table.iter().try_for_each(|row| check_row("beam", row))?;
         let (mut first, mut parents) = (0, Vec::new());
         for search in &mut searches {
             let count = search.live.len();

@@ -35,6 +35,7 @@ mod sample;
 pub use beam::{Beam, beam};
 pub use sample::{Sampling, sample};
 
+use crate::decode::is_no_log_prob;
 use crate::error::{Error, Result};
 
 /// One step of a model that emits tokens, for several rows at once.
@@ -91,7 +92,7 @@ impl Limits {
         }
     }
 
-    /// The log-probabilities row by row, each a number or −∞ and some possible.
+    /// The log-probabilities row by row; what is in them is [`check_row`]'s.
     fn table<'a>(&self, op: &'static str, log_probs: &'a [f32], rows: usize) -> Result<std::slice::Chunks<'a, f32>> {
         let vocabulary = log_probs.len() / rows;
         if vocabulary == 0 || !log_probs.len().is_multiple_of(rows) {
@@ -100,24 +101,26 @@ impl Limits {
         if self.end as usize >= vocabulary {
             return Err(Error::value(op, "end", format!("a token below {vocabulary}"), self.end));
         }
-        let table = log_probs.chunks(vocabulary);
-        for row in table.clone() {
-            if let Some(wrong) = row.iter().find(|v| v.is_nan() || **v == f32::INFINITY) {
-                return Err(Error::value(op, "log_probs", "numbers or -inf", wrong));
-            }
-            if row.iter().all(|v| *v == f32::NEG_INFINITY) {
-                return Err(Error::value(op, "log_probs", "a token that can follow", "-inf for all"));
-            }
-        }
-        Ok(table)
+        Ok(log_probs.chunks(vocabulary))
+    }
+}
+
+/// Log-probabilities are at most 0, and some token can follow.
+fn check_row(op: &'static str, row: &[f32]) -> Result<()> {
+    if let Some(wrong) = row.iter().find(|v| is_no_log_prob(**v)) {
+        return Err(Error::value(op, "log_probs", "logarithms of probabilities, at most 0", wrong));
+    }
+    match row.iter().all(|v| *v == f32::NEG_INFINITY) {
+        true => Err(Error::value(op, "log_probs", "a token that can follow", "-inf for all")),
+        false => Ok(()),
     }
 }
 
 /// The most probable token at every step; of equals the first.
 ///
 /// # Errors
-/// Those of the model; [`Error::Value`] for NaN among the log-probabilities, when no token can follow, or for a
-/// `max_length` of 0, [`Error::Shape`] for another number of them.
+/// Those of the model; [`Error::Value`] for log-probabilities that are NaN or above 0, when no token can follow, or for
+/// a `max_length` of 0, [`Error::Shape`] for another number of them. Rows that have ended may hold anything.
 pub fn greedy<M: TokenStep>(model: &M, state: M::State, rows: usize, limits: &Limits) -> Result<Vec<Hypothesis>> {
     each_row("greedy", model, state, rows, limits, |_, log_probs| {
         (0..log_probs.len()).fold(0, |best, i| if log_probs[i] > log_probs[best] { i } else { best })
@@ -143,6 +146,7 @@ fn each_row<M: TokenStep>(
             if hypothesis.ended {
                 continue;
             }
+            check_row(op, log_probs)?;
             let token = pick(row, log_probs);
             hypothesis.log_prob += f64::from(log_probs[token]);
             hypothesis.ended = token == limits.end as usize;

@@ -54,6 +54,11 @@ impl Cell {
         }
     }
 
+    /// Width of the state, given those of the output and of the cell: `h`, for the LSTM `h` and `c`.
+    pub(crate) fn width(self, out: usize, hidden: usize) -> usize {
+        if self == Cell::Lstm { out + hidden } else { out }
+    }
+
     /// The activations that the cell is known with: of its gates, and of the LSTM's cell state.
     pub(crate) fn activations(self) -> [Activation; 5] {
         let (s, t) = (Activation::Sigmoid, Activation::Tanh);
@@ -177,18 +182,11 @@ impl Layer {
 
     /// Width of the state: `h`, for the LSTM `h` and `c`.
     pub fn width(&self) -> usize {
-        self.out + if self.cell == Cell::Lstm { self.hidden } else { 0 }
+        self.cell.width(self.out, self.hidden)
     }
 
     fn order(&self) -> Order {
         Order { steps: self.steps, reverse: self.reverse }
-    }
-
-    /// Whether the fused kernels know this layer.
-    pub fn is_plain(&self) -> bool {
-        let gru = matches!(self.cell, Cell::GruResetAfter | Cell::GruResetBefore);
-        let quiet = self.noise.zoneout == [0.0; 2] && self.noise.dropout.is_none();
-        gru && quiet && self.clip.is_none() && self.activations[..3] == self.cell.activations()[..3]
     }
 
     /// Slot of the first and of the last state of direction `d`.

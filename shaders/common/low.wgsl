@@ -1,0 +1,5 @@
+// LOW stands for log 0, so that nothing is infinite. CPU side: src/math.rs.
+const LOW: f32 = -1e30;
+
+// NaN stays NaN.
+fn at_least_low(v: f32) -> f32 { return select(v, LOW, v < LOW); }
