@@ -137,11 +137,21 @@ impl Error {
     }
 
     pub(crate) fn format(what: impl ToString, why: impl ToString) -> Self {
-        Error::Format { what: what.to_string(), why: why.to_string() }
+        Error::Format { what: cut(what.to_string()), why: cut(why.to_string()) }
     }
 
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Error::Io { path, source }
     }
+}
+
+/// A part of a message, short enough to print: names that a file holds may be of any length.
+fn cut(mut text: String) -> String {
+    const LONGEST: usize = 600;
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }

@@ -281,6 +281,10 @@ fn tensors_past_their_storage_are_refused() {
     }
     let whole = [b"\x80\x02", &tensor(b"K\0", b"K\x10\x85", b"K\x01\x85")[..], b"."].concat();
     assert!(read("whole", &torch(&whole)).is_ok(), "the maker of these files makes a good one too");
+    // A seventh argument: the elements are conjugated, or negated.
+    let marks = |marks: &[u8]| [&whole[..whole.len() - 3], marks, b"tR."].concat();
+    refused("marks", &torch(&marks(b"}X\x04\0\0\0conj\x88s")), "marks");
+    assert!(read("no marks", &torch(&marks(b"N"))).is_ok());
     let lost = zip(&[stored("a/data.pkl", &whole)]);
     refused("no storage", &lost, "a/data/0");
 }
@@ -305,6 +309,9 @@ fn endless_and_self_containing_pickles_are_refused() {
     }
     let pairs = [b"(".to_vec(), b"NN\x86".repeat(50_000), b"lq\0".to_vec()].concat();
     let copies = b"ccollections\nOrderedDict\nh\0\x85R".repeat(10_000);
+    // A text of a megabyte, in a hundred thousand places.
+    let text = [b"](X\0\0\x10\0", &vec![b't'; 1 << 20][..], b"q\0", &b"h\0".repeat(100_000), b"e."].concat();
+    refused("copied texts", &torch(&text), "unfolds");
     refused("copied lists", &torch(&[&pairs[..], &copies, b"."].concat()), "more than");
 }
 
@@ -394,6 +401,9 @@ fn headers_of_arrays_that_lie_are_refused() {
     let json = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let wide: Vec<u8> = json.chars().flat_map(|c| (c as u32).to_le_bytes()).collect();
     let deep = npy(&header(&format!("<U{}", json.len()), "()"), &wide);
+    let array = npy(&header("<f4", "(1,)"), &[0; 4]);
+    let error = read("tensor of metadata", &zip(&[stored("__metadata__.npy", &array)])).expect_err("it has that name");
+    assert!(error.to_string().contains("the name of the metadata"), "{error}");
     refused("deep metadata", &zip(&[stored("__metadata__.npy", &deep)]), "JSON");
 }
 
@@ -408,10 +418,16 @@ fn safetensors_that_lie_are_refused() {
         (file(&"[".repeat(200_000), 0), ""),
         (file(&format!(r#"{{"a":{}"#, "{\"a\":".repeat(100_000)), 0), ""),
         ([&u64::MAX.to_le_bytes()[..], b"{}"].concat(), ""),
+        (file(&format!(r#"{{"{}":0}}"#, "long".repeat(100_000)), 0), ""),
     ];
     for (bytes, word) in cases {
         refused("safetensors", &bytes, word);
     }
+    // A header whose length is "PK".
+    let header = format!("{:<19280}", r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#);
+    let bytes = file(&header, 8);
+    assert!(bytes.starts_with(b"PK"));
+    assert_eq!(read("PK", &bytes).expect("no zip archive").get("a").expect("there").0, [2]);
 }
 
 #[test]

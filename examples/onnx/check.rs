@@ -91,7 +91,7 @@ fn compare(name: &str, got: &Value, want: &Value, tolerance: Tolerance) -> Resul
         let (error, allowed) = ((g as f64 - w as f64).abs(), tolerance.atol + tolerance.rtol * (w as f64).abs());
         // NaN only for NaN, infinity only for infinity.
         let same = g == w || (g.is_nan() && w.is_nan());
-        if !same && (error.is_nan() || error > allowed) {
+        if !(same || error.is_finite() && error <= allowed) {
             return failed(format!("element {i} is {g}; wanted is {w}, to within {allowed:.1e}"));
         }
         worst = worst.max(if same { 0.0 } else { error });

@@ -22,7 +22,7 @@ pub struct Args {
     /// Tokens are words and punctuation, in small letters, instead of letters
     #[arg(long)]
     pub words: bool,
-    /// Most pairs to use, drawn at random
+    /// Most sources to use, drawn at random, each with all of its targets; of dates made here at most 100,000
     #[arg(long, value_name = "N", value_parser = positive, default_value = "4500")]
     pub most: usize,
     /// Leave out pairs with more tokens on a side

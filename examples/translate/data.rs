@@ -118,7 +118,7 @@ impl Data {
         let mut groups: Vec<_> = groups.into_iter().collect();
         rng.shuffle(&mut groups);
         groups.truncate(most);
-        if groups.len() < 2 * test {
+        if groups.len() / 2 < test {
             let found = groups.len();
             return Err(format!("{found} sources of at most {longest} tokens, too few to test on {test}").into());
         }

@@ -27,7 +27,10 @@ struct Date {
     day: usize,
 }
 
-/// `count` pairs, all of their sources different.
+/// Most dates that are made: there are only so many, in so many forms.
+pub const MOST: usize = 100_000;
+
+/// `count` pairs, at most [`MOST`], all of their sources different.
 pub fn pairs(count: usize, rng: &mut Rng) -> Vec<(String, String)> {
     let mut seen = std::collections::HashSet::new();
     let mut out = Vec::with_capacity(count);

@@ -48,7 +48,7 @@ fn run(args: &Args) -> Result<()> {
     let mut rng = Rng::new(args.seed);
     let texts = match &args.pairs {
         Some(path) => data::read(path)?,
-        None => dates::pairs(args.most, &mut rng),
+        None => dates::pairs(args.most.min(dates::MOST), &mut rng),
     };
     let unit = if args.words { Unit::Word } else { Unit::Letter };
     let data = Data::new(&texts, unit, [args.most, args.longest, args.test], &mut rng)?;
@@ -104,10 +104,11 @@ fn config(args: &Args, data: &Data) -> Seq2SeqConfig {
 /// Trains; gives the mean loss of the last epoch.
 fn learn(args: &Args, model: &Seq2Seq, pairs: &[Pair], rng: &mut Rng) -> Result<f32> {
     let updates = pairs.len().div_ceil(args.batch);
-    let schedule = Schedule::Cosine { steps: (args.epochs * updates) as u64, min: args.rate / 50.0 };
+    let steps = args.epochs.saturating_mul(updates) as u64;
+    let schedule = Schedule::Cosine { steps, min: args.rate / 50.0 };
     let mut optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), args.rate)?;
     let forcing = Forcing { ratio: args.forcing, drawn: true };
-    let bar = ProgressBar::new((args.epochs * updates) as u64);
+    let bar = ProgressBar::new(steps);
     bar.set_style(ProgressStyle::with_template("{elapsed_precise} {bar:40.cyan/blue} {percent:>3} % {msg}")?);
     let mut order: Vec<usize> = (0..pairs.len()).collect();
     let mut mean = f32::NAN;

@@ -65,13 +65,13 @@ pub fn load_checkpoint(trainer: &mut Trainer, model: &dyn Module, file: &TensorF
         .split_whitespace()
         .map(|s| s.parse().map_err(|_| Error::format("steps", format!("{s:?} is no number"))))
         .collect::<Result<_>>()?;
-    let (epoch, updates) = (count(file, "epoch")? as usize, count(file, "updates")?);
+    let (epoch, updates) = (count_usize(file, "epoch")?, count(file, "updates")?);
     let rng = Rng::from_state(file.field("seed")?, count(file, "position")?);
     let parameters = trainer.optimizer.parameters();
     let best = match file.metadata.contains_key("best.epoch") {
         false => None,
         true => Some(Best {
-            epoch: match count(file, "best.epoch")? as usize {
+            epoch: match count_usize(file, "best.epoch")? {
                 best if (1..=epoch).contains(&best) => best,
                 best => return Err(Error::format("best.epoch", format!("{best} is not among {epoch} epochs"))),
             },
@@ -95,4 +95,10 @@ fn count(file: &TensorFile, key: &str) -> Result<u64> {
         n if n <= u64::MAX / 2 => Ok(n),
         n => Err(Error::format(format!("metadata {key:?}"), format!("{n} is no count"))),
     }
+}
+
+/// [`count`], where memory can count as far.
+fn count_usize(file: &TensorFile, key: &str) -> Result<usize> {
+    let n = count(file, key)?;
+    usize::try_from(n).map_err(|_| Error::format(format!("metadata {key:?}"), format!("{n} is no count")))
 }

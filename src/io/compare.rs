@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
-use crate::nn::{HostInput, HostOutput, Mode, Recurrent, SequenceInput, StackConfig, run_f64};
+use crate::nn::{HostInput, HostOutput, Mode, Recurrent, SequenceInput, StackConfig, read, run_f64};
 use crate::tensor::Tensor;
 
 /// One number that is not what it should be.
@@ -117,10 +117,6 @@ pub(super) async fn run<L: Recurrent>(layer: &L, input: &HostInput) -> Result<Ho
     Ok(out)
 }
 
-async fn read(tensor: &Tensor) -> Result<Vec<f64>> {
-    Ok(tensor.read().await?.into_iter().map(f64::from).collect())
-}
-
 /// The largest error, and the first that is above `tolerance`. Parts that `want` lacks are not compared.
 pub(super) fn difference(
     c: &StackConfig,
@@ -172,12 +168,13 @@ struct Found {
 }
 
 impl Found {
-    /// Compares `units` numbers from `from` on, where both are there.
+    /// Compares `units` numbers from `from` on, where `want` has them. What `got` lacks is NaN.
     fn check(&mut self, at: &Place, what: &str, [got, want]: [&[f64]; 2], from: usize, units: usize) {
-        let (Some(got), Some(want)) = (got.get(from..from + units), want.get(from..from + units)) else { return };
-        for (unit, (&got, &want)) in got.iter().zip(want).enumerate() {
+        let Some(want) = want.get(from..from + units) else { return };
+        for (unit, &want) in want.iter().enumerate() {
+            let got = got.get(from + unit).copied().unwrap_or(f64::NAN);
             let error = match (got - want).abs() / want.abs().max(1.0) {
-                _ if got.is_nan() && want.is_nan() => 0.0,
+                _ if got == want || (got.is_nan() && want.is_nan()) => 0.0,
                 error if error.is_nan() => f64::INFINITY,
                 error => error,
             };
@@ -187,5 +184,27 @@ impl Found {
                 self.first = Some(Difference { layer, reverse, step, sequence, what: what.into(), unit, got, want });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_infinities_agree_and_missing_numbers_do_not() {
+        let largest = |got: &[f64], want: &[f64]| {
+            let mut found = Found { tolerance: 1e-3, largest: 0.0, first: None };
+            let at = Place { layer: 0, reverse: false, step: None, sequence: 0 };
+            found.check(&at, "h_n", [got, want], 0, 2);
+            assert_eq!(found.first.is_some(), found.largest > 1e-3);
+            found.largest
+        };
+        let infinity = f64::INFINITY;
+        assert_eq!(largest(&[infinity, f64::NAN], &[infinity, f64::NAN]), 0.0);
+        assert_eq!(largest(&[infinity, 1.0], &[-infinity, 1.0]), infinity);
+        assert_eq!(largest(&[infinity, 1.0], &[2.0, 1.0]), infinity);
+        assert_eq!(largest(&[1.0], &[1.0, 1.0]), infinity);
+        assert_eq!(largest(&[1.0, 1.0], &[]), 0.0);
     }
 }

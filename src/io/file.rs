@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use super::budget::Budget;
 use super::element::count;
 use super::format::{Format, keras_weights};
 use super::zip::Archive;
@@ -60,7 +61,7 @@ impl TensorFile {
             Format::Npz(archive) => npy::read_npz(source, &archive, bytes.len()),
             Format::Torch(archive) => torch::read_archive(source, &archive, bytes.len()),
             Format::TorchLegacy => torch::read_legacy(source, bytes),
-            Format::Hdf5 => hdf5::read(source, bytes),
+            Format::Hdf5 => hdf5::read(source, bytes, &mut Budget::of(bytes.len())),
             Format::Keras(archive) => keras_weights(source, &archive, bytes.len()),
         }
     }
@@ -113,7 +114,7 @@ impl TensorFile {
     /// [`Error::Format`].
     pub fn from_keras(source: &str, bytes: &[u8]) -> Result<Self> {
         match Format::of(source, bytes)? {
-            Format::Hdf5 => hdf5::read(source, bytes),
+            Format::Hdf5 => hdf5::read(source, bytes, &mut Budget::of(bytes.len())),
             Format::Keras(archive) => keras_weights(source, &archive, bytes.len()),
             _ => Err(Error::format(source, "no weights of Keras")),
         }

@@ -22,7 +22,11 @@ const KERAS_WEIGHTS: &str = "model.weights.h5";
 /// The weights in a `.keras` archive.
 pub(super) fn keras_weights(source: &str, archive: &Archive, len: usize) -> Result<TensorFile> {
     match archive.find(KERAS_WEIGHTS) {
-        Some(member) => hdf5::read(source, &archive.read(member, &mut Budget::of(len))?),
+        Some(member) => {
+            let mut budget = Budget::of(len);
+            let bytes = archive.read(member, &mut budget)?;
+            hdf5::read(source, &bytes, &mut budget)
+        }
         None => Err(archive.error(KERAS_WEIGHTS, "is not in the archive")),
     }
 }
@@ -38,7 +42,8 @@ impl<'a> Format<'a> {
         if bytes.starts_with(hdf5::MAGIC) {
             return Ok(Self::Hdf5);
         }
-        if !bytes.starts_with(b"PK") {
+        // A member or, of an empty archive, the end. The header of a safetensors file may well be as long as "PK" says.
+        if !(bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06")) {
             return Ok(Self::Safetensors);
         }
         let archive = Archive::new(source, bytes)?;

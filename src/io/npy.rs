@@ -45,6 +45,7 @@ pub(super) fn read_npz(source: &str, archive: &Archive, len: usize) -> Result<Te
         add_array(&mut file, name, &archive.read(member, &mut budget)?, &mut budget)?;
     }
     file.sort();
+    file.check()?;
     Ok(file)
 }
 

@@ -127,6 +127,9 @@ impl<'a> Tree<'a> {
                     self.heap.items(id).iter().zip(0..).map(|(v, k)| (Value::Int(k), *v)).collect()
                 }
                 leaf => {
+                    // One text may stand in many places.
+                    let bytes = if let Value::Text(text) = leaf { text.len() } else { 0 };
+                    self.budget.take(|| format!("{}: the texts", self.source), bytes)?;
                     file.metadata.extend(text(&leaf).map(|text| (name, text)));
                     continue;
                 }

@@ -47,12 +47,16 @@ type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] for an input that the layer does not take, [`Error::Value`] for a run that is too long, those of
-/// reading the weights back.
+/// [`Error::Shape`] for an input that the layer does not take, [`Error::Value`] for a run that is too long or not
+/// finite, those of reading the weights back.
 pub async fn add_verification<L: Recurrent>(layer: &L, input: &HostInput, file: &mut TensorFile) -> Result<()> {
     let c = &layer.stack().config;
     let [steps, batch] = check_size(c, input)?;
     let done = run_f64(layer, input).await?;
+    let all = done.output.iter().chain(&done.h_n).chain(&done.c_n).chain(done.gates.iter().flatten().flatten());
+    if let Some(v) = all.copied().find(|v| !(*v as f32).is_finite()) {
+        return Err(Error::value("add_verification", "input", "one whose run is finite", v));
+    }
     let mut put = |name: &str, dims: &[usize], values: Vec<f32>| file.insert(&format!("{PREFIX}{name}"), dims, values);
     let (rows, d) = (c.layers * c.directions(), c.directions());
     let flags = |flags: &[bool]| flags.iter().map(|&flag| flag as u32 as f32).collect::<Vec<_>>();

@@ -160,10 +160,11 @@ impl Attention {
     /// [`Error::DeviceMix`], [`Error::DType`].
     pub fn prepare(&self, keys: &Tensor, values: &Tensor, mask: KeyMask, mode: &Mode) -> Result<AttentionMemory> {
         let keys = self.sequences("keys", keys, Some(self.config.key))?;
-        let values = self.sequences("values", values, None)?;
         let [batch, steps] = [keys.dims()[0], keys.dims()[1]];
+        let given = values.dims();
+        let values = self.sequences("values", values, None)?;
         if values.dims()[..2] != [batch, steps] {
-            return Err(Error::shape("attention", "values", self.axes(steps, batch, "V"), values.dims()));
+            return Err(Error::shape("attention", "values", self.axes(steps, batch, "V"), given));
         }
         let weight = |index: usize| mode.parameter(&self.weights[index].1);
         let keys = match self.config.score {

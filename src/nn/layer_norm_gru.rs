@@ -1,7 +1,7 @@
 //! A gated recurrent unit whose gates are normalised
 
 use super::layer_norm::EPS;
-use super::{Mode, Module, check_share, uniform};
+use super::{Mode, Module, check_lengths, check_share, check_state, uniform};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -236,23 +236,14 @@ impl LayerNormGru {
     fn first_states(&self, h0: Option<&Tensor>, batch: usize) -> Result<Vec<Tensor>> {
         let (count, h) = (self.weights.len(), self.config.hidden);
         let Some(h0) = h0 else { return Ok(vec![Tensor::zeros(&self.device, &[1, batch, h])?; count]) };
-        h0.check_dtype("layer_norm_gru", "h0", "f32")?;
-        self.device.check_same("layer_norm_gru", "h0", h0)?;
-        if h0.dims() != [count, batch, h] {
-            return Err(Error::shape("layer_norm_gru", "h0", format!("[{count}, {batch}, {h}]"), h0.dims()));
-        }
+        check_state("layer_norm_gru", "h0", &self.device, h0, [count, batch, h])?;
         h0.split(0, &vec![1; count])
     }
 
     /// For every step at which a sequence is over: `[B, 1, 1]`, 1 for those that are not, and the opposite.
     fn masks(&self, lengths: Option<&[usize]>, steps: usize, batch: usize) -> Result<Vec<Option<[Tensor; 2]>>> {
         let Some(lengths) = lengths else { return Ok(vec![None; steps]) };
-        if lengths.len() != batch {
-            return Err(Error::shape("layer_norm_gru", "lengths", format!("[{batch}]"), &[lengths.len()]));
-        }
-        if let Some(length) = lengths.iter().find(|&&length| length > steps) {
-            return Err(Error::value("layer_norm_gru", "lengths", format!("0..={steps}"), length));
-        }
+        check_lengths("layer_norm_gru", lengths, batch, steps)?;
         let mask = |t: usize| -> Result<Option<[Tensor; 2]>> {
             if lengths.iter().all(|&length| t < length) {
                 return Ok(None);

@@ -1,6 +1,6 @@
 //! The minimal gated recurrent unit
 
-use super::{Linear, Mode, Module, check_share};
+use super::{Linear, Mode, Module, check_lengths, check_share, check_state};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::MinGruGates;
@@ -237,21 +237,11 @@ impl MinGru {
             }
         };
         if let Some(h0) = input.h0 {
-            let expected = [c.layers * c.directions(), batch, c.hidden];
-            if h0.dims() != expected {
-                return Err(Error::shape("min_gru", "h0", format!("{expected:?}"), h0.dims()));
-            }
-            self.device.check_same("min_gru", "h0", h0)?;
-            h0.check_dtype("min_gru", "h0", "f32")?;
+            check_state("min_gru", "h0", &self.device, h0, [c.layers * c.directions(), batch, c.hidden])?;
         }
         let whole = vec![steps; batch];
         let lengths = input.lengths.unwrap_or(&whole);
-        if lengths.len() != batch {
-            return Err(Error::shape("min_gru", "lengths", format!("[{batch}]"), &[lengths.len()]));
-        }
-        if let Some(bad) = lengths.iter().find(|&&l| l > steps) {
-            return Err(Error::value("min_gru", "lengths", format!("0..={steps}"), bad));
-        }
+        check_lengths("min_gru", lengths, batch, steps)?;
         let flag = |i: usize| (i / batch < lengths[i % batch]) as u32 as f32;
         let flags = |_| (0..steps * batch).map(flag).collect::<Vec<_>>();
         let mask = input.lengths.map(flags).map(|m| Tensor::from_slice(&self.device, &m, &[steps, batch, 1]));

@@ -29,6 +29,7 @@ pub use layer_norm_gru::{LayerNormGru, LayerNormGruConfig, LayerNormGruInput, La
 pub use linear::Linear;
 pub use lstm::{Lstm, LstmActivations, LstmConfig, LstmGates, LstmOutput};
 pub use min_gru::{MinGru, MinGruConfig, MinGruForm, MinGruInput, MinGruOutput};
+pub(crate) use oracle::read;
 pub use oracle::{HostInput, HostOutput, run_f64};
 pub(crate) use recurrent::StackConfig;
 pub use recurrent::{Padding, Recurrent, RecurrentOptions, SequenceInput};
@@ -115,9 +116,36 @@ fn uniform(device: &crate::Device, dims: &[usize], bound: f32, rng: &mut Rng) ->
 }
 
 /// The share `arg` of what noise acts on, checked.
-fn check_share(op: &'static str, arg: &'static str, share: f32) -> Result<()> {
+pub(crate) fn check_share(op: &'static str, arg: &'static str, share: f32) -> Result<()> {
     if (0.0..1.0).contains(&share) {
         return Ok(());
     }
     Err(crate::Error::value(op, arg, "0 ≤ p < 1", share))
+}
+
+/// A length of at most `steps` for each sequence.
+fn check_lengths(op: &'static str, lengths: &[usize], batch: usize, steps: usize) -> Result<()> {
+    if lengths.len() != batch {
+        return Err(crate::Error::shape(op, "lengths", format!("[{batch}]"), &[lengths.len()]));
+    }
+    match lengths.iter().find(|&&length| length > steps) {
+        Some(length) => Err(crate::Error::value(op, "lengths", format!("0..={steps}"), length)),
+        None => Ok(()),
+    }
+}
+
+/// First states of `dims` on the layer's device.
+fn check_state(
+    op: &'static str,
+    arg: &'static str,
+    device: &crate::Device,
+    state: &Tensor,
+    dims: [usize; 3],
+) -> Result<()> {
+    state.check_dtype(op, arg, "f32")?;
+    device.check_same(op, arg, state)?;
+    match state.dims() == dims {
+        true => Ok(()),
+        false => Err(crate::Error::shape(op, arg, format!("{dims:?}"), state.dims())),
+    }
 }

@@ -118,7 +118,8 @@ struct Matrices {
     peephole: Vec<f64>,
 }
 
-async fn read(tensor: &Tensor) -> Result<Vec<f64>> {
+/// The values of a tensor.
+pub(crate) async fn read(tensor: &Tensor) -> Result<Vec<f64>> {
     Ok(tensor.read().await?.into_iter().map(f64::from).collect())
 }
 

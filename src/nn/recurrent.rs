@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use super::{Mode, Module, check_share, uniform};
+use super::{Mode, Module, check_lengths, check_share, check_state, uniform};
 use crate::autograd::record;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -440,11 +440,7 @@ impl Stack {
             let learned = self.first.iter().find(|(n, _)| *n == name);
             states.push(match (given, learned) {
                 (Some(state), _) => {
-                    if state.dims() != dims {
-                        return Err(Error::shape(c.op, name, format!("{dims:?}"), state.dims()));
-                    }
-                    state.check_dtype(c.op, name, "f32")?;
-                    self.device.check_same(c.op, name, state)?;
+                    check_state(c.op, name, &self.device, state, dims)?;
                     state.clone()
                 }
                 (None, Some((_, learned))) => Tensor::zeros(&self.device, &dims)?.add(&mode.parameter(learned))?,
@@ -461,12 +457,7 @@ impl Stack {
     fn marks(&self, input: &SequenceInput, steps: usize, batch: usize) -> Result<(Tensor, Option<Vec<f32>>)> {
         let c = &self.config;
         if let Some(lengths) = input.lengths {
-            if lengths.len() != batch {
-                return Err(Error::shape(c.op, "lengths", format!("[{batch}]"), &[lengths.len()]));
-            }
-            if let Some(bad) = lengths.iter().find(|&&l| l > steps) {
-                return Err(Error::value(c.op, "lengths", format!("0..={steps}"), bad));
-            }
+            check_lengths(c.op, lengths, batch, steps)?;
         }
         let by_time = |arg: &'static str, flags: Option<&[bool]>| -> Result<Option<Vec<bool>>> {
             let Some(flags) = flags else { return Ok(None) };

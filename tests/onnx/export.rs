@@ -187,4 +187,21 @@ fn layers_without_a_form_in_onnx_are_refused_by_name() {
     let mut attention = Sequential::new();
     attention = attention.push("odd", Attention::new(&device, AttentionConfig::default(), rng).expect("attention"));
     refused(attention, "not known");
+    let conv = Conv1dConfig { input: 4, output: 2, kernel: 5, axes: Axes::BatchFirst, ..Conv1dConfig::default() };
+    let short = Input::new("x", vec![Extent::Free, Extent::Fixed(4), Extent::Fixed(4)]);
+    let conv = Sequential::new().push("odd", conv.build(&device, rng).expect("conv"));
+    assert!(onnx::export(&conv, &short).expect_err("no step").to_string().contains("as many steps"));
+}
+
+#[test]
+fn names_that_stand_twice_are_refused() {
+    let device = Device::cpu();
+    let twice = |model: &Sequential, input: &str| {
+        let input = Input::new(input, vec![Extent::Free, Extent::Fixed(4)]);
+        let error = onnx::export(model, &input).expect_err("a name twice").to_string();
+        assert!(error.contains("twice"), "{error}");
+    };
+    twice(&Sequential::new().push("a", Relu).push("a", Relu), "x");
+    let linear = Linear::new(&device, 4, 1, true, &mut Rng::new(0)).expect("linear");
+    twice(&Sequential::new().push("a", linear), "a.bias");
 }

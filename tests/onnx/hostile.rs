@@ -133,6 +133,15 @@ fn onnx_tensors_that_lie_are_refused() {
     refused("external place", &with(floats("a", &[1], &[0.0]).raw(13, "x")), &["\"a\"", "file of its own"]);
     refused("text", &with(Bytes::default().int(1, 1).int(2, 8).raw(6, "hello").raw(8, "a")), &["\"a\"", "string"]);
     refused("part", &with(Bytes::default().int(1, 1).int(2, 1).raw(8, "a").raw(9, [0; 3])), &["\"a\"", "part"]);
+    let nameless = Bytes::default().int(2, 1);
+    refused("nameless", &with(nameless), &["without a name"]);
+    let many = Model { initializers: vec![Bytes::default(); 2 << 20], ..with(Bytes::default()) };
+    refused("many empty ones", &many, &["without a name"]);
+    let mut outputs = gru(&[]);
+    outputs.outputs = vec![Bytes::default(); 2 << 20];
+    refused("many empty outputs", &outputs, &["without a name"]);
+    let long = "n".repeat(1 << 20);
+    refused("long name", &with(floats(&long, &[1], &[0.0])), &["more than 1024 bytes"]);
     let mut axes = gru(&[]);
     axes.inputs[0] = value("X", 1, &[1; 5]);
     refused("input of 5 axes", &axes, &["\"X\"", "5 axes"]);
@@ -188,4 +197,50 @@ fn onnx_constants_stay_in_proportion_to_the_file() {
         &one(node("Squeeze", &["X"], &["Y"], &[attribute_ints("axes", &[0])]), vec![]),
         &["the Squeeze"],
     );
+}
+
+#[test]
+fn onnx_integers_without_elements_do_no_harm() {
+    // A slice of nothing, from its end.
+    let list = |name: &str, v: i64| ints(name, &[1], &[v]);
+    let initializers = vec![
+        ints("s", &[3], &[1, 2, 3]),
+        list("0", 0),
+        list("-1", -1),
+        list("low", i64::MIN),
+        floats("f", &[1], &[1.0]),
+    ];
+    let backwards = Model {
+        nodes: vec![
+            node("Slice", &["s", "0", "0"], &["e"], &[]),
+            node("Slice", &["e", "-1", "low", "0", "-1"], &["n"], &[]),
+            node("Concat", &["n", "0", "0"], &["r"], &[attribute_int("axis", 0)]),
+            node("Gather", &["X", "r"], &["Y"], &[]),
+        ],
+        ..one(Bytes::default(), initializers)
+    };
+    load("backwards", &backwards.bytes()).expect("an empty slice");
+    // Extents beside 0 that no integer counts.
+    let of_ints = attribute_tensor("value", ints("", &[1], &[7]));
+    let empty = Model {
+        nodes: vec![
+            node("ConstantOfShape", &["d"], &["e"], &[of_ints]),
+            node("Gather", &["e", "0"], &["g"], &[attribute_int("axis", 1)]),
+            node("Gather", &["X", "g"], &["Y"], &[]),
+        ],
+        ..one(Bytes::default(), vec![ints("d", &[3], &[0, 1 << 40, 1 << 40]), list("0", 0)])
+    };
+    refused("giant emptiness", &empty, &["the ConstantOfShape"]);
+}
+
+#[test]
+fn onnx_extremes_of_integers_and_floats_are_refused() {
+    let device = Device::cpu();
+    let mixed = one(node("Max", &["I", "X"], &["Y"], &[]), vec![]);
+    let mixed = Model { inputs: vec![value("I", 7, &[2, 3]), value("X", 1, &[2, 3])], ..mixed };
+    let model = OnnxModel::load(&device, &mixed.bytes()).expect("types are those of the inputs");
+    let x = wgru::Tensor::zeros(&device, &[2, 3]).expect("zeros");
+    let i = wgru::io::onnx::Value::ints(&[0; 6], &[2, 3]).expect("ints");
+    let error = model.run(&[("I", i), ("X", x.into())]).expect_err("one of each").to_string();
+    assert!(error.contains("the Max"), "{error}");
 }

@@ -4,7 +4,8 @@ use safetensors::SafeTensors;
 use wgru::io::onnx::{OnnxModel, Value};
 use wgru::{Device, Tensor};
 
-use crate::common::{fill, relative_error};
+use crate::build::{Model, floats, node, value};
+use crate::common::{assert_close, fill, relative_error};
 use crate::on_every_backend;
 
 /// A few functions after one another in single precision on both sides; `exp` of a shader is good to a few ulp.
@@ -12,7 +13,7 @@ const TOLERANCE: f64 = 1e-6;
 
 const TENSORS: &[u8] = include_bytes!("operators.safetensors");
 
-on_every_backend![operators_give_what_onnx_runtime_gives];
+on_every_backend![operators_give_what_onnx_runtime_gives, powers_of_negative_numbers_have_their_sign];
 
 fn operators_give_what_onnx_runtime_gives(device: &Device) {
     let file = SafeTensors::deserialize(TENSORS).expect("operators.safetensors");
@@ -62,4 +63,29 @@ fn operators_give_what_onnx_runtime_gives(device: &Device) {
     println!("{count} operators on {}: worst error {worst:.1e}", device.info().name);
     assert!(failed.is_empty(), "{} of them differ:\n{}", failed.len(), failed.join("\n"));
     assert!(count >= 110, "only {count} cases");
+}
+
+fn powers_of_negative_numbers_have_their_sign(device: &Device) {
+    let model = |p: f32| {
+        let model = Model {
+            opset: 13,
+            nodes: vec![node("Pow", &["X", "p"], &["Y"], &[])],
+            initializers: vec![floats("p", &[], &[p])],
+            inputs: vec![value("X", 1, &[-1])],
+            outputs: vec![value("Y", 1, &[])],
+        };
+        OnnxModel::load(device, &model.bytes())
+    };
+    let x = [-1.5f32, -1.0, -0.5, 0.7, 1.0, 1.2];
+    for p in [0, 1, 2, 5, 16, 17, 18, 63, -3, -17] {
+        let input = Tensor::from_slice(device, &x, &[6]).expect("uploaded");
+        let got = model(p as f32).and_then(|m| m.run(&[("X", input.into())])).expect("run").remove(0).1;
+        // Each by itself: they differ by many orders.
+        for (got, x) in got.as_tensor().expect("floats").to_vec().expect("read").iter().zip(x) {
+            assert_close(&format!("{x}^{p}"), &[*got], &[f64::from(x).powi(p)], 4e-6);
+        }
+    }
+    for p in [f32::NAN, f32::INFINITY, -3e9] {
+        assert!(model(p).expect_err("no such power").to_string().contains("an exponent of"), "{p}");
+    }
 }

@@ -31,6 +31,7 @@ fn onnx_node_tests_pass(device: &Device) {
             let [got, want] = [got, want].map(|v| v.as_tensor().expect("floats").to_vec().expect("read"));
             for (&g, &w) in got.iter().zip(&want) {
                 let error = (g as f64 - w as f64).abs();
+                assert!(error.is_finite(), "{name}: {output}: {g}, not {w}");
                 assert!(error <= ABSOLUTE + RELATIVE * (w as f64).abs(), "{name}: {output}: {g}, not {w}");
                 worst = worst.max(error);
             }

@@ -1,7 +1,7 @@
 //! Weights of recurrent layers between the layouts of PyTorch, Keras and ONNX
 
 mod keras;
-mod onnx;
+pub(super) mod onnx;
 mod pytorch;
 
 use super::TensorFile;

@@ -4,17 +4,21 @@ use super::{Bias, RecurrentKind, RecurrentWeights, reorder};
 use crate::error::{Error, Result};
 use crate::io::TensorFile;
 
+/// ONNX's block of each gate, in PyTorch's order: z r h as r z n. The same both ways.
+pub(in crate::io) const GRU: &[usize] = &[1, 0, 2];
+/// i o f c as i f g o.
+pub(in crate::io) const LSTM: &[usize] = &[0, 2, 3, 1];
+/// The peepholes i o f as i f o. The same both ways.
+pub(in crate::io) const PEEPHOLES: &[usize] = &[0, 2, 1];
+
 /// ONNX's blocks in PyTorch's order, and PyTorch's in ONNX's.
 fn orders(kind: RecurrentKind) -> (&'static [usize], &'static [usize]) {
     match kind {
-        RecurrentKind::Gru { .. } => (&[1, 0, 2], &[1, 0, 2]),
-        RecurrentKind::Lstm => (&[0, 2, 3, 1], &[0, 3, 1, 2]),
+        RecurrentKind::Gru { .. } => (GRU, GRU),
+        RecurrentKind::Lstm => (LSTM, &[0, 3, 1, 2]),
         RecurrentKind::Rnn => (&[0], &[0]),
     }
 }
-
-/// Peepholes: i o f and i f o, either way.
-const PEEPHOLES: &[usize] = &[0, 2, 1];
 
 impl RecurrentWeights {
     /// Reads `W`, `R` and, if they are there, `B` and `P`: one set of weights a direction, the forward one first.

@@ -21,9 +21,8 @@ const DEEPEST: usize = 32;
 const LONGEST: usize = 1024;
 
 /// The datasets of a file; the names of groups are joined by dots.
-pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
+pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget) -> Result<TensorFile> {
     let root = root(bytes).map_err(|why| Error::format(source, why))?;
-    let mut budget = Budget::of(bytes.len());
     let mut file = TensorFile::named(source);
     let mut walk = Walk { bytes, seen: HashSet::from([root]), messages: bytes.len() / 8 };
     let mut open = vec![(String::new(), root, 0)];
@@ -32,7 +31,7 @@ pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
         let bad = |why: String| Error::format(what(), why);
         match walk.object(address).map_err(bad)? {
             Object::Dataset(dataset) => {
-                let values = values(&dataset, &what, &mut budget)?;
+                let values = values(&dataset, &what, budget)?;
                 file.insert(&name, &dataset.dims, values);
             }
             Object::Group { tree, heap } => {

@@ -84,8 +84,9 @@ impl Step {
 type States = BTreeMap<String, State>;
 
 impl OnnxModel {
-    /// Reads a model from a file's bytes, for `device`. Everything is checked here: what [`run`](OnnxModel::run) can
-    /// still refuse are inputs of wrong extents.
+    /// Reads a model from a file's bytes, for `device`. Operators, attributes and constants are checked here; what
+    /// depends on the inputs (their extents, and whether those of a node fit together) is checked by
+    /// [`run`](OnnxModel::run), which takes the memory that the graph asks for.
     ///
     /// # Errors
     /// [`Error::Format`] when the bytes are no whole ONNX graph of an operator set 7 to 22, [`Error::Unsupported`]

@@ -136,6 +136,16 @@ impl<'a> Graph<'a> {
                 15 => return Err(refused("graph", "holds sparse initializers, which are not supported")),
                 _ => {}
             }
+            // Checked here, so that a few bytes cannot ask for many empty values.
+            let newest = match number {
+                5 => out.initializers.last().map(|tensor| tensor.name),
+                11 => out.inputs.last().map(|value| value.name),
+                12 => out.outputs.last().map(|value| value.name),
+                _ => None,
+            };
+            if newest == Some("") {
+                return Err(refused("graph", "holds an initializer, an input or an output without a name"));
+            }
         }
         Ok(out)
     }

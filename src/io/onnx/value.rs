@@ -103,7 +103,10 @@ impl Ints {
         if dims.len() > MOST_AXES {
             return Err(Error::value("onnx", "axes", format!("at most {MOST_AXES}"), dims.len()));
         }
-        match dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) {
+        // Beside an extent of 0, too, the others must be countable.
+        let counted = dims.iter().filter(|&&d| d > 0).try_fold(1usize, |n, &d| n.checked_mul(d));
+        let counted = counted.map(|n| if dims.contains(&0) { 0 } else { n });
+        match counted {
             Some(n) if n == values.len() => Ok(Self { dims, values }),
             _ => Err(Error::shape("onnx", "integers", format!("{} elements", values.len()), &dims)),
         }

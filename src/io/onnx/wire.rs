@@ -4,6 +4,9 @@
 
 use crate::error::{Error, Result};
 
+/// Longest name, in bytes: errors and states repeat it.
+const LONGEST: usize = 1024;
+
 /// What a field holds.
 #[derive(Clone, Copy, Debug)]
 pub enum Wire<'a> {
@@ -94,9 +97,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The content as text.
+    /// The content as the text of a name.
     pub fn text(&self, field: &str, wire: Wire<'a>) -> Result<&'a str> {
-        std::str::from_utf8(self.bytes(field, wire)?).map_err(|_| self.bad(&format!("{field} is no UTF-8")))
+        let bytes = self.bytes(field, wire)?;
+        if bytes.len() > LONGEST {
+            return Err(self.bad(&format!("{field} has more than {LONGEST} bytes")));
+        }
+        std::str::from_utf8(bytes).map_err(|_| self.bad(&format!("{field} is no UTF-8")))
     }
 
     /// The content as an integer.

@@ -59,7 +59,11 @@ impl Global {
                 let pairs: Option<Vec<_>> = heap.items(*list).iter().map(pair).collect();
                 pairs.map(|pairs| heap.dict(pairs)).ok_or_else(|| "an OrderedDict of something but pairs".into())
             }
-            (Self::RebuildTensor, [Value::Storage(storage), Value::Int(offset), dims, strides, ..]) => {
+            (Self::RebuildTensor, [Value::Storage(storage), Value::Int(offset), dims, strides, rest @ ..]) => {
+                // Whether it is trained, its hooks, and then what else there is to know: that it is negated, …
+                if rest.get(2).is_some_and(|v| *v != Value::None) || rest.len() > 3 {
+                    return Err("a tensor with marks beside its elements, which is not supported".into());
+                }
                 let offset = usize::try_from(*offset).map_err(|_| format!("a tensor starts at {offset}"))?;
                 let (dims, strides) = (heap.extents(*dims)?, heap.extents(*strides)?);
                 heap.tensors.push(Strided { storage: *storage, offset, dims, strides });

@@ -10,6 +10,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::{
     Attention, AttentionConfig, AttentionMemory, Embedding, Gru, GruConfig, KeyMask, Linear, Mode, Module, Score,
+    check_share,
 };
 use crate::rng::Rng;
 use crate::tensor::Tensor;
@@ -166,7 +167,7 @@ impl Seq2Seq {
             batch_first: false,
         };
         // Refuses a dropout that a single layer would not look at.
-        crate::nn::Dropout::new(dropout)?;
+        check_share("Seq2Seq", "dropout", dropout)?;
         let fed = match config.context {
             ContextUse::Input => embedding.saturating_add(encoded),
             ContextUse::Output => embedding,

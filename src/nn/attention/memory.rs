@@ -1,6 +1,7 @@
 //! Which keys an attention sees, and what it keeps of them
 
 use crate::error::{Error, Result};
+use crate::nn::check_lengths;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -36,10 +37,10 @@ impl AttentionMemory {
         let [batch, steps, _] = self.values.dims()[..] else { unreachable!("values have three axes") };
         let index = check_rows(rows, batch)?;
         let device = self.values.device();
+        let index = Tensor::from_indices(device, &index, &[rows.len()])?;
         let pick = |x: &Tensor| -> Result<Tensor> {
             let dims = [&[rows.len()], &x.dims()[1..]].concat();
-            let flat = x.reshape(&[batch, x.len() / batch])?;
-            flat.gather(&Tensor::from_indices(device, &index, &[rows.len()])?)?.reshape(&dims)
+            x.reshape(&[batch, x.len() / batch])?.gather(&index)?.reshape(&dims)
         };
         let keep = match &self.keep {
             None => None,
@@ -66,12 +67,7 @@ pub(super) fn marks(mask: KeyMask, batch: usize, steps: usize) -> Result<Option<
     match mask {
         KeyMask::None => Ok(None),
         KeyMask::Lengths(lengths) => {
-            if lengths.len() != batch {
-                return Err(Error::shape("attention", "lengths", format!("[{batch}]"), &[lengths.len()]));
-            }
-            if let Some(length) = lengths.iter().find(|&&length| length > steps) {
-                return Err(Error::value("attention", "lengths", format!("0..={steps}"), length));
-            }
+            check_lengths("attention", lengths, batch, steps)?;
             Ok(Some(lengths.iter().flat_map(|&length| (0..steps).map(move |s| (s < length) as u32)).collect()))
         }
         KeyMask::Keep(keep) => {

@@ -17,13 +17,15 @@ pub struct Value {
 pub struct Graph {
     nodes: Vec<Message>,
     constants: Vec<Message>,
+    /// Of nodes and constants.
+    names: Vec<String>,
     /// The model's parameters.
     pub parameters: TensorFile,
 }
 
 impl Graph {
     pub fn new(parameters: TensorFile) -> Self {
-        Self { nodes: Vec::new(), constants: Vec::new(), parameters }
+        Self { nodes: Vec::new(), constants: Vec::new(), names: Vec::new(), parameters }
     }
 
     /// Adds a node; its only used output has its name.
@@ -44,6 +46,7 @@ impl Graph {
             node.message(5, attribute);
         }
         self.nodes.push(node);
+        self.names.push(name.into());
         Value { name: name.into(), dims, indices: false }
     }
 
@@ -66,6 +69,7 @@ impl Graph {
         }
         tensor.int(2, kind).bytes(8, name.as_bytes()).bytes(9, raw);
         self.constants.push(tensor);
+        self.names.push(name.into());
         Value { name: name.into(), dims: dims.iter().map(|&d| Extent::Fixed(d)).collect(), indices: kind == 7 }
     }
 
@@ -85,7 +89,15 @@ impl Graph {
     }
 
     /// The whole file.
-    pub fn finish(self, opset: i64, input: &Value, output: &Value) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// [`Error::Format`] for a name that two layers, a layer and the input, or parameters share.
+    pub fn finish(mut self, opset: i64, input: &Value, output: &Value) -> Result<Vec<u8>> {
+        self.names.push(input.name.clone());
+        self.names.sort_unstable();
+        if let Some(pair) = self.names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::format(format!("onnx::export: the name {:?}", pair[0]), "stands twice"));
+        }
         let mut graph = Message::default();
         for node in self.nodes {
             graph.message(1, node);
@@ -99,7 +111,7 @@ impl Graph {
         operators.bytes(1, b"").int(2, opset);
         let mut model = Message::default();
         model.int(1, 8).bytes(2, b"wgru").message(7, graph).message(8, operators);
-        model.into_bytes()
+        Ok(model.into_bytes())
     }
 }
 

@@ -128,6 +128,9 @@ fn conv(
         return Err(wrong(name, &x, &format!("{} channels", c.input)));
     }
     let steps = match steps {
+        Extent::Fixed(n) if c.output_steps(*n) == 0 => {
+            return Err(wrong(name, &x, "as many steps as the kernel spans, or more"));
+        }
         Extent::Fixed(n) => Extent::Fixed(c.output_steps(*n)),
         // Steps are kept for every length where they are kept for one that is long enough.
         Extent::Named(steps) if c.stride == 1 && 2 * c.padding == c.dilation * (c.kernel - 1) => {

@@ -58,7 +58,8 @@ impl Input {
 ///
 /// # Errors
 /// [`Error::Unsupported`] naming a layer that ONNX has no form for: an unknown one, one with a projection, zoneout,
-/// or learned first states; [`Error::Shape`] for an input that a layer does not take; those of reading back.
+/// or learned first states; [`Error::Shape`] for an input that a layer does not take; [`Error::Format`] for a name that stands twice; those of
+/// reading back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn export(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
     pollster::block_on(export_async(model, input))
@@ -78,5 +79,5 @@ pub async fn export_async(model: &dyn Module, input: &Input) -> Result<Vec<u8>> 
     let first = Value { name: input.name.clone(), dims: input.dims.clone(), indices: input.indices };
     let last = layers::write(&mut graph, "", model, first.clone())?;
     let last = graph.node(OUTPUT, "Identity", &[&last], vec![], last.dims.clone());
-    Ok(graph.finish(OPSET, &first, &last))
+    graph.finish(OPSET, &first, &last)
 }

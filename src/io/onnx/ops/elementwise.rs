@@ -78,22 +78,29 @@ fn arithmetic(op: BinaryOp, ints: fn(i64, i64) -> Option<i64>) -> Result<Op> {
     })
 }
 
-/// `x^p` for a constant `p`: by products and roots where that is exact, else `e^(p·log x)`.
+/// `x^p` for a constant `p`: by squaring for an integer, by a root for ½, else `e^(p·log x)`.
 fn pow(b: &mut Builder) -> Result<Op> {
     let Some(p) = b.number(1, "exponent")? else { return Err(b.refuse("no exponent")) };
     if p == 0.5 {
         return float(Tensor::sqrt);
     }
-    if p.fract() != 0.0 || p.abs() > 16.0 {
+    // Beyond, an f32 is no odd number any more.
+    if p.is_nan() || p.abs() > 16_777_216.0 {
+        return Err(b.refuse(format!("an exponent of {p}")));
+    }
+    if p.fract() != 0.0 {
         return float(move |x| x.log()?.scale(p)?.exp());
     }
     float(move |x| {
-        let one = || Tensor::full(x.device(), 1.0, &[1]);
-        let mut y = if p == 0.0 { Tensor::full(x.device(), 1.0, x.dims())? } else { x.clone() };
-        for _ in 1..p.abs() as usize {
-            y = y.mul(x)?;
+        let mut y = Tensor::full(x.device(), 1.0, x.dims())?;
+        let (mut power, mut left) = (x.clone(), p.abs() as u32);
+        while left > 0 {
+            y = if left % 2 == 1 { y.mul(&power)? } else { y };
+            left /= 2;
+            power = if left > 0 { power.mul(&power)? } else { power };
         }
-        if p < 0.0 { binary(BinaryOp::Div, &one()?.reshape(&vec![1; x.dims().len()])?, &y) } else { Ok(y) }
+        let one = || Tensor::full(x.device(), 1.0, &vec![1; x.dims().len()]);
+        if p < 0.0 { binary(BinaryOp::Div, &one()?, &y) } else { Ok(y) }
     })
 }
 
@@ -119,6 +126,7 @@ fn extreme(b: &mut Builder, f: fn(&Tensor, f32) -> Result<Tensor>, g: fn(i64, i6
             limits.extend(b.number(i, "limit")?);
         }
     }
+    let mixed = || Error::value("onnx", "inputs", "integers, or one tensor and constant numbers", "several tensors");
     function(move |args| {
         let present: Vec<&Value> = args.inputs.iter().copied().flatten().collect();
         match present[..] {
@@ -129,12 +137,12 @@ fn extreme(b: &mut Builder, f: fn(&Tensor, f32) -> Result<Tensor>, g: fn(i64, i6
             [Value::Ints(first), ref rest @ ..] if limits.is_empty() => {
                 let mut out = first.clone();
                 for value in rest {
-                    let Value::Ints(next) = value else { break };
+                    let Value::Ints(next) = value else { return Err(mixed()) };
                     out = host::binary(&out, next, |a, b| Some(g(a, b)))?;
                 }
                 Ok(vec![out.into()])
             }
-            _ => Err(Error::value("onnx", "inputs", "integers, or one tensor and constant numbers", "several tensors")),
+            _ => Err(mixed()),
         }
     })
 }

@@ -100,7 +100,7 @@ pub fn concat(parts: &[&Ints], axis: usize) -> Result<Ints> {
         if !same {
             return Err(Error::shape("onnx", "inputs", format!("{:?} but for axis {axis}", parts[0].dims), &x.dims));
         }
-        dims[axis] += x.dims[axis];
+        dims[axis] = dims[axis].checked_add(x.dims[axis]).ok_or_else(overflow)?;
     }
     let outer: usize = dims[..axis].iter().product();
     let mut values = Vec::with_capacity(limited(&dims)?);

@@ -93,6 +93,9 @@ fn positions(extent: usize, start: i64, end: i64, step: i64) -> Result<Vec<usize
     if step == 0 {
         return Err(Error::value("onnx", "steps", "not 0", 0));
     }
+    if extent == 0 {
+        return Ok(Vec::new());
+    }
     let n = extent as i64;
     let from_back = |v: i64| if v < 0 { v.saturating_add(n) } else { v };
     let (low, high) = if step > 0 { (0, n) } else { (-1, n - 1) };
@@ -166,10 +169,11 @@ fn concat(b: &mut Builder) -> Result<Op> {
     })
 }
 
-/// The cost of a gather: an index brings a row. An upper bound, whatever the axis.
+/// The cost of a gather: an index brings what is beside one position. An upper bound, whatever the axis.
 fn gathered(args: &Args) -> Result<usize> {
     let (x, index) = (args.value(0)?, args.value(1)?);
-    host::count(&[x.count(), index.count()])
+    let least = x.dims().iter().copied().min().unwrap_or(1).max(1);
+    host::count(&[x.count() / least, index.count()])
 }
 
 fn gather(b: &mut Builder) -> Result<Op> {

@@ -2,6 +2,7 @@
 
 use super::{Kind, Spec, State};
 use crate::error::{Error, Result};
+use crate::io::convert::onnx::{GRU, LSTM, PEEPHOLES};
 use crate::nn::{
     Gru, GruActivations, GruConfig, Lstm, LstmActivations, LstmConfig, Mode, Module, RecurrentOptions, Rnn, RnnConfig,
     SequenceInput,
@@ -28,18 +29,15 @@ enum Layer {
 }
 
 impl Kind {
-    /// ONNX's block of each gate, in PyTorch's order: z r h as r z n, i o f c as i f g o.
+    /// ONNX's block of each gate, in PyTorch's order.
     fn order(self) -> &'static [usize] {
         match self {
-            Kind::Gru => &[1, 0, 2],
-            Kind::Lstm => &[0, 2, 3, 1],
+            Kind::Gru => GRU,
+            Kind::Lstm => LSTM,
             Kind::Rnn => &[0],
         }
     }
 }
-
-/// ONNX's block of each peephole, i o f, as i f o.
-const PEEPHOLES: &[usize] = &[0, 2, 1];
 
 impl Layers {
     /// Builds the layers on the node's device.
