@@ -15,6 +15,8 @@ pub mod models;
 pub mod nn;
 pub mod ops;
 mod rng;
+#[cfg(not(target_arch = "wasm32"))]
+mod router;
 mod shape;
 mod stream;
 mod tensor;
@@ -27,6 +29,8 @@ pub use error::{Error, Result};
 pub use gpu::{AdapterReport, BufferPart, adapters, wgpu};
 pub use math::Activation;
 pub use rng::Rng;
+#[cfg(not(target_arch = "wasm32"))]
+pub use router::{Choice, Router};
 pub use shape::MAX_RANK;
 pub use stream::{Stream, StreamId, StreamOptions, StreamPool};
 pub use tensor::{DType, Tensor};
