@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::cpu::{self, Cpu, CpuOptions};
 use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
-use crate::gpu::{self, AdapterReport, Gpu};
+use crate::gpu::{self, AdapterReport, DispatchTime, Gpu, GpuOptions};
 use crate::kernel::Kernel;
 use crate::tensor::Tensor;
 
@@ -120,7 +120,23 @@ impl Device {
     /// [`Error::NoAdapter`] when none answers, naming those that do; never a silent CPU.
     #[cfg(feature = "gpu")]
     pub async fn gpu() -> Result<Self> {
-        Ok(Self::from_gpu(Gpu::new().await?, "asked for".into()))
+        Self::gpu_with(GpuOptions::default()).await
+    }
+
+    /// [`Device::gpu`], with timestamps or a cache of compiled pipelines.
+    ///
+    /// ```no_run
+    /// use wgru::{Device, GpuOptions};
+    /// let options = GpuOptions { timestamps: true, ..GpuOptions::default() };
+    /// let device = pollster::block_on(Device::gpu_with(options))?;
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Device::gpu`]; [`Error::Value`] for timestamps on an adapter that has none.
+    #[cfg(feature = "gpu")]
+    pub async fn gpu_with(options: GpuOptions) -> Result<Self> {
+        Ok(Self::from_gpu(Gpu::new(&options).await?, "asked for".into()))
     }
 
     /// [`Device::gpu`], waiting for it.
@@ -160,7 +176,7 @@ impl Device {
             }
             let forced = !matches!(&*backend.to_ascii_lowercase(), "" | "auto")
                 || std::env::var("WGRU_ADAPTER").is_ok_and(|v| !v.is_empty());
-            match Gpu::new().await {
+            match Gpu::new(&GpuOptions::default()).await {
                 Ok(gpu) if forced => Ok(Self::from_gpu(gpu, "the environment asks for it".into())),
                 Ok(gpu) if gpu.report.software => {
                     because(&format!("the only adapter, {}, computes on the CPU too, and slower", gpu.report.name))
@@ -303,6 +319,37 @@ impl Device {
         }
     }
 
+    /// Buffers that this device made on the GPU since it was opened: steady work makes none, because those that are
+    /// dropped are used again. 0 on the CPU.
+    pub fn buffers_made(&self) -> usize {
+        match &self.0.engine {
+            Engine::Cpu(_) => 0,
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(gpu) => gpu.buffers_made(),
+        }
+    }
+
+    /// When each dispatch since the last call began and how long it took, after submitting what was recorded. Empty
+    /// unless the device was opened with [`GpuOptions::timestamps`].
+    ///
+    /// # Errors
+    /// As [`Device::flush`].
+    #[cfg(feature = "gpu")]
+    pub fn take_times(&self) -> Result<Vec<DispatchTime>> {
+        match &self.0.engine {
+            Engine::Cpu(_) => Ok(Vec::new()),
+            Engine::Gpu(gpu) => gpu.take_times(),
+        }
+    }
+
+    /// Lanes of every subgroup, where shaders may use subgroups and all have the same size; else 0.
+    pub(crate) fn subgroup(&self) -> u32 {
+        #[cfg(feature = "gpu")]
+        return self.info().adapter.as_ref().map_or(0, |a| a.subgroup);
+        #[cfg(not(feature = "gpu"))]
+        0
+    }
+
     /// Dispatches recorded and not yet submitted; 0 on the CPU.
     pub fn pending(&self) -> usize {
         match &self.0.engine {
@@ -433,7 +480,7 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Bound<K, R, W> {
                 kernel.check_shader()?;
                 let groups = kernel.groups();
                 gpu.check_groups(K::NAME, groups)?;
-                gpu.dispatch(binding, bytemuck::bytes_of(kernel), groups)
+                gpu.dispatch(binding, bytemuck::bytes_of(kernel), groups, kernel.work())
             }
             #[cfg(feature = "gpu")]
             _ => unreachable!("bound by this device"),

@@ -27,6 +27,11 @@ pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
     /// Names of the bindings that hold `u32` words; all others hold `f32`.
     const INDICES: &'static [&'static str] = &[];
 
+    /// Whether an index into a buffer is read from a buffer, so that their lengths do not prove it in range.
+    const ADDRESSES: bool = !Self::INDICES.is_empty();
+    /// Lanes that every subgroup must have; 0 when the shader uses none.
+    const SUBGROUP: u32 = 0;
+
     /// Refuses parameters for which the other functions have no meaning: extents of 0, unknown operations, strides
     /// that overflow. Called before any of them.
     ///
@@ -49,6 +54,12 @@ pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
 
     /// Least number of words that each buffer must hold.
     fn lens(&self) -> ([usize; R], [usize; W]);
+
+    /// Multiply-adds of one dispatch, roughly: bounds how much is submitted at once.
+    fn work(&self) -> u64 {
+        let (reads, writes) = self.lens();
+        reads.into_iter().chain(writes).map(|n| n as u64).sum()
+    }
 
     /// The reference twin: for reading and for checking. Whatever is faster is another function.
     fn run(&self, reads: [&[f32]; R], writes: [&mut [f32]; W]);
@@ -75,6 +86,8 @@ pub struct Contract {
     pub params: &'static [(&'static str, &'static str)],
     /// Bytes of the parameter block.
     pub size: usize,
+    /// Lanes that every subgroup must have; 0 when the shader uses none.
+    pub subgroup: u32,
 }
 
 /// The contract of kernel `K`.
@@ -87,6 +100,7 @@ pub fn contract<const R: usize, const W: usize, K: Kernel<R, W>>() -> Contract {
         writes: K::WRITES.map(typed).to_vec(),
         params: K::FIELDS,
         size: size_of::<K>(),
+        subgroup: K::SUBGROUP,
     }
 }
 

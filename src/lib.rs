@@ -26,7 +26,7 @@ pub use cpu::{CpuOptions, Precision};
 pub use device::{Bound, Device, DeviceInfo, MemoryUse};
 pub use error::{Error, Result};
 #[cfg(feature = "gpu")]
-pub use gpu::{AdapterReport, BufferPart, adapters, wgpu};
+pub use gpu::{AdapterReport, BufferPart, DispatchTime, GpuOptions, adapters, wgpu};
 pub use math::Activation;
 pub use rng::Rng;
 #[cfg(not(target_arch = "wasm32"))]

@@ -11,8 +11,11 @@ use wgru::kernels;
 fn parse(kernel: &Contract) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(kernel.wgsl)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(kernel.wgsl)));
-    // WebGPU's own capabilities: nothing optional.
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    // WebGPU's own capabilities, and subgroups where the kernel says so.
+    let allowed = if kernel.subgroup > 0 { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let info = Validator::new(ValidationFlags::all(), allowed)
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(kernel.wgsl)));
     (module, info)
@@ -65,7 +68,9 @@ fn every_shader_validates_and_matches_its_struct() {
             };
             let (_, is_index) = if is_read { kernel.reads[i - 1] } else { kernel.writes[i - 1 - kernel.reads.len()] };
             let word = if is_index { "u32" } else { "f32" };
-            assert_eq!(type_name(&module, base), word, "{}: element of {}", kernel.name, want[i]);
+            let element = type_name(&module, base);
+            let is_right = element == word || element == format!("vec4<{word}>");
+            assert!(is_right, "{}: element of {}: {element}", kernel.name, want[i]);
         }
         check_limits(kernel, &module);
     }

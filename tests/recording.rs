@@ -6,9 +6,10 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use wgru::nn::{GruConfig, Mode, SequenceInput};
+use wgru::nn::{GruConfig, Mode, Module, SequenceInput};
 use wgru::ops::recurrent::Plan;
-use wgru::{Device, Rng, Tensor, wgpu};
+use wgru::train::{Method, Optimizer, SgdConfig};
+use wgru::{Device, GpuOptions, Rng, Tensor, wgpu};
 
 fn noop() -> Device {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
@@ -95,4 +96,102 @@ fn recording_grows_with_the_steps_only() {
     let (short, long) = (time(200), time(2000));
     println!("recorded, encoded and submitted: {:.3} µs a step", (long - short).as_secs_f64() * 1e6 / 1800.0);
     assert!(long < 30 * short, "{short:?} for 200 steps, {long:?} for 2000");
+}
+
+/// No driver takes a slow adapter for a hung one: what is recorded is submitted when it is much work, whatever its
+/// number of dispatches. 1,024³ multiply-adds are a sixteenth of what one submission takes.
+#[test]
+fn much_work_is_submitted_in_parts() {
+    let device = noop();
+    let x = Tensor::zeros(&device, &[1024, 1024]).expect("x");
+    device.flush().expect("flush");
+    let pending: Vec<usize> = (0..40)
+        .map(|_| {
+            x.matmul(&x).expect("product");
+            device.pending()
+        })
+        .collect();
+    assert_eq!(pending[14], 15, "fifteen products wait");
+    let most = *pending.iter().max().expect("forty");
+    assert!((15..=17).contains(&most), "{most} products in one submission");
+    assert!(pending[39] < 10, "submitted twice by then: {pending:?}");
+}
+
+/// One step of training after the other makes no buffer: those that are dropped are used again.
+#[test]
+fn steady_training_makes_no_buffer() {
+    let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
+    for (hidden, bidirectional) in [(8, true), (72, false)] {
+        let config = GruConfig { input: 5, hidden, layers: 2, bidirectional, ..GruConfig::default() };
+        let gru = config.build(&device, &mut Rng::new(3)).expect("gru");
+        let mut optimizer = Optimizer::new(gru.parameters(), Method::Sgd(SgdConfig::default()), 1e-2).expect("sgd");
+        let mut rng = Rng::new(4);
+        let mut step = |i: u32| {
+            let x = Tensor::from_slice(&device, &common::fill(i, 6 * 3 * 5, 1.0), &[6, 3, 5]).expect("x");
+            let y = gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut rng)).expect("run").output;
+            let loss = y.square().and_then(|y| y.mean()).expect("loss");
+            loss.backward().expect("backward");
+            optimizer.step().expect("step");
+            optimizer.zero_grad();
+            loss.to_vec().expect("read")
+        };
+        (0..3).for_each(|i| _ = step(i));
+        let made = device.buffers_made();
+        assert!(made > 10, "{made} buffers are counted");
+        (3..50).for_each(|i| _ = step(i));
+        assert_eq!(device.buffers_made(), made, "buffers made by 47 more steps");
+    }
+}
+
+#[test]
+fn timestamps_name_every_dispatch() {
+    if common::gpu().is_none() {
+        return eprintln!("SKIPPED: no adapter");
+    }
+    let options = GpuOptions { timestamps: true, ..GpuOptions::default() };
+    let device = match pollster::block_on(Device::gpu_with(options)) {
+        Ok(device) => device,
+        Err(wgru::Error::Value { arg: "timestamps", .. }) => return eprintln!("SKIPPED: the adapter measures nothing"),
+        Err(error) => panic!("{error}"),
+    };
+    let x = Tensor::from_slice(&device, &common::fill(1, 12, 1.0), &[3, 4]).expect("x");
+    let y = Tensor::from_slice(&device, &common::fill(2, 8, 1.0), &[4, 2]).expect("y");
+    // More than the queries of one submission.
+    let products = 2500;
+    (0..products).for_each(|_| _ = x.matmul(&y).expect("product"));
+    let times = device.take_times().expect("times");
+    let of = |kernel: &str| times.iter().filter(|t| t.kernel.starts_with(kernel)).count();
+    assert_eq!(of("matmul"), products);
+    assert!(times.iter().all(|t| t.duration >= 0.0 && t.start > 0.0) && times.iter().any(|t| t.duration > 0.0));
+    assert!(times.windows(2).all(|t| t[0].start <= t[1].start), "in the order of time");
+    assert!(device.take_times().expect("times").is_empty(), "given once");
+    let unmeasured = common::gpu().expect("as above");
+    Tensor::zeros(&unmeasured, &[2]).and_then(|x| x.square()).expect("squared");
+    assert!(unmeasured.take_times().expect("times").is_empty());
+}
+
+/// A damaged file, one of another driver and none give the same numbers; what is written is read again.
+#[test]
+fn a_pipeline_cache_changes_no_number() {
+    if common::gpu().is_none() {
+        return eprintln!("SKIPPED: no adapter");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("pipelines");
+    let run = || {
+        let options = GpuOptions { pipeline_cache: Some(path.clone()), ..GpuOptions::default() };
+        let device = pollster::block_on(Device::gpu_with(options)).expect("a device");
+        let x = Tensor::from_slice(&device, &common::fill(1, 12, 1.0), &[3, 4]).expect("x");
+        let out = x.square().and_then(|y| y.exp()).and_then(|y| y.to_vec()).expect("numbers");
+        (out, device.info().adapter.as_ref().is_some_and(|a| a.features.iter().any(|f| f == "PIPELINE_CACHE")))
+    };
+    let (want, has_cache) = run();
+    assert_eq!(path.exists(), has_cache, "written where the adapter can");
+    assert_eq!(run().0, want, "read");
+    std::fs::write(&path, b"not a cache").expect("damaged");
+    assert_eq!(run().0, want, "damaged");
+    if has_cache {
+        assert_ne!(std::fs::read(&path).expect("written"), b"not a cache", "replaced");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "no part is left");
 }

@@ -1,4 +1,4 @@
-// Parameters that the three matrix products share. Host side: src/kernels/matmul.rs.
+// Parameters and result that the matrix products share. Host side: src/kernels/matmul.rs.
 struct Params {
     m: u32, n: u32, k: u32, batch: u32,
     a_offset: u32, a_batch: u32, a_row: u32, a_col: u32,
@@ -8,8 +8,6 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<f32>;        // [batch, m, k] by its strides
-@group(0) @binding(2) var<storage, read> b: array<f32>;        // [batch, k, n] by its strides
 @group(0) @binding(3) var<storage, read> bias: array<f32>;     // [n] when params.bias is 1, else unread
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;  // [batch, m, n] by its strides
 

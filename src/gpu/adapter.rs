@@ -1,5 +1,6 @@
 //! Finding an adapter and opening a device on it.
 
+use super::options::GpuOptions;
 use crate::error::{Error, Result};
 
 /// What an adapter is and offers, in WebGPU's terms.
@@ -23,6 +24,8 @@ pub struct AdapterReport {
     pub max_groups: u32,
     /// Bytes of workgroup memory.
     pub workgroup_memory: u32,
+    /// Lanes of every subgroup, when shaders may use subgroups and all have the same size; else 0.
+    pub subgroup: u32,
 }
 
 impl AdapterReport {
@@ -37,6 +40,12 @@ impl AdapterReport {
             max_buffer: limits.max_buffer_size,
             max_groups: limits.max_compute_workgroups_per_dimension,
             workgroup_memory: limits.max_compute_workgroup_storage_size,
+            subgroup: match features.contains(wgpu::Features::SUBGROUP)
+                && info.subgroup_min_size == info.subgroup_max_size
+            {
+                true => info.subgroup_min_size,
+                false => 0,
+            },
         }
     }
 }
@@ -102,15 +111,28 @@ pub(super) async fn best() -> Result<wgpu::Adapter> {
     })
 }
 
-/// A device with WebGPU's default limits at least, and the adapter's buffer sizes.
-pub(super) async fn open(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue)> {
+/// Optional features that a kernel variant can use.
+const WANTED: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::PIPELINE_CACHE);
+
+/// A device with WebGPU's default limits at least, the adapter's buffer sizes, and the features that it has of those
+/// wanted.
+pub(super) async fn open(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<(wgpu::Device, wgpu::Queue)> {
     let has = adapter.limits();
     let required_limits = wgpu::Limits {
         max_buffer_size: has.max_buffer_size,
         max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
         ..wgpu::Limits::default()
     };
-    let descriptor = wgpu::DeviceDescriptor { label: Some("wgru"), required_limits, ..Default::default() };
+    let mut required_features = adapter.features() & WANTED;
+    if options.timestamps {
+        if cfg!(target_arch = "wasm32") || !adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            let name = adapter.get_info().name;
+            return Err(Error::value("Device::gpu_with", "timestamps", "an adapter that measures, natively", name));
+        }
+        required_features |= wgpu::Features::TIMESTAMP_QUERY;
+    }
+    let descriptor =
+        wgpu::DeviceDescriptor { label: Some("wgru"), required_features, required_limits, ..Default::default() };
     adapter.request_device(&descriptor).await.map_err(|e| Error::NoAdapter(format!("{}: {e}", adapter.get_info().name)))
 }
 

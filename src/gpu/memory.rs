@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
-use super::faults::Faults;
+use super::buffers::Buffers;
 use super::lock;
 use crate::error::{Error, Result};
 
@@ -53,8 +53,7 @@ impl Drop for Memory {
 
 /// Buffers that wait for their next use, by size.
 pub(super) struct Pool {
-    device: wgpu::Device,
-    faults: Faults,
+    buffers: Buffers,
     max_binding: u64,
     max_buffer: u64,
     free: Mutex<Shelf>,
@@ -75,9 +74,9 @@ fn size_class(bytes: u64) -> u64 {
 }
 
 impl Pool {
-    pub fn new(device: wgpu::Device, limits: &wgpu::Limits, faults: Faults) -> Self {
+    pub fn new(buffers: Buffers, limits: &wgpu::Limits) -> Self {
         let (max_binding, max_buffer) = (limits.max_storage_buffer_binding_size, limits.max_buffer_size);
-        Self { device, faults, max_binding, max_buffer, free: Mutex::default(), staging: Mutex::default() }
+        Self { buffers, max_binding, max_buffer, free: Mutex::default(), staging: Mutex::default() }
     }
 
     pub fn alloc(self: &Arc<Self>, op: &'static str, words: usize) -> Result<Arc<Memory>> {
@@ -97,17 +96,13 @@ impl Pool {
                 free.bytes -= size;
                 buffer
             }
-            None => self.create(
+            None => self.buffers.create(
+                "wgru",
                 size,
                 wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             ),
         };
         Ok(Arc::new(Memory { buffer: Some(buffer), bytes, pool: Arc::downgrade(self) }))
-    }
-
-    fn create(&self, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
-        let descriptor = wgpu::BufferDescriptor { label: Some("wgru"), size, usage, mapped_at_creation: false };
-        self.faults.guard(&self.device, || self.device.create_buffer(&descriptor))
     }
 
     fn give(&self, buffer: wgpu::Buffer) {
@@ -122,7 +117,9 @@ impl Pool {
     pub fn staging(&self, words: usize) -> Result<wgpu::Buffer> {
         let size = size_class(4 * words as u64).min(self.max_buffer);
         let kept = lock(&self.staging).get_mut(&size).and_then(Vec::pop);
-        Ok(kept.unwrap_or_else(|| self.create(size, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)))
+        Ok(kept.unwrap_or_else(|| {
+            self.buffers.create("wgru reading back", size, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
+        }))
     }
 
     pub fn give_staging(&self, buffer: wgpu::Buffer) {

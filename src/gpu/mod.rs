@@ -2,22 +2,32 @@
 //! data, submitted late, and read back only when asked.
 
 mod adapter;
+mod buffers;
+mod cache;
 mod faults;
 mod memory;
+mod options;
 mod pipeline;
 mod recorder;
+mod timestamps;
+mod trusted;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use ::wgpu;
 pub use adapter::{AdapterReport, adapters};
+use buffers::Buffers;
+use cache::Cache;
 use faults::Faults;
 pub use memory::BufferPart;
 pub(crate) use memory::Memory;
 use memory::Pool;
+pub use options::GpuOptions;
 pub(crate) use pipeline::Binding;
 use pipeline::Pipelines;
 use recorder::Recorder;
+pub use timestamps::DispatchTime;
+use timestamps::Timestamps;
 
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
@@ -32,6 +42,7 @@ pub(crate) struct Gpu {
     pool: Arc<Pool>,
     recorder: Mutex<Recorder>,
     faults: Faults,
+    buffers: Buffers,
     pub report: AdapterReport,
 }
 
@@ -41,27 +52,49 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Gpu {
     /// The best adapter that the environment allows.
-    pub async fn new() -> Result<Self> {
+    pub async fn new(options: &GpuOptions) -> Result<Self> {
         let adapter = adapter::best().await?;
-        let (device, queue) = adapter::open(&adapter).await?;
-        let gpu = Self::adopt(adapter.get_info(), device, queue);
+        let (device, queue) = adapter::open(&adapter, options).await?;
+        let gpu = Self::with(adapter.get_info(), device, queue, options);
         gpu.faults.listen(&gpu.device);
         Ok(gpu)
     }
 
     /// A device of the host application. Its error handlers stay in place.
     pub fn adopt(info: wgpu::AdapterInfo, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self::with(info, device, queue, &GpuOptions::default())
+    }
+
+    fn with(info: wgpu::AdapterInfo, device: wgpu::Device, queue: wgpu::Queue, options: &GpuOptions) -> Self {
         let report = AdapterReport::new(&info, device.features(), &device.limits());
         let faults = Faults::default();
+        let buffers = Buffers::new(device.clone(), faults.clone());
+        let timestamps = options.timestamps.then(|| Timestamps::new(&device, &queue, &buffers));
+        #[cfg(not(target_arch = "wasm32"))]
+        let cache = options.pipeline_cache.as_ref().map_or_else(Cache::default, |path| Cache::open(&device, path));
+        #[cfg(target_arch = "wasm32")]
+        let cache = Cache::default();
         Self {
-            pipelines: Pipelines::new(device.clone(), faults.clone()),
-            pool: Arc::new(Pool::new(device.clone(), &device.limits(), faults.clone())),
-            recorder: Mutex::new(Recorder::new(device.clone(), faults.clone())),
+            pipelines: Pipelines::new(device.clone(), faults.clone(), cache),
+            pool: Arc::new(Pool::new(buffers.clone(), &device.limits())),
+            recorder: Mutex::new(Recorder::new(device.clone(), faults.clone(), buffers.clone(), timestamps)),
             faults,
+            buffers,
             report,
             device,
             queue,
         }
+    }
+
+    /// Buffers made since the device was opened.
+    pub fn buffers_made(&self) -> usize {
+        self.buffers.made()
+    }
+
+    /// Times of the dispatches since the last call, after submitting all work recorded so far.
+    pub fn take_times(&self) -> Result<Vec<DispatchTime>> {
+        self.flush()?;
+        Ok(lock(&self.recorder).take_times())
     }
 
     /// The error that the driver reported, once; a lost device stays lost.
@@ -113,6 +146,10 @@ impl Gpu {
         reads: [&Arc<Memory>; R],
         writes: [&Arc<Memory>; W],
     ) -> Result<Binding> {
+        if K::SUBGROUP != 0 && K::SUBGROUP != self.report.subgroup {
+            let (needed, allowed) = (K::SUBGROUP.into(), self.report.subgroup.into());
+            return Err(Error::Limit { op: K::NAME, limit: "lanes of a subgroup", needed, allowed });
+        }
         let pipeline = self.pipelines.get::<R, W, K>();
         self.check()?;
         let buffers = reads.into_iter().chain(writes).map(Arc::clone).collect();
@@ -120,9 +157,9 @@ impl Gpu {
     }
 
     /// Records one dispatch.
-    pub fn dispatch(&self, binding: &mut Binding, params: &[u8], groups: [u32; 3]) -> Result<()> {
+    pub fn dispatch(&self, binding: &mut Binding, params: &[u8], groups: [u32; 3], work: u64) -> Result<()> {
         let mut recorder = lock(&self.recorder);
-        recorder.dispatch(binding, params, groups);
+        recorder.dispatch(binding, params, groups, work);
         if recorder.is_full() {
             recorder.submit(&self.queue, None);
             drop(recorder);
@@ -190,5 +227,6 @@ impl Drop for Gpu {
     fn drop(&mut self) {
         // What was recorded and never read has no effect that anyone could see.
         self.pool.close();
+        self.pipelines.save();
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use super::cache::Cache;
 use super::faults::Faults;
 use super::lock;
 use super::memory::Memory;
+use super::trusted::shader_module;
 use crate::kernel::Kernel;
 
 pub(super) struct Pipeline {
-    name: &'static str,
+    pub name: &'static str,
     layout: wgpu::BindGroupLayout,
     pub compute: wgpu::ComputePipeline,
     params: u64,
@@ -18,12 +20,20 @@ pub(super) struct Pipeline {
 pub(super) struct Pipelines {
     device: wgpu::Device,
     faults: Faults,
+    cache: Cache,
     made: Mutex<HashMap<&'static str, Arc<Pipeline>>>,
 }
 
 impl Pipelines {
-    pub fn new(device: wgpu::Device, faults: Faults) -> Self {
-        Self { device, faults, made: Mutex::default() }
+    pub fn new(device: wgpu::Device, faults: Faults, cache: Cache) -> Self {
+        Self { device, faults, cache, made: Mutex::default() }
+    }
+
+    /// Writes the compiled pipelines to their file, if they have one and there are new ones.
+    pub fn save(&self) {
+        if !lock(&self.made).is_empty() {
+            self.cache.save();
+        }
     }
 
     pub fn get<const R: usize, const W: usize, K: Kernel<R, W>>(&self) -> Arc<Pipeline> {
@@ -41,7 +51,7 @@ impl Pipelines {
             ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: wgpu::BufferSize::new(size) },
             count: None,
         };
-        let storage = |i: usize| entry(i, wgpu::BufferBindingType::Storage { read_only: i <= R }, false, 4);
+        let storage = |i: usize| entry(i, wgpu::BufferBindingType::Storage { read_only: i <= R }, false, 16);
         let entries: Vec<_> = std::iter::once(entry(0, wgpu::BufferBindingType::Uniform, true, params))
             .chain((1..=R + W).map(storage))
             .collect();
@@ -53,10 +63,7 @@ impl Pipelines {
             bind_group_layouts: &[Some(&layout)],
             ..Default::default()
         });
-        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(K::NAME),
-            source: wgpu::ShaderSource::Wgsl(K::WGSL.into()),
-        });
+        let module = shader_module::<R, W, K>(&self.device);
         let compute = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(K::NAME),
             layout: Some(&pipeline_layout),
@@ -67,7 +74,7 @@ impl Pipelines {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache: self.cache.get(),
         });
         Pipeline { name: K::NAME, layout, compute, params }
     }

@@ -158,6 +158,12 @@ impl Gru {
         [self.hidden.div_ceil(64), self.batch.div_ceil(4), self.directions]
     }
 
+    /// Multiply-adds of the recurrent product of one step.
+    pub(crate) fn step_work(&self) -> u64 {
+        let [batch, hidden, directions] = [self.batch, self.hidden, self.directions].map(u64::from);
+        batch.saturating_mul(GATES as u64 * hidden * hidden * directions)
+    }
+
     fn rows(&self) -> usize {
         self.directions as usize * self.steps as usize * self.batch as usize
     }

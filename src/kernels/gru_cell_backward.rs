@@ -29,6 +29,7 @@ impl Kernel<4, 3> for GruCellBackward {
     const READS: [&'static str; 4] = ["marks", "state", "saved", "d_fresh"];
     const WRITES: [&'static str; 3] = ["d_gates", "carry", "q"];
     const INDICES: &'static [&'static str] = &["marks"];
+    const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         self.0.check_rows(Self::NAME, 7, 4)

@@ -32,6 +32,10 @@ impl Kernel<3, 1> for GruGates {
         ([p.x_len(), p.packed_len(p.hidden as usize + 1), p.state_len()], [p.saved_len()])
     }
 
+    fn work(&self) -> u64 {
+        self.0.step_work()
+    }
+
     fn run(&self, [x, packed, state]: [&[f32]; 3], [saved]: [&mut [f32]; 1]) {
         let p: &Gru = &self.0;
         let h = p.hidden as usize;

@@ -20,6 +20,7 @@ impl Kernel<4, 2> for GruResetBackward {
     const READS: [&'static str; 4] = ["packed", "marks", "state", "saved"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["marks"];
+    const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME, self.0.steps.saturating_sub(1))
@@ -33,6 +34,10 @@ impl Kernel<4, 2> for GruResetBackward {
         let p = &self.0;
         let packed = p.packed_len(p.hidden as usize);
         ([packed, p.marks_len(), p.state_len(), p.saved_len()], [p.saved_len(), p.carry_len()])
+    }
+
+    fn work(&self) -> u64 {
+        self.0.step_work()
     }
 
     fn run(&self, [packed, marks, state, saved]: [&[f32]; 4], [d_gates, carry]: [&mut [f32]; 2]) {

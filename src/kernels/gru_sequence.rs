@@ -26,6 +26,7 @@ impl Kernel<3, 3> for GruSequence {
     const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
     const INDICES: &'static [&'static str] = &["marks"];
+    const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME, u32::MAX)
@@ -45,6 +46,10 @@ impl Kernel<3, 3> for GruSequence {
 
     fn lens(&self) -> ([usize; 3], [usize; 3]) {
         GruStep(self.0).lens()
+    }
+
+    fn work(&self) -> u64 {
+        self.0.step_work().saturating_mul(self.0.steps.into())
     }
 
     fn run(&self, [x, packed, marks]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {

@@ -20,6 +20,7 @@ impl Kernel<5, 2> for GruSequenceBackward {
     const READS: [&'static str; 5] = ["packed", "marks", "state", "saved", "dy"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["marks"];
+    const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME, u32::MAX)
@@ -39,6 +40,10 @@ impl Kernel<5, 2> for GruSequenceBackward {
 
     fn lens(&self) -> ([usize; 5], [usize; 2]) {
         GruStepBackward(self.0).lens()
+    }
+
+    fn work(&self) -> u64 {
+        self.0.step_work().saturating_mul(self.0.steps.into())
     }
 
     fn run(&self, [packed, marks, state, saved, dy]: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {

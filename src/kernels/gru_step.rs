@@ -20,6 +20,7 @@ impl Kernel<3, 3> for GruStep {
     const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
     const INDICES: &'static [&'static str] = &["marks"];
+    const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME, self.0.steps.saturating_sub(1))
@@ -34,6 +35,10 @@ impl Kernel<3, 3> for GruStep {
         let saved = if p.save == 1 { p.saved_len() } else { 0 };
         let packed = p.packed_len(p.hidden as usize + 1);
         ([p.x_len(), packed, p.marks_len()], [p.state_len(), p.output_len(), saved])
+    }
+
+    fn work(&self) -> u64 {
+        self.0.step_work()
     }
 
     fn run(&self, [x, packed, marks]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {

@@ -26,6 +26,7 @@ impl Kernel<5, 2> for GruStepBackward {
     const READS: [&'static str; 5] = ["packed", "marks", "state", "saved", "dy"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["marks"];
+    const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME, self.0.steps)
@@ -40,6 +41,10 @@ impl Kernel<5, 2> for GruStepBackward {
         let packed = p.packed_len(p.hidden as usize);
         let reads = [packed, p.marks_len(), p.state_len(), p.saved_len(), p.output_len()];
         (reads, [p.saved_len(), p.carry_len()])
+    }
+
+    fn work(&self) -> u64 {
+        self.0.step_work()
     }
 
     fn run(&self, [packed, marks, state, saved, dy]: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {

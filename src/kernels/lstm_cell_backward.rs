@@ -29,6 +29,7 @@ impl Kernel<6, 2> for LstmCellBackward {
     const READS: [&'static str; 6] = ["marks", "state", "saved", "peephole", "d_fresh", "d_out"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["marks"];
+    const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         self.0.check_rows(Self::NAME, 11, if self.0.peephole == 1 { 7 } else { 4 })?;

@@ -1,4 +1,4 @@
-//! `c = a·b (+ bias) (+ c)`: one set of parameters and one twin, three shaders
+//! `c = a·b (+ bias) (+ c)`: one set of parameters and one twin, five shaders
 
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Params, addressable, at_least_one, at_most, params, wgsl};
@@ -71,6 +71,20 @@ impl MatMul {
         (self.k as u64).min(self.k_all as u64 - done) as usize
     }
 
+    /// Whether both operands are consecutive along `k`, and every row of them begins and ends at a multiple of four.
+    pub fn is_in_vectors(&self) -> bool {
+        let parts = [self.k, self.a_offset, self.a_batch, self.a_row, self.b_offset, self.b_batch, self.b_col];
+        let whole = self.k_all == u32::MAX || self.k_all.is_multiple_of(4);
+        self.a_col == 1 && self.b_row == 1 && whole && parts.iter().all(|n| n.is_multiple_of(4))
+    }
+
+    /// Whether both operands are consecutive across `k`, in whole vectors of four, and `k` is even.
+    pub fn is_in_vectors_across(&self) -> bool {
+        let parts = [self.m, self.n, self.a_offset, self.a_batch, self.a_col, self.b_offset, self.b_batch, self.b_row];
+        let even = self.k.is_multiple_of(2) && (self.k_all == u32::MAX || self.k_all.is_multiple_of(2));
+        self.a_row == 1 && self.b_col == 1 && even && parts.iter().all(|n| n.is_multiple_of(4))
+    }
+
     fn check_extents(&self, op: &'static str) -> Result<()> {
         let Self { m, n, k, batch, .. } = *self;
         at_least_one(op, [("m", m), ("n", n), ("k", k), ("batch", batch)])?;
@@ -111,7 +125,7 @@ const WRITES: [&str; 1] = ["c"];
 
 impl Kernel<3, 1> for MatMul {
     const NAME: &'static str = "matmul";
-    const WGSL: &'static str = wgsl!("common/matmul", "matmul");
+    const WGSL: &'static str = wgsl!("common/matmul", "common/operands", "matmul");
     const READS: [&'static str; 3] = READS;
     const WRITES: [&'static str; 1] = WRITES;
 
@@ -125,6 +139,10 @@ impl Kernel<3, 1> for MatMul {
 
     fn lens(&self) -> ([usize; 3], [usize; 1]) {
         self.reach()
+    }
+
+    fn work(&self) -> u64 {
+        [self.m, self.n, self.k, self.batch].into_iter().fold(1, |n, v| n.saturating_mul(v.into()))
     }
 
     fn run(&self, [a, b, bias]: [&[f32]; 3], [c]: [&mut [f32]; 1]) {
@@ -152,7 +170,7 @@ impl Kernel<3, 1> for MatMul {
 }
 
 macro_rules! variant {
-    ($(#[$meta:meta])* $name:ident, $stem:literal, $groups:expr) => {
+    ($(#[$meta:meta])* $name:ident, $stem:literal, [$($parts:literal),+], $groups:expr $(, $($own:tt)+)?) => {
         $(#[$meta])*
         #[repr(transparent)]
         #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -164,7 +182,7 @@ macro_rules! variant {
 
         impl Kernel<3, 1> for $name {
             const NAME: &'static str = $stem;
-            const WGSL: &'static str = wgsl!("common/matmul", $stem);
+            const WGSL: &'static str = wgsl!($($parts),+, $stem);
             const READS: [&'static str; 3] = READS;
             const WRITES: [&'static str; 1] = WRITES;
 
@@ -181,9 +199,15 @@ macro_rules! variant {
                 self.0.reach()
             }
 
+            fn work(&self) -> u64 {
+                self.0.work()
+            }
+
             fn run(&self, reads: [&[f32]; 3], writes: [&mut [f32]; 1]) {
                 self.0.run(reads, writes)
             }
+
+            $($($own)+)?
         }
     };
 }
@@ -192,11 +216,44 @@ variant!(
     /// [`MatMul`] by tiles in workgroup memory: for large products on real GPUs.
     MatMulTiled,
     "matmul_tiled",
+    ["common/matmul", "common/operands"],
     |p| [p.n.div_ceil(64), p.m.div_ceil(64), p.batch]
 );
 variant!(
     /// [`MatMul`] for few rows: a workgroup per column splits the sum over `k`.
     MatMulRows,
     "matmul_rows",
+    ["common/matmul", "common/operands"],
     |p| [p.n, p.m.div_ceil(4), p.batch]
+);
+variant!(
+    /// [`MatMul`] on subgroups of eight lanes, for operands that lie along `k` in whole vectors: [`MatMul::is_in_vectors`].
+    MatMulSubgroup,
+    "matmul_subgroup",
+    ["common/matmul"],
+    |p| [p.n.div_ceil(32), p.m.div_ceil(16), p.batch],
+    const SUBGROUP: u32 = 8;
+
+    fn check_shader(&self) -> Result<()> {
+        match self.0.is_in_vectors() {
+            true => Ok(()),
+            false => Err(Error::value(Self::NAME, "strides", "operands along k in whole vectors of four", "others")),
+        }
+    }
+);
+variant!(
+    /// [`MatMul`] on subgroups of eight lanes, for operands that lie across `k` in whole vectors:
+    /// [`MatMul::is_in_vectors_across`].
+    MatMulOuter,
+    "matmul_outer",
+    ["common/matmul"],
+    |p| [p.n.div_ceil(32), p.m.div_ceil(16), p.batch],
+    const SUBGROUP: u32 = 8;
+
+    fn check_shader(&self) -> Result<()> {
+        match self.0.is_in_vectors_across() {
+            true => Ok(()),
+            false => Err(Error::value(Self::NAME, "strides", "operands across an even k in whole vectors", "others")),
+        }
+    }
 );

@@ -21,6 +21,7 @@ impl Kernel<3, 1> for RnnCellBackward {
     const READS: [&'static str; 3] = ["marks", "saved", "d_fresh"];
     const WRITES: [&'static str; 1] = ["d_gates"];
     const INDICES: &'static [&'static str] = &["marks"];
+    const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         self.0.check_rows(Self::NAME, 2, 1)

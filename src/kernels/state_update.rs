@@ -128,6 +128,7 @@ impl Kernel<2, 3> for StateUpdate {
     const READS: [&'static str; 2] = ["marks", "fresh"];
     const WRITES: [&'static str; 3] = ["state", "y", "dropped"];
     const INDICES: &'static [&'static str] = &["marks"];
+    const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         self.check_extents(Self::NAME, self.steps.saturating_sub(1))

@@ -30,6 +30,7 @@ impl Kernel<3, 2> for StateUpdateBackward {
     const READS: [&'static str; 3] = ["marks", "dy", "q"];
     const WRITES: [&'static str; 2] = ["d_fresh", "carry"];
     const INDICES: &'static [&'static str] = &["marks"];
+    const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         self.0.check_extents(Self::NAME, self.0.steps)

@@ -3,10 +3,11 @@
 use super::reduce::{SumOptions, sum_into};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernels::{MatMul, MatMulRows, MatMulTiled};
+use crate::kernel::Kernel;
+use crate::kernels::{Copy, MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulTiled};
 use crate::tensor::Tensor;
 
-/// Which of the three shaders takes a product on a GPU.
+/// Which of the five shaders takes a product on a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variant {
     /// Registers only.
@@ -15,12 +16,18 @@ pub(crate) enum Variant {
     Tiled,
     /// Few rows: the sum over `k` is split within a workgroup.
     Rows,
+    /// Registers of eight lanes that read from each other: software adapters.
+    Subgroup,
+    /// The same for operands across `k`, as in weight gradients.
+    Outer,
 }
 
 /// Rows up to which a workgroup per column beats tiles.
 const FEW_ROWS: u32 = 4;
 /// Least rows and columns that fill the tiles.
 const TILE: u32 = 64;
+/// Least rows and columns for which it pays to lay operands along `k` first.
+const LINED: u32 = 16;
 /// Workgroups that keep a GPU busy; with fewer, a long sum is split.
 const BUSY: u32 = 64;
 /// Least part of a split sum.
@@ -31,13 +38,22 @@ pub(crate) fn variant(device: &Device, p: &MatMul) -> Variant {
     if !device.is_gpu() {
         return Variant::Plain;
     }
-    if p.m <= FEW_ROWS && p.b_row == 1 && p.k >= TILE && p.n <= 65_535 {
+    if has_narrow_subgroups(device) && p.is_in_vectors() {
+        Variant::Subgroup
+    } else if has_narrow_subgroups(device) && p.is_in_vectors_across() {
+        Variant::Outer
+    } else if p.m <= FEW_ROWS && p.b_row == 1 && p.k >= TILE && p.n <= 65_535 {
         Variant::Rows
     } else if p.m >= TILE && p.n >= TILE && p.k >= 16 && device.info().is_hardware_gpu() {
         Variant::Tiled
     } else {
         Variant::Plain
     }
+}
+
+/// Whether the adapter computes on the CPU, in subgroups of eight lanes: see ADR 0017.
+pub(crate) fn has_narrow_subgroups(device: &Device) -> bool {
+    !device.info().is_hardware_gpu() && device.subgroup() == MatMulSubgroup::SUBGROUP
 }
 
 /// Parts into which the sum over `k` is cut; 1 leaves it whole.
@@ -52,12 +68,17 @@ pub(crate) fn splits(device: &Device, p: &MatMul) -> u32 {
 /// `c = a·b (+ bias) (+ c)`
 pub fn product(p: &MatMul, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) -> Result<()> {
     let p = &MatMul { bias: bias.is_some() as u32, ..*p };
+    let is_ready = p.is_in_vectors() || p.is_in_vectors_across();
+    let pays = p.batch == 1 && p.k_all == u32::MAX && p.k.is_multiple_of(4) && p.m.min(p.n) >= LINED;
+    if has_narrow_subgroups(a.device()) && !is_ready && pays {
+        return product_of_lined(p, a, b, bias, c);
+    }
     let splits = splits(a.device(), p);
     if splits == 1 {
         return product_with(variant(a.device(), p), p, a, b, bias, c);
     }
     let (m, n) = (p.m as usize, p.n as usize);
-    let k = p.k.div_ceil(splits);
+    let k = p.k.div_ceil(splits).next_multiple_of(4);
     let batch = p.k.div_ceil(k);
     let partial = Tensor::empty("matmul", a.device(), &[batch as usize, m, n])?;
     let part = MatMul {
@@ -76,6 +97,57 @@ pub fn product(p: &MatMul, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Te
     sum_into(&partial, [1, batch as usize, m * n], options, c, p.c_offset as usize)
 }
 
+/// The product after laying along `k` the operands that are not.
+fn product_of_lined(p: &MatMul, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) -> Result<()> {
+    let mut p = MatMul { a_batch: 0, b_batch: 0, ..*p };
+    let (mut left, mut right) = (a.clone(), b.clone());
+    if p.a_col != 1 || p.a_offset % 4 + p.a_row % 4 > 0 {
+        left = lined(a, p.a_offset, [p.m, p.k], [p.a_row, p.a_col])?;
+        p = MatMul { a_offset: 0, a_row: p.k, a_col: 1, ..p };
+    }
+    if p.b_row != 1 || p.b_offset % 4 + p.b_col % 4 > 0 {
+        right = lined(b, p.b_offset, [p.n, p.k], [p.b_col, p.b_row])?;
+        p = MatMul { b_offset: 0, b_row: 1, b_col: p.k, ..p };
+    }
+    product(&p, &left, &right, bias, c)
+}
+
+/// Rows and columns of `x`, by their steps, without gaps.
+fn lined(x: &Tensor, offset: u32, [rows, cols]: [u32; 2], [row, col]: [u32; 2]) -> Result<Tensor> {
+    let out = Tensor::empty("matmul", x.device(), &[rows as usize, cols as usize])?;
+    let kernel = Copy {
+        dims: [1, 1, rows, cols],
+        src_strides: [0, 0, row, col],
+        dst_strides: [0, 0, cols, 1],
+        src_offset: offset,
+        dst_offset: 0,
+    };
+    x.device().run(&kernel, [x], [&out])?;
+    Ok(out)
+}
+
+/// A right side `[k, n]` of many products, as the device reads it best.
+pub struct Rhs {
+    pub tensor: Tensor,
+    row: u32,
+    col: u32,
+}
+
+impl Rhs {
+    pub fn new(b: &Tensor) -> Result<Self> {
+        let [k, n] = [b.dims()[0], b.dims()[1]].map(|n| n as u32);
+        if has_narrow_subgroups(b.device()) && k.is_multiple_of(4) {
+            return Ok(Self { tensor: lined(b, 0, [n, k], [1, n])?, row: 1, col: k });
+        }
+        Ok(Self { tensor: b.clone(), row: n, col: 1 })
+    }
+
+    /// `p` with the rows from `first` on as its right side.
+    pub fn rows_from(&self, first: usize, p: MatMul) -> MatMul {
+        MatMul { b_offset: first as u32 * self.row, b_row: self.row, b_col: self.col, ..p }
+    }
+}
+
 /// The product by a named shader.
 pub(crate) fn product_with(
     variant: Variant,
@@ -90,6 +162,8 @@ pub(crate) fn product_with(
         Variant::Plain => a.device().run(p, [a, b, bias], [c]),
         Variant::Tiled => a.device().run(&MatMulTiled(*p), [a, b, bias], [c]),
         Variant::Rows => a.device().run(&MatMulRows(*p), [a, b, bias], [c]),
+        Variant::Subgroup => a.device().run(&MatMulSubgroup(*p), [a, b, bias], [c]),
+        Variant::Outer => a.device().run(&MatMulOuter(*p), [a, b, bias], [c]),
     }
 }
 

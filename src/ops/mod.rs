@@ -29,6 +29,8 @@ fn variant_name(device: &crate::Device, p: &crate::kernels::MatMul) -> String {
         linalg::Variant::Plain => "plain",
         linalg::Variant::Tiled => "tiled",
         linalg::Variant::Rows => "rows",
+        linalg::Variant::Subgroup => "subgroup",
+        linalg::Variant::Outer => "outer",
     };
     match linalg::splits(device, p) {
         1 => name.into(),

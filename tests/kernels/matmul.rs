@@ -1,7 +1,7 @@
-//! The three matrix products, which share parameters and twin.
+//! The five matrix products, which share parameters and twin.
 
 use wgru::kernel::Kernel;
-use wgru::kernels::{MatMul, MatMulRows, MatMulTiled};
+use wgru::kernels::{MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulTiled};
 use wgru::{Device, Tensor};
 
 use crate::common::{assert_close, fill, relative_error};
@@ -17,14 +17,18 @@ on_every_backend![
     matmul_adds_the_bias_to_every_row,
     matmul_accumulates_and_touches_nothing_else,
     matmul_splits_k_and_the_parts_add_up,
+    matmul_by_subgroups_matches_dot_products,
+    matmul_by_subgroups_refuses_other_operands,
     matmul_comparison_rejects_a_changed_element,
 ];
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Shader {
     Plain,
     Tiled,
     Rows,
+    Subgroup,
+    Outer,
 }
 
 const SHADERS: [Shader; 3] = [Shader::Plain, Shader::Tiled, Shader::Rows];
@@ -34,6 +38,8 @@ fn product(device: &Device, shader: Shader, p: MatMul, reads: [&Tensor; 3]) -> V
         Shader::Plain => run(device, &p, reads),
         Shader::Tiled => run(device, &MatMulTiled(p), reads),
         Shader::Rows => run(device, &MatMulRows(p), reads),
+        Shader::Subgroup => run(device, &MatMulSubgroup(p), reads),
+        Shader::Outer => run(device, &MatMulOuter(p), reads),
     };
     c
 }
@@ -43,6 +49,8 @@ fn product_onto(device: &Device, shader: Shader, p: MatMul, reads: [&Tensor; 3],
         Shader::Plain => update(device, &p, reads, [start]),
         Shader::Tiled => update(device, &MatMulTiled(p), reads, [start]),
         Shader::Rows => update(device, &MatMulRows(p), reads, [start]),
+        Shader::Subgroup => update(device, &MatMulSubgroup(p), reads, [start]),
+        Shader::Outer => update(device, &MatMulOuter(p), reads, [start]),
     };
     c
 }
@@ -170,6 +178,80 @@ fn matmul_splits_k_and_the_parts_add_up(device: &Device) {
                 assert_close(&format!("{shader:?} {p:?}"), &sum, &want(&whole, 0, &a, &b), PRODUCT);
             }
         }
+    }
+}
+
+/// Whether the device can run the shader for subgroups of eight lanes; the twin always can.
+fn has_subgroups(device: &Device) -> bool {
+    let info = device.info();
+    let has = info.adapter.as_ref().is_none_or(|a| a.subgroup == 8);
+    if !has {
+        eprintln!("SKIPPED on {}: no subgroups of eight lanes", info.name);
+    }
+    has
+}
+
+fn matmul_by_subgroups_matches_dot_products(device: &Device) {
+    if !has_subgroups(device) {
+        return;
+    }
+    let along = [[1, 1, 4], [3, 67, 256], [16, 32, 8], [17, 33, 12], [67, 5, 60], [33, 129, 4]];
+    let across = [[4, 4, 2], [4, 68, 257 + 1], [16, 32, 8], [20, 36, 14], [68, 8, 62], [36, 132, 2]];
+    let sizes = along.map(|size| (Shader::Subgroup, size)).into_iter().chain(across.map(|size| (Shader::Outer, size)));
+    for (shader, [m, n, k]) in sizes {
+        for (batch, k_all, bias) in [(1, u32::MAX, 1), (3, u32::MAX, 0), (3, 2 * k + 2, 0)] {
+            // Gaps between rows and items, in whole vectors; of a split, the last part is short.
+            let p =
+                MatMul { batch, bias, accumulate: bias, a_offset: 4, b_offset: 8, c_offset: 3, ..MatMul::default() };
+            let p = MatMul { m, n, k, k_all, c_row: n + 1, c_batch: m * (n + 1) + 2, ..p };
+            let mut p = match shader {
+                Shader::Outer => MatMul { a_row: 1, a_col: m + 4, b_row: n + 8, b_col: 1, ..p },
+                _ => MatMul { a_row: 3 * k + 8, a_col: 1, b_row: 1, b_col: 3 * k + 4, ..p },
+            };
+            if k_all == u32::MAX {
+                (p.a_batch, p.b_batch) = (p.a_row.max(p.a_col) * m.max(k), p.b_row.max(p.b_col) * n.max(k));
+            } else {
+                (p.a_batch, p.b_batch) = (k * p.a_col, k * p.b_row);
+                p.k_all += if shader == Shader::Outer { 0 } else { 2 };
+            }
+            let ((a, b), row) = (operands(&p), fill(3, n as usize, 2.0));
+            let (_, [len]) = p.lens();
+            let start = fill(4, len + 1, 3.0);
+            let reads = [&buffer(device, &a), &buffer(device, &b), &buffer(device, &row)];
+            let c = product_onto(device, shader, p, reads, &start);
+            let mut rest = c.clone();
+            for z in 0..batch as usize {
+                let want = want(&p, z, &a, &b);
+                for r in 0..m as usize {
+                    let at = (p.c_offset + p.c_batch * z as u32 + p.c_row * r as u32) as usize;
+                    let added = |i: usize| bias as f64 * (row[i] as f64 + start[at + i] as f64);
+                    let want: Vec<f64> = (0..n as usize).map(|i| want[r * n as usize + i] + added(i)).collect();
+                    let what = format!("{shader:?} item {z} row {r} of {p:?}");
+                    assert_close(&what, &c[at..at + n as usize], &want, PRODUCT);
+                    rest[at..at + n as usize].copy_from_slice(&start[at..at + n as usize]);
+                }
+            }
+            assert_eq!(bits(&rest), bits(&start), "{shader:?}: written between the rows");
+        }
+    }
+}
+
+fn matmul_by_subgroups_refuses_other_operands(device: &Device) {
+    if !device.is_gpu() || !has_subgroups(device) {
+        return;
+    }
+    let p = MatMul::new(4, 4, 4);
+    let odd = MatMul { a_offset: 2, ..p.b_transposed() };
+    let x = buffer(device, &fill(1, 18, 1.0));
+    for p in [p, p.a_transposed(), odd, MatMul::new(4, 4, 3).b_transposed()] {
+        let c = buffer(device, &[0.0; 16]);
+        let error = device.run(&MatMulSubgroup(p), [&x, &x, &x], [&c]).expect_err("refused");
+        assert!(error.to_string().contains("matmul_subgroup"), "{error}");
+    }
+    for p in [p, p.b_transposed(), MatMul { b_offset: 1, ..p.a_transposed() }, MatMul::new(4, 4, 3).a_transposed()] {
+        let c = buffer(device, &[0.0; 16]);
+        let error = device.run(&MatMulOuter(p), [&x, &x, &x], [&c]).expect_err("refused");
+        assert!(error.to_string().contains("matmul_outer"), "{error}");
     }
 }
 

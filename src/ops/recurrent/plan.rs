@@ -6,6 +6,7 @@ use std::str::FromStr;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::GruSequence;
+use crate::ops::linalg::has_narrow_subgroups;
 
 /// How the steps of a recurrent layer are run. The numbers are the same but for rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +24,17 @@ impl Plan {
     /// `docs/adr/0003-plans.md`.
     const WHOLE_HIDDEN: usize = 128;
 
+    /// Largest hidden size for which the fused plans win on software adapters with subgroups: see `docs/performance.md`.
+    const FUSED_HIDDEN: usize = 64;
+
     /// The plan for a layer of `hidden` units on `device`; `plain` says whether it is a GRU without options.
     pub fn choose(device: &Device, hidden: usize, plain: bool) -> Self {
         match () {
             () if !plain => Plan::Steps,
+            // The product that suits these adapters is worth more there than fewer dispatches.
+            () if has_narrow_subgroups(device) && hidden > Self::FUSED_HIDDEN && hidden.is_multiple_of(4) => {
+                Plan::Steps
+            }
             () if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN => Plan::Whole,
             () => Plan::Chain,
         }

@@ -9,7 +9,7 @@ use crate::kernels::{
     StateUpdate, StateUpdateBackward,
 };
 use crate::ops::elementwise;
-use crate::ops::linalg::product;
+use crate::ops::linalg::{Rhs, product};
 use crate::tensor::Tensor;
 
 fn params(layer: &Layer, save: bool) -> Params {
@@ -185,8 +185,7 @@ pub fn backward(
     let device = marks.device();
     let (h, out, width, batch) = (layer.hidden, layer.out, layer.width(), layer.batch);
     let (p, u, order) = (params(layer, true), update(layer), layer.order());
-    // The candidate's rows of a GRU's `w_hh`.
-    let candidate = (2 * h * h) as u32;
+    let matrices: Vec<Rhs> = weights.iter().map(|w| Rhs::new(&w.w_hh)).collect::<Result<_>>()?;
     let projects = weights[0].w_hr.is_some();
     let p = Params { d_out_row: if projects { h } else { width } as u32, ..p };
     let empty = |dims: &[usize]| Tensor::empty("recurrent_backward", device, dims);
@@ -234,33 +233,43 @@ pub fn backward(
                 let writes = [d_gates, carry, q];
                 device.run(&GruCellBackward(p), [marks, state, saved, d_fresh], writes)?;
                 if p.half == 1 {
-                    for (d, w) in weights.iter().enumerate() {
+                    for (d, u) in matrices.iter().enumerate() {
                         let n = p.d_gates_at(d, times[d], 0) + 2 * h;
-                        let product = MatMul { b_offset: candidate, ..MatMul::new(batch, h, h) };
-                        back(&p, n, d, product, d_gates, &w.w_hh, q)?;
+                        back(&p, (n, d, false), d_gates, (u, 2 * h, h), q)?;
                     }
                     let seen = run.dropped.as_ref().unwrap_or(state);
                     device.run(&GruCellBackward(Params { half: 2, ..p }), [marks, seen, saved, d_fresh], writes)?;
                 }
             }
         }
-        for (d, w) in weights.iter().enumerate() {
+        for (d, u) in matrices.iter().enumerate() {
             let at = p.d_gates_at(d, times[d], 0);
             let gates = if layer.cell.gates() == 3 { 2 } else { layer.cell.gates() };
             // Where the reset gate acts before the product, q holds the candidate's part.
-            let accumulate = (layer.cell == Cell::GruResetBefore) as u32;
-            back(&p, at, d, MatMul { accumulate, ..MatMul::new(batch, out, gates * h) }, d_gates, &w.w_hh, q)?;
+            back(&p, (at, d, layer.cell == Cell::GruResetBefore), d_gates, (u, 0, gates * h), q)?;
             if layer.cell == Cell::GruResetAfter {
-                let product = MatMul { b_offset: candidate, accumulate: 1, ..MatMul::new(batch, out, h) };
-                back(&p, at + 3 * h, d, product, d_gates, &w.w_hh, q)?;
+                back(&p, (at + 3 * h, d, true), d_gates, (u, 2 * h, h), q)?;
             }
         }
     }
     Ok(d_w_hr)
 }
 
-/// `δ·U` of the gate gradients from `at` on, into direction `d` of `[D, B, out]`.
-fn back(p: &Params, at: usize, d: usize, by: MatMul, d_gates: &Tensor, u: &Tensor, into: &Tensor) -> Result<()> {
-    let c_offset = (d * p.batch as usize * p.out as usize) as u32;
-    product(&MatMul { a_offset: at as u32, a_row: p.gates_row, c_offset, ..by }, d_gates, u, None, into)
+/// `δ·U` of the gate gradients from `at` on with `count` rows of `U`, into direction `d` of `[D, B, out]` or onto it.
+fn back(
+    p: &Params,
+    (at, d, onto): (usize, usize, bool),
+    d_gates: &Tensor,
+    (u, first, count): (&Rhs, usize, usize),
+    into: &Tensor,
+) -> Result<()> {
+    let (batch, out) = (p.batch as usize, p.out as usize);
+    let by = MatMul {
+        a_offset: at as u32,
+        a_row: p.gates_row,
+        c_offset: (d * batch * out) as u32,
+        accumulate: onto as u32,
+        ..MatMul::new(batch, out, count)
+    };
+    product(&u.rows_from(first, by), d_gates, &u.tensor, None, into)
 }

@@ -1,0 +1,65 @@
+// c = a·b (+ bias) (+ c) as a sum of outer products, 16×32 of c a subgroup of eight lanes: what matmul_subgroup is for
+// operands along k, this is for operands across it
+//
+// For two steps of k, a lane holds four rows of a of one step and four columns of b of both. Wants m, n, strides and
+// offsets in whole vectors, and k even. Edges read the last vector again. Twin: src/kernels/matmul.rs.
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;  // [batch, k, m / 4] by its strides
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;  // [batch, k, n / 4] by its strides
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let row = 16u * group.y;
+    let col = 32u * group.x + 4u * lane;
+    let z = group.z;
+    let rows = min(row + 4u * (lane % 4u), params.m - 4u);
+    let ia = (params.a_offset + z * params.a_batch + (lane / 4u) * params.a_col + rows) / 4u;
+    let ib = (params.b_offset + z * params.b_batch + min(col, params.n - 4u)) / 4u;
+
+    var c0 = vec4(0.0);
+    var c1 = vec4(0.0);
+    var c2 = vec4(0.0);
+    var c3 = vec4(0.0);
+    var c4 = vec4(0.0);
+    var c5 = vec4(0.0);
+    var c6 = vec4(0.0);
+    var c7 = vec4(0.0);
+    var c8 = vec4(0.0);
+    var c9 = vec4(0.0);
+    var c10 = vec4(0.0);
+    var c11 = vec4(0.0);
+    var c12 = vec4(0.0);
+    var c13 = vec4(0.0);
+    var c14 = vec4(0.0);
+    var c15 = vec4(0.0);
+    let k = depth(z);
+    for (var i = 0u; i < k; i += 2u) {
+        let av = a[ia + i * (params.a_col / 4u)];
+        let b0 = b[ib + i * (params.b_row / 4u)];
+        let b1 = b[ib + (i + 1u) * (params.b_row / 4u)];
+        c0 += subgroupBroadcast(av.x, 0u) * b0 + subgroupBroadcast(av.x, 4u) * b1;
+        c1 += subgroupBroadcast(av.y, 0u) * b0 + subgroupBroadcast(av.y, 4u) * b1;
+        c2 += subgroupBroadcast(av.z, 0u) * b0 + subgroupBroadcast(av.z, 4u) * b1;
+        c3 += subgroupBroadcast(av.w, 0u) * b0 + subgroupBroadcast(av.w, 4u) * b1;
+        c4 += subgroupBroadcast(av.x, 1u) * b0 + subgroupBroadcast(av.x, 5u) * b1;
+        c5 += subgroupBroadcast(av.y, 1u) * b0 + subgroupBroadcast(av.y, 5u) * b1;
+        c6 += subgroupBroadcast(av.z, 1u) * b0 + subgroupBroadcast(av.z, 5u) * b1;
+        c7 += subgroupBroadcast(av.w, 1u) * b0 + subgroupBroadcast(av.w, 5u) * b1;
+        c8 += subgroupBroadcast(av.x, 2u) * b0 + subgroupBroadcast(av.x, 6u) * b1;
+        c9 += subgroupBroadcast(av.y, 2u) * b0 + subgroupBroadcast(av.y, 6u) * b1;
+        c10 += subgroupBroadcast(av.z, 2u) * b0 + subgroupBroadcast(av.z, 6u) * b1;
+        c11 += subgroupBroadcast(av.w, 2u) * b0 + subgroupBroadcast(av.w, 6u) * b1;
+        c12 += subgroupBroadcast(av.x, 3u) * b0 + subgroupBroadcast(av.x, 7u) * b1;
+        c13 += subgroupBroadcast(av.y, 3u) * b0 + subgroupBroadcast(av.y, 7u) * b1;
+        c14 += subgroupBroadcast(av.z, 3u) * b0 + subgroupBroadcast(av.z, 7u) * b1;
+        c15 += subgroupBroadcast(av.w, 3u) * b0 + subgroupBroadcast(av.w, 7u) * b1;
+    }
+
+    // With bounds that the compiler knew it would unroll the stores, and take seconds.
+    var kept = array(c0, c1, c2, c3, c4, c5, c6, c7,
+                     c8, c9, c10, c11, c12, c13, c14, c15);
+    for (var r = 0u; r < min(16u, params.m - row); r++) {
+        for (var j = 0u; j < min(4u, params.n); j++) {
+            store(z, row + r, col + j, kept[r][j]);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What a GPU device is opened with.
+
+/// How a GPU is opened; see [`Device::gpu_with`](crate::Device::gpu_with).
+#[derive(Clone, Debug, Default)]
+pub struct GpuOptions {
+    /// Measure every dispatch by the adapter's clock: each is a pass of its own, and every submission is waited for.
+    /// For profiling; natively only. See [`Device::take_times`](crate::Device::take_times).
+    pub timestamps: bool,
+    /// Where compiled pipelines are kept between runs of the program, if the adapter can (Vulkan): read when the
+    /// device is opened, written when it is dropped. Drivers trust such a file: keep it where only the user writes.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub pipeline_cache: Option<std::path::PathBuf>,
+}

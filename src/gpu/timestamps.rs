@@ -1,0 +1,98 @@
+//! When each dispatch began and ended, by the adapter's clock.
+
+use std::sync::Arc;
+
+use super::buffers::Buffers;
+use super::pipeline::Pipeline;
+use crate::error::{Error, Result};
+
+/// Dispatches of one submission, two queries each: what a query set holds at most.
+pub(super) const MEASURED: usize = 2048;
+
+/// One dispatch on the adapter's clock.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DispatchTime {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// Its workgroups.
+    pub groups: [u32; 3],
+    /// Nanoseconds since an arbitrary moment.
+    pub start: f64,
+    /// Nanoseconds that it took.
+    pub duration: f64,
+}
+
+/// Queries around the dispatches of one submission, and the times of those before it.
+pub(super) struct Timestamps {
+    device: wgpu::Device,
+    set: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    back: wgpu::Buffer,
+    /// Nanoseconds of a tick.
+    period: f64,
+    open: Vec<(Arc<Pipeline>, [u32; 3])>,
+    done: Vec<DispatchTime>,
+}
+
+impl Timestamps {
+    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue, buffers: &Buffers) -> Self {
+        let count = 2 * MEASURED as u32;
+        let size = 8 * count as u64;
+        let set = device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("wgru timestamps"),
+            ty: wgpu::QueryType::Timestamp,
+            count,
+        });
+        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+        let resolved = buffers.create("wgru timestamps", size, usage);
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let back = buffers.create("wgru timestamps read back", size, usage);
+        let period = queue.get_timestamp_period() as f64;
+        Self { device: device.clone(), set, resolved, back, period, open: Vec::new(), done: Vec::new() }
+    }
+
+    /// The two queries of the next dispatch.
+    pub fn writes(&mut self, pipeline: &Arc<Pipeline>, groups: [u32; 3]) -> wgpu::ComputePassTimestampWrites<'_> {
+        let first = 2 * self.open.len() as u32;
+        self.open.push((pipeline.clone(), groups));
+        wgpu::ComputePassTimestampWrites {
+            query_set: &self.set,
+            beginning_of_pass_write_index: Some(first),
+            end_of_pass_write_index: Some(first + 1),
+        }
+    }
+
+    /// Records how the queries of this submission are read back.
+    pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
+        let count = 2 * self.open.len() as u32;
+        if count > 0 {
+            encoder.resolve_query_set(&self.set, 0..count, &self.resolved, 0);
+            encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.back, 0, 8 * count as u64);
+        }
+    }
+
+    /// Waits for the submission and keeps its times.
+    pub fn collect(&mut self) -> Result<()> {
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        let gpu = |e: &dyn std::fmt::Display| Error::Gpu(e.to_string());
+        let slice = self.back.slice(..16 * self.open.len() as u64);
+        slice.map_async(wgpu::MapMode::Read, |_| ());
+        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| gpu(&e))?;
+        let view = slice.get_mapped_range().map_err(|e| gpu(&e))?;
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&view);
+        for ((pipeline, groups), tick) in self.open.drain(..).zip(ticks.chunks_exact(2)) {
+            let [start, duration] = [tick[0], tick[1].saturating_sub(tick[0])].map(|t| t as f64 * self.period);
+            self.done.push(DispatchTime { kernel: pipeline.name, groups, start, duration });
+        }
+        drop(view);
+        self.back.unmap();
+        Ok(())
+    }
+
+    /// Times of the dispatches since the last call.
+    pub fn take(&mut self) -> Vec<DispatchTime> {
+        std::mem::take(&mut self.done)
+    }
+}
