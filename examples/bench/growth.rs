@@ -1,14 +1,16 @@
 //! How time grows with T, B and H: a table, and a picture on logarithmic axes.
+//!
+//! With one thread on Linux it is time on the processor, so that other work on the machine does not bend the curves.
 
 use std::error::Error;
 use std::path::Path;
+use std::time::Instant;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use wgru::nn::{Mode, Module, SequenceInput};
 use wgru::{Device, Result, Rng};
 
-use crate::timing::time;
 use crate::workloads::Work;
 
 /// One of the three sizes, while the others stay.
@@ -30,11 +32,46 @@ const AXES: [Axis; 3] = [
     Axis { name: "H", base: BASE, top: 2048, set: |w, n| w.hidden = n, power: 2 },
 ];
 
-/// A size with the best times of a forward pass, and of one with its backward pass.
+/// A size with the times of a forward pass, and of one with its backward pass.
 pub struct Point {
     size: usize,
     seconds: [f64; 2],
     flops: f64,
+}
+
+/// How a run is timed.
+#[derive(Clone, Copy)]
+pub struct Timer {
+    /// Seconds that a measurement takes at least.
+    pub budget: f64,
+    /// Whether all work is on the calling thread.
+    pub one_thread: bool,
+}
+
+impl Timer {
+    /// Seconds since `start`, or those that this thread had the processor.
+    fn now(self, start: Instant) -> f64 {
+        let on_processor = || {
+            let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+            text.split(' ').next()?.parse::<f64>().ok().map(|ns| ns * 1e-9)
+        };
+        self.one_thread.then(on_processor).flatten().unwrap_or_else(|| start.elapsed().as_secs_f64())
+    }
+
+    /// Seconds per call: of as many as fill the budget.
+    fn time(self, mut f: impl FnMut() -> Result<()>) -> Result<f64> {
+        (0..2).try_for_each(|_| f())?;
+        let (start, mut calls) = (Instant::now(), 1);
+        loop {
+            let before = self.now(start);
+            (0..calls).try_for_each(|_| f())?;
+            let spent = self.now(start) - before;
+            if spent >= self.budget {
+                return Ok(spent / calls as f64);
+            }
+            calls *= 2;
+        }
+    }
 }
 
 /// 1, 2, 3, 4, 6, 8, 12, … to `top`.
@@ -43,23 +80,23 @@ fn sizes(top: usize) -> impl Iterator<Item = usize> {
     std::iter::successors(Some(1), |n| Some(n * 2)).flat_map(halves).flatten().take_while(move |&n| n <= top)
 }
 
-fn measure(device: &Device, work: &Work, budget: f64) -> Result<[f64; 2]> {
+fn measure(device: &Device, work: &Work, timer: Timer) -> Result<[f64; 2]> {
     let (gru, x) = (work.gru(device)?, work.input_on(device)?);
-    let forward = time(budget, 1, || {
+    let forward = timer.time(|| {
         std::hint::black_box(gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?);
         device.wait()
     })?;
     let (x, mut rng) = (x.requires_grad(), Rng::new(1));
-    let both = time(budget, 1, || {
+    let both = timer.time(|| {
         gru.parameters().iter().chain([&("x".to_string(), x.clone())]).for_each(|(_, p)| p.set_grad(None));
         gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut rng))?.output.square()?.mean()?.backward()?;
         device.wait()
     })?;
-    Ok([forward.min, both.min])
+    Ok([forward, both])
 }
 
 /// Measures, prints the table, and says where time grew fastest beyond proportion.
-pub fn run(device: &Device, budget: f64) -> Result<Vec<Vec<Point>>> {
+pub fn run(device: &Device, timer: Timer) -> Result<Vec<Vec<Point>>> {
     let mut all = Vec::new();
     for axis in &AXES {
         println!("\n{}, others T = {}, B = {}, H = {}", axis.name, BASE.steps, BASE.batch, BASE.hidden);
@@ -68,7 +105,7 @@ pub fn run(device: &Device, budget: f64) -> Result<Vec<Vec<Point>>> {
         for size in sizes(axis.top) {
             let mut work = axis.base;
             (axis.set)(&mut work, size);
-            let seconds = measure(device, &work, budget)?;
+            let seconds = measure(device, &work, timer)?;
             let flops = 12.0 * (work.steps * work.batch) as f64 * (work.hidden as f64).powi(2);
             let rates = [flops / seconds[0] / 1e9, 3.0 * flops / seconds[1] / 1e9];
             let us = seconds.map(|s| s * 1e6);

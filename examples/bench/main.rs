@@ -77,9 +77,8 @@ impl Args {
         self.only.split(',').any(|part| work.name.contains(part))
     }
 
-    fn emit(&self, backend: &str, work: &Work, t: &Timing, check: f64, note: &str) {
-        // A stream takes one thread.
-        let (k, unit, threads) = if work.is_stream() { (1e6, "us", 1) } else { (1e3, "ms", self.threads) };
+    fn emit(&self, backend: &str, work: &Work, threads: usize, t: &Timing, check: f64, note: &str) {
+        let (k, unit) = if work.is_stream() { (1e6, "us") } else { (1e3, "ms") };
         let (median, min) = (t.median * k, t.min * k);
         if self.json {
             println!(
@@ -103,7 +102,7 @@ fn streams(args: &Args) -> Result<()> {
             let x = work.input();
             let check = work.check(stream.step(&x)?);
             let t = time(args.seconds, 200, || stream.step(&x).map(|y| _ = std::hint::black_box(y[0])))?;
-            args.emit("cpu", work, &t, check, &format!("{weights:?} weights"));
+            args.emit("cpu", work, 1, &t, check, &format!("{weights:?} weights"));
         }
     }
     Ok(())
@@ -115,7 +114,7 @@ fn sequences(args: &Args, device: &Device, backend: &str) -> Result<()> {
         let run = || gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?.output.to_vec();
         let check = work.check(&run()?);
         let t = time(args.seconds, 1, || run().map(|y| _ = std::hint::black_box(y)))?;
-        args.emit(backend, work, &t, check, "");
+        args.emit(backend, work, args.threads, &t, check, "");
     }
     Ok(())
 }
@@ -137,7 +136,7 @@ fn training(args: &Args, device: &Device, backend: &str) -> Result<()> {
             optimizer.zero_grad();
             device.wait()
         })?;
-        args.emit(backend, &TRAIN, &t, check, note);
+        args.emit(backend, &TRAIN, args.threads, &t, check, note);
     }
     Ok(())
 }
@@ -150,7 +149,14 @@ fn first_result(args: &Args, started: Instant) -> Result<()> {
     let (gru, x) = (work.gru(&device)?, work.input_on(&device)?);
     let y = gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?.output.to_vec()?;
     let seconds = started.elapsed().as_secs_f64();
-    args.emit(&device.info().name, &work, &Timing { median: seconds, min: seconds, runs: 1 }, work.check(&y), "");
+    args.emit(
+        &device.info().name,
+        &work,
+        args.threads,
+        &Timing { median: seconds, min: seconds, runs: 1 },
+        work.check(&y),
+        "",
+    );
     Ok(())
 }
 
@@ -162,7 +168,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(Command::Ratios { file }) => return Ok(ratios::print(file)?),
         Some(Command::Growth { plot }) => {
             let device = args.cpu()?;
-            let points = growth::run(&device, args.seconds)?;
+            let timer = growth::Timer { budget: args.seconds, one_thread: args.threads == 1 };
+            let points = growth::run(&device, timer)?;
             return plot.as_ref().map_or(Ok(()), |path| growth::draw(&points, &device.info().name, path));
         }
         Some(Command::Memory { steps, batch, hidden, runs }) => {

@@ -7,6 +7,7 @@ const BYTES: usize = 64;
 const FLOATS: usize = BYTES / size_of::<f32>();
 
 /// Floats of fixed length from the start of a cache line on.
+#[derive(Default)]
 pub struct Lines {
     /// One line more than asked for: zeros from the system cost nothing until they are touched, aligned ones do.
     words: Vec<f32>,
@@ -15,6 +16,17 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// Floats that there is room for.
+    pub fn room(&self) -> usize {
+        (self.words.len() + 1).saturating_sub(FLOATS)
+    }
+
+    /// The first `len` of the floats that there is room for.
+    pub fn cut(self, len: usize) -> Self {
+        debug_assert!(len <= self.room());
+        Self { len, ..self }
+    }
+
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
         let words = vec![0.0f32; len + FLOATS - 1];

@@ -6,6 +6,7 @@ mod int8;
 mod lines;
 mod matmul;
 mod packed;
+mod shelf;
 mod simd;
 mod step;
 
@@ -20,24 +21,32 @@ use crate::kernels::{
 use lines::Lines;
 pub use packed::Precision;
 pub(crate) use packed::{Inputs, Packed};
+use shelf::Shelf;
 pub(crate) use simd::{Isa, LANES};
 pub(crate) use step::Gates;
 
-/// 4-byte words that tensors of the CPU device share.
-pub(crate) struct Memory(RwLock<Lines>);
+/// 4-byte words that tensors of the CPU device share. They go back to their shelf when dropped.
+pub(crate) struct Memory {
+    lines: RwLock<Lines>,
+    shelf: Arc<Shelf>,
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // Not what a panic left.
+        if let Ok(lines) = self.lines.get_mut() {
+            self.shelf.give(std::mem::take(lines));
+        }
+    }
+}
 
 impl Memory {
-    /// `words` zeros.
-    pub fn zeros(words: usize) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(Lines::zeros(words))))
-    }
-
     pub fn read(&self) -> RwLockReadGuard<'_, Lines> {
-        self.0.read().expect("a kernel panicked while it held this buffer")
+        self.lines.read().expect("a kernel panicked while it held this buffer")
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Lines> {
-        self.0.write().expect("a kernel panicked while it held this buffer")
+        self.lines.write().expect("a kernel panicked while it held this buffer")
     }
 
     pub fn overwrite(&self, words: &[f32]) {
@@ -61,12 +70,13 @@ pub(crate) struct Cpu {
     isa: Isa,
     /// Threads of its own, if a number was asked for.
     pool: Option<rayon::ThreadPool>,
+    shelf: Arc<Shelf>,
 }
 
 impl Cpu {
     /// What the machine has.
     pub fn best() -> Self {
-        Self { options: CpuOptions::default(), isa: Isa::detect(), pool: None }
+        Self { options: CpuOptions::default(), isa: Isa::detect(), pool: None, shelf: Arc::default() }
     }
 
     pub fn new(options: CpuOptions) -> Result<Self> {
@@ -84,7 +94,12 @@ impl Cpu {
                 Error::value("Device::cpu_with", "threads", "as many as the system gives", format!("{n}: {e}"))
             })?),
         };
-        Ok(Self { options, isa, pool })
+        Ok(Self { options, isa, pool, shelf: Arc::default() })
+    }
+
+    /// `words` of any value.
+    pub fn alloc(&self, words: usize) -> Arc<Memory> {
+        Arc::new(Memory { lines: RwLock::new(self.shelf.take(words)), shelf: self.shelf.clone() })
     }
 
     pub fn name(&self) -> String {
