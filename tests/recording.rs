@@ -69,6 +69,38 @@ fn whole_sequence_is_one_dispatch() {
     assert_eq!(count(101, Plan::Whole), count(1, Plan::Chain));
 }
 
+/// One dispatch must not compute for seconds: a long sequence is a chain, whatever plan is asked for.
+#[test]
+fn a_long_sequence_is_no_single_dispatch() {
+    let device = noop();
+    let count = |steps| dispatches(&device, steps, false, true, Plan::Whole);
+    assert_eq!(count(4096), count(1));
+    assert_eq!(count(4097), count(1) + 4096);
+}
+
+/// Also where the halves of a step hand on their gates, and backwards.
+#[test]
+fn long_sequences_of_the_whole_plan_give_the_twins_numbers() {
+    let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
+    for reset_after in [true, false] {
+        let run = |device: &Device| {
+            let config =
+                GruConfig { input: 1, hidden: 2, reset_after, plan: Some(Plan::Whole), ..GruConfig::default() };
+            let gru = config.build(device, &mut Rng::new(7)).expect("gru");
+            let x = Tensor::from_slice(device, &common::fill(1, 4_100, 1.0), &[4_100, 1, 1]).expect("x");
+            let x = x.requires_grad();
+            let eval = gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run").output;
+            let y = gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut Rng::new(0))).expect("run").output;
+            y.square().and_then(|y| y.mean()).and_then(|l| l.backward()).expect("backward");
+            [eval.to_vec().expect("read"), x.grad().expect("a gradient").to_vec().expect("read")]
+        };
+        for (got, want) in run(&device).into_iter().zip(run(&common::twin())) {
+            let want: Vec<f64> = want.iter().map(|&v| v as f64).collect();
+            common::assert_close(&format!("reset after {reset_after}"), &got, &want, 2e-6);
+        }
+    }
+}
+
 #[test]
 fn a_forward_pass_submits_nothing() {
     let device = noop();

@@ -1,6 +1,7 @@
 //! The plain GRU, by its fused kernels.
 
 use super::{Cell, Layer, Plan, Weights};
+use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::{
     Gru, GruCandidate, GruGates, GruPack, GruResetBackward, GruSequence, GruSequenceBackward, GruStep, GruStepBackward,
@@ -12,6 +13,14 @@ fn kernel(layer: &Layer, save: bool) -> Gru {
         [layer.steps, layer.batch, layer.hidden, layer.directions].map(|n| n as u32);
     let reset_before = (layer.cell == Cell::GruResetBefore) as u32;
     Gru { steps, batch, hidden, directions, reverse: layer.reverse as u32, step: 0, reset_before, save: save as u32 }
+}
+
+/// Steps of the longest sequence that one dispatch takes on a GPU: one that computed for seconds would look hung to its
+/// driver. A longer one runs as a chain, whose buffers are the same.
+const LONGEST: usize = 4096;
+
+fn plan(layer: &Layer, device: &Device) -> Plan {
+    if device.is_gpu() && layer.steps > LONGEST { Plan::Chain } else { layer.plan }
 }
 
 /// Packs the recurrent matrices of all directions.
@@ -31,12 +40,12 @@ pub fn pack(layer: &Layer, weights: &[Weights], transposed: bool) -> Result<Tens
 /// From `x` (projected), `packed` and `marks` to `state` and `y`; gives `saved`.
 pub fn forward(layer: &Layer, reads: [&Tensor; 3], [state, y]: [&Tensor; 2], save: bool) -> Result<Tensor> {
     let device = reads[0].device();
-    let p = kernel(layer, save);
+    let (p, plan) = (kernel(layer, save), plan(layer, device));
     // The halves of a chained step hand the gates on.
-    let keeps = save || (layer.cell == Cell::GruResetBefore && layer.plan == Plan::Chain);
+    let keeps = save || (layer.cell == Cell::GruResetBefore && plan == Plan::Chain);
     let saved = Tensor::empty("gru", device, &[if keeps { p.saved_len() } else { 1 }])?;
     let writes = [state, y, &saved];
-    match (layer.plan, layer.cell) {
+    match (plan, layer.cell) {
         (Plan::Chain, Cell::GruResetBefore) => {
             let [x, packed, _] = reads;
             let mut gates = device.bind::<3, 1, GruGates>([x, packed, state], [&saved])?;
@@ -65,7 +74,7 @@ pub fn backward(
     let (device, p) = (marks.device(), kernel(layer, true));
     let packed = &pack(layer, weights, true)?;
     let reads = [packed, marks, state, saved, dy];
-    if layer.plan == Plan::Whole {
+    if plan(layer, device) == Plan::Whole {
         return device.run(&GruSequenceBackward(p), reads, writes);
     }
     let mut bound = device.bind::<5, 2, GruStepBackward>(reads, writes)?;

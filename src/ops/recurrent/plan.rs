@@ -11,7 +11,8 @@ use crate::ops::linalg::has_narrow_subgroups;
 /// How the steps of a recurrent layer are run. The numbers are the same but for rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// One dispatch loops over all steps. On a GPU for small layers; on the CPU it is the packed SIMD path.
+    /// One dispatch loops over all steps. On a GPU for small layers, and up to 4,096 steps (longer sequences run as
+    /// `Chain`); on the CPU it is the packed SIMD path.
     Whole,
     /// One dispatch a step (two where the reset gate acts before the product), in one compute pass.
     Chain,
