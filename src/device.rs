@@ -362,7 +362,7 @@ impl Device {
     pub(crate) fn alloc(&self, op: &'static str, words: usize) -> Result<Memory> {
         let _ = op;
         match &self.0.engine {
-            Engine::Cpu(cpu) => Ok(Memory::Cpu(cpu.alloc(words.max(1)))),
+            Engine::Cpu(cpu) => Ok(Memory::Cpu(cpu.store.alloc(words.max(1)))),
             #[cfg(feature = "gpu")]
             Engine::Gpu(gpu) => Ok(Memory::Gpu(gpu.alloc(op, words)?)),
         }

@@ -18,6 +18,7 @@ mod rng;
 #[cfg(not(target_arch = "wasm32"))]
 mod router;
 mod shape;
+mod shelf;
 mod stream;
 mod tensor;
 pub mod train;

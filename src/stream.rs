@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::cpu::{Gates, Inputs, Isa, LANES, Packed, Precision};
+use crate::cpu::{Inputs, Isa, LANES, Packed, Precision, StepScratch, StepWeights, Team};
 use crate::error::{Error, Result};
 use crate::nn::{Gru, GruActivations, Linear, Module, RecurrentOptions};
 use crate::tensor::Tensor;
+
+/// More share too little each.
+const MOST_THREADS: usize = 16;
 
 /// How a [`Stream`] is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +17,15 @@ pub struct StreamOptions {
     pub batch: usize,
     /// How the weights are kept.
     pub weights: Precision,
+    /// Threads that share the units of a step, the calling one among them. The others spin while steps follow each
+    /// other and sleep when they do not; from about 200 units on two are faster than one. The numbers do not depend on
+    /// it.
+    pub threads: usize,
 }
 
 impl Default for StreamOptions {
     fn default() -> Self {
-        Self { batch: 1, weights: Precision::F32 }
+        Self { batch: 1, weights: Precision::F32, threads: 1 }
     }
 }
 
@@ -48,7 +55,8 @@ pub struct Stream {
     /// `[layers, B, H]` before and after the step.
     state: Vec<f32>,
     next: Vec<f32>,
-    scratch: Scratch,
+    scratch: Vec<StepScratch>,
+    head: HeadScratch,
     output: Vec<f32>,
 }
 
@@ -58,18 +66,9 @@ struct Model {
     hidden: usize,
     /// `[layers, H]`, where streams begin.
     first: Vec<f32>,
-    layers: Vec<LayerWeights>,
+    layers: Vec<StepWeights>,
     head: Option<Head>,
-}
-
-struct LayerWeights {
-    w: Packed,
-    /// Three gates (reset after), or r and z.
-    u: Packed,
-    /// `U_n` where the reset gate acts before it.
-    u_n: Option<Packed>,
-    /// `[blocks, 4, 16]`
-    bias: Vec<f32>,
+    team: Team,
 }
 
 struct Head {
@@ -77,16 +76,11 @@ struct Head {
     bias: Vec<f32>,
 }
 
-/// What a step works in.
+/// What the product of the linear layer works in.
 #[derive(Clone)]
-struct Scratch {
-    x: Vec<f32>,
-    rec: Vec<f32>,
-    kept: Vec<f32>,
-    z: Vec<f32>,
-    /// By layer: for the products with x, h and r⊙h.
-    inputs: Vec<[Inputs; 3]>,
-    head: Option<Inputs>,
+struct HeadScratch {
+    sums: Vec<f32>,
+    inputs: Option<Inputs>,
 }
 
 /// A parameter of a layer on the CPU.
@@ -104,30 +98,14 @@ fn on_cpu(op: &'static str, tensor: &Tensor) -> Result<()> {
     Err(Error::DeviceMix { op, arg: "gru", expected, got: tensor.device().info().name.clone() })
 }
 
-impl LayerWeights {
-    fn new(gru: &Gru, layer: usize, weights: Precision) -> Result<Self> {
-        let h = gru.config().hidden;
-        let get = |name: &str| values("Stream", gru, &format!("{name}_l{layer}"));
-        let (w_ih, w_hh) = (get("weight_ih")?.unwrap_or_default(), get("weight_hh")?.unwrap_or_default());
-        let zeros = || vec![0.0; 3 * h];
-        let (b_ih, b_hh) = (get("bias_ih")?.unwrap_or_else(zeros), get("bias_hh")?.unwrap_or_else(zeros));
-        let mut bias = vec![0.0; h.div_ceil(LANES) * 4 * LANES];
-        for unit in 0..h {
-            let parts =
-                [b_ih[unit] + b_hh[unit], b_ih[h + unit] + b_hh[h + unit], b_ih[2 * h + unit], b_hh[2 * h + unit]];
-            for (part, v) in parts.into_iter().enumerate() {
-                bias[(unit / LANES * 4 + part) * LANES + unit % LANES] = v;
-            }
-        }
-        let w = Packed::new(&w_ih, 3, h, weights)?;
-        let (u, u_n) = if gru.config().reset_after {
-            (Packed::new(&w_hh, 3, h, weights)?, None)
-        } else {
-            let (gates, candidate) = w_hh.split_at(2 * h * h);
-            (Packed::new(gates, 2, h, weights)?, Some(Packed::new(candidate, 1, h, weights)?))
-        };
-        Ok(Self { w, u, u_n, bias })
-    }
+/// The packed weights of a layer.
+fn pack(gru: &Gru, layer: usize, precision: Precision) -> Result<StepWeights> {
+    let c = gru.config();
+    let get = |name: &str| values("Stream", gru, &format!("{name}_l{layer}"));
+    let (w_ih, w_hh) = (get("weight_ih")?.unwrap_or_default(), get("weight_hh")?.unwrap_or_default());
+    let zeros = || vec![0.0; 3 * c.hidden];
+    let (b_ih, b_hh) = (get("bias_ih")?.unwrap_or_else(zeros), get("bias_hh")?.unwrap_or_else(zeros));
+    StepWeights::new([&w_ih, &w_hh], [&b_ih, &b_hh], c.reset_after, precision)
 }
 
 /// Refuses what a stream does not step.
@@ -135,6 +113,9 @@ fn check(gru: &Gru, options: StreamOptions) -> Result<()> {
     let (op, c) = ("Stream", gru.config());
     if options.batch == 0 {
         return Err(Error::value(op, "batch", "at least 1", 0));
+    }
+    if !(1..=MOST_THREADS).contains(&options.threads) {
+        return Err(Error::value(op, "threads", format!("1 to {MOST_THREADS}"), options.threads));
     }
     for (arg, set) in [("bidirectional", c.bidirectional), ("reverse", c.reverse)] {
         if set {
@@ -164,32 +145,26 @@ impl Stream {
     pub fn new(gru: &Gru, options: StreamOptions) -> Result<Self> {
         check(gru, options)?;
         let c = gru.config();
-        let layers = (0..c.layers).map(|l| LayerWeights::new(gru, l, options.weights)).collect::<Result<Vec<_>>>()?;
+        let layers = (0..c.layers).map(|l| pack(gru, l, options.weights)).collect::<Result<Vec<_>>>()?;
         let first = values("Stream", gru, "h0")?.unwrap_or_else(|| vec![0.0; c.layers * c.hidden]);
-        let model = Model { input: c.input, hidden: c.hidden, first, layers, head: None };
+        let team = Team::new(options.threads);
+        _ = team.hire();
+        let model = Model { input: c.input, hidden: c.hidden, first, layers, head: None, team };
         Ok(Self::of(Arc::new(model), options))
     }
 
     fn of(model: Arc<Model>, options: StreamOptions) -> Self {
         let (batch, h) = (options.batch, model.hidden);
-        let most = |f: &dyn Fn(&LayerWeights) -> usize| model.layers.iter().map(f).max().unwrap_or(0);
-        let inputs = |l: &LayerWeights| {
-            let n = l.u_n.as_ref().unwrap_or(&l.u);
-            [l.w.inputs(batch), l.u.inputs(batch), n.inputs(batch)]
-        };
+        let scratch = model.layers.iter().map(|layer| layer.scratch(batch)).collect();
         let head = model.head.as_ref();
-        let scratch = Scratch {
-            x: vec![0.0; most(&|l| l.w.out_len(batch)).max(head.map_or(0, |head| head.w.out_len(batch)))],
-            rec: vec![0.0; most(&|l| l.u.out_len(batch))],
-            kept: vec![0.0; batch * h],
-            z: vec![0.0; batch * h],
-            inputs: model.layers.iter().map(inputs).collect(),
-            head: head.map(|head| head.w.inputs(batch)),
+        let head_scratch = HeadScratch {
+            sums: vec![0.0; head.map_or(0, |head| head.w.blocks() * head.w.block_len(batch))],
+            inputs: head.map(|head| head.w.inputs(batch)),
         };
         let state: Vec<f32> = model.first.chunks_exact(h).flat_map(|layer| layer.repeat(batch)).collect();
         let output = vec![0.0; batch * head.map_or(0, |head| head.w.units)];
         let isa = Isa::detect();
-        Self { next: state.clone(), state, model, options, isa, scratch, output }
+        Self { next: state.clone(), state, model, options, isa, scratch, head: head_scratch, output }
     }
 
     /// The same stream with a linear layer after the last state; the state starts anew.
@@ -243,32 +218,22 @@ impl Stream {
 
     /// One step of the first `rows` rows; those of the frame are checked.
     fn step_rows(&mut self, frame: &[f32], rows: usize, h: usize) -> &[f32] {
-        let Self { model, isa, state, next, scratch: s, output, options } = self;
+        let Self { model, isa, state, next, scratch, head: s, output, options } = self;
         let (isa, layer_len) = (*isa, options.batch * h);
-        for (l, layer) in model.layers.iter().enumerate() {
+        for (l, (layer, scratch)) in model.layers.iter().zip(scratch).enumerate() {
             let (before, after) = next.split_at_mut(l * layer_len);
             let x = if l == 0 { frame } else { &before[(l - 1) * layer_len..] };
-            let (old, new) = (&state[l * layer_len..][..rows * h], &mut after[..rows * h]);
-            let [in_w, in_u, in_n] = &mut s.inputs[l];
-            layer.w.product(isa, x, rows, in_w, &mut s.x);
-            layer.u.product(isa, old, rows, in_u, &mut s.rec);
-            let gates = Gates { x: &s.x, rec: &s.rec, bias: &layer.bias, old };
-            let Some(u_n) = &layer.u_n else {
-                gates.reset_after(isa, h, new);
-                continue;
-            };
-            gates.reset_before(isa, h, &mut s.kept, &mut s.z);
-            u_n.product(isa, &s.kept, rows, in_n, &mut s.rec);
-            Gates { x: &s.x, rec: &s.rec, bias: &layer.bias, old }.candidate(isa, h, &mut s.z, new);
+            let old = &state[l * layer_len..][..rows * h];
+            layer.step((isa, &model.team), scratch, x, old, &mut after[..rows * h]);
         }
         std::mem::swap(state, next);
         let last = &state[(model.layers.len() - 1) * layer_len..][..rows * h];
-        let (Some(head), Some(inputs)) = (&model.head, &mut s.head) else { return last };
-        head.w.product(isa, last, rows, inputs, &mut s.x);
-        let padded = head.w.blocks() * LANES;
-        for (out, sums) in output.chunks_exact_mut(head.w.units).zip(s.x.chunks_exact(padded)).take(rows) {
-            for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&head.bias) {
-                *out = sum + bias;
+        let (Some(head), Some(inputs)) = (&model.head, &mut s.inputs) else { return last };
+        head.w.prepare(isa, last, rows, inputs);
+        head.w.product(isa, last, rows, inputs, 0..head.w.blocks(), &mut s.sums);
+        for (row, out) in output.chunks_exact_mut(head.w.units).enumerate().take(rows) {
+            for (unit, (out, bias)) in out.iter_mut().zip(&head.bias).enumerate() {
+                *out = s.sums[(unit / LANES * rows + row) * LANES + unit % LANES] + bias;
             }
         }
         &output[..rows * head.w.units]

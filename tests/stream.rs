@@ -13,6 +13,8 @@ use wgru::{Activation, Device, Precision, Rng, Stream, StreamOptions, StreamPool
 const F32: f64 = 2e-6;
 /// 11 bits of mantissa in every weight; errors of a step fade with the update gate.
 const F16: f64 = 1e-3;
+/// 8 bits of mantissa.
+const BF16: f64 = 1e-2;
 /// 7 bits in weights and inputs.
 const INT8: f64 = 4e-2;
 
@@ -59,11 +61,15 @@ fn compare(gru: &Gru, batch: usize, weights: Precision, tolerance: f64) -> f64 {
     let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect::<Vec<_>>();
     let (want, want_head) = (wide(run.output.to_vec().expect("read")), wide(want_head));
 
-    let mut plain = Stream::new(gru, StreamOptions { batch, weights }).expect("stream");
+    let mut plain = Stream::new(gru, StreamOptions { batch, weights, threads: 1 }).expect("stream");
     let mut headed = plain.clone();
+    let mut shared = Stream::new(gru, StreamOptions { batch, weights, threads: 3 }).expect("stream");
     let got: Vec<f32> = x.chunks(batch * c.input).flat_map(|x| plain.step(x).expect("step").to_vec()).collect();
     let what = format!("{c:?}, batch {batch}, {weights:?}");
     let last = wide(run.h_n.to_vec().expect("read"));
+    for (x, y) in x.chunks(batch * c.input).zip(got.chunks(batch * c.hidden)) {
+        assert_eq!(shared.step(x).expect("step"), y, "{what}: threads");
+    }
     assert_close(&what, &got, &want, tolerance);
     assert_close(&format!("{what}: h_n"), plain.state(), &last, tolerance);
     let worst = relative_error(&got, &want).max(relative_error(plain.state(), &last));
@@ -79,7 +85,9 @@ fn compare(gru: &Gru, batch: usize, weights: Precision, tolerance: f64) -> f64 {
 
 #[test]
 fn streams_give_the_layers_numbers() {
-    for (weights, tolerance) in [(Precision::F32, F32), (Precision::F16, F16), (Precision::Int8, INT8)] {
+    for (weights, tolerance) in
+        [(Precision::F32, F32), (Precision::F16, F16), (Precision::Bf16, BF16), (Precision::Int8, INT8)]
+    {
         let mut worst = 0.0f64;
         for (input, hidden, layers) in [(1, 1, 1), (3, 5, 1), (7, 16, 2), (20, 67, 1), (4, 130, 3)] {
             for reset_after in [true, false] {
@@ -107,12 +115,16 @@ fn a_stream_of_the_other_reset_form_is_rejected() {
 
 #[test]
 fn a_million_steps_allocate_nothing() {
-    for (weights, reset_after) in
-        [(Precision::F32, true), (Precision::F16, true), (Precision::Int8, true), (Precision::F32, false)]
-    {
+    for (weights, reset_after) in [
+        (Precision::F32, true),
+        (Precision::F16, true),
+        (Precision::Bf16, true),
+        (Precision::Int8, true),
+        (Precision::F32, false),
+    ] {
         let gru = gru(4, 16, 2, reset_after);
         let head = Linear::new(&Device::cpu(), 16, 3, true, &mut Rng::new(1)).expect("head");
-        let stream = Stream::new(&gru, StreamOptions { batch: 2, weights }).and_then(|s| s.then(&head));
+        let stream = Stream::new(&gru, StreamOptions { batch: 2, weights, threads: 1 }).and_then(|s| s.then(&head));
         let mut stream = stream.expect("stream");
         let frame = fill(1, 8, 1.0);
         let before = ALLOCATIONS.get();
@@ -231,7 +243,10 @@ fn streams_refuse_what_they_do_not_step() {
     let wrong = Linear::new(&device, 4, 1, true, &mut Rng::new(0)).expect("linear");
     assert!(stream.then(&wrong).is_err());
     gru.parameters()[0].1.assign(&[1e6; 18]).expect("assign");
-    assert!(Stream::new(&gru, StreamOptions { batch: 1, weights: Precision::F16 }).is_err(), "too large for f16");
+    assert!(
+        Stream::new(&gru, StreamOptions { weights: Precision::F16, ..Default::default() }).is_err(),
+        "too large for f16"
+    );
     if let Some(gpu) = common::gpu() {
         let gru = GruConfig { input: 2, hidden: 3, ..Default::default() }.build(&gpu, &mut Rng::new(0)).expect("gru");
         assert!(gru.stream(1).is_err_and(|e| e.to_string().contains("device")));

@@ -97,12 +97,13 @@ impl Args {
 fn streams(args: &Args) -> Result<()> {
     let device = Device::cpu();
     for work in STREAMS.iter().filter(|work| args.wants(work)) {
-        for weights in [Precision::F32, Precision::F16, Precision::Int8] {
-            let mut stream = Stream::new(&work.gru(&device)?, StreamOptions { batch: 1, weights })?;
+        for weights in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
+            let mut stream =
+                Stream::new(&work.gru(&device)?, StreamOptions { batch: 1, weights, threads: args.threads })?;
             let x = work.input();
             let check = work.check(stream.step(&x)?);
             let t = time(args.seconds, 200, || stream.step(&x).map(|y| _ = std::hint::black_box(y[0])))?;
-            args.emit("cpu", work, 1, &t, check, &format!("{weights:?} weights"));
+            args.emit("cpu", work, args.threads, &t, check, &format!("{weights:?} weights"));
         }
     }
     Ok(())

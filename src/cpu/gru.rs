@@ -2,9 +2,10 @@
 //! of one load of `h` in registers, the gate update in the epilogue.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
-use rayon::prelude::*;
+use std::ops::Range;
 
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
+use super::team::Team;
 use crate::kernel::{Kernel, words};
 use crate::kernels::gru::{BLOCK, GATES};
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
@@ -14,6 +15,8 @@ use crate::kernels::{Gru, GruSequence, GruSequenceBackward};
 const ROWS: usize = 8;
 /// Multiplications of a whole run below which a second thread costs more than it brings.
 const PARALLEL: usize = 1 << 21;
+/// Units of a step that are worth a thread.
+const SHARED: usize = 48;
 
 /// The buffers of a forward run.
 #[derive(Clone, Copy)]
@@ -40,27 +43,49 @@ struct Backward {
     carry: *mut f32,
 }
 
-// SAFETY: threads take disjoint rows of one direction and touch nothing else.
+// SAFETY: threads take disjoint rows or units of one direction and touch nothing else.
 unsafe impl Sync for Forward {}
 // SAFETY: as above.
 unsafe impl Sync for Backward {}
 
-fn over_rows(parallel: bool, p: &Gru, task: impl Fn(usize, usize) + Sync) {
+/// Runs `task` of a direction and up to [`ROWS`] rows for all of them: over threads where there are several, else with
+/// a team for the units of each step.
+fn over_rows(team: &Team, p: &Gru, task: impl Fn(usize, usize, Crew) + Sync) {
     let groups = (p.batch as usize).div_ceil(ROWS);
     let tasks = groups * p.directions as usize;
     let work = 3 * (p.hidden as usize).pow(2) * p.batch as usize * p.steps as usize * p.directions as usize;
-    let run = |i: usize| task(i / groups, i % groups * ROWS);
-    if parallel && tasks > 1 && work >= PARALLEL {
-        (0..tasks).into_par_iter().for_each(run);
+    let run = |i: usize, crew: Crew| task(i / groups, i % groups * ROWS, crew);
+    let most = p.hidden as usize / SHARED;
+    if work < PARALLEL || tasks == 1 && most < 2 {
+        (0..tasks).for_each(|i| run(i, Crew(None)));
+    } else if tasks == 1 {
+        team.wake(most);
+        run(0, Crew(Some((team, most))));
     } else {
-        (0..tasks).for_each(run);
+        team.over(tasks, |i| run(i, Crew(None)));
+    }
+}
+
+/// Who does one step: up to so many of a team, or this thread alone.
+#[derive(Clone, Copy)]
+struct Crew<'a>(Option<(&'a Team, usize)>);
+
+impl Crew<'_> {
+    /// Runs `task` for all units, in ranges of whole blocks.
+    fn share(self, hidden: usize, task: impl Fn(Range<usize>) + Sync) {
+        match self.0 {
+            None => task(0..hidden),
+            Some((team, most)) => team.share(hidden.div_ceil(BLOCK), most, &|blocks: Range<usize>| {
+                task(blocks.start * BLOCK..hidden.min(blocks.end * BLOCK));
+            }),
+        }
     }
 }
 
 /// All steps forward. The caller checked the lengths of the slices.
 pub fn forward(
     isa: Isa,
-    parallel: bool,
+    team: &Team,
     kernel: &GruSequence,
     [x, packed, marks]: [&[f32]; 3],
     [state, y, saved]: [&mut [f32]; 3],
@@ -78,39 +103,80 @@ pub fn forward(
         y: y.as_mut_ptr(),
         saved: saved.as_mut_ptr(),
     };
-    over_rows(parallel, &p, |d, row| for_each_isa_forward(isa, run, d, row));
-}
-
-fn for_each_isa_forward(isa: Isa, run: Forward, d: usize, row: usize) {
-    for_each_isa!(isa, forward_rows::<_>(run: Forward, d: usize, row: usize));
+    over_rows(team, &p, |d, row, crew| forward_rows(isa, run, d, row, crew));
 }
 
 /// All steps of up to [`ROWS`] rows of direction `d`.
-#[inline(always)]
-unsafe fn forward_rows<V: Lanes>(run: Forward, d: usize, row: usize) {
-    let count = ROWS.min(run.p.batch as usize - row);
-    // SAFETY: rows row..row + count exist, and no other thread has them.
-    unsafe {
-        let mut kept = vec![0.0f32; if run.p.reset_before == 1 { 2 * ROWS * run.p.hidden as usize } else { 0 }];
-        let kept = kept.as_mut_ptr();
-        for step in 0..run.p.steps as usize {
-            let t = run.p.time_of(d, step);
-            // Groups of 4, 2 and 1 rows take what 8 leaves, so that no row is computed for nothing.
-            let mut done = 0;
-            for size in [8, 4, 2, 1] {
-                while count - done >= size {
-                    let kept = kept.wrapping_add(2 * done * run.p.hidden as usize);
-                    match size {
-                        8 => step_rows::<V, 8>(&run, d, t, row + done, kept),
-                        4 => step_rows::<V, 4>(&run, d, t, row + done, kept),
-                        2 => step_rows::<V, 2>(&run, d, t, row + done, kept),
-                        _ => step_rows::<V, 1>(&run, d, t, row + done, kept),
-                    }
-                    done += size;
-                }
-            }
+fn forward_rows(isa: Isa, run: Forward, d: usize, row: usize, crew: Crew) {
+    let (p, h) = (&run.p, run.p.hidden as usize);
+    let count = ROWS.min(p.batch as usize - row);
+    let mut kept = vec![0.0f32; if p.reset_before == 1 { 2 * ROWS * h } else { 0 }];
+    let kept = Kept(kept.as_mut_ptr());
+    for step in 0..p.steps as usize {
+        let t = p.time_of(d, step);
+        crew.share(h, |units| step_units(isa, Step { run, d, t, row, count, kept }, units));
+        if p.reset_before == 1 {
+            crew.share(h, |units| step_candidate(isa, Step { run, d, t, row, count, kept }, units));
         }
     }
+}
+
+/// Room for `r⊙h` and `z` of reset before, `[ROWS, 2, H]`; threads write disjoint units.
+#[derive(Clone, Copy)]
+struct Kept(*mut f32);
+// SAFETY: as said.
+unsafe impl Sync for Kept {}
+// SAFETY: as said.
+unsafe impl Send for Kept {}
+
+/// One step of some rows.
+#[derive(Clone, Copy)]
+struct Step {
+    run: Forward,
+    d: usize,
+    t: usize,
+    row: usize,
+    count: usize,
+    kept: Kept,
+}
+
+fn step_units(isa: Isa, s: Step, units: Range<usize>) {
+    for_each_isa!(isa, units_of_rows::<_>(s: Step, units: Range<usize>));
+}
+
+fn step_candidate(isa: Isa, s: Step, units: Range<usize>) {
+    for_each_isa!(isa, candidates_of_rows::<_>(s: Step, units: Range<usize>));
+}
+
+/// Calls `$f::<V, M>(…)` for groups of 8, 4, 2 and 1 of `count` rows, so that none is computed for nothing; the larger
+/// ones where their sums fit in registers.
+macro_rules! by_groups {
+    ($count:expr, |$done:ident| $f:ident::<$v:ident>($($arg:expr),*)) => {{
+        let mut $done = 0;
+        for size in [8, 4, 2, 1] {
+            while $count - $done >= size && (size <= 2 || $v::MANY) {
+                match size {
+                    8 => $f::<$v, 8>($($arg),*),
+                    4 => $f::<$v, 4>($($arg),*),
+                    2 => $f::<$v, 2>($($arg),*),
+                    _ => $f::<$v, 1>($($arg),*),
+                }
+                $done += size;
+            }
+        }
+    }};
+}
+
+#[inline(always)]
+unsafe fn units_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
+    // SAFETY: the rows and units belong to this call.
+    unsafe { by_groups!(s.count, |done| step_rows::<V>(&s, done, units.clone())) }
+}
+
+#[inline(always)]
+unsafe fn candidates_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
+    // SAFETY: the rows and units belong to this call.
+    unsafe { by_groups!(s.count, |done| candidate_rows::<V>(&s, done, units.clone())) }
 }
 
 /// Floats of one `k` of a packed block.
@@ -171,17 +237,19 @@ unsafe fn product<V: Lanes, const G: usize, const M: usize>(
     }
 }
 
-/// One step of `M` rows. For reset before, `kept` is room for `r⊙h` and `z`, `[M, 2, H]`.
+/// One step of `M` rows and some units; for reset before the gates alone, `r⊙h` and `z` go to `kept`.
 #[inline(always)]
-unsafe fn step_rows<V: Lanes, const M: usize>(run: &Forward, d: usize, t: usize, row: usize, kept: *mut f32) {
+unsafe fn step_rows<V: Lanes, const M: usize>(s: &Step, done: usize, units: Range<usize>) {
+    let (run, d, t, row) = (&s.run, s.d, s.t, s.row + done);
     let p = &run.p;
     let h = p.hidden as usize;
     // SAFETY: every offset is that of the kernel's contract, for rows row..row + M.
     unsafe {
+        let kept = s.kept.0.add(2 * done * p.reset_before as usize * h);
         let old: [*const f32; M] =
             std::array::from_fn(|m| run.state.add(p.state_at(d, p.before(d, t), row + m)).cast_const());
         let x: [*const f32; M] = std::array::from_fn(|m| run.x.add(p.gates_at(d, t, row + m, GATES)));
-        for unit in (0..h).step_by(BLOCK) {
+        for unit in units.step_by(BLOCK) {
             let n = BLOCK.min(h - unit);
             let weights = run.packed.add(p.packed_at(d, unit, h + 1));
             if p.reset_before == 0 {
@@ -211,18 +279,28 @@ unsafe fn step_rows<V: Lanes, const M: usize>(run: &Forward, d: usize, t: usize,
                 }
             }
         }
-        if p.reset_before == 0 {
-            return;
-        }
-        let reset: [*const f32; M] = std::array::from_fn(|m| kept.add(2 * m * h).cast_const());
-        for unit in (0..h).step_by(BLOCK) {
+    }
+}
+
+/// The second half of a step of `M` rows for reset before.
+#[inline(always)]
+unsafe fn candidate_rows<V: Lanes, const M: usize>(s: &Step, done: usize, units: Range<usize>) {
+    let (run, d, t, row) = (&s.run, s.d, s.t, s.row + done);
+    let p = &run.p;
+    let h = p.hidden as usize;
+    // SAFETY: every offset is that of the kernel's contract, for rows row..row + M.
+    unsafe {
+        let reset: [*const f32; M] = std::array::from_fn(|m| s.kept.0.add(2 * (done + m) * h).cast_const());
+        for unit in units.step_by(BLOCK) {
             let n = BLOCK.min(h - unit);
             let weights = run.packed.add(p.packed_at(d, unit, h + 1) + 2 * BLOCK);
             let [c] = product::<V, 1, M>(weights, reset, h, true);
             for m in 0..M {
-                let new = tanh(load_part::<V>(x[m].add(2 * h + unit), n).add(c[m]));
+                let x = run.x.add(p.gates_at(d, t, row + m, GATES) + 2 * h + unit);
+                let new = tanh(load_part::<V>(x, n).add(c[m]));
                 let z = load_part(reset[m].add(h + unit), n);
-                finish(run, d, t, row + m, unit, new, z, load_part(old[m].add(unit), n));
+                let old = load_part(run.state.add(p.state_at(d, p.before(d, t), row + m) + unit), n);
+                finish(run, d, t, row + m, unit, new, z, old);
                 if p.save == 1 {
                     save(run, d, t, row + m, unit, [(2, new); 4]);
                 }
@@ -265,7 +343,7 @@ unsafe fn save<V: Lanes>(run: &Forward, d: usize, t: usize, row: usize, unit: us
 /// All steps backward. The caller checked the lengths of the slices.
 pub fn backward(
     isa: Isa,
-    parallel: bool,
+    team: &Team,
     kernel: &GruSequenceBackward,
     [packed, marks, state, saved, dy]: [&[f32]; 5],
     [d_gates, carry]: [&mut [f32]; 2],
@@ -284,51 +362,75 @@ pub fn backward(
         d_gates: d_gates.as_mut_ptr(),
         carry: carry.as_mut_ptr(),
     };
-    over_rows(parallel, &p, |d, row| for_each_isa_backward(isa, run, d, row));
-}
-
-fn for_each_isa_backward(isa: Isa, run: Backward, d: usize, row: usize) {
-    for_each_isa!(isa, backward_rows::<_>(run: Backward, d: usize, row: usize));
+    over_rows(team, &p, |d, row, crew| backward_rows(isa, run, d, row, crew));
 }
 
 /// All steps backward of up to [`ROWS`] rows of direction `d`.
-#[inline(always)]
-unsafe fn backward_rows<V: Lanes>(run: Backward, d: usize, row: usize) {
-    let p = &run.p;
+fn backward_rows(isa: Isa, run: Backward, d: usize, row: usize, crew: Crew) {
+    let (p, h) = (&run.p, run.p.hidden as usize);
     let count = ROWS.min(p.batch as usize - row);
-    // SAFETY: rows row..row + count exist, and no other thread has them.
-    unsafe {
-        for step in (0..p.steps as usize).rev() {
-            let t = p.time_of(d, step);
-            for m in row..row + count {
-                gate_gradients::<V>(&run, d, t, m);
-            }
-            let mut done = 0;
-            for size in [8, 4, 2, 1] {
-                while count - done >= size {
-                    match size {
-                        8 => state_gradients::<V, 8>(&run, d, t, row + done),
-                        4 => state_gradients::<V, 4>(&run, d, t, row + done),
-                        2 => state_gradients::<V, 2>(&run, d, t, row + done),
-                        _ => state_gradients::<V, 1>(&run, d, t, row + done),
-                    }
-                    done += size;
-                }
-            }
+    for step in (0..p.steps as usize).rev() {
+        let s = StepBack { run, d, t: p.time_of(d, step), row, count };
+        crew.share(h, |units| step_gates(isa, s, units));
+        if p.reset_before == 1 {
+            crew.share(h, |units| step_reset(isa, s, units));
         }
+        crew.share(h, |units| step_states(isa, s, units));
     }
 }
 
-/// `δr, δz, δn, δn⊙r` of one row, and `v = dh⊙z`.
+/// One step backward of some rows.
+#[derive(Clone, Copy)]
+struct StepBack {
+    run: Backward,
+    d: usize,
+    t: usize,
+    row: usize,
+    count: usize,
+}
+
+fn step_gates(isa: Isa, s: StepBack, units: Range<usize>) {
+    for_each_isa!(isa, gate_gradients::<_>(s: StepBack, units: Range<usize>));
+}
+
+fn step_reset(isa: Isa, s: StepBack, units: Range<usize>) {
+    for_each_isa!(isa, resets_of_rows::<_>(s: StepBack, units: Range<usize>));
+}
+
+fn step_states(isa: Isa, s: StepBack, units: Range<usize>) {
+    for_each_isa!(isa, states_of_rows::<_>(s: StepBack, units: Range<usize>));
+}
+
 #[inline(always)]
-unsafe fn gate_gradients<V: Lanes>(run: &Backward, d: usize, t: usize, row: usize) {
-    let p = &run.p;
+unsafe fn resets_of_rows<V: Lanes>(s: StepBack, units: Range<usize>) {
+    // SAFETY: the rows and units belong to this call.
+    unsafe { by_groups!(s.count, |done| reset_gradients::<V>(&s, done, units.clone())) }
+}
+
+#[inline(always)]
+unsafe fn states_of_rows<V: Lanes>(s: StepBack, units: Range<usize>) {
+    // SAFETY: the rows and units belong to this call.
+    unsafe { by_groups!(s.count, |done| state_gradients::<V>(&s, done, units.clone())) }
+}
+
+/// `δr, δz, δn, δn⊙r` of some rows and units, and `v = dh⊙z`.
+#[inline(always)]
+unsafe fn gate_gradients<V: Lanes>(s: StepBack, units: Range<usize>) {
+    for row in s.row..s.row + s.count {
+        // SAFETY: the rows and units belong to this call.
+        unsafe { gate_gradients_of_row::<V>(&s, row, units.clone()) }
+    }
+}
+
+#[inline(always)]
+unsafe fn gate_gradients_of_row<V: Lanes>(s: &StepBack, row: usize, units: Range<usize>) {
+    let (run, p, d, t) = (&s.run, &s.run.p, s.d, s.t);
     let h = p.hidden as usize;
     // SAFETY: offsets of the kernel's contract.
     unsafe {
         let (mark, reverse) = (*run.marks.add(t * p.batch as usize + row), p.is_reverse(d));
         let at = p.gates_at(d, t, row, 4);
-        for unit in (0..h).step_by(BLOCK) {
+        for unit in units.step_by(BLOCK) {
             let count = BLOCK.min(h - unit);
             let put = |gate: usize, v: V| store_part(v, run.d_gates.add(at + gate * h + unit), count);
             let (zero, one) = (V::splat(0.0), V::splat(1.0));
@@ -361,36 +463,45 @@ unsafe fn gate_gradients<V: Lanes>(run: &Backward, d: usize, t: usize, row: usiz
     }
 }
 
-/// `v += Σ_g U_gᵀ·∂c_g` of `M` rows; for reset before first `q = U_nᵀ·δn`, `δr = q⊙h⊙r⊙(1 − r)`, `v += q⊙r`.
+/// For reset before: `q = U_nᵀ·δn`, `δr = q⊙h⊙r⊙(1 − r)`, `v += q⊙r`.
 #[inline(always)]
-unsafe fn state_gradients<V: Lanes, const M: usize>(run: &Backward, d: usize, t: usize, row: usize) {
-    let p = &run.p;
+unsafe fn reset_gradients<V: Lanes, const M: usize>(s: &StepBack, done: usize, units: Range<usize>) {
+    let (run, p, d, t, row) = (&s.run, &s.run.p, s.d, s.t, s.row + done);
     let h = p.hidden as usize;
     // SAFETY: offsets of the kernel's contract, for rows row..row + M.
     unsafe {
         let at = |m: usize| p.gates_at(d, t, row + m, 4);
-        let gate = |gate: usize| -> [*const f32; M] {
-            std::array::from_fn(|m| run.d_gates.add(at(m) + gate * h).cast_const())
-        };
-        let carry = |m: usize, unit: usize| run.carry.add((d * p.batch as usize + row + m) * h + unit);
-        if p.reset_before == 1 {
-            for unit in (0..h).step_by(BLOCK) {
-                let n = BLOCK.min(h - unit);
-                let weights = run.packed.add(p.packed_at(d, unit, h) + 2 * BLOCK);
-                let [q] = product::<V, 1, M>(weights, gate(2), h, false);
-                for (m, &q) in q.iter().enumerate() {
-                    if *run.marks.add(t * p.batch as usize + row + m) & VALID == 0 {
-                        continue;
-                    }
-                    let r = load_part::<V>(run.saved.add(at(m) + unit), n);
-                    let old = load_part::<V>(run.state.add(p.state_at(d, p.before(d, t), row + m) + unit), n);
-                    let dr = q.mul(old).mul(r).mul(V::splat(1.0).sub(r));
-                    store_part(dr, run.d_gates.add(at(m) + unit), n);
-                    store_part(load_part::<V>(carry(m, unit), n).add(q.mul(r)), carry(m, unit), n);
+        let dn: [*const f32; M] = std::array::from_fn(|m| run.d_gates.add(at(m) + 2 * h).cast_const());
+        for unit in units.step_by(BLOCK) {
+            let n = BLOCK.min(h - unit);
+            let weights = run.packed.add(p.packed_at(d, unit, h) + 2 * BLOCK);
+            let [q] = product::<V, 1, M>(weights, dn, h, false);
+            for (m, &q) in q.iter().enumerate() {
+                if *run.marks.add(t * p.batch as usize + row + m) & VALID == 0 {
+                    continue;
                 }
+                let r = load_part::<V>(run.saved.add(at(m) + unit), n);
+                let old = load_part::<V>(run.state.add(p.state_at(d, p.before(d, t), row + m) + unit), n);
+                let dr = q.mul(old).mul(r).mul(V::splat(1.0).sub(r));
+                let carry = run.carry.add((d * p.batch as usize + row + m) * h + unit);
+                store_part(dr, run.d_gates.add(at(m) + unit), n);
+                store_part(load_part::<V>(carry, n).add(q.mul(r)), carry, n);
             }
         }
-        for unit in (0..h).step_by(BLOCK) {
+    }
+}
+
+/// `v += Σ_g U_gᵀ·∂c_g` of `M` rows.
+#[inline(always)]
+unsafe fn state_gradients<V: Lanes, const M: usize>(s: &StepBack, done: usize, units: Range<usize>) {
+    let (run, p, d, t, row) = (&s.run, &s.run.p, s.d, s.t, s.row + done);
+    let h = p.hidden as usize;
+    // SAFETY: offsets of the kernel's contract, for rows row..row + M.
+    unsafe {
+        let gate = |gate: usize| -> [*const f32; M] {
+            std::array::from_fn(|m| run.d_gates.add(p.gates_at(d, t, row + m, 4) + gate * h).cast_const())
+        };
+        for unit in units.step_by(BLOCK) {
             let n = BLOCK.min(h - unit);
             let weights = run.packed.add(p.packed_at(d, unit, h));
             let [r] = product::<V, 1, M>(weights, gate(0), h, false);
@@ -401,7 +512,8 @@ unsafe fn state_gradients<V: Lanes, const M: usize>(run: &Backward, d: usize, t:
                 sum = std::array::from_fn(|m| sum[m].add(c[m]));
             }
             for (m, &sum) in sum.iter().enumerate() {
-                store_part(load_part::<V>(carry(m, unit), n).add(sum), carry(m, unit), n);
+                let carry = run.carry.add((d * p.batch as usize + row + m) * h + unit);
+                store_part(load_part::<V>(carry, n).add(sum), carry, n);
             }
         }
     }

@@ -4,6 +4,9 @@
 //! takes unsigned times signed; `128·Σ w` is taken off each sum.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
+use std::ops::Range;
+
+use super::lines::Lines;
 use super::simd::{Isa, LANES};
 
 /// Inputs multiplied at a time.
@@ -11,10 +14,10 @@ const QUAD: usize = 4;
 
 /// `[blocks, ⌈K/4⌉, G, 16, 4]` int8, with a scale and `128·Σ w` for each row `[blocks, G, 16]`.
 pub struct Weights {
-    words: Vec<i8>,
+    /// Bytes from the start of a cache line on.
+    words: Lines,
     scales: Vec<f32>,
     offsets: Vec<i32>,
-    blocks: usize,
     quads: usize,
     gates: usize,
 }
@@ -32,13 +35,13 @@ impl Weights {
     pub fn new(packed: &[f32], [blocks, depth, gates]: [usize; 3]) -> Self {
         let quads = depth.div_ceil(QUAD);
         let mut out = Self {
-            words: vec![0; blocks * quads * gates * LANES * QUAD],
+            words: Lines::zeros(blocks * quads * gates * LANES),
             scales: vec![0.0; blocks * gates * LANES],
             offsets: vec![0; blocks * gates * LANES],
-            blocks,
             quads,
             gates,
         };
+        let words: &mut [i8] = bytemuck::cast_slice_mut(&mut out.words);
         for block in 0..blocks {
             for lane in 0..gates * LANES {
                 let row = |k: usize| packed[(block * depth + k) * gates * LANES + lane];
@@ -49,7 +52,7 @@ impl Weights {
                 out.scales[at] = top / 127.0 + spoiled;
                 for k in 0..depth {
                     let q = if top > 0.0 { (row(k) / top * 127.0).round() as i8 } else { 0 };
-                    out.words[((block * quads + k / QUAD) * gates * LANES + lane) * QUAD + k % QUAD] = q;
+                    words[((block * quads + k / QUAD) * gates * LANES + lane) * QUAD + k % QUAD] = q;
                     out.offsets[at] += 128 * q as i32;
                 }
             }
@@ -57,53 +60,59 @@ impl Weights {
         out
     }
 
-    /// `out[row, block, gate, 16]`
-    pub fn product(&self, isa: Isa, inputs: &Quantized, batch: usize, out: &mut [f32]) {
+    /// `out[block, row, gate, 16]` of these blocks
+    pub fn product(&self, isa: Isa, inputs: &Quantized, batch: usize, blocks: Range<usize>, out: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Avx512 && is_x86_feature_detected!("avx512vnni") {
+            // SAFETY: the instructions are there; the lengths are those of the fields.
+            return unsafe {
+                match self.gates {
+                    1 => self.blocks_vnni::<1>(inputs, batch, blocks, out),
+                    2 => self.blocks_vnni::<2>(inputs, batch, blocks, out),
+                    _ => self.blocks_vnni::<3>(inputs, batch, blocks, out),
+                }
+            };
+        }
+        let _ = isa;
         let lanes = self.gates * LANES;
-        let row_len = self.quads * QUAD;
-        for row in 0..batch {
-            let x = &inputs.words[row * row_len..][..row_len];
-            let out = &mut out[row * self.blocks * lanes..][..self.blocks * lanes];
-            #[cfg(target_arch = "x86_64")]
-            if isa == Isa::Avx512 && is_x86_feature_detected!("avx512vnni") {
-                // SAFETY: the instructions are there; the lengths are those of the fields.
-                unsafe { self.row_vnni(x, inputs.scales[row], out) };
-                continue;
+        for (block, out) in blocks.zip(out.chunks_exact_mut(batch * lanes)) {
+            for (row, out) in out.chunks_exact_mut(lanes).enumerate() {
+                self.block_portable(inputs.row(row), inputs.scales[row], block, out);
             }
-            let _ = isa;
-            self.row_portable(x, inputs.scales[row], out);
         }
     }
 
-    fn row_portable(&self, x: &[u8], scale: f32, out: &mut [f32]) {
+    fn block_portable(&self, x: &[u8], scale: f32, block: usize, out: &mut [f32]) {
         let lanes = self.gates * LANES;
-        for (block, out) in out.chunks_exact_mut(lanes).enumerate() {
-            let words = &self.words[block * self.quads * lanes * QUAD..][..self.quads * lanes * QUAD];
-            for (group, out) in out.chunks_exact_mut(LANES).enumerate() {
-                let mut sums = [0i32; LANES];
-                for (quad, x) in x.chunks_exact(QUAD).enumerate() {
-                    let words = &words[(quad * lanes + group * LANES) * QUAD..][..LANES * QUAD];
-                    for (sum, w) in sums.iter_mut().zip(words.chunks_exact(QUAD)) {
-                        *sum += (0..QUAD).map(|i| x[i] as i32 * w[i] as i32).sum::<i32>();
-                    }
+        let words: &[i8] = bytemuck::cast_slice(&self.words[block * self.quads * lanes..][..self.quads * lanes]);
+        for (group, out) in out.chunks_exact_mut(LANES).enumerate() {
+            let mut sums = [0i32; LANES];
+            for (quad, x) in x.chunks_exact(QUAD).enumerate() {
+                let words = &words[(quad * lanes + group * LANES) * QUAD..][..LANES * QUAD];
+                for (sum, w) in sums.iter_mut().zip(words.chunks_exact(QUAD)) {
+                    *sum += (0..QUAD).map(|i| x[i] as i32 * w[i] as i32).sum::<i32>();
                 }
-                for (lane, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
-                    let at = block * lanes + group * LANES + lane;
-                    *out = (sum - self.offsets[at]) as f32 * (self.scales[at] * scale);
-                }
+            }
+            for (lane, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
+                let at = block * lanes + group * LANES + lane;
+                *out = (sum - self.offsets[at]) as f32 * (self.scales[at] * scale);
             }
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512vnni")]
-    unsafe fn row_vnni(&self, x: &[u8], scale: f32, out: &mut [f32]) {
-        // SAFETY: as the caller's.
-        unsafe {
-            match self.gates {
-                1 => self.blocks_vnni::<1>(x, scale, out),
-                2 => self.blocks_vnni::<2>(x, scale, out),
-                _ => self.blocks_vnni::<3>(x, scale, out),
+    unsafe fn blocks_vnni<const G: usize>(
+        &self,
+        inputs: &Quantized,
+        batch: usize,
+        blocks: Range<usize>,
+        out: &mut [f32],
+    ) {
+        for (block, out) in blocks.zip(out.chunks_exact_mut(batch * G * LANES)) {
+            for (row, out) in out.chunks_exact_mut(G * LANES).enumerate() {
+                // SAFETY: as the caller's.
+                unsafe { self.gates_vnni::<G>(inputs.row(row), inputs.scales[row], block, out) };
             }
         }
     }
@@ -111,31 +120,30 @@ impl Weights {
     #[cfg(target_arch = "x86_64")]
     #[inline]
     #[target_feature(enable = "avx512f,avx512vnni")]
-    unsafe fn blocks_vnni<const G: usize>(&self, x: &[u8], scale: f32, out: &mut [f32]) {
+    unsafe fn gates_vnni<const G: usize>(&self, x: &[u8], scale: f32, block: usize, out: &mut [f32]) {
         use std::arch::x86_64::*;
         let x = x.as_ptr().cast::<i32>();
-        for block in 0..self.blocks {
-            // SAFETY: words hold [blocks, quads, G, 16, 4], x quads of 4, the others [blocks, G, 16].
-            unsafe {
-                let words = self.words.as_ptr().add(block * self.quads * G * LANES * QUAD).cast::<__m512i>();
-                let mut sums = [[_mm512_setzero_si512(); G]; 4];
-                // Four sums of each, so that the multipliers need not wait for one.
-                for quad in (0..self.quads).step_by(4) {
-                    for (u, sums) in sums.iter_mut().enumerate().take(self.quads - quad) {
-                        let x = _mm512_set1_epi32(x.add(quad + u).read_unaligned());
-                        for (g, sum) in sums.iter_mut().enumerate() {
-                            *sum = _mm512_dpbusd_epi32(*sum, x, _mm512_loadu_si512(words.add((quad + u) * G + g)));
-                        }
+        // SAFETY: words hold [blocks, quads, G, 16, 4], x quads of 4, the others [blocks, G, 16].
+        unsafe {
+            let words = self.words.as_ptr().add(block * self.quads * G * LANES).cast::<__m512i>();
+            let mut sums = [[_mm512_setzero_si512(); G]; 4];
+            // Four sums of each, so that the multipliers need not wait for one.
+            for quad in (0..self.quads).step_by(4) {
+                for (u, sums) in sums.iter_mut().enumerate().take(self.quads - quad) {
+                    let x = _mm512_set1_epi32(x.add(quad + u).read_unaligned());
+                    for (g, sum) in sums.iter_mut().enumerate() {
+                        *sum = _mm512_dpbusd_epi32(*sum, x, _mm512_loadu_si512(words.add((quad + u) * G + g)));
                     }
                 }
-                for g in 0..G {
-                    let at = (block * G + g) * LANES;
-                    let [a, b, c, d] = sums.map(|sums| sums[g]);
-                    let sum = _mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d));
-                    let sum = _mm512_sub_epi32(sum, _mm512_loadu_si512(self.offsets.as_ptr().add(at).cast()));
-                    let scale = _mm512_mul_ps(_mm512_loadu_ps(self.scales.as_ptr().add(at)), _mm512_set1_ps(scale));
-                    _mm512_storeu_ps(out.as_mut_ptr().add(at), _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale));
-                }
+            }
+            for g in 0..G {
+                let at = (block * G + g) * LANES;
+                let [a, b, c, d] = sums.map(|sums| sums[g]);
+                let sum = _mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d));
+                let sum = _mm512_sub_epi32(sum, _mm512_loadu_si512(self.offsets.as_ptr().add(at).cast()));
+                let scale = _mm512_mul_ps(_mm512_loadu_ps(self.scales.as_ptr().add(at)), _mm512_set1_ps(scale));
+                let out = out.as_mut_ptr().add(g * LANES);
+                _mm512_storeu_ps(out, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale));
             }
         }
     }
@@ -146,6 +154,11 @@ impl Quantized {
     pub fn new(batch: usize, depth: usize) -> Self {
         let row = depth.next_multiple_of(QUAD);
         Self { words: vec![128; batch * row], scales: vec![0.0; batch], depth }
+    }
+
+    fn row(&self, row: usize) -> &[u8] {
+        let len = self.depth.next_multiple_of(QUAD);
+        &self.words[row * len..][..len]
     }
 
     /// Takes the rows of `x`.
@@ -211,7 +224,7 @@ mod tests {
                 let mut inputs = Quantized::new(2, depth);
                 inputs.fill(isa, &x, 2);
                 let mut out = vec![f32::NAN; 2 * blocks * gates * LANES];
-                weights.product(isa, &inputs, 2, &mut out);
+                weights.product(isa, &inputs, 2, 0..blocks, &mut out);
                 out
             });
             let first = results.next().expect("an instruction set");
@@ -223,7 +236,7 @@ mod tests {
                     let want: f64 = (0..depth)
                         .map(|k| packed[(block * depth + k) * gates * LANES + lane] as f64 * x[row * depth + k] as f64)
                         .sum();
-                    let got = first[row * blocks * gates * LANES + at] as f64;
+                    let got = first[(block * 2 + row) * gates * LANES + lane] as f64;
                     assert!((got - want).abs() <= 3.0 * depth as f64 / 127.0, "{got} {want}");
                 }
             }
@@ -237,7 +250,7 @@ mod tests {
             let mut inputs = Quantized::new(1, 2);
             inputs.fill(Isa::detect(), &[1.0, bad], 1);
             let mut out = vec![0.0; LANES];
-            weights.product(Isa::detect(), &inputs, 1, &mut out);
+            weights.product(Isa::detect(), &inputs, 1, 0..1, &mut out);
             assert!(out.iter().all(|v| v.is_nan()), "{out:?}");
         }
     }

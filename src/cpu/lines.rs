@@ -6,8 +6,7 @@ use std::ops::{Deref, DerefMut};
 const BYTES: usize = 64;
 const FLOATS: usize = BYTES / size_of::<f32>();
 
-/// Floats of fixed length from the start of a cache line on.
-#[derive(Default)]
+/// Floats from the start of a cache line on.
 pub struct Lines {
     /// One line more than asked for: zeros from the system cost nothing until they are touched, aligned ones do.
     words: Vec<f32>,
@@ -16,22 +15,29 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Floats that there is room for.
-    pub fn room(&self) -> usize {
-        (self.words.len() + 1).saturating_sub(FLOATS)
-    }
-
-    /// The first `len` of the floats that there is room for.
-    pub fn cut(self, len: usize) -> Self {
-        debug_assert!(len <= self.room());
-        Self { len, ..self }
-    }
-
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
         let words = vec![0.0f32; len + FLOATS - 1];
         let first = (BYTES - words.as_ptr().addr() % BYTES) % BYTES / size_of::<f32>();
         Self { words, first, len }
+    }
+
+    /// The first `len` of them alone.
+    pub fn shorten(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// All of them again.
+    pub fn restore(&mut self) {
+        self.len = self.words.len() + 1 - FLOATS;
+    }
+}
+
+impl Clone for Lines {
+    fn clone(&self) -> Self {
+        let mut clone = Self::zeros(self.len);
+        clone.copy_from_slice(self);
+        clone
     }
 }
 

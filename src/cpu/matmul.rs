@@ -1,10 +1,9 @@
 //! [`MatMul`] by packed panels: `b` by 32 columns, `a` by strips of a few rows, registers between them.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
-use rayon::prelude::*;
-
 use super::lines::Lines;
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, store_part};
+use super::team::Team;
 use crate::kernels::MatMul;
 
 /// Columns of a panel of `b`.
@@ -36,7 +35,7 @@ unsafe impl Send for Const {}
 unsafe impl Send for Mut {}
 
 /// `c = a·b (+ bias) (+ c)`; the caller checked that the slices are as long as [`MatMul::reach`] says.
-pub fn run(isa: Isa, parallel: bool, p: &MatMul, [a, b, bias]: [&[f32]; 3], c: &mut [f32]) {
+pub fn run(isa: Isa, team: &Team, p: &MatMul, [a, b, bias]: [&[f32]; 3], c: &mut [f32]) {
     let needed = p.reach();
     assert!(a.len() >= needed.0[0] && b.len() >= needed.0[1] && bias.len() >= needed.0[2] && c.len() >= needed.1[0]);
     let (m, n) = (p.m as usize, p.n as usize);
@@ -53,13 +52,13 @@ pub fn run(isa: Isa, parallel: bool, p: &MatMul, [a, b, bias]: [&[f32]; 3], c: &
             few_rows(isa, p, k, pa, pb, bias, pc);
             continue;
         }
-        let parallel = parallel && m * n * k >= PARALLEL;
-        packed(isa, parallel, p, k, Const(pa), pb, bias, Mut(pc));
+        let team = (m * n * k >= PARALLEL).then_some(team);
+        packed(isa, team, p, k, Const(pa), pb, bias, Mut(pc));
     }
 }
 
 #[allow(clippy::too_many_arguments, reason = "one matrix product")]
-fn packed(isa: Isa, parallel: bool, p: &MatMul, k: usize, a: Const, b: *const f32, bias: Option<&[f32]>, c: Mut) {
+fn packed(isa: Isa, team: Option<&Team>, p: &MatMul, k: usize, a: Const, b: *const f32, bias: Option<&[f32]>, c: Mut) {
     let (m, n) = (p.m as usize, p.n as usize);
     let mut panels = Lines::zeros(DEPTH * WIDTH.min(n.next_multiple_of(PANEL)));
     for col in (0..n).step_by(WIDTH) {
@@ -70,23 +69,29 @@ fn packed(isa: Isa, parallel: bool, p: &MatMul, k: usize, a: Const, b: *const f3
             unsafe { pack_b(p, b, k0, depth, col, width, &mut panels) };
             let panels = &panels[..];
             let rows = |first: usize| {
-                let mut strip = [0.0f32; DEPTH * STRIP];
+                let (a, mut strip) = (a, [0.0f32; DEPTH * STRIP]);
                 for row in (first..m.min(first + ROWS)).step_by(STRIP) {
                     let count = STRIP.min(m - row);
-                    // SAFETY: rows row..row + count of a and c belong to this call alone.
-                    unsafe { pack_a(p, a, row, count, k0, depth, &mut strip) };
-                    let block = Block { p: *p, depth, col, width, row, count, first: k0 == 0 };
-                    let (strip, panels, c) = (strip.as_ptr(), panels.as_ptr(), c);
+                    // SAFETY: row row and column k0 are within a.
+                    let mut from = unsafe { a.0.add(row * p.a_row as usize + k0 * p.a_col as usize) };
+                    let is_packed = p.a_col != 1;
+                    if is_packed {
+                        // SAFETY: rows row..row + count of a exist.
+                        unsafe { pack_a(p, from, count, depth, &mut strip) };
+                        from = strip.as_ptr();
+                    }
+                    let block = Block { p: *p, depth, col, width, row, count, first: k0 == 0, is_packed };
+                    let (panels, c) = (panels.as_ptr(), c);
                     let bias = bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
+                    // Rows row..row + count of c belong to this call alone.
                     for_each_isa!(isa, strip_times_panels::<_>(
-                        block: Block, strip: *const f32, panels: *const f32, bias: *const f32, c: Mut
+                        block: Block, from: *const f32, panels: *const f32, bias: *const f32, c: Mut
                     ));
                 }
             };
-            if parallel {
-                (0..m.div_ceil(ROWS)).into_par_iter().for_each(|i| rows(i * ROWS));
-            } else {
-                (0..m).step_by(ROWS).for_each(rows);
+            match team {
+                Some(team) => team.over(m.div_ceil(ROWS), |i| rows(i * ROWS)),
+                None => (0..m).step_by(ROWS).for_each(rows),
             }
         }
     }
@@ -99,31 +104,45 @@ unsafe fn pack_b(p: &MatMul, b: *const f32, k0: usize, depth: usize, col: usize,
         let first = col + panel * PANEL;
         let count = PANEL.min(col + width - first);
         if row_step == 1 {
-            // `b` is stored by columns: read each once, in order.
-            for j in 0..PANEL {
-                for (k, out) in out[j..].iter_mut().step_by(PANEL).enumerate() {
-                    // SAFETY: row k0 + k < k and column first + j < n.
-                    *out = if j < count { unsafe { *b.add(k0 + k + (first + j) * col_step) } } else { 0.0 };
+            // `b` is stored by columns: a cache line of each at a time, so that what is written stays near too.
+            for (part, out) in out.chunks_mut(LANES * PANEL).enumerate() {
+                for j in 0..PANEL {
+                    for (k, out) in out[j..].iter_mut().step_by(PANEL).enumerate() {
+                        let k = k0 + part * LANES + k;
+                        // SAFETY: row k < k0 + depth and column first + j < n.
+                        *out = if j < count { unsafe { *b.add(k + (first + j) * col_step) } } else { 0.0 };
+                    }
                 }
             }
             continue;
         }
         for (k, out) in out.chunks_exact_mut(PANEL).enumerate() {
-            for (j, out) in out.iter_mut().enumerate() {
-                // SAFETY: as above.
-                *out = if j < count { unsafe { *b.add((k0 + k) * row_step + (first + j) * col_step) } } else { 0.0 };
-            }
+            // SAFETY: as above.
+            unsafe { gather(b.add((k0 + k) * row_step + first * col_step), col_step, count, out) };
         }
     }
 }
 
-/// `strip[k, 0..8] = a[row + i, k0 + k]`, zeros past the rows.
-unsafe fn pack_a(p: &MatMul, a: Const, row: usize, count: usize, k0: usize, depth: usize, strip: &mut [f32]) {
+/// `strip[k, 0..8] = a[i, k]`, zeros past the rows: for `a` whose rows are not contiguous.
+unsafe fn pack_a(p: &MatMul, a: *const f32, count: usize, depth: usize, strip: &mut [f32]) {
     let (row_step, col_step) = (p.a_row as usize, p.a_col as usize);
-    for i in 0..STRIP {
-        for (k, out) in strip[i..].iter_mut().step_by(STRIP).enumerate().take(depth) {
-            // SAFETY: row + i < m and k0 + k < k.
-            *out = if i < count { unsafe { *a.0.add((row + i) * row_step + (k0 + k) * col_step) } } else { 0.0 };
+    for (k, strip) in strip.chunks_exact_mut(STRIP).enumerate().take(depth) {
+        // SAFETY: rows 0..count and column k of depth are within a.
+        unsafe { gather(a.add(k * col_step), row_step, count, strip) };
+    }
+}
+
+/// `count` floats, `step` apart, and zeros after them.
+#[inline(always)]
+unsafe fn gather(from: *const f32, step: usize, count: usize, out: &mut [f32]) {
+    // SAFETY: the caller has these floats.
+    unsafe {
+        if step == 1 && count == out.len() {
+            out.copy_from_slice(std::slice::from_raw_parts(from, count));
+            return;
+        }
+        for (j, out) in out.iter_mut().enumerate() {
+            *out = if j < count { *from.add(j * step) } else { 0.0 };
         }
     }
 }
@@ -138,31 +157,59 @@ struct Block {
     count: usize,
     /// The first part of the sum: `c` is set (or added to, if asked), later ones add.
     first: bool,
+    /// `a` is a strip `[depth, 8]`, not rows of the matrix.
+    is_packed: bool,
 }
 
 #[inline(always)]
-unsafe fn strip_times_panels<V: Lanes>(x: Block, strip: *const f32, panels: *const f32, bias: *const f32, c: Mut) {
-    // SAFETY: strip holds [depth, 8], panels [.., depth, 32]; rows and columns stored are within c.
-    unsafe {
-        for panel in 0..x.width.div_ceil(PANEL) {
-            let b = panels.add(panel * x.depth * PANEL);
-            let mut acc = [[V::splat(0.0); 2]; STRIP];
-            for k in 0..x.depth {
-                let (b0, b1) = (V::load(b.add(k * PANEL)), V::load(b.add(k * PANEL + LANES)));
-                for (i, acc) in acc.iter_mut().enumerate() {
-                    let a = V::splat(*strip.add(k * STRIP + i));
-                    acc[0] = a.fma(b0, acc[0]);
-                    acc[1] = a.fma(b1, acc[1]);
+unsafe fn strip_times_panels<V: Lanes>(x: Block, a: *const f32, panels: *const f32, bias: *const f32, c: Mut) {
+    let mut done = 0;
+    for size in [8, 4, 2, 1] {
+        while x.count - done >= size && (size <= 4 || V::MANY) {
+            // SAFETY: as the caller's.
+            unsafe {
+                match (size, V::MANY) {
+                    (8, _) => rows_times_panels::<V, 8, 2>(&x, done, a, panels, bias, c),
+                    (4, true) => rows_times_panels::<V, 4, 2>(&x, done, a, panels, bias, c),
+                    (4, false) => rows_times_panels::<V, 4, 1>(&x, done, a, panels, bias, c),
+                    (2, _) => rows_times_panels::<V, 2, 2>(&x, done, a, panels, bias, c),
+                    _ => rows_times_panels::<V, 1, 2>(&x, done, a, panels, bias, c),
                 }
             }
-            for (half, col) in [(0, x.col + panel * PANEL), (1, x.col + panel * PANEL + LANES)] {
-                let end = x.col + x.width;
+            done += size;
+        }
+    }
+}
+
+/// `R` rows from `done` on, `C` vectors of a panel at a time.
+#[inline(always)]
+unsafe fn rows_times_panels<V: Lanes, const R: usize, const C: usize>(
+    x: &Block,
+    done: usize,
+    a: *const f32,
+    panels: *const f32,
+    bias: *const f32,
+    c: Mut,
+) {
+    // SAFETY: a holds R rows from `done` on, panels [.., depth, 32]; rows and columns stored are within c.
+    unsafe {
+        let end = x.col + x.width;
+        for first in (x.col..end).step_by(C * LANES) {
+            let at = (first - x.col) / PANEL * x.depth * PANEL + (first - x.col) % PANEL;
+            let acc = if x.is_packed {
+                sums::<V, R, C, true>(a.add(done), 1, panels.add(at), x.depth)
+            } else {
+                let step = x.p.a_row as usize;
+                sums::<V, R, C, false>(a.add(done * step), step, panels.add(at), x.depth)
+            };
+            for half in 0..C {
+                let col = first + half * LANES;
                 if col >= end {
                     continue;
                 }
                 let count = LANES.min(end - col);
-                for (i, acc) in acc.iter().enumerate().take(x.count) {
-                    let to = c.0.add((x.row + i) * x.p.c_row as usize + col);
+                for (i, acc) in acc.iter().enumerate() {
+                    let to = c.0.add((x.row + done + i) * x.p.c_row as usize + col);
                     let mut v = acc[half];
                     if x.first && !bias.is_null() {
                         v = v.add(load_part(bias.add(col), count));
@@ -174,6 +221,30 @@ unsafe fn strip_times_panels<V: Lanes>(x: Block, strip: *const f32, panels: *con
                 }
             }
         }
+    }
+}
+
+/// `Σ_k a[i, k]·b[k]`; the rows of `a` are `row_step` apart, its columns one, or [`STRIP`] if it is packed.
+#[inline(always)]
+unsafe fn sums<V: Lanes, const R: usize, const C: usize, const PACKED: bool>(
+    a: *const f32,
+    row_step: usize,
+    b: *const f32,
+    depth: usize,
+) -> [[V; C]; R] {
+    // SAFETY: as the caller's.
+    unsafe {
+        let mut acc = [[V::splat(0.0); C]; R];
+        for k in 0..depth {
+            let b: [V; C] = std::array::from_fn(|j| V::load(b.add(k * PANEL + j * LANES)));
+            for (i, acc) in acc.iter_mut().enumerate() {
+                let a = V::splat(*a.add(if PACKED { k * STRIP + i } else { i * row_step + k }));
+                for (acc, b) in acc.iter_mut().zip(b) {
+                    *acc = a.fma(b, *acc);
+                }
+            }
+        }
+        acc
     }
 }
 

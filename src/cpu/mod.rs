@@ -5,59 +5,32 @@ mod gru;
 mod int8;
 mod lines;
 mod matmul;
+mod memory;
 mod packed;
-mod shelf;
 mod simd;
 mod step;
+mod team;
 
 use std::any::Any;
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::kernels::{
     GruSequence, GruSequenceBackward, LstmCell, LstmCellBackward, MatMul, RnnCell, StateUpdate, StateUpdateBackward,
 };
-use lines::Lines;
+pub(crate) use memory::{Memory, Store};
 pub use packed::Precision;
 pub(crate) use packed::{Inputs, Packed};
-use shelf::Shelf;
 pub(crate) use simd::{Isa, LANES};
-pub(crate) use step::Gates;
-
-/// 4-byte words that tensors of the CPU device share. They go back to their shelf when dropped.
-pub(crate) struct Memory {
-    lines: RwLock<Lines>,
-    shelf: Arc<Shelf>,
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // Not what a panic left.
-        if let Ok(lines) = self.lines.get_mut() {
-            self.shelf.give(std::mem::take(lines));
-        }
-    }
-}
-
-impl Memory {
-    pub fn read(&self) -> RwLockReadGuard<'_, Lines> {
-        self.lines.read().expect("a kernel panicked while it held this buffer")
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Lines> {
-        self.lines.write().expect("a kernel panicked while it held this buffer")
-    }
-
-    pub fn overwrite(&self, words: &[f32]) {
-        self.write()[..words.len()].copy_from_slice(words);
-    }
-}
+pub(crate) use step::{StepScratch, StepWeights};
+pub(crate) use team::Team;
 
 /// How the CPU device works; [`Default`] uses what the machine has.
 #[derive(Clone, Debug, Default)]
 pub struct CpuOptions {
-    /// Threads for large work; `None` takes rayon's pool. The numbers do not depend on it.
+    /// Threads for large work; `None` takes as many as the machine runs at once, shared by all
+    /// such devices. The numbers do not depend on it.
     pub threads: Option<usize>,
     /// Run the reference twins only: slow, for checking the fast paths.
     pub reference: bool,
@@ -65,18 +38,21 @@ pub struct CpuOptions {
     pub isa: Option<String>,
 }
 
+/// Threads of one device.
+const MOST_THREADS: usize = 64;
+
 pub(crate) struct Cpu {
     options: CpuOptions,
     isa: Isa,
-    /// Threads of its own, if a number was asked for.
-    pool: Option<rayon::ThreadPool>,
-    shelf: Arc<Shelf>,
+    team: Arc<Team>,
+    pub store: Store,
 }
 
 impl Cpu {
     /// What the machine has.
     pub fn best() -> Self {
-        Self { options: CpuOptions::default(), isa: Isa::detect(), pool: None, shelf: Arc::default() }
+        let (options, isa) = (CpuOptions::default(), Isa::detect());
+        Self { options, isa, team: everyone(), store: Store::default() }
     }
 
     pub fn new(options: CpuOptions) -> Result<Self> {
@@ -87,19 +63,15 @@ impl Cpu {
                 Error::value("Device::cpu_with", "isa", format!("one of {names:?}"), name)
             })?,
         };
-        let pool = match options.threads {
-            None | Some(1) => None,
-            Some(0) => return Err(Error::value("Device::cpu_with", "threads", "at least 1", 0)),
-            Some(n) => Some(rayon::ThreadPoolBuilder::new().num_threads(n).build().map_err(|e| {
-                Error::value("Device::cpu_with", "threads", "as many as the system gives", format!("{n}: {e}"))
-            })?),
+        let team = match options.threads {
+            None => everyone(),
+            Some(n @ 1..=MOST_THREADS) => Arc::new(Team::new(n)),
+            Some(n) => {
+                let expected = format!("1 to {MOST_THREADS}");
+                return Err(Error::value("Device::cpu_with", "threads", expected, n));
+            }
         };
-        Ok(Self { options, isa, pool, shelf: Arc::default() })
-    }
-
-    /// `words` of any value.
-    pub fn alloc(&self, words: usize) -> Arc<Memory> {
-        Arc::new(Memory { lines: RwLock::new(self.shelf.take(words)), shelf: self.shelf.clone() })
+        Ok(Self { options, isa, team, store: Store::default() })
     }
 
     pub fn name(&self) -> String {
@@ -138,23 +110,19 @@ impl Cpu {
         if self.run_cell(kernel, reads, writes) == Some(true) {
             return true;
         }
-        match &self.pool {
-            Some(pool) if is_large(reads) => pool.install(|| self.run_large(kernel, reads, writes)).is_some(),
-            _ => self.run_large(kernel, reads, writes).is_some(),
-        }
+        self.run_large(kernel, reads, writes).is_some()
     }
 
     /// Those that may split their work over threads.
     fn run_large(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> Option<()> {
-        let parallel = self.options.threads != Some(1);
         if let Some(kernel) = kernel.downcast_ref::<MatMul>() {
-            matmul::run(self.isa, parallel, kernel, reads.try_into().ok()?, writes.first_mut()?);
+            matmul::run(self.isa, &self.team, kernel, reads.try_into().ok()?, writes.first_mut()?);
         } else if let Some(kernel) = kernel.downcast_ref::<GruSequence>() {
             let [state, y, saved] = writes else { return None };
-            gru::forward(self.isa, parallel, kernel, reads.try_into().ok()?, [state, y, saved]);
+            gru::forward(self.isa, &self.team, kernel, reads.try_into().ok()?, [state, y, saved]);
         } else if let Some(kernel) = kernel.downcast_ref::<GruSequenceBackward>() {
             let [d_gates, carry] = writes else { return None };
-            gru::backward(self.isa, parallel, kernel, reads.try_into().ok()?, [d_gates, carry]);
+            gru::backward(self.isa, &self.team, kernel, reads.try_into().ok()?, [d_gates, carry]);
         } else {
             return None;
         }
@@ -184,7 +152,9 @@ impl Cpu {
     }
 }
 
-/// Whether work on these buffers may be split over threads: only then is it handed to the pool.
-fn is_large(reads: &[&[f32]]) -> bool {
-    reads.iter().map(|r| r.len()).sum::<usize>() >= 1 << 12
+/// The team of all devices that ask for no number of threads.
+fn everyone() -> Arc<Team> {
+    static TEAM: OnceLock<Arc<Team>> = OnceLock::new();
+    let threads = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    TEAM.get_or_init(|| Arc::new(Team::new(threads().min(MOST_THREADS)))).clone()
 }

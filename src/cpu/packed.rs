@@ -3,6 +3,8 @@
 //! At batch 1 a step is a matter of bytes, so the weights may be kept as f16 or int8.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
+use std::ops::Range;
+
 use super::int8::{self, Quantized};
 use super::lines::Lines;
 use super::simd::{Isa, LANES, Lanes, for_each_isa};
@@ -16,6 +18,9 @@ pub enum Precision {
     F32,
     /// Half the bytes; about 3 decimal digits.
     F16,
+    /// Half the bytes; about 2 decimal digits. Needs one instruction to become f32 where f16 needs several: the faster
+    /// of the two on most processors.
+    Bf16,
     /// A quarter of the bytes: whole numbers to ±127 with a scale for each row; the inputs get a scale for each step.
     Int8,
 }
@@ -32,6 +37,8 @@ enum Weights {
     F32(Lines),
     /// Two to a word.
     F16(Lines),
+    /// `[blocks, ⌈K/2⌉, G, 16]` words: of an even `k` in the low half, of the next in the high one.
+    Bf16(Lines),
     Int8(int8::Weights),
 }
 
@@ -63,6 +70,7 @@ impl Packed {
                 bits.iter_mut().zip(halves).for_each(|(bits, half)| *bits = half.to_bits());
                 Weights::F16(lines)
             }
+            Precision::Bf16 => Weights::Bf16(pairs(&words, [blocks, depth, gates * LANES])),
             Precision::Int8 => Weights::Int8(int8::Weights::new(&words, [blocks, depth, gates])),
         };
         Ok(Self { gates, units, depth, weights })
@@ -78,32 +86,79 @@ impl Packed {
         Inputs(matches!(self.weights, Weights::Int8(_)).then(|| Quantized::new(batch, self.depth)))
     }
 
-    /// Words of the product of `batch` rows.
-    pub fn out_len(&self, batch: usize) -> usize {
-        batch * self.blocks() * self.gates * LANES
+    /// Words of the product of `batch` rows for one block.
+    pub fn block_len(&self, batch: usize) -> usize {
+        batch * self.gates * LANES
     }
 
-    /// `out[row, block, gate, 16] = W·x[row]`; `x` `[batch, depth]`.
-    pub fn product(&self, isa: Isa, x: &[f32], batch: usize, inputs: &mut Inputs, out: &mut [f32]) {
-        assert!(x.len() >= batch * self.depth && out.len() >= self.out_len(batch), "checked by the stream");
-        let (blocks, depth, x_ptr, out_ptr) = (self.blocks(), self.depth, x.as_ptr(), out.as_mut_ptr());
-        let run = |words: *const u8| Product { words, blocks, depth, batch, x: x_ptr, out: out_ptr };
-        match (&self.weights, self.gates) {
-            (Weights::F32(w), gates) => rows_f32(isa, run(w.as_ptr().cast()), gates),
-            (Weights::F16(w), gates) => rows_f16(isa, run(w.as_ptr().cast()), gates),
-            (Weights::Int8(w), _) => {
-                let quantized = inputs.0.as_mut().expect("made by Packed::inputs of this matrix");
-                quantized.fill(isa, x, batch);
-                w.product(isa, quantized, batch, out);
+    /// Bytes of the weights.
+    pub fn bytes(&self) -> usize {
+        let word = match self.weights {
+            Weights::F32(_) => 4,
+            Weights::F16(_) | Weights::Bf16(_) => 2,
+            Weights::Int8(_) => 1,
+        };
+        self.blocks() * self.depth * self.gates * LANES * word
+    }
+
+    /// Readies `x` `[batch, depth]` for [`product`](Self::product).
+    pub fn prepare(&self, isa: Isa, x: &[f32], batch: usize, inputs: &mut Inputs) {
+        if let Some(quantized) = &mut inputs.0 {
+            quantized.fill(isa, x, batch);
+        }
+    }
+
+    /// `out[block, row, gate, 16] = W·x[row]` of these blocks; `x` `[batch, depth]`, readied in `inputs`.
+    pub fn product(&self, isa: Isa, x: &[f32], batch: usize, inputs: &Inputs, blocks: Range<usize>, out: &mut [f32]) {
+        assert!(blocks.end <= self.blocks() && x.len() >= batch * self.depth, "checked by the stream");
+        assert!(out.len() >= blocks.len() * self.block_len(batch), "made by the stream");
+        let (depth, x_ptr, out_ptr) = (self.depth, x.as_ptr(), out.as_mut_ptr());
+        let (first, count) = (blocks.start, blocks.len());
+        let run = |words: &Lines, in_word: usize| {
+            let at = first * depth.next_multiple_of(in_word) / in_word * self.gates * LANES;
+            Product { words: words[at..].as_ptr(), blocks: count, depth, batch, x: x_ptr, out: out_ptr }
+        };
+        match &self.weights {
+            Weights::F32(w) => rows_f32(isa, run(w, 1), self.gates),
+            Weights::F16(w) => {
+                let at = first * depth * self.gates * LANES;
+                let words = bytemuck::cast_slice::<f32, u16>(w)[at..].as_ptr().cast();
+                let p = Product { words, blocks: count, depth, batch, x: x_ptr, out: out_ptr };
+                rows_f16(isa, p, self.gates);
+            }
+            Weights::Bf16(w) => rows_bf16(isa, run(w, 2), self.gates),
+            Weights::Int8(w) => {
+                let quantized = inputs.0.as_ref().expect("made by Packed::inputs of this matrix");
+                w.product(isa, quantized, batch, blocks, out);
             }
         }
     }
 }
 
+/// Pairs of bf16 along `k`. The high half is read with the low one behind it, as mantissa: it is rounded so that the
+/// whole is nearest to the weight, which saves taking the low half off.
+fn pairs(words: &[f32], [blocks, depth, lanes]: [usize; 3]) -> Lines {
+    let mut out = Lines::zeros(blocks * depth.div_ceil(2) * lanes);
+    for block in 0..blocks {
+        for k in (0..depth).step_by(2) {
+            for lane in 0..lanes {
+                let at = |k: usize| if k < depth { words[(block * depth + k) * lanes + lane] } else { 0.0 };
+                let low = half::bf16::from_f32(at(k)).to_bits() as u32;
+                let next = at(k + 1).to_bits();
+                // Nothing below the smallest normal number: some processors are slow with those.
+                let high = ((next & 0x7fff_ffff) + 0x8000).saturating_sub(low) & 0x7fff_0000;
+                let high = if low == 0 { high } else { high.max(0x0080_0000) } | next & 0x8000_0000;
+                out[(block * depth.div_ceil(2) + k / 2) * lanes + lane] = f32::from_bits(high | low);
+            }
+        }
+    }
+    out
+}
+
 /// One product, for the instruction sets.
 #[derive(Clone, Copy)]
 struct Product {
-    words: *const u8,
+    words: *const f32,
     blocks: usize,
     depth: usize,
     batch: usize,
@@ -111,20 +166,31 @@ struct Product {
     out: *mut f32,
 }
 
-/// How a weight is stored.
+/// How weights are stored.
 trait Stored {
     type Word;
-    /// Sixteen weights.
-    unsafe fn load<V: Lanes>(from: *const Self::Word) -> V;
+    /// Words of a `k` and a lane: 1, or ½ (given as 2 of them to a word).
+    const IN_WORD: usize;
+    /// Sixteen weights of a `k`, and of the next; `stride` words lie between them where each has its own.
+    unsafe fn load<V: Lanes>(from: *const Self::Word, stride: usize) -> [V; 2];
+    /// Those of the first alone.
+    unsafe fn load_one<V: Lanes>(from: *const Self::Word) -> V;
 }
 
 struct Single;
 struct Half;
+struct Brain;
 
 impl Stored for Single {
     type Word = f32;
+    const IN_WORD: usize = 1;
     #[inline(always)]
-    unsafe fn load<V: Lanes>(from: *const f32) -> V {
+    unsafe fn load<V: Lanes>(from: *const f32, stride: usize) -> [V; 2] {
+        // SAFETY: valid for sixteen words, twice.
+        unsafe { [V::load(from), V::load(from.add(stride))] }
+    }
+    #[inline(always)]
+    unsafe fn load_one<V: Lanes>(from: *const f32) -> V {
         // SAFETY: valid for sixteen words.
         unsafe { V::load(from) }
     }
@@ -132,10 +198,31 @@ impl Stored for Single {
 
 impl Stored for Half {
     type Word = u16;
+    const IN_WORD: usize = 1;
     #[inline(always)]
-    unsafe fn load<V: Lanes>(from: *const u16) -> V {
+    unsafe fn load<V: Lanes>(from: *const u16, stride: usize) -> [V; 2] {
+        // SAFETY: valid for sixteen words, twice.
+        unsafe { [V::load_half(from), V::load_half(from.add(stride))] }
+    }
+    #[inline(always)]
+    unsafe fn load_one<V: Lanes>(from: *const u16) -> V {
         // SAFETY: valid for sixteen words.
         unsafe { V::load_half(from) }
+    }
+}
+
+impl Stored for Brain {
+    type Word = f32;
+    const IN_WORD: usize = 2;
+    #[inline(always)]
+    unsafe fn load<V: Lanes>(from: *const f32, _: usize) -> [V; 2] {
+        // SAFETY: valid for sixteen words.
+        unsafe { [V::load_low_halves(from), V::load(from)] }
+    }
+    #[inline(always)]
+    unsafe fn load_one<V: Lanes>(from: *const f32) -> V {
+        // SAFETY: valid for sixteen words.
+        unsafe { V::load_low_halves(from) }
     }
 }
 
@@ -145,6 +232,10 @@ fn rows_f32(isa: Isa, p: Product, gates: usize) {
 
 fn rows_f16(isa: Isa, p: Product, gates: usize) {
     for_each_isa!(isa, rows_half::<_>(p: Product, gates: usize));
+}
+
+fn rows_bf16(isa: Isa, p: Product, gates: usize) {
+    for_each_isa!(isa, rows_brain::<_>(p: Product, gates: usize));
 }
 
 #[inline(always)]
@@ -157,6 +248,12 @@ unsafe fn rows_single<V: Lanes>(p: Product, gates: usize) {
 unsafe fn rows_half<V: Lanes>(p: Product, gates: usize) {
     // SAFETY: as the caller's.
     unsafe { rows::<V, Half>(p, gates) }
+}
+
+#[inline(always)]
+unsafe fn rows_brain<V: Lanes>(p: Product, gates: usize) {
+    // SAFETY: as the caller's.
+    unsafe { rows::<V, Brain>(p, gates) }
 }
 
 #[inline(always)]
@@ -177,13 +274,15 @@ unsafe fn blocks<V: Lanes, S: Stored, const G: usize>(p: Product) {
         let mut row = 0;
         // Groups of 4, 2 and 1 rows, so that no row is computed for nothing; the weights of a block stay in L1.
         for size in [4, 2, 1] {
-            while p.batch - row >= size {
+            while p.batch - row >= size && (size <= 2 || V::MANY) {
                 // SAFETY: as the caller's.
                 unsafe {
                     match size {
                         4 => group::<V, S, G, 4, 1>(&p, block, row),
-                        2 => group::<V, S, G, 2, 2>(&p, block, row),
-                        _ => group::<V, S, G, 1, 4>(&p, block, row),
+                        2 if V::MANY => group::<V, S, G, 2, 2>(&p, block, row),
+                        2 => group::<V, S, G, 2, 1>(&p, block, row),
+                        _ if V::MANY => group::<V, S, G, 1, 4>(&p, block, row),
+                        _ => group::<V, S, G, 1, 2>(&p, block, row),
                     }
                 }
                 row += size;
@@ -192,29 +291,37 @@ unsafe fn blocks<V: Lanes, S: Stored, const G: usize>(p: Product) {
     }
 }
 
-/// One block of `M` rows, with `U` sums of each so that the multipliers need not wait for one.
+/// One block of `M` rows, with `U` (1, 2 or 4) sums of each so that the multipliers need not wait for one.
 #[inline(always)]
 unsafe fn group<V: Lanes, S: Stored, const G: usize, const M: usize, const U: usize>(
     p: &Product,
     block: usize,
     row: usize,
 ) {
-    // SAFETY: the words hold [blocks, depth, G, 16], x [batch, depth], out [batch, blocks, G, 16].
+    // SAFETY: the words hold [blocks, depth, G, 16], x [batch, depth], out [blocks, batch, G, 16].
     unsafe {
-        let words = p.words.cast::<S::Word>().add(block * p.depth * G * LANES);
+        let stride = G * LANES;
+        let words = p.words.cast::<S::Word>().add(block * p.depth.div_ceil(S::IN_WORD) * stride);
         let x: [*const f32; M] = std::array::from_fn(|m| p.x.add((row + m) * p.depth));
         let mut sums = [[[V::splat(0.0); M]; G]; U];
-        let whole = p.depth - p.depth % U;
         let mut k = 0;
-        while k < whole {
-            for (u, sums) in sums.iter_mut().enumerate() {
-                add_products::<V, S, G, M>(sums, words.add((k + u) * G * LANES), x, k + u);
+        while k + U.max(2) <= p.depth {
+            for u in (0..U.max(2)).step_by(2) {
+                add_pair::<V, S, G, M, U>(&mut sums, u, words.add((k + u) / S::IN_WORD * stride), x, k + u);
             }
-            k += U;
+            k += U.max(2);
         }
-        while k < p.depth {
-            add_products::<V, S, G, M>(&mut sums[0], words.add(k * G * LANES), x, k);
-            k += 1;
+        while k + 2 <= p.depth {
+            add_pair::<V, S, G, M, U>(&mut sums, 0, words.add(k / S::IN_WORD * stride), x, k);
+            k += 2;
+        }
+        if k < p.depth {
+            for (g, sums) in sums[0].iter_mut().enumerate() {
+                let w = S::load_one::<V>(words.add(k / S::IN_WORD * stride + g * LANES));
+                for (sum, x) in sums.iter_mut().zip(x) {
+                    *sum = w.fma(V::splat(*x.add(k)), *sum);
+                }
+            }
         }
         for g in 0..G {
             for m in 0..M {
@@ -222,29 +329,30 @@ unsafe fn group<V: Lanes, S: Stored, const G: usize, const M: usize, const U: us
                 for part in &sums[1..] {
                     sum = sum.add(part[g][m]);
                 }
-                sum.store(p.out.add((((row + m) * p.blocks + block) * G + g) * LANES));
+                sum.store(p.out.add(((block * p.batch + row + m) * G + g) * LANES));
             }
         }
     }
 }
 
+/// Adds what `k` and `k + 1` contribute to the sums `u` and `u + 1`, or both to the only one.
 #[inline(always)]
-unsafe fn add_products<V: Lanes, S: Stored, const G: usize, const M: usize>(
-    sums: &mut [[V; M]; G],
+unsafe fn add_pair<V: Lanes, S: Stored, const G: usize, const M: usize, const U: usize>(
+    sums: &mut [[[V; M]; G]; U],
+    u: usize,
     words: *const S::Word,
     x: [*const f32; M],
     k: usize,
 ) {
     // SAFETY: as the caller's.
     unsafe {
-        let mut w = [V::splat(0.0); G];
-        for (g, w) in w.iter_mut().enumerate() {
-            *w = S::load(words.add(g * LANES));
-        }
-        for (m, x) in x.iter().enumerate() {
-            let x = V::splat(*x.add(k));
-            for (sum, w) in sums.iter_mut().zip(w) {
-                sum[m] = w.fma(x, sum[m]);
+        let w: [[V; 2]; G] = std::array::from_fn(|g| S::load::<V>(words.add(g * LANES), G * LANES));
+        for i in 0..2 {
+            for m in 0..M {
+                let x = V::splat(*x[m].add(k + i));
+                for (sum, w) in sums[(u + i) % U].iter_mut().zip(w) {
+                    sum[m] = w[i].fma(x, sum[m]);
+                }
             }
         }
     }

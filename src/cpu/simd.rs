@@ -68,6 +68,8 @@ impl Isa {
 /// # Safety
 /// Callers must run where the implementor's instructions exist; pointers must be valid for sixteen floats.
 pub unsafe trait Lanes: Copy {
+    /// Whether two dozen values fit in registers; if not, half a dozen do.
+    const MANY: bool = false;
     /// The same value in every lane.
     unsafe fn splat(v: f32) -> Self;
     /// Sixteen floats from memory.
@@ -81,6 +83,8 @@ pub unsafe trait Lanes: Copy {
             Self::load(lanes.as_ptr())
         }
     }
+    /// The low halves of sixteen words from memory, as bf16.
+    unsafe fn load_low_halves(from: *const f32) -> Self;
     /// Sixteen floats to memory.
     unsafe fn store(self, to: *mut f32);
     /// `self·a + b`
@@ -101,9 +105,9 @@ pub unsafe trait Lanes: Copy {
     unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self;
 }
 
-/// `e^v` for `v ≤ 0`, within 2 ulp down to −87, then 0 to within 1e-38 (Cephes' polynomial).
+/// `e^v` for `v ≤ 87`, within 2 ulp down to −87, then 0 to within 1e-37 (Cephes' polynomial).
 #[inline(always)]
-unsafe fn exp_negative<V: Lanes>(v: V) -> V {
+unsafe fn exp<V: Lanes>(v: V) -> V {
     // SAFETY: the caller runs where V's instructions exist.
     unsafe {
         let c = |x: f32| V::splat(x);
@@ -133,10 +137,9 @@ unsafe fn abs<V: Lanes>(v: V) -> V {
 pub unsafe fn sigmoid<V: Lanes>(v: V) -> V {
     // SAFETY: as the caller's.
     unsafe {
-        let one = V::splat(1.0);
-        let e = exp_negative(V::splat(0.0).sub(abs(v)));
-        let s = one.div(one.add(e));
-        v.where_below(V::splat(0.0), e.mul(s), s)
+        let (zero, one) = (V::splat(0.0), V::splat(1.0));
+        // From −87 on down σ is 0 to within 1e-37.
+        one.div(one.add(exp(zero.sub(v.at_least(V::splat(-87.0))))))
     }
 }
 
@@ -153,7 +156,7 @@ pub unsafe fn tanh<V: Lanes>(v: V) -> V {
         }
         let series = p.mul(s).fma(v, v);
         let a = abs(v);
-        let e = exp_negative(zero.sub(a.add(a)));
+        let e = exp(zero.sub(a.add(a)));
         let exact = one.sub(e).div(one.add(e));
         a.where_below(V::splat(0.25), series, v.where_below(zero, zero.sub(exact), exact))
     }
@@ -210,6 +213,11 @@ unsafe impl Lanes for Array {
         Self(unsafe { from.cast::<[f32; LANES]>().read_unaligned() })
     }
     #[inline(always)]
+    unsafe fn load_low_halves(from: *const f32) -> Self {
+        // SAFETY: valid for sixteen words.
+        Self(unsafe { from.cast::<[u32; LANES]>().read_unaligned() }.map(|word| f32::from_bits(word << 16)))
+    }
+    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: valid for sixteen floats.
         unsafe { to.cast::<[f32; LANES]>().write_unaligned(self.0) }
@@ -263,6 +271,7 @@ mod x86 {
 
     // SAFETY: every function needs AVX-512 F, which the trait's contract asks of the caller.
     unsafe impl Lanes for Z {
+        const MANY: bool = true;
         #[inline(always)]
         unsafe fn splat(v: f32) -> Self {
             Self(unsafe { _mm512_set1_ps(v) })
@@ -274,6 +283,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn load_half(from: *const u16) -> Self {
             Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) })
+        }
+        #[inline(always)]
+        unsafe fn load_low_halves(from: *const f32) -> Self {
+            Self(unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_loadu_si512(from.cast()))) })
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
@@ -345,6 +358,14 @@ mod x86 {
         unsafe fn load_half(from: *const u16) -> Self {
             unsafe {
                 let half = |i: usize| _mm256_cvtph_ps(_mm_loadu_si128(from.add(8 * i).cast()));
+                Self(half(0), half(1))
+            }
+        }
+        #[inline(always)]
+        unsafe fn load_low_halves(from: *const f32) -> Self {
+            unsafe {
+                let half =
+                    |i: usize| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_loadu_si256(from.add(8 * i).cast())));
                 Self(half(0), half(1))
             }
         }
@@ -423,6 +444,12 @@ mod arm {
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
             Self(std::array::from_fn(|i| unsafe { vld1q_f32(from.add(4 * i)) }))
+        }
+        #[inline(always)]
+        unsafe fn load_low_halves(from: *const f32) -> Self {
+            Self(std::array::from_fn(|i| unsafe {
+                vreinterpretq_f32_u32(vshlq_n_u32::<16>(vld1q_u32(from.cast::<u32>().add(4 * i))))
+            }))
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use super::buffers::Buffers;
 use super::lock;
 use crate::error::{Error, Result};
-
-/// Bytes that the pool keeps at most; what comes back beyond is freed.
-const KEPT: u64 = 512 << 20;
+use crate::shelf::{Shelf, size_class};
 
 /// Bytes of the largest buffer for reading back that is kept.
 const STAGED: u64 = 16 << 20;
@@ -56,21 +54,8 @@ pub(super) struct Pool {
     buffers: Buffers,
     max_binding: u64,
     max_buffer: u64,
-    free: Mutex<Shelf>,
+    free: Mutex<Shelf<wgpu::Buffer>>,
     staging: Mutex<HashMap<u64, Vec<wgpu::Buffer>>>,
-}
-
-#[derive(Default)]
-struct Shelf {
-    buffers: HashMap<u64, Vec<wgpu::Buffer>>,
-    bytes: u64,
-    closed: bool,
-}
-
-/// Sizes are rounded up to an eighth of their power of two, so that few distinct ones circulate.
-fn size_class(bytes: u64) -> u64 {
-    let step = (bytes.next_power_of_two() / 8).max(256);
-    bytes.max(16).next_multiple_of(step)
 }
 
 impl Pool {
@@ -89,28 +74,14 @@ impl Pool {
         if bytes > size {
             return Err(Error::Limit { op, limit: "maxBufferSize", needed: bytes, allowed: self.max_buffer });
         }
-        let mut free = lock(&self.free);
-        let kept = free.buffers.get_mut(&size).and_then(Vec::pop);
-        let buffer = match kept {
-            Some(buffer) => {
-                free.bytes -= size;
-                buffer
-            }
-            None => self.buffers.create(
-                "wgru",
-                size,
-                wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-            ),
-        };
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let kept = lock(&self.free).take(size);
+        let buffer = kept.unwrap_or_else(|| self.buffers.create("wgru", size, usage));
         Ok(Arc::new(Memory { buffer: Some(buffer), bytes, pool: Arc::downgrade(self) }))
     }
 
     fn give(&self, buffer: wgpu::Buffer) {
-        let mut free = lock(&self.free);
-        if free.bytes + buffer.size() <= KEPT && !free.closed {
-            free.bytes += buffer.size();
-            free.buffers.entry(buffer.size()).or_default().push(buffer);
-        }
+        lock(&self.free).give(buffer.size(), buffer);
     }
 
     /// A buffer to read back through.
@@ -131,7 +102,7 @@ impl Pool {
 
     /// Frees what waits and keeps nothing more.
     pub fn close(&self) {
-        *lock(&self.free) = Shelf { closed: true, ..Shelf::default() };
+        lock(&self.free).close();
         lock(&self.staging).clear();
     }
 }

@@ -34,6 +34,32 @@ impl Sum {
         self.axis.div_ceil(self.chunk) as usize
     }
 
+    /// One axis alone: some chunks side by side, since the additions of one wait for each other.
+    fn run_flat(&self, x: &[f32], out: &mut [f32]) {
+        const SIDE: usize = 8;
+        let (axis, chunk) = (self.axis as usize, self.chunk as usize);
+        let term = |v: f32| if self.square == 1 { v * v } else { v };
+        for (group, out) in out.chunks_mut(SIDE).enumerate() {
+            let parts: [&[f32]; SIDE] = std::array::from_fn(|i| {
+                let first = ((group * SIDE + i) * chunk).min(axis);
+                &x[first..(first + chunk).min(axis)]
+            });
+            let shortest = parts.iter().map(|part| part.len()).min().unwrap_or(0);
+            let mut totals = [0.0f32; SIDE];
+            for a in 0..shortest {
+                for (total, part) in totals.iter_mut().zip(parts) {
+                    *total += term(part[a]);
+                }
+            }
+            for (total, part) in totals.iter_mut().zip(parts) {
+                part[shortest..].iter().for_each(|&v| *total += term(v));
+            }
+            for (out, total) in out.iter_mut().zip(totals) {
+                *out = total * self.scale + if self.accumulate == 1 { *out } else { 0.0 };
+            }
+        }
+    }
+
     fn sums(&self) -> usize {
         self.outer as usize * self.chunks() * self.inner as usize
     }
@@ -64,6 +90,9 @@ impl Kernel<1, 1> for Sum {
     fn run(&self, [x]: [&[f32]; 1], [out]: [&mut [f32]; 1]) {
         let [axis, inner, chunk] = [self.axis, self.inner, self.chunk].map(|n| n as usize);
         let chunks = self.chunks();
+        if inner == 1 && self.outer == 1 {
+            return self.run_flat(x, &mut out[self.offset as usize..][..chunks]);
+        }
         let mut totals = vec![0.0f32; inner];
         for (part, out) in out[self.offset as usize..][..self.sums()].chunks_exact_mut(inner).enumerate() {
             let (o, first) = (part / chunks, part % chunks * chunk);

@@ -1,0 +1,60 @@
+//! Memory of the CPU device's tensors, and the shelf it comes from and goes back to.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+
+use super::lines::Lines;
+use crate::shelf::{Shelf, size_class};
+
+/// Bytes from which on memory is kept: the system gives large blocks page by page, each at its first use.
+const LARGE: u64 = 1 << 12;
+
+/// 4-byte words that tensors of the CPU device share.
+pub(crate) struct Memory {
+    words: RwLock<Lines>,
+    shelf: Weak<Mutex<Shelf<Lines>>>,
+}
+
+/// Memory that waits for its next use.
+#[derive(Clone, Default)]
+pub(crate) struct Store(Arc<Mutex<Shelf<Lines>>>);
+
+impl Store {
+    /// `words` words with anything in them.
+    pub fn alloc(&self, words: usize) -> Arc<Memory> {
+        let size = size_class(4 * words as u64);
+        if size < LARGE {
+            return Arc::new(Memory { words: RwLock::new(Lines::zeros(words)), shelf: Weak::new() });
+        }
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take(size);
+        let mut lines = kept.unwrap_or_else(|| Lines::zeros(size as usize / 4));
+        lines.shorten(words);
+        // Who reads what nobody wrote is to notice.
+        if cfg!(debug_assertions) {
+            lines.fill(f32::NAN);
+        }
+        Arc::new(Memory { words: RwLock::new(lines), shelf: Arc::downgrade(&self.0) })
+    }
+}
+
+impl Memory {
+    pub fn read(&self) -> RwLockReadGuard<'_, Lines> {
+        self.words.read().expect("a kernel panicked while it held this buffer")
+    }
+
+    pub fn write(&self) -> RwLockWriteGuard<'_, Lines> {
+        self.words.write().expect("a kernel panicked while it held this buffer")
+    }
+
+    pub fn overwrite(&self, words: &[f32]) {
+        self.write()[..words.len()].copy_from_slice(words);
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let (Some(shelf), Ok(words)) = (self.shelf.upgrade(), self.words.get_mut()) else { return };
+        let mut words = std::mem::replace(words, Lines::zeros(0));
+        words.restore();
+        shelf.lock().unwrap_or_else(PoisonError::into_inner).give(4 * words.len() as u64, words);
+    }
+}

@@ -1,0 +1,73 @@
+//! What is dropped and soon needed again, kept by size.
+
+use std::collections::HashMap;
+
+/// Bytes kept at most.
+const KEPT: u64 = 512 << 20;
+
+/// Things of known sizes that wait for their next use.
+pub(crate) struct Shelf<T> {
+    by_size: HashMap<u64, Vec<T>>,
+    bytes: u64,
+    closed: bool,
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self { by_size: HashMap::new(), bytes: 0, closed: false }
+    }
+}
+
+/// Sizes are rounded up to an eighth of their power of two, so that few distinct ones circulate.
+pub(crate) fn size_class(bytes: u64) -> u64 {
+    let step = (bytes.next_power_of_two() / 8).max(256);
+    bytes.max(16).next_multiple_of(step)
+}
+
+impl<T> Shelf<T> {
+    /// One of `size` bytes, if it is there.
+    pub fn take(&mut self, size: u64) -> Option<T> {
+        let thing = self.by_size.get_mut(&size)?.pop()?;
+        self.bytes -= size;
+        Some(thing)
+    }
+
+    /// Puts one of `size` bytes back. When there is too much already, what waits is of sizes that are no longer asked
+    /// for, and goes.
+    pub fn give(&mut self, size: u64, thing: T) {
+        if self.closed || size > KEPT {
+            return;
+        }
+        if self.bytes + size > KEPT {
+            *self = Self::default();
+        }
+        self.bytes += size;
+        self.by_size.entry(size).or_default().push(thing);
+    }
+
+    /// Frees what waits, and keeps nothing more.
+    #[cfg(feature = "gpu")]
+    pub fn close(&mut self) {
+        *self = Self { closed: true, ..Self::default() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shelf_gives_back_what_has_the_size_and_keeps_no_more_than_its_limit() {
+        let mut shelf = Shelf::default();
+        shelf.give(256, 'a');
+        assert_eq!((shelf.take(512), shelf.take(256), shelf.take(256)), (None, Some('a'), None));
+        ['b', 'c', 'd'].into_iter().for_each(|thing| shelf.give(KEPT / 2, thing));
+        assert_eq!((shelf.take(KEPT / 2), shelf.take(KEPT / 2)), (Some('d'), None), "what waited longer made room");
+        shelf.give(KEPT + 1, 'e');
+        assert_eq!(shelf.take(KEPT + 1), None);
+        assert!((1..100_000).all(|bytes| {
+            let class = size_class(bytes);
+            class >= bytes && size_class(class) == class && class - bytes <= (bytes / 4).max(256)
+        }));
+    }
+}
