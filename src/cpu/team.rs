@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 /// How long a helper spins after its last work, and how long it then sleeps between looks.
 const SPIN: Duration = Duration::from_micros(500);
 const SLEEP: Duration = Duration::from_millis(1);
-/// Looks at a share that a helper has begun after which it was most likely interrupted.
-const LATE: u32 = 2000;
+/// How long the caller waits for a helper, beside four times what its own share took, before that was most likely
+/// interrupted.
+const LATE: Duration = Duration::from_micros(20);
 /// Shares that the caller then does alone, doubled each time that it happens again.
 const ALONE: u32 = 64;
-const MOST_ALONE: u32 = 1 << 14;
+const MOST_ALONE: u32 = 1 << 11;
 /// Offers between two looks from which on it pays to stand by again.
 const BUSY: u32 = 4;
 
@@ -170,10 +171,10 @@ impl Team {
             drop(offer);
             return task(0..parts);
         }
-        let looks = offer.run(parts, task);
+        let is_late = offer.run(parts, task);
         // Where threads have to take turns, two are slower than one.
         let penalty = self.penalty.load(Ordering::Relaxed);
-        if looks > LATE {
+        if is_late {
             let penalty = (2 * penalty).clamp(ALONE, MOST_ALONE);
             self.penalty.store(penalty, Ordering::Relaxed);
             self.alone.store(penalty, Ordering::Relaxed);
@@ -202,7 +203,6 @@ impl Team {
     pub fn wake(&self, most: usize) {
         if let Some(offer) = self.offer(self.threads.min(most)) {
             offer.wake();
-            self.alone.store(0, Ordering::Relaxed);
         }
     }
 
@@ -280,22 +280,24 @@ impl Offer<'_> {
         }
     }
 
-    /// Runs `task` over `0..parts`; how often the caller looked for helpers that were not done.
-    fn run(&self, parts: usize, task: Task<'_>) -> u32 {
+    /// Runs `task` over `0..parts`; whether a helper was done much later than the caller.
+    fn run(&self, parts: usize, task: Task<'_>) -> bool {
         let end = |i: usize| parts * i / self.threads;
         // SAFETY: `open` is dropped before the borrow ends, and then no helper has the task, nor will have it.
         let task_of_helpers = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
-        let mut open = Open { desks: &self.helpers.desks[..self.threads - 1], task, failed: false, looks: 0 };
+        let mut open = Open { desks: &self.helpers.desks[..self.threads - 1], task, failed: false };
         for (i, desk) in open.desks.iter().enumerate() {
             // SAFETY: FREE: every caller leaves all desks so.
             unsafe { *desk.share.get() = Some((task_of_helpers, end(i + 1)..end(i + 2))) };
             desk.offers.fetch_add(1, Ordering::Relaxed);
             desk.state.store(OFFERED, Ordering::Release);
         }
+        let start = Instant::now();
         task(0..end(1));
+        let own = start.elapsed();
         open.collect();
         assert!(!open.failed, "a share of the work panicked");
-        open.looks
+        start.elapsed() > 5 * own + LATE
     }
 }
 
@@ -304,7 +306,6 @@ struct Open<'a> {
     desks: &'a [Arc<Desk>],
     task: Task<'a>,
     failed: bool,
-    looks: u32,
 }
 
 impl Open<'_> {
@@ -321,7 +322,6 @@ impl Open<'_> {
     fn wait(&mut self) {
         for desk in self.desks {
             while desk.state.load(Ordering::Acquire) == TAKEN {
-                self.looks = self.looks.saturating_add(1);
                 std::hint::spin_loop();
             }
             self.failed |= desk.state.swap(FREE, Ordering::Relaxed) == FAILED;

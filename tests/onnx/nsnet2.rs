@@ -1,8 +1,9 @@
 //! NSNet2, a speech enhancer of two GRUs, on real frames: what ONNX Runtime gives, in one pass and frame by frame.
 
-use wgru::io::TensorFile;
-use wgru::io::onnx::{OnnxModel, Stream, Value};
-use wgru::{Device, Tensor};
+use wgru::io::onnx::{OnnxModel, Stream, Value, initializers};
+use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, load_parameters};
+use wgru::nn::GruConfig;
+use wgru::{Device, Precision, Rng, StreamOptions, Tensor};
 
 use crate::common::relative_error;
 use crate::{data, on_every_backend};
@@ -56,4 +57,63 @@ fn nsnet2_in_one_pass_and_by_frames_is_as_onnx_runtime(device: &Device) {
     assert_eq!(gains(stream.run(&[("input", input(0, 1))])), next);
     stream.reset();
     assert_eq!(by_frames(&mut stream, 2), framed[..2 * BINS]);
+}
+
+/// The worst error of a gain in 400 frames, and the mean one, by how the weights of the two GRUs are kept.
+const BY_PRECISION: [(Precision, f64, f64); 4] = [
+    (Precision::F32, 5e-6, 3e-7),
+    (Precision::F16, 5e-4, 4e-5),
+    (Precision::Bf16, 4e-3, 3e-4),
+    (Precision::Int8, 7e-2, 4e-3),
+];
+
+/// `x·W + b`, `w` `[in, out]`.
+fn dense(file: &TensorFile, w: &str, b: &str, x: &[f32]) -> Vec<f32> {
+    let ((dims, w), (_, b)) = (file.get(w).expect("weight"), file.get(b).expect("bias"));
+    let column = |j: usize| x.iter().enumerate().map(|(i, x)| x * w[i * dims[1] + j]).sum::<f32>() + b[j];
+    (0..dims[1]).map(column).collect()
+}
+
+#[test]
+fn nsnet2_by_streams_of_each_precision() {
+    let Some(folder) = data("models/nsnet2") else { return };
+    let file = std::fs::read(folder.join("nsnet2-20ms-baseline.onnx")).expect("the model");
+    let file = initializers(&file).expect("its weights");
+    let vectors = TensorFile::open(folder.join("vectors_ort.npz")).expect("the vectors");
+    let features = vectors.expect("feat", &[1, FRAMES, BINS]).expect("feat");
+    let want = vectors.expect("gain", &[1, FRAMES, BINS]).expect("gain");
+
+    let mut parameters = TensorFile::default();
+    for (layer, names) in [["192", "193", "194"], ["212", "213", "214"]].into_iter().enumerate() {
+        let mut one = TensorFile::default();
+        for (name, part) in names.into_iter().zip(["W", "R", "B"]) {
+            let (dims, values) = file.get(name).expect("a weight of the GRU");
+            one.insert(part, dims, values.to_vec());
+        }
+        let weights = RecurrentWeights::from_onnx(RecurrentKind::Gru { reset_after: true }, &one).expect("layout");
+        weights[0].to_parameters(&mut parameters, layer, false);
+    }
+    let config = GruConfig { input: 400, hidden: 400, layers: 2, ..GruConfig::default() };
+    let gru = config.build(&Device::cpu(), &mut Rng::new(0)).expect("gru");
+    load_parameters(&gru, &parameters).expect("loaded");
+
+    let relu = |v: Vec<f32>| v.into_iter().map(|v| v.max(0.0)).collect::<Vec<_>>();
+    for (weights, most, most_mean) in BY_PRECISION {
+        let options = StreamOptions { weights, ..StreamOptions::default() };
+        let mut stream = wgru::Stream::new(&gru, options).expect("stream");
+        let (mut worst, mut sum) = (0.0f64, 0.0);
+        for (x, want) in features.chunks(BINS).zip(want.chunks(BINS)) {
+            let x = relu(dense(&file, "172", "fc_in.0.bias", x));
+            let y = stream.step(&x).expect("step");
+            let y = relu(dense(&file, "215", "fc_out.0.bias", y));
+            let y = relu(dense(&file, "216", "fc_out.2.bias", &y));
+            for (v, want) in dense(&file, "217", "fc_out.4.bias", &y).into_iter().zip(want) {
+                let error = (1.0 / (1.0 + f64::from(-v).exp()) - f64::from(*want)).abs();
+                (worst, sum) = (worst.max(error), sum + error);
+            }
+        }
+        let mean = sum / want.len() as f64;
+        println!("nsnet2, GRUs with {weights:?} weights: gains off by {mean:.1e} in the mean, {worst:.1e} at worst");
+        assert!(worst <= most && mean <= most_mean, "{weights:?}: {mean:e} {worst:e}");
+    }
 }

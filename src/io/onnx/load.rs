@@ -8,6 +8,7 @@ use super::proto::{self, Dim, Model, Node, ValueInfo};
 use super::value::{ElementType, Value, from_proto};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::io::TensorFile;
 use crate::shape::MAX_RANK;
 
 /// Operator sets whose attributes and inputs are known.
@@ -48,6 +49,24 @@ pub fn load(device: &Device, bytes: &[u8]) -> Result<Graph> {
     }
     let outputs = loader.outputs(&graph.outputs)?;
     loader.finish(inputs, outputs)
+}
+
+/// The floats among the initializers of an ONNX file, by name: the weights, for a layer or a stream of its own (see
+/// [`RecurrentWeights::from_onnx`](crate::io::RecurrentWeights::from_onnx)).
+///
+/// # Errors
+/// [`Error::Format`] as [`OnnxModel::load`](super::OnnxModel::load), whatever the file's operators.
+pub fn initializers(bytes: &[u8]) -> Result<TensorFile> {
+    let model = Model::parse(bytes)?;
+    let graph = model.graph.ok_or_else(|| Error::format("ONNX model", "holds no graph"))?;
+    let (host, mut file) = (Device::cpu(), TensorFile::default());
+    for proto in &graph.initializers {
+        let value = from_proto(proto, &host)?;
+        if let Ok(tensor) = value.as_tensor() {
+            file.insert(proto.name, tensor.dims(), tensor.to_vec()?);
+        }
+    }
+    Ok(file)
 }
 
 fn opset(model: &Model) -> Result<i64> {

@@ -21,6 +21,7 @@ mod wire;
 #[cfg(not(target_arch = "wasm32"))]
 pub use export::export;
 pub use export::{Input, export_async};
+pub use load::initializers;
 pub use model::{Extent, Info, OnnxModel, Stream};
 pub use ops::State;
 pub use value::{Ints, Value, read_tensor};
