@@ -213,7 +213,8 @@ impl Team {
         }
         let helpers = self.hire();
         let threads = threads.min(helpers.desks.len() + 1);
-        Some(Offer { team: self, helpers, threads })
+        // Dropped, and the team with it, where the system gives no threads.
+        Some(Offer { team: self, helpers, threads }).filter(|_| threads > 1)
     }
 }
 
