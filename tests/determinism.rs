@@ -92,15 +92,15 @@ fn threads_do_not_change_the_bits() {
     let cpu = |threads| {
         Device::cpu_with(CpuOptions { threads: Some(threads), ..CpuOptions::default() }).expect("the CPU works")
     };
-    let run = |threads| {
-        // Large enough that the products and the rows are really split.
+    let run = |batch: usize, threads| {
+        // Large enough that the products and the rows are really split; few rows: the units of each step.
         let device = cpu(threads);
         let mut rng = Rng::new(3);
         let config = GruConfig { input: 64, hidden: 160, ..GruConfig::default() };
         let gru = config.build(&device, &mut rng).expect("gru");
         let mut optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-3).expect("adam");
-        let values: Vec<f32> = (0..24 * 40 * 64).map(|_| rng.uniform(-1.0, 1.0)).collect();
-        let x = Tensor::from_slice(&device, &values, &[24, 40, 64]).expect("x");
+        let values: Vec<f32> = (0..24 * batch * 64).map(|_| rng.uniform(-1.0, 1.0)).collect();
+        let x = Tensor::from_slice(&device, &values, &[24, batch, 64]).expect("x");
         for _ in 0..20 {
             optimizer.zero_grad();
             let y = gru.forward(&x, &mut wgru::nn::Mode::Train(&mut rng)).expect("forward");
@@ -109,10 +109,12 @@ fn threads_do_not_change_the_bits() {
         }
         bits(&gru)
     };
-    let one = run(1);
-    assert!(one.iter().any(|&b| b != 0));
-    assert_eq!(one, run(2));
-    assert_eq!(one, run(3));
+    for batch in [40, 3] {
+        let one = run(batch, 1);
+        assert!(one.iter().any(|&b| b != 0));
+        assert_eq!(one, run(batch, 2), "batch {batch}, two threads");
+        assert_eq!(one, run(batch, 3), "batch {batch}, three threads");
+    }
 }
 
 /// A few updates of a layer with every kind of noise at once; the bits of all parameters, and of an output.

@@ -252,3 +252,20 @@ fn streams_refuse_what_they_do_not_step() {
         assert!(gru.stream(1).is_err_and(|e| e.to_string().contains("device")));
     }
 }
+
+#[test]
+fn a_weight_that_is_no_number_spoils_the_stream_in_every_precision() {
+    for weights in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
+        // Two places, since bf16 keeps them in pairs; the second with all bits of a NaN set.
+        for (place, bad) in [(0, f32::NAN), (1, f32::from_bits(0x7fff_ffff)), (1, f32::from_bits(0x7f80_0001))] {
+            let gru = gru(4, 5, 1, true);
+            let (_, w) = gru.parameters().into_iter().find(|(name, _)| name == "weight_ih_l0").expect("a weight");
+            let mut values = w.to_vec().expect("read");
+            values[place] = bad;
+            w.assign(&values).expect("assign");
+            let mut stream = Stream::new(&gru, StreamOptions { weights, ..Default::default() }).expect("stream");
+            let y = stream.step(&[1.0; 4]).expect("step");
+            assert!(y[0].is_nan() && y[1..].iter().all(|v| v.is_finite()), "{weights:?}, {bad:?} at {place}: {y:?}");
+        }
+    }
+}

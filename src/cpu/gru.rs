@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
-use super::team::Team;
+use super::team::{Parts, Team};
 use crate::kernel::{Kernel, words};
 use crate::kernels::gru::{BLOCK, GATES};
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
@@ -111,7 +111,7 @@ fn forward_rows(isa: Isa, run: Forward, d: usize, row: usize, crew: Crew) {
     let (p, h) = (&run.p, run.p.hidden as usize);
     let count = ROWS.min(p.batch as usize - row);
     let mut kept = vec![0.0f32; if p.reset_before == 1 { 2 * ROWS * h } else { 0 }];
-    let kept = Kept(kept.as_mut_ptr());
+    let kept = Parts::new(&mut kept);
     for step in 0..p.steps as usize {
         let t = p.time_of(d, step);
         crew.share(h, |units| step_units(isa, Step { run, d, t, row, count, kept }, units));
@@ -121,14 +121,6 @@ fn forward_rows(isa: Isa, run: Forward, d: usize, row: usize, crew: Crew) {
     }
 }
 
-/// Room for `r⊙h` and `z` of reset before, `[ROWS, 2, H]`; threads write disjoint units.
-#[derive(Clone, Copy)]
-struct Kept(*mut f32);
-// SAFETY: as said.
-unsafe impl Sync for Kept {}
-// SAFETY: as said.
-unsafe impl Send for Kept {}
-
 /// One step of some rows.
 #[derive(Clone, Copy)]
 struct Step {
@@ -137,7 +129,8 @@ struct Step {
     t: usize,
     row: usize,
     count: usize,
-    kept: Kept,
+    /// Room for `r⊙h` and `z` of reset before, `[ROWS, 2, H]`; threads write disjoint units.
+    kept: Parts,
 }
 
 fn step_units(isa: Isa, s: Step, units: Range<usize>) {
@@ -245,7 +238,7 @@ unsafe fn step_rows<V: Lanes, const M: usize>(s: &Step, done: usize, units: Rang
     let h = p.hidden as usize;
     // SAFETY: every offset is that of the kernel's contract, for rows row..row + M.
     unsafe {
-        let kept = s.kept.0.add(2 * done * p.reset_before as usize * h);
+        let kept = s.kept.as_ptr().add(2 * done * p.reset_before as usize * h);
         let old: [*const f32; M] =
             std::array::from_fn(|m| run.state.add(p.state_at(d, p.before(d, t), row + m)).cast_const());
         let x: [*const f32; M] = std::array::from_fn(|m| run.x.add(p.gates_at(d, t, row + m, GATES)));
@@ -290,7 +283,7 @@ unsafe fn candidate_rows<V: Lanes, const M: usize>(s: &Step, done: usize, units:
     let h = p.hidden as usize;
     // SAFETY: every offset is that of the kernel's contract, for rows row..row + M.
     unsafe {
-        let reset: [*const f32; M] = std::array::from_fn(|m| s.kept.0.add(2 * (done + m) * h).cast_const());
+        let reset: [*const f32; M] = std::array::from_fn(|m| s.kept.as_ptr().add(2 * (done + m) * h).cast_const());
         for unit in units.step_by(BLOCK) {
             let n = BLOCK.min(h - unit);
             let weights = run.packed.add(p.packed_at(d, unit, h + 1) + 2 * BLOCK);

@@ -145,9 +145,11 @@ fn pairs(words: &[f32], [blocks, depth, lanes]: [usize; 3]) -> Lines {
                 let at = |k: usize| if k < depth { words[(block * depth + k) * lanes + lane] } else { 0.0 };
                 let low = half::bf16::from_f32(at(k)).to_bits() as u32;
                 let next = at(k + 1).to_bits();
-                // Nothing below the smallest normal number: some processors are slow with those.
                 let high = ((next & 0x7fff_ffff) + 0x8000).saturating_sub(low) & 0x7fff_0000;
-                let high = if low == 0 { high } else { high.max(0x0080_0000) } | next & 0x8000_0000;
+                // Nothing below the smallest normal number, with which some processors are slow, nor beyond the largest.
+                let high = if low == 0 { high } else { high.max(0x0080_0000) }.min(0x7f7f_0000) | next & 0x8000_0000;
+                // A weight that is no number spoils its row, as it would in f32.
+                let high = if at(k + 1).is_finite() { high } else { 0x7fc0_0000 };
                 out[(block * depth.div_ceil(2) + k / 2) * lanes + lane] = f32::from_bits(high | low);
             }
         }
@@ -169,7 +171,7 @@ struct Product {
 /// How weights are stored.
 trait Stored {
     type Word;
-    /// Words of a `k` and a lane: 1, or ½ (given as 2 of them to a word).
+    /// Neighbouring `k` to a word.
     const IN_WORD: usize;
     /// Sixteen weights of a `k`, and of the next; `stride` words lie between them where each has its own.
     unsafe fn load<V: Lanes>(from: *const Self::Word, stride: usize) -> [V; 2];
