@@ -1,10 +1,11 @@
-//! A GRU frame by frame: carried state, no allocation, no lock and no system call after construction.
+//! Recurrent layers frame by frame: carried state, no allocation, no lock and no system call after construction.
 
 use std::sync::Arc;
 
 use crate::cpu::{Inputs, Isa, LANES, Packed, Precision, StepScratch, StepWeights, Team};
 use crate::error::{Error, Result};
-use crate::nn::{Gru, GruActivations, Linear, Module, RecurrentOptions};
+use crate::kernels::PlainCell;
+use crate::nn::{Gru, Linear, Lstm, Module, Recurrent, RecurrentOptions, Rnn, StackConfig};
 use crate::tensor::Tensor;
 
 /// More share too little each.
@@ -29,7 +30,7 @@ impl Default for StreamOptions {
     }
 }
 
-/// Steps a GRU (and a [`Linear`] after it) frame by frame on the CPU.
+/// Steps a [`Gru`], [`Lstm`] or [`Rnn`] (and a [`Linear`] after it) frame by frame on the CPU.
 ///
 /// Everything is made at construction: [`step`](Self::step) allocates nothing, takes no lock, makes no system call and
 /// costs the same every time, so it may run in an audio callback. Weights are shared between clones.
@@ -52,7 +53,7 @@ pub struct Stream {
     model: Arc<Model>,
     options: StreamOptions,
     isa: Isa,
-    /// `[layers, B, H]` before and after the step.
+    /// `[parts, layers, B, H]` before and after the step: `h`, of an LSTM then `c`.
     state: Vec<f32>,
     next: Vec<f32>,
     scratch: Vec<StepScratch>,
@@ -62,9 +63,10 @@ pub struct Stream {
 
 /// The weights.
 struct Model {
+    cell: PlainCell,
     input: usize,
     hidden: usize,
-    /// `[layers, H]`, where streams begin.
+    /// `[parts, layers, H]`, where streams begin.
     first: Vec<f32>,
     layers: Vec<StepWeights>,
     head: Option<Head>,
@@ -95,22 +97,27 @@ fn on_cpu(op: &'static str, tensor: &Tensor) -> Result<()> {
         return Ok(());
     }
     let expected = "a model on the CPU (load it there: nothing is read back silently)".to_string();
-    Err(Error::DeviceMix { op, arg: "gru", expected, got: tensor.device().info().name.clone() })
+    Err(Error::DeviceMix { op, arg: "layer", expected, got: tensor.device().info().name.clone() })
 }
 
 /// The packed weights of a layer.
-fn pack(gru: &Gru, layer: usize, precision: Precision) -> Result<StepWeights> {
-    let c = gru.config();
-    let get = |name: &str| values("Stream", gru, &format!("{name}_l{layer}"));
+fn pack(
+    stack: &dyn Module,
+    c: &StackConfig,
+    cell: PlainCell,
+    layer: usize,
+    precision: Precision,
+) -> Result<StepWeights> {
+    let get = |name: &str| values("Stream", stack, &format!("{name}_l{layer}"));
     let (w_ih, w_hh) = (get("weight_ih")?.unwrap_or_default(), get("weight_hh")?.unwrap_or_default());
-    let zeros = || vec![0.0; 3 * c.hidden];
+    let zeros = || vec![0.0; cell.gates() * c.hidden];
     let (b_ih, b_hh) = (get("bias_ih")?.unwrap_or_else(zeros), get("bias_hh")?.unwrap_or_else(zeros));
-    StepWeights::new([&w_ih, &w_hh], [&b_ih, &b_hh], c.reset_after, precision)
+    StepWeights::new(cell, [&w_ih, &w_hh], [&b_ih, &b_hh], precision)
 }
 
-/// Refuses what a stream does not step.
-fn check(gru: &Gru, options: StreamOptions) -> Result<()> {
-    let (op, c) = ("Stream", gru.config());
+/// The cell, or a refusal of what a stream does not step.
+fn check(c: &StackConfig, options: StreamOptions) -> Result<PlainCell> {
+    let op = "Stream";
     if options.batch == 0 {
         return Err(Error::value(op, "batch", "at least 1", 0));
     }
@@ -122,8 +129,10 @@ fn check(gru: &Gru, options: StreamOptions) -> Result<()> {
             return Err(Error::value(op, arg, "false: frames come forward in time", true));
         }
     }
-    if c.activations != GruActivations::default() {
-        return Err(Error::value(op, "activations", "sigmoid, sigmoid, tanh", "others"));
+    for (arg, set) in [("projection", c.projected), ("peephole", c.peephole), ("input_forget", c.coupled)] {
+        if set {
+            return Err(Error::value(op, arg, "none", true));
+        }
     }
     let o = c.options;
     let plain = RecurrentOptions { padding: o.padding, learn_h0: o.learn_h0, ..RecurrentOptions::default() };
@@ -133,23 +142,28 @@ fn check(gru: &Gru, options: StreamOptions) -> Result<()> {
     if seen != plain {
         return Err(Error::value(op, "options", "neither clip nor zoneout", format!("{o:?}")));
     }
-    Ok(())
+    let expected = "those the cell is known with (of an Rnn, tanh or relu)";
+    c.plain_cell().ok_or_else(|| Error::value(op, "activations", expected, format!("{:?}", c.activations)))
 }
 
 impl Stream {
-    /// A stream of `gru`, which must be on the CPU, from a state of zeros (or its learned first state).
+    /// A stream of `layer`, which must be on the CPU, from a state of zeros (or its learned first state).
     ///
     /// # Errors
-    /// [`Error::Value`] for a batch of 0, a GRU that runs backwards or has options that a stream does not step, or
-    /// weights that f16 cannot hold; [`Error::DeviceMix`] for a GRU on a GPU.
-    pub fn new(gru: &Gru, options: StreamOptions) -> Result<Self> {
-        check(gru, options)?;
-        let c = gru.config();
-        let layers = (0..c.layers).map(|l| pack(gru, l, options.weights)).collect::<Result<Vec<_>>>()?;
-        let first = values("Stream", gru, "h0")?.unwrap_or_else(|| vec![0.0; c.layers * c.hidden]);
+    /// [`Error::Value`] for a batch of 0, a layer that runs backwards or has options that a stream does not step (other
+    /// activations, clipping, zoneout, projections, peepholes), or weights that f16 cannot hold; [`Error::DeviceMix`]
+    /// for a layer on a GPU.
+    pub fn new(layer: &impl Recurrent, options: StreamOptions) -> Result<Self> {
+        let c = &layer.stack().config;
+        let cell = check(c, options)?;
+        let layers = (0..c.layers).map(|l| pack(layer, c, cell, l, options.weights)).collect::<Result<Vec<_>>>()?;
+        let mut first = Vec::with_capacity(cell.states() * c.layers * c.hidden);
+        for name in ["h0", "c0"].into_iter().take(cell.states()) {
+            first.extend(values("Stream", layer, name)?.unwrap_or_else(|| vec![0.0; c.layers * c.hidden]));
+        }
         let team = Team::new(options.threads);
         _ = team.hire();
-        let model = Model { input: c.input, hidden: c.hidden, first, layers, head: None, team };
+        let model = Model { cell, input: c.input, hidden: c.hidden, first, layers, head: None, team };
         Ok(Self::of(Arc::new(model), options))
     }
 
@@ -219,15 +233,18 @@ impl Stream {
     /// One step of the first `rows` rows; those of the frame are checked.
     fn step_rows(&mut self, frame: &[f32], rows: usize, h: usize) -> &[f32] {
         let Self { model, isa, state, next, scratch, head: s, output, options } = self;
-        let (isa, layer_len) = (*isa, options.batch * h);
+        let (isa, len) = (*isa, options.batch * h);
+        let all = model.layers.len() * len;
+        let ((old_h, old_c), (new_h, new_c)) = (state.split_at(all), next.split_at_mut(all));
         for (l, (layer, scratch)) in model.layers.iter().zip(scratch).enumerate() {
-            let (before, after) = next.split_at_mut(l * layer_len);
-            let x = if l == 0 { frame } else { &before[(l - 1) * layer_len..] };
-            let old = &state[l * layer_len..][..rows * h];
-            layer.step((isa, &model.team), scratch, x, old, &mut after[..rows * h]);
+            let (before, after) = new_h.split_at_mut(l * len);
+            let x = if l == 0 { frame } else { &before[(l - 1) * len..] };
+            let cells = if old_c.is_empty() { 0..0 } else { l * len..l * len + rows * h };
+            let old = [&old_h[l * len..][..rows * h], &old_c[cells.clone()]];
+            layer.step((isa, &model.team), scratch, x, old, [&mut after[..rows * h], &mut new_c[cells]]);
         }
         std::mem::swap(state, next);
-        let last = &state[(model.layers.len() - 1) * layer_len..][..rows * h];
+        let last = &state[all - len..][..rows * h];
         let (Some(head), Some(inputs)) = (&model.head, &mut s.inputs) else { return last };
         head.w.prepare(isa, last, rows, inputs);
         head.w.product(isa, last, rows, inputs, 0..head.w.blocks(), &mut s.sums);
@@ -239,25 +256,26 @@ impl Stream {
         &output[..rows * head.w.units]
     }
 
-    /// The states `[layers, B, H]`: a snapshot to keep, or to look at.
+    /// The states `[layers, B, H]`, of an LSTM `h` and then `c` (`[2, layers, B, H]`): a snapshot to keep, or to look at.
     pub fn state(&self) -> &[f32] {
         &self.state
     }
 
-    /// Goes on from `state` `[layers, B, H]`.
+    /// Goes on from `state`, as [`state`](Self::state) gave it.
     ///
     /// # Errors
     /// [`Error::Shape`] for another length.
     pub fn set_state(&mut self, state: &[f32]) -> Result<()> {
         if state.len() != self.state.len() {
-            let expected = [self.model.layers.len(), self.options.batch, self.model.hidden];
+            let m = &self.model;
+            let expected = [m.cell.states(), m.layers.len(), self.options.batch, m.hidden];
             return Err(Error::shape("Stream::set_state", "state", format!("{expected:?}"), &[state.len()]));
         }
         self.state.copy_from_slice(state);
         Ok(())
     }
 
-    /// All sequences begin again: from 0, or from the GRU's learned first state.
+    /// All sequences begin again: from 0, or from the learned first state.
     pub fn reset(&mut self) {
         (0..self.options.batch).for_each(|row| self.reset_row(row));
     }
@@ -270,15 +288,20 @@ impl Stream {
     }
 }
 
-impl Gru {
-    /// A [`Stream`] of `batch` sequences with the weights as they are.
-    ///
-    /// # Errors
-    /// As [`Stream::new`].
-    pub fn stream(&self, batch: usize) -> Result<Stream> {
-        Stream::new(self, StreamOptions { batch, ..StreamOptions::default() })
-    }
+macro_rules! streams {
+    ($($layer:ident)*) => {
+        $(impl $layer {
+            /// A [`Stream`] of `batch` sequences with the weights as they are.
+            ///
+            /// # Errors
+            /// As [`Stream::new`].
+            pub fn stream(&self, batch: usize) -> Result<Stream> {
+                Stream::new(self, StreamOptions { batch, ..StreamOptions::default() })
+            }
+        })*
+    };
 }
+streams!(Gru Lstm Rnn);
 
 /// Independent streams stepped as one batch; they join and leave between steps, without allocation.
 ///
@@ -352,10 +375,11 @@ impl StreamPool {
         Ok(id)
     }
 
-    /// First element of a row in each layer's state.
+    /// First element of a row in each state of each layer.
     fn rows(&self, row: usize) -> impl Iterator<Item = usize> + use<> {
-        let (batch, h, layers) = (self.stream.batch(), self.stream.model.hidden, self.stream.model.layers.len());
-        (0..layers).map(move |layer| (layer * batch + row) * h)
+        let (batch, model) = (self.stream.batch(), &self.stream.model);
+        let (h, states) = (model.hidden, model.cell.states() * model.layers.len());
+        (0..states).map(move |state| (state * batch + row) * h)
     }
 
     fn row(&self, op: &'static str, id: StreamId) -> Result<usize> {
@@ -377,9 +401,9 @@ impl StreamPool {
         }
         self.frames.copy_within(last * input..(last + 1) * input, row * input);
         // The last output stays readable for who moved.
-        let outputs = self.outputs_mut();
-        if let Some((outputs, width)) = outputs {
-            outputs.copy_within(last * width..(last + 1) * width, row * width);
+        if self.stream.model.head.is_some() {
+            let width = self.width;
+            self.stream.output.copy_within(last * width..(last + 1) * width, row * width);
         }
         self.slots[id.slot] = None;
         self.members.swap_remove(row);
@@ -387,11 +411,6 @@ impl StreamPool {
             self.slots[moved.slot] = Some((row, moved.serial));
         }
         Ok(())
-    }
-
-    fn outputs_mut(&mut self) -> Option<(&mut [f32], usize)> {
-        let width = self.width;
-        self.stream.model.head.is_some().then_some((&mut self.stream.output[..], width))
     }
 
     /// The member's next frame `[I]`, to be written; it holds the last one.
@@ -420,7 +439,7 @@ impl StreamPool {
         let stream = &self.stream;
         let all = match stream.model.head {
             Some(_) => &stream.output[..],
-            None => &stream.state[(stream.model.layers.len() - 1) * stream.batch() * stream.model.hidden..],
+            None => &stream.state[(stream.model.layers.len() - 1) * stream.batch() * self.width..],
         };
         Ok(&all[row * self.width..][..self.width])
     }

@@ -6,7 +6,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use common::{assert_close, fill, mix, relative_error};
-use wgru::nn::{Gru, GruActivations, GruConfig, Linear, Mode, Module, RecurrentOptions, SequenceInput};
+use wgru::nn::{
+    Gru, GruActivations, GruConfig, Linear, Lstm, LstmActivations, LstmConfig, Mode, Module, Recurrent,
+    RecurrentOptions, Rnn, RnnConfig, SequenceInput,
+};
 use wgru::{Activation, Device, Precision, Rng, Stream, StreamOptions, StreamPool, Tensor};
 
 /// Another order of the same sums as the layer's, over up to 40 steps.
@@ -45,40 +48,60 @@ fn gru(input: usize, hidden: usize, layers: usize, reset_after: bool) -> Gru {
     config.build(&Device::cpu(), &mut Rng::new(7)).expect("gru")
 }
 
-fn compare(gru: &Gru, batch: usize, weights: Precision, tolerance: f64) -> f64 {
-    let (c, steps) = (gru.config(), 40);
-    let device = gru.parameters()[0].1.device().clone();
-    let head = Linear::new(&device, c.hidden, 5, true, &mut Rng::new(8)).expect("head");
-    let x = fill(3, steps * batch * c.input, 1.0);
-    let run = gru
-        .run(
-            &Tensor::from_slice(&device, &x, &[steps, batch, c.input]).expect("x"),
-            SequenceInput::default(),
-            &mut Mode::Eval,
-        )
-        .expect("run");
-    let want_head = head.forward(&run.output, &mut Mode::Eval).and_then(|y| y.to_vec()).expect("head");
-    let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect::<Vec<_>>();
-    let (want, want_head) = (wide(run.output.to_vec().expect("read")), wide(want_head));
+fn lstm(input: usize, hidden: usize, layers: usize) -> Lstm {
+    let config = LstmConfig { input, hidden, layers, ..Default::default() };
+    config.build(&Device::cpu(), &mut Rng::new(7)).expect("lstm")
+}
 
-    let mut plain = Stream::new(gru, StreamOptions { batch, weights, threads: 1 }).expect("stream");
+/// Layers that streams step.
+trait Layer: Recurrent {
+    /// The outputs of a whole sequence, and the last states as a stream has them.
+    fn whole(&self, x: &Tensor) -> (Tensor, Vec<Tensor>);
+}
+
+macro_rules! layers {
+    ($($layer:ident: $($last:ident)+;)*) => {
+        $(impl Layer for $layer {
+            fn whole(&self, x: &Tensor) -> (Tensor, Vec<Tensor>) {
+                let run = self.run(x, SequenceInput::default(), &mut Mode::Eval).expect("run");
+                (run.output, vec![$(run.$last),+])
+            }
+        })*
+    };
+}
+layers! {
+    Gru: h_n;
+    Lstm: h_n c_n;
+    Rnn: h_n;
+}
+
+fn compare(layer: &impl Layer, [input, hidden]: [usize; 2], batch: usize, weights: Precision, tolerance: f64) -> f64 {
+    let (steps, device) = (40, layer.parameters()[0].1.device().clone());
+    let head = Linear::new(&device, hidden, 5, true, &mut Rng::new(8)).expect("head");
+    let x = fill(3, steps * batch * input, 1.0);
+    let (output, last) = layer.whole(&Tensor::from_slice(&device, &x, &[steps, batch, input]).expect("x"));
+    let want_head = head.forward(&output, &mut Mode::Eval).and_then(|y| y.to_vec()).expect("head");
+    let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect::<Vec<_>>();
+    let (want, want_head) = (wide(output.to_vec().expect("read")), wide(want_head));
+
+    let mut plain = Stream::new(layer, StreamOptions { batch, weights, threads: 1 }).expect("stream");
     let mut headed = plain.clone();
-    let mut shared = Stream::new(gru, StreamOptions { batch, weights, threads: 3 }).expect("stream");
-    let got: Vec<f32> = x.chunks(batch * c.input).flat_map(|x| plain.step(x).expect("step").to_vec()).collect();
-    let what = format!("{c:?}, batch {batch}, {weights:?}");
-    let last = wide(run.h_n.to_vec().expect("read"));
-    for (x, y) in x.chunks(batch * c.input).zip(got.chunks(batch * c.hidden)) {
+    let mut shared = Stream::new(layer, StreamOptions { batch, weights, threads: 3 }).expect("stream");
+    let got: Vec<f32> = x.chunks(batch * input).flat_map(|x| plain.step(x).expect("step").to_vec()).collect();
+    let what = format!("{} of {hidden}, batch {batch}, {weights:?}", std::any::type_name_of_val(layer));
+    let last = wide(last.iter().flat_map(|state| state.to_vec().expect("read")).collect());
+    for (x, y) in x.chunks(batch * input).zip(got.chunks(batch * hidden)) {
         assert_eq!(shared.step(x).expect("step"), y, "{what}: threads");
     }
     assert_close(&what, &got, &want, tolerance);
-    assert_close(&format!("{what}: h_n"), plain.state(), &last, tolerance);
+    assert_close(&format!("{what}: states"), plain.state(), &last, tolerance);
     let worst = relative_error(&got, &want).max(relative_error(plain.state(), &last));
 
     // A clone shares the weights, so a head needs a stream of its own.
     assert!(headed.clone().then(&head).is_err());
     drop(plain);
     headed = headed.then(&head).expect("then");
-    let got: Vec<f32> = x.chunks(batch * c.input).flat_map(|x| headed.step(x).expect("step").to_vec()).collect();
+    let got: Vec<f32> = x.chunks(batch * input).flat_map(|x| headed.step(x).expect("step").to_vec()).collect();
     assert_close(&format!("{what}: head"), &got, &want_head, tolerance);
     worst.max(relative_error(&got, &want_head))
 }
@@ -90,10 +113,18 @@ fn streams_give_the_layers_numbers() {
     {
         let mut worst = 0.0f64;
         for (input, hidden, layers) in [(1, 1, 1), (3, 5, 1), (7, 16, 2), (20, 67, 1), (4, 130, 3)] {
-            for reset_after in [true, false] {
-                let gru = gru(input, hidden, layers, reset_after);
-                for batch in [1, 2, 3, 7] {
-                    worst = worst.max(compare(&gru, batch, weights, tolerance));
+            let extent = [input, hidden];
+            let lstm = lstm(input, hidden, layers);
+            let gru = [true, false].map(|reset_after| gru(input, hidden, layers, reset_after));
+            let rnn = [Activation::Tanh, Activation::Relu].map(|activation| {
+                let config = RnnConfig { input, hidden, layers, activation, ..Default::default() };
+                config.build(&Device::cpu(), &mut Rng::new(7)).expect("rnn")
+            });
+            for batch in [1, 2, 3, 7] {
+                worst = worst.max(compare(&lstm, extent, batch, weights, tolerance));
+                for i in 0..2 {
+                    worst = worst.max(compare(&gru[i], extent, batch, weights, tolerance));
+                    worst = worst.max(compare(&rnn[i], extent, batch, weights, tolerance));
                 }
             }
         }
@@ -115,16 +146,9 @@ fn a_stream_of_the_other_reset_form_is_rejected() {
 
 #[test]
 fn a_million_steps_allocate_nothing() {
-    for (weights, reset_after) in [
-        (Precision::F32, true),
-        (Precision::F16, true),
-        (Precision::Bf16, true),
-        (Precision::Int8, true),
-        (Precision::F32, false),
-    ] {
-        let gru = gru(4, 16, 2, reset_after);
+    let count = |layer: &dyn Fn(StreamOptions) -> wgru::Result<Stream>, weights: Precision| {
         let head = Linear::new(&Device::cpu(), 16, 3, true, &mut Rng::new(1)).expect("head");
-        let stream = Stream::new(&gru, StreamOptions { batch: 2, weights, threads: 1 }).and_then(|s| s.then(&head));
+        let stream = layer(StreamOptions { batch: 2, weights, threads: 1 }).and_then(|s| s.then(&head));
         let mut stream = stream.expect("stream");
         let frame = fill(1, 8, 1.0);
         let before = ALLOCATIONS.get();
@@ -134,7 +158,15 @@ fn a_million_steps_allocate_nothing() {
         }
         assert_eq!(ALLOCATIONS.get(), before, "{weights:?}");
         assert!(sum.is_finite());
+    };
+    for weights in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
+        count(&|options| Stream::new(&gru(4, 16, 2, true), options), weights);
+        count(&|options| Stream::new(&lstm(4, 16, 2), options), weights);
     }
+    count(&|options| Stream::new(&gru(4, 16, 2, false), options), Precision::F32);
+    let rnn = RnnConfig { input: 4, hidden: 16, layers: 2, ..Default::default() };
+    let rnn = rnn.build(&Device::cpu(), &mut Rng::new(7)).expect("rnn");
+    count(&|options| Stream::new(&rnn, options), Precision::F32);
     // The counter counts.
     let before = ALLOCATIONS.get();
     drop(std::hint::black_box(vec![1]));
@@ -143,7 +175,11 @@ fn a_million_steps_allocate_nothing() {
 
 #[test]
 fn streams_are_reset_kept_and_forked() {
-    let mut stream = gru(3, 20, 2, true).stream(2).expect("stream");
+    goes_on(gru(3, 20, 2, true).stream(2).expect("stream"));
+    goes_on(lstm(3, 20, 2).stream(2).expect("stream"));
+}
+
+fn goes_on(mut stream: Stream) {
     let frames: Vec<Vec<f32>> = (0..12).map(|t| fill(t, 6, 1.0)).collect();
     let run = |stream: &mut Stream, frames: &[Vec<f32>]| -> Vec<u32> {
         frames
@@ -177,17 +213,29 @@ fn a_learned_first_state_is_where_a_stream_begins() {
     stream.step(&[0.0; 4]).expect("step");
     stream.reset();
     assert_eq!(stream.state(), begin);
+
+    let config = LstmConfig { input: 2, hidden: 1, layers: 2, options, ..Default::default() };
+    let lstm = config.build(&Device::cpu(), &mut Rng::new(1)).expect("lstm");
+    for (name, values) in [("h0", [0.5, -0.25]), ("c0", [1.5, 2.5])] {
+        let state = lstm.parameters().into_iter().find(|(n, _)| n == name).expect("a state").1;
+        state.assign(&values).expect("assign");
+    }
+    assert_eq!(lstm.stream(2).expect("stream").state(), [0.5, 0.5, -0.25, -0.25, 1.5, 1.5, 2.5, 2.5]);
 }
 
 /// Random joins and leaves: every member's outputs are those of a stream of its own, but for the order
 /// of sums, which depends on how many step together.
 #[test]
 fn pool_members_are_streams_of_their_own() {
-    let gru = gru(3, 20, 2, true);
+    members(&|batch| gru(3, 20, 2, true).stream(batch).expect("stream"));
+    members(&|batch| lstm(3, 20, 2).stream(batch).expect("stream"));
+}
+
+fn members(layer: &dyn Fn(usize) -> Stream) {
     for with_head in [false, true] {
         let head = Linear::new(&Device::cpu(), 20, 4, true, &mut Rng::new(1)).expect("head");
         let make = |batch| {
-            let stream = gru.stream(batch).expect("stream");
+            let stream = layer(batch);
             if with_head { stream.then(&head).expect("then") } else { stream }
         };
         let mut pool = StreamPool::new(make(5));
@@ -234,6 +282,19 @@ fn streams_refuse_what_they_do_not_step() {
         let error = config.build(&device, &mut Rng::new(0)).and_then(|gru| gru.stream(1)).err().expect("refused");
         assert!(error.to_string().contains(word), "{error}");
     }
+    let base_lstm = LstmConfig { input: 2, hidden: 3, ..Default::default() };
+    let cell = LstmActivations { cell: Activation::Relu, ..Default::default() };
+    for (config, word) in [
+        (LstmConfig { projection: 2, ..base_lstm.clone() }, "projection"),
+        (LstmConfig { peephole: true, ..base_lstm.clone() }, "peephole"),
+        (LstmConfig { input_forget: true, ..base_lstm.clone() }, "input_forget"),
+        (LstmConfig { activations: cell, ..base_lstm.clone() }, "activations"),
+    ] {
+        let error = config.build(&device, &mut Rng::new(0)).and_then(|lstm| lstm.stream(1)).err().expect("refused");
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    let rnn = RnnConfig { input: 2, hidden: 3, activation: Activation::Softsign, ..Default::default() };
+    assert!(rnn.build(&device, &mut Rng::new(0)).and_then(|rnn| rnn.stream(1)).is_err());
     let gru = base.build(&device, &mut Rng::new(0)).expect("gru");
     assert!(gru.stream(0).is_err());
     let mut stream = gru.stream(2).expect("stream");

@@ -69,7 +69,8 @@ impl Weights {
                 match self.gates {
                     1 => self.blocks_vnni::<1>(inputs, batch, blocks, out),
                     2 => self.blocks_vnni::<2>(inputs, batch, blocks, out),
-                    _ => self.blocks_vnni::<3>(inputs, batch, blocks, out),
+                    3 => self.blocks_vnni::<3>(inputs, batch, blocks, out),
+                    _ => self.blocks_vnni::<4>(inputs, batch, blocks, out),
                 }
             };
         }
@@ -215,7 +216,7 @@ mod tests {
     /// Sums of products of quantised numbers are exact: every instruction set gives the same bits.
     #[test]
     fn int8_products_equal_whole_number_arithmetic_on_every_isa() {
-        for (blocks, depth, gates) in [(1, 1, 1), (2, 7, 3), (3, 64, 2), (1, 130, 3)] {
+        for (blocks, depth, gates) in [(1, 1, 1), (2, 7, 3), (3, 64, 2), (1, 130, 3), (2, 33, 4)] {
             let value = |i: usize| ((i * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0;
             let packed: Vec<f32> = (0..blocks * depth * gates * LANES).map(value).collect();
             let x: Vec<f32> = (0..2 * depth).map(|i| 3.0 * value(i + 17)).collect();

@@ -1,6 +1,7 @@
 //! The CPU device: runs a kernel's twin, or a faster function where there is one.
 
 mod cell;
+mod equations;
 mod gru;
 mod int8;
 mod lines;

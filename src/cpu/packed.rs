@@ -265,7 +265,8 @@ unsafe fn rows<V: Lanes, S: Stored>(p: Product, gates: usize) {
         match gates {
             1 => blocks::<V, S, 1>(p),
             2 => blocks::<V, S, 2>(p),
-            _ => blocks::<V, S, 3>(p),
+            3 => blocks::<V, S, 3>(p),
+            _ => blocks::<V, S, 4>(p),
         }
     }
 }
@@ -276,15 +277,18 @@ unsafe fn blocks<V: Lanes, S: Stored, const G: usize>(p: Product) {
         let mut row = 0;
         // Groups of 4, 2 and 1 rows, so that no row is computed for nothing; the weights of a block stay in L1.
         for size in [4, 2, 1] {
-            while p.batch - row >= size && (size <= 2 || V::MANY) {
+            while p.batch - row >= size && (size == 1 || V::MANY || size == 2 && G < 4) {
                 // SAFETY: as the caller's.
                 unsafe {
-                    match size {
-                        4 => group::<V, S, G, 4, 1>(&p, block, row),
-                        2 if V::MANY => group::<V, S, G, 2, 2>(&p, block, row),
-                        2 => group::<V, S, G, 2, 1>(&p, block, row),
-                        _ if V::MANY => group::<V, S, G, 1, 4>(&p, block, row),
-                        _ => group::<V, S, G, 1, 2>(&p, block, row),
+                    match (size, V::MANY) {
+                        (4, _) => group::<V, S, G, 4, 1>(&p, block, row),
+                        (2, true) => group::<V, S, G, 2, 2>(&p, block, row),
+                        (2, false) => group::<V, S, G, 2, 1>(&p, block, row),
+                        (_, true) if G == 1 => group::<V, S, G, 1, 8>(&p, block, row),
+                        (_, true) => group::<V, S, G, 1, 4>(&p, block, row),
+                        (_, false) if G == 1 => group::<V, S, G, 1, 4>(&p, block, row),
+                        (_, false) if G < 4 => group::<V, S, G, 1, 2>(&p, block, row),
+                        (_, false) => group::<V, S, G, 1, 1>(&p, block, row),
                     }
                 }
                 row += size;
@@ -293,7 +297,7 @@ unsafe fn blocks<V: Lanes, S: Stored, const G: usize>(p: Product) {
     }
 }
 
-/// One block of `M` rows, with `U` (1, 2 or 4) sums of each so that the multipliers need not wait for one.
+/// One block of `M` rows, with `U` (1, 2, 4 or 8) sums of each so that the multipliers need not wait for one.
 #[inline(always)]
 unsafe fn group<V: Lanes, S: Stored, const G: usize, const M: usize, const U: usize>(
     p: &Product,

@@ -1,25 +1,28 @@
-//! One GRU step of a few rows: products and gates of 16 units at a time.
+//! One step of a few rows of any plain cell: products and gates of 16 units at a time.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
 use std::ops::Range;
 
+use super::equations::{lstm, mix, relu};
 use super::lines::Lines;
 use super::packed::{Inputs, Packed, Precision};
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
 use super::team::{Parts, Team};
 use crate::error::Result;
+use crate::kernels::PlainCell;
 
 /// Bytes of weights that are worth a thread.
 const SHARED: usize = 1 << 16;
 
 /// The weights of one layer, packed.
 pub(crate) struct StepWeights {
+    cell: PlainCell,
     w: Packed,
-    /// Three gates (reset after), or r and z.
+    /// All gates, but for the candidate of reset before.
     u: Packed,
     /// `U_n` where the reset gate acts before it.
     u_n: Option<Packed>,
-    /// `[blocks, 4, 16]`: `b_r + d_r`, `b_z + d_z`, `b_n`, `d_n`.
+    /// `[blocks, parts, 16]`: `b + d` of each gate; a GRU has `b_n` and `d_n` apart, the latter last.
     bias: Lines,
 }
 
@@ -34,67 +37,97 @@ pub(crate) struct StepScratch {
     inputs: [Inputs; 3],
 }
 
+/// Vectors of the bias.
+fn bias_parts(cell: PlainCell) -> usize {
+    if is_gru(cell) { 4 } else { cell.gates() }
+}
+
+fn is_gru(cell: PlainCell) -> bool {
+    matches!(cell, PlainCell::GruResetAfter | PlainCell::GruResetBefore)
+}
+
 impl StepWeights {
-    /// `w_ih` `[3H, I]`, `w_hh` `[3H, H]`, biases `[3H]`; gates r, z, n.
+    /// `w_ih` `[G·H, I]`, `w_hh` `[G·H, H]`, biases `[G·H]`; gates in PyTorch's order.
     pub fn new(
+        cell: PlainCell,
         [w_ih, w_hh]: [&[f32]; 2],
         [b_ih, b_hh]: [&[f32]; 2],
-        reset_after: bool,
         precision: Precision,
     ) -> Result<Self> {
-        let h = b_ih.len() / 3;
-        let mut bias = Lines::zeros(h.div_ceil(LANES) * 4 * LANES);
+        let gates = cell.gates();
+        let (h, parts) = (b_ih.len() / gates, bias_parts(cell));
+        let mut bias = Lines::zeros(h.div_ceil(LANES) * parts * LANES);
         for unit in 0..h {
-            let parts =
-                [b_ih[unit] + b_hh[unit], b_ih[h + unit] + b_hh[h + unit], b_ih[2 * h + unit], b_hh[2 * h + unit]];
-            for (part, v) in parts.into_iter().enumerate() {
-                bias[(unit / LANES * 4 + part) * LANES + unit % LANES] = v;
+            for part in 0..parts {
+                let [b, d] = [b_ih, b_hh].map(|b| b[part.min(gates - 1) * h + unit]);
+                let v = match part {
+                    2 if is_gru(cell) => b,
+                    3 if is_gru(cell) => d,
+                    _ => b + d,
+                };
+                bias[(unit / LANES * parts + part) * LANES + unit % LANES] = v;
             }
         }
-        let w = Packed::new(w_ih, 3, h, precision)?;
-        let (u, u_n) = if reset_after {
-            (Packed::new(w_hh, 3, h, precision)?, None)
-        } else {
+        let w = Packed::new(w_ih, gates, h, precision)?;
+        let (u, u_n) = if cell == PlainCell::GruResetBefore {
             let (gates, candidate) = w_hh.split_at(2 * h * h);
             (Packed::new(gates, 2, h, precision)?, Some(Packed::new(candidate, 1, h, precision)?))
+        } else {
+            (Packed::new(w_hh, gates, h, precision)?, None)
         };
-        Ok(Self { w, u, u_n, bias })
+        Ok(Self { cell, w, u, u_n, bias })
     }
 
     /// Room for `batch` rows.
     pub fn scratch(&self, batch: usize) -> StepScratch {
         let (blocks, h) = (self.w.blocks(), self.w.units);
         let n = self.u_n.as_ref().unwrap_or(&self.u);
+        let kept = if self.u_n.is_some() { batch * h } else { 0 };
         StepScratch {
             x: Lines::zeros(blocks * self.w.block_len(batch)),
             rec: Lines::zeros(blocks * self.u.block_len(batch)),
-            kept: vec![0.0; batch * h],
-            z: vec![0.0; batch * h],
+            kept: vec![0.0; kept],
+            z: vec![0.0; kept],
             inputs: [self.w.inputs(batch), self.u.inputs(batch), n.inputs(batch)],
         }
     }
 
-    /// The states `new` `[rows, H]` after the frame `x` `[rows, I]`, from `old`.
-    pub fn step(&self, (isa, team): (Isa, &Team), s: &mut StepScratch, x: &[f32], old: &[f32], new: &mut [f32]) {
+    /// The states `new` `[rows, H]` after the frame `x` `[rows, I]`, from `old`; of an LSTM `h` and `c`, of the others
+    /// `h` and nothing.
+    pub fn step(
+        &self,
+        (isa, team): (Isa, &Team),
+        s: &mut StepScratch,
+        x: &[f32],
+        old: [&[f32]; 2],
+        new: [&mut [f32]; 2],
+    ) {
         let (blocks, h) = (self.w.blocks(), self.w.units);
-        let rows = old.len() / h;
+        let rows = old[0].len() / h;
         let [in_w, in_u, in_n] = &mut s.inputs;
         self.w.prepare(isa, x, rows, in_w);
-        self.u.prepare(isa, old, rows, in_u);
+        self.u.prepare(isa, old[0], rows, in_u);
         let (in_w, in_u) = (&*in_w, &*in_u);
         let (x_len, rec_len) = (self.w.block_len(rows), self.u.block_len(rows));
         let (wx, uh) = (Parts::new(&mut s.x), Parts::new(&mut s.rec));
-        let (to, kept, z) = (Parts::new(new), Parts::new(&mut s.kept), Parts::new(&mut s.z));
+        let [new, new_cell] = new.map(Parts::new);
+        let (kept, z) = (Parts::new(&mut s.kept), Parts::new(&mut s.z));
         let most = (self.w.bytes() + self.u.bytes()) / SHARED;
-        let gates = Gates { x: wx, rec: uh, bias: &self.bias, old, batch: rows, hidden: h };
+        let gates = Gates { cell: self.cell, x: wx, rec: uh, bias: &self.bias, old, batch: rows, hidden: h };
         team.share(blocks, most, &|range: Range<usize>| {
             // SAFETY: this thread alone has these blocks.
             let (wx, uh) = unsafe {
                 (wx.get(range.start * x_len..range.end * x_len), uh.get(range.start * rec_len..range.end * rec_len))
             };
             self.w.product(isa, x, rows, in_w, range.clone(), wx);
-            self.u.product(isa, old, rows, in_u, range.clone(), uh);
-            if self.u_n.is_none() { gates.reset_after(isa, range, to) } else { gates.reset_before(isa, range, kept, z) }
+            self.u.product(isa, old[0], rows, in_u, range.clone(), uh);
+            match self.cell {
+                PlainCell::GruResetAfter => gates.run(isa, Half::ResetAfter, range, [new, new]),
+                PlainCell::GruResetBefore => gates.run(isa, Half::ResetBefore, range, [kept, z]),
+                PlainCell::Lstm => gates.run(isa, Half::Lstm, range, [new, new_cell]),
+                PlainCell::Rnn => gates.run(isa, Half::Rnn, range, [new, new]),
+                PlainCell::RnnRelu => gates.run(isa, Half::RnnRelu, range, [new, new]),
+            }
         });
         let Some(u_n) = &self.u_n else { return };
         let reset = &s.kept[..rows * h];
@@ -104,20 +137,50 @@ impl StepWeights {
             // SAFETY: as above.
             let rec = unsafe { uh.get(range.start * rec_len..range.end * rec_len) };
             u_n.product(isa, reset, rows, in_n, range.clone(), rec);
-            gates.candidate(isa, range, z, to);
+            gates.run(isa, Half::Candidate, range, [new, z]);
         });
+    }
+}
+
+/// What follows a product.
+#[derive(Clone, Copy)]
+enum Half {
+    /// `h'` into the first output.
+    ResetAfter,
+    /// `r⊙h` and `z` into the outputs.
+    ResetBefore,
+    /// The second half of reset before: `rec` is `U_n·(r⊙h)`, the second output holds `z`; `h'` into the first.
+    Candidate,
+    /// `h'` and `c'` into the outputs.
+    Lstm,
+    /// `h'` into the first output.
+    Rnn,
+    /// The same.
+    RnnRelu,
+}
+
+impl Half {
+    /// Gates of the recurrent product.
+    fn gates(self) -> usize {
+        match self {
+            Half::ResetAfter => 3,
+            Half::ResetBefore => 2,
+            Half::Lstm => 4,
+            Half::Candidate | Half::Rnn | Half::RnnRelu => 1,
+        }
     }
 }
 
 /// What the gates of a step read. Products are `[blocks, batch, gates, 16]`, states `[batch, H]`.
 #[derive(Clone, Copy)]
 struct Gates<'a> {
-    /// `W·x`, gates r, z, n.
+    cell: PlainCell,
+    /// `W·x`
     x: Parts,
-    /// `U·h`: gates r, z, n (reset after) or r, z.
+    /// `U·h`
     rec: Parts,
     bias: &'a [f32],
-    old: &'a [f32],
+    old: [&'a [f32]; 2],
     batch: usize,
     hidden: usize,
 }
@@ -127,122 +190,156 @@ struct Raw {
     x: *const f32,
     rec: *const f32,
     bias: *const f32,
-    old: *const f32,
-    out: *mut f32,
-    z: *mut f32,
+    old: [*const f32; 2],
+    out: [*mut f32; 2],
     batch: usize,
     hidden: usize,
+    x_gates: usize,
+    rec_gates: usize,
+    bias_parts: usize,
     first: usize,
     end: usize,
 }
 
 impl Gates<'_> {
-    fn raw(&self, range: Range<usize>, out: Parts, z: Option<Parts>, rec_gates: usize) -> Raw {
+    fn run(&self, isa: Isa, half: Half, range: Range<usize>, out: [Parts; 2]) {
         let (batch, hidden, blocks) = (self.batch, self.hidden, self.hidden.div_ceil(LANES));
-        assert!(self.x.len() >= batch * blocks * 3 * LANES && self.rec.len() >= batch * blocks * rec_gates * LANES);
-        assert!(self.bias.len() >= blocks * 4 * LANES && self.old.len() >= batch * hidden && range.end <= blocks);
-        assert!(out.len() >= batch * hidden && z.is_none_or(|z| z.len() >= batch * hidden));
-        Raw {
+        let (x_gates, rec_gates, bias_parts) = (self.cell.gates(), half.gates(), bias_parts(self.cell));
+        assert!(self.x.len() >= batch * blocks * x_gates * LANES);
+        assert!(self.rec.len() >= batch * blocks * rec_gates * LANES && range.end <= blocks);
+        assert!(self.bias.len() >= blocks * bias_parts * LANES);
+        assert!(self.old[..self.cell.states()].iter().all(|old| old.len() >= batch * hidden));
+        assert!(out.iter().all(|out| out.len() >= batch * hidden));
+        let p = Raw {
             x: self.x.as_ptr(),
             rec: self.rec.as_ptr(),
             bias: self.bias.as_ptr(),
-            old: self.old.as_ptr(),
-            out: out.as_ptr(),
-            z: z.map_or(std::ptr::null_mut(), Parts::as_ptr),
+            old: self.old.map(<[f32]>::as_ptr),
+            out: out.map(Parts::as_ptr),
             batch,
             hidden,
+            x_gates,
+            rec_gates,
+            bias_parts,
             first: range.start,
             end: range.end,
-        }
-    }
-
-    /// Reset after: `h' = n + z⊙(h − n)` into `out`.
-    fn reset_after(&self, isa: Isa, range: Range<usize>, out: Parts) {
-        let p = self.raw(range, out, None, 3);
-        for_each_isa!(isa, after::<_>(p: Raw));
-    }
-
-    /// Reset before, first half: `r⊙h` into `kept`, and `z`.
-    fn reset_before(&self, isa: Isa, range: Range<usize>, kept: Parts, z: Parts) {
-        let p = self.raw(range, kept, Some(z), 2);
-        for_each_isa!(isa, before::<_>(p: Raw));
-    }
-
-    /// Reset before, second half: `rec` is `U_n·(r⊙h)`; `h' = n + z⊙(h − n)` into `out`.
-    fn candidate(&self, isa: Isa, range: Range<usize>, z: Parts, out: Parts) {
-        let p = self.raw(range, out, Some(z), 1);
-        for_each_isa!(isa, candidate::<_>(p: Raw));
+        };
+        for_each_isa!(isa, units::<_>(p: Raw, half: Half));
     }
 }
 
 #[inline(always)]
-unsafe fn product<V: Lanes>(p: *const f32, raw: &Raw, row: usize, block: usize, gates: usize, gate: usize) -> V {
-    // SAFETY: products hold [blocks, batch, gates, 16].
-    unsafe { V::load(p.add(((block * raw.batch + row) * gates + gate) * LANES)) }
-}
-
-#[inline(always)]
-unsafe fn bias<V: Lanes>(p: &Raw, block: usize, part: usize) -> V {
-    // SAFETY: the bias holds [blocks, 4, 16].
-    unsafe { V::load(p.bias.add((block * 4 + part) * LANES)) }
-}
-
-/// The input's part of a gate, with its bias.
-#[inline(always)]
-unsafe fn input<V: Lanes>(p: &Raw, row: usize, block: usize, gate: usize) -> V {
-    // SAFETY: as the others.
-    unsafe { product::<V>(p.x, p, row, block, 3, gate).add(bias(p, block, gate)) }
-}
-
-#[inline(always)]
-unsafe fn after<V: Lanes>(p: Raw) {
-    // SAFETY: extents were checked in Gates::raw; this thread alone writes these blocks.
-    unsafe {
-        for block in p.first..p.end {
-            for row in 0..p.batch {
-                let count = LANES.min(p.hidden - block * LANES);
-                let r = sigmoid(input::<V>(&p, row, block, 0).add(product(p.rec, &p, row, block, 3, 0)));
-                let z = sigmoid(input::<V>(&p, row, block, 1).add(product(p.rec, &p, row, block, 3, 1)));
-                let c = product::<V>(p.rec, &p, row, block, 3, 2).add(bias(&p, block, 3));
-                let n = tanh(r.fma(c, input(&p, row, block, 2)));
-                let at = row * p.hidden + block * LANES;
-                let old = load_part::<V>(p.old.add(at), count);
-                store_part(z.fma(old.sub(n), n), p.out.add(at), count);
+unsafe fn units<V: Lanes>(p: Raw, half: Half) {
+    for block in p.first..p.end {
+        for row in 0..p.batch {
+            let at =
+                At { block, row, offset: row * p.hidden + block * LANES, count: LANES.min(p.hidden - block * LANES) };
+            // SAFETY: extents were checked in Gates::run; this thread alone writes these blocks.
+            unsafe {
+                match half {
+                    Half::ResetAfter => reset_after::<V>(&p, at),
+                    Half::ResetBefore => reset_before::<V>(&p, at),
+                    Half::Candidate => candidate::<V>(&p, at),
+                    Half::Lstm => lstm_units::<V>(&p, at),
+                    Half::Rnn => p.put(0, at, tanh(p.sum::<V>(at, 0))),
+                    Half::RnnRelu => p.put(0, at, relu(p.sum::<V>(at, 0))),
+                }
             }
         }
     }
 }
 
-#[inline(always)]
-unsafe fn before<V: Lanes>(p: Raw) {
-    // SAFETY: extents were checked in Gates::raw; this thread alone writes these blocks.
-    unsafe {
-        for block in p.first..p.end {
-            for row in 0..p.batch {
-                let count = LANES.min(p.hidden - block * LANES);
-                let r = sigmoid(input::<V>(&p, row, block, 0).add(product(p.rec, &p, row, block, 2, 0)));
-                let z = sigmoid(input::<V>(&p, row, block, 1).add(product(p.rec, &p, row, block, 2, 1)));
-                let at = row * p.hidden + block * LANES;
-                store_part(r.mul(load_part(p.old.add(at), count)), p.out.add(at), count);
-                store_part(z, p.z.add(at), count);
-            }
+/// Units of a block in a row.
+#[derive(Clone, Copy)]
+struct At {
+    block: usize,
+    row: usize,
+    /// In a state.
+    offset: usize,
+    count: usize,
+}
+
+impl Raw {
+    #[inline(always)]
+    unsafe fn bias<V: Lanes>(&self, at: At, part: usize) -> V {
+        // SAFETY: the bias holds [blocks, parts, 16].
+        unsafe { V::load(self.bias.add((at.block * self.bias_parts + part) * LANES)) }
+    }
+
+    /// The input's part of a gate, with its bias.
+    #[inline(always)]
+    unsafe fn input<V: Lanes>(&self, at: At, gate: usize) -> V {
+        // SAFETY: products hold [blocks, batch, gates, 16].
+        unsafe {
+            let x = V::load(self.x.add(((at.block * self.batch + at.row) * self.x_gates + gate) * LANES));
+            x.add(self.bias(at, gate))
         }
+    }
+
+    /// The state's part.
+    #[inline(always)]
+    unsafe fn recurrent<V: Lanes>(&self, at: At, gate: usize) -> V {
+        // SAFETY: as above.
+        unsafe { V::load(self.rec.add(((at.block * self.batch + at.row) * self.rec_gates + gate) * LANES)) }
+    }
+
+    #[inline(always)]
+    unsafe fn sum<V: Lanes>(&self, at: At, gate: usize) -> V {
+        // SAFETY: as above.
+        unsafe { self.input::<V>(at, gate).add(self.recurrent(at, gate)) }
+    }
+
+    #[inline(always)]
+    unsafe fn old<V: Lanes>(&self, part: usize, at: At) -> V {
+        // SAFETY: states hold [batch, H].
+        unsafe { load_part(self.old[part].add(at.offset), at.count) }
+    }
+
+    #[inline(always)]
+    unsafe fn put<V: Lanes>(&self, part: usize, at: At, v: V) {
+        // SAFETY: as above.
+        unsafe { store_part(v, self.out[part].add(at.offset), at.count) }
     }
 }
 
 #[inline(always)]
-unsafe fn candidate<V: Lanes>(p: Raw) {
-    // SAFETY: extents were checked in Gates::raw; this thread alone writes these blocks.
+unsafe fn reset_after<V: Lanes>(p: &Raw, at: At) {
+    // SAFETY: as the caller's.
     unsafe {
-        for block in p.first..p.end {
-            for row in 0..p.batch {
-                let count = LANES.min(p.hidden - block * LANES);
-                let c = product::<V>(p.rec, &p, row, block, 1, 0).add(bias(&p, block, 3));
-                let n = tanh(input::<V>(&p, row, block, 2).add(c));
-                let at = row * p.hidden + block * LANES;
-                let (old, z) = (load_part::<V>(p.old.add(at), count), load_part::<V>(p.z.add(at), count));
-                store_part(z.fma(old.sub(n), n), p.out.add(at), count);
-            }
-        }
+        let (r, z) = (sigmoid(p.sum::<V>(at, 0)), sigmoid(p.sum::<V>(at, 1)));
+        let c = p.recurrent::<V>(at, 2).add(p.bias(at, 3));
+        let n = tanh(r.fma(c, p.input(at, 2)));
+        p.put(0, at, mix(n, z, p.old(0, at)));
+    }
+}
+
+#[inline(always)]
+unsafe fn reset_before<V: Lanes>(p: &Raw, at: At) {
+    // SAFETY: as the caller's.
+    unsafe {
+        let (r, z) = (sigmoid(p.sum::<V>(at, 0)), sigmoid(p.sum::<V>(at, 1)));
+        p.put(0, at, r.mul(p.old(0, at)));
+        p.put(1, at, z);
+    }
+}
+
+#[inline(always)]
+unsafe fn candidate<V: Lanes>(p: &Raw, at: At) {
+    // SAFETY: as the caller's.
+    unsafe {
+        let c = p.recurrent::<V>(at, 0).add(p.bias(at, 3));
+        let n = tanh(p.input::<V>(at, 2).add(c));
+        let z = load_part(p.out[1].add(at.offset), at.count);
+        p.put(0, at, mix(n, z, p.old(0, at)));
+    }
+}
+
+#[inline(always)]
+unsafe fn lstm_units<V: Lanes>(p: &Raw, at: At) {
+    // SAFETY: as the caller's.
+    unsafe {
+        let [h, c] = lstm::<V>(std::array::from_fn(|gate| p.sum(at, gate)), p.old(1, at));
+        p.put(0, at, h);
+        p.put(1, at, c);
     }
 }

@@ -16,10 +16,12 @@ pub mod cell;
 pub mod ctc;
 pub mod gru;
 pub mod marks;
+mod plain;
 pub mod time;
 pub use cell::Cell;
 pub use ctc::Ctc;
 pub use gru::Gru;
+pub use plain::PlainCell;
 
 kernels! {
     fill: Fill { 0, 1 },

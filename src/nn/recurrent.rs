@@ -7,6 +7,7 @@ use super::{Mode, Module, check_lengths, check_share, check_state, uniform};
 use crate::autograd::record;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::kernels::PlainCell;
 use crate::math::Activation;
 use crate::ops::recurrent::{Backward, Cell, Kept, Layer, Noise, Plan, Reads, Schedule, Weights};
 use crate::rng::Rng;
@@ -225,6 +226,22 @@ impl StackConfig {
     fn is_quiet(&self) -> bool {
         let o = &self.options;
         o.zoneout == 0.0 && o.zoneout_cell == 0.0 && o.recurrent_dropout == 0.0
+    }
+
+    /// The cell, if its equations are those it is known with.
+    pub fn plain_cell(&self) -> Option<PlainCell> {
+        let relu = self.cell == Cell::Rnn && self.activations[0] == Activation::Relu;
+        let usual = self.activations == self.cell.activations();
+        if !(usual || relu) || self.projected || self.peephole || self.coupled {
+            return None;
+        }
+        Some(match self.cell {
+            Cell::GruResetAfter => PlainCell::GruResetAfter,
+            Cell::GruResetBefore => PlainCell::GruResetBefore,
+            Cell::Lstm => PlainCell::Lstm,
+            Cell::Rnn if relu => PlainCell::RnnRelu,
+            Cell::Rnn => PlainCell::Rnn,
+        })
     }
 
     /// Whether no option needs the plan of single steps, in training or out of it.
