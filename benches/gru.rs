@@ -7,6 +7,7 @@ mod common;
 
 use common::cpu;
 use criterion::{BenchmarkId, Criterion};
+use half::f16;
 use wgru::kernels::{Gru as Params, GruSequence, GruSequenceBackward, GruStep, GruStepBackward};
 use wgru::nn::{GruConfig, Mode, Module, SequenceInput};
 use wgru::ops::recurrent::Plan;
@@ -40,11 +41,13 @@ fn kernels(c: &mut Criterion) {
         for (batch, hidden) in [(1, 128), (32, 128), (32, 256)] {
             let p = Params { steps: 16, batch, hidden, directions: 1, save: 1, ..Params::default() };
             let name = format!("b{batch}-h{hidden}-t16");
-            common::kernel(&mut group, &device, &name, &GruSequence(p));
+            common::kernel(&mut group, &device, &name, &GruSequence::new(p));
             common::kernel(&mut group, &device, &name, &GruSequenceBackward(p));
             // On the CPU these are twins, which no plan takes there.
             if device.1.is_gpu() {
-                common::kernel(&mut group, &device, &name, &GruStep(p));
+                common::kernel(&mut group, &device, &name, &GruStep::new(p));
+                common::kernel(&mut group, &device, &name, &GruStep::<f16>::from(p));
+                common::kernel(&mut group, &device, &name, &GruStep::<i8>::from(p));
                 common::kernel(&mut group, &device, &name, &GruStepBackward(p));
             }
         }

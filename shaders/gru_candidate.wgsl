@@ -2,9 +2,9 @@
 //
 //   n = tanh(x_n + U_n·c + d_n)    h' = n + z·(h − n)    a step that does not count keeps h, gives 0
 //
-// An invocation takes one unit of four rows. Twin: src/kernels/gru_candidate.rs.
+// An invocation takes one unit of four rows. `packed` is binding 2 of common/weights_*.
+// Twin: src/kernels/gru_candidate.rs.
 @group(0) @binding(1) var<storage, read> x: array<f32>;             // [D, T, B, 3H]
-@group(0) @binding(2) var<storage, read> packed: array<f32>;        // [D, blocks, H + 1, 3, 16]
 @group(0) @binding(3) var<storage, read> marks: array<u32>;         // [T, B]
 @group(0) @binding(4) var<storage, read_write> state: array<f32>;   // [D, T + 1, B, H]
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;       // [T, B, D·H]
@@ -22,12 +22,17 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let source = state_at(d, before(d, t), rows) + unit;
     let at_saved = gates_at(d, t, rows, 4u);
     let kept = at_saved + 3u * h;
-    let u = packed_at(d, unit, h + 1u) + 2u * BLOCK;
+    let u = packed_at(d, unit, depth()) + 2u * BLOCK;
 
-    var c = vec4(packed[u + h * LANES]);
-    for (var k = 0u; k < h; k++) {
-        c += packed[u + k * LANES] * vec4(saved[kept.x + k], saved[kept.y + k], saved[kept.z + k], saved[kept.w + k]);
+    var c = vec4(0.0);
+    for (var k = 0u; k < h; k += IN_WORD) {
+        let w = weights(u + k / IN_WORD * LANES);
+        for (var i = 0u; i < IN_WORD; i++) {
+            let at = kept + within(k + i);
+            c += w[i] * vec4(saved[at.x], saved[at.y], saved[at.z], saved[at.w]);
+        }
     }
+    c = product(u, c);
 
     let at_x = gates_at(d, t, rows, 3u) + 2u * h + unit;
     let at_y = output_at(d, t, rows) + unit;

@@ -2,9 +2,8 @@
 //
 //   r = σ(x_r + U_r·h + d_r)    z = σ(x_z + U_z·h + d_z)    c = r·h
 //
-// An invocation takes one unit of four rows. Twin: src/kernels/gru_gates.rs.
+// An invocation takes one unit of four rows. `packed` is binding 2 of common/weights_*. Twin: src/kernels/gru_gates.rs.
 @group(0) @binding(1) var<storage, read> x: array<f32>;             // [D, T, B, 3H]
-@group(0) @binding(2) var<storage, read> packed: array<f32>;        // [D, blocks, H + 1, 3, 16]
 @group(0) @binding(3) var<storage, read> state: array<f32>;         // [D, T + 1, B, H]
 @group(0) @binding(4) var<storage, read_write> saved: array<f32>;   // [D, T, B, 4H]
 
@@ -18,16 +17,23 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let t = time_of(d, params.step);
     let rows = four(row);
     let source = state_at(d, before(d, t), rows);
-    let u = packed_at(d, unit, h + 1u);
+    let u = packed_at(d, unit, depth());
 
-    var r = vec4(packed[u + h * LANES]);
-    var z = vec4(packed[u + h * LANES + BLOCK]);
-    for (var k = 0u; k < h; k++) {
-        let v = vec4(state[source.x + k], state[source.y + k], state[source.z + k], state[source.w + k]);
-        let j = u + k * LANES;
-        r += packed[j] * v;
-        z += packed[j + BLOCK] * v;
+    var r = vec4(0.0);
+    var z = vec4(0.0);
+    for (var k = 0u; k < h; k += IN_WORD) {
+        let j = u + k / IN_WORD * LANES;
+        let wr = weights(j);
+        let wz = weights(j + BLOCK);
+        for (var i = 0u; i < IN_WORD; i++) {
+            let at = source + within(k + i);
+            let v = vec4(state[at.x], state[at.y], state[at.z], state[at.w]);
+            r += wr[i] * v;
+            z += wz[i] * v;
+        }
     }
+    r = product(u, r);
+    z = product(u + BLOCK, z);
 
     let at_x = gates_at(d, t, rows, 3u) + unit;
     let at_saved = gates_at(d, t, rows, 4u) + unit;

@@ -1,11 +1,10 @@
 // The whole sequence in one dispatch: a workgroup owns four rows of one direction and loops over the steps, the
 // state in workgroup memory. Equations: shaders/gru_step.wgsl, and for reset before gru_gates, gru_candidate.
 //
-// Twin: src/kernels/gru_sequence.rs.
+// `packed` is binding 2 of common/weights_*. Twin: src/kernels/gru_sequence.rs.
 const MAX_HIDDEN: u32 = 256u;
 
 @group(0) @binding(1) var<storage, read> x: array<f32>;             // [D, T, B, 3H]
-@group(0) @binding(2) var<storage, read> packed: array<f32>;        // [D, blocks, H + 1, 3, 16]
 @group(0) @binding(3) var<storage, read> marks: array<u32>;         // [T, B]
 @group(0) @binding(4) var<storage, read_write> state: array<f32>;   // [D, T + 1, B, H]
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;       // [T, B, D·H]
@@ -71,18 +70,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let at_x = gates_at(d, t, rows, 3u);
         let at_saved = gates_at(d, t, rows, 4u);
         for (var unit = lane; unit < h; unit += 128u) {
-            let u = packed_at(d, unit, h + 1u);
-            var ar = vec4(packed[u + h * LANES]);
-            var az = vec4(packed[u + h * LANES + BLOCK]);
-            var c = vec4(packed[u + h * LANES + 2u * BLOCK]);
-            for (var k = 0u; k < h; k++) {
-                let j = u + k * LANES;
-                ar += packed[j] * h_now[k];
-                az += packed[j + BLOCK] * h_now[k];
-                if params.reset_before == 0u { c += packed[j + 2u * BLOCK] * h_now[k]; }
+            let u = packed_at(d, unit, depth());
+            var ar = vec4(0.0);
+            var az = vec4(0.0);
+            var c = vec4(0.0);
+            for (var k = 0u; k < h; k += IN_WORD) {
+                let j = u + k / IN_WORD * LANES;
+                let wr = weights(j);
+                let wz = weights(j + BLOCK);
+                var wc = vec4(0.0);
+                if params.reset_before == 0u { wc = weights(j + 2u * BLOCK); }
+                for (var i = 0u; i < IN_WORD; i++) {
+                    let v = h_now[within(k + i)];
+                    ar += wr[i] * v;
+                    az += wz[i] * v;
+                    c += wc[i] * v;
+                }
             }
-            let r = sigmoid4(load_x(at_x + unit) + ar);
-            let z = sigmoid4(load_x(at_x + h + unit) + az);
+            c = product(u + 2u * BLOCK, c);
+            let r = sigmoid4(load_x(at_x + unit) + product(u, ar));
+            let z = sigmoid4(load_x(at_x + h + unit) + product(u + BLOCK, az));
             save4(at_saved + unit, r, count);
             save4(at_saved + h + unit, z, count);
             if params.reset_before == 0u {
@@ -99,12 +106,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         if params.reset_before == 1u {
             for (var unit = lane; unit < h; unit += 128u) {
-                let u = packed_at(d, unit, h + 1u) + 2u * BLOCK;
-                var c = vec4(packed[u + h * LANES]);
-                for (var k = 0u; k < h; k++) {
-                    c += packed[u + k * LANES] * kept[k];
+                let u = packed_at(d, unit, depth()) + 2u * BLOCK;
+                var c = vec4(0.0);
+                for (var k = 0u; k < h; k += IN_WORD) {
+                    let w = weights(u + k / IN_WORD * LANES);
+                    for (var i = 0u; i < IN_WORD; i++) {
+                        c += w[i] * kept[within(k + i)];
+                    }
                 }
-                let n = tanh4(load_x(at_x + 2u * h + unit) + c);
+                let n = tanh4(load_x(at_x + 2u * h + unit) + product(u, c));
                 save4(at_saved + 2u * h + unit, n, count);
                 finish(d, t, row, unit, n, update[unit]);
             }

@@ -438,8 +438,8 @@ fn kernels_refuse_parameters_without_meaning(device: &Device) {
         (Gru { batch: 1 << 20, steps: 1 << 12, ..gru }, "steps"),
     ] {
         let d = zeros(device, &[64]);
-        refused(device.run(&GruSequence(p), [&a, &a, &index], [&b, &c, &d]), &["gru_sequence", word]);
-        refused(device.run(&GruStep(Gru { step: 1, ..p }), [&a, &a, &index], [&b, &c, &d]), &["gru_step"]);
+        refused(device.run(&GruSequence::new(p), [&a, &a, &index], [&b, &c, &d]), &["gru_sequence", word]);
+        refused(device.run(&GruStep::new(Gru { step: 1, ..p }), [&a, &a, &index], [&b, &c, &d]), &["gru_step"]);
     }
     // None of them left a lock behind.
     assert_eq!(a.add(&b).and_then(|s| s.to_vec()).expect("still works"), [0.0; 64]);

@@ -11,8 +11,9 @@ use wgru::kernels;
 fn parse(kernel: &Contract) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(kernel.wgsl)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(kernel.wgsl)));
-    // WebGPU's own capabilities, and subgroups where the kernel says so.
-    let allowed = if kernel.subgroup > 0 { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    // WebGPU's own capabilities, and subgroups where the kernel says so. `unpack2x16float` is one of the former.
+    let subgroup = if kernel.subgroup > 0 { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let allowed = subgroup | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     let info = Validator::new(ValidationFlags::all(), allowed)
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .subgroup_operations(naga::valid::SubgroupOperationSet::all())

@@ -135,7 +135,7 @@ fn packed(p: &Gru, stream: u32, depth: usize) -> Vec<f32> {
 #[test]
 fn gru_sequence_equals_its_twin_on_every_isa() {
     for p in shapes() {
-        let kernel = GruSequence(p);
+        let kernel = GruSequence::new(p);
         let ([x, _, _], [state, y, saved]) = kernel.lens();
         let reads = [fill(1, x, 1.0), packed(&p, 2, p.hidden as usize + 1), marks(&p)];
         let mut start = vec![f32::NAN; state];

@@ -1,12 +1,13 @@
 //! Second half of a step of the chain, reset before
 
-use super::gru::{Gru, dot, gru_kernel};
+use super::gru::Gru;
 use super::marks::leave;
+use super::stored::{Stored, stored_kernel, stored_texts, word_bindings};
 use crate::error::Result;
-use crate::kernel::{Kernel, wgsl, words};
+use crate::kernel::{Kernel, words};
 use crate::math::tanh_stable;
 
-gru_kernel! {
+stored_kernel! {
     /// Step `step` of all directions, reset before, second half: `n = tanh(x_n + U_n·c + d_n)` and the new state.
     ///
     /// Reads `x`, `packed`, `marks`, and `z` and `c` of its step of `saved`; writes `n` there, slot `after` of
@@ -14,12 +15,12 @@ gru_kernel! {
     GruCandidate
 }
 
-impl Kernel<3, 3> for GruCandidate {
-    const NAME: &'static str = "gru_candidate";
-    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/gru", "common/activation", "gru_candidate");
+impl<W: Stored> Kernel<3, 3> for GruCandidate<W> {
+    const NAME: &'static str = stored_texts!("gru_candidate")[W::FORMAT].0;
+    const WGSL: &'static str = stored_texts!("gru_candidate")[W::FORMAT].1;
     const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
-    const INDICES: &'static [&'static str] = &["marks"];
+    const INDICES: &'static [&'static str] = word_bindings::<W>();
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
@@ -32,7 +33,7 @@ impl Kernel<3, 3> for GruCandidate {
 
     fn lens(&self) -> ([usize; 3], [usize; 3]) {
         let p = &self.0;
-        let packed = p.packed_len(p.hidden as usize + 1);
+        let packed = p.packed_len(W::depth(p.hidden as usize));
         ([p.x_len(), packed, p.marks_len()], [p.state_len(), p.output_len(), p.saved_len()])
     }
 
@@ -52,8 +53,8 @@ impl Kernel<3, 3> for GruCandidate {
                 let (at_x, at) = (p.gates_at(d, t, row, 3), p.gates_at(d, t, row, 4));
                 let at_y = p.output_at(d, t, row);
                 for unit in 0..h {
-                    let u = &packed[p.packed_at(d, unit, h + 1)..];
-                    let c = u[(h * 3 + 2) * 16] + dot(u, 2, &saved[at + 3 * h..at + 4 * h]);
+                    let u = &packed[p.packed_at(d, unit, W::depth(h))..];
+                    let c = W::product(u, 2, &saved[at + 3 * h..at + 4 * h]);
                     let n = tanh_stable(x[at_x + 2 * h + unit] + c);
                     let (z, old) = (saved[at + h + unit], state[from + unit]);
                     let first = state[start + unit];

@@ -1,11 +1,12 @@
 //! First half of a step of the chain, reset before
 
-use super::gru::{Gru, dot, gru_kernel};
+use super::gru::Gru;
+use super::stored::{Stored, stored_kernel, stored_texts};
 use crate::error::Result;
-use crate::kernel::{Kernel, wgsl};
+use crate::kernel::Kernel;
 use crate::math::sigmoid;
 
-gru_kernel! {
+stored_kernel! {
     /// Step `step` of all directions, reset before, first half: `r`, `z` and `c = r⊙h`.
     ///
     /// Reads `x`, `packed` and slot `before` of `state`; writes `r`, `z` and `c` of its step of `saved`.
@@ -13,11 +14,13 @@ gru_kernel! {
     GruGates
 }
 
-impl Kernel<3, 1> for GruGates {
-    const NAME: &'static str = "gru_gates";
-    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/gru", "common/activation", "gru_gates");
+impl<W: Stored> Kernel<3, 1> for GruGates<W> {
+    const NAME: &'static str = stored_texts!("gru_gates")[W::FORMAT].0;
+    const WGSL: &'static str = stored_texts!("gru_gates")[W::FORMAT].1;
     const READS: [&'static str; 3] = ["x", "packed", "state"];
     const WRITES: [&'static str; 1] = ["saved"];
+    const INDICES: &'static [&'static str] = if W::FORMAT == 0 { &[] } else { &["packed"] };
+    const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME, self.0.steps.saturating_sub(1))
@@ -29,7 +32,7 @@ impl Kernel<3, 1> for GruGates {
 
     fn lens(&self) -> ([usize; 3], [usize; 1]) {
         let p = &self.0;
-        ([p.x_len(), p.packed_len(p.hidden as usize + 1), p.state_len()], [p.saved_len()])
+        ([p.x_len(), p.packed_len(W::depth(p.hidden as usize)), p.state_len()], [p.saved_len()])
     }
 
     fn work(&self) -> u64 {
@@ -45,8 +48,8 @@ impl Kernel<3, 1> for GruGates {
                 let from = p.state_at(d, p.before(d, t), row);
                 let (at_x, at) = (p.gates_at(d, t, row, 3), p.gates_at(d, t, row, 4));
                 for unit in 0..h {
-                    let u = &packed[p.packed_at(d, unit, h + 1)..];
-                    let [ar, az] = [0, 1].map(|gate| u[(h * 3 + gate) * 16] + dot(u, gate, &state[from..from + h]));
+                    let u = &packed[p.packed_at(d, unit, W::depth(h))..];
+                    let [ar, az] = [0, 1].map(|gate| W::product(u, gate, &state[from..from + h]));
                     let r = sigmoid(x[at_x + unit] + ar);
                     saved[at + unit] = r;
                     saved[at + h + unit] = sigmoid(x[at_x + h + unit] + az);

@@ -1,11 +1,11 @@
 //! The whole sequence in one dispatch
 
-use super::gru::gru_kernel;
+use super::stored::{Stored, stored_kernel, stored_texts, word_bindings};
 use super::{GruCandidate, GruGates, GruStep};
 use crate::error::{Error, Result};
-use crate::kernel::{Kernel, wgsl};
+use crate::kernel::Kernel;
 
-gru_kernel! {
+stored_kernel! {
     /// All steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
     /// steps. Hidden sizes to [`GruSequence::MAX_HIDDEN`]; on the CPU, any.
     ///
@@ -20,12 +20,12 @@ impl GruSequence {
     pub const MAX_HIDDEN: usize = 256;
 }
 
-impl Kernel<3, 3> for GruSequence {
-    const NAME: &'static str = "gru_sequence";
-    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/gru", "common/activation", "gru_sequence");
+impl<W: Stored> Kernel<3, 3> for GruSequence<W> {
+    const NAME: &'static str = stored_texts!("gru_sequence")[W::FORMAT].0;
+    const WGSL: &'static str = stored_texts!("gru_sequence")[W::FORMAT].1;
     const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
-    const INDICES: &'static [&'static str] = &["marks"];
+    const INDICES: &'static [&'static str] = word_bindings::<W>();
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
@@ -33,7 +33,7 @@ impl Kernel<3, 3> for GruSequence {
     }
 
     fn check_shader(&self) -> Result<()> {
-        let (needed, allowed) = (self.0.hidden.into(), Self::MAX_HIDDEN as u64);
+        let (needed, allowed) = (self.0.hidden.into(), GruSequence::MAX_HIDDEN as u64);
         if needed <= allowed {
             return Ok(());
         }
@@ -45,7 +45,7 @@ impl Kernel<3, 3> for GruSequence {
     }
 
     fn lens(&self) -> ([usize; 3], [usize; 3]) {
-        GruStep(self.0).lens()
+        GruStep::<W>::from(self.0).lens()
     }
 
     fn work(&self) -> u64 {
@@ -64,10 +64,10 @@ impl Kernel<3, 3> for GruSequence {
         for step in 0..self.0.steps {
             let p = super::Gru { step, ..self.0 };
             if p.reset_before == 1 {
-                GruGates(p).run([x, packed, state], [saved]);
-                GruCandidate(p).run([x, packed, marks], [state, y, saved]);
+                GruGates::<W>::from(p).run([x, packed, state], [saved]);
+                GruCandidate::<W>::from(p).run([x, packed, marks], [state, y, saved]);
             } else {
-                GruStep(p).run([x, packed, marks], [state, y, saved]);
+                GruStep::<W>::from(p).run([x, packed, marks], [state, y, saved]);
             }
         }
     }

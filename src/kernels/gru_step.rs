@@ -1,12 +1,13 @@
 //! One step of the chain, reset after
 
-use super::gru::{Gru, dot, gru_kernel};
+use super::gru::Gru;
 use super::marks::leave;
+use super::stored::{Stored, stored_kernel, stored_texts, word_bindings};
 use crate::error::Result;
-use crate::kernel::{Kernel, wgsl, words};
+use crate::kernel::{Kernel, words};
 use crate::math::{sigmoid, tanh_stable};
 
-gru_kernel! {
+stored_kernel! {
     /// Step `step` of all directions, reset after: recurrent product and gate update in one dispatch.
     ///
     /// Reads `x`, `packed` and `marks`; reads slot `before` of `state` and writes slot `after`, writes its step of
@@ -14,12 +15,12 @@ gru_kernel! {
     GruStep
 }
 
-impl Kernel<3, 3> for GruStep {
-    const NAME: &'static str = "gru_step";
-    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/gru", "common/activation", "gru_step");
+impl<W: Stored> Kernel<3, 3> for GruStep<W> {
+    const NAME: &'static str = stored_texts!("gru_step")[W::FORMAT].0;
+    const WGSL: &'static str = stored_texts!("gru_step")[W::FORMAT].1;
     const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
-    const INDICES: &'static [&'static str] = &["marks"];
+    const INDICES: &'static [&'static str] = word_bindings::<W>();
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
@@ -33,7 +34,7 @@ impl Kernel<3, 3> for GruStep {
     fn lens(&self) -> ([usize; 3], [usize; 3]) {
         let p = &self.0;
         let saved = if p.save == 1 { p.saved_len() } else { 0 };
-        let packed = p.packed_len(p.hidden as usize + 1);
+        let packed = p.packed_len(W::depth(p.hidden as usize));
         ([p.x_len(), packed, p.marks_len()], [p.state_len(), p.output_len(), saved])
     }
 
@@ -52,8 +53,8 @@ impl Kernel<3, 3> for GruStep {
                 let start = p.state_at(d, p.before(d, p.time_of(d, 0)), row);
                 let (at_x, at_y) = (p.gates_at(d, t, row, 3), p.output_at(d, t, row));
                 for unit in 0..h {
-                    let u = &packed[p.packed_at(d, unit, h + 1)..];
-                    let [ar, az, c] = [0, 1, 2].map(|gate| u[(h * 3 + gate) * 16] + dot(u, gate, &state[from..from + h]));
+                    let u = &packed[p.packed_at(d, unit, W::depth(h))..];
+                    let [ar, az, c] = [0, 1, 2].map(|gate| W::product(u, gate, &state[from..from + h]));
                     let r = sigmoid(x[at_x + unit] + ar);
                     let z = sigmoid(x[at_x + h + unit] + az);
                     let n = tanh_stable(x[at_x + 2 * h + unit] + r * c);

@@ -2,7 +2,7 @@
 
 /// Declares the modules and lists the contracts. Adding a kernel is one line here.
 macro_rules! kernels {
-    ($($module:ident: $($kernel:ident)|+ { $r:literal, $w:literal },)*) => {
+    ($($module:ident: $($kernel:ty)|+ { $r:literal, $w:literal },)*) => {
         $(mod $module; pub use $module::*;)*
 
         /// The contract of every kernel.
@@ -17,11 +17,15 @@ pub mod ctc;
 pub mod gru;
 pub mod marks;
 mod plain;
+pub mod stored;
 pub mod time;
 pub use cell::Cell;
 pub use ctc::Ctc;
 pub use gru::Gru;
 pub use plain::PlainCell;
+pub use stored::Stored;
+
+use half::{bf16, f16};
 
 kernels! {
     fill: Fill { 0, 1 },
@@ -55,10 +59,11 @@ kernels! {
     sgd: Sgd { 1, 2 },
     adam: Adam { 1, 3 },
     gru_pack: GruPack { 2, 1 },
-    gru_step: GruStep { 3, 3 },
-    gru_gates: GruGates { 3, 1 },
-    gru_candidate: GruCandidate { 3, 3 },
-    gru_sequence: GruSequence { 3, 3 },
+    gru_pack_low: GruPackLow { 2, 1 },
+    gru_step: GruStep<f32> | GruStep<f16> | GruStep<bf16> | GruStep<i8> { 3, 3 },
+    gru_gates: GruGates<f32> | GruGates<f16> | GruGates<bf16> | GruGates<i8> { 3, 1 },
+    gru_candidate: GruCandidate<f32> | GruCandidate<f16> | GruCandidate<bf16> | GruCandidate<i8> { 3, 3 },
+    gru_sequence: GruSequence<f32> | GruSequence<f16> | GruSequence<bf16> | GruSequence<i8> { 3, 3 },
     gru_step_backward: GruStepBackward { 5, 2 },
     gru_reset_backward: GruResetBackward { 4, 2 },
     gru_sequence_backward: GruSequenceBackward { 5, 2 },

@@ -2,6 +2,7 @@
 
 use super::recurrent::{Recurrent, RecurrentOptions, SequenceInput, Stack, StackConfig, Stacked};
 use super::{Kind, Mode, Module};
+use crate::cpu::Precision;
 use crate::device::Device;
 use crate::error::Result;
 use crate::math::Activation;
@@ -174,6 +175,32 @@ impl Gru {
     /// The plan that runs its steps.
     pub fn plan(&self) -> Plan {
         self.stack.plan()
+    }
+
+    /// The same layer for inference on a GPU, whose steps read the recurrent matrices in fewer bits; everything is
+    /// computed in f32. The parameters stay f32 and are packed again after they change; training and gradients are
+    /// refused. [`Precision::Int8`] has a scale for each row of a gate; the states are not rounded. A row with a weight
+    /// that is not finite, or beyond f16, gives NaN.
+    ///
+    /// ```no_run
+    /// use wgru::{Device, Precision, Rng, nn::GruConfig};
+    /// let device = Device::gpu_blocking()?;
+    /// let gru = GruConfig { input: 400, hidden: 400, ..Default::default() }.build(&device, &mut Rng::new(0))?;
+    /// let gru = gru.with_weights(Precision::Int8)?;
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Value`](crate::Error::Value) but for [`Precision::F32`] on the CPU, whose
+    /// [streams](crate::StreamOptions::weights) keep weights in fewer bits, and for layers that only
+    /// [`Plan::Steps`] can run: with other activations, a clip, zoneout or recurrent dropout.
+    pub fn with_weights(self, weights: Precision) -> Result<Self> {
+        Ok(Self { stack: self.stack.with_stored(weights)?, config: self.config })
+    }
+
+    /// How inference reads the recurrent matrices.
+    pub fn weights(&self) -> Precision {
+        self.stack.stored()
     }
 
     /// Runs sequences `x` `[T, B, I]` (or `[B, T, I]`).

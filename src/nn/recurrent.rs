@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use super::{Mode, Module, check_lengths, check_share, check_state, uniform};
 use crate::autograd::record;
+use crate::cpu::Precision;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::PlainCell;
@@ -129,6 +130,8 @@ pub struct StackOutput {
 pub struct Stack {
     pub config: StackConfig,
     pub(crate) device: Device,
+    /// How inference reads the recurrent matrices.
+    stored: Precision,
     /// By layer, then direction.
     pub(super) weights: Vec<Vec<Weights>>,
     /// The learned first states, `[layers·D, 1, width]` in parts: `h0`, `c0`.
@@ -250,7 +253,7 @@ impl StackConfig {
         gru && self.is_quiet() && self.options.clip.is_none() && self.activations[..3] == self.cell.activations()[..3]
     }
 
-    fn layer(&self, [steps, batch, input]: [usize; 3], noise: Noise, plan: Plan) -> Layer {
+    fn layer(&self, [steps, batch, input]: [usize; 3], noise: Noise, plan: Plan, stored: Precision) -> Layer {
         Layer {
             cell: self.cell,
             steps,
@@ -266,6 +269,7 @@ impl StackConfig {
             peephole: self.peephole,
             noise,
             plan,
+            stored,
         }
     }
 }
@@ -298,13 +302,37 @@ impl Stack {
             }
         }
         let packed = (0..config.layers).map(|_| Mutex::default()).collect();
-        Ok(Self { config, device: device.clone(), weights, first, packed, whole: Mutex::default() })
+        let stored = Precision::F32;
+        Ok(Self { config, device: device.clone(), stored, weights, first, packed, whole: Mutex::default() })
     }
 
     /// The plan that runs the steps.
     pub fn plan(&self) -> Plan {
         let c = &self.config;
-        c.plan.unwrap_or_else(|| Plan::choose(&self.device, c.hidden, c.is_plain()))
+        c.plan.unwrap_or_else(|| match self.stored {
+            Precision::F32 => Plan::choose(&self.device, c.hidden, c.is_plain()),
+            _ => Plan::choose_fused(&self.device, c.hidden),
+        })
+    }
+
+    pub fn stored(&self) -> Precision {
+        self.stored
+    }
+
+    /// The same stack, whose inference reads the recurrent matrices as `stored`.
+    pub fn with_stored(self, stored: Precision) -> Result<Self> {
+        let c = &self.config;
+        let refuse = |expected: &str| Err(Error::value(c.op, "weights", expected, format!("{stored:?}")));
+        match stored {
+            Precision::F32 => {}
+            _ if !self.device.is_gpu() => {
+                return refuse("F32 on the CPU, whose streams keep them otherwise: `StreamOptions::weights`");
+            }
+            _ if !c.is_plain() || c.plan == Some(Plan::Steps) => return refuse("F32 for these options or this plan"),
+            _ => {}
+        }
+        let packed = (0..c.layers).map(|_| Mutex::default()).collect();
+        Ok(Self { stored, packed, ..self })
     }
 
     /// `weight_ih_l0`, `weight_hh_l0`, …, then the same with `_reverse`, then layer 1; the first states last.
@@ -392,7 +420,7 @@ impl Stack {
         taps: &[usize],
     ) -> Result<(Tensor, Tensor, Option<Vec<Tensor>>)> {
         let c = &self.config;
-        let layer = c.layer([0, 1, 2].map(|axis| x.dims()[axis]), self.noise(mode), self.plan());
+        let layer = c.layer([0, 1, 2].map(|axis| x.dims()[axis]), self.noise(mode), self.plan(), self.stored);
         let drops = c.options.weight_dropout > 0.0 && matches!(mode, Mode::Train(_));
         let mut used = Vec::with_capacity(self.weights[index].len());
         for w in &self.weights[index] {
@@ -405,6 +433,10 @@ impl Stack {
         let on_tape: Vec<Tensor> = used.iter().flat_map(Weights::list).map(|(_, t)| t).collect();
         let inputs: Vec<&Tensor> = [x, first].into_iter().chain(&on_tape).collect();
         let tracked = inputs.iter().any(|t| t.is_tracked());
+        if self.stored != Precision::F32 && (tracked || matches!(mode, Mode::Train(_))) {
+            let got = format!("{:?}", self.stored);
+            return Err(Error::value(c.op, "weights", "F32 for training and gradients", got));
+        }
 
         let weights: Vec<Weights> =
             used.iter().map(|w| w.map(|t| Ok::<_, Error>(t.detach()))).collect::<Result<_>>()?;

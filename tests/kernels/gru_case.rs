@@ -1,7 +1,7 @@
 //! Data of a GRU run, and what the reference makes of it. Index arithmetic is written out again here.
 
 use wgru::kernels::{
-    Gru, GruCandidate, GruGates, GruResetBackward, GruSequence, GruSequenceBackward, GruStep, GruStepBackward,
+    Gru, GruCandidate, GruGates, GruResetBackward, GruSequence, GruSequenceBackward, GruStep, GruStepBackward, Stored,
 };
 use wgru::{Device, Tensor};
 
@@ -45,8 +45,8 @@ pub fn cases() -> Vec<Case> {
 /// What goes in, with the gradients that come back.
 pub struct Data {
     pub x: Vec<f32>,
-    u: Vec<Vec<f32>>,
-    bias: Vec<Vec<f32>>,
+    pub u: Vec<Vec<f32>>,
+    pub bias: Vec<Vec<f32>>,
     pub h0: Vec<f32>,
     pub dy: Vec<f32>,
     pub dh_n: Vec<f32>,
@@ -180,23 +180,27 @@ impl Case {
 
     /// Forward by chain or in one dispatch: `state`, `y`, `saved`. Padded steps of `x` are NaN, for nobody asks them.
     pub fn forward(&self, device: &Device, data: &Data, whole: bool) -> [Vec<f32>; 3] {
+        self.forward_by::<f32>(device, data, &buffer(device, &self.packed(data, false)), whole)
+    }
+
+    /// [`forward`](Self::forward) with weights packed as `W`.
+    pub fn forward_by<W: Stored>(&self, device: &Device, data: &Data, packed: &Tensor, whole: bool) -> [Vec<f32>; 3] {
         let mut x = data.x.clone();
         for (d, row) in self.sequences() {
             for t in self.lengths[row] as usize..self.size()[0] {
                 x[self.at_gates(d, t, row, 3)..][..3 * self.size()[2]].fill(f32::NAN);
             }
         }
-        let [_, packed, marks] = self.reads(device, data);
-        let reads = [&buffer(device, &x), &packed, &marks];
+        let reads = [&buffer(device, &x), packed, &indices(device, &self.marks())];
         let keeps = self.p.save == 1 || (self.p.reset_before == 1 && !whole);
         let [steps, batch, h, directions] = self.size();
         let rows = directions * steps * batch;
         let state = buffer(device, &self.start(data));
         let (y, saved) = (poison(device, rows * h), poison(device, if keeps { rows * 4 * h } else { 0 }));
         if whole {
-            device.run(&GruSequence(self.p), reads, [&state, &y, &saved]).expect("run");
+            device.run(&GruSequence::<W>::from(self.p), reads, [&state, &y, &saved]).expect("run");
         } else {
-            (0..self.p.steps).for_each(|step| self.step(device, step, reads, [&state, &y, &saved]));
+            (0..self.p.steps).for_each(|step| self.step::<W>(device, step, reads, [&state, &y, &saved]));
         }
         [&state, &y, &saved].map(read)
     }
@@ -207,13 +211,13 @@ impl Case {
     }
 
     /// One step of the chain.
-    pub fn step(&self, device: &Device, step: u32, reads: [&Tensor; 3], writes: [&Tensor; 3]) {
+    pub fn step<W: Stored>(&self, device: &Device, step: u32, reads: [&Tensor; 3], writes: [&Tensor; 3]) {
         let p = Gru { step, ..self.p };
         if self.p.reset_before == 1 {
-            device.run(&GruGates(p), [reads[0], reads[1], writes[0]], [writes[2]]).expect("run");
-            device.run(&GruCandidate(p), reads, writes).expect("run");
+            device.run(&GruGates::<W>::from(p), [reads[0], reads[1], writes[0]], [writes[2]]).expect("run");
+            device.run(&GruCandidate::<W>::from(p), reads, writes).expect("run");
         } else {
-            device.run(&GruStep(p), reads, writes).expect("run");
+            device.run(&GruStep::<W>::from(p), reads, writes).expect("run");
         }
     }
 

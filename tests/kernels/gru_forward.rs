@@ -84,7 +84,7 @@ fn gru_step_writes_its_step_only(device: &Device) {
         let (data, rows) = (case.data(), directions * steps * batch);
         let (reads, start) = (case.reads(device, &data), case.start(&data));
         let (state, y, saved) = (buffer(device, &start), poison(device, rows * h), poison(device, rows * 4 * h));
-        case.step(device, 0, reads.each_ref(), [&state, &y, &saved]);
+        case.step::<f32>(device, 0, reads.each_ref(), [&state, &y, &saved]);
         let [state, y, saved] = [&state, &y, &saved].map(read);
 
         let mut want_nan = [vec![true; state.len()], vec![true; y.len()], vec![true; saved.len()]];

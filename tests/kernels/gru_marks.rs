@@ -45,7 +45,7 @@ fn packed(p: &Gru, depth: usize) -> Vec<f32> {
 
 /// `state`, `y`, `saved`.
 fn forward(device: &Device, p: &Gru, whole: bool) -> Vec<Vec<f32>> {
-    let ([x, _, _], [state, y, saved]) = GruSequence(*p).lens();
+    let ([x, _, _], [state, y, saved]) = GruSequence::new(*p).lens();
     let [x, packed] = [fill(1, x, 1.5), packed(p, p.hidden as usize + 1)].map(|v| buffer(device, &v));
     let reads = [&x, &packed, &marks(device, p)];
     let mut start = vec![f32::NAN; state];
@@ -56,15 +56,15 @@ fn forward(device: &Device, p: &Gru, whole: bool) -> Vec<Vec<f32>> {
     }
     let writes = [&buffer(device, &start), &poison(device, y), &poison(device, saved)];
     if whole {
-        device.run(&GruSequence(*p), reads, writes).expect("run");
+        device.run(&GruSequence::new(*p), reads, writes).expect("run");
     }
     for step in if whole { 0..0 } else { 0..p.steps } {
         let p = Gru { step, ..*p };
         if p.reset_before == 1 {
-            device.run(&GruGates(p), [reads[0], reads[1], writes[0]], [writes[2]]).expect("run");
-            device.run(&GruCandidate(p), reads, writes).expect("run");
+            device.run(&GruGates::new(p), [reads[0], reads[1], writes[0]], [writes[2]]).expect("run");
+            device.run(&GruCandidate::new(p), reads, writes).expect("run");
         } else {
-            device.run(&GruStep(p), reads, writes).expect("run");
+            device.run(&GruStep::new(p), reads, writes).expect("run");
         }
     }
     writes.map(read).to_vec()

@@ -16,6 +16,7 @@ mod gru_backward;
 mod gru_case;
 mod gru_forward;
 mod gru_marks;
+mod gru_stored;
 mod losses;
 mod matmul;
 mod min_gru;

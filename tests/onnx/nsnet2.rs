@@ -2,7 +2,7 @@
 
 use wgru::io::onnx::{OnnxModel, Stream, Value, initializers};
 use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, load_parameters};
-use wgru::nn::GruConfig;
+use wgru::nn::{Gru, GruConfig, Mode, Module};
 use wgru::{Device, Precision, Rng, StreamOptions, Tensor};
 
 use crate::common::relative_error;
@@ -74,46 +74,100 @@ fn dense(file: &TensorFile, w: &str, b: &str, x: &[f32]) -> Vec<f32> {
     (0..dims[1]).map(column).collect()
 }
 
+/// The network around its two GRUs, and what goes in and comes out.
+struct Net {
+    weights: TensorFile,
+    features: Vec<f32>,
+    want: Vec<f32>,
+}
+
+impl Net {
+    fn load() -> Option<Self> {
+        let folder = data("models/nsnet2")?;
+        let file = std::fs::read(folder.join("nsnet2-20ms-baseline.onnx")).expect("the model");
+        let vectors = TensorFile::open(folder.join("vectors_ort.npz")).expect("the vectors");
+        Some(Self {
+            weights: initializers(&file).expect("its weights"),
+            features: vectors.expect("feat", &[1, FRAMES, BINS]).expect("feat").to_vec(),
+            want: vectors.expect("gain", &[1, FRAMES, BINS]).expect("gain").to_vec(),
+        })
+    }
+
+    fn gru(&self, device: &Device) -> Gru {
+        let mut parameters = TensorFile::default();
+        for (layer, names) in [["192", "193", "194"], ["212", "213", "214"]].into_iter().enumerate() {
+            let mut one = TensorFile::default();
+            for (name, part) in names.into_iter().zip(["W", "R", "B"]) {
+                let (dims, values) = self.weights.get(name).expect("a weight of the GRU");
+                one.insert(part, dims, values.to_vec());
+            }
+            let weights = RecurrentWeights::from_onnx(RecurrentKind::Gru { reset_after: true }, &one).expect("layout");
+            weights[0].to_parameters(&mut parameters, layer, false);
+        }
+        let config = GruConfig { input: 400, hidden: 400, layers: 2, ..GruConfig::default() };
+        let gru = config.build(device, &mut Rng::new(0)).expect("gru");
+        load_parameters(&gru, &parameters).expect("loaded");
+        gru
+    }
+
+    /// What the GRUs see of each frame.
+    fn inputs(&self) -> Vec<Vec<f32>> {
+        let one = |x: &[f32]| relu(dense(&self.weights, "172", "fc_in.0.bias", x));
+        self.features.chunks(BINS).map(one).collect()
+    }
+
+    /// Compares the gains that follow from the GRUs' outputs.
+    fn check<'a>(&self, what: &str, outputs: impl Iterator<Item = &'a [f32]>, [most, most_mean]: [f64; 2]) {
+        let (mut worst, mut sum, mut count) = (0.0f64, 0.0, 0);
+        for (y, want) in outputs.zip(self.want.chunks(BINS)) {
+            let y = relu(dense(&self.weights, "215", "fc_out.0.bias", y));
+            let y = relu(dense(&self.weights, "216", "fc_out.2.bias", &y));
+            for (v, want) in dense(&self.weights, "217", "fc_out.4.bias", &y).into_iter().zip(want) {
+                let error = (1.0 / (1.0 + f64::from(-v).exp()) - f64::from(*want)).abs();
+                assert!(!error.is_nan(), "{what}");
+                (worst, sum, count) = (worst.max(error), sum + error, count + 1);
+            }
+        }
+        assert_eq!(count, self.want.len(), "{what}");
+        let mean = sum / count as f64;
+        println!("nsnet2, {what}: gains off by {mean:.1e} in the mean, {worst:.1e} at worst");
+        assert!(worst <= most && mean <= most_mean, "{what}: {mean:e} {worst:e}");
+    }
+}
+
+fn relu(v: Vec<f32>) -> Vec<f32> {
+    v.into_iter().map(|v| v.max(0.0)).collect()
+}
+
 #[test]
 fn nsnet2_by_streams_of_each_precision() {
-    let Some(folder) = data("models/nsnet2") else { return };
-    let file = std::fs::read(folder.join("nsnet2-20ms-baseline.onnx")).expect("the model");
-    let file = initializers(&file).expect("its weights");
-    let vectors = TensorFile::open(folder.join("vectors_ort.npz")).expect("the vectors");
-    let features = vectors.expect("feat", &[1, FRAMES, BINS]).expect("feat");
-    let want = vectors.expect("gain", &[1, FRAMES, BINS]).expect("gain");
-
-    let mut parameters = TensorFile::default();
-    for (layer, names) in [["192", "193", "194"], ["212", "213", "214"]].into_iter().enumerate() {
-        let mut one = TensorFile::default();
-        for (name, part) in names.into_iter().zip(["W", "R", "B"]) {
-            let (dims, values) = file.get(name).expect("a weight of the GRU");
-            one.insert(part, dims, values.to_vec());
-        }
-        let weights = RecurrentWeights::from_onnx(RecurrentKind::Gru { reset_after: true }, &one).expect("layout");
-        weights[0].to_parameters(&mut parameters, layer, false);
-    }
-    let config = GruConfig { input: 400, hidden: 400, layers: 2, ..GruConfig::default() };
-    let gru = config.build(&Device::cpu(), &mut Rng::new(0)).expect("gru");
-    load_parameters(&gru, &parameters).expect("loaded");
-
-    let relu = |v: Vec<f32>| v.into_iter().map(|v| v.max(0.0)).collect::<Vec<_>>();
+    let Some(net) = Net::load() else { return };
+    let gru = net.gru(&Device::cpu());
     for (weights, most, most_mean) in BY_PRECISION {
         let options = StreamOptions { weights, ..StreamOptions::default() };
         let mut stream = wgru::Stream::new(&gru, options).expect("stream");
-        let (mut worst, mut sum) = (0.0f64, 0.0);
-        for (x, want) in features.chunks(BINS).zip(want.chunks(BINS)) {
-            let x = relu(dense(&file, "172", "fc_in.0.bias", x));
-            let y = stream.step(&x).expect("step");
-            let y = relu(dense(&file, "215", "fc_out.0.bias", y));
-            let y = relu(dense(&file, "216", "fc_out.2.bias", &y));
-            for (v, want) in dense(&file, "217", "fc_out.4.bias", &y).into_iter().zip(want) {
-                let error = (1.0 / (1.0 + f64::from(-v).exp()) - f64::from(*want)).abs();
-                (worst, sum) = (worst.max(error), sum + error);
-            }
-        }
-        let mean = sum / want.len() as f64;
-        println!("nsnet2, GRUs with {weights:?} weights: gains off by {mean:.1e} in the mean, {worst:.1e} at worst");
-        assert!(worst <= most && mean <= most_mean, "{weights:?}: {mean:e} {worst:e}");
+        let outputs: Vec<Vec<f32>> = net.inputs().iter().map(|x| stream.step(x).expect("step").to_vec()).collect();
+        let what = format!("streams of {weights:?} weights");
+        net.check(&what, outputs.iter().map(|y| &y[..]), [most, most_mean]);
+    }
+}
+
+/// The same on a GPU, where the recurrent weights alone are rounded, and states never.
+const ON_GPU: [(Precision, f64, f64); 4] = [
+    (Precision::F32, 5e-6, 3e-7),
+    (Precision::F16, 4e-4, 2e-5),
+    (Precision::Bf16, 3e-3, 3e-4),
+    (Precision::Int8, 3e-2, 2e-3),
+];
+
+#[test]
+#[cfg(feature = "gpu")]
+fn nsnet2_on_the_gpu_by_each_precision() {
+    let (Some(net), Some(device)) = (Net::load(), crate::common::gpu()) else { return };
+    let x = Tensor::from_slice(&device, &net.inputs().concat(), &[FRAMES, 1, 400]).expect("uploaded");
+    for (weights, most, most_mean) in ON_GPU {
+        let gru = net.gru(&device).with_weights(weights).expect("a plain GRU");
+        let y = gru.forward(&x, &mut Mode::Eval).and_then(|y| y.to_vec()).expect("run");
+        net.check(&format!("GRUs of {weights:?} weights on the GPU"), y.chunks(400), [most, most_mean]);
     }
 }

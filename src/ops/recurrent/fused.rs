@@ -1,10 +1,14 @@
 //! The plain GRU, by its fused kernels.
 
+use half::{bf16, f16};
+
 use super::{Cell, Layer, Plan, Weights};
+use crate::cpu::Precision;
 use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::{
-    Gru, GruCandidate, GruGates, GruPack, GruResetBackward, GruSequence, GruSequenceBackward, GruStep, GruStepBackward,
+    Gru, GruCandidate, GruGates, GruPack, GruPackLow, GruResetBackward, GruSequence, GruSequenceBackward, GruStep,
+    GruStepBackward, Stored,
 };
 use crate::tensor::Tensor;
 
@@ -23,8 +27,29 @@ fn plan(layer: &Layer, device: &Device) -> Plan {
     if device.is_gpu() && layer.steps > LONGEST { Plan::Chain } else { layer.plan }
 }
 
+/// Packs the recurrent matrices of all directions as forward reads them.
+pub fn pack_stored(layer: &Layer, weights: &[Weights]) -> Result<Tensor> {
+    match layer.stored {
+        Precision::F32 => pack(layer, weights, false),
+        Precision::F16 => pack_low::<f16>(layer, weights),
+        Precision::Bf16 => pack_low::<bf16>(layer, weights),
+        Precision::Int8 => pack_low::<i8>(layer, weights),
+    }
+}
+
+fn pack_low<W: Stored>(layer: &Layer, weights: &[Weights]) -> Result<Tensor> {
+    let device = weights[0].w_hh.device();
+    let packed = Tensor::empty("gru_pack_low", device, &[kernel(layer, false).packed_len(W::depth(layer.hidden))])?;
+    let zeros = Tensor::zeros(device, &[3 * layer.hidden])?;
+    for (d, w) in weights.iter().enumerate() {
+        let bias = w.bias.as_ref().map_or(&zeros, |(_, hh)| hh);
+        device.run(&GruPackLow::new::<W>(layer.hidden, d), [&w.w_hh, bias], [&packed])?;
+    }
+    Ok(packed)
+}
+
 /// Packs the recurrent matrices of all directions.
-pub fn pack(layer: &Layer, weights: &[Weights], transposed: bool) -> Result<Tensor> {
+fn pack(layer: &Layer, weights: &[Weights], transposed: bool) -> Result<Tensor> {
     let device = weights[0].w_hh.device();
     let depth = layer.hidden + 1 - transposed as usize;
     let packed = Tensor::empty("gru_pack", device, &[kernel(layer, false).packed_len(depth)])?;
@@ -38,7 +63,16 @@ pub fn pack(layer: &Layer, weights: &[Weights], transposed: bool) -> Result<Tens
 }
 
 /// From `x` (projected), `packed` and `marks` to `state` and `y`; gives `saved`.
-pub fn forward(layer: &Layer, reads: [&Tensor; 3], [state, y]: [&Tensor; 2], save: bool) -> Result<Tensor> {
+pub fn forward(layer: &Layer, reads: [&Tensor; 3], writes: [&Tensor; 2], save: bool) -> Result<Tensor> {
+    match layer.stored {
+        Precision::F32 => forward_by::<f32>(layer, reads, writes, save),
+        Precision::F16 => forward_by::<f16>(layer, reads, writes, save),
+        Precision::Bf16 => forward_by::<bf16>(layer, reads, writes, save),
+        Precision::Int8 => forward_by::<i8>(layer, reads, writes, save),
+    }
+}
+
+fn forward_by<W: Stored>(layer: &Layer, reads: [&Tensor; 3], [state, y]: [&Tensor; 2], save: bool) -> Result<Tensor> {
     let device = reads[0].device();
     let (p, plan) = (kernel(layer, save), plan(layer, device));
     // The halves of a chained step hand the gates on.
@@ -48,18 +82,18 @@ pub fn forward(layer: &Layer, reads: [&Tensor; 3], [state, y]: [&Tensor; 2], sav
     match (plan, layer.cell) {
         (Plan::Chain, Cell::GruResetBefore) => {
             let [x, packed, _] = reads;
-            let mut gates = device.bind::<3, 1, GruGates>([x, packed, state], [&saved])?;
-            let mut candidate = device.bind::<3, 3, GruCandidate>(reads, writes)?;
+            let mut gates = device.bind::<3, 1, GruGates<W>>([x, packed, state], [&saved])?;
+            let mut candidate = device.bind::<3, 3, GruCandidate<W>>(reads, writes)?;
             for step in 0..p.steps {
-                gates.run(&GruGates(Gru { step, ..p }))?;
-                candidate.run(&GruCandidate(Gru { step, ..p }))?;
+                gates.run(&Gru { step, ..p }.into())?;
+                candidate.run(&Gru { step, ..p }.into())?;
             }
         }
         (Plan::Chain, _) => {
-            let mut bound = device.bind::<3, 3, GruStep>(reads, writes)?;
-            (0..p.steps).try_for_each(|step| bound.run(&GruStep(Gru { step, ..p })))?;
+            let mut bound = device.bind::<3, 3, GruStep<W>>(reads, writes)?;
+            (0..p.steps).try_for_each(|step| bound.run(&Gru { step, ..p }.into()))?;
         }
-        _ => device.run(&GruSequence(p), reads, writes)?,
+        _ => device.run(&GruSequence::<W>::from(p), reads, writes)?,
     }
     Ok(saved)
 }

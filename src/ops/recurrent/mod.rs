@@ -15,6 +15,7 @@ pub use plan::Plan;
 
 use super::linalg::product;
 use super::movement;
+use crate::cpu::Precision;
 use crate::error::Result;
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID};
 use crate::kernels::time::Order;
@@ -101,6 +102,8 @@ pub(crate) struct Layer {
     pub peephole: bool,
     pub noise: Noise,
     pub plan: Plan,
+    /// How the fused kernels read the recurrent matrices: as they are, but for inference on a GPU.
+    pub stored: Precision,
 }
 
 /// Parameters of one direction, in PyTorch's layout.
@@ -214,7 +217,7 @@ impl Layer {
     pub fn pack(&self, weights: &[Weights]) -> Result<Tensor> {
         match self.plan {
             Plan::Steps => Tensor::empty("recurrent", weights[0].w_hh.device(), &[1]),
-            _ => fused::pack(self, weights, false),
+            _ => fused::pack_stored(self, weights),
         }
     }
 

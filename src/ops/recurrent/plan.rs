@@ -36,9 +36,13 @@ impl Plan {
             () if has_narrow_subgroups(device) && hidden > Self::FUSED_HIDDEN && hidden.is_multiple_of(4) => {
                 Plan::Steps
             }
-            () if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN => Plan::Whole,
-            () => Plan::Chain,
+            () => Self::choose_fused(device, hidden),
         }
+    }
+
+    /// The better of the fused plans for a plain GRU of `hidden` units on `device`.
+    pub fn choose_fused(device: &Device, hidden: usize) -> Self {
+        if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN { Plan::Whole } else { Plan::Chain }
     }
 
     /// Whether the plan can run a layer of `hidden` units on `device`.

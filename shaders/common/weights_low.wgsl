@@ -1,0 +1,18 @@
+// Packed recurrent weights of fewer bits, several k to a word, before the part that unpacks a word: common/weights_f16,
+// _bf16 or _int8. Wants common/gru. Host side: src/kernels/stored.rs.
+@group(0) @binding(2) var<storage, read> packed: array<u32>;  // [D, blocks, ⌈H / IN_WORD⌉ + 2, 3, 16]
+
+// Rows of words, before the row of b_hh and that of the scales.
+fn words() -> u32 { return (params.hidden + IN_WORD - 1u) / IN_WORD; }
+
+// Rows of a block.
+fn depth() -> u32 { return words() + 2u; }
+
+// U·v + b_hh of four rows, from the sum of the products; `u` is the first weight.
+fn product(u: u32, sum: vec4<f32>) -> vec4<f32> {
+    let at = u + words() * LANES;
+    return bitcast<f32>(packed[at]) + bitcast<f32>(packed[at + LANES]) * sum;
+}
+
+// A k that is read: past the last, whose weights are 0, the last again.
+fn within(k: u32) -> u32 { return min(k, params.hidden - 1u); }

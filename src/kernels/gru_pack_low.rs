@@ -1,0 +1,102 @@
+//! The recurrent matrix in fewer bits, as the step kernels read it
+
+use half::{bf16, f16};
+
+use super::gru::{BLOCK, GATES};
+use super::stored::Stored;
+use crate::error::Result;
+use crate::kernel::{Kernel, at_least_one, at_most, linear_groups, params, wgsl};
+
+params! {
+    /// [`GruPack`](super::GruPack) in a format of fewer bits: [`Stored`].
+    ///
+    /// ```text
+    /// f16, bf16:  the nearest, even of two; scale 1      int8:  round(U / s), s = max_k |U| / 127
+    /// ```
+    ///
+    /// A row with a weight that is not finite, or beyond f16, has the scale NaN: whoever runs it sees so.
+    ///
+    /// Reads `u` `[3, hidden, hidden]` and `bias` `[3, hidden]`; writes its direction of `packed`
+    /// `[D, ⌈H/16⌉, ⌈H/IN_WORD⌉ + 2, 3, 16]`.
+    pub struct GruPackLow {
+        /// H
+        pub hidden: u32,
+        /// The direction written.
+        pub direction: u32,
+        /// [`Stored::FORMAT`], not that of `f32`.
+        pub format: u32,
+    }
+}
+
+impl GruPackLow {
+    /// The packing of `hidden` units of direction `direction` as `W`.
+    pub fn new<W: Stored>(hidden: usize, direction: usize) -> Self {
+        Self { hidden: hidden as u32, direction: direction as u32, format: W::FORMAT as u32 }
+    }
+
+    fn in_word(&self) -> usize {
+        if self.format == i8::FORMAT as u32 { i8::IN_WORD } else { f16::IN_WORD }
+    }
+
+    /// Words of one direction.
+    fn len(&self) -> usize {
+        let h = self.hidden as usize;
+        h.div_ceil(BLOCK) * (h.div_ceil(self.in_word()) + 2) * GATES * BLOCK
+    }
+
+    /// The bits of a weight, and how many they are.
+    fn bits(&self, v: f32, top: f32) -> (u32, usize) {
+        match self.format {
+            1 => (f16::from_f32(v).to_bits().into(), 16),
+            2 => (bf16::from_f32(v).to_bits().into(), 16),
+            _ if top < 1e-37 => (0, 8),
+            _ => (((v / top * 127.0).round_ties_even() as i8 as u8).into(), 8),
+        }
+    }
+}
+
+impl Kernel<2, 1> for GruPackLow {
+    const NAME: &'static str = "gru_pack_low";
+    const WGSL: &'static str = wgsl!("common/linear", "gru_pack_low");
+    const READS: [&'static str; 2] = ["u", "bias"];
+    const WRITES: [&'static str; 1] = ["packed"];
+    const INDICES: &'static [&'static str] = &["packed"];
+    const ADDRESSES: bool = false;
+
+    fn check(&self) -> Result<()> {
+        at_least_one(Self::NAME, [("hidden", self.hidden), ("format", self.format)])?;
+        at_most(Self::NAME, [("hidden", self.hidden, 1 << 14), ("direction", self.direction, 1), ("format", self.format, i8::FORMAT)])
+    }
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups((self.hidden as usize).div_ceil(BLOCK) * GATES * BLOCK)
+    }
+
+    fn lens(&self) -> ([usize; 2], [usize; 1]) {
+        let h = self.hidden as usize;
+        ([GATES * h * h, GATES * h], [(self.direction as usize + 1) * self.len()])
+    }
+
+    fn run(&self, [u, bias]: [&[f32]; 2], [packed]: [&mut [f32]; 1]) {
+        let (h, in_word) = (self.hidden as usize, self.in_word());
+        let words = h.div_ceil(in_word);
+        let packed: &mut [u32] = bytemuck::cast_slice_mut(&mut packed[self.direction as usize * self.len()..]);
+        for i in 0..h.div_ceil(BLOCK) * GATES * BLOCK {
+            let (unit, gate) = (i / 48 * 16 + i % 16, i / 16 % 3);
+            let to = i / 48 * (words + 2) * 48 + i % 48;
+            let row = if unit < h { &u[(gate * h + unit) * h..][..h] } else { &[] };
+            let top = row.iter().fold(0.0f32, |top, v| top.max(v.abs()));
+            let is_kept = row.iter().all(|v| v.is_finite()) && (self.format != 1 || f16::from_f32(top).is_finite());
+            for word in 0..words {
+                let weights = row.iter().skip(word * in_word).take(in_word).enumerate();
+                packed[to + word * 48] = weights.fold(0, |all, (i, &v)| {
+                    let (bits, count) = self.bits(v, top);
+                    all | bits << (count * i)
+                });
+            }
+            packed[to + words * 48] = if unit < h { bias[gate * h + unit].to_bits() } else { 0 };
+            let scale = if self.format == 3 { top / 127.0 } else { 1.0 };
+            packed[to + (words + 1) * 48] = if is_kept { scale } else { f32::NAN }.to_bits();
+        }
+    }
+}
