@@ -1,8 +1,8 @@
 //! Where tensors live and kernels run: a run-time choice.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::cpu::{self, Cpu, CpuOptions};
 use crate::error::{Error, Result};
@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{self, AdapterReport, DispatchTime, Gpu, GpuOptions};
 use crate::kernel::Kernel;
 use crate::tensor::Tensor;
+use crate::tuning::{Tuned, Tuning};
 
 /// A CPU or a GPU. Cheap to clone; clones are the same device.
 ///
@@ -29,11 +30,12 @@ struct Inner {
     /// Bytes of tensors: now, and the most since [`Device::reset_peak`].
     live: AtomicUsize,
     peak: AtomicUsize,
+    tuned: Mutex<Tuned>,
 }
 
 impl Inner {
     fn new(engine: Engine, info: DeviceInfo) -> Self {
-        Self { engine, info, live: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
+        Self { engine, info, live: AtomicUsize::new(0), peak: AtomicUsize::new(0), tuned: Mutex::default() }
     }
 }
 
@@ -136,7 +138,11 @@ impl Device {
     /// As [`Device::gpu`]; [`Error::Value`] for timestamps on an adapter that has none.
     #[cfg(feature = "gpu")]
     pub async fn gpu_with(options: GpuOptions) -> Result<Self> {
-        Ok(Self::from_gpu(Gpu::new(&options).await?, "asked for".into()))
+        let device = Self::from_gpu(Gpu::new(&options).await?, "asked for".into());
+        if let Some(tuning) = &options.tuning {
+            device.set_tuning(tuning);
+        }
+        Ok(device)
     }
 
     /// [`Device::gpu`], waiting for it.
@@ -292,6 +298,33 @@ impl Device {
         }
         let (expected, got) = (self.info().name.clone(), tensor.device().info().name.clone());
         Err(Error::DeviceMix { op, arg, expected, got })
+    }
+
+    /// The choices in force: those of the rules are not among them.
+    pub fn tuning(&self) -> Tuning {
+        Tuning::of(self.adapter_key(), self.tuned().choices.clone())
+    }
+
+    /// Uses what `tuning` knows of this device's adapter and driver, and the rules for the rest; says whether it knows
+    /// them.
+    pub fn set_tuning(&self, tuning: &Tuning) -> bool {
+        let choices = tuning.choices(&self.adapter_key());
+        let is_known = !choices.is_empty();
+        *self.tuned() = Tuned { choices, asked: None };
+        is_known
+    }
+
+    /// Adapter, backend and driver.
+    fn adapter_key(&self) -> String {
+        #[cfg(feature = "gpu")]
+        if let Some(a) = &self.info().adapter {
+            return format!("{}, {}, {}", a.name, a.backend, a.driver);
+        }
+        self.info().name.clone()
+    }
+
+    pub(crate) fn tuned(&self) -> MutexGuard<'_, Tuned> {
+        self.0.tuned.lock().expect("nothing panics while it holds the choices")
     }
 
     /// Submits what was recorded. Reading back does this by itself.

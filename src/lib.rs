@@ -22,6 +22,7 @@ mod shelf;
 mod stream;
 mod tensor;
 pub mod train;
+mod tuning;
 
 pub use cpu::{CpuOptions, Precision};
 pub use device::{Bound, Device, DeviceInfo, MemoryUse};
@@ -35,3 +36,4 @@ pub use router::{Choice, Router};
 pub use shape::MAX_RANK;
 pub use stream::{Stream, StreamId, StreamOptions, StreamPool};
 pub use tensor::{DType, Tensor};
+pub use tuning::Tuning;

@@ -37,6 +37,9 @@ struct Args {
     /// Only workloads whose names contain this
     #[arg(long, default_value = "")]
     only: String,
+    /// On a GPU, first measure which plans and products suit each workload; kept in this file
+    #[arg(long)]
+    tuning: Option<PathBuf>,
     /// Seconds for one measurement
     #[arg(long, default_value_t = 3.0, global = true)]
     seconds: f64,
@@ -77,6 +80,14 @@ impl Args {
         self.only.split(',').any(|part| work.name.contains(part))
     }
 
+    /// Tunes a GPU for `call`, where that was asked for.
+    fn tune(&self, device: &Device, call: impl FnMut() -> Result<()>) -> Result<()> {
+        match &self.tuning {
+            Some(path) if device.is_gpu() => device.tune(call)?.save(path),
+            _ => Ok(()),
+        }
+    }
+
     fn emit(&self, backend: &str, work: &Work, threads: usize, t: &Timing, check: f64, note: &str) {
         let (k, unit) = if work.is_stream() { (1e6, "us") } else { (1e3, "ms") };
         let (median, min) = (t.median * k, t.min * k);
@@ -113,6 +124,7 @@ fn sequences(args: &Args, device: &Device, backend: &str) -> Result<()> {
     for work in SEQUENCES.iter().filter(|work| args.wants(work)) {
         let (gru, x) = (work.gru(device)?, work.input_on(device)?);
         let run = || gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?.output.to_vec();
+        args.tune(device, || run().map(drop))?;
         let check = work.check(&run()?);
         let t = time(args.seconds, 1, || run().map(|y| _ = std::hint::black_box(y)))?;
         args.emit(backend, work, args.threads, &t, check, "");
@@ -129,14 +141,16 @@ fn training(args: &Args, device: &Device, backend: &str) -> Result<()> {
         let check = TRAIN.check(&gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?.output.to_vec()?);
         let mut optimizer = Optimizer::new(gru.parameters(), method, 1e-4)?;
         let mut rng = Rng::new(1);
-        let t = time(args.seconds, 1, || {
+        let mut step = || {
             x.set_grad(None);
             let y = gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut rng))?.output;
             y.square()?.mean()?.backward()?;
             optimizer.step()?;
             optimizer.zero_grad();
             device.wait()
-        })?;
+        };
+        args.tune(device, &mut step)?;
+        let t = time(args.seconds, 1, step)?;
         args.emit(backend, &TRAIN, args.threads, &t, check, note);
     }
     Ok(())

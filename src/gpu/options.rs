@@ -1,5 +1,7 @@
 //! What a GPU device is opened with.
 
+use crate::tuning::Tuning;
+
 /// How a GPU is opened; see [`Device::gpu_with`](crate::Device::gpu_with).
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
@@ -10,4 +12,6 @@ pub struct GpuOptions {
     /// device is opened, written when it is dropped. Drivers trust such a file: keep it where only the user writes.
     #[cfg(not(target_arch = "wasm32"))]
     pub pipeline_cache: Option<std::path::PathBuf>,
+    /// What was measured fastest on this adapter: see `Device::tune`. What it does not know is decided by rules.
+    pub tuning: Option<Tuning>,
 }

@@ -19,6 +19,8 @@ mod pickle;
 mod recurrent;
 mod safetensors;
 mod torch;
+#[cfg(not(target_arch = "wasm32"))]
+mod tuning;
 mod verify;
 mod zip;
 

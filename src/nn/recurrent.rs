@@ -136,8 +136,8 @@ pub struct Stack {
     pub(super) weights: Vec<Vec<Weights>>,
     /// The learned first states, `[layers·D, 1, width]` in parts: `h0`, `c0`.
     pub(super) first: Vec<(&'static str, Tensor)>,
-    /// By layer: the packed recurrent matrix, by the versions of what it was packed from.
-    packed: Vec<Cached<Vec<u64>>>,
+    /// By layer: the packed recurrent matrix, by whether the plan has one and the versions of what it was packed from.
+    packed: Vec<Cached<(bool, Vec<u64>)>>,
     /// The marks of a batch whose sequences are all whole, by batch and steps.
     whole: Cached<[usize; 2]>,
 }
@@ -420,7 +420,11 @@ impl Stack {
         taps: &[usize],
     ) -> Result<(Tensor, Tensor, Option<Vec<Tensor>>)> {
         let c = &self.config;
-        let layer = c.layer([0, 1, 2].map(|axis| x.dims()[axis]), self.noise(mode), self.plan(), self.stored);
+        let plan = match c.plan {
+            None if c.is_plain() => Plan::tuned(&self.device, c.hidden, x.dims()[1], self.stored != Precision::F32),
+            _ => self.plan(),
+        };
+        let layer = c.layer([0, 1, 2].map(|axis| x.dims()[axis]), self.noise(mode), plan, self.stored);
         let drops = c.options.weight_dropout > 0.0 && matches!(mode, Mode::Train(_));
         let mut used = Vec::with_capacity(self.weights[index].len());
         for w in &self.weights[index] {
@@ -461,7 +465,8 @@ impl Stack {
 
     /// The packed recurrent matrices of a layer, made again only after its weights changed.
     fn packed(&self, index: usize, layer: &Layer, weights: &[Weights]) -> Result<Tensor> {
-        let versions: Vec<u64> = weights.iter().flat_map(Weights::list).map(|(_, t)| t.version()).collect();
+        let versions = weights.iter().flat_map(Weights::list).map(|(_, t)| t.version()).collect();
+        let versions = (layer.plan != Plan::Steps, versions);
         let mut slot = self.packed[index].lock().expect("packing does not panic");
         if let Some((made_for, packed)) = &*slot
             && *made_for == versions

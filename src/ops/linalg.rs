@@ -6,21 +6,7 @@ use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::kernels::{Copy, MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulTiled};
 use crate::tensor::Tensor;
-
-/// Which of the five shaders takes a product on a GPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Variant {
-    /// Registers only.
-    Plain,
-    /// Tiles in workgroup memory.
-    Tiled,
-    /// Few rows: the sum over `k` is split within a workgroup.
-    Rows,
-    /// Registers of eight lanes that read from each other: software adapters.
-    Subgroup,
-    /// The same for operands across `k`, as in weight gradients.
-    Outer,
-}
+use crate::tuning::{Answer, Layout, Question, Variant, class};
 
 /// Rows up to which a workgroup per column beats tiles.
 const FEW_ROWS: u32 = 4;
@@ -57,12 +43,71 @@ pub(crate) fn has_narrow_subgroups(device: &Device) -> bool {
 }
 
 /// Parts into which the sum over `k` is cut; 1 leaves it whole.
-pub(crate) fn splits(device: &Device, p: &MatMul) -> u32 {
+fn splits(device: &Device, p: &MatMul) -> u32 {
     let tiles = p.m.div_ceil(32) * p.n.div_ceil(32);
-    if !device.is_gpu() || p.batch > 1 || p.c_row != p.n || p.bias == 1 || tiles >= BUSY {
+    if !device.is_gpu() || !can_split(p) || tiles >= BUSY {
         return 1;
     }
     (p.k / SPLIT).clamp(1, BUSY / tiles)
+}
+
+fn can_split(p: &MatMul) -> bool {
+    p.batch == 1 && p.c_row == p.n && p.bias == 0
+}
+
+/// Shader and parts by the rules.
+pub(crate) fn rule(device: &Device, p: &MatMul) -> (Variant, u32) {
+    let splits = splits(device, p);
+    (variant(device, &part(p, splits)), splits)
+}
+
+/// Whether a shader, and that many parts of the sum, can run the product.
+pub(crate) fn takes(device: &Device, (variant, splits): (Variant, u32), p: &MatMul) -> bool {
+    let parts = splits == 1 || (can_split(p) && (2..=BUSY).contains(&splits) && p.k / splits >= 16);
+    let part = part(p, splits.clamp(1, BUSY));
+    parts
+        && match variant {
+            Variant::Plain | Variant::Tiled => true,
+            Variant::Rows => part.n <= 65_535,
+            Variant::Subgroup => device.subgroup() == MatMulSubgroup::SUBGROUP && part.is_in_vectors(),
+            Variant::Outer => device.subgroup() == MatMulOuter::SUBGROUP && part.is_in_vectors_across(),
+        }
+}
+
+/// Shader and parts: what tuning chose, or the rules.
+pub(crate) fn choice(device: &Device, p: &MatMul) -> (Variant, u32) {
+    if !device.is_gpu() || p.batch > 1 {
+        return rule(device, p);
+    }
+    let layout = match () {
+        () if p.is_in_vectors() => Layout::Along,
+        () if p.is_in_vectors_across() => Layout::Across,
+        () => Layout::Mixed,
+    };
+    let question = Question::Product { sizes: [p.m, p.n, p.k].map(class), layout, splits: can_split(p) };
+    match device.tuned().answer(question) {
+        Some(Answer::Product(variant, splits)) if takes(device, (variant, splits), p) => (variant, splits),
+        _ => rule(device, p),
+    }
+}
+
+/// The product as a batch of `splits` parts of the sum, at the start of a buffer of their own.
+fn part(p: &MatMul, splits: u32) -> MatMul {
+    if splits == 1 {
+        return *p;
+    }
+    let k = p.k.div_ceil(splits).next_multiple_of(4);
+    MatMul {
+        k,
+        batch: p.k.div_ceil(k),
+        k_all: p.k,
+        a_batch: k * p.a_col,
+        b_batch: k * p.b_row,
+        c_offset: 0,
+        c_batch: p.m * p.n,
+        accumulate: 0,
+        ..*p
+    }
 }
 
 /// `c = a·b (+ bias) (+ c)`
@@ -73,28 +118,26 @@ pub fn product(p: &MatMul, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Te
     if has_narrow_subgroups(a.device()) && !is_ready && pays {
         return product_of_lined(p, a, b, bias, c);
     }
-    let splits = splits(a.device(), p);
+    product_by(choice(a.device(), p), p, a, b, bias, c)
+}
+
+/// The product by a shader, in parts of the sum.
+pub(crate) fn product_by(
+    (variant, splits): (Variant, u32),
+    p: &MatMul,
+    a: &Tensor,
+    b: &Tensor,
+    bias: Option<&Tensor>,
+    c: &Tensor,
+) -> Result<()> {
     if splits == 1 {
-        return product_with(variant(a.device(), p), p, a, b, bias, c);
+        return product_with(variant, p, a, b, bias, c);
     }
-    let (m, n) = (p.m as usize, p.n as usize);
-    let k = p.k.div_ceil(splits).next_multiple_of(4);
-    let batch = p.k.div_ceil(k);
-    let partial = Tensor::empty("matmul", a.device(), &[batch as usize, m, n])?;
-    let part = MatMul {
-        k,
-        batch,
-        k_all: p.k,
-        a_batch: k * p.a_col,
-        b_batch: k * p.b_row,
-        c_offset: 0,
-        c_batch: p.m * p.n,
-        accumulate: 0,
-        ..*p
-    };
-    product_with(variant(a.device(), &part), &part, a, b, None, &partial)?;
+    let (part, len) = (part(p, splits), p.m as usize * p.n as usize);
+    let partial = Tensor::empty("matmul", a.device(), &[part.batch as usize, len])?;
+    product_with(variant, &part, a, b, None, &partial)?;
     let options = SumOptions { accumulate: p.accumulate == 1, ..SumOptions::default() };
-    sum_into(&partial, [1, batch as usize, m * n], options, c, p.c_offset as usize)
+    sum_into(&partial, [1, part.batch as usize, len], options, c, p.c_offset as usize)
 }
 
 /// The product after laying along `k` the operands that are not.

@@ -13,6 +13,8 @@ pub(crate) mod optim;
 pub mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
+#[cfg(not(target_arch = "wasm32"))]
+mod tune;
 
 /// How the layer input's product `X [m, k] · Wᵀ [k, n] + b` and the weight gradient `Aᵀ [m, k] · X [k, n]` are run on
 /// `device`, in words: for showing, not for deciding.
@@ -25,15 +27,8 @@ fn variant_name(device: &crate::Device, p: &crate::kernels::MatMul) -> String {
     if !device.is_gpu() {
         return "packed".into();
     }
-    let name = match linalg::variant(device, p) {
-        linalg::Variant::Plain => "plain",
-        linalg::Variant::Tiled => "tiled",
-        linalg::Variant::Rows => "rows",
-        linalg::Variant::Subgroup => "subgroup",
-        linalg::Variant::Outer => "outer",
-    };
-    match linalg::splits(device, p) {
-        1 => name.into(),
-        splits => format!("{name}, k / {splits}"),
+    match linalg::choice(device, p) {
+        (variant, 1) => variant.to_string(),
+        (variant, splits) => format!("{variant}, k / {splits}"),
     }
 }

@@ -7,18 +7,9 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::GruSequence;
 use crate::ops::linalg::has_narrow_subgroups;
+use crate::tuning::{Answer, Question, class};
 
-/// How the steps of a recurrent layer are run. The numbers are the same but for rounding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plan {
-    /// One dispatch loops over all steps. On a GPU for small layers, and up to 4,096 steps (longer sequences run as
-    /// `Chain`); on the CPU it is the packed SIMD path.
-    Whole,
-    /// One dispatch a step (two where the reset gate acts before the product), in one compute pass.
-    Chain,
-    /// A product and two kernels a step: every cell and every option.
-    Steps,
-}
+pub use crate::tuning::Plan;
 
 impl Plan {
     /// Largest hidden size for which one workgroup beats the chain on a GPU. Not measured on one yet: see
@@ -37,6 +28,18 @@ impl Plan {
                 Plan::Steps
             }
             () => Self::choose_fused(device, hidden),
+        }
+    }
+
+    /// The plan that tuning chose for a plain GRU of `batch` sequences, else the rule's: of the fused plans alone, or of all.
+    pub(crate) fn tuned(device: &Device, hidden: usize, batch: usize, fused: bool) -> Self {
+        let sizes = [hidden, batch].map(|n| class(n as u32));
+        match device.tuned().answer(Question::Plan { sizes, fused }) {
+            Some(Answer::Plan(plan)) if plan.check(device, hidden, true).is_ok() && !(fused && plan == Plan::Steps) => {
+                plan
+            }
+            _ if fused => Self::choose_fused(device, hidden),
+            _ => Self::choose(device, hidden, true),
         }
     }
 

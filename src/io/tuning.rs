@@ -1,0 +1,30 @@
+//! Tunings as files.
+
+use std::io::Read;
+use std::path::Path;
+
+use super::file::write_atomically;
+use crate::error::{Error, Result};
+use crate::tuning::Tuning;
+
+impl Tuning {
+    /// Writes it as JSON; the file is whole at every moment.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; an old file is then untouched.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        write_atomically(path.as_ref(), self.to_json().as_bytes())
+    }
+
+    /// Reads what [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and those of [`Tuning::from_json`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let file = std::fs::File::open(path).map_err(Error::io(path))?;
+        let mut text = String::new();
+        file.take(Self::MAX_LEN as u64 + 1).read_to_string(&mut text).map_err(Error::io(path))?;
+        Self::from_json(&text)
+    }
+}

@@ -1,0 +1,158 @@
+//! Measuring plans and matrix products on the adapter at hand.
+
+use std::time::{Duration, Instant};
+
+use super::linalg::{self, product_by};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::kernels::MatMul;
+use crate::tensor::Tensor;
+use crate::tuning::{Answer, Layout, Plan, Question, Tuning, Variant};
+
+/// Runs timed at most; the best counts.
+const RUNS: usize = 5;
+/// What the timed runs of one candidate take at least, if they are fewer.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// Another choice than the rule's has to be faster by this.
+const MARGIN: f64 = 0.95;
+
+impl Device {
+    /// Measures the plans and matrix products that `call` needs, uses the fastest from now on, and gives all choices in force
+    /// on this device: to be saved, and preset by [`GpuOptions::tuning`](crate::GpuOptions::tuning).
+    ///
+    /// `call` is what the program does, on tensors of the sizes it will have; it runs a few times for each plan. Products
+    /// are measured alone, on sizes rounded up to powers of two. Let nothing else run on the device meanwhile.
+    ///
+    /// ```no_run
+    /// use wgru::{Device, GpuOptions, Rng, Tensor, Tuning, nn::{GruConfig, Mode, Module}};
+    /// let device = Device::gpu_blocking()?;
+    /// let gru = GruConfig { input: 64, hidden: 256, ..Default::default() }.build(&device, &mut Rng::new(0))?;
+    /// let x = Tensor::zeros(&device, &[100, 8, 64])?;
+    /// device.tune(|| gru.forward(&x, &mut Mode::Eval).map(drop))?.save("tuning.json")?;
+    ///
+    /// let tuning = Some(Tuning::load("tuning.json")?);        // the next time
+    /// let device = pollster::block_on(Device::gpu_with(GpuOptions { tuning, ..Default::default() }))?;
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Value`] on the CPU; those of `call`. The choices are then as before.
+    pub fn tune(&self, mut call: impl FnMut() -> Result<()>) -> Result<Tuning> {
+        if !self.is_gpu() {
+            return Err(Error::value("Device::tune", "device", "a GPU", &self.info().name));
+        }
+        let before = self.tuned().choices.clone();
+        let result = self.measure_plans(&mut call).and_then(|()| self.measure_products(&mut call));
+        let mut tuned = self.tuned();
+        tuned.asked = None;
+        if let Err(error) = result {
+            tuned.choices = before;
+            return Err(error);
+        }
+        drop(tuned);
+        Ok(self.tuning())
+    }
+
+    /// What `call` asks.
+    fn asked(&self, call: &mut impl FnMut() -> Result<()>) -> Result<Vec<Question>> {
+        self.tuned().asked = Some(Default::default());
+        call()?;
+        self.wait()?;
+        Ok(self.tuned().asked.take().unwrap_or_default().into_iter().collect())
+    }
+
+    fn measure_plans(&self, call: &mut impl FnMut() -> Result<()>) -> Result<()> {
+        for question in self.asked(call)? {
+            let Question::Plan { sizes: [hidden, _], fused } = question else { continue };
+            let rule = if fused {
+                Plan::choose_fused(self, hidden as usize)
+            } else {
+                Plan::choose(self, hidden as usize, true)
+            };
+            let others = [Plan::Whole, Plan::Chain, Plan::Steps].into_iter().filter(|&plan| {
+                plan != rule && plan.check(self, hidden as usize, true).is_ok() && !(fused && plan == Plan::Steps)
+            });
+            let candidates = [rule].into_iter().chain(others).map(Answer::Plan);
+            self.decide(question, candidates, |answer| {
+                self.tuned().choices.insert(question, answer);
+                call()
+            })?;
+        }
+        Ok(())
+    }
+
+    fn measure_products(&self, call: &mut impl FnMut() -> Result<()>) -> Result<()> {
+        for question in self.asked(call)? {
+            let Question::Product { sizes, layout, splits } = question else { continue };
+            let p = sample(sizes, layout);
+            let (reads, [c]) = p.reach();
+            let [a, b, c] = [reads[0], reads[1], c].map(|len| Tensor::zeros(self, &[len]));
+            let (a, b, c) = (a?, b?, c?);
+            let rule = linalg::rule(self, &p);
+            let rule = if splits { rule } else { (linalg::variant(self, &p), 1) };
+            let all = [Variant::Plain, Variant::Tiled, Variant::Rows, Variant::Subgroup, Variant::Outer];
+            let parts: &[u32] = if splits { &[1, 4, 16, 64] } else { &[1] };
+            let others = all.into_iter().flat_map(|variant| parts.iter().map(move |&splits| (variant, splits)));
+            let others = others.filter(|&choice| choice != rule && linalg::takes(self, choice, &p));
+            let candidates = [rule].into_iter().chain(others).map(|(variant, splits)| Answer::Product(variant, splits));
+            self.decide(question, candidates, |answer| match answer {
+                Answer::Product(variant, splits) => product_by((variant, splits), &p, &a, &b, None, &c),
+                Answer::Plan(_) => Ok(()),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the fastest of the candidates, of which the first is the rule's.
+    fn decide(
+        &self,
+        question: Question,
+        candidates: impl Iterator<Item = Answer>,
+        mut run: impl FnMut(Answer) -> Result<()>,
+    ) -> Result<()> {
+        let mut best: Option<(Answer, f64)> = None;
+        for answer in candidates {
+            let least = best.map_or(f64::INFINITY, |(_, time)| time * MARGIN);
+            let time = self.time(least, || run(answer))?;
+            log::info!("tuning {question}: {answer} {:.3} ms", time * 1e3);
+            if time < least {
+                best = Some((answer, time));
+            }
+        }
+        let mut tuned = self.tuned();
+        match best {
+            Some((answer, _)) => tuned.choices.insert(question, answer),
+            None => tuned.choices.remove(&question),
+        };
+        Ok(())
+    }
+
+    /// Seconds of the best run after one to warm up; one run only, where that takes twice `least`.
+    fn time(&self, least: f64, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
+        let mut once = || -> Result<f64> {
+            let start = Instant::now();
+            run()?;
+            self.wait()?;
+            Ok(start.elapsed().as_secs_f64())
+        };
+        once()?;
+        let (start, mut best) = (Instant::now(), f64::INFINITY);
+        for _ in 0..RUNS {
+            best = best.min(once()?);
+            if best > 2.0 * least || start.elapsed() > PATIENCE {
+                break;
+            }
+        }
+        Ok(best)
+    }
+}
+
+/// A product of these sizes.
+fn sample([m, n, k]: [u32; 3], layout: Layout) -> MatMul {
+    let p = MatMul::new(m as usize, n as usize, k as usize);
+    match layout {
+        Layout::Along => p.b_transposed(),
+        Layout::Across => p.a_transposed(),
+        Layout::Mixed => p,
+    }
+}

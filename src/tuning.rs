@@ -1,0 +1,240 @@
+//! What was measured fastest on an adapter, as data: kept as text, preset, and asked by whoever decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// Names of an enum's values: `Display` and `FromStr`.
+macro_rules! names {
+    ($type:ident { $($value:ident: $name:literal),+ }) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(match self { $($type::$value => $name),+ })
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = Error;
+
+            fn from_str(name: &str) -> Result<Self> {
+                match name {
+                    $($name => Ok($type::$value),)+
+                    _ => Err(Error::value(stringify!($type), "name", [$($name),+].join(", "), name)),
+                }
+            }
+        }
+    };
+}
+
+/// Which shader takes a matrix product on a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Variant {
+    /// Registers only.
+    Plain,
+    /// Tiles in workgroup memory.
+    Tiled,
+    /// Few rows: the sum over `k` is split within a workgroup.
+    Rows,
+    /// Registers of eight lanes that read from each other: software adapters.
+    Subgroup,
+    /// The same for operands across `k`, as in weight gradients.
+    Outer,
+}
+names!(Variant { Plain: "plain", Tiled: "tiled", Rows: "rows", Subgroup: "subgroup", Outer: "outer" });
+
+/// How the steps of a recurrent layer are run. The numbers are the same but for rounding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// One dispatch loops over all steps. On a GPU for small layers, and up to 4,096 steps (longer sequences run as
+    /// `Chain`); on the CPU it is the packed SIMD path.
+    Whole,
+    /// One dispatch a step (two where the reset gate acts before the product), in one compute pass.
+    Chain,
+    /// A product and two kernels a step: every cell and every option.
+    Steps,
+}
+
+/// How the operands of a product lie: both along `k`, both across it, in whole vectors; or otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Layout {
+    Along,
+    Across,
+    Mixed,
+}
+names!(Layout { Along: "along", Across: "across", Mixed: "mixed" });
+
+/// A decision, for all sizes up to these powers of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Question {
+    /// `m`, `n`, `k`; whether the sum over `k` may be split.
+    Product { sizes: [u32; 3], layout: Layout, splits: bool },
+    /// Units and sequences of a plain GRU; whether only the fused plans can run it.
+    Plan { sizes: [u32; 2], fused: bool },
+}
+
+/// What was decided: the shader and the parts of the sum, or the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Product(Variant, u32),
+    Plan(Plan),
+}
+
+/// The power of two that stands for a size.
+pub(crate) fn class(size: u32) -> u32 {
+    size.checked_next_power_of_two().unwrap_or(1 << 31)
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Question::Product { sizes: [m, n, k], layout, splits } => {
+                write!(f, "product {m} {n} {k} {layout} {}", if *splits { "split" } else { "whole" })
+            }
+            Question::Plan { sizes: [hidden, batch], fused } => {
+                write!(f, "gru {hidden} {batch} {}", if *fused { "fused" } else { "any" })
+            }
+        }
+    }
+}
+
+impl FromStr for Question {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = || Error::format("tuning", format!("{text:?} is no question"));
+        let size = |word: &str| word.parse().ok().filter(|&n: &u32| n.is_power_of_two()).ok_or_else(bad);
+        let flag = |word: &str, [no, yes]: [&str; 2]| match word {
+            _ if word == no => Ok(false),
+            _ if word == yes => Ok(true),
+            _ => Err(bad()),
+        };
+        match text.split(' ').collect::<Vec<_>>()[..] {
+            ["product", m, n, k, layout, splits] => Ok(Question::Product {
+                sizes: [size(m)?, size(n)?, size(k)?],
+                layout: layout.parse()?,
+                splits: flag(splits, ["whole", "split"])?,
+            }),
+            ["gru", hidden, batch, fused] => {
+                Ok(Question::Plan { sizes: [size(hidden)?, size(batch)?], fused: flag(fused, ["any", "fused"])? })
+            }
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answer::Product(variant, splits) => write!(f, "{variant} {splits}"),
+            Answer::Plan(plan) => plan.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Answer {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let Some((variant, splits)) = text.split_once(' ') else { return Ok(Answer::Plan(text.parse()?)) };
+        let splits = splits.parse().map_err(|_| Error::format("tuning", format!("{text:?} is no answer")))?;
+        Ok(Answer::Product(variant.parse()?, splits))
+    }
+}
+
+type Choices = BTreeMap<Question, Answer>;
+
+/// Which plans and matrix products are fastest, by adapter and driver: measured by [`Device::tune`](crate::Device::tune),
+/// preset by [`GpuOptions::tuning`](crate::GpuOptions::tuning). What it does not know is decided by rules.
+///
+/// It may hold the choices of many adapters; a device takes those of its own. Results may differ in the last bits from one
+/// tuning to another; with the same one they are the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    adapters: BTreeMap<String, Choices>,
+}
+
+impl Tuning {
+    /// Most bytes of a text that is read.
+    pub(crate) const MAX_LEN: usize = 1 << 20;
+
+    /// Choices that it holds, of all adapters.
+    pub fn len(&self) -> usize {
+        self.adapters.values().map(BTreeMap::len).sum()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes over what `other` knows, also where both know.
+    pub fn merge(&mut self, other: Tuning) {
+        for (adapter, choices) in other.adapters {
+            self.adapters.entry(adapter).or_default().extend(choices);
+        }
+    }
+
+    /// As JSON: by adapter, every choice in words.
+    pub fn to_json(&self) -> String {
+        let words = |choices: &Choices| -> BTreeMap<_, _> {
+            choices.iter().map(|(question, answer)| (question.to_string(), answer.to_string())).collect()
+        };
+        let adapters: BTreeMap<_, _> = self.adapters.iter().map(|(name, choices)| (name, words(choices))).collect();
+        format!("{:#}\n", serde_json::json!({ "wgru_tuning": 1, "adapters": adapters }))
+    }
+
+    /// From the text that [`to_json`](Self::to_json) gave.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for anything else, [`Error::Value`] for names that are not known.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let bad = |why: &str| Error::format("tuning", why);
+        if text.len() > Self::MAX_LEN {
+            return Err(bad("more than 1 MiB"));
+        }
+        let json: serde_json::Value = serde_json::from_str(text).map_err(|e| bad(&e.to_string()))?;
+        if json["wgru_tuning"] != 1 {
+            return Err(bad("no tuning of version 1"));
+        }
+        let mut all = Self::default();
+        for (adapter, words) in json["adapters"].as_object().ok_or_else(|| bad("no adapters"))? {
+            let mut choices = Choices::new();
+            for (question, answer) in words.as_object().ok_or_else(|| bad("an adapter without choices"))? {
+                let answer: Answer = answer.as_str().ok_or_else(|| bad("an answer that is no text"))?.parse()?;
+                let question = question.parse()?;
+                if matches!(question, Question::Plan { .. }) != matches!(answer, Answer::Plan(_)) {
+                    return Err(bad("an answer to another question"));
+                }
+                choices.insert(question, answer);
+            }
+            all.adapters.insert(adapter.clone(), choices);
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn of(adapter: String, choices: Choices) -> Self {
+        Self { adapters: [(adapter, choices)].into() }
+    }
+
+    pub(crate) fn choices(&self, adapter: &str) -> Choices {
+        self.adapters.get(adapter).cloned().unwrap_or_default()
+    }
+}
+
+/// The choices in force on a device and, while it is tuned, what was asked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tuned {
+    pub choices: Choices,
+    pub asked: Option<BTreeSet<Question>>,
+}
+
+impl Tuned {
+    pub fn answer(&mut self, question: Question) -> Option<Answer> {
+        if let Some(asked) = &mut self.asked {
+            asked.insert(question);
+        }
+        self.choices.get(&question).copied()
+    }
+}
