@@ -173,7 +173,6 @@ fn cells(gates: u32, saved: u32) -> Vec<Cell> {
                 out.push(Cell {
                     kinds,
                     out_kind: 1,
-                    clip: f32::MAX,
                     steps,
                     batch,
                     hidden,

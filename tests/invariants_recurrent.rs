@@ -6,7 +6,7 @@ mod common;
 use common::assert_close;
 use common::recurrent::{KINDS, Kind, Layer, Output, Spec};
 use proptest::prelude::*;
-use wgru::nn::{Mode, Padding, RecurrentOptions, SequenceInput};
+use wgru::nn::{Mode, Module, Padding, RecurrentOptions, RnnConfig, SequenceInput};
 use wgru::ops::recurrent::Plan;
 use wgru::{Activation, Device, Rng, Tensor};
 
@@ -19,6 +19,23 @@ struct Shape {
     steps: usize,
     batch: usize,
     seed: u64,
+}
+
+/// A state that overflows is infinite, not the largest number: nobody asked for a clip.
+#[test]
+fn a_layer_without_a_clip_overflows_to_infinity() {
+    let reference = wgru::CpuOptions { reference: true, ..Default::default() };
+    let devices = [Some(Device::cpu()), Device::cpu_with(reference).ok(), common::gpu()];
+    for device in devices.into_iter().flatten() {
+        let config = RnnConfig { input: 1, hidden: 2, activation: Activation::Relu, ..Default::default() };
+        let rnn = config.build(&device, &mut Rng::new(0)).expect("rnn");
+        for (_, parameter) in rnn.parameters() {
+            parameter.assign(&vec![10.0; parameter.len()]).expect("assign");
+        }
+        let x = Tensor::from_slice(&device, &[3e38, 0.0], &[2, 1, 1]).expect("x");
+        let y = rnn.forward(&x, &mut Mode::Eval).and_then(|y| y.to_vec()).expect("run");
+        assert_eq!(y, [f32::INFINITY; 4], "{}", device.info().name);
+    }
 }
 
 fn activations(kind: Kind, number: usize) -> Option<[Activation; 5]> {

@@ -15,10 +15,10 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use timing::{Timing, time};
-use wgru::nn::{Mode, Module, SequenceInput};
+use wgru::nn::Mode;
 use wgru::train::{AdamConfig, Method, Optimizer, SgdConfig};
-use wgru::{CpuOptions, Device, Precision, Result, Rng, Stream, StreamOptions};
-use workloads::{SEQUENCES, STREAMS, TRAIN, Work};
+use wgru::{CpuOptions, Device, Precision, Result, Rng, StreamOptions};
+use workloads::{Cell, SEQUENCES, STREAMS, TRAIN, Work};
 
 /// Times streams, sequences and training.
 #[derive(Parser)]
@@ -31,6 +31,9 @@ struct Args {
     /// `cpu`, `gpu` or `all`
     #[arg(long, default_value = "all", global = true)]
     device: String,
+    /// The layer; other programs print lines of GRUs only
+    #[arg(long, value_enum, default_value_t = Cell::Gru)]
+    cell: Cell,
     /// Threads of the CPU
     #[arg(long, default_value_t = 2, global = true)]
     threads: usize,
@@ -106,11 +109,9 @@ impl Args {
 }
 
 fn streams(args: &Args) -> Result<()> {
-    let device = Device::cpu();
     for work in STREAMS.iter().filter(|work| args.wants(work)) {
         for weights in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
-            let mut stream =
-                Stream::new(&work.gru(&device)?, StreamOptions { batch: 1, weights, threads: args.threads })?;
+            let mut stream = work.stream(args.cell, StreamOptions { batch: 1, weights, threads: args.threads })?;
             let x = work.input();
             let check = work.check(stream.step(&x)?);
             let t = time(args.seconds, 200, || stream.step(&x).map(|y| _ = std::hint::black_box(y[0])))?;
@@ -122,8 +123,8 @@ fn streams(args: &Args) -> Result<()> {
 
 fn sequences(args: &Args, device: &Device, backend: &str) -> Result<()> {
     for work in SEQUENCES.iter().filter(|work| args.wants(work)) {
-        let (gru, x) = (work.gru(device)?, work.input_on(device)?);
-        let run = || gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?.output.to_vec();
+        let (layer, x) = (work.layer(device, args.cell)?, work.input_on(device)?);
+        let run = || layer.forward(&x, &mut Mode::Eval)?.to_vec();
         args.tune(device, || run().map(drop))?;
         let check = work.check(&run()?);
         let t = time(args.seconds, 1, || run().map(|y| _ = std::hint::black_box(y)))?;
@@ -137,13 +138,13 @@ fn training(args: &Args, device: &Device, backend: &str) -> Result<()> {
         return Ok(());
     }
     for (note, method) in [("sgd", Method::Sgd(SgdConfig::default())), ("adam", Method::Adam(AdamConfig::default()))] {
-        let (gru, x) = (TRAIN.gru(device)?, TRAIN.input_on(device)?.requires_grad());
-        let check = TRAIN.check(&gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?.output.to_vec()?);
-        let mut optimizer = Optimizer::new(gru.parameters(), method, 1e-4)?;
+        let (layer, x) = (TRAIN.layer(device, args.cell)?, TRAIN.input_on(device)?.requires_grad());
+        let check = TRAIN.check(&layer.forward(&x, &mut Mode::Eval)?.to_vec()?);
+        let mut optimizer = Optimizer::new(layer.parameters(), method, 1e-4)?;
         let mut rng = Rng::new(1);
         let mut step = || {
             x.set_grad(None);
-            let y = gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut rng))?.output;
+            let y = layer.forward(&x, &mut Mode::Train(&mut rng))?;
             y.square()?.mean()?.backward()?;
             optimizer.step()?;
             optimizer.zero_grad();
@@ -161,8 +162,8 @@ fn training(args: &Args, device: &Device, backend: &str) -> Result<()> {
 fn first_result(args: &Args, started: Instant) -> Result<()> {
     let work = Work { name: "first-result", ..STREAMS[0] };
     let device = Device::gpu_blocking()?;
-    let (gru, x) = (work.gru(&device)?, work.input_on(&device)?);
-    let y = gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?.output.to_vec()?;
+    let (layer, x) = (work.layer(&device, args.cell)?, work.input_on(&device)?);
+    let y = layer.forward(&x, &mut Mode::Eval)?.to_vec()?;
     let seconds = started.elapsed().as_secs_f64();
     args.emit(
         &device.info().name,

@@ -2,7 +2,7 @@
 struct Params {
     kinds: vec4<u32>, alphas: vec4<f32>, betas: vec4<f32>,  // activations of the gates
     out_kind: u32, out_alpha: f32, out_beta: f32,           // activation of the LSTM's cell state
-    clip: f32,                                              // bound of the pre-activations
+    clip: f32,                                              // bound of the pre-activations, 0 for none
     steps: u32, batch: u32, hidden: u32, directions: u32, reverse: u32, step: u32,
     out: u32,        // width of the output, H or that of the projection
     width: u32,      // width of the state: out, and H for the LSTM's cell state
@@ -16,14 +16,16 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 
-// NaN stays NaN.
-fn clipped(v: f32) -> f32 { return select(select(v, params.clip, v > params.clip), -params.clip, v < -params.clip); }
+// Not of NaN, and of infinity only where there is a bound.
+fn is_beyond(v: f32) -> bool { return params.clip > 0.0 && abs(v) > params.clip; }
+
+fn clipped(v: f32) -> f32 { return select(v, select(params.clip, -params.clip, v < 0.0), is_beyond(v)); }
 
 fn gate(g: u32, v: f32) -> f32 { return activate(params.kinds[g], params.alphas[g], params.betas[g], v); }
 
 // Slope of a gate with respect to what comes before the clipping; y = gate(g, clipped(v)).
 fn gate_slope(g: u32, v: f32, y: f32) -> f32 {
-    return select(slope(params.kinds[g], params.alphas[g], params.betas[g], v, y), 0.0, abs(v) > params.clip);
+    return select(slope(params.kinds[g], params.alphas[g], params.betas[g], v, y), 0.0, is_beyond(v));
 }
 
 fn saved_at(d: u32, t: u32, row: u32) -> u32 {

@@ -9,7 +9,7 @@ use crate::kernels::{Cell, LstmCell, LstmCellBackward, RnnCell, StateUpdate, Sta
 
 /// Whether every activation is a sigmoid or a tanh, and nothing is clipped.
 fn is_usual(p: &Cell, gates: usize) -> bool {
-    p.clip == f32::MAX && p.out_kind < 2 && p.kinds[..gates].iter().all(|&kind| kind < 2)
+    p.clip == 0.0 && p.out_kind < 2 && p.kinds[..gates].iter().all(|&kind| kind < 2)
 }
 
 fn covers<const N: usize>(has: [usize; N], needs: [usize; N]) -> bool {

@@ -36,7 +36,7 @@ params! {
         pub out_alpha: f32,
         /// Its β.
         pub out_beta: f32,
-        /// Bound of the pre-activations; the largest f32 where there is none.
+        /// Bound of the pre-activations; 0 for none.
         pub clip: f32,
         /// T
         pub steps: u32,
@@ -95,8 +95,8 @@ impl Cell {
             op,
             [("gates_row", d_gates * hidden, self.gates_row as usize), ("gates_row", self.gates_row, 1 << 18)],
         )?;
-        if self.clip.is_nan() || self.clip <= 0.0 {
-            return Err(Error::value(op, "clip", "above 0", self.clip));
+        if self.clip.is_nan() || self.clip < 0.0 {
+            return Err(Error::value(op, "clip", "0 for none, or above", self.clip));
         }
         at_most(op, [("out_kind", self.out_kind, 10), ("d_out_row", self.d_out_row, 1 << 15)])?;
         let row = self.saved_row.max(self.gates_row).max(width);
@@ -115,8 +115,12 @@ impl Cell {
         Order { steps: self.steps as usize, reverse: self.reverse == 1 }
     }
 
+    fn is_beyond(&self, v: f32) -> bool {
+        self.clip > 0.0 && v.abs() > self.clip
+    }
+
     pub(crate) fn clipped(&self, v: f32) -> f32 {
-        v.clamp(-self.clip, self.clip)
+        if self.is_beyond(v) { self.clip.copysign(v) } else { v }
     }
 
     pub(crate) fn gate(&self, g: usize, v: f32) -> f32 {
@@ -125,7 +129,7 @@ impl Cell {
 
     /// Slope of a gate with respect to what comes before the clipping; `y = gate(g, clipped(v))`.
     pub(crate) fn gate_slope(&self, g: usize, v: f32, y: f32) -> f32 {
-        if v.abs() > self.clip { 0.0 } else { slope(self.kinds[g], self.alphas[g], self.betas[g], v, y) }
+        if self.is_beyond(v) { 0.0 } else { slope(self.kinds[g], self.alphas[g], self.betas[g], v, y) }
     }
 
     /// First element of a row of `saved`.

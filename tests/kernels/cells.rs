@@ -23,6 +23,7 @@ on_every_backend![
     lstm_cell_matches_f64_equations,
     cells_match_with_every_activation,
     cells_pass_nan_on,
+    infinite_sums_are_clipped_only_where_there_is_a_clip,
     cell_comparison_tells_the_flags_apart,
 ];
 
@@ -74,7 +75,7 @@ const SHAPES: [[u32; 6]; 5] =
 fn unit(case: &Case, v: &[f64]) -> Vec<f64> {
     let gates = case.gates();
     let (x, a, old, peep) = (&v[..gates], &v[gates..2 * gates], v[2 * gates], &v[2 * gates + 1..]);
-    let bound = case.p.clip as f64;
+    let bound = case.bound();
     let gate = |g: usize, v: f64| activate(case.activation(g), v.max(-bound).min(bound));
     match case.kind {
         Kind::Rnn => vec![gate(0, x[0] + a[0])],
@@ -99,7 +100,7 @@ fn unit(case: &Case, v: &[f64]) -> Vec<f64> {
 /// Slopes of the gates at their pre-activations and, of an LSTM, of the cell state's activation.
 fn slopes(case: &Case, v: &[f64], values: &[f64]) -> Vec<f64> {
     let gates = case.gates();
-    let bound = case.p.clip as f64;
+    let bound = case.bound();
     let slope = |g: usize, at: f64, bound: f64| {
         differences(&[vec![at]], |v| activate(case.activation(g), v[0][0].max(-bound).min(bound)))[0][0]
     };
@@ -129,6 +130,10 @@ struct Data {
 }
 
 impl Case {
+    fn bound(&self) -> f64 {
+        if self.p.clip == 0.0 { f64::INFINITY } else { self.p.clip as f64 }
+    }
+
     fn new(kind: Kind, [steps, batch, hidden, directions, reverse, step]: [u32; 6]) -> Self {
         let kinds = match kind {
             Kind::Rnn => [1, 0, 0, 0],
@@ -148,7 +153,7 @@ impl Case {
             out_kind: 1,
             out_alpha: 0.0,
             out_beta: 0.0,
-            clip: f32::MAX,
+            clip: 0.0,
             steps,
             batch,
             hidden,
@@ -469,6 +474,21 @@ fn rnn_cell_matches_f64_equations(device: &Device) {
     }
 }
 
+fn infinite_sums_are_clipped_only_where_there_is_a_clip(device: &Device) {
+    let inf = f32::INFINITY;
+    for (clip, bound) in [(0.0, inf), (2.5, 2.5), (f32::MAX, f32::MAX)] {
+        let case = Case::new(Kind::Rnn, [1, 1, 4, 1, 0, 0]);
+        // Leaky: both signs are seen.
+        let p = Cell { kinds: [4, 0, 0, 0], alphas: [1.0; 4], clip, ..case.p };
+        let (x, rec) = (buffer(device, &[inf, -inf, f32::NAN, 1.5]), buffer(device, &[0.0; 4]));
+        let [fresh, saved] = crate::run(device, &RnnCell(p), [&x, &rec]);
+        assert_eq!((fresh[0], fresh[1], fresh[3]), (bound, -bound, 1.5), "clip {clip}");
+        assert!(fresh[2].is_nan(), "clip {clip}");
+        let slope = (clip == 0.0) as u32 as f32;
+        assert_eq!((saved[4], saved[5], saved[7]), (slope, slope, 1.0), "clip {clip}: slopes");
+    }
+}
+
 fn gru_cell_matches_f64_equations(device: &Device) {
     for shape in SHAPES {
         for half in [0, 1] {
@@ -560,7 +580,7 @@ fn cells_refuse_parameters_without_meaning() {
         (Cell { out_kind: 11, ..p }, "out_kind"),
         (Cell { saved_row: 43, ..p }, "saved_row"),
         (Cell { clip: f32::NAN, ..p }, "clip"),
-        (Cell { clip: 0.0, ..p }, "clip"),
+        (Cell { clip: -1.0, ..p }, "clip"),
         (Cell { width: 7, ..p }, "out + hidden"),
         (Cell { directions: 2, reverse: 1, ..p }, "reverse"),
         (Cell { steps: u32::MAX, ..p }, "steps"),

@@ -23,7 +23,7 @@ fn params(layer: &Layer, save: bool) -> Params {
         out_kind: words[4].0,
         out_alpha: words[4].1,
         out_beta: words[4].2,
-        clip: layer.clip.unwrap_or(f32::MAX),
+        clip: layer.clip.unwrap_or(0.0),
         steps: layer.steps as u32,
         batch: layer.batch as u32,
         hidden: layer.hidden as u32,
