@@ -8,7 +8,7 @@ mod common;
 use common::cpu;
 use criterion::{BenchmarkId, Criterion};
 use half::f16;
-use wgru::kernels::{Gru as Params, GruSequence, GruSequenceBackward, GruStep, GruStepBackward};
+use wgru::kernels::{GruSequence, GruSequenceBackward, GruStep, GruStepBackward, Plain as Params, PlainCell};
 use wgru::nn::{GruConfig, Mode, Module, SequenceInput};
 use wgru::ops::recurrent::Plan;
 use wgru::train::{Method, Optimizer, SgdConfig};
@@ -105,7 +105,7 @@ fn gpu(c: &mut Criterion) {
     group.sample_size(10);
     for (name, layers, batch, steps, hidden) in SHAPES {
         for plan in [Plan::Whole, Plan::Chain] {
-            if plan.check(&device, hidden, true).is_err() {
+            if plan.check(&device, hidden, Some(PlainCell::GruResetAfter)).is_err() {
                 continue;
             }
             let gru = gru(&device, layers, hidden, Some(plan));

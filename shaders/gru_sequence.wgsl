@@ -79,7 +79,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let wr = weights(j);
                 let wz = weights(j + BLOCK);
                 var wc = vec4(0.0);
-                if params.reset_before == 0u { wc = weights(j + 2u * BLOCK); }
+                if params.cell == 0u { wc = weights(j + 2u * BLOCK); }
                 for (var i = 0u; i < IN_WORD; i++) {
                     let v = h_now[within(k + i)];
                     ar += wr[i] * v;
@@ -92,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let z = sigmoid4(load_x(at_x + h + unit) + product(u + BLOCK, az));
             save4(at_saved + unit, r, count);
             save4(at_saved + h + unit, z, count);
-            if params.reset_before == 0u {
+            if params.cell == 0u {
                 let n = tanh4(load_x(at_x + 2u * h + unit) + r * c);
                 save4(at_saved + 2u * h + unit, n, count);
                 save4(at_saved + 3u * h + unit, c, count);
@@ -104,7 +104,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
         }
         workgroupBarrier();
-        if params.reset_before == 1u {
+        if params.cell == 1u {
             for (var unit = lane; unit < h; unit += 128u) {
                 let u = packed_at(d, unit, depth()) + 2u * BLOCK;
                 var c = vec4(0.0);

@@ -67,11 +67,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             store_gates(at + 3u * h + unit, dc, count);
             d_r[unit] = dr;
             d_z[unit] = dz;
-            d_c[unit] = select(dc, dn, params.reset_before == 1u);
+            d_c[unit] = select(dc, dn, params.cell == 1u);
             v[unit] = select(dh, dh * z, is_valid);
         }
         workgroupBarrier();
-        if params.reset_before == 1u {
+        if params.cell == 1u {
             for (var unit = lane; unit < h; unit += 128u) {
                 let u = packed_at(d, unit, h) + 2u * BLOCK;
                 var q = vec4(0.0);
@@ -92,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var k = 0u; k < h; k++) {
                 let j = u + k * LANES;
                 sum += packed[j] * d_r[k] + packed[j + BLOCK] * d_z[k];
-                if params.reset_before == 0u { sum += packed[j + 2u * BLOCK] * d_c[k]; }
+                if params.cell == 0u { sum += packed[j + 2u * BLOCK] * d_c[k]; }
             }
             v[unit] += sum;
         }

@@ -35,7 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             let j = u + k * LANES;
             dh += packed[j] * vec4(d_gates[r.x], d_gates[r.y], d_gates[r.z], d_gates[r.w]);
             dh += packed[j + BLOCK] * vec4(d_gates[z.x], d_gates[z.y], d_gates[z.z], d_gates[z.w]);
-            if params.reset_before == 0u {
+            if params.cell == 0u {
                 let c = r + 3u * h;
                 dh += packed[j + 2u * BLOCK] * vec4(d_gates[c.x], d_gates[c.y], d_gates[c.z], d_gates[c.w]);
             }

@@ -48,9 +48,9 @@ names!(Variant { Plain: "plain", Tiled: "tiled", Rows: "rows", Subgroup: "subgro
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// One dispatch loops over all steps. On a GPU for small layers, and up to 4,096 steps (longer sequences run as
-    /// `Chain`); on the CPU it is the packed SIMD path.
+    /// `Chain` or `Steps`); on the CPU it is the packed SIMD path. GRU, LSTM and simple layers without options.
     Whole,
-    /// One dispatch a step (two where the reset gate acts before the product), in one compute pass.
+    /// One dispatch a step (two where the reset gate acts before the product), in one compute pass: GRUs.
     Chain,
     /// A product and two kernels a step: every cell and every option.
     Steps,

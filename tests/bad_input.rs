@@ -104,11 +104,11 @@ fn recurrent_layers_refuse_wrong_options(device: &Device) {
         for plan in [Plan::Whole, Plan::Chain] {
             let clips = RecurrentOptions { clip: Some(1.0), ..Default::default() };
             let spec = Spec { plan: Some(plan), ..good.clone() };
-            if matches!(kind, Kind::Rnn | Kind::Lstm) {
+            if !kind.plans().contains(&plan) {
                 refused(build(&spec), &["recurrent", "plan", "steps", &plan.to_string()]);
             } else {
                 assert!(build(&spec).is_ok());
-                let activations = Some([Activation::Relu; 5]);
+                let activations = Some([Activation::Softsign; 5]);
                 refused(build(&Spec { activations, ..spec.clone() }), &["plan", "steps", &plan.to_string()]);
             }
             refused(build(&Spec { options: clips, ..spec }), &["recurrent", "plan", "steps", &plan.to_string()]);
@@ -268,7 +268,7 @@ fn layers_refuse_wrong_sizes(device: &Device) {
     refused(Dropout::new(-0.1), &["Dropout"]);
     if device.is_gpu() {
         let wide = GruConfig { hidden: 257, plan: Some(Plan::Whole), ..base };
-        refused(wide.build(device, &mut rng), &["gru", "whole-sequence", "257", "256"]);
+        refused(wide.build(device, &mut rng), &["recurrent", "whole-sequence", "257", "256"]);
     }
 }
 
@@ -427,19 +427,24 @@ fn kernels_refuse_parameters_without_meaning(device: &Device) {
     ] {
         refused(device.run(&CtcAlpha(p), [&index, &index, &a], [&b, &c, &zeros(device, &[64])]), &["ctc_alpha", word]);
     }
-    let gru = Gru { steps: 1, batch: 1, hidden: 2, directions: 1, ..Gru::default() };
+    let gru = Plain { steps: 1, batch: 1, hidden: 2, directions: 1, ..Plain::default() };
     for (p, word) in [
-        (Gru { reset_before: 2, ..gru }, "reset_before"),
-        (Gru { directions: 3, ..gru }, "directions"),
-        (Gru { directions: 2, reverse: 1, ..gru }, "reverse"),
-        (Gru { hidden: 0, ..gru }, "hidden"),
-        (Gru { batch: 0, ..gru }, "batch"),
-        (Gru { steps: u32::MAX, ..gru }, "steps"),
-        (Gru { batch: 1 << 20, steps: 1 << 12, ..gru }, "steps"),
+        (Plain { cell: 2, ..gru }, "cell"),
+        (Plain { directions: 3, ..gru }, "directions"),
+        (Plain { directions: 2, reverse: 1, ..gru }, "reverse"),
+        (Plain { hidden: 0, ..gru }, "hidden"),
+        (Plain { batch: 0, ..gru }, "batch"),
+        (Plain { steps: u32::MAX, ..gru }, "steps"),
+        (Plain { batch: 1 << 20, steps: 1 << 12, ..gru }, "steps"),
     ] {
         let d = zeros(device, &[64]);
         refused(device.run(&GruSequence::new(p), [&a, &a, &index], [&b, &c, &d]), &["gru_sequence", word]);
-        refused(device.run(&GruStep::new(Gru { step: 1, ..p }), [&a, &a, &index], [&b, &c, &d]), &["gru_step"]);
+        refused(device.run(&GruStep::new(Plain { step: 1, ..p }), [&a, &a, &index], [&b, &c, &d]), &["gru_step"]);
+    }
+    for cell in [0, 5] {
+        let p = Plain { cell, ..gru };
+        let d = zeros(device, &[64]);
+        refused(device.run(&CellSequence(p), [&a, &a, &index], [&b, &c, &d]), &["cell_sequence", "cell"]);
     }
     // None of them left a lock behind.
     assert_eq!(a.add(&b).and_then(|s| s.to_vec()).expect("still works"), [0.0; 64]);

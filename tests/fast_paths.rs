@@ -5,8 +5,8 @@ mod common;
 use common::{assert_close, fill, twin};
 use wgru::kernel::Kernel;
 use wgru::kernels::{
-    Cell, Gru, GruSequence, GruSequenceBackward, LstmCell, LstmCellBackward, MatMul, RnnCell, StateUpdate,
-    StateUpdateBackward,
+    Cell, CellSequence, CellSequenceBackward, GruSequence, GruSequenceBackward, LstmCell, LstmCellBackward, MatMul,
+    Pack, Plain, PlainCell, RnnCell, StateUpdate, StateUpdateBackward,
 };
 use wgru::{CpuOptions, Device, Tensor};
 
@@ -98,33 +98,45 @@ fn split_and_batched_matmul_equal_their_twin() {
     }
 }
 
-/// Every combination that changes the code's path: rows left over from 8, units from 16, both forms, both directions.
 /// Few rows and work enough that threads share the units of each step.
 const SHARED: (u32, u32, u32) = (24, 3, 173);
 
-fn shapes() -> Vec<Gru> {
+/// Every combination that changes the code's path: rows left over from 8, units from 16, all cells, both directions.
+fn shapes(cells: &[PlainCell]) -> Vec<Plain> {
     let mut out = Vec::new();
     for (steps, batch, hidden) in [(1, 1, 1), (3, 2, 16), (5, 7, 19), (4, 13, 35), (3, 41, 67), (2, 3, 130), SHARED] {
         for (directions, reverse) in [(1, 0), (1, 1), (2, 0)] {
-            for (reset_before, save) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                out.push(Gru { steps, batch, hidden, directions, reverse, step: 0, reset_before, save });
+            for (&cell, save) in cells.iter().flat_map(|cell| [(cell, 0), (cell, 1)]) {
+                out.push(Plain { steps, batch, hidden, directions, reverse, step: 0, cell: cell as u32, save });
             }
         }
     }
     out
 }
 
+#[test]
+fn pack_equals_its_twin_on_every_number_of_threads() {
+    for (hidden, gates, depth) in [(1, 1, 1), (16, 3, 16), (19, 4, 5), (40, 1, 33), (130, 3, 130), (67, 1, 268)] {
+        for (direction, transposed) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+            let kernel = Pack { hidden, gates, depth, direction, transposed };
+            let ([u, bias], [packed]) = kernel.lens();
+            let reads = [fill(1, u, 1.0), fill(2, bias.max(1), 1.0)];
+            compare(&format!("{kernel:?}"), &kernel, &reads, &[vec![f32::NAN; packed]]);
+        }
+    }
+}
+
 /// Every combination of bits: steps that count or not, that repeat, after which the state starts anew.
-fn marks(p: &Gru) -> Vec<f32> {
+fn marks(p: &Plain) -> Vec<f32> {
     (0..p.steps * p.batch).map(|i| f32::from_bits(common::mix(i) % 64)).collect()
 }
 
 /// A packed matrix whose padding units are 0, as the packer leaves them.
-fn packed(p: &Gru, stream: u32, depth: usize) -> Vec<f32> {
-    let mut values = fill(stream, p.packed_len(depth), 1.0 / (p.hidden as f32).sqrt());
-    let blocks = p.blocks();
+fn packed(p: &Plain, stream: u32, transposed: bool) -> Vec<f32> {
+    let mut values = fill(stream, p.packed_len(p.extent(transposed)), 1.0 / (p.hidden as f32).sqrt());
+    let (blocks, [depth, gates]) = (p.blocks(), p.extent(transposed));
     for (i, v) in values.iter_mut().enumerate() {
-        let unit = i / (depth * 48) % blocks * 16 + i % 16;
+        let unit = i / (depth * gates * 16) % blocks * 16 + i % 16;
         if unit >= p.hidden as usize {
             *v = 0.0;
         }
@@ -132,31 +144,46 @@ fn packed(p: &Gru, stream: u32, depth: usize) -> Vec<f32> {
     values
 }
 
+fn sequence<K: Kernel<3, 3>>(p: &Plain, kernel: &K) {
+    let ([x, _, _], [state, y, saved]) = kernel.lens();
+    let reads = [fill(1, x, 1.0), packed(p, 2, false), marks(p)];
+    let mut start = vec![f32::NAN; state];
+    for d in 0..p.directions as usize {
+        let first = p.state_at(d, p.before(d, p.time_of(d, 0)), 0);
+        let len = p.batch as usize * p.width();
+        start[first..first + len].copy_from_slice(&fill(9, len, 0.5));
+    }
+    compare(&format!("{p:?}"), kernel, &reads, &[start, vec![f32::NAN; y], vec![f32::NAN; saved.max(1)]]);
+}
+
+fn sequence_backward<K: Kernel<5, 2>>(p: &Plain, kernel: &K) {
+    let ([_, _, state, saved, dy], [d_gates, carry]) = kernel.lens();
+    let gates: Vec<f32> = fill(3, saved, 0.9).iter().map(|v| v.abs()).collect();
+    let reads = [packed(p, 2, true), marks(p), fill(5, state, 0.5), gates, fill(6, dy, 1.0)];
+    compare(&format!("{p:?}"), kernel, &reads, &[vec![f32::NAN; d_gates], fill(7, carry, 1.0)]);
+}
+
+const GRU: [PlainCell; 2] = [PlainCell::GruResetAfter, PlainCell::GruResetBefore];
+const OTHERS: [PlainCell; 3] = [PlainCell::Lstm, PlainCell::Rnn, PlainCell::RnnRelu];
+
 #[test]
 fn gru_sequence_equals_its_twin_on_every_isa() {
-    for p in shapes() {
-        let kernel = GruSequence::new(p);
-        let ([x, _, _], [state, y, saved]) = kernel.lens();
-        let reads = [fill(1, x, 1.0), packed(&p, 2, p.hidden as usize + 1), marks(&p)];
-        let mut start = vec![f32::NAN; state];
-        for d in 0..p.directions as usize {
-            let first = p.state_at(d, p.before(d, p.time_of(d, 0)), 0);
-            let len = p.batch as usize * p.hidden as usize;
-            start[first..first + len].copy_from_slice(&fill(9, len, 0.5));
-        }
-        compare(&format!("{p:?}"), &kernel, &reads, &[start, vec![f32::NAN; y], vec![f32::NAN; saved.max(1)]]);
-    }
+    shapes(&GRU).iter().for_each(|p| sequence(p, &GruSequence::new(*p)));
 }
 
 #[test]
 fn gru_sequence_backward_equals_its_twin_on_every_isa() {
-    for p in shapes().into_iter().filter(|p| p.save == 1) {
-        let kernel = GruSequenceBackward(p);
-        let ([_, _, state, saved, dy], [d_gates, carry]) = kernel.lens();
-        let gates: Vec<f32> = fill(3, saved, 0.9).iter().map(|v| v.abs()).collect();
-        let reads = [packed(&p, 2, p.hidden as usize), marks(&p), fill(5, state, 0.5), gates, fill(6, dy, 1.0)];
-        compare(&format!("{p:?}"), &kernel, &reads, &[vec![f32::NAN; d_gates], fill(7, carry, 1.0)]);
-    }
+    shapes(&GRU).iter().filter(|p| p.save == 1).for_each(|p| sequence_backward(p, &GruSequenceBackward(*p)));
+}
+
+#[test]
+fn cell_sequence_equals_its_twin_on_every_isa() {
+    shapes(&OTHERS).iter().for_each(|p| sequence(p, &CellSequence(*p)));
+}
+
+#[test]
+fn cell_sequence_backward_equals_its_twin_on_every_isa() {
+    shapes(&OTHERS).iter().filter(|p| p.save == 1).for_each(|p| sequence_backward(p, &CellSequenceBackward(*p)));
 }
 
 /// Cells of the plan of single steps: usual options, which have a fast path, and one that has none.

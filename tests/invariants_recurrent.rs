@@ -7,7 +7,6 @@ use common::assert_close;
 use common::recurrent::{KINDS, Kind, Layer, Output, Spec};
 use proptest::prelude::*;
 use wgru::nn::{Mode, Module, Padding, RecurrentOptions, RnnConfig, SequenceInput};
-use wgru::ops::recurrent::Plan;
 use wgru::{Activation, Device, Rng, Tensor};
 
 /// Rows computed in another company take another path of the SIMD code: a few ulp a step.
@@ -76,11 +75,11 @@ fn shapes() -> impl Strategy<Value = Shape> {
             options,
             ..Spec::new(kind, input, hidden)
         };
-        if matches!(kind, Kind::GruAfter | Kind::GruBefore) && plan > 0 {
-            // A plain GRU, which three plans run.
-            spec.activations = None;
+        if plan > 0 {
+            // A plain layer, which two or three plans run.
+            (spec.projection, spec.peephole, spec.input_forget, spec.activations) = (0, false, false, None);
             spec.options = RecurrentOptions { padding: options.padding, ..Default::default() };
-            spec.plan = Some([Plan::Whole, Plan::Chain, Plan::Steps][plan - 1]);
+            spec.plan = Some(kind.plans()[(plan - 1) % kind.plans().len()]);
         }
         Shape { spec, steps, batch, seed }
     })

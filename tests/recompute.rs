@@ -5,7 +5,6 @@ mod common;
 use common::recurrent::{KINDS, Kind, Spec};
 use common::{assert_close, fill};
 use wgru::nn::{GruConfig, Mode, Padding, RecurrentOptions, SequenceInput};
-use wgru::ops::recurrent::Plan;
 use wgru::{Device, Error, Rng, Tensor};
 
 on_every_backend![gradients_are_those_without, memory_is_less_than_half];
@@ -54,11 +53,8 @@ fn run(device: &Device, spec: &Spec) -> Vec<(String, Vec<f32>)> {
 
 fn gradients_are_those_without(device: &Device) {
     for kind in KINDS {
-        let gru = matches!(kind, Kind::GruAfter | Kind::GruBefore);
-        let plans: &[Option<Plan>] =
-            if gru { &[Some(Plan::Whole), Some(Plan::Chain), Some(Plan::Steps)] } else { &[None] };
         for (bidirectional, reverse) in [(false, false), (false, true), (true, false)] {
-            for &plan in plans {
+            for plan in kind.plans().iter().map(|&plan| Some(plan)) {
                 let options = RecurrentOptions { padding: Padding::RepeatLast, ..Default::default() };
                 let spec =
                     Spec { bidirectional, reverse, layers: 2, dropout: 0.2, options, plan, ..Spec::new(kind, 3, 5) };

@@ -1,4 +1,4 @@
-// Packed recurrent weights as f32. One of four parts that read them: f32, f16, bf16, int8. Wants common/gru.
+// Packed recurrent weights as f32. One of four parts that read them: f32, f16, bf16, int8. Wants common/plain.
 // Host side: src/kernels/stored.rs.
 @group(0) @binding(2) var<storage, read> packed: array<f32>;  // [D, blocks, H + 1, 3, 16]
 

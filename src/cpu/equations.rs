@@ -3,13 +3,29 @@
 
 use super::simd::{Lanes, sigmoid, tanh};
 
-/// `h' = o⊙tanh(c')` and `c' = f⊙c + i⊙g` of an LSTM, from the sums of its gates i, f, g, o.
+/// What an LSTM makes of a step.
+pub struct Lstm<V> {
+    pub i: V,
+    pub f: V,
+    pub g: V,
+    pub o: V,
+    /// `c' = f⊙c + i⊙g`
+    pub c: V,
+    /// `tanh(c')`
+    pub s: V,
+    /// `h' = o⊙s`
+    pub h: V,
+}
+
+/// An LSTM, from the sums of its gates i, f, g, o.
 #[inline(always)]
-pub unsafe fn lstm<V: Lanes>([i, f, g, o]: [V; 4], old: V) -> [V; 2] {
+pub unsafe fn lstm<V: Lanes>([i, f, g, o]: [V; 4], old: V) -> Lstm<V> {
     // SAFETY: the caller runs where V's instructions exist.
     unsafe {
-        let c = sigmoid(f).fma(old, sigmoid(i).mul(tanh(g)));
-        [sigmoid(o).mul(tanh(c)), c]
+        let (i, f, g, o) = (sigmoid(i), sigmoid(f), tanh(g), sigmoid(o));
+        let c = f.fma(old, i.mul(g));
+        let s = tanh(c);
+        Lstm { i, f, g, o, c, s, h: o.mul(s) }
     }
 }
 

@@ -74,6 +74,11 @@ impl Weights {
                 }
             };
         }
+        #[cfg(target_arch = "aarch64")]
+        if isa == Isa::Neon {
+            // SAFETY: the instructions are there; the lengths are those of the fields.
+            return unsafe { self.blocks_neon(inputs, batch, blocks, out) };
+        }
         let _ = isa;
         let lanes = self.gates * LANES;
         for (block, out) in blocks.zip(out.chunks_exact_mut(batch * lanes)) {
@@ -97,6 +102,41 @@ impl Weights {
             for (lane, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
                 let at = block * lanes + group * LANES + lane;
                 *out = (sum - self.offsets[at]) as f32 * (self.scales[at] * scale);
+            }
+        }
+    }
+
+    /// Without the dot product instruction, whose intrinsic is not stable: two products of a lane fit 16 bits.
+    #[cfg(target_arch = "aarch64")]
+    #[target_feature(enable = "neon")]
+    unsafe fn blocks_neon(&self, inputs: &Quantized, batch: usize, blocks: Range<usize>, out: &mut [f32]) {
+        use std::arch::aarch64::*;
+        let lanes = self.gates * LANES;
+        for (block, out) in blocks.zip(out.chunks_exact_mut(batch * lanes)) {
+            for (row, out) in out.chunks_exact_mut(lanes).enumerate() {
+                let (x, scale) = (inputs.row(row), inputs.scales[row]);
+                for (group, out) in out.chunks_exact_mut(LANES).enumerate() {
+                    let words = self.words[(block * self.quads * lanes + group * LANES)..].as_ptr();
+                    let at = block * lanes + group * LANES;
+                    // SAFETY: words hold [blocks, quads, lanes, 4], x quads of 4, the others [blocks, lanes].
+                    unsafe {
+                        let mut sums = [vdupq_n_s32(0); 4];
+                        for (quad, x) in x.chunks_exact(QUAD).enumerate() {
+                            let x = u32::from_ne_bytes([x[0], x[1], x[2], x[3]]) ^ 0x8080_8080;
+                            let x = vreinterpretq_s8_u32(vdupq_n_u32(x));
+                            for (i, sum) in sums.iter_mut().enumerate() {
+                                let w = vld1q_s8(words.add(quad * lanes).cast::<i8>().add(16 * i));
+                                let low = vmull_s8(vget_low_s8(w), vget_low_s8(x));
+                                let pairs = vpaddq_s16(low, vmull_high_s8(w, x));
+                                *sum = vpadalq_s16(*sum, pairs);
+                            }
+                        }
+                        for (i, sum) in sums.into_iter().enumerate() {
+                            let scales = vmulq_n_f32(vld1q_f32(self.scales.as_ptr().add(at + 4 * i)), scale);
+                            vst1q_f32(out.as_mut_ptr().add(4 * i), vmulq_f32(vcvtq_f32_s32(sum), scales));
+                        }
+                    }
+                }
             }
         }
     }

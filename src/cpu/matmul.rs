@@ -1,9 +1,9 @@
 //! [`MatMul`] by packed panels: `b` by 32 columns, `a` by strips of a few rows, registers between them.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
-use super::lines::Lines;
+use super::memory::Store;
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, store_part};
-use super::team::Team;
+use super::team::{Parts, Team};
 use crate::kernels::MatMul;
 
 /// Columns of a panel of `b`.
@@ -14,6 +14,8 @@ const STRIP: usize = 8;
 const DEPTH: usize = 256;
 /// Columns of `b` packed at a time.
 const WIDTH: usize = 1024;
+/// Columns of `b` that one thread packs at a time.
+const PACKED: usize = 4 * PANEL;
 /// Rows that one thread takes at a time; fixed, so that the work is cut alike for any number of threads.
 const ROWS: usize = 8 * STRIP;
 /// Multiplications below which a second thread costs more than it brings.
@@ -35,7 +37,7 @@ unsafe impl Send for Const {}
 unsafe impl Send for Mut {}
 
 /// `c = a·b (+ bias) (+ c)`; the caller checked that the slices are as long as [`MatMul::reach`] says.
-pub fn run(isa: Isa, team: &Team, p: &MatMul, [a, b, bias]: [&[f32]; 3], c: &mut [f32]) {
+pub fn run(isa: Isa, team: &Team, store: &Store, p: &MatMul, [a, b, bias]: [&[f32]; 3], c: &mut [f32]) {
     let needed = p.reach();
     assert!(a.len() >= needed.0[0] && b.len() >= needed.0[1] && bias.len() >= needed.0[2] && c.len() >= needed.1[0]);
     let (m, n) = (p.m as usize, p.n as usize);
@@ -53,20 +55,41 @@ pub fn run(isa: Isa, team: &Team, p: &MatMul, [a, b, bias]: [&[f32]; 3], c: &mut
             continue;
         }
         let team = (m * n * k >= PARALLEL).then_some(team);
-        packed(isa, team, p, k, Const(pa), pb, bias, Mut(pc));
+        packed(isa, team, store, p, k, Const(pa), Const(pb), bias, Mut(pc));
     }
 }
 
 #[allow(clippy::too_many_arguments, reason = "one matrix product")]
-fn packed(isa: Isa, team: Option<&Team>, p: &MatMul, k: usize, a: Const, b: *const f32, bias: Option<&[f32]>, c: Mut) {
+fn packed(
+    isa: Isa,
+    team: Option<&Team>,
+    store: &Store,
+    p: &MatMul,
+    k: usize,
+    a: Const,
+    b: Const,
+    bias: Option<&[f32]>,
+    c: Mut,
+) {
     let (m, n) = (p.m as usize, p.n as usize);
-    let mut panels = Lines::zeros(DEPTH * WIDTH.min(n.next_multiple_of(PANEL)));
+    let over = |parts: usize, task: &(dyn Fn(usize) + Sync)| match team {
+        Some(team) => team.over(parts, task),
+        None => (0..parts).for_each(task),
+    };
+    let room = store.alloc(DEPTH.min(k.max(1)) * WIDTH.min(n.next_multiple_of(PANEL)));
+    let panels = &mut room.write()[..];
     for col in (0..n).step_by(WIDTH) {
         let width = WIDTH.min(n - col);
         for k0 in (0..k.max(1)).step_by(DEPTH) {
             let depth = DEPTH.min(k - k0);
-            // SAFETY: rows k0.. and columns col.. are within b.
-            unsafe { pack_b(p, b, k0, depth, col, width, &mut panels) };
+            let parts = Parts::new(panels);
+            over(width.div_ceil(PACKED), &|part| {
+                let first = part * PACKED;
+                let width = PACKED.min(width - first);
+                let range = first * depth..(first + width.next_multiple_of(PANEL)) * depth;
+                // SAFETY: rows k0.. and these columns are within b; nobody else has their panels.
+                unsafe { pack_b(p, b, [k0, depth], [col + first, width], parts.get(range)) };
+            });
             let panels = &panels[..];
             let rows = |first: usize| {
                 let (a, mut strip) = (a, [0.0f32; DEPTH * STRIP]);
@@ -89,16 +112,13 @@ fn packed(isa: Isa, team: Option<&Team>, p: &MatMul, k: usize, a: Const, b: *con
                     ));
                 }
             };
-            match team {
-                Some(team) => team.over(m.div_ceil(ROWS), |i| rows(i * ROWS)),
-                None => (0..m).step_by(ROWS).for_each(rows),
-            }
+            over(m.div_ceil(ROWS), &|i| rows(i * ROWS));
         }
     }
 }
 
 /// `panels[panel, k, 0..32] = b[k0 + k, col + 32·panel ..]`, zeros past the width.
-unsafe fn pack_b(p: &MatMul, b: *const f32, k0: usize, depth: usize, col: usize, width: usize, panels: &mut [f32]) {
+unsafe fn pack_b(p: &MatMul, Const(b): Const, [k0, depth]: [usize; 2], [col, width]: [usize; 2], panels: &mut [f32]) {
     let (row_step, col_step) = (p.b_row as usize, p.b_col as usize);
     for (panel, out) in panels.chunks_exact_mut(depth * PANEL).enumerate().take(width.div_ceil(PANEL)) {
         let first = col + panel * PANEL;

@@ -2,12 +2,13 @@
 
 mod cell;
 mod equations;
-mod gru;
 mod int8;
 mod lines;
 mod matmul;
 mod memory;
+mod pack;
 mod packed;
+mod sequence;
 mod simd;
 mod step;
 mod team;
@@ -18,7 +19,8 @@ use std::sync::{Arc, OnceLock};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::kernels::{
-    GruSequence, GruSequenceBackward, LstmCell, LstmCellBackward, MatMul, RnnCell, StateUpdate, StateUpdateBackward,
+    CellSequence, CellSequenceBackward, GruSequence, GruSequenceBackward, LstmCell, LstmCellBackward, MatMul, Pack,
+    RnnCell, StateUpdate, StateUpdateBackward,
 };
 pub(crate) use memory::{Memory, Store};
 pub use packed::Precision;
@@ -117,13 +119,21 @@ impl Cpu {
     /// Those that may split their work over threads.
     fn run_large(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> Option<()> {
         if let Some(kernel) = kernel.downcast_ref::<MatMul>() {
-            matmul::run(self.isa, &self.team, kernel, reads.try_into().ok()?, writes.first_mut()?);
+            matmul::run(self.isa, &self.team, &self.store, kernel, reads.try_into().ok()?, writes.first_mut()?);
+        } else if let Some(kernel) = kernel.downcast_ref::<Pack>() {
+            pack::run(&self.team, kernel, reads.try_into().ok()?, writes.first_mut()?);
         } else if let Some(kernel) = kernel.downcast_ref::<GruSequence>() {
             let [state, y, saved] = writes else { return None };
-            gru::forward(self.isa, &self.team, kernel, reads.try_into().ok()?, [state, y, saved]);
+            sequence::forward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [state, y, saved]);
         } else if let Some(kernel) = kernel.downcast_ref::<GruSequenceBackward>() {
             let [d_gates, carry] = writes else { return None };
-            gru::backward(self.isa, &self.team, kernel, reads.try_into().ok()?, [d_gates, carry]);
+            sequence::backward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [d_gates, carry]);
+        } else if let Some(kernel) = kernel.downcast_ref::<CellSequence>() {
+            let [state, y, saved] = writes else { return None };
+            sequence::forward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [state, y, saved]);
+        } else if let Some(kernel) = kernel.downcast_ref::<CellSequenceBackward>() {
+            let [d_gates, carry] = writes else { return None };
+            sequence::backward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [d_gates, carry]);
         } else {
             return None;
         }

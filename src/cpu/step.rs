@@ -39,11 +39,7 @@ pub(crate) struct StepScratch {
 
 /// Vectors of the bias.
 fn bias_parts(cell: PlainCell) -> usize {
-    if is_gru(cell) { 4 } else { cell.gates() }
-}
-
-fn is_gru(cell: PlainCell) -> bool {
-    matches!(cell, PlainCell::GruResetAfter | PlainCell::GruResetBefore)
+    if cell.is_gru() { 4 } else { cell.gates() }
 }
 
 impl StepWeights {
@@ -61,8 +57,8 @@ impl StepWeights {
             for part in 0..parts {
                 let [b, d] = [b_ih, b_hh].map(|b| b[part.min(gates - 1) * h + unit]);
                 let v = match part {
-                    2 if is_gru(cell) => b,
-                    3 if is_gru(cell) => d,
+                    2 if cell.is_gru() => b,
+                    3 if cell.is_gru() => d,
                     _ => b + d,
                 };
                 bias[(unit / LANES * parts + part) * LANES + unit % LANES] = v;
@@ -338,8 +334,8 @@ unsafe fn candidate<V: Lanes>(p: &Raw, at: At) {
 unsafe fn lstm_units<V: Lanes>(p: &Raw, at: At) {
     // SAFETY: as the caller's.
     unsafe {
-        let [h, c] = lstm::<V>(std::array::from_fn(|gate| p.sum(at, gate)), p.old(1, at));
-        p.put(0, at, h);
-        p.put(1, at, c);
+        let new = lstm::<V>(std::array::from_fn(|gate| p.sum(at, gate)), p.old(1, at));
+        p.put(0, at, new.h);
+        p.put(1, at, new.c);
     }
 }

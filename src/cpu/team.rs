@@ -138,21 +138,43 @@ pub(crate) struct Team {
     helpers: OnceLock<Helpers>,
     /// One caller at a time; a second one works alone.
     in_use: AtomicBool,
-    /// Shares still to be done alone, and how many it were at the last interruption. Only who uses the team writes.
+    turns: Turns,
+}
+
+/// Where threads have to take turns, two are slower than one: what is remembered of it. Only who uses the team writes.
+#[derive(Default)]
+struct Turns {
+    /// Shares still to be done alone.
     alone: AtomicU32,
+    /// How many it were after the last interruption, less what was forgotten since.
     penalty: AtomicU32,
+}
+
+impl Turns {
+    /// Whether the next share is to be done alone.
+    fn take_alone(&self) -> bool {
+        let alone = self.alone.load(Ordering::Relaxed);
+        self.alone.store(alone.saturating_sub(1), Ordering::Relaxed);
+        alone > 0
+    }
+
+    /// A share was done together, in time or late.
+    fn note(&self, is_late: bool) {
+        let penalty = self.penalty.load(Ordering::Relaxed);
+        if is_late {
+            let penalty = (2 * penalty).clamp(ALONE, MOST_ALONE);
+            self.penalty.store(penalty, Ordering::Relaxed);
+            self.alone.store(penalty, Ordering::Relaxed);
+        } else {
+            self.penalty.store(penalty.saturating_sub(1), Ordering::Relaxed);
+        }
+    }
 }
 
 impl Team {
     /// `threads` in all.
     pub fn new(threads: usize) -> Self {
-        Self {
-            threads,
-            helpers: OnceLock::new(),
-            in_use: AtomicBool::new(false),
-            alone: AtomicU32::new(0),
-            penalty: AtomicU32::new(0),
-        }
+        Self { threads, helpers: OnceLock::new(), in_use: AtomicBool::new(false), turns: Turns::default() }
     }
 
     /// Hires the helpers now; fewer if the system gives no more.
@@ -165,22 +187,11 @@ impl Team {
     pub fn share(&self, parts: usize, most: usize, task: Task<'_>) {
         let threads = self.threads.min(most).min(parts);
         let Some(offer) = self.offer(threads) else { return task(0..parts) };
-        let alone = self.alone.load(Ordering::Relaxed);
-        if alone > 0 {
-            self.alone.store(alone - 1, Ordering::Relaxed);
+        if self.turns.take_alone() {
             drop(offer);
             return task(0..parts);
         }
-        let is_late = offer.run(parts, task);
-        // Where threads have to take turns, two are slower than one.
-        let penalty = self.penalty.load(Ordering::Relaxed);
-        if is_late {
-            let penalty = (2 * penalty).clamp(ALONE, MOST_ALONE);
-            self.penalty.store(penalty, Ordering::Relaxed);
-            self.alone.store(penalty, Ordering::Relaxed);
-        } else if penalty > 0 {
-            self.penalty.store(penalty - 1, Ordering::Relaxed);
-        }
+        self.turns.note(offer.run(parts, task));
     }
 
     /// Long work: `task` for each of `0..parts`, by whoever is free. Wakes helpers that sleep.
@@ -361,6 +372,46 @@ mod tests {
                 assert!(counts.iter().all(|n| n.load(Ordering::Relaxed) == 2), "{threads} threads, {parts} parts");
             }
         }
+    }
+
+    #[test]
+    fn after_an_interruption_shares_are_done_alone_twice_as_many_each_time_until_it_is_forgotten() {
+        let turns = Turns::default();
+        let alone = |turns: &Turns| std::iter::from_fn(|| turns.take_alone().then_some(())).count() as u32;
+        assert_eq!(alone(&turns), 0, "nothing happened yet");
+        turns.note(false);
+        assert_eq!(alone(&turns), 0, "in time");
+        for want in [64, 128, 256, 512, 1024, 2048, 2048] {
+            turns.note(true);
+            assert_eq!(alone(&turns), want);
+        }
+        // Each share in time forgets one of them.
+        (0..1900).for_each(|_| turns.note(false));
+        assert_eq!(alone(&turns), 0);
+        turns.note(true);
+        assert_eq!(alone(&turns), 2 * 148);
+        (0..10_000).for_each(|_| turns.note(false));
+        turns.note(true);
+        assert_eq!(alone(&turns), 64, "forgotten, never below none");
+    }
+
+    /// The rule in its place: shares to be done alone are the caller's, all parts at once, and are counted off.
+    #[test]
+    fn a_team_whose_threads_take_turns_leaves_the_work_to_the_caller() {
+        let team = Team::new(2);
+        team.turns.note(true);
+        let caller = std::thread::current().id();
+        for _ in 0..ALONE {
+            let ranges = std::sync::Mutex::new(Vec::new());
+            team.share(8, 2, &|range| ranges.lock().expect("no panic").push((range, std::thread::current().id())));
+            assert_eq!(ranges.into_inner().expect("no panic"), [(0..8, caller)]);
+        }
+        assert!(!team.turns.take_alone(), "the next one is shared again");
+        let ranges = std::sync::Mutex::new(Vec::new());
+        team.share(8, 2, &|range| ranges.lock().expect("no panic").push(range));
+        let mut ranges = ranges.into_inner().expect("no panic");
+        ranges.sort_by_key(|range| range.start);
+        assert_eq!(ranges, [0..4, 4..8]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Second half of a step of the chain, reset before
 
-use super::gru::Gru;
+use super::plain::{Plain, PlainCell};
 use super::marks::leave;
 use super::stored::{Stored, stored_kernel, stored_texts, word_bindings};
 use crate::error::Result;
@@ -11,7 +11,7 @@ stored_kernel! {
     /// Step `step` of all directions, reset before, second half: `n = tanh(x_n + U_n·c + d_n)` and the new state.
     ///
     /// Reads `x`, `packed`, `marks`, and `z` and `c` of its step of `saved`; writes `n` there, slot `after` of
-    /// `state`, and its step of `y`. Shapes and equations: [`kernels::gru`](super::gru).
+    /// `state`, and its step of `y`. Shapes and equations: [`kernels::plain`](super::plain).
     GruCandidate
 }
 
@@ -24,7 +24,7 @@ impl<W: Stored> Kernel<3, 3> for GruCandidate<W> {
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check(Self::NAME, self.0.steps.saturating_sub(1))
+        self.0.check(Self::NAME, &PlainCell::GRU, self.0.steps.saturating_sub(1))
     }
 
     fn groups(&self) -> [u32; 3] {
@@ -33,7 +33,7 @@ impl<W: Stored> Kernel<3, 3> for GruCandidate<W> {
 
     fn lens(&self) -> ([usize; 3], [usize; 3]) {
         let p = &self.0;
-        let packed = p.packed_len(W::depth(p.hidden as usize));
+        let packed = p.packed_len([W::depth(p.hidden as usize), 3]);
         ([p.x_len(), packed, p.marks_len()], [p.state_len(), p.output_len(), p.saved_len()])
     }
 
@@ -42,7 +42,7 @@ impl<W: Stored> Kernel<3, 3> for GruCandidate<W> {
     }
 
     fn run(&self, [x, packed, marks]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
-        let p: &Gru = &self.0;
+        let p: &Plain = &self.0;
         let (h, batch) = (p.hidden as usize, p.batch as usize);
         for d in 0..p.directions as usize {
             let t = p.time_of(d, p.step as usize);
@@ -53,7 +53,7 @@ impl<W: Stored> Kernel<3, 3> for GruCandidate<W> {
                 let (at_x, at) = (p.gates_at(d, t, row, 3), p.gates_at(d, t, row, 4));
                 let at_y = p.output_at(d, t, row);
                 for unit in 0..h {
-                    let u = &packed[p.packed_at(d, unit, W::depth(h))..];
+                    let u = &packed[p.packed_at(d, unit, [W::depth(h), 3])..];
                     let c = W::product(u, 2, &saved[at + 3 * h..at + 4 * h]);
                     let n = tanh_stable(x[at_x + 2 * h + unit] + c);
                     let (z, old) = (saved[at + h + unit], state[from + unit]);

@@ -1,6 +1,6 @@
 //! First half of a step of the chain, reset before
 
-use super::gru::Gru;
+use super::plain::{Plain, PlainCell};
 use super::stored::{Stored, stored_kernel, stored_texts};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -10,7 +10,7 @@ stored_kernel! {
     /// Step `step` of all directions, reset before, first half: `r`, `z` and `c = r⊙h`.
     ///
     /// Reads `x`, `packed` and slot `before` of `state`; writes `r`, `z` and `c` of its step of `saved`.
-    /// Shapes and equations: [`kernels::gru`](super::gru).
+    /// Shapes and equations: [`kernels::plain`](super::plain).
     GruGates
 }
 
@@ -23,7 +23,7 @@ impl<W: Stored> Kernel<3, 1> for GruGates<W> {
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check(Self::NAME, self.0.steps.saturating_sub(1))
+        self.0.check(Self::NAME, &PlainCell::GRU, self.0.steps.saturating_sub(1))
     }
 
     fn groups(&self) -> [u32; 3] {
@@ -32,7 +32,7 @@ impl<W: Stored> Kernel<3, 1> for GruGates<W> {
 
     fn lens(&self) -> ([usize; 3], [usize; 1]) {
         let p = &self.0;
-        ([p.x_len(), p.packed_len(W::depth(p.hidden as usize)), p.state_len()], [p.saved_len()])
+        ([p.x_len(), p.packed_len([W::depth(p.hidden as usize), 3]), p.state_len()], [p.saved_len()])
     }
 
     fn work(&self) -> u64 {
@@ -40,7 +40,7 @@ impl<W: Stored> Kernel<3, 1> for GruGates<W> {
     }
 
     fn run(&self, [x, packed, state]: [&[f32]; 3], [saved]: [&mut [f32]; 1]) {
-        let p: &Gru = &self.0;
+        let p: &Plain = &self.0;
         let h = p.hidden as usize;
         for d in 0..p.directions as usize {
             let t = p.time_of(d, p.step as usize);
@@ -48,7 +48,7 @@ impl<W: Stored> Kernel<3, 1> for GruGates<W> {
                 let from = p.state_at(d, p.before(d, t), row);
                 let (at_x, at) = (p.gates_at(d, t, row, 3), p.gates_at(d, t, row, 4));
                 for unit in 0..h {
-                    let u = &packed[p.packed_at(d, unit, W::depth(h))..];
+                    let u = &packed[p.packed_at(d, unit, [W::depth(h), 3])..];
                     let [ar, az] = [0, 1].map(|gate| W::product(u, gate, &state[from..from + h]));
                     let r = sigmoid(x[at_x + unit] + ar);
                     saved[at + unit] = r;

@@ -2,13 +2,16 @@
 
 use half::{bf16, f16};
 
-use super::gru::{BLOCK, GATES};
+use super::plain::BLOCK;
 use super::stored::Stored;
 use crate::error::Result;
 use crate::kernel::{Kernel, at_least_one, at_most, linear_groups, params, wgsl};
 
+/// Gates of a GRU.
+const GATES: usize = 3;
+
 params! {
-    /// [`GruPack`](super::GruPack) in a format of fewer bits: [`Stored`].
+    /// [`Pack`](super::Pack) of a GRU in a format of fewer bits: [`Stored`].
     ///
     /// ```text
     /// f16, bf16:  the nearest, even of two; scale 1      int8:  round(U / s), s = max_k |U| / 127

@@ -1,29 +1,30 @@
 //! Second half of a step of the chain backwards, reset before
 
-use super::gru::{Gru, dot, gru_kernel};
+use super::plain::{Plain, dot, plain_kernel};
 use super::marks::VALID;
+use super::PlainCell;
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
-gru_kernel! {
+plain_kernel! {
     /// Step `step` backwards, reset before, after [`GruStepBackward`](super::GruStepBackward):
     /// `q = U_nᵀ·δn`, `δr = q⊙h⊙r⊙(1 − r)`, `v += q⊙r`.
     ///
     /// Reads the transposed `packed`, `marks`, `state`, `saved`, and `δn` of `d_gates`; writes its `δr`, updates
-    /// `carry`. Shapes: [`kernels::gru`](super::gru).
+    /// `carry`. Shapes: [`kernels::plain`](super::plain).
     GruResetBackward
 }
 
 impl Kernel<4, 2> for GruResetBackward {
     const NAME: &'static str = "gru_reset_backward";
-    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/gru", "gru_reset_backward");
+    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/plain", "gru_reset_backward");
     const READS: [&'static str; 4] = ["packed", "marks", "state", "saved"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["marks"];
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check(Self::NAME, self.0.steps.saturating_sub(1))
+        self.0.check(Self::NAME, &PlainCell::GRU, self.0.steps.saturating_sub(1))
     }
 
     fn groups(&self) -> [u32; 3] {
@@ -32,7 +33,7 @@ impl Kernel<4, 2> for GruResetBackward {
 
     fn lens(&self) -> ([usize; 4], [usize; 2]) {
         let p = &self.0;
-        let packed = p.packed_len(p.hidden as usize);
+        let packed = p.packed_len(p.extent(true));
         ([packed, p.marks_len(), p.state_len(), p.saved_len()], [p.saved_len(), p.carry_len()])
     }
 
@@ -41,7 +42,7 @@ impl Kernel<4, 2> for GruResetBackward {
     }
 
     fn run(&self, [packed, marks, state, saved]: [&[f32]; 4], [d_gates, carry]: [&mut [f32]; 2]) {
-        let p: &Gru = &self.0;
+        let p: &Plain = &self.0;
         let (h, batch) = (p.hidden as usize, p.batch as usize);
         for d in 0..p.directions as usize {
             let t = p.time_of(d, (p.steps - 1 - p.step) as usize);
@@ -51,8 +52,8 @@ impl Kernel<4, 2> for GruResetBackward {
                 }
                 let at = p.gates_at(d, t, row, 4);
                 for unit in 0..h {
-                    let u = &packed[p.packed_at(d, unit, h)..];
-                    let q = dot(u, 2, &d_gates[at + 2 * h..at + 3 * h]);
+                    let u = &packed[p.packed_at(d, unit, p.extent(true))..];
+                    let q = dot(u, 3, 2, &d_gates[at + 2 * h..at + 3 * h]);
                     let r = saved[at + unit];
                     let old = state[p.state_at(d, p.before(d, t), row) + unit];
                     d_gates[at + unit] = q * old * r * (1.0 - r);

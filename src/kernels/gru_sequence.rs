@@ -1,5 +1,6 @@
 //! The whole sequence in one dispatch
 
+use super::plain::PlainCell;
 use super::stored::{Stored, stored_kernel, stored_texts, word_bindings};
 use super::{GruCandidate, GruGates, GruStep};
 use crate::error::{Error, Result};
@@ -11,7 +12,7 @@ stored_kernel! {
     ///
     /// Reads `x`, `packed` and `marks`; takes the first state from `state` and writes the others, `y`, and
     /// `saved` when `save` is 1 (the twin of reset before uses `saved` always).
-    /// Shapes and equations: [`kernels::gru`](super::gru).
+    /// Shapes and equations: [`kernels::plain`](super::plain).
     GruSequence
 }
 
@@ -29,7 +30,7 @@ impl<W: Stored> Kernel<3, 3> for GruSequence<W> {
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check(Self::NAME, u32::MAX)
+        self.0.check(Self::NAME, &PlainCell::GRU, u32::MAX)
     }
 
     fn check_shader(&self) -> Result<()> {
@@ -54,16 +55,16 @@ impl<W: Stored> Kernel<3, 3> for GruSequence<W> {
 
     fn run(&self, [x, packed, marks]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
         let mut scratch = Vec::new();
-        let saved = match (self.0.reset_before, self.0.save) {
-            (1, 0) => {
+        let saved = match (self.0.is_reset_before(), self.0.save) {
+            (true, 0) => {
                 scratch.resize(self.0.saved_len(), f32::NAN);
                 &mut scratch[..]
             }
             _ => saved,
         };
         for step in 0..self.0.steps {
-            let p = super::Gru { step, ..self.0 };
-            if p.reset_before == 1 {
+            let p = super::Plain { step, ..self.0 };
+            if p.is_reset_before() {
                 GruGates::<W>::from(p).run([x, packed, state], [saved]);
                 GruCandidate::<W>::from(p).run([x, packed, marks], [state, y, saved]);
             } else {

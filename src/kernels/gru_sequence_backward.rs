@@ -1,29 +1,30 @@
 //! The whole sequence backwards in one dispatch
 
-use super::gru::gru_kernel;
-use super::{Gru, GruResetBackward, GruSequence, GruStepBackward};
+use super::plain::plain_kernel;
+use super::{Plain, GruResetBackward, GruSequence, GruStepBackward};
+use super::PlainCell;
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, wgsl};
 
-gru_kernel! {
+plain_kernel! {
     /// All steps of all directions backwards in one dispatch.
     /// Hidden sizes to [`GruSequence::MAX_HIDDEN`](super::GruSequence::MAX_HIDDEN); on the CPU, any.
     ///
     /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes `d_gates`, and turns `carry` from
-    /// `dh_n` into `dh0`. Equations: [`GruStepBackward`]; shapes: [`kernels::gru`](super::gru).
+    /// `dh_n` into `dh0`. Equations: [`GruStepBackward`]; shapes: [`kernels::plain`](super::plain).
     GruSequenceBackward
 }
 
 impl Kernel<5, 2> for GruSequenceBackward {
     const NAME: &'static str = "gru_sequence_backward";
-    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/gru", "gru_sequence_backward");
+    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/plain", "gru_sequence_backward");
     const READS: [&'static str; 5] = ["packed", "marks", "state", "saved", "dy"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["marks"];
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check(Self::NAME, u32::MAX)
+        self.0.check(Self::NAME, &PlainCell::GRU, u32::MAX)
     }
 
     fn check_shader(&self) -> Result<()> {
@@ -48,9 +49,9 @@ impl Kernel<5, 2> for GruSequenceBackward {
 
     fn run(&self, [packed, marks, state, saved, dy]: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
         for step in 0..=self.0.steps {
-            let p = Gru { step, ..self.0 };
+            let p = Plain { step, ..self.0 };
             GruStepBackward(p).run([packed, marks, state, saved, dy], [d_gates, carry]);
-            if p.reset_before == 1 && step < p.steps {
+            if p.is_reset_before() && step < p.steps {
                 GruResetBackward(p).run([packed, marks, state, saved], [d_gates, carry]);
             }
         }

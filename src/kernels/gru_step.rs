@@ -1,6 +1,6 @@
 //! One step of the chain, reset after
 
-use super::gru::Gru;
+use super::plain::{Plain, PlainCell};
 use super::marks::leave;
 use super::stored::{Stored, stored_kernel, stored_texts, word_bindings};
 use crate::error::Result;
@@ -11,7 +11,7 @@ stored_kernel! {
     /// Step `step` of all directions, reset after: recurrent product and gate update in one dispatch.
     ///
     /// Reads `x`, `packed` and `marks`; reads slot `before` of `state` and writes slot `after`, writes its step of
-    /// `y`, and of `saved` when `save` is 1. Shapes and equations: [`kernels::gru`](super::gru).
+    /// `y`, and of `saved` when `save` is 1. Shapes and equations: [`kernels::plain`](super::plain).
     GruStep
 }
 
@@ -24,7 +24,7 @@ impl<W: Stored> Kernel<3, 3> for GruStep<W> {
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check(Self::NAME, self.0.steps.saturating_sub(1))
+        self.0.check(Self::NAME, &PlainCell::GRU, self.0.steps.saturating_sub(1))
     }
 
     fn groups(&self) -> [u32; 3] {
@@ -34,7 +34,7 @@ impl<W: Stored> Kernel<3, 3> for GruStep<W> {
     fn lens(&self) -> ([usize; 3], [usize; 3]) {
         let p = &self.0;
         let saved = if p.save == 1 { p.saved_len() } else { 0 };
-        let packed = p.packed_len(W::depth(p.hidden as usize));
+        let packed = p.packed_len([W::depth(p.hidden as usize), 3]);
         ([p.x_len(), packed, p.marks_len()], [p.state_len(), p.output_len(), saved])
     }
 
@@ -43,7 +43,7 @@ impl<W: Stored> Kernel<3, 3> for GruStep<W> {
     }
 
     fn run(&self, [x, packed, marks]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
-        let p: &Gru = &self.0;
+        let p: &Plain = &self.0;
         let (h, batch) = (p.hidden as usize, p.batch as usize);
         for d in 0..p.directions as usize {
             let t = p.time_of(d, p.step as usize);
@@ -53,7 +53,7 @@ impl<W: Stored> Kernel<3, 3> for GruStep<W> {
                 let start = p.state_at(d, p.before(d, p.time_of(d, 0)), row);
                 let (at_x, at_y) = (p.gates_at(d, t, row, 3), p.output_at(d, t, row));
                 for unit in 0..h {
-                    let u = &packed[p.packed_at(d, unit, W::depth(h))..];
+                    let u = &packed[p.packed_at(d, unit, [W::depth(h), 3])..];
                     let [ar, az, c] = [0, 1, 2].map(|gate| W::product(u, gate, &state[from..from + h]));
                     let r = sigmoid(x[at_x + unit] + ar);
                     let z = sigmoid(x[at_x + h + unit] + az);

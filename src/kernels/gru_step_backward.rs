@@ -1,11 +1,12 @@
 //! One step of the chain backwards
 
-use super::gru::{Gru, dot, gru_kernel};
+use super::plain::{Plain, dot, plain_kernel};
 use super::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
+use super::PlainCell;
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
-gru_kernel! {
+plain_kernel! {
     /// Step `step` backwards, counted from the last processed one. With `p` the step processed after `t`:
     ///
     /// ```text
@@ -16,20 +17,20 @@ gru_kernel! {
     /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes its step of `d_gates`, updates
     /// `carry` (`[2, D, B, H]`: v, first `dh_n`; and what resets pass to the first state). `step = steps` leaves the
     /// rest of `dh0` in v. Reset before gets its `δr` from
-    /// [`GruResetBackward`](super::GruResetBackward). Shapes: [`kernels::gru`](super::gru).
+    /// [`GruResetBackward`](super::GruResetBackward). Shapes: [`kernels::plain`](super::plain).
     GruStepBackward
 }
 
 impl Kernel<5, 2> for GruStepBackward {
     const NAME: &'static str = "gru_step_backward";
-    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/gru", "gru_step_backward");
+    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/plain", "gru_step_backward");
     const READS: [&'static str; 5] = ["packed", "marks", "state", "saved", "dy"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["marks"];
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check(Self::NAME, self.0.steps)
+        self.0.check(Self::NAME, &PlainCell::GRU, self.0.steps)
     }
 
     fn groups(&self) -> [u32; 3] {
@@ -38,7 +39,7 @@ impl Kernel<5, 2> for GruStepBackward {
 
     fn lens(&self) -> ([usize; 5], [usize; 2]) {
         let p = &self.0;
-        let packed = p.packed_len(p.hidden as usize);
+        let packed = p.packed_len(p.extent(true));
         let reads = [packed, p.marks_len(), p.state_len(), p.saved_len(), p.output_len()];
         (reads, [p.saved_len(), p.carry_len()])
     }
@@ -48,7 +49,7 @@ impl Kernel<5, 2> for GruStepBackward {
     }
 
     fn run(&self, [packed, marks, state, saved, dy]: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
-        let p: &Gru = &self.0;
+        let p: &Plain = &self.0;
         let (h, steps, step) = (p.hidden as usize, p.steps as usize, p.step as usize);
         let (carry, passed) = carry.split_at_mut(p.carry_len() / 2);
         for d in 0..p.directions as usize {
@@ -57,10 +58,10 @@ impl Kernel<5, 2> for GruStepBackward {
                     let mut dh = 0.0;
                     if step > 0 {
                         let at = p.gates_at(d, p.time_of(d, steps - step), row, 4);
-                        let u = &packed[p.packed_at(d, unit, h)..];
-                        dh += dot(u, 0, &d_gates[at..at + h]) + dot(u, 1, &d_gates[at + h..at + 2 * h]);
-                        if p.reset_before == 0 {
-                            dh += dot(u, 2, &d_gates[at + 3 * h..at + 4 * h]);
+                        let u = &packed[p.packed_at(d, unit, p.extent(true))..];
+                        dh += dot(u, 3, 0, &d_gates[at..at + h]) + dot(u, 3, 1, &d_gates[at + h..at + 2 * h]);
+                        if !p.is_reset_before() {
+                            dh += dot(u, 3, 2, &d_gates[at + 3 * h..at + 4 * h]);
                         }
                     }
                     let at_carry = (d * p.batch as usize + row) * h + unit;

@@ -14,15 +14,13 @@ macro_rules! kernels {
 
 pub mod cell;
 pub mod ctc;
-pub mod gru;
 pub mod marks;
-mod plain;
+pub mod plain;
 pub mod stored;
 pub mod time;
 pub use cell::Cell;
 pub use ctc::Ctc;
-pub use gru::Gru;
-pub use plain::PlainCell;
+pub use plain::{Plain, PlainCell};
 pub use stored::Stored;
 
 use half::{bf16, f16};
@@ -58,8 +56,10 @@ kernels! {
     min_gru_backward: MinGruBackward { 6, 2 },
     sgd: Sgd { 1, 2 },
     adam: Adam { 1, 3 },
-    gru_pack: GruPack { 2, 1 },
+    pack: Pack { 2, 1 },
     gru_pack_low: GruPackLow { 2, 1 },
+    cell_sequence: CellSequence { 3, 3 },
+    cell_sequence_backward: CellSequenceBackward { 5, 2 },
     gru_step: GruStep<f32> | GruStep<f16> | GruStep<bf16> | GruStep<i8> { 3, 3 },
     gru_gates: GruGates<f32> | GruGates<f16> | GruGates<bf16> | GruGates<i8> { 3, 1 },
     gru_candidate: GruCandidate<f32> | GruCandidate<f16> | GruCandidate<bf16> | GruCandidate<i8> { 3, 3 },

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use bytemuck::Pod;
 use half::{bf16, f16};
 
-use super::gru::{BLOCK, GATES};
+use super::plain::BLOCK;
 
 /// A format of packed recurrent weights, by the type of one: `f32`, `f16`, `bf16`, or `i8` with a scale for each row.
 ///
@@ -29,7 +29,7 @@ pub trait Stored: Pod + Debug + Send + Sync {
 
     /// `b + s·Σ_k weights[k, gate]·v[k]` of one unit, whose first weight `packed` starts with.
     fn product(packed: &[f32], gate: usize, v: &[f32]) -> f32 {
-        let at = |row: usize| packed[(row * GATES + gate) * BLOCK];
+        let at = |row: usize| packed[(row * 3 + gate) * BLOCK];
         let words = v.len().div_ceil(Self::IN_WORD);
         let parts = v.iter().enumerate();
         let sum: f32 = parts.map(|(k, v)| Self::weight(at(k / Self::IN_WORD).to_bits(), k % Self::IN_WORD) * v).sum();
@@ -74,30 +74,30 @@ impl Stored for i8 {
     }
 }
 
-/// Declares a kernel whose parameters are [`Gru`](super::Gru) and which reads packed weights of any format.
+/// Declares a kernel whose parameters are [`Plain`](super::Plain) and which reads packed weights of any format.
 macro_rules! stored_kernel {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
         #[repr(transparent)]
         #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-        pub struct $name<W = f32>(pub $crate::kernels::Gru, std::marker::PhantomData<W>);
+        pub struct $name<W = f32>(pub $crate::kernels::Plain, std::marker::PhantomData<W>);
 
         impl $name {
             /// The kernel that reads weights as `f32`.
-            pub fn new(p: $crate::kernels::Gru) -> Self {
+            pub fn new(p: $crate::kernels::Plain) -> Self {
                 p.into()
             }
         }
 
-        impl<W: $crate::kernels::Stored> From<$crate::kernels::Gru> for $name<W> {
-            fn from(p: $crate::kernels::Gru) -> Self {
+        impl<W: $crate::kernels::Stored> From<$crate::kernels::Plain> for $name<W> {
+            fn from(p: $crate::kernels::Plain) -> Self {
                 Self(p, std::marker::PhantomData)
             }
         }
 
         impl<W: $crate::kernels::Stored> $crate::kernel::Params for $name<W> {
             const FIELDS: &'static [(&'static str, &'static str)] =
-                <$crate::kernels::Gru as $crate::kernel::Params>::FIELDS;
+                <$crate::kernels::Plain as $crate::kernel::Params>::FIELDS;
         }
     };
 }
@@ -114,7 +114,7 @@ macro_rules! stored_texts {
         ]
     };
     ($stem:literal, $($part:literal),+) => {
-        $crate::kernel::wgsl!("common/marks", "common/time", "common/gru", "common/activation", $($part),+, $stem)
+        $crate::kernel::wgsl!("common/marks", "common/time", "common/plain", "common/activation", $($part),+, $stem)
     };
 }
 pub(crate) use stored_texts;

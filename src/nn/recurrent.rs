@@ -220,7 +220,7 @@ impl StackConfig {
             return Err(Error::value(op, "reverse", "false for a bidirectional layer", true));
         }
         if let Some(plan) = self.plan {
-            plan.check(device, self.hidden, self.is_plain())?;
+            plan.check(device, self.hidden, self.plain())?;
         }
         Ok(())
     }
@@ -247,10 +247,9 @@ impl StackConfig {
         })
     }
 
-    /// Whether no option needs the plan of single steps, in training or out of it.
-    fn is_plain(&self) -> bool {
-        let gru = matches!(self.cell, Cell::GruResetAfter | Cell::GruResetBefore);
-        gru && self.is_quiet() && self.options.clip.is_none() && self.activations[..3] == self.cell.activations()[..3]
+    /// The cell, if no option needs the plan of single steps, in training or out of it.
+    fn plain(&self) -> Option<PlainCell> {
+        self.plain_cell().filter(|_| self.is_quiet() && self.options.clip.is_none())
     }
 
     fn layer(&self, [steps, batch, input]: [usize; 3], noise: Noise, plan: Plan, stored: Precision) -> Layer {
@@ -268,6 +267,7 @@ impl StackConfig {
             coupled: self.coupled,
             peephole: self.peephole,
             noise,
+            plain: self.plain(),
             plan,
             stored,
         }
@@ -310,7 +310,7 @@ impl Stack {
     pub fn plan(&self) -> Plan {
         let c = &self.config;
         c.plan.unwrap_or_else(|| match self.stored {
-            Precision::F32 => Plan::choose(&self.device, c.hidden, c.is_plain()),
+            Precision::F32 => Plan::choose(&self.device, c.hidden, c.plain()),
             _ => Plan::choose_fused(&self.device, c.hidden),
         })
     }
@@ -328,7 +328,9 @@ impl Stack {
             _ if !self.device.is_gpu() => {
                 return refuse("F32 on the CPU, whose streams keep them otherwise: `StreamOptions::weights`");
             }
-            _ if !c.is_plain() || c.plan == Some(Plan::Steps) => return refuse("F32 for these options or this plan"),
+            _ if c.plain().is_none() || c.plan == Some(Plan::Steps) => {
+                return refuse("F32 for these options or this plan");
+            }
             _ => {}
         }
         let packed = (0..c.layers).map(|_| Mutex::default()).collect();
@@ -420,11 +422,15 @@ impl Stack {
         taps: &[usize],
     ) -> Result<(Tensor, Tensor, Option<Vec<Tensor>>)> {
         let c = &self.config;
+        let (steps, plain) = (x.dims()[0], c.plain());
         let plan = match c.plan {
-            None if c.is_plain() => Plan::tuned(&self.device, c.hidden, x.dims()[1], self.stored != Precision::F32),
+            None if plain.is_some_and(PlainCell::is_gru) => {
+                Plan::tuned(&self.device, c.hidden, x.dims()[1], self.stored != Precision::F32)
+            }
             _ => self.plan(),
         };
-        let layer = c.layer([0, 1, 2].map(|axis| x.dims()[axis]), self.noise(mode), plan, self.stored);
+        let plan = plan.of_steps(&self.device, steps, plain);
+        let layer = c.layer([steps, x.dims()[1], x.dims()[2]], self.noise(mode), plan, self.stored);
         let drops = c.options.weight_dropout > 0.0 && matches!(mode, Mode::Train(_));
         let mut used = Vec::with_capacity(self.weights[index].len());
         for w in &self.weights[index] {

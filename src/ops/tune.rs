@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::linalg::{self, product_by};
+use super::recurrent::GRU;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::MatMul;
@@ -67,10 +68,10 @@ impl Device {
             let rule = if fused {
                 Plan::choose_fused(self, hidden as usize)
             } else {
-                Plan::choose(self, hidden as usize, true)
+                Plan::choose(self, hidden as usize, GRU)
             };
             let others = [Plan::Whole, Plan::Chain, Plan::Steps].into_iter().filter(|&plan| {
-                plan != rule && plan.check(self, hidden as usize, true).is_ok() && !(fused && plan == Plan::Steps)
+                plan != rule && plan.check(self, hidden as usize, GRU).is_ok() && !(fused && plan == Plan::Steps)
             });
             let candidates = [rule].into_iter().chain(others).map(Answer::Plan);
             self.decide(question, candidates, |answer| {

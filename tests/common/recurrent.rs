@@ -19,6 +19,14 @@ pub enum Kind {
 pub const KINDS: [Kind; 4] = [Kind::Rnn, Kind::GruAfter, Kind::GruBefore, Kind::Lstm];
 
 impl Kind {
+    /// Those that run a layer without options.
+    pub fn plans(self) -> &'static [Plan] {
+        match self {
+            Kind::GruAfter | Kind::GruBefore => &[Plan::Whole, Plan::Chain, Plan::Steps],
+            Kind::Lstm | Kind::Rnn => &[Plan::Whole, Plan::Steps],
+        }
+    }
+
     pub fn gates(self) -> usize {
         match self {
             Kind::Rnn => 1,

@@ -256,7 +256,8 @@ fn check(spec: &Spec, given: Given) -> [f64; 2] {
     let case = Case::new(spec, given);
     let mut runs = vec![(Device::cpu(), None), (twin(), Some(Plan::Steps))];
     if is_fused(spec.build(&twin(), &mut Rng::new(0)).expect("a legal configuration")) {
-        runs.extend([Plan::Whole, Plan::Chain].map(|plan| (twin(), Some(plan))));
+        let fused = spec.kind.plans().iter().filter(|plan| **plan != Plan::Steps);
+        runs.extend(fused.map(|plan| (twin(), Some(*plan))));
         runs.push((Device::cpu(), Some(Plan::Steps)));
     }
     let mut worst = [0.0; 2];
@@ -265,7 +266,12 @@ fn check(spec: &Spec, given: Given) -> [f64; 2] {
 }
 
 fn is_fused(layer: Layer) -> bool {
-    matches!(layer, Layer::Gru(gru) if gru.plan() != Plan::Steps)
+    let plan = match layer {
+        Layer::Gru(gru) => gru.plan(),
+        Layer::Lstm(lstm) => lstm.plan(),
+        Layer::Rnn(rnn) => rnn.plan(),
+    };
+    plan != Plan::Steps
 }
 
 fn directed(spec: &Spec) -> [Spec; 3] {
@@ -407,9 +413,7 @@ fn gradients_match_differences_on_the_gpu() {
         }
         for (reverse, given) in [(false, Given::ResetsToFirst), (true, Given::Mask), (true, Given::All)] {
             let case = Case::new(&Spec { reverse, layers: 2, ..Spec::new(kind, 2, 3) }, given);
-            let fused = matches!(kind, Kind::GruAfter | Kind::GruBefore);
-            let plans: &[Plan] = if fused { &[Plan::Whole, Plan::Chain, Plan::Steps] } else { &[Plan::Steps] };
-            plans.iter().for_each(|&plan| note(&mut worst, case.check(&device, Some(plan), GPU)));
+            kind.plans().iter().for_each(|&plan| note(&mut worst, case.check(&device, Some(plan), GPU)));
         }
     }
     println!("worst errors on the GPU: outputs {:.2e}, gradients {:.2e}", worst[0], worst[1]);

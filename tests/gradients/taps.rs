@@ -1,7 +1,6 @@
 //! The gates that a run shows: those of the equations, at every step that counts, whatever plan ran it.
 
 use wgru::nn::{Mode, SequenceInput};
-use wgru::ops::recurrent::Plan;
 use wgru::{Device, Rng, Tensor};
 
 use crate::common::recurrent::{Kind, Spec};
@@ -75,11 +74,7 @@ fn taps_are_the_gates_of_the_equations() {
     for device in [Some(Device::cpu()), Some(twin()), crate::common::gpu()].into_iter().flatten() {
         for kind in [Kind::GruAfter, Kind::GruBefore, Kind::Lstm] {
             let spec = Spec { bidirectional: true, ..Spec::new(kind, 2, 17) };
-            let plans: &[Plan] = match kind {
-                Kind::Lstm => &[Plan::Steps],
-                _ => &[Plan::Whole, Plan::Chain, Plan::Steps],
-            };
-            plans.iter().for_each(|&plan| check(&device, &Spec { plan: Some(plan), ..spec.clone() }));
+            kind.plans().iter().for_each(|&plan| check(&device, &Spec { plan: Some(plan), ..spec.clone() }));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Data of a GRU run, and what the reference makes of it. Index arithmetic is written out again here.
 
 use wgru::kernels::{
-    Gru, GruCandidate, GruGates, GruResetBackward, GruSequence, GruSequenceBackward, GruStep, GruStepBackward, Stored,
+    GruCandidate, GruGates, GruResetBackward, GruSequence, GruSequenceBackward, GruStep, GruStepBackward, Plain, Stored,
 };
 use wgru::{Device, Tensor};
 
@@ -15,7 +15,7 @@ const ANY: f64 = f64::NAN;
 
 #[derive(Clone, Debug)]
 pub struct Case {
-    pub p: Gru,
+    pub p: Plain,
     pub lengths: Vec<u32>,
 }
 
@@ -36,7 +36,7 @@ const SHAPES: [[u32; 5]; 9] = [
 pub fn cases() -> Vec<Case> {
     let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], reset_before: u32| {
         let length = |row: u32| if row == batch / 2 { steps } else { 1 + mix(row + 7 * batch) % steps };
-        let p = Gru { steps, batch, hidden, directions, reverse, step: 0, reset_before, save: 1 };
+        let p = Plain { steps, batch, hidden, directions, reverse, step: 0, cell: reset_before, save: 1 };
         Case { p, lengths: (0..batch).map(length).collect() }
     };
     SHAPES.into_iter().flat_map(|shape| [0, 1].map(|reset_before| case(shape, reset_before))).collect()
@@ -123,7 +123,7 @@ impl Case {
     /// One direction of the reference.
     pub fn recurrent(&self, data: &Data, d: usize) -> Recurrent {
         let (u, bias) = (wide(&data.u[d]), wide(&data.bias[d]));
-        Recurrent { hidden: self.size()[2], u, bias, reset_before: self.p.reset_before == 1 }
+        Recurrent { hidden: self.size()[2], u, bias, reset_before: self.p.cell == 1 }
     }
 
     /// The packed weights of all directions.
@@ -192,7 +192,7 @@ impl Case {
             }
         }
         let reads = [&buffer(device, &x), packed, &indices(device, &self.marks())];
-        let keeps = self.p.save == 1 || (self.p.reset_before == 1 && !whole);
+        let keeps = self.p.save == 1 || (self.p.cell == 1 && !whole);
         let [steps, batch, h, directions] = self.size();
         let rows = directions * steps * batch;
         let state = buffer(device, &self.start(data));
@@ -212,8 +212,8 @@ impl Case {
 
     /// One step of the chain.
     pub fn step<W: Stored>(&self, device: &Device, step: u32, reads: [&Tensor; 3], writes: [&Tensor; 3]) {
-        let p = Gru { step, ..self.p };
-        if self.p.reset_before == 1 {
+        let p = Plain { step, ..self.p };
+        if self.p.cell == 1 {
             device.run(&GruGates::<W>::from(p), [reads[0], reads[1], writes[0]], [writes[2]]).expect("run");
             device.run(&GruCandidate::<W>::from(p), reads, writes).expect("run");
         } else {
@@ -246,9 +246,9 @@ impl Case {
             device.run(&GruSequenceBackward(self.p), reads, writes).expect("run");
         } else {
             for step in 0..=self.p.steps {
-                let p = Gru { step, ..self.p };
+                let p = Plain { step, ..self.p };
                 device.run(&GruStepBackward(p), reads, writes).expect("run");
-                if self.p.reset_before == 1 && step < self.p.steps {
+                if self.p.cell == 1 && step < self.p.steps {
                     let [packed, marks, state, saved, _] = reads;
                     device.run(&GruResetBackward(p), [packed, marks, state, saved], writes).expect("run");
                 }

@@ -1,7 +1,7 @@
 //! The GRU forward: packing, the chain, the whole sequence.
 
 use wgru::Device;
-use wgru::kernels::{Gru, GruPack};
+use wgru::kernels::{Pack, Plain};
 
 use crate::common::{fill, relative_error};
 use crate::gru_case::{Case, assert_known, cases};
@@ -20,14 +20,48 @@ on_every_backend![
     gru_chain_and_sequence_agree,
     gru_step_writes_its_step_only,
     gru_keeps_no_gates_unless_asked,
+    pack_places_every_weight,
     gru_comparison_tells_the_reset_forms_apart,
 ];
+
+fn packing(hidden: usize, direction: u32, transposed: u32) -> Pack {
+    Pack { hidden: hidden as u32, gates: 3, depth: hidden as u32, direction, transposed }
+}
+
+/// Any number of gates, and a depth that is not the width.
+fn pack_places_every_weight(device: &Device) {
+    for (h, gates, depth) in [(1, 1, 1), (17, 4, 17), (3, 1, 12), (20, 1, 80), (5, 4, 7)] {
+        let (u, bias) = (fill(1, gates * h * depth, 1.0), fill(2, gates * h, 1.0));
+        for transposed in [0, 1] {
+            let rows = depth + 1 - transposed;
+            let kernel = Pack {
+                hidden: h as u32,
+                gates: gates as u32,
+                depth: depth as u32,
+                direction: 0,
+                transposed: transposed as u32,
+            };
+            let [packed] = run(device, &kernel, [&buffer(device, &u), &buffer(device, &bias)]);
+            assert_eq!(packed.len(), h.div_ceil(16) * rows * gates * 16);
+            for (i, &v) in packed.iter().enumerate() {
+                let (unit, k, gate) = (i / (rows * gates * 16) * 16 + i % 16, i / (gates * 16) % rows, i / 16 % gates);
+                let want = match () {
+                    () if unit >= h => 0.0,
+                    () if k == depth => bias[gate * h + unit],
+                    () if transposed == 1 => u[gate * h * depth + k * h + unit],
+                    () => u[gate * h * depth + unit * depth + k],
+                };
+                assert_eq!(v, want, "{kernel:?}: {i}");
+            }
+        }
+    }
+}
 
 fn gru_pack_places_every_weight(device: &Device) {
     for hidden in [1, 3, 16, 17, 67] {
         let (u, bias) = (fill(1, 3 * hidden * hidden, 1.0), fill(2, 3 * hidden, 1.0));
         for transposed in [0, 1] {
-            let kernel = GruPack { hidden: hidden as u32, direction: 0, transposed };
+            let kernel = packing(hidden, 0, transposed);
             let bias_or_none = if transposed == 1 { &[][..] } else { &bias };
             let [packed] = run(device, &kernel, [&buffer(device, &u), &buffer(device, bias_or_none)]);
             assert_eq!(packed, pack(hidden, &u, &bias, transposed == 1), "{kernel:?}");
@@ -41,7 +75,7 @@ fn gru_pack_writes_its_direction_only(device: &Device) {
     for transposed in [0, 1] {
         let want = pack(hidden, &u, &bias, transposed == 1);
         let start = vec![f32::NAN; 3 * want.len()];
-        let kernel = GruPack { hidden: hidden as u32, direction: 1, transposed };
+        let kernel = packing(hidden, 1, transposed);
         let [packed] = update(device, &kernel, [&buffer(device, &u), &buffer(device, &bias)], [&start]);
         let parts: Vec<&[f32]> = packed.chunks(want.len()).collect();
         assert_eq!(parts[1], want);
@@ -105,7 +139,7 @@ fn gru_step_writes_its_step_only(device: &Device) {
 fn gru_keeps_no_gates_unless_asked(device: &Device) {
     for case in cases() {
         let data = case.data();
-        let without = Case { p: Gru { save: 0, ..case.p }, ..case.clone() };
+        let without = Case { p: Plain { save: 0, ..case.p }, ..case.clone() };
         for whole in [false, true] {
             let [want_state, want_y, _] = case.forward(device, &data, whole);
             // The buffer of `saved` is no longer than its guard where nothing is kept.
@@ -119,7 +153,7 @@ fn gru_keeps_no_gates_unless_asked(device: &Device) {
 fn gru_comparison_tells_the_reset_forms_apart(device: &Device) {
     for case in cases().into_iter().filter(|case| case.p.hidden > 1) {
         let data = case.data();
-        let other = Case { p: Gru { reset_before: 1 - case.p.reset_before, ..case.p }, ..case.clone() };
+        let other = Case { p: Plain { cell: 1 - case.p.cell, ..case.p }, ..case.clone() };
         let [_, y, _] = case.forward(device, &data, false);
         assert!(relative_error(&y, &other.want(&data).y) > 100.0 * GRU, "{case:?}");
     }

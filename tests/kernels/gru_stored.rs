@@ -1,7 +1,7 @@
 //! Recurrent weights in fewer bits: packing, and the GRU forward on them against f64 on the weights as rounded.
 
 use half::{bf16, f16};
-use wgru::kernels::{Gru, GruPackLow, Stored};
+use wgru::kernels::{GruPackLow, Plain, Stored};
 use wgru::{Device, Tensor};
 
 use crate::common::{fill, relative_error, twin};
@@ -147,8 +147,8 @@ fn gru_pack_low_spoils_rows_that_cannot_be_kept(device: &Device) {
 /// The weights of a case packed by the device, and the case's data with the weights as they were rounded.
 fn packed<W: Stored>(device: &Device, case: &Case) -> (Tensor, Data) {
     let (hidden, mut data) = (case.p.hidden as usize, case.data());
-    let p = Gru { ..case.p };
-    let len = p.packed_len(W::depth(hidden));
+    let p = Plain { ..case.p };
+    let len = p.packed_len([W::depth(hidden), 3]);
     let tensor = poison(device, len);
     for (d, (u, bias)) in data.u.iter().zip(&data.bias).enumerate() {
         let reads = [&buffer(device, u), &buffer(device, bias)];

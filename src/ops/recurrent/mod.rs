@@ -1,7 +1,7 @@
 //! The sequence engine: turns one recurrent layer into a plan and runs it, forward and backward.
 //!
 //! The input product of all steps is one GEMM before the plan, the weight gradients are GEMMs after it
-//! (`gradients.rs`). The serial loop in between is `fused.rs` for the plain GRU, and `steps.rs` for every cell and
+//! (`gradients.rs`). The serial loop in between is `fused.rs` for the plain cells, and `steps.rs` for every cell and
 //! option. `chunks.rs` runs all of that by parts of the time, where memory matters more than time.
 
 mod chunks;
@@ -11,6 +11,7 @@ mod plan;
 mod steps;
 
 pub(crate) use chunks::Kept;
+pub(crate) use plan::GRU;
 pub use plan::Plan;
 
 use super::linalg::product;
@@ -19,7 +20,7 @@ use crate::cpu::Precision;
 use crate::error::Result;
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID};
 use crate::kernels::time::Order;
-use crate::kernels::{Copy, MatMul};
+use crate::kernels::{Copy, MatMul, PlainCell};
 use crate::math::Activation;
 use crate::tensor::Tensor;
 
@@ -101,6 +102,8 @@ pub(crate) struct Layer {
     pub coupled: bool,
     pub peephole: bool,
     pub noise: Noise,
+    /// The cell, where it has fused kernels.
+    pub plain: Option<PlainCell>,
     pub plan: Plan,
     /// How the fused kernels read the recurrent matrices: as they are, but for inference on a GPU.
     pub stored: Precision,
@@ -204,11 +207,11 @@ impl Layer {
 
     /// Words of a row of `saved`, of `d_gates`.
     fn row_lens(&self) -> (usize, usize) {
-        let (saved, d_gates) = match (self.plan, self.cell) {
-            (Plan::Steps, Cell::GruResetAfter | Cell::GruResetBefore) => (7, 4),
-            (_, Cell::GruResetAfter | Cell::GruResetBefore) => (4, 4),
-            (_, Cell::Lstm) => (11, if self.peephole { 7 } else { 4 }),
-            (_, Cell::Rnn) => (2, 1),
+        let (saved, d_gates) = match (self.plan, self.plain, self.cell) {
+            (Plan::Whole | Plan::Chain, Some(plain), _) => (plain.saved(), plain.gradients()),
+            (_, _, Cell::GruResetAfter | Cell::GruResetBefore) => (7, 4),
+            (_, _, Cell::Lstm) => (11, if self.peephole { 7 } else { 4 }),
+            (_, _, Cell::Rnn) => (2, 1),
         };
         (saved * self.hidden, d_gates * self.hidden)
     }

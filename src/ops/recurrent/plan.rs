@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernels::GruSequence;
+use crate::kernels::{GruSequence, PlainCell};
 use crate::ops::linalg::has_narrow_subgroups;
 use crate::tuning::{Answer, Question, class};
 
@@ -19,15 +19,26 @@ impl Plan {
     /// Largest hidden size for which the fused plans win on software adapters with subgroups: see `docs/performance.md`.
     const FUSED_HIDDEN: usize = 64;
 
-    /// The plan for a layer of `hidden` units on `device`; `plain` says whether it is a GRU without options.
-    pub fn choose(device: &Device, hidden: usize, plain: bool) -> Self {
+    /// The plan for a layer of `hidden` units on `device`; `plain` is its cell, if it has no options.
+    pub fn choose(device: &Device, hidden: usize, plain: Option<PlainCell>) -> Self {
         match () {
-            () if !plain => Plan::Steps,
+            () if plain.is_none() => Plan::Steps,
             // The product that suits these adapters is worth more there than fewer dispatches.
             () if has_narrow_subgroups(device) && hidden > Self::FUSED_HIDDEN && hidden.is_multiple_of(4) => {
                 Plan::Steps
             }
-            () => Self::choose_fused(device, hidden),
+            () if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN => Plan::Whole,
+            () if has_chain(plain) => Plan::Chain,
+            () => Plan::Steps,
+        }
+    }
+
+    /// The plan for a run of so many steps: one dispatch of too many on a GPU would look hung to its driver.
+    pub(crate) fn of_steps(self, device: &Device, steps: usize, plain: Option<PlainCell>) -> Self {
+        match self {
+            Plan::Whole if device.is_gpu() && steps > LONGEST && has_chain(plain) => Plan::Chain,
+            Plan::Whole if device.is_gpu() && steps > LONGEST => Plan::Steps,
+            plan => plan,
         }
     }
 
@@ -35,11 +46,11 @@ impl Plan {
     pub(crate) fn tuned(device: &Device, hidden: usize, batch: usize, fused: bool) -> Self {
         let sizes = [hidden, batch].map(|n| class(n as u32));
         match device.tuned().answer(Question::Plan { sizes, fused }) {
-            Some(Answer::Plan(plan)) if plan.check(device, hidden, true).is_ok() && !(fused && plan == Plan::Steps) => {
+            Some(Answer::Plan(plan)) if plan.check(device, hidden, GRU).is_ok() && !(fused && plan == Plan::Steps) => {
                 plan
             }
             _ if fused => Self::choose_fused(device, hidden),
-            _ => Self::choose(device, hidden, true),
+            _ => Self::choose(device, hidden, GRU),
         }
     }
 
@@ -51,19 +62,33 @@ impl Plan {
     /// Whether the plan can run a layer of `hidden` units on `device`.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the states of a workgroup do not fit its memory, [`Error::Value`] when the layer is no
-    /// plain GRU and the plan is for those only.
-    pub fn check(self, device: &Device, hidden: usize, plain: bool) -> Result<()> {
-        if !plain && self != Plan::Steps {
+    /// [`Error::Limit`] when the states of a workgroup do not fit its memory, [`Error::Value`] when the plan is not for
+    /// such a layer: only plain cells run as a whole, only plain GRUs as a chain.
+    pub fn check(self, device: &Device, hidden: usize, plain: Option<PlainCell>) -> Result<()> {
+        if plain.is_none() && self != Plan::Steps {
             return Err(Error::value("recurrent", "plan", "steps for this cell with these options", self));
+        }
+        if self == Plan::Chain && !has_chain(plain) {
+            return Err(Error::value("recurrent", "plan", "whole or steps for this cell", self));
         }
         let allowed = GruSequence::MAX_HIDDEN;
         if self == Plan::Whole && device.is_gpu() && hidden > allowed {
             let limit = "hidden size of the whole-sequence plan";
-            return Err(Error::Limit { op: "gru", limit, needed: hidden as u64, allowed: allowed as u64 });
+            return Err(Error::Limit { op: "recurrent", limit, needed: hidden as u64, allowed: allowed as u64 });
         }
         Ok(())
     }
+}
+
+/// What stands for plain GRUs: both forms have the same plans.
+pub(crate) const GRU: Option<PlainCell> = Some(PlainCell::GruResetAfter);
+
+/// Steps of the longest sequence that one dispatch takes on a GPU.
+const LONGEST: usize = 4096;
+
+/// Whether the cell has kernels of single fused steps.
+fn has_chain(plain: Option<PlainCell>) -> bool {
+    plain.is_some_and(PlainCell::is_gru)
 }
 
 impl fmt::Display for Plan {

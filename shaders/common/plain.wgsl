@@ -1,19 +1,24 @@
-// Parameters and index arithmetic that the fused GRU kernels share. Host side and twin: src/kernels/gru.rs.
+// Parameters and index arithmetic that the fused kernels share. Host side and twin: src/kernels/plain.rs.
 struct Params {
     steps: u32, batch: u32, hidden: u32, directions: u32,
-    reverse: u32, step: u32, reset_before: u32, save: u32,
+    reverse: u32, step: u32,
+    cell: u32,  // 0, 1: GRU, reset after or before; 2: LSTM; 3, 4: simple, tanh or ReLU
+    save: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 
 const BLOCK: u32 = 16u;  // units of a packed block
-const LANES: u32 = 48u;  // three gates of a block
+const LANES: u32 = 48u;  // three gates of a GRU's block
 
 // First element of the four rows from `row` on; past the batch, the last row again (read, never stored).
 fn four(row: u32) -> vec4<u32> { return min(row + vec4(0u, 1u, 2u, 3u), vec4(params.batch - 1u)); }
 
+// Width of a state.
+fn width() -> u32 { return select(params.hidden, 2u * params.hidden, params.cell == 2u); }
+
 fn state_at(d: u32, slot: u32, rows: vec4<u32>) -> vec4<u32> {
-    return ((d * (params.steps + 1u) + slot) * params.batch + rows) * params.hidden;
+    return ((d * (params.steps + 1u) + slot) * params.batch + rows) * width();
 }
 fn gates_at(d: u32, t: u32, rows: vec4<u32>, gates: u32) -> vec4<u32> {
     return ((d * params.steps + t) * params.batch + rows) * gates * params.hidden;
@@ -21,7 +26,7 @@ fn gates_at(d: u32, t: u32, rows: vec4<u32>, gates: u32) -> vec4<u32> {
 fn output_at(d: u32, t: u32, rows: vec4<u32>) -> vec4<u32> {
     return ((t * params.batch + rows) * params.directions + d) * params.hidden;
 }
-// First weight of a unit in a packed matrix whose blocks have `depth` rows.
+// First weight of a unit in a GRU's packed matrix whose blocks have `depth` rows.
 fn packed_at(d: u32, unit: u32, depth: u32) -> u32 {
     let blocks = (params.hidden + BLOCK - 1u) / BLOCK;
     return (d * blocks + unit / BLOCK) * depth * LANES + unit % BLOCK;

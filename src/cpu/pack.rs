@@ -1,0 +1,53 @@
+//! [`Pack`] by blocks, over threads where there are many weights: training packs both ways at every step.
+#![allow(unsafe_code, reason = "threads write disjoint blocks of one buffer")]
+
+use super::team::{Parts, Team};
+use crate::kernel::Kernel;
+use crate::kernels::Pack;
+use crate::kernels::plain::BLOCK;
+
+/// Weights from which on a second thread pays.
+const PARALLEL: usize = 1 << 15;
+
+/// The caller checked nothing yet.
+pub fn run(team: &Team, p: &Pack, [u, bias]: [&[f32]; 2], packed: &mut [f32]) {
+    let (reads, [len]) = p.lens();
+    assert!(u.len() >= reads[0] && bias.len() >= reads[1] && packed.len() >= len);
+    let [blocks, rows, row] = p.extent();
+    let all = blocks * rows * row;
+    let parts = Parts::new(&mut packed[p.direction as usize * all..][..all]);
+    let block = |i: usize| {
+        // SAFETY: nobody else has this block.
+        let out = unsafe { parts.get(i * rows * row..(i + 1) * rows * row) };
+        fill(p, i * BLOCK, u, bias, out);
+    };
+    if all < PARALLEL { (0..blocks).for_each(block) } else { team.over(blocks, block) }
+}
+
+/// The block of the units from `first` on.
+fn fill(p: &Pack, first: usize, u: &[f32], bias: &[f32], out: &mut [f32]) {
+    let [h, gates, depth] = [p.hidden, p.gates, p.depth].map(|n| n as usize);
+    let count = BLOCK.min(h - first);
+    if count < BLOCK {
+        out.fill(0.0);
+    }
+    for gate in 0..gates {
+        if p.transposed == 1 {
+            for (k, out) in out.chunks_exact_mut(gates * BLOCK).enumerate() {
+                out[gate * BLOCK..][..count].copy_from_slice(&u[(gate * depth + k) * h + first..][..count]);
+            }
+            continue;
+        }
+        // A cache line of each row at a time, so that what is written stays near too.
+        for (part, out) in out[..depth * gates * BLOCK].chunks_mut(BLOCK * gates * BLOCK).enumerate() {
+            for lane in 0..count {
+                let row = &u[(gate * h + first + lane) * depth + part * BLOCK..];
+                for (out, &v) in out[gate * BLOCK + lane..].iter_mut().step_by(gates * BLOCK).zip(row) {
+                    *out = v;
+                }
+            }
+        }
+        let last = &mut out[(depth * gates + gate) * BLOCK..][..count];
+        last.copy_from_slice(&bias[gate * h + first..][..count]);
+    }
+}
