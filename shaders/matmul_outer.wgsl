@@ -15,48 +15,33 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
     let ia = (params.a_offset + z * params.a_batch + (lane / 4u) * params.a_col + rows) / 4u;
     let ib = (params.b_offset + z * params.b_batch + min(col, params.n - 4u)) / 4u;
 
-    var c0 = vec4(0.0);
-    var c1 = vec4(0.0);
-    var c2 = vec4(0.0);
-    var c3 = vec4(0.0);
-    var c4 = vec4(0.0);
-    var c5 = vec4(0.0);
-    var c6 = vec4(0.0);
-    var c7 = vec4(0.0);
-    var c8 = vec4(0.0);
-    var c9 = vec4(0.0);
-    var c10 = vec4(0.0);
-    var c11 = vec4(0.0);
-    var c12 = vec4(0.0);
-    var c13 = vec4(0.0);
-    var c14 = vec4(0.0);
-    var c15 = vec4(0.0);
+    // Indexed by constants alone, so that compilers keep it in registers.
+    var c: array<vec4<f32>, 16>;
     let k = depth(z);
     for (var i = 0u; i < k; i += 2u) {
         let av = a[ia + i * (params.a_col / 4u)];
         let b0 = b[ib + i * (params.b_row / 4u)];
         let b1 = b[ib + (i + 1u) * (params.b_row / 4u)];
-        c0 += subgroupBroadcast(av.x, 0u) * b0 + subgroupBroadcast(av.x, 4u) * b1;
-        c1 += subgroupBroadcast(av.y, 0u) * b0 + subgroupBroadcast(av.y, 4u) * b1;
-        c2 += subgroupBroadcast(av.z, 0u) * b0 + subgroupBroadcast(av.z, 4u) * b1;
-        c3 += subgroupBroadcast(av.w, 0u) * b0 + subgroupBroadcast(av.w, 4u) * b1;
-        c4 += subgroupBroadcast(av.x, 1u) * b0 + subgroupBroadcast(av.x, 5u) * b1;
-        c5 += subgroupBroadcast(av.y, 1u) * b0 + subgroupBroadcast(av.y, 5u) * b1;
-        c6 += subgroupBroadcast(av.z, 1u) * b0 + subgroupBroadcast(av.z, 5u) * b1;
-        c7 += subgroupBroadcast(av.w, 1u) * b0 + subgroupBroadcast(av.w, 5u) * b1;
-        c8 += subgroupBroadcast(av.x, 2u) * b0 + subgroupBroadcast(av.x, 6u) * b1;
-        c9 += subgroupBroadcast(av.y, 2u) * b0 + subgroupBroadcast(av.y, 6u) * b1;
-        c10 += subgroupBroadcast(av.z, 2u) * b0 + subgroupBroadcast(av.z, 6u) * b1;
-        c11 += subgroupBroadcast(av.w, 2u) * b0 + subgroupBroadcast(av.w, 6u) * b1;
-        c12 += subgroupBroadcast(av.x, 3u) * b0 + subgroupBroadcast(av.x, 7u) * b1;
-        c13 += subgroupBroadcast(av.y, 3u) * b0 + subgroupBroadcast(av.y, 7u) * b1;
-        c14 += subgroupBroadcast(av.z, 3u) * b0 + subgroupBroadcast(av.z, 7u) * b1;
-        c15 += subgroupBroadcast(av.w, 3u) * b0 + subgroupBroadcast(av.w, 7u) * b1;
+        c[0] += subgroupBroadcast(av.x, 0u) * b0 + subgroupBroadcast(av.x, 4u) * b1;
+        c[1] += subgroupBroadcast(av.y, 0u) * b0 + subgroupBroadcast(av.y, 4u) * b1;
+        c[2] += subgroupBroadcast(av.z, 0u) * b0 + subgroupBroadcast(av.z, 4u) * b1;
+        c[3] += subgroupBroadcast(av.w, 0u) * b0 + subgroupBroadcast(av.w, 4u) * b1;
+        c[4] += subgroupBroadcast(av.x, 1u) * b0 + subgroupBroadcast(av.x, 5u) * b1;
+        c[5] += subgroupBroadcast(av.y, 1u) * b0 + subgroupBroadcast(av.y, 5u) * b1;
+        c[6] += subgroupBroadcast(av.z, 1u) * b0 + subgroupBroadcast(av.z, 5u) * b1;
+        c[7] += subgroupBroadcast(av.w, 1u) * b0 + subgroupBroadcast(av.w, 5u) * b1;
+        c[8] += subgroupBroadcast(av.x, 2u) * b0 + subgroupBroadcast(av.x, 6u) * b1;
+        c[9] += subgroupBroadcast(av.y, 2u) * b0 + subgroupBroadcast(av.y, 6u) * b1;
+        c[10] += subgroupBroadcast(av.z, 2u) * b0 + subgroupBroadcast(av.z, 6u) * b1;
+        c[11] += subgroupBroadcast(av.w, 2u) * b0 + subgroupBroadcast(av.w, 6u) * b1;
+        c[12] += subgroupBroadcast(av.x, 3u) * b0 + subgroupBroadcast(av.x, 7u) * b1;
+        c[13] += subgroupBroadcast(av.y, 3u) * b0 + subgroupBroadcast(av.y, 7u) * b1;
+        c[14] += subgroupBroadcast(av.z, 3u) * b0 + subgroupBroadcast(av.z, 7u) * b1;
+        c[15] += subgroupBroadcast(av.w, 3u) * b0 + subgroupBroadcast(av.w, 7u) * b1;
     }
 
     // With bounds that the compiler knew it would unroll the stores, and take seconds.
-    var kept = array(c0, c1, c2, c3, c4, c5, c6, c7,
-                     c8, c9, c10, c11, c12, c13, c14, c15);
+    var kept = c;
     for (var r = 0u; r < min(16u, params.m - row); r++) {
         for (var j = 0u; j < min(4u, params.n); j++) {
             store(z, row + r, col + j, kept[r][j]);

@@ -16,48 +16,33 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
     let ia = (params.a_offset + z * params.a_batch + rows * params.a_row) / 4u;
     let ib = (params.b_offset + z * params.b_batch + cols * params.b_col) / 4u;
 
-    var c0 = vec4(0.0);
-    var c1 = vec4(0.0);
-    var c2 = vec4(0.0);
-    var c3 = vec4(0.0);
-    var c4 = vec4(0.0);
-    var c5 = vec4(0.0);
-    var c6 = vec4(0.0);
-    var c7 = vec4(0.0);
-    var c8 = vec4(0.0);
-    var c9 = vec4(0.0);
-    var c10 = vec4(0.0);
-    var c11 = vec4(0.0);
-    var c12 = vec4(0.0);
-    var c13 = vec4(0.0);
-    var c14 = vec4(0.0);
-    var c15 = vec4(0.0);
+    // Indexed by constants alone, so that compilers keep it in registers.
+    var c: array<vec4<f32>, 16>;
     let k = depth(z) / 4u;
     for (var i = 0u; i < k; i++) {
         let a0 = a[ia.x + i];
         let a1 = a[ia.y + i];
         let t = transpose(mat4x4(b[ib.x + i], b[ib.y + i], b[ib.z + i], b[ib.w + i]));
-        c0 += t * subgroupBroadcast(a0, 0u);
-        c1 += t * subgroupBroadcast(a0, 1u);
-        c2 += t * subgroupBroadcast(a0, 2u);
-        c3 += t * subgroupBroadcast(a0, 3u);
-        c4 += t * subgroupBroadcast(a0, 4u);
-        c5 += t * subgroupBroadcast(a0, 5u);
-        c6 += t * subgroupBroadcast(a0, 6u);
-        c7 += t * subgroupBroadcast(a0, 7u);
-        c8 += t * subgroupBroadcast(a1, 0u);
-        c9 += t * subgroupBroadcast(a1, 1u);
-        c10 += t * subgroupBroadcast(a1, 2u);
-        c11 += t * subgroupBroadcast(a1, 3u);
-        c12 += t * subgroupBroadcast(a1, 4u);
-        c13 += t * subgroupBroadcast(a1, 5u);
-        c14 += t * subgroupBroadcast(a1, 6u);
-        c15 += t * subgroupBroadcast(a1, 7u);
+        c[0] += t * subgroupBroadcast(a0, 0u);
+        c[1] += t * subgroupBroadcast(a0, 1u);
+        c[2] += t * subgroupBroadcast(a0, 2u);
+        c[3] += t * subgroupBroadcast(a0, 3u);
+        c[4] += t * subgroupBroadcast(a0, 4u);
+        c[5] += t * subgroupBroadcast(a0, 5u);
+        c[6] += t * subgroupBroadcast(a0, 6u);
+        c[7] += t * subgroupBroadcast(a0, 7u);
+        c[8] += t * subgroupBroadcast(a1, 0u);
+        c[9] += t * subgroupBroadcast(a1, 1u);
+        c[10] += t * subgroupBroadcast(a1, 2u);
+        c[11] += t * subgroupBroadcast(a1, 3u);
+        c[12] += t * subgroupBroadcast(a1, 4u);
+        c[13] += t * subgroupBroadcast(a1, 5u);
+        c[14] += t * subgroupBroadcast(a1, 6u);
+        c[15] += t * subgroupBroadcast(a1, 7u);
     }
 
     // With bounds that the compiler knew it would unroll the stores, and take seconds.
-    var kept = array(c0, c1, c2, c3, c4, c5, c6, c7,
-                     c8, c9, c10, c11, c12, c13, c14, c15);
+    var kept = c;
     for (var r = 0u; r < min(16u, params.m - row); r++) {
         for (var j = 0u; j < min(4u, params.n); j++) {
             store(z, row + r, col + 8u * j, kept[r][j]);

@@ -39,10 +39,12 @@ pub(crate) enum Variant {
     Rows,
     /// Registers of eight lanes that read from each other: software adapters.
     Subgroup,
+    /// The same with twice the rows.
+    Tall,
     /// The same for operands across `k`, as in weight gradients.
     Outer,
 }
-names!(Variant { Plain: "plain", Tiled: "tiled", Rows: "rows", Subgroup: "subgroup", Outer: "outer" });
+names!(Variant { Plain: "plain", Tiled: "tiled", Rows: "rows", Subgroup: "subgroup", Tall: "tall", Outer: "outer" });
 
 /// How the steps of a recurrent layer are run. The numbers are the same but for rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

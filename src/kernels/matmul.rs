@@ -1,4 +1,4 @@
-//! `c = a·b (+ bias) (+ c)`: one set of parameters and one twin, five shaders
+//! `c = a·b (+ bias) (+ c)`: one set of parameters and one twin, six shaders
 
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Params, addressable, at_least_one, at_most, params, wgsl};
@@ -83,6 +83,13 @@ impl MatMul {
         let parts = [self.m, self.n, self.a_offset, self.a_batch, self.a_col, self.b_offset, self.b_batch, self.b_row];
         let even = self.k.is_multiple_of(2) && (self.k_all == u32::MAX || self.k_all.is_multiple_of(2));
         self.a_row == 1 && self.b_col == 1 && even && parts.iter().all(|n| n.is_multiple_of(4))
+    }
+
+    fn check_vectors(&self, op: &'static str) -> Result<()> {
+        match self.is_in_vectors() {
+            true => Ok(()),
+            false => Err(Error::value(op, "strides", "operands along k in whole vectors of four", "others")),
+        }
     }
 
     fn check_extents(&self, op: &'static str) -> Result<()> {
@@ -235,10 +242,19 @@ variant!(
     const SUBGROUP: u32 = 8;
 
     fn check_shader(&self) -> Result<()> {
-        match self.0.is_in_vectors() {
-            true => Ok(()),
-            false => Err(Error::value(Self::NAME, "strides", "operands along k in whole vectors of four", "others")),
-        }
+        self.0.check_vectors(Self::NAME)
+    }
+);
+variant!(
+    /// [`MatMulSubgroup`] with twice the rows to a subgroup.
+    MatMulSubgroupTall,
+    "matmul_subgroup_tall",
+    ["common/matmul"],
+    |p| [p.n.div_ceil(32), p.m.div_ceil(32), p.batch],
+    const SUBGROUP: u32 = 8;
+
+    fn check_shader(&self) -> Result<()> {
+        self.0.check_vectors(Self::NAME)
     }
 );
 variant!(

@@ -4,7 +4,7 @@ use super::reduce::{SumOptions, sum_into};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::kernels::{Copy, MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulTiled};
+use crate::kernels::{Copy, MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulSubgroupTall, MatMulTiled};
 use crate::tensor::Tensor;
 use crate::tuning::{Answer, Layout, Question, Variant, class};
 
@@ -25,7 +25,9 @@ pub(crate) fn variant(device: &Device, p: &MatMul) -> Variant {
         return Variant::Plain;
     }
     if has_narrow_subgroups(device) && p.is_in_vectors() {
-        Variant::Subgroup
+        // The taller tiles win more than a tenth, which rows past the last must not cost.
+        let is_tall = 9 * u64::from(p.m.div_ceil(32)) * 2 <= 10 * u64::from(p.m.div_ceil(16));
+        if is_tall { Variant::Tall } else { Variant::Subgroup }
     } else if has_narrow_subgroups(device) && p.is_in_vectors_across() {
         Variant::Outer
     } else if p.m <= FEW_ROWS && p.b_row == 1 && p.k >= TILE && p.n <= 65_535 {
@@ -69,7 +71,7 @@ pub(crate) fn takes(device: &Device, (variant, splits): (Variant, u32), p: &MatM
         && match variant {
             Variant::Plain | Variant::Tiled => true,
             Variant::Rows => part.n <= 65_535,
-            Variant::Subgroup => device.subgroup() == MatMulSubgroup::SUBGROUP && part.is_in_vectors(),
+            Variant::Subgroup | Variant::Tall => device.subgroup() == MatMulSubgroup::SUBGROUP && part.is_in_vectors(),
             Variant::Outer => device.subgroup() == MatMulOuter::SUBGROUP && part.is_in_vectors_across(),
         }
 }
@@ -206,6 +208,7 @@ pub(crate) fn product_with(
         Variant::Tiled => a.device().run(&MatMulTiled(*p), [a, b, bias], [c]),
         Variant::Rows => a.device().run(&MatMulRows(*p), [a, b, bias], [c]),
         Variant::Subgroup => a.device().run(&MatMulSubgroup(*p), [a, b, bias], [c]),
+        Variant::Tall => a.device().run(&MatMulSubgroupTall(*p), [a, b, bias], [c]),
         Variant::Outer => a.device().run(&MatMulOuter(*p), [a, b, bias], [c]),
     }
 }

@@ -1,7 +1,7 @@
 //! The five matrix products, which share parameters and twin.
 
 use wgru::kernel::Kernel;
-use wgru::kernels::{MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulTiled};
+use wgru::kernels::{MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulSubgroupTall, MatMulTiled};
 use wgru::{Device, Tensor};
 
 use crate::common::{assert_close, fill, relative_error};
@@ -28,6 +28,7 @@ enum Shader {
     Tiled,
     Rows,
     Subgroup,
+    Tall,
     Outer,
 }
 
@@ -39,6 +40,7 @@ fn product(device: &Device, shader: Shader, p: MatMul, reads: [&Tensor; 3]) -> V
         Shader::Tiled => run(device, &MatMulTiled(p), reads),
         Shader::Rows => run(device, &MatMulRows(p), reads),
         Shader::Subgroup => run(device, &MatMulSubgroup(p), reads),
+        Shader::Tall => run(device, &MatMulSubgroupTall(p), reads),
         Shader::Outer => run(device, &MatMulOuter(p), reads),
     };
     c
@@ -50,6 +52,7 @@ fn product_onto(device: &Device, shader: Shader, p: MatMul, reads: [&Tensor; 3],
         Shader::Tiled => update(device, &MatMulTiled(p), reads, [start]),
         Shader::Rows => update(device, &MatMulRows(p), reads, [start]),
         Shader::Subgroup => update(device, &MatMulSubgroup(p), reads, [start]),
+        Shader::Tall => update(device, &MatMulSubgroupTall(p), reads, [start]),
         Shader::Outer => update(device, &MatMulOuter(p), reads, [start]),
     };
     c
@@ -200,8 +203,9 @@ fn matmul_by_subgroups_matches_dot_products(device: &Device) {
     }
     let along = [[1, 1, 4], [3, 67, 256], [16, 32, 8], [17, 33, 12], [67, 5, 60], [33, 129, 4]];
     let across = [[4, 4, 2], [4, 68, 257 + 1], [16, 32, 8], [20, 36, 14], [68, 8, 62], [36, 132, 2]];
-    let sizes = along.map(|size| (Shader::Subgroup, size)).into_iter().chain(across.map(|size| (Shader::Outer, size)));
-    for (shader, [m, n, k]) in sizes {
+    let with = |shader: Shader, sizes: [[u32; 3]; 6]| sizes.map(|size| (shader, size));
+    let all = [with(Shader::Subgroup, along), with(Shader::Tall, along), with(Shader::Outer, across)];
+    for (shader, [m, n, k]) in all.concat() {
         for (batch, k_all, bias) in [(1, u32::MAX, 1), (3, u32::MAX, 0), (3, 2 * k + 2, 0)] {
             // Gaps between rows and items, in whole vectors; of a split, the last part is short.
             let p =
@@ -250,6 +254,8 @@ fn matmul_by_subgroups_refuses_other_operands(device: &Device) {
         let c = buffer(device, &[0.0; 16]);
         let error = device.run(&MatMulSubgroup(p), [&x, &x, &x], [&c]).expect_err("refused");
         assert!(error.to_string().contains("matmul_subgroup"), "{error}");
+        let error = device.run(&MatMulSubgroupTall(p), [&x, &x, &x], [&c]).expect_err("refused");
+        assert!(error.to_string().contains("matmul_subgroup_tall"), "{error}");
     }
     for p in [p, p.b_transposed(), MatMul { b_offset: 1, ..p.a_transposed() }, MatMul::new(4, 4, 3).a_transposed()] {
         let c = buffer(device, &[0.0; 16]);
