@@ -8,7 +8,9 @@ mod common;
 use common::cpu;
 use criterion::{BenchmarkId, Criterion};
 use half::f16;
-use wgru::kernels::{GruSequence, GruSequenceBackward, GruStep, GruStepBackward, Plain as Params, PlainCell};
+#[cfg(feature = "gpu")]
+use wgru::kernels::PlainCell;
+use wgru::kernels::{GruSequence, GruSequenceBackward, GruStep, GruStepBackward, Plain as Params};
 use wgru::nn::{GruConfig, Mode, Module, SequenceInput};
 use wgru::ops::recurrent::Plan;
 use wgru::train::{Method, Optimizer, SgdConfig};

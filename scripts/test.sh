@@ -35,7 +35,7 @@ cargo fmt --check
 
 step 'lints, with and without the GPU'
 cargo clippy --all-targets --locked -- -D warnings
-cargo clippy --all-targets --locked --no-default-features -- -D warnings
+cargo clippy --all-targets --locked --no-default-features --features train -- -D warnings
 
 step 'documentation'
 RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
@@ -55,7 +55,7 @@ if [ -n "${WGRU_DATA:-}" ]; then
 fi
 
 step 'tests without the feature gpu'
-cargo test --locked --no-default-features --lib --tests
+cargo test --locked --no-default-features --features train --lib --tests
 
 step 'examples'
 out=$(mktemp -d)

@@ -24,7 +24,8 @@ pub(crate) fn record<const N: usize>(
     outputs: [Tensor; N],
     backward: impl FnOnce() -> Backward,
 ) -> [Tensor; N] {
-    if !inputs.iter().any(|t| t.is_tracked()) {
+    // Without the feature no tape is ever made, and the linker drops what only backward needs.
+    if cfg!(not(feature = "train")) || !inputs.iter().any(|t| t.is_tracked()) {
         return outputs;
     }
     let node = Arc::new(Node {
@@ -107,7 +108,11 @@ impl Tensor {
             return Err(Error::shape("backward", "grad", format!("{:?}", self.dims()), grad.dims()));
         }
         let (root, output) = match &self.tape {
-            Tape::Off => return Err(Error::value("backward", "self", "a tensor made from a leaf", "one off the tape")),
+            Tape::Off => {
+                let hint = if cfg!(feature = "train") { "" } else { ": wgru was built without the feature `train`" };
+                let got = format!("one off the tape{hint}");
+                return Err(Error::value("backward", "self", "a tensor made from a leaf", got));
+            }
             Tape::Leaf(_) => return self.accumulate(grad.detach()),
             Tape::Node(node, output) => (node, *output),
         };

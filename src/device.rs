@@ -268,17 +268,7 @@ impl Device {
         reads: [&Tensor; R],
         writes: [&Tensor; W],
     ) -> Result<Bound<K, R, W>> {
-        for (tensor, arg) in reads.iter().zip(K::READS).chain(writes.iter().zip(K::WRITES)) {
-            self.check_same(K::NAME, arg, tensor)?;
-        }
-        for (i, (tensor, arg)) in writes.iter().zip(K::WRITES).enumerate() {
-            if writes[..i].iter().any(|w| w.shares_memory(tensor)) {
-                return Err(Error::value(K::NAME, arg, "a tensor that is not written twice", "one that is"));
-            }
-            if reads.iter().any(|r| r.shares_memory(tensor)) {
-                return Err(Error::value(K::NAME, arg, "a tensor that is not read too", "one that is"));
-            }
-        }
+        self.check_bind(K::NAME, (&K::READS, &reads), (&K::WRITES, &writes))?;
         let lens = (reads.map(|t| t.len()), writes.map(|t| t.len()));
         let engine = match &self.0.engine {
             Engine::Cpu(_) => {
@@ -290,6 +280,27 @@ impl Device {
             ),
         };
         Ok(Bound { device: self.clone(), engine, writes: writes.map(Tensor::detach), lens, kernel: PhantomData })
+    }
+
+    /// Refuses tensors of other devices, and one that is written and used otherwise too.
+    fn check_bind(
+        &self,
+        op: &'static str,
+        (read_names, reads): (&[&'static str], &[&Tensor]),
+        (write_names, writes): (&[&'static str], &[&Tensor]),
+    ) -> Result<()> {
+        for (tensor, arg) in reads.iter().zip(read_names).chain(writes.iter().zip(write_names)) {
+            self.check_same(op, arg, tensor)?;
+        }
+        for (i, (tensor, arg)) in writes.iter().zip(write_names).enumerate() {
+            if writes[..i].iter().any(|w| w.shares_memory(tensor)) {
+                return Err(Error::value(op, arg, "a tensor that is not written twice", "one that is"));
+            }
+            if reads.iter().any(|r| r.shares_memory(tensor)) {
+                return Err(Error::value(op, arg, "a tensor that is not read too", "one that is"));
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn check_same(&self, op: &'static str, arg: &'static str, tensor: &Tensor) -> Result<()> {
@@ -501,8 +512,8 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Bound<K, R, W> {
     pub fn run(&mut self, kernel: &K) -> Result<()> {
         kernel.check()?;
         let (reads, writes) = kernel.lens();
-        check_lens(K::NAME, K::READS, reads, self.lens.0)?;
-        check_lens(K::NAME, K::WRITES, writes, self.lens.1)?;
+        check_lens(K::NAME, &K::READS, &reads, &self.lens.0)?;
+        check_lens(K::NAME, &K::WRITES, &writes, &self.lens.1)?;
         let done = match (&self.device.0.engine, &mut self.engine) {
             (Engine::Cpu(cpu), BoundEngine::Cpu(reads, writes)) => {
                 cpu.run(kernel, reads.each_ref().map(|m| &**m), writes.each_ref().map(|m| &**m));
@@ -524,15 +535,10 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Bound<K, R, W> {
     }
 }
 
-fn check_lens<const N: usize>(
-    op: &'static str,
-    args: [&'static str; N],
-    need: [usize; N],
-    has: [usize; N],
-) -> Result<()> {
-    for ((arg, need), has) in args.into_iter().zip(need).zip(has) {
+fn check_lens(op: &'static str, args: &[&'static str], need: &[usize], has: &[usize]) -> Result<()> {
+    for ((arg, need), has) in args.iter().zip(need).zip(has) {
         if has < need {
-            return Err(Error::shape(op, arg, format!("at least {need} elements"), &[has]));
+            return Err(Error::shape(op, arg, format!("at least {need} elements"), &[*has]));
         }
     }
     Ok(())

@@ -184,15 +184,22 @@ struct Block {
 #[inline(always)]
 unsafe fn strip_times_panels<V: Lanes>(x: Block, a: *const f32, panels: *const f32, bias: *const f32, c: Mut) {
     let mut done = 0;
+    let most = match V::SUMS {
+        16.. => 8,
+        6.. => 4,
+        _ => 2,
+    };
     for size in [8, 4, 2, 1] {
-        while x.count - done >= size && (size <= 4 || V::MANY) {
+        while x.count - done >= size && size <= most {
             // SAFETY: as the caller's.
             unsafe {
-                match (size, V::MANY) {
+                match (size, most) {
                     (8, _) => rows_times_panels::<V, 8, 2>(&x, done, a, panels, bias, c),
-                    (4, true) => rows_times_panels::<V, 4, 2>(&x, done, a, panels, bias, c),
-                    (4, false) => rows_times_panels::<V, 4, 1>(&x, done, a, panels, bias, c),
+                    (4, 8) => rows_times_panels::<V, 4, 2>(&x, done, a, panels, bias, c),
+                    (4, _) => rows_times_panels::<V, 4, 1>(&x, done, a, panels, bias, c),
+                    (2, 2) => rows_times_panels::<V, 2, 1>(&x, done, a, panels, bias, c),
                     (2, _) => rows_times_panels::<V, 2, 2>(&x, done, a, panels, bias, c),
+                    (_, 2) => rows_times_panels::<V, 1, 1>(&x, done, a, panels, bias, c),
                     _ => rows_times_panels::<V, 1, 2>(&x, done, a, panels, bias, c),
                 }
             }

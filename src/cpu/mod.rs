@@ -14,7 +14,7 @@ mod step;
 mod team;
 
 use std::any::Any;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
@@ -22,6 +22,7 @@ use crate::kernels::{
     CellSequence, CellSequenceBackward, GruSequence, GruSequenceBackward, LstmCell, LstmCellBackward, MatMul, Pack,
     RnnCell, StateUpdate, StateUpdateBackward,
 };
+use lines::Lines;
 pub(crate) use memory::{Memory, Store};
 pub use packed::Precision;
 pub(crate) use packed::{Inputs, Packed};
@@ -88,21 +89,11 @@ impl Cpu {
         reads: [&Memory; R],
         writes: [&Memory; W],
     ) {
-        // A buffer that is read twice is locked once: a second lock of the same thread may never be granted. All are
-        // locked in the order of their addresses, so that two threads cannot wait for each other.
-        let first = |i: usize| (0..=i).find(|&j| std::ptr::eq(reads[j], reads[i])).unwrap_or(i);
-        let mut order: Vec<usize> = (0..R + W).filter(|&i| i >= R || first(i) == i).collect();
-        order.sort_by_key(|&i| std::ptr::from_ref(if i < R { reads[i] } else { writes[i - R] }));
-        let mut read: [Option<_>; R] = std::array::from_fn(|_| None);
-        let mut written: [Option<_>; W] = std::array::from_fn(|_| None);
-        for i in order {
-            match i.checked_sub(R) {
-                None => read[i] = Some(reads[i].read()),
-                Some(w) => written[w] = Some(writes[w].write()),
-            }
-        }
-        let slices: [&[f32]; R] = std::array::from_fn(|i| read[first(i)].as_ref().map_or(&[][..], |g| &g[..]));
-        let mut targets = written.each_mut().map(|g| g.as_mut().map_or(&mut [][..], |g| &mut g[..]));
+        let (read, mut written) = lock(&reads, &writes);
+        let slices: [&[f32]; R] = std::array::from_fn(|i| read[first(&reads, i)].as_ref().map_or(&[][..], |g| &g[..]));
+        let mut guards = written.iter_mut();
+        let mut targets: [&mut [f32]; W] =
+            std::array::from_fn(|_| guards.next().and_then(Option::as_mut).map_or(&mut [][..], |g| &mut g[..]));
         if self.options.reference || !self.run_fast(kernel, &slices, &mut targets) {
             kernel.run(slices, targets);
         }
@@ -161,6 +152,30 @@ impl Cpu {
             None
         }
     }
+}
+
+/// The first of `reads` that is the same buffer as the `i`-th.
+fn first(reads: &[&Memory], i: usize) -> usize {
+    (0..=i).find(|&j| std::ptr::eq(reads[j], reads[i])).unwrap_or(i)
+}
+
+type Locked<'a> = (Vec<Option<RwLockReadGuard<'a, Lines>>>, Vec<Option<RwLockWriteGuard<'a, Lines>>>);
+
+/// Locks all buffers of a kernel. One that is read twice is locked once: a second lock of the same thread may never be
+/// granted. They are locked in the order of their addresses, so that two threads cannot wait for each other.
+fn lock<'a>(reads: &[&'a Memory], writes: &[&'a Memory]) -> Locked<'a> {
+    let r = reads.len();
+    let mut order: Vec<usize> = (0..r + writes.len()).filter(|&i| i >= r || first(reads, i) == i).collect();
+    order.sort_unstable_by_key(|&i| std::ptr::from_ref(if i < r { reads[i] } else { writes[i - r] }));
+    let mut read: Vec<_> = reads.iter().map(|_| None).collect();
+    let mut written: Vec<_> = writes.iter().map(|_| None).collect();
+    for i in order {
+        match i.checked_sub(r) {
+            None => read[i] = Some(reads[i].read()),
+            Some(w) => written[w] = Some(writes[w].write()),
+        }
+    }
+    (read, written)
 }
 
 /// The team of all devices that ask for no number of threads.

@@ -277,18 +277,19 @@ unsafe fn blocks<V: Lanes, S: Stored, const G: usize>(p: Product) {
         let mut row = 0;
         // Groups of 4, 2 and 1 rows, so that no row is computed for nothing; the weights of a block stay in L1.
         for size in [4, 2, 1] {
-            while p.batch - row >= size && (size == 1 || V::MANY || size == 2 && G < 4) {
+            while p.batch - row >= size && (size == 1 || V::SUMS >= 16 || size * G <= V::SUMS) {
                 // SAFETY: as the caller's.
                 unsafe {
-                    match (size, V::MANY) {
+                    match (size, V::SUMS) {
                         (4, _) => group::<V, S, G, 4, 1>(&p, block, row),
-                        (2, true) => group::<V, S, G, 2, 2>(&p, block, row),
-                        (2, false) => group::<V, S, G, 2, 1>(&p, block, row),
-                        (_, true) if G == 1 => group::<V, S, G, 1, 8>(&p, block, row),
-                        (_, true) => group::<V, S, G, 1, 4>(&p, block, row),
-                        (_, false) if G == 1 => group::<V, S, G, 1, 4>(&p, block, row),
-                        (_, false) if G < 4 => group::<V, S, G, 1, 2>(&p, block, row),
-                        (_, false) => group::<V, S, G, 1, 1>(&p, block, row),
+                        (2, 16..) => group::<V, S, G, 2, 2>(&p, block, row),
+                        (2, _) => group::<V, S, G, 2, 1>(&p, block, row),
+                        (_, 16..) if G == 1 => group::<V, S, G, 1, 8>(&p, block, row),
+                        (_, 16..) => group::<V, S, G, 1, 4>(&p, block, row),
+                        (_, 6..) if G == 1 => group::<V, S, G, 1, 4>(&p, block, row),
+                        (_, 6..) if G < 4 => group::<V, S, G, 1, 2>(&p, block, row),
+                        (_, _) if G == 1 => group::<V, S, G, 1, 2>(&p, block, row),
+                        (_, _) => group::<V, S, G, 1, 1>(&p, block, row),
                     }
                 }
                 row += size;

@@ -19,7 +19,11 @@ pub enum Isa {
     /// NEON
     #[cfg(target_arch = "aarch64")]
     Neon,
+    /// SIMD of 128 bits in WebAssembly: known when it is compiled.
+    #[cfg(target_feature = "simd128")]
+    Simd128,
     /// What the compiler makes of plain arrays.
+    #[cfg(not(target_feature = "simd128"))]
     Portable,
 }
 
@@ -33,6 +37,15 @@ impl Isa {
             Isa::Avx2 => "avx2",
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => "neon",
+            #[cfg(target_feature = "simd128")]
+            Isa::Simd128 => {
+                if cfg!(target_feature = "relaxed-simd") {
+                    "relaxed-simd"
+                } else {
+                    "simd128"
+                }
+            }
+            #[cfg(not(target_feature = "simd128"))]
             Isa::Portable => "portable",
         }
     }
@@ -58,6 +71,9 @@ impl Isa {
         if std::arch::is_aarch64_feature_detected!("neon") {
             out.push(Isa::Neon);
         }
+        #[cfg(target_feature = "simd128")]
+        out.push(Isa::Simd128);
+        #[cfg(not(target_feature = "simd128"))]
         out.push(Isa::Portable);
         out
     }
@@ -68,8 +84,8 @@ impl Isa {
 /// # Safety
 /// Callers must run where the implementor's instructions exist; pointers must be valid for sixteen floats.
 pub unsafe trait Lanes: Copy {
-    /// Whether two dozen values fit in registers; if not, half a dozen do.
-    const MANY: bool = false;
+    /// Sums that fit in registers beside what is multiplied.
+    const SUMS: usize = 6;
     /// The same value in every lane.
     unsafe fn splat(v: f32) -> Self;
     /// Sixteen floats from memory.
@@ -133,7 +149,8 @@ unsafe fn abs<V: Lanes>(v: V) -> V {
 }
 
 /// `σ(v)`, as `math::sigmoid`.
-#[inline(always)]
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+#[cfg_attr(target_arch = "wasm32", inline(never))]
 pub unsafe fn sigmoid<V: Lanes>(v: V) -> V {
     // SAFETY: as the caller's.
     unsafe {
@@ -144,7 +161,8 @@ pub unsafe fn sigmoid<V: Lanes>(v: V) -> V {
 }
 
 /// `tanh(v)`, as `math::tanh_stable`.
-#[inline(always)]
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+#[cfg_attr(target_arch = "wasm32", inline(never))]
 pub unsafe fn tanh<V: Lanes>(v: V) -> V {
     // SAFETY: as the caller's.
     unsafe {
@@ -191,9 +209,11 @@ pub unsafe fn store_part<V: Lanes>(v: V, to: *mut f32, count: usize) {
 }
 
 /// Sixteen lanes as an array: the compiler vectorises what it can.
+#[cfg(not(target_feature = "simd128"))]
 #[derive(Clone, Copy)]
 pub struct Array([f32; LANES]);
 
+#[cfg(not(target_feature = "simd128"))]
 impl Array {
     #[inline(always)]
     fn zip(self, a: Self, f: impl Fn(f32, f32) -> f32) -> Self {
@@ -202,6 +222,7 @@ impl Array {
 }
 
 // SAFETY: plain Rust; the pointers are read and written as sixteen floats, as the contract says.
+#[cfg(not(target_feature = "simd128"))]
 unsafe impl Lanes for Array {
     #[inline(always)]
     unsafe fn splat(v: f32) -> Self {
@@ -271,7 +292,7 @@ mod x86 {
 
     // SAFETY: every function needs AVX-512 F, which the trait's contract asks of the caller.
     unsafe impl Lanes for Z {
-        const MANY: bool = true;
+        const SUMS: usize = 24;
         #[inline(always)]
         unsafe fn splat(v: f32) -> Self {
             Self(unsafe { _mm512_set1_ps(v) })
@@ -495,6 +516,89 @@ mod arm {
     }
 }
 
+#[cfg(target_feature = "simd128")]
+pub use wasm::W;
+
+#[cfg(target_feature = "simd128")]
+mod wasm {
+    use super::Lanes;
+    use std::arch::wasm32::*;
+
+    /// Four vectors of WebAssembly.
+    #[derive(Clone, Copy)]
+    pub struct W([v128; 4]);
+
+    impl W {
+        #[inline(always)]
+        fn zip(self, a: Self, f: impl Fn(v128, v128) -> v128) -> Self {
+            Self(std::array::from_fn(|i| f(self.0[i], a.0[i])))
+        }
+    }
+
+    // SAFETY: the pointers are read and written as sixteen floats, as the contract says.
+    unsafe impl Lanes for W {
+        // Browsers on x86-64 have sixteen registers of this width.
+        const SUMS: usize = 3;
+        #[inline(always)]
+        unsafe fn splat(v: f32) -> Self {
+            Self([f32x4_splat(v); 4])
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: valid for sixteen floats.
+            Self(std::array::from_fn(|i| unsafe { v128_load(from.add(4 * i).cast()) }))
+        }
+        #[inline(always)]
+        unsafe fn load_low_halves(from: *const f32) -> Self {
+            // SAFETY: valid for sixteen words.
+            Self(unsafe { Self::load(from) }.0.map(|v| i32x4_shl(v, 16)))
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            for (i, v) in self.0.into_iter().enumerate() {
+                // SAFETY: valid for sixteen floats.
+                unsafe { v128_store(to.add(4 * i).cast(), v) }
+            }
+        }
+        #[inline(always)]
+        unsafe fn fma(self, a: Self, b: Self) -> Self {
+            #[cfg(target_feature = "relaxed-simd")]
+            return Self(std::array::from_fn(|i| f32x4_relaxed_madd(self.0[i], a.0[i], b.0[i])));
+            #[cfg(not(target_feature = "relaxed-simd"))]
+            Self(std::array::from_fn(|i| f32x4_add(f32x4_mul(self.0[i], a.0[i]), b.0[i])))
+        }
+        #[inline(always)]
+        unsafe fn add(self, a: Self) -> Self {
+            self.zip(a, |x, y| f32x4_add(x, y))
+        }
+        #[inline(always)]
+        unsafe fn sub(self, a: Self) -> Self {
+            self.zip(a, |x, y| f32x4_sub(x, y))
+        }
+        #[inline(always)]
+        unsafe fn mul(self, a: Self) -> Self {
+            self.zip(a, |x, y| f32x4_mul(x, y))
+        }
+        #[inline(always)]
+        unsafe fn div(self, a: Self) -> Self {
+            self.zip(a, |x, y| f32x4_div(x, y))
+        }
+        #[inline(always)]
+        unsafe fn at_least(self, low: Self) -> Self {
+            // The smaller is not taken where either is NaN: it is `low < v ? v : low` with the operands so.
+            self.zip(low, |v, low| f32x4_pmax(v, low))
+        }
+        #[inline(always)]
+        unsafe fn exp2_whole(self) -> Self {
+            Self(self.0.map(|n| i32x4_shl(i32x4_add(i32x4_trunc_sat_f32x4(n), i32x4_splat(127)), 23)))
+        }
+        #[inline(always)]
+        unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
+            Self(std::array::from_fn(|i| v128_bitselect(a.0[i], b.0[i], f32x4_lt(self.0[i], limit.0[i]))))
+        }
+    }
+}
+
 /// Compiles a generic function once for each instruction set, and calls the one for `isa`.
 macro_rules! for_each_isa {
     ($isa:expr, $function:ident::<_>($($arg:ident: $type:ty),* $(,)?)) => {{
@@ -526,6 +630,9 @@ macro_rules! for_each_isa {
                 simd::Isa::Avx2 => avx2($($arg),*),
                 #[cfg(target_arch = "aarch64")]
                 simd::Isa::Neon => neon($($arg),*),
+                #[cfg(target_feature = "simd128")]
+                simd::Isa::Simd128 => $function::<simd::W>($($arg),*),
+                #[cfg(not(target_feature = "simd128"))]
                 simd::Isa::Portable => $function::<simd::Array>($($arg),*),
             }
         }

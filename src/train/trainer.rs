@@ -125,7 +125,8 @@ impl Trainer {
     /// the model gets the weights of the best epoch. After a break within an epoch, go on from a checkpoint, which is
     /// saved after an epoch.
     ///
-    /// Losses are added up on the device and read once an epoch.
+    /// Losses are added up on the device and read once an epoch. `progress` may wait: in a browser, where others must
+    /// have their turn between two updates.
     ///
     /// # Errors
     /// Those of the model, the loss and the device; [`Error::Value`] for a batch size of 0 or empty data;
@@ -136,14 +137,14 @@ impl Trainer {
         data: &dyn Data,
         validation: Option<&dyn Data>,
         loss: &LossFn<'_>,
-        progress: &mut ProgressFn<'_>,
+        mut progress: impl AsyncFnMut(&Progress, &Trainer) -> ControlFlow<()>,
     ) -> Result<History> {
         if self.options.batch == 0 || data.is_empty() {
             return Err(Error::value("Trainer::fit", "batch and data", "at least one example", 0));
         }
         let mut history = History::default();
         while self.epoch < self.options.epochs {
-            let Some(mean) = self.run_epoch(model, data, loss, progress).await? else {
+            let Some(mean) = self.run_epoch(model, data, loss, &mut progress).await? else {
                 history.stopped_early = true;
                 break;
             };
@@ -160,7 +161,7 @@ impl Trainer {
             };
             let of = data.len().div_ceil(self.options.batch);
             let report = Progress { epoch: self.epoch - 1, updates: of, of, loss: Some(mean), validation: checked };
-            let goes_on = progress(&report, self).is_continue();
+            let goes_on = progress(&report, self).await.is_continue();
             if !mean.is_finite() {
                 return Err(Error::Stopped(format!("the training loss is {mean} after epoch {}", self.epoch)));
             }
@@ -187,7 +188,7 @@ impl Trainer {
         loss: &LossFn<'_>,
         progress: &mut ProgressFn<'_>,
     ) -> Result<History> {
-        pollster::block_on(self.fit(model, data, validation, loss, progress))
+        pollster::block_on(self.fit(model, data, validation, loss, async |report, trainer| progress(report, trainer)))
     }
 
     /// One epoch; gives the mean loss, or `None` when `progress` broke.
@@ -196,7 +197,7 @@ impl Trainer {
         model: &dyn Module,
         data: &dyn Data,
         loss: &LossFn<'_>,
-        progress: &mut ProgressFn<'_>,
+        progress: &mut impl AsyncFnMut(&Progress, &Trainer) -> ControlFlow<()>,
     ) -> Result<Option<f32>> {
         let mut order: Vec<usize> = (0..data.len()).collect();
         if self.options.shuffle {
@@ -221,7 +222,7 @@ impl Trainer {
                 None => share,
             });
             let report = Progress { epoch: self.epoch, updates: done + 1, of, loss: None, validation: None };
-            if done + 1 < of && progress(&report, self).is_break() {
+            if done + 1 < of && progress(&report, self).await.is_break() {
                 return Ok(None);
             }
         }

@@ -72,11 +72,11 @@ use by_groups;
 
 /// The largest group of rows whose sums of `gates` gates fit in registers.
 const fn most_rows<V: Lanes>(gates: usize) -> usize {
-    match (V::MANY, gates) {
-        (true, 4) => 4,
-        (true, _) => 8,
-        (false, 4) => 1,
-        (false, _) => 2,
+    match (V::SUMS, gates) {
+        (16.., 4) => 4,
+        (16.., _) => 8,
+        (6.., 1..4) | (_, 1) => 2,
+        _ => 1,
     }
 }
 
@@ -116,7 +116,7 @@ struct Weights {
 /// `acc[gate][row] = Σ_k weights[k, gate]·v[row][k]`, plus the bias.
 #[inline(always)]
 unsafe fn product<V: Lanes, const G: usize, const M: usize>(weights: Weights, v: [*const f32; M]) -> [[V; M]; G] {
-    let room = if V::MANY { 12 } else { 6 };
+    let room = V::SUMS.min(12);
     // Several sums of each where there are few, so that the multipliers need not wait for one.
     // SAFETY: as the caller's.
     unsafe {

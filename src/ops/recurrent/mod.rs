@@ -11,6 +11,7 @@ mod plan;
 mod steps;
 
 pub(crate) use chunks::Kept;
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use plan::GRU;
 pub use plan::Plan;
 

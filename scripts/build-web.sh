@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Builds the npm package from nothing into web/dist, and prints its sizes. Needs Rust (rustup) and npm.
+#
+#   ./scripts/build-web.sh                  all builds
+#   ./scripts/build-web.sh full/simd …      these builds of the wasm module alone
+set -euo pipefail
+cd "$(dirname "$0")/../web"
+
+rustup target add wasm32-unknown-unknown 2>/dev/null
+[ -d node_modules ] || npm ci --no-audit --no-fund --silent
+target=${CARGO_TARGET_DIR:-$PWD/target}
+
+# What the instructions of a build are called by rustc.
+declare -A instructions=([relaxed]=+simd128,+relaxed-simd [simd]=+simd128 [plain]=)
+# What binaryen is to expect: what rustc gives every module, and vectors.
+allowed=(--enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals
+    --enable-reference-types --enable-multivalue --enable-simd --enable-relaxed-simd)
+
+cargo build --release --locked --quiet -p bindgen
+for kind in full inference; do
+    mkdir -p "dist/wasm/$kind"
+    for build in relaxed simd plain; do
+        [ $# -eq 0 ] || [[ " $* " == *" $kind/$build "* ]] || continue
+        features=()
+        [ "$kind" = full ] || features=(--no-default-features)
+        RUSTFLAGS="-C target-feature=${instructions[$build]}" \
+            cargo build --release --locked --quiet --lib --target wasm32-unknown-unknown "${features[@]}"
+        made=$(mktemp -d)
+        "$target/release/bindgen" "$target/wasm32-unknown-unknown/release/wgru_web.wasm" "$made" glue
+        node_modules/.bin/wasm-opt -O2 "${allowed[@]}" "$made/glue_bg.wasm" -o "dist/wasm/$kind/$build.wasm"
+        # One glue serves all builds: they differ in instructions, not in what they import.
+        [ ! -e "dist/wasm/$kind/glue.js" ] || [ $# -ne 0 ] || [ "$build" = relaxed ] ||
+            cmp "$made/glue.js" "dist/wasm/$kind/glue.js"
+        cp "$made/glue.js" "dist/wasm/$kind/glue.js"
+        rm -r "$made"
+    done
+done
+node_modules/.bin/tsc
+
+# What a page downloads, gzipped: the module, its glue and the package's own modules.
+zipped() { cat "$@" | gzip -9 | wc -c; }
+over=0
+report() { # KIND BUDGET
+    local kind=$1 budget=$2 wasm
+    for wasm in "dist/wasm/$kind"/*.wasm; do
+        local bytes
+        bytes=$(($(zipped "$wasm") + $(zipped "dist/wasm/$kind/glue.js" dist/js/*.js)))
+        echo "$wasm with its JavaScript: $((bytes / 1000)) KB gzipped (budget $budget)"
+        [ $((bytes / 1000)) -le "$budget" ] || over=1
+    done
+}
+report full 450
+report inference 250
+[ "$over" = 0 ] || echo 'over budget'

@@ -1,0 +1,72 @@
+//! A device, and the models on it
+
+use wasm_bindgen::prelude::*;
+use wgru::{Device, Rng};
+
+use crate::fault::{Fault, Result};
+use crate::network::{Network, Spec};
+#[cfg(feature = "onnx")]
+use crate::onnx::Onnx;
+use crate::options::Options;
+
+/// A device with what is made on it.
+#[wasm_bindgen]
+pub struct Engine {
+    device: Device,
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// `auto`, `webgpu` or `cpu`.
+    pub async fn open(choice: String) -> Result<Engine> {
+        let device = match choice.as_str() {
+            "auto" => Device::auto().await?,
+            "webgpu" => Device::gpu().await?,
+            "cpu" => Device::cpu(),
+            _ => return Err(Fault::value("device", "auto, webgpu or cpu", choice)),
+        };
+        Ok(Self { device })
+    }
+
+    /// What the device is and why it was chosen, as JSON.
+    pub fn info(&self) -> String {
+        let info = self.device.info();
+        let adapter = info.adapter.as_ref().map(|a| {
+            serde_json::json!({
+                "name": a.name, "driver": a.driver, "software": a.software, "features": a.features,
+                "maxBinding": a.max_binding, "maxBuffer": a.max_buffer, "workgroupMemory": a.workgroup_memory,
+            })
+        });
+        let kind = if self.device.is_gpu() { "webgpu" } else { "cpu" };
+        serde_json::json!({ "kind": kind, "name": info.name, "reason": info.reason, "adapter": adapter }).to_string()
+    }
+
+    /// Bytes of the tensors that live on the device.
+    #[wasm_bindgen(js_name = liveBytes)]
+    pub fn live_bytes(&self) -> f64 {
+        self.device.memory_use().live as f64
+    }
+
+    /// A network from the bytes of a file of tensors.
+    pub async fn network(&self, source: String, bytes: Vec<u8>, options: String) -> Result<Network> {
+        let mut options = Options::parse(&options)?;
+        let head = Spec::head(&mut options)?;
+        options.done()?;
+        Network::read(&self.device, &source, &bytes, head).await
+    }
+
+    /// A network with fresh weights.
+    pub fn create(&self, options: String) -> Result<Network> {
+        let mut options = Options::parse(&options)?;
+        let seed = options.count("seed", 0)?.unwrap_or(0);
+        let spec = Spec::take(&mut options)?;
+        options.done()?;
+        Network::new(&self.device, spec, &mut Rng::new(seed as u64))
+    }
+
+    /// A model from the bytes of an ONNX file.
+    #[cfg(feature = "onnx")]
+    pub fn onnx(&self, bytes: Vec<u8>) -> Result<Onnx> {
+        Onnx::load(&self.device, &bytes)
+    }
+}

@@ -1,0 +1,70 @@
+//! Errors as JavaScript sees them: an `Error` with a `code` that stays the same from version to version.
+
+use js_sys::Reflect;
+use wasm_bindgen::JsValue;
+use wgru::Error;
+
+/// `Result` of what JavaScript calls.
+pub type Result<T, E = Fault> = std::result::Result<T, E>;
+
+/// What a call gives instead of its result.
+pub struct Fault {
+    code: &'static str,
+    message: String,
+}
+
+impl Fault {
+    /// An option or argument that is not what it should be.
+    pub fn value(arg: &str, expected: &str, got: impl std::fmt::Display) -> Self {
+        Self { code: "value", message: format!("{arg}: expected {expected}, got {got}") }
+    }
+
+    /// A shape that does not fit.
+    pub fn shape(arg: &str, expected: &str, got: &[usize]) -> Self {
+        Self { code: "shape", message: format!("{arg}: expected {expected}, got {got:?}") }
+    }
+
+    /// A file that is understood, but not run.
+    pub fn unsupported(message: String) -> Self {
+        Self { code: "unsupported", message }
+    }
+}
+
+fn code(error: &Error) -> &'static str {
+    match error {
+        Error::Shape { .. } => "shape",
+        Error::Value { .. } => "value",
+        Error::DType { .. } => "dtype",
+        Error::NoAdapter(_) => "no-adapter",
+        Error::Limit { .. } => "limit",
+        Error::DeviceLost(_) => "device-lost",
+        Error::Gpu(_) => "gpu",
+        Error::Format { .. } => "format",
+        Error::Unsupported { .. } => "unsupported",
+        // What went wrong inside it tells more.
+        Error::Node { source, .. } => code(source),
+        Error::Stopped(_) => "diverged",
+        _ => "internal",
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self { code: code(&error), message: error.to_string() }
+    }
+}
+
+impl From<Fault> for JsValue {
+    fn from(fault: Fault) -> Self {
+        let error = js_sys::Error::new(&fault.message);
+        // An object just made takes any property.
+        let _ = Reflect::set(&error, &"code".into(), &fault.code.into());
+        error.into()
+    }
+}
+
+/// The error of a panic.
+pub fn panic(message: &str) -> JsValue {
+    let code = if message.contains("capacity overflow") { "out-of-memory" } else { "panic" };
+    Fault { code, message: message.into() }.into()
+}

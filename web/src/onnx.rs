@@ -1,0 +1,132 @@
+//! ONNX models
+
+use js_sys::{BigInt64Array, Float32Array, Int32Array, Object, Reflect};
+use serde_json::{Value as Json, json};
+use wasm_bindgen::prelude::*;
+use wgru::io::onnx::{Extent, Info, OnnxModel, Value};
+use wgru::{Device, Tensor};
+
+use crate::fault::{Fault, Result};
+use crate::values;
+
+/// An ONNX model, with its states when it runs as a stream.
+#[wasm_bindgen]
+pub struct Onnx {
+    device: Device,
+    model: OnnxModel,
+}
+
+impl Onnx {
+    /// Reads a model.
+    pub fn load(device: &Device, bytes: &[u8]) -> Result<Self> {
+        Ok(Self { device: device.clone(), model: OnnxModel::load(device, bytes)? })
+    }
+}
+
+/// An ONNX model that keeps its states from call to call.
+#[wasm_bindgen]
+pub struct OnnxStream {
+    device: Device,
+    // Swapped out while a call runs.
+    inner: std::cell::RefCell<wgru::io::onnx::Stream>,
+}
+
+fn info(info: &Info) -> Json {
+    let extent = |e: &Extent| match e {
+        Extent::Fixed(n) => json!(n),
+        Extent::Named(name) => json!(name),
+        Extent::Free => Json::Null,
+    };
+    let dims = info.dims.as_ref().map(|dims| dims.iter().map(extent).collect::<Vec<_>>());
+    json!({ "name": info.name, "dims": dims, "type": if info.float { "float32" } else { "int64" } })
+}
+
+/// `{data, dims}` as a value on `device`.
+fn value(device: &Device, name: &str, given: &JsValue) -> Result<Value> {
+    let get = |key: &str| Reflect::get(given, &key.into()).unwrap_or_default();
+    let dims = js_sys::Array::from(&get("dims"));
+    let dims: Vec<u32> = dims.iter().map(|d| d.as_f64().unwrap_or(f64::NAN) as u32).collect();
+    let data = get("data");
+    if let Some(floats) = data.dyn_ref::<Float32Array>() {
+        let floats = floats.to_vec();
+        let dims = values::check_dims(name, dims, floats.len())?;
+        return Ok(Tensor::from_slice(device, &floats, &dims)?.into());
+    }
+    let ints: Vec<i64> = if let Some(ints) = data.dyn_ref::<BigInt64Array>() {
+        ints.to_vec()
+    } else if let Some(ints) = data.dyn_ref::<Int32Array>() {
+        ints.to_vec().into_iter().map(i64::from).collect()
+    } else {
+        return Err(Fault::value(name, "{data: Float32Array, Int32Array or BigInt64Array, dims}", "something else"));
+    };
+    let dims = values::check_dims(name, dims, ints.len())?;
+    Ok(Value::ints(&ints, &dims)?)
+}
+
+fn inputs(device: &Device, given: &JsValue) -> Result<Vec<(String, Value)>> {
+    let Some(given) = given.dyn_ref::<Object>() else {
+        return Err(Fault::value("inputs", "an object of inputs by name", "something else"));
+    };
+    let pairs = Object::entries(given);
+    let pair = |pair: JsValue| {
+        let pair = js_sys::Array::from(&pair);
+        let name = pair.get(0).as_string().unwrap_or_default();
+        let value = value(device, &name, &pair.get(1))?;
+        Ok((name, value))
+    };
+    pairs.iter().map(pair).collect()
+}
+
+async fn outputs(outputs: Vec<(String, Value)>) -> Result<JsValue> {
+    let mut named = Vec::new();
+    for (name, value) in &outputs {
+        let value = match value {
+            Value::Tensor(tensor) => values::tensor(tensor).await?,
+            _ => {
+                let data = BigInt64Array::from(value.as_ints()?);
+                values::object(&[("data", data.into()), ("dims", values::dims(value.dims()))])
+            }
+        };
+        named.push((name.as_str(), value));
+    }
+    Ok(values::object(&named))
+}
+
+fn borrow(inputs: &[(String, Value)]) -> Vec<(&str, Value)> {
+    inputs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect()
+}
+
+#[wasm_bindgen]
+impl Onnx {
+    /// Inputs and outputs, as JSON.
+    pub fn info(&self) -> String {
+        let (inputs, outputs) = (self.model.inputs().map(info), self.model.outputs().map(info));
+        json!({ "inputs": inputs.collect::<Vec<_>>(), "outputs": outputs.collect::<Vec<_>>() }).to_string()
+    }
+
+    /// Runs the graph on `{name: {data, dims}, …}`.
+    pub async fn run(&self, given: JsValue) -> Result<JsValue> {
+        let given = inputs(&self.device, &given)?;
+        outputs(self.model.run(&borrow(&given))?).await
+    }
+
+    /// The model with states that are kept from call to call.
+    pub fn stream(&self) -> Result<OnnxStream> {
+        Ok(OnnxStream { device: self.device.clone(), inner: self.model.stream()?.into() })
+    }
+}
+
+#[wasm_bindgen]
+impl OnnxStream {
+    /// Runs the graph from the states that the last call left.
+    pub async fn run(&self, given: JsValue) -> Result<JsValue> {
+        let given = inputs(&self.device, &given)?;
+        let results = self.inner.borrow_mut().run(&borrow(&given))?;
+        outputs(results).await
+    }
+
+    /// Forgets the states.
+    pub fn reset(&self) {
+        self.inner.borrow_mut().reset();
+    }
+}

@@ -1,0 +1,197 @@
+//! Training in the page
+
+use std::ops::ControlFlow;
+
+use js_sys::{Float32Array, Function, Promise, Uint32Array};
+use serde_json::json;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use wgru::nn::Module;
+use wgru::train::{
+    AdamConfig, Data, Method, Optimizer, Progress, Reduction, Schedule, SgdConfig, TrainOptions, Trainer, loss,
+};
+use wgru::{Device, Error, Rng, Tensor};
+
+use crate::fault::{Fault, Result};
+use crate::network::Network;
+use crate::options::Options;
+use crate::values;
+
+/// Sequences and what should come out, in host memory.
+struct Examples {
+    device: Device,
+    x: Vec<f32>,
+    /// Numbers of a sequence.
+    sequence: [usize; 2],
+    targets: Targets,
+    /// Extents of a target, without the examples.
+    target: Vec<usize>,
+}
+
+enum Targets {
+    Numbers(Vec<f32>),
+    Classes(Vec<u32>),
+}
+
+impl Examples {
+    /// `x` `[N, T, I]`, and numbers or classes for each.
+    fn new(network: &Network, name: &str, x: Vec<f32>, dims: Vec<u32>, y: &JsValue) -> Result<Self> {
+        let dims = values::check_dims(name, dims, x.len())?;
+        let (examples, steps) = match *dims {
+            [n, t, i] if i == network.input() && n > 0 && t > 0 => (n, t),
+            _ => return Err(Fault::shape(name, &format!("[examples, steps, {}]", network.input()), &dims)),
+        };
+        let (targets, len) = if let Some(numbers) = y.dyn_ref::<Float32Array>() {
+            (Targets::Numbers(numbers.to_vec()), numbers.length())
+        } else if let Some(classes) = y.dyn_ref::<Uint32Array>() {
+            (Targets::Classes(classes.to_vec()), classes.length())
+        } else {
+            return Err(Fault::value("y", "a Float32Array of numbers or a Uint32Array of classes", "something else"));
+        };
+        let rows = if network.gives_last() { examples } else { examples * steps };
+        let width = len as usize / rows;
+        if width == 0 || len as usize != rows * width || (width != 1 && matches!(targets, Targets::Classes(_))) {
+            return Err(Fault::shape("y", &format!("a target for each of {rows} outputs"), &[len as usize]));
+        }
+        let mut target = if network.gives_last() { vec![] } else { vec![steps] };
+        if matches!(targets, Targets::Numbers(_)) {
+            target.push(width);
+        }
+        Ok(Self { device: network.device().clone(), x, sequence: [steps, dims[2]], targets, target })
+    }
+}
+
+impl Data for Examples {
+    fn len(&self) -> usize {
+        self.x.len() / (self.sequence[0] * self.sequence[1])
+    }
+
+    fn batch(&self, examples: &[usize]) -> Result<(Tensor, Tensor), Error> {
+        fn rows<T: Copy>(values: &[T], width: usize, examples: &[usize]) -> Vec<T> {
+            examples.iter().flat_map(|&i| &values[i * width..][..width]).copied().collect()
+        }
+        let [steps, input] = self.sequence;
+        let x = rows(&self.x, steps * input, examples);
+        let x = Tensor::from_slice(&self.device, &x, &[examples.len(), steps, input])?;
+        let (width, dims) = (self.target.iter().product(), [&[examples.len()], &self.target[..]].concat());
+        let y = match &self.targets {
+            Targets::Numbers(y) => Tensor::from_slice(&self.device, &rows(y, width, examples), &dims)?,
+            // One class to a row of logits.
+            Targets::Classes(y) => {
+                let rows = rows(y, width, examples);
+                Tensor::from_indices(&self.device, &rows, &[rows.len()])?
+            }
+        };
+        Ok((x, y))
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Loss {
+    Mse,
+    Mae,
+    Huber,
+    CrossEntropy,
+}
+
+impl Loss {
+    fn of(self, prediction: &Tensor, target: &Tensor) -> Result<Tensor, Error> {
+        match self {
+            Loss::Mse => loss::mse(prediction, target, Reduction::Mean),
+            Loss::Mae => loss::mae(prediction, target, Reduction::Mean),
+            Loss::Huber => loss::huber(prediction, target, 1.0, Reduction::Mean),
+            Loss::CrossEntropy => {
+                let classes = prediction.dims().last().copied().unwrap_or(1);
+                let rows = prediction.reshape(&[prediction.len() / classes, classes])?;
+                loss::cross_entropy(&rows, target, loss::CrossEntropyOptions::default())
+            }
+        }
+    }
+}
+
+/// How `trainer` is to train, and by which loss.
+fn trainer(network: &Network, mut options: Options, classes: bool) -> Result<(Trainer, Loss)> {
+    let seed = options.count("seed", 0)?.unwrap_or(0);
+    let rate = options.number("rate")?.unwrap_or(1e-3);
+    let weight_decay = options.number("weightDecay")?.unwrap_or(0.0) as f32;
+    let methods = [
+        ("adam", Method::Adam(AdamConfig { weight_decay, ..AdamConfig::default() })),
+        ("adamw", Method::AdamW(AdamConfig { weight_decay, ..AdamConfig::default() })),
+        ("sgd", Method::Sgd(SgdConfig { weight_decay, ..SgdConfig::default() })),
+    ];
+    let method = options.word("optimizer", &methods)?.unwrap_or(methods[0].1);
+    let losses =
+        [("mse", Loss::Mse), ("mae", Loss::Mae), ("huber", Loss::Huber), ("cross-entropy", Loss::CrossEntropy)];
+    let given = options.word("loss", &losses)?;
+    let loss = given.unwrap_or(if classes { Loss::CrossEntropy } else { Loss::Mse });
+    if matches!(loss, Loss::CrossEntropy) != classes {
+        return Err(Fault::value("loss", "cross-entropy for classes, another for numbers", "the other way round"));
+    }
+    let defaults = TrainOptions::default();
+    let train = TrainOptions {
+        epochs: options.count("epochs", 1)?.unwrap_or(defaults.epochs),
+        batch: options.count("batch", 1)?.unwrap_or(defaults.batch),
+        shuffle: !options.flag("inOrder")?,
+        clip_norm: options.number("clipNorm")?.map(|norm| norm as f32),
+        schedule: Schedule::Constant,
+        patience: options.count("patience", 1)?,
+    };
+    options.done()?;
+    let optimizer = Optimizer::new(network.parameters(), method, rate)?;
+    Ok((Trainer::new(optimizer, train, Rng::new(seed as u64)), loss))
+}
+
+/// Tells `listener` and waits for what it gives; `false` ends the training.
+async fn tell(listener: &Function, p: &Progress) -> ControlFlow<()> {
+    let number = |v: Option<f32>| v.map_or(JsValue::NULL, JsValue::from);
+    let args = js_sys::Array::of5(
+        &(p.epoch as f64).into(),
+        &(p.updates as f64).into(),
+        &(p.of as f64).into(),
+        &number(p.loss),
+        &number(p.validation),
+    );
+    let mut answer = listener.apply(&JsValue::NULL, &args);
+    if let Ok(value) = &answer
+        && let Some(promise) = value.dyn_ref::<Promise>()
+    {
+        answer = JsFuture::from(promise.clone()).await;
+    }
+    match answer {
+        Ok(value) if value != JsValue::FALSE => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(()),
+    }
+}
+
+#[wasm_bindgen]
+impl Network {
+    /// Trains on `x` `[N, T, I]` and `y`, and checks on the second pair; gives the losses by epoch, as JSON.
+    #[allow(clippy::too_many_arguments, reason = "typed arrays cross one by one")]
+    pub async fn train(
+        &self,
+        x: Vec<f32>,
+        dims: Vec<u32>,
+        y: JsValue,
+        check_x: Vec<f32>,
+        check_dims: Vec<u32>,
+        check_y: JsValue,
+        options: String,
+        listener: Function,
+    ) -> Result<String> {
+        let data = Examples::new(self, "x", x, dims, &y)?;
+        let check = match check_x.is_empty() {
+            true => None,
+            false => Some(Examples::new(self, "validation.x", check_x, check_dims, &check_y)?),
+        };
+        let classes = matches!(data.targets, Targets::Classes(_));
+        let (mut trainer, loss) = trainer(self, Options::parse(&options)?, classes)?;
+        let loss = |prediction: &Tensor, target: &Tensor| loss.of(prediction, target);
+        let check = check.as_ref().map(|check| check as &dyn Data);
+        let history = trainer.fit(self, &data, check, &loss, async |p, _| tell(&listener, p).await).await?;
+        Ok(json!({
+            "loss": history.loss, "validation": history.validation, "stoppedEarly": history.stopped_early,
+            "bestEpoch": history.best_epoch,
+        })
+        .to_string())
+    }
+}

@@ -1,0 +1,332 @@
+// What the package promises, each as one function; run in a browser by `package.test.mjs`.
+import { WgruError, open } from '../dist/js/index.js';
+import * as inference from '../dist/js/inference.js';
+
+const assert = (holds, what) => {
+  if (!holds) throw new Error(`does not hold: ${what}`);
+};
+const close = (a, b, tolerance, what) => {
+  assert(a.length === b.length && a.length > 0, `${what}: lengths ${a.length} and ${b.length}`);
+  let worst = 0;
+  for (let i = 0; i < a.length; i++) worst = Math.max(worst, Math.abs(a[i] - b[i]) || (a[i] === b[i] ? 0 : Infinity));
+  assert(worst <= tolerance, `${what}: off by ${worst}`);
+  return worst;
+};
+/** `promise` must fail with `code`. */
+async function rejects(code, promise, what = code) {
+  try {
+    await (typeof promise === 'function' ? promise() : promise);
+  } catch (error) {
+    assert(error instanceof WgruError && error instanceof Error, `${what}: a WgruError, not ${error}`);
+    assert(error.code === code, `${what}: code ${code}, not ${error.code} (${error.message})`);
+    assert(error.message.length > 3, `${what}: a message`);
+    return;
+  }
+  throw new Error(`${what}: was not refused`);
+}
+const noise = (n, seed = 1) => {
+  let state = seed;
+  return Float32Array.from({ length: n }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 31 - 1;
+  });
+};
+const fixture = (name) => new URL(`../../tests/${name}`, import.meta.url);
+/** Sums of a few random numbers: a task that a small GRU learns at once. */
+function sums(examples, steps, seed) {
+  const x = noise(examples * steps, seed);
+  const y = new Float32Array(examples);
+  for (let i = 0; i < x.length; i++) y[Math.floor(i / steps)] += x[i] / 2;
+  return { x, dims: [examples, steps, 1], y };
+}
+
+export async function webgpuAndCpuAgree() {
+  const gpu = await open({ device: 'webgpu' });
+  const cpu = await open({ device: 'cpu' });
+  assert(gpu.info.kind === 'webgpu' && gpu.info.adapter && cpu.info.kind === 'cpu', 'the devices asked for');
+  let worst = 0;
+  for (const cell of ['gru', 'lstm', 'rnn']) {
+    const options = { cell, input: 5, hidden: 19, layers: 2, bidirectional: true, outputs: 3, steps: 'every', seed: 3 };
+    const [a, b] = [await gpu.create(options), await cpu.create(options)];
+    const x = noise(4 * 11 * 5);
+    const lengths = [11, 3, 7, 1];
+    const [p, q] = [await a.run(x, [4, 11, 5], { lengths, gates: true }), await b.run(x, [4, 11, 5], { lengths, gates: true })];
+    worst = Math.max(worst, close(p.output.data, q.output.data, 2e-6, `${cell} output`), close(p.state.data, q.state.data, 2e-6, `${cell} state`));
+    assert(p.output.dims.join() === '4,11,3', 'extents of the output');
+    p.gates.forEach((layer, l) => Object.keys(layer).forEach((name) => close(layer[name].data, q.gates[l][name].data, 2e-6, `${cell} ${name}`)));
+    assert(p.gates.length === (cell === 'rnn' ? 0 : 2), 'gates of every layer');
+  }
+  gpu.free();
+  cpu.free();
+  return `${gpu.info.name}: at most ${worst}`;
+}
+
+export async function pytorchFile() {
+  const device = await open({ device: 'cpu' });
+  const seen = [];
+  const network = await device.load(fixture('golden/torch_gru.safetensors'), { onProgress: (loaded, total) => seen.push([loaded, total]) });
+  assert(seen.length > 0 && seen.at(-1)[0] === seen.at(-1)[1], 'progress to the end');
+  const again = await device.load(await network.save());
+  const { input } = network.info;
+  const x = noise(2 * 6 * input);
+  const [a, b] = [await network.run(x, [2, 6, input]), await again.run(x, [2, 6, input])];
+  close(a.output.data, b.output.data, 0, 'saved and loaded');
+  device.free();
+  return JSON.stringify(network.info);
+}
+
+export async function streamsFollowRuns() {
+  const device = await open({ device: 'cpu' });
+  for (const cell of ['gru', 'lstm', 'rnn']) {
+    const network = await device.create({ cell, input: 3, hidden: 33, layers: 2, outputs: 2, steps: 'every' });
+    const x = noise(3 * 20);
+    const { output } = await network.run(x, [1, 20, 3]);
+    const stream = await network.stream();
+    const steps = [];
+    let fork, kept;
+    for (let t = 0; t < 20; t++) {
+      if (t === 10) [fork, kept] = [stream.fork(), stream.state()];
+      stream.frame.set(x.subarray(3 * t, 3 * t + 3));
+      stream.step();
+      steps.push(...stream.output);
+    }
+    close(steps, output.data, 1e-6, `${cell} frame by frame`);
+    const rest = (s) => Array.from({ length: 10 }, (_, t) => [...s.step(x.subarray(30 + 3 * t, 33 + 3 * t))]).flat();
+    close(rest(fork), steps.slice(20), 0, 'fork');
+    stream.setState(kept);
+    close(rest(stream), steps.slice(20), 0, 'restored');
+    stream.reset();
+    close([...stream.step(x.subarray(0, 3))], steps.slice(0, 2), 0, 'reset');
+    stream.free();
+    await rejects('freed', () => stream.step());
+    fork.free();
+    const int8 = await network.stream({ weights: 'int8' });
+    close([...int8.step(x.subarray(0, 3))], steps.slice(0, 2), 0.03, 'int8');
+    await rejects('shape', () => int8.step([1, 2]));
+  }
+  device.free();
+}
+
+async function trainsOn(choice) {
+  const device = await open({ device: choice });
+  const network = await device.create({ input: 1, hidden: 16, outputs: 1 });
+  const epochs = [];
+  const history = await network.train(sums(256, 6, 1), {
+    epochs: 12, rate: 0.02, validation: sums(64, 6, 9), patience: 6, onEpoch: (e) => epochs.push(e),
+  });
+  assert(epochs.length === history.loss.length && epochs.every((e) => e.loss >= 0 && e.validation >= 0), 'every epoch is told');
+  assert(history.validation.at(-1) < history.validation[0] / 5, `learns: ${history.validation}`);
+  const test = sums(8, 6, 5);
+  const { output } = await network.run(test.x, test.dims);
+  close(output.data, test.y, 0.5, 'forecast');
+  device.free();
+  return `${history.loss[0].toFixed(3)} to ${history.loss.at(-1).toFixed(4)}`;
+}
+export const trainsOnCpu = () => trainsOn('cpu');
+export const trainsOnWebgpu = () => trainsOn('webgpu');
+
+export async function trainsClasses() {
+  const device = await open({ device: 'cpu' });
+  const network = await device.create({ input: 1, hidden: 12, outputs: 2 });
+  const { x, dims, y } = sums(200, 5, 2);
+  const history = await network.train({ x, dims, y: Uint32Array.from(y, (v) => (v > 0 ? 1 : 0)) }, { epochs: 15, rate: 0.02 });
+  assert(history.loss.at(-1) < 0.3, `learns: ${history.loss}`);
+  device.free();
+}
+
+export async function abortKeepsTheModel() {
+  const device = await open({ device: 'cpu' });
+  const network = await device.create({ input: 1, hidden: 32, outputs: 1 });
+  const abort = new AbortController();
+  let epochs = 0;
+  const began = performance.now();
+  const training = network.train(sums(2000, 12, 1), { epochs: 100000, signal: abort.signal, onEpoch: () => ++epochs === 2 && abort.abort() });
+  await rejects('aborted', training);
+  assert(performance.now() - began < 60000, 'ends');
+  const x = noise(12);
+  const { output } = await network.run(x, [1, 12, 1]);
+  assert(Number.isFinite(output.data[0]), 'goes on');
+  await rejects('aborted', network.train(sums(4, 2, 1), { signal: AbortSignal.abort() }));
+  device.free();
+}
+
+export async function badInput() {
+  const device = await open({ device: 'cpu' });
+  const network = await device.create({ input: 3, hidden: 4 });
+  const gone = new Float32Array(6);
+  structuredClone(gone.buffer, { transfer: [gone.buffer] });
+  await rejects('shape', network.run(new Float32Array(5), [1, 2, 3]), 'wrong length');
+  await rejects('shape', network.run(new Float32Array(8), [1, 2, 4]), 'wrong width');
+  await rejects('shape', network.run(new Float32Array(6), [6]), 'wrong axes');
+  await rejects('value', network.run(gone, [1, 2, 3]), 'detached');
+  await rejects('dtype', network.run([1, 2, 3], [1, 1, 3]), 'no typed array');
+  await rejects('value', network.run(new Float32Array(6), [1, 2, 3], { lengths: [3] }), 'length past the steps');
+  await rejects('value', network.run(new Float32Array(6), [1, 2, 3], { lenghts: [1] }), 'misspelt option');
+  await rejects('shape', network.run(new Float32Array(6), [1, 2, 3], { h0: new Float32Array(3) }), 'h0');
+  await rejects('value', device.create({ input: 0, hidden: 4 }), 'no feature');
+  await rejects('value', device.create({ input: 1, hidden: 4, cell: 'gpt' }), 'no such cell');
+  await rejects('value', device.create({ input: 1, hidden: -4 }), 'negative');
+  await rejects('value', open({ device: 'quantum' }), 'no such device');
+  await rejects('value', open({ devise: 'cpu' }), 'misspelt');
+  await rejects('format', device.load(new Uint8Array([1, 2, 3])), 'no safetensors');
+  await rejects('format', device.load(new Uint8Array(1000).fill(255)), 'hostile length');
+  await rejects('format', device.loadOnnx(new Uint8Array([8, 255, 255])), 'no ONNX');
+  await rejects('network', device.load('/does/not/exist.safetensors'), 'no such file');
+  await rejects('value', device.load(42), 'no source');
+  const bytes = await network.save();
+  await rejects('format', device.load(bytes.slice(0, bytes.length - 4)), 'cut short');
+  await rejects('shape', network.train({ x: new Float32Array(6), dims: [1, 2, 3], y: new Float32Array(5) }), 'targets');
+  await rejects('value', network.train({ x: new Float32Array(6), dims: [1, 2, 3], y: new Float32Array(8) }, { epochs: 0 }), 'no epoch');
+  await rejects('value', network.train({ x: new Float32Array(6), dims: [1, 2, 3], y: new Float32Array(8) }, { loss: 'cross-entropy' }), 'loss');
+  const headed = await device.create({ input: 3, hidden: 4, outputs: 2 });
+  await rejects('value', headed.train({ x: new Float32Array(6), dims: [1, 2, 3], y: new Uint32Array([7]) }), 'no such class');
+  await rejects('diverged', headed.train({ x: new Float32Array(6).fill(NaN), dims: [1, 2, 3], y: new Float32Array(2) }), 'NaN');
+  await rejects('value', network.stream({ weights: 'f7' }), 'precision');
+  const { output } = await network.run(new Float32Array(6), [1, 2, 3]);
+  assert(output.data.length === 8, 'still works');
+  network.free();
+  network.free();
+  await rejects('freed', network.run(new Float32Array(6), [1, 2, 3]), 'after free');
+  device.free();
+  await rejects('freed', device.create({ input: 1, hidden: 1 }), 'after free of the device');
+  await rejects('freed', headed.run(new Float32Array(6), [1, 2, 3]), 'of a freed device');
+}
+
+async function surviving(open_) {
+  const device = await open_();
+  const network = await device.create({ input: 2, hidden: 8, outputs: 1, seed: 5 });
+  const x = noise(8);
+  const before = (await network.run(x, [1, 4, 2])).output.data;
+  const inFlight = network.run(x, [1, 4, 2]).then((r) => close(r.output.data, before, 0, 'in flight'), (e) => assert(e instanceof WgruError, 'typed'));
+  for (const hidden of [20000, 9000]) await rejects('out-of-memory', device.create({ input: 2, hidden }), `${hidden} units`);
+  await inFlight;
+  close((await network.run(x, [1, 4, 2])).output.data, before, 0, 'restored');
+  device.free();
+}
+export const survivesOutOfMemory = () => surviving(() => open({ device: 'cpu' }));
+export const survivesOutOfMemoryWithoutWorker = () => surviving(() => open({ device: 'cpu', worker: false }));
+
+export async function survivesALostDevice() {
+  let lost;
+  const request = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = async function (...args) {
+    return (lost = await request.apply(this, args));
+  };
+  const device = await open({ device: 'webgpu', worker: false });
+  const network = await device.create({ input: 2, hidden: 8, outputs: 1, seed: 5 });
+  const x = noise(8);
+  const before = (await network.run(x, [1, 4, 2])).output.data;
+  await network.train(sums(16, 4, 1).x.length ? { x: noise(128), dims: [16, 4, 2], y: noise(16) } : 0, { epochs: 2 });
+  const trained = (await network.run(x, [1, 4, 2])).output.data;
+  assert(Math.abs(trained[0] - before[0]) > 1e-6, 'training changed it');
+  const first = lost;
+  const inFlight = network.run(x, [1, 4, 2]);
+  first.destroy();
+  await rejects('device-lost', inFlight, 'in flight');
+  close((await network.run(x, [1, 4, 2])).output.data, trained, 1e-6, 'restored');
+  assert(lost !== first, 'on a new device');
+  // Without an adapter, who asked for none in particular goes on on the CPU.
+  GPUAdapter.prototype.requestDevice = request;
+  device.free();
+}
+
+export async function noAdapter() {
+  const request = GPU.prototype.requestAdapter;
+  GPU.prototype.requestAdapter = async () => null;
+  try {
+    await rejects('no-adapter', open({ device: 'webgpu', worker: false }), 'adapter null');
+    const auto = await open({ device: 'auto', worker: false });
+    assert(auto.info.kind === 'cpu' && /adapter/.test(auto.info.reason), `says why: ${auto.info.reason}`);
+    auto.free();
+  } finally {
+    GPU.prototype.requestAdapter = request;
+  }
+}
+
+export async function concurrentCalls() {
+  const device = await open({ device: 'cpu' });
+  const network = await device.create({ input: 2, hidden: 8, outputs: 1 });
+  const x = noise(2 * 5);
+  const all = await Promise.all(Array.from({ length: 20 }, () => network.run(x, [1, 5, 2])));
+  all.forEach((r) => close(r.output.data, all[0].output.data, 0, 'the same'));
+  const training = network.train({ x: noise(64), dims: [8, 4, 2], y: noise(8) }, { epochs: 3 });
+  const run = network.run(x, [1, 5, 2]);
+  await training;
+  assert(Math.abs((await run).output.data[0] - all[0].output.data[0]) > 0, 'runs after the training before it');
+  device.free();
+}
+
+export async function flatMemory() {
+  const device = await open({ device: 'cpu' });
+  const live = [];
+  for (let i = 0; i < 1000; i++) {
+    const network = await device.create({ input: 4, hidden: 32, outputs: 2 });
+    await network.run(noise(12), [1, 3, 4]);
+    const stream = await network.stream();
+    stream.step();
+    stream.free();
+    network.free();
+    if (i % 100 === 99) live.push([await device.liveBytes(), device.instance.memory.buffer.byteLength]);
+  }
+  assert(live.every(([bytes]) => bytes === live[0][0]), `tensors stay: ${live}`);
+  assert(live.at(-1)[1] === live[1][1], `the module's memory stays: ${live}`);
+  device.free();
+  return JSON.stringify(live.at(-1));
+}
+
+export async function everyBuildAgrees() {
+  const x = noise(3 * 17 * 6);
+  const outputs = [];
+  for (const build of ['relaxed', 'simd', 'plain'])
+    for (const from of [open, inference.open]) {
+      const device = await from({ device: 'cpu', build });
+      assert(device.info.build === build, 'the build asked for');
+      const network = await device.create({ input: 6, hidden: 37, layers: 2, outputs: 3, seed: 2 });
+      outputs.push((await network.run(x, [3, 17, 6])).output.data);
+      device.free();
+    }
+  return outputs.map((o) => close(o, outputs[0], 1e-6, 'a build'));
+}
+
+export async function inferenceRefusesToTrain() {
+  const device = await inference.open({ device: 'cpu' });
+  const network = await device.create({ input: 1, hidden: 3, outputs: 1 });
+  await rejects('unsupported', network.train(sums(4, 2, 1)));
+  device.free();
+}
+
+export async function firstResult() {
+  const began = performance.now();
+  const device = await open({ device: 'cpu' });
+  const network = await device.load(fixture('golden/torch_gru.safetensors'));
+  await network.run(noise(network.info.input * 4), [1, 4, network.info.input]);
+  device.free();
+  return `${(performance.now() - began).toFixed(0)} ms`;
+}
+
+export async function disposes() {
+  const device = await open({ device: 'cpu' });
+  device[Symbol.dispose ?? Symbol.for('Symbol.dispose')]?.();
+  await rejects('freed', device.create({ input: 1, hidden: 1 }));
+}
+
+export async function worklet() {
+  const device = await open({ device: 'cpu' });
+  const network = await device.create({ input: 128, hidden: 16, outputs: 128, steps: 'every' });
+  const context = new OfflineAudioContext(1, 1280, 44100);
+  await context.audioWorklet.addModule(new URL('./worklet.mjs', import.meta.url));
+  const node = new AudioWorkletNode(context, 'network', { processorOptions: await network.streamParts() });
+  const told = new Promise((done) => (node.port.onmessage = ({ data }) => done(data)));
+  const source = new AudioBufferSourceNode(context, { buffer: new AudioBuffer({ length: 1280, sampleRate: 44100 }) });
+  const x = noise(1280);
+  source.buffer.copyToChannel(x, 0);
+  source.connect(node).connect(context.destination);
+  source.start();
+  const rendered = (await context.startRendering()).getChannelData(0);
+  const failed = await Promise.race([told, Promise.resolve(null)]);
+  assert(!failed, failed);
+  const { output } = await network.run(x, [1, 10, 128]);
+  const worst = close(rendered, output.data, 1e-5, 'in the worklet');
+  device.free();
+  return worst;
+}

@@ -1,0 +1,70 @@
+/** Why a call failed. Codes stay the same from version to version; messages may change. */
+export type Code =
+  /** An argument or option is out of range, or unknown. */
+  | 'value'
+  /** A length or shape does not fit. */
+  | 'shape'
+  /** A wrong type of elements. */
+  | 'dtype'
+  /** The bytes are no file of the kind asked for. */
+  | 'format'
+  /** A file that is understood, but not run. */
+  | 'unsupported'
+  /** No WebGPU, or no adapter. */
+  | 'no-adapter'
+  /** The work is too large for the adapter. */
+  | 'limit'
+  /** The GPU went away. The next call opens a new one, with the weights restored. */
+  | 'device-lost'
+  /** What the GPU reported otherwise. */
+  | 'gpu'
+  /** More memory than there is. The next call starts anew, with the weights restored. */
+  | 'out-of-memory'
+  /** A fault inside the library. The next call starts anew, with the weights restored. */
+  | 'panic'
+  /** The training loss is no finite number any more. */
+  | 'diverged'
+  /** The `AbortSignal` fired. */
+  | 'aborted'
+  /** The stream has a call in flight. */
+  | 'busy'
+  /** The object was freed. */
+  | 'freed'
+  /** A file could not be fetched. */
+  | 'network'
+  /** Anything else. */
+  | 'internal';
+
+/** What every rejected promise of this package holds. */
+export class WgruError extends Error {
+  override readonly name = 'WgruError';
+  constructor(
+    readonly code: Code,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** `error` as a `WgruError`. A trap of the wasm module ends it: see `isFatal`. */
+export function asError(error: unknown): WgruError {
+  if (error instanceof WgruError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  const code = (error as { code?: unknown } | null)?.code;
+  if (typeof code === 'string') return new WgruError(code as Code, message, { cause: error });
+  if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
+    // A panic brings its own code; what ends the module without one is an allocation that failed.
+    const code = /unreachable|memory|allocation/i.test(message) ? 'out-of-memory' : 'panic';
+    return new WgruError(code, message, { cause: error });
+  }
+  return new WgruError('internal', message, { cause: error });
+}
+
+/** Whether nothing of the module can be used after this error. */
+export const isFatal = (error: WgruError): boolean =>
+  error.code === 'panic' || error.code === 'out-of-memory' || error.code === 'device-lost';
+
+export function fail(code: Code, message: string): never {
+  throw new WgruError(code, message);
+}

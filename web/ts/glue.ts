@@ -1,0 +1,59 @@
+/** The part of wasm-bindgen's output that the package uses. */
+export interface Glue {
+  initSync(module: { module: WebAssembly.Module }): { memory: WebAssembly.Memory };
+  /** After a fault: the next `initSync` makes a new instance. */
+  __wbg_reset_state(): void;
+  Engine: { open(choice: string): Promise<GlueEngine> };
+  Stream: { read(bytes: Uint8Array, options: string): GlueStream };
+}
+
+export interface Freed {
+  free(): void;
+}
+
+export interface GlueEngine extends Freed {
+  info(): string;
+  liveBytes(): number;
+  network(source: string, bytes: Uint8Array, options: string): Promise<GlueNetwork>;
+  create(options: string): GlueNetwork;
+  onnx?(bytes: Uint8Array): GlueOnnx;
+}
+
+export interface GlueNetwork extends Freed {
+  info(): string;
+  run(x: Float32Array, dims: Uint32Array, h0: Float32Array | undefined, options: string): Promise<unknown>;
+  save(): Promise<Uint8Array>;
+  train?(
+    x: Float32Array,
+    dims: Uint32Array,
+    y: unknown,
+    checkX: Float32Array,
+    checkDims: Uint32Array,
+    checkY: unknown,
+    options: string,
+    listener: (...progress: [number, number, number, number | null, number | null]) => unknown,
+  ): Promise<string>;
+}
+
+export interface GlueOnnx extends Freed {
+  info(): string;
+  run(inputs: unknown): Promise<unknown>;
+  stream(): GlueOnnxStream;
+}
+
+export interface GlueOnnxStream extends Freed {
+  run(inputs: unknown): Promise<unknown>;
+  reset(): void;
+}
+
+export interface GlueStream extends Freed {
+  readonly framePointer: number;
+  readonly frameLength: number;
+  readonly outputPointer: number;
+  readonly outputLength: number;
+  step(): void;
+  reset(): void;
+  state(): Float32Array;
+  setState(state: Float32Array): void;
+  fork(): GlueStream;
+}

@@ -1,0 +1,9 @@
+// What wasm-bindgen writes; the build puts it beside the compiled modules.
+declare module '*/full/glue.js' {
+  const glue: import('./glue.js').Glue;
+  export = glue;
+}
+declare module '*/inference/glue.js' {
+  const glue: import('./glue.js').Glue;
+  export = glue;
+}

@@ -1,0 +1,59 @@
+import type { Code } from './errors.js';
+import type { AdapterInfo, NetworkInfo, OnnxInfo } from './types.js';
+
+/** What a network or model is made from; enough to make it again. */
+export type Origin =
+  | { kind: 'network'; source: string; bytes: Uint8Array; options: string }
+  | { kind: 'onnx'; bytes: Uint8Array };
+
+/** What a device does, by name: arguments and result. Ids are given by who asks. */
+export interface Calls {
+  open: [{ device: string }, { kind: 'webgpu' | 'cpu'; name: string; reason: string; adapter: AdapterInfo | null }];
+  load: [{ id: number; origin: Origin }, NetworkInfo | OnnxInfo];
+  create: [{ id: number; options: string }, { info: NetworkInfo; bytes: Uint8Array }];
+  run: [{ id: number; x: Float32Array; dims: number[]; h0: Float32Array | undefined; options: string }, unknown];
+  train: [Training, { history: string; bytes: Uint8Array }];
+  save: [{ id: number }, Uint8Array];
+  onnx: [{ id: number; inputs: unknown }, unknown];
+  onnxStream: [{ id: number; of: number }, null];
+  reset: [{ id: number }, null];
+  free: [{ id: number }, null];
+  liveBytes: [Record<string, never>, number];
+}
+
+export interface Training {
+  id: number;
+  x: Float32Array;
+  dims: number[];
+  y: Float32Array | Uint32Array;
+  checkX: Float32Array;
+  checkDims: number[];
+  checkY: Float32Array | Uint32Array | null;
+  options: string;
+}
+
+export type Call = keyof Calls;
+export type Args<C extends Call> = Calls[C][0];
+export type Result<C extends Call> = Calls[C][1];
+
+/** One epoch of a training, with the weights after it. */
+export interface EpochReport {
+  epoch: number;
+  loss: number;
+  validation: number | null;
+  bytes: Uint8Array;
+}
+
+/** To the worker. */
+export type Request =
+  | { type: 'start'; module: WebAssembly.Module }
+  | { type: 'call'; call: number; name: Call; args: unknown }
+  | { type: 'abort'; call: number };
+
+/** From the worker. */
+export type Reply =
+  | { type: 'done'; call: number; result: unknown }
+  | { type: 'epoch'; call: number; report: EpochReport }
+  | { type: 'failed'; call: number; code: Code; message: string }
+  /** Nothing of the module can be used any more. */
+  | { type: 'fatal'; code: Code; message: string };

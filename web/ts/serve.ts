@@ -1,0 +1,44 @@
+import { asError, isFatal } from './errors.js';
+import type { Glue } from './glue.js';
+import { Host } from './host.js';
+import type { Reply, Request } from './protocol.js';
+
+/** The buffers of a result, to hand over instead of copying. */
+function buffers(value: unknown, found: Transferable[] = []): Transferable[] {
+  if (ArrayBuffer.isView(value)) found.push(value.buffer as ArrayBuffer);
+  else if (value && typeof value === 'object') Object.values(value).forEach((part) => buffers(part, found));
+  return found;
+}
+
+/** Makes this worker answer calls. */
+export function serve(glue: Glue): void {
+  const scope = self as unknown as DedicatedWorkerGlobalScope;
+  const reply = (message: Reply, transfer: Transferable[] = []) => scope.postMessage(message, transfer);
+  const host = new Host(glue);
+  const aborted = new Set<number>();
+  const fatal = (error: unknown) => {
+    const { code, message } = asError(error);
+    reply({ type: 'fatal', code, message });
+  };
+  // A fault inside an asynchronous call of the module ends here, not in its promise.
+  scope.addEventListener('error', (event) => fatal(event.error ?? event.message));
+  scope.addEventListener('unhandledrejection', (event) => fatal(event.reason));
+  scope.onmessage = async ({ data }: MessageEvent<Request>) => {
+    if (data.type === 'start') return void glue.initSync({ module: data.module });
+    if (data.type === 'abort') return void aborted.add(data.call);
+    const { call, name, args } = data;
+    try {
+      const watch = {
+        aborted: () => aborted.has(call),
+        onEpoch: (report: unknown) => reply({ type: 'epoch', call, report: report as never }, buffers(report)),
+      };
+      const result = await host.do(name, args as never, watch);
+      reply({ type: 'done', call, result }, buffers(result));
+    } catch (thrown) {
+      const error = asError(thrown);
+      if (isFatal(error)) fatal(error);
+      else reply({ type: 'failed', call, code: error.code, message: error.message });
+    }
+    aborted.delete(call);
+  };
+}
