@@ -429,7 +429,6 @@ impl Stack {
             }
             _ => self.plan(),
         };
-        let plan = plan.of_steps(&self.device, steps, plain);
         let layer = c.layer([steps, x.dims()[1], x.dims()[2]], self.noise(mode), plan, self.stored);
         let drops = c.options.weight_dropout > 0.0 && matches!(mode, Mode::Train(_));
         let mut used = Vec::with_capacity(self.weights[index].len());
@@ -460,6 +459,8 @@ impl Stack {
             let [y, last] = record_layer(c.op, &inputs, &saved, [y, last], backward);
             return Ok((y, last, None));
         }
+        // Chunks are short whatever the sequence is.
+        let layer = Layer { plan: layer.plan.of_steps(&self.device, steps, plain), ..layer };
         let packed = if drops { layer.pack(&weights)? } else { self.packed(index, &layer, &weights)? };
         let run = layer.forward(&reads, &first, &weights, &packed, tracked || !taps.is_empty())?;
         let tapped = taps.iter().map(|&gate| layer.tap(&run.saved, gate)).collect::<Result<Vec<_>>>()?;
