@@ -1,0 +1,137 @@
+// Lines and heat maps on canvases, in the colours of the style sheet.
+
+const dark = matchMedia('(prefers-color-scheme: dark)');
+const names = ['paper', 'card', 'ink', 'quiet', 'line', 'accent', 'amber', 'violet', 'rose'];
+let colours;
+/** The colours of the style sheet, read again when the scheme changes. */
+function palette() {
+  const style = getComputedStyle(document.documentElement);
+  return (colours ??= Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()])));
+}
+
+/** Calls `draw` in the next frame after `repaint()`, and whenever the canvas or the scheme changes. */
+export function painter(canvas, draw) {
+  const height = canvas.height;
+  canvas.style.height = `${height}px`;
+  let asked = 0;
+  const paint = () => {
+    asked = 0;
+    const [width, ratio] = [canvas.clientWidth, devicePixelRatio];
+    if (!width) return;
+    const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
+    const context = canvas.getContext('2d');
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    context.font = '12px ui-sans-serif, system-ui, sans-serif';
+    context.lineJoin = 'round';
+    draw(context, width, height, palette());
+  };
+  const repaint = () => void (asked ||= requestAnimationFrame(paint));
+  new ResizeObserver(repaint).observe(canvas);
+  dark.addEventListener('change', () => {
+    colours = undefined;
+    repaint();
+  });
+  repaint();
+  return repaint;
+}
+
+/** Round numbers that cut `[low, high]` into some four parts. */
+function ticks(low, high) {
+  const rough = (high - low) / 4 || 1;
+  const ten = 10 ** Math.floor(Math.log10(rough));
+  const step = ten * [1, 2, 5, 10].find((m) => ten * m >= rough);
+  const out = [];
+  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-9; v += step) out.push(Math.abs(v) < step / 1e6 ? 0 : v);
+  return out;
+}
+
+const extent = (lines) => {
+  let [low, high] = [Infinity, -Infinity];
+  for (const { values } of lines)
+    for (const v of values) if (Number.isFinite(v)) [low, high] = [Math.min(low, v), Math.max(high, v)];
+  return low <= high ? [low, high] : [0, 1];
+};
+
+/**
+ * Lines over a common axis. `lines`: `{values, colour, width, dash, alpha}`, gaps where a value is not finite; `count`: places of
+ * the axis; `label(i)`: what stands under a place; `range`: of the values; `log`: by powers of ten; `shade`: pairs of places.
+ */
+export function plot(context, { left = 44, top = 6, right, bottom }, colours, { lines, count, label, range, log, shade = [] }) {
+  const scale = log ? Math.log10 : (v) => v;
+  let [low, high] = (range ?? extent(lines)).map(scale);
+  if (!range && !log) [low, high] = [low - (high - low) * 0.04, high + (high - low) * 0.04];
+  if (high - low < 1e-9) [low, high] = [low - 0.5, high + 0.5];
+  const x = (i) => left + ((right - left) * i) / Math.max(1, count - 1);
+  const y = (v) => bottom - ((bottom - top) * (scale(v) - low)) / (high - low);
+
+  context.fillStyle = colours.rose;
+  context.globalAlpha = 0.16;
+  for (const [from, to] of shade) context.fillRect(x(from), top, Math.max(2, x(to) - x(from)), bottom - top);
+  context.globalAlpha = 1;
+
+  context.strokeStyle = colours.line;
+  context.fillStyle = colours.quiet;
+  context.lineWidth = 1;
+  context.textAlign = 'right';
+  context.textBaseline = 'middle';
+  for (const tick of ticks(low, high)) {
+    const at = Math.round(bottom - ((bottom - top) * (tick - low)) / (high - low)) + 0.5;
+    context.beginPath();
+    context.moveTo(left, at);
+    context.lineTo(right, at);
+    context.stroke();
+    context.fillText(String(Number((log ? 10 ** tick : tick).toPrecision(2))), left - 8, at);
+  }
+  if (label) {
+    context.textAlign = 'center';
+    context.textBaseline = 'top';
+    const parts = Math.max(1, Math.min(6, Math.floor((right - left) / 110)));
+    for (let p = 0; p < parts; p++) {
+      const i = Math.round(((p + 0.5) * (count - 1)) / parts);
+      context.fillText(label(i), x(i), bottom + 8);
+    }
+  }
+  for (const { values, colour, width = 1.5, dash = [], alpha = 1 } of lines) {
+    context.strokeStyle = colours[colour];
+    context.lineWidth = width;
+    context.globalAlpha = alpha;
+    context.setLineDash(dash);
+    context.beginPath();
+    let down = false;
+    for (let i = 0; i < values.length; i++) {
+      if (!Number.isFinite(values[i])) down = false;
+      else if (down) context.lineTo(x(i), y(values[i]));
+      else {
+        context.moveTo(x(i), y(values[i]));
+        down = true;
+      }
+    }
+    context.stroke();
+  }
+  context.setLineDash([]);
+  context.globalAlpha = 1;
+}
+
+const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+const stage = document.createElement('canvas');
+
+/** `values` `[columns, rows]` between `low` and `high` as cells; `scale`: colours from the lowest to the highest. */
+export function heat(context, { left, top, right, bottom }, colours, { values, columns, rows, low, high, scale }) {
+  const stops = scale.map((name) => channels(colours[name]));
+  [stage.width, stage.height] = [columns, rows];
+  const brush = stage.getContext('2d');
+  const image = brush.createImageData(columns, rows);
+  for (let t = 0; t < columns; t++)
+    for (let u = 0; u < rows; u++) {
+      const place = Math.min(1, Math.max(0, (values[t * rows + u] - low) / (high - low))) * (stops.length - 1);
+      const from = Math.min(stops.length - 2, Math.floor(place));
+      const at = 4 * (u * columns + t);
+      for (let c = 0; c < 3; c++) image.data[at + c] = stops[from][c] + (stops[from + 1][c] - stops[from][c]) * (place - from);
+      image.data[at + 3] = 255;
+    }
+  brush.putImageData(image, 0, 0);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(stage, left, top, right - left, bottom - top);
+}

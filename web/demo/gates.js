@@ -1,0 +1,152 @@
+// Panel 2: the gates of a GRU while it learns to hold a number.
+import { device, refresh, train } from './device.js';
+import { heat, painter, plot } from './chart.js';
+import { duration, noise, panel } from './ui.js';
+
+const ui = panel('gates');
+const [STEPS, HIDDEN, EXAMPLES, EPOCHS] = [40, 16, 384, 60];
+
+/** Sequences of a number and a mark; wanted is the number under the last mark. */
+function task(examples, seed) {
+  const next = noise(seed);
+  const x = new Float32Array(examples * STEPS * 2);
+  const y = new Float32Array(examples * STEPS);
+  for (let e = 0; e < examples; e++) {
+    let held = 0;
+    for (let t = 0; t < STEPS; t++) {
+      const at = e * STEPS + t;
+      const mark = t === 0 || next() > 0.7;
+      x[2 * at] = next();
+      x[2 * at + 1] = mark ? 1 : 0;
+      if (mark) held = x[2 * at];
+      y[at] = held;
+    }
+  }
+  return { x, dims: [examples, STEPS, 2], y };
+}
+
+const examples = task(EXAMPLES, 1);
+let [shown, seed] = [task(1, 1000), 1000];
+let network, owner, run, abort;
+let epochs = 0;
+
+const repaint = painter(ui.chart('gates'), (context, width, height, colours) => {
+  const [left, right] = [44, width - 4];
+  const strip = 128;
+  // A cell is a step: lines pass through the middle of cells.
+  const half = (right - left) / STEPS / 2;
+  const lines = [
+    { values: shown.y, colour: 'ink', width: 1.5 },
+    { values: run?.output.data ?? [], colour: 'accent', width: 2 },
+  ];
+  for (let t = 0; t < STEPS; t++) {
+    if (!shown.x[2 * t + 1]) continue;
+    context.fillStyle = colours.line;
+    context.fillRect(left + 2 * half * t, 6, 2 * half, strip - 6);
+  }
+  plot(context, { left: left + half, right: right - half, bottom: strip }, colours, { lines, count: STEPS, range: [-1.15, 1.15] });
+  if (!run) return;
+  const [layer] = run.gates;
+  const kinds = [
+    ['update', 0, 1, ['card', 'accent']],
+    ['reset', 0, 1, ['card', 'violet']],
+    ['candidate', -1, 1, ['amber', 'card', 'accent']],
+  ];
+  const room = (height - strip) / kinds.length;
+  kinds.forEach(([name, low, high, scale], i) => {
+    const top = strip + room * i + 30;
+    const bottom = strip + room * (i + 1);
+    context.fillStyle = colours.quiet;
+    [context.textAlign, context.textBaseline] = ['left', 'bottom'];
+    context.fillText(`${name} gate`.replace('candidate gate', 'candidate'), left, top - 6);
+    // The scale, drawn with the same colours.
+    const ramp = context.createLinearGradient(right - 90, 0, right - 30, 0);
+    scale.forEach((colour, s) => ramp.addColorStop(s / (scale.length - 1), colours[colour]));
+    context.fillStyle = ramp;
+    context.fillRect(right - 90, top - 17, 60, 9);
+    context.strokeStyle = colours.line;
+    context.strokeRect(right - 90.5, top - 17.5, 61, 10);
+    context.fillStyle = colours.quiet;
+    context.textAlign = 'right';
+    context.fillText(String(low), right - 96, top - 6);
+    context.fillText(String(high), right - 12, top - 6);
+    heat(context, { left, top, right, bottom }, colours, { values: layer[name].data, columns: STEPS, rows: HIDDEN, low, high, scale });
+    context.strokeRect(left + 0.5, top + 0.5, right - left - 1, bottom - top - 1);
+  });
+});
+
+/** The network on the device of now, with the weights it had on the one before. */
+async function settle() {
+  if (network && owner === device()) return;
+  network = undefined;
+  owner = device();
+  network = await owner.create({ input: 2, hidden: HIDDEN, outputs: 1, steps: 'every', seed: 7 });
+  epochs = 0;
+  ui.put('epochs', 0);
+  ui.put('loss', null);
+  ui.put('time', null);
+  ui.say('progress', '');
+}
+
+async function look() {
+  run = await network.run(shown.x, shown.dims, { gates: true });
+  repaint();
+}
+
+/** Shows the untrained gates, or those on a new device. */
+export const begin = () =>
+  ui.attempt(async () => {
+    abort?.abort();
+    await settle();
+    await look();
+  });
+
+async function learn() {
+  const stop = (abort = new AbortController());
+  ui.control('train').disabled = true;
+  ui.control('stop').disabled = false;
+  await ui.attempt(async () => {
+    await settle();
+    const of = network;
+    try {
+      for (const end = epochs + EPOCHS; epochs < end && !stop.signal.aborted; ) {
+        const began = performance.now();
+        const options = { epochs: 1, batch: 32, rate: 0.01, clipNorm: 1, seed: epochs, signal: stop.signal };
+        const { loss } = await train(of, examples, options);
+        epochs++;
+        const time = performance.now() - began;
+        await look();
+        ui.put('epochs', epochs);
+        ui.put('loss', loss[0]);
+        ui.put('time', time, duration(time));
+      }
+      ui.say('progress', 'Trained.');
+    } catch (error) {
+      if (error.code !== 'aborted') throw error;
+      ui.say('progress', 'Stopped.');
+    }
+    refresh(device());
+  });
+  if (stop !== abort) return;
+  ui.control('train').disabled = false;
+  ui.control('stop').disabled = true;
+}
+
+export function start() {
+  ui.control('train').addEventListener('click', learn);
+  ui.control('stop').addEventListener('click', () => abort?.abort());
+  ui.control('again').addEventListener('click', () => {
+    network?.free();
+    network = undefined;
+    ui.control('train').disabled = false;
+    ui.control('stop').disabled = true;
+    begin();
+    abort = undefined;
+  });
+  ui.control('other').addEventListener('click', () =>
+    ui.attempt(async () => {
+      shown = task(1, ++seed);
+      await look();
+    }),
+  );
+}

@@ -1,0 +1,164 @@
+// Panel 4: a model of the user's, on WebGPU and on the CPU.
+import { open } from '../dist/js/index.js';
+import { device, refresh } from './device.js';
+import { trained } from './forecast.js';
+import { described, droppable, duration, facts, figure, median, noise, panel } from './ui.js';
+
+const ui = panel('model');
+const called = { webgpu: 'WebGPU', cpu: 'CPU' };
+let model;
+
+/** An ONNX model or a network, to be run alike. */
+async function load(on, { name, bytes }) {
+  const onnx = name.endsWith('.onnx');
+  return { onnx, of: onnx ? await on.loadOnnx(bytes) : await on.load(bytes) };
+}
+
+/** Random numbers for every input. */
+function inputs({ onnx, of }, steps) {
+  const next = noise(5);
+  const random = (dims) => Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, next);
+  if (!onnx) {
+    const dims = [1, steps, of.info.input];
+    return { x: { data: random(dims), dims } };
+  }
+  // A free first axis is the batch, and so is a free axis of that name; other free axes are steps.
+  const extent = (e, i) => (typeof e === 'number' ? e : (e ? /batch/i.test(e) : i === 0) ? 1 : steps);
+  return Object.fromEntries(
+    of.info.inputs.map(({ name, dims, type }) => {
+      const extents = (dims ?? [1, steps, 1]).map(extent);
+      const data = type === 'float32' ? random(extents) : new BigInt64Array(extents.reduce((a, b) => a * b, 1));
+      return [name, { data, dims: extents }];
+    }),
+  );
+}
+
+/** All outputs of one run. */
+async function run({ onnx, of }, values) {
+  if (onnx) return of.run(values);
+  const { output, state } = await of.run(values.x.data, values.x.dims);
+  return { output, state };
+}
+
+/** Runs it for half a second, three times at least. */
+async function measure(loaded, values) {
+  const outputs = await run(loaded, values);
+  const times = [];
+  for (const began = performance.now(); times.length < 3 || (performance.now() - began < 500 && times.length < 200); ) {
+    const from = performance.now();
+    await run(loaded, values);
+    times.push(performance.now() - from);
+  }
+  return { outputs, times };
+}
+
+/** The largest difference, and the largest value it is to be seen beside. */
+function apart(a, b) {
+  let [worst, largest, same] = [0, 0, true];
+  for (const name of Object.keys(a))
+    for (let i = 0; i < a[name].data.length; i++) {
+      const [p, q] = [Number(a[name].data[i]), Number(b[name].data[i])];
+      same &&= Number.isNaN(p) === Number.isNaN(q);
+      if (p !== q) worst = Math.max(worst, Math.abs(p - q) || 0);
+      largest = Math.max(largest, Math.abs(p) || 0);
+    }
+  return { worst: same ? worst : Infinity, largest };
+}
+
+const dimsText = (dims) => (dims ? dims.map((d) => d ?? '?').join(' × ') : 'any');
+
+function describe({ onnx, of }, name) {
+  const { info } = of;
+  const entries = [['File', name]];
+  if (onnx) {
+    for (const port of info.inputs) entries.push([`Input ${port.name}`, `${dimsText(port.dims)}, ${port.type}`]);
+    for (const port of info.outputs) entries.push([`Output ${port.name}`, dimsText(port.dims)]);
+  } else {
+    entries.push(['Network', `${info.cell.toUpperCase()}, ${info.layers} ${info.layers > 1 ? 'layers' : 'layer'}${info.bidirectional ? ', both directions' : ''}`]);
+    entries.push(['Input, units, outputs', `${info.input}, ${info.hidden}, ${info.outputs ?? 'states'}`]);
+    entries.push(['Weights', info.parameters.toLocaleString('en')]);
+  }
+  facts(ui.part('facts'), entries);
+}
+
+const embedded = ({ onnx, of }) => {
+  if (onnx) return 'none in ONNX files';
+  return of.info.verified === null ? 'none in the file' : `off by ${figure(of.info.verified)}`;
+};
+
+function row(cells, kind) {
+  const tr = document.createElement('tr');
+  tr.dataset.kind = kind;
+  tr.append(...cells.map((text) => Object.assign(document.createElement('td'), { textContent: text })));
+  ui.root.querySelector('tbody').append(tr);
+  return tr;
+}
+
+/** Loads and runs the model on the device of the page, then on one of the other kind. */
+async function compare() {
+  const steps = ui.control('steps').valueAsNumber;
+  ui.control('run').disabled = true;
+  ui.root.querySelector('tbody').replaceChildren();
+  ui.part('facts').replaceChildren();
+  delete ui.part('parity').dataset.number;
+  ui.say('parity', '');
+  ui.root.querySelector('table').hidden = true;
+  const going = await ui.attempt(async () => {
+    if (!Number.isInteger(steps) || steps < 1 || steps > 2000) throw Object.assign(new Error('steps: expected 1 to 2000'), { code: 'value' });
+    const first = device();
+    const results = [];
+    let values;
+    const on = async (one) => {
+      const where = called[one.info.kind];
+      ui.say('progress', `Loading ${model.name} on ${where}…`);
+      const loaded = await load(one, model);
+      try {
+        describe(loaded, model.name);
+        values ??= inputs(loaded, steps);
+        ui.say('progress', `Running on ${where}…`);
+        const result = await measure(loaded, values);
+        results.push(result);
+        const time = median(result.times);
+        const name = one.info.name === where ? where : `${where}: ${one.info.name}`;
+        row([name, `${duration(time)} of ${result.times.length}`, embedded(loaded)], one.info.kind).dataset.number = time;
+        ui.root.querySelector('table').hidden = false;
+      } finally {
+        loaded.of.free();
+      }
+    };
+    await on(first);
+    refresh(first);
+    const shape = Object.entries(values).map(([name, { dims }]) => `${name} ${dims.join(' × ')}`);
+    ui.say('input', `One run: ${shape.join(', ')}, random numbers`);
+    let other;
+    try {
+      other = await open({ device: first.info.kind === 'cpu' ? 'webgpu' : 'cpu' });
+    } catch (error) {
+      ui.say('parity', `No other device to compare with. ${described(error)}`);
+    }
+    if (other)
+      try {
+        await on(other);
+        const { worst, largest } = apart(results[0].outputs, results[1].outputs);
+        ui.part('parity').dataset.number = worst;
+        ui.say('parity', `WebGPU and CPU are at most ${figure(worst)} apart; the largest value is ${figure(largest)}.`);
+      } finally {
+        other.free();
+      }
+    ui.say('progress', `Measured ${model.name}.`);
+  });
+  if (!going) ui.say('progress', 'It did not run.');
+  ui.control('run').disabled = false;
+}
+
+const take = async (name, bytes) => {
+  model = { name, bytes };
+  await compare();
+};
+
+export function start() {
+  droppable(ui.control('drop'), async (file) => take(file.name, new Uint8Array(await file.arrayBuffer())));
+  ui.control('run').addEventListener('click', compare);
+  ui.control('trained').addEventListener('click', () => take('the forecaster trained above', trained));
+  document.getElementById('forecast').addEventListener('trained', () => (ui.control('trained').disabled = false));
+}

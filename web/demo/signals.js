@@ -1,0 +1,145 @@
+// Signals, sample by sample: generated, or of this device's sensors.
+import { WgruError } from '../dist/js/index.js';
+import { noise } from './ui.js';
+
+/** Waves of a beat: when in it (in beats), how wide, how high. */
+const WAVES = [
+  [0.2, 0.028, 0.16],
+  [0.345, 0.011, -0.14],
+  [0.37, 0.012, 1.0],
+  [0.397, 0.012, -0.24],
+  [0.62, 0.05, 0.3],
+];
+/** One that begins below: early, wide and upside down. */
+const ODD = [
+  [0.33, 0.05, -0.85],
+  [0.55, 0.08, 0.55],
+];
+
+/** A heartbeat-like signal, 100 samples a second. */
+export class Heartbeat {
+  static rate = 100;
+  #noise = noise(11);
+  #at = 0;
+  #beat = this.#nextBeat();
+  #wanted = false;
+
+  #nextBeat() {
+    return { length: 84 + 4 * this.#noise(), height: 1 + 0.06 * this.#noise(), waves: WAVES };
+  }
+
+  /** The next beat will be an odd one. */
+  inject() {
+    this.#wanted = true;
+  }
+
+  next() {
+    if (++this.#at >= this.#beat.length) {
+      this.#at -= this.#beat.length;
+      this.#beat = this.#nextBeat();
+      if (this.#wanted) Object.assign(this.#beat, { waves: ODD, length: 70 });
+      this.#wanted = false;
+    }
+    const phase = this.#at / this.#beat.length;
+    let value = 0;
+    for (const [when, width, height] of this.#beat.waves) value += height * Math.exp(-(((phase - when) / width) ** 2) / 2);
+    return this.#beat.height * value + 0.015 * this.#noise();
+  }
+
+  /** `n` samples at once. */
+  async record(n) {
+    return Float32Array.from({ length: n }, () => this.next());
+  }
+
+  /** How many samples `ms` bring. */
+  #owed = 0;
+  take(ms) {
+    this.#owed += Math.min(200, ms) * (Heartbeat.rate / 1000);
+    const n = Math.floor(this.#owed);
+    this.#owed -= n;
+    return Array.from({ length: n }, () => this.next());
+  }
+
+  stop() {}
+}
+
+/** What comes as it comes: samples wait until they are taken. */
+class Sensor {
+  waiting = [];
+  #boost = 0;
+
+  push(value) {
+    this.waiting.push(value + (this.#boost-- > 0 ? 3 * (this.#boost % 2) * (Math.abs(value) + 0.1) : 0));
+  }
+
+  inject() {
+    this.#boost = 20;
+  }
+
+  take() {
+    return this.waiting.splice(0);
+  }
+
+  /** Waits for `n` samples; `heard` is told how many came. */
+  async record(n, heard, signal) {
+    const began = performance.now();
+    while (this.waiting.length < n) {
+      if (signal.aborted) throw new WgruError('aborted', 'stopped');
+      if (!this.waiting.length && performance.now() - began > 4000) throw new WgruError('unsupported', 'this device sends no such signal');
+      heard(this.waiting.length);
+      await new Promise((done) => setTimeout(done, 100));
+    }
+    return Float32Array.from(this.waiting.splice(0));
+  }
+}
+
+/** How hard the device is moved. */
+export class Motion extends Sensor {
+  static rate = 60;
+  #listener = ({ accelerationIncludingGravity: a }) => a?.x != null && this.push(Math.hypot(a.x, a.y, a.z));
+
+  static async open() {
+    if (typeof DeviceMotionEvent === 'undefined') throw new WgruError('unsupported', 'this browser tells no motion');
+    // Some ask the user, and only after a press of a button.
+    if ((await DeviceMotionEvent.requestPermission?.()) === 'denied') throw new WgruError('unsupported', 'motion was not allowed');
+    const motion = new Motion();
+    addEventListener('devicemotion', motion.#listener);
+    return motion;
+  }
+
+  stop() {
+    removeEventListener('devicemotion', this.#listener);
+  }
+}
+
+/** How loud the microphone is, in powers of e. */
+export class Microphone extends Sensor {
+  static rate = 50;
+
+  static async open() {
+    if (!navigator.mediaDevices) throw new WgruError('unsupported', 'this browser gives no microphone here');
+    const sound = await navigator.mediaDevices.getUserMedia({ audio: { autoGainControl: false, noiseSuppression: false } });
+    const microphone = new Microphone();
+    const context = new AudioContext();
+    const analyser = context.createAnalyser();
+    analyser.fftSize = 1024;
+    context.createMediaStreamSource(sound).connect(analyser);
+    const wave = new Float32Array(analyser.fftSize);
+    const timer = setInterval(() => {
+      analyser.getFloatTimeDomainData(wave);
+      microphone.push(Math.log(Math.sqrt(wave.reduce((sum, v) => sum + v * v, 0) / wave.length) + 1e-5));
+    }, 1000 / Microphone.rate);
+    microphone.stop = () => {
+      clearInterval(timer);
+      sound.getTracks().forEach((track) => track.stop());
+      context.close();
+    };
+    return microphone;
+  }
+}
+
+export const SOURCES = {
+  ecg: { rate: Heartbeat.rate, open: async () => new Heartbeat() },
+  motion: Motion,
+  microphone: Microphone,
+};

@@ -1,0 +1,93 @@
+// What the panels share: their elements, numbers as text, errors as text.
+
+/** The parts of the panel `id`, by their names in the page. */
+export function panel(id) {
+  const root = document.getElementById(id);
+  const part = (kind) => (name) => root.querySelector(`[data-${kind}="${name}"]`);
+  const [control, chart, saying, value] = ['control', 'chart', 'say', 'value'].map(part);
+  const error = root.querySelector('[data-error]');
+  return {
+    root,
+    control,
+    chart,
+    say: (name, text) => (saying(name).textContent = text),
+    part: saying,
+    /** Shows a measured number; the number itself stays readable as `data-number`. */
+    put(name, number, text = figure(number)) {
+      const element = value(name);
+      element.textContent = text;
+      element.dataset.number = number ?? '';
+    },
+    /** Does `work`; what fails is shown, with its code. Gives whether it went well. */
+    async attempt(work) {
+      error.textContent = '';
+      root.setAttribute('aria-busy', 'true');
+      try {
+        await work();
+        return true;
+      } catch (thrown) {
+        error.textContent = described(thrown);
+        return false;
+      } finally {
+        root.removeAttribute('aria-busy');
+      }
+    },
+  };
+}
+
+export const described = (error) => `${error.code ?? error.name}: ${error.message}`;
+
+/** Three digits, without a tail of zeros where none is needed. */
+export function figure(number) {
+  if (number === null || number === undefined) return '–';
+  if (number === 0) return '0';
+  const size = Math.abs(number);
+  return size < 1e-3 || size >= 1e6 ? number.toExponential(1) : Number(number.toPrecision(3)).toLocaleString('en');
+}
+
+/** Milliseconds as text. */
+export const duration = (ms) => (ms < 1 ? `${figure(ms * 1000)} µs` : ms < 1000 ? `${figure(ms)} ms` : `${figure(ms / 1000)} s`);
+
+/** Calls `take` with a file that is dropped on `label` or chosen in it. */
+export function droppable(label, take) {
+  const input = label.querySelector('input');
+  input.addEventListener('change', () => {
+    if (input.files[0]) take(input.files[0]);
+    input.value = '';
+  });
+  const over = (on) => (event) => {
+    event.preventDefault();
+    label.classList.toggle('over', on);
+  };
+  label.addEventListener('dragover', over(true));
+  label.addEventListener('dragleave', over(false));
+  label.addEventListener('drop', (event) => {
+    over(false)(event);
+    if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
+  });
+}
+
+/** Fills a `dl`. */
+export function facts(list, entries) {
+  list.replaceChildren(
+    ...entries.map(([name, text]) => {
+      const row = document.createElement('div');
+      row.append(document.createElement('dt'), document.createElement('dd'));
+      [row.firstChild.textContent, row.lastChild.textContent] = [name, text];
+      return row;
+    }),
+  );
+}
+
+/** Numbers from -1 to 1, the same for the same seed. */
+export function noise(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1;
+  };
+}
+
+export const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];

@@ -1,0 +1,255 @@
+// Uses the page of `demo/` in Chromium.  node tests/demo.test.mjs [name…]
+// WGRU_DATA=FOLDER also drops FOLDER/models/nsnet2/*.onnx on it. Screenshots lie in web/out.
+import { mkdirSync, readdirSync } from 'node:fs';
+import { basename } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { browser, serve } from './serve.mjs';
+import { tasks } from './tasks.mjs';
+
+const web = fileURLToPath(new URL('..', import.meta.url));
+const out = `${web}out`;
+mkdirSync(out, { recursive: true });
+const server = await serve({ '/demo/': `${web}demo`, '/dist/': `${web}dist` });
+
+const assert = (holds, what) => {
+  if (!holds) throw new Error(`does not hold: ${what}`);
+};
+const MINUTES = 60_000;
+
+/** The page, opened on `device`; `errors` fills with what its console says is wrong. */
+async function visit(context, device, { colorScheme = 'light', width = 1280, height = 900 } = {}) {
+  const page = await context.newPage();
+  page.setDefaultTimeout(3 * MINUTES);
+  const errors = [];
+  page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+  page.on('pageerror', (error) => errors.push(String(error)));
+  await page.setViewportSize({ width, height });
+  await page.emulateMedia({ colorScheme });
+  await page.goto(`${server.url}demo/?device=${device}`);
+  await page.waitForSelector('html[data-ready]');
+  // From here on, the page may not be held up.
+  await page.evaluate(() => {
+    window.tasks = [];
+    new PerformanceObserver((list) => window.tasks.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask' });
+  });
+  const has = (selector) => page.waitForFunction((s) => document.querySelector(s), selector);
+  const text = (selector) => page.textContent(selector);
+  const number = async (panel, name) => {
+    const found = await page.getAttribute(`#${panel} [data-value="${name}"]`, 'data-number');
+    return found ? Number(found) : NaN;
+  };
+  const press = (panel, name) => page.click(`#${panel} [data-control="${name}"]`);
+  const said = (panel, what) =>
+    page.waitForFunction(([id, t]) => document.querySelector(`#${id} [data-say="progress"]`).textContent.includes(t), [panel, what]);
+  /** How many colours a canvas shows: an empty one has one. */
+  const drawn = (panel, chart) =>
+    page.$eval(`#${panel} [data-chart="${chart}"]`, (canvas) => {
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+      return new Set(new Uint32Array(data.buffer)).size;
+    });
+  const calm = async (what) => {
+    assert(!errors.length, `${what}: no console errors, not ${errors.join('; ')}`);
+    const shown = await page.$$eval('[data-error]', (all) => all.map((e) => e.textContent).filter(Boolean));
+    assert(!shown.length, `${what}: no errors shown, not ${shown}`);
+  };
+  const longest = () => page.evaluate(() => Math.max(0, ...window.tasks));
+  return { page, errors, has, text, number, press, said, drawn, calm, longest };
+}
+
+/** A file dropped on the panel `model`. */
+async function drop({ page, said }, path) {
+  await page.setInputFiles('#model input[type=file]', path);
+  await said('model', `Measured ${basename(path)}.`);
+  return Number(await page.getAttribute('#model [data-say="parity"]', 'data-number'));
+}
+
+const golden = fileURLToPath(new URL('../../tests/golden/torch_gru.safetensors', import.meta.url));
+
+const tests = {
+  /** Everything on the CPU, and never held up. */
+  async cpu(context) {
+    const seen = await visit(context, 'cpu');
+    const { page, number, press, said, drawn } = seen;
+    const ended = await tasks(page);
+    await press('forecast', 'train');
+    await said('forecast', 'Trained');
+    const [gru, persistence, seasonal] = [await number('forecast', 'gru'), await number('forecast', 'persistence'), await number('forecast', 'seasonal')];
+    assert(gru > 0 && gru < persistence && gru < seasonal, `better than naive: ${gru}, ${persistence}, ${seasonal}`);
+    assert((await drawn('forecast', 'forecast')) > 20 && (await drawn('forecast', 'loss')) > 20, 'charts are drawn');
+
+    const before = await drawn('gates', 'gates');
+    await press('gates', 'train');
+    await page.waitForFunction(() => Number(document.querySelector('#gates [data-value=epochs]').dataset.number) >= 2);
+    const early = await number('gates', 'loss');
+    await said('gates', 'Trained');
+    const late = await number('gates', 'loss');
+    assert(late < early / 3, `the gates learn: ${early} to ${late}`);
+    assert(before > 50 && (await drawn('gates', 'gates')) > 50, 'heat maps are drawn');
+
+    await press('live', 'start');
+    await said('live', 'Threshold');
+    await page.waitForFunction(() => Number(document.querySelector('#live [data-value=samples]').dataset.number) > 400);
+    assert((await number('live', 'flags')) === 0, 'normal signal is not flagged');
+    assert((await number('live', 'micros')) > 0, 'a step is timed');
+    await press('live', 'inject');
+    await page.waitForFunction(() => Number(document.querySelector('#live [data-value=flags]').dataset.number) > 0, null, { timeout: 20_000 });
+    assert((await drawn('live', 'signal')) > 20 && (await drawn('live', 'score')) > 20, 'the stream is drawn');
+    const micros = await number('live', 'micros');
+    const task = await ended();
+    await page.screenshot({ path: `${out}/desktop-light.png`, fullPage: true });
+    await press('live', 'stop');
+    await said('live', 'Stopped.');
+    await seen.calm('on the CPU');
+    assert(task.count > 1000 && task.own <= 50, `never unresponsive over 50 ms: ${task.own} of ${task.count} tasks`);
+    return `RMSE ${gru.toFixed(2)} against ${persistence.toFixed(2)} and ${seasonal.toFixed(2)}; gates ${early.toFixed(3)} to ${late.toFixed(4)}; ${micros.toFixed(1)} µs a frame; longest of ${task.count} tasks ${task.own.toFixed(0)} ms of its own, ${task.clock.toFixed(0)} by the clock, ${await seen.longest()} by the long-task observer`;
+  },
+
+  /** The forecast stops when told, and the column changes. */
+  async stops(context) {
+    const seen = await visit(context, 'cpu');
+    await seen.press('forecast', 'train');
+    await seen.said('forecast', 'epoch 1 of');
+    await seen.press('forecast', 'stop');
+    await seen.said('forecast', 'Stopped');
+    assert((await seen.number('forecast', 'gru')) > 0, 'what was learned forecasts');
+    await seen.page.selectOption('#forecast select', { label: 'wind' });
+    assert(Number.isNaN(await seen.number('forecast', 'gru')), 'another column begins anew');
+    await seen.calm('stopped');
+  },
+
+  /** Tables and files that cannot be read are told, with a code. */
+  async badFiles(context) {
+    const seen = await visit(context, 'cpu');
+    const file = (name, text) => ({ name, mimeType: 'text/plain', buffer: Buffer.from(text) });
+    await seen.page.setInputFiles('#forecast input[type=file]', file('words.csv', 'a,b\nc,d\n'));
+    await seen.has('#forecast [data-error]:not(:empty)');
+    assert((await seen.text('#forecast [data-error]')).startsWith('format:'), 'the code of a table');
+    await seen.page.setInputFiles('#model input[type=file]', file('no.safetensors', 'nothing'));
+    await seen.said('model', 'It did not run');
+    assert((await seen.text('#model [data-error]')).startsWith('format:'), 'the code of a model');
+    const rows = Array.from({ length: 400 }, (_, i) => `${i},${Math.sin(i / 4) + 2}`).join('\n');
+    await seen.page.setInputFiles('#forecast input[type=file]', file('wave.csv', `time,value\n${rows}`));
+    await seen.page.selectOption('#forecast select', { label: 'value' });
+    assert((await seen.text('#forecast [data-say=series]')).startsWith('wave.csv: 400 rows'), 'a table that can be read');
+    await seen.press('forecast', 'train');
+    await seen.said('forecast', 'Trained');
+    assert(!seen.errors.length, `no console errors: ${seen.errors}`);
+  },
+
+  /** A model on both devices. */
+  async parity(context) {
+    const seen = await visit(context, 'cpu');
+    const worst = await drop(seen, golden);
+    assert(worst > 0 && worst < 1e-5, `WebGPU and CPU agree: ${worst}`);
+    let note = `GRU ${worst}`;
+    if (process.env.WGRU_DATA) {
+      const folder = `${process.env.WGRU_DATA}/models/nsnet2`;
+      const onnx = readdirSync(folder).find((name) => name.endsWith('.onnx'));
+      const apart = await drop(seen, `${folder}/${onnx}`);
+      assert(apart > 0 && apart < 1e-4, `${onnx}: WebGPU and CPU agree: ${apart}`);
+      note += `, ${onnx} ${apart}`;
+    }
+    await seen.calm('a model');
+    return note;
+  },
+
+  /** Trains on WebGPU, loses the device, and goes on. */
+  async lost(context) {
+    const seen = await visit(context, 'webgpu');
+    const { page } = seen;
+    assert((await page.getAttribute('#device', 'data-kind')) === 'webgpu', 'on WebGPU');
+    await seen.press('gates', 'train');
+    const epochs = (n) => page.waitForFunction((m) => Number(document.querySelector('#gates [data-value=epochs]').dataset.number) >= m, n);
+    await epochs(1);
+    const session = await page.context().browser()?.newBrowserCDPSession() ?? (await page.context().newCDPSession(page));
+    await session.send('Browser.crashGpuProcess').catch(() => {});
+    await seen.has('#device[data-state=lost]');
+    await seen.has('#device[data-state=ready]');
+    const note = await seen.text('#device [data-device=note]');
+    assert(note.startsWith('Restored'), `says so: ${note}`);
+    const at = await seen.number('gates', 'epochs');
+    await epochs(at + 1);
+    await seen.press('gates', 'stop');
+    await seen.said('gates', 'Stopped');
+    return note;
+  },
+
+  /** The switch, by keyboard. */
+  async keyboard(context) {
+    const seen = await visit(context, 'auto');
+    await seen.page.focus('#device input[value=auto]');
+    await seen.page.keyboard.press('ArrowLeft');
+    await seen.page.waitForFunction(() => document.querySelector('#device [data-device=kind]').textContent === 'CPU' && !document.querySelector('#device[aria-busy]'));
+    await seen.page.focus('#forecast [data-control=train]');
+    await seen.page.keyboard.press('Enter');
+    await seen.said('forecast', 'epoch 1 of');
+    await seen.page.keyboard.press('Tab');
+    await seen.page.keyboard.press('Space');
+    await seen.said('forecast', 'Stopped');
+    await seen.calm('by keyboard');
+  },
+
+  /** Dark, and on a phone. */
+  async pictures(context) {
+    for (const [name, look] of [['desktop-dark', { colorScheme: 'dark' }], ['phone', { width: 360, height: 780 }]]) {
+      const seen = await visit(context, 'cpu', look);
+      await seen.press('forecast', 'train');
+      await seen.said('forecast', 'Trained');
+      await drop(seen, golden);
+      const wide = await seen.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert(wide <= 0, `${name}: nothing is cut off at the right, ${wide} px are`);
+      await seen.page.screenshot({ path: `${out}/${name}.png`, fullPage: true });
+      await seen.calm(name);
+    }
+  },
+};
+
+/** Without WebGPU, in a browser of its own. */
+async function withoutWebgpu(context) {
+  const seen = await visit(context, 'auto');
+  assert(await seen.page.evaluate(async () => !(await navigator.gpu?.requestAdapter())), 'there is no adapter');
+  assert((await seen.page.getAttribute('#device', 'data-kind')) === 'cpu', 'on the CPU');
+  const reason = await seen.text('#device [data-device=reason]');
+  await drop(seen, golden);
+  assert(/no-adapter|No other device/.test(await seen.text('#model [data-say=parity]')), 'says that there is nothing to compare with');
+  await seen.page.check('#device input[value=webgpu]', { force: true });
+  await seen.has('#device [data-error]:not(:empty)');
+  const told = await seen.text('#device [data-error]');
+  assert(told.startsWith('no-adapter:'), `the code: ${told}`);
+  await seen.press('forecast', 'train');
+  await seen.said('forecast', 'Trained');
+  assert(!seen.errors.length, `no console errors: ${seen.errors}`);
+  return reason;
+}
+
+const wanted = process.argv.slice(2);
+let failed = 0;
+async function all(options, named) {
+  const chosen = Object.entries(named).filter(([name]) => !wanted.length || wanted.includes(name));
+  if (!chosen.length) return;
+  const { context, close } = await browser(options);
+  try {
+    for (const [name, test] of chosen) {
+      const began = performance.now();
+      let note;
+      try {
+        note = await test(context);
+      } catch (error) {
+        failed++;
+        note = `FAILED ${error.stack}`;
+        await context.pages().at(-1)?.screenshot({ path: `${out}/failed-${name}.png`, fullPage: true }).catch(() => {});
+      }
+      console.log(`${note?.startsWith('FAILED') ? '' : 'ok     '}${name} (${((performance.now() - began) / 1000).toFixed(1)} s)${note ? `: ${note}` : ''}`);
+      await Promise.all(context.pages().slice(1).map((page) => page.close()));
+    }
+  } finally {
+    await close();
+  }
+}
+await all({}, tests);
+await all({ webgpu: false }, { withoutWebgpu });
+server.close();
+if (failed) {
+  console.error(`${failed} failed`);
+  process.exit(1);
+}
