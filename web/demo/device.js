@@ -8,6 +8,9 @@ const error = root.querySelector('[data-error]');
 const megabytes = (bytes) => `${figure(bytes / 2 ** 20)} MB`;
 const called = { webgpu: 'WebGPU', cpu: 'CPU' };
 
+/** Tells of `leave` before a device is freed: work on it is to stop. */
+export const leave = new EventTarget();
+
 let current;
 let shown;
 
@@ -17,8 +20,9 @@ export function device() {
   return current;
 }
 
-/** Shows what the device is now: after a fault it may be another one. */
-export function refresh(device, lost) {
+/** Shows what the device is now, if it is still in use: after a fault it may be another one. */
+function refresh(device, lost) {
+  if (device !== current) return;
   const { info } = device;
   if (lost) {
     part('note').textContent = `Lost: ${described(lost)}. The next call opens a device anew.`;
@@ -58,7 +62,7 @@ async function choose(choice, changed) {
     current = await open({ device: choice });
     shown = undefined;
     refresh(current);
-    // What is in flight on the one before ends as `freed`.
+    leave.dispatchEvent(new Event('leave'));
     before?.free();
     await changed();
   } catch (thrown) {
@@ -85,25 +89,30 @@ export async function start(changed) {
   await choose(chosen, changed);
 }
 
-/** Trains; when the device is lost, goes on from the weights of the last epoch, on a new one. */
-export async function train(network, examples, options) {
-  const on = current;
-  let left = options.epochs;
+/** Does `work`, and does it again on a new device when the one before is lost. */
+export async function persist(work) {
+  const on = device();
   for (let losses = 0; ; ) {
     try {
-      const history = await network.train(examples, {
-        ...options,
-        epochs: left,
-        onEpoch: (epoch) => {
-          left--;
-          refresh(on);
-          options.onEpoch?.(epoch);
-        },
-      });
-      return history;
+      const result = await work();
+      refresh(on);
+      return result;
     } catch (thrown) {
-      if (thrown.code !== 'device-lost' || left === 0 || ++losses > 3) throw thrown;
+      if (thrown.code !== 'device-lost') throw thrown;
       refresh(on, thrown);
+      if (++losses > 3) throw thrown;
     }
   }
+}
+
+/** Trains; when the device is lost, goes on from the weights of the last epoch, on a new one. */
+export function train(network, examples, options) {
+  const on = device();
+  let left = options.epochs;
+  const onEpoch = (epoch) => {
+    left--;
+    refresh(on);
+    options.onEpoch?.(epoch);
+  };
+  return persist(() => network.train(examples, { ...options, epochs: Math.max(1, left), onEpoch }));
 }

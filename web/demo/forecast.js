@@ -1,8 +1,8 @@
 // Panel 1: a forecaster, trained in the page, beside two that learn nothing.
-import { device, refresh, train } from './device.js';
+import { device, leave, persist, train } from './device.js';
 import { painter, plot } from './chart.js';
 import { naive, read, rmse, split, windows } from './series.js';
-import { droppable, duration, figure, panel } from './ui.js';
+import { droppable, duration, figure, panel, stopped } from './ui.js';
 
 const ui = panel('forecast');
 /** Bytes of the network that was trained last. */
@@ -13,15 +13,17 @@ let history = { loss: [], validation: [] };
 
 const repaint = painter(ui.chart('forecast'), (context, width, height, colours) => {
   if (!baselines) return;
-  const first = data.learned + data.validation;
-  const short = ({ labels }, i) => (labels ? labels[first + i].slice(0, 10) : `row ${first + i + 1}`);
+  // As many of the last rows as can be told apart.
+  const count = Math.min(data.test, Math.round(width / 4));
+  const first = data.table.rows - count;
+  const label = (i) => (table.labels ? table.labels[first + i].slice(0, 10) : `row ${first + i + 1}`);
   const lines = [
-    { values: baselines.seasonal ?? [], colour: 'violet', alpha: 0.55, width: 1 },
-    { values: baselines.persistence, colour: 'amber', alpha: 0.55, width: 1 },
-    { values: baselines.measured, colour: 'ink', width: 1.5 },
-    { values: forecast ?? [], colour: 'accent', width: 2 },
+    { values: baselines.seasonal?.slice(-count) ?? [], colour: 'violet', alpha: 0.55, width: 1 },
+    { values: baselines.persistence.slice(-count), colour: 'amber', alpha: 0.55, width: 1 },
+    { values: baselines.measured.slice(-count), colour: 'ink', width: 1.5 },
+    { values: forecast?.slice(-count) ?? [], colour: 'accent', width: 2 },
   ];
-  plot(context, { right: width - 4, bottom: height - 26 }, colours, { lines, count: data.test, label: (i) => short(table, i) });
+  plot(context, { right: width - 4, bottom: height - 26 }, colours, { lines, count, label });
 });
 
 const repaintLoss = painter(ui.chart('loss'), (context, width, height, colours) => {
@@ -35,9 +37,9 @@ const repaintLoss = painter(ui.chart('loss'), (context, width, height, colours) 
 });
 
 /** Shows the column `target` and the forecasts that learn nothing. */
-function choose(target) {
+async function choose(target) {
   abort?.abort();
-  data = split(table, target);
+  data = await split(table, target);
   baselines = naive(data);
   [forecast, history] = [undefined, { loss: [], validation: [] }];
   ui.put('gru', null);
@@ -61,7 +63,7 @@ async function take(name, text) {
     select.replaceChildren(...table.columns.map((c, i) => new Option(c.name, i)));
     const target = Math.max(0, table.columns.findIndex((c) => c.name === 'temp_max'));
     select.value = target;
-    choose(target);
+    await choose(target);
   });
 }
 
@@ -83,8 +85,7 @@ async function learn() {
     history = { loss: [], validation: [] };
     /** The forecast of the network as it is now. */
     const look = async () => {
-      const { output } = await network.run(test.x, test.dims);
-      if (stop !== abort) return;
+      const { output } = await persist(() => network.run(test.x, test.dims));
       const { values, scale } = of;
       forecast = Array.from(output.data, (change, i) => values[border + i - 1] + change * scale.deviation);
       ui.put('gru', rmse(forecast, baselines.measured));
@@ -106,9 +107,10 @@ async function learn() {
         const { bestEpoch } = await train(network, examples, { ...options, validation, onEpoch, signal: stop.signal });
         how = `Trained; the weights of epoch ${bestEpoch + 1} were best`;
       } catch (error) {
-        if (error.code !== 'aborted') throw error;
+        if (!stopped(error, stop.signal)) throw error;
       }
-      if (stop !== abort || of !== data) return;
+      // Another column or device: nothing of this one is of use.
+      if (of !== data || on !== device()) return;
       const time = performance.now() - began;
       await look();
       trained = await network.save();
@@ -116,15 +118,15 @@ async function learn() {
       ui.say('progress', `${how}: ${history.loss.length} epochs, ${figure(network.info.parameters)} weights, ${duration(time)} on ${on.info.name}.`);
     } finally {
       network.free();
-      refresh(on);
     }
   });
-  if (stop === abort) running(false);
+  running(false);
 }
 
 export function start() {
   ui.control('train').addEventListener('click', learn);
   ui.control('stop').addEventListener('click', () => abort?.abort());
+  leave.addEventListener('leave', () => abort?.abort());
   ui.control('column').addEventListener('change', (event) => ui.attempt(() => choose(Number(event.target.value))));
   droppable(ui.control('drop'), async (file) => take(file.name, await file.text()));
   return ui.attempt(async () => {

@@ -1,7 +1,7 @@
 // Panel 2: the gates of a GRU while it learns to hold a number.
-import { device, refresh, train } from './device.js';
+import { device, leave, persist, train } from './device.js';
 import { heat, painter, plot } from './chart.js';
-import { duration, noise, panel } from './ui.js';
+import { duration, noise, panel, stopped } from './ui.js';
 
 const ui = panel('gates');
 const [STEPS, HIDDEN, EXAMPLES, EPOCHS] = [40, 16, 384, 60];
@@ -27,7 +27,7 @@ function task(examples, seed) {
 
 const examples = task(EXAMPLES, 1);
 let [shown, seed] = [task(1, 1000), 1000];
-let network, owner, run, abort;
+let network, owner, run, abort, learning;
 let epochs = 0;
 
 const repaint = painter(ui.chart('gates'), (context, width, height, colours) => {
@@ -75,7 +75,7 @@ const repaint = painter(ui.chart('gates'), (context, width, height, colours) => 
   });
 });
 
-/** The network on the device of now, with the weights it had on the one before. */
+/** A network on the device of now. */
 async function settle() {
   if (network && owner === device()) return;
   network = undefined;
@@ -89,30 +89,32 @@ async function settle() {
 }
 
 async function look() {
-  run = await network.run(shown.x, shown.dims, { gates: true });
+  const of = network;
+  const seen = await persist(() => of.run(shown.x, shown.dims, { gates: true }));
+  if (of !== network) return;
+  run = seen;
   repaint();
 }
 
-/** Shows the untrained gates, or those on a new device. */
+/** Shows the gates of the network, untrained on a new device. */
 export const begin = () =>
   ui.attempt(async () => {
-    abort?.abort();
+    await learning;
     await settle();
     await look();
   });
 
 async function learn() {
-  const stop = (abort = new AbortController());
+  const { signal } = (abort = new AbortController());
   ui.control('train').disabled = true;
   ui.control('stop').disabled = false;
   await ui.attempt(async () => {
-    await settle();
-    const of = network;
     try {
-      for (const end = epochs + EPOCHS; epochs < end && !stop.signal.aborted; ) {
+      await settle();
+      ui.say('progress', '');
+      for (const end = epochs + EPOCHS; epochs < end && !signal.aborted; ) {
         const began = performance.now();
-        const options = { epochs: 1, batch: 32, rate: 0.01, clipNorm: 1, seed: epochs, signal: stop.signal };
-        const { loss } = await train(of, examples, options);
+        const { loss } = await train(network, examples, { epochs: 1, batch: 32, rate: 0.01, clipNorm: 1, seed: epochs, signal });
         epochs++;
         const time = performance.now() - began;
         await look();
@@ -120,28 +122,27 @@ async function learn() {
         ui.put('loss', loss[0]);
         ui.put('time', time, duration(time));
       }
-      ui.say('progress', 'Trained.');
+      ui.say('progress', signal.aborted ? 'Stopped.' : 'Trained.');
     } catch (error) {
-      if (error.code !== 'aborted') throw error;
+      if (!stopped(error, signal)) throw error;
       ui.say('progress', 'Stopped.');
     }
-    refresh(device());
   });
-  if (stop !== abort) return;
   ui.control('train').disabled = false;
   ui.control('stop').disabled = true;
 }
 
 export function start() {
-  ui.control('train').addEventListener('click', learn);
-  ui.control('stop').addEventListener('click', () => abort?.abort());
-  ui.control('again').addEventListener('click', () => {
+  const stop = () => abort?.abort();
+  ui.control('train').addEventListener('click', () => (learning = learn()));
+  ui.control('stop').addEventListener('click', stop);
+  leave.addEventListener('leave', stop);
+  ui.control('again').addEventListener('click', async () => {
+    stop();
+    await learning;
     network?.free();
     network = undefined;
-    ui.control('train').disabled = false;
-    ui.control('stop').disabled = true;
-    begin();
-    abort = undefined;
+    await begin();
   });
   ui.control('other').addEventListener('click', () =>
     ui.attempt(async () => {

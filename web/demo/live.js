@@ -1,9 +1,9 @@
 // Panel 3: a stream that predicts each sample before it comes, and says where it cannot.
-import { device, refresh, train } from './device.js';
+import { device, leave, train } from './device.js';
 import { painter, plot } from './chart.js';
 import { moments } from './series.js';
 import { SOURCES } from './signals.js';
-import { duration, figure, median, panel } from './ui.js';
+import { figure, median, panel, stopped } from './ui.js';
 
 const ui = panel('live');
 const [WINDOW, HIDDEN, EPOCHS] = [100, 24, 40];
@@ -17,7 +17,8 @@ const MARGIN = 1.5;
 let trace = { values: [], scores: [], count: 100 * SECONDS };
 let threshold = NaN;
 let flags = [];
-let abort, seen = 0;
+let abort, learning;
+let seen = 0;
 
 const shown = () => Math.max(0, seen - trace.count);
 const area = (width, height) => ({ right: width - 4, bottom: height - 8 });
@@ -87,7 +88,6 @@ async function learn(normal, scale, signal) {
     return await network.stream();
   } finally {
     network.free();
-    refresh(on);
   }
 }
 
@@ -107,7 +107,8 @@ async function live() {
       const normal = await signal.record(length, heard, stop.signal);
       const check = await signal.record(Math.round(length / 3), heard, stop.signal);
       const scale = moments(normal);
-      stream = await learn(normal, scale, stop.signal);
+      learning = true;
+      stream = await learn(normal, scale, stop.signal).finally(() => (learning = false));
       const scorer = new Scorer(stream, scale);
       let highest = 0;
       check.forEach((sample, i) => (highest = Math.max(highest, scorer.push(sample) * (i > rate))));
@@ -119,7 +120,7 @@ async function live() {
       signal.take(0);
       await follow(signal, scorer, rate, stop.signal);
     } catch (error) {
-      if (error.code !== 'aborted') throw error;
+      if (!stopped(error, stop.signal)) throw error;
     } finally {
       signal?.stop();
       stream?.free();
@@ -177,6 +178,8 @@ async function follow(signal, scorer, rate, stop) {
 export function start() {
   ui.control('start').addEventListener('click', live);
   ui.control('stop').addEventListener('click', () => abort?.abort());
+  // A stream runs in this thread, whatever the device; only learning is on it.
+  leave.addEventListener('leave', () => learning && abort.abort());
   // What is to come, before anything is learned.
   return ui.attempt(async () => {
     trace.values = Array.from(await (await SOURCES.ecg.open()).record(trace.count));

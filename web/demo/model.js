@@ -1,6 +1,6 @@
 // Panel 4: a model of the user's, on WebGPU and on the CPU.
 import { open } from '../dist/js/index.js';
-import { device, refresh } from './device.js';
+import { device, persist } from './device.js';
 import { trained } from './forecast.js';
 import { described, droppable, duration, facts, figure, median, noise, panel } from './ui.js';
 
@@ -126,8 +126,7 @@ async function compare() {
         loaded.of.free();
       }
     };
-    await on(first);
-    refresh(first);
+    await persist(() => on(first));
     const shape = Object.entries(values).map(([name, { dims }]) => `${name} ${dims.join(' × ')}`);
     ui.say('input', `One run: ${shape.join(', ')}, random numbers`);
     let other;
@@ -151,14 +150,23 @@ async function compare() {
   ui.control('run').disabled = false;
 }
 
-const take = async (name, bytes) => {
-  model = { name, bytes };
-  await compare();
-};
+/** One after the other. */
+let queue = Promise.resolve();
+const take = (name, bytes) =>
+  (queue = queue.then(() => {
+    model = { name, bytes };
+    return compare();
+  }));
 
 export function start() {
   droppable(ui.control('drop'), async (file) => take(file.name, new Uint8Array(await file.arrayBuffer())));
-  ui.control('run').addEventListener('click', compare);
+  ui.control('run').addEventListener('click', () => take(model.name, model.bytes));
+  ui.control('sample').addEventListener('click', () =>
+    ui.attempt(async () => {
+      const answer = await fetch(new URL('./data/sample.safetensors', import.meta.url));
+      await take('sample.safetensors', new Uint8Array(await answer.arrayBuffer()));
+    }),
+  );
   ui.control('trained').addEventListener('click', () => take('the forecaster trained above', trained));
   document.getElementById('forecast').addEventListener('trained', () => (ui.control('trained').disabled = false));
 }

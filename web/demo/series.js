@@ -82,21 +82,24 @@ export function moments(values, n = values.length) {
 }
 
 /** What of the table is learned from, and what is held out; the scale of every column is that of the rows learned from. */
-export function split(table, target) {
+export async function split(table, target) {
   const { rows } = table;
   const test = Math.min(365, Math.floor(rows / 5));
   const validation = Math.floor((rows - test) / 8);
   const learned = rows - test - validation;
   const main = table.columns[target];
   const others = table.columns.filter((c) => c !== main).slice(0, 7);
-  const inputs = [main, ...others].map((column, i) => {
+  const inputs = [];
+  for (const column of [main, ...others]) {
+    await turn();
     // What comes in few heavy rows, as rain does, is spread more evenly by its logarithm.
     const sorted = column.values.slice(0, learned).sort((a, b) => a - b);
-    const heavy = i > 0 && sorted[0] >= 0 && moments(sorted).mean > 2 * sorted[learned >> 1];
+    const heavy = column !== main && sorted[0] >= 0 && moments(sorted).mean > 2 * sorted[learned >> 1];
     const values = heavy ? column.values.map(Math.log1p) : column.values;
     const scale = moments(values, learned);
-    return values.map((v) => (v - scale.mean) / scale.deviation);
-  });
+    inputs.push(values.map((v) => (v - scale.mean) / scale.deviation));
+  }
+  await turn();
   const scale = moments(main.values, learned);
   const period = cycle(table.labels, main.values.slice(0, learned));
   return { table, values: main.values, inputs, scale, period, learned, validation, test, window: Math.min(20, learned >> 2) };

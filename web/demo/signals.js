@@ -76,8 +76,9 @@ class Sensor {
     this.#boost = 20;
   }
 
+  /** What has come; of a page that was away, the last of it. */
   take() {
-    return this.waiting.splice(0);
+    return this.waiting.splice(0).slice(-200);
   }
 
   /** Waits for `n` samples; `heard` is told how many came. */

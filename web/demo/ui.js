@@ -37,6 +37,9 @@ export function panel(id) {
 
 export const described = (error) => `${error.code ?? error.name}: ${error.message}`;
 
+/** Whether `error` is the end of what `signal` stopped; with its device it may be gone altogether. */
+export const stopped = (error, signal) => error.code === 'aborted' || (signal.aborted && error.code === 'freed');
+
 /** Three digits, without a tail of zeros where none is needed. */
 export function figure(number) {
   if (number === null || number === undefined) return '–';

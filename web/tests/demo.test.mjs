@@ -19,7 +19,7 @@ const MINUTES = 60_000;
 /** The page, opened on `device`; `errors` fills with what its console says is wrong. */
 async function visit(context, device, { colorScheme = 'light', width = 1280, height = 900 } = {}) {
   const page = await context.newPage();
-  page.setDefaultTimeout(3 * MINUTES);
+  page.setDefaultTimeout(2 * MINUTES);
   const errors = [];
   page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
   page.on('pageerror', (error) => errors.push(String(error)));
@@ -79,11 +79,10 @@ const tests = {
 
     const before = await drawn('gates', 'gates');
     await press('gates', 'train');
-    await page.waitForFunction(() => Number(document.querySelector('#gates [data-value=epochs]').dataset.number) >= 2);
-    const early = await number('gates', 'loss');
     await said('gates', 'Trained');
     const late = await number('gates', 'loss');
-    assert(late < early / 3, `the gates learn: ${early} to ${late}`);
+    // Answering 0 to numbers between -1 and 1 would be off by a third.
+    assert(late < 0.03, `the gates learn: ${late}`);
     assert(before > 50 && (await drawn('gates', 'gates')) > 50, 'heat maps are drawn');
 
     await press('live', 'start');
@@ -101,19 +100,19 @@ const tests = {
     await said('live', 'Stopped.');
     await seen.calm('on the CPU');
     assert(task.count > 1000 && task.own <= 50, `never unresponsive over 50 ms: ${task.own} of ${task.count} tasks`);
-    return `RMSE ${gru.toFixed(2)} against ${persistence.toFixed(2)} and ${seasonal.toFixed(2)}; gates ${early.toFixed(3)} to ${late.toFixed(4)}; ${micros.toFixed(1)} µs a frame; longest of ${task.count} tasks ${task.own.toFixed(0)} ms of its own, ${task.clock.toFixed(0)} by the clock, ${await seen.longest()} by the long-task observer`;
+    return `RMSE ${gru.toFixed(2)} against ${persistence.toFixed(2)} and ${seasonal.toFixed(2)}; loss of the gates ${late.toFixed(4)}; ${micros.toFixed(1)} µs a frame; longest of ${task.count} tasks ${task.own.toFixed(0)} ms of its own, ${task.clock.toFixed(0)} by the clock, ${await seen.longest()} by the long-task observer`;
   },
 
   /** The forecast stops when told, and the column changes. */
   async stops(context) {
     const seen = await visit(context, 'cpu');
     await seen.press('forecast', 'train');
-    await seen.said('forecast', 'epoch 1 of');
+    await seen.has('#forecast [data-value=loss][data-number]:not([data-number=""])');
     await seen.press('forecast', 'stop');
     await seen.said('forecast', 'Stopped');
     assert((await seen.number('forecast', 'gru')) > 0, 'what was learned forecasts');
     await seen.page.selectOption('#forecast select', { label: 'wind' });
-    assert(Number.isNaN(await seen.number('forecast', 'gru')), 'another column begins anew');
+    await seen.has('#forecast [data-value=gru][data-number=""]');
     await seen.calm('stopped');
   },
 
@@ -139,9 +138,13 @@ const tests = {
   /** A model on both devices. */
   async parity(context) {
     const seen = await visit(context, 'cpu');
+    await seen.press('model', 'sample');
+    await seen.said('model', 'Measured sample.safetensors.');
+    const rows = await seen.page.$$eval('#model tbody tr', (all) => all.map((tr) => [tr.dataset.kind, tr.dataset.number > 0, tr.lastChild.textContent]));
+    assert(rows.length === 2 && rows.every(([, timed, test]) => timed && test.startsWith('off by')), `PyTorch's run comes out on both devices: ${rows}`);
     const worst = await drop(seen, golden);
     assert(worst > 0 && worst < 1e-5, `WebGPU and CPU agree: ${worst}`);
-    let note = `GRU ${worst}`;
+    let note = `sample ${rows.map(([kind, , test]) => `${kind} ${test}`).join(', ')}; GRU ${worst}`;
     if (process.env.WGRU_DATA) {
       const folder = `${process.env.WGRU_DATA}/models/nsnet2`;
       const onnx = readdirSync(folder).find((name) => name.endsWith('.onnx'));
@@ -151,6 +154,70 @@ const tests = {
     }
     await seen.calm('a model');
     return note;
+  },
+
+  /** A device that is taken away while networks learn stops them; they learn on the next one. */
+  async switches(context) {
+    const seen = await visit(context, 'cpu');
+    await seen.press('forecast', 'train');
+    await seen.press('gates', 'train');
+    await seen.press('live', 'start');
+    await seen.has('#forecast [data-value=loss][data-number]:not([data-number=""])');
+    await seen.page.check('#device input[value=auto]', { force: true });
+    await seen.has('#gates [data-control=train]:enabled');
+    await seen.said('live', 'Stopped');
+    await seen.has('#forecast [data-control=train]:enabled');
+    await seen.has('#device:not([aria-busy])');
+    await seen.press('forecast', 'train');
+    await seen.said('forecast', 'Trained');
+    await seen.press('gates', 'train');
+    await seen.page.waitForFunction(() => Number(document.querySelector('#gates [data-value=epochs]').dataset.number) >= 2);
+    await seen.press('gates', 'again');
+    await seen.page.waitForFunction(() => document.querySelector('#gates [data-value=epochs]').dataset.number === '0');
+    await seen.calm('switched');
+  },
+
+  /** Motion, as a phone would tell it; and none, as here. */
+  async motion(context) {
+    const seen = await visit(context, 'cpu');
+    await seen.page.selectOption('#live select', 'motion');
+    await seen.press('live', 'start');
+    await seen.has('#live [data-error]:not(:empty)');
+    assert((await seen.text('#live [data-error]')).startsWith('unsupported:'), 'a device without the sensor');
+    await seen.page.evaluate(() => {
+      let at = 0;
+      setInterval(() => {
+        const accelerationIncludingGravity = { x: Math.sin(at++ / 9), y: 0, z: 9.8 + Math.cos(at / 5) + Math.sin(at * at) / 20 };
+        dispatchEvent(new DeviceMotionEvent('devicemotion', { accelerationIncludingGravity }));
+      }, 5);
+    });
+    await seen.press('live', 'start');
+    await seen.said('live', 'Threshold');
+    await seen.page.waitForFunction(() => Number(document.querySelector('#live [data-value=samples]').dataset.number) > 200);
+    await seen.press('live', 'inject');
+    await seen.page.waitForFunction(() => Number(document.querySelector('#live [data-value=flags]').dataset.number) > 0);
+    await seen.press('live', 'stop');
+    await seen.said('live', 'Stopped');
+    await seen.calm('motion');
+  },
+
+  /** A table of 17,420 rows does not hold the page up. */
+  async largeTable(context) {
+    if (!process.env.WGRU_DATA) return 'SKIPPED: WGRU_DATA is not set';
+    const seen = await visit(context, 'cpu');
+    const ended = await tasks(seen.page);
+    await seen.page.setInputFiles('#forecast input[type=file]', `${process.env.WGRU_DATA}/forecast/ETTh1.csv`);
+    await seen.page.waitForFunction(() => document.querySelector('#forecast [data-say=series]').textContent.startsWith('ETTh1.csv: 17420 rows'));
+    await seen.page.selectOption('#forecast select', { label: 'OT' });
+    await seen.page.waitForFunction(() => document.querySelector('#forecast [data-say=series]').textContent.startsWith('ETTh1.csv: 17420 rows'));
+    await seen.press('forecast', 'train');
+    await seen.has('#forecast [data-value=loss][data-number]:not([data-number=""])');
+    await seen.press('forecast', 'stop');
+    await seen.said('forecast', 'Stopped');
+    const task = await ended();
+    await seen.calm('a large table');
+    assert(task.own <= 50, `never unresponsive over 50 ms: ${task.own}`);
+    return `longest of ${task.count} tasks ${task.own.toFixed(0)} ms of its own, ${task.clock.toFixed(0)} by the clock`;
   },
 
   /** Trains on WebGPU, loses the device, and goes on. */
@@ -182,7 +249,7 @@ const tests = {
     await seen.page.waitForFunction(() => document.querySelector('#device [data-device=kind]').textContent === 'CPU' && !document.querySelector('#device[aria-busy]'));
     await seen.page.focus('#forecast [data-control=train]');
     await seen.page.keyboard.press('Enter');
-    await seen.said('forecast', 'epoch 1 of');
+    await seen.has('#forecast [data-value=loss][data-number]:not([data-number=""])');
     await seen.page.keyboard.press('Tab');
     await seen.page.keyboard.press('Space');
     await seen.said('forecast', 'Stopped');
