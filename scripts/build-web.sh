@@ -12,29 +12,37 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 
 # What the instructions of a build are called by rustc.
 declare -A instructions=([relaxed]=+simd128,+relaxed-simd [simd]=+simd128 [plain]=)
+# Kernels are written out in vectors and inlined by name; what the compiler would add to the rest is size.
+lean=(-C no-vectorize-loops -C no-vectorize-slp -C llvm-args=-inline-threshold=25)
 # What binaryen is to expect: what rustc gives every module, and vectors.
 allowed=(--enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals
     --enable-reference-types --enable-multivalue --enable-simd --enable-relaxed-simd)
 
 cargo build --release --locked --quiet -p bindgen
-for kind in full inference; do
+
+# kind NAME WANTED…: the builds of one kind, in a target folder of its own, so that both kinds can be made at once.
+kind() {
+    local kind=$1 build made features=()
+    shift
     mkdir -p "dist/wasm/$kind"
+    [ "$kind" = full ] || features=(--no-default-features)
     for build in relaxed simd plain; do
         [ $# -eq 0 ] || [[ " $* " == *" $kind/$build "* ]] || continue
-        features=()
-        [ "$kind" = full ] || features=(--no-default-features)
-        RUSTFLAGS="-C target-feature=${instructions[$build]}" \
-            cargo build --release --locked --quiet --lib --target wasm32-unknown-unknown "${features[@]}"
+        CARGO_TARGET_DIR=$target/$kind RUSTFLAGS="${lean[*]} -C target-feature=${instructions[$build]}" \
+            cargo build --profile wasm --locked --quiet --lib --target wasm32-unknown-unknown "${features[@]}"
         made=$(mktemp -d)
-        "$target/release/bindgen" "$target/wasm32-unknown-unknown/release/wgru_web.wasm" "$made" glue
+        "$target/release/bindgen" "$target/$kind/wasm32-unknown-unknown/wasm/wgru_web.wasm" "$made" glue
         node_modules/.bin/wasm-opt -O2 "${allowed[@]}" "$made/glue_bg.wasm" -o "dist/wasm/$kind/$build.wasm"
         # One glue serves all builds: they differ in instructions, not in what they import.
-        [ ! -e "dist/wasm/$kind/glue.js" ] || [ $# -ne 0 ] || [ "$build" = relaxed ] ||
-            cmp "$made/glue.js" "dist/wasm/$kind/glue.js"
+        [ $# -ne 0 ] || [ "$build" = relaxed ] || cmp "$made/glue.js" "dist/wasm/$kind/glue.js"
         cp "$made/glue.js" "dist/wasm/$kind/glue.js"
         rm -r "$made"
     done
-done
+}
+kind full "$@" &
+full=$!
+kind inference "$@"
+wait $full
 node_modules/.bin/tsc
 
 # What a page downloads, gzipped: the module, its glue and the package's own modules.

@@ -112,6 +112,13 @@ for target in $targets; do
 done
 cargo check --quiet --locked --lib --features gl
 
+step 'the npm package, in Chromium'
+if command -v npm >/dev/null; then
+    scripts/test-web.sh
+else
+    echo 'SKIPPED: npm is not installed'
+fi
+
 step 'size of the tree'
 scripts/size.sh --crates
 

@@ -79,6 +79,10 @@ impl Weights {
             // SAFETY: the instructions are there; the lengths are those of the fields.
             return unsafe { self.blocks_neon(inputs, batch, blocks, out) };
         }
+        #[cfg(target_feature = "simd128")]
+        if isa == Isa::Simd128 {
+            return self.blocks_wasm(inputs, batch, blocks, out);
+        }
         let _ = isa;
         let lanes = self.gates * LANES;
         for (block, out) in blocks.zip(out.chunks_exact_mut(batch * lanes)) {
@@ -134,6 +138,42 @@ impl Weights {
                         for (i, sum) in sums.into_iter().enumerate() {
                             let scales = vmulq_n_f32(vld1q_f32(self.scales.as_ptr().add(at + 4 * i)), scale);
                             vst1q_f32(out.as_mut_ptr().add(4 * i), vmulq_f32(vcvtq_f32_s32(sum), scales));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Dot products of pairs of 16 bits: two sums for a lane until the end.
+    #[cfg(target_feature = "simd128")]
+    fn blocks_wasm(&self, inputs: &Quantized, batch: usize, blocks: Range<usize>, out: &mut [f32]) {
+        use std::arch::wasm32::*;
+        let lanes = self.gates * LANES;
+        for (block, out) in blocks.zip(out.chunks_exact_mut(batch * lanes)) {
+            for (row, out) in out.chunks_exact_mut(lanes).enumerate() {
+                let (x, scale) = (inputs.row(row), f32x4_splat(inputs.scales[row]));
+                for (group, out) in out.chunks_exact_mut(LANES).enumerate() {
+                    let words = self.words[(block * self.quads * lanes + group * LANES)..].as_ptr();
+                    let at = block * lanes + group * LANES;
+                    // SAFETY: words hold [blocks, quads, lanes, 4], x quads of 4, the others [blocks, lanes].
+                    unsafe {
+                        let mut sums = [[i32x4_splat(0); 2]; 4];
+                        for (quad, x) in x.chunks_exact(QUAD).enumerate() {
+                            let x = u32::from_ne_bytes([x[0], x[1], x[2], x[3]]) ^ 0x8080_8080;
+                            let x = i16x8_extend_low_i8x16(u32x4_splat(x));
+                            for (i, sum) in sums.iter_mut().enumerate() {
+                                let w = v128_load(words.add(quad * lanes).cast::<v128>().add(i));
+                                sum[0] = i32x4_add(sum[0], i32x4_dot_i16x8(i16x8_extend_low_i8x16(w), x));
+                                sum[1] = i32x4_add(sum[1], i32x4_dot_i16x8(i16x8_extend_high_i8x16(w), x));
+                            }
+                        }
+                        for (i, [low, high]) in sums.into_iter().enumerate() {
+                            let (even, odd) =
+                                (i32x4_shuffle::<0, 2, 4, 6>(low, high), i32x4_shuffle::<1, 3, 5, 7>(low, high));
+                            let sum = f32x4_convert_i32x4(i32x4_add(even, odd));
+                            let scales = f32x4_mul(v128_load(self.scales.as_ptr().add(at + 4 * i).cast()), scale);
+                            v128_store(out.as_mut_ptr().add(4 * i).cast(), f32x4_mul(sum, scales));
                         }
                     }
                 }

@@ -187,19 +187,20 @@ unsafe fn strip_times_panels<V: Lanes>(x: Block, a: *const f32, panels: *const f
     let most = match V::SUMS {
         16.. => 8,
         6.. => 4,
-        _ => 2,
+        _ => 3,
     };
-    for size in [8, 4, 2, 1] {
-        while x.count - done >= size && size <= most {
+    for size in [8, 4, 3, 2, 1] {
+        while x.count - done >= size && size <= most && (size != 3 || most == 3) {
             // SAFETY: as the caller's.
             unsafe {
                 match (size, most) {
                     (8, _) => rows_times_panels::<V, 8, 2>(&x, done, a, panels, bias, c),
                     (4, 8) => rows_times_panels::<V, 4, 2>(&x, done, a, panels, bias, c),
                     (4, _) => rows_times_panels::<V, 4, 1>(&x, done, a, panels, bias, c),
-                    (2, 2) => rows_times_panels::<V, 2, 1>(&x, done, a, panels, bias, c),
+                    (3, _) => rows_times_panels::<V, 3, 1>(&x, done, a, panels, bias, c),
+                    (2, 3) => rows_times_panels::<V, 2, 1>(&x, done, a, panels, bias, c),
                     (2, _) => rows_times_panels::<V, 2, 2>(&x, done, a, panels, bias, c),
-                    (_, 2) => rows_times_panels::<V, 1, 1>(&x, done, a, panels, bias, c),
+                    (_, 3) => rows_times_panels::<V, 1, 1>(&x, done, a, panels, bias, c),
                     _ => rows_times_panels::<V, 1, 2>(&x, done, a, panels, bias, c),
                 }
             }
@@ -263,11 +264,14 @@ unsafe fn sums<V: Lanes, const R: usize, const C: usize, const PACKED: bool>(
     unsafe {
         let mut acc = [[V::splat(0.0); C]; R];
         for k in 0..depth {
-            let b: [V; C] = std::array::from_fn(|j| V::load(b.add(k * PANEL + j * LANES)));
+            let mut row = [V::splat(0.0); C];
+            for (j, row) in row.iter_mut().enumerate() {
+                *row = V::load(b.add(k * PANEL + j * LANES));
+            }
             for (i, acc) in acc.iter_mut().enumerate() {
                 let a = V::splat(*a.add(if PACKED { k * STRIP + i } else { i * row_step + k }));
-                for (acc, b) in acc.iter_mut().zip(b) {
-                    *acc = a.fma(b, *acc);
+                for (acc, b) in acc.iter_mut().zip(&row) {
+                    *acc = a.fma(*b, *acc);
                 }
             }
         }

@@ -353,11 +353,14 @@ unsafe fn add_pair<V: Lanes, S: Stored, const G: usize, const M: usize, const U:
 ) {
     // SAFETY: as the caller's.
     unsafe {
-        let w: [[V; 2]; G] = std::array::from_fn(|g| S::load::<V>(words.add(g * LANES), G * LANES));
+        let mut w = [[V::splat(0.0); 2]; G];
+        for (g, w) in w.iter_mut().enumerate() {
+            *w = S::load::<V>(words.add(g * LANES), G * LANES);
+        }
         for i in 0..2 {
             for m in 0..M {
                 let x = V::splat(*x[m].add(k + i));
-                for (sum, w) in sums[(u + i) % U].iter_mut().zip(w) {
+                for (sum, w) in sums[(u + i) % U].iter_mut().zip(&w) {
                     sum[m] = w[i].fma(x, sum[m]);
                 }
             }

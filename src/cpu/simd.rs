@@ -524,15 +524,31 @@ mod wasm {
     use super::Lanes;
     use std::arch::wasm32::*;
 
-    /// Four vectors of WebAssembly.
+    /// Four vectors of WebAssembly. Written out: where size counts, closures would stay calls.
     #[derive(Clone, Copy)]
-    pub struct W([v128; 4]);
+    pub struct W(v128, v128, v128, v128);
 
-    impl W {
-        #[inline(always)]
-        fn zip(self, a: Self, f: impl Fn(v128, v128) -> v128) -> Self {
-            Self(std::array::from_fn(|i| f(self.0[i], a.0[i])))
-        }
+    /// `f` of each of the four vectors of the arguments.
+    macro_rules! each {
+        ($f:ident, $($v:expr),+) => { W($f($($v.0),+), $f($($v.1),+), $f($($v.2),+), $f($($v.3),+)) };
+    }
+
+    #[inline(always)]
+    fn multiply_add(a: v128, b: v128, c: v128) -> v128 {
+        #[cfg(target_feature = "relaxed-simd")]
+        return f32x4_relaxed_madd(a, b, c);
+        #[cfg(not(target_feature = "relaxed-simd"))]
+        f32x4_add(f32x4_mul(a, b), c)
+    }
+
+    #[inline(always)]
+    fn power(n: v128) -> v128 {
+        i32x4_shl(i32x4_add(i32x4_trunc_sat_f32x4(n), i32x4_splat(127)), 23)
+    }
+
+    #[inline(always)]
+    fn low_half(v: v128) -> v128 {
+        i32x4_shl(v, 16)
     }
 
     // SAFETY: the pointers are read and written as sixteen floats, as the contract says.
@@ -541,60 +557,65 @@ mod wasm {
         const SUMS: usize = 3;
         #[inline(always)]
         unsafe fn splat(v: f32) -> Self {
-            Self([f32x4_splat(v); 4])
+            let v = f32x4_splat(v);
+            Self(v, v, v, v)
         }
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
+            let from = from.cast::<v128>();
             // SAFETY: valid for sixteen floats.
-            Self(std::array::from_fn(|i| unsafe { v128_load(from.add(4 * i).cast()) }))
+            unsafe { Self(v128_load(from), v128_load(from.add(1)), v128_load(from.add(2)), v128_load(from.add(3))) }
         }
         #[inline(always)]
         unsafe fn load_low_halves(from: *const f32) -> Self {
             // SAFETY: valid for sixteen words.
-            Self(unsafe { Self::load(from) }.0.map(|v| i32x4_shl(v, 16)))
+            let v = unsafe { Self::load(from) };
+            each!(low_half, v)
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
-            for (i, v) in self.0.into_iter().enumerate() {
-                // SAFETY: valid for sixteen floats.
-                unsafe { v128_store(to.add(4 * i).cast(), v) }
+            let to = to.cast::<v128>();
+            // SAFETY: valid for sixteen floats.
+            unsafe {
+                v128_store(to, self.0);
+                v128_store(to.add(1), self.1);
+                v128_store(to.add(2), self.2);
+                v128_store(to.add(3), self.3);
             }
         }
         #[inline(always)]
         unsafe fn fma(self, a: Self, b: Self) -> Self {
-            #[cfg(target_feature = "relaxed-simd")]
-            return Self(std::array::from_fn(|i| f32x4_relaxed_madd(self.0[i], a.0[i], b.0[i])));
-            #[cfg(not(target_feature = "relaxed-simd"))]
-            Self(std::array::from_fn(|i| f32x4_add(f32x4_mul(self.0[i], a.0[i]), b.0[i])))
+            each!(multiply_add, self, a, b)
         }
         #[inline(always)]
         unsafe fn add(self, a: Self) -> Self {
-            self.zip(a, |x, y| f32x4_add(x, y))
+            each!(f32x4_add, self, a)
         }
         #[inline(always)]
         unsafe fn sub(self, a: Self) -> Self {
-            self.zip(a, |x, y| f32x4_sub(x, y))
+            each!(f32x4_sub, self, a)
         }
         #[inline(always)]
         unsafe fn mul(self, a: Self) -> Self {
-            self.zip(a, |x, y| f32x4_mul(x, y))
+            each!(f32x4_mul, self, a)
         }
         #[inline(always)]
         unsafe fn div(self, a: Self) -> Self {
-            self.zip(a, |x, y| f32x4_div(x, y))
+            each!(f32x4_div, self, a)
         }
         #[inline(always)]
         unsafe fn at_least(self, low: Self) -> Self {
-            // The smaller is not taken where either is NaN: it is `low < v ? v : low` with the operands so.
-            self.zip(low, |v, low| f32x4_pmax(v, low))
+            // `self < low ? low : self`, so that NaN stays.
+            each!(f32x4_pmax, self, low)
         }
         #[inline(always)]
         unsafe fn exp2_whole(self) -> Self {
-            Self(self.0.map(|n| i32x4_shl(i32x4_add(i32x4_trunc_sat_f32x4(n), i32x4_splat(127)), 23)))
+            each!(power, self)
         }
         #[inline(always)]
         unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
-            Self(std::array::from_fn(|i| v128_bitselect(a.0[i], b.0[i], f32x4_lt(self.0[i], limit.0[i]))))
+            let below = each!(f32x4_lt, self, limit);
+            each!(v128_bitselect, a, b, below)
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use wgru::io::onnx::{OnnxModel, Stream, Value, initializers};
 use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, load_parameters};
-use wgru::nn::{Gru, GruConfig, Mode, Module};
+use wgru::nn::{Gru, GruConfig};
+#[cfg(feature = "gpu")]
+use wgru::nn::{Mode, Module};
 use wgru::{Device, Precision, Rng, StreamOptions, Tensor};
 
 use crate::common::relative_error;
@@ -153,6 +155,7 @@ fn nsnet2_by_streams_of_each_precision() {
 }
 
 /// The same on a GPU, where the recurrent weights alone are rounded, and states never.
+#[cfg(feature = "gpu")]
 const ON_GPU: [(Precision, f64, f64); 4] = [
     (Precision::F32, 5e-6, 3e-7),
     (Precision::F16, 4e-4, 2e-5),

@@ -96,7 +96,7 @@ unsafe fn accumulate<V: Lanes, const G: usize, const M: usize>(
         }
         for (m, v) in v.iter().enumerate() {
             let v = V::splat(*v.add(k));
-            for (sum, w) in sum.iter_mut().zip(w) {
+            for (sum, w) in sum.iter_mut().zip(&w) {
                 sum[m] = w.fma(v, sum[m]);
             }
         }

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Builds the npm package and tests it in Chromium: the package, the page, and a project that installs it. Needs Rust
+# and npm; Chromium is installed if missing (CHROMIUM=PATH names another browser).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export CHROMIUM="${CHROMIUM:-$(command -v chromium || echo /usr/bin/chromium)}"
+if [ ! -x "$CHROMIUM" ]; then
+    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+        apt-get update -qq && apt-get install -y -qq chromium
+    else
+        echo "no browser at $CHROMIUM; on Debian: sudo apt-get install chromium"
+        exit 1
+    fi
+fi
+rustup target add wasm32-unknown-unknown 2>/dev/null
+(cd web && cargo clippy --locked --workspace --exclude wgru-web -- -D warnings)
+(cd web && cargo clippy --locked --lib --target wasm32-unknown-unknown -- -D warnings)
+./scripts/build-web.sh
+cd web
+node tests/package.test.mjs
+node tests/demo.test.mjs
+node tests/npm.test.mjs

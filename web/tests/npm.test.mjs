@@ -1,0 +1,69 @@
+// Packs the package, installs it into an empty Vite + TypeScript project, checks its types, builds it and runs it.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { browser, serve } from './serve.mjs';
+
+const web = fileURLToPath(new URL('..', import.meta.url));
+const project = mkdtempSync(join(tmpdir(), 'wgru-vite-'));
+const run = (command, ...args) => execFileSync(command, args, { cwd: project, stdio: ['ignore', 'pipe', 'inherit'] }).toString();
+
+const MAIN = `
+import { type Run, WgruError, open } from 'wgru';
+import { open as openInference } from 'wgru/inference';
+
+async function main(): Promise<string> {
+  const device = await open({ device: 'cpu' });
+  const network = await device.create({ input: 1, hidden: 8, outputs: 1 });
+  const x = Float32Array.from({ length: 64 * 5 }, (_, i) => Math.sin(i));
+  const y = Float32Array.from({ length: 64 }, (_, i) => x[5 * i + 4]! / 2);
+  const history = await network.train({ x, dims: [64, 5, 1], y }, { epochs: 5, rate: 0.02 });
+  const run: Run = await network.run(x, [64, 5, 1]);
+  const other = await (await openInference({ device: 'cpu' })).load(await network.save());
+  const again = await other.run(x, [64, 5, 1]);
+  const off = Math.max(...run.output.data.map((v, i) => Math.abs(v - again.output.data[i]!)));
+  const stream = await network.stream();
+  stream.step([0.5]);
+  // @ts-expect-error a misspelt option is an error of types too
+  const refused = await open({ devise: 'cpu' }).catch((error: unknown) => (error instanceof WgruError ? error.code : '?'));
+  const falls = history.loss.at(-1)! < history.loss[0]!;
+  return JSON.stringify({ falls, off, refused, worker: device.info.worker });
+}
+main().then((text) => (document.body.textContent = text), (error) => (document.body.textContent = 'failed ' + error.stack));
+`;
+
+try {
+  const packed = JSON.parse(execFileSync('npm', ['pack', '--json', '--pack-destination', project], { cwd: web, stdio: ['ignore', 'pipe', 'ignore'] }).toString());
+  const { filename, size, files } = Array.isArray(packed) ? packed[0] : Object.values(packed)[0];
+  console.log(`${filename}: ${(size / 1e6).toFixed(2)} MB with all builds, ${files.length} files`);
+  writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module' }));
+  writeFileSync(join(project, 'index.html'), '<!doctype html><link rel="icon" href="data:,"><body><script type="module" src="/src/main.ts"></script></body>');
+  mkdirSync(join(project, 'src'));
+  writeFileSync(join(project, 'src', 'main.ts'), MAIN);
+  // Not skipLibCheck: the package's own types are checked as its users' compilers see them.
+  const compilerOptions = { strict: true, target: 'es2022', module: 'esnext', moduleResolution: 'bundler', lib: ['es2023', 'dom', 'esnext.disposable'], types: [], noEmit: true };
+  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['src'] }));
+  run('npm', 'install', '--no-audit', '--no-fund', '--silent', `./${filename}`, 'vite@8', 'typescript@7');
+  run('node_modules/.bin/tsc');
+  run('node_modules/.bin/vite', 'build', '--logLevel', 'error');
+
+  const server = await serve({ '/': join(project, 'dist') });
+  const { context, close } = await browser();
+  try {
+    const page = await context.newPage();
+    page.on('console', (message) => console.log('   ', message.type(), message.text()));
+    await page.goto(server.url);
+    await page.waitForFunction(() => document.body.textContent.trim() !== '', undefined, { timeout: 60_000 });
+    const text = await page.textContent('body');
+    const { falls, off, refused, worker } = JSON.parse(text.startsWith('{') ? text : '{}');
+    if (!falls || off !== 0 || refused !== 'value' || !worker) throw new Error(`the built project: ${text}`);
+    console.log(`ok     installed, checked, built and run: ${text}`);
+  } finally {
+    await close();
+    server.close();
+  }
+} finally {
+  rmSync(project, { recursive: true, force: true });
+}
