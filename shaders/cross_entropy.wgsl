@@ -30,12 +30,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var mean = 0.0;
     for (var c = 0u; c < params.classes; c++) {
         let v = x[first + c] - top;
-        total += exp(v);
+        total += exp_or_nan(v);
         mean += v / f32(params.classes);
     }
     var hit = bitcast<f32>(0x7fc00000u | (t & 0u));
     if t < params.classes { hit = x[first + t] - top; }
-    let level = log(total);
+    let level = log_or_nan(total);
     loss[row] = (1.0 - params.smoothing) * (level - hit) + params.smoothing * (level - mean);
     counted[row] = 1.0;
 }

@@ -22,13 +22,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     var total = 0.0;
     for (var c = 0u; c < params.classes; c++) {
-        total += exp(x[first + c] - top);
+        total += exp_or_nan(x[first + c] - top);
     }
     var scale = dloss[row];
     if t >= params.classes { scale = bitcast<f32>(0x7fc00000u | (t & 0u)); }
     for (var c = 0u; c < params.classes; c++) {
         let hit = select(0.0, 1.0 - params.smoothing, c == t) + params.smoothing / f32(params.classes);
-        let d = scale * (exp(x[first + c] - top) / total - hit);
+        let d = scale * (exp_or_nan(x[first + c] - top) / total - hit);
         dx[first + c] = select(d, 0.0, t == params.ignored);
     }
 }

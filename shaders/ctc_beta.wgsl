@@ -44,7 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         top = largest(lane, top);
         for (var s = lane; s < positions; s += LANES) {
             let v = beta[row_beta + s];
-            occupancy[row + s] = exp((alpha[row + s] + v) - top);
+            occupancy[row + s] = exp_or_nan((alpha[row + s] + v) - top);
             beta[row_beta + s] = v - top;
         }
         storageBarrier();

@@ -24,11 +24,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     var total = 0.0;
     for (var i = 0u; i < params.width; i++) {
-        if keep[mask + i] != 0u { total += exp(x[first + i] - top); }
+        if keep[mask + i] != 0u { total += exp_or_nan(x[first + i] - top); }
     }
     for (var i = 0u; i < params.width; i++) {
         if keep[mask + i] != 0u {
-            y[first + i] = exp(x[first + i] - top) / total;
+            y[first + i] = exp_or_nan(x[first + i] - top) / total;
         } else {
             y[first + i] = 0.0;
         }

@@ -12,7 +12,7 @@ fn first_state(column: u32) -> f32 {
     if params.log == 0u { return v; }
     // log v; NaN below 0
     let nan = bitcast<f32>(0x7fc00000u | (column & 0u));
-    return select(select(log(v), LOW, v == 0.0), nan, v < 0.0);
+    return select(select(log_or_nan(v), LOW, v == 0.0), nan, v < 0.0);
 }
 
 @compute @workgroup_size(64)

@@ -19,14 +19,14 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     var total = 0.0;
     for (var i = 0u; i < params.width; i++) {
-        total += exp(x[first + i] - top);
+        total += exp_or_nan(x[first + i] - top);
     }
     for (var i = 0u; i < params.width; i++) {
         let v = x[first + i] - top;
         if params.log == 1u {
-            y[first + i] = v - log(total);
+            y[first + i] = v - log_or_nan(total);
         } else {
-            y[first + i] = exp(v) / total;
+            y[first + i] = exp_or_nan(v) / total;
         }
     }
 }

@@ -19,6 +19,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         if params.log == 1u { total += dy[i]; } else { total += y[i] * dy[i]; }
     }
     for (var i = first; i < first + params.width; i++) {
-        if params.log == 1u { dx[i] = dy[i] - exp(y[i]) * total; } else { dx[i] = y[i] * (dy[i] - total); }
+        if params.log == 1u { dx[i] = dy[i] - exp_or_nan(y[i]) * total; } else { dx[i] = y[i] * (dy[i] - total); }
     }
 }

@@ -23,7 +23,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 7u: { y[i] = abs(v); }
         case 8u: { y[i] = select(v, params.alpha, v > params.alpha); }
         case 9u: { y[i] = exp_stable(v); }
-        case 10u: { y[i] = log(v); }
+        case 10u: { y[i] = log_or_nan(v); }
         case 11u: { y[i] = elu(v, params.alpha); }
         case 12u: { y[i] = softplus(v); }
         default: { y[i] = softsign(v); }

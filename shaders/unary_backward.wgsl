@@ -28,7 +28,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 8u: { dx[i] = select(g, 0.0, v > params.alpha); }
         case 9u: { dx[i] = g * u; }
         case 10u: { dx[i] = g / v; }
-        case 11u: { dx[i] = g * select(params.alpha * exp(-abs(v)), 1.0, v > 0.0); }
+        case 11u: { dx[i] = g * select(select(v, params.alpha * exp(-abs(v)), v <= 0.0), 1.0, v > 0.0); }
         case 12u: { dx[i] = g * sigmoid(v); }
         default: { dx[i] = g / ((1.0 + abs(v)) * (1.0 + abs(v))); }
     }

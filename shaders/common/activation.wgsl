@@ -1,5 +1,6 @@
 // Activations that stay in range for every finite f32: exp only ever sees arguments <= 0, because WGSL leaves
-// its result undefined once it overflows. NaN comes out as NaN. CPU side: src/math.rs.
+// its result undefined once it overflows. NaN comes out as NaN, also where exp makes infinity of it (common/nan.wgsl).
+// CPU side: src/math.rs.
 fn sigmoid(v: f32) -> f32 {
     let e = exp(-abs(v));
     return select(e, 1.0, v >= 0.0) / (1.0 + e);
@@ -22,11 +23,11 @@ fn softplus(v: f32) -> f32 {
 // e^v; above 0 by the square of a root, so that what fits in f32 does not overflow on the way.
 fn exp_stable(v: f32) -> f32 {
     let root = 1.0 / exp(-0.5 * abs(v));
-    return select(exp(-abs(v)), root * root, v > 0.0);
+    return select(select(v, exp(-abs(v)), v <= 0.0), root * root, v > 0.0);
 }
 
 fn elu(v: f32, alpha: f32) -> f32 {
-    return select(alpha * (exp(-abs(v)) - 1.0), v, v > 0.0);
+    return select(v, alpha * (exp(-abs(v)) - 1.0), v <= 0.0);
 }
 
 fn softsign(v: f32) -> f32 {

@@ -15,7 +15,7 @@ fn log_prob(t: u32, b: u32, symbol: u32) -> f32 {
 fn log_add3(x: f32, y: f32, z: f32) -> f32 {
     var top = select(x, y, y > x);
     top = select(top, z, z > top);
-    return top + log(exp(x - top) + exp(y - top) + exp(z - top));
+    return top + log_or_nan(exp_or_nan(x - top) + exp_or_nan(y - top) + exp_or_nan(z - top));
 }
 
 // Whether a path may go from position s - 2 to s: not over a blank, and not between equal labels.

@@ -9,7 +9,7 @@ struct Params { steps: u32, width: u32, chunk: u32, reverse: u32, lag: u32, log:
 
 // log(e^x + e^y)
 fn log_add(x: f32, y: f32) -> f32 {
-    return select(x, y, y > x) + log(1.0 + exp(-abs(x - y)));
+    return select(x, y, y > x) + log_or_nan(1.0 + exp_or_nan(-abs(x - y)));
 }
 
 fn times(x: f32, y: f32) -> f32 {
