@@ -11,6 +11,8 @@ use crate::gpu::{self, AdapterReport, DispatchTime, Gpu, GpuOptions};
 use crate::kernel::Kernel;
 use crate::tensor::Tensor;
 use crate::tuning::{Tuned, Tuning};
+#[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
+use crate::wait;
 
 /// A CPU or a GPU. Cheap to clone; clones are the same device.
 ///
@@ -149,9 +151,9 @@ impl Device {
     ///
     /// # Errors
     /// As [`Device::gpu`].
-    #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+    #[cfg(all(feature = "gpu", any(not(target_arch = "wasm32"), wgru_jspi)))]
     pub fn gpu_blocking() -> Result<Self> {
-        pollster::block_on(Self::gpu())
+        wait::block_on(Self::gpu())
     }
 
     /// Adopts a device that the host application already has. Its error handlers stay the host's.
@@ -202,7 +204,7 @@ impl Device {
     /// As [`Device::auto`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn auto_blocking() -> Result<Self> {
-        pollster::block_on(Self::auto())
+        wait::block_on(Self::auto())
     }
 
     /// What this device is and why it was chosen.
@@ -442,9 +444,9 @@ impl Device {
     pub(crate) fn read_blocking(&self, memory: &Memory, words: usize) -> Result<Vec<f32>> {
         match &self.0.engine {
             Engine::Cpu(_) => Ok(memory.cpu().read()[..words].to_vec()),
-            #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
-            Engine::Gpu(gpu) => pollster::block_on(gpu.read(memory.gpu(), words)),
-            #[cfg(all(feature = "gpu", target_arch = "wasm32"))]
+            #[cfg(all(feature = "gpu", any(not(target_arch = "wasm32"), wgru_jspi)))]
+            Engine::Gpu(gpu) => wait::block_on(gpu.read(memory.gpu(), words)),
+            #[cfg(all(feature = "gpu", target_arch = "wasm32", not(wgru_jspi)))]
             Engine::Gpu(_) => {
                 Err(Error::value("Tensor::to_vec", "device", "the CPU: a browser cannot wait; use `read`", "a GPU"))
             }

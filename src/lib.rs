@@ -23,6 +23,8 @@ mod stream;
 mod tensor;
 pub mod train;
 mod tuning;
+#[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
+mod wait;
 
 pub use cpu::{CpuOptions, Precision};
 pub use device::{Bound, Device, DeviceInfo, MemoryUse};

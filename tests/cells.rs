@@ -1,5 +1,9 @@
 //! Cells stepped by hand are the layers, forward and backward.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 
 use common::{assert_close, fill, gpu, twin};

@@ -1,6 +1,10 @@
 //! Weights between PyTorch, Keras and ONNX: against tensors that a script laid out gate by gate, and whose outputs the
 //! three frameworks agree on (`golden/generate_layouts.py`).
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 
 use RecurrentKind::{Gru, Lstm, Rnn};

@@ -1,5 +1,9 @@
 //! Decoding, against every path there is.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 #[path = "reference/mod.rs"]
 mod reference;

@@ -1,5 +1,9 @@
 //! Greedy, sampled and beam decoding on models small enough to look at every sequence.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 
 use std::cell::Cell;

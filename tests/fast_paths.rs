@@ -1,5 +1,9 @@
 //! The CPU's fast functions against the twins, on every instruction set of this machine, at odd sizes.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 
 use common::{assert_close, fill, twin};

@@ -3,6 +3,10 @@
 //! `tests/golden/generate.py` wrote the fixtures. Inputs come from the same hash on both sides; of a large tensor the
 //! file holds 2,048 samples.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 
 use std::collections::BTreeMap;

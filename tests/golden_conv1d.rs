@@ -1,5 +1,9 @@
 //! Convolution over time against PyTorch in float64, see `tests/golden/sequences.py`.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 
 use serde_json::Value;

@@ -2,6 +2,10 @@
 //!
 //! `tests/golden/generate_recurrent.py` wrote the fixtures.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 
 use common::recurrent::{Kind, Spec};
@@ -178,6 +182,7 @@ fn recurrent_layers_match_pytorch_and_keras_on_the_gpu() {
 
 /// The comparison can fail: what differs between the two oracles is told apart.
 #[test]
+#[cfg(panic = "unwind")]
 fn other_semantics_are_rejected() {
     let rejected = |case: &Case, spec: Spec| {
         let run = std::panic::AssertUnwindSafe(|| run(&Device::cpu(), case, &spec, 1e-3));

@@ -1,5 +1,9 @@
 //! What must hold of any GRU: carried state, permuted batch, reversed time, one row of a batch. Random shapes.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 
 use common::assert_close;

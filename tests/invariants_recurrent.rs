@@ -1,6 +1,10 @@
 //! What must hold of any recurrent layer with any options: carried state, permuted batch, one row, reversed time, two
 //! directions, resets, masked steps, lengths. Random layers.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 
 use common::assert_close;

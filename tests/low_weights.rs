@@ -1,6 +1,10 @@
 //! GRUs that infer with recurrent weights in fewer bits: the layer with those weights rounded, and nothing else.
 #![cfg(feature = "gpu")]
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 
 use common::{assert_close, fill, gpu};

@@ -1,5 +1,9 @@
 //! The minimal GRU over long sequences, where the scan is cut into chunks on a GPU.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 #[path = "reference/mod.rs"]
 mod reference;

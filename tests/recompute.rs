@@ -1,5 +1,9 @@
 //! Training that computes the gates again in backward: the same gradients in less memory.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 
 use common::recurrent::{KINDS, Kind, Spec};

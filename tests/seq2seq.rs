@@ -2,6 +2,10 @@
 //!
 //! `tests/golden/generate_seq2seq.py` wrote the fixtures.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 
 use common::{assert_close, fill};

@@ -1,5 +1,9 @@
 //! Streams: the numbers of the layer, and nothing allocated after construction.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};

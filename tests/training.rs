@@ -1,5 +1,9 @@
 //! Losses, schedules, optimizers and ten-step loss curves against PyTorch.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 mod common;
 
 use common::{assert_close, fill};

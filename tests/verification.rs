@@ -1,5 +1,10 @@
 //! Runs kept in model files: layers agree with f64, and every classical wrong import is caught and named.
 
+// Its `block_on` too.
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests as pollster;
+
 mod common;
 
 use common::fill;

@@ -33,7 +33,7 @@ impl Faults {
             let scopes = [Internal, OutOfMemory, Validation].map(|filter| device.push_error_scope(filter));
             let out = calls();
             for scope in scopes.into_iter().rev() {
-                if let Some(error) = pollster::block_on(scope.pop()) {
+                if let Some(error) = crate::wait::block_on(scope.pop()) {
                     self.report(&error);
                 }
             }

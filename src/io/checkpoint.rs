@@ -15,7 +15,7 @@ const MARK: &str = "wgru.checkpoint";
 /// [`Error::Io`], and those of reading back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn save_checkpoint(trainer: &Trainer, model: &dyn Module, path: impl AsRef<std::path::Path>) -> Result<()> {
-    pollster::block_on(checkpoint_to_file(trainer, model))?.save(path)
+    crate::wait::block_on(checkpoint_to_file(trainer, model))?.save(path)
 }
 
 /// What `save_checkpoint` writes.

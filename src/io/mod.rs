@@ -33,7 +33,9 @@ pub use file::{TensorFile, write_atomically};
 #[cfg(not(target_arch = "wasm32"))]
 pub use model::save_parameters;
 pub use model::{load_parameters, parameters_to_file};
-#[cfg(not(target_arch = "wasm32"))]
-pub use recurrent::{load_gru, load_lstm, load_rnn, save_gru, save_lstm, save_rnn};
+#[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
+pub use recurrent::{load_gru, load_lstm, load_rnn};
 pub use recurrent::{recurrent_from_file, recurrent_kind, recurrent_to_file};
+#[cfg(not(target_arch = "wasm32"))]
+pub use recurrent::{save_gru, save_lstm, save_rnn};
 pub use verify::{add_verification, verify};

@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 /// [`Error::Io`], and those of reading back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn save_parameters(model: &dyn Module, path: impl AsRef<std::path::Path>) -> Result<()> {
-    pollster::block_on(parameters_to_file(model))?.save(path)
+    crate::wait::block_on(parameters_to_file(model))?.save(path)
 }
 
 /// A model's parameters under their names.

@@ -6,7 +6,7 @@ use super::verify::{self, PREFIX, verify};
 use super::{RecurrentKind, TensorFile, parameters_to_file};
 use crate::device::Device;
 use crate::error::{Error, Result};
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 use crate::nn::{Gru, Lstm, Rnn};
 use crate::nn::{Padding, Recurrent, RecurrentOptions, StackConfig};
 use crate::ops::recurrent::Cell;
@@ -228,7 +228,7 @@ pub async fn recurrent_from_file<L: Recurrent>(device: &Device, file: &TensorFil
 /// [`Error::Io`], and those of reading back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn save_gru(gru: &Gru, path: impl AsRef<std::path::Path>) -> Result<()> {
-    pollster::block_on(recurrent_to_file(gru))?.save(path)
+    crate::wait::block_on(recurrent_to_file(gru))?.save(path)
 }
 
 /// Builds a GRU from a file; see [`recurrent_from_file`].
@@ -246,9 +246,9 @@ pub fn save_gru(gru: &Gru, path: impl AsRef<std::path::Path>) -> Result<()> {
 ///
 /// # Errors
 /// As [`recurrent_from_file`].
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 pub fn load_gru(device: &Device, file: &TensorFile) -> Result<Gru> {
-    pollster::block_on(recurrent_from_file(device, file))
+    crate::wait::block_on(recurrent_from_file(device, file))
 }
 
 /// Writes an LSTM with every option it has; see [`recurrent_to_file`].
@@ -257,16 +257,16 @@ pub fn load_gru(device: &Device, file: &TensorFile) -> Result<Gru> {
 /// As [`save_gru`].
 #[cfg(not(target_arch = "wasm32"))]
 pub fn save_lstm(lstm: &Lstm, path: impl AsRef<std::path::Path>) -> Result<()> {
-    pollster::block_on(recurrent_to_file(lstm))?.save(path)
+    crate::wait::block_on(recurrent_to_file(lstm))?.save(path)
 }
 
 /// Builds an LSTM from a file; see [`recurrent_from_file`].
 ///
 /// # Errors
 /// As [`recurrent_from_file`].
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 pub fn load_lstm(device: &Device, file: &TensorFile) -> Result<Lstm> {
-    pollster::block_on(recurrent_from_file(device, file))
+    crate::wait::block_on(recurrent_from_file(device, file))
 }
 
 /// Writes a simple recurrent layer with every option it has; see [`recurrent_to_file`].
@@ -275,14 +275,14 @@ pub fn load_lstm(device: &Device, file: &TensorFile) -> Result<Lstm> {
 /// As [`save_gru`].
 #[cfg(not(target_arch = "wasm32"))]
 pub fn save_rnn(rnn: &Rnn, path: impl AsRef<std::path::Path>) -> Result<()> {
-    pollster::block_on(recurrent_to_file(rnn))?.save(path)
+    crate::wait::block_on(recurrent_to_file(rnn))?.save(path)
 }
 
 /// Builds a simple recurrent layer from a file; see [`recurrent_from_file`].
 ///
 /// # Errors
 /// As [`recurrent_from_file`].
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 pub fn load_rnn(device: &Device, file: &TensorFile) -> Result<Rnn> {
-    pollster::block_on(recurrent_from_file(device, file))
+    crate::wait::block_on(recurrent_from_file(device, file))
 }

@@ -179,7 +179,7 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::fit`].
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn fit_blocking(
         &mut self,
         model: &dyn Module,
@@ -188,7 +188,9 @@ impl Trainer {
         loss: &LossFn<'_>,
         progress: &mut ProgressFn<'_>,
     ) -> Result<History> {
-        pollster::block_on(self.fit(model, data, validation, loss, async |report, trainer| progress(report, trainer)))
+        crate::wait::block_on(
+            self.fit(model, data, validation, loss, async |report, trainer| progress(report, trainer)),
+        )
     }
 
     /// One epoch; gives the mean loss, or `None` when `progress` broke.

@@ -1,5 +1,10 @@
 //! Gradients by the tape against central differences in f64, on the reference twins; and the tape itself.
 
+// Its `block_on` too.
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests as pollster;
+
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../reference/mod.rs"]

@@ -1,6 +1,10 @@
 //! Every kernel against f64 on every backend. Outputs start as NaN and every buffer ends in NaN that nothing may
 //! read or write.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../reference/mod.rs"]

@@ -1,18 +1,28 @@
 //! ONNX models: operators and recurrent nodes against ONNX Runtime, whole models, streams.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 #[path = "../common/mod.rs"]
 mod common;
 
 mod build;
-mod export;
-mod nsnet2;
 mod operators;
 mod pytorch;
 mod recurrent;
 mod stream;
+
+// These read files.
+#[cfg(not(target_arch = "wasm32"))]
+mod export;
+#[cfg(not(target_arch = "wasm32"))]
+mod nsnet2;
+#[cfg(not(target_arch = "wasm32"))]
 mod suite;
 
 /// The folder of data that is not in the repository, as `scripts/test.sh` takes it; says so where it is missing.
+#[cfg(not(target_arch = "wasm32"))]
 fn data(what: &str) -> Option<std::path::PathBuf> {
     let folder = std::env::var_os("WGRU_DATA").map(|root| std::path::Path::new(&root).join(what));
     let found = folder.filter(|folder| folder.exists());

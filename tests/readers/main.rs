@@ -1,5 +1,9 @@
 //! What NumPy, PyTorch and Keras wrote is read as they meant it. The fixtures and their script lie beside this file.
 
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
 use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, load_gru};
 use wgru::{Device, Error};
 

@@ -62,7 +62,7 @@ impl Input {
 /// reading back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn export(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
-    pollster::block_on(export_async(model, input))
+    crate::wait::block_on(export_async(model, input))
 }
 
 /// [`export`], without waiting for the device.

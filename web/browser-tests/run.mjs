@@ -1,0 +1,69 @@
+// node run.mjs FOLDER [MODULE…] [--only TEXT] [--cpu]: runs in a browser the tests of the modules that `bindgen` wrote to
+// FOLDER, or of those named; only tests whose names include TEXT, or without those that are named for the GPU. CHROMIUM
+// names the browser.
+
+import { readdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { browser, serve } from '../tests/serve.mjs';
+
+const { values: only, positionals: [folder, ...named] } = parseArgs({
+  allowPositionals: true,
+  options: { only: { type: 'string', default: '' }, cpu: { type: 'boolean', default: false } },
+});
+const modules = (await readdir(folder)).filter(file => file.endsWith('.js')).map(file => file.slice(0, -3)).sort();
+const missing = named.filter(name => !modules.includes(name));
+if (missing.length || !modules.length) throw new Error(`no module ${missing} in ${folder}, which has: ${modules}`);
+
+const server = await serve({ '/': import.meta.dirname, '/modules/': resolve(folder) });
+const { context, close } = await browser();
+
+let [passed, failed, onWebGpu] = [0, 0, 0];
+try {
+  const page = await open();
+  console.log(`adapter: ${await page.evaluate(() => window.host.adapter())}`);
+  await page.close();
+  // Two at a time: while one waits for the GPU, the other computes.
+  const left = named.length ? named : modules;
+  await Promise.all([1, 2].map(async () => {
+    while (left.length) await runModule(left.shift());
+  }));
+} finally {
+  await close();
+  server.close();
+}
+if (!passed) failed += 1;
+if (!only.cpu && !onWebGpu) {
+  console.log('nothing worked on WebGPU');
+  failed += 1;
+}
+console.log(`${passed} passed, ${onWebGpu} of them with work on WebGPU; ${failed} FAILED`);
+process.exitCode = failed ? 1 : 0;
+
+async function open() {
+  const page = await context.newPage();
+  await page.goto(`${server.url}host.html`);
+  await page.waitForFunction(() => window.host);
+  return page;
+}
+
+// A page of its own for each module.
+async function runModule(module) {
+  const page = await open();
+  const results = [];
+  page.on('pageerror', error => results.push({ test: module, error: error.stack, ms: 0 }));
+  await page.exposeFunction('report', result => results.push(result));
+  await page.evaluate(([module, only]) => window.host.runAll(module, only, window.report), [module, only]);
+  await page.close();
+  const failures = results.filter(result => result.error);
+  const worked = results.filter(result => !result.error && result.submitted);
+  const slowest = results.reduce((a, b) => (b.ms > a.ms ? b : a), { ms: 0 });
+  const ms = results.reduce((sum, result) => sum + result.ms, 0);
+  const seconds = time => `${(time / 1000).toFixed(1)} s`;
+  console.log(`${module}: ${results.length - failures.length} passed, ${failures.length} failed, ${worked.length} with ` +
+    `work on WebGPU; ${seconds(ms)}, of them ${seconds(slowest.ms)} ${slowest.test}`);
+  for (const { test, error } of failures) console.log(`FAILED ${test}\n${error}\n`);
+  passed += results.length - failures.length;
+  failed += failures.length;
+  onWebGpu += worked.length;
+}
