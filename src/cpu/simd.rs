@@ -605,7 +605,14 @@ mod wasm {
         }
         #[inline(always)]
         unsafe fn at_least(self, low: Self) -> Self {
-            // `self < low ? low : self`, so that NaN stays.
+            // `self < low ? low : self`, so that NaN stays. Where it may, the compiler makes `relaxed_max` of `pmax`, which
+            // need not keep it.
+            #[cfg(target_feature = "relaxed-simd")]
+            {
+                let below = each!(f32x4_lt, self, low);
+                each!(i32x4_relaxed_laneselect, low, self, below)
+            }
+            #[cfg(not(target_feature = "relaxed-simd"))]
             each!(f32x4_pmax, self, low)
         }
         #[inline(always)]
