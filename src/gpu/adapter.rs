@@ -106,7 +106,10 @@ pub(super) async fn best() -> Result<wgpu::Adapter> {
     let names: Vec<_> = found.iter().map(|a| a.get_info().name).collect();
     found.into_iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted)).ok_or_else(|| {
         let filter = if wanted.is_empty() { String::new() } else { format!(" named like {wanted:?}") };
-        let hint = "on Debian, mesa-vulkan-drivers has a software one";
+        let hint = match cfg!(target_arch = "wasm32") {
+            true => "the browser gives none",
+            false => "on Debian, mesa-vulkan-drivers has a software one",
+        };
         Error::NoAdapter(format!("none{filter} among {names:?}; {hint}"))
     })
 }

@@ -94,7 +94,14 @@ impl Body {
             ($layer:expr, $cell:literal) => {{
                 let c = $layer.config();
                 let directions = 1 + c.bidirectional as usize;
-                Facts { cell: $cell, input: c.input, hidden: c.hidden, layers: c.layers, directions, batch_first: c.batch_first }
+                Facts {
+                    cell: $cell,
+                    input: c.input,
+                    hidden: c.hidden,
+                    layers: c.layers,
+                    directions,
+                    batch_first: c.batch_first,
+                }
             }};
         }
         match self {
@@ -123,8 +130,8 @@ impl Body {
             Body::Lstm(layer) => {
                 let run = layer.run(x, input, mode)?;
                 let gates = run.gates.into_iter();
-                let gates =
-                    gates.map(|g| vec![("input", g.input), ("forget", g.forget), ("cell", g.cell), ("output", g.output)]);
+                let gates = gates
+                    .map(|g| vec![("input", g.input), ("forget", g.forget), ("cell", g.cell), ("output", g.output)]);
                 Run { output: run.output, h_n: run.h_n, gates: gates.collect() }
             }
             Body::Rnn(layer) => {
@@ -156,7 +163,8 @@ fn find_head<'a>(file: &'a TensorFile, body: &str) -> Result<Option<Head<'a>>> {
         if body.is_empty() || name.strip_prefix(body).is_some_and(|rest| rest.starts_with('.')) {
             continue;
         }
-        let unknown = || Fault::unsupported(format!("tensor {name:?}: neither of the recurrent layers nor of one linear layer"));
+        let unknown =
+            || Fault::unsupported(format!("tensor {name:?}: neither of the recurrent layers nor of one linear layer"));
         let (layer, part) = name.rsplit_once('.').ok_or_else(unknown)?;
         let (dims, _) = file.get(name)?;
         match (part, dims, head) {
@@ -175,13 +183,16 @@ impl Network {
         let batch_first = true;
         let body = match spec.cell {
             Cell::Gru => Body::Gru(
-                GruConfig { input, hidden, layers, bidirectional, batch_first, ..Default::default() }.build(device, rng)?,
+                GruConfig { input, hidden, layers, bidirectional, batch_first, ..Default::default() }
+                    .build(device, rng)?,
             ),
             Cell::Lstm => Body::Lstm(
-                LstmConfig { input, hidden, layers, bidirectional, batch_first, ..Default::default() }.build(device, rng)?,
+                LstmConfig { input, hidden, layers, bidirectional, batch_first, ..Default::default() }
+                    .build(device, rng)?,
             ),
             Cell::Rnn => Body::Rnn(
-                RnnConfig { input, hidden, layers, bidirectional, batch_first, ..Default::default() }.build(device, rng)?,
+                RnnConfig { input, hidden, layers, bidirectional, batch_first, ..Default::default() }
+                    .build(device, rng)?,
             ),
         };
         let width = hidden * (1 + bidirectional as usize);
@@ -214,9 +225,11 @@ impl Network {
         let steps = match (steps, file.metadata.get(STEPS_KEY)) {
             (Some(steps), _) => steps,
             (None, None) => Steps::Every,
-            (None, Some(text)) => STEPS.iter().find(|(word, _)| word == text).map(|&(_, steps)| steps).ok_or_else(|| {
-                Fault::value(STEPS_KEY, "last or every", text)
-            })?,
+            (None, Some(text)) => STEPS
+                .iter()
+                .find(|(word, _)| word == text)
+                .map(|&(_, steps)| steps)
+                .ok_or_else(|| Fault::value(STEPS_KEY, "last or every", text))?,
         };
         let mut network = Self { device: device.clone(), body, head: None, steps, verified };
         if let Some((name, units)) = find_head(&file, prefix)? {

@@ -50,7 +50,8 @@ impl Stream {
         let head = Spec::head(&mut options)?;
         options.done()?;
         let network = at_once(Network::read(&Device::cpu(), "stream", bytes, head));
-        let network = network.ok_or_else(|| Fault::value("device", "a CPU that answers at once", "one that does not"))??;
+        let network =
+            network.ok_or_else(|| Fault::value("device", "a CPU that answers at once", "one that does not"))??;
         Self::around(network.stream(StreamOptions { batch, weights, ..StreamOptions::default() })?)
     }
 

@@ -11,7 +11,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let mut bindgen = Bindgen::new();
-    let made = bindgen.web(true).and_then(|b| b.typescript(true).reset_state_function(true).input_path(input).out_name(name).generate(folder));
+    let made = bindgen
+        .web(true)
+        .and_then(|b| b.typescript(true).reset_state_function(true).input_path(input).out_name(name).generate(folder));
     match made {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
