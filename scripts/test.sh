@@ -115,6 +115,8 @@ cargo check --quiet --locked --lib --features gl
 step 'the npm package, in Chromium'
 if command -v npm >/dev/null; then
     scripts/test-web.sh
+    step 'the tests above as wasm, in Chromium, on WebGPU and on the CPU'
+    scripts/test-browser.sh
 else
     echo 'SKIPPED: npm is not installed'
 fi
