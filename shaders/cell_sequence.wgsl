@@ -64,11 +64,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let is_lstm = params.cell == LSTM;
     let gates = select(1u, 4u, is_lstm);
     let blocks = (h + BLOCK - 1u) / BLOCK;
-    let start = state_at(d, before(d, time_of(d, 0u)), rows);
+    let first = begin(d);
+    // At the end the slot after the last step, which is never used.
+    let start = state_at(d, select(params.steps, before(d, time_of(d, first)), first < params.steps), rows);
     for (var unit = lane; unit < h; unit += 128u) { h_now[unit] = load_state(start + unit); }
     workgroupBarrier();
 
-    for (var step = 0u; step < params.steps; step++) {
+    for (var step = first; step < end(d, params.count); step++) {
         let t = time_of(d, step);
         let at_x = gates_at(d, t, rows, gates);
         let at_saved = gates_at(d, t, rows, select(1u, 5u, is_lstm));

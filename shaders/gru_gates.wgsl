@@ -13,8 +13,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let unit = id.x;
     let row = 4u * id.y;
     let d = id.z;
-    if unit >= h { return; }
-    let t = time_of(d, params.step);
+    let step = begin(d);
+    if unit >= h || step >= end(d, 1u) { return; }
+    let t = time_of(d, step);
     let rows = four(row);
     let source = state_at(d, before(d, t), rows);
     let u = packed_at(d, unit, depth());

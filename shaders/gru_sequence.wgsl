@@ -58,14 +58,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let d = group.y;
     let rows = four(row);
     let count = min(4u, params.batch - row);
-    let start = state_at(d, before(d, time_of(d, 0u)), rows);
+    let first = begin(d);
+    // At the end the slot after the last step, which is never used.
+    let start = state_at(d, select(params.steps, before(d, time_of(d, first)), first < params.steps), rows);
     for (var unit = lane; unit < h; unit += 128u) {
         let at = start + unit;
         h_now[unit] = vec4(state[at.x], state[at.y], state[at.z], state[at.w]);
     }
     workgroupBarrier();
 
-    for (var step = 0u; step < params.steps; step++) {
+    for (var step = first; step < end(d, params.count); step++) {
         let t = time_of(d, step);
         let at_x = gates_at(d, t, rows, 3u);
         let at_saved = gates_at(d, t, rows, 4u);

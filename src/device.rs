@@ -388,6 +388,11 @@ impl Device {
         }
     }
 
+    /// Whether threads of the CPU would have nothing to do while others run the steps of `rows` sequences.
+    pub(crate) fn has_idle_threads(&self, rows: usize) -> bool {
+        matches!(&self.0.engine, Engine::Cpu(cpu) if cpu.has_idle_threads(rows))
+    }
+
     /// Lanes of every subgroup, where shaders may use subgroups and all have the same size; else 0.
     pub(crate) fn subgroup(&self) -> u32 {
         #[cfg(feature = "gpu")]

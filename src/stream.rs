@@ -247,7 +247,7 @@ impl Stream {
         let last = &state[all - len..][..rows * h];
         let (Some(head), Some(inputs)) = (&model.head, &mut s.inputs) else { return last };
         head.w.prepare(isa, last, rows, inputs);
-        head.w.product(isa, last, rows, inputs, 0..head.w.blocks(), &mut s.sums);
+        head.w.product(isa, last, rows, inputs, &(0..head.w.blocks()).into(), &mut s.sums);
         for (row, out) in output.chunks_exact_mut(head.w.units).enumerate().take(rows) {
             for (unit, (out, bias)) in out.iter_mut().zip(&head.bias).enumerate() {
                 *out = s.sums[(unit / LANES * rows + row) * LANES + unit % LANES] + bias;

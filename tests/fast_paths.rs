@@ -111,7 +111,18 @@ fn shapes(cells: &[PlainCell]) -> Vec<Plain> {
     for (steps, batch, hidden) in [(1, 1, 1), (3, 2, 16), (5, 7, 19), (4, 13, 35), (3, 41, 67), (2, 3, 130), SHARED] {
         for (directions, reverse) in [(1, 0), (1, 1), (2, 0)] {
             for (&cell, save) in cells.iter().flat_map(|cell| [(cell, 0), (cell, 1)]) {
-                out.push(Plain { steps, batch, hidden, directions, reverse, step: 0, cell: cell as u32, save });
+                out.push(Plain {
+                    steps,
+                    batch,
+                    hidden,
+                    directions,
+                    reverse,
+                    step: 0,
+                    count: steps,
+                    lag: 0,
+                    cell: cell as u32,
+                    save,
+                });
             }
         }
     }

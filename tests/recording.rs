@@ -47,6 +47,22 @@ fn chain_is_one_dispatch_a_step_for_all_directions() {
 }
 
 /// Longer than a submission and than several chunks of parameters: the parts join without a seam.
+/// The second layer begins when the first has done a chunk of 32 steps, which costs a product and its bookkeeping each.
+#[test]
+fn two_layers_take_about_as_many_dispatches_as_one() {
+    let device = noop();
+    let dispatches = |layers: usize| {
+        let config = GruConfig { input: 8, hidden: 96, layers, plan: Some(Plan::Chain), ..GruConfig::default() };
+        let gru = config.build(&device, &mut Rng::new(0)).expect("gru");
+        let x = Tensor::zeros(&device, &[256, 1, 8]).expect("x");
+        device.flush().expect("flush");
+        gru.forward(&x, &mut Mode::Eval).expect("run");
+        device.pending()
+    };
+    let (one, two) = (dispatches(1), dispatches(2));
+    assert!(one >= 256 && two < one + 32 + 24, "{one} and {two} dispatches");
+}
+
 #[test]
 fn a_chain_longer_than_a_submission_gives_the_twins_numbers() {
     let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };

@@ -1,8 +1,10 @@
 // Parameters and index arithmetic that the fused kernels share. Host side and twin: src/kernels/plain.rs.
 struct Params {
     steps: u32, batch: u32, hidden: u32, directions: u32,
-    reverse: u32, step: u32,
-    cell: u32,  // 0, 1: GRU, reset after or before; 2: LSTM; 3, 4: simple, tanh or ReLU
+    reverse: u32,
+    step: u32, count: u32,  // the steps of this dispatch: `count` from `step` on, one of a chain
+    lag: u32,               // steps by which a direction runs behind the one before it
+    cell: u32,              // 0, 1: GRU, reset after or before; 2: LSTM; 3, 4: simple, tanh or ReLU
     save: u32,
 }
 
@@ -13,6 +15,12 @@ const LANES: u32 = 48u;  // three gates of a GRU's block
 
 // First element of the four rows from `row` on; past the batch, the last row again (read, never stored).
 fn four(row: u32) -> vec4<u32> { return min(row + vec4(0u, 1u, 2u, 3u), vec4(params.batch - 1u)); }
+
+// The steps of direction d that are in this dispatch, of `count` steps: from begin to before end, none if they are the same.
+fn begin(d: u32) -> u32 { return min(max(params.step, d * params.lag) - d * params.lag, params.steps); }
+fn end(d: u32, count: u32) -> u32 {
+    return min(max(params.step + count, d * params.lag) - d * params.lag, params.steps);
+}
 
 // Width of a state.
 fn width() -> u32 { return select(params.hidden, 2u * params.hidden, params.cell == 2u); }

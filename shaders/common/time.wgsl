@@ -2,6 +2,7 @@
 //
 // Everything is time-first. A slot of `state` holds the state between two steps: direction d reads slot
 // before(d, t) and writes slot after(d, t), so the reverse direction fills the same buffer from its end.
+// Of two directions the second runs from the last step to the first; reverse is 1: of one, the only one; 2: none does.
 fn is_reverse(d: u32) -> bool { return d + params.reverse == 1u; }
 
 // Time of the step-th step of direction d.

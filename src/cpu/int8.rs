@@ -4,9 +4,8 @@
 //! takes unsigned times signed; `128·Σ w` is taken off each sum.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
-use std::ops::Range;
-
 use super::lines::Lines;
+use super::packed::Sweep;
 use super::simd::{Isa, LANES};
 
 /// Inputs multiplied at a time.
@@ -61,31 +60,31 @@ impl Weights {
     }
 
     /// `out[block, row, gate, 16]` of these blocks
-    pub fn product(&self, isa: Isa, inputs: &Quantized, batch: usize, blocks: Range<usize>, out: &mut [f32]) {
+    pub fn product(&self, isa: Isa, inputs: &Quantized, batch: usize, sweep: &Sweep, out: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
         if isa == Isa::Avx512 && is_x86_feature_detected!("avx512vnni") {
             // SAFETY: the instructions are there; the lengths are those of the fields.
             return unsafe {
                 match self.gates {
-                    1 => self.blocks_vnni::<1>(inputs, batch, blocks, out),
-                    2 => self.blocks_vnni::<2>(inputs, batch, blocks, out),
-                    3 => self.blocks_vnni::<3>(inputs, batch, blocks, out),
-                    _ => self.blocks_vnni::<4>(inputs, batch, blocks, out),
+                    1 => self.blocks_vnni::<1>(inputs, batch, sweep, out),
+                    2 => self.blocks_vnni::<2>(inputs, batch, sweep, out),
+                    3 => self.blocks_vnni::<3>(inputs, batch, sweep, out),
+                    _ => self.blocks_vnni::<4>(inputs, batch, sweep, out),
                 }
             };
         }
         #[cfg(target_arch = "aarch64")]
         if isa == Isa::Neon {
             // SAFETY: the instructions are there; the lengths are those of the fields.
-            return unsafe { self.blocks_neon(inputs, batch, blocks, out) };
+            return unsafe { self.blocks_neon(inputs, batch, sweep, out) };
         }
         #[cfg(target_feature = "simd128")]
         if isa == Isa::Simd128 {
-            return self.blocks_wasm(inputs, batch, blocks, out);
+            return self.blocks_wasm(inputs, batch, sweep, out);
         }
         let _ = isa;
         let lanes = self.gates * LANES;
-        for (block, out) in blocks.zip(out.chunks_exact_mut(batch * lanes)) {
+        for (block, out) in sweep.over(out, batch * lanes) {
             for (row, out) in out.chunks_exact_mut(lanes).enumerate() {
                 self.block_portable(inputs.row(row), inputs.scales[row], block, out);
             }
@@ -113,10 +112,10 @@ impl Weights {
     /// Without the dot product instruction, whose intrinsic is not stable: two products of a lane fit 16 bits.
     #[cfg(target_arch = "aarch64")]
     #[target_feature(enable = "neon")]
-    unsafe fn blocks_neon(&self, inputs: &Quantized, batch: usize, blocks: Range<usize>, out: &mut [f32]) {
+    unsafe fn blocks_neon(&self, inputs: &Quantized, batch: usize, sweep: &Sweep, out: &mut [f32]) {
         use std::arch::aarch64::*;
         let lanes = self.gates * LANES;
-        for (block, out) in blocks.zip(out.chunks_exact_mut(batch * lanes)) {
+        for (block, out) in sweep.over(out, batch * lanes) {
             for (row, out) in out.chunks_exact_mut(lanes).enumerate() {
                 let (x, scale) = (inputs.row(row), inputs.scales[row]);
                 for (group, out) in out.chunks_exact_mut(LANES).enumerate() {
@@ -147,10 +146,10 @@ impl Weights {
 
     /// Dot products of pairs of 16 bits: two sums for a lane until the end.
     #[cfg(target_feature = "simd128")]
-    fn blocks_wasm(&self, inputs: &Quantized, batch: usize, blocks: Range<usize>, out: &mut [f32]) {
+    fn blocks_wasm(&self, inputs: &Quantized, batch: usize, sweep: &Sweep, out: &mut [f32]) {
         use std::arch::wasm32::*;
         let lanes = self.gates * LANES;
-        for (block, out) in blocks.zip(out.chunks_exact_mut(batch * lanes)) {
+        for (block, out) in sweep.over(out, batch * lanes) {
             for (row, out) in out.chunks_exact_mut(lanes).enumerate() {
                 let (x, scale) = (inputs.row(row), f32x4_splat(inputs.scales[row]));
                 for (group, out) in out.chunks_exact_mut(LANES).enumerate() {
@@ -183,14 +182,8 @@ impl Weights {
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512vnni")]
-    unsafe fn blocks_vnni<const G: usize>(
-        &self,
-        inputs: &Quantized,
-        batch: usize,
-        blocks: Range<usize>,
-        out: &mut [f32],
-    ) {
-        for (block, out) in blocks.zip(out.chunks_exact_mut(batch * G * LANES)) {
+    unsafe fn blocks_vnni<const G: usize>(&self, inputs: &Quantized, batch: usize, sweep: &Sweep, out: &mut [f32]) {
+        for (block, out) in sweep.over(out, batch * G * LANES) {
             for (row, out) in out.chunks_exact_mut(G * LANES).enumerate() {
                 // SAFETY: as the caller's.
                 unsafe { self.gates_vnni::<G>(inputs.row(row), inputs.scales[row], block, out) };
@@ -305,7 +298,7 @@ mod tests {
                 let mut inputs = Quantized::new(2, depth);
                 inputs.fill(isa, &x, 2);
                 let mut out = vec![f32::NAN; 2 * blocks * gates * LANES];
-                weights.product(isa, &inputs, 2, 0..blocks, &mut out);
+                weights.product(isa, &inputs, 2, &(0..blocks).into(), &mut out);
                 out
             });
             let first = results.next().expect("an instruction set");
@@ -331,7 +324,7 @@ mod tests {
             let mut inputs = Quantized::new(1, 2);
             inputs.fill(Isa::detect(), &[1.0, bad], 1);
             let mut out = vec![0.0; LANES];
-            weights.product(Isa::detect(), &inputs, 1, 0..1, &mut out);
+            weights.product(Isa::detect(), &inputs, 1, &(0..1).into(), &mut out);
             assert!(out.iter().all(|v| v.is_nan()), "{out:?}");
         }
     }

@@ -1,6 +1,8 @@
 //! [`MatMul`] by packed panels: `b` by 32 columns, `a` by strips of a few rows, registers between them.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
+use std::ops::Range;
+
 use super::memory::Store;
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, store_part};
 use super::team::{Parts, Team};
@@ -16,8 +18,10 @@ const DEPTH: usize = 256;
 const WIDTH: usize = 1024;
 /// Columns of `b` that one thread packs at a time.
 const PACKED: usize = 4 * PANEL;
-/// Rows that one thread takes at a time; fixed, so that the work is cut alike for any number of threads.
+/// Rows that one thread takes at a time. What it is does not change the numbers, nor do the columns.
 const ROWS: usize = 8 * STRIP;
+/// Rows up to which threads take columns.
+const SHORT: usize = 2 * ROWS;
 /// Multiplications below which a second thread costs more than it brings.
 const PARALLEL: usize = 1 << 21;
 /// Rows up to which packing `b` would cost as much as the product.
@@ -83,18 +87,20 @@ fn packed(
         for k0 in (0..k.max(1)).step_by(DEPTH) {
             let depth = DEPTH.min(k - k0);
             let parts = Parts::new(panels);
-            over(width.div_ceil(PACKED), &|part| {
+            let pack = |part: usize| {
                 let first = part * PACKED;
                 let width = PACKED.min(width - first);
                 let range = first * depth..(first + width.next_multiple_of(PANEL)) * depth;
                 // SAFETY: rows k0.. and these columns are within b; nobody else has their panels.
-                unsafe { pack_b(p, b, [k0, depth], [col + first, width], parts.get(range)) };
-            });
-            let panels = &panels[..];
-            let rows = |first: usize| {
+                unsafe { pack_b(isa, p, b, [k0, depth], [col + first, width], parts.get(range)) };
+            };
+            // From column `first` of the panels on.
+            let multiply = |rows: Range<usize>, first: usize, width: usize| {
                 let (a, mut strip) = (a, [0.0f32; DEPTH * STRIP]);
-                for row in (first..m.min(first + ROWS)).step_by(STRIP) {
-                    let count = STRIP.min(m - row);
+                // SAFETY: these columns were packed before, and nobody writes them now.
+                let panels = unsafe { parts.as_ptr().add(first * depth).cast_const() };
+                for row in rows.clone().step_by(STRIP) {
+                    let count = STRIP.min(rows.end - row);
                     // SAFETY: row row and column k0 are within a.
                     let mut from = unsafe { a.0.add(row * p.a_row as usize + k0 * p.a_col as usize) };
                     let is_packed = p.a_col != 1;
@@ -103,26 +109,47 @@ fn packed(
                         unsafe { pack_a(p, from, count, depth, &mut strip) };
                         from = strip.as_ptr();
                     }
-                    let block = Block { p: *p, depth, col, width, row, count, first: k0 == 0, is_packed };
-                    let (panels, c) = (panels.as_ptr(), c);
+                    let block = Block { p: *p, depth, col: col + first, width, row, count, first: k0 == 0, is_packed };
                     let bias = bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
-                    // Rows row..row + count of c belong to this call alone.
+                    // These rows and columns of c belong to this call alone.
                     for_each_isa!(isa, strip_times_panels::<_>(
                         block: Block, from: *const f32, panels: *const f32, bias: *const f32, c: Mut
                     ));
                 }
             };
-            over(m.div_ceil(ROWS), &|i| rows(i * ROWS));
+            if m <= SHORT {
+                // What a thread packed is not worth handing to another.
+                over(width.div_ceil(PACKED), &|part| {
+                    pack(part);
+                    multiply(0..m, part * PACKED, PACKED.min(width - part * PACKED));
+                });
+            } else {
+                over(width.div_ceil(PACKED), &pack);
+                over(m.div_ceil(ROWS), &|i| multiply(i * ROWS..m.min((i + 1) * ROWS), 0, width));
+            }
         }
     }
 }
 
 /// `panels[panel, k, 0..32] = b[k0 + k, col + 32·panel ..]`, zeros past the width.
-unsafe fn pack_b(p: &MatMul, Const(b): Const, [k0, depth]: [usize; 2], [col, width]: [usize; 2], panels: &mut [f32]) {
+unsafe fn pack_b(
+    isa: Isa,
+    p: &MatMul,
+    Const(b): Const,
+    [k0, depth]: [usize; 2],
+    [col, width]: [usize; 2],
+    panels: &mut [f32],
+) {
     let (row_step, col_step) = (p.b_row as usize, p.b_col as usize);
     for (panel, out) in panels.chunks_exact_mut(depth * PANEL).enumerate().take(width.div_ceil(PANEL)) {
         let first = col + panel * PANEL;
         let count = PANEL.min(col + width - first);
+        if row_step == 1 && count == PANEL {
+            // SAFETY: rows k0.. and 32 columns are within b, a panel in out.
+            let (from, to) = (unsafe { b.add(k0 + first * col_step) }, out.as_mut_ptr());
+            for_each_isa!(isa, lined_panel::<_>(from: *const f32, col_step: usize, depth: usize, to: *mut f32));
+            continue;
+        }
         if row_step == 1 {
             // `b` is stored by columns: a cache line of each at a time, so that what is written stays near too.
             for (part, out) in out.chunks_mut(LANES * PANEL).enumerate() {
@@ -139,6 +166,24 @@ unsafe fn pack_b(p: &MatMul, Const(b): Const, [k0, depth]: [usize; 2], [col, wid
         for (k, out) in out.chunks_exact_mut(PANEL).enumerate() {
             // SAFETY: as above.
             unsafe { gather(b.add((k0 + k) * row_step + first * col_step), col_step, count, out) };
+        }
+    }
+}
+
+/// A whole panel of columns that lie `step` apart.
+#[inline(always)]
+unsafe fn lined_panel<V: Lanes>(from: *const f32, step: usize, depth: usize, to: *mut f32) {
+    let whole = depth - depth % LANES;
+    for half in [0, LANES] {
+        // SAFETY: 32 columns of `depth` floats, and a panel as deep.
+        unsafe {
+            let (from, to) = (from.add(half * step), to.add(half));
+            for k in (0..whole).step_by(LANES) {
+                V::transpose(from.add(k), step, to.add(k * PANEL), PANEL);
+            }
+            for k in whole..depth {
+                (0..LANES).for_each(|j| *to.add(k * PANEL + j) = *from.add(j * step + k));
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ mod int8;
 mod lines;
 mod matmul;
 mod memory;
+mod pace;
 mod pack;
 mod packed;
 mod sequence;
@@ -80,6 +81,11 @@ impl Cpu {
 
     pub fn name(&self) -> String {
         if self.options.reference { "cpu (reference twins)".into() } else { format!("cpu ({})", self.isa.name()) }
+    }
+
+    /// Whether threads are idle where `rows` sequences are cut for them.
+    pub fn has_idle_threads(&self, rows: usize) -> bool {
+        !self.options.reference && rows.div_ceil(sequence::GROUP) < self.team.threads()
     }
 
     /// Buffers must be as long as the kernel asks and none may be both read and written: the caller checked.

@@ -42,6 +42,28 @@ enum Weights {
     Int8(int8::Weights),
 }
 
+/// Blocks of a product, and whether the last is read first. Steps that read their weights forth and back in turns find
+/// in the cache what the step before read last; round and round, a cache smaller than the weights keeps nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Sweep {
+    pub blocks: Range<usize>,
+    pub is_back: bool,
+}
+
+impl Sweep {
+    /// Each block with its `len` words of `out`, in the order that they are read.
+    pub fn over<'a>(&self, out: &'a mut [f32], len: usize) -> impl Iterator<Item = (usize, &'a mut [f32])> {
+        let (mut parts, is_back) = (self.blocks.clone().zip(out.chunks_exact_mut(len)), self.is_back);
+        std::iter::from_fn(move || if is_back { parts.next_back() } else { parts.next() })
+    }
+}
+
+impl From<Range<usize>> for Sweep {
+    fn from(blocks: Range<usize>) -> Self {
+        Self { blocks, is_back: false }
+    }
+}
+
 /// Room that a product of [`Precision::Int8`] needs for its inputs; empty for the others.
 #[derive(Clone)]
 pub(crate) struct Inputs(Option<Quantized>);
@@ -109,27 +131,28 @@ impl Packed {
     }
 
     /// `out[block, row, gate, 16] = W·x[row]` of these blocks; `x` `[batch, depth]`, readied in `inputs`.
-    pub fn product(&self, isa: Isa, x: &[f32], batch: usize, inputs: &Inputs, blocks: Range<usize>, out: &mut [f32]) {
+    pub fn product(&self, isa: Isa, x: &[f32], batch: usize, inputs: &Inputs, sweep: &Sweep, out: &mut [f32]) {
+        let Sweep { blocks, is_back } = sweep.clone();
         assert!(blocks.end <= self.blocks() && x.len() >= batch * self.depth, "checked by the stream");
         assert!(out.len() >= blocks.len() * self.block_len(batch), "made by the stream");
         let (depth, x_ptr, out_ptr) = (self.depth, x.as_ptr(), out.as_mut_ptr());
         let (first, count) = (blocks.start, blocks.len());
         let run = |words: &Lines, in_word: usize| {
             let at = first * depth.next_multiple_of(in_word) / in_word * self.gates * LANES;
-            Product { words: words[at..].as_ptr(), blocks: count, depth, batch, x: x_ptr, out: out_ptr }
+            Product { words: words[at..].as_ptr(), blocks: count, is_back, depth, batch, x: x_ptr, out: out_ptr }
         };
         match &self.weights {
             Weights::F32(w) => rows_f32(isa, run(w, 1), self.gates),
             Weights::F16(w) => {
                 let at = first * depth * self.gates * LANES;
                 let words = bytemuck::cast_slice::<f32, u16>(w)[at..].as_ptr().cast();
-                let p = Product { words, blocks: count, depth, batch, x: x_ptr, out: out_ptr };
+                let p = Product { words, blocks: count, is_back, depth, batch, x: x_ptr, out: out_ptr };
                 rows_f16(isa, p, self.gates);
             }
             Weights::Bf16(w) => rows_bf16(isa, run(w, 2), self.gates),
             Weights::Int8(w) => {
                 let quantized = inputs.0.as_ref().expect("made by Packed::inputs of this matrix");
-                w.product(isa, quantized, batch, blocks, out);
+                w.product(isa, quantized, batch, sweep, out);
             }
         }
     }
@@ -162,6 +185,7 @@ fn pairs(words: &[f32], [blocks, depth, lanes]: [usize; 3]) -> Lines {
 struct Product {
     words: *const f32,
     blocks: usize,
+    is_back: bool,
     depth: usize,
     batch: usize,
     x: *const f32,
@@ -273,7 +297,8 @@ unsafe fn rows<V: Lanes, S: Stored>(p: Product, gates: usize) {
 
 #[inline(always)]
 unsafe fn blocks<V: Lanes, S: Stored, const G: usize>(p: Product) {
-    for block in 0..p.blocks {
+    for i in 0..p.blocks {
+        let block = if p.is_back { p.blocks - 1 - i } else { i };
         let mut row = 0;
         // Groups of 4, 2 and 1 rows, so that no row is computed for nothing; the weights of a block stay in L1.
         for size in [4, 2, 1] {

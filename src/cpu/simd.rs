@@ -119,6 +119,16 @@ pub unsafe trait Lanes: Copy {
     unsafe fn exp2_whole(self) -> Self;
     /// `a` where `self < limit`, else `b`
     unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self;
+    /// Sixteen rows of sixteen floats, `step` apart, become columns: `to[j·to_step + i] = from[i·step + j]`.
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, step: usize, to: *mut f32, to_step: usize) {
+        for i in 0..LANES {
+            for j in 0..LANES {
+                // SAFETY: valid for these rows, as the caller promises.
+                unsafe { *to.add(j * to_step + i) = *from.add(i * step + j) };
+            }
+        }
+    }
 }
 
 /// `e^v` for `v ≤ 87`, within 2 ulp down to −87, then 0 to within 1e-37 (Cephes' polynomial).
@@ -283,7 +293,7 @@ pub use x86::{Y, Z};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Lanes;
+    use super::{LANES, Lanes};
     use std::arch::x86_64::*;
 
     /// One AVX-512 register.
@@ -343,6 +353,34 @@ mod x86 {
             unsafe {
                 let n = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
                 Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(n)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn transpose(from: *const f32, step: usize, to: *mut f32, to_step: usize) {
+            unsafe {
+                let row: [__m512; LANES] = std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * step)));
+                // Columns of four rows, in each quarter of a register.
+                let mut four = row;
+                for i in (0..LANES).step_by(4) {
+                    let pairs = |a: __m512, b: __m512| {
+                        [_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)].map(|v| _mm512_castps_pd(v))
+                    };
+                    let [low, high] = pairs(row[i], row[i + 1]);
+                    let [low2, high2] = pairs(row[i + 2], row[i + 3]);
+                    four[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, low2));
+                    four[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, low2));
+                    four[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high, high2));
+                    four[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high, high2));
+                }
+                for c in 0..4 {
+                    let even = |a, b| _mm512_shuffle_f32x4::<0x88>(a, b);
+                    let odd = |a, b| _mm512_shuffle_f32x4::<0xdd>(a, b);
+                    let (a, b) = (even(four[c], four[4 + c]), even(four[8 + c], four[12 + c]));
+                    let (d, e) = (odd(four[c], four[4 + c]), odd(four[8 + c], four[12 + c]));
+                    for (q, v) in [even(a, b), even(d, e), odd(a, b), odd(d, e)].into_iter().enumerate() {
+                        _mm512_storeu_ps(to.add((4 * q + c) * to_step), v);
+                    }
+                }
             }
         }
         #[inline(always)]
@@ -677,6 +715,25 @@ mod tests {
         unsafe {
             sigmoid(V::load(from)).store(to);
             tanh(V::load(from)).store(to.add(LANES));
+        }
+    }
+
+    unsafe fn columns<V: Lanes>(from: *const f32, to: *mut f32) {
+        // SAFETY: sixteen rows of 19 in, sixteen of 17 out.
+        unsafe { V::transpose(from, 19, to, 17) }
+    }
+
+    #[test]
+    fn rows_become_columns_on_every_isa() {
+        for isa in Isa::available() {
+            let from: Vec<f32> = (0..16 * 19).map(|i| i as f32).collect();
+            let mut out = vec![f32::NAN; 16 * 17];
+            let (from, to) = (from.as_ptr(), out.as_mut_ptr());
+            for_each_isa!(isa, columns::<_>(from: *const f32, to: *mut f32));
+            for (i, v) in out.iter().enumerate() {
+                let (row, col) = (i / 17, i % 17);
+                assert!(if col < 16 { *v == (col * 19 + row) as f32 } else { v.is_nan() }, "{isa:?}: {row} {col}: {v}");
+            }
         }
     }
 

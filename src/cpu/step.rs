@@ -5,14 +5,11 @@ use std::ops::Range;
 
 use super::equations::{lstm, mix, relu};
 use super::lines::Lines;
-use super::packed::{Inputs, Packed, Precision};
+use super::packed::{Inputs, Packed, Precision, Sweep};
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
 use super::team::{Parts, Team};
 use crate::error::Result;
 use crate::kernels::PlainCell;
-
-/// Bytes of weights that are worth a thread.
-const SHARED: usize = 1 << 16;
 
 /// The weights of one layer, packed.
 pub(crate) struct StepWeights {
@@ -35,6 +32,8 @@ pub(crate) struct StepScratch {
     z: Vec<f32>,
     /// For the products with x, h and r⊙h.
     inputs: [Inputs; 3],
+    /// The last step read the weights from the end to the start.
+    is_back: bool,
 }
 
 /// Vectors of the bias.
@@ -85,6 +84,7 @@ impl StepWeights {
             kept: vec![0.0; kept],
             z: vec![0.0; kept],
             inputs: [self.w.inputs(batch), self.u.inputs(batch), n.inputs(batch)],
+            is_back: true,
         }
     }
 
@@ -100,6 +100,8 @@ impl StepWeights {
     ) {
         let (blocks, h) = (self.w.blocks(), self.w.units);
         let rows = old[0].len() / h;
+        s.is_back = !s.is_back;
+        let is_back = s.is_back;
         let [in_w, in_u, in_n] = &mut s.inputs;
         self.w.prepare(isa, x, rows, in_w);
         self.u.prepare(isa, old[0], rows, in_u);
@@ -108,15 +110,21 @@ impl StepWeights {
         let (wx, uh) = (Parts::new(&mut s.x), Parts::new(&mut s.rec));
         let [new, new_cell] = new.map(Parts::new);
         let (kept, z) = (Parts::new(&mut s.kept), Parts::new(&mut s.z));
-        let most = (self.w.bytes() + self.u.bytes()) / SHARED;
+        let work = self.w.bytes() + self.u.bytes();
         let gates = Gates { cell: self.cell, x: wx, rec: uh, bias: &self.bias, old, batch: rows, hidden: h };
-        team.share(blocks, most, &|range: Range<usize>| {
+        team.share(blocks, work, &|range: Range<usize>| {
             // SAFETY: this thread alone has these blocks.
             let (wx, uh) = unsafe {
                 (wx.get(range.start * x_len..range.end * x_len), uh.get(range.start * rec_len..range.end * rec_len))
             };
-            self.w.product(isa, x, rows, in_w, range.clone(), wx);
-            self.u.product(isa, old[0], rows, in_u, range.clone(), uh);
+            let sweep = Sweep { blocks: range.clone(), is_back };
+            if is_back {
+                self.u.product(isa, old[0], rows, in_u, &sweep, uh);
+            }
+            self.w.product(isa, x, rows, in_w, &sweep, wx);
+            if !is_back {
+                self.u.product(isa, old[0], rows, in_u, &sweep, uh);
+            }
             match self.cell {
                 PlainCell::GruResetAfter => gates.run(isa, Half::ResetAfter, range, [new, new]),
                 PlainCell::GruResetBefore => gates.run(isa, Half::ResetBefore, range, [kept, z]),
@@ -129,10 +137,10 @@ impl StepWeights {
         let reset = &s.kept[..rows * h];
         u_n.prepare(isa, reset, rows, in_n);
         let (in_n, rec_len) = (&*in_n, u_n.block_len(rows));
-        team.share(blocks, u_n.bytes() / SHARED, &|range: Range<usize>| {
+        team.share(blocks, u_n.bytes(), &|range: Range<usize>| {
             // SAFETY: as above.
             let rec = unsafe { uh.get(range.start * rec_len..range.end * rec_len) };
-            u_n.product(isa, reset, rows, in_n, range.clone(), rec);
+            u_n.product(isa, reset, rows, in_n, &Sweep { blocks: range.clone(), is_back }, rec);
             gates.run(isa, Half::Candidate, range, [new, z]);
         });
     }

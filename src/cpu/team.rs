@@ -12,18 +12,16 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::pace::{Pace, TRIED, Turns};
+
 /// How long a helper spins after its last work, and how long it then sleeps between looks.
 const SPIN: Duration = Duration::from_micros(500);
 const SLEEP: Duration = Duration::from_millis(1);
 /// How long the caller waits for a helper, beside four times what its own share took, before that was most likely
 /// interrupted.
 const LATE: Duration = Duration::from_micros(20);
-/// Shares that the caller then does alone, doubled each time that it happens again.
-const ALONE: u32 = 64;
-const MOST_ALONE: u32 = 1 << 11;
 /// Offers between two looks from which on it pays to stand by again.
 const BUSY: u32 = 4;
-
 /// Floats whose disjoint parts several threads write.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts(*mut f32, usize);
@@ -52,6 +50,22 @@ impl Parts {
         assert!(range.start <= range.end && range.end <= self.1, "a part of the floats");
         // SAFETY: within the floats; the rest is the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(range.start), range.len()) }
+    }
+}
+
+/// How a shared call went.
+struct Went {
+    /// What the caller's own share took, and how long it then waited.
+    own: Duration,
+    wait: Duration,
+    /// No helper had begun when the caller was done.
+    is_missed: bool,
+}
+
+impl Went {
+    /// Whether a helper was so late that it was most likely interrupted.
+    fn is_late(&self) -> bool {
+        self.wait > 4 * self.own + LATE
     }
 }
 
@@ -139,42 +153,24 @@ pub(crate) struct Team {
     /// One caller at a time; a second one works alone.
     in_use: AtomicBool,
     turns: Turns,
-}
-
-/// Where threads have to take turns, two are slower than one: what is remembered of it. Only who uses the team writes.
-#[derive(Default)]
-struct Turns {
-    /// Shares still to be done alone.
-    alone: AtomicU32,
-    /// How many it were after the last interruption, less what was forgotten since.
-    penalty: AtomicU32,
-}
-
-impl Turns {
-    /// Whether the next share is to be done alone.
-    fn take_alone(&self) -> bool {
-        let alone = self.alone.load(Ordering::Relaxed);
-        self.alone.store(alone.saturating_sub(1), Ordering::Relaxed);
-        alone > 0
-    }
-
-    /// A share was done together, in time or late.
-    fn note(&self, is_late: bool) {
-        let penalty = self.penalty.load(Ordering::Relaxed);
-        if is_late {
-            let penalty = (2 * penalty).clamp(ALONE, MOST_ALONE);
-            self.penalty.store(penalty, Ordering::Relaxed);
-            self.alone.store(penalty, Ordering::Relaxed);
-        } else {
-            self.penalty.store(penalty.saturating_sub(1), Ordering::Relaxed);
-        }
-    }
+    pace: Pace,
 }
 
 impl Team {
     /// `threads` in all.
     pub fn new(threads: usize) -> Self {
-        Self { threads, helpers: OnceLock::new(), in_use: AtomicBool::new(false), turns: Turns::default() }
+        Self {
+            threads,
+            helpers: OnceLock::new(),
+            in_use: AtomicBool::new(false),
+            turns: Turns::default(),
+            pace: Pace::default(),
+        }
+    }
+
+    /// Threads in all, the caller's among them.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// Hires the helpers now; fewer if the system gives no more.
@@ -182,16 +178,29 @@ impl Team {
         self.helpers.get_or_init(|| Helpers::new(self.threads - 1))
     }
 
-    /// Short work: `task` over `0..parts`, neighbouring parts for each of up to `most` threads. What it computes must
-    /// not depend on how the parts are shared. Makes no system call; helpers that sleep are left alone.
-    pub fn share(&self, parts: usize, most: usize, task: Task<'_>) {
-        let threads = self.threads.min(most).min(parts);
-        let Some(offer) = self.offer(threads) else { return task(0..parts) };
-        if self.turns.take_alone() {
-            drop(offer);
-            return task(0..parts);
+    /// Short work: `task` over `0..parts`, neighbouring parts for each thread, as far as sharing pays. What it computes
+    /// must not depend on how the parts are shared. All parts are `work`, in units that mean the same from call to call.
+    /// Makes no system call; helpers that sleep are left alone.
+    pub fn share(&self, parts: usize, work: usize, task: Task<'_>) {
+        let Some(offer) = self.offer(self.threads.min(parts)) else { return task(0..parts) };
+        let tried = self.pace.of(work);
+        let (which, notes) = tried.choose();
+        let helping = parts * TRIED[which] / (4 * offer.threads);
+        if helping > 0 && !self.turns.take_alone() {
+            let went = offer.run(parts, helping, task);
+            self.turns.note(went.is_late());
+            if notes && !went.is_missed {
+                tried.note(which, went.own + went.wait);
+            }
+            return;
         }
-        self.turns.note(offer.run(parts, task));
+        // Another caller may have the helpers meanwhile.
+        drop(offer);
+        let start = notes.then(Instant::now);
+        task(0..parts);
+        if let Some(start) = start {
+            tried.note(0, start.elapsed());
+        }
     }
 
     /// Long work: `task` for each of `0..parts`, by whoever is free. Wakes helpers that sleep.
@@ -199,7 +208,7 @@ impl Team {
         let Some(offer) = self.offer(self.threads.min(parts)) else { return (0..parts).for_each(task) };
         offer.wake();
         let next = AtomicUsize::new(0);
-        offer.run(offer.threads, &|_| {
+        offer.run(offer.threads, 1, &|_| {
             loop {
                 let part = next.fetch_add(1, Ordering::Relaxed);
                 if part >= parts {
@@ -211,8 +220,8 @@ impl Team {
     }
 
     /// Wakes helpers before much short work.
-    pub fn wake(&self, most: usize) {
-        if let Some(offer) = self.offer(self.threads.min(most)) {
+    pub fn wake(&self) {
+        if let Some(offer) = self.offer(self.threads) {
             offer.wake();
         }
     }
@@ -292,24 +301,26 @@ impl Offer<'_> {
         }
     }
 
-    /// Runs `task` over `0..parts`; whether a helper was done much later than the caller.
-    fn run(&self, parts: usize, task: Task<'_>) -> bool {
-        let end = |i: usize| parts * i / self.threads;
+    /// Runs `task` over `0..parts`, of which each helper gets `helping`, the last ones.
+    fn run(&self, parts: usize, helping: usize, task: Task<'_>) -> Went {
+        let own = parts - helping * (self.threads - 1);
         // SAFETY: `open` is dropped before the borrow ends, and then no helper has the task, nor will have it.
         let task_of_helpers = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
         let mut open = Open { desks: &self.helpers.desks[..self.threads - 1], task, failed: false };
         for (i, desk) in open.desks.iter().enumerate() {
+            let first = own + i * helping;
             // SAFETY: FREE: every caller leaves all desks so.
-            unsafe { *desk.share.get() = Some((task_of_helpers, end(i + 1)..end(i + 2))) };
-            desk.offers.fetch_add(1, Ordering::Relaxed);
+            unsafe { *desk.share.get() = Some((task_of_helpers, first..first + helping)) };
+            // Only callers write it, one at a time.
+            desk.offers.store(desk.offers.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
             desk.state.store(OFFERED, Ordering::Release);
         }
         let start = Instant::now();
-        task(0..end(1));
+        task(0..own);
         let own = start.elapsed();
-        open.collect();
+        let is_missed = open.collect();
         assert!(!open.failed, "a share of the work panicked");
-        start.elapsed() > 5 * own + LATE
+        Went { own, wait: start.elapsed() - own, is_missed }
     }
 }
 
@@ -321,14 +332,17 @@ struct Open<'a> {
 }
 
 impl Open<'_> {
-    /// Does the shares that nobody began, and waits for the others.
-    fn collect(&mut self) {
+    /// Does the shares that nobody began, and waits for the others; whether there were any of the former.
+    fn collect(&mut self) -> bool {
+        let mut is_missed = false;
         for desk in self.desks {
             if let Some(range) = take_back(desk) {
+                is_missed = true;
                 (self.task)(range);
             }
         }
         self.wait();
+        is_missed
     }
 
     fn wait(&mut self) {
@@ -336,13 +350,18 @@ impl Open<'_> {
             while desk.state.load(Ordering::Acquire) == TAKEN {
                 std::hint::spin_loop();
             }
-            self.failed |= desk.state.swap(FREE, Ordering::Relaxed) == FAILED;
+            self.failed |= desk.state.load(Ordering::Relaxed) == FAILED;
+            desk.state.store(FREE, Ordering::Relaxed);
         }
     }
 }
 
 /// The share on this desk, unless a helper has begun.
 fn take_back(desk: &Desk) -> Option<Range<usize>> {
+    // Looking is cheap, an exchange takes the line from the helper even if it fails.
+    if desk.state.load(Ordering::Relaxed) != OFFERED {
+        return None;
+    }
     desk.state.compare_exchange(OFFERED, FREE, Ordering::Acquire, Ordering::Relaxed).ok()?;
     // SAFETY: FREE: the share is the caller's again.
     unsafe { (*desk.share.get()).take() }.map(|(_, range)| range)
@@ -358,6 +377,7 @@ impl Drop for Open<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pace::ALONE;
     use super::*;
 
     #[test]
@@ -367,32 +387,17 @@ mod tests {
             for round in 0..2000 {
                 let parts = round % 9;
                 let counts: Vec<AtomicUsize> = (0..parts).map(|_| AtomicUsize::new(0)).collect();
-                team.share(parts, 9, &|range| range.for_each(|i| _ = counts[i].fetch_add(1, Ordering::Relaxed)));
+                share_alike(&team, parts, &|range| range.for_each(|i| _ = counts[i].fetch_add(1, Ordering::Relaxed)));
                 team.over(parts, |i| _ = counts[i].fetch_add(1, Ordering::Relaxed));
                 assert!(counts.iter().all(|n| n.load(Ordering::Relaxed) == 2), "{threads} threads, {parts} parts");
             }
         }
     }
 
-    #[test]
-    fn after_an_interruption_shares_are_done_alone_twice_as_many_each_time_until_it_is_forgotten() {
-        let turns = Turns::default();
-        let alone = |turns: &Turns| std::iter::from_fn(|| turns.take_alone().then_some(())).count() as u32;
-        assert_eq!(alone(&turns), 0, "nothing happened yet");
-        turns.note(false);
-        assert_eq!(alone(&turns), 0, "in time");
-        for want in [64, 128, 256, 512, 1024, 2048, 2048] {
-            turns.note(true);
-            assert_eq!(alone(&turns), want);
-        }
-        // Each share in time forgets one of them.
-        (0..1900).for_each(|_| turns.note(false));
-        assert_eq!(alone(&turns), 0);
-        turns.note(true);
-        assert_eq!(alone(&turns), 2 * 148);
-        (0..10_000).for_each(|_| turns.note(false));
-        turns.note(true);
-        assert_eq!(alone(&turns), 64, "forgotten, never below none");
+    /// Shares as if that had long been the fastest.
+    fn share_alike(team: &Team, parts: usize, task: Task<'_>) {
+        team.pace.of(1).share_alike();
+        team.share(parts, 1, task);
     }
 
     /// The rule in its place: shares to be done alone are the caller's, all parts at once, and are counted off.
@@ -403,12 +408,12 @@ mod tests {
         let caller = std::thread::current().id();
         for _ in 0..ALONE {
             let ranges = std::sync::Mutex::new(Vec::new());
-            team.share(8, 2, &|range| ranges.lock().expect("no panic").push((range, std::thread::current().id())));
+            share_alike(&team, 8, &|range| ranges.lock().expect("no panic").push((range, std::thread::current().id())));
             assert_eq!(ranges.into_inner().expect("no panic"), [(0..8, caller)]);
         }
         assert!(!team.turns.take_alone(), "the next one is shared again");
         let ranges = std::sync::Mutex::new(Vec::new());
-        team.share(8, 2, &|range| ranges.lock().expect("no panic").push(range));
+        share_alike(&team, 8, &|range| ranges.lock().expect("no panic").push(range));
         let mut ranges = ranges.into_inner().expect("no panic");
         ranges.sort_by_key(|range| range.start);
         assert_eq!(ranges, [0..4, 4..8]);
@@ -422,7 +427,7 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..5000 {
                         let sum = AtomicUsize::new(0);
-                        team.share(8, 2, &|range| _ = sum.fetch_add(range.sum::<usize>(), Ordering::Relaxed));
+                        share_alike(&team, 8, &|range| _ = sum.fetch_add(range.sum::<usize>(), Ordering::Relaxed));
                         assert_eq!(sum.into_inner(), 28);
                     }
                 });
@@ -435,10 +440,10 @@ mod tests {
         let team = Team::new(2);
         for bad in [0, 7] {
             let task = |range: Range<usize>| assert!(!range.contains(&bad), "this share panics");
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| team.share(8, 2, &task)));
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| share_alike(&team, 8, &task)));
             assert!(result.is_err());
             let sum = AtomicUsize::new(0);
-            team.share(8, 2, &|range| _ = sum.fetch_add(range.sum::<usize>(), Ordering::Relaxed));
+            share_alike(&team, 8, &|range| _ = sum.fetch_add(range.sum::<usize>(), Ordering::Relaxed));
             assert_eq!(sum.into_inner(), 28);
         }
     }

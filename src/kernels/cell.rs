@@ -112,7 +112,7 @@ impl Cell {
 
     /// The order of time.
     pub fn order(&self) -> Order {
-        Order { steps: self.steps as usize, reverse: self.reverse == 1 }
+        Order { steps: self.steps as usize, reverse: self.reverse }
     }
 
     fn is_beyond(&self, v: f32) -> bool {

@@ -8,7 +8,7 @@ use crate::kernel::{Kernel, wgsl, words};
 use crate::math::{sigmoid, tanh_stable};
 
 plain_kernel! {
-    /// All steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
+    /// Steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
     /// steps. Hidden sizes to [`GruSequence::MAX_HIDDEN`]; on the CPU, any.
     ///
     /// ```text
@@ -32,10 +32,11 @@ impl CellSequence {
         Err(Error::Limit { op, limit: "hidden size of the whole-sequence plan", needed, allowed })
     }
 
-    fn step(&self, step: usize, [x, packed, marks]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
-        let p: &Plain = &self.0;
+    fn step(&self, step: u32, [x, packed, marks]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
+        let p = &Plain { step, ..self.0 };
         let (h, batch, gates) = (p.hidden as usize, p.batch as usize, p.cell().gates());
         for d in 0..p.directions as usize {
+            let Some(step) = p.range(d, 1).next() else { continue };
             let t = p.time_of(d, step);
             for (row, &mark) in words(marks)[t * batch..][..batch].iter().enumerate() {
                 let [from, to] = [p.before(d, t), p.after(d, t)].map(|slot| p.state_at(d, slot, row));
@@ -109,10 +110,10 @@ impl Kernel<3, 3> for CellSequence {
     }
 
     fn work(&self) -> u64 {
-        self.0.step_work().saturating_mul(self.0.steps.into())
+        self.0.step_work().saturating_mul(self.0.count.into())
     }
 
     fn run(&self, reads: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
-        (0..self.0.steps as usize).for_each(|step| self.step(step, reads, [state, y, saved]));
+        (self.0.step..self.0.step + self.0.count).for_each(|step| self.step(step, reads, [state, y, saved]));
     }
 }

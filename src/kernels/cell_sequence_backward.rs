@@ -91,7 +91,7 @@ impl Kernel<5, 2> for CellSequenceBackward {
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check(Self::NAME, &PlainCell::OTHERS, u32::MAX)
+        self.0.check_backward(Self::NAME, &PlainCell::OTHERS, u32::MAX)
     }
 
     fn check_shader(&self) -> Result<()> {

@@ -43,7 +43,8 @@ impl<W: Stored> Kernel<3, 1> for GruGates<W> {
         let p: &Plain = &self.0;
         let h = p.hidden as usize;
         for d in 0..p.directions as usize {
-            let t = p.time_of(d, p.step as usize);
+            let Some(step) = p.range(d, 1).next() else { continue };
+            let t = p.time_of(d, step);
             for row in 0..p.batch as usize {
                 let from = p.state_at(d, p.before(d, t), row);
                 let (at_x, at) = (p.gates_at(d, t, row, 3), p.gates_at(d, t, row, 4));

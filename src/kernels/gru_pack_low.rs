@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::plain::BLOCK;
+use super::plain::{BLOCK, MOST_LAYERS};
 use super::stored::Stored;
 use crate::error::Result;
 use crate::kernel::{Kernel, at_least_one, at_most, linear_groups, params, wgsl};
@@ -24,7 +24,7 @@ params! {
     pub struct GruPackLow {
         /// H
         pub hidden: u32,
-        /// The direction written.
+        /// The direction, or layer, written.
         pub direction: u32,
         /// [`Stored::FORMAT`], not that of `f32`.
         pub format: u32,
@@ -68,7 +68,7 @@ impl Kernel<2, 1> for GruPackLow {
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("hidden", self.hidden), ("format", self.format)])?;
-        at_most(Self::NAME, [("hidden", self.hidden, 1 << 14), ("direction", self.direction, 1), ("format", self.format, i8::FORMAT)])
+        at_most(Self::NAME, [("hidden", self.hidden, 1 << 14), ("direction", self.direction, MOST_LAYERS - 1), ("format", self.format, i8::FORMAT)])
     }
 
     fn groups(&self) -> [u32; 3] {

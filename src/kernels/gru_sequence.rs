@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 
 stored_kernel! {
-    /// All steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
+    /// Steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
     /// steps. Hidden sizes to [`GruSequence::MAX_HIDDEN`]; on the CPU, any.
     ///
     /// Reads `x`, `packed` and `marks`; takes the first state from `state` and writes the others, `y`, and
@@ -50,7 +50,7 @@ impl<W: Stored> Kernel<3, 3> for GruSequence<W> {
     }
 
     fn work(&self) -> u64 {
-        self.0.step_work().saturating_mul(self.0.steps.into())
+        self.0.step_work().saturating_mul(self.0.count.into())
     }
 
     fn run(&self, [x, packed, marks]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
@@ -62,7 +62,7 @@ impl<W: Stored> Kernel<3, 3> for GruSequence<W> {
             }
             _ => saved,
         };
-        for step in 0..self.0.steps {
+        for step in self.0.step..self.0.step + self.0.count {
             let p = super::Plain { step, ..self.0 };
             if p.is_reset_before() {
                 GruGates::<W>::from(p).run([x, packed, state], [saved]);

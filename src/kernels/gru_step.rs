@@ -46,7 +46,8 @@ impl<W: Stored> Kernel<3, 3> for GruStep<W> {
         let p: &Plain = &self.0;
         let (h, batch) = (p.hidden as usize, p.batch as usize);
         for d in 0..p.directions as usize {
-            let t = p.time_of(d, p.step as usize);
+            let Some(step) = p.range(d, 1).next() else { continue };
+            let t = p.time_of(d, step);
             for (row, &mark) in words(marks)[t * batch..][..batch].iter().enumerate() {
                 let from = p.state_at(d, p.before(d, t), row);
                 let to = p.state_at(d, p.after(d, t), row);

@@ -30,7 +30,7 @@ impl Kernel<5, 2> for GruStepBackward {
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check(Self::NAME, &PlainCell::GRU, self.0.steps)
+        self.0.check_backward(Self::NAME, &PlainCell::GRU, self.0.steps)
     }
 
     fn groups(&self) -> [u32; 3] {

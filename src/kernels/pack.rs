@@ -1,6 +1,6 @@
 //! The recurrent matrix by blocks of 16 units, as the fused kernels read it
 
-use super::plain::BLOCK;
+use super::plain::{BLOCK, MOST_LAYERS};
 use crate::error::Result;
 use crate::kernel::{Kernel, at_least_one, at_most, linear_groups, params, wgsl};
 
@@ -17,7 +17,7 @@ params! {
         pub gates: u32,
         /// K
         pub depth: u32,
-        /// The direction written.
+        /// The direction, or layer, written.
         pub direction: u32,
         /// 1: for the product with `Uᵀ` in backward.
         pub transposed: u32,
@@ -41,7 +41,7 @@ impl Kernel<2, 1> for Pack {
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("hidden", self.hidden), ("gates", self.gates), ("depth", self.depth)])?;
         at_most(Self::NAME, [("hidden", self.hidden, 1 << 14), ("gates", self.gates, 4), ("depth", self.depth, 1 << 16)])?;
-        at_most(Self::NAME, [("direction", self.direction, 1), ("transposed", self.transposed, 1)])
+        at_most(Self::NAME, [("direction", self.direction, MOST_LAYERS - 1), ("transposed", self.transposed, 1)])
     }
 
     fn groups(&self) -> [u32; 3] {

@@ -25,6 +25,8 @@
 //! reset before:  n = tanh(x_n + U_n·(r⊙h) + d_n)
 //! ```
 
+use std::ops::Range;
+
 use super::time::Order;
 use crate::error::{Error, Result};
 use crate::kernel::{addressable, at_least_one, at_most, params};
@@ -33,6 +35,11 @@ use crate::kernel::{addressable, at_least_one, at_most, params};
 pub const BLOCK: usize = 16;
 /// Floats of one `k` of a GRU's packed block.
 pub(crate) const GRU_ROW: usize = 3 * BLOCK;
+
+/// [`Plain::reverse`] where all directions run forward.
+pub(crate) const FORWARD: u32 = 2;
+/// Layers that one dispatch takes at most.
+pub(crate) const MOST_LAYERS: usize = 64;
 
 /// A recurrent cell with the activations it is known with. The numbers are those that shaders see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,12 +109,17 @@ params! {
         pub batch: u32,
         /// H, units of the hidden state.
         pub hidden: u32,
-        /// D, 1 or 2.
+        /// D, 1 or 2; where all run forward, more.
         pub directions: u32,
-        /// 1: the only direction runs from the last step to the first.
+        /// 1: the only direction runs from the last step to the first; 2: all run forward.
         pub reverse: u32,
-        /// The step of a chain, counted as the direction goes.
+        /// The step of a chain, or the first of a dispatch of several, counted as the direction goes.
         pub step: u32,
+        /// Steps of a dispatch, where it may have several.
+        pub count: u32,
+        /// Where all directions run forward, the steps by which each is behind the one before it: then they are layers,
+        /// and those before have finished what it reads.
+        pub lag: u32,
         /// The number of a [`PlainCell`].
         pub cell: u32,
         /// 1: keep the gates for backward.
@@ -120,9 +132,18 @@ impl Plain {
     pub(crate) fn check(&self, op: &'static str, cells: &[PlainCell], last: u32) -> Result<()> {
         let Self { steps, batch, hidden, directions, .. } = *self;
         at_least_one(op, [("steps", steps), ("batch", batch), ("hidden", hidden), ("directions", directions)])?;
-        at_most(op, [("directions", directions, 2), ("hidden", hidden, 1 << 14), ("step", self.step, last as usize)])?;
-        at_most(op, [("reverse", self.reverse, 1), ("save", self.save, 1)])?;
-        at_most(op, [("reverse", self.reverse * (directions - 1), 0)])?;
+        at_most(op, [("reverse", self.reverse, FORWARD as usize), ("save", self.save, 1)])?;
+        let is_forward = self.reverse == FORWARD;
+        let most = if is_forward { MOST_LAYERS } else { 2 };
+        at_most(op, [("directions", directions, most), ("lag", self.lag, if is_forward { 1 << 20 } else { 0 })])?;
+        if self.reverse == 1 && directions > 1 {
+            return Err(Error::value(op, "reverse", "at most 0 with two directions", self.reverse));
+        }
+        let last = u64::from(last) + u64::from(directions - 1) * u64::from(self.lag);
+        let last = usize::try_from(last).unwrap_or(usize::MAX);
+        at_most(op, [("hidden", hidden, 1 << 14), ("step", self.step, last)])?;
+        // Their sums are 32 bits wide.
+        at_most(op, [("step", self.step, 1 << 30), ("count", self.count, 1 << 30)])?;
         if !cells.iter().any(|cell| *cell as u32 == self.cell) {
             return Err(Error::value(op, "cell", format!("the number of one of {cells:?}"), self.cell));
         }
@@ -148,9 +169,22 @@ impl Plain {
         self.cell().states() * self.hidden as usize
     }
 
+    /// As [`check`](Self::check), for backward, which goes through one layer at a time.
+    pub(crate) fn check_backward(&self, op: &'static str, cells: &[PlainCell], last: u32) -> Result<()> {
+        at_most(op, [("reverse", self.reverse, 1)])?;
+        self.check(op, cells, last)
+    }
+
     /// The order of time.
     pub fn order(&self) -> Order {
-        Order { steps: self.steps as usize, reverse: self.reverse == 1 }
+        Order { steps: self.steps as usize, reverse: self.reverse }
+    }
+
+    /// The steps of direction `d` that are in a dispatch of `count` steps.
+    pub fn range(&self, d: usize, count: usize) -> Range<usize> {
+        let (step, behind) = (self.step as usize, d * self.lag as usize);
+        let own = |step: usize| step.saturating_sub(behind).min(self.steps as usize);
+        own(step)..own(step + count)
     }
 
     /// Whether direction `d` runs from the last step to the first.

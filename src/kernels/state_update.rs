@@ -76,7 +76,7 @@ impl StateUpdate {
 
     /// The order of time.
     pub fn order(&self) -> Order {
-        Order { steps: self.steps as usize, reverse: self.reverse == 1 }
+        Order { steps: self.steps as usize, reverse: self.reverse }
     }
 
     /// Share of the fresh value in element `i` of `[D, T, B, width]`, column `j`.

@@ -5,8 +5,8 @@
 pub struct Order {
     /// T, steps of the longest sequence.
     pub steps: usize,
-    /// The only direction runs from the last step to the first.
-    pub reverse: bool,
+    /// 0: of two directions the second runs from the last step to the first. 1: the only direction does. 2: none does.
+    pub reverse: u32,
 }
 
 impl Order {

@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::PlainCell;
 use crate::math::Activation;
-use crate::ops::recurrent::{Backward, Cell, Kept, Layer, Noise, Plan, Reads, Schedule, Weights};
+use crate::ops::recurrent::{Backward, Cell, Kept, Layer, Noise, Plan, Reads, Schedule, Weights, chunk};
 use crate::rng::Rng;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -136,7 +136,8 @@ pub struct Stack {
     pub(super) weights: Vec<Vec<Weights>>,
     /// The learned first states, `[layers·D, 1, width]` in parts: `h0`, `c0`.
     pub(super) first: Vec<(&'static str, Tensor)>,
-    /// By layer: the packed recurrent matrix, by whether the plan has one and the versions of what it was packed from.
+    /// By layer, then of all layers: the packed recurrent matrix, by whether the plan has one and the versions of what it
+    /// was packed from.
     packed: Vec<Cached<(bool, Vec<u64>)>>,
     /// The marks of a batch whose sequences are all whole, by batch and steps.
     whole: Cached<[usize; 2]>,
@@ -301,16 +302,16 @@ impl Stack {
                 first.push(("c0", Tensor::zeros(device, &[all, 1, h])?.requires_grad()));
             }
         }
-        let packed = (0..config.layers).map(|_| Mutex::default()).collect();
+        let packed = (0..=config.layers).map(|_| Mutex::default()).collect();
         let stored = Precision::F32;
         Ok(Self { config, device: device.clone(), stored, weights, first, packed, whole: Mutex::default() })
     }
 
-    /// The plan that runs the steps.
+    /// The plan that runs the steps of many sequences.
     pub fn plan(&self) -> Plan {
         let c = &self.config;
         c.plan.unwrap_or_else(|| match self.stored {
-            Precision::F32 => Plan::choose(&self.device, c.hidden, c.plain()),
+            Precision::F32 => Plan::choose(&self.device, [c.hidden, usize::MAX], c.plain()),
             _ => Plan::choose_fused(&self.device, c.hidden),
         })
     }
@@ -333,7 +334,7 @@ impl Stack {
             }
             _ => {}
         }
-        let packed = (0..c.layers).map(|_| Mutex::default()).collect();
+        let packed = (0..=c.layers).map(|_| Mutex::default()).collect();
         Ok(Self { stored, packed, ..self })
     }
 
@@ -374,6 +375,15 @@ impl Stack {
         }
 
         let mut y = if c.batch_first { x.permute(&[1, 0, 2])? } else { x.clone() };
+        if matches!(mode, Mode::Eval)
+            && taps.is_empty()
+            && !y.is_tracked()
+            && !first.is_tracked()
+            && let Some([y, last]) = self.run_in_waves(&y, &first, &marks)?
+        {
+            let output = if c.batch_first { y.permute(&[1, 0, 2])? } else { y };
+            return Ok(StackOutput { output, last, gates: Vec::new() });
+        }
         let (mut last, mut gates) = (Vec::with_capacity(c.layers), Vec::new());
         for layer in 0..c.layers {
             if layer > 0 {
@@ -412,6 +422,32 @@ impl Stack {
         noise
     }
 
+    /// The layers one behind the other, where that pays: `y` `[T, B, H]` and the last states.
+    fn run_in_waves(&self, x: &Tensor, first: &Tensor, marks: &Tensor) -> Result<Option<[Tensor; 2]>> {
+        let c = &self.config;
+        let &[steps, batch, input] = x.dims() else { return Ok(None) };
+        if c.plain().is_none() {
+            return Ok(None);
+        }
+        let layer = c.layer([steps, batch, input], Noise::default(), self.plan_of(batch), self.stored);
+        let Some(chunk) = chunk(&self.device, &layer, c.layers) else { return Ok(None) };
+        let weights: Vec<Weights> = self.weights.iter().flatten().cloned().collect();
+        let packed = self.packed(c.layers, &layer.stacked(c.layers), &weights)?;
+        layer.forward_in_waves(&Reads { x: x.clone(), marks: marks.clone() }, first, &weights, &packed, chunk).map(Some)
+    }
+
+    /// The plan for so many sequences.
+    fn plan_of(&self, batch: usize) -> Plan {
+        let c = &self.config;
+        match (c.plan, c.plain()) {
+            (Some(plan), _) => plan,
+            (None, Some(cell)) if cell.is_gru() => {
+                Plan::tuned(&self.device, c.hidden, batch, self.stored != Precision::F32)
+            }
+            (None, cell) => Plan::choose(&self.device, [c.hidden, batch], cell),
+        }
+    }
+
     fn run_layer(
         &self,
         index: usize,
@@ -423,12 +459,7 @@ impl Stack {
     ) -> Result<(Tensor, Tensor, Option<Vec<Tensor>>)> {
         let c = &self.config;
         let (steps, plain) = (x.dims()[0], c.plain());
-        let plan = match c.plan {
-            None if plain.is_some_and(PlainCell::is_gru) => {
-                Plan::tuned(&self.device, c.hidden, x.dims()[1], self.stored != Precision::F32)
-            }
-            _ => self.plan(),
-        };
+        let plan = self.plan_of(x.dims()[1]);
         let layer = c.layer([steps, x.dims()[1], x.dims()[2]], self.noise(mode), plan, self.stored);
         let drops = c.options.weight_dropout > 0.0 && matches!(mode, Mode::Train(_));
         let mut used = Vec::with_capacity(self.weights[index].len());

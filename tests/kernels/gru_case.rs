@@ -36,7 +36,18 @@ const SHAPES: [[u32; 5]; 9] = [
 pub fn cases() -> Vec<Case> {
     let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], reset_before: u32| {
         let length = |row: u32| if row == batch / 2 { steps } else { 1 + mix(row + 7 * batch) % steps };
-        let p = Plain { steps, batch, hidden, directions, reverse, step: 0, cell: reset_before, save: 1 };
+        let p = Plain {
+            steps,
+            batch,
+            hidden,
+            directions,
+            reverse,
+            step: 0,
+            count: steps,
+            lag: 0,
+            cell: reset_before,
+            save: 1,
+        };
         Case { p, lengths: (0..batch).map(length).collect() }
     };
     SHAPES.into_iter().flat_map(|shape| [0, 1].map(|reset_before| case(shape, reset_before))).collect()

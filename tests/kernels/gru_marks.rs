@@ -28,6 +28,8 @@ fn cases(cells: &[PlainCell]) -> Vec<Plain> {
         directions,
         reverse,
         step: 0,
+        count: steps,
+        lag: 0,
         cell: cell as u32,
         save: 1,
     };

@@ -21,6 +21,7 @@ mod gru_case;
 mod gru_forward;
 mod gru_marks;
 mod gru_stored;
+mod gru_waves;
 mod losses;
 mod matmul;
 mod min_gru;

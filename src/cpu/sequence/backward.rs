@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Crew, ROWS, Weights, by_groups, covers, most_rows, over_rows, product};
+use super::{Crew, Weights, blocks, by_groups, covers, most_rows, over_rows, product};
 use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part};
 use crate::cpu::team::Team;
 use crate::kernel::{Kernel, words};
@@ -38,6 +38,7 @@ pub fn backward(
     let (needed, written) = kernel.lens();
     assert!(covers(reads, needed) && covers([&*d_gates, &*carry], written));
     let [packed, marks, state, saved, dy] = reads;
+    let p = Plain { step: 0, count: p.steps, ..p };
     let run = Run {
         p,
         packed: packed.as_ptr(),
@@ -48,20 +49,21 @@ pub fn backward(
         d_gates: d_gates.as_mut_ptr(),
         carry: carry.as_mut_ptr(),
     };
-    over_rows(team, &p, |d, row, crew| rows(isa, run, d, row, crew));
+    over_rows(team, &p, |d, range, crew| rows(isa, run, d, range, crew));
 }
 
-/// All steps of up to [`ROWS`] rows of direction `d`.
-fn rows(isa: Isa, run: Run, d: usize, row: usize, crew: Crew) {
+/// All steps of some rows of direction `d`.
+fn rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, crew: Crew) {
     let (p, h) = (&run.p, run.p.hidden as usize);
-    let count = ROWS.min(p.batch as usize - row);
+    // Multiplications of a unit's gate.
+    let (work, gates) = (rows.len() * h, p.cell().gates());
     for step in (0..p.steps as usize).rev() {
-        let s = Step { run, d, t: p.time_of(d, step), row, count };
-        crew.share(h, |units| step_gates(isa, s, units));
+        let s = Step { run, d, step, t: p.time_of(d, step), row: rows.start, count: rows.len() };
+        crew.share(h, 16 * rows.len(), |units| step_gates(isa, s, units));
         if p.is_reset_before() {
-            crew.share(h, |units| step_reset(isa, s, units));
+            crew.share(h, work, |units| step_reset(isa, s, units));
         }
-        crew.share(h, |units| step_states(isa, s, units));
+        crew.share(h, gates * work, |units| step_states(isa, s, units));
     }
 }
 
@@ -70,6 +72,7 @@ fn rows(isa: Isa, run: Run, d: usize, row: usize, crew: Crew) {
 struct Step {
     run: Run,
     d: usize,
+    step: usize,
     t: usize,
     row: usize,
     count: usize,
@@ -89,17 +92,17 @@ fn step_states(isa: Isa, s: Step, units: Range<usize>) {
 
 #[inline(always)]
 unsafe fn resets_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
-    // SAFETY: the rows and units belong to this call.
-    unsafe {
-        by_groups!(s.count, most_rows::<V>(1), [8 4 2 1], |done| reset_gradients::<V>(&s, done, units.clone()));
+    for unit in blocks(units, s.step) {
+        // SAFETY: the rows and units belong to this call.
+        unsafe { by_groups!(s.count, most_rows::<V>(1), [8 4 2 1], |done| reset_gradients::<V>(&s, done, unit)) };
     }
 }
 
 #[inline(always)]
 unsafe fn states_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
-    // SAFETY: the rows and units belong to this call.
-    unsafe {
-        by_groups!(s.count, most_rows::<V>(1), [8 4 2 1], |done| state_gradients::<V>(&s, done, units.clone()));
+    for unit in blocks(units, s.step) {
+        // SAFETY: the rows and units belong to this call.
+        unsafe { by_groups!(s.count, most_rows::<V>(1), [8 4 2 1], |done| state_gradients::<V>(&s, done, unit)) };
     }
 }
 
@@ -280,35 +283,33 @@ impl At<'_> {
 
 /// For reset before: `q = U_nᵀ·δn`, `δr = q⊙h⊙r⊙(1 − r)`, `v += q⊙r`.
 #[inline(always)]
-unsafe fn reset_gradients<V: Lanes, const M: usize>(s: &Step, done: usize, units: Range<usize>) {
+unsafe fn reset_gradients<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
     let (run, p, d, t, row) = (&s.run, &s.run.p, s.d, s.t, s.row + done);
     let h = p.hidden as usize;
     // SAFETY: offsets of the kernel's contract, for rows row..row + M.
     unsafe {
         let at = |m: usize| p.gates_at(d, t, row + m, 4);
         let dn: [*const f32; M] = std::array::from_fn(|m| run.d_gates.add(at(m) + 2 * h).cast_const());
-        for unit in units.step_by(BLOCK) {
-            let n = BLOCK.min(h - unit);
-            let weights = run.packed.add(p.packed_at(d, unit, p.extent(true)) + 2 * BLOCK);
-            let [q] = product::<V, 1, M>(Weights { at: weights, row: GRU_ROW, depth: h, bias: false }, dn);
-            for (m, &q) in q.iter().enumerate() {
-                if *run.marks.add(t * p.batch as usize + row + m) & VALID == 0 {
-                    continue;
-                }
-                let r = load_part::<V>(run.saved.add(at(m) + unit), n);
-                let old = load_part::<V>(run.state.add(p.state_at(d, p.before(d, t), row + m) + unit), n);
-                let dr = q.mul(old).mul(r).mul(V::splat(1.0).sub(r));
-                let carry = run.carry.add((d * p.batch as usize + row + m) * h + unit);
-                store_part(dr, run.d_gates.add(at(m) + unit), n);
-                store_part(load_part::<V>(carry, n).add(q.mul(r)), carry, n);
+        let n = BLOCK.min(h - unit);
+        let weights = run.packed.add(p.packed_at(d, unit, p.extent(true)) + 2 * BLOCK);
+        let [q] = product::<V, 1, M>(Weights { at: weights, row: GRU_ROW, depth: h, bias: false }, dn);
+        for (m, &q) in q.iter().enumerate() {
+            if *run.marks.add(t * p.batch as usize + row + m) & VALID == 0 {
+                continue;
             }
+            let r = load_part::<V>(run.saved.add(at(m) + unit), n);
+            let old = load_part::<V>(run.state.add(p.state_at(d, p.before(d, t), row + m) + unit), n);
+            let dr = q.mul(old).mul(r).mul(V::splat(1.0).sub(r));
+            let carry = run.carry.add((d * p.batch as usize + row + m) * h + unit);
+            store_part(dr, run.d_gates.add(at(m) + unit), n);
+            store_part(load_part::<V>(carry, n).add(q.mul(r)), carry, n);
         }
     }
 }
 
 /// `v += Σ_g U_gᵀ·δ_g` of `M` rows.
 #[inline(always)]
-unsafe fn state_gradients<V: Lanes, const M: usize>(s: &Step, done: usize, units: Range<usize>) {
+unsafe fn state_gradients<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
     let (run, p, d, t, row) = (&s.run, &s.run.p, s.d, s.t, s.row + done);
     let h = p.hidden as usize;
     let [depth, gates] = p.extent(true);
@@ -318,28 +319,26 @@ unsafe fn state_gradients<V: Lanes, const M: usize>(s: &Step, done: usize, units
             let at = |m: usize| p.gates_at(d, t, row + m, p.cell().gradients()) + gate * h;
             std::array::from_fn(|m| run.d_gates.add(at(m)).cast_const())
         };
-        for unit in units.step_by(BLOCK) {
-            let n = BLOCK.min(h - unit);
-            let weights = Weights {
-                at: run.packed.add(p.packed_at(d, unit, [depth, gates])),
-                row: gates * BLOCK,
-                depth,
-                bias: false,
-            };
-            let of_gate = |gate: usize| Weights { at: weights.at.add(gate * BLOCK), ..weights };
-            let [mut sum] = product::<V, 1, M>(weights, gradients(0));
-            if gates == 3 {
-                let [z] = product::<V, 1, M>(of_gate(1), gradients(1));
-                sum = std::array::from_fn(|m| sum[m].add(z[m]));
-            }
-            if p.cell() == PlainCell::GruResetAfter {
-                let [c] = product::<V, 1, M>(of_gate(2), gradients(3));
-                sum = std::array::from_fn(|m| sum[m].add(c[m]));
-            }
-            for (m, &sum) in sum.iter().enumerate() {
-                let carry = run.carry.add((d * p.batch as usize + row + m) * p.width() + unit);
-                store_part(load_part::<V>(carry, n).add(sum), carry, n);
-            }
+        let n = BLOCK.min(h - unit);
+        let weights = Weights {
+            at: run.packed.add(p.packed_at(d, unit, [depth, gates])),
+            row: gates * BLOCK,
+            depth,
+            bias: false,
+        };
+        let of_gate = |gate: usize| Weights { at: weights.at.add(gate * BLOCK), ..weights };
+        let [mut sum] = product::<V, 1, M>(weights, gradients(0));
+        if gates == 3 {
+            let [z] = product::<V, 1, M>(of_gate(1), gradients(1));
+            sum = std::array::from_fn(|m| sum[m].add(z[m]));
+        }
+        if p.cell() == PlainCell::GruResetAfter {
+            let [c] = product::<V, 1, M>(of_gate(2), gradients(3));
+            sum = std::array::from_fn(|m| sum[m].add(c[m]));
+        }
+        for (m, &sum) in sum.iter().enumerate() {
+            let carry = run.carry.add((d * p.batch as usize + row + m) * p.width() + unit);
+            store_part(load_part::<V>(carry, n).add(sum), carry, n);
         }
     }
 }

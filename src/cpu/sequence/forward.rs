@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Crew, ROWS, Weights, by_groups, covers, most_rows, over_rows, product};
+use super::{Crew, Weights, blocks, by_groups, covers, most_rows, over_rows, product};
 use crate::cpu::equations::{lstm, mix, relu};
 use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
 use crate::cpu::team::{Parts, Team};
@@ -46,20 +46,21 @@ pub fn forward(
         y: y.as_mut_ptr(),
         saved: saved.as_mut_ptr(),
     };
-    over_rows(team, &p, |d, row, crew| rows(isa, run, d, row, crew));
+    over_rows(team, &p, |d, range, crew| rows(isa, run, d, range, crew));
 }
 
-/// All steps of up to [`ROWS`] rows of direction `d`.
-fn rows(isa: Isa, run: Run, d: usize, row: usize, crew: Crew) {
+/// All steps of some rows of direction `d`.
+fn rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, crew: Crew) {
     let (p, h) = (&run.p, run.p.hidden as usize);
-    let count = ROWS.min(p.batch as usize - row);
-    let mut kept = vec![0.0f32; if p.is_reset_before() { 2 * ROWS * h } else { 0 }];
+    let mut kept = vec![0.0f32; if p.is_reset_before() { 2 * rows.len() * h } else { 0 }];
     let kept = Parts::new(&mut kept);
-    for step in 0..p.steps as usize {
-        let s = Step { run, d, t: p.time_of(d, step), row, count, kept };
-        crew.share(h, |units| step_units(isa, s, units));
+    // Multiplications of a unit's gate.
+    let (work, gates) = (rows.len() * h, p.cell().gates() - p.is_reset_before() as usize);
+    for step in p.range(d, p.count as usize) {
+        let s = Step { run, d, step, t: p.time_of(d, step), row: rows.start, count: rows.len(), kept };
+        crew.share(h, gates * work, |units| step_units(isa, s, units));
         if p.is_reset_before() {
-            crew.share(h, |units| step_candidate(isa, s, units));
+            crew.share(h, work, |units| step_candidate(isa, s, units));
         }
     }
 }
@@ -69,10 +70,11 @@ fn rows(isa: Isa, run: Run, d: usize, row: usize, crew: Crew) {
 struct Step {
     run: Run,
     d: usize,
+    step: usize,
     t: usize,
     row: usize,
     count: usize,
-    /// Room for `r⊙h` and `z` of reset before, `[ROWS, 2, H]`; threads write disjoint units.
+    /// Room for `r⊙h` and `z` of reset before, `[rows, 2, H]`; threads write disjoint units.
     kept: Parts,
 }
 
@@ -87,18 +89,21 @@ fn step_candidate(isa: Isa, s: Step, units: Range<usize>) {
 #[inline(always)]
 unsafe fn units_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
     let most = most_rows::<V>(s.run.p.cell().gates());
-    // SAFETY: the rows and units belong to this call.
-    unsafe {
-        match s.run.p.cell() {
-            PlainCell::GruResetAfter => {
-                by_groups!(s.count, most, [8 4 2 1], |done| reset_after::<V>(&s, done, units.clone()));
-            }
-            PlainCell::GruResetBefore => {
-                by_groups!(s.count, most, [8 4 2 1], |done| reset_before::<V>(&s, done, units.clone()));
-            }
-            PlainCell::Lstm => by_groups!(s.count, most, [4 2 1], |done| lstm_rows::<V>(&s, done, units.clone())),
-            PlainCell::Rnn | PlainCell::RnnRelu => {
-                by_groups!(s.count, most, [8 4 2 1], |done| rnn_rows::<V>(&s, done, units.clone()));
+    // All rows for a block: its weights are read once.
+    for unit in blocks(units, s.step) {
+        // SAFETY: the rows and units belong to this call.
+        unsafe {
+            match s.run.p.cell() {
+                PlainCell::GruResetAfter => {
+                    by_groups!(s.count, most, [8 4 2 1], |done| reset_after::<V>(&s, done, unit));
+                }
+                PlainCell::GruResetBefore => {
+                    by_groups!(s.count, most, [8 4 2 1], |done| reset_before::<V>(&s, done, unit));
+                }
+                PlainCell::Lstm => by_groups!(s.count, most, [4 2 1], |done| lstm_rows::<V>(&s, done, unit)),
+                PlainCell::Rnn | PlainCell::RnnRelu => {
+                    by_groups!(s.count, most, [8 4 2 1], |done| rnn_rows::<V>(&s, done, unit));
+                }
             }
         }
     }
@@ -106,9 +111,9 @@ unsafe fn units_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
 
 #[inline(always)]
 unsafe fn candidates_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
-    // SAFETY: the rows and units belong to this call.
-    unsafe {
-        by_groups!(s.count, most_rows::<V>(1), [8 4 2 1], |done| candidate::<V>(&s, done, units.clone()));
+    for unit in blocks(units, s.step) {
+        // SAFETY: the rows and units belong to this call.
+        unsafe { by_groups!(s.count, most_rows::<V>(1), [8 4 2 1], |done| candidate::<V>(&s, done, unit)) };
     }
 }
 
@@ -201,100 +206,90 @@ impl<'a, const M: usize> Group<'a, M> {
 }
 
 #[inline(always)]
-unsafe fn reset_after<V: Lanes, const M: usize>(s: &Step, done: usize, units: Range<usize>) {
+unsafe fn reset_after<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
     // SAFETY: the rows and units belong to this call.
     unsafe {
         let g = Group::<M>::new(s, done);
-        for unit in units.step_by(BLOCK) {
-            let [ar, az, c] = product::<V, 3, M>(g.weights(unit, GRU_ROW), g.old);
-            for m in 0..M {
-                let r = sigmoid(g.input::<V>(m, 0, unit).add(ar[m]));
-                let z = sigmoid(g.input::<V>(m, 1, unit).add(az[m]));
-                let n = tanh(r.fma(c[m], g.input(m, 2, unit)));
-                g.leave(m, 0, unit, mix(n, z, g.old(m, 0, unit)));
-                g.save(m, unit, [(0, r), (1, z), (2, n), (3, c[m])]);
-            }
+        let [ar, az, c] = product::<V, 3, M>(g.weights(unit, GRU_ROW), g.old);
+        for m in 0..M {
+            let r = sigmoid(g.input::<V>(m, 0, unit).add(ar[m]));
+            let z = sigmoid(g.input::<V>(m, 1, unit).add(az[m]));
+            let n = tanh(r.fma(c[m], g.input(m, 2, unit)));
+            g.leave(m, 0, unit, mix(n, z, g.old(m, 0, unit)));
+            g.save(m, unit, [(0, r), (1, z), (2, n), (3, c[m])]);
         }
     }
 }
 
 /// The gates; `r⊙h` and `z` go to `kept`.
 #[inline(always)]
-unsafe fn reset_before<V: Lanes, const M: usize>(s: &Step, done: usize, units: Range<usize>) {
+unsafe fn reset_before<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
     let h = s.run.p.hidden as usize;
     // SAFETY: the rows and units belong to this call.
     unsafe {
         let g = Group::<M>::new(s, done);
         let kept = s.kept.as_ptr().add(2 * done * h);
-        for unit in units.step_by(BLOCK) {
-            let n = BLOCK.min(h - unit);
-            let [ar, az] = product::<V, 2, M>(g.weights(unit, GRU_ROW), g.old);
-            for m in 0..M {
-                let r = sigmoid(g.input::<V>(m, 0, unit).add(ar[m]));
-                let z = sigmoid(g.input::<V>(m, 1, unit).add(az[m]));
-                let c = r.mul(g.old(m, 0, unit));
-                store_part(c, kept.add(2 * m * h + unit), n);
-                store_part(z, kept.add((2 * m + 1) * h + unit), n);
-                g.save(m, unit, [(0, r), (1, z), (3, c)]);
-            }
+        let n = BLOCK.min(h - unit);
+        let [ar, az] = product::<V, 2, M>(g.weights(unit, GRU_ROW), g.old);
+        for m in 0..M {
+            let r = sigmoid(g.input::<V>(m, 0, unit).add(ar[m]));
+            let z = sigmoid(g.input::<V>(m, 1, unit).add(az[m]));
+            let c = r.mul(g.old(m, 0, unit));
+            store_part(c, kept.add(2 * m * h + unit), n);
+            store_part(z, kept.add((2 * m + 1) * h + unit), n);
+            g.save(m, unit, [(0, r), (1, z), (3, c)]);
         }
     }
 }
 
 /// The second half of reset before.
 #[inline(always)]
-unsafe fn candidate<V: Lanes, const M: usize>(s: &Step, done: usize, units: Range<usize>) {
+unsafe fn candidate<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
     let h = s.run.p.hidden as usize;
     // SAFETY: the rows and units belong to this call.
     unsafe {
         let g = Group::<M>::new(s, done);
         let reset: [*const f32; M] = std::array::from_fn(|m| s.kept.as_ptr().add(2 * (done + m) * h).cast_const());
-        for unit in units.step_by(BLOCK) {
-            let mut weights = g.weights(unit, GRU_ROW);
-            weights.at = weights.at.add(2 * BLOCK);
-            let [c] = product::<V, 1, M>(weights, reset);
-            for m in 0..M {
-                let n = tanh(g.input::<V>(m, 2, unit).add(c[m]));
-                let z = load_part(reset[m].add(h + unit), BLOCK.min(h - unit));
-                g.leave(m, 0, unit, mix(n, z, g.old(m, 0, unit)));
-                g.save(m, unit, [(2, n)]);
-            }
+        let mut weights = g.weights(unit, GRU_ROW);
+        weights.at = weights.at.add(2 * BLOCK);
+        let [c] = product::<V, 1, M>(weights, reset);
+        for m in 0..M {
+            let n = tanh(g.input::<V>(m, 2, unit).add(c[m]));
+            let z = load_part(reset[m].add(h + unit), BLOCK.min(h - unit));
+            g.leave(m, 0, unit, mix(n, z, g.old(m, 0, unit)));
+            g.save(m, unit, [(2, n)]);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn lstm_rows<V: Lanes, const M: usize>(s: &Step, done: usize, units: Range<usize>) {
+unsafe fn lstm_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
     // SAFETY: the rows and units belong to this call.
     unsafe {
         let g = Group::<M>::new(s, done);
-        for unit in units.step_by(BLOCK) {
-            let sums = product::<V, 4, M>(g.weights(unit, 4 * BLOCK), g.old);
-            let gates = |m: usize| std::array::from_fn(|gate| g.input::<V>(m, gate, unit).add(sums[gate][m]));
-            for m in 0..M {
-                let new = lstm(gates(m), g.old(m, 1, unit));
-                g.leave(m, 0, unit, new.h);
-                g.leave(m, 1, unit, new.c);
-                g.save(m, unit, [(0, new.i), (1, new.f), (2, new.g), (3, new.o), (4, new.s)]);
-            }
+        let sums = product::<V, 4, M>(g.weights(unit, 4 * BLOCK), g.old);
+        let gates = |m: usize| std::array::from_fn(|gate| g.input::<V>(m, gate, unit).add(sums[gate][m]));
+        for m in 0..M {
+            let new = lstm(gates(m), g.old(m, 1, unit));
+            g.leave(m, 0, unit, new.h);
+            g.leave(m, 1, unit, new.c);
+            g.save(m, unit, [(0, new.i), (1, new.f), (2, new.g), (3, new.o), (4, new.s)]);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn rnn_rows<V: Lanes, const M: usize>(s: &Step, done: usize, units: Range<usize>) {
+unsafe fn rnn_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
     let is_relu = s.run.p.cell() == PlainCell::RnnRelu;
     // SAFETY: the rows and units belong to this call.
     unsafe {
         let g = Group::<M>::new(s, done);
-        for unit in units.step_by(BLOCK) {
-            let [sum] = product::<V, 1, M>(g.weights(unit, BLOCK), g.old);
-            for (m, &sum) in sum.iter().enumerate() {
-                let v = g.input::<V>(m, 0, unit).add(sum);
-                let new = if is_relu { relu(v) } else { tanh(v) };
-                g.leave(m, 0, unit, new);
-                g.save(m, unit, [(0, new)]);
-            }
+        let [sum] = product::<V, 1, M>(g.weights(unit, BLOCK), g.old);
+        for (m, &sum) in sum.iter().enumerate() {
+            let v = g.input::<V>(m, 0, unit).add(sum);
+            let new = if is_relu { relu(v) } else { tanh(v) };
+            g.leave(m, 0, unit, new);
+            g.save(m, unit, [(0, new)]);
         }
     }
 }

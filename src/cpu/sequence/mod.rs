@@ -15,42 +15,56 @@ use super::team::Team;
 use crate::kernels::Plain;
 use crate::kernels::plain::BLOCK;
 
-/// Rows of the batch that one thread takes at a time; fixed, so that the work is cut alike for any number of threads.
-const ROWS: usize = 8;
+/// Rows that the widest group has: the batch is cut at multiples of it alone, so that the numbers do not depend on how.
+pub const GROUP: usize = 8;
+/// Most rows that one thread takes through all steps: what it keeps of them is to stay in its caches beside the weights.
+const ROWS: usize = 32;
 /// Multiplications of a whole run below which a second thread costs more than it brings.
 const PARALLEL: usize = 1 << 21;
-/// Weights of a unit's gates, of all steps' worth of units, that are worth a thread.
-const SHARED: usize = 48 * 3;
 
-/// Runs `task` of a direction and up to [`ROWS`] rows for all of them: over threads where there are several, else with
-/// a team for the units of each step.
-fn over_rows(team: &Team, p: &Plain, task: impl Fn(usize, usize, Crew) + Sync) {
-    let groups = (p.batch as usize).div_ceil(ROWS);
-    let tasks = groups * p.directions as usize;
-    let gates = p.cell().gates();
-    let work = gates * (p.hidden as usize).pow(2) * p.batch as usize * p.steps as usize * p.directions as usize;
-    let run = |i: usize, crew: Crew| task(i / groups, i % groups * ROWS, crew);
-    let most = gates * p.hidden as usize / SHARED;
-    if work < PARALLEL || tasks == 1 && most < 2 {
+/// Runs `task` of a direction and some rows for all of them: over threads where there are several, else with a team for
+/// the units of each step.
+fn over_rows(team: &Team, p: &Plain, task: impl Fn(usize, Range<usize>, Crew) + Sync) {
+    let (batch, count) = (p.batch as usize, p.count as usize);
+    // Those that have steps to run: of layers one behind the other, not all have at the start and at the end.
+    let running: Vec<usize> = (0..p.directions as usize).filter(|&d| !p.range(d, count).is_empty()).collect();
+    let directions = running.len();
+    // As many as there are for each thread: the weights of a step are then read once for all of them.
+    let rows = (batch * directions).div_ceil(team.threads()).next_multiple_of(GROUP).clamp(GROUP, ROWS);
+    let groups = batch.div_ceil(rows);
+    let tasks = groups * directions;
+    let work = p.cell().gates() * (p.hidden as usize).pow(2) * batch * count * directions;
+    let run = |i: usize, crew: Crew| {
+        let first = i % groups * rows;
+        task(running[i / groups], first..batch.min(first + rows), crew);
+    };
+    if work < PARALLEL {
         (0..tasks).for_each(|i| run(i, Crew(None)));
     } else if tasks == 1 {
-        team.wake(most);
-        run(0, Crew(Some((team, most))));
+        team.wake();
+        run(0, Crew(Some(team)));
     } else {
         team.over(tasks, |i| run(i, Crew(None)));
     }
 }
 
-/// Who does one step: up to so many of a team, or this thread alone.
+/// The first units of the blocks of `units`; every other step begins with the last, whose weights the step before it left in
+/// the cache.
+fn blocks(units: Range<usize>, step: usize) -> impl Iterator<Item = usize> {
+    let count = units.len().div_ceil(BLOCK);
+    (0..count).map(move |i| units.start + BLOCK * if step % 2 == 1 { count - 1 - i } else { i })
+}
+
+/// Who does one step: a team, or this thread alone.
 #[derive(Clone, Copy)]
-struct Crew<'a>(Option<(&'a Team, usize)>);
+struct Crew<'a>(Option<&'a Team>);
 
 impl Crew<'_> {
-    /// Runs `task` for all units, in ranges of whole blocks.
-    fn share(self, hidden: usize, task: impl Fn(Range<usize>) + Sync) {
+    /// Runs `task` for all units, in ranges of whole blocks; a unit takes `work` multiplications.
+    fn share(self, hidden: usize, work: usize, task: impl Fn(Range<usize>) + Sync) {
         match self.0 {
             None => task(0..hidden),
-            Some((team, most)) => team.share(hidden.div_ceil(BLOCK), most, &|blocks: Range<usize>| {
+            Some(team) => team.share(hidden.div_ceil(BLOCK), work * hidden, &|blocks: Range<usize>| {
                 task(blocks.start * BLOCK..hidden.min(blocks.end * BLOCK));
             }),
         }

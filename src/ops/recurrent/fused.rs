@@ -1,9 +1,12 @@
 //! The plain cells, by their fused kernels.
 
+use std::ops::Range;
+
 use half::{bf16, f16};
 
 use super::{Cell, Layer, Plan, Weights};
 use crate::cpu::Precision;
+use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::{
     CellSequence, CellSequenceBackward, GruCandidate, GruGates, GruPackLow, GruResetBackward, GruSequence,
@@ -11,11 +14,31 @@ use crate::kernels::{
 };
 use crate::tensor::Tensor;
 
-fn kernel(layer: &Layer, save: bool) -> Plain {
+/// The steps that a call runs, and how directions follow each other: `reverse` and `lag` of [`Plain`].
+pub struct Span {
+    pub steps: Range<usize>,
+    pub reverse: u32,
+    pub lag: usize,
+}
+
+impl Span {
+    /// All steps of a layer.
+    pub fn whole(layer: &Layer) -> Self {
+        Self { steps: 0..layer.steps, reverse: layer.reverse as u32, lag: 0 }
+    }
+}
+
+fn kernel(layer: &Layer, save: bool, span: &Span) -> Plain {
     let [steps, batch, hidden, directions] =
         [layer.steps, layer.batch, layer.hidden, layer.directions].map(|n| n as u32);
+    let [step, count, lag] = [span.steps.start, span.steps.len(), span.lag].map(|n| n as u32);
     let cell = layer.plain.map_or(0, |cell| cell as u32);
-    Plain { steps, batch, hidden, directions, reverse: layer.reverse as u32, step: 0, cell, save: save as u32 }
+    Plain { steps, batch, hidden, directions, reverse: span.reverse, step, count, lag, cell, save: save as u32 }
+}
+
+/// What every call knows of a layer.
+fn whole(layer: &Layer, save: bool) -> Plain {
+    kernel(layer, save, &Span::whole(layer))
 }
 
 /// Packs the recurrent matrices of all directions as forward reads them.
@@ -30,8 +53,7 @@ pub fn pack_stored(layer: &Layer, weights: &[Weights]) -> Result<Tensor> {
 
 fn pack_low<W: Stored>(layer: &Layer, weights: &[Weights]) -> Result<Tensor> {
     let device = weights[0].w_hh.device();
-    let packed =
-        Tensor::empty("gru_pack_low", device, &[kernel(layer, false).packed_len([W::depth(layer.hidden), 3])])?;
+    let packed = Tensor::empty("gru_pack_low", device, &[whole(layer, false).packed_len([W::depth(layer.hidden), 3])])?;
     let zeros = Tensor::zeros(device, &[3 * layer.hidden])?;
     for (d, w) in weights.iter().enumerate() {
         let bias = w.bias.as_ref().map_or(&zeros, |(_, hh)| hh);
@@ -43,7 +65,7 @@ fn pack_low<W: Stored>(layer: &Layer, weights: &[Weights]) -> Result<Tensor> {
 /// Packs the recurrent matrices of all directions.
 fn pack(layer: &Layer, weights: &[Weights], transposed: bool) -> Result<Tensor> {
     let device = weights[0].w_hh.device();
-    let kernel = kernel(layer, false);
+    let kernel = whole(layer, false);
     let [rows, gates] = kernel.extent(transposed);
     let packed = Tensor::empty("pack", device, &[kernel.packed_len([rows, gates])])?;
     let zeros = Tensor::zeros(device, &[gates * layer.hidden])?;
@@ -61,41 +83,44 @@ fn pack(layer: &Layer, weights: &[Weights], transposed: bool) -> Result<Tensor> 
     Ok(packed)
 }
 
-/// From `x` (projected), `packed` and `marks` to `state` and `y`; gives `saved`.
-pub fn forward(layer: &Layer, reads: [&Tensor; 3], writes: [&Tensor; 2], save: bool) -> Result<Tensor> {
+/// Room for the gates that [`forward`] keeps.
+pub fn saved(layer: &Layer, save: bool, device: &Device) -> Result<Tensor> {
+    // The halves of a chained step hand the gates on.
+    let keeps = save || (layer.cell == Cell::GruResetBefore && layer.plan == Plan::Chain);
+    Tensor::empty("gru", device, &[if keeps { whole(layer, save).saved_len() } else { 1 }])
+}
+
+/// From `x` (projected), `packed` and `marks` to `state`, `y` and `saved`.
+pub fn forward(layer: &Layer, reads: [&Tensor; 3], writes: [&Tensor; 3], save: bool, span: Span) -> Result<()> {
+    let p = kernel(layer, save, &span);
     match layer.stored {
-        Precision::F32 => forward_by::<f32>(layer, reads, writes, save),
-        Precision::F16 => forward_by::<f16>(layer, reads, writes, save),
-        Precision::Bf16 => forward_by::<bf16>(layer, reads, writes, save),
-        Precision::Int8 => forward_by::<i8>(layer, reads, writes, save),
+        Precision::F32 => forward_by::<f32>(layer, p, reads, writes),
+        Precision::F16 => forward_by::<f16>(layer, p, reads, writes),
+        Precision::Bf16 => forward_by::<bf16>(layer, p, reads, writes),
+        Precision::Int8 => forward_by::<i8>(layer, p, reads, writes),
     }
 }
 
-fn forward_by<W: Stored>(layer: &Layer, reads: [&Tensor; 3], [state, y]: [&Tensor; 2], save: bool) -> Result<Tensor> {
-    let device = reads[0].device();
-    let (p, plan) = (kernel(layer, save), layer.plan);
-    // The halves of a chained step hand the gates on.
-    let keeps = save || (layer.cell == Cell::GruResetBefore && plan == Plan::Chain);
-    let saved = Tensor::empty("gru", device, &[if keeps { p.saved_len() } else { 1 }])?;
-    let writes = [state, y, &saved];
-    match (plan, layer.cell) {
+fn forward_by<W: Stored>(layer: &Layer, p: Plain, reads: [&Tensor; 3], writes: [&Tensor; 3]) -> Result<()> {
+    let (device, steps) = (reads[0].device(), p.step..p.step + p.count);
+    match (layer.plan, layer.cell) {
         (Plan::Chain, Cell::GruResetBefore) => {
-            let [x, packed, _] = reads;
-            let mut gates = device.bind::<3, 1, GruGates<W>>([x, packed, state], [&saved])?;
+            let ([x, packed, _], [state, _, saved]) = (reads, writes);
+            let mut gates = device.bind::<3, 1, GruGates<W>>([x, packed, state], [saved])?;
             let mut candidate = device.bind::<3, 3, GruCandidate<W>>(reads, writes)?;
-            for step in 0..p.steps {
+            for step in steps {
                 gates.run(&Plain { step, ..p }.into())?;
                 candidate.run(&Plain { step, ..p }.into())?;
             }
         }
         (Plan::Chain, _) => {
             let mut bound = device.bind::<3, 3, GruStep<W>>(reads, writes)?;
-            (0..p.steps).try_for_each(|step| bound.run(&Plain { step, ..p }.into()))?;
+            steps.into_iter().try_for_each(|step| bound.run(&Plain { step, ..p }.into()))?;
         }
         (_, Cell::Lstm | Cell::Rnn) => device.run(&CellSequence(p), reads, writes)?,
         _ => device.run(&GruSequence::<W>::from(p), reads, writes)?,
     }
-    Ok(saved)
+    Ok(())
 }
 
 /// From `marks`, `state`, `saved` and `dy` to `d_gates`, and `carry` from `dh_n` to `dh0`.
@@ -105,7 +130,7 @@ pub fn backward(
     [marks, state, saved, dy]: [&Tensor; 4],
     writes: [&Tensor; 2],
 ) -> Result<()> {
-    let (device, p) = (marks.device(), kernel(layer, true));
+    let (device, p) = (marks.device(), whole(layer, true));
     let packed = &pack(layer, weights, true)?;
     let reads = [packed, marks, state, saved, dy];
     if matches!(layer.cell, Cell::Lstm | Cell::Rnn) {

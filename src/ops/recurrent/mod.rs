@@ -2,18 +2,21 @@
 //!
 //! The input product of all steps is one GEMM before the plan, the weight gradients are GEMMs after it
 //! (`gradients.rs`). The serial loop in between is `fused.rs` for the plain cells, and `steps.rs` for every cell and
-//! option. `chunks.rs` runs all of that by parts of the time, where memory matters more than time.
+//! option. `chunks.rs` runs all of that by parts of the time, where memory matters more than time; `wave.rs` runs several
+//! layers one behind the other.
 
 mod chunks;
 mod fused;
 mod gradients;
 mod plan;
 mod steps;
+mod wave;
 
 pub(crate) use chunks::Kept;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use plan::GRU;
 pub use plan::Plan;
+pub(crate) use wave::chunk;
 
 use super::linalg::product;
 use super::movement;
@@ -193,7 +196,7 @@ impl Layer {
     }
 
     fn order(&self) -> Order {
-        Order { steps: self.steps, reverse: self.reverse }
+        Order { steps: self.steps, reverse: self.reverse as u32 }
     }
 
     /// Slot of the first and of the last state of direction `d`.
@@ -250,7 +253,12 @@ impl Layer {
         let y = Tensor::empty("recurrent", device, &[self.steps, self.batch, self.directions * self.out])?;
         let (saved, dropped) = match self.plan {
             Plan::Steps => steps::forward(self, &projected, &reads.marks, weights, first, [&state, &y], save)?,
-            _ => (fused::forward(self, [&projected, packed, &reads.marks], [&state, &y], save)?, None),
+            _ => {
+                let saved = fused::saved(self, save, device)?;
+                let reads = [&projected, packed, &reads.marks];
+                fused::forward(self, reads, [&state, &y, &saved], save, fused::Span::whole(self))?;
+                (saved, None)
+            }
         };
         let last = Tensor::empty("recurrent", device, &[self.directions, self.batch, width])?;
         for d in 0..self.directions {

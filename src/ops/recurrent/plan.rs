@@ -18,14 +18,18 @@ impl Plan {
 
     /// Largest hidden size for which the fused plans win on software adapters with subgroups: see `docs/performance.md`.
     const FUSED_HIDDEN: usize = 64;
+    /// Sequences up to which they win there for any size that they take.
+    const FEW: usize = 4;
 
-    /// The plan for a layer of `hidden` units on `device`; `plain` is its cell, if it has no options.
-    pub fn choose(device: &Device, hidden: usize, plain: Option<PlainCell>) -> Self {
+    /// The plan for `batch` sequences through a layer of `hidden` units on `device`; `plain` is its cell, if it has no
+    /// options.
+    pub fn choose(device: &Device, [hidden, batch]: [usize; 2], plain: Option<PlainCell>) -> Self {
         match () {
             () if plain.is_none() => Plan::Steps,
             // The product that suits these adapters is worth more there than fewer dispatches.
             () if has_narrow_subgroups(device) && hidden > Self::FUSED_HIDDEN && hidden.is_multiple_of(4) => {
-                Plan::Steps
+                // One workgroup has no product to share.
+                if batch <= Self::FEW && hidden <= GruSequence::MAX_HIDDEN { Plan::Whole } else { Plan::Steps }
             }
             () if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN => Plan::Whole,
             () if has_chain(plain) => Plan::Chain,
@@ -50,7 +54,7 @@ impl Plan {
                 plan
             }
             _ if fused => Self::choose_fused(device, hidden),
-            _ => Self::choose(device, hidden, GRU),
+            _ => Self::choose(device, [hidden, batch], GRU),
         }
     }
 

@@ -1,0 +1,127 @@
+//! Layers one behind the other: while one runs a chunk of the steps, the next runs the chunk before, and so on. They are
+//! the directions of one fused kernel, all forward, each a chunk behind.
+//!
+//! ```text
+//! wave       0     1     2     3          chunks of the steps by layer
+//! layer 0    a     b     c
+//! layer 1          a     b     c
+//! ```
+//!
+//! A stack of L layers then takes T + (L − 1)·chunk steps one after the other instead of L·T.
+
+use super::{Layer, Plan, Reads, Weights, copy_words, fused};
+use crate::device::Device;
+use crate::error::Result;
+use crate::kernels::plain::{FORWARD, MOST_LAYERS};
+use crate::kernels::{Copy, MatMul};
+use crate::ops::linalg::product;
+use crate::tensor::Tensor;
+
+/// Steps of a chunk on a GPU: long against what its own product and dispatch cost, short against the sequence.
+const CHUNK: usize = 32;
+/// Multiplications of a chunk on the CPU, for the same reason, and its least steps.
+const WORK: usize = 8 << 20;
+const SHORT: usize = 16;
+/// A sequence has at least so many chunks, or the layers run side by side for too little of it.
+const CHUNKS: usize = 4;
+/// Most sequences on a GPU: with more, one layer keeps it busy. Not measured on hardware yet.
+const BATCH: usize = 64;
+
+/// Steps of a chunk, if `layers` like this one should run so.
+pub fn chunk(device: &Device, layer: &Layer, layers: usize) -> Option<usize> {
+    let fits = (2..=MOST_LAYERS).contains(&layers) && layer.directions == 1 && !layer.reverse;
+    if !fits || layer.plan == Plan::Steps {
+        return None;
+    }
+    let least = if device.is_gpu() {
+        (layer.batch <= BATCH).then_some(CHUNK)?
+    } else {
+        // With one thread there is nobody beside; with rows for all threads, nobody is idle.
+        device.has_idle_threads(layer.batch).then_some((WORK / layer.step_work()).max(SHORT))?
+    };
+    let chunks = layer.steps / least;
+    (chunks >= CHUNKS).then(|| {
+        let mut chunk = layer.steps.div_ceil(chunks);
+        // Products of few rows are summed otherwise: the numbers would depend on the number of threads.
+        while (1..=SHORT).contains(&(layer.steps % chunk * layer.batch)) {
+            chunk += 1;
+        }
+        chunk
+    })
+}
+
+impl Layer {
+    /// Multiplications of a recurrent step.
+    fn step_work(&self) -> usize {
+        (self.cell.gates() * self.hidden * self.hidden * self.batch).max(1)
+    }
+
+    /// This layer as the directions of a kernel that runs so many.
+    pub fn stacked(&self, layers: usize) -> Self {
+        Self { directions: layers, ..*self }
+    }
+
+    /// Runs layers of the same cell, of which this is the first, from `first` `[L, B, width]` in chunks; `packed` is
+    /// that of all. Keeps nothing for backward: `y` `[T, B, H]` and `last` `[L, B, width]`.
+    pub fn forward_in_waves(
+        &self,
+        reads: &Reads,
+        first: &Tensor,
+        weights: &[Weights],
+        packed: &Tensor,
+        chunk: usize,
+    ) -> Result<[Tensor; 2]> {
+        let (device, layers, h) = (reads.x.device(), weights.len(), self.hidden);
+        let (rows, gates, one) = (self.rows(), self.cell.gates() * h, self.batch * self.width());
+        let all = self.stacked(layers);
+        let projected = Tensor::empty("recurrent", device, &[layers, rows, gates])?;
+        let state = Tensor::empty("recurrent", device, &[layers, self.steps + 1, one])?;
+        let y = Tensor::empty("recurrent", device, &[rows, layers * h])?;
+        let saved = fused::saved(&all, false, device)?;
+        for l in 0..layers {
+            copy_words(first, l * one, &state, self.slot_at(l, 0, self.width()), one)?;
+        }
+        let project =
+            |p: &MatMul, x: &Tensor, w: &Weights| product(p, x, &w.w_ih, w.bias.as_ref().map(|(ih, _)| ih), &projected);
+        project(&MatMul::new(rows, gates, self.input).b_transposed(), &reads.x, &weights[0])?;
+        let end = self.steps + (layers - 1) * chunk;
+        for from in (0..end).step_by(chunk) {
+            for (l, w) in weights.iter().enumerate().skip(1) {
+                let of_layer = |step: usize| step.saturating_sub(l * chunk).min(self.steps);
+                let (begin, end) = (of_layer(from), of_layer(from + chunk));
+                if begin == end {
+                    continue;
+                }
+                let p = MatMul {
+                    a_row: (layers * h) as u32,
+                    a_offset: (begin * self.batch * layers * h + (l - 1) * h) as u32,
+                    c_offset: ((l * rows + begin * self.batch) * gates) as u32,
+                    ..MatMul::new((end - begin) * self.batch, gates, h).b_transposed()
+                };
+                project(&p, &y, w)?;
+            }
+            let span = fused::Span { steps: from..end.min(from + chunk), reverse: FORWARD, lag: chunk };
+            fused::forward(&all, [&projected, packed, &reads.marks], [&state, &y, &saved], false, span)?;
+        }
+        let last = Tensor::empty("recurrent", device, &[layers, self.batch, self.width()])?;
+        for l in 0..layers {
+            copy_words(&state, self.slot_at(l, self.steps, self.width()), &last, l * one, one)?;
+        }
+        Ok([self.last_columns(&y, layers)?, last])
+    }
+
+    /// The outputs of the last layer, `[T, B, H]` of `[T·B, L·H]`.
+    fn last_columns(&self, y: &Tensor, layers: usize) -> Result<Tensor> {
+        let out = Tensor::empty("recurrent", y.device(), &[self.steps, self.batch, self.hidden])?;
+        let [rows, h, all] = [self.rows(), self.hidden, layers * self.hidden].map(|n| n as u32);
+        let kernel = Copy {
+            dims: [1, 1, rows, h],
+            src_strides: [0, 0, all, 1],
+            dst_strides: [0, 0, h, 1],
+            src_offset: all - h,
+            dst_offset: 0,
+        };
+        y.device().run(&kernel, [y], [&out])?;
+        Ok(out)
+    }
+}

@@ -1,0 +1,136 @@
+//! Directions that all run forward, each some steps behind the one before it: the layers of a wavefront.
+
+use std::ops::Range;
+
+use wgru::Device;
+use wgru::kernel::Kernel;
+use wgru::kernels::plain::PlainCell;
+use wgru::kernels::{CellSequence, GruCandidate, GruGates, GruSequence, GruSequenceBackward, GruStep, Plain};
+
+use crate::common::{fill, mix};
+use crate::{bits, buffer, indices, on_every_backend, poison, read};
+
+const LAYERS: usize = 3;
+const FORWARD: u32 = 2;
+
+fn plain(cell: PlainCell, [steps, batch, hidden]: [u32; 3]) -> Plain {
+    let directions = LAYERS as u32;
+    Plain {
+        steps,
+        batch,
+        hidden,
+        directions,
+        reverse: FORWARD,
+        step: 0,
+        count: steps,
+        lag: 0,
+        cell: cell as u32,
+        save: 1,
+    }
+}
+
+/// `x`, `packed`, and the first state, of all layers.
+fn data(p: &Plain) -> [Vec<f32>; 3] {
+    let one = p.batch as usize * p.width();
+    let packed = fill(2, p.packed_len(p.extent(false)), 1.0 / (p.hidden as f32).sqrt());
+    [fill(1, p.x_len(), 1.5), packed, fill(3, LAYERS * one, 0.9)]
+}
+
+/// `state`, `y` and `saved` after dispatches of these steps; a chain has one for every step.
+fn run(
+    device: &Device,
+    p: &Plain,
+    [x, packed, first]: [&[f32]; 3],
+    parts: &[Range<u32>],
+    chain: bool,
+) -> Vec<Vec<f32>> {
+    let one = p.batch as usize * p.width();
+    let mut start = vec![f32::NAN; p.state_len()];
+    for (d, first) in first.chunks_exact(one).enumerate() {
+        start[d * (p.steps as usize + 1) * one..][..one].copy_from_slice(first);
+    }
+    let marks: Vec<u32> = (0..p.steps * p.batch).map(|i| mix(i) % 64).collect();
+    let reads = [&buffer(device, x), &buffer(device, packed), &indices(device, &marks)];
+    let writes = [&buffer(device, &start), &poison(device, p.output_len()), &poison(device, p.saved_len())];
+    for part in parts {
+        let (step, count) = (part.start, part.len() as u32);
+        match (p.cell, chain) {
+            (0 | 1, false) => device.run(&GruSequence::new(Plain { step, count, ..*p }), reads, writes).expect("run"),
+            (0, true) => part.clone().for_each(|step| {
+                device.run(&GruStep::new(Plain { step, ..*p }), reads, writes).expect("run");
+            }),
+            (_, true) => part.clone().for_each(|step| {
+                let p = Plain { step, ..*p };
+                device.run(&GruGates::new(p), [reads[0], reads[1], writes[0]], [writes[2]]).expect("run");
+                device.run(&GruCandidate::new(p), reads, writes).expect("run");
+            }),
+            _ => device.run(&CellSequence(Plain { step, count, ..*p }), reads, writes).expect("run"),
+        }
+    }
+    writes.map(read).to_vec()
+}
+
+/// Layer `d` alone, as the only direction.
+fn alone(device: &Device, p: &Plain, [x, packed, first]: [&[f32]; 3], d: usize) -> Vec<Vec<f32>> {
+    let of = |all: &'static str, v: &[f32]| {
+        assert!(v.len().is_multiple_of(LAYERS), "{all}");
+        v[d * v.len() / LAYERS..][..v.len() / LAYERS].to_vec()
+    };
+    let parts = [of("x", x), of("packed", packed), of("first", first)];
+    let one = Plain { directions: 1, reverse: 0, ..*p };
+    run(device, &one, parts.each_ref().map(|v| &v[..]), std::slice::from_ref(&(0..p.steps)), false)
+}
+
+on_every_backend![layers_behind_each_other_give_the_numbers_of_each_alone];
+
+fn layers_behind_each_other_give_the_numbers_of_each_alone(device: &Device) {
+    for (cell, chain) in PlainCell::ALL.into_iter().flat_map(|cell| [(cell, false), (cell, true)]) {
+        if chain && !cell.is_gru() {
+            continue;
+        }
+        for (size, lag) in [([5, 2, 3], 1), ([7, 5, 19], 3), ([4, 1, 33], 4), ([3, 2, 17], 5)] {
+            let p = plain(cell, size);
+            let data = data(&p);
+            let data = data.each_ref().map(|v| &v[..]);
+            let end = p.steps + (LAYERS as u32 - 1) * lag;
+            let parts: Vec<Range<u32>> = (0..end).step_by(lag as usize).map(|s| s..end.min(s + lag)).collect();
+            let waves = run(device, &Plain { lag, ..p }, data, &parts, chain);
+            for d in 0..LAYERS {
+                let what = format!("{} {cell:?} {size:?} lag {lag}, layer {d}", device.info().name);
+                let want = alone(device, &p, data, d);
+                let (h, all) = (p.hidden as usize, LAYERS * p.hidden as usize);
+                let shown: Vec<f32> = waves[1].chunks_exact(all).flat_map(|row| &row[d * h..][..h]).copied().collect();
+                let of = |v: &[f32]| v[d * v.len() / LAYERS..][..v.len() / LAYERS].to_vec();
+                assert!(want[1].iter().all(|v| v.is_finite()), "{what}: holes");
+                if chain {
+                    // Another kernel, which may round otherwise.
+                    let close = |got: &[f32], want: &[f32]| got.iter().zip(want).all(|(g, w)| (g - w).abs() <= 1e-5);
+                    assert!(close(&shown, &want[1]) && close(&of(&waves[0]), &want[0]), "{what}");
+                    continue;
+                }
+                assert_eq!(bits(&shown), bits(&want[1]), "{what}: y");
+                assert_eq!(bits(&of(&waves[0])), bits(&want[0]), "{what}: state");
+                assert_eq!(bits(&of(&waves[2])), bits(&want[2]), "{what}: saved");
+            }
+        }
+    }
+}
+
+#[test]
+fn backward_and_two_directions_refuse_to_lag() {
+    let p = plain(PlainCell::GruResetAfter, [3, 2, 5]);
+    assert!(GruSequence::new(p).check().is_ok());
+    for (kernel, field) in [
+        (Plain { reverse: 0, directions: 2, lag: 1, ..p }, "lag"),
+        (Plain { reverse: 0, ..p }, "directions"),
+        (Plain { reverse: 3, ..p }, "reverse"),
+        (Plain { directions: 65, ..p }, "directions"),
+        (Plain { directions: 2, reverse: 1, ..p }, "reverse"),
+        (Plain { count: u32::MAX, ..p }, "count"),
+    ] {
+        let error = GruSequence::new(kernel).check().expect_err(field).to_string();
+        assert!(error.contains(field), "{error}");
+    }
+    let error = GruSequenceBackward(p).check().expect_err("one layer at a time").to_string();
+    assert!(error.contains("reverse"), "{error}");
+}

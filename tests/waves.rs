@@ -1,0 +1,80 @@
+//! Layers that run one behind the other give what they give one after the other.
+
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
+mod common;
+
+use common::{assert_close, fill, gpu};
+use wgru::nn::{Gru, GruConfig, Lstm, LstmConfig, Mode, Rnn, RnnConfig, SequenceInput};
+use wgru::{CpuOptions, Device, Result, Rng, Tensor};
+
+/// Layers, batch, steps, input, hidden: more steps than chunks take, and not their multiple.
+const SIZES: [[usize; 5]; 4] = [[2, 1, 333, 7, 96], [3, 3, 260, 40, 128], [2, 2, 129, 5, 200], [4, 7, 400, 33, 80]];
+
+fn cpu(threads: usize) -> Device {
+    Device::cpu_with(CpuOptions { threads: Some(threads), ..CpuOptions::default() }).expect("a CPU")
+}
+
+/// What the layer gives for mixed lengths, new sequences on the way and first states that are not 0.
+fn outputs(device: &Device, cell: &str, [layers, batch, steps, input, hidden]: [usize; 5]) -> Result<[Vec<f32>; 2]> {
+    let rng = &mut Rng::new(3);
+    let x = Tensor::from_slice(device, &fill(1, steps * batch * input, 1.0), &[steps, batch, input])?;
+    let state = Tensor::from_slice(device, &fill(2, layers * batch * hidden, 0.9), &[layers, batch, hidden])?;
+    let lengths: Vec<usize> = (0..batch).map(|row| steps - row * steps / (batch + 1)).collect();
+    let resets: Vec<bool> = (0..steps * batch).map(|i| i % 97 == 5).collect();
+    let run = SequenceInput { h0: Some(&state), lengths: Some(&lengths), resets: Some(&resets), ..Default::default() };
+    let mode = &mut Mode::Eval;
+    let outputs = match cell {
+        "lstm" => {
+            let layer: Lstm = LstmConfig { input, hidden, layers, ..Default::default() }.build(device, rng)?;
+            let out = layer.run(&x, SequenceInput { c0: Some(&state), ..run }, mode)?;
+            [out.output, Tensor::concat(&[&out.h_n, &out.c_n], 0)?]
+        }
+        "rnn" => {
+            let layer: Rnn = RnnConfig { input, hidden, layers, ..Default::default() }.build(device, rng)?;
+            let out = layer.run(&x, run, mode)?;
+            [out.output, out.h_n]
+        }
+        _ => {
+            let reset_after = cell == "gru";
+            let layer: Gru =
+                GruConfig { input, hidden, layers, reset_after, ..Default::default() }.build(device, rng)?;
+            let out = layer.run(&x, run, mode)?;
+            [out.output, out.h_n]
+        }
+    };
+    let [output, last] = outputs.map(|t| t.to_vec());
+    Ok([output?, last?])
+}
+
+#[test]
+fn numbers_of_the_cpu_do_not_depend_on_threads_whose_layers_run_side_by_side() {
+    for cell in ["gru", "gru before", "lstm", "rnn"] {
+        for size in SIZES {
+            let want = outputs(&cpu(1), cell, size).expect("one after the other");
+            assert!(want.iter().flatten().all(|v| v.is_finite()) && want[0].iter().any(|v| *v != 0.0));
+            for threads in [2, 3] {
+                let got = outputs(&cpu(threads), cell, size).expect("one behind the other");
+                assert!(got == want, "{cell} {size:?} by {threads} threads");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_gpu_gives_the_numbers_of_the_cpu() {
+    let Some(device) = gpu() else { return };
+    for cell in ["gru", "gru before", "lstm", "rnn"] {
+        // Hidden sizes of the whole plan, and of the chain.
+        for size in [[2, 2, 150, 3, 20], [3, 1, 131, 5, 64]] {
+            let want = outputs(&cpu(1), cell, size).expect("the CPU");
+            let got = outputs(&device, cell, size).expect("the GPU");
+            for (got, want) in got.iter().zip(want) {
+                let want: Vec<f64> = want.into_iter().map(f64::from).collect();
+                assert_close(&format!("{cell} {size:?}"), got, &want, 2e-5);
+            }
+        }
+    }
+}
