@@ -48,7 +48,7 @@ fn show(device: &Device) {
         "T", "B", "I", "H", "", "plan", "input product"
     );
     for (steps, batch, input, hidden, what) in SHAPES {
-        let plan = Plan::choose(device, [hidden, batch], Some(PlainCell::GruResetAfter));
+        let plan = Plan::choose(device, hidden, Some(PlainCell::GruResetAfter));
         let [projection, gradient] = product_variants(device, [steps * batch, 3 * hidden, input]);
         println!("  {steps:>5} {batch:>5} {input:>5} {hidden:>5}  {what:<18} {plan:<7} {projection:<16} {gradient}");
     }

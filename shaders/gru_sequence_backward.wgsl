@@ -35,7 +35,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         v[unit] = vec4(carry[at.x], carry[at.y], carry[at.z], carry[at.w]);
     }
 
-    for (var step = params.steps; step > 0u; step--) {
+    for (var step = end(d, params.count); step > begin(d); step--) {
         let t = time_of(d, step - 1u);
         let at_mark = t * params.batch + rows;
         let mark = vec4(marks[at_mark.x], marks[at_mark.y], marks[at_mark.z], marks[at_mark.w]);

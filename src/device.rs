@@ -530,7 +530,7 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Bound<K, R, W> {
             (Engine::Gpu(gpu), BoundEngine::Gpu(binding)) => {
                 kernel.check_shader()?;
                 let groups = kernel.groups();
-                gpu.check_groups(K::NAME, groups)?;
+                gpu.check_dispatch(K::NAME, groups, kernel.loops())?;
                 gpu.dispatch(binding, bytemuck::bytes_of(kernel), groups, kernel.work())
             }
             #[cfg(feature = "gpu")]

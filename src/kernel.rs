@@ -14,6 +14,9 @@ pub const WORKGROUP: usize = 64;
 /// Workgroups along x before [`linear_groups`] goes on along y; `shaders/common/linear.wgsl` undoes it.
 const FOLD: usize = 32_768;
 
+/// Iterations of all loops of one invocation after which llvmpipe, Mesa's software adapter, ends every loop without a word.
+pub(crate) const MOST_LOOPS: u64 = u16::MAX as u64;
+
 /// One kernel: `R` buffers that it reads, `W` buffers that it writes.
 pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
     /// The stem: names the shader, its test and its label on the GPU.
@@ -47,6 +50,11 @@ pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
     /// [`Error::Limit`] naming the limit.
     fn check_shader(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Iterations of all loops of one invocation, at most; 0 where no loop is long.
+    fn loops(&self) -> u64 {
+        0
     }
 
     /// Workgroups of one dispatch.

@@ -49,8 +49,8 @@ names!(Variant { Plain: "plain", Tiled: "tiled", Rows: "rows", Subgroup: "subgro
 /// How the steps of a recurrent layer are run. The numbers are the same but for rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// One dispatch loops over all steps. On a GPU for small layers, and up to 4,096 steps (longer sequences run as
-    /// `Chain` or `Steps`); on the CPU it is the packed SIMD path. GRU, LSTM and simple layers without options.
+    /// One dispatch loops over all steps (some, where the loops of one would be too long). On a GPU for small layers; on the
+    /// CPU it is the packed SIMD path. GRU, LSTM and simple layers without options.
     Whole,
     /// One dispatch a step (two where the reset gate acts before the product), in one compute pass: GRUs.
     Chain,

@@ -6,7 +6,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use wgru::nn::{GruConfig, Mode, Module, SequenceInput};
+use wgru::nn::{GruConfig, LstmConfig, Mode, Module, SequenceInput};
 use wgru::ops::recurrent::Plan;
 use wgru::train::{Method, Optimizer, SgdConfig};
 use wgru::{Device, GpuOptions, Rng, Tensor, wgpu};
@@ -85,13 +85,61 @@ fn whole_sequence_is_one_dispatch() {
     assert_eq!(count(101, Plan::Whole), count(1, Plan::Chain));
 }
 
-/// One dispatch must not compute for seconds: a long sequence is a chain, whatever plan is asked for.
+/// llvmpipe ends all loops of an invocation after 65,535 iterations, of which a step of 8 units is taken to have 100.
 #[test]
 fn a_long_sequence_is_no_single_dispatch() {
     let device = noop();
     let count = |steps| dispatches(&device, steps, false, true, Plan::Whole);
-    assert_eq!(count(4096), count(1));
-    assert_eq!(count(4097), count(1) + 4096);
+    assert_eq!(count(655), count(1));
+    assert_eq!(count(656), count(1) + 1);
+    assert_eq!(count(6550), count(1) + 9);
+}
+
+/// Outputs, last states and gradients where an invocation's loops would be too long for llvmpipe in one dispatch.
+#[test]
+fn long_loops_give_the_numbers_of_the_cpu() {
+    let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
+    let (steps, hidden) = (230, 144);
+    let x = common::fill(1, steps * 3, 1.0);
+    let run = |device: &Device, cell: &str| -> wgru::Result<Vec<Vec<f32>>> {
+        let (rng, plan) = (&mut Rng::new(7), Some(Plan::Whole));
+        let x = Tensor::from_slice(device, &x, &[steps, 1, 3])?.requires_grad();
+        let (parameters, y) = if cell == "lstm" {
+            let lstm = LstmConfig { input: 3, hidden, plan, ..Default::default() }.build(device, rng)?;
+            (lstm.parameters(), lstm.forward(&x, &mut Mode::Train(rng))?)
+        } else {
+            let reset_after = cell == "gru";
+            let gru = GruConfig { input: 3, hidden, reset_after, plan, ..Default::default() }.build(device, rng)?;
+            (gru.parameters(), gru.forward(&x, &mut Mode::Train(rng))?)
+        };
+        y.square()?.sum()?.backward()?;
+        let gradients = parameters.iter().map(|(_, p)| p).chain([&x]).map(|t| t.grad().expect("a gradient"));
+        std::iter::once(y.detach()).chain(gradients).map(|t| t.to_vec()).collect()
+    };
+    for cell in ["gru", "gru before", "lstm"] {
+        let want = run(&Device::cpu(), cell).expect("the CPU");
+        for (i, (got, want)) in run(&device, cell).expect("the GPU").iter().zip(&want).enumerate() {
+            let want: Vec<f64> = want.iter().map(|&v| v as f64).collect();
+            common::assert_close(&format!("{cell}, tensor {i}"), got, &want, 2e-5);
+        }
+    }
+}
+
+#[test]
+fn loops_that_an_adapter_would_end_are_refused() {
+    let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
+    let most = device.info().adapter.as_ref().map_or(u64::MAX, |a| a.max_loops);
+    let rows = |classes: usize| {
+        let x = Tensor::full(&device, 1.0, &[1, classes])?;
+        x.softmax()?.to_vec()
+    };
+    let even = |classes: usize| rows(classes).is_ok_and(|y| y.iter().all(|v| (v * classes as f32 - 1.0).abs() < 1e-3));
+    assert!(even(20_000));
+    if most == u64::MAX {
+        return assert!(even(30_000));
+    }
+    let error = rows(30_000).expect_err("three loops of 30,000").to_string();
+    assert!(error.contains("softmax") && error.contains("loops"), "{error}");
 }
 
 /// Also where the halves of a step hand on their gates, and backwards.

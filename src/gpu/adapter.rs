@@ -2,6 +2,7 @@
 
 use super::options::GpuOptions;
 use crate::error::{Error, Result};
+use crate::kernel::MOST_LOOPS;
 
 /// What an adapter is and offers, in WebGPU's terms.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,8 @@ pub struct AdapterReport {
     pub max_buffer: u64,
     /// Most workgroups along one dimension.
     pub max_groups: u32,
+    /// Iterations of all loops of one invocation, after which the driver ends them; `u64::MAX` where none is known to.
+    pub max_loops: u64,
     /// Bytes of workgroup memory.
     pub workgroup_memory: u32,
     /// Lanes of every subgroup, when shaders may use subgroups and all have the same size; else 0.
@@ -39,6 +42,7 @@ impl AdapterReport {
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             max_groups: limits.max_compute_workgroups_per_dimension,
+            max_loops: if info.name.contains("llvmpipe") { MOST_LOOPS } else { u64::MAX },
             workgroup_memory: limits.max_compute_workgroup_storage_size,
             subgroup: match features.contains(wgpu::Features::SUBGROUP)
                 && info.subgroup_min_size == info.subgroup_max_size

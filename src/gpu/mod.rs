@@ -126,8 +126,12 @@ impl Gpu {
         self.check()
     }
 
-    /// Checks that `groups` fits the adapter.
-    pub fn check_groups(&self, op: &'static str, groups: [u32; 3]) -> Result<()> {
+    /// Checks that `groups`, whose invocations loop so often, fit the adapter.
+    pub fn check_dispatch(&self, op: &'static str, groups: [u32; 3], loops: u64) -> Result<()> {
+        let allowed = self.report.max_loops;
+        if loops > allowed {
+            return Err(Error::Limit { op, limit: "iterations of loops on this adapter", needed: loops, allowed });
+        }
         let allowed = self.report.max_groups;
         match groups.into_iter().find(|&n| n > allowed) {
             Some(n) => Err(Error::Limit {

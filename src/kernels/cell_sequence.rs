@@ -2,8 +2,7 @@
 
 use super::marks::leave;
 use super::plain::{Plain, PlainCell, dot, plain_kernel};
-use super::GruSequence;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 use crate::math::{sigmoid, tanh_stable};
 
@@ -23,15 +22,6 @@ plain_kernel! {
 }
 
 impl CellSequence {
-    /// Refuses what the shaders have no room for.
-    pub(crate) fn check_room(&self, op: &'static str) -> Result<()> {
-        let (needed, allowed) = (self.0.hidden.into(), GruSequence::MAX_HIDDEN as u64);
-        if needed <= allowed {
-            return Ok(());
-        }
-        Err(Error::Limit { op, limit: "hidden size of the whole-sequence plan", needed, allowed })
-    }
-
     fn step(&self, step: u32, [x, packed, marks]: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
         let p = &Plain { step, ..self.0 };
         let (h, batch, gates) = (p.hidden as usize, p.batch as usize, p.cell().gates());
@@ -96,7 +86,11 @@ impl Kernel<3, 3> for CellSequence {
     }
 
     fn check_shader(&self) -> Result<()> {
-        self.check_room(Self::NAME)
+        self.0.check_room(Self::NAME)
+    }
+
+    fn loops(&self) -> u64 {
+        self.0.loops()
     }
 
     fn groups(&self) -> [u32; 3] {

@@ -1,13 +1,12 @@
 //! A plain LSTM or simple layer backwards over the whole sequence in one dispatch
 
-use super::CellSequence;
 use super::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
 use super::plain::{Plain, PlainCell, dot, plain_kernel};
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
 plain_kernel! {
-    /// All steps of all directions of [`CellSequence`] backwards in one dispatch. With `p` the step processed after `t`:
+    /// Steps of all directions of [`CellSequence`] backwards in one dispatch. With `p` the step processed after `t`:
     ///
     /// ```text
     /// dh = v + Σ_g U_gᵀ·δ_g[p] + dy[t]
@@ -95,7 +94,11 @@ impl Kernel<5, 2> for CellSequenceBackward {
     }
 
     fn check_shader(&self) -> Result<()> {
-        CellSequence(self.0).check_room(Self::NAME)
+        self.0.check_room(Self::NAME)
+    }
+
+    fn loops(&self) -> u64 {
+        self.0.loops()
     }
 
     fn groups(&self) -> [u32; 3] {
@@ -109,10 +112,11 @@ impl Kernel<5, 2> for CellSequenceBackward {
     }
 
     fn work(&self) -> u64 {
-        self.0.step_work().saturating_mul(self.0.steps.into())
+        self.0.step_work().saturating_mul(self.0.count.into())
     }
 
     fn run(&self, reads: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
-        (0..self.0.steps as usize).rev().for_each(|step| self.step(step, reads, [d_gates, carry]));
+        let steps = self.0.range(0, self.0.count as usize);
+        steps.rev().for_each(|step| self.step(step, reads, [d_gates, carry]));
     }
 }

@@ -32,6 +32,10 @@ impl Kernel<3, 1> for CrossEntropyBackward {
         addressable(Self::NAME, "rows", 0, &[(self.rows, self.classes), (self.classes, 1)])
     }
 
+    fn loops(&self) -> u64 {
+        3 * u64::from(self.classes)
+    }
+
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.rows as usize)
     }

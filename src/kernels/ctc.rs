@@ -40,6 +40,11 @@ params! {
 }
 
 impl Ctc {
+    /// Iterations of an invocation's loops in a step: over its positions twice, and for the largest of all.
+    pub(crate) fn step_loops(&self) -> u64 {
+        2 * (2 * u64::from(self.labels) + 1).div_ceil(64) + 8
+    }
+
     /// What every CTC kernel asks of its parameters.
     pub(crate) fn check(&self, op: &'static str) -> Result<()> {
         let Self { steps, batch, classes, labels, blank, zero_infinity } = *self;

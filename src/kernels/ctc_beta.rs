@@ -30,6 +30,10 @@ impl Kernel<4, 2> for CtcBeta {
         self.0.check(Self::NAME)
     }
 
+    fn loops(&self) -> u64 {
+        self.0.step_loops().saturating_mul(self.0.steps.into())
+    }
+
     fn groups(&self) -> [u32; 3] {
         [self.0.batch, 1, 1]
     }

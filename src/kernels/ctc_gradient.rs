@@ -27,6 +27,10 @@ impl Kernel<5, 1> for CtcGradient {
         self.0.check(Self::NAME)
     }
 
+    fn loops(&self) -> u64 {
+        2 * u64::from(self.0.labels) + 1
+    }
+
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.0.probs_len())
     }

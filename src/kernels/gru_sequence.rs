@@ -3,7 +3,7 @@
 use super::plain::PlainCell;
 use super::stored::{Stored, stored_kernel, stored_texts, word_bindings};
 use super::{GruCandidate, GruGates, GruStep};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::Kernel;
 
 stored_kernel! {
@@ -34,11 +34,11 @@ impl<W: Stored> Kernel<3, 3> for GruSequence<W> {
     }
 
     fn check_shader(&self) -> Result<()> {
-        let (needed, allowed) = (self.0.hidden.into(), GruSequence::MAX_HIDDEN as u64);
-        if needed <= allowed {
-            return Ok(());
-        }
-        Err(Error::Limit { op: Self::NAME, limit: "hidden size of the whole-sequence plan", needed, allowed })
+        self.0.check_room(Self::NAME)
+    }
+
+    fn loops(&self) -> u64 {
+        self.0.loops()
     }
 
     fn groups(&self) -> [u32; 3] {

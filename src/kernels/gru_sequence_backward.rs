@@ -1,13 +1,13 @@
 //! The whole sequence backwards in one dispatch
 
 use super::plain::plain_kernel;
-use super::{Plain, GruResetBackward, GruSequence, GruStepBackward};
+use super::{GruResetBackward, GruStepBackward, Plain};
 use super::PlainCell;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::{Kernel, wgsl};
 
 plain_kernel! {
-    /// All steps of all directions backwards in one dispatch.
+    /// Steps of all directions backwards in one dispatch.
     /// Hidden sizes to [`GruSequence::MAX_HIDDEN`](super::GruSequence::MAX_HIDDEN); on the CPU, any.
     ///
     /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes `d_gates`, and turns `carry` from
@@ -28,11 +28,11 @@ impl Kernel<5, 2> for GruSequenceBackward {
     }
 
     fn check_shader(&self) -> Result<()> {
-        let (needed, allowed) = (self.0.hidden.into(), GruSequence::MAX_HIDDEN as u64);
-        if needed <= allowed {
-            return Ok(());
-        }
-        Err(Error::Limit { op: Self::NAME, limit: "hidden size of the whole-sequence plan", needed, allowed })
+        self.0.check_room(Self::NAME)
+    }
+
+    fn loops(&self) -> u64 {
+        self.0.loops()
     }
 
     fn groups(&self) -> [u32; 3] {
@@ -44,16 +44,20 @@ impl Kernel<5, 2> for GruSequenceBackward {
     }
 
     fn work(&self) -> u64 {
-        self.0.step_work().saturating_mul(self.0.steps.into())
+        self.0.step_work().saturating_mul(self.0.count.into())
     }
 
     fn run(&self, [packed, marks, state, saved, dy]: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
-        for step in 0..=self.0.steps {
-            let p = Plain { step, ..self.0 };
-            GruStepBackward(p).run([packed, marks, state, saved, dy], [d_gates, carry]);
-            if p.is_reset_before() && step < p.steps {
-                GruResetBackward(p).run([packed, marks, state, saved], [d_gates, carry]);
+        let p: &Plain = &self.0;
+        let mut done = None;
+        for step in p.range(0, p.count as usize).rev() {
+            GruStepBackward(*p).go(done, Some(step), [packed, marks, state, saved, dy], [d_gates, carry]);
+            if p.is_reset_before() {
+                let reset = Plain { step: p.steps - 1 - step as u32, ..*p };
+                GruResetBackward(reset).run([packed, marks, state, saved], [d_gates, carry]);
             }
+            done = Some(step);
         }
+        GruStepBackward(*p).go(done, None, [packed, marks, state, saved, dy], [d_gates, carry]);
     }
 }

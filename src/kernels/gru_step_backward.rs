@@ -48,16 +48,31 @@ impl Kernel<5, 2> for GruStepBackward {
         self.0.step_work()
     }
 
-    fn run(&self, [packed, marks, state, saved, dy]: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
+    fn run(&self, reads: [&[f32]; 5], writes: [&mut [f32]; 2]) {
+        let (steps, step) = (self.0.steps as usize, self.0.step as usize);
+        self.go((step > 0).then(|| steps - step), steps.checked_sub(step + 1), reads, writes);
+    }
+}
+
+impl GruStepBackward {
+    /// Adds the product with the gradients of step `done` to v, then goes through the gates of step `next`; both are
+    /// counted as the direction goes.
+    pub(crate) fn go(
+        &self,
+        done: Option<usize>,
+        next: Option<usize>,
+        [packed, marks, state, saved, dy]: [&[f32]; 5],
+        [d_gates, carry]: [&mut [f32]; 2],
+    ) {
         let p: &Plain = &self.0;
-        let (h, steps, step) = (p.hidden as usize, p.steps as usize, p.step as usize);
+        let h = p.hidden as usize;
         let (carry, passed) = carry.split_at_mut(p.carry_len() / 2);
         for d in 0..p.directions as usize {
             for row in 0..p.batch as usize {
                 for unit in 0..h {
                     let mut dh = 0.0;
-                    if step > 0 {
-                        let at = p.gates_at(d, p.time_of(d, steps - step), row, 4);
+                    if let Some(done) = done {
+                        let at = p.gates_at(d, p.time_of(d, done), row, 4);
                         let u = &packed[p.packed_at(d, unit, p.extent(true))..];
                         dh += dot(u, 3, 0, &d_gates[at..at + h]) + dot(u, 3, 1, &d_gates[at + h..at + 2 * h]);
                         if !p.is_reset_before() {
@@ -67,11 +82,11 @@ impl Kernel<5, 2> for GruStepBackward {
                     let at_carry = (d * p.batch as usize + row) * h + unit;
                     let (v, passed) = (&mut carry[at_carry], &mut passed[at_carry]);
                     dh += *v;
-                    if step == steps {
+                    let Some(next) = next else {
                         *v = dh;
                         continue;
-                    }
-                    let t = p.time_of(d, steps - 1 - step);
+                    };
+                    let t = p.time_of(d, next);
                     let at = p.gates_at(d, t, row, 4) + unit;
                     let mark = words(marks)[t * p.batch as usize + row];
                     if has(mark, RESET, p.is_reverse(d)) {

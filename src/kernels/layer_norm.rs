@@ -34,6 +34,10 @@ impl Kernel<3, 2> for LayerNorm {
         addressable(Self::NAME, "groups", 0, &[(self.groups, self.width), (self.width, 1)])
     }
 
+    fn loops(&self) -> u64 {
+        3 * u64::from(self.width)
+    }
+
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.rows as usize)
     }

@@ -32,6 +32,10 @@ impl Kernel<4, 2> for LayerNormBackward {
         addressable(Self::NAME, "groups", 0, &[(self.groups, self.width), (self.width, 1)])
     }
 
+    fn loops(&self) -> u64 {
+        2 * u64::from(self.width)
+    }
+
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.rows as usize)
     }

@@ -31,6 +31,10 @@ impl Kernel<2, 1> for MaskedSoftmax {
         addressable(Self::NAME, "rows", 0, &[(rows, self.width), (self.width, 1)])
     }
 
+    fn loops(&self) -> u64 {
+        3 * u64::from(self.width)
+    }
+
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.batch as usize * self.rows as usize)
     }

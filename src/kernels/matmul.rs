@@ -140,6 +140,10 @@ impl Kernel<3, 1> for MatMul {
         self.check_extents(Self::NAME)
     }
 
+    fn loops(&self) -> u64 {
+        self.k.into()
+    }
+
     fn groups(&self) -> [u32; 3] {
         [self.n.div_ceil(32), self.m.div_ceil(32), self.batch]
     }
@@ -177,7 +181,7 @@ impl Kernel<3, 1> for MatMul {
 }
 
 macro_rules! variant {
-    ($(#[$meta:meta])* $name:ident, $stem:literal, [$($parts:literal),+], $groups:expr $(, $($own:tt)+)?) => {
+    ($(#[$meta:meta])* $name:ident, $stem:literal, [$($parts:literal),+], $groups:expr, $loops:expr $(, $($own:tt)+)?) => {
         $(#[$meta])*
         #[repr(transparent)]
         #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -202,6 +206,11 @@ macro_rules! variant {
                 groups(&self.0)
             }
 
+            fn loops(&self) -> u64 {
+                let loops: fn(u64) -> u64 = $loops;
+                loops(self.0.k.into())
+            }
+
             fn lens(&self) -> ([usize; 3], [usize; 1]) {
                 self.0.reach()
             }
@@ -224,14 +233,16 @@ variant!(
     MatMulTiled,
     "matmul_tiled",
     ["common/matmul", "common/operands"],
-    |p| [p.n.div_ceil(64), p.m.div_ceil(64), p.batch]
+    |p| [p.n.div_ceil(64), p.m.div_ceil(64), p.batch],
+    |k| 2 * k
 );
 variant!(
     /// [`MatMul`] for few rows: a workgroup per column splits the sum over `k`.
     MatMulRows,
     "matmul_rows",
     ["common/matmul", "common/operands"],
-    |p| [p.n, p.m.div_ceil(4), p.batch]
+    |p| [p.n, p.m.div_ceil(4), p.batch],
+    |k| k / 64 + 8
 );
 variant!(
     /// [`MatMul`] on subgroups of eight lanes, for operands that lie along `k` in whole vectors: [`MatMul::is_in_vectors`].
@@ -239,6 +250,7 @@ variant!(
     "matmul_subgroup",
     ["common/matmul"],
     |p| [p.n.div_ceil(32), p.m.div_ceil(16), p.batch],
+    |k| k / 4 + 16 * 4,
     const SUBGROUP: u32 = 8;
 
     fn check_shader(&self) -> Result<()> {
@@ -251,6 +263,7 @@ variant!(
     "matmul_subgroup_tall",
     ["common/matmul"],
     |p| [p.n.div_ceil(32), p.m.div_ceil(32), p.batch],
+    |k| k / 4 + 32 * 4,
     const SUBGROUP: u32 = 8;
 
     fn check_shader(&self) -> Result<()> {
@@ -264,6 +277,7 @@ variant!(
     "matmul_outer",
     ["common/matmul"],
     |p| [p.n.div_ceil(32), p.m.div_ceil(16), p.batch],
+    |k| k / 2 + 16 * 4,
     const SUBGROUP: u32 = 8;
 
     fn check_shader(&self) -> Result<()> {

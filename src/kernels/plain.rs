@@ -29,7 +29,7 @@ use std::ops::Range;
 
 use super::time::Order;
 use crate::error::{Error, Result};
-use crate::kernel::{addressable, at_least_one, at_most, params};
+use crate::kernel::{MOST_LOOPS, addressable, at_least_one, at_most, params};
 
 /// Units of a block of packed weights.
 pub const BLOCK: usize = 16;
@@ -167,6 +167,33 @@ impl Plain {
     /// Width of a state.
     pub fn width(&self) -> usize {
         self.cell().states() * self.hidden as usize
+    }
+
+    /// Refuses what the shaders of whole sequences have no room for.
+    pub(crate) fn check_room(&self, op: &'static str) -> Result<()> {
+        let (needed, allowed) = (self.hidden.into(), super::GruSequence::MAX_HIDDEN as u64);
+        if needed <= allowed {
+            return Ok(());
+        }
+        Err(Error::Limit { op, limit: "hidden size of the whole-sequence plan", needed, allowed })
+    }
+
+    /// Iterations of one invocation's loops in a dispatch of whole steps, at most.
+    pub(crate) fn loops(&self) -> u64 {
+        u64::from(self.count) * self.step_loops()
+    }
+
+    /// The same of one step: for each of the units that an invocation has, a product of every gate's depth (of fewer bits,
+    /// within each word too), and stores of four rows.
+    fn step_loops(&self) -> u64 {
+        let (units, depth) = (u64::from(self.hidden.div_ceil(128)), u64::from(self.hidden) + 4);
+        let products = if self.cell().is_gru() { 4 } else { self.cell().gates() as u64 + 1 };
+        units * (products * depth + 48) + 4
+    }
+
+    /// Steps that a dispatch of whole steps may have: drivers may end loops that go on for longer without a word.
+    pub(crate) fn most_steps(&self) -> usize {
+        (MOST_LOOPS / self.step_loops()).max(1) as usize
     }
 
     /// As [`check`](Self::check), for backward, which goes through one layer at a time.

@@ -113,6 +113,10 @@ impl Kernel<4, 1> for Scan {
         self.check_extents(Self::NAME)
     }
 
+    fn loops(&self) -> u64 {
+        self.chunk.min(self.steps).into()
+    }
+
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.words()[1])
     }

@@ -27,6 +27,10 @@ impl Kernel<2, 2> for ScanChunks {
         self.0.check_extents(Self::NAME)
     }
 
+    fn loops(&self) -> u64 {
+        self.0.chunk.min(self.0.steps).into()
+    }
+
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.0.words()[1])
     }

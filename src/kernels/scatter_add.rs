@@ -31,6 +31,10 @@ impl Kernel<2, 1> for ScatterAdd {
         addressable(Self::NAME, "table_rows", 0, &[(self.table_rows, self.width), (self.width, 1)])
     }
 
+    fn loops(&self) -> u64 {
+        self.rows.into()
+    }
+
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.width as usize)
     }

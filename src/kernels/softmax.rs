@@ -28,6 +28,10 @@ impl Kernel<1, 1> for Softmax {
         addressable(Self::NAME, "rows", 0, &[(self.rows, self.width), (self.width, 1)])
     }
 
+    fn loops(&self) -> u64 {
+        3 * u64::from(self.width)
+    }
+
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.rows as usize)
     }

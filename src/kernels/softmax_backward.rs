@@ -28,6 +28,10 @@ impl Kernel<2, 1> for SoftmaxBackward {
         addressable(Self::NAME, "rows", 0, &[(self.rows, self.width), (self.width, 1)])
     }
 
+    fn loops(&self) -> u64 {
+        2 * u64::from(self.width)
+    }
+
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.rows as usize)
     }

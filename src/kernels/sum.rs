@@ -78,6 +78,10 @@ impl Kernel<1, 1> for Sum {
         addressable(Self::NAME, "outer", self.offset, &[(outer, u32::try_from(slice).unwrap_or(u32::MAX)), (axis, inner), (inner, 1)])
     }
 
+    fn loops(&self) -> u64 {
+        self.chunk.min(self.axis).into()
+    }
+
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.sums())
     }

@@ -307,11 +307,11 @@ impl Stack {
         Ok(Self { config, device: device.clone(), stored, weights, first, packed, whole: Mutex::default() })
     }
 
-    /// The plan that runs the steps of many sequences.
+    /// The plan that runs the steps.
     pub fn plan(&self) -> Plan {
         let c = &self.config;
         c.plan.unwrap_or_else(|| match self.stored {
-            Precision::F32 => Plan::choose(&self.device, [c.hidden, usize::MAX], c.plain()),
+            Precision::F32 => Plan::choose(&self.device, c.hidden, c.plain()),
             _ => Plan::choose_fused(&self.device, c.hidden),
         })
     }
@@ -439,12 +439,11 @@ impl Stack {
     /// The plan for so many sequences.
     fn plan_of(&self, batch: usize) -> Plan {
         let c = &self.config;
-        match (c.plan, c.plain()) {
-            (Some(plan), _) => plan,
-            (None, Some(cell)) if cell.is_gru() => {
+        match c.plan {
+            None if c.plain().is_some_and(PlainCell::is_gru) => {
                 Plan::tuned(&self.device, c.hidden, batch, self.stored != Precision::F32)
             }
-            (None, cell) => Plan::choose(&self.device, [c.hidden, batch], cell),
+            _ => self.plan(),
         }
     }
 
@@ -458,9 +457,8 @@ impl Stack {
         taps: &[usize],
     ) -> Result<(Tensor, Tensor, Option<Vec<Tensor>>)> {
         let c = &self.config;
-        let (steps, plain) = (x.dims()[0], c.plain());
         let plan = self.plan_of(x.dims()[1]);
-        let layer = c.layer([steps, x.dims()[1], x.dims()[2]], self.noise(mode), plan, self.stored);
+        let layer = c.layer([x.dims()[0], x.dims()[1], x.dims()[2]], self.noise(mode), plan, self.stored);
         let drops = c.options.weight_dropout > 0.0 && matches!(mode, Mode::Train(_));
         let mut used = Vec::with_capacity(self.weights[index].len());
         for w in &self.weights[index] {
@@ -490,8 +488,6 @@ impl Stack {
             let [y, last] = record_layer(c.op, &inputs, &saved, [y, last], backward);
             return Ok((y, last, None));
         }
-        // Chunks are short whatever the sequence is.
-        let layer = Layer { plan: layer.plan.of_steps(&self.device, steps, plain), ..layer };
         let packed = if drops { layer.pack(&weights)? } else { self.packed(index, &layer, &weights)? };
         let run = layer.forward(&reads, &first, &weights, &packed, tracked || !taps.is_empty())?;
         let tapped = taps.iter().map(|&gate| layer.tap(&run.saved, gate)).collect::<Result<Vec<_>>>()?;

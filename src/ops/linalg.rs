@@ -18,6 +18,8 @@ const LINED: u32 = 16;
 const BUSY: u32 = 64;
 /// Least part of a split sum.
 const SPLIT: u32 = 512;
+/// Longest part: a sum of more terms one after the other loses digits, and some drivers end its loop.
+const LONGEST: u32 = 1 << 15;
 
 /// The rule that chooses: data, so that the example `devices` can print it.
 pub(crate) fn variant(device: &Device, p: &MatMul) -> Variant {
@@ -47,10 +49,11 @@ pub(crate) fn has_narrow_subgroups(device: &Device) -> bool {
 /// Parts into which the sum over `k` is cut; 1 leaves it whole.
 fn splits(device: &Device, p: &MatMul) -> u32 {
     let tiles = p.m.div_ceil(32) * p.n.div_ceil(32);
-    if !device.is_gpu() || !can_split(p) || tiles >= BUSY {
+    if !device.is_gpu() || !can_split(p) {
         return 1;
     }
-    (p.k / SPLIT).clamp(1, BUSY / tiles)
+    let least = p.k.div_ceil(LONGEST).min(BUSY);
+    (p.k / SPLIT).clamp(1, (BUSY / tiles).max(1)).max(least)
 }
 
 fn can_split(p: &MatMul) -> bool {

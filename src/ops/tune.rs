@@ -64,11 +64,11 @@ impl Device {
 
     fn measure_plans(&self, call: &mut impl FnMut() -> Result<()>) -> Result<()> {
         for question in self.asked(call)? {
-            let Question::Plan { sizes: [hidden, batch], fused } = question else { continue };
+            let Question::Plan { sizes: [hidden, _], fused } = question else { continue };
             let rule = if fused {
                 Plan::choose_fused(self, hidden as usize)
             } else {
-                Plan::choose(self, [hidden, batch].map(|n| n as usize), GRU)
+                Plan::choose(self, hidden as usize, GRU)
             };
             let others = [Plan::Whole, Plan::Chain, Plan::Steps].into_iter().filter(|&plan| {
                 plan != rule && plan.check(self, hidden as usize, GRU).is_ok() && !(fused && plan == Plan::Steps)

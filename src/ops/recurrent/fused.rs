@@ -117,10 +117,24 @@ fn forward_by<W: Stored>(layer: &Layer, p: Plain, reads: [&Tensor; 3], writes: [
             let mut bound = device.bind::<3, 3, GruStep<W>>(reads, writes)?;
             steps.into_iter().try_for_each(|step| bound.run(&Plain { step, ..p }.into()))?;
         }
-        (_, Cell::Lstm | Cell::Rnn) => device.run(&CellSequence(p), reads, writes)?,
-        _ => device.run(&GruSequence::<W>::from(p), reads, writes)?,
+        (_, Cell::Lstm | Cell::Rnn) => {
+            let mut bound = device.bind::<3, 3, CellSequence>(reads, writes)?;
+            parts(device, &p).iter().try_for_each(|p| bound.run(&CellSequence(*p)))?;
+        }
+        _ => {
+            let mut bound = device.bind::<3, 3, GruSequence<W>>(reads, writes)?;
+            parts(device, &p).iter().try_for_each(|p| bound.run(&(*p).into()))?;
+        }
     }
     Ok(())
+}
+
+/// Dispatches of a whole plan, in the order of the steps: as few as have no more steps than one may.
+fn parts(device: &Device, p: &Plain) -> Vec<Plain> {
+    let most = if device.is_gpu() { p.most_steps() } else { usize::MAX };
+    let (first, end) = (p.step as usize, (p.step + p.count) as usize);
+    let part = |step: usize| Plain { step: step as u32, count: (end - step).min(most) as u32, ..*p };
+    (first..end).step_by(most).map(part).collect()
 }
 
 /// From `marks`, `state`, `saved` and `dy` to `d_gates`, and `carry` from `dh_n` to `dh0`.
@@ -134,10 +148,12 @@ pub fn backward(
     let packed = &pack(layer, weights, true)?;
     let reads = [packed, marks, state, saved, dy];
     if matches!(layer.cell, Cell::Lstm | Cell::Rnn) {
-        return device.run(&CellSequenceBackward(p), reads, writes);
+        let mut bound = device.bind::<5, 2, CellSequenceBackward>(reads, writes)?;
+        return parts(device, &p).iter().rev().try_for_each(|p| bound.run(&CellSequenceBackward(*p)));
     }
     if layer.plan == Plan::Whole {
-        return device.run(&GruSequenceBackward(p), reads, writes);
+        let mut bound = device.bind::<5, 2, GruSequenceBackward>(reads, writes)?;
+        return parts(device, &p).iter().rev().try_for_each(|p| bound.run(&GruSequenceBackward(*p)));
     }
     let mut bound = device.bind::<5, 2, GruStepBackward>(reads, writes)?;
     let mut reset = device.bind::<4, 2, GruResetBackward>([packed, marks, state, saved], writes)?;

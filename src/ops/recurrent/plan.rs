@@ -18,31 +18,18 @@ impl Plan {
 
     /// Largest hidden size for which the fused plans win on software adapters with subgroups: see `docs/performance.md`.
     const FUSED_HIDDEN: usize = 64;
-    /// Sequences up to which they win there for any size that they take.
-    const FEW: usize = 4;
 
-    /// The plan for `batch` sequences through a layer of `hidden` units on `device`; `plain` is its cell, if it has no
-    /// options.
-    pub fn choose(device: &Device, [hidden, batch]: [usize; 2], plain: Option<PlainCell>) -> Self {
+    /// The plan for a layer of `hidden` units on `device`; `plain` is its cell, if it has no options.
+    pub fn choose(device: &Device, hidden: usize, plain: Option<PlainCell>) -> Self {
         match () {
             () if plain.is_none() => Plan::Steps,
             // The product that suits these adapters is worth more there than fewer dispatches.
             () if has_narrow_subgroups(device) && hidden > Self::FUSED_HIDDEN && hidden.is_multiple_of(4) => {
-                // One workgroup has no product to share.
-                if batch <= Self::FEW && hidden <= GruSequence::MAX_HIDDEN { Plan::Whole } else { Plan::Steps }
+                Plan::Steps
             }
             () if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN => Plan::Whole,
             () if has_chain(plain) => Plan::Chain,
             () => Plan::Steps,
-        }
-    }
-
-    /// The plan for a run of so many steps: one dispatch of too many on a GPU would look hung to its driver.
-    pub(crate) fn of_steps(self, device: &Device, steps: usize, plain: Option<PlainCell>) -> Self {
-        match self {
-            Plan::Whole if device.is_gpu() && steps > LONGEST && has_chain(plain) => Plan::Chain,
-            Plan::Whole if device.is_gpu() && steps > LONGEST => Plan::Steps,
-            plan => plan,
         }
     }
 
@@ -54,7 +41,7 @@ impl Plan {
                 plan
             }
             _ if fused => Self::choose_fused(device, hidden),
-            _ => Self::choose(device, [hidden, batch], GRU),
+            _ => Self::choose(device, hidden, GRU),
         }
     }
 
@@ -86,9 +73,6 @@ impl Plan {
 
 /// What stands for plain GRUs: both forms have the same plans.
 pub(crate) const GRU: Option<PlainCell> = Some(PlainCell::GruResetAfter);
-
-/// Steps of the longest sequence that one dispatch takes on a GPU.
-const LONGEST: usize = 4096;
 
 /// Whether the cell has kernels of single fused steps.
 fn has_chain(plain: Option<PlainCell>) -> bool {
