@@ -439,9 +439,9 @@ impl Stack {
     /// The plan for so many sequences.
     fn plan_of(&self, batch: usize) -> Plan {
         let c = &self.config;
-        match c.plan {
-            None if c.plain().is_some_and(PlainCell::is_gru) => {
-                Plan::tuned(&self.device, c.hidden, batch, self.stored != Precision::F32)
+        match (c.plan, c.plain()) {
+            (None, Some(cell)) if cell.is_gru() => {
+                Plan::tuned(&self.device, [c.hidden, batch], cell, self.stored != Precision::F32)
             }
             _ => self.plan(),
         }

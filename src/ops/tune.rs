@@ -6,7 +6,7 @@ use super::linalg::{self, product_by};
 use super::recurrent::GRU;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernels::MatMul;
+use crate::kernels::{MatMul, PlainCell};
 use crate::tensor::Tensor;
 use crate::tuning::{Answer, Layout, Plan, Question, Tuning, Variant};
 
@@ -64,11 +64,11 @@ impl Device {
 
     fn measure_plans(&self, call: &mut impl FnMut() -> Result<()>) -> Result<()> {
         for question in self.asked(call)? {
-            let Question::Plan { sizes: [hidden, _], fused } = question else { continue };
+            let Question::Plan { sizes: [hidden, batch], fused } = question else { continue };
             let rule = if fused {
                 Plan::choose_fused(self, hidden as usize)
             } else {
-                Plan::choose(self, hidden as usize, GRU)
+                Plan::of_gru(self, [hidden, batch].map(|n| n as usize), PlainCell::GruResetAfter)
             };
             let others = [Plan::Whole, Plan::Chain, Plan::Steps].into_iter().filter(|&plan| {
                 plan != rule && plan.check(self, hidden as usize, GRU).is_ok() && !(fused && plan == Plan::Steps)

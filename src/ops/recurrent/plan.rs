@@ -33,15 +33,25 @@ impl Plan {
         }
     }
 
-    /// The plan that tuning chose for a plain GRU of `batch` sequences, else the rule's: of the fused plans alone, or of all.
-    pub(crate) fn tuned(device: &Device, hidden: usize, batch: usize, fused: bool) -> Self {
+    /// The rule for `batch` sequences through a plain GRU.
+    pub(crate) fn of_gru(device: &Device, [hidden, batch]: [usize; 2], plain: PlainCell) -> Self {
+        match Self::choose(device, hidden, Some(plain)) {
+            // On software adapters: the product of one row is as slow there as any.
+            Plan::Steps if batch == 1 && plain == PlainCell::GruResetAfter => Plan::Chain,
+            plan => plan,
+        }
+    }
+
+    /// The plan that tuning chose for `batch` sequences through a plain GRU, else the rule's: of the fused plans alone, or of
+    /// all.
+    pub(crate) fn tuned(device: &Device, [hidden, batch]: [usize; 2], plain: PlainCell, fused: bool) -> Self {
         let sizes = [hidden, batch].map(|n| class(n as u32));
         match device.tuned().answer(Question::Plan { sizes, fused }) {
             Some(Answer::Plan(plan)) if plan.check(device, hidden, GRU).is_ok() && !(fused && plan == Plan::Steps) => {
                 plan
             }
             _ if fused => Self::choose_fused(device, hidden),
-            _ => Self::choose(device, hidden, GRU),
+            _ => Self::of_gru(device, [hidden, batch], plain),
         }
     }
 
