@@ -32,7 +32,7 @@ kind() {
             cargo build --profile wasm --locked --quiet --lib --target wasm32-unknown-unknown "${features[@]}"
         made=$(mktemp -d)
         "$target/release/bindgen" "$target/$kind/wasm32-unknown-unknown/wasm/wgru_web.wasm" "$made" glue
-        node_modules/.bin/wasm-opt -O2 "${allowed[@]}" "$made/glue_bg.wasm" -o "dist/wasm/$kind/$build.wasm"
+        node_modules/.bin/wasm-opt -O2 --low-memory-unused --optimize-added-constants-propagate "${allowed[@]}" "$made/glue_bg.wasm" -o "dist/wasm/$kind/$build.wasm"
         # One glue serves all builds: they differ in instructions, not in what they import. Comments number functions.
         [ $# -ne 0 ] || [ "$build" = relaxed ] || diff -I '^ *//' "$made/glue.js" "dist/wasm/$kind/glue.js"
         cp "$made/glue.js" "dist/wasm/$kind/glue.js"

@@ -228,36 +228,40 @@ struct Block {
 
 #[inline(always)]
 unsafe fn strip_times_panels<V: Lanes>(x: Block, a: *const f32, panels: *const f32, bias: *const f32, c: Mut) {
-    let mut done = 0;
     let most = match V::SUMS {
         16.. => 8,
         6.. => 4,
-        _ => 3,
+        _ => 2,
     };
-    for size in [8, 4, 3, 2, 1] {
-        while x.count - done >= size && size <= most && (size != 3 || most == 3) {
-            // SAFETY: as the caller's.
-            unsafe {
-                match (size, most) {
-                    (8, _) => rows_times_panels::<V, 8, 2>(&x, done, a, panels, bias, c),
-                    (4, 8) => rows_times_panels::<V, 4, 2>(&x, done, a, panels, bias, c),
-                    (4, _) => rows_times_panels::<V, 4, 1>(&x, done, a, panels, bias, c),
-                    (3, _) => rows_times_panels::<V, 3, 1>(&x, done, a, panels, bias, c),
-                    (2, 3) => rows_times_panels::<V, 2, 1>(&x, done, a, panels, bias, c),
-                    (2, _) => rows_times_panels::<V, 2, 2>(&x, done, a, panels, bias, c),
-                    (_, 3) => rows_times_panels::<V, 1, 1>(&x, done, a, panels, bias, c),
-                    _ => rows_times_panels::<V, 1, 2>(&x, done, a, panels, bias, c),
+    // All rows for a panel: where they are several groups, it is in the nearest cache for all but the first.
+    for panel in (x.col..x.col + x.width).step_by(PANEL) {
+        let mut done = 0;
+        for size in [8, 4, 2, 1] {
+            while x.count - done >= size && size <= most {
+                // SAFETY: as the caller's.
+                unsafe {
+                    match (size, most) {
+                        (8, _) => rows_times_panel::<V, 8, 2>(&x, panel, done, a, panels, bias, c),
+                        (4, 8) => rows_times_panel::<V, 4, 2>(&x, panel, done, a, panels, bias, c),
+                        (4, _) => rows_times_panel::<V, 4, 1>(&x, panel, done, a, panels, bias, c),
+                        (2, 2) => rows_times_panel::<V, 2, 1>(&x, panel, done, a, panels, bias, c),
+                        (2, _) => rows_times_panel::<V, 2, 2>(&x, panel, done, a, panels, bias, c),
+                        (_, 2) => rows_times_panel::<V, 1, 1>(&x, panel, done, a, panels, bias, c),
+                        _ => rows_times_panel::<V, 1, 2>(&x, panel, done, a, panels, bias, c),
+                    }
                 }
+                done += size;
             }
-            done += size;
         }
     }
 }
 
-/// `R` rows from `done` on, `C` vectors of a panel at a time.
+/// `R` rows from `done` on, `C` vectors of the panel that begins with column `panel` at a time.
 #[inline(always)]
-unsafe fn rows_times_panels<V: Lanes, const R: usize, const C: usize>(
+#[allow(clippy::too_many_arguments, reason = "one matrix product")]
+unsafe fn rows_times_panel<V: Lanes, const R: usize, const C: usize>(
     x: &Block,
+    panel: usize,
     done: usize,
     a: *const f32,
     panels: *const f32,
@@ -267,7 +271,7 @@ unsafe fn rows_times_panels<V: Lanes, const R: usize, const C: usize>(
     // SAFETY: a holds R rows from `done` on, panels [.., depth, 32]; rows and columns stored are within c.
     unsafe {
         let end = x.col + x.width;
-        for first in (x.col..end).step_by(C * LANES) {
+        for first in (panel..end.min(panel + PANEL)).step_by(C * LANES) {
             let at = (first - x.col) / PANEL * x.depth * PANEL + (first - x.col) % PANEL;
             let acc = if x.is_packed {
                 sums::<V, R, C, true>(a.add(done), 1, panels.add(at), x.depth)
@@ -308,13 +312,29 @@ unsafe fn sums<V: Lanes, const R: usize, const C: usize, const PACKED: bool>(
     // SAFETY: as the caller's.
     unsafe {
         let mut acc = [[V::splat(0.0); C]; R];
+        let a_at = |i: usize, k: usize| if PACKED { k * STRIP + i } else { i * row_step + k };
+        if V::SUMS < 6 {
+            let mut sums = [V::splat(0.0); R];
+            // What turns the loop costs as much as some of them.
+            for k in (0..depth & !1).step_by(2) {
+                V::add_products(&mut sums, b.add(k * PANEL), column::<R>(a, |i| a_at(i, k)));
+                V::add_products(&mut sums, b.add((k + 1) * PANEL), column::<R>(a, |i| a_at(i, k + 1)));
+            }
+            if depth % 2 == 1 {
+                V::add_products(&mut sums, b.add((depth - 1) * PANEL), column::<R>(a, |i| a_at(i, depth - 1)));
+            }
+            for (acc, sum) in acc.iter_mut().zip(sums) {
+                acc[0] = sum;
+            }
+            return acc;
+        }
         for k in 0..depth {
             let mut row = [V::splat(0.0); C];
             for (j, row) in row.iter_mut().enumerate() {
                 *row = V::load(b.add(k * PANEL + j * LANES));
             }
             for (i, acc) in acc.iter_mut().enumerate() {
-                let a = V::splat(*a.add(if PACKED { k * STRIP + i } else { i * row_step + k }));
+                let a = V::splat(*a.add(a_at(i, k)));
                 for (acc, b) in acc.iter_mut().zip(&row) {
                     *acc = a.fma(*b, *acc);
                 }
@@ -322,6 +342,17 @@ unsafe fn sums<V: Lanes, const R: usize, const C: usize, const PACKED: bool>(
         }
         acc
     }
+}
+
+/// The floats of `R` rows at these offsets.
+#[inline(always)]
+unsafe fn column<const R: usize>(a: *const f32, at: impl Fn(usize) -> usize) -> [f32; R] {
+    let mut v = [0.0; R];
+    for (i, v) in v.iter_mut().enumerate() {
+        // SAFETY: as the caller's.
+        *v = unsafe { *a.add(at(i)) };
+    }
+    v
 }
 
 /// Dot products straight from `a` (rows contiguous) and `b` (columns contiguous).

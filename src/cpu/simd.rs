@@ -119,6 +119,17 @@ pub unsafe trait Lanes: Copy {
     unsafe fn exp2_whole(self) -> Self;
     /// `a` where `self < limit`, else `b`
     unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self;
+    /// `sums[m] += w·v[m]`, `w` sixteen floats from memory.
+    #[inline(always)]
+    unsafe fn add_products<const M: usize>(sums: &mut [Self; M], from: *const f32, v: [f32; M]) {
+        // SAFETY: valid for sixteen floats; the instructions exist, as the caller promises.
+        unsafe {
+            let w = Self::load(from);
+            for (sum, v) in sums.iter_mut().zip(v) {
+                *sum = w.fma(Self::splat(v), *sum);
+            }
+        }
+    }
     /// Sixteen rows of sixteen floats, `step` apart, become columns: `to[j·to_step + i] = from[i·step + j]`.
     #[inline(always)]
     unsafe fn transpose(from: *const f32, step: usize, to: *mut f32, to_step: usize) {
@@ -624,6 +635,27 @@ mod wasm {
         #[inline(always)]
         unsafe fn fma(self, a: Self, b: Self) -> Self {
             each!(multiply_add, self, a, b)
+        }
+        // A vector after the other: compilers of browsers keep the order, and have 15 registers.
+        #[inline(always)]
+        unsafe fn add_products<const M: usize>(sums: &mut [Self; M], from: *const f32, v: [f32; M]) {
+            let mut s = [f32x4_splat(0.0); M];
+            for m in 0..M {
+                s[m] = f32x4_splat(v[m]);
+            }
+            macro_rules! part {
+                ($i:tt) => {
+                    // SAFETY: valid for sixteen floats.
+                    let w = unsafe { v128_load(from.cast::<v128>().add($i)) };
+                    for m in 0..M {
+                        sums[m].$i = multiply_add(w, s[m], sums[m].$i);
+                    }
+                };
+            }
+            part!(0);
+            part!(1);
+            part!(2);
+            part!(3);
         }
         #[inline(always)]
         unsafe fn add(self, a: Self) -> Self {

@@ -59,6 +59,10 @@ impl Kernel<1, 1> for Copy {
                     let from = self.src_offset as usize + at([x, y, z], self.src_strides);
                     let to = self.dst_offset as usize + at([x, y, z], self.dst_strides);
                     let (step_from, step_to) = (self.src_strides[3] as usize, self.dst_strides[3] as usize);
+                    if (step_from, step_to) == (1, 1) {
+                        dst[to..to + d3 as usize].copy_from_slice(&src[from..from + d3 as usize]);
+                        continue;
+                    }
                     for w in 0..d3 as usize {
                         dst[to + w * step_to] = src[from + w * step_from];
                     }

@@ -89,8 +89,10 @@ const fn most_rows<V: Lanes>(gates: usize) -> usize {
     match (V::SUMS, gates) {
         (16.., 4) => 4,
         (16.., _) => 8,
-        (6.., 1..4) | (_, 1) => 2,
-        _ => 1,
+        (6.., 1..4) => 2,
+        (6.., _) => 1,
+        // One gate after the other.
+        _ => 2,
     }
 }
 
@@ -104,6 +106,13 @@ unsafe fn accumulate<V: Lanes, const G: usize, const M: usize>(
 ) {
     // SAFETY: as the caller's.
     unsafe {
+        if G == 1 {
+            let mut row = [0.0; M];
+            for (row, v) in row.iter_mut().zip(v) {
+                *row = *v.add(k);
+            }
+            return V::add_products(&mut sum[0], weights, row);
+        }
         let mut w = [V::splat(0.0); G];
         for (g, w) in w.iter_mut().enumerate() {
             *w = V::load(weights.add(g * BLOCK));
@@ -131,6 +140,17 @@ struct Weights {
 #[inline(always)]
 unsafe fn product<V: Lanes, const G: usize, const M: usize>(weights: Weights, v: [*const f32; M]) -> [[V; M]; G] {
     let room = V::SUMS.min(12);
+    if V::SUMS < 6 {
+        // SAFETY: as the caller's.
+        unsafe {
+            let mut all = [[V::splat(0.0); M]; G];
+            for (gate, all) in all.iter_mut().enumerate() {
+                let weights = Weights { at: weights.at.add(gate * BLOCK), ..weights };
+                [*all] = if M == 1 { sums::<V, 1, M, 2>(weights, v) } else { sums::<V, 1, M, 1>(weights, v) };
+            }
+            return all;
+        }
+    }
     // Several sums of each where there are few, so that the multipliers need not wait for one.
     // SAFETY: as the caller's.
     unsafe {
@@ -156,10 +176,14 @@ unsafe fn sums<V: Lanes, const G: usize, const M: usize, const U: usize>(
                 *sum = [V::load(at.add(depth * row + g * BLOCK)); M];
             }
         }
-        let whole = depth - depth % U;
-        for k in (0..whole).step_by(U) {
-            for (u, sum) in sums.iter_mut().enumerate() {
-                accumulate(sum, at.add((k + u) * row), v, k + u);
+        // Where there are few sums, what turns the loop costs as much as some of them.
+        let turn = if V::SUMS < 6 { 2 * U } else { U };
+        let whole = depth - depth % turn;
+        for first in (0..whole).step_by(turn) {
+            for k in (first..first + turn).step_by(U) {
+                for (u, sum) in sums.iter_mut().enumerate() {
+                    accumulate(sum, at.add((k + u) * row), v, k + u);
+                }
             }
         }
         for k in whole..depth {
