@@ -8,7 +8,7 @@ use crate::cpu::{self, Cpu, CpuOptions};
 use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, AdapterReport, DispatchTime, Gpu, GpuOptions};
-use crate::kernel::Kernel;
+use crate::kernel::{Call, Kernel, Program, Typed};
 use crate::tensor::Tensor;
 use crate::tuning::{Tuned, Tuning};
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
@@ -270,18 +270,21 @@ impl Device {
         reads: [&Tensor; R],
         writes: [&Tensor; W],
     ) -> Result<Bound<K, R, W>> {
-        self.check_bind(K::NAME, (&K::READS, &reads), (&K::WRITES, &writes))?;
-        let lens = (reads.map(|t| t.len()), writes.map(|t| t.len()));
+        let raw = self.bind_any(&Typed::<K, R, W>::PROGRAM, &reads, &writes)?;
+        Ok(Bound { raw, kernel: PhantomData })
+    }
+
+    fn bind_any(&self, program: &Program, reads: &[&Tensor], writes: &[&Tensor]) -> Result<BoundAny> {
+        self.check_bind(program.name, (program.reads, reads), (program.writes, writes))?;
+        let lens = reads.iter().chain(writes).map(|t| t.len()).collect();
+        let all = reads.iter().chain(writes);
         let engine = match &self.0.engine {
-            Engine::Cpu(_) => {
-                BoundEngine::Cpu(reads.map(|t| t.memory().cpu().clone()), writes.map(|t| t.memory().cpu().clone()))
-            }
+            Engine::Cpu(_) => BoundEngine::Cpu(all.map(|t| t.memory().cpu().clone()).collect()),
             #[cfg(feature = "gpu")]
-            Engine::Gpu(gpu) => BoundEngine::Gpu(
-                gpu.bind::<R, W, K>(reads.map(|t| t.memory().gpu()), writes.map(|t| t.memory().gpu()))?,
-            ),
+            Engine::Gpu(gpu) => BoundEngine::Gpu(gpu.bind(program, all.map(|t| t.memory().gpu().clone()).collect())?),
         };
-        Ok(Bound { device: self.clone(), engine, writes: writes.map(Tensor::detach), lens, kernel: PhantomData })
+        let names = (program.name, program.reads, program.writes);
+        Ok(BoundAny { device: self.clone(), engine, writes: writes.iter().map(|t| t.detach()).collect(), lens, names })
     }
 
     /// Refuses tensors of other devices, and one that is written and used otherwise too.
@@ -497,16 +500,23 @@ impl Memory {
 
 /// Tensors bound to kernel `K`.
 pub struct Bound<K, const R: usize, const W: usize> {
-    device: Device,
-    engine: BoundEngine<R, W>,
-    /// Their writes are counted.
-    writes: [Tensor; W],
-    lens: ([usize; R], [usize; W]),
+    raw: BoundAny,
     kernel: PhantomData<K>,
 }
 
-enum BoundEngine<const R: usize, const W: usize> {
-    Cpu([Arc<cpu::Memory>; R], [Arc<cpu::Memory>; W]),
+/// Tensors bound to a kernel.
+struct BoundAny {
+    device: Device,
+    engine: BoundEngine,
+    /// Their writes are counted.
+    writes: Vec<Tensor>,
+    lens: Vec<usize>,
+    /// Of the kernel, of what it reads and of what it writes.
+    names: (&'static str, &'static [&'static str], &'static [&'static str]),
+}
+
+enum BoundEngine {
+    Cpu(Vec<Arc<cpu::Memory>>),
     #[cfg(feature = "gpu")]
     Gpu(gpu::Binding),
 }
@@ -517,21 +527,29 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Bound<K, R, W> {
     /// # Errors
     /// As [`Device::run`].
     pub fn run(&mut self, kernel: &K) -> Result<()> {
-        kernel.check()?;
-        let (reads, writes) = kernel.lens();
-        check_lens(K::NAME, &K::READS, &reads, &self.lens.0)?;
-        check_lens(K::NAME, &K::WRITES, &writes, &self.lens.1)?;
+        self.raw.run(&Typed::<K, R, W>(kernel))
+    }
+}
+
+impl BoundAny {
+    fn run(&mut self, call: &dyn Call) -> Result<()> {
+        call.check()?;
+        let (name, reads, writes) = self.names;
+        let (lens, r) = (call.lens(), reads.len());
+        check_lens(name, reads, &lens[..r], &self.lens[..r])?;
+        check_lens(name, writes, &lens[r..], &self.lens[r..])?;
         let done = match (&self.device.0.engine, &mut self.engine) {
-            (Engine::Cpu(cpu), BoundEngine::Cpu(reads, writes)) => {
-                cpu.run(kernel, reads.each_ref().map(|m| &**m), writes.each_ref().map(|m| &**m));
+            (Engine::Cpu(cpu), BoundEngine::Cpu(memory)) => {
+                let memory: Vec<&cpu::Memory> = memory.iter().map(|m| &**m).collect();
+                cpu.run(call, &memory[..r], &memory[r..]);
                 Ok(())
             }
             #[cfg(feature = "gpu")]
             (Engine::Gpu(gpu), BoundEngine::Gpu(binding)) => {
-                kernel.check_shader()?;
-                let groups = kernel.groups();
-                gpu.check_dispatch(K::NAME, groups, kernel.loops())?;
-                gpu.dispatch(binding, bytemuck::bytes_of(kernel), groups, kernel.work())
+                call.check_shader()?;
+                let groups = call.groups();
+                gpu.check_dispatch(name, groups, call.loops())?;
+                gpu.dispatch(binding, call.bytes(), groups, call.work())
             }
             #[cfg(feature = "gpu")]
             _ => unreachable!("bound by this device"),

@@ -4,6 +4,8 @@
 //! of 4-byte words: those that are read are `&[f32]`, written ones `&mut [f32]`, which is WebGPU's own aliasing rule.
 //! Indices are `u32` words in such a slice; [`words`] views them.
 
+use std::any::Any;
+
 use bytemuck::Pod;
 
 use crate::error::{Error, Result};
@@ -21,8 +23,8 @@ pub(crate) const MOST_LOOPS: u64 = u16::MAX as u64;
 pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
     /// The stem: names the shader, its test and its label on the GPU.
     const NAME: &'static str;
-    /// The complete shader.
-    const WGSL: &'static str;
+    /// The shader, in parts that follow each other; those that it shares with others are in a program once.
+    const WGSL: &'static [&'static str];
     /// Names of the bindings that are read, from binding 1 on.
     const READS: [&'static str; R];
     /// Names of the bindings that are written, after those that are read.
@@ -79,13 +81,98 @@ pub trait Params {
     const FIELDS: &'static [(&'static str, &'static str)];
 }
 
+/// What a kernel is, without its type and parameters.
+pub(crate) struct Program {
+    pub name: &'static str,
+    pub wgsl: &'static [&'static str],
+    pub reads: &'static [&'static str],
+    pub writes: &'static [&'static str],
+    pub addresses: bool,
+    pub subgroup: u32,
+    /// Bytes of the parameter block.
+    pub size: usize,
+}
+
+/// A kernel with its parameters, without its type: all that depends on the type is here, so that what runs kernels is
+/// compiled once, not once for each.
+pub(crate) trait Call {
+    fn check(&self) -> Result<()>;
+    fn check_shader(&self) -> Result<()>;
+    fn groups(&self) -> [u32; 3];
+    fn loops(&self) -> u64;
+    fn work(&self) -> u64;
+    /// Of the buffers that are read, then of those written.
+    fn lens(&self) -> Vec<usize>;
+    /// The parameter block.
+    fn bytes(&self) -> &[u8];
+    fn kernel(&self) -> &(dyn Any + Send + Sync);
+    /// Runs the twin on as many buffers as the kernel has.
+    fn run(&self, reads: &[&[f32]], writes: &mut [&mut [f32]]);
+}
+
+/// A kernel as a [`Call`].
+pub(crate) struct Typed<'a, K, const R: usize, const W: usize>(pub &'a K);
+
+impl<K: Kernel<R, W>, const R: usize, const W: usize> Typed<'_, K, R, W> {
+    pub const PROGRAM: Program = Program {
+        name: K::NAME,
+        wgsl: K::WGSL,
+        reads: &K::READS,
+        writes: &K::WRITES,
+        addresses: K::ADDRESSES,
+        subgroup: K::SUBGROUP,
+        size: size_of::<K>(),
+    };
+}
+
+impl<K: Kernel<R, W>, const R: usize, const W: usize> Call for Typed<'_, K, R, W> {
+    fn check(&self) -> Result<()> {
+        self.0.check()
+    }
+
+    fn check_shader(&self) -> Result<()> {
+        self.0.check_shader()
+    }
+
+    fn groups(&self) -> [u32; 3] {
+        self.0.groups()
+    }
+
+    fn loops(&self) -> u64 {
+        self.0.loops()
+    }
+
+    fn work(&self) -> u64 {
+        self.0.work()
+    }
+
+    fn lens(&self) -> Vec<usize> {
+        let (reads, writes) = self.0.lens();
+        [&reads[..], &writes].concat()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        bytemuck::bytes_of(self.0)
+    }
+
+    fn kernel(&self) -> &(dyn Any + Send + Sync) {
+        self.0
+    }
+
+    fn run(&self, reads: &[&[f32]], writes: &mut [&mut [f32]]) {
+        let reads = std::array::from_fn(|i| reads[i]);
+        let mut writes = writes.iter_mut();
+        self.0.run(reads, std::array::from_fn(|_| writes.next().map_or(&mut [][..], |w| &mut **w)));
+    }
+}
+
 /// What the contract test needs to know of a kernel, without its type.
 #[derive(Clone, Debug)]
 pub struct Contract {
     /// The stem.
     pub name: &'static str,
     /// The complete shader.
-    pub wgsl: &'static str,
+    pub wgsl: String,
     /// `(name, is u32)` of the bindings that are read.
     pub reads: Vec<(&'static str, bool)>,
     /// `(name, is u32)` of the bindings that are written.
@@ -103,7 +190,7 @@ pub fn contract<const R: usize, const W: usize, K: Kernel<R, W>>() -> Contract {
     let typed = |name: &'static str| (name, K::INDICES.contains(&name));
     Contract {
         name: K::NAME,
-        wgsl: K::WGSL,
+        wgsl: K::WGSL.join("\n"),
         reads: K::READS.map(typed).to_vec(),
         writes: K::WRITES.map(typed).to_vec(),
         params: K::FIELDS,
@@ -187,7 +274,7 @@ pub(crate) use params;
 /// The shader of a stem, after the parts it shares with others.
 macro_rules! wgsl {
     ($($stem:literal),+) => {
-        concat!($(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl")), "\n"),+)
+        &[$(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl"))),+]
     };
 }
 pub(crate) use wgsl;

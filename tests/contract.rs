@@ -9,8 +9,8 @@ use wgru::kernel::Contract;
 use wgru::kernels;
 
 fn parse(kernel: &Contract) -> (Module, ModuleInfo) {
-    let module = naga::front::wgsl::parse_str(kernel.wgsl)
-        .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(kernel.wgsl)));
+    let module = naga::front::wgsl::parse_str(&kernel.wgsl)
+        .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&kernel.wgsl)));
     // WebGPU's own capabilities, and subgroups where the kernel says so. `unpack2x16float` is one of the former.
     let subgroup = if kernel.subgroup > 0 { Capabilities::SUBGROUP } else { Capabilities::empty() };
     let allowed = subgroup | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
@@ -18,7 +18,7 @@ fn parse(kernel: &Contract) -> (Module, ModuleInfo) {
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .subgroup_operations(naga::valid::SubgroupOperationSet::all())
         .validate(&module)
-        .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(kernel.wgsl)));
+        .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&kernel.wgsl)));
     (module, info)
 }
 

@@ -18,7 +18,7 @@ use std::any::Any;
 use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
-use crate::kernel::Kernel;
+use crate::kernel::Call;
 use crate::kernels::{
     CellSequence, CellSequenceBackward, GruSequence, GruSequenceBackward, LstmCell, LstmCellBackward, MatMul, Pack,
     RnnCell, StateUpdate, StateUpdateBackward,
@@ -89,19 +89,14 @@ impl Cpu {
     }
 
     /// Buffers must be as long as the kernel asks and none may be both read and written: the caller checked.
-    pub fn run<const R: usize, const W: usize, K: Kernel<R, W>>(
-        &self,
-        kernel: &K,
-        reads: [&Memory; R],
-        writes: [&Memory; W],
-    ) {
-        let (read, mut written) = lock(&reads, &writes);
-        let slices: [&[f32]; R] = std::array::from_fn(|i| read[first(&reads, i)].as_ref().map_or(&[][..], |g| &g[..]));
-        let mut guards = written.iter_mut();
-        let mut targets: [&mut [f32]; W] =
-            std::array::from_fn(|_| guards.next().and_then(Option::as_mut).map_or(&mut [][..], |g| &mut g[..]));
-        if self.options.reference || !self.run_fast(kernel, &slices, &mut targets) {
-            kernel.run(slices, targets);
+    pub fn run(&self, call: &dyn Call, reads: &[&Memory], writes: &[&Memory]) {
+        let (read, mut written) = lock(reads, writes);
+        let slices: Vec<&[f32]> =
+            (0..reads.len()).map(|i| read[first(reads, i)].as_ref().map_or(&[][..], |g| &g[..])).collect();
+        let mut targets: Vec<&mut [f32]> =
+            written.iter_mut().map(|g| g.as_mut().map_or(&mut [][..], |g| &mut g[..])).collect();
+        if self.options.reference || !self.run_fast(call.kernel(), &slices, &mut targets) {
+            call.run(&slices, &mut targets);
         }
     }
 

@@ -30,7 +30,7 @@ pub use timestamps::DispatchTime;
 use timestamps::Timestamps;
 
 use crate::error::{Error, Result};
-use crate::kernel::Kernel;
+use crate::kernel::Program;
 
 /// Bytes from which an upload goes to its buffer directly, after what was recorded is submitted.
 const LARGE_UPLOAD: usize = 1 << 20;
@@ -144,19 +144,14 @@ impl Gpu {
         }
     }
 
-    /// Binds buffers to kernel `K`, for any number of dispatches.
-    pub fn bind<const R: usize, const W: usize, K: Kernel<R, W>>(
-        &self,
-        reads: [&Arc<Memory>; R],
-        writes: [&Arc<Memory>; W],
-    ) -> Result<Binding> {
-        if K::SUBGROUP != 0 && K::SUBGROUP != self.report.subgroup {
-            let (needed, allowed) = (K::SUBGROUP.into(), self.report.subgroup.into());
-            return Err(Error::Limit { op: K::NAME, limit: "lanes of a subgroup", needed, allowed });
+    /// Binds buffers to a kernel, for any number of dispatches.
+    pub fn bind(&self, program: &Program, buffers: Vec<Arc<Memory>>) -> Result<Binding> {
+        if program.subgroup != 0 && program.subgroup != self.report.subgroup {
+            let (needed, allowed) = (program.subgroup.into(), self.report.subgroup.into());
+            return Err(Error::Limit { op: program.name, limit: "lanes of a subgroup", needed, allowed });
         }
-        let pipeline = self.pipelines.get::<R, W, K>();
+        let pipeline = self.pipelines.get(program);
         self.check()?;
-        let buffers = reads.into_iter().chain(writes).map(Arc::clone).collect();
         Ok(Binding::new(pipeline, buffers))
     }
 

@@ -8,7 +8,7 @@ use super::faults::Faults;
 use super::lock;
 use super::memory::Memory;
 use super::trusted::shader_module;
-use crate::kernel::Kernel;
+use crate::kernel::Program;
 
 pub(super) struct Pipeline {
     pub name: &'static str,
@@ -36,36 +36,37 @@ impl Pipelines {
         }
     }
 
-    pub fn get<const R: usize, const W: usize, K: Kernel<R, W>>(&self) -> Arc<Pipeline> {
+    pub fn get(&self, program: &Program) -> Arc<Pipeline> {
         let mut made = lock(&self.made);
-        let make = || Arc::new(self.faults.guard(&self.device, || self.make::<R, W, K>()));
-        made.entry(K::NAME).or_insert_with(make).clone()
+        let make = || Arc::new(self.faults.guard(&self.device, || self.make(program)));
+        made.entry(program.name).or_insert_with(make).clone()
     }
 
-    fn make<const R: usize, const W: usize, K: Kernel<R, W>>(&self) -> Pipeline {
+    fn make(&self, program: &Program) -> Pipeline {
+        let (name, reads, writes) = (program.name, program.reads.len(), program.writes.len());
         // A uniform block with vectors is a multiple of 16 bytes long.
-        let params = size_of::<K>().next_multiple_of(16) as u64;
+        let params = program.size.next_multiple_of(16) as u64;
         let entry = |binding: usize, ty, has_dynamic_offset, size| wgpu::BindGroupLayoutEntry {
             binding: binding as u32,
             visibility: wgpu::ShaderStages::COMPUTE,
             ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: wgpu::BufferSize::new(size) },
             count: None,
         };
-        let storage = |i: usize| entry(i, wgpu::BufferBindingType::Storage { read_only: i <= R }, false, 16);
+        let storage = |i: usize| entry(i, wgpu::BufferBindingType::Storage { read_only: i <= reads }, false, 16);
         let entries: Vec<_> = std::iter::once(entry(0, wgpu::BufferBindingType::Uniform, true, params))
-            .chain((1..=R + W).map(storage))
+            .chain((1..=reads + writes).map(storage))
             .collect();
         let layout = self
             .device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(K::NAME), entries: &entries });
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
         let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(K::NAME),
+            label: Some(name),
             bind_group_layouts: &[Some(&layout)],
             ..Default::default()
         });
-        let module = shader_module::<R, W, K>(&self.device);
+        let module = shader_module(&self.device, program);
         let compute = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(K::NAME),
+            label: Some(name),
             layout: Some(&pipeline_layout),
             module: &module,
             entry_point: Some("main"),
@@ -76,7 +77,7 @@ impl Pipelines {
             },
             cache: self.cache.get(),
         });
-        Pipeline { name: K::NAME, layout, compute, params }
+        Pipeline { name, layout, compute, params }
     }
 }
 

@@ -32,7 +32,7 @@ params! {
 
 impl Kernel<1, 3> for Adam {
     const NAME: &'static str = "adam";
-    const WGSL: &'static str = wgsl!("common/linear", "adam");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "adam");
     const READS: [&'static str; 1] = ["grad"];
     const WRITES: [&'static str; 3] = ["w", "m", "v"];
 

@@ -40,7 +40,7 @@ params! {
 
 impl Kernel<2, 1> for Binary {
     const NAME: &'static str = "binary";
-    const WGSL: &'static str = wgsl!("common/linear", "binary");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "binary");
     const READS: [&'static str; 2] = ["a", "b"];
     const WRITES: [&'static str; 1] = ["y"];
 

@@ -75,7 +75,7 @@ impl CellSequence {
 
 impl Kernel<3, 3> for CellSequence {
     const NAME: &'static str = "cell_sequence";
-    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/plain", "common/activation", "cell_sequence");
+    const WGSL: &'static [&'static str] = wgsl!("common/marks", "common/time", "common/plain", "common/activation", "cell_sequence");
     const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
     const INDICES: &'static [&'static str] = &["marks"];

@@ -83,7 +83,7 @@ impl CellSequenceBackward {
 
 impl Kernel<5, 2> for CellSequenceBackward {
     const NAME: &'static str = "cell_sequence_backward";
-    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/plain", "cell_sequence_backward");
+    const WGSL: &'static [&'static str] = wgsl!("common/marks", "common/time", "common/plain", "cell_sequence_backward");
     const READS: [&'static str; 5] = ["packed", "marks", "state", "saved", "dy"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["marks"];

@@ -29,7 +29,7 @@ impl Copy {
 
 impl Kernel<1, 1> for Copy {
     const NAME: &'static str = "copy";
-    const WGSL: &'static str = wgsl!("common/linear", "copy");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "copy");
     const READS: [&'static str; 1] = ["src"];
     const WRITES: [&'static str; 1] = ["dst"];
 

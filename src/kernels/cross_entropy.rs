@@ -22,7 +22,7 @@ params! {
 
 impl Kernel<2, 2> for CrossEntropy {
     const NAME: &'static str = "cross_entropy";
-    const WGSL: &'static str = wgsl!("common/linear", "common/nan", "cross_entropy");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "cross_entropy");
     const READS: [&'static str; 2] = ["x", "target_class"];
     const WRITES: [&'static str; 2] = ["loss", "counted"];
     const INDICES: &'static [&'static str] = &["target_class"];

@@ -22,7 +22,7 @@ params! {
 
 impl Kernel<3, 1> for CrossEntropyBackward {
     const NAME: &'static str = "cross_entropy_backward";
-    const WGSL: &'static str = wgsl!("common/linear", "common/nan", "cross_entropy_backward");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "cross_entropy_backward");
     const READS: [&'static str; 3] = ["x", "target_class", "dloss"];
     const WRITES: [&'static str; 1] = ["dx"];
     const INDICES: &'static [&'static str] = &["target_class"];

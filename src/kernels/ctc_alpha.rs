@@ -21,7 +21,7 @@ ctc_kernel! {
 
 impl Kernel<3, 3> for CtcAlpha {
     const NAME: &'static str = "ctc_alpha";
-    const WGSL: &'static str = wgsl!("common/ctc", "common/low", "common/nan", "common/ctc_path", "ctc_alpha");
+    const WGSL: &'static [&'static str] = wgsl!("common/ctc", "common/low", "common/nan", "common/ctc_path", "ctc_alpha");
     const READS: [&'static str; 3] = ["targets", "lengths", "log_probs"];
     const WRITES: [&'static str; 3] = ["alpha", "loss", "feasible"];
     const INDICES: &'static [&'static str] = &["targets", "lengths"];

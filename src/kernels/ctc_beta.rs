@@ -21,7 +21,7 @@ ctc_kernel! {
 
 impl Kernel<4, 2> for CtcBeta {
     const NAME: &'static str = "ctc_beta";
-    const WGSL: &'static str = wgsl!("common/ctc", "common/low", "common/nan", "common/ctc_path", "ctc_beta");
+    const WGSL: &'static [&'static str] = wgsl!("common/ctc", "common/low", "common/nan", "common/ctc_path", "ctc_beta");
     const READS: [&'static str; 4] = ["targets", "lengths", "log_probs", "alpha"];
     const WRITES: [&'static str; 2] = ["beta", "occupancy"];
     const INDICES: &'static [&'static str] = &["targets", "lengths"];

@@ -18,7 +18,7 @@ ctc_kernel! {
 
 impl Kernel<5, 1> for CtcGradient {
     const NAME: &'static str = "ctc_gradient";
-    const WGSL: &'static str = wgsl!("common/linear", "common/ctc", "ctc_gradient");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/ctc", "ctc_gradient");
     const READS: [&'static str; 5] = ["targets", "lengths", "occupancy", "feasible", "dloss"];
     const WRITES: [&'static str; 1] = ["dlog_probs"];
     const INDICES: &'static [&'static str] = &["targets", "lengths"];

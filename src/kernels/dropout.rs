@@ -23,7 +23,7 @@ params! {
 
 impl Kernel<1, 1> for Dropout {
     const NAME: &'static str = "dropout";
-    const WGSL: &'static str = wgsl!("common/linear", "common/threefry", "dropout");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/threefry", "dropout");
     const READS: [&'static str; 1] = ["x"];
     const WRITES: [&'static str; 1] = ["y"];
 

@@ -14,7 +14,7 @@ params! {
 
 impl Kernel<0, 1> for Fill {
     const NAME: &'static str = "fill";
-    const WGSL: &'static str = wgsl!("common/linear", "fill");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "fill");
     const READS: [&'static str; 0] = [];
     const WRITES: [&'static str; 1] = ["out"];
 

@@ -17,7 +17,7 @@ impl Params for Fold {
 
 impl Kernel<1, 1> for Fold {
     const NAME: &'static str = "fold";
-    const WGSL: &'static str = wgsl!("common/linear", "common/unfold", "fold");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/unfold", "fold");
     const READS: [&'static str; 1] = ["dwindows"];
     const WRITES: [&'static str; 1] = ["dx"];
 

@@ -19,7 +19,7 @@ params! {
 
 impl Kernel<2, 1> for Gather {
     const NAME: &'static str = "gather";
-    const WGSL: &'static str = wgsl!("common/linear", "gather");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "gather");
     const READS: [&'static str; 2] = ["table", "index"];
     const WRITES: [&'static str; 1] = ["out"];
     const INDICES: &'static [&'static str] = &["index"];

@@ -17,7 +17,7 @@ stored_kernel! {
 
 impl<W: Stored> Kernel<3, 3> for GruCandidate<W> {
     const NAME: &'static str = stored_texts!("gru_candidate")[W::FORMAT].0;
-    const WGSL: &'static str = stored_texts!("gru_candidate")[W::FORMAT].1;
+    const WGSL: &'static [&'static str] = stored_texts!("gru_candidate")[W::FORMAT].1;
     const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
     const INDICES: &'static [&'static str] = word_bindings::<W>();

@@ -22,7 +22,7 @@ cell_kernel! {
 
 impl Kernel<4, 3> for GruCellBackward {
     const NAME: &'static str = "gru_cell_backward";
-    const WGSL: &'static str = wgsl!(
+    const WGSL: &'static [&'static str] = wgsl!(
         "common/linear", "common/activation", "common/activate", "common/marks", "common/time", "common/cell",
         "gru_cell_backward"
     );

@@ -16,7 +16,7 @@ stored_kernel! {
 
 impl<W: Stored> Kernel<3, 1> for GruGates<W> {
     const NAME: &'static str = stored_texts!("gru_gates")[W::FORMAT].0;
-    const WGSL: &'static str = stored_texts!("gru_gates")[W::FORMAT].1;
+    const WGSL: &'static [&'static str] = stored_texts!("gru_gates")[W::FORMAT].1;
     const READS: [&'static str; 3] = ["x", "packed", "state"];
     const WRITES: [&'static str; 1] = ["saved"];
     const INDICES: &'static [&'static str] = if W::FORMAT == 0 { &[] } else { &["packed"] };

@@ -60,7 +60,7 @@ impl GruPackLow {
 
 impl Kernel<2, 1> for GruPackLow {
     const NAME: &'static str = "gru_pack_low";
-    const WGSL: &'static str = wgsl!("common/linear", "gru_pack_low");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "gru_pack_low");
     const READS: [&'static str; 2] = ["u", "bias"];
     const WRITES: [&'static str; 1] = ["packed"];
     const INDICES: &'static [&'static str] = &["packed"];

@@ -17,7 +17,7 @@ plain_kernel! {
 
 impl Kernel<4, 2> for GruResetBackward {
     const NAME: &'static str = "gru_reset_backward";
-    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/plain", "gru_reset_backward");
+    const WGSL: &'static [&'static str] = wgsl!("common/marks", "common/time", "common/plain", "gru_reset_backward");
     const READS: [&'static str; 4] = ["packed", "marks", "state", "saved"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["marks"];

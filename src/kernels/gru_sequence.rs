@@ -23,7 +23,7 @@ impl GruSequence {
 
 impl<W: Stored> Kernel<3, 3> for GruSequence<W> {
     const NAME: &'static str = stored_texts!("gru_sequence")[W::FORMAT].0;
-    const WGSL: &'static str = stored_texts!("gru_sequence")[W::FORMAT].1;
+    const WGSL: &'static [&'static str] = stored_texts!("gru_sequence")[W::FORMAT].1;
     const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
     const INDICES: &'static [&'static str] = word_bindings::<W>();

@@ -17,7 +17,7 @@ plain_kernel! {
 
 impl Kernel<5, 2> for GruSequenceBackward {
     const NAME: &'static str = "gru_sequence_backward";
-    const WGSL: &'static str = wgsl!("common/marks", "common/time", "common/plain", "gru_sequence_backward");
+    const WGSL: &'static [&'static str] = wgsl!("common/marks", "common/time", "common/plain", "gru_sequence_backward");
     const READS: [&'static str; 5] = ["packed", "marks", "state", "saved", "dy"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["marks"];

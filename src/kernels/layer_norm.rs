@@ -23,7 +23,7 @@ params! {
 
 impl Kernel<3, 2> for LayerNorm {
     const NAME: &'static str = "layer_norm";
-    const WGSL: &'static str = wgsl!("common/linear", "layer_norm");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "layer_norm");
     const READS: [&'static str; 3] = ["x", "weight", "bias"];
     const WRITES: [&'static str; 2] = ["y", "stats"];
 

@@ -21,7 +21,7 @@ params! {
 
 impl Kernel<4, 2> for LayerNormBackward {
     const NAME: &'static str = "layer_norm_backward";
-    const WGSL: &'static str = wgsl!("common/linear", "layer_norm_backward");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "layer_norm_backward");
     const READS: [&'static str; 4] = ["x", "weight", "stats", "dy"];
     const WRITES: [&'static str; 2] = ["dx", "dw"];
 

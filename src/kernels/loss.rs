@@ -37,7 +37,7 @@ params! {
 
 impl Kernel<2, 1> for Loss {
     const NAME: &'static str = "loss";
-    const WGSL: &'static str = wgsl!("common/linear", "common/activation", "loss");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/activation", "loss");
     const READS: [&'static str; 2] = ["x", "t"];
     const WRITES: [&'static str; 1] = ["loss"];
 

@@ -19,7 +19,7 @@ params! {
 
 impl Kernel<3, 1> for LossBackward {
     const NAME: &'static str = "loss_backward";
-    const WGSL: &'static str = wgsl!("common/linear", "common/activation", "loss_backward");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/activation", "loss_backward");
     const READS: [&'static str; 3] = ["x", "t", "dloss"];
     const WRITES: [&'static str; 1] = ["dx"];
 

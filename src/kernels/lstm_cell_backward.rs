@@ -22,7 +22,7 @@ cell_kernel! {
 
 impl Kernel<6, 2> for LstmCellBackward {
     const NAME: &'static str = "lstm_cell_backward";
-    const WGSL: &'static str = wgsl!(
+    const WGSL: &'static [&'static str] = wgsl!(
         "common/linear", "common/activation", "common/activate", "common/marks", "common/time", "common/cell",
         "lstm_cell_backward"
     );

@@ -20,7 +20,7 @@ params! {
 
 impl Kernel<2, 1> for MaskedSoftmax {
     const NAME: &'static str = "masked_softmax";
-    const WGSL: &'static str = wgsl!("common/linear", "common/nan", "masked_softmax");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "masked_softmax");
     const READS: [&'static str; 2] = ["x", "keep"];
     const WRITES: [&'static str; 1] = ["y"];
     const INDICES: &'static [&'static str] = &["keep"];

@@ -132,7 +132,7 @@ const WRITES: [&str; 1] = ["c"];
 
 impl Kernel<3, 1> for MatMul {
     const NAME: &'static str = "matmul";
-    const WGSL: &'static str = wgsl!("common/matmul", "common/operands", "matmul");
+    const WGSL: &'static [&'static str] = wgsl!("common/matmul", "common/operands", "matmul");
     const READS: [&'static str; 3] = READS;
     const WRITES: [&'static str; 1] = WRITES;
 
@@ -193,7 +193,7 @@ macro_rules! variant {
 
         impl Kernel<3, 1> for $name {
             const NAME: &'static str = $stem;
-            const WGSL: &'static str = wgsl!($($parts),+, $stem);
+            const WGSL: &'static [&'static str] = wgsl!($($parts),+, $stem);
             const READS: [&'static str; 3] = READS;
             const WRITES: [&'static str; 1] = WRITES;
 

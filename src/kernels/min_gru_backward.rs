@@ -24,7 +24,7 @@ impl Params for MinGruBackward {
 
 impl Kernel<6, 2> for MinGruBackward {
     const NAME: &'static str = "min_gru_backward";
-    const WGSL: &'static str = wgsl!("common/linear", "common/activation", "min_gru_backward");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/activation", "min_gru_backward");
     const READS: [&'static str; 6] = ["k", "v", "lengths", "h0", "h", "dh"];
     const WRITES: [&'static str; 2] = ["dk", "dv"];
     const INDICES: &'static [&'static str] = &["lengths"];

@@ -67,7 +67,7 @@ fn log_sigmoid(v: f32) -> f32 {
 
 impl Kernel<3, 2> for MinGruGates {
     const NAME: &'static str = "min_gru_gates";
-    const WGSL: &'static str = wgsl!("common/linear", "common/activation", "common/low", "min_gru_gates");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/activation", "common/low", "min_gru_gates");
     const READS: [&'static str; 3] = ["k", "v", "lengths"];
     const WRITES: [&'static str; 2] = ["a", "b"];
     const INDICES: &'static [&'static str] = &["lengths"];

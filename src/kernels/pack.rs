@@ -34,7 +34,7 @@ impl Pack {
 
 impl Kernel<2, 1> for Pack {
     const NAME: &'static str = "pack";
-    const WGSL: &'static str = wgsl!("common/linear", "pack");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "pack");
     const READS: [&'static str; 2] = ["u", "bias"];
     const WRITES: [&'static str; 1] = ["packed"];
 

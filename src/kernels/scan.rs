@@ -105,7 +105,7 @@ fn log_add(x: f32, y: f32) -> f32 {
 
 impl Kernel<4, 1> for Scan {
     const NAME: &'static str = "scan";
-    const WGSL: &'static str = wgsl!("common/linear", "common/activation", "common/low", "common/nan", "common/scan", "scan");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/activation", "common/low", "common/nan", "common/scan", "scan");
     const READS: [&'static str; 4] = ["a", "b", "h0", "carry"];
     const WRITES: [&'static str; 1] = ["h"];
 

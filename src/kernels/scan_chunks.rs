@@ -19,7 +19,7 @@ impl Params for ScanChunks {
 
 impl Kernel<2, 2> for ScanChunks {
     const NAME: &'static str = "scan_chunks";
-    const WGSL: &'static str = wgsl!("common/linear", "common/low", "common/nan", "common/scan", "scan_chunks");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/low", "common/nan", "common/scan", "scan_chunks");
     const READS: [&'static str; 2] = ["a", "b"];
     const WRITES: [&'static str; 2] = ["a_all", "b_all"];
 

@@ -20,7 +20,7 @@ params! {
 
 impl Kernel<2, 1> for ScatterAdd {
     const NAME: &'static str = "scatter_add";
-    const WGSL: &'static str = wgsl!("common/linear", "scatter_add");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "scatter_add");
     const READS: [&'static str; 2] = ["x", "index"];
     const WRITES: [&'static str; 1] = ["table"];
     const INDICES: &'static [&'static str] = &["index"];

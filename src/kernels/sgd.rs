@@ -27,7 +27,7 @@ params! {
 
 impl Kernel<1, 2> for Sgd {
     const NAME: &'static str = "sgd";
-    const WGSL: &'static str = wgsl!("common/linear", "sgd");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "sgd");
     const READS: [&'static str; 1] = ["grad"];
     const WRITES: [&'static str; 2] = ["w", "v"];
 

@@ -19,7 +19,7 @@ params! {
 
 impl Kernel<1, 1> for Softmax {
     const NAME: &'static str = "softmax";
-    const WGSL: &'static str = wgsl!("common/linear", "common/nan", "softmax");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "softmax");
     const READS: [&'static str; 1] = ["x"];
     const WRITES: [&'static str; 1] = ["y"];
 

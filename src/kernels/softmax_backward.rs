@@ -19,7 +19,7 @@ params! {
 
 impl Kernel<2, 1> for SoftmaxBackward {
     const NAME: &'static str = "softmax_backward";
-    const WGSL: &'static str = wgsl!("common/linear", "common/nan", "softmax_backward");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "softmax_backward");
     const READS: [&'static str; 2] = ["y", "dy"];
     const WRITES: [&'static str; 1] = ["dx"];
 

@@ -24,7 +24,7 @@ impl crate::kernel::Params for StateUpdateBackward {
 
 impl Kernel<3, 2> for StateUpdateBackward {
     const NAME: &'static str = "state_update_backward";
-    const WGSL: &'static str = wgsl!(
+    const WGSL: &'static [&'static str] = wgsl!(
         "common/linear", "common/threefry", "common/marks", "common/time", "common/update", "state_update_backward"
     );
     const READS: [&'static str; 3] = ["marks", "dy", "q"];

@@ -105,14 +105,15 @@ pub(crate) use stored_kernel;
 
 /// Name and shader of a stem that reads packed weights, by format.
 macro_rules! stored_texts {
-    ($stem:literal) => {
-        [
+    ($stem:literal) => {{
+        const TEXTS: [(&str, &[&str]); 4] = [
             ($stem, stored_texts!($stem, "common/weights_f32")),
             (concat!($stem, "_f16"), stored_texts!($stem, "common/weights_low", "common/weights_f16")),
             (concat!($stem, "_bf16"), stored_texts!($stem, "common/weights_low", "common/weights_bf16")),
             (concat!($stem, "_int8"), stored_texts!($stem, "common/weights_low", "common/weights_int8")),
-        ]
-    };
+        ];
+        TEXTS
+    }};
     ($stem:literal, $($part:literal),+) => {
         $crate::kernel::wgsl!("common/marks", "common/time", "common/plain", "common/activation", $($part),+, $stem)
     };

@@ -67,7 +67,7 @@ impl Sum {
 
 impl Kernel<1, 1> for Sum {
     const NAME: &'static str = "sum";
-    const WGSL: &'static str = wgsl!("common/linear", "sum");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "sum");
     const READS: [&'static str; 1] = ["x"];
     const WRITES: [&'static str; 1] = ["out"];
 

@@ -72,7 +72,7 @@ params! {
 
 impl Kernel<1, 1> for Unary {
     const NAME: &'static str = "unary";
-    const WGSL: &'static str = wgsl!("common/linear", "common/activation", "common/nan", "unary");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/activation", "common/nan", "unary");
     const READS: [&'static str; 1] = ["x"];
     const WRITES: [&'static str; 1] = ["y"];
 

@@ -21,7 +21,7 @@ params! {
 
 impl Kernel<3, 1> for UnaryBackward {
     const NAME: &'static str = "unary_backward";
-    const WGSL: &'static str = wgsl!("common/linear", "common/activation", "unary_backward");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/activation", "unary_backward");
     const READS: [&'static str; 3] = ["x", "y", "dy"];
     const WRITES: [&'static str; 1] = ["dx"];
 

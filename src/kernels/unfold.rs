@@ -70,7 +70,7 @@ impl Unfold {
 
 impl Kernel<1, 1> for Unfold {
     const NAME: &'static str = "unfold";
-    const WGSL: &'static str = wgsl!("common/linear", "common/unfold", "unfold");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/unfold", "unfold");
     const READS: [&'static str; 1] = ["x"];
     const WRITES: [&'static str; 1] = ["windows"];
 
