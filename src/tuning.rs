@@ -37,6 +37,8 @@ pub(crate) enum Variant {
     Tiled,
     /// Few rows: the sum over `k` is split within a workgroup.
     Rows,
+    /// Registers, more rows and columns of them: software adapters.
+    Wide,
     /// Registers of eight lanes that read from each other: software adapters.
     Subgroup,
     /// The same with twice the rows.
@@ -44,7 +46,15 @@ pub(crate) enum Variant {
     /// The same for operands across `k`, as in weight gradients.
     Outer,
 }
-names!(Variant { Plain: "plain", Tiled: "tiled", Rows: "rows", Subgroup: "subgroup", Tall: "tall", Outer: "outer" });
+names!(Variant {
+    Plain: "plain",
+    Tiled: "tiled",
+    Rows: "rows",
+    Wide: "wide",
+    Subgroup: "subgroup",
+    Tall: "tall",
+    Outer: "outer"
+});
 
 /// How the steps of a recurrent layer are run. The numbers are the same but for rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -245,6 +245,19 @@ variant!(
     |k| k / 64 + 8
 );
 variant!(
+    /// [`MatMul`] by eight rows and columns an invocation, for operands that lie along `k` in whole vectors
+    /// ([`MatMul::is_in_vectors`]): software adapters without subgroups.
+    MatMulWide,
+    "matmul_wide",
+    ["common/matmul"],
+    |p| [p.n.div_ceil(128), p.m.div_ceil(32), p.batch],
+    |k| k / 4 + 8 * 9,
+
+    fn check_shader(&self) -> Result<()> {
+        self.0.check_vectors(Self::NAME)
+    }
+);
+variant!(
     /// [`MatMul`] on subgroups of eight lanes, for operands that lie along `k` in whole vectors: [`MatMul::is_in_vectors`].
     MatMulSubgroup,
     "matmul_subgroup",

@@ -36,7 +36,7 @@ kernels! {
     unary_backward: UnaryBackward { 3, 1 },
     binary: Binary { 2, 1 },
     sum: Sum { 1, 1 },
-    matmul: MatMul | MatMulTiled | MatMulRows | MatMulSubgroup | MatMulSubgroupTall | MatMulOuter { 3, 1 },
+    matmul: MatMul | MatMulTiled | MatMulRows | MatMulWide | MatMulSubgroup | MatMulSubgroupTall | MatMulOuter { 3, 1 },
     softmax: Softmax { 1, 1 },
     softmax_backward: SoftmaxBackward { 2, 1 },
     masked_softmax: MaskedSoftmax { 2, 1 },

@@ -4,7 +4,9 @@ use super::reduce::{SumOptions, sum_into};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::kernels::{Copy, MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulSubgroupTall, MatMulTiled};
+use crate::kernels::{
+    Copy, MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulSubgroupTall, MatMulTiled, MatMulWide,
+};
 use crate::tensor::Tensor;
 use crate::tuning::{Answer, Layout, Question, Variant, class};
 
@@ -32,9 +34,12 @@ pub(crate) fn variant(device: &Device, p: &MatMul) -> Variant {
         if is_tall { Variant::Tall } else { Variant::Subgroup }
     } else if has_narrow_subgroups(device) && p.is_in_vectors_across() {
         Variant::Outer
+    } else if is_software(device) {
+        // Where barriers are dear.
+        if p.is_in_vectors() { Variant::Wide } else { Variant::Plain }
     } else if p.m <= FEW_ROWS && p.b_row == 1 && p.k >= TILE && p.n <= 65_535 {
         Variant::Rows
-    } else if p.m >= TILE && p.n >= TILE && p.k >= 16 && device.info().is_hardware_gpu() {
+    } else if p.m >= TILE && p.n >= TILE && p.k >= 16 {
         Variant::Tiled
     } else {
         Variant::Plain
@@ -44,6 +49,11 @@ pub(crate) fn variant(device: &Device, p: &MatMul) -> Variant {
 /// Whether the adapter computes on the CPU, in subgroups of eight lanes: see ADR 0017.
 pub(crate) fn has_narrow_subgroups(device: &Device) -> bool {
     !device.info().is_hardware_gpu() && device.subgroup() == MatMulSubgroup::SUBGROUP
+}
+
+/// Whether the adapter computes on the CPU.
+pub(crate) fn is_software(device: &Device) -> bool {
+    device.is_gpu() && !device.info().is_hardware_gpu()
 }
 
 /// Parts into which the sum over `k` is cut; 1 leaves it whole.
@@ -74,6 +84,7 @@ pub(crate) fn takes(device: &Device, (variant, splits): (Variant, u32), p: &MatM
         && match variant {
             Variant::Plain | Variant::Tiled => true,
             Variant::Rows => part.n <= 65_535,
+            Variant::Wide => part.is_in_vectors(),
             Variant::Subgroup | Variant::Tall => device.subgroup() == MatMulSubgroup::SUBGROUP && part.is_in_vectors(),
             Variant::Outer => device.subgroup() == MatMulOuter::SUBGROUP && part.is_in_vectors_across(),
         }
@@ -118,9 +129,9 @@ fn part(p: &MatMul, splits: u32) -> MatMul {
 /// `c = a·b (+ bias) (+ c)`
 pub fn product(p: &MatMul, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) -> Result<()> {
     let p = &MatMul { bias: bias.is_some() as u32, ..*p };
-    let is_ready = p.is_in_vectors() || p.is_in_vectors_across();
+    let is_ready = p.is_in_vectors() || (p.is_in_vectors_across() && has_narrow_subgroups(a.device()));
     let pays = p.batch == 1 && p.k_all == u32::MAX && p.k.is_multiple_of(4) && p.m.min(p.n) >= LINED;
-    if has_narrow_subgroups(a.device()) && !is_ready && pays {
+    if is_software(a.device()) && !is_ready && pays {
         return product_of_lined(p, a, b, bias, c);
     }
     product_by(choice(a.device(), p), p, a, b, bias, c)
@@ -184,7 +195,7 @@ pub struct Rhs {
 impl Rhs {
     pub fn new(b: &Tensor) -> Result<Self> {
         let [k, n] = [b.dims()[0], b.dims()[1]].map(|n| n as u32);
-        if has_narrow_subgroups(b.device()) && k.is_multiple_of(4) {
+        if is_software(b.device()) && k.is_multiple_of(4) {
             return Ok(Self { tensor: lined(b, 0, [n, k], [1, n])?, row: 1, col: k });
         }
         Ok(Self { tensor: b.clone(), row: n, col: 1 })
@@ -211,6 +222,7 @@ pub(crate) fn product_with(
         Variant::Tiled => a.device().run(&MatMulTiled(*p), [a, b, bias], [c]),
         Variant::Rows => a.device().run(&MatMulRows(*p), [a, b, bias], [c]),
         Variant::Subgroup => a.device().run(&MatMulSubgroup(*p), [a, b, bias], [c]),
+        Variant::Wide => a.device().run(&MatMulWide(*p), [a, b, bias], [c]),
         Variant::Tall => a.device().run(&MatMulSubgroupTall(*p), [a, b, bias], [c]),
         Variant::Outer => a.device().run(&MatMulOuter(*p), [a, b, bias], [c]),
     }

@@ -91,7 +91,15 @@ impl Device {
             let (a, b, c) = (a?, b?, c?);
             let rule = linalg::rule(self, &p);
             let rule = if splits { rule } else { (linalg::variant(self, &p), 1) };
-            let all = [Variant::Plain, Variant::Tiled, Variant::Rows, Variant::Subgroup, Variant::Tall, Variant::Outer];
+            let all = [
+                Variant::Plain,
+                Variant::Tiled,
+                Variant::Rows,
+                Variant::Wide,
+                Variant::Subgroup,
+                Variant::Tall,
+                Variant::Outer,
+            ];
             let parts: &[u32] = if splits { &[1, 4, 16, 64] } else { &[1] };
             let others = all.into_iter().flat_map(|variant| parts.iter().map(move |&splits| (variant, splits)));
             let others = others.filter(|&choice| choice != rule && linalg::takes(self, choice, &p));

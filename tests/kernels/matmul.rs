@@ -1,7 +1,7 @@
 //! The five matrix products, which share parameters and twin.
 
 use wgru::kernel::Kernel;
-use wgru::kernels::{MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulSubgroupTall, MatMulTiled};
+use wgru::kernels::{MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulSubgroupTall, MatMulTiled, MatMulWide};
 use wgru::{Device, Tensor};
 
 use crate::common::{assert_close, fill, relative_error};
@@ -18,6 +18,8 @@ on_every_backend![
     matmul_accumulates_and_touches_nothing_else,
     matmul_splits_k_and_the_parts_add_up,
     matmul_by_subgroups_matches_dot_products,
+    matmul_by_wide_tiles_matches_dot_products,
+    matmul_by_wide_tiles_refuses_other_operands,
     matmul_by_subgroups_refuses_other_operands,
     matmul_comparison_rejects_a_changed_element,
 ];
@@ -27,6 +29,7 @@ enum Shader {
     Plain,
     Tiled,
     Rows,
+    Wide,
     Subgroup,
     Tall,
     Outer,
@@ -39,6 +42,7 @@ fn product(device: &Device, shader: Shader, p: MatMul, reads: [&Tensor; 3]) -> V
         Shader::Plain => run(device, &p, reads),
         Shader::Tiled => run(device, &MatMulTiled(p), reads),
         Shader::Rows => run(device, &MatMulRows(p), reads),
+        Shader::Wide => run(device, &MatMulWide(p), reads),
         Shader::Subgroup => run(device, &MatMulSubgroup(p), reads),
         Shader::Tall => run(device, &MatMulSubgroupTall(p), reads),
         Shader::Outer => run(device, &MatMulOuter(p), reads),
@@ -51,6 +55,7 @@ fn product_onto(device: &Device, shader: Shader, p: MatMul, reads: [&Tensor; 3],
         Shader::Plain => update(device, &p, reads, [start]),
         Shader::Tiled => update(device, &MatMulTiled(p), reads, [start]),
         Shader::Rows => update(device, &MatMulRows(p), reads, [start]),
+        Shader::Wide => update(device, &MatMulWide(p), reads, [start]),
         Shader::Subgroup => update(device, &MatMulSubgroup(p), reads, [start]),
         Shader::Tall => update(device, &MatMulSubgroupTall(p), reads, [start]),
         Shader::Outer => update(device, &MatMulOuter(p), reads, [start]),
@@ -198,14 +203,21 @@ fn has_subgroups(device: &Device) -> bool {
 }
 
 fn matmul_by_subgroups_matches_dot_products(device: &Device) {
-    if !has_subgroups(device) {
-        return;
+    if has_subgroups(device) {
+        matches_dot_products(device, &[Shader::Subgroup, Shader::Tall, Shader::Outer]);
     }
+}
+
+fn matmul_by_wide_tiles_matches_dot_products(device: &Device) {
+    matches_dot_products(device, &[Shader::Wide]);
+}
+
+/// Operands in whole vectors, with gaps.
+fn matches_dot_products(device: &Device, shaders: &[Shader]) {
     let along = [[1, 1, 4], [3, 67, 256], [16, 32, 8], [17, 33, 12], [67, 5, 60], [33, 129, 4]];
     let across = [[4, 4, 2], [4, 68, 257 + 1], [16, 32, 8], [20, 36, 14], [68, 8, 62], [36, 132, 2]];
-    let with = |shader: Shader, sizes: [[u32; 3]; 6]| sizes.map(|size| (shader, size));
-    let all = [with(Shader::Subgroup, along), with(Shader::Tall, along), with(Shader::Outer, across)];
-    for (shader, [m, n, k]) in all.concat() {
+    let sizes = |shader: Shader| if shader == Shader::Outer { across } else { along };
+    for (shader, [m, n, k]) in shaders.iter().flat_map(|&shader| sizes(shader).map(|size| (shader, size))) {
         for (batch, k_all, bias) in [(1, u32::MAX, 1), (3, u32::MAX, 0), (3, 2 * k + 2, 0)] {
             // Gaps between rows and items, in whole vectors; of a split, the last part is short.
             let p =
@@ -240,6 +252,19 @@ fn matmul_by_subgroups_matches_dot_products(device: &Device) {
             }
             assert_eq!(bits(&rest), bits(&start), "{shader:?}: written between the rows");
         }
+    }
+}
+
+fn matmul_by_wide_tiles_refuses_other_operands(device: &Device) {
+    if !device.is_gpu() {
+        return;
+    }
+    let x = buffer(device, &fill(1, 18, 1.0));
+    let p = MatMul::new(4, 4, 4);
+    for p in [p, p.a_transposed(), MatMul { a_offset: 2, ..p.b_transposed() }, MatMul::new(4, 4, 3).b_transposed()] {
+        let c = buffer(device, &[0.0; 16]);
+        let error = device.run(&MatMulWide(p), [&x, &x, &x], [&c]).expect_err("refused");
+        assert!(error.to_string().contains("matmul_wide"), "{error}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::{GruSequence, PlainCell};
-use crate::ops::linalg::has_narrow_subgroups;
+use crate::ops::linalg::is_software;
 use crate::tuning::{Answer, Question, class};
 
 pub use crate::tuning::Plan;
@@ -24,9 +24,7 @@ impl Plan {
         match () {
             () if plain.is_none() => Plan::Steps,
             // The product that suits these adapters is worth more there than fewer dispatches.
-            () if has_narrow_subgroups(device) && hidden > Self::FUSED_HIDDEN && hidden.is_multiple_of(4) => {
-                Plan::Steps
-            }
+            () if is_software(device) && hidden > Self::FUSED_HIDDEN && hidden.is_multiple_of(4) => Plan::Steps,
             () if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN => Plan::Whole,
             () if has_chain(plain) => Plan::Chain,
             () => Plan::Steps,
