@@ -600,6 +600,17 @@ mod wasm {
         i32x4_shl(v, 16)
     }
 
+    /// Four f16 in the low halves of words.
+    #[inline(always)]
+    fn half_to_single(v: v128) -> v128 {
+        let sign = i32x4_shl(v128_and(v, i32x4_splat(0x8000)), 16);
+        let size = i32x4_shl(v128_and(v, i32x4_splat(0x7fff)), 13);
+        // 2^112 between the exponents' biases makes numbers below the smallest normal ones right too.
+        let number = f32x4_mul(size, f32x4_splat(f32::from_bits(0x7780_0000)));
+        let is_number = i32x4_lt(size, i32x4_splat(0x0f80_0000));
+        v128_or(sign, v128_bitselect(number, v128_or(size, i32x4_splat(0x7f80_0000)), is_number))
+    }
+
     // SAFETY: the pointers are read and written as sixteen floats, as the contract says.
     unsafe impl Lanes for W {
         // Browsers on x86-64 have sixteen registers of this width.
@@ -614,6 +625,18 @@ mod wasm {
             let from = from.cast::<v128>();
             // SAFETY: valid for sixteen floats.
             unsafe { Self(v128_load(from), v128_load(from.add(1)), v128_load(from.add(2)), v128_load(from.add(3))) }
+        }
+        #[inline(always)]
+        unsafe fn load_half(from: *const u16) -> Self {
+            // SAFETY: valid for sixteen half words.
+            let (a, b) = unsafe { (v128_load(from.cast()), v128_load(from.cast::<v128>().add(1))) };
+            let v = Self(
+                u32x4_extend_low_u16x8(a),
+                u32x4_extend_high_u16x8(a),
+                u32x4_extend_low_u16x8(b),
+                u32x4_extend_high_u16x8(b),
+            );
+            each!(half_to_single, v)
         }
         #[inline(always)]
         unsafe fn load_low_halves(from: *const f32) -> Self {
@@ -747,6 +770,30 @@ mod tests {
         unsafe {
             sigmoid(V::load(from)).store(to);
             tanh(V::load(from)).store(to.add(LANES));
+        }
+    }
+
+    unsafe fn halves<V: Lanes>(from: *const u16, to: *mut f32) {
+        // SAFETY: sixteen in, sixteen out.
+        unsafe { V::load_half(from).store(to) }
+    }
+
+    #[test]
+    fn every_f16_becomes_the_f32_that_it_is_on_every_isa() {
+        for isa in Isa::available() {
+            for first in (0..=u16::MAX).step_by(LANES) {
+                let from: [u16; LANES] = std::array::from_fn(|i| first + i as u16);
+                let mut out = [0.0f32; LANES];
+                let (at, to) = (from.as_ptr(), out.as_mut_ptr());
+                for_each_isa!(isa, halves::<_>(at: *const u16, to: *mut f32));
+                for (bits, got) in from.into_iter().zip(out) {
+                    let want = half::f16::from_bits(bits).to_f32();
+                    assert!(
+                        got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(),
+                        "{isa:?} {bits:#x}: {got}"
+                    );
+                }
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::PlainCell;
 use crate::math::Activation;
-use crate::ops::recurrent::{Backward, Cell, Kept, Layer, Noise, Plan, Reads, Schedule, Weights, chunk};
+use crate::ops::recurrent::{Backward, Cell, Format, Kept, Layer, Noise, Plan, Reads, Schedule, Weights, chunk};
 use crate::rng::Rng;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -131,7 +131,7 @@ pub struct Stack {
     pub config: StackConfig,
     pub(crate) device: Device,
     /// How inference reads the recurrent matrices.
-    stored: Precision,
+    stored: Format,
     /// By layer, then direction.
     pub(super) weights: Vec<Vec<Weights>>,
     /// The learned first states, `[layers·D, 1, width]` in parts: `h0`, `c0`.
@@ -253,7 +253,7 @@ impl StackConfig {
         self.plain_cell().filter(|_| self.is_quiet() && self.options.clip.is_none())
     }
 
-    fn layer(&self, [steps, batch, input]: [usize; 3], noise: Noise, plan: Plan, stored: Precision) -> Layer {
+    fn layer(&self, [steps, batch, input]: [usize; 3], noise: Noise, plan: Plan, stored: Format) -> Layer {
         Layer {
             cell: self.cell,
             steps,
@@ -303,21 +303,21 @@ impl Stack {
             }
         }
         let packed = (0..=config.layers).map(|_| Mutex::default()).collect();
-        let stored = Precision::F32;
+        let stored = Format::F32;
         Ok(Self { config, device: device.clone(), stored, weights, first, packed, whole: Mutex::default() })
     }
 
     /// The plan that runs the steps.
     pub fn plan(&self) -> Plan {
         let c = &self.config;
-        c.plan.unwrap_or_else(|| match self.stored {
+        c.plan.unwrap_or_else(|| match self.stored.precision {
             Precision::F32 => Plan::choose(&self.device, c.hidden, c.plain()),
             _ => Plan::choose_fused(&self.device, c.hidden),
         })
     }
 
     pub fn stored(&self) -> Precision {
-        self.stored
+        self.stored.precision
     }
 
     /// The same stack, whose inference reads the recurrent matrices as `stored`.
@@ -335,7 +335,7 @@ impl Stack {
             _ => {}
         }
         let packed = (0..=c.layers).map(|_| Mutex::default()).collect();
-        Ok(Self { stored, packed, ..self })
+        Ok(Self { stored: Format::of(stored), packed, ..self })
     }
 
     /// `weight_ih_l0`, `weight_hh_l0`, …, then the same with `_reverse`, then layer 1; the first states last.
@@ -441,7 +441,7 @@ impl Stack {
         let c = &self.config;
         match (c.plan, c.plain()) {
             (None, Some(cell)) if cell.is_gru() => {
-                Plan::tuned(&self.device, [c.hidden, batch], cell, self.stored != Precision::F32)
+                Plan::tuned(&self.device, [c.hidden, batch], cell, self.stored.precision != Precision::F32)
             }
             _ => self.plan(),
         }
@@ -471,8 +471,8 @@ impl Stack {
         let on_tape: Vec<Tensor> = used.iter().flat_map(Weights::list).map(|(_, t)| t).collect();
         let inputs: Vec<&Tensor> = [x, first].into_iter().chain(&on_tape).collect();
         let tracked = inputs.iter().any(|t| t.is_tracked());
-        if self.stored != Precision::F32 && (tracked || matches!(mode, Mode::Train(_))) {
-            let got = format!("{:?}", self.stored);
+        if self.stored.precision != Precision::F32 && (tracked || matches!(mode, Mode::Train(_))) {
+            let got = format!("{:?}", self.stored.precision);
             return Err(Error::value(c.op, "weights", "F32 for training and gradients", got));
         }
 

@@ -41,13 +41,32 @@ fn whole(layer: &Layer, save: bool) -> Plain {
     kernel(layer, save, &Span::whole(layer))
 }
 
-/// Packs the recurrent matrices of all directions as forward reads them.
-pub fn pack_stored(layer: &Layer, weights: &[Weights]) -> Result<Tensor> {
-    match layer.stored {
-        Precision::F32 => pack(layer, weights, false),
-        Precision::F16 => pack_low::<f16>(layer, weights),
-        Precision::Bf16 => pack_low::<bf16>(layer, weights),
-        Precision::Int8 => pack_low::<i8>(layer, weights),
+/// How the fused kernels read the recurrent matrices, and those kernels: a program has only the kernels of formats that it
+/// names.
+#[derive(Clone, Copy, Debug)]
+pub struct Format {
+    pub precision: Precision,
+    /// Packs the recurrent matrices of all directions.
+    pub pack: fn(&Layer, &[Weights]) -> Result<Tensor>,
+    forward: Forward,
+}
+
+type Forward = fn(&Layer, Plain, [&Tensor; 3], [&Tensor; 3]) -> Result<()>;
+
+impl Format {
+    pub const F32: Self = Self {
+        precision: Precision::F32,
+        pack: |layer, weights| pack(layer, weights, false),
+        forward: forward_by::<f32>,
+    };
+
+    pub fn of(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::F16 => Self { precision, pack: pack_low::<f16>, forward: forward_by::<f16> },
+            Precision::Bf16 => Self { precision, pack: pack_low::<bf16>, forward: forward_by::<bf16> },
+            Precision::Int8 => Self { precision, pack: pack_low::<i8>, forward: forward_by::<i8> },
+        }
     }
 }
 
@@ -92,13 +111,7 @@ pub fn saved(layer: &Layer, save: bool, device: &Device) -> Result<Tensor> {
 
 /// From `x` (projected), `packed` and `marks` to `state`, `y` and `saved`.
 pub fn forward(layer: &Layer, reads: [&Tensor; 3], writes: [&Tensor; 3], save: bool, span: Span) -> Result<()> {
-    let p = kernel(layer, save, &span);
-    match layer.stored {
-        Precision::F32 => forward_by::<f32>(layer, p, reads, writes),
-        Precision::F16 => forward_by::<f16>(layer, p, reads, writes),
-        Precision::Bf16 => forward_by::<bf16>(layer, p, reads, writes),
-        Precision::Int8 => forward_by::<i8>(layer, p, reads, writes),
-    }
+    (layer.stored.forward)(layer, kernel(layer, save, &span), reads, writes)
 }
 
 fn forward_by<W: Stored>(layer: &Layer, p: Plain, reads: [&Tensor; 3], writes: [&Tensor; 3]) -> Result<()> {

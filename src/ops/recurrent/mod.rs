@@ -13,6 +13,7 @@ mod steps;
 mod wave;
 
 pub(crate) use chunks::Kept;
+pub(crate) use fused::Format;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use plan::GRU;
 pub use plan::Plan;
@@ -20,7 +21,6 @@ pub(crate) use wave::chunk;
 
 use super::linalg::product;
 use super::movement;
-use crate::cpu::Precision;
 use crate::error::Result;
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID};
 use crate::kernels::time::Order;
@@ -110,7 +110,7 @@ pub(crate) struct Layer {
     pub plain: Option<PlainCell>,
     pub plan: Plan,
     /// How the fused kernels read the recurrent matrices: as they are, but for inference on a GPU.
-    pub stored: Precision,
+    pub stored: Format,
 }
 
 /// Parameters of one direction, in PyTorch's layout.
@@ -224,7 +224,7 @@ impl Layer {
     pub fn pack(&self, weights: &[Weights]) -> Result<Tensor> {
         match self.plan {
             Plan::Steps => Tensor::empty("recurrent", weights[0].w_hh.device(), &[1]),
-            _ => fused::pack_stored(self, weights),
+            _ => (self.stored.pack)(self, weights),
         }
     }
 
