@@ -82,6 +82,7 @@ pub trait Params {
 }
 
 /// What a kernel is, without its type and parameters.
+#[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "what only a GPU asks"))]
 pub(crate) struct Program {
     pub name: &'static str,
     pub wgsl: &'static [&'static str],
@@ -95,6 +96,7 @@ pub(crate) struct Program {
 
 /// A kernel with its parameters, without its type: all that depends on the type is here, so that what runs kernels is
 /// compiled once, not once for each.
+#[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "what only a GPU asks"))]
 pub(crate) trait Call {
     fn check(&self) -> Result<()>;
     fn check_shader(&self) -> Result<()>;

@@ -185,9 +185,9 @@ impl Team {
         let Some(offer) = self.offer(self.threads.min(parts)) else { return task(0..parts) };
         let tried = self.pace.of(work);
         let (which, notes) = tried.choose();
-        let helping = parts * TRIED[which] / (4 * offer.threads);
-        if helping > 0 && !self.turns.take_alone() {
-            let went = offer.run(parts, helping, task);
+        let helped = parts * TRIED[which] * (offer.threads - 1) / (4 * offer.threads);
+        if helped > 0 && !self.turns.take_alone() {
+            let went = offer.run(parts, helped, task);
             self.turns.note(went.is_late());
             if notes && !went.is_missed {
                 tried.note(which, went.own + went.wait);
@@ -208,7 +208,7 @@ impl Team {
         let Some(offer) = self.offer(self.threads.min(parts)) else { return (0..parts).for_each(task) };
         offer.wake();
         let next = AtomicUsize::new(0);
-        offer.run(offer.threads, 1, &|_| {
+        offer.run(offer.threads, offer.threads - 1, &|_| {
             loop {
                 let part = next.fetch_add(1, Ordering::Relaxed);
                 if part >= parts {
@@ -301,16 +301,16 @@ impl Offer<'_> {
         }
     }
 
-    /// Runs `task` over `0..parts`, of which each helper gets `helping`, the last ones.
-    fn run(&self, parts: usize, helping: usize, task: Task<'_>) -> Went {
-        let own = parts - helping * (self.threads - 1);
+    /// Runs `task` over `0..parts`, of which helpers get the last `helped`, as evenly as whole parts can be.
+    fn run(&self, parts: usize, helped: usize, task: Task<'_>) -> Went {
+        let own = parts - helped;
+        let end = |helpers: usize| own + helped * helpers / (self.threads - 1);
         // SAFETY: `open` is dropped before the borrow ends, and then no helper has the task, nor will have it.
         let task_of_helpers = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
         let mut open = Open { desks: &self.helpers.desks[..self.threads - 1], task, failed: false };
         for (i, desk) in open.desks.iter().enumerate() {
-            let first = own + i * helping;
             // SAFETY: FREE: every caller leaves all desks so.
-            unsafe { *desk.share.get() = Some((task_of_helpers, first..first + helping)) };
+            unsafe { *desk.share.get() = Some((task_of_helpers, end(i)..end(i + 1))) };
             // Only callers write it, one at a time.
             desk.offers.store(desk.offers.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
             desk.state.store(OFFERED, Ordering::Release);

@@ -8,7 +8,7 @@ use crate::math::{sigmoid, tanh_stable};
 
 plain_kernel! {
     /// Steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
-    /// steps. Hidden sizes to [`GruSequence::MAX_HIDDEN`]; on the CPU, any.
+    /// steps. Hidden sizes to [`GruSequence::MAX_HIDDEN`](super::GruSequence::MAX_HIDDEN); on the CPU, any.
     ///
     /// ```text
     /// v_g = x_g + U_g·h + d_g

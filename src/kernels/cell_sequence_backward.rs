@@ -6,7 +6,8 @@ use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
 plain_kernel! {
-    /// Steps of all directions of [`CellSequence`] backwards in one dispatch. With `p` the step processed after `t`:
+    /// Steps of all directions of [`CellSequence`](super::CellSequence) backwards in one dispatch. With `p` the step processed
+    /// after `t`:
     ///
     /// ```text
     /// dh = v + Σ_g U_gᵀ·δ_g[p] + dy[t]
