@@ -203,7 +203,7 @@ fn much_work_is_submitted_in_parts() {
     device.flush().expect("flush");
     let pending: Vec<usize> = (0..40)
         .map(|_| {
-            x.matmul(&x).expect("product");
+            x.linear(&x, None).expect("product");
             device.pending()
         })
         .collect();
