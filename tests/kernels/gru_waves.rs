@@ -5,7 +5,9 @@ use std::ops::Range;
 use wgru::Device;
 use wgru::kernel::Kernel;
 use wgru::kernels::plain::PlainCell;
-use wgru::kernels::{CellSequence, GruCandidate, GruGates, GruSequence, GruSequenceBackward, GruStep, Plain};
+use wgru::kernels::{
+    CellSequence, CellSequenceBackward, GruCandidate, GruGates, GruSequence, GruSequenceBackward, GruStep, Plain,
+};
 
 use crate::common::{fill, mix};
 use crate::{bits, buffer, indices, on_every_backend, poison, read};
@@ -112,6 +114,45 @@ fn layers_behind_each_other_give_the_numbers_of_each_alone(device: &Device) {
                 assert_eq!(bits(&of(&waves[0])), bits(&want[0]), "{what}: state");
                 assert_eq!(bits(&of(&waves[2])), bits(&want[2]), "{what}: saved");
             }
+        }
+    }
+}
+
+on_every_backend![backward_in_parts_gives_the_bits_of_all_steps_at_once];
+
+/// The last steps first: `carry` goes from part to part.
+fn backward_in_parts_gives_the_bits_of_all_steps_at_once(device: &Device) {
+    for cell in PlainCell::ALL {
+        for (directions, reverse) in [(1, 0), (1, 1), (2, 0)] {
+            let p = Plain { directions, reverse, ..plain(cell, [7, 5, 19]) };
+            let ([packed, marks, state, saved, dy], [d_gates, carry]) = match cell.is_gru() {
+                true => GruSequenceBackward(p).lens(),
+                false => CellSequenceBackward(p).lens(),
+            };
+            let reads = [(1, packed, 0.3), (2, state, 0.5), (3, saved, 0.9), (4, dy, 1.0)];
+            let [packed, state, saved, dy] = reads.map(|(stream, n, scale)| buffer(device, &fill(stream, n, scale)));
+            let marks = indices(device, &(0..marks as u32).map(|i| mix(i) % 64).collect::<Vec<_>>());
+            let run = |parts: &[Range<u32>]| {
+                let writes = [&poison(device, d_gates), &buffer(device, &fill(5, carry, 1.0))];
+                for part in parts {
+                    let (p, reads) = (
+                        Plain { step: part.start, count: part.len() as u32, ..p },
+                        [&packed, &marks, &state, &saved, &dy],
+                    );
+                    match cell.is_gru() {
+                        true => device.run(&GruSequenceBackward(p), reads, writes).expect("run"),
+                        false => device.run(&CellSequenceBackward(p), reads, writes).expect("run"),
+                    }
+                }
+                writes.map(read)
+            };
+            let (whole, parts) = (run(std::slice::from_ref(&(0..7))), run(&[6..7, 2..6, 0..2]));
+            assert!(whole.iter().flatten().all(|v| v.is_finite()), "{cell:?}: holes");
+            assert_eq!(
+                parts.each_ref().map(|v| bits(v)),
+                whole.each_ref().map(|v| bits(v)),
+                "{cell:?} {directions} {reverse}"
+            );
         }
     }
 }

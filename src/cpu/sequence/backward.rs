@@ -38,7 +38,6 @@ pub fn backward(
     let (needed, written) = kernel.lens();
     assert!(covers(reads, needed) && covers([&*d_gates, &*carry], written));
     let [packed, marks, state, saved, dy] = reads;
-    let p = Plain { step: 0, count: p.steps, ..p };
     let run = Run {
         p,
         packed: packed.as_ptr(),
@@ -57,7 +56,7 @@ fn rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, crew: Crew) {
     let (p, h) = (&run.p, run.p.hidden as usize);
     // Multiplications of a unit's gate.
     let (work, gates) = (rows.len() * h, p.cell().gates());
-    for step in (0..p.steps as usize).rev() {
+    for step in p.range(d, p.count as usize).rev() {
         let s = Step { run, d, step, t: p.time_of(d, step), row: rows.start, count: rows.len() };
         crew.share(h, 16 * rows.len(), |units| step_gates(isa, s, units));
         if p.is_reset_before() {
