@@ -147,6 +147,7 @@ impl Weights {
     /// Dot products of pairs of 16 bits: two sums for a lane until the end.
     #[cfg(target_feature = "simd128")]
     fn blocks_wasm(&self, inputs: &Quantized, batch: usize, sweep: &Sweep, out: &mut [f32]) {
+        use super::simd::unrolled;
         use std::arch::wasm32::*;
         let lanes = self.gates * LANES;
         for (block, out) in sweep.over(out, batch * lanes) {
@@ -161,11 +162,11 @@ impl Weights {
                         for (quad, x) in x.chunks_exact(QUAD).enumerate() {
                             let x = u32::from_ne_bytes([x[0], x[1], x[2], x[3]]) ^ 0x8080_8080;
                             let x = i16x8_extend_low_i8x16(u32x4_splat(x));
-                            for (i, sum) in sums.iter_mut().enumerate() {
+                            unrolled!(i in [0 1 2 3], {
                                 let w = v128_load(words.add(quad * lanes).cast::<v128>().add(i));
-                                sum[0] = i32x4_add(sum[0], i32x4_dot_i16x8(i16x8_extend_low_i8x16(w), x));
-                                sum[1] = i32x4_add(sum[1], i32x4_dot_i16x8(i16x8_extend_high_i8x16(w), x));
-                            }
+                                sums[i][0] = i32x4_add(sums[i][0], i32x4_dot_i16x8(i16x8_extend_low_i8x16(w), x));
+                                sums[i][1] = i32x4_add(sums[i][1], i32x4_dot_i16x8(i16x8_extend_high_i8x16(w), x));
+                            });
                         }
                         for (i, [low, high]) in sums.into_iter().enumerate() {
                             let (even, odd) =

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::memory::Store;
-use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, store_part};
+use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, store_part, unrolled};
 use super::team::{Parts, Team};
 use crate::kernels::MatMul;
 
@@ -312,46 +312,40 @@ unsafe fn sums<V: Lanes, const R: usize, const C: usize, const PACKED: bool>(
     // SAFETY: as the caller's.
     unsafe {
         let mut acc = [[V::splat(0.0); C]; R];
-        let a_at = |i: usize, k: usize| if PACKED { k * STRIP + i } else { i * row_step + k };
         if V::SUMS < 6 {
             let mut sums = [V::splat(0.0); R];
             // What turns the loop costs as much as some of them.
-            for k in (0..depth & !1).step_by(2) {
-                V::add_products(&mut sums, b.add(k * PANEL), column::<R>(a, |i| a_at(i, k)));
-                V::add_products(&mut sums, b.add((k + 1) * PANEL), column::<R>(a, |i| a_at(i, k + 1)));
+            let mut k = 0;
+            while k + 2 <= depth {
+                V::add_products(&mut sums, b.add(k * PANEL), column::<R, PACKED>(a, row_step, k));
+                V::add_products(&mut sums, b.add((k + 1) * PANEL), column::<R, PACKED>(a, row_step, k + 1));
+                k += 2;
             }
-            if depth % 2 == 1 {
-                V::add_products(&mut sums, b.add((depth - 1) * PANEL), column::<R>(a, |i| a_at(i, depth - 1)));
+            if k < depth {
+                V::add_products(&mut sums, b.add(k * PANEL), column::<R, PACKED>(a, row_step, k));
             }
-            for (acc, sum) in acc.iter_mut().zip(sums) {
-                acc[0] = sum;
-            }
+            unrolled!(i < R, { acc[i][0] = sums[i] });
             return acc;
         }
         for k in 0..depth {
             let mut row = [V::splat(0.0); C];
-            for (j, row) in row.iter_mut().enumerate() {
-                *row = V::load(b.add(k * PANEL + j * LANES));
-            }
-            for (i, acc) in acc.iter_mut().enumerate() {
-                let a = V::splat(*a.add(a_at(i, k)));
-                for (acc, b) in acc.iter_mut().zip(&row) {
-                    *acc = a.fma(*b, *acc);
-                }
-            }
+            unrolled!(j < C, { row[j] = V::load(b.add(k * PANEL + j * LANES)) });
+            let column = column::<R, PACKED>(a, row_step, k);
+            unrolled!(i < R, {
+                let a = V::splat(column[i]);
+                unrolled!(j < C, { acc[i][j] = a.fma(row[j], acc[i][j]) });
+            });
         }
         acc
     }
 }
 
-/// The floats of `R` rows at these offsets.
+/// The floats `k` of `R` rows.
 #[inline(always)]
-unsafe fn column<const R: usize>(a: *const f32, at: impl Fn(usize) -> usize) -> [f32; R] {
+unsafe fn column<const R: usize, const PACKED: bool>(a: *const f32, row_step: usize, k: usize) -> [f32; R] {
     let mut v = [0.0; R];
-    for (i, v) in v.iter_mut().enumerate() {
-        // SAFETY: as the caller's.
-        *v = unsafe { *a.add(at(i)) };
-    }
+    // SAFETY: as the caller's.
+    unrolled!(i < R, { v[i] = unsafe { *a.add(if PACKED { k * STRIP + i } else { i * row_step + k }) } });
     v
 }
 

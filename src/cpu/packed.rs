@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::int8::{self, Quantized};
 use super::lines::Lines;
-use super::simd::{Isa, LANES, Lanes, for_each_isa};
+use super::simd::{Isa, LANES, Lanes, for_each_isa, unrolled};
 use crate::error::{Error, Result};
 
 /// How the weights of a stream are kept. Sums are f32 (int8: i32) whatever the weights are.
@@ -334,36 +334,36 @@ unsafe fn group<V: Lanes, S: Stored, const G: usize, const M: usize, const U: us
     unsafe {
         let stride = G * LANES;
         let words = p.words.cast::<S::Word>().add(block * p.depth.div_ceil(S::IN_WORD) * stride);
-        let x: [*const f32; M] = std::array::from_fn(|m| p.x.add((row + m) * p.depth));
+        let mut x = [p.x; M];
+        unrolled!(m < M, { x[m] = p.x.add((row + m) * p.depth) });
         let mut sums = [[[V::splat(0.0); M]; G]; U];
         let mut k = 0;
-        while k + U.max(2) <= p.depth {
-            for u in (0..U.max(2)).step_by(2) {
-                add_pair::<V, S, G, M, U>(&mut sums, u, words.add((k + u) / S::IN_WORD * stride), x, k + u);
-            }
-            k += U.max(2);
+        while U > 2 && k + U <= p.depth {
+            unrolled!(pair < U / 2, {
+                add_pair::<V, S, G, M, U>(&mut sums, 2 * pair, words.add(k / S::IN_WORD * stride), x, k);
+                k += 2;
+            });
         }
         while k + 2 <= p.depth {
             add_pair::<V, S, G, M, U>(&mut sums, 0, words.add(k / S::IN_WORD * stride), x, k);
             k += 2;
         }
         if k < p.depth {
-            for (g, sums) in sums[0].iter_mut().enumerate() {
+            unrolled!(g < G, {
                 let w = S::load_one::<V>(words.add(k / S::IN_WORD * stride + g * LANES));
-                for (sum, x) in sums.iter_mut().zip(x) {
-                    *sum = w.fma(V::splat(*x.add(k)), *sum);
-                }
-            }
+                unrolled!(m < M, { sums[0][g][m] = w.fma(V::splat(*x[m].add(k)), sums[0][g][m]) });
+            });
         }
-        for g in 0..G {
-            for m in 0..M {
-                let mut sum = sums[0][g][m];
-                for part in &sums[1..] {
-                    sum = sum.add(part[g][m]);
-                }
-                sum.store(p.out.add(((block * p.batch + row + m) * G + g) * LANES));
-            }
-        }
+        unrolled!(g < G, {
+            unrolled!(m < M, {
+                unrolled!(u < U, {
+                    if u > 0 {
+                        sums[0][g][m] = sums[0][g][m].add(sums[u][g][m]);
+                    }
+                });
+                sums[0][g][m].store(p.out.add(((block * p.batch + row + m) * G + g) * LANES));
+            });
+        });
     }
 }
 
@@ -379,16 +379,12 @@ unsafe fn add_pair<V: Lanes, S: Stored, const G: usize, const M: usize, const U:
     // SAFETY: as the caller's.
     unsafe {
         let mut w = [[V::splat(0.0); 2]; G];
-        for (g, w) in w.iter_mut().enumerate() {
-            *w = S::load::<V>(words.add(g * LANES), G * LANES);
-        }
-        for i in 0..2 {
-            for m in 0..M {
+        unrolled!(g < G, { w[g] = S::load::<V>(words.add(g * LANES), G * LANES) });
+        unrolled!(i in [0 1], {
+            unrolled!(m < M, {
                 let x = V::splat(*x[m].add(k + i));
-                for (sum, w) in sums[(u + i) % U].iter_mut().zip(&w) {
-                    sum[m] = w[i].fma(x, sum[m]);
-                }
-            }
-        }
+                unrolled!(g < G, { sums[(u + i) % U][g][m] = w[g][i].fma(x, sums[(u + i) % U][g][m]) });
+            });
+        });
     }
 }

@@ -79,6 +79,28 @@ impl Isa {
     }
 }
 
+/// Writes a loop of these, or of up to eight, turns out. What it indexes lives in registers then, however little the compiler is asked
+/// to unroll: browsers' builds are made for size.
+macro_rules! unrolled {
+    ($i:ident in [$($turn:literal)*], $body:block) => {
+        $({
+            let $i: usize = $turn;
+            $body
+        })*
+    };
+    ($i:ident < $count:expr, $body:block) => {{
+        const { assert!($count <= 8, "turns that are written out") };
+        $crate::cpu::simd::unrolled!(@ $i, $count, $body, 0 1 2 3 4 5 6 7);
+    }};
+    (@ $i:ident, $count:expr, $body:block, $($turn:literal)*) => {
+        $(if const { $turn < $count } {
+            let $i: usize = $turn;
+            $body
+        })*
+    };
+}
+pub(crate) use unrolled;
+
 /// Sixteen f32 lanes.
 ///
 /// # Safety
@@ -125,9 +147,7 @@ pub unsafe trait Lanes: Copy {
         // SAFETY: valid for sixteen floats; the instructions exist, as the caller promises.
         unsafe {
             let w = Self::load(from);
-            for (sum, v) in sums.iter_mut().zip(v) {
-                *sum = w.fma(Self::splat(v), *sum);
-            }
+            unrolled!(m < M, { sums[m] = w.fma(Self::splat(v[m]), sums[m]) });
         }
     }
     /// Sixteen rows of sixteen floats, `step` apart, become columns: `to[j·to_step + i] = from[i·step + j]`.
@@ -147,7 +167,8 @@ pub unsafe trait Lanes: Copy {
 unsafe fn exp<V: Lanes>(v: V) -> V {
     // SAFETY: the caller runs where V's instructions exist.
     unsafe {
-        let c = |x: f32| V::splat(x);
+        const P: [f32; 5] = [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+        let c = V::splat;
         let v = v.at_least(c(-87.0));
         // Adding and taking off 1.5·2²³ rounds to a whole number.
         let magic = c(12_582_912.0);
@@ -155,9 +176,7 @@ unsafe fn exp<V: Lanes>(v: V) -> V {
         let r = n.fma(c(-0.693_359_4), v);
         let r = n.fma(c(2.121_944_4e-4), r);
         let mut p = c(1.987_569_1e-4);
-        for k in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
-            p = p.fma(r, c(k));
-        }
+        unrolled!(i in [0 1 2 3 4], { p = p.fma(r, c(P[i])) });
         let e = p.fma(r.mul(r), r).add(c(1.0));
         e.mul(n.exp2_whole())
     }
@@ -190,9 +209,7 @@ pub unsafe fn tanh<V: Lanes>(v: V) -> V {
         let (zero, one) = (V::splat(0.0), V::splat(1.0));
         let s = v.mul(v);
         let mut p = V::splat(62.0 / 2835.0);
-        for k in [-17.0 / 315.0, 2.0 / 15.0, -1.0 / 3.0] {
-            p = p.fma(s, V::splat(k));
-        }
+        unrolled!(i in [0 1 2], { p = p.fma(s, V::splat([-17.0 / 315.0, 2.0 / 15.0, -1.0 / 3.0][i])) });
         let series = p.mul(s).fma(v, v);
         let a = abs(v);
         let e = exp(zero.sub(a.add(a)));
@@ -663,16 +680,12 @@ mod wasm {
         #[inline(always)]
         unsafe fn add_products<const M: usize>(sums: &mut [Self; M], from: *const f32, v: [f32; M]) {
             let mut s = [f32x4_splat(0.0); M];
-            for m in 0..M {
-                s[m] = f32x4_splat(v[m]);
-            }
+            unrolled!(m < M, { s[m] = f32x4_splat(v[m]) });
             macro_rules! part {
                 ($i:tt) => {
                     // SAFETY: valid for sixteen floats.
                     let w = unsafe { v128_load(from.cast::<v128>().add($i)) };
-                    for m in 0..M {
-                        sums[m].$i = multiply_add(w, s[m], sums[m].$i);
-                    }
+                    unrolled!(m < M, { sums[m].$i = multiply_add(w, s[m], sums[m].$i) });
                 };
             }
             part!(0);

@@ -342,7 +342,7 @@ unsafe fn candidate<V: Lanes>(p: &Raw, at: At) {
 unsafe fn lstm_units<V: Lanes>(p: &Raw, at: At) {
     // SAFETY: as the caller's.
     unsafe {
-        let new = lstm::<V>(std::array::from_fn(|gate| p.sum(at, gate)), p.old(1, at));
+        let new = lstm::<V>([p.sum(at, 0), p.sum(at, 1), p.sum(at, 2), p.sum(at, 3)], p.old(1, at));
         p.put(0, at, new.h);
         p.put(1, at, new.c);
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Crew, Weights, blocks, by_groups, covers, most_rows, over_rows, product};
-use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part};
+use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part, unrolled};
 use crate::cpu::team::Team;
 use crate::kernel::{Kernel, words};
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
@@ -194,10 +194,10 @@ impl At<'_> {
     unsafe fn put_gates<V: Lanes, const N: usize>(self, gates: [V; N]) {
         let (s, p) = (self.s, &self.s.run.p);
         let at = p.gates_at(s.d, s.t, self.row, p.cell().gradients()) + self.unit;
-        for (gate, v) in gates.into_iter().enumerate() {
-            // SAFETY: offsets of the kernel's contract.
-            unsafe { store_part(v, s.run.d_gates.add(at + gate * p.hidden as usize), self.count) };
-        }
+        // SAFETY: offsets of the kernel's contract.
+        unrolled!(gate < N, {
+            unsafe { store_part(gates[gate], s.run.d_gates.add(at + gate * p.hidden as usize), self.count) }
+        });
     }
 
     /// What forward kept.
@@ -206,7 +206,11 @@ impl At<'_> {
         let (s, p) = (self.s, &self.s.run.p);
         let at = p.gates_at(s.d, s.t, self.row, p.cell().saved()) + self.unit;
         // SAFETY: offsets of the kernel's contract.
-        std::array::from_fn(|i| unsafe { load_part(s.run.saved.add(at + i * p.hidden as usize), self.count) })
+        unsafe {
+            let mut saved = [V::splat(0.0); N];
+            unrolled!(i < N, { saved[i] = load_part(s.run.saved.add(at + i * p.hidden as usize), self.count) });
+            saved
+        }
     }
 
     /// State `part` before the step.

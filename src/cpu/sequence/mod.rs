@@ -10,7 +10,7 @@ use std::ops::Range;
 pub use backward::backward;
 pub use forward::forward;
 
-use super::simd::{LANES, Lanes};
+use super::simd::{LANES, Lanes, unrolled};
 use super::team::Team;
 use crate::kernels::Plain;
 use crate::kernels::plain::BLOCK;
@@ -108,21 +108,15 @@ unsafe fn accumulate<V: Lanes, const G: usize, const M: usize>(
     unsafe {
         if G == 1 {
             let mut row = [0.0; M];
-            for (row, v) in row.iter_mut().zip(v) {
-                *row = *v.add(k);
-            }
+            unrolled!(m < M, { row[m] = *v[m].add(k) });
             return V::add_products(&mut sum[0], weights, row);
         }
         let mut w = [V::splat(0.0); G];
-        for (g, w) in w.iter_mut().enumerate() {
-            *w = V::load(weights.add(g * BLOCK));
-        }
-        for (m, v) in v.iter().enumerate() {
-            let v = V::splat(*v.add(k));
-            for (sum, w) in sum.iter_mut().zip(&w) {
-                sum[m] = w.fma(v, sum[m]);
-            }
-        }
+        unrolled!(g < G, { w[g] = V::load(weights.add(g * BLOCK)) });
+        unrolled!(m < M, {
+            let v = V::splat(*v[m].add(k));
+            unrolled!(g < G, { sum[g][m] = w[g].fma(v, sum[g][m]) });
+        });
     }
 }
 
@@ -170,33 +164,34 @@ unsafe fn sums<V: Lanes, const G: usize, const M: usize, const U: usize>(
 ) -> [[V; M]; G] {
     // SAFETY: weights hold [depth (+ 1), row] from the gate on, each v depth floats.
     unsafe {
+        let mut rows = [std::ptr::null(); M];
+        unrolled!(m < M, { rows[m] = v[m] });
         let mut sums = [[[V::splat(0.0); M]; G]; U];
         if bias {
-            for (g, sum) in sums[0].iter_mut().enumerate() {
-                *sum = [V::load(at.add(depth * row + g * BLOCK)); M];
-            }
+            unrolled!(g < G, { sums[0][g] = [V::load(at.add(depth * row + g * BLOCK)); M] });
         }
+        let mut k = 0;
         // Where there are few sums, what turns the loop costs as much as some of them.
-        let turn = if V::SUMS < 6 { 2 * U } else { U };
-        let whole = depth - depth % turn;
-        for first in (0..whole).step_by(turn) {
-            for k in (first..first + turn).step_by(U) {
-                for (u, sum) in sums.iter_mut().enumerate() {
-                    accumulate(sum, at.add((k + u) * row), v, k + u);
-                }
-            }
+        while V::SUMS < 6 && k + 2 * U <= depth {
+            unrolled!(u < U, { accumulate(&mut sums[u], at.add((k + u) * row), rows, k + u) });
+            k += U;
+            unrolled!(u < U, { accumulate(&mut sums[u], at.add((k + u) * row), rows, k + u) });
+            k += U;
         }
-        for k in whole..depth {
-            accumulate(&mut sums[0], at.add(k * row), v, k);
+        while V::SUMS >= 6 && k + U <= depth {
+            unrolled!(u < U, { accumulate(&mut sums[u], at.add((k + u) * row), rows, k + u) });
+            k += U;
+        }
+        while k < depth {
+            accumulate(&mut sums[0], at.add(k * row), rows, k);
+            k += 1;
         }
         let mut all = sums[0];
-        for part in &sums[1..] {
-            for (all, part) in all.iter_mut().zip(part) {
-                for (all, part) in all.iter_mut().zip(part) {
-                    *all = all.add(*part);
-                }
+        unrolled!(u < U, {
+            if u > 0 {
+                unrolled!(g < G, { unrolled!(m < M, { all[g][m] = all[g][m].add(sums[u][g][m]) }) });
             }
-        }
+        });
         all
     }
 }
