@@ -12,8 +12,10 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 
 # What the instructions of a build are called by rustc.
 declare -A instructions=([relaxed]=+simd128,+relaxed-simd [simd]=+simd128 [plain]=)
-# Kernels are written out in vectors and inlined by name; what the compiler would add to the rest is size.
-lean=(-C no-vectorize-loops -C no-vectorize-slp -C llvm-args=-inline-threshold=25)
+# Kernels are written out in vectors and inlined by name; what the compiler would add to the rest is size. Messages name
+# files of the sources, not of who built them.
+lean=(-C no-vectorize-loops -C no-vectorize-slp -C llvm-args=-inline-threshold=5 -C llvm-args=-inlinehint-threshold=5
+    --remap-path-prefix "${PWD%/*}=" --remap-path-prefix "${CARGO_HOME:-$HOME/.cargo}/registry/src/=")
 # What binaryen is to expect: what rustc gives every module, and vectors.
 allowed=(--enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals
     --enable-reference-types --enable-multivalue --enable-simd --enable-relaxed-simd)

@@ -276,7 +276,14 @@ pub(crate) use params;
 /// The shader of a stem, after the parts it shares with others.
 macro_rules! wgsl {
     ($($stem:literal),+) => {
-        &[$(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl"))),+]
+        &[$({
+            const TEXT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $stem, ".wgsl"));
+            const BARE: [u8; $crate::wgsl::bare::<0>(TEXT).1] = $crate::wgsl::bare(TEXT).0;
+            match std::str::from_utf8(&BARE) {
+                Ok(text) => text,
+                Err(_) => panic!("comments are cut at whole characters"),
+            }
+        }),+]
     };
 }
 pub(crate) use wgsl;

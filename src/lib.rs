@@ -25,6 +25,7 @@ pub mod train;
 mod tuning;
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 mod wait;
+mod wgsl;
 
 pub use cpu::{CpuOptions, Precision};
 pub use device::{Bound, Device, DeviceInfo, MemoryUse};

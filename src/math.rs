@@ -1,9 +1,11 @@
 //! Scalar activations, written as in `shaders/common/activation.wgsl`.
 
 mod activation;
+mod decimal;
 
 pub use activation::Activation;
 pub(crate) use activation::{activate, slope};
+pub(crate) use decimal::number;
 
 /// `σ(v) = 1 / (1 + e^(−v))`. `exp` sees only arguments ≤ 0. NaN gives NaN.
 pub fn sigmoid(v: f32) -> f32 {

@@ -525,3 +525,44 @@ fn broken_copies_never_panic() {
         assert!(errors > 1000, "{name}: only {errors} of 4000 were refused");
     }
 }
+
+#[test]
+fn safetensors_headers_are_read_as_the_crate_of_the_format_reads_them() {
+    let mut file = TensorFile::default();
+    file.metadata.insert("key \"quoted\"\n".into(), "ünïcode \\ 𝄞".into());
+    file.insert("b", &[2, 1], vec![1.0, f32::NAN]);
+    file.insert("a.\u{1}", &[0, 3], vec![]);
+    file.insert("c", &[], vec![-0.5]);
+    let good = file.to_bytes().expect("bytes");
+    let mut rng = wgru::Rng::new(7);
+    let (mut taken, mut refused) = (0, 0);
+    for round in 0..20_000 {
+        let mut bytes = good.clone();
+        for _ in 0..round % 3 {
+            // Most damage is to the header's text, and such that it may stay JSON.
+            let at = rng.below(bytes.len());
+            match rng.below(4) {
+                0 => bytes[at] = b"0123456789,:[]{}\"tF \\"[rng.below(21)],
+                1 => bytes[at] ^= 1 << rng.below(8),
+                2 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, b"0123456789,:[]{}\"tF \\"[rng.below(21)]),
+            }
+        }
+        let (ours, theirs) = (read("damaged", &bytes), safetensors::SafeTensors::deserialize(&bytes));
+        match (&ours, &theirs) {
+            (Ok(ours), Ok(theirs)) => {
+                taken += 1;
+                assert_eq!(ours.names().count(), theirs.len());
+                for name in ours.names() {
+                    let view = theirs.tensor(name).expect("a tensor of this name");
+                    assert_eq!(ours.get(name).expect("there").0, view.shape());
+                }
+            }
+            (Err(_), Err(_)) => refused += 1,
+            // What f32 cannot hold is refused by us alone.
+            (Err(error), Ok(_)) => assert!(error.to_string().contains("expected numbers"), "{error}"),
+            (Ok(_), Err(error)) => panic!("{error}: {:?}", String::from_utf8_lossy(&bytes)),
+        }
+    }
+    assert!(taken > 6000 && refused > 6000, "{taken} taken, {refused} refused");
+}

@@ -105,6 +105,10 @@ impl Cpu {
         if self.run_cell(kernel, reads, writes) == Some(true) {
             return true;
         }
+        // Who only runs models need not carry them.
+        if cfg!(feature = "train") && self.run_backward(kernel, reads, writes) == Some(true) {
+            return true;
+        }
         self.run_large(kernel, reads, writes).is_some()
     }
 
@@ -117,19 +121,31 @@ impl Cpu {
         } else if let Some(kernel) = kernel.downcast_ref::<GruSequence>() {
             let [state, y, saved] = writes else { return None };
             sequence::forward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [state, y, saved]);
-        } else if let Some(kernel) = kernel.downcast_ref::<GruSequenceBackward>() {
-            let [d_gates, carry] = writes else { return None };
-            sequence::backward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [d_gates, carry]);
         } else if let Some(kernel) = kernel.downcast_ref::<CellSequence>() {
             let [state, y, saved] = writes else { return None };
             sequence::forward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [state, y, saved]);
-        } else if let Some(kernel) = kernel.downcast_ref::<CellSequenceBackward>() {
-            let [d_gates, carry] = writes else { return None };
-            sequence::backward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [d_gates, carry]);
         } else {
             return None;
         }
         Some(())
+    }
+
+    /// Those of the tape.
+    fn run_backward(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> Option<bool> {
+        let [a, b] = writes else { return None };
+        if let Some(kernel) = kernel.downcast_ref::<GruSequenceBackward>() {
+            sequence::backward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [a, b]);
+            Some(true)
+        } else if let Some(kernel) = kernel.downcast_ref::<CellSequenceBackward>() {
+            sequence::backward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [a, b]);
+            Some(true)
+        } else if let Some(kernel) = kernel.downcast_ref::<LstmCellBackward>() {
+            Some(cell::lstm_backward(self.isa, kernel, reads.try_into().ok()?, [a, b]))
+        } else if let Some(kernel) = kernel.downcast_ref::<StateUpdateBackward>() {
+            Some(cell::update_backward(kernel, reads.try_into().ok()?, [a, b]))
+        } else {
+            None
+        }
     }
 
     /// Those of one step, where their options are the usual ones.
@@ -140,15 +156,9 @@ impl Cpu {
         } else if let Some(kernel) = kernel.downcast_ref::<LstmCell>() {
             let [fresh, saved] = writes else { return None };
             Some(cell::lstm(self.isa, kernel, reads.try_into().ok()?, [fresh, saved]))
-        } else if let Some(kernel) = kernel.downcast_ref::<LstmCellBackward>() {
-            let [d_gates, carry] = writes else { return None };
-            Some(cell::lstm_backward(self.isa, kernel, reads.try_into().ok()?, [d_gates, carry]))
         } else if let Some(kernel) = kernel.downcast_ref::<StateUpdate>() {
             let [state, y, _] = writes else { return None };
             Some(cell::update(kernel, reads.try_into().ok()?, [state, y]))
-        } else if let Some(kernel) = kernel.downcast_ref::<StateUpdateBackward>() {
-            let [d_fresh, carry] = writes else { return None };
-            Some(cell::update_backward(kernel, reads.try_into().ok()?, [d_fresh, carry]))
         } else {
             None
         }
@@ -167,7 +177,12 @@ type Locked<'a> = (Vec<Option<RwLockReadGuard<'a, Lines>>>, Vec<Option<RwLockWri
 fn lock<'a>(reads: &[&'a Memory], writes: &[&'a Memory]) -> Locked<'a> {
     let r = reads.len();
     let mut order: Vec<usize> = (0..r + writes.len()).filter(|&i| i >= r || first(reads, i) == i).collect();
-    order.sort_unstable_by_key(|&i| std::ptr::from_ref(if i < r { reads[i] } else { writes[i - r] }));
+    let place = |i: usize| std::ptr::from_ref(if i < r { reads[i] } else { writes[i - r] });
+    // A handful: each goes before those that lie behind it.
+    for i in 1..order.len() {
+        let at = order[..i].partition_point(|&other| place(other) < place(order[i]));
+        order[at..=i].rotate_right(1);
+    }
     let mut read: Vec<_> = reads.iter().map(|_| None).collect();
     let mut written: Vec<_> = writes.iter().map(|_| None).collect();
     for i in order {

@@ -287,65 +287,90 @@ unsafe fn rows<V: Lanes, S: Stored>(p: Product, gates: usize) {
     // SAFETY: as the caller's.
     unsafe {
         match gates {
-            1 => blocks::<V, S, 1>(p),
-            2 => blocks::<V, S, 2>(p),
-            3 => blocks::<V, S, 3>(p),
-            _ => blocks::<V, S, 4>(p),
+            3 => blocks::<V, S, 3>(p, gates),
+            // Where few sums fit in registers, one gate after the other is as fast, and one function.
+            _ if const { V::SUMS < 6 } => blocks::<V, S, 1>(p, gates),
+            1 => blocks::<V, S, 1>(p, gates),
+            2 => blocks::<V, S, 2>(p, gates),
+            _ => blocks::<V, S, 4>(p, gates),
         }
     }
 }
 
+/// `G` of the gates at a time.
 #[inline(always)]
-unsafe fn blocks<V: Lanes, S: Stored, const G: usize>(p: Product) {
-    for i in 0..p.blocks {
-        let block = if p.is_back { p.blocks - 1 - i } else { i };
+unsafe fn blocks<V: Lanes, S: Stored, const G: usize>(p: Product, gates: usize) {
+    for i in 0..p.blocks * (gates / G) {
+        let (i, gate) = (i / (gates / G), i % (gates / G) * G);
+        let at = At { block: if p.is_back { p.blocks - 1 - i } else { i }, gate, gates };
         let mut row = 0;
         // Groups of 4, 2 and 1 rows, so that no row is computed for nothing; the weights of a block stay in L1.
-        for size in [4, 2, 1] {
-            while p.batch - row >= size && (size == 1 || V::SUMS >= 16 || size * G <= V::SUMS) {
-                // SAFETY: as the caller's.
-                unsafe {
-                    match (size, V::SUMS) {
-                        (4, _) => group::<V, S, G, 4, 1>(&p, block, row),
-                        (2, 16..) => group::<V, S, G, 2, 2>(&p, block, row),
-                        (2, _) => group::<V, S, G, 2, 1>(&p, block, row),
-                        (_, 16..) if G == 1 => group::<V, S, G, 1, 8>(&p, block, row),
-                        (_, 16..) => group::<V, S, G, 1, 4>(&p, block, row),
-                        (_, 6..) if G == 1 => group::<V, S, G, 1, 4>(&p, block, row),
-                        (_, 6..) if G < 4 => group::<V, S, G, 1, 2>(&p, block, row),
-                        (_, _) if G == 1 => group::<V, S, G, 1, 2>(&p, block, row),
-                        (_, _) => group::<V, S, G, 1, 1>(&p, block, row),
+        macro_rules! groups {
+            ($($rows:literal)*) => {
+                $(while const { $rows == 1 || V::SUMS >= 16 || $rows * G <= V::SUMS } && p.batch - row >= $rows {
+                    // SAFETY: as the caller's.
+                    unsafe {
+                        match const { sums_of_each(V::SUMS, G, $rows) } {
+                            1 => group::<V, S, G, $rows, 1>(&p, at, row),
+                            2 => group::<V, S, G, $rows, 2>(&p, at, row),
+                            4 => group::<V, S, G, $rows, 4>(&p, at, row),
+                            _ => group::<V, S, G, $rows, 8>(&p, at, row),
+                        }
                     }
-                }
-                row += size;
-            }
+                    row += $rows;
+                })*
+            };
         }
+        groups!(4 2 1);
     }
 }
 
-/// One block of `M` rows, with `U` (1, 2, 4 or 8) sums of each so that the multipliers need not wait for one.
+/// How many sums of each row and gate there are, where `room` fit in registers.
+const fn sums_of_each(room: usize, gates: usize, rows: usize) -> usize {
+    match (rows, room, gates) {
+        (4, ..) => 1,
+        (2, 16.., _) => 2,
+        (2, ..) => 1,
+        (_, 16.., 1) => 8,
+        (_, 16.., _) | (_, 6.., 1) => 4,
+        (_, 6.., 2 | 3) | (_, _, 1) => 2,
+        _ => 1,
+    }
+}
+
+/// The first gate of a block, and how many there are.
+#[derive(Clone, Copy)]
+struct At {
+    block: usize,
+    gate: usize,
+    gates: usize,
+}
+
+/// `G` gates of a block of `M` rows, with `U` (1, 2, 4 or 8) sums of each so that the multipliers need not wait for one.
 #[inline(always)]
 unsafe fn group<V: Lanes, S: Stored, const G: usize, const M: usize, const U: usize>(
     p: &Product,
-    block: usize,
+    At { block, gate, gates }: At,
     row: usize,
 ) {
     // SAFETY: the words hold [blocks, depth, G, 16], x [batch, depth], out [blocks, batch, G, 16].
     unsafe {
-        let stride = G * LANES;
-        let words = p.words.cast::<S::Word>().add(block * p.depth.div_ceil(S::IN_WORD) * stride);
+        // Known to the compiler, where all gates are taken at once.
+        let gates = if const { V::SUMS < 6 } { gates } else { G };
+        let stride = gates * LANES;
+        let words = p.words.cast::<S::Word>().add(block * p.depth.div_ceil(S::IN_WORD) * stride + gate * LANES);
         let mut x = [p.x; M];
         unrolled!(m < M, { x[m] = p.x.add((row + m) * p.depth) });
         let mut sums = [[[V::splat(0.0); M]; G]; U];
         let mut k = 0;
         while U > 2 && k + U <= p.depth {
             unrolled!(pair < U / 2, {
-                add_pair::<V, S, G, M, U>(&mut sums, 2 * pair, words.add(k / S::IN_WORD * stride), x, k);
+                add_pair::<V, S, G, M, U>(&mut sums, 2 * pair, words.add(k / S::IN_WORD * stride), stride, x, k);
                 k += 2;
             });
         }
         while k + 2 <= p.depth {
-            add_pair::<V, S, G, M, U>(&mut sums, 0, words.add(k / S::IN_WORD * stride), x, k);
+            add_pair::<V, S, G, M, U>(&mut sums, 0, words.add(k / S::IN_WORD * stride), stride, x, k);
             k += 2;
         }
         if k < p.depth {
@@ -361,7 +386,7 @@ unsafe fn group<V: Lanes, S: Stored, const G: usize, const M: usize, const U: us
                         sums[0][g][m] = sums[0][g][m].add(sums[u][g][m]);
                     }
                 });
-                sums[0][g][m].store(p.out.add(((block * p.batch + row + m) * G + g) * LANES));
+                sums[0][g][m].store(p.out.add(((block * p.batch + row + m) * gates + gate + g) * LANES));
             });
         });
     }
@@ -373,13 +398,14 @@ unsafe fn add_pair<V: Lanes, S: Stored, const G: usize, const M: usize, const U:
     sums: &mut [[[V; M]; G]; U],
     u: usize,
     words: *const S::Word,
+    stride: usize,
     x: [*const f32; M],
     k: usize,
 ) {
     // SAFETY: as the caller's.
     unsafe {
         let mut w = [[V::splat(0.0); 2]; G];
-        unrolled!(g < G, { w[g] = S::load::<V>(words.add(g * LANES), G * LANES) });
+        unrolled!(g < G, { w[g] = S::load::<V>(words.add(g * LANES), stride) });
         unrolled!(i in [0 1], {
             unrolled!(m < M, {
                 let x = V::splat(*x[m].add(k + i));

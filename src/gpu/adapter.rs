@@ -105,10 +105,10 @@ async fn enumerate() -> Result<Vec<wgpu::Adapter>> {
 
 /// The best adapter whose name contains `WGRU_ADAPTER`.
 pub(super) async fn best() -> Result<wgpu::Adapter> {
-    let wanted = std::env::var("WGRU_ADAPTER").unwrap_or_default().to_lowercase();
+    let wanted = std::env::var("WGRU_ADAPTER").unwrap_or_default().to_ascii_lowercase();
     let found = enumerate().await?;
     let names: Vec<_> = found.iter().map(|a| a.get_info().name).collect();
-    found.into_iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted)).ok_or_else(|| {
+    found.into_iter().find(|a| a.get_info().name.to_ascii_lowercase().contains(&wanted)).ok_or_else(|| {
         let filter = if wanted.is_empty() { String::new() } else { format!(" named like {wanted:?}") };
         let hint = match cfg!(target_arch = "wasm32") {
             true => "the browser gives none",

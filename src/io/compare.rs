@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
-use crate::nn::{HostInput, HostOutput, Mode, Recurrent, SequenceInput, StackConfig, read, run_f64};
+use crate::nn::{HostInput, HostOutput, Mode, Recurrent, SequenceInput, Stack, StackConfig, read, run_f64};
 use crate::tensor::Tensor;
 
 /// One number that is not what it should be.
@@ -68,7 +68,7 @@ pub struct Comparison {
 /// Those of the run; [`Error::Value`] for a tolerance that is no number above 0.
 pub async fn compare<L: Recurrent>(layer: &L, input: &HostInput, tolerance: f64) -> Result<Comparison> {
     check_tolerance("compare", tolerance)?;
-    let (got, want) = (run(layer, input).await?, run_f64(layer, input).await?);
+    let (got, want) = (run(layer.stack(), input).await?, run_f64(layer, input).await?);
     let (largest, first) = difference(&layer.stack().config, input, &got, &want, tolerance)?;
     Ok(Comparison { device: layer.stack().device.info().name.clone(), largest, first })
 }
@@ -81,8 +81,8 @@ pub(super) fn check_tolerance(op: &'static str, tolerance: f64) -> Result<()> {
 }
 
 /// Runs a layer on its device and reads everything back.
-pub(super) async fn run<L: Recurrent>(layer: &L, input: &HostInput) -> Result<HostOutput> {
-    let (stack, c) = (layer.stack(), &layer.stack().config);
+pub(super) async fn run(stack: &Stack, input: &HostInput) -> Result<HostOutput> {
+    let c = &stack.config;
     let [_, batch] = input.extents(c)?;
     let rows = c.layers * c.directions();
     let tensor = |values: &[f32], dims: &[usize]| Tensor::from_slice(&stack.device, values, dims);

@@ -1,6 +1,6 @@
 //! Tensors in memory, by name, and where they come from
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -15,6 +15,9 @@ use crate::tensor::Tensor;
 
 /// The name under which files keep their metadata.
 pub(super) const METADATA: &str = "__metadata__";
+
+/// Extents and values by name.
+pub(super) type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
 
 /// A file of tensors in memory: as f32, by name, and the metadata.
 ///
@@ -150,12 +153,11 @@ impl TensorFile {
 
     /// Every name stands once, and every shape counts its values.
     pub(super) fn check(&self) -> Result<()> {
-        let mut names: Vec<&str> = self.names().collect();
-        names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|p| p[0] == p[1]) {
-            return Err(Error::format(format!("tensor {:?}", pair[0]), "stands twice"));
+        let mut names = HashSet::new();
+        if let Some(name) = self.names().find(|name| !names.insert(*name)) {
+            return Err(Error::format(format!("tensor {name:?}"), "stands twice"));
         }
-        if names.contains(&METADATA) {
+        if names.contains(METADATA) {
             return Err(Error::format(format!("tensor {METADATA:?}"), "bears the name of the metadata"));
         }
         let counts = |dims: &[usize], values: &[f32]| count(dims) == Some(values.len());
@@ -183,7 +185,7 @@ impl TensorFile {
         let strip = |name: &str| name.strip_prefix(prefix)?.strip_prefix('.').map(String::from);
         let mut part = TensorFile::named(&self.source);
         part.tensors = self.tensors.iter().filter_map(|(n, d, v)| Some((strip(n)?, d.clone(), v.clone()))).collect();
-        part.metadata = self.metadata.iter().filter_map(|(k, v)| Some((strip(k)?, v.clone()))).collect();
+        part.metadata.extend(self.metadata.iter().filter_map(|(k, v)| Some((strip(k)?, v.clone()))));
         part
     }
 
@@ -206,7 +208,7 @@ impl TensorFile {
 
     /// Sorts the tensors by name.
     pub(super) fn sort(&mut self) {
-        self.tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        self.tensors.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     }
 
     /// Adds a tensor.
@@ -228,7 +230,7 @@ impl TensorFile {
     }
 
     /// The tensors by name.
-    pub(super) fn index(&self) -> HashMap<&str, (&[usize], &[f32])> {
+    pub(super) fn index(&self) -> Tensors<'_> {
         self.tensors().map(|(name, dims, values)| (name, (dims, values))).collect()
     }
 

@@ -1,11 +1,13 @@
 //! Whole recurrent layers: PyTorch's names, and in the metadata what the shapes do not tell
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use super::verify::{self, PREFIX, verify};
+use super::file::Tensors;
 use super::{RecurrentKind, TensorFile, parameters_to_file};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::math::number;
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 use crate::nn::{Gru, Lstm, Rnn};
 use crate::nn::{Padding, Recurrent, RecurrentOptions, StackConfig};
@@ -57,35 +59,37 @@ fn fields(c: &StackConfig) -> Vec<(String, String)> {
 
 /// Takes one of [`fields`] over; `None` when the text cannot be read, `Some(false)` when there is no such key.
 fn set(c: &mut StackConfig, key: &str, text: &str) -> Option<bool> {
-    fn put<T: std::str::FromStr>(place: &mut T, text: &str) -> Option<bool> {
-        *place = text.parse().ok()?;
+    fn put<T>(place: &mut T, read: Option<T>) -> Option<bool> {
+        *place = read?;
         Some(true)
     }
+    let share = || number(text).map(|share| share as f32);
+    let flag = || text.parse().ok();
     let gru = matches!(c.cell, Cell::GruResetAfter | Cell::GruResetBefore);
     let o = &mut c.options;
     match key {
-        "batch_first" => put(&mut c.batch_first, text),
-        "reverse" => put(&mut c.reverse, text),
-        "dropout" => put(&mut c.dropout, text),
-        "input_dropout" => put(&mut o.input_dropout, text),
-        "recurrent_dropout" => put(&mut o.recurrent_dropout, text),
-        "zoneout" => put(&mut o.zoneout, text),
-        "weight_dropout" => put(&mut o.weight_dropout, text),
-        "clip" => put(o.clip.insert(0.0), text),
+        "batch_first" => put(&mut c.batch_first, flag()),
+        "reverse" => put(&mut c.reverse, flag()),
+        "dropout" => put(&mut c.dropout, share()),
+        "input_dropout" => put(&mut o.input_dropout, share()),
+        "recurrent_dropout" => put(&mut o.recurrent_dropout, share()),
+        "zoneout" => put(&mut o.zoneout, share()),
+        "weight_dropout" => put(&mut o.weight_dropout, share()),
+        "clip" => put(o.clip.insert(0.0), share()),
         "repeat_last" => {
-            o.padding = if text.parse().ok()? { Padding::RepeatLast } else { Padding::Zero };
+            o.padding = if flag()? { Padding::RepeatLast } else { Padding::Zero };
             Some(true)
         }
         "reset_after" if gru => {
-            c.cell = if text.parse().ok()? { Cell::GruResetAfter } else { Cell::GruResetBefore };
+            c.cell = if flag()? { Cell::GruResetAfter } else { Cell::GruResetBefore };
             Some(true)
         }
-        "input_forget" if c.cell == Cell::Lstm => put(&mut c.coupled, text),
-        "zoneout_cell" if c.cell == Cell::Lstm => put(&mut o.zoneout_cell, text),
+        "input_forget" if c.cell == Cell::Lstm => put(&mut c.coupled, flag()),
+        "zoneout_cell" if c.cell == Cell::Lstm => put(&mut o.zoneout_cell, share()),
         _ => {
             let gate = key.strip_prefix("activation.").unwrap_or_default();
             match c.cell.activation_names().iter().position(|name| *name == gate) {
-                Some(place) => put(&mut c.activations[place], text),
+                Some(place) => put(&mut c.activations[place], text.parse().ok()),
                 None => Some(false),
             }
         }
@@ -110,7 +114,7 @@ fn read_fields(c: &mut StackConfig, file: &TensorFile) -> Result<()> {
 }
 
 /// What a file's layer of kind `cell` is: sizes from the shapes, the rest from the metadata.
-fn config(cell: Cell, file: &TensorFile, tensors: &HashMap<&str, (&[usize], &[f32])>) -> Result<StackConfig> {
+fn config(cell: Cell, file: &TensorFile, tensors: &Tensors) -> Result<StackConfig> {
     let has = |name: &str| tensors.contains_key(name);
     let (dims, _) = file.get("weight_ih_l0")?;
     let (rows, input) = match *dims {
@@ -195,9 +199,20 @@ pub async fn recurrent_to_file<L: Recurrent>(layer: &L) -> Result<TensorFile> {
 /// [`Error::Format`] naming the tensor that is missing, superfluous or of another shape, the option that is unknown or
 /// of another kind of layer, or where the file's run parts from that of the device; [`Error::Value`] for options that the layer does not take.
 pub async fn recurrent_from_file<L: Recurrent>(device: &Device, file: &TensorFile) -> Result<L> {
+    let (c, values) = read(L::CELL, file)?;
+    let layer = L::from_stack(device, c, &mut Rng::new(0))?;
+    layer.parameters().iter().zip(values).try_for_each(|((_, tensor), values)| tensor.assign(values))?;
+    if verify::is_in(file) {
+        verify(&layer, file).await?;
+    }
+    Ok(layer)
+}
+
+/// What a file's layer of kind `cell` is, and its parameters in order.
+fn read(cell: Cell, file: &TensorFile) -> Result<(StackConfig, Vec<&[f32]>)> {
     file.check()?;
     let tensors = file.index();
-    let c = config(L::CELL, file, &tensors)?;
+    let c = config(cell, file, &tensors)?;
     // Every tensor is compared with the size that the others imply before anything of that size is made.
     let shapes = c.shapes();
     let mut values = Vec::with_capacity(shapes.len());
@@ -209,17 +224,12 @@ pub async fn recurrent_from_file<L: Recurrent>(device: &Device, file: &TensorFil
             None => return bad("is not there".into()),
         }
     }
-    let known: HashMap<&str, ()> = shapes.iter().map(|(name, _)| (name.as_str(), ())).collect();
-    if let Some(extra) = file.names().find(|name| !known.contains_key(name) && !name.starts_with(PREFIX)) {
+    let known: HashSet<&str> = shapes.iter().map(|(name, _)| name.as_str()).collect();
+    if let Some(extra) = file.names().find(|name| !known.contains(name) && !name.starts_with(PREFIX)) {
         let why = format!("is not of this {}", kind(c.cell));
         return Err(Error::format(format!("{}: tensor {extra:?}", file.source()), why));
     }
-    let layer = L::from_stack(device, c, &mut Rng::new(0))?;
-    layer.parameters().iter().zip(values).try_for_each(|((_, tensor), values)| tensor.assign(values))?;
-    if verify::is_in(file) {
-        verify(&layer, file).await?;
-    }
-    Ok(layer)
+    Ok((c, values))
 }
 
 /// Writes a GRU with every option it has; see [`recurrent_to_file`].

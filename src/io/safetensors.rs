@@ -1,70 +1,134 @@
-//! Safetensors
+//! Safetensors: eight bytes of length, a header of JSON, and the tensors one after the other
+//!
+//! Read and written here: the crate of the format writes metadata in no certain order, and reads with a deserializer of
+//! its own, which browsers would download beside the one for JSON. Tests compare with it, byte for byte of damage.
 
-use ::safetensors::tensor::{Dtype, SafeTensorError, SafeTensors};
+use serde_json::{Map, Value};
 
 use super::TensorFile;
 use super::budget::Budget;
-use super::element::{Element, View, strides};
+use super::element::{Element, View, count, strides};
 use super::file::METADATA;
 use crate::error::{Error, Result};
 
+/// Most bytes of a header, as the format has it.
+const LONGEST: usize = 100_000_000;
+
+/// Types by the format's names.
+const TYPES: [(&str, Element); 13] = [
+    ("BOOL", Element::Bool),
+    ("U8", Element::U8),
+    ("U16", Element::U16),
+    ("U32", Element::U32),
+    ("U64", Element::U64),
+    ("I8", Element::I8),
+    ("I16", Element::I16),
+    ("I32", Element::I32),
+    ("I64", Element::I64),
+    ("F16", Element::F16),
+    ("BF16", Element::Bf16),
+    ("F32", Element::F32),
+    ("F64", Element::F64),
+];
+
+/// What the header says of a tensor.
+struct Entry<'a> {
+    name: &'a str,
+    element: Element,
+    dims: Vec<usize>,
+    /// Of its bytes among those after the header.
+    place: [usize; 2],
+}
+
+impl<'a> Entry<'a> {
+    fn read(source: &str, name: &'a str, value: &Value) -> Result<Self> {
+        let bad = |why: String| Error::format(format!("{source}: tensor {name:?}"), why);
+        let whole = |key: &str| -> Result<Vec<usize>> {
+            let numbers = value[key].as_array().map(|list| list.iter().map(|n| usize::try_from(n.as_u64()?).ok()));
+            let numbers = numbers.and_then(Iterator::collect::<Option<_>>);
+            numbers.ok_or_else(|| bad(format!("has {key} that is no list of whole numbers")))
+        };
+        let (dims, place) = (whole("shape")?, whole("data_offsets")?);
+        let kind = value["dtype"].as_str().unwrap_or_default();
+        let element = TYPES.iter().find(|(name, _)| *name == kind).map(|&(_, element)| element);
+        let element = element.ok_or_else(|| bad(format!("has type {kind}; expected numbers")))?;
+        let [start, end] = place[..] else { return Err(bad(format!("has data_offsets {place:?}; expected two"))) };
+        let bytes = count(&dims).and_then(|n| n.checked_mul(element.size()));
+        match end.checked_sub(start) {
+            Some(len) if Some(len) == bytes => Ok(Self { name, element, dims, place: [start, end] }),
+            _ => Err(bad(format!("of shape {dims:?} and type {kind} has data_offsets {place:?}"))),
+        }
+    }
+}
+
+/// The header, and the bytes after it.
+fn split<'a>(source: &str, bytes: &'a [u8]) -> Result<(Map<String, Value>, &'a [u8])> {
+    let bad = |why: String| Error::format(source, format!("not a whole safetensors file: {why}"));
+    let (len, rest) = bytes.split_first_chunk().ok_or_else(|| bad(format!("has {} bytes", bytes.len())))?;
+    let len = u64::from_le_bytes(*len);
+    let header = usize::try_from(len).ok().filter(|&len| len <= LONGEST).and_then(|len| rest.split_at_checked(len));
+    let (header, data) = header.ok_or_else(|| bad(format!("a header of {len} bytes in {}", bytes.len())))?;
+    match serde_json::from_slice(header) {
+        Ok(Value::Object(map)) => Ok((map, data)),
+        Ok(_) => Err(bad("the header is no object".into())),
+        Err(error) => Err(bad(format!("the header is no JSON: {error}"))),
+    }
+}
+
 /// Reads a whole file.
 pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
-    let bad = |e: SafeTensorError| Error::format(source, format!("not a whole safetensors file: {e}"));
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(bad)?;
-    let parsed = SafeTensors::deserialize(bytes).map_err(bad)?;
-    let mut budget = Budget::of(bytes.len());
+    let (header, data) = split(source, bytes)?;
     let mut file = TensorFile::named(source);
-    file.metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-    for (name, view) in parsed.iter() {
-        let what = || format!("{source}: tensor {name:?}");
-        let element = element(view.dtype())
-            .ok_or_else(|| Error::format(what(), format!("has type {:?}; expected numbers", view.dtype())))?;
-        let (bytes, dims) = (view.data(), view.shape());
-        let strides = strides(dims, false);
-        let view = View { element, bytes, big_endian: false, offset: 0, dims, strides: &strides };
-        let values = view.values(&what, &mut budget)?;
-        file.insert(name, dims, values);
+    // By name, as the map has them.
+    let mut entries = Vec::new();
+    for (name, value) in &header {
+        if name != METADATA {
+            entries.push(Entry::read(source, name, value)?);
+            continue;
+        }
+        let bad = |why: String| Error::format(format!("{source}: {METADATA}"), why);
+        for (key, text) in value.as_object().into_iter().flatten() {
+            let text = text.as_str().ok_or_else(|| bad(format!("{key:?} is no text")))?;
+            file.metadata.insert(key.clone(), text.into());
+        }
+        if !value.is_object() && !value.is_null() {
+            return Err(bad("is no object".into()));
+        }
     }
-    file.sort();
+    // The tensors' bytes follow each other without gap, up to the end.
+    let mut places: Vec<_> = entries.iter().map(|entry| entry.place).collect();
+    places.sort_unstable();
+    let end = places.iter().try_fold(0, |end, &[from, to]| (from == end).then_some(to));
+    if end != Some(data.len()) {
+        let why = format!("the tensors do not fill the {} bytes after the header one by one", data.len());
+        return Err(Error::format(source, format!("not a whole safetensors file: {why}")));
+    }
+    let mut budget = Budget::of(bytes.len());
+    for Entry { name, element, dims, place: [start, end] } in entries {
+        let (bytes, strides) = (&data[start..end], strides(&dims, false));
+        let view = View { element, bytes, big_endian: false, offset: 0, dims: &dims, strides: &strides };
+        let values = view.values(&|| format!("{source}: tensor {name:?}"), &mut budget)?;
+        file.insert(name, &dims, values);
+    }
     Ok(file)
 }
 
-fn element(dtype: Dtype) -> Option<Element> {
-    Some(match dtype {
-        Dtype::BOOL => Element::Bool,
-        Dtype::U8 => Element::U8,
-        Dtype::U16 => Element::U16,
-        Dtype::U32 => Element::U32,
-        Dtype::U64 => Element::U64,
-        Dtype::I8 => Element::I8,
-        Dtype::I16 => Element::I16,
-        Dtype::I32 => Element::I32,
-        Dtype::I64 => Element::I64,
-        Dtype::F16 => Element::F16,
-        Dtype::BF16 => Element::Bf16,
-        Dtype::F32 => Element::F32,
-        Dtype::F64 => Element::F64,
-        _ => return None,
-    })
-}
-
-/// The file's bytes. The same content always gives the same bytes, which the crate `safetensors` does not promise of
-/// the metadata; so the header is written here. The file was checked.
+/// The file's bytes. The same content always gives the same bytes. The file was checked.
 pub(super) fn write(file: &TensorFile) -> Vec<u8> {
     // PyTorch's loaders look for this key.
     let mut metadata = file.metadata.clone();
     metadata.entry("format".into()).or_insert_with(|| "pt".into());
-    let mut header = serde_json::Map::new();
-    header.insert(METADATA.into(), serde_json::json!(metadata));
+    let quoted = |text: &str| serde_json::to_string(text).expect("text is always written");
+    let pairs: Vec<_> = metadata.iter().map(|(key, text)| format!("{}:{}", quoted(key), quoted(text))).collect();
+    let mut header = format!("{{{}:{{{}}}", quoted(METADATA), pairs.join(","));
     let mut end = 0;
     for (name, dims, values) in file.tensors() {
         let start = end;
         end += 4 * values.len();
-        let entry = serde_json::json!({ "dtype": "F32", "shape": dims, "data_offsets": [start, end] });
-        header.insert(name.to_string(), entry);
+        // Whole numbers in brackets are JSON as `Debug` writes them.
+        header += &format!(",{}:{{\"dtype\":\"F32\",\"shape\":{dims:?},\"data_offsets\":[{start},{end}]}}", quoted(name));
     }
-    let mut header = serde_json::Value::from(header).to_string();
+    header.push('}');
     // Spaces up to a multiple of 8, so that the data are aligned.
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
     let mut bytes = Vec::with_capacity(8 + header.len() + end);

@@ -1,11 +1,13 @@
 //! A run that a model file holds, and checking a loaded layer by it
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::TensorFile;
 use super::compare::{difference, run};
+use super::file::Tensors;
 use crate::error::{Error, Result};
-use crate::nn::{HostInput, HostOutput, Recurrent, StackConfig, run_f64};
+use crate::math::number;
+use crate::nn::{HostInput, HostOutput, Recurrent, Stack, StackConfig, run_f64};
 use crate::ops::recurrent::Cell;
 
 /// What the names of a run begin with, tensors and metadata.
@@ -20,8 +22,6 @@ const LARGEST: usize = 1 << 22;
 
 /// The tensors of the input.
 const INPUTS: [&str; 6] = ["x", "h0", "c0", "lengths", "mask", "resets"];
-
-type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
 
 /// Adds a run to the file of a layer: the input, and what comes out in f64, with the gates of every step. Loading the
 /// file then runs it on the device the layer is loaded to, and refuses a layer that computes anything else.
@@ -104,17 +104,22 @@ pub(super) fn is_in(file: &TensorFile) -> bool {
 /// [`Error::Format`] naming layer, first step and gate that differ, what is damaged or unknown, or that the file holds
 /// no run.
 pub async fn verify<L: Recurrent>(layer: &L, file: &TensorFile) -> Result<f64> {
+    verify_stack(layer.stack(), file).await
+}
+
+/// As [`verify`], compiled once for all kinds of layers.
+async fn verify_stack(stack: &Stack, file: &TensorFile) -> Result<f64> {
     file.check()?;
-    let (stack, c) = (layer.stack(), &layer.stack().config);
+    let c = &stack.config;
     let part = file.under("verify");
     let tensors = part.index();
     let input = read_input(c, &part, &tensors)?;
     let want = expected(c, &part, &tensors, &input)?;
-    let tolerance: f64 = part.field("tolerance")?;
+    let tolerance = number(part.field::<String>("tolerance")?.as_str()).unwrap_or(f64::NAN);
     if !(tolerance > 0.0 && tolerance <= LOOSEST) {
         return Err(wrong(&part, "tolerance", format!("is {tolerance}; expected above 0, at most {LOOSEST}")));
     }
-    let (largest, first) = difference(c, &input, &run(layer, &input).await?, &want, tolerance)?;
+    let (largest, first) = difference(c, &input, &run(stack, &input).await?, &want, tolerance)?;
     match first {
         None => Ok(largest),
         Some(first) => {

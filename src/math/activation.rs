@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
-use crate::math::{sigmoid, softplus, tanh_stable};
+use crate::math::{number, sigmoid, softplus, tanh_stable};
 
 /// A function of one pre-activation, as the ONNX operators GRU, LSTM and RNN name them.
 ///
@@ -147,8 +147,8 @@ impl FromStr for Activation {
             Some((name, rest)) => (name, rest.strip_suffix(')').ok_or_else(bad)?),
             None => (text, ""),
         };
-        let numbers = inside.split(',').filter(|part| !part.is_empty()).map(|part| part.trim().parse::<f32>());
-        let numbers: Vec<f32> = numbers.collect::<Result<_, _>>().map_err(|_| bad())?;
+        let numbers = inside.split(',').filter(|part| !part.is_empty()).map(|part| number(part.trim()));
+        let numbers: Vec<f32> = numbers.map(|n| n.map(|n| n as f32)).collect::<Option<_>>().ok_or_else(bad)?;
         match (name, &numbers[..]) {
             ("Sigmoid", []) => Ok(Activation::Sigmoid),
             ("Tanh", []) => Ok(Activation::Tanh),

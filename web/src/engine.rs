@@ -8,6 +8,7 @@ use crate::network::{Network, Spec};
 #[cfg(feature = "onnx")]
 use crate::onnx::Onnx;
 use crate::options::Options;
+use crate::values;
 
 /// A device with what is made on it.
 #[wasm_bindgen]
@@ -28,17 +29,27 @@ impl Engine {
         Ok(Self { device })
     }
 
-    /// What the device is and why it was chosen, as JSON.
-    pub fn info(&self) -> String {
+    /// `{kind, name, reason, adapter}`: what the device is, and why it was chosen.
+    pub fn info(&self) -> JsValue {
         let info = self.device.info();
         let adapter = info.adapter.as_ref().map(|a| {
-            serde_json::json!({
-                "name": a.name, "driver": a.driver, "software": a.software, "features": a.features,
-                "maxBinding": a.max_binding, "maxBuffer": a.max_buffer, "workgroupMemory": a.workgroup_memory,
-            })
+            values::object(&[
+                ("name", a.name.as_str().into()),
+                ("driver", a.driver.as_str().into()),
+                ("software", a.software.into()),
+                ("features", values::array(a.features.iter().map(|f| JsValue::from(f.to_string())))),
+                ("maxBinding", (a.max_binding as f64).into()),
+                ("maxBuffer", (a.max_buffer as f64).into()),
+                ("workgroupMemory", (a.workgroup_memory as f64).into()),
+            ])
         });
         let kind = if self.device.is_gpu() { "webgpu" } else { "cpu" };
-        serde_json::json!({ "kind": kind, "name": info.name, "reason": info.reason, "adapter": adapter }).to_string()
+        values::object(&[
+            ("kind", kind.into()),
+            ("name", info.name.as_str().into()),
+            ("reason", info.reason.as_str().into()),
+            ("adapter", values::or_null(adapter)),
+        ])
     }
 
     /// Bytes of the tensors that live on the device.

@@ -323,18 +323,23 @@ async fn put<L: Recurrent>(file: &mut TensorFile, kind: &str, layer: &L) -> Resu
 
 #[wasm_bindgen]
 impl Network {
-    /// What it is, as JSON.
-    pub fn info(&self) -> String {
+    /// What it is: `NetworkInfo` of `types.ts`.
+    pub fn info(&self) -> JsValue {
         let f = self.body.facts();
         let outputs = self.head.as_ref().map(|head| head.parameters()[0].1.dims()[0]);
         let count: usize = self.parameters().iter().map(|(_, p)| p.len()).sum();
         let steps = if self.steps == Steps::Last { "last" } else { "every" };
-        serde_json::json!({
-            "cell": f.cell, "input": f.input, "hidden": f.hidden, "layers": f.layers,
-            "bidirectional": f.directions == 2, "outputs": outputs, "steps": outputs.map(|_| steps),
-            "parameters": count, "verified": self.verified,
-        })
-        .to_string()
+        values::object(&[
+            ("cell", f.cell.into()),
+            ("input", values::count(f.input)),
+            ("hidden", values::count(f.hidden)),
+            ("layers", values::count(f.layers)),
+            ("bidirectional", (f.directions == 2).into()),
+            ("outputs", values::or_null(outputs.map(values::count))),
+            ("steps", values::or_null(outputs.map(|_| steps))),
+            ("parameters", values::count(count)),
+            ("verified", values::or_null(self.verified)),
+        ])
     }
 
     /// `x` `[B, T, I]` to `{output, state, gates}`.

@@ -1,7 +1,6 @@
 //! ONNX models
 
 use js_sys::{BigInt64Array, Float32Array, Int32Array, Object, Reflect};
-use serde_json::{Value as Json, json};
 use wasm_bindgen::prelude::*;
 use wgru::io::onnx::{Extent, Info, OnnxModel, Value};
 use wgru::{Device, Tensor};
@@ -31,14 +30,15 @@ pub struct OnnxStream {
     inner: std::cell::RefCell<wgru::io::onnx::Stream>,
 }
 
-fn info(info: &Info) -> Json {
+fn info(info: &Info) -> JsValue {
     let extent = |e: &Extent| match e {
-        Extent::Fixed(n) => json!(n),
-        Extent::Named(name) => json!(name),
-        Extent::Free => Json::Null,
+        Extent::Fixed(n) => values::count(*n),
+        Extent::Named(name) => name.as_str().into(),
+        Extent::Free => JsValue::NULL,
     };
-    let dims = info.dims.as_ref().map(|dims| dims.iter().map(extent).collect::<Vec<_>>());
-    json!({ "name": info.name, "dims": dims, "type": if info.float { "float32" } else { "int64" } })
+    let dims = info.dims.as_ref().map(|dims| values::array(dims.iter().map(extent)));
+    let kind = if info.float { "float32" } else { "int64" };
+    values::object(&[("name", info.name.as_str().into()), ("dims", values::or_null(dims)), ("type", kind.into())])
 }
 
 /// `{data, dims}` as a value on `device`.
@@ -98,10 +98,10 @@ fn borrow(inputs: &[(String, Value)]) -> Vec<(&str, Value)> {
 
 #[wasm_bindgen]
 impl Onnx {
-    /// Inputs and outputs, as JSON.
-    pub fn info(&self) -> String {
+    /// `{inputs, outputs}`
+    pub fn info(&self) -> JsValue {
         let (inputs, outputs) = (self.model.inputs().map(info), self.model.outputs().map(info));
-        json!({ "inputs": inputs.collect::<Vec<_>>(), "outputs": outputs.collect::<Vec<_>>() }).to_string()
+        values::object(&[("inputs", values::array(inputs)), ("outputs", values::array(outputs))])
     }
 
     /// Runs the graph on `{name: {data, dims}, …}`.

@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 
 use js_sys::{Float32Array, Function, Promise, Uint32Array};
-use serde_json::json;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use wgru::nn::Module;
@@ -165,7 +164,7 @@ async fn tell(listener: &Function, p: &Progress) -> ControlFlow<()> {
 
 #[wasm_bindgen]
 impl Network {
-    /// Trains on `x` `[N, T, I]` and `y`, and checks on the second pair; gives the losses by epoch, as JSON.
+    /// Trains on `x` `[N, T, I]` and `y`, and checks on the second pair; gives the losses by epoch: `History` of `types.ts`.
     #[allow(clippy::too_many_arguments, reason = "typed arrays cross one by one")]
     pub async fn train(
         &self,
@@ -177,7 +176,7 @@ impl Network {
         check_y: JsValue,
         options: String,
         listener: Function,
-    ) -> Result<String> {
+    ) -> Result<JsValue> {
         let data = Examples::new(self, "x", x, dims, &y)?;
         let check = match check_x.is_empty() {
             true => None,
@@ -188,10 +187,12 @@ impl Network {
         let loss = |prediction: &Tensor, target: &Tensor| loss.of(prediction, target);
         let check = check.as_ref().map(|check| check as &dyn Data);
         let history = trainer.fit(self, &data, check, &loss, async |p, _| tell(&listener, p).await).await?;
-        Ok(json!({
-            "loss": history.loss, "validation": history.validation, "stoppedEarly": history.stopped_early,
-            "bestEpoch": history.best_epoch,
-        })
-        .to_string())
+        let losses = |losses: Vec<f32>| values::array(losses.into_iter().map(JsValue::from));
+        Ok(values::object(&[
+            ("loss", losses(history.loss)),
+            ("validation", losses(history.validation)),
+            ("stoppedEarly", history.stopped_early.into()),
+            ("bestEpoch", values::or_null(history.best_epoch.map(values::count))),
+        ]))
     }
 }

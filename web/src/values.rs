@@ -21,9 +21,19 @@ pub fn array(values: impl IntoIterator<Item = JsValue>) -> JsValue {
     values.into_iter().collect::<Array>().into()
 }
 
+/// A count as a number.
+pub fn count(n: usize) -> JsValue {
+    (n as f64).into()
+}
+
 /// Extents as numbers.
 pub fn dims(dims: &[usize]) -> JsValue {
-    array(dims.iter().map(|&d| JsValue::from(d as f64)))
+    array(dims.iter().map(|&d| count(d)))
+}
+
+/// `value`, or null where there is none.
+pub fn or_null(value: Option<impl Into<JsValue>>) -> JsValue {
+    value.map_or(JsValue::NULL, Into::into)
 }
 
 /// `{data, dims}` of a tensor, read back.

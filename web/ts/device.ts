@@ -290,7 +290,7 @@ export class Network extends Owned {
       },
     });
     this.#keep(trained.bytes);
-    return JSON.parse(trained.history);
+    return trained.history;
   }
 
   #keep(bytes: Uint8Array): void {

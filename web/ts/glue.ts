@@ -12,7 +12,7 @@ export interface Freed {
 }
 
 export interface GlueEngine extends Freed {
-  info(): string;
+  info(): unknown;
   liveBytes(): number;
   network(source: string, bytes: Uint8Array, options: string): Promise<GlueNetwork>;
   create(options: string): GlueNetwork;
@@ -20,7 +20,7 @@ export interface GlueEngine extends Freed {
 }
 
 export interface GlueNetwork extends Freed {
-  info(): string;
+  info(): unknown;
   run(x: Float32Array, dims: Uint32Array, h0: Float32Array | undefined, options: string): Promise<unknown>;
   save(): Promise<Uint8Array>;
   train?(
@@ -32,11 +32,11 @@ export interface GlueNetwork extends Freed {
     checkY: unknown,
     options: string,
     listener: (...progress: [number, number, number, number | null, number | null]) => unknown,
-  ): Promise<string>;
+  ): Promise<unknown>;
 }
 
 export interface GlueOnnx extends Freed {
-  info(): string;
+  info(): unknown;
   run(inputs: unknown): Promise<unknown>;
   stream(): GlueOnnxStream;
 }

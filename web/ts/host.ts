@@ -1,6 +1,7 @@
 import { fail } from './errors.js';
 import type { Freed, Glue, GlueEngine, GlueNetwork, GlueOnnx, GlueOnnxStream } from './glue.js';
 import type { Args, Call, EpochReport, Result } from './protocol.js';
+import type { History, NetworkInfo } from './types.js';
 
 /** Milliseconds after which others get their turn. */
 const SLICE = 8;
@@ -59,7 +60,7 @@ export class Host {
 
   async open({ device }: Args<'open'>): Promise<Result<'open'>> {
     this.#engine = await this.glue.Engine.open(device);
-    const info: Result<'open'> = JSON.parse(this.#engine.info());
+    const info = this.#engine.info() as Result<'open'>;
     // Browsers hide the name; what they tell is who made it.
     if (info.adapter && !info.name) info.name = info.adapter.name = await maker();
     return info;
@@ -70,13 +71,13 @@ export class Host {
     if (origin.kind === 'network') made = await this.#open.network(origin.source, origin.bytes, origin.options);
     else made = this.#open.onnx?.(origin.bytes) ?? fail('unsupported', 'ONNX is not in the build for inference');
     this.#objects.set(id, made);
-    return JSON.parse(made.info());
+    return made.info() as Result<'load'>;
   }
 
   async create({ id, options }: Args<'create'>): Promise<Result<'create'>> {
     const made = this.#open.create(options);
     this.#objects.set(id, made);
-    return { info: JSON.parse(made.info()), bytes: await made.save() };
+    return { info: made.info() as NetworkInfo, bytes: await made.save() };
   }
 
   run({ id, x, dims, h0, options }: Args<'run'>): Promise<unknown> {
@@ -90,7 +91,7 @@ export class Host {
     const listener = async (epoch: number, loss: number, validation: number | null) => {
       watch.onEpoch({ epoch, loss, validation, bytes: await network.save() });
     };
-    const history = await network.train(
+    const history = (await network.train(
       args.x,
       Uint32Array.from(args.dims),
       args.y,
@@ -106,7 +107,7 @@ export class Host {
           return !watch.aborted();
         });
       },
-    );
+    )) as History;
     return { history, bytes: await network.save() };
   }
 

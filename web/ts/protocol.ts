@@ -1,5 +1,5 @@
 import type { Code } from './errors.js';
-import type { AdapterInfo, NetworkInfo, OnnxInfo } from './types.js';
+import type { AdapterInfo, History, NetworkInfo, OnnxInfo } from './types.js';
 
 /** What a network or model is made from; enough to make it again. */
 export type Origin =
@@ -12,7 +12,7 @@ export interface Calls {
   load: [{ id: number; origin: Origin }, NetworkInfo | OnnxInfo];
   create: [{ id: number; options: string }, { info: NetworkInfo; bytes: Uint8Array }];
   run: [{ id: number; x: Float32Array; dims: number[]; h0: Float32Array | undefined; options: string }, unknown];
-  train: [Training, { history: string; bytes: Uint8Array }];
+  train: [Training, { history: History; bytes: Uint8Array }];
   save: [{ id: number }, Uint8Array];
   onnx: [{ id: number; inputs: unknown }, unknown];
   onnxStream: [{ id: number; of: number }, null];

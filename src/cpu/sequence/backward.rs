@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Crew, Weights, blocks, by_groups, covers, most_rows, over_rows, product};
+use super::{Crew, Weights, blocks, by_groups, covers, over_rows, product};
 use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part, unrolled};
 use crate::cpu::team::Team;
 use crate::kernel::{Kernel, words};
@@ -93,7 +93,7 @@ fn step_states(isa: Isa, s: Step, units: Range<usize>) {
 unsafe fn resets_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
     for unit in blocks(units, s.step) {
         // SAFETY: the rows and units belong to this call.
-        unsafe { by_groups!(s.count, most_rows::<V>(1), [8 4 2 1], |done| reset_gradients::<V>(&s, done, unit)) };
+        unsafe { by_groups!(s.count, 1, [8 4 2 1], |done| reset_gradients::<V>(&s, done, unit)) };
     }
 }
 
@@ -101,7 +101,7 @@ unsafe fn resets_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
 unsafe fn states_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
     for unit in blocks(units, s.step) {
         // SAFETY: the rows and units belong to this call.
-        unsafe { by_groups!(s.count, most_rows::<V>(1), [8 4 2 1], |done| state_gradients::<V>(&s, done, unit)) };
+        unsafe { by_groups!(s.count, 1, [8 4 2 1], |done| state_gradients::<V>(&s, done, unit)) };
     }
 }
 

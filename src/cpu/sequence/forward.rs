@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Crew, Weights, blocks, by_groups, covers, most_rows, over_rows, product};
+use super::{Crew, Weights, blocks, by_groups, covers, over_rows, product};
 use crate::cpu::equations::{lstm, mix, relu};
 use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
 use crate::cpu::team::{Parts, Team};
@@ -88,21 +88,20 @@ fn step_candidate(isa: Isa, s: Step, units: Range<usize>) {
 
 #[inline(always)]
 unsafe fn units_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
-    let most = most_rows::<V>(s.run.p.cell().gates());
     // All rows for a block: its weights are read once.
     for unit in blocks(units, s.step) {
         // SAFETY: the rows and units belong to this call.
         unsafe {
             match s.run.p.cell() {
                 PlainCell::GruResetAfter => {
-                    by_groups!(s.count, most, [8 4 2 1], |done| reset_after::<V>(&s, done, unit));
+                    by_groups!(s.count, 3, [8 4 2 1], |done| reset_after::<V>(&s, done, unit));
                 }
                 PlainCell::GruResetBefore => {
-                    by_groups!(s.count, most, [8 4 2 1], |done| reset_before::<V>(&s, done, unit));
+                    by_groups!(s.count, 3, [8 4 2 1], |done| reset_before::<V>(&s, done, unit));
                 }
-                PlainCell::Lstm => by_groups!(s.count, most, [4 2 1], |done| lstm_rows::<V>(&s, done, unit)),
+                PlainCell::Lstm => by_groups!(s.count, 4, [4 2 1], |done| lstm_rows::<V>(&s, done, unit)),
                 PlainCell::Rnn | PlainCell::RnnRelu => {
-                    by_groups!(s.count, most, [8 4 2 1], |done| rnn_rows::<V>(&s, done, unit));
+                    by_groups!(s.count, 1, [8 4 2 1], |done| rnn_rows::<V>(&s, done, unit));
                 }
             }
         }
@@ -113,7 +112,7 @@ unsafe fn units_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
 unsafe fn candidates_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
     for unit in blocks(units, s.step) {
         // SAFETY: the rows and units belong to this call.
-        unsafe { by_groups!(s.count, most_rows::<V>(1), [8 4 2 1], |done| candidate::<V>(&s, done, unit)) };
+        unsafe { by_groups!(s.count, 1, [8 4 2 1], |done| candidate::<V>(&s, done, unit)) };
     }
 }
 

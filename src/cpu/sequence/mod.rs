@@ -72,11 +72,11 @@ impl Crew<'_> {
 }
 
 /// Calls `$f::<V, M>(…)` for groups of these numbers of rows, so that none is computed for nothing; none larger than
-/// `most`, whose sums fit in registers.
+/// those whose sums of `gates` gates fit in registers.
 macro_rules! by_groups {
-    ($count:expr, $most:expr, [$($size:literal)*], |$done:ident| $f:ident::<$v:ident> $args:tt) => {{
+    ($count:expr, $gates:literal, [$($size:literal)*], |$done:ident| $f:ident::<$v:ident> $args:tt) => {{
         let mut $done = 0;
-        $(while $count - $done >= $size && $size <= $most {
+        $(while const { $size <= $crate::cpu::sequence::most_rows::<$v>($gates) } && $count - $done >= $size {
             $f::<$v, $size> $args;
             $done += $size;
         })*
@@ -140,7 +140,7 @@ unsafe fn product<V: Lanes, const G: usize, const M: usize>(weights: Weights, v:
             let mut all = [[V::splat(0.0); M]; G];
             for (gate, all) in all.iter_mut().enumerate() {
                 let weights = Weights { at: weights.at.add(gate * BLOCK), ..weights };
-                [*all] = if M == 1 { sums::<V, 1, M, 2>(weights, v) } else { sums::<V, 1, M, 1>(weights, v) };
+                [*all] = gate_sums(weights, v);
             }
             return all;
         }
@@ -155,6 +155,13 @@ unsafe fn product<V: Lanes, const G: usize, const M: usize>(weights: Weights, v:
             _ => sums::<V, G, M, 8>(weights, v),
         }
     }
+}
+
+/// The sums of one gate. A function of its own, not part of all that call it: browsers download each copy.
+#[inline(never)]
+unsafe fn gate_sums<V: Lanes, const M: usize>(weights: Weights, v: [*const f32; M]) -> [[V; M]; 1] {
+    // SAFETY: as the caller's.
+    unsafe { if const { M == 1 } { sums::<V, 1, M, 2>(weights, v) } else { sums::<V, 1, M, 1>(weights, v) } }
 }
 
 #[inline(always)]
