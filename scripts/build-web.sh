@@ -34,9 +34,9 @@ kind() {
             cargo build --profile wasm --locked --quiet --lib --target wasm32-unknown-unknown "${features[@]}"
         made=$(mktemp -d)
         "$target/release/bindgen" "$target/$kind/wasm32-unknown-unknown/wasm/wgru_web.wasm" "$made" glue
-        node_modules/.bin/wasm-opt -O2 --low-memory-unused --optimize-added-constants-propagate "${allowed[@]}" "$made/glue_bg.wasm" -o "dist/wasm/$kind/$build.wasm"
-        # One glue serves all builds: they differ in instructions, not in what they import. Comments number functions.
-        [ $# -ne 0 ] || [ "$build" = relaxed ] || diff -I '^ *//' "$made/glue.js" "dist/wasm/$kind/glue.js"
+        node_modules/.bin/wasm-opt -Os --low-memory-unused --optimize-added-constants-propagate "${allowed[@]}" "$made/glue_bg.wasm" -o "dist/wasm/$kind/$build.wasm"
+        # One glue serves all builds: they differ in instructions, not in what they import.
+        [ $# -ne 0 ] || [ "$build" = relaxed ] || diff "$made/glue.js" "dist/wasm/$kind/glue.js"
         cp "$made/glue.js" "dist/wasm/$kind/glue.js"
         rm -r "$made"
     done
@@ -45,7 +45,9 @@ kind full "$@" &
 full=$!
 kind inference "$@"
 wait $full
-node_modules/.bin/tsc
+# Comments are for who reads the types: pages download the scripts without them.
+node_modules/.bin/tsc --emitDeclarationOnly
+node_modules/.bin/tsc --declaration false --removeComments
 
 # What a page downloads, gzipped: the module, its glue and the package's own modules.
 zipped() { cat "$@" | gzip -9 | wc -c; }

@@ -131,7 +131,12 @@ impl Cpu {
     }
 
     /// Those of the tape.
-    fn run_backward(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> Option<bool> {
+    fn run_backward(
+        &self,
+        kernel: &(dyn Any + Send + Sync),
+        reads: &[&[f32]],
+        writes: &mut [&mut [f32]],
+    ) -> Option<bool> {
         let [a, b] = writes else { return None };
         if let Some(kernel) = kernel.downcast_ref::<GruSequenceBackward>() {
             sequence::backward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [a, b]);

@@ -197,6 +197,8 @@ trait Stored {
     type Word;
     /// Neighbouring `k` to a word.
     const IN_WORD: usize;
+    /// Whether they are stored as they are.
+    const IS_F32: bool = false;
     /// Sixteen weights of a `k`, and of the next; `stride` words lie between them where each has its own.
     unsafe fn load<V: Lanes>(from: *const Self::Word, stride: usize) -> [V; 2];
     /// Those of the first alone.
@@ -210,6 +212,7 @@ struct Brain;
 impl Stored for Single {
     type Word = f32;
     const IN_WORD: usize = 1;
+    const IS_F32: bool = true;
     #[inline(always)]
     unsafe fn load<V: Lanes>(from: *const f32, stride: usize) -> [V; 2] {
         // SAFETY: valid for sixteen words, twice.
@@ -287,8 +290,10 @@ unsafe fn rows<V: Lanes, S: Stored>(p: Product, gates: usize) {
     // SAFETY: as the caller's.
     unsafe {
         match gates {
+            // Where few sums fit in registers, one gate after the other is as fast, and one function; but for the most
+            // common case.
+            _ if const { V::SUMS < 6 && !S::IS_F32 } => blocks::<V, S, 1>(p, gates),
             3 => blocks::<V, S, 3>(p, gates),
-            // Where few sums fit in registers, one gate after the other is as fast, and one function.
             _ if const { V::SUMS < 6 } => blocks::<V, S, 1>(p, gates),
             1 => blocks::<V, S, 1>(p, gates),
             2 => blocks::<V, S, 2>(p, gates),
@@ -404,6 +409,15 @@ unsafe fn add_pair<V: Lanes, S: Stored, const G: usize, const M: usize, const U:
 ) {
     // SAFETY: as the caller's.
     unsafe {
+        if const { V::SUMS < 6 && S::IS_F32 } {
+            unrolled!(i in [0 1], {
+                let mut row = [0.0; M];
+                unrolled!(m < M, { row[m] = *x[m].add(k + i) });
+                let words = words.cast::<f32>().add(i * stride);
+                unrolled!(g < G, { V::add_products(&mut sums[(u + i) % U][g], words.add(g * LANES), row) });
+            });
+            return;
+        }
         let mut w = [[V::splat(0.0); 2]; G];
         unrolled!(g < G, { w[g] = S::load::<V>(words.add(g * LANES), stride) });
         unrolled!(i in [0 1], {

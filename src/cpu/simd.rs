@@ -227,9 +227,16 @@ pub unsafe fn load_part<V: Lanes>(from: *const f32, count: usize) -> V {
             return V::load(from);
         }
         let mut lanes = [0.0f32; LANES];
-        std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), count);
+        copy_part(from, lanes.as_mut_ptr(), count);
         V::load(lanes.as_ptr())
     }
+}
+
+/// A function of its own: what is rare, and stands in many places, is small there.
+#[inline(never)]
+unsafe fn copy_part(from: *const f32, to: *mut f32, count: usize) {
+    // SAFETY: as the callers'.
+    unsafe { std::ptr::copy_nonoverlapping(from, to, count) }
 }
 
 /// Stores the first `count` lanes.
@@ -242,7 +249,7 @@ pub unsafe fn store_part<V: Lanes>(v: V, to: *mut f32, count: usize) {
         }
         let mut lanes = [0.0f32; LANES];
         v.store(lanes.as_mut_ptr());
-        std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
+        copy_part(lanes.as_ptr(), to, count);
     }
 }
 
@@ -251,17 +258,23 @@ pub unsafe fn store_part<V: Lanes>(v: V, to: *mut f32, count: usize) {
 #[derive(Clone, Copy)]
 pub struct Array([f32; LANES]);
 
+/// An [`Array`] of what `$value` is for each lane. A plain loop: where size counts, closures would stay calls.
 #[cfg(not(target_feature = "simd128"))]
-impl Array {
-    #[inline(always)]
-    fn zip(self, a: Self, f: impl Fn(f32, f32) -> f32) -> Self {
-        Self(std::array::from_fn(|i| f(self.0[i], a.0[i])))
-    }
+macro_rules! lanes {
+    ($i:ident => $value:expr) => {{
+        let mut out = [0.0; LANES];
+        for $i in 0..LANES {
+            out[$i] = $value;
+        }
+        Array(out)
+    }};
 }
 
 // SAFETY: plain Rust; the pointers are read and written as sixteen floats, as the contract says.
 #[cfg(not(target_feature = "simd128"))]
 unsafe impl Lanes for Array {
+    // Browsers' builds are made for size: arrays stay in memory there.
+    const SUMS: usize = if cfg!(target_arch = "wasm32") { 1 } else { 6 };
     #[inline(always)]
     unsafe fn splat(v: f32) -> Self {
         Self([v; LANES])
@@ -274,7 +287,8 @@ unsafe impl Lanes for Array {
     #[inline(always)]
     unsafe fn load_low_halves(from: *const f32) -> Self {
         // SAFETY: valid for sixteen words.
-        Self(unsafe { from.cast::<[u32; LANES]>().read_unaligned() }.map(|word| f32::from_bits(word << 16)))
+        let words = unsafe { from.cast::<[u32; LANES]>().read_unaligned() };
+        lanes!(i => f32::from_bits(words[i] << 16))
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
@@ -284,35 +298,43 @@ unsafe impl Lanes for Array {
     #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {
         // Two roundings: without the instruction, a fused one is a slow call.
-        Self(std::array::from_fn(|i| self.0[i] * a.0[i] + b.0[i]))
+        lanes!(i => self.0[i] * a.0[i] + b.0[i])
+    }
+    #[inline(always)]
+    unsafe fn add_products<const M: usize>(sums: &mut [Self; M], from: *const f32, v: [f32; M]) {
+        for i in 0..LANES {
+            // SAFETY: valid for sixteen floats.
+            let w = unsafe { *from.add(i) };
+            unrolled!(m < M, { sums[m].0[i] += w * v[m] });
+        }
     }
     #[inline(always)]
     unsafe fn add(self, a: Self) -> Self {
-        self.zip(a, |x, y| x + y)
+        lanes!(i => self.0[i] + a.0[i])
     }
     #[inline(always)]
     unsafe fn sub(self, a: Self) -> Self {
-        self.zip(a, |x, y| x - y)
+        lanes!(i => self.0[i] - a.0[i])
     }
     #[inline(always)]
     unsafe fn mul(self, a: Self) -> Self {
-        self.zip(a, |x, y| x * y)
+        lanes!(i => self.0[i] * a.0[i])
     }
     #[inline(always)]
     unsafe fn div(self, a: Self) -> Self {
-        self.zip(a, |x, y| x / y)
+        lanes!(i => self.0[i] / a.0[i])
     }
     #[inline(always)]
     unsafe fn at_least(self, low: Self) -> Self {
-        self.zip(low, |x, y| if x < y { y } else { x })
+        lanes!(i => if self.0[i] < low.0[i] { low.0[i] } else { self.0[i] })
     }
     #[inline(always)]
     unsafe fn exp2_whole(self) -> Self {
-        Self(self.0.map(|n| f32::from_bits(((n as i32 + 127) << 23) as u32)))
+        lanes!(i => f32::from_bits(((self.0[i] as i32 + 127) << 23) as u32))
     }
     #[inline(always)]
     unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
-        Self(std::array::from_fn(|i| if self.0[i] < limit.0[i] { a.0[i] } else { b.0[i] }))
+        lanes!(i => if self.0[i] < limit.0[i] { a.0[i] } else { b.0[i] })
     }
 }
 

@@ -89,6 +89,8 @@ async fn enumerate() -> Result<Vec<wgpu::Adapter>> {
     #[cfg(not(target_arch = "wasm32"))]
     let mut found = instance.enumerate_adapters(backends).await;
     found.retain(|a| a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
+    // A browser gives one at most.
+    #[cfg(not(target_arch = "wasm32"))]
     found.sort_by_key(|adapter| {
         let info = adapter.get_info();
         let kind = match info.device_type {

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::verify::{self, PREFIX, verify};
 use super::file::Tensors;
+use super::verify::{self, PREFIX, verify};
 use super::{RecurrentKind, TensorFile, parameters_to_file};
 use crate::device::Device;
 use crate::error::{Error, Result};

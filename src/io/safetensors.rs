@@ -126,7 +126,8 @@ pub(super) fn write(file: &TensorFile) -> Vec<u8> {
         let start = end;
         end += 4 * values.len();
         // Whole numbers in brackets are JSON as `Debug` writes them.
-        header += &format!(",{}:{{\"dtype\":\"F32\",\"shape\":{dims:?},\"data_offsets\":[{start},{end}]}}", quoted(name));
+        header +=
+            &format!(",{}:{{\"dtype\":\"F32\",\"shape\":{dims:?},\"data_offsets\":[{start},{end}]}}", quoted(name));
     }
     header.push('}');
     // Spaces up to a multiple of 8, so that the data are aligned.

@@ -19,7 +19,8 @@ mod tests {
     #[test]
     fn what_f32_writes_is_read_as_it_was() {
         let mut rng = Rng::new(1);
-        let special = [0.0, -0.0, f32::MIN_POSITIVE, 1e-45, f32::MAX, f32::INFINITY, f32::NEG_INFINITY, 0.1, 16_777_216.0];
+        let special =
+            [0.0, -0.0, f32::MIN_POSITIVE, 1e-45, f32::MAX, f32::INFINITY, f32::NEG_INFINITY, 0.1, 16_777_216.0];
         let random = (0..200_000).map(|_| f32::from_bits(rng.next_u32())).filter(|v| !v.is_nan());
         for v in special.into_iter().chain(random) {
             for text in [format!("{v}"), format!("{v:?}")] {

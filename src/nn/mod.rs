@@ -31,8 +31,8 @@ pub use lstm::{Lstm, LstmActivations, LstmConfig, LstmGates, LstmOutput};
 pub use min_gru::{MinGru, MinGruConfig, MinGruForm, MinGruInput, MinGruOutput};
 pub(crate) use oracle::read;
 pub use oracle::{HostInput, HostOutput, run_f64};
-pub(crate) use recurrent::{Stack, StackConfig};
 pub use recurrent::{Padding, Recurrent, RecurrentOptions, SequenceInput};
+pub(crate) use recurrent::{Stack, StackConfig};
 pub use rnn::{Rnn, RnnConfig, RnnOutput};
 pub use sequential::{LastStep, Relu, Sequential, Tanh};
 

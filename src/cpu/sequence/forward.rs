@@ -166,7 +166,8 @@ impl<'a, const M: usize> Group<'a, M> {
     }
 
     /// Leaves state `part`, of which the first is shown; a step that does not count keeps the state and gives 0.
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
     unsafe fn leave<V: Lanes>(&self, m: usize, part: usize, unit: usize, fresh: V) {
         let (run, d, t, row) = (self.run, self.d, self.t, self.row + m);
         let (p, h) = (&run.p, run.p.hidden as usize);
@@ -190,7 +191,8 @@ impl<'a, const M: usize> Group<'a, M> {
     }
 
     /// Keeps values for backward, if they are asked for.
-    #[inline(always)]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
     unsafe fn save<V: Lanes, const N: usize>(&self, m: usize, unit: usize, parts: [(usize, V); N]) {
         let (p, h) = (&self.run.p, self.run.p.hidden as usize);
         if p.save == 0 {
