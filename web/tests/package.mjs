@@ -330,3 +330,49 @@ export async function worklet() {
   device.free();
   return worst;
 }
+
+export async function workersShareLargeBatches() {
+  const one = await open({ device: 'cpu', workers: 1 });
+  const three = await open({ device: 'cpu', workers: 3 });
+  const options = { cell: 'gru', input: 5, hidden: 96, layers: 2, bidirectional: true, outputs: 3, steps: 'every', seed: 3 };
+  // A part of 16 rows, one of 16, and one of 5; then two.
+  for (const batch of [37, 16]) {
+    const [a, b] = [await one.create(options), await three.create(options)];
+    const dims = [batch, 400, 5];
+    const x = noise(batch * 400 * 5);
+    const h0 = noise(4 * batch * 96, 7);
+    const lengths = Array.from({ length: batch }, (_, i) => 1 + ((i * 13) % 400));
+    const same = async (what) => {
+      for (const more of [{}, { h0, lengths }]) {
+        const [p, q] = [await a.run(x, dims, more), await b.run(x, dims, more)];
+        close(p.output.data, q.output.data, 0, `${what}: outputs of ${batch} rows`);
+        close(p.state.data, q.state.data, 0, `${what}: states of ${batch} rows`);
+        assert(p.output.dims.join() === q.output.dims.join() && p.state.dims.join() === q.state.dims.join(), `${what}: extents`);
+      }
+    };
+    await same('before the helpers are there');
+    const id = b['id'];
+    const shared = async () => {
+      for (let tries = 0; three.helpers(id, b.origin).length < 2; tries++) {
+        assert(tries < 500, 'helpers start');
+        await new Promise((done) => setTimeout(done, 10));
+      }
+    };
+    await shared();
+    await same('shared');
+    // New weights reach them.
+    const examples = { ...sums(8, 4, 1), x: noise(8 * 4 * 5), dims: [8, 4, 5], y: noise(8 * 4 * 3) };
+    for (const network of [a, b]) await network.train(examples, { epochs: 1, rate: 0.1 });
+    await same('trained');
+    await shared();
+    await same('trained and shared');
+    // What is wrong is told as by one.
+    await rejects('shape', b.run(x, [batch, 401, 5]));
+    await rejects('shape', b.run(x, [batch, 400, 5], { h0: h0.slice(1) }));
+    b.free();
+    await rejects('freed', b.run(x, dims));
+  }
+  await rejects('value', open({ workers: 0 }));
+  one.free();
+  three.free();
+}

@@ -15,8 +15,10 @@ try {
   for (const name of await page.evaluate(() => window.names)) {
     if (wanted.length && !wanted.includes(name)) continue;
     const began = performance.now();
-    const limit = new Promise((done) => setTimeout(done, 180_000, { ok: false, note: 'over three minutes' }));
+    let timer;
+    const limit = new Promise((done) => (timer = setTimeout(done, 180_000, { ok: false, note: 'over three minutes' })));
     const { ok, note } = await Promise.race([page.evaluate((n) => window.run(n), name), limit]);
+    clearTimeout(timer);
     failed += ok ? 0 : 1;
     console.log(`${ok ? 'ok    ' : 'FAILED'} ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)${note === undefined ? '' : `: ${note}`}`);
   }

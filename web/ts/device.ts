@@ -1,4 +1,5 @@
 import { type Places, best, compile, download } from './assets.js';
+import { type Batch, Crew, cut, joined, parts } from './crew.js';
 import { WgruError, asError, fail } from './errors.js';
 import type { Glue } from './glue.js';
 import { type Link, LocalLink, type Options, WorkerLink } from './link.js';
@@ -82,6 +83,7 @@ export class Device implements Disposable {
   #next = 1;
   #freed = false;
   readonly #models = new Map<number, Owned>();
+  readonly #crew: Crew;
 
   private constructor(
     private readonly kit: Kit,
@@ -89,14 +91,24 @@ export class Device implements Disposable {
     private readonly choice: DeviceChoice,
     private readonly inWorker: boolean,
     private readonly build: Build,
-  ) {}
+    workers: number,
+  ) {
+    this.#crew = new Crew(workers, async (onFatal) => {
+      const link = new WorkerLink(this.kit.worker(), this.module, onFatal);
+      await link.call('open', { device: 'cpu' });
+      if (this.#freed) link.end(new WgruError('freed', 'the device was freed'));
+      return link;
+    });
+  }
 
   /** @internal */
   static async open(kit: Kit, options: OpenOptions): Promise<Device> {
-    const { device = 'auto', worker = typeof Worker === 'function', build = best(), ...rest } = options;
+    const { device = 'auto', worker = typeof Worker === 'function', build = best(), ...others } = options;
+    const { workers = Math.min(4, globalThis.navigator?.hardwareConcurrency ?? 1), ...rest } = others;
+    if (!(Number.isInteger(workers) && workers >= 1 && workers <= 16)) fail('value', `workers: expected 1 to 16, got ${workers}`);
     for (const name of Object.keys(rest)) fail('value', `options: there is no ${name}`);
     if (!(build in kit.places)) fail('value', `build: expected relaxed, simd or plain, got ${build}`);
-    const opened = new Device(kit, await compile(kit.places, build), device, worker, build);
+    const opened = new Device(kit, await compile(kit.places, build), device, worker, build, worker ? workers : 1);
     await opened.#start();
     return opened;
   }
@@ -145,6 +157,16 @@ export class Device implements Disposable {
     return link.call(name, args, options);
   }
 
+  /** @internal The workers that hold a model beside the first one. */
+  helpers(id: number, origin: Origin): Link[] {
+    return this.info.kind === 'cpu' ? this.#crew.ready(id, origin) : [];
+  }
+
+  /** @internal Workers, started or not. */
+  get workers(): number {
+    return this.#crew.size;
+  }
+
   /** @internal */
   id(): number {
     return this.#next++;
@@ -153,6 +175,7 @@ export class Device implements Disposable {
   /** @internal */
   forget(id: number): void {
     this.#models.delete(id);
+    this.#crew.forget(id);
     // A module that ended has nothing to free.
     if (!this.#freed && this.#link) this.call('free', { id }).catch(() => {});
   }
@@ -210,6 +233,7 @@ export class Device implements Disposable {
     this.#models.clear();
     const error = new WgruError('freed', 'the device was freed');
     this.#link?.then((link) => link.end(error)).catch(() => {});
+    this.#crew.end((link) => link.end(error));
   }
 
   [Symbol.dispose](): void {
@@ -252,6 +276,9 @@ const none = { data: new Float32Array(), dims: [0] };
 
 /** Recurrent layers and a linear layer after them. */
 export class Network extends Owned {
+  /** Trainings in flight, whose weights the first worker alone has. */
+  #training = 0;
+
   /** @internal */
   constructor(
     device: Device,
@@ -267,9 +294,27 @@ export class Network extends Owned {
   async run(x: Float32Array, dims: [batch: number, steps: number, features: number], options: RunOptions = {}): Promise<Run> {
     attached('x', x);
     attached('h0', options.h0);
-    const { h0, ...rest } = options;
     if (!(x instanceof Float32Array)) fail('dtype', 'x: expected a Float32Array');
-    return (await this.call('run', { id: this.id, x, dims, h0, options: JSON.stringify(rest) })) as Run;
+    this.check();
+    return (await this.#share({ x, dims, options })) ?? (await this.#run({ x, dims, options }));
+  }
+
+  async #run({ x, dims, options }: Batch, transfer: Transferable[] = [], link?: Link): Promise<Run> {
+    const { h0, ...rest } = options;
+    const args = { id: this.id, x, dims, h0, options: JSON.stringify(rest) };
+    return (await (link?.call('run', args, { transfer }) ?? this.call('run', args, { transfer }))) as Run;
+  }
+
+  /** A large batch, run by all workers that hold the network; nothing where it is not to be shared, or that failed. */
+  async #share(batch: Batch): Promise<Run | undefined> {
+    const { layers, bidirectional, parameters } = this.info;
+    if (this.#training || parts(batch, parameters, this.device.workers) === 1) return undefined;
+    const helpers = this.device.helpers(this.id, this.origin);
+    const count = parts(batch, parameters, 1 + helpers.length);
+    if (count === 1) return undefined;
+    const runs = cut(batch, count, layers * (bidirectional ? 2 : 1)).map((part, i) => this.#run(part, [part.x.buffer], helpers[i - 1]));
+    // The whole run tells what is wrong, or does without a worker that ended.
+    return Promise.all(runs).then(joined, () => undefined);
   }
 
   /** Trains it. Aborted, it keeps the weights of the update before. */
@@ -282,15 +327,20 @@ export class Network extends Owned {
       ...{ id: this.id, x: examples.x, dims: examples.dims, y: examples.y },
       ...{ checkX: check.x, checkDims: check.dims, checkY: check.y, options: JSON.stringify(rest) },
     };
-    const trained = await this.call('train', args, {
-      ...(signal ? { signal } : {}),
-      onEpoch: ({ bytes, ...epoch }) => {
-        this.#keep(bytes);
-        onEpoch?.(epoch satisfies Epoch);
-      },
-    });
-    this.#keep(trained.bytes);
-    return trained.history;
+    this.#training++;
+    try {
+      const trained = await this.call('train', args, {
+        ...(signal ? { signal } : {}),
+        onEpoch: ({ bytes, ...epoch }) => {
+          this.#keep(bytes);
+          onEpoch?.(epoch satisfies Epoch);
+        },
+      });
+      this.#keep(trained.bytes);
+      return trained.history;
+    } finally {
+      this.#training--;
+    }
   }
 
   #keep(bytes: Uint8Array): void {

@@ -7,6 +7,8 @@ import type { Args, Call, EpochReport, Reply, Request, Result } from './protocol
 export interface Options {
   onEpoch?: (report: EpochReport) => void;
   signal?: AbortSignal;
+  /** Buffers to hand over instead of copying. */
+  transfer?: Transferable[];
 }
 
 interface Pending extends Options {
@@ -23,7 +25,7 @@ export abstract class Link {
   /** @param onFatal hears of the error after which nothing works, once. */
   constructor(private readonly onFatal: (error: WgruError) => void) {}
 
-  protected abstract send<C extends Call>(call: number, name: C, args: Args<C>): void;
+  protected abstract send<C extends Call>(call: number, name: C, args: Args<C>, transfer?: Transferable[]): void;
   protected abstract abort(call: number): void;
   protected abstract stop(): void;
 
@@ -50,7 +52,7 @@ export abstract class Link {
         },
       });
       try {
-        this.send(call, name, args);
+        this.send(call, name, args, options.transfer);
       } catch (cause) {
         // What cannot be copied to a worker: a detached buffer, a function.
         this.settle(call, (pending) => pending.failed(new WgruError('value', (cause as Error).message, { cause })));
@@ -92,8 +94,8 @@ export class WorkerLink extends Link {
     this.#post({ type: 'start', module });
   }
 
-  #post(request: Request): void {
-    this.worker.postMessage(request);
+  #post(request: Request, transfer: Transferable[] = []): void {
+    this.worker.postMessage(request, transfer);
   }
 
   #hear(reply: Reply): void {
@@ -103,8 +105,8 @@ export class WorkerLink extends Link {
     else this.settle(reply.call, (pending) => pending.failed(new WgruError(reply.code, reply.message)));
   }
 
-  protected send<C extends Call>(call: number, name: C, args: Args<C>): void {
-    this.#post({ type: 'call', call, name, args });
+  protected send<C extends Call>(call: number, name: C, args: Args<C>, transfer?: Transferable[]): void {
+    this.#post({ type: 'call', call, name, args }, transfer);
   }
 
   protected abort(call: number): void {

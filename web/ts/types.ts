@@ -33,6 +33,12 @@ export interface OpenOptions {
   device?: DeviceChoice;
   /** `false` computes in the calling thread, for who already is in a worker. */
   worker?: boolean;
+  /**
+   * Workers among which the CPU shares out large batches of `run`, 1 to 16; as many as the machine has cores, at most 4, if
+   * not given. Those beside the first start when such a batch comes, and each keeps a copy of the model. The results are
+   * the same, bit for bit.
+   */
+  workers?: number;
   /** Takes one build of the wasm module instead of the best. */
   build?: Build;
 }

@@ -1,0 +1,139 @@
+import type { Link } from './link.js';
+import type { Origin } from './protocol.js';
+import type { Numbers, Run, RunOptions } from './types.js';
+
+/** Multiplications of a run below which handing parts over costs more than it brings: some milliseconds of one core. */
+const WORTH = 1e8;
+/** Rows that the kernels take together: parts of whole groups give the same bits as the whole. */
+const GROUP = 8;
+
+/** A batch to run: `[batch, steps, features]`. */
+export interface Batch {
+  x: Float32Array;
+  dims: [batch: number, steps: number, features: number];
+  options: RunOptions;
+}
+
+/** Into how many parts, one of them for the first worker, a batch may be cut; 1 where it is not to be. */
+export function parts({ x, dims, options }: Batch, parameters: number, workers: number): number {
+  const [batch, steps] = dims;
+  // What is wrong with it, the whole run will say.
+  const fits = dims.length === 3 && dims.reduce((n, d) => n * d, 1) === x.length && batch % 1 === 0;
+  const { h0, lengths } = options;
+  const whole = fits && !options.gates && (lengths?.length ?? batch) === batch && (h0?.length ?? 0) % batch === 0;
+  if (!whole || batch * steps * parameters < WORTH) return 1;
+  return Math.max(1, Math.min(workers, Math.floor(batch / GROUP)));
+}
+
+/** Rows `from` to `to` of the second of three axes. */
+function columns(values: Float32Array, batch: number, outer: number, from: number, to: number): Float32Array {
+  const width = values.length / (outer * batch);
+  const part = new Float32Array(outer * (to - from) * width);
+  for (let i = 0; i < outer; i++)
+    part.set(values.subarray((i * batch + from) * width, (i * batch + to) * width), i * (to - from) * width);
+  return part;
+}
+
+/** The batch cut into `count` batches of whole groups of rows; `states` is the first extent of its states. */
+export function cut({ x, dims, options }: Batch, count: number, states: number): Batch[] {
+  const [batch, steps, features] = dims;
+  const groups = Math.ceil(batch / GROUP);
+  return Array.from({ length: count }, (_, i) => {
+    const [from, to] = [i, i + 1].map((k) => Math.min(batch, Math.ceil((k * groups) / count) * GROUP)) as [number, number];
+    const { h0, lengths, ...rest } = options;
+    return {
+      x: x.slice(from * steps * features, to * steps * features),
+      dims: [to - from, steps, features],
+      options: {
+        ...rest,
+        ...(h0 ? { h0: columns(h0, batch, states, from, to) } : {}),
+        ...(lengths ? { lengths: lengths.slice(from, to) } : {}),
+      },
+    };
+  });
+}
+
+/** Parts of a batch side by side along `axis`, 0 or 1. */
+function join(parts: Numbers[], axis: number): Numbers {
+  const dims = [...(parts[0] as Numbers).dims];
+  dims[axis] = parts.reduce((n, part) => n + (part.dims[axis] ?? 0), 0);
+  const data = new Float32Array(dims.reduce((n, d) => n * d, 1));
+  const outer = axis === 0 ? 1 : (dims[0] ?? 1);
+  let at = 0;
+  for (let i = 0; i < outer; i++)
+    for (const part of parts) {
+      const row = part.data.length / outer;
+      data.set(part.data.subarray(i * row, (i + 1) * row), at);
+      at += row;
+    }
+  return { data, dims };
+}
+
+/** What the whole batch would have given. */
+export const joined = (runs: Run[]): Run => ({
+  output: join(runs.map((run) => run.output), 0),
+  state: join(runs.map((run) => run.state), 1),
+  gates: [],
+});
+
+interface Helper {
+  link: Link;
+  /** What it holds, and whether it does already. */
+  held: Map<number, { origin: Origin; ready: boolean }>;
+}
+
+/** Workers beside the first, each with a module and copies of its own: no memory is shared, so pages need no isolation. */
+export class Crew {
+  #helpers: Helper[] = [];
+  #started = false;
+
+  /** @param connect starts one worker; `onFatal` hears when it is of no more use. */
+  constructor(
+    readonly size: number,
+    private readonly connect: (onFatal: () => void) => Promise<Link>,
+  ) {}
+
+  /** Those that hold `origin` as `id`. The others are started or given it meanwhile: nobody waits for them. */
+  ready(id: number, origin: Origin): Link[] {
+    if (!this.#started) {
+      this.#started = true;
+      for (let i = 1; i < this.size; i++) void this.#start();
+    }
+    return this.#helpers.filter((helper) => this.#holds(helper, id, origin)).map(({ link }) => link);
+  }
+
+  async #start(): Promise<void> {
+    const helper: Partial<Helper> = { held: new Map() };
+    const gone = () => (this.#helpers = this.#helpers.filter((other) => other !== helper));
+    try {
+      helper.link = await this.connect(gone);
+      this.#helpers.push(helper as Helper);
+    } catch {
+      // The others do its work.
+    }
+  }
+
+  #holds({ link, held }: Helper, id: number, origin: Origin): boolean {
+    const has = held.get(id);
+    if (has?.origin === origin) return has.ready;
+    if (has) link.call('free', { id }).catch(() => {});
+    const now = { origin, ready: false };
+    held.set(id, now);
+    link.call('load', { id, origin }).then(
+      () => (now.ready = true),
+      () => {},
+    );
+    return false;
+  }
+
+  /** Frees what stands under `id`. */
+  forget(id: number): void {
+    for (const { link, held } of this.#helpers) if (held.delete(id)) link.call('free', { id }).catch(() => {});
+  }
+
+  /** Ends all of them. */
+  end(how: (link: Link) => void): void {
+    this.#started = true;
+    for (const { link } of [...this.#helpers]) how(link);
+  }
+}
