@@ -139,6 +139,27 @@ pub unsafe trait Lanes: Copy {
     unsafe fn at_least(self, low: Self) -> Self;
     /// `2^n` of whole numbers `n` from −126 to 127
     unsafe fn exp2_whole(self) -> Self;
+    /// `self·2^n`, for these `n`
+    #[inline(always)]
+    unsafe fn times_exp2(self, n: Self) -> Self {
+        // SAFETY: as the caller's.
+        unsafe { self.mul(n.exp2_whole()) }
+    }
+    /// `|self|`
+    #[inline(always)]
+    unsafe fn abs(self) -> Self {
+        // SAFETY: as the caller's.
+        unsafe { self.at_least(Self::splat(0.0).sub(self)) }
+    }
+    /// `self`, negative where `v` is; `self` is not
+    #[inline(always)]
+    unsafe fn with_sign_of(self, v: Self) -> Self {
+        // SAFETY: as the caller's.
+        unsafe {
+            let zero = Self::splat(0.0);
+            v.where_below(zero, zero.sub(self), self)
+        }
+    }
     /// `a` where `self < limit`, else `b`
     unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self;
     /// `sums[m] += w·v[m]`, `w` sixteen floats from memory.
@@ -177,15 +198,8 @@ unsafe fn exp<V: Lanes>(v: V) -> V {
         let r = n.fma(c(2.121_944_4e-4), r);
         let mut p = c(1.987_569_1e-4);
         unrolled!(i in [0 1 2 3 4], { p = p.fma(r, c(P[i])) });
-        let e = p.fma(r.mul(r), r).add(c(1.0));
-        e.mul(n.exp2_whole())
+        p.fma(r, c(1.0)).fma(r, c(1.0)).times_exp2(n)
     }
-}
-
-#[inline(always)]
-unsafe fn abs<V: Lanes>(v: V) -> V {
-    // SAFETY: as the caller's.
-    unsafe { v.where_below(V::splat(0.0), V::splat(0.0).sub(v), v) }
 }
 
 /// `σ(v)`, as `math::sigmoid`.
@@ -206,15 +220,15 @@ pub unsafe fn sigmoid<V: Lanes>(v: V) -> V {
 pub unsafe fn tanh<V: Lanes>(v: V) -> V {
     // SAFETY: as the caller's.
     unsafe {
-        let (zero, one) = (V::splat(0.0), V::splat(1.0));
+        let one = V::splat(1.0);
         let s = v.mul(v);
         let mut p = V::splat(62.0 / 2835.0);
         unrolled!(i in [0 1 2], { p = p.fma(s, V::splat([-17.0 / 315.0, 2.0 / 15.0, -1.0 / 3.0][i])) });
         let series = p.mul(s).fma(v, v);
-        let a = abs(v);
-        let e = exp(zero.sub(a.add(a)));
+        let a = v.abs();
+        let e = exp(a.mul(V::splat(-2.0)));
         let exact = one.sub(e).div(one.add(e));
-        a.where_below(V::splat(0.25), series, v.where_below(zero, zero.sub(exact), exact))
+        a.where_below(V::splat(0.25), series, exact.with_sign_of(v))
     }
 }
 
@@ -404,6 +418,22 @@ mod x86 {
                 let n = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
                 Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(n)))
             }
+        }
+        #[inline(always)]
+        unsafe fn times_exp2(self, n: Self) -> Self {
+            Self(unsafe { _mm512_scalef_ps(self.0, n.0) })
+        }
+        #[inline(always)]
+        unsafe fn abs(self) -> Self {
+            Self(unsafe { _mm512_abs_ps(self.0) })
+        }
+        #[inline(always)]
+        unsafe fn with_sign_of(self, v: Self) -> Self {
+            // Bits of `self`, but for those of −0, which come from `v`.
+            let (bits, sign) = unsafe { (_mm512_castps_si512(self.0), _mm512_castps_si512(v.0)) };
+            Self(unsafe {
+                _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0xd8>(bits, sign, _mm512_set1_epi32(i32::MIN)))
+            })
         }
         #[inline(always)]
         unsafe fn transpose(from: *const f32, step: usize, to: *mut f32, to_step: usize) {
