@@ -162,6 +162,9 @@ pub unsafe trait Lanes: Copy {
     }
     /// `a` where `self < limit`, else `b`
     unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self;
+    /// Says that these floats will be asked for, where the processor can be told.
+    #[inline(always)]
+    unsafe fn expect(_from: *const f32) {}
     /// `sums[m] += w·v[m]`, `w` sixteen floats from memory.
     #[inline(always)]
     unsafe fn add_products<const M: usize>(sums: &mut [Self; M], from: *const f32, v: [f32; M]) {
@@ -418,6 +421,10 @@ mod x86 {
                 let n = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
                 Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(n)))
             }
+        }
+        #[inline(always)]
+        unsafe fn expect(from: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
         }
         #[inline(always)]
         unsafe fn times_exp2(self, n: Self) -> Self {

@@ -157,6 +157,17 @@ impl<'a, const M: usize> Group<'a, M> {
         unsafe { load_part(self.x[m].add(gate * h + unit), BLOCK.min(h - unit)) }
     }
 
+    /// Has the inputs' parts of the gates come nearer while something else is computed: too many streams, and too far apart,
+    /// for the processor to see them coming.
+    #[inline(always)]
+    unsafe fn expect_inputs<V: Lanes>(&self, gates: usize, unit: usize) {
+        let h = self.run.p.hidden as usize;
+        for x in self.x {
+            // SAFETY: gates·H floats a row.
+            (0..gates).for_each(|gate| unsafe { V::expect(x.add(gate * h + unit)) });
+        }
+    }
+
     /// What state `part` was.
     #[inline(always)]
     unsafe fn old<V: Lanes>(&self, m: usize, part: usize, unit: usize) -> V {
@@ -211,6 +222,7 @@ unsafe fn reset_after<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usi
     // SAFETY: the rows and units belong to this call.
     unsafe {
         let g = Group::<M>::new(s, done);
+        g.expect_inputs::<V>(3, unit);
         let [ar, az, c] = product::<V, 3, M>(g.weights(unit, GRU_ROW), g.old);
         for m in 0..M {
             let r = sigmoid(g.input::<V>(m, 0, unit).add(ar[m]));
@@ -231,6 +243,7 @@ unsafe fn reset_before<V: Lanes, const M: usize>(s: &Step, done: usize, unit: us
         let g = Group::<M>::new(s, done);
         let kept = s.kept.as_ptr().add(2 * done * h);
         let n = BLOCK.min(h - unit);
+        g.expect_inputs::<V>(3, unit);
         let [ar, az] = product::<V, 2, M>(g.weights(unit, GRU_ROW), g.old);
         for m in 0..M {
             let r = sigmoid(g.input::<V>(m, 0, unit).add(ar[m]));
@@ -268,6 +281,7 @@ unsafe fn lstm_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize
     // SAFETY: the rows and units belong to this call.
     unsafe {
         let g = Group::<M>::new(s, done);
+        g.expect_inputs::<V>(4, unit);
         let sums = product::<V, 4, M>(g.weights(unit, 4 * BLOCK), g.old);
         let gates = |m: usize| std::array::from_fn(|gate| g.input::<V>(m, gate, unit).add(sums[gate][m]));
         for m in 0..M {
@@ -285,6 +299,7 @@ unsafe fn rnn_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize)
     // SAFETY: the rows and units belong to this call.
     unsafe {
         let g = Group::<M>::new(s, done);
+        g.expect_inputs::<V>(1, unit);
         let [sum] = product::<V, 1, M>(g.weights(unit, BLOCK), g.old);
         for (m, &sum) in sum.iter().enumerate() {
             let v = g.input::<V>(m, 0, unit).add(sum);
