@@ -24,13 +24,15 @@ cargo build --release --locked --quiet -p bindgen
 
 # kind NAME WANTED…: the builds of one kind, in a target folder of its own, so that both kinds can be made at once.
 kind() {
-    local kind=$1 build made features=()
+    local kind=$1 build made features=() flags
     shift
     mkdir -p "dist/wasm/$kind"
     [ "$kind" = full ] || features=(--no-default-features)
     for build in relaxed simd plain; do
         [ $# -eq 0 ] || [[ " $* " == *" $kind/$build "* ]] || continue
-        CARGO_TARGET_DIR=$target/$kind RUSTFLAGS="${lean[*]} -C target-feature=${instructions[$build]}" \
+        flags=("${lean[@]}" -C "target-feature=${instructions[$build]}")
+        # Paths may hold spaces.
+        CARGO_TARGET_DIR=$target/$kind CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}") \
             cargo build --profile wasm --locked --quiet --lib --target wasm32-unknown-unknown "${features[@]}"
         made=$(mktemp -d)
         "$target/release/bindgen" "$target/$kind/wasm32-unknown-unknown/wasm/wgru_web.wasm" "$made" glue

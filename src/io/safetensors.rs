@@ -3,6 +3,8 @@
 //! Read and written here: the crate of the format writes metadata in no certain order, and reads with a deserializer of
 //! its own, which browsers would download beside the one for JSON. Tests compare with it, byte for byte of damage.
 
+use std::cmp::Ordering;
+
 use serde_json::{Map, Value};
 
 use super::TensorFile;
@@ -11,8 +13,8 @@ use super::element::{Element, View, count, strides};
 use super::file::METADATA;
 use crate::error::{Error, Result};
 
-/// Most bytes of a header, as the format has it.
-const LONGEST: usize = 100_000_000;
+/// Most bytes of a header: room for 100,000 tensors. The format allows six times as many, which could unfold to gigabytes.
+const LONGEST: usize = 1 << 24;
 
 /// Types by the format's names.
 const TYPES: [(&str, Element); 13] = [
@@ -75,11 +77,15 @@ fn split<'a>(source: &str, bytes: &'a [u8]) -> Result<(Map<String, Value>, &'a [
     }
 }
 
+/// Sorts by either order with one function.
+fn sort(entries: &mut [Entry], order: fn(&Entry, &Entry) -> Ordering) {
+    entries.sort_unstable_by(order);
+}
+
 /// Reads a whole file.
 pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     let (header, data) = split(source, bytes)?;
     let mut file = TensorFile::named(source);
-    // By name, as the map has them.
     let mut entries = Vec::new();
     for (name, value) in &header {
         if name != METADATA {
@@ -96,13 +102,13 @@ pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
         }
     }
     // The tensors' bytes follow each other without gap, up to the end.
-    let mut places: Vec<_> = entries.iter().map(|entry| entry.place).collect();
-    places.sort_unstable();
-    let end = places.iter().try_fold(0, |end, &[from, to]| (from == end).then_some(to));
+    sort(&mut entries, |a, b| a.place.cmp(&b.place));
+    let end = entries.iter().try_fold(0, |end, entry| (entry.place[0] == end).then_some(entry.place[1]));
     if end != Some(data.len()) {
         let why = format!("the tensors do not fill the {} bytes after the header one by one", data.len());
         return Err(Error::format(source, format!("not a whole safetensors file: {why}")));
     }
+    sort(&mut entries, |a, b| a.name.cmp(b.name));
     let mut budget = Budget::of(bytes.len());
     for Entry { name, element, dims, place: [start, end] } in entries {
         let (bytes, strides) = (&data[start..end], strides(&dims, false));

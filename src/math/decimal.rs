@@ -1,5 +1,5 @@
-//! Numbers in text, with the reader that files of JSON need anyway: the standard library's brings tables of 10 KB that
-//! browsers would download.
+//! Numbers in text; in browsers with the reader that files of JSON need anyway, since the standard library's brings tables
+//! of 10 KB that they would download.
 
 /// The number that `text` is, as `Display` and `Debug` write it: the nearest f32, and the nearest f64 or its neighbour.
 pub fn number(text: &str) -> Option<f64> {
@@ -7,7 +7,10 @@ pub fn number(text: &str) -> Option<f64> {
         "inf" => Some(f64::INFINITY),
         "-inf" => Some(f64::NEG_INFINITY),
         "NaN" => Some(f64::NAN),
+        #[cfg(target_arch = "wasm32")]
         _ => serde_json::from_str::<serde_json::Value>(text).ok()?.as_f64(),
+        #[cfg(not(target_arch = "wasm32"))]
+        _ => text.parse().ok(),
     }
 }
 

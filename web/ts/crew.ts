@@ -16,12 +16,14 @@ export interface Batch {
 
 /** Into how many parts, one of them for the first worker, a batch may be cut; 1 where it is not to be. */
 export function parts({ x, dims, options }: Batch, parameters: number, workers: number): number {
-  const [batch, steps] = dims;
   // What is wrong with it, the whole run will say.
-  const fits = dims.length === 3 && dims.reduce((n, d) => n * d, 1) === x.length && batch % 1 === 0;
-  const { h0, lengths } = options;
-  const whole = fits && !options.gates && (lengths?.length ?? batch) === batch && (h0?.length ?? 0) % batch === 0;
-  if (!whole || batch * steps * parameters < WORTH) return 1;
+  if (!Array.isArray(dims) || dims.length !== 3 || dims.reduce((n, d) => n * d, 1) !== x.length) return 1;
+  const [batch, steps] = dims;
+  const { h0, lengths, gates } = options;
+  const fits = (array: unknown, kind: { new (...args: never[]): { length: number } }, rows: (length: number) => boolean) =>
+    array === undefined || (array instanceof kind && rows(array.length));
+  const whole = fits(lengths, Array, (length) => length === batch) && fits(h0, Float32Array, (length) => length % batch === 0);
+  if (!whole || gates || batch % 1 !== 0 || batch * steps * parameters < WORTH) return 1;
   return Math.max(1, Math.min(workers, Math.floor(batch / GROUP)));
 }
 
@@ -34,12 +36,12 @@ function columns(values: Float32Array, batch: number, outer: number, from: numbe
   return part;
 }
 
-/** The batch cut into `count` batches of whole groups of rows; `states` is the first extent of its states. */
+/** The batch cut into `count` batches of whole groups of rows, the rest in the last; `states` is the first extent of its states. */
 export function cut({ x, dims, options }: Batch, count: number, states: number): Batch[] {
   const [batch, steps, features] = dims;
-  const groups = Math.ceil(batch / GROUP);
+  const groups = Math.floor(batch / GROUP);
   return Array.from({ length: count }, (_, i) => {
-    const [from, to] = [i, i + 1].map((k) => Math.min(batch, Math.ceil((k * groups) / count) * GROUP)) as [number, number];
+    const [from, to] = [i, i + 1].map((k) => (k === count ? batch : Math.ceil((k * groups) / count) * GROUP)) as [number, number];
     const { h0, lengths, ...rest } = options;
     return {
       x: x.slice(from * steps * features, to * steps * features),

@@ -95,8 +95,13 @@ export class Device implements Disposable {
   ) {
     this.#crew = new Crew(workers, async (onFatal) => {
       const link = new WorkerLink(this.kit.worker(), this.module, onFatal);
-      await link.call('open', { device: 'cpu' });
-      if (this.#freed) link.end(new WgruError('freed', 'the device was freed'));
+      try {
+        await link.call('open', { device: 'cpu' });
+        this.#check();
+      } catch (error) {
+        link.end(asError(error));
+        throw error;
+      }
       return link;
     });
   }
@@ -150,9 +155,13 @@ export class Device implements Disposable {
     return link;
   }
 
+  #check(): void {
+    if (this.#freed) fail('freed', 'the device was freed');
+  }
+
   /** @internal */
   async call<C extends Call>(name: C, args: Args<C>, options?: Options): Promise<Result<C>> {
-    if (this.#freed) fail('freed', 'the device was freed');
+    this.#check();
     const link = await this.#start();
     return link.call(name, args, options);
   }
@@ -276,8 +285,9 @@ const none = { data: new Float32Array(), dims: [0] };
 
 /** Recurrent layers and a linear layer after them. */
 export class Network extends Owned {
-  /** Trainings in flight, whose weights the first worker alone has. */
-  #training = 0;
+  /** Trainings begun, and the last one whose weights are in `origin`: after others the first worker alone has them. */
+  #trained = 0;
+  #kept = 0;
 
   /** @internal */
   constructor(
@@ -296,7 +306,9 @@ export class Network extends Owned {
     attached('h0', options.h0);
     if (!(x instanceof Float32Array)) fail('dtype', 'x: expected a Float32Array');
     this.check();
-    return (await this.#share({ x, dims, options })) ?? (await this.#run({ x, dims, options }));
+    // What is not shared is on its way before anything else can be asked for.
+    const shared = this.#share({ x, dims, options });
+    return (shared && (await shared)) ?? (await this.#run({ x, dims, options }));
   }
 
   async #run({ x, dims, options }: Batch, transfer: Transferable[] = [], link?: Link): Promise<Run> {
@@ -306,9 +318,9 @@ export class Network extends Owned {
   }
 
   /** A large batch, run by all workers that hold the network; nothing where it is not to be shared, or that failed. */
-  async #share(batch: Batch): Promise<Run | undefined> {
+  #share(batch: Batch): Promise<Run | undefined> | undefined {
     const { layers, bidirectional, parameters } = this.info;
-    if (this.#training || parts(batch, parameters, this.device.workers) === 1) return undefined;
+    if (this.#kept !== this.#trained || parts(batch, parameters, this.device.workers) === 1) return undefined;
     const helpers = this.device.helpers(this.id, this.origin);
     const count = parts(batch, parameters, 1 + helpers.length);
     if (count === 1) return undefined;
@@ -327,20 +339,17 @@ export class Network extends Owned {
       ...{ id: this.id, x: examples.x, dims: examples.dims, y: examples.y },
       ...{ checkX: check.x, checkDims: check.dims, checkY: check.y, options: JSON.stringify(rest) },
     };
-    this.#training++;
-    try {
-      const trained = await this.call('train', args, {
-        ...(signal ? { signal } : {}),
-        onEpoch: ({ bytes, ...epoch }) => {
-          this.#keep(bytes);
-          onEpoch?.(epoch satisfies Epoch);
-        },
-      });
-      this.#keep(trained.bytes);
-      return trained.history;
-    } finally {
-      this.#training--;
-    }
+    const training = ++this.#trained;
+    const trained = await this.call('train', args, {
+      ...(signal ? { signal } : {}),
+      onEpoch: ({ bytes, ...epoch }) => {
+        this.#keep(bytes);
+        onEpoch?.(epoch satisfies Epoch);
+      },
+    });
+    this.#keep(trained.bytes);
+    this.#kept = training;
+    return trained.history;
   }
 
   #keep(bytes: Uint8Array): void {
