@@ -79,8 +79,8 @@ impl Isa {
     }
 }
 
-/// Writes a loop of these, or of up to eight, turns out. What it indexes lives in registers then, however little the compiler is asked
-/// to unroll: browsers' builds are made for size.
+/// Writes a loop of these, or of up to eight, turns out. What it indexes lives in registers then, however little the
+/// compiler is asked to unroll: browsers' builds are made for size.
 macro_rules! unrolled {
     ($i:ident in [$($turn:literal)*], $body:block) => {
         $({

@@ -125,8 +125,8 @@ pub(super) fn write(file: &TensorFile) -> Vec<u8> {
     let mut metadata = file.metadata.clone();
     metadata.entry("format".into()).or_insert_with(|| "pt".into());
     let quoted = |text: &str| serde_json::to_string(text).expect("text is always written");
-    let pairs: Vec<_> = metadata.iter().map(|(key, text)| format!("{}:{}", quoted(key), quoted(text))).collect();
-    let mut header = format!("{{{}:{{{}}}", quoted(METADATA), pairs.join(","));
+    let texts = serde_json::to_string(&metadata).expect("texts are always written");
+    let mut header = format!("{{{}:{texts}", quoted(METADATA));
     let mut end = 0;
     for (name, dims, values) in file.tensors() {
         let start = end;

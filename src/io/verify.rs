@@ -115,7 +115,9 @@ async fn verify_stack(stack: &Stack, file: &TensorFile) -> Result<f64> {
     let tensors = part.index();
     let input = read_input(c, &part, &tensors)?;
     let want = expected(c, &part, &tensors, &input)?;
-    let tolerance = number(part.field::<String>("tolerance")?.as_str()).unwrap_or(f64::NAN);
+    let text: String = part.field("tolerance")?;
+    let tolerance =
+        number(&text).ok_or_else(|| wrong(&part, "tolerance", format!("is {text:?}, which cannot be read")))?;
     if !(tolerance > 0.0 && tolerance <= LOOSEST) {
         return Err(wrong(&part, "tolerance", format!("is {tolerance}; expected above 0, at most {LOOSEST}")));
     }
