@@ -109,9 +109,14 @@ impl Tensor {
         }
         let (root, output) = match &self.tape {
             Tape::Off => {
-                let hint = if cfg!(feature = "train") { "" } else { ": wgru was built without the feature `train`" };
-                let got = format!("one off the tape{hint}");
-                return Err(Error::value("backward", "self", "a tensor made from a leaf", got));
+                let expected = "a result of parameters in Mode::Train(&mut rng), or of a tensor with requires_grad()";
+                let got = match cfg!(feature = "train") {
+                    true => {
+                        "one that no gradient leads back from: its forward pass ran in Mode::Eval, or it was detached"
+                    }
+                    false => "one without a tape: wgru was built without the feature `train`",
+                };
+                return Err(Error::value("backward", "self", expected, got));
             }
             Tape::Leaf(_) => return self.accumulate(grad.detach()),
             Tape::Node(node, output) => (node, *output),

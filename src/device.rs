@@ -441,6 +441,26 @@ impl Device {
         }
     }
 
+    /// Starts to read words back; [`poll_read`](Self::poll_read) tells when they are there.
+    pub(crate) fn start_read(&self, memory: &Memory, words: usize) -> Result<Reading> {
+        match &self.0.engine {
+            Engine::Cpu(_) => Ok(Reading::Done(memory.cpu().read()[..words].to_vec())),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(gpu) => Ok(Reading::Gpu(gpu.start_read(memory.gpu(), words)?)),
+        }
+    }
+
+    /// The words of a reading of this device, once they have arrived. Does not wait.
+    pub(crate) fn poll_read(&self, reading: &mut Reading) -> Result<Option<Vec<f32>>> {
+        match (&self.0.engine, reading) {
+            (_, Reading::Done(words)) => Ok(Some(std::mem::take(words))),
+            #[cfg(feature = "gpu")]
+            (Engine::Gpu(gpu), Reading::Gpu(reading)) => gpu.poll_read(reading),
+            #[cfg(feature = "gpu")]
+            (Engine::Cpu(_), Reading::Gpu(_)) => unreachable!("started by this device"),
+        }
+    }
+
     pub(crate) async fn read(&self, memory: &Memory, words: usize) -> Result<Vec<f32>> {
         match &self.0.engine {
             Engine::Cpu(_) => Ok(memory.cpu().read()[..words].to_vec()),
@@ -460,6 +480,13 @@ impl Device {
             }
         }
     }
+}
+
+/// Words on their way back to the host.
+pub(crate) enum Reading {
+    Done(Vec<f32>),
+    #[cfg(feature = "gpu")]
+    Gpu(gpu::Reading),
 }
 
 /// Words on a device.

@@ -60,7 +60,11 @@ pub enum Error {
         got: String,
     },
     /// `backward()` met a tensor that was overwritten after the forward pass read it.
-    #[error("{op}: a tensor that the forward pass saved was modified in place before backward()")]
+    #[error(
+        "backward: a tensor that the forward pass of {op:?} saved was modified in place before backward(), mostly weights \
+         by Optimizer::step() or Tensor::assign(). A state carried over from an earlier update needs detach(); otherwise \
+         call backward() before the weights change"
+    )]
     ModifiedInPlace {
         /// The operation whose saved tensor changed.
         op: &'static str,
@@ -122,9 +126,22 @@ pub enum Error {
         /// What went wrong in it.
         source: Box<Error>,
     },
-    /// A training callback asked to stop, or failed.
-    #[error("training stopped: {0}")]
+    /// A callback asked to stop the work.
+    #[error("stopped: {0}")]
     Stopped(String),
+    /// Training met a loss, a gradient or a weight that is NaN or infinite.
+    #[error(
+        "training diverged at update {} of epoch {}: {cause}. Look at the data, lower the learning rate, or set clip_norm",
+        .update + 1, .epoch + 1
+    )]
+    Diverged {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// The update in it, from 0.
+        update: usize,
+        /// The first parameter, input or layer that is not finite.
+        cause: String,
+    },
 }
 
 impl Error {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::device::{Device, Memory};
+use crate::device::{Device, Memory, Reading};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
@@ -205,6 +205,20 @@ impl Tensor {
         self.storage.memory.is(&other.storage.memory)
     }
 
+    /// Tells storages apart: equal for tensors that share their elements.
+    pub(crate) fn storage_id(&self) -> usize {
+        Arc::as_ptr(&self.storage) as usize
+    }
+
+    /// Whether `backward()` leaves the gradient of both in one place, or both are off the tape.
+    pub(crate) fn shares_gradient(&self, other: &Self) -> bool {
+        match (&self.tape, &other.tape) {
+            (Tape::Leaf(a), Tape::Leaf(b)) => Arc::ptr_eq(a, b),
+            (Tape::Leaf(_), _) | (_, Tape::Leaf(_)) => false,
+            _ => true,
+        }
+    }
+
     pub(crate) fn version(&self) -> u64 {
         self.storage.version.load(Ordering::Relaxed)
     }
@@ -245,6 +259,11 @@ impl Tensor {
         !matches!(self.tape, Tape::Off)
     }
 
+    /// Whether `backward()` leaves a gradient here.
+    pub(crate) fn is_leaf(&self) -> bool {
+        matches!(self.tape, Tape::Leaf(_))
+    }
+
     /// The gradient that `backward()` left here; `None` before that, or off the tape.
     pub fn grad(&self) -> Option<Tensor> {
         match &self.tape {
@@ -279,6 +298,11 @@ impl Tensor {
     pub async fn read(&self) -> Result<Vec<f32>> {
         self.check_dtype("Tensor::read", "self", "f32")?;
         self.device().read(self.memory(), self.len()).await
+    }
+
+    /// Starts to read the elements back, whatever they are; see `Device::poll_read`.
+    pub(crate) fn start_read(&self) -> Result<Reading> {
+        self.device().start_read(self.memory(), self.len())
     }
 
     /// Reads the elements back, waiting for them.

@@ -29,7 +29,7 @@ fn type_name(module: &Module, ty: naga::Handle<naga::Type>) -> String {
         _ => "other",
     };
     match module.types[ty].inner {
-        TypeInner::Scalar(s) => scalar(s).to_string(),
+        TypeInner::Scalar(s) | TypeInner::Atomic(s) => scalar(s).to_string(),
         TypeInner::Vector { size, scalar: s } => format!("vec{}<{}>", size as u8, scalar(s)),
         ref other => format!("{other:?}"),
     }

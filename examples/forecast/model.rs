@@ -90,7 +90,7 @@ impl Forecaster {
     /// Trains the members one after the other; `progress` hears of every update.
     ///
     /// # Errors
-    /// Those of the device; [`Error::Stopped`] when a loss is not finite.
+    /// Those of the device; [`Error::Diverged`] when a loss is not finite.
     pub fn train(
         device: &Device,
         spec: Spec,

@@ -116,7 +116,7 @@ fn run(args: &Args) -> Result<()> {
         RATE,
     )?;
     for update in 0..args.updates {
-        optimizer.set_rate(RATE * (1.0 - update as f64 / args.updates as f64));
+        optimizer.set_rate(RATE * (1.0 - update as f64 / args.updates as f64))?;
         let loss = model.update(&mut optimizer, &weather, year.start, &mut rng)?;
         if update % 100 == 0 {
             println!("update {update}: loss {:.4}", loss.item()?);

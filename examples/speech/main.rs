@@ -115,7 +115,7 @@ fn fit(args: &Args, model: &Model, train: &[Recording], mel: &Mel, rng: &mut Rng
             let value = model.loss(&batch, rng)?;
             value.backward()?;
             clip_grad_norm(&optimizer.parameters(), 5.0)?;
-            optimizer.set_rate(schedule.rate(args.rate, done));
+            optimizer.set_rate(schedule.rate(args.rate, done))?;
             optimizer.step()?;
             total += value.item()? * batch.len() as f32;
             count += batch.len();

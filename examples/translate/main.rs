@@ -118,7 +118,7 @@ fn learn(args: &Args, model: &Seq2Seq, pairs: &[Pair], rng: &mut Rng) -> Result<
         for batch in order.chunks(args.batch) {
             let sources: Vec<&[u32]> = batch.iter().map(|&i| &pairs[i].source[..]).collect();
             let targets: Vec<&[u32]> = batch.iter().map(|&i| &pairs[i].target[..]).collect();
-            optimizer.set_rate(schedule.rate(args.rate, bar.position()));
+            optimizer.set_rate(schedule.rate(args.rate, bar.position()))?;
             optimizer.zero_grad();
             let loss = model.loss(&sources, &targets, &forcing, &mut Mode::Train(rng))?;
             loss.backward()?;

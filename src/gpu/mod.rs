@@ -8,6 +8,7 @@ mod faults;
 mod memory;
 mod options;
 mod pipeline;
+mod reading;
 mod recorder;
 mod timestamps;
 mod trusted;
@@ -25,6 +26,7 @@ use memory::Pool;
 pub use options::GpuOptions;
 pub(crate) use pipeline::Binding;
 use pipeline::Pipelines;
+pub(crate) use reading::Reading;
 use recorder::Recorder;
 pub use timestamps::DispatchTime;
 use timestamps::Timestamps;
@@ -190,35 +192,6 @@ impl Gpu {
         self.flush()?;
         self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| Error::Gpu(e.to_string()))?;
         self.check()
-    }
-
-    /// The first `words` words of `memory`, after all work recorded so far.
-    pub async fn read(&self, memory: &Memory, words: usize) -> Result<Vec<f32>> {
-        let staging = self.pool.staging(words)?;
-        lock(&self.recorder).submit(&self.queue, Some((memory.buffer(), &staging, 4 * words as u64)));
-        self.check()?;
-        let (sender, receiver) = futures_channel::oneshot::channel();
-        self.faults.guard(&self.device, || {
-            staging.slice(..4 * words as u64).map_async(wgpu::MapMode::Read, move |result| {
-                let _ = sender.send(result);
-            });
-        });
-        self.check()?;
-        #[cfg(not(target_arch = "wasm32"))]
-        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| Error::Gpu(e.to_string()))?;
-        let mapped = receiver.await;
-        self.check()?;
-        mapped.map_err(|e| Error::DeviceLost(e.to_string()))?.map_err(|e| Error::Gpu(e.to_string()))?;
-        let out = {
-            let view = staging.slice(..4 * words as u64).get_mapped_range().map_err(|e| Error::Gpu(e.to_string()))?;
-            // Copied as bytes: a mapped range in a browser need not be aligned to words.
-            let mut out = vec![0.0f32; words];
-            bytemuck::cast_slice_mut::<f32, u8>(&mut out).copy_from_slice(&view);
-            out
-        };
-        staging.unmap();
-        self.pool.give_staging(staging);
-        Ok(out)
     }
 }
 

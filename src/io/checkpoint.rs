@@ -41,8 +41,11 @@ pub async fn checkpoint_to_file(trainer: &Trainer, model: &dyn Module) -> Result
     if let Some(best) = &trainer.best {
         put("best.epoch", best.epoch.to_string());
         put("best.loss", best.loss.to_bits().to_string());
+        let mut seen = std::collections::HashSet::new();
         for ((name, tensor), values) in trainer.optimizer.parameters().iter().zip(&best.weights) {
-            file.insert(&format!("best.{name}"), tensor.dims(), values.clone());
+            if seen.insert(name.clone()) {
+                file.insert(&format!("best.{name}"), tensor.dims(), values.clone());
+            }
         }
     }
     Ok(file)
@@ -75,7 +78,10 @@ pub fn load_checkpoint(trainer: &mut Trainer, model: &dyn Module, file: &TensorF
                 best if (1..=epoch).contains(&best) => best,
                 best => return Err(Error::format("best.epoch", format!("{best} is not among {epoch} epochs"))),
             },
-            loss: f32::from_bits(file.field("best.loss")?),
+            loss: match f32::from_bits(file.field("best.loss")?) {
+                loss if loss.is_finite() => loss,
+                loss => return Err(Error::format("best.loss", format!("{loss} is no loss to improve on"))),
+            },
             weights: parameters
                 .iter()
                 .map(|(name, t)| Ok(file.expect(&format!("best.{name}"), t.dims())?.to_vec()))

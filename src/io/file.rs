@@ -216,9 +216,10 @@ impl TensorFile {
         self.tensors.push((name.into(), dims.to_vec(), values));
     }
 
-    /// Reads tensors back from their device and adds them, named `<prefix><name>`.
+    /// Reads tensors back from their device and adds them, named `<prefix><name>`; one that is listed twice, once.
     pub(crate) async fn insert_all(&mut self, prefix: &str, tensors: &[(String, Tensor)]) -> Result<()> {
-        for (name, tensor) in tensors {
+        let mut seen = HashSet::new();
+        for (name, tensor) in tensors.iter().filter(|(name, t)| seen.insert((name.clone(), t.storage_id()))) {
             self.insert(&format!("{prefix}{name}"), tensor.dims(), tensor.read().await?);
         }
         Ok(())

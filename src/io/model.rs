@@ -2,7 +2,7 @@
 
 use super::TensorFile;
 use crate::error::{Error, Result};
-use crate::nn::Module;
+use crate::nn::{Module, by_storage};
 use crate::tensor::Tensor;
 
 /// Writes a model's parameters under their names.
@@ -14,7 +14,7 @@ pub fn save_parameters(model: &dyn Module, path: impl AsRef<std::path::Path>) ->
     crate::wait::block_on(parameters_to_file(model))?.save(path)
 }
 
-/// A model's parameters under their names.
+/// A model's parameters under their names, tied ones under each of theirs.
 ///
 /// # Errors
 /// Those of reading back.
@@ -27,7 +27,8 @@ pub async fn parameters_to_file(model: &dyn Module) -> Result<TensorFile> {
 /// Sets a model's parameters from a file, all or none.
 ///
 /// # Errors
-/// [`Error::Format`] naming the tensor that is missing, superfluous or of another shape.
+/// [`Error::Format`] naming the tensor that is missing, superfluous, of another shape, or different from one that the
+/// model ties it to.
 pub fn load_parameters(model: &dyn Module, file: &TensorFile) -> Result<()> {
     assign_all(&matched(&model.parameters(), file, "")?)
 }
@@ -45,7 +46,26 @@ pub(super) fn matched<'a>(
     let find = |(name, tensor): &(String, Tensor)| {
         Ok((tensor.clone(), file.expect(&format!("{prefix}{name}"), tensor.dims())?))
     };
-    parameters.iter().map(find).collect()
+    let found = parameters.iter().map(find).collect::<Result<Vec<_>>>()?;
+    check_tied(parameters, file, prefix)?;
+    Ok(found)
+}
+
+/// Refuses a file with different values for names that the model ties together: only one of them could be kept.
+fn check_tied(parameters: &[(String, Tensor)], file: &TensorFile, prefix: &str) -> Result<()> {
+    for tied in by_storage(parameters) {
+        let bits = |name: &str| -> Result<Vec<u32>> {
+            Ok(file.get(&format!("{prefix}{name}"))?.1.iter().map(|v| v.to_bits()).collect())
+        };
+        let Some((first, others)) = tied.names.split_first() else { continue };
+        for other in others {
+            if bits(first)? != bits(other)? {
+                let why = format!("differs from {first:?}, but the model ties both: one storage under two names");
+                return Err(Error::format(format!("tensor {other:?}"), why));
+            }
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn assign_all(matched: &[(Tensor, &[f32])]) -> Result<()> {

@@ -1,12 +1,15 @@
 //! One step of Adam or AdamW, as `torch.optim` defines them
 
+use super::TrainingStatus;
 use crate::kernel::{Kernel, linear_groups, params, wgsl};
 
 params! {
     /// `m = β1·m + (1 − β1)·g`, `v = β2·v + (1 − β2)·g²`, `w −= step_size·m / (√v / root2 + ε)`.
     ///
     /// AdamW (`decoupled`) first shrinks `w` by `1 − lr·λ`; Adam adds `λ·w` to the gradient instead.
-    /// Reads `grad` `[len]`; updates `w`, `m` and `v`, all `[len]`.
+    /// Reads `grad` `[len]`; updates `w`, `m` and `v`, all `[len]`. With a `guard`, nothing changes once the total in
+    /// `status` (see [`TrainingStatus`]) is not finite, and an element whose update is not finite keeps its values and
+    /// sets the flag `status[guard]`.
     /// Kingma, Ba: *Adam* (2015); Loshchilov, Hutter: *Decoupled weight decay regularization* (2019).
     pub struct Adam {
         /// Elements.
@@ -27,24 +30,33 @@ params! {
         pub step_size: f32,
         /// `√(1 − β2^t)`
         pub root2: f32,
+        /// The word of `status` that this parameter flags; 0: unguarded, `status` is not used.
+        pub guard: u32,
     }
 }
 
-impl Kernel<1, 3> for Adam {
+impl Kernel<1, 4> for Adam {
     const NAME: &'static str = "adam";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "adam");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/finite", "adam");
     const READS: [&'static str; 1] = ["grad"];
-    const WRITES: [&'static str; 3] = ["w", "m", "v"];
+    const WRITES: [&'static str; 4] = ["w", "m", "v", "status"];
+    const INDICES: &'static [&'static str] = &["status"];
+    const ADDRESSES: bool = false;
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.len as usize)
     }
 
-    fn lens(&self) -> ([usize; 1], [usize; 3]) {
-        ([self.len as usize], [self.len as usize; 3])
+    fn lens(&self) -> ([usize; 1], [usize; 4]) {
+        let (len, status) = (self.len as usize, if self.guard == 0 { 0 } else { self.guard as usize + 1 });
+        ([len], [len, len, len, status])
     }
 
-    fn run(&self, [grad]: [&[f32]; 1], [w, m, v]: [&mut [f32]; 3]) {
+    fn run(&self, [grad]: [&[f32]; 1], [w, m, v, status]: [&mut [f32]; 4]) {
+        if !TrainingStatus::goes_on(self.guard, status) {
+            return;
+        }
+        let (guarded, mut failed) = (self.guard != 0, false);
         for i in 0..self.len as usize {
             let (mut g, mut weight) = (grad[i], w[i]);
             if self.decoupled == 1 {
@@ -54,8 +66,16 @@ impl Kernel<1, 3> for Adam {
             }
             let mean = m[i] + (1.0 - self.beta1) * (g - m[i]);
             let square = self.beta2 * v[i] + (1.0 - self.beta2) * g * g;
-            (m[i], v[i]) = (mean, square);
-            w[i] = weight - self.step_size * mean / (square.sqrt() / self.root2 + self.eps);
+            let next = weight - self.step_size * mean / (square.sqrt() / self.root2 + self.eps);
+            // A gradient that is not finite makes the mean so; an overflow of the square makes the step 0.
+            let is_kept = guarded && !(next.is_finite() && mean.is_finite() && square.is_finite());
+            failed |= is_kept;
+            if !is_kept {
+                (w[i], m[i], v[i]) = (next, mean, square);
+            }
+        }
+        if failed {
+            status[self.guard as usize] = f32::from_bits(1);
         }
     }
 }

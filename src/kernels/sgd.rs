@@ -1,12 +1,14 @@
 //! One step of stochastic gradient descent, as `torch.optim.SGD` defines it
 
+use super::TrainingStatus;
 use crate::kernel::{Kernel, linear_groups, params, wgsl};
 
 params! {
     /// `g = grad + λ·w`, `v = μ·v + (1 − τ)·g` (`v = g` at the first step), `w −= lr·v`; with Nesterov
     /// `w −= lr·(g + μ·v)`, without momentum `w −= lr·g`.
     ///
-    /// Reads `grad` `[len]`; updates `w` `[len]` and `v` (`[len]` with momentum, else unused).
+    /// Reads `grad` `[len]`; updates `w` `[len]` and `v` (`[len]` with momentum, else unused). `guard` and `status` are
+    /// those of [`Adam`](super::Adam).
     pub struct Sgd {
         /// Elements.
         pub len: u32,
@@ -22,34 +24,52 @@ params! {
         pub nesterov: u32,
         /// 1: no step was made yet.
         pub first: u32,
+        /// The word of `status` that this parameter flags; 0: unguarded, `status` is not used.
+        pub guard: u32,
     }
 }
 
-impl Kernel<1, 2> for Sgd {
+impl Kernel<1, 3> for Sgd {
     const NAME: &'static str = "sgd";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "sgd");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/finite", "sgd");
     const READS: [&'static str; 1] = ["grad"];
-    const WRITES: [&'static str; 2] = ["w", "v"];
+    const WRITES: [&'static str; 3] = ["w", "v", "status"];
+    const INDICES: &'static [&'static str] = &["status"];
+    const ADDRESSES: bool = false;
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.len as usize)
     }
 
-    fn lens(&self) -> ([usize; 1], [usize; 2]) {
-        let len = self.len as usize;
-        ([len], [len, if self.momentum == 0.0 { 0 } else { len }])
+    fn lens(&self) -> ([usize; 1], [usize; 3]) {
+        let (len, status) = (self.len as usize, if self.guard == 0 { 0 } else { self.guard as usize + 1 });
+        ([len], [len, if self.momentum == 0.0 { 0 } else { len }, status])
     }
 
-    fn run(&self, [grad]: [&[f32]; 1], [w, v]: [&mut [f32]; 2]) {
+    fn run(&self, [grad]: [&[f32]; 1], [w, v, status]: [&mut [f32]; 3]) {
+        if !TrainingStatus::goes_on(self.guard, status) {
+            return;
+        }
+        let (guarded, mut failed) = (self.guard != 0, false);
         for i in 0..self.len as usize {
-            let mut g = grad[i] + self.weight_decay * w[i];
+            let (mut g, mut speed) = (grad[i] + self.weight_decay * w[i], 0.0);
             if self.momentum != 0.0 {
-                let speed =
-                    if self.first == 1 { g } else { self.momentum * v[i] + (1.0 - self.dampening) * g };
-                v[i] = speed;
+                speed = if self.first == 1 { g } else { self.momentum * v[i] + (1.0 - self.dampening) * g };
                 g = if self.nesterov == 1 { g + self.momentum * speed } else { speed };
             }
-            w[i] -= self.lr * g;
+            let next = w[i] - self.lr * g;
+            // With a learning rate of 0, too, a gradient that is not finite makes NaN of the weight.
+            let is_kept = guarded && !(next.is_finite() && speed.is_finite());
+            failed |= is_kept;
+            if !is_kept {
+                w[i] = next;
+                if self.momentum != 0.0 {
+                    v[i] = speed;
+                }
+            }
+        }
+        if failed {
+            status[self.guard as usize] = f32::from_bits(1);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a layer is
 
-use super::{Conv1dConfig, GruConfig, LstmConfig, Module, RnnConfig};
+use super::{Conv1dConfig, GruConfig, LastState, LayerNormGruConfig, LstmConfig, MinGruConfig, Module, RnnConfig};
 
 /// What a layer is, for who writes it in another form, as [`io::onnx::export`](crate::io::onnx::export) does. Its
 /// parameters are those of [`Module::parameters`].
@@ -32,6 +32,10 @@ pub enum Kind<'a> {
     Lstm(&'a LstmConfig),
     /// An [`Rnn`](super::Rnn).
     Rnn(&'a RnnConfig),
+    /// A [`MinGru`](super::MinGru).
+    MinGru(&'a MinGruConfig),
+    /// A [`LayerNormGru`](super::LayerNormGru).
+    LayerNormGru(&'a LayerNormGruConfig),
     /// A [`Linear`](super::Linear).
     Linear,
     /// An [`Embedding`](super::Embedding).
@@ -49,6 +53,8 @@ pub enum Kind<'a> {
         /// Whether the batch is the first axis.
         batch_first: bool,
     },
+    /// A [`LastState`].
+    LastState(LastState),
     /// A [`Dropout`](super::Dropout): nothing, outside training.
     Dropout,
     /// Modules one after the other. A parameter of one is named `<name>.<its name>`; just its name if the name is empty.

@@ -1,7 +1,7 @@
 //! A gated recurrent unit whose gates are normalised
 
 use super::layer_norm::EPS;
-use super::{Mode, Module, check_lengths, check_share, check_state, uniform};
+use super::{Kind, Mode, Module, check_lengths, check_share, check_state, uniform};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -273,5 +273,9 @@ impl Module for LayerNormGru {
     /// The output of [`LayerNormGru::run`] from a state of zeros.
     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         Ok(self.run(x, LayerNormGruInput::default(), mode)?.output)
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::LayerNormGru(&self.config)
     }
 }

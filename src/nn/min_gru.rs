@@ -1,6 +1,6 @@
 //! The minimal gated recurrent unit
 
-use super::{Linear, Mode, Module, check_lengths, check_share, check_state};
+use super::{Kind, Linear, Mode, Module, check_lengths, check_share, check_state};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::MinGruGates;
@@ -271,5 +271,9 @@ impl Module for MinGru {
 
     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         Ok(self.run(x, MinGruInput::default(), mode)?.output)
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::MinGru(&self.config)
     }
 }

@@ -16,6 +16,7 @@ mod oracle;
 mod recurrent;
 mod rnn;
 mod sequential;
+mod tied;
 
 pub use attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput, KeyMask, Score};
 pub use cells::{GruCell, LstmCell, RnnCell};
@@ -34,7 +35,9 @@ pub use oracle::{HostInput, HostOutput, run_f64};
 pub use recurrent::{Padding, Recurrent, RecurrentOptions, SequenceInput};
 pub(crate) use recurrent::{Stack, StackConfig};
 pub use rnn::{Rnn, RnnConfig, RnnOutput};
-pub use sequential::{LastStep, Relu, Sequential, Tanh};
+pub(crate) use sequential::check_last_steps;
+pub use sequential::{LastState, LastStep, Relu, Sequential, Tanh};
+pub(crate) use tied::{Tied, by_storage};
 
 use crate::error::Result;
 use crate::rng::Rng;
@@ -95,6 +98,11 @@ impl Mode<'_> {
 pub trait Module {
     /// Every parameter with its name, in a fixed order.
     fn parameters(&self) -> Vec<(String, Tensor)>;
+
+    /// Number of trained values: the elements of all parameters, those of tied parameters once.
+    fn parameter_count(&self) -> usize {
+        by_storage(&self.parameters()).iter().map(|parameter| parameter.tensor().len()).sum()
+    }
 
     /// The layer's function.
     ///

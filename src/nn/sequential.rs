@@ -22,6 +22,10 @@ use crate::tensor::Tensor;
 #[derive(Default)]
 pub struct Sequential {
     layers: Vec<(String, Box<dyn Module + Send + Sync>)>,
+    /// How the steps of the last layer's output came about.
+    order: Order,
+    /// The option of a recurrent layer whose output [`LastStep`] must not take.
+    fault: Option<&'static str>,
 }
 
 impl Sequential {
@@ -31,7 +35,11 @@ impl Sequential {
     }
 
     /// The same layers and one more.
+    ///
+    /// A [`LastStep`] behind a bidirectional or reverse layer is refused by `forward`: it would take a reverse direction
+    /// that has seen one step. [`LastState`] takes the last state of each direction.
     pub fn push(mut self, name: &str, layer: impl Module + Send + Sync + 'static) -> Self {
+        self.order = self.order.after(&layer.kind(), &mut self.fault);
         self.layers.push((name.into(), Box::new(layer)));
         self
     }
@@ -46,6 +54,7 @@ impl Module for Sequential {
     }
 
     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        self.fault.map_or(Ok(()), |option| Err(wrong_last_step(option)))?;
         self.layers.iter().try_fold(x.clone(), |x, (_, layer)| layer.forward(&x, mode))
     }
 
@@ -54,7 +63,71 @@ impl Module for Sequential {
     }
 }
 
+/// How the steps of a layer's output came about.
+#[derive(Clone, Copy, Default)]
+enum Order {
+    /// By a recurrent layer from the first to the last, or we cannot tell.
+    #[default]
+    Forward,
+    /// By a recurrent layer with this option: `bidirectional` or `reverse`.
+    Reverse(&'static str),
+}
+
+impl Order {
+    /// That of the output of a layer whose input has this order. Notes a last step taken from a reverse direction.
+    fn after(self, kind: &Kind, fault: &mut Option<&'static str>) -> Self {
+        let of = |bidirectional, reverse| match (bidirectional, reverse) {
+            (true, _) => Order::Reverse("bidirectional"),
+            (_, true) => Order::Reverse("reverse"),
+            _ => Order::Forward,
+        };
+        match kind {
+            Kind::Gru(c) => of(c.bidirectional, c.reverse),
+            Kind::Lstm(c) => of(c.bidirectional, c.reverse),
+            Kind::Rnn(c) => of(c.bidirectional, c.reverse),
+            Kind::MinGru(c) => of(c.bidirectional, c.reverse),
+            Kind::LayerNormGru(c) => of(c.bidirectional, c.reverse),
+            // These give each step from the same step.
+            Kind::Linear | Kind::LayerNorm(_) | Kind::Relu | Kind::Tanh | Kind::Dropout => self,
+            Kind::Sequence(parts) => parts.iter().fold(self, |order, (_, part)| order.after(&part.kind(), fault)),
+            Kind::LastStep { .. } => {
+                if let Order::Reverse(option) = self {
+                    fault.get_or_insert(option);
+                }
+                Order::Forward
+            }
+            _ => Order::Forward,
+        }
+    }
+}
+
+/// The error of a [`LastStep`] behind a layer with this option.
+fn wrong_last_step(option: &str) -> Error {
+    let got = format!("that of a layer with `{option}: true`, whose reverse direction has seen one step there");
+    let expected = format!("the output of a forward layer; use LastState {{ {option}: true, .. }}");
+    Error::value("LastStep", "x", expected, got)
+}
+
+/// Refuses a model that takes the last step of a reverse direction.
+pub(crate) fn check_last_steps(model: &Kind) -> Result<()> {
+    let mut fault = None;
+    Order::Forward.after(model, &mut fault);
+    fault.map_or(Ok(()), |option| Err(wrong_last_step(option)))
+}
+
+/// `x` as steps: the axis of time, then steps, batch and width.
+fn steps_of(op: &'static str, x: &Tensor, batch_first: bool) -> Result<(usize, [usize; 3])> {
+    match *x.dims() {
+        [batch, steps, width] if batch_first => Ok((1, [steps, batch, width])),
+        [steps, batch, width] => Ok((0, [steps, batch, width])),
+        _ => Err(Error::shape(op, "x", "3 axes", x.dims())),
+    }
+}
+
 /// The last step of a sequence: `[B, T, H]` (batch-first) or `[T, B, H]` gives `[B, H]`.
+///
+/// For the output of a forward recurrent layer on sequences of one length. Of a bidirectional or reverse layer it would
+/// take a reverse direction that has seen one step: there, use [`LastState`].
 pub struct LastStep {
     /// Whether the batch is the first axis.
     pub batch_first: bool,
@@ -66,15 +139,71 @@ impl Module for LastStep {
     }
 
     fn forward(&self, x: &Tensor, _: &mut Mode) -> Result<Tensor> {
-        let &[outer, inner, width] = x.dims() else {
-            return Err(Error::shape("LastStep", "x", "3 axes", x.dims()));
-        };
-        let (axis, steps, batch) = if self.batch_first { (1, inner, outer) } else { (0, outer, inner) };
+        let (axis, [steps, batch, width]) = steps_of("LastStep", x, self.batch_first)?;
         x.slice(axis, steps - 1..steps)?.reshape(&[batch, width])
     }
 
     fn kind(&self) -> Kind<'_> {
         Kind::LastStep { batch_first: self.batch_first }
+    }
+}
+
+/// The last state of each direction from the output of a recurrent layer: `[B, T, D·H]` (batch-first) or `[T, B, D·H]`
+/// gives `[B, D·H]`, the layer's `h_n` side by side.
+///
+/// ```text
+/// forward:       y[T − 1]
+/// reverse:       y[0]
+/// bidirectional: y[T − 1] of the first half, y[0] of the second
+/// ```
+///
+/// For sequences of one length. With `lengths`, take `h_n` from the layer's `run` instead.
+///
+/// ```
+/// use wgru::{Device, Rng, Tensor, nn::*};
+/// let (device, mut rng) = (Device::cpu(), Rng::new(0));
+/// let config = GruConfig { input: 3, hidden: 8, batch_first: true, bidirectional: true, ..Default::default() };
+/// let model = Sequential::new()
+///     .push("gru", config.build(&device, &mut rng)?)
+///     .push("last", LastState { batch_first: true, bidirectional: true, ..Default::default() });
+/// assert_eq!(model.forward(&Tensor::zeros(&device, &[2, 5, 3])?, &mut Mode::Eval)?.dims(), [2, 16]);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LastState {
+    /// Whether the batch is the first axis.
+    pub batch_first: bool,
+    /// Whether the layer has two directions.
+    pub bidirectional: bool,
+    /// Whether the layer's only direction runs backwards.
+    pub reverse: bool,
+}
+
+impl Module for LastState {
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        Vec::new()
+    }
+
+    /// # Errors
+    /// [`Error::Shape`] unless `x` has three axes, and two equal halves for two directions; [`Error::Value`] for two
+    /// directions of which one is to be the only.
+    fn forward(&self, x: &Tensor, _: &mut Mode) -> Result<Tensor> {
+        let (axis, [steps, batch, width]) = steps_of("LastState", x, self.batch_first)?;
+        let step = |t: usize| x.slice(axis, t..t + 1)?.reshape(&[batch, width]);
+        match (self.bidirectional, self.reverse) {
+            (false, false) => step(steps - 1),
+            (false, true) => step(0),
+            (true, false) if width % 2 == 0 => {
+                let (last, first) = (step(steps - 1)?, step(0)?);
+                Tensor::concat(&[&last.slice(1, 0..width / 2)?, &first.slice(1, width / 2..width)?], 1)
+            }
+            (true, false) => Err(Error::shape("LastState", "x", "an even width, half for each direction", x.dims())),
+            (true, true) => Err(Error::value("LastState", "reverse", "false for a bidirectional layer", true)),
+        }
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::LastState(*self)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Updates of parameters in place.
 
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernels::{Adam, Sgd};
+use crate::kernels::{Adam, Sgd, TrainingStatus};
 use crate::tensor::Tensor;
 
 fn check(op: &'static str, w: &Tensor, grad: &Tensor) -> Result<()> {
@@ -12,13 +13,28 @@ fn check(op: &'static str, w: &Tensor, grad: &Tensor) -> Result<()> {
 }
 
 /// One step of SGD on `w`, with its velocity `v`.
-pub fn sgd(p: &Sgd, grad: &Tensor, w: &Tensor, v: &Tensor) -> Result<()> {
+pub fn sgd(p: &Sgd, grad: &Tensor, w: &Tensor, v: &Tensor, status: &Tensor) -> Result<()> {
     check("sgd", w, grad)?;
-    w.device().run(p, [grad], [w, v])
+    w.device().run(p, [grad], [w, v, status])
 }
 
-/// One step of Adam or AdamW on `w`, with its two moments.
-pub fn adam(p: &Adam, grad: &Tensor, w: &Tensor, m: &Tensor, v: &Tensor) -> Result<()> {
+/// One step of Adam or AdamW on `w`, with its moments `m` and `v`.
+pub fn adam(p: &Adam, grad: &Tensor, w: &Tensor, [m, v]: [&Tensor; 2], status: &Tensor) -> Result<()> {
     check("adam", w, grad)?;
-    w.device().run(p, [grad], [w, m, v])
+    w.device().run(p, [grad], [w, m, v, status])
+}
+
+/// A training status of as many parameters, with a total of 0 and no flag.
+pub fn training_status(device: &Device, parameters: usize) -> Result<Tensor> {
+    let most = TrainingStatus::MOST_PARAMETERS;
+    if parameters > most {
+        return Err(Error::value("Trainer", "parameters", format!("at most {most}"), parameters));
+    }
+    Tensor::zeros(device, &[TrainingStatus::FLAGS as usize + parameters])
+}
+
+/// Adds `share·loss` to the total of a training status.
+pub fn add_loss(status: &Tensor, loss: &Tensor, share: f32) -> Result<()> {
+    let parameters = status.len() as u32 - TrainingStatus::FLAGS;
+    status.device().run(&TrainingStatus { share, parameters }, [loss], [status])
 }

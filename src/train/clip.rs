@@ -1,11 +1,13 @@
 //! Clipping by the norm of all gradients together
 
 use crate::error::{Error, Result};
+use crate::nn::by_storage;
 use crate::ops::reduce::{SumOptions, sum_all};
 use crate::tensor::Tensor;
 
 /// Scales all gradients by `min(1, max_norm / (‖g‖ + 1e-6))`, `‖g‖` their norm as one vector, as PyTorch's
-/// `clip_grad_norm_`. Gives the norm, still on the device: nothing is read back.
+/// `clip_grad_norm_`. Returns the norm, still on the device: nothing is read back. A parameter that is listed more than
+/// once, or under several names, counts once.
 ///
 /// ```
 /// use wgru::{Device, Tensor, train::clip_grad_norm};
@@ -23,7 +25,8 @@ pub fn clip_grad_norm(parameters: &[(String, Tensor)], max_norm: f32) -> Result<
     if max_norm <= 0.0 || max_norm.is_nan() {
         return Err(Error::value("clip_grad_norm", "max_norm", "more than 0", max_norm));
     }
-    let grads: Vec<Tensor> = parameters.iter().filter_map(|(_, p)| p.grad()).collect();
+    let parameters = by_storage(parameters);
+    let grads = parameters.iter().filter_map(|p| p.grad().transpose()).collect::<Result<Vec<_>>>()?;
     if grads.is_empty() {
         return Ok(None);
     }
@@ -31,10 +34,6 @@ pub fn clip_grad_norm(parameters: &[(String, Tensor)], max_norm: f32) -> Result<
     let sums = grads.iter().map(|g| sum_all(g, squares)?.reshape(&[1])).collect::<Result<Vec<_>>>()?;
     let norm = Tensor::concat(&sums.iter().collect::<Vec<_>>(), 0)?.sum()?.sqrt()?;
     let factor = Tensor::full(norm.device(), max_norm, &[])?.div(&norm.add_scalar(1e-6)?)?.clamp_max(1.0)?;
-    for (_, p) in parameters {
-        if let Some(grad) = p.grad() {
-            p.set_grad(Some(grad.mul(&factor)?));
-        }
-    }
+    parameters.iter().try_for_each(|p| p.map_grad(|grad| grad.mul(&factor)))?;
     Ok(Some(norm))
 }

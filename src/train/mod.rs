@@ -3,10 +3,12 @@
 mod clip;
 mod ctc;
 mod data;
+mod diverged;
 pub mod loss;
 mod optimizer;
 mod schedule;
 mod trainer;
+mod watch;
 
 pub use clip::clip_grad_norm;
 pub use data::{Data, HostData};

@@ -1,7 +1,10 @@
 //! SGD, Adam and AdamW, as PyTorch defines them
 
+use std::collections::HashMap;
+
 use crate::error::{Error, Result};
-use crate::kernels::{Adam, Sgd};
+use crate::kernels::{Adam, Sgd, TrainingStatus};
+use crate::nn::{Tied, by_storage};
 use crate::ops::optim;
 use crate::tensor::Tensor;
 
@@ -55,6 +58,30 @@ impl Method {
         }
     }
 
+    /// Refuses options outside their range.
+    fn check(&self) -> Result<()> {
+        let check = |arg: &'static str, ok: bool, expected: &str, got: f32| {
+            if ok { Ok(()) } else { Err(Error::value("Optimizer", arg, expected, got)) }
+        };
+        let at_least_0 =
+            |arg, value: f32| check(arg, value.is_finite() && value >= 0.0, "a finite number of at least 0", value);
+        match self {
+            Method::Sgd(c) => {
+                at_least_0("momentum", c.momentum)?;
+                at_least_0("weight_decay", c.weight_decay)?;
+                check("dampening", c.dampening.is_finite(), "a finite number", c.dampening)?;
+                let nesterov = !c.nesterov || (c.momentum > 0.0 && c.dampening == 0.0);
+                check("nesterov", nesterov, "momentum and no dampening", c.momentum)
+            }
+            Method::Adam(c) | Method::AdamW(c) => {
+                check("betas.0", (0.0..1.0).contains(&c.betas.0), "0 ≤ β < 1", c.betas.0)?;
+                check("betas.1", (0.0..1.0).contains(&c.betas.1), "0 ≤ β < 1", c.betas.1)?;
+                at_least_0("eps", c.eps)?;
+                at_least_0("weight_decay", c.weight_decay)
+            }
+        }
+    }
+
     /// Tensors kept for each parameter.
     fn slots(&self) -> usize {
         match self {
@@ -78,12 +105,14 @@ impl Method {
 pub struct Optimizer {
     method: Method,
     rate: f64,
-    parameters: Vec<Slot>,
+    /// As they were given.
+    parameters: Vec<(String, Tensor)>,
+    slots: Vec<Slot>,
 }
 
+/// One parameter, under whatever names.
 struct Slot {
-    name: String,
-    weight: Tensor,
+    parameter: Tied,
     /// Velocity, or the two moments; made at the first step.
     state: Vec<Tensor>,
     steps: u64,
@@ -92,30 +121,19 @@ struct Slot {
 impl Optimizer {
     /// An optimizer of `parameters` with learning rate `rate`.
     ///
+    /// A parameter that is listed more than once, or under several names (tied weights), is updated once, from the sum of
+    /// its gradients.
+    ///
     /// # Errors
-    /// [`Error::Value`] for a rate that is negative or not finite, or options outside their range.
+    /// [`Error::Value`] for a rate that is negative or not finite, options outside their range, two parameters of one
+    /// name, and a parameter that is the result of an operation; [`Error::DType`] for indices.
     pub fn new(parameters: Vec<(String, Tensor)>, method: Method, rate: f64) -> Result<Self> {
-        let check = |arg: &'static str, ok: bool, expected: &str, got: f32| {
-            if ok { Ok(()) } else { Err(Error::value("Optimizer", arg, expected, got)) }
-        };
-        check("rate", rate.is_finite() && rate >= 0.0, "at least 0", rate as f32)?;
-        match method {
-            Method::Sgd(c) => {
-                check("momentum", c.momentum >= 0.0, "at least 0", c.momentum)?;
-                check("weight_decay", c.weight_decay >= 0.0, "at least 0", c.weight_decay)?;
-                let nesterov = !c.nesterov || (c.momentum > 0.0 && c.dampening == 0.0);
-                check("nesterov", nesterov, "momentum and no dampening", c.momentum)?;
-            }
-            Method::Adam(c) | Method::AdamW(c) => {
-                check("betas.0", (0.0..1.0).contains(&c.betas.0), "0 ≤ β < 1", c.betas.0)?;
-                check("betas.1", (0.0..1.0).contains(&c.betas.1), "0 ≤ β < 1", c.betas.1)?;
-                check("eps", c.eps >= 0.0, "at least 0", c.eps)?;
-                check("weight_decay", c.weight_decay >= 0.0, "at least 0", c.weight_decay)?;
-            }
-        }
-        let parameters =
-            parameters.into_iter().map(|(name, weight)| Slot { name, weight, state: Vec::new(), steps: 0 }).collect();
-        Ok(Self { method, rate, parameters })
+        check_rate(rate)?;
+        method.check()?;
+        check_parameters(&parameters)?;
+        let slot = |parameter| Slot { parameter, state: Vec::new(), steps: 0 };
+        let slots = by_storage(&parameters).into_iter().map(slot).collect();
+        Ok(Self { method, rate, parameters, slots })
     }
 
     /// The learning rate of the next step.
@@ -124,36 +142,66 @@ impl Optimizer {
     }
 
     /// Sets the learning rate of the next step.
-    pub fn set_rate(&mut self, rate: f64) {
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a rate that is negative or not finite.
+    pub fn set_rate(&mut self, rate: f64) -> Result<()> {
+        check_rate(rate)?;
         self.rate = rate;
+        Ok(())
     }
 
-    /// The parameters, with their names.
+    /// The parameters with their names, as they were given: tied ones under each name.
     pub fn parameters(&self) -> Vec<(String, Tensor)> {
-        self.parameters.iter().map(|slot| (slot.name.clone(), slot.weight.clone())).collect()
+        self.parameters.clone()
+    }
+
+    /// Names of the parameters by the order of their flags in a training status.
+    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.slots.iter().map(|slot| slot.parameter.name())
     }
 
     /// Forgets all gradients.
     pub fn zero_grad(&self) {
-        self.parameters.iter().for_each(|slot| slot.weight.set_grad(None));
+        self.slots.iter().for_each(|slot| slot.parameter.clear_grad());
     }
 
-    /// Updates every parameter that has a gradient.
+    /// Updates every parameter that has a gradient. A gradient that is not finite makes the weights so, as in PyTorch;
+    /// [`Trainer`](super::Trainer) notices it before.
     ///
     /// # Errors
-    /// Those of the device.
+    /// [`Error::Value`] when no parameter has a gradient; those of the device.
     pub fn step(&mut self) -> Result<()> {
-        let (method, rate) = (self.method, self.rate);
-        self.parameters.iter_mut().try_for_each(|slot| slot.step(&method, rate))
+        self.update(None)
+    }
+
+    /// [`step`](Self::step), except that elements whose update is not finite are kept and flagged in `status`, and that
+    /// nothing changes once its total is not finite (see [`TrainingStatus`]).
+    pub(crate) fn step_guarded(&mut self, status: &Tensor) -> Result<()> {
+        self.update(Some(status))
+    }
+
+    fn update(&mut self, status: Option<&Tensor>) -> Result<()> {
+        let grads = self.slots.iter().map(|slot| slot.parameter.grad()).collect::<Result<Vec<_>>>()?;
+        if grads.iter().all(Option::is_none) {
+            let expected = "a gradient for at least one: call backward() on a loss made in Mode::Train before step()";
+            return Err(Error::value("Optimizer::step", "parameters", expected, "none with a gradient"));
+        }
+        for (flag, (slot, grad)) in (TrainingStatus::FLAGS..).zip(self.slots.iter_mut().zip(&grads)) {
+            if let Some(grad) = grad {
+                slot.step(&self.method, self.rate, grad, status.map(|status| (status, flag)))?;
+            }
+        }
+        Ok(())
     }
 
     /// What resuming needs beside the weights: `(name, tensor)`, and the steps of each parameter.
     pub(crate) fn state(&self) -> (Vec<(String, Tensor)>, Vec<u64>) {
         let named = |slot: &Slot| {
-            let name = slot.name.clone();
+            let name = slot.parameter.name().to_string();
             slot.state.iter().enumerate().map(move |(i, t)| (format!("{name}.{i}"), t.clone())).collect::<Vec<_>>()
         };
-        (self.parameters.iter().flat_map(named).collect(), self.parameters.iter().map(|s| s.steps).collect())
+        (self.slots.iter().flat_map(named).collect(), self.slots.iter().map(|s| s.steps).collect())
     }
 
     /// What [`state`](Self::state) must have come from to fit this optimizer.
@@ -163,38 +211,64 @@ impl Optimizer {
 
     /// Takes back what [`state`](Self::state) gave: `read` finds a tensor's values by name and extents.
     pub(crate) fn restore(&mut self, steps: &[u64], read: impl Fn(&str, &[usize]) -> Result<Vec<f32>>) -> Result<()> {
-        if steps.len() != self.parameters.len() {
-            return Err(Error::value(
-                "Optimizer",
-                "state",
-                format!("{} parameters", self.parameters.len()),
-                steps.len(),
-            ));
+        if steps.len() != self.slots.len() {
+            let expected = format!("{} parameters, tied ones once", self.slots.len());
+            return Err(Error::value("Optimizer", "state", expected, steps.len()));
         }
         let mut restored = Vec::with_capacity(steps.len());
-        for (slot, &count) in self.parameters.iter().zip(steps) {
-            let slots = if count == 0 { 0 } else { self.method.slots() };
+        for (slot, &count) in self.slots.iter().zip(steps) {
+            let (kept, weight) = (if count == 0 { 0 } else { self.method.slots() }, slot.parameter.tensor());
             let make = |i: usize| {
-                let values = read(&format!("{}.{i}", slot.name), slot.weight.dims())?;
-                Tensor::from_slice(slot.weight.device(), &values, slot.weight.dims())
+                let values = read(&format!("{}.{i}", slot.parameter.name()), weight.dims())?;
+                Tensor::from_slice(weight.device(), &values, weight.dims())
             };
-            restored.push((0..slots).map(make).collect::<Result<Vec<_>>>()?);
+            restored.push((0..kept).map(make).collect::<Result<Vec<_>>>()?);
         }
-        for ((slot, state), &count) in self.parameters.iter_mut().zip(restored).zip(steps) {
+        for ((slot, state), &count) in self.slots.iter_mut().zip(restored).zip(steps) {
             (slot.state, slot.steps) = (state, count);
         }
         Ok(())
     }
 }
 
+fn check_rate(rate: f64) -> Result<()> {
+    if rate.is_finite() && rate >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::value("Optimizer", "rate", "a finite number of at least 0", rate))
+}
+
+/// Every name belongs to one parameter, and every parameter can take a gradient.
+fn check_parameters(parameters: &[(String, Tensor)]) -> Result<()> {
+    let mut storages = HashMap::new();
+    for (name, tensor) in parameters {
+        tensor.check_dtype("Optimizer", "parameters", "f32")?;
+        if tensor.is_tracked() && !tensor.is_leaf() {
+            let got = format!("{name:?}, the result of an operation");
+            return Err(Error::value("Optimizer", "parameters", "leaves, as requires_grad() makes them", got));
+        }
+        if *storages.entry(name).or_insert(tensor.storage_id()) != tensor.storage_id() {
+            let got = format!("{name:?} for two parameters");
+            return Err(Error::value("Optimizer", "parameters", "a name of its own for each parameter", got));
+        }
+    }
+    Ok(())
+}
+
 impl Slot {
-    fn step(&mut self, method: &Method, rate: f64) -> Result<()> {
-        let Some(grad) = self.weight.grad() else { return Ok(()) };
+    /// One update. `guard` is a training status and the word in it that this parameter flags.
+    fn step(&mut self, method: &Method, rate: f64, grad: &Tensor, guard: Option<(&Tensor, u32)>) -> Result<()> {
+        let weight = self.parameter.tensor();
         if self.state.is_empty() {
-            let zeros = || Tensor::zeros(self.weight.device(), self.weight.dims());
+            let zeros = || Tensor::zeros(weight.device(), weight.dims());
             self.state = (0..method.slots()).map(|_| zeros()).collect::<Result<_>>()?;
         }
-        let (len, lr) = (self.weight.len() as u32, rate as f32);
+        // A status on another device cannot be read by this update.
+        let (status, guard) = match guard {
+            Some((status, flag)) if status.device() == weight.device() => (status.clone(), flag),
+            _ => (Tensor::empty("Optimizer::step", weight.device(), &[1])?, 0),
+        };
+        let (len, lr) = (weight.len() as u32, rate as f32);
         self.steps += 1;
         match *method {
             Method::Sgd(c) => {
@@ -206,8 +280,9 @@ impl Slot {
                     weight_decay: c.weight_decay,
                     nesterov: c.nesterov as u32,
                     first: (self.steps == 1) as u32,
+                    guard,
                 };
-                optim::sgd(&kernel, &grad, &self.weight, &self.state[0])
+                optim::sgd(&kernel, grad, weight, &self.state[0], &status)
             }
             Method::Adam(c) | Method::AdamW(c) => {
                 // In f64, as PyTorch: 1 − β^t loses digits in f32 at the first steps.
@@ -223,8 +298,9 @@ impl Slot {
                     decoupled: matches!(method, Method::AdamW(_)) as u32,
                     step_size: (rate / unbias(beta1)) as f32,
                     root2: unbias(beta2).sqrt() as f32,
+                    guard,
                 };
-                optim::adam(&kernel, &grad, &self.weight, &self.state[0], &self.state[1])
+                optim::adam(&kernel, grad, weight, [&self.state[0], &self.state[1]], &status)
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::f64::consts::PI;
 
+use crate::error::{Error, Result};
+
 /// How the learning rate changes, as the schedulers of `torch.optim.lr_scheduler` that bear these names.
 ///
 /// ```
@@ -36,6 +38,24 @@ pub enum Schedule {
 }
 
 impl Schedule {
+    /// Refuses numbers that give no rate.
+    pub(super) fn check(&self) -> Result<()> {
+        let finite = |arg, value: f64| match value.is_finite() && value >= 0.0 {
+            true => Ok(()),
+            false => Err(Error::value("Schedule", arg, "a finite number of at least 0", value)),
+        };
+        let at_least_1 = |arg, steps: u64| match steps {
+            0 => Err(Error::value("Schedule", arg, "at least 1", 0)),
+            _ => Ok(()),
+        };
+        match *self {
+            Schedule::Constant => Ok(()),
+            Schedule::Step { every, gamma } => at_least_1("every", every).and(finite("gamma", gamma)),
+            Schedule::Cosine { steps, min } => at_least_1("steps", steps).and(finite("min", min)),
+            Schedule::OneCycle { steps } => at_least_1("steps", steps),
+        }
+    }
+
     /// The rate of update number `step`, counted from 0. For [`OneCycle`](Self::OneCycle), `base` is the highest rate.
     pub fn rate(&self, base: f64, step: u64) -> f64 {
         let between = |from: f64, to: f64, share: f64| to + (from - to) / 2.0 * (1.0 + (PI * share).cos());

@@ -2,6 +2,8 @@
 
 use std::ops::ControlFlow;
 
+use super::diverged::{self, Batch};
+use super::watch::{Report, Watch};
 use super::{Data, Optimizer, Schedule, clip_grad_norm};
 use crate::error::{Error, Result};
 use crate::nn::{Mode, Module};
@@ -21,7 +23,8 @@ pub struct TrainOptions {
     pub clip_norm: Option<f32>,
     /// The learning rate over the updates, from that of the optimizer.
     pub schedule: Schedule,
-    /// Stop after this many epochs without a better validation loss, and go back to the best weights.
+    /// Stop after this many epochs without a better validation loss, and go back to the best weights. Needs validation
+    /// data: the training loss is a mean over changing weights, so it cannot tell which were best.
     pub patience: Option<usize>,
 }
 
@@ -95,6 +98,7 @@ pub struct Trainer {
     pub(crate) updates: u64,
     rate: f64,
     pub(crate) best: Option<Best>,
+    history: History,
 }
 
 /// A loss of a prediction and its target, as a scalar.
@@ -108,12 +112,17 @@ impl Trainer {
     /// A run that has not begun.
     pub fn new(optimizer: Optimizer, options: TrainOptions, rng: Rng) -> Self {
         let rate = optimizer.rate();
-        Self { optimizer, options, rng, epoch: 0, updates: 0, rate, best: None }
+        Self { optimizer, options, rng, epoch: 0, updates: 0, rate, best: None, history: History::default() }
     }
 
     /// Epochs done.
     pub fn epoch(&self) -> usize {
         self.epoch
+    }
+
+    /// The losses of the last call of [`fit`](Self::fit), also of one that failed.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// How it trains; may be changed between calls of [`fit`](Self::fit).
@@ -128,9 +137,14 @@ impl Trainer {
     /// Losses are added up on the device and read once an epoch. `progress` may wait: in a browser, where others must
     /// have their turn between two updates.
     ///
+    /// An update whose loss is not finite is not made, and neither is the part of an update that would make weights NaN
+    /// or infinite; training then ends. So weights stay finite, and after an error, too, the model gets its best weights
+    /// where there are some, and [`history`](Self::history) has the losses of the epochs before.
+    ///
     /// # Errors
-    /// Those of the model, the loss and the device; [`Error::Value`] for a batch size of 0 or empty data;
-    /// [`Error::Stopped`] when the training loss is not finite.
+    /// Those of the model, the loss and the device; [`Error::Value`] for empty data, options outside their range, and
+    /// patience without validation data; [`Error::Diverged`] when a loss, a gradient or a weight is not finite, also the
+    /// validation loss where there is patience.
     pub async fn fit(
         &mut self,
         model: &dyn Module,
@@ -139,40 +153,68 @@ impl Trainer {
         loss: &LossFn<'_>,
         mut progress: impl AsyncFnMut(&Progress, &Trainer) -> ControlFlow<()>,
     ) -> Result<History> {
-        if self.options.batch == 0 || data.is_empty() {
-            return Err(Error::value("Trainer::fit", "batch and data", "at least one example", 0));
+        self.history = History::default();
+        self.check(data, validation)?;
+        let trained = self.run_epochs(model, data, validation, loss, &mut progress).await;
+        let restored = self.restore_best();
+        self.history.best_epoch = self.best.as_ref().map(|best| best.epoch - 1);
+        trained.and(restored).map(|()| self.history.clone())
+    }
+
+    /// Refuses options that have no meaning, instead of training otherwise than asked.
+    fn check(&self, data: &dyn Data, validation: Option<&dyn Data>) -> Result<()> {
+        const FIT: &str = "Trainer::fit";
+        let TrainOptions { batch, clip_norm, patience, ref schedule, .. } = self.options;
+        if batch == 0 || data.is_empty() {
+            return Err(Error::value(FIT, "batch and data", "at least one example", 0));
         }
-        let mut history = History::default();
+        if let Some(norm) = clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
+            return Err(Error::value(FIT, "clip_norm", "more than 0", norm));
+        }
+        match (patience, validation) {
+            (Some(0), _) => return Err(Error::value(FIT, "patience", "at least 1 epoch, or None", 0)),
+            (Some(epochs), None) => {
+                let expected = "validation data to measure improvement on, or patience: None";
+                return Err(Error::value(FIT, "patience", expected, format!("{epochs} epochs without any")));
+            }
+            _ => {}
+        }
+        schedule.check()
+    }
+
+    async fn run_epochs(
+        &mut self,
+        model: &dyn Module,
+        data: &dyn Data,
+        validation: Option<&dyn Data>,
+        loss: &LossFn<'_>,
+        progress: &mut impl AsyncFnMut(&Progress, &Trainer) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let of = data.len().div_ceil(self.options.batch);
         while self.epoch < self.options.epochs {
-            let Some(mean) = self.run_epoch(model, data, loss, &mut progress).await? else {
-                history.stopped_early = true;
+            let Some(mean) = self.run_epoch(model, data, loss, progress).await? else {
+                self.history.stopped_early = true;
                 break;
             };
             let checked = match validation {
                 Some(data) => Some(self.evaluate(model, data, loss).await?),
                 None => None,
             };
-            history.loss.push(mean);
-            history.validation.extend(checked);
+            self.history.loss.push(mean);
+            self.history.validation.extend(checked);
             self.epoch += 1;
             let patient = match checked {
-                Some(loss) => self.keep_best(loss).await?,
+                Some(loss) => self.keep_best(loss, of).await?,
                 None => true,
             };
-            let of = data.len().div_ceil(self.options.batch);
             let report = Progress { epoch: self.epoch - 1, updates: of, of, loss: Some(mean), validation: checked };
             let goes_on = progress(&report, self).await.is_continue();
-            if !mean.is_finite() {
-                return Err(Error::Stopped(format!("the training loss is {mean} after epoch {}", self.epoch)));
-            }
             if !goes_on || !patient {
-                history.stopped_early = self.epoch < self.options.epochs;
+                self.history.stopped_early = self.epoch < self.options.epochs;
                 break;
             }
         }
-        self.restore_best()?;
-        history.best_epoch = self.best.as_ref().map(|best| best.epoch - 1);
-        Ok(history)
+        Ok(())
     }
 
     /// [`Trainer::fit`], waiting for it.
@@ -206,32 +248,63 @@ impl Trainer {
             self.rng.shuffle(&mut order);
         }
         let of = order.len().div_ceil(self.options.batch);
-        let mut total: Option<Tensor> = None;
+        let (begun, mut watch, mut stopped) = (self.updates, None, false);
         for (done, examples) in order.chunks(self.options.batch).enumerate() {
             let (x, y) = data.batch(examples)?;
-            self.optimizer.set_rate(self.options.schedule.rate(self.rate, self.updates));
+            self.optimizer.set_rate(self.options.schedule.rate(self.rate, self.updates))?;
             self.optimizer.zero_grad();
             let value = loss(&model.forward(&x, &mut Mode::Train(&mut self.rng))?, &y)?;
             value.backward()?;
             if let Some(max) = self.options.clip_norm {
                 clip_grad_norm(&self.optimizer.parameters(), max)?;
             }
-            self.optimizer.step()?;
+            let watch = match &mut watch {
+                Some(watch) => watch,
+                none => none.insert(Watch::new(value.device(), self.optimizer.names().len())?),
+            };
+            watch.add(&value, examples.len() as f32 / order.len() as f32)?;
+            self.optimizer.step_guarded(watch.status())?;
             self.updates += 1;
-            let share = value.detach().scale(examples.len() as f32 / order.len() as f32)?;
-            total = Some(match total {
-                Some(sum) => sum.add(&share)?,
-                None => share,
-            });
+            if watch.has_failed()? {
+                break;
+            }
             let report = Progress { epoch: self.epoch, updates: done + 1, of, loss: None, validation: None };
             if done + 1 < of && progress(&report, self).await.is_break() {
-                return Ok(None);
+                stopped = true;
+                break;
             }
         }
-        match total {
-            Some(total) => Ok(Some(total.read().await?[0])),
-            None => Ok(None),
+        let Some(watch) = watch else { return Ok(None) };
+        let report = watch.report().await?;
+        if report.has_failed() {
+            self.updates = begun + report.updates as u64;
+            return Err(self.diverged(report, model, data, &order, loss).await?);
         }
+        Ok((!stopped).then_some(report.total))
+    }
+
+    /// The error of an epoch that failed. `order` is that of its examples.
+    async fn diverged(
+        &self,
+        report: Report,
+        model: &dyn Module,
+        data: &dyn Data,
+        order: &[usize],
+        loss: &LossFn<'_>,
+    ) -> Result<Error> {
+        // A loss that is not finite is not counted; that of an update with a flag was.
+        let update = report.updates - usize::from(!report.flagged.is_empty());
+        let names: Vec<&str> = self.optimizer.names().collect();
+        let flagged: Vec<&str> = report.flagged.iter().map(|&i| names[i]).collect();
+        let batch = match order.chunks(self.options.batch).nth(update) {
+            Some(examples) => {
+                let (x, y) = data.batch(examples)?;
+                Some(Batch { x, y, examples })
+            }
+            None => None,
+        };
+        let cause = diverged::cause(model, &self.optimizer.parameters(), &flagged, batch, loss).await?;
+        Ok(Error::Diverged { epoch: self.epoch, update, cause })
     }
 
     /// Mean loss over `data`, in evaluation.
@@ -256,10 +329,14 @@ impl Trainer {
         }
     }
 
-    /// Remembers the weights if `loss` is the best so far; says whether patience is left.
-    async fn keep_best(&mut self, loss: f32) -> Result<bool> {
+    /// Remembers the weights if `loss` is the best so far; says whether patience is left. `updates` are those of an epoch.
+    async fn keep_best(&mut self, loss: f32, updates: usize) -> Result<bool> {
         let Some(patience) = self.options.patience else { return Ok(true) };
-        if self.best.as_ref().is_none_or(|best| best.loss.is_nan() || loss < best.loss) {
+        if !loss.is_finite() {
+            let cause = format!("the validation loss is {loss}");
+            return Err(Error::Diverged { epoch: self.epoch - 1, update: updates - 1, cause });
+        }
+        if self.best.as_ref().is_none_or(|best| loss < best.loss) {
             let mut weights = Vec::new();
             for (_, p) in self.optimizer.parameters() {
                 weights.push(p.read().await?);

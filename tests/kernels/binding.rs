@@ -45,9 +45,9 @@ fn run_refuses_a_tensor_that_is_written_twice(device: &Device) {
     let (device, (done, outcome)) = (device.clone(), mpsc::channel());
     // On its own thread, so that a lock that is never granted is a failure and no hang.
     std::thread::spawn(move || {
-        let (grad, w) = (tensor(&device, 8), tensor(&device, 8));
+        let (grad, w, status) = (tensor(&device, 8), tensor(&device, 8), tensor(&device, 1));
         let sgd = Sgd { len: 8, lr: 0.1, first: 1, ..Sgd::default() };
-        done.send(device.run(&sgd, [&grad], [&w, &w])).expect("the test waits");
+        done.send(device.run(&sgd, [&grad], [&w, &w, &status])).expect("the test waits");
     });
     let outcome = outcome.recv_timeout(Duration::from_secs(20)).expect("an answer");
     assert!(matches!(outcome, Err(Error::Value { op: "sgd", arg: "v", .. })), "{outcome:?}");

@@ -1,7 +1,7 @@
 //! SGD and Adam over several steps.
 
 use wgru::Device;
-use wgru::kernels::{Adam, Sgd};
+use wgru::kernels::{Adam, Sgd, TrainingStatus};
 
 use crate::common::{assert_close, fill};
 use crate::reference::training as reference;
@@ -14,7 +14,13 @@ const SGD: f64 = 4e-7;
 /// The same, with a root and a quotient in each step.
 const ADAM: f64 = 8e-7;
 
-on_every_backend![sgd_matches_torch_in_f64, adam_matches_torch_in_f64];
+on_every_backend![
+    sgd_matches_torch_in_f64,
+    adam_matches_torch_in_f64,
+    training_status_adds_losses_until_one_is_not_finite,
+    optimizers_keep_and_flag_elements_that_are_not_finite,
+    optimizers_leave_weights_alone_after_a_failure,
+];
 
 fn gradients(len: usize) -> Vec<Vec<f32>> {
     (0..STEPS as u32).map(|step| fill(10 + step, len, 1.0)).collect()
@@ -30,10 +36,11 @@ fn sgd_matches_torch_in_f64(device: &Device) {
         let (start, gradients) = (fill(1, len, 1.0), gradients(len));
         for (momentum, dampening, weight_decay, nesterov) in options {
             let (w, v) = (buffer(device, &start), poison(device, len));
-            let kernel = Sgd { len: len as u32, lr: 0.05, momentum, dampening, weight_decay, nesterov, first: 0 };
+            let kernel =
+                Sgd { len: len as u32, lr: 0.05, momentum, dampening, weight_decay, nesterov, first: 0, guard: 0 };
             for (step, gradient) in gradients.iter().enumerate() {
                 let kernel = Sgd { first: (step == 0) as u32, ..kernel };
-                device.run(&kernel, [&buffer(device, gradient)], [&w, &v]).expect("run");
+                device.run(&kernel, [&buffer(device, gradient)], [&w, &v, &poison(device, 1)]).expect("run");
             }
             let [lr, momentum, dampening, weight_decay] =
                 [0.05f32, momentum, dampening, weight_decay].map(|v| v as f64);
@@ -60,8 +67,19 @@ fn adam_matches_torch_in_f64(device: &Device) {
                 let t = step as i32 + 1;
                 let step_size = (lr as f64 / (1.0 - (beta1 as f64).powi(t))) as f32;
                 let root2 = (1.0 - (beta2 as f64).powi(t)).sqrt() as f32;
-                let kernel = Adam { len: len as u32, lr, beta1, beta2, eps, weight_decay, decoupled, step_size, root2 };
-                device.run(&kernel, [&buffer(device, gradient)], [&w, &m, &v]).expect("run");
+                let kernel = Adam {
+                    len: len as u32,
+                    lr,
+                    beta1,
+                    beta2,
+                    eps,
+                    weight_decay,
+                    decoupled,
+                    step_size,
+                    root2,
+                    guard: 0,
+                };
+                device.run(&kernel, [&buffer(device, gradient)], [&w, &m, &v, &poison(device, 1)]).expect("run");
             }
             let [lr, beta1, beta2, eps, weight_decay] = [lr, beta1, beta2, eps, weight_decay].map(|v| v as f64);
             let adam = reference::Adam { lr, beta1, beta2, eps, weight_decay, decoupled: decoupled == 1 };
@@ -70,6 +88,102 @@ fn adam_matches_torch_in_f64(device: &Device) {
             for (part, tensor) in [&w, &m, &v].into_iter().enumerate() {
                 let want: Vec<f64> = want.iter().map(|parts| parts[part]).collect();
                 assert_close(&format!("part {part} of {what}"), &read(tensor), &want, ADAM);
+            }
+        }
+    }
+}
+
+/// `[total, updates, flags…]` of a status buffer.
+fn status_words(status: &wgru::Tensor) -> (f32, Vec<u32>) {
+    let words = read(status);
+    (words[0], words[1..].iter().map(|w| w.to_bits()).collect())
+}
+
+fn status(device: &Device, total: f32, rest: &[u32]) -> wgru::Tensor {
+    let words: Vec<f32> = std::iter::once(total).chain(rest.iter().map(|&w| f32::from_bits(w))).collect();
+    buffer(device, &words)
+}
+
+fn training_status_adds_losses_until_one_is_not_finite(device: &Device) {
+    let kernel = TrainingStatus { share: 0.5, parameters: 3 };
+    let add = |status: &wgru::Tensor, loss: f32| {
+        device.run(&kernel, [&buffer(device, &[loss])], [status]).expect("run");
+        status_words(status)
+    };
+    let good = status(device, 0.0, &[0; 4]);
+    assert_eq!(add(&good, 3.0), (1.5, vec![1, 0, 0, 0]));
+    assert_eq!(add(&good, 1.0), (2.0, vec![2, 0, 0, 0]));
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let failed = status(device, 2.0, &[2, 0, 0, 0]);
+        let (total, rest) = add(&failed, bad);
+        assert!(!total.is_finite() && rest == [2, 0, 0, 0], "{bad}: {total} {rest:?}");
+        let (total, rest) = add(&failed, 1.0);
+        assert!(!total.is_finite() && rest == [2, 0, 0, 0], "a failure stays: {total} {rest:?}");
+    }
+    let flagged = status(device, 2.0, &[2, 0, 0, 1]);
+    let (total, rest) = add(&flagged, 1.0);
+    assert!(total.is_nan() && rest == [2, 0, 0, 1], "{total} {rest:?}");
+}
+
+/// Runs one guarded step of Adam and one of SGD with momentum; gives the buffers they write, the status last.
+fn guarded(device: &Device, total: f32, grad: &[f32], w: &[f32]) -> [Vec<Vec<u32>>; 2] {
+    let len = grad.len() as u32;
+    let adam = Adam {
+        len,
+        lr: 0.1,
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        weight_decay: 0.0,
+        decoupled: 0,
+        step_size: 1.0,
+        root2: 0.03,
+        guard: 3,
+    };
+    let sgd = Sgd { len, lr: 0.1, momentum: 0.9, dampening: 0.0, weight_decay: 0.0, nesterov: 0, first: 0, guard: 3 };
+    let make =
+        || (buffer(device, w), [0, 1].map(|_| buffer(device, &vec![0.5; w.len()])), status(device, total, &[7, 0, 0]));
+    let bits = |t: &wgru::Tensor| read(t).iter().map(|v| v.to_bits()).collect::<Vec<u32>>();
+    let grad = buffer(device, grad);
+    let (a, [m, v], s) = make();
+    device.run(&adam, [&grad], [&a, &m, &v, &s]).expect("adam");
+    let of_adam = [&a, &m, &v, &s].map(bits).to_vec();
+    let (a, [_, v], s) = make();
+    device.run(&sgd, [&grad], [&a, &v, &s]).expect("sgd");
+    [of_adam, [&a, &v, &s].map(bits).to_vec()]
+}
+
+fn optimizers_keep_and_flag_elements_that_are_not_finite(device: &Device) {
+    let (half, len) = (0.5f32.to_bits(), 67);
+    let w = fill(3, len, 1.0);
+    for (bad, at) in [(f32::NAN, 0), (f32::INFINITY, 66), (f32::NEG_INFINITY, 64)] {
+        let mut grad = fill(4, len, 1.0);
+        let good = guarded(device, 2.0, &grad, &w);
+        grad[at] = bad;
+        for (buffers, good) in guarded(device, 2.0, &grad, &w).into_iter().zip(good) {
+            let (status, tensors) = buffers.split_last().expect("buffers");
+            assert_eq!(status[..4], [2.0f32.to_bits(), 7, 0, 1], "{bad} at {at}");
+            assert_eq!(good.last().expect("status")[3], 0, "no flag without a fault");
+            for (part, (got, good)) in tensors.iter().zip(&good).enumerate() {
+                for i in 0..len {
+                    let old = if part == 0 { w[i].to_bits() } else { half };
+                    assert_eq!(got[i], if i == at { old } else { good[i] }, "{bad}: element {i} of part {part}");
+                }
+            }
+        }
+    }
+}
+
+fn optimizers_leave_weights_alone_after_a_failure(device: &Device) {
+    let (w, grad) = (fill(3, 67, 1.0), fill(4, 67, 1.0));
+    for total in [f32::NAN, f32::INFINITY] {
+        for buffers in guarded(device, total, &grad, &w) {
+            let (status, tensors) = buffers.split_last().expect("buffers");
+            assert_eq!(status[1..4], [7, 0, 0]);
+            for (part, got) in tensors.iter().enumerate() {
+                let is_old =
+                    |(i, bits): (usize, &u32)| *bits == if part == 0 { w[i].to_bits() } else { 0.5f32.to_bits() };
+                assert!(got[..67].iter().enumerate().all(is_old), "{total}: part {part} changed");
             }
         }
     }

@@ -70,7 +70,7 @@ fn cases(device: &Device) -> Vec<Case> {
             "classifier",
             Sequential::new()
                 .push("gru", both.build(device, rng).expect("gru"))
-                .push("last", LastStep { batch_first: true })
+                .push("last", LastState { batch_first: true, bidirectional: true, reverse: false })
                 .push("drop", Dropout::new(0.5).expect("dropout"))
                 .push("head", linear(10, 2, rng)),
             free(true, 4),
@@ -104,10 +104,17 @@ fn cases(device: &Device) -> Vec<Case> {
             "windows",
             Sequential::new()
                 .push("conv", conv.build(device, rng).expect("conv"))
-                .push("gru", GruConfig { input: 6, ..gru }.build(device, rng).expect("gru")),
+                .push("gru", GruConfig { input: 6, ..gru.clone() }.build(device, rng).expect("gru")),
             free(false, 4),
         ),
         case("nothing", Sequential::new().push("drop", Dropout::new(0.5).expect("dropout")), free(false, 4)),
+        case(
+            "last_step",
+            Sequential::new()
+                .push("gru", GruConfig { batch_first: true, ..gru.clone() }.build(device, rng).expect("gru"))
+                .push("last", LastStep { batch_first: true }),
+            free(true, 4),
+        ),
     ]
 }
 

@@ -18,7 +18,7 @@ import safetensors.numpy
 from generate_recurrent import fill
 
 HERE = Path(__file__).resolve().parent / "exported"
-CASES = ["classifier", "reset_before", "peepholes", "normalized", "words", "windows", "nothing"]
+CASES = ["classifier", "reset_before", "peepholes", "normalized", "words", "windows", "nothing", "last_step"]
 BATCH, STEPS = 3, 5
 
 outputs = {}

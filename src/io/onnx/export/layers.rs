@@ -4,7 +4,7 @@ use super::super::model::Extent;
 use super::graph::{Graph, Value, float, int, ints, wrong};
 use super::recurrent;
 use crate::error::{Error, Result};
-use crate::nn::{Axes, Conv1dConfig, Kind, Module};
+use crate::nn::{Axes, Conv1dConfig, Kind, LastState, Module};
 
 /// Adds a module named `path`, from the value `x` on; gives the value that it makes.
 pub fn write(graph: &mut Graph, path: &str, module: &dyn Module, x: Value) -> Result<Value> {
@@ -23,6 +23,7 @@ pub fn write(graph: &mut Graph, path: &str, module: &dyn Module, x: Value) -> Re
         Kind::Relu => Ok(graph.node(&format!("{name}/Relu"), "Relu", &[&x], vec![], x.dims.clone())),
         Kind::Tanh => Ok(graph.node(&format!("{name}/Tanh"), "Tanh", &[&x], vec![], x.dims.clone())),
         Kind::LastStep { batch_first } => last_step(graph, name, &x, batch_first),
+        Kind::LastState(state) => last_state(graph, name, &x, state),
         Kind::Linear => linear(graph, name, &x, &parameter),
         Kind::Embedding => embedding(graph, name, &x, &parameter("weight")),
         Kind::LayerNorm(epsilon) => layer_norm(graph, name, &x, epsilon, &parameter),
@@ -30,6 +31,10 @@ pub fn write(graph: &mut Graph, path: &str, module: &dyn Module, x: Value) -> Re
         Kind::Gru(config) => recurrent::write(graph, name, path, &x, &recurrent::Layers::gru(config)),
         Kind::Lstm(config) => recurrent::write(graph, name, path, &x, &recurrent::Layers::lstm(config)),
         Kind::Rnn(config) => recurrent::write(graph, name, path, &x, &recurrent::Layers::rnn(config)),
+        Kind::MinGru(_) => Err(refuse(name, "MinGru", "a minimal GRU, which ONNX has no operator for")),
+        Kind::LayerNormGru(_) => {
+            Err(refuse(name, "LayerNormGru", "a GRU with layer norm, which ONNX has no operator for"))
+        }
         Kind::Other => Err(refuse(name, "a layer", "a module whose kind is not known")),
     }
 }
@@ -96,14 +101,47 @@ fn layer_norm(
 }
 
 fn last_step(graph: &mut Graph, name: &str, x: &Value, batch_first: bool) -> Result<Value> {
+    step(graph, &format!("{name}/last"), x, batch_first, -1).map_err(|_| wrong(name, x, "three axes of floats"))
+}
+
+/// The step at `index` of a sequence: `[batch, width]`.
+fn step(graph: &mut Graph, name: &str, x: &Value, batch_first: bool, index: i64) -> Result<Value> {
     let axis = batch_first as usize;
     if x.dims.len() != 3 || x.indices {
         return Err(wrong(name, x, "three axes of floats"));
     }
     let mut dims = x.dims.clone();
     dims.remove(axis);
-    let last = graph.ints(&format!("{name}/last"), &[], &[-1]);
-    Ok(graph.node(&format!("{name}/Gather"), "Gather", &[x, &last], vec![int("axis", axis as i64)], dims))
+    let at = graph.ints(name, &[], &[index]);
+    Ok(graph.node(&format!("{name}/Gather"), "Gather", &[x, &at], vec![int("axis", axis as i64)], dims))
+}
+
+fn last_state(graph: &mut Graph, name: &str, x: &Value, state: LastState) -> Result<Value> {
+    let width = match x.dims.last() {
+        Some(Extent::Fixed(width)) => *width,
+        _ => return Err(wrong(name, x, "three axes of floats, the last of a known extent")),
+    };
+    let ends =
+        |graph: &mut Graph, part: &str, index| step(graph, &format!("{name}/{part}"), x, state.batch_first, index);
+    match (state.bidirectional, state.reverse) {
+        (false, false) => return ends(graph, "last", -1),
+        (false, true) => return ends(graph, "first", 0),
+        (true, false) if width % 2 == 0 => {}
+        _ => return Err(wrong(name, x, "an even width, and one of bidirectional and reverse at most")),
+    }
+    let mut half = |part: &str, index, range: [usize; 2]| -> Result<Value> {
+        let whole = ends(graph, part, index)?;
+        let dims = vec![whole.dims[0].clone(), Extent::Fixed(width / 2)];
+        let bound =
+            |graph: &mut Graph, what: &str, n: usize| graph.ints(&format!("{name}/{part}/{what}"), &[1], &[n as i64]);
+        let [from, to, axis] =
+            [("from", range[0]), ("to", range[1]), ("axis", 1)].map(|(what, n)| bound(graph, what, n));
+        Ok(graph.node(&format!("{name}/{part}/Slice"), "Slice", &[&whole, &from, &to, &axis], vec![], dims))
+    };
+    let forward = half("last", -1, [0, width / 2])?;
+    let reverse = half("first", 0, [width / 2, width])?;
+    let dims = vec![forward.dims[0].clone(), Extent::Fixed(width)];
+    Ok(graph.node(&format!("{name}/Concat"), "Concat", &[&forward, &reverse], vec![int("axis", 1)], dims))
 }
 
 /// ONNX's convolution takes the channels before the steps.

@@ -7,7 +7,7 @@ mod recurrent;
 use super::model::Extent;
 use crate::error::{Error, Result};
 use crate::io::parameters_to_file;
-use crate::nn::Module;
+use crate::nn::{Module, check_last_steps};
 use graph::{Graph, Value};
 
 /// The operator set that is written: the first with `LayerNormalization`.
@@ -58,8 +58,8 @@ impl Input {
 ///
 /// # Errors
 /// [`Error::Unsupported`] naming a layer that ONNX has no form for: an unknown one, one with a projection, zoneout,
-/// or learned first states; [`Error::Shape`] for an input that a layer does not take; [`Error::Format`] for a name that stands twice; those of
-/// reading back.
+/// or learned first states; [`Error::Shape`] for an input that a layer does not take; [`Error::Value`] for the last
+/// step of a reverse direction; [`Error::Format`] for a name that stands twice; those of reading back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn export(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
     crate::wait::block_on(export_async(model, input))
@@ -75,6 +75,7 @@ pub async fn export_async(model: &dyn Module, input: &Input) -> Result<Vec<u8>> 
         let expected = format!("a name other than {OUTPUT:?}");
         return Err(Error::value("onnx::export", "name", expected, format!("{:?}", input.name)));
     }
+    check_last_steps(&model.kind())?;
     let mut graph = Graph::new(parameters_to_file(model).await?);
     let first = Value { name: input.name.clone(), dims: input.dims.clone(), indices: input.indices };
     let last = layers::write(&mut graph, "", model, first.clone())?;

@@ -1,0 +1,76 @@
+//! The running loss of an epoch, and whether training has failed
+
+use crate::error::Result;
+use crate::kernel::{Kernel, at_most, linear_groups, params, wgsl};
+
+params! {
+    /// Adds one update's loss to the running total of an epoch and counts it, unless training has failed:
+    ///
+    /// ```text
+    /// status = [total, updates, flag of parameter 0, flag of parameter 1, …]
+    /// total = NaN              where a flag is set: an earlier update was not finite
+    /// total = total + share·loss, updates = updates + 1     where that is finite; else only total
+    /// ```
+    ///
+    /// A total that is not finite stays so, and [`Adam`](super::Adam) and [`Sgd`](super::Sgd) then leave all weights
+    /// alone. Reads `loss` `[1]`; updates `status` `[2 + parameters]` (u32; the total is the bits of an f32).
+    pub struct TrainingStatus {
+        /// Factor of the loss.
+        pub share: f32,
+        /// Parameters with a flag.
+        pub parameters: u32,
+    }
+}
+
+impl TrainingStatus {
+    /// The words of `status` before the first flag.
+    pub const FLAGS: u32 = 2;
+
+    /// The most parameters: one invocation looks at all flags.
+    pub const MOST_PARAMETERS: usize = 60_000;
+
+    /// Whether an optimizer may still change weights. `guard` is the word that its parameter flags; 0: unguarded.
+    pub(crate) fn goes_on(guard: u32, status: &[f32]) -> bool {
+        guard == 0 || status[0].is_finite()
+    }
+}
+
+impl Kernel<1, 1> for TrainingStatus {
+    const NAME: &'static str = "training_status";
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/finite", "training_status");
+    const READS: [&'static str; 1] = ["loss"];
+    const WRITES: [&'static str; 1] = ["status"];
+    const INDICES: &'static [&'static str] = &["status"];
+    const ADDRESSES: bool = false;
+
+    fn check(&self) -> Result<()> {
+        at_most(Self::NAME, [("parameters", self.parameters, Self::MOST_PARAMETERS)])
+    }
+
+    fn loops(&self) -> u64 {
+        self.parameters.into()
+    }
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(1)
+    }
+
+    fn lens(&self) -> ([usize; 1], [usize; 1]) {
+        ([1], [(Self::FLAGS + self.parameters) as usize])
+    }
+
+    fn run(&self, [loss]: [&[f32]; 1], [status]: [&mut [f32]; 1]) {
+        if !status[0].is_finite() {
+            return;
+        }
+        let flags = &status[Self::FLAGS as usize..][..self.parameters as usize];
+        if flags.iter().any(|flag| flag.to_bits() != 0) {
+            status[0] = f32::NAN;
+            return;
+        }
+        status[0] += self.share * loss[0];
+        if status[0].is_finite() {
+            status[1] = f32::from_bits(status[1].to_bits() + 1);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Tied weights: one parameter under several names
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::kernels::BinaryOp;
+use crate::ops::elementwise;
+use crate::tensor::Tensor;
+
+/// One parameter with all of its names.
+pub(crate) struct Tied {
+    /// Every name, in the order of the list.
+    pub names: Vec<String>,
+    /// Tensors of the one storage, one for each place where `backward` leaves a gradient. Never empty.
+    leaves: Vec<Tensor>,
+}
+
+/// A list of parameters with each storage once, in the order in which they come first.
+///
+/// Parameters that are cloned share storage and gradient; those made by `requires_grad` from one tensor share the
+/// storage only, and the gradient of the parameter is the sum of theirs.
+pub(crate) fn by_storage(parameters: &[(String, Tensor)]) -> Vec<Tied> {
+    let mut places = HashMap::new();
+    let mut groups: Vec<Tied> = Vec::new();
+    for (name, tensor) in parameters {
+        let place = *places.entry(tensor.storage_id()).or_insert_with(|| {
+            groups.push(Tied { names: Vec::new(), leaves: Vec::new() });
+            groups.len() - 1
+        });
+        let group = &mut groups[place];
+        if !group.names.contains(name) {
+            group.names.push(name.clone());
+        }
+        if !group.leaves.iter().any(|leaf| leaf.shares_gradient(tensor)) {
+            group.leaves.push(tensor.clone());
+        }
+    }
+    groups
+}
+
+impl Tied {
+    /// The name that comes first.
+    pub fn name(&self) -> &str {
+        self.names.first().map_or("", |name| name)
+    }
+
+    pub fn tensor(&self) -> &Tensor {
+        &self.leaves[0]
+    }
+
+    /// The gradient of the parameter, in the shape of [`tensor`](Self::tensor).
+    pub fn grad(&self) -> Result<Option<Tensor>> {
+        let mut sum: Option<Tensor> = None;
+        for grad in self.leaves.iter().filter_map(Tensor::grad) {
+            // A leaf may be another view of the storage.
+            let grad = grad.view("gradient", self.tensor().dims())?;
+            sum = Some(match sum {
+                None => grad,
+                Some(sum) => elementwise::binary(BinaryOp::Add, &sum, &grad)?,
+            });
+        }
+        Ok(sum)
+    }
+
+    /// Replaces every gradient by `f` of it.
+    pub fn map_grad(&self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<()> {
+        for leaf in &self.leaves {
+            if let Some(grad) = leaf.grad() {
+                leaf.set_grad(Some(f(&grad)?));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn clear_grad(&self) {
+        self.leaves.iter().for_each(|leaf| leaf.set_grad(None));
+    }
+}

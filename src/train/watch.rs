@@ -1,0 +1,76 @@
+//! The running loss of an epoch, kept on the device, and the first update that is not finite
+
+use crate::device::{Device, Reading};
+use crate::error::Result;
+use crate::kernels::TrainingStatus;
+use crate::ops::optim;
+use crate::tensor::Tensor;
+
+/// Updates on a GPU between two looks at the status. A look submits the work recorded so far.
+const LOOK_EVERY: usize = 16;
+
+/// Watches one epoch. The optimizer leaves all weights alone from the first failure on, so it does not matter how much
+/// later the host notices it: the weights are the same.
+pub(super) struct Watch {
+    status: Tensor,
+    reading: Option<Reading>,
+    /// Updates since the last look.
+    unseen: usize,
+}
+
+/// The words of a [`TrainingStatus`].
+pub(super) struct Report {
+    /// Σ share·loss; not finite once training has failed.
+    pub total: f32,
+    /// Updates with a finite loss.
+    pub updates: usize,
+    /// Parameters whose last update was not finite, by the order of the optimizer.
+    pub flagged: Vec<usize>,
+}
+
+impl Report {
+    fn of(words: &[f32]) -> Self {
+        let (head, flags) = words.split_at(TrainingStatus::FLAGS as usize);
+        let flagged = flags.iter().enumerate().filter(|(_, flag)| flag.to_bits() != 0).map(|(i, _)| i).collect();
+        Self { total: head[0], updates: head[1].to_bits() as usize, flagged }
+    }
+
+    pub fn has_failed(&self) -> bool {
+        !self.total.is_finite() || !self.flagged.is_empty()
+    }
+}
+
+impl Watch {
+    /// A watch over the updates of as many parameters.
+    pub fn new(device: &Device, parameters: usize) -> Result<Self> {
+        Ok(Self { status: optim::training_status(device, parameters)?, reading: None, unseen: 0 })
+    }
+
+    /// The tensor that [`Optimizer::step_guarded`](super::Optimizer::step_guarded) looks at.
+    pub fn status(&self) -> &Tensor {
+        &self.status
+    }
+
+    /// Adds `share·loss`. Before the update that this loss is for, which is left out if it is not finite.
+    pub fn add(&mut self, loss: &Tensor, share: f32) -> Result<()> {
+        self.unseen += 1;
+        optim::add_loss(&self.status, &loss.detach(), share)
+    }
+
+    /// Whether an update is known to have failed. Never waits for a GPU, which may tell some updates later.
+    pub fn has_failed(&mut self) -> Result<bool> {
+        let device = self.status.device();
+        if self.reading.is_none() && (!device.is_gpu() || self.unseen >= LOOK_EVERY) {
+            (self.reading, self.unseen) = (Some(self.status.start_read()?), 0);
+        }
+        let Some(reading) = &mut self.reading else { return Ok(false) };
+        let Some(words) = device.poll_read(reading)? else { return Ok(false) };
+        self.reading = None;
+        Ok(Report::of(&words).has_failed())
+    }
+
+    /// Reads the status, waiting for all updates so far.
+    pub async fn report(&self) -> Result<Report> {
+        Ok(Report::of(&self.status.read().await?))
+    }
+}
