@@ -7,10 +7,14 @@ pub use activation::Activation;
 pub(crate) use activation::{activate, slope};
 pub(crate) use decimal::number;
 
-/// `σ(v) = 1 / (1 + e^(−v))`. `exp` sees only arguments ≤ 0. NaN gives NaN.
+/// Below this [`sigmoid`] is exactly 0. Its value here is the last above the subnormal numbers, which some devices keep
+/// and others flush to 0: a product with an infinite or huge state would depend on the device.
+pub const SIGMOID_LOW: f32 = -87.0;
+
+/// `σ(v) = 1 / (1 + e^(−v))`, 0 below [`SIGMOID_LOW`]. `exp` sees only arguments ≤ 0. NaN gives NaN.
 pub fn sigmoid(v: f32) -> f32 {
     let e = (-v.abs()).exp();
-    (if v >= 0.0 { 1.0 } else { e }) / (1.0 + e)
+    if v < SIGMOID_LOW { 0.0 } else { (if v >= 0.0 { 1.0 } else { e }) / (1.0 + e) }
 }
 
 /// `tanh(v)`. `exp` sees only arguments ≤ 0; small arguments use the odd series, where `1 − e` would cancel.

@@ -15,11 +15,13 @@ pub enum BinaryOp {
     Mul = 2,
     /// `a / b`
     Div = 3,
+    /// `a·b`; exactly 0 where `b` is 0, also where `a` is NaN or infinite
+    Mask = 4,
 }
 
 impl BinaryOp {
     /// Every operation.
-    pub const ALL: [Self; 4] = [Self::Add, Self::Sub, Self::Mul, Self::Div];
+    pub const ALL: [Self; 5] = [Self::Add, Self::Sub, Self::Mul, Self::Div, Self::Mask];
 }
 
 params! {
@@ -70,6 +72,7 @@ impl Kernel<2, 1> for Binary {
             BinaryOp::Sub => |u, v| u - v,
             BinaryOp::Mul => |u, v| u * v,
             BinaryOp::Div => |u, v| u / v,
+            BinaryOp::Mask => |u, v| if v == 0.0 { 0.0 } else { u * v },
         };
         let [d0, d1, d2, d3] = self.dims;
         let at = |index: [u32; 3], strides: [u32; 4]| (0..3).map(|x| (index[x] * strides[x]) as usize).sum::<usize>();
