@@ -21,6 +21,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 1u: { y[i] = u - v; }
         case 2u: { y[i] = u * v; }
         case 3u: { y[i] = u / v; }
-        default: { y[i] = select(u * v, 0.0, v == 0.0); }
+        default: { y[i] = masked(u, v); }
     }
 }

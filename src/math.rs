@@ -34,6 +34,11 @@ pub fn tanh_stable(v: f32) -> f32 {
     }
 }
 
+/// `v·factor`, and 0 where the factor is 0, whatever `v` is: 0·∞ is NaN.
+pub fn masked(v: f32, factor: f32) -> f32 {
+    if factor == 0.0 { 0.0 } else { v * factor }
+}
+
 /// `log(1 + e^v)`, exact where `e^v` would overflow or vanish. NaN gives NaN.
 pub fn softplus(v: f32) -> f32 {
     (if v <= 0.0 { 0.0 } else { v }) + (1.0 + (-v.abs()).exp()).ln()

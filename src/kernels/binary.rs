@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, at_most, linear_groups, params, wgsl};
+use crate::math::masked;
 
 /// Functions of two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ params! {
 
 impl Kernel<2, 1> for Binary {
     const NAME: &'static str = "binary";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "binary");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/mask", "binary");
     const READS: [&'static str; 2] = ["a", "b"];
     const WRITES: [&'static str; 1] = ["y"];
 
@@ -72,7 +73,7 @@ impl Kernel<2, 1> for Binary {
             BinaryOp::Sub => |u, v| u - v,
             BinaryOp::Mul => |u, v| u * v,
             BinaryOp::Div => |u, v| u / v,
-            BinaryOp::Mask => |u, v| if v == 0.0 { 0.0 } else { u * v },
+            BinaryOp::Mask => masked,
         };
         let [d0, d1, d2, d3] = self.dims;
         let at = |index: [u32; 3], strides: [u32; 4]| (0..3).map(|x| (index[x] * strides[x]) as usize).sum::<usize>();

@@ -67,7 +67,8 @@ pub struct SequenceInput<'a> {
     /// `[layers·D, B, H]`, the first cell states of an LSTM.
     pub c0: Option<&'a Tensor>,
     /// Valid steps of each sequence, from 0 on. Beyond them the output is padding, and `h_n` is the state of the last
-    /// valid step; the reverse direction starts there. Padding of `x` may hold any finite values.
+    /// valid step; the reverse direction starts there. Padding of `x` may hold anything, NaN included: it reaches neither
+    /// outputs nor gradients, and its own gradient is 0.
     pub lengths: Option<&'a [usize]>,
     /// Which steps count, as a Keras mask. The others copy the state.
     pub mask: Option<&'a [bool]>,
