@@ -85,6 +85,7 @@ mod tests {
         for v in [f32::MAX, f32::INFINITY] {
             assert_eq!([sigmoid(v), sigmoid(-v), tanh_stable(v), tanh_stable(-v)], [1.0, 0.0, 1.0, -1.0]);
         }
+        assert!(sigmoid(SIGMOID_LOW).is_normal() && sigmoid(SIGMOID_LOW.next_down()) == 0.0);
         assert!(sigmoid(f32::NAN).is_nan() && tanh_stable(f32::NAN).is_nan() && softplus(f32::NAN).is_nan());
         assert!(exp_stable(f32::NAN).is_nan() && elu(f32::NAN, 1.0).is_nan() && softsign(f32::NAN).is_nan());
         assert_eq!(

@@ -10,8 +10,8 @@ mod common;
 use common::fill;
 use common::recurrent::{KINDS, Kind, Spec};
 use wgru::nn::{
-    AttentionConfig, KeyMask, LayerNormGruConfig, LayerNormGruInput, MinGruConfig, MinGruForm, MinGruInput, Mode, Module,
-    Padding, RecurrentOptions, Score, SequenceInput,
+    AttentionConfig, KeyMask, LayerNormGruConfig, LayerNormGruInput, MinGruConfig, MinGruForm, MinGruInput, Mode,
+    Module, Padding, RecurrentOptions, Score, SequenceInput,
 };
 use wgru::{Device, Rng, Tensor};
 
