@@ -20,6 +20,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 0u: { y[i] = u + v; }
         case 1u: { y[i] = u - v; }
         case 2u: { y[i] = u * v; }
-        default: { y[i] = u / v; }
+        case 3u: { y[i] = u / v; }
+        default: { y[i] = masked(u, v); }
     }
 }

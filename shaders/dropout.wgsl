@@ -12,5 +12,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear(id);
     if i >= params.len { return; }
     let word = threefry(vec2(params.key_low, params.key_high), vec2(i, 0u)).x;
-    y[i] = x[i] * select(0.0, params.scale, word >= params.threshold);
+    y[i] = select(0.0, x[i] * params.scale, word >= params.threshold);
 }

@@ -18,6 +18,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 0u: { loss[i] = d * d; }
         case 1u: { loss[i] = abs(d); }
         case 2u: { loss[i] = select(0.5 * d * d, far, abs(d) > params.delta); }
-        default: { loss[i] = softplus(x[i]) - x[i] * t[i]; }
+        default: {
+            // Of a certain target one side alone counts, however far off the other is.
+            let side = select(t[i], 1.0 - t[i], x[i] > 0.0);
+            loss[i] = masked(abs(x[i]), side) + softplus(-abs(x[i]));
+        }
     }
 }

@@ -1,4 +1,4 @@
-// softmax:      dx = y·(dy − Σ y·dy)
+// softmax:      dx = y·(dy − Σ y·dy),  0 where y is, whatever dy is there
 // log-softmax:  dx = dy − e^y·Σ dy
 //
 // Twin: src/kernels/softmax_backward.rs.
@@ -16,9 +16,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let first = row * params.width;
     var total = 0.0;
     for (var i = first; i < first + params.width; i++) {
-        if params.log == 1u { total += dy[i]; } else { total += y[i] * dy[i]; }
+        if params.log == 1u { total += dy[i]; } else { total += masked(dy[i], y[i]); }
     }
     for (var i = first; i < first + params.width; i++) {
-        if params.log == 1u { dx[i] = dy[i] - exp_or_nan(y[i]) * total; } else { dx[i] = y[i] * (dy[i] - total); }
+        if params.log == 1u { dx[i] = dy[i] - exp_or_nan(y[i]) * total; } else { dx[i] = masked(dy[i] - total, y[i]); }
     }
 }

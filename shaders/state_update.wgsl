@@ -27,7 +27,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 
     let old = state[state_at(d, before(d, t), row) + j];
     let k = keep(((d * params.steps + t) * params.batch + row) * width + j, j);
-    let mixed = select(old + k * (fresh[i] - old), fresh[i], k == 1.0);
+    let mixed = select(old + masked(fresh[i] - old, k), fresh[i], k == 1.0);
     let left = select(old, mixed, has(mark, VALID));
     let first = select(0.0, state[state_at(d, before(d, time_of(d, 0u)), row) + j], has(mark, TO_FIRST));
     let next = select(left, first, has(mark, reset_bit(d)));
@@ -37,5 +37,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     y[((t * params.batch + row) * params.directions + d) * params.out + j] = select(0.0, left, shown);
     if params.drops == 0u { return; }
     let at = (((d * (params.steps + 1u)) + after(d, t)) * params.batch + row) * params.out + j;
-    dropped[at] = next * through((d * params.batch + row) * params.out + j);
+    dropped[at] = masked(next, through((d * params.batch + row) * params.out + j));
 }

@@ -24,7 +24,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var g = carry[i];
     if params.step > 0u && j < params.out {
         let at = (d * params.batch + row) * params.out + j;
-        g += q[at] * through(at);
+        g += masked(q[at], through(at));
     }
     if params.step == params.steps {
         carry[i] = g;
@@ -46,5 +46,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let k = keep(((d * params.steps + t) * params.batch + row) * width + j, j);
     carry[i] = select((1.0 - k) * g, 0.0, k == 1.0);
-    d_fresh[i] = k * g;
+    d_fresh[i] = masked(g, k);
 }

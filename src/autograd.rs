@@ -167,7 +167,7 @@ impl Tensor {
         let (a, b) = (self.detach(), rhs.detach());
         let read: &[&Tensor] = match op {
             BinaryOp::Add | BinaryOp::Sub => &[],
-            BinaryOp::Mul | BinaryOp::Div => &[self, rhs],
+            BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mask => &[self, rhs],
         };
         let [y] = record(name, &[self, rhs], read, [y], || {
             Box::new(move |dys| match &dys[0] {
@@ -208,6 +208,18 @@ impl Tensor {
     /// As [`Tensor::add`].
     pub fn div(&self, rhs: &Tensor) -> Result<Tensor> {
         self.binary("div", BinaryOp::Div, rhs)
+    }
+
+    /// `self · factors`, but exactly 0 where a factor is 0: NaN and infinities of `self` do not get through a mask, nor
+    /// does their gradient. The factors are constants: no gradient reaches them.
+    ///
+    /// # Errors
+    /// As [`Tensor::add`].
+    pub fn mask(&self, factors: &Tensor) -> Result<Tensor> {
+        let y = elementwise::binary(BinaryOp::Mask, self, factors)?;
+        let (shape, kept) = (self.shape().clone(), factors.detach());
+        let dx = move |dy: &Tensor| elementwise::mask_backward(&shape, &kept, dy);
+        Ok(record_unary("mask", self, &[factors], y, dx))
     }
 
     /// `alpha · self`

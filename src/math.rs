@@ -7,10 +7,14 @@ pub use activation::Activation;
 pub(crate) use activation::{activate, slope};
 pub(crate) use decimal::number;
 
-/// `σ(v) = 1 / (1 + e^(−v))`. `exp` sees only arguments ≤ 0. NaN gives NaN.
+/// Below this [`sigmoid`] is exactly 0. Its value here is the last above the subnormal numbers, which some devices keep
+/// and others flush to 0: a product with an infinite or huge state would depend on the device.
+pub const SIGMOID_LOW: f32 = -87.0;
+
+/// `σ(v) = 1 / (1 + e^(−v))`, 0 below [`SIGMOID_LOW`]. `exp` sees only arguments ≤ 0. NaN gives NaN.
 pub fn sigmoid(v: f32) -> f32 {
     let e = (-v.abs()).exp();
-    (if v >= 0.0 { 1.0 } else { e }) / (1.0 + e)
+    if v < SIGMOID_LOW { 0.0 } else { (if v >= 0.0 { 1.0 } else { e }) / (1.0 + e) }
 }
 
 /// `tanh(v)`. `exp` sees only arguments ≤ 0; small arguments use the odd series, where `1 − e` would cancel.
@@ -28,6 +32,11 @@ pub fn tanh_stable(v: f32) -> f32 {
     } else {
         exact
     }
+}
+
+/// `v·factor`, and 0 where the factor is 0, whatever `v` is: 0·∞ is NaN.
+pub fn masked(v: f32, factor: f32) -> f32 {
+    if factor == 0.0 { 0.0 } else { v * factor }
 }
 
 /// `log(1 + e^v)`, exact where `e^v` would overflow or vanish. NaN gives NaN.
@@ -76,6 +85,7 @@ mod tests {
         for v in [f32::MAX, f32::INFINITY] {
             assert_eq!([sigmoid(v), sigmoid(-v), tanh_stable(v), tanh_stable(-v)], [1.0, 0.0, 1.0, -1.0]);
         }
+        assert!(sigmoid(SIGMOID_LOW).is_normal() && sigmoid(SIGMOID_LOW.next_down()) == 0.0);
         assert!(sigmoid(f32::NAN).is_nan() && tanh_stable(f32::NAN).is_nan() && softplus(f32::NAN).is_nan());
         assert!(exp_stable(f32::NAN).is_nan() && elu(f32::NAN, 1.0).is_nan() && softsign(f32::NAN).is_nan());
         assert_eq!(

@@ -1,9 +1,11 @@
 // Activations that stay in range for every finite f32: exp only ever sees arguments <= 0, because WGSL leaves
 // its result undefined once it overflows. NaN comes out as NaN, also where exp makes infinity of it (common/nan.wgsl).
 // CPU side: src/math.rs.
+//
+// Below -87 the sigmoid is exactly 0: e^v is subnormal there, which some devices keep and others flush.
 fn sigmoid(v: f32) -> f32 {
     let e = exp(-abs(v));
-    return select(e, 1.0, v >= 0.0) / (1.0 + e);
+    return select(select(e, 1.0, v >= 0.0) / (1.0 + e), 0.0, v < -87.0);
 }
 
 // The odd series where 1 - e would cancel.

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, at_most, linear_groups, params, wgsl};
+use crate::math::masked;
 
 /// Functions of two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,11 +16,13 @@ pub enum BinaryOp {
     Mul = 2,
     /// `a / b`
     Div = 3,
+    /// `a·b`; exactly 0 where `b` is 0, also where `a` is NaN or infinite
+    Mask = 4,
 }
 
 impl BinaryOp {
     /// Every operation.
-    pub const ALL: [Self; 4] = [Self::Add, Self::Sub, Self::Mul, Self::Div];
+    pub const ALL: [Self; 5] = [Self::Add, Self::Sub, Self::Mul, Self::Div, Self::Mask];
 }
 
 params! {
@@ -40,7 +43,7 @@ params! {
 
 impl Kernel<2, 1> for Binary {
     const NAME: &'static str = "binary";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "binary");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/mask", "binary");
     const READS: [&'static str; 2] = ["a", "b"];
     const WRITES: [&'static str; 1] = ["y"];
 
@@ -70,6 +73,7 @@ impl Kernel<2, 1> for Binary {
             BinaryOp::Sub => |u, v| u - v,
             BinaryOp::Mul => |u, v| u * v,
             BinaryOp::Div => |u, v| u / v,
+            BinaryOp::Mask => masked,
         };
         let [d0, d1, d2, d3] = self.dims;
         let at = |index: [u32; 3], strides: [u32; 4]| (0..3).map(|x| (index[x] * strides[x]) as usize).sum::<usize>();

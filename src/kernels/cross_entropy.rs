@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
+use crate::math::masked;
 
 params! {
     /// `loss[r] = (1 − ε)·(L − x[r, t]) + ε/C·Σ_c (L − x[r, c])` with `L = log Σ_c e^x[r, c]` and `t` the row's target.
@@ -22,7 +23,7 @@ params! {
 
 impl Kernel<2, 2> for CrossEntropy {
     const NAME: &'static str = "cross_entropy";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "cross_entropy");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "common/mask", "cross_entropy");
     const READS: [&'static str; 2] = ["x", "target_class"];
     const WRITES: [&'static str; 2] = ["loss", "counted"];
     const INDICES: &'static [&'static str] = &["target_class"];
@@ -61,7 +62,8 @@ impl Kernel<2, 2> for CrossEntropy {
             }
             let hit = x.get(t as usize).map_or(f32::NAN, |v| v - top);
             let level = total.ln();
-            loss[row] = (1.0 - self.smoothing) * (level - hit) + self.smoothing * (level - mean);
+            // Without smoothing, a logit of −∞ is an impossible class, not an infinite loss.
+            loss[row] = masked(level - hit, 1.0 - self.smoothing) + masked(level - mean, self.smoothing);
             counted[row] = 1.0;
         }
     }

@@ -38,7 +38,7 @@ impl Kernel<1, 1> for Dropout {
     fn run(&self, [x]: [&[f32]; 1], [y]: [&mut [f32]; 1]) {
         for i in 0..self.len {
             let [word, _] = threefry([self.key_low, self.key_high], [i, 0]);
-            y[i as usize] = x[i as usize] * if word >= self.threshold { self.scale } else { 0.0 };
+            y[i as usize] = if word >= self.threshold { x[i as usize] * self.scale } else { 0.0 };
         }
     }
 }

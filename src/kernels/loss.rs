@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernel::{Kernel, at_most, linear_groups, params, wgsl};
-use crate::math::softplus;
+use crate::math::{masked, softplus};
 
 /// Losses of one prediction `x` and one target `t`, with `d = x − t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ params! {
 
 impl Kernel<2, 1> for Loss {
     const NAME: &'static str = "loss";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/activation", "loss");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/activation", "common/mask", "loss");
     const READS: [&'static str; 2] = ["x", "t"];
     const WRITES: [&'static str; 1] = ["loss"];
 
@@ -57,11 +57,13 @@ impl Kernel<2, 1> for Loss {
         for i in 0..self.len as usize {
             let d = x[i] - t[i];
             let far = self.delta * (d.abs() - 0.5 * self.delta);
+            // Of a certain target one side alone counts, however far off the other is.
+            let side = if x[i] > 0.0 { 1.0 - t[i] } else { t[i] };
             loss[i] = match LossKind::ALL[self.kind as usize] {
                 LossKind::Squared => d * d,
                 LossKind::Absolute => d.abs(),
                 LossKind::Huber => if d.abs() > self.delta { far } else { 0.5 * d * d },
-                LossKind::BceWithLogits => softplus(x[i]) - x[i] * t[i],
+                LossKind::BceWithLogits => masked(x[i].abs(), side) + softplus(-x[i].abs()),
             };
         }
     }

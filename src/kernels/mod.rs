@@ -68,6 +68,7 @@ kernels! {
     gru_step_backward: GruStepBackward { 5, 2 },
     gru_reset_backward: GruResetBackward { 4, 2 },
     gru_sequence_backward: GruSequenceBackward { 5, 2 },
+    valid_rows: ValidRows { 2, 1 },
     rnn_cell: RnnCell { 2, 2 },
     rnn_cell_backward: RnnCellBackward { 3, 1 },
     gru_cell: GruCell { 3, 2 },

@@ -2,9 +2,11 @@
 
 use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
+use crate::math::masked;
 
 params! {
-    /// `dx = y·(dy − Σ y·dy)` for softmax, `dx = dy − e^y·Σ dy` for log-softmax, over each row.
+    /// `dx = y·(dy − Σ y·dy)` for softmax, `dx = dy − e^y·Σ dy` for log-softmax, over each row. Where softmax is 0, as
+    /// where [`MaskedSoftmax`](super::MaskedSoftmax) leaves an element out, `dx` is 0 and `dy` is not read.
     ///
     /// Reads `y` and `dy`, writes `dx`, all `[rows, width]`.
     pub struct SoftmaxBackward {
@@ -19,7 +21,7 @@ params! {
 
 impl Kernel<2, 1> for SoftmaxBackward {
     const NAME: &'static str = "softmax_backward";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "softmax_backward");
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "common/mask", "softmax_backward");
     const READS: [&'static str; 2] = ["y", "dy"];
     const WRITES: [&'static str; 1] = ["dx"];
 
@@ -44,10 +46,10 @@ impl Kernel<2, 1> for SoftmaxBackward {
     fn run(&self, [y, dy]: [&[f32]; 2], [dx]: [&mut [f32]; 1]) {
         let width = self.width as usize;
         for first in (0..self.rows as usize).map(|row| row * width) {
-            let row = first..first + width;
-            let total: f32 = row.clone().map(|i| if self.log == 1 { dy[i] } else { y[i] * dy[i] }).sum();
-            for i in row {
-                dx[i] = if self.log == 1 { dy[i] - y[i].exp() * total } else { y[i] * (dy[i] - total) };
+            let (y, dy) = (&y[first..first + width], &dy[first..first + width]);
+            let total: f32 = y.iter().zip(dy).map(|(&y, &dy)| if self.log == 1 { dy } else { masked(dy, y) }).sum();
+            for (i, dx) in dx[first..first + width].iter_mut().enumerate() {
+                *dx = if self.log == 1 { dy[i] - y[i].exp() * total } else { masked(dy[i] - total, y[i]) };
             }
         }
     }

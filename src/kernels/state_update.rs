@@ -4,6 +4,7 @@ use super::marks::leave;
 use super::time::Order;
 use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, at_most, linear_groups, params, wgsl, words};
+use crate::math::masked;
 use crate::rng::threefry;
 
 params! {
@@ -124,7 +125,7 @@ impl StateUpdate {
 impl Kernel<2, 3> for StateUpdate {
     const NAME: &'static str = "state_update";
     const WGSL: &'static [&'static str] =
-        wgsl!("common/linear", "common/threefry", "common/marks", "common/time", "common/update", "state_update");
+        wgsl!("common/linear", "common/threefry", "common/marks", "common/time", "common/mask", "common/update", "state_update");
     const READS: [&'static str; 2] = ["marks", "fresh"];
     const WRITES: [&'static str; 3] = ["state", "y", "dropped"];
     const INDICES: &'static [&'static str] = &["marks"];
@@ -153,7 +154,7 @@ impl Kernel<2, 3> for StateUpdate {
             let mark = words(marks)[t * batch + row];
             let old = state[slot(d, order.before(d, t), row) * width + j];
             let k = self.keep(((d * steps + t) * batch + row) * width + j, j);
-            let mixed = if k == 1.0 { fresh[i] } else { old + k * (fresh[i] - old) };
+            let mixed = if k == 1.0 { fresh[i] } else { old + masked(fresh[i] - old, k) };
             let first = state[slot(d, order.before(d, order.time_of(d, 0)), row) * width + j];
             let (shown, next) = leave(mark, order.is_reverse(d), old, mixed, first);
             state[slot(d, order.after(d, t), row) * width + j] = next;
@@ -162,7 +163,8 @@ impl Kernel<2, 3> for StateUpdate {
             }
             y[self.output_at(d, t, row) + j] = shown;
             if self.drops == 1 {
-                dropped[slot(d, order.after(d, t), row) * out + j] = next * self.through((d * batch + row) * out + j);
+                dropped[slot(d, order.after(d, t), row) * out + j] =
+                    masked(next, self.through((d * batch + row) * out + j));
             }
         }
     }

@@ -4,6 +4,7 @@ use super::StateUpdate;
 use super::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
 use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl, words};
+use crate::math::masked;
 
 /// Backward of [`StateUpdate`]. With `v` the carry (first `dh_n`), `q` the recurrent product's part of `dh` from the
 /// step processed after `t`, `m` its dropout and `k` zoneout's share of the fresh value:
@@ -25,7 +26,7 @@ impl crate::kernel::Params for StateUpdateBackward {
 impl Kernel<3, 2> for StateUpdateBackward {
     const NAME: &'static str = "state_update_backward";
     const WGSL: &'static [&'static str] = wgsl!(
-        "common/linear", "common/threefry", "common/marks", "common/time", "common/update", "state_update_backward"
+        "common/linear", "common/threefry", "common/marks", "common/time", "common/mask", "common/update", "state_update_backward"
     );
     const READS: [&'static str; 3] = ["marks", "dy", "q"];
     const WRITES: [&'static str; 2] = ["d_fresh", "carry"];
@@ -55,7 +56,7 @@ impl Kernel<3, 2> for StateUpdateBackward {
             let mut g = carry[i];
             if step > 0 && j < out {
                 let at = (d * batch + row) * out + j;
-                g += q[at] * p.through(at);
+                g += masked(q[at], p.through(at));
             }
             if step == steps {
                 carry[i] = g;
@@ -80,7 +81,7 @@ impl Kernel<3, 2> for StateUpdateBackward {
             }
             let k = p.keep(((d * steps + t) * batch + row) * width + j, j);
             carry[i] = if k == 1.0 { 0.0 } else { (1.0 - k) * g };
-            d_fresh[i] = k * g;
+            d_fresh[i] = masked(g, k);
         }
     }
 }

@@ -166,13 +166,22 @@ impl Attention {
         if values.dims()[..2] != [batch, steps] {
             return Err(Error::shape("attention", "values", self.axes(steps, batch, "V"), given));
         }
+        let keep = marks(mask, batch, steps)?;
+        // What no query reads must not spoil the products: 0·NaN is NaN.
+        let (keys, values) = match &keep {
+            Some(host) if host.contains(&0) => {
+                let factors: Vec<f32> = host.iter().map(|&keep| keep as f32).collect();
+                let factors = Tensor::from_slice(&self.device, &factors, &[batch, steps, 1])?;
+                (keys.mask(&factors)?, values.mask(&factors)?)
+            }
+            _ => (keys, values),
+        };
         let weight = |index: usize| mode.parameter(&self.weights[index].1);
         let keys = match self.config.score {
             Score::Dot => keys.permute(&[0, 2, 1])?,
             Score::General => keys.linear(&weight(0), None)?.permute(&[0, 2, 1])?,
             Score::Additive { units } => keys.linear(&weight(0), None)?.reshape(&[batch, 1, steps, units])?,
         };
-        let keep = marks(mask, batch, steps)?;
         let keep = match keep {
             None => None,
             Some(host) => {

@@ -117,6 +117,8 @@ impl GruConfig {
 /// reset before:  n = tanh(W_n·x + b_n + U_n·(r⊙h) + d_n)
 /// ```
 ///
+/// The update is computed as `n + z⊙(h − n)`, as PyTorch does: with an infinite state the other form differs.
+///
 /// Cho et al.: *Learning phrase representations using RNN encoder-decoder* (2014).
 ///
 /// ```

@@ -1,7 +1,7 @@
 //! A gated recurrent unit whose gates are normalised
 
 use super::layer_norm::EPS;
-use super::{Kind, Mode, Module, check_lengths, check_share, check_state, uniform};
+use super::{Kind, Mode, Module, check_lengths, check_share, check_state, uniform, valid_steps};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -69,7 +69,7 @@ pub struct LayerNormGruInput<'a> {
     /// `[layers·D, B, H]`, the first states; zeros if `None`.
     pub h0: Option<&'a Tensor>,
     /// Valid steps of each sequence, 0 to all. Beyond them the output is 0, and the state stays as it was; the reverse
-    /// direction starts there. Padding may hold any finite values.
+    /// direction starts there. Padding may hold anything, NaN included: it reaches neither outputs nor gradients.
     pub lengths: Option<&'a [usize]>,
 }
 
@@ -157,6 +157,9 @@ impl LayerNormGru {
         let h0 = self.first_states(input.h0, batch)?;
         let masks = self.masks(input.lengths, steps, batch)?;
         let mut y = if c.batch_first { x.permute(&[1, 0, 2])? } else { x.clone() };
+        if let (Some(lengths), true) = (input.lengths, masks.iter().any(Option::is_some)) {
+            y = y.mask(&valid_steps(&self.device, lengths, steps)?)?;
+        }
         let mut last = Vec::new();
         for layer in 0..c.layers {
             if layer > 0 {
@@ -198,16 +201,21 @@ impl LayerNormGru {
         for step in 0..steps {
             let t = if second || self.config.reverse { steps - 1 - step } else { step };
             let a = projected[t].reshape(&[batch, 3, h])?.split(1, &[2, 1])?;
-            let c = state.reshape(&[batch, h])?.linear(&w_hh, None)?.reshape(&[batch, 3, h])?;
+            // A sequence that is over takes part with zeros: the gradients of all of them add up in the weights.
+            let before = match &masks[t] {
+                None => state.clone(),
+                Some([valid, _]) => state.mask(valid)?,
+            };
+            let c = before.reshape(&[batch, h])?.linear(&w_hh, None)?.reshape(&[batch, 3, h])?;
             let c = c.layer_norm(&gain_hh, &bias_hh, EPS)?.split(1, &[2, 1])?;
             let gates = a[0].add(&c[0])?.sigmoid()?.split(1, &[1, 1])?;
             let n = a[1].add(&gates[0].mul(&c[1])?)?.tanh()?;
-            let next = n.add(&gates[1].mul(&state.sub(&n)?)?)?;
+            let next = n.add(&gates[1].mul(&before.sub(&n)?)?)?;
             let (output, next) = match &masks[t] {
                 None => (next.clone(), next),
                 Some([valid, over]) => {
-                    let kept = next.mul(valid)?;
-                    (kept.clone(), kept.add(&state.mul(over)?)?)
+                    let kept = next.mask(valid)?;
+                    (kept.clone(), kept.add(&state.mask(over)?)?)
                 }
             };
             outputs[t] = Some(output.reshape(&[1, batch, h])?);
@@ -240,7 +248,7 @@ impl LayerNormGru {
         h0.split(0, &vec![1; count])
     }
 
-    /// For every step at which a sequence is over: `[B, 1, 1]`, 1 for those that are not, and the opposite.
+    /// For every step at which some sequence is over: `[B, 1, 1]`, 1 for those that are not, and the opposite.
     fn masks(&self, lengths: Option<&[usize]>, steps: usize, batch: usize) -> Result<Vec<Option<[Tensor; 2]>>> {
         let Some(lengths) = lengths else { return Ok(vec![None; steps]) };
         check_lengths("layer_norm_gru", lengths, batch, steps)?;

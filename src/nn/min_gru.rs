@@ -1,6 +1,6 @@
 //! The minimal gated recurrent unit
 
-use super::{Kind, Linear, Mode, Module, check_lengths, check_share, check_state};
+use super::{Kind, Linear, Mode, Module, check_lengths, check_share, check_state, valid_steps};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::MinGruGates;
@@ -78,7 +78,8 @@ pub struct MinGruInput<'a> {
     /// `[layers·D, B, H]`, the first states; zeros if `None`.
     pub h0: Option<&'a Tensor>,
     /// Valid steps of each sequence, from 0 on. Beyond them the output is 0, and `h_n` is the state of the last valid
-    /// step; the reverse direction starts there. Padding may hold any finite values.
+    /// step; the reverse direction starts there. Padding may hold anything, NaN included: it reaches neither outputs nor
+    /// gradients.
     pub lengths: Option<&'a [usize]>,
 }
 
@@ -128,7 +129,7 @@ pub struct MinGru {
 struct Steps {
     p: MinGruGates,
     lengths: Tensor,
-    /// `[T, B, 1]`: 1 where a step is valid; `None` where all are.
+    /// `[T, B, 1]`: 1 where a step is valid, else 0; `None` where all are.
     mask: Option<Tensor>,
 }
 
@@ -176,6 +177,10 @@ impl MinGru {
         let steps = self.steps(x, input)?;
         let batch = steps.p.batch as usize;
         let mut y = if c.batch_first { x.permute(&[1, 0, 2])? } else { x.clone() };
+        if let (Some(mask), Mode::Train(_)) = (&steps.mask, &*mode) {
+            // The gradients of the weights are products over all steps.
+            y = y.mask(mask)?;
+        }
         let mut last = Vec::new();
         for (layer, weights) in self.weights.iter().enumerate() {
             if layer > 0 {
@@ -217,7 +222,7 @@ impl MinGru {
         let last = if reverse { 0 } else { p.steps as usize - 1 };
         let h_n = h.slice(0, last..last + 1)?;
         let output = match &steps.mask {
-            Some(mask) => h.mul(mask)?,
+            Some(mask) => h.mask(mask)?,
             None => h,
         };
         Ok([output, h_n])
@@ -242,15 +247,14 @@ impl MinGru {
         let whole = vec![steps; batch];
         let lengths = input.lengths.unwrap_or(&whole);
         check_lengths("min_gru", lengths, batch, steps)?;
-        let flag = |i: usize| (i / batch < lengths[i % batch]) as u32 as f32;
-        let flags = |_| (0..steps * batch).map(flag).collect::<Vec<_>>();
-        let mask = input.lengths.map(flags).map(|m| Tensor::from_slice(&self.device, &m, &[steps, batch, 1]));
+        let has_gaps = lengths.iter().any(|&length| length < steps);
+        let mask = has_gaps.then(|| valid_steps(&self.device, lengths, steps)).transpose()?;
         let words: Vec<u32> = lengths.iter().map(|&l| l as u32).collect();
         let log = (c.form == MinGruForm::Log) as u32;
         let [steps, batch, hidden] = [steps, batch, c.hidden].map(|n| n as u32);
         let p = MinGruGates { steps, batch, hidden, reverse: 0, log };
         let lengths = Tensor::from_indices(&self.device, &words, &[words.len()])?;
-        Ok(Steps { p, lengths, mask: mask.transpose()? })
+        Ok(Steps { p, lengths, mask })
     }
 }
 

@@ -143,6 +143,13 @@ fn check_lengths(op: &'static str, lengths: &[usize], batch: usize, steps: usize
 }
 
 /// First states of `dims` on the layer's device.
+/// `[T, B, 1]`: 1 where a step is within its sequence, else 0.
+fn valid_steps(device: &crate::Device, lengths: &[usize], steps: usize) -> Result<Tensor> {
+    let batch = lengths.len();
+    let flags: Vec<f32> = (0..steps * batch).map(|i| f32::from(i / batch < lengths[i % batch])).collect();
+    Tensor::from_slice(device, &flags, &[steps, batch, 1])
+}
+
 fn check_state(
     op: &'static str,
     arg: &'static str,

@@ -172,7 +172,7 @@ impl Matrices {
                     add(&times(&self.w_hh[2 * n * n..], &kept), &self.bias[1][2 * n..])
                 };
                 let candidate = each(&|j| gate(2, a[2 * n + j] + inner[j]));
-                let next = each(&|j| (1.0 - z[j]) * candidate[j] + z[j] * h[j]);
+                let next = each(&|j| candidate[j] + z[j] * (h[j] - candidate[j]));
                 (next, [r, z, candidate].concat())
             }
             Cell::Lstm => {

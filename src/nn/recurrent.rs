@@ -10,7 +10,9 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::PlainCell;
 use crate::math::Activation;
-use crate::ops::recurrent::{Backward, Cell, Format, Kept, Layer, Noise, Plan, Reads, Schedule, Weights, chunk};
+use crate::ops::recurrent::{
+    Backward, Cell, Format, Kept, Layer, Noise, Plan, Reads, Schedule, Weights, chunk, valid_rows,
+};
 use crate::rng::Rng;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -65,7 +67,8 @@ pub struct SequenceInput<'a> {
     /// `[layers·D, B, H]`, the first cell states of an LSTM.
     pub c0: Option<&'a Tensor>,
     /// Valid steps of each sequence, from 0 on. Beyond them the output is padding, and `h_n` is the state of the last
-    /// valid step; the reverse direction starts there. Padding of `x` may hold any finite values.
+    /// valid step; the reverse direction starts there. Padding of `x` may hold anything, NaN included: it reaches neither
+    /// outputs nor gradients, and its own gradient is 0.
     pub lengths: Option<&'a [usize]>,
     /// Which steps count, as a Keras mask. The others copy the state.
     pub mask: Option<&'a [bool]>,
@@ -141,6 +144,23 @@ pub struct Stack {
     packed: Vec<Cached<(bool, Vec<u64>)>>,
     /// The marks of a batch whose sequences are all whole, by batch and steps.
     whole: Cached<[usize; 2]>,
+}
+
+/// The steps of a run.
+struct Marks {
+    /// `[T, B]`: [`kernels::marks`](crate::kernels::marks).
+    words: Tensor,
+    /// Where a sequence begins at step 0, the factors of the first states: 0 or 1.
+    begins: Option<Vec<f32>>,
+    /// As those of [`Reads`].
+    gaps: bool,
+    given: bool,
+}
+
+impl Marks {
+    fn reads(&self, x: Tensor) -> Reads {
+        Reads { x, marks: self.words.clone(), gaps: self.gaps, given: self.given }
+    }
 }
 
 /// A tensor, with what it was made for.
@@ -368,10 +388,10 @@ impl Stack {
         if c.options.recompute && input.reset_to_h0 {
             return Err(Error::value(c.op, "reset_to_h0", "false where the gates are computed again", true));
         }
-        let (marks, begins) = self.marks(&input, steps, batch)?;
+        let marks = self.marks(&input, steps, batch)?;
         let mut first = self.first(&input, batch, mode)?;
-        if let Some(begins) = begins {
-            first = first.mul(&Tensor::from_slice(&self.device, &begins, &[c.layers * directions, batch, 1])?)?;
+        if let Some(begins) = &marks.begins {
+            first = first.mask(&Tensor::from_slice(&self.device, begins, &[c.layers * directions, batch, 1])?)?;
         }
 
         let mut y = if c.batch_first { x.permute(&[1, 0, 2])? } else { x.clone() };
@@ -391,7 +411,7 @@ impl Stack {
             }
             if c.options.input_dropout > 0.0 && matches!(mode, Mode::Train(_)) {
                 let ones = Tensor::full(&self.device, 1.0, &[1, batch, y.dims()[2]])?;
-                y = y.mul(&mode.dropout(&ones, c.options.input_dropout)?)?;
+                y = y.mask(&mode.dropout(&ones, c.options.input_dropout)?)?;
             }
             let at = layer * directions;
             let start = if c.layers == 1 { first.clone() } else { first.slice(0, at..at + directions)? };
@@ -423,7 +443,7 @@ impl Stack {
     }
 
     /// The layers one behind the other, where that pays: `y` `[T, B, H]` and the last states.
-    fn run_in_waves(&self, x: &Tensor, first: &Tensor, marks: &Tensor) -> Result<Option<[Tensor; 2]>> {
+    fn run_in_waves(&self, x: &Tensor, first: &Tensor, marks: &Marks) -> Result<Option<[Tensor; 2]>> {
         let c = &self.config;
         let &[steps, batch, input] = x.dims() else { return Ok(None) };
         if c.plain().is_none() {
@@ -433,7 +453,7 @@ impl Stack {
         let Some(chunk) = chunk(&self.device, &layer, c.layers) else { return Ok(None) };
         let weights: Vec<Weights> = self.weights.iter().flatten().cloned().collect();
         let packed = self.packed(c.layers, &layer.stacked(c.layers), &weights)?;
-        layer.forward_in_waves(&Reads { x: x.clone(), marks: marks.clone() }, first, &weights, &packed, chunk).map(Some)
+        layer.forward_in_waves(&marks.reads(x.clone()), first, &weights, &packed, chunk).map(Some)
     }
 
     /// The plan for so many sequences.
@@ -452,7 +472,7 @@ impl Stack {
         index: usize,
         x: &Tensor,
         first: &Tensor,
-        marks: &Tensor,
+        marks: &Marks,
         mode: &mut Mode,
         taps: &[usize],
     ) -> Result<(Tensor, Tensor, Option<Vec<Tensor>>)> {
@@ -478,8 +498,12 @@ impl Stack {
 
         let weights: Vec<Weights> =
             used.iter().map(|w| w.map(|t| Ok::<_, Error>(t.detach()))).collect::<Result<_>>()?;
-        let (x, first) = (x.detach(), first.detach());
-        let reads = Reads { x: x.clone(), marks: marks.clone() };
+        let (mut x, first) = (x.detach(), first.detach());
+        // Later layers read outputs, which are 0 or a state where a step does not count.
+        if tracked && marks.gaps && index == 0 {
+            x = valid_rows(&marks.words, &x, [0, layer.input, layer.input])?.view(c.op, x.dims())?;
+        }
+        let reads = marks.reads(x.clone());
         let saved: Vec<&Tensor> = std::iter::once(&x).chain(&on_tape).collect();
         if c.options.recompute && tracked && taps.is_empty() {
             let Kept { y, last, states } = layer.forward_in_chunks(&reads, &first, &weights)?;
@@ -541,8 +565,8 @@ impl Stack {
         }
     }
 
-    /// The marks of a run and, where a sequence begins at step 0, the factors of the first states.
-    fn marks(&self, input: &SequenceInput, steps: usize, batch: usize) -> Result<(Tensor, Option<Vec<f32>>)> {
+    /// What the steps of a run are.
+    fn marks(&self, input: &SequenceInput, steps: usize, batch: usize) -> Result<Marks> {
         let c = &self.config;
         if let Some(lengths) = input.lengths {
             check_lengths(c.op, lengths, batch, steps)?;
@@ -564,24 +588,27 @@ impl Stack {
             repeat: c.options.padding == Padding::RepeatLast,
         };
         let make = || Tensor::from_indices(&self.device, &schedule.marks(steps, batch), &[steps, batch]);
+        let gaps = input.lengths.is_some_and(|l| l.iter().any(|&l| l < steps))
+            || mask.as_ref().is_some_and(|m| m.contains(&false));
+        let given = input.h0.is_some() || input.c0.is_some() || c.options.learn_h0;
         if input.lengths.is_some() || mask.is_some() || resets.is_some() {
             let begins = resets.as_ref().filter(|r| !input.reset_to_h0 && r[..batch].contains(&true)).map(|resets| {
                 let forward = |d: usize| d == 0 && !c.reverse;
                 let one = |d: usize| resets[..batch].iter().map(move |&begins| (!(begins && forward(d))) as u32 as f32);
                 (0..c.layers * c.directions()).flat_map(|i| one(i % c.directions())).collect()
             });
-            return Ok((make()?, begins));
+            return Ok(Marks { words: make()?, begins, gaps, given });
         }
         let mut slot = self.whole.lock().expect("an upload does not panic");
         if let Some((made_for, marks)) = &*slot
             && *made_for == [batch, steps]
         {
-            return Ok((marks.clone(), None));
+            return Ok(Marks { words: marks.clone(), begins: None, gaps, given });
         }
         // Without any of them no step is special, whatever `reset_to_h0` says.
         let marks = make()?;
         *slot = Some(([batch, steps], marks.clone()));
-        Ok((marks, None))
+        Ok(Marks { words: marks, begins: None, gaps, given })
     }
 }
 

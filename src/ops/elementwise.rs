@@ -28,6 +28,7 @@ pub fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         BinaryOp::Sub => "sub",
         BinaryOp::Mul => "mul",
         BinaryOp::Div => "div",
+        BinaryOp::Mask => "mask",
     };
     a.check_dtype(name, "self", "f32")?;
     b.check_dtype(name, "rhs", "f32")?;
@@ -45,7 +46,7 @@ pub fn binary_backward(op: BinaryOp, a: &Tensor, b: &Tensor, dy: &Tensor) -> Res
     let (da, db) = match op {
         BinaryOp::Add => (dy.detach(), dy.detach()),
         BinaryOp::Sub => (dy.detach(), minus(dy)?),
-        BinaryOp::Mul => (binary(BinaryOp::Mul, dy, b)?, binary(BinaryOp::Mul, dy, a)?),
+        BinaryOp::Mul | BinaryOp::Mask => (binary(op, dy, b)?, binary(BinaryOp::Mul, dy, a)?),
         BinaryOp::Div => {
             let da = binary(BinaryOp::Div, dy, b)?;
             let slope = binary(BinaryOp::Div, &binary(BinaryOp::Mul, &da, a)?, b)?;
@@ -55,7 +56,12 @@ pub fn binary_backward(op: BinaryOp, a: &Tensor, b: &Tensor, dy: &Tensor) -> Res
     Ok([sum_to(&da, a.shape())?, sum_to(&db, b.shape())?])
 }
 
-/// `y = x·m` with the mask of `key`; on `dy`, its gradient.
+/// The gradient of `x ∘ factors` by [`BinaryOp::Mask`], with respect to `x` of this shape.
+pub fn mask_backward(shape: &Shape, factors: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    sum_to(&binary(BinaryOp::Mask, dy, factors)?, shape)
+}
+
+/// `y = x·m`, 0 where m is, with the mask of `key`; on `dy`, its gradient.
 pub fn dropout(x: &Tensor, p: f32, key: [u32; 2]) -> Result<Tensor> {
     x.check_dtype("dropout", "x", "f32")?;
     let y = Tensor::empty("dropout", x.device(), x.dims())?;

@@ -41,6 +41,26 @@ fn binary_gradients_are_summed_over_broadcast_axes() {
 }
 
 #[test]
+fn mask_gradients_are_summed_over_broadcast_axes_and_reach_no_factor() {
+    for (da, db) in [(&[5][..], &[5][..]), (&[3, 1], &[1, 4]), (&[4], &[2, 3, 4]), (&[2, 3, 4], &[3, 1])] {
+        let mut factors = input(2, db, 1.0).0;
+        factors.iter_mut().step_by(2).for_each(|v| *v = 0.0);
+        let wide: Vec<f64> = factors.iter().map(|&v| v as f64).collect();
+        let reference = |x: &[Vec<f64>]| elementwise::broadcast(BinaryOp::Mask, (&x[0], da), (&wide, db));
+        let mask = |x: &[Tensor]| x[0].mask(&Tensor::from_slice(x[0].device(), &factors, db)?);
+        check(&format!("mask of {da:?} by {db:?}"), &[input(1, da, 2.0)], mask, reference);
+    }
+    let device = wgru::Device::cpu();
+    let tracked = |v: &[f32]| Tensor::from_slice(&device, v, &[v.len()]).expect("room").requires_grad();
+    let (x, factors) = (tracked(&[f32::NAN, 2.0, f32::INFINITY]), tracked(&[0.0, 3.0, 0.0]));
+    let y = x.mask(&factors).expect("mask");
+    assert_eq!(y.to_vec().expect("read"), [0.0, 6.0, 0.0]);
+    y.sum().and_then(|y| y.backward()).expect("backward");
+    assert_eq!(x.grad().expect("a gradient").to_vec().expect("read"), [0.0, 3.0, 0.0]);
+    assert!(factors.grad().is_none());
+}
+
+#[test]
 fn unary_gradients_match_differences() {
     let ops: [(UnaryOp, Unary); 14] = [
         (UnaryOp::Scale, |x| x.scale(-1.75)),

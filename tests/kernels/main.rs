@@ -23,6 +23,7 @@ mod gru_marks;
 mod gru_stored;
 mod gru_waves;
 mod losses;
+mod masks;
 mod matmul;
 mod min_gru;
 mod movement;

@@ -8,6 +8,7 @@ extern crate browser_tests;
 mod common;
 
 mod build;
+mod masks;
 mod operators;
 mod pytorch;
 mod recurrent;

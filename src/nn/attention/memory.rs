@@ -5,7 +5,8 @@ use crate::nn::check_lengths;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// Which keys may be attended to. The weight of any other is exactly 0, and its values do not matter if finite.
+/// Which keys may be attended to. The weight of any other is exactly 0. Its key and its value may hold anything, NaN
+/// included, and their gradients are 0.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum KeyMask<'a> {
     /// All.

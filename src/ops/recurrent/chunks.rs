@@ -139,6 +139,6 @@ impl Columns {
 impl Reads {
     fn part(&self, steps: &Range<usize>) -> Result<Self> {
         let x = movement::slice(&self.x, 0, steps.clone())?;
-        Ok(Self { x, marks: movement::slice(&self.marks, 0, steps.clone())? })
+        Ok(Self { x, marks: movement::slice(&self.marks, 0, steps.clone())?, ..*self })
     }
 }

@@ -1,6 +1,6 @@
 //! After the serial loop backwards: the gradients of weights and inputs, as products over all steps at once.
 
-use super::{Backward, Cell, Forward, Layer, Weights, copy_words};
+use super::{Backward, Cell, Forward, Layer, Reads, Rows, Weights, copy_words};
 use crate::error::Result;
 use crate::kernels::MatMul;
 use crate::ops::linalg::product;
@@ -10,14 +10,14 @@ use crate::tensor::Tensor;
 /// From the gradients of the pre-activations to those of everything else. `projections` are those of `w_hr`.
 pub fn collect(
     layer: &Layer,
-    x: &Tensor,
+    reads: &Reads,
     weights: &[Weights],
     run: &Forward,
     d_gates: &Tensor,
     carry: &Tensor,
     projections: Vec<Tensor>,
 ) -> Result<Backward> {
-    let device = x.device();
+    let (x, device) = (&reads.x, reads.x.device());
     let (rows, row) = (layer.rows(), layer.row_lens().1);
     let sums = Tensor::empty("recurrent_backward", device, &[layer.directions, row])?;
     sum_into(d_gates, [layer.directions, rows, row], SumOptions::default(), &sums, 0)?;
@@ -26,7 +26,7 @@ pub fn collect(
     let mut grads = Vec::with_capacity(layer.directions);
     let mut projections = projections.into_iter();
     for (d, w) in weights.iter().enumerate() {
-        let mut list = matrices(layer, d, x, run, d_gates)?;
+        let mut list = matrices(layer, d, reads, run, d_gates)?;
         if w.bias.is_some() {
             list.extend(biases(layer, d, &sums)?);
         }
@@ -50,8 +50,8 @@ pub fn collect(
 }
 
 /// `dW = ∂aᵀ·X` and `dU = ∂cᵀ·H` of direction `d`.
-fn matrices(layer: &Layer, d: usize, x: &Tensor, run: &Forward, d_gates: &Tensor) -> Result<Vec<Tensor>> {
-    let device = x.device();
+fn matrices(layer: &Layer, d: usize, reads: &Reads, run: &Forward, d_gates: &Tensor) -> Result<Vec<Tensor>> {
+    let device = d_gates.device();
     let (h, out, gates) = (layer.hidden, layer.out, layer.cell.gates() * layer.hidden);
     let (saved_row, row) = layer.row_lens();
     let first = d * layer.rows() * row;
@@ -63,29 +63,30 @@ fn matrices(layer: &Layer, d: usize, x: &Tensor, run: &Forward, d_gates: &Tensor
         ..MatMul::new(m, n, layer.rows())
     };
     let w_ih = Tensor::empty("recurrent_backward", device, &[gates, layer.input])?;
-    product(&columns(0, gates, layer.input), d_gates, x, None, &w_ih)?;
+    product(&columns(0, gates, layer.input), d_gates, &reads.x, None, &w_ih)?;
 
     // The states as the recurrent product saw them.
     let (states, width) = match &run.dropped {
         Some(dropped) => (dropped, out),
         None => (&run.state, layer.width()),
     };
-    let before = layer.slot_at(d, layer.order().before(d, 0), width);
-    let times_states = |p: MatMul| MatMul { b_offset: before as u32, b_row: width as u32, ..p };
+    let states = reads.rows(states, layer.slot_at(d, layer.order().before(d, 0), width), width, out)?;
+    let times = |p: MatMul, rows: &Rows, onto: &Tensor| {
+        let p = MatMul { b_offset: rows.offset as u32, b_row: rows.row as u32, ..p };
+        product(&p, d_gates, &rows.tensor, None, onto)
+    };
     let w_hh = Tensor::empty("recurrent_backward", device, &[gates, out])?;
     let c_offset = (2 * h * h) as u32;
     match layer.cell {
-        Cell::Lstm | Cell::Rnn => product(&times_states(columns(0, gates, out)), d_gates, states, None, &w_hh)?,
+        Cell::Lstm | Cell::Rnn => times(columns(0, gates, out), &states, &w_hh)?,
         Cell::GruResetAfter => {
-            product(&times_states(columns(0, 2 * h, h)), d_gates, states, None, &w_hh)?;
-            let candidate = MatMul { c_offset, ..times_states(columns(3 * h, h, h)) };
-            product(&candidate, d_gates, states, None, &w_hh)?;
+            times(columns(0, 2 * h, h), &states, &w_hh)?;
+            times(MatMul { c_offset, ..columns(3 * h, h, h) }, &states, &w_hh)?;
         }
         Cell::GruResetBefore => {
-            product(&times_states(columns(0, 2 * h, h)), d_gates, states, None, &w_hh)?;
-            let b_offset = (d * layer.rows() * saved_row + 3 * h) as u32;
-            let candidate = MatMul { c_offset, b_offset, b_row: saved_row as u32, ..columns(2 * h, h, h) };
-            product(&candidate, d_gates, &run.saved, None, &w_hh)?;
+            times(columns(0, 2 * h, h), &states, &w_hh)?;
+            let reset = reads.rows(&run.saved, d * layer.rows() * saved_row + 3 * h, saved_row, h)?;
+            times(MatMul { c_offset, ..columns(2 * h, h, h) }, &reset, &w_hh)?;
         }
     }
     Ok(vec![w_ih, w_hh])

@@ -24,7 +24,7 @@ use super::movement;
 use crate::error::Result;
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID};
 use crate::kernels::time::Order;
-use crate::kernels::{Copy, MatMul, PlainCell};
+use crate::kernels::{Copy, MatMul, PlainCell, ValidRows};
 use crate::math::Activation;
 use crate::tensor::Tensor;
 
@@ -159,6 +159,36 @@ pub(crate) struct Reads {
     pub x: Tensor,
     /// `[T, B]`, what each step is
     pub marks: Tensor,
+    /// Whether some step does not count. `x` is 0 there, or finite, if a backward pass follows.
+    pub gaps: bool,
+    /// Whether the caller gave the first states: a sequence without a step that counts may hold NaN in them.
+    pub given: bool,
+}
+
+impl Reads {
+    /// Rows of the steps for a product over all of them: `width` elements, `row` apart from `offset` on. Where a step does
+    /// not count their factors are 0, so what is there must be finite; where it may not be, the rows are copied.
+    fn rows(&self, x: &Tensor, offset: usize, row: usize, width: usize) -> Result<Rows> {
+        if !(self.gaps && self.given) {
+            return Ok(Rows { tensor: x.clone(), offset, row });
+        }
+        Ok(Rows { tensor: valid_rows(&self.marks, x, [offset, row, width])?, offset: 0, row: width })
+    }
+}
+
+/// Where the rows of the steps lie.
+struct Rows {
+    tensor: Tensor,
+    offset: usize,
+    row: usize,
+}
+
+/// The rows of `x`, `width` elements `row` apart from `offset` on, with zeros at the steps that do not count.
+pub(crate) fn valid_rows(marks: &Tensor, x: &Tensor, [offset, row, width]: [usize; 3]) -> Result<Tensor> {
+    let y = Tensor::empty("recurrent", x.device(), &[marks.len(), width])?;
+    let [rows, width, src_row, src_offset] = [marks.len(), width, row, offset].map(|n| n as u32);
+    x.device().run(&ValidRows { rows, width, src_row, src_offset }, [marks, x], [&y])?;
+    Ok(y)
 }
 
 /// What a forward pass leaves.
@@ -281,13 +311,13 @@ impl Layer {
         let carry = Tensor::zeros(device, &[2, self.directions, self.batch, self.width()])?;
         copy_words(d_last, 0, &carry, 0, d_last.len())?;
         let projections = match self.plan {
-            Plan::Steps => steps::backward(self, &reads.marks, weights, run, dy, [&d_gates, &carry])?,
+            Plan::Steps => steps::backward(self, reads, weights, run, dy, [&d_gates, &carry])?,
             _ => {
                 fused::backward(self, weights, [&reads.marks, &run.state, &run.saved, dy], [&d_gates, &carry])?;
                 Vec::new()
             }
         };
-        gradients::collect(self, &reads.x, weights, run, &d_gates, &carry, projections)
+        gradients::collect(self, reads, weights, run, &d_gates, &carry, projections)
     }
 
     /// Values of gate `gate` over a run that saved them, `[T, B, D·H]`.

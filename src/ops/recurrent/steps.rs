@@ -2,7 +2,7 @@
 //!
 //! Two kernels and a product a step where the fused plans have one kernel, so those are taken where they apply.
 
-use super::{Cell, Forward, Layer, Weights, copy_words, peepholes};
+use super::{Cell, Forward, Layer, Reads, Rows, Weights, copy_words, peepholes};
 use crate::error::Result;
 use crate::kernels::{
     Cell as Params, GruCell, GruCellBackward, LstmCell, LstmCellBackward, MatMul, RnnCell, RnnCellBackward,
@@ -176,13 +176,13 @@ fn candidate_bias(layer: &Layer, w: &Weights) -> Result<Option<Tensor>> {
 /// first; gives the gradients of the projections.
 pub fn backward(
     layer: &Layer,
-    marks: &Tensor,
+    reads: &Reads,
     weights: &[Weights],
     run: &Forward,
     dy: &Tensor,
     [d_gates, carry]: [&Tensor; 2],
 ) -> Result<Vec<Tensor>> {
-    let device = marks.device();
+    let (marks, device) = (&reads.marks, dy.device());
     let (h, out, width, batch) = (layer.hidden, layer.out, layer.width(), layer.batch);
     let (p, u, order) = (params(layer, true), update(layer), layer.order());
     let matrices: Vec<Rhs> = weights.iter().map(|w| Rhs::new(&w.w_hh)).collect::<Result<_>>()?;
@@ -196,6 +196,10 @@ pub fn backward(
     let peephole = &peepholes(weights)?;
     let w_hr: Vec<&Tensor> = weights.iter().filter_map(|w| w.w_hr.as_ref()).collect();
     let d_w_hr: Vec<Tensor> = w_hr.iter().map(|w| empty(w.dims())).collect::<Result<_>>()?;
+    // The outputs before their projection.
+    let row = p.saved_row as usize;
+    let of_direction = |d: usize| reads.rows(&run.saved, p.saved_at(d, 0, 0) + 10 * h, row, h);
+    let unprojected: Vec<Rows> = (0..w_hr.len()).map(of_direction).collect::<Result<_>>()?;
     let mut left = device.bind::<3, 2, StateUpdateBackward>([marks, dy, q], [d_fresh, carry])?;
 
     for step in 0..=p.steps {
@@ -206,7 +210,7 @@ pub fn backward(
         let p = Params { step, ..p };
         let times: Vec<usize> =
             (0..layer.directions).map(|d| order.time_of(d, layer.steps - 1 - step as usize)).collect();
-        for (d, w_hr) in w_hr.iter().enumerate() {
+        for (d, (w_hr, m)) in w_hr.iter().zip(&unprojected).enumerate() {
             let a_offset = (d * batch * width) as u32;
             let c_offset = (d * batch * h) as u32;
             let through = MatMul { a_offset, a_row: width as u32, c_offset, ..MatMul::new(batch, h, out) };
@@ -215,12 +219,12 @@ pub fn backward(
                 a_offset,
                 a_row: 1,
                 a_col: width as u32,
-                b_offset: (p.saved_at(d, times[d], 0) + 10 * h) as u32,
-                b_row: p.saved_row,
+                b_offset: (m.offset + times[d] * batch * m.row) as u32,
+                b_row: m.row as u32,
                 accumulate: (step > 0) as u32,
                 ..MatMul::new(out, h, batch)
             };
-            product(&into, d_fresh, &run.saved, None, &d_w_hr[d])?;
+            product(&into, d_fresh, &m.tensor, None, &d_w_hr[d])?;
         }
         let (state, saved) = (&run.state, &run.saved);
         match layer.cell {

@@ -66,7 +66,8 @@ fn gemm(b: &mut Builder) -> Result<Op> {
         if alpha != 1.0 {
             y = y.scale(alpha)?;
         }
-        if let Some(c) = c {
+        // With β = 0 there is no C, as in BLAS: not even a NaN of it counts.
+        if let Some(c) = c.filter(|_| beta != 0.0) {
             let c = if beta == 1.0 { c.clone() } else { c.scale(beta)? };
             let dims = y.dims().to_vec();
             y = y.add(&c)?;

@@ -159,5 +159,5 @@ impl Recurrent {
 fn shown(last: &Tensor, lengths: Option<&[usize]>) -> Result<Tensor> {
     let Some(lengths) = lengths.filter(|l| l.contains(&0)) else { return Ok(last.clone()) };
     let rows: Vec<f32> = lengths.iter().map(|&l| if l == 0 { 0.0 } else { 1.0 }).collect();
-    last.mul(&Tensor::from_slice(last.device(), &rows, &[1, rows.len(), 1])?)
+    last.mask(&Tensor::from_slice(last.device(), &rows, &[1, rows.len(), 1])?)
 }

@@ -1,0 +1,57 @@
+//! Rows of the steps that count, and zeros in the place of the others
+
+use super::marks::VALID;
+use crate::error::Result;
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
+
+params! {
+    /// `y[i, :] = x[src_offset + i·src_row ..]` where step `i` counts, else 0 whatever is there: before a product over all
+    /// steps, in which 0 times NaN would be NaN.
+    ///
+    /// Reads `marks` `[rows]` ([`marks`](super::marks)) and `x` as far as the rows reach; writes `y` `[rows, width]`.
+    pub struct ValidRows {
+        /// Steps of all sequences, T·B.
+        pub rows: u32,
+        /// Elements of a row.
+        pub width: u32,
+        /// Elements from one row of `x` to the next.
+        pub src_row: u32,
+        /// The first row of `x`.
+        pub src_offset: u32,
+    }
+}
+
+impl Kernel<2, 1> for ValidRows {
+    const NAME: &'static str = "valid_rows";
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "valid_rows");
+    const READS: [&'static str; 2] = ["marks", "x"];
+    const WRITES: [&'static str; 1] = ["y"];
+    const INDICES: &'static [&'static str] = &["marks"];
+    const ADDRESSES: bool = false;
+
+    fn check(&self) -> Result<()> {
+        at_least_one(Self::NAME, [("rows", self.rows), ("width", self.width)])?;
+        addressable(Self::NAME, "rows", 0, &[(self.rows, self.width), (self.width, 1)])?;
+        addressable(Self::NAME, "src_row", self.src_offset, &[(self.rows, self.src_row), (self.width, 1)])
+    }
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.rows as usize * self.width as usize)
+    }
+
+    fn lens(&self) -> ([usize; 2], [usize; 1]) {
+        let [rows, width, src_row, offset] = [self.rows, self.width, self.src_row, self.src_offset].map(|n| n as usize);
+        ([rows, offset + (rows - 1) * src_row + width], [rows * width])
+    }
+
+    fn run(&self, [marks, x]: [&[f32]; 2], [y]: [&mut [f32]; 1]) {
+        let (width, src_row) = (self.width as usize, self.src_row as usize);
+        let marks = &words(marks)[..self.rows as usize];
+        for (i, (mark, y)) in marks.iter().zip(y.chunks_exact_mut(width)).enumerate() {
+            match mark & VALID {
+                0 => y.fill(0.0),
+                _ => y.copy_from_slice(&x[self.src_offset as usize + i * src_row..][..width]),
+            }
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! Zeros, saturated gates, huge numbers, infinities and NaN: the same answer on every device, by every plan, and that of
+//! the equations in f64 where f32 neither overflows nor underflows along the way.
+
+#[cfg(wgru_jspi)]
+#[macro_use]
+extern crate browser_tests;
+
+mod common;
+
+use common::recurrent::{Kind, Layer, Spec};
+use common::{gpu, twin};
+use wgru::nn::run_f64;
+use wgru::nn::{GruConfig, HostInput, HostOutput, MinGruConfig, MinGruForm, MinGruInput, Mode, Module, SequenceInput};
+use wgru::{Activation, CpuOptions, Device, Precision, Rng, Stream, StreamOptions, Tensor};
+
+const TINY: f32 = f32::MIN_POSITIVE;
+/// What inputs, states and weights are.
+const VALUES: [f32; 16] = [
+    0.0,
+    TINY,
+    -TINY,
+    1.0,
+    -1.0,
+    88.0,
+    -88.0,
+    104.0,
+    -104.0,
+    1e30,
+    -1e36,
+    f32::MAX,
+    -f32::MAX,
+    f32::INFINITY,
+    f32::NEG_INFINITY,
+    f32::NAN,
+];
+/// Products in other orders and fused ones, against the largest number of the row.
+const TOLERANCE: f64 = 4e-6;
+const STEPS: usize = 2;
+
+/// The twins, every instruction set of this machine, and the GPU.
+fn devices() -> Vec<Device> {
+    let with = |isa: &str| Device::cpu_with(CpuOptions { isa: Some(isa.into()), ..Default::default() }).ok();
+    let isas = ["avx512", "avx2", "neon", "relaxed-simd", "simd128", "portable"];
+    let all: Vec<Device> = [twin()].into_iter().chain(isas.into_iter().filter_map(with)).chain(gpu()).collect();
+    assert!(all.len() >= 2, "one of them runs everywhere");
+    all
+}
+
+/// One sequence: the input of every step, and the first states.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    x: f32,
+    h: f32,
+    c: f32,
+}
+
+/// Every pair of values in two of the three.
+fn rows(has_cell: bool) -> Vec<Row> {
+    let mut all = Vec::new();
+    for a in VALUES {
+        for b in VALUES {
+            all.push(Row { x: a, h: b, c: 0.5 });
+            if has_cell {
+                all.extend([Row { x: a, h: 0.5, c: b }, Row { x: 0.5, h: a, c: b }]);
+            }
+        }
+    }
+    all
+}
+
+/// The weights of one unit: `w_ih`, `w_hh`, `b_ih`, `b_hh` of every gate.
+type Weights = [Vec<f32>; 4];
+
+/// Few weights that are not 0 or ±1, or one gate's weight of every value.
+fn weights(gates: usize) -> Vec<Weights> {
+    let same = |v: f32| vec![v; gates];
+    let turns = |from: usize| (0..gates).map(|g| if (g + from) % 2 == 0 { 1.0 } else { -1.0 }).collect::<Vec<f32>>();
+    let mut all = vec![
+        [same(0.0), same(1.0), same(0.0), same(0.0)],
+        [same(1.0), same(1.0), same(0.0), same(0.0)],
+        [same(1.0), same(-1.0), same(0.5), same(0.0)],
+        [turns(0), turns(1), same(0.0), same(-0.5)],
+        [turns(1), same(0.0), same(0.0), same(0.0)],
+    ];
+    for v in VALUES {
+        for g in 0..gates {
+            for part in 0..2 {
+                let mut one: Weights = [turns(1), turns(0), same(0.0), same(0.0)];
+                one[part][g] = v;
+                all.push(one);
+            }
+            // Sums of three numbers that are nearly too large depend on their order.
+            if v.abs() != f32::MAX {
+                let mut one: Weights = [turns(1), turns(0), same(0.0), same(0.0)];
+                one[2 + g % 2][g] = v;
+                all.push(one);
+            }
+        }
+    }
+    all
+}
+
+/// Infinite or NaN, and of what sign.
+fn class(v: f64) -> i32 {
+    match v {
+        v if v.is_nan() => 2,
+        v if v.is_infinite() => v.signum() as i32,
+        _ => 0,
+    }
+}
+
+/// Whether two answers are the same, finite ones to within rounding of numbers as large as `scale`.
+fn agree(a: f64, b: f64, scale: f64) -> bool {
+    let is_close = || (a - b).abs() <= TOLERANCE * scale.max(a.abs()).max(b.abs());
+    class(a) == class(b) && (class(a) != 0 || is_close())
+}
+
+/// The largest finite number of a row.
+fn scale(row: &Row) -> f64 {
+    [row.x, row.h, row.c].into_iter().filter(|v| v.is_finite()).fold(1.0, |top, v| top.max(f64::from(v.abs())))
+}
+
+fn set(layer: &Layer, weights: &Weights) {
+    for (name, parameter) in layer.parameters() {
+        let part = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"].iter().position(|p| name.starts_with(p));
+        parameter.assign(&weights[part.expect("a weight or a bias")]).expect("assign");
+    }
+}
+
+/// What a run gives, and the gradients of input and states.
+struct Answer {
+    /// `[rows, parts]`: outputs, last states, gradients.
+    parts: Vec<Vec<f64>>,
+}
+
+fn run(device: &Device, spec: &Spec, weights: &Weights, rows: &[Row], gradients: bool) -> Answer {
+    let layer = spec.build(device, &mut Rng::new(0)).expect("layer");
+    set(&layer, weights);
+    let tensor = |values: Vec<f32>, steps: usize| {
+        let tensor = Tensor::from_slice(device, &values.repeat(steps), &[steps, rows.len(), 1]).expect("room");
+        if gradients { tensor.requires_grad() } else { tensor }
+    };
+    let x = tensor(rows.iter().map(|r| r.x).collect(), STEPS);
+    let h0 = tensor(rows.iter().map(|r| r.h).collect(), 1);
+    let c0 = (spec.kind == Kind::Lstm).then(|| tensor(rows.iter().map(|r| r.c).collect(), 1));
+    let input = SequenceInput { h0: Some(&h0), c0: c0.as_ref(), ..Default::default() };
+    let out = layer.run(&x, input, &mut Mode::Train(&mut Rng::new(0))).expect("run");
+    let mut all = vec![out.output.clone(), out.h_n];
+    all.extend(out.c_n);
+    if gradients {
+        out.output.sum().and_then(|y| y.backward()).expect("backward");
+        all.extend([&x, &h0].into_iter().chain(&c0).map(|leaf| leaf.grad().expect("a gradient")));
+    }
+    let all: Vec<Vec<f32>> = all.iter().map(|t| t.to_vec().expect("read")).collect();
+    let of_row = |i: usize| all.iter().flat_map(|part| part.iter().skip(i).step_by(rows.len())).map(|&v| v as f64);
+    Answer { parts: (0..rows.len()).map(|i| of_row(i).collect()).collect() }
+}
+
+#[track_caller]
+fn assert_same(what: &str, rows: &[Row], got: &Answer, want: &Answer, skip: impl Fn(usize) -> bool) {
+    let mut compared = 0;
+    for (i, row) in rows.iter().enumerate().filter(|(i, _)| !skip(*i)) {
+        compared += 1;
+        let (got, want) = (&got.parts[i], &want.parts[i]);
+        let same = got.iter().zip(want).all(|(&g, &w)| agree(g, w, scale(row)));
+        assert!(same, "{what}: {row:?} gives {got:?}, not {want:?}");
+    }
+    assert!(compared > 0, "{what}: nothing was compared");
+}
+
+/// The plain cells, and an RNN without bounds.
+fn specs() -> Vec<Spec> {
+    let kinds = [Kind::GruAfter, Kind::GruBefore, Kind::Lstm, Kind::Rnn];
+    let mut all: Vec<Spec> = kinds.map(|kind| Spec::new(kind, 1, 1)).to_vec();
+    all.push(Spec { activations: Some([Activation::Relu; 5]), ..Spec::new(Kind::Rnn, 1, 1) });
+    all.iter().flat_map(|s| s.kind.plans().iter().map(|&plan| Spec { plan: Some(plan), ..s.clone() })).collect()
+}
+
+#[test]
+fn every_device_gives_the_twins_answer() {
+    let devices = devices();
+    for spec in specs() {
+        let rows = rows(spec.kind == Kind::Lstm);
+        for (number, weights) in weights(spec.kind.gates()).iter().enumerate() {
+            // Gradients of huge weights overflow in the order of their products.
+            let gradients = number < 5;
+            let want = run(&devices[0], &spec, weights, &rows, gradients);
+            for device in &devices[1..] {
+                let got = run(device, &spec, weights, &rows, gradients);
+                let what = format!("{:?} by {:?} on {}, {weights:?}", spec.kind, spec.plan, device.info().name);
+                assert_same(&what, &rows, &got, &want, |_| false);
+            }
+        }
+    }
+}
+
+/// What the equations give in f64.
+fn oracle(spec: &Spec, weights: &Weights, rows: &[Row]) -> (HostOutput, Answer) {
+    let layer = spec.build(&Device::cpu(), &mut Rng::new(0)).expect("layer");
+    set(&layer, weights);
+    let of = |f: fn(&Row) -> f32| rows.iter().map(f).collect::<Vec<f32>>();
+    let input = HostInput {
+        x: of(|r| r.x).repeat(STEPS),
+        dims: [STEPS, rows.len(), 1],
+        h0: Some(of(|r| r.h)),
+        c0: (spec.kind == Kind::Lstm).then(|| of(|r| r.c)),
+        ..Default::default()
+    };
+    let run = match &layer {
+        Layer::Gru(layer) => pollster::block_on(run_f64(layer, &input)),
+        Layer::Lstm(layer) => pollster::block_on(run_f64(layer, &input)),
+        Layer::Rnn(layer) => pollster::block_on(run_f64(layer, &input)),
+    };
+    let run = run.expect("run");
+    let all = [&run.output, &run.h_n, &run.c_n];
+    let of_row = |i: usize| all.into_iter().flat_map(|part| part.iter().skip(i).step_by(rows.len())).copied().collect();
+    let parts = (0..rows.len()).map(of_row).collect();
+    (run, Answer { parts })
+}
+
+/// Whether f32 may overflow, or a gate of the row be too small for it.
+fn leaves_f32(run: &HostOutput, weights: &Weights, rows: &[Row], i: usize) -> bool {
+    let largest = weights.iter().flatten().filter(|v| v.is_finite()).fold(1.0f64, |top, v| top.max(f64::from(v.abs())));
+    let gates = run.gates[0].iter().flat_map(|gate| gate.iter().skip(i).step_by(rows.len()));
+    let is_subnormal = |v: &f64| *v != 0.0 && v.abs() < f64::from(TINY);
+    4.0 * largest * largest * scale(&rows[i]) > f64::from(f32::MAX) || gates.into_iter().any(is_subnormal)
+}
+
+#[test]
+fn every_plan_gives_the_answer_of_the_equations() {
+    let device = Device::cpu();
+    for spec in specs() {
+        let rows = rows(spec.kind == Kind::Lstm);
+        for weights in weights(spec.kind.gates()) {
+            let (run_64, want) = oracle(&spec, &weights, &rows);
+            let got = run(&device, &spec, &weights, &rows, false);
+            let what = format!("{:?} by {:?}, {weights:?}", spec.kind, spec.plan);
+            assert_same(&what, &rows, &got, &want, |i| leaves_f32(&run_64, &weights, &rows, i));
+        }
+    }
+}
+
+/// The case: a gate that is 0 takes nothing of a state, and 0·∞ is NaN, in PyTorch too.
+#[test]
+fn a_closed_gate_times_an_infinite_state_is_nan() {
+    for device in devices() {
+        for plan in Kind::GruAfter.plans() {
+            let spec = Spec { plan: Some(*plan), ..Spec::new(Kind::GruAfter, 1, 1) };
+            let zeros = vec![0.0; 3];
+            let weights = [zeros.clone(), vec![1.0; 3], zeros.clone(), zeros];
+            let row = Row { x: 0.0, h: f32::NEG_INFINITY, c: 0.0 };
+            let answer = run(&device, &spec, &weights, &[row], false);
+            assert!(answer.parts[0].iter().all(|v| v.is_nan()), "{plan:?} on {}", device.info().name);
+        }
+    }
+}
+
+/// Runs frame by frame, on weights of every width.
+#[test]
+fn streams_give_the_layers_answer() {
+    let device = Device::cpu();
+    for spec in [Kind::GruAfter, Kind::GruBefore, Kind::Lstm, Kind::Rnn].map(|kind| Spec::new(kind, 1, 1)) {
+        let rows = rows(spec.kind == Kind::Lstm);
+        for (number, weights) in weights(spec.kind.gates()).iter().enumerate() {
+            let want = run(&device, &spec, weights, &rows, false);
+            for precision in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
+                // What weights of fewer bits hold exactly.
+                if number >= 5 && precision != Precision::F32 {
+                    continue;
+                }
+                let got = stream(&device, &spec, weights, &rows, precision);
+                // A row of int8 has one scale: an input that is no finite number spoils it.
+                let is_finite = |row: &Row| [row.x, row.h, row.c].iter().all(|v| v.is_finite());
+                let skip = |i: usize| precision == Precision::Int8 && !is_finite(&rows[i]);
+                let what = format!("{:?} as a stream of {precision:?}, {weights:?}", spec.kind);
+                assert_same(&what, &rows, &got, &want, skip);
+            }
+        }
+    }
+}
+
+fn stream(device: &Device, spec: &Spec, weights: &Weights, rows: &[Row], precision: Precision) -> Answer {
+    let layer = spec.build(device, &mut Rng::new(0)).expect("layer");
+    set(&layer, weights);
+    let options = StreamOptions { batch: rows.len(), weights: precision, ..Default::default() };
+    let mut stream = match &layer {
+        Layer::Gru(layer) => Stream::new(layer, options),
+        Layer::Lstm(layer) => Stream::new(layer, options),
+        Layer::Rnn(layer) => Stream::new(layer, options),
+    }
+    .expect("stream");
+    let of = |f: fn(&Row) -> f32| rows.iter().map(f).collect::<Vec<f32>>();
+    let cells = if spec.kind == Kind::Lstm { of(|r| r.c) } else { Vec::new() };
+    stream.set_state(&[of(|r| r.h), cells].concat()).expect("state");
+    let mut all: Vec<f32> = (0..STEPS).flat_map(|_| stream.step(&of(|r| r.x)).expect("step").to_vec()).collect();
+    all.extend(stream.state());
+    let of_row = |i: usize| all.iter().skip(i).step_by(rows.len()).map(|&v| f64::from(v)).collect();
+    Answer { parts: (0..rows.len()).map(of_row).collect() }
+}
+
+/// Weights that 16 and 8 bits hold exactly change nothing.
+#[test]
+fn layers_of_fewer_bits_give_the_layers_answer() {
+    let Some(device) = gpu() else { return };
+    for kind in [Kind::GruAfter, Kind::GruBefore] {
+        let rows = rows(false);
+        for weights in &weights(3)[..5] {
+            let want = run(&twin(), &Spec::new(kind, 1, 1), weights, &rows, false);
+            for precision in [Precision::F16, Precision::Bf16, Precision::Int8] {
+                let config =
+                    GruConfig { input: 1, hidden: 1, reset_after: kind == Kind::GruAfter, ..Default::default() };
+                let gru = config.build(&device, &mut Rng::new(0)).and_then(|gru| gru.with_weights(precision));
+                let gru = gru.expect("layer");
+                for ((_, parameter), values) in gru.parameters().iter().zip(weights) {
+                    parameter.assign(values).expect("assign");
+                }
+                let tensor = |values: Vec<f32>, steps: usize| {
+                    Tensor::from_slice(&device, &values.repeat(steps), &[steps, rows.len(), 1]).expect("room")
+                };
+                let x = tensor(rows.iter().map(|r| r.x).collect(), STEPS);
+                let h0 = tensor(rows.iter().map(|r| r.h).collect(), 1);
+                let input = SequenceInput { h0: Some(&h0), ..Default::default() };
+                let out = gru.run(&x, input, &mut Mode::Eval).expect("run");
+                let all = [out.output, out.h_n].map(|t| t.to_vec().expect("read")).concat();
+                let of_row = |i: usize| all.iter().skip(i).step_by(rows.len()).map(|&v| f64::from(v)).collect();
+                let got = Answer { parts: (0..rows.len()).map(of_row).collect() };
+                // Of int8, whole numbers up to 127 are multiplied before the scale comes in.
+                let skip = |i: usize| precision == Precision::Int8 && scale(&rows[i]) > 1e36;
+                assert_same(&format!("{kind:?} with {precision:?}, {weights:?}"), &rows, &got, &want, skip);
+            }
+        }
+    }
+}
+
+#[test]
+fn min_gru_gives_the_twins_answer() {
+    let devices = devices();
+    let rows = rows(false);
+    for form in [MinGruForm::Linear, MinGruForm::Log] {
+        for (z, h) in [(0.0, 0.0), (1.0, 1.0), (1.0, -1.0), (-1.0, 0.0), (0.0, 1.0)] {
+            let run = |device: &Device| {
+                let config = MinGruConfig { input: 1, hidden: 1, form, ..Default::default() };
+                let layer = config.build(device, &mut Rng::new(0)).expect("layer");
+                for (name, parameter) in layer.parameters() {
+                    let weight = if name.contains("linear_z") { z } else { h };
+                    parameter.assign(&[if name.contains("bias") { 0.0 } else { weight }]).expect("assign");
+                }
+                let tensor = |values: Vec<f32>, steps: usize| {
+                    Tensor::from_slice(device, &values.repeat(steps), &[steps, rows.len(), 1]).expect("room")
+                };
+                let x = tensor(rows.iter().map(|r| r.x).collect(), STEPS);
+                let h0 = tensor(rows.iter().map(|r| r.h).collect(), 1);
+                let out = layer.run(&x, MinGruInput { h0: Some(&h0), lengths: None }, &mut Mode::Eval).expect("run");
+                let all = out.output.to_vec().expect("read");
+                let of_row = |i: usize| all.iter().skip(i).step_by(rows.len()).map(|&v| f64::from(v)).collect();
+                Answer { parts: (0..rows.len()).map(of_row).collect() }
+            };
+            let want = run(&devices[0]);
+            for device in &devices[1..] {
+                let what = format!("{form:?} on {}, {z}, {h}", device.info().name);
+                assert_same(&what, &rows, &run(device), &want, |_| false);
+            }
+        }
+    }
+}
