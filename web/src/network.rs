@@ -343,13 +343,21 @@ impl Network {
     }
 
     /// `x` `[B, T, I]` to `{output, state, gates}`.
-    pub async fn run(&self, x: Vec<f32>, dims: Vec<u32>, h0: Option<Vec<f32>>, options: String) -> Result<JsValue> {
+    pub async fn run(
+        &self,
+        x: Vec<f32>,
+        dims: Vec<u32>,
+        h0: Option<Vec<f32>>,
+        lengths: Option<Vec<u32>>,
+        options: JsValue,
+    ) -> Result<JsValue> {
         let dims = values::check_dims("x", dims, x.len())?;
         let facts = self.body.facts();
         let [batch, ..] = *dims else { return Err(Fault::shape("x", "[batch, steps, features]", &dims)) };
-        let mut options = Options::parse(&options)?;
-        let (lengths, taps) = (options.counts("lengths")?, options.flag("gates")?);
+        let mut options = Options::of(&options);
+        let taps = options.flag("gates")?;
         options.done()?;
+        let lengths: Option<Vec<usize>> = lengths.map(|lengths| lengths.into_iter().map(|n| n as usize).collect());
         let x = Tensor::from_slice(&self.device, &x, &dims)?;
         let state = [facts.layers * facts.directions, batch, facts.hidden];
         let h0 = h0.map(|h0| Tensor::from_slice(&self.device, &h0, &state)).transpose()?;

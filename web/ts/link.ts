@@ -5,7 +5,8 @@ import type { Args, Call, EpochReport, Reply, Request, Result } from './protocol
 
 /** What a caller may hear and do while a call runs. */
 export interface Options {
-  onEpoch?: (report: EpochReport) => void;
+  /** What it throws, or its promise rejects with, ends the training. */
+  onEpoch?: (report: EpochReport) => unknown;
   signal?: AbortSignal;
   /** Buffers to hand over instead of copying. */
   transfer?: Transferable[];
@@ -14,6 +15,10 @@ export interface Options {
 interface Pending extends Options {
   done: (result: unknown) => void;
   failed: (error: WgruError) => void;
+  /** Settles when asynchronous listeners are done. */
+  told: Promise<unknown>;
+  /** What it threw first. */
+  threw?: WgruError;
 }
 
 /** A module at work: in a worker, or in this thread. After a fatal error it is of no more use. */
@@ -39,18 +44,22 @@ export abstract class Link {
       const abort = () => this.abort(call);
       signal?.addEventListener('abort', abort, { once: true });
       const over = () => signal?.removeEventListener('abort', abort);
-      this.#pending.set(call, {
+      const pending: Pending = {
         ...options,
-        done: (result) => {
+        told: Promise.resolve(),
+        done: async (result) => {
+          await pending.told;
           over();
-          if (signal?.aborted) failed(new WgruError('aborted', 'aborted', { cause: signal.reason }));
+          if (pending.threw) failed(pending.threw);
+          else if (signal?.aborted) failed(new WgruError('aborted', 'aborted', { cause: signal.reason }));
           else done(result as Result<C>);
         },
         failed: (error) => {
           over();
           failed(error);
         },
-      });
+      };
+      this.#pending.set(call, pending);
       try {
         this.send(call, name, args, options.transfer);
       } catch (cause) {
@@ -67,7 +76,17 @@ export abstract class Link {
   }
 
   protected epoch(call: number, report: EpochReport): void {
-    this.#pending.get(call)?.onEpoch?.(report);
+    const pending = this.#pending.get(call);
+    if (!pending?.onEpoch || pending.threw) return;
+    const threw = (cause: unknown) => {
+      pending.threw ??= new WgruError('callback', `onEpoch threw: ${asError(cause).message}`, { cause });
+      this.abort(call);
+    };
+    try {
+      pending.told = Promise.all([pending.told, Promise.resolve(pending.onEpoch(report)).catch(threw)]);
+    } catch (cause) {
+      threw(cause);
+    }
   }
 
   /** Ends it: what is in flight fails with `error`. */
@@ -81,21 +100,35 @@ export abstract class Link {
   }
 }
 
+const FROM_HERE = "serve the package from the page's own origin";
+const NOT_STARTED =
+  "the worker's script could not be started: serve all of dist/js as JavaScript, and let the Content-Security-Policy allow worker-src 'self' and script-src 'wasm-unsafe-eval'";
+
 /** A module in a worker of its own. */
 export class WorkerLink extends Link {
-  constructor(
-    private readonly worker: Worker,
-    module: WebAssembly.Module,
-    onFatal: (error: WgruError) => void,
-  ) {
+  readonly #worker: Worker;
+
+  constructor(make: () => Worker, module: WebAssembly.Module, onFatal: (error: WgruError) => void) {
     super(onFatal);
-    worker.onmessage = ({ data }: MessageEvent<Reply>) => this.#hear(data);
-    worker.onerror = (event) => this.end(new WgruError('panic', event.message || 'the worker could not be started'));
+    try {
+      this.#worker = make();
+    } catch (cause) {
+      const { message } = asError(cause);
+      throw new WgruError('blocked', `the worker could not be started: ${FROM_HERE}, or call open({ worker: false }): ${message}`, { cause });
+    }
+    let heard = false;
+    this.#worker.onmessage = ({ data }: MessageEvent<Reply>) => {
+      heard = true;
+      this.#hear(data);
+    };
+    this.#worker.onerror = ({ message }) =>
+      this.end(heard ? new WgruError('panic', message) : new WgruError('network', `${NOT_STARTED}${message ? `: ${message}` : ''}`));
+    this.#worker.onmessageerror = () => this.end(new WgruError('internal', 'a message of the worker could not be read'));
     this.#post({ type: 'start', module });
   }
 
   #post(request: Request, transfer: Transferable[] = []): void {
-    this.worker.postMessage(request, transfer);
+    this.#worker.postMessage(request, transfer);
   }
 
   #hear(reply: Reply): void {
@@ -114,7 +147,7 @@ export class WorkerLink extends Link {
   }
 
   protected stop(): void {
-    this.worker.terminate();
+    this.#worker.terminate();
   }
 }
 
@@ -124,7 +157,10 @@ export class LocalLink extends Link {
   readonly #aborted = new Set<number>();
   // A fault inside an asynchronous call of the module ends here, not in its promise.
   readonly #onError = (event: Event) => {
-    const error = asError((event as ErrorEvent).error ?? (event as PromiseRejectionEvent).reason);
+    const thrown: unknown = (event as ErrorEvent).error ?? (event as PromiseRejectionEvent).reason;
+    // Others throw in this thread too, and a full stack of theirs is no fault of the module.
+    if (thrown instanceof RangeError) return;
+    const error = asError(thrown);
     if (isFatal(error)) this.end(error);
   };
 

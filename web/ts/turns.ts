@@ -1,0 +1,81 @@
+/** Keeps the calls on one object in order, and lets those that only read in between the updates of a training. */
+
+type Act = () => Promise<unknown>;
+
+/** A training, with the calls that wait for its next pause. */
+export class Training {
+  #guests: Act[] = [];
+  #isOver = false;
+  /** Whether its network was freed. */
+  isStopped = false;
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Does `act` at the next pause. */
+  admit<T>(act: () => Promise<T>): Promise<T> {
+    return new Promise((done, failed) => this.#guests.push(() => act().then(done, failed)));
+  }
+
+  /** Lets in those that wait now. Those that come meanwhile wait for the next pause, so that the training goes on. */
+  async pause(): Promise<void> {
+    for (const act of this.#guests.splice(0)) await act();
+  }
+
+  /** Lets in all that still wait. */
+  async end(): Promise<void> {
+    while (this.#guests.length) await this.pause();
+    this.#isOver = true;
+  }
+}
+
+/** The calls on one object. */
+class Line {
+  last: Promise<unknown> = Promise.resolve();
+  /** Of those that are not over, and the one behind which nothing else waits. */
+  readonly trainings = new Set<Training>();
+  latest: Training | undefined;
+}
+
+/** The calls on all objects, by id. */
+export class Turns {
+  readonly #lines = new Map<number, Line>();
+
+  /** Does `act` after all earlier calls on the object. */
+  next<T>(id: number, act: () => Promise<T>): Promise<T> {
+    return this.#enter(id, act, undefined);
+  }
+
+  /** Does `act`, which only reads the object, after all earlier calls; if the last of them is a training, at its next pause. */
+  read<T>(id: number, act: () => Promise<T>): Promise<T> {
+    const training = this.#lines.get(id)?.latest;
+    return training && !training.isOver ? training.admit(act) : this.next(id, act);
+  }
+
+  /** Does `act`, a training, after all earlier calls on the object. */
+  train<T>(id: number, act: (training: Training) => Promise<T>): Promise<T> {
+    const training = new Training();
+    return this.#enter(id, () => act(training), training);
+  }
+
+  /** Makes trainings of the object end early. */
+  stop(id: number): void {
+    for (const training of this.#lines.get(id)?.trainings ?? []) training.isStopped = true;
+  }
+
+  #enter<T>(id: number, act: () => Promise<T>, training: Training | undefined): Promise<T> {
+    const line = this.#lines.get(id) ?? new Line();
+    this.#lines.set(id, line);
+    const now = line.last.then(act);
+    if (training) line.trainings.add(training);
+    line.latest = training;
+    const over = now.catch(() => {}).then(async () => {
+      await training?.end();
+      if (training) line.trainings.delete(training);
+      if (line.last === over) this.#lines.delete(id);
+    });
+    line.last = over;
+    return now;
+  }
+}
