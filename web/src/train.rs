@@ -46,7 +46,11 @@ impl Examples {
         } else if let Some(classes) = y.dyn_ref::<Uint32Array>() {
             (Targets::Classes(classes.to_vec()), classes.length())
         } else {
-            return Err(Fault::value(y_name, "a Float32Array of numbers or a Uint32Array of classes", "something else"));
+            return Err(Fault::value(
+                y_name,
+                "a Float32Array of numbers or a Uint32Array of classes",
+                "something else",
+            ));
         };
         let rows = if network.gives_last() { examples } else { examples * steps };
         let width = len as usize / rows;

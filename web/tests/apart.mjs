@@ -1,5 +1,6 @@
 // Opens the package that the address names, twice, and tells the page around how it went: see `delivery.mjs`.
 const given = new URLSearchParams(location.search);
+if (given.has('bare')) delete globalThis.WebAssembly;
 const { WgruError, open } = await import(given.get('from'));
 
 async function attempt() {

@@ -140,7 +140,7 @@ export async function optionsOfOpenAreRefusedByName() {
 
 export async function inputsOfOnnxAreRefusedByName() {
   const device = await open({ device: 'cpu' });
-  const model = await device.loadOnnx(new URL('../../tests/onnx/pytorch/gru.onnx', import.meta.url));
+  const model = await device.loadOnnx(new URL('../../tests/onnx/pytorch/rnn.onnx', import.meta.url));
   const [{ name }] = model.info.inputs;
   for (const run of [(inputs) => model.run(inputs), async (inputs) => (await model.stream()).run(inputs)]) {
     for (const inputs of [null, undefined, 5, 'abc', []]) await refused('value', 'inputs', () => run(inputs), inputs);

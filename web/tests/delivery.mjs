@@ -7,10 +7,10 @@ const onnx = fixture('onnx/pytorch/gru.onnx');
 const network = fixture('golden/torch_gru.safetensors');
 const other = new URLSearchParams(location.search).get('other');
 
-/** What `open` gives in a frame of its own, from a package at `from`, under the policy `csp`. */
-async function apart({ from = '/web/dist/js/index.js', csp = '', options = {} }) {
+/** What `open` gives in a frame of its own, from a package at `from`, under the policy `csp`; `bare` has no WebAssembly. */
+async function apart({ from = '/web/dist/js/index.js', options = {}, ...how }) {
   const page = new URL('apart.html', import.meta.url);
-  page.search = new URLSearchParams({ from, csp, options: JSON.stringify({ device: 'cpu', ...options }) });
+  page.search = new URLSearchParams({ from, options: JSON.stringify({ device: 'cpu', ...options }), ...how });
   const frame = document.createElement('iframe');
   frame.src = page.href;
   const told = new Promise((done) => {
@@ -52,9 +52,11 @@ export async function workersThatAreNotThereAreNetworkErrors() {
 }
 
 export async function forbiddenWebAssemblyIsBlocked() {
-  const says = /'wasm-unsafe-eval'/;
-  for (const options of [{}, { worker: false }]) await opensOnlyAs('blocked', says, { csp: "script-src 'self'", options });
-  await opensOnlyAs('blocked', says, { from: '/policy-of-the-worker/web/dist/js/index.js' });
+  for (const options of [{}, { worker: false }]) await opensOnlyAs('blocked', /'wasm-unsafe-eval'/, { csp: "script-src 'self'", options });
+}
+
+export async function browsersWithoutWebAssemblyAreUnsupported() {
+  for (const options of [{}, { build: 'plain' }]) await opensOnlyAs('unsupported', /WebAssembly/, { bare: true, options });
 }
 
 export async function forbiddenWorkersAreBlocked() {

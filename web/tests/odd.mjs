@@ -21,7 +21,7 @@ export function odd(root) {
     };
     const page = () => send(200, 'text/html; charset=utf-8', PAGE);
     const file = () => readFile(join(root, path));
-    const script = async (more) => send(200, TYPES[path.split('.').at(-1)] ?? 'application/octet-stream', await file(), more);
+    const script = async () => send(200, TYPES[path.split('.').at(-1)] ?? 'application/octet-stream', await file());
     switch (how) {
       case 'spa':
         return page();
@@ -43,8 +43,6 @@ export function odd(root) {
         return path.endsWith('worker.js') ? send(404, 'text/plain') : script();
       case 'without-worker-html':
         return path.endsWith('worker.js') ? page() : script();
-      case 'policy-of-the-worker':
-        return script(path.endsWith('worker.js') ? { 'content-security-policy': "script-src 'self'" } : {});
       default:
         return false;
     }

@@ -63,7 +63,8 @@ export class Device implements Disposable, Owner {
   private constructor(
     private readonly kit: Kit,
     private readonly module: WebAssembly.Module,
-    private readonly choice: unknown,
+    /** The `device` of its options. */
+    private readonly choice: object,
     private readonly inWorker: boolean,
     private readonly build: Build,
     workers: number,
@@ -74,15 +75,17 @@ export class Device implements Disposable, Owner {
 
   /** @internal */
   static async open(kit: Kit, options: OpenOptions): Promise<Device> {
+    if (typeof WebAssembly === 'undefined') fail('unsupported', 'this browser has no WebAssembly: it is old, or in Lockdown Mode');
     const { device = 'auto', worker = typeof Worker === 'function', build = best(), ...others } = named('options', options);
     const { workers = Math.min(4, globalThis.navigator?.hardwareConcurrency ?? 1), ...rest } = others;
     nothing(rest, 'device, worker, workers, build');
+    const choice = copied({ device });
     expect('worker', worker, 'true or false', (given) => typeof given === 'boolean');
     expect('workers', workers, 'a whole number from 1 to 16', (n) => Number.isInteger(n) && n >= 1 && n <= 16);
     expect('build', build, 'relaxed, simd or plain', (given) => Object.keys(kit.places).includes(given));
     const module = await compile(kit.places, build);
     if (!worker) expect('build', build, 'the build that this thread runs already', () => Instance.of(kit.glue, module).module === module);
-    const opened = new Device(kit, module, device, worker, build, worker ? workers : 1);
+    const opened = new Device(kit, module, choice, worker, build, worker ? workers : 1);
     await opened.#start();
     return opened;
   }
@@ -103,7 +106,7 @@ export class Device implements Disposable, Owner {
     let link: Link | undefined;
     try {
       link = this.#link();
-      const info = await link.call('open', { device: this.choice });
+      const info = await link.call('open', this.choice);
       this.#info = { ...info, worker: this.inWorker, build: this.build };
       for (const { id, origin } of this.#models.values()) await link.call('load', { id, origin });
     } catch (thrown) {

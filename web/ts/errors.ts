@@ -57,7 +57,7 @@ const POLICY = "the page's Content-Security-Policy must allow script-src 'wasm-u
 /** `error` as a `WgruError`. A trap of the wasm module ends it: see `isFatal`. */
 export function asError(error: unknown): WgruError {
   if (error instanceof WgruError) return error;
-  const message = error instanceof Error || error instanceof DOMException ? error.message : String(error);
+  const message = error instanceof Error ? error.message : String(error);
   const as = (code: Code, told = message) => new WgruError(code, told, { cause: error });
   const { name, code } = (error ?? {}) as { name?: unknown; code?: Code };
   // Of the module, or of another copy of this package.

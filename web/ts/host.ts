@@ -65,8 +65,8 @@ export class Host {
     return this.#engine ?? fail('internal', 'no device is open');
   }
 
-  async open({ device }: Args<'open'>): Promise<Result<'open'>> {
-    this.#engine = await this.glue.Engine.open({ device });
+  async open(options: Args<'open'>): Promise<Result<'open'>> {
+    this.#engine = await this.glue.Engine.open(options);
     const info = this.#engine.info() as Result<'open'>;
     // Browsers hide the name; what they tell is who made it.
     if (info.adapter && !info.name) info.name = info.adapter.name = await maker();

@@ -1,4 +1,4 @@
-import { WgruError, asError, isFatal } from './errors.js';
+import { type Code, WgruError, asError, isFatal } from './errors.js';
 import type { Glue } from './glue.js';
 import { Host } from './host.js';
 import type { Args, Call, EpochReport, Reply, Request, Result } from './protocol.js';
@@ -116,13 +116,22 @@ export class WorkerLink extends Link {
       const { message } = asError(cause);
       throw new WgruError('blocked', `the worker could not be started: ${FROM_HERE}, or call open({ worker: false }): ${message}`, { cause });
     }
-    let heard = false;
+    // Until it answers, errors are those of its script; only this event tells that a policy forbade it.
+    let silent: Code = 'network';
+    const starting = new AbortController();
+    const forbidden = ({ effectiveDirective }: SecurityPolicyViolationEvent) => {
+      if (effectiveDirective === 'worker-src') silent = 'blocked';
+    };
+    globalThis.addEventListener?.('securitypolicyviolation', forbidden, { signal: starting.signal });
     this.#worker.onmessage = ({ data }: MessageEvent<Reply>) => {
-      heard = true;
+      starting.abort();
       this.#hear(data);
     };
-    this.#worker.onerror = ({ message }) =>
-      this.end(heard ? new WgruError('panic', message) : new WgruError('network', `${NOT_STARTED}${message ? `: ${message}` : ''}`));
+    this.#worker.onerror = ({ message }) => {
+      const isStarted = starting.signal.aborted;
+      starting.abort();
+      this.end(isStarted ? new WgruError('panic', message) : new WgruError(silent, `${NOT_STARTED}${message ? `: ${message}` : ''}`));
+    };
     this.#worker.onmessageerror = () => this.end(new WgruError('internal', 'a message of the worker could not be read'));
     this.#post({ type: 'start', module });
   }

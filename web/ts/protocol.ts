@@ -8,7 +8,7 @@ export type Origin =
 
 /** What a device does, by name: arguments and result. Ids are given by who asks. */
 export interface Calls {
-  open: [{ device: unknown }, { kind: 'webgpu' | 'cpu'; name: string; reason: string; adapter: AdapterInfo | null }];
+  open: [object, { kind: 'webgpu' | 'cpu'; name: string; reason: string; adapter: AdapterInfo | null }];
   load: [{ id: number; origin: Origin }, NetworkInfo | OnnxInfo];
   create: [{ id: number; options: object }, { info: NetworkInfo; bytes: Uint8Array }];
   run: [Batch, unknown];
