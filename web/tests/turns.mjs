@@ -185,12 +185,33 @@ export async function devicesOfOneThreadSurviveEachOther() {
   const networks = await Promise.all([a, b].map((device) => device.create({ input: 2, hidden: 8, outputs: 1, seed: 5 })));
   const [before] = (await networks[0].run(x, [1, 4, 2])).output.data;
   const stream = await networks[1].stream();
-  for (let times = 0; times < 2; times++) {
+  const training = networks[1].train({ x: noise(64), dims: [8, 4, 2], y: noise(8) }, { epochs: 1e6 }).catch(({ code }) => code);
+  const { age } = a.instance;
+  for (let times = 1; times <= 2; times++) {
     await rejects('out-of-memory', a.create({ input: 2, hidden: 20000 }));
-    for (const network of [...networks, ...networks]) close((await network.run(x, [1, 4, 2])).output.data, [before], 0, 'restored');
+    assert((await training) === 'out-of-memory', 'what the other does ends with the same code');
+    for (const network of networks) {
+      const { output } = await network.run(x, [1, 4, 2]);
+      if (network === networks[0]) close(output.data, [before], 0, 'restored');
+    }
+    assert(a.instance.age === age + times, `the module is made anew once a fault: ${a.instance.age}`);
   }
   await rejects('panic', async () => stream.step([0, 0]), 'a stream of the module that ended');
   await rejects('value', open({ device: 'cpu', worker: false, build: a.info.build === 'plain' ? 'simd' : 'plain' }), 'another build in this thread');
+  const after = await networks[1].stream();
   a.free();
+  assert(after.step([0, 0]).length === 1, 'a device that is freed leaves streams of the thread alone');
   b.free();
+}
+
+export async function freedDevicesOfThisThreadGiveMemoryBack() {
+  const sizes = [];
+  for (let i = 0; i < 40; i++) {
+    const device = await open({ device: 'cpu', worker: false });
+    for (let k = 0; k < 4; k++) await device.create({ input: 2, hidden: 128 });
+    device.free();
+    await later();
+    sizes.push(device.instance.memory.buffer.byteLength);
+  }
+  assert(sizes.at(-1) === sizes[4], `the module's memory stays: ${sizes}`);
 }

@@ -1,7 +1,7 @@
 import { type Places, best, compile } from './assets.js';
 import { callback, copied, expect, named, nothing, signalOf } from './check.js';
 import { Crew } from './crew.js';
-import { WgruError, asError, fail } from './errors.js';
+import { WgruError, asError, fail, isFatal } from './errors.js';
 import type { Glue } from './glue.js';
 import { type Link, LocalLink, type Options, WorkerLink } from './link.js';
 import { Network } from './network.js';
@@ -53,8 +53,6 @@ export class Device implements Disposable, Owner {
   #info: DeviceInfo | undefined;
   #next = 1;
   #freed = false;
-  /** Of the module in this thread, when the device was opened on it. */
-  #age = 0;
   readonly #models = new Map<number, Held>();
   readonly #workers: Workers;
   /** @internal */
@@ -96,8 +94,6 @@ export class Device implements Disposable, Owner {
   }
 
   #start(): Promise<Link> {
-    // A fault of another device in this thread ended the module of this one too.
-    if (!this.inWorker && this.#age !== this.instance.age) this.#workers.link = undefined;
     this.#workers.link ??= this.#connect();
     return this.#workers.link;
   }
@@ -122,21 +118,20 @@ export class Device implements Disposable, Owner {
     const { inWorker, kit, module } = this;
     const workers = this.#workers;
     // Neither keeps the device: a worker lives on while nobody holds it.
-    const onFatal = (after: () => void) => {
+    const ended = () => {
       // Only the link of now may end itself.
-      let current = true;
-      return () => {
-        if (current) workers.link = undefined;
-        current = false;
-        after();
-      };
+      if (isCurrent) workers.link = undefined;
+      isCurrent = false;
     };
-    if (inWorker) return new WorkerLink(kit.worker, module, onFatal(() => {}));
+    let isCurrent = true;
+    if (inWorker) return new WorkerLink(kit.worker, module, ended);
     const { instance } = this;
     const { age } = instance;
-    this.#age = age;
     instance.guard(() => {});
-    return new LocalLink(kit.glue, onFatal(() => instance.reset(age)));
+    return new LocalLink(instance, (error) => {
+      ended();
+      if (isFatal(error)) instance.reset(age, error);
+    });
   }
 
   /** @internal */

@@ -159,6 +159,14 @@ export class Host {
     return null;
   }
 
+  /** Frees everything, after the calls that are not over; trainings end. */
+  async clear(): Promise<void> {
+    for (const id of this.#objects.keys()) this.#turns.stop(id);
+    await this.#turns.over();
+    for (const object of this.#objects.values()) object.free();
+    this.#engine?.free();
+  }
+
   async liveBytes(): Promise<number> {
     return this.#open.liveBytes();
   }

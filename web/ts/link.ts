@@ -1,7 +1,7 @@
 import { type Code, WgruError, asError, isFatal } from './errors.js';
-import type { Glue } from './glue.js';
 import { Host } from './host.js';
 import type { Args, Call, EpochReport, Reply, Request, Result } from './protocol.js';
+import type { Instance } from './stream.js';
 
 /** What a caller may hear and do while a call runs. */
 export interface Options {
@@ -32,7 +32,7 @@ export abstract class Link {
 
   protected abstract send<C extends Call>(call: number, name: C, args: Args<C>, transfer?: Transferable[]): void;
   protected abstract abort(call: number): void;
-  protected abstract stop(): void;
+  protected abstract stop(error: WgruError): void;
 
   /** Does one call. */
   call<C extends Call>(name: C, args: Args<C>, options: Options = {}): Promise<Result<C>> {
@@ -93,7 +93,7 @@ export abstract class Link {
   end(error: WgruError): void {
     if (this.#ended) return;
     this.#ended = error;
-    this.stop();
+    this.stop(error);
     this.onFatal(error);
     for (const pending of this.#pending.values()) pending.failed(error);
     this.#pending.clear();
@@ -173,9 +173,15 @@ export class LocalLink extends Link {
     if (isFatal(error)) this.end(error);
   };
 
-  constructor(glue: Glue, onFatal: (error: WgruError) => void) {
+  readonly #end = (error: WgruError) => this.end(error);
+
+  constructor(
+    private readonly instance: Instance,
+    onFatal: (error: WgruError) => void,
+  ) {
     super(onFatal);
-    this.#host = new Host(glue);
+    this.#host = new Host(instance.glue);
+    instance.users.add(this.#end);
     globalThis.addEventListener?.('error', this.#onError);
     globalThis.addEventListener?.('unhandledrejection', this.#onError);
   }
@@ -199,7 +205,9 @@ export class LocalLink extends Link {
     this.#aborted.add(call);
   }
 
-  protected stop(): void {
+  protected stop(error: WgruError): void {
+    this.instance.users.delete(this.#end);
+    if (!isFatal(error)) this.#host.clear().catch(() => {});
     globalThis.removeEventListener?.('error', this.#onError);
     globalThis.removeEventListener?.('unhandledrejection', this.#onError);
   }

@@ -1,5 +1,5 @@
 import { floats, show } from './check.js';
-import { asError, fail, isFatal } from './errors.js';
+import { type WgruError, asError, fail, isFatal } from './errors.js';
 import type { Glue, GlueStream } from './glue.js';
 
 const instances = new WeakMap<Glue, Instance>();
@@ -9,9 +9,11 @@ export class Instance {
   #memory: WebAssembly.Memory | undefined;
   /** Counts the instances: objects of an earlier one are of no more use. */
   age = 0;
+  /** Hear of the fault that ends the instance of now. */
+  readonly users = new Set<(error: WgruError) => void>();
 
   private constructor(
-    private readonly glue: Glue,
+    readonly glue: Glue,
     readonly module: WebAssembly.Module,
   ) {}
 
@@ -43,16 +45,18 @@ export class Instance {
   /** What was thrown by the instance of `age`, which nobody uses after a fault. */
   failed(thrown: unknown, age: number): unknown {
     const error = asError(thrown);
-    if (isFatal(error)) this.reset(age);
+    if (isFatal(error)) this.reset(age, error);
     return error;
   }
 
   /** Ends the instance of `age`, unless it has ended. */
-  reset(age: number): void {
+  reset(age: number, error: WgruError): void {
     if (age !== this.age) return;
     this.glue.__wbg_reset_state();
     this.#memory = undefined;
     this.age++;
+    // What they wait for will not come.
+    for (const end of [...this.users]) end(error);
   }
 
   /** A stream of the network in the bytes of a file. */

@@ -64,6 +64,11 @@ export class Turns {
     for (const training of this.#lines.get(id)?.trainings ?? []) training.isStopped = true;
   }
 
+  /** Settles when no call is left. */
+  async over(): Promise<void> {
+    while (this.#lines.size) await Promise.all([...this.#lines.values()].map(({ last }) => last));
+  }
+
   #enter<T>(id: number, act: () => Promise<T>, training: Training | undefined): Promise<T> {
     const line = this.#lines.get(id) ?? new Line();
     this.#lines.set(id, line);
