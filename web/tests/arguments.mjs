@@ -58,6 +58,8 @@ export async function examplesAreRefusedByName() {
     await refused('shape', `${at}x`, () => train({ x: new Float32Array() }), 'no x');
     await refused('shape', `${at}y`, () => train({ y: noise(3) }), 3);
   }
+  await refused('value', 'examples', () => network.train({ ...good, lengths: [1, 2] }), 'lengths, which a training does not know');
+  await refused('value', 'validation', () => network.train(good, { validation: { ...good, lengths: [1, 2] } }), 'lengths');
   for (const examples of [null, undefined, 5, [], noise(3)]) await refused('value', 'examples', () => network.train(examples), examples);
   device.free();
 }
@@ -148,6 +150,33 @@ export async function inputsOfOnnxAreRefusedByName() {
     for (const data of [null, [1, 2], new Float64Array(2), new Uint8Array(2)]) await refused('dtype', `${name}: data`, () => run({ [name]: { data, dims: [2] } }), data);
     for (const item of ITEMS) await refused('value', `${name}: dims[0]`, () => run({ [name]: { data: noise(2), dims: [item] } }), item);
     await refused('shape', name, () => run({ [name]: { data: noise(3), dims: [2] } }), 3);
+  }
+  device.free();
+}
+
+/** The bytes of a safetensors file, with one more tensor. */
+function withTensor(bytes, name, values) {
+  const len = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + len)));
+  const data = bytes.subarray(8 + len);
+  header[name] = { dtype: 'F32', shape: [values.length], data_offsets: [data.length, data.length + 4 * values.length] };
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const file = new Uint8Array(8 + text.length + data.length + 4 * values.length);
+  new DataView(file.buffer).setBigUint64(0, BigInt(text.length), true);
+  file.set(text, 8);
+  file.set(data, 8 + text.length);
+  file.set(new Uint8Array(values.buffer), 8 + text.length + data.length);
+  return file;
+}
+
+export async function tensorsThatBelongToNothingAreRefusedByName() {
+  const device = await open({ device: 'cpu' });
+  for (const outputs of [undefined, 2]) {
+    const bytes = await (await device.create({ input: 3, hidden: 4, outputs })).save();
+    for (const name of ['norm.bias', 'norm.weight', 'norm.mean', 'scale']) {
+      const { message } = await rejects('unsupported', device.load(withTensor(bytes, name, new Float32Array(4))), `${name} beside a network with ${outputs} outputs`);
+      assert(message.includes(`"${name}"`), message);
+    }
   }
   device.free();
 }

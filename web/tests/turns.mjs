@@ -86,6 +86,22 @@ export async function callsKeepTheirOrderAroundTrainings() {
   device.free();
 }
 
+export async function aTrainingAbortedWhileItWaitsChangesNothing() {
+  const device = await open({ device: 'cpu' });
+  const weights = [];
+  for (const isSecond of [false, true]) {
+    const network = await device.create({ input: 1, hidden: 16, outputs: 1, seed: 7 });
+    const stop = new AbortController();
+    const first = network.train(sums(256, 8, 1), { epochs: 3, rate: 0.02, onEpoch: () => stop.abort() });
+    const second = isSecond && network.train(sums(64, 8, 2), { epochs: 1, rate: 0.5, signal: stop.signal });
+    await first;
+    if (isSecond) await rejects('aborted', second);
+    weights.push(await network.save());
+  }
+  close(weights[1], weights[0], 0, 'the weights');
+  device.free();
+}
+
 export async function freeEndsATraining() {
   for (const worker of [true, false]) {
     const device = await open({ device: 'cpu', worker });

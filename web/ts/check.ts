@@ -35,9 +35,9 @@ export const callback = <T>(name: string, value: T): T =>
 export const signalOf = <T>(value: T): T =>
   expect('signal', value, 'an AbortSignal', (given) => given === undefined || (given && typeof given.addEventListener === 'function' && 'aborted' in given));
 
-/** Refuses options beside `known`: a misspelt one is a mistake, not a default. */
-export function nothing(options: object, known: string): void {
-  for (const name of Object.keys(options)) fail('value', `options: there is no ${name}, but ${known}`);
+/** Refuses parts of `at` beside `known`: a misspelt one is a mistake, not a default. */
+export function nothing(at: string, rest: object, known: string): void {
+  for (const name of Object.keys(rest)) fail('value', `${at}: there is no ${name}, but ${known}`);
 }
 
 /** A copy of options for the module, which neither changes with the caller's nor holds what cannot be sent to a worker. */

@@ -76,7 +76,7 @@ export class Device implements Disposable, Owner {
     if (typeof WebAssembly === 'undefined') fail('unsupported', 'this browser has no WebAssembly: it is old, or in Lockdown Mode');
     const { device = 'auto', worker = typeof Worker === 'function', build = best(), ...others } = named('options', options);
     const { workers = Math.min(4, globalThis.navigator?.hardwareConcurrency ?? 1), ...rest } = others;
-    nothing(rest, 'device, worker, workers, build');
+    nothing('options', rest, 'device, worker, workers, build');
     const choice = copied({ device });
     expect('worker', worker, 'true or false', (given) => typeof given === 'boolean');
     expect('workers', workers, 'a whole number from 1 to 16', (n) => Number.isInteger(n) && n >= 1 && n <= 16);
@@ -200,7 +200,7 @@ export class Device implements Disposable, Owner {
     const { onProgress, signal, ...rest } = named('options', options);
     callback('onProgress', onProgress);
     signalOf(signal);
-    nothing(rest, 'onProgress, signal');
+    nothing('options', rest, 'onProgress, signal');
     const { bytes } = await bytesOf(source, options);
     const [held, info] = await this.#load({ kind: 'onnx', bytes }, options);
     return new OnnxModel(this, held, info as OnnxInfo);

@@ -103,6 +103,8 @@ export class Host {
     const network = this.#get<GlueNetwork>(args.id);
     if (!network.train) fail('unsupported', "training is not in the build for inference: import from 'wgru'");
     const goesOn = () => !watch.aborted() && !training.isStopped;
+    // Of weights that nobody wants, not one update.
+    if (!goesOn()) fail(training.isStopped ? 'freed' : 'aborted', 'the training ended before it began');
     let since = performance.now();
     const listener = async (epoch: number, loss: number, validation: number | null) => {
       watch.onEpoch({ epoch, loss, validation, bytes: await network.save() });

@@ -63,8 +63,10 @@ export abstract class Link {
       try {
         this.send(call, name, args, options.transfer);
       } catch (cause) {
-        // What cannot be copied to a worker: a detached buffer, a function.
-        this.settle(call, (pending) => pending.failed(new WgruError('value', (cause as Error).message, { cause })));
+        // What cannot be copied to a worker: a buffer detached meanwhile, or more than there is memory for.
+        const error = asError(cause);
+        failed(error.code === 'internal' ? new WgruError('value', error.message, { cause }) : error);
+        this.settle(call, over);
       }
     });
   }

@@ -1,4 +1,4 @@
-import { callback, copied, floats, named, show, signalOf, wholes, attached } from './check.js';
+import { callback, copied, floats, named, nothing, show, signalOf, wholes, attached } from './check.js';
 import { type Batch, cut, joined, parts } from './crew.js';
 import type { Device } from './device.js';
 import { fail } from './errors.js';
@@ -16,7 +16,9 @@ export interface StreamParts {
 
 /** Examples, checked; `at` names them. */
 function checked(at: string, examples: Examples): Examples {
-  const { x, dims, y } = named(at || 'examples', examples);
+  const name = at.slice(0, -1) || 'examples';
+  const { x, dims, y, ...rest } = named(name, examples);
+  nothing(name, rest, 'x, dims, y');
   if (!(y instanceof Float32Array || y instanceof Uint32Array))
     fail('value', `${at}y: expected a Float32Array of numbers or a Uint32Array of classes, got ${show(y)}`);
   attached(`${at}y`, y.buffer);

@@ -2,11 +2,15 @@ import { fail, WgruError } from './errors.js';
 import type { Link, Options } from './link.js';
 import type { Args, Call, Origin, Result } from './protocol.js';
 
-/** What a model needs of its device. */
+/** What a model needs of its device. None of it is for users: their types have it empty. */
 export interface Owner {
+  /** @internal */
   call<C extends Call>(name: C, args: Args<C>, options?: Options): Promise<Result<C>>;
+  /** @internal */
   id(): number;
+  /** @internal */
   forget(id: number): void;
+  /** @internal A reference that does not keep it. */
   readonly self: WeakRef<Owner>;
 }
 
