@@ -41,7 +41,7 @@ async function fetchAndCompile(place: string): Promise<WebAssembly.Module> {
   }
 }
 
-/** Does what reads from `place`, with errors that name it. */
+/** Runs `what`, which reads from `place`, and makes its errors name the place. */
 async function reading<T>(place: string, signal: AbortSignal | undefined, what: () => Promise<T>): Promise<T> {
   try {
     return await what();
@@ -64,7 +64,7 @@ const get = (place: string, signal?: AbortSignal): Promise<Response> =>
 export async function download(place: string, { onProgress, signal }: LoadOptions): Promise<Uint8Array> {
   const response = await get(place, signal);
   const header = (name: string) => response.headers.get(name) ?? '';
-  // The length of a compressed answer is that of its compressed bytes, which are not what arrives here.
+  // The length of a compressed response counts compressed bytes; the bytes read here are decompressed.
   let total = /^(identity)?$/.test(header('content-encoding')) ? Number(header('content-length')) || 0 : 0;
   const parts: Uint8Array[] = [];
   let loaded = 0;
@@ -73,7 +73,7 @@ export async function download(place: string, { onProgress, signal }: LoadOption
   for (let part = await next(); part && !part.done; part = await next()) {
     parts.push(part.value);
     loaded += part.value.length;
-    // Servers of other origins do not show that they compressed.
+    // The encoding of another origin is not visible.
     if (loaded > total) total = 0;
     try {
       await onProgress?.(loaded, total);

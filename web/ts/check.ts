@@ -1,7 +1,6 @@
 /**
- * Validates arguments and options in the caller's thread, before anything is sent. Typed arrays and `Uint32Array.from`
- * convert what does not fit without a word; here it is refused. The options themselves are read by name in
- * `web/src/options.rs`.
+ * Validates arguments in the caller's thread, before anything is sent: typed arrays, `Uint32Array.from` and JSON silently
+ * convert values that do not fit. The options of each call, with their ranges, are validated in `web/src/options.rs`.
  */
 import { fail } from './errors.js';
 
@@ -35,12 +34,12 @@ export const callback = <T>(name: string, value: T): T =>
 export const signalOf = <T>(value: T): T =>
   expect('signal', value, 'an AbortSignal', (given) => given === undefined || (given && typeof given.addEventListener === 'function' && 'aborted' in given));
 
-/** Refuses parts of `at` beside `known`: a misspelt one is a mistake, not a default. */
+/** Refuses the entries of `rest`, which `at` does not know: a misspelt option is a mistake, not a default. */
 export function nothing(at: string, rest: object, known: string): void {
   for (const name of Object.keys(rest)) fail('value', `${at}: there is no ${name}, but ${known}`);
 }
 
-/** A copy of options for the module, which neither changes with the caller's nor holds what cannot be sent to a worker. */
+/** A copy of options that can be sent to a worker, and that later changes by the caller do not reach. */
 export function copied(options: object): object {
   const copy: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(options)) {
@@ -63,12 +62,12 @@ export function wholes(name: string, values: unknown): number[] {
   return list;
 }
 
-/** Refuses an array whose memory was given away. */
+/** Refuses a buffer whose memory was transferred elsewhere. */
 export function attached(name: string, buffer: unknown): void {
   if ((buffer as { detached?: boolean }).detached) fail('value', `${name}: its buffer was detached`);
 }
 
-/** A `Float32Array`: others would be converted. */
+/** A `Float32Array`; the module would silently convert other arrays. */
 export function floats(name: string, value: unknown): Float32Array {
   if (!(value instanceof Float32Array)) fail('dtype', `${name}: expected a Float32Array, got ${show(value)}`);
   attached(name, value.buffer);

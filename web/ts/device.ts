@@ -21,7 +21,7 @@ export interface Kit {
   worker: () => Worker;
 }
 
-/** The workers of a device. They outlive a handle that was dropped, until `collected` ends them. */
+/** The workers of a device. When its handle is collected, `collected` ends them. */
 interface Workers {
   link: Promise<Link> | undefined;
   readonly crew: Crew;
@@ -33,7 +33,7 @@ function end({ link, crew }: Workers): void {
   crew.end(error);
 }
 
-/** Ends the workers of devices that the page dropped without `free`. */
+/** Ends the workers of devices that were collected without `free`. */
 const collected = new FinalizationRegistry<Workers>(end);
 
 /** A worker that runs parts of batches. */
@@ -117,7 +117,7 @@ export class Device implements Disposable, Owner {
   #link(): Link {
     const { inWorker, kit, module } = this;
     const workers = this.#workers;
-    // Neither keeps the device: a worker lives on while nobody holds it.
+    // The listeners of a running worker are reachable: they must not refer to the device, or it is never collected.
     const ended = () => {
       // Only the link of now may end itself.
       if (isCurrent) workers.link = undefined;
@@ -164,7 +164,7 @@ export class Device implements Disposable, Owner {
     if (!this.#freed && this.#workers.link) this.call('free', { id }).catch(() => {});
   }
 
-  /** What `make` makes as `id`, which is freed again if it fails: it may have been made before it was aborted. */
+  /** Runs `make`, and frees `id` if it fails: an aborted call may have made its object. */
   async #made<T>(id: number, make: () => Promise<T>): Promise<T> {
     try {
       return await make();

@@ -51,7 +51,7 @@ export class WgruError extends Error {
   }
 }
 
-/** What a page must allow, for messages. */
+/** The policy that a page needs, for messages. */
 const POLICY = "the page's Content-Security-Policy must allow script-src 'wasm-unsafe-eval' and worker-src 'self'";
 
 /** `error` as a `WgruError`. A trap of the wasm module ends it: see `isFatal`. */

@@ -31,7 +31,7 @@ export interface Watch {
   onEpoch: (report: EpochReport) => void;
 }
 
-/** What a file that was not understood seems to be, and what reads it. */
+/** Suffix of the error of a file that could not be read: the format it looks like, and the method that reads it. */
 function hint({ kind, bytes }: Origin): string {
   if (kind === 'onnx' && bytes[8] === 123) return ': this looks like a safetensors file, which device.load reads';
   if (kind === 'network' && bytes[0] === 8 && bytes[8] !== 123) return ': this looks like an ONNX model, which device.loadOnnx reads';
@@ -103,7 +103,7 @@ export class Host {
     const network = this.#get<GlueNetwork>(args.id);
     if (!network.train) fail('unsupported', "training is not in the build for inference: import from 'wgru'");
     const goesOn = () => !watch.aborted() && !training.isStopped;
-    // Of weights that nobody wants, not one update.
+    // Aborted or freed while it waited for earlier calls: no update at all.
     if (!goesOn()) fail(training.isStopped ? 'freed' : 'aborted', 'the training ended before it began');
     let since = performance.now();
     const listener = async (epoch: number, loss: number, validation: number | null) => {

@@ -5,7 +5,7 @@ import type { Instance } from './stream.js';
 
 /** What a caller may hear and do while a call runs. */
 export interface Options {
-  /** What it throws, or its promise rejects with, ends the training. */
+  /** An exception or a rejection of it ends the training. */
   onEpoch?: (report: EpochReport) => unknown;
   signal?: AbortSignal;
   /** Buffers to hand over instead of copying. */
@@ -17,7 +17,7 @@ interface Pending extends Options {
   failed: (error: WgruError) => void;
   /** Settles when asynchronous listeners are done. */
   told: Promise<unknown>;
-  /** What it threw first. */
+  /** The first exception of the listener. */
   threw?: WgruError;
 }
 
@@ -118,7 +118,7 @@ export class WorkerLink extends Link {
       const { message } = asError(cause);
       throw new WgruError('blocked', `the worker could not be started: ${FROM_HERE}, or call open({ worker: false }): ${message}`, { cause });
     }
-    // Until it answers, errors are those of its script; only this event tells that a policy forbade it.
+    // Until the worker answers, an error means that its script did not start. Only this event tells a policy from a 404.
     let silent: Code = 'network';
     const starting = new AbortController();
     const forbidden = ({ effectiveDirective }: SecurityPolicyViolationEvent) => {

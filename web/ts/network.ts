@@ -71,15 +71,15 @@ export class Network extends Owned<Device> {
     const runs = cut(batch, count, layers * (bidirectional ? 2 : 1)).map((part, i) => this.#run(part, [part.x.buffer], helpers[i - 1]));
     const trained = this.#trained;
     return Promise.all(runs).then(joined, (error: unknown) => {
-      // The whole run tells what is wrong, or does without a worker that ended; but not with the weights of a later training.
+      // The whole run tells what is wrong, or replaces a worker that ended; but it must not see the weights of a later training.
       if (trained !== this.#trained) throw error;
       return undefined;
     });
   }
 
   /**
-   * Trains it. Aborted, it keeps the weights of the update before. What `onEpoch` throws ends the training likewise, and is
-   * the `cause` of a `WgruError` with the code `callback`.
+   * Trains it. Aborted, it keeps the weights of the last finished update. An exception of `onEpoch` ends the training too, and
+   * is the `cause` of a `WgruError` with the code `callback`.
    */
   async train(examples: Examples, options: TrainOptions = {}): Promise<History> {
     const { validation, onEpoch, signal, ...rest } = named('options', options);

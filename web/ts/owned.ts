@@ -2,7 +2,7 @@ import { fail, WgruError } from './errors.js';
 import type { Link, Options } from './link.js';
 import type { Args, Call, Origin, Result } from './protocol.js';
 
-/** What a model needs of its device. None of it is for users: their types have it empty. */
+/** The part of a device that its models use. Internal: the published types show it empty. */
 export interface Owner {
   /** @internal */
   call<C extends Call>(name: C, args: Args<C>, options?: Options): Promise<Result<C>>;
@@ -14,16 +14,16 @@ export interface Owner {
   readonly self: WeakRef<Owner>;
 }
 
-/** A model as its device keeps it, which makes it again after a fault. The handle is not kept: it may be collected. */
+/** The record by which a device restores a model after a fault. It does not refer to the handle, which may be collected. */
 export interface Held {
   readonly id: number;
   origin: Origin;
 }
 
-/** Frees what the page dropped without `free`. */
+/** Frees models whose handle was collected without `free`. */
 const dropped = new FinalizationRegistry<[owner: WeakRef<Owner>, id: number]>(([owner, id]) => owner.deref()?.forget(id));
 
-/** What a device owns. */
+/** A handle of something that lives on a device. */
 export abstract class Owned<D extends Owner = Owner> implements Disposable {
   #freed = false;
 

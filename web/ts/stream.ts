@@ -9,7 +9,7 @@ export class Instance {
   #memory: WebAssembly.Memory | undefined;
   /** Counts the instances: objects of an earlier one are of no more use. */
   age = 0;
-  /** Hear of the fault that ends the instance of now. */
+  /** Called with the error when a fault ends the current instance. */
   readonly users = new Set<(error: WgruError) => void>();
 
   private constructor(
@@ -42,7 +42,7 @@ export class Instance {
     }
   }
 
-  /** What was thrown by the instance of `age`, which nobody uses after a fault. */
+  /** `thrown` as a `WgruError`; a fault ends the instance of `age`. */
   failed(thrown: unknown, age: number): unknown {
     const error = asError(thrown);
     if (isFatal(error)) this.reset(age, error);
@@ -55,7 +55,7 @@ export class Instance {
     this.glue.__wbg_reset_state();
     this.#memory = undefined;
     this.age++;
-    // What they wait for will not come.
+    // Promises of the ended instance never settle.
     for (const end of [...this.users]) end(error);
   }
 
@@ -67,7 +67,7 @@ export class Instance {
 
 const theMemory = (memory: WebAssembly.Memory) => memory;
 
-/** Refuses a frame that is not of `length` numbers: `set` would make others of it. */
+/** Refuses a frame that is not `length` numbers; `set` would silently convert other values. */
 function checkFrame(frame: ArrayLike<number>, length: number): void {
   if (frame.length !== length) fail('shape', `frame: expected ${length} numbers, got ${frame.length}`);
   if (frame instanceof Float32Array) return;

@@ -1,8 +1,8 @@
-/** Keeps the calls on one object in order, and lets those that only read in between the updates of a training. */
+/** Orders the calls on each object. Calls that only read and follow a training run between its updates. */
 
 type Act = () => Promise<unknown>;
 
-/** A training, with the calls that wait for its next pause. */
+/** A training, and the reads that wait for its next pause. */
 export class Training {
   #guests: Act[] = [];
   #isOver = false;
@@ -18,12 +18,12 @@ export class Training {
     return new Promise((done, failed) => this.#guests.push(() => act().then(done, failed)));
   }
 
-  /** Lets in those that wait now. Those that come meanwhile wait for the next pause, so that the training goes on. */
+  /** Runs the reads that wait now. Later ones wait for the next pause, so that they cannot starve the training. */
   async pause(): Promise<void> {
     for (const act of this.#guests.splice(0)) await act();
   }
 
-  /** Lets in all that still wait. */
+  /** Runs all reads that still wait. */
   async end(): Promise<void> {
     while (this.#guests.length) await this.pause();
     this.#isOver = true;
@@ -33,8 +33,9 @@ export class Training {
 /** The calls on one object. */
 class Line {
   last: Promise<unknown> = Promise.resolve();
-  /** Of those that are not over, and the one behind which nothing else waits. */
+  /** Trainings that are not over. */
   readonly trainings = new Set<Training>();
+  /** The last call of the line, if it is a training. */
   latest: Training | undefined;
 }
 

@@ -78,8 +78,8 @@ export interface LoadOptions {
   /** What the linear layer of a file sees; a file written here says so itself. Else `every`. */
   steps?: 'last' | 'every';
   /**
-   * Called with the bytes of a download so far, as they are after decompression, and their total: 0 where the server does
-   * not say it, or compressed the file. What it throws ends the download with the code `callback`.
+   * Called with the bytes downloaded so far, after decompression, and their total: 0 if the server does not send it, or
+   * compresses the file. An exception ends the download with the code `callback`.
    */
   onProgress?: (loaded: number, total: number) => void;
   signal?: AbortSignal;
@@ -138,8 +138,8 @@ export interface TrainOptions {
   /** Of the order; 0 if not given. */
   seed?: number;
   /**
-   * Called after every epoch. The training does not wait for its promise if it is asynchronous. What it throws, or rejects
-   * with, ends the training with the code `callback`.
+   * Called after every epoch. It may be asynchronous: the training goes on meanwhile. An exception or a rejection ends the
+   * training with the code `callback`.
    */
   onEpoch?: (progress: Epoch) => void;
   signal?: AbortSignal;
