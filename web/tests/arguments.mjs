@@ -1,5 +1,5 @@
 // Arguments that do not fit are refused by name, never converted; run in a browser by `package.test.mjs`.
-import { open } from '../dist/js/index.js';
+import { WgruError, open } from '../dist/js/index.js';
 import { assert, noise, rejects } from './support.mjs';
 
 /** `call` must be refused with `code`, by a message that begins with `name`. */
@@ -123,6 +123,7 @@ export async function optionsOfStreamsAreRefusedByName() {
     await refused('value', 'options', () => network[make]({ precision: 'f16' }), 'misspelt');
   }
   const stream = await network.stream();
+  await refused('value', 'frame', async () => stream.step(null), null);
   for (const frame of ['ab', [1, '2'], [1, undefined], [1, null], [1n, 2n], new BigInt64Array(2)]) await refused('value', 'frame[', async () => stream.step(frame), frame);
   await refused('shape', 'frame', async () => stream.step([1]), 1);
   for (const state of [[1, 2, 3, 4], new Float64Array(4), null, undefined]) await refused('dtype', 'state', async () => stream.setState(state), state);
@@ -179,4 +180,48 @@ export async function tensorsThatBelongToNothingAreRefusedByName() {
     }
   }
   device.free();
+}
+
+export async function everyRejectionIsTypedWhateverIsGiven() {
+  const device = await open({ device: 'cpu' });
+  const network = await device.create({ input: 3, hidden: 4, outputs: 1 });
+  const model = await device.loadOnnx(new URL('../../tests/onnx/pytorch/rnn.onnx', import.meta.url));
+  const [stream, frames] = [await network.stream(), await model.stream()];
+  const bytes = await network.save();
+  const [x, dims, y] = [noise(12), [2, 2, 3], noise(2)];
+  const calls = {
+    open: [open, { device: 'cpu' }],
+    load: [(...given) => device.load(...given), bytes, { steps: 'last' }],
+    loadOnnx: [(...given) => device.loadOnnx(...given), bytes, {}],
+    create: [(options) => device.create(options), { input: 3, hidden: 4 }],
+    run: [(...given) => network.run(...given), x, dims, { lengths: [1, 2] }],
+    train: [(...given) => network.train(...given), { x, dims, y }, { epochs: 1 }],
+    stream: [(options) => network.stream(options), { batch: 1 }],
+    streamParts: [(options) => network.streamParts(options), { batch: 1 }],
+    onnx: [(inputs) => model.run(inputs), { x: { data: noise(4), dims: [1, 1, 4] } }],
+    frames: [(inputs) => frames.run(inputs), { x: { data: noise(4), dims: [1, 1, 4] } }],
+    step: [async (frame) => stream.step(frame), noise(3)],
+    setState: [async (state) => stream.setState(state), noise(4)],
+  };
+  const loop = {};
+  loop.loop = loop;
+  const throwing = { get rate() { throw new Error('a getter'); } };
+  const odd = [undefined, null, 0, NaN, -1, 1n, '', 'abc', true, Symbol('s'), [], [null], {}, () => {}, new Date(NaN), new Map(), loop, throwing];
+  odd.push(new ArrayBuffer(8), new DataView(new ArrayBuffer(8)), new Float64Array(3), new Float32Array(), new BigInt64Array(2), Object.create(null), document.body, new Error('x'), Promise.resolve(1), window);
+  let refused = 0;
+  for (const [name, [call, ...good]] of Object.entries(calls))
+    for (let at = 0; at < good.length; at++)
+      for (const [i, value] of odd.entries())
+        for (const given of [value, ...(Object.getPrototypeOf(good[at]) === Object.prototype ? Object.keys(good[at]).map((key) => ({ ...good[at], [key]: value })) : [])])
+          try {
+            const made = await call(...good.with(at, given));
+            if (made?.free) made.free();
+          } catch (error) {
+            refused++;
+            assert(error instanceof WgruError, `${name}, argument ${at}, value ${i}: ${error}`);
+            assert(!['panic', 'out-of-memory', 'internal'].includes(error.code), `${name}, argument ${at}, value ${i}: ${error.code} ${error.message}`);
+          }
+  assert(refused > 500, `most is refused: ${refused}`);
+  device.free();
+  return `${refused} refused`;
 }

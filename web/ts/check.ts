@@ -2,7 +2,7 @@
  * Validates arguments in the caller's thread, before anything is sent: typed arrays, `Uint32Array.from` and JSON silently
  * convert values that do not fit. The options of each call, with their ranges, are validated in `web/src/options.rs`.
  */
-import { fail } from './errors.js';
+import { asError, fail } from './errors.js';
 
 /** A value as messages show it. */
 export function show(value: unknown): string {
@@ -23,8 +23,17 @@ export function expect<T>(name: string, value: unknown, expected: string, holds:
 
 const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
 
-/** An object of named parts. */
-export const named = <T>(name: string, value: T): T => expect(name, value, 'an object', isObject);
+/** A copy of an object: its own entries, and those of `keys` that it may inherit. Its getters run here, once. */
+export function named<T>(name: string, value: T, ...keys: (keyof T)[]): T {
+  expect(name, value, 'an object', isObject);
+  try {
+    const copy = { ...value };
+    for (const key of keys) copy[key] = value[key];
+    return copy;
+  } catch (cause) {
+    return fail('value', `${name}: expected an object that can be read, got ${asError(cause).message}`);
+  }
+}
 
 /** A function to call back, or nothing. */
 export const callback = <T>(name: string, value: T): T =>

@@ -17,7 +17,7 @@ export interface StreamParts {
 /** Examples, checked; `at` names them. */
 function checked(at: string, examples: Examples): Examples {
   const name = at.slice(0, -1) || 'examples';
-  const { x, dims, y, ...rest } = named(name, examples);
+  const { x, dims, y, ...rest } = named(name, examples, 'x', 'dims', 'y');
   nothing(name, rest, 'x, dims, y');
   if (!(y instanceof Float32Array || y instanceof Uint32Array))
     fail('value', `${at}y: expected a Float32Array of numbers or a Uint32Array of classes, got ${show(y)}`);

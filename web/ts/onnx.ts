@@ -6,7 +6,7 @@ import type { OnnxInfo, OnnxValue, OnnxValues } from './types.js';
 /** Inputs by name, checked. */
 function checked(inputs: OnnxValues): OnnxValues {
   const values = Object.entries(named('inputs', inputs)).map(([name, given]) => {
-    const { data, dims } = named<OnnxValue>(name, given);
+    const { data, dims } = named<OnnxValue>(name, given, 'data', 'dims');
     const isInt = data instanceof Int32Array || data instanceof BigInt64Array;
     if (isInt) attached(name, data.buffer);
     else floats(`${name}: data`, data);

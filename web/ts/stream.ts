@@ -69,6 +69,7 @@ const theMemory = (memory: WebAssembly.Memory) => memory;
 
 /** Refuses a frame that is not `length` numbers; `set` would silently convert other values. */
 function checkFrame(frame: ArrayLike<number>, length: number): void {
+  if (!frame) fail('value', `frame: expected numbers, got ${show(frame)}`);
   if (frame.length !== length) fail('shape', `frame: expected ${length} numbers, got ${frame.length}`);
   if (frame instanceof Float32Array) return;
   for (let i = 0; i < length; i++)
