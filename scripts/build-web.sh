@@ -47,9 +47,9 @@ kind full "$@" &
 full=$!
 kind inference "$@"
 wait $full
-# Comments are for who reads the types: pages download the scripts without them.
-node_modules/.bin/tsc --emitDeclarationOnly
-node_modules/.bin/tsc --declaration false --removeComments
+node_modules/.bin/tsc
+# Pages download the scripts: only the types keep their comments and names.
+node_modules/.bin/esbuild dist/js/*.js dist/wasm/*/glue.js --minify --outdir=dist --outbase=dist --allow-overwrite --log-level=warning
 
 # What a page downloads, gzipped: the module, its glue and the package's own modules.
 zipped() { cat "$@" | gzip -9 | wc -c; }

@@ -3,12 +3,19 @@
 use wasm_bindgen::prelude::*;
 use wgru::{Device, Rng};
 
-use crate::fault::{Fault, Result};
+use crate::fault::Result;
 use crate::network::{Network, Spec};
 #[cfg(feature = "onnx")]
 use crate::onnx::Onnx;
 use crate::options::Options;
 use crate::values;
+
+#[derive(Clone, Copy)]
+enum Choice {
+    Auto,
+    Webgpu,
+    Cpu,
+}
 
 /// A device with what is made on it.
 #[wasm_bindgen]
@@ -18,13 +25,14 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// `auto`, `webgpu` or `cpu`.
-    pub async fn open(choice: String) -> Result<Engine> {
-        let device = match choice.as_str() {
-            "auto" => Device::auto().await?,
-            "webgpu" => Device::gpu().await?,
-            "cpu" => Device::cpu(),
-            _ => return Err(Fault::value("device", "auto, webgpu or cpu", choice)),
+    /// The `device` of the options: `auto`, `webgpu` or `cpu`.
+    pub async fn open(options: JsValue) -> Result<Engine> {
+        let mut options = Options::of(&options);
+        let choices = [("auto", Choice::Auto), ("webgpu", Choice::Webgpu), ("cpu", Choice::Cpu)];
+        let device = match options.word("device", &choices)?.unwrap_or(Choice::Auto) {
+            Choice::Auto => Device::auto().await?,
+            Choice::Webgpu => Device::gpu().await?,
+            Choice::Cpu => Device::cpu(),
         };
         Ok(Self { device })
     }
@@ -59,16 +67,16 @@ impl Engine {
     }
 
     /// A network from the bytes of a file of tensors.
-    pub async fn network(&self, source: String, bytes: Vec<u8>, options: String) -> Result<Network> {
-        let mut options = Options::parse(&options)?;
+    pub async fn network(&self, source: String, bytes: Vec<u8>, options: JsValue) -> Result<Network> {
+        let mut options = Options::of(&options);
         let head = Spec::head(&mut options)?;
         options.done()?;
         Network::read(&self.device, &source, &bytes, head).await
     }
 
     /// A network with fresh weights.
-    pub fn create(&self, options: String) -> Result<Network> {
-        let mut options = Options::parse(&options)?;
+    pub fn create(&self, options: JsValue) -> Result<Network> {
+        let mut options = Options::of(&options);
         let seed = options.count("seed", 0)?.unwrap_or(0);
         let spec = Spec::take(&mut options)?;
         options.done()?;

@@ -19,9 +19,19 @@ impl Fault {
         Self { code: "value", message: format!("{arg}: expected {expected}, got {got}") }
     }
 
+    /// An option that nobody reads.
+    pub fn unknown(name: &str, known: &str) -> Self {
+        Self { code: "value", message: format!("options: there is no {name}, but {known}") }
+    }
+
     /// A shape that does not fit.
     pub fn shape(arg: &str, expected: &str, got: &[usize]) -> Self {
-        Self { code: "shape", message: format!("{arg}: expected {expected}, got {got:?}") }
+        Self::count(arg, expected, format!("{got:?}"))
+    }
+
+    /// A number of values that does not fit.
+    pub fn count(arg: &str, expected: &str, got: impl std::fmt::Display) -> Self {
+        Self { code: "shape", message: format!("{arg}: expected {expected}, got {got}") }
     }
 
     /// A file that is understood, but not run.
@@ -57,6 +67,7 @@ impl From<Error> for Fault {
 impl From<Fault> for JsValue {
     fn from(fault: Fault) -> Self {
         let error = js_sys::Error::new(&fault.message);
+        error.set_name("WgruError");
         // An object just made takes any property.
         let _ = Reflect::set(&error, &"code".into(), &fault.code.into());
         error.into()

@@ -158,22 +158,27 @@ type Head<'a> = (&'a str, usize);
 
 /// Finds the linear layer among the tensors that belong to no recurrent layer.
 fn find_head<'a>(file: &'a TensorFile, body: &str) -> Result<Option<Head<'a>>> {
+    let unknown = |name: &str| {
+        Fault::unsupported(format!("tensor {name:?}: neither of the recurrent layers nor of one linear layer"))
+    };
     let mut head: Option<Head> = None;
+    let mut biases = Vec::new();
     for name in file.names() {
         if body.is_empty() || name.strip_prefix(body).is_some_and(|rest| rest.starts_with('.')) {
             continue;
         }
-        let unknown =
-            || Fault::unsupported(format!("tensor {name:?}: neither of the recurrent layers nor of one linear layer"));
-        let (layer, part) = name.rsplit_once('.').ok_or_else(unknown)?;
+        let (layer, part) = name.rsplit_once('.').ok_or_else(|| unknown(name))?;
         let (dims, _) = file.get(name)?;
         match (part, dims, head) {
-            ("bias", ..) => {}
+            ("bias", ..) => biases.push((layer, name)),
             ("weight", &[units, _], None) => head = Some((layer, units)),
-            _ => return Err(unknown()),
+            _ => return Err(unknown(name)),
         }
     }
-    Ok(head)
+    match biases.iter().find(|(layer, _)| head.is_none_or(|(name, _)| name != *layer)) {
+        Some((_, name)) => Err(unknown(name)),
+        None => Ok(head),
+    }
 }
 
 impl Network {
@@ -343,13 +348,21 @@ impl Network {
     }
 
     /// `x` `[B, T, I]` to `{output, state, gates}`.
-    pub async fn run(&self, x: Vec<f32>, dims: Vec<u32>, h0: Option<Vec<f32>>, options: String) -> Result<JsValue> {
+    pub async fn run(
+        &self,
+        x: Vec<f32>,
+        dims: Vec<u32>,
+        h0: Option<Vec<f32>>,
+        lengths: Option<Vec<u32>>,
+        options: JsValue,
+    ) -> Result<JsValue> {
         let dims = values::check_dims("x", dims, x.len())?;
         let facts = self.body.facts();
         let [batch, ..] = *dims else { return Err(Fault::shape("x", "[batch, steps, features]", &dims)) };
-        let mut options = Options::parse(&options)?;
-        let (lengths, taps) = (options.counts("lengths")?, options.flag("gates")?);
+        let mut options = Options::of(&options);
+        let taps = options.flag("gates")?;
         options.done()?;
+        let lengths: Option<Vec<usize>> = lengths.map(|lengths| lengths.into_iter().map(|n| n as usize).collect());
         let x = Tensor::from_slice(&self.device, &x, &dims)?;
         let state = [facts.layers * facts.directions, batch, facts.hidden];
         let h0 = h0.map(|h0| Tensor::from_slice(&self.device, &h0, &state)).transpose()?;

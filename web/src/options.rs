@@ -1,4 +1,4 @@
-//! Options by name, as JSON. What nobody asked for is refused: a misspelt option is a mistake, not a default.
+//! Options by name, as an object. What nobody asked for is refused: a misspelt option is a mistake, not a default.
 
 use js_sys::{Array, JSON, Object};
 use wasm_bindgen::{JsCast, JsValue};
@@ -6,11 +6,23 @@ use wasm_bindgen::{JsCast, JsValue};
 use crate::fault::{Fault, Result};
 
 /// Options that are taken one by one.
-pub struct Options(Vec<(String, JsValue)>);
+pub struct Options {
+    given: Vec<(String, JsValue)>,
+    /// Those that were asked for.
+    known: Vec<&'static str>,
+}
 
-/// A value as it is written.
-fn text(value: &JsValue) -> String {
-    JSON::stringify(value).map_or_else(|_| "something else".into(), String::from)
+/// A value as it is written. JSON would write numbers that are not finite as null.
+pub fn text(value: &JsValue) -> String {
+    let text = match value.as_f64() {
+        Some(number) if number.is_nan() => "NaN".into(),
+        Some(number) if number.is_infinite() => if number > 0.0 { "Infinity" } else { "-Infinity" }.into(),
+        _ => JSON::stringify(value).map_or_else(|_| "something else".into(), String::from),
+    };
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 /// A whole number of at least `least`.
@@ -20,71 +32,66 @@ fn whole(value: &JsValue, least: usize) -> Option<usize> {
 }
 
 impl Options {
-    /// Reads `{"name": value, …}`.
-    pub fn parse(json: &str) -> Result<Self> {
-        match JSON::parse(json) {
-            Ok(value) if value.is_object() && !Array::is_array(&value) => {
-                let option = |pair: JsValue| {
-                    let pair: Array = pair.unchecked_into();
-                    (pair.get(0).as_string().unwrap_or_default(), pair.get(1))
-                };
-                Ok(Self(Object::entries(value.unchecked_ref()).iter().map(option).collect()))
-            }
-            _ => Err(Fault::value("options", "an object", json)),
-        }
+    /// Reads `{name: value, …}`.
+    pub fn of(given: &JsValue) -> Self {
+        let option = |pair: JsValue| {
+            let pair: Array = pair.unchecked_into();
+            (pair.get(0).as_string().unwrap_or_default(), pair.get(1))
+        };
+        Self { given: Object::entries(given.unchecked_ref()).iter().map(option).collect(), known: Vec::new() }
     }
 
-    /// An option, unless it is missing or null.
-    fn take(&mut self, name: &str) -> Option<JsValue> {
-        let at = self.0.iter().position(|(n, _)| n == name)?;
-        Some(self.0.swap_remove(at).1).filter(|v| !v.is_null())
+    /// An option, unless it is missing.
+    fn take(&mut self, name: &'static str) -> Option<JsValue> {
+        self.known.push(name);
+        let at = self.given.iter().position(|(n, _)| n == name)?;
+        Some(self.given.swap_remove(at).1).filter(|v| !v.is_undefined())
     }
 
     /// What `read` makes of an option, which should be `expected`.
-    fn read<T>(&mut self, name: &str, expected: &str, read: impl Fn(&JsValue) -> Option<T>) -> Result<Option<T>> {
+    fn read<T>(
+        &mut self,
+        name: &'static str,
+        expected: &str,
+        read: impl Fn(&JsValue) -> Option<T>,
+    ) -> Result<Option<T>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         read(&value).map(Some).ok_or_else(|| Fault::value(name, expected, text(&value)))
     }
 
     /// A whole number of at least `least`.
-    pub fn count(&mut self, name: &str, least: usize) -> Result<Option<usize>> {
+    pub fn count(&mut self, name: &'static str, least: usize) -> Result<Option<usize>> {
         self.read(name, &format!("a whole number from {least} on"), |value| whole(value, least))
     }
 
     /// A whole number that must be there.
-    pub fn size(&mut self, name: &str) -> Result<usize> {
+    pub fn size(&mut self, name: &'static str) -> Result<usize> {
         self.count(name, 1)?.ok_or_else(|| Fault::value(name, "a whole number from 1 on", "nothing"))
     }
 
-    /// A number.
+    /// A number that is not negative.
     #[cfg(feature = "train")]
-    pub fn number(&mut self, name: &str) -> Result<Option<f64>> {
-        self.read(name, "a number", JsValue::as_f64)
+    pub fn number(&mut self, name: &'static str) -> Result<Option<f64>> {
+        let finite = |number: &f64| (0.0..=f32::MAX.into()).contains(number);
+        self.read(name, "a finite number from 0 on", |value| value.as_f64().filter(finite))
     }
 
     /// `true` or `false`.
-    pub fn flag(&mut self, name: &str) -> Result<bool> {
+    pub fn flag(&mut self, name: &'static str) -> Result<bool> {
         Ok(self.read(name, "true or false", JsValue::as_bool)?.unwrap_or(false))
     }
 
     /// One of several words.
-    pub fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<Option<T>> {
+    pub fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Result<Option<T>> {
         let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
         let place = |value: &JsValue| known.iter().position(|word| value == word);
         let found = self.read(name, &format!("one of {}", known.join(", ")), place)?;
         Ok(found.map(|at| words[at].1))
     }
 
-    /// Whole numbers.
-    pub fn counts(&mut self, name: &str) -> Result<Option<Vec<usize>>> {
-        self.read(name, "whole numbers", |value| value.dyn_ref::<Array>()?.iter().map(|n| whole(&n, 0)).collect())
-    }
-
     /// Refuses what was not taken.
     pub fn done(self) -> Result<()> {
-        match self.0.first() {
-            Some((name, _)) => Err(Fault::value("options", "options that exist", name)),
-            None => Ok(()),
-        }
+        let Some((name, _)) = self.given.first() else { return Ok(()) };
+        Err(Fault::unknown(name, &self.known.join(", ")))
     }
 }

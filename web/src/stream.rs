@@ -41,10 +41,10 @@ fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
 #[wasm_bindgen]
 impl Stream {
     /// A stream of the network in the bytes of a file. Waits for nothing, so that it may be called in an audio worklet.
-    pub fn read(bytes: &[u8], options: &str) -> Result<Stream> {
+    pub fn read(bytes: &[u8], options: &JsValue) -> Result<Stream> {
         let kinds =
             [("f32", Precision::F32), ("f16", Precision::F16), ("bf16", Precision::Bf16), ("int8", Precision::Int8)];
-        let mut options = Options::parse(options)?;
+        let mut options = Options::of(options);
         let weights = options.word("weights", &kinds)?.unwrap_or_default();
         let batch = options.count("batch", 1)?.unwrap_or(1);
         let head = Spec::head(&mut options)?;

@@ -33,8 +33,9 @@ enum Targets {
 }
 
 impl Examples {
-    /// `x` `[N, T, I]`, and numbers or classes for each.
-    fn new(network: &Network, name: &str, x: Vec<f32>, dims: Vec<u32>, y: &JsValue) -> Result<Self> {
+    /// `x` `[N, T, I]`, and numbers or classes for each; `at` is where they are among the arguments.
+    fn new(network: &Network, at: &str, x: Vec<f32>, dims: Vec<u32>, y: &JsValue) -> Result<Self> {
+        let (name, y_name) = (&format!("{at}x"), &format!("{at}y"));
         let dims = values::check_dims(name, dims, x.len())?;
         let (examples, steps) = match *dims {
             [n, t, i] if i == network.input() && n > 0 && t > 0 => (n, t),
@@ -45,12 +46,17 @@ impl Examples {
         } else if let Some(classes) = y.dyn_ref::<Uint32Array>() {
             (Targets::Classes(classes.to_vec()), classes.length())
         } else {
-            return Err(Fault::value("y", "a Float32Array of numbers or a Uint32Array of classes", "something else"));
+            return Err(Fault::value(
+                y_name,
+                "a Float32Array of numbers or a Uint32Array of classes",
+                "something else",
+            ));
         };
         let rows = if network.gives_last() { examples } else { examples * steps };
         let width = len as usize / rows;
         if width == 0 || len as usize != rows * width || (width != 1 && matches!(targets, Targets::Classes(_))) {
-            return Err(Fault::shape("y", &format!("a target for each of {rows} outputs"), &[len as usize]));
+            let expected = format!("a target, or as many numbers, for each of {rows} outputs");
+            return Err(Fault::count(y_name, &expected, format!("{len} values")));
         }
         let mut target = if network.gives_last() { vec![] } else { vec![steps] };
         if matches!(targets, Targets::Numbers(_)) {
@@ -171,19 +177,17 @@ impl Network {
         x: Vec<f32>,
         dims: Vec<u32>,
         y: JsValue,
-        check_x: Vec<f32>,
-        check_dims: Vec<u32>,
+        check_x: Option<Vec<f32>>,
+        check_dims: Option<Vec<u32>>,
         check_y: JsValue,
-        options: String,
+        options: JsValue,
         listener: Function,
     ) -> Result<JsValue> {
-        let data = Examples::new(self, "x", x, dims, &y)?;
-        let check = match check_x.is_empty() {
-            true => None,
-            false => Some(Examples::new(self, "validation.x", check_x, check_dims, &check_y)?),
-        };
+        let data = Examples::new(self, "", x, dims, &y)?;
+        let check = check_x.zip(check_dims);
+        let check = check.map(|(x, dims)| Examples::new(self, "validation.", x, dims, &check_y)).transpose()?;
         let classes = matches!(data.targets, Targets::Classes(_));
-        let (mut trainer, loss) = trainer(self, Options::parse(&options)?, classes)?;
+        let (mut trainer, loss) = trainer(self, Options::of(&options), classes)?;
         let loss = |prediction: &Tensor, target: &Tensor| loss.of(prediction, target);
         let check = check.as_ref().map(|check| check as &dyn Data);
         let history = trainer.fit(self, &data, check, &loss, async |p, _| tell(&listener, p).await).await?;

@@ -48,6 +48,7 @@ pub fn check_dims(arg: &str, dims: Vec<u32>, len: usize) -> Result<Vec<usize>> {
     let count = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     match count {
         Some(count) if count == len => Ok(dims),
-        _ => Err(Fault::shape(arg, &format!("{len} values for {dims:?}"), &[count.unwrap_or(usize::MAX)])),
+        Some(count) => Err(Fault::count(arg, &format!("{count} values for {dims:?}"), len)),
+        None => Err(Fault::count(arg, "extents whose product can be counted", format!("{dims:?}"))),
     }
 }

@@ -1,44 +1,7 @@
 // What the package promises, each as one function; run in a browser by `package.test.mjs`.
 import { WgruError, open } from '../dist/js/index.js';
 import * as inference from '../dist/js/inference.js';
-
-const assert = (holds, what) => {
-  if (!holds) throw new Error(`does not hold: ${what}`);
-};
-const close = (a, b, tolerance, what) => {
-  assert(a.length === b.length && a.length > 0, `${what}: lengths ${a.length} and ${b.length}`);
-  let worst = 0;
-  for (let i = 0; i < a.length; i++) worst = Math.max(worst, Math.abs(a[i] - b[i]) || (a[i] === b[i] ? 0 : Infinity));
-  assert(worst <= tolerance, `${what}: off by ${worst}`);
-  return worst;
-};
-/** `promise` must fail with `code`. */
-async function rejects(code, promise, what = code) {
-  try {
-    await (typeof promise === 'function' ? promise() : promise);
-  } catch (error) {
-    assert(error instanceof WgruError && error instanceof Error, `${what}: a WgruError, not ${error}`);
-    assert(error.code === code, `${what}: code ${code}, not ${error.code} (${error.message})`);
-    assert(error.message.length > 3, `${what}: a message`);
-    return;
-  }
-  throw new Error(`${what}: was not refused`);
-}
-const noise = (n, seed = 1) => {
-  let state = seed;
-  return Float32Array.from({ length: n }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 31 - 1;
-  });
-};
-const fixture = (name) => new URL(`../../tests/${name}`, import.meta.url);
-/** Sums of a few random numbers: a task that a small GRU learns at once. */
-function sums(examples, steps, seed) {
-  const x = noise(examples * steps, seed);
-  const y = new Float32Array(examples);
-  for (let i = 0; i < x.length; i++) y[Math.floor(i / steps)] += x[i] / 2;
-  return { x, dims: [examples, steps, 1], y };
-}
+import { assert, close, fixture, noise, rejects, sums } from './support.mjs';
 
 export async function webgpuAndCpuAgree() {
   const gpu = await open({ device: 'webgpu' });

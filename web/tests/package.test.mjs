@@ -1,15 +1,17 @@
-// Runs `package.mjs` in Chromium.  node tests/package.test.mjs [name…]
+// Runs the tests that `package.html` imports in Chromium.  node tests/package.test.mjs [name…]
 import { fileURLToPath } from 'node:url';
+import { odd } from './odd.mjs';
 import { browser, serve } from './serve.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const server = await serve({ '/': root });
+const server = await serve({ '/': root }, 0, odd(root));
+const other = await serve({ '/': root }, 0, odd(root));
 const { context, close } = await browser();
 let failed = 0;
 try {
   const page = await context.newPage();
   page.on('console', (message) => console.log('   ', message.type(), message.text()));
-  await page.goto(`${server.url}web/tests/package.html`);
+  await page.goto(`${server.url}web/tests/package.html?other=${other.url}`);
   await page.waitForFunction(() => window.names);
   const wanted = process.argv.slice(2);
   for (const name of await page.evaluate(() => window.names)) {
@@ -25,6 +27,7 @@ try {
 } finally {
   await close();
   server.close();
+  other.close();
 }
 if (failed) {
   console.error(`${failed} failed`);

@@ -16,10 +16,11 @@ const TYPES = {
   '.wasm': 'application/wasm',
 };
 
-/** Serves `folders` by their prefix: `{'/': 'demo', '/dist/': 'dist'}`, longest prefix first. */
-export async function serve(folders, port = 0) {
+/** Serves `folders` by their prefix: `{'/': 'demo', '/dist/': 'dist'}`, longest prefix first; what `answer` answers, it does not. */
+export async function serve(folders, port = 0, answer = async () => false) {
   const prefixes = Object.keys(folders).sort((a, b) => b.length - a.length);
   const server = createServer(async (request, response) => {
+    if (await answer(request, response)) return;
     const path = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname));
     const prefix = prefixes.find((p) => path.startsWith(p));
     const file = join(folders[prefix] ?? '.', path.slice((prefix ?? '').length));
@@ -44,7 +45,7 @@ export async function browser({ webgpu = true } = {}) {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     headless: true,
     chromiumSandbox: false,
-    args: ['--headless', '--no-sandbox', ...quiet, ...gpu],
+    args: ['--headless', '--no-sandbox', '--js-flags=--expose-gc', ...quiet, ...gpu],
   });
   const close = async () => {
     await context.close();

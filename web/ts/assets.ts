@@ -1,5 +1,5 @@
-import { WgruError } from './errors.js';
-import type { Build } from './types.js';
+import { WgruError, asError, fail } from './errors.js';
+import type { Build, LoadOptions } from './types.js';
 
 /** Where the wasm module of each build lies. */
 export type Places = Record<Build, URL>;
@@ -29,41 +29,58 @@ export function compile(places: Places, build: Build): Promise<WebAssembly.Modul
 
 async function fetchAndCompile(place: string): Promise<WebAssembly.Module> {
   const response = await get(place);
-  if (response.headers.get('content-type')?.startsWith('application/wasm')) return WebAssembly.compileStreaming(response);
-  return WebAssembly.compile(await response.arrayBuffer());
-}
-
-async function get(place: string, signal?: AbortSignal): Promise<Response> {
+  const type = response.headers.get('content-type') ?? 'no type';
   try {
-    const response = await fetch(place, signal ? { signal } : {});
-    if (response.ok) return response;
-    throw new Error(`${response.status} ${response.statusText}`);
+    if (type.startsWith('application/wasm')) return await WebAssembly.compileStreaming(response);
+    return await WebAssembly.compile(await response.arrayBuffer());
   } catch (cause) {
-    if (signal?.aborted) throw new WgruError('aborted', 'the download was aborted', { cause });
-    throw new WgruError('network', `${place}: ${(cause as Error).message}`, { cause });
+    const error = asError(cause);
+    if (error.code !== 'internal') throw error;
+    const what = "this is not the package's WebAssembly module; serve its folder dist/wasm beside dist/js";
+    throw new WgruError('network', `${place}: ${what}: ${type}, ${error.message}`, { cause });
   }
 }
 
+/** Runs `what`, which reads from `place`, and makes its errors name the place. */
+async function reading<T>(place: string, signal: AbortSignal | undefined, what: () => Promise<T>): Promise<T> {
+  try {
+    return await what();
+  } catch (cause) {
+    if (signal?.aborted) throw new WgruError('aborted', 'the download was aborted', { cause: signal.reason });
+    if (cause instanceof WgruError) throw cause;
+    const why = 'not reachable, or forbidden by CORS or by the Content-Security-Policy';
+    throw new WgruError('network', `${place}: ${asError(cause).message} (${why})`, { cause });
+  }
+}
+
+const get = (place: string, signal?: AbortSignal): Promise<Response> =>
+  reading(place, signal, async () => {
+    const response = await fetch(place, signal ? { signal } : {});
+    if (!response.ok) fail('network', `${place}: the server answered ${response.status} ${response.statusText}`.trim());
+    return response;
+  });
+
 /** The bytes behind a URL. */
-export async function download(
-  place: string,
-  onProgress?: (loaded: number, total: number) => void,
-  signal?: AbortSignal,
-): Promise<Uint8Array> {
+export async function download(place: string, { onProgress, signal }: LoadOptions): Promise<Uint8Array> {
   const response = await get(place, signal);
-  const total = Number(response.headers.get('content-length') ?? 0);
+  const header = (name: string) => response.headers.get(name) ?? '';
+  // The length of a compressed response counts compressed bytes; the bytes read here are decompressed.
+  let total = /^(identity)?$/.test(header('content-encoding')) ? Number(header('content-length')) || 0 : 0;
   const parts: Uint8Array[] = [];
   let loaded = 0;
-  try {
-    const reader = response.body?.getReader();
-    for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
-      parts.push(part.value);
-      loaded += part.value.length;
-      onProgress?.(loaded, total);
+  const reader = response.body?.getReader();
+  const next = () => reading(place, signal, async () => reader?.read());
+  for (let part = await next(); part && !part.done; part = await next()) {
+    parts.push(part.value);
+    loaded += part.value.length;
+    // The encoding of another origin is not visible.
+    if (loaded > total) total = 0;
+    try {
+      await onProgress?.(loaded, total);
+    } catch (cause) {
+      void reader?.cancel().catch(() => {});
+      throw new WgruError('callback', `onProgress threw: ${asError(cause).message}`, { cause });
     }
-  } catch (cause) {
-    if (signal?.aborted) throw new WgruError('aborted', 'the download was aborted', { cause });
-    throw new WgruError('network', `${place}: ${(cause as Error).message}`, { cause });
   }
   const bytes = new Uint8Array(loaded);
   let at = 0;
@@ -71,5 +88,8 @@ export async function download(
     bytes.set(part, at);
     at += part.length;
   }
+  if (!loaded) fail('network', `${place}: the server sent no bytes`);
+  if (header('content-type').startsWith('text/html') && bytes.find((byte) => byte > 32) === 60)
+    fail('network', `${place}: the server sent a web page, not a model: check the path (servers of single-page applications answer unknown paths so)`);
   return bytes;
 }

@@ -1,6 +1,7 @@
+import type { WgruError } from './errors.js';
 import type { Link } from './link.js';
 import type { Origin } from './protocol.js';
-import type { Numbers, Run, RunOptions } from './types.js';
+import type { Numbers, Run } from './types.js';
 
 /** Multiplications of a run below which handing parts over costs more than it brings: some milliseconds of one core. */
 const WORTH = 1e8;
@@ -11,19 +12,19 @@ const GROUP = 8;
 export interface Batch {
   x: Float32Array;
   dims: [batch: number, steps: number, features: number];
-  options: RunOptions;
+  h0?: Float32Array;
+  lengths?: number[];
+  /** The others of `RunOptions`. */
+  options: object;
 }
 
 /** Into how many parts, one of them for the first worker, a batch may be cut; 1 where it is not to be. */
-export function parts({ x, dims, options }: Batch, parameters: number, workers: number): number {
-  // What is wrong with it, the whole run will say.
-  if (!Array.isArray(dims) || dims.length !== 3 || dims.reduce((n, d) => n * d, 1) !== x.length) return 1;
+export function parts({ x, dims, h0, lengths, options }: Batch, parameters: number, workers: number): number {
   const [batch, steps] = dims;
-  const { h0, lengths, gates } = options;
-  const fits = (array: unknown, kind: { new (...args: never[]): { length: number } }, rows: (length: number) => boolean) =>
-    array === undefined || (array instanceof kind && rows(array.length));
-  const whole = fits(lengths, Array, (length) => length === batch) && fits(h0, Float32Array, (length) => length % batch === 0);
-  if (!whole || gates || batch % 1 !== 0 || batch * steps * parameters < WORTH) return 1;
+  // What is wrong with it, the whole run will say.
+  const fits = dims.length === 3 && dims.reduce((n, d) => n * d, 1) === x.length;
+  const rows = (!lengths || lengths.length === batch) && (!h0 || h0.length % batch === 0);
+  if (!fits || !rows || 'gates' in options || batch * steps * parameters < WORTH) return 1;
   return Math.max(1, Math.min(workers, Math.floor(batch / GROUP)));
 }
 
@@ -37,20 +38,17 @@ function columns(values: Float32Array, batch: number, outer: number, from: numbe
 }
 
 /** The batch cut into `count` batches of whole groups of rows, the rest in the last; `states` is the first extent of its states. */
-export function cut({ x, dims, options }: Batch, count: number, states: number): Batch[] {
+export function cut({ x, dims, h0, lengths, options }: Batch, count: number, states: number): Batch[] {
   const [batch, steps, features] = dims;
   const groups = Math.floor(batch / GROUP);
   return Array.from({ length: count }, (_, i) => {
     const [from, to] = [i, i + 1].map((k) => (k === count ? batch : Math.ceil((k * groups) / count) * GROUP)) as [number, number];
-    const { h0, lengths, ...rest } = options;
     return {
       x: x.slice(from * steps * features, to * steps * features),
       dims: [to - from, steps, features],
-      options: {
-        ...rest,
-        ...(h0 ? { h0: columns(h0, batch, states, from, to) } : {}),
-        ...(lengths ? { lengths: lengths.slice(from, to) } : {}),
-      },
+      options,
+      ...(h0 ? { h0: columns(h0, batch, states, from, to) } : {}),
+      ...(lengths ? { lengths: lengths.slice(from, to) } : {}),
     };
   });
 }
@@ -88,6 +86,7 @@ interface Helper {
 export class Crew {
   #helpers: Helper[] = [];
   #started = false;
+  #ended: WgruError | undefined;
 
   /** @param connect starts one worker; `onFatal` hears when it is of no more use. */
   constructor(
@@ -110,6 +109,7 @@ export class Crew {
     try {
       helper.link = await this.connect(gone);
       this.#helpers.push(helper as Helper);
+      if (this.#ended) helper.link.end(this.#ended);
     } catch {
       // The others do its work.
     }
@@ -134,8 +134,9 @@ export class Crew {
   }
 
   /** Ends all of them. */
-  end(how: (link: Link) => void): void {
+  end(error: WgruError): void {
     this.#started = true;
-    for (const { link } of [...this.#helpers]) how(link);
+    this.#ended = error;
+    for (const { link } of [...this.#helpers]) link.end(error);
   }
 }

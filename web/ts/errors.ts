@@ -30,8 +30,12 @@ export type Code =
   | 'busy'
   /** The object was freed. */
   | 'freed'
-  /** A file could not be fetched. */
+  /** A file of a model or of the package could not be fetched, or the server sent something else. */
   | 'network'
+  /** The browser forbids WebAssembly or the worker: a content security policy, or a package on another origin. */
+  | 'blocked'
+  /** `onEpoch` or `onProgress` threw: `cause` is what it threw. */
+  | 'callback'
   /** Anything else. */
   | 'internal';
 
@@ -47,18 +51,25 @@ export class WgruError extends Error {
   }
 }
 
+/** The policy that a page needs, for messages. */
+const POLICY = "the page's Content-Security-Policy must allow script-src 'wasm-unsafe-eval' and worker-src 'self'";
+
 /** `error` as a `WgruError`. A trap of the wasm module ends it: see `isFatal`. */
 export function asError(error: unknown): WgruError {
   if (error instanceof WgruError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  const code = (error as { code?: unknown } | null)?.code;
-  if (typeof code === 'string') return new WgruError(code as Code, message, { cause: error });
+  const as = (code: Code, told = message) => new WgruError(code, told, { cause: error });
+  const { name, code } = (error ?? {}) as { name?: unknown; code?: Code };
+  // Of the module, or of another copy of this package.
+  if (name === 'WgruError' && code) return as(code);
   if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
     // A panic brings its own code; what ends the module without one is an allocation that failed.
-    const code = /unreachable|memory|allocation/i.test(message) ? 'out-of-memory' : 'panic';
-    return new WgruError(code, message, { cause: error });
+    return as(/unreachable|memory|allocation/i.test(message) ? 'out-of-memory' : 'panic');
   }
-  return new WgruError('internal', message, { cause: error });
+  if (error instanceof WebAssembly.CompileError && /policy/i.test(message)) return as('blocked', `${POLICY}: ${message}`);
+  // The module was made anew after a fault of another device in this thread.
+  if (/stale object/.test(message)) return as('panic');
+  return as('internal');
 }
 
 /** Whether nothing of the module can be used after this error. */

@@ -3,8 +3,8 @@ export interface Glue {
   initSync(module: { module: WebAssembly.Module }): { memory: WebAssembly.Memory };
   /** After a fault: the next `initSync` makes a new instance. */
   __wbg_reset_state(): void;
-  Engine: { open(choice: string): Promise<GlueEngine> };
-  Stream: { read(bytes: Uint8Array, options: string): GlueStream };
+  Engine: { open(options: object): Promise<GlueEngine> };
+  Stream: { read(bytes: Uint8Array, options: object): GlueStream };
 }
 
 export interface Freed {
@@ -14,23 +14,29 @@ export interface Freed {
 export interface GlueEngine extends Freed {
   info(): unknown;
   liveBytes(): number;
-  network(source: string, bytes: Uint8Array, options: string): Promise<GlueNetwork>;
-  create(options: string): GlueNetwork;
+  network(source: string, bytes: Uint8Array, options: object): Promise<GlueNetwork>;
+  create(options: object): GlueNetwork;
   onnx?(bytes: Uint8Array): GlueOnnx;
 }
 
 export interface GlueNetwork extends Freed {
   info(): unknown;
-  run(x: Float32Array, dims: Uint32Array, h0: Float32Array | undefined, options: string): Promise<unknown>;
+  run(
+    x: Float32Array,
+    dims: Uint32Array,
+    h0: Float32Array | undefined,
+    lengths: Uint32Array | undefined,
+    options: object,
+  ): Promise<unknown>;
   save(): Promise<Uint8Array>;
   train?(
     x: Float32Array,
     dims: Uint32Array,
     y: unknown,
-    checkX: Float32Array,
-    checkDims: Uint32Array,
+    checkX: Float32Array | undefined,
+    checkDims: Uint32Array | undefined,
     checkY: unknown,
-    options: string,
+    options: object,
     listener: (...progress: [number, number, number, number | null, number | null]) => unknown,
   ): Promise<unknown>;
 }

@@ -1,6 +1,7 @@
-import { fail } from './errors.js';
+import { WgruError, asError, fail } from './errors.js';
 import type { Freed, Glue, GlueEngine, GlueNetwork, GlueOnnx, GlueOnnxStream } from './glue.js';
-import type { Args, Call, EpochReport, Result } from './protocol.js';
+import type { Args, Call, EpochReport, Origin, Result } from './protocol.js';
+import { type Training, Turns } from './turns.js';
 import type { History, NetworkInfo } from './types.js';
 
 /** Milliseconds after which others get their turn. */
@@ -30,24 +31,30 @@ export interface Watch {
   onEpoch: (report: EpochReport) => void;
 }
 
-/** Does what is asked for, with the wasm module of its own thread. Calls on one object wait for each other. */
+/** Suffix of the error of a file that could not be read: the format it looks like, and the method that reads it. */
+function hint({ kind, bytes }: Origin): string {
+  if (kind === 'onnx' && bytes[8] === 123) return ': this looks like a safetensors file, which device.load reads';
+  if (kind === 'network' && bytes[0] === 8 && bytes[8] !== 123) return ': this looks like an ONNX model, which device.loadOnnx reads';
+  return '';
+}
+
+/** Does what is asked for, with the wasm module of its own thread. Calls on one object keep their order. */
 export class Host {
   #engine: GlueEngine | undefined;
   readonly #objects = new Map<number, Freed>();
-  readonly #last = new Map<number, Promise<unknown>>();
+  readonly #turns = new Turns();
 
   constructor(private readonly glue: Glue) {}
 
   /** Does one call. */
   do<C extends Call>(name: C, args: Args<C>, watch: Watch): Promise<Result<C>> {
     const id = (args as { id?: number }).id ?? 0;
-    const before = this.#last.get(id) ?? Promise.resolve();
-    const handler = this[name] as (args: Args<C>, watch: Watch) => Promise<Result<C>>;
-    const now = before.then(() => handler.call(this, args, watch));
-    const settled = now.catch(() => {});
-    this.#last.set(id, settled);
-    void settled.then(() => this.#last.get(id) === settled && this.#last.delete(id));
-    return now;
+    const handler = this[name] as (args: Args<C>, watch: Watch, training?: Training) => Promise<Result<C>>;
+    const act = async (training?: Training) => handler.call(this, args, watch, training);
+    if (name === 'train') return this.#turns.train(id, act);
+    if (name === 'run' || name === 'save' || name === 'checkStream') return this.#turns.read(id, act);
+    if (name === 'free') this.#turns.stop(id);
+    return this.#turns.next(id, act);
   }
 
   #get<T extends Freed>(id: number): T {
@@ -58,8 +65,8 @@ export class Host {
     return this.#engine ?? fail('internal', 'no device is open');
   }
 
-  async open({ device }: Args<'open'>): Promise<Result<'open'>> {
-    this.#engine = await this.glue.Engine.open(device);
+  async open(options: Args<'open'>): Promise<Result<'open'>> {
+    this.#engine = await this.glue.Engine.open(options);
     const info = this.#engine.info() as Result<'open'>;
     // Browsers hide the name; what they tell is who made it.
     if (info.adapter && !info.name) info.name = info.adapter.name = await maker();
@@ -67,11 +74,19 @@ export class Host {
   }
 
   async load({ id, origin }: Args<'load'>): Promise<Result<'load'>> {
-    let made: GlueNetwork | GlueOnnx;
-    if (origin.kind === 'network') made = await this.#open.network(origin.source, origin.bytes, origin.options);
-    else made = this.#open.onnx?.(origin.bytes) ?? fail('unsupported', 'ONNX is not in the build for inference');
-    this.#objects.set(id, made);
-    return made.info() as Result<'load'>;
+    try {
+      const made = await this.#read(origin);
+      this.#objects.set(id, made);
+      return made.info() as Result<'load'>;
+    } catch (thrown) {
+      const { code, message } = asError(thrown);
+      throw code === 'format' || code === 'unsupported' ? new WgruError(code, message + hint(origin), { cause: thrown }) : thrown;
+    }
+  }
+
+  async #read(origin: Origin): Promise<GlueNetwork | GlueOnnx> {
+    if (origin.kind === 'network') return this.#open.network(origin.source, origin.bytes, origin.options);
+    return this.#open.onnx?.(origin.bytes) ?? fail('unsupported', "ONNX is not in the build for inference: import from 'wgru'");
   }
 
   async create({ id, options }: Args<'create'>): Promise<Result<'create'>> {
@@ -80,13 +95,16 @@ export class Host {
     return { info: made.info() as NetworkInfo, bytes: await made.save() };
   }
 
-  run({ id, x, dims, h0, options }: Args<'run'>): Promise<unknown> {
-    return this.#get<GlueNetwork>(id).run(x, Uint32Array.from(dims), h0, options);
+  run({ id, x, dims, h0, lengths, options }: Args<'run'>): Promise<unknown> {
+    return this.#get<GlueNetwork>(id).run(x, Uint32Array.from(dims), h0, lengths && Uint32Array.from(lengths), options);
   }
 
-  async train(args: Args<'train'>, watch: Watch): Promise<Result<'train'>> {
+  async train(args: Args<'train'>, watch: Watch, training: Training): Promise<Result<'train'>> {
     const network = this.#get<GlueNetwork>(args.id);
-    if (!network.train) fail('unsupported', 'training is not in the build for inference');
+    if (!network.train) fail('unsupported', "training is not in the build for inference: import from 'wgru'");
+    const goesOn = () => !watch.aborted() && !training.isStopped;
+    // Aborted or freed while it waited for earlier calls: no update at all.
+    if (!goesOn()) fail(training.isStopped ? 'freed' : 'aborted', 'the training ended before it began');
     let since = performance.now();
     const listener = async (epoch: number, loss: number, validation: number | null) => {
       watch.onEpoch({ epoch, loss, validation, bytes: await network.save() });
@@ -96,23 +114,31 @@ export class Host {
       Uint32Array.from(args.dims),
       args.y,
       args.checkX,
-      Uint32Array.from(args.checkDims),
+      args.checkDims && Uint32Array.from(args.checkDims),
       args.checkY,
       args.options,
       (epoch, _updates, _of, loss, validation) => {
         const report = loss === null ? undefined : listener(epoch, loss, validation);
-        if (!report && performance.now() - since < SLICE) return !watch.aborted();
-        return (report ?? Promise.resolve()).then(turn).then(() => {
+        if (!report && performance.now() - since < SLICE) return goesOn();
+        const paused = (report ?? Promise.resolve()).then(turn).then(() => training.pause());
+        return paused.then(() => {
           since = performance.now();
-          return !watch.aborted();
+          return goesOn();
         });
       },
     )) as History;
+    if (training.isStopped) fail('freed', 'the network was freed while it was trained');
     return { history, bytes: await network.save() };
   }
 
   save({ id }: Args<'save'>): Promise<Uint8Array> {
     return this.#get<GlueNetwork>(id).save();
+  }
+
+  async checkStream({ id, options }: Args<'checkStream'>): Promise<Uint8Array> {
+    const bytes = await this.#get<GlueNetwork>(id).save();
+    this.glue.Stream.read(bytes, options).free();
+    return bytes;
   }
 
   onnx({ id, inputs }: Args<'onnx'>): Promise<unknown> {
@@ -133,6 +159,14 @@ export class Host {
     this.#objects.get(id)?.free();
     this.#objects.delete(id);
     return null;
+  }
+
+  /** Frees everything, after the calls that are not over; trainings end. */
+  async clear(): Promise<void> {
+    for (const id of this.#objects.keys()) this.#turns.stop(id);
+    await this.#turns.over();
+    for (const object of this.#objects.values()) object.free();
+    this.#engine?.free();
   }
 
   async liveBytes(): Promise<number> {

@@ -1,11 +1,12 @@
-import { WgruError, asError, isFatal } from './errors.js';
-import type { Glue } from './glue.js';
+import { type Code, WgruError, asError, isFatal } from './errors.js';
 import { Host } from './host.js';
 import type { Args, Call, EpochReport, Reply, Request, Result } from './protocol.js';
+import type { Instance } from './stream.js';
 
 /** What a caller may hear and do while a call runs. */
 export interface Options {
-  onEpoch?: (report: EpochReport) => void;
+  /** An exception or a rejection of it ends the training. */
+  onEpoch?: (report: EpochReport) => unknown;
   signal?: AbortSignal;
   /** Buffers to hand over instead of copying. */
   transfer?: Transferable[];
@@ -14,6 +15,10 @@ export interface Options {
 interface Pending extends Options {
   done: (result: unknown) => void;
   failed: (error: WgruError) => void;
+  /** Settles when asynchronous listeners are done. */
+  told: Promise<unknown>;
+  /** The first exception of the listener. */
+  threw?: WgruError;
 }
 
 /** A module at work: in a worker, or in this thread. After a fatal error it is of no more use. */
@@ -27,7 +32,7 @@ export abstract class Link {
 
   protected abstract send<C extends Call>(call: number, name: C, args: Args<C>, transfer?: Transferable[]): void;
   protected abstract abort(call: number): void;
-  protected abstract stop(): void;
+  protected abstract stop(error: WgruError): void;
 
   /** Does one call. */
   call<C extends Call>(name: C, args: Args<C>, options: Options = {}): Promise<Result<C>> {
@@ -39,23 +44,29 @@ export abstract class Link {
       const abort = () => this.abort(call);
       signal?.addEventListener('abort', abort, { once: true });
       const over = () => signal?.removeEventListener('abort', abort);
-      this.#pending.set(call, {
+      const pending: Pending = {
         ...options,
-        done: (result) => {
+        told: Promise.resolve(),
+        done: async (result) => {
+          await pending.told;
           over();
-          if (signal?.aborted) failed(new WgruError('aborted', 'aborted', { cause: signal.reason }));
+          if (pending.threw) failed(pending.threw);
+          else if (signal?.aborted) failed(new WgruError('aborted', 'aborted', { cause: signal.reason }));
           else done(result as Result<C>);
         },
         failed: (error) => {
           over();
           failed(error);
         },
-      });
+      };
+      this.#pending.set(call, pending);
       try {
         this.send(call, name, args, options.transfer);
       } catch (cause) {
-        // What cannot be copied to a worker: a detached buffer, a function.
-        this.settle(call, (pending) => pending.failed(new WgruError('value', (cause as Error).message, { cause })));
+        // What cannot be copied to a worker: a buffer detached meanwhile, or more than there is memory for.
+        const error = asError(cause);
+        failed(error.code === 'internal' ? new WgruError('value', error.message, { cause }) : error);
+        this.settle(call, over);
       }
     });
   }
@@ -67,35 +78,68 @@ export abstract class Link {
   }
 
   protected epoch(call: number, report: EpochReport): void {
-    this.#pending.get(call)?.onEpoch?.(report);
+    const pending = this.#pending.get(call);
+    if (!pending?.onEpoch || pending.threw) return;
+    const threw = (cause: unknown) => {
+      pending.threw ??= new WgruError('callback', `onEpoch threw: ${asError(cause).message}`, { cause });
+      this.abort(call);
+    };
+    try {
+      pending.told = Promise.all([pending.told, Promise.resolve(pending.onEpoch(report)).catch(threw)]);
+    } catch (cause) {
+      threw(cause);
+    }
   }
 
   /** Ends it: what is in flight fails with `error`. */
   end(error: WgruError): void {
     if (this.#ended) return;
     this.#ended = error;
-    this.stop();
+    this.stop(error);
     this.onFatal(error);
     for (const pending of this.#pending.values()) pending.failed(error);
     this.#pending.clear();
   }
 }
 
+const FROM_HERE = "serve the package from the page's own origin";
+const NOT_STARTED =
+  "the worker's script could not be started: serve all of dist/js as JavaScript, and let the Content-Security-Policy allow worker-src 'self' and script-src 'wasm-unsafe-eval'";
+
 /** A module in a worker of its own. */
 export class WorkerLink extends Link {
-  constructor(
-    private readonly worker: Worker,
-    module: WebAssembly.Module,
-    onFatal: (error: WgruError) => void,
-  ) {
+  readonly #worker: Worker;
+
+  constructor(make: () => Worker, module: WebAssembly.Module, onFatal: (error: WgruError) => void) {
     super(onFatal);
-    worker.onmessage = ({ data }: MessageEvent<Reply>) => this.#hear(data);
-    worker.onerror = (event) => this.end(new WgruError('panic', event.message || 'the worker could not be started'));
+    try {
+      this.#worker = make();
+    } catch (cause) {
+      const { message } = asError(cause);
+      throw new WgruError('blocked', `the worker could not be started: ${FROM_HERE}, or call open({ worker: false }): ${message}`, { cause });
+    }
+    // Until the worker answers, an error means that its script did not start. Only this event tells a policy from a 404.
+    let silent: Code = 'network';
+    const starting = new AbortController();
+    const forbidden = ({ effectiveDirective }: SecurityPolicyViolationEvent) => {
+      if (effectiveDirective === 'worker-src') silent = 'blocked';
+    };
+    globalThis.addEventListener?.('securitypolicyviolation', forbidden, { signal: starting.signal });
+    this.#worker.onmessage = ({ data }: MessageEvent<Reply>) => {
+      starting.abort();
+      this.#hear(data);
+    };
+    this.#worker.onerror = ({ message }) => {
+      const isStarted = starting.signal.aborted;
+      starting.abort();
+      this.end(isStarted ? new WgruError('panic', message) : new WgruError(silent, `${NOT_STARTED}${message ? `: ${message}` : ''}`));
+    };
+    this.#worker.onmessageerror = () => this.end(new WgruError('internal', 'a message of the worker could not be read'));
     this.#post({ type: 'start', module });
   }
 
   #post(request: Request, transfer: Transferable[] = []): void {
-    this.worker.postMessage(request, transfer);
+    this.#worker.postMessage(request, transfer);
   }
 
   #hear(reply: Reply): void {
@@ -114,7 +158,7 @@ export class WorkerLink extends Link {
   }
 
   protected stop(): void {
-    this.worker.terminate();
+    this.#worker.terminate();
   }
 }
 
@@ -124,13 +168,22 @@ export class LocalLink extends Link {
   readonly #aborted = new Set<number>();
   // A fault inside an asynchronous call of the module ends here, not in its promise.
   readonly #onError = (event: Event) => {
-    const error = asError((event as ErrorEvent).error ?? (event as PromiseRejectionEvent).reason);
+    const thrown: unknown = (event as ErrorEvent).error ?? (event as PromiseRejectionEvent).reason;
+    // Others throw in this thread too, and a full stack of theirs is no fault of the module.
+    if (thrown instanceof RangeError) return;
+    const error = asError(thrown);
     if (isFatal(error)) this.end(error);
   };
 
-  constructor(glue: Glue, onFatal: (error: WgruError) => void) {
+  readonly #end = (error: WgruError) => this.end(error);
+
+  constructor(
+    private readonly instance: Instance,
+    onFatal: (error: WgruError) => void,
+  ) {
     super(onFatal);
-    this.#host = new Host(glue);
+    this.#host = new Host(instance.glue);
+    instance.users.add(this.#end);
     globalThis.addEventListener?.('error', this.#onError);
     globalThis.addEventListener?.('unhandledrejection', this.#onError);
   }
@@ -154,7 +207,9 @@ export class LocalLink extends Link {
     this.#aborted.add(call);
   }
 
-  protected stop(): void {
+  protected stop(error: WgruError): void {
+    this.instance.users.delete(this.#end);
+    if (!isFatal(error)) this.#host.clear().catch(() => {});
     globalThis.removeEventListener?.('error', this.#onError);
     globalThis.removeEventListener?.('unhandledrejection', this.#onError);
   }

@@ -3,17 +3,19 @@ import type { AdapterInfo, History, NetworkInfo, OnnxInfo } from './types.js';
 
 /** What a network or model is made from; enough to make it again. */
 export type Origin =
-  | { kind: 'network'; source: string; bytes: Uint8Array; options: string }
+  | { kind: 'network'; source: string; bytes: Uint8Array; options: object }
   | { kind: 'onnx'; bytes: Uint8Array };
 
 /** What a device does, by name: arguments and result. Ids are given by who asks. */
 export interface Calls {
-  open: [{ device: string }, { kind: 'webgpu' | 'cpu'; name: string; reason: string; adapter: AdapterInfo | null }];
+  open: [object, { kind: 'webgpu' | 'cpu'; name: string; reason: string; adapter: AdapterInfo | null }];
   load: [{ id: number; origin: Origin }, NetworkInfo | OnnxInfo];
-  create: [{ id: number; options: string }, { info: NetworkInfo; bytes: Uint8Array }];
-  run: [{ id: number; x: Float32Array; dims: number[]; h0: Float32Array | undefined; options: string }, unknown];
+  create: [{ id: number; options: object }, { info: NetworkInfo; bytes: Uint8Array }];
+  run: [Batch, unknown];
   train: [Training, { history: History; bytes: Uint8Array }];
   save: [{ id: number }, Uint8Array];
+  /** As `save`, after making sure that a stream can be made of it. */
+  checkStream: [{ id: number; options: object }, Uint8Array];
   onnx: [{ id: number; inputs: unknown }, unknown];
   onnxStream: [{ id: number; of: number }, null];
   reset: [{ id: number }, null];
@@ -21,15 +23,24 @@ export interface Calls {
   liveBytes: [Record<string, never>, number];
 }
 
+export interface Batch {
+  id: number;
+  x: Float32Array;
+  dims: number[];
+  h0: Float32Array | undefined;
+  lengths: number[] | undefined;
+  options: object;
+}
+
 export interface Training {
   id: number;
   x: Float32Array;
   dims: number[];
   y: Float32Array | Uint32Array;
-  checkX: Float32Array;
-  checkDims: number[];
-  checkY: Float32Array | Uint32Array | null;
-  options: string;
+  checkX: Float32Array | undefined;
+  checkDims: number[] | undefined;
+  checkY: Float32Array | Uint32Array | undefined;
+  options: object;
 }
 
 export type Call = keyof Calls;

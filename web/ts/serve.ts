@@ -1,4 +1,4 @@
-import { asError, isFatal } from './errors.js';
+import { WgruError, asError, isFatal } from './errors.js';
 import type { Glue } from './glue.js';
 import { Host } from './host.js';
 import type { Reply, Request } from './protocol.js';
@@ -23,6 +23,7 @@ export function serve(glue: Glue): void {
   // A fault inside an asynchronous call of the module ends here, not in its promise.
   scope.addEventListener('error', (event) => fatal(event.error ?? event.message));
   scope.addEventListener('unhandledrejection', (event) => fatal(event.reason));
+  scope.onmessageerror = () => fatal(new WgruError('internal', 'the worker could not read a message: its memory may be used up'));
   scope.onmessage = async ({ data }: MessageEvent<Request>) => {
     if (data.type === 'start') return void glue.initSync({ module: data.module });
     if (data.type === 'abort') return void aborted.add(data.call);

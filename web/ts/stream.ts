@@ -1,17 +1,31 @@
-import { asError, fail, isFatal } from './errors.js';
+import { floats, show } from './check.js';
+import { type WgruError, asError, fail, isFatal } from './errors.js';
 import type { Glue, GlueStream } from './glue.js';
-import type { StreamOptions } from './types.js';
 
-/** The module of one thread, made again after a fault. */
+const instances = new WeakMap<Glue, Instance>();
+
+/** The module of one thread, made again after a fault. There is one for each glue, which is itself made once. */
 export class Instance {
   #memory: WebAssembly.Memory | undefined;
   /** Counts the instances: objects of an earlier one are of no more use. */
   age = 0;
+  /** Called with the error when a fault ends the current instance. */
+  readonly users = new Set<(error: WgruError) => void>();
 
-  constructor(
+  private constructor(
     readonly glue: Glue,
-    private readonly module: WebAssembly.Module,
+    readonly module: WebAssembly.Module,
   ) {}
+
+  /** The one of this thread, of `module` unless there is one of another build. */
+  static of(glue: Glue, module: WebAssembly.Module): Instance {
+    let instance = instances.get(glue);
+    if (!instance) {
+      instance = new Instance(glue, module);
+      instances.set(glue, instance);
+    }
+    return instance;
+  }
 
   get memory(): WebAssembly.Memory {
     this.#memory ??= this.glue.initSync({ module: this.module }).memory;
@@ -19,22 +33,47 @@ export class Instance {
   }
 
   /** Runs what may fail; a fault makes the next use a new instance. */
-  guard<T>(what: () => T): T {
+  guard<T>(what: (memory: WebAssembly.Memory) => T): T {
+    const { age } = this;
     try {
-      void this.memory;
-      return what();
+      return what(this.memory);
     } catch (thrown) {
-      const error = asError(thrown);
-      if (isFatal(error)) this.reset();
-      throw error;
+      throw this.failed(thrown, age);
     }
   }
 
-  reset(): void {
+  /** `thrown` as a `WgruError`; a fault ends the instance of `age`. */
+  failed(thrown: unknown, age: number): unknown {
+    const error = asError(thrown);
+    if (isFatal(error)) this.reset(age, error);
+    return error;
+  }
+
+  /** Ends the instance of `age`, unless it has ended. */
+  reset(age: number, error: WgruError): void {
+    if (age !== this.age) return;
     this.glue.__wbg_reset_state();
     this.#memory = undefined;
     this.age++;
+    // Promises of the ended instance never settle.
+    for (const end of [...this.users]) end(error);
   }
+
+  /** A stream of the network in the bytes of a file. */
+  stream(bytes: Uint8Array, options: object): Stream {
+    return new Stream(this, this.guard(() => this.glue.Stream.read(bytes, options)));
+  }
+}
+
+const theMemory = (memory: WebAssembly.Memory) => memory;
+
+/** Refuses a frame that is not `length` numbers; `set` would silently convert other values. */
+function checkFrame(frame: ArrayLike<number>, length: number): void {
+  if (!frame) fail('value', `frame: expected numbers, got ${show(frame)}`);
+  if (frame.length !== length) fail('shape', `frame: expected ${length} numbers, got ${frame.length}`);
+  if (frame instanceof Float32Array) return;
+  for (let i = 0; i < length; i++)
+    if (typeof frame[i] !== 'number') fail('value', `frame[${i}]: expected a number, got ${show(frame[i])}`);
 }
 
 /**
@@ -62,12 +101,6 @@ export class Stream implements Disposable {
     this.#age = instance.age;
   }
 
-  /** @internal A stream of the network in the bytes of a file. */
-  static read(instance: Instance, bytes: Uint8Array, options: StreamOptions & { steps?: 'last' | 'every' }): Stream {
-    const text = JSON.stringify(options);
-    return new Stream(instance, instance.guard(() => instance.glue.Stream.read(bytes, text)));
-  }
-
   get #open(): GlueStream {
     if (!this.#inner) fail('freed', 'the stream was freed');
     if (this.#age !== this.instance.age) fail('panic', 'the module failed after the stream was made: make a new one');
@@ -76,7 +109,7 @@ export class Stream implements Disposable {
 
   /** The views, made again when the module's memory has grown. */
   #look(): void {
-    const { buffer } = this.instance.memory;
+    const { buffer } = this.instance.guard(theMemory);
     if (buffer === this.#buffer) return;
     const inner = this.#open;
     this.#buffer = buffer;
@@ -102,17 +135,21 @@ export class Stream implements Disposable {
   step(frame?: ArrayLike<number>): Float32Array {
     const inner = this.#open;
     this.#look();
-    if (frame) {
-      if (frame.length !== this.#frame.length) fail('shape', `frame: expected ${this.#frame.length} numbers, got ${frame.length}`);
+    if (frame !== undefined) {
+      checkFrame(frame, this.#frame.length);
       this.#frame.set(frame);
     }
-    inner.step();
+    try {
+      inner.step();
+    } catch (thrown) {
+      throw this.instance.failed(thrown, this.#age);
+    }
     return this.#output;
   }
 
   /** All sequences begin again. */
   reset(): void {
-    this.#open.reset();
+    this.instance.guard(() => this.#open.reset());
   }
 
   /** A copy of the states, `[layers, batch, …]`. */
@@ -122,7 +159,7 @@ export class Stream implements Disposable {
 
   /** Goes on from `state`. */
   setState(state: Float32Array): void {
-    this.instance.guard(() => this.#open.setState(state));
+    this.instance.guard(() => this.#open.setState(floats('state', state)));
   }
 
   /** One that goes on from here on its own. */

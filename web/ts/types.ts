@@ -77,7 +77,10 @@ export interface NetworkInfo {
 export interface LoadOptions {
   /** What the linear layer of a file sees; a file written here says so itself. Else `every`. */
   steps?: 'last' | 'every';
-  /** Hears of the bytes of a download; `total` is 0 where the server does not say. */
+  /**
+   * Called with the bytes downloaded so far, after decompression, and their total: 0 if the server does not send it, or
+   * compresses the file. An exception ends the download with the code `callback`.
+   */
   onProgress?: (loaded: number, total: number) => void;
   signal?: AbortSignal;
 }
@@ -92,7 +95,7 @@ export interface RunOptions {
   /** `[layers·directions, batch, hidden]`, the first states; 0 if not given. */
   h0?: Float32Array;
   /** Valid steps of each sequence. */
-  lengths?: number[];
+  lengths?: number[] | Uint32Array;
   /** Give the gates too. */
   gates?: boolean;
 }
@@ -134,7 +137,10 @@ export interface TrainOptions {
   inOrder?: boolean;
   /** Of the order; 0 if not given. */
   seed?: number;
-  /** Hears of every epoch. */
+  /**
+   * Called after every epoch. It may be asynchronous: the training goes on meanwhile. An exception or a rejection ends the
+   * training with the code `callback`.
+   */
   onEpoch?: (progress: Epoch) => void;
   signal?: AbortSignal;
 }

@@ -1,0 +1,16 @@
+// Opens the package that the address names, twice, and tells the page around how it went: see `delivery.mjs`.
+const given = new URLSearchParams(location.search);
+if (given.has('bare')) delete globalThis.WebAssembly;
+const { WgruError, open } = await import(given.get('from'));
+
+async function attempt() {
+  try {
+    (await open(JSON.parse(given.get('options')))).free();
+    return { code: 'none' };
+  } catch (error) {
+    return { code: error.code ?? error.name, isTyped: error instanceof WgruError, message: error.message };
+  }
+}
+
+const first = await attempt();
+parent.postMessage({ ...first, again: (await attempt()).code }, '*');

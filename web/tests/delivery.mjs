@@ -1,0 +1,113 @@
+// How servers and policies fail: every rejected promise holds a `WgruError` that says what to do; run in a browser by
+// `package.test.mjs`, whose server plays the parts.
+import { open } from '../dist/js/index.js';
+import { assert, fixture, rejects } from './support.mjs';
+
+const onnx = fixture('onnx/pytorch/gru.onnx');
+const network = fixture('golden/torch_gru.safetensors');
+const other = new URLSearchParams(location.search).get('other');
+
+/** What `open` gives in a frame of its own, from a package at `from`, under the policy `csp`; `bare` has no WebAssembly. */
+async function apart({ from = '/web/dist/js/index.js', options = {}, ...how }) {
+  const page = new URL('apart.html', import.meta.url);
+  page.search = new URLSearchParams({ from, options: JSON.stringify({ device: 'cpu', ...options }), ...how });
+  const frame = document.createElement('iframe');
+  frame.src = page.href;
+  const told = new Promise((done) => {
+    const hear = ({ source, data }) => {
+      if (source !== frame.contentWindow) return;
+      removeEventListener('message', hear);
+      done(data);
+    };
+    addEventListener('message', hear);
+  });
+  document.body.append(frame);
+  const answer = await told;
+  frame.remove();
+  return answer;
+}
+
+async function opensOnlyAs(code, says, where) {
+  const told = await apart(where);
+  assert(told.isTyped && told.code === code && says.test(told.message), `${JSON.stringify(where)}: ${code}, ${says}: ${JSON.stringify(told)}`);
+  assert(told.again === code, `and when tried again: ${told.again}`);
+}
+
+export async function aPackageThatIsWhereItShouldBeOpens() {
+  for (const where of [{}, { csp: "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'" }, { from: `${other}web/dist/js/index.js`, options: { worker: false } }]) {
+    const told = await apart(where);
+    assert(told.code === 'none', `opens: ${JSON.stringify(told)}`);
+  }
+}
+
+export async function modulesThatAreNotThereAreNetworkErrors() {
+  for (const options of [{}, { worker: false }]) {
+    await opensOnlyAs('network', /\.wasm: .*404/, { from: '/without-wasm-404/web/dist/js/index.js', options });
+    await opensOnlyAs('network', /\.wasm: .*dist\/wasm.*text\/html/, { from: '/without-wasm-html/web/dist/js/index.js', options });
+  }
+}
+
+export async function workersThatAreNotThereAreNetworkErrors() {
+  for (const how of ['404', 'html']) await opensOnlyAs('network', /worker.*dist\/js/, { from: `/without-worker-${how}/web/dist/js/index.js` });
+}
+
+export async function forbiddenWebAssemblyIsBlocked() {
+  for (const options of [{}, { worker: false }]) await opensOnlyAs('blocked', /'wasm-unsafe-eval'/, { csp: "script-src 'self'", options });
+}
+
+export async function browsersWithoutWebAssemblyAreUnsupported() {
+  for (const options of [{}, { build: 'plain' }]) await opensOnlyAs('unsupported', /WebAssembly/, { bare: true, options });
+}
+
+export async function forbiddenWorkersAreBlocked() {
+  await opensOnlyAs('blocked', /worker-src/, { csp: "script-src 'self' 'wasm-unsafe-eval'; worker-src 'none'" });
+}
+
+export async function workersOfAnotherOriginAreBlocked() {
+  await opensOnlyAs('blocked', /origin.*worker: false/, { from: `${other}web/dist/js/index.js` });
+}
+
+export async function filesThatAreNotThereAreNetworkErrors() {
+  const device = await open({ device: 'cpu' });
+  const says = async (says, place) => {
+    for (const how of ['load', 'loadOnnx']) {
+      const { message } = await rejects('network', device[how](place), `${how} of ${place}`);
+      assert(says.test(message) && message.includes(String(place)), `${says}: ${message}`);
+    }
+  };
+  await says(/404/, '/does/not/exist.safetensors');
+  await says(/web page.*check the path/, '/spa/model.safetensors');
+  await says(/no bytes/, '/empty/model.safetensors');
+  await says(/not reachable/, '/cut/tests/golden/torch_gru.safetensors');
+  await says(/not reachable/, 'http://127.0.0.1:9/model.safetensors');
+  device.free();
+}
+
+export async function filesOfTheOtherKindAreNamed() {
+  const device = await open({ device: 'cpu' });
+  const { message: one } = await rejects('format', device.load(onnx));
+  assert(/ONNX model, which device.loadOnnx reads/.test(one), one);
+  const { message: two } = await rejects('format', device.loadOnnx(network));
+  assert(/safetensors file, which device.load reads/.test(two), two);
+  device.free();
+}
+
+export async function progressNeverPassesTheTotal() {
+  const device = await open({ device: 'cpu' });
+  const size = (await (await fetch(network)).arrayBuffer()).byteLength;
+  const file = 'tests/golden/torch_gru.safetensors';
+  // The server of another origin does not show that it compressed.
+  for (const [place, known] of [[network, true], [`/gzip/${file}`, false], [`${other}gzip/${file}`, undefined]]) {
+    const seen = [];
+    await device.load(place, { onProgress: (loaded, total) => seen.push([loaded, total]) });
+    assert(seen.length > 0 && seen.at(-1)[0] === size, `${place}: to the end: ${seen}`);
+    assert(seen.every(([loaded, total]) => total === 0 || loaded <= total), `${place}: ${seen}`);
+    if (known !== undefined) assert(seen.every(([, total]) => total === (known ? size : 0)), `${place}: the total: ${seen}`);
+  }
+  const thrown = new Error('mine');
+  for (const onProgress of [() => { throw thrown; }, () => Promise.reject(thrown)]) {
+    const error = await rejects('callback', device.load(network, { onProgress }));
+    assert(error.cause === thrown && /onProgress.*mine/.test(error.message), error.message);
+  }
+  device.free();
+}

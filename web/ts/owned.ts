@@ -1,0 +1,71 @@
+import { fail, WgruError } from './errors.js';
+import type { Link, Options } from './link.js';
+import type { Args, Call, Origin, Result } from './protocol.js';
+
+/** The part of a device that its models use. Internal: the published types show it empty. */
+export interface Owner {
+  /** @internal */
+  call<C extends Call>(name: C, args: Args<C>, options?: Options): Promise<Result<C>>;
+  /** @internal */
+  id(): number;
+  /** @internal */
+  forget(id: number): void;
+  /** @internal A reference that does not keep it. */
+  readonly self: WeakRef<Owner>;
+}
+
+/** The record by which a device restores a model after a fault. It does not refer to the handle, which may be collected. */
+export interface Held {
+  readonly id: number;
+  origin: Origin;
+}
+
+/** Frees models whose handle was collected without `free`. */
+const dropped = new FinalizationRegistry<[owner: WeakRef<Owner>, id: number]>(([owner, id]) => owner.deref()?.forget(id));
+
+/** A handle of something that lives on a device. */
+export abstract class Owned<D extends Owner = Owner> implements Disposable {
+  #freed = false;
+
+  /** @internal */
+  constructor(
+    protected readonly device: D,
+    private readonly held: Held,
+  ) {
+    dropped.register(this, [device.self, held.id], this);
+  }
+
+  protected get id(): number {
+    return this.held.id;
+  }
+
+  /** @internal */
+  get origin(): Origin {
+    return this.held.origin;
+  }
+
+  protected set origin(origin: Origin) {
+    this.held.origin = origin;
+  }
+
+  protected call<C extends Call>(name: C, args: Args<C>, options?: Options): Promise<Result<C>> {
+    if (this.#freed) return Promise.reject(new WgruError('freed', 'the object was freed'));
+    return this.device.call(name, args, options);
+  }
+
+  protected check(): void {
+    if (this.#freed) fail('freed', 'the object was freed');
+  }
+
+  /** Gives its memory back. A training of it ends. */
+  free(): void {
+    if (this.#freed) return;
+    this.#freed = true;
+    dropped.unregister(this);
+    this.device.forget(this.id);
+  }
+
+  [Symbol.dispose](): void {
+    this.free();
+  }
+}

@@ -1,0 +1,87 @@
+/** Orders the calls on each object. Calls that only read and follow a training run between its updates. */
+
+type Act = () => Promise<unknown>;
+
+/** A training, and the reads that wait for its next pause. */
+export class Training {
+  #guests: Act[] = [];
+  #isOver = false;
+  /** Whether its network was freed. */
+  isStopped = false;
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Does `act` at the next pause. */
+  admit<T>(act: () => Promise<T>): Promise<T> {
+    return new Promise((done, failed) => this.#guests.push(() => act().then(done, failed)));
+  }
+
+  /** Runs the reads that wait now. Later ones wait for the next pause, so that they cannot starve the training. */
+  async pause(): Promise<void> {
+    for (const act of this.#guests.splice(0)) await act();
+  }
+
+  /** Runs all reads that still wait. */
+  async end(): Promise<void> {
+    while (this.#guests.length) await this.pause();
+    this.#isOver = true;
+  }
+}
+
+/** The calls on one object. */
+class Line {
+  last: Promise<unknown> = Promise.resolve();
+  /** Trainings that are not over. */
+  readonly trainings = new Set<Training>();
+  /** The last call of the line, if it is a training. */
+  latest: Training | undefined;
+}
+
+/** The calls on all objects, by id. */
+export class Turns {
+  readonly #lines = new Map<number, Line>();
+
+  /** Does `act` after all earlier calls on the object. */
+  next<T>(id: number, act: () => Promise<T>): Promise<T> {
+    return this.#enter(id, act, undefined);
+  }
+
+  /** Does `act`, which only reads the object, after all earlier calls; if the last of them is a training, at its next pause. */
+  read<T>(id: number, act: () => Promise<T>): Promise<T> {
+    const training = this.#lines.get(id)?.latest;
+    return training && !training.isOver ? training.admit(act) : this.next(id, act);
+  }
+
+  /** Does `act`, a training, after all earlier calls on the object. */
+  train<T>(id: number, act: (training: Training) => Promise<T>): Promise<T> {
+    const training = new Training();
+    return this.#enter(id, () => act(training), training);
+  }
+
+  /** Makes trainings of the object end early. */
+  stop(id: number): void {
+    for (const training of this.#lines.get(id)?.trainings ?? []) training.isStopped = true;
+  }
+
+  /** Settles when no call is left. */
+  async over(): Promise<void> {
+    while (this.#lines.size) await Promise.all([...this.#lines.values()].map(({ last }) => last));
+  }
+
+  #enter<T>(id: number, act: () => Promise<T>, training: Training | undefined): Promise<T> {
+    const line = this.#lines.get(id) ?? new Line();
+    this.#lines.set(id, line);
+    const now = line.last.then(act);
+    if (training) line.trainings.add(training);
+    line.latest = training;
+    const over = now.catch(() => {}).then(async () => {
+      await training?.end();
+      if (training) line.trainings.delete(training);
+      if (line.last === over) this.#lines.delete(id);
+    });
+    line.last = over;
+    return now;
+  }
+}
