@@ -39,9 +39,8 @@ impl Cache {
         if let Some((cache, path)) = &self.kept
             && let Some(data) = cache.get_data()
         {
-            let part = path.with_extension(format!("part{}", std::process::id()));
-            if let Err(error) = std::fs::write(&part, data).and_then(|()| std::fs::rename(&part, path)) {
-                log::warn!("pipeline cache {}: {error}", path.display());
+            if let Err(error) = crate::replace::write_atomically(path, &data) {
+                log::warn!("pipeline cache: {error}");
             }
         }
     }

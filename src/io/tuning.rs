@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::file::write_atomically;
 use crate::error::{Error, Result};
+use crate::replace::write_atomically;
 use crate::tuning::Tuning;
 
 impl Tuning {
