@@ -121,6 +121,12 @@ fn checkpoints_that_do_not_fit_are_refused_and_change_nothing() {
     save_checkpoint(&trainer, &model, &path).expect("saved");
     let file = TensorFile::open(&path).expect("opened");
 
+    let error = load_parameters(&model, &file).expect_err("a checkpoint is no model").to_string();
+    assert!(error.contains("TensorFile::under(\"model\")"), "{error}");
+    load_parameters(&model, &file.under("model")).expect("the model in it");
+    let error = load_gru(&device, &file.under("optimizer")).map(drop).expect_err("no GRU").to_string();
+    assert!(error.contains("weight_ih_l0") && error.contains("there are"), "{error}");
+
     let refused = |(mut trainer, model): (Trainer, Linear), file: &TensorFile, word: &str| {
         let before = model.parameters()[0].1.to_vec().expect("read");
         let error = load_checkpoint(&mut trainer, &model, file).expect_err(word).to_string();

@@ -207,7 +207,7 @@ fn endless_and_self_containing_pickles_are_refused() {
     refused("list loop", &torch(b"]q\0h\0a."), "nested deeper");
     refused("dict loop", &torch(b"}q\0X\x01\0\0\0ah\0s."), "nested deeper");
     // Lists inside lists.
-    refused("deep", &torch(&[&[b']'; 100_000][..], &[b'a'; 99_999], b"."].concat()), "nested deeper");
+    refused("deep", &torch(&[&[b']'; 10_000][..], &[b'a'; 9_999], b"."].concat()), "nested deeper");
     // Each list holds the one before eight times: 8^30 places.
     let doubling: Vec<u8> =
         (0..30).flat_map(|k| [&[b']', b'q', k + 1, b'('][..], &[b'h', k].repeat(8), b"e"].concat()).collect();
@@ -593,7 +593,7 @@ fn hdf5_files_that_lie_are_refused() {
 #[test]
 fn findings_of_the_fuzzers_stay_fixed() {
     // Lists that hold each other hundreds of thousands of times.
-    refused("shared lists", &torch(include_bytes!("readers/found/shared_lists.pkl")), "holds more than");
+    refused("shared lists", &torch(include_bytes!("readers/found/shared_lists.pkl")), "the names");
 }
 
 /// The xorshift generator of Marsaglia; only for choosing what to break.

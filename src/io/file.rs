@@ -257,6 +257,11 @@ impl TensorFile {
         self.tensors.iter().map(|(name, _, _)| name.as_str())
     }
 
+    /// Under what a tensor stands, where its name is not the whole one.
+    pub(super) fn prefix_of(&self, name: &str) -> Option<&str> {
+        self.names().find_map(|whole| whole.strip_suffix(name)?.strip_suffix('.'))
+    }
+
     /// Extents and values of a tensor.
     ///
     /// # Errors
@@ -264,8 +269,11 @@ impl TensorFile {
     pub fn get(&self, name: &str) -> Result<(&[usize], &[f32])> {
         let found = self.tensors.iter().find(|(n, _, _)| n == name);
         let (_, dims, values) = found.ok_or_else(|| {
-            let there: Vec<_> = self.names().take(8).collect();
-            Error::format(format!("{}: tensor {name:?}", self.source), format!("is not there; there are {there:?} …"))
+            let why = match self.prefix_of(name) {
+                Some(prefix) => format!("is not there, but under {prefix:?}: take TensorFile::under({prefix:?})"),
+                None => format!("is not there; there are {:?} …", self.names().take(8).collect::<Vec<_>>()),
+            };
+            Error::format(format!("{}: tensor {name:?}", self.source), why)
         })?;
         Ok((dims, values))
     }

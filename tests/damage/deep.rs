@@ -1,6 +1,8 @@
 //! Damage below a container's checksums and lengths: the container is made anew around it, so that what lies inside is
 //! reached.
 
+use wgru::io::TensorFile;
+
 use super::mutate::{Dice, damage, varint};
 use super::zip::{deflated, members, stored, zip};
 
@@ -42,6 +44,7 @@ impl Form {
                 damage(dice, &mut bytes, other);
                 bytes
             }
+            Self::Safetensors if dice.below(2) == 0 => content(dice, bytes),
             Self::Safetensors => safetensors(dice, bytes, other),
             Self::Json => {
                 let mut text = bytes.to_vec();
@@ -70,6 +73,45 @@ fn safetensors(dice: &mut Dice, bytes: &[u8], other: &[u8]) -> Vec<u8> {
         }
     }
     [&(header.len() as u64).to_le_bytes()[..], &header, data].concat()
+}
+
+/// Values, extents, names and texts that are not those of the good file, in a file that is whole.
+fn content(dice: &mut Dice, bytes: &[u8]) -> Vec<u8> {
+    let Ok(good) = TensorFile::from_bytes("a seed", bytes) else { return bytes.to_vec() };
+    let mut file = TensorFile::default();
+    file.metadata = good.metadata.clone();
+    let names: Vec<&str> = good.names().collect();
+    let (changed, lost) = (dice.below(names.len()), dice.below(8 * names.len()));
+    for (k, name) in names.iter().enumerate().filter(|(k, _)| *k != lost) {
+        let (dims, values) = good.get(name).expect("there");
+        let (mut name, mut dims, mut values) = (name.to_string(), dims.to_vec(), values.to_vec());
+        if k == changed {
+            let at = dice.below(values.len());
+            let odd = [f32::NAN, f32::INFINITY, -1.0, 1e30, 1e-40, 16_777_216.0, 0.5];
+            match dice.below(5) {
+                0 => dims.reverse(),
+                1 => dims = vec![values.len()],
+                2 => (dims, values) = (vec![dice.below(3); dims.len()], Vec::new()),
+                3 => name = format!("{}{}", dice.pick(&names), dice.pick(&["", "_reverse", ".0", "x"])),
+                _ if values.is_empty() => dims = vec![0, 7],
+                _ => values[at] = *dice.pick(&odd),
+            }
+            values.resize(dims.iter().product(), 1.0);
+        }
+        file.insert(&name, &dims, values);
+    }
+    let keys: Vec<String> = file.metadata.keys().cloned().collect();
+    if !keys.is_empty() && dice.below(2) == 0 {
+        let texts = ["", "NaN", "-1", "0", "1e9", "true", "false", "Tanh", "adam"].map(String::from);
+        let text = if dice.below(2) == 0 { dice.pick(&texts).clone() } else { dice.magic().to_string() };
+        match dice.below(6) {
+            0 => drop(file.metadata.remove(dice.pick(&keys))),
+            1 => drop(file.metadata.insert(dice.pick(&keys).clone(), file.metadata[dice.pick(&keys)].clone())),
+            _ => drop(file.metadata.insert(dice.pick(&keys).clone(), text)),
+        }
+    }
+    // A name that stands twice cannot be written.
+    file.to_bytes().unwrap_or_else(|_| bytes.to_vec())
 }
 
 /// Puts one text or number of JSON in the place of another, or a magic number.
