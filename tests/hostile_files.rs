@@ -356,14 +356,16 @@ fn safetensors_headers_stay_within_the_memory_of_their_file() {
         text + "}"
     };
     let tensor = |k: usize| format!("\"{k}\":{{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}},");
-    let zeros = format!("{{\"a\":{{\"dtype\":\"U8\",\"shape\":[{}0],\"data_offsets\":[0,0]}}}}", "0,".repeat(8 << 20));
+    let zeros =
+        format!("{{\"a\":{{\"dtype\":\"U8\",\"shape\":[{}0],\"data_offsets\":[0,0]}}}}", "0,".repeat(8_000_000));
     let texts = format!("{{\"__metadata__\":{}}}", many(&|k| format!("\"{k:x}\":\"\","), 16_000_000));
     for (what, json, is_good) in [
         ("many tensors", many(&tensor, 16_700_000), true),
         ("one long shape", zeros, false),
+        ("objects", format!("{{\"a\":[{}0]}}", "{\"\":0},".repeat(2_000_000)), false),
         ("many texts", texts, true),
         ("numbers", many(&|k| format!("\"{k:x}\":0,"), 16_700_000), false),
-        ("lists", format!("{{\"a\":{}1{}}}", "[".repeat(8 << 20), "]".repeat(8 << 20)), false),
+        ("lists", format!("{{\"a\":{}1{}}}", "[".repeat(8_000_000), "]".repeat(8_000_000)), false),
     ] {
         let bytes = file(&json);
         let (read, used) = measure("hostile_files", 0, || TensorFile::from_bytes("hostile", &bytes));

