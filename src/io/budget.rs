@@ -33,7 +33,7 @@ impl Budget {
         if self.allows(bytes) {
             return Ok(());
         }
-        Err(Error::format(what(), format!("unfolds to {bytes} bytes, too many for a file of this size")))
+        Err(Error::format(what(), format!("unfolds to more than a file of this size may: to {bytes} bytes more")))
     }
 
     /// Takes `bytes` if they are left.
