@@ -2,10 +2,16 @@
 
 #[path = "common/allocator.rs"]
 mod allocator;
+#[path = "hostile/bounds.rs"]
+mod bounds;
+#[path = "hostile/kinds.rs"]
+mod kinds;
 #[path = "onnx/hostile.rs"]
 mod onnx;
 #[path = "onnx/build.rs"]
 mod onnx_build;
+#[path = "hostile/twice.rs"]
+mod twice;
 #[path = "common/zip.rs"]
 mod zip;
 
@@ -13,7 +19,7 @@ use std::time::Duration;
 
 use allocator::measure;
 use wgru::io::TensorFile;
-use zip::{Member, deflated, end, stored, zip};
+use zip::{Member, end, stored, zip};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MEMORY: usize = 100 << 20;
@@ -340,265 +346,6 @@ fn safetensors_that_lie_are_refused() {
     let bytes = file(&header, 8);
     assert!(bytes.starts_with(b"PK"));
     assert_eq!(read("PK", &bytes).expect("no zip archive").get("a").expect("there").0, [2]);
-}
-
-#[test]
-fn safetensors_headers_stay_within_the_memory_of_their_file() {
-    let file = |json: &str| [&(json.len() as u64).to_le_bytes()[..], json.as_bytes()].concat();
-    let many = |part: &dyn Fn(usize) -> String, len: usize| {
-        let mut text = String::from("{");
-        let mut k = 0;
-        while text.len() < len {
-            text += &part(k);
-            k += 1;
-        }
-        text.pop();
-        text + "}"
-    };
-    let tensor = |k: usize| format!("\"{k}\":{{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}},");
-    let zeros =
-        format!("{{\"a\":{{\"dtype\":\"U8\",\"shape\":[{}0],\"data_offsets\":[0,0]}}}}", "0,".repeat(8_000_000));
-    let texts = format!("{{\"__metadata__\":{}}}", many(&|k| format!("\"{k:x}\":\"\","), 16_000_000));
-    for (what, json, is_good) in [
-        ("many tensors", many(&tensor, 16_700_000), true),
-        ("one long shape", zeros, false),
-        ("objects", format!("{{\"a\":[{}0]}}", "{\"\":0},".repeat(2_000_000)), false),
-        ("many texts", texts, true),
-        ("numbers", many(&|k| format!("\"{k:x}\":0,"), 16_700_000), false),
-        ("lists", format!("{{\"a\":{}1{}}}", "[".repeat(8_000_000), "]".repeat(8_000_000)), false),
-    ] {
-        let bytes = file(&json);
-        let (read, used) = measure("hostile_files", 0, || TensorFile::from_bytes("hostile", &bytes));
-        println!("{what}: {} bytes of file, {used:?}", bytes.len());
-        assert_eq!(read.is_ok(), is_good, "{what}");
-        assert!(used.memory < 100_000_000 + 20 * bytes.len() && used.time < 2 * SECOND, "{what}: {used:?}");
-    }
-}
-
-/// Small files that unfold as far as they may, or are refused just before.
-#[test]
-fn small_files_stay_within_the_memory_that_is_allowed() {
-    let bytes_of = |n: usize| npy(&header("|u1", &format!("({n},)")), &vec![0; n]);
-    let mut largest = 0;
-    let mut hold = |what: &str, bytes: &[u8]| {
-        let (read, used) = measure("hostile_files", 0, || TensorFile::from_bytes("hostile", bytes));
-        println!("{what}: {} bytes of file, {used:?}, read: {}", bytes.len(), read.is_ok());
-        assert!(used.memory <= 100_000_000 + 20 * bytes.len(), "{what}: {used:?} for {} bytes", bytes.len());
-        assert!(used.time < 2 * SECOND, "{what}: {used:?}");
-        largest = largest.max(used.memory);
-        read.is_ok()
-    };
-    assert!(hold("an array", &zip(&[deflated("a.npy", &bytes_of(6_000_000))])), "it fits");
-    assert!(!hold("a larger array", &zip(&[deflated("a.npy", &bytes_of(8_000_000))])), "it does not fit");
-    let parts: Vec<String> = (0..40).map(|k| format!("{k}.npy")).collect();
-    let array = bytes_of(200_000);
-    let parts: Vec<_> = parts.iter().map(|name| deflated(name, &array)).collect();
-    assert!(hold("arrays one after the other", &zip(&parts)), "what is gone was given back");
-    // Half precision and bytes, stored: what real files hold.
-    assert!(hold("half precision", &npy(&header("<f2", "(20000000,)"), &vec![0; 40_000_000])));
-    assert!(hold("bytes", &bytes_of(40_000_000)));
-    let names: Vec<String> = (0..60_000).map(|k| format!("{k}.npy")).collect();
-    let empty = npy(&header("|u1", "(0,)"), b"");
-    assert!(hold("many members", &zip(&names.iter().map(|name| stored(name, &empty)).collect::<Vec<_>>())));
-    let text = format!("{{{}\"\":\"\"}}", (0..400_000).map(|k| format!("\"{k:x}\":\"\",")).collect::<String>());
-    let wide: Vec<u8> = text.chars().flat_map(|c| (c as u32).to_le_bytes()).collect();
-    let array = npy(&header(&format!("<U{}", text.len()), "()"), &wide);
-    hold("texts of an archive", &zip(&[deflated("__metadata__.npy", &array)]));
-    hold("more room for texts", &zip(&[stored("__metadata__.npy", &array)]));
-    // Pickles of what takes the most memory: the stack, marks, the memo, dicts, texts as keys.
-    let pickle = |program: &[u8]| zip(&[deflated("a/data.pkl", program), stored("a/data/0", &[0; 64])]);
-    for n in [100_000usize, 200_000, 500_000] {
-        for (what, part) in
-            [("stack", &b"N"[..]), ("marks", b"("), ("memo", b"\x94"), ("dicts", b"}"), ("pairs", b"NN\x86")]
-        {
-            hold(what, &pickle(&[b"\x80\x04N", &part.repeat(n)[..], b"."].concat()));
-        }
-        let keys: Vec<u8> = (0..n as u32).flat_map(|k| [b"J", &k.to_le_bytes()[..], b"K\0"].concat()).collect();
-        hold("keys", &pickle(&[b"\x80\x04}(", &keys[..], b"u."].concat()));
-        hold("keys one by one", &pickle(&[b"\x80\x04}", &[&keys[..7], b"s"].concat().repeat(n)[..], b"."].concat()));
-    }
-    assert!(largest > 32_000_000, "nothing came near the bound");
-}
-
-#[test]
-fn what_stands_twice_is_refused() {
-    let file =
-        |json: &str, data: usize| [&(json.len() as u64).to_le_bytes()[..], json.as_bytes(), &vec![0; data]].concat();
-    let entry = |from: usize| format!(r#"{{"dtype":"U8","shape":[1],"data_offsets":[{from},{}]}}"#, from + 1);
-    for json in [
-        format!(r#"{{"a":{},"a":{}}}"#, entry(0), entry(1)),
-        format!(r#"{{"a":{},"\u0061":{}}}"#, entry(0), entry(1)),
-        format!(r#"{{"a":{},"a":{}}}"#, entry(0), entry(0)),
-        r#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2],"shape":[2]}}"#.into(),
-        r#"{"a":{"dtype":"U8","dtype":"U8","shape":[2],"data_offsets":[0,2]}}"#.into(),
-        format!(r#"{{"__metadata__":{{"k":"1","k":"2"}},"a":{},"b":{}}}"#, entry(0), entry(1)),
-        format!(r#"{{"__metadata__":{{}},"a":{},"b":{},"__metadata__":{{"k":"1"}}}}"#, entry(0), entry(1)),
-    ] {
-        // Without data where both would be the same byte.
-        let data = if json.contains("[1,2]") || json.contains("[0,2]") { 2 } else { 1 };
-        let error = read(&json, &file(&json, data)).expect_err(&json).to_string();
-        assert!(error.contains("twice") || error.contains("one by one"), "{json}: {error}");
-    }
-    refused(
-        "header of an array",
-        &npy("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", &[0; 8]),
-        "twice",
-    );
-    let text = r#"{"k":"1","k":"2"}"#;
-    let wide: Vec<u8> = text.chars().flat_map(|c| (c as u32).to_le_bytes()).collect();
-    let array = npy(&header(&format!("<U{}", text.len()), "()"), &wide);
-    refused("metadata of arrays", &zip(&[stored("__metadata__.npy", &array)]), "twice");
-
-    let tensor = |k: u8| [&tensor(b"K\0", b"K\x02\x85", b"K\x01\x85")[..], &[b'q', k]].concat();
-    let text = |t: &str| [b"X", &(t.len() as u32).to_le_bytes()[..], t.as_bytes()].concat();
-    let dict = |pairs: &[(&[u8], &[u8])]| {
-        let pairs: Vec<u8> = pairs.iter().flat_map(|(key, value)| [*key, *value].concat()).collect();
-        [b"}(", &pairs[..], b"u"].concat()
-    };
-    let (a, b, ab) = (text("a"), text("b"), text("a.b"));
-    let inner = dict(&[(&b, &tensor(1))]);
-    for (what, program) in [
-        ("a key", dict(&[(&a, &tensor(1)), (&a, &tensor(2))])),
-        ("a key of nothing", dict(&[(&a, b"N"), (&a, &tensor(2))])),
-        ("a number and a text", dict(&[(b"K\0", &tensor(1)), (&text("0"), &tensor(2))])),
-        ("names once joined", dict(&[(&ab, &tensor(1)), (&a, &inner)])),
-        ("texts once joined", dict(&[(&ab, b"K\x01"), (&a, &dict(&[(&b, b"K\x02")])), (&b, &tensor(1))])),
-        ("a tensor and a number", dict(&[(&ab, b"K\x01"), (&a, &inner)])),
-    ] {
-        let bytes = torch(&[b"\x80\x02", &program[..], b"."].concat());
-        let error = read(what, &bytes).expect_err(what).to_string();
-        assert!(error.contains("twice") || error.contains("both"), "{what}: {error}");
-    }
-    let good = dict(&[(&text(""), &tensor(1)), (&a, &inner), (&text(".x"), &dict(&[(&b, &tensor(2))]))]);
-    let good = read("good", &torch(&[b"\x80\x02", &good[..], b"."].concat())).expect("three tensors");
-    assert_eq!(good.names().collect::<Vec<_>>(), ["", ".x.b", "a.b"]);
-    // One storage as elements of two types.
-    let other: Vec<u8> = self::tensor(b"K\0", b"K\x02\x85", b"K\x01\x85");
-    let at = other.windows(12).position(|w| w == b"FloatStorage").expect("its type");
-    let other = [&other[..at], b"LongStorage", &other[at + 12..]].concat();
-    let program = [b"\x80\x02", &dict(&[(&a, &tensor(1)), (&b, &other)])[..], b"."].concat();
-    refused("two types", &torch(&program), "two types");
-    refused("behind the storages", &[LEGACY, &[0]].concat(), "behind");
-}
-
-#[test]
-fn archives_that_lost_members_are_refused() {
-    refused("no directory", b"PK\x03\x04weights herePK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "");
-    let array = |k: u8| npy(&header("<f4", "(2,)"), &[k; 8]);
-    let two = zip(&[stored("a.npy", &array(1)), stored("b.npy", &array(2))]);
-    for bytes in [&two[..], ARRAYS, COMPRESSED, STATE, KERAS] {
-        assert!(read("whole", bytes).is_ok(), "the file itself is good");
-        let end = bytes.windows(4).rposition(|w| w == b"PK\x05\x06").expect("an end");
-        let changed = |change: &dyn Fn(&mut [u8])| {
-            let mut bytes = bytes.to_vec();
-            change(&mut bytes[end..]);
-            bytes
-        };
-        let size = u32::from_le_bytes(bytes[end + 12..end + 16].try_into().expect("four bytes"));
-        let start = u32::from_le_bytes(bytes[end + 16..end + 20].try_into().expect("four bytes"));
-        refused("counts of zero", &changed(&|e| e[8..12].fill(0)), "");
-        refused("all zero", &changed(&|e| e[8..20].fill(0)), "");
-        refused("zero from the start", &changed(&|e| e[8..16].fill(0)), "");
-        refused(
-            "an empty directory at the end",
-            &changed(&|e| {
-                e[8..16].fill(0);
-                e[16..20].copy_from_slice(&(start + size).to_le_bytes());
-            }),
-            "",
-        );
-    }
-    // The first entry of the directory is skipped, and everything else says so too.
-    let end = two.len() - 22;
-    let entry = 46 + "a.npy".len() as u32;
-    let mut first = two.clone();
-    for (at, value) in [(12, entry), (16, end as u32 - entry)] {
-        first[end + at..end + at + 4].copy_from_slice(&value.to_le_bytes());
-    }
-    for at in [8, 10] {
-        first[end + at..end + at + 2].copy_from_slice(&1u16.to_le_bytes());
-    }
-    refused("the first member", &first, "lost a member");
-    // A member before the first, one between two, one before the directory.
-    let body = zip(&[stored("a.npy", &array(1))]);
-    let body = &body[..body.len() - 22 - entry as usize];
-    let mut shifted = [body, &two[..]].concat();
-    let at = shifted.len() - 22;
-    let mut move_by = |at: usize| {
-        let old = u32::from_le_bytes(shifted[at..at + 4].try_into().expect("four bytes"));
-        shifted[at..at + 4].copy_from_slice(&(old + body.len() as u32).to_le_bytes());
-    };
-    move_by(at + 16);
-    move_by(at - entry as usize + 42);
-    move_by(at - 2 * entry as usize + 42);
-    refused("a member before the first", &shifted, "lost a member");
-    let none = read("an archive of nothing", &zip(&[])).expect("what NumPy writes for no arrays");
-    assert_eq!(none.names().count(), 0);
-}
-
-#[test]
-fn files_of_other_kinds_are_named_with_what_to_do() {
-    let module = include_bytes!("golden/torch_gru.safetensors");
-    let graph = b"\x08\x08\x12\x07pytorch\x1a\x05";
-    let script = zip(&[
-        stored("m/data.pkl", b"\x80\x02N."),
-        stored("m/constants.pkl", b"\x80\x02N."),
-        stored("m/code/a.py", b""),
-    ]);
-    let folder = zip(&[stored("model/config.json", b"{}"), stored("model/model.safetensors", module)]);
-    for (bytes, words) in [
-        (&b""[..], &["empty"][..]),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n", &["Git LFS", "git lfs pull"]),
-        (b"<!doctype html><html><body>404</body></html>", &["HTML", "address"]),
-        (b"<?xml version=\"1.0\"?><Error/>", &["XML"]),
-        (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", &["gzip", "decompress"]),
-        (b"\x1c\0\0\0TFL3\x14\0\x20\0", &["TensorFlow Lite", "tf2onnx"]),
-        (b"\x0a\x20\x0a\x05input\x12\x0bPlaceholder", &["frozen TensorFlow graph"]),
-        (graph, &["ONNX", "OnnxModel::load"]),
-        (&script, &["TorchScript", "state_dict"]),
-        (&folder, &["zip archive", "unpack", "model/config.json"]),
-        (b"{\"layers\": []}", &["JSON"]),
-        (b"\x80\x04}\x94.", &["pickle", "numpy.savez"]),
-        (b"GGUF\x03\0\0\0\0\0\0\0", &["GGUF"]),
-        (b"hello\n", &["text"]),
-        (b"\xfe\xed\xfa\xce\0\0\0\0\0", &["starts with [fe, ed"]),
-    ] {
-        for word in words {
-            refused(word, bytes, word);
-        }
-    }
-    type Read = fn(&str, &[u8]) -> wgru::Result<TensorFile>;
-    let readers: [(&str, Read); 5] = [
-        ("safetensors file", TensorFile::from_safetensors),
-        (".npy array", TensorFile::from_npy),
-        (".npz archive", TensorFile::from_npz),
-        ("torch.save", TensorFile::from_pt),
-        ("weights of Keras", TensorFile::from_keras),
-    ];
-    let files = [
-        ("from_safetensors", &module[..]),
-        ("NumPy array", FORTRAN),
-        ("zip archive", ARRAYS),
-        ("zip archive", STATE),
-        ("from_pt", LEGACY),
-        ("zip archive", KERAS),
-        ("from_keras", WEIGHTS),
-        ("ONNX model", graph),
-        ("HTML", b"<html>"),
-    ];
-    for (expected, read) in readers {
-        let mut taken = 0;
-        for (kind, bytes) in files {
-            match read("hostile", bytes) {
-                Ok(_) => taken += 1,
-                Err(error) => {
-                    let text = error.to_string();
-                    assert!(text.contains(expected) && text.contains(kind), "{kind} as {expected}: {text}");
-                }
-            }
-        }
-        assert!((1..=2).contains(&taken), "{expected} took {taken} files");
-    }
 }
 
 #[test]

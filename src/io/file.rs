@@ -27,7 +27,8 @@ pub(super) type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
 ///
 /// Reads safetensors, NumPy's `.npy` and `.npz`, the `.pt` of PyTorch, and the `.weights.h5` and `.keras` of Keras, told
 /// apart by their content. Elements of any width become f32; what f32 cannot hold (a large integer, a number beyond its range) is refused and named. A file
-/// may be hostile: reading one executes nothing, and what does not fit its own size is refused before it is made.
+/// may be hostile: reading one executes nothing, and takes at most 100 MB and 20 bytes for each byte of it; one that
+/// unfolds to more is refused before that is made. A name that stands twice is refused, and so is a file of another kind, with what it is.
 ///
 /// ```
 /// use wgru::io::TensorFile;
@@ -196,7 +197,8 @@ impl TensorFile {
         part
     }
 
-    /// Writes a safetensors file; what was at `path` stays until the new one is complete.
+    /// Writes a safetensors file; what was at `path` stays until the new one is complete, see
+    /// [`write_atomically`](super::write_atomically).
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Format`].
