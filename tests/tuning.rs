@@ -81,6 +81,9 @@ fn tunings_are_files() {
     assert!(matches!(tuning.save(folder.path().join("no/such/folder.json")), Err(Error::Io { .. })));
     std::fs::write(&path, vec![b' '; (1 << 20) + 1]).expect("written");
     assert!(matches!(Tuning::load(&path), Err(Error::Format { .. })));
+    std::fs::write(&path, b"\x93NUMPY\x01\0").expect("written");
+    let error = Tuning::load(&path).expect_err("an array").to_string();
+    assert!(error.contains("not a tuning") && error.contains("NumPy"), "{error}");
 }
 
 #[test]

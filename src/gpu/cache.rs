@@ -38,10 +38,9 @@ impl Cache {
         #[cfg(not(target_arch = "wasm32"))]
         if let Some((cache, path)) = &self.kept
             && let Some(data) = cache.get_data()
+            && let Err(error) = crate::replace::write_atomically(path, &data)
         {
-            if let Err(error) = crate::replace::write_atomically(path, &data) {
-                log::warn!("pipeline cache: {error}");
-            }
+            log::warn!("pipeline cache: {error}");
         }
     }
 }
