@@ -8,12 +8,14 @@ mod error;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod io;
+mod json;
 pub mod kernel;
 pub mod kernels;
 mod math;
 pub mod models;
 pub mod nn;
 pub mod ops;
+mod replace;
 mod rng;
 #[cfg(not(target_arch = "wasm32"))]
 mod router;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
+use crate::json;
 
 /// Names of an enum's values: `Display` and `FromStr`.
 macro_rules! names {
@@ -155,6 +156,21 @@ impl FromStr for Answer {
     }
 }
 
+/// The entries of an object, in whose place nothing else may stand.
+fn entries(value: &str) -> Result<Vec<(String, &str)>> {
+    let bad = |why: &str| Error::format("tuning", why);
+    if !value.starts_with('{') {
+        return Err(bad("a value in the place of an object"));
+    }
+    let entries = json::entries(value).collect::<Result<Vec<_>, _>>().map_err(|why| bad(&why))?;
+    let mut keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
+    keys.sort_unstable();
+    match keys.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(bad(&format!("{:?} stands twice", pair[0]))),
+        None => Ok(entries),
+    }
+}
+
 type Choices = BTreeMap<Question, Answer>;
 
 /// Which plans and matrix products are fastest, by adapter and driver: measured by [`Device::tune`](crate::Device::tune),
@@ -206,22 +222,25 @@ impl Tuning {
         if text.len() > Self::MAX_LEN {
             return Err(bad("more than 1 MiB"));
         }
-        let json: serde_json::Value = serde_json::from_str(text).map_err(|e| bad(&e.to_string()))?;
-        if json["wgru_tuning"] != 1 {
+        let parts = entries(json::object(text.as_bytes()).map_err(|why| bad(&format!("is {why}")))?)?;
+        let part = |name: &str| parts.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
+        if part("wgru_tuning") != Some("1") {
             return Err(bad("no tuning of version 1"));
         }
         let mut all = Self::default();
-        for (adapter, words) in json["adapters"].as_object().ok_or_else(|| bad("no adapters"))? {
+        for (adapter, words) in entries(part("adapters").ok_or_else(|| bad("no adapters"))?)? {
             let mut choices = Choices::new();
-            for (question, answer) in words.as_object().ok_or_else(|| bad("an adapter without choices"))? {
-                let answer: Answer = answer.as_str().ok_or_else(|| bad("an answer that is no text"))?.parse()?;
+            for (question, answer) in entries(words)? {
+                let answer: Answer = json::text(answer).ok_or_else(|| bad("an answer that is no text"))?.parse()?;
                 let question = question.parse()?;
                 if matches!(question, Question::Plan { .. }) != matches!(answer, Answer::Plan(_)) {
                     return Err(bad("an answer to another question"));
                 }
-                choices.insert(question, answer);
+                if choices.insert(question, answer).is_some() {
+                    return Err(bad(&format!("{question} stands twice")));
+                }
             }
-            all.adapters.insert(adapter.clone(), choices);
+            all.adapters.insert(adapter, choices);
         }
         Ok(all)
     }

@@ -93,6 +93,23 @@ fn the_same_content_gives_the_same_bytes() {
 }
 
 #[test]
+fn files_that_could_not_be_read_again_are_not_written() {
+    let mut file = TensorFile::default();
+    file.insert(&"n".repeat(70_000), &[1], vec![1.0]);
+    assert!(TensorFile::from_bytes("long name", &file.to_bytes().expect("bytes")).is_ok());
+    let error = file.to_npz().expect_err("a long name").to_string();
+    assert!(error.contains("too long a name"), "{error}");
+    // NumPy's texts have four bytes a character, and a limit of ours.
+    let mut file = TensorFile::default();
+    file.metadata.insert("log".into(), "x".repeat(1 << 20));
+    let copy = TensorFile::from_bytes("a long text", &file.to_npz().expect("an archive")).expect("read");
+    assert_eq!(copy.metadata, file.metadata);
+    file.metadata.insert("log".into(), "x".repeat(1 << 24));
+    let error = file.to_npz().expect_err("a longer text").to_string();
+    assert!(error.contains("the metadata"), "{error}");
+}
+
+#[test]
 fn half_precision_files_are_read_as_f32() {
     let mut bytes = Vec::new();
     let header = br#"{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},"b":{"dtype":"BF16","shape":[1],"data_offsets":[4,6]},"c":{"dtype":"F64","shape":[1],"data_offsets":[6,14]}}"#;
@@ -120,6 +137,12 @@ fn checkpoints_that_do_not_fit_are_refused_and_change_nothing() {
     let (trainer, model) = start(3, adam);
     save_checkpoint(&trainer, &model, &path).expect("saved");
     let file = TensorFile::open(&path).expect("opened");
+
+    let error = load_parameters(&model, &file).expect_err("a checkpoint is no model").to_string();
+    assert!(error.contains("TensorFile::under(\"model\")"), "{error}");
+    load_parameters(&model, &file.under("model")).expect("the model in it");
+    let error = load_gru(&device, &file.under("optimizer")).map(drop).expect_err("no GRU").to_string();
+    assert!(error.contains("weight_ih_l0") && error.contains("there are"), "{error}");
 
     let refused = |(mut trainer, model): (Trainer, Linear), file: &TensorFile, word: &str| {
         let before = model.parameters()[0].1.to_vec().expect("read");

@@ -51,6 +51,11 @@ fn tunings_refuse_what_they_are_not() {
         whole.replace("product 64", "product 65"),
         whole.replace("product 64", "product 0"),
         whole.replace("across", "askew"),
+        // Twice: a key of the file, an adapter, a question, one that is only written in another way.
+        whole.replace("\"adapters\"", "\"wgru_tuning\": 1, \"adapters\""),
+        whole.replace("another", "a card, vulkan, 1.2"),
+        whole.replace("product 1 8 64 mixed whole", "gru 64 1 fused").replace("rows 1", "steps"),
+        whole.replace("product 1 8 64 mixed whole", "gru 064 1 fused").replace("rows 1", "steps"),
         whole.replace("split\"", "broken\""),
         whole.replace("256 32 any", "256 32"),
         "[".repeat(100_000),
@@ -76,6 +81,9 @@ fn tunings_are_files() {
     assert!(matches!(tuning.save(folder.path().join("no/such/folder.json")), Err(Error::Io { .. })));
     std::fs::write(&path, vec![b' '; (1 << 20) + 1]).expect("written");
     assert!(matches!(Tuning::load(&path), Err(Error::Format { .. })));
+    std::fs::write(&path, b"\x93NUMPY\x01\0").expect("written");
+    let error = Tuning::load(&path).expect_err("an array").to_string();
+    assert!(error.contains("not a tuning") && error.contains("NumPy"), "{error}");
 }
 
 #[test]

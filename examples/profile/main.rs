@@ -98,8 +98,7 @@ fn main() -> Result<()> {
     let phases = measure(&args, &device)?;
     table(&phases);
     if let Some(path) = &args.svg {
-        std::fs::write(path, flame::svg(&title, &phases))
-            .map_err(|source| wgru::Error::Io { path: path.clone(), source })?;
+        wgru::io::write_atomically(path, flame::svg(&title, &phases).as_bytes())?;
         println!("drawn to {}", path.display());
     }
     Ok(())

@@ -38,11 +38,9 @@ impl Cache {
         #[cfg(not(target_arch = "wasm32"))]
         if let Some((cache, path)) = &self.kept
             && let Some(data) = cache.get_data()
+            && let Err(error) = crate::replace::write_atomically(path, &data)
         {
-            let part = path.with_extension(format!("part{}", std::process::id()));
-            if let Err(error) = std::fs::write(&part, data).and_then(|()| std::fs::rename(&part, path)) {
-                log::warn!("pipeline cache {}: {error}", path.display());
-            }
+            log::warn!("pipeline cache: {error}");
         }
     }
 }

@@ -51,7 +51,8 @@ pub async fn checkpoint_to_file(trainer: &Trainer, model: &dyn Module) -> Result
     Ok(file)
 }
 
-/// Takes a run back to where `save_checkpoint` left it: `trainer` and `model` must be built as they were then.
+/// Takes a run back to where `save_checkpoint` left it: `trainer` and `model` must be built as they were then. The options
+/// of the trainer, and of its optimizer, are not in the file.
 ///
 /// # Errors
 /// [`Error::Format`] naming what is missing or does not fit; nothing is changed then.

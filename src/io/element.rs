@@ -6,7 +6,7 @@ use super::budget::Budget;
 use crate::error::{Error, Result};
 
 /// Most axes that a file may give a tensor.
-const MAX_AXES: usize = 32;
+pub(super) const MAX_AXES: usize = 32;
 
 /// The element types that files hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,19 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use super::budget::Budget;
 use super::element::count;
 use super::format::{Format, keras_weights};
-use super::zip::Archive;
+use super::recognise::foreign;
 use super::{hdf5, npy, safetensors, torch};
 use crate::error::{Error, Result};
+use crate::replace::write_atomically;
 use crate::tensor::Tensor;
 
 /// The name under which files keep their metadata.
 pub(super) const METADATA: &str = "__metadata__";
+
+const NPZ: &str = "an .npz archive";
+const TORCH: &str = "a file of torch.save";
+const KERAS: &str = "weights of Keras";
 
 /// Extents and values by name.
 pub(super) type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
@@ -23,7 +27,8 @@ pub(super) type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
 ///
 /// Reads safetensors, NumPy's `.npy` and `.npz`, the `.pt` of PyTorch, and the `.weights.h5` and `.keras` of Keras, told
 /// apart by their content. Elements of any width become f32; what f32 cannot hold (a large integer, a number beyond its range) is refused and named. A file
-/// may be hostile: reading one executes nothing, and what does not fit its own size is refused before it is made.
+/// may be hostile: reading one executes nothing, and takes at most 100 MB and 20 bytes for each byte of it; one that
+/// unfolds to more is refused before that is made. A name that stands twice is refused, and so is a file of another kind, with what it is.
 ///
 /// ```
 /// use wgru::io::TensorFile;
@@ -58,7 +63,7 @@ impl TensorFile {
     /// # Errors
     /// As [`TensorFile::open`].
     pub fn from_bytes(source: &str, bytes: &[u8]) -> Result<Self> {
-        match Format::of(source, bytes)? {
+        match Format::of(source, bytes, "a file of tensors")? {
             Format::Safetensors => safetensors::read(source, bytes),
             Format::Npy => npy::read_npy(source, bytes),
             Format::Npz(archive) => npy::read_npz(source, &archive, bytes.len()),
@@ -90,7 +95,10 @@ impl TensorFile {
     /// # Errors
     /// [`Error::Format`], also for zip64 and for a type that is no number.
     pub fn from_npz(source: &str, bytes: &[u8]) -> Result<Self> {
-        npy::read_npz(source, &Archive::new(source, bytes)?, bytes.len())
+        match Format::of(source, bytes, NPZ)? {
+            Format::Npz(archive) => npy::read_npz(source, &archive, bytes.len()),
+            _ => Err(foreign(source, bytes, NPZ)),
+        }
     }
 
     /// Reads a `.pt` or `.pth` file of `torch.save` and nothing else: a state dict, or dicts and lists of tensors,
@@ -101,10 +109,10 @@ impl TensorFile {
     /// # Errors
     /// [`Error::Format`].
     pub fn from_pt(source: &str, bytes: &[u8]) -> Result<Self> {
-        match Format::of(source, bytes)? {
+        match Format::of(source, bytes, TORCH)? {
             Format::Torch(archive) => torch::read_archive(source, &archive, bytes.len()),
             Format::TorchLegacy => torch::read_legacy(source, bytes),
-            _ => Err(Error::format(source, "no file of torch.save")),
+            _ => Err(foreign(source, bytes, TORCH)),
         }
     }
 
@@ -116,10 +124,10 @@ impl TensorFile {
     /// # Errors
     /// [`Error::Format`].
     pub fn from_keras(source: &str, bytes: &[u8]) -> Result<Self> {
-        match Format::of(source, bytes)? {
+        match Format::of(source, bytes, KERAS)? {
             Format::Hdf5 => hdf5::read(source, bytes, &mut Budget::of(bytes.len())),
             Format::Keras(archive) => keras_weights(source, &archive, bytes.len()),
-            _ => Err(Error::format(source, "no weights of Keras")),
+            _ => Err(foreign(source, bytes, KERAS)),
         }
     }
 
@@ -129,7 +137,7 @@ impl TensorFile {
     /// [`Error::Format`] when two tensors bear the same name, or a shape does not count its values.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.check()?;
-        Ok(safetensors::write(self))
+        safetensors::write(self)
     }
 
     /// The bytes of an `.npz` file, as `numpy.savez` lays them out. The metadata are one more member, `__metadata__`.
@@ -189,7 +197,8 @@ impl TensorFile {
         part
     }
 
-    /// Writes a safetensors file; what was at `path` stays until the new one is complete.
+    /// Writes a safetensors file; what was at `path` stays until the new one is complete, see
+    /// [`write_atomically`](super::write_atomically).
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Format`].
@@ -206,9 +215,20 @@ impl TensorFile {
         &self.source
     }
 
-    /// Sorts the tensors by name.
-    pub(super) fn sort(&mut self) {
+    /// What was read, sorted by name.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for a name that stands twice, and for that of the metadata.
+    pub(super) fn sorted(mut self) -> Result<Self> {
         self.tensors.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let bad = |name: &str, why: &str| Err(Error::format(format!("{}: tensor {name:?}", self.source), why));
+        if let Some(pair) = self.tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return bad(&pair[0].0, "stands twice");
+        }
+        if self.names().any(|name| name == METADATA) {
+            return bad(METADATA, "bears the name of the metadata");
+        }
+        Ok(self)
     }
 
     /// Adds a tensor.
@@ -240,6 +260,11 @@ impl TensorFile {
         self.tensors.iter().map(|(name, _, _)| name.as_str())
     }
 
+    /// Under what a tensor stands, where its name is not the whole one.
+    pub(super) fn prefix_of(&self, name: &str) -> Option<&str> {
+        self.names().find_map(|whole| whole.strip_suffix(name)?.strip_suffix('.'))
+    }
+
     /// Extents and values of a tensor.
     ///
     /// # Errors
@@ -247,8 +272,11 @@ impl TensorFile {
     pub fn get(&self, name: &str) -> Result<(&[usize], &[f32])> {
         let found = self.tensors.iter().find(|(n, _, _)| n == name);
         let (_, dims, values) = found.ok_or_else(|| {
-            let there: Vec<_> = self.names().take(8).collect();
-            Error::format(format!("{}: tensor {name:?}", self.source), format!("is not there; there are {there:?} …"))
+            let why = match self.prefix_of(name) {
+                Some(prefix) => format!("is not there, but under {prefix:?}: take TensorFile::under({prefix:?})"),
+                None => format!("is not there; there are {:?} …", self.names().take(8).collect::<Vec<_>>()),
+            };
+            Error::format(format!("{}: tensor {name:?}", self.source), why)
         })?;
         Ok((dims, values))
     }
@@ -275,22 +303,4 @@ impl TensorFile {
         let text = self.metadata.get(key).ok_or_else(|| bad("is not there".into()))?;
         text.parse().map_err(|_| bad(format!("{text:?} cannot be read")))
     }
-}
-
-/// Writes `bytes` beside `path` and moves them there when they are on the disk: `path` is whole at every moment.
-///
-/// # Errors
-/// [`Error::Io`]; the old file is then untouched.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let thread = std::thread::current().id();
-    let beside = path.with_file_name(format!(".{name}.{}.{thread:?}.tmp", std::process::id()));
-    let written = fs::File::create(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written.and_then(|()| fs::rename(&beside, path)).map_err(|error| {
-        let _ = fs::remove_file(&beside);
-        Error::io(path)(error)
-    })
 }

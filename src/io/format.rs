@@ -1,9 +1,10 @@
 //! What a file is, by its first bytes and by the members of an archive
 
 use super::budget::Budget;
+use super::recognise::foreign;
 use super::zip::Archive;
-use super::{TensorFile, hdf5, npy, torch};
-use crate::error::Result;
+use super::{TensorFile, hdf5, npy, safetensors, torch};
+use crate::error::{Error, Result};
 
 /// A format, with what of the file was read to tell it.
 pub(super) enum Format<'a> {
@@ -32,7 +33,11 @@ pub(super) fn keras_weights(source: &str, archive: &Archive, len: usize) -> Resu
 }
 
 impl<'a> Format<'a> {
-    pub fn of(source: &'a str, bytes: &'a [u8]) -> Result<Self> {
+    /// The format of a file that `expected` names for messages.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for a file of no format that is read, with what it is; those of a damaged archive.
+    pub fn of(source: &'a str, bytes: &'a [u8], expected: &str) -> Result<Self> {
         if bytes.starts_with(npy::MAGIC) {
             return Ok(Self::Npy);
         }
@@ -42,14 +47,39 @@ impl<'a> Format<'a> {
         if bytes.starts_with(hdf5::MAGIC) {
             return Ok(Self::Hdf5);
         }
-        // A member or, of an empty archive, the end. The header of a safetensors file may well be as long as "PK" says.
-        if !(bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06")) {
+        // First, since the length of its header may well be "PK".
+        if safetensors::is_start(bytes) {
             return Ok(Self::Safetensors);
         }
-        let archive = Archive::new(source, bytes)?;
-        if archive.members().iter().any(|m| torch::is_pickle(m.name)) {
-            return Ok(Self::Torch(archive));
+        if !Archive::is_start(bytes) {
+            return Err(foreign(source, bytes, expected));
         }
-        Ok(if archive.find(KERAS_WEIGHTS).is_some() { Self::Keras(archive) } else { Self::Npz(archive) })
+        Self::of_archive(source, Archive::new(source, bytes)?)
+    }
+
+    fn of_archive(source: &str, archive: Archive<'a>) -> Result<Self> {
+        let has = |test: fn(&str) -> bool| archive.members().iter().any(|m| test(m.name));
+        let refuse = |why: &str| Err(Error::format(source, why));
+        let is_torch = has(torch::is_pickle);
+        if is_torch && has(|name| name.ends_with("/constants.pkl") || name == "constants.pkl") {
+            return refuse(
+                "a TorchScript program of torch.jit.save, which is not run here: load it in PyTorch with torch.jit.load, \
+                 and save its weights with torch.save(module.state_dict(), path)",
+            );
+        }
+        match (is_torch, archive.find(KERAS_WEIGHTS).is_some()) {
+            (true, true) => refuse("a zip archive with weights of both PyTorch and Keras"),
+            (true, false) => Ok(Self::Torch(archive)),
+            (false, true) => Ok(Self::Keras(archive)),
+            (false, false) if archive.members().is_empty() || has(|name| name.ends_with(".npy")) => {
+                Ok(Self::Npz(archive))
+            }
+            (false, false) => {
+                let names: Vec<_> = archive.members().iter().take(4).map(|m| m.name).collect();
+                let why = "a zip archive with no .npy arrays, and no weights of PyTorch or Keras: unpack it, and open the \
+                           model in it";
+                refuse(&format!("{why}; it holds {names:?} …"))
+            }
+        }
     }
 }

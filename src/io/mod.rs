@@ -16,6 +16,7 @@ mod model;
 mod npy;
 pub mod onnx;
 mod pickle;
+mod recognise;
 mod recurrent;
 mod safetensors;
 mod torch;
@@ -29,7 +30,7 @@ pub use checkpoint::save_checkpoint;
 pub use checkpoint::{checkpoint_to_file, load_checkpoint};
 pub use compare::{Comparison, Difference, compare};
 pub use convert::{RecurrentKind, RecurrentWeights};
-pub use file::{TensorFile, write_atomically};
+pub use file::TensorFile;
 #[cfg(not(target_arch = "wasm32"))]
 pub use model::save_parameters;
 pub use model::{load_parameters, parameters_to_file};
@@ -39,3 +40,5 @@ pub use recurrent::{recurrent_from_file, recurrent_kind, recurrent_to_file};
 #[cfg(not(target_arch = "wasm32"))]
 pub use recurrent::{save_gru, save_lstm, save_rnn};
 pub use verify::{add_verification, verify};
+
+pub use crate::replace::write_atomically;

@@ -41,7 +41,10 @@ pub(super) fn matched<'a>(
 ) -> Result<Vec<(Tensor, &'a [f32])>> {
     let known = |name: &str| parameters.iter().any(|(n, _)| n == name);
     if let Some(extra) = file.names().filter_map(|n| n.strip_prefix(prefix)).find(|n| !known(n)) {
-        return Err(Error::format(format!("tensor {extra:?}"), "the model has no such parameter"));
+        let prefix = parameters.first().and_then(|(name, _)| file.prefix_of(name)).filter(|_| prefix.is_empty());
+        let elsewhere = prefix.map(|p| format!("; its parameters are under {p:?}: take TensorFile::under({p:?})"));
+        let why = format!("the model has no such parameter{}", elsewhere.unwrap_or_default());
+        return Err(Error::format(format!("{}: tensor {extra:?}", file.source()), why));
     }
     let find = |(name, tensor): &(String, Tensor)| {
         Ok((tensor.clone(), file.expect(&format!("{prefix}{name}"), tensor.dims())?))

@@ -2,16 +2,23 @@
 //!
 //! Layout: NEP 1, *A simple file format for NumPy arrays*.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use super::TensorFile;
 use super::budget::Budget;
 use super::element::{Element, View, count, strides};
 use super::file::METADATA;
+use super::recognise::foreign;
 use super::zip::{self, Archive};
 use crate::error::{Error, Result};
+use crate::json;
 
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 /// Headers are about a hundred bytes long.
 const MAX_HEADER: usize = 1 << 16;
+/// Most characters of a text.
+const MAX_TEXT: usize = (1 << 24) - 1;
 
 /// What the header tells.
 struct Header {
@@ -29,6 +36,9 @@ enum Dtype {
 
 /// The array of an `.npy` file.
 pub(super) fn read_npy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
+    if !bytes.starts_with(MAGIC) {
+        return Err(foreign(source, bytes, "an .npy array"));
+    }
     let mut file = TensorFile::named(source);
     add_array(&mut file, "arr_0", bytes, &mut Budget::of(bytes.len()))?;
     Ok(file)
@@ -42,11 +52,14 @@ pub(super) fn read_npz(source: &str, archive: &Archive, len: usize) -> Result<Te
         let Some(name) = member.name.strip_suffix(".npy") else {
             return Err(archive.error(member.name, "is no .npy array"));
         };
-        add_array(&mut file, name, &archive.read(member, &mut budget)?, &mut budget)?;
+        budget.take_name(source, name.len())?;
+        let bytes = archive.read(member, &mut budget)?;
+        add_array(&mut file, name, &bytes, &mut budget)?;
+        if let Cow::Owned(inflated) = bytes {
+            budget.give(inflated.len());
+        }
     }
-    file.sort();
-    file.check()?;
-    Ok(file)
+    file.sorted()
 }
 
 fn add_array(file: &mut TensorFile, name: &str, bytes: &[u8], budget: &mut Budget) -> Result<()> {
@@ -70,19 +83,21 @@ fn add_array(file: &mut TensorFile, name: &str, bytes: &[u8], budget: &mut Budge
             file.insert(name, &header.dims, values);
         }
         Dtype::Text(_) if name == METADATA && header.dims.is_empty() && !header.big_endian => {
-            budget.take(what, data.len())?;
-            file.metadata = metadata(data).ok_or_else(|| bad("is no JSON object of texts".into()))?;
+            // A character of four bytes may be a byte of JSON.
+            budget.take(what, data.len() / 4 * json::TEXTS_SHARE + 3 * data.len())?;
+            file.metadata = metadata(data).map_err(|why| bad(format!("is no JSON object of texts: it is {why}")))?;
         }
         Dtype::Text(_) => return Err(bad("holds text; expected numbers".into())),
     }
     Ok(())
 }
 
-fn metadata(data: &[u8]) -> Option<std::collections::BTreeMap<String, String>> {
+fn metadata(data: &[u8]) -> Result<BTreeMap<String, String>, String> {
     let letters = data.chunks_exact(4).map(|b| Some(u32::from_le_bytes(b.try_into().ok()?)));
     // NumPy fills up with zeros.
     let text: Option<String> = letters.take_while(|c| *c != Some(0)).map(|c| char::from_u32(c?)).collect();
-    serde_json::from_str(&text?).ok()
+    let text = text.ok_or("no Unicode")?;
+    json::texts(json::object(text.as_bytes())?)
 }
 
 /// The header, and the data after it.
@@ -112,13 +127,16 @@ fn parse(text: &str) -> Result<Header, String> {
     while !scan.eat('}') {
         let key = scan.string()?;
         scan.expect(':')?;
-        match key {
+        let before = match key {
             "descr" if scan.eat('[') => return Err("a structured type is not supported".into()),
-            "descr" => dtype = Some(parse_dtype(scan.string()?)?),
-            "fortran_order" if scan.word("True") => order = Some(true),
-            "fortran_order" if scan.word("False") => order = Some(false),
-            "shape" => dims = Some(scan.tuple()?),
+            "descr" => dtype.replace(parse_dtype(scan.string()?)?).is_some(),
+            "fortran_order" if scan.word("True") => order.replace(true).is_some(),
+            "fortran_order" if scan.word("False") => order.replace(false).is_some(),
+            "shape" => dims.replace(scan.tuple()?).is_some(),
             _ => return Err(format!("unexpected {key:?}")),
+        };
+        if before {
+            return Err(format!("{key:?} stands twice"));
         }
         if !scan.eat(',') && !scan.0.trim_start().starts_with('}') {
             return Err("no comma between entries".into());
@@ -156,8 +174,8 @@ fn parse_dtype(descr: &str) -> Result<(Dtype, bool), String> {
         "f4" => F32,
         "f8" => F64,
         _ => {
-            let characters = kind.strip_prefix('U').and_then(|n| n.parse::<u32>().ok()).filter(|&n| n < 1 << 24);
-            let text = characters.map(|n| (Dtype::Text(n as usize), big_endian));
+            let characters = kind.strip_prefix('U').and_then(|n| n.parse().ok()).filter(|&n| n <= MAX_TEXT);
+            let text = characters.map(|n| (Dtype::Text(n), big_endian));
             return text.ok_or_else(|| format!("type {descr:?} is not supported"));
         }
     };
@@ -236,7 +254,12 @@ pub(super) fn to_npz(file: &TensorFile) -> Result<Vec<u8>> {
     if !file.metadata.is_empty() {
         let text = serde_json::to_string(&file.metadata).expect("texts are always written");
         let data = text.chars().flat_map(|c| (c as u32).to_le_bytes());
-        members.push((format!("{METADATA}.npy"), write_npy(&format!("<U{}", text.chars().count()), &[], data)));
+        let len = text.chars().count();
+        if len > MAX_TEXT {
+            let why = format!("take {len} characters as JSON; an .npz file may hold {MAX_TEXT}");
+            return Err(Error::format("the metadata", why));
+        }
+        members.push((format!("{METADATA}.npy"), write_npy(&format!("<U{len}"), &[], data)));
     }
     zip::write(&members)
 }

@@ -3,18 +3,16 @@
 //! Read and written here: the crate of the format writes metadata in no certain order, and reads with a deserializer of
 //! its own, which browsers would download beside the one for JSON. Tests compare with it, byte for byte of damage.
 
-use std::cmp::Ordering;
-
-use serde_json::{Map, Value};
-
 use super::TensorFile;
 use super::budget::Budget;
-use super::element::{Element, View, count, strides};
+use super::element::{Element, MAX_AXES, View, count, strides};
 use super::file::METADATA;
+use super::recognise::foreign;
 use crate::error::{Error, Result};
+use crate::json;
 
-/// Most bytes of a header: room for 100,000 tensors. The format allows six times as many, which could unfold to gigabytes.
-const LONGEST: usize = 1 << 24;
+/// Most bytes of a header, as the format has it.
+const LONGEST: usize = 100_000_000;
 
 /// Types by the format's names.
 const TYPES: [(&str, Element); 13] = [
@@ -34,24 +32,31 @@ const TYPES: [(&str, Element); 13] = [
 ];
 
 /// What the header says of a tensor.
-struct Entry<'a> {
-    name: &'a str,
+struct Entry {
+    name: String,
     element: Element,
     dims: Vec<usize>,
     /// Of its bytes among those after the header.
     place: [usize; 2],
 }
 
-impl<'a> Entry<'a> {
-    fn read(source: &str, name: &'a str, value: &Value) -> Result<Self> {
+impl Entry {
+    fn read(source: &str, name: String, object: &str) -> Result<Self> {
         let bad = |why: String| Error::format(format!("{source}: tensor {name:?}"), why);
-        let whole = |key: &str| -> Result<Vec<usize>> {
-            let numbers = value[key].as_array().map(|list| list.iter().map(|n| usize::try_from(n.as_u64()?).ok()));
-            let numbers = numbers.and_then(Iterator::collect::<Option<_>>);
-            numbers.ok_or_else(|| bad(format!("has {key} that is no list of whole numbers")))
-        };
-        let (dims, place) = (whole("shape")?, whole("data_offsets")?);
-        let kind = value["dtype"].as_str().unwrap_or_default();
+        let parts = ["dtype", "shape", "data_offsets"];
+        let mut values = [None; 3];
+        for entry in json::entries(object) {
+            let (key, value) = entry.map_err(|why| bad(format!("holds {why}")))?;
+            let Some(part) = parts.iter().position(|part| *part == key) else { continue };
+            if values[part].replace(value).is_some() {
+                return Err(bad(format!("has {key:?} twice")));
+            }
+        }
+        let [kind, shape, place] = values.map(Option::unwrap_or_default);
+        let no_list = |key: &str| bad(format!("has {key} that is no list of at most {MAX_AXES} whole numbers"));
+        let dims = json::whole_numbers(shape, MAX_AXES).ok_or_else(|| no_list("shape"))?;
+        let place = json::whole_numbers(place, MAX_AXES).ok_or_else(|| no_list("data_offsets"))?;
+        let kind = json::text(kind).unwrap_or_default();
         let element = TYPES.iter().find(|(name, _)| *name == kind).map(|&(_, element)| element);
         let element = element.ok_or_else(|| bad(format!("has type {kind}; expected numbers")))?;
         let [start, end] = place[..] else { return Err(bad(format!("has data_offsets {place:?}; expected two"))) };
@@ -63,64 +68,71 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The header, and the bytes after it.
-fn split<'a>(source: &str, bytes: &'a [u8]) -> Result<(Map<String, Value>, &'a [u8])> {
-    let bad = |why: String| Error::format(source, format!("not a whole safetensors file: {why}"));
-    let (len, rest) = bytes.split_first_chunk().ok_or_else(|| bad(format!("has {} bytes", bytes.len())))?;
-    let len = u64::from_le_bytes(*len);
-    let header = usize::try_from(len).ok().filter(|&len| len <= LONGEST).and_then(|len| rest.split_at_checked(len));
-    let (header, data) = header.ok_or_else(|| bad(format!("a header of {len} bytes in {}", bytes.len())))?;
-    match serde_json::from_slice(header) {
-        Ok(Value::Object(map)) => Ok((map, data)),
-        Ok(_) => Err(bad("the header is no object".into())),
-        Err(error) => Err(bad(format!("the header is no JSON: {error}"))),
+/// Whether a file starts as one of safetensors does: a plausible length, then a JSON object.
+pub(super) fn is_start(bytes: &[u8]) -> bool {
+    match bytes.split_first_chunk() {
+        Some((len, [b'{', ..])) => u64::from_le_bytes(*len) <= LONGEST as u64,
+        _ => false,
     }
 }
 
-/// Sorts by either order with one function.
-fn sort(entries: &mut [Entry], order: fn(&Entry, &Entry) -> Ordering) {
-    entries.sort_unstable_by(order);
+/// The header, and the bytes after it.
+fn split<'a>(source: &str, bytes: &'a [u8]) -> Result<(&'a str, &'a [u8])> {
+    if !is_start(bytes) {
+        return Err(foreign(source, bytes, "a safetensors file"));
+    }
+    let bad = |why: String| Error::format(source, format!("not a whole safetensors file: {why}"));
+    let (len, rest) = bytes.split_first_chunk().ok_or_else(|| bad(format!("has {} bytes", bytes.len())))?;
+    let len = u64::from_le_bytes(*len);
+    let header = usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len));
+    let (header, data) = header.ok_or_else(|| bad(format!("a header of {len} bytes in {}", bytes.len())))?;
+    Ok((json::object(header).map_err(|why| bad(format!("the header is {why}")))?, data))
 }
 
 /// Reads a whole file.
 pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     let (header, data) = split(source, bytes)?;
     let mut file = TensorFile::named(source);
-    let mut entries = Vec::new();
-    for (name, value) in &header {
+    let mut budget = Budget::of(bytes.len());
+    let (mut entries, mut has_metadata) = (Vec::new(), false);
+    for entry in json::entries(header) {
+        let (name, value) = entry.map_err(|why| Error::format(source, format!("the header holds {why}")))?;
+        budget.take_name(source, name.len())?;
         if name != METADATA {
             entries.push(Entry::read(source, name, value)?);
             continue;
         }
         let bad = |why: String| Error::format(format!("{source}: {METADATA}"), why);
-        for (key, text) in value.as_object().into_iter().flatten() {
-            let text = text.as_str().ok_or_else(|| bad(format!("{key:?} is no text")))?;
-            file.metadata.insert(key.clone(), text.into());
+        if std::mem::replace(&mut has_metadata, true) {
+            return Err(bad("stands twice".into()));
         }
-        if !value.is_object() && !value.is_null() {
+        if !value.starts_with('{') && value != "null" {
             return Err(bad("is no object".into()));
         }
+        budget.take(|| format!("{source}: {METADATA}"), json::TEXTS_SHARE * value.len())?;
+        file.metadata = json::texts(value).map_err(|why| bad(format!("holds {why}")))?;
     }
     // The tensors' bytes follow each other without gap, up to the end.
-    sort(&mut entries, |a, b| a.place.cmp(&b.place));
+    entries.sort_unstable_by(|a, b| a.place.cmp(&b.place));
     let end = entries.iter().try_fold(0, |end, entry| (entry.place[0] == end).then_some(entry.place[1]));
     if end != Some(data.len()) {
         let why = format!("the tensors do not fill the {} bytes after the header one by one", data.len());
         return Err(Error::format(source, format!("not a whole safetensors file: {why}")));
     }
-    sort(&mut entries, |a, b| a.name.cmp(b.name));
-    let mut budget = Budget::of(bytes.len());
     for Entry { name, element, dims, place: [start, end] } in entries {
         let (bytes, strides) = (&data[start..end], strides(&dims, false));
         let view = View { element, bytes, big_endian: false, offset: 0, dims: &dims, strides: &strides };
         let values = view.values(&|| format!("{source}: tensor {name:?}"), &mut budget)?;
-        file.insert(name, &dims, values);
+        file.insert(&name, &dims, values);
     }
-    Ok(file)
+    file.sorted()
 }
 
 /// The file's bytes. The same content always gives the same bytes. The file was checked.
-pub(super) fn write(file: &TensorFile) -> Vec<u8> {
+///
+/// # Errors
+/// [`Error::Format`] for names and metadata that are longer than the format allows.
+pub(super) fn write(file: &TensorFile) -> Result<Vec<u8>> {
     // PyTorch's loaders look for this key.
     let mut metadata = file.metadata.clone();
     metadata.entry("format".into()).or_insert_with(|| "pt".into());
@@ -138,9 +150,13 @@ pub(super) fn write(file: &TensorFile) -> Vec<u8> {
     header.push('}');
     // Spaces up to a multiple of 8, so that the data are aligned.
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+    if header.len() > LONGEST {
+        let why = format!("would take {} bytes in a safetensors file, which has {LONGEST} for them", header.len());
+        return Err(Error::format("names and metadata", why));
+    }
     let mut bytes = Vec::with_capacity(8 + header.len() + end);
     bytes.extend((header.len() as u64).to_le_bytes());
     bytes.extend(header.as_bytes());
     bytes.extend(file.tensors().flat_map(|(_, _, values)| values).flat_map(|v| v.to_le_bytes()));
-    bytes
+    Ok(bytes)
 }

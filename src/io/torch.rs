@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::btree_map::Entry;
 
 use super::TensorFile;
 use super::budget::Budget;
 use super::element::{Element, View};
-use super::pickle::{self, Heap, Value};
+use super::pickle::{self, Heap, Storage, Value};
 use super::zip::Archive;
 use crate::error::{Error, Result};
 
@@ -40,7 +41,7 @@ pub(super) fn read_archive(source: &str, archive: &Archive, len: usize) -> Resul
     let folder = &member.name[..member.name.len() - "data.pkl".len()];
     let program = archive.read(member, &mut budget)?;
     check_len(source, program.len())?;
-    let (value, heap, rest) = pickle::load(&program).map_err(bad)?;
+    let (value, heap, rest) = pickle::load(&program, &mut budget).map_err(bad)?;
     if !rest.is_empty() {
         return Err(bad("has something behind its pickle".into()));
     }
@@ -53,10 +54,7 @@ pub(super) fn read_archive(source: &str, archive: &Archive, len: usize) -> Resul
         },
     };
     let mut storages = Storages::new();
-    for storage in heap.storages() {
-        if storages.contains_key(storage.key) {
-            continue;
-        }
+    for storage in elements(source, &heap)? {
         let name = format!("{folder}data/{}", storage.key);
         let member = archive.find(&name).ok_or_else(|| archive.error(&name, "is not in the archive"))?;
         storages.insert(storage.key, archive.read(member, &mut budget)?);
@@ -68,18 +66,19 @@ pub(super) fn read_legacy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     let bad = |why: String| Error::format(source, why);
     let cut = || bad("is cut short".into());
     let rest = bytes.strip_prefix(LEGACY).ok_or_else(|| bad("no file of torch.save".into()))?;
-    let (version, _, rest) = pickle::load(rest).map_err(bad)?;
+    let mut budget = Budget::of(bytes.len());
+    let (version, _, rest) = pickle::load(rest, &mut budget).map_err(bad)?;
     if version != Value::Int(1001) {
         return Err(bad(format!("has torch.save version {version:?}; expected 1001")));
     }
-    let (system, parts, rest) = pickle::load(rest).map_err(bad)?;
+    let (system, parts, rest) = pickle::load(rest, &mut budget).map_err(bad)?;
     let Value::Dict(system) = system else { return Err(bad("does not tell its byte order".into())) };
     let little = (Value::Text("little_endian"), Value::Bool(true));
     let big_endian = !parts.pairs(system).contains(&little);
-    let (value, heap, rest) = pickle::load(rest).map_err(bad)?;
-    let (keys, parts, mut rest) = pickle::load(rest).map_err(bad)?;
+    let (value, heap, rest) = pickle::load(rest, &mut budget).map_err(bad)?;
+    let (keys, parts, mut rest) = pickle::load(rest, &mut budget).map_err(bad)?;
     let Value::List(keys) = keys else { return Err(bad("has no list of storages".into())) };
-    let elements: HashMap<&str, Element> = heap.storages().map(|s| (s.key, s.element)).collect();
+    let elements: HashMap<&str, Element> = elements(source, &heap)?.iter().map(|s| (s.key, s.element)).collect();
     let mut storages = Storages::new();
     for key in parts.items(keys) {
         let Value::Text(key) = *key else { return Err(bad("a storage's key is no text".into())) };
@@ -88,10 +87,29 @@ pub(super) fn read_legacy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
         let count = if big_endian { u64::from_be_bytes(*count) } else { u64::from_le_bytes(*count) };
         let len = usize::try_from(count).ok().and_then(|n| n.checked_mul(element.size())).ok_or_else(cut)?;
         let (data, after) = data.split_at_checked(len).ok_or_else(cut)?;
-        storages.insert(key, Cow::Borrowed(data));
+        if storages.insert(key, Cow::Borrowed(data)).is_some() {
+            return Err(bad(format!("holds storage {key:?} twice")));
+        }
         rest = after;
     }
-    Tree { source, heap: &heap, storages, big_endian, budget: Budget::of(bytes.len()) }.file(value)
+    if !rest.is_empty() {
+        return Err(bad(format!("has {} bytes behind its storages", rest.len())));
+    }
+    Tree { source, heap: &heap, storages, big_endian, budget }.file(value)
+}
+
+/// The storages that the tensors use, each once.
+fn elements<'a>(source: &str, heap: &Heap<'a>) -> Result<Vec<Storage<'a>>> {
+    let mut all: Vec<Storage> = heap.storages().cloned().collect();
+    all.sort_unstable_by_key(|storage| storage.key);
+    all.dedup();
+    match all.windows(2).find(|pair| pair[0].key == pair[1].key) {
+        Some(pair) => {
+            let why = format!("has elements of two types, {:?} and {:?}", pair[0].element, pair[1].element);
+            Err(Error::format(format!("{source}: storage {:?}", pair[0].key), why))
+        }
+        None => Ok(all),
+    }
 }
 
 fn check_len(source: &str, len: usize) -> Result<()> {
@@ -119,7 +137,7 @@ impl<'a> Tree<'a> {
         while let Some((name, value, depth)) = open.pop() {
             let parts: Vec<(Value, Value)> = match value {
                 Value::Tensor(id) => {
-                    self.tensor(&mut file, if name.is_empty() { "tensor" } else { &name }, id)?;
+                    self.tensor(&mut file, if depth == 0 { "tensor" } else { &name }, id)?;
                     continue;
                 }
                 Value::Dict(id) => self.heap.pairs(id).to_vec(),
@@ -130,7 +148,11 @@ impl<'a> Tree<'a> {
                     // One text may stand in many places.
                     let bytes = if let Value::Text(text) = leaf { text.len() } else { 0 };
                     self.budget.take(|| format!("{}: the texts", self.source), bytes)?;
-                    file.metadata.extend(text(&leaf).map(|text| (name, text)));
+                    let Some(text) = text(&leaf) else { continue };
+                    match file.metadata.entry(name) {
+                        Entry::Vacant(place) => drop(place.insert(text)),
+                        Entry::Occupied(place) => return Err(self.error(place.key(), "stands twice")),
+                    }
                     continue;
                 }
             };
@@ -139,16 +161,23 @@ impl<'a> Tree<'a> {
                 let why = format!("is nested deeper than {DEEPEST}, or holds more than {MOST} values");
                 return Err(self.error(&name, why));
             }
+            let first = open.len();
             for (key, value) in parts {
-                open.push((self.join(&name, &key)?, value, depth + 1));
+                open.push((self.join(&name, &key, depth)?, value, depth + 1));
+            }
+            let mut names: Vec<&str> = open[first..].iter().map(|(name, ..)| name.as_str()).collect();
+            names.sort_unstable();
+            if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+                return Err(self.error(pair[0], "stands twice"));
             }
         }
         if file.names().next().is_none() {
             return Err(Error::format(self.source, "holds no tensor"));
         }
-        file.sort();
-        file.check()?;
-        Ok(file)
+        if let Some(name) = file.names().find(|name| file.metadata.contains_key(*name)) {
+            return Err(self.error(name, "is both a tensor and another value"));
+        }
+        file.sorted()
     }
 
     fn error(&self, name: &str, why: impl ToString) -> Error {
@@ -156,8 +185,8 @@ impl<'a> Tree<'a> {
         Error::format(format!("{}: {name:?}", self.source), why)
     }
 
-    /// The name of a part.
-    fn join(&mut self, name: &str, key: &Value) -> Result<String> {
+    /// The name of a part of what stands at `depth`.
+    fn join(&mut self, name: &str, key: &Value, depth: usize) -> Result<String> {
         let key = match key {
             Value::Text(_) | Value::Int(_) | Value::Bool(_) => text(key).unwrap_or_default(),
             other => return Err(self.error(name, format!("has a key that is no text or number: {other:?}"))),
@@ -165,8 +194,8 @@ impl<'a> Tree<'a> {
         if name.len() + key.len() > LONGEST {
             return Err(self.error(name, format!("holds a name of more than {LONGEST} bytes")));
         }
-        self.budget.take(|| format!("{}: the names", self.source), name.len() + key.len() + 64)?;
-        Ok(if name.is_empty() { key } else { format!("{name}.{key}") })
+        self.budget.take_name(self.source, name.len() + key.len())?;
+        Ok(if depth == 0 { key } else { format!("{name}.{key}") })
     }
 
     fn tensor(&mut self, file: &mut TensorFile, name: &str, id: usize) -> Result<()> {

@@ -3,8 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::file::write_atomically;
+use super::recognise::foreign;
 use crate::error::{Error, Result};
+use crate::replace::write_atomically;
 use crate::tuning::Tuning;
 
 impl Tuning {
@@ -23,8 +24,11 @@ impl Tuning {
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = std::fs::File::open(path).map_err(Error::io(path))?;
-        let mut text = String::new();
-        file.take(Self::MAX_LEN as u64 + 1).read_to_string(&mut text).map_err(Error::io(path))?;
-        Self::from_json(&text)
+        let mut bytes = Vec::new();
+        file.take(Self::MAX_LEN as u64 + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+        match std::str::from_utf8(&bytes) {
+            Ok(text) if text.trim_start().starts_with('{') => Self::from_json(text),
+            _ => Err(foreign(&path.display().to_string(), &bytes, "a tuning")),
+        }
     }
 }

@@ -11,7 +11,7 @@ fn by_json(text: &str) -> Option<f64> {
         "inf" => Some(f64::INFINITY),
         "-inf" => Some(f64::NEG_INFINITY),
         "NaN" => Some(f64::NAN),
-        _ => serde_json::from_str::<serde_json::Value>(text).ok()?.as_f64(),
+        _ => serde_json::from_str(text).ok(),
     }
 }
 

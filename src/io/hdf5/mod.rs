@@ -43,15 +43,13 @@ pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget) -> Result<Te
                     if full.len() > LONGEST {
                         return Err(Error::format(source, format!("has a name of more than {LONGEST} bytes")));
                     }
-                    budget.take(|| format!("{source}: the names"), full.len() + 64)?;
+                    budget.take_name(source, full.len())?;
                     open.push((full, address, depth + 1));
                 }
             }
         }
     }
-    file.sort();
-    file.check()?;
-    Ok(file)
+    file.sorted()
 }
 
 fn values(dataset: &Dataset, what: &dyn Fn() -> String, budget: &mut Budget) -> Result<Vec<f32>> {

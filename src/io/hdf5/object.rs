@@ -69,19 +69,22 @@ impl<'a> Walk<'a> {
         if flags & 2 != 0 && matches!(kind, 1 | 3 | 8 | 0x0b) {
             return Err("has a committed type, which is not supported".into());
         }
-        match kind {
-            0x01 => parts.dims = Some(dims(body)?),
+        let before = match kind {
+            0x01 => parts.dims.replace(dims(body)?).is_some(),
             0x02 | 0x06 => {
                 return Err("is a group of the newer format, which is not supported: h5py's default is".into());
             }
-            0x03 => parts.element = Some(element(body)?),
+            0x03 => parts.element.replace(element(body)?).is_some(),
             0x07 => return Err("lies in an external file, which is not supported".into()),
-            0x08 => parts.data = Some(self.layout(body)?),
+            0x08 => parts.data.replace(self.layout(body)?).is_some(),
             0x0b => return Err("is compressed, which is not supported".into()),
-            0x11 => parts.group = Some((word(body, 0).ok_or_else(damaged)?, word(body, 8).ok_or_else(damaged)?)),
-            _ => {}
-        }
-        Ok(())
+            0x11 => {
+                let group = (word(body, 0).ok_or_else(damaged)?, word(body, 8).ok_or_else(damaged)?);
+                parts.group.replace(group).is_some()
+            }
+            _ => false,
+        };
+        if before { Err(format!("has two header messages of type {kind:#04x}")) } else { Ok(()) }
     }
 
     /// Where the data are.
@@ -109,6 +112,9 @@ impl<'a> Walk<'a> {
 impl<'a> Parts<'a> {
     fn object(self) -> Result<Object<'a>, String> {
         if let Some((tree, heap)) = self.group {
+            if self.data.is_some() || self.dims.is_some() || self.element.is_some() {
+                return Err("is both a group and a dataset".into());
+            }
             return Ok(Object::Group { tree, heap });
         }
         let (Some(dims), Some((element, big_endian)), Some(data)) = (self.dims, self.element, self.data) else {

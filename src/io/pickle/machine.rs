@@ -3,11 +3,16 @@
 use std::collections::HashMap;
 
 use super::{Global, Heap, Value};
+use crate::io::budget::Budget;
 
-/// Most values that a pickle may make or keep: far above any state dict, and some tens of megabytes.
+/// Most values that a pickle may make or keep: far above any state dict.
 const MOST: usize = 1 << 19;
+/// Bytes that a value takes in the memo, or in a tuple of its own; tables grow by doubling.
+const VALUE: usize = 160;
+/// Bytes that a value takes on the stack beside a mark, likewise.
+const STACKED: usize = 4 * size_of::<Value>();
 
-struct Machine<'a> {
+struct Machine<'a, 'b> {
     /// What is left of the program.
     rest: &'a [u8],
     stack: Vec<Value<'a>>,
@@ -17,15 +22,18 @@ struct Machine<'a> {
     heap: Heap<'a>,
     /// Values that may still be made or kept.
     room: usize,
+    /// The tallest that the stack and the marks were.
+    tallest: usize,
+    budget: &'b mut Budget,
 }
 
 /// Runs the pickle at the start of `bytes`: its value, the arena of its parts, and the bytes after it.
 ///
 /// # Errors
 /// Why it was refused.
-pub(in crate::io) fn load(bytes: &[u8]) -> Result<(Value<'_>, Heap<'_>, &[u8]), String> {
+pub(in crate::io) fn load<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<(Value<'a>, Heap<'a>, &'a [u8]), String> {
     let (stack, marks, memo, heap) = (Vec::new(), Vec::new(), HashMap::new(), Heap::default());
-    let mut machine = Machine { rest: bytes, stack, marks, memo, heap, room: MOST };
+    let mut machine = Machine { rest: bytes, stack, marks, memo, heap, room: MOST, tallest: 0, budget };
     loop {
         let code = machine.u8()?;
         if code == b'.' {
@@ -33,13 +41,17 @@ pub(in crate::io) fn load(bytes: &[u8]) -> Result<(Value<'_>, Heap<'_>, &[u8]), 
             return Ok((value, machine.heap, machine.rest));
         }
         machine.step(code)?;
-        if machine.stack.len().max(machine.marks.len()) > MOST {
-            return Err(format!("the pickle keeps more than {MOST} values"));
+        let height = machine.stack.len().max(machine.marks.len());
+        if height > machine.tallest {
+            if height > MOST || !machine.budget.allows((height - machine.tallest) * STACKED) {
+                return Err(format!("the pickle keeps more than {MOST} values, or than a file of this size may"));
+            }
+            machine.tallest = height;
         }
     }
 }
 
-impl<'a> Machine<'a> {
+impl<'a> Machine<'a, '_> {
     /// One instruction.
     fn step(&mut self, code: u8) -> Result<(), String> {
         match code {
@@ -196,7 +208,8 @@ impl<'a> Machine<'a> {
         let global = Global::find(module, name);
         let global = global.ok_or_else(|| {
             format!(
-                "asks for \"{}.{}\", which no tensor needs: not executed",
+                "asks for \"{}.{}\", which no tensor needs: not executed; save tensors alone, as \
+                 torch.save(model.state_dict(), path) does",
                 module.escape_debug(),
                 name.escape_debug()
             )
@@ -235,8 +248,9 @@ impl<'a> Machine<'a> {
     }
 
     fn spend(&mut self, values: usize) -> Result<(), String> {
-        self.room = self.room.checked_sub(values).ok_or_else(|| format!("the pickle makes more than {MOST} values"))?;
-        Ok(())
+        let many = || format!("the pickle makes more than {MOST} values, or than a file of this size may");
+        self.room = self.room.checked_sub(values).ok_or_else(many)?;
+        if self.budget.allows(values * VALUE) { Ok(()) } else { Err(many()) }
     }
 
     fn push(&mut self, value: Value<'a>) {

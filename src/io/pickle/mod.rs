@@ -42,7 +42,7 @@ pub(super) struct Heap<'a> {
 }
 
 /// A run of elements that tensors share.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Storage<'a> {
     pub element: Element,
     /// Its name in the file.

@@ -1,18 +1,27 @@
 //! Zip archives, as `numpy.savez` and `torch.save` write them
 //!
-//! The central directory is the only truth. Members may not overlap, none inflates to more than it says or than
-//! deflate can reach, and every checksum is compared. PKWARE: *APPNOTE.TXT* 6.3.10.
+//! The central directory is the only truth, and the members and the directory must fill the archive: one that lost an
+//! entry or its count is refused, not read without it. Members may not overlap, none inflates to more than it says or
+//! than deflate can reach, and every checksum is compared. PKWARE: *APPNOTE.TXT* 6.3.10.
+
+mod crc;
 
 use std::borrow::Cow;
 
 use super::budget::Budget;
 use crate::error::{Error, Result};
+use crc::crc32;
 
 const LOCAL: u32 = 0x0403_4b50;
 const CENTRAL: u32 = 0x0201_4b50;
 const END: u32 = 0x0605_4b50;
 /// Bytes of the end record without its comment.
 const END_LEN: usize = 22;
+const END64: u32 = 0x0606_4b50;
+/// Bytes of the end record of zip64 and of its locator, which PyTorch writes into every archive.
+const END64_LEN: usize = 56 + 20;
+/// Most bytes between a member and what follows it: a data descriptor with its signature, of zip64.
+const DESCRIPTOR_LEN: usize = 24;
 /// Deflate makes at most this many bytes of one: 258 of two bits.
 const MOST_INFLATION: usize = 1032;
 
@@ -28,6 +37,8 @@ pub(super) struct Member<'a> {
     pub name: &'a str,
     deflated: bool,
     crc: u32,
+    /// Where its own header starts.
+    start: usize,
     /// Where the compressed bytes lie.
     place: std::ops::Range<usize>,
     /// Bytes once inflated.
@@ -44,7 +55,17 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(word))
 }
 
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    let word: [u8; 8] = bytes.get(at..at.checked_add(8)?)?.try_into().ok()?;
+    Some(u64::from_le_bytes(word))
+}
+
 impl<'a> Archive<'a> {
+    /// Whether a file starts as an archive does: with a member or, of an empty one, with the end.
+    pub fn is_start(bytes: &[u8]) -> bool {
+        [LOCAL, END].map(Some).contains(&u32_at(bytes, 0))
+    }
+
     /// Reads the central directory.
     ///
     /// # Errors
@@ -64,6 +85,7 @@ impl<'a> Archive<'a> {
         let (start, size) = (start as usize, size as usize);
         let directory = start.checked_add(size).filter(|&e| e <= end).and_then(|e| bytes.get(start..e));
         let mut directory = directory.ok_or_else(|| bad("the zip directory reaches past its end"))?;
+        check_end(bytes, end, [count as u64, size as u64, start as u64]).map_err(bad)?;
         let mut members = Vec::new();
         for _ in 0..count {
             let (member, rest) = member(source, bytes, directory, start)?;
@@ -74,16 +96,22 @@ impl<'a> Archive<'a> {
             return Err(bad("the zip directory holds more than it counts"));
         }
         let archive = Self { source, bytes, members };
-        archive.check_places()?;
+        archive.check_places(start)?;
         Ok(archive)
     }
 
-    /// Members by place may not overlap, and by name must differ.
-    fn check_places(&self) -> Result<()> {
+    /// Members must follow each other from the first byte to the directory at `end`, and their names must differ.
+    fn check_places(&self, end: usize) -> Result<()> {
         let mut order: Vec<&Member> = self.members.iter().collect();
         order.sort_by_key(|m| (m.place.start, m.place.end));
-        if let Some(pair) = order.windows(2).find(|p| p[0].place.end > p[1].place.start) {
+        if let Some(pair) = order.windows(2).find(|p| p[0].place.end > p[1].start) {
             return Err(self.error(pair[1].name, "overlaps another member"));
+        }
+        let starts = order.iter().map(|m| m.start).chain([end]);
+        let ends = std::iter::once((0, 0)).chain(order.iter().map(|m| (m.place.end, DESCRIPTOR_LEN)));
+        if let Some((from, (to, _))) = starts.zip(ends).find(|&(start, (end, room))| start - end > room) {
+            let why = format!("the zip directory lists nothing for bytes {to} to {from}: it lost a member");
+            return Err(Error::format(self.source, why));
         }
         order.sort_by_key(|m| m.name);
         match order.windows(2).find(|p| p[0].name == p[1].name) {
@@ -138,6 +166,21 @@ impl<'a> Archive<'a> {
     }
 }
 
+/// The directory must reach to the end record, or to that of zip64 before it, and both must say the same of its `counts`:
+/// members, bytes, place.
+fn check_end(bytes: &[u8], end: usize, counts: [u64; 3]) -> Result<(), &'static str> {
+    let [_, size, start] = counts;
+    let stop = (start + size) as usize;
+    if stop == end {
+        return Ok(());
+    }
+    if end - stop != END64_LEN || u32_at(bytes, stop) != Some(END64) {
+        return Err("the zip directory is not as long as the end of the archive says");
+    }
+    let same = [32, 40, 48].map(|at| u64_at(bytes, stop + at)).into_iter().eq(counts.map(Some));
+    if same { Ok(()) } else { Err("the two ends of the zip archive say different things") }
+}
+
 /// Where the end record starts: the last signature whose comment reaches the end of the file.
 fn end_record(bytes: &[u8]) -> Option<usize> {
     let last = bytes.len().checked_sub(END_LEN)?;
@@ -186,7 +229,7 @@ fn member<'a>(source: &str, bytes: &'a [u8], directory: &'a [u8], limit: usize) 
         return Err(of("has another name in its own header".into()));
     }
     let place = data..data.checked_add(packed).filter(|&end| end <= limit).ok_or_else(outside)?;
-    Ok((Member { name, deflated: method == 8, crc, place, len }, rest))
+    Ok((Member { name, deflated: method == 8, crc, start: local, place, len }, rest))
 }
 
 /// An archive of stored members; the same members always give the same bytes.
@@ -201,7 +244,9 @@ pub(super) fn write(members: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     for (name, data) in members {
         let fits = |n: usize| u32::try_from(n).ok().filter(|&n| n < u32::MAX).ok_or_else(too_large);
         let (start, len) = (fits(out.len())?, fits(data.len())?);
-        let name_len = u16::try_from(name.len()).map_err(|_| too_large())?;
+        let long =
+            || Error::format(format!("{name:?}"), "is too long a name for a zip archive, which has 65,535 bytes");
+        let name_len = u16::try_from(name.len()).map_err(|_| long())?;
         // Version 2.0, names in UTF-8, stored, 1 January 1980.
         let mut common = Vec::with_capacity(26);
         for word in [20u16, 0x0800, 0, 0, 0x21] {
@@ -235,32 +280,4 @@ pub(super) fn write(members: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     out.extend(start.to_le_bytes());
     out.extend([0; 2]);
     Ok(out)
-}
-
-/// CRC-32 of ISO 3309, one table lookup a byte.
-fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut n = 0;
-        while n < 256 {
-            let mut c = n as u32;
-            let mut bit = 0;
-            while bit < 8 {
-                c = if c & 1 == 1 { 0xedb8_8320 ^ (c >> 1) } else { c >> 1 };
-                bit += 1;
-            }
-            table[n] = c;
-            n += 1;
-        }
-        table
-    };
-    !bytes.iter().fold(!0, |c, &b| TABLE[((c ^ b as u32) & 0xff) as usize] ^ (c >> 8))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_checksum_is_that_of_the_standard() {
-        assert_eq!(super::crc32(b"123456789"), 0xcbf4_3926);
-    }
 }

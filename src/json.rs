@@ -1,0 +1,144 @@
+//! JSON read in place: the text is checked once, and its parts are slices of it, so no tree is made that could be many
+//! times as large. Keys that stand twice are refused.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use serde_core::de::IgnoredAny;
+
+/// Checks that `bytes` are one JSON object, and returns its text.
+///
+/// # Errors
+/// Why they are not, for after "is".
+pub fn object(bytes: &[u8]) -> Result<&str, String> {
+    serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| format!("no JSON: {error}"))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| format!("no JSON: {error}"))?.trim();
+    if text.starts_with('{') { Ok(text) } else { Err("no JSON object".into()) }
+}
+
+/// Bytes that [`texts`] take for each byte of their JSON, at most.
+pub const TEXTS_SHARE: usize = 16;
+
+/// The keys and values of an object in text that [`object`] has checked; nothing for another value. A key that is no
+/// Unicode (half of a surrogate pair) is an error.
+pub fn entries(object: &str) -> Entries<'_> {
+    Entries(object.trim().strip_prefix('{').unwrap_or_default())
+}
+
+/// What is left of an object. Values are slices of its text.
+pub struct Entries<'a>(&'a str);
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Result<(String, &'a str), String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, rest) = value(self.0.trim_start_matches([',', ' ', '\t', '\n', '\r']))?;
+        let (value, rest) = value(rest.trim_start().strip_prefix(':')?.trim_start())?;
+        self.0 = rest;
+        Some(text(key).map(|key| (key, value)).ok_or_else(|| format!("a key that cannot be read: {key}")))
+    }
+}
+
+/// Splits the value off the start of checked text; `None` where a bracket closes instead.
+fn value(text: &str) -> Option<(&str, &str)> {
+    let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' | b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => {
+                return (at > 0).then(|| text.split_at(at));
+            }
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        // A text or a bracket ends the value; a number or a word goes on.
+        if depth == 0 && !quoted && !escaped && matches!(byte, b'"' | b'}' | b']') {
+            return Some(text.split_at(at + 1));
+        }
+    }
+    (!text.is_empty()).then_some((text, ""))
+}
+
+/// The text that a value is, if it is one.
+pub fn text(value: &str) -> Option<String> {
+    serde_json::from_str(value).ok()
+}
+
+/// The list of whole numbers that a value is; `None` for anything else, and for more than `most` of them.
+pub fn whole_numbers(value: &str, most: usize) -> Option<Vec<usize>> {
+    let inside = value.strip_prefix('[')?.strip_suffix(']')?.trim();
+    if inside.is_empty() {
+        return Some(Vec::new());
+    }
+    let number = |text: &str| Some(text.trim()).filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?.parse().ok();
+    let numbers = inside.split(',').take(most.saturating_add(1)).map(number).collect::<Option<Vec<_>>>()?;
+    (numbers.len() <= most).then_some(numbers)
+}
+
+/// The texts by key that an object is.
+///
+/// # Errors
+/// Why it is none, for after "is" or "holds": a value that is no text, or a key that stands twice.
+pub fn texts(object: &str) -> Result<BTreeMap<String, String>, String> {
+    let mut texts = BTreeMap::new();
+    for entry in entries(object) {
+        let (key, value) = entry?;
+        let value = text(value).ok_or_else(|| format!("{key:?}, which is no text"))?;
+        match texts.entry(key) {
+            Entry::Vacant(place) => drop(place.insert(value)),
+            Entry::Occupied(place) => return Err(format!("{:?}, which stands twice", place.key())),
+        }
+    }
+    Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(text: &str) -> Vec<(String, String)> {
+        let object = object(text.as_bytes()).expect("an object");
+        entries(object).map(|entry| entry.map(|(key, value)| (key, value.to_string())).expect("an entry")).collect()
+    }
+
+    #[test]
+    fn entries_are_those_of_the_reader_of_trees() {
+        let text =
+            r#" { "a" : 1 ,"b\"}\\":{"x":[1,{"y":"]}"}]}, "c":"t,e:x{t", "\u0064":[ ] ,"e":true,"f":-1.5e3,"":null } "#;
+        let tree: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).expect("JSON");
+        let ours = split(text);
+        assert_eq!(ours.len(), tree.len());
+        for (key, value) in ours {
+            let value: serde_json::Value = serde_json::from_str(&value).expect("JSON");
+            assert_eq!(value, tree[&key], "{key}");
+        }
+        assert!(split("{}").is_empty() && split(" { } ").is_empty());
+    }
+
+    #[test]
+    fn keys_that_stand_twice_and_other_values_are_refused() {
+        assert!(texts(r#"{"a":"b","a":"b"}"#).is_err_and(|why| why.contains("twice")));
+        assert!(texts(r#"{"a":"b","\u0061":"c"}"#).is_err_and(|why| why.contains("twice")));
+        assert!(texts(r#"{"\ud800":"b","c":"d"}"#).is_err_and(|why| why.contains("cannot be read")));
+        assert!(texts(r#"{"a":1}"#).is_err_and(|why| why.contains("no text")));
+        assert_eq!(texts(r#"{"a":"b\n"}"#).expect("texts")["a"], "b\n");
+        for bad in ["", "[]", "1", "{", "{} {}", "{\"a\":}", "\"a\"", "{\"a\":1,}", "\u{feff}{}"] {
+            assert!(object(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lists_of_whole_numbers_are_nothing_else() {
+        assert_eq!(whole_numbers("[1, 2 ,18446744073709551615]", 3).map(|n| n.len()), Some(3));
+        assert_eq!(whole_numbers("[ ]", 3), Some(vec![]));
+        for bad in
+            ["[1,2,3,4]", "[-1]", "[1.0]", "[1e2]", "[\"1\"]", "[[1]]", "1", "{}", "[18446744073709551616]", "[null]"]
+        {
+            assert_eq!(whole_numbers(bad, 3), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Files replaced as a whole
+//!
+//! The new content is written to a file of its own in the same folder, synced, and renamed over the old one (ADR 0032).
+//! A process that is killed in between leaves that file behind. It is locked while it is written, and the system
+//! releases the lock of a killed process, so the next save tells leftovers from the files of others and removes them.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// A temporary file is named by these and 16 digits between them: short, so that the target's name may be of any length.
+const PREFIX: &str = ".wgru-";
+const SUFFIX: &str = ".tmp";
+/// Most symbolic links from one to the next, as Linux follows.
+const MOST_LINKS: usize = 40;
+/// Times that a save starts again because its temporary file was removed.
+const ATTEMPTS: usize = 8;
+
+/// Replaces the file at `path`, or makes a new one, so that at every moment the whole old file or the whole new one is
+/// there, also after a crash or a power failure.
+///
+/// Symbolic links are followed; one whose target is missing makes the target. The mode is kept, and so is the owner where
+/// the system allows it; a new file obeys the umask. Access control lists and extended attributes are not kept. Of a file with
+/// several names (hard links) this name gets the new content, and the others keep the old one. The folder must be
+/// writable. A process that is killed meanwhile leaves one `.wgru-….tmp` beside the file, which the next save into the
+/// folder removes.
+///
+/// ```
+/// let path = std::env::temp_dir().join("wgru-doc-atomic.txt");
+/// wgru::io::write_atomically(&path, b"new")?;
+/// assert_eq!(std::fs::read(&path).unwrap(), b"new");
+/// # Ok::<(), wgru::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Io`] when the system refuses, and for what is no regular file (a folder, a device, a pipe) or is read-only;
+/// the old file is then untouched. It is replaced already when only syncing the folder failed.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes).map_err(Error::io(path))
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (target, old) = target(path)?;
+    let folder = folder(&target);
+    remove_leftovers(folder);
+    for _ in 0..ATTEMPTS {
+        if attempt(&target, old.as_ref(), bytes)? {
+            return sync_folder(folder);
+        }
+    }
+    Err(io::Error::other("another program removed the temporary files it was written to"))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn refuse<T>(why: impl Into<String>) -> io::Result<T> {
+    Err(io::Error::new(ErrorKind::InvalidInput, why.into()))
+}
+
+/// The file to replace, with links followed, and what is there now.
+fn target(path: &Path) -> io::Result<(PathBuf, Option<Metadata>)> {
+    let mut target = path.to_path_buf();
+    for _ in 0..=MOST_LINKS {
+        let name = target.file_name().map(OsStr::as_encoded_bytes);
+        if name.is_none_or(|name| !target.as_os_str().as_encoded_bytes().ends_with(name)) {
+            return refuse("does not end in the name of a file");
+        }
+        match fs::symlink_metadata(&target) {
+            Ok(there) if there.is_symlink() => target = folder(&target).join(fs::read_link(&target)?),
+            Ok(there) if !there.is_file() => {
+                let leads =
+                    if target == path { String::new() } else { format!("leads to {}, which ", target.display()) };
+                return refuse(format!("{leads}is {}; expected a regular file, or none", kind(&there)));
+            }
+            Ok(there) if there.permissions().readonly() => {
+                let why = "is read-only: make it writable, or save under another name";
+                return Err(io::Error::new(ErrorKind::PermissionDenied, why));
+            }
+            Ok(there) => return Ok((target, Some(there))),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok((target, None)),
+            Err(error) => return Err(error),
+        }
+    }
+    refuse(format!("leads over more than {MOST_LINKS} symbolic links"))
+}
+
+fn kind(there: &Metadata) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        let kind = there.file_type();
+        if kind.is_char_device() || kind.is_block_device() {
+            return "a device";
+        }
+        if kind.is_fifo() {
+            return "a pipe";
+        }
+        if kind.is_socket() {
+            return "a socket";
+        }
+    }
+    if there.is_dir() { "a folder" } else { "no regular file" }
+}
+
+/// Writes a temporary file and moves it to `target`. `false` when another program removed it meanwhile.
+fn attempt(target: &Path, old: Option<&Metadata>, bytes: &[u8]) -> io::Result<bool> {
+    let (beside, mut file) = create(folder(target), old.is_some())?;
+    // Between the two calls a save in another process may have taken the file for a leftover.
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => return Ok(false),
+        _ if fs::symlink_metadata(&beside).is_err() => return Ok(false),
+        // Not every file system has locks. Where there are none, nothing is taken for a leftover.
+        Ok(()) | Err(TryLockError::Error(_)) => {}
+    }
+    let written = write(&mut file, old, bytes).and_then(|()| {
+        // A lock keeps others from reading there.
+        if cfg!(windows) {
+            file.unlock()?;
+        }
+        fs::rename(&beside, target)
+    });
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound && folder(target).is_dir() => Ok(false),
+        Err(error) => {
+            let _ = fs::remove_file(&beside);
+            Err(error)
+        }
+    }
+}
+
+/// A new file with a name that cannot be guessed. While it is `private`, only its owner may open it.
+fn create(folder: &Path, private: bool) -> io::Result<(PathBuf, File)> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if private {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = private;
+    loop {
+        let random = RandomState::new().hash_one(std::process::id());
+        let beside = folder.join(format!("{PREFIX}{random:016x}{SUFFIX}"));
+        match options.open(&beside) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            opened => return opened.map(|file| (beside, file)),
+        }
+    }
+}
+
+fn write(file: &mut File, old: Option<&Metadata>, bytes: &[u8]) -> io::Result<()> {
+    #[cfg(unix)]
+    if let Some(old) = old {
+        keep_owner_and_mode(file, old);
+    }
+    #[cfg(not(unix))]
+    let _ = old;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Gives a file the owner, group and mode of the one that it replaces, as far as the system lets this process. Nobody may
+/// do more with the new file than with the old one.
+#[cfg(unix)]
+fn keep_owner_and_mode(file: &File, old: &Metadata) {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let Ok(new) = file.metadata() else { return };
+    let mut mode = old.mode() & 0o7777;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) && fchown(file, Some(old.uid()), Some(old.gid())).is_err() {
+        mode &= 0o777;
+        if new.gid() != old.gid() && fchown(file, None, Some(old.gid())).is_err() {
+            // What the group might do, only where everybody might.
+            mode &= 0o707 | (mode & 0o007) << 3;
+        }
+    }
+    // Refused by file systems without modes; the file is then its owner's alone, or as they have it.
+    let _ = file.set_permissions(fs::Permissions::from_mode(mode));
+}
+
+/// Makes a rename last. Some systems and folders cannot be synced, which is no fault of the file.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(error) if !matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the temporary files of processes that were killed: those that nobody locks.
+fn remove_leftovers(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let digits = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+        let ours = digits.is_some_and(|d| d.len() == 16 && d.bytes().all(|b| b.is_ascii_hexdigit()));
+        if !ours || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let path = entry.path();
+        // The lock is held until the file is gone, so that nobody writes to it meanwhile.
+        if let Ok(file) = OpenOptions::new().write(true).open(&path)
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
