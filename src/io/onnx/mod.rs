@@ -11,17 +11,25 @@
 //! specification is silent: see `tests/onnx/`.
 
 mod export;
+mod ints;
+mod links;
 mod load;
+mod meter;
 mod model;
 mod ops;
 mod proto;
+mod run;
+mod stream;
 mod value;
 mod wire;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use export::export;
 pub use export::{Input, export_async};
+pub use ints::Ints;
 pub use load::initializers;
-pub use model::{Extent, Info, OnnxModel, Stream};
+pub use meter::Limits;
+pub use model::{Extent, Info, OnnxModel};
 pub use ops::State;
-pub use value::{Ints, Value, read_tensor};
+pub use stream::Stream;
+pub use value::{Value, read_tensor};

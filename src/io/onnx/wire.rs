@@ -128,6 +128,8 @@ impl<'a> Fields<'a> {
             out.push(self.int(field, wire)?);
             return Ok(());
         };
+        // Every integer ends with the one byte below 128: room is made once, for as many as there are.
+        out.reserve_exact(bytes.iter().filter(|&&b| b < 0x80).count());
         let mut packed = Fields { message: self.message, bytes };
         while !packed.bytes.is_empty() {
             out.push(packed.varint()? as i64);
