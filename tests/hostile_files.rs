@@ -1,16 +1,19 @@
 //! Files made to do harm: each is an error, within a second and a hundred megabytes, and nothing in it is run.
-#![allow(unsafe_code, reason = "a counting allocator")]
 
+#[path = "common/allocator.rs"]
+mod allocator;
 #[path = "onnx/hostile.rs"]
 mod onnx;
 #[path = "onnx/build.rs"]
 mod onnx_build;
+#[path = "common/zip.rs"]
+mod zip;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use allocator::measure;
 use wgru::io::TensorFile;
+use zip::{Member, end, stored, zip};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MEMORY: usize = 100 << 20;
@@ -25,56 +28,10 @@ const KERAS: &[u8] = include_bytes!("readers/model.keras");
 const WEIGHTS: &[u8] = include_bytes!("readers/model.weights.h5");
 const HDF5: &[u8] = include_bytes!("readers/arrays.h5");
 
-thread_local! {
-    /// Bytes that this thread holds, and the most it held.
-    static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
-}
-
-struct Counting;
-
-fn count(bytes: isize) {
-    // Threads that are ending have no counter any more.
-    let _ = HELD.try_with(|held| {
-        let now = held.get().0 + bytes;
-        held.set((now, held.get().1.max(now)));
-    });
-}
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: `place` came from `alloc` with this layout.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Time that this thread ran, where the system tells; other work on the machine is not counted then.
-fn clock(start: Instant) -> Duration {
-    let ran = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let ran = ran.and_then(|text| text.split_whitespace().next()?.parse().ok());
-    ran.map_or_else(|| start.elapsed(), Duration::from_nanos)
-}
-
 /// Runs a reader, and holds it to its time and memory. A large file itself is not counted.
 fn measured<T>(what: &str, read: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
-    let started = clock(start);
-    let before = HELD.get().0;
-    HELD.set((before, before));
-    let result = read();
-    let (took, most) = (clock(start) - started, (HELD.get().1 - before) as usize);
-    assert!(took < SECOND, "{what}: {took:?}");
-    assert!(most < MEMORY, "{what}: {most} bytes");
+    let (result, used) = measure("hostile_files", 0, read);
+    assert!(used.time < SECOND && used.memory < MEMORY, "{what}: {used:?}");
     result
 }
 
@@ -93,51 +50,6 @@ fn refused(what: &str, bytes: &[u8], word: &str) {
             assert!(text.len() < 3000, "{what}: a message of {} bytes", text.len());
         }
     }
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    let bit = |c: u32| if c & 1 == 1 { 0xedb8_8320 ^ (c >> 1) } else { c >> 1 };
-    !bytes.iter().fold(!0u32, |c, &b| (0..8).fold(c ^ b as u32, |c, _| bit(c)))
-}
-
-/// A member as a zip directory describes it; `data` as they lie in the file.
-#[derive(Clone)]
-struct Member<'a> {
-    name: &'a str,
-    data: Vec<u8>,
-    method: u16,
-    flags: u16,
-    crc: u32,
-    len: u32,
-}
-
-fn stored<'a>(name: &'a str, data: &[u8]) -> Member<'a> {
-    Member { name, data: data.to_vec(), method: 0, flags: 0, crc: crc32(data), len: data.len() as u32 }
-}
-
-fn zip(members: &[Member]) -> Vec<u8> {
-    let (mut out, mut directory) = (Vec::new(), Vec::new());
-    for m in members {
-        let start = out.len() as u32;
-        let mut common = Vec::new();
-        [20u16, m.flags, m.method, 0, 0x21].iter().for_each(|w| common.extend(w.to_le_bytes()));
-        [m.crc, m.data.len() as u32, m.len].iter().for_each(|w| common.extend(w.to_le_bytes()));
-        [m.name.len() as u16, 0].iter().for_each(|w| common.extend(w.to_le_bytes()));
-        out.extend([b"PK\x03\x04", &common[..], m.name.as_bytes(), &m.data].concat());
-        directory
-            .extend([b"PK\x01\x02\x14\x00", &common[..], &[0; 10], &start.to_le_bytes(), m.name.as_bytes()].concat());
-    }
-    end(out, &directory, members.len() as u16)
-}
-
-fn end(mut out: Vec<u8>, directory: &[u8], count: u16) -> Vec<u8> {
-    let start = out.len() as u32;
-    out.extend(directory);
-    out.extend(b"PK\x05\x06\0\0\0\0");
-    out.extend([count.to_le_bytes(), count.to_le_bytes()].concat());
-    out.extend([(directory.len() as u32).to_le_bytes(), start.to_le_bytes()].concat());
-    out.extend([0, 0]);
-    out
 }
 
 fn npy(header: &str, data: &[u8]) -> Vec<u8> {

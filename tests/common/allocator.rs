@@ -1,0 +1,96 @@
+//! The test program's allocator: counts what each thread holds, so that a reader can be held to a memory bound.
+#![allow(unsafe_code, reason = "a counting allocator")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// A request of this many bytes fails, so that it cannot take the machine down with it.
+const ABSURD: usize = 8 << 30;
+
+thread_local! {
+    /// Bytes that this thread holds, and the most it held.
+    static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
+    /// What this thread is doing, for the message of a request that fails.
+    static DOING: Cell<(&'static str, u64)> = const { Cell::new(("nothing", 0)) };
+}
+
+struct Counting;
+
+fn count(bytes: isize) {
+    // Threads that are ending have no counter any more.
+    let _ = HELD.try_with(|held| {
+        let now = held.get().0 + bytes;
+        held.set((now, held.get().1.max(now)));
+    });
+}
+
+/// Whether a request may go to the system; one that may not is reported, because the program aborts after it.
+fn sane(layout: Layout) -> bool {
+    if layout.size() < ABSURD {
+        return true;
+    }
+    // Neither the formatting nor standard error allocates.
+    let (what, number) = DOING.try_with(Cell::get).unwrap_or(("an ending thread", 0));
+    let _ = writeln!(std::io::stderr(), "{what}, case {number}: asks for {} bytes at once", layout.size());
+    false
+}
+
+// SAFETY: every call goes to the system's allocator unchanged, or fails as an allocator may.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if !sane(layout) {
+            return std::ptr::null_mut();
+        }
+        count(layout.size() as isize);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if !sane(layout) {
+            return std::ptr::null_mut();
+        }
+        count(layout.size() as isize);
+        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: `place` came from the system's allocator with this layout.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What a piece of work took.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    /// Most bytes that this thread held beyond those it held before.
+    pub memory: usize,
+    /// Processor time of this thread.
+    pub time: Duration,
+}
+
+/// Time that this thread ran, where the system tells; other work on the machine is not counted then.
+fn clock(start: Instant) -> Duration {
+    let ran = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let ran = ran.and_then(|text| text.split_whitespace().next()?.parse().ok());
+    ran.map_or_else(|| start.elapsed(), Duration::from_nanos)
+}
+
+/// Runs `work` and measures it. A request too absurd to grant is reported as that of case `number` of `what`.
+pub fn measure<T>(what: &'static str, number: u64, work: impl FnOnce() -> T) -> (T, Used) {
+    let start = Instant::now();
+    let started = clock(start);
+    let before = HELD.get().0;
+    HELD.set((before, before));
+    DOING.set((what, number));
+    let result = work();
+    DOING.set(("nothing", 0));
+    (result, Used { memory: (HELD.get().1 - before) as usize, time: clock(start) - started })
+}

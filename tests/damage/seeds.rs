@@ -1,0 +1,129 @@
+//! Good files to damage: fixtures of this tree, files made here, and those of a data folder.
+
+use std::path::Path;
+
+use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, add_verification, checkpoint_to_file, recurrent_to_file};
+use wgru::nn::{GruConfig, HostInput, Linear, LstmConfig, Module, Recurrent, RnnConfig};
+use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
+use wgru::{Device, Rng};
+
+use super::deep::Form;
+
+/// Larger files are damaged less often: each copy takes its time.
+const SMALL: usize = 100_000;
+/// Larger files are left out.
+const LARGEST: usize = 12_000_000;
+
+pub struct Seed {
+    pub name: String,
+    pub bytes: Vec<u8>,
+    pub form: Form,
+}
+
+impl Seed {
+    pub fn new(name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        let name = name.into();
+        Self { form: Form::of(&name, &bytes), name, bytes }
+    }
+
+    pub fn is_small(&self) -> bool {
+        self.bytes.len() <= SMALL
+    }
+}
+
+/// The files of this tree and of `WGRU_DATA` whose names end in one of `endings`.
+pub fn files(endings: &[&str]) -> Vec<Seed> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut out = Vec::new();
+    for folder in ["readers", "golden", "onnx/exported", "onnx/pytorch"] {
+        collect(&tests.join(folder), endings, &mut out);
+    }
+    if let Some(data) = std::env::var_os("WGRU_DATA") {
+        for folder in ["real", "hostile", "models", "suites"] {
+            collect(&Path::new(&data).join(folder), endings, &mut out);
+        }
+    }
+    out
+}
+
+fn collect(folder: &Path, endings: &[&str], out: &mut Vec<Seed>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    // The same case on every machine.
+    paths.sort();
+    for path in paths {
+        let name = path.display().to_string();
+        if path.is_dir() {
+            collect(&path, endings, out);
+        } else if endings.iter().any(|end| name.ends_with(end)) {
+            let bytes = std::fs::read(&path).expect("a readable file");
+            if bytes.len() <= LARGEST {
+                out.push(Seed::new(name, bytes));
+            }
+        }
+    }
+}
+
+fn made(name: &str, file: &TensorFile) -> Seed {
+    Seed::new(format!("{name}.safetensors"), file.to_bytes().expect("bytes"))
+}
+
+async fn layer_file<L: Recurrent>(layer: wgru::Result<L>, rng: &mut Rng) -> TensorFile {
+    let layer = layer.expect("a layer");
+    let mut file = recurrent_to_file(&layer).await.expect("a file");
+    let input = HostInput::random(&layer, 4, 2, rng);
+    add_verification(&layer, &input, &mut file).await.expect("a run");
+    file
+}
+
+/// Recurrent layers of every kind with all their options, and a run to check them by.
+pub fn layers(device: &Device) -> Vec<Seed> {
+    let mut rng = Rng::new(1);
+    let rng = &mut rng;
+    pollster::block_on(async {
+        let gru = GruConfig { input: 2, hidden: 3, bidirectional: true, ..GruConfig::default() };
+        let lstm = LstmConfig { input: 2, hidden: 4, projection: 3, peephole: true, ..LstmConfig::default() };
+        let rnn = RnnConfig { input: 2, hidden: 3, layers: 2, ..RnnConfig::default() };
+        vec![
+            made("a GRU", &layer_file(gru.build(device, rng), rng).await),
+            made("an LSTM", &layer_file(lstm.build(device, rng), rng).await),
+            made("an RNN", &layer_file(rnn.build(device, rng), rng).await),
+        ]
+    })
+}
+
+/// A model and a trainer as [`checkpoints`] expects them.
+pub fn run(device: &Device) -> (Trainer, Linear) {
+    let mut rng = Rng::new(2);
+    let model = Linear::new(device, 2, 1, true, &mut rng).expect("a layer");
+    let method = Method::Adam(AdamConfig::default());
+    let optimizer = Optimizer::new(model.parameters(), method, 0.1).expect("an optimizer");
+    let options = TrainOptions { epochs: 2, batch: 4, patience: Some(2), ..TrainOptions::default() };
+    (Trainer::new(optimizer, options, rng), model)
+}
+
+/// A checkpoint with everything that one may hold.
+pub fn checkpoints(device: &Device) -> Vec<Seed> {
+    let (mut trainer, model) = run(device);
+    let x: Vec<f32> = (0..16).map(|k| k as f32 / 16.0).collect();
+    let data = HostData::new(device, x.clone(), &[2], x[..8].to_vec(), &[1]).expect("data");
+    let mse = |x: &_, y: &_| loss::mse(x, y, Reduction::Mean);
+    let go_on = &mut |_: &_, _: &_| std::ops::ControlFlow::Continue(());
+    trainer.fit_blocking(&model, &data, Some(&data), &mse, go_on).expect("trained");
+    let file = pollster::block_on(checkpoint_to_file(&trainer, &model)).expect("a file");
+    vec![made("a checkpoint", &file)]
+}
+
+/// Weights of recurrent layers in the layouts of Keras, PyTorch and ONNX.
+pub fn weights(device: &Device) -> Vec<Seed> {
+    let gru = GruConfig { input: 2, hidden: 3, ..GruConfig::default() }.build(device, &mut Rng::new(3)).expect("gru");
+    let file = pollster::block_on(recurrent_to_file(&gru)).expect("a file");
+    let kind = RecurrentKind::Gru { reset_after: true };
+    let weights = RecurrentWeights::from_pytorch(kind, &file, 0, false).expect("weights");
+    let onnx = RecurrentWeights::to_onnx(&[weights.clone(), weights.clone()]).expect("two directions");
+    vec![
+        made("PyTorch's weights", &file),
+        made("Keras' weights", &weights.to_keras().expect("kernels")),
+        made("ONNX's weights", &onnx),
+    ]
+}
