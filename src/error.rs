@@ -82,7 +82,7 @@ pub enum Error {
     },
     /// A run of an ONNX model needs more memory or work than its limits allow; wrapped in the [`Error::Node`] that asks
     /// for it.
-    #[error("needs {needed} of the run's limit of {limit}, {allowed}: `OnnxModel::with_limits` raises it")]
+    #[error("more {limit} than a run may take: {needed} of {allowed}; `OnnxModel::with_limits` raises the limit")]
     Budget {
         /// `memory`, in bytes, or `work`, in multiply-adds.
         limit: &'static str,

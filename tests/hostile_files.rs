@@ -6,6 +6,8 @@ mod allocator;
 mod onnx;
 #[path = "onnx/build.rs"]
 mod onnx_build;
+#[path = "onnx/limits.rs"]
+mod onnx_limits;
 #[path = "common/zip.rs"]
 mod zip;
 

@@ -211,7 +211,6 @@ fn weights_of_other_frameworks_survive_damage() {
 }
 
 #[test]
-#[ignore = "until ONNX models have a limit on what they unfold to"]
 fn onnx_models_survive_damage() {
     let (device, loaded) = (readers::device(), RefCell::new(None));
     let run = || match &*loaded.borrow() {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::load::wrong;
-use super::proto::{self, Node};
+use super::proto::{Graph, Node};
 use super::run::Link;
 use crate::error::{Error, Result};
 
@@ -13,7 +13,7 @@ pub struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    pub fn new(graph: &proto::Graph) -> Self {
+    pub fn new(graph: &Graph) -> Self {
         // Most nodes make one value.
         let values = graph.initializers.len() + graph.inputs.len() + graph.nodes.len();
         Self { slots: HashMap::with_capacity(values) }
@@ -53,31 +53,39 @@ pub struct Links {
 
 impl Links {
     /// Numbers the outputs of the nodes and finds their inputs.
-    pub fn new<'a>(nodes: &[&'a [u8]], names: &mut Names<'a>) -> Result<Self> {
-        let mut count = 0;
-        for bytes in nodes {
-            let node = Node::parse(bytes)?;
-            count += node.inputs + node.outputs;
-            for output in node.outputs().filter(|name| !name.is_empty()) {
-                names.define(output, "output of a node")?;
+    pub fn new<'a>(graph: &Graph<'a>, names: &mut Names<'a>) -> Result<Self> {
+        let (nodes, mut made, mut count) = (graph.nodes.len(), names.len(), 0);
+        for node in 0..nodes {
+            for output in graph.outputs_of(node) {
+                count += 1;
+                if !output.is_empty() {
+                    names.define(output, "output of a node")?;
+                }
             }
+            count += graph.inputs_of(node).count();
         }
         if count > Link::SLOTS {
             return Err(Error::format("ONNX graph", format!("has {count} inputs and outputs of nodes, too many")));
         }
-        let mut out = Self { list: Vec::with_capacity(count), starts: Vec::with_capacity(nodes.len() + 1) };
-        let link = |name| names.find(name).map_or(Link::NONE, Link::to);
-        for bytes in nodes {
-            let node = Node::parse(bytes)?;
+        let mut out = Self { list: Vec::with_capacity(count), starts: Vec::with_capacity(nodes + 1) };
+        for node in 0..nodes {
             let start = out.list.len() as u32;
-            for name in node.inputs() {
-                if !name.is_empty() && names.find(name).is_none() {
-                    return Err(wrong(&node, format!("its input {name:?} is never made")));
-                }
-                out.list.push(link(name));
+            for name in graph.inputs_of(node) {
+                out.list.push(match names.find(name) {
+                    Some(slot) => Link::to(slot),
+                    None if name.is_empty() => Link::NONE,
+                    None => {
+                        let node = Node::parse(graph.nodes[node])?;
+                        return Err(wrong(&node, format!("its input {name:?} is never made")));
+                    }
+                });
             }
             out.starts.push([start, out.list.len() as u32]);
-            out.list.extend(node.outputs().map(link));
+            for name in graph.outputs_of(node) {
+                // They were numbered in this order.
+                out.list.push(if name.is_empty() { Link::NONE } else { Link::to(made) });
+                made += !name.is_empty() as usize;
+            }
         }
         out.starts.push([out.list.len() as u32; 2]);
         Ok(out)
@@ -112,10 +120,9 @@ impl Links {
     /// The nodes, each after all whose outputs it reads.
     pub fn order(&self, nodes: &[&[u8]], names: &Names) -> Result<Vec<usize>> {
         const NONE: u32 = u32::MAX;
-        let slots = |links: &[Link]| links.iter().filter_map(|link| link.slot()).collect::<Vec<_>>();
         let mut maker = vec![NONE; names.len()];
         for node in 0..nodes.len() {
-            slots(self.of(node)[1]).into_iter().for_each(|slot| maker[slot] = node as u32);
+            self.of(node)[1].iter().filter_map(|link| link.slot()).for_each(|slot| maker[slot] = node as u32);
         }
         // The readers of each node's outputs, as one list: first how many, then where they end, then they themselves.
         let mut missing = vec![0u32; nodes.len()];

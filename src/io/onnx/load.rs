@@ -29,7 +29,7 @@ pub fn load(device: &Device, bytes: &[u8]) -> Result<Graph> {
         known.push(Some(Box::new(from_proto(tensor, &host)?)));
     }
     let inputs = take_inputs(&graph.inputs, &mut names, known.len())?;
-    let links = Links::new(&graph.nodes, &mut names)?;
+    let links = Links::new(&graph, &mut names)?;
     known.resize_with(names.len(), || None);
     let outputs = outputs(&graph.outputs, &names)?;
     let order = links.order(&graph.nodes, &names)?;
@@ -210,10 +210,10 @@ pub(super) fn wrong(node: &Node, why: String) -> Error {
 fn named(node: &Node, source: Error) -> Error {
     match source {
         Error::Budget { limit: "memory", needed, .. } => {
-            wrong(node, format!("a constant that makes them {needed} bytes, out of all proportion to the file"))
+            wrong(node, format!("it brings the constants to {needed} bytes, out of all proportion to the file"))
         }
         Error::Budget { needed, .. } => {
-            wrong(node, format!("a constant that asks for {needed} operations, out of all proportion to the file"))
+            wrong(node, format!("its constants take {needed} operations, out of all proportion to the file"))
         }
         named @ (Error::Unsupported { .. } | Error::Node { .. }) => named,
         source => Error::Node { node: node.label().into(), operator: node.op_type.into(), source: Box::new(source) },

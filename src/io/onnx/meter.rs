@@ -8,10 +8,12 @@ const MEMORY: u64 = 512 << 20;
 const MEMORY_SHARE: u64 = 256;
 /// Work that a run may do beside [`WORK_SHARE`] for each pair of an element of the inputs and a weight or another
 /// element of the inputs: what layers and attention ask for.
-const WORK: u64 = 1 << 31;
+const WORK: u64 = 1 << 30;
 const WORK_SHARE: u64 = 4;
-/// Work of an element that is written, in multiply-adds of a product.
+/// Work of a float that is written, in multiply-adds of a product.
 const ELEMENT: u64 = 8;
+/// Work of an integer: its place is computed axis by axis.
+const INTEGER: u64 = 64;
 /// Bytes that constants computed at load may take, beside [`FOLDED_SHARE`] for each byte of the file.
 const FOLDED: u64 = 16 << 20;
 const FOLDED_SHARE: u64 = 8;
@@ -30,7 +32,7 @@ pub struct Limits {
     /// Bytes of all values between the nodes, with what the node that runs takes for itself. Weights and the inputs
     /// do not count. Default: 512 MiB and 256 times the inputs' bytes.
     pub memory: Option<u64>,
-    /// Multiply-adds; an element written counts as 8. Default: 2^31, and 4 for each pair of an element of the inputs
+    /// Multiply-adds; a float that is written counts as 8, an integer as 64. Default: 2^30, and 4 for each pair of an element of the inputs
     /// with a weight or another element of the inputs.
     pub work: Option<u64>,
 }
@@ -52,7 +54,7 @@ impl Cost {
 
     /// `n` integers that are written.
     pub fn ints(n: usize) -> Self {
-        Self { bytes: 8 * n as u64, work: ELEMENT * n as u64 }
+        Self { bytes: 8 * n as u64, work: INTEGER * n as u64 }
     }
 
     /// A copy of a value.

@@ -151,6 +151,31 @@ fn has_text(message: &'static str, bytes: &[u8], field: u64) -> Result<bool> {
     Ok(found)
 }
 
+/// Names of inputs or outputs in a node's message that was read before.
+fn names(bytes: &[u8], field: u64) -> impl Iterator<Item = &str> {
+    let mut fields = Fields::new("node", bytes);
+    std::iter::from_fn(move || {
+        while let Ok(Some((number, wire))) = fields.next() {
+            if number == field {
+                return fields.text("name", wire).ok();
+            }
+        }
+        None
+    })
+}
+
+impl<'a> Graph<'a> {
+    /// Names of a node's inputs; one that is left out is empty.
+    pub fn inputs_of(&self, node: usize) -> impl Iterator<Item = &'a str> + use<'a> {
+        names(self.nodes[node], 1)
+    }
+
+    /// Names of a node's outputs; one that is left out is empty.
+    pub fn outputs_of(&self, node: usize) -> impl Iterator<Item = &'a str> + use<'a> {
+        names(self.nodes[node], 2)
+    }
+}
+
 impl<'a> Node<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let mut out = Self { bytes, ..Self::default() };
@@ -186,21 +211,14 @@ impl<'a> Node<'a> {
         Ok(out)
     }
 
-    fn texts(&self, field: u64) -> impl Iterator<Item = &'a str> + use<'a> {
-        let mut fields = Fields::new("node", self.bytes);
-        // Read without an error before.
-        std::iter::from_fn(move || fields.next().ok().flatten().map(|(number, wire)| (number, fields.text("name", wire))))
-            .filter_map(move |(number, text)| if number == field { text.ok() } else { None })
-    }
-
     /// Names of the inputs; one that is left out is empty.
     pub fn inputs(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.texts(1)
+        names(self.bytes, 1)
     }
 
     /// Names of the outputs; one that is left out is empty.
     pub fn outputs(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.texts(2)
+        names(self.bytes, 2)
     }
 
     /// Its name, or that of its first output where it has none.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::ints::shown;
 use super::meter::{Limits, Meter};
 use super::model::Info;
 use super::ops::{Args, Op};
@@ -140,13 +139,22 @@ impl Graph {
         Ok(())
     }
 
+    /// The first names of the inputs, for a message.
+    fn input_names(&self) -> String {
+        const SHOWN: usize = 8;
+        let first: Vec<&str> = self.inputs.iter().take(SHOWN).map(|(info, _)| &*info.name).collect();
+        match self.inputs.len().saturating_sub(SHOWN) {
+            0 => first.join(", "),
+            more => format!("{} and {more} more", first.join(", ")),
+        }
+    }
+
     /// Checks the inputs and puts them into their slots.
     fn take_inputs(&self, inputs: &[(&str, Value)], values: &mut Values) -> Result<()> {
         const RUN: &str = "OnnxModel::run";
         let mut extents: HashMap<&str, usize> = HashMap::new();
         for (name, value) in inputs {
-            let names = || shown(&self.inputs.iter().map(|(i, _)| &i.name).collect::<Vec<_>>());
-            let place = self.names.get(*name).ok_or_else(|| Error::value(RUN, "inputs", names(), name))?;
+            let place = self.names.get(*name).ok_or_else(|| Error::value(RUN, "inputs", self.input_names(), name))?;
             let (info, slot) = &self.inputs[*place];
             if values[*slot].is_some() {
                 return Err(Error::value(RUN, "inputs", "each input once", format!("{name} twice")));

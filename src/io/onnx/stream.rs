@@ -1,6 +1,6 @@
 //! Models that are run piece by piece
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::model::OnnxModel;
 use super::ops::{Op, State};
@@ -62,11 +62,9 @@ impl Stream {
     /// # Errors
     /// [`Error::Value`] for a name that no recurrent node bears. Extents are checked by the next call.
     pub fn set_states(&mut self, states: BTreeMap<String, State>) -> Result<()> {
-        let known = |name: &String| {
-            let steps = self.model.graph.steps.iter();
-            steps.filter(|s| matches!(s.op, Op::Recurrent(_))).any(|s| *s.label == **name)
-        };
-        if let Some(name) = states.keys().find(|name| !known(name)) {
+        let recurrent = self.model.graph.steps.iter().filter(|step| matches!(step.op, Op::Recurrent(_)));
+        let known: HashSet<&str> = recurrent.map(|step| &*step.label).collect();
+        if let Some(name) = states.keys().find(|name| !known.contains(name.as_str())) {
             return Err(Error::value("Stream::set_states", "states", "names of recurrent nodes", name));
         }
         self.states = states;

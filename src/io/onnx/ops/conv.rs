@@ -13,7 +13,7 @@ pub const TABLE: &[Operator] =
     &[Operator { name: "Conv", since: 1, inputs: 2..=3, outputs: 1, build: conv, folds: false }];
 
 /// Work of a group beside its elements, which may be few.
-const GROUP: u64 = 1 << 14;
+const GROUP: u64 = 1 << 15;
 
 /// A convolution over one axis.
 struct Conv {

@@ -1,4 +1,4 @@
-//! Minima and maxima. NaN on either side gives NaN
+//! Minima and maxima, in which NaN on either side gives NaN; and clips, whose limits of NaN are none
 
 use super::elementwise::{broadcast, float};
 use super::pow::raised;
@@ -16,14 +16,14 @@ pub const TABLE: &[Operator] = &[
 /// Tensors that a limit writes.
 const PASSES: usize = 3;
 
-/// `min(x, limit)`
+/// `min(x, limit)`; NaN stays NaN, and a limit of NaN is none.
 fn at_most(x: &Tensor, limit: f32) -> Result<Tensor> {
-    if limit.is_nan() { x.scale(f32::NAN) } else { x.clamp_max(limit) }
+    x.clamp_max(limit)
 }
 
-/// `max(x, limit)`
+/// `max(x, limit)`; NaN stays NaN, and a limit of NaN is none.
 fn at_least(x: &Tensor, limit: f32) -> Result<Tensor> {
-    at_most(&x.scale(-1.0)?, -limit)?.scale(-1.0)
+    x.scale(-1.0)?.clamp_max(-limit)?.scale(-1.0)
 }
 
 fn min(b: &mut Builder) -> Result<Op> {
@@ -53,8 +53,8 @@ fn extreme(b: &mut Builder, f: fn(&Tensor, f32) -> Result<Tensor>, g: fn(i64, i6
         let present: Vec<&Value> = args.inputs.iter().copied().flatten().collect();
         match present[..] {
             [Value::Tensor(x)] => {
-                let y = limits.iter().try_fold(raised(x, rank)?, |y, &limit| f(&y, limit))?;
-                Ok(vec![y.into()])
+                let each = |y: Tensor, &limit: &f32| if limit.is_nan() { y.scale(limit) } else { f(&y, limit) };
+                Ok(vec![limits.iter().try_fold(raised(x, rank)?, each)?.into()])
             }
             [Value::Ints(first), ref rest @ ..] if limits.is_empty() => {
                 let mut out = first.clone();

@@ -132,12 +132,17 @@ fn split(b: &mut Builder) -> Result<Op> {
         return Err(b.refuse("sizes as an input before operator set 13"));
     }
     let outputs = b.node.outputs;
+    // From then on, the last part may be smaller.
     let may_be_uneven = b.opset >= 18;
-    if may_be_uneven
-        && let Some(stated) = b.int("num_outputs")?
-        && stated != outputs as i64
-    {
-        return Err(b.refuse(format!("num_outputs {stated} with {outputs} outputs")));
+    if may_be_uneven {
+        match b.int("num_outputs")? {
+            Some(_) if b.has(1) => return Err(b.refuse("both sizes and num_outputs")),
+            None if !b.has(1) => return Err(b.refuse("neither sizes nor num_outputs")),
+            Some(stated) if stated != outputs as i64 => {
+                return Err(b.refuse(format!("num_outputs {stated} with {outputs} outputs")));
+            }
+            _ => {}
+        }
     }
     let cost = move |args: &Args| Ok(copied(args)? + Cost::ints(outputs).times(OVERHEAD / 8));
     function(cost, move |args| {
@@ -146,14 +151,15 @@ fn split(b: &mut Builder) -> Result<Op> {
         let extent = x.dims()[axis];
         let sizes = match host::optional(args, 1)?.or(attribute.as_deref()) {
             Some(sizes) => host::extents(sizes)?,
-            None if !extent.is_multiple_of(outputs) && !may_be_uneven => {
-                let expected = format!("an extent that {outputs} outputs share equally, or sizes");
-                return Err(Error::value("onnx", "input", expected, extent));
-            }
-            // Equal parts; the last one may be smaller.
             None => {
                 let part = extent.div_ceil(outputs);
-                (0..outputs).map(|i| extent.saturating_sub(i * part).min(part)).collect()
+                match extent.checked_sub(part * (outputs - 1)) {
+                    Some(last) if last == part || may_be_uneven => [vec![part; outputs - 1], vec![last]].concat(),
+                    _ => {
+                        let expected = format!("an extent that {outputs} outputs share, or sizes");
+                        return Err(Error::value("onnx", "input", expected, extent));
+                    }
+                }
             }
         };
         let total = sizes.iter().try_fold(0usize, |n, &s| n.checked_add(s));

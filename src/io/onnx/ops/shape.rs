@@ -200,9 +200,10 @@ fn squeeze(b: &mut Builder) -> Result<Op> {
     let attribute = axes_attribute(b)?;
     function(copied, move |args| {
         let x = args.value(0)?;
+        // No axes are all of extent 1, as in ONNX Runtime.
         let axes = match host::optional(args, 1)?.or(attribute.as_deref()) {
-            Some(axes) => axes_of(axes, x.dims().len())?,
-            None => (0..x.dims().len()).filter(|&a| x.dims()[a] == 1).collect(),
+            Some(axes) if !axes.is_empty() => axes_of(axes, x.dims().len())?,
+            _ => (0..x.dims().len()).filter(|&a| x.dims()[a] == 1).collect(),
         };
         if axes.iter().any(|&a| x.dims()[a] != 1) {
             return Err(Error::shape("onnx", "data", format!("extent 1 on axes {axes:?}"), x.dims()));

@@ -21,7 +21,7 @@ pub const TABLE: &[Operator] = &[
 ];
 
 /// Work of one step beside its products.
-const STEP: u64 = 1 << 13;
+const STEP: u64 = 1 << 15;
 /// Rows and columns of zeros that packed weights may have.
 const PACKED: usize = 16;
 
