@@ -219,5 +219,7 @@ fn onnx_models_survive_damage() {
     };
     // A run may refuse its inputs; it may not fail in another way.
     let run = || run().or(Ok(()));
-    hold("onnx", &files(&[".onnx", ".pb"]), |bytes| readers::onnx(&device, &loaded, bytes), Some(&run));
+    let mut seeds = files(&[".onnx", ".pb"]);
+    seeds.extend(seeds::operators());
+    hold("onnx", &seeds, |bytes| readers::onnx(&device, &loaded, bytes), Some(&run));
 }

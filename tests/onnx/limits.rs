@@ -65,10 +65,7 @@ fn onnx_extents_beside_zero_are_refused_at_load() {
             ),
         ),
         ("concat", of(&[1 << 45, 0], vec![node("Concat", &["a", "a"], &["y"], &[axis(1)])], vec![])),
-        (
-            "gather",
-            of(&[0, huge, huge], vec![node("Gather", &["a", "0"], &["y"], &[axis(0)])], vec![list("0", &[0])]),
-        ),
+        ("gather", of(&[0, huge, huge], vec![node("Gather", &["a", "0"], &["y"], &[axis(0)])], vec![list("0", &[0])])),
         // Within 32 bits, but still an hour of loops.
         ("many rows", of(&[0x7fff_ffff, 0], vec![node("Concat", &["a", "a"], &["y"], &[axis(1)])], vec![])),
     ] {
@@ -262,7 +259,8 @@ fn onnx_tensors_with_two_kinds_of_data_are_refused() {
 
 #[test]
 fn onnx_weights_of_one_name_are_refused() {
-    let twice = model(vec![node("Relu", &["X"], &["Y"], &[])], vec![floats("a", &[1], &[0.0]), floats("a", &[1], &[1.0])]);
+    let twice =
+        model(vec![node("Relu", &["X"], &["Y"], &[])], vec![floats("a", &[1], &[0.0]), floats("a", &[1], &[1.0])]);
     let text = initializers(&twice.bytes()).map(drop).expect_err("one name").to_string();
     assert!(text.contains("\"a\"") && text.contains("twice"), "{text}");
 }
@@ -285,8 +283,8 @@ fn onnx_models_of_many_inputs_run_in_time() {
 }
 
 #[test]
-fn onnx_models_of_a_million_nodes_load_in_time() {
-    const COUNT: usize = 1_000_000;
+fn onnx_models_of_many_nodes_load_in_time() {
+    const COUNT: usize = 250_000;
     let name = |i: usize| format!("{i:x}");
     let nodes = |i: usize| {
         let b = Bytes::default().raw(1, name(i)).raw(2, name(i + 1));
@@ -298,10 +296,10 @@ fn onnx_models_of_a_million_nodes_load_in_time() {
     }
     let graph = graph.raw(11, value("0", 1, &[1])).raw(12, value(&name(COUNT), 1, &[1]));
     let bytes = Bytes::default().int(1, 8).raw(7, graph).raw(8, Bytes::default().raw(1, "").int(2, 17)).0;
-    let (model, used) = measure("a million nodes", 0, || OnnxModel::load(&device(), &bytes));
+    let (model, used) = measure("many nodes", 0, || OnnxModel::load(&device(), &bytes));
     drop(model.expect("a model"));
     assert!(used.memory < 12 * bytes.len(), "{used:?} for {} bytes", bytes.len());
-    assert!(used.time.as_secs_f32() < 2.0, "{used:?}");
+    assert!(used.time.as_secs_f32() < 1.0, "{used:?}");
 }
 
 #[test]

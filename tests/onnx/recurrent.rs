@@ -236,7 +236,9 @@ fn sequence_lengths_that_do_not_fit_are_named() {
             model.run(&[("X", x.into()), ("sequence_lens", lengths)]).map(drop)
         };
         run(&[4, 0]).expect("lengths that fit");
-        for (lengths, got) in [(&[3, -1][..], "got -1"), (&[5, 4], "got 5"), (&[4], "got [1]"), (&[1, i64::MIN], "got -92")] {
+        for (lengths, got) in
+            [(&[3, -1][..], "got -1"), (&[5, 4], "got 5"), (&[4], "got [1]"), (&[1, i64::MIN], "got -92")]
+        {
             let error = run(lengths).expect_err("lengths that do not fit").to_string();
             assert!(error.contains("sequence_lens") && error.contains(got), "{lengths:?}: {error}");
         }

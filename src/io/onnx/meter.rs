@@ -14,6 +14,8 @@ const WORK_SHARE: u64 = 4;
 const ELEMENT: u64 = 8;
 /// Work of an integer: its place is computed axis by axis.
 const INTEGER: u64 = 64;
+/// Work of a product beside its multiply-adds.
+const PRODUCT: u64 = 256;
 /// Bytes that constants computed at load may take, beside [`FOLDED_SHARE`] for each byte of the file.
 const FOLDED: u64 = 16 << 20;
 const FOLDED_SHARE: u64 = 8;
@@ -67,8 +69,8 @@ impl Cost {
 
     /// A product of `[m, k]` and `[k, n]`, `batch` times.
     pub fn product([batch, m, k, n]: [usize; 4]) -> Self {
-        let work = [batch, m, k, n].into_iter().fold(1u64, |all, n| all.saturating_mul(n as u64));
-        Self { bytes: 0, work }
+        let each = [m, k, n].into_iter().fold(1u64, |all, n| all.saturating_mul(n as u64));
+        Self { bytes: 0, work: each.saturating_add(PRODUCT).saturating_mul(batch as u64) }
     }
 
     /// The same `n` times.

@@ -125,7 +125,12 @@ impl std::fmt::Debug for OnnxModel {
 
 impl Info {
     /// Checks type and extents; `extents` are those that the names stand for in this run.
-    pub(super) fn check<'a>(&'a self, op: &'static str, value: &Value, extents: &mut HashMap<&'a str, usize>) -> Result<()> {
+    pub(super) fn check<'a>(
+        &'a self,
+        op: &'static str,
+        value: &Value,
+        extents: &mut HashMap<&'a str, usize>,
+    ) -> Result<()> {
         let float = match value {
             Value::Tensor(tensor) => {
                 tensor.check_dtype(op, "inputs", "f32")?;

@@ -77,7 +77,7 @@ impl Function for Conv {
         let windows = Cost::floats(extent(&[s.batch, s.steps, s.depth, s.kernel])?);
         let output = Cost::floats(extent(&[s.batch, s.steps, s.maps])?);
         let work = windows.times(self.group).work.saturating_add(GROUP.saturating_mul(self.group as u64));
-        let product = Cost::product([s.batch * s.steps, s.maps, s.depth, s.kernel]);
+        let product = Cost::product([1, s.batch * s.steps, s.maps, s.depth * s.kernel]);
         Ok(padded + Cost { work, ..windows } + output.times(3) + Cost::floats(w.len()) + product)
     }
 

@@ -39,11 +39,12 @@ fn extreme(b: &mut Builder, f: fn(&Tensor, f32) -> Result<Tensor>, g: fn(i64, i6
     let (mut limits, mut rank) = (Vec::new(), 0);
     let is_number = |v: &Value| matches!(v, Value::Tensor(t) if t.len() == 1);
     for i in 0..b.node.inputs {
-        if b.constant(i).is_some_and(is_number) && limits.len() + 1 < b.node.inputs {
-            if let Some(number) = b.number(i, "limit")? {
-                limits.push(number.value);
-                rank = rank.max(number.rank);
-            }
+        if b.constant(i).is_some_and(is_number)
+            && limits.len() + 1 < b.node.inputs
+            && let Some(number) = b.number(i, "limit")?
+        {
+            limits.push(number.value);
+            rank = rank.max(number.rank);
         }
     }
     let mixed = || Error::value("onnx", "inputs", "integers, or one tensor and constant numbers", "several tensors");

@@ -42,9 +42,7 @@ fn part(x: &Value, axis: usize, run: Run) -> Result<Value> {
         Value::Ints(x) => host::select(x, axis, run.positions())?.into(),
         Value::Tensor(_) if run.count == 0 => return Err(nothing()),
         Value::Tensor(x) if run.step == 1 && run.count == x.dims()[axis] => x.clone().into(),
-        Value::Tensor(x) if run.step == 1 || run.count == 1 => {
-            x.slice(axis, run.start..run.start + run.count)?.into()
-        }
+        Value::Tensor(x) if run.step == 1 || run.count == 1 => x.slice(axis, run.start..run.start + run.count)?.into(),
         Value::Tensor(x) => select_rows(x, axis, run.positions())?.into(),
     })
 }

@@ -22,7 +22,8 @@ fn product_cost(a: &[usize], b: &[usize]) -> Result<Cost> {
     let (a, b) = (if let &[k] = a { &[1, k] } else { a }, if let &[k] = b { &[k, 1] } else { b });
     let ([a_batch @ .., m, k], [b_batch @ .., _, n]) = (a, b) else { return Ok(Cost::default()) };
     let batch = extent(&host::broadcast(a_batch, b_batch)?)?;
-    let repeated = if b_batch.is_empty() { 0 } else { extent(&[batch, *m, *k])?.saturating_add(extent(&[batch, *k, *n])?) };
+    let repeated =
+        if b_batch.is_empty() { 0 } else { extent(&[batch, *m, *k])?.saturating_add(extent(&[batch, *k, *n])?) };
     Ok(Cost::floats(extent(&[batch, *m, *n])?) + Cost::floats(repeated) + Cost::product([batch, *m, *k, *n]))
 }
 
@@ -87,7 +88,8 @@ fn gemm(b: &mut Builder) -> Result<Op> {
         if alpha != 1.0 {
             y = y.scale(alpha)?;
         }
-        if let Some(c) = c {
+        // With β = 0 there is no C, as in BLAS: not even a NaN of it counts.
+        if let Some(c) = c.filter(|_| beta != 0.0) {
             y = y.add(&if beta == 1.0 { c.clone() } else { c.scale(beta)? })?;
         }
         Ok(vec![y.into()])

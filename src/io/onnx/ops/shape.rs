@@ -15,22 +15,8 @@ const fn one(name: &'static str, inputs: usize, build: fn(&mut Builder) -> Resul
 
 pub const TABLE: &[Operator] = &[
     Operator { name: "Constant", since: 1, inputs: 0..=0, outputs: 1, build: constant, folds: true },
-    Operator {
-        name: "ConstantOfShape",
-        since: 9,
-        inputs: 1..=1,
-        outputs: 1,
-        build: constant_of_shape,
-        folds: true,
-    },
-    Operator {
-        name: "Expand",
-        since: 8,
-        inputs: 2..=2,
-        outputs: 1,
-        build: expand,
-        folds: true,
-    },
+    Operator { name: "ConstantOfShape", since: 9, inputs: 1..=1, outputs: 1, build: constant_of_shape, folds: true },
+    Operator { name: "Expand", since: 8, inputs: 2..=2, outputs: 1, build: expand, folds: true },
     one("Shape", 1, shape),
     one("Reshape", 2, reshape),
     one("Transpose", 1, transpose),
@@ -122,14 +108,17 @@ fn expand(_: &mut Builder) -> Result<Op> {
 
 fn shape(b: &mut Builder) -> Result<Op> {
     let (start, end) = if b.opset >= 15 { (b.int("start")?, b.int("end")?) } else { (None, None) };
-    function(|_| Ok(Cost::ints(MOST_AXES)), move |args| {
-        let dims = args.value(0)?.dims();
-        let rank = dims.len() as i64;
-        let bound = |v: i64| (if v < 0 { v.saturating_add(rank) } else { v }).clamp(0, rank) as usize;
-        let (start, end) = (bound(start.unwrap_or(0)), bound(end.unwrap_or(rank)));
-        let part = dims.get(start..end).unwrap_or_default();
-        Ok(vec![Ints::list(part.iter().map(|&d| d as i64).collect()).into()])
-    })
+    function(
+        |_| Ok(Cost::ints(MOST_AXES)),
+        move |args| {
+            let dims = args.value(0)?.dims();
+            let rank = dims.len() as i64;
+            let bound = |v: i64| (if v < 0 { v.saturating_add(rank) } else { v }).clamp(0, rank) as usize;
+            let (start, end) = (bound(start.unwrap_or(0)), bound(end.unwrap_or(rank)));
+            let part = dims.get(start..end).unwrap_or_default();
+            Ok(vec![Ints::list(part.iter().map(|&d| d as i64).collect()).into()])
+        },
+    )
 }
 
 fn reshape(b: &mut Builder) -> Result<Op> {

@@ -148,7 +148,7 @@ impl Recurrent {
         let floats = rows.saturating_mul(2 * gates + 6 * hidden);
         let padded = hidden + PACKED;
         let packed = (spec.directions * rest * padded).saturating_mul(padded);
-        let products = Cost::product([rows, gates, input + hidden, 1]);
+        let products = Cost::product([1, rows, gates, input + hidden]);
         let work = products.work.saturating_add(STEP.saturating_mul((steps * spec.directions) as u64));
         Ok(built + Cost::floats(floats) + copied(args)?.times(2) + Cost::floats(packed) + Cost { bytes: 0, work })
     }
