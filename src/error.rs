@@ -84,6 +84,17 @@ pub enum Error {
         /// What the adapter allows.
         allowed: u64,
     },
+    /// A run of an ONNX model needs more memory or work than its limits allow; wrapped in the [`Error::Node`] that asks
+    /// for it.
+    #[error("more {limit} than a run may take: {needed} of {allowed}; `OnnxModel::with_limits` raises the limit")]
+    Budget {
+        /// `memory`, in bytes, or `work`, in multiply-adds.
+        limit: &'static str,
+        /// What the run needs up to this node.
+        needed: u64,
+        /// What is allowed.
+        allowed: u64,
+    },
     /// The device is gone (driver reset, unplugged, destroyed). Build a new one and restore from host copies.
     #[error("the device was lost: {0}")]
     DeviceLost(String),
@@ -146,15 +157,25 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn shape(op: &'static str, arg: &'static str, expected: impl ToString, got: &[usize]) -> Self {
-        Error::Shape { op, arg, expected: expected.to_string(), got: format!("{got:?}") }
+        // No shape that is right has so many axes.
+        const AXES: usize = 16;
+        let got = match got.get(..AXES) {
+            Some(first) if got.len() > AXES => format!("{first:?} and {} more", got.len() - AXES),
+            _ => format!("{got:?}"),
+        };
+        Error::Shape { op, arg, expected: cut(expected.to_string()), got }
     }
 
     pub(crate) fn value(op: &'static str, arg: &'static str, expected: impl ToString, got: impl ToString) -> Self {
-        Error::Value { op, arg, expected: expected.to_string(), got: got.to_string() }
+        Error::Value { op, arg, expected: cut(expected.to_string()), got: cut(got.to_string()) }
     }
 
     pub(crate) fn format(what: impl ToString, why: impl ToString) -> Self {
         Error::Format { what: cut(what.to_string()), why: cut(why.to_string()) }
+    }
+
+    pub(crate) fn unsupported(node: &str, operator: &str, what: impl ToString) -> Self {
+        Error::Unsupported { node: node.into(), operator: operator.into(), what: cut(what.to_string()) }
     }
 
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {

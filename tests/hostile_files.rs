@@ -12,6 +12,8 @@ mod onnx;
 mod onnx_build;
 #[path = "hostile/twice.rs"]
 mod twice;
+#[path = "onnx/limits.rs"]
+mod onnx_limits;
 #[path = "common/zip.rs"]
 mod zip;
 

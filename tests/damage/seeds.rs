@@ -114,6 +114,16 @@ pub fn checkpoints(device: &Device) -> Vec<Seed> {
     vec![made("a checkpoint", &file)]
 }
 
+/// ONNX models of one or a few nodes: every operator in several forms.
+pub fn operators() -> Vec<Seed> {
+    let bytes = include_bytes!("../onnx/operators.safetensors");
+    let file = safetensors::SafeTensors::deserialize(bytes).expect("operators.safetensors");
+    let models = file.iter().filter_map(|(name, tensor)| Some((name.strip_suffix(".model")?, tensor.data())));
+    let mut out: Vec<Seed> = models.map(|(name, model)| Seed::new(format!("{name}.onnx"), model.to_vec())).collect();
+    out.sort_by(|a, b| a.name.cmp(&b.name));
+    out
+}
+
 /// Weights of recurrent layers in the layouts of Keras, PyTorch and ONNX.
 pub fn weights(device: &Device) -> Vec<Seed> {
     let gru = GruConfig { input: 2, hidden: 3, ..GruConfig::default() }.build(device, &mut Rng::new(3)).expect("gru");

@@ -4,7 +4,7 @@ use safetensors::SafeTensors;
 use wgru::io::onnx::{OnnxModel, Value};
 use wgru::{Device, Tensor};
 
-use crate::build::{Model, floats, node, value};
+use crate::build::{Bytes, Model, attribute_int, floats, ints, node, value};
 use crate::common::{assert_close, fill, relative_error};
 use crate::on_every_backend;
 
@@ -13,7 +13,11 @@ const TOLERANCE: f64 = 1e-6;
 
 const TENSORS: &[u8] = include_bytes!("operators.safetensors");
 
-on_every_backend![operators_give_what_onnx_runtime_gives, powers_of_negative_numbers_have_their_sign];
+on_every_backend![
+    operators_give_what_onnx_runtime_gives,
+    powers_of_negative_numbers_have_their_sign,
+    extremes_with_nan_are_nan
+];
 
 fn operators_give_what_onnx_runtime_gives(device: &Device) {
     let file = SafeTensors::deserialize(TENSORS).expect("operators.safetensors");
@@ -87,5 +91,66 @@ fn powers_of_negative_numbers_have_their_sign(device: &Device) {
     }
     for p in [f32::NAN, f32::INFINITY, -3e9] {
         assert!(model(p).expect_err("no such power").to_string().contains("an exponent of"), "{p}");
+    }
+}
+
+/// A node on floats `X`, with constants.
+fn loaded(device: &Device, opset: i64, node: Bytes, initializers: Vec<Bytes>) -> wgru::Result<OnnxModel> {
+    let (inputs, outputs) = (vec![value("X", 1, &[-1])], vec![value("Y", 1, &[])]);
+    OnnxModel::load(device, &Model { opset, nodes: vec![node], initializers, inputs, outputs }.bytes())
+}
+
+/// A limit of NaN makes a minimum NaN; a clip has no such limit. As ONNX Runtime 1.23.
+fn extremes_with_nan_are_nan(device: &Device) {
+    let (x, nan) = ([1.5, f32::NAN, -2.0, f32::INFINITY], f32::NAN);
+    let all = [nan; 4];
+    for (operator, limits, want) in [
+        ("Min", &[nan][..], all),
+        ("Max", &[nan], all),
+        ("Min", &[1.0, nan, 3.0], all),
+        ("Max", &[nan, 1.0], all),
+        ("Min", &[1.0], [1.0, nan, -2.0, 1.0]),
+        ("Max", &[1.0], [1.5, nan, 1.0, f32::INFINITY]),
+        ("Clip", &[nan, nan], x),
+        ("Clip", &[nan, 1.0], [1.0, nan, -2.0, 1.0]),
+        ("Clip", &[0.0, nan], [1.5, nan, 0.0, f32::INFINITY]),
+        ("Relu", &[], [1.5, nan, 0.0, f32::INFINITY]),
+    ] {
+        let names: Vec<String> = (0..limits.len()).map(|i| format!("p{i}")).collect();
+        let inputs: Vec<&str> = ["X"].into_iter().chain(names.iter().map(String::as_str)).collect();
+        let constants = names.iter().zip(limits).map(|(name, &v)| floats(name, &[], &[v])).collect();
+        let model = loaded(device, 13, node(operator, &inputs, &["Y"], &[]), constants).expect("loaded");
+        let input = Tensor::from_slice(device, &x, &[4]).expect("uploaded");
+        let got = model.run(&[("X", input.into())]).expect("run").remove(0).1;
+        let got = got.as_tensor().expect("floats").to_vec().expect("read");
+        let same = |(got, want): (&f32, &f32)| got == want || (got.is_nan() && want.is_nan());
+        assert!(got.len() == 4 && got.iter().zip(&want).all(same), "{operator} {limits:?}: {got:?}, not {want:?}");
+    }
+}
+
+#[test]
+fn splits_that_are_not_stated_are_refused() {
+    let device = Device::cpu();
+    let split = |opset: i64, len: usize, inputs: &[&str], stated: Option<i64>| {
+        let attributes: Vec<Bytes> = stated.iter().map(|&n| attribute_int("num_outputs", n)).collect();
+        let split = node("Split", inputs, &["a", "b", "Y"], &attributes);
+        let x = Tensor::zeros(&device, &[len]).expect("zeros");
+        loaded(&device, opset, split, vec![ints("s", &[3], &[2, 2, 2])])?.run(&[("X", x.into())])
+    };
+    for opset in [11, 13, 17] {
+        assert_eq!(split(opset, 6, &["X"], None).expect("equal parts")[0].1.dims(), [2], "{opset}");
+        let error = split(opset, 7, &["X"], None).expect_err("7 in 3").to_string();
+        assert!(error.contains("the Split") && error.contains("got 7"), "{error}");
+    }
+    assert_eq!(split(18, 7, &["X"], Some(3)).expect("3, 3 and 1")[0].1.dims(), [1]);
+    split(18, 6, &["X", "s"], None).expect("sizes");
+    for (what, result) in [
+        ("neither", split(18, 6, &["X"], None)),
+        ("both", split(18, 6, &["X", "s"], Some(3))),
+        ("num_outputs 2", split(18, 6, &["X"], Some(2))),
+        ("got 1", split(18, 1, &["X"], Some(3))),
+    ] {
+        let error = result.expect_err(what).to_string();
+        assert!(error.contains("the Split") && error.contains(what), "{what}: {error}");
     }
 }

@@ -214,3 +214,33 @@ fn random_recurrent_nodes_are_as_onnx_runtime(device: &Device) {
     println!("{} recurrent nodes on {}: worst error {worst:.1e}", cases.len(), device.info().name);
     assert!(failed.is_empty(), "{} outputs differ:\n{}", failed.len(), failed[..failed.len().min(20)].join("\n"));
 }
+
+#[test]
+fn sequence_lengths_that_do_not_fit_are_named() {
+    let device = Device::cpu();
+    for layout in [0, 1] {
+        let inputs = ["X", "W", "R", "", "sequence_lens"];
+        let model = Model {
+            opset: 14,
+            nodes: vec![node("GRU", &inputs, &["Y"], &[attribute_int("layout", layout)])],
+            initializers: vec![floats("W", &[1, 3, 1], &[0.5; 3]), floats("R", &[1, 3, 1], &[0.25; 3])],
+            // int32 and int64 are one type here.
+            inputs: vec![value("X", 1, &[-1, -1, 1]), value("sequence_lens", 7, &[-1])],
+            outputs: vec![value("Y", 1, &[])],
+        };
+        let model = OnnxModel::load(&device, &model.bytes()).expect("loaded");
+        let run = |lengths: &[i64]| {
+            let (steps, batch) = if layout == 1 { (2, 4) } else { (4, 2) };
+            let x = Tensor::zeros(&device, &[steps, batch, 1]).expect("x");
+            let lengths = Value::ints(lengths, &[lengths.len()]).expect("lengths");
+            model.run(&[("X", x.into()), ("sequence_lens", lengths)]).map(drop)
+        };
+        run(&[4, 0]).expect("lengths that fit");
+        for (lengths, got) in
+            [(&[3, -1][..], "got -1"), (&[5, 4], "got 5"), (&[4], "got [1]"), (&[1, i64::MIN], "got -92")]
+        {
+            let error = run(lengths).expect_err("lengths that do not fit").to_string();
+            assert!(error.contains("sequence_lens") && error.contains(got), "{lengths:?}: {error}");
+        }
+    }
+}

@@ -46,7 +46,7 @@ fn code(error: &Error) -> &'static str {
         Error::Value { .. } => "value",
         Error::DType { .. } => "dtype",
         Error::NoAdapter(_) => "no-adapter",
-        Error::Limit { .. } => "limit",
+        Error::Limit { .. } | Error::Budget { .. } => "limit",
         Error::DeviceLost(_) => "device-lost",
         Error::Gpu(_) => "gpu",
         Error::Format { .. } => "format",

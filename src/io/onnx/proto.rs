@@ -1,38 +1,50 @@
 //! The messages of `onnx.proto` that a model for inference is made of, read in place: text and tensor data stay in the
-//! file's bytes, so that a small file cannot ask for much memory.
+//! file's bytes, and lists of messages are read one message at a time, so that a small file cannot ask for much memory.
 //!
 //! Source: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>. Unknown fields are skipped, as protocol buffers
 //! ask; fields that would change a result and are not implemented are refused by name.
 
-use super::wire::{Fields, Wire};
+mod tensor;
+mod value_info;
+
+pub use tensor::TensorProto;
+pub use value_info::{Dim, ValueInfo};
+
+use super::wire::Fields;
 use crate::error::{Error, Result};
 
+/// Most attributes of a node, and texts in a list: far above what any operator takes.
+const MOST: usize = 64;
+
 /// `ModelProto`
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Model<'a> {
-    /// Domain and version of every operator set.
-    pub opsets: Vec<(&'a str, i64)>,
-    pub graph: Option<Graph<'a>>,
+    /// Version of the operator set `ai.onnx`, if the file names one.
+    pub opset: Option<i64>,
+    pub graph: Graph<'a>,
 }
 
-/// `GraphProto`
+/// `GraphProto`: its messages as bytes, checked in outline.
 #[derive(Debug, Default)]
 pub struct Graph<'a> {
-    pub nodes: Vec<Node<'a>>,
-    pub initializers: Vec<TensorProto<'a>>,
-    pub inputs: Vec<ValueInfo<'a>>,
-    pub outputs: Vec<ValueInfo<'a>>,
+    pub nodes: Vec<&'a [u8]>,
+    pub initializers: Vec<&'a [u8]>,
+    pub inputs: Vec<&'a [u8]>,
+    pub outputs: Vec<&'a [u8]>,
 }
 
 /// `NodeProto`
 #[derive(Debug, Default)]
 pub struct Node<'a> {
+    bytes: &'a [u8],
     pub name: &'a str,
     pub op_type: &'a str,
     pub domain: &'a str,
-    pub inputs: Vec<&'a str>,
-    pub outputs: Vec<&'a str>,
-    pub attributes: Vec<Attribute<'a>>,
+    /// Numbers of inputs and outputs, those that are left out included.
+    pub inputs: usize,
+    pub outputs: usize,
+    /// Messages that [`Attribute::parse`] reads.
+    pub attributes: Vec<&'a [u8]>,
 }
 
 /// `AttributeProto`
@@ -43,7 +55,7 @@ pub struct Attribute<'a> {
 }
 
 /// The value of an attribute; what no implemented operator takes is only named.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum AttributeValue<'a> {
     Float(f32),
     Int(i64),
@@ -55,58 +67,30 @@ pub enum AttributeValue<'a> {
     Other(&'static str),
 }
 
-/// `TensorProto`
-#[derive(Clone, Debug, Default)]
-pub struct TensorProto<'a> {
-    pub name: &'a str,
-    pub dims: Vec<i64>,
-    pub data_type: i64,
-    pub raw: Option<&'a [u8]>,
-    pub floats: Vec<f32>,
-    pub doubles: Vec<f64>,
-    /// `int32_data` or `int64_data`.
-    pub ints: Vec<i64>,
-}
-
-/// `ValueInfoProto`
-#[derive(Debug)]
-pub struct ValueInfo<'a> {
-    pub name: &'a str,
-    /// A `TensorProto.DataType`; 0 where the file names none.
-    pub data_type: i64,
-    /// Extents, where the file states the rank.
-    pub dims: Option<Vec<Dim<'a>>>,
-}
-
-/// One extent of a graph's input or output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dim<'a> {
-    /// A number.
-    Fixed(i64),
-    /// A name: equal names are equal extents.
-    Named(&'a str),
-    /// Anything.
-    Free,
-}
-
 fn refused(what: &str, why: &str) -> Error {
     Error::format(format!("ONNX {what}"), why)
 }
 
 impl<'a> Model<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let mut out = Self::default();
+        let (mut opset, mut graph) = (None, None);
         let mut fields = Fields::new("model", bytes);
         while let Some((number, wire)) = fields.next()? {
             match number {
-                7 if out.graph.is_some() => return Err(refused("model", "holds two graphs")),
-                7 => out.graph = Some(Graph::parse(fields.bytes("graph", wire)?)?),
-                8 => out.opsets.push(parse_opset(fields.bytes("opset_import", wire)?)?),
+                7 if graph.is_some() => return Err(refused("model", "holds two graphs")),
+                7 => graph = Some(Graph::parse(fields.bytes("graph", wire)?)?),
+                8 => match parse_opset(fields.bytes("opset_import", wire)?)? {
+                    ("" | "ai.onnx", _) if opset.is_some() => {
+                        return Err(refused("model", "names two operator sets of ai.onnx"));
+                    }
+                    ("" | "ai.onnx", version) => opset = Some(version),
+                    _ => {}
+                },
                 25 => return Err(refused("model", "defines functions of its own, which are not supported")),
                 _ => {}
             }
         }
-        Ok(out)
+        Ok(Self { opset, graph: graph.ok_or_else(|| refused("model", "holds no graph"))? })
     }
 }
 
@@ -128,63 +112,123 @@ impl<'a> Graph<'a> {
         let mut out = Self::default();
         let mut fields = Fields::new("graph", bytes);
         while let Some((number, wire)) = fields.next()? {
-            match number {
-                1 => out.nodes.push(Node::parse(fields.bytes("node", wire)?)?),
-                5 => out.initializers.push(TensorProto::parse(fields.bytes("initializer", wire)?)?),
-                11 => out.inputs.push(ValueInfo::parse(fields.bytes("input", wire)?)?),
-                12 => out.outputs.push(ValueInfo::parse(fields.bytes("output", wire)?)?),
+            let (list, what, name) = match number {
+                1 => (&mut out.nodes, "node", None),
+                5 => (&mut out.initializers, "initializer", Some(8)),
+                11 => (&mut out.inputs, "input", Some(1)),
+                12 => (&mut out.outputs, "output", Some(1)),
                 15 => return Err(refused("graph", "holds sparse initializers, which are not supported")),
-                _ => {}
-            }
-            // Checked here, so that a few bytes cannot ask for many empty values.
-            let newest = match number {
-                5 => out.initializers.last().map(|tensor| tensor.name),
-                11 => out.inputs.last().map(|value| value.name),
-                12 => out.outputs.last().map(|value| value.name),
-                _ => None,
+                _ => continue,
             };
-            if newest == Some("") {
-                return Err(refused("graph", "holds an initializer, an input or an output without a name"));
+            let message = fields.bytes(what, wire)?;
+            // Checked here, so that a few bytes cannot ask for many empty messages.
+            match name {
+                None => drop(Node::parse(message)?),
+                Some(field) if !has_text(what, message, field)? => {
+                    return Err(refused("graph", "holds an initializer, an input or an output without a name"));
+                }
+                Some(_) => {}
             }
+            list.push(message);
         }
         Ok(out)
+    }
+
+    pub fn initializers(&self) -> impl Iterator<Item = Result<TensorProto<'a>>> {
+        self.initializers.iter().map(|bytes| TensorProto::parse(bytes))
+    }
+}
+
+/// Whether a message has text in field `field`.
+fn has_text(message: &'static str, bytes: &[u8], field: u64) -> Result<bool> {
+    let mut fields = Fields::new(message, bytes);
+    let mut found = false;
+    while let Some((number, wire)) = fields.next()? {
+        if number == field {
+            found = !fields.bytes("name", wire)?.is_empty();
+        }
+    }
+    Ok(found)
+}
+
+/// Names of inputs or outputs in a node's message that was read before.
+fn names(bytes: &[u8], field: u64) -> impl Iterator<Item = &str> {
+    let mut fields = Fields::new("node", bytes);
+    std::iter::from_fn(move || {
+        while let Ok(Some((number, wire))) = fields.next() {
+            if number == field {
+                return fields.text("name", wire).ok();
+            }
+        }
+        None
+    })
+}
+
+impl<'a> Graph<'a> {
+    /// Names of a node's inputs; one that is left out is empty.
+    pub fn inputs_of(&self, node: usize) -> impl Iterator<Item = &'a str> + use<'a> {
+        names(self.nodes[node], 1)
+    }
+
+    /// Names of a node's outputs; one that is left out is empty.
+    pub fn outputs_of(&self, node: usize) -> impl Iterator<Item = &'a str> + use<'a> {
+        names(self.nodes[node], 2)
     }
 }
 
 impl<'a> Node<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let mut out = Self::default();
+    pub fn parse(bytes: &'a [u8]) -> Result<Self> {
+        let mut out = Self { bytes, ..Self::default() };
+        let mut has_output = false;
         let mut fields = Fields::new("node", bytes);
         while let Some((number, wire)) = fields.next()? {
             match number {
-                1 => out.inputs.push(fields.text("input", wire)?),
-                2 => out.outputs.push(fields.text("output", wire)?),
+                1 => {
+                    fields.text("input", wire)?;
+                    out.inputs += 1;
+                }
+                2 => {
+                    has_output |= !fields.text("output", wire)?.is_empty();
+                    out.outputs += 1;
+                }
                 3 => out.name = fields.text("name", wire)?,
                 4 => out.op_type = fields.text("op_type", wire)?,
-                5 => out.attributes.push(Attribute::parse(fields.bytes("attribute", wire)?)?),
+                5 => out.attributes.push(fields.bytes("attribute", wire)?),
                 7 => out.domain = fields.text("domain", wire)?,
                 8 if !fields.bytes("overload", wire)?.is_empty() => {
                     return Err(refused("node", "names an overload of a function, which is not supported"));
                 }
                 _ => {}
             }
+            if out.attributes.len() > MOST {
+                return Err(refused(&format!("node {:?}", out.name), &format!("has more than {MOST} attributes")));
+            }
         }
-        // Checked here, so that a few bytes cannot ask for many empty nodes.
-        if out.op_type.is_empty() || !out.outputs.iter().any(|o| !o.is_empty()) {
+        if out.op_type.is_empty() || !has_output {
             let why = "has no operator or no output";
             return Err(refused(&format!("node {:?} ({})", out.name, out.op_type), why));
         }
         Ok(out)
     }
 
+    /// Names of the inputs; one that is left out is empty.
+    pub fn inputs(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        names(self.bytes, 1)
+    }
+
+    /// Names of the outputs; one that is left out is empty.
+    pub fn outputs(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        names(self.bytes, 2)
+    }
+
     /// Its name, or that of its first output where it has none.
     pub fn label(&self) -> &'a str {
-        if self.name.is_empty() { self.outputs.iter().find(|o| !o.is_empty()).unwrap_or(&"") } else { self.name }
+        if self.name.is_empty() { self.outputs().find(|o| !o.is_empty()).unwrap_or("") } else { self.name }
     }
 }
 
 impl<'a> Attribute<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let (mut name, mut kind) = ("", 0);
         let (mut float, mut int, mut text, mut tensor) = (0.0, 0, &[][..], None);
         let (mut floats, mut ints, mut texts) = (Vec::new(), Vec::new(), Vec::new());
@@ -201,6 +245,9 @@ impl<'a> Attribute<'a> {
                 6 | 11 => other = "graph",
                 7 => fields.floats("floats", wire, &mut floats)?,
                 8 => fields.ints("ints", wire, &mut ints)?,
+                9 if texts.len() == MOST => {
+                    return Err(refused(&format!("attribute {name:?}"), &format!("has more than {MOST} texts")));
+                }
                 9 => texts.push(fields.bytes("strings", wire)?),
                 10 => other = "list of tensors",
                 14 | 15 => other = "type",
@@ -228,96 +275,4 @@ impl<'a> Attribute<'a> {
         };
         Ok(Self { name, value })
     }
-}
-
-impl<'a> TensorProto<'a> {
-    pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let mut out = Self::default();
-        let mut fields = Fields::new("tensor", bytes);
-        let mut refusal = None;
-        while let Some((number, wire)) = fields.next()? {
-            match number {
-                1 => fields.ints("dims", wire, &mut out.dims)?,
-                2 => out.data_type = fields.int("data_type", wire)?,
-                3 => refusal = Some("is stored in segments"),
-                4 => fields.floats("float_data", wire, &mut out.floats)?,
-                5 | 7 => fields.ints("int32_data or int64_data", wire, &mut out.ints)?,
-                8 => out.name = fields.text("name", wire)?,
-                9 => out.raw = Some(fields.bytes("raw_data", wire)?),
-                10 => fields.doubles("double_data", wire, &mut out.doubles)?,
-                13 => refusal = Some("is stored in a file of its own"),
-                14 if fields.int("data_location", wire)? != 0 => refusal = Some("is stored in a file of its own"),
-                _ => {}
-            }
-        }
-        match refusal {
-            Some(why) => Err(refused(&format!("tensor {:?}", out.name), &format!("{why}, which is not supported"))),
-            None => Ok(out),
-        }
-    }
-}
-
-impl<'a> ValueInfo<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let mut out = Self { name: "", data_type: 0, dims: None };
-        let mut fields = Fields::new("value", bytes);
-        while let Some((number, wire)) = fields.next()? {
-            match number {
-                1 => out.name = fields.text("name", wire)?,
-                2 => out.parse_type(fields.bytes("type", wire)?)?,
-                _ => {}
-            }
-        }
-        Ok(out)
-    }
-
-    fn parse_type(&mut self, bytes: &'a [u8]) -> Result<()> {
-        let mut fields = Fields::new("type", bytes);
-        while let Some((number, wire)) = fields.next()? {
-            match number {
-                1 => self.parse_tensor_type(fields.bytes("tensor_type", wire)?)?,
-                4 | 5 | 8 | 9 => {
-                    return Err(refused(&format!("value {:?}", self.name), "is no tensor, which is not supported"));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn parse_tensor_type(&mut self, bytes: &'a [u8]) -> Result<()> {
-        let mut fields = Fields::new("tensor type", bytes);
-        while let Some((number, wire)) = fields.next()? {
-            match number {
-                1 => self.data_type = fields.int("elem_type", wire)?,
-                2 => self.dims = Some(parse_dims(fields.bytes("shape", wire)?)?),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-fn parse_dims(bytes: &[u8]) -> Result<Vec<Dim<'_>>> {
-    let mut out = Vec::new();
-    let mut fields = Fields::new("shape", bytes);
-    while let Some((number, wire)) = fields.next()? {
-        if number != 1 {
-            continue;
-        }
-        let mut dim = Dim::Free;
-        let mut inner = Fields::new("dimension", fields.bytes("dim", wire)?);
-        while let Some((number, wire)) = inner.next()? {
-            match (number, wire) {
-                (1, Wire::Varint(extent)) => dim = Dim::Fixed(extent as i64),
-                (2, wire) => match inner.text("dim_param", wire)? {
-                    "" => {}
-                    name => dim = Dim::Named(name),
-                },
-                _ => {}
-            }
-        }
-        out.push(dim);
-    }
-    Ok(out)
 }

@@ -1,5 +1,6 @@
 //! What flows along the edges of a graph: f32 tensors on the device, integers on the host
 
+use super::ints::{Ints, elements};
 use super::proto::TensorProto;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -24,13 +25,6 @@ pub enum Value {
     Ints(Ints),
 }
 
-/// Integers on the host: shapes, lengths, indices.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ints {
-    pub(super) dims: Vec<usize>,
-    pub(super) values: Vec<i64>,
-}
-
 impl From<Tensor> for Value {
     fn from(tensor: Tensor) -> Self {
         Value::Tensor(tensor)
@@ -47,7 +41,7 @@ impl Value {
     /// Integers of any extents; booleans are 0 and 1.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `dims` does not count `values`.
+    /// [`Error::Shape`] when `dims` does not count `values`, or an extent beside a 0 is out of proportion.
     pub fn ints(values: &[i64], dims: &[usize]) -> Result<Self> {
         Ok(Value::Ints(Ints::new(dims.to_vec(), values.to_vec())?))
     }
@@ -56,7 +50,7 @@ impl Value {
     pub fn dims(&self) -> &[usize] {
         match self {
             Value::Tensor(tensor) => tensor.dims(),
-            Value::Ints(ints) => &ints.dims,
+            Value::Ints(ints) => ints.dims(),
         }
     }
 
@@ -77,7 +71,7 @@ impl Value {
     /// [`Error::DType`] for floats.
     pub fn as_ints(&self) -> Result<&[i64]> {
         match self {
-            Value::Ints(ints) => Ok(&ints.values),
+            Value::Ints(ints) => Ok(ints.values()),
             Value::Tensor(_) => Err(wrong_type("integers", "floats")),
         }
     }
@@ -86,36 +80,21 @@ impl Value {
     pub(super) fn count(&self) -> usize {
         match self {
             Value::Tensor(tensor) => tensor.len(),
-            Value::Ints(ints) => ints.values.len(),
+            Value::Ints(ints) => ints.values().len(),
+        }
+    }
+
+    /// Bytes of its elements.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Value::Tensor(tensor) => 4 * tensor.len() as u64,
+            Value::Ints(ints) => 8 * ints.values().len() as u64,
         }
     }
 }
 
 fn wrong_type(expected: &str, got: &str) -> Error {
     Error::DType { op: "onnx", arg: "value", expected: expected.into(), got: got.into() }
-}
-
-/// Most axes of integers: a limit on what a hostile file can ask for.
-pub(super) const MOST_AXES: usize = 16;
-
-impl Ints {
-    pub(super) fn new(dims: Vec<usize>, values: Vec<i64>) -> Result<Self> {
-        if dims.len() > MOST_AXES {
-            return Err(Error::value("onnx", "axes", format!("at most {MOST_AXES}"), dims.len()));
-        }
-        // Beside an extent of 0, too, the others must be countable.
-        let counted = dims.iter().filter(|&&d| d > 0).try_fold(1usize, |n, &d| n.checked_mul(d));
-        let counted = counted.map(|n| if dims.contains(&0) { 0 } else { n });
-        match counted {
-            Some(n) if n == values.len() => Ok(Self { dims, values }),
-            _ => Err(Error::shape("onnx", "integers", format!("{} elements", values.len()), &dims)),
-        }
-    }
-
-    /// A list.
-    pub(super) fn list(values: Vec<i64>) -> Self {
-        Self { dims: vec![values.len()], values }
-    }
 }
 
 /// The types of `TensorProto.DataType` that are read; f16, bfloat16 and double become f32.
@@ -175,28 +154,30 @@ impl ElementType {
 /// [`Error::Format`] when the bytes are no whole tensor of a type that is read.
 pub fn read_tensor(device: &Device, bytes: &[u8]) -> Result<(String, Value)> {
     let proto = TensorProto::parse(bytes)?;
-    Ok((proto.name.into(), from_proto(&proto, device)?))
+    Ok((proto.name.into(), from_proto(proto, device)?))
 }
 
 /// A tensor of a file. Floats go to `device`.
-pub(super) fn from_proto(proto: &TensorProto, device: &Device) -> Result<Value> {
-    let bad = |why: String| Error::format(format!("ONNX tensor {:?}", proto.name), why);
+pub(super) fn from_proto(proto: TensorProto, device: &Device) -> Result<Value> {
+    let name = proto.name;
+    let bad = |why: String| Error::format(format!("ONNX tensor {name:?}"), why);
     let kind = ElementType::of(proto.data_type)
         .map_err(|name| bad(format!("holds elements of type {name}, which is not supported")))?;
+    if proto.dims.len() > MAX_RANK {
+        return Err(bad(format!("has {} axes; at most {MAX_RANK} are supported", proto.dims.len())));
+    }
     let dims: Vec<usize> = proto
         .dims
         .iter()
         .map(|&d| usize::try_from(d))
         .collect::<Result<_, _>>()
         .map_err(|_| bad(format!("has a negative extent: {:?}", proto.dims)))?;
-    if dims.len() > MAX_RANK {
-        return Err(bad(format!("has {} axes; at most {MAX_RANK} are supported", dims.len())));
-    }
-    let count = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    let count = elements(&dims).map_err(|e| bad(e.to_string()))?;
     let wrong = |got: usize| bad(format!("has shape {dims:?}, but {got} elements"));
+    let part = || bad("holds a part of an element".into());
     if kind.is_float() {
-        let values = floats(proto, kind).ok_or_else(|| bad("holds a part of an element".into()))?;
-        if count != Some(values.len()) {
+        let values = floats(proto, kind).ok_or_else(part)?;
+        if count != values.len() {
             return Err(wrong(values.len()));
         }
         if values.is_empty() {
@@ -204,18 +185,18 @@ pub(super) fn from_proto(proto: &TensorProto, device: &Device) -> Result<Value> 
         }
         return Ok(Value::Tensor(Tensor::from_slice(device, &values, &dims)?));
     }
-    let values = integers(proto, kind).ok_or_else(|| bad("holds a part of an element".into()))?;
-    if count != Some(values.len()) {
+    let values = integers(proto, kind).ok_or_else(part)?;
+    if count != values.len() {
         return Err(wrong(values.len()));
     }
-    Ok(Value::Ints(Ints { dims, values }))
+    Ok(Ints::new(dims, values).map_err(|e| bad(e.to_string()))?.into())
 }
 
 fn words<const N: usize, T>(bytes: &[u8], f: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes.chunks_exact(N).filter_map(|b| b.try_into().ok()).map(f).collect()
+    bytes.as_chunks().0.iter().map(|&b| f(b)).collect()
 }
 
-fn floats(proto: &TensorProto, kind: ElementType) -> Option<Vec<f32>> {
+fn floats(proto: TensorProto, kind: ElementType) -> Option<Vec<f32>> {
     let half = |bits: u16| half::f16::from_bits(bits).to_f32();
     let brain = |bits: u16| half::bf16::from_bits(bits).to_f32();
     let Some(raw) = proto.raw else {
@@ -223,7 +204,7 @@ fn floats(proto: &TensorProto, kind: ElementType) -> Option<Vec<f32>> {
             ElementType::Half => proto.ints.iter().map(|&b| half(b as u16)).collect(),
             ElementType::BFloat => proto.ints.iter().map(|&b| brain(b as u16)).collect(),
             ElementType::Double => proto.doubles.iter().map(|&v| v as f32).collect(),
-            _ => proto.floats.clone(),
+            _ => proto.floats,
         });
     };
     if !raw.len().is_multiple_of(kind.width()) {
@@ -237,9 +218,9 @@ fn floats(proto: &TensorProto, kind: ElementType) -> Option<Vec<f32>> {
     })
 }
 
-fn integers(proto: &TensorProto, kind: ElementType) -> Option<Vec<i64>> {
-    let values = match proto.raw {
-        None => proto.ints.clone(),
+fn integers(proto: TensorProto, kind: ElementType) -> Option<Vec<i64>> {
+    let mut values = match proto.raw {
+        None => proto.ints,
         Some(raw) if !raw.len().is_multiple_of(kind.width()) => return None,
         Some(raw) => match kind {
             ElementType::Int32 => words(raw, |b| i32::from_le_bytes(b).into()),
@@ -247,5 +228,8 @@ fn integers(proto: &TensorProto, kind: ElementType) -> Option<Vec<i64>> {
             _ => raw.iter().map(|&b| b.into()).collect(),
         },
     };
-    Some(if kind == ElementType::Bool { values.iter().map(|&v| (v != 0).into()).collect() } else { values })
+    if kind == ElementType::Bool {
+        values.iter_mut().for_each(|v| *v = (*v != 0).into());
+    }
+    Some(values)
 }

@@ -52,6 +52,11 @@ impl<'a> Fields<'a> {
     }
 
     fn varint(&mut self) -> Result<u64> {
+        // Nearly all of them.
+        if let [byte @ ..0x80, rest @ ..] = self.bytes {
+            self.bytes = rest;
+            return Ok(u64::from(*byte));
+        }
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let [byte] = self.array()?;
@@ -128,6 +133,8 @@ impl<'a> Fields<'a> {
             out.push(self.int(field, wire)?);
             return Ok(());
         };
+        // Every integer ends with the one byte below 128: room is made once, for as many as there are.
+        out.reserve_exact(bytes.iter().filter(|&&b| b < 0x80).count());
         let mut packed = Fields { message: self.message, bytes };
         while !packed.bytes.is_empty() {
             out.push(packed.varint()? as i64);

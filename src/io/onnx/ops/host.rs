@@ -1,8 +1,10 @@
 //! Arithmetic on integers, on the host
 
-use super::super::value::{Ints, Value};
 use super::Args;
 use crate::error::{Error, Result};
+use crate::io::onnx::ints::{Ints, extent, limited, shown};
+use crate::io::onnx::value::Value;
+use crate::tensor::Tensor;
 
 pub fn overflow() -> Error {
     Error::value("onnx", "integers", "a result of 64 bits", "an overflow, or a division by 0")
@@ -16,20 +18,17 @@ pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
         .map(|axis| match (extent(a, axis), extent(b, axis)) {
             (x, y) if x == y || y == 1 => Ok(x),
             (1, y) => Ok(y),
-            _ => Err(Error::shape("onnx", "inputs", format!("broadcastable to {a:?}"), b)),
+            _ => Err(Error::shape("onnx", "inputs", format!("broadcastable to {}", shown(a)), b)),
         })
         .collect()
 }
 
-/// Number of elements, or an error where a `usize` does not count them.
-pub fn count(dims: &[usize]) -> Result<usize> {
-    let counted = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-    counted.ok_or_else(|| Error::shape("onnx", "shape", "countable extents", dims))
-}
-
-/// The cost of a function of two broadcast inputs.
-pub fn broadcast_len(args: &Args) -> Result<usize> {
-    count(&broadcast(args.value(0)?.dims(), args.value(1)?.dims())?)
+/// Refuses `x` unless it broadcasts to `dims` and no further.
+pub fn check_broadcasts_to(arg: &'static str, x: &Tensor, dims: &[usize]) -> Result<()> {
+    match broadcast(x.dims(), dims) {
+        Ok(both) if both == dims => Ok(()),
+        _ => Err(Error::shape("onnx", arg, format!("broadcastable to {dims:?}"), x.dims())),
+    }
 }
 
 /// Place in an array of `dims` of element `at` of an array of `to`; an extent of 1 repeats.
@@ -48,29 +47,29 @@ fn place(dims: &[usize], to: &[usize], mut at: usize) -> usize {
 
 /// `a ∘ b`, broadcast.
 pub fn binary(a: &Ints, b: &Ints, f: impl Fn(i64, i64) -> Option<i64>) -> Result<Ints> {
-    let dims = broadcast(&a.dims, &b.dims)?;
-    let each = |i| f(a.values[place(&a.dims, &dims, i)], b.values[place(&b.dims, &dims, i)]);
+    let dims = broadcast(a.dims(), b.dims())?;
+    let each = |i| f(a.values()[place(a.dims(), &dims, i)], b.values()[place(b.dims(), &dims, i)]);
     let values = (0..limited(&dims)?).map(each).collect::<Option<Vec<_>>>().ok_or_else(overflow)?;
     Ints::new(dims, values)
 }
 
 /// The integers repeated until they have `dims`.
 pub fn expand(x: &Ints, dims: &[usize]) -> Result<Ints> {
-    let values = (0..limited(dims)?).map(|i| x.values[place(&x.dims, dims, i)]).collect();
+    let values = (0..limited(dims)?).map(|i| x.values()[place(x.dims(), dims, i)]).collect();
     Ints::new(dims.to_vec(), values)
 }
 
-/// The element of a source for every element of a result of extents `to`: axis `axis` by `at`, the others as they are.
-pub fn select(x: &Ints, axis: usize, at: &[usize]) -> Result<Ints> {
-    let inner: usize = x.dims[axis + 1..].iter().product();
-    let (outer, extent) = (x.dims[..axis].iter().product::<usize>(), x.dims[axis]);
-    let mut dims = x.dims.clone();
-    dims[axis] = at.len();
-    limited(&dims)?;
-    let mut values = Vec::with_capacity(outer * at.len() * inner);
-    for o in 0..outer {
-        for &i in at {
-            values.extend(&x.values[(o * extent + i) * inner..][..inner]);
+/// Positions `at` of axis `axis`, the other axes as they are.
+pub fn select(x: &Ints, axis: usize, at: impl ExactSizeIterator<Item = usize> + Clone) -> Result<Ints> {
+    let mut dims = x.dims().to_vec();
+    let along = std::mem::replace(&mut dims[axis], at.len());
+    let mut values = Vec::with_capacity(limited(&dims)?);
+    let (outer, inner) = (extent(&dims[..axis])?, x.dims()[axis + 1..].iter().product::<usize>());
+    if !dims.contains(&0) {
+        for o in 0..outer {
+            for i in at.clone() {
+                values.extend(&x.values()[(o * along + i) * inner..][..inner]);
+            }
         }
     }
     Ints::new(dims, values)
@@ -78,15 +77,15 @@ pub fn select(x: &Ints, axis: usize, at: &[usize]) -> Result<Ints> {
 
 /// The axes in another order.
 pub fn permute(x: &Ints, axes: &[usize]) -> Result<Ints> {
-    let dims: Vec<usize> = axes.iter().map(|&a| x.dims[a]).collect();
-    let stride = |axis: usize| x.dims[axis + 1..].iter().product::<usize>();
-    let values = (0..count(&dims)?).map(|mut at| {
+    let dims: Vec<usize> = axes.iter().map(|&a| x.dims()[a]).collect();
+    let stride = |axis: usize| x.dims()[axis + 1..].iter().product::<usize>();
+    let values = (0..x.values().len()).map(|mut at| {
         let mut from = 0;
         for (&extent, &axis) in dims.iter().zip(axes).rev() {
             from += at % extent * stride(axis);
             at /= extent;
         }
-        x.values[from]
+        x.values()[from]
     });
     let values = values.collect();
     Ints::new(dims, values)
@@ -94,40 +93,31 @@ pub fn permute(x: &Ints, axes: &[usize]) -> Result<Ints> {
 
 /// Values one after the other along an axis.
 pub fn concat(parts: &[&Ints], axis: usize) -> Result<Ints> {
-    let mut dims = parts[0].dims.clone();
+    let first = parts[0].dims();
+    let mut dims = first.to_vec();
     for x in &parts[1..] {
-        let same = x.dims.len() == dims.len() && (0..dims.len()).all(|a| a == axis || x.dims[a] == dims[a]);
+        let same = x.dims().len() == first.len() && (0..first.len()).all(|a| a == axis || x.dims()[a] == first[a]);
         if !same {
-            return Err(Error::shape("onnx", "inputs", format!("{:?} but for axis {axis}", parts[0].dims), &x.dims));
+            return Err(Error::shape("onnx", "inputs", format!("{first:?} but for axis {axis}"), x.dims()));
         }
-        dims[axis] = dims[axis].checked_add(x.dims[axis]).ok_or_else(overflow)?;
+        dims[axis] = dims[axis].checked_add(x.dims()[axis]).ok_or_else(overflow)?;
     }
-    let outer: usize = dims[..axis].iter().product();
     let mut values = Vec::with_capacity(limited(&dims)?);
-    for o in 0..outer {
-        for x in parts {
-            let run: usize = x.dims[axis..].iter().product();
-            values.extend(&x.values[o * run..][..run]);
+    if !dims.contains(&0) {
+        for o in 0..dims[..axis].iter().product() {
+            for x in parts {
+                let run: usize = x.dims()[axis..].iter().product();
+                values.extend(&x.values()[o * run..][..run]);
+            }
         }
     }
     Ints::new(dims, values)
 }
 
-/// Most integers that an operator makes: they are shapes and indices, and live on the host.
-const MOST: usize = 1 << 22;
-
-/// The number of elements, within what the host holds.
-pub fn limited(dims: &[usize]) -> Result<usize> {
-    match count(dims)? {
-        n if n <= MOST => Ok(n),
-        _ => Err(Error::shape("onnx", "integers", format!("at most {MOST} elements on the host"), dims)),
-    }
-}
-
 /// Integers as extents or positions of axes.
 pub fn extents(values: &[i64]) -> Result<Vec<usize>> {
     let all: Option<Vec<usize>> = values.iter().map(|&v| usize::try_from(v).ok()).collect();
-    all.ok_or_else(|| Error::value("onnx", "shape", "extents of at least 0", format!("{values:?}")))
+    all.ok_or_else(|| Error::value("onnx", "shape", "extents of at least 0", shown(values)))
 }
 
 /// The integers of an optional input.

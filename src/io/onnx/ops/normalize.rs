@@ -1,30 +1,37 @@
 //! Softmax, reductions and normalisations
 
-use super::{Args, Builder, Op, Operator, axes_of, axis_of, function, host};
+use super::{Args, Builder, Op, Operator, axes_of, axis_of, copied, function, host};
 use crate::error::{Error, Result};
+use crate::io::onnx::ints::extent;
+use crate::io::onnx::meter::Cost;
 use crate::ops::{movement, reduce};
 use crate::tensor::Tensor;
 
 pub const TABLE: &[Operator] = &[
-    Operator { name: "Softmax", since: 1, inputs: 1..=1, outputs: 1, build: |b| softmax(b, false), fold: None },
-    Operator { name: "LogSoftmax", since: 1, inputs: 1..=1, outputs: 1, build: |b| softmax(b, true), fold: None },
-    Operator { name: "ReduceMean", since: 1, inputs: 1..=2, outputs: 1, build: |b| reduce(b, 18, true), fold: None },
-    Operator { name: "ReduceSum", since: 1, inputs: 1..=2, outputs: 1, build: |b| reduce(b, 13, false), fold: None },
-    Operator { name: "LayerNormalization", since: 17, inputs: 2..=3, outputs: 1, build: layer_norm, fold: None },
-    Operator { name: "BatchNormalization", since: 7, inputs: 5..=5, outputs: 1, build: batch_norm, fold: None },
+    Operator { name: "Softmax", since: 1, inputs: 1..=1, outputs: 1, build: |b| softmax(b, false), folds: false },
+    Operator { name: "LogSoftmax", since: 1, inputs: 1..=1, outputs: 1, build: |b| softmax(b, true), folds: false },
+    Operator { name: "ReduceMean", since: 1, inputs: 1..=2, outputs: 1, build: |b| reduce(b, 18, true), folds: false },
+    Operator { name: "ReduceSum", since: 1, inputs: 1..=2, outputs: 1, build: |b| reduce(b, 13, false), folds: false },
+    Operator { name: "LayerNormalization", since: 17, inputs: 2..=3, outputs: 1, build: layer_norm, folds: false },
+    Operator { name: "BatchNormalization", since: 7, inputs: 5..=5, outputs: 1, build: batch_norm, folds: false },
 ];
+
+/// The cost of `N` tensors of the input's extents.
+fn passes<const N: usize>(args: &Args) -> Result<Cost> {
+    Ok(copied(args)?.times(N))
+}
 
 fn softmax(b: &mut Builder, log: bool) -> Result<Op> {
     let axis = b.int("axis")?;
     let flat = b.opset < 13;
     let of = move |x: &Tensor| if log { x.log_softmax() } else { x.softmax() };
-    function(move |args| {
+    function(passes::<4>, move |args| {
         let x = args.tensor(0)?;
         let rank = x.dims().len();
         if flat {
             // Over all axes from `axis` on, as one.
             let axis = axis_of(axis.unwrap_or(1), rank)?;
-            let rows = host::count(&x.dims()[..axis])?;
+            let rows = extent(&x.dims()[..axis])?;
             return Ok(vec![of(&x.reshape(&[rows, x.len() / rows])?)?.reshape(x.dims())?.into()]);
         }
         let axis = axis_of(axis.unwrap_or(-1), rank)?;
@@ -46,7 +53,8 @@ fn reduce(b: &mut Builder, inputs_from: i64, mean: bool) -> Result<Op> {
     }
     let attribute = if as_input { None } else { b.ints("axes")? };
     let noop = as_input && b.flag("noop_with_empty_axes", false)?;
-    function(move |args: &Args| {
+    // Each axis leaves fewer elements, and reads those of the one before.
+    function(passes::<4>, move |args: &Args| {
         let x = args.tensor(0)?;
         let rank = x.dims().len();
         let axes = match host::optional(args, 1)?.or(attribute.as_deref()) {
@@ -73,10 +81,14 @@ fn layer_norm(b: &mut Builder) -> Result<Op> {
     if let Some(other @ (..=0 | 2..)) = b.int("stash_type")? {
         return Err(b.refuse(format!("stash_type {other}; 1, f32, is supported")));
     }
-    function(move |args| {
+    function(passes::<8>, move |args| {
         let x = args.tensor(0)?;
         let axis = axis_of(axis, x.dims().len())?;
-        let (scale, bias) = (args.tensor(1)?, args.get(2).map(|b| b.as_tensor()).transpose()?);
+        let (scale, bias) = (args.tensor(1)?, args.optional(2)?);
+        host::check_broadcasts_to("scale", scale, x.dims())?;
+        if let Some(bias) = bias {
+            host::check_broadcasts_to("B", bias, x.dims())?;
+        }
         let width = &x.dims()[axis..];
         if let (1, Some(bias)) = (width.len(), bias)
             && scale.dims() == width
@@ -84,7 +96,7 @@ fn layer_norm(b: &mut Builder) -> Result<Op> {
         {
             return Ok(vec![x.layer_norm(scale, bias, epsilon)?.into()]);
         }
-        let rows = host::count(&x.dims()[..axis])?;
+        let rows = extent(&x.dims()[..axis])?;
         let flat = x.reshape(&[rows, x.len() / rows])?;
         let share = 1.0 / flat.dims()[1] as f32;
         let centred = flat.sub(&reduce::sum_axis(&flat, 1, share)?)?;
@@ -92,9 +104,6 @@ fn layer_norm(b: &mut Builder) -> Result<Op> {
         let mut y = centred.div(&variance.add_scalar(epsilon)?.sqrt()?)?.reshape(x.dims())?.mul(scale)?;
         if let Some(bias) = bias {
             y = y.add(bias)?;
-        }
-        if y.dims() != x.dims() {
-            return Err(Error::shape("onnx", "scale", format!("broadcastable to {:?}", x.dims()), scale.dims()));
         }
         Ok(vec![y.into()])
     })
@@ -111,7 +120,7 @@ fn batch_norm(b: &mut Builder) -> Result<Op> {
     if b.opset >= 14 && b.flag("training_mode", false)? {
         return Err(b.refuse("training_mode 1"));
     }
-    function(move |args| {
+    function(passes::<4>, move |args| {
         let x = args.tensor(0)?;
         let &[_, channels, ref rest @ ..] = x.dims() else {
             return Err(Error::shape("onnx", "X", "at least two axes", x.dims()));

@@ -1,34 +1,22 @@
 //! Operators on shapes: most are arithmetic on the host, the others one copy or none
 
-use super::super::proto::AttributeValue;
-use super::super::value::{Ints, Value, from_proto};
-use super::{Args, Builder, Op, Operator, axes_of, axis_of, function, host, moved};
+use super::{Args, Builder, Op, Operator, axes_of, axis_of, copied, function, host};
 use crate::error::{Error, Result};
+use crate::io::onnx::ints::{Ints, MOST_AXES, elements, extent, limited, shown};
+use crate::io::onnx::meter::Cost;
+use crate::io::onnx::proto::AttributeValue;
+use crate::io::onnx::value::{Value, from_proto};
 use crate::ops::movement;
 use crate::tensor::Tensor;
 
 const fn one(name: &'static str, inputs: usize, build: fn(&mut Builder) -> Result<Op>) -> Operator {
-    Operator { name, since: 1, inputs: 1..=inputs, outputs: 1, build, fold: Some(moved) }
+    Operator { name, since: 1, inputs: 1..=inputs, outputs: 1, build, folds: true }
 }
 
 pub const TABLE: &[Operator] = &[
-    Operator { name: "Constant", since: 1, inputs: 0..=0, outputs: 1, build: constant, fold: Some(|_| Ok(0)) },
-    Operator {
-        name: "ConstantOfShape",
-        since: 9,
-        inputs: 1..=1,
-        outputs: 1,
-        build: constant_of_shape,
-        fold: Some(|args| host::count(&host::extents(args.ints(0)?)?)),
-    },
-    Operator {
-        name: "Expand",
-        since: 8,
-        inputs: 2..=2,
-        outputs: 1,
-        build: expand,
-        fold: Some(|args| host::count(&expanded(args)?)),
-    },
+    Operator { name: "Constant", since: 1, inputs: 0..=0, outputs: 1, build: constant, folds: true },
+    Operator { name: "ConstantOfShape", since: 9, inputs: 1..=1, outputs: 1, build: constant_of_shape, folds: true },
+    Operator { name: "Expand", since: 8, inputs: 2..=2, outputs: 1, build: expand, folds: true },
     one("Shape", 1, shape),
     one("Reshape", 2, reshape),
     one("Transpose", 1, transpose),
@@ -41,7 +29,7 @@ pub const TABLE: &[Operator] = &[
 fn view(x: &Value, dims: &[usize]) -> Result<Value> {
     Ok(match x {
         Value::Tensor(x) => x.reshape(dims)?.into(),
-        Value::Ints(x) => Ints::new(dims.to_vec(), x.values.clone())?.into(),
+        Value::Ints(x) => Ints::new(dims.to_vec(), x.values().to_vec())?.into(),
     })
 }
 
@@ -63,7 +51,8 @@ fn constant(b: &mut Builder) -> Result<Op> {
         }
         Tensor::from_slice(b.host, &v, &[v.len()])?.into()
     };
-    function(move |_| Ok(vec![value.clone()]))
+    // It came with the file, as initializers do.
+    function(|_| Ok(Cost::default()), move |_| Ok(vec![value.clone()]))
 }
 
 fn constant_of_shape(b: &mut Builder) -> Result<Op> {
@@ -79,11 +68,21 @@ fn constant_of_shape(b: &mut Builder) -> Result<Op> {
         Value::Tensor(t) => t.item()?,
         Value::Ints(_) => 0.0,
     };
-    function(move |args| {
+    let (is_float, integer) = match &fill {
+        Value::Tensor(_) => (true, 0),
+        Value::Ints(v) => (false, v.values()[0]),
+    };
+    let cost = move |args: &Args| {
+        let n = extent(&host::extents(args.ints(0)?)?)?;
+        Ok(if is_float { Cost::floats(n) } else { Cost::ints(n) })
+    };
+    function(cost, move |args| {
         let dims = host::extents(args.ints(0)?)?;
-        Ok(vec![match &fill {
-            Value::Tensor(_) => Tensor::full(args.device, number, &dims)?.into(),
-            Value::Ints(v) => Ints::new(dims.clone(), vec![v.values[0]; host::limited(&dims)?])?.into(),
+        Ok(vec![if is_float {
+            Tensor::full(args.device, number, &dims)?.into()
+        } else {
+            let n = limited(&dims)?;
+            Ints::new(dims, vec![integer; n])?.into()
         }])
     })
 }
@@ -93,7 +92,11 @@ fn expanded(args: &Args) -> Result<Vec<usize>> {
 }
 
 fn expand(_: &mut Builder) -> Result<Op> {
-    function(|args| {
+    let cost = |args: &Args| {
+        let n = extent(&expanded(args)?)?;
+        Ok(if let Value::Tensor(_) = args.value(0)? { Cost::floats(n) } else { Cost::ints(n) })
+    };
+    function(cost, |args| {
         let dims = expanded(args)?;
         Ok(vec![match args.value(0)? {
             Value::Tensor(x) if x.dims() == dims => x.clone().into(),
@@ -105,14 +108,17 @@ fn expand(_: &mut Builder) -> Result<Op> {
 
 fn shape(b: &mut Builder) -> Result<Op> {
     let (start, end) = if b.opset >= 15 { (b.int("start")?, b.int("end")?) } else { (None, None) };
-    function(move |args| {
-        let dims = args.value(0)?.dims();
-        let rank = dims.len() as i64;
-        let bound = |v: i64| (if v < 0 { v.saturating_add(rank) } else { v }).clamp(0, rank) as usize;
-        let (start, end) = (bound(start.unwrap_or(0)), bound(end.unwrap_or(rank)));
-        let part = dims.get(start..end).unwrap_or_default();
-        Ok(vec![Ints::list(part.iter().map(|&d| d as i64).collect()).into()])
-    })
+    function(
+        |_| Ok(Cost::ints(MOST_AXES)),
+        move |args| {
+            let dims = args.value(0)?.dims();
+            let rank = dims.len() as i64;
+            let bound = |v: i64| (if v < 0 { v.saturating_add(rank) } else { v }).clamp(0, rank) as usize;
+            let (start, end) = (bound(start.unwrap_or(0)), bound(end.unwrap_or(rank)));
+            let part = dims.get(start..end).unwrap_or_default();
+            Ok(vec![Ints::list(part.iter().map(|&d| d as i64).collect()).into()])
+        },
+    )
 }
 
 fn reshape(b: &mut Builder) -> Result<Op> {
@@ -120,9 +126,12 @@ fn reshape(b: &mut Builder) -> Result<Op> {
         return Err(b.refuse("its form before operator set 5"));
     }
     let allow_zero = b.opset >= 14 && b.flag("allowzero", false)?;
-    function(move |args| {
+    function(copied, move |args| {
         let (x, target) = (args.value(0)?, args.ints(1)?);
-        let wrong = || Error::value("onnx", "shape", format!("a shape for {:?}", x.dims()), format!("{target:?}"));
+        let wrong = || Error::value("onnx", "shape", format!("a shape for {:?}", x.dims()), shown(target));
+        if target.len() > MOST_AXES {
+            return Err(wrong());
+        }
         let mut dims = Vec::with_capacity(target.len());
         for (axis, &extent) in target.iter().enumerate() {
             dims.push(match extent {
@@ -131,7 +140,7 @@ fn reshape(b: &mut Builder) -> Result<Op> {
                 _ => usize::try_from(extent).map_err(|_| wrong())?,
             });
         }
-        let known = host::count(&dims)?;
+        let known = elements(&dims)?;
         match target.iter().filter(|&&d| d == -1).count() {
             0 => {}
             1 if known > 0 && x.count() % known == 0 => {
@@ -146,11 +155,14 @@ fn reshape(b: &mut Builder) -> Result<Op> {
 
 fn transpose(b: &mut Builder) -> Result<Op> {
     let perm = b.ints("perm")?;
-    function(move |args| {
+    function(copied, move |args| {
         let x = args.value(0)?;
         let rank = x.dims().len();
         let axes: Vec<usize> = match &perm {
             None => (0..rank).rev().collect(),
+            Some(perm) if perm.len() != rank => {
+                return Err(Error::value("onnx", "perm", format!("a permutation of 0..{rank}"), shown(perm)));
+            }
             Some(perm) => host::extents(perm)?,
         };
         let mut sorted = axes.clone();
@@ -175,11 +187,12 @@ fn axes_attribute(b: &mut Builder) -> Result<Option<Vec<i64>>> {
 
 fn squeeze(b: &mut Builder) -> Result<Op> {
     let attribute = axes_attribute(b)?;
-    function(move |args| {
+    function(copied, move |args| {
         let x = args.value(0)?;
+        // No axes are all of extent 1, as in ONNX Runtime.
         let axes = match host::optional(args, 1)?.or(attribute.as_deref()) {
-            Some(axes) => axes_of(axes, x.dims().len())?,
-            None => (0..x.dims().len()).filter(|&a| x.dims()[a] == 1).collect(),
+            Some(axes) if !axes.is_empty() => axes_of(axes, x.dims().len())?,
+            _ => (0..x.dims().len()).filter(|&a| x.dims()[a] == 1).collect(),
         };
         if axes.iter().any(|&a| x.dims()[a] != 1) {
             return Err(Error::shape("onnx", "data", format!("extent 1 on axes {axes:?}"), x.dims()));
@@ -194,10 +207,10 @@ fn unsqueeze(b: &mut Builder) -> Result<Op> {
     if attribute.is_none() && !b.has(1) {
         return Err(b.refuse("no axes"));
     }
-    function(move |args| {
+    function(copied, move |args| {
         let x = args.value(0)?;
         let axes = host::optional(args, 1)?.or(attribute.as_deref()).unwrap_or_default();
-        let rank = x.dims().len() + axes.len();
+        let rank = x.dims().len().saturating_add(axes.len());
         let axes = axes_of(axes, rank)?;
         let mut kept = x.dims().iter();
         let extent = |axis: usize| if axes.contains(&axis) { 1 } else { *kept.next().unwrap_or(&1) };
@@ -208,11 +221,11 @@ fn unsqueeze(b: &mut Builder) -> Result<Op> {
 
 fn flatten(b: &mut Builder) -> Result<Op> {
     let axis = b.int("axis")?.unwrap_or(1);
-    function(move |args| {
+    function(copied, move |args| {
         let x = args.value(0)?;
         let rank = x.dims().len();
         let axis = if axis == rank as i64 { rank } else { axis_of(axis, rank)? };
-        let rows = host::count(&x.dims()[..axis])?;
-        Ok(vec![view(x, &[rows, host::count(&x.dims()[axis..])?])?])
+        let sides = [elements(&x.dims()[..axis])?, elements(&x.dims()[axis..])?];
+        Ok(vec![view(x, &sides)?])
     })
 }

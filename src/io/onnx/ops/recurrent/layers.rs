@@ -1,8 +1,10 @@
 //! From the weights of a node to layers: ONNX's blocks of gates put into PyTorch's order
 
+use super::super::Args;
 use super::{Kind, Spec, State};
 use crate::error::{Error, Result};
 use crate::io::convert::onnx::{GRU, LSTM, PEEPHOLES};
+use crate::io::onnx::meter::Cost;
 use crate::nn::{
     Gru, GruActivations, GruConfig, Lstm, LstmActivations, LstmConfig, Mode, Module, RecurrentOptions, Rnn, RnnConfig,
     SequenceInput,
@@ -20,7 +22,11 @@ pub struct Sources<'a> {
 }
 
 /// The layers of a node: one, or one a direction where the directions have different activations.
-pub struct Layers(Vec<Layer>);
+pub struct Layers {
+    layers: Vec<Layer>,
+    /// Of input and state.
+    sizes: [usize; 2],
+}
 
 enum Layer {
     Gru(Gru),
@@ -30,7 +36,7 @@ enum Layer {
 
 impl Kind {
     /// ONNX's block of each gate, in PyTorch's order.
-    fn order(self) -> &'static [usize] {
+    pub fn order(self) -> &'static [usize] {
         match self {
             Kind::Gru => GRU,
             Kind::Lstm => LSTM,
@@ -42,12 +48,12 @@ impl Kind {
 impl Layers {
     /// Builds the layers on the node's device.
     pub fn new(spec: &Spec, sources: Sources) -> Result<Self> {
-        let (input, hidden) = sources.check(spec)?;
+        let sizes @ [_, hidden] = sources.check(spec)?;
         let together = spec.directions == 1 || spec.activations[0] == spec.activations[1];
         let count = if together { 1 } else { 2 };
         let mut layers = Vec::with_capacity(count);
         for first in 0..count {
-            let layer = Layer::new(spec, &sources, [input, hidden], first, together)?;
+            let layer = Layer::new(spec, &sources, sizes, first, together)?;
             for (name, parameter) in layer.module().parameters() {
                 let direction = first + name.ends_with("_reverse") as usize * together as usize;
                 let (source, block, order) = match &name {
@@ -63,16 +69,21 @@ impl Layers {
             }
             layers.push(layer);
         }
-        Ok(Self(layers))
+        Ok(Self { layers, sizes })
+    }
+
+    /// Features of the input, units of the state.
+    pub fn sizes(&self) -> [usize; 2] {
+        self.sizes
     }
 
     /// Runs all directions: outputs `[T, B, D·H]` side by side, and the last states.
     pub fn run(&self, x: &Tensor, input: SequenceInput) -> Result<(Tensor, State)> {
-        if let [layer] = &self.0[..] {
+        if let [layer] = &self.layers[..] {
             return layer.run(x, input);
         }
-        let mut runs = Vec::with_capacity(self.0.len());
-        for (d, layer) in self.0.iter().enumerate() {
+        let mut runs = Vec::with_capacity(self.layers.len());
+        for (d, layer) in self.layers.iter().enumerate() {
             let own = |state: Option<&Tensor>| state.map(|s| s.slice(0, d..d + 1)).transpose();
             let (h0, c0) = (own(input.h0)?, own(input.c0)?);
             runs.push(layer.run(x, SequenceInput { h0: h0.as_ref(), c0: c0.as_ref(), ..input })?);
@@ -88,20 +99,32 @@ impl Layers {
     }
 }
 
-impl Sources<'_> {
+impl<'a> Sources<'a> {
+    /// The inputs of a node that runs.
+    pub fn of(args: &Args<'a>) -> Result<Self> {
+        let (bias, peephole) = (args.optional(3)?, args.optional(7)?);
+        Ok(Self { w: args.tensor(1)?, r: args.tensor(2)?, bias, peephole })
+    }
+
+    /// The cost of a copy of the weights.
+    pub fn cost(&self) -> Cost {
+        let all = [Some(self.w), Some(self.r), self.bias, self.peephole];
+        Cost::floats(all.into_iter().flatten().map(Tensor::len).sum())
+    }
+
     /// The sizes of input and state, after every shape was compared with them.
-    fn check(&self, spec: &Spec) -> Result<(usize, usize)> {
+    pub fn check(&self, spec: &Spec) -> Result<[usize; 2]> {
         let (gates, directions) = (spec.kind.order().len(), spec.directions);
         let (&[_, _, input], &[_, _, hidden]) = (self.w.dims(), self.r.dims()) else {
             return Err(Error::shape("onnx", "W", "three axes, as R", self.w.dims()));
         };
         let hidden = spec.hidden.unwrap_or(hidden);
-        let rows = gates * hidden;
+        let rows = hidden.saturating_mul(gates);
         let wanted = [
             ("W", Some(self.w), vec![directions, rows, input]),
             ("R", Some(self.r), vec![directions, rows, hidden]),
-            ("B", self.bias, vec![directions, 2 * rows]),
-            ("P", self.peephole, vec![directions, 3 * hidden]),
+            ("B", self.bias, vec![directions, rows.saturating_mul(2)]),
+            ("P", self.peephole, vec![directions, hidden.saturating_mul(3)]),
         ];
         for (name, tensor, dims) in wanted {
             if let Some(tensor) = tensor
@@ -110,7 +133,7 @@ impl Sources<'_> {
                 return Err(Error::shape("onnx", name, format!("{dims:?}"), tensor.dims()));
             }
         }
-        Ok((input, hidden))
+        Ok([input, hidden])
     }
 }
 

@@ -3,20 +3,27 @@
 mod activations;
 mod layers;
 
-use super::super::value::Value;
-use super::{Args, Builder, Op, Operator, host};
+use super::{Args, Builder, Op, Operator, copied, host};
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::io::onnx::ints::extent;
+use crate::io::onnx::meter::Cost;
+use crate::io::onnx::value::Value;
 use crate::math::Activation;
 use crate::nn::SequenceInput;
 use crate::tensor::Tensor;
 use layers::{Layers, Sources};
 
 pub const TABLE: &[Operator] = &[
-    Operator { name: "GRU", since: 7, inputs: 3..=6, outputs: 2, build: |b| build(b, Kind::Gru), fold: None },
-    Operator { name: "LSTM", since: 7, inputs: 3..=8, outputs: 3, build: |b| build(b, Kind::Lstm), fold: None },
-    Operator { name: "RNN", since: 7, inputs: 3..=6, outputs: 2, build: |b| build(b, Kind::Rnn), fold: None },
+    Operator { name: "GRU", since: 7, inputs: 3..=6, outputs: 2, build: |b| build(b, Kind::Gru), folds: false },
+    Operator { name: "LSTM", since: 7, inputs: 3..=8, outputs: 3, build: |b| build(b, Kind::Lstm), folds: false },
+    Operator { name: "RNN", since: 7, inputs: 3..=6, outputs: 2, build: |b| build(b, Kind::Rnn), folds: false },
 ];
+
+/// Work of one step beside its products.
+const STEP: u64 = 1 << 15;
+/// Rows and columns of zeros that packed weights may have.
+const PACKED: usize = 16;
 
 /// The states that a recurrent node starts from, or ended with.
 #[derive(Clone, Debug)]
@@ -66,7 +73,10 @@ fn build(b: &mut Builder, kind: Kind) -> Result<Op> {
     let layers = match sources {
         (Some(w), Some(r), bias, peephole) if all_there => {
             b.absorbed.extend([1, 2, 3, 7]);
-            Some(Layers::new(&spec, Sources { w, r, bias, peephole })?)
+            let sources = Sources { w, r, bias, peephole };
+            sources.check(&spec)?;
+            b.charge(sources.cost())?;
+            Some(Layers::new(&spec, sources)?)
         }
         _ => None,
     };
@@ -116,6 +126,33 @@ impl Recurrent {
         self.spec.directions == 1 && !self.spec.reverse
     }
 
+    /// What [`run`](Recurrent::run) takes at most.
+    pub fn cost(&self, args: &Args) -> Result<Cost> {
+        let spec = &self.spec;
+        let &[steps, batch, _] = args.tensor(0)?.dims() else {
+            return Err(Error::shape("onnx", "X", "three axes", args.tensor(0)?.dims()));
+        };
+        let ([input, hidden], built) = match &self.layers {
+            Some(layers) => (layers.sizes(), Cost::default()),
+            None => {
+                let sources = Sources::of(args)?;
+                // The first values, the blocks of gates, and the parts of each.
+                (sources.check(spec)?, sources.cost().times(3))
+            }
+        };
+        // Whichever of them is the batch, the steps are no more than this.
+        let steps = if spec.layout { batch } else { steps };
+        let (rows, rest) = (extent(&[args.tensor(0)?.len() / input.max(1), spec.directions])?, spec.kind.order().len());
+        let gates = rest.saturating_mul(hidden);
+        // Gates, states and outputs of every step, each with a copy; the first and last states; the packed weights.
+        let floats = rows.saturating_mul(2 * gates + 6 * hidden);
+        let padded = hidden + PACKED;
+        let packed = (spec.directions * rest * padded).saturating_mul(padded);
+        let products = Cost::product([1, rows, gates, input + hidden]);
+        let work = products.work.saturating_add(STEP.saturating_mul((steps * spec.directions) as u64));
+        Ok(built + Cost::floats(floats) + copied(args)?.times(2) + Cost::floats(packed) + Cost { bytes: 0, work })
+    }
+
     /// Runs the node; `carried` states take the place of its own first states.
     pub fn run(&self, args: &Args, carried: Option<&State>) -> Result<(Vec<Value>, State)> {
         let spec = &self.spec;
@@ -124,13 +161,11 @@ impl Recurrent {
         let layers = match &self.layers {
             Some(layers) => layers,
             None => {
-                let optional = |i: usize| args.get(i).map(|v| v.as_tensor()).transpose();
-                let (bias, peephole) = (optional(3)?, optional(7)?);
-                built = Layers::new(spec, Sources { w: args.tensor(1)?, r: args.tensor(2)?, bias, peephole })?;
+                built = Layers::new(spec, Sources::of(args)?)?;
                 &built
             }
         };
-        let lengths = host::optional(args, 4)?.map(host::extents).transpose()?;
+        let lengths = host::optional(args, 4)?.map(|l| lengths(l, x.dims())).transpose()?;
         let first = |i: usize| args.get(i).map(|v| spec.turned(v.as_tensor()?)).transpose();
         let (h0, c0) = match carried {
             Some(state) => (Some(state.h.clone()), state.c.clone()),
@@ -153,6 +188,17 @@ impl Recurrent {
         }
         Ok((outputs, state))
     }
+}
+
+/// `sequence_lens`, checked for `x` `[T, B, I]`.
+fn lengths(given: &[i64], x: &[usize]) -> Result<Vec<usize>> {
+    let &[steps, batch, _] = x else { return Err(Error::shape("onnx", "X", "three axes", x)) };
+    if given.len() != batch {
+        return Err(Error::shape("onnx", "sequence_lens", format!("[{batch}]"), &[given.len()]));
+    }
+    let fits = |&length: &i64| usize::try_from(length).ok().filter(|&length| length <= steps);
+    let wrong = |&length: &i64| Error::value("onnx", "sequence_lens", format!("lengths of 0 to {steps}"), length);
+    given.iter().map(|length| fits(length).ok_or_else(|| wrong(length))).collect()
 }
 
 /// The last states as ONNX Runtime gives them: 0 for a sequence without steps, whatever it started from.

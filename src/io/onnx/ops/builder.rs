@@ -1,0 +1,191 @@
+//! How a node's attributes and constant inputs are read
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::io::onnx::meter::{Cost, Meter};
+use crate::io::onnx::proto::{Attribute, AttributeValue, Node};
+use crate::io::onnx::run::Link;
+use crate::io::onnx::value::Value;
+
+/// What a node is built from. Attributes are taken out one by one; one that is left is not implemented.
+pub(in crate::io::onnx) struct Builder<'a> {
+    pub node: &'a Node<'a>,
+    pub opset: i64,
+    /// Where the node will run.
+    pub device: &'a Device,
+    /// A CPU, for what is computed at load.
+    pub host: &'a Device,
+    /// Inputs that the built node holds itself.
+    pub absorbed: Vec<usize>,
+    links: &'a [Link],
+    constants: &'a [Option<&'a Value>],
+    meter: &'a mut Meter,
+    attributes: Vec<Attribute<'a>>,
+}
+
+impl<'a> Builder<'a> {
+    /// `links` are the node's inputs, `constants` those that are known, on the host.
+    pub fn new(
+        node: &'a Node<'a>,
+        links: &'a [Link],
+        opset: i64,
+        [device, host]: [&'a Device; 2],
+        constants: &'a [Option<&'a Value>],
+        meter: &'a mut Meter,
+    ) -> Result<Self> {
+        let mut attributes: Vec<Attribute> = Vec::with_capacity(node.attributes.len());
+        let mut twice = None;
+        for bytes in &node.attributes {
+            let attribute = Attribute::parse(bytes)?;
+            twice = twice.or(attributes.iter().find(|a| a.name == attribute.name).map(|a| a.name));
+            attributes.push(attribute);
+        }
+        let out = Self { node, opset, device, host, absorbed: Vec::new(), links, constants, meter, attributes };
+        match twice {
+            Some(name) => Err(out.refuse(format!("attribute {name:?} stands twice"))),
+            None => Ok(out),
+        }
+    }
+
+    /// The error that names this node, its operator, and what is not supported.
+    pub fn refuse(&self, what: impl ToString) -> Error {
+        Error::unsupported(self.node.label(), self.node.op_type, what)
+    }
+
+    fn wrong(&self, name: &str, expected: &str) -> Error {
+        self.refuse(format!("attribute {name:?} is not {expected}"))
+    }
+
+    pub fn int(&mut self, name: &'static str) -> Result<Option<i64>> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(AttributeValue::Int(value)) => Ok(Some(value)),
+            Some(_) => Err(self.wrong(name, "an integer")),
+        }
+    }
+
+    /// An integer that is 0 or 1.
+    pub fn flag(&mut self, name: &'static str, default: bool) -> Result<bool> {
+        match self.int(name)? {
+            None => Ok(default),
+            Some(value @ 0..=1) => Ok(value == 1),
+            Some(value) => Err(self.refuse(format!("attribute {name:?} is {value}, not 0 or 1"))),
+        }
+    }
+
+    pub fn ints(&mut self, name: &'static str) -> Result<Option<Vec<i64>>> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(AttributeValue::Ints(values)) => Ok(Some(values)),
+            Some(_) => Err(self.wrong(name, "a list of integers")),
+        }
+    }
+
+    pub fn float(&mut self, name: &'static str) -> Result<Option<f32>> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(AttributeValue::Float(value)) => Ok(Some(value)),
+            Some(_) => Err(self.wrong(name, "a float")),
+        }
+    }
+
+    pub fn floats(&mut self, name: &'static str) -> Result<Vec<f32>> {
+        match self.value(name) {
+            None => Ok(Vec::new()),
+            Some(AttributeValue::Floats(values)) => Ok(values),
+            Some(_) => Err(self.wrong(name, "a list of floats")),
+        }
+    }
+
+    pub fn text(&mut self, name: &'static str) -> Result<Option<String>> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(AttributeValue::Text(text)) => Ok(Some(self.short(name, text)?)),
+            Some(_) => Err(self.wrong(name, "a text")),
+        }
+    }
+
+    pub fn texts(&mut self, name: &'static str) -> Result<Option<Vec<String>>> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(AttributeValue::Texts(list)) => {
+                list.into_iter().map(|text| self.short(name, text)).collect::<Result<_>>().map(Some)
+            }
+            Some(_) => Err(self.wrong(name, "a list of texts")),
+        }
+    }
+
+    /// The name of a mode or a function.
+    fn short(&self, name: &str, text: &[u8]) -> Result<String> {
+        const LONGEST: usize = 256;
+        match text {
+            text if text.len() <= LONGEST => Ok(String::from_utf8_lossy(text).into_owned()),
+            _ => Err(self.refuse(format!("attribute {name:?}, a text of {} bytes", text.len()))),
+        }
+    }
+
+    /// Any attribute, unread.
+    pub fn value(&mut self, name: &'static str) -> Option<AttributeValue<'a>> {
+        let place = self.attributes.iter().position(|a| a.name == name)?;
+        Some(self.attributes.swap_remove(place).value)
+    }
+
+    /// Whether input `i` is there.
+    pub fn has(&self, i: usize) -> bool {
+        self.links.get(i).is_some_and(|link| link.slot().is_some())
+    }
+
+    /// An input that is a constant.
+    pub fn constant(&self, i: usize) -> Option<&'a Value> {
+        self.constants.get(i).copied().flatten()
+    }
+
+    /// A constant of one element given as an input, with its extents, or `None` where the input is not there. The node
+    /// holds it itself.
+    pub fn number(&mut self, i: usize, name: &str) -> Result<Option<Number>> {
+        if !self.has(i) {
+            return Ok(None);
+        }
+        let Some(value) = self.constant(i) else {
+            return Err(self.refuse(format!("input {name:?} is computed; only a constant is supported")));
+        };
+        if value.count() != 1 {
+            return Err(self.refuse(format!("input {name:?} has {} elements; only one is supported", value.count())));
+        }
+        let number = match value {
+            Value::Tensor(tensor) => tensor.item()?,
+            Value::Ints(ints) => ints.values()[0] as f32,
+        };
+        self.absorbed.push(i);
+        Ok(Some(Number { value: number, rank: value.dims().len() }))
+    }
+
+    /// Counts constants that the node copies for itself.
+    ///
+    /// # Errors
+    /// [`Error::Budget`] when the constants of the file are out of proportion to its size.
+    pub fn charge(&mut self, cost: Cost) -> Result<()> {
+        self.meter.charge(cost)?;
+        self.meter.hold(cost.bytes);
+        Ok(())
+    }
+
+    /// Refuses the attributes that no one asked for.
+    pub fn finish(&self) -> Result<()> {
+        match self.attributes.iter().min_by_key(|a| a.name) {
+            Some(Attribute { name, value }) => {
+                let kind = if let AttributeValue::Other(kind) = value { kind } else { "value" };
+                Err(self.refuse(format!("attribute {name:?}, a {kind}, in operator set {}", self.opset)))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A constant of one element.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::io::onnx) struct Number {
+    pub value: f32,
+    /// Its axes, all of extent 1: a result that is broadcast with it has at least as many.
+    pub rank: usize,
+}

@@ -1,0 +1,50 @@
+//! `x^p` for a constant `p`
+
+use super::elementwise::float;
+use super::{Builder, Op, Operator};
+use crate::error::Result;
+use crate::kernels::BinaryOp;
+use crate::ops::elementwise::binary;
+use crate::tensor::Tensor;
+
+pub const TABLE: &[Operator] =
+    &[Operator { name: "Pow", since: 7, inputs: 2..=2, outputs: 1, build: pow, folds: false }];
+
+/// By squaring for an integer, by a root for ½, else `e^(p·log x)`.
+fn pow(b: &mut Builder) -> Result<Op> {
+    let Some(p) = b.number(1, "exponent")? else { return Err(b.refuse("no exponent")) };
+    let (p, rank) = (p.value, p.rank);
+    // Beyond, an f32 is no odd number any more.
+    if p.is_nan() || p.abs() > 16_777_216.0 {
+        return Err(b.refuse(format!("an exponent of {p}")));
+    }
+    if p == 0.5 {
+        return float(1, move |x| raised(x, rank)?.sqrt());
+    }
+    if p.fract() != 0.0 {
+        return float(3, move |x| raised(x, rank)?.log()?.scale(p)?.exp());
+    }
+    // Two products for each bit at most, of which four are alive.
+    let bits = 32 - (p.abs() as u32).leading_zeros();
+    float(4 + 2 * bits as usize, move |x| integer(&raised(x, rank)?, p))
+}
+
+fn integer(x: &Tensor, p: f32) -> Result<Tensor> {
+    let mut y = Tensor::full(x.device(), 1.0, x.dims())?;
+    let (mut power, mut left) = (x.clone(), p.abs() as u32);
+    while left > 0 {
+        y = if left % 2 == 1 { y.mul(&power)? } else { y };
+        left /= 2;
+        power = if left > 0 { power.mul(&power)? } else { power };
+    }
+    let one = || Tensor::full(x.device(), 1.0, &vec![1; x.dims().len()]);
+    if p < 0.0 { binary(BinaryOp::Div, &one()?, &y) } else { Ok(y) }
+}
+
+/// `x` with ones in front of its extents until it has `rank` axes, as broadcasting with a number of that rank leaves it.
+pub fn raised(x: &Tensor, rank: usize) -> Result<Tensor> {
+    match rank.checked_sub(x.dims().len()) {
+        None | Some(0) => Ok(x.clone()),
+        Some(more) => x.reshape(&[&vec![1; more][..], x.dims()].concat()),
+    }
+}

@@ -1,0 +1,73 @@
+//! Models that are run piece by piece
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::model::OnnxModel;
+use super::ops::{Op, State};
+use super::value::Value;
+use crate::error::{Error, Result};
+
+/// States of recurrent nodes, by the node's name.
+pub(super) type States = BTreeMap<String, State>;
+
+/// A model whose recurrent nodes keep their states from call to call.
+///
+/// ```no_run
+/// # use wgru::{Device, Tensor, io::onnx::OnnxModel};
+/// # let device = Device::cpu();
+/// # let model = OnnxModel::load(&device, &[])?;
+/// let mut stream = model.stream()?;
+/// for frame in [0.0, 0.5, 1.0] {
+///     let x = Tensor::full(&device, frame, &[1, 1, 161])?;
+///     let gain = &stream.run(&[("input", x.into())])?[0].1;
+/// }
+/// let state = &stream.states()["GRU_14"].h;
+/// stream.reset();
+/// # Ok::<(), wgru::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Stream {
+    model: OnnxModel,
+    states: States,
+}
+
+impl Stream {
+    pub(super) fn new(model: OnnxModel) -> Self {
+        Self { model, states: States::new() }
+    }
+
+    /// [`OnnxModel::run`] from the states that the last call left; at first, from those of the graph.
+    ///
+    /// # Errors
+    /// As [`OnnxModel::run`]; the states are then those from before.
+    pub fn run(&mut self, inputs: &[(&str, Value)]) -> Result<Vec<(String, Value)>> {
+        let mut next = self.states.clone();
+        let outputs = self.model.graph.run(inputs, self.model.limits, Some(&mut next))?;
+        self.states = next;
+        Ok(outputs)
+    }
+
+    /// Forgets the states: the next call starts as the first.
+    pub fn reset(&mut self) {
+        self.states.clear();
+    }
+
+    /// The states by the name of the node, or that of its first output where it has none; none before the first call.
+    pub fn states(&self) -> &BTreeMap<String, State> {
+        &self.states
+    }
+
+    /// Sets the states, for example to those of an earlier [`states`](Stream::states).
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a name that no recurrent node bears. Extents are checked by the next call.
+    pub fn set_states(&mut self, states: BTreeMap<String, State>) -> Result<()> {
+        let recurrent = self.model.graph.steps.iter().filter(|step| matches!(step.op, Op::Recurrent(_)));
+        let known: HashSet<&str> = recurrent.map(|step| &*step.label).collect();
+        if let Some(name) = states.keys().find(|name| !known.contains(name.as_str())) {
+            return Err(Error::value("Stream::set_states", "states", "names of recurrent nodes", name));
+        }
+        self.states = states;
+        Ok(())
+    }
+}
