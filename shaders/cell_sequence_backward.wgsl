@@ -85,8 +85,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 store_gate(at, 3u * h + unit, dh * s * o * (1.0 - o), is_valid, count);
                 store_carry(at_v + h + unit, select(v, dc * f, is_valid), count);
             } else {
-                // The slope where h' is no number is none.
-                let relu = select(first * 0.0, vec4(1.0), first > vec4(0.0));
+                // NaN stays NaN; NaN·0 would not on every driver.
+                let relu = select(select(first, vec4(0.0), first <= vec4(0.0)), vec4(1.0), first > vec4(0.0));
                 let slope = select(1.0 - first * first, relu, params.cell == RELU);
                 store_gate(at, unit, dh * slope, is_valid, count);
             }

@@ -30,7 +30,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         let w = weights(u + k / IN_WORD * LANES);
         for (var i = 0u; i < IN_WORD; i++) {
             let at = kept + within(k + i);
-            c += w[i] * vec4(saved[at.x], saved[at.y], saved[at.z], saved[at.w]);
+            c += w[i] * known(k + i, vec4(saved[at.x], saved[at.y], saved[at.z], saved[at.w]));
         }
     }
     c = product(u, c);

@@ -28,7 +28,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         let wz = weights(j + BLOCK);
         for (var i = 0u; i < IN_WORD; i++) {
             let at = source + within(k + i);
-            let v = vec4(state[at.x], state[at.y], state[at.z], state[at.w]);
+            let v = known(k + i, vec4(state[at.x], state[at.y], state[at.z], state[at.w]));
             r += wr[i] * v;
             z += wz[i] * v;
         }

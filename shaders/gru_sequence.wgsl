@@ -83,7 +83,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 var wc = vec4(0.0);
                 if params.cell == 0u { wc = weights(j + 2u * BLOCK); }
                 for (var i = 0u; i < IN_WORD; i++) {
-                    let v = h_now[within(k + i)];
+                    let v = known(k + i, h_now[within(k + i)]);
                     ar += wr[i] * v;
                     az += wz[i] * v;
                     c += wc[i] * v;
@@ -113,7 +113,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 for (var k = 0u; k < h; k += IN_WORD) {
                     let w = weights(u + k / IN_WORD * LANES);
                     for (var i = 0u; i < IN_WORD; i++) {
-                        c += w[i] * kept[within(k + i)];
+                        c += w[i] * known(k + i, kept[within(k + i)]);
                     }
                 }
                 let n = tanh4(load_x(at_x + 2u * h + unit) + product(u, c));

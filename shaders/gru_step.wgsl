@@ -35,7 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             let wz = weights(j + BLOCK);
             let wc = weights(j + 2u * BLOCK);
             for (var i = 0u; i < IN_WORD; i++) {
-                let v = state[source.x + within(k + i)];
+                let v = known(k + i, vec4(state[source.x + within(k + i)])).x;
                 r.x += wr[i] * v;
                 z.x += wz[i] * v;
                 c.x += wc[i] * v;
@@ -49,7 +49,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             let wc = weights(j + 2u * BLOCK);
             for (var i = 0u; i < IN_WORD; i++) {
                 let at = source + within(k + i);
-                let v = vec4(state[at.x], state[at.y], state[at.z], state[at.w]);
+                let v = known(k + i, vec4(state[at.x], state[at.y], state[at.z], state[at.w]));
                 r += wr[i] * v;
                 z += wz[i] * v;
                 c += wc[i] * v;

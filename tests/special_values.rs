@@ -89,8 +89,8 @@ fn weights(gates: usize) -> Vec<Weights> {
                 one[part][g] = v;
                 all.push(one);
             }
-            // Sums of three numbers that are nearly too large depend on their order.
-            if v.abs() != f32::MAX {
+            // Sums of three huge numbers depend on their order.
+            if v.abs() < 1e30 || !v.is_finite() {
                 let mut one: Weights = [turns(1), turns(0), same(0.0), same(0.0)];
                 one[2 + g % 2][g] = v;
                 all.push(one);
@@ -152,20 +152,27 @@ fn run(device: &Device, spec: &Spec, weights: &Weights, rows: &[Row], gradients:
         all.extend([&x, &h0].into_iter().chain(&c0).map(|leaf| leaf.grad().expect("a gradient")));
     }
     let all: Vec<Vec<f32>> = all.iter().map(|t| t.to_vec().expect("read")).collect();
-    let of_row = |i: usize| all.iter().flat_map(|part| part.iter().skip(i).step_by(rows.len())).map(|&v| v as f64);
+    let of_row = |i: usize| all.iter().flat_map(move |part| part.iter().skip(i).step_by(rows.len())).map(|&v| v as f64);
     Answer { parts: (0..rows.len()).map(|i| of_row(i).collect()).collect() }
 }
 
-#[track_caller]
-fn assert_same(what: &str, rows: &[Row], got: &Answer, want: &Answer, skip: impl Fn(usize) -> bool) {
-    let mut compared = 0;
-    for (i, row) in rows.iter().enumerate().filter(|(i, _)| !skip(*i)) {
-        compared += 1;
+/// What differs between the answers of the rows.
+fn differences(what: &str, rows: &[Row], got: &Answer, want: &Answer, skip: impl Fn(usize) -> bool) -> Vec<String> {
+    assert_eq!((got.parts.len(), want.parts.len()), (rows.len(), rows.len()), "{what}");
+    let compared = (0..rows.len()).filter(|&i| !skip(i));
+    let differs = |&i: &usize| {
         let (got, want) = (&got.parts[i], &want.parts[i]);
-        let same = got.iter().zip(want).all(|(&g, &w)| agree(g, w, scale(row)));
-        assert!(same, "{what}: {row:?} gives {got:?}, not {want:?}");
-    }
-    assert!(compared > 0, "{what}: nothing was compared");
+        assert_eq!(got.len(), want.len(), "{what}");
+        !got.iter().zip(want).all(|(&g, &w)| agree(g, w, scale(&rows[i])))
+    };
+    let text = |i: usize| format!("{what}: {:?} gives {:?}, not {:?}", rows[i], got.parts[i], want.parts[i]);
+    compared.filter(differs).map(text).collect()
+}
+
+#[track_caller]
+fn assert_none(differences: &[String]) {
+    let shown: Vec<&String> = differences.iter().step_by(differences.len().div_ceil(12).max(1)).collect();
+    assert!(differences.is_empty(), "{} differences, among them\n{shown:#?}", differences.len());
 }
 
 /// The plain cells, and an RNN without bounds.
@@ -178,7 +185,7 @@ fn specs() -> Vec<Spec> {
 
 #[test]
 fn every_device_gives_the_twins_answer() {
-    let devices = devices();
+    let (devices, mut all) = (devices(), Vec::new());
     for spec in specs() {
         let rows = rows(spec.kind == Kind::Lstm);
         for (number, weights) in weights(spec.kind.gates()).iter().enumerate() {
@@ -186,12 +193,17 @@ fn every_device_gives_the_twins_answer() {
             let gradients = number < 5;
             let want = run(&devices[0], &spec, weights, &rows, gradients);
             for device in &devices[1..] {
+                // Each run of a GPU waits for it: some of the weights stand for all.
+                if device.is_gpu() && number >= 5 && number % 4 != 0 {
+                    continue;
+                }
                 let got = run(device, &spec, weights, &rows, gradients);
                 let what = format!("{:?} by {:?} on {}, {weights:?}", spec.kind, spec.plan, device.info().name);
-                assert_same(&what, &rows, &got, &want, |_| false);
+                all.extend(differences(&what, &rows, &got, &want, |_| false));
             }
         }
     }
+    assert_none(&all);
 }
 
 /// What the equations give in f64.
@@ -219,25 +231,31 @@ fn oracle(spec: &Spec, weights: &Weights, rows: &[Row]) -> (HostOutput, Answer) 
 }
 
 /// Whether f32 may overflow, or a gate of the row be too small for it.
-fn leaves_f32(run: &HostOutput, weights: &Weights, rows: &[Row], i: usize) -> bool {
+fn leaves_f32(spec: &Spec, run: &HostOutput, weights: &Weights, rows: &[Row], i: usize) -> bool {
     let largest = weights.iter().flatten().filter(|v| v.is_finite()).fold(1.0f64, |top, v| top.max(f64::from(v.abs())));
     let gates = run.gates[0].iter().flat_map(|gate| gate.iter().skip(i).step_by(rows.len()));
     let is_subnormal = |v: &f64| *v != 0.0 && v.abs() < f64::from(TINY);
-    4.0 * largest * largest * scale(&rows[i]) > f64::from(f32::MAX) || gates.into_iter().any(is_subnormal)
+    // A state without bounds is multiplied again.
+    let twice = if spec.activations.is_some() { largest } else { 1.0 };
+    4.0 * twice * largest * scale(&rows[i]) > f64::from(f32::MAX) || gates.into_iter().any(is_subnormal)
 }
 
 #[test]
 fn every_plan_gives_the_answer_of_the_equations() {
-    let device = Device::cpu();
+    let (device, mut all, mut compared) = (Device::cpu(), Vec::new(), 0);
     for spec in specs() {
         let rows = rows(spec.kind == Kind::Lstm);
         for weights in weights(spec.kind.gates()) {
             let (run_64, want) = oracle(&spec, &weights, &rows);
             let got = run(&device, &spec, &weights, &rows, false);
             let what = format!("{:?} by {:?}, {weights:?}", spec.kind, spec.plan);
-            assert_same(&what, &rows, &got, &want, |i| leaves_f32(&run_64, &weights, &rows, i));
+            let skipped: Vec<bool> = (0..rows.len()).map(|i| leaves_f32(&spec, &run_64, &weights, &rows, i)).collect();
+            compared += skipped.iter().filter(|skip| !**skip).count();
+            all.extend(differences(&what, &rows, &got, &want, |i| skipped[i]));
         }
     }
+    assert!(compared > 200_000, "{compared} rows were compared");
+    assert_none(&all);
 }
 
 /// The case: a gate that is 0 takes nothing of a state, and 0·∞ is NaN, in PyTorch too.
@@ -258,7 +276,7 @@ fn a_closed_gate_times_an_infinite_state_is_nan() {
 /// Runs frame by frame, on weights of every width.
 #[test]
 fn streams_give_the_layers_answer() {
-    let device = Device::cpu();
+    let (device, mut all) = (Device::cpu(), Vec::new());
     for spec in [Kind::GruAfter, Kind::GruBefore, Kind::Lstm, Kind::Rnn].map(|kind| Spec::new(kind, 1, 1)) {
         let rows = rows(spec.kind == Kind::Lstm);
         for (number, weights) in weights(spec.kind.gates()).iter().enumerate() {
@@ -270,13 +288,15 @@ fn streams_give_the_layers_answer() {
                 }
                 let got = stream(&device, &spec, weights, &rows, precision);
                 // A row of int8 has one scale: an input that is no finite number spoils it.
-                let is_finite = |row: &Row| [row.x, row.h, row.c].iter().all(|v| v.is_finite());
-                let skip = |i: usize| precision == Precision::Int8 && !is_finite(&rows[i]);
+                // The largest number is beyond itself after rounding.
+                let is_below = |row: &Row| [row.x, row.h, row.c].iter().all(|v| v.abs() < f32::MAX);
+                let skip = |i: usize| precision == Precision::Int8 && !is_below(&rows[i]);
                 let what = format!("{:?} as a stream of {precision:?}, {weights:?}", spec.kind);
-                assert_same(&what, &rows, &got, &want, skip);
+                all.extend(differences(&what, &rows, &got, &want, skip));
             }
         }
     }
+    assert_none(&all);
 }
 
 fn stream(device: &Device, spec: &Spec, weights: &Weights, rows: &[Row], precision: Precision) -> Answer {
@@ -302,6 +322,7 @@ fn stream(device: &Device, spec: &Spec, weights: &Weights, rows: &[Row], precisi
 #[test]
 fn layers_of_fewer_bits_give_the_layers_answer() {
     let Some(device) = gpu() else { return };
+    let mut all = Vec::new();
     for kind in [Kind::GruAfter, Kind::GruBefore] {
         let rows = rows(false);
         for weights in &weights(3)[..5] {
@@ -321,21 +342,21 @@ fn layers_of_fewer_bits_give_the_layers_answer() {
                 let h0 = tensor(rows.iter().map(|r| r.h).collect(), 1);
                 let input = SequenceInput { h0: Some(&h0), ..Default::default() };
                 let out = gru.run(&x, input, &mut Mode::Eval).expect("run");
-                let all = [out.output, out.h_n].map(|t| t.to_vec().expect("read")).concat();
-                let of_row = |i: usize| all.iter().skip(i).step_by(rows.len()).map(|&v| f64::from(v)).collect();
+                let read = [out.output, out.h_n].map(|t| t.to_vec().expect("read")).concat();
+                let of_row = |i: usize| read.iter().skip(i).step_by(rows.len()).map(|&v| f64::from(v)).collect();
                 let got = Answer { parts: (0..rows.len()).map(of_row).collect() };
                 // Of int8, whole numbers up to 127 are multiplied before the scale comes in.
                 let skip = |i: usize| precision == Precision::Int8 && scale(&rows[i]) > 1e36;
-                assert_same(&format!("{kind:?} with {precision:?}, {weights:?}"), &rows, &got, &want, skip);
+                all.extend(differences(&format!("{kind:?} with {precision:?}, {weights:?}"), &rows, &got, &want, skip));
             }
         }
     }
+    assert_none(&all);
 }
 
 #[test]
 fn min_gru_gives_the_twins_answer() {
-    let devices = devices();
-    let rows = rows(false);
+    let (devices, rows, mut all) = (devices(), rows(false), Vec::new());
     for form in [MinGruForm::Linear, MinGruForm::Log] {
         for (z, h) in [(0.0, 0.0), (1.0, 1.0), (1.0, -1.0), (-1.0, 0.0), (0.0, 1.0)] {
             let run = |device: &Device| {
@@ -351,15 +372,16 @@ fn min_gru_gives_the_twins_answer() {
                 let x = tensor(rows.iter().map(|r| r.x).collect(), STEPS);
                 let h0 = tensor(rows.iter().map(|r| r.h).collect(), 1);
                 let out = layer.run(&x, MinGruInput { h0: Some(&h0), lengths: None }, &mut Mode::Eval).expect("run");
-                let all = out.output.to_vec().expect("read");
-                let of_row = |i: usize| all.iter().skip(i).step_by(rows.len()).map(|&v| f64::from(v)).collect();
+                let read = out.output.to_vec().expect("read");
+                let of_row = |i: usize| read.iter().skip(i).step_by(rows.len()).map(|&v| f64::from(v)).collect();
                 Answer { parts: (0..rows.len()).map(of_row).collect() }
             };
             let want = run(&devices[0]);
             for device in &devices[1..] {
                 let what = format!("{form:?} on {}, {z}, {h}", device.info().name);
-                assert_same(&what, &rows, &run(device), &want, |_| false);
+                all.extend(differences(&what, &rows, &run(device), &want, |_| false));
             }
         }
     }
+    assert_none(&all);
 }

@@ -13,5 +13,6 @@ fn weights(at: u32) -> vec4<f32> { return vec4(packed[at], 0.0, 0.0, 0.0); }
 // U·v + b_hh of four rows, from the sum of the products; `u` is the first weight.
 fn product(u: u32, sum: vec4<f32>) -> vec4<f32> { return packed[u + params.hidden * LANES] + sum; }
 
-// A k that is read: past the last there are none.
+// A k that is read, and what was read there: past the last there are none.
 fn within(k: u32) -> u32 { return k; }
+fn known(k: u32, v: vec4<f32>) -> vec4<f32> { return v; }

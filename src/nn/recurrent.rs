@@ -77,7 +77,7 @@ pub struct SequenceInput<'a> {
     pub resets: Option<&'a [bool]>,
     /// A new sequence begins with the first state of the run instead of 0.
     pub reset_to_h0: bool,
-    /// Keep the values of the gates: see the outputs.
+    /// Keep the values of the gates, 0 where a step does not count: see the outputs.
     pub taps: bool,
 }
 
@@ -160,6 +160,15 @@ struct Marks {
 impl Marks {
     fn reads(&self, x: Tensor) -> Reads {
         Reads { x, marks: self.words.clone(), gaps: self.gaps, given: self.given }
+    }
+
+    /// `x` `[T, B, ..]` with zeros at the steps that do not count.
+    fn valid(&self, x: Tensor) -> Result<Tensor> {
+        if !self.gaps {
+            return Ok(x);
+        }
+        let width = x.len() / self.words.len();
+        valid_rows(&self.words, &x, [0, width, width])?.view("recurrent", x.dims())
     }
 }
 
@@ -500,8 +509,8 @@ impl Stack {
             used.iter().map(|w| w.map(|t| Ok::<_, Error>(t.detach()))).collect::<Result<_>>()?;
         let (mut x, first) = (x.detach(), first.detach());
         // Later layers read outputs, which are 0 or a state where a step does not count.
-        if tracked && marks.gaps && index == 0 {
-            x = valid_rows(&marks.words, &x, [0, layer.input, layer.input])?.view(c.op, x.dims())?;
+        if tracked && index == 0 {
+            x = marks.valid(x)?;
         }
         let reads = marks.reads(x.clone());
         let saved: Vec<&Tensor> = std::iter::once(&x).chain(&on_tape).collect();
@@ -514,7 +523,7 @@ impl Stack {
         }
         let packed = if drops { layer.pack(&weights)? } else { self.packed(index, &layer, &weights)? };
         let run = layer.forward(&reads, &first, &weights, &packed, tracked || !taps.is_empty())?;
-        let tapped = taps.iter().map(|&gate| layer.tap(&run.saved, gate)).collect::<Result<Vec<_>>>()?;
+        let tapped = taps.iter().map(|&gate| marks.valid(layer.tap(&run.saved, gate)?)).collect::<Result<Vec<_>>>()?;
         let outputs = [run.y.clone(), run.last.clone()];
         let backward = move |dy: &Tensor, d_last: &Tensor| layer.backward(&reads, &weights, &run, dy, d_last);
         let [y, last] = record_layer(c.op, &inputs, &saved, outputs, backward);

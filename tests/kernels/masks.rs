@@ -3,7 +3,8 @@
 use wgru::Device;
 use wgru::kernels::marks::VALID;
 use wgru::kernels::{
-    Binary, BinaryOp, CrossEntropy, Dropout, Loss, LossKind, SoftmaxBackward, StateUpdate, StateUpdateBackward, ValidRows,
+    Binary, BinaryOp, CrossEntropy, Dropout, Loss, LossKind, SoftmaxBackward, StateUpdate, StateUpdateBackward,
+    ValidRows,
 };
 
 use crate::{buffer, indices, on_every_backend, run, update};
@@ -58,7 +59,8 @@ fn softmax_backward_does_not_read_where_softmax_is_zero(device: &Device) {
 
 fn cross_entropy_without_smoothing_takes_impossible_classes(device: &Device) {
     let (x, target) = (buffer(device, &[0.0, -INF, 0.0]), indices(device, &[2]));
-    let loss = |smoothing| run(device, &CrossEntropy { rows: 1, classes: 3, ignored: 9, smoothing }, [&x, &target])[0][0];
+    let loss =
+        |smoothing| run(device, &CrossEntropy { rows: 1, classes: 3, ignored: 9, smoothing }, [&x, &target])[0][0];
     assert!((loss(0.0) - 2f32.ln()).abs() <= 1e-6, "{}", loss(0.0));
     assert_eq!(loss(0.1), INF);
 }

@@ -50,7 +50,13 @@ pub fn binary(op: BinaryOp, a: f64, b: f64) -> f64 {
         BinaryOp::Sub => -(b - a),
         BinaryOp::Mul => a * b,
         BinaryOp::Div => a * b.powi(-1),
-        BinaryOp::Mask => if b == 0.0 { 0.0 } else { b * a },
+        BinaryOp::Mask => {
+            if b == 0.0 {
+                0.0
+            } else {
+                b * a
+            }
+        }
     }
 }
 
