@@ -142,7 +142,7 @@ pub enum Error {
     Stopped(String),
     /// Training met a loss, a gradient or a weight that is NaN or infinite.
     #[error(
-        "training diverged at update {} of epoch {}: {cause}. Look at the data, lower the learning rate, or set clip_norm",
+        "training diverged at update {} of epoch {}: {cause}. Look at the data, lower the learning rate, or clip the gradients",
         .update + 1, .epoch + 1
     )]
     Diverged {

@@ -174,7 +174,7 @@ impl Trainer {
         match (patience, validation) {
             (Some(0), _) => return Err(Error::value(FIT, "patience", "at least 1 epoch, or None", 0)),
             (Some(epochs), None) => {
-                let expected = "validation data to measure improvement on, or patience: None";
+                let expected = "validation data to measure improvement on, or no patience";
                 return Err(Error::value(FIT, "patience", expected, format!("{epochs} epochs without any")));
             }
             _ => {}

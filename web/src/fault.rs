@@ -53,7 +53,7 @@ fn code(error: &Error) -> &'static str {
         Error::Unsupported { .. } => "unsupported",
         // What went wrong inside it tells more.
         Error::Node { source, .. } => code(source),
-        Error::Stopped(_) => "diverged",
+        Error::Diverged { .. } => "diverged",
         _ => "internal",
     }
 }

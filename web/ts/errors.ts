@@ -22,7 +22,7 @@ export type Code =
   | 'out-of-memory'
   /** A fault inside the library. The next call starts anew, with the weights restored. */
   | 'panic'
-  /** The training loss is no finite number any more. */
+  /** A loss, gradient or weight became NaN or infinite in training. The weights stay finite. */
   | 'diverged'
   /** The `AbortSignal` fired. */
   | 'aborted'
