@@ -1,5 +1,5 @@
 // Trainings and the calls beside them, what listeners throw, and what is dropped; run in a browser by `package.test.mjs`.
-import { open } from '../dist/js/index.js';
+import { WgruError, open } from '../dist/js/index.js';
 import { assert, close, noise, rejects, sums } from './support.mjs';
 
 const later = (ms = 0) => new Promise((done) => setTimeout(done, ms));
@@ -230,4 +230,21 @@ export async function freedDevicesOfThisThreadGiveMemoryBack() {
     sizes.push(device.instance.memory.buffer.byteLength);
   }
   assert(sizes.at(-1) === sizes[4], `the module's memory stays: ${sizes}`);
+}
+
+export async function runsThatLoseAWorkerNeverSeeLaterWeights() {
+  const device = await open({ device: 'cpu', workers: 2 });
+  const network = await device.create({ input: 5, hidden: 96, layers: 2, bidirectional: true, outputs: 3, steps: 'every' });
+  const [x, dims] = [noise(16 * 100 * 5), [16, 100, 5]];
+  const before = (await network.run(x, dims)).output.data;
+  const helpers = () => device.helpers(network['id'], network.origin);
+  for (let tries = 0; helpers().length < 1; tries++) assert(tries < 500, 'a helper starts'), await later(10);
+  const run = network.run(x, dims);
+  helpers()[0].end(new WgruError('internal', 'the helper ended'));
+  const training = network.train({ x: noise(40), dims: [2, 4, 5], y: noise(24) }, { epochs: 1, rate: 0.5 });
+  const outcome = await run.catch((error) => error);
+  if (outcome instanceof WgruError) assert(outcome.code === 'internal', `of the helper: ${outcome}`);
+  else close(outcome.output.data, before, 0, 'of the weights of its turn');
+  await training;
+  device.free();
 }
