@@ -34,8 +34,8 @@ pub struct Limits {
     /// Bytes of all values between the nodes, with what the node that runs takes for itself. Weights and the inputs
     /// do not count. Default: 512 MiB and 256 times the inputs' bytes.
     pub memory: Option<u64>,
-    /// Multiply-adds; a float that is written counts as 8, an integer as 64. Default: 2^30, and 4 for each pair of an element of the inputs
-    /// with a weight or another element of the inputs.
+    /// Multiply-adds; a float that is written counts as 8, an integer as 64. Default: 2^30, and 4 for each pair of an
+    /// element of the inputs with a weight or another element of the inputs.
     pub work: Option<u64>,
 }
 
@@ -51,12 +51,12 @@ pub(super) struct Cost {
 impl Cost {
     /// `n` floats that are written.
     pub fn floats(n: usize) -> Self {
-        Self { bytes: 4 * n as u64, work: ELEMENT * n as u64 }
+        Self { bytes: 4, work: ELEMENT }.times(n)
     }
 
     /// `n` integers that are written.
     pub fn ints(n: usize) -> Self {
-        Self { bytes: 8 * n as u64, work: INTEGER * n as u64 }
+        Self { bytes: 8, work: INTEGER }.times(n)
     }
 
     /// A copy of a value.

@@ -128,9 +128,11 @@ impl Recurrent {
 
     /// What [`run`](Recurrent::run) takes at most.
     pub fn cost(&self, args: &Args) -> Result<Cost> {
-        let spec = &self.spec;
-        let &[steps, batch, _] = args.tensor(0)?.dims() else {
-            return Err(Error::shape("onnx", "X", "three axes", args.tensor(0)?.dims()));
+        let (spec, x) = (&self.spec, args.tensor(0)?);
+        let steps = match *x.dims() {
+            [_, steps, _] if spec.layout => steps,
+            [steps, _, _] => steps,
+            ref other => return Err(Error::shape("onnx", "X", "three axes", other)),
         };
         let ([input, hidden], built) = match &self.layers {
             Some(layers) => (layers.sizes(), Cost::default()),
@@ -140,17 +142,16 @@ impl Recurrent {
                 (sources.check(spec)?, sources.cost().times(3))
             }
         };
-        // Whichever of them is the batch, the steps are no more than this.
-        let steps = if spec.layout { batch } else { steps };
-        let (rows, rest) = (extent(&[args.tensor(0)?.len() / input.max(1), spec.directions])?, spec.kind.order().len());
-        let gates = rest.saturating_mul(hidden);
+        let (blocks, directions) = (spec.kind.order().len(), spec.directions);
+        let rows = extent(&[x.len() / input, directions])?;
+        let gates = blocks * hidden;
         // Gates, states and outputs of every step, each with a copy; the first and last states; the packed weights.
-        let floats = rows.saturating_mul(2 * gates + 6 * hidden);
+        let values = Cost::floats(rows.saturating_mul(2 * gates + 6 * hidden));
         let padded = hidden + PACKED;
-        let packed = (spec.directions * rest * padded).saturating_mul(padded);
+        let packed = Cost::floats((directions * blocks * padded).saturating_mul(padded));
         let products = Cost::product([1, rows, gates, input + hidden]);
-        let work = products.work.saturating_add(STEP.saturating_mul((steps * spec.directions) as u64));
-        Ok(built + Cost::floats(floats) + copied(args)?.times(2) + Cost::floats(packed) + Cost { bytes: 0, work })
+        let each = Cost { bytes: 0, work: STEP }.times(steps * directions);
+        Ok(built + values + copied(args)?.times(2) + packed + products + each)
     }
 
     /// Runs the node; `carried` states take the place of its own first states.
