@@ -111,10 +111,8 @@ impl Tensor {
             Tape::Off => {
                 let expected = "a result of parameters in Mode::Train(&mut rng), or of a tensor with requires_grad()";
                 let got = match cfg!(feature = "train") {
-                    true => {
-                        "one that no gradient leads back from: its forward pass ran in Mode::Eval, or it was detached"
-                    }
-                    false => "one without a tape: wgru was built without the feature `train`",
+                    true => "a tensor without a gradient graph: its forward pass ran in Mode::Eval, or it was detached",
+                    false => "a tensor without a gradient graph: wgru was built without the feature `train`",
                 };
                 return Err(Error::value("backward", "self", expected, got));
             }

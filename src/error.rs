@@ -61,8 +61,8 @@ pub enum Error {
     },
     /// `backward()` met a tensor that was overwritten after the forward pass read it.
     #[error(
-        "backward: a tensor that the forward pass of {op:?} saved was modified in place before backward(), mostly weights \
-         by Optimizer::step() or Tensor::assign(). A state carried over from an earlier update needs detach(); otherwise \
+        "backward: a tensor that the forward pass of {op:?} saved was modified in place before backward(), usually weights, \
+         by Optimizer::step() or Tensor::assign(). Call detach() on a state carried over from an earlier update; otherwise \
          call backward() before the weights change"
     )]
     ModifiedInPlace {

@@ -205,7 +205,7 @@ impl Tensor {
         self.storage.memory.is(&other.storage.memory)
     }
 
-    /// Tells storages apart: equal for tensors that share their elements.
+    /// Identity of the storage: equal for tensors that share their elements.
     pub(crate) fn storage_id(&self) -> usize {
         Arc::as_ptr(&self.storage) as usize
     }

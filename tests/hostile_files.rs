@@ -10,10 +10,10 @@ mod kinds;
 mod onnx;
 #[path = "onnx/build.rs"]
 mod onnx_build;
-#[path = "hostile/twice.rs"]
-mod twice;
 #[path = "onnx/limits.rs"]
 mod onnx_limits;
+#[path = "hostile/twice.rs"]
+mod twice;
 #[path = "common/zip.rs"]
 mod zip;
 

@@ -25,6 +25,8 @@ on_every_backend![
     divergence_by_gradient_names_the_parameter,
     divergence_restores_the_best_weights,
     divergence_names_the_layer,
+    divergence_under_clipping_names_the_parameter_at_fault,
+    divergence_by_a_frozen_parameter_names_it,
 ];
 
 const ADAM: Method = Method::Adam(AdamConfig { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0 });
@@ -103,6 +105,16 @@ fn tied_weights_are_counted_once_and_saved_under_both_names() {
     let copy = Tied(Linear::new(&device, 3, 3, true, &mut Rng::new(4)).expect("linear"));
     load_parameters(&copy, &file).expect("load");
     let values = |model: &Tied| model.parameters()[0].1.to_vec().expect("read");
+    assert_eq!(values(&copy), values(&model));
+
+    // Some programs keep one name of tied weights.
+    let mut halved = TensorFile::default();
+    for name in file.names().filter(|name| name.starts_with('d')) {
+        let (dims, values) = file.get(name).expect("there");
+        halved.insert(name, dims, values.to_vec());
+    }
+    let copy = Tied(Linear::new(&device, 3, 3, true, &mut Rng::new(5)).expect("linear"));
+    load_parameters(&copy, &halved).expect("one name is enough");
     assert_eq!(values(&copy), values(&model));
 
     // A file whose names differ does not fit: one of them would be lost.
@@ -340,6 +352,80 @@ fn divergence_names_the_layer(device: &Device) {
     let text = failed.as_ref().err().map(Error::to_string).unwrap_or_default();
     assert!(matches!(failed, Err(Error::Diverged { epoch: 0, update: 0, .. })), "{text}");
     assert!(text.contains("layer \"head\""), "{text}");
+}
+
+/// The gradient of `head.bias` alone is NaN: the norm of all gradients is, too, and must not spread it.
+fn divergence_under_clipping_names_the_parameter_at_fault(device: &Device) {
+    let model = model(device);
+    let bias = model.parameters().into_iter().find(|(name, _)| name == "head.bias").expect("head").1;
+    let optimizer = Optimizer::new(model.parameters(), ADAM, 0.01).expect("optimizer");
+    let options = TrainOptions { epochs: 1, batch: 2, clip_norm: Some(1.0), ..TrainOptions::default() };
+    let mut trainer = Trainer::new(optimizer, options, Rng::new(5));
+    // √(b − b) is 0, and its slope infinite: ∞·1 − ∞·1.
+    let loss = |y: &Tensor, t: &Tensor| mse(y, t)?.add(&bias.sub(&bias)?.sqrt()?.sum()?);
+    let failed = trainer.fit_blocking(&model, &data(device, None), None, &loss, &mut |_, _| ControlFlow::Continue(()));
+    let text = failed.as_ref().err().map(Error::to_string).unwrap_or_default();
+    assert!(matches!(failed, Err(Error::Diverged { epoch: 0, update: 0, .. })), "{text}");
+    assert!(text.contains("\"head.bias\" is not finite"), "{text}");
+    assert!(values(&model).iter().all(|v| v.is_finite()));
+}
+
+fn divergence_by_a_frozen_parameter_names_it(device: &Device) {
+    let model = model(device);
+    let (frozen, trained): (Vec<_>, Vec<_>) = model.parameters().into_iter().partition(|(n, _)| n == "gru.bias_hh_l0");
+    frozen[0].1.assign(&[f32::NAN; 12]).expect("assign");
+    let optimizer = Optimizer::new(trained, ADAM, 0.01).expect("optimizer");
+    let mut trainer = Trainer::new(optimizer, TrainOptions::default(), Rng::new(5));
+    let failed = trainer.fit_blocking(&model, &data(device, None), None, &mse, &mut |_, _| ControlFlow::Continue(()));
+    let text = failed.as_ref().err().map(Error::to_string).unwrap_or_default();
+    assert!(matches!(failed, Err(Error::Diverged { .. })) && text.contains("\"gru.bias_hh_l0\""), "{text}");
+}
+
+/// A GPU notices some updates later, but generator, step counts and optimizer stand where a CPU has them.
+#[test]
+fn divergence_leaves_the_same_state_on_every_device() {
+    let state = |device: &Device| {
+        let model = model(device);
+        let (good, bad) = (data(device, None), data(device, Some(7)));
+        let turning = Turning { good: &good, bad: &bad, from: 24, batches: 0.into() };
+        let mut trainer = trainer(&model, 9, None);
+        trainer.options_mut().shuffle = true;
+        let failed = trainer.fit_blocking(&model, &turning, None, &mse, &mut |_, _| ControlFlow::Continue(()));
+        let Err(Error::Diverged { epoch: 1, update, .. }) = failed else { panic!("{failed:?}") };
+        let file = pollster::block_on(checkpoint_to_file(&trainer, &model)).expect("checkpoint");
+        assert_eq!(file.metadata["updates"], (24 + update).to_string());
+        ["steps", "updates", "position", "epoch"].map(|key| file.metadata[key].clone())
+    };
+    let cpu = state(&Device::cpu());
+    assert_eq!(cpu, state(&common::twin()));
+    if let Some(gpu) = common::gpu() {
+        assert_eq!(cpu, state(&gpu));
+    }
+}
+
+#[test]
+fn best_weights_belong_to_trainings_with_patience() {
+    let device = Device::cpu();
+    let (model, data) = (model(&device), data(&device, None));
+    let mut trainer = trainer(&model, 2, Some(1));
+    let none = &mut |_: &wgru::train::Progress, _: &Trainer| ControlFlow::Continue(());
+    trainer.fit_blocking(&model, &data, Some(&data), &mse, none).expect("fit");
+    (trainer.options_mut().patience, trainer.options_mut().epochs) = (None, 6);
+    let mut last = Vec::new();
+    let keep = &mut |p: &wgru::train::Progress, _: &Trainer| {
+        if p.loss.is_some() {
+            last = values(&model);
+        }
+        ControlFlow::Continue(())
+    };
+    let history = trainer.fit_blocking(&model, &data, None, &mse, keep).expect("fit");
+    assert_eq!(history.best_epoch, None);
+    assert_eq!(values(&model), last, "the weights of the last epoch");
+    // From a rate of 0 on, nothing moves.
+    trainer.set_rate(0.0).expect("rate");
+    trainer.options_mut().epochs = 7;
+    trainer.fit_blocking(&model, &data, None, &mse, none).expect("fit");
+    assert_eq!(values(&model), last);
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn run(args: &Args) -> Result<()> {
     println!("{train} pairs to learn, {test} to test; {} and {} tokens", data.sources.len(), data.targets.len());
 
     let model = config(args, &data).build(&device, &mut rng)?;
-    let weights: usize = model.parameters().iter().map(|(_, p)| p.len()).sum();
+    let weights = model.parameter_count();
     let loss = learn(args, &model, &data.train, &mut rng)?;
     println!("{weights} weights, loss {loss:.4} after {:.1} s", start.elapsed().as_secs_f64());
     measure(args, &model, &data)?;

@@ -1,11 +1,11 @@
-//! Reading back, waiting or not
+//! Blocking and non-blocking readback
 
 use futures_channel::oneshot::{Receiver, channel};
 
 use super::{Gpu, Memory, lock};
 use crate::error::{Error, Result};
 
-/// Words on their way back from the GPU.
+/// A pending readback.
 pub(crate) struct Reading {
     staging: wgpu::Buffer,
     words: usize,
@@ -28,7 +28,8 @@ impl Gpu {
         Ok(Reading { staging, words, mapped })
     }
 
-    /// The words, if they have arrived. Does not wait; in a browser they arrive between two tasks of the page.
+    /// Returns the words if they have arrived, without waiting. In a browser they can arrive only while the page's event loop
+    /// runs.
     pub fn poll_read(&self, reading: &mut Reading) -> Result<Option<Vec<f32>>> {
         #[cfg(not(target_arch = "wasm32"))]
         self.device.poll(wgpu::PollType::Poll).map_err(|e| Error::Gpu(e.to_string()))?;

@@ -41,11 +41,8 @@ pub async fn checkpoint_to_file(trainer: &Trainer, model: &dyn Module) -> Result
     if let Some(best) = &trainer.best {
         put("best.epoch", best.epoch.to_string());
         put("best.loss", best.loss.to_bits().to_string());
-        let mut seen = std::collections::HashSet::new();
-        for ((name, tensor), values) in trainer.optimizer.parameters().iter().zip(&best.weights) {
-            if seen.insert(name.clone()) {
-                file.insert(&format!("best.{name}"), tensor.dims(), values.clone());
-            }
+        for ((name, tensor), values) in trainer.optimizer.distinct().zip(&best.weights) {
+            file.insert(&format!("best.{name}"), tensor.dims(), values.clone());
         }
     }
     Ok(file)
@@ -71,7 +68,6 @@ pub fn load_checkpoint(trainer: &mut Trainer, model: &dyn Module, file: &TensorF
         .collect::<Result<_>>()?;
     let (epoch, updates) = (count_usize(file, "epoch")?, count(file, "updates")?);
     let rng = Rng::from_state(file.field("seed")?, count(file, "position")?);
-    let parameters = trainer.optimizer.parameters();
     let best = match file.metadata.contains_key("best.epoch") {
         false => None,
         true => Some(Best {
@@ -81,10 +77,11 @@ pub fn load_checkpoint(trainer: &mut Trainer, model: &dyn Module, file: &TensorF
             },
             loss: match f32::from_bits(file.field("best.loss")?) {
                 loss if loss.is_finite() => loss,
-                loss => return Err(Error::format("best.loss", format!("{loss} is no loss to improve on"))),
+                loss => return Err(Error::format("best.loss", format!("must be finite, got {loss}"))),
             },
-            weights: parameters
-                .iter()
+            weights: trainer
+                .optimizer
+                .distinct()
                 .map(|(name, t)| Ok(file.expect(&format!("best.{name}"), t.dims())?.to_vec()))
                 .collect::<Result<_>>()?,
         }),

@@ -1,8 +1,10 @@
 //! Parameters of any model
 
+use std::collections::HashSet;
+
 use super::TensorFile;
 use crate::error::{Error, Result};
-use crate::nn::{Module, by_storage};
+use crate::nn::{Module, Tied, by_storage};
 use crate::tensor::Tensor;
 
 /// Writes a model's parameters under their names.
@@ -28,7 +30,7 @@ pub async fn parameters_to_file(model: &dyn Module) -> Result<TensorFile> {
 ///
 /// # Errors
 /// [`Error::Format`] naming the tensor that is missing, superfluous, of another shape, or different from one that the
-/// model ties it to.
+/// model ties it to. Of tied weights, one name is enough.
 pub fn load_parameters(model: &dyn Module, file: &TensorFile) -> Result<()> {
     assign_all(&matched(&model.parameters(), file, "")?)
 }
@@ -46,26 +48,34 @@ pub(super) fn matched<'a>(
         let why = format!("the model has no such parameter{}", elsewhere.unwrap_or_default());
         return Err(Error::format(format!("{}: tensor {extra:?}", file.source()), why));
     }
-    let find = |(name, tensor): &(String, Tensor)| {
-        Ok((tensor.clone(), file.expect(&format!("{prefix}{name}"), tensor.dims())?))
-    };
-    let found = parameters.iter().map(find).collect::<Result<Vec<_>>>()?;
-    check_tied(parameters, file, prefix)?;
+    let ties = by_storage(parameters);
+    check_tied(&ties, file, prefix)?;
+    let there: HashSet<&str> = file.names().collect();
+    let is_there = |name: &str| there.contains(&*format!("{prefix}{name}"));
+    let mut found = Vec::with_capacity(parameters.len());
+    for (name, tensor) in parameters {
+        let tied = || ties.iter().filter(|tied| tied.names.contains(name)).flat_map(|tied| &tied.names);
+        // Some programs save tied weights under one of their names.
+        if is_there(name) || !tied().any(|other| is_there(other)) {
+            found.push((tensor.clone(), file.expect(&format!("{prefix}{name}"), tensor.dims())?));
+        }
+    }
     Ok(found)
 }
 
 /// Refuses a file with different values for names that the model ties together: only one of them could be kept.
-fn check_tied(parameters: &[(String, Tensor)], file: &TensorFile, prefix: &str) -> Result<()> {
-    for tied in by_storage(parameters) {
-        let bits = |name: &str| -> Result<Vec<u32>> {
-            Ok(file.get(&format!("{prefix}{name}"))?.1.iter().map(|v| v.to_bits()).collect())
-        };
-        let Some((first, others)) = tied.names.split_first() else { continue };
-        for other in others {
-            if bits(first)? != bits(other)? {
-                let why = format!("differs from {first:?}, but the model ties both: one storage under two names");
-                return Err(Error::format(format!("tensor {other:?}"), why));
-            }
+fn check_tied(ties: &[Tied], file: &TensorFile, prefix: &str) -> Result<()> {
+    for tied in ties.iter().filter(|tied| tied.names.len() > 1) {
+        let named = |name: &String| Some((name.clone(), file.get(&format!("{prefix}{name}")).ok()?.1));
+        let there: Vec<(String, &[f32])> = tied.names.iter().filter_map(named).collect();
+        let Some(((first, values), others)) = there.split_first() else { continue };
+        let same = |other: &[f32]| other.iter().map(|v| v.to_bits()).eq(values.iter().map(|v| v.to_bits()));
+        if let Some((other, _)) = others.iter().find(|(_, other)| !same(other)) {
+            let why = format!(
+                "differs from {first:?}, but the model ties both: they are one parameter. Load it into a model whose \
+                 weights are not tied"
+            );
+            return Err(Error::format(format!("{}: tensor {other:?}", file.source()), why));
         }
     }
     Ok(())

@@ -67,7 +67,7 @@ impl Kernel<1, 4> for Adam {
             let mean = m[i] + (1.0 - self.beta1) * (g - m[i]);
             let square = self.beta2 * v[i] + (1.0 - self.beta2) * g * g;
             let next = weight - self.step_size * mean / (square.sqrt() / self.root2 + self.eps);
-            // A gradient that is not finite makes the mean so; an overflow of the square makes the step 0.
+            // A non-finite gradient makes the mean so; if only the square overflows, the step would silently be 0.
             let is_kept = guarded && !(next.is_finite() && mean.is_finite() && square.is_finite());
             failed |= is_kept;
             if !is_kept {

@@ -56,6 +56,7 @@ kernels! {
     min_gru_backward: MinGruBackward { 6, 2 },
     sgd: Sgd { 1, 3 },
     adam: Adam { 1, 4 },
+    clip_factor: ClipFactor { 1, 1 },
     training_status: TrainingStatus { 1, 1 },
     pack: Pack { 2, 1 },
     gru_pack_low: GruPackLow { 2, 1 },

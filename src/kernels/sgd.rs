@@ -58,7 +58,6 @@ impl Kernel<1, 3> for Sgd {
                 g = if self.nesterov == 1 { g + self.momentum * speed } else { speed };
             }
             let next = w[i] - self.lr * g;
-            // With a learning rate of 0, too, a gradient that is not finite makes NaN of the weight.
             let is_kept = guarded && !(next.is_finite() && speed.is_finite());
             failed |= is_kept;
             if !is_kept {

@@ -29,7 +29,7 @@ impl TrainingStatus {
     /// The most parameters: one invocation looks at all flags.
     pub const MOST_PARAMETERS: usize = 60_000;
 
-    /// Whether an optimizer may still change weights. `guard` is the word that its parameter flags; 0: unguarded.
+    /// Whether an optimizer may still write. `guard` is the index of the parameter's flag in `status`; 0 disables the guard.
     pub(crate) fn goes_on(guard: u32, status: &[f32]) -> bool {
         guard == 0 || status[0].is_finite()
     }

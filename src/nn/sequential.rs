@@ -22,7 +22,7 @@ use crate::tensor::Tensor;
 #[derive(Default)]
 pub struct Sequential {
     layers: Vec<(String, Box<dyn Module + Send + Sync>)>,
-    /// How the steps of the last layer's output came about.
+    /// In which order the steps of the last layer's output were computed.
     order: Order,
     /// The option of a recurrent layer whose output [`LastStep`] must not take.
     fault: Option<&'static str>,
@@ -36,8 +36,8 @@ impl Sequential {
 
     /// The same layers and one more.
     ///
-    /// A [`LastStep`] behind a bidirectional or reverse layer is refused by `forward`: it would take a reverse direction
-    /// that has seen one step. [`LastState`] takes the last state of each direction.
+    /// A [`LastStep`] behind a bidirectional or reverse layer is refused by `forward`: at the last step the reverse
+    /// direction has processed one step only. [`LastState`] takes the last state of each direction.
     pub fn push(mut self, name: &str, layer: impl Module + Send + Sync + 'static) -> Self {
         self.order = self.order.after(&layer.kind(), &mut self.fault);
         self.layers.push((name.into(), Box::new(layer)));
@@ -63,18 +63,18 @@ impl Module for Sequential {
     }
 }
 
-/// How the steps of a layer's output came about.
+/// In which order the steps of an output were computed.
 #[derive(Clone, Copy, Default)]
 enum Order {
-    /// By a recurrent layer from the first to the last, or we cannot tell.
+    /// Forward in time, or unknown.
     #[default]
     Forward,
-    /// By a recurrent layer with this option: `bidirectional` or `reverse`.
+    /// Backward in time, by a recurrent layer with this option: `bidirectional` or `reverse`.
     Reverse(&'static str),
 }
 
 impl Order {
-    /// That of the output of a layer whose input has this order. Notes a last step taken from a reverse direction.
+    /// The order of a layer's output, given that of its input. Notes a last step taken from a reverse direction.
     fn after(self, kind: &Kind, fault: &mut Option<&'static str>) -> Self {
         let of = |bidirectional, reverse| match (bidirectional, reverse) {
             (true, _) => Order::Reverse("bidirectional"),
@@ -87,7 +87,7 @@ impl Order {
             Kind::Rnn(c) => of(c.bidirectional, c.reverse),
             Kind::MinGru(c) => of(c.bidirectional, c.reverse),
             Kind::LayerNormGru(c) => of(c.bidirectional, c.reverse),
-            // These give each step from the same step.
+            // These act on each step independently.
             Kind::Linear | Kind::LayerNorm(_) | Kind::Relu | Kind::Tanh | Kind::Dropout => self,
             Kind::Sequence(parts) => parts.iter().fold(self, |order, (_, part)| order.after(&part.kind(), fault)),
             Kind::LastStep { .. } => {
@@ -103,7 +103,7 @@ impl Order {
 
 /// The error of a [`LastStep`] behind a layer with this option.
 fn wrong_last_step(option: &str) -> Error {
-    let got = format!("that of a layer with `{option}: true`, whose reverse direction has seen one step there");
+    let got = format!("that of a layer with `{option}: true`, whose reverse direction has processed one step there");
     let expected = format!("the output of a forward layer; use LastState {{ {option}: true, .. }}");
     Error::value("LastStep", "x", expected, got)
 }
@@ -126,8 +126,8 @@ fn steps_of(op: &'static str, x: &Tensor, batch_first: bool) -> Result<(usize, [
 
 /// The last step of a sequence: `[B, T, H]` (batch-first) or `[T, B, H]` gives `[B, H]`.
 ///
-/// For the output of a forward recurrent layer on sequences of one length. Of a bidirectional or reverse layer it would
-/// take a reverse direction that has seen one step: there, use [`LastState`].
+/// For the output of a forward recurrent layer on sequences of one length. At the last step a reverse
+/// direction has processed one step only: behind a bidirectional or reverse layer, use [`LastState`].
 pub struct LastStep {
     /// Whether the batch is the first axis.
     pub batch_first: bool,
@@ -185,8 +185,8 @@ impl Module for LastState {
     }
 
     /// # Errors
-    /// [`Error::Shape`] unless `x` has three axes, and two equal halves for two directions; [`Error::Value`] for two
-    /// directions of which one is to be the only.
+    /// [`Error::Shape`] unless `x` has three axes, and two equal halves for two directions; [`Error::Value`] for
+    /// `bidirectional` and `reverse` together.
     fn forward(&self, x: &Tensor, _: &mut Mode) -> Result<Tensor> {
         let (axis, [steps, batch, width]) = steps_of("LastState", x, self.batch_first)?;
         let step = |t: usize| x.slice(axis, t..t + 1)?.reshape(&[batch, width]);

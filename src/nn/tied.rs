@@ -11,14 +11,14 @@ use crate::tensor::Tensor;
 pub(crate) struct Tied {
     /// Every name, in the order of the list.
     pub names: Vec<String>,
-    /// Tensors of the one storage, one for each place where `backward` leaves a gradient. Never empty.
+    /// Leaves that share the storage, one for each gradient slot. Never empty.
     leaves: Vec<Tensor>,
 }
 
-/// A list of parameters with each storage once, in the order in which they come first.
+/// Groups parameters by storage, in the order of first appearance.
 ///
-/// Parameters that are cloned share storage and gradient; those made by `requires_grad` from one tensor share the
-/// storage only, and the gradient of the parameter is the sum of theirs.
+/// Clones of a parameter share storage and gradient. Leaves made by `requires_grad` from one tensor share the storage only;
+/// the gradient of the parameter is the sum of theirs.
 pub(crate) fn by_storage(parameters: &[(String, Tensor)]) -> Vec<Tied> {
     let mut places = HashMap::new();
     let mut groups: Vec<Tied> = Vec::new();

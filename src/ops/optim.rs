@@ -2,7 +2,7 @@
 
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernels::{Adam, Sgd, TrainingStatus};
+use crate::kernels::{Adam, ClipFactor, Sgd, TrainingStatus};
 use crate::tensor::Tensor;
 
 fn check(op: &'static str, w: &Tensor, grad: &Tensor) -> Result<()> {
@@ -22,6 +22,13 @@ pub fn sgd(p: &Sgd, grad: &Tensor, w: &Tensor, v: &Tensor, status: &Tensor) -> R
 pub fn adam(p: &Adam, grad: &Tensor, w: &Tensor, [m, v]: [&Tensor; 2], status: &Tensor) -> Result<()> {
     check("adam", w, grad)?;
     w.device().run(p, [grad], [w, m, v, status])
+}
+
+/// The factor that clips gradients of this norm, both scalars.
+pub fn clip_factor(norm: &Tensor, max_norm: f32) -> Result<Tensor> {
+    let factor = Tensor::empty("clip_grad_norm", norm.device(), &[])?;
+    norm.device().run(&ClipFactor { max_norm }, [norm], [&factor])?;
+    Ok(factor)
 }
 
 /// A training status of as many parameters, with a total of 0 and no flag.

@@ -2,12 +2,15 @@
 
 use crate::error::{Error, Result};
 use crate::nn::by_storage;
+use crate::ops::optim;
 use crate::ops::reduce::{SumOptions, sum_all};
 use crate::tensor::Tensor;
 
 /// Scales all gradients by `min(1, max_norm / (‖g‖ + 1e-6))`, `‖g‖` their norm as one vector, as PyTorch's
 /// `clip_grad_norm_`. Returns the norm, still on the device: nothing is read back. A parameter that is listed more than
 /// once, or under several names, counts once.
+///
+/// A norm that is NaN or infinite leaves the gradients alone, so that one of them does not spoil the others.
 ///
 /// ```
 /// use wgru::{Device, Tensor, train::clip_grad_norm};
@@ -33,7 +36,7 @@ pub fn clip_grad_norm(parameters: &[(String, Tensor)], max_norm: f32) -> Result<
     let squares = SumOptions { square: true, ..SumOptions::default() };
     let sums = grads.iter().map(|g| sum_all(g, squares)?.reshape(&[1])).collect::<Result<Vec<_>>>()?;
     let norm = Tensor::concat(&sums.iter().collect::<Vec<_>>(), 0)?.sum()?.sqrt()?;
-    let factor = Tensor::full(norm.device(), max_norm, &[])?.div(&norm.add_scalar(1e-6)?)?.clamp_max(1.0)?;
+    let factor = optim::clip_factor(&norm, max_norm)?;
     parameters.iter().try_for_each(|p| p.map_grad(|grad| grad.mul(&factor)))?;
     Ok(Some(norm))
 }

@@ -1,4 +1,4 @@
-//! Why training failed: the first parameter, input or layer that is not finite
+//! Finds why training diverged: the first parameter, input or layer that is not finite
 
 use super::LossFn;
 use crate::error::Result;
@@ -9,12 +9,12 @@ use crate::tensor::{DType, Tensor};
 pub(super) struct Batch<'a> {
     pub x: Tensor,
     pub y: Tensor,
-    /// Numbers of its examples.
+    /// Indices of its examples.
     pub examples: &'a [usize],
 }
 
-/// What is not finite, looked for in the order in which values flow: parameters, batch, layers, loss. `flagged` names the
-/// parameters whose update was not finite.
+/// Finds the first value that is not finite in the order in which values flow: parameters, batch, layers, loss.
+/// `flagged` names the parameters whose update was not finite.
 pub(super) async fn cause(
     model: &dyn Module,
     parameters: &[(String, Tensor)],
@@ -28,7 +28,7 @@ pub(super) async fn cause(
             n => format!(" (and of {n} more)"),
         };
         return Ok(format!(
-            "the update of parameter {first:?}{others} is not finite: its gradient or the rate overflows"
+            "the update of parameter {first:?}{others} is not finite: its gradient is NaN or infinite, or the step overflows"
         ));
     }
     for (name, parameter) in parameters {
@@ -57,7 +57,9 @@ pub(super) async fn cause(
     };
     Ok(match is_finite(&loss(&y_model, &y)?).await? {
         false => "the loss is not finite, though the model's output is finite".into(),
-        true => "the loss is not finite, but was in evaluation: dropout or another source of noise matters".into(),
+        true => {
+            "the loss is not finite in training, but finite in evaluation: check dropout and other random layers".into()
+        }
     })
 }
 
@@ -94,7 +96,7 @@ async fn is_finite(tensor: &Tensor) -> Result<bool> {
     Ok(tensor.dtype() != DType::F32 || tensor.read().await?.iter().all(|v| v.is_finite()))
 }
 
-/// The number of the first example of a batch-first tensor that is not finite.
+/// Index of the first example with a value that is not finite, in a batch-first tensor.
 async fn first_bad_example(values: &Tensor, examples: &[usize]) -> Result<Option<usize>> {
     if values.dtype() != DType::F32 {
         return Ok(None);

@@ -71,7 +71,8 @@ impl Method {
                 at_least_0("weight_decay", c.weight_decay)?;
                 check("dampening", c.dampening.is_finite(), "a finite number", c.dampening)?;
                 let nesterov = !c.nesterov || (c.momentum > 0.0 && c.dampening == 0.0);
-                check("nesterov", nesterov, "momentum and no dampening", c.momentum)
+                let got = if c.dampening == 0.0 { c.momentum } else { c.dampening };
+                check("nesterov", nesterov, "momentum above 0 and dampening 0", got)
             }
             Method::Adam(c) | Method::AdamW(c) => {
                 check("betas.0", (0.0..1.0).contains(&c.betas.0), "0 ≤ β < 1", c.betas.0)?;
@@ -110,12 +111,14 @@ pub struct Optimizer {
     slots: Vec<Slot>,
 }
 
-/// One parameter, under whatever names.
+/// One parameter, possibly with several names.
 struct Slot {
     parameter: Tied,
     /// Velocity, or the two moments; made at the first step.
     state: Vec<Tensor>,
     steps: u64,
+    /// Bound where there is no status.
+    idle: Option<Tensor>,
 }
 
 impl Optimizer {
@@ -131,7 +134,7 @@ impl Optimizer {
         check_rate(rate)?;
         method.check()?;
         check_parameters(&parameters)?;
-        let slot = |parameter| Slot { parameter, state: Vec::new(), steps: 0 };
+        let slot = |parameter| Slot { parameter, state: Vec::new(), steps: 0, idle: None };
         let slots = by_storage(&parameters).into_iter().map(slot).collect();
         Ok(Self { method, rate, parameters, slots })
     }
@@ -157,8 +160,23 @@ impl Optimizer {
     }
 
     /// Names of the parameters by the order of their flags in a training status.
-    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+    pub(super) fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.slots.iter().map(|slot| slot.parameter.name())
+    }
+
+    /// The parameters under their first names, tied ones once.
+    pub(crate) fn distinct(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
+        self.slots.iter().map(|slot| (slot.parameter.name(), slot.parameter.tensor()))
+    }
+
+    /// Steps made of each parameter.
+    pub(super) fn steps(&self) -> Vec<u64> {
+        self.slots.iter().map(|slot| slot.steps).collect()
+    }
+
+    /// Takes steps back that left the weights alone.
+    pub(super) fn set_steps(&mut self, steps: &[u64]) {
+        self.slots.iter_mut().zip(steps).for_each(|(slot, &steps)| slot.steps = steps);
     }
 
     /// Forgets all gradients.
@@ -166,8 +184,8 @@ impl Optimizer {
         self.slots.iter().for_each(|slot| slot.parameter.clear_grad());
     }
 
-    /// Updates every parameter that has a gradient. A gradient that is not finite makes the weights so, as in PyTorch;
-    /// [`Trainer`](super::Trainer) notices it before.
+    /// Updates every parameter that has a gradient. As in PyTorch, a gradient that is NaN or infinite makes the weights
+    /// so: in a loop of your own, look at the loss. [`Trainer`](super::Trainer) skips such an update.
     ///
     /// # Errors
     /// [`Error::Value`] when no parameter has a gradient; those of the device.
@@ -201,7 +219,7 @@ impl Optimizer {
             let name = slot.parameter.name().to_string();
             slot.state.iter().enumerate().map(move |(i, t)| (format!("{name}.{i}"), t.clone())).collect::<Vec<_>>()
         };
-        (self.slots.iter().flat_map(named).collect(), self.slots.iter().map(|s| s.steps).collect())
+        (self.slots.iter().flat_map(named).collect(), self.steps())
     }
 
     /// What [`state`](Self::state) must have come from to fit this optimizer.
@@ -212,7 +230,7 @@ impl Optimizer {
     /// Takes back what [`state`](Self::state) gave: `read` finds a tensor's values by name and extents.
     pub(crate) fn restore(&mut self, steps: &[u64], read: impl Fn(&str, &[usize]) -> Result<Vec<f32>>) -> Result<()> {
         if steps.len() != self.slots.len() {
-            let expected = format!("{} parameters, tied ones once", self.slots.len());
+            let expected = format!("{} parameters, each tied group counted once", self.slots.len());
             return Err(Error::value("Optimizer", "state", expected, steps.len()));
         }
         let mut restored = Vec::with_capacity(steps.len());
@@ -263,10 +281,13 @@ impl Slot {
             let zeros = || Tensor::zeros(weight.device(), weight.dims());
             self.state = (0..method.slots()).map(|_| zeros()).collect::<Result<_>>()?;
         }
-        // A status on another device cannot be read by this update.
         let (status, guard) = match guard {
-            Some((status, flag)) if status.device() == weight.device() => (status.clone(), flag),
-            _ => (Tensor::empty("Optimizer::step", weight.device(), &[1])?, 0),
+            Some((status, flag)) if status.device() == weight.device() => (status, flag),
+            // Without a status on its device, the update is unguarded.
+            _ => match &mut self.idle {
+                Some(idle) => (&*idle, 0),
+                none => (&*none.insert(Tensor::empty("Optimizer::step", weight.device(), &[1])?), 0),
+            },
         };
         let (len, lr) = (weight.len() as u32, rate as f32);
         self.steps += 1;
@@ -282,7 +303,7 @@ impl Slot {
                     first: (self.steps == 1) as u32,
                     guard,
                 };
-                optim::sgd(&kernel, grad, weight, &self.state[0], &status)
+                optim::sgd(&kernel, grad, weight, &self.state[0], status)
             }
             Method::Adam(c) | Method::AdamW(c) => {
                 // In f64, as PyTorch: 1 − β^t loses digits in f32 at the first steps.
@@ -300,7 +321,7 @@ impl Slot {
                     root2: unbias(beta2).sqrt() as f32,
                     guard,
                 };
-                optim::adam(&kernel, grad, weight, [&self.state[0], &self.state[1]], &status)
+                optim::adam(&kernel, grad, weight, [&self.state[0], &self.state[1]], status)
             }
         }
     }

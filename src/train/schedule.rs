@@ -38,7 +38,7 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// Refuses numbers that give no rate.
+    /// Rejects options that yield no valid rate.
     pub(super) fn check(&self) -> Result<()> {
         let finite = |arg, value: f64| match value.is_finite() && value >= 0.0 {
             true => Ok(()),

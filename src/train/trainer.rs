@@ -1,12 +1,13 @@
 //! The training loop
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use super::diverged::{self, Batch};
 use super::watch::{Report, Watch};
 use super::{Data, Optimizer, Schedule, clip_grad_norm};
 use crate::error::{Error, Result};
-use crate::nn::{Mode, Module};
+use crate::nn::{Mode, Module, check_last_steps};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
@@ -24,7 +25,7 @@ pub struct TrainOptions {
     /// The learning rate over the updates, from that of the optimizer.
     pub schedule: Schedule,
     /// Stop after this many epochs without a better validation loss, and go back to the best weights. Needs validation
-    /// data: the training loss is a mean over changing weights, so it cannot tell which were best.
+    /// data: the training loss cannot rank epochs, since the weights change while it is averaged.
     pub patience: Option<usize>,
 }
 
@@ -58,7 +59,7 @@ pub struct History {
     pub validation: Vec<f32>,
     /// Whether it ended before the last epoch.
     pub stopped_early: bool,
-    /// The epoch, from 0, whose weights the model has now; `None` without patience, where it is the last.
+    /// The epoch, from 0 over all calls, whose weights the model has now; `None` without patience, where it is the last.
     pub best_epoch: Option<usize>,
 }
 
@@ -67,7 +68,7 @@ pub struct History {
 pub(crate) struct Best {
     pub loss: f32,
     pub epoch: usize,
-    /// By parameter, in order.
+    /// By parameter, tied ones once.
     pub weights: Vec<Vec<f32>>,
 }
 
@@ -101,6 +102,15 @@ pub struct Trainer {
     history: History,
 }
 
+/// Where a training stands before an update.
+struct Mark {
+    /// The update, from the beginning of the epoch.
+    update: usize,
+    rng: Rng,
+    /// Steps of the optimizer, by parameter.
+    steps: Vec<u64>,
+}
+
 /// A loss of a prediction and its target, as a scalar.
 pub type LossFn<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a;
 
@@ -125,6 +135,16 @@ impl Trainer {
         &self.history
     }
 
+    /// Sets the learning rate from which the schedule starts.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a rate that is negative or not finite.
+    pub fn set_rate(&mut self, rate: f64) -> Result<()> {
+        self.optimizer.set_rate(rate)?;
+        self.rate = rate;
+        Ok(())
+    }
+
     /// How it trains; may be changed between calls of [`fit`](Self::fit).
     pub fn options_mut(&mut self) -> &mut TrainOptions {
         &mut self.options
@@ -137,9 +157,9 @@ impl Trainer {
     /// Losses are added up on the device and read once an epoch. `progress` may wait: in a browser, where others must
     /// have their turn between two updates.
     ///
-    /// An update whose loss is not finite is not made, and neither is the part of an update that would make weights NaN
-    /// or infinite; training then ends. So weights stay finite, and after an error, too, the model gets its best weights
-    /// where there are some, and [`history`](Self::history) has the losses of the epochs before.
+    /// If the loss of an update is NaN or infinite, the update is skipped. Elements whose own update would be so keep their
+    /// values. Training then ends with [`Error::Diverged`]: the weights are finite, those of the best epoch where there is
+    /// one, and [`history`](Self::history) has the losses of the epochs before. A later call repeats the epoch that failed.
     ///
     /// # Errors
     /// Those of the model, the loss and the device; [`Error::Value`] for empty data, options outside their range, and
@@ -155,13 +175,14 @@ impl Trainer {
     ) -> Result<History> {
         self.history = History::default();
         self.check(data, validation)?;
+        check_last_steps(&model.kind())?;
         let trained = self.run_epochs(model, data, validation, loss, &mut progress).await;
         let restored = self.restore_best();
-        self.history.best_epoch = self.best.as_ref().map(|best| best.epoch - 1);
+        self.history.best_epoch = self.best().map(|best| best.epoch - 1);
         trained.and(restored).map(|()| self.history.clone())
     }
 
-    /// Refuses options that have no meaning, instead of training otherwise than asked.
+    /// Rejects options that contradict each other or cannot be kept.
     fn check(&self, data: &dyn Data, validation: Option<&dyn Data>) -> Result<()> {
         const FIT: &str = "Trainer::fit";
         let TrainOptions { batch, clip_norm, patience, ref schedule, .. } = self.options;
@@ -178,6 +199,9 @@ impl Trainer {
                 return Err(Error::value(FIT, "patience", expected, format!("{epochs} epochs without any")));
             }
             _ => {}
+        }
+        if validation.is_some_and(|data| data.is_empty()) {
+            return Err(Error::value(FIT, "validation", "at least one example", 0));
         }
         schedule.check()
     }
@@ -249,9 +273,11 @@ impl Trainer {
         }
         let of = order.len().div_ceil(self.options.batch);
         let (begun, mut watch, mut stopped) = (self.updates, None, false);
+        let mut marks = VecDeque::new();
         for (done, examples) in order.chunks(self.options.batch).enumerate() {
             let (x, y) = data.batch(examples)?;
             self.optimizer.set_rate(self.options.schedule.rate(self.rate, self.updates))?;
+            marks.push_back(Mark { update: done, rng: self.rng.clone(), steps: self.optimizer.steps() });
             self.optimizer.zero_grad();
             let value = loss(&model.forward(&x, &mut Mode::Train(&mut self.rng))?, &y)?;
             value.backward()?;
@@ -268,6 +294,9 @@ impl Trainer {
             if watch.has_failed()? {
                 break;
             }
+            while marks.front().is_some_and(|mark| mark.update < watch.confirmed()) {
+                marks.pop_front();
+            }
             let report = Progress { epoch: self.epoch, updates: done + 1, of, loss: None, validation: None };
             if done + 1 < of && progress(&report, self).await.is_break() {
                 stopped = true;
@@ -278,7 +307,12 @@ impl Trainer {
         let report = watch.report().await?;
         if report.has_failed() {
             self.updates = begun + report.updates as u64;
-            return Err(self.diverged(report, model, data, &order, loss).await?);
+            // Updates that were attempted after the failure, but not made.
+            if let Some(mark) = marks.into_iter().find(|mark| mark.update == report.updates) {
+                self.rng = mark.rng;
+                self.optimizer.set_steps(&mark.steps);
+            }
+            return Err(self.diverged(report, model, data, &order, loss).await);
         }
         Ok((!stopped).then_some(report.total))
     }
@@ -291,20 +325,20 @@ impl Trainer {
         data: &dyn Data,
         order: &[usize],
         loss: &LossFn<'_>,
-    ) -> Result<Error> {
+    ) -> Error {
         // A loss that is not finite is not counted; that of an update with a flag was.
         let update = report.updates - usize::from(!report.flagged.is_empty());
         let names: Vec<&str> = self.optimizer.names().collect();
         let flagged: Vec<&str> = report.flagged.iter().map(|&i| names[i]).collect();
-        let batch = match order.chunks(self.options.batch).nth(update) {
-            Some(examples) => {
-                let (x, y) = data.batch(examples)?;
-                Some(Batch { x, y, examples })
-            }
-            None => None,
-        };
-        let cause = diverged::cause(model, &self.optimizer.parameters(), &flagged, batch, loss).await?;
-        Ok(Error::Diverged { epoch: self.epoch, update, cause })
+        let batch = order.chunks(self.options.batch).nth(update).and_then(|examples| {
+            let (x, y) = data.batch(examples).ok()?;
+            Some(Batch { x, y, examples })
+        });
+        // Frozen parameters, too, may hold NaN.
+        let parameters = [self.optimizer.parameters(), model.parameters()].concat();
+        let cause = diverged::cause(model, &parameters, &flagged, batch, loss).await;
+        let cause = cause.unwrap_or_else(|error| format!("the loss is not finite ({error})"));
+        Error::Diverged { epoch: self.epoch, update, cause }
     }
 
     /// Mean loss over `data`, in evaluation.
@@ -314,7 +348,10 @@ impl Trainer {
     pub async fn evaluate(&self, model: &dyn Module, data: &dyn Data, loss: &LossFn<'_>) -> Result<f32> {
         let order: Vec<usize> = (0..data.len()).collect();
         let mut total = None;
-        for examples in order.chunks(self.options.batch.max(1)) {
+        if self.options.batch == 0 {
+            return Err(Error::value("Trainer::evaluate", "batch", "at least 1", 0));
+        }
+        for examples in order.chunks(self.options.batch) {
             let (x, y) = data.batch(examples)?;
             let value = loss(&model.forward(&x, &mut Mode::Eval)?, &y)?.detach();
             let share = value.scale(examples.len() as f32 / order.len() as f32)?;
@@ -338,7 +375,7 @@ impl Trainer {
         }
         if self.best.as_ref().is_none_or(|best| loss < best.loss) {
             let mut weights = Vec::new();
-            for (_, p) in self.optimizer.parameters() {
+            for (_, p) in self.optimizer.distinct() {
                 weights.push(p.read().await?);
             }
             self.best = Some(Best { loss, epoch: self.epoch, weights });
@@ -346,8 +383,13 @@ impl Trainer {
         Ok(self.best.as_ref().is_none_or(|best| self.epoch - best.epoch < patience))
     }
 
+    /// The best epoch so far, for a training with patience.
+    fn best(&self) -> Option<&Best> {
+        self.best.as_ref().filter(|_| self.options.patience.is_some())
+    }
+
     fn restore_best(&self) -> Result<()> {
-        let Some(best) = &self.best else { return Ok(()) };
-        self.optimizer.parameters().iter().zip(&best.weights).try_for_each(|((_, p), w)| p.assign(w))
+        let Some(best) = self.best() else { return Ok(()) };
+        self.optimizer.distinct().zip(&best.weights).try_for_each(|((_, p), w)| p.assign(w))
     }
 }

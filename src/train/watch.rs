@@ -6,16 +6,18 @@ use crate::kernels::TrainingStatus;
 use crate::ops::optim;
 use crate::tensor::Tensor;
 
-/// Updates on a GPU between two looks at the status. A look submits the work recorded so far.
+/// Updates between two looks at the status on a GPU. A look submits the work recorded so far.
 const LOOK_EVERY: usize = 16;
 
-/// Watches one epoch. The optimizer leaves all weights alone from the first failure on, so it does not matter how much
-/// later the host notices it: the weights are the same.
+/// Watches one epoch. After the first failure the optimizer kernels write nothing, so the weights do not depend on when the
+/// host notices it.
 pub(super) struct Watch {
     status: Tensor,
     reading: Option<Reading>,
     /// Updates since the last look.
     unseen: usize,
+    /// Updates known to be finite.
+    confirmed: usize,
 }
 
 /// The words of a [`TrainingStatus`].
@@ -41,9 +43,9 @@ impl Report {
 }
 
 impl Watch {
-    /// A watch over the updates of as many parameters.
+    /// A watch over the updates of this many parameters.
     pub fn new(device: &Device, parameters: usize) -> Result<Self> {
-        Ok(Self { status: optim::training_status(device, parameters)?, reading: None, unseen: 0 })
+        Ok(Self { status: optim::training_status(device, parameters)?, reading: None, unseen: 0, confirmed: 0 })
     }
 
     /// The tensor that [`Optimizer::step_guarded`](super::Optimizer::step_guarded) looks at.
@@ -51,13 +53,13 @@ impl Watch {
         &self.status
     }
 
-    /// Adds `share·loss`. Before the update that this loss is for, which is left out if it is not finite.
+    /// Adds `share·loss`. To be called before the optimizer's step, which is skipped if the total is not finite.
     pub fn add(&mut self, loss: &Tensor, share: f32) -> Result<()> {
         self.unseen += 1;
         optim::add_loss(&self.status, &loss.detach(), share)
     }
 
-    /// Whether an update is known to have failed. Never waits for a GPU, which may tell some updates later.
+    /// Whether an update is known to have failed. Does not wait: on a GPU the answer may lag by some updates.
     pub fn has_failed(&mut self) -> Result<bool> {
         let device = self.status.device();
         if self.reading.is_none() && (!device.is_gpu() || self.unseen >= LOOK_EVERY) {
@@ -66,7 +68,16 @@ impl Watch {
         let Some(reading) = &mut self.reading else { return Ok(false) };
         let Some(words) = device.poll_read(reading)? else { return Ok(false) };
         self.reading = None;
-        Ok(Report::of(&words).has_failed())
+        let report = Report::of(&words);
+        if !report.has_failed() {
+            self.confirmed = report.updates;
+        }
+        Ok(report.has_failed())
+    }
+
+    /// Updates of the epoch known to be finite so far.
+    pub fn confirmed(&self) -> usize {
+        self.confirmed
     }
 
     /// Reads the status, waiting for all updates so far.

@@ -1,7 +1,7 @@
 //! SGD and Adam over several steps.
 
 use wgru::Device;
-use wgru::kernels::{Adam, Sgd, TrainingStatus};
+use wgru::kernels::{Adam, ClipFactor, Sgd, TrainingStatus};
 
 use crate::common::{assert_close, fill};
 use crate::reference::training as reference;
@@ -17,6 +17,7 @@ const ADAM: f64 = 8e-7;
 on_every_backend![
     sgd_matches_torch_in_f64,
     adam_matches_torch_in_f64,
+    clip_factor_is_one_for_norms_that_are_not_finite,
     training_status_adds_losses_until_one_is_not_finite,
     optimizers_keep_and_flag_elements_that_are_not_finite,
     optimizers_leave_weights_alone_after_a_failure,
@@ -186,5 +187,18 @@ fn optimizers_leave_weights_alone_after_a_failure(device: &Device) {
                 assert!(got[..67].iter().enumerate().all(is_old), "{total}: part {part} changed");
             }
         }
+    }
+}
+
+fn clip_factor_is_one_for_norms_that_are_not_finite(device: &Device) {
+    for (norm, want) in [(10.0, 0.5), (5.0, 1.0), (0.0, 1.0), (1e30, 5e-30)] {
+        let factor = poison(device, 1);
+        device.run(&ClipFactor { max_norm: 5.0 }, [&buffer(device, &[norm])], [&factor]).expect("run");
+        assert_close(&format!("norm {norm}"), &read(&factor), &[want], 1e-6);
+    }
+    for norm in [f32::NAN, f32::INFINITY] {
+        let factor = poison(device, 1);
+        device.run(&ClipFactor { max_norm: 5.0 }, [&buffer(device, &[norm])], [&factor]).expect("run");
+        assert_eq!(read(&factor), [1.0], "norm {norm}");
     }
 }

@@ -332,7 +332,7 @@ impl Network {
     pub fn info(&self) -> JsValue {
         let f = self.body.facts();
         let outputs = self.head.as_ref().map(|head| head.parameters()[0].1.dims()[0]);
-        let count: usize = self.parameters().iter().map(|(_, p)| p.len()).sum();
+        let count = self.parameter_count();
         let steps = if self.steps == Steps::Last { "last" } else { "every" };
         values::object(&[
             ("cell", f.cell.into()),

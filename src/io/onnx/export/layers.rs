@@ -119,10 +119,13 @@ fn step(graph: &mut Graph, name: &str, x: &Value, batch_first: bool, index: i64)
 fn last_state(graph: &mut Graph, name: &str, x: &Value, state: LastState) -> Result<Value> {
     let width = match x.dims.last() {
         Some(Extent::Fixed(width)) => *width,
-        _ => return Err(wrong(name, x, "three axes of floats, the last of a known extent")),
+        // Not known: refused below where two directions are to be told apart.
+        _ => 1,
     };
-    let ends =
-        |graph: &mut Graph, part: &str, index| step(graph, &format!("{name}/{part}"), x, state.batch_first, index);
+    let ends = |graph: &mut Graph, part: &str, index| {
+        let made = step(graph, &format!("{name}/{part}"), x, state.batch_first, index);
+        made.map_err(|_| wrong(name, x, "three axes of floats"))
+    };
     match (state.bidirectional, state.reverse) {
         (false, false) => return ends(graph, "last", -1),
         (false, true) => return ends(graph, "first", 0),

@@ -1,0 +1,31 @@
+//! The factor that clips gradients
+
+use crate::kernel::{Kernel, linear_groups, params, wgsl};
+
+params! {
+    /// `factor = min(1, max_norm / (norm + 1e-6))`, and 1 for a norm that is not finite: one gradient that is NaN must not
+    /// make all others so, and one that overflows must not make them 0. Reads `norm` `[1]`, writes `factor` `[1]`.
+    pub struct ClipFactor {
+        /// The largest norm that is left alone.
+        pub max_norm: f32,
+    }
+}
+
+impl Kernel<1, 1> for ClipFactor {
+    const NAME: &'static str = "clip_factor";
+    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/finite", "clip_factor");
+    const READS: [&'static str; 1] = ["norm"];
+    const WRITES: [&'static str; 1] = ["factor"];
+
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(1)
+    }
+
+    fn lens(&self) -> ([usize; 1], [usize; 1]) {
+        ([1], [1])
+    }
+
+    fn run(&self, [norm]: [&[f32]; 1], [factor]: [&mut [f32]; 1]) {
+        factor[0] = if norm[0].is_finite() { (self.max_norm / (norm[0] + 1e-6)).min(1.0) } else { 1.0 };
+    }
+}
