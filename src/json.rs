@@ -1,5 +1,5 @@
 //! JSON read in place: the text is checked once, and its parts are slices of it, so no tree is made that could be many
-//! times as large. Keys that stand twice are refused.
+//! times as large. Duplicate keys are refused.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -60,7 +60,7 @@ fn this(action: &str, path: &Path) -> Command {
     command
 }
 
-/// What the tests below run in processes of their own.
+/// Entry point of the processes that the tests below start.
 #[test]
 #[ignore = "run by other tests"]
 fn child() {

@@ -28,7 +28,8 @@ pub(super) type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
 /// Reads safetensors, NumPy's `.npy` and `.npz`, the `.pt` of PyTorch, and the `.weights.h5` and `.keras` of Keras, told
 /// apart by their content. Elements of any width become f32; what f32 cannot hold (a large integer, a number beyond its range) is refused and named. A file
 /// may be hostile: reading one executes nothing, and takes at most 100 MB and 20 bytes for each byte of it; one that
-/// unfolds to more is refused before that is made. A name that stands twice is refused, and so is a file of another kind, with what it is.
+/// unfolds to more is refused before that is made. Duplicate names are refused. A file of another kind is refused too, and the
+/// message says what it is and what to do with it.
 ///
 /// ```
 /// use wgru::io::TensorFile;

@@ -51,8 +51,8 @@ const FOREIGN: [Signature; 31] = [
     (0, b"\0asm", "a WebAssembly module, not a model"),
 ];
 
-/// What a file is and what to do with it, for after "it is"; `None` for bytes of no kind known here. Asked by readers
-/// that were given another kind of file than theirs.
+/// The kind of a file and advice on how to read it, as the end of a sentence that starts with "it is"; `None` for an
+/// unknown kind. For readers that were given another kind than their own.
 pub(crate) fn recognise(bytes: &[u8]) -> Option<&'static str> {
     let has = |(at, sign, _): &&Signature| bytes.get(*at..).is_some_and(|rest| rest.starts_with(sign));
     if bytes.is_empty() {

@@ -113,7 +113,7 @@ pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
         file.metadata = json::texts(value).map_err(|why| bad(format!("holds {why}")))?;
     }
     // The tensors' bytes follow each other without gap, up to the end.
-    entries.sort_unstable_by(|a, b| a.place.cmp(&b.place));
+    entries.sort_unstable_by_key(|entry| entry.place);
     let end = entries.iter().try_fold(0, |end, entry| (entry.place[0] == end).then_some(entry.place[1]));
     if end != Some(data.len()) {
         let why = format!("the tensors do not fill the {} bytes after the header one by one", data.len());
