@@ -114,8 +114,7 @@ struct Matrices {
     /// `b_ih` and `b_hh`, zeros without.
     bias: [Vec<f64>; 2],
     w_hr: Option<Vec<f64>>,
-    /// Zeros without.
-    peephole: Vec<f64>,
+    peephole: Option<Vec<f64>>,
 }
 
 /// The values of a tensor.
@@ -144,8 +143,8 @@ impl Matrices {
             None => None,
         };
         let peephole = match &w.peephole {
-            Some(peephole) => read(peephole).await?,
-            None => vec![0.0; 3 * c.hidden],
+            Some(peephole) => Some(read(peephole).await?),
+            None => None,
         };
         Ok(Self { w_ih: read(&w.w_ih).await?, w_hh: read(&w.w_hh).await?, bias, w_hr, peephole })
     }
@@ -177,7 +176,8 @@ impl Matrices {
             }
             Cell::Lstm => {
                 let sees = |g: usize, p: usize, cell: &[f64]| {
-                    each(&|j| gate(g, a[g * n + j] + u[g * n + j] + self.peephole[p * n + j] * cell[j]))
+                    let peep = |j: usize| self.peephole.as_ref().map_or(0.0, |w| w[p * n + j] * cell[j]);
+                    each(&|j| gate(g, a[g * n + j] + u[g * n + j] + peep(j)))
                 };
                 let (i, g) = (sees(0, 0, cell), plain(2));
                 let f = if c.coupled { each(&|j| 1.0 - i[j]) } else { sees(1, 1, cell) };

@@ -1,0 +1,121 @@
+//! Streams, weights in fewer bits, and the minimal GRU.
+
+use wgru::nn::{GruConfig, MinGruConfig, MinGruForm, MinGruInput, Mode, Module, SequenceInput};
+use wgru::{Device, Precision, Rng, Stream, StreamOptions, Tensor};
+
+use crate::common::recurrent::{Kind, Layer, Spec};
+use crate::common::{gpu, twin};
+use crate::{Answer, Row, STEPS, Weights, assert_none, devices, differences, rows, run, scale, set, weights};
+
+/// Runs frame by frame, on weights of every width.
+#[test]
+fn streams_give_the_layers_answer() {
+    let (device, mut all) = (Device::cpu(), Vec::new());
+    for spec in [Kind::GruAfter, Kind::GruBefore, Kind::Lstm, Kind::Rnn].map(|kind| Spec::new(kind, 1, 1)) {
+        let rows = rows(spec.kind == Kind::Lstm);
+        for (number, weights) in weights(spec.kind.gates()).iter().enumerate() {
+            let want = run(&device, &spec, weights, &rows, false);
+            for precision in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
+                // What weights of fewer bits hold exactly.
+                if number >= 5 && precision != Precision::F32 {
+                    continue;
+                }
+                let got = stream(&device, &spec, weights, &rows, precision);
+                // A row of int8 has one scale: an input that is no finite number spoils it.
+                // The largest number is beyond itself after rounding.
+                let is_below = |row: &Row| [row.x, row.h, row.c].iter().all(|v| v.abs() < f32::MAX);
+                let skip = |i: usize| precision == Precision::Int8 && !is_below(&rows[i]);
+                let what = format!("{:?} as a stream of {precision:?}, {weights:?}", spec.kind);
+                all.extend(differences(&what, &rows, &got, &want, skip));
+            }
+        }
+    }
+    assert_none(&all);
+}
+
+fn stream(device: &Device, spec: &Spec, weights: &Weights, rows: &[Row], precision: Precision) -> Answer {
+    let layer = spec.build(device, &mut Rng::new(0)).expect("layer");
+    set(&layer, weights);
+    let options = StreamOptions { batch: rows.len(), weights: precision, ..Default::default() };
+    let mut stream = match &layer {
+        Layer::Gru(layer) => Stream::new(layer, options),
+        Layer::Lstm(layer) => Stream::new(layer, options),
+        Layer::Rnn(layer) => Stream::new(layer, options),
+    }
+    .expect("stream");
+    let of = |f: fn(&Row) -> f32| rows.iter().map(f).collect::<Vec<f32>>();
+    let cells = if spec.kind == Kind::Lstm { of(|r| r.c) } else { Vec::new() };
+    stream.set_state(&[of(|r| r.h), cells].concat()).expect("state");
+    let mut all: Vec<f32> = (0..STEPS).flat_map(|_| stream.step(&of(|r| r.x)).expect("step").to_vec()).collect();
+    all.extend(stream.state());
+    let of_row = |i: usize| all.iter().skip(i).step_by(rows.len()).map(|&v| f64::from(v)).collect();
+    Answer { parts: (0..rows.len()).map(of_row).collect() }
+}
+
+/// Weights that 16 and 8 bits hold exactly change nothing.
+#[test]
+fn layers_of_fewer_bits_give_the_layers_answer() {
+    let Some(device) = gpu() else { return };
+    let mut all = Vec::new();
+    for kind in [Kind::GruAfter, Kind::GruBefore] {
+        let rows = rows(false);
+        for weights in &weights(3)[..5] {
+            let want = run(&twin(), &Spec::new(kind, 1, 1), weights, &rows, false);
+            for precision in [Precision::F16, Precision::Bf16, Precision::Int8] {
+                let config =
+                    GruConfig { input: 1, hidden: 1, reset_after: kind == Kind::GruAfter, ..Default::default() };
+                let gru = config.build(&device, &mut Rng::new(0)).and_then(|gru| gru.with_weights(precision));
+                let gru = gru.expect("layer");
+                for ((_, parameter), values) in gru.parameters().iter().zip(weights) {
+                    parameter.assign(values).expect("assign");
+                }
+                let tensor = |values: Vec<f32>, steps: usize| {
+                    Tensor::from_slice(&device, &values.repeat(steps), &[steps, rows.len(), 1]).expect("room")
+                };
+                let x = tensor(rows.iter().map(|r| r.x).collect(), STEPS);
+                let h0 = tensor(rows.iter().map(|r| r.h).collect(), 1);
+                let input = SequenceInput { h0: Some(&h0), ..Default::default() };
+                let out = gru.run(&x, input, &mut Mode::Eval).expect("run");
+                let read = [out.output, out.h_n].map(|t| t.to_vec().expect("read")).concat();
+                let of_row = |i: usize| read.iter().skip(i).step_by(rows.len()).map(|&v| f64::from(v)).collect();
+                let got = Answer { parts: (0..rows.len()).map(of_row).collect() };
+                // Of int8, whole numbers up to 127 are multiplied before the scale comes in.
+                let skip = |i: usize| precision == Precision::Int8 && scale(&rows[i]) > 1e36;
+                all.extend(differences(&format!("{kind:?} with {precision:?}, {weights:?}"), &rows, &got, &want, skip));
+            }
+        }
+    }
+    assert_none(&all);
+}
+
+#[test]
+fn min_gru_gives_the_twins_answer() {
+    let (devices, rows, mut all) = (devices(), rows(false), Vec::new());
+    for form in [MinGruForm::Linear, MinGruForm::Log] {
+        for (z, h) in [(0.0, 0.0), (1.0, 1.0), (1.0, -1.0), (-1.0, 0.0), (0.0, 1.0)] {
+            let run = |device: &Device| {
+                let config = MinGruConfig { input: 1, hidden: 1, form, ..Default::default() };
+                let layer = config.build(device, &mut Rng::new(0)).expect("layer");
+                for (name, parameter) in layer.parameters() {
+                    let weight = if name.contains("linear_z") { z } else { h };
+                    parameter.assign(&[if name.contains("bias") { 0.0 } else { weight }]).expect("assign");
+                }
+                let tensor = |values: Vec<f32>, steps: usize| {
+                    Tensor::from_slice(device, &values.repeat(steps), &[steps, rows.len(), 1]).expect("room")
+                };
+                let x = tensor(rows.iter().map(|r| r.x).collect(), STEPS);
+                let h0 = tensor(rows.iter().map(|r| r.h).collect(), 1);
+                let out = layer.run(&x, MinGruInput { h0: Some(&h0), lengths: None }, &mut Mode::Eval).expect("run");
+                let read = out.output.to_vec().expect("read");
+                let of_row = |i: usize| read.iter().skip(i).step_by(rows.len()).map(|&v| f64::from(v)).collect();
+                Answer { parts: (0..rows.len()).map(of_row).collect() }
+            };
+            let want = run(&devices[0]);
+            for device in &devices[1..] {
+                let what = format!("{form:?} on {}, {z}, {h}", device.info().name);
+                all.extend(differences(&what, &rows, &run(device), &want, |_| false));
+            }
+        }
+    }
+    assert_none(&all);
+}
