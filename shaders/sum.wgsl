@@ -12,7 +12,7 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    // Nothing that is added here passes 2³², whatever the chunk.
+    // Written so that no sum passes 2³², even for the largest chunk.
     let chunks = (params.axis - 1u) / params.chunk + 1u;
     let i = linear(id);
     if i >= params.outer * chunks * params.inner { return; }

@@ -223,11 +223,11 @@ pub(crate) fn at_most<const N: usize>(op: &'static str, fields: [(&'static str, 
     }
 }
 
-// The rule of all kernels: whatever becomes an index, a length or the bound of a loop is computed in 32 bits by a shader, and
-// in `usize`, which a browser has no more of, by its twin. So every such product and sum is one of these three in the
-// kernel's `check`, and nothing else computes with parameters before it. `tests/bounds.rs` holds every kernel to that.
+// Shaders compute indices, lengths and bounds of loops in 32 bits, and twins in `usize`, which has 32 bits in a browser. So
+// `check` tests every product and sum of parameters by one of the next three functions, before anything else computes with
+// them. `tests/bounds.rs` tries every kernel at the edges of 16, 31 and 32 bits.
 
-/// Longest loop whose bound is no extent of a buffer: its counter goes on by whole tiles, and so past the bound.
+/// Largest bound of a loop that no buffer's length limits: counters pass their bound by up to a tile.
 const LONGEST: usize = 1 << 31;
 
 /// Refuses a buffer with these extents if its length does not fit a `u32`.
@@ -250,7 +250,7 @@ pub(crate) fn addressable(op: &'static str, arg: &'static str, offset: u32, step
     }
 }
 
-/// Refuses bounds of loops that a counter cannot go past by a tile.
+/// Refuses bounds of loops that leave a counter no room to pass them by a tile.
 pub(crate) fn loopable<const N: usize>(op: &'static str, fields: [(&'static str, u32); N]) -> Result<()> {
     at_most(op, fields.map(|(name, value)| (name, value, LONGEST)))
 }

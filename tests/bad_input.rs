@@ -280,7 +280,7 @@ fn layers_refuse_wrong_sizes(device: &Device) {
         refused(Embedding::new(device, huge, huge, &mut rng), &["shape"]);
         refused(LayerNorm::new(device, huge), &["shape"]);
         refused(Tensor::zeros(device, &[huge]), &["elements"]);
-        // Before anything is made of it.
+        // Refused before memory is allocated.
         refused(Tensor::from_slice(device, &[1.0], &[1 << 31]), &["values"]);
     }
     refused(Linear::new(device, 0, 1, true, &mut rng), &["Linear"]);

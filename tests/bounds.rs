@@ -67,7 +67,7 @@ fn whole_numbers<K: Params>() -> Vec<usize> {
     out
 }
 
-/// Tries `starts` with some fields replaced by edges. `largest` is whatever the shader computes that no length bounds.
+/// Tries `starts` with some fields replaced by edges. `largest`: values that the shader computes and no length bounds.
 fn holds<const R: usize, const W: usize, K: Kernel<R, W>>(starts: &[K], largest: impl Fn(&K) -> Vec<u128>) {
     let (fields, mut random) = (whole_numbers::<K>(), Random(7));
     let (mut refused, mut taken, mut run) = (0, 0, 0);
@@ -288,7 +288,7 @@ fn refused<const R: usize, const W: usize, K: Kernel<R, W>>(kernel: K, arg: &str
     assert!(error.starts_with(K::NAME) && error.contains(arg), "{error}");
 }
 
-/// Each of these passed once: a product that was cut off at 2³² − 1 and then multiplied by 1, or one left out.
+/// Regressions: a product that saturated at 2³² − 1 passed when multiplied by 1, or the check left a field out.
 #[test]
 fn parameters_that_passed_once_are_refused() {
     refused(MaskedSoftmax { batch: 1 << 16, rows: (1 << 16) + 1, width: 1 }, "rows");

@@ -9,9 +9,10 @@ mod common;
 use common::{assert_close, fill, twin};
 use wgru::kernel::Kernel;
 use wgru::kernels::{
-    Binary, BinaryOp, Cell, CellSequence, CellSequenceBackward, GruSequence, GruSequenceBackward, LstmCell,
-    LstmCellBackward, MatMul, MinGruBackward, MinGruGates, Pack, Plain, PlainCell, RnnCell, Scan, StateUpdate,
-    StateUpdateBackward, Unary, UnaryBackward, UnaryOp,
+    Binary, BinaryOp, Cell, CellSequence, CellSequenceBackward, CrossEntropy, CrossEntropyBackward, Dropout,
+    GruSequence, GruSequenceBackward, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward, MatMul, MinGruBackward,
+    MinGruGates, Pack, Plain, PlainCell, RnnCell, Scan, Softmax, StateUpdate, StateUpdateBackward, Unary,
+    UnaryBackward, UnaryOp,
 };
 use wgru::{CpuOptions, Device, Tensor};
 
@@ -425,6 +426,47 @@ fn functions_of_elements_equal_their_twins_on_every_isa() {
                 &[gates_of_all_sizes(4, reads[0]), gates_of_all_sizes(3, reads[1])],
                 0.0,
             );
+        }
+    }
+}
+
+#[test]
+fn dropout_equals_its_twin_on_every_isa() {
+    for len in [1, 19, 300] {
+        for threshold in [0, 1 << 30, u32::MAX] {
+            let p = Dropout { len: len as u32, key_low: 0x1234_5678, key_high: 9, threshold, scale: 1.25 };
+            compare_each(&format!("{p:?}"), &p, &[fill(1, len, 1.0)], 0.0);
+        }
+    }
+}
+
+#[test]
+fn rows_equal_their_twins_on_every_isa() {
+    for (rows, width) in [(1, 1), (3, 7), (5, 16), (4, 45), (2, 333)] {
+        let [r, w] = [rows, width].map(|n: usize| n as u32);
+        let mut x = fill(1, rows * width, 60.0);
+        if rows > 1 {
+            (x[width - 1], x[2 * width - 1]) = (-1e30, f32::NAN);
+        }
+        for log in [0, 1] {
+            let p = Softmax { rows: r, width: w, log };
+            compare_each(&format!("{p:?}"), &p, &[x.clone()], 2e-6);
+        }
+        let targets: Vec<f32> = (0..r).map(|row| f32::from_bits(if row == 2 { 9999 } else { row * 7 % w })).collect();
+        for (smoothing, ignored) in [(0.0, 9999), (0.1, 0), (0.0, 77), (0.4, 77)] {
+            let p = CrossEntropy { rows: r, classes: w, ignored, smoothing };
+            compare_each(&format!("{p:?}"), &p, &[x.clone(), targets.clone()], 5e-6);
+            let p = CrossEntropyBackward { rows: r, classes: w, ignored, smoothing };
+            compare_each(&format!("{p:?}"), &p, &[x.clone(), targets.clone(), fill(4, rows, 1.0)], 2e-6);
+        }
+        let x: Vec<f32> = fill(5, rows * width, 2.0).iter().map(|v| v + 3.0).collect();
+        for groups in [1, r] {
+            let [weight, bias] = [6, 7].map(|stream| fill(stream, groups as usize * width, 1.0));
+            let p = LayerNorm { rows: r, width: w, groups, eps: 1e-3 };
+            compare_each(&format!("{p:?}"), &p, &[x.clone(), weight.clone(), bias], 1e-5);
+            let p = LayerNormBackward { rows: r, width: w, groups };
+            let stats: Vec<f32> = (0..rows).flat_map(|_| [3.1, 0.8]).collect();
+            compare_each(&format!("{p:?}"), &p, &[x.clone(), weight, stats, fill(8, rows * width, 1.0)], 1e-5);
         }
     }
 }

@@ -4,7 +4,6 @@
 use super::logarithm::exp_stable;
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
 use crate::kernels::{Binary, BinaryOp, Dropout, Unary, UnaryBackward, UnaryOp};
-use crate::rng::threefry;
 
 /// An axis: its extent, and the steps of both operands.
 type Axis = [usize; 3];
@@ -67,7 +66,7 @@ fn each(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
     y.iter_mut().zip(x).for_each(|(y, &v)| *y = f(v));
 }
 
-/// [`Unary`]; false for the functions that are seldom asked for.
+/// [`Unary`]; false for rarely used functions, which the twin computes.
 pub fn unary(isa: Isa, p: &Unary, x: &[f32], y: &mut [f32]) -> bool {
     let (alpha, y) = (p.alpha, &mut y[..p.len as usize]);
     match UnaryOp::ALL[p.op as usize] {
@@ -109,7 +108,7 @@ fn each_slope([x, y, dy]: [&[f32]; 3], dx: &mut [f32], f: impl Fn(f32, f32, f32)
     dx.iter_mut().zip(x).zip(y).zip(dy).for_each(|(((dx, &v), &u), &g)| *dx = f(v, u, g));
 }
 
-/// [`UnaryBackward`]; false for the functions that are seldom asked for.
+/// [`UnaryBackward`]; false for rarely used functions, which the twin computes.
 pub fn unary_backward(p: &UnaryBackward, reads: [&[f32]; 3], dx: &mut [f32]) -> bool {
     let (alpha, dx) = (p.alpha, &mut dx[..p.len as usize]);
     match UnaryOp::ALL[p.op as usize] {
@@ -135,11 +134,34 @@ pub fn dropout(isa: Isa, p: &Dropout, x: &[f32], y: &mut [f32]) -> bool {
 #[inline(always)]
 unsafe fn masked<V: Lanes>(p: &Dropout, x: &[f32], y: &mut [f32]) {
     for (part, (x, y)) in x.chunks(LANES).zip(y.chunks_mut(LANES)).enumerate() {
-        // Plain arrays: the compiler makes vectors of them.
-        let words: [u32; LANES] =
-            std::array::from_fn(|i| threefry([p.key_low, p.key_high], [(part * LANES + i) as u32, 0])[0]);
-        for ((y, &v), word) in y.iter_mut().zip(x).zip(words) {
-            *y = if word >= p.threshold { v * p.scale } else { 0.0 };
+        let draws = draw([p.key_low, p.key_high], (part * LANES) as u32);
+        for ((y, &v), draw) in y.iter_mut().zip(x).zip(draws) {
+            *y = if draw >= p.threshold { v * p.scale } else { 0.0 };
         }
     }
+}
+
+/// `rng::threefry` of sixteen counters from `first` on, in plain loops over arrays, of which the compiler makes vectors.
+#[inline(always)]
+fn draw(key: [u32; 2], first: u32) -> [u32; LANES] {
+    const ROTATIONS: [u32; 8] = [13, 15, 26, 6, 17, 29, 16, 24];
+    let keys = [key[0], key[1], key[0] ^ key[1] ^ 0x1BD1_1BDA];
+    let (mut x, mut y) = ([0u32; LANES], [keys[1]; LANES]);
+    for (x, i) in x.iter_mut().zip(0..) {
+        *x = first.wrapping_add(i).wrapping_add(keys[0]);
+    }
+    for injection in 1..6 {
+        for round in 0..4 {
+            let turn = ROTATIONS[(injection - 1) % 2 * 4 + round];
+            for (x, y) in x.iter_mut().zip(&mut y) {
+                *x = x.wrapping_add(*y);
+                *y = y.rotate_left(turn) ^ *x;
+            }
+        }
+        let (of_x, of_y) = (keys[injection % 3], keys[(injection + 1) % 3].wrapping_add(injection as u32));
+        for (x, y) in x.iter_mut().zip(&mut y) {
+            (*x, *y) = (x.wrapping_add(of_x), y.wrapping_add(of_y));
+        }
+    }
+    x
 }

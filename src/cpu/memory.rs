@@ -8,7 +8,7 @@ use crate::shelf::{Shelf, size_class};
 
 /// Bytes from which on memory is kept: the system gives large blocks page by page, each at its first use.
 const LARGE: u64 = 1 << 12;
-/// Words from which on the system may well have no more.
+/// Words from which on an allocation is tried first.
 const ASKED: usize = 1 << 24;
 
 /// 4-byte words that tensors of the CPU device share.
@@ -22,9 +22,12 @@ pub(crate) struct Memory {
 pub(crate) struct Store(Arc<Mutex<Shelf<Lines>>>);
 
 impl Store {
-    /// [`alloc`](Self::alloc), where the system has so much memory: for sizes that users give.
+    /// [`alloc`](Self::alloc) for sizes that users choose.
+    ///
+    /// # Errors
+    /// [`Error::Value`] where the system has no memory for it.
     pub fn try_alloc(&self, op: &'static str, words: usize) -> Result<Arc<Memory>> {
-        // Whoever makes zeros cannot be told that there are none; a reservation can. Small ones are not worth the asking.
+        // A zeroed allocation aborts where memory is short; a reservation returns an error.
         let is_there = words < ASKED || Vec::<f32>::new().try_reserve_exact(words.saturating_add(words / 4)).is_ok();
         match is_there {
             true => Ok(self.alloc(words)),

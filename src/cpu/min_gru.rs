@@ -10,7 +10,7 @@ use crate::kernel::{Kernel, words};
 use crate::kernels::{MinGruBackward, MinGruGates};
 use crate::math::LOW;
 
-/// Elements that a thread takes at a time, at least. No element knows of others, so it changes no numbers.
+/// Elements that a thread takes at a time, at least. They are independent, so the results do not depend on it.
 const PART: usize = 1 << 14;
 /// Elements below which a second thread costs more than it brings; with logarithms, a quarter.
 const PARALLEL: usize = 1 << 17;
@@ -86,18 +86,17 @@ unsafe fn gates_of<V: Lanes>(run: Gates, range: Range<usize>) {
     }
 }
 
-/// `log σ(−k)` and `log σ(k) + log g(v)`
+/// `log σ(−k)` and `log σ(k) + log g(v)`. Without closures: they would not have the caller's instructions.
 #[inline(always)]
 unsafe fn logarithms<V: Lanes>(k: V, minus: V, v: V) -> (V, V) {
     // SAFETY: the caller runs where V's instructions exist.
     unsafe {
         let (zero, low) = (V::splat(0.0), V::splat(LOW));
-        let rest = |v: V| log_1p(exp(zero.sub(v.abs())));
-        let (of_k, of_v) = (rest(k), rest(v));
-        let below = |v: V| v.where_below(zero, v, zero);
+        let (of_k, of_v) = (log_1p(exp(zero.sub(k.abs()))), log_1p(exp(zero.sub(v.abs()))));
         let log_g = v.where_below(zero, v.sub(of_v), log(v.add(V::splat(0.5))));
-        let b = below(k).sub(of_k).add(log_g);
-        (below(minus).sub(of_k).at_least(low), b.at_least(low))
+        let a = minus.where_below(zero, minus, zero).sub(of_k);
+        let b = k.where_below(zero, k, zero).sub(of_k).add(log_g);
+        (a.at_least(low), b.at_least(low))
     }
 }
 
@@ -153,7 +152,9 @@ unsafe fn backward_of<V: Lanes>(run: Back, range: Range<usize>) {
         // SAFETY: within the buffers, whose lengths were checked; a stretch is within one step's states before, or
         // within those of the steps that follow each other. No other call writes it.
         unsafe {
-            let [k, v, dh] = [run.k, run.v, run.dh].map(|x| load_part::<V>(x.as_ptr().add(at), n));
+            let k = load_part::<V>(run.k.as_ptr().add(at), n);
+            let v = load_part::<V>(run.v.as_ptr().add(at), n);
+            let dh = load_part::<V>(run.dh.as_ptr().add(at), n);
             let before = load_part::<V>(run.before.add(at - range.start), n);
             let (zero, one) = (V::splat(0.0), V::splat(1.0));
             let (z, old) = (sigmoid(k), sigmoid(zero.sub(k)));

@@ -12,6 +12,7 @@ mod min_gru;
 mod pace;
 mod pack;
 mod packed;
+mod rows;
 mod scan;
 mod sequence;
 mod simd;
@@ -24,8 +25,9 @@ use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::error::{Error, Result};
 use crate::kernel::Call;
 use crate::kernels::{
-    Binary, CellSequence, CellSequenceBackward, Dropout, GruSequence, GruSequenceBackward, LstmCell, LstmCellBackward,
-    MatMul, MinGruBackward, MinGruGates, Pack, RnnCell, Scan, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
+    Binary, CellSequence, CellSequenceBackward, CrossEntropy, CrossEntropyBackward, Dropout, GruSequence,
+    GruSequenceBackward, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward, MatMul, MinGruBackward, MinGruGates,
+    Pack, RnnCell, Scan, Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
 };
 use lines::Lines;
 pub(crate) use memory::{Memory, Store};
@@ -207,6 +209,14 @@ pub(crate) fn fast_of<K: 'static>() -> Option<Fast> {
         let [x] = reads;
         elementwise::dropout(cpu.isa, p, x, y)
     });
+    fast!(Softmax, [y], |cpu, p, reads| {
+        let [x] = reads;
+        rows::softmax(cpu.isa, p, x, y)
+    });
+    fast!(CrossEntropy, [loss, counted], |cpu, p, reads| rows::cross_entropy(cpu.isa, p, reads, [loss, counted]));
+    fast!(CrossEntropyBackward, [dx], |cpu, p, reads| rows::cross_entropy_backward(cpu.isa, p, reads, dx));
+    fast!(LayerNorm, [y, stats], |cpu, p, reads| rows::layer_norm(cpu.isa, p, reads, [y, stats]));
+    fast!(LayerNormBackward, [dx, dw], |cpu, p, reads| rows::layer_norm_backward(cpu.isa, p, reads, [dx, dw]));
     fast!(Scan, [h], |cpu, p, reads| scan::run(cpu.isa, &cpu.team, p, reads, h));
     fast!(MinGruGates, [a, b], |cpu, p, reads| min_gru::gates(cpu.isa, &cpu.team, p, reads, [a, b]));
     fast!(MinGruBackward, [dk, dv], |cpu, p, reads| min_gru::backward(cpu.isa, &cpu.team, p, reads, [dk, dv]));

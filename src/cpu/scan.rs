@@ -1,5 +1,4 @@
-//! [`Scan`] over all steps: one after the other in time, sixteen recurrences at once. A processor has no use for the
-//! chunks that give a GPU more to do.
+//! [`Scan`] in one pass over the steps, sixteen recurrences at a time. Chunks only serve to keep a GPU busy.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
 use std::ops::Range;
@@ -11,7 +10,7 @@ use crate::kernel::Kernel;
 use crate::kernels::Scan;
 use crate::math::LOW;
 
-/// Recurrences that a thread takes at a time. They do not know each other, so it changes no numbers.
+/// Recurrences that a thread takes at a time. They are independent, so the results do not depend on it.
 const COLUMNS: usize = 32 * LANES;
 /// Elements below which a second thread costs more than it brings; of logarithms, a quarter.
 const PARALLEL: usize = 1 << 17;
@@ -63,7 +62,10 @@ unsafe fn take<V: Lanes>(run: Run, columns: Range<usize>) {
             // SAFETY: rows of `width` floats, of which these columns are this call's; as many states, rounded up.
             unsafe {
                 let at = states.as_mut_ptr().add(first);
-                let factor = factors.map_or(V::splat(p.one()), |a| load_part(a.add(first), n));
+                let factor = match factors {
+                    Some(a) => load_part(a.add(first), n),
+                    None => V::splat(p.one()),
+                };
                 let b = load_part::<V>(b.as_ptr().add(row + first), n);
                 let (state, shown) = next(&p, factor, V::load(at), b);
                 state.store(at);

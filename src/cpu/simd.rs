@@ -155,11 +155,11 @@ pub unsafe trait Lanes: Copy {
         // SAFETY: sixteen floats each.
         unsafe {
             self.store(m.as_mut_ptr());
-            for i in 0..LANES {
-                let bits = m[i].to_bits() as i32;
+            for (n, m) in n.iter_mut().zip(&mut m) {
+                let bits = m.to_bits() as i32;
                 let whole = bits.wrapping_sub(ROOT_HALF) >> 23;
-                n[i] = whole as f32;
-                m[i] = f32::from_bits(bits.wrapping_sub(whole << 23) as u32);
+                *n = whole as f32;
+                *m = f32::from_bits(bits.wrapping_sub(whole << 23) as u32);
             }
             (Self::load(n.as_ptr()), Self::load(m.as_ptr()))
         }

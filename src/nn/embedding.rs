@@ -30,7 +30,7 @@ impl Embedding {
         if rows == 0 || width == 0 {
             return Err(Error::value("Embedding", "size", "at least 1", format!("{rows} by {width}")));
         }
-        // Where there is no room for it, no numbers are drawn.
+        // Allocated first, so that a size that does not fit fails before numbers are drawn.
         let weight = Tensor::empty("Embedding", device, &[rows, width])?;
         let values: Vec<f32> = (0..weight.len()).map(|_| rng.normal()).collect();
         weight.assign(&values)?;

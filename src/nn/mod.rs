@@ -109,7 +109,7 @@ pub trait Module {
 
 /// A parameter of `dims`, uniform in `±bound`.
 fn uniform(device: &crate::Device, dims: &[usize], bound: f32, rng: &mut Rng) -> Result<Tensor> {
-    // Where there is no room for it, no numbers are drawn.
+    // Allocated first, so that a size that does not fit fails before numbers are drawn.
     let tensor = Tensor::empty("parameter", device, dims)?;
     let values: Vec<f32> = (0..tensor.len()).map(|_| rng.uniform(-bound, bound)).collect();
     tensor.assign(&values)?;

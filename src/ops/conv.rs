@@ -132,7 +132,7 @@ impl Conv {
         if !wanted {
             return Ok([None, Some(dw), Some(db)]);
         }
-        // Nobody reads the windows any more.
+        // The windows are no longer needed: their buffer takes the gradient.
         let dwindows = windows;
         let p = items(MatMul::new(rows, depth, width), groups, [of_dy, of_weight, of_windows]);
         product(&p, &dy, weight, None, &dwindows)?;
