@@ -184,8 +184,9 @@ fn windows_hold_at_the_edges() {
         let last = padding + (outputs - 1) * stride + (taps - 1) * dilation;
         vec![last, steps + padding, outputs * batch * channels * taps, steps * batch * channels]
     };
-    holds(&[p], largest);
-    holds(&[Fold(p)], |p| largest(&p.0));
+    let one = Unfold { outputs: 1, batch: 1, groups: 1, ..p };
+    holds(&[p, one], largest);
+    holds(&[Fold(p), Fold(one)], |p| largest(&p.0));
 }
 
 #[test]
@@ -199,7 +200,8 @@ fn products_hold_at_the_edges() {
         let [m, n, k, batch] = wide([p.m, p.n, p.k, p.batch]);
         vec![m + 128, n + 128, k + 64, (batch - 1) * k]
     };
-    holds(&[plain, batched, split], largest);
+    let still = MatMul { a_col: 0, b_row: 0, ..plain };
+    holds(&[plain, batched, split, still], largest);
     holds(&[MatMulTiled(batched)], |p| largest(&p.0));
     holds(&[MatMulOuter(split)], |p| largest(&p.0));
 }
@@ -271,7 +273,8 @@ fn cells_hold_at_the_edges() {
     holds(&[GruCell(cell(4, 7))], |p| largest(&p.0));
     holds(&[GruCellBackward(cell(4, 7))], |p| largest(&p.0));
     holds(&[LstmCell(cell(7, 11))], |p| largest(&p.0));
-    holds(&[LstmCellBackward(cell(7, 11))], |p| largest(&p.0));
+    let one = Cell { steps: 1, directions: 1, ..cell(7, 11) };
+    holds(&[LstmCellBackward(cell(7, 11)), LstmCellBackward(one)], |p| largest(&p.0));
     let update =
         StateUpdate { steps: 3, batch: 2, out: 3, width: 6, directions: 2, drops: 1, ..StateUpdate::default() };
     let slots = |p: &StateUpdate| {

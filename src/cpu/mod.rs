@@ -199,6 +199,13 @@ pub(crate) fn fast_of<K: 'static>() -> Option<Fast> {
             }
         };
     }
+    fast!(Scan, [h], |cpu, p, reads| scan::run(cpu.isa, &cpu.team, p, reads, h));
+    fast!(MinGruGates, [a, b], |cpu, p, reads| min_gru::gates(cpu.isa, &cpu.team, p, reads, [a, b]));
+    fast!(MinGruBackward, [dk, dv], |cpu, p, reads| min_gru::backward(cpu.isa, &cpu.team, p, reads, [dk, dv]));
+    // Nearly every model uses the others, and builds for browsers that only run models have no room for them.
+    if cfg!(all(target_arch = "wasm32", not(feature = "train"))) {
+        return None;
+    }
     fast!(Binary, [y], |_cpu, p, reads| elementwise::binary(p, reads, y));
     fast!(Unary, [y], |cpu, p, reads| {
         let [x] = reads;
@@ -217,9 +224,6 @@ pub(crate) fn fast_of<K: 'static>() -> Option<Fast> {
     fast!(CrossEntropyBackward, [dx], |cpu, p, reads| rows::cross_entropy_backward(cpu.isa, p, reads, dx));
     fast!(LayerNorm, [y, stats], |cpu, p, reads| rows::layer_norm(cpu.isa, p, reads, [y, stats]));
     fast!(LayerNormBackward, [dx, dw], |cpu, p, reads| rows::layer_norm_backward(cpu.isa, p, reads, [dx, dw]));
-    fast!(Scan, [h], |cpu, p, reads| scan::run(cpu.isa, &cpu.team, p, reads, h));
-    fast!(MinGruGates, [a, b], |cpu, p, reads| min_gru::gates(cpu.isa, &cpu.team, p, reads, [a, b]));
-    fast!(MinGruBackward, [dk, dv], |cpu, p, reads| min_gru::backward(cpu.isa, &cpu.team, p, reads, [dk, dv]));
     None
 }
 
