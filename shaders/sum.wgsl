@@ -12,12 +12,13 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let chunks = (params.axis + params.chunk - 1u) / params.chunk;
+    // Written so that no sum passes 2³², even for the largest chunk.
+    let chunks = (params.axis - 1u) / params.chunk + 1u;
     let i = linear(id);
     if i >= params.outer * chunks * params.inner { return; }
     let o = i / (chunks * params.inner);
     let first = i / params.inner % chunks * params.chunk;
-    let last = min(first + params.chunk, params.axis);
+    let last = first + min(params.chunk, params.axis - first);
     var total = 0.0;
     for (var a = first; a < last; a++) {
         let v = x[(o * params.axis + a) * params.inner + i % params.inner];

@@ -392,9 +392,10 @@ impl Tensor {
         let (x, w) = (self.detach(), weight.detach());
         let inputs: Vec<&Tensor> = [self, weight].into_iter().chain(bias).collect();
         let count = inputs.len();
+        let wanted = [self.is_tracked(), weight.is_tracked(), bias.is_some_and(Tensor::is_tracked)];
         let [y] = record("linear", &inputs, &[self, weight], [y], || {
             Box::new(move |dys| match &dys[0] {
-                Some(dy) => Ok(linalg::linear_backward(&x, &w, dy)?.into_iter().take(count).map(Some).collect()),
+                Some(dy) => Ok(linalg::linear_backward(&x, &w, dy, wanted)?.into_iter().take(count).collect()),
                 None => Ok(vec![None; count]),
             })
         });

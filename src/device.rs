@@ -270,16 +270,22 @@ impl Device {
         reads: [&Tensor; R],
         writes: [&Tensor; W],
     ) -> Result<Bound<K, R, W>> {
-        let raw = self.bind_any(&Typed::<K, R, W>::PROGRAM, &reads, &writes)?;
+        let raw = self.bind_any(&Typed::<K, R, W>::PROGRAM, cpu::fast_of::<K>(), &reads, &writes)?;
         Ok(Bound { raw, kernel: PhantomData })
     }
 
-    fn bind_any(&self, program: &Program, reads: &[&Tensor], writes: &[&Tensor]) -> Result<BoundAny> {
+    fn bind_any(
+        &self,
+        program: &Program,
+        fast: Option<cpu::Fast>,
+        reads: &[&Tensor],
+        writes: &[&Tensor],
+    ) -> Result<BoundAny> {
         self.check_bind(program.name, (program.reads, reads), (program.writes, writes))?;
         let lens = reads.iter().chain(writes).map(|t| t.len()).collect();
         let all = reads.iter().chain(writes);
         let engine = match &self.0.engine {
-            Engine::Cpu(_) => BoundEngine::Cpu(all.map(|t| t.memory().cpu().clone()).collect()),
+            Engine::Cpu(_) => BoundEngine::Cpu(fast, all.map(|t| t.memory().cpu().clone()).collect()),
             #[cfg(feature = "gpu")]
             Engine::Gpu(gpu) => BoundEngine::Gpu(gpu.bind(program, all.map(|t| t.memory().gpu().clone()).collect())?),
         };
@@ -414,9 +420,8 @@ impl Device {
     }
 
     pub(crate) fn alloc(&self, op: &'static str, words: usize) -> Result<Memory> {
-        let _ = op;
         match &self.0.engine {
-            Engine::Cpu(cpu) => Ok(Memory::Cpu(cpu.store.alloc(words.max(1)))),
+            Engine::Cpu(cpu) => Ok(Memory::Cpu(cpu.store.try_alloc(op, words.max(1))?)),
             #[cfg(feature = "gpu")]
             Engine::Gpu(gpu) => Ok(Memory::Gpu(gpu.alloc(op, words)?)),
         }
@@ -543,7 +548,7 @@ struct BoundAny {
 }
 
 enum BoundEngine {
-    Cpu(Vec<Arc<cpu::Memory>>),
+    Cpu(Option<cpu::Fast>, Vec<Arc<cpu::Memory>>),
     #[cfg(feature = "gpu")]
     Gpu(gpu::Binding),
 }
@@ -566,9 +571,9 @@ impl BoundAny {
         check_lens(name, reads, &lens[..r], &self.lens[..r])?;
         check_lens(name, writes, &lens[r..], &self.lens[r..])?;
         let done = match (&self.device.0.engine, &mut self.engine) {
-            (Engine::Cpu(cpu), BoundEngine::Cpu(memory)) => {
+            (Engine::Cpu(cpu), BoundEngine::Cpu(fast, memory)) => {
                 let memory: Vec<&cpu::Memory> = memory.iter().map(|m| &**m).collect();
-                cpu.run(call, &memory[..r], &memory[r..]);
+                cpu.run(call, *fast, &memory[..r], &memory[r..]);
                 Ok(())
             }
             #[cfg(feature = "gpu")]

@@ -223,7 +223,23 @@ pub(crate) fn at_most<const N: usize>(op: &'static str, fields: [(&'static str, 
     }
 }
 
-/// Refuses a buffer whose last index, `offset + Σ (extent − 1)·step`, or a count, does not fit a `u32`.
+// Shaders compute indices, lengths and bounds of loops in 32 bits, and twins in `usize`, which has 32 bits in a browser. So
+// `check` tests every product and sum of parameters by one of the next three functions, before anything else computes with
+// them. `tests/bounds.rs` tries every kernel at the edges of 16, 31 and 32 bits.
+
+/// Largest bound of a loop that no buffer's length limits: counters pass their bound by up to a tile.
+const LONGEST: usize = 1 << 31;
+
+/// Refuses a buffer with these extents if its length does not fit a `u32`.
+pub(crate) fn countable(op: &'static str, arg: &'static str, extents: &[u32]) -> Result<()> {
+    let count = extents.iter().try_fold(1u64, |n, &extent| n.checked_mul(extent.into()));
+    match count {
+        Some(count) if count < u64::from(u32::MAX) => Ok(()),
+        _ => Err(Error::value(op, arg, "fewer than 2^32 - 1 elements", format!("extents {extents:?}"))),
+    }
+}
+
+/// Refuses a buffer whose last index, `offset + Σ (extent − 1)·step`, does not fit a `u32`.
 pub(crate) fn addressable(op: &'static str, arg: &'static str, offset: u32, steps: &[(u32, u32)]) -> Result<()> {
     let last = steps.iter().try_fold(u64::from(offset), |sum, &(extent, step)| {
         u64::from(extent.saturating_sub(1)).checked_mul(step.into()).and_then(|n| sum.checked_add(n))
@@ -232,6 +248,11 @@ pub(crate) fn addressable(op: &'static str, arg: &'static str, offset: u32, step
         Some(last) if last < u64::from(u32::MAX) => Ok(()),
         _ => Err(Error::value(op, arg, "fewer than 2^32 - 1 elements", "strides that reach further")),
     }
+}
+
+/// Refuses bounds of loops that leave a counter no room to pass them by a tile.
+pub(crate) fn loopable<const N: usize>(op: &'static str, fields: [(&'static str, u32); N]) -> Result<()> {
+    at_most(op, fields.map(|(name, value)| (name, value, LONGEST)))
 }
 
 /// The `u32` words of a buffer of indices.

@@ -121,15 +121,11 @@ impl Tensor {
     /// # Errors
     /// [`Error::Shape`] when `dims` is no shape or does not count `values`; [`Error::Limit`] past the adapter's.
     pub fn from_slice(device: &Device, values: &[f32], dims: &[usize]) -> Result<Self> {
-        let tensor = Self::empty("Tensor::from_slice", device, dims)?;
-        if values.len() != tensor.len() {
-            return Err(Error::shape(
-                "Tensor::from_slice",
-                "values",
-                format!("{} values", tensor.len()),
-                &[values.len()],
-            ));
+        let len = Shape::new("Tensor::from_slice", dims)?.len();
+        if values.len() != len {
+            return Err(Error::shape("Tensor::from_slice", "values", format!("{len} values"), &[values.len()]));
         }
+        let tensor = Self::empty("Tensor::from_slice", device, dims)?;
         device.upload(tensor.memory(), values)?;
         Ok(tensor)
     }

@@ -5,8 +5,8 @@ mod common;
 use common::recurrent::{Kind, Spec};
 use wgru::io::{self, TensorFile};
 use wgru::nn::{
-    AttentionConfig, Axes, Conv1dConfig, Dropout, Embedding, Gru, GruConfig, KeyMask, LayerNorm, Linear, Mode, Module,
-    RecurrentOptions, Score, SequenceInput,
+    AttentionConfig, Axes, Conv1dConfig, Dropout, Embedding, Gru, GruConfig, KeyMask, LayerNorm, LayerNormGruConfig,
+    Linear, LstmConfig, MinGruConfig, Mode, Module, RecurrentOptions, Score, SequenceInput,
 };
 use wgru::ops::recurrent::Plan;
 use wgru::train::loss::{self, CrossEntropyOptions, CtcOptions};
@@ -260,8 +260,28 @@ fn layers_refuse_wrong_sizes(device: &Device) {
         (GruConfig { bidirectional: true, reverse: true, ..base.clone() }, "reverse"),
         (GruConfig { hidden: usize::MAX, ..base.clone() }, "shape"),
         (GruConfig { hidden: 1 << 20, ..base.clone() }, "shape"),
+        (GruConfig { input: usize::MAX, ..base.clone() }, "shape"),
+        (GruConfig { layers: 1 << 40, ..base.clone() }, "layers"),
+        (GruConfig { layers: usize::MAX, bidirectional: true, ..base.clone() }, "layers"),
     ] {
         refused(config.build(device, &mut rng), &[word]);
+    }
+    for huge in [1 << 33, 1 << 62, usize::MAX] {
+        refused(LstmConfig { input: 2, hidden: huge, ..Default::default() }.build(device, &mut rng), &["shape"]);
+        refused(
+            LayerNormGruConfig { input: 2, hidden: huge, ..Default::default() }.build(device, &mut rng),
+            &["shape"],
+        );
+        refused(LayerNormGruConfig { layers: huge, ..Default::default() }.build(device, &mut rng), &["layers"]);
+        refused(MinGruConfig { input: 2, hidden: huge, ..Default::default() }.build(device, &mut rng), &["shape"]);
+        refused(MinGruConfig { layers: huge, ..Default::default() }.build(device, &mut rng), &["layers"]);
+        refused(Conv1dConfig { input: huge, output: huge, ..Default::default() }.build(device, &mut rng), &["shape"]);
+        refused(Linear::new(device, huge, 1, true, &mut rng), &["shape"]);
+        refused(Embedding::new(device, huge, huge, &mut rng), &["shape"]);
+        refused(LayerNorm::new(device, huge), &["shape"]);
+        refused(Tensor::zeros(device, &[huge]), &["elements"]);
+        // Refused before memory is allocated.
+        refused(Tensor::from_slice(device, &[1.0], &[1 << 31]), &["values"]);
     }
     refused(Linear::new(device, 0, 1, true, &mut rng), &["Linear"]);
     refused(Embedding::new(device, 3, 0, &mut rng), &["Embedding"]);

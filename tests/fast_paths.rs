@@ -9,8 +9,10 @@ mod common;
 use common::{assert_close, fill, twin};
 use wgru::kernel::Kernel;
 use wgru::kernels::{
-    Cell, CellSequence, CellSequenceBackward, GruSequence, GruSequenceBackward, LstmCell, LstmCellBackward, MatMul,
-    Pack, Plain, PlainCell, RnnCell, StateUpdate, StateUpdateBackward,
+    Binary, BinaryOp, Cell, CellSequence, CellSequenceBackward, CrossEntropy, CrossEntropyBackward, Dropout,
+    GruSequence, GruSequenceBackward, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward, MatMul, MinGruBackward,
+    MinGruGates, Pack, Plain, PlainCell, RnnCell, Scan, Softmax, StateUpdate, StateUpdateBackward, Unary,
+    UnaryBackward, UnaryOp,
 };
 use wgru::{CpuOptions, Device, Tensor};
 
@@ -319,6 +321,152 @@ fn a_long_linear_layer_keeps_its_bias_on_every_device() {
             let dot = |r: usize, o: usize| -> f64 { (0..k).map(|i| x[r * k + i] as f64 * w[o * k + i] as f64).sum() };
             let want: Vec<f64> = (0..rows * out).map(|i| dot(i / out, i % out) + b[i % out] as f64).collect();
             assert_close(&format!("{rows}x{k}x{out} on {}", device.info().name), &got, &want, ORDER);
+        }
+    }
+}
+
+/// As [`compare`], each number by its own size from 1 on, which in log space differ; and the same bits with one thread and two.
+fn compare_each<const R: usize, const W: usize, K: Kernel<R, W>>(
+    what: &str,
+    kernel: &K,
+    reads: &[Vec<f32>; R],
+    near: f64,
+) {
+    let initial = kernel.lens().1.map(|len| vec![f32::NAN; len]);
+    let want = run(&twin(), kernel, reads, &initial);
+    let got: Vec<_> = devices().iter().map(|device| run(device, kernel, reads, &initial)).collect();
+    for pair in got.chunks_exact(2) {
+        let bits = |all: &[Vec<f32>; W]| all.each_ref().map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
+        assert_eq!(bits(&pair[0]), bits(&pair[1]), "{what}: of one thread and of two");
+    }
+    for (device, got) in devices().iter().zip(&got) {
+        for ((got, want), name) in got.iter().zip(&want).zip(K::WRITES) {
+            for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
+                let (g, w) = (f64::from(got), f64::from(want));
+                let is_same = got.is_nan() && want.is_nan() || g == w || (g - w).abs() <= near * w.abs().max(1.0);
+                assert!(is_same, "{what}: {name}[{i}] on {}: {got:e} for {want:e}", device.info().name);
+            }
+        }
+    }
+}
+
+/// Numbers of all sizes, with NaN, infinities and values far beyond any gate's range at the front.
+fn gates_of_all_sizes(stream: u32, len: usize) -> Vec<f32> {
+    let mut values = fill(stream, len, 12.0);
+    let edges = [f32::NAN, 0.0, -0.0, 95.0, -95.0, 1e30, -1e30, f32::INFINITY, f32::NEG_INFINITY, 1e-30];
+    values.iter_mut().skip(stream as usize).step_by(7).zip(edges).for_each(|(v, edge)| *v = edge);
+    values
+}
+
+#[test]
+fn min_gru_equals_its_twin_on_every_isa() {
+    // The last is shared out among threads.
+    for [steps, batch, hidden] in [[1, 1, 1], [5, 3, 19], [7, 2, 16], [3, 4, 67], [60, 1, 8], [131, 5, 203]] {
+        for (reverse, log) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let p = MinGruGates { steps, batch, hidden, reverse, log };
+            let (len, slot) = ((steps * batch * hidden) as usize, (batch * hidden) as usize);
+            for ragged in [false, true] {
+                let length = |b: u32| if ragged { (steps + 1 - b % 3).saturating_sub(b * b) } else { steps };
+                let lengths: Vec<f32> = (0..batch).map(|b| f32::from_bits(length(b))).collect();
+                let (k, v) = (gates_of_all_sizes(1, len), gates_of_all_sizes(2, len));
+                let what = format!("{p:?} {ragged}");
+                compare_each(&what, &p, &[k.clone(), v.clone(), lengths.clone()], 2e-6);
+                let [h0, h, dh] = [fill(3, slot, 1.0), fill(4, len, 1.0), fill(5, len, 1.0)];
+                compare_each(&what, &MinGruBackward(p), &[k, v, lengths, h0, h, dh], 2e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn scan_equals_its_twin_on_every_isa() {
+    for [steps, width] in [[1, 1], [9, 19], [33, 64], [70, 2003]] {
+        for (reverse, lag, log, exp) in
+            [(0, 0, 0, 0), (1, 1, 0, 0), (0, 0, 1, 1), (1, 0, 1, 0), (0, 1, 1, 1), (1, 0, 0, 0)]
+        {
+            let p = Scan { steps, width, chunk: steps, reverse, lag, log, exp };
+            let (len, width) = ((steps * width) as usize, width as usize);
+            let below = if log == 1 { 4.0 } else { 0.0 };
+            let mut a: Vec<f32> = fill(1, len, if log == 1 { 4.0 } else { 0.9 }).iter().map(|v| v - below).collect();
+            let (mut b, mut h0) = (fill(2, len, 4.0), fill(3, width, 1.0));
+            h0[0] = 0.0;
+            if len > 60 {
+                (a[len / 2], b[len / 3], a[len / 4]) = (f32::NAN, f32::NAN, -1e30);
+                (b[len / 5], b[len / 5 + 1]) = (-1e30, 60.0);
+            }
+            compare_each(&format!("{p:?}"), &p, &[a, b, h0.clone(), h0], 1e-5);
+        }
+    }
+}
+
+#[test]
+fn functions_of_elements_equal_their_twins_on_every_isa() {
+    for len in [1, 19, 300] {
+        let [x, y, dy] = [gates_of_all_sizes(1, len), fill(2, len, 1.0), fill(3, len, 1.0)];
+        for op in UnaryOp::ALL {
+            let p = Unary { len: len as u32, op: op as u32, alpha: 0.7 };
+            compare_each(&format!("{op:?}"), &p, &[x.clone()], 2e-6);
+            let p = UnaryBackward { len: len as u32, op: op as u32, alpha: 0.7 };
+            compare_each(&format!("{op:?} backwards"), &p, &[x.clone(), y.clone(), dy.clone()], 2e-6);
+        }
+    }
+    for op in BinaryOp::ALL {
+        let dims = [2, 3, 4, 19];
+        for (a_strides, b_strides) in [
+            ([228, 76, 19, 1], [228, 76, 19, 1]),
+            ([228, 76, 19, 1], [0, 4, 1, 0]),
+            ([0, 0, 0, 1], [12, 4, 1, 0]),
+            ([1, 2, 6, 24], [0, 0, 0, 0]),
+        ] {
+            let p = Binary { dims, a_strides, b_strides, op: op as u32 };
+            let reads = p.lens().0;
+            compare_each(
+                &format!("{p:?}"),
+                &p,
+                &[gates_of_all_sizes(4, reads[0]), gates_of_all_sizes(3, reads[1])],
+                0.0,
+            );
+        }
+    }
+}
+
+#[test]
+fn dropout_equals_its_twin_on_every_isa() {
+    for len in [1, 19, 300] {
+        for threshold in [0, 1 << 30, u32::MAX] {
+            let p = Dropout { len: len as u32, key_low: 0x1234_5678, key_high: 9, threshold, scale: 1.25 };
+            compare_each(&format!("{p:?}"), &p, &[fill(1, len, 1.0)], 0.0);
+        }
+    }
+}
+
+#[test]
+fn rows_equal_their_twins_on_every_isa() {
+    for (rows, width) in [(1, 1), (3, 7), (5, 16), (4, 45), (2, 333)] {
+        let [r, w] = [rows, width].map(|n: usize| n as u32);
+        let mut x = fill(1, rows * width, 60.0);
+        if rows > 1 {
+            (x[width - 1], x[2 * width - 1]) = (-1e30, f32::NAN);
+        }
+        for log in [0, 1] {
+            let p = Softmax { rows: r, width: w, log };
+            compare_each(&format!("{p:?}"), &p, &[x.clone()], 2e-6);
+        }
+        let targets: Vec<f32> = (0..r).map(|row| f32::from_bits(if row == 2 { 9999 } else { row * 7 % w })).collect();
+        for (smoothing, ignored) in [(0.0, 9999), (0.1, 0), (0.0, 77), (0.4, 77)] {
+            let p = CrossEntropy { rows: r, classes: w, ignored, smoothing };
+            compare_each(&format!("{p:?}"), &p, &[x.clone(), targets.clone()], 5e-6);
+            let p = CrossEntropyBackward { rows: r, classes: w, ignored, smoothing };
+            compare_each(&format!("{p:?}"), &p, &[x.clone(), targets.clone(), fill(4, rows, 1.0)], 2e-6);
+        }
+        let x: Vec<f32> = fill(5, rows * width, 2.0).iter().map(|v| v + 3.0).collect();
+        for groups in [1, r] {
+            let [weight, bias] = [6, 7].map(|stream| fill(stream, groups as usize * width, 1.0));
+            let p = LayerNorm { rows: r, width: w, groups, eps: 1e-3 };
+            compare_each(&format!("{p:?}"), &p, &[x.clone(), weight.clone(), bias], 1e-5);
+            let p = LayerNormBackward { rows: r, width: w, groups };
+            let stats: Vec<f32> = (0..rows).flat_map(|_| [3.1, 0.8]).collect();
+            compare_each(&format!("{p:?}"), &p, &[x.clone(), weight, stats, fill(8, rows * width, 1.0)], 1e-5);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Training that computes the gates again in backward: the same gradients in less memory.
+//! The memory that training takes: gates computed again in backward, the same gradients in less; gradients that nobody asked for.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -8,7 +8,7 @@ mod common;
 
 use common::recurrent::{KINDS, Kind, Spec};
 use common::{assert_close, fill};
-use wgru::nn::{GruConfig, Mode, Padding, RecurrentOptions, SequenceInput};
+use wgru::nn::{Conv1dConfig, GruConfig, Linear, Mode, Module, Padding, RecurrentOptions, SequenceInput};
 use wgru::{Device, Error, Rng, Tensor};
 
 on_every_backend![gradients_are_those_without, memory_is_less_than_half];
@@ -106,4 +106,27 @@ fn what_cannot_be_computed_again_is_refused() {
     let input = SequenceInput { resets: Some(&[false, true]), reset_to_h0: true, ..Default::default() };
     let refused = gru.run(&x, input, &mut Mode::Eval).err();
     assert!(matches!(refused, Some(Error::Value { arg: "reset_to_h0", .. })), "{refused:?}");
+}
+
+/// Inputs are seldom on the tape: their gradients would be as large as they are.
+#[test]
+fn gradients_of_inputs_off_the_tape_take_no_memory() {
+    let device = Device::cpu();
+    let grown = |loss: &Tensor| {
+        let before = device.memory_use().live;
+        device.reset_peak();
+        loss.backward().expect("backward");
+        device.memory_use().peak - before
+    };
+    let x = Tensor::zeros(&device, &[64, 8, 256]).expect("x");
+    let bytes = 4 * x.len();
+    let linear = Linear::new(&device, 256, 4, true, &mut Rng::new(1)).expect("linear");
+    let loss = |x: &Tensor| linear.forward(x, &mut Mode::Train(&mut Rng::new(2))).and_then(|y| y.mean()).expect("loss");
+    assert!(grown(&loss(&x)) < bytes / 2, "linear");
+    assert!(grown(&loss(&x.requires_grad())) >= bytes, "linear, where the input is asked for");
+    let conv = Conv1dConfig { input: 256, output: 4, kernel: 1, ..Conv1dConfig::default() };
+    let conv = conv.build(&device, &mut Rng::new(1)).expect("conv1d");
+    let loss = |x: &Tensor| conv.forward(x, &mut Mode::Train(&mut Rng::new(2))).and_then(|y| y.mean()).expect("loss");
+    assert!(grown(&loss(&x)) < bytes + bytes / 2, "conv1d: the windows alone");
+    assert!(grown(&loss(&x.requires_grad())) >= 2 * bytes, "conv1d, where the input is asked for");
 }

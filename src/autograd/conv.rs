@@ -12,10 +12,10 @@ impl Tensor {
         let y = conv.forward(self, weight, bias)?;
         let (x, w) = (self.detach(), weight.detach());
         let inputs: Vec<&Tensor> = [self, weight].into_iter().chain(bias).collect();
-        let count = inputs.len();
+        let (count, wanted) = (inputs.len(), self.is_tracked());
         let [y] = record("conv1d", &inputs, &[self, weight], [y], || {
             Box::new(move |dys| match &dys[0] {
-                Some(dy) => Ok(conv.backward(&x, &w, dy)?.into_iter().take(count).map(Some).collect()),
+                Some(dy) => Ok(conv.backward(&x, &w, dy, wanted)?.into_iter().take(count).collect()),
                 None => Ok(vec![None; count]),
             })
         });

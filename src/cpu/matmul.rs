@@ -58,7 +58,7 @@ pub fn run(isa: Isa, team: &Team, store: &Store, p: &MatMul, [a, b, bias]: [&[f3
             few_rows(isa, p, k, pa, pb, bias, pc);
             continue;
         }
-        let team = (m * n * k >= PARALLEL).then_some(team);
+        let team = (m.saturating_mul(n).saturating_mul(k) >= PARALLEL).then_some(team);
         packed(isa, team, store, p, k, Const(pa), Const(pb), bias, Mut(pc));
     }
 }

@@ -3,10 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use super::lines::Lines;
+use crate::error::{Error, Result};
 use crate::shelf::{Shelf, size_class};
 
 /// Bytes from which on memory is kept: the system gives large blocks page by page, each at its first use.
 const LARGE: u64 = 1 << 12;
+/// Words from which on an allocation is tried first.
+const ASKED: usize = 1 << 24;
 
 /// 4-byte words that tensors of the CPU device share.
 pub(crate) struct Memory {
@@ -19,6 +22,22 @@ pub(crate) struct Memory {
 pub(crate) struct Store(Arc<Mutex<Shelf<Lines>>>);
 
 impl Store {
+    /// [`alloc`](Self::alloc) for sizes that users choose.
+    ///
+    /// # Errors
+    /// [`Error::Value`] where the system has no memory for it.
+    pub fn try_alloc(&self, op: &'static str, words: usize) -> Result<Arc<Memory>> {
+        // A zeroed allocation aborts where memory is short; a reservation returns an error.
+        let is_there = words < ASKED || Vec::<f32>::new().try_reserve_exact(words.saturating_add(words / 4)).is_ok();
+        match is_there {
+            true => Ok(self.alloc(words)),
+            false => {
+                let got = format!("{} bytes", 4 * words as u128);
+                Err(Error::value(op, "shape", "elements that fit the memory of this system", got))
+            }
+        }
+    }
+
     /// `words` words with anything in them.
     pub fn alloc(&self, words: usize) -> Arc<Memory> {
         let size = size_class(4 * words as u64);
@@ -56,5 +75,20 @@ impl Drop for Memory {
         let mut words = std::mem::replace(words, Lines::zeros(0));
         words.restore();
         shelf.lock().unwrap_or_else(PoisonError::into_inner).give(4 * words.len() as u64, words);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_no_system_has_is_refused_and_names_the_bytes() {
+        let error = Store::default().try_alloc("zeros", usize::MAX / 8).err().expect("refused").to_string();
+        assert!(
+            error.contains("zeros") && error.contains("memory of this system") && error.contains("bytes"),
+            "{error}"
+        );
+        assert_eq!(Store::default().try_alloc("zeros", 3).map(|memory| memory.read().len()).ok(), Some(3));
     }
 }

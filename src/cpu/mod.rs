@@ -1,27 +1,33 @@
 //! The CPU device: runs a kernel's twin, or a faster function where there is one.
 
 mod cell;
+mod elementwise;
 mod equations;
 mod int8;
 mod lines;
+mod logarithm;
 mod matmul;
 mod memory;
+mod min_gru;
 mod pace;
 mod pack;
 mod packed;
+mod rows;
+mod scan;
 mod sequence;
 mod simd;
 mod step;
 mod team;
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
 use crate::kernel::Call;
 use crate::kernels::{
-    CellSequence, CellSequenceBackward, GruSequence, GruSequenceBackward, LstmCell, LstmCellBackward, MatMul, Pack,
-    RnnCell, StateUpdate, StateUpdateBackward,
+    Binary, CellSequence, CellSequenceBackward, CrossEntropy, CrossEntropyBackward, Dropout, GruSequence,
+    GruSequenceBackward, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward, MatMul, MinGruBackward, MinGruGates,
+    Pack, RnnCell, Scan, Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
 };
 use lines::Lines;
 pub(crate) use memory::{Memory, Store};
@@ -88,14 +94,16 @@ impl Cpu {
         !self.options.reference && rows.div_ceil(sequence::GROUP) < self.team.threads()
     }
 
-    /// Buffers must be as long as the kernel asks and none may be both read and written: the caller checked.
-    pub fn run(&self, call: &dyn Call, reads: &[&Memory], writes: &[&Memory]) {
+    /// Buffers must be as long as the kernel asks and none may be both read and written: the caller checked. `fast` is
+    /// that of the kernel's type: [`fast_of`].
+    pub fn run(&self, call: &dyn Call, fast: Option<Fast>, reads: &[&Memory], writes: &[&Memory]) {
         let (read, mut written) = lock(reads, writes);
         let slices: Vec<&[f32]> =
             (0..reads.len()).map(|i| read[first(reads, i)].as_ref().map_or(&[][..], |g| &g[..])).collect();
         let mut targets: Vec<&mut [f32]> =
             written.iter_mut().map(|g| g.as_mut().map_or(&mut [][..], |g| &mut g[..])).collect();
-        if self.options.reference || !self.run_fast(call.kernel(), &slices, &mut targets) {
+        let fast = fast.unwrap_or(Self::run_fast);
+        if self.options.reference || !fast(self, call.kernel(), &slices, &mut targets) {
             call.run(&slices, &mut targets);
         }
     }
@@ -168,6 +176,55 @@ impl Cpu {
             None
         }
     }
+}
+
+/// A faster function than the twin; says whether it ran.
+pub(crate) type Fast = fn(&Cpu, &(dyn Any + Send + Sync), &[&[f32]], &mut [&mut [f32]]) -> bool;
+
+/// The fast function of a kernel that not every program uses. It is named where the kernel's type is known, so that the
+/// linker drops it from programs that never run this kernel.
+pub(crate) fn fast_of<K: 'static>() -> Option<Fast> {
+    /// `|cpu, kernel, reads, writes|` of a kernel with so many writes.
+    macro_rules! fast {
+        ($kernel:ty, [$($write:ident),+], |$cpu:ident, $p:ident, $reads:ident| $run:expr) => {
+            if TypeId::of::<K>() == TypeId::of::<$kernel>() {
+                return Some(|$cpu, kernel, reads, writes| {
+                    let (Some($p), Ok($reads), [$($write),+]) =
+                        (kernel.downcast_ref::<$kernel>(), reads.try_into(), writes)
+                    else {
+                        return false;
+                    };
+                    $run
+                });
+            }
+        };
+    }
+    fast!(Scan, [h], |cpu, p, reads| scan::run(cpu.isa, &cpu.team, p, reads, h));
+    fast!(MinGruGates, [a, b], |cpu, p, reads| min_gru::gates(cpu.isa, &cpu.team, p, reads, [a, b]));
+    fast!(MinGruBackward, [dk, dv], |cpu, p, reads| min_gru::backward(cpu.isa, &cpu.team, p, reads, [dk, dv]));
+    // Nearly every model uses the others, and builds for browsers that only run models have no room for them.
+    if cfg!(all(target_arch = "wasm32", not(feature = "train"))) {
+        return None;
+    }
+    fast!(Binary, [y], |_cpu, p, reads| elementwise::binary(p, reads, y));
+    fast!(Unary, [y], |cpu, p, reads| {
+        let [x] = reads;
+        elementwise::unary(cpu.isa, p, x, y)
+    });
+    fast!(UnaryBackward, [dx], |_cpu, p, reads| elementwise::unary_backward(p, reads, dx));
+    fast!(Dropout, [y], |cpu, p, reads| {
+        let [x] = reads;
+        elementwise::dropout(cpu.isa, p, x, y)
+    });
+    fast!(Softmax, [y], |cpu, p, reads| {
+        let [x] = reads;
+        rows::softmax(cpu.isa, p, x, y)
+    });
+    fast!(CrossEntropy, [loss, counted], |cpu, p, reads| rows::cross_entropy(cpu.isa, p, reads, [loss, counted]));
+    fast!(CrossEntropyBackward, [dx], |cpu, p, reads| rows::cross_entropy_backward(cpu.isa, p, reads, dx));
+    fast!(LayerNorm, [y, stats], |cpu, p, reads| rows::layer_norm(cpu.isa, p, reads, [y, stats]));
+    fast!(LayerNormBackward, [dx, dw], |cpu, p, reads| rows::layer_norm_backward(cpu.isa, p, reads, [dx, dw]));
+    None
 }
 
 /// The first of `reads` that is the same buffer as the `i`-th.

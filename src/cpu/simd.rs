@@ -9,6 +9,9 @@ use crate::math::SIGMOID_LOW;
 /// Lanes of one [`Lanes`] value.
 pub const LANES: usize = 16;
 
+/// The bits of `√½`: where [`Lanes::exponent`] cuts.
+const ROOT_HALF: i32 = std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32;
+
 /// Instruction sets with a compiled variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
@@ -147,6 +150,22 @@ pub unsafe trait Lanes: Copy {
         // SAFETY: as the caller's.
         unsafe { self.mul(n.exp2_whole()) }
     }
+    /// `n` and `m` with `self = m·2^n` and `√½ ≤ m < √2`, for positive normal numbers; of others, any values
+    #[inline(always)]
+    unsafe fn exponent(self) -> (Self, Self) {
+        let (mut n, mut m) = ([0.0f32; LANES], [0.0f32; LANES]);
+        // SAFETY: sixteen floats each.
+        unsafe {
+            self.store(m.as_mut_ptr());
+            for (n, m) in n.iter_mut().zip(&mut m) {
+                let bits = m.to_bits() as i32;
+                let whole = bits.wrapping_sub(ROOT_HALF) >> 23;
+                *n = whole as f32;
+                *m = f32::from_bits(bits.wrapping_sub(whole << 23) as u32);
+            }
+            (Self::load(n.as_ptr()), Self::load(m.as_ptr()))
+        }
+    }
     /// `|self|`
     #[inline(always)]
     unsafe fn abs(self) -> Self {
@@ -190,7 +209,7 @@ pub unsafe trait Lanes: Copy {
 
 /// `e^v` from −87 to 87 within 2 ulp (Cephes' polynomial); below, `e^−87`; above, any value.
 #[inline(always)]
-unsafe fn exp<V: Lanes>(v: V) -> V {
+pub unsafe fn exp<V: Lanes>(v: V) -> V {
     // SAFETY: the caller runs where V's instructions exist.
     unsafe {
         const P: [f32; 5] = [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
@@ -361,7 +380,7 @@ pub use x86::{Y, Z};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{LANES, Lanes};
+    use super::{LANES, Lanes, ROOT_HALF};
     use std::arch::x86_64::*;
 
     /// One AVX-512 register.
@@ -421,6 +440,15 @@ mod x86 {
             unsafe {
                 let n = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
                 Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(n)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn exponent(self) -> (Self, Self) {
+            unsafe {
+                let bits = _mm512_castps_si512(self.0);
+                let n = _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, _mm512_set1_epi32(ROOT_HALF)));
+                let m = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(n));
+                (Self(_mm512_cvtepi32_ps(n)), Self(_mm512_castsi512_ps(m)))
             }
         }
         #[inline(always)]
@@ -556,6 +584,17 @@ mod x86 {
             Self(half(self.0), half(self.1))
         }
         #[inline(always)]
+        unsafe fn exponent(self) -> (Self, Self) {
+            let half = |v: __m256| unsafe {
+                let bits = _mm256_castps_si256(v);
+                let n = _mm256_srai_epi32::<23>(_mm256_sub_epi32(bits, _mm256_set1_epi32(ROOT_HALF)));
+                let m = _mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(n));
+                (_mm256_cvtepi32_ps(n), _mm256_castsi256_ps(m))
+            };
+            let ((n, m), (n2, m2)) = (half(self.0), half(self.1));
+            (Self(n, n2), Self(m, m2))
+        }
+        #[inline(always)]
         unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
             let half = |v, l, a, b| unsafe { _mm256_blendv_ps(b, a, _mm256_cmp_ps::<_CMP_LT_OQ>(v, l)) };
             Self(half(self.0, limit.0, a.0, b.0), half(self.1, limit.1, a.1, b.1))
@@ -647,7 +686,7 @@ pub use wasm::W;
 
 #[cfg(target_feature = "simd128")]
 mod wasm {
-    use super::Lanes;
+    use super::{Lanes, ROOT_HALF};
     use std::arch::wasm32::*;
 
     /// Four vectors of WebAssembly. Written out: where size counts, closures would stay calls.
@@ -675,6 +714,16 @@ mod wasm {
     #[inline(always)]
     fn low_half(v: v128) -> v128 {
         i32x4_shl(v, 16)
+    }
+
+    #[inline(always)]
+    fn whole_part(v: v128) -> v128 {
+        i32x4_shr(i32x4_sub(v, i32x4_splat(ROOT_HALF)), 23)
+    }
+
+    #[inline(always)]
+    fn without(v: v128, n: v128) -> v128 {
+        i32x4_sub(v, i32x4_shl(n, 23))
     }
 
     /// Four f16 in the low halves of words.
@@ -784,6 +833,11 @@ mod wasm {
         #[inline(always)]
         unsafe fn exp2_whole(self) -> Self {
             each!(power, self)
+        }
+        #[inline(always)]
+        unsafe fn exponent(self) -> (Self, Self) {
+            let n = each!(whole_part, self);
+            (each!(f32x4_convert_i32x4, n), each!(without, self, n))
         }
         #[inline(always)]
         unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {

@@ -99,7 +99,7 @@ impl Cell {
             return Err(Error::value(op, "clip", "0 for none, or above", self.clip));
         }
         at_most(op, [("out_kind", self.out_kind, 10), ("d_out_row", self.d_out_row, 1 << 15)])?;
-        let row = self.saved_row.max(self.gates_row).max(width);
+        let row = self.saved_row.max(self.gates_row).max(width).max(self.d_out_row);
         let slots = steps.saturating_add(1).saturating_mul(directions);
         let slot = u32::try_from(u64::from(batch) * u64::from(row)).unwrap_or(u32::MAX);
         addressable(op, "steps", 0, &[(slots.saturating_add(1), slot)])

@@ -25,6 +25,10 @@ impl Kernel<1, 1> for Fold {
         self.0.check_extents(Self::NAME)
     }
 
+    fn loops(&self) -> u64 {
+        self.0.taps.into()
+    }
+
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.0.x_len())
     }

@@ -5,7 +5,7 @@ use half::{bf16, f16};
 use super::plain::{BLOCK, MOST_LAYERS};
 use super::stored::Stored;
 use crate::error::Result;
-use crate::kernel::{Kernel, at_least_one, at_most, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, at_least_one, at_most, countable, linear_groups, params, wgsl};
 
 /// Gates of a GRU.
 const GATES: usize = 3;
@@ -68,7 +68,8 @@ impl Kernel<2, 1> for GruPackLow {
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("hidden", self.hidden), ("format", self.format)])?;
-        at_most(Self::NAME, [("hidden", self.hidden, 1 << 14), ("direction", self.direction, MOST_LAYERS - 1), ("format", self.format, i8::FORMAT)])
+        at_most(Self::NAME, [("hidden", self.hidden, 1 << 14), ("direction", self.direction, MOST_LAYERS - 1), ("format", self.format, i8::FORMAT)])?;
+        countable(Self::NAME, "direction", &[self.direction + 1, self.len() as u32])
     }
 
     fn groups(&self) -> [u32; 3] {

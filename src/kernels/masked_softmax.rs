@@ -1,7 +1,7 @@
 //! `y[b, q, :] = softmax(x[b, q, :])` over the keys that `keep[b, :]` marks
 
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
+use crate::kernel::{Kernel, at_least_one, countable, linear_groups, params, wgsl, words};
 
 params! {
     /// `y = e^(x − max) / Σ e^(x − max)` over the kept elements of each row, the others 0; a row without any is all 0.
@@ -27,8 +27,7 @@ impl Kernel<2, 1> for MaskedSoftmax {
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("batch", self.batch), ("rows", self.rows), ("width", self.width)])?;
-        let rows = self.batch.saturating_mul(self.rows);
-        addressable(Self::NAME, "rows", 0, &[(rows, self.width), (self.width, 1)])
+        countable(Self::NAME, "rows", &[self.batch, self.rows, self.width])
     }
 
     fn loops(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! `c = a·b (+ bias) (+ c)`: one set of parameters and one twin, six shaders
 
 use crate::error::{Error, Result};
-use crate::kernel::{Kernel, Params, addressable, at_least_one, at_most, params, wgsl};
+use crate::kernel::{Kernel, Params, addressable, at_least_one, at_most, loopable, params, wgsl};
 
 params! {
     /// `c = a·b (+ bias) (+ c)` for each batch, all by strides, so that transposes cost nothing.
@@ -96,6 +96,7 @@ impl MatMul {
         let Self { m, n, k, batch, .. } = *self;
         at_least_one(op, [("m", m), ("n", n), ("k", k), ("batch", batch)])?;
         at_most(op, [("bias", self.bias, 1), ("accumulate", self.accumulate, 1)])?;
+        loopable(op, [("m", m), ("n", n), ("k", k)])?;
         let before_last = u64::from(batch - 1) * u64::from(k);
         if before_last >= u64::from(self.k_all) {
             return Err(Error::value(op, "k_all", format!("more than {before_last}"), self.k_all));

@@ -2,7 +2,7 @@
 
 use super::plain::{BLOCK, MOST_LAYERS};
 use crate::error::Result;
-use crate::kernel::{Kernel, at_least_one, at_most, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, at_least_one, at_most, countable, linear_groups, params, wgsl};
 
 params! {
     /// `packed[d, block, k, gate, lane] = U[gate·H + unit, k]`, `unit = 16·block + lane`; the row `k = K` holds `b_hh`.
@@ -41,7 +41,10 @@ impl Kernel<2, 1> for Pack {
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("hidden", self.hidden), ("gates", self.gates), ("depth", self.depth)])?;
         at_most(Self::NAME, [("hidden", self.hidden, 1 << 14), ("gates", self.gates, 4), ("depth", self.depth, 1 << 16)])?;
-        at_most(Self::NAME, [("direction", self.direction, MOST_LAYERS - 1), ("transposed", self.transposed, 1)])
+        at_most(Self::NAME, [("direction", self.direction, MOST_LAYERS - 1), ("transposed", self.transposed, 1)])?;
+        countable(Self::NAME, "depth", &[self.gates, self.hidden, self.depth])?;
+        let [blocks, rows, row] = self.extent().map(|n| n as u32);
+        countable(Self::NAME, "direction", &[self.direction + 1, blocks, rows, row])
     }
 
     fn groups(&self) -> [u32; 3] {

@@ -29,7 +29,7 @@ use std::ops::Range;
 
 use super::time::Order;
 use crate::error::{Error, Result};
-use crate::kernel::{MOST_LOOPS, addressable, at_least_one, at_most, params};
+use crate::kernel::{MOST_LOOPS, addressable, at_least_one, at_most, countable, params};
 
 /// Units of a block of packed weights.
 pub const BLOCK: usize = 16;
@@ -151,7 +151,10 @@ impl Plain {
         let (row, slot) = (5 * hidden, u64::from(batch) * 5 * u64::from(hidden));
         let slot = u32::try_from(slot).unwrap_or(u32::MAX);
         let slots = (steps.saturating_add(1)).saturating_mul(directions);
-        addressable(op, "steps", 0, &[(slots.saturating_add(1), slot), (batch, row), (row, 1)])
+        addressable(op, "steps", 0, &[(slots.saturating_add(1), slot), (batch, row), (row, 1)])?;
+        // Of fewer bits, a block may have two rows more than `k`.
+        let (blocks, row) = (self.blocks() as u32, (self.cell().gates() * BLOCK) as u32);
+        countable(op, "hidden", &[directions, blocks, hidden + 2, row])
     }
 
     /// The cell; the number was checked.

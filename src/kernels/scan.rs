@@ -89,7 +89,7 @@ impl Scan {
         if self.log == 1 { 0.0 } else { 1.0 }
     }
 
-    fn first_state(&self, v: f32) -> f32 {
+    pub(crate) fn first_state(&self, v: f32) -> f32 {
         match self.log {
             1 if v == 0.0 => LOW,
             1 => v.ln(),

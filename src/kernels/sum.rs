@@ -1,7 +1,7 @@
 //! `out[o, s, i] = scale · Σ_{a in chunk s} f(x[o, a, i])`
 
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, addressable, at_least_one, countable, linear_groups, params, wgsl};
 
 params! {
     /// `out[o, s, i] = scale · Σ_{a in chunk s} f(x[o, a, i])`, `f(v) = v` or `v²`; plus `out` if `accumulate`.
@@ -37,7 +37,7 @@ impl Sum {
     /// One axis alone: some chunks side by side, since the additions of one wait for each other.
     fn run_flat(&self, x: &[f32], out: &mut [f32]) {
         const SIDE: usize = 8;
-        let (axis, chunk) = (self.axis as usize, self.chunk as usize);
+        let (axis, chunk) = (self.axis as usize, self.chunk.min(self.axis) as usize);
         let term = |v: f32| if self.square == 1 { v * v } else { v };
         for (group, out) in out.chunks_mut(SIDE).enumerate() {
             let parts: [&[f32]; SIDE] = std::array::from_fn(|i| {
@@ -74,8 +74,8 @@ impl Kernel<1, 1> for Sum {
     fn check(&self) -> Result<()> {
         let Self { outer, axis, inner, chunk, .. } = *self;
         at_least_one(Self::NAME, [("outer", outer), ("axis", axis), ("inner", inner), ("chunk", chunk)])?;
-        let slice = u64::from(axis) * u64::from(inner);
-        addressable(Self::NAME, "outer", self.offset, &[(outer, u32::try_from(slice).unwrap_or(u32::MAX)), (axis, inner), (inner, 1)])
+        countable(Self::NAME, "outer", &[outer, axis, inner])?;
+        addressable(Self::NAME, "offset", self.offset, &[(outer * (axis.div_ceil(chunk)) * inner, 1)])
     }
 
     fn loops(&self) -> u64 {
@@ -92,7 +92,7 @@ impl Kernel<1, 1> for Sum {
     }
 
     fn run(&self, [x]: [&[f32]; 1], [out]: [&mut [f32]; 1]) {
-        let [axis, inner, chunk] = [self.axis, self.inner, self.chunk].map(|n| n as usize);
+        let [axis, inner, chunk] = [self.axis, self.inner, self.chunk.min(self.axis)].map(|n| n as usize);
         let chunks = self.chunks();
         if inner == 1 && self.outer == 1 {
             return self.run_flat(x, &mut out[self.offset as usize..][..chunks]);

@@ -1,7 +1,7 @@
 //! The windows of a convolution over time, one after the other
 
 use crate::error::{Error, Result};
-use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, addressable, at_least_one, countable, linear_groups, params, wgsl};
 
 params! {
     /// ```text
@@ -42,9 +42,8 @@ impl Unfold {
         }
         addressable(op, "stride", padding, &[(outputs, stride), (taps, dilation)])?;
         addressable(op, "padding", padding, &[(steps, 1)])?;
-        let window = channels.saturating_mul(taps);
-        addressable(op, "steps", 0, &[(steps, batch.saturating_mul(channels)), (batch, channels), (channels, 1)])?;
-        addressable(op, "outputs", 0, &[(outputs, batch.saturating_mul(window)), (batch, window), (window, 1)])
+        countable(op, "steps", &[steps, batch, channels])?;
+        countable(op, "outputs", &[outputs, batch, channels, taps])
     }
 
     /// Words of `x`.

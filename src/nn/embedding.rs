@@ -4,7 +4,6 @@ use super::{Kind, Mode, Module};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
-use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Rows of a learned table, as `torch.nn.Embedding`: indices `[..]` give `[.., width]`.
@@ -31,9 +30,11 @@ impl Embedding {
         if rows == 0 || width == 0 {
             return Err(Error::value("Embedding", "size", "at least 1", format!("{rows} by {width}")));
         }
-        let len = Shape::new("Embedding", &[rows, width])?.len();
-        let values: Vec<f32> = (0..len).map(|_| rng.normal()).collect();
-        Ok(Self { weight: Tensor::from_slice(device, &values, &[rows, width])?.requires_grad() })
+        // Allocated first, so that a size that does not fit fails before numbers are drawn.
+        let weight = Tensor::empty("Embedding", device, &[rows, width])?;
+        let values: Vec<f32> = (0..weight.len()).map(|_| rng.normal()).collect();
+        weight.assign(&values)?;
+        Ok(Self { weight: weight.requires_grad() })
     }
 }
 

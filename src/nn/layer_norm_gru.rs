@@ -1,7 +1,7 @@
 //! A gated recurrent unit whose gates are normalised
 
 use super::layer_norm::EPS;
-use super::{Kind, Mode, Module, check_lengths, check_share, check_state, uniform, valid_steps};
+use super::{Kind, Mode, Module, check_layers, check_lengths, check_share, check_state, uniform, valid_steps};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -47,7 +47,8 @@ impl LayerNormGruConfig {
     }
 
     fn check(&self) -> Result<()> {
-        for (arg, size, least) in [("input", self.input, 1), ("hidden", self.hidden, 2), ("layers", self.layers, 1)] {
+        check_layers("LayerNormGru", self.layers)?;
+        for (arg, size, least) in [("input", self.input, 1), ("hidden", self.hidden, 2)] {
             if size < least {
                 return Err(Error::value("LayerNormGru", arg, format!("at least {least}"), size));
             }

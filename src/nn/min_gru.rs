@@ -1,6 +1,6 @@
 //! The minimal gated recurrent unit
 
-use super::{Kind, Linear, Mode, Module, check_lengths, check_share, check_state, valid_steps};
+use super::{Kind, Linear, Mode, Module, check_layers, check_lengths, check_share, check_state, valid_steps};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::MinGruGates;
@@ -139,7 +139,8 @@ impl MinGru {
     /// # Errors
     /// [`Error::Value`] for a size of 0, a dropout outside `[0, 1)`, or two directions of which one is to be the only.
     pub fn new(device: &Device, config: MinGruConfig, rng: &mut Rng) -> Result<Self> {
-        for (arg, size) in [("input", config.input), ("hidden", config.hidden), ("layers", config.layers)] {
+        check_layers("MinGru", config.layers)?;
+        for (arg, size) in [("input", config.input), ("hidden", config.hidden)] {
             if size == 0 {
                 return Err(Error::value("MinGru", arg, "at least 1", 0));
             }

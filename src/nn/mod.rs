@@ -41,7 +41,6 @@ pub(crate) use tied::{Tied, by_storage};
 
 use crate::error::Result;
 use crate::rng::Rng;
-use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Whether a layer is being trained. There is no hidden state: who calls `forward` says so.
@@ -118,9 +117,22 @@ pub trait Module {
 
 /// A parameter of `dims`, uniform in `±bound`.
 fn uniform(device: &crate::Device, dims: &[usize], bound: f32, rng: &mut Rng) -> Result<Tensor> {
-    let len = Shape::new("parameter", dims)?.len();
-    let values: Vec<f32> = (0..len).map(|_| rng.uniform(-bound, bound)).collect();
-    Ok(Tensor::from_slice(device, &values, dims)?.requires_grad())
+    // Allocated first, so that a size that does not fit fails before numbers are drawn.
+    let tensor = Tensor::empty("parameter", device, dims)?;
+    let values: Vec<f32> = (0..tensor.len()).map(|_| rng.uniform(-bound, bound)).collect();
+    tensor.assign(&values)?;
+    Ok(tensor.requires_grad())
+}
+
+/// Most layers of one stack.
+const MOST_LAYERS: usize = 1024;
+
+fn check_layers(op: &'static str, layers: usize) -> Result<()> {
+    match layers {
+        1..=MOST_LAYERS => Ok(()),
+        0 => Err(crate::Error::value(op, "layers", "at least 1", 0)),
+        _ => Err(crate::Error::value(op, "layers", format!("at most {MOST_LAYERS}"), layers)),
+    }
 }
 
 /// The share `arg` of what noise acts on, checked.

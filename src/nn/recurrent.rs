@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use super::{Mode, Module, check_lengths, check_share, check_state, uniform};
+use super::{Mode, Module, check_layers, check_lengths, check_share, check_state, uniform};
 use crate::autograd::record;
 use crate::cpu::Precision;
 use crate::device::Device;
@@ -214,9 +214,8 @@ impl StackConfig {
 
     fn check(&self, device: &Device) -> Result<()> {
         let op = self.op;
-        for (arg, size) in
-            [("input", self.input), ("hidden", self.hidden), ("layers", self.layers), ("projection", self.out)]
-        {
+        check_layers(op, self.layers)?;
+        for (arg, size) in [("input", self.input), ("hidden", self.hidden), ("projection", self.out)] {
             if size == 0 {
                 return Err(Error::value(op, arg, "at least 1", 0));
             }

@@ -115,11 +115,11 @@ impl Conv {
         }
     }
 
-    /// The gradients of `x`, `weight` and the bias.
-    pub fn backward(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<[Tensor; 3]> {
+    /// The gradients of `x`, if it is `wanted`, of `weight` and of the bias.
+    pub fn backward(&self, x: &Tensor, weight: &Tensor, dy: &Tensor, wanted: bool) -> Result<[Option<Tensor>; 3]> {
         let [groups, rows, width, depth] = self.extents();
         let empty = |dims: &[usize]| Tensor::empty("conv1d_backward", x.device(), dims);
-        let (dx, dw, db) = (empty(x.dims())?, empty(weight.dims())?, empty(&[self.output])?);
+        let (dw, db) = (empty(weight.dims())?, empty(&[self.output])?);
         sum_into(dy, [1, rows, self.output], SumOptions::default(), &db, 0)?;
         let dy = match groups {
             1 => dy.detach(),
@@ -129,16 +129,16 @@ impl Conv {
         let [of_dy, of_windows, of_weight] = [rows * width, rows * depth, width * depth];
         let p = items(MatMul::new(width, depth, rows).a_transposed(), groups, [of_dy, of_windows, of_weight]);
         product(&p, &dy, &windows, None, &dw)?;
-        let dwindows = empty(windows.dims())?;
-        product(
-            &items(MatMul::new(rows, depth, width), groups, [of_dy, of_weight, of_windows]),
-            &dy,
-            weight,
-            None,
-            &dwindows,
-        )?;
+        if !wanted {
+            return Ok([None, Some(dw), Some(db)]);
+        }
+        // The windows are no longer needed: their buffer takes the gradient.
+        let dwindows = windows;
+        let p = items(MatMul::new(rows, depth, width), groups, [of_dy, of_weight, of_windows]);
+        product(&p, &dy, weight, None, &dwindows)?;
+        let dx = empty(x.dims())?;
         x.device().run(&Fold(self.p), [&dwindows], [&dx])?;
-        Ok([dx, dw, db])
+        Ok([Some(dx), Some(dw), Some(db)])
     }
 }
 

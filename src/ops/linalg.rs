@@ -307,15 +307,26 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     Ok(y)
 }
 
-/// `dx = dy·W`, `dW = dyᵀ·x`, `db = Σ dy`
-pub fn linear_backward(x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<[Tensor; 3]> {
+/// `dx = dy·W`, `dW = dyᵀ·x`, `db = Σ dy`, of which those that are `wanted` are computed.
+pub fn linear_backward(x: &Tensor, weight: &Tensor, dy: &Tensor, wanted: [bool; 3]) -> Result<[Option<Tensor>; 3]> {
     let (out, input) = (weight.dims()[0], weight.dims()[1]);
     let rows = x.len() / input;
-    let dx = Tensor::empty("linear_backward", x.device(), x.dims())?;
-    let dw = Tensor::empty("linear_backward", x.device(), weight.dims())?;
-    let db = Tensor::empty("linear_backward", x.device(), &[out])?;
-    product(&MatMul::new(rows, input, out), dy, weight, None, &dx)?;
-    product(&MatMul::new(out, input, rows).a_transposed(), dy, x, None, &dw)?;
-    sum_into(dy, [1, rows, out], SumOptions::default(), &db, 0)?;
-    Ok([dx, dw, db])
+    let empty = |dims: &[usize]| Tensor::empty("linear_backward", x.device(), dims);
+    let dx = || -> Result<Tensor> {
+        let dx = empty(x.dims())?;
+        product(&MatMul::new(rows, input, out), dy, weight, None, &dx)?;
+        Ok(dx)
+    };
+    let dw = || -> Result<Tensor> {
+        let dw = empty(weight.dims())?;
+        product(&MatMul::new(out, input, rows).a_transposed(), dy, x, None, &dw)?;
+        Ok(dw)
+    };
+    let db = || -> Result<Tensor> {
+        let db = empty(&[out])?;
+        sum_into(dy, [1, rows, out], SumOptions::default(), &db, 0)?;
+        Ok(db)
+    };
+    let [of_x, of_weight, of_bias] = wanted;
+    Ok([of_x.then(dx).transpose()?, of_weight.then(dw).transpose()?, of_bias.then(db).transpose()?])
 }

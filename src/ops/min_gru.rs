@@ -65,8 +65,9 @@ impl Direction {
         scan(self.scan(), &a, &b, h0)
     }
 
-    /// The gradients of `k`, `v` and `h0` from those of the states `h`: the recurrence once more, from its end.
-    pub fn backward(&self, k: &Tensor, v: &Tensor, h0: &Tensor, h: &Tensor, dh: &Tensor) -> Result<[Tensor; 3]> {
+    /// The gradients of `k`, `v` and, if `of_h0`, `h0` from those of the states `h`: the recurrence once more, from its
+    /// end.
+    pub fn backward(&self, [k, v, h0, h]: [&Tensor; 4], dh: &Tensor, of_h0: bool) -> Result<[Option<Tensor>; 3]> {
         let device = k.device();
         let [a, _] = self.gates(MinGruGates { log: 0, ..self.p }, k, v)?;
         let back = Scan { reverse: 1 - self.p.reverse, lag: 1, log: 0, exp: 0, ..self.scan() };
@@ -74,9 +75,12 @@ impl Direction {
         let empty = || Tensor::empty("min_gru_backward", device, k.dims());
         let (dk, dv) = (empty()?, empty()?);
         device.run(&MinGruBackward(self.p), [k, v, &self.lengths, h0, h, &all], [&dk, &dv])?;
+        if !of_h0 {
+            return Ok([Some(dk), Some(dv), None]);
+        }
         let first = if self.p.reverse == 1 { self.p.steps as usize - 1 } else { 0 };
         let at_first = |t: &Tensor| movement::slice(t, 0, first..first + 1);
         let dh0 = elementwise::binary(BinaryOp::Mul, &at_first(&a)?, &at_first(&all)?)?;
-        Ok([dk, dv, dh0.view("min_gru_backward", h0.dims())?])
+        Ok([Some(dk), Some(dv), Some(dh0.view("min_gru_backward", h0.dims())?)])
     }
 }

@@ -95,7 +95,7 @@ pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
             let expected = format!("{:?} but for axis {axis}", first.dims());
             return Err(Error::shape("concat", "parts", expected, x.dims()));
         }
-        dims[axis] += x.dims()[axis];
+        dims[axis] = dims[axis].saturating_add(x.dims()[axis]);
     }
     let mut dtype = first.dtype();
     for x in &parts[1..] {

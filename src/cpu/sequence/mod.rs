@@ -33,7 +33,8 @@ fn over_rows(team: &Team, p: &Plain, task: impl Fn(usize, Range<usize>, Crew) + 
     let rows = (batch * directions).div_ceil(team.threads()).next_multiple_of(GROUP).clamp(GROUP, ROWS);
     let groups = batch.div_ceil(rows);
     let tasks = groups * directions;
-    let work = p.cell().gates() * (p.hidden as usize).pow(2) * batch * count * directions;
+    let hidden = p.hidden as usize;
+    let work = [hidden, hidden, batch, count, directions].into_iter().fold(p.cell().gates(), usize::saturating_mul);
     let run = |i: usize, crew: Crew| {
         let first = i % groups * rows;
         task(running[i / groups], first..batch.min(first + rows), crew);

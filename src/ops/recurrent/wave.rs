@@ -12,9 +12,10 @@
 use super::{Layer, Plan, Reads, Weights, copy_words, fused};
 use crate::device::Device;
 use crate::error::Result;
-use crate::kernels::plain::{FORWARD, MOST_LAYERS};
+use crate::kernels::plain::{BLOCK, FORWARD, MOST_LAYERS};
 use crate::kernels::{Copy, MatMul};
 use crate::ops::linalg::product;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Steps of a chunk on a GPU: long against what its own product and dispatch cost, short against the sequence.
@@ -30,7 +31,7 @@ const BATCH: usize = 64;
 /// Steps of a chunk, if `layers` like this one should run so.
 pub fn chunk(device: &Device, layer: &Layer, layers: usize) -> Option<usize> {
     let fits = (2..=MOST_LAYERS).contains(&layers) && layer.directions == 1 && !layer.reverse;
-    if !fits || layer.plan == Plan::Steps {
+    if !fits || layer.plan == Plan::Steps || !layer.stacks(layers) {
         return None;
     }
     let least = if device.is_gpu() {
@@ -53,7 +54,15 @@ pub fn chunk(device: &Device, layer: &Layer, layers: usize) -> Option<usize> {
 impl Layer {
     /// Multiplications of a recurrent step.
     fn step_work(&self) -> usize {
-        (self.cell.gates() * self.hidden * self.hidden * self.batch).max(1)
+        [self.hidden, self.hidden, self.batch].into_iter().fold(self.cell.gates(), usize::saturating_mul).max(1)
+    }
+
+    /// Whether the packed weights of so many layers, and their states and gates of all steps, can be in one buffer each.
+    fn stacks(&self, layers: usize) -> bool {
+        let (h, gates) = (self.hidden, self.cell.gates());
+        let packed = [layers, h.next_multiple_of(BLOCK), h + 2, gates];
+        let states = [layers, self.steps + 1, self.batch, 5 * h];
+        [packed, states].iter().all(|dims| Shape::new("recurrent", dims).is_ok())
     }
 
     /// This layer as the directions of a kernel that runs so many.
