@@ -46,6 +46,7 @@ pub fn binary(p: &Binary, [a, b]: [&[f32]; 2], y: &mut [f32]) -> bool {
         BinaryOp::Sub => |a, i, b, j, y| row(|u, v| u - v, a, i, b, j, y),
         BinaryOp::Mul => |a, i, b, j, y| row(|u, v| u * v, a, i, b, j, y),
         BinaryOp::Div => |a, i, b, j, y| row(|u, v| u / v, a, i, b, j, y),
+        BinaryOp::Mask => |a, i, b, j, y| row(crate::math::masked, a, i, b, j, y),
     };
     let [[extent, step_a, step_b], middle, outer, last] = axes(p);
     let mut rows = y.chunks_exact_mut(extent);
