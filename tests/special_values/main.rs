@@ -232,14 +232,15 @@ fn oracle(spec: &Spec, weights: &Weights, rows: &[Row]) -> (HostOutput, Answer) 
     (run, Answer { parts })
 }
 
-/// Whether f32 may overflow, or a gate of the row be too small for it.
+/// Whether f32 may overflow, or a gate or a state of the row be too small for it.
 fn leaves_f32(spec: &Spec, run: &HostOutput, weights: &Weights, rows: &[Row], i: usize) -> bool {
     let largest = weights.iter().flatten().filter(|v| v.is_finite()).fold(1.0f64, |top, v| top.max(f64::from(v.abs())));
-    let gates = run.gates[0].iter().flat_map(|gate| gate.iter().skip(i).step_by(rows.len()));
+    let parts = run.gates[0].iter().chain([&run.output, &run.c_n]);
+    let mut values = parts.flat_map(|part| part.iter().skip(i).step_by(rows.len()));
     let is_subnormal = |v: &f64| *v != 0.0 && v.abs() < f64::from(TINY);
     // A state without bounds is multiplied again.
     let twice = if spec.activations.is_some() { largest } else { 1.0 };
-    4.0 * twice * largest * scale(&rows[i]) > f64::from(f32::MAX) || gates.into_iter().any(is_subnormal)
+    4.0 * twice * largest * scale(&rows[i]) > f64::from(f32::MAX) || values.any(is_subnormal)
 }
 
 #[test]
