@@ -208,7 +208,7 @@ fn a_carried_state_and_evaluation_say_what_to_do() {
         Ok(run.h_n)
     };
     let carried = update(None).expect("first update");
-    let text = update(Some(&carried)).err().expect("the state leads back to old weights").to_string();
+    let text = update(Some(&carried)).expect_err("the state leads back to old weights").to_string();
     assert!(text.contains("detach()") && text.contains("carried"), "{text}");
     update(Some(&carried.detach())).expect("a detached state");
 

@@ -16,7 +16,7 @@ pub unsafe fn log<V: Lanes>(v: V) -> V {
             -1.666_805_8e-1,
             2.000_071_5e-1,
             -2.499_999_4e-1,
-            3.333_333_1e-1,
+            3.333_333e-1,
         ];
         let c = V::splat;
         let (n, m) = v.exponent();
