@@ -8,6 +8,8 @@ mod onnx;
 mod onnx_build;
 #[path = "onnx/limits.rs"]
 mod onnx_limits;
+#[path = "onnx/proportion.rs"]
+mod onnx_proportion;
 #[path = "common/zip.rs"]
 mod zip;
 
