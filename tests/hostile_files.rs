@@ -14,6 +14,8 @@ mod onnx_build;
 mod onnx_limits;
 #[path = "hostile/twice.rs"]
 mod twice;
+#[path = "onnx/proportion.rs"]
+mod onnx_proportion;
 #[path = "common/zip.rs"]
 mod zip;
 
