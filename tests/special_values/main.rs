@@ -76,7 +76,8 @@ type Weights = [Vec<f32>; 4];
 /// Few weights that are not 0 or ±1, or one gate's weight of every value.
 fn weights(gates: usize) -> Vec<Weights> {
     let same = |v: f32| vec![v; gates];
-    let turns = |from: usize| (0..gates).map(|g| if (g + from) % 2 == 0 { 1.0 } else { -1.0 }).collect::<Vec<f32>>();
+    let turns =
+        |from: usize| (0..gates).map(|g| if (g + from).is_multiple_of(2) { 1.0 } else { -1.0 }).collect::<Vec<f32>>();
     let mut all = vec![
         [same(0.0), same(1.0), same(0.0), same(0.0)],
         [same(1.0), same(1.0), same(0.0), same(0.0)],
