@@ -12,10 +12,10 @@ mod onnx;
 mod onnx_build;
 #[path = "onnx/limits.rs"]
 mod onnx_limits;
-#[path = "hostile/twice.rs"]
-mod twice;
 #[path = "onnx/proportion.rs"]
 mod onnx_proportion;
+#[path = "hostile/twice.rs"]
+mod twice;
 #[path = "common/zip.rs"]
 mod zip;
 

@@ -66,7 +66,11 @@ fn this(action: &str, path: &Path) -> Command {
 fn child() {
     let path = PathBuf::from(std::env::var_os("WGRU_SAVING_PATH").expect("a path"));
     match std::env::var("WGRU_SAVING").expect("an action").as_str() {
-        "forever" => (1..).for_each(|k| file_of(k).save(&path).expect("saved")),
+        "forever" => {
+            for k in 1.. {
+                file_of(k).save(&path).expect("saved");
+            }
+        }
         "once" => file_of(7).save(&path).expect("saved"),
         "refused" => assert!(file_of(7).save(&path).is_err()),
         other => panic!("{other}"),
