@@ -405,7 +405,7 @@ fn functions_of_elements_equal_their_twins_on_every_isa() {
         let [x, y, dy] = [gates_of_all_sizes(1, len), fill(2, len, 1.0), fill(3, len, 1.0)];
         for op in UnaryOp::ALL {
             let p = Unary { len: len as u32, op: op as u32, alpha: 0.7 };
-            compare_each(&format!("{op:?}"), &p, &[x.clone()], 2e-6);
+            compare_each(&format!("{op:?}"), &p, std::array::from_ref(&x), 2e-6);
             let p = UnaryBackward { len: len as u32, op: op as u32, alpha: 0.7 };
             compare_each(&format!("{op:?} backwards"), &p, &[x.clone(), y.clone(), dy.clone()], 2e-6);
         }
