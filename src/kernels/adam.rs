@@ -1,6 +1,7 @@
 //! One step of Adam or AdamW, as `torch.optim` defines them
 
 use super::TrainingStatus;
+use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, params, wgsl};
 
 params! {
@@ -42,6 +43,10 @@ impl Kernel<1, 4> for Adam {
     const WRITES: [&'static str; 4] = ["w", "m", "v", "status"];
     const INDICES: &'static [&'static str] = &["status"];
     const ADDRESSES: bool = false;
+
+    fn check(&self) -> Result<()> {
+        TrainingStatus::check_guard(Self::NAME, self.guard)
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.len as usize)

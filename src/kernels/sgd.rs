@@ -1,6 +1,7 @@
 //! One step of stochastic gradient descent, as `torch.optim.SGD` defines it
 
 use super::TrainingStatus;
+use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, params, wgsl};
 
 params! {
@@ -36,6 +37,10 @@ impl Kernel<1, 3> for Sgd {
     const WRITES: [&'static str; 3] = ["w", "v", "status"];
     const INDICES: &'static [&'static str] = &["status"];
     const ADDRESSES: bool = false;
+
+    fn check(&self) -> Result<()> {
+        TrainingStatus::check_guard(Self::NAME, self.guard)
+    }
 
     fn groups(&self) -> [u32; 3] {
         linear_groups(self.len as usize)

@@ -29,6 +29,11 @@ impl TrainingStatus {
     /// The most parameters: one invocation looks at all flags.
     pub const MOST_PARAMETERS: usize = 60_000;
 
+    /// Refuses a `guard` that is no word of a status.
+    pub(crate) fn check_guard(op: &'static str, guard: u32) -> Result<()> {
+        at_most(op, [("guard", guard, Self::FLAGS as usize + Self::MOST_PARAMETERS)])
+    }
+
     /// Whether an optimizer may still write. `guard` is the index of the parameter's flag in `status`; 0 disables the guard.
     pub(crate) fn goes_on(guard: u32, status: &[f32]) -> bool {
         guard == 0 || status[0].is_finite()
