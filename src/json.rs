@@ -79,10 +79,10 @@ pub fn whole_numbers(value: &str, most: usize) -> Option<Vec<usize>> {
     (numbers.len() <= most).then_some(numbers)
 }
 
-/// The texts by key that an object is.
+/// Parses an object whose values are all strings.
 ///
 /// # Errors
-/// Why it is none, for after "is" or "holds": a value that is no text, or a key that stands twice.
+/// A phrase that follows "is" or "holds": a value that is no string, or a duplicate key.
 pub fn texts(object: &str) -> Result<BTreeMap<String, String>, String> {
     let mut texts = BTreeMap::new();
     for entry in entries(object) {

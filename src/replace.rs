@@ -38,7 +38,7 @@ const ATTEMPTS: usize = 8;
 ///
 /// # Errors
 /// [`Error::Io`] when the system refuses, and for what is no regular file (a folder, a device, a pipe) or is read-only;
-/// the old file is then untouched. It is replaced already when only syncing the folder failed.
+/// the old file is then untouched. If only syncing the folder failed, it has already been replaced.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes).map_err(Error::io(path))
 }
@@ -176,7 +176,7 @@ fn keep_owner_and_mode(file: &File, old: &Metadata) {
     if (new.uid(), new.gid()) != (old.uid(), old.gid()) && fchown(file, Some(old.uid()), Some(old.gid())).is_err() {
         mode &= 0o777;
         if new.gid() != old.gid() && fchown(file, None, Some(old.gid())).is_err() {
-            // What the group might do, only where everybody might.
+            // The group gets no more than everybody: it is another group now.
             mode &= 0o707 | (mode & 0o007) << 3;
         }
     }

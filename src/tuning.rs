@@ -156,7 +156,7 @@ impl FromStr for Answer {
     }
 }
 
-/// The entries of an object, in whose place nothing else may stand.
+/// The entries of a JSON object; any other value is an error.
 fn entries(value: &str) -> Result<Vec<(String, &str)>> {
     let bad = |why: &str| Error::format("tuning", why);
     if !value.starts_with('{') {

@@ -7,7 +7,7 @@ const ROOM: usize = 32 << 20;
 /// Beyond that, bytes for each byte of the file. Half precision doubles, bytes quadruple, compressed weights shrink by a
 /// tenth; only long runs of zeros need more.
 const RATIO: usize = 16;
-/// Bytes that a named thing takes beside its name and its values: its entries in tables, which grow by doubling.
+/// Overhead of one named entry in bytes, beside its name and values: its place in tables that grow by doubling.
 const NAMED: usize = 512;
 
 /// Counts what is made from a file: inflated members, tensors as f32, names, objects of pickles. A file of a few bytes can
@@ -47,7 +47,7 @@ impl Budget {
         }
     }
 
-    /// Takes what a tensor or text called by a name of `len` bytes needs beside its values.
+    /// Charges the overhead of a tensor or text with a name of `len` bytes.
     ///
     /// # Errors
     /// As [`Budget::take`].

@@ -27,9 +27,9 @@ pub(super) type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
 ///
 /// Reads safetensors, NumPy's `.npy` and `.npz`, the `.pt` of PyTorch, and the `.weights.h5` and `.keras` of Keras, told
 /// apart by their content. Elements of any width become f32; what f32 cannot hold (a large integer, a number beyond its range) is refused and named. A file
-/// may be hostile: reading one executes nothing, and takes at most 100 MB and 20 bytes for each byte of it; one that
-/// unfolds to more is refused before that is made. Duplicate names are refused. A file of another kind is refused too, and the
-/// message says what it is and what to do with it.
+/// may be hostile: reading one executes nothing, and takes at most 100 MB plus 20 bytes for each byte of it. Larger content
+/// is rejected before it is allocated. Duplicate names are rejected, and so are files of other kinds: the error names the kind and
+/// says what to do.
 ///
 /// ```
 /// use wgru::io::TensorFile;
@@ -261,7 +261,7 @@ impl TensorFile {
         self.tensors.iter().map(|(name, _, _)| name.as_str())
     }
 
-    /// Under what a tensor stands, where its name is not the whole one.
+    /// The prefix under which a tensor is stored, if `name` is only the end of its name.
     pub(super) fn prefix_of(&self, name: &str) -> Option<&str> {
         self.names().find_map(|whole| whole.strip_suffix(name)?.strip_suffix('.'))
     }

@@ -47,7 +47,7 @@ impl<'a> Format<'a> {
         if bytes.starts_with(hdf5::MAGIC) {
             return Ok(Self::Hdf5);
         }
-        // First, since the length of its header may well be "PK".
+        // Checked first: the header length of a safetensors file may begin with the bytes "PK".
         if safetensors::is_start(bytes) {
             return Ok(Self::Safetensors);
         }

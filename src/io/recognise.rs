@@ -51,8 +51,8 @@ const FOREIGN: [Signature; 31] = [
     (0, b"\0asm", "a WebAssembly module, not a model"),
 ];
 
-/// The kind of a file and advice on how to read it, as the end of a sentence that starts with "it is"; `None` for an
-/// unknown kind. For readers that were given another kind than their own.
+/// Describes a known kind of file and what to do with it, as a phrase that follows "it is". For readers that were given
+/// another kind than their own.
 pub(crate) fn recognise(bytes: &[u8]) -> Option<&'static str> {
     let has = |(at, sign, _): &&Signature| bytes.get(*at..).is_some_and(|rest| rest.starts_with(sign));
     if bytes.is_empty() {
@@ -71,8 +71,7 @@ pub(super) fn foreign(source: &str, bytes: &[u8], expected: &str) -> Error {
         Some(kind) => Error::format(source, format!("not {expected}: it is {kind}")),
         None => {
             let start = &bytes[..bytes.len().min(8)];
-            let why =
-                format!("not {expected}: it starts with {start:02x?}, as no kind of file that is known here does");
+            let why = format!("not {expected}: it starts with {start:02x?}, the signature of no known kind of file");
             Error::format(source, why)
         }
     }

@@ -57,7 +57,7 @@ impl Kernel<2, 1> for Loss {
         for i in 0..self.len as usize {
             let d = x[i] - t[i];
             let far = self.delta * (d.abs() - 0.5 * self.delta);
-            // Of a certain target one side alone counts, however far off the other is.
+            // With a hard target (0 or 1), only one term contributes, even where the other is infinite.
             let side = if x[i] > 0.0 { 1.0 - t[i] } else { t[i] };
             loss[i] = match LossKind::ALL[self.kind as usize] {
                 LossKind::Squared => d * d,

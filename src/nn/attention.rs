@@ -167,7 +167,7 @@ impl Attention {
             return Err(Error::shape("attention", "values", self.axes(steps, batch, "V"), given));
         }
         let keep = marks(mask, batch, steps)?;
-        // What no query reads must not spoil the products: 0·NaN is NaN.
+        // Masked keys and values become 0 first, since 0·NaN is NaN.
         let (keys, values) = match &keep {
             Some(host) if host.contains(&0) => {
                 let factors: Vec<f32> = host.iter().map(|&keep| keep as f32).collect();

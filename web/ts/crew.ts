@@ -21,7 +21,7 @@ export interface Batch {
 /** Into how many parts, one of them for the first worker, a batch may be cut; 1 where it is not to be. */
 export function parts({ x, dims, h0, lengths, options }: Batch, parameters: number, workers: number): number {
   const [batch, steps] = dims;
-  // What is wrong with it, the whole run will say.
+  // An argument that does not fit is left to the unsplit run, which reports the error.
   const fits = dims.length === 3 && dims.reduce((n, d) => n * d, 1) === x.length;
   const rows = (!lengths || lengths.length === batch) && (!h0 || h0.length % batch === 0);
   if (!fits || !rows || 'gates' in options || batch * steps * parameters < WORTH) return 1;

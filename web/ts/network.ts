@@ -71,7 +71,7 @@ export class Network extends Owned<Device> {
     const runs = cut(batch, count, layers * (bidirectional ? 2 : 1)).map((part, i) => this.#run(part, [part.x.buffer], helpers[i - 1]));
     const trained = this.#trained;
     return Promise.all(runs).then(joined, (error: unknown) => {
-      // The whole run tells what is wrong, or replaces a worker that ended; but it must not see the weights of a later training.
+      // The unsplit run reports the error, or replaces a worker that ended. It must not see the weights of a later training.
       if (trained !== this.#trained) throw error;
       return undefined;
     });

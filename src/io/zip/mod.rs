@@ -1,7 +1,7 @@
 //! Zip archives, as `numpy.savez` and `torch.save` write them
 //!
-//! The central directory is the only truth, and the members and the directory must fill the archive: one that lost an
-//! entry or its count is refused, not read without it. Members may not overlap, none inflates to more than it says or
+//! Only the central directory is trusted. Members and directory must fill the archive, so that a lost entry or count is an
+//! error. Members may not overlap, none inflates to more than it says or
 //! than deflate can reach, and every checksum is compared. PKWARE: *APPNOTE.TXT* 6.3.10.
 
 mod crc;

@@ -1,4 +1,4 @@
-//! Minima and maxima, in which NaN on either side gives NaN; and clips, whose limits of NaN are none
+//! Min and Max, which pass NaN on from either operand, and Clip, which ignores a limit of NaN
 
 use super::elementwise::{broadcast, float};
 use super::pow::raised;
@@ -16,12 +16,12 @@ pub const TABLE: &[Operator] = &[
 /// Tensors that a limit writes.
 const PASSES: usize = 3;
 
-/// `min(x, limit)`; NaN stays NaN, and a limit of NaN is none.
+/// `min(x, limit)`; NaN stays NaN, and a limit of NaN is ignored.
 fn at_most(x: &Tensor, limit: f32) -> Result<Tensor> {
     x.clamp_max(limit)
 }
 
-/// `max(x, limit)`; NaN stays NaN, and a limit of NaN is none.
+/// `max(x, limit)`; NaN stays NaN, and a limit of NaN is ignored.
 fn at_least(x: &Tensor, limit: f32) -> Result<Tensor> {
     x.scale(-1.0)?.clamp_max(-limit)?.scale(-1.0)
 }

@@ -88,7 +88,7 @@ fn gemm(b: &mut Builder) -> Result<Op> {
         if alpha != 1.0 {
             y = y.scale(alpha)?;
         }
-        // With β = 0 there is no C, as in BLAS: not even a NaN of it counts.
+        // With β = 0, C is not read, as in BLAS, so its NaN does not propagate.
         if let Some(c) = c.filter(|_| beta != 0.0) {
             y = y.add(&if beta == 1.0 { c.clone() } else { c.scale(beta)? })?;
         }
