@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use common::recurrent::{KINDS, Kind, Spec};
 use wgru::nn::{
-    Dropout, GruConfig, LastStep, Linear, Mode, Module, Padding, RecurrentOptions, SequenceInput, Sequential,
+    Dropout, GruConfig, LastState, Linear, Mode, Module, Padding, RecurrentOptions, SequenceInput, Sequential,
 };
 use wgru::train::{
     AdamConfig, HostData, Method, Optimizer, Reduction, Schedule, SgdConfig, TrainOptions, Trainer, loss,
@@ -35,7 +35,7 @@ fn model(device: &Device, hidden: usize, rng: &mut Rng) -> Sequential {
     };
     Sequential::new()
         .push("gru", config.build(device, rng).expect("gru"))
-        .push("last", LastStep { batch_first: true })
+        .push("last", LastState { batch_first: true, bidirectional: true, reverse: false })
         .push("dropout", Dropout::new(0.1).expect("dropout"))
         .push("head", Linear::new(device, 2 * hidden, 1, true, rng).expect("head"))
 }

@@ -28,7 +28,11 @@ impl Store {
     /// [`Error::Value`] where the system has no memory for it.
     pub fn try_alloc(&self, op: &'static str, words: usize) -> Result<Arc<Memory>> {
         // A zeroed allocation aborts where memory is short; a reservation returns an error.
-        let is_there = words < ASKED || Vec::<f32>::new().try_reserve_exact(words.saturating_add(words / 4)).is_ok();
+        let is_there = words < ASKED || {
+            let bytes = usize::try_from(4 * words as u128).ok().filter(|&bytes| bytes <= isize::MAX as usize);
+            let size = bytes.and_then(|bytes| usize::try_from(size_class(bytes as u64)).ok());
+            size.is_some_and(|size| Vec::<u8>::new().try_reserve_exact(size).is_ok())
+        };
         match is_there {
             true => Ok(self.alloc(words)),
             false => {
