@@ -20,7 +20,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use wgru::models::decode::{Beam, Hypothesis};
 use wgru::models::{ContextUse, Forcing, Seq2Seq, Seq2SeqConfig};
-use wgru::nn::{Mode, Module, Score};
+use wgru::nn::{Mode, Module, Score, parameter_count};
 use wgru::train::{AdamConfig, Method, Optimizer, Schedule, clip_grad_norm};
 use wgru::{Device, Rng, Tensor};
 
@@ -71,7 +71,7 @@ fn run(args: &Args) -> Result<()> {
     println!("{train} pairs to learn, {test} to test; {} and {} tokens", data.sources.len(), data.targets.len());
 
     let model = config(args, &data).build(&device, &mut rng)?;
-    let weights = model.parameter_count();
+    let weights = parameter_count(&model);
     let loss = learn(args, &model, &data.train, &mut rng)?;
     println!("{weights} weights, loss {loss:.4} after {:.1} s", start.elapsed().as_secs_f64());
     measure(args, &model, &data)?;

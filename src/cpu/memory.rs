@@ -36,7 +36,7 @@ impl Store {
         match is_there {
             true => Ok(self.alloc(words)),
             false => {
-                let got = format!("{} bytes", 4 * words as u128);
+                let got = format!("{words} elements of 4 bytes");
                 Err(Error::value(op, "shape", "elements that fit the memory of this system", got))
             }
         }

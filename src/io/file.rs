@@ -1,5 +1,6 @@
 //! Tensors in memory, by name, and where they come from
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
@@ -22,6 +23,14 @@ const KERAS: &str = "weights of Keras";
 
 /// Extents and values by name.
 pub(super) type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
+
+/// The numbers below `len` in the order that `compare` gives them. One function for all lists: each type that is sorted brings
+/// some 3 KB of code.
+pub(super) fn sorted_order(len: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..len).collect();
+    order.sort_unstable_by(|&a, &b| compare(a, b));
+    order
+}
 
 /// A file of tensors in memory: as f32, by name, and the metadata.
 ///
@@ -221,7 +230,8 @@ impl TensorFile {
     /// # Errors
     /// [`Error::Format`] for a name that stands twice, and for that of the metadata.
     pub(super) fn sorted(mut self) -> Result<Self> {
-        self.tensors.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let order = sorted_order(self.tensors.len(), &|a, b| self.tensors[a].0.cmp(&self.tensors[b].0));
+        self.tensors = order.into_iter().map(|i| std::mem::take(&mut self.tensors[i])).collect();
         let bad = |name: &str, why: &str| Err(Error::format(format!("{}: tensor {name:?}", self.source), why));
         if let Some(pair) = self.tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return bad(&pair[0].0, "stands twice");
@@ -239,8 +249,10 @@ impl TensorFile {
 
     /// Reads tensors back from their device and adds them, named `<prefix><name>`; one that is listed twice, once.
     pub(crate) async fn insert_all(&mut self, prefix: &str, tensors: &[(String, Tensor)]) -> Result<()> {
-        let mut seen = HashSet::new();
-        for (name, tensor) in tensors.iter().filter(|(name, t)| seen.insert((name.clone(), t.storage_id()))) {
+        for (i, (name, tensor)) in tensors.iter().enumerate() {
+            if tensors[..i].iter().any(|(n, t)| n == name && t.shares_memory(tensor)) {
+                continue;
+            }
             self.insert(&format!("{prefix}{name}"), tensor.dims(), tensor.read().await?);
         }
         Ok(())

@@ -1,10 +1,8 @@
 //! Parameters of any model
 
-use std::collections::HashSet;
-
 use super::TensorFile;
 use crate::error::{Error, Result};
-use crate::nn::{Module, Tied, by_storage};
+use crate::nn::Module;
 use crate::tensor::Tensor;
 
 /// Writes a model's parameters under their names.
@@ -48,37 +46,39 @@ pub(super) fn matched<'a>(
         let why = format!("the model has no such parameter{}", elsewhere.unwrap_or_default());
         return Err(Error::format(format!("{}: tensor {extra:?}", file.source()), why));
     }
-    let ties = by_storage(parameters);
-    check_tied(&ties, file, prefix)?;
-    let there: HashSet<&str> = file.names().collect();
-    let is_there = |name: &str| there.contains(&*format!("{prefix}{name}"));
+    let values = |name: &str| file.get(&format!("{prefix}{name}")).ok().map(|(_, values)| values);
     let mut found = Vec::with_capacity(parameters.len());
-    for (name, tensor) in parameters {
-        let tied = || ties.iter().filter(|tied| tied.names.contains(name)).flat_map(|tied| &tied.names);
-        // Some programs save tied weights under one of their names.
-        if is_there(name) || !tied().any(|other| is_there(other)) {
-            found.push((tensor.clone(), file.expect(&format!("{prefix}{name}"), tensor.dims())?));
+    for (i, (name, tensor)) in parameters.iter().enumerate() {
+        let tied = parameters.iter().enumerate().filter(|(j, (_, other))| *j != i && other.shares_memory(tensor));
+        let mut tied = tied.filter_map(|(_, (other, _))| Some((other, values(other)?)));
+        match values(name) {
+            Some(own) => check_tied(file, (name, own), tied)?,
+            // Some programs save tied weights under one of their names.
+            None if tied.next().is_some() => continue,
+            None => {}
         }
+        found.push((tensor.clone(), file.expect(&format!("{prefix}{name}"), tensor.dims())?));
     }
     Ok(found)
 }
 
 /// Refuses a file with different values for names that the model ties together: only one of them could be kept.
-fn check_tied(ties: &[Tied], file: &TensorFile, prefix: &str) -> Result<()> {
-    for tied in ties.iter().filter(|tied| tied.names.len() > 1) {
-        let named = |name: &String| Some((name.clone(), file.get(&format!("{prefix}{name}")).ok()?.1));
-        let there: Vec<(String, &[f32])> = tied.names.iter().filter_map(named).collect();
-        let Some(((first, values), others)) = there.split_first() else { continue };
-        let same = |other: &[f32]| other.iter().map(|v| v.to_bits()).eq(values.iter().map(|v| v.to_bits()));
-        if let Some((other, _)) = others.iter().find(|(_, other)| !same(other)) {
+fn check_tied<'a>(
+    file: &TensorFile,
+    (name, own): (&str, &[f32]),
+    mut tied: impl Iterator<Item = (&'a String, &'a [f32])>,
+) -> Result<()> {
+    let same = |other: &[f32]| other.iter().map(|v| v.to_bits()).eq(own.iter().map(|v| v.to_bits()));
+    match tied.find(|(_, other)| !same(other)) {
+        Some((other, _)) => {
             let why = format!(
-                "differs from {first:?}, but the model ties both: they are one parameter. Load it into a model whose \
+                "differs from {name:?}, but the model ties both: they are one parameter. Load it into a model whose \
                  weights are not tied"
             );
-            return Err(Error::format(format!("{}: tensor {other:?}", file.source()), why));
+            Err(Error::format(format!("{}: tensor {other:?}", file.source()), why))
         }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 pub(super) fn assign_all(matched: &[(Tensor, &[f32])]) -> Result<()> {

@@ -252,7 +252,7 @@ pub(super) fn to_npz(file: &TensorFile) -> Result<Vec<u8>> {
         members.push((format!("{name}.npy"), tensor_to_npy(dims, values)));
     }
     if !file.metadata.is_empty() {
-        let text = serde_json::to_string(&file.metadata).expect("texts are always written");
+        let text = json::write_texts(&file.metadata);
         let data = text.chars().flat_map(|c| (c as u32).to_le_bytes());
         let len = text.chars().count();
         if len > MAX_TEXT {

@@ -1,12 +1,12 @@
 //! Safetensors: eight bytes of length, a header of JSON, and the tensors one after the other
 //!
-//! Read and written here: the crate of the format writes metadata in no certain order, and reads with a deserializer of
-//! its own, which browsers would download beside the one for JSON. Tests compare with it, byte for byte of damage.
+//! Read and written here: the crate of the format writes metadata in no certain order, and its deserializers would be 20 KB
+//! of a page. Tests compare with it, byte for byte of damage.
 
 use super::TensorFile;
 use super::budget::Budget;
 use super::element::{Element, MAX_AXES, View, count, strides};
-use super::file::METADATA;
+use super::file::{METADATA, sorted_order};
 use super::recognise::foreign;
 use crate::error::{Error, Result};
 use crate::json;
@@ -113,8 +113,9 @@ pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
         file.metadata = json::texts(value).map_err(|why| bad(format!("holds {why}")))?;
     }
     // The tensors' bytes follow each other without gap, up to the end.
-    entries.sort_unstable_by_key(|entry| entry.place);
-    let end = entries.iter().try_fold(0, |end, entry| (entry.place[0] == end).then_some(entry.place[1]));
+    let order = sorted_order(entries.len(), &|a, b| entries[a].place.cmp(&entries[b].place));
+    let places = order.iter().map(|&i| entries[i].place);
+    let end = places.into_iter().try_fold(0, |end, [from, to]| (from == end).then_some(to));
     if end != Some(data.len()) {
         let why = format!("the tensors do not fill the {} bytes after the header one by one", data.len());
         return Err(Error::format(source, format!("not a whole safetensors file: {why}")));
@@ -136,16 +137,16 @@ pub(super) fn write(file: &TensorFile) -> Result<Vec<u8>> {
     // PyTorch's loaders look for this key.
     let mut metadata = file.metadata.clone();
     metadata.entry("format".into()).or_insert_with(|| "pt".into());
-    let quoted = |text: &str| serde_json::to_string(text).expect("text is always written");
-    let texts = serde_json::to_string(&metadata).expect("texts are always written");
-    let mut header = format!("{{{}:{texts}", quoted(METADATA));
+    let mut header = format!("{{{}:{}", json::quoted(METADATA), json::write_texts(&metadata));
     let mut end = 0;
     for (name, dims, values) in file.tensors() {
         let start = end;
         end += 4 * values.len();
         // Whole numbers in brackets are JSON as `Debug` writes them.
-        header +=
-            &format!(",{}:{{\"dtype\":\"F32\",\"shape\":{dims:?},\"data_offsets\":[{start},{end}]}}", quoted(name));
+        header += &format!(
+            ",{}:{{\"dtype\":\"F32\",\"shape\":{dims:?},\"data_offsets\":[{start},{end}]}}",
+            json::quoted(name)
+        );
     }
     header.push('}');
     // Spaces up to a multiple of 8, so that the data are aligned.

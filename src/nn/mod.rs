@@ -37,6 +37,7 @@ pub(crate) use recurrent::{Stack, StackConfig};
 pub use rnn::{Rnn, RnnConfig, RnnOutput};
 pub(crate) use sequential::check_last_steps;
 pub use sequential::{LastState, LastStep, Relu, Sequential, Tanh};
+pub use tied::parameter_count;
 pub(crate) use tied::{Tied, by_storage};
 
 use crate::error::Result;
@@ -97,11 +98,6 @@ impl Mode<'_> {
 pub trait Module {
     /// Every parameter with its name, in a fixed order.
     fn parameters(&self) -> Vec<(String, Tensor)>;
-
-    /// Number of trained values: the elements of all parameters, those of tied parameters once.
-    fn parameter_count(&self) -> usize {
-        by_storage(&self.parameters()).iter().map(|parameter| parameter.tensor().len()).sum()
-    }
 
     /// The layer's function.
     ///

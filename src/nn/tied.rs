@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::Module;
 use crate::error::Result;
 use crate::kernels::BinaryOp;
 use crate::ops::elementwise;
@@ -36,6 +37,18 @@ pub(crate) fn by_storage(parameters: &[(String, Tensor)]) -> Vec<Tied> {
         }
     }
     groups
+}
+
+/// Number of trained values of a model: the elements of all parameters, those of tied parameters once.
+///
+/// ```
+/// use wgru::{Device, Rng, nn::{Linear, parameter_count}};
+/// let linear = Linear::new(&Device::cpu(), 3, 2, true, &mut Rng::new(0))?;
+/// assert_eq!(parameter_count(&linear), 3 * 2 + 2);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+pub fn parameter_count(model: &dyn Module) -> usize {
+    by_storage(&model.parameters()).iter().map(|parameter| parameter.tensor().len()).sum()
 }
 
 impl Tied {

@@ -332,7 +332,8 @@ impl Network {
     pub fn info(&self) -> JsValue {
         let f = self.body.facts();
         let outputs = self.head.as_ref().map(|head| head.parameters()[0].1.dims()[0]);
-        let count = self.parameter_count();
+        // No two parameters of these networks are tied.
+        let count: usize = self.parameters().iter().map(|(_, p)| p.len()).sum();
         let steps = if self.steps == Steps::Last { "last" } else { "every" };
         values::object(&[
             ("cell", f.cell.into()),

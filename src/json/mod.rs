@@ -1,17 +1,20 @@
 //! JSON read in place: the text is checked once, and its parts are slices of it, so no tree is made that could be many
 //! times as large. Duplicate keys are refused.
 
+mod check;
+mod text;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use serde_core::de::IgnoredAny;
+pub use text::{quoted, text, write_texts};
 
 /// Checks that `bytes` are one JSON object, and returns its text.
 ///
 /// # Errors
 /// Why they are not, for after "is".
 pub fn object(bytes: &[u8]) -> Result<&str, String> {
-    serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| format!("no JSON: {error}"))?;
+    check::check(bytes).map_err(|at| format!("no JSON from byte {at} on"))?;
     let text = std::str::from_utf8(bytes).map_err(|error| format!("no JSON: {error}"))?.trim();
     if text.starts_with('{') { Ok(text) } else { Err("no JSON object".into()) }
 }
@@ -61,11 +64,6 @@ fn value(text: &str) -> Option<(&str, &str)> {
         }
     }
     (!text.is_empty()).then_some((text, ""))
-}
-
-/// The text that a value is, if it is one.
-pub fn text(value: &str) -> Option<String> {
-    serde_json::from_str(value).ok()
 }
 
 /// The list of whole numbers that a value is; `None` for anything else, and for more than `most` of them.
