@@ -90,9 +90,9 @@ pub enum Error {
     Budget {
         /// `memory`, in bytes, or `work`, in multiply-adds.
         limit: &'static str,
-        /// What the run needs up to this node.
+        /// Bytes or multiply-adds of the run up to this node.
         needed: u64,
-        /// What is allowed.
+        /// The limit.
         allowed: u64,
     },
     /// The device is gone (driver reset, unplugged, destroyed). Build a new one and restore from host copies.

@@ -17,5 +17,5 @@ fn product(u: u32, sum: vec4<f32>) -> vec4<f32> {
 // A k that is read: past the last, the last again, which `known` makes 0 of.
 fn within(k: u32) -> u32 { return min(k, params.hidden - 1u); }
 
-// What was read at k, and 0 past the last: its weights are 0 there, but 0·∞ is NaN.
+// The value read at k, and 0 past the last: its weights are 0 there, but 0·∞ is NaN.
 fn known(k: u32, v: vec4<f32>) -> vec4<f32> { return select(vec4(0.0), v, k < params.hidden); }

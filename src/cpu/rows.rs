@@ -1,5 +1,5 @@
 //! Kernels that reduce rows: [`LayerNorm`], [`Softmax`], [`CrossEntropy`] and their gradients, sixteen elements at a time.
-//! What is left of a row is done one by one.
+//! The remainder of a row is done one by one.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 #![allow(clippy::needless_range_loop, reason = "one index into several rows")]
 

@@ -225,7 +225,7 @@ impl TensorFile {
         &self.source
     }
 
-    /// What was read, sorted by name.
+    /// The file with its tensors sorted by name.
     ///
     /// # Errors
     /// [`Error::Format`] for a name that stands twice, and for that of the metadata.

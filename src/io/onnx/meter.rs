@@ -1,4 +1,4 @@
-//! What a graph may use: the cost of each node is known before it runs
+//! Limits of a run: the cost of each node is known before it runs
 
 use super::value::Value;
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ const PRODUCT: u64 = 256;
 const FOLDED: u64 = 16 << 20;
 const FOLDED_SHARE: u64 = 8;
 
-/// What one run of a model may use. The default is made for the model and its inputs: a small file cannot ask for
+/// Limits of one run of a model. The default is made for the model and its inputs: a small file cannot ask for
 /// gigabytes or hours, and models of the usual kinds have many times what they need.
 ///
 /// ```no_run
@@ -39,7 +39,7 @@ pub struct Limits {
     pub work: Option<u64>,
 }
 
-/// What a node asks for.
+/// The memory and work of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cost {
     /// Bytes of its outputs and of what it needs meanwhile.

@@ -36,7 +36,7 @@ pub(super) enum Op {
 
 /// A function of a node's inputs.
 pub(super) trait Function: Send + Sync {
-    /// What [`run`](Function::run) takes at most, from the extents of the inputs and the integers among them.
+    /// An upper bound on the cost of [`run`](Function::run), from the extents of the inputs and the integers among them.
     fn cost(&self, args: &Args) -> Result<Cost>;
     /// The outputs.
     fn run(&self, args: &Args) -> Result<Vec<Value>>;

@@ -98,7 +98,7 @@ impl Padded {
     }
 }
 
-/// What [`pad_axis`] takes, and the extents that it gives.
+/// The cost of [`pad_axis`], and the extents of its result.
 pub fn pad_cost(dims: &mut [usize], axis: usize, pads: [i64; 2]) -> Result<Cost> {
     let padded = Padded::of(dims[axis], pads)?;
     let before = extent(dims)?;

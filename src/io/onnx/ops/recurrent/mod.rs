@@ -126,7 +126,7 @@ impl Recurrent {
         self.spec.directions == 1 && !self.spec.reverse
     }
 
-    /// What [`run`](Recurrent::run) takes at most.
+    /// An upper bound on the cost of [`run`](Recurrent::run).
     pub fn cost(&self, args: &Args) -> Result<Cost> {
         let (spec, x) = (&self.spec, args.tensor(0)?);
         let steps = match *x.dims() {
