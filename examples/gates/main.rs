@@ -119,7 +119,11 @@ fn run(args: &Args) -> Result<()> {
         optimizer.set_rate(RATE * (1.0 - update as f64 / args.updates as f64))?;
         let loss = model.update(&mut optimizer, &weather, year.start, &mut rng)?;
         if update % 100 == 0 {
-            println!("update {update}: loss {:.4}", loss.item()?);
+            let loss = loss.item()?;
+            println!("update {update}: loss {loss:.4}");
+            if !loss.is_finite() {
+                return Err(format!("the loss is {loss}").into());
+            }
         }
     }
 

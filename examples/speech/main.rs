@@ -123,6 +123,9 @@ fn fit(args: &Args, model: &Model, train: &[Recording], mel: &Mel, rng: &mut Rng
             bar.set_position(done.min(steps));
         }
         loss = total / count as f32;
+        if !loss.is_finite() {
+            return Err(format!("the loss is {loss}; try a lower --rate").into());
+        }
         bar.set_message(format!("epoch {}: loss {loss:.4} per digit", epoch + 1));
     }
     bar.finish_and_clear();
