@@ -1,8 +1,9 @@
 //! The last state of every direction, and a last step that would be another one
 
+// Its `block_on` too.
 #[cfg(wgru_jspi)]
 #[macro_use]
-extern crate browser_tests;
+extern crate browser_tests as pollster;
 
 mod common;
 
@@ -50,7 +51,7 @@ fn last_step_of_a_reverse_direction_is_refused() {
         let text = model.forward(&x, &mut Mode::Eval).expect_err(option).to_string();
         assert!(text.contains(option) && text.contains("LastState"), "{text}");
         let dims = [Extent::Fixed(2), Extent::Fixed(4), Extent::Fixed(3)].to_vec();
-        let exported = onnx::export(&model, &Input::new("x", dims));
+        let exported = pollster::block_on(onnx::export_async(&model, &Input::new("x", dims)));
         assert!(matches!(exported, Err(Error::Value { op: "LastStep", .. })), "{:?}", exported.err());
     };
     for (bidirectional, reverse, option) in [(true, false, "bidirectional"), (false, true, "reverse")] {

@@ -1,8 +1,9 @@
 //! Training that goes wrong says so and loses nothing; weights that are tied are one parameter.
 
+// Its `block_on` too.
 #[cfg(wgru_jspi)]
 #[macro_use]
-extern crate browser_tests;
+extern crate browser_tests as pollster;
 
 mod common;
 

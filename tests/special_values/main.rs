@@ -1,9 +1,10 @@
 //! Zeros, saturated gates, huge numbers, infinities and NaN: the same answer on every device, by every plan, and that of
 //! the equations in f64 where f32 neither overflows nor underflows along the way.
 
+// Its `block_on` too.
 #[cfg(wgru_jspi)]
 #[macro_use]
-extern crate browser_tests;
+extern crate browser_tests as pollster;
 
 #[path = "../common/mod.rs"]
 mod common;
