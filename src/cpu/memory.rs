@@ -27,8 +27,9 @@ impl Store {
     /// # Errors
     /// [`Error::Value`] where the system has no memory for it.
     pub fn try_alloc(&self, op: &'static str, words: usize) -> Result<Arc<Memory>> {
-        // A zeroed allocation aborts where memory is short; a reservation returns an error.
-        let is_there = words < ASKED || {
+        // A zeroed allocation aborts where memory is short; a reservation returns an error. In a browser the abort ends the
+        // module, and the package starts a new one.
+        let is_there = cfg!(target_arch = "wasm32") || words < ASKED || {
             let bytes = usize::try_from(4 * words as u128).ok().filter(|&bytes| bytes <= isize::MAX as usize);
             let size = bytes.and_then(|bytes| usize::try_from(size_class(bytes as u64)).ok());
             size.is_some_and(|size| Vec::<u8>::new().try_reserve_exact(size).is_ok())
