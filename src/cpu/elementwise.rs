@@ -71,6 +71,8 @@ fn each(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
 pub fn unary(isa: Isa, p: &Unary, x: &[f32], y: &mut [f32]) -> bool {
     let (alpha, y) = (p.alpha, &mut y[..p.len as usize]);
     match UnaryOp::ALL[p.op as usize] {
+        // With relaxed SIMD the compiler would make `relaxed_min` and `relaxed_max` of these, which lose NaN.
+        UnaryOp::Relu | UnaryOp::Min if cfg!(target_arch = "wasm32") => return false,
         UnaryOp::Scale => each(x, y, |v| alpha * v),
         UnaryOp::AddScalar => each(x, y, |v| v + alpha),
         UnaryOp::Relu => each(x, y, |v| if v < 0.0 { 0.0 } else { v }),
