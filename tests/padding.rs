@@ -1,4 +1,4 @@
-//! What stands at steps that do not count must not matter: neither NaN nor an infinity there reaches an output, the
+//! Values at steps that do not count must not matter: neither NaN nor an infinity there reaches an output, the
 //! gradient of a weight, or that of another step. PyTorch's packed sequences do not hold such steps at all.
 
 #[cfg(wgru_jspi)]
@@ -28,7 +28,7 @@ const STEPS: usize = 7;
 const BATCH: usize = 4;
 /// One sequence is whole, one has no step at all.
 const LENGTHS: [usize; BATCH] = [STEPS, 0, 3, 5];
-/// What padding may hold.
+/// Values of the padding.
 const STRAYS: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
 
 type Results = Vec<(String, Vec<f32>)>;

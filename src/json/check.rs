@@ -9,7 +9,7 @@ pub fn check(bytes: &[u8]) -> Result<(), usize> {
     rest.document().ok_or(rest.at)
 }
 
-/// What is left of the bytes. Its functions take a part of the grammar off, or return `None` at the byte at fault.
+/// The unread rest of the bytes. Its functions take a part of the grammar off, or return `None` at the byte at fault.
 struct Rest<'a> {
     bytes: &'a [u8],
     at: usize,

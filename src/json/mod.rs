@@ -28,7 +28,7 @@ pub fn entries(object: &str) -> Entries<'_> {
     Entries(object.trim().strip_prefix('{').unwrap_or_default())
 }
 
-/// What is left of an object. Values are slices of its text.
+/// The unread rest of an object. Values are slices of its text.
 pub struct Entries<'a>(&'a str);
 
 impl<'a> Iterator for Entries<'a> {

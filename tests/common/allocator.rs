@@ -12,7 +12,7 @@ const ABSURD: usize = 8 << 30;
 thread_local! {
     /// Bytes that this thread holds, and the most it held.
     static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
-    /// What this thread is doing, for the message of a request that fails.
+    /// The work of this thread, for the message of a request that fails.
     static DOING: Cell<(&'static str, u64)> = const { Cell::new(("nothing", 0)) };
 }
 
@@ -67,7 +67,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What a piece of work took.
+/// Memory and time of a piece of work.
 #[derive(Clone, Copy, Debug)]
 pub struct Used {
     /// Most bytes that this thread held beyond those it held before.

@@ -13,7 +13,7 @@ pub fn device() -> Device {
     Device::cpu_with(CpuOptions { threads: Some(1), ..CpuOptions::default() }).expect("a CPU")
 }
 
-/// What was read can be written, and is then read as the same.
+/// Checks that a file that was read can be written, and reads back the same.
 pub fn comes_back(file: Result<TensorFile>) -> Result<()> {
     let file = file?;
     let bytes = file.to_bytes()?;

@@ -1,4 +1,4 @@
-//! What an attribute or a length leaves out of a node has no part in its outputs, were it NaN: as in ONNX Runtime 1.32,
+//! Values that an attribute or a length excludes do not reach a node's outputs, even if they are NaN: as in ONNX Runtime 1.32,
 //! which gave the numbers.
 
 use wgru::io::onnx::{OnnxModel, Value};

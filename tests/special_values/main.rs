@@ -18,7 +18,7 @@ use wgru::{Activation, CpuOptions, Device, Rng, Tensor};
 
 /// Small, but still normal after halvings: GPUs may flush subnormal numbers to 0 (SwiftShader does, in Chromium).
 const TINY: f32 = 3e-36;
-/// What inputs, states and weights are.
+/// Values of inputs, states and weights.
 const VALUES: [f32; 16] = [
     0.0,
     TINY,

@@ -10,7 +10,7 @@ use super::value::Value;
 use crate::device::Device;
 use crate::error::{Error, Result};
 
-/// What runs, with nothing that only its load needs: a file may hold a million nodes.
+/// A loaded graph, without anything that only its load needs: a file may hold a million nodes.
 pub(super) struct Graph {
     pub device: Device,
     pub inputs: Vec<(Info, usize)>,
