@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::cpu::{self, Cpu, CpuOptions};
 use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
-use crate::gpu::{self, AdapterReport, DispatchTime, EncodedWork, Gpu, GpuOptions, Pacing};
+use crate::gpu::{self, AdapterReport, DispatchTime, Gpu, GpuOptions};
 use crate::kernel::{Call, Kernel, Program, Typed};
 use crate::tensor::Tensor;
 use crate::tuning::{Tuned, Tuning};
@@ -160,50 +160,8 @@ impl Device {
         wait::block_on(Self::gpu())
     }
 
-    /// Adopts a device that the host application already has. Its error handlers and its device-lost callback stay the
-    /// host's. Work is paced, see [`Pacing`]; [`requirements`](crate::requirements) says what to request the device with.
-    /// The guide `docs/embedding.md` shows whole programs.
-    ///
-    /// Futures of this device complete while the host polls the device or submits to it; if it does neither for a while, a
-    /// thread of ours does.
-    ///
-    /// ```no_run
-    /// # async fn host(adapter: wgru::wgpu::Adapter, device: wgru::wgpu::Device, queue: wgru::wgpu::Queue) -> wgru::Result<()> {
-    /// use wgru::{Device, Tensor};
-    /// let device = Device::from_wgpu(&adapter, device, queue)?;
-    /// assert_eq!(Tensor::zeros(&device, &[2])?.read().await?, [0.0, 0.0]);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::DeviceLost`] for a device that is lost already.
     #[cfg(feature = "gpu")]
-    pub fn from_wgpu(adapter: &gpu::wgpu::Adapter, device: gpu::wgpu::Device, queue: gpu::wgpu::Queue) -> Result<Self> {
-        Self::from_wgpu_with(adapter, device, queue, GpuOptions::default())
-    }
-
-    /// [`Device::from_wgpu`], with options.
-    ///
-    /// # Errors
-    /// As [`Device::from_wgpu`]; [`Error::Value`] for timestamps on a device without the feature.
-    #[cfg(feature = "gpu")]
-    pub fn from_wgpu_with(
-        adapter: &gpu::wgpu::Adapter,
-        device: gpu::wgpu::Device,
-        queue: gpu::wgpu::Queue,
-        options: GpuOptions,
-    ) -> Result<Self> {
-        let gpu = Gpu::adopt(adapter, device, queue, &options)?;
-        let device = Self::from_gpu(gpu, "adopted from the host application".into());
-        if let Some(tuning) = &options.tuning {
-            device.set_tuning(tuning);
-        }
-        Ok(device)
-    }
-
-    #[cfg(feature = "gpu")]
-    fn from_gpu(gpu: Gpu, reason: String) -> Self {
+    pub(crate) fn from_gpu(gpu: Gpu, reason: String) -> Self {
         let info = DeviceInfo { name: gpu.report().name.clone(), reason, adapter: Some(gpu.report().clone()) };
         Self(Arc::new(Inner::new(Engine::Gpu(Box::new(gpu)), info)))
     }
@@ -397,6 +355,14 @@ impl Device {
         self.0.tuned.lock().expect("nothing panics while it holds the choices")
     }
 
+    #[cfg(feature = "gpu")]
+    pub(crate) fn as_gpu(&self) -> Option<&Gpu> {
+        match &self.0.engine {
+            Engine::Cpu(_) => None,
+            Engine::Gpu(gpu) => Some(gpu),
+        }
+    }
+
     /// Whether the device was lost: destroyed, unplugged, or reset by its driver. Every call then gives
     /// [`Error::DeviceLost`]. Open another one and go on from copies in host memory, as
     /// [`Trainer::keep_every`](crate::train::Trainer::keep_every) makes them. The CPU is never lost.
@@ -405,23 +371,6 @@ impl Device {
             Engine::Cpu(_) => false,
             #[cfg(feature = "gpu")]
             Engine::Gpu(gpu) => gpu.is_lost(),
-        }
-    }
-
-    /// The wgpu device and queue: of the host, or those that this device opened. `None` on the CPU.
-    #[cfg(feature = "gpu")]
-    pub fn wgpu(&self) -> Option<(&gpu::wgpu::Device, &gpu::wgpu::Queue)> {
-        match &self.0.engine {
-            Engine::Cpu(_) => None,
-            Engine::Gpu(gpu) => Some(gpu.wgpu()),
-        }
-    }
-
-    /// Sets how work is cut into submissions from now on. Does nothing on the CPU.
-    #[cfg(feature = "gpu")]
-    pub fn set_pacing(&self, pacing: Pacing) {
-        if let Engine::Gpu(gpu) = &self.0.engine {
-            gpu.set_pacing(pacing);
         }
     }
 
@@ -458,33 +407,6 @@ impl Device {
             Engine::Cpu(_) => Ok(()),
             #[cfg(feature = "gpu")]
             Engine::Gpu(gpu) => gpu.catch_up().await,
-        }
-    }
-
-    /// Records all work so far into a command encoder of the host, so that one submission runs a network and draws its
-    /// result. The tensor's place is [`Tensor::wgpu_buffer`], called after this. Call [`EncodedWork::submitted`] after
-    /// `Queue::submit`.
-    ///
-    /// ```no_run
-    /// # fn frame(device: &wgru::Device, gru: &wgru::nn::Gru, x: &wgru::Tensor, encoder: &mut wgru::wgpu::CommandEncoder)
-    /// # -> wgru::Result<()> {
-    /// use wgru::nn::{Mode, Module};
-    /// let y = gru.forward(x, &mut Mode::Eval)?;
-    /// let work = device.encode_into(encoder)?;
-    /// let part = y.wgpu_buffer()?;                        // bind it in a render pass of `encoder`
-    /// // queue.submit([encoder.finish()]);
-    /// work.submitted();
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Value`] on the CPU; [`Error::DeviceLost`]; [`Error::Gpu`] for an encoder that is not the device's.
-    #[cfg(feature = "gpu")]
-    pub fn encode_into(&self, encoder: &mut gpu::wgpu::CommandEncoder) -> Result<EncodedWork> {
-        match &self.0.engine {
-            Engine::Cpu(_) => Err(Error::value("Device::encode_into", "device", "a GPU", &self.0.info.name)),
-            Engine::Gpu(gpu) => gpu.encode_into(encoder),
         }
     }
 
@@ -579,14 +501,6 @@ impl Device {
         }
     }
 
-    #[cfg(feature = "gpu")]
-    pub(crate) fn part(&self, memory: &Memory, words: usize) -> Result<gpu::BufferPart> {
-        match &self.0.engine {
-            Engine::Cpu(_) => Err(Error::value("Tensor::wgpu_buffer", "device", "a GPU", &self.0.info.name)),
-            Engine::Gpu(gpu) => gpu.part(memory.gpu(), words),
-        }
-    }
-
     /// Starts to read parts back, the first words of each, in one submission; [`poll_read`](Self::poll_read) tells when
     /// they are there. Does not wait.
     pub(crate) fn start_reads(&self, parts: &[(&Memory, usize)]) -> Result<Vec<Reading>> {
@@ -641,15 +555,6 @@ impl Device {
             }
         }
     }
-
-    /// A part of a buffer of the host as memory of this device.
-    #[cfg(feature = "gpu")]
-    pub(crate) fn memory_of_host(&self, buffer: gpu::wgpu::Buffer, offset: u64, bytes: u64) -> Result<Memory> {
-        match &self.0.engine {
-            Engine::Cpu(_) => Err(Error::value("Tensor::from_wgpu_buffer", "device", "a GPU", &self.0.info.name)),
-            Engine::Gpu(gpu) => Ok(Memory::Gpu(Arc::new(gpu.memory_of_host(buffer, offset, bytes)?))),
-        }
-    }
 }
 
 /// Words on their way back to the host.
@@ -677,7 +582,7 @@ impl Memory {
     }
 
     #[cfg(feature = "gpu")]
-    fn gpu(&self) -> &Arc<gpu::Memory> {
+    pub(crate) fn gpu(&self) -> &Arc<gpu::Memory> {
         match self {
             Memory::Gpu(memory) => memory,
             Memory::Cpu(_) => unreachable!("the device of every tensor was checked"),
