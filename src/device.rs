@@ -8,7 +8,7 @@ use crate::cpu::{self, Cpu, CpuOptions};
 use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, AdapterReport, DispatchTime, Gpu, GpuOptions};
-use crate::kernel::{Call, Kernel, Program, Typed};
+use crate::kernel::{Call, Kernel, MOST_BUFFERS, Program, Typed};
 use crate::tensor::Tensor;
 use crate::tuning::{Tuned, Tuning};
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
@@ -256,7 +256,34 @@ impl Device {
         reads: [&Tensor; R],
         writes: [&Tensor; W],
     ) -> Result<()> {
-        self.bind::<R, W, K>(reads, writes)?.run(kernel)
+        let (program, call) = (&Typed::<K, R, W>::PROGRAM, Typed::<K, R, W>(kernel));
+        self.run_once(program, cpu::fast_of::<K>(), &reads, &writes, &call)
+    }
+
+    /// Runs a kernel once; the CPU keeps no binding for it.
+    fn run_once(
+        &self,
+        program: &Program,
+        fast: Option<cpu::Fast>,
+        reads: &[&Tensor],
+        writes: &[&Tensor],
+        call: &dyn Call,
+    ) -> Result<()> {
+        match &self.0.engine {
+            Engine::Cpu(cpu) => {
+                self.check_bind(program.name, (program.reads, reads), (program.writes, writes))?;
+                call.check()?;
+                let (lens, (need, written)) = (call.lens(), (program.reads, program.writes));
+                check_lens(program.name, need, &lens, reads.iter().map(|t| t.len()))?;
+                check_lens(program.name, written, &lens[reads.len()..], writes.iter().map(|t| t.len()))?;
+                let all = |i: usize| if i < reads.len() { reads[i] } else { writes[i - reads.len()] };
+                run_on(cpu, call, fast, [reads.len(), writes.len()], |i| all(i).memory().cpu());
+                writes.iter().for_each(|t| t.touch());
+                Ok(())
+            }
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(_) => self.bind_any(program, fast, reads, writes)?.run(call),
+        }
     }
 
     /// Binds tensors to a kernel that is then run any number of times.
@@ -638,12 +665,11 @@ impl BoundAny {
         call.check()?;
         let (name, reads, writes) = self.names;
         let (lens, r) = (call.lens(), reads.len());
-        check_lens(name, reads, &lens[..r], &self.lens[..r])?;
-        check_lens(name, writes, &lens[r..], &self.lens[r..])?;
+        check_lens(name, reads, &lens, self.lens[..r].iter().copied())?;
+        check_lens(name, writes, &lens[r..], self.lens[r..].iter().copied())?;
         let done = match (&self.device.0.engine, &mut self.engine) {
             (Engine::Cpu(cpu), BoundEngine::Cpu(fast, memory)) => {
-                let memory: Vec<&cpu::Memory> = memory.iter().map(|m| &**m).collect();
-                cpu.run(call, *fast, &memory[..r], &memory[r..]);
+                run_on(cpu, call, *fast, [r, writes.len()], |i| &memory[i]);
                 Ok(())
             }
             #[cfg(feature = "gpu")]
@@ -662,10 +688,23 @@ impl BoundAny {
     }
 }
 
-fn check_lens(op: &'static str, args: &[&'static str], need: &[usize], has: &[usize]) -> Result<()> {
+/// Runs a call on its buffers, first those that it reads, then those that it writes.
+fn run_on<'a>(
+    cpu: &cpu::Cpu,
+    call: &dyn Call,
+    fast: Option<cpu::Fast>,
+    [reads, writes]: [usize; 2],
+    memory: impl Fn(usize) -> &'a cpu::Memory,
+) {
+    // Every kernel writes something.
+    let all: [&cpu::Memory; MOST_BUFFERS] = std::array::from_fn(|i| memory(i.min(reads + writes - 1)));
+    cpu.run(call, fast, &all[..reads], &all[reads..reads + writes]);
+}
+
+fn check_lens(op: &'static str, args: &[&'static str], need: &[usize], has: impl Iterator<Item = usize>) -> Result<()> {
     for ((arg, need), has) in args.iter().zip(need).zip(has) {
-        if has < need {
-            return Err(Error::shape(op, arg, format!("at least {need} elements"), &[*has]));
+        if has < *need {
+            return Err(Error::shape(op, arg, format!("at least {need} elements"), &[has]));
         }
     }
     Ok(())
