@@ -1,4 +1,4 @@
-//! What a device's driver thread waits for, and what others wait for from it.
+//! What a device's driver thread waits for, and what others wait for from it. There is no such thread in a browser.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -20,12 +20,16 @@ pub(super) struct State {
     pub readbacks: HashMap<u64, Sender<Result<()>>>,
     next: u64,
     /// Paced submissions that the GPU has not finished.
+    #[cfg(not(target_arch = "wasm32"))]
     pub running: usize,
     /// Commands, counted from the first ever recorded, up to which the driver thread is to submit.
+    #[cfg(not(target_arch = "wasm32"))]
     pub wanted: u64,
     /// Whether the device is dropped.
+    #[cfg(not(target_arch = "wasm32"))]
     pub is_closed: bool,
     /// Futures that wait until the driver thread has caught up.
+    #[cfg(not(target_arch = "wasm32"))]
     pub waiting: Vec<Sender<()>>,
 }
 
