@@ -1,7 +1,9 @@
 //! What a device's driver thread waits for, and what others wait for from it. There is no such thread in a browser.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::MutexGuard;
+use std::sync::{Arc, Condvar, Mutex};
 #[cfg(not(target_arch = "wasm32"))]
 use std::time::Duration;
 
@@ -57,6 +59,7 @@ impl Events {
         out
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.0.0)
     }
