@@ -175,13 +175,13 @@ impl Device {
     pub async fn auto() -> Result<Self> {
         #[cfg(feature = "gpu")]
         {
-            let backend = std::env::var("WGRU_BACKEND").unwrap_or_default();
+            let backend = gpu::setting("WGRU_BACKEND").unwrap_or_default();
             let because = |why: &str| Ok(Self::from_cpu(Cpu::best(), why.into()));
             if backend.eq_ignore_ascii_case("cpu") {
                 return because("WGRU_BACKEND=cpu");
             }
             let forced = !matches!(&*backend.to_ascii_lowercase(), "" | "auto")
-                || std::env::var("WGRU_ADAPTER").is_ok_and(|v| !v.is_empty());
+                || gpu::setting("WGRU_ADAPTER").is_some_and(|v| !v.is_empty());
             match Gpu::new(&GpuOptions::default()).await {
                 Ok(gpu) if forced => Ok(Self::from_gpu(gpu, "the environment asks for it".into())),
                 Ok(gpu) if gpu.report().software => {
@@ -273,7 +273,8 @@ impl Device {
             Engine::Cpu(cpu) => {
                 self.check_bind(program.name, (program.reads, reads), (program.writes, writes))?;
                 call.check()?;
-                let (lens, (need, written)) = (call.lens(), (program.reads, program.writes));
+                let (mut lens, (need, written)) = ([0; MOST_BUFFERS], (program.reads, program.writes));
+                call.lens(&mut lens);
                 check_lens(program.name, need, &lens, reads.iter().map(|t| t.len()))?;
                 check_lens(program.name, written, &lens[reads.len()..], writes.iter().map(|t| t.len()))?;
                 let all = |i: usize| if i < reads.len() { reads[i] } else { writes[i - reads.len()] };
@@ -664,7 +665,8 @@ impl BoundAny {
     fn run(&mut self, call: &dyn Call) -> Result<()> {
         call.check()?;
         let (name, reads, writes) = self.names;
-        let (lens, r) = (call.lens(), reads.len());
+        let (mut lens, r) = ([0; MOST_BUFFERS], reads.len());
+        call.lens(&mut lens);
         check_lens(name, reads, &lens, self.lens[..r].iter().copied())?;
         check_lens(name, writes, &lens[r..], self.lens[r..].iter().copied())?;
         let done = match (&self.device.0.engine, &mut self.engine) {

@@ -298,8 +298,8 @@ impl Tensor {
     /// when the work that writes the elements did not run.
     pub async fn read(&self) -> Result<Vec<f32>> {
         self.check_dtype("Tensor::read", "self", "f32")?;
-        let reading = self.start_read()?;
-        self.device().finish_read(reading).await
+        let mut readings = self.device().start_reads(&[(self.memory(), self.len())])?;
+        self.device().finish_read(readings.remove(0)).await
     }
 
     /// Reads the elements of several tensors back, in one submission for each device; as [`read`](Self::read).
@@ -326,7 +326,7 @@ impl Tensor {
 
     /// Starts to read the elements back, whatever they are; see `Device::poll_read`.
     pub(crate) fn start_read(&self) -> Result<Reading> {
-        Ok(Self::start_reads(&[self])?.remove(0))
+        Ok(self.device().start_reads(&[(self.memory(), self.len())])?.remove(0))
     }
 
     /// Starts to read the elements of several tensors back, in one submission for each device.

@@ -22,9 +22,11 @@ pub(super) struct Content {
 /// Why elements are undefined.
 #[derive(Clone, Debug)]
 pub(super) enum Void {
-    /// The kernel that should have written them failed.
+    /// The kernel that should have written them failed. A browser does not tell which.
+    #[cfg(not(target_arch = "wasm32"))]
     Failed { kernel: &'static str, why: String },
     /// The driver had no memory for the submission.
+    #[cfg(not(target_arch = "wasm32"))]
     OutOfMemory { kernel: &'static str },
     /// The work was cancelled before it was submitted.
     Cancelled,
@@ -34,6 +36,7 @@ pub(super) enum Void {
 
 impl Void {
     /// Why the elements that `kernel` writes are undefined, after `error`.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn from(kernel: &'static str, error: &Error) -> Self {
         match error {
             Error::OutOfMemory { .. } => Self::OutOfMemory { kernel },
@@ -41,16 +44,15 @@ impl Void {
         }
     }
 
+    #[cold]
     pub fn error(self) -> Error {
         match self {
+            #[cfg(not(target_arch = "wasm32"))]
             Self::Failed { kernel, why } => Error::Gpu(format!("{kernel} did not run: {why}")),
+            #[cfg(not(target_arch = "wasm32"))]
             Self::OutOfMemory { kernel } => Error::OutOfMemory { op: kernel },
             Self::Cancelled => Error::Stopped("the work that writes this tensor was cancelled".into()),
-            Self::Discarded => Error::Stopped(
-                "the work that writes this tensor was recorded into an encoder of the host, and `EncodedWork::submitted` \
-                 was not called"
-                    .into(),
-            ),
+            Self::Discarded => Error::Stopped("`EncodedWork::submitted` was not called for this tensor's work".into()),
         }
     }
 }
@@ -117,11 +119,12 @@ impl Content {
     }
 }
 
+#[cold]
 fn lent() -> Error {
     Error::value(
         "Device::encode_into",
         "tensor",
-        "one whose encoder was submitted: call EncodedWork::submitted() after Queue::submit()",
-        "one that a pending encoder of the host uses",
+        "one in no pending encoder: call EncodedWork::submitted() after Queue::submit()",
+        "one in a pending encoder",
     )
 }

@@ -1,6 +1,5 @@
 //! What a device's driver thread waits for, and what others wait for from it. There is no such thread in a browser.
 
-use std::collections::HashMap;
 #[cfg(not(target_arch = "wasm32"))]
 use std::sync::MutexGuard;
 use std::sync::{Arc, Condvar, Mutex};
@@ -19,7 +18,7 @@ pub(super) struct Events(Arc<(Mutex<State>, Condvar)>);
 #[derive(Default)]
 pub(super) struct State {
     /// Readbacks that were submitted and have not arrived, by number.
-    pub readbacks: HashMap<u64, Sender<Result<()>>>,
+    pub readbacks: Vec<(u64, Sender<Result<()>>)>,
     next: u64,
     /// Paced submissions that the GPU has not finished.
     #[cfg(not(target_arch = "wasm32"))]
@@ -39,14 +38,14 @@ impl State {
     /// Keeps the sender of a readback until it arrives.
     pub fn expect(&mut self, done: Sender<Result<()>>) -> u64 {
         self.next += 1;
-        self.readbacks.insert(self.next, done);
+        self.readbacks.push((self.next, done));
         self.next
     }
 
     /// Ends a readback.
     pub fn arrive(&mut self, number: u64, result: Result<()>) {
-        if let Some(done) = self.readbacks.remove(&number) {
-            let _ = done.send(result);
+        if let Some(at) = self.readbacks.iter().position(|(n, _)| *n == number) {
+            let _ = self.readbacks.swap_remove(at).1.send(result);
         }
     }
 }

@@ -211,7 +211,7 @@ impl Pool {
 
     /// Empties the free lists.
     pub fn trim(&self) {
-        lock(&self.free).shelf.drain();
+        lock(&self.free).shelf.clear();
         lock(&self.staging).clear();
     }
 

@@ -34,9 +34,12 @@ impl Gpu {
     /// Starts to read parts of memory back: the first `words` words of each, in one submission. The calling thread does not
     /// wait.
     pub fn start_reads(&self, parts: &[(&Arc<Memory>, usize)]) -> Result<Vec<Reading>> {
-        let readings = parts.iter().map(|(memory, words)| self.record_read(memory, *words)).collect();
+        let mut readings = Vec::with_capacity(parts.len());
+        for (memory, words) in parts {
+            readings.push(self.record_read(memory, *words)?);
+        }
         self.submit_later();
-        readings
+        Ok(readings)
     }
 
     /// Returns the words if they have arrived, without waiting. In a browser they can arrive only while the page's event

@@ -93,6 +93,7 @@ impl Command {
     }
 
     /// The kernel, or what else it is.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn name(&self) -> &'static str {
         match self {
             Command::Dispatch { bound, .. } => bound.pipeline.name,

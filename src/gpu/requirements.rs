@@ -40,10 +40,25 @@ const FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::
 /// # }
 /// ```
 pub fn requirements(adapter: &wgpu::Adapter) -> Requirements {
-    let (has, compute) = (adapter.limits(), wgpu::Limits::default());
-    let least = wgpu::Limits {
+    Requirements { best: best(adapter), least: DeviceNeeds { features: wgpu::Features::empty(), limits: least() } }
+}
+
+/// [`Requirements::best`].
+pub(super) fn best(adapter: &wgpu::Adapter) -> DeviceNeeds {
+    let has = adapter.limits();
+    let limits = wgpu::Limits {
+        max_buffer_size: has.max_buffer_size,
+        max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
+        ..least()
+    };
+    DeviceNeeds { features: adapter.features() & FEATURES, limits }
+}
+
+fn least() -> wgpu::Limits {
+    let compute = wgpu::Limits::default();
+    wgpu::Limits {
         max_bind_groups: 1,
-        max_bindings_per_bind_group: compute.max_bindings_per_bind_group.min(has.max_bindings_per_bind_group),
+        max_bindings_per_bind_group: 16,
         max_dynamic_uniform_buffers_per_pipeline_layout: 1,
         max_storage_buffers_per_shader_stage: compute.max_storage_buffers_per_shader_stage,
         max_uniform_buffers_per_shader_stage: 1,
@@ -59,14 +74,5 @@ pub fn requirements(adapter: &wgpu::Adapter) -> Requirements {
         min_uniform_buffer_offset_alignment: compute.min_uniform_buffer_offset_alignment,
         min_storage_buffer_offset_alignment: compute.min_storage_buffer_offset_alignment,
         ..wgpu::Limits::downlevel_webgl2_defaults()
-    };
-    let best = wgpu::Limits {
-        max_buffer_size: has.max_buffer_size,
-        max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
-        ..least.clone()
-    };
-    Requirements {
-        best: DeviceNeeds { features: adapter.features() & FEATURES, limits: best },
-        least: DeviceNeeds { features: wgpu::Features::empty(), limits: least },
     }
 }

@@ -43,6 +43,7 @@ impl Submitter {
 
     /// Submits a batch. Where a part of it fails, that part alone does not run: what it should have written is undefined,
     /// and using it is an error. Readbacks are counted in `events`.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn submit(&mut self, batch: Batch, reclaim: impl Fn() -> Result<()>, events: &Events) -> Option<Index> {
         if batch.is_empty() {
             return None;
@@ -58,6 +59,18 @@ impl Submitter {
                 None
             }
         }
+    }
+
+    /// Submits a batch. A browser reports what is wrong with it later, see [`Faults::check`].
+    #[cfg(target_arch = "wasm32")]
+    pub fn submit(&mut self, batch: Batch, _: impl Fn() -> Result<()>, events: &Events) -> Option<Index> {
+        if batch.is_empty() {
+            return None;
+        }
+        let uploads = self.write(&batch).ok()?;
+        let index = self.try_submit(&batch.commands, uploads.as_ref()).ok()?;
+        batch.commands.into_iter().for_each(|command| self.map(command, events));
+        Some(index)
     }
 
     /// Writes parameters and uploads where the commands expect them.
@@ -89,6 +102,7 @@ impl Submitter {
     }
 
     /// Submits commands together; if that fails, in halves, so that only what is at fault does not run.
+    #[cfg(not(target_arch = "wasm32"))]
     fn submit_commands(&mut self, commands: Vec<Command>, uploads: Option<&Uploads>, events: &Events) -> Option<Index> {
         let mut last = None;
         // Parts still to submit, the next one last.
@@ -171,6 +185,7 @@ pub(super) fn without_void(commands: Vec<Command>) -> Vec<Command> {
     kept
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 fn void_all(commands: Vec<Command>, error: &Error) {
     for command in commands {
         let why = Void::from(command.name(), error);
