@@ -130,13 +130,14 @@ pub(super) async fn best() -> Result<wgpu::Adapter> {
     })
 }
 
-/// A device with what compute needs, and what of the rest the adapter has; see [`requirements`](crate::requirements).
+/// Opens a device with the best features and limits of [`requirements`], plus timestamp queries if requested.
 pub(super) async fn open(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<(wgpu::Device, wgpu::Queue)> {
     let DeviceNeeds { mut features, limits } = requirements::best(adapter);
     if options.timestamps {
         if cfg!(target_arch = "wasm32") || !adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             let name = adapter.get_info().name;
-            return Err(Error::value("Device::gpu_with", "timestamps", "an adapter that measures, natively", name));
+            let expected = "an adapter with timestamp queries, outside a browser";
+            return Err(Error::value("Device::gpu_with", "timestamps", expected, name));
         }
         features |= wgpu::Features::TIMESTAMP_QUERY;
     }
@@ -149,8 +150,8 @@ pub(super) async fn open(adapter: &wgpu::Adapter, options: &GpuOptions) -> Resul
     adapter.request_device(&descriptor).await.map_err(|e| Error::NoAdapter(format!("{}: {e}", adapter.get_info().name)))
 }
 
-/// Every adapter that answers, best first, with its own limits; [`Device::gpu`](crate::Device::gpu) asks for the best
-/// of [`requirements`](crate::requirements).
+/// Lists every available adapter, best first, with the adapter's own limits. [`Device::gpu`](crate::Device::gpu)
+/// requests the best limits of [`requirements`].
 ///
 /// # Errors
 /// [`Error::Value`] for an unknown `WGRU_BACKEND`.

@@ -1,29 +1,30 @@
-//! What a device should have, for hosts that request it themselves.
+//! Features and limits for host applications that request a device themselves.
 
 /// Features and limits to request a device with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceNeeds {
     /// For [`wgpu::DeviceDescriptor::required_features`].
     pub features: wgpu::Features,
-    /// For [`wgpu::DeviceDescriptor::required_limits`]; merge it with those of the host by
+    /// For [`wgpu::DeviceDescriptor::required_limits`]. Merge them with the host's own limits by
     /// [`wgpu::Limits::or_better_values_from`].
     pub limits: wgpu::Limits,
 }
 
-/// What to request for a device that [`Device::from_wgpu`](crate::Device::from_wgpu) will adopt.
+/// Features and limits to request for a device that [`Device::from_wgpu`](crate::Device::from_wgpu) will adopt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requirements {
-    /// What makes this adapter fastest.
+    /// For the highest speed on this adapter.
     pub best: DeviceNeeds,
-    /// What every kernel runs with. Less than that is possible, too: a kernel that does not fit is then refused by name.
+    /// The minimum for all kernels. A device with less works, too, but a kernel that exceeds its limits returns
+    /// [`Error::Limit`](crate::Error::Limit).
     pub least: DeviceNeeds,
 }
 
 /// Optional features that kernels can use.
 const FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::PIPELINE_CACHE);
 
-/// What a host should request from this adapter. Textures and render pipelines are not asked for beyond the least that
-/// wgpu knows.
+/// Returns the features and limits that a host should request from this adapter. Limits of textures and render
+/// pipelines are the lowest defaults of wgpu.
 ///
 /// ```no_run
 /// # async fn host(adapter: wgru::wgpu::Adapter) -> Result<(), Box<dyn std::error::Error>> {
