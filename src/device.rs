@@ -617,6 +617,14 @@ impl Memory {
         }
     }
 
+    pub(crate) fn is_void(&self) -> bool {
+        match self {
+            Memory::Cpu(_) => false,
+            #[cfg(feature = "gpu")]
+            Memory::Gpu(memory) => memory.is_void(),
+        }
+    }
+
     pub(crate) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Memory::Cpu(a), Memory::Cpu(b)) => Arc::ptr_eq(a, b),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::device::{Device, Memory};
 use crate::error::{Error, Result};
-use crate::gpu::{BufferPart, EncodedWork, Gpu, GpuOptions, Pacing, wgpu};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::EncodedWork;
+use crate::gpu::{BufferPart, Gpu, GpuOptions, Pacing, wgpu};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -84,6 +86,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Value`] on the CPU; [`Error::DeviceLost`]; [`Error::Gpu`] for an encoder of another device.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn encode_into(&self, encoder: &mut wgpu::CommandEncoder) -> Result<EncodedWork> {
         let gpu = self.as_gpu().ok_or_else(|| on_cpu("Device::encode_into", self))?;
         gpu.encode_into(encoder)

@@ -74,6 +74,13 @@ struct Pending<T> {
     readings: Vec<Reading>,
 }
 
+impl<T> HostCopy<T> {
+    /// Adds values that are in host memory already.
+    pub(crate) fn push(&mut self, name: &str, values: Vec<f32>) {
+        self.tensors.push((name.into(), vec![values.len()], DType::F32, values));
+    }
+}
+
 impl<T> Keeper<T> {
     /// Copies the tensors at every `every`-th call of [`offer`](Self::offer). 0 counts as 1.
     pub fn every(every: usize) -> Self {
@@ -115,13 +122,17 @@ impl<T> Keeper<T> {
     /// # Errors
     /// Those of the device.
     pub(crate) fn look(&mut self) -> Result<()> {
-        let Some(pending) = &mut self.pending else { return Ok(()) };
+        let Some(mut pending) = self.pending.take() else { return Ok(()) };
         while let Some(reading) = pending.readings.last_mut() {
-            let Some(values) = pending.device.poll_read(reading)? else { return Ok(()) };
+            // On an error the copies are given up.
+            let Some(values) = pending.device.poll_read(reading)? else {
+                self.pending = Some(pending);
+                return Ok(());
+            };
             pending.readings.pop();
             pending.arrive(values);
         }
-        self.kept = self.pending.take().map(|pending| pending.copy);
+        self.kept = Some(pending.copy);
         Ok(())
     }
 

@@ -35,10 +35,12 @@ mod wgsl;
 pub use cpu::{CpuOptions, Precision};
 pub use device::{Bound, Device, DeviceInfo, MemoryUse};
 pub use error::{Error, Result};
+#[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+pub use gpu::EncodedWork;
 #[cfg(feature = "gpu")]
 pub use gpu::{
-    AdapterReport, BufferPart, DeviceNeeds, DispatchTime, EncodedWork, GpuOptions, Pacing, Requirements, adapters,
-    requirements, wgpu,
+    AdapterReport, BufferPart, DeviceNeeds, DispatchTime, GpuOptions, Pacing, Requirements, adapters, requirements,
+    wgpu,
 };
 pub use keeper::{HostCopy, Keeper};
 pub use math::Activation;

@@ -53,7 +53,7 @@ impl<T> Shelf<T> {
     }
 
     /// Takes everything out.
-    #[cfg(feature = "gpu")]
+    #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
     pub fn drain(&mut self) -> Vec<T> {
         self.bytes = 0;
         self.by_size.drain().flat_map(|(_, things)| things).collect()

@@ -244,6 +244,12 @@ impl Tensor {
         Self { tape: Tape::Off, ..self.clone() }
     }
 
+    /// Whether the elements are undefined, because the work that writes them was cancelled or failed: what was cached
+    /// must then be made anew.
+    pub(crate) fn is_void(&self) -> bool {
+        self.memory().is_void()
+    }
+
     /// The same elements as a leaf of the tape: `backward()` adds to its [`grad`](Self::grad).
     pub fn requires_grad(&self) -> Self {
         Self { tape: Tape::Leaf(Arc::default()), ..self.clone() }

@@ -1,11 +1,24 @@
 //! Liveness and validity of a buffer's elements: whether a tensor or a command needs them, and whether they are
 //! defined.
 
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::lock;
 use crate::error::{Error, Result};
+
+/// Numbers of the host's unsubmitted encoders that read a buffer, and of those that write it. They belong to the buffer, so
+/// that a later owner of a recycled buffer sees them, too.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) type Lent = Arc<[AtomicU32; 2]>;
+
+/// In a browser, nothing is recorded into encoders of the host.
+#[cfg(target_arch = "wasm32")]
+pub(super) type Lent = ();
 
 /// State of the elements of one [`Memory`](super::Memory). Recorded commands share it, because the memory may be
 /// dropped before they are submitted.
@@ -17,8 +30,7 @@ pub(super) struct Content {
     needed: AtomicU64,
     is_void: AtomicBool,
     void: Mutex<Option<Void>>,
-    /// Number of the host's unsubmitted encoders that read the elements, and of those that write them.
-    lent: [AtomicU32; 2],
+    lent: Lent,
 }
 
 /// Why elements are undefined.
@@ -33,6 +45,7 @@ pub(super) enum Void {
     /// The work was cancelled before it was submitted.
     Cancelled,
     /// The host never confirmed that it submitted the encoder with the work.
+    #[cfg(not(target_arch = "wasm32"))]
     Discarded,
 }
 
@@ -54,12 +67,22 @@ impl Void {
             #[cfg(not(target_arch = "wasm32"))]
             Self::OutOfMemory { kernel } => Error::OutOfMemory { op: kernel },
             Self::Cancelled => Error::Stopped("the work that writes this tensor was cancelled".into()),
+            #[cfg(not(target_arch = "wasm32"))]
             Self::Discarded => Error::Stopped("`EncodedWork::submitted` was not called for this tensor's work".into()),
         }
     }
 }
 
 impl Content {
+    /// The content of a buffer with these encoders.
+    pub fn of(lent: Lent) -> Self {
+        Self { lent, ..Self::default() }
+    }
+
+    pub fn lent(&self) -> &Lent {
+        &self.lent
+    }
+
     /// Records that the last tensor of this memory was dropped.
     pub fn release(&self) {
         self.dropped.store(true, Ordering::Release);
@@ -77,14 +100,17 @@ impl Content {
 
     /// Marks the elements as undefined.
     pub fn void(&self, why: Void) {
-        *lock(&self.void) = Some(why);
+        let mut void = lock(&self.void);
+        *void = Some(why);
         self.is_void.store(true, Ordering::Release);
     }
 
     /// Marks the elements as defined again, after all of them were written.
     pub fn fill(&self) {
-        if self.is_void.swap(false, Ordering::AcqRel) {
-            *lock(&self.void) = None;
+        if self.is_void.load(Ordering::Acquire) {
+            let mut void = lock(&self.void);
+            *void = None;
+            self.is_void.store(false, Ordering::Release);
         }
     }
 
@@ -98,30 +124,35 @@ impl Content {
         if let Some(why) = self.why_void() {
             return Err(why.error());
         }
-        match self.lent[1].load(Ordering::Acquire) {
-            0 => Ok(()),
-            _ => Err(lent()),
+        #[cfg(not(target_arch = "wasm32"))]
+        if self.lent[1].load(Ordering::Acquire) > 0 {
+            return Err(lent());
         }
+        Ok(())
     }
 
     /// Returns an error if an unsubmitted encoder of the host reads or writes the elements.
     pub fn check_write(&self) -> Result<()> {
-        match self.lent.iter().all(|n| n.load(Ordering::Acquire) == 0) {
-            true => Ok(()),
-            false => Err(lent()),
+        #[cfg(not(target_arch = "wasm32"))]
+        if self.lent.iter().any(|n| n.load(Ordering::Acquire) > 0) {
+            return Err(lent());
         }
+        Ok(())
     }
 
     /// Registers an encoder of the host that reads the elements, or writes them if `writes` is set.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn lend(&self, writes: bool) {
         self.lent[usize::from(writes)].fetch_add(1, Ordering::AcqRel);
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn take_back(&self, writes: bool) {
         self.lent[usize::from(writes)].fetch_sub(1, Ordering::AcqRel);
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 #[cold]
 fn lent() -> Error {
     Error::value(

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::events::State;
 use super::{Core, lock};
+use crate::error::{Error, Result};
 
 /// Time without a poll after which the host is assumed not to poll.
 const PATIENCE: Duration = Duration::from_millis(60);
@@ -27,22 +28,24 @@ pub(super) struct Driver(Mutex<Option<JoinHandle<()>>>);
 
 impl Driver {
     /// Asks the thread to submit everything recorded so far.
-    pub fn submit_later(&self, core: &Arc<Core>) {
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the system has no thread for it.
+    pub fn submit_later(&self, core: &Arc<Core>) -> Result<()> {
         let recorded = lock(&core.recorder).recorded();
         core.events.update(|state| state.wanted = state.wanted.max(recorded));
         let mut thread = lock(&self.0);
         if thread.is_none() {
             let core = core.clone();
             let run = move || {
+                // A callback of the host that panics in a submission or a poll of ours does not end this thread.
                 let run = || Run { beat: Beat::new(&core), core: core.clone(), host_polls: true }.run();
-                if catch_unwind(AssertUnwindSafe(run)).is_err() {
-                    // Otherwise pending readbacks and futures would never complete.
-                    core.faults.lose("its driver thread panicked".into());
-                    core.abandon();
-                }
+                while catch_unwind(AssertUnwindSafe(run)).is_err() {}
             };
-            *thread = thread::Builder::new().name("wgru".into()).spawn(run).ok();
+            let spawned = thread::Builder::new().name("wgru".into()).spawn(run);
+            *thread = Some(spawned.map_err(|e| Error::Gpu(format!("no thread for the device: {e}")))?);
         }
+        Ok(())
     }
 
     /// Stops the thread after its current step, and joins it.

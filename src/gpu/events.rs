@@ -42,16 +42,20 @@ impl State {
         self.readbacks.push((self.next, done));
         self.next
     }
-
-    /// Completes a readback.
-    pub fn arrive(&mut self, number: u64, result: Result<()>) {
-        if let Some(at) = self.readbacks.iter().position(|(n, _)| *n == number) {
-            let _ = self.readbacks.swap_remove(at).1.send(result);
-        }
-    }
 }
 
 impl Events {
+    /// Completes a readback. Whoever waits for it is woken without a lock.
+    pub fn arrive(&self, number: u64, result: Result<()>) {
+        let done = self.update(|state| {
+            let at = state.readbacks.iter().position(|(n, _)| *n == number)?;
+            Some(state.readbacks.swap_remove(at).1)
+        });
+        if let Some(done) = done {
+            let _ = done.send(result);
+        }
+    }
+
     /// Changes the state and wakes the driver thread.
     pub fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let out = change(&mut lock(&self.0.0));

@@ -7,12 +7,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+#[cfg(not(target_arch = "wasm32"))]
+use std::time::Duration;
 
 use super::lock;
 use crate::error::{Error, Result};
-
-#[cfg(target_arch = "wasm32")]
-type Outcome = std::pin::Pin<Box<dyn Future<Output = Option<wgpu::Error>> + Send>>;
 
 /// Error state of one device. Clones share it.
 #[derive(Clone)]
@@ -25,8 +24,6 @@ struct Inner {
     /// An error that was reported after its call returned, as in a browser.
     late: Mutex<Option<Error>>,
     /// Allocations whose outcome the browser has not reported yet.
-    #[cfg(target_arch = "wasm32")]
-    open: Mutex<Vec<(&'static str, Outcome)>>,
     /// Number of allocation failures reported after the call returned.
     exhausted: AtomicUsize,
     #[cfg(not(target_arch = "wasm32"))]
@@ -38,8 +35,6 @@ impl Faults {
         Self(Arc::new(Inner {
             lost: OnceLock::new(),
             late: Mutex::default(),
-            #[cfg(target_arch = "wasm32")]
-            open: Mutex::default(),
             exhausted: AtomicUsize::new(0),
             #[cfg(not(target_arch = "wasm32"))]
             probe: probe::Probe::new(device),
@@ -76,30 +71,21 @@ impl Faults {
         }
     }
 
-    /// [`guard`](Self::guard) for an allocation. It opens an error scope in a browser, too, where a later
-    /// [`check`](Self::check) returns the failure.
-    pub fn guard_allocation<T>(&self, op: &'static str, allocate: impl FnOnce() -> T) -> Result<T> {
-        #[cfg(target_arch = "wasm32")]
-        {
-            let scope = self.0.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-            let out = allocate();
-            lock(&self.0.open).push((op, Box::pin(scope.pop())));
-            Ok(out)
-        }
-        #[cfg(not(target_arch = "wasm32"))]
-        self.guard(op, allocate)
-    }
-
     /// Installs an error handler and a device-lost callback. Only for our own devices.
     pub fn listen(&self) {
-        let faults = self.clone();
+        // The device keeps its handlers, and we keep the device: without `Weak`, neither would ever be dropped.
+        let faults = Arc::downgrade(&self.0);
         self.0.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             log::error!("GPU: {error}");
-            faults.arrived("an earlier call", &error);
+            if let Some(faults) = faults.upgrade() {
+                Self(faults).arrived("an earlier call", &error);
+            }
         }));
-        let faults = self.clone();
+        let faults = Arc::downgrade(&self.0);
         self.0.device.set_device_lost_callback(move |reason, message| {
-            faults.lose(format!("{reason:?}: {message}"));
+            if let Some(faults) = faults.upgrade() {
+                Self(faults).lose(format!("{reason:?}: {message}"));
+            }
         });
     }
 
@@ -148,19 +134,6 @@ impl Faults {
         if self.is_lost() {
             return Err(self.lost());
         }
-        #[cfg(target_arch = "wasm32")]
-        {
-            let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
-            let mut open = std::mem::take(&mut *lock(&self.0.open));
-            open.retain_mut(|(op, outcome)| match outcome.as_mut().poll(context) {
-                std::task::Poll::Ready(error) => {
-                    error.iter().for_each(|error| self.arrived(op, error));
-                    false
-                }
-                std::task::Poll::Pending => true,
-            });
-            lock(&self.0.open).append(&mut open);
-        }
         lock(&self.0.late).take().map_or(Ok(()), Err)
     }
 
@@ -173,6 +146,12 @@ impl Faults {
         }
     }
 
+    /// Whether a submission reached the queue.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn was_submitted(&self, index: &wgpu::SubmissionIndex) -> bool {
+        self.poll(wgpu::PollType::Wait { submission_index: Some(index.clone()), timeout: Some(Duration::ZERO) }).is_ok()
+    }
+
     /// Polls the device, as [`wgpu::Device::poll`] does, and returns a loss as an error. wgpu panics if the driver
     /// reports the loss during a poll.
     #[cfg(not(target_arch = "wasm32"))]
@@ -181,10 +160,11 @@ impl Faults {
             // A timeout is not an error.
             Ok(Ok(_) | Err(wgpu::PollError::Timeout)) => Ok(()),
             Ok(Err(error)) => Err(Error::Gpu(error.to_string())),
-            Err(_) => {
-                self.lose("the driver reported the loss during a poll".into());
-                Err(self.lost())
-            }
+            // wgpu panics when the driver reports a loss here. A panic in a callback of the host is the host's.
+            Err(panic) => match self.is_lost() {
+                true => Err(self.lost()),
+                false => resume_unwind(panic),
+            },
         }
     }
 }
@@ -201,7 +181,6 @@ fn typed(op: &'static str, error: &wgpu::Error) -> Error {
 #[cfg(not(target_arch = "wasm32"))]
 mod probe {
     use std::sync::atomic::AtomicBool;
-    use std::time::Duration;
 
     use super::*;
 

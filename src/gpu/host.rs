@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::content::{Content, Void};
-use super::recorder::Command;
-use super::submit::without_void;
+use super::recorder::{Command, Size};
+use super::submit::{map, split_void};
 use super::{Core, Gpu, lock};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Work that [`Device::encode_into`](crate::Device::encode_into) recorded into a command encoder of the host.
 ///
@@ -16,6 +16,7 @@ use crate::error::Result;
 #[must_use = "call `submitted` after `Queue::submit`"]
 pub struct EncodedWork {
     core: Arc<Core>,
+    number: u64,
     /// `None` once they were submitted or discarded.
     commands: Option<Vec<Command>>,
 }
@@ -25,14 +26,27 @@ impl Gpu {
     pub fn encode_into(&self, encoder: &mut wgpu::CommandEncoder) -> Result<EncodedWork> {
         let core = self.core.clone();
         core.faults.check()?;
-        let mut submitter = lock(&core.submitter);
-        let mut batch = lock(&core.recorder).take_for_host();
-        batch.commands = without_void(batch.commands);
-        let encoded = submitter.encode_for_host(&batch, encoder);
-        drop(submitter);
-        core.pool.encoder_begins();
-        lent(&batch.commands, Content::lend);
-        let work = EncodedWork { core, commands: Some(batch.commands) };
+        if !lock(&core.recorder).uploads_fit() {
+            core.submit_all(Size::LARGEST);
+        }
+        let mut turn = core.turn().ok_or_else(in_callback)?;
+        let number = core.pool.encoder_begins();
+        let mut batch = {
+            // Under one lock, so that no thread records a use of the results in between.
+            let mut recorder = lock(&core.recorder);
+            let batch = recorder.take_for_host();
+            lent(&batch.commands, Content::lend);
+            batch
+        };
+        let (kept, void) = split_void(batch.commands);
+        batch.commands = kept;
+        let encoded = turn.encode_for_host(&batch, encoder);
+        drop(turn);
+        for (command, why) in void {
+            lent(std::slice::from_ref(&command), Content::take_back);
+            command.refuse(why);
+        }
+        let work = EncodedWork { core, number, commands: Some(batch.commands) };
         // On an error, dropping `work` marks its results as undefined.
         encoded.map(|()| work)
     }
@@ -42,14 +56,13 @@ impl EncodedWork {
     /// Confirms that the host has submitted the encoder.
     pub fn submitted(mut self) {
         let commands = self.finish().unwrap_or_default();
-        let submitter = lock(&self.core.submitter);
-        commands.into_iter().for_each(|command| submitter.map(command, &self.core.events));
+        commands.into_iter().for_each(|command| map(&self.core.faults, command, &self.core.events));
     }
 
     fn finish(&mut self) -> Option<Vec<Command>> {
         let commands = self.commands.take()?;
         lent(&commands, Content::take_back);
-        self.core.pool.encoder_done();
+        self.core.pool.encoder_done(self.number);
         Some(commands)
     }
 }
@@ -57,7 +70,10 @@ impl EncodedWork {
 impl Drop for EncodedWork {
     fn drop(&mut self) {
         let discarded = self.finish().into_iter().flatten();
-        discarded.for_each(|command| command.void(&Void::Discarded));
+        discarded.for_each(|command| {
+            command.void(&Void::Discarded);
+            command.refuse(Void::Discarded);
+        });
     }
 }
 
@@ -73,4 +89,13 @@ fn lent(commands: &[Command], change: impl Fn(&Content, bool)) {
             Command::Copy(copy) => change(copy.from.content(), false),
         }
     }
+}
+
+fn in_callback() -> Error {
+    Error::value(
+        "Device::encode_into",
+        "caller",
+        "no callback of wgpu",
+        "a callback that a submission of this device runs",
+    )
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::buffers::Buffers;
-use super::content::Content;
+use super::content::{Content, Lent};
 use super::lock;
 use crate::error::{Error, Result};
 use crate::shelf::{Shelf, size_class};
@@ -24,13 +24,13 @@ pub(crate) struct Memory {
     /// [`Buffers::exhausted`] at the time the buffer was taken.
     exhausted: usize,
     /// Dangling for a buffer of the host.
-    pool: Weak<Pool>,
+    pool: Option<Weak<Pool>>,
 }
 
 impl Memory {
     /// A range of a buffer of the host. The buffer is never recycled.
     pub fn of_host(buffer: wgpu::Buffer, offset: u64, bytes: u64) -> Self {
-        Self { buffer: Some(buffer), offset, bytes, content: Arc::default(), exhausted: 0, pool: Weak::new() }
+        Self { buffer: Some(buffer), offset, bytes, content: Arc::default(), exhausted: 0, pool: None }
     }
 
     pub fn buffer(&self) -> &wgpu::Buffer {
@@ -40,6 +40,11 @@ impl Memory {
     /// First byte of the words in the [`buffer`](Self::buffer).
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Whether the words are undefined.
+    pub fn is_void(&self) -> bool {
+        self.content.why_void().is_some()
     }
 
     pub(super) fn content(&self) -> &Arc<Content> {
@@ -65,9 +70,11 @@ pub struct BufferPart {
 
 impl Drop for Memory {
     fn drop(&mut self) {
+        // The host sees its buffer without a tensor, too.
+        let Some(pool) = &self.pool else { return };
         self.content.release();
-        if let (Some(pool), Some(buffer)) = (self.pool.upgrade(), self.buffer.take()) {
-            pool.give(buffer, self.exhausted);
+        if let (Some(pool), Some(buffer)) = (pool.upgrade(), self.buffer.take()) {
+            pool.give(buffer, self.content.lent().clone(), self.exhausted);
         }
     }
 }
@@ -84,11 +91,20 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Free {
-    shelf: Shelf<wgpu::Buffer>,
-    /// Number of unsubmitted encoders of the host. While there are any, dropped buffers are quarantined in `waiting`,
-    /// because the encoded work may still use them.
-    encoders: usize,
-    waiting: Vec<wgpu::Buffer>,
+    shelf: Shelf<Kept>,
+    /// Numbers of the host's encoders that are not submitted yet.
+    encoders: Vec<u64>,
+    /// Number of the last one.
+    #[cfg(not(target_arch = "wasm32"))]
+    last: u64,
+    /// Buffers in quarantine until the encoders up to this number are submitted: work in them may use the buffers.
+    waiting: Vec<(u64, Kept)>,
+}
+
+/// A buffer without an owner.
+struct Kept {
+    buffer: wgpu::Buffer,
+    lent: Lent,
 }
 
 impl Pool {
@@ -123,12 +139,12 @@ impl Pool {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let exhausted = self.exhausted();
         let kept = lock(&self.free).shelf.take(size);
-        let buffer = match kept {
-            Some(buffer) => buffer,
-            None => self.create(op, "wgru", size, usage, reclaim)?,
+        let Kept { buffer, lent } = match kept {
+            Some(kept) => kept,
+            None => Kept { buffer: self.create(op, "wgru", size, usage, reclaim)?, lent: Lent::default() },
         };
-        let (buffer, content) = (Some(buffer), Arc::default());
-        Ok(Arc::new(Memory { buffer, offset: 0, bytes, content, exhausted, pool: Arc::downgrade(self) }))
+        let (buffer, content) = (Some(buffer), Arc::new(Content::of(lent)));
+        Ok(Arc::new(Memory { buffer, offset: 0, bytes, content, exhausted, pool: Some(Arc::downgrade(self)) }))
     }
 
     /// Number of allocations known to have failed. If it has grown, empties the free lists, which may hold invalid
@@ -161,34 +177,40 @@ impl Pool {
     }
 
     /// Recycles a buffer, unless an allocation has failed since the buffer was taken.
-    fn give(&self, buffer: wgpu::Buffer, exhausted: usize) {
+    fn give(&self, buffer: wgpu::Buffer, lent: Lent, exhausted: usize) {
         if exhausted != self.exhausted() {
             return;
         }
-        let mut free = lock(&self.free);
-        match free.encoders {
-            0 => free.shelf.give(buffer.size(), buffer),
-            _ => free.waiting.push(buffer),
+        let (mut free, kept) = (lock(&self.free), Kept { buffer, lent });
+        match free.encoders.last() {
+            None => free.shelf.give(kept.buffer.size(), kept),
+            Some(&newest) => free.waiting.push((newest, kept)),
         }
     }
 
-    /// Called when work is recorded into an encoder of the host. No buffer is reused until
-    /// [`encoder_done`](Self::encoder_done).
-    pub fn encoder_begins(&self) {
+    /// Called before work is recorded into an encoder of the host; returns the encoder's number. Buffers dropped before
+    /// [`encoder_done`](Self::encoder_done) are not reused until then.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn encoder_begins(&self) -> u64 {
         let mut free = lock(&self.free);
-        free.encoders += 1;
-        // The encoded work may use buffers that are already on the free list.
+        free.last += 1;
+        let number = free.last;
+        free.encoders.push(number);
+        // The work may use buffers that are already on the free list.
         let kept = free.shelf.drain();
-        free.waiting.extend(kept);
+        free.waiting.extend(kept.into_iter().map(|kept| (number, kept)));
+        number
     }
 
-    pub fn encoder_done(&self) {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn encoder_done(&self, number: u64) {
         let mut free = lock(&self.free);
-        free.encoders -= 1;
-        if free.encoders == 0 {
-            for buffer in std::mem::take(&mut free.waiting) {
-                free.shelf.give(buffer.size(), buffer);
-            }
+        free.encoders.retain(|n| *n != number);
+        let oldest = free.encoders.first().copied().unwrap_or(u64::MAX);
+        let (done, waiting) = std::mem::take(&mut free.waiting).into_iter().partition(|(n, _)| *n < oldest);
+        free.waiting = waiting;
+        for (_, kept) in done {
+            free.shelf.give(kept.buffer.size(), kept);
         }
     }
 
@@ -214,7 +236,11 @@ impl Pool {
 
     /// Empties the free lists.
     pub fn trim(&self) {
-        lock(&self.free).shelf.clear();
+        let mut free = lock(&self.free);
+        free.shelf.clear();
+        // wgpu keeps what encoders use.
+        free.waiting.clear();
+        drop(free);
         lock(&self.staging).clear();
     }
 

@@ -9,6 +9,7 @@ mod content;
 mod driver;
 mod events;
 mod faults;
+#[cfg(not(target_arch = "wasm32"))]
 mod host;
 mod limits;
 mod memory;
@@ -22,7 +23,9 @@ mod submit;
 mod timestamps;
 mod trusted;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 #[cfg(not(target_arch = "wasm32"))]
 use std::time::Duration;
 
@@ -31,10 +34,12 @@ pub(crate) use adapter::setting;
 pub use adapter::{AdapterReport, adapters};
 use buffers::Buffers;
 use cache::Cache;
+use content::Void;
 #[cfg(not(target_arch = "wasm32"))]
 use driver::Driver;
 use events::Events;
 use faults::Faults;
+#[cfg(not(target_arch = "wasm32"))]
 pub use host::EncodedWork;
 pub use memory::BufferPart;
 pub(crate) use memory::Memory;
@@ -64,6 +69,9 @@ const RECLAIM: Duration = Duration::from_secs(10);
 /// Backpressure: number of pending commands at which the thread that records on a paced device submits them itself.
 const MOST_PENDING: usize = 1 << 16;
 
+/// Bytes of recorded uploads of a paced device from which on the recording thread submits them itself.
+const MOST_UPLOADS: usize = 64 << 20;
+
 /// One device. Dropping it discards recorded work that was not submitted.
 pub(crate) struct Gpu {
     core: Arc<Core>,
@@ -81,30 +89,78 @@ struct Core {
     pool: Arc<Pool>,
     recorder: Mutex<Recorder>,
     submitter: Mutex<Submitter>,
+    /// The thread that holds `submitter`.
+    submitting: Mutex<Option<ThreadId>>,
     pace: Mutex<Pace>,
     events: Events,
     is_adopted: bool,
     report: AdapterReport,
 }
 
+/// Locks a mutex. A panic in a callback of the host, which wgpu runs in our calls, leaves the state as it is.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("a thread panicked while it held the GPU's state")
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The right to submit. It knows its thread, so that callbacks of wgpu that run in a submission do not wait for it.
+struct Turn<'a> {
+    submitter: MutexGuard<'a, Submitter>,
+    thread: &'a Mutex<Option<ThreadId>>,
+}
+
+impl Deref for Turn<'_> {
+    type Target = Submitter;
+
+    fn deref(&self) -> &Submitter {
+        &self.submitter
+    }
+}
+
+impl DerefMut for Turn<'_> {
+    fn deref_mut(&mut self) -> &mut Submitter {
+        &mut self.submitter
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *lock(self.thread) = None;
+    }
 }
 
 impl Core {
+    /// Waits for the right to submit. `None` within a submission of this thread.
+    fn turn(&self) -> Option<Turn<'_>> {
+        let this = thread::current().id();
+        if *lock(&self.submitting) == Some(this) {
+            return None;
+        }
+        let submitter = lock(&self.submitter);
+        *lock(&self.submitting) = Some(this);
+        Some(Turn { submitter, thread: &self.submitting })
+    }
+
     /// Submits the next batch and returns its estimated work.
     #[cfg(not(target_arch = "wasm32"))]
     fn submit_batch(&self, size: Size) -> u64 {
-        let mut submitter = lock(&self.submitter);
+        let Some(mut turn) = self.turn() else { return 0 };
         let batch = lock(&self.recorder).take(size);
         let work = batch.work;
-        submitter.submit(batch, || self.reclaim(), &self.events);
+        turn.submit(batch, || self.reclaim(), &self.events);
         work
     }
 
     /// Submits everything recorded so far.
     fn submit_all(&self, size: Size) -> Option<Index> {
-        let mut submitter = lock(&self.submitter);
+        let last = self.submit_recorded(size);
+        #[cfg(not(target_arch = "wasm32"))]
+        self.caught_up();
+        last
+    }
+
+    fn submit_recorded(&self, size: Size) -> Option<Index> {
+        // Within a submission, what was recorded by a callback is left to the next one.
+        let mut turn = self.turn()?;
         let until = lock(&self.recorder).recorded();
         let mut last = None;
         loop {
@@ -115,7 +171,7 @@ impl Core {
                 }
                 recorder.take(size)
             };
-            last = submitter.submit(batch, || self.reclaim(), &self.events).or(last);
+            last = turn.submit(batch, || self.reclaim(), &self.events).or(last);
         }
     }
 
@@ -174,10 +230,18 @@ impl Core {
         pace.slice().is_some() && lock(&self.recorder).is_full(Size { work: size.work.saturating_mul(2), ..size })
     }
 
+    /// Drops what was recorded and not submitted; its results become undefined.
+    fn cancel(&self) {
+        let commands = lock(&self.recorder).cancel();
+        commands.into_iter().for_each(|command| command.refuse(Void::Cancelled));
+        #[cfg(not(target_arch = "wasm32"))]
+        self.caught_up();
+    }
+
     /// Completes everything that waits for a lost device; readbacks receive an error.
     #[cfg(not(target_arch = "wasm32"))]
     fn abandon(&self) {
-        lock(&self.recorder).cancel();
+        self.cancel();
         let (readbacks, waiting) = self.events.update(|state| {
             (state.running, state.wanted) = (0, 0);
             (std::mem::take(&mut state.readbacks), std::mem::take(&mut state.waiting))
@@ -243,6 +307,7 @@ impl Gpu {
                 buffers.clone(),
                 timestamps,
             )),
+            submitting: Mutex::default(),
             pace: Mutex::new(pace),
             events: Events::default(),
             buffers,
@@ -291,7 +356,9 @@ impl Gpu {
     /// Submits all recorded work and returns the times of the dispatches since the last call.
     pub fn take_times(&self) -> Result<Vec<DispatchTime>> {
         self.flush()?;
-        Ok(lock(&self.core.submitter).timestamps.as_mut().map_or_else(Vec::new, Timestamps::take))
+        let mut turn = self.core.turn();
+        let timestamps = turn.as_mut().and_then(|turn| turn.timestamps.as_mut());
+        Ok(timestamps.map_or_else(Vec::new, Timestamps::take))
     }
 
     /// Allocates memory with undefined contents.
@@ -306,6 +373,10 @@ impl Gpu {
         core.faults.check()?;
         let bytes = bytemuck::cast_slice(words);
         let (size, is_paced) = self.size();
+        if memory.content().why_void().is_some() {
+            // Work recorded before must still see that the elements are undefined.
+            core.submit_all(Size::LARGEST);
+        }
         if bytes.len() < LARGE_UPLOAD || is_paced {
             lock(&core.recorder).upload(memory, bytes)?;
             memory.content().fill();
@@ -313,7 +384,7 @@ impl Gpu {
         }
         memory.content().check_write()?;
         core.submit_all(Size::LARGEST);
-        let _turn = lock(&core.submitter);
+        let _turn = core.turn();
         core.faults.guard("upload", || core.queue.write_buffer(memory.buffer(), memory.offset(), bytes))?;
         memory.content().fill();
         Ok(())
@@ -366,18 +437,20 @@ impl Gpu {
 
     /// Submits the recorded work if it fills a submission.
     fn submit_if_full(&self, size: Size, is_paced: bool) -> Result<()> {
-        let (is_full, pending, recorded) = {
+        let (is_full, is_large, uploads, recorded) = {
             let recorder = lock(&self.core.recorder);
-            (recorder.is_full(size), recorder.pending(), recorder.recorded())
+            let (pending, uploads) = (recorder.pending(), recorder.upload_bytes());
+            let is_large = pending >= MOST_PENDING || uploads >= MOST_UPLOADS;
+            (recorder.is_full(size), is_large, uploads, recorder.recorded())
         };
         match (is_full, is_paced) {
             (false, _) => Ok(()),
-            (true, true) if pending < MOST_PENDING => {
+            (true, true) if !is_large => {
                 #[cfg(not(target_arch = "wasm32"))]
-                if self.core.is_idle(recorded) {
-                    self.submit_later();
+                if uploads >= LARGE_UPLOAD || self.core.is_idle(recorded) {
+                    self.submit_later()?;
                 }
-                let _ = recorded;
+                let _ = (recorded, uploads);
                 Ok(())
             }
             (true, _) => {
@@ -388,11 +461,14 @@ impl Gpu {
     }
 
     /// Has the driver thread submit the recorded work. In a browser, where `submit` never blocks, this thread submits.
-    fn submit_later(&self) {
+    fn submit_later(&self) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
-        self.driver.submit_later(&self.core);
+        return self.driver.submit_later(&self.core);
         #[cfg(target_arch = "wasm32")]
-        self.core.submit_all(Size::LARGEST);
+        {
+            self.core.submit_all(Size::LARGEST);
+            Ok(())
+        }
     }
 
     /// Submits the recorded work.
@@ -408,7 +484,9 @@ impl Gpu {
         while self.core.is_behind() {
             let (sender, receiver) = futures_channel::oneshot::channel();
             self.core.events.update(|state| state.waiting.push(sender));
-            self.submit_later();
+            self.submit_later()?;
+            // Another thread may have submitted everything meanwhile.
+            self.core.caught_up();
             let _ = receiver.await;
             self.core.faults.check_known()?;
         }
@@ -417,7 +495,7 @@ impl Gpu {
 
     /// Drops recorded work that was not submitted. Its results become undefined.
     pub fn cancel(&self) {
-        lock(&self.core.recorder).cancel();
+        self.core.cancel();
     }
 
     /// Wraps a range of a buffer of the host.

@@ -38,7 +38,7 @@ impl Gpu {
         for (memory, words) in parts {
             readings.push(self.record_read(memory, *words)?);
         }
-        self.submit_later();
+        self.submit_later()?;
         Ok(readings)
     }
 

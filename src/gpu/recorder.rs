@@ -72,18 +72,24 @@ impl Command {
         }
     }
 
-    /// Marks the results of this command as undefined. A readback receives an error.
-    pub fn void(self, why: &Void) {
+    /// Marks the results as undefined.
+    pub fn void(&self, why: &Void) {
         match self {
             Command::Dispatch { bound, .. } => bound.writes().iter().for_each(|content| content.void(why.clone())),
             Command::Upload { content, .. } => content.void(why.clone()),
-            Command::Copy(copy) => {
-                let _ = copy.done.send(Err(why.clone().error()));
-            }
+            Command::Copy(_) => {}
+        }
+    }
+
+    /// Completes a readback with an error. Wakes whoever waits for it, so no lock may be held.
+    pub fn refuse(self, why: Void) {
+        if let Command::Copy(copy) = self {
+            let _ = copy.done.send(Err(why.error()));
         }
     }
 
     /// The reason, if an input is undefined.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn void_input(&self) -> Option<Void> {
         match self {
             Command::Dispatch { bound, .. } => bound.reads().iter().chain(bound.writes()).find_map(|c| c.why_void()),
@@ -113,7 +119,8 @@ impl Command {
     fn work(&self) -> u64 {
         match self {
             Command::Dispatch { work, .. } => *work,
-            _ => 0,
+            Command::Upload { bytes, .. } => *bytes as u64,
+            Command::Copy(copy) => copy.bytes,
         }
     }
 }
@@ -253,6 +260,7 @@ impl Recorder {
         to.content().check_write()?;
         let (from, content) = (self.uploaded + self.uploads.len(), to.content().clone());
         let (buffer, offset) = (to.buffer().clone(), to.offset());
+        self.work = self.work.saturating_add(bytes.len() as u64);
         self.commands.push_back(Command::Upload { from, bytes: bytes.len(), to: buffer, offset, content });
         self.uploads.extend_from_slice(bytes);
         Ok(())
@@ -261,6 +269,7 @@ impl Recorder {
     /// Records a readback.
     pub fn copy(&mut self, copy: Copy) -> Result<()> {
         copy.from.content().check_read()?;
+        self.work = self.work.saturating_add(copy.bytes);
         self.commands.push_back(Command::Copy(copy));
         Ok(())
     }
@@ -268,6 +277,17 @@ impl Recorder {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run_dropped(&mut self, always: bool) {
         self.runs_dropped = always || self.is_measured;
+    }
+
+    /// Whether one batch can hold all recorded uploads.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn uploads_fit(&self) -> bool {
+        self.uploads.len() < UPLOADS.min(self.most_uploads)
+    }
+
+    /// Bytes of recorded uploads.
+    pub fn upload_bytes(&self) -> usize {
+        self.uploads.len()
     }
 
     pub fn pending(&self) -> usize {
@@ -306,6 +326,7 @@ impl Recorder {
         let mut batch = Batch { begin: self.uploaded, ..Batch::default() };
         let (mut dispatches, mut end, most_uploads) = (0, self.uploaded, self.most_uploads);
         while size.holds(dispatches, batch.work)
+            && end - batch.begin < UPLOADS
             && self.commands.front().is_some_and(|command| command.fits(most_uploads, batch.begin))
             && let Some(command) = self.commands.pop_front()
         {
@@ -313,17 +334,15 @@ impl Recorder {
             self.work = self.work.saturating_sub(command.work());
             let is_needed = self.runs_dropped || command.is_needed(self.sweeps);
             match &command {
-                Command::Dispatch { chunk, offset, work, .. } => {
+                Command::Dispatch { chunk, offset, .. } => {
                     self.leave(*chunk, *offset, is_needed.then_some(&mut batch.params));
-                    if is_needed {
-                        dispatches += 1;
-                        batch.work = batch.work.saturating_add(*work);
-                    }
+                    dispatches += usize::from(is_needed);
                 }
                 Command::Upload { from, bytes, .. } => end = from + bytes,
                 Command::Copy(_) => {}
             }
             if is_needed {
+                batch.work = batch.work.saturating_add(command.work());
                 batch.commands.push(command);
             }
         }
@@ -380,6 +399,7 @@ impl Recorder {
 
     /// Takes all commands for an encoder of the host. The host submits later, so their parameter buffers are not
     /// reused.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn take_for_host(&mut self) -> Batch {
         let batch = self.take_unbounded(Size { dispatches: usize::MAX, work: u64::MAX });
         self.chunks.clear();
@@ -387,14 +407,13 @@ impl Recorder {
         batch
     }
 
-    /// Drops all recorded commands. Their results become undefined.
-    pub fn cancel(&mut self) {
-        loop {
-            let batch = self.take(Size::LARGEST);
-            batch.commands.into_iter().for_each(|command| command.void(&Void::Cancelled));
-            if self.commands.is_empty() {
-                return;
-            }
+    /// Drops all recorded commands, whose results become undefined, and returns them.
+    pub fn cancel(&mut self) -> Vec<Command> {
+        let mut commands = Vec::new();
+        while !self.commands.is_empty() {
+            commands.extend(self.take(Size::LARGEST).commands);
         }
+        commands.iter().for_each(|command| command.void(&Void::Cancelled));
+        commands
     }
 }

@@ -5,6 +5,7 @@ use std::slice::Iter;
 use std::sync::Arc;
 
 use super::buffers::Buffers;
+#[cfg(not(target_arch = "wasm32"))]
 use super::content::Void;
 use super::events::Events;
 use super::faults::Faults;
@@ -70,7 +71,7 @@ impl Submitter {
         }
         let uploads = self.write(&batch).ok()?;
         let index = self.try_submit(&batch.commands, uploads.as_ref()).ok()?;
-        batch.commands.into_iter().for_each(|command| self.map(command, events));
+        batch.commands.into_iter().for_each(|command| map(&self.faults, command, events));
         Some(index)
     }
 
@@ -109,14 +110,20 @@ impl Submitter {
         // Stack of parts to submit, the next one on top.
         let mut parts = vec![commands];
         while let Some(part) = parts.pop() {
-            let mut part = without_void(part);
+            let (mut part, void) = split_void(part);
+            void.into_iter().for_each(|(command, why)| command.refuse(why));
             if part.is_empty() {
                 continue;
             }
             match self.try_submit(&part, uploads) {
                 Ok(index) => {
                     last = Some(index);
-                    part.into_iter().for_each(|command| self.map(command, events));
+                    for command in part {
+                        if let Command::Upload { content, .. } = &command {
+                            content.fill();
+                        }
+                        map(&self.faults, command, events);
+                    }
                 }
                 Err(error) if part.len() == 1 || matches!(error, Error::DeviceLost(_)) => {
                     log::error!("{error}");
@@ -133,35 +140,35 @@ impl Submitter {
 
     fn try_submit(&mut self, commands: &[Command], uploads: Option<&Uploads>) -> Result<Index> {
         let Self { device, queue, timestamps, .. } = self;
-        let index = self.faults.guard("Queue::submit", || {
+        if let Some(timestamps) = timestamps {
+            timestamps.begin();
+        }
+        let commands = self.faults.guard("CommandEncoder::finish", || {
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("wgru") });
             encode(&mut encoder, commands, uploads, timestamps.as_mut());
             if let Some(timestamps) = timestamps {
                 timestamps.resolve(&mut encoder);
             }
-            queue.submit([encoder.finish()])
+            encoder.finish()
         })?;
+        let mut index = None;
+        let submitted = self.faults.guard("Queue::submit", || index = Some(queue.submit([commands])));
+        let index = match (submitted, index) {
+            (Ok(()), Some(index)) => index,
+            // wgpu runs callbacks of the host in `submit`, and their errors are caught here, too.
+            #[cfg(not(target_arch = "wasm32"))]
+            (Err(_), Some(index)) if self.faults.was_submitted(&index) => index,
+            (Err(error), _) => return Err(error),
+            (Ok(()), None) => unreachable!("submitted"),
+        };
         if let Some(Err(error)) = self.timestamps.as_mut().map(Timestamps::collect) {
             log::error!("timestamps: {error}");
         }
         Ok(index)
     }
 
-    /// Maps the staging buffer of a submitted readback.
-    pub fn map(&self, command: Command, events: &Events) {
-        let Command::Copy(Copy { to, bytes, done, .. }) = command else { return };
-        let number = events.update(|state| state.expect(done));
-        let events = events.clone();
-        // The callback receives the errors.
-        let _ = self.faults.guard("Tensor::read", || {
-            to.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
-                let result = result.map_err(|e| Error::Gpu(format!("Tensor::read: {e}")));
-                events.update(|state| state.arrive(number, result));
-            });
-        });
-    }
-
     /// Encodes a batch into a command encoder of the host.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn encode_for_host(&mut self, batch: &Batch, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         // The host submits later. The upload buffer is used for this batch only, so nothing overwrites it meanwhile.
         self.upload_buffer = None;
@@ -174,16 +181,20 @@ impl Submitter {
 /// Index of a submission, to wait for it.
 pub(super) type Index = wgpu::SubmissionIndex;
 
-/// Drops commands whose inputs are undefined. Their results become undefined, too.
-pub(super) fn without_void(commands: Vec<Command>) -> Vec<Command> {
-    let mut kept = Vec::with_capacity(commands.len());
+/// Separates the commands whose inputs are defined from the others, whose results become undefined, too.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn split_void(commands: Vec<Command>) -> (Vec<Command>, Vec<(Command, Void)>) {
+    let (mut kept, mut void) = (Vec::with_capacity(commands.len()), Vec::new());
     for command in commands {
         match command.void_input() {
-            Some(why) => command.void(&why),
+            Some(why) => {
+                command.void(&why);
+                void.push((command, why));
+            }
             None => kept.push(command),
         }
     }
-    kept
+    (kept, void)
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -191,6 +202,7 @@ fn void_all(commands: Vec<Command>, error: &Error) {
     for command in commands {
         let why = Void::from(command.name(), error);
         command.void(&why);
+        command.refuse(why);
     }
 }
 
@@ -244,4 +256,18 @@ fn encode_pass(
             }
         }
     }
+}
+
+/// Maps the staging buffer of a submitted readback.
+pub(super) fn map(faults: &Faults, command: Command, events: &Events) {
+    let Command::Copy(Copy { to, bytes, done, .. }) = command else { return };
+    let number = events.update(|state| state.expect(done));
+    let events = events.clone();
+    // The callback receives the errors.
+    let _ = faults.guard("Tensor::read", || {
+        to.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
+            let result = result.map_err(|e| Error::Gpu(format!("Tensor::read: {e}")));
+            events.arrive(number, result);
+        });
+    });
 }

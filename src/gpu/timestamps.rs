@@ -62,6 +62,11 @@ impl Timestamps {
         }
     }
 
+    /// Begins a submission; queries of one that failed are forgotten.
+    pub fn begin(&mut self) {
+        self.open.clear();
+    }
+
     /// Records how the queries of this submission are read back.
     pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
         let count = 2 * self.open.len() as u32;

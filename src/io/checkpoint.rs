@@ -49,6 +49,8 @@ impl Snapshot {
         if let Some(within) = &place.within {
             put_rng("within.", &within.begun);
             put("within.done", within.done.to_string());
+            put("within.examples", within.examples.to_string());
+            put("within.batch", within.batch.to_string());
         }
         if let Some(best) = &place.best {
             put("best.epoch", best.epoch.to_string());
@@ -131,7 +133,11 @@ fn resumed(trainer: &Trainer, file: &TensorFile, updates: u64) -> Result<Resumed
     }
     let begun = Rng::from_state(file.field("within.seed")?, count(file, "within.position")?);
     let status = file.expect(STATUS, &[trainer.status_len()])?.to_vec();
-    Ok(Resumed { within: Within { done, begun }, status })
+    let (examples, batch) = (count_usize(file, "within.examples")?, count_usize(file, "within.batch")?);
+    if batch == 0 || done >= examples.div_ceil(batch) {
+        return Err(Error::format("within.done", format!("{done} is past the batches of an epoch")));
+    }
+    Ok(Resumed { within: Within { done, begun, examples, batch }, status })
 }
 
 /// A number that can still be counted up from.

@@ -536,6 +536,7 @@ impl Stack {
         let mut slot = self.packed[index].lock().expect("packing does not panic");
         if let Some((made_for, packed)) = &*slot
             && *made_for == versions
+            && !packed.is_void()
         {
             return Ok(packed.clone());
         }
@@ -610,6 +611,7 @@ impl Stack {
         let mut slot = self.whole.lock().expect("an upload does not panic");
         if let Some((made_for, marks)) = &*slot
             && *made_for == [batch, steps]
+            && !marks.is_void()
         {
             return Ok(Marks { words: marks.clone(), begins: None, gaps, given });
         }

@@ -1,6 +1,7 @@
 //! Snapshots of training runs in host memory
 
 use super::trainer::{Best, Trainer};
+use super::watch::Report;
 use crate::error::Result;
 use crate::keeper::{HostCopy, Keeper};
 use crate::nn::Module;
@@ -37,6 +38,9 @@ pub(crate) struct Within {
     pub done: usize,
     /// The random generator before it shuffled the examples.
     pub begun: Rng,
+    /// Examples of the data, and of one batch.
+    pub examples: usize,
+    pub batch: usize,
 }
 
 /// Prefixes of the names in a snapshot.
@@ -61,7 +65,12 @@ impl Snapshot {
         let mut keeper = Keeper::every(1);
         begin(&mut keeper, trainer, model, None)?;
         keeper.finish().await?;
-        Ok(Self(keeper.kept().expect("finished").clone()))
+        let mut copy = keeper.take().expect("finished");
+        if let Some(resumed) = &trainer.resumed {
+            copy.tag.within = Some(resumed.within.clone());
+            copy.push(STATUS, resumed.status.clone());
+        }
+        Ok(Self(copy))
     }
 }
 
@@ -151,9 +160,9 @@ impl Trainer {
     }
 
     /// Collects a pending snapshot if it has arrived, and starts a new one if it is due.
-    pub(super) fn keep(&mut self, model: &dyn Module, within: Option<(Within, &Tensor)>, is_due: bool) -> Result<()> {
+    pub(super) fn keep(&mut self, model: &dyn Module, within: Option<(Within, &Tensor)>) -> Result<()> {
         let Some(mut keeping) = self.keeping.take() else { return Ok(()) };
-        let result = keeping.keep(self, model, within, is_due);
+        let result = keeping.keep(self, model, within);
         self.keeping = Some(keeping);
         result
     }
@@ -169,16 +178,10 @@ impl Trainer {
 }
 
 impl Keeping {
-    fn keep(
-        &mut self,
-        trainer: &Trainer,
-        model: &dyn Module,
-        within: Option<(Within, &Tensor)>,
-        is_due: bool,
-    ) -> Result<()> {
+    fn keep(&mut self, trainer: &Trainer, model: &dyn Module, within: Option<(Within, &Tensor)>) -> Result<()> {
         self.keeper.look()?;
         self.arrive();
-        if (is_due || trainer.updates.is_multiple_of(self.every)) && !self.keeper.is_busy() {
+        if trainer.updates.is_multiple_of(self.every) && !self.keeper.is_busy() {
             begin(&mut self.keeper, trainer, model, within)?;
             self.arrive();
         }
@@ -186,7 +189,10 @@ impl Keeping {
     }
 
     fn arrive(&mut self) {
-        if let Some(copy) = self.keeper.take() {
+        let Some(copy) = self.keeper.take() else { return };
+        // On a GPU a failure is noticed some updates later: what was copied in between cannot go on.
+        let has_failed = copy.get(STATUS).is_ok_and(|(_, words)| Report::of(words).has_failed());
+        if !has_failed {
             self.last = Some(Snapshot(copy));
         }
     }

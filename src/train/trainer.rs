@@ -221,6 +221,13 @@ impl Trainer {
             }
             _ => {}
         }
+        if let Some(Resumed { within, .. }) = &self.resumed
+            && (within.examples, within.batch) != (data.len(), self.options.batch)
+        {
+            let expected = format!("{} examples in batches of {}, as in the snapshot", within.examples, within.batch);
+            let got = format!("{} in batches of {}", data.len(), self.options.batch);
+            return Err(Error::value(FIT, "data and batch", expected, got));
+        }
         if validation.is_some_and(|data| data.is_empty()) {
             return Err(Error::value(FIT, "validation", "at least one example", 0));
         }
@@ -287,7 +294,7 @@ impl Trainer {
                 Some(loss) => self.keep_best(loss, of).await?,
                 None => true,
             };
-            self.keep(model, None, false)?;
+            self.keep(model, None)?;
             let report = Progress { epoch: self.epoch - 1, updates: of, of, loss: Some(mean), validation: checked };
             let goes_on = progress(&report, self).await.is_continue();
             if !goes_on || !patient {
@@ -325,8 +332,9 @@ impl Trainer {
         progress: &mut impl AsyncFnMut(&Progress, &Trainer) -> ControlFlow<()>,
     ) -> Result<Option<f32>> {
         let mut order: Vec<usize> = (0..data.len()).collect();
-        let (skipped, begun, status) = match self.resumed.take() {
-            Some(Resumed { within, status }) => (within.done, within.begun, Some(status)),
+        // Kept until the first update is made, so that an error before it loses nothing.
+        let (skipped, begun, status) = match &self.resumed {
+            Some(Resumed { within, status }) => (within.done, within.begun.clone(), Some(status.clone())),
             None => (0, self.rng.clone(), None),
         };
         if self.options.shuffle {
@@ -357,13 +365,15 @@ impl Trainer {
             watch.add(&value, examples.len() as f32 / order.len() as f32)?;
             self.optimizer.step_guarded(watch.status())?;
             self.updates += 1;
+            self.resumed = None;
             value.device().catch_up().await?;
             if watch.has_failed()? {
                 break;
             }
             if done + 1 < of {
-                let within = Within { done: done + 1, begun: begun.clone() };
-                self.keep(model, Some((within, watch.status())), false)?;
+                let within =
+                    Within { done: done + 1, begun: begun.clone(), examples: order.len(), batch: self.options.batch };
+                self.keep(model, Some((within, watch.status())))?;
             }
             while marks.front().is_some_and(|mark| mark.update < watch.confirmed()) {
                 marks.pop_front();

@@ -31,7 +31,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    fn of(words: &[f32]) -> Self {
+    pub fn of(words: &[f32]) -> Self {
         let (head, flags) = words.split_at(TrainingStatus::FLAGS as usize);
         let flagged = flags.iter().enumerate().filter(|(_, flag)| flag.to_bits() != 0).map(|(i, _)| i).collect();
         Self { total: head[0], updates: head[1].to_bits() as usize, flagged }
