@@ -1,0 +1,105 @@
+//! The learning curve, and the forecast against what was measured
+
+use eframe::egui::{self, Align2, RichText, Vec2b};
+use egui_plot::{Corner, GridInput, GridMark, HLine, Legend, Line, LineStyle, Plot, PlotPoints};
+
+use super::theme::palette;
+use super::{short_date, title};
+use crate::session::Session;
+
+/// A plot that shows all of its data, with a legend.
+pub fn plot<'a>(name: &str, corner: Corner) -> Plot<'a> {
+    Plot::new(name.to_owned())
+        .allow_drag(false)
+        .allow_zoom(false)
+        .allow_scroll(false)
+        .allow_boxed_zoom(false)
+        .show_background(false)
+        .set_margin_fraction(egui::vec2(0.01, 0.08))
+        .y_axis_min_width(44.0)
+        .legend(Legend::default().position(corner).background_alpha(0.6).text_style(egui::TextStyle::Small))
+}
+
+/// Marks of a scale of days, 30 or so apart: where months begin.
+pub fn months(input: GridInput, is_first: impl Fn(usize) -> bool) -> Vec<GridMark> {
+    let (start, end) = (input.bounds.0.max(0.0) as usize, input.bounds.1.max(0.0) as usize);
+    (start..=end).filter(|day| is_first(*day)).map(|day| GridMark { value: day as f64, step_size: 30.0 }).collect()
+}
+
+/// Text in the middle of a card that has nothing to show yet.
+pub fn nothing(ui: &mut egui::Ui, text: &str) {
+    let rect = ui.available_rect_before_wrap();
+    ui.allocate_rect(rect, egui::Sense::hover());
+    let font = egui::TextStyle::Body.resolve(ui.style());
+    ui.painter().text(rect.center(), Align2::CENTER_CENTER, text, font, palette(ui).faint);
+}
+
+/// The losses by epoch.
+pub fn learning(ui: &mut egui::Ui, session: &Session) {
+    let colours = palette(ui);
+    title(ui, "Learning", "error of the next day's temperature, by epoch");
+    let history = session.worker.shared.lock().history.clone();
+    if history.is_empty() {
+        return nothing(ui, "Press Start: the curve begins with the first epoch.");
+    }
+    let points = |value: fn(&crate::worker::Losses) -> f32| -> PlotPoints<'static> {
+        history.iter().enumerate().map(|(epoch, losses)| [(epoch + 1) as f64, f64::from(value(losses))]).collect()
+    };
+    let persistence = f64::from(session.weather.persistence(session.weather.validation()));
+    let last = history[history.len() - 1];
+    ui.horizontal(|ui| {
+        for (colour, name, value) in
+            [(colours.training, "training", last.training), (colours.validation, "validation", last.validation)]
+        {
+            ui.label(RichText::new(format!("{name} {value:.2} °C")).small().color(colour));
+        }
+        let best = history.iter().map(|l| l.validation).fold(f32::INFINITY, f32::min);
+        ui.label(RichText::new(format!("best {best:.2} °C")).small().color(colours.faint));
+    });
+    plot("learning", Corner::RightTop)
+        .include_x(1.0)
+        .include_y(persistence)
+        .x_axis_label("epoch")
+        .y_axis_formatter(|mark, _| format!("{:.2} °C", mark.value))
+        .y_axis_min_width(56.0)
+        .label_formatter(|_| None)
+        .auto_bounds(Vec2b::TRUE)
+        .show(ui, |plot| {
+            let line = HLine::new("as warm as today", persistence).color(colours.faint);
+            plot.hline(line.style(LineStyle::dashed_loose()).width(1.0));
+            plot.line(Line::new("training, 2012–13", points(|l| l.training)).color(colours.training).width(1.8));
+            plot.line(Line::new("validation, 2014", points(|l| l.validation)).color(colours.validation).width(1.8));
+        });
+}
+
+/// The forecast of the test year against what was measured.
+pub fn forecast(ui: &mut egui::Ui, session: &Session) {
+    let (colours, weather) = (palette(ui), &session.weather);
+    title(ui, "Forecast", "highest temperature of 2015, each day from the days before it");
+    let Some(forecast) = session.worker.shared.lock().forecast.clone() else {
+        return nothing(ui, "The model is not ready yet.");
+    };
+    let days = weather.test();
+    let made = |day: usize| {
+        let change = forecast.change[day - 1 - forecast.start];
+        weather.highest(day - 1) + change * weather.deviation()
+    };
+    let squares: f32 = days.clone().map(|day| (made(day) - weather.highest(day)).powi(2)).sum();
+    let (error, naive) = ((squares / days.len() as f32).sqrt(), weather.persistence(days.start - 1..days.end - 1));
+    let text = format!("error {error:.2} °C; of \"as warm as today\" {naive:.2} °C");
+    ui.label(RichText::new(text).small().color(if error < naive { colours.good } else { colours.faint }));
+    let series = |value: &dyn Fn(usize) -> f32| -> PlotPoints<'static> {
+        days.clone().map(|day| [day as f64, f64::from(value(day))]).collect()
+    };
+    let is_first = |day: usize| weather.date(day).ends_with("-01");
+    plot("forecast", Corner::LeftTop)
+        .x_grid_spacer(move |input| months(input, is_first))
+        .x_axis_formatter(|mark, _| short_date(weather.date(mark.value as usize)))
+        .y_axis_formatter(|mark, _| format!("{:.0} °C", mark.value))
+        .label_formatter(|_| None)
+        .show(ui, |plot| {
+            let measured = series(&|day| weather.highest(day));
+            plot.line(Line::new("measured", measured).color(colours.measured).width(1.2));
+            plot.line(Line::new("forecast", series(&made)).color(colours.forecast).width(1.6));
+        });
+}

@@ -1,0 +1,321 @@
+//! The loop of the training thread
+
+use std::ops::ControlFlow;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use wgru::{Error, Result};
+
+use super::board::{EventKind, Shared, Status};
+use super::snapshot::Snapshot;
+use super::training::{Ended, Training};
+use super::view::{View, hand_out};
+use super::{Command, Start};
+use crate::gpu::Host;
+use crate::options::Place;
+
+/// Least time between two snapshots, which the pictures are made from as well.
+const SNAPSHOTS: Duration = Duration::from_millis(300);
+/// Least time between two files.
+const FILES: Duration = Duration::from_secs(5);
+
+/// Runs until the window sends [`Command::Quit`], then saves.
+pub fn run(start: Start, inbox: Receiver<Command>, shared: Shared) {
+    let wanted = start.train;
+    let mut worker = Run {
+        start,
+        inbox,
+        shared,
+        window: None,
+        view: None,
+        training: None,
+        snapshot: None,
+        wanted,
+        lost_at: None,
+        snapshot_at: Instant::now(),
+        saved_at: Instant::now(),
+    };
+    worker.load();
+    while worker.turn().is_continue() {}
+    worker.save();
+}
+
+struct Run {
+    start: Start,
+    inbox: Receiver<Command>,
+    shared: Shared,
+    window: Option<Host>,
+    view: Option<View>,
+    training: Option<Training>,
+    snapshot: Option<Snapshot>,
+    /// Whether the user wants it to train.
+    wanted: bool,
+    /// When the device was lost, until training goes on.
+    lost_at: Option<Instant>,
+    snapshot_at: Instant,
+    saved_at: Instant,
+}
+
+impl Run {
+    /// Obeys one command, or trains one epoch if there is none.
+    fn turn(&mut self) -> ControlFlow<()> {
+        let command = match self.wanted && self.training.is_some() {
+            true => match self.inbox.try_recv() {
+                Ok(command) => Some(command),
+                Err(std::sync::mpsc::TryRecvError::Empty) => None,
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => return ControlFlow::Break(()),
+            },
+            false => match self.inbox.recv() {
+                Ok(command) => Some(command),
+                Err(_) => return ControlFlow::Break(()),
+            },
+        };
+        let done = match command {
+            Some(command) => self.obey(command),
+            None => self.epoch(),
+        };
+        let flow = done.unwrap_or_else(|error| {
+            self.fail(&error);
+            ControlFlow::Continue(())
+        });
+        self.start.wake.repaint();
+        flow
+    }
+
+    fn obey(&mut self, command: Command) -> Result<ControlFlow<()>> {
+        match command {
+            Command::Quit => return Ok(ControlFlow::Break(())),
+            Command::Train => {
+                self.wanted = true;
+                match self.training.is_some() {
+                    true => self.set_status(),
+                    false => self.build()?,
+                }
+            }
+            Command::Pause => {
+                self.wanted = false;
+                self.set_status();
+                self.save();
+            }
+            Command::Rate(rate) => {
+                self.start.rate = rate;
+                self.shared.lock().rate = rate;
+            }
+            Command::Reset(hidden) => {
+                self.start.hidden = hidden;
+                (self.snapshot, self.training) = (None, None);
+                self.shared.lock().saved = None;
+                self.build()?;
+                self.shared.tell(EventKind::Note, format!("New weights, {hidden} units."));
+            }
+            Command::Place(place) => {
+                self.start.place = place;
+                self.training = None;
+                self.build()?;
+                let device = self.shared.lock().device.clone();
+                self.shared.tell(EventKind::Note, format!("Trains on {device} now, from the last snapshot."));
+            }
+            Command::Window(window) => {
+                let serial = self.view.as_ref().map_or(0, View::serial);
+                self.view = Some(View::new(&window, self.start.weather.clone(), serial)?);
+                let is_new = self.window.replace(window).is_some();
+                if is_new && self.start.place == Place::Window {
+                    self.training = None;
+                    if self.lost_at.is_none() {
+                        self.note_loss("the window has another device");
+                    }
+                }
+                match self.training.is_some() {
+                    true => self.show(),
+                    false => self.build()?,
+                }
+            }
+            Command::Look => self.look()?,
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Finds out whether the device still works, by using it.
+    fn look(&mut self) -> Result<()> {
+        match &self.training {
+            Some(training) => training.compute.probe(),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the device and builds the model on it, from the last snapshot if there is one.
+    fn build(&mut self) -> Result<()> {
+        let Some(window) = &self.window else { return Ok(()) };
+        if let Some(why) = window.loss.reason() {
+            // A new window brings a new device.
+            log::info!("waits for a new window: {why}");
+            self.shared.lock().status = Status::WaitingForWindow;
+            return Ok(());
+        }
+        let compute = window.compute(self.start.place)?;
+        let (name, fuse) = (compute.device.info().name.clone(), compute.fuse());
+        let training = Training::new(compute, &self.start, self.start.hidden, self.start.rate, self.snapshot.as_ref())?;
+        let epoch = training.trainer.epoch();
+        let mut board = self.shared.lock();
+        let kept = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.updates);
+        let repeated = board.updates.saturating_sub(kept);
+        board.history = self.snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.history.clone());
+        (board.updates, board.epoch, board.snapshot) = (kept, epoch, epoch);
+        (board.hidden, board.place, board.device) = (self.start.hidden, self.start.place, name);
+        board.fuse = Some(fuse);
+        drop(board);
+        self.training = Some(training);
+        if let Some(lost) = self.lost_at.take() {
+            self.shared.lock().recovered += 1;
+            let text = format!(
+                "A new device is open after {:.2} s. Training goes on from the snapshot of epoch {epoch}; {repeated} updates \
+                 are made again.",
+                lost.elapsed().as_secs_f64()
+            );
+            self.shared.tell(EventKind::Recovery, text);
+        }
+        if self.snapshot.is_none() {
+            self.take_snapshot()?;
+        } else {
+            self.show();
+        }
+        self.set_status();
+        Ok(())
+    }
+
+    fn epoch(&mut self) -> Result<ControlFlow<()>> {
+        let Some(training) = &mut self.training else { return Ok(ControlFlow::Continue(())) };
+        self.shared.lock().status = Status::Training;
+        let scale = self.start.weather.deviation();
+        match training.epoch(&self.inbox, &self.shared, (&mut self.start.rate, &mut self.wanted), scale)? {
+            Ended::Whole(losses) => {
+                let mut board = self.shared.lock();
+                // The last update of an epoch has no call of its own.
+                board.made += 1;
+                board.updates += 1;
+                board.history.push(losses);
+                board.epoch = training.trainer.epoch();
+                drop(board);
+                if self.snapshot_at.elapsed() > SNAPSHOTS {
+                    self.take_snapshot()?;
+                }
+                if self.saved_at.elapsed() > FILES {
+                    self.save();
+                }
+                Ok(ControlFlow::Continue(()))
+            }
+            Ended::Abandoned => Ok(ControlFlow::Break(())),
+            Ended::By(command) => {
+                if let Command::Look = command {
+                    self.look()?;
+                }
+                // Half an epoch cannot be gone on from.
+                self.training = None;
+                match command {
+                    Command::Look => self.build().map(|()| ControlFlow::Continue(())),
+                    command => self.obey(command),
+                }
+            }
+        }
+    }
+
+    fn take_snapshot(&mut self) -> Result<()> {
+        let Some(training) = &self.training else { return Ok(()) };
+        let history = self.shared.lock().history.clone();
+        let snapshot = Snapshot::take(&training.trainer, &training.model, self.start.rate, &history)?;
+        self.snapshot_at = Instant::now();
+        let mut board = self.shared.lock();
+        (board.snapshot, board.updates) = (training.trainer.epoch(), snapshot.updates);
+        drop(board);
+        self.snapshot = Some(snapshot);
+        self.show();
+        Ok(())
+    }
+
+    /// Makes the pictures of the last snapshot. A window that is gone is no reason to stop training.
+    fn show(&mut self) {
+        let Some(snapshot) = &self.snapshot else { return };
+        if let Err(error) = hand_out(snapshot, &self.shared) {
+            self.shared.tell(EventKind::Error, format!("The sensor keeps its model: {error}"));
+        }
+        let (Some(view), Some(window)) = (&mut self.view, &self.window) else { return };
+        if window.loss.reason().is_none()
+            && let Err(error) = view.show(snapshot, &self.shared)
+            && window.loss.reason().is_none()
+        {
+            self.shared.tell(EventKind::Error, format!("The pictures stay as they were: {error}"));
+        }
+    }
+
+    fn set_status(&mut self) {
+        self.shared.lock().status = if self.wanted { Status::Training } else { Status::Paused };
+    }
+
+    fn note_loss(&mut self, why: &str) {
+        self.lost_at = Some(Instant::now());
+        let mut board = self.shared.lock();
+        board.lost += 1;
+        board.fuse = None;
+        drop(board);
+        self.shared.tell(EventKind::Loss, format!("The device that trains was lost ({why})."));
+    }
+
+    /// Goes on after a lost device; anything else is shown, and waits for the user.
+    fn fail(&mut self, error: &Error) {
+        let lost = self.training.as_ref().and_then(|training| training.compute.loss(error));
+        let Some(why) = lost else {
+            self.wanted = false;
+            self.shared.lock().status = Status::Failed(error.to_string());
+            return self.shared.tell(EventKind::Error, error.to_string());
+        };
+        self.training = None;
+        self.note_loss(&why);
+        if let Err(error) = self.build() {
+            self.wanted = false;
+            self.shared.lock().status = Status::Failed(error.to_string());
+            self.shared.tell(EventKind::Error, format!("No new device: {error}"));
+        }
+    }
+
+    /// Reads the model of the last start.
+    fn load(&mut self) {
+        match Snapshot::open(&self.start.state) {
+            Ok(None) => {}
+            Ok(Some(found)) if self.start.hidden_is_asked_for && found.hidden != self.start.hidden => {
+                let (had, wants) = (found.hidden, self.start.hidden);
+                let text = format!("The saved model has {had} units, {wants} were asked for: it starts anew.");
+                self.shared.tell(EventKind::Note, text);
+            }
+            Ok(Some(found)) => {
+                (self.start.hidden, self.start.rate) = (found.hidden, found.rate);
+                let mut board = self.shared.lock();
+                (board.hidden, board.rate, board.updates) = (found.hidden, found.rate, found.updates);
+                board.history.clone_from(&found.history);
+                (board.resumed, board.saved) = (true, Some(found.history.len()));
+                drop(board);
+                let text = format!("Found the model of the last start, after {} epochs.", found.history.len());
+                self.shared.tell(EventKind::Note, text);
+                self.snapshot = Some(found);
+            }
+            Err(error) => {
+                let kept = match Snapshot::set_aside(&self.start.state) {
+                    Ok(path) => format!("It is kept as {}.", path.display()),
+                    Err(error) => format!("It could not be kept either: {error}"),
+                };
+                self.shared.tell(EventKind::Error, format!("The saved model cannot be read: {error}. {kept}"));
+            }
+        }
+    }
+
+    fn save(&mut self) {
+        let Some(snapshot) = &self.snapshot else { return };
+        self.saved_at = Instant::now();
+        if self.shared.lock().saved == Some(snapshot.history.len()) {
+            return;
+        }
+        match snapshot.save(&self.start.state) {
+            Ok(()) => self.shared.lock().saved = Some(snapshot.history.len()),
+            Err(error) => self.shared.tell(EventKind::Error, format!("The model was not saved: {error}")),
+        }
+    }
+}
