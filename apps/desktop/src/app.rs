@@ -10,6 +10,7 @@ use eframe::egui::{self, ColorImage, ScreenshotCallback, ViewportCommand};
 use crate::gates;
 use crate::gpu::Host;
 use crate::infer::{Inference, Pending};
+use crate::options::Options;
 use crate::session::{IDLE, Session};
 use crate::ui;
 use crate::worker::{Command, EventKind, Status};
@@ -35,9 +36,10 @@ impl<'s> App<'s> {
     /// A text for the user when the window is not drawn by wgpu.
     pub fn new(session: &'s mut Session, context: &eframe::CreationContext<'_>) -> Result<Self, String> {
         let state = context.wgpu_render_state.as_ref().ok_or("this window is not drawn by wgpu")?;
-        let host = Host::of(state);
+        let host = Host::of(state, session.reopened);
         gates::install(state);
         ui::theme::install(&context.egui_ctx, session.settings.theme);
+        session.host = Some(host.clone());
         session.wake.set(context.egui_ctx.clone());
         session.worker.send(Command::Window(host.clone()));
         let inference = session.options.infer_every.map(|_| Inference::prepare(&host));
@@ -65,9 +67,19 @@ impl<'s> App<'s> {
         {
             worker.shared.tell(EventKind::Error, format!("No inference any more: {error}"));
         }
-        if options.lose_at == Some(*frame) {
-            self.session.lose_device();
+    }
+
+    /// Why the window's device is gone, once it is.
+    fn window_loss(&mut self) -> Option<String> {
+        let Options { lose_at, while_painting, .. } = self.session.options;
+        if !while_painting && lose_at == Some(self.session.frame) {
+            self.session.lose_device = true;
         }
+        if self.session.lose_device_if_asked() {
+            // wgpu tells when the work that was submitted is done.
+            return Some(self.host.loss.reason().unwrap_or("Destroyed").to_string());
+        }
+        self.host.loss.reason().map(String::from)
     }
 
     /// Closes the window when its device is gone, or when the command line says so.
@@ -75,8 +87,8 @@ impl<'s> App<'s> {
         if self.is_closing {
             return;
         }
-        if let Some(why) = self.host.loss.reason() {
-            self.session.note_window_loss(why);
+        if let Some(why) = self.window_loss() {
+            self.session.note_window_loss(&why);
             return self.close(ctx);
         }
         let Session { options, frame, meter, .. } = &*self.session;
@@ -107,8 +119,10 @@ impl eframe::App for App<'_> {
     fn logic(&mut self, ctx: &egui::Context, _: &mut eframe::Frame) {
         let made = self.session.worker.shared.lock().made;
         self.session.meter.frame(made);
-        self.work();
         self.close_if_due(ctx);
+        if !self.session.reopen {
+            self.work();
+        }
         self.session.frame += 1;
         if self.session.worker.has_died() {
             let mut board = self.session.worker.shared.lock();
@@ -125,9 +139,12 @@ impl eframe::App for App<'_> {
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
-        // Nothing of a device that is gone is drawn any more.
-        if self.host.loss.reason().is_none() {
+        // On a device that is gone nothing can be drawn.
+        if !self.session.reopen {
             ui::show(ui, self.session, &self.host);
+            if self.session.options.while_painting && self.session.options.lose_at == Some(self.session.frame) {
+                self.host.device.destroy();
+            }
         }
     }
 

@@ -47,14 +47,16 @@ pub struct Host {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub loss: Loss,
+    /// Tells the windows apart. wgpu's handles cannot: those of two instances may be equal.
+    pub window: u32,
 }
 
 impl Host {
     /// The window's device, with handlers that note its loss. wgpu's own handler of errors would end the program.
-    pub fn of(state: &eframe::egui_wgpu::RenderState) -> Self {
+    pub fn of(state: &eframe::egui_wgpu::RenderState, window: u32) -> Self {
         let loss = listen(&state.device);
         let (adapter, device, queue) = (state.adapter.clone(), state.device.clone(), state.queue.clone());
-        Self { adapter, device, queue, loss }
+        Self { adapter, device, queue, loss, window }
     }
 
     /// wgru's view of the window's device. Each has a recorder of its own, so threads with one each do not wait for
@@ -78,7 +80,7 @@ impl Host {
                 let opened = pollster::block_on(self.adapter.request_device(&descriptor));
                 let (device, queue) = opened.map_err(|error| Error::NoAdapter(error.to_string()))?;
                 let loss = listen(&device);
-                Self { adapter: self.adapter.clone(), device, queue, loss }
+                Self { adapter: self.adapter.clone(), device, queue, loss, window: self.window }
             }
         };
         Ok(Compute { device: host.adopt()?, host })

@@ -36,7 +36,10 @@ impl Inference {
     pub fn prepare(host: &Host) -> Pending {
         let (sender, receiver) = channel();
         let host = host.clone();
-        std::thread::spawn(move || sender.send(Self::new(&host)));
+        std::thread::spawn(move || {
+            // A window that is closed meanwhile wants none.
+            let _ = sender.send(Self::new(&host));
+        });
         Pending::Waiting(receiver)
     }
 

@@ -13,6 +13,7 @@ mod model;
 mod options;
 mod player;
 mod report;
+mod restart;
 mod session;
 mod settings;
 mod ui;

@@ -49,6 +49,12 @@ pub struct Options {
     /// Destroy the device that trains at this frame
     #[arg(long, value_name = "FRAME", help_heading = "For tests and measurements")]
     pub lose_at: Option<u64>,
+    /// With --lose-at: in the middle of the frame, which ends the window; the program then starts again
+    #[arg(long, requires = "lose_at", help_heading = "For tests and measurements")]
+    pub while_painting: bool,
+    /// Starts so far because a device was lost while it painted
+    #[arg(long, value_name = "N", default_value_t = 0, hide = true)]
+    pub after_loss: u32,
 }
 
 /// Which device trains.

@@ -15,6 +15,8 @@ const WIDTH: f32 = 1.0;
 pub struct Run {
     /// Windows opened because the one before lost its device.
     pub reopened: u32,
+    /// Starts of the program because a window's device was lost while it was painted.
+    pub restarted: u32,
     /// Whether training was on at the end.
     pub training: bool,
     /// Steps of the sensor.
@@ -43,6 +45,7 @@ pub fn report(meter: &Meter, board: &Board, run: &Run) -> Value {
         "lost": board.lost,
         "recovered": board.recovered,
         "windows_reopened": run.reopened,
+        "restarted": run.restarted,
         "model_found": board.resumed,
         "sensor_steps": run.steps,
         "events": board.events.iter().map(|event| event.text.clone()).collect::<Vec<_>>(),

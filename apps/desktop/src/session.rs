@@ -1,19 +1,21 @@
 //! What outlives a window: the training thread, the sensor, the figures; and the windows, one after the other
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eframe::{egui, egui_wgpu};
 
 use crate::app::App;
+use crate::gpu::Host;
 use crate::meter::Meter;
 use crate::options::{Options, Place};
 use crate::player::Player;
 use crate::settings::{Settings, default_folder};
 use crate::weather::Weather;
 use crate::worker::{EventKind, Start, Status, Worker};
-use crate::{gpu, report};
+use crate::{gpu, report, restart};
 
 /// Learning rate of a new model.
 const RATE: f64 = 3e-3;
@@ -57,6 +59,10 @@ pub struct Session {
     pub reopen: bool,
     /// Windows that were opened again.
     pub reopened: u32,
+    /// The device of the window.
+    pub host: Option<Host>,
+    /// Whether the device that trains is to be destroyed at the next frame.
+    pub lose_device: bool,
     /// Whether training was on when the window was closed.
     pub was_training: bool,
 }
@@ -109,6 +115,8 @@ impl Session {
             frame: 0,
             reopen: false,
             reopened: 0,
+            host: None,
+            lose_device: false,
             was_training: false,
         })
     }
@@ -124,7 +132,12 @@ impl Session {
             let session = &mut self;
             let create: eframe::AppCreator<'_> =
                 Box::new(move |context| Ok(Box::new(App::new(session, context)?) as Box<dyn eframe::App + '_>));
-            let closed = eframe::run_native("wgru", options, create).map_err(|error| error.to_string());
+            let run = || eframe::run_native("wgru", options, create).map_err(|error| error.to_string());
+            let closed = match catch_unwind(AssertUnwindSafe(run)) {
+                Ok(closed) => closed,
+                Err(panic) if self.is_window_lost() => return self.start_anew(panic_text(&*panic)),
+                Err(panic) => resume_unwind(panic),
+            };
             let lost = std::mem::take(&mut self.reopen);
             closed?;
             if !lost {
@@ -140,24 +153,53 @@ impl Session {
         self.finish()
     }
 
-    fn finish(mut self) -> Result<(), String> {
+    fn is_window_lost(&self) -> bool {
+        self.host.as_ref().is_some_and(|host| host.loss.reason().is_some())
+    }
+
+    /// Saves, and starts the program again: egui-wgpu 0.37 panics when its device is lost while it paints, and winit's
+    /// event loop cannot be used again after that.
+    fn start_anew(mut self, why: &str) -> Result<(), String> {
+        log::error!("the device of the window was lost while it was painted: {why}");
+        let train = self.worker.shared.lock().status != Status::Paused;
+        self.save()?;
+        restart::run(&self.options, train).map(|_| ())
+    }
+
+    fn save(&mut self) -> Result<(), String> {
         self.worker.finish();
         (self.settings.speed, self.settings.threshold) = (self.player.speed, self.player.threshold);
-        self.settings.save(&self.folder)?;
+        self.settings.save(&self.folder)
+    }
+
+    fn finish(mut self) -> Result<(), String> {
+        self.save()?;
         if let Some(path) = &self.options.report {
-            let run = report::Run { reopened: self.reopened, training: self.was_training, steps: self.player.steps };
+            let run = report::Run {
+                reopened: self.reopened,
+                restarted: self.options.after_loss,
+                training: self.was_training,
+                steps: self.player.steps,
+            };
             report::write(path, &report::report(&self.meter, &self.worker.shared.lock(), &run))?;
         }
         Ok(())
     }
 
-    /// Destroys the device that trains, as a driver that resets the GPU would.
-    pub fn lose_device(&mut self) {
-        let fuse = self.worker.shared.lock().fuse.clone();
-        if let Some(fuse) = fuse {
-            fuse.blow();
-            self.worker.send(crate::worker::Command::Look);
-        }
+    /// Destroys the device that trains, as a driver that resets the GPU would, if that was asked for. Gives whether the
+    /// window's device is gone by it.
+    ///
+    /// Only at the beginning of a frame: egui-wgpu 0.37 panics when it is to paint on a device that is gone, so nothing
+    /// may be drawn after it.
+    pub fn lose_device_if_asked(&mut self) -> bool {
+        let board = self.worker.shared.lock();
+        let (fuse, place) = (board.fuse.clone(), board.place);
+        drop(board);
+        let Some(fuse) = fuse.filter(|_| std::mem::take(&mut self.lose_device)) else { return false };
+        self.worker.shared.lock().lost_at = Some(Instant::now());
+        fuse.blow();
+        self.worker.send(crate::worker::Command::Look);
+        place == Place::Window
     }
 
     /// Whether it trains now.
@@ -175,6 +217,11 @@ impl Session {
         };
         self.worker.shared.tell(EventKind::Loss, format!("The device of the window was lost ({why}). {tail}"));
     }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic")
 }
 
 fn native_options(options: &Options) -> eframe::NativeOptions {

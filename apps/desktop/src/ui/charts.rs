@@ -1,7 +1,7 @@
 //! The learning curve, and the forecast against what was measured
 
 use eframe::egui::{self, Align2, RichText, Vec2b};
-use egui_plot::{Corner, GridInput, GridMark, HLine, Legend, Line, LineStyle, Plot, PlotPoints};
+use egui_plot::{Axis, Corner, GridInput, GridMark, HLine, Legend, Line, LineStyle, Plot, PlotPoints, Span};
 
 use super::theme::palette;
 use super::{short_date, title};
@@ -20,10 +20,23 @@ pub fn plot<'a>(name: &str, corner: Corner) -> Plot<'a> {
         .legend(Legend::default().position(corner).background_alpha(0.6).text_style(egui::TextStyle::Small))
 }
 
-/// Marks of a scale of days, 30 or so apart: where months begin.
-pub fn months(input: GridInput, is_first: impl Fn(usize) -> bool) -> Vec<GridMark> {
+/// Marks where months begin. Those of every `every`-th month are the first to get a label.
+pub fn months<'a>(input: GridInput, every: usize, date: impl Fn(usize) -> &'a str) -> Vec<GridMark> {
     let (start, end) = (input.bounds.0.max(0.0) as usize, input.bounds.1.max(0.0) as usize);
-    (start..=end).filter(|day| is_first(*day)).map(|day| GridMark { value: day as f64, step_size: 30.0 }).collect()
+    let mark = |day: usize| {
+        let month = date(day).strip_suffix("-01")?.rsplit('-').next()?.parse::<usize>().ok()?;
+        let days = if (month - 1).is_multiple_of(every) { 30 * every } else { 30 };
+        Some(GridMark { value: day as f64, step_size: days as f64 })
+    };
+    (start..=end).filter_map(mark).collect()
+}
+
+/// Marks at whole numbers.
+fn whole(input: GridInput) -> Vec<GridMark> {
+    let step = 10f64.powf((input.base_step_size * 4.0).log10().floor()).max(1.0);
+    let (first, last) = ((input.bounds.0 / step).ceil() as i64, (input.bounds.1 / step).floor() as i64);
+    let mark = |n: i64| GridMark { value: n as f64 * step, step_size: if n % 5 == 0 { 5.0 * step } else { step } };
+    (first..=last).map(mark).collect()
 }
 
 /// Text in the middle of a card that has nothing to show yet.
@@ -58,6 +71,7 @@ pub fn learning(ui: &mut egui::Ui, session: &Session) {
     });
     plot("learning", Corner::RightTop)
         .include_x(1.0)
+        .x_grid_spacer(whole)
         .include_y(persistence)
         .x_axis_label("epoch")
         .y_axis_formatter(|mark, _| format!("{:.2} °C", mark.value))
@@ -91,13 +105,17 @@ pub fn forecast(ui: &mut egui::Ui, session: &Session) {
     let series = |value: &dyn Fn(usize) -> f32| -> PlotPoints<'static> {
         days.clone().map(|day| [day as f64, f64::from(value(day))]).collect()
     };
-    let is_first = |day: usize| weather.date(day).ends_with("-01");
+    let seen = days.start + session.settings.gates_from;
+    let span = Span::new("gates below", seen as f64..=(seen + session.settings.gates_days) as f64).axis(Axis::X);
     plot("forecast", Corner::LeftTop)
-        .x_grid_spacer(move |input| months(input, is_first))
+        .allow_zoom([true, false])
+        .allow_drag([true, false])
+        .x_grid_spacer(move |input| months(input, 3, |day| weather.date(day)))
         .x_axis_formatter(|mark, _| short_date(weather.date(mark.value as usize)))
         .y_axis_formatter(|mark, _| format!("{:.0} °C", mark.value))
         .label_formatter(|_| None)
         .show(ui, |plot| {
+            plot.span(span.fill(colours.faint.gamma_multiply(0.12)).border_width(0.0));
             let measured = series(&|day| weather.highest(day));
             plot.line(Line::new("measured", measured).color(colours.measured).width(1.2));
             plot.line(Line::new("forecast", series(&made)).color(colours.forecast).width(1.6));

@@ -96,7 +96,8 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
     };
     let button = Button::new(RichText::new("Lose the device").color(colours.alarm));
     if ui.add_enabled(can_lose, button).on_hover_text(what).clicked() {
-        session.lose_device();
+        session.lose_device = true;
+        ui.ctx().request_repaint();
     }
 }
 

@@ -29,7 +29,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session, host: &Host) {
     title(ui, "Gates", "every unit (up) over the days, from the GPU's buffer, not read back");
     let gates = session.worker.shared.lock().gates.clone();
     // Those of a device that is gone cannot be drawn by another.
-    let Some(gates) = gates.filter(|gates| gates.device == host.device) else {
+    let Some(gates) = gates.filter(|gates| gates.window == host.window) else {
         return nothing(ui, "The model is not ready yet.");
     };
     let year = session.weather.test();

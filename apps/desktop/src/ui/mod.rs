@@ -17,7 +17,7 @@ use theme::{Palette, card, palette};
 
 /// Points between two cards.
 const GAP: f32 = 12.0;
-const CONTROLS: f32 = 278.0;
+const CONTROLS: f32 = 304.0;
 
 /// Draws a frame.
 pub fn show(ui: &mut egui::Ui, session: &mut Session, host: &Host) {
@@ -27,7 +27,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session, host: &Host) {
     Panel::left("controls")
         .resizable(false)
         .exact_size(CONTROLS)
-        .frame(plain(18, 6, 4, 14))
+        .frame(plain(18, 12, 4, 14))
         .show_separator_line(false)
         .show(ui, |ui| {
             ScrollArea::vertical().show(ui, |ui| {
@@ -36,7 +36,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session, host: &Host) {
                 card(&colours).show(ui, |ui| performance::show(ui, session));
             });
         });
-    CentralPanel::default().frame(plain(6, 18, 4, 14)).show(ui, |ui| {
+    CentralPanel::default().frame(plain(0, 18, 4, 14)).show(ui, |ui| {
         notices::show(ui, session);
         let room = ui.available_rect_before_wrap();
         let [[upper_left, upper_right], [lower_left, lower_right]] = quarters(room);

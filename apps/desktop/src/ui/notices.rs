@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eframe::egui::{self, RichText};
+use eframe::egui::{self, Align, Label, Layout};
 
 use super::theme::{card, palette};
 use crate::session::Session;
@@ -38,14 +38,15 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
         let frame =
             card(&colours).inner_margin(egui::Margin::symmetric(12, 7)).stroke((1.0, colour.gamma_multiply(0.7)));
         frame.show(ui, |ui| {
-            ui.horizontal(|ui| {
-                let (rect, _) = ui.allocate_exact_size(egui::vec2(8.0, 8.0), egui::Sense::hover());
-                ui.painter().circle_filled(rect.center(), 4.0, colour);
-                let room = ui.available_width() - 34.0;
-                ui.add_sized([room, 18.0], egui::Label::new(&event.text).wrap().halign(egui::Align::Min));
-                if ui.small_button(RichText::new("×")).on_hover_text("Close").clicked() {
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if ui.small_button("Close").clicked() {
                     closed = Some(index);
                 }
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    let (rect, _) = ui.allocate_exact_size(egui::vec2(8.0, 8.0), egui::Sense::hover());
+                    ui.painter().circle_filled(rect.center(), 4.0, colour);
+                    ui.add(Label::new(&event.text).wrap());
+                });
             });
         });
     }

@@ -49,15 +49,13 @@ pub fn show(ui: &mut egui::Ui, session: &Session) {
         .show_background(false)
         .show_grid([false, true])
         .include_y(10.0)
-        .default_x_bounds(0.0, end)
-        .include_x(0.0)
-        .include_x(end)
         .set_margin_fraction(egui::vec2(0.0, 0.06))
         .x_axis_formatter(|mark, _| format!("{:.0} ms", mark.value))
         .y_axis_formatter(|mark, _| format!("{:.0} %", mark.value))
         .y_axis_min_width(34.0)
         .label_formatter(|_| None)
         .show(ui, |plot| {
+            plot.set_plot_bounds_x(0.0..=end);
             plot.bar_chart(chart);
             plot.vline(VLine::new("median", f64::from(p50)).color(colours.good).width(1.5));
             plot.vline(VLine::new("99 %", f64::from(p99)).color(colours.validation).width(1.5));

@@ -1,6 +1,6 @@
 //! The sensor in real time, and its anomalies
 
-use eframe::egui::{self, RichText, Slider};
+use eframe::egui::{self, DragValue, RichText};
 use egui_plot::{Axis, Corner, GridInput, HLine, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points, Span};
 
 use super::charts::{months, nothing, plot};
@@ -32,7 +32,6 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
         all.start + (first.row as isize - all.start as isize + ahead).rem_euclid(all.len() as isize) as usize
     };
     let date_of = |number: usize| session.weather.date(row_of(number));
-    let is_first = |number: usize| date_of(number).ends_with("-01");
     let found: Vec<Day> = days.iter().filter(|day| day.score > player.threshold).copied().collect();
     let bands = |colour: egui::Color32| -> Vec<Span> {
         let band = |day: &Day| Span::new("", day.number as f64 - 0.7..=day.number as f64 + 0.7).axis(Axis::X);
@@ -56,7 +55,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
     linked(plot("score", Corner::LeftTop))
         .include_y(0.0)
         .include_y(threshold * 1.3)
-        .x_grid_spacer(move |input: GridInput| months(input, is_first))
+        .x_grid_spacer(move |input: GridInput| months(input, 1, date_of))
         .x_axis_formatter(move |mark, _| short_date(date_of(mark.value.max(0.0) as usize)))
         .y_axis_formatter(|mark, _| format!("{:.0} σ", mark.value))
         .show(ui, |plot| {
@@ -81,10 +80,17 @@ fn controls(ui: &mut egui::Ui, session: &mut Session, colours: &Palette) {
         if ui.checkbox(&mut fails, "faults").on_hover_text("The sensor fails by itself every month or two").changed() {
             player.set_fails(fails);
         }
-        ui.spacing_mut().slider_width = 60.0;
-        ui.add(Slider::new(&mut player.speed, 1.0..=200.0).logarithmic(true).suffix(" days/s").max_decimals(0));
-        ui.add(Slider::new(&mut player.threshold, 1.0..=6.0).suffix(" σ").max_decimals(1))
-            .on_hover_text("Standard errors of the forecast above which a day is an anomaly");
+        ui.add(DragValue::new(&mut player.speed).range(1.0..=200.0).speed(0.5).suffix(" days/s").max_decimals(0))
+            .on_hover_text("Speed of time; drag to change it");
+        ui.add(
+            DragValue::new(&mut player.threshold)
+                .range(1.0..=6.0)
+                .speed(0.02)
+                .prefix("> ")
+                .suffix(" σ")
+                .fixed_decimals(1),
+        )
+        .on_hover_text("Standard errors of the forecast above which a day is an anomaly; drag to change it");
         let (found, faults) = player.found();
         let text = format!("{found} found, {faults} of them faults");
         ui.add(egui::Label::new(RichText::new(text).small().color(colours.faint)).truncate());

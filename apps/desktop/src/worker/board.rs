@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use eframe::wgpu;
 use wgru::nn::GruGates;
 use wgru::{BufferPart, Stream};
 
@@ -56,8 +55,8 @@ pub struct Gates {
     pub parts: [BufferPart; 3],
     /// The buffers of dropped tensors are used again for others.
     pub _alive: GruGates,
-    /// Where the buffers are.
-    pub device: wgpu::Device,
+    /// [`Host::window`](crate::gpu::Host::window) of the device that has the buffers.
+    pub window: u32,
     pub start: usize,
     pub days: usize,
     pub hidden: usize,
@@ -98,6 +97,8 @@ pub struct Board {
     pub events: Vec<Event>,
     /// Destroys the device that trains.
     pub fuse: Option<Fuse>,
+    /// When the device was lost, until training goes on.
+    pub lost_at: Option<Instant>,
     /// Devices lost, and trainings that went on after it.
     pub lost: u32,
     pub recovered: u32,
@@ -130,6 +131,7 @@ impl Shared {
             trained: None,
             events: Vec::new(),
             fuse: None,
+            lost_at: None,
             lost: 0,
             recovered: 0,
             resumed: false,

@@ -10,12 +10,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 pub use board::{Board, EventKind, Gates, Losses, Shared, Status, Trained};
 
 use crate::gpu::Host;
 use crate::options::Place;
 use crate::weather::Weather;
+
+/// How long the thread may take to end: an update of the largest model on a slow adapter, and the file.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the user asks for.
 pub enum Command {
@@ -73,11 +77,17 @@ impl Worker {
         let _ = self.commands.send(command);
     }
 
-    /// Ends the thread after it saved the model.
+    /// Ends the thread after it saved the model. One that a driver keeps waiting is left behind.
     pub fn finish(&mut self) {
         self.send(Command::Quit);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else { return };
+        let since = Instant::now();
+        while !thread.is_finished() && since.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        match thread.is_finished() {
+            true => _ = thread.join(),
+            false => log::error!("the training thread does not end"),
         }
     }
 

@@ -31,7 +31,6 @@ pub fn run(start: Start, inbox: Receiver<Command>, shared: Shared) {
         training: None,
         snapshot: None,
         wanted,
-        lost_at: None,
         snapshot_at: Instant::now(),
         saved_at: Instant::now(),
     };
@@ -50,8 +49,6 @@ struct Run {
     snapshot: Option<Snapshot>,
     /// Whether the user wants it to train.
     wanted: bool,
-    /// When the device was lost, until training goes on.
-    lost_at: Option<Instant>,
     snapshot_at: Instant,
     saved_at: Instant,
 }
@@ -121,8 +118,9 @@ impl Run {
                 let is_new = self.window.replace(window).is_some();
                 if is_new && self.start.place == Place::Window {
                     self.training = None;
-                    if self.lost_at.is_none() {
-                        self.note_loss("the window has another device");
+                    let is_known = self.shared.lock().fuse.is_none();
+                    if !is_known {
+                        self.note_loss("the window has another one");
                     }
                 }
                 match self.training.is_some() {
@@ -165,7 +163,8 @@ impl Run {
         board.fuse = Some(fuse);
         drop(board);
         self.training = Some(training);
-        if let Some(lost) = self.lost_at.take() {
+        let lost_at = self.shared.lock().lost_at.take();
+        if let Some(lost) = lost_at {
             self.shared.lock().recovered += 1;
             let text = format!(
                 "A new device is open after {:.2} s. Training goes on from the snapshot of epoch {epoch}; {repeated} updates \
@@ -252,12 +251,15 @@ impl Run {
     }
 
     fn note_loss(&mut self, why: &str) {
-        self.lost_at = Some(Instant::now());
         let mut board = self.shared.lock();
+        board.lost_at.get_or_insert_with(Instant::now);
         board.lost += 1;
         board.fuse = None;
         drop(board);
-        self.shared.tell(EventKind::Loss, format!("The device that trains was lost ({why})."));
+        // Of its own device the window tells by itself.
+        if self.start.place == Place::Own {
+            self.shared.tell(EventKind::Loss, format!("The device that trains was lost ({why})."));
+        }
     }
 
     /// Goes on after a lost device; anything else is shown, and waits for the user.

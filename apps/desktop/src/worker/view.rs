@@ -17,7 +17,7 @@ const WARM_UP: usize = 60;
 /// Runs the model on the window's device, whose buffers the window can draw from.
 pub struct View {
     device: Device,
-    window: Host,
+    window: u32,
     weather: Arc<Weather>,
     /// Of a training on another device: its weights here.
     copy: Option<Forecaster>,
@@ -30,7 +30,7 @@ impl View {
     /// # Errors
     /// Those of adopting it.
     pub fn new(window: &Host, weather: Arc<Weather>, serial: u64) -> Result<Self> {
-        Ok(Self { device: window.adopt()?, window: window.clone(), weather, copy: None, serial })
+        Ok(Self { device: window.adopt()?, window: window.window, weather, copy: None, serial })
     }
 
     /// Tells one picture from the next, also across views.
@@ -64,7 +64,7 @@ impl View {
         let gates = Gates {
             parts: [alive.reset.wgpu_buffer()?, alive.update.wgpu_buffer()?, alive.candidate.wgpu_buffer()?],
             _alive: alive,
-            device: self.window.device.clone(),
+            window: self.window,
             start: days.start,
             days: days.len(),
             hidden,
