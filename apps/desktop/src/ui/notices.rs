@@ -38,7 +38,8 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
         let frame =
             card(&colours).inner_margin(egui::Margin::symmetric(12, 7)).stroke((1.0, colour.gamma_multiply(0.7)));
         frame.show(ui, |ui| {
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let line = egui::vec2(ui.available_width(), 20.0);
+            ui.allocate_ui_with_layout(line, Layout::right_to_left(Align::Center), |ui| {
                 if ui.small_button("Close").clicked() {
                     closed = Some(index);
                 }

@@ -92,7 +92,7 @@ fn controls(ui: &mut egui::Ui, session: &mut Session, colours: &Palette) {
         )
         .on_hover_text("Standard errors of the forecast above which a day is an anomaly; drag to change it");
         let (found, faults) = player.found();
-        let text = format!("{found} found, {faults} of them faults");
+        let text = format!("{found} found, {faults} faults");
         ui.add(egui::Label::new(RichText::new(text).small().color(colours.faint)).truncate());
     });
 }
