@@ -114,7 +114,7 @@ fn gpu(c: &mut Criterion) {
             let x = input(&device, [steps, batch, hidden]);
             group.bench_function(BenchmarkId::new(plan.to_string(), name), |b| {
                 b.iter(|| {
-                    gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
+                    let _y = gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
                     device.wait().expect("done");
                 });
             });

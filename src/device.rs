@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::cpu::{self, Cpu, CpuOptions};
 use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
-use crate::gpu::{self, AdapterReport, DispatchTime, Gpu, GpuOptions};
+use crate::gpu::{self, AdapterReport, DispatchTime, EncodedWork, Gpu, GpuOptions, Pacing};
 use crate::kernel::{Call, Kernel, Program, Typed};
 use crate::tensor::Tensor;
 use crate::tuning::{Tuned, Tuning};
@@ -29,6 +29,8 @@ pub struct Device(Arc<Inner>);
 struct Inner {
     engine: Engine,
     info: DeviceInfo,
+    /// Counts the devices of the process: two of one adapter have one name.
+    number: usize,
     /// Bytes of tensors: now, and the most since [`Device::reset_peak`].
     live: AtomicUsize,
     peak: AtomicUsize,
@@ -37,7 +39,9 @@ struct Inner {
 
 impl Inner {
     fn new(engine: Engine, info: DeviceInfo) -> Self {
-        Self { engine, info, live: AtomicUsize::new(0), peak: AtomicUsize::new(0), tuned: Mutex::default() }
+        static OPENED: AtomicUsize = AtomicUsize::new(0);
+        let number = OPENED.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { engine, info, number, live: AtomicUsize::new(0), peak: AtomicUsize::new(0), tuned: Mutex::default() }
     }
 }
 
@@ -156,15 +160,51 @@ impl Device {
         wait::block_on(Self::gpu())
     }
 
-    /// Adopts a device that the host application already has. Its error handlers stay the host's.
+    /// Adopts a device that the host application already has. Its error handlers and its device-lost callback stay the
+    /// host's. Work is paced, see [`Pacing`]; [`requirements`](crate::requirements) says what to request the device with.
+    /// The guide `docs/embedding.md` shows whole programs.
+    ///
+    /// Futures of this device complete while the host polls the device or submits to it; if it does neither for a while, a
+    /// thread of ours does.
+    ///
+    /// ```no_run
+    /// # async fn host(adapter: wgru::wgpu::Adapter, device: wgru::wgpu::Device, queue: wgru::wgpu::Queue) -> wgru::Result<()> {
+    /// use wgru::{Device, Tensor};
+    /// let device = Device::from_wgpu(&adapter, device, queue)?;
+    /// assert_eq!(Tensor::zeros(&device, &[2])?.read().await?, [0.0, 0.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] for a device that is lost already.
     #[cfg(feature = "gpu")]
-    pub fn from_wgpu(adapter: &gpu::wgpu::Adapter, device: gpu::wgpu::Device, queue: gpu::wgpu::Queue) -> Self {
-        Self::from_gpu(Gpu::adopt(adapter.get_info(), device, queue), "adopted from the host application".into())
+    pub fn from_wgpu(adapter: &gpu::wgpu::Adapter, device: gpu::wgpu::Device, queue: gpu::wgpu::Queue) -> Result<Self> {
+        Self::from_wgpu_with(adapter, device, queue, GpuOptions::default())
+    }
+
+    /// [`Device::from_wgpu`], with options.
+    ///
+    /// # Errors
+    /// As [`Device::from_wgpu`]; [`Error::Value`] for timestamps on a device without the feature.
+    #[cfg(feature = "gpu")]
+    pub fn from_wgpu_with(
+        adapter: &gpu::wgpu::Adapter,
+        device: gpu::wgpu::Device,
+        queue: gpu::wgpu::Queue,
+        options: GpuOptions,
+    ) -> Result<Self> {
+        let gpu = Gpu::adopt(adapter, device, queue, &options)?;
+        let device = Self::from_gpu(gpu, "adopted from the host application".into());
+        if let Some(tuning) = &options.tuning {
+            device.set_tuning(tuning);
+        }
+        Ok(device)
     }
 
     #[cfg(feature = "gpu")]
     fn from_gpu(gpu: Gpu, reason: String) -> Self {
-        let info = DeviceInfo { name: gpu.report.name.clone(), reason, adapter: Some(gpu.report.clone()) };
+        let info = DeviceInfo { name: gpu.report().name.clone(), reason, adapter: Some(gpu.report().clone()) };
         Self(Arc::new(Inner::new(Engine::Gpu(Box::new(gpu)), info)))
     }
 
@@ -186,8 +226,8 @@ impl Device {
                 || std::env::var("WGRU_ADAPTER").is_ok_and(|v| !v.is_empty());
             match Gpu::new(&GpuOptions::default()).await {
                 Ok(gpu) if forced => Ok(Self::from_gpu(gpu, "the environment asks for it".into())),
-                Ok(gpu) if gpu.report.software => {
-                    because(&format!("the only adapter, {}, computes on the CPU too, and slower", gpu.report.name))
+                Ok(gpu) if gpu.report().software => {
+                    because(&format!("the only adapter, {}, computes on the CPU too, and slower", gpu.report().name))
                 }
                 Ok(gpu) => Ok(Self::from_gpu(gpu, "the best adapter".into())),
                 Err(Error::NoAdapter(why)) if !forced => because(&format!("no adapter: {why}")),
@@ -318,8 +358,16 @@ impl Device {
         if tensor.device() == self {
             return Ok(());
         }
-        let (expected, got) = (self.info().name.clone(), tensor.device().info().name.clone());
+        let (expected, got) = (self.title(tensor.device()), tensor.device().title(self));
         Err(Error::DeviceMix { op, arg, expected, got })
+    }
+
+    /// The name; with a number beside a device of the same name.
+    fn title(&self, other: &Self) -> String {
+        match &self.0.info.name {
+            name if *name == other.0.info.name => format!("{name} (device {} of this process)", self.0.number),
+            name => name.clone(),
+        }
     }
 
     /// The choices in force: those of the rules are not among them.
@@ -349,10 +397,102 @@ impl Device {
         self.0.tuned.lock().expect("nothing panics while it holds the choices")
     }
 
-    /// Submits what was recorded. Reading back does this by itself.
+    /// Whether the device was lost: destroyed, unplugged, or reset by its driver. Every call then gives
+    /// [`Error::DeviceLost`]. Open another one and go on from copies in host memory, as
+    /// [`Trainer::keep_every`](crate::train::Trainer::keep_every) makes them. The CPU is never lost.
+    pub fn is_lost(&self) -> bool {
+        match &self.0.engine {
+            Engine::Cpu(_) => false,
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(gpu) => gpu.is_lost(),
+        }
+    }
+
+    /// The wgpu device and queue: of the host, or those that this device opened. `None` on the CPU.
+    #[cfg(feature = "gpu")]
+    pub fn wgpu(&self) -> Option<(&gpu::wgpu::Device, &gpu::wgpu::Queue)> {
+        match &self.0.engine {
+            Engine::Cpu(_) => None,
+            Engine::Gpu(gpu) => Some(gpu.wgpu()),
+        }
+    }
+
+    /// Sets how work is cut into submissions from now on. Does nothing on the CPU.
+    #[cfg(feature = "gpu")]
+    pub fn set_pacing(&self, pacing: Pacing) {
+        if let Engine::Gpu(gpu) = &self.0.engine {
+            gpu.set_pacing(pacing);
+        }
+    }
+
+    /// Drops the work that was recorded and not submitted yet. Tensors that it should have written, parameters of an
+    /// unfinished update among them, are undefined: reading them is [`Error::Stopped`] until
+    /// [`assign`](Tensor::assign) fills them. To give up a result alone, drop its tensor instead: work whose results are
+    /// dropped before it is submitted does not run.
+    pub fn cancel(&self) {
+        #[cfg(feature = "gpu")]
+        if let Engine::Gpu(gpu) = &self.0.engine {
+            gpu.cancel();
+        }
+    }
+
+    /// Whether work whose results are dropped before it is submitted runs nevertheless, for measuring.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn run_dropped(&self, always: bool) {
+        #[cfg(feature = "gpu")]
+        if let Engine::Gpu(gpu) = &self.0.engine {
+            gpu.run_dropped(always);
+        }
+        #[cfg(not(feature = "gpu"))]
+        let _ = always;
+    }
+
+    /// Waits, without blocking the thread, until the device has submitted all but little of the work that was recorded: for
+    /// training loops of your own on a device with [`Pacing::Slice`], after every update, so that work does not pile up.
+    /// On other devices it is done at once.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`] or [`Error::Gpu`], when the driver reported a fault.
+    /// [`Error::DeviceLost`].
+    pub async fn catch_up(&self) -> Result<()> {
+        match &self.0.engine {
+            Engine::Cpu(_) => Ok(()),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(gpu) => gpu.catch_up().await,
+        }
+    }
+
+    /// Records all work so far into a command encoder of the host, so that one submission runs a network and draws its
+    /// result. The tensor's place is [`Tensor::wgpu_buffer`], called after this. Call [`EncodedWork::submitted`] after
+    /// `Queue::submit`.
+    ///
+    /// ```no_run
+    /// # fn frame(device: &wgru::Device, gru: &wgru::nn::Gru, x: &wgru::Tensor, encoder: &mut wgru::wgpu::CommandEncoder)
+    /// # -> wgru::Result<()> {
+    /// use wgru::nn::{Mode, Module};
+    /// let y = gru.forward(x, &mut Mode::Eval)?;
+    /// let work = device.encode_into(encoder)?;
+    /// let part = y.wgpu_buffer()?;                        // bind it in a render pass of `encoder`
+    /// // queue.submit([encoder.finish()]);
+    /// work.submitted();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Value`] on the CPU; [`Error::DeviceLost`]; [`Error::Gpu`] for an encoder that is not the device's.
+    #[cfg(feature = "gpu")]
+    pub fn encode_into(&self, encoder: &mut gpu::wgpu::CommandEncoder) -> Result<EncodedWork> {
+        match &self.0.engine {
+            Engine::Cpu(_) => Err(Error::value("Device::encode_into", "device", "a GPU", &self.0.info.name)),
+            Engine::Gpu(gpu) => gpu.encode_into(encoder),
+        }
+    }
+
+    /// Submits what was recorded. Reading back does this by itself. Work fails where its results are used: a kernel that
+    /// could not run makes reading what it should have written an error.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`].
     pub fn flush(&self) -> Result<()> {
         match &self.0.engine {
             Engine::Cpu(_) => Ok(()),
@@ -361,7 +501,8 @@ impl Device {
         }
     }
 
-    /// Submits what was recorded and waits until it is done: for measuring.
+    /// Submits what was recorded and waits until it is done: for measuring. Keep the results until then: work whose results
+    /// are dropped before it is submitted does not run.
     ///
     /// # Errors
     /// As [`Device::flush`].
@@ -446,12 +587,19 @@ impl Device {
         }
     }
 
-    /// Starts to read words back; [`poll_read`](Self::poll_read) tells when they are there.
-    pub(crate) fn start_read(&self, memory: &Memory, words: usize) -> Result<Reading> {
+    /// Starts to read parts back, the first words of each, in one submission; [`poll_read`](Self::poll_read) tells when
+    /// they are there. Does not wait.
+    pub(crate) fn start_reads(&self, parts: &[(&Memory, usize)]) -> Result<Vec<Reading>> {
         match &self.0.engine {
-            Engine::Cpu(_) => Ok(Reading::Done(memory.cpu().read()[..words].to_vec())),
+            Engine::Cpu(_) => {
+                let words = |&(memory, words): &(&Memory, usize)| memory.cpu().read()[..words].to_vec();
+                Ok(parts.iter().map(|part| Reading::Done(words(part))).collect())
+            }
             #[cfg(feature = "gpu")]
-            Engine::Gpu(gpu) => Ok(Reading::Gpu(gpu.start_read(memory.gpu(), words)?)),
+            Engine::Gpu(gpu) => {
+                let parts: Vec<_> = parts.iter().map(|(memory, words)| (memory.gpu(), *words)).collect();
+                Ok(gpu.start_reads(&parts)?.into_iter().map(Reading::Gpu).collect())
+            }
         }
     }
 
@@ -466,23 +614,40 @@ impl Device {
         }
     }
 
-    pub(crate) async fn read(&self, memory: &Memory, words: usize) -> Result<Vec<f32>> {
-        match &self.0.engine {
-            Engine::Cpu(_) => Ok(memory.cpu().read()[..words].to_vec()),
+    /// The words of a reading of this device, once they have arrived.
+    pub(crate) async fn finish_read(&self, reading: Reading) -> Result<Vec<f32>> {
+        match (&self.0.engine, reading) {
+            (_, Reading::Done(words)) => Ok(words),
             #[cfg(feature = "gpu")]
-            Engine::Gpu(gpu) => gpu.read(memory.gpu(), words).await,
+            (Engine::Gpu(gpu), Reading::Gpu(reading)) => gpu.finish_read(reading).await,
+            #[cfg(feature = "gpu")]
+            (Engine::Cpu(_), Reading::Gpu(_)) => unreachable!("started by this device"),
         }
     }
 
     pub(crate) fn read_blocking(&self, memory: &Memory, words: usize) -> Result<Vec<f32>> {
         match &self.0.engine {
             Engine::Cpu(_) => Ok(memory.cpu().read()[..words].to_vec()),
-            #[cfg(all(feature = "gpu", any(not(target_arch = "wasm32"), wgru_jspi)))]
-            Engine::Gpu(gpu) => wait::block_on(gpu.read(memory.gpu(), words)),
+            #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+            Engine::Gpu(gpu) => gpu.read_blocking(memory.gpu(), words),
+            #[cfg(all(feature = "gpu", wgru_jspi))]
+            Engine::Gpu(_) => wait::block_on(async {
+                let readings = self.start_reads(&[(memory, words)])?;
+                self.finish_read(readings.into_iter().next().expect("one")).await
+            }),
             #[cfg(all(feature = "gpu", target_arch = "wasm32", not(wgru_jspi)))]
             Engine::Gpu(_) => {
                 Err(Error::value("Tensor::to_vec", "device", "the CPU: a browser cannot wait; use `read`", "a GPU"))
             }
+        }
+    }
+
+    /// A part of a buffer of the host as memory of this device.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn memory_of_host(&self, buffer: gpu::wgpu::Buffer, offset: u64, bytes: u64) -> Result<Memory> {
+        match &self.0.engine {
+            Engine::Cpu(_) => Err(Error::value("Tensor::from_wgpu_buffer", "device", "a GPU", &self.0.info.name)),
+            Engine::Gpu(gpu) => Ok(Memory::Gpu(Arc::new(gpu.memory_of_host(buffer, offset, bytes)?))),
         }
     }
 }

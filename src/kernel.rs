@@ -185,6 +185,10 @@ pub struct Contract {
     pub size: usize,
     /// Lanes that every subgroup must have; 0 when the shader uses none.
     pub subgroup: u32,
+    /// Invocations of a workgroup along each dimension.
+    pub workgroup_size: [u64; 3],
+    /// Bytes of workgroup memory.
+    pub workgroup_bytes: u64,
 }
 
 /// The contract of kernel `K`.
@@ -198,6 +202,8 @@ pub fn contract<const R: usize, const W: usize, K: Kernel<R, W>>() -> Contract {
         params: K::FIELDS,
         size: size_of::<K>(),
         subgroup: K::SUBGROUP,
+        workgroup_size: crate::wgsl::workgroup_size(K::WGSL),
+        workgroup_bytes: crate::wgsl::workgroup_bytes(K::WGSL),
     }
 }
 

@@ -33,7 +33,10 @@ pub use cpu::{CpuOptions, Precision};
 pub use device::{Bound, Device, DeviceInfo, MemoryUse};
 pub use error::{Error, Result};
 #[cfg(feature = "gpu")]
-pub use gpu::{AdapterReport, BufferPart, DispatchTime, GpuOptions, adapters, wgpu};
+pub use gpu::{
+    AdapterReport, BufferPart, DeviceNeeds, DispatchTime, EncodedWork, GpuOptions, Pacing, Requirements, adapters,
+    requirements, wgpu,
+};
 pub use math::Activation;
 pub use rng::Rng;
 #[cfg(not(target_arch = "wasm32"))]

@@ -236,7 +236,8 @@ impl<M: Module> Router<M> {
 fn measure<M, R>(entry: &Entry<M>, call: &mut impl FnMut(&M, &Device) -> Result<R>) -> Result<Duration> {
     let mut run = || -> Result<Duration> {
         let start = Instant::now();
-        call(&entry.model, &entry.device)?;
+        // Held: work whose results are dropped is not submitted.
+        let _result = call(&entry.model, &entry.device)?;
         entry.device.wait()?;
         Ok(start.elapsed())
     };

@@ -45,6 +45,13 @@ impl<T> Shelf<T> {
         self.by_size.entry(size).or_default().push(thing);
     }
 
+    /// Takes everything out.
+    #[cfg(feature = "gpu")]
+    pub fn drain(&mut self) -> Vec<T> {
+        self.bytes = 0;
+        self.by_size.drain().flat_map(|(_, things)| things).collect()
+    }
+
     /// Frees what waits, and keeps nothing more.
     #[cfg(feature = "gpu")]
     pub fn close(&mut self) {

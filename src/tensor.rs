@@ -287,18 +287,96 @@ impl Tensor {
         self.device().part(self.memory(), self.len())
     }
 
-    /// Reads the elements back.
+    /// Makes a tensor of elements in a buffer of the host application, which it shares with this device by
+    /// [`Device::from_wgpu`]: nothing is copied. `offset` is in bytes. The tensor keeps the buffer alive; the host must not
+    /// destroy it. What the host writes there is read by work that is submitted later; announce such writes by
+    /// [`mark_written`](Self::mark_written).
+    ///
+    /// ```no_run
+    /// # fn frame(device: &wgru::Device, microphone: wgru::wgpu::Buffer) -> wgru::Result<()> {
+    /// use wgru::Tensor;
+    /// let x = Tensor::from_wgpu_buffer(device, microphone, 0, &[64, 8, 16])?;    // of at least 32 KiB
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::DType`] for indices; [`Error::DeviceLost`] or [`Error::Gpu`] from the driver.
+    /// [`Error::Shape`] when `dims` is no shape; [`Error::Value`] on the CPU, for a buffer without the usages STORAGE,
+    /// COPY_SRC and COPY_DST, one that is too short, and an offset that is no multiple of the device's
+    /// `min_storage_buffer_offset_alignment`; [`Error::Gpu`] for a buffer of another device.
+    #[cfg(feature = "gpu")]
+    pub fn from_wgpu_buffer(
+        device: &Device,
+        buffer: crate::gpu::wgpu::Buffer,
+        offset: u64,
+        dims: &[usize],
+    ) -> Result<Self> {
+        let shape = Shape::new("Tensor::from_wgpu_buffer", dims)?;
+        let memory = device.memory_of_host(buffer, offset, 4 * shape.len() as u64)?;
+        // The host's memory is not counted.
+        let storage = Storage { device: device.clone(), memory, bytes: 0, version: AtomicU64::new(0) };
+        Ok(Self { storage: Arc::new(storage), shape, dtype: DType::F32, tape: Tape::Off })
+    }
+
+    /// Says that the elements were written from outside, through [`wgpu_buffer`](Self::wgpu_buffer) or the buffer of
+    /// [`from_wgpu_buffer`](Self::from_wgpu_buffer): copies that were made of them, such as packed weights, are then made
+    /// anew, and `backward()` refuses a forward pass that read the elements before.
+    pub fn mark_written(&self) {
+        self.touch();
+    }
+
+    /// Reads the elements back, without blocking the thread: a future that a runtime (tokio), `pollster` or a frame loop
+    /// polls. It waits for work recorded before it, not for what follows. On a device of the host, the host's `poll` or
+    /// `submit` completes it. Dropping it gives it up.
+    ///
+    /// # Errors
+    /// [`Error::DType`] for indices; [`Error::DeviceLost`]; [`Error::OutOfMemory`], [`Error::Gpu`] or [`Error::Stopped`]
+    /// when the work that writes the elements did not run.
     pub async fn read(&self) -> Result<Vec<f32>> {
         self.check_dtype("Tensor::read", "self", "f32")?;
-        self.device().read(self.memory(), self.len()).await
+        let reading = self.start_read()?;
+        self.device().finish_read(reading).await
+    }
+
+    /// Reads the elements of several tensors back, in one submission for each device; as [`read`](Self::read).
+    ///
+    /// ```
+    /// use wgru::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let (a, b) = (Tensor::full(&device, 1.0, &[2])?, Tensor::full(&device, 2.0, &[1])?);
+    /// let values = pollster::block_on(Tensor::read_all(&[&a, &b]))?;
+    /// assert_eq!(values, [vec![1.0, 1.0], vec![2.0]]);
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_all(tensors: &[&Tensor]) -> Result<Vec<Vec<f32>>> {
+        tensors.iter().try_for_each(|tensor| tensor.check_dtype("Tensor::read_all", "tensors", "f32"))?;
+        let mut out = Vec::with_capacity(tensors.len());
+        for (tensor, reading) in tensors.iter().zip(Self::start_reads(tensors)?) {
+            out.push(tensor.device().finish_read(reading).await?);
+        }
+        Ok(out)
     }
 
     /// Starts to read the elements back, whatever they are; see `Device::poll_read`.
     pub(crate) fn start_read(&self) -> Result<Reading> {
-        self.device().start_read(self.memory(), self.len())
+        Ok(Self::start_reads(&[self])?.remove(0))
+    }
+
+    /// Starts to read the elements of several tensors back, in one submission for each device.
+    pub(crate) fn start_reads(tensors: &[&Tensor]) -> Result<Vec<Reading>> {
+        let mut readings: Vec<Option<Reading>> = tensors.iter().map(|_| None).collect();
+        while let Some(first) = readings.iter().position(Option::is_none) {
+            let device = tensors[first].device();
+            let of_device: Vec<usize> = (first..tensors.len()).filter(|&i| tensors[i].device() == device).collect();
+            let parts: Vec<_> = of_device.iter().map(|&i| (tensors[i].memory(), tensors[i].len())).collect();
+            for (i, reading) in of_device.into_iter().zip(device.start_reads(&parts)?) {
+                readings[i] = Some(reading);
+            }
+        }
+        Ok(readings.into_iter().flatten().collect())
     }
 
     /// Reads the elements back, waiting for them.

@@ -1,4 +1,4 @@
-//! Shaders as they are shipped: without what only readers need
+//! Shader texts: shipped without comments, and read for the sizes that limits are checked against.
 
 /// `text` without comments and the spaces that begin lines, and its length; as much of it as fits in `N` bytes. Lines keep
 /// their numbers, so that what a compiler says of them can be found.
@@ -20,9 +20,41 @@ pub(crate) const fn bare<const N: usize>(text: &str) -> ([u8; N], usize) {
     (out, len)
 }
 
+/// The size in `@workgroup_size(x, y, z)` of a shader in parts; axes that it leaves out are 1. `tests/contract.rs` compares
+/// it with naga's for every kernel.
+pub(crate) fn workgroup_size(parts: &[&str]) -> [u64; 3] {
+    let mut size = [1; 3];
+    let written = parts.iter().find_map(|part| part.split_once("@workgroup_size(")?.1.split_once(')'));
+    if let Some((numbers, _)) = written {
+        size.iter_mut().zip(numbers.split(',')).for_each(|(axis, n)| *axis = n.trim().parse().unwrap_or(1));
+    }
+    size
+}
+
+/// Bytes of the workgroup memory of a shader in parts: its variables `var<workgroup> name: array<type, count>;`.
+pub(crate) fn workgroup_bytes(parts: &[&str]) -> u64 {
+    let bytes = |declared: &str| -> Option<u64> {
+        let (ty, count) = declared.split_once("array<")?.1.split_once(';')?.0.trim_end_matches('>').rsplit_once(',')?;
+        let words = if ty.trim().starts_with("vec4") { 4 } else { 1 };
+        Some(4 * words * count.trim().parse::<u64>().ok()?)
+    };
+    parts.iter().flat_map(|part| part.split("var<workgroup>").skip(1)).filter_map(bytes).sum()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::bare;
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_from_the_text() {
+        let parts = [
+            "var<workgroup> a: array<vec4<f32>, 256>;",
+            "var<workgroup> b: array<f32, 64>;\n@compute @workgroup_size(16, 4)",
+        ];
+        assert_eq!(workgroup_size(&parts), [16, 4, 1]);
+        assert_eq!(workgroup_bytes(&parts), 256 * 16 + 64 * 4);
+        assert_eq!((workgroup_size(&["fn f() {}"]), workgroup_bytes(&[])), ([1; 3], 0));
+    }
 
     #[test]
     fn what_only_readers_need_is_left_out() {

@@ -546,7 +546,7 @@ fn an_adopted_device_works_and_its_loss_is_an_error() {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = pollster::block_on(instance.request_adapter(&Default::default())).expect("an adapter");
     let (raw, queue) = pollster::block_on(adapter.request_device(&Default::default())).expect("a device");
-    let device = Device::from_wgpu(&adapter, raw.clone(), queue);
+    let device = Device::from_wgpu(&adapter, raw.clone(), queue).expect("adopted");
     assert!(device.info().reason.contains("host"));
     let gru = gru(&device);
     let x = zeros(&device, &[6, 3, 4]);

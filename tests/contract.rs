@@ -108,6 +108,8 @@ fn check_limits(kernel: &Contract, module: &Module) {
         .map(|(_, v)| layouter[v.ty].size)
         .sum();
     assert!(shared <= 16_384, "{}: {shared} bytes of workgroup memory", kernel.name);
+    assert_eq!(kernel.workgroup_size, entry.workgroup_size.map(u64::from), "{}: workgroup as read", kernel.name);
+    assert_eq!(kernel.workgroup_bytes, u64::from(shared), "{}: workgroup memory as read", kernel.name);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use wgru::nn::{GruConfig, LstmConfig, Mode, Module, SequenceInput};
 use wgru::ops::recurrent::Plan;
 use wgru::train::{Method, Optimizer, SgdConfig};
-use wgru::{Device, GpuOptions, Rng, Tensor, wgpu};
+use wgru::{Device, GpuOptions, Pacing, Rng, Tensor, wgpu};
 
 fn noop() -> Device {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
@@ -18,7 +18,8 @@ fn noop() -> Device {
     let instance = wgpu::Instance::new(descriptor);
     let adapter = pollster::block_on(instance.request_adapter(&Default::default())).expect("noop adapter");
     let (device, queue) = pollster::block_on(adapter.request_device(&Default::default())).expect("noop device");
-    Device::from_wgpu(&adapter, device, queue)
+    let options = GpuOptions { pacing: Pacing::Off, ..GpuOptions::default() };
+    Device::from_wgpu_with(&adapter, device, queue, options).expect("adopted")
 }
 
 /// Dispatches recorded by one run of `steps` steps.
@@ -28,7 +29,8 @@ fn dispatches(device: &Device, steps: usize, bidirectional: bool, reset_after: b
     let gru = config.build(device, &mut Rng::new(0)).expect("gru");
     let x = Tensor::zeros(device, &[steps, 2, 4]).expect("x");
     device.flush().expect("flush");
-    gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
+    // Held: work whose results are dropped is not submitted.
+    let _y = gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
     let count = device.pending();
     device.flush().expect("flush");
     count
@@ -183,7 +185,7 @@ fn recording_grows_with_the_steps_only() {
         let best = (0..7).map(|_| {
             device.flush().expect("flush");
             let start = Instant::now();
-            gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
+            let _y = gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
             device.flush().expect("flush");
             start.elapsed()
         });
@@ -201,9 +203,10 @@ fn much_work_is_submitted_in_parts() {
     let device = noop();
     let x = Tensor::zeros(&device, &[1024, 1024]).expect("x");
     device.flush().expect("flush");
+    let mut products = Vec::new();
     let pending: Vec<usize> = (0..40)
         .map(|_| {
-            x.linear(&x, None).expect("product");
+            products.push(x.linear(&x, None).expect("product"));
             device.pending()
         })
         .collect();

@@ -30,7 +30,7 @@ fn gates_are_read_from_their_buffer_without_reading_back() {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = pollster::block_on(instance.request_adapter(&Default::default())).expect("an adapter");
     let (raw, queue) = pollster::block_on(adapter.request_device(&Default::default())).expect("a device");
-    let device = Device::from_wgpu(&adapter, raw.clone(), queue.clone());
+    let device = Device::from_wgpu(&adapter, raw.clone(), queue.clone()).expect("adopted");
 
     let config = GruConfig { input: 3, hidden: 7, bidirectional: true, ..GruConfig::default() };
     let gru = config.build(&device, &mut Rng::new(2)).expect("gru");

@@ -8,6 +8,7 @@ extern crate browser_tests as pollster;
 mod common;
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::fill;
 use wgru::io::{TensorFile, checkpoint_to_file, load_checkpoint, load_parameters, parameters_to_file};
@@ -261,7 +262,7 @@ struct Turning<'a> {
     good: &'a HostData,
     bad: &'a HostData,
     from: usize,
-    batches: std::cell::Cell<usize>,
+    batches: AtomicUsize,
 }
 
 impl wgru::train::Data for Turning<'_> {
@@ -269,7 +270,7 @@ impl wgru::train::Data for Turning<'_> {
         self.good.len()
     }
     fn batch(&self, examples: &[usize]) -> Result<(Tensor, Tensor)> {
-        let batch = self.batches.replace(self.batches.get() + 1);
+        let batch = self.batches.fetch_add(1, Ordering::Relaxed);
         if batch < self.from { self.good.batch(examples) } else { self.bad.batch(examples) }
     }
 }

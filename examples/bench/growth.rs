@@ -83,7 +83,7 @@ fn sizes(top: usize) -> impl Iterator<Item = usize> {
 fn measure(device: &Device, work: &Work, timer: Timer) -> Result<[f64; 2]> {
     let (gru, x) = (work.gru(device)?, work.input_on(device)?);
     let forward = timer.time(|| {
-        std::hint::black_box(gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?);
+        let _y = std::hint::black_box(gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?);
         device.wait()
     })?;
     let (x, mut rng) = (x.requires_grad(), Rng::new(1));

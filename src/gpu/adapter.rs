@@ -1,6 +1,7 @@
 //! Finding an adapter and opening a device on it.
 
 use super::options::GpuOptions;
+use super::requirements::{DeviceNeeds, requirements};
 use crate::error::{Error, Result};
 use crate::kernel::MOST_LOOPS;
 
@@ -120,33 +121,27 @@ pub(super) async fn best() -> Result<wgpu::Adapter> {
     })
 }
 
-/// Optional features that a kernel variant can use.
-const WANTED: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::PIPELINE_CACHE);
-
-/// A device with WebGPU's default limits at least, the adapter's buffer sizes, and the features that it has of those
-/// wanted.
+/// A device with what compute needs, and what of the rest the adapter has; see [`requirements`].
 pub(super) async fn open(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<(wgpu::Device, wgpu::Queue)> {
-    let has = adapter.limits();
-    let required_limits = wgpu::Limits {
-        max_buffer_size: has.max_buffer_size,
-        max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
-        ..wgpu::Limits::default()
-    };
-    let mut required_features = adapter.features() & WANTED;
+    let DeviceNeeds { mut features, limits } = requirements(adapter).best;
     if options.timestamps {
         if cfg!(target_arch = "wasm32") || !adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             let name = adapter.get_info().name;
             return Err(Error::value("Device::gpu_with", "timestamps", "an adapter that measures, natively", name));
         }
-        required_features |= wgpu::Features::TIMESTAMP_QUERY;
+        features |= wgpu::Features::TIMESTAMP_QUERY;
     }
-    let descriptor =
-        wgpu::DeviceDescriptor { label: Some("wgru"), required_features, required_limits, ..Default::default() };
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("wgru"),
+        required_features: features,
+        required_limits: limits,
+        ..Default::default()
+    };
     adapter.request_device(&descriptor).await.map_err(|e| Error::NoAdapter(format!("{}: {e}", adapter.get_info().name)))
 }
 
-/// Every adapter that answers, best first, with its own limits; [`Device::gpu`](crate::Device::gpu) asks for WebGPU's
-/// default limits and the adapter's buffer sizes.
+/// Every adapter that answers, best first, with its own limits; [`Device::gpu`](crate::Device::gpu) asks for the best
+/// of [`requirements`].
 ///
 /// # Errors
 /// [`Error::Value`] for an unknown `WGRU_BACKEND`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::faults::Faults;
+use crate::error::Result;
 
 /// Makes buffers on one device. Clones share the count.
 #[derive(Clone)]
@@ -18,10 +19,20 @@ impl Buffers {
         Self { device, faults, made: Arc::default() }
     }
 
-    pub fn create(&self, label: &'static str, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
-        self.made.fetch_add(1, Ordering::Relaxed);
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) and [`Error::DeviceLost`](crate::Error::DeviceLost); the buffer
+    /// that failed is gone.
+    pub fn create(
+        &self,
+        op: &'static str,
+        label: &'static str,
+        size: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer> {
         let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
-        self.faults.guard(&self.device, || self.device.create_buffer(&descriptor))
+        let buffer = self.faults.guard(op, || self.device.create_buffer(&descriptor))?;
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Ok(buffer)
     }
 
     /// Buffers made so far.

@@ -1,82 +1,182 @@
-//! What the driver reports, kept until a call can return it.
+//! Errors of the driver, returned by the call that caused them, and the loss of the device.
+//!
+//! On a host application's device, neither its error handler nor its device-lost callback is touched: error scopes catch
+//! what our own calls cause, and a probe finds out whether the device still lives.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::lock;
 use crate::error::{Error, Result};
 
-#[derive(Clone, Debug)]
-enum Fault {
-    Lost(String),
-    /// Work that was recorded did not run: nothing computed since can be trusted.
-    Broken(String),
-    Other(String),
+/// Error state of one device. Clones share it.
+#[derive(Clone)]
+pub(super) struct Faults(Arc<Inner>);
+
+struct Inner {
+    device: wgpu::Device,
+    /// Why the device was lost.
+    lost: OnceLock<String>,
+    /// An error that arrived after its call had returned, as a browser reports them.
+    late: Mutex<Option<Error>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    probe: probe::Probe,
 }
 
-/// The first fault since the last check. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Faults(Arc<Mutex<Option<Fault>>>);
-
 impl Faults {
-    /// Runs calls of wgpu; what they report is kept instead of reaching the device's error handler, which on a host
-    /// application's device is the host's, and by default panics.
-    pub fn guard<T>(&self, device: &wgpu::Device, calls: impl FnOnce() -> T) -> T {
-        // A browser has no such handler, and tells of errors later: see `listen`.
+    pub fn new(device: &wgpu::Device) -> Self {
+        Self(Arc::new(Inner {
+            lost: OnceLock::new(),
+            late: Mutex::default(),
+            #[cfg(not(target_arch = "wasm32"))]
+            probe: probe::Probe::new(device),
+            device: device.clone(),
+        }))
+    }
+
+    /// Runs calls of wgpu and returns the error that they caused. Scopes belong to a thread, so this is never the error
+    /// of another thread. In a browser, errors arrive later: see [`listen`](Self::listen).
+    pub fn guard<T>(&self, op: &'static str, calls: impl FnOnce() -> T) -> Result<T> {
         #[cfg(target_arch = "wasm32")]
         {
-            let _ = device;
-            calls()
+            let _ = op;
+            Ok(calls())
         }
         #[cfg(not(target_arch = "wasm32"))]
         {
             use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
-            let scopes = [Internal, OutOfMemory, Validation].map(|filter| device.push_error_scope(filter));
+            let scopes = [Internal, OutOfMemory, Validation].map(|filter| self.0.device.push_error_scope(filter));
             let out = calls();
+            let mut first = None;
             for scope in scopes.into_iter().rev() {
-                if let Some(error) = crate::wait::block_on(scope.pop()) {
-                    self.report(&error);
-                }
+                // Natively, the future is ready.
+                first = first.or(crate::wait::block_on(scope.pop()));
             }
-            out
+            match first {
+                None => Ok(out),
+                // Calls on a lost device fail with all kinds of messages.
+                Some(_) if self.is_lost() => Err(self.lost()),
+                Some(error) => Err(typed(op, &error)),
+            }
         }
     }
 
-    /// As [`guard`](Self::guard), for calls without which later results are wrong.
-    pub fn guard_work<T>(&self, device: &wgpu::Device, calls: impl FnOnce() -> T) -> T {
-        let out = self.guard(device, calls);
-        let mut fault = lock(&self.0);
-        if let Some(Fault::Other(why)) = &*fault {
-            *fault = Some(Fault::Broken(why.clone()));
-        }
-        out
-    }
-
-    /// Takes the place of a device's own handlers.
-    pub fn listen(&self, device: &wgpu::Device) {
+    /// Takes the place of the handlers of a device that is our own.
+    pub fn listen(&self) {
         let faults = self.clone();
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| faults.report(&error)));
+        self.0.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            log::error!("GPU: {error}");
+            lock(&faults.0.late).get_or_insert(typed("an earlier call", &error));
+        }));
         let faults = self.clone();
-        device.set_device_lost_callback(move |reason, message| {
-            *lock(&faults.0) = Some(Fault::Lost(format!("{reason:?}: {message}")));
+        self.0.device.set_device_lost_callback(move |reason, message| {
+            faults.lose(format!("{reason:?}: {message}"));
         });
     }
 
-    fn report(&self, error: &wgpu::Error) {
-        log::error!("GPU: {error}");
-        lock(&self.0).get_or_insert(Fault::Other(error.to_string()));
+    fn lose(&self, why: String) {
+        let _ = self.0.lost.set(why);
     }
 
-    /// The fault, once; a lost device stays lost, and one whose work failed stays broken.
+    /// Whether the device was lost.
+    pub fn is_lost(&self) -> bool {
+        if self.0.lost.get().is_some() {
+            return true;
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        if self.0.probe.is_refused() {
+            self.lose("it was destroyed, or its driver was reset".into());
+            return true;
+        }
+        false
+    }
+
+    fn lost(&self) -> Error {
+        Error::DeviceLost(self.0.lost.get().cloned().unwrap_or_default())
+    }
+
+    /// The loss of the device, or an error that arrived late.
     pub fn check(&self) -> Result<()> {
-        let mut fault = lock(&self.0);
-        match fault.clone() {
+        if self.is_lost() {
+            return Err(self.lost());
+        }
+        lock(&self.0.late).take().map_or(Ok(()), Err)
+    }
+
+    /// [`check`](Self::check) for calls so frequent that asking the driver costs too much: a loss is noticed by the next
+    /// allocation, submission or readback.
+    pub fn check_known(&self) -> Result<()> {
+        match self.0.lost.get() {
+            Some(_) => Err(self.lost()),
             None => Ok(()),
-            Some(Fault::Lost(why)) => Err(Error::DeviceLost(why)),
-            Some(Fault::Broken(why)) => Err(Error::Gpu(why)),
-            Some(Fault::Other(why)) => {
-                *fault = None;
-                Err(Error::Gpu(why))
+        }
+    }
+
+    /// Lets the driver report finished work: as [`wgpu::Device::poll`], except that a loss is an error. wgpu panics when a
+    /// driver reports the loss during a poll.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn poll(&self, how: wgpu::PollType) -> Result<()> {
+        let poll = std::panic::AssertUnwindSafe(|| self.0.device.poll(how));
+        match std::panic::catch_unwind(poll) {
+            // A timeout is no fault.
+            Ok(Ok(_) | Err(wgpu::PollError::Timeout)) => Ok(()),
+            Ok(Err(error)) => Err(Error::Gpu(error.to_string())),
+            Err(_) => {
+                self.lose("the driver reported it while the device was polled".into());
+                Err(self.lost())
             }
+        }
+    }
+}
+
+/// The error of a call named `op`.
+fn typed(op: &'static str, error: &wgpu::Error) -> Error {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { op },
+        _ => Error::Gpu(format!("{op}: {error}")),
+    }
+}
+
+/// Finding out whether a device lives without its device-lost callback, which belongs to the host.
+#[cfg(not(target_arch = "wasm32"))]
+mod probe {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// A buffer that is mapped and unmapped at once: a lost device refuses the mapping within the call.
+    pub(super) struct Probe {
+        device: wgpu::Device,
+        buffer: wgpu::Buffer,
+        /// One probe at a time.
+        turn: Mutex<()>,
+    }
+
+    impl Probe {
+        pub fn new(device: &wgpu::Device) -> Self {
+            let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+            let descriptor =
+                wgpu::BufferDescriptor { label: Some("wgru probe"), size: 16, usage, mapped_at_creation: false };
+            let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+            let buffer = device.create_buffer(&descriptor);
+            crate::wait::block_on(scope.pop());
+            Self { device: device.clone(), buffer, turn: Mutex::default() }
+        }
+
+        pub fn is_refused(&self) -> bool {
+            let _turn = lock(&self.turn);
+            let refused = Arc::new(AtomicBool::new(false));
+            let seen = refused.clone();
+            // The buffer itself is invalid where the device was lost before it was made.
+            let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+            self.buffer.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+                seen.store(result.is_err(), Ordering::Relaxed);
+            });
+            let is_refused = refused.load(Ordering::Relaxed);
+            if !is_refused {
+                self.buffer.unmap();
+            }
+            crate::wait::block_on(scope.pop());
+            is_refused
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::buffers::Buffers;
+use super::content::Content;
 use super::lock;
 use crate::error::{Error, Result};
 use crate::shelf::{Shelf, size_class};
@@ -15,18 +16,36 @@ const STAGED: u64 = 16 << 20;
 /// later owner cannot disturb work that is still pending.
 pub(crate) struct Memory {
     buffer: Option<wgpu::Buffer>,
+    /// First byte of the words.
+    offset: u64,
     bytes: u64,
+    content: Arc<Content>,
+    /// Nowhere, for a buffer of the host.
     pool: Weak<Pool>,
 }
 
 impl Memory {
+    /// A part of a buffer of the host, which keeps it.
+    pub fn of_host(buffer: wgpu::Buffer, offset: u64, bytes: u64) -> Self {
+        Self { buffer: Some(buffer), offset, bytes, content: Arc::default(), pool: Weak::new() }
+    }
+
     pub fn buffer(&self) -> &wgpu::Buffer {
         self.buffer.as_ref().expect("present until dropped")
     }
 
+    /// First byte of the words in the [`buffer`](Self::buffer).
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(super) fn content(&self) -> &Arc<Content> {
+        &self.content
+    }
+
     /// The part that the tensor uses.
     pub fn binding(&self) -> wgpu::BufferBinding<'_> {
-        wgpu::BufferBinding { buffer: self.buffer(), offset: 0, size: wgpu::BufferSize::new(self.bytes) }
+        wgpu::BufferBinding { buffer: self.buffer(), offset: self.offset, size: wgpu::BufferSize::new(self.bytes) }
     }
 }
 
@@ -43,19 +62,29 @@ pub struct BufferPart {
 
 impl Drop for Memory {
     fn drop(&mut self) {
+        self.content.release();
         if let (Some(pool), Some(buffer)) = (self.pool.upgrade(), self.buffer.take()) {
             pool.give(buffer);
         }
     }
 }
 
-/// Buffers that wait for their next use, by size.
+/// Size-bucketed free lists of buffers.
 pub(super) struct Pool {
     buffers: Buffers,
     max_binding: u64,
     max_buffer: u64,
-    free: Mutex<Shelf<wgpu::Buffer>>,
+    free: Mutex<Free>,
     staging: Mutex<HashMap<u64, Vec<wgpu::Buffer>>>,
+}
+
+#[derive(Default)]
+struct Free {
+    shelf: Shelf<wgpu::Buffer>,
+    /// Encoders of the host that are not submitted yet, and what waits for them: work recorded there still uses buffers
+    /// that were dropped.
+    encoders: usize,
+    waiting: Vec<wgpu::Buffer>,
 }
 
 impl Pool {
@@ -64,7 +93,13 @@ impl Pool {
         Self { buffers, max_binding, max_buffer, free: Mutex::default(), staging: Mutex::default() }
     }
 
-    pub fn alloc(self: &Arc<Self>, op: &'static str, words: usize) -> Result<Arc<Memory>> {
+    /// Memory with undefined content. `reclaim` lets the driver free the buffers that [`Pool`] let go.
+    pub fn alloc(
+        self: &Arc<Self>,
+        op: &'static str,
+        words: usize,
+        reclaim: impl FnOnce() -> Result<()>,
+    ) -> Result<Arc<Memory>> {
         let bytes = (4 * words as u64).max(16);
         if bytes > self.max_binding {
             let limit = "maxStorageBufferBindingSize";
@@ -75,22 +110,72 @@ impl Pool {
             return Err(Error::Limit { op, limit: "maxBufferSize", needed: bytes, allowed: self.max_buffer });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        let kept = lock(&self.free).take(size);
-        let buffer = kept.unwrap_or_else(|| self.buffers.create("wgru", size, usage));
-        Ok(Arc::new(Memory { buffer: Some(buffer), bytes, pool: Arc::downgrade(self) }))
+        let kept = lock(&self.free).shelf.take(size);
+        let buffer = match kept {
+            Some(buffer) => buffer,
+            None => self.create(op, "wgru", size, usage, reclaim)?,
+        };
+        let (buffer, content) = (Some(buffer), Arc::default());
+        Ok(Arc::new(Memory { buffer, offset: 0, bytes, content, pool: Arc::downgrade(self) }))
+    }
+
+    /// A new buffer; when memory is out, once more after the free lists were emptied.
+    fn create(
+        &self,
+        op: &'static str,
+        label: &'static str,
+        size: u64,
+        usage: wgpu::BufferUsages,
+        reclaim: impl FnOnce() -> Result<()>,
+    ) -> Result<wgpu::Buffer> {
+        match self.buffers.create(op, label, size, usage) {
+            Err(Error::OutOfMemory { .. }) => {
+                self.trim();
+                reclaim()?;
+                self.buffers.create(op, label, size, usage)
+            }
+            made => made,
+        }
     }
 
     fn give(&self, buffer: wgpu::Buffer) {
-        lock(&self.free).give(buffer.size(), buffer);
+        let mut free = lock(&self.free);
+        match free.encoders {
+            0 => free.shelf.give(buffer.size(), buffer),
+            _ => free.waiting.push(buffer),
+        }
+    }
+
+    /// An encoder of the host got work: no buffer is used again until [`encoder_done`](Self::encoder_done).
+    pub fn encoder_begins(&self) {
+        let mut free = lock(&self.free);
+        free.encoders += 1;
+        // Those that are free now may have been used by the work.
+        let kept = free.shelf.drain();
+        free.waiting.extend(kept);
+    }
+
+    pub fn encoder_done(&self) {
+        let mut free = lock(&self.free);
+        free.encoders -= 1;
+        if free.encoders == 0 {
+            for buffer in std::mem::take(&mut free.waiting) {
+                free.shelf.give(buffer.size(), buffer);
+            }
+        }
     }
 
     /// A buffer to read back through.
-    pub fn staging(&self, words: usize) -> Result<wgpu::Buffer> {
+    pub fn staging(&self, words: usize, reclaim: impl FnOnce() -> Result<()>) -> Result<wgpu::Buffer> {
         let size = size_class(4 * words as u64).min(self.max_buffer);
         let kept = lock(&self.staging).get_mut(&size).and_then(Vec::pop);
-        Ok(kept.unwrap_or_else(|| {
-            self.buffers.create("wgru reading back", size, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
-        }))
+        match kept {
+            Some(buffer) => Ok(buffer),
+            None => {
+                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+                self.create("Tensor::read", "wgru reading back", size, usage, reclaim)
+            }
+        }
     }
 
     pub fn give_staging(&self, buffer: wgpu::Buffer) {
@@ -100,9 +185,15 @@ impl Pool {
         lock(&self.staging).entry(buffer.size()).or_default().push(buffer);
     }
 
-    /// Frees what waits and keeps nothing more.
+    /// Empties the free lists.
+    pub fn trim(&self) {
+        lock(&self.free).shelf.drain();
+        lock(&self.staging).clear();
+    }
+
+    /// Empties the free lists and keeps nothing more.
     pub fn close(&self) {
-        lock(&self.free).close();
+        lock(&self.free).shelf.close();
         lock(&self.staging).clear();
     }
 }

@@ -4,30 +4,49 @@
 mod adapter;
 mod buffers;
 mod cache;
+mod content;
+#[cfg(not(target_arch = "wasm32"))]
+mod driver;
+mod events;
 mod faults;
+mod host;
+mod limits;
 mod memory;
 mod options;
+mod pace;
 mod pipeline;
 mod reading;
 mod recorder;
+mod requirements;
+mod submit;
 mod timestamps;
 mod trusted;
 
 use std::sync::{Arc, Mutex, MutexGuard};
+#[cfg(not(target_arch = "wasm32"))]
+use std::time::Duration;
 
 pub use ::wgpu;
 pub use adapter::{AdapterReport, adapters};
 use buffers::Buffers;
 use cache::Cache;
+#[cfg(not(target_arch = "wasm32"))]
+use driver::Driver;
+use events::Events;
 use faults::Faults;
+pub use host::EncodedWork;
 pub use memory::BufferPart;
 pub(crate) use memory::Memory;
 use memory::Pool;
 pub use options::GpuOptions;
+pub use pace::Pacing;
+use pace::{DISPATCH, Pace};
 pub(crate) use pipeline::Binding;
 use pipeline::Pipelines;
 pub(crate) use reading::Reading;
-use recorder::Recorder;
+use recorder::{Recorder, Size};
+pub use requirements::{DeviceNeeds, Requirements, requirements};
+use submit::{Index, Submitter};
 pub use timestamps::DispatchTime;
 use timestamps::Timestamps;
 
@@ -37,19 +56,129 @@ use crate::kernel::Program;
 /// Bytes from which an upload goes to its buffer directly, after what was recorded is submitted.
 const LARGE_UPLOAD: usize = 1 << 20;
 
+/// How long an allocation that found no memory waits for the GPU to give some back.
+#[cfg(not(target_arch = "wasm32"))]
+const RECLAIM: Duration = Duration::from_secs(10);
+
+/// Recorded commands of a paced device from which on the recording thread submits them itself: memory is finite.
+const MOST_PENDING: usize = 1 << 16;
+
+/// One device. Dropping it drops recorded work that nobody has asked for.
 pub(crate) struct Gpu {
+    core: Arc<Core>,
+    #[cfg(not(target_arch = "wasm32"))]
+    driver: Driver,
+    pipelines: Pipelines,
+}
+
+/// The part of a device that its driver thread shares.
+struct Core {
     device: wgpu::Device,
     queue: wgpu::Queue,
-    pipelines: Pipelines,
-    pool: Arc<Pool>,
-    recorder: Mutex<Recorder>,
     faults: Faults,
     buffers: Buffers,
-    pub report: AdapterReport,
+    pool: Arc<Pool>,
+    recorder: Mutex<Recorder>,
+    submitter: Mutex<Submitter>,
+    pace: Mutex<Pace>,
+    events: Events,
+    is_adopted: bool,
+    report: AdapterReport,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("a thread panicked while it held the GPU's state")
+}
+
+impl Core {
+    /// Submits the next batch; gives its estimated work.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn submit_batch(&self, size: Size) -> u64 {
+        let mut submitter = lock(&self.submitter);
+        let batch = lock(&self.recorder).take(size);
+        let work = batch.work;
+        submitter.submit(batch, || self.reclaim(), &self.events);
+        work
+    }
+
+    /// Submits everything recorded so far.
+    fn submit_all(&self, size: Size) -> Option<Index> {
+        let mut submitter = lock(&self.submitter);
+        let until = lock(&self.recorder).recorded();
+        let mut last = None;
+        loop {
+            let batch = {
+                let mut recorder = lock(&self.recorder);
+                if recorder.taken() >= until {
+                    return last;
+                }
+                recorder.take(size)
+            };
+            last = submitter.submit(batch, || self.reclaim(), &self.events).or(last);
+        }
+    }
+
+    /// Lets go of buffers that were dropped and are used by recorded work alone, and has the driver free them.
+    fn free_dropped(&self) -> Result<()> {
+        self.submit_all(Size::LARGEST);
+        self.pool.trim();
+        self.reclaim()
+    }
+
+    /// Has the driver free buffers that are no longer used, once the GPU is done with them. This waits, for ten seconds at
+    /// most, instead of failing for lack of memory.
+    fn reclaim(&self) -> Result<()> {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.faults.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(RECLAIM) })?;
+        Ok(())
+    }
+
+    /// Counts the work submitted so far as running, until it is done.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn watch_submitted(&self) {
+        self.events.update(|state| state.running += 1);
+        let events = self.events.clone();
+        self.queue.on_submitted_work_done(move || {
+            events.update(|state| state.running = state.running.saturating_sub(1));
+        });
+    }
+
+    /// Wakes futures that wait for the driver thread, if what is pending is little.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn caught_up(&self) {
+        if !self.is_behind() {
+            let waiting = self.events.update(|state| std::mem::take(&mut state.waiting));
+            waiting.into_iter().for_each(|waiting| _ = waiting.send(()));
+        }
+    }
+
+    /// Whether the driver thread would soon have nothing to submit, after so many recorded commands.
+    fn is_idle(&self, recorded: u64) -> bool {
+        const SOON: u64 = 64;
+        self.events.state().wanted + SOON < recorded
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    /// Whether more work is recorded than the next two submissions of a paced device hold.
+    fn is_behind(&self) -> bool {
+        let pace = lock(&self.pace);
+        let size = pace.size();
+        pace.slice().is_some() && lock(&self.recorder).is_full(Size { work: size.work.saturating_mul(2), ..size })
+    }
+
+    /// Ends everything that waits for a device that is lost.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn abandon(&self, error: &Error) {
+        lock(&self.recorder).cancel();
+        let (readbacks, waiting) = self.events.update(|state| {
+            (state.running, state.wanted) = (0, 0);
+            (std::mem::take(&mut state.readbacks), std::mem::take(&mut state.waiting))
+        });
+        for (_, done) in readbacks {
+            let _ = done.send(Err(Error::DeviceLost(error.to_string())));
+        }
+        waiting.into_iter().for_each(|waiting| _ = waiting.send(()));
+    }
 }
 
 impl Gpu {
@@ -57,84 +186,144 @@ impl Gpu {
     pub async fn new(options: &GpuOptions) -> Result<Self> {
         let adapter = adapter::best().await?;
         let (device, queue) = adapter::open(&adapter, options).await?;
-        let gpu = Self::with(adapter.get_info(), device, queue, options);
-        gpu.faults.listen(&gpu.device);
+        let gpu = Self::with(adapter.get_info(), device, queue, options, false)?;
+        gpu.core.faults.listen();
         Ok(gpu)
     }
 
     /// A device of the host application. Its error handlers stay in place.
-    pub fn adopt(info: wgpu::AdapterInfo, device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self::with(info, device, queue, &GpuOptions::default())
+    pub fn adopt(
+        adapter: &wgpu::Adapter,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: &GpuOptions,
+    ) -> Result<Self> {
+        if options.timestamps && !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            let expected = "false, or a device with the feature TIMESTAMP_QUERY";
+            return Err(Error::value("Device::from_wgpu", "timestamps", expected, true));
+        }
+        Self::with(adapter.get_info(), device, queue, options, true)
     }
 
-    fn with(info: wgpu::AdapterInfo, device: wgpu::Device, queue: wgpu::Queue, options: &GpuOptions) -> Self {
+    fn with(
+        info: wgpu::AdapterInfo,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: &GpuOptions,
+        is_adopted: bool,
+    ) -> Result<Self> {
         let report = AdapterReport::new(&info, device.features(), &device.limits());
-        let faults = Faults::default();
+        let faults = Faults::new(&device);
+        faults.check()?;
         let buffers = Buffers::new(device.clone(), faults.clone());
-        let timestamps = options.timestamps.then(|| Timestamps::new(&device, &queue, &buffers));
+        let timestamps = match options.timestamps {
+            true => Some(Timestamps::new(&device, &queue, &buffers)?),
+            false => None,
+        };
         #[cfg(not(target_arch = "wasm32"))]
         let cache = options.pipeline_cache.as_ref().map_or_else(Cache::default, |path| Cache::open(&device, path));
         #[cfg(target_arch = "wasm32")]
         let cache = Cache::default();
-        Self {
-            pipelines: Pipelines::new(device.clone(), faults.clone(), cache),
+        let (is_measured, pace) = (timestamps.is_some(), Pace::new(options.pacing, is_adopted));
+        let core = Core {
             pool: Arc::new(Pool::new(buffers.clone(), &device.limits())),
-            recorder: Mutex::new(Recorder::new(device.clone(), faults.clone(), buffers.clone(), timestamps)),
-            faults,
+            recorder: Mutex::new(Recorder::new(device.clone(), faults.clone(), buffers.clone(), is_measured)),
+            submitter: Mutex::new(Submitter::new(
+                device.clone(),
+                queue.clone(),
+                faults.clone(),
+                buffers.clone(),
+                timestamps,
+            )),
+            pace: Mutex::new(pace),
+            events: Events::default(),
             buffers,
+            is_adopted,
             report,
-            device,
+            faults: faults.clone(),
             queue,
-        }
+            device: device.clone(),
+        };
+        Ok(Self {
+            pipelines: Pipelines::new(device, faults, cache),
+            core: Arc::new(core),
+            #[cfg(not(target_arch = "wasm32"))]
+            driver: Driver::default(),
+        })
+    }
+
+    pub fn report(&self) -> &AdapterReport {
+        &self.core.report
     }
 
     /// Buffers made since the device was opened.
     pub fn buffers_made(&self) -> usize {
-        self.buffers.made()
+        self.core.buffers.made()
+    }
+
+    /// Whether the device was lost.
+    pub fn is_lost(&self) -> bool {
+        self.core.faults.is_lost()
+    }
+
+    pub fn wgpu(&self) -> (&wgpu::Device, &wgpu::Queue) {
+        (&self.core.device, &self.core.queue)
+    }
+
+    pub fn set_pacing(&self, pacing: Pacing) {
+        lock(&self.core.pace).set(pacing, self.core.is_adopted);
+    }
+
+    /// Whether commands whose results are dropped are submitted nevertheless.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run_dropped(&self, always: bool) {
+        lock(&self.core.recorder).run_dropped(always);
     }
 
     /// Times of the dispatches since the last call, after submitting all work recorded so far.
     pub fn take_times(&self) -> Result<Vec<DispatchTime>> {
         self.flush()?;
-        Ok(lock(&self.recorder).take_times())
-    }
-
-    /// The error that the driver reported, once; a lost device stays lost.
-    fn check(&self) -> Result<()> {
-        self.faults.check()
+        Ok(lock(&self.core.submitter).timestamps.as_mut().map_or_else(Vec::new, Timestamps::take))
     }
 
     /// Memory with undefined content.
     pub fn alloc(&self, op: &'static str, words: usize) -> Result<Arc<Memory>> {
-        let memory = self.pool.alloc(op, words)?;
-        self.check()?;
-        Ok(memory)
+        self.core.faults.check()?;
+        self.core.pool.alloc(op, words, || self.core.free_dropped())
     }
 
     /// Writes to the front of `memory`, after all work recorded so far.
     pub fn upload(&self, memory: &Memory, words: &[f32]) -> Result<()> {
+        let core = &self.core;
+        core.faults.check()?;
         let bytes = bytemuck::cast_slice(words);
-        let mut recorder = lock(&self.recorder);
-        if bytes.len() < LARGE_UPLOAD {
-            recorder.upload(memory.buffer(), bytes);
-            if recorder.is_full() {
-                recorder.submit(&self.queue, None);
-            }
-        } else {
-            recorder.submit(&self.queue, None);
-            self.faults.guard_work(&self.device, || self.queue.write_buffer(memory.buffer(), 0, bytes));
+        let (size, is_paced) = self.size();
+        if bytes.len() < LARGE_UPLOAD || is_paced {
+            lock(&core.recorder).upload(memory, bytes)?;
+            memory.content().fill();
+            return self.submit_if_full(size, is_paced);
         }
-        drop(recorder);
-        self.check()
+        memory.content().check_write()?;
+        core.submit_all(Size::LARGEST);
+        let _turn = lock(&core.submitter);
+        core.faults.guard("upload", || core.queue.write_buffer(memory.buffer(), memory.offset(), bytes))?;
+        memory.content().fill();
+        Ok(())
+    }
+
+    /// How much a submission holds, and whether the driver thread submits.
+    fn size(&self) -> (Size, bool) {
+        let pace = lock(&self.core.pace);
+        (pace.size(), pace.slice().is_some())
     }
 
     /// Checks that `groups`, whose invocations loop so often, fit the adapter.
     pub fn check_dispatch(&self, op: &'static str, groups: [u32; 3], loops: u64) -> Result<()> {
-        let allowed = self.report.max_loops;
+        let allowed = self.core.report.max_loops;
         if loops > allowed {
             return Err(Error::Limit { op, limit: "iterations of loops on this adapter", needed: loops, allowed });
         }
-        let allowed = self.report.max_groups;
+        let allowed = self.core.report.max_groups;
         match groups.into_iter().find(|&n| n > allowed) {
             Some(n) => Err(Error::Limit {
                 op,
@@ -148,57 +337,137 @@ impl Gpu {
 
     /// Binds buffers to a kernel, for any number of dispatches.
     pub fn bind(&self, program: &Program, buffers: Vec<Arc<Memory>>) -> Result<Binding> {
-        if program.subgroup != 0 && program.subgroup != self.report.subgroup {
-            let (needed, allowed) = (program.subgroup.into(), self.report.subgroup.into());
+        if program.subgroup != 0 && program.subgroup != self.core.report.subgroup {
+            let (needed, allowed) = (program.subgroup.into(), self.core.report.subgroup.into());
             return Err(Error::Limit { op: program.name, limit: "lanes of a subgroup", needed, allowed });
         }
-        let pipeline = self.pipelines.get(program);
-        self.check()?;
-        Ok(Binding::new(pipeline, buffers))
+        self.core.faults.check_known()?;
+        Ok(Binding::new(self.pipelines.get(program)?, buffers, program.reads.len()))
     }
 
     /// Records one dispatch.
     pub fn dispatch(&self, binding: &mut Binding, params: &[u8], groups: [u32; 3], work: u64) -> Result<()> {
-        let mut recorder = lock(&self.recorder);
-        recorder.dispatch(binding, params, groups, work);
-        if recorder.is_full() {
-            recorder.submit(&self.queue, None);
-            drop(recorder);
-            self.check()?;
+        self.core.faults.check_known()?;
+        let (size, is_paced) = self.size();
+        lock(&self.core.recorder).dispatch(binding, params, groups, work.saturating_add(DISPATCH))?;
+        self.submit_if_full(size, is_paced)
+    }
+
+    /// Submits what was recorded when it fills a submission.
+    fn submit_if_full(&self, size: Size, is_paced: bool) -> Result<()> {
+        let (is_full, pending, recorded) = {
+            let recorder = lock(&self.core.recorder);
+            (recorder.is_full(size), recorder.pending(), recorder.recorded())
+        };
+        match (is_full, is_paced) {
+            (false, _) => Ok(()),
+            (true, true) if pending < MOST_PENDING => {
+                if self.core.is_idle(recorded) {
+                    self.submit_later();
+                }
+                Ok(())
+            }
+            (true, _) => {
+                self.core.submit_all(Size::LARGEST);
+                self.core.faults.check()
+            }
         }
-        Ok(())
+    }
+
+    /// Has the driver thread submit what was recorded; in a browser, where `submit` never waits, this thread does.
+    fn submit_later(&self) {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.driver.submit_later(&self.core);
+        #[cfg(target_arch = "wasm32")]
+        self.core.submit_all(Size::LARGEST);
     }
 
     /// Submits what was recorded.
     pub fn flush(&self) -> Result<()> {
-        lock(&self.recorder).submit(&self.queue, None);
-        self.check()
+        let (size, _) = self.size();
+        self.core.submit_all(size);
+        self.core.faults.check()
+    }
+
+    /// Waits, without blocking a thread, until little of the work that was recorded on a paced device is left to submit.
+    pub async fn catch_up(&self) -> Result<()> {
+        #[cfg(not(target_arch = "wasm32"))]
+        while self.core.is_behind() {
+            let (sender, receiver) = futures_channel::oneshot::channel();
+            self.core.events.update(|state| state.waiting.push(sender));
+            self.submit_later();
+            let _ = receiver.await;
+            self.core.faults.check_known()?;
+        }
+        Ok(())
+    }
+
+    /// Drops what was recorded and not submitted; what it should have written is undefined.
+    pub fn cancel(&self) {
+        lock(&self.core.recorder).cancel();
+    }
+
+    /// A part of a buffer of the host as memory.
+    pub fn memory_of_host(&self, buffer: wgpu::Buffer, offset: u64, bytes: u64) -> Result<Memory> {
+        const OP: &str = "Tensor::from_wgpu_buffer";
+        let core = &self.core;
+        core.faults.check()?;
+        let limits = core.device.limits();
+        let needed = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        if !buffer.usage().contains(needed) {
+            return Err(Error::value(OP, "buffer", format!("the usages {needed:?}"), format!("{:?}", buffer.usage())));
+        }
+        let alignment = u64::from(limits.min_storage_buffer_offset_alignment);
+        if !offset.is_multiple_of(alignment) {
+            return Err(Error::value(OP, "offset", format!("a multiple of {alignment}"), offset));
+        }
+        // Bindings of 16 bytes at least.
+        if offset.checked_add(bytes.max(16)).is_none_or(|end| end > buffer.size()) {
+            let expected = format!("at least {} bytes from offset {offset}", bytes.max(16));
+            return Err(Error::value(OP, "buffer", expected, format!("{} bytes", buffer.size())));
+        }
+        if bytes > limits.max_storage_buffer_binding_size {
+            let (limit, allowed) = ("maxStorageBufferBindingSize", limits.max_storage_buffer_binding_size);
+            return Err(Error::Limit { op: OP, limit, needed: bytes, allowed });
+        }
+        // A copy that is never submitted: refused for a buffer of another device, or one that was destroyed.
+        core.faults.guard(OP, || {
+            let mut encoder = core.device.create_command_encoder(&Default::default());
+            encoder.clear_buffer(&buffer, offset, Some(4));
+            encoder.finish();
+        })?;
+        Ok(Memory::of_host(buffer, offset, bytes.max(16)))
     }
 
     /// Where the first `words` words of `memory` are, after submitting all work recorded so far.
     pub fn part(&self, memory: &Memory, words: usize) -> Result<BufferPart> {
         self.flush()?;
-        Ok(BufferPart { buffer: memory.buffer().clone(), offset: 0, bytes: 4 * words as u64 })
+        if let Some(why) = memory.content().why_void() {
+            return Err(why.error());
+        }
+        Ok(BufferPart { buffer: memory.buffer().clone(), offset: memory.offset(), bytes: 4 * words as u64 })
     }
 
-    /// Dispatches recorded and not yet submitted.
+    /// Commands recorded and not yet submitted.
     pub fn pending(&self) -> usize {
-        lock(&self.recorder).pending()
+        lock(&self.core.recorder).pending()
     }
 
     /// Waits until everything submitted is done.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self) -> Result<()> {
-        self.flush()?;
-        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| Error::Gpu(e.to_string()))?;
-        self.check()
+        self.core.submit_all(Size::LARGEST);
+        self.core.faults.poll(wgpu::PollType::wait_indefinitely())?;
+        self.core.faults.check()
     }
 }
 
 impl Drop for Gpu {
     fn drop(&mut self) {
         // What was recorded and never read has no effect that anyone could see.
-        self.pool.close();
+        #[cfg(not(target_arch = "wasm32"))]
+        self.driver.close(&self.core);
+        self.core.pool.close();
         self.pipelines.save();
     }
 }

@@ -1,8 +1,10 @@
 //! What a GPU device is opened with.
 
+use super::pace::Pacing;
 use crate::tuning::Tuning;
 
-/// How a GPU is opened; see [`Device::gpu_with`](crate::Device::gpu_with).
+/// How a GPU is opened or adopted; see [`Device::gpu_with`](crate::Device::gpu_with) and
+/// [`Device::from_wgpu_with`](crate::Device::from_wgpu_with).
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
     /// Measure every dispatch by the adapter's clock: each is a pass of its own, and every submission is waited for.
@@ -14,4 +16,6 @@ pub struct GpuOptions {
     pub pipeline_cache: Option<std::path::PathBuf>,
     /// What was measured fastest on this adapter: see `Device::tune`. What it does not know is decided by rules.
     pub tuning: Option<Tuning>,
+    /// How work is cut into submissions.
+    pub pacing: Pacing,
 }

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::cache::Cache;
+use super::content::Content;
 use super::faults::Faults;
+use super::limits::{self, params_size};
 use super::lock;
 use super::memory::Memory;
 use super::trusted::shader_module;
+use crate::error::Result;
 use crate::kernel::Program;
 
 pub(super) struct Pipeline {
@@ -19,14 +22,18 @@ pub(super) struct Pipeline {
 
 pub(super) struct Pipelines {
     device: wgpu::Device,
+    limits: wgpu::Limits,
     faults: Faults,
     cache: Cache,
-    made: Mutex<HashMap<&'static str, Arc<Pipeline>>>,
+    made: Mutex<HashMap<&'static str, Slot>>,
 }
+
+/// A pipeline once it is compiled. Whoever needs it meanwhile waits for this slot and for no other.
+type Slot = Arc<Mutex<Option<Arc<Pipeline>>>>;
 
 impl Pipelines {
     pub fn new(device: wgpu::Device, faults: Faults, cache: Cache) -> Self {
-        Self { device, faults, cache, made: Mutex::default() }
+        Self { limits: device.limits(), device, faults, cache, made: Mutex::default() }
     }
 
     /// Writes the compiled pipelines to their file, if they have one and there are new ones.
@@ -36,16 +43,24 @@ impl Pipelines {
         }
     }
 
-    pub fn get(&self, program: &Program) -> Arc<Pipeline> {
-        let mut made = lock(&self.made);
-        let make = || Arc::new(self.faults.guard(&self.device, || self.make(program)));
-        made.entry(program.name).or_insert_with(make).clone()
+    /// The pipeline of a kernel. One that cannot be made is tried again at the next call.
+    pub fn get(&self, program: &Program) -> Result<Arc<Pipeline>> {
+        let slot = lock(&self.made).entry(program.name).or_default().clone();
+        let mut slot = lock(&slot);
+        if let Some(pipeline) = &*slot {
+            return Ok(pipeline.clone());
+        }
+        // Browsers have WebGPU's default limits at least, which every kernel keeps.
+        if !cfg!(target_arch = "wasm32") {
+            limits::check(program, &self.limits)?;
+        }
+        let pipeline = Arc::new(self.faults.guard(program.name, || self.make(program))?);
+        Ok(slot.insert(pipeline).clone())
     }
 
     fn make(&self, program: &Program) -> Pipeline {
         let (name, reads, writes) = (program.name, program.reads.len(), program.writes.len());
-        // A uniform block with vectors is a multiple of 16 bytes long.
-        let params = program.size.next_multiple_of(16) as u64;
+        let params = params_size(program);
         let entry = |binding: usize, ty, has_dynamic_offset, size| wgpu::BindGroupLayoutEntry {
             binding: binding as u32,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -83,14 +98,33 @@ impl Pipelines {
 
 /// Buffers bound to a pipeline. The parameters lie in a chunk of uniforms, so there is one bind group a chunk.
 pub(crate) struct Binding {
-    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) bound: Arc<Bound>,
     buffers: Vec<Arc<Memory>>,
-    group: Option<(usize, wgpu::BindGroup)>,
+    group: Option<(u64, wgpu::BindGroup)>,
+}
+
+/// What recorded dispatches of one binding share.
+pub(super) struct Bound {
+    pub pipeline: Arc<Pipeline>,
+    contents: Vec<Arc<Content>>,
+    reads: usize,
+}
+
+impl Bound {
+    pub fn reads(&self) -> &[Arc<Content>] {
+        &self.contents[..self.reads]
+    }
+
+    pub fn writes(&self) -> &[Arc<Content>] {
+        &self.contents[self.reads..]
+    }
 }
 
 impl Binding {
-    pub(super) fn new(pipeline: Arc<Pipeline>, buffers: Vec<Arc<Memory>>) -> Self {
-        Self { pipeline, buffers, group: None }
+    /// Binds the `reads` first buffers for reading, the others for writing.
+    pub(super) fn new(pipeline: Arc<Pipeline>, buffers: Vec<Arc<Memory>>, reads: usize) -> Self {
+        let contents = buffers.iter().map(|memory| memory.content().clone()).collect();
+        Self { bound: Arc::new(Bound { pipeline, contents, reads }), buffers, group: None }
     }
 
     /// The bind group whose parameters lie in chunk number `chunk`.
@@ -98,28 +132,25 @@ impl Binding {
         &mut self,
         device: &wgpu::Device,
         faults: &Faults,
-        chunk: usize,
+        chunk: u64,
         uniforms: &wgpu::Buffer,
-    ) -> wgpu::BindGroup {
+    ) -> Result<wgpu::BindGroup> {
         if let Some((made_for, group)) = &self.group
             && *made_for == chunk
         {
-            return group.clone();
+            return Ok(group.clone());
         }
-        let params =
-            wgpu::BufferBinding { buffer: uniforms, offset: 0, size: wgpu::BufferSize::new(self.pipeline.params) };
+        let pipeline = &self.bound.pipeline;
+        let params = wgpu::BufferBinding { buffer: uniforms, offset: 0, size: wgpu::BufferSize::new(pipeline.params) };
         let bindings = std::iter::once(params).chain(self.buffers.iter().map(|m| m.binding()));
         let entries: Vec<_> = bindings
             .enumerate()
             .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: wgpu::BindingResource::Buffer(b) })
             .collect();
-        let descriptor = wgpu::BindGroupDescriptor {
-            label: Some(self.pipeline.name),
-            layout: &self.pipeline.layout,
-            entries: &entries,
-        };
-        let group = faults.guard(device, || device.create_bind_group(&descriptor));
+        let descriptor =
+            wgpu::BindGroupDescriptor { label: Some(pipeline.name), layout: &pipeline.layout, entries: &entries };
+        let group = faults.guard(pipeline.name, || device.create_bind_group(&descriptor))?;
         self.group = Some((chunk, group.clone()));
-        group
+        Ok(group)
     }
 }

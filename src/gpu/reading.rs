@@ -1,58 +1,86 @@
-//! Blocking and non-blocking readback
+//! Reading elements back, with and without waiting.
+
+use std::sync::Arc;
 
 use futures_channel::oneshot::{Receiver, channel};
 
+use super::recorder::Copy;
+#[cfg(not(target_arch = "wasm32"))]
+use super::recorder::Size;
 use super::{Gpu, Memory, lock};
 use crate::error::{Error, Result};
 
-/// A pending readback.
+/// A pending readback. Dropping it cancels it, if it was not submitted yet.
 pub(crate) struct Reading {
     staging: wgpu::Buffer,
     words: usize,
-    mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
+    mapped: Receiver<Result<()>>,
 }
 
 impl Gpu {
-    /// Starts to read the first `words` words of `memory`, after all work recorded so far.
-    pub fn start_read(&self, memory: &Memory, words: usize) -> Result<Reading> {
-        let staging = self.pool.staging(words)?;
-        lock(&self.recorder).submit(&self.queue, Some((memory.buffer(), &staging, 4 * words as u64)));
-        self.check()?;
-        let (sender, mapped) = channel();
-        self.faults.guard(&self.device, || {
-            staging.slice(..4 * words as u64).map_async(wgpu::MapMode::Read, move |result| {
-                let _ = sender.send(result);
-            });
-        });
-        self.check()?;
+    /// Records the readback of the first `words` words of `memory`, after all work recorded so far.
+    fn record_read(&self, memory: &Arc<Memory>, words: usize) -> Result<Reading> {
+        let core = &self.core;
+        core.faults.check()?;
+        memory.content().check_read()?;
+        let bytes = 4 * words as u64;
+        let staging = core.pool.staging(words, || core.free_dropped())?;
+        let (done, mapped) = channel();
+        let copy = Copy { from: memory.clone(), to: staging.clone(), bytes, done };
+        lock(&core.recorder).copy(copy)?;
         Ok(Reading { staging, words, mapped })
     }
 
-    /// Returns the words if they have arrived, without waiting. In a browser they can arrive only while the page's event loop
-    /// runs.
+    /// Starts to read parts of memory back: the first `words` words of each, in one submission. The calling thread does not
+    /// wait.
+    pub fn start_reads(&self, parts: &[(&Arc<Memory>, usize)]) -> Result<Vec<Reading>> {
+        let readings = parts.iter().map(|(memory, words)| self.record_read(memory, *words)).collect();
+        self.submit_later();
+        readings
+    }
+
+    /// Returns the words if they have arrived, without waiting. In a browser they can arrive only while the page's event
+    /// loop runs.
     pub fn poll_read(&self, reading: &mut Reading) -> Result<Option<Vec<f32>>> {
-        #[cfg(not(target_arch = "wasm32"))]
-        self.device.poll(wgpu::PollType::Poll).map_err(|e| Error::Gpu(e.to_string()))?;
         match reading.mapped.try_recv() {
             Ok(None) => Ok(None),
             Ok(Some(mapped)) => self.take(reading, mapped).map(Some),
-            Err(canceled) => Err(Error::DeviceLost(canceled.to_string())),
+            Err(_) => Err(self.dropped()),
         }
     }
 
-    /// The first `words` words of `memory`, after all work recorded so far.
-    pub async fn read(&self, memory: &Memory, words: usize) -> Result<Vec<f32>> {
-        let mut reading = self.start_read(memory, words)?;
-        #[cfg(not(target_arch = "wasm32"))]
-        self.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| Error::Gpu(e.to_string()))?;
-        let mapped = (&mut reading.mapped).await;
-        self.check()?;
-        self.take(&reading, mapped.map_err(|e| Error::DeviceLost(e.to_string()))?)
+    /// The words of a reading, once they have arrived.
+    pub async fn finish_read(&self, mut reading: Reading) -> Result<Vec<f32>> {
+        match (&mut reading.mapped).await {
+            Ok(mapped) => self.take(&reading, mapped),
+            Err(_) => Err(self.dropped()),
+        }
     }
 
-    fn take(&self, reading: &Reading, mapped: Result<(), wgpu::BufferAsyncError>) -> Result<Vec<f32>> {
-        self.check()?;
-        mapped.map_err(|e| Error::Gpu(e.to_string()))?;
+    /// The first `words` words of `memory`, after all work recorded so far, which this thread submits and waits for.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_blocking(&self, memory: &Arc<Memory>, words: usize) -> Result<Vec<f32>> {
+        let mut reading = self.record_read(memory, words)?;
+        let mut submission_index = self.core.submit_all(Size::LARGEST);
+        loop {
+            if let Some(words) = self.poll_read(&mut reading)? {
+                return Ok(words);
+            }
+            self.core.faults.check()?;
+            // Where the driver thread submitted the readback, its submission is not known here.
+            self.core.faults.poll(wgpu::PollType::Wait { submission_index: submission_index.take(), timeout: None })?;
+        }
+    }
+
+    /// The error of a readback that the device dropped.
+    fn dropped(&self) -> Error {
+        let lost = self.core.faults.check().err();
+        lost.unwrap_or_else(|| Error::Gpu("Tensor::read: the device dropped the readback".into()))
+    }
+
+    fn take(&self, reading: &Reading, mapped: Result<()>) -> Result<Vec<f32>> {
+        self.core.faults.check()?;
+        mapped?;
         let Reading { staging, words, .. } = reading;
         let out = {
             let range = staging.slice(..4 * *words as u64).get_mapped_range();
@@ -63,7 +91,7 @@ impl Gpu {
             out
         };
         staging.unmap();
-        self.pool.give_staging(staging.clone());
+        self.core.pool.give_staging(staging.clone());
         Ok(out)
     }
 }

@@ -1,15 +1,19 @@
-//! Dispatches and uploads as plain data, until they are submitted as one command buffer.
+//! Dispatches, uploads and readbacks as plain data, until they are submitted.
 
-use std::iter::Peekable;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::buffers::Buffers;
-use super::faults::Faults;
-use super::pipeline::{Binding, Pipeline};
-use super::timestamps::{MEASURED, Timestamps};
+use futures_channel::oneshot::Sender;
 
-/// Bytes between the parameters of two dispatches: every adapter allows dynamic offsets at multiples of it.
-const SLOT: usize = 256;
+use super::buffers::Buffers;
+use super::content::{Content, Void};
+use super::faults::Faults;
+use super::limits::SLOT;
+use super::memory::Memory;
+use super::pipeline::{Binding, Bound};
+use super::timestamps::MEASURED;
+use crate::error::Result;
+
 /// Parameter slots of a chunk: the dispatches that share a bind group.
 const SLOTS: usize = 2048;
 /// Dispatches of one submission at most.
@@ -20,173 +24,373 @@ const WORK: u64 = 1 << 34;
 /// Bytes of uploads that one submission carries at most before it is sent.
 const UPLOADS: usize = 4 << 20;
 
-enum Command {
+pub(super) enum Command {
     Dispatch {
-        pipeline: Arc<Pipeline>,
+        bound: Arc<Bound>,
         group: wgpu::BindGroup,
+        /// Identity of the chunk of parameters, and the place in it.
+        chunk: u64,
         offset: u32,
         groups: [u32; 3],
+        work: u64,
     },
-    /// Bytes of `Recorder::uploads` to the front of a buffer.
     Upload {
+        /// In all bytes recorded so far.
         from: usize,
         bytes: usize,
         to: wgpu::Buffer,
+        offset: u64,
+        content: Arc<Content>,
     },
+    Copy(Copy),
+}
+
+/// A readback.
+pub(super) struct Copy {
+    pub from: Arc<Memory>,
+    pub to: wgpu::Buffer,
+    pub bytes: u64,
+    pub done: Sender<Result<()>>,
+}
+
+impl Command {
+    fn is_needed(&self, sweep: u64) -> bool {
+        match self {
+            Command::Dispatch { bound, .. } => bound.writes().iter().any(|content| content.is_needed(sweep)),
+            Command::Upload { content, .. } => content.is_needed(sweep),
+            Command::Copy(copy) => !copy.done.is_canceled(),
+        }
+    }
+
+    /// Keeps earlier commands that this one builds on. Those that write the same elements are among them: a kernel may
+    /// write a part, or read what it writes.
+    fn need_inputs(&self, sweep: u64) {
+        match self {
+            Command::Dispatch { bound, .. } => bound.reads().iter().chain(bound.writes()).for_each(|c| c.need(sweep)),
+            Command::Upload { content, .. } => content.need(sweep),
+            Command::Copy(copy) => copy.from.content().need(sweep),
+        }
+    }
+
+    /// Declares the elements undefined that this command should have written; a readback gets an error.
+    pub fn void(self, why: &Void) {
+        match self {
+            Command::Dispatch { bound, .. } => bound.writes().iter().for_each(|content| content.void(why.clone())),
+            Command::Upload { content, .. } => content.void(why.clone()),
+            Command::Copy(copy) => {
+                let _ = copy.done.send(Err(why.clone().error()));
+            }
+        }
+    }
+
+    /// Why an input is undefined, if one is.
+    pub fn void_input(&self) -> Option<Void> {
+        match self {
+            Command::Dispatch { bound, .. } => bound.reads().iter().chain(bound.writes()).find_map(|c| c.why_void()),
+            Command::Upload { .. } => None,
+            Command::Copy(copy) => copy.from.content().why_void(),
+        }
+    }
+
+    /// The kernel, or what else it is.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Dispatch { bound, .. } => bound.pipeline.name,
+            Command::Upload { .. } => "an upload",
+            Command::Copy(_) => "a readback",
+        }
+    }
+
+    /// Whether the uploads of a batch that begins at `begin` stay below `most` bytes with this command.
+    fn fits(&self, most: usize, begin: usize) -> bool {
+        match self {
+            Command::Upload { from, bytes, .. } => from + bytes - begin <= most,
+            _ => true,
+        }
+    }
+
+    fn work(&self) -> u64 {
+        match self {
+            Command::Dispatch { work, .. } => *work,
+            _ => 0,
+        }
+    }
 }
 
 /// Parameters of recorded dispatches, and the uniform buffer they will be in.
 struct Chunk {
+    id: u64,
     buffer: wgpu::Buffer,
     bytes: Vec<u8>,
+    /// Recorded dispatches that are not in a batch yet.
+    waiting: usize,
+}
+
+/// Commands to be submitted together.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub commands: Vec<Command>,
+    /// Buffers of parameters, the first byte to write, and the bytes.
+    pub params: Vec<(wgpu::Buffer, u64, Vec<u8>)>,
+    pub uploads: Vec<u8>,
+    /// Estimated multiply-adds.
+    pub work: u64,
+    /// Place of the first byte of `uploads` in all bytes recorded.
+    pub begin: usize,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+}
+
+/// How much a batch may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    pub dispatches: usize,
+    pub work: u64,
+}
+
+impl Size {
+    /// What no driver takes for a hung device.
+    pub const LARGEST: Self = Self { dispatches: FULL, work: WORK };
+
+    fn holds(self, dispatches: usize, work: u64) -> bool {
+        dispatches < self.dispatches && work < self.work
+    }
 }
 
 pub(super) struct Recorder {
     device: wgpu::Device,
     faults: Faults,
     buffers: Buffers,
-    timestamps: Option<Timestamps>,
+    /// Slots of a chunk, and bytes of uploads of a batch, that the device allows.
+    slots: usize,
+    most_uploads: usize,
+    commands: VecDeque<Command>,
+    taken: u64,
     /// Estimated work of `commands`.
     work: u64,
-    commands: Vec<Command>,
+    /// Bytes of recorded uploads, and how many bytes were in batches before.
     uploads: Vec<u8>,
-    upload_buffer: Option<wgpu::Buffer>,
+    uploaded: usize,
     chunks: Vec<Chunk>,
     current: usize,
+    next_chunk: u64,
+    sweeps: u64,
+    /// Whether every dispatch is measured.
+    is_measured: bool,
+    /// Whether commands whose results nobody has are submitted nevertheless.
+    runs_dropped: bool,
 }
 
 impl Recorder {
-    pub fn new(device: wgpu::Device, faults: Faults, buffers: Buffers, timestamps: Option<Timestamps>) -> Self {
+    pub fn new(device: wgpu::Device, faults: Faults, buffers: Buffers, is_measured: bool) -> Self {
+        let most_uploads = usize::try_from(device.limits().max_buffer_size).unwrap_or(usize::MAX);
+        let slots = SLOTS.min(most_uploads / SLOT).max(1);
         Self {
             device,
             faults,
             buffers,
-            timestamps,
+            slots,
+            most_uploads,
+            commands: VecDeque::new(),
+            taken: 0,
             work: 0,
-            commands: Vec::new(),
             uploads: Vec::new(),
-            upload_buffer: None,
+            uploaded: 0,
             chunks: Vec::new(),
             current: 0,
+            next_chunk: 0,
+            sweeps: 0,
+            is_measured,
+            runs_dropped: is_measured,
         }
     }
 
-    pub fn dispatch(&mut self, binding: &mut Binding, params: &[u8], groups: [u32; 3], work: u64) {
-        self.work = self.work.saturating_add(work);
-        if self.chunks.get(self.current).is_some_and(|c| c.bytes.len() == SLOT * SLOTS) {
-            self.current += 1;
-        }
-        if self.current == self.chunks.len() {
-            let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-            let buffer = self.buffers.create("wgru parameters", (SLOT * SLOTS) as u64, usage);
-            self.chunks.push(Chunk { buffer, bytes: Vec::with_capacity(SLOT * SLOTS) });
-        }
+    /// Records a dispatch, or nothing at all when it fails.
+    pub fn dispatch(&mut self, binding: &mut Binding, params: &[u8], groups: [u32; 3], work: u64) -> Result<()> {
+        let bound = &binding.bound;
+        bound.reads().iter().chain(bound.writes()).try_for_each(|content| content.check_read())?;
+        bound.writes().iter().try_for_each(|content| content.check_write())?;
+        self.find_chunk()?;
         let chunk = &mut self.chunks[self.current];
+        let group = binding.group(&self.device, &self.faults, chunk.id, &chunk.buffer)?;
         let offset = chunk.bytes.len();
         chunk.bytes.extend_from_slice(params);
         chunk.bytes.resize(offset + SLOT, 0);
-        let group = binding.group(&self.device, &self.faults, self.current, &chunk.buffer);
-        let pipeline = binding.pipeline.clone();
-        self.commands.push(Command::Dispatch { pipeline, group, offset: offset as u32, groups });
+        chunk.waiting += 1;
+        self.work = self.work.saturating_add(work);
+        let (bound, chunk, offset) = (binding.bound.clone(), chunk.id, offset as u32);
+        self.commands.push_back(Command::Dispatch { bound, group, chunk, offset, groups, work });
+        Ok(())
     }
 
-    /// Records a small upload, so that it takes its turn among the dispatches.
-    pub fn upload(&mut self, to: &wgpu::Buffer, bytes: &[u8]) {
-        self.commands.push(Command::Upload { from: self.uploads.len(), bytes: bytes.len(), to: to.clone() });
+    /// Makes `current` a chunk with a free slot.
+    fn find_chunk(&mut self) -> Result<()> {
+        let full = SLOT * self.slots;
+        if self.chunks.get(self.current).is_some_and(|chunk| chunk.bytes.len() < full) {
+            return Ok(());
+        }
+        if let Some(free) = self.chunks.iter().position(|chunk| chunk.waiting == 0) {
+            self.chunks[free].bytes.clear();
+            self.current = free;
+            return Ok(());
+        }
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let buffer = self.buffers.create("parameters", "wgru parameters", full as u64, usage)?;
+        let (id, bytes) = (self.next_chunk, Vec::with_capacity(full));
+        self.next_chunk += 1;
+        self.current = self.chunks.len();
+        self.chunks.push(Chunk { id, buffer, bytes, waiting: 0 });
+        Ok(())
+    }
+
+    /// Records an upload to the front of `to`, so that it takes its turn among the dispatches.
+    pub fn upload(&mut self, to: &Memory, bytes: &[u8]) -> Result<()> {
+        to.content().check_write()?;
+        let (from, content) = (self.uploaded + self.uploads.len(), to.content().clone());
+        let (buffer, offset) = (to.buffer().clone(), to.offset());
+        self.commands.push_back(Command::Upload { from, bytes: bytes.len(), to: buffer, offset, content });
         self.uploads.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Records a readback.
+    pub fn copy(&mut self, copy: Copy) -> Result<()> {
+        copy.from.content().check_read()?;
+        self.commands.push_back(Command::Copy(copy));
+        Ok(())
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run_dropped(&mut self, always: bool) {
+        self.runs_dropped = always || self.is_measured;
     }
 
     pub fn pending(&self) -> usize {
         self.commands.len()
     }
 
-    pub fn is_full(&self) -> bool {
-        let full = if self.timestamps.is_some() { MEASURED } else { FULL };
-        self.commands.len() >= full || self.uploads.len() >= UPLOADS || self.work >= WORK
+    /// Commands taken since the device was opened.
+    pub fn taken(&self) -> u64 {
+        self.taken
     }
 
-    /// Submits everything recorded, then the copy.
-    pub fn submit(&mut self, queue: &wgpu::Queue, copy: Option<(&wgpu::Buffer, &wgpu::Buffer, u64)>) {
-        if self.commands.is_empty() && copy.is_none() {
+    /// Commands recorded since the device was opened.
+    pub fn recorded(&self) -> u64 {
+        self.taken + self.commands.len() as u64
+    }
+
+    /// `size`, as far as the dispatches of a submission can be measured.
+    fn bounded(&self, size: Size) -> Size {
+        let most = if self.is_measured { MEASURED } else { usize::MAX };
+        Size { dispatches: size.dispatches.min(most), ..size }
+    }
+
+    /// Whether what is recorded fills a submission.
+    pub fn is_full(&self, size: Size) -> bool {
+        !self.bounded(size).holds(self.commands.len(), self.work)
+            || self.uploads.len() >= UPLOADS.min(self.most_uploads / 2)
+    }
+
+    /// Takes commands from the front, those that nobody needs left out, until `size` is reached.
+    pub fn take(&mut self, size: Size) -> Batch {
+        self.take_unbounded(self.bounded(size))
+    }
+
+    fn take_unbounded(&mut self, size: Size) -> Batch {
+        self.sweep();
+        let mut batch = Batch { begin: self.uploaded, ..Batch::default() };
+        let (mut dispatches, mut end, most_uploads) = (0, self.uploaded, self.most_uploads);
+        while size.holds(dispatches, batch.work)
+            && self.commands.front().is_some_and(|command| command.fits(most_uploads, batch.begin))
+            && let Some(command) = self.commands.pop_front()
+        {
+            self.taken += 1;
+            self.work = self.work.saturating_sub(command.work());
+            let is_needed = self.runs_dropped || command.is_needed(self.sweeps);
+            match &command {
+                Command::Dispatch { chunk, offset, work, .. } => {
+                    self.leave(*chunk, *offset, is_needed.then_some(&mut batch.params));
+                    if is_needed {
+                        dispatches += 1;
+                        batch.work = batch.work.saturating_add(*work);
+                    }
+                }
+                Command::Upload { from, bytes, .. } => end = from + bytes,
+                Command::Copy(_) => {}
+            }
+            if is_needed {
+                batch.commands.push(command);
+            }
+        }
+        if self.commands.is_empty() {
+            self.work = 0;
+            batch.uploads = std::mem::take(&mut self.uploads);
+            self.chunks.iter_mut().for_each(|chunk| chunk.bytes.clear());
+            self.current = 0;
+        } else {
+            batch.uploads = self.uploads.drain(..end - self.uploaded).collect();
+        }
+        self.uploaded += batch.uploads.len();
+        batch
+    }
+
+    /// Frees a slot of a chunk; the parameters in it go to `params`.
+    fn leave(&mut self, chunk: u64, offset: u32, params: Option<&mut Vec<(wgpu::Buffer, u64, Vec<u8>)>>) {
+        let Some(chunk) = self.chunks.iter_mut().find(|c| c.id == chunk) else { return };
+        chunk.waiting -= 1;
+        let Some(params) = params else { return };
+        let slot = &chunk.bytes[offset as usize..][..SLOT];
+        match params.last_mut() {
+            Some((buffer, begin, bytes))
+                if *buffer == chunk.buffer && *begin + bytes.len() as u64 == u64::from(offset) =>
+            {
+                bytes.extend_from_slice(slot);
+            }
+            _ => params.push((chunk.buffer.clone(), offset.into(), slot.to_vec())),
+        }
+    }
+
+    /// Finds what is needed: commands whose results a tensor still has, or a later needed command reads.
+    fn sweep(&mut self) {
+        if self.runs_dropped {
             return;
         }
-        self.work = 0;
-        let (device, faults) = (self.device.clone(), self.faults.clone());
-        faults.guard_work(&device, || self.encode_and_submit(queue, copy));
-    }
-
-    /// Times of the dispatches submitted since the last call; none when they are not measured.
-    pub fn take_times(&mut self) -> Vec<super::DispatchTime> {
-        self.timestamps.as_mut().map_or_else(Vec::new, Timestamps::take)
-    }
-
-    fn encode_and_submit(&mut self, queue: &wgpu::Queue, copy: Option<(&wgpu::Buffer, &wgpu::Buffer, u64)>) {
-        for chunk in self.chunks.iter_mut().filter(|c| !c.bytes.is_empty()) {
-            queue.write_buffer(&chunk.buffer, 0, &chunk.bytes);
-            chunk.bytes.clear();
+        self.sweeps += 1;
+        let mut last: Option<&Arc<Bound>> = None;
+        for command in self.commands.iter().rev() {
+            if let (Command::Dispatch { bound, .. }, Some(last)) = (command, last)
+                && Arc::ptr_eq(bound, last)
+            {
+                continue;
+            }
+            if command.is_needed(self.sweeps) {
+                command.need_inputs(self.sweeps);
+                if let Command::Dispatch { bound, .. } = command {
+                    last = Some(bound);
+                }
+            }
         }
+    }
+
+    /// Takes everything for an encoder of the host. Nothing of ours is written to the same parameters afterwards.
+    pub fn take_for_host(&mut self) -> Batch {
+        let batch = self.take_unbounded(Size { dispatches: usize::MAX, work: u64::MAX });
+        self.chunks.clear();
         self.current = 0;
-        let uploads = self.write_uploads(queue);
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("wgru") });
-        let mut commands = self.commands.drain(..).peekable();
-        while commands.peek().is_some() {
-            encode_pass(&mut encoder, &mut commands, self.timestamps.as_mut());
-            if let (Some(Command::Upload { from, bytes, to }), Some(uploads)) = (commands.next(), &uploads) {
-                encoder.copy_buffer_to_buffer(uploads, from as u64, &to, 0, bytes as u64);
-            }
-        }
-        drop(commands);
-        if let Some((from, to, bytes)) = copy {
-            encoder.copy_buffer_to_buffer(from, 0, to, 0, bytes);
-        }
-        if let Some(timestamps) = &self.timestamps {
-            timestamps.resolve(&mut encoder);
-        }
-        queue.submit([encoder.finish()]);
-        if let Some(Err(error)) = self.timestamps.as_mut().map(Timestamps::collect) {
-            log::error!("timestamps: {error}");
-        }
+        batch
     }
 
-    fn write_uploads(&mut self, queue: &wgpu::Queue) -> Option<wgpu::Buffer> {
-        if self.uploads.is_empty() {
-            return None;
-        }
-        let size = (self.uploads.len() as u64).next_power_of_two();
-        let buffer = self.upload_buffer.take().filter(|b| b.size() >= size).unwrap_or_else(|| {
-            self.buffers.create("wgru uploads", size, wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST)
-        });
-        queue.write_buffer(&buffer, 0, &self.uploads);
-        self.uploads.clear();
-        self.upload_buffer = Some(buffer.clone());
-        Some(buffer)
-    }
-}
-
-/// Encodes dispatches up to the next upload as one compute pass; each as its own, when they are measured.
-fn encode_pass<I: Iterator<Item = Command>>(
-    encoder: &mut wgpu::CommandEncoder,
-    commands: &mut Peekable<I>,
-    mut timestamps: Option<&mut Timestamps>,
-) {
-    while let Some(Command::Dispatch { pipeline, groups, .. }) = commands.peek() {
-        let descriptor = wgpu::ComputePassDescriptor {
-            label: Some("wgru"),
-            timestamp_writes: timestamps.as_mut().map(|t| t.writes(pipeline, *groups)),
-        };
-        let mut pass = encoder.begin_compute_pass(&descriptor);
-        let mut bound: Option<Arc<Pipeline>> = None;
-        while let Some(Command::Dispatch { pipeline, group, offset, groups: [x, y, z] }) =
-            commands.next_if(|c| matches!(c, Command::Dispatch { .. }))
-        {
-            if !bound.as_ref().is_some_and(|p| Arc::ptr_eq(p, &pipeline)) {
-                pass.set_pipeline(&pipeline.compute);
-                bound = Some(pipeline);
-            }
-            pass.set_bind_group(0, &group, &[offset]);
-            pass.dispatch_workgroups(x, y, z);
-            if timestamps.is_some() {
-                break;
+    /// Drops everything recorded; what it should have written is undefined.
+    pub fn cancel(&mut self) {
+        loop {
+            let batch = self.take(Size::LARGEST);
+            batch.commands.into_iter().for_each(|command| command.void(&Void::Cancelled));
+            if self.commands.is_empty() {
+                return;
             }
         }
     }

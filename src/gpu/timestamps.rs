@@ -35,7 +35,7 @@ pub(super) struct Timestamps {
 }
 
 impl Timestamps {
-    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue, buffers: &Buffers) -> Self {
+    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue, buffers: &Buffers) -> Result<Self> {
         let count = 2 * MEASURED as u32;
         let size = 8 * count as u64;
         let set = device.create_query_set(&wgpu::QuerySetDescriptor {
@@ -44,11 +44,11 @@ impl Timestamps {
             count,
         });
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        let resolved = buffers.create("wgru timestamps", size, usage);
+        let resolved = buffers.create("Device::gpu_with", "wgru timestamps", size, usage)?;
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let back = buffers.create("wgru timestamps read back", size, usage);
+        let back = buffers.create("Device::gpu_with", "wgru timestamps read back", size, usage)?;
         let period = queue.get_timestamp_period() as f64;
-        Self { device: device.clone(), set, resolved, back, period, open: Vec::new(), done: Vec::new() }
+        Ok(Self { device: device.clone(), set, resolved, back, period, open: Vec::new(), done: Vec::new() })
     }
 
     /// The two queries of the next dispatch.

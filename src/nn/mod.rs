@@ -95,7 +95,7 @@ impl Mode<'_> {
 /// assert_eq!(y.dims(), [2, 3]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
-pub trait Module {
+pub trait Module: Send + Sync {
     /// Every parameter with its name, in a fixed order.
     fn parameters(&self) -> Vec<(String, Tensor)>;
 

@@ -43,7 +43,10 @@ impl Device {
             return Err(Error::value("Device::tune", "device", "a GPU", &self.info().name));
         }
         let before = self.tuned().choices.clone();
+        // `call` drops its results, and is measured nevertheless.
+        self.run_dropped(true);
         let result = self.measure_plans(&mut call).and_then(|()| self.measure_products(&mut call));
+        self.run_dropped(false);
         let mut tuned = self.tuned();
         tuned.asked = None;
         if let Err(error) = result {

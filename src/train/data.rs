@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
 /// Examples that can be drawn by number.
-pub trait Data {
+pub trait Data: Send + Sync {
     /// Number of examples.
     fn len(&self) -> usize;
 

@@ -112,7 +112,7 @@ struct Mark {
 }
 
 /// A loss of a prediction and its target, as a scalar.
-pub type LossFn<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a;
+pub type LossFn<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + Sync + 'a;
 
 /// Hears of every update and epoch, with the trainer as it stands: after an epoch, the place to
 /// [`save_checkpoint`](crate::io::checkpoint_to_file). A break ends the run.
@@ -291,6 +291,7 @@ impl Trainer {
             watch.add(&value, examples.len() as f32 / order.len() as f32)?;
             self.optimizer.step_guarded(watch.status())?;
             self.updates += 1;
+            value.device().catch_up().await?;
             if watch.has_failed()? {
                 break;
             }

@@ -1,0 +1,230 @@
+//! Encoding batches of commands and submitting them, in order.
+
+use std::iter::Peekable;
+use std::slice::Iter;
+use std::sync::Arc;
+
+use super::buffers::Buffers;
+use super::content::Void;
+use super::events::Events;
+use super::faults::Faults;
+use super::pipeline::Pipeline;
+use super::recorder::{Batch, Command, Copy};
+use super::timestamps::Timestamps;
+use crate::error::{Error, Result};
+
+/// Submits batches. Whoever holds its lock takes the next batch from the recorder, so batches stay in order.
+pub(super) struct Submitter {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    faults: Faults,
+    buffers: Buffers,
+    upload_buffer: Option<wgpu::Buffer>,
+    pub timestamps: Option<Timestamps>,
+}
+
+/// Uploads of a batch, and the place of their first byte in all bytes recorded.
+#[derive(Clone)]
+struct Uploads {
+    buffer: wgpu::Buffer,
+    begin: usize,
+}
+
+impl Submitter {
+    pub fn new(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        faults: Faults,
+        buffers: Buffers,
+        timestamps: Option<Timestamps>,
+    ) -> Self {
+        Self { device, queue, faults, buffers, upload_buffer: None, timestamps }
+    }
+
+    /// Submits a batch. Where a part of it fails, that part alone does not run: what it should have written is undefined,
+    /// and using it is an error. Readbacks are counted in `events`.
+    pub fn submit(&mut self, batch: Batch, reclaim: impl Fn() -> Result<()>, events: &Events) -> Option<Index> {
+        if batch.is_empty() {
+            return None;
+        }
+        let mut written = self.write(&batch);
+        if matches!(written, Err(Error::OutOfMemory { .. })) {
+            written = reclaim().and_then(|()| self.write(&batch));
+        }
+        match written {
+            Ok(uploads) => self.submit_commands(batch.commands, uploads.as_ref(), events),
+            Err(error) => {
+                void_all(batch.commands, &error);
+                None
+            }
+        }
+    }
+
+    /// Writes parameters and uploads where the commands expect them.
+    fn write(&mut self, batch: &Batch) -> Result<Option<Uploads>> {
+        let uploads = match batch.uploads.len() {
+            0 => None,
+            bytes => Some(self.uploads(bytes)?),
+        };
+        self.faults.guard("parameters", || {
+            for (buffer, begin, bytes) in &batch.params {
+                self.queue.write_buffer(buffer, *begin, bytes);
+            }
+            if let Some(buffer) = &uploads {
+                self.queue.write_buffer(buffer, 0, &batch.uploads);
+            }
+        })?;
+        Ok(uploads.map(|buffer| Uploads { buffer, begin: batch.begin }))
+    }
+
+    /// A buffer for uploads of so many bytes.
+    fn uploads(&mut self, bytes: usize) -> Result<wgpu::Buffer> {
+        let size = (bytes as u64).next_power_of_two().min(self.device.limits().max_buffer_size);
+        if let Some(buffer) = self.upload_buffer.as_ref().filter(|buffer| buffer.size() >= size) {
+            return Ok(buffer.clone());
+        }
+        let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let buffer = self.buffers.create("uploads", "wgru uploads", size, usage)?;
+        Ok(self.upload_buffer.insert(buffer).clone())
+    }
+
+    /// Submits commands together; if that fails, in halves, so that only what is at fault does not run.
+    fn submit_commands(&mut self, commands: Vec<Command>, uploads: Option<&Uploads>, events: &Events) -> Option<Index> {
+        let mut last = None;
+        // Parts still to submit, the next one last.
+        let mut parts = vec![commands];
+        while let Some(part) = parts.pop() {
+            let mut part = without_void(part);
+            if part.is_empty() {
+                continue;
+            }
+            match self.try_submit(&part, uploads) {
+                Ok(index) => {
+                    last = Some(index);
+                    part.into_iter().for_each(|command| self.map(command, events));
+                }
+                Err(error) if part.len() == 1 || matches!(error, Error::DeviceLost(_)) => {
+                    log::error!("{error}");
+                    void_all(part, &error);
+                }
+                Err(_) => {
+                    let second = part.split_off(part.len() / 2);
+                    parts.extend([second, part]);
+                }
+            }
+        }
+        last
+    }
+
+    fn try_submit(&mut self, commands: &[Command], uploads: Option<&Uploads>) -> Result<Index> {
+        let Self { device, queue, timestamps, .. } = self;
+        let index = self.faults.guard("Queue::submit", || {
+            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("wgru") });
+            encode(&mut encoder, commands, uploads, timestamps.as_mut());
+            if let Some(timestamps) = timestamps {
+                timestamps.resolve(&mut encoder);
+            }
+            queue.submit([encoder.finish()])
+        })?;
+        if let Some(Err(error)) = self.timestamps.as_mut().map(Timestamps::collect) {
+            log::error!("timestamps: {error}");
+        }
+        Ok(index)
+    }
+
+    /// Maps the buffer of a readback that was submitted.
+    pub fn map(&self, command: Command, events: &Events) {
+        let Command::Copy(Copy { to, bytes, done, .. }) = command else { return };
+        let number = events.update(|state| state.expect(done));
+        let events = events.clone();
+        // Errors reach the callback.
+        let _ = self.faults.guard("Tensor::read", || {
+            to.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
+                let result = result.map_err(|e| Error::Gpu(format!("Tensor::read: {e}")));
+                events.update(|state| state.arrive(number, result));
+            });
+        });
+    }
+
+    /// Encodes a batch into an encoder of the host.
+    pub fn encode_for_host(&mut self, batch: &Batch, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        // The host submits later: nothing else may be written to these buffers meanwhile.
+        self.upload_buffer = None;
+        let uploads = self.write(batch)?;
+        self.upload_buffer = None;
+        self.faults.guard("Device::encode_into", || encode(encoder, &batch.commands, uploads.as_ref(), None))
+    }
+}
+
+/// Identity of a submission, for waiting.
+pub(super) type Index = wgpu::SubmissionIndex;
+
+/// Drops commands whose inputs are undefined; what they should have written is undefined, too.
+pub(super) fn without_void(commands: Vec<Command>) -> Vec<Command> {
+    let mut kept = Vec::with_capacity(commands.len());
+    for command in commands {
+        match command.void_input() {
+            Some(why) => command.void(&why),
+            None => kept.push(command),
+        }
+    }
+    kept
+}
+
+fn void_all(commands: Vec<Command>, error: &Error) {
+    for command in commands {
+        let why = Void::from(command.name(), error);
+        command.void(&why);
+    }
+}
+
+fn encode(
+    encoder: &mut wgpu::CommandEncoder,
+    commands: &[Command],
+    uploads: Option<&Uploads>,
+    mut timestamps: Option<&mut Timestamps>,
+) {
+    let mut commands = commands.iter().peekable();
+    while commands.peek().is_some() {
+        encode_pass(encoder, &mut commands, timestamps.as_deref_mut());
+        match (commands.next(), uploads) {
+            (Some(Command::Upload { from, bytes, to, offset, .. }), Some(uploads)) => {
+                let from = (from - uploads.begin) as u64;
+                encoder.copy_buffer_to_buffer(&uploads.buffer, from, to, *offset, *bytes as u64);
+            }
+            (Some(Command::Copy(copy)), _) => {
+                encoder.copy_buffer_to_buffer(copy.from.buffer(), copy.from.offset(), &copy.to, 0, copy.bytes);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Encodes dispatches up to the next upload or readback as one compute pass; each as its own, when they are measured.
+fn encode_pass(
+    encoder: &mut wgpu::CommandEncoder,
+    commands: &mut Peekable<Iter<'_, Command>>,
+    mut timestamps: Option<&mut Timestamps>,
+) {
+    while let Some(Command::Dispatch { bound, groups, .. }) = commands.peek() {
+        let descriptor = wgpu::ComputePassDescriptor {
+            label: Some("wgru"),
+            timestamp_writes: timestamps.as_mut().map(|t| t.writes(&bound.pipeline, *groups)),
+        };
+        let mut pass = encoder.begin_compute_pass(&descriptor);
+        let mut last: Option<&Arc<Pipeline>> = None;
+        while let Some(Command::Dispatch { bound, group, offset, groups: [x, y, z], .. }) =
+            commands.next_if(|c| matches!(c, Command::Dispatch { .. }))
+        {
+            if !last.is_some_and(|p| Arc::ptr_eq(p, &bound.pipeline)) {
+                pass.set_pipeline(&bound.pipeline.compute);
+                last = Some(&bound.pipeline);
+            }
+            pass.set_bind_group(0, group, &[*offset]);
+            pass.dispatch_workgroups(*x, *y, *z);
+            if timestamps.is_some() {
+                break;
+            }
+        }
+    }
+}
