@@ -61,8 +61,7 @@ impl<'s> App<'s> {
             worker.shared.tell(EventKind::Error, format!("The sensor stopped: {error}"));
         }
         if let (Some(every), Some(inference)) = (options.infer_every, &mut self.inference)
-            && *frame % every == 0
-            && let Err(error) = inference.record(meter)
+            && let Err(error) = inference.frame(meter, *frame % every == 0)
             && self.host.loss.reason().is_none()
         {
             worker.shared.tell(EventKind::Error, format!("No inference any more: {error}"));

@@ -3,28 +3,23 @@
 //! Every call of wgru that concerns a host's device is in this file.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
 
 use eframe::wgpu;
 use wgru::{Device, Error, Result};
 
 use crate::options::Place;
 
-/// How long the driver may take to tell that a device is lost, after a call failed.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What to request for a device that wgru is to share: its features and limits, and textures as large as egui wants.
+/// What to request for a device that wgru is to share: what wgru needs, and textures as large as egui wants.
 pub fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
-    let has = adapter.limits();
+    let needs = wgru::requirements(adapter).best;
+    let host = wgpu::Limits {
+        max_texture_dimension_2d: adapter.limits().max_texture_dimension_2d.min(8192),
+        ..wgpu::Limits::default()
+    };
     wgpu::DeviceDescriptor {
         label: Some("window and training"),
-        required_features: adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE),
-        required_limits: wgpu::Limits {
-            max_texture_dimension_2d: has.max_texture_dimension_2d.min(8192),
-            max_buffer_size: has.max_buffer_size,
-            max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
-            ..wgpu::Limits::default()
-        },
+        required_features: needs.features,
+        required_limits: host.or_better_values_from(&needs.limits),
         ..Default::default()
     }
 }
@@ -65,7 +60,7 @@ impl Host {
     /// # Errors
     /// Those of wgru.
     pub fn adopt(&self) -> Result<Device> {
-        Ok(Device::from_wgpu(&self.adapter, self.device.clone(), self.queue.clone()))
+        Device::from_wgpu(&self.adapter, self.device.clone(), self.queue.clone())
     }
 
     /// What to train on.
@@ -113,37 +108,20 @@ impl Compute {
         Fuse(self.host.device.clone())
     }
 
-    /// Paces training: submits an update and waits for it, so that the window's frames find a short queue.
+    /// Whether the device is gone.
     ///
     /// # Errors
-    /// Those of the device.
-    pub fn pace(&self) -> Result<()> {
-        self.device.wait()
-    }
-
-    /// Tries whether the device works.
-    ///
-    /// # Errors
-    /// [`Error::DeviceLost`] when it is gone.
+    /// [`Error::DeviceLost`] when it is.
     pub fn probe(&self) -> Result<()> {
-        wgru::Tensor::full(&self.device, 1.0, &[1])?.item()?;
-        match self.host.loss.reason() {
-            Some(why) => Err(Error::DeviceLost(why.to_string())),
-            None => Ok(()),
+        match self.device.is_lost() {
+            true => Err(Error::DeviceLost(self.reason().unwrap_or("it was destroyed").to_string())),
+            false => Ok(()),
         }
     }
 
-    /// Whether a call failed with `error` because the device is gone, and why it is. Drivers may tell a moment later.
-    pub fn loss(&self, error: &Error) -> Option<String> {
-        if let Error::DeviceLost(why) = error {
-            return Some(self.host.loss.reason().unwrap_or(why).to_string());
-        }
-        let since = Instant::now();
-        while matches!(error, Error::Gpu(_)) && self.host.loss.reason().is_none() && since.elapsed() < PATIENCE {
-            let _ = self.host.device.poll(wgpu::PollType::Poll);
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        self.host.loss.reason().map(String::from)
+    /// The words of the driver, once it told them.
+    pub fn reason(&self) -> Option<&str> {
+        self.host.loss.reason()
     }
 }
 

@@ -1,6 +1,8 @@
-//! An inference that a frame records on the window's device, to measure what that costs the frame
+//! An inference that frames record on the window's device, to measure what that costs them
 
+use std::pin::Pin;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::task::{Context, Poll, Waker};
 
 use wgru::nn::{Gru, GruConfig, Mode, SequenceInput};
 use wgru::{Device, Result, Rng, Tensor};
@@ -13,22 +15,25 @@ const BATCH: usize = 8;
 const HIDDEN: usize = 256;
 const LAYERS: usize = 2;
 
+/// Values on their way back from the GPU.
+type Reading = Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send>>;
+
 /// Two layers of 256 units over 64 steps of 8 sequences.
 pub struct Inference {
-    device: Device,
     gru: Gru,
     x: Tensor,
+    reading: Option<Reading>,
 }
 
 impl Inference {
     fn new(host: &Host) -> Result<Self> {
-        let device = host.adopt()?;
+        let device: Device = host.adopt()?;
         let config = GruConfig { input: HIDDEN, hidden: HIDDEN, layers: LAYERS, ..GruConfig::default() };
         let gru = config.build(&device, &mut Rng::new(1))?;
-        let x = Tensor::zeros(&device, &[STEPS, BATCH, HIDDEN])?;
-        let inference = Self { device, gru, x };
+        let x = Tensor::full(&device, 0.5, &[STEPS, BATCH, HIDDEN])?;
+        let inference = Self { gru, x, reading: None };
         // Compiles the pipelines, which takes long.
-        inference.gru.run(&inference.x, SequenceInput::default(), &mut Mode::Eval)?.output.to_vec()?;
+        inference.last_state()?.to_vec()?;
         Ok(inference)
     }
 
@@ -43,9 +48,27 @@ impl Inference {
         Pending::Waiting(receiver)
     }
 
-    fn record(&self) -> Result<()> {
-        self.gru.run(&self.x, SequenceInput::default(), &mut Mode::Eval)?;
-        self.device.flush()
+    fn last_state(&self) -> Result<Tensor> {
+        Ok(self.gru.run(&self.x, SequenceInput::default(), &mut Mode::Eval)?.h_n)
+    }
+
+    /// Records a run, and asks for its last state.
+    fn begin(&mut self) -> Result<()> {
+        let state = self.last_state()?;
+        self.reading = Some(Box::pin(async move { state.read().await }));
+        self.look()
+    }
+
+    /// Takes the state if it has come. Does not wait.
+    fn look(&mut self) -> Result<()> {
+        let Some(reading) = &mut self.reading else { return Ok(()) };
+        match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(state) => {
+                self.reading = None;
+                state.map(drop)
+            }
+        }
     }
 }
 
@@ -58,28 +81,30 @@ pub enum Pending {
 }
 
 impl Pending {
-    /// Records an inference if it is ready.
+    /// What a frame does: takes the result of an earlier inference if it has come, and where `is_due` begins the next one,
+    /// unless one is under way.
     ///
     /// # Errors
-    /// Those of making or recording it, once.
-    pub fn record(&mut self, meter: &mut Meter) -> Result<()> {
+    /// Those of the device, once.
+    pub fn frame(&mut self, meter: &mut Meter, is_due: bool) -> Result<()> {
         if let Self::Waiting(receiver) = self {
             match receiver.try_recv() {
                 Ok(Ok(inference)) => *self = Self::Ready(Box::new(inference)),
-                Ok(Err(error)) => {
-                    *self = Self::Failed;
-                    return Err(error);
-                }
+                Ok(Err(error)) => return self.fail(error),
                 Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => *self = Self::Failed,
             }
         }
-        if let Self::Ready(inference) = self
-            && let Err(error) = meter.time_inference(|| inference.record())
-        {
-            *self = Self::Failed;
-            return Err(error);
+        let Self::Ready(inference) = self else { return Ok(()) };
+        let mut done = meter.time(|| inference.look());
+        if done.is_ok() && is_due && inference.reading.is_none() {
+            done = meter.time_inference(|| inference.begin());
         }
-        Ok(())
+        done.or_else(|error| self.fail(error))
+    }
+
+    fn fail(&mut self, error: wgru::Error) -> Result<()> {
+        *self = Self::Failed;
+        Err(error)
     }
 }

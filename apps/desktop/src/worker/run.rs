@@ -189,9 +189,6 @@ impl Run {
         match training.epoch(&self.inbox, &self.shared, (&mut self.start.rate, &mut self.wanted), scale)? {
             Ended::Whole(losses) => {
                 let mut board = self.shared.lock();
-                // The last update of an epoch has no call of its own.
-                board.made += 1;
-                board.updates += 1;
                 board.history.push(losses);
                 board.epoch = training.trainer.epoch();
                 drop(board);
@@ -264,13 +261,14 @@ impl Run {
 
     /// Goes on after a lost device; anything else is shown, and waits for the user.
     fn fail(&mut self, error: &Error) {
-        let lost = self.training.as_ref().and_then(|training| training.compute.loss(error));
-        let Some(why) = lost else {
+        let Error::DeviceLost(why) = error else {
             self.wanted = false;
             self.shared.lock().status = Status::Failed(error.to_string());
             return self.shared.tell(EventKind::Error, error.to_string());
         };
-        self.training = None;
+        let training = self.training.take();
+        let why = training.as_ref().and_then(|training| training.compute.reason()).unwrap_or(why).to_string();
+        drop(training);
         self.note_loss(&why);
         if let Err(error) = self.build() {
             self.wanted = false;

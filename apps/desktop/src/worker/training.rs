@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use wgru::nn::Module;
-use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
+use wgru::train::{AdamConfig, HostData, Method, Optimizer, Progress, Reduction, TrainOptions, Trainer, loss};
 use wgru::{Error, Result, Rng, Tensor};
 
 use super::board::{Losses, Shared, Status};
@@ -72,17 +72,17 @@ impl Training {
     ) -> Result<Ended> {
         self.trainer.options_mut().epochs = self.trainer.epoch() + 1;
         self.trainer.set_rate(*rate)?;
-        let (compute, mut failed, mut ended) = (&self.compute, None, None);
+        let mut ended = None;
         let mse = |y: &Tensor, target: &Tensor| loss::mse(y, target, Reduction::Mean);
-        let mut between = |_: &_, _: &_| {
-            if let Err(error) = compute.pace() {
-                failed = Some(error);
-                return ControlFlow::Break(());
-            }
+        let mut between = |progress: &Progress, _: &Trainer| {
             let mut board = shared.lock();
             board.made += 1;
             board.updates += 1;
             drop(board);
+            if progress.loss.is_some() {
+                // The epoch is whole: commands can wait until it is noted.
+                return ControlFlow::Continue(());
+            }
             match listen(inbox, shared, rate, wanted) {
                 Some(end) => {
                     ended = Some(end);
@@ -92,17 +92,11 @@ impl Training {
             }
         };
         let history = self.trainer.fit_blocking(&self.model, &self.data, Some(&self.validation), &mse, &mut between)?;
-        match (failed, ended, history.loss.last(), history.validation.last()) {
-            (Some(error), ..) => Err(error),
-            (_, Some(end), None, _) => Ok(end),
-            (_, end, Some(training), Some(validation)) => {
+        match (ended, history.loss.last(), history.validation.last()) {
+            (Some(end), ..) => Ok(end),
+            (None, Some(training), Some(validation)) => {
                 let celsius = |mse: f32| mse.sqrt() * scale;
-                let losses = Losses { training: celsius(*training), validation: celsius(*validation) };
-                match end {
-                    Some(Ended::By(command)) => Ok(Ended::By(command)),
-                    Some(end) => Ok(end),
-                    None => Ok(Ended::Whole(losses)),
-                }
+                Ok(Ended::Whole(Losses { training: celsius(*training), validation: celsius(*validation) }))
             }
             _ => Err(Error::Stopped("the epoch has no loss".into())),
         }
