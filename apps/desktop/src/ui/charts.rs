@@ -7,17 +7,23 @@ use super::theme::palette;
 use super::{short_date, title};
 use crate::session::Session;
 
+/// Width of a card, in points, below which a plot has no legend.
+const NARROW: f32 = 340.0;
+
 /// A plot that shows all of its data, with a legend.
-pub fn plot<'a>(name: &str, corner: Corner) -> Plot<'a> {
-    Plot::new(name.to_owned())
+pub fn plot<'a>(ui: &egui::Ui, name: &str, corner: Corner) -> Plot<'a> {
+    let legend = Legend::default().position(corner).background_alpha(0.6).text_style(egui::TextStyle::Small);
+    let plot = Plot::new(name.to_owned())
+        .grid_color(palette(ui).grid)
         .allow_drag(false)
         .allow_zoom(false)
         .allow_scroll(false)
         .allow_boxed_zoom(false)
         .show_background(false)
         .set_margin_fraction(egui::vec2(0.01, 0.08))
-        .y_axis_min_width(44.0)
-        .legend(Legend::default().position(corner).background_alpha(0.6).text_style(egui::TextStyle::Small))
+        .y_axis_min_width(44.0);
+    // In a small window it would hide the lines.
+    if ui.available_width() < NARROW { plot } else { plot.legend(legend) }
 }
 
 /// Marks where months begin. Those of every `every`-th month are the first to get a label.
@@ -72,7 +78,7 @@ pub fn learning(ui: &mut egui::Ui, session: &Session) {
         let best = history.iter().map(|l| l.validation).fold(f32::INFINITY, f32::min);
         ui.label(RichText::new(format!("best {best:.2} °C")).small().color(colours.faint));
     });
-    plot("learning", Corner::RightTop)
+    plot(ui, "learning", Corner::RightTop)
         .include_x(1.0)
         .x_grid_spacer(whole)
         .include_y(persistence)
@@ -110,10 +116,11 @@ pub fn forecast(ui: &mut egui::Ui, session: &Session) {
     };
     let seen = days.start + session.settings.gates_from;
     let span = Span::new("gates below", seen as f64..=(seen + session.settings.gates_days) as f64).axis(Axis::X);
-    plot("forecast", Corner::LeftTop)
+    let every = if ui.available_width() < NARROW { 6 } else { 3 };
+    plot(ui, "forecast", Corner::LeftTop)
         .allow_zoom([true, false])
         .allow_drag([true, false])
-        .x_grid_spacer(move |input| months(input, 3, |day| weather.date(day)))
+        .x_grid_spacer(move |input| months(input, every, |day| weather.date(day)))
         .x_axis_formatter(|mark, _| short_date(weather.date(mark.value as usize)))
         .y_axis_formatter(|mark, _| format!("{:.0} °C", mark.value))
         .label_formatter(|_| None)

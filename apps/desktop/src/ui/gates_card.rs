@@ -36,12 +36,14 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session, host: &Host) {
     let Session { settings, weather, .. } = session;
     ui.horizontal(|ui| {
         let faint = palette(ui).faint;
+        ui.spacing_mut().interact_size.y = 20.0;
+        ui.spacing_mut().button_padding = egui::vec2(8.0, 2.0);
         ui.label(RichText::new("days").small().color(faint));
         ui.add(DragValue::new(&mut settings.gates_days).range(14..=364).speed(1.0));
         ui.label(RichText::new("from").small().color(faint));
         let latest = 364 - settings.gates_days;
         settings.gates_from = settings.gates_from.min(latest);
-        ui.spacing_mut().slider_width = 150.0;
+        ui.spacing_mut().slider_width = (ui.available_width() - 80.0).clamp(30.0, 150.0);
         let date = |day: f64, _: std::ops::RangeInclusive<usize>| short_date(weather.date(year.start + day as usize));
         ui.add(egui::Slider::new(&mut settings.gates_from, 0..=latest).custom_formatter(date));
     });

@@ -1,7 +1,7 @@
 //! Frame times and the rate of the training
 
 use eframe::egui::{self, RichText};
-use egui_plot::{Bar, BarChart, Plot, VLine};
+use egui_plot::{Bar, BarChart, GridMark, Plot, VLine};
 
 use super::theme::palette;
 use crate::session::Session;
@@ -48,6 +48,12 @@ pub fn show(ui: &mut egui::Ui, session: &Session) {
         .allow_boxed_zoom(false)
         .show_background(false)
         .show_grid([false, true])
+        .grid_color(colours.grid)
+        .y_grid_spacer(|input| {
+            let step = if input.bounds.1 > 30.0 { 20.0 } else { 5.0 };
+            let marks = 0..=(input.bounds.1.max(0.0) / step) as usize;
+            marks.map(|mark| GridMark { value: mark as f64 * step, step_size: step }).collect()
+        })
         .include_y(10.0)
         .set_margin_fraction(egui::vec2(0.0, 0.06))
         .x_axis_formatter(|mark, _| format!("{:.0} ms", mark.value))

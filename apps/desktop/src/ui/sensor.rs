@@ -40,7 +40,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
     let linked = |plot: Plot<'static>| plot.include_x(start).include_x(end).label_formatter(|_| None);
 
     ui.spacing_mut().item_spacing.y = 2.0;
-    linked(plot("sensor", Corner::LeftTop))
+    linked(plot(ui, "sensor", Corner::LeftTop))
         .height(room * 0.62)
         .show_axes([false, true])
         .y_axis_formatter(|mark, _| format!("{:.0} °C", mark.value))
@@ -52,7 +52,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
             plot.points(Points::new("anomaly", marks).color(colours.alarm).radius(4.0).shape(MarkerShape::Circle));
         });
     let threshold = f64::from(player.threshold);
-    linked(plot("score", Corner::LeftTop))
+    linked(plot(ui, "score", Corner::LeftTop))
         .include_y(0.0)
         .include_y(threshold * 1.3)
         .x_grid_spacer(move |input: GridInput| months(input, 1, date_of))
@@ -69,11 +69,13 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
 
 fn controls(ui: &mut egui::Ui, session: &mut Session, colours: &Palette) {
     let player = &mut session.player;
-    ui.horizontal(|ui| {
-        if ui.small_button(if player.is_running { "Stop" } else { "Play" }).clicked() {
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().interact_size.y = 20.0;
+        ui.spacing_mut().button_padding = egui::vec2(8.0, 2.0);
+        if ui.button(if player.is_running { "Stop" } else { "Play" }).clicked() {
             player.is_running = !player.is_running;
         }
-        if ui.small_button("Inject a fault").on_hover_text("Shifts tomorrow's measurement by 13 °C").clicked() {
+        if ui.button("Inject a fault").on_hover_text("Shifts tomorrow's measurement by 13 °C").clicked() {
             player.inject();
         }
         let mut fails = player.fails;

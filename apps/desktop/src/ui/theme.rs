@@ -11,6 +11,8 @@ use crate::options::ThemeChoice;
 pub struct Palette {
     pub card: Color32,
     pub border: Color32,
+    /// Lines of a plot.
+    pub grid: Color32,
     pub faint: Color32,
     pub measured: Color32,
     pub forecast: Color32,
@@ -23,6 +25,7 @@ pub struct Palette {
 const DARK: Palette = Palette {
     card: Color32::from_rgb(27, 30, 37),
     border: Color32::from_rgb(43, 48, 58),
+    grid: Color32::from_rgb(84, 92, 106),
     faint: Color32::from_rgb(138, 146, 160),
     measured: Color32::from_rgb(160, 168, 182),
     forecast: Color32::from_rgb(86, 170, 255),
@@ -35,6 +38,7 @@ const DARK: Palette = Palette {
 const LIGHT: Palette = Palette {
     card: Color32::from_rgb(255, 255, 255),
     border: Color32::from_rgb(222, 226, 232),
+    grid: Color32::from_rgb(178, 186, 198),
     faint: Color32::from_rgb(98, 106, 120),
     measured: Color32::from_rgb(122, 130, 144),
     forecast: Color32::from_rgb(16, 110, 214),
