@@ -7,6 +7,8 @@ mod min_gru;
 mod normalize;
 mod split;
 
+pub(crate) use min_gru::min_gru;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -215,7 +217,7 @@ impl Tensor {
     /// As [`Tensor::add`].
     pub fn mask(&self, factors: &Tensor) -> Result<Tensor> {
         let y = elementwise::binary(BinaryOp::Mask, self, factors)?;
-        let (shape, kept) = (self.shape().clone(), factors.detach());
+        let (shape, kept) = (*self.shape(), factors.detach());
         let dx = move |dy: &Tensor| elementwise::mask_backward(&shape, &kept, dy);
         Ok(record_unary("mask", self, &[factors], y, dx))
     }
@@ -353,7 +355,7 @@ impl Tensor {
         let y = reduce::sum_all(self, options)?;
         let dims = self.dims().to_vec();
         Ok(record_unary(name, self, &[], y, move |dy| {
-            elementwise::unary(UnaryOp::Scale, scale, &movement::expand(dy, &dims)?)
+            movement::expand(&elementwise::unary(UnaryOp::Scale, scale, dy)?, &dims)
         }))
     }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::cpu::{self, Cpu, CpuOptions};
 use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
-use crate::gpu::{self, AdapterReport, DispatchTime, EncodedWork, Gpu, GpuOptions, Pacing};
-use crate::kernel::{Call, Kernel, Program, Typed};
+use crate::gpu::{self, AdapterReport, DispatchTime, Gpu, GpuOptions};
+use crate::kernel::{Call, Kernel, MOST_BUFFERS, Program, Typed};
 use crate::tensor::Tensor;
 use crate::tuning::{Tuned, Tuning};
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
@@ -160,50 +160,8 @@ impl Device {
         wait::block_on(Self::gpu())
     }
 
-    /// Adopts a device that the host application already has. Its error handlers and its device-lost callback stay the
-    /// host's. Work is paced, see [`Pacing`]; [`requirements`](crate::requirements) says what to request the device with.
-    /// The guide `docs/embedding.md` shows whole programs.
-    ///
-    /// Futures of this device complete while the host polls the device or submits to it; if it does neither for a while, a
-    /// thread of ours does.
-    ///
-    /// ```no_run
-    /// # async fn host(adapter: wgru::wgpu::Adapter, device: wgru::wgpu::Device, queue: wgru::wgpu::Queue) -> wgru::Result<()> {
-    /// use wgru::{Device, Tensor};
-    /// let device = Device::from_wgpu(&adapter, device, queue)?;
-    /// assert_eq!(Tensor::zeros(&device, &[2])?.read().await?, [0.0, 0.0]);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::DeviceLost`] for a device that is lost already.
     #[cfg(feature = "gpu")]
-    pub fn from_wgpu(adapter: &gpu::wgpu::Adapter, device: gpu::wgpu::Device, queue: gpu::wgpu::Queue) -> Result<Self> {
-        Self::from_wgpu_with(adapter, device, queue, GpuOptions::default())
-    }
-
-    /// [`Device::from_wgpu`], with options.
-    ///
-    /// # Errors
-    /// As [`Device::from_wgpu`]; [`Error::Value`] for timestamps on a device without the feature.
-    #[cfg(feature = "gpu")]
-    pub fn from_wgpu_with(
-        adapter: &gpu::wgpu::Adapter,
-        device: gpu::wgpu::Device,
-        queue: gpu::wgpu::Queue,
-        options: GpuOptions,
-    ) -> Result<Self> {
-        let gpu = Gpu::adopt(adapter, device, queue, &options)?;
-        let device = Self::from_gpu(gpu, "adopted from the host application".into());
-        if let Some(tuning) = &options.tuning {
-            device.set_tuning(tuning);
-        }
-        Ok(device)
-    }
-
-    #[cfg(feature = "gpu")]
-    fn from_gpu(gpu: Gpu, reason: String) -> Self {
+    pub(crate) fn from_gpu(gpu: Gpu, reason: String) -> Self {
         let info = DeviceInfo { name: gpu.report().name.clone(), reason, adapter: Some(gpu.report().clone()) };
         Self(Arc::new(Inner::new(Engine::Gpu(Box::new(gpu)), info)))
     }
@@ -298,7 +256,34 @@ impl Device {
         reads: [&Tensor; R],
         writes: [&Tensor; W],
     ) -> Result<()> {
-        self.bind::<R, W, K>(reads, writes)?.run(kernel)
+        let (program, call) = (&Typed::<K, R, W>::PROGRAM, Typed::<K, R, W>(kernel));
+        self.run_once(program, cpu::fast_of::<K>(), &reads, &writes, &call)
+    }
+
+    /// Runs a kernel once; the CPU keeps no binding for it.
+    fn run_once(
+        &self,
+        program: &Program,
+        fast: Option<cpu::Fast>,
+        reads: &[&Tensor],
+        writes: &[&Tensor],
+        call: &dyn Call,
+    ) -> Result<()> {
+        match &self.0.engine {
+            Engine::Cpu(cpu) => {
+                self.check_bind(program.name, (program.reads, reads), (program.writes, writes))?;
+                call.check()?;
+                let (lens, (need, written)) = (call.lens(), (program.reads, program.writes));
+                check_lens(program.name, need, &lens, reads.iter().map(|t| t.len()))?;
+                check_lens(program.name, written, &lens[reads.len()..], writes.iter().map(|t| t.len()))?;
+                let all = |i: usize| if i < reads.len() { reads[i] } else { writes[i - reads.len()] };
+                run_on(cpu, call, fast, [reads.len(), writes.len()], |i| all(i).memory().cpu());
+                writes.iter().for_each(|t| t.touch());
+                Ok(())
+            }
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(_) => self.bind_any(program, fast, reads, writes)?.run(call),
+        }
     }
 
     /// Binds tensors to a kernel that is then run any number of times.
@@ -397,6 +382,14 @@ impl Device {
         self.0.tuned.lock().expect("nothing panics while it holds the choices")
     }
 
+    #[cfg(feature = "gpu")]
+    pub(crate) fn as_gpu(&self) -> Option<&Gpu> {
+        match &self.0.engine {
+            Engine::Cpu(_) => None,
+            Engine::Gpu(gpu) => Some(gpu),
+        }
+    }
+
     /// Whether the device was lost: destroyed, unplugged, or reset by its driver. Every call then gives
     /// [`Error::DeviceLost`]. Open another one and go on from copies in host memory, as
     /// [`Trainer::keep_every`](crate::train::Trainer::keep_every) makes them. The CPU is never lost.
@@ -405,23 +398,6 @@ impl Device {
             Engine::Cpu(_) => false,
             #[cfg(feature = "gpu")]
             Engine::Gpu(gpu) => gpu.is_lost(),
-        }
-    }
-
-    /// The wgpu device and queue: of the host, or those that this device opened. `None` on the CPU.
-    #[cfg(feature = "gpu")]
-    pub fn wgpu(&self) -> Option<(&gpu::wgpu::Device, &gpu::wgpu::Queue)> {
-        match &self.0.engine {
-            Engine::Cpu(_) => None,
-            Engine::Gpu(gpu) => Some(gpu.wgpu()),
-        }
-    }
-
-    /// Sets how work is cut into submissions from now on. Does nothing on the CPU.
-    #[cfg(feature = "gpu")]
-    pub fn set_pacing(&self, pacing: Pacing) {
-        if let Engine::Gpu(gpu) = &self.0.engine {
-            gpu.set_pacing(pacing);
         }
     }
 
@@ -458,33 +434,6 @@ impl Device {
             Engine::Cpu(_) => Ok(()),
             #[cfg(feature = "gpu")]
             Engine::Gpu(gpu) => gpu.catch_up().await,
-        }
-    }
-
-    /// Records all work so far into a command encoder of the host, so that one submission runs a network and draws its
-    /// result. The tensor's place is [`Tensor::wgpu_buffer`], called after this. Call [`EncodedWork::submitted`] after
-    /// `Queue::submit`.
-    ///
-    /// ```no_run
-    /// # fn frame(device: &wgru::Device, gru: &wgru::nn::Gru, x: &wgru::Tensor, encoder: &mut wgru::wgpu::CommandEncoder)
-    /// # -> wgru::Result<()> {
-    /// use wgru::nn::{Mode, Module};
-    /// let y = gru.forward(x, &mut Mode::Eval)?;
-    /// let work = device.encode_into(encoder)?;
-    /// let part = y.wgpu_buffer()?;                        // bind it in a render pass of `encoder`
-    /// // queue.submit([encoder.finish()]);
-    /// work.submitted();
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Value`] on the CPU; [`Error::DeviceLost`]; [`Error::Gpu`] for an encoder that is not the device's.
-    #[cfg(feature = "gpu")]
-    pub fn encode_into(&self, encoder: &mut gpu::wgpu::CommandEncoder) -> Result<EncodedWork> {
-        match &self.0.engine {
-            Engine::Cpu(_) => Err(Error::value("Device::encode_into", "device", "a GPU", &self.0.info.name)),
-            Engine::Gpu(gpu) => gpu.encode_into(encoder),
         }
     }
 
@@ -579,14 +528,6 @@ impl Device {
         }
     }
 
-    #[cfg(feature = "gpu")]
-    pub(crate) fn part(&self, memory: &Memory, words: usize) -> Result<gpu::BufferPart> {
-        match &self.0.engine {
-            Engine::Cpu(_) => Err(Error::value("Tensor::wgpu_buffer", "device", "a GPU", &self.0.info.name)),
-            Engine::Gpu(gpu) => gpu.part(memory.gpu(), words),
-        }
-    }
-
     /// Starts to read parts back, the first words of each, in one submission; [`poll_read`](Self::poll_read) tells when
     /// they are there. Does not wait.
     pub(crate) fn start_reads(&self, parts: &[(&Memory, usize)]) -> Result<Vec<Reading>> {
@@ -641,15 +582,6 @@ impl Device {
             }
         }
     }
-
-    /// A part of a buffer of the host as memory of this device.
-    #[cfg(feature = "gpu")]
-    pub(crate) fn memory_of_host(&self, buffer: gpu::wgpu::Buffer, offset: u64, bytes: u64) -> Result<Memory> {
-        match &self.0.engine {
-            Engine::Cpu(_) => Err(Error::value("Tensor::from_wgpu_buffer", "device", "a GPU", &self.0.info.name)),
-            Engine::Gpu(gpu) => Ok(Memory::Gpu(Arc::new(gpu.memory_of_host(buffer, offset, bytes)?))),
-        }
-    }
 }
 
 /// Words on their way back to the host.
@@ -677,7 +609,7 @@ impl Memory {
     }
 
     #[cfg(feature = "gpu")]
-    fn gpu(&self) -> &Arc<gpu::Memory> {
+    pub(crate) fn gpu(&self) -> &Arc<gpu::Memory> {
         match self {
             Memory::Gpu(memory) => memory,
             Memory::Cpu(_) => unreachable!("the device of every tensor was checked"),
@@ -733,12 +665,11 @@ impl BoundAny {
         call.check()?;
         let (name, reads, writes) = self.names;
         let (lens, r) = (call.lens(), reads.len());
-        check_lens(name, reads, &lens[..r], &self.lens[..r])?;
-        check_lens(name, writes, &lens[r..], &self.lens[r..])?;
+        check_lens(name, reads, &lens, self.lens[..r].iter().copied())?;
+        check_lens(name, writes, &lens[r..], self.lens[r..].iter().copied())?;
         let done = match (&self.device.0.engine, &mut self.engine) {
             (Engine::Cpu(cpu), BoundEngine::Cpu(fast, memory)) => {
-                let memory: Vec<&cpu::Memory> = memory.iter().map(|m| &**m).collect();
-                cpu.run(call, *fast, &memory[..r], &memory[r..]);
+                run_on(cpu, call, *fast, [r, writes.len()], |i| &memory[i]);
                 Ok(())
             }
             #[cfg(feature = "gpu")]
@@ -757,10 +688,23 @@ impl BoundAny {
     }
 }
 
-fn check_lens(op: &'static str, args: &[&'static str], need: &[usize], has: &[usize]) -> Result<()> {
+/// Runs a call on its buffers, first those that it reads, then those that it writes.
+fn run_on<'a>(
+    cpu: &cpu::Cpu,
+    call: &dyn Call,
+    fast: Option<cpu::Fast>,
+    [reads, writes]: [usize; 2],
+    memory: impl Fn(usize) -> &'a cpu::Memory,
+) {
+    // Every kernel writes something.
+    let all: [&cpu::Memory; MOST_BUFFERS] = std::array::from_fn(|i| memory(i.min(reads + writes - 1)));
+    cpu.run(call, fast, &all[..reads], &all[reads..reads + writes]);
+}
+
+fn check_lens(op: &'static str, args: &[&'static str], need: &[usize], has: impl Iterator<Item = usize>) -> Result<()> {
     for ((arg, need), has) in args.iter().zip(need).zip(has) {
-        if has < need {
-            return Err(Error::shape(op, arg, format!("at least {need} elements"), &[*has]));
+        if has < *need {
+            return Err(Error::shape(op, arg, format!("at least {need} elements"), &[has]));
         }
     }
     Ok(())

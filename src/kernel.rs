@@ -19,6 +19,9 @@ const FOLD: usize = 32_768;
 /// Iterations of all loops of one invocation after which llvmpipe, Mesa's software adapter, ends every loop without a word.
 pub(crate) const MOST_LOOPS: u64 = u16::MAX as u64;
 
+/// Buffers of a kernel, at most: WebGPU's default limit.
+pub(crate) const MOST_BUFFERS: usize = 8;
+
 /// One kernel: `R` buffers that it reads, `W` buffers that it writes.
 pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
     /// The stem: names the shader, its test and its label on the GPU.
@@ -103,8 +106,8 @@ pub(crate) trait Call {
     fn groups(&self) -> [u32; 3];
     fn loops(&self) -> u64;
     fn work(&self) -> u64;
-    /// Of the buffers that are read, then of those written.
-    fn lens(&self) -> Vec<usize>;
+    /// Of the buffers that are read, then of those written, then 0.
+    fn lens(&self) -> [usize; MOST_BUFFERS];
     /// The parameter block.
     fn bytes(&self) -> &[u8];
     fn kernel(&self) -> &(dyn Any + Send + Sync);
@@ -148,9 +151,13 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Call for Typed<'_, K, R, W
         self.0.work()
     }
 
-    fn lens(&self) -> Vec<usize> {
+    fn lens(&self) -> [usize; MOST_BUFFERS] {
+        const { assert!(R + W <= MOST_BUFFERS, "more buffers than WebGPU binds") };
         let (reads, writes) = self.0.lens();
-        [&reads[..], &writes].concat()
+        let mut lens = [0; MOST_BUFFERS];
+        lens[..R].copy_from_slice(&reads);
+        lens[R..R + W].copy_from_slice(&writes);
+        lens
     }
 
     fn bytes(&self) -> &[u8] {

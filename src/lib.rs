@@ -4,11 +4,14 @@ mod autograd;
 mod cpu;
 pub mod decode;
 mod device;
+#[cfg(feature = "gpu")]
+mod embedding;
 mod error;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod io;
 mod json;
+mod keeper;
 pub mod kernel;
 pub mod kernels;
 mod math;
@@ -37,6 +40,7 @@ pub use gpu::{
     AdapterReport, BufferPart, DeviceNeeds, DispatchTime, EncodedWork, GpuOptions, Pacing, Requirements, adapters,
     requirements, wgpu,
 };
+pub use keeper::{HostCopy, Keeper};
 pub use math::Activation;
 pub use rng::Rng;
 #[cfg(not(target_arch = "wasm32"))]

@@ -6,8 +6,12 @@ use crate::error::{Error, Result};
 pub const MAX_RANK: usize = 4;
 
 /// Extents of a contiguous tensor, outermost first. Every extent is at least 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape(Vec<usize>);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Ones behind the last axis.
+    dims: [usize; MAX_RANK],
+    rank: usize,
+}
 
 impl Shape {
     /// Checks `dims`.
@@ -23,25 +27,29 @@ impl Shape {
         }
         let len = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         match len {
-            Some(n) if n < u32::MAX as usize => Ok(Self(dims.to_vec())),
+            Some(n) if n < u32::MAX as usize => {
+                let mut shape = Self { dims: [1; MAX_RANK], rank: dims.len() };
+                shape.dims[..dims.len()].copy_from_slice(dims);
+                Ok(shape)
+            }
             _ => Err(Error::shape(op, "shape", "fewer than 2^32 - 1 elements", dims)),
         }
     }
 
     /// The extents.
     pub fn dims(&self) -> &[usize] {
-        &self.0
+        &self.dims[..self.rank]
     }
 
     /// Number of elements.
     pub fn len(&self) -> usize {
-        self.0.iter().product()
+        self.dims.iter().product()
     }
 
     /// Extents as four axes, ones in front.
     pub fn dims4(&self) -> [u32; 4] {
         let mut out = [1; 4];
-        for (o, &d) in out[MAX_RANK - self.0.len()..].iter_mut().zip(&self.0) {
+        for (o, &d) in out[MAX_RANK - self.rank..].iter_mut().zip(&self.dims) {
             *o = d as u32;
         }
         out
@@ -66,17 +74,17 @@ impl Shape {
     /// # Errors
     /// [`Error::Shape`] when an extent differs and neither is 1.
     pub fn broadcast(op: &'static str, a: &Self, b: &Self) -> Result<Self> {
-        let rank = a.0.len().max(b.0.len());
+        let rank = a.rank.max(b.rank);
         let (da, db) = (a.dims4(), b.dims4());
-        let mut dims = Vec::with_capacity(rank);
+        let mut dims = [1; MAX_RANK];
         for axis in MAX_RANK - rank..MAX_RANK {
-            match (da[axis], db[axis]) {
-                (x, y) if x == y || y == 1 => dims.push(x as usize),
-                (1, y) => dims.push(y as usize),
-                _ => return Err(Error::shape(op, "rhs", format!("broadcastable to {:?}", a.0), &b.0)),
-            }
+            dims[axis] = match (da[axis], db[axis]) {
+                (x, y) if x == y || y == 1 => x as usize,
+                (1, y) => y as usize,
+                _ => return Err(Error::shape(op, "rhs", format!("broadcastable to {:?}", a.dims()), b.dims())),
+            };
         }
-        Self::new(op, &dims)
+        Self::new(op, &dims[MAX_RANK - rank..])
     }
 }
 

@@ -158,6 +158,13 @@ impl Tensor {
         Ok(tensor)
     }
 
+    /// A tensor of memory that belongs to the host, and is not counted.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn of_host(device: &Device, memory: Memory, shape: Shape) -> Self {
+        let storage = Storage { device: device.clone(), memory, bytes: 0, version: AtomicU64::new(0) };
+        Self { storage: Arc::new(storage), shape, dtype: DType::F32, tape: Tape::Off }
+    }
+
     /// Elements that a kernel is about to write.
     pub(crate) fn empty(op: &'static str, device: &Device, dims: &[usize]) -> Result<Self> {
         let shape = Shape::new(op, dims)?;
@@ -273,49 +280,6 @@ impl Tensor {
         if let Tape::Leaf(slot) = &self.tape {
             *slot.lock().expect("no panic holds a gradient") = grad;
         }
-    }
-
-    /// The elements where they are, for an application that draws from them on the device it shares by
-    /// [`Device::from_wgpu`]: what was recorded is submitted first, and nothing is read back. The buffer may be used as
-    /// STORAGE (a shader's `array<f32>`, row by row) and COPY_SRC, in work that the application submits while it holds
-    /// the tensor: the buffer of a dropped tensor is used again for others.
-    ///
-    /// # Errors
-    /// [`Error::Value`] on the CPU; [`Error::DeviceLost`] or [`Error::Gpu`] from the driver.
-    #[cfg(feature = "gpu")]
-    pub fn wgpu_buffer(&self) -> Result<crate::gpu::BufferPart> {
-        self.device().part(self.memory(), self.len())
-    }
-
-    /// Makes a tensor of elements in a buffer of the host application, which it shares with this device by
-    /// [`Device::from_wgpu`]: nothing is copied. `offset` is in bytes. The tensor keeps the buffer alive; the host must not
-    /// destroy it. What the host writes there is read by work that is submitted later; announce such writes by
-    /// [`mark_written`](Self::mark_written).
-    ///
-    /// ```no_run
-    /// # fn frame(device: &wgru::Device, microphone: wgru::wgpu::Buffer) -> wgru::Result<()> {
-    /// use wgru::Tensor;
-    /// let x = Tensor::from_wgpu_buffer(device, microphone, 0, &[64, 8, 16])?;    // of at least 32 KiB
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Shape`] when `dims` is no shape; [`Error::Value`] on the CPU, for a buffer without the usages STORAGE,
-    /// COPY_SRC and COPY_DST, one that is too short, and an offset that is no multiple of the device's
-    /// `min_storage_buffer_offset_alignment`; [`Error::Gpu`] for a buffer of another device.
-    #[cfg(feature = "gpu")]
-    pub fn from_wgpu_buffer(
-        device: &Device,
-        buffer: crate::gpu::wgpu::Buffer,
-        offset: u64,
-        dims: &[usize],
-    ) -> Result<Self> {
-        let shape = Shape::new("Tensor::from_wgpu_buffer", dims)?;
-        let memory = device.memory_of_host(buffer, offset, 4 * shape.len() as u64)?;
-        // The host's memory is not counted.
-        let storage = Storage { device: device.clone(), memory, bytes: 0, version: AtomicU64::new(0) };
-        Ok(Self { storage: Arc::new(storage), shape, dtype: DType::F32, tape: Tape::Off })
     }
 
     /// Says that the elements were written from outside, through [`wgpu_buffer`](Self::wgpu_buffer) or the buffer of

@@ -152,13 +152,13 @@ fn sums_and_scans_hold_at_the_edges() {
         let first = (chunks - 1) * chunk;
         vec![outer * axis * inner, offset + outer * chunks * inner, first + chunk.min(axis - first)]
     });
-    let scan = Scan { steps: 5, width: 3, chunk: 2, log: 1, exp: 1, ..Scan::default() };
-    let ends = |p: &Scan| vec![u128::from(p.steps - 1) + u128::from(p.chunk)];
-    holds(&[scan], ends);
-    holds(&[ScanChunks(scan)], |p| ends(&p.0));
-    let gates = MinGruGates { steps: 3, batch: 2, hidden: 5, reverse: 1, log: 1 };
-    holds(&[gates], lens_alone);
-    holds(&[MinGruBackward(gates)], lens_alone);
+    holds(&[Scan { steps: 5, width: 3, log: 1 }], lens_alone);
+    let gru = MinGruSequence { steps: 5, batch: 2, hidden: 3, directions: 2, reverse: 0, log: 1, chunk: 2 };
+    let ends = |p: &MinGruSequence| vec![u128::from(p.steps - 1) + u128::from(p.chunk)];
+    holds(&[gru], ends);
+    holds(&[MinGruChunks(gru)], |p| ends(&p.0));
+    holds(&[MinGruSequenceBackward(gru)], |p| ends(&p.0));
+    holds(&[MinGruChunksBackward(gru)], |p| ends(&p.0));
 }
 
 #[test]

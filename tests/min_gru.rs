@@ -11,7 +11,7 @@ mod reference;
 use common::{assert_close, fill};
 use reference::min_gru::Network;
 use reference::wide;
-use wgru::kernels::{MinGruGates, Scan, ScanChunks};
+use wgru::kernels::{MinGruChunks, MinGruChunksBackward, MinGruSequence, MinGruSequenceBackward, Scan};
 use wgru::nn::{MinGru, MinGruConfig, MinGruForm, MinGruInput, Mode, Module};
 use wgru::{Device, Result, Rng, Tensor};
 
@@ -26,7 +26,7 @@ on_every_backend![
     min_gru_goes_on_from_a_carried_state,
     min_gru_stays_finite_for_extreme_gates,
     min_gru_refuses_wrong_input,
-    scan_refuses_parameters_without_meaning,
+    min_gru_kernels_refuse_parameters_without_meaning,
 ];
 
 const STEPS: usize = 10_000;
@@ -176,28 +176,31 @@ fn min_gru_refuses_wrong_input(device: &Device) {
     refused(run(&zeros(&Device::cpu(), &[6, 3, 4]), none), &["min_gru", "x", "device"]);
 }
 
-fn scan_refuses_parameters_without_meaning(device: &Device) {
+fn min_gru_kernels_refuse_parameters_without_meaning(device: &Device) {
     let [a, b, c] = [(); 3].map(|()| zeros(device, &[64]));
     let index = Tensor::from_indices(device, &[0; 64], &[64]).expect("indices");
-    let scan = Scan { steps: 4, width: 2, chunk: 4, ..Scan::default() };
+    let scan = Scan { steps: 4, width: 2, log: 0 };
     for (p, word) in [
-        (Scan { chunk: 0, ..scan }, "chunk"),
         (Scan { width: 0, ..scan }, "width"),
-        (Scan { exp: 1, ..scan }, "exp"),
-        (Scan { lag: 2, ..scan }, "lag"),
-        (Scan { chunk: u32::MAX, ..scan }, "chunk"),
+        (Scan { log: 2, ..scan }, "log"),
         (Scan { steps: 1 << 16, width: 1 << 16, ..scan }, "steps"),
     ] {
-        refused(device.run(&p, [&a, &a, &a, &a], [&b]), &["scan", word]);
-        refused(device.run(&ScanChunks(p), [&a, &a], [&b, &c]), &["scan_chunks", word]);
+        refused(device.run(&p, [&a, &a, &a], [&b]), &["scan", word]);
     }
-    let gates = MinGruGates { steps: 4, batch: 2, hidden: 2, ..MinGruGates::default() };
+    let gru = MinGruSequence { steps: 4, batch: 2, hidden: 2, directions: 1, chunk: 4, ..MinGruSequence::default() };
     for (p, word) in [
-        (MinGruGates { hidden: 0, ..gates }, "hidden"),
-        (MinGruGates { reverse: 2, ..gates }, "reverse"),
-        (MinGruGates { log: 2, ..gates }, "log"),
-        (MinGruGates { steps: 1 << 16, batch: 1 << 16, ..gates }, "steps"),
+        (MinGruSequence { hidden: 0, ..gru }, "hidden"),
+        (MinGruSequence { chunk: 0, ..gru }, "chunk"),
+        (MinGruSequence { chunk: u32::MAX, ..gru }, "chunk"),
+        (MinGruSequence { directions: 3, ..gru }, "directions"),
+        (MinGruSequence { reverse: 3, ..gru }, "reverse"),
+        (MinGruSequence { log: 2, ..gru }, "log"),
+        (MinGruSequence { steps: 1 << 16, batch: 1 << 16, ..gru }, "steps"),
     ] {
-        refused(device.run(&p, [&a, &a, &index], [&b, &c]), &["min_gru_gates", word]);
+        refused(device.run(&p, [&a, &index, &a], [&b, &c]), &["min_gru_sequence", word]);
+        refused(device.run(&MinGruChunks(p), [&a, &index], [&b, &c]), &["min_gru_chunks", word]);
+        let back = MinGruSequenceBackward(p);
+        refused(device.run(&back, [&a, &index, &a, &a, &a, &a], [&b, &c]), &["min_gru_sequence_backward", word]);
+        refused(device.run(&MinGruChunksBackward(p), [&a, &index, &a], [&b, &c]), &["min_gru_chunks_backward", word]);
     }
 }

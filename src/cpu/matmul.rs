@@ -163,9 +163,13 @@ unsafe fn pack_b(
             }
             continue;
         }
+        if count < PANEL {
+            // At once: rows of a few columns each leave little to clear.
+            out.fill(0.0);
+        }
         for (k, out) in out.chunks_exact_mut(PANEL).enumerate() {
             // SAFETY: as above.
-            unsafe { gather(b.add((k0 + k) * row_step + first * col_step), col_step, count, out) };
+            unsafe { gather(b.add((k0 + k) * row_step + first * col_step), col_step, count, &mut out[..count]) };
         }
     }
 }
@@ -206,9 +210,11 @@ unsafe fn gather(from: *const f32, step: usize, count: usize, out: &mut [f32]) {
             out.copy_from_slice(std::slice::from_raw_parts(from, count));
             return;
         }
+        let (out, rest) = out.split_at_mut(count);
         for (j, out) in out.iter_mut().enumerate() {
-            *out = if j < count { *from.add(j * step) } else { 0.0 };
+            *out = *from.add(j * step);
         }
+        rest.fill(0.0);
     }
 }
 
@@ -241,6 +247,10 @@ unsafe fn strip_times_panels<V: Lanes>(x: Block, a: *const f32, panels: *const f
                 // SAFETY: as the caller's.
                 unsafe {
                     match (size, most) {
+                        // Half a panel of columns: the other vector would be zeros.
+                        (8, _) if V::SUMS >= 16 && x.col + x.width - panel <= LANES => {
+                            rows_times_panel::<V, 8, 1>(&x, panel, done, a, panels, bias, c)
+                        }
                         (8, _) => rows_times_panel::<V, 8, 2>(&x, panel, done, a, panels, bias, c),
                         (4, 8) => rows_times_panel::<V, 4, 2>(&x, panel, done, a, panels, bias, c),
                         (4, _) => rows_times_panel::<V, 4, 1>(&x, panel, done, a, panels, bias, c),

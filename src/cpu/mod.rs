@@ -13,7 +13,6 @@ mod pace;
 mod pack;
 mod packed;
 mod rows;
-mod scan;
 mod sequence;
 mod simd;
 mod step;
@@ -23,11 +22,11 @@ use std::any::{Any, TypeId};
 use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
-use crate::kernel::Call;
+use crate::kernel::{Call, MOST_BUFFERS};
 use crate::kernels::{
     Binary, CellSequence, CellSequenceBackward, CrossEntropy, CrossEntropyBackward, Dropout, GruSequence,
-    GruSequenceBackward, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward, MatMul, MinGruBackward, MinGruGates,
-    Pack, RnnCell, Scan, Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
+    GruSequenceBackward, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward, MatMul, MinGruSequence,
+    MinGruSequenceBackward, Pack, RnnCell, Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
 };
 use lines::Lines;
 pub(crate) use memory::{Memory, Store};
@@ -98,13 +97,16 @@ impl Cpu {
     /// that of the kernel's type: [`fast_of`].
     pub fn run(&self, call: &dyn Call, fast: Option<Fast>, reads: &[&Memory], writes: &[&Memory]) {
         let (read, mut written) = lock(reads, writes);
-        let slices: Vec<&[f32]> =
-            (0..reads.len()).map(|i| read[first(reads, i)].as_ref().map_or(&[][..], |g| &g[..])).collect();
-        let mut targets: Vec<&mut [f32]> =
-            written.iter_mut().map(|g| g.as_mut().map_or(&mut [][..], |g| &mut g[..])).collect();
+        // On the stack: small kernels take no longer than an allocation.
+        let slices: [&[f32]; MOST_BUFFERS] = std::array::from_fn(|i| match i < reads.len() {
+            true => read[first(reads, i)].as_ref().map_or(&[][..], |g| &g[..]),
+            false => &[],
+        });
+        let mut targets = written.each_mut().map(|g| g.as_mut().map_or(&mut [][..], |g| &mut g[..]));
+        let (slices, targets) = (&slices[..reads.len()], &mut targets[..writes.len()]);
         let fast = fast.unwrap_or(Self::run_fast);
-        if self.options.reference || !fast(self, call.kernel(), &slices, &mut targets) {
-            call.run(&slices, &mut targets);
+        if self.options.reference || !fast(self, call.kernel(), slices, targets) {
+            call.run(slices, targets);
         }
     }
 
@@ -199,9 +201,10 @@ pub(crate) fn fast_of<K: 'static>() -> Option<Fast> {
             }
         };
     }
-    fast!(Scan, [h], |cpu, p, reads| scan::run(cpu.isa, &cpu.team, p, reads, h));
-    fast!(MinGruGates, [a, b], |cpu, p, reads| min_gru::gates(cpu.isa, &cpu.team, p, reads, [a, b]));
-    fast!(MinGruBackward, [dk, dv], |cpu, p, reads| min_gru::backward(cpu.isa, &cpu.team, p, reads, [dk, dv]));
+    fast!(MinGruSequence, [y, h_n], |cpu, p, reads| min_gru::forward(cpu.isa, &cpu.team, p, reads, [y, h_n]));
+    fast!(MinGruSequenceBackward, [d_kv, d_h0], |cpu, p, reads| {
+        min_gru::backward(cpu.isa, &cpu.team, p, reads, [d_kv, d_h0])
+    });
     // Nearly every model uses the others, and builds for browsers that only run models have no room for them.
     if cfg!(all(target_arch = "wasm32", not(feature = "train"))) {
         return None;
@@ -232,22 +235,28 @@ fn first(reads: &[&Memory], i: usize) -> usize {
     (0..=i).find(|&j| std::ptr::eq(reads[j], reads[i])).unwrap_or(i)
 }
 
-type Locked<'a> = (Vec<Option<RwLockReadGuard<'a, Lines>>>, Vec<Option<RwLockWriteGuard<'a, Lines>>>);
+type Buffers<T> = [Option<T>; MOST_BUFFERS];
+type Locked<'a> = (Buffers<RwLockReadGuard<'a, Lines>>, Buffers<RwLockWriteGuard<'a, Lines>>);
 
 /// Locks all buffers of a kernel. One that is read twice is locked once: a second lock of the same thread may never be
 /// granted. They are locked in the order of their addresses, so that two threads cannot wait for each other.
 fn lock<'a>(reads: &[&'a Memory], writes: &[&'a Memory]) -> Locked<'a> {
     let r = reads.len();
-    let mut order: Vec<usize> = (0..r + writes.len()).filter(|&i| i >= r || first(reads, i) == i).collect();
     let place = |i: usize| std::ptr::from_ref(if i < r { reads[i] } else { writes[i - r] });
-    // A handful: each goes before those that lie behind it.
-    for i in 1..order.len() {
-        let at = order[..i].partition_point(|&other| place(other) < place(order[i]));
-        order[at..=i].rotate_right(1);
+    let (mut order, mut count) = ([0; MOST_BUFFERS], 0);
+    for i in (0..r + writes.len()).filter(|&i| i >= r || first(reads, i) == i) {
+        // A handful: each goes before those that lie behind it.
+        let mut at = count;
+        while at > 0 && place(order[at - 1]) > place(i) {
+            order[at] = order[at - 1];
+            at -= 1;
+        }
+        order[at] = i;
+        count += 1;
     }
-    let mut read: Vec<_> = reads.iter().map(|_| None).collect();
-    let mut written: Vec<_> = writes.iter().map(|_| None).collect();
-    for i in order {
+    let mut read = [const { None }; MOST_BUFFERS];
+    let mut written = [const { None }; MOST_BUFFERS];
+    for &i in &order[..count] {
         match i.checked_sub(r) {
             None => read[i] = Some(reads[i].read()),
             Some(w) => written[w] = Some(writes[w].write()),

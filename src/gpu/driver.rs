@@ -5,6 +5,7 @@
 //! `poll` and `submit` complete our readbacks, too, and steps in only while the host does neither. wgpu runs callbacks on
 //! the thread that polls; this keeps those of the host on the host's threads.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, ThreadId};
@@ -32,7 +33,14 @@ impl Driver {
         let mut thread = lock(&self.0);
         if thread.is_none() {
             let core = core.clone();
-            let run = move || Run { beat: Beat::new(&core), core, host_polls: true }.run();
+            let run = move || {
+                let run = || Run { beat: Beat::new(&core), core: core.clone(), host_polls: true }.run();
+                if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                    // Nobody would ever end what waits.
+                    core.faults.lose("the thread that drives it panicked".into());
+                    core.abandon();
+                }
+            };
             *thread = thread::Builder::new().name("wgru".into()).spawn(run).ok();
         }
     }
@@ -78,8 +86,8 @@ impl Run {
                 let is_done = |state: &State| state.readbacks.is_empty() || state.wanted > taken;
                 self.wait(Duration::ZERO, is_done);
             }
-            if let Err(error) = self.core.faults.check_known() {
-                self.core.abandon(&error);
+            if self.core.faults.check_known().is_err() {
+                self.core.abandon();
             }
         }
     }
@@ -178,7 +186,7 @@ impl Beat {
             return false;
         }
         if self.is_armed {
-            buffer.unmap();
+            let _ = core.faults.guard("driver thread", || buffer.unmap());
         }
         self.came.store(false, Ordering::Release);
         let (came, by_other, thread) = (self.came.clone(), self.by_other.clone(), self.thread);

@@ -3,6 +3,8 @@
 //! On a host application's device, neither its error handler nor its device-lost callback is touched: error scopes catch
 //! what our own calls cause, and a probe finds out whether the device still lives.
 
+#[cfg(not(target_arch = "wasm32"))]
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::lock;
@@ -45,17 +47,18 @@ impl Faults {
         {
             use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
             let scopes = [Internal, OutOfMemory, Validation].map(|filter| self.0.device.push_error_scope(filter));
-            let out = calls();
+            let out = catch_unwind(AssertUnwindSafe(calls));
             let mut first = None;
             for scope in scopes.into_iter().rev() {
                 // Natively, the future is ready.
                 first = first.or(crate::wait::block_on(scope.pop()));
             }
-            match first {
-                None => Ok(out),
-                // Calls on a lost device fail with all kinds of messages.
-                Some(_) if self.is_lost() => Err(self.lost()),
-                Some(error) => Err(typed(op, &error)),
+            match (out, first) {
+                (Ok(out), None) => Ok(out),
+                // Calls on a device that is just being lost fail with all kinds of messages, and wgpu may panic.
+                _ if self.is_lost() => Err(self.lost()),
+                (Ok(_), Some(error)) => Err(typed(op, &error)),
+                (Err(panic), _) => resume_unwind(panic),
             }
         }
     }
@@ -73,8 +76,13 @@ impl Faults {
         });
     }
 
-    fn lose(&self, why: String) {
+    pub fn lose(&self, why: String) {
         let _ = self.0.lost.set(why);
+    }
+
+    /// The loss of the device, if that is behind `error`.
+    pub fn explain(&self, error: Error) -> Error {
+        if self.is_lost() { self.lost() } else { error }
     }
 
     /// Whether the device was lost.
@@ -90,7 +98,7 @@ impl Faults {
         false
     }
 
-    fn lost(&self) -> Error {
+    pub fn lost(&self) -> Error {
         Error::DeviceLost(self.0.lost.get().cloned().unwrap_or_default())
     }
 
@@ -115,8 +123,7 @@ impl Faults {
     /// driver reports the loss during a poll.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn poll(&self, how: wgpu::PollType) -> Result<()> {
-        let poll = std::panic::AssertUnwindSafe(|| self.0.device.poll(how));
-        match std::panic::catch_unwind(poll) {
+        match catch_unwind(AssertUnwindSafe(|| self.0.device.poll(how))) {
             // A timeout is no fault.
             Ok(Ok(_) | Err(wgpu::PollError::Timeout)) => Ok(()),
             Ok(Err(error)) => Err(Error::Gpu(error.to_string())),
@@ -140,6 +147,7 @@ fn typed(op: &'static str, error: &wgpu::Error) -> Error {
 #[cfg(not(target_arch = "wasm32"))]
 mod probe {
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
     use super::*;
 
@@ -162,19 +170,33 @@ mod probe {
             Self { device: device.clone(), buffer, turn: Mutex::default() }
         }
 
+        /// Whether the device refuses to map the buffer. A poll by another thread may be mapping it just now, which
+        /// looks like a refusal, so a refusal counts when it is repeated.
         pub fn is_refused(&self) -> bool {
+            const TRIES: u32 = 4;
             let _turn = lock(&self.turn);
+            (0..TRIES).all(|i| {
+                if i > 0 {
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+                self.try_map()
+            })
+        }
+
+        fn try_map(&self) -> bool {
             let refused = Arc::new(AtomicBool::new(false));
             let seen = refused.clone();
             // The buffer itself is invalid where the device was lost before it was made.
             let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-            self.buffer.slice(..).map_async(wgpu::MapMode::Read, move |result| {
-                seen.store(result.is_err(), Ordering::Relaxed);
+            // wgpu panics where a buffer of a lost device is freed while it is mapped.
+            let map = AssertUnwindSafe(|| {
+                self.buffer.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+                    seen.store(result.is_err(), Ordering::Relaxed);
+                });
+                refused.load(Ordering::Relaxed)
             });
-            let is_refused = refused.load(Ordering::Relaxed);
-            if !is_refused {
-                self.buffer.unmap();
-            }
+            let is_refused = catch_unwind(map).unwrap_or(true);
+            let _ = catch_unwind(AssertUnwindSafe(|| self.buffer.unmap()));
             crate::wait::block_on(scope.pop());
             is_refused
         }

@@ -138,9 +138,14 @@ impl Core {
     fn watch_submitted(&self) {
         self.events.update(|state| state.running += 1);
         let events = self.events.clone();
-        self.queue.on_submitted_work_done(move || {
-            events.update(|state| state.running = state.running.saturating_sub(1));
+        let watched = self.faults.guard("Queue::on_submitted_work_done", || {
+            self.queue.on_submitted_work_done(move || {
+                events.update(|state| state.running = state.running.saturating_sub(1));
+            });
         });
+        if watched.is_err() {
+            self.events.update(|state| state.running = 0);
+        }
     }
 
     /// Wakes futures that wait for the driver thread, if what is pending is little.
@@ -168,14 +173,14 @@ impl Core {
 
     /// Ends everything that waits for a device that is lost.
     #[cfg(not(target_arch = "wasm32"))]
-    fn abandon(&self, error: &Error) {
+    fn abandon(&self) {
         lock(&self.recorder).cancel();
         let (readbacks, waiting) = self.events.update(|state| {
             (state.running, state.wanted) = (0, 0);
             (std::mem::take(&mut state.readbacks), std::mem::take(&mut state.waiting))
         });
         for (_, done) in readbacks {
-            let _ = done.send(Err(Error::DeviceLost(error.to_string())));
+            let _ = done.send(Err(self.faults.lost()));
         }
         waiting.into_iter().for_each(|waiting| _ = waiting.send(()));
     }

@@ -80,6 +80,11 @@ impl Gpu {
 
     fn take(&self, reading: &Reading, mapped: Result<()>) -> Result<Vec<f32>> {
         self.core.faults.check()?;
+        self.copy_out(reading, mapped).map_err(|error| self.core.faults.explain(error))
+    }
+
+    /// The words of a mapped buffer, which goes back to the pool.
+    fn copy_out(&self, reading: &Reading, mapped: Result<()>) -> Result<Vec<f32>> {
         mapped?;
         let Reading { staging, words, .. } = reading;
         let out = {
@@ -90,7 +95,7 @@ impl Gpu {
             bytemuck::cast_slice_mut::<f32, u8>(&mut out).copy_from_slice(&view);
             out
         };
-        staging.unmap();
+        self.core.faults.guard("Tensor::read", || staging.unmap())?;
         self.core.pool.give_staging(staging.clone());
         Ok(out)
     }

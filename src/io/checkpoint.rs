@@ -5,7 +5,7 @@ use super::model::{assign_all, matched};
 use crate::error::{Error, Result};
 use crate::nn::Module;
 use crate::rng::Rng;
-use crate::train::{Best, Trainer};
+use crate::train::{Best, MODEL, OPTIMIZER, Resumed, STATUS, Snapshot, Trainer, Within};
 
 const MARK: &str = "wgru.checkpoint";
 
@@ -23,29 +23,54 @@ pub fn save_checkpoint(trainer: &Trainer, model: &dyn Module, path: impl AsRef<s
 /// # Errors
 /// Those of reading back.
 pub async fn checkpoint_to_file(trainer: &Trainer, model: &dyn Module) -> Result<TensorFile> {
-    let mut file = TensorFile::default();
-    let (state, steps) = trainer.optimizer.state();
-    let parameters = model.parameters();
-    file.insert_all("model.", &parameters).await?;
-    file.insert_all("optimizer.", &state).await?;
-    let steps: Vec<String> = steps.iter().map(u64::to_string).collect();
-    let (seed, position) = trainer.rng.state();
-    let mut put = |key: &str, value: String| file.metadata.insert(key.into(), value);
-    put(MARK, "1".into());
-    put("epoch", trainer.epoch.to_string());
-    put("updates", trainer.updates.to_string());
-    put("seed", seed.to_string());
-    put("position", position.to_string());
-    put("optimizer", trainer.optimizer.kind().into());
-    put("steps", steps.join(" "));
-    if let Some(best) = &trainer.best {
-        put("best.epoch", best.epoch.to_string());
-        put("best.loss", best.loss.to_bits().to_string());
-        for ((name, tensor), values) in trainer.optimizer.distinct().zip(&best.weights) {
-            file.insert(&format!("best.{name}"), tensor.dims(), values.clone());
+    Ok(Snapshot::take(trainer, model).await?.to_file())
+}
+
+impl Snapshot {
+    /// The snapshot as a checkpoint, for [`TensorFile::save`] and [`load_checkpoint`].
+    pub fn to_file(&self) -> TensorFile {
+        let (mut file, place) = (TensorFile::default(), &self.0.tag);
+        for (name, dims, values) in self.0.tensors() {
+            file.insert(name, dims, values.to_vec());
         }
+        let steps: Vec<String> = place.steps.iter().map(u64::to_string).collect();
+        let mut put = |key: &str, value: String| file.metadata.insert(key.into(), value);
+        put(MARK, "1".into());
+        put("epoch", place.epoch.to_string());
+        put("updates", place.updates.to_string());
+        put("optimizer", place.optimizer.into());
+        put("steps", steps.join(" "));
+        let mut put_rng = |prefix: &str, rng: &Rng| {
+            let (seed, position) = rng.state();
+            put(&format!("{prefix}seed"), seed.to_string());
+            put(&format!("{prefix}position"), position.to_string());
+        };
+        put_rng("", &place.rng);
+        if let Some(within) = &place.within {
+            put_rng("within.", &within.begun);
+            put("within.done", within.done.to_string());
+        }
+        if let Some(best) = &place.best {
+            put("best.epoch", best.epoch.to_string());
+            put("best.loss", best.loss.to_bits().to_string());
+            for ((name, dims), values) in place.best_names.iter().zip(&best.weights) {
+                file.insert(&format!("best.{name}"), dims, values.clone());
+            }
+        }
+        file
     }
-    Ok(file)
+}
+
+impl Trainer {
+    /// Goes on from a snapshot: this trainer, its optimizer and `model` must be built as they were for the run that the
+    /// snapshot was taken of, on any device. The next [`fit`](Self::fit) gives the bits of that run, had it gone on on such
+    /// a device.
+    ///
+    /// # Errors
+    /// [`Error::Format`] naming what does not fit; nothing is changed then.
+    pub fn resume(&mut self, model: &dyn Module, snapshot: &Snapshot) -> Result<()> {
+        load_checkpoint(self, model, &snapshot.to_file())
+    }
 }
 
 /// Takes a run back to where `save_checkpoint` left it: `trainer` and `model` must be built as they were then. The options
@@ -86,11 +111,27 @@ pub fn load_checkpoint(trainer: &mut Trainer, model: &dyn Module, file: &TensorF
                 .collect::<Result<_>>()?,
         }),
     };
-    let weights = matched(&model.parameters(), file, "model.")?;
-    trainer.optimizer.restore(&steps, |name, dims| Ok(file.expect(&format!("optimizer.{name}"), dims)?.to_vec()))?;
+    let resumed = match file.metadata.contains_key("within.done") {
+        false => None,
+        true => Some(resumed(trainer, file, updates)?),
+    };
+    let weights = matched(&model.parameters(), file, MODEL)?;
+    trainer.optimizer.restore(&steps, |name, dims| Ok(file.expect(&format!("{OPTIMIZER}{name}"), dims)?.to_vec()))?;
     assign_all(&weights)?;
     (trainer.epoch, trainer.updates, trainer.rng, trainer.best) = (epoch, updates, rng, best);
+    trainer.resumed = resumed;
     Ok(())
+}
+
+/// The place within an epoch that a file holds.
+fn resumed(trainer: &Trainer, file: &TensorFile, updates: u64) -> Result<Resumed> {
+    let done = count_usize(file, "within.done")?;
+    if done == 0 || done as u64 > updates {
+        return Err(Error::format("within.done", format!("{done} is not among {updates} updates")));
+    }
+    let begun = Rng::from_state(file.field("within.seed")?, count(file, "within.position")?);
+    let status = file.expect(STATUS, &[trainer.status_len()])?.to_vec();
+    Ok(Resumed { within: Within { done, begun }, status })
 }
 
 /// A number that can still be counted up from.

@@ -63,6 +63,10 @@ impl Kernel<1, 1> for Copy {
                         dst[to..to + d3 as usize].copy_from_slice(&src[from..from + d3 as usize]);
                         continue;
                     }
+                    if (step_from, step_to) == (0, 1) {
+                        dst[to..to + d3 as usize].fill(src[from]);
+                        continue;
+                    }
                     for w in 0..d3 as usize {
                         dst[to + w * step_to] = src[from + w * step_from];
                     }

@@ -101,9 +101,11 @@ impl Kernel<1, 1> for Sum {
         for (part, out) in out[self.offset as usize..][..self.sums()].chunks_exact_mut(inner).enumerate() {
             let (o, first) = (part / chunks, part % chunks * chunk);
             totals.fill(0.0);
-            for a in first..(first + chunk).min(axis) {
-                for (total, &v) in totals.iter_mut().zip(&x[(o * axis + a) * inner..][..inner]) {
-                    *total += if self.square == 1 { v * v } else { v };
+            let end = (first + chunk).min(axis);
+            for row in x[(o * axis + first) * inner..(o * axis + end) * inner].chunks_exact(inner) {
+                match self.square {
+                    1 => totals.iter_mut().zip(row).for_each(|(total, &v)| *total += v * v),
+                    _ => totals.iter_mut().zip(row).for_each(|(total, &v)| *total += v),
                 }
             }
             for (out, total) in out.iter_mut().zip(&totals) {

@@ -35,6 +35,11 @@ impl Linear {
         let bias = bias.then(|| uniform(device, &[output], bound, rng)).transpose()?;
         Ok(Self { weight, bias })
     }
+
+    /// Weight and bias as `mode` runs them.
+    pub(super) fn used(&self, mode: &Mode) -> (Tensor, Option<Tensor>) {
+        (mode.parameter(&self.weight), self.bias.as_ref().map(|bias| mode.parameter(bias)))
+    }
 }
 
 impl Module for Linear {
@@ -44,8 +49,8 @@ impl Module for Linear {
     }
 
     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        let bias = self.bias.as_ref().map(|b| mode.parameter(b));
-        x.linear(&mode.parameter(&self.weight), bias.as_ref())
+        let (weight, bias) = self.used(mode);
+        x.linear(&weight, bias.as_ref())
     }
 
     fn kind(&self) -> Kind<'_> {

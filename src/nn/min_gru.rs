@@ -1,10 +1,11 @@
 //! The minimal gated recurrent unit
 
 use super::{Kind, Linear, Mode, Module, check_layers, check_lengths, check_share, check_state, valid_steps};
+use crate::autograd::min_gru;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernels::MinGruGates;
-use crate::ops::min_gru::Direction;
+use crate::kernels::MinGruSequence;
+use crate::ops::min_gru::{Layer, chunk};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
@@ -127,7 +128,7 @@ pub struct MinGru {
 
 /// What all layers of a run share.
 struct Steps {
-    p: MinGruGates,
+    p: MinGruSequence,
     lengths: Tensor,
     /// `[T, B, 1]`: 1 where a step is valid, else 0; `None` where all are.
     mask: Option<Tensor>,
@@ -173,60 +174,41 @@ impl MinGru {
     /// [`Error::Shape`] for a wrong shape of `x` or `h0`, [`Error::Value`] for a length past the steps,
     /// [`Error::DeviceMix`], [`Error::DType`].
     pub fn run(&self, x: &Tensor, input: MinGruInput, mode: &mut Mode) -> Result<MinGruOutput> {
-        let c = &self.config;
-        let directions = c.directions();
+        let (c, directions) = (&self.config, self.config.directions());
         let steps = self.steps(x, input)?;
-        let batch = steps.p.batch as usize;
         let mut y = if c.batch_first { x.permute(&[1, 0, 2])? } else { x.clone() };
-        if let (Some(mask), Mode::Train(_)) = (&steps.mask, &*mode) {
-            // The gradients of the weights are products over all steps.
-            y = y.mask(mask)?;
-        }
+        let dims = [c.layers * directions, steps.p.batch as usize, c.hidden];
+        let first = input.h0.cloned().map_or_else(|| Tensor::zeros(&self.device, &dims), Ok)?;
         let mut last = Vec::new();
-        for (layer, weights) in self.weights.iter().enumerate() {
+        for layer in 0..c.layers {
             if layer > 0 {
                 y = mode.dropout(&y, c.dropout)?;
             }
-            let mut outputs = Vec::new();
-            for (d, weights) in weights.iter().enumerate() {
-                let h0 = match input.h0 {
-                    Some(h0) => h0.slice(0, layer * directions + d..layer * directions + d + 1)?,
-                    None => Tensor::zeros(&self.device, &[1, batch, c.hidden])?,
-                };
-                let [output, h_n] = self.direction(&steps, weights, &y, &h0.reshape(&[batch, c.hidden])?, d, mode)?;
-                outputs.push(output);
-                last.push(h_n);
-            }
-            y = match &outputs[..] {
-                [one] => one.clone(),
-                both => Tensor::concat(&both.iter().collect::<Vec<_>>(), 2)?,
-            };
+            let at = layer * directions;
+            let h0 = if c.layers == 1 { first.clone() } else { first.slice(0, at..at + directions)? };
+            let [output, h_n] = self.run_layer(layer, &steps, &y, &h0, mode)?;
+            y = output;
+            last.push(h_n);
         }
         let output = if c.batch_first { y.permute(&[1, 0, 2])? } else { y };
-        Ok(MinGruOutput { output, h_n: Tensor::concat(&last.iter().collect::<Vec<_>>(), 0)? })
+        let h_n = match &last[..] {
+            [one] => one.clone(),
+            _ => Tensor::concat(&last.iter().collect::<Vec<_>>(), 0)?,
+        };
+        Ok(MinGruOutput { output, h_n })
     }
 
-    /// The output and the last state `[1, B, H]` of one direction of a layer.
-    fn direction(
-        &self,
-        steps: &Steps,
-        [linear_z, linear_h]: &[Linear; 2],
-        x: &Tensor,
-        h0: &Tensor,
-        d: usize,
-        mode: &mut Mode,
-    ) -> Result<[Tensor; 2]> {
-        let reverse = self.config.reverse || d == 1;
-        let (k, v) = (linear_z.forward(x, mode)?, linear_h.forward(x, mode)?);
-        let p = MinGruGates { reverse: reverse as u32, ..steps.p };
-        let h = k.min_gru(&v, h0, Direction { p, lengths: steps.lengths.clone() })?;
-        let last = if reverse { 0 } else { p.steps as usize - 1 };
-        let h_n = h.slice(0, last..last + 1)?;
-        let output = match &steps.mask {
-            Some(mask) => h.mask(mask)?,
-            None => h,
-        };
-        Ok([output, h_n])
+    /// The output and the last states `[D, B, H]` of a layer.
+    fn run_layer(&self, index: usize, steps: &Steps, x: &Tensor, h0: &Tensor, mode: &Mode) -> Result<[Tensor; 2]> {
+        let linears: Vec<_> = self.weights[index].iter().flatten().map(|linear| linear.used(mode)).collect();
+        let layer = Layer { p: steps.p, lengths: steps.lengths.clone() };
+        match &steps.mask {
+            // The gradients of the weights are products over all steps. Later layers read outputs, which are 0 there.
+            Some(mask) if index == 0 && (x.is_tracked() || linears.iter().any(|(weight, _)| weight.is_tracked())) => {
+                min_gru(x, &x.detach().mask(mask)?, h0, &linears, layer)
+            }
+            _ => min_gru(x, &x.detach(), h0, &linears, layer),
+        }
     }
 
     /// The extents and lengths of a run, checked.
@@ -251,9 +233,13 @@ impl MinGru {
         let has_gaps = lengths.iter().any(|&length| length < steps);
         let mask = has_gaps.then(|| valid_steps(&self.device, lengths, steps)).transpose()?;
         let words: Vec<u32> = lengths.iter().map(|&l| l as u32).collect();
+        let width = batch.saturating_mul(c.hidden).saturating_mul(c.directions());
+        let chunk = chunk(&self.device, steps, width);
+        let [steps, batch, hidden, directions, chunk] =
+            [steps, batch, c.hidden, c.directions(), chunk].map(|n| n as u32);
+        let reverse = if c.bidirectional { 0 } else { 2 - c.reverse as u32 };
         let log = (c.form == MinGruForm::Log) as u32;
-        let [steps, batch, hidden] = [steps, batch, c.hidden].map(|n| n as u32);
-        let p = MinGruGates { steps, batch, hidden, reverse: 0, log };
+        let p = MinGruSequence { steps, batch, hidden, directions, reverse, log, chunk };
         let lengths = Tensor::from_indices(&self.device, &words, &[words.len()])?;
         Ok(Steps { p, lengths, mask })
     }

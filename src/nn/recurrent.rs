@@ -573,7 +573,7 @@ impl Stack {
         }
     }
 
-    /// What the steps of a run are.
+    /// Returns the marks of a run's steps, after checking lengths, mask and resets.
     fn marks(&self, input: &SequenceInput, steps: usize, batch: usize) -> Result<Marks> {
         let c = &self.config;
         if let Some(lengths) = input.lengths {

@@ -1,9 +1,11 @@
-//! The minimal GRU: gates of all steps at once, and a recurrence that is linear in the state.
+//! A layer of minimal GRUs: pre-activations of all steps as products, and a recurrence that is linear in the state.
 
-use super::{elementwise, movement};
+use super::linalg::product;
+use super::movement;
+use super::reduce::{SumOptions, sum_into};
 use crate::device::Device;
 use crate::error::Result;
-use crate::kernels::{BinaryOp, MinGruBackward, MinGruGates, Scan, ScanChunks};
+use crate::kernels::{MatMul, MinGruChunks, MinGruChunksBackward, MinGruSequence, MinGruSequenceBackward, Scan};
 use crate::tensor::Tensor;
 
 /// Invocations that keep a GPU busy.
@@ -12,75 +14,121 @@ const BUSY: usize = 1 << 14;
 const LEAST: usize = 32;
 
 /// Steps that one invocation takes. A CPU takes all.
-fn chunk(device: &Device, steps: usize, width: usize) -> usize {
+pub fn chunk(device: &Device, steps: usize, width: usize) -> usize {
     if !device.is_gpu() {
         return steps;
     }
     steps.div_ceil((BUSY / width).clamp(1, steps.div_ceil(LEAST)))
 }
 
-/// The states of `h_i = a_i·h_{i−1} + b_i`; `p` but for the chunk.
-fn scan(p: Scan, a: &Tensor, b: &Tensor, h0: &Tensor) -> Result<Tensor> {
-    let device = a.device();
-    let h = Tensor::empty("scan", device, a.dims())?;
-    let p = Scan { chunk: chunk(device, p.steps as usize, p.width as usize) as u32, ..p };
-    if p.chunks() == 1 {
-        device.run(&p, [a, b, h0, h0], [&h])?;
-        return Ok(h);
+/// The states between the chunks of `p` `[chunks, width]`: `first`, then what the chunks make of it, as `run` computes it.
+fn carry(p: &MinGruSequence, first: &Tensor, run: impl FnOnce([&Tensor; 2]) -> Result<()>) -> Result<Tensor> {
+    let (device, chunks, width) = (first.device(), p.chunks(), p.width());
+    if chunks == 1 {
+        return Ok(first.clone());
     }
-    let (chunks, width) = (p.chunks(), p.width as usize);
-    let empty = || Tensor::empty("scan", device, &[chunks, width]);
-    let (a_all, b_all, carry) = (empty()?, empty()?, empty()?);
-    device.run(&ScanChunks(p), [a, b], [&a_all, &b_all])?;
-    let over = Scan { steps: chunks as u32, chunk: chunks as u32, reverse: 0, lag: 0, exp: 0, ..p };
-    device.run(&over, [&a_all, &b_all, h0, h0], [&carry])?;
-    device.run(&p, [a, b, h0, &carry], [&h])?;
-    Ok(h)
+    let rows = |rows: usize| Tensor::empty("min_gru", device, &[rows, width]);
+    let (a_all, b_all, after) = (rows(chunks)?, rows(chunks)?, rows(chunks - 1)?);
+    run([&a_all, &b_all])?;
+    let scan = Scan { steps: chunks as u32 - 1, width: width as u32, log: p.log };
+    device.run(&scan, [&a_all, &b_all, first], [&after])?;
+    movement::concat(&[&first.view("min_gru", &[1, width])?, &after], 0)
 }
 
-/// One direction of a layer.
+/// Weight `[H, I]` and bias `[H]` of `linear_z` or `linear_h`.
+pub type Linear = (Tensor, Option<Tensor>);
+
+/// One layer, time-first.
 #[derive(Clone)]
-pub struct Direction {
-    pub p: MinGruGates,
+pub struct Layer {
+    pub p: MinGruSequence,
     /// `[B]`, valid steps.
     pub lengths: Tensor,
 }
 
-impl Direction {
-    fn gates(&self, p: MinGruGates, k: &Tensor, v: &Tensor) -> Result<[Tensor; 2]> {
-        let empty = || Tensor::empty("min_gru", k.device(), k.dims());
-        let (a, b) = (empty()?, empty()?);
-        k.device().run(&p, [k, v, &self.lengths], [&a, &b])?;
-        Ok([a, b])
+/// What a forward pass leaves.
+pub struct Forward {
+    /// `[2·D, T, B, H]`, the pre-activations: `k` and `v` of each direction.
+    kv: Tensor,
+    /// `[T, B, D·H]`
+    pub y: Tensor,
+    /// `[D, B, H]`
+    pub h_n: Tensor,
+}
+
+impl Layer {
+    fn extents(&self) -> [usize; 4] {
+        [self.p.directions, self.p.steps, self.p.batch, self.p.hidden].map(|n| n as usize)
     }
 
-    fn scan(&self) -> Scan {
-        let MinGruGates { steps, reverse, log, .. } = self.p;
-        Scan { steps, width: self.p.batch * self.p.hidden, chunk: steps, reverse, lag: 0, log, exp: log }
+    /// Room for pre-activations.
+    fn pairs(&self, device: &Device) -> Result<Tensor> {
+        let [directions, steps, batch, hidden] = self.extents();
+        Tensor::empty("min_gru", device, &[2 * directions, steps, batch, hidden])
     }
 
-    /// The states `[T, B, H]` from the pre-activations `k` and `v` and the first state `[B, H]`.
-    pub fn forward(&self, k: &Tensor, v: &Tensor, h0: &Tensor) -> Result<Tensor> {
-        let [a, b] = self.gates(self.p, k, v)?;
-        scan(self.scan(), &a, &b, h0)
+    /// First element of the pre-activations of the `i`-th of the linear layers.
+    fn part_at(&self, i: usize) -> u32 {
+        let [_, steps, batch, hidden] = self.extents();
+        (i * steps * batch * hidden) as u32
     }
 
-    /// The gradients of `k`, `v` and, if `of_h0`, `h0` from those of the states `h`: the recurrence once more, from its
-    /// end.
-    pub fn backward(&self, [k, v, h0, h]: [&Tensor; 4], dh: &Tensor, of_h0: bool) -> Result<[Option<Tensor>; 3]> {
-        let device = k.device();
-        let [a, _] = self.gates(MinGruGates { log: 0, ..self.p }, k, v)?;
-        let back = Scan { reverse: 1 - self.p.reverse, lag: 1, log: 0, exp: 0, ..self.scan() };
-        let all = scan(back, &a, dh, &Tensor::zeros(device, h0.dims())?)?;
-        let empty = || Tensor::empty("min_gru_backward", device, k.dims());
-        let (dk, dv) = (empty()?, empty()?);
-        device.run(&MinGruBackward(self.p), [k, v, &self.lengths, h0, h, &all], [&dk, &dv])?;
-        if !of_h0 {
-            return Ok([Some(dk), Some(dv), None]);
+    /// From `x` `[T, B, I]` and first states `[D, B, H]`; `linears` are those of each direction after the other.
+    pub fn forward(&self, x: &Tensor, h0: &Tensor, linears: &[Linear]) -> Result<Forward> {
+        let (device, [directions, steps, batch, hidden]) = (x.device(), self.extents());
+        let (rows, input) = (steps * batch, x.len() / (steps * batch));
+        let kv = self.pairs(device)?;
+        for (i, (weight, bias)) in linears.iter().enumerate() {
+            let p = MatMul { c_offset: self.part_at(i), ..MatMul::new(rows, hidden, input).b_transposed() };
+            product(&p, x, weight, bias.as_ref(), &kv)?;
         }
-        let first = if self.p.reverse == 1 { self.p.steps as usize - 1 } else { 0 };
-        let at_first = |t: &Tensor| movement::slice(t, 0, first..first + 1);
-        let dh0 = elementwise::binary(BinaryOp::Mul, &at_first(&a)?, &at_first(&all)?)?;
-        Ok([Some(dk), Some(dv), Some(dh0.view("min_gru_backward", h0.dims())?)])
+        let y = Tensor::empty("min_gru", device, &[steps, batch, directions * hidden])?;
+        let h_n = Tensor::empty("min_gru", device, &[directions, batch, hidden])?;
+        let carry = carry(&self.p, h0, |terms| device.run(&MinGruChunks(self.p), [&kv, &self.lengths], terms))?;
+        device.run(&self.p, [&kv, &self.lengths, &carry], [&y, &h_n])?;
+        Ok(Forward { kv, y, h_n })
+    }
+
+    /// From the gradients of `y` and `h_n` to those of the pre-activations and of `h0`.
+    pub fn backward(&self, run: &Forward, h0: &Tensor, [dy, d_last]: [&Tensor; 2]) -> Result<[Tensor; 2]> {
+        let (device, p, kv, lengths) = (dy.device(), self.p, &run.kv, &self.lengths);
+        let (d_kv, d_h0) = (self.pairs(device)?, Tensor::empty("min_gru", device, h0.dims())?);
+        // The gradients are no logarithms.
+        let plain = MinGruSequence { log: 0, ..p };
+        let terms = |terms: [&Tensor; 2]| device.run(&MinGruChunksBackward(p), [kv, lengths, dy], terms);
+        let carry = carry(&plain, d_last, terms)?;
+        device.run(&MinGruSequenceBackward(p), [kv, lengths, h0, &run.y, dy, &carry], [&d_kv, &d_h0])?;
+        Ok([d_kv, d_h0])
+    }
+
+    /// `dx = Σ d_kv·W`
+    pub fn d_input(&self, d_kv: &Tensor, x: &Tensor, linears: &[Linear]) -> Result<Tensor> {
+        let dx = Tensor::empty("min_gru", x.device(), x.dims())?;
+        let [_, steps, batch, hidden] = self.extents();
+        let rows = steps * batch;
+        for (i, (weight, _)) in linears.iter().enumerate() {
+            let (a_offset, accumulate) = (self.part_at(i), (i > 0) as u32);
+            let p = MatMul { a_offset, accumulate, ..MatMul::new(rows, x.len() / rows, hidden) };
+            product(&p, d_kv, weight, None, &dx)?;
+        }
+        Ok(dx)
+    }
+
+    /// `dW = d_kvᵀ·x` of the `i`-th of the linear layers.
+    pub fn d_weight(&self, d_kv: &Tensor, x: &Tensor, i: usize) -> Result<Tensor> {
+        let [_, steps, batch, hidden] = self.extents();
+        let (rows, input) = (steps * batch, x.len() / (steps * batch));
+        let dw = Tensor::empty("min_gru", x.device(), &[hidden, input])?;
+        let p = MatMul { a_offset: self.part_at(i), ..MatMul::new(hidden, input, rows).a_transposed() };
+        product(&p, d_kv, x, None, &dw)?;
+        Ok(dw)
+    }
+
+    /// The gradients of the biases of all linear layers, `[2·D, H]`.
+    pub fn d_biases(&self, d_kv: &Tensor) -> Result<Tensor> {
+        let [directions, steps, batch, hidden] = self.extents();
+        let sums = Tensor::empty("min_gru", d_kv.device(), &[2 * directions, hidden])?;
+        sum_into(d_kv, [2 * directions, steps * batch, hidden], SumOptions::default(), &sums, 0)?;
+        Ok(sums)
     }
 }

@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use super::diverged::{self, Batch};
+use super::snapshot::{Keeping, Within};
 use super::watch::{Report, Watch};
 use super::{Data, Optimizer, Schedule, clip_grad_norm};
 use crate::error::{Error, Result};
+use crate::kernels::TrainingStatus;
 use crate::nn::{Mode, Module, check_last_steps};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
@@ -100,6 +102,15 @@ pub struct Trainer {
     rate: f64,
     pub(crate) best: Option<Best>,
     history: History,
+    pub(super) keeping: Option<Keeping>,
+    /// A place within an epoch to go on from.
+    pub(crate) resumed: Option<Resumed>,
+}
+
+/// A place within an epoch, with the words of its running loss.
+pub(crate) struct Resumed {
+    pub within: Within,
+    pub status: Vec<f32>,
 }
 
 /// Where a training stands before an update.
@@ -122,7 +133,8 @@ impl Trainer {
     /// A run that has not begun.
     pub fn new(optimizer: Optimizer, options: TrainOptions, rng: Rng) -> Self {
         let rate = optimizer.rate();
-        Self { optimizer, options, rng, epoch: 0, updates: 0, rate, best: None, history: History::default() }
+        let history = History::default();
+        Self { optimizer, options, rng, epoch: 0, updates: 0, rate, best: None, history, keeping: None, resumed: None }
     }
 
     /// Epochs done.
@@ -133,6 +145,11 @@ impl Trainer {
     /// The losses of the last call of [`fit`](Self::fit), also of one that failed.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Words of the running loss of an epoch.
+    pub(crate) fn status_len(&self) -> usize {
+        TrainingStatus::FLAGS as usize + self.optimizer.names().len()
     }
 
     /// Sets the learning rate from which the schedule starts.
@@ -177,6 +194,10 @@ impl Trainer {
         self.check(data, validation)?;
         check_last_steps(&model.kind())?;
         let trained = self.run_epochs(model, data, validation, loss, &mut progress).await;
+        let trained = match trained {
+            Ok(()) => self.finish_keeping().await,
+            failed => failed,
+        };
         let restored = self.restore_best();
         self.history.best_epoch = self.best().map(|best| best.epoch - 1);
         trained.and(restored).map(|()| self.history.clone())
@@ -231,6 +252,7 @@ impl Trainer {
                 Some(loss) => self.keep_best(loss, of).await?,
                 None => true,
             };
+            self.keep(model, None, false)?;
             let report = Progress { epoch: self.epoch - 1, updates: of, of, loss: Some(mean), validation: checked };
             let goes_on = progress(&report, self).await.is_continue();
             if !goes_on || !patient {
@@ -268,13 +290,22 @@ impl Trainer {
         progress: &mut impl AsyncFnMut(&Progress, &Trainer) -> ControlFlow<()>,
     ) -> Result<Option<f32>> {
         let mut order: Vec<usize> = (0..data.len()).collect();
+        let (skipped, begun, status) = match self.resumed.take() {
+            Some(Resumed { within, status }) => (within.done, within.begun, Some(status)),
+            None => (0, self.rng.clone(), None),
+        };
         if self.options.shuffle {
-            self.rng.shuffle(&mut order);
+            let mut drawn = begun.clone();
+            drawn.shuffle(&mut order);
+            if skipped == 0 {
+                self.rng = drawn;
+            }
         }
         let of = order.len().div_ceil(self.options.batch);
-        let (begun, mut watch, mut stopped) = (self.updates, None, false);
+        let first = self.updates - skipped as u64;
+        let (mut watch, mut stopped): (Option<Watch>, bool) = (None, false);
         let mut marks = VecDeque::new();
-        for (done, examples) in order.chunks(self.options.batch).enumerate() {
+        for (done, examples) in order.chunks(self.options.batch).enumerate().skip(skipped) {
             let (x, y) = data.batch(examples)?;
             self.optimizer.set_rate(self.options.schedule.rate(self.rate, self.updates))?;
             marks.push_back(Mark { update: done, rng: self.rng.clone(), steps: self.optimizer.steps() });
@@ -286,7 +317,7 @@ impl Trainer {
             }
             let watch = match &mut watch {
                 Some(watch) => watch,
-                none => none.insert(Watch::new(value.device(), self.optimizer.names().len())?),
+                none => none.insert(Watch::new(value.device(), self.optimizer.names().len(), status.as_deref())?),
             };
             watch.add(&value, examples.len() as f32 / order.len() as f32)?;
             self.optimizer.step_guarded(watch.status())?;
@@ -294,6 +325,10 @@ impl Trainer {
             value.device().catch_up().await?;
             if watch.has_failed()? {
                 break;
+            }
+            if done + 1 < of {
+                let within = Within { done: done + 1, begun: begun.clone() };
+                self.keep(model, Some((within, watch.status())), false)?;
             }
             while marks.front().is_some_and(|mark| mark.update < watch.confirmed()) {
                 marks.pop_front();
@@ -307,7 +342,7 @@ impl Trainer {
         let Some(watch) = watch else { return Ok(None) };
         let report = watch.report().await?;
         if report.has_failed() {
-            self.updates = begun + report.updates as u64;
+            self.updates = first + report.updates as u64;
             // Updates that were attempted after the failure, but not made.
             if let Some(mark) = marks.into_iter().find(|mark| mark.update == report.updates) {
                 self.rng = mark.rng;

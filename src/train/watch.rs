@@ -43,9 +43,17 @@ impl Report {
 }
 
 impl Watch {
-    /// A watch over the updates of this many parameters.
-    pub fn new(device: &Device, parameters: usize) -> Result<Self> {
-        Ok(Self { status: optim::training_status(device, parameters)?, reading: None, unseen: 0, confirmed: 0 })
+    /// A watch over the updates of this many parameters, from the beginning of an epoch or from the words of an earlier watch.
+    pub fn new(device: &Device, parameters: usize, words: Option<&[f32]>) -> Result<Self> {
+        let status = optim::training_status(device, parameters)?;
+        let confirmed = match words {
+            Some(words) => {
+                status.assign(words)?;
+                Report::of(words).updates
+            }
+            None => 0,
+        };
+        Ok(Self { status, reading: None, unseen: 0, confirmed })
     }
 
     /// The tensor that [`Optimizer::step_guarded`](super::Optimizer::step_guarded) looks at.

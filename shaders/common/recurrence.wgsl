@@ -1,0 +1,28 @@
+// Arithmetic of a first-order recurrence, h' = a·h + b; with params.log on logarithms, and LOW for log 0.
+// Host side: src/kernels/scan.rs.
+
+// log(e^x + e^y)
+fn log_add(x: f32, y: f32) -> f32 {
+    return select(x, y, y > x) + log_or_nan(1.0 + exp_or_nan(-abs(x - y)));
+}
+
+fn times(x: f32, y: f32) -> f32 {
+    if params.log == 1u { return at_least_low(x + y); }
+    return x * y;
+}
+
+fn plus(x: f32, y: f32) -> f32 {
+    if params.log == 1u { return log_add(x, y); }
+    return x + y;
+}
+
+fn zero() -> f32 { return select(0.0, LOW, params.log == 1u); }
+fn one() -> f32 { return select(1.0, 0.0, params.log == 1u); }
+
+// A state as the recurrence holds it; the logarithm of one below 0 is NaN. Any u32 as `run_time`: WGSL knows no NaN
+// when it compiles.
+fn first_state(v: f32, run_time: u32) -> f32 {
+    if params.log == 0u { return v; }
+    let nan = bitcast<f32>(0x7fc00000u | (run_time & 0u));
+    return select(select(log_or_nan(v), LOW, v == 0.0), nan, v < 0.0);
+}

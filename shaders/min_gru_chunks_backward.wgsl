@@ -1,0 +1,28 @@
+// What each chunk of a minimal GRU, back from its last step, makes of any gradient that comes from the steps after it,
+// c ↦ A·c + B:
+//
+//   c' = a·(c + dy)    a = 1 − σ(k)
+//
+// Past a sequence's length it stays. Twin: src/kernels/min_gru_chunks_backward.rs.
+@group(0) @binding(3) var<storage, read> dy: array<f32>;           // [steps, batch, directions, hidden]
+@group(0) @binding(4) var<storage, read_write> a_all: array<f32>;  // [chunks, directions, batch, hidden]
+@group(0) @binding(5) var<storage, read_write> b_all: array<f32>;  // [chunks, directions, batch, hidden]
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = linear(id);
+    if i >= chunks() * width() { return; }
+    let p = place_of(i);
+    var slope = 1.0;
+    var offset = 0.0;
+    for (var step = p.first; step < p.end; step++) {
+        let t = time_of(p.d, params.steps - 1u - step);
+        if t < lengths[p.row] {
+            let a = sigmoid(-kv[kv_at(p, 0u, t)]);
+            slope = a * slope;
+            offset = a * (offset + dy[output_at(p, t)]);
+        }
+    }
+    a_all[i] = slope;
+    b_all[i] = offset;
+}

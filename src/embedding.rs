@@ -1,0 +1,129 @@
+//! What a host application shares with us: its device, its buffers, its command encoders.
+
+use std::sync::Arc;
+
+use crate::device::{Device, Memory};
+use crate::error::{Error, Result};
+use crate::gpu::{BufferPart, EncodedWork, Gpu, GpuOptions, Pacing, wgpu};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+fn on_cpu(op: &'static str, device: &Device) -> Error {
+    Error::value(op, "device", "a GPU", &device.info().name)
+}
+
+impl Device {
+    /// Adopts a device that the host application already has. Its error handlers and its device-lost callback stay the
+    /// host's. Work is paced, see [`Pacing`]; [`requirements`](crate::requirements) says what to request the device with.
+    /// The guide `docs/embedding.md` shows whole programs.
+    ///
+    /// Futures of this device complete while the host polls the device or submits to it; if it does neither for a while, a
+    /// thread of ours does.
+    ///
+    /// ```no_run
+    /// # async fn host(adapter: wgru::wgpu::Adapter, device: wgru::wgpu::Device, queue: wgru::wgpu::Queue) -> wgru::Result<()> {
+    /// use wgru::{Device, Tensor};
+    /// let device = Device::from_wgpu(&adapter, device, queue)?;
+    /// assert_eq!(Tensor::zeros(&device, &[2])?.read().await?, [0.0, 0.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] for a device that is lost already.
+    pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        Self::from_wgpu_with(adapter, device, queue, GpuOptions::default())
+    }
+
+    /// [`Device::from_wgpu`], with options.
+    ///
+    /// # Errors
+    /// As [`Device::from_wgpu`]; [`Error::Value`] for timestamps on a device without the feature.
+    pub fn from_wgpu_with(
+        adapter: &wgpu::Adapter,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: GpuOptions,
+    ) -> Result<Self> {
+        let gpu = Gpu::adopt(adapter, device, queue, &options)?;
+        let device = Self::from_gpu(gpu, "adopted from the host application".into());
+        if let Some(tuning) = &options.tuning {
+            device.set_tuning(tuning);
+        }
+        Ok(device)
+    }
+
+    /// The wgpu device and queue: of the host, or those that this device opened. `None` on the CPU.
+    pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
+        self.as_gpu().map(Gpu::wgpu)
+    }
+
+    /// Sets how work is cut into submissions from now on. Does nothing on the CPU.
+    pub fn set_pacing(&self, pacing: Pacing) {
+        if let Some(gpu) = self.as_gpu() {
+            gpu.set_pacing(pacing);
+        }
+    }
+
+    /// Records all work so far into a command encoder of the host, so that one submission runs a network and draws its
+    /// result. The tensor's place is [`Tensor::wgpu_buffer`], called after this. Call [`EncodedWork::submitted`] after
+    /// `Queue::submit`.
+    ///
+    /// ```no_run
+    /// # fn frame(device: &wgru::Device, gru: &wgru::nn::Gru, x: &wgru::Tensor, encoder: &mut wgru::wgpu::CommandEncoder)
+    /// # -> wgru::Result<()> {
+    /// use wgru::nn::{Mode, Module};
+    /// let y = gru.forward(x, &mut Mode::Eval)?;
+    /// let work = device.encode_into(encoder)?;
+    /// let part = y.wgpu_buffer()?;                        // bind it in a render pass of `encoder`
+    /// // queue.submit([encoder.finish()]);
+    /// work.submitted();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Value`] on the CPU; [`Error::DeviceLost`]; [`Error::Gpu`] for an encoder that is not the device's.
+    pub fn encode_into(&self, encoder: &mut wgpu::CommandEncoder) -> Result<EncodedWork> {
+        let gpu = self.as_gpu().ok_or_else(|| on_cpu("Device::encode_into", self))?;
+        gpu.encode_into(encoder)
+    }
+}
+
+impl Tensor {
+    /// The elements where they are, for an application that draws from them on the device it shares by
+    /// [`Device::from_wgpu`]: what was recorded is submitted first, and nothing is read back. The buffer may be used as
+    /// STORAGE (a shader's `array<f32>`, row by row) and COPY_SRC, in work that the application submits while it holds
+    /// the tensor: the buffer of a dropped tensor is used again for others.
+    ///
+    /// # Errors
+    /// [`Error::Value`] on the CPU; [`Error::DeviceLost`] or [`Error::Gpu`] from the driver.
+    pub fn wgpu_buffer(&self) -> Result<BufferPart> {
+        let gpu = self.device().as_gpu().ok_or_else(|| on_cpu("Tensor::wgpu_buffer", self.device()))?;
+        gpu.part(self.memory().gpu(), self.len())
+    }
+
+    /// Makes a tensor of elements in a buffer of the host application, which it shares with this device by
+    /// [`Device::from_wgpu`]: nothing is copied. `offset` is in bytes. The tensor keeps the buffer alive; the host must not
+    /// destroy it. What the host writes there is read by work that is submitted later; announce such writes by
+    /// [`mark_written`](Self::mark_written).
+    ///
+    /// ```no_run
+    /// # fn frame(device: &wgru::Device, microphone: wgru::wgpu::Buffer) -> wgru::Result<()> {
+    /// use wgru::Tensor;
+    /// let x = Tensor::from_wgpu_buffer(device, microphone, 0, &[64, 8, 16])?;    // of at least 32 KiB
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `dims` is no shape; [`Error::Value`] on the CPU, for a buffer without the usages STORAGE,
+    /// COPY_SRC and COPY_DST, one that is too short, and an offset that is no multiple of the device's
+    /// `min_storage_buffer_offset_alignment`; [`Error::Gpu`] for a buffer of another device.
+    pub fn from_wgpu_buffer(device: &Device, buffer: wgpu::Buffer, offset: u64, dims: &[usize]) -> Result<Self> {
+        let shape = Shape::new("Tensor::from_wgpu_buffer", dims)?;
+        let gpu = device.as_gpu().ok_or_else(|| on_cpu("Tensor::from_wgpu_buffer", device))?;
+        let memory = gpu.memory_of_host(buffer, offset, 4 * shape.len() as u64)?;
+        Ok(Self::of_host(device, Memory::Gpu(Arc::new(memory)), shape))
+    }
+}

@@ -1,0 +1,67 @@
+//! The first pass of a [`MinGruSequenceBackward`](super::MinGruSequenceBackward) in several chunks
+
+use super::MinGruSequence;
+use crate::error::Result;
+use crate::kernel::{Kernel, Params, wgsl, words};
+use crate::math::sigmoid;
+
+/// What each chunk of a minimal GRU, back from its last step, makes of any gradient that comes from the steps after it,
+/// `c ↦ A·c + B`:
+///
+/// ```text
+/// c' = a·(c + dy)    a = 1 − σ(k)
+/// ```
+///
+/// Past a sequence's length it stays. Reads `kv` and `lengths` of [`MinGruSequence`] and `dy` `[steps, batch, directions,
+/// hidden]`; writes `a_all` and `b_all` `[chunks, directions, batch, hidden]`, the factors and summands of a
+/// [`Scan`](super::Scan) over the chunks. They are no logarithms.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct MinGruChunksBackward(pub MinGruSequence);
+
+impl Params for MinGruChunksBackward {
+    const FIELDS: &'static [(&'static str, &'static str)] = MinGruSequence::FIELDS;
+}
+
+impl Kernel<3, 2> for MinGruChunksBackward {
+    const NAME: &'static str = "min_gru_chunks_backward";
+    const WGSL: &'static [&'static str] =
+        wgsl!("common/linear", "common/activation", "common/time", "common/min_gru", "min_gru_chunks_backward");
+    const READS: [&'static str; 3] = ["kv", "lengths", "dy"];
+    const WRITES: [&'static str; 2] = ["a_all", "b_all"];
+    const INDICES: &'static [&'static str] = &["lengths"];
+
+    fn check(&self) -> Result<()> {
+        self.0.check_extents(Self::NAME)
+    }
+
+    fn loops(&self) -> u64 {
+        self.0.loops()
+    }
+
+    fn groups(&self) -> [u32; 3] {
+        self.0.groups()
+    }
+
+    fn lens(&self) -> ([usize; 3], [usize; 2]) {
+        let [all, chunks] = self.0.words();
+        ([2 * all, self.0.batch as usize, all], [chunks, chunks])
+    }
+
+    fn run(&self, [kv, lengths, dy]: [&[f32]; 3], [a_all, b_all]: [&mut [f32]; 2]) {
+        let (q, lengths, order) = (&self.0, words(lengths), self.0.order());
+        for i in 0..q.words()[1] {
+            let p = q.place_of(i);
+            let (mut slope, mut offset) = (1.0, 0.0);
+            for step in p.steps.clone() {
+                let t = order.time_of(p.d, q.steps as usize - 1 - step);
+                if t < lengths[p.row] as usize {
+                    let a = sigmoid(-kv[q.kv_at(&p, 0, t)]);
+                    slope *= a;
+                    offset = a * (offset + dy[q.output_at(&p, t)]);
+                }
+            }
+            (a_all[i], b_all[i]) = (slope, offset);
+        }
+    }
+}

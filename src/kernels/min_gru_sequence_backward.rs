@@ -1,0 +1,99 @@
+//! The gradients of a minimal GRU's pre-activations and first states
+
+use super::MinGruSequence;
+use super::min_gru_sequence::Place;
+use crate::error::Result;
+use crate::kernel::{Kernel, Params, wgsl, words};
+use crate::math::sigmoid;
+
+/// From the last step back, with `c` the gradient that comes from the steps after:
+///
+/// ```text
+/// dh = dy + c    dv = dh·z·g'(v)    dk = dh·(g(v) − h_before)·z·a    c' = a·dh    z = σ(k)    a = 1 − z
+/// ```
+///
+/// `g(v) = v`, or with `log` `v + ½` for `v ≥ 0`, else `σ(v)`. Past a sequence's length `dk` and `dv` are 0, and `c` stays.
+///
+/// Reads `kv` and `lengths` of [`MinGruSequence`], its `h0` `[directions, batch, hidden]` and `y`, `dy` of the same shape,
+/// and `carry` `[chunks, directions, batch, hidden]`: first the gradient of `h_n`, then `c` after all chunks but the last.
+/// Writes `d_kv`, shaped as `kv`, and `d_h0`.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct MinGruSequenceBackward(pub MinGruSequence);
+
+impl Params for MinGruSequenceBackward {
+    const FIELDS: &'static [(&'static str, &'static str)] = MinGruSequence::FIELDS;
+}
+
+impl MinGruSequenceBackward {
+    /// Where the state before time `t` lies in `y`, if it is not the first state; `t` is valid.
+    fn before(&self, p: &Place, length: usize, t: usize) -> Option<usize> {
+        let q = &self.0;
+        match q.order().is_reverse(p.d) {
+            true => (t + 1 < length).then(|| q.output_at(p, t + 1)),
+            false => (t > 0).then(|| q.output_at(p, t - 1)),
+        }
+    }
+
+    /// The candidate and its slope.
+    fn candidate(&self, v: f32) -> (f32, f32) {
+        match (self.0.log, v >= 0.0) {
+            (1, true) => (v + 0.5, 1.0),
+            (1, false) => (sigmoid(v), sigmoid(v) * sigmoid(-v)),
+            _ => (v, 1.0),
+        }
+    }
+}
+
+impl Kernel<6, 2> for MinGruSequenceBackward {
+    const NAME: &'static str = "min_gru_sequence_backward";
+    const WGSL: &'static [&'static str] =
+        wgsl!("common/linear", "common/activation", "common/time", "common/min_gru", "min_gru_sequence_backward");
+    const READS: [&'static str; 6] = ["kv", "lengths", "h0", "y", "dy", "carry"];
+    const WRITES: [&'static str; 2] = ["d_kv", "d_h0"];
+    const INDICES: &'static [&'static str] = &["lengths"];
+
+    fn check(&self) -> Result<()> {
+        self.0.check_extents(Self::NAME)
+    }
+
+    fn loops(&self) -> u64 {
+        self.0.loops()
+    }
+
+    fn groups(&self) -> [u32; 3] {
+        self.0.groups()
+    }
+
+    fn lens(&self) -> ([usize; 6], [usize; 2]) {
+        let ([all, carry], width) = (self.0.words(), self.0.width());
+        ([2 * all, self.0.batch as usize, width, all, all, carry], [2 * all, width])
+    }
+
+    fn run(&self, [kv, lengths, h0, y, dy, carry]: [&[f32]; 6], [d_kv, d_h0]: [&mut [f32]; 2]) {
+        let (q, lengths, order) = (&self.0, words(lengths), self.0.order());
+        for (i, &after) in carry[..q.words()[1]].iter().enumerate() {
+            let p = q.place_of(i);
+            let (mut c, length) = (after, (lengths[p.row] as usize).min(q.steps as usize));
+            for step in p.steps.clone() {
+                let t = order.time_of(p.d, q.steps as usize - 1 - step);
+                let [at_k, at_v] = [0, 1].map(|gate| q.kv_at(&p, gate, t));
+                let (mut dk, mut dv) = (0.0, 0.0);
+                if t < length {
+                    let (k, v) = (kv[at_k], kv[at_v]);
+                    let (z, a) = (sigmoid(k), sigmoid(-k));
+                    let (candidate, slope) = self.candidate(v);
+                    let before = self.before(&p, length, t).map_or(h0[p.column], |at| y[at]);
+                    let dh = dy[q.output_at(&p, t)] + c;
+                    dv = dh * z * slope;
+                    dk = dh * (candidate - before) * z * a;
+                    c = a * dh;
+                }
+                (d_kv[at_k], d_kv[at_v]) = (dk, dv);
+            }
+            if p.steps.end == q.steps as usize {
+                d_h0[p.column] = c;
+            }
+        }
+    }
+}
