@@ -73,9 +73,9 @@ run loses-the-windows-device --train --device window --seconds 20 --lose-at 30
 
 # Inference in the frames, while it trains and while it does not.
 run infers --no-train --device window --seconds 8 --infer-every 2
-"$check" "$out/infers.json" "$shots/infers.png" --inferences 3
+"$check" "$out/infers.json" "$shots/infers.png" --found --inferences 3
 run infers-in-training --train --seconds 8 --infer-every 2
-"$check" "$out/infers-in-training.json" "$shots/infers-in-training.png" --inferences 3 --updates 3
+"$check" "$out/infers-in-training.json" "$shots/infers-in-training.png" --found --inferences 3 --updates 3
 
 # A state folder that cannot be used is an error that says so.
 step 'a state folder that is a file'

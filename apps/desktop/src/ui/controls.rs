@@ -75,7 +75,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
         for (text, value) in [
             ("Epoch", epoch.to_string()),
             ("Updates", updates.to_string()),
-            ("Snapshot", format!("epoch {snapshot}")),
+            ("Snapshot", format!("at update {snapshot}")),
             ("Saved", saved.map_or("not yet".into(), |epoch| format!("epoch {epoch}"))),
         ] {
             name(ui, &colours, text);

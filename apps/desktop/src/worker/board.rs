@@ -104,8 +104,8 @@ pub struct Board {
     pub recovered: u32,
     /// Whether the model was found in the state folder.
     pub resumed: bool,
-    /// Epoch of the last snapshot, and of the last one in the state folder.
-    pub snapshot: usize,
+    /// Updates of the last snapshot, and epochs of the last one in the state folder.
+    pub snapshot: u64,
     pub saved: Option<usize>,
 }
 

@@ -30,6 +30,7 @@ pub fn run(start: Start, inbox: Receiver<Command>, shared: Shared) {
         view: None,
         training: None,
         snapshot: None,
+        saved: None,
         wanted,
         snapshot_at: Instant::now(),
         saved_at: Instant::now(),
@@ -47,6 +48,8 @@ struct Run {
     view: Option<View>,
     training: Option<Training>,
     snapshot: Option<Snapshot>,
+    /// Updates of the snapshot in the state folder.
+    saved: Option<u64>,
     /// Whether the user wants it to train.
     wanted: bool,
     snapshot_at: Instant,
@@ -101,6 +104,7 @@ impl Run {
             Command::Reset(hidden) => {
                 self.start.hidden = hidden;
                 (self.snapshot, self.training) = (None, None);
+                self.saved = None;
                 self.shared.lock().saved = None;
                 self.build()?;
                 self.shared.tell(EventKind::Note, format!("New weights, {hidden} units."));
@@ -158,7 +162,7 @@ impl Run {
         let kept = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.updates);
         let repeated = board.updates.saturating_sub(kept);
         board.history = self.snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.history.clone());
-        (board.updates, board.epoch, board.snapshot) = (kept, epoch, epoch);
+        (board.updates, board.epoch, board.snapshot) = (kept, epoch, kept);
         (board.hidden, board.place, board.device) = (self.start.hidden, self.start.place, name);
         board.fuse = Some(fuse);
         drop(board);
@@ -167,8 +171,8 @@ impl Run {
         if let Some(lost) = lost_at {
             self.shared.lock().recovered += 1;
             let text = format!(
-                "A new device is open after {:.2} s. Training goes on from the snapshot of epoch {epoch}; {repeated} updates \
-                 are made again.",
+                "A new device is open after {:.2} s. Training goes on from the snapshot at update {kept}; {repeated} \
+                 updates are made again.",
                 lost.elapsed().as_secs_f64()
             );
             self.shared.tell(EventKind::Recovery, text);
@@ -205,7 +209,8 @@ impl Run {
                 if let Command::Look = command {
                     self.look()?;
                 }
-                // Half an epoch cannot be gone on from.
+                // Half an epoch can only be gone on from by a snapshot.
+                self.keep();
                 self.training = None;
                 match command {
                     Command::Look => self.build().map(|()| ControlFlow::Continue(())),
@@ -221,11 +226,20 @@ impl Run {
         let snapshot = Snapshot::take(&training.trainer, &training.model, self.start.rate, &history)?;
         self.snapshot_at = Instant::now();
         let mut board = self.shared.lock();
-        (board.snapshot, board.updates) = (training.trainer.epoch(), snapshot.updates);
+        (board.snapshot, board.updates) = (snapshot.updates, snapshot.updates);
         drop(board);
         self.snapshot = Some(snapshot);
         self.show();
         Ok(())
+    }
+
+    /// Takes over the last snapshot that the trainer took by itself.
+    fn keep(&mut self) {
+        let Some(training) = &self.training else { return };
+        let history = self.shared.lock().history.clone();
+        let (hidden, rate) = (training.model.hidden(), self.start.rate);
+        let kept = Snapshot::kept(&training.trainer, hidden, rate, &history, self.snapshot.as_ref());
+        self.snapshot = kept.or(self.snapshot.take());
     }
 
     /// Makes the pictures of the last snapshot. A window that is gone is no reason to stop training.
@@ -266,6 +280,7 @@ impl Run {
             self.shared.lock().status = Status::Failed(error.to_string());
             return self.shared.tell(EventKind::Error, error.to_string());
         };
+        self.keep();
         let training = self.training.take();
         let why = training.as_ref().and_then(|training| training.compute.reason()).unwrap_or(why).to_string();
         drop(training);
@@ -295,6 +310,7 @@ impl Run {
                 drop(board);
                 let text = format!("Found the model of the last start, after {} epochs.", found.history.len());
                 self.shared.tell(EventKind::Note, text);
+                self.saved = Some(found.updates);
                 self.snapshot = Some(found);
             }
             Err(error) => {
@@ -310,11 +326,14 @@ impl Run {
     fn save(&mut self) {
         let Some(snapshot) = &self.snapshot else { return };
         self.saved_at = Instant::now();
-        if self.shared.lock().saved == Some(snapshot.history.len()) {
+        if self.saved == Some(snapshot.updates) {
             return;
         }
         match snapshot.save(&self.start.state) {
-            Ok(()) => self.shared.lock().saved = Some(snapshot.history.len()),
+            Ok(()) => {
+                self.saved = Some(snapshot.updates);
+                self.shared.lock().saved = Some(snapshot.history.len());
+            }
             Err(error) => self.shared.tell(EventKind::Error, format!("The model was not saved: {error}")),
         }
     }

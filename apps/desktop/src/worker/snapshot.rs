@@ -33,6 +33,17 @@ impl Snapshot {
         Ok(Self { file, hidden: model.hidden(), rate, updates, history: history.to_vec() })
     }
 
+    /// The last snapshot that `trainer` took beside its work, if it is newer than `than`. It is in host memory, so it outlives
+    /// the device.
+    pub fn kept(trainer: &Trainer, hidden: usize, rate: f64, history: &[Losses], than: Option<&Self>) -> Option<Self> {
+        let kept = trainer.snapshot()?;
+        if than.is_some_and(|than| kept.updates() <= than.updates) {
+            return None;
+        }
+        let history = history[..kept.epoch().min(history.len())].to_vec();
+        Some(Self { file: kept.to_file(), hidden, rate, updates: kept.updates(), history })
+    }
+
     /// Takes `trainer` and `model`, which may be on another device, to where the snapshot was taken.
     ///
     /// # Errors

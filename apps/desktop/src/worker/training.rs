@@ -17,6 +17,10 @@ use crate::weather::Weather;
 /// Sequences of an update.
 const BATCH: usize = 16;
 const SEED: u64 = 1;
+/// Strong, because two years of days are few: without it the validation error soon rises again.
+const WEIGHT_DECAY: f32 = 4.0;
+/// Updates between two snapshots.
+const KEPT: usize = 4;
 
 /// Model, optimizer and data on a device.
 pub struct Training {
@@ -45,10 +49,11 @@ impl Training {
     pub fn new(compute: Compute, start: &Start, hidden: usize, rate: f64, from: Option<&Snapshot>) -> Result<Self> {
         let (device, mut rng) = (compute.device.clone(), Rng::new(SEED));
         let model = Forecaster::new(&device, hidden, &mut rng)?;
-        let method = Method::AdamW(AdamConfig { weight_decay: 0.05, ..AdamConfig::default() });
+        let method = Method::AdamW(AdamConfig { weight_decay: WEIGHT_DECAY, ..AdamConfig::default() });
         let optimizer = Optimizer::new(model.parameters(), method, rate)?;
         let options = TrainOptions { batch: BATCH, clip_norm: Some(1.0), ..TrainOptions::default() };
         let mut trainer = Trainer::new(optimizer, options, rng);
+        trainer.keep_every(Some(KEPT));
         if let Some(snapshot) = from {
             snapshot.restore(&mut trainer, &model)?;
         }
@@ -74,10 +79,11 @@ impl Training {
         self.trainer.set_rate(*rate)?;
         let mut ended = None;
         let mse = |y: &Tensor, target: &Tensor| loss::mse(y, target, Reduction::Mean);
-        let mut between = |progress: &Progress, _: &Trainer| {
+        let mut between = |progress: &Progress, trainer: &Trainer| {
             let mut board = shared.lock();
             board.made += 1;
             board.updates += 1;
+            board.snapshot = trainer.snapshot().map_or(board.snapshot, |kept| kept.updates().max(board.snapshot));
             drop(board);
             if progress.loss.is_some() {
                 // The epoch is whole: commands can wait until it is noted.
