@@ -53,29 +53,36 @@ run() {
     local name=$1
     shift
     step "$name"
-    timeout 180 xvfb-run -a -s '-screen 0 1600x1000x24' "$app" --screenshot "$shots/$name.png" \
+    timeout 240 xvfb-run -a -s '-screen 0 1600x1000x24' "$app" --screenshot "$shots/$name.png" \
         --report "$out/$name.json" --state "$out/state" "$@"
 }
 
 # Trains, draws and streams; the curve falls.
-run trains --train --seconds 25 --theme dark
-"$check" "$out/trains.json" "$shots/trains.png" --updates 30 --epochs 2 --learns --sensor
+run trains --train --until-updates 36 --seconds 10 --theme dark
+"$check" "$out/trains.json" "$shots/trains.png" --updates 36 --epochs 2 --learns --sensor
 
 # A second start finds the model, and does not train.
 run finds-its-model --no-train --seconds 6 --theme light
 "$check" "$out/finds-its-model.json" "$shots/finds-its-model.png" --found --epochs 2 --idle --sensor
 
 # The device that trains is lost: its own, and the window's, which opens again.
-run loses-its-own-device --train --device own --seconds 20 --lose-at 30
+run loses-its-own-device --train --device own --until-updates 20 --seconds 15 --lose-at 40
 "$check" "$out/loses-its-own-device.json" "$shots/loses-its-own-device.png" --found --updates 10 --recovered
-run loses-the-windows-device --train --device window --seconds 20 --lose-at 30
+run loses-the-windows-device --train --device window --until-updates 20 --seconds 15 --lose-at 40
 "$check" "$out/loses-the-windows-device.json" "$shots/loses-the-windows-device.png" --found --updates 10 --recovered --reopened
 
 # Inference in the frames, while it trains and while it does not.
-run infers --no-train --device window --seconds 8 --infer-every 2
+run infers --no-train --device window --seconds 12 --infer-every 2
 "$check" "$out/infers.json" "$shots/infers.png" --found --inferences 3
-run infers-in-training --train --seconds 8 --infer-every 2
-"$check" "$out/infers-in-training.json" "$shots/infers-in-training.png" --found --inferences 3 --updates 3
+run infers-in-training --train --seconds 15 --infer-every 2
+"$check" "$out/infers-in-training.json" "$shots/infers-in-training.png" --found --inferences 2 --updates 3
+
+# The loss comes in the middle of a frame: the program starts again. It ends when the new one has made its updates.
+RUST_BACKTRACE=0 run starts-again --train --device window --until-updates 8 --seconds 5 --lose-at 30 --while-painting
+"$check" "$out/starts-again.json" "$shots/starts-again.png" --found --updates 8 --restarted
+
+step 'winit and wgpu alone'
+timeout 120 xvfb-run -a "$(dirname "$check")/raw_wgpu" 60
 
 # A state folder that cannot be used is an error that says so.
 step 'a state folder that is a file'

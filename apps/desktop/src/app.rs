@@ -90,9 +90,14 @@ impl<'s> App<'s> {
             self.session.note_window_loss(&why);
             return self.close(ctx);
         }
-        let Session { options, frame, meter, .. } = &*self.session;
-        let is_due = options.frames.is_some_and(|frames| *frame >= frames)
+        let Session { options, frame, meter, worker, .. } = &*self.session;
+        let has_limit = options.frames.is_some() || options.seconds.is_some();
+        let is_over = options.frames.is_some_and(|frames| *frame >= frames)
             || options.seconds.is_some_and(|seconds| meter.elapsed() >= seconds);
+        let is_due = match options.until_updates {
+            Some(updates) => worker.shared.lock().made >= updates && (is_over || !has_limit),
+            None => is_over,
+        };
         match (&self.screenshot, &options.screenshot) {
             _ if !is_due => {}
             (None, Some(path)) => self.screenshot = Some((*frame, ask_for_screenshot(ctx, path.clone()))),

@@ -63,6 +63,11 @@ impl Host {
         Device::from_wgpu(&self.adapter, self.device.clone(), self.queue.clone())
     }
 
+    /// Whether the device is gone, also before its handler was called.
+    pub fn is_lost(&self) -> bool {
+        self.loss.reason().is_some() || matches!(self.adopt(), Err(Error::DeviceLost(_)))
+    }
+
     /// What to train on.
     ///
     /// # Errors

@@ -37,6 +37,9 @@ pub struct Options {
     /// Close the window after this time
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "For tests and measurements")]
     pub seconds: Option<Duration>,
+    /// Close the window once so many updates are made; with another limit, when both are reached
+    #[arg(long, value_name = "N", help_heading = "For tests and measurements")]
+    pub until_updates: Option<u64>,
     /// Write the last frame as a PNG
     #[arg(long, value_name = "FILE", help_heading = "For tests and measurements")]
     pub screenshot: Option<PathBuf>,

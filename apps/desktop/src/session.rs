@@ -154,7 +154,7 @@ impl Session {
     }
 
     fn is_window_lost(&self) -> bool {
-        self.host.as_ref().is_some_and(|host| host.loss.reason().is_some())
+        self.host.as_ref().is_some_and(Host::is_lost)
     }
 
     /// Saves, and starts the program again: egui-wgpu 0.37 panics when its device is lost while it paints, and winit's
