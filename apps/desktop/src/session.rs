@@ -99,7 +99,7 @@ impl Session {
         if let Some(mistake) = mistake {
             worker
                 .shared
-                .tell(EventKind::Error, format!("The settings cannot be read: {mistake}. Uses the usual ones."));
+                .tell(EventKind::Error, format!("The settings cannot be read: {mistake}. The defaults are used."));
         }
         let mut player = Player::new(weather.clone());
         (player.speed, player.threshold) = (settings.speed, settings.threshold);

@@ -1,6 +1,7 @@
 //! The training thread: takes commands, trains epoch by epoch, and puts what there is to see on the board
 
 mod board;
+mod keep;
 mod run;
 mod snapshot;
 mod training;

@@ -9,7 +9,7 @@ use wgru::{Error, Result};
 use super::board::{EventKind, Shared, Status};
 use super::snapshot::Snapshot;
 use super::training::{Ended, Training};
-use super::view::{View, hand_out};
+use super::view::View;
 use super::{Command, Start};
 use crate::gpu::Host;
 use crate::options::Place;
@@ -40,20 +40,21 @@ pub fn run(start: Start, inbox: Receiver<Command>, shared: Shared) {
     worker.save();
 }
 
-struct Run {
-    start: Start,
+/// The state of the thread.
+pub(super) struct Run {
+    pub(super) start: Start,
     inbox: Receiver<Command>,
-    shared: Shared,
-    window: Option<Host>,
-    view: Option<View>,
-    training: Option<Training>,
-    snapshot: Option<Snapshot>,
+    pub(super) shared: Shared,
+    pub(super) window: Option<Host>,
+    pub(super) view: Option<View>,
+    pub(super) training: Option<Training>,
+    pub(super) snapshot: Option<Snapshot>,
     /// Updates of the snapshot in the state folder.
-    saved: Option<u64>,
+    pub(super) saved: Option<u64>,
     /// Whether the user wants it to train.
     wanted: bool,
-    snapshot_at: Instant,
-    saved_at: Instant,
+    pub(super) snapshot_at: Instant,
+    pub(super) saved_at: Instant,
 }
 
 impl Run {
@@ -220,43 +221,6 @@ impl Run {
         }
     }
 
-    fn take_snapshot(&mut self) -> Result<()> {
-        let Some(training) = &self.training else { return Ok(()) };
-        let history = self.shared.lock().history.clone();
-        let snapshot = Snapshot::take(&training.trainer, &training.model, self.start.rate, &history)?;
-        self.snapshot_at = Instant::now();
-        let mut board = self.shared.lock();
-        (board.snapshot, board.updates) = (snapshot.updates, snapshot.updates);
-        drop(board);
-        self.snapshot = Some(snapshot);
-        self.show();
-        Ok(())
-    }
-
-    /// Takes over the last snapshot that the trainer took by itself.
-    fn keep(&mut self) {
-        let Some(training) = &self.training else { return };
-        let history = self.shared.lock().history.clone();
-        let (hidden, rate) = (training.model.hidden(), self.start.rate);
-        let kept = Snapshot::kept(&training.trainer, hidden, rate, &history, self.snapshot.as_ref());
-        self.snapshot = kept.or(self.snapshot.take());
-    }
-
-    /// Makes the pictures of the last snapshot. A window that is gone is no reason to stop training.
-    fn show(&mut self) {
-        let Some(snapshot) = &self.snapshot else { return };
-        if let Err(error) = hand_out(snapshot, &self.shared) {
-            self.shared.tell(EventKind::Error, format!("The sensor keeps its model: {error}"));
-        }
-        let (Some(view), Some(window)) = (&mut self.view, &self.window) else { return };
-        if window.loss.reason().is_none()
-            && let Err(error) = view.show(snapshot, &self.shared)
-            && window.loss.reason().is_none()
-        {
-            self.shared.tell(EventKind::Error, format!("The pictures stay as they were: {error}"));
-        }
-    }
-
     fn set_status(&mut self) {
         self.shared.lock().status = if self.wanted { Status::Training } else { Status::Paused };
     }
@@ -289,52 +253,6 @@ impl Run {
             self.wanted = false;
             self.shared.lock().status = Status::Failed(error.to_string());
             self.shared.tell(EventKind::Error, format!("No new device: {error}"));
-        }
-    }
-
-    /// Reads the model of the last start.
-    fn load(&mut self) {
-        match Snapshot::open(&self.start.state) {
-            Ok(None) => {}
-            Ok(Some(found)) if self.start.hidden_is_asked_for && found.hidden != self.start.hidden => {
-                let (had, wants) = (found.hidden, self.start.hidden);
-                let text = format!("The saved model has {had} units, {wants} were asked for: it starts anew.");
-                self.shared.tell(EventKind::Note, text);
-            }
-            Ok(Some(found)) => {
-                (self.start.hidden, self.start.rate) = (found.hidden, found.rate);
-                let mut board = self.shared.lock();
-                (board.hidden, board.rate, board.updates) = (found.hidden, found.rate, found.updates);
-                board.history.clone_from(&found.history);
-                (board.resumed, board.saved) = (true, Some(found.history.len()));
-                drop(board);
-                let text = format!("Found the model of the last start, after {} epochs.", found.history.len());
-                self.shared.tell(EventKind::Note, text);
-                self.saved = Some(found.updates);
-                self.snapshot = Some(found);
-            }
-            Err(error) => {
-                let kept = match Snapshot::set_aside(&self.start.state) {
-                    Ok(path) => format!("It is kept as {}.", path.display()),
-                    Err(error) => format!("It could not be kept either: {error}"),
-                };
-                self.shared.tell(EventKind::Error, format!("The saved model cannot be read: {error}. {kept}"));
-            }
-        }
-    }
-
-    fn save(&mut self) {
-        let Some(snapshot) = &self.snapshot else { return };
-        self.saved_at = Instant::now();
-        if self.saved == Some(snapshot.updates) {
-            return;
-        }
-        match snapshot.save(&self.start.state) {
-            Ok(()) => {
-                self.saved = Some(snapshot.updates);
-                self.shared.lock().saved = Some(snapshot.history.len());
-            }
-            Err(error) => self.shared.tell(EventKind::Error, format!("The model was not saved: {error}")),
         }
     }
 }
