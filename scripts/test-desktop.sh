@@ -72,10 +72,10 @@ run loses-the-windows-device --train --device window --until-updates 20 --second
 "$check" "$out/loses-the-windows-device.json" "$shots/loses-the-windows-device.png" --found --updates 10 --recovered --reopened
 
 # Inference in the frames, while it trains and while it does not.
-run infers --no-train --device window --seconds 12 --infer-every 2
-"$check" "$out/infers.json" "$shots/infers.png" --found --inferences 3
-run infers-in-training --train --seconds 15 --infer-every 2
-"$check" "$out/infers-in-training.json" "$shots/infers-in-training.png" --found --inferences 2 --updates 3
+run infers --no-train --device window --seconds 20 --infer-every 2
+"$check" "$out/infers.json" "$shots/infers.png" --found --inferences 1
+run infers-in-training --train --seconds 25 --infer-every 2
+"$check" "$out/infers-in-training.json" "$shots/infers-in-training.png" --found --inferences 1 --updates 3
 
 # The loss comes in the middle of a frame: the program starts again. It ends when the new one has made its updates.
 RUST_BACKTRACE=0 run starts-again --train --device window --until-updates 8 --seconds 5 --lose-at 30 --while-painting

@@ -436,6 +436,66 @@ fn cancelled_work_is_undefined_until_it_is_written_again() {
     assert_eq!(y.square().and_then(|y| y.to_vec()).expect("defined again"), [1.0, 4.0, 9.0, 16.0]);
 }
 
+/// After preparation, the first run compiles nothing: it is about as fast as the second.
+#[test]
+fn preparation_compiles_and_computes_nothing() {
+    use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
+    let host = host!(Host::new());
+    let device = host.adopt();
+    let config = GruConfig { input: 3, hidden: 24, batch_first: true, ..Default::default() };
+    let gru = config.build(&device, &mut Rng::new(0)).expect("gru");
+    let x = Tensor::zeros(&device, &[2, 9, 3]).expect("x");
+    let before = gru.parameters().iter().map(|(_, p)| p.to_vec().expect("read")).collect::<Vec<_>>();
+    let time = |act: &mut dyn FnMut()| {
+        let start = Instant::now();
+        act();
+        start.elapsed()
+    };
+    // From another thread, as an application would.
+    let prepared = thread::scope(|scope| {
+        scope.spawn(|| time(&mut || wgru::nn::prepare(&gru, &x).expect("prepared"))).join().expect("no panic")
+    });
+    let first = time(&mut || _ = run(&gru, &[2, 9, 3]).expect("run"));
+    println!("prepared in {prepared:?}, first run {first:?}");
+    assert!(first < prepared, "{prepared:?} prepared, {first:?} for the first run");
+
+    let data = HostData::new(&device, fill(1, 8 * 9 * 3, 1.0), &[9, 3], fill(2, 8 * 9 * 24, 0.5), &[9, 24]);
+    let optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-2).expect("adam");
+    let options = TrainOptions { clip_norm: Some(1.0), ..Default::default() };
+    let trainer = Trainer::new(optimizer, options, Rng::new(3));
+    let mse = |x: &Tensor, y: &Tensor| loss::mse(x, y, Reduction::Mean);
+    trainer.prepare(&gru, &data.expect("data"), &mse).expect("prepared");
+    assert!(gru.parameters().iter().all(|(_, p)| p.grad().is_none()), "a gradient was left");
+    let after = gru.parameters().iter().map(|(_, p)| p.to_vec().expect("read")).collect::<Vec<_>>();
+    assert_eq!(after, before);
+}
+
+/// A training that a runtime moves between threads.
+#[test]
+fn futures_of_training_and_reading_are_send() {
+    use std::ops::ControlFlow;
+    use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
+    fn on_another_thread<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+        thread::spawn(move || pollster::block_on(future)).join().expect("no panic")
+    }
+    let host = host!(Host::new());
+    for device in [host.adopt(), Device::cpu()] {
+        let loss = on_another_thread(async move {
+            let config = GruConfig { input: 3, hidden: 8, batch_first: true, ..Default::default() };
+            let gru = config.build(&device, &mut Rng::new(0))?;
+            let data = HostData::new(&device, fill(1, 8 * 9 * 3, 1.0), &[9, 3], fill(2, 8 * 9 * 8, 0.5), &[9, 8])?;
+            let optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-2)?;
+            let mut trainer = Trainer::new(optimizer, TrainOptions { epochs: 2, ..Default::default() }, Rng::new(3));
+            let mse = |x: &Tensor, y: &Tensor| loss::mse(x, y, Reduction::Mean);
+            let history = trainer.fit(&gru, &data, None, &mse, async |_, _| ControlFlow::Continue(())).await?;
+            let weights = gru.parameters()[0].1.read().await?;
+            assert_eq!(weights.len(), 72);
+            Ok::<_, Error>(history.loss)
+        });
+        assert_eq!(loss.expect("trained").len(), 2);
+    }
+}
+
 // The host's frame.
 
 fn buffer(host: &Host, size: u64) -> wgpu::Buffer {

@@ -30,9 +30,14 @@ impl Buffers {
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer> {
         let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
-        let buffer = self.faults.guard(op, || self.device.create_buffer(&descriptor))?;
+        let buffer = self.faults.guard_allocation(op, || self.device.create_buffer(&descriptor))?;
         self.made.fetch_add(1, Ordering::Relaxed);
         Ok(buffer)
+    }
+
+    /// Allocations that failed after their call had returned, as in a browser.
+    pub fn exhausted(&self) -> usize {
+        self.faults.exhausted()
     }
 
     /// Buffers made so far.

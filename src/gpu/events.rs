@@ -1,7 +1,9 @@
-//! What a device's driver thread waits for, and what others wait for from it.
+//! What a device's driver thread waits for, and what others wait for from it. There is no such thread in a browser.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::MutexGuard;
+use std::sync::{Arc, Condvar, Mutex};
 #[cfg(not(target_arch = "wasm32"))]
 use std::time::Duration;
 
@@ -20,12 +22,16 @@ pub(super) struct State {
     pub readbacks: HashMap<u64, Sender<Result<()>>>,
     next: u64,
     /// Paced submissions that the GPU has not finished.
+    #[cfg(not(target_arch = "wasm32"))]
     pub running: usize,
     /// Commands, counted from the first ever recorded, up to which the driver thread is to submit.
+    #[cfg(not(target_arch = "wasm32"))]
     pub wanted: u64,
     /// Whether the device is dropped.
+    #[cfg(not(target_arch = "wasm32"))]
     pub is_closed: bool,
     /// Futures that wait until the driver thread has caught up.
+    #[cfg(not(target_arch = "wasm32"))]
     pub waiting: Vec<Sender<()>>,
 }
 
@@ -53,6 +59,7 @@ impl Events {
         out
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.0.0)
     }

@@ -5,10 +5,14 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::lock;
 use crate::error::{Error, Result};
+
+#[cfg(target_arch = "wasm32")]
+type Outcome = std::pin::Pin<Box<dyn Future<Output = Option<wgpu::Error>> + Send>>;
 
 /// Error state of one device. Clones share it.
 #[derive(Clone)]
@@ -20,6 +24,11 @@ struct Inner {
     lost: OnceLock<String>,
     /// An error that arrived after its call had returned, as a browser reports them.
     late: Mutex<Option<Error>>,
+    /// Calls of which a browser has not said yet whether they failed.
+    #[cfg(target_arch = "wasm32")]
+    open: Mutex<Vec<(&'static str, Outcome)>>,
+    /// Late errors of allocations so far.
+    exhausted: AtomicUsize,
     #[cfg(not(target_arch = "wasm32"))]
     probe: probe::Probe,
 }
@@ -29,6 +38,9 @@ impl Faults {
         Self(Arc::new(Inner {
             lost: OnceLock::new(),
             late: Mutex::default(),
+            #[cfg(target_arch = "wasm32")]
+            open: Mutex::default(),
+            exhausted: AtomicUsize::new(0),
             #[cfg(not(target_arch = "wasm32"))]
             probe: probe::Probe::new(device),
             device: device.clone(),
@@ -36,7 +48,7 @@ impl Faults {
     }
 
     /// Runs calls of wgpu and returns the error that they caused. Scopes belong to a thread, so this is never the error
-    /// of another thread. In a browser, errors arrive later: see [`listen`](Self::listen).
+    /// of another thread. A browser reports errors after the call: a later [`check`](Self::check) returns them.
     pub fn guard<T>(&self, op: &'static str, calls: impl FnOnce() -> T) -> Result<T> {
         #[cfg(target_arch = "wasm32")]
         {
@@ -63,17 +75,44 @@ impl Faults {
         }
     }
 
+    /// [`guard`](Self::guard) of an allocation. In a browser, too, a later [`check`](Self::check) tells that it failed.
+    pub fn guard_allocation<T>(&self, op: &'static str, allocate: impl FnOnce() -> T) -> Result<T> {
+        #[cfg(target_arch = "wasm32")]
+        {
+            let scope = self.0.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+            let out = allocate();
+            lock(&self.0.open).push((op, Box::pin(scope.pop())));
+            Ok(out)
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        self.guard(op, allocate)
+    }
+
     /// Takes the place of the handlers of a device that is our own.
     pub fn listen(&self) {
         let faults = self.clone();
         self.0.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             log::error!("GPU: {error}");
-            lock(&faults.0.late).get_or_insert(typed("an earlier call", &error));
+            faults.arrived("an earlier call", &error);
         }));
         let faults = self.clone();
         self.0.device.set_device_lost_callback(move |reason, message| {
             faults.lose(format!("{reason:?}: {message}"));
         });
+    }
+
+    /// Keeps an error that came after its call had returned.
+    fn arrived(&self, op: &'static str, error: &wgpu::Error) {
+        if matches!(error, wgpu::Error::OutOfMemory { .. }) {
+            self.0.exhausted.fetch_add(1, Ordering::Relaxed);
+        }
+        lock(&self.0.late).get_or_insert(typed(op, error));
+    }
+
+    /// Allocations that turned out to have failed after their call had returned. Buffers from before the last of them are
+    /// not to be used again: it is not known which of them are invalid.
+    pub fn exhausted(&self) -> usize {
+        self.0.exhausted.load(Ordering::Relaxed)
     }
 
     pub fn lose(&self, why: String) {
@@ -106,6 +145,19 @@ impl Faults {
     pub fn check(&self) -> Result<()> {
         if self.is_lost() {
             return Err(self.lost());
+        }
+        #[cfg(target_arch = "wasm32")]
+        {
+            let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+            let mut open = std::mem::take(&mut *lock(&self.0.open));
+            open.retain_mut(|(op, outcome)| match outcome.as_mut().poll(context) {
+                std::task::Poll::Ready(error) => {
+                    error.iter().for_each(|error| self.arrived(op, error));
+                    false
+                }
+                std::task::Poll::Pending => true,
+            });
+            lock(&self.0.open).append(&mut open);
         }
         lock(&self.0.late).take().map_or(Ok(()), Err)
     }
@@ -146,7 +198,7 @@ fn typed(op: &'static str, error: &wgpu::Error) -> Error {
 /// Finding out whether a device lives without its device-lost callback, which belongs to the host.
 #[cfg(not(target_arch = "wasm32"))]
 mod probe {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
     use std::time::Duration;
 
     use super::*;

@@ -1,6 +1,7 @@
 //! Buffers, and the pool they come from and go back to.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::buffers::Buffers;
@@ -20,6 +21,8 @@ pub(crate) struct Memory {
     offset: u64,
     bytes: u64,
     content: Arc<Content>,
+    /// Failed allocations known when the buffer was taken; see [`Buffers::exhausted`].
+    exhausted: usize,
     /// Nowhere, for a buffer of the host.
     pool: Weak<Pool>,
 }
@@ -27,7 +30,7 @@ pub(crate) struct Memory {
 impl Memory {
     /// A part of a buffer of the host, which keeps it.
     pub fn of_host(buffer: wgpu::Buffer, offset: u64, bytes: u64) -> Self {
-        Self { buffer: Some(buffer), offset, bytes, content: Arc::default(), pool: Weak::new() }
+        Self { buffer: Some(buffer), offset, bytes, content: Arc::default(), exhausted: 0, pool: Weak::new() }
     }
 
     pub fn buffer(&self) -> &wgpu::Buffer {
@@ -64,7 +67,7 @@ impl Drop for Memory {
     fn drop(&mut self) {
         self.content.release();
         if let (Some(pool), Some(buffer)) = (self.pool.upgrade(), self.buffer.take()) {
-            pool.give(buffer);
+            pool.give(buffer, self.exhausted);
         }
     }
 }
@@ -74,6 +77,7 @@ pub(super) struct Pool {
     buffers: Buffers,
     max_binding: u64,
     max_buffer: u64,
+    exhausted: AtomicUsize,
     free: Mutex<Free>,
     staging: Mutex<HashMap<u64, Vec<wgpu::Buffer>>>,
 }
@@ -90,7 +94,14 @@ struct Free {
 impl Pool {
     pub fn new(buffers: Buffers, limits: &wgpu::Limits) -> Self {
         let (max_binding, max_buffer) = (limits.max_storage_buffer_binding_size, limits.max_buffer_size);
-        Self { buffers, max_binding, max_buffer, free: Mutex::default(), staging: Mutex::default() }
+        Self {
+            buffers,
+            max_binding,
+            max_buffer,
+            exhausted: AtomicUsize::new(0),
+            free: Mutex::default(),
+            staging: Mutex::default(),
+        }
     }
 
     /// Memory with undefined content. `reclaim` lets the driver free the buffers that [`Pool`] let go.
@@ -110,13 +121,23 @@ impl Pool {
             return Err(Error::Limit { op, limit: "maxBufferSize", needed: bytes, allowed: self.max_buffer });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let exhausted = self.exhausted();
         let kept = lock(&self.free).shelf.take(size);
         let buffer = match kept {
             Some(buffer) => buffer,
             None => self.create(op, "wgru", size, usage, reclaim)?,
         };
         let (buffer, content) = (Some(buffer), Arc::default());
-        Ok(Arc::new(Memory { buffer, offset: 0, bytes, content, pool: Arc::downgrade(self) }))
+        Ok(Arc::new(Memory { buffer, offset: 0, bytes, content, exhausted, pool: Arc::downgrade(self) }))
+    }
+
+    /// Failed allocations known by now, after letting go of buffers that may be among them.
+    fn exhausted(&self) -> usize {
+        let now = self.buffers.exhausted();
+        if self.exhausted.swap(now, Ordering::Relaxed) != now {
+            self.trim();
+        }
+        now
     }
 
     /// A new buffer; when memory is out, once more after the free lists were emptied.
@@ -138,7 +159,10 @@ impl Pool {
         }
     }
 
-    fn give(&self, buffer: wgpu::Buffer) {
+    fn give(&self, buffer: wgpu::Buffer, exhausted: usize) {
+        if exhausted != self.exhausted() {
+            return;
+        }
         let mut free = lock(&self.free);
         match free.encoders {
             0 => free.shelf.give(buffer.size(), buffer),

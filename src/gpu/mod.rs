@@ -158,13 +158,14 @@ impl Core {
     }
 
     /// Whether the driver thread would soon have nothing to submit, after so many recorded commands.
+    #[cfg(not(target_arch = "wasm32"))]
     fn is_idle(&self, recorded: u64) -> bool {
         const SOON: u64 = 64;
         self.events.state().wanted + SOON < recorded
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
     /// Whether more work is recorded than the next two submissions of a paced device hold.
+    #[cfg(not(target_arch = "wasm32"))]
     fn is_behind(&self) -> bool {
         let pace = lock(&self.pace);
         let size = pace.size();
@@ -367,9 +368,11 @@ impl Gpu {
         match (is_full, is_paced) {
             (false, _) => Ok(()),
             (true, true) if pending < MOST_PENDING => {
+                #[cfg(not(target_arch = "wasm32"))]
                 if self.core.is_idle(recorded) {
                     self.submit_later();
                 }
+                let _ = recorded;
                 Ok(())
             }
             (true, _) => {

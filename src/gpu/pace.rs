@@ -72,6 +72,7 @@ impl Pace {
 
     /// Learns from a submission of so much work that took so long. Estimates of work are rough and clocks are disturbed
     /// by others, so one submission changes little.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn learn(&mut self, work: u64, took: Duration) {
         let rate = work as f64 / took.as_secs_f64().max(1e-5);
         self.rate = (self.rate * (rate / self.rate).clamp(0.5, 2.0).powf(0.3)).clamp(1e8, 1e14);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::{Adam, Sgd, TrainingStatus};
 use crate::nn::{Tied, by_storage};
@@ -211,6 +212,13 @@ impl Optimizer {
             }
         }
         Ok(())
+    }
+
+    /// Makes one guarded step of a parameter that nobody has.
+    pub(super) fn rehearse(&self, device: &Device, status: &Tensor) -> Result<()> {
+        let parameter = Tensor::zeros(device, &[1])?.requires_grad();
+        parameter.set_grad(Some(Tensor::zeros(device, &[1])?));
+        Self::new(vec![("rehearsal".into(), parameter)], self.method, self.rate)?.step_guarded(status)
     }
 
     /// What resuming needs beside the weights: `(name, tensor)`, and the steps of each parameter.

@@ -206,10 +206,8 @@ impl Trainer {
     /// Rejects options that contradict each other or cannot be kept.
     fn check(&self, data: &dyn Data, validation: Option<&dyn Data>) -> Result<()> {
         const FIT: &str = "Trainer::fit";
-        let TrainOptions { batch, clip_norm, patience, ref schedule, .. } = self.options;
-        if batch == 0 || data.is_empty() {
-            return Err(Error::value(FIT, "batch and data", "at least one example", 0));
-        }
+        let TrainOptions { clip_norm, patience, ref schedule, .. } = self.options;
+        self.check_data(data)?;
         if let Some(norm) = clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
             return Err(Error::value(FIT, "clip_norm", "more than 0", norm));
         }
@@ -225,6 +223,41 @@ impl Trainer {
             return Err(Error::value(FIT, "validation", "at least one example", 0));
         }
         schedule.check()
+    }
+
+    /// Compiles the shaders that training `model` needs, which the first update would do otherwise: hundreds of
+    /// milliseconds on a GPU. Nothing is trained; generator, weights and gradients stay as they are. On the CPU it computes
+    /// one update and throws it away.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn prepare(&self, model: &dyn Module, data: &dyn Data, loss: &LossFn<'_>) -> Result<()> {
+        self.check_data(data)?;
+        let examples: Vec<usize> = (0..self.options.batch.min(data.len())).collect();
+        let (x, y) = data.batch(&examples)?;
+        let parameters = self.optimizer.parameters();
+        let gradients: Vec<_> = parameters.iter().map(|(_, p)| p.grad()).collect();
+        let update = || {
+            let value = loss(&model.forward(&x, &mut Mode::Train(&mut self.rng.clone()))?, &y)?;
+            value.backward()?;
+            if let Some(max) = self.options.clip_norm {
+                clip_grad_norm(&parameters, max)?;
+            }
+            let mut watch = Watch::new(value.device(), 1, None)?;
+            watch.add(&value, 1.0)?;
+            self.optimizer.rehearse(value.device(), watch.status())
+        };
+        // Recorded and dropped: work whose results nobody has is not submitted.
+        let result = update();
+        parameters.iter().zip(gradients).for_each(|((_, p), gradient)| p.set_grad(gradient));
+        result
+    }
+
+    fn check_data(&self, data: &dyn Data) -> Result<()> {
+        if self.options.batch == 0 || data.is_empty() {
+            return Err(Error::value("Trainer::fit", "batch and data", "at least one example", 0));
+        }
+        Ok(())
     }
 
     async fn run_epochs(

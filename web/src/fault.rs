@@ -48,6 +48,8 @@ fn code(error: &Error) -> &'static str {
         Error::NoAdapter(_) => "no-adapter",
         Error::Limit { .. } | Error::Budget { .. } => "limit",
         Error::DeviceLost(_) => "device-lost",
+        Error::OutOfMemory { .. } => "out-of-memory",
+        Error::Stopped(_) => "aborted",
         Error::Gpu(_) => "gpu",
         Error::Format { .. } => "format",
         Error::Unsupported { .. } => "unsupported",

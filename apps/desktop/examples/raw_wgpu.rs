@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock};
 
 use wgru::io::{TensorFile, load_parameters, parameters_to_file};
-use wgru::nn::{GruConfig, Linear, Mode, Module, Sequential};
+use wgru::nn::{GruConfig, Linear, Mode, Module, Sequential, prepare};
 use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
 use wgru::{Device, Rng, Tensor, wgpu};
 use winit::application::ApplicationHandler;
@@ -149,6 +149,8 @@ impl Gpu {
             cache: None,
         });
         let model = model(&net)?;
+        // Compiles the shaders, so that the first frame need not.
+        prepare(&model, &Tensor::zeros(&net, &[1, STEPS, 1])?)?;
         Ok(Self { surface, config, device, queue, pipeline, lost, net, model, weights, frame: 0 })
     }
 

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::task::{Context, Poll, Waker};
 
-use wgru::nn::{Gru, GruConfig, Mode, SequenceInput};
+use wgru::nn::{Gru, GruConfig, Mode, SequenceInput, prepare};
 use wgru::{Device, Result, Rng, Tensor};
 
 use crate::gpu::Host;
@@ -31,10 +31,8 @@ impl Inference {
         let config = GruConfig { input: HIDDEN, hidden: HIDDEN, layers: LAYERS, ..GruConfig::default() };
         let gru = config.build(&device, &mut Rng::new(1))?;
         let x = Tensor::full(&device, 0.5, &[STEPS, BATCH, HIDDEN])?;
-        let inference = Self { gru, x, reading: None };
-        // Compiles the pipelines, which takes long.
-        inference.last_state()?.to_vec()?;
-        Ok(inference)
+        prepare(&gru, &x)?;
+        Ok(Self { gru, x, reading: None })
     }
 
     /// Makes one in the background.

@@ -132,7 +132,7 @@ impl Session {
             let session = &mut self;
             let create: eframe::AppCreator<'_> =
                 Box::new(move |context| Ok(Box::new(App::new(session, context)?) as Box<dyn eframe::App + '_>));
-            let run = || eframe::run_native("wgru", options, create).map_err(|error| error.to_string());
+            let run = || eframe::run_native("wgru", options, create).map_err(|error| no_window(&error));
             let closed = match catch_unwind(AssertUnwindSafe(run)) {
                 Ok(closed) => closed,
                 Err(panic) if self.is_window_lost() => return self.start_anew(panic_text(&*panic)),
@@ -216,6 +216,16 @@ impl Session {
             Place::Own => "It is opened again with a new device; training goes on on its own.",
         };
         self.worker.shared.tell(EventKind::Loss, format!("The device of the window was lost ({why}). {tail}"));
+    }
+}
+
+fn no_window(error: &eframe::Error) -> String {
+    match error {
+        eframe::Error::Wgpu(_) => {
+            let help = "It needs Vulkan, Metal or DirectX 12; on Debian, mesa-vulkan-drivers has a software driver.";
+            format!("the window cannot be drawn: {error}. {help}")
+        }
+        error => format!("there is no window: {error}"),
     }
 }
 

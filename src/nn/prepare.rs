@@ -1,0 +1,29 @@
+//! Compiling what a model needs before it is needed
+
+use super::{Mode, Module};
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// Compiles the shaders that `module` needs for inputs of the shape of `x`, and packs its weights: a few hundred
+/// milliseconds on a GPU, which the first call would take otherwise. Nothing else is computed. Call it from a background
+/// thread; other threads can use the device meanwhile. On the CPU it does one forward pass.
+///
+/// ```
+/// use std::sync::Arc;
+/// use wgru::{Device, Rng, Tensor, nn::{GruConfig, prepare}};
+/// let device = Device::cpu();
+/// let gru = Arc::new(GruConfig { input: 4, hidden: 8, ..Default::default() }.build(&device, &mut Rng::new(0))?);
+/// let background = std::thread::spawn({
+///     let (gru, device) = (gru.clone(), device.clone());
+///     move || prepare(&*gru, &Tensor::zeros(&device, &[64, 1, 4])?)
+/// });
+/// background.join().expect("no panic")?;
+/// # Ok::<(), wgru::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`Module::forward`].
+pub fn prepare(module: &dyn Module, x: &Tensor) -> Result<()> {
+    // Recorded and dropped: work whose results nobody has is not submitted.
+    module.forward(x, &mut Mode::Eval).map(drop)
+}
