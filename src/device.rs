@@ -29,7 +29,7 @@ pub struct Device(Arc<Inner>);
 struct Inner {
     engine: Engine,
     info: DeviceInfo,
-    /// Counts the devices of the process: two of one adapter have one name.
+    /// Serial number in this process. Tells devices of the same name apart in messages.
     number: usize,
     /// Bytes of tensors: now, and the most since [`Device::reset_peak`].
     live: AtomicUsize,
@@ -175,13 +175,13 @@ impl Device {
     pub async fn auto() -> Result<Self> {
         #[cfg(feature = "gpu")]
         {
-            let backend = std::env::var("WGRU_BACKEND").unwrap_or_default();
+            let backend = gpu::setting("WGRU_BACKEND").unwrap_or_default();
             let because = |why: &str| Ok(Self::from_cpu(Cpu::best(), why.into()));
             if backend.eq_ignore_ascii_case("cpu") {
                 return because("WGRU_BACKEND=cpu");
             }
             let forced = !matches!(&*backend.to_ascii_lowercase(), "" | "auto")
-                || std::env::var("WGRU_ADAPTER").is_ok_and(|v| !v.is_empty());
+                || gpu::setting("WGRU_ADAPTER").is_some_and(|v| !v.is_empty());
             match Gpu::new(&GpuOptions::default()).await {
                 Ok(gpu) if forced => Ok(Self::from_gpu(gpu, "the environment asks for it".into())),
                 Ok(gpu) if gpu.report().software => {
@@ -260,7 +260,7 @@ impl Device {
         self.run_once(program, cpu::fast_of::<K>(), &reads, &writes, &call)
     }
 
-    /// Runs a kernel once; the CPU keeps no binding for it.
+    /// Runs a kernel once. On the CPU this creates no binding.
     fn run_once(
         &self,
         program: &Program,
@@ -273,7 +273,8 @@ impl Device {
             Engine::Cpu(cpu) => {
                 self.check_bind(program.name, (program.reads, reads), (program.writes, writes))?;
                 call.check()?;
-                let (lens, (need, written)) = (call.lens(), (program.reads, program.writes));
+                let (mut lens, (need, written)) = ([0; MOST_BUFFERS], (program.reads, program.writes));
+                call.lens(&mut lens);
                 check_lens(program.name, need, &lens, reads.iter().map(|t| t.len()))?;
                 check_lens(program.name, written, &lens[reads.len()..], writes.iter().map(|t| t.len()))?;
                 let all = |i: usize| if i < reads.len() { reads[i] } else { writes[i - reads.len()] };
@@ -347,7 +348,7 @@ impl Device {
         Err(Error::DeviceMix { op, arg, expected, got })
     }
 
-    /// The name; with a number beside a device of the same name.
+    /// The name for messages; with the serial number if `other` has the same name.
     fn title(&self, other: &Self) -> String {
         match &self.0.info.name {
             name if *name == other.0.info.name => format!("{name} (device {} of this process)", self.0.number),
@@ -390,9 +391,9 @@ impl Device {
         }
     }
 
-    /// Whether the device was lost: destroyed, unplugged, or reset by its driver. Every call then gives
-    /// [`Error::DeviceLost`]. Open another one and go on from copies in host memory, as
-    /// [`Trainer::keep_every`](crate::train::Trainer::keep_every) makes them. The CPU is never lost.
+    /// Whether the device was lost: destroyed, unplugged, or reset by its driver. Every call then returns
+    /// [`Error::DeviceLost`]. Open another device and continue from copies in host memory, such as those of
+    /// [`Trainer::keep_every`](crate::train::Trainer::keep_every). The CPU is never lost.
     pub fn is_lost(&self) -> bool {
         match &self.0.engine {
             Engine::Cpu(_) => false,
@@ -401,10 +402,10 @@ impl Device {
         }
     }
 
-    /// Drops the work that was recorded and not submitted yet. Tensors that it should have written, parameters of an
-    /// unfinished update among them, are undefined: reading them is [`Error::Stopped`] until
-    /// [`assign`](Tensor::assign) fills them. To give up a result alone, drop its tensor instead: work whose results are
-    /// dropped before it is submitted does not run.
+    /// Drops recorded work that was not submitted yet. The tensors that it should have written become undefined,
+    /// including the parameters of an unfinished update: reading them returns [`Error::Stopped`] until
+    /// [`assign`](Tensor::assign) writes them. To discard a single result, drop its tensor instead: work whose results
+    /// are dropped before it is submitted does not run.
     pub fn cancel(&self) {
         #[cfg(feature = "gpu")]
         if let Engine::Gpu(gpu) = &self.0.engine {
@@ -412,7 +413,7 @@ impl Device {
         }
     }
 
-    /// Whether work whose results are dropped before it is submitted runs nevertheless, for measuring.
+    /// With `always`, disables dead-code elimination for measurements: work runs even if its results were dropped.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn run_dropped(&self, always: bool) {
         #[cfg(feature = "gpu")]
@@ -423,9 +424,9 @@ impl Device {
         let _ = always;
     }
 
-    /// Waits, without blocking the thread, until the device has submitted all but little of the work that was recorded: for
-    /// training loops of your own on a device with [`Pacing::Slice`], after every update, so that work does not pile up.
-    /// On other devices it is done at once.
+    /// Backpressure for custom training loops on a device with `Pacing::Slice`: waits, without blocking the thread,
+    /// until little of the recorded work is left to submit. Call it after every update, so that work does not pile up.
+    /// On other devices it returns at once.
     ///
     /// # Errors
     /// [`Error::DeviceLost`].
@@ -437,8 +438,8 @@ impl Device {
         }
     }
 
-    /// Submits what was recorded. Reading back does this by itself. Work fails where its results are used: a kernel that
-    /// could not run makes reading what it should have written an error.
+    /// Submits the recorded work. Readbacks do this by themselves. A kernel that fails to run is reported where its
+    /// results are used: reading them returns the error.
     ///
     /// # Errors
     /// [`Error::DeviceLost`].
@@ -450,8 +451,8 @@ impl Device {
         }
     }
 
-    /// Submits what was recorded and waits until it is done: for measuring. Keep the results until then: work whose results
-    /// are dropped before it is submitted does not run.
+    /// Submits the recorded work and waits until it is done, for measurements. Keep the results until then: work whose
+    /// results are dropped before it is submitted does not run.
     ///
     /// # Errors
     /// As [`Device::flush`].
@@ -528,8 +529,8 @@ impl Device {
         }
     }
 
-    /// Starts to read parts back, the first words of each, in one submission; [`poll_read`](Self::poll_read) tells when
-    /// they are there. Does not wait.
+    /// Starts readbacks of parts of memory, the first words of each, in one submission. Does not wait;
+    /// [`poll_read`](Self::poll_read) returns the words once they have arrived.
     pub(crate) fn start_reads(&self, parts: &[(&Memory, usize)]) -> Result<Vec<Reading>> {
         match &self.0.engine {
             Engine::Cpu(_) => {
@@ -544,7 +545,7 @@ impl Device {
         }
     }
 
-    /// The words of a reading of this device, once they have arrived. Does not wait.
+    /// Returns the words of a readback of this device if they have arrived. Does not wait.
     pub(crate) fn poll_read(&self, reading: &mut Reading) -> Result<Option<Vec<f32>>> {
         match (&self.0.engine, reading) {
             (_, Reading::Done(words)) => Ok(Some(std::mem::take(words))),
@@ -555,7 +556,7 @@ impl Device {
         }
     }
 
-    /// The words of a reading of this device, once they have arrived.
+    /// Waits until the words of a readback of this device have arrived, and returns them.
     pub(crate) async fn finish_read(&self, reading: Reading) -> Result<Vec<f32>> {
         match (&self.0.engine, reading) {
             (_, Reading::Done(words)) => Ok(words),
@@ -664,7 +665,8 @@ impl BoundAny {
     fn run(&mut self, call: &dyn Call) -> Result<()> {
         call.check()?;
         let (name, reads, writes) = self.names;
-        let (lens, r) = (call.lens(), reads.len());
+        let (mut lens, r) = ([0; MOST_BUFFERS], reads.len());
+        call.lens(&mut lens);
         check_lens(name, reads, &lens, self.lens[..r].iter().copied())?;
         check_lens(name, writes, &lens[r..], self.lens[r..].iter().copied())?;
         let done = match (&self.device.0.engine, &mut self.engine) {
@@ -688,7 +690,7 @@ impl BoundAny {
     }
 }
 
-/// Runs a call on its buffers, first those that it reads, then those that it writes.
+/// Runs a call on its buffers. `memory` returns first the buffers to read, then those to write.
 fn run_on<'a>(
     cpu: &cpu::Cpu,
     call: &dyn Call,
@@ -696,7 +698,7 @@ fn run_on<'a>(
     [reads, writes]: [usize; 2],
     memory: impl Fn(usize) -> &'a cpu::Memory,
 ) {
-    // Every kernel writes something.
+    // The rest of the array repeats the last buffer. Every kernel writes at least one.
     let all: [&cpu::Memory; MOST_BUFFERS] = std::array::from_fn(|i| memory(i.min(reads + writes - 1)));
     cpu.run(call, fast, &all[..reads], &all[reads..reads + writes]);
 }

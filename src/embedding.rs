@@ -1,4 +1,4 @@
-//! What a host application shares with us: its device, its buffers, its command encoders.
+//! Sharing a device, buffers and command encoders with a host application.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ fn on_cpu(op: &'static str, device: &Device) -> Error {
 }
 
 impl Device {
-    /// Adopts a device that the host application already has. Its error handlers and its device-lost callback stay the
-    /// host's. Work is paced, see [`Pacing`]; [`requirements`](crate::requirements) says what to request the device with.
-    /// The guide `docs/embedding.md` shows whole programs.
+    /// Adopts a device of the host application. The host's error handlers and device-lost callback stay in place. Work
+    /// is paced; see [`Pacing`]. [`requirements`](crate::requirements) returns the features and limits to request the
+    /// device with. The guide `docs/embedding.md` shows complete programs.
     ///
-    /// Futures of this device complete while the host polls the device or submits to it; if it does neither for a while, a
-    /// thread of ours does.
+    /// Futures of this device complete when the host polls the device or submits to it. If the host does neither for a
+    /// while, a thread of this device polls.
     ///
     /// ```no_run
     /// # async fn host(adapter: wgru::wgpu::Adapter, device: wgru::wgpu::Device, queue: wgru::wgpu::Queue) -> wgru::Result<()> {
@@ -38,7 +38,7 @@ impl Device {
     /// [`Device::from_wgpu`], with options.
     ///
     /// # Errors
-    /// As [`Device::from_wgpu`]; [`Error::Value`] for timestamps on a device without the feature.
+    /// As [`Device::from_wgpu`]; [`Error::Value`] for `timestamps` on a device without the feature `TIMESTAMP_QUERY`.
     pub fn from_wgpu_with(
         adapter: &wgpu::Adapter,
         device: wgpu::Device,
@@ -53,21 +53,21 @@ impl Device {
         Ok(device)
     }
 
-    /// The wgpu device and queue: of the host, or those that this device opened. `None` on the CPU.
+    /// Returns the underlying wgpu device and queue, adopted or our own. `None` on the CPU.
     pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
         self.as_gpu().map(Gpu::wgpu)
     }
 
-    /// Sets how work is cut into submissions from now on. Does nothing on the CPU.
+    /// Sets how work is split into submissions from now on. Has no effect on the CPU.
     pub fn set_pacing(&self, pacing: Pacing) {
         if let Some(gpu) = self.as_gpu() {
             gpu.set_pacing(pacing);
         }
     }
 
-    /// Records all work so far into a command encoder of the host, so that one submission runs a network and draws its
-    /// result. The tensor's place is [`Tensor::wgpu_buffer`], called after this. Call [`EncodedWork::submitted`] after
-    /// `Queue::submit`.
+    /// Encodes all recorded work into a command encoder of the host, so that one submission runs a network and draws
+    /// its result. Call [`Tensor::wgpu_buffer`] afterwards to get the buffer of a result, and
+    /// [`EncodedWork::submitted`] after `Queue::submit`.
     ///
     /// ```no_run
     /// # fn frame(device: &wgru::Device, gru: &wgru::nn::Gru, x: &wgru::Tensor, encoder: &mut wgru::wgpu::CommandEncoder)
@@ -83,7 +83,7 @@ impl Device {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Value`] on the CPU; [`Error::DeviceLost`]; [`Error::Gpu`] for an encoder that is not the device's.
+    /// [`Error::Value`] on the CPU; [`Error::DeviceLost`]; [`Error::Gpu`] for an encoder of another device.
     pub fn encode_into(&self, encoder: &mut wgpu::CommandEncoder) -> Result<EncodedWork> {
         let gpu = self.as_gpu().ok_or_else(|| on_cpu("Device::encode_into", self))?;
         gpu.encode_into(encoder)
@@ -91,10 +91,11 @@ impl Device {
 }
 
 impl Tensor {
-    /// The elements where they are, for an application that draws from them on the device it shares by
-    /// [`Device::from_wgpu`]: what was recorded is submitted first, and nothing is read back. The buffer may be used as
-    /// STORAGE (a shader's `array<f32>`, row by row) and COPY_SRC, in work that the application submits while it holds
-    /// the tensor: the buffer of a dropped tensor is used again for others.
+    /// Returns the buffer range that holds the elements, for an application that shares its device by
+    /// [`Device::from_wgpu`] and draws from them. Submits the recorded work first; nothing is read back.
+    ///
+    /// The buffer may be used as STORAGE (in a shader, a row-major `array<f32>`) and COPY_SRC, in work that the
+    /// application submits while it holds the tensor. The buffer of a dropped tensor is reused for other tensors.
     ///
     /// # Errors
     /// [`Error::Value`] on the CPU; [`Error::DeviceLost`] or [`Error::Gpu`] from the driver.
@@ -103,22 +104,23 @@ impl Tensor {
         gpu.part(self.memory().gpu(), self.len())
     }
 
-    /// Makes a tensor of elements in a buffer of the host application, which it shares with this device by
-    /// [`Device::from_wgpu`]: nothing is copied. `offset` is in bytes. The tensor keeps the buffer alive; the host must not
-    /// destroy it. What the host writes there is read by work that is submitted later; announce such writes by
+    /// Wraps elements in a buffer of the host application as a tensor, without a copy. The host shares its device by
+    /// [`Device::from_wgpu`]. `offset` is in bytes. The tensor keeps the buffer alive; the host must not destroy it.
+    ///
+    /// Work that is submitted after the host writes to the buffer reads the new elements. Announce such writes by
     /// [`mark_written`](Self::mark_written).
     ///
     /// ```no_run
     /// # fn frame(device: &wgru::Device, microphone: wgru::wgpu::Buffer) -> wgru::Result<()> {
     /// use wgru::Tensor;
-    /// let x = Tensor::from_wgpu_buffer(device, microphone, 0, &[64, 8, 16])?;    // of at least 32 KiB
+    /// let x = Tensor::from_wgpu_buffer(device, microphone, 0, &[64, 8, 16])?;    // at least 32 KiB long
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// [`Error::Shape`] when `dims` is no shape; [`Error::Value`] on the CPU, for a buffer without the usages STORAGE,
-    /// COPY_SRC and COPY_DST, one that is too short, and an offset that is no multiple of the device's
+    /// [`Error::Shape`] if `dims` is not a valid shape; [`Error::Value`] on the CPU, for a buffer that is too short or
+    /// lacks one of the usages STORAGE, COPY_SRC and COPY_DST, and for an offset that is not a multiple of the device's
     /// `min_storage_buffer_offset_alignment`; [`Error::Gpu`] for a buffer of another device.
     pub fn from_wgpu_buffer(device: &Device, buffer: wgpu::Buffer, offset: u64, dims: &[usize]) -> Result<Self> {
         let shape = Shape::new("Tensor::from_wgpu_buffer", dims)?;

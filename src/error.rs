@@ -84,11 +84,11 @@ pub enum Error {
         /// What the adapter allows.
         allowed: u64,
     },
-    /// The device has no memory left, also after buffers kept for reuse were freed. It works on: drop tensors, or use
+    /// The device is out of memory, even after recycled buffers were freed. It stays usable: drop tensors, or use
     /// smaller batches.
     #[error("{op}: the device is out of memory; drop tensors that are no longer used, or make the batch smaller")]
     OutOfMemory {
-        /// The operation that refused, or the kernel that did not run.
+        /// The operation that failed, or the kernel that did not run.
         op: &'static str,
     },
     /// A run of an ONNX model needs more memory or work than its limits allow; wrapped in the [`Error::Node`] that asks
@@ -144,8 +144,8 @@ pub enum Error {
         /// What went wrong in it.
         source: Box<Error>,
     },
-    /// The work was stopped: by a callback, by [`Device::cancel`](crate::Device::cancel), or because an encoder of the host
-    /// was not submitted.
+    /// The work was stopped: by a callback, by [`Device::cancel`](crate::Device::cancel), or because an encoder of the
+    /// host was not submitted.
     #[error("stopped: {0}")]
     Stopped(String),
     /// Training met a loss, a gradient or a weight that is NaN or infinite.

@@ -1,34 +1,35 @@
-//! Copies of tensors in host memory, made while the device works on: what is needed to go on after its loss.
+//! Copies of tensors in host memory, made without stalling the device. A run can continue from them after device loss.
 
 use crate::device::Reading;
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Tensor};
 
-/// Copies of tensors in host memory, as they were together at one moment.
+/// A consistent copy of several tensors in host memory, taken at one moment of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostCopy<T> {
-    /// What the caller wants to know of that moment: a frame number, the state of a generator.
+    /// The caller's data for that moment, such as a frame number or the state of a random generator.
     pub tag: T,
     tensors: Vec<(String, Vec<usize>, DType, Vec<f32>)>,
 }
 
 impl<T> HostCopy<T> {
-    /// Extents and values of a tensor; of indices, the bits.
+    /// Returns the extents and values of a tensor. Indices are returned as their bits.
     ///
     /// # Errors
-    /// [`Error::Value`] for a name that is not there.
+    /// [`Error::Value`] for an unknown name.
     pub fn get(&self, name: &str) -> Result<(&[usize], &[f32])> {
         let found = self.tensors.iter().find(|(n, ..)| n == name);
-        let (_, dims, _, values) = found.ok_or_else(|| Error::value("HostCopy::get", "name", "one kept", name))?;
+        let (_, dims, _, values) =
+            found.ok_or_else(|| Error::value("HostCopy::get", "name", "the name of a copied tensor", name))?;
         Ok((dims, values))
     }
 
-    /// Names, extents and values, in the order in which they were given.
+    /// Iterates over names, extents and values, in the order in which the tensors were given.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
         self.tensors.iter().map(|(name, dims, _, values)| (&**name, &dims[..], &values[..]))
     }
 
-    /// A tensor on a device, the one that was lost or another.
+    /// Creates a tensor from its copy, on any device.
     ///
     /// # Errors
     /// As [`get`](Self::get) and [`Tensor::from_slice`].
@@ -39,7 +40,8 @@ impl<T> HostCopy<T> {
     }
 }
 
-/// Keeps copies of the tensors of a run at an interval, without waiting for the device: the way back after its loss.
+/// Copies the tensors of a run to host memory at an interval, without waiting for the device. After device loss, the
+/// run can continue from the last copies.
 ///
 /// ```
 /// use wgru::{Device, Keeper, Rng, Tensor, nn::{GruConfig, Mode, SequenceInput}};
@@ -52,7 +54,7 @@ impl<T> HostCopy<T> {
 ///     h = gru.run(&x, SequenceInput { h0: Some(&h), ..Default::default() }, &mut Mode::Eval)?.h_n;
 ///     keeper.offer(|| frame, &[("h", &h)])?;
 /// }
-/// // After `Error::DeviceLost`: open a device, load the weights there, and go on behind the frame of the tag.
+/// // After `Error::DeviceLost`: open a device, load the weights there, and continue after the frame in the tag.
 /// let kept = keeper.kept().expect("two copies");
 /// let (frame, h) = (kept.tag, kept.tensor("h", &Device::cpu())?);
 /// assert_eq!((frame, h.dims()), (19, &[1, 1, 4][..]));
@@ -68,21 +70,22 @@ pub struct Keeper<T> {
 struct Pending<T> {
     copy: HostCopy<T>,
     device: crate::Device,
-    /// Those that have not arrived, the first one last.
+    /// Readbacks that have not arrived, in reverse order.
     readings: Vec<Reading>,
 }
 
 impl<T> Keeper<T> {
-    /// Keeps every `every`-th of what is offered; 0 is taken for 1.
+    /// Copies the tensors at every `every`-th call of [`offer`](Self::offer). 0 counts as 1.
     pub fn every(every: usize) -> Self {
         Self { every: every.max(1), offered: 0, pending: None, kept: None }
     }
 
-    /// Looks whether copies have arrived, and begins new ones if it is time and none are under way. The tensors must be of
-    /// one device. They are copied as they are after the work recorded so far; later work may overwrite them.
+    /// Collects copies that have arrived, and starts new ones if they are due and none are pending. All tensors must be
+    /// on one device. They are copied in the state after the work recorded so far; later work may overwrite them.
     ///
     /// # Errors
-    /// [`Error::DeviceMix`]; [`Error::DeviceLost`] and other errors of the device. What was [`kept`](Self::kept) stays.
+    /// [`Error::DeviceMix`]; [`Error::DeviceLost`] and other errors of the device. [`kept`](Self::kept) does not change
+    /// then.
     pub fn offer(&mut self, tag: impl FnOnce() -> T, tensors: &[(&str, &Tensor)]) -> Result<()> {
         self.look()?;
         self.offered += 1;
@@ -92,7 +95,7 @@ impl<T> Keeper<T> {
         self.begin(tag(), tensors)
     }
 
-    /// Begins copies now, whatever the interval; those under way are given up.
+    /// Starts copies now, regardless of the interval, and abandons pending ones.
     ///
     /// # Errors
     /// As [`offer`](Self::offer).
@@ -107,7 +110,7 @@ impl<T> Keeper<T> {
         self.look()
     }
 
-    /// Takes what has arrived, without waiting.
+    /// Collects copies that have arrived, without waiting.
     ///
     /// # Errors
     /// Those of the device.
@@ -122,7 +125,7 @@ impl<T> Keeper<T> {
         Ok(())
     }
 
-    /// Waits for copies that are under way.
+    /// Waits for pending copies.
     ///
     /// # Errors
     /// Those of the device.
@@ -136,24 +139,24 @@ impl<T> Keeper<T> {
         Ok(())
     }
 
-    /// Whether copies are under way.
+    /// Whether copies are pending.
     pub(crate) fn is_busy(&self) -> bool {
         self.pending.is_some()
     }
 
-    /// Takes the last copies that arrived whole.
+    /// Takes the last complete copies.
     pub(crate) fn take(&mut self) -> Option<HostCopy<T>> {
         self.kept.take()
     }
 
-    /// The last copies that arrived whole.
+    /// Returns the last complete copies.
     pub fn kept(&self) -> Option<&HostCopy<T>> {
         self.kept.as_ref()
     }
 }
 
 impl<T> Pending<T> {
-    /// Keeps the values of the reading that was taken out.
+    /// Stores the values of the readback that was just removed from `readings`.
     fn arrive(&mut self, values: Vec<f32>) {
         let at = self.copy.tensors.len() - self.readings.len() - 1;
         self.copy.tensors[at].3 = values;

@@ -107,7 +107,7 @@ pub(crate) trait Call {
     fn loops(&self) -> u64;
     fn work(&self) -> u64;
     /// Of the buffers that are read, then of those written, then 0.
-    fn lens(&self) -> [usize; MOST_BUFFERS];
+    fn lens(&self, lens: &mut [usize; MOST_BUFFERS]);
     /// The parameter block.
     fn bytes(&self) -> &[u8];
     fn kernel(&self) -> &(dyn Any + Send + Sync);
@@ -151,13 +151,11 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Call for Typed<'_, K, R, W
         self.0.work()
     }
 
-    fn lens(&self) -> [usize; MOST_BUFFERS] {
+    fn lens(&self, lens: &mut [usize; MOST_BUFFERS]) {
         const { assert!(R + W <= MOST_BUFFERS, "more buffers than WebGPU binds") };
         let (reads, writes) = self.0.lens();
-        let mut lens = [0; MOST_BUFFERS];
         lens[..R].copy_from_slice(&reads);
         lens[R..R + W].copy_from_slice(&writes);
-        lens
     }
 
     fn bytes(&self) -> &[u8] {

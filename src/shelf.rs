@@ -45,6 +45,13 @@ impl<T> Shelf<T> {
         self.by_size.entry(size).or_default().push(thing);
     }
 
+    /// Frees everything.
+    #[cfg(feature = "gpu")]
+    pub fn clear(&mut self) {
+        self.bytes = 0;
+        self.by_size.clear();
+    }
+
     /// Takes everything out.
     #[cfg(feature = "gpu")]
     pub fn drain(&mut self) -> Vec<T> {

@@ -158,7 +158,7 @@ impl Tensor {
         Ok(tensor)
     }
 
-    /// A tensor of memory that belongs to the host, and is not counted.
+    /// A tensor in memory of the host, which does not count as memory use of the device.
     #[cfg(feature = "gpu")]
     pub(crate) fn of_host(device: &Device, memory: Memory, shape: Shape) -> Self {
         let storage = Storage { device: device.clone(), memory, bytes: 0, version: AtomicU64::new(0) };
@@ -282,27 +282,27 @@ impl Tensor {
         }
     }
 
-    /// Says that the elements were written from outside, through [`wgpu_buffer`](Self::wgpu_buffer) or the buffer of
-    /// [`from_wgpu_buffer`](Self::from_wgpu_buffer): copies that were made of them, such as packed weights, are then made
-    /// anew, and `backward()` refuses a forward pass that read the elements before.
+    /// Announces that the host wrote to the elements, through [`wgpu_buffer`](Self::wgpu_buffer) or the buffer of
+    /// [`from_wgpu_buffer`](Self::from_wgpu_buffer). Derived copies, such as packed weights, are then rebuilt, and
+    /// `backward()` refuses a forward pass that read the old elements.
     pub fn mark_written(&self) {
         self.touch();
     }
 
-    /// Reads the elements back, without blocking the thread: a future that a runtime (tokio), `pollster` or a frame loop
-    /// polls. It waits for work recorded before it, not for what follows. On a device of the host, the host's `poll` or
-    /// `submit` completes it. Dropping it gives it up.
+    /// Reads the elements back without blocking the thread. A runtime such as tokio, `pollster` or a frame loop can
+    /// poll the future. It waits for work recorded before it, but not for later work. On an adopted device, the host's
+    /// `poll` or `submit` completes it. Dropping the future abandons the readback.
     ///
     /// # Errors
-    /// [`Error::DType`] for indices; [`Error::DeviceLost`]; [`Error::OutOfMemory`], [`Error::Gpu`] or [`Error::Stopped`]
-    /// when the work that writes the elements did not run.
+    /// [`Error::DType`] for indices; [`Error::DeviceLost`]; [`Error::OutOfMemory`], [`Error::Gpu`] or
+    /// [`Error::Stopped`] if the work that computes the elements did not run.
     pub async fn read(&self) -> Result<Vec<f32>> {
         self.check_dtype("Tensor::read", "self", "f32")?;
-        let reading = self.start_read()?;
-        self.device().finish_read(reading).await
+        let mut readings = self.device().start_reads(&[(self.memory(), self.len())])?;
+        self.device().finish_read(readings.remove(0)).await
     }
 
-    /// Reads the elements of several tensors back, in one submission for each device; as [`read`](Self::read).
+    /// Reads the elements of several tensors back, in one submission per device. Otherwise like [`read`](Self::read).
     ///
     /// ```
     /// use wgru::{Device, Tensor};
@@ -324,12 +324,12 @@ impl Tensor {
         Ok(out)
     }
 
-    /// Starts to read the elements back, whatever they are; see `Device::poll_read`.
+    /// Starts a readback of the elements, of any type; see `Device::poll_read`.
     pub(crate) fn start_read(&self) -> Result<Reading> {
-        Ok(Self::start_reads(&[self])?.remove(0))
+        Ok(self.device().start_reads(&[(self.memory(), self.len())])?.remove(0))
     }
 
-    /// Starts to read the elements of several tensors back, in one submission for each device.
+    /// Starts readbacks of the elements of several tensors, in one submission per device.
     pub(crate) fn start_reads(tensors: &[&Tensor]) -> Result<Vec<Reading>> {
         let mut readings: Vec<Option<Reading>> = tensors.iter().map(|_| None).collect();
         while let Some(first) = readings.iter().position(Option::is_none) {

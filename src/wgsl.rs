@@ -1,7 +1,7 @@
-//! Shader texts: shipped without comments, and read for the sizes that limits are checked against.
+//! Shader sources: strips their comments, and parses the workgroup sizes for the checks against device limits.
 
-/// `text` without comments and the spaces that begin lines, and its length; as much of it as fits in `N` bytes. Lines keep
-/// their numbers, so that what a compiler says of them can be found.
+/// `text` without comments and the spaces that begin lines, and its length; as much of it as fits in `N` bytes. Lines
+/// keep their numbers, so that what a compiler says of them can be found.
 pub(crate) const fn bare<const N: usize>(text: &str) -> ([u8; N], usize) {
     let (text, mut out, mut len) = (text.as_bytes(), [0; N], 0);
     let (mut at, mut is_comment, mut begins) = (0, false, true);
@@ -20,8 +20,8 @@ pub(crate) const fn bare<const N: usize>(text: &str) -> ([u8; N], usize) {
     (out, len)
 }
 
-/// The size in `@workgroup_size(x, y, z)` of a shader in parts; axes that it leaves out are 1. `tests/contract.rs` compares
-/// it with naga's for every kernel.
+/// Parses `@workgroup_size(x, y, z)` in the parts of a shader. Omitted axes are 1. `tests/contract.rs` compares the
+/// result with naga's for every kernel.
 pub(crate) fn workgroup_size(parts: &[&str]) -> [u64; 3] {
     let mut size = [1; 3];
     let written = parts.iter().find_map(|part| part.split_once("@workgroup_size(")?.1.split_once(')'));
@@ -31,7 +31,7 @@ pub(crate) fn workgroup_size(parts: &[&str]) -> [u64; 3] {
     size
 }
 
-/// Bytes of the workgroup memory of a shader in parts: its variables `var<workgroup> name: array<type, count>;`.
+/// Bytes of workgroup memory in the parts of a shader: the sum over `var<workgroup> name: array<type, count>;`.
 pub(crate) fn workgroup_bytes(parts: &[&str]) -> u64 {
     let bytes = |declared: &str| -> Option<u64> {
         let (ty, count) = declared.split_once("array<")?.1.split_once(';')?.0.trim_end_matches('>').rsplit_once(',')?;

@@ -1,5 +1,5 @@
-//! A device that is lost at a random moment: every later call says so, and a run that was kept in host memory goes on on a
-//! new device with the bits of a run that was never interrupted.
+//! Device loss at a random moment: every later call reports it, and a run that was copied to host memory continues on a
+//! new device with the bits of an uninterrupted run.
 #![cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
 
 mod common;
@@ -14,7 +14,7 @@ use wgru::nn::{Gru, GruConfig, Mode, Module, SequenceInput};
 use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, Snapshot, TrainOptions, Trainer, loss};
 use wgru::{Device, Error, Keeper, Result, Rng, Tensor, wgpu};
 
-/// Losses of each kind of run, on adopted and on own devices in turn.
+/// Device losses per kind of run, alternately on adopted devices and on our own.
 const LOSSES: u64 = 34;
 
 fn open(is_adopted: bool) -> Device {
@@ -27,7 +27,7 @@ fn open(is_adopted: bool) -> Device {
     Device::from_wgpu(&adapter, device, queue).expect("adopted")
 }
 
-/// Destroys the device after a random time.
+/// Destroys the device after a random time of at most `most` seconds.
 fn destroy_soon(device: &Device, rng: &mut Rng, most: f32) -> thread::JoinHandle<()> {
     let (raw, after) = (device.wgpu().expect("a GPU").0.clone(), Duration::from_secs_f32(rng.uniform(0.0, most)));
     thread::spawn(move || {
@@ -36,7 +36,7 @@ fn destroy_soon(device: &Device, rng: &mut Rng, most: f32) -> thread::JoinHandle
     })
 }
 
-/// Every call says that the device is lost, at once.
+/// Asserts that every call reports the loss at once.
 fn assert_lost(device: &Device, tensor: &Tensor, what: &str) {
     let start = Instant::now();
     let results = [
@@ -115,7 +115,7 @@ fn training_goes_on_with_the_bits_of_an_uninterrupted_run() {
         let Run { model, data, trainer } = build(&device).expect("built");
         let mut run = Run { model, data, trainer };
         run.trainer.keep_every(Some(1 + rng.below(9)));
-        // By a timer in another thread, or between two updates.
+        // A timer on another thread destroys the device, or the callback between two updates.
         let (at, raw) = (1 + rng.below(48) as u64, device.wgpu().expect("a GPU").0.clone());
         let timer = (attempt % 3 == 0).then(|| destroy_soon(&device, &mut rng, mean));
         let failed = run.fit(|update| {
@@ -165,7 +165,7 @@ fn inference_with_carried_state_goes_on() {
         let device = open(lost % 2 == 0);
         let (model, mut h) = (gru(&device), zeros(&device).expect("h"));
         let mut keeper = Keeper::every(7);
-        // Within a frame or between two.
+        // The loss falls within a frame or between two frames.
         let (at, mut destroyed) = (rng.below(FRAMES - 5), None);
         let error = (0..).find_map(|i| {
             if i == at {
@@ -196,7 +196,7 @@ fn inference_with_carried_state_goes_on() {
     assert!(kept_some > LOSSES as usize / 2, "{kept_some} of {lost} had copies");
 }
 
-/// Reads that are under way end with the error, whoever waits for them.
+/// Pending reads return the error, asynchronous and blocking ones.
 #[test]
 fn readers_are_told() {
     if common::gpu().is_none() {
@@ -227,7 +227,7 @@ fn readers_are_told() {
     }
 }
 
-/// A snapshot within an epoch goes through a file, too.
+/// A snapshot within an epoch can be saved to a file and loaded.
 #[test]
 fn a_snapshot_within_an_epoch_is_a_checkpoint() {
     let device = Device::cpu();
@@ -259,7 +259,7 @@ fn a_snapshot_within_an_epoch_is_a_checkpoint() {
         again.fit(|_| ()).expect("went on");
         assert_eq!(again.bits(), want, "from update {}", snapshot.updates());
     }
-    // A place that is no place changes nothing.
+    // An invalid position is refused and changes nothing.
     let mut run = build(&device).expect("built");
     let before = run.bits();
     for (key, value) in [("within.done", "0"), ("within.done", "99"), ("within.seed", "x")] {

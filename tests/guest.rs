@@ -1,5 +1,5 @@
-//! wgru as a guest on a device of the host application: faults belong to the call that caused them, nothing blocks the
-//! thread that polls, and what the host shares is used in place.
+//! wgru as a guest on a device of a host application: errors are returned by the call that caused them, polling never
+//! blocks, and the host's buffers are used in place.
 #![cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
 
 mod common;
@@ -15,7 +15,7 @@ use common::fill;
 use wgru::nn::{Conv1dConfig, GruConfig, Linear, LstmConfig, Mode, Module, SequenceInput};
 use wgru::{Device, Error, GpuOptions, Pacing, Result, Rng, Tensor, requirements, wgpu};
 
-/// A host application: its device, and ours on it.
+/// A host application with its own device.
 struct Host {
     adapter: wgpu::Adapter,
     device: wgpu::Device,
@@ -23,7 +23,7 @@ struct Host {
 }
 
 impl Host {
-    /// `None` where no adapter is.
+    /// `None` if there is no adapter.
     fn new() -> Option<Self> {
         Self::with(wgpu::Limits::default())
     }
@@ -41,7 +41,7 @@ impl Host {
         Device::from_wgpu(&self.adapter, self.device.clone(), self.queue.clone()).expect("adopted")
     }
 
-    /// Work of about so many milliseconds, submitted by the host.
+    /// Submits work of about so many milliseconds as the host.
     fn keep_busy(&self, milliseconds: u64) {
         let shader = "@group(0) @binding(0) var<storage, read_write> a: array<f32>;
             @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -77,7 +77,7 @@ impl Host {
             drop(pass);
             self.queue.submit([encoder.finish()]);
         };
-        // How long one takes here.
+        // Measure one dispatch.
         let start = Instant::now();
         submit(1);
         self.device.poll(wgpu::PollType::wait_indefinitely()).expect("polled");
@@ -138,12 +138,12 @@ fn memory_that_runs_out_is_an_error_of_the_call_and_the_device_works_on() {
                 }
             };
             let (count, again) = (kept.len(), large().err());
-            // A panic needs memory, too.
+            // A failed assertion needs memory, too.
             drop(kept);
             assert!(matches!(error, Error::OutOfMemory { op: "Tensor::full" }), "round {round}: {error}");
             assert!(count > 3, "{count} tensors");
             assert!(matches!(again, Some(Error::OutOfMemory { .. })), "round {round}: {again:?} after the error");
-            // Memory that waits for reuse is freed for another size.
+            // Recycled buffers are freed when a buffer of another size needs the memory.
             let other = Tensor::full(&device, 1.0, &[30 << 20]).and_then(|t| t.sum()).and_then(|t| t.item());
             assert_eq!(other.expect("freed"), (30 << 20) as f32);
             assert_eq!(run(&healthy, &[4, 3]).expect("works on"), want);
@@ -151,7 +151,7 @@ fn memory_that_runs_out_is_an_error_of_the_call_and_the_device_works_on() {
     }
 }
 
-/// Every limit that a layer can exceed, one at a time below what it needs.
+/// Lowers each limit that a layer can exceed, one at a time, below the needs of some layers.
 #[test]
 fn a_limit_that_is_too_low_refuses_what_needs_it_and_nothing_else() {
     let lowered: [(&str, fn(&mut wgpu::Limits)); 9] = [
@@ -199,7 +199,7 @@ fn a_limit_that_is_too_low_refuses_what_needs_it_and_nothing_else() {
                     Err(error) => panic!("{name} lowered: {error}"),
                 }
             }
-            // What fits works on, from two threads.
+            // A layer that fits keeps working, on two threads.
             thread::scope(|scope| {
                 (0..2).for_each(|_| {
                     _ = scope.spawn(|| match (run(&healthy, &[4, 3]), &want) {
@@ -231,7 +231,7 @@ fn an_error_stays_with_its_call_and_its_thread() {
     });
 }
 
-/// A buffer that the host destroyed under a tensor fails alone; what others recorded beside it runs.
+/// If the host destroys the buffer of a tensor, only the work on that tensor fails; other recorded work runs.
 #[test]
 fn a_destroyed_buffer_of_the_host_fails_alone() {
     let host = host!(Host::new());
@@ -293,7 +293,7 @@ fn a_lost_device_says_so_in_every_call() {
         assert!(device.is_lost());
         if !is_own {
             is_lost(Device::from_wgpu(&host.adapter, host.device.clone(), host.queue.clone()).map(drop));
-            // The host's callbacks are the host's: one loss, no error.
+            // The host's callbacks stay in place: they are told of one loss and of no error.
             host.device.poll(wgpu::PollType::Poll).expect("polled");
             assert_eq!(seen.load(Ordering::Relaxed), 1);
         }
@@ -339,11 +339,11 @@ fn polling_a_read_never_blocks_nor_runs_the_hosts_callbacks() {
         assert!(start.elapsed() < Duration::from_secs(30), "never ready");
     };
     assert_eq!(values.expect("read"), [9.0; 100]);
-    assert!(start.elapsed() > Duration::from_millis(300) && polls > 100, "the host's work was no obstacle: {polls}");
+    assert!(start.elapsed() > Duration::from_millis(300) && polls > 100, "no delay by the host: {polls} polls");
     assert!(slowest < Duration::from_millis(100), "a poll took {slowest:?}");
     println!("slowest of {polls} polls: {slowest:?}");
-    assert_eq!(*thread.lock().expect("no panic"), Some(thread::current().id()), "a callback of the host");
-    assert!(woken.0.load(Ordering::Relaxed) >= 1, "nobody woke the future");
+    assert_eq!(*thread.lock().expect("no panic"), Some(thread::current().id()), "callback ran on another thread");
+    assert!(woken.0.load(Ordering::Relaxed) >= 1, "the future was never woken");
 }
 
 #[test]
@@ -410,12 +410,12 @@ fn work_whose_results_are_dropped_is_not_submitted() {
         start.elapsed()
     };
     let (none, all) = (time(0), time(20));
-    assert!(none < all / 3, "{none:?} for results that nobody has, {all:?} for those that are kept");
-    // A result that only a later, kept one needs is computed.
+    assert!(none < all / 3, "{none:?} for dropped results, {all:?} for kept ones");
+    // A dropped result is computed if a kept one depends on it.
     let sum = y().square().and_then(|y| y.sum()).expect("recorded");
     let expected: f32 = want.iter().map(|v| v * v).sum();
     assert!((sum.item().expect("read") - expected).abs() < 1e-2 * expected);
-    // Half of a pair of results.
+    // Of two results of each run, only the output is kept.
     let outputs: Vec<_> = (0..4).map(|_| y()).collect();
     assert_eq!(outputs[3].to_vec().expect("read"), want);
 }
@@ -436,7 +436,7 @@ fn cancelled_work_is_undefined_until_it_is_written_again() {
     assert_eq!(y.square().and_then(|y| y.to_vec()).expect("defined again"), [1.0, 4.0, 9.0, 16.0]);
 }
 
-/// After preparation, the first run compiles nothing: it is about as fast as the second.
+/// After preparation, the first run compiles nothing, so it takes less time than the preparation.
 #[test]
 fn preparation_compiles_and_computes_nothing() {
     use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
@@ -470,7 +470,7 @@ fn preparation_compiles_and_computes_nothing() {
     assert_eq!(after, before);
 }
 
-/// A training that a runtime moves between threads.
+/// A runtime can move a training between threads.
 #[test]
 fn futures_of_training_and_reading_are_send() {
     use std::ops::ControlFlow;
@@ -514,7 +514,7 @@ fn a_buffer_of_the_host_is_a_tensor_without_a_copy() {
 
     let own = buffer(&host, 1024);
     let x = Tensor::from_wgpu_buffer(&device, own.clone(), 256, &[5, 2, 4]).expect("a tensor");
-    // One run makes what later ones use again.
+    // The first run creates buffers that later runs reuse.
     run(&x);
     x.to_vec().expect("read");
     let (live, made) = (device.memory_use().live, device.buffers_made());
@@ -528,7 +528,7 @@ fn a_buffer_of_the_host_is_a_tensor_without_a_copy() {
     assert_eq!((part.offset, part.bytes), (256, 160));
     x.assign(&first).expect("written");
     assert_eq!(x.to_vec().expect("read"), first);
-    // Refusals.
+    // Invalid arguments.
     let from = |buffer: &wgpu::Buffer, offset, dims: &[usize]| {
         Tensor::from_wgpu_buffer(&device, buffer.clone(), offset, dims).map(drop)
     };
@@ -544,7 +544,7 @@ fn a_buffer_of_the_host_is_a_tensor_without_a_copy() {
     assert!(matches!(from(&foreign, 0, &[4]), Err(Error::Gpu(_))));
     let error = Tensor::from_wgpu_buffer(&Device::cpu(), own, 0, &[4]).expect_err("the CPU");
     assert!(matches!(error, Error::Value { arg: "device", .. }), "{error}");
-    assert_eq!(run(&x), want[0], "the device works on");
+    assert_eq!(run(&x), want[0], "the device keeps working");
 }
 
 #[test]
@@ -566,7 +566,7 @@ fn announced_writes_reach_packed_weights() {
     assert_eq!(run(), after);
 }
 
-/// The network and the host's own work on its result in one command buffer and one submission.
+/// One command buffer and one submission hold the network and the host's own work on its result.
 #[test]
 fn work_is_recorded_into_the_hosts_encoder() {
     let host = host!(Host::new());
@@ -587,7 +587,7 @@ fn work_is_recorded_into_the_hosts_encoder() {
         assert_eq!(device.pending(), 0);
         let part = y.wgpu_buffer().expect("a part");
         encoder.copy_buffer_to_buffer(&part.buffer, part.offset, &drawn, 0, part.bytes);
-        // Other work of ours in between takes none of the buffers that the encoder still needs.
+        // Work between encoding and submission does not reuse buffers that the encoder needs.
         let between = Tensor::full(&device, 7.0, &[80]).and_then(|t| t.square()).and_then(|t| t.to_vec());
         assert_eq!(between.expect("read"), [49.0; 80]);
         let early = y.to_vec().expect_err("not submitted yet");
@@ -599,7 +599,7 @@ fn work_is_recorded_into_the_hosts_encoder() {
         assert_eq!(shown.expect("read"), want);
         drop(y);
     }
-    // An encoder that is dropped.
+    // The host drops the encoder.
     let y = Tensor::full(&device, 1.0, &[3]).expect("recorded");
     let mut encoder = host.device.create_command_encoder(&Default::default());
     drop(device.encode_into(&mut encoder).expect("encoded"));
@@ -608,7 +608,7 @@ fn work_is_recorded_into_the_hosts_encoder() {
     assert_eq!(Tensor::full(&device, 1.0, &[3]).and_then(|t| t.to_vec()).expect("works on"), [1.0; 3]);
 }
 
-// What a host asks for.
+// Requirements.
 
 #[test]
 fn a_device_of_the_least_requirements_runs_everything() {

@@ -1,7 +1,7 @@
 //! Finding an adapter and opening a device on it.
 
 use super::options::GpuOptions;
-use super::requirements::{DeviceNeeds, requirements};
+use super::requirements::{self, DeviceNeeds};
 use crate::error::{Error, Result};
 use crate::kernel::MOST_LOOPS;
 
@@ -61,9 +61,18 @@ fn instance(backends: wgpu::Backends) -> wgpu::Instance {
     wgpu::Instance::new(descriptor)
 }
 
+/// A variable of the environment; a browser has none.
+pub(crate) fn setting(name: &str) -> Option<String> {
+    if cfg!(target_arch = "wasm32") {
+        return None;
+    }
+    std::env::var(name).ok()
+}
+
 /// The backends that `WGRU_BACKEND` allows. OpenGL has to be asked for: its compute shaders are the least tested.
 fn backends() -> Result<wgpu::Backends> {
-    match std::env::var("WGRU_BACKEND").unwrap_or_default().to_ascii_lowercase().as_str() {
+    let Some(backend) = setting("WGRU_BACKEND") else { return Ok(wgpu::Backends::PRIMARY) };
+    match backend.to_ascii_lowercase().as_str() {
         "" | "auto" => Ok(wgpu::Backends::PRIMARY),
         "vulkan" => Ok(wgpu::Backends::VULKAN),
         "metal" => Ok(wgpu::Backends::METAL),
@@ -108,7 +117,7 @@ async fn enumerate() -> Result<Vec<wgpu::Adapter>> {
 
 /// The best adapter whose name contains `WGRU_ADAPTER`.
 pub(super) async fn best() -> Result<wgpu::Adapter> {
-    let wanted = std::env::var("WGRU_ADAPTER").unwrap_or_default().to_ascii_lowercase();
+    let wanted = setting("WGRU_ADAPTER").unwrap_or_default().to_ascii_lowercase();
     let found = enumerate().await?;
     let names: Vec<_> = found.iter().map(|a| a.get_info().name).collect();
     found.into_iter().find(|a| a.get_info().name.to_ascii_lowercase().contains(&wanted)).ok_or_else(|| {
@@ -121,13 +130,14 @@ pub(super) async fn best() -> Result<wgpu::Adapter> {
     })
 }
 
-/// A device with what compute needs, and what of the rest the adapter has; see [`requirements`].
+/// Opens a device with the best features and limits of [`requirements`], plus timestamp queries if requested.
 pub(super) async fn open(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<(wgpu::Device, wgpu::Queue)> {
-    let DeviceNeeds { mut features, limits } = requirements(adapter).best;
+    let DeviceNeeds { mut features, limits } = requirements::best(adapter);
     if options.timestamps {
         if cfg!(target_arch = "wasm32") || !adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             let name = adapter.get_info().name;
-            return Err(Error::value("Device::gpu_with", "timestamps", "an adapter that measures, natively", name));
+            let expected = "an adapter with timestamp queries, outside a browser";
+            return Err(Error::value("Device::gpu_with", "timestamps", expected, name));
         }
         features |= wgpu::Features::TIMESTAMP_QUERY;
     }
@@ -140,8 +150,8 @@ pub(super) async fn open(adapter: &wgpu::Adapter, options: &GpuOptions) -> Resul
     adapter.request_device(&descriptor).await.map_err(|e| Error::NoAdapter(format!("{}: {e}", adapter.get_info().name)))
 }
 
-/// Every adapter that answers, best first, with its own limits; [`Device::gpu`](crate::Device::gpu) asks for the best
-/// of [`requirements`].
+/// Lists every available adapter, best first, with the adapter's own limits. [`Device::gpu`](crate::Device::gpu)
+/// requests the best limits of [`requirements`].
 ///
 /// # Errors
 /// [`Error::Value`] for an unknown `WGRU_BACKEND`.

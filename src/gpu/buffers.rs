@@ -1,4 +1,4 @@
-//! Where buffers are made, and counted: steady work makes none.
+//! Creates and counts buffers. Steady-state work creates none, because buffers are recycled.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::faults::Faults;
 use crate::error::Result;
 
-/// Makes buffers on one device. Clones share the count.
+/// Creates buffers on one device. Clones share the counter.
 #[derive(Clone)]
 pub(super) struct Buffers {
     device: wgpu::Device,
@@ -20,8 +20,8 @@ impl Buffers {
     }
 
     /// # Errors
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) and [`Error::DeviceLost`](crate::Error::DeviceLost); the buffer
-    /// that failed is gone.
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) or [`Error::DeviceLost`](crate::Error::DeviceLost); the failed
+    /// buffer is dropped.
     pub fn create(
         &self,
         op: &'static str,
@@ -35,12 +35,12 @@ impl Buffers {
         Ok(buffer)
     }
 
-    /// Allocations that failed after their call had returned, as in a browser.
+    /// Number of allocations whose failure was reported only after the call returned, as in a browser.
     pub fn exhausted(&self) -> usize {
         self.faults.exhausted()
     }
 
-    /// Buffers made so far.
+    /// Number of buffers created so far.
     pub fn made(&self) -> usize {
         self.made.load(Ordering::Relaxed)
     }

@@ -1,4 +1,5 @@
-//! The state of a buffer's elements: whether anyone still wants them, and whether the work that writes them failed.
+//! Liveness and validity of a buffer's elements: whether a tensor or a command needs them, and whether they are
+//! defined.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -6,34 +7,38 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use super::lock;
 use crate::error::{Error, Result};
 
-/// State of the elements of one [`Memory`](super::Memory), which may be dropped before the work that uses it is submitted.
+/// State of the elements of one [`Memory`](super::Memory). Recorded commands share it, because the memory may be
+/// dropped before they are submitted.
 #[derive(Default)]
 pub(super) struct Content {
-    /// Whether a tensor still has this memory.
+    /// Set when the last tensor of this memory is dropped.
     dropped: AtomicBool,
-    /// The last sweep of the recorded commands that found a later reader.
+    /// Number of the last sweep for dead commands that found a later command in need of the elements.
     needed: AtomicU64,
     is_void: AtomicBool,
     void: Mutex<Option<Void>>,
-    /// Encoders of the host that read the elements, and those that write them, before they are submitted.
+    /// Number of the host's unsubmitted encoders that read the elements, and of those that write them.
     lent: [AtomicU32; 2],
 }
 
 /// Why elements are undefined.
 #[derive(Clone, Debug)]
 pub(super) enum Void {
-    /// The kernel that should have written them failed.
+    /// The kernel that should have written them failed. A browser does not tell which.
+    #[cfg(not(target_arch = "wasm32"))]
     Failed { kernel: &'static str, why: String },
     /// The driver had no memory for the submission.
+    #[cfg(not(target_arch = "wasm32"))]
     OutOfMemory { kernel: &'static str },
     /// The work was cancelled before it was submitted.
     Cancelled,
-    /// The host dropped the encoder that held the work.
+    /// The host never confirmed that it submitted the encoder with the work.
     Discarded,
 }
 
 impl Void {
-    /// Why the elements that `kernel` writes are undefined, after `error`.
+    /// The reason why the results of `kernel` are undefined after it failed with `error`.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn from(kernel: &'static str, error: &Error) -> Self {
         match error {
             Error::OutOfMemory { .. } => Self::OutOfMemory { kernel },
@@ -41,27 +46,27 @@ impl Void {
         }
     }
 
+    #[cold]
     pub fn error(self) -> Error {
         match self {
+            #[cfg(not(target_arch = "wasm32"))]
             Self::Failed { kernel, why } => Error::Gpu(format!("{kernel} did not run: {why}")),
+            #[cfg(not(target_arch = "wasm32"))]
             Self::OutOfMemory { kernel } => Error::OutOfMemory { op: kernel },
             Self::Cancelled => Error::Stopped("the work that writes this tensor was cancelled".into()),
-            Self::Discarded => Error::Stopped(
-                "the work that writes this tensor was recorded into an encoder of the host, and `EncodedWork::submitted` \
-                 was not called"
-                    .into(),
-            ),
+            Self::Discarded => Error::Stopped("`EncodedWork::submitted` was not called for this tensor's work".into()),
         }
     }
 }
 
 impl Content {
-    /// To be called when the last tensor of this memory is dropped.
+    /// Records that the last tensor of this memory was dropped.
     pub fn release(&self) {
         self.dropped.store(true, Ordering::Release);
     }
 
-    /// Whether the elements are wanted: by a tensor, or by a later command that sweep number `sweep` found needed.
+    /// Whether the elements are live: owned by a tensor, or needed by a later command according to sweep number
+    /// `sweep`.
     pub fn is_needed(&self, sweep: u64) -> bool {
         !self.dropped.load(Ordering::Acquire) || self.needed.load(Ordering::Relaxed) == sweep
     }
@@ -70,25 +75,25 @@ impl Content {
         self.needed.store(sweep, Ordering::Relaxed);
     }
 
-    /// Declares the elements undefined.
+    /// Marks the elements as undefined.
     pub fn void(&self, why: Void) {
         *lock(&self.void) = Some(why);
         self.is_void.store(true, Ordering::Release);
     }
 
-    /// Declares the elements defined again: all were written.
+    /// Marks the elements as defined again, after all of them were written.
     pub fn fill(&self) {
         if self.is_void.swap(false, Ordering::AcqRel) {
             *lock(&self.void) = None;
         }
     }
 
-    /// Why the elements are undefined, if they are.
+    /// The reason, if the elements are undefined.
     pub fn why_void(&self) -> Option<Void> {
         self.is_void.load(Ordering::Acquire).then(|| lock(&self.void).clone()).flatten()
     }
 
-    /// Refuses elements that are undefined, or that an encoder of the host still has to write.
+    /// Returns an error if the elements are undefined, or if an unsubmitted encoder of the host writes them.
     pub fn check_read(&self) -> Result<()> {
         if let Some(why) = self.why_void() {
             return Err(why.error());
@@ -99,7 +104,7 @@ impl Content {
         }
     }
 
-    /// Refuses to write elements that an encoder of the host still has to read or write.
+    /// Returns an error if an unsubmitted encoder of the host reads or writes the elements.
     pub fn check_write(&self) -> Result<()> {
         match self.lent.iter().all(|n| n.load(Ordering::Acquire) == 0) {
             true => Ok(()),
@@ -107,7 +112,7 @@ impl Content {
         }
     }
 
-    /// Counts an encoder of the host that reads, or writes, the elements.
+    /// Registers an encoder of the host that reads the elements, or writes them if `writes` is set.
     pub fn lend(&self, writes: bool) {
         self.lent[usize::from(writes)].fetch_add(1, Ordering::AcqRel);
     }
@@ -117,11 +122,12 @@ impl Content {
     }
 }
 
+#[cold]
 fn lent() -> Error {
     Error::value(
         "Device::encode_into",
         "tensor",
-        "one whose encoder was submitted: call EncodedWork::submitted() after Queue::submit()",
-        "one that a pending encoder of the host uses",
+        "one in no pending encoder: call EncodedWork::submitted() after Queue::submit()",
+        "one in a pending encoder",
     )
 }

@@ -1,9 +1,9 @@
-//! The driver thread of a device: submits what futures and paced work ask for, and sees to it that finished work is
-//! noticed. So a future never blocks the thread that polls it.
+//! The driver thread of a device. It submits work for futures and for paced devices, and polls the device so that
+//! finished work runs its callbacks. Futures therefore never block the thread that polls them.
 //!
-//! On a device of our own the thread polls the device. On a device of a host application it leaves that to the host, whose
-//! `poll` and `submit` complete our readbacks, too, and steps in only while the host does neither. wgpu runs callbacks on
-//! the thread that polls; this keeps those of the host on the host's threads.
+//! On our own devices, the driver thread polls. On an adopted device it leaves polling to the host: the host's `poll`
+//! and `submit` complete our readbacks, too. The thread polls only while the host does neither. wgpu runs callbacks on
+//! the polling thread, so this keeps the host's callbacks on the host's threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 use super::events::State;
 use super::{Core, lock};
 
-/// Time without a poll after which a host is taken not to poll.
+/// Time without a poll after which the host is assumed not to poll.
 const PATIENCE: Duration = Duration::from_millis(60);
-/// Time between two polls of this thread.
+/// Interval between two polls by this thread.
 const TICK: Duration = Duration::from_micros(300);
-/// The longest wait in one call of the driver, so that others are not kept from destroying resources.
+/// Longest wait within one poll. A waiting poll keeps other threads from destroying resources.
 const LONGEST: Duration = Duration::from_millis(5);
 
-/// Starts the thread when it is first needed, and ends it.
+/// Starts the driver thread on first use, and stops it.
 #[derive(Default)]
 pub(super) struct Driver(Mutex<Option<JoinHandle<()>>>);
 
@@ -36,8 +36,8 @@ impl Driver {
             let run = move || {
                 let run = || Run { beat: Beat::new(&core), core: core.clone(), host_polls: true }.run();
                 if catch_unwind(AssertUnwindSafe(run)).is_err() {
-                    // Nobody would ever end what waits.
-                    core.faults.lose("the thread that drives it panicked".into());
+                    // Otherwise pending readbacks and futures would never complete.
+                    core.faults.lose("its driver thread panicked".into());
                     core.abandon();
                 }
             };
@@ -45,7 +45,7 @@ impl Driver {
         }
     }
 
-    /// Ends the thread, which finishes what it is at.
+    /// Stops the thread after its current step, and joins it.
     pub fn close(&self, core: &Core) {
         core.events.update(|state| state.is_closed = true);
         if let Some(thread) = lock(&self.0).take()
@@ -60,7 +60,7 @@ impl Driver {
 struct Run {
     core: Arc<Core>,
     beat: Beat,
-    /// Whether the host polled when it was last observed.
+    /// Whether the host was polling when last observed.
     host_polls: bool,
 }
 
@@ -82,7 +82,7 @@ impl Run {
             if is_wanted {
                 self.submit();
             } else {
-                // A readback, or more work.
+                // Until the readbacks have arrived, or more work is requested.
                 let is_done = |state: &State| state.readbacks.is_empty() || state.wanted > taken;
                 self.wait(Duration::ZERO, is_done);
             }
@@ -92,7 +92,7 @@ impl Run {
         }
     }
 
-    /// Submits one batch; where work is paced, waits until it is done.
+    /// Submits one batch. On a paced device, waits until the GPU has finished it.
     fn submit(&mut self) {
         let (size, slice) = {
             let pace = lock(&self.core.pace);
@@ -115,15 +115,15 @@ impl Run {
         self.core.caught_up();
     }
 
-    /// Waits until the GPU has nothing to do. A software adapter's `submit` computes what is queued on the caller's time,
-    /// holding locks of wgpu that the host's `poll` needs.
+    /// Waits until the GPU is idle. The `submit` of a software adapter executes queued work on the calling thread, and
+    /// holds wgpu locks meanwhile that the host's `poll` needs.
     fn wait_until_idle(&mut self) {
         self.core.watch_submitted();
         self.wait(Duration::ZERO, |state| state.running == 0);
     }
 
-    /// Waits until `is_done`. For the time `eager`, and on a device of our own, this thread polls the device; else only
-    /// while the host does not.
+    /// Waits until `is_done` holds, or the device is closed or lost. On our own devices, this thread polls. On an
+    /// adopted device it polls for the duration `eager`, and after that only while the host does not.
     fn wait(&mut self, eager: Duration, is_done: impl Fn(&State) -> bool) {
         let is_done = |state: &State| state.is_closed || is_done(state);
         let begin = Instant::now();
@@ -132,7 +132,7 @@ impl Run {
             if self.core.events.wait(Duration::ZERO, &is_done) || self.core.faults.check_known().is_err() {
                 return;
             }
-            // Nobody else may notice a loss.
+            // Check for a loss: there may be no other call that detects it.
             if looked.elapsed() > PATIENCE && self.core.faults.is_lost() {
                 return;
             }
@@ -163,7 +163,8 @@ impl Run {
     }
 }
 
-/// Finds out whether the host polls the device: a buffer whose mapping completes at the next poll by anyone.
+/// Detects whether the host polls the device. A small buffer is mapped, and the mapping completes during the next poll
+/// by any thread. Its callback runs on the polling thread.
 struct Beat {
     buffer: Option<wgpu::Buffer>,
     came: Arc<AtomicBool>,
@@ -179,7 +180,7 @@ impl Beat {
         Self { buffer, came: Arc::default(), by_other: Arc::default(), is_armed: false, thread: thread::current().id() }
     }
 
-    /// Whether another thread polled since the last call.
+    /// Whether another thread has polled since the last call.
     fn has_come(&mut self, core: &Core) -> bool {
         let Some(buffer) = self.buffer.as_ref().filter(|_| core.is_adopted) else { return false };
         if self.is_armed && !self.came.load(Ordering::Acquire) {

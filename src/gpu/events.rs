@@ -1,6 +1,6 @@
-//! What a device's driver thread waits for, and what others wait for from it. There is no such thread in a browser.
+//! State and condition variable through which the driver thread and other threads wake each other. In a browser there
+//! is no driver thread.
 
-use std::collections::HashMap;
 #[cfg(not(target_arch = "wasm32"))]
 use std::sync::MutexGuard;
 use std::sync::{Arc, Condvar, Mutex};
@@ -18,35 +18,35 @@ pub(super) struct Events(Arc<(Mutex<State>, Condvar)>);
 
 #[derive(Default)]
 pub(super) struct State {
-    /// Readbacks that were submitted and have not arrived, by number.
-    pub readbacks: HashMap<u64, Sender<Result<()>>>,
+    /// Submitted readbacks that have not arrived, by number.
+    pub readbacks: Vec<(u64, Sender<Result<()>>)>,
     next: u64,
     /// Paced submissions that the GPU has not finished.
     #[cfg(not(target_arch = "wasm32"))]
     pub running: usize,
-    /// Commands, counted from the first ever recorded, up to which the driver thread is to submit.
+    /// Number of commands, counted since the device was opened, that the driver thread has been asked to submit.
     #[cfg(not(target_arch = "wasm32"))]
     pub wanted: u64,
-    /// Whether the device is dropped.
+    /// Whether the device was dropped.
     #[cfg(not(target_arch = "wasm32"))]
     pub is_closed: bool,
-    /// Futures that wait until the driver thread has caught up.
+    /// Futures waiting for the driver thread to catch up.
     #[cfg(not(target_arch = "wasm32"))]
     pub waiting: Vec<Sender<()>>,
 }
 
 impl State {
-    /// Keeps the sender of a readback until it arrives.
+    /// Registers the sender of a readback and returns the readback's number.
     pub fn expect(&mut self, done: Sender<Result<()>>) -> u64 {
         self.next += 1;
-        self.readbacks.insert(self.next, done);
+        self.readbacks.push((self.next, done));
         self.next
     }
 
-    /// Ends a readback.
+    /// Completes a readback.
     pub fn arrive(&mut self, number: u64, result: Result<()>) {
-        if let Some(done) = self.readbacks.remove(&number) {
-            let _ = done.send(result);
+        if let Some(at) = self.readbacks.iter().position(|(n, _)| *n == number) {
+            let _ = self.readbacks.swap_remove(at).1.send(result);
         }
     }
 }
@@ -64,7 +64,7 @@ impl Events {
         lock(&self.0.0)
     }
 
-    /// Waits for a change, at most for `timeout`, unless `is_done` holds already.
+    /// Waits until `is_done` holds, for at most `timeout`. Returns whether it holds.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self, timeout: Duration, is_done: impl Fn(&State) -> bool) -> bool {
         let state = lock(&self.0.0);

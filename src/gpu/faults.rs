@@ -1,7 +1,7 @@
-//! Errors of the driver, returned by the call that caused them, and the loss of the device.
+//! Error scopes, which return driver errors from the call that caused them, and detection of device loss.
 //!
-//! On a host application's device, neither its error handler nor its device-lost callback is touched: error scopes catch
-//! what our own calls cause, and a probe finds out whether the device still lives.
+//! On an adopted device, the host's error handler and device-lost callback stay in place. Error scopes catch the errors
+//! of our own calls, and a probe detects the loss of the device.
 
 #[cfg(not(target_arch = "wasm32"))]
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -22,12 +22,12 @@ struct Inner {
     device: wgpu::Device,
     /// Why the device was lost.
     lost: OnceLock<String>,
-    /// An error that arrived after its call had returned, as a browser reports them.
+    /// An error that was reported after its call returned, as in a browser.
     late: Mutex<Option<Error>>,
-    /// Calls of which a browser has not said yet whether they failed.
+    /// Allocations whose outcome the browser has not reported yet.
     #[cfg(target_arch = "wasm32")]
     open: Mutex<Vec<(&'static str, Outcome)>>,
-    /// Late errors of allocations so far.
+    /// Number of allocation failures reported after the call returned.
     exhausted: AtomicUsize,
     #[cfg(not(target_arch = "wasm32"))]
     probe: probe::Probe,
@@ -47,8 +47,9 @@ impl Faults {
         }))
     }
 
-    /// Runs calls of wgpu and returns the error that they caused. Scopes belong to a thread, so this is never the error
-    /// of another thread. A browser reports errors after the call: a later [`check`](Self::check) returns them.
+    /// Runs wgpu calls inside error scopes and returns the first error that they cause. Scopes are per thread, so this
+    /// is never the error of another thread. Browsers report errors after the call: a later [`check`](Self::check)
+    /// returns them.
     pub fn guard<T>(&self, op: &'static str, calls: impl FnOnce() -> T) -> Result<T> {
         #[cfg(target_arch = "wasm32")]
         {
@@ -62,12 +63,12 @@ impl Faults {
             let out = catch_unwind(AssertUnwindSafe(calls));
             let mut first = None;
             for scope in scopes.into_iter().rev() {
-                // Natively, the future is ready.
+                // Outside a browser, the future is ready at once.
                 first = first.or(crate::wait::block_on(scope.pop()));
             }
             match (out, first) {
                 (Ok(out), None) => Ok(out),
-                // Calls on a device that is just being lost fail with all kinds of messages, and wgpu may panic.
+                // While a device is being lost, calls fail with arbitrary messages, and wgpu may panic.
                 _ if self.is_lost() => Err(self.lost()),
                 (Ok(_), Some(error)) => Err(typed(op, &error)),
                 (Err(panic), _) => resume_unwind(panic),
@@ -75,7 +76,8 @@ impl Faults {
         }
     }
 
-    /// [`guard`](Self::guard) of an allocation. In a browser, too, a later [`check`](Self::check) tells that it failed.
+    /// [`guard`](Self::guard) for an allocation. It opens an error scope in a browser, too, where a later
+    /// [`check`](Self::check) returns the failure.
     pub fn guard_allocation<T>(&self, op: &'static str, allocate: impl FnOnce() -> T) -> Result<T> {
         #[cfg(target_arch = "wasm32")]
         {
@@ -88,7 +90,7 @@ impl Faults {
         self.guard(op, allocate)
     }
 
-    /// Takes the place of the handlers of a device that is our own.
+    /// Installs an error handler and a device-lost callback. Only for our own devices.
     pub fn listen(&self) {
         let faults = self.clone();
         self.0.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -101,7 +103,7 @@ impl Faults {
         });
     }
 
-    /// Keeps an error that came after its call had returned.
+    /// Stores an error that was reported after its call returned.
     fn arrived(&self, op: &'static str, error: &wgpu::Error) {
         if matches!(error, wgpu::Error::OutOfMemory { .. }) {
             self.0.exhausted.fetch_add(1, Ordering::Relaxed);
@@ -109,8 +111,8 @@ impl Faults {
         lock(&self.0.late).get_or_insert(typed(op, error));
     }
 
-    /// Allocations that turned out to have failed after their call had returned. Buffers from before the last of them are
-    /// not to be used again: it is not known which of them are invalid.
+    /// Number of allocations whose failure was reported after the call returned. Buffers created before the last such
+    /// report must not be reused, because any of them may be invalid.
     pub fn exhausted(&self) -> usize {
         self.0.exhausted.load(Ordering::Relaxed)
     }
@@ -119,12 +121,12 @@ impl Faults {
         let _ = self.0.lost.set(why);
     }
 
-    /// The loss of the device, if that is behind `error`.
+    /// Replaces `error` by the loss of the device if the device is lost.
     pub fn explain(&self, error: Error) -> Error {
         if self.is_lost() { self.lost() } else { error }
     }
 
-    /// Whether the device was lost.
+    /// Whether the device is lost. Probes it if no loss is known yet.
     pub fn is_lost(&self) -> bool {
         if self.0.lost.get().is_some() {
             return true;
@@ -141,7 +143,7 @@ impl Faults {
         Error::DeviceLost(self.0.lost.get().cloned().unwrap_or_default())
     }
 
-    /// The loss of the device, or an error that arrived late.
+    /// Returns the loss of the device, or an error that was reported late.
     pub fn check(&self) -> Result<()> {
         if self.is_lost() {
             return Err(self.lost());
@@ -162,8 +164,8 @@ impl Faults {
         lock(&self.0.late).take().map_or(Ok(()), Err)
     }
 
-    /// [`check`](Self::check) for calls so frequent that asking the driver costs too much: a loss is noticed by the next
-    /// allocation, submission or readback.
+    /// [`check`](Self::check) without the cost of probing the device, for frequent calls. The next allocation,
+    /// submission or readback detects a loss.
     pub fn check_known(&self) -> Result<()> {
         match self.0.lost.get() {
             Some(_) => Err(self.lost()),
@@ -171,23 +173,23 @@ impl Faults {
         }
     }
 
-    /// Lets the driver report finished work: as [`wgpu::Device::poll`], except that a loss is an error. wgpu panics when a
-    /// driver reports the loss during a poll.
+    /// Polls the device, as [`wgpu::Device::poll`] does, and returns a loss as an error. wgpu panics if the driver
+    /// reports the loss during a poll.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn poll(&self, how: wgpu::PollType) -> Result<()> {
         match catch_unwind(AssertUnwindSafe(|| self.0.device.poll(how))) {
-            // A timeout is no fault.
+            // A timeout is not an error.
             Ok(Ok(_) | Err(wgpu::PollError::Timeout)) => Ok(()),
             Ok(Err(error)) => Err(Error::Gpu(error.to_string())),
             Err(_) => {
-                self.lose("the driver reported it while the device was polled".into());
+                self.lose("the driver reported the loss during a poll".into());
                 Err(self.lost())
             }
         }
     }
 }
 
-/// The error of a call named `op`.
+/// Converts a wgpu error of the call `op`.
 fn typed(op: &'static str, error: &wgpu::Error) -> Error {
     match error {
         wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { op },
@@ -195,7 +197,7 @@ fn typed(op: &'static str, error: &wgpu::Error) -> Error {
     }
 }
 
-/// Finding out whether a device lives without its device-lost callback, which belongs to the host.
+/// Detects the loss of a device without its device-lost callback, which belongs to the host.
 #[cfg(not(target_arch = "wasm32"))]
 mod probe {
     use std::sync::atomic::AtomicBool;
@@ -203,11 +205,11 @@ mod probe {
 
     use super::*;
 
-    /// A buffer that is mapped and unmapped at once: a lost device refuses the mapping within the call.
+    /// A small buffer that is mapped and unmapped at once. A lost device refuses the mapping within the call.
     pub(super) struct Probe {
         device: wgpu::Device,
         buffer: wgpu::Buffer,
-        /// One probe at a time.
+        /// Serializes probes.
         turn: Mutex<()>,
     }
 
@@ -222,8 +224,8 @@ mod probe {
             Self { device: device.clone(), buffer, turn: Mutex::default() }
         }
 
-        /// Whether the device refuses to map the buffer. A poll by another thread may be mapping it just now, which
-        /// looks like a refusal, so a refusal counts when it is repeated.
+        /// Whether the device refuses to map the buffer. A concurrent poll on another thread may be completing a
+        /// mapping, which looks like a refusal, so only repeated refusals count.
         pub fn is_refused(&self) -> bool {
             const TRIES: u32 = 4;
             let _turn = lock(&self.turn);
@@ -238,9 +240,9 @@ mod probe {
         fn try_map(&self) -> bool {
             let refused = Arc::new(AtomicBool::new(false));
             let seen = refused.clone();
-            // The buffer itself is invalid where the device was lost before it was made.
+            // The buffer is invalid if the device was lost before the buffer was created.
             let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-            // wgpu panics where a buffer of a lost device is freed while it is mapped.
+            // wgpu panics if a buffer of a lost device is freed while it is mapped.
             let map = AssertUnwindSafe(|| {
                 self.buffer.slice(..).map_async(wgpu::MapMode::Read, move |result| {
                     seen.store(result.is_err(), Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Work of this device in command encoders of the host.
+//! Recording work of this device into command encoders of the host.
 
 use std::sync::Arc;
 
@@ -8,14 +8,15 @@ use super::submit::without_void;
 use super::{Core, Gpu, lock};
 use crate::error::Result;
 
-/// Work that [`Device::encode_into`](crate::Device::encode_into) recorded into an encoder of the host. Call
-/// [`submitted`](Self::submitted) after the host's `Queue::submit`: only then may this device use the tensors that the work
-/// writes, and reuse the buffers that it needs. Dropping this instead makes what the work writes undefined, and using it
-/// an error.
+/// Work that [`Device::encode_into`](crate::Device::encode_into) recorded into a command encoder of the host.
+///
+/// Call [`submitted`](Self::submitted) after the host's `Queue::submit`. Until then, this device refuses to use
+/// the tensors that the work writes, and does not recycle the buffers that it needs. If this value is dropped instead,
+/// the results of the work are undefined, and using them is an error.
 #[must_use = "call `submitted` after `Queue::submit`"]
 pub struct EncodedWork {
     core: Arc<Core>,
-    /// `None` once it is known what became of them.
+    /// `None` once they were submitted or discarded.
     commands: Option<Vec<Command>>,
 }
 
@@ -32,13 +33,13 @@ impl Gpu {
         core.pool.encoder_begins();
         lent(&batch.commands, Content::lend);
         let work = EncodedWork { core, commands: Some(batch.commands) };
-        // On an error, dropping the work declares its results undefined.
+        // On an error, dropping `work` marks its results as undefined.
         encoded.map(|()| work)
     }
 }
 
 impl EncodedWork {
-    /// Says that the host submitted the encoder.
+    /// Confirms that the host has submitted the encoder.
     pub fn submitted(mut self) {
         let commands = self.finish().unwrap_or_default();
         let submitter = lock(&self.core.submitter);
@@ -60,7 +61,7 @@ impl Drop for EncodedWork {
     }
 }
 
-/// Calls `change(content, is_written)` for everything that commands use.
+/// Calls `change(content, is_written)` for all contents that the commands read or write.
 fn lent(commands: &[Command], change: impl Fn(&Content, bool)) {
     for command in commands {
         match command {

@@ -1,10 +1,10 @@
-//! The device's limits that a kernel can exceed, checked before anything is created.
+//! Checks a kernel against the limits of the device before anything is created.
 
 use crate::error::{Error, Result};
 use crate::kernel::Program;
 use crate::wgsl;
 
-/// Bytes between the parameters of two dispatches: the largest alignment of dynamic offsets that WebGPU allows.
+/// Distance between the parameters of two dispatches in bytes: the largest alignment of dynamic offsets in WebGPU.
 pub(super) const SLOT: usize = 256;
 
 /// Checks a kernel's bindings, parameters and workgroup against the limits of the device.
@@ -39,7 +39,7 @@ pub(super) fn check(program: &Program, limits: &wgpu::Limits) -> Result<()> {
     }
 }
 
-/// Bytes of a kernel's parameter block: a uniform block with vectors is a multiple of 16 bytes long.
+/// Size of a kernel's parameter block in bytes. The size of a uniform block with vectors is a multiple of 16.
 pub(super) fn params_size(program: &Program) -> u64 {
     program.size.next_multiple_of(16) as u64
 }

@@ -1,4 +1,4 @@
-//! Buffers, and the pool they come from and go back to.
+//! GPU memory, and the pool that recycles its buffers.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,25 +10,25 @@ use super::lock;
 use crate::error::{Error, Result};
 use crate::shelf::{Shelf, size_class};
 
-/// Bytes of the largest buffer for reading back that is kept.
+/// Size of the largest staging buffer that is recycled, in bytes.
 const STAGED: u64 = 16 << 20;
 
-/// 4-byte words on the GPU. Goes back to its pool when dropped: commands run in the order they were recorded, so a
-/// later owner cannot disturb work that is still pending.
+/// 4-byte words on the GPU. The buffer returns to its pool when this is dropped. Commands run in the order in which
+/// they were recorded, so the next owner cannot disturb pending work.
 pub(crate) struct Memory {
     buffer: Option<wgpu::Buffer>,
     /// First byte of the words.
     offset: u64,
     bytes: u64,
     content: Arc<Content>,
-    /// Failed allocations known when the buffer was taken; see [`Buffers::exhausted`].
+    /// [`Buffers::exhausted`] at the time the buffer was taken.
     exhausted: usize,
-    /// Nowhere, for a buffer of the host.
+    /// Dangling for a buffer of the host.
     pool: Weak<Pool>,
 }
 
 impl Memory {
-    /// A part of a buffer of the host, which keeps it.
+    /// A range of a buffer of the host. The buffer is never recycled.
     pub fn of_host(buffer: wgpu::Buffer, offset: u64, bytes: u64) -> Self {
         Self { buffer: Some(buffer), offset, bytes, content: Arc::default(), exhausted: 0, pool: Weak::new() }
     }
@@ -46,13 +46,13 @@ impl Memory {
         &self.content
     }
 
-    /// The part that the tensor uses.
+    /// The range of the buffer that the tensor uses.
     pub fn binding(&self) -> wgpu::BufferBinding<'_> {
         wgpu::BufferBinding { buffer: self.buffer(), offset: self.offset, size: wgpu::BufferSize::new(self.bytes) }
     }
 }
 
-/// The place of a tensor's elements on the GPU; see [`Tensor::wgpu_buffer`](crate::Tensor::wgpu_buffer).
+/// The range of a buffer that holds a tensor's elements; see [`Tensor::wgpu_buffer`](crate::Tensor::wgpu_buffer).
 #[derive(Clone, Debug)]
 pub struct BufferPart {
     /// The buffer, which may be longer than the tensor.
@@ -85,8 +85,8 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Free {
     shelf: Shelf<wgpu::Buffer>,
-    /// Encoders of the host that are not submitted yet, and what waits for them: work recorded there still uses buffers
-    /// that were dropped.
+    /// Number of unsubmitted encoders of the host. While there are any, dropped buffers are quarantined in `waiting`,
+    /// because the encoded work may still use them.
     encoders: usize,
     waiting: Vec<wgpu::Buffer>,
 }
@@ -104,7 +104,7 @@ impl Pool {
         }
     }
 
-    /// Memory with undefined content. `reclaim` lets the driver free the buffers that [`Pool`] let go.
+    /// Allocates memory with undefined contents. `reclaim` has the driver free the buffers that the pool released.
     pub fn alloc(
         self: &Arc<Self>,
         op: &'static str,
@@ -131,7 +131,8 @@ impl Pool {
         Ok(Arc::new(Memory { buffer, offset: 0, bytes, content, exhausted, pool: Arc::downgrade(self) }))
     }
 
-    /// Failed allocations known by now, after letting go of buffers that may be among them.
+    /// Number of allocations known to have failed. If it has grown, empties the free lists, which may hold invalid
+    /// buffers.
     fn exhausted(&self) -> usize {
         let now = self.buffers.exhausted();
         if self.exhausted.swap(now, Ordering::Relaxed) != now {
@@ -140,7 +141,7 @@ impl Pool {
         now
     }
 
-    /// A new buffer; when memory is out, once more after the free lists were emptied.
+    /// Creates a buffer. If the device is out of memory, empties the free lists and tries once more.
     fn create(
         &self,
         op: &'static str,
@@ -159,6 +160,7 @@ impl Pool {
         }
     }
 
+    /// Recycles a buffer, unless an allocation has failed since the buffer was taken.
     fn give(&self, buffer: wgpu::Buffer, exhausted: usize) {
         if exhausted != self.exhausted() {
             return;
@@ -170,11 +172,12 @@ impl Pool {
         }
     }
 
-    /// An encoder of the host got work: no buffer is used again until [`encoder_done`](Self::encoder_done).
+    /// Called when work is recorded into an encoder of the host. No buffer is reused until
+    /// [`encoder_done`](Self::encoder_done).
     pub fn encoder_begins(&self) {
         let mut free = lock(&self.free);
         free.encoders += 1;
-        // Those that are free now may have been used by the work.
+        // The encoded work may use buffers that are already on the free list.
         let kept = free.shelf.drain();
         free.waiting.extend(kept);
     }
@@ -189,7 +192,7 @@ impl Pool {
         }
     }
 
-    /// A buffer to read back through.
+    /// Returns a staging buffer for a readback.
     pub fn staging(&self, words: usize, reclaim: impl FnOnce() -> Result<()>) -> Result<wgpu::Buffer> {
         let size = size_class(4 * words as u64).min(self.max_buffer);
         let kept = lock(&self.staging).get_mut(&size).and_then(Vec::pop);
@@ -211,11 +214,11 @@ impl Pool {
 
     /// Empties the free lists.
     pub fn trim(&self) {
-        lock(&self.free).shelf.drain();
+        lock(&self.free).shelf.clear();
         lock(&self.staging).clear();
     }
 
-    /// Empties the free lists and keeps nothing more.
+    /// Empties the free lists and stops recycling.
     pub fn close(&self) {
         lock(&self.free).shelf.close();
         lock(&self.staging).clear();

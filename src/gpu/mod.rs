@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 pub use ::wgpu;
+pub(crate) use adapter::setting;
 pub use adapter::{AdapterReport, adapters};
 use buffers::Buffers;
 use cache::Cache;
@@ -53,17 +54,17 @@ use timestamps::Timestamps;
 use crate::error::{Error, Result};
 use crate::kernel::Program;
 
-/// Bytes from which an upload goes to its buffer directly, after what was recorded is submitted.
+/// Uploads of at least this many bytes are not recorded: pending work is submitted, and the buffer is written directly.
 const LARGE_UPLOAD: usize = 1 << 20;
 
-/// How long an allocation that found no memory waits for the GPU to give some back.
+/// How long a failed allocation waits for the GPU to release memory.
 #[cfg(not(target_arch = "wasm32"))]
 const RECLAIM: Duration = Duration::from_secs(10);
 
-/// Recorded commands of a paced device from which on the recording thread submits them itself: memory is finite.
+/// Backpressure: number of pending commands at which the thread that records on a paced device submits them itself.
 const MOST_PENDING: usize = 1 << 16;
 
-/// One device. Dropping it drops recorded work that nobody has asked for.
+/// One device. Dropping it discards recorded work that was not submitted.
 pub(crate) struct Gpu {
     core: Arc<Core>,
     #[cfg(not(target_arch = "wasm32"))]
@@ -71,7 +72,7 @@ pub(crate) struct Gpu {
     pipelines: Pipelines,
 }
 
-/// The part of a device that its driver thread shares.
+/// State that a device shares with its driver thread.
 struct Core {
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -91,7 +92,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Core {
-    /// Submits the next batch; gives its estimated work.
+    /// Submits the next batch and returns its estimated work.
     #[cfg(not(target_arch = "wasm32"))]
     fn submit_batch(&self, size: Size) -> u64 {
         let mut submitter = lock(&self.submitter);
@@ -118,22 +119,23 @@ impl Core {
         }
     }
 
-    /// Lets go of buffers that were dropped and are used by recorded work alone, and has the driver free them.
+    /// Frees dropped buffers that only recorded work still uses: submits that work, then has the driver free the
+    /// buffers.
     fn free_dropped(&self) -> Result<()> {
         self.submit_all(Size::LARGEST);
         self.pool.trim();
         self.reclaim()
     }
 
-    /// Has the driver free buffers that are no longer used, once the GPU is done with them. This waits, for ten seconds at
-    /// most, instead of failing for lack of memory.
+    /// Waits until the GPU has finished, so that the driver can free unused buffers. Waits for at most ten seconds,
+    /// which is better than failing for lack of memory.
     fn reclaim(&self) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
         self.faults.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(RECLAIM) })?;
         Ok(())
     }
 
-    /// Counts the work submitted so far as running, until it is done.
+    /// Counts the work submitted so far as running until the GPU has finished it.
     #[cfg(not(target_arch = "wasm32"))]
     fn watch_submitted(&self) {
         self.events.update(|state| state.running += 1);
@@ -148,7 +150,7 @@ impl Core {
         }
     }
 
-    /// Wakes futures that wait for the driver thread, if what is pending is little.
+    /// Wakes futures that wait for the driver thread, unless it is still behind.
     #[cfg(not(target_arch = "wasm32"))]
     fn caught_up(&self) {
         if !self.is_behind() {
@@ -157,14 +159,14 @@ impl Core {
         }
     }
 
-    /// Whether the driver thread would soon have nothing to submit, after so many recorded commands.
+    /// Whether the driver thread is about to run out of commands to submit, given the number of recorded commands.
     #[cfg(not(target_arch = "wasm32"))]
     fn is_idle(&self, recorded: u64) -> bool {
         const SOON: u64 = 64;
         self.events.state().wanted + SOON < recorded
     }
 
-    /// Whether more work is recorded than the next two submissions of a paced device hold.
+    /// Whether a paced device has more work recorded than its next two submissions hold.
     #[cfg(not(target_arch = "wasm32"))]
     fn is_behind(&self) -> bool {
         let pace = lock(&self.pace);
@@ -172,7 +174,7 @@ impl Core {
         pace.slice().is_some() && lock(&self.recorder).is_full(Size { work: size.work.saturating_mul(2), ..size })
     }
 
-    /// Ends everything that waits for a device that is lost.
+    /// Completes everything that waits for a lost device; readbacks receive an error.
     #[cfg(not(target_arch = "wasm32"))]
     fn abandon(&self) {
         lock(&self.recorder).cancel();
@@ -188,7 +190,7 @@ impl Core {
 }
 
 impl Gpu {
-    /// The best adapter that the environment allows.
+    /// Opens the best adapter that the environment allows.
     pub async fn new(options: &GpuOptions) -> Result<Self> {
         let adapter = adapter::best().await?;
         let (device, queue) = adapter::open(&adapter, options).await?;
@@ -197,7 +199,7 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// A device of the host application. Its error handlers stay in place.
+    /// Adopts a device of the host application. The host's error handlers stay in place.
     pub fn adopt(
         adapter: &wgpu::Adapter,
         device: wgpu::Device,
@@ -262,12 +264,12 @@ impl Gpu {
         &self.core.report
     }
 
-    /// Buffers made since the device was opened.
+    /// Number of buffers created since the device was opened.
     pub fn buffers_made(&self) -> usize {
         self.core.buffers.made()
     }
 
-    /// Whether the device was lost.
+    /// Whether the device is lost.
     pub fn is_lost(&self) -> bool {
         self.core.faults.is_lost()
     }
@@ -280,19 +282,19 @@ impl Gpu {
         lock(&self.core.pace).set(pacing, self.core.is_adopted);
     }
 
-    /// Whether commands whose results are dropped are submitted nevertheless.
+    /// With `always`, disables dead-code elimination: commands run even if their results were dropped.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run_dropped(&self, always: bool) {
         lock(&self.core.recorder).run_dropped(always);
     }
 
-    /// Times of the dispatches since the last call, after submitting all work recorded so far.
+    /// Submits all recorded work and returns the times of the dispatches since the last call.
     pub fn take_times(&self) -> Result<Vec<DispatchTime>> {
         self.flush()?;
         Ok(lock(&self.core.submitter).timestamps.as_mut().map_or_else(Vec::new, Timestamps::take))
     }
 
-    /// Memory with undefined content.
+    /// Allocates memory with undefined contents.
     pub fn alloc(&self, op: &'static str, words: usize) -> Result<Arc<Memory>> {
         self.core.faults.check()?;
         self.core.pool.alloc(op, words, || self.core.free_dropped())
@@ -317,13 +319,16 @@ impl Gpu {
         Ok(())
     }
 
-    /// How much a submission holds, and whether the driver thread submits.
+    /// The size of a submission, and whether the device is paced, so that the driver thread submits.
     fn size(&self) -> (Size, bool) {
+        if cfg!(target_arch = "wasm32") {
+            return (Size::LARGEST, false);
+        }
         let pace = lock(&self.core.pace);
         (pace.size(), pace.slice().is_some())
     }
 
-    /// Checks that `groups`, whose invocations loop so often, fit the adapter.
+    /// Checks the workgroups, and the loop iterations of one invocation, against the limits of the adapter.
     pub fn check_dispatch(&self, op: &'static str, groups: [u32; 3], loops: u64) -> Result<()> {
         let allowed = self.core.report.max_loops;
         if loops > allowed {
@@ -359,7 +364,7 @@ impl Gpu {
         self.submit_if_full(size, is_paced)
     }
 
-    /// Submits what was recorded when it fills a submission.
+    /// Submits the recorded work if it fills a submission.
     fn submit_if_full(&self, size: Size, is_paced: bool) -> Result<()> {
         let (is_full, pending, recorded) = {
             let recorder = lock(&self.core.recorder);
@@ -382,7 +387,7 @@ impl Gpu {
         }
     }
 
-    /// Has the driver thread submit what was recorded; in a browser, where `submit` never waits, this thread does.
+    /// Has the driver thread submit the recorded work. In a browser, where `submit` never blocks, this thread submits.
     fn submit_later(&self) {
         #[cfg(not(target_arch = "wasm32"))]
         self.driver.submit_later(&self.core);
@@ -390,14 +395,14 @@ impl Gpu {
         self.core.submit_all(Size::LARGEST);
     }
 
-    /// Submits what was recorded.
+    /// Submits the recorded work.
     pub fn flush(&self) -> Result<()> {
         let (size, _) = self.size();
         self.core.submit_all(size);
         self.core.faults.check()
     }
 
-    /// Waits, without blocking a thread, until little of the work that was recorded on a paced device is left to submit.
+    /// Waits, without blocking a thread, until a paced device has little recorded work left to submit.
     pub async fn catch_up(&self) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
         while self.core.is_behind() {
@@ -410,12 +415,12 @@ impl Gpu {
         Ok(())
     }
 
-    /// Drops what was recorded and not submitted; what it should have written is undefined.
+    /// Drops recorded work that was not submitted. Its results become undefined.
     pub fn cancel(&self) {
         lock(&self.core.recorder).cancel();
     }
 
-    /// A part of a buffer of the host as memory.
+    /// Wraps a range of a buffer of the host.
     pub fn memory_of_host(&self, buffer: wgpu::Buffer, offset: u64, bytes: u64) -> Result<Memory> {
         const OP: &str = "Tensor::from_wgpu_buffer";
         let core = &self.core;
@@ -429,7 +434,7 @@ impl Gpu {
         if !offset.is_multiple_of(alignment) {
             return Err(Error::value(OP, "offset", format!("a multiple of {alignment}"), offset));
         }
-        // Bindings of 16 bytes at least.
+        // Bindings are at least 16 bytes long.
         if offset.checked_add(bytes.max(16)).is_none_or(|end| end > buffer.size()) {
             let expected = format!("at least {} bytes from offset {offset}", bytes.max(16));
             return Err(Error::value(OP, "buffer", expected, format!("{} bytes", buffer.size())));
@@ -438,7 +443,8 @@ impl Gpu {
             let (limit, allowed) = ("maxStorageBufferBindingSize", limits.max_storage_buffer_binding_size);
             return Err(Error::Limit { op: OP, limit, needed: bytes, allowed });
         }
-        // A copy that is never submitted: refused for a buffer of another device, or one that was destroyed.
+        // Validates the buffer by a command that is never submitted: wgpu refuses a destroyed buffer, and one of
+        // another device.
         core.faults.guard(OP, || {
             let mut encoder = core.device.create_command_encoder(&Default::default());
             encoder.clear_buffer(&buffer, offset, Some(4));
@@ -447,7 +453,7 @@ impl Gpu {
         Ok(Memory::of_host(buffer, offset, bytes.max(16)))
     }
 
-    /// Where the first `words` words of `memory` are, after submitting all work recorded so far.
+    /// Submits all recorded work and returns the buffer range of the first `words` words of `memory`.
     pub fn part(&self, memory: &Memory, words: usize) -> Result<BufferPart> {
         self.flush()?;
         if let Some(why) = memory.content().why_void() {
@@ -456,12 +462,12 @@ impl Gpu {
         Ok(BufferPart { buffer: memory.buffer().clone(), offset: memory.offset(), bytes: 4 * words as u64 })
     }
 
-    /// Commands recorded and not yet submitted.
+    /// Number of commands recorded and not yet submitted.
     pub fn pending(&self) -> usize {
         lock(&self.core.recorder).pending()
     }
 
-    /// Waits until everything submitted is done.
+    /// Submits the recorded work and waits until the GPU has finished all submitted work.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self) -> Result<()> {
         self.core.submit_all(Size::LARGEST);
@@ -472,7 +478,7 @@ impl Gpu {
 
 impl Drop for Gpu {
     fn drop(&mut self) {
-        // What was recorded and never read has no effect that anyone could see.
+        // Recorded work is not submitted: without a readback it has no observable effect.
         #[cfg(not(target_arch = "wasm32"))]
         self.driver.close(&self.core);
         self.core.pool.close();

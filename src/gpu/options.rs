@@ -1,4 +1,4 @@
-//! What a GPU device is opened with.
+//! Options for opening or adopting a GPU device.
 
 use super::pace::Pacing;
 use crate::tuning::Tuning;
@@ -16,6 +16,6 @@ pub struct GpuOptions {
     pub pipeline_cache: Option<std::path::PathBuf>,
     /// What was measured fastest on this adapter: see `Device::tune`. What it does not know is decided by rules.
     pub tuning: Option<Tuning>,
-    /// How work is cut into submissions.
+    /// How work is split into submissions.
     pub pacing: Pacing,
 }

@@ -1,37 +1,37 @@
-//! How much is submitted at once, so that a host that shares the device keeps its frame rate.
+//! Sizes submissions so that a host application that shares the device keeps its frame rate.
 
 use std::time::Duration;
 
 use super::recorder::Size;
 
-/// Estimated cost of a dispatch of no work, in multiply-adds.
+/// Estimated fixed cost of a dispatch, in multiply-adds.
 pub(super) const DISPATCH: u64 = 200_000;
 
-/// Multiply-adds a second that a device is taken to compute before anything was measured.
+/// Assumed speed of a device before the first measurement, in multiply-adds per second.
 const SLOW: f64 = 2e9;
 
-/// GPU time of a submission on an adopted device.
+/// GPU time per submission on an adopted device.
 const SLICE: Duration = Duration::from_millis(4);
 
-/// How work is cut into submissions; see [`Device::set_pacing`](crate::Device::set_pacing). It changes no result.
+/// How work is split into submissions; see [`Device::set_pacing`](crate::Device::set_pacing). Results are unaffected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pacing {
-    /// [`Slice`](Self::Slice) of 4 ms on a device that was adopted from a host application, [`Off`](Self::Off) on others.
+    /// [`Slice`](Self::Slice) of 4 ms on a device adopted from a host application, [`Off`](Self::Off) on others.
     #[default]
     Auto,
-    /// Submissions are as large as a driver allows and follow each other at once: the highest throughput.
+    /// Submissions are as large as the driver allows and follow one another at once, for the highest throughput.
     Off,
-    /// Each submission takes about this much GPU time, learned from earlier ones, and the next one follows when it is done.
-    /// So what the host submits in between waits for one slice at most. A thread of the device submits, so recording never
-    /// waits for the GPU.
+    /// Each submission takes about this much GPU time, estimated from earlier submissions. The next one follows when it
+    /// is done, so a submission of the host waits for at most one slice. A thread of the device submits, so recording
+    /// never waits for the GPU.
     Slice(Duration),
 }
 
-/// Learns how fast the device is.
+/// Estimates the speed of the device.
 pub(super) struct Pace {
     slice: Option<Duration>,
-    /// Multiply-adds a second.
+    /// Multiply-adds per second.
     rate: f64,
 }
 
@@ -48,13 +48,13 @@ impl Pace {
             Pacing::Off => None,
             Pacing::Slice(time) => Some(time.max(Duration::from_micros(100))),
         };
-        // There is no driver thread in a browser, which schedules by itself.
+        // Browsers schedule the GPU themselves, and there is no driver thread.
         if cfg!(target_arch = "wasm32") {
             self.slice = None;
         }
     }
 
-    /// GPU time of a submission; `None` where it is not bounded.
+    /// Target GPU time of a submission; `None` if it is unbounded.
     pub fn slice(&self) -> Option<Duration> {
         self.slice
     }
@@ -70,8 +70,8 @@ impl Pace {
         }
     }
 
-    /// Learns from a submission of so much work that took so long. Estimates of work are rough and clocks are disturbed
-    /// by others, so one submission changes little.
+    /// Updates the estimated speed from a submission of `work` that took `took`. Work estimates are rough and other
+    /// programs disturb the timing, so one submission changes the estimate only a little.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn learn(&mut self, work: u64, took: Duration) {
         let rate = work as f64 / took.as_secs_f64().max(1e-5);
@@ -87,7 +87,7 @@ mod tests {
     fn slices_follow_the_speed_of_the_device() {
         let mut pace = Pace::new(Pacing::Slice(Duration::from_millis(10)), false);
         for _ in 0..100 {
-            // A device of 10¹¹ multiply-adds a second.
+            // A device that computes 10¹¹ multiply-adds per second.
             let work = pace.size().work;
             pace.learn(work, Duration::from_secs_f64(work as f64 / 1e11));
         }

@@ -1,4 +1,4 @@
-//! Kernels as compute pipelines, made at first use.
+//! Compute pipelines of kernels, compiled on first use.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -28,7 +28,7 @@ pub(super) struct Pipelines {
     made: Mutex<HashMap<&'static str, Slot>>,
 }
 
-/// A pipeline once it is compiled. Whoever needs it meanwhile waits for this slot and for no other.
+/// A pipeline, once it is compiled. Each slot has its own lock, so a thread waits only for the pipeline that it needs.
 type Slot = Arc<Mutex<Option<Arc<Pipeline>>>>;
 
 impl Pipelines {
@@ -43,14 +43,14 @@ impl Pipelines {
         }
     }
 
-    /// The pipeline of a kernel. One that cannot be made is tried again at the next call.
+    /// Returns the pipeline of a kernel, compiled on first use. A failed compilation is retried at the next call.
     pub fn get(&self, program: &Program) -> Result<Arc<Pipeline>> {
         let slot = lock(&self.made).entry(program.name).or_default().clone();
         let mut slot = lock(&slot);
         if let Some(pipeline) = &*slot {
             return Ok(pipeline.clone());
         }
-        // Browsers have WebGPU's default limits at least, which every kernel keeps.
+        // Browsers guarantee at least WebGPU's default limits, which no kernel exceeds.
         if !cfg!(target_arch = "wasm32") {
             limits::check(program, &self.limits)?;
         }
@@ -96,14 +96,14 @@ impl Pipelines {
     }
 }
 
-/// Buffers bound to a pipeline. The parameters lie in a chunk of uniforms, so there is one bind group a chunk.
+/// Buffers bound to a pipeline. Parameters lie in chunks of uniform buffers, and each chunk needs its own bind group.
 pub(crate) struct Binding {
     pub(super) bound: Arc<Bound>,
     buffers: Vec<Arc<Memory>>,
     group: Option<(u64, wgpu::BindGroup)>,
 }
 
-/// What recorded dispatches of one binding share.
+/// State that the recorded dispatches of one binding share.
 pub(super) struct Bound {
     pub pipeline: Arc<Pipeline>,
     contents: Vec<Arc<Content>>,
@@ -121,13 +121,13 @@ impl Bound {
 }
 
 impl Binding {
-    /// Binds the `reads` first buffers for reading, the others for writing.
+    /// Binds the first `reads` buffers for reading and the others for writing.
     pub(super) fn new(pipeline: Arc<Pipeline>, buffers: Vec<Arc<Memory>>, reads: usize) -> Self {
         let contents = buffers.iter().map(|memory| memory.content().clone()).collect();
         Self { bound: Arc::new(Bound { pipeline, contents, reads }), buffers, group: None }
     }
 
-    /// The bind group whose parameters lie in chunk number `chunk`.
+    /// Returns the bind group for parameters in chunk number `chunk`.
     pub(super) fn group(
         &mut self,
         device: &wgpu::Device,

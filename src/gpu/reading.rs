@@ -1,4 +1,4 @@
-//! Reading elements back, with and without waiting.
+//! Readbacks, asynchronous and blocking.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::recorder::Size;
 use super::{Gpu, Memory, lock};
 use crate::error::{Error, Result};
 
-/// A pending readback. Dropping it cancels it, if it was not submitted yet.
+/// A pending readback. Dropping it cancels the readback if it was not submitted yet.
 pub(crate) struct Reading {
     staging: wgpu::Buffer,
     words: usize,
@@ -31,16 +31,19 @@ impl Gpu {
         Ok(Reading { staging, words, mapped })
     }
 
-    /// Starts to read parts of memory back: the first `words` words of each, in one submission. The calling thread does not
-    /// wait.
+    /// Starts readbacks of parts of memory, the first `words` words of each, in one submission. Does not block the
+    /// calling thread.
     pub fn start_reads(&self, parts: &[(&Arc<Memory>, usize)]) -> Result<Vec<Reading>> {
-        let readings = parts.iter().map(|(memory, words)| self.record_read(memory, *words)).collect();
+        let mut readings = Vec::with_capacity(parts.len());
+        for (memory, words) in parts {
+            readings.push(self.record_read(memory, *words)?);
+        }
         self.submit_later();
-        readings
+        Ok(readings)
     }
 
-    /// Returns the words if they have arrived, without waiting. In a browser they can arrive only while the page's event
-    /// loop runs.
+    /// Returns the words if they have arrived, without waiting. In a browser they can arrive only while the page's
+    /// event loop runs.
     pub fn poll_read(&self, reading: &mut Reading) -> Result<Option<Vec<f32>>> {
         match reading.mapped.try_recv() {
             Ok(None) => Ok(None),
@@ -49,7 +52,7 @@ impl Gpu {
         }
     }
 
-    /// The words of a reading, once they have arrived.
+    /// Waits until the words of a readback have arrived, and returns them.
     pub async fn finish_read(&self, mut reading: Reading) -> Result<Vec<f32>> {
         match (&mut reading.mapped).await {
             Ok(mapped) => self.take(&reading, mapped),
@@ -57,7 +60,7 @@ impl Gpu {
         }
     }
 
-    /// The first `words` words of `memory`, after all work recorded so far, which this thread submits and waits for.
+    /// Reads the first `words` words of `memory` back. This thread submits all work recorded so far, and waits for it.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_blocking(&self, memory: &Arc<Memory>, words: usize) -> Result<Vec<f32>> {
         let mut reading = self.record_read(memory, words)?;
@@ -67,12 +70,12 @@ impl Gpu {
                 return Ok(words);
             }
             self.core.faults.check()?;
-            // Where the driver thread submitted the readback, its submission is not known here.
+            // If the driver thread submitted the readback, its submission index is not known here.
             self.core.faults.poll(wgpu::PollType::Wait { submission_index: submission_index.take(), timeout: None })?;
         }
     }
 
-    /// The error of a readback that the device dropped.
+    /// The error for a readback that the device dropped.
     fn dropped(&self) -> Error {
         let lost = self.core.faults.check().err();
         lost.unwrap_or_else(|| Error::Gpu("Tensor::read: the device dropped the readback".into()))
@@ -83,7 +86,7 @@ impl Gpu {
         self.copy_out(reading, mapped).map_err(|error| self.core.faults.explain(error))
     }
 
-    /// The words of a mapped buffer, which goes back to the pool.
+    /// Copies the words out of the mapped staging buffer, and returns the buffer to the pool.
     fn copy_out(&self, reading: &Reading, mapped: Result<()>) -> Result<Vec<f32>> {
         mapped?;
         let Reading { staging, words, .. } = reading;

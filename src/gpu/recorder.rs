@@ -1,4 +1,4 @@
-//! Dispatches, uploads and readbacks as plain data, until they are submitted.
+//! Records dispatches, uploads and readbacks as plain data until they are submitted.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,28 +14,28 @@ use super::pipeline::{Binding, Bound};
 use super::timestamps::MEASURED;
 use crate::error::Result;
 
-/// Parameter slots of a chunk: the dispatches that share a bind group.
+/// Parameter slots per chunk. Dispatches of one binding within a chunk share a bind group.
 const SLOTS: usize = 2048;
-/// Dispatches of one submission at most.
+/// Maximum number of dispatches per submission.
 const FULL: usize = 8192;
-/// Estimated work of one submission at most, in multiply-adds: a third of a second at 100 GFLOP/s, so that no
-/// driver takes a slow adapter for a hung one (Windows waits for two seconds).
+/// Maximum estimated work per submission, in multiply-adds: a third of a second at 100 GFLOP/s, so that no driver
+/// mistakes a slow adapter for a hung one (Windows waits for two seconds).
 const WORK: u64 = 1 << 34;
-/// Bytes of uploads that one submission carries at most before it is sent.
+/// Bytes of recorded uploads that fill a submission.
 const UPLOADS: usize = 4 << 20;
 
 pub(super) enum Command {
     Dispatch {
         bound: Arc<Bound>,
         group: wgpu::BindGroup,
-        /// Identity of the chunk of parameters, and the place in it.
+        /// Id of the parameter chunk, and the byte offset in it.
         chunk: u64,
         offset: u32,
         groups: [u32; 3],
         work: u64,
     },
     Upload {
-        /// In all bytes recorded so far.
+        /// Offset in the stream of all upload bytes recorded on the device.
         from: usize,
         bytes: usize,
         to: wgpu::Buffer,
@@ -62,8 +62,8 @@ impl Command {
         }
     }
 
-    /// Keeps earlier commands that this one builds on. Those that write the same elements are among them: a kernel may
-    /// write a part, or read what it writes.
+    /// Marks the contents that this command depends on as needed. Its outputs are among them: a kernel may write only a
+    /// part of an output, or read it.
     fn need_inputs(&self, sweep: u64) {
         match self {
             Command::Dispatch { bound, .. } => bound.reads().iter().chain(bound.writes()).for_each(|c| c.need(sweep)),
@@ -72,7 +72,7 @@ impl Command {
         }
     }
 
-    /// Declares the elements undefined that this command should have written; a readback gets an error.
+    /// Marks the results of this command as undefined. A readback receives an error.
     pub fn void(self, why: &Void) {
         match self {
             Command::Dispatch { bound, .. } => bound.writes().iter().for_each(|content| content.void(why.clone())),
@@ -83,7 +83,7 @@ impl Command {
         }
     }
 
-    /// Why an input is undefined, if one is.
+    /// The reason, if an input is undefined.
     pub fn void_input(&self) -> Option<Void> {
         match self {
             Command::Dispatch { bound, .. } => bound.reads().iter().chain(bound.writes()).find_map(|c| c.why_void()),
@@ -92,7 +92,8 @@ impl Command {
         }
     }
 
-    /// The kernel, or what else it is.
+    /// Name for error messages: the kernel, or the kind of command.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn name(&self) -> &'static str {
         match self {
             Command::Dispatch { bound, .. } => bound.pipeline.name,
@@ -101,7 +102,7 @@ impl Command {
         }
     }
 
-    /// Whether the uploads of a batch that begins at `begin` stay below `most` bytes with this command.
+    /// Whether a batch whose uploads begin at `begin` holds at most `most` bytes of uploads with this command.
     fn fits(&self, most: usize, begin: usize) -> bool {
         match self {
             Command::Upload { from, bytes, .. } => from + bytes - begin <= most,
@@ -117,7 +118,7 @@ impl Command {
     }
 }
 
-/// Parameters of recorded dispatches, and the uniform buffer they will be in.
+/// Parameters of recorded dispatches, and the uniform buffer that they will be written to.
 struct Chunk {
     id: u64,
     buffer: wgpu::Buffer,
@@ -130,12 +131,12 @@ struct Chunk {
 #[derive(Default)]
 pub(super) struct Batch {
     pub commands: Vec<Command>,
-    /// Buffers of parameters, the first byte to write, and the bytes.
+    /// Parameter buffers, each with an offset and the bytes to write there.
     pub params: Vec<(wgpu::Buffer, u64, Vec<u8>)>,
     pub uploads: Vec<u8>,
     /// Estimated multiply-adds.
     pub work: u64,
-    /// Place of the first byte of `uploads` in all bytes recorded.
+    /// Offset of the first byte of `uploads` in the stream of all recorded upload bytes.
     pub begin: usize,
 }
 
@@ -145,7 +146,7 @@ impl Batch {
     }
 }
 
-/// How much a batch may hold.
+/// Maximum size of a batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
     pub dispatches: usize,
@@ -153,7 +154,7 @@ pub(super) struct Size {
 }
 
 impl Size {
-    /// What no driver takes for a hung device.
+    /// The largest batch that no driver mistakes for a hung device.
     pub const LARGEST: Self = Self { dispatches: FULL, work: WORK };
 
     fn holds(self, dispatches: usize, work: u64) -> bool {
@@ -165,14 +166,14 @@ pub(super) struct Recorder {
     device: wgpu::Device,
     faults: Faults,
     buffers: Buffers,
-    /// Slots of a chunk, and bytes of uploads of a batch, that the device allows.
+    /// Slots per chunk, and bytes of uploads per batch, that the device allows.
     slots: usize,
     most_uploads: usize,
     commands: VecDeque<Command>,
     taken: u64,
     /// Estimated work of `commands`.
     work: u64,
-    /// Bytes of recorded uploads, and how many bytes were in batches before.
+    /// Bytes of recorded uploads, and the number of bytes in earlier batches.
     uploads: Vec<u8>,
     uploaded: usize,
     chunks: Vec<Chunk>,
@@ -181,7 +182,7 @@ pub(super) struct Recorder {
     sweeps: u64,
     /// Whether every dispatch is measured.
     is_measured: bool,
-    /// Whether commands whose results nobody has are submitted nevertheless.
+    /// Whether dead-code elimination is off: commands run even if their results were dropped.
     runs_dropped: bool,
 }
 
@@ -209,7 +210,7 @@ impl Recorder {
         }
     }
 
-    /// Records a dispatch, or nothing at all when it fails.
+    /// Records a dispatch. If it fails, nothing is recorded.
     pub fn dispatch(&mut self, binding: &mut Binding, params: &[u8], groups: [u32; 3], work: u64) -> Result<()> {
         let bound = &binding.bound;
         bound.reads().iter().chain(bound.writes()).try_for_each(|content| content.check_read())?;
@@ -247,7 +248,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Records an upload to the front of `to`, so that it takes its turn among the dispatches.
+    /// Records an upload to the front of `to`. It runs in order with the dispatches.
     pub fn upload(&mut self, to: &Memory, bytes: &[u8]) -> Result<()> {
         to.content().check_write()?;
         let (from, content) = (self.uploaded + self.uploads.len(), to.content().clone());
@@ -273,29 +274,29 @@ impl Recorder {
         self.commands.len()
     }
 
-    /// Commands taken since the device was opened.
+    /// Number of commands taken since the device was opened.
     pub fn taken(&self) -> u64 {
         self.taken
     }
 
-    /// Commands recorded since the device was opened.
+    /// Number of commands recorded since the device was opened.
     pub fn recorded(&self) -> u64 {
         self.taken + self.commands.len() as u64
     }
 
-    /// `size`, as far as the dispatches of a submission can be measured.
+    /// Reduces `size` to the dispatches that one submission can time, if dispatches are timed.
     fn bounded(&self, size: Size) -> Size {
         let most = if self.is_measured { MEASURED } else { usize::MAX };
         Size { dispatches: size.dispatches.min(most), ..size }
     }
 
-    /// Whether what is recorded fills a submission.
+    /// Whether the recorded work fills a submission.
     pub fn is_full(&self, size: Size) -> bool {
         !self.bounded(size).holds(self.commands.len(), self.work)
             || self.uploads.len() >= UPLOADS.min(self.most_uploads / 2)
     }
 
-    /// Takes commands from the front, those that nobody needs left out, until `size` is reached.
+    /// Takes commands from the front until `size` is reached, and eliminates dead ones.
     pub fn take(&mut self, size: Size) -> Batch {
         self.take_unbounded(self.bounded(size))
     }
@@ -338,7 +339,7 @@ impl Recorder {
         batch
     }
 
-    /// Frees a slot of a chunk; the parameters in it go to `params`.
+    /// Frees a slot of a chunk and appends its parameters to `params`, if given.
     fn leave(&mut self, chunk: u64, offset: u32, params: Option<&mut Vec<(wgpu::Buffer, u64, Vec<u8>)>>) {
         let Some(chunk) = self.chunks.iter_mut().find(|c| c.id == chunk) else { return };
         chunk.waiting -= 1;
@@ -354,7 +355,8 @@ impl Recorder {
         }
     }
 
-    /// Finds what is needed: commands whose results a tensor still has, or a later needed command reads.
+    /// Marks live contents for dead-code elimination. A command is live if a tensor still owns a result, or if a later
+    /// live command depends on one.
     fn sweep(&mut self) {
         if self.runs_dropped {
             return;
@@ -376,7 +378,8 @@ impl Recorder {
         }
     }
 
-    /// Takes everything for an encoder of the host. Nothing of ours is written to the same parameters afterwards.
+    /// Takes all commands for an encoder of the host. The host submits later, so their parameter buffers are not
+    /// reused.
     pub fn take_for_host(&mut self) -> Batch {
         let batch = self.take_unbounded(Size { dispatches: usize::MAX, work: u64::MAX });
         self.chunks.clear();
@@ -384,7 +387,7 @@ impl Recorder {
         batch
     }
 
-    /// Drops everything recorded; what it should have written is undefined.
+    /// Drops all recorded commands. Their results become undefined.
     pub fn cancel(&mut self) {
         loop {
             let batch = self.take(Size::LARGEST);

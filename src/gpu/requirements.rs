@@ -1,29 +1,30 @@
-//! What a device should have, for hosts that request it themselves.
+//! Features and limits for host applications that request a device themselves.
 
 /// Features and limits to request a device with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceNeeds {
     /// For [`wgpu::DeviceDescriptor::required_features`].
     pub features: wgpu::Features,
-    /// For [`wgpu::DeviceDescriptor::required_limits`]; merge it with those of the host by
+    /// For [`wgpu::DeviceDescriptor::required_limits`]. Merge them with the host's own limits by
     /// [`wgpu::Limits::or_better_values_from`].
     pub limits: wgpu::Limits,
 }
 
-/// What to request for a device that [`Device::from_wgpu`](crate::Device::from_wgpu) will adopt.
+/// Features and limits to request for a device that [`Device::from_wgpu`](crate::Device::from_wgpu) will adopt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Requirements {
-    /// What makes this adapter fastest.
+    /// For the highest speed on this adapter.
     pub best: DeviceNeeds,
-    /// What every kernel runs with. Less than that is possible, too: a kernel that does not fit is then refused by name.
+    /// The minimum for all kernels. A device with less works, too, but a kernel that exceeds its limits returns
+    /// [`Error::Limit`](crate::Error::Limit).
     pub least: DeviceNeeds,
 }
 
 /// Optional features that kernels can use.
 const FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::PIPELINE_CACHE);
 
-/// What a host should request from this adapter. Textures and render pipelines are not asked for beyond the least that
-/// wgpu knows.
+/// Returns the features and limits that a host should request from this adapter. Limits of textures and render
+/// pipelines are the lowest defaults of wgpu.
 ///
 /// ```no_run
 /// # async fn host(adapter: wgru::wgpu::Adapter) -> Result<(), Box<dyn std::error::Error>> {
@@ -40,10 +41,25 @@ const FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::
 /// # }
 /// ```
 pub fn requirements(adapter: &wgpu::Adapter) -> Requirements {
-    let (has, compute) = (adapter.limits(), wgpu::Limits::default());
-    let least = wgpu::Limits {
+    Requirements { best: best(adapter), least: DeviceNeeds { features: wgpu::Features::empty(), limits: least() } }
+}
+
+/// [`Requirements::best`].
+pub(super) fn best(adapter: &wgpu::Adapter) -> DeviceNeeds {
+    let has = adapter.limits();
+    let limits = wgpu::Limits {
+        max_buffer_size: has.max_buffer_size,
+        max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
+        ..least()
+    };
+    DeviceNeeds { features: adapter.features() & FEATURES, limits }
+}
+
+fn least() -> wgpu::Limits {
+    let compute = wgpu::Limits::default();
+    wgpu::Limits {
         max_bind_groups: 1,
-        max_bindings_per_bind_group: compute.max_bindings_per_bind_group.min(has.max_bindings_per_bind_group),
+        max_bindings_per_bind_group: 16,
         max_dynamic_uniform_buffers_per_pipeline_layout: 1,
         max_storage_buffers_per_shader_stage: compute.max_storage_buffers_per_shader_stage,
         max_uniform_buffers_per_shader_stage: 1,
@@ -59,14 +75,5 @@ pub fn requirements(adapter: &wgpu::Adapter) -> Requirements {
         min_uniform_buffer_offset_alignment: compute.min_uniform_buffer_offset_alignment,
         min_storage_buffer_offset_alignment: compute.min_storage_buffer_offset_alignment,
         ..wgpu::Limits::downlevel_webgl2_defaults()
-    };
-    let best = wgpu::Limits {
-        max_buffer_size: has.max_buffer_size,
-        max_storage_buffer_binding_size: has.max_storage_buffer_binding_size,
-        ..least.clone()
-    };
-    Requirements {
-        best: DeviceNeeds { features: adapter.features() & FEATURES, limits: best },
-        least: DeviceNeeds { features: wgpu::Features::empty(), limits: least },
     }
 }

@@ -1,4 +1,4 @@
-//! Encoding batches of commands and submitting them, in order.
+//! Encodes batches of commands and submits them in order.
 
 use std::iter::Peekable;
 use std::slice::Iter;
@@ -13,7 +13,8 @@ use super::recorder::{Batch, Command, Copy};
 use super::timestamps::Timestamps;
 use crate::error::{Error, Result};
 
-/// Submits batches. Whoever holds its lock takes the next batch from the recorder, so batches stay in order.
+/// Submits batches. A thread holds the submitter's lock while it takes the next batch from the recorder, so batches
+/// stay in order.
 pub(super) struct Submitter {
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -23,7 +24,7 @@ pub(super) struct Submitter {
     pub timestamps: Option<Timestamps>,
 }
 
-/// Uploads of a batch, and the place of their first byte in all bytes recorded.
+/// Uploads of a batch, and the offset of their first byte in the stream of all recorded upload bytes.
 #[derive(Clone)]
 struct Uploads {
     buffer: wgpu::Buffer,
@@ -41,8 +42,9 @@ impl Submitter {
         Self { device, queue, faults, buffers, upload_buffer: None, timestamps }
     }
 
-    /// Submits a batch. Where a part of it fails, that part alone does not run: what it should have written is undefined,
-    /// and using it is an error. Readbacks are counted in `events`.
+    /// Submits a batch. If a part of it fails, only that part does not run: its results become undefined, and using
+    /// them is an error. Readbacks are registered in `events`.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn submit(&mut self, batch: Batch, reclaim: impl Fn() -> Result<()>, events: &Events) -> Option<Index> {
         if batch.is_empty() {
             return None;
@@ -58,6 +60,18 @@ impl Submitter {
                 None
             }
         }
+    }
+
+    /// Submits a batch. A browser reports what is wrong with it later, see [`Faults::check`].
+    #[cfg(target_arch = "wasm32")]
+    pub fn submit(&mut self, batch: Batch, _: impl Fn() -> Result<()>, events: &Events) -> Option<Index> {
+        if batch.is_empty() {
+            return None;
+        }
+        let uploads = self.write(&batch).ok()?;
+        let index = self.try_submit(&batch.commands, uploads.as_ref()).ok()?;
+        batch.commands.into_iter().for_each(|command| self.map(command, events));
+        Some(index)
     }
 
     /// Writes parameters and uploads where the commands expect them.
@@ -77,7 +91,7 @@ impl Submitter {
         Ok(uploads.map(|buffer| Uploads { buffer, begin: batch.begin }))
     }
 
-    /// A buffer for uploads of so many bytes.
+    /// Returns a buffer for `bytes` bytes of uploads.
     fn uploads(&mut self, bytes: usize) -> Result<wgpu::Buffer> {
         let size = (bytes as u64).next_power_of_two().min(self.device.limits().max_buffer_size);
         if let Some(buffer) = self.upload_buffer.as_ref().filter(|buffer| buffer.size() >= size) {
@@ -88,10 +102,11 @@ impl Submitter {
         Ok(self.upload_buffer.insert(buffer).clone())
     }
 
-    /// Submits commands together; if that fails, in halves, so that only what is at fault does not run.
+    /// Submits commands together. If that fails, bisects them until only the commands at fault are left out.
+    #[cfg(not(target_arch = "wasm32"))]
     fn submit_commands(&mut self, commands: Vec<Command>, uploads: Option<&Uploads>, events: &Events) -> Option<Index> {
         let mut last = None;
-        // Parts still to submit, the next one last.
+        // Stack of parts to submit, the next one on top.
         let mut parts = vec![commands];
         while let Some(part) = parts.pop() {
             let mut part = without_void(part);
@@ -132,12 +147,12 @@ impl Submitter {
         Ok(index)
     }
 
-    /// Maps the buffer of a readback that was submitted.
+    /// Maps the staging buffer of a submitted readback.
     pub fn map(&self, command: Command, events: &Events) {
         let Command::Copy(Copy { to, bytes, done, .. }) = command else { return };
         let number = events.update(|state| state.expect(done));
         let events = events.clone();
-        // Errors reach the callback.
+        // The callback receives the errors.
         let _ = self.faults.guard("Tensor::read", || {
             to.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
                 let result = result.map_err(|e| Error::Gpu(format!("Tensor::read: {e}")));
@@ -146,9 +161,9 @@ impl Submitter {
         });
     }
 
-    /// Encodes a batch into an encoder of the host.
+    /// Encodes a batch into a command encoder of the host.
     pub fn encode_for_host(&mut self, batch: &Batch, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-        // The host submits later: nothing else may be written to these buffers meanwhile.
+        // The host submits later. The upload buffer is used for this batch only, so nothing overwrites it meanwhile.
         self.upload_buffer = None;
         let uploads = self.write(batch)?;
         self.upload_buffer = None;
@@ -156,10 +171,10 @@ impl Submitter {
     }
 }
 
-/// Identity of a submission, for waiting.
+/// Index of a submission, to wait for it.
 pub(super) type Index = wgpu::SubmissionIndex;
 
-/// Drops commands whose inputs are undefined; what they should have written is undefined, too.
+/// Drops commands whose inputs are undefined. Their results become undefined, too.
 pub(super) fn without_void(commands: Vec<Command>) -> Vec<Command> {
     let mut kept = Vec::with_capacity(commands.len());
     for command in commands {
@@ -171,6 +186,7 @@ pub(super) fn without_void(commands: Vec<Command>) -> Vec<Command> {
     kept
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 fn void_all(commands: Vec<Command>, error: &Error) {
     for command in commands {
         let why = Void::from(command.name(), error);
@@ -200,7 +216,8 @@ fn encode(
     }
 }
 
-/// Encodes dispatches up to the next upload or readback as one compute pass; each as its own, when they are measured.
+/// Encodes the dispatches up to the next upload or readback as one compute pass. If dispatches are timed, each one gets
+/// its own pass.
 fn encode_pass(
     encoder: &mut wgpu::CommandEncoder,
     commands: &mut Peekable<Iter<'_, Command>>,

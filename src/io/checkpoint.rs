@@ -27,7 +27,7 @@ pub async fn checkpoint_to_file(trainer: &Trainer, model: &dyn Module) -> Result
 }
 
 impl Snapshot {
-    /// The snapshot as a checkpoint, for [`TensorFile::save`] and [`load_checkpoint`].
+    /// Converts the snapshot to a checkpoint, for [`TensorFile::save`] and [`load_checkpoint`].
     pub fn to_file(&self) -> TensorFile {
         let (mut file, place) = (TensorFile::default(), &self.0.tag);
         for (name, dims, values) in self.0.tensors() {
@@ -62,19 +62,19 @@ impl Snapshot {
 }
 
 impl Trainer {
-    /// Goes on from a snapshot: this trainer, its optimizer and `model` must be built as they were for the run that the
-    /// snapshot was taken of, on any device. The next [`fit`](Self::fit) gives the bits of that run, had it gone on on such
-    /// a device.
+    /// Continues from a snapshot. This trainer, its optimizer and `model` must be built as for the run of the snapshot,
+    /// on any device. The next [`fit`](Self::fit) then gives bit for bit the results that the uninterrupted run would
+    /// have given on such a device.
     ///
     /// # Errors
-    /// [`Error::Format`] naming what does not fit; nothing is changed then.
+    /// [`Error::Format`] naming the first mismatch; nothing is changed in that case.
     pub fn resume(&mut self, model: &dyn Module, snapshot: &Snapshot) -> Result<()> {
         load_checkpoint(self, model, &snapshot.to_file())
     }
 }
 
-/// Takes a run back to where `save_checkpoint` left it: `trainer` and `model` must be built as they were then. The options
-/// of the trainer, and of its optimizer, are not in the file.
+/// Takes a run back to where `save_checkpoint` left it: `trainer` and `model` must be built as they were then. The
+/// options of the trainer, and of its optimizer, are not in the file.
 ///
 /// # Errors
 /// [`Error::Format`] naming what is missing or does not fit; nothing is changed then.
@@ -123,11 +123,11 @@ pub fn load_checkpoint(trainer: &mut Trainer, model: &dyn Module, file: &TensorF
     Ok(())
 }
 
-/// The place within an epoch that a file holds.
+/// Reads the position within an epoch from a file.
 fn resumed(trainer: &Trainer, file: &TensorFile, updates: u64) -> Result<Resumed> {
     let done = count_usize(file, "within.done")?;
     if done == 0 || done as u64 > updates {
-        return Err(Error::format("within.done", format!("{done} is not among {updates} updates")));
+        return Err(Error::format("within.done", format!("{done} is not between 1 and {updates}, the updates done")));
     }
     let begun = Rng::from_state(file.field("within.seed")?, count(file, "within.position")?);
     let status = file.expect(STATUS, &[trainer.status_len()])?.to_vec();

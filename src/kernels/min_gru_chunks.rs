@@ -1,14 +1,14 @@
-//! The first pass of a [`MinGruSequence`] in several chunks
+//! First pass of a [`MinGruSequence`] in several chunks
 
 use super::MinGruSequence;
 use crate::error::Result;
 use crate::kernel::{Kernel, Params, wgsl, words};
 
-/// What each chunk of a minimal GRU makes of any state before it, `h ↦ A·h + B`: `A = Π a`, and `B` is the state that the
-/// chunk reaches from 0; with `log`, their logarithms.
+/// The affine map `h ↦ A·h + B` that each chunk of a minimal GRU applies to the state before it. `A = Π a`, and `B` is
+/// the state that the chunk reaches from 0. With `log`, both are logarithms.
 ///
-/// Reads `kv` and `lengths` of [`MinGruSequence`]; writes `a_all` and `b_all` `[chunks, directions, batch, hidden]`, the
-/// factors and summands of a [`Scan`](super::Scan) over the chunks.
+/// Reads `kv` and `lengths` of [`MinGruSequence`]; writes `a_all` and `b_all` `[chunks, directions, batch, hidden]`,
+/// the factors and summands of a [`Scan`](super::Scan) over the chunks.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct MinGruChunks(pub MinGruSequence);

@@ -1,4 +1,4 @@
-//! All steps of a minimal GRU, with the parameters and indices that its kernels share
+//! All steps of a minimal GRU, and the parameters and index arithmetic that its kernels share
 
 use std::ops::Range;
 
@@ -15,12 +15,12 @@ params! {
     /// h' = a·h + b    a = 1 − z    b = z·v    z = σ(k)
     /// ```
     ///
-    /// or with `log` in logarithms, and `b = z·g(v)`, `g(v) = v + ½` for `v ≥ 0`, else `σ(v)`. Past a sequence's length the
-    /// state stays, and `y` is 0.
+    /// With `log`, it runs on logarithms, and `b = z·g(v)` with `g(v) = v + ½` for `v ≥ 0`, else `σ(v)`. Past a
+    /// sequence's length the state does not change, and `y` is 0.
     ///
-    /// Reads `kv` `[directions, 2, steps, batch, hidden]`, `lengths` `[batch]` (u32) and `carry` `[chunks, directions, batch,
-    /// hidden]`: first `h0`, then the states after all chunks but the last, as logarithms with `log`. Writes `y` `[steps,
-    /// batch, directions, hidden]` and `h_n` `[directions, batch, hidden]`.
+    /// Reads `kv` `[directions, 2, steps, batch, hidden]`, `lengths` `[batch]` (u32) and `carry` `[chunks, directions,
+    /// batch, hidden]`: first `h0`, then the states after all chunks but the last, as logarithms with `log`. Writes `y`
+    /// `[steps, batch, directions, hidden]` and `h_n` `[directions, batch, hidden]`.
     pub struct MinGruSequence {
         /// T, steps of the longest sequence.
         pub steps: u32,
@@ -30,16 +30,17 @@ params! {
         pub hidden: u32,
         /// D, one or two.
         pub directions: u32,
-        /// 0: of two directions the second runs from the last step to the first. 1: the first does. 2: none does.
+        /// 0: the second of two directions runs from the last step to the first. 1: the first direction does. 2: none
+        /// does.
         pub reverse: u32,
-        /// 1: positive candidates, in logarithms.
+        /// 1: positive candidates, computed on logarithms.
         pub log: u32,
-        /// Steps that one invocation takes.
+        /// Steps per invocation.
         pub chunk: u32,
     }
 }
 
-/// One unit of one sequence and direction, and the steps of a chunk, counted as the kernel goes.
+/// One unit of one sequence and direction, and the steps of one chunk in the order of the traversal.
 #[derive(Clone)]
 pub(crate) struct Place {
     pub column: usize,
@@ -50,7 +51,7 @@ pub(crate) struct Place {
 }
 
 impl MinGruSequence {
-    /// The check that all four kernels share.
+    /// The checks shared by all four kernels.
     pub(crate) fn check_extents(&self, op: &'static str) -> Result<()> {
         let Self { steps, batch, hidden, directions, reverse, log, chunk } = *self;
         let extents = [("steps", steps), ("batch", batch), ("hidden", hidden), ("directions", directions)];
@@ -61,17 +62,17 @@ impl MinGruSequence {
         countable(op, "steps", &[2, directions, steps, batch, hidden])
     }
 
-    /// Parts into which the steps are cut.
+    /// Number of chunks that the steps are split into.
     pub fn chunks(&self) -> usize {
         self.steps.div_ceil(self.chunk) as usize
     }
 
-    /// Independent recurrences.
+    /// Number of independent recurrences.
     pub fn width(&self) -> usize {
         [self.directions, self.batch, self.hidden].map(|n| n as usize).iter().product()
     }
 
-    /// Words of `y`, and of one state of each chunk.
+    /// Words of `y`, and of one state per chunk.
     pub(crate) fn words(&self) -> [usize; 2] {
         [self.steps as usize, self.chunks()].map(|n| n * self.width())
     }
@@ -92,19 +93,19 @@ impl MinGruSequence {
         Place { column, d: row / batch, row: row % batch, unit: column % hidden, steps }
     }
 
-    /// Gate 0 is `k`, 1 is `v`.
+    /// Index into `kv`. Gate 0 is `k`, gate 1 is `v`.
     pub(crate) fn kv_at(&self, p: &Place, gate: usize, t: usize) -> usize {
         let [steps, batch, hidden] = [self.steps, self.batch, self.hidden].map(|n| n as usize);
         (((2 * p.d + gate) * steps + t) * batch + p.row) * hidden + p.unit
     }
 
-    /// In `[steps, batch, directions, hidden]`
+    /// Index into `[steps, batch, directions, hidden]`.
     pub(crate) fn output_at(&self, p: &Place, t: usize) -> usize {
         let [batch, directions, hidden] = [self.batch, self.directions, self.hidden].map(|n| n as usize);
         ((t * batch + p.row) * directions + p.d) * hidden + p.unit
     }
 
-    /// Factor and summand of a step.
+    /// The factor `a` and the summand `b` of a step, as logarithms with `log`.
     pub(crate) fn terms(&self, k: f32, v: f32) -> [f32; 2] {
         match self.log {
             1 => [at_least_low(log_sigmoid(-k)), at_least_low(log_sigmoid(k) + log_g(v))],
@@ -122,7 +123,8 @@ fn log_g(v: f32) -> f32 {
     if v >= 0.0 { (v + 0.5).ln() } else { log_sigmoid(v) }
 }
 
-/// `log(1 + e)`, `e` in `[0, 1]`: the series where `1 + e` would round `e` away, step after step.
+/// `log(1 + e)` for `e` in `[0, 1]`. Uses the series for small `e`: `1 + e` would round `e` away, and the errors of all
+/// steps add up.
 fn log_1p(e: f32) -> f32 {
     let series = e * (1.0 - e * (0.5 - e * (1.0 / 3.0 - e * (0.25 - e * (0.2 - e / 6.0)))));
     if e < 0.0625 { series } else { (1.0 + e).ln() }

@@ -1,4 +1,4 @@
-//! The gradients of a minimal GRU's pre-activations and first states
+//! Gradients of a minimal GRU's pre-activations and first states
 
 use super::MinGruSequence;
 use super::min_gru_sequence::Place;
@@ -6,17 +6,18 @@ use crate::error::Result;
 use crate::kernel::{Kernel, Params, wgsl, words};
 use crate::math::sigmoid;
 
-/// From the last step back, with `c` the gradient that comes from the steps after:
+/// Gradients of a minimal GRU, computed from the last step to the first. `c` is the gradient from later steps:
 ///
 /// ```text
 /// dh = dy + c    dv = dh·z·g'(v)    dk = dh·(g(v) − h_before)·z·a    c' = a·dh    z = σ(k)    a = 1 − z
 /// ```
 ///
-/// `g(v) = v`, or with `log` `v + ½` for `v ≥ 0`, else `σ(v)`. Past a sequence's length `dk` and `dv` are 0, and `c` stays.
+/// `g(v) = v`. With `log`, `g(v) = v + ½` for `v ≥ 0`, else `σ(v)`. Past a sequence's length `dk` and `dv` are 0, and
+/// `c` does not change.
 ///
-/// Reads `kv` and `lengths` of [`MinGruSequence`], its `h0` `[directions, batch, hidden]` and `y`, `dy` of the same shape,
-/// and `carry` `[chunks, directions, batch, hidden]`: first the gradient of `h_n`, then `c` after all chunks but the last.
-/// Writes `d_kv`, shaped as `kv`, and `d_h0`.
+/// Reads `kv` and `lengths` of [`MinGruSequence`], its `h0` `[directions, batch, hidden]` and its `y`, `dy` shaped like
+/// `y`, and `carry` `[chunks, directions, batch, hidden]`: first the gradient of `h_n`, then `c` after all chunks but
+/// the last. Writes `d_kv`, shaped like `kv`, and `d_h0`.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct MinGruSequenceBackward(pub MinGruSequence);
@@ -26,7 +27,7 @@ impl Params for MinGruSequenceBackward {
 }
 
 impl MinGruSequenceBackward {
-    /// Where the state before time `t` lies in `y`, if it is not the first state; `t` is valid.
+    /// Index in `y` of the state before time `t`; `None` if it is the first state. `t` must lie within the sequence.
     fn before(&self, p: &Place, length: usize, t: usize) -> Option<usize> {
         let q = &self.0;
         match q.order().is_reverse(p.d) {
@@ -35,7 +36,7 @@ impl MinGruSequenceBackward {
         }
     }
 
-    /// The candidate and its slope.
+    /// The candidate and its derivative.
     fn candidate(&self, v: f32) -> (f32, f32) {
         match (self.0.log, v >= 0.0) {
             (1, true) => (v + 0.5, 1.0),

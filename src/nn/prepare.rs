@@ -1,12 +1,12 @@
-//! Compiling what a model needs before it is needed
+//! Compiling the shaders of a model ahead of its first call
 
 use super::{Mode, Module};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
-/// Compiles the shaders that `module` needs for inputs of the shape of `x`, and packs its weights: a few hundred
-/// milliseconds on a GPU, which the first call would take otherwise. Nothing else is computed. Call it from a background
-/// thread; other threads can use the device meanwhile. On the CPU it does one forward pass.
+/// Compiles the shaders that `module` needs for inputs shaped like `x`, and packs its weights. On a GPU this takes a
+/// few hundred milliseconds, which the first call would take otherwise. Nothing else is computed. Call it from a
+/// background thread; other threads can use the device meanwhile. On the CPU it runs one forward pass.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -24,6 +24,6 @@ use crate::tensor::Tensor;
 /// # Errors
 /// Those of [`Module::forward`].
 pub fn prepare(module: &dyn Module, x: &Tensor) -> Result<()> {
-    // Recorded and dropped: work whose results nobody has is not submitted.
+    // Dead-code elimination: the results are dropped, so the recorded work is never submitted.
     module.forward(x, &mut Mode::Eval).map(drop)
 }

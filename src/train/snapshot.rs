@@ -1,4 +1,4 @@
-//! A training run in host memory
+//! Snapshots of training runs in host memory
 
 use super::trainer::{Best, Trainer};
 use crate::error::Result;
@@ -7,12 +7,13 @@ use crate::nn::Module;
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// All that a training run needs to go on bit for bit: weights, optimizer, generator, epoch, place in the epoch, and the best
-/// weights. It outlives the device. [`Trainer::resume`] goes on from it; [`Snapshot::to_file`] writes it down.
+/// The complete state of a training run in host memory, from which it continues bit for bit: weights, optimizer state,
+/// random generator, epoch, position within the epoch, and best weights. It outlives the device. [`Trainer::resume`]
+/// continues from it; [`Snapshot::to_file`] converts it to a checkpoint.
 #[derive(Clone, Debug)]
 pub struct Snapshot(pub(crate) HostCopy<Place>);
 
-/// Where a run stands.
+/// Position of a run, and its state other than tensors.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub rng: Rng,
@@ -25,16 +26,16 @@ pub(crate) struct Place {
     pub best: Option<Best>,
     /// Names and extents of the best weights.
     pub best_names: Vec<(String, Vec<usize>)>,
-    /// Within an epoch.
+    /// Position within an unfinished epoch.
     pub within: Option<Within>,
 }
 
-/// A place within an epoch.
+/// A position within an epoch.
 #[derive(Clone, Debug)]
 pub(crate) struct Within {
-    /// Updates done.
+    /// Updates done in the epoch.
     pub done: usize,
-    /// The generator before it drew the order of the examples.
+    /// The random generator before it shuffled the examples.
     pub begun: Rng,
 }
 
@@ -45,17 +46,17 @@ pub(crate) const OPTIMIZER: &str = "optimizer.";
 pub(crate) const STATUS: &str = "status";
 
 impl Snapshot {
-    /// Updates of the whole run that it holds.
+    /// Number of updates since the start of the run.
     pub fn updates(&self) -> u64 {
         self.0.tag.updates
     }
 
-    /// Epochs done.
+    /// Number of epochs done.
     pub fn epoch(&self) -> usize {
         self.0.tag.epoch
     }
 
-    /// The run as it stands between two epochs.
+    /// Takes a snapshot between two epochs, and waits for it.
     pub(crate) async fn take(trainer: &Trainer, model: &dyn Module) -> Result<Self> {
         let mut keeper = Keeper::every(1);
         begin(&mut keeper, trainer, model, None)?;
@@ -64,7 +65,7 @@ impl Snapshot {
     }
 }
 
-/// Begins the copies of a snapshot: within an epoch with its running loss.
+/// Starts the copies of a snapshot. Within an epoch they include the running loss.
 fn begin(
     keeper: &mut Keeper<Place>,
     trainer: &Trainer,
@@ -113,8 +114,9 @@ impl Keeping {
 }
 
 impl Trainer {
-    /// Takes a snapshot of the run after every `updates` updates: copies that the device makes beside its work, so nothing
-    /// waits for them. If one is still under way when the next is due, that is left out. `None` takes none.
+    /// Takes a snapshot of the run after every `updates` updates. The device copies the state between updates, and
+    /// training does not wait for the copies. If a snapshot is still pending when the next one is due, the next one is
+    /// skipped. `None` turns snapshots off.
     ///
     /// ```
     /// # use std::ops::ControlFlow;
@@ -130,7 +132,7 @@ impl Trainer {
     /// let (model, data, mut trainer) = build(&Device::cpu())?;
     /// trainer.keep_every(Some(10));
     /// let trained = trainer.fit_blocking(&model, &data, None, &mse, &mut |_, _| ControlFlow::Continue(()));
-    /// // After `Err(Error::DeviceLost(_))`: open another device, build everything there, and go on.
+    /// // After `Err(Error::DeviceLost(_))`: open another device, rebuild everything there, and continue.
     /// let kept = trainer.snapshot().expect("taken every 10 updates").clone();
     /// let (model, data, mut trainer) = build(&Device::cpu())?;
     /// trainer.resume(&model, &kept)?;
@@ -143,12 +145,12 @@ impl Trainer {
         self.keeping = updates.map(Keeping::every);
     }
 
-    /// The last snapshot that is whole; see [`keep_every`](Self::keep_every).
+    /// Returns the last complete snapshot; see [`keep_every`](Self::keep_every).
     pub fn snapshot(&self) -> Option<&Snapshot> {
         self.keeping.as_ref().and_then(Keeping::last)
     }
 
-    /// Takes a snapshot if it is time, and looks whether an earlier one has arrived.
+    /// Collects a pending snapshot if it has arrived, and starts a new one if it is due.
     pub(super) fn keep(&mut self, model: &dyn Module, within: Option<(Within, &Tensor)>, is_due: bool) -> Result<()> {
         let Some(mut keeping) = self.keeping.take() else { return Ok(()) };
         let result = keeping.keep(self, model, within, is_due);
@@ -156,7 +158,7 @@ impl Trainer {
         result
     }
 
-    /// Waits for a snapshot that is under way.
+    /// Waits for a pending snapshot.
     pub(super) async fn finish_keeping(&mut self) -> Result<()> {
         if let Some(keeping) = &mut self.keeping {
             keeping.keeper.finish().await?;

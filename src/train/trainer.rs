@@ -61,7 +61,8 @@ pub struct History {
     pub validation: Vec<f32>,
     /// Whether it ended before the last epoch.
     pub stopped_early: bool,
-    /// The epoch, from 0 over all calls, whose weights the model has now; `None` without patience, where it is the last.
+    /// The epoch, from 0 over all calls, whose weights the model has now; `None` without patience, where it is the
+    /// last.
     pub best_epoch: Option<usize>,
 }
 
@@ -103,11 +104,11 @@ pub struct Trainer {
     pub(crate) best: Option<Best>,
     history: History,
     pub(super) keeping: Option<Keeping>,
-    /// A place within an epoch to go on from.
+    /// Position within an epoch to resume from.
     pub(crate) resumed: Option<Resumed>,
 }
 
-/// A place within an epoch, with the words of its running loss.
+/// A position within an epoch, with the words of the training status.
 pub(crate) struct Resumed {
     pub within: Within,
     pub status: Vec<f32>,
@@ -147,7 +148,7 @@ impl Trainer {
         &self.history
     }
 
-    /// Words of the running loss of an epoch.
+    /// Number of words of the training status: the running loss of an epoch and the flags.
     pub(crate) fn status_len(&self) -> usize {
         TrainingStatus::FLAGS as usize + self.optimizer.names().len()
     }
@@ -174,14 +175,15 @@ impl Trainer {
     /// Losses are added up on the device and read once an epoch. `progress` may wait: in a browser, where others must
     /// have their turn between two updates.
     ///
-    /// If the loss of an update is NaN or infinite, the update is skipped. Elements whose own update would be so keep their
-    /// values. Training then ends with [`Error::Diverged`]: the weights are finite, those of the best epoch where there is
-    /// one, and [`history`](Self::history) has the losses of the epochs before. A later call repeats the epoch that failed.
+    /// If the loss of an update is NaN or infinite, the update is skipped. Elements whose own update would be so keep
+    /// their values. Training then ends with [`Error::Diverged`]: the weights are finite, those of the best epoch where
+    /// there is one, and [`history`](Self::history) has the losses of the epochs before. A later call repeats the epoch
+    /// that failed.
     ///
     /// # Errors
     /// Those of the model, the loss and the device; [`Error::Value`] for empty data, options outside their range, and
-    /// patience without validation data; [`Error::Diverged`] when a loss, a gradient or a weight is not finite, also the
-    /// validation loss where there is patience.
+    /// patience without validation data; [`Error::Diverged`] when a loss, a gradient or a weight is not finite, also
+    /// the validation loss where there is patience.
     pub async fn fit(
         &mut self,
         model: &dyn Module,
@@ -225,9 +227,9 @@ impl Trainer {
         schedule.check()
     }
 
-    /// Compiles the shaders that training `model` needs, which the first update would do otherwise: hundreds of
-    /// milliseconds on a GPU. Nothing is trained; generator, weights and gradients stay as they are. On the CPU it computes
-    /// one update and throws it away.
+    /// Compiles the shaders that training `model` needs. On a GPU this takes hundreds of milliseconds, which the first
+    /// update would take otherwise. Nothing is trained: the random generator, weights and gradients do not change. On
+    /// the CPU it computes one update and discards it.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
@@ -247,7 +249,7 @@ impl Trainer {
             watch.add(&value, 1.0)?;
             self.optimizer.rehearse(value.device(), watch.status())
         };
-        // Recorded and dropped: work whose results nobody has is not submitted.
+        // Dead-code elimination: the results are dropped, so the recorded work is never submitted.
         let result = update();
         parameters.iter().zip(gradients).for_each(|((_, p), gradient)| p.set_grad(gradient));
         result
@@ -435,7 +437,8 @@ impl Trainer {
         }
     }
 
-    /// Remembers the weights if `loss` is the best so far; says whether patience is left. `updates` are those of an epoch.
+    /// Remembers the weights if `loss` is the best so far; says whether patience is left. `updates` are those of an
+    /// epoch.
     async fn keep_best(&mut self, loss: f32, updates: usize) -> Result<bool> {
         let Some(patience) = self.options.patience else { return Ok(true) };
         if !loss.is_finite() {

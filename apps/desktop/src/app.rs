@@ -1,11 +1,15 @@
 //! One window: what happens in a frame, and when the window closes
 
+use std::fs::File;
+use std::io::BufWriter;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use eframe::egui::{self, ColorImage, ScreenshotCallback, ViewportCommand};
+use image::ImageEncoder;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 
 use crate::gates;
 use crate::gpu::Host;
@@ -178,5 +182,7 @@ fn ask_for_screenshot(ctx: &egui::Context, path: PathBuf) -> Arc<AtomicBool> {
 fn write_png(path: &std::path::Path, picture: &ColorImage) -> image::ImageResult<()> {
     let bytes: Vec<u8> = picture.pixels.iter().flat_map(|pixel| pixel.to_array()).collect();
     let [width, height] = picture.size.map(|side| side as u32);
-    image::save_buffer_with_format(path, &bytes, width, height, image::ColorType::Rgba8, image::ImageFormat::Png)
+    let file = BufWriter::new(File::create(path)?);
+    let encoder = PngEncoder::new_with_quality(file, CompressionType::Best, FilterType::Adaptive);
+    encoder.write_image(&bytes, width, height, image::ExtendedColorType::Rgba8)
 }

@@ -1,4 +1,4 @@
-//! All steps backward.
+//! Backward pass over all steps.
 
 use super::{COLUMNS, Kind, Part, Stretches, gate, over_columns};
 use crate::cpu::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part};
@@ -19,7 +19,7 @@ struct Back<'a> {
     d_h0: *mut f32,
 }
 
-/// [`MinGruSequenceBackward`]; false if it is cut into chunks.
+/// Runs [`MinGruSequenceBackward`]. Returns false, without running it, if it is split into chunks.
 pub fn backward(
     isa: Isa,
     team: &Team,
@@ -37,7 +37,7 @@ pub fn backward(
     let (d_kv, d_h0, lengths) = (Parts::new(d_kv), Parts::new(d_h0), words(lengths));
     over_columns(team, p, |part| {
         let run = Back { p, lengths, kv, h0, y, dy, d_last, d_kv: d_kv.as_ptr(), d_h0: d_h0.as_ptr() };
-        // The lengths were checked; no other call has these columns.
+        // The buffer lengths were checked above, and no other call has these columns.
         for_each_isa!(isa, gradients_of::<_>(run: Back<'_>, part: Part));
     });
     true
@@ -64,7 +64,7 @@ unsafe fn gradients_of<V: Lanes>(run: Back, part: Part) {
             };
             for at in stretch.columns.clone().step_by(LANES) {
                 let n = LANES.min(stretch.columns.end - at);
-                // SAFETY: offsets of the kernel's contract; the columns belong to this call.
+                // SAFETY: the offsets stay within the kernel's buffer lengths, and no other call has these columns.
                 unsafe {
                     let [to_k, to_v] = [k, v].map(|gate| run.d_kv.add(gate + at));
                     if stretch.kind == Kind::Past {
@@ -90,17 +90,18 @@ unsafe fn gradients_of<V: Lanes>(run: Back, part: Part) {
     d_h0.copy_from_slice(&carry[..part.columns.len()]);
 }
 
-/// `dk`, `dv` and what goes on to the step before, of one step.
+/// Returns `dk`, `dv` and the gradient of the previous state, for one step.
 #[inline(always)]
 unsafe fn slopes<V: Lanes>(is_log: bool, k: V, v: V, before: V, dh: V) -> [V; 3] {
-    // SAFETY: the caller runs where V's instructions exist.
+    // SAFETY: the caller makes sure that the CPU supports V's instructions.
     unsafe {
         let (zero, one, (z, a)) = (V::splat(0.0), V::splat(1.0), gate(k));
         let (mut candidate, mut dv) = (v, dh.mul(z));
         if is_log {
             let positive = sigmoid(v);
             candidate = v.where_below(zero, positive, v.add(V::splat(0.5)));
-            // Asked so, NaN stays NaN: no number lies between this one and 0.
+            // `below < v` is `v ≥ 0`, because `below` is the largest negative number. It is false for NaN, which then
+            // propagates.
             let below = V::splat(-f32::from_bits(1));
             dv = dv.mul(below.where_below(v, one, positive.mul(sigmoid(zero.sub(v)))));
         }

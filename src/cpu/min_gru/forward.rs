@@ -1,4 +1,4 @@
-//! All steps forward.
+//! Forward pass over all steps.
 
 use super::{COLUMNS, Kind, Part, Stretches, gate, over_columns};
 use crate::cpu::logarithm::{exp_stable, log, log_1p, log_add};
@@ -18,7 +18,7 @@ struct Run<'a> {
     h_n: *mut f32,
 }
 
-/// [`MinGruSequence`]; false if it is cut into chunks.
+/// Runs [`MinGruSequence`]. Returns false, without running it, if it is split into chunks.
 pub fn forward(
     isa: Isa,
     team: &Team,
@@ -35,7 +35,7 @@ pub fn forward(
     let (y, h_n, lengths) = (Parts::new(y), Parts::new(h_n), words(lengths));
     over_columns(team, p, |part| {
         let run = Run { p, lengths, kv, h0, y: y.as_ptr(), h_n: h_n.as_ptr() };
-        // The lengths were checked; no other call has these columns.
+        // The buffer lengths were checked above, and no other call has these columns.
         for_each_isa!(isa, states_of::<_>(run: Run<'_>, part: Part));
     });
     true
@@ -56,7 +56,7 @@ unsafe fn states_of<V: Lanes>(run: Run, part: Part) {
         for stretch in Stretches::new(p, lengths, &part, t) {
             for at in stretch.columns.clone().step_by(LANES) {
                 let n = LANES.min(stretch.columns.end - at);
-                // SAFETY: offsets of the kernel's contract; the columns belong to this call.
+                // SAFETY: the offsets stay within the kernel's buffer lengths, and no other call has these columns.
                 unsafe {
                     let to = y.add(stretch.output + at - stretch.columns.start);
                     if stretch.kind == Kind::Past {
@@ -83,10 +83,10 @@ unsafe fn states_of<V: Lanes>(run: Run, part: Part) {
     }
 }
 
-/// The state after a step, twice.
+/// Returns the state after a step, to carry on and to output. Both are the same.
 #[inline(always)]
 unsafe fn next<V: Lanes>(old: V, k: V, v: V) -> (V, V) {
-    // SAFETY: the caller runs where V's instructions exist.
+    // SAFETY: the caller makes sure that the CPU supports V's instructions.
     unsafe {
         let (z, a) = gate(k);
         let state = a.fma(old, z.mul(v));
@@ -94,7 +94,7 @@ unsafe fn next<V: Lanes>(old: V, k: V, v: V) -> (V, V) {
     }
 }
 
-/// The state after a step as a logarithm, and itself.
+/// Returns the state after a step: its logarithm to carry on, and the state itself to output.
 #[inline(always)]
 unsafe fn next_logarithm<V: Lanes>(old: V, k: V, v: V) -> (V, V) {
     // SAFETY: as above.

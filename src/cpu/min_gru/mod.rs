@@ -1,5 +1,5 @@
-//! [`MinGruSequence`] and its backward pass in one go over the steps, sixteen units at a time: gates, recurrence and
-//! padding without a buffer between them. Chunks only serve to keep a GPU busy.
+//! Vectorized [`MinGruSequence`] and its backward pass. One loop over the steps fuses gates, recurrence and padding,
+//! sixteen units at a time, without intermediate buffers. There are no chunks, which only serve to keep a GPU busy.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
 mod backward;
@@ -15,13 +15,13 @@ use super::team::Team;
 use crate::kernels::MinGruSequence;
 use crate::math::SIGMOID_LOW;
 
-/// Columns that a thread takes at a time, at most: units of all sequences of a direction. They are independent, so the
-/// results do not depend on it.
+/// Maximum number of columns per task. A column is one unit of one sequence and direction. Columns are independent,
+/// so this number does not affect the results.
 const COLUMNS: usize = 32 * LANES;
-/// Elements below which a second thread costs more than it brings; of logarithms, a quarter.
+/// Elements below which a second thread costs more than it saves. For logarithms, a quarter of this.
 const PARALLEL: usize = 1 << 16;
 
-/// Calls `task` for parts of the columns of each direction.
+/// Calls `task` for ranges of the columns of each direction, on several threads if the work is large enough.
 fn over_columns(team: &Team, p: &MinGruSequence, task: impl Fn(Part) + Sync) {
     let [directions, slot] = [p.directions as usize, p.batch as usize * p.hidden as usize];
     let each = (directions * slot).div_ceil(team.threads()).next_multiple_of(LANES).min(COLUMNS);
@@ -34,14 +34,14 @@ fn over_columns(team: &Team, p: &MinGruSequence, task: impl Fn(Part) + Sync) {
     if p.words()[0] << (2 * p.log) < PARALLEL { (0..parts).for_each(part) } else { team.over(parts, part) }
 }
 
-/// Columns of one direction.
+/// A range of columns of one direction.
 #[derive(Clone)]
 struct Part {
     d: usize,
     columns: Range<usize>,
 }
 
-/// Where a step stands in its sequence.
+/// Position of a step in its sequence.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Past the sequence's length.
@@ -51,15 +51,15 @@ enum Kind {
     Later,
 }
 
-/// Columns of one step that are of one kind and without gaps in every buffer.
+/// Columns of one step that have the same kind and are contiguous in every buffer.
 struct Stretch {
     columns: Range<usize>,
     kind: Kind,
-    /// Where the first of them lies in `[steps, batch, directions, hidden]`.
+    /// Index of the first column in `[steps, batch, directions, hidden]`.
     output: usize,
 }
 
-/// The stretches of `columns` at time `t`.
+/// Iterator over the stretches of `columns` at time `t`.
 struct Stretches<'a> {
     p: &'a MinGruSequence,
     lengths: &'a [u32],
@@ -97,7 +97,7 @@ impl Iterator for Stretches<'_> {
         let (start, row, kind) = (self.columns.start, self.row, self.kind(self.row));
         let output = ((self.t * batch + row) * directions + self.d) * hidden + start - row * hidden;
         self.row += 1;
-        // Of two directions, the output of the other lies between the rows.
+        // With two directions, the output of the other direction lies between the rows.
         while directions == 1 && self.row * hidden < self.columns.end && self.kind(self.row) == kind {
             self.row += 1;
         }
@@ -106,10 +106,10 @@ impl Iterator for Stretches<'_> {
     }
 }
 
-/// `σ(k)` and `σ(−k)`, by one exponential.
+/// Returns `σ(k)` and `σ(−k)`, computed with one exponential.
 #[inline(always)]
 unsafe fn gate<V: Lanes>(k: V) -> (V, V) {
-    // SAFETY: as above.
+    // SAFETY: the caller makes sure that the CPU supports V's instructions.
     unsafe {
         let (zero, one) = (V::splat(0.0), V::splat(1.0));
         let minus = zero.sub(k.abs());
