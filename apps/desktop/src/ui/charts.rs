@@ -42,7 +42,7 @@ fn whole(input: GridInput) -> Vec<GridMark> {
     let step = 10f64.powf((input.base_step_size * 4.0).log10().floor()).max(1.0);
     let (first, last) = ((input.bounds.0 / step).ceil() as i64, (input.bounds.1 / step).floor() as i64);
     let mark = |n: i64| {
-        let steps = [10, 5, 2].into_iter().find(|steps| n % steps == 0).unwrap_or(1);
+        let steps = [100, 50, 20, 10, 5, 2].into_iter().find(|steps| n % steps == 0).unwrap_or(1);
         GridMark { value: n as f64 * step, step_size: steps as f64 * step }
     };
     (first..=last).map(mark).collect()
