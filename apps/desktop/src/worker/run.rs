@@ -37,6 +37,7 @@ pub fn run(start: Start, inbox: Receiver<Command>, shared: Shared) {
     };
     worker.load();
     while worker.turn().is_continue() {}
+    worker.keep();
     worker.save();
 }
 
@@ -96,6 +97,7 @@ impl Run {
             Command::Pause => {
                 self.wanted = false;
                 self.set_status();
+                self.take_snapshot()?;
                 self.save();
             }
             Command::Rate(rate) => {
@@ -112,6 +114,7 @@ impl Run {
             }
             Command::Place(place) => {
                 self.start.place = place;
+                self.keep();
                 self.training = None;
                 self.build()?;
                 let device = self.shared.lock().device.clone();
@@ -138,7 +141,7 @@ impl Run {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Finds out whether the device still works, by using it.
+    /// Finds out whether the device still works.
     fn look(&mut self) -> Result<()> {
         match &self.training {
             Some(training) => training.compute.probe(),
