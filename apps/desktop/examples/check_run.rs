@@ -1,0 +1,138 @@
+//! Checks a run of the application by its report and its screenshot; see `scripts/test-desktop.sh`.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde_json::Value;
+
+/// Colours that a screenshot has at least: a window without its pictures has some hundred.
+const COLOURS: usize = 1500;
+
+#[derive(Parser)]
+struct Expected {
+    report: PathBuf,
+    screenshot: PathBuf,
+    /// Least number of updates
+    #[arg(long, default_value_t = 0)]
+    updates: u64,
+    /// Least number of epochs
+    #[arg(long, default_value_t = 0)]
+    epochs: usize,
+    /// The losses fell
+    #[arg(long)]
+    learns: bool,
+    /// The sensor played
+    #[arg(long)]
+    sensor: bool,
+    /// The model of the last start was found
+    #[arg(long)]
+    found: bool,
+    /// Nothing was trained
+    #[arg(long)]
+    idle: bool,
+    /// A device was lost, and training went on
+    #[arg(long)]
+    recovered: bool,
+    /// A window was opened again
+    #[arg(long)]
+    reopened: bool,
+    /// The program was started again
+    #[arg(long)]
+    restarted: bool,
+    /// Least number of inferences in frames
+    #[arg(long, default_value_t = 0)]
+    inferences: u64,
+}
+
+fn main() -> ExitCode {
+    let expected = Expected::parse();
+    match check(&expected) {
+        Ok(faults) if faults.is_empty() => ExitCode::SUCCESS,
+        Ok(faults) => {
+            faults.iter().for_each(|fault| eprintln!("does not hold: {fault}"));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(expected: &Expected) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let report: Value = serde_json::from_slice(&std::fs::read(&expected.report)?)?;
+    let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).ok_or(format!("no {pointer}"));
+    let list = |key: &str| report[key].as_array().cloned().ok_or(format!("no {key}"));
+    let (p50, p99, updates) = (number("/frame_ms/p50")?, number("/frame_ms/p99")?, number("/updates")?);
+    let losses = list("losses_celsius")?;
+    let events: Vec<String> = list("events")?.iter().map(|event| event.as_str().unwrap_or("").into()).collect();
+    println!(
+        "frame {p50:.1} ms (median), {p99:.1} ms (99 %); {updates} updates, {:.1} per second; in wgru {} ms a frame at most",
+        number("/updates_per_second")?,
+        report["wgru_in_frame_ms"]["max"],
+    );
+    if let Some(ms) = report["inference_ms"]["p50"].as_f64() {
+        println!("to record an inference {ms:.2} ms (median), {:.2} ms at most", number("/inference_ms/max")?);
+    }
+    events.iter().for_each(|event| println!("  {event}"));
+
+    let mut faults = Vec::new();
+    let mut holds = |what: &str, is_so: bool| {
+        if !is_so {
+            faults.push(what.to_string());
+        }
+    };
+    let counted: f64 = report["histogram"]["counts"].as_array().into_iter().flatten().filter_map(Value::as_f64).sum();
+    holds("frames were measured", p50 > 0.0 && p99 >= p50 && counted == number("/frame_ms/count")?);
+    holds("enough updates", updates >= expected.updates as f64);
+    holds("enough epochs", losses.len() >= expected.epochs);
+    holds("nothing was trained", !expected.idle || updates == 0.0);
+    holds("the sensor played", !expected.sensor || number("/sensor_steps")? > 20.0);
+    holds("the model was found", report["model_found"] == expected.found);
+    let went_on = number("/lost")? == 1.0 && number("/recovered")? == 1.0;
+    holds("the loss was recovered from", went_on == expected.recovered);
+    holds("the window was opened again", (number("/windows_reopened")? == 1.0) == expected.reopened);
+    holds("the program was started again", (number("/restarted")? == 1.0) == expected.restarted);
+    holds("enough inferences", number("/inference_ms/count")? >= expected.inferences as f64);
+    if expected.learns {
+        let loss = |at: Option<&Value>, of: &str| at.and_then(|losses| losses[of].as_f64()).unwrap_or(f64::NAN);
+        for of in ["training", "validation"] {
+            holds(of, loss(losses.last(), of) < loss(losses.first(), of));
+        }
+    }
+    for fault in picture_faults(&expected.screenshot)? {
+        holds(&fault, false);
+    }
+    Ok(faults)
+}
+
+/// What is wrong with a screenshot: too few colours as a whole, or a quarter that is blank.
+fn picture_faults(path: &std::path::Path) -> image::ImageResult<Vec<String>> {
+    let picture = image::open(path)?.to_rgb8();
+    let (width, height) = picture.dimensions();
+    let colours = |left: u32, top: u32, right: u32, bottom: u32| {
+        let pixels = (top..bottom).flat_map(|y| (left..right).map(move |x| (x, y)));
+        pixels.map(|(x, y)| picture.get_pixel(x, y).0).collect::<HashSet<_>>().len()
+    };
+    let all = colours(0, 0, width, height);
+    println!("{}: {width}x{height}, {all} colours", path.display());
+    let mut faults = Vec::new();
+    if all < COLOURS {
+        faults.push(format!("{all} colours in the screenshot, fewer than {COLOURS}"));
+    }
+    // The cards are right of the controls.
+    let (left, middle, center) = (width / 4, width / 4 + width * 3 / 8, height / 2);
+    for (name, part) in [
+        ("learning", colours(left, 80, middle, center)),
+        ("forecast", colours(middle, 80, width, center)),
+        ("gates", colours(left, center, middle, height)),
+        ("sensor", colours(middle, center, width, height)),
+    ] {
+        if part < 40 {
+            faults.push(format!("{part} colours where {name} is: it looks blank"));
+        }
+    }
+    Ok(faults)
+}

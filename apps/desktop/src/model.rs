@@ -1,0 +1,135 @@
+//! The forecaster: a GRU over the days, and a linear layer on each of its states
+
+use wgru::nn::{Gru, GruConfig, GruGates, Linear, Mode, Module, SequenceInput};
+use wgru::train::HostData;
+use wgru::{Device, Error, Result, Rng, Stream, StreamOptions, Tensor};
+
+use std::ops::{Range, RangeInclusive};
+
+use crate::weather::{INPUTS, Weather};
+
+/// Days of a training sequence.
+const STEPS: usize = 64;
+/// Days between the beginnings of two sequences.
+const STRIDE: usize = 4;
+/// Days of the longest memory before training.
+const LONGEST: f32 = 60.0;
+/// Sizes of the hidden state that the application offers.
+pub const SIZES: RangeInclusive<usize> = 4..=256;
+
+/// `y_t = W·h_t + b` with `h = GRU(x)`: `x` `[B, T, 6]`, `y` `[B, T, 1]`.
+pub struct Forecaster {
+    gru: Gru,
+    head: Linear,
+}
+
+/// One pass over a series.
+pub struct Pass {
+    /// `[T]`: by day, the change of temperature until the next day, standardised.
+    pub output: Tensor,
+    /// `[T, 1, H]` each.
+    pub gates: GruGates,
+}
+
+impl Forecaster {
+    /// A forecaster with fresh weights.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn new(device: &Device, hidden: usize, rng: &mut Rng) -> Result<Self> {
+        let config = GruConfig { input: INPUTS, hidden, batch_first: true, ..GruConfig::default() };
+        let gru = config.build(device, rng)?;
+        // The update gates start as memories of 1 to LONGEST days: Tallec and Ollivier, *Can recurrent neural networks
+        // warp time?* (2018). This also orders the units of the picture by their memory.
+        for (_, bias) in gru.parameters().iter().filter(|(name, _)| name == "bias_ih_l0") {
+            let mut values = bias.to_vec()?;
+            for (unit, value) in values[hidden..2 * hidden].iter_mut().enumerate() {
+                *value = LONGEST.ln() * unit as f32 / (hidden - 1) as f32;
+            }
+            bias.assign(&values)?;
+        }
+        Ok(Self { gru, head: Linear::new(device, hidden, 1, true, rng)? })
+    }
+
+    /// Units of the hidden state.
+    pub fn hidden(&self) -> usize {
+        self.gru.config().hidden
+    }
+
+    /// Forecasts for the days after each of `days`, with the gates that led to them.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn pass(&self, device: &Device, weather: &Weather, days: Range<usize>) -> Result<Pass> {
+        let steps = days.len();
+        let x: Vec<f32> = days.flat_map(|day| weather.input(day)).collect();
+        let x = Tensor::from_slice(device, &x, &[1, steps, INPUTS])?;
+        let taps = SequenceInput { taps: true, ..SequenceInput::default() };
+        let run = self.gru.run(&x, taps, &mut Mode::Eval)?;
+        let output = self.head.forward(&run.output, &mut Mode::Eval)?;
+        let gates = run.gates.into_iter().next().ok_or_else(|| Error::Stopped("the run kept no gates".into()))?;
+        Ok(Pass { output, gates })
+    }
+
+    /// The forecaster frame by frame. It must be on the CPU.
+    ///
+    /// # Errors
+    /// Those of [`Stream::new`].
+    pub fn stream(&self) -> Result<Stream> {
+        Stream::new(&self.gru, StreamOptions::default())?.then(&self.head)
+    }
+}
+
+impl Module for Forecaster {
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        let named = |prefix: &str, module: &dyn Module| -> Vec<(String, Tensor)> {
+            module.parameters().into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)).collect()
+        };
+        [named("gru", &self.gru), named("head", &self.head)].concat()
+    }
+
+    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        self.head.forward(&self.gru.run(x, SequenceInput::default(), mode)?.output, mode)
+    }
+}
+
+/// Sequences of `days` with the targets of every day.
+///
+/// # Errors
+/// Those of [`HostData::new`].
+pub fn sequences(device: &Device, weather: &Weather, days: Range<usize>) -> Result<HostData> {
+    let starts = || (days.start..=days.end - STEPS).step_by(STRIDE);
+    let x = starts().flat_map(|start| (start..start + STEPS).flat_map(|day| weather.input(day))).collect();
+    let y = starts().flat_map(|start| (start..start + STEPS).map(|day| weather.target(day))).collect();
+    HostData::new(device, x, &[STEPS, INPUTS], y, &[STEPS, 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wgru::train::Data;
+
+    #[test]
+    fn sequences_stay_within_their_days() {
+        let weather = Weather::read().unwrap();
+        let data = sequences(&Device::cpu(), &weather, weather.validation()).unwrap();
+        assert_eq!(data.len(), (365 - STEPS) / STRIDE + 1);
+        let (x, y) = data.batch(&[0, data.len() - 1]).unwrap();
+        assert_eq!((x.dims(), y.dims()), (&[2, STEPS, INPUTS][..], &[2, STEPS, 1][..]));
+        assert_eq!(x.to_vec().unwrap()[..INPUTS], weather.input(weather.validation().start));
+    }
+
+    #[test]
+    fn stream_gives_what_a_pass_gives() {
+        let (device, weather) = (Device::cpu(), Weather::read().unwrap());
+        let model = Forecaster::new(&device, 12, &mut Rng::new(3)).unwrap();
+        let pass = model.pass(&device, &weather, 10..30).unwrap();
+        assert_eq!(pass.gates.update.len(), 20 * 12);
+        let want = pass.output.to_vec().unwrap();
+        let mut stream = model.stream().unwrap();
+        for (day, want) in (10..30).zip(want) {
+            let got = stream.step(&weather.input(day)).unwrap()[0];
+            assert!((got - want).abs() < 1e-5, "day {day}: {got} and {want}");
+        }
+    }
+}

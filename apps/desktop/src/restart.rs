@@ -1,0 +1,57 @@
+//! Starts the program again with the same options, after a loss that no window survives
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use crate::options::Options;
+
+/// Starts in a row that are tried.
+const MOST: u32 = 3;
+
+/// Starts the program again, and ends this one when that has ended. Nothing is dropped: drivers may wait for ever for a
+/// device that is gone.
+///
+/// # Errors
+/// A text for the user.
+pub fn run(options: &Options, train: bool) -> Result<std::convert::Infallible, String> {
+    if options.after_loss >= MOST {
+        return Err("the GPU is lost again and again; the model is saved".into());
+    }
+    let program = std::env::current_exe().map_err(|error| format!("cannot start again: {error}"))?;
+    let arguments = arguments(std::env::args_os().skip(1), options.after_loss + 1, train);
+    let status = Command::new(program).args(arguments).status();
+    let status = status.map_err(|error| format!("cannot start again: {error}"))?;
+    std::process::exit(status.code().unwrap_or(1))
+}
+
+/// The arguments of the new program: without those that made it lose its device.
+fn arguments(old: impl Iterator<Item = OsString>, start: u32, train: bool) -> Vec<OsString> {
+    let mut new: Vec<OsString> = Vec::new();
+    let mut old = old.peekable();
+    while let Some(argument) = old.next() {
+        match argument.to_string_lossy().as_ref() {
+            "--lose-at" | "--after-loss" => _ = old.next(),
+            "--while-painting" | "--train" | "--no-train" => {}
+            text if text.starts_with("--lose-at=") || text.starts_with("--after-loss=") => {}
+            _ => new.push(argument),
+        }
+    }
+    new.push(if train { "--train" } else { "--no-train" }.into());
+    new.extend(["--after-loss".into(), start.to_string().into()]);
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn what_lost_the_device_is_left_out() {
+        let old = ["--train", "--lose-at", "7", "--while-painting", "--state", "here", "--after-loss=1"];
+        let new = arguments(old.iter().map(OsString::from), 2, false);
+        assert_eq!(new, ["--state", "here", "--no-train", "--after-loss", "2"]);
+        let options = Options::try_parse_from([OsString::from("app")].into_iter().chain(new)).unwrap();
+        assert!(!options.train && options.after_loss == 2 && options.lose_at.is_none());
+    }
+}

@@ -1,0 +1,109 @@
+//! The window's content: a bar, controls at the left, and four cards
+
+mod bar;
+mod charts;
+mod controls;
+mod gates_card;
+mod notices;
+mod performance;
+mod sensor;
+pub mod theme;
+
+use eframe::egui::{self, CentralPanel, Frame, Margin, Panel, Rect, ScrollArea, UiBuilder, pos2, vec2};
+
+use crate::gpu::Host;
+use crate::session::Session;
+use theme::{Palette, card, palette};
+
+/// Points between two cards.
+const GAP: f32 = 12.0;
+const CONTROLS: f32 = 304.0;
+
+/// Draws a frame.
+pub fn show(ui: &mut egui::Ui, session: &mut Session, host: &Host) {
+    let colours = palette(ui);
+    let plain = |left, right, top, bottom| Frame::new().inner_margin(Margin { left, right, top, bottom });
+    Panel::top("bar").frame(plain(18, 18, 12, 8)).show_separator_line(false).show(ui, |ui| bar::show(ui, session));
+    Panel::left("controls")
+        .resizable(false)
+        .exact_size(CONTROLS)
+        .frame(plain(18, 12, 4, 14))
+        .show_separator_line(false)
+        .show(ui, |ui| {
+            ScrollArea::vertical().show(ui, |ui| {
+                card(&colours).show(ui, |ui| controls::show(ui, session));
+                ui.add_space(GAP - 6.0);
+                card(&colours).show(ui, |ui| performance::show(ui, session));
+            });
+        });
+    CentralPanel::default().frame(plain(0, 18, 4, 14)).show(ui, |ui| {
+        notices::show(ui, session);
+        let room = ui.available_rect_before_wrap();
+        let [[upper_left, upper_right], [lower_left, lower_right]] = quarters(room);
+        place(ui, upper_left, &colours, |ui| charts::learning(ui, session));
+        place(ui, upper_right, &colours, |ui| charts::forecast(ui, session));
+        place(ui, lower_left, &colours, |ui| gates_card::show(ui, session, host));
+        place(ui, lower_right, &colours, |ui| sensor::show(ui, session));
+        ui.allocate_rect(room, egui::Sense::hover());
+    });
+}
+
+/// Two rows of two.
+fn quarters(room: Rect) -> [[Rect; 2]; 2] {
+    let size = vec2((room.width() - GAP) / 2.0, (room.height() - GAP) / 2.0);
+    let at = |column: f32, row: f32| {
+        let corner = pos2(room.left() + column * (size.x + GAP), room.top() + row * (size.y + GAP));
+        Rect::from_min_size(corner, size)
+    };
+    [[at(0.0, 0.0), at(1.0, 0.0)], [at(0.0, 1.0), at(1.0, 1.0)]]
+}
+
+/// A card in `rect`.
+fn place(ui: &mut egui::Ui, rect: Rect, colours: &Palette, content: impl FnOnce(&mut egui::Ui)) {
+    ui.scope_builder(UiBuilder::new().max_rect(rect), |ui| {
+        ui.set_clip_rect(rect.intersect(ui.clip_rect()));
+        card(colours).show(ui, |ui| {
+            // The frame's margins and its line.
+            ui.set_min_size(rect.size() - vec2(30.0, 24.0));
+            content(ui);
+        });
+    });
+}
+
+/// The title of a card, and what it shows.
+fn title(ui: &mut egui::Ui, title: &str, what: &str) {
+    let faint = palette(ui).faint;
+    ui.horizontal(|ui| {
+        ui.label(egui::RichText::new(title).heading().strong());
+        ui.add(egui::Label::new(egui::RichText::new(what).small().color(faint)).truncate());
+    });
+}
+
+/// A short date of a row, such as `Jun 1`.
+fn short_date(date: &str) -> String {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut parts = date.split('-').skip(1).map(|part| part.parse::<usize>().unwrap_or(0));
+    match (parts.next(), parts.next()) {
+        (Some(month @ 1..=12), Some(day)) => format!("{} {day}", MONTHS[month - 1]),
+        _ => date.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_shortened() {
+        assert_eq!(short_date("2015-06-01"), "Jun 1");
+        assert_eq!(short_date(""), "");
+    }
+
+    #[test]
+    fn cards_fill_the_room() {
+        let room = Rect::from_min_size(pos2(10.0, 20.0), vec2(212.0, 112.0));
+        let [[first, _], [_, last]] = quarters(room);
+        assert_eq!((first.min, last.max), (room.min, room.max));
+        assert_eq!(first.size(), vec2(100.0, 50.0));
+    }
+}

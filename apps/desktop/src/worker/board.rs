@@ -1,0 +1,155 @@
+//! What the training thread tells the window
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+use wgru::nn::GruGates;
+use wgru::{BufferPart, Stream};
+
+use crate::gpu::Fuse;
+use crate::options::Place;
+
+/// What the training thread does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Opens the device and builds the model.
+    Starting,
+    Training,
+    Paused,
+    /// The window's device is gone; waits for a new one.
+    WaitingForWindow,
+    /// Cannot go on without the user.
+    Failed(String),
+}
+
+/// Something that the user is to know.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub when: Instant,
+    pub kind: EventKind,
+    pub text: String,
+    /// Until the user closes it.
+    pub is_open: bool,
+}
+
+/// How an event is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    Note,
+    Loss,
+    Recovery,
+    Error,
+}
+
+/// The forecast of the test days.
+pub struct Forecast {
+    /// First day.
+    pub start: usize,
+    /// By day: the forecast for the day after, as a standardised change.
+    pub change: Vec<f32>,
+}
+
+/// Gates in GPU memory.
+pub struct Gates {
+    /// Reset gate, update gate and candidate: `[days, hidden]` each.
+    pub parts: [BufferPart; 3],
+    /// The buffers of dropped tensors are used again for others.
+    pub _alive: GruGates,
+    /// [`Host::window`](crate::gpu::Host::window) of the device that has the buffers.
+    pub window: u32,
+    pub start: usize,
+    pub days: usize,
+    pub hidden: usize,
+    /// Tells one from the next.
+    pub serial: u64,
+}
+
+/// The trained model on the CPU, for the sensor.
+#[derive(Clone)]
+pub struct Trained {
+    pub stream: Stream,
+    pub serial: u64,
+}
+
+/// Losses of an epoch, as root mean square errors in °C.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Losses {
+    pub training: f32,
+    pub validation: f32,
+}
+
+/// The state of the training, as the window shows it.
+pub struct Board {
+    pub status: Status,
+    pub place: Place,
+    pub hidden: usize,
+    pub rate: f64,
+    pub device: String,
+    pub epoch: usize,
+    /// Updates of the model since it was new.
+    pub updates: u64,
+    /// Updates since the program started, repeated ones too.
+    pub made: u64,
+    pub history: Vec<Losses>,
+    pub forecast: Option<Arc<Forecast>>,
+    pub gates: Option<Arc<Gates>>,
+    pub trained: Option<Trained>,
+    pub events: Vec<Event>,
+    /// Destroys the device that trains.
+    pub fuse: Option<Fuse>,
+    /// When the device was lost, until training goes on.
+    pub lost_at: Option<Instant>,
+    /// Devices lost, and trainings that went on after it.
+    pub lost: u32,
+    pub recovered: u32,
+    /// Whether the model was found in the state folder.
+    pub resumed: bool,
+    /// Updates of the last snapshot, and epochs of the last one in the state folder.
+    pub snapshot: u64,
+    pub saved: Option<usize>,
+}
+
+/// A [`Board`] that both threads reach.
+#[derive(Clone)]
+pub struct Shared(Arc<Mutex<Board>>);
+
+impl Shared {
+    /// A board before the first device.
+    pub fn new(place: Place, hidden: usize, rate: f64) -> Self {
+        Self(Arc::new(Mutex::new(Board {
+            status: Status::Starting,
+            place,
+            hidden,
+            rate,
+            device: String::new(),
+            epoch: 0,
+            updates: 0,
+            made: 0,
+            history: Vec::new(),
+            forecast: None,
+            gates: None,
+            trained: None,
+            events: Vec::new(),
+            fuse: None,
+            lost_at: None,
+            lost: 0,
+            recovered: 0,
+            resumed: false,
+            snapshot: 0,
+            saved: None,
+        })))
+    }
+
+    /// The board. Nothing waits for a device while it holds the lock.
+    pub fn lock(&self) -> MutexGuard<'_, Board> {
+        // A thread that panicked leaves figures that can still be shown.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Adds an event.
+    pub fn tell(&self, kind: EventKind, text: impl Into<String>) {
+        let text = text.into();
+        log::info!("{text}");
+        self.lock().events.push(Event { when: Instant::now(), kind, text, is_open: true });
+    }
+}

@@ -1,0 +1,137 @@
+//! A model in training on one device
+
+use std::ops::ControlFlow;
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use wgru::nn::Module;
+use wgru::train::{AdamConfig, HostData, Method, Optimizer, Progress, Reduction, TrainOptions, Trainer, loss};
+use wgru::{Error, Result, Rng, Tensor};
+
+use super::board::{Losses, Shared, Status};
+use super::snapshot::Snapshot;
+use super::{Command, Start};
+use crate::gpu::Compute;
+use crate::model::{Forecaster, sequences};
+use crate::weather::Weather;
+
+/// Sequences of an update.
+const BATCH: usize = 16;
+const SEED: u64 = 1;
+/// Strong, because two years of days are few: without it the validation error soon rises again.
+const WEIGHT_DECAY: f32 = 4.0;
+/// Updates between two snapshots.
+const KEPT: usize = 4;
+
+/// Model, optimizer and data on a device.
+pub struct Training {
+    pub compute: Compute,
+    pub model: Forecaster,
+    pub trainer: Trainer,
+    data: HostData,
+    validation: HostData,
+}
+
+/// How an epoch ended.
+pub enum Ended {
+    /// At its last update.
+    Whole(Losses),
+    /// Before it, by a command. The weights are between two epochs then: go on from a snapshot.
+    By(Command),
+    /// Before it, because nobody can send commands any more.
+    Abandoned,
+}
+
+impl Training {
+    /// A training that has not begun, or the one of a snapshot.
+    ///
+    /// # Errors
+    /// Those of the device, and [`Error::Format`] for a snapshot of another model.
+    pub fn new(compute: Compute, start: &Start, hidden: usize, rate: f64, from: Option<&Snapshot>) -> Result<Self> {
+        let (device, mut rng) = (compute.device.clone(), Rng::new(SEED));
+        let model = Forecaster::new(&device, hidden, &mut rng)?;
+        let method = Method::AdamW(AdamConfig { weight_decay: WEIGHT_DECAY, ..AdamConfig::default() });
+        let optimizer = Optimizer::new(model.parameters(), method, rate)?;
+        let options = TrainOptions { batch: BATCH, clip_norm: Some(1.0), ..TrainOptions::default() };
+        let mut trainer = Trainer::new(optimizer, options, rng);
+        trainer.keep_every(Some(KEPT));
+        if let Some(snapshot) = from {
+            snapshot.restore(&mut trainer, &model)?;
+        }
+        let weather: &Weather = &start.weather;
+        let data = sequences(&device, weather, weather.training())?;
+        let validation = sequences(&device, weather, weather.validation())?;
+        Ok(Self { compute, model, trainer, data, validation })
+    }
+
+    /// Trains one epoch. Takes commands between the updates: pauses in place, and keeps a new rate until the epoch is
+    /// over. `asked` is what the user wants: the rate, and whether to train.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::fit`].
+    pub fn epoch(
+        &mut self,
+        inbox: &Receiver<Command>,
+        shared: &Shared,
+        (rate, wanted): (&mut f64, &mut bool),
+        scale: f32,
+    ) -> Result<Ended> {
+        self.trainer.options_mut().epochs = self.trainer.epoch() + 1;
+        self.trainer.set_rate(*rate)?;
+        let mut ended = None;
+        let mse = |y: &Tensor, target: &Tensor| loss::mse(y, target, Reduction::Mean);
+        let mut between = |progress: &Progress, trainer: &Trainer| {
+            let mut board = shared.lock();
+            board.made += 1;
+            board.updates += 1;
+            board.snapshot = trainer.snapshot().map_or(board.snapshot, |kept| kept.updates().max(board.snapshot));
+            drop(board);
+            if progress.loss.is_some() {
+                // The epoch is whole: commands can wait until it is noted.
+                return ControlFlow::Continue(());
+            }
+            match listen(inbox, shared, rate, wanted) {
+                Some(end) => {
+                    ended = Some(end);
+                    ControlFlow::Break(())
+                }
+                None => ControlFlow::Continue(()),
+            }
+        };
+        let history = self.trainer.fit_blocking(&self.model, &self.data, Some(&self.validation), &mse, &mut between)?;
+        match (ended, history.loss.last(), history.validation.last()) {
+            (Some(end), ..) => Ok(end),
+            (None, Some(training), Some(validation)) => {
+                let celsius = |mse: f32| mse.sqrt() * scale;
+                Ok(Ended::Whole(Losses { training: celsius(*training), validation: celsius(*validation) }))
+            }
+            _ => Err(Error::Stopped("the epoch has no loss".into())),
+        }
+    }
+}
+
+/// Takes what lies in the inbox. Gives an end for commands that cannot be obeyed between two updates.
+fn listen(inbox: &Receiver<Command>, shared: &Shared, rate: &mut f64, wanted: &mut bool) -> Option<Ended> {
+    loop {
+        let received = match *wanted {
+            true => inbox.try_recv(),
+            false => inbox.recv().map_err(|_| TryRecvError::Disconnected),
+        };
+        match received {
+            Ok(Command::Pause) => {
+                *wanted = false;
+                shared.lock().status = Status::Paused;
+            }
+            Ok(Command::Train) => {
+                *wanted = true;
+                shared.lock().status = Status::Training;
+            }
+            Ok(Command::Rate(new)) => {
+                *rate = new;
+                shared.lock().rate = new;
+            }
+            Ok(command) => return Some(Ended::By(command)),
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => return Some(Ended::Abandoned),
+        }
+    }
+}

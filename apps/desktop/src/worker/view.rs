@@ -1,0 +1,90 @@
+//! What the window draws of the model: its forecast, its gates, and the model itself on the CPU
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use wgru::{Device, Result};
+
+use super::board::{Forecast, Gates, Shared, Trained};
+use super::snapshot::Snapshot;
+use crate::gpu::Host;
+use crate::model::Forecaster;
+use crate::weather::Weather;
+
+/// Days before the test year, over which the state forms.
+const WARM_UP: usize = 60;
+
+/// Runs the model on the window's device, whose buffers the window can draw from.
+pub struct View {
+    device: Device,
+    window: u32,
+    weather: Arc<Weather>,
+    /// Of a training on another device: its weights here.
+    copy: Option<Forecaster>,
+    serial: u64,
+}
+
+impl View {
+    /// A view on the device of `window`.
+    ///
+    /// # Errors
+    /// Those of adopting it.
+    pub fn new(window: &Host, weather: Arc<Weather>, serial: u64) -> Result<Self> {
+        Ok(Self { device: window.adopt()?, window: window.window, weather, copy: None, serial })
+    }
+
+    /// Tells one picture from the next, also across views.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    fn days(&self) -> Range<usize> {
+        let test = self.weather.test();
+        test.start - WARM_UP..test.end
+    }
+
+    /// Runs the weights of `snapshot`, and puts forecast and gates on the board.
+    ///
+    /// The copy of the weights means that the view and the training share nothing: whatever device trains, and whenever
+    /// it is lost.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn show(&mut self, snapshot: &Snapshot, shared: &Shared) -> Result<()> {
+        match &self.copy {
+            Some(copy) if copy.hidden() == snapshot.hidden => snapshot.assign_to(copy)?,
+            _ => self.copy = Some(snapshot.model_on(&self.device)?),
+        }
+        let Some(model) = &self.copy else { return Ok(()) };
+        let (days, hidden) = (self.days(), snapshot.hidden);
+        let pass = model.pass(&self.device, &self.weather, days.clone())?;
+        let change = pass.output.to_vec()?;
+        self.serial += 1;
+        let alive = pass.gates;
+        let gates = Gates {
+            parts: [alive.reset.wgpu_buffer()?, alive.update.wgpu_buffer()?, alive.candidate.wgpu_buffer()?],
+            _alive: alive,
+            window: self.window,
+            start: days.start,
+            days: days.len(),
+            hidden,
+            serial: self.serial,
+        };
+        let mut board = shared.lock();
+        board.forecast = Some(Arc::new(Forecast { start: days.start, change }));
+        board.gates = Some(Arc::new(gates));
+        Ok(())
+    }
+}
+
+/// Puts the weights of `snapshot` on the board as a stream on the CPU.
+///
+/// # Errors
+/// Those of [`Forecaster::stream`].
+pub fn hand_out(snapshot: &Snapshot, shared: &Shared) -> Result<()> {
+    let stream = snapshot.model_on(&Device::cpu())?.stream()?;
+    let mut board = shared.lock();
+    let serial = board.trained.as_ref().map_or(0, |trained| trained.serial) + 1;
+    board.trained = Some(Trained { stream, serial });
+    Ok(())
+}

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Builds and runs the desktop application. Options go to it: ./scripts/desktop.sh --help
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+exec cargo run --release --locked --manifest-path apps/desktop/Cargo.toml -- "$@"
