@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 
 use crate::cpu::{self, Cpu, CpuOptions};
 use crate::error::{Error, Result};
@@ -406,6 +407,7 @@ impl Device {
     /// including the parameters of an unfinished update: reading them returns [`Error::Stopped`] until
     /// [`assign`](Tensor::assign) writes them. To discard a single result, drop its tensor instead: work whose results
     /// are dropped before it is submitted does not run.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn cancel(&self) {
         #[cfg(feature = "gpu")]
         if let Engine::Gpu(gpu) = &self.0.engine {
@@ -557,14 +559,14 @@ impl Device {
     }
 
     /// Waits until the words of a readback of this device have arrived, and returns them.
-    pub(crate) async fn finish_read(&self, reading: Reading) -> Result<Vec<f32>> {
-        match (&self.0.engine, reading) {
-            (_, Reading::Done(words)) => Ok(words),
+    pub(crate) fn finish_read(&self, mut reading: Reading) -> impl Future<Output = Result<Vec<f32>>> {
+        std::future::poll_fn(move |_context| match (&self.0.engine, &mut reading) {
+            (_, Reading::Done(words)) => Poll::Ready(Ok(std::mem::take(words))),
             #[cfg(feature = "gpu")]
-            (Engine::Gpu(gpu), Reading::Gpu(reading)) => gpu.finish_read(reading).await,
+            (Engine::Gpu(gpu), Reading::Gpu(reading)) => gpu.poll_wake(reading, _context),
             #[cfg(feature = "gpu")]
             (Engine::Cpu(_), Reading::Gpu(_)) => unreachable!("started by this device"),
-        }
+        })
     }
 
     pub(crate) fn read_blocking(&self, memory: &Memory, words: usize) -> Result<Vec<f32>> {

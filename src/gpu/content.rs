@@ -1,15 +1,15 @@
 //! Liveness and validity of a buffer's elements: whether a tensor or a command needs them, and whether they are
 //! defined.
 
-#[cfg(not(target_arch = "wasm32"))]
-use std::sync::Arc;
-use std::sync::Mutex;
-#[cfg(not(target_arch = "wasm32"))]
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::{Arc, Mutex, atomic::AtomicU32};
 
+#[cfg(not(target_arch = "wasm32"))]
 use super::lock;
-use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::error::Error;
+use crate::error::Result;
 
 /// Numbers of the host's unsubmitted encoders that read a buffer, and of those that write it. They belong to the buffer, so
 /// that a later owner of a recycled buffer sees them, too.
@@ -28,30 +28,30 @@ pub(super) struct Content {
     dropped: AtomicBool,
     /// Number of the last sweep for dead commands that found a later command in need of the elements.
     needed: AtomicU64,
+    #[cfg(not(target_arch = "wasm32"))]
     is_void: AtomicBool,
+    #[cfg(not(target_arch = "wasm32"))]
     void: Mutex<Option<Void>>,
     lent: Lent,
 }
 
-/// Why elements are undefined.
+/// Why elements are undefined. In a browser, where errors arrive after their calls, none are.
+#[cfg(not(target_arch = "wasm32"))]
 #[derive(Clone, Debug)]
 pub(super) enum Void {
-    /// The kernel that should have written them failed. A browser does not tell which.
-    #[cfg(not(target_arch = "wasm32"))]
+    /// The kernel that should have written them failed.
     Failed { kernel: &'static str, why: String },
     /// The driver had no memory for the submission.
-    #[cfg(not(target_arch = "wasm32"))]
     OutOfMemory { kernel: &'static str },
     /// The work was cancelled before it was submitted.
     Cancelled,
     /// The host never confirmed that it submitted the encoder with the work.
-    #[cfg(not(target_arch = "wasm32"))]
     Discarded,
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 impl Void {
     /// The reason why the results of `kernel` are undefined after it failed with `error`.
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn from(kernel: &'static str, error: &Error) -> Self {
         match error {
             Error::OutOfMemory { .. } => Self::OutOfMemory { kernel },
@@ -62,12 +62,9 @@ impl Void {
     #[cold]
     pub fn error(self) -> Error {
         match self {
-            #[cfg(not(target_arch = "wasm32"))]
             Self::Failed { kernel, why } => Error::Gpu(format!("{kernel} did not run: {why}")),
-            #[cfg(not(target_arch = "wasm32"))]
             Self::OutOfMemory { kernel } => Error::OutOfMemory { op: kernel },
             Self::Cancelled => Error::Stopped("the work that writes this tensor was cancelled".into()),
-            #[cfg(not(target_arch = "wasm32"))]
             Self::Discarded => Error::Stopped("`EncodedWork::submitted` was not called for this tensor's work".into()),
         }
     }
@@ -99,6 +96,7 @@ impl Content {
     }
 
     /// Marks the elements as undefined.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn void(&self, why: Void) {
         let mut void = lock(&self.void);
         *void = Some(why);
@@ -107,6 +105,7 @@ impl Content {
 
     /// Marks the elements as defined again, after all of them were written.
     pub fn fill(&self) {
+        #[cfg(not(target_arch = "wasm32"))]
         if self.is_void.load(Ordering::Acquire) {
             let mut void = lock(&self.void);
             *void = None;
@@ -115,12 +114,14 @@ impl Content {
     }
 
     /// The reason, if the elements are undefined.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn why_void(&self) -> Option<Void> {
         self.is_void.load(Ordering::Acquire).then(|| lock(&self.void).clone()).flatten()
     }
 
     /// Returns an error if the elements are undefined, or if an unsubmitted encoder of the host writes them.
     pub fn check_read(&self) -> Result<()> {
+        #[cfg(not(target_arch = "wasm32"))]
         if let Some(why) = self.why_void() {
             return Err(why.error());
         }

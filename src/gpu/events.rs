@@ -1,10 +1,7 @@
-//! State and condition variable through which the driver thread and other threads wake each other. In a browser there
-//! is no driver thread.
+//! State and condition variable through which the driver thread and other threads wake each other.
 
-#[cfg(not(target_arch = "wasm32"))]
 use std::sync::MutexGuard;
 use std::sync::{Arc, Condvar, Mutex};
-#[cfg(not(target_arch = "wasm32"))]
 use std::time::Duration;
 
 use futures_channel::oneshot::Sender;
@@ -22,16 +19,12 @@ pub(super) struct State {
     pub readbacks: Vec<(u64, Sender<Result<()>>)>,
     next: u64,
     /// Paced submissions that the GPU has not finished.
-    #[cfg(not(target_arch = "wasm32"))]
     pub running: usize,
     /// Number of commands, counted since the device was opened, that the driver thread has been asked to submit.
-    #[cfg(not(target_arch = "wasm32"))]
     pub wanted: u64,
     /// Whether the device was dropped.
-    #[cfg(not(target_arch = "wasm32"))]
     pub is_closed: bool,
     /// Futures waiting for the driver thread to catch up.
-    #[cfg(not(target_arch = "wasm32"))]
     pub waiting: Vec<Sender<()>>,
 }
 
@@ -63,13 +56,11 @@ impl Events {
         out
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.0.0)
     }
 
     /// Waits until `is_done` holds, for at most `timeout`. Returns whether it holds.
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self, timeout: Duration, is_done: impl Fn(&State) -> bool) -> bool {
         let state = lock(&self.0.0);
         let wait = self.0.1.wait_timeout_while(state, timeout, |state| !is_done(state));

@@ -126,7 +126,7 @@ impl Faults {
     }
 
     pub fn lost(&self) -> Error {
-        Error::DeviceLost(self.0.lost.get().cloned().unwrap_or_default())
+        Error::DeviceLost(self.0.lost.get().cloned().unwrap_or_else(|| "the reason is not known".into()))
     }
 
     /// Returns the loss of the device, or an error that was reported late.

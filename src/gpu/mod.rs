@@ -7,7 +7,14 @@ mod cache;
 mod content;
 #[cfg(not(target_arch = "wasm32"))]
 mod driver;
+#[cfg(not(target_arch = "wasm32"))]
 mod events;
+#[cfg(target_arch = "wasm32")]
+mod events {
+    //! A browser has no driver thread that would wait for events.
+    #[derive(Clone, Default)]
+    pub(super) struct Events;
+}
 mod faults;
 #[cfg(not(target_arch = "wasm32"))]
 mod host;
@@ -25,6 +32,7 @@ mod trusted;
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(not(target_arch = "wasm32"))]
 use std::thread::{self, ThreadId};
 #[cfg(not(target_arch = "wasm32"))]
 use std::time::Duration;
@@ -34,6 +42,7 @@ pub(crate) use adapter::setting;
 pub use adapter::{AdapterReport, adapters};
 use buffers::Buffers;
 use cache::Cache;
+#[cfg(not(target_arch = "wasm32"))]
 use content::Void;
 #[cfg(not(target_arch = "wasm32"))]
 use driver::Driver;
@@ -90,6 +99,7 @@ struct Core {
     recorder: Mutex<Recorder>,
     submitter: Mutex<Submitter>,
     /// The thread that holds `submitter`.
+    #[cfg(not(target_arch = "wasm32"))]
     submitting: Mutex<Option<ThreadId>>,
     pace: Mutex<Pace>,
     events: Events,
@@ -105,6 +115,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The right to submit. It knows its thread, so that callbacks of wgpu that run in a submission do not wait for it.
 struct Turn<'a> {
     submitter: MutexGuard<'a, Submitter>,
+    #[cfg(not(target_arch = "wasm32"))]
     thread: &'a Mutex<Option<ThreadId>>,
 }
 
@@ -122,6 +133,7 @@ impl DerefMut for Turn<'_> {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         *lock(self.thread) = None;
@@ -130,6 +142,7 @@ impl Drop for Turn<'_> {
 
 impl Core {
     /// Waits for the right to submit. `None` within a submission of this thread.
+    #[cfg(not(target_arch = "wasm32"))]
     fn turn(&self) -> Option<Turn<'_>> {
         let this = thread::current().id();
         if *lock(&self.submitting) == Some(this) {
@@ -138,6 +151,12 @@ impl Core {
         let submitter = lock(&self.submitter);
         *lock(&self.submitting) = Some(this);
         Some(Turn { submitter, thread: &self.submitting })
+    }
+
+    /// The right to submit. A browser runs no callbacks within its calls.
+    #[cfg(target_arch = "wasm32")]
+    fn turn(&self) -> Option<Turn<'_>> {
+        Some(Turn { submitter: lock(&self.submitter) })
     }
 
     /// Submits the next batch and returns its estimated work.
@@ -231,10 +250,10 @@ impl Core {
     }
 
     /// Drops what was recorded and not submitted; its results become undefined.
+    #[cfg(not(target_arch = "wasm32"))]
     fn cancel(&self) {
         let commands = lock(&self.recorder).cancel();
         commands.into_iter().for_each(|command| command.refuse(Void::Cancelled));
-        #[cfg(not(target_arch = "wasm32"))]
         self.caught_up();
     }
 
@@ -307,6 +326,7 @@ impl Gpu {
                 buffers.clone(),
                 timestamps,
             )),
+            #[cfg(not(target_arch = "wasm32"))]
             submitting: Mutex::default(),
             pace: Mutex::new(pace),
             events: Events::default(),
@@ -373,7 +393,7 @@ impl Gpu {
         core.faults.check()?;
         let bytes = bytemuck::cast_slice(words);
         let (size, is_paced) = self.size();
-        if memory.content().why_void().is_some() {
+        if memory.is_void() {
             // Work recorded before must still see that the elements are undefined.
             core.submit_all(Size::LARGEST);
         }
@@ -494,6 +514,7 @@ impl Gpu {
     }
 
     /// Drops recorded work that was not submitted. Its results become undefined.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn cancel(&self) {
         self.core.cancel();
     }
@@ -534,6 +555,7 @@ impl Gpu {
     /// Submits all recorded work and returns the buffer range of the first `words` words of `memory`.
     pub fn part(&self, memory: &Memory, words: usize) -> Result<BufferPart> {
         self.flush()?;
+        #[cfg(not(target_arch = "wasm32"))]
         if let Some(why) = memory.content().why_void() {
             return Err(why.error());
         }

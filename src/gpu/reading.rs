@@ -1,6 +1,8 @@
 //! Readbacks, asynchronous and blocking.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use futures_channel::oneshot::{Receiver, channel};
 
@@ -48,16 +50,16 @@ impl Gpu {
         match reading.mapped.try_recv() {
             Ok(None) => Ok(None),
             Ok(Some(mapped)) => self.take(reading, mapped).map(Some),
-            Err(_) => Err(self.dropped()),
+            Err(_) => Err(self.core.faults.lost()),
         }
     }
 
-    /// Waits until the words of a readback have arrived, and returns them.
-    pub async fn finish_read(&self, mut reading: Reading) -> Result<Vec<f32>> {
-        match (&mut reading.mapped).await {
-            Ok(mapped) => self.take(&reading, mapped),
-            Err(_) => Err(self.dropped()),
-        }
+    /// As [`poll_read`](Self::poll_read), for a future: wakes its task when the words arrive.
+    pub fn poll_wake(&self, reading: &mut Reading, context: &mut Context<'_>) -> Poll<Result<Vec<f32>>> {
+        Pin::new(&mut reading.mapped).poll(context).map(|mapped| match mapped {
+            Ok(mapped) => self.take(reading, mapped),
+            Err(_) => Err(self.core.faults.lost()),
+        })
     }
 
     /// Reads the first `words` words of `memory` back. This thread submits all work recorded so far, and waits for it.
@@ -73,12 +75,6 @@ impl Gpu {
             // If the driver thread submitted the readback, its submission index is not known here.
             self.core.faults.poll(wgpu::PollType::Wait { submission_index: submission_index.take(), timeout: None })?;
         }
-    }
-
-    /// The error for a readback that the device dropped.
-    fn dropped(&self) -> Error {
-        let lost = self.core.faults.check().err();
-        lost.unwrap_or_else(|| Error::Gpu("Tensor::read: the device dropped the readback".into()))
     }
 
     fn take(&self, reading: &Reading, mapped: Result<()>) -> Result<Vec<f32>> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use futures_channel::oneshot::Sender;
 
 use super::buffers::Buffers;
-use super::content::{Content, Void};
+use super::content::Content;
+#[cfg(not(target_arch = "wasm32"))]
+use super::content::Void;
 use super::faults::Faults;
 use super::limits::SLOT;
 use super::memory::Memory;
@@ -73,6 +75,7 @@ impl Command {
     }
 
     /// Marks the results as undefined.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn void(&self, why: &Void) {
         match self {
             Command::Dispatch { bound, .. } => bound.writes().iter().for_each(|content| content.void(why.clone())),
@@ -82,6 +85,7 @@ impl Command {
     }
 
     /// Completes a readback with an error. Wakes whoever waits for it, so no lock may be held.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn refuse(self, why: Void) {
         if let Command::Copy(copy) = self {
             let _ = copy.done.send(Err(why.error()));
@@ -408,6 +412,7 @@ impl Recorder {
     }
 
     /// Drops all recorded commands, whose results become undefined, and returns them.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn cancel(&mut self) -> Vec<Command> {
         let mut commands = Vec::new();
         while !self.commands.is_empty() {

@@ -261,13 +261,21 @@ fn encode_pass(
 /// Maps the staging buffer of a submitted readback.
 pub(super) fn map(faults: &Faults, command: Command, events: &Events) {
     let Command::Copy(Copy { to, bytes, done, .. }) = command else { return };
-    let number = events.update(|state| state.expect(done));
-    let events = events.clone();
+    #[cfg(not(target_arch = "wasm32"))]
+    let arrive = {
+        let (number, events) = (events.update(|state| state.expect(done)), events.clone());
+        move |result| events.arrive(number, result)
+    };
+    // A browser calls back also when the device is lost.
+    #[cfg(target_arch = "wasm32")]
+    let arrive = {
+        let _ = events;
+        move |result| _ = done.send(result)
+    };
     // The callback receives the errors.
     let _ = faults.guard("Tensor::read", || {
         to.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
-            let result = result.map_err(|e| Error::Gpu(format!("Tensor::read: {e}")));
-            events.arrive(number, result);
+            arrive(result.map_err(|e| Error::Gpu(format!("Tensor::read: {e}"))));
         });
     });
 }
