@@ -132,7 +132,7 @@ impl Run {
         let begin = Instant::now();
         let (mut observed, mut looked) = (begin, begin);
         loop {
-            if self.core.events.wait(Duration::ZERO, &is_done) || self.core.faults.check_known().is_err() {
+            if self.core.events.wait(Duration::ZERO, is_done) || self.core.faults.check_known().is_err() {
                 return;
             }
             // Check for a loss: there may be no other call that detects it.
@@ -153,9 +153,9 @@ impl Run {
                 if self.core.faults.poll(wgpu::PollType::Poll).is_err() {
                     return;
                 }
-                self.core.events.wait(TICK, &is_done);
+                self.core.events.wait(TICK, is_done);
             } else {
-                self.core.events.wait(PATIENCE / 4, &is_done);
+                self.core.events.wait(PATIENCE / 4, is_done);
             }
             if self.beat.has_come(&self.core) {
                 (self.host_polls, observed) = (true, Instant::now());

@@ -38,7 +38,7 @@ impl Sequential {
     ///
     /// A [`LastStep`] behind a bidirectional or reverse layer is refused by `forward`: at the last step the reverse
     /// direction has processed one step only. [`LastState`] takes the last state of each direction.
-    pub fn push(mut self, name: &str, layer: impl Module + Send + Sync + 'static) -> Self {
+    pub fn push(mut self, name: &str, layer: impl Module + 'static) -> Self {
         self.order = self.order.after(&layer.kind(), &mut self.fault);
         self.layers.push((name.into(), Box::new(layer)));
         self
