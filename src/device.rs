@@ -426,6 +426,19 @@ impl Device {
         let _ = always;
     }
 
+    /// Has the recorded work submitted without waiting for it: by the device's driver thread, so a paced device submits it
+    /// in slices. [`flush`](Self::flush) submits on the calling thread.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`]; [`Error::Gpu`] if the system has no thread for the device.
+    pub fn submit_later(&self) -> Result<()> {
+        match &self.0.engine {
+            Engine::Cpu(_) => Ok(()),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(gpu) => gpu.submit_later(),
+        }
+    }
+
     /// Backpressure for custom training loops on a device with `Pacing::Slice`: waits, without blocking the thread,
     /// until little of the recorded work is left to submit. Call it after every update, so that work does not pile up.
     /// On other devices it returns at once.
@@ -440,7 +453,8 @@ impl Device {
         }
     }
 
-    /// Submits the recorded work. Readbacks do this by themselves. A kernel that fails to run is reported where its
+    /// Submits the recorded work on the calling thread, which a driver may hold up while the GPU is busy; see
+    /// [`submit_later`](Self::submit_later). Readbacks submit by themselves. Work whose results are dropped does not run. A kernel that fails to run is reported where its
     /// results are used: reading them returns the error.
     ///
     /// # Errors

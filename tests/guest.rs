@@ -154,7 +154,8 @@ fn memory_that_runs_out_is_an_error_of_the_call_and_the_device_works_on() {
 /// Lowers each limit that a layer can exceed, one at a time, below the needs of some layers.
 #[test]
 fn a_limit_that_is_too_low_refuses_what_needs_it_and_nothing_else() {
-    let lowered: [(&str, fn(&mut wgpu::Limits)); 9] = [
+    type Lower = fn(&mut wgpu::Limits);
+    let lowered: [(&str, Lower); 9] = [
         ("maxStorageBuffersPerShaderStage", |l| l.max_storage_buffers_per_shader_stage = 4),
         ("maxBindingsPerBindGroup", |l| l.max_bindings_per_bind_group = 5),
         ("maxUniformBufferBindingSize", |l| l.max_uniform_buffer_binding_size = 64),

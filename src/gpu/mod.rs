@@ -481,7 +481,8 @@ impl Gpu {
     }
 
     /// Has the driver thread submit the recorded work. In a browser, where `submit` never blocks, this thread submits.
-    fn submit_later(&self) -> Result<()> {
+    pub fn submit_later(&self) -> Result<()> {
+        self.core.faults.check()?;
         #[cfg(not(target_arch = "wasm32"))]
         return self.driver.submit_later(&self.core);
         #[cfg(target_arch = "wasm32")]
