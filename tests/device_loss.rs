@@ -123,7 +123,9 @@ fn training_goes_on_with_the_bits_of_an_uninterrupted_run() {
                 raw.destroy();
             }
         });
-        timer.map(|t| t.join().expect("no panic"));
+        if let Some(timer) = timer {
+            timer.join().expect("no panic");
+        }
         match failed {
             Ok(()) => continue,
             Err(Error::DeviceLost(_)) => lost += 1,
@@ -179,7 +181,9 @@ fn inference_with_carried_state_goes_on() {
             };
             step(&mut h, &mut keeper).err()
         });
-        destroyed.map(|thread| thread.join().expect("no panic"));
+        if let Some(thread) = destroyed {
+            thread.join().expect("no panic");
+        }
         assert!(matches!(error, Some(Error::DeviceLost(_))), "{error:?}");
         assert_lost(&device, &h, "inference");
         lost += 1;

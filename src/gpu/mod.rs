@@ -315,7 +315,8 @@ impl Gpu {
         let cache = options.pipeline_cache.as_ref().map_or_else(Cache::default, |path| Cache::open(&device, path));
         #[cfg(target_arch = "wasm32")]
         let cache = Cache::default();
-        let (is_measured, pace) = (timestamps.is_some(), Pace::new(options.pacing, is_adopted));
+        let slice = is_adopted.then(|| Pace::slice_of_adopted(report.software));
+        let (is_measured, pace) = (timestamps.is_some(), Pace::new(options.pacing, slice));
         let core = Core {
             pool: Arc::new(Pool::new(buffers.clone(), &device.limits())),
             recorder: Mutex::new(Recorder::new(device.clone(), faults.clone(), buffers.clone(), is_measured)),
@@ -364,7 +365,7 @@ impl Gpu {
     }
 
     pub fn set_pacing(&self, pacing: Pacing) {
-        lock(&self.core.pace).set(pacing, self.core.is_adopted);
+        lock(&self.core.pace).set(pacing);
     }
 
     /// With `always`, disables dead-code elimination: commands run even if their results were dropped.
