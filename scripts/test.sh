@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# Sets up and runs every check of the project. Needs Rust (rustup) and a C linker; under 30 minutes on two cores.
+# Sets up and runs the checks of the project. Needs Rust (rustup) and a C linker.
 #
-#   ./scripts/test.sh           tests run on the CPU, and on a GPU or software adapter where there is one
+#   ./scripts/test.sh quick     formatting, lints, and the library's tests on the CPU and on a GPU or software adapter
+#   ./scripts/test.sh           also examples, other platforms, and the npm package in Chromium; about 20 minutes on two cores
+#   ./scripts/test.sh full      also the library's tests as wasm in Chromium, and the desktop application; about an hour
 #   WGRU_REQUIRE_GPU=1 …        a missing adapter is a failure, as in CI
 #   WGRU_DATA=FOLDER …          also runs the forecast on FOLDER/forecast/ETTh1.csv, the models in FOLDER/models, and
 #                               the ONNX tests in FOLDER/suites
 set -euo pipefail
 cd "$(dirname "$0")/.."
+tier=${1:-default}
+case $tier in quick | default | full) ;; *) echo "no tier $tier: quick, full, or none"; exit 1 ;; esac
 
 # A folder that lacks what it is named for is a mistake, not a reason to check less.
 for part in forecast/ETTh1.csv models suites/onnx_node_1.16.2; do
@@ -35,7 +39,7 @@ cargo fmt --check
 
 step 'lints, with and without the GPU'
 cargo clippy --all-targets --locked -- -D warnings
-cargo clippy --all-targets --locked --no-default-features --features train -- -D warnings
+[ "$tier" = quick ] || cargo clippy --all-targets --locked --no-default-features --features train -- -D warnings
 
 step 'documentation'
 RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
@@ -45,6 +49,10 @@ cargo run --quiet --locked --example devices
 
 step 'tests, on the CPU and on the adapter above'
 cargo test --locked --lib --bins --tests
+if [ "$tier" = quick ]; then
+    printf '\nThe quick checks passed.\n'
+    exit
+fi
 cargo test --locked --examples
 cargo test --locked --doc
 
@@ -115,10 +123,17 @@ cargo check --quiet --locked --lib --features gl
 step 'the npm package, in Chromium'
 if command -v npm >/dev/null; then
     scripts/test-web.sh
-    step 'the tests above as wasm, in Chromium, on WebGPU and on the CPU'
-    scripts/test-browser.sh
+    if [ "$tier" = full ]; then
+        step 'the tests above as wasm, in Chromium, on WebGPU and on the CPU'
+        scripts/test-browser.sh
+    fi
 else
     echo 'SKIPPED: npm is not installed'
+fi
+
+if [ "$tier" = full ]; then
+    step 'the desktop application'
+    scripts/test-desktop.sh
 fi
 
 step 'size of the tree'
