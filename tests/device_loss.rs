@@ -273,4 +273,41 @@ fn a_snapshot_within_an_epoch_is_a_checkpoint() {
         assert_eq!(run.bits(), before);
     }
     save_checkpoint(&run.trainer, &run.model, folder.path().join("between.safetensors")).expect("between epochs");
+
+    // Resumed and saved at once, it keeps its place.
+    let path = folder.path().join("again.safetensors");
+    let mut first = build(&device).expect("built");
+    first.trainer.resume(&first.model, &snapshots[2]).expect("resumed");
+    save_checkpoint(&first.trainer, &first.model, &path).expect("saved");
+    let mut second = build(&device).expect("built");
+    let file = wgru::io::TensorFile::open(&path).expect("opened");
+    load_checkpoint(&mut second.trainer, &second.model, &file).expect("loaded");
+    // Other batches have no such place.
+    second.trainer.options_mut().batch = 30;
+    let refused = second.fit(|_| ());
+    assert!(matches!(refused, Err(Error::Value { arg: "data and batch", .. })), "{refused:?}");
+    second.trainer.options_mut().batch = 5;
+    second.fit(|_| ()).expect("went on");
+    assert_eq!(second.bits(), want);
+}
+
+/// A copy that fails is given up; the next one is made.
+#[test]
+fn a_keeper_outlives_a_failed_copy() {
+    if common::gpu().is_none() {
+        return eprintln!("SKIPPED: no adapter");
+    }
+    let device = open(true);
+    let x = Tensor::full(&device, 2.0, &[3]).expect("x");
+    device.flush().expect("submitted");
+    let lost = x.square().expect("recorded");
+    let mut keeper = Keeper::every(1);
+    device.cancel();
+    assert!(keeper.offer(|| 0, &[("lost", &lost)]).is_err(), "undefined");
+    for i in 1..50 {
+        keeper.offer(|| i, &[("x", &x)]).expect("offered");
+        thread::sleep(Duration::from_millis(1));
+    }
+    pollster::block_on(keeper.finish()).expect("finished");
+    assert_eq!(keeper.kept().expect("kept").get("x").expect("there").1, [2.0; 3]);
 }

@@ -633,3 +633,129 @@ fn a_device_of_the_least_requirements_runs_everything() {
     let refused = Device::from_wgpu_with(&host.adapter, host.device.clone(), host.queue.clone(), timed);
     assert!(matches!(refused, Err(Error::Value { arg: "timestamps", .. })));
 }
+
+// Regressions found by reading.
+
+/// A write to the host's buffer is seen by the host, also when the tensor is gone by then.
+#[test]
+fn writes_to_a_buffer_of_the_host_outlive_the_tensor() {
+    let host = host!(Host::new());
+    let device = host.adopt();
+    let own = buffer(&host, 64);
+    let tensor = || Tensor::from_wgpu_buffer(&device, own.clone(), 0, &[16]).expect("a tensor");
+    tensor().assign(&[5.0; 16]).expect("recorded");
+    device.flush().expect("submitted");
+    assert_eq!(tensor().to_vec().expect("read"), [5.0; 16]);
+}
+
+/// What a layer caches is made anew where the work that makes it was cancelled or its encoder was dropped.
+#[test]
+fn cancelled_work_does_not_disable_a_layer() {
+    let host = host!(Host::new());
+    let device = host.adopt();
+    let gru = GruConfig { input: 3, hidden: 8, ..Default::default() }.build(&device, &mut Rng::new(0)).expect("gru");
+    let want = {
+        let other = GruConfig { input: 3, hidden: 8, ..Default::default() };
+        run(&other.build(&device, &mut Rng::new(0)).expect("gru"), &[4, 2, 3]).expect("run")
+    };
+    device.flush().expect("weights are there");
+    let recorded = gru.forward(&Tensor::full(&device, 1.0, &[4, 2, 3]).expect("x"), &mut Mode::Eval);
+    device.cancel();
+    assert!(matches!(recorded.and_then(|y| y.to_vec()), Err(Error::Stopped(_))));
+    assert_eq!(run(&gru, &[4, 2, 3]).expect("works on"), want);
+
+    let other = GruConfig { input: 3, hidden: 8, ..Default::default() }.build(&device, &mut Rng::new(0)).expect("gru");
+    device.flush().expect("weights are there");
+    let recorded = other.forward(&Tensor::full(&device, 1.0, &[4, 2, 3]).expect("x"), &mut Mode::Eval);
+    let mut encoder = host.device.create_command_encoder(&Default::default());
+    drop(device.encode_into(&mut encoder).expect("encoded"));
+    assert!(matches!(recorded.and_then(|y| y.to_vec()), Err(Error::Stopped(_))));
+    assert_eq!(run(&other, &[4, 2, 3]).expect("works on"), want);
+}
+
+/// An assignment to an undefined tensor defines it for what follows, not for what was recorded before.
+#[test]
+fn assignments_define_a_tensor_from_then_on() {
+    let host = host!(Host::new());
+    let device = host.adopt();
+    device.set_pacing(Pacing::Off);
+    let own = buffer(&host, 64);
+    let x = Tensor::from_wgpu_buffer(&device, own.clone(), 0, &[16]).expect("a tensor");
+    let y = x.square().expect("recorded");
+    let z = y.square().expect("recorded");
+    own.destroy();
+    device.flush().expect("submitted");
+    y.assign(&[2.0; 16]).expect("assigned");
+    assert_eq!(y.square().and_then(|t| t.to_vec()).expect("defined"), [4.0; 16]);
+    assert!(z.to_vec().is_err(), "z was recorded before");
+}
+
+/// Frames that overlap: the next one is encoded before the last one is confirmed.
+#[test]
+fn buffers_are_reused_where_encoders_overlap() {
+    let host = host!(Host::new());
+    let device = host.adopt();
+    let mut last = None;
+    let mut made = Vec::new();
+    for frame in 0..40 {
+        let y = Tensor::full(&device, frame as f32, &[5000]).and_then(|x| x.square()).expect("recorded");
+        let mut encoder = host.device.create_command_encoder(&Default::default());
+        let work = device.encode_into(&mut encoder).expect("encoded");
+        host.queue.submit([encoder.finish()]);
+        if let Some((work, y, want)) = last.replace((work, y, (frame * frame) as f32)) {
+            wgru::EncodedWork::submitted(work);
+            let y: Tensor = y;
+            assert_eq!(y.to_vec().expect("read"), [want; 5000]);
+        }
+        made.push(device.buffers_made());
+    }
+    // Parameters are in buffers of their own for each encoder; those of tensors circulate.
+    assert!(made[39] - made[19] <= 20 + 4, "{made:?}");
+    if let Some((work, ..)) = last {
+        work.submitted();
+    }
+}
+
+/// A callback of the host that runs in one of our submissions may record and submit.
+#[test]
+fn callbacks_of_the_host_may_record_work() {
+    let host = host!(Host::new());
+    let device = host.adopt();
+    let seen = Arc::new(Mutex::new(None));
+    let (kept, of_callback) = (seen.clone(), device.clone());
+    host.queue.submit([]);
+    host.queue.on_submitted_work_done(move || {
+        let x = Tensor::full(&of_callback, 3.0, &[4]).and_then(|x| x.square());
+        let _ = of_callback.flush();
+        *kept.lock().expect("no panic") = Some(x);
+    });
+    for _ in 0..3 {
+        Tensor::full(&device, 1.0, &[4]).and_then(|x| x.to_vec()).expect("works");
+    }
+    let x = seen.lock().expect("no panic").take().expect("the callback ran").expect("recorded");
+    assert_eq!(x.to_vec().expect("read"), [9.0; 4]);
+}
+
+/// Many threads that wait for a paced device while others submit: nobody is forgotten.
+#[test]
+fn waiting_for_a_paced_device_always_ends() {
+    let host = host!(Host::new());
+    let options = GpuOptions { pacing: Pacing::Slice(Duration::from_micros(100)), ..Default::default() };
+    let device = Device::from_wgpu_with(&host.adapter, host.device.clone(), host.queue.clone(), options);
+    let device = device.expect("adopted");
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut x = Tensor::full(&device, 1.0, &[20_000]).expect("x");
+                for i in 0..150 {
+                    x = x.square().expect("recorded");
+                    pollster::block_on(device.catch_up()).expect("caught up");
+                    if i % 7 == 0 {
+                        device.flush().expect("submitted");
+                    }
+                }
+                assert_eq!(x.to_vec().expect("read"), [1.0; 20_000]);
+            });
+        }
+    });
+}
