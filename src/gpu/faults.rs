@@ -53,21 +53,29 @@ impl Faults {
         }
         #[cfg(not(target_arch = "wasm32"))]
         {
-            use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
-            let scopes = [Internal, OutOfMemory, Validation].map(|filter| self.0.device.push_error_scope(filter));
-            let out = catch_unwind(AssertUnwindSafe(calls));
-            let mut first = None;
-            for scope in scopes.into_iter().rev() {
-                // Outside a browser, the future is ready at once.
-                first = first.or(crate::wait::block_on(scope.pop()));
-            }
-            match (out, first) {
-                (Ok(out), None) => Ok(out),
-                // While a device is being lost, calls fail with arbitrary messages, and wgpu may panic.
-                _ if self.is_lost() => Err(self.lost()),
-                (Ok(_), Some(error)) => Err(typed(op, &error)),
-                (Err(panic), _) => resume_unwind(panic),
-            }
+            let (mut calls, mut out) = (Some(calls), None);
+            self.guard_calls(op, &mut || out = calls.take().map(|calls| calls()))?;
+            out.ok_or_else(|| Error::Gpu(format!("{op}: not called")))
+        }
+    }
+
+    /// [`guard`](Self::guard), compiled once for all calls.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn guard_calls(&self, op: &'static str, calls: &mut dyn FnMut()) -> Result<()> {
+        use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
+        let scopes = [Internal, OutOfMemory, Validation].map(|filter| self.0.device.push_error_scope(filter));
+        let out = catch_unwind(AssertUnwindSafe(calls));
+        let mut first = None;
+        for scope in scopes.into_iter().rev() {
+            // Outside a browser, the future is ready at once.
+            first = first.or(crate::wait::block_on(scope.pop()));
+        }
+        match (out, first) {
+            (Ok(()), None) => Ok(()),
+            // While a device is being lost, calls fail with arbitrary messages, and wgpu may panic.
+            _ if self.is_lost() => Err(self.lost()),
+            (Ok(()), Some(error)) => Err(typed(op, &error)),
+            (Err(panic), _) => resume_unwind(panic),
         }
     }
 

@@ -199,7 +199,8 @@ impl Pool {
         free.last += 1;
         let number = free.last;
         free.encoders.push(number);
-        // The work may use buffers that are already on the free list.
+        // The work may use buffers that were dropped before, in quarantine or not.
+        free.waiting.iter_mut().for_each(|(newest, _)| *newest = number);
         let kept = free.shelf.drain();
         free.waiting.extend(kept.into_iter().map(|kept| (number, kept)));
         number

@@ -103,6 +103,7 @@ struct Core {
     submitting: Mutex<Option<ThreadId>>,
     pace: Mutex<Pace>,
     events: Events,
+    #[cfg(not(target_arch = "wasm32"))]
     is_adopted: bool,
     report: AdapterReport,
 }
@@ -332,6 +333,7 @@ impl Gpu {
             pace: Mutex::new(pace),
             events: Events::default(),
             buffers,
+            #[cfg(not(target_arch = "wasm32"))]
             is_adopted,
             report,
             faults: faults.clone(),
