@@ -52,13 +52,6 @@ impl<T> Shelf<T> {
         self.by_size.clear();
     }
 
-    /// Takes everything out.
-    #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
-    pub fn drain(&mut self) -> Vec<T> {
-        self.bytes = 0;
-        self.by_size.drain().flat_map(|(_, things)| things).collect()
-    }
-
     /// Frees what waits, and keeps nothing more.
     #[cfg(feature = "gpu")]
     pub fn close(&mut self) {

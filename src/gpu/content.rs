@@ -20,6 +20,14 @@ pub(super) type Lent = Arc<[AtomicU32; 2]>;
 #[cfg(target_arch = "wasm32")]
 pub(super) type Lent = ();
 
+/// Whether an unsubmitted encoder of the host uses the buffer.
+pub(super) fn is_lent(_lent: &Lent) -> bool {
+    #[cfg(target_arch = "wasm32")]
+    return false;
+    #[cfg(not(target_arch = "wasm32"))]
+    _lent.iter().any(|n| n.load(Ordering::Acquire) > 0)
+}
+
 /// State of the elements of one [`Memory`](super::Memory). Recorded commands share it, because the memory may be
 /// dropped before they are submitted.
 #[derive(Default)]
@@ -135,7 +143,7 @@ impl Content {
     /// Returns an error if an unsubmitted encoder of the host reads or writes the elements.
     pub fn check_write(&self) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
-        if self.lent.iter().any(|n| n.load(Ordering::Acquire) > 0) {
+        if is_lent(&self.lent) {
             return Err(lent());
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::content::{Content, Void};
-use super::recorder::{Command, Size};
+use super::recorder::{Chunk, Command, Size};
 use super::submit::{map, split_void};
 use super::{Core, Gpu, lock};
 use crate::error::{Error, Result};
@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 #[must_use = "call `submitted` after `Queue::submit`"]
 pub struct EncodedWork {
     core: Arc<Core>,
-    number: u64,
+    /// Parameters of the work.
+    chunks: Vec<Chunk>,
     /// `None` once they were submitted or discarded.
     commands: Option<Vec<Command>>,
 }
@@ -30,13 +31,12 @@ impl Gpu {
             core.submit_all(Size::LARGEST);
         }
         let mut turn = core.turn().ok_or_else(in_callback)?;
-        let number = core.pool.encoder_begins();
-        let mut batch = {
+        let (mut batch, chunks) = {
             // Under one lock, so that no thread records a use of the results in between.
             let mut recorder = lock(&core.recorder);
-            let batch = recorder.take_for_host();
-            lent(&batch.commands, Content::lend);
-            batch
+            let taken = recorder.take_for_host();
+            lent(&taken.0.commands, Content::lend);
+            taken
         };
         let (kept, void) = split_void(batch.commands);
         batch.commands = kept;
@@ -46,7 +46,7 @@ impl Gpu {
             lent(std::slice::from_ref(&command), Content::take_back);
             command.refuse(why);
         }
-        let work = EncodedWork { core, number, commands: Some(batch.commands) };
+        let work = EncodedWork { core, chunks, commands: Some(batch.commands) };
         // On an error, dropping `work` marks its results as undefined.
         encoded.map(|()| work)
     }
@@ -62,7 +62,8 @@ impl EncodedWork {
     fn finish(&mut self) -> Option<Vec<Command>> {
         let commands = self.commands.take()?;
         lent(&commands, Content::take_back);
-        self.core.pool.encoder_done(self.number);
+        self.core.pool.encoder_done();
+        lock(&self.core.recorder).give_back(std::mem::take(&mut self.chunks));
         Some(commands)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::buffers::Buffers;
-use super::content::{Content, Lent};
+use super::content::{Content, Lent, is_lent};
 use super::lock;
 use crate::error::{Error, Result};
 use crate::shelf::{Shelf, size_class};
@@ -95,19 +95,35 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Free {
     shelf: Shelf<Kept>,
-    /// Numbers of the host's encoders that are not submitted yet.
-    encoders: Vec<u64>,
-    /// Number of the last one.
-    #[cfg(not(target_arch = "wasm32"))]
-    last: u64,
-    /// Buffers in quarantine until the encoders up to this number are submitted: work in them may use the buffers.
-    waiting: Vec<(u64, Kept)>,
+    /// Buffers in quarantine: an unsubmitted encoder of the host uses them.
+    waiting: Vec<Kept>,
 }
 
 /// A buffer without an owner.
 struct Kept {
     buffer: wgpu::Buffer,
     lent: Lent,
+}
+
+impl Free {
+    /// Puts a buffer on the free list, or in quarantine.
+    fn give(&mut self, kept: Kept) {
+        match is_lent(&kept.lent) {
+            true => self.waiting.push(kept),
+            false => self.shelf.give(kept.buffer.size(), kept),
+        }
+    }
+
+    /// Takes a buffer that nothing uses.
+    fn take(&mut self, size: u64) -> Option<Kept> {
+        while let Some(kept) = self.shelf.take(size) {
+            match is_lent(&kept.lent) {
+                true => self.waiting.push(kept),
+                false => return Some(kept),
+            }
+        }
+        None
+    }
 }
 
 impl Pool {
@@ -141,7 +157,7 @@ impl Pool {
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let exhausted = self.exhausted();
-        let kept = lock(&self.free).shelf.take(size);
+        let kept = lock(&self.free).take(size);
         let Kept { buffer, lent } = match kept {
             Some(kept) => kept,
             None => Kept { buffer: self.create(op, "wgru", size, usage, reclaim)?, lent: Lent::default() },
@@ -184,38 +200,15 @@ impl Pool {
         if exhausted != self.exhausted() {
             return;
         }
-        let (mut free, kept) = (lock(&self.free), Kept { buffer, lent });
-        match free.encoders.last() {
-            None => free.shelf.give(kept.buffer.size(), kept),
-            Some(&newest) => free.waiting.push((newest, kept)),
-        }
+        lock(&self.free).give(Kept { buffer, lent });
     }
 
-    /// Called before work is recorded into an encoder of the host; returns the encoder's number. Buffers dropped before
-    /// [`encoder_done`](Self::encoder_done) are not reused until then.
+    /// Called when the host has submitted or dropped an encoder: ends the quarantine of buffers that no other one uses.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn encoder_begins(&self) -> u64 {
+    pub fn encoder_done(&self) {
         let mut free = lock(&self.free);
-        free.last += 1;
-        let number = free.last;
-        free.encoders.push(number);
-        // The work may use buffers that were dropped before, in quarantine or not.
-        free.waiting.iter_mut().for_each(|(newest, _)| *newest = number);
-        let kept = free.shelf.drain();
-        free.waiting.extend(kept.into_iter().map(|kept| (number, kept)));
-        number
-    }
-
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn encoder_done(&self, number: u64) {
-        let mut free = lock(&self.free);
-        free.encoders.retain(|n| *n != number);
-        let oldest = free.encoders.first().copied().unwrap_or(u64::MAX);
-        let (done, waiting) = std::mem::take(&mut free.waiting).into_iter().partition(|(n, _)| *n < oldest);
-        free.waiting = waiting;
-        for (_, kept) in done {
-            free.shelf.give(kept.buffer.size(), kept);
-        }
+        let waiting = std::mem::take(&mut free.waiting);
+        waiting.into_iter().for_each(|kept| free.give(kept));
     }
 
     /// Returns a staging buffer for a readback.

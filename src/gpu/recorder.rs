@@ -130,7 +130,7 @@ impl Command {
 }
 
 /// Parameters of recorded dispatches, and the uniform buffer that they will be written to.
-struct Chunk {
+pub(super) struct Chunk {
     id: u64,
     buffer: wgpu::Buffer,
     bytes: Vec<u8>,
@@ -404,11 +404,16 @@ impl Recorder {
     /// Takes all commands for an encoder of the host. The host submits later, so their parameter buffers are not
     /// reused.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn take_for_host(&mut self) -> Batch {
+    pub fn take_for_host(&mut self) -> (Batch, Vec<Chunk>) {
         let batch = self.take_unbounded(Size { dispatches: usize::MAX, work: u64::MAX });
-        self.chunks.clear();
         self.current = 0;
-        batch
+        (batch, std::mem::take(&mut self.chunks))
+    }
+
+    /// Takes back the chunks of an encoder that was submitted: what is written to them now is ordered after it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn give_back(&mut self, chunks: Vec<Chunk>) {
+        self.chunks.extend(chunks);
     }
 
     /// Drops all recorded commands, whose results become undefined, and returns them.
