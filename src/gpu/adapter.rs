@@ -151,7 +151,7 @@ pub(super) async fn open(adapter: &wgpu::Adapter, options: &GpuOptions) -> Resul
 }
 
 /// Lists every available adapter, best first, with the adapter's own limits. [`Device::gpu`](crate::Device::gpu)
-/// requests the best limits of [`requirements`].
+/// requests the best limits of [`requirements`](crate::requirements).
 ///
 /// # Errors
 /// [`Error::Value`] for an unknown `WGRU_BACKEND`.
