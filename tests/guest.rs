@@ -648,7 +648,7 @@ fn writes_to_a_buffer_of_the_host_outlive_the_tensor() {
     assert_eq!(tensor().to_vec().expect("read"), [5.0; 16]);
 }
 
-/// What a layer caches is made anew where the work that makes it was cancelled or its encoder was dropped.
+/// A layer repacks its weights after the work that packed them was cancelled or its encoder was dropped.
 #[test]
 fn cancelled_work_does_not_disable_a_layer() {
     let host = host!(Host::new());

@@ -14,7 +14,7 @@ pub struct GpuOptions {
     /// device is opened, written when it is dropped. Drivers trust such a file: keep it where only the user writes.
     #[cfg(not(target_arch = "wasm32"))]
     pub pipeline_cache: Option<std::path::PathBuf>,
-    /// What was measured fastest on this adapter: see `Device::tune`. What it does not know is decided by rules.
+    /// Choices measured on this adapter, see `Device::tune`. Rules decide the others.
     pub tuning: Option<Tuning>,
     /// How work is split into submissions.
     pub pacing: Pacing,

@@ -18,7 +18,7 @@ pub fn save_checkpoint(trainer: &Trainer, model: &dyn Module, path: impl AsRef<s
     crate::wait::block_on(checkpoint_to_file(trainer, model))?.save(path)
 }
 
-/// What `save_checkpoint` writes.
+/// The file that `save_checkpoint` writes.
 ///
 /// # Errors
 /// Those of reading back.

@@ -1,4 +1,4 @@
-//! What a model is trained on
+//! Training data
 
 use crate::device::Device;
 use crate::error::{Error, Result};

@@ -221,7 +221,7 @@ impl Optimizer {
         Self::new(vec![("rehearsal".into(), parameter)], self.method, self.rate)?.step_guarded(status)
     }
 
-    /// What resuming needs beside the weights: `(name, tensor)`, and the steps of each parameter.
+    /// The state to resume from, beside the weights: `(name, tensor)`, and the steps of each parameter.
     pub(crate) fn state(&self) -> (Vec<(String, Tensor)>, Vec<u64>) {
         let named = |slot: &Slot| {
             let name = slot.parameter.name().to_string();

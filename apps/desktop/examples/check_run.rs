@@ -108,7 +108,7 @@ fn check(expected: &Expected) -> Result<Vec<String>, Box<dyn std::error::Error>>
     Ok(faults)
 }
 
-/// What is wrong with a screenshot: too few colours as a whole, or a quarter that is blank.
+/// Describes the fault of a screenshot: too few colours as a whole, or a quarter that is blank.
 fn picture_faults(path: &std::path::Path) -> image::ImageResult<Vec<String>> {
     let picture = image::open(path)?.to_rgb8();
     let (width, height) = picture.dimensions();

@@ -45,7 +45,7 @@ struct Params {
     flags: u32,
 }
 
-/// What the callbacks of one device share.
+/// State shared by the paint callbacks of one device.
 struct Resources {
     pipeline: wgpu::RenderPipeline,
     /// Whether the target encodes sRGB by itself.

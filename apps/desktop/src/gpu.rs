@@ -9,7 +9,7 @@ use wgru::{Device, Error, Result};
 
 use crate::options::Place;
 
-/// What to request for a device that wgru is to share: what wgru needs, and textures as large as egui wants.
+/// Descriptor of a device that wgru shares: wgru's requirements, and textures as large as egui needs.
 pub fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
     let needs = wgru::requirements(adapter).best;
     let host = wgpu::Limits {
@@ -68,7 +68,7 @@ impl Host {
         self.loss.reason().is_some() || matches!(self.adopt(), Err(Error::DeviceLost(_)))
     }
 
-    /// What to train on.
+    /// The device to train on.
     ///
     /// # Errors
     /// [`Error::NoAdapter`] when the adapter gives no second device.

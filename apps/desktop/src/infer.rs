@@ -79,7 +79,7 @@ pub enum Pending {
 }
 
 impl Pending {
-    /// What a frame does: takes the result of an earlier inference if it has come, and where `is_due` begins the next one,
+    /// Work of one frame: takes the result of an earlier inference if it has come, and where `is_due` begins the next one,
     /// unless one is under way.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::worker::Board;
 const BINS: usize = 200;
 const WIDTH: f32 = 1.0;
 
-/// What is only known where the windows are opened.
+/// Figures known only where the windows are opened.
 pub struct Run {
     /// Windows opened because the one before lost its device.
     pub reopened: u32,

@@ -1,4 +1,4 @@
-//! What outlives a window: the training thread, the sensor, the figures; and the windows, one after the other
+//! State that outlives a window: the training thread, the sensor, the figures; and the windows, one after the other
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;

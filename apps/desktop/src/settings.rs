@@ -1,4 +1,4 @@
-//! What the application remembers beside its model, and where
+//! Settings kept beside the model, and their folder
 
 use std::path::{Path, PathBuf};
 

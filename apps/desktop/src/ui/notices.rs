@@ -1,4 +1,4 @@
-//! What happened: lost devices, recoveries, errors
+//! Notices: lost devices, recoveries, errors
 
 use std::time::Duration;
 

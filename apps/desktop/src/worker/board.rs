@@ -1,4 +1,4 @@
-//! What the training thread tells the window
+//! Messages from the training thread to the window
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -9,7 +9,7 @@ use wgru::{BufferPart, Stream};
 use crate::gpu::Fuse;
 use crate::options::Place;
 
-/// What the training thread does.
+/// State of the training thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Opens the device and builds the model.

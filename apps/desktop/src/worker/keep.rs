@@ -1,4 +1,4 @@
-//! What the training thread keeps: snapshots, the file in the state folder, and what the window shows of them
+//! Persistence in the training thread: snapshots, the file in the state folder, and their display in the window
 
 use std::time::Instant;
 

@@ -22,7 +22,7 @@ use crate::weather::Weather;
 /// How long the thread may take to end: an update of the largest model on a slow adapter, and the file.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the user asks for.
+/// Commands of the user.
 pub enum Command {
     Train,
     Pause,

@@ -1,4 +1,4 @@
-//! What the window draws of the model: its forecast, its gates, and the model itself on the CPU
+//! The model as the window draws it: its forecast, its gates, and a copy on the CPU
 
 use std::ops::Range;
 use std::sync::Arc;
