@@ -48,6 +48,8 @@ pub fn softplus(v: f32) -> f32 {
 pub const LOW: f32 = -1e30;
 
 /// `v`, or [`LOW`] where it is below that. NaN gives NaN.
+// With relaxed SIMD, two calls side by side would become one `relaxed_max`, which loses NaN.
+#[cfg_attr(target_arch = "wasm32", inline(never))]
 pub fn at_least_low(v: f32) -> f32 {
     if v < LOW { LOW } else { v }
 }

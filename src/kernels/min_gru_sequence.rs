@@ -130,6 +130,8 @@ fn log_1p(e: f32) -> f32 {
     if e < 0.0625 { series } else { (1.0 + e).ln() }
 }
 
+// As `at_least_low`: inlined, its minimum would lose NaN in browsers.
+#[cfg_attr(target_arch = "wasm32", inline(never))]
 fn log_sigmoid(v: f32) -> f32 {
     (if v >= 0.0 { 0.0 } else { v }) - log_1p((-v.abs()).exp())
 }

@@ -57,6 +57,8 @@ impl Arithmetic {
 }
 
 /// `log(e^x + e^y)`
+// As `at_least_low`: inlined, its maximum would lose NaN in browsers.
+#[cfg_attr(target_arch = "wasm32", inline(never))]
 fn log_add(x: f32, y: f32) -> f32 {
     (if y > x { y } else { x }) + (1.0 + (-(x - y).abs()).exp()).ln()
 }
