@@ -1,4 +1,4 @@
-// What each chunk of a minimal GRU makes of any state before it, h ↦ A·h + B:  A = Π a, and B is the state that the chunk
+// The map of each chunk of a minimal GRU on any state before it, h ↦ A·h + B:  A = Π a, and B is the state that the chunk
 // reaches from 0; with params.log, their logarithms.
 //
 // Twin: src/kernels/min_gru_chunks.rs.

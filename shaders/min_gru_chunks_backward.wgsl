@@ -1,4 +1,4 @@
-// What each chunk of a minimal GRU, back from its last step, makes of any gradient that comes from the steps after it,
+// The map of each chunk of a minimal GRU, back from its last step, on any gradient that comes from the steps after it,
 // c ↦ A·c + B:
 //
 //   c' = a·(c + dy)    a = 1 − σ(k)

@@ -7,7 +7,7 @@ use crate::ops::movement;
 use crate::tensor::Tensor;
 
 /// The output `[T, B, D·H]` and the last states `[D, B, H]` of `layer` on `x` `[T, B, I]` from first states `[D, B, H]`.
-/// What backward reads of `x` is `seen`: finite, and 0 past the sequences' lengths.
+/// `seen` is `x` as backward reads it: finite, and 0 past the sequences' lengths.
 pub(crate) fn min_gru(x: &Tensor, seen: &Tensor, h0: &Tensor, linears: &[Linear], layer: Layer) -> Result<[Tensor; 2]> {
     let run = layer.forward(seen, h0, linears)?;
     let parameters = || linears.iter().flat_map(|(weight, bias)| std::iter::once(weight).chain(bias));

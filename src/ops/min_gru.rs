@@ -46,7 +46,7 @@ pub struct Layer {
     pub lengths: Tensor,
 }
 
-/// What a forward pass leaves.
+/// Results of a forward pass.
 pub struct Forward {
     /// `[2·D, T, B, H]`, the pre-activations: `k` and `v` of each direction.
     kv: Tensor,
