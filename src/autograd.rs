@@ -5,9 +5,11 @@
 mod conv;
 mod min_gru;
 mod normalize;
+mod recurrent;
 mod split;
 
 pub(crate) use min_gru::min_gru;
+pub(crate) use recurrent::{Kept, RecurrentRun, recurrent};
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -16,10 +18,20 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::kernels::{BinaryOp, UnaryOp};
 use crate::ops::{elementwise, index, linalg, movement, reduce, softmax};
-use crate::tensor::{Backward, Node, Tape, Tensor};
+use crate::tensor::{Backward, Gradients, Node, Tape, Tensor};
 
 /// Puts `outputs` on the tape if any of `inputs` is on it. `saved` names what `backward` reads.
 pub(crate) fn record<const N: usize>(
+    op: &'static str,
+    inputs: &[&Tensor],
+    saved: &[&Tensor],
+    outputs: [Tensor; N],
+    backward: impl FnOnce() -> Gradients,
+) -> [Tensor; N] {
+    record_as(op, inputs, saved, outputs, || Backward::Function(backward()))
+}
+
+fn record_as<const N: usize>(
     op: &'static str,
     inputs: &[&Tensor],
     saved: &[&Tensor],
@@ -129,7 +141,11 @@ impl Tensor {
             if node.saved.iter().any(|(t, version)| t.version() != *version) {
                 return Err(Error::ModifiedInPlace { op: node.op });
             }
-            for (input, dx) in node.inputs.iter().zip((node.backward)(&dys)?) {
+            let dxs = match &node.backward {
+                Backward::Function(backward) => backward(&dys)?,
+                Backward::Recurrent(run) => recurrent::backward(&**run, &dys)?,
+            };
+            for (input, dx) in node.inputs.iter().zip(dxs) {
                 match (&input.tape, dx) {
                     (Tape::Leaf(_), Some(dx)) => input.accumulate(dx)?,
                     (Tape::Node(child, output), Some(dx)) => {

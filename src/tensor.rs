@@ -1,5 +1,6 @@
 //! Tensors: words on a device, with a shape, and a place on the tape.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -89,11 +90,19 @@ pub(crate) struct Node {
     /// Tensors that `backward` reads, with the versions they had.
     pub saved: Vec<(Tensor, u64)>,
     pub outputs: usize,
-    /// From the gradients of the outputs to those of the inputs.
     pub backward: Backward,
 }
 
-pub(crate) type Backward = Box<dyn Fn(&[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> + Send + Sync>;
+/// From the gradients of an operation's outputs to those of its inputs.
+pub(crate) type Gradients = Box<dyn Fn(&[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> + Send + Sync>;
+
+/// How an operation is differentiated.
+pub(crate) enum Backward {
+    Function(Gradients),
+    /// A run of a recurrent layer, for `autograd::recurrent`. Data, not a function: the linker then drops the backward
+    /// pass, a large part of the library, from programs that never call [`Tensor::backward`].
+    Recurrent(Box<dyn Any + Send + Sync>),
+}
 
 impl Drop for Node {
     fn drop(&mut self) {

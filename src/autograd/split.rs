@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::ops::movement;
-use crate::tensor::{Node, Tape, Tensor};
+use crate::tensor::{Backward, Node, Tape, Tensor};
 
 impl Tensor {
     /// The parts of one axis that have the extents `sizes`, one after the other; undoes [`Tensor::concat`]. One entry
@@ -51,7 +51,7 @@ impl Tensor {
             inputs: vec![self.clone()],
             saved: vec![],
             outputs: parts.len(),
-            backward: Box::new(backward),
+            backward: Backward::Function(Box::new(backward)),
         });
         Ok(parts.into_iter().enumerate().map(|(i, part)| part.with_tape(Tape::Node(node.clone(), i))).collect())
     }

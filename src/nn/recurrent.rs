@@ -4,15 +4,13 @@
 use std::sync::Mutex;
 
 use super::{Mode, Module, check_layers, check_lengths, check_share, check_state, uniform};
-use crate::autograd::record;
+use crate::autograd::{Kept, RecurrentRun, recurrent};
 use crate::cpu::Precision;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::PlainCell;
 use crate::math::Activation;
-use crate::ops::recurrent::{
-    Backward, Cell, Format, Kept, Layer, Noise, Plan, Reads, Schedule, Weights, chunk, valid_rows,
-};
+use crate::ops::recurrent::{Cell, Format, Layer, Noise, Plan, Reads, Schedule, Weights, chunk, valid_rows};
 use crate::rng::Rng;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -514,18 +512,17 @@ impl Stack {
         let reads = marks.reads(x.clone());
         let saved: Vec<&Tensor> = std::iter::once(&x).chain(&on_tape).collect();
         if c.options.recompute && tracked && taps.is_empty() {
-            let Kept { y, last, states } = layer.forward_in_chunks(&reads, &first, &weights)?;
-            let backward =
-                move |dy: &Tensor, d_last: &Tensor| layer.backward_in_chunks(&reads, &weights, &states, dy, d_last);
-            let [y, last] = record_layer(c.op, &inputs, &saved, [y, last], backward);
+            let (outputs, states) = layer.forward_in_chunks(&reads, &first, &weights)?;
+            let run = RecurrentRun { layer, reads, weights, kept: Kept::States(states) };
+            let [y, last] = recurrent(c.op, &inputs, &saved, outputs, run);
             return Ok((y, last, None));
         }
         let packed = if drops { layer.pack(&weights)? } else { self.packed(index, &layer, &weights)? };
         let run = layer.forward(&reads, &first, &weights, &packed, tracked || !taps.is_empty())?;
         let tapped = taps.iter().map(|&gate| marks.valid(layer.tap(&run.saved, gate)?)).collect::<Result<Vec<_>>>()?;
         let outputs = [run.y.clone(), run.last.clone()];
-        let backward = move |dy: &Tensor, d_last: &Tensor| layer.backward(&reads, &weights, &run, dy, d_last);
-        let [y, last] = record_layer(c.op, &inputs, &saved, outputs, backward);
+        let run = RecurrentRun { layer, reads, weights, kept: Kept::Gates(run) };
+        let [y, last] = recurrent(c.op, &inputs, &saved, outputs, run);
         Ok((y, last, (!taps.is_empty()).then_some(tapped)))
     }
 
@@ -620,26 +617,4 @@ impl Stack {
         *slot = Some(([batch, steps], marks.clone()));
         Ok(Marks { words: marks, begins: None, gaps, given })
     }
-}
-
-/// Puts a layer on the tape, whose `backward` takes the gradients of the outputs and of the last states.
-fn record_layer(
-    op: &'static str,
-    inputs: &[&Tensor],
-    saved: &[&Tensor],
-    outputs: [Tensor; 2],
-    backward: impl Fn(&Tensor, &Tensor) -> Result<Backward> + Send + Sync + 'static,
-) -> [Tensor; 2] {
-    let dims = outputs.each_ref().map(|t| t.dims().to_vec());
-    let device = outputs[0].device().clone();
-    record(op, inputs, saved, outputs, || {
-        Box::new(move |dys| {
-            let or_zeros = |i: usize| match &dys[i] {
-                Some(dy) => Ok(dy.clone()),
-                None => Tensor::zeros(&device, &dims[i]),
-            };
-            let grads = backward(&or_zeros(0)?, &or_zeros(1)?)?;
-            Ok([grads.dx, grads.d_first].into_iter().chain(grads.weights.into_iter().flatten()).map(Some).collect())
-        })
-    })
 }

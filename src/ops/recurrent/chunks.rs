@@ -9,16 +9,6 @@ use crate::kernels::{BinaryOp, Copy};
 use crate::ops::{elementwise, movement};
 use crate::tensor::Tensor;
 
-/// What the forward pass leaves.
-pub struct Kept {
-    /// `[T, B, D·out]`
-    pub y: Tensor,
-    /// `[D, B, width]`
-    pub last: Tensor,
-    /// For backward.
-    pub states: States,
-}
-
 /// By direction, its packed matrix and the state `[1, B, width]` before each chunk, in the order they run.
 pub struct States(Vec<(Tensor, Vec<Tensor>)>);
 
@@ -38,8 +28,13 @@ impl Layer {
         all
     }
 
-    /// [`Layer::forward`], of which only the states between chunks are kept.
-    pub fn forward_in_chunks(&self, reads: &Reads, first: &Tensor, weights: &[Weights]) -> Result<Kept> {
+    /// [`Layer::forward`], of which only the states between chunks are kept: the output, the last states and these.
+    pub fn forward_in_chunks(
+        &self,
+        reads: &Reads,
+        first: &Tensor,
+        weights: &[Weights],
+    ) -> Result<([Tensor; 2], States)> {
         let width = self.directions * self.out;
         let y = Tensor::empty("recurrent", reads.x.device(), &[self.steps, self.batch, width])?;
         let (mut states, mut last) = (Vec::new(), Vec::new());
@@ -56,7 +51,7 @@ impl Layer {
             last.push(state);
         }
         let last = movement::concat(&last.iter().collect::<Vec<_>>(), 0)?;
-        Ok(Kept { y, last, states: States(states) })
+        Ok(([y, last], States(states)))
     }
 
     /// [`Layer::backward`] of what [`forward_in_chunks`](Self::forward_in_chunks) kept.

@@ -12,7 +12,7 @@ mod plan;
 mod steps;
 mod wave;
 
-pub(crate) use chunks::Kept;
+pub(crate) use chunks::States;
 pub(crate) use fused::Format;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use plan::GRU;

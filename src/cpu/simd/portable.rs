@@ -1,0 +1,85 @@
+//! Lanes as a plain array, for processors without a variant of their own.
+use super::{LANES, Lanes, unrolled};
+
+/// Sixteen lanes as an array: the compiler vectorises what it can.
+#[derive(Clone, Copy)]
+pub struct Portable([f32; LANES]);
+
+/// An [`Portable`] of what `$value` is for each lane. A plain loop: where size counts, closures would stay calls.
+macro_rules! lanes {
+    ($i:ident => $value:expr) => {{
+        let mut out = [0.0; LANES];
+        for $i in 0..LANES {
+            out[$i] = $value;
+        }
+        Portable(out)
+    }};
+}
+
+// SAFETY: plain Rust; the pointers are read and written as sixteen floats, as the contract says.
+unsafe impl Lanes for Portable {
+    // Browsers' builds are made for size: arrays stay in memory there.
+    const SUMS: usize = if cfg!(target_arch = "wasm32") { 1 } else { 6 };
+    const CALLS: bool = true;
+    #[inline(always)]
+    unsafe fn splat(v: f32) -> Self {
+        Self([v; LANES])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: valid for sixteen floats.
+        Self(unsafe { from.cast::<[f32; LANES]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn load_low_halves(from: *const f32) -> Self {
+        // SAFETY: valid for sixteen words.
+        let words = unsafe { from.cast::<[u32; LANES]>().read_unaligned() };
+        lanes!(i => f32::from_bits(words[i] << 16))
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: valid for sixteen floats.
+        unsafe { to.cast::<[f32; LANES]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn fma(self, a: Self, b: Self) -> Self {
+        // Two roundings: without the instruction, a fused one is a slow call.
+        lanes!(i => self.0[i] * a.0[i] + b.0[i])
+    }
+    #[inline(always)]
+    unsafe fn add_products<const M: usize>(sums: &mut [Self; M], from: *const f32, v: [f32; M]) {
+        for i in 0..LANES {
+            // SAFETY: valid for sixteen floats.
+            let w = unsafe { *from.add(i) };
+            unrolled!(m < M, { sums[m].0[i] += w * v[m] });
+        }
+    }
+    #[inline(always)]
+    unsafe fn add(self, a: Self) -> Self {
+        lanes!(i => self.0[i] + a.0[i])
+    }
+    #[inline(always)]
+    unsafe fn sub(self, a: Self) -> Self {
+        lanes!(i => self.0[i] - a.0[i])
+    }
+    #[inline(always)]
+    unsafe fn mul(self, a: Self) -> Self {
+        lanes!(i => self.0[i] * a.0[i])
+    }
+    #[inline(always)]
+    unsafe fn div(self, a: Self) -> Self {
+        lanes!(i => self.0[i] / a.0[i])
+    }
+    #[inline(always)]
+    unsafe fn at_least(self, low: Self) -> Self {
+        lanes!(i => if self.0[i] < low.0[i] { low.0[i] } else { self.0[i] })
+    }
+    #[inline(always)]
+    unsafe fn exp2_whole(self) -> Self {
+        lanes!(i => f32::from_bits(((self.0[i] as i32).wrapping_add(127) << 23) as u32))
+    }
+    #[inline(always)]
+    unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
+        lanes!(i => if self.0[i] < limit.0[i] { a.0[i] } else { b.0[i] })
+    }
+}

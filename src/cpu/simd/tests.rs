@@ -1,0 +1,86 @@
+use super::*;
+
+unsafe fn both<V: Lanes>(from: *const f32, to: *mut f32) {
+    // SAFETY: sixteen floats in, thirty-two out.
+    unsafe {
+        sigmoid(V::load(from)).store(to);
+        tanh(V::load(from)).store(to.add(LANES));
+    }
+}
+
+unsafe fn halves<V: Lanes>(from: *const u16, to: *mut f32) {
+    // SAFETY: sixteen in, sixteen out.
+    unsafe { V::load_half(from).store(to) }
+}
+
+#[test]
+fn every_f16_becomes_the_f32_that_it_is_on_every_isa() {
+    for isa in Isa::available() {
+        for first in (0..=u16::MAX).step_by(LANES) {
+            let from: [u16; LANES] = std::array::from_fn(|i| first + i as u16);
+            let mut out = [0.0f32; LANES];
+            let (at, to) = (from.as_ptr(), out.as_mut_ptr());
+            for_each_isa!(isa, halves::<_>(at: *const u16, to: *mut f32));
+            for (bits, got) in from.into_iter().zip(out) {
+                let want = half::f16::from_bits(bits).to_f32();
+                assert!(got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(), "{isa:?} {bits:#x}: {got}");
+            }
+        }
+    }
+}
+
+unsafe fn columns<V: Lanes>(from: *const f32, to: *mut f32) {
+    // SAFETY: sixteen rows of 19 in, sixteen of 17 out.
+    unsafe { V::transpose(from, 19, to, 17) }
+}
+
+#[test]
+fn rows_become_columns_on_every_isa() {
+    for isa in Isa::available() {
+        let from: Vec<f32> = (0..16 * 19).map(|i| i as f32).collect();
+        let mut out = vec![f32::NAN; 16 * 17];
+        let (from, to) = (from.as_ptr(), out.as_mut_ptr());
+        for_each_isa!(isa, columns::<_>(from: *const f32, to: *mut f32));
+        for (i, v) in out.iter().enumerate() {
+            let (row, col) = (i / 17, i % 17);
+            assert!(if col < 16 { *v == (col * 19 + row) as f32 } else { v.is_nan() }, "{isa:?}: {row} {col}: {v}");
+        }
+    }
+}
+
+fn activations(isa: Isa, v: [f32; LANES]) -> [f32; 2 * LANES] {
+    let mut out = [f32::NAN; 2 * LANES];
+    let (from, to) = (v.as_ptr(), out.as_mut_ptr());
+    for_each_isa!(isa, both::<_>(from: *const f32, to: *mut f32));
+    out
+}
+
+#[test]
+fn activations_are_close_to_f64_and_keep_nan_on_every_isa() {
+    for isa in Isa::available() {
+        let mut worst = 0.0f64;
+        for start in -1000..1000 {
+            let v: [f32; LANES] = std::array::from_fn(|i| (start * 16 + i as i32) as f32 / 800.0);
+            let got = activations(isa, v);
+            for (i, &v) in v.iter().enumerate() {
+                let x = v as f64;
+                worst = worst.max((got[i] as f64 - 1.0 / (1.0 + (-x).exp())).abs());
+                worst = worst.max((got[LANES + i] as f64 - x.tanh()).abs());
+            }
+        }
+        assert!(worst <= 1.5e-7, "{isa:?}: {worst:e}");
+        let big = [f32::MAX, 1e30, 100.0, 88.0, f32::INFINITY, -f32::MAX, -1e30, -100.0, -88.0, -f32::INFINITY];
+        let mut v = [f32::NAN; LANES];
+        v[..10].copy_from_slice(&big);
+        let got = activations(isa, v);
+        assert_eq!(
+            (&got[..5], &got[LANES..LANES + 10]),
+            (&[1.0; 5][..], &[1.0, 1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0, -1.0][..]),
+            "{isa:?}"
+        );
+        assert_eq!(got[5..10], [0.0; 5], "{isa:?}");
+        let edge = activations(isa, [SIGMOID_LOW; LANES])[0] as f64;
+        assert!((edge * 87f64.exp() - 1.0).abs() <= 1e-5, "{isa:?}: {edge:e}");
+        assert!(got[10..16].iter().chain(&got[LANES + 10..]).all(|v| v.is_nan()), "{isa:?}");
+    }
+}

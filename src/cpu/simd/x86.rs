@@ -1,0 +1,220 @@
+//! AVX-512, and AVX2 with FMA and F16C.
+
+use super::{LANES, Lanes, ROOT_HALF};
+use std::arch::x86_64::*;
+
+/// One AVX-512 register.
+#[derive(Clone, Copy)]
+pub struct Avx512(__m512);
+
+// SAFETY: every function needs AVX-512 F, which the trait's contract asks of the caller.
+unsafe impl Lanes for Avx512 {
+    const SUMS: usize = 24;
+    #[inline(always)]
+    unsafe fn splat(v: f32) -> Self {
+        Self(unsafe { _mm512_set1_ps(v) })
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Self(unsafe { _mm512_loadu_ps(from) })
+    }
+    #[inline(always)]
+    unsafe fn load_half(from: *const u16) -> Self {
+        Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) })
+    }
+    #[inline(always)]
+    unsafe fn load_low_halves(from: *const f32) -> Self {
+        Self(unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_loadu_si512(from.cast()))) })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { _mm512_storeu_ps(to, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn fma(self, a: Self, b: Self) -> Self {
+        Self(unsafe { _mm512_fmadd_ps(self.0, a.0, b.0) })
+    }
+    #[inline(always)]
+    unsafe fn add(self, a: Self) -> Self {
+        Self(unsafe { _mm512_add_ps(self.0, a.0) })
+    }
+    #[inline(always)]
+    unsafe fn sub(self, a: Self) -> Self {
+        Self(unsafe { _mm512_sub_ps(self.0, a.0) })
+    }
+    #[inline(always)]
+    unsafe fn mul(self, a: Self) -> Self {
+        Self(unsafe { _mm512_mul_ps(self.0, a.0) })
+    }
+    #[inline(always)]
+    unsafe fn div(self, a: Self) -> Self {
+        Self(unsafe { _mm512_div_ps(self.0, a.0) })
+    }
+    #[inline(always)]
+    unsafe fn at_least(self, low: Self) -> Self {
+        // The second operand is the result when either is NaN.
+        Self(unsafe { _mm512_max_ps(low.0, self.0) })
+    }
+    #[inline(always)]
+    unsafe fn exp2_whole(self) -> Self {
+        unsafe {
+            let n = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
+            Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(n)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn exponent(self) -> (Self, Self) {
+        unsafe {
+            let bits = _mm512_castps_si512(self.0);
+            let n = _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, _mm512_set1_epi32(ROOT_HALF)));
+            let m = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(n));
+            (Self(_mm512_cvtepi32_ps(n)), Self(_mm512_castsi512_ps(m)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn expect(from: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+    }
+    #[inline(always)]
+    unsafe fn times_exp2(self, n: Self) -> Self {
+        Self(unsafe { _mm512_scalef_ps(self.0, n.0) })
+    }
+    #[inline(always)]
+    unsafe fn abs(self) -> Self {
+        Self(unsafe { _mm512_abs_ps(self.0) })
+    }
+    #[inline(always)]
+    unsafe fn with_sign_of(self, v: Self) -> Self {
+        // Bits of `self`, but for those of −0, which come from `v`.
+        let (bits, sign) = unsafe { (_mm512_castps_si512(self.0), _mm512_castps_si512(v.0)) };
+        Self(unsafe { _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0xd8>(bits, sign, _mm512_set1_epi32(i32::MIN))) })
+    }
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, step: usize, to: *mut f32, to_step: usize) {
+        unsafe {
+            let row: [__m512; LANES] = std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * step)));
+            // Columns of four rows, in each quarter of a register.
+            let mut four = row;
+            for i in (0..LANES).step_by(4) {
+                let pairs = |a: __m512, b: __m512| {
+                    [_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)].map(|v| _mm512_castps_pd(v))
+                };
+                let [low, high] = pairs(row[i], row[i + 1]);
+                let [low2, high2] = pairs(row[i + 2], row[i + 3]);
+                four[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, low2));
+                four[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, low2));
+                four[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high, high2));
+                four[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high, high2));
+            }
+            for c in 0..4 {
+                let even = |a, b| _mm512_shuffle_f32x4::<0x88>(a, b);
+                let odd = |a, b| _mm512_shuffle_f32x4::<0xdd>(a, b);
+                let (a, b) = (even(four[c], four[4 + c]), even(four[8 + c], four[12 + c]));
+                let (d, e) = (odd(four[c], four[4 + c]), odd(four[8 + c], four[12 + c]));
+                for (q, v) in [even(a, b), even(d, e), odd(a, b), odd(d, e)].into_iter().enumerate() {
+                    _mm512_storeu_ps(to.add((4 * q + c) * to_step), v);
+                }
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
+        unsafe {
+            let mask = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, limit.0);
+            Self(_mm512_mask_blend_ps(mask, b.0, a.0))
+        }
+    }
+}
+
+/// Two AVX registers.
+#[derive(Clone, Copy)]
+pub struct Avx2(__m256, __m256);
+
+macro_rules! both {
+    ($f:ident, $a:expr, $b:expr) => {
+        Self(unsafe { $f($a.0, $b.0) }, unsafe { $f($a.1, $b.1) })
+    };
+}
+
+// SAFETY: every function needs AVX2, FMA and F16C, which the trait's contract asks of the caller.
+unsafe impl Lanes for Avx2 {
+    #[inline(always)]
+    unsafe fn splat(v: f32) -> Self {
+        let v = unsafe { _mm256_set1_ps(v) };
+        Self(v, v)
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+    }
+    #[inline(always)]
+    unsafe fn load_half(from: *const u16) -> Self {
+        unsafe {
+            let half = |i: usize| _mm256_cvtph_ps(_mm_loadu_si128(from.add(8 * i).cast()));
+            Self(half(0), half(1))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_low_halves(from: *const f32) -> Self {
+        unsafe {
+            let half =
+                |i: usize| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_loadu_si256(from.add(8 * i).cast())));
+            Self(half(0), half(1))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe {
+            _mm256_storeu_ps(to, self.0);
+            _mm256_storeu_ps(to.add(8), self.1);
+        }
+    }
+    #[inline(always)]
+    unsafe fn fma(self, a: Self, b: Self) -> Self {
+        unsafe { Self(_mm256_fmadd_ps(self.0, a.0, b.0), _mm256_fmadd_ps(self.1, a.1, b.1)) }
+    }
+    #[inline(always)]
+    unsafe fn add(self, a: Self) -> Self {
+        both!(_mm256_add_ps, self, a)
+    }
+    #[inline(always)]
+    unsafe fn sub(self, a: Self) -> Self {
+        both!(_mm256_sub_ps, self, a)
+    }
+    #[inline(always)]
+    unsafe fn mul(self, a: Self) -> Self {
+        both!(_mm256_mul_ps, self, a)
+    }
+    #[inline(always)]
+    unsafe fn div(self, a: Self) -> Self {
+        both!(_mm256_div_ps, self, a)
+    }
+    #[inline(always)]
+    unsafe fn at_least(self, low: Self) -> Self {
+        both!(_mm256_max_ps, low, self)
+    }
+    #[inline(always)]
+    unsafe fn exp2_whole(self) -> Self {
+        let half = |n: __m256| unsafe {
+            let n = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(n))
+        };
+        Self(half(self.0), half(self.1))
+    }
+    #[inline(always)]
+    unsafe fn exponent(self) -> (Self, Self) {
+        let half = |v: __m256| unsafe {
+            let bits = _mm256_castps_si256(v);
+            let n = _mm256_srai_epi32::<23>(_mm256_sub_epi32(bits, _mm256_set1_epi32(ROOT_HALF)));
+            let m = _mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(n));
+            (_mm256_cvtepi32_ps(n), _mm256_castsi256_ps(m))
+        };
+        let ((n, m), (n2, m2)) = (half(self.0), half(self.1));
+        (Self(n, n2), Self(m, m2))
+    }
+    #[inline(always)]
+    unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
+        let half = |v, l, a, b| unsafe { _mm256_blendv_ps(b, a, _mm256_cmp_ps::<_CMP_LT_OQ>(v, l)) };
+        Self(half(self.0, limit.0, a.0, b.0), half(self.1, limit.1, a.1, b.1))
+    }
+}
