@@ -13,6 +13,10 @@ use std::time::Duration;
 use super::lock;
 use crate::error::{Error, Result};
 
+/// The kinds of errors that calls are checked for.
+const FILTERS: [wgpu::ErrorFilter; 3] =
+    [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::OutOfMemory, wgpu::ErrorFilter::Validation];
+
 /// Error state of one device. Clones share it.
 #[derive(Clone)]
 pub(super) struct Faults(Arc<Inner>);
@@ -23,9 +27,11 @@ struct Inner {
     lost: OnceLock<String>,
     /// An error that was reported after its call returned, as in a browser.
     late: Mutex<Option<Error>>,
-    /// Allocations whose outcome the browser has not reported yet.
     /// Number of allocation failures reported after the call returned.
     exhausted: AtomicUsize,
+    /// Error scopes of an adopted device whose results the browser has not reported yet.
+    #[cfg(target_arch = "wasm32")]
+    scopes: OnceLock<Mutex<pending::Scopes>>,
     #[cfg(not(target_arch = "wasm32"))]
     probe: probe::Probe,
 }
@@ -36,6 +42,8 @@ impl Faults {
             lost: OnceLock::new(),
             late: Mutex::default(),
             exhausted: AtomicUsize::new(0),
+            #[cfg(target_arch = "wasm32")]
+            scopes: OnceLock::new(),
             #[cfg(not(target_arch = "wasm32"))]
             probe: probe::Probe::new(device),
             device: device.clone(),
@@ -48,8 +56,11 @@ impl Faults {
     pub fn guard<T>(&self, op: &'static str, calls: impl FnOnce() -> T) -> Result<T> {
         #[cfg(target_arch = "wasm32")]
         {
-            let _ = op;
-            Ok(calls())
+            let Some(scopes) = self.0.scopes.get() else { return Ok(calls()) };
+            let open = FILTERS.map(|filter| self.0.device.push_error_scope(filter));
+            let out = calls();
+            lock(scopes).close(op, open);
+            Ok(out)
         }
         #[cfg(not(target_arch = "wasm32"))]
         {
@@ -62,8 +73,7 @@ impl Faults {
     /// [`guard`](Self::guard), compiled once for all calls.
     #[cfg(not(target_arch = "wasm32"))]
     fn guard_calls(&self, op: &'static str, calls: &mut dyn FnMut()) -> Result<()> {
-        use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
-        let scopes = [Internal, OutOfMemory, Validation].map(|filter| self.0.device.push_error_scope(filter));
+        let scopes = FILTERS.map(|filter| self.0.device.push_error_scope(filter));
         let out = catch_unwind(AssertUnwindSafe(calls));
         let mut first = None;
         for scope in scopes.into_iter().rev() {
@@ -95,6 +105,12 @@ impl Faults {
                 Self(faults).lose(format!("{reason:?}: {message}"));
             }
         });
+    }
+
+    /// Opens error scopes around all calls. Only for adopted devices, whose error handler is the host's.
+    #[cfg(target_arch = "wasm32")]
+    pub fn use_scopes(&self) {
+        self.0.scopes.get_or_init(Mutex::default);
     }
 
     /// Stores an error that was reported after its call returned.
@@ -142,6 +158,10 @@ impl Faults {
         if self.is_lost() {
             return Err(self.lost());
         }
+        #[cfg(target_arch = "wasm32")]
+        if let Some(scopes) = self.0.scopes.get() {
+            lock(scopes).poll(|op, error| self.arrived(op, &error));
+        }
         lock(&self.0.late).take().map_or(Ok(()), Err)
     }
 
@@ -182,6 +202,36 @@ fn typed(op: &'static str, error: &wgpu::Error) -> Error {
     match error {
         wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { op },
         _ => Error::Gpu(format!("{op}: {error}")),
+    }
+}
+
+/// Error scopes whose results arrive after the call, as promises of the browser.
+#[cfg(target_arch = "wasm32")]
+mod pending {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    type Scope = Pin<Box<dyn Future<Output = Option<wgpu::Error>> + Send>>;
+
+    #[derive(Default)]
+    pub(super) struct Scopes(Vec<(&'static str, Scope)>);
+
+    impl Scopes {
+        /// Closes the scopes of the call `op`, given in the order in which they were opened.
+        pub fn close(&mut self, op: &'static str, open: [wgpu::ErrorScopeGuard; 3]) {
+            self.0.extend(open.into_iter().rev().map(|scope| (op, Box::pin(scope.pop()) as Scope)));
+        }
+
+        /// Passes the errors that have been reported to `arrived`, and forgets the scopes without one.
+        pub fn poll(&mut self, mut arrived: impl FnMut(&'static str, wgpu::Error)) {
+            self.0.retain_mut(|(op, scope)| match scope.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Pending => true,
+                Poll::Ready(error) => {
+                    error.into_iter().for_each(|error| arrived(op, error));
+                    false
+                }
+            });
+        }
     }
 }
 

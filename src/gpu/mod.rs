@@ -306,6 +306,10 @@ impl Gpu {
     ) -> Result<Self> {
         let report = AdapterReport::new(&info, device.features(), &device.limits());
         let faults = Faults::new(&device);
+        #[cfg(target_arch = "wasm32")]
+        if is_adopted {
+            faults.use_scopes();
+        }
         faults.check()?;
         let buffers = Buffers::new(device.clone(), faults.clone());
         let timestamps = match options.timestamps {
