@@ -9,9 +9,9 @@ use common::cpu;
 use criterion::{BenchmarkId, Criterion};
 use half::f16;
 #[cfg(feature = "gpu")]
-use wgru::kernels::PlainCell;
+use wgru::kernels::Cell;
 use wgru::kernels::{GruSequence, GruSequenceBackward, GruStep, GruStepBackward, Plain as Params};
-use wgru::nn::{GruConfig, Mode, Module, SequenceInput};
+use wgru::nn::{Mode, Module, RecurrentConfig, RunOptions};
 use wgru::ops::recurrent::Plan;
 use wgru::train::{Method, Optimizer, SgdConfig};
 use wgru::{Device, Rng, Tensor};
@@ -25,7 +25,7 @@ const SHAPES: [(&str, usize, usize, usize, usize); 4] = [
 ];
 
 fn gru(device: &Device, layers: usize, hidden: usize, plan: Option<Plan>) -> wgru::nn::Gru {
-    let config = GruConfig { input: hidden, hidden, layers, plan, ..GruConfig::default() };
+    let config = RecurrentConfig { input: hidden, hidden, layers, plan, ..RecurrentConfig::default() };
     config.build(device, &mut Rng::new(1)).expect("built")
 }
 
@@ -65,7 +65,7 @@ fn inference(c: &mut Criterion) {
             let gru = gru(&device, layers, hidden, None);
             let x = input(&device, [steps, batch, hidden]);
             group.bench_function(BenchmarkId::new(label, name), |b| {
-                b.iter(|| gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run"));
+                b.iter(|| gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run"));
             });
         }
     }
@@ -74,7 +74,7 @@ fn inference(c: &mut Criterion) {
         let gru = gru(&device, 1, 256, None);
         let x = input(&device, [32, 1, 256]);
         group.bench_function(BenchmarkId::new(label, "h256-t32"), |b| {
-            b.iter(|| gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run"));
+            b.iter(|| gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run"));
         });
     }
     group.finish();
@@ -91,7 +91,7 @@ fn training(c: &mut Criterion) {
             b.iter(|| {
                 optimizer.zero_grad();
                 x.set_grad(None);
-                let y = gru.forward(&x, &mut Mode::Train(&mut Rng::new(0))).expect("forward");
+                let y = gru.forward_with(&x, &mut Mode::Train(&mut Rng::new(0))).expect("forward");
                 y.square().and_then(|y| y.mean()).and_then(|l| l.backward()).expect("backward");
                 optimizer.step().expect("step");
             });
@@ -107,14 +107,14 @@ fn gpu(c: &mut Criterion) {
     group.sample_size(10);
     for (name, layers, batch, steps, hidden) in SHAPES {
         for plan in [Plan::Whole, Plan::Chain] {
-            if plan.check(&device, hidden, Some(PlainCell::GruResetAfter)).is_err() {
+            if plan.check(&device, hidden, Some(Cell::Gru)).is_err() {
                 continue;
             }
             let gru = gru(&device, layers, hidden, Some(plan));
             let x = input(&device, [steps, batch, hidden]);
             group.bench_function(BenchmarkId::new(plan.to_string(), name), |b| {
                 b.iter(|| {
-                    let _y = gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
+                    let _y = gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run");
                     device.wait().expect("done");
                 });
             });

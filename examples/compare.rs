@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use wgru::io::{Comparison, RecurrentKind, TensorFile, compare, recurrent_from_file, recurrent_kind};
+use wgru::io::{Cell, Comparison, TensorFile, compare, load_recurrent, recurrent_kind};
 use wgru::nn::{Gru, HostInput, Lstm, Recurrent, Rnn};
 use wgru::{CpuOptions, Device, Rng};
 
@@ -67,9 +67,9 @@ fn run(args: &Args) -> Result<bool> {
     for &choice in &args.devices {
         let device = open(choice)?;
         let comparison = match kind {
-            RecurrentKind::Gru { .. } => on_device::<Gru>(args, &model, &device)?,
-            RecurrentKind::Lstm => on_device::<Lstm>(args, &model, &device)?,
-            RecurrentKind::Rnn => on_device::<Rnn>(args, &model, &device)?,
+            Cell::Gru { .. } => on_device::<Gru>(args, &model, &device)?,
+            Cell::Lstm => on_device::<Lstm>(args, &model, &device)?,
+            Cell::Rnn => on_device::<Rnn>(args, &model, &device)?,
         };
         println!("{}: largest error {:.2e}", comparison.device, comparison.largest);
         if let Some(first) = &comparison.first {
@@ -81,7 +81,7 @@ fn run(args: &Args) -> Result<bool> {
 }
 
 fn on_device<L: Recurrent>(args: &Args, model: &TensorFile, device: &Device) -> Result<Comparison> {
-    let layer: L = pollster::block_on(recurrent_from_file(device, model))?;
+    let layer: L = pollster::block_on(load_recurrent(device, model))?;
     let input = match &args.input {
         Some(path) => {
             let file = TensorFile::open(path)?;

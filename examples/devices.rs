@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example devices`; `WGRU_BACKEND` and `WGRU_ADAPTER` narrow the choice.
 
-use wgru::kernels::PlainCell;
+use wgru::kernels::Cell;
 use wgru::ops::product_variants;
 use wgru::ops::recurrent::Plan;
 use wgru::{Device, DeviceInfo};
@@ -48,7 +48,7 @@ fn show(device: &Device) {
         "T", "B", "I", "H", "", "plan", "input product"
     );
     for (steps, batch, input, hidden, what) in SHAPES {
-        let plan = Plan::choose(device, hidden, Some(PlainCell::GruResetAfter));
+        let plan = Plan::choose(device, hidden, Some(Cell::Gru));
         let [projection, gradient] = product_variants(device, [steps * batch, 3 * hidden, input]);
         println!("  {steps:>5} {batch:>5} {input:>5} {hidden:>5}  {what:<18} {plan:<7} {projection:<16} {gradient}");
     }

@@ -75,7 +75,7 @@ impl Device {
     /// # fn frame(device: &wgru::Device, gru: &wgru::nn::Gru, x: &wgru::Tensor, encoder: &mut wgru::wgpu::CommandEncoder)
     /// # -> wgru::Result<()> {
     /// use wgru::nn::{Mode, Module};
-    /// let y = gru.forward(x, &mut Mode::Eval)?;
+    /// let y = gru.forward(x)?;
     /// let work = device.encode_into(encoder)?;
     /// let part = y.wgpu_buffer()?;                        // bind it in a render pass of `encoder`
     /// // queue.submit([encoder.finish()]);

@@ -44,14 +44,14 @@ impl<T> HostCopy<T> {
 /// run can continue from the last copies.
 ///
 /// ```
-/// use wgru::{Device, Keeper, Rng, Tensor, nn::{GruConfig, Mode, SequenceInput}};
+/// use wgru::{Device, Keeper, Rng, Tensor, nn::{RecurrentConfig, Mode, RunOptions}};
 /// let device = Device::cpu();
-/// let gru = GruConfig { input: 2, hidden: 4, ..Default::default() }.build(&device, &mut Rng::new(0))?;
+/// let gru = RecurrentConfig { input: 2, hidden: 4, ..Default::default() }.build(&device, &mut Rng::new(0))?;
 /// let mut h = Tensor::zeros(&device, &[1, 1, 4])?;
 /// let mut keeper = Keeper::every(10);
 /// for frame in 0..25 {
 ///     let x = Tensor::full(&device, frame as f32, &[1, 1, 2])?;
-///     h = gru.run(&x, SequenceInput { h0: Some(&h), ..Default::default() }, &mut Mode::Eval)?.h_n;
+///     h = gru.run(&x, RunOptions { h0: Some(&h), ..Default::default() }, &mut Mode::Eval)?.h_n;
 ///     keeper.offer(|| frame, &[("h", &h)])?;
 /// }
 /// // After `Error::DeviceLost`: open a device, load the weights there, and continue after the frame in the tag.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod autograd;
+mod cell;
 mod cpu;
 pub mod decode;
 mod device;
@@ -32,6 +33,7 @@ mod tuning;
 mod wait;
 mod wgsl;
 
+pub use cell::Cell;
 pub use cpu::{CpuOptions, Precision};
 pub use device::{Bound, Device, DeviceInfo, MemoryUse};
 pub use error::{Error, Result};

@@ -42,14 +42,14 @@ impl fmt::Display for Choice {
 /// fixes it.
 ///
 /// ```
-/// use wgru::{Device, Router, Result, Rng, Tensor, nn::{Gru, GruConfig, Mode, Module}};
+/// use wgru::{Device, Router, Result, Rng, Tensor, nn::{Gru, RecurrentConfig, Mode, Module}};
 /// let devices = Router::<Gru>::devices();                                 // the CPU, and an adapter if there is one
 /// let router = Router::new(&devices, |device| {
-///     GruConfig { input: 3, hidden: 8, ..Default::default() }.build(device, &mut Rng::new(1))
+///     RecurrentConfig { input: 3, hidden: 8, ..Default::default() }.build(device, &mut Rng::new(1))
 /// })?;
 /// let (x, dims) = (vec![0.5; 20 * 2 * 3], [20, 2, 3]);
 /// let call = |gru: &Gru, device: &Device| -> Result<Vec<f32>> {
-///     gru.forward(&Tensor::from_slice(device, &x, &dims)?, &mut Mode::Eval)?.to_vec()
+///     gru.forward(&Tensor::from_slice(device, &x, &dims)?)?.to_vec()
 /// };
 /// let y = router.run(&dims, call)?;                                       // measures
 /// assert_eq!(y.len(), 20 * 2 * 8);

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::cell::Cell;
 use crate::cpu::{Inputs, Isa, LANES, Packed, Precision, StepScratch, StepWeights, Team};
 use crate::error::{Error, Result};
-use crate::kernels::PlainCell;
-use crate::nn::{Gru, Linear, Lstm, Module, Recurrent, RecurrentOptions, Rnn, StackConfig};
+use crate::nn::{Linear, Recurrent, RecurrentConfig, RecurrentOptions};
+use crate::ops::recurrent::Weights;
 use crate::tensor::Tensor;
 
 /// More share too little each.
@@ -36,9 +37,9 @@ impl Default for StreamOptions {
 /// costs the same every time, so it may run in an audio callback. Weights are shared between clones.
 ///
 /// ```
-/// use wgru::{Device, Rng, Stream, StreamOptions, nn::{GruConfig, Linear}};
+/// use wgru::{Device, Rng, Stream, StreamOptions, nn::{RecurrentConfig, Linear}};
 /// let (device, mut rng) = (Device::cpu(), Rng::new(0));
-/// let gru = GruConfig { input: 3, hidden: 8, ..Default::default() }.build(&device, &mut rng)?;
+/// let gru = RecurrentConfig { input: 3, hidden: 8, ..Default::default() }.build(&device, &mut rng)?;
 /// let head = Linear::new(&device, 8, 1, true, &mut rng)?;
 /// let mut stream = Stream::new(&gru, StreamOptions::default())?.then(&head)?;
 /// let score = stream.step(&[0.1, 0.2, 0.3])?[0];
@@ -63,7 +64,7 @@ pub struct Stream {
 
 /// The weights.
 struct Model {
-    cell: PlainCell,
+    cell: Cell,
     input: usize,
     hidden: usize,
     /// `[parts, layers, H]`, where streams begin.
@@ -85,38 +86,28 @@ struct HeadScratch {
     inputs: Option<Inputs>,
 }
 
-/// A parameter of a layer on the CPU.
-fn values(op: &'static str, module: &dyn Module, name: &str) -> Result<Option<Vec<f32>>> {
-    let Some((_, tensor)) = module.parameters().into_iter().find(|(n, _)| n == name) else { return Ok(None) };
-    on_cpu(op, &tensor)?;
-    tensor.to_vec().map(Some)
-}
-
-fn on_cpu(op: &'static str, tensor: &Tensor) -> Result<()> {
-    if !tensor.device().is_gpu() {
-        return Ok(());
+/// The values of a parameter on the CPU.
+fn values(op: &'static str, tensor: &Tensor) -> Result<Vec<f32>> {
+    if tensor.device().is_gpu() {
+        let expected = "a model on the CPU (load it there: nothing is read back silently)".to_string();
+        return Err(Error::DeviceMix { op, arg: "layer", expected, got: tensor.device().info().name.clone() });
     }
-    let expected = "a model on the CPU (load it there: nothing is read back silently)".to_string();
-    Err(Error::DeviceMix { op, arg: "layer", expected, got: tensor.device().info().name.clone() })
+    tensor.to_vec()
 }
 
-/// The packed weights of a layer.
-fn pack(
-    stack: &dyn Module,
-    c: &StackConfig,
-    cell: PlainCell,
-    layer: usize,
-    precision: Precision,
-) -> Result<StepWeights> {
-    let get = |name: &str| values("Stream", stack, &format!("{name}_l{layer}"));
-    let (w_ih, w_hh) = (get("weight_ih")?.unwrap_or_default(), get("weight_hh")?.unwrap_or_default());
-    let zeros = || vec![0.0; cell.gates() * c.hidden];
-    let (b_ih, b_hh) = (get("bias_ih")?.unwrap_or_else(zeros), get("bias_hh")?.unwrap_or_else(zeros));
+/// The packed weights of one direction.
+fn pack(cell: Cell, w: &Weights, precision: Precision) -> Result<StepWeights> {
+    let get = |tensor: &Tensor| values("Stream", tensor);
+    let (w_ih, w_hh) = (get(&w.w_ih)?, get(&w.w_hh)?);
+    let [b_ih, b_hh] = match &w.bias {
+        Some((ih, hh)) => [get(ih)?, get(hh)?],
+        None => [(); 2].map(|()| vec![0.0; w.w_ih.dims()[0]]),
+    };
     StepWeights::new(cell, [&w_ih, &w_hh], [&b_ih, &b_hh], precision)
 }
 
 /// The cell, or a refusal of what a stream does not step.
-fn check(c: &StackConfig, options: StreamOptions) -> Result<PlainCell> {
+fn check(c: &RecurrentConfig, options: StreamOptions) -> Result<Cell> {
     let op = "Stream";
     if options.batch == 0 {
         return Err(Error::value(op, "batch", "at least 1", 0));
@@ -129,7 +120,7 @@ fn check(c: &StackConfig, options: StreamOptions) -> Result<PlainCell> {
             return Err(Error::value(op, arg, "false: frames come forward in time", true));
         }
     }
-    for (arg, set) in [("projection", c.projected), ("peephole", c.peephole), ("input_forget", c.coupled)] {
+    for (arg, set) in [("projection", c.projection > 0), ("peephole", c.peephole), ("input_forget", c.input_forget)] {
         if set {
             return Err(Error::value(op, arg, "none", true));
         }
@@ -142,8 +133,10 @@ fn check(c: &StackConfig, options: StreamOptions) -> Result<PlainCell> {
     if seen != plain {
         return Err(Error::value(op, "options", "neither clip nor zoneout", format!("{o:?}")));
     }
-    let expected = "those the cell is known with (of an Rnn, tanh or relu)";
-    c.plain_cell().ok_or_else(|| Error::value(op, "activations", expected, format!("{:?}", c.activations)))
+    match c.activations[..] {
+        [] => Ok(c.cell),
+        _ => Err(Error::value(op, "activations", "the usual ones of the cell", format!("{:?}", c.activations))),
+    }
 }
 
 impl Stream {
@@ -153,14 +146,16 @@ impl Stream {
     /// [`Error::Value`] for a batch of 0, a layer that runs backwards or has options that a stream does not step (other
     /// activations, clipping, zoneout, projections, peepholes), or weights that f16 cannot hold; [`Error::DeviceMix`]
     /// for a layer on a GPU.
-    pub fn new(layer: &impl Recurrent, options: StreamOptions) -> Result<Self> {
-        let c = &layer.stack().config;
+    pub fn new(layer: &Recurrent, options: StreamOptions) -> Result<Self> {
+        let c = layer.config();
         let cell = check(c, options)?;
-        let layers = (0..c.layers).map(|l| pack(layer, c, cell, l, options.weights)).collect::<Result<Vec<_>>>()?;
+        let weights = layer.weights.iter().flatten();
+        let layers = weights.map(|w| pack(cell, w, options.weights)).collect::<Result<Vec<_>>>()?;
         let mut first = Vec::with_capacity(cell.states() * c.layers * c.hidden);
-        for name in ["h0", "c0"].into_iter().take(cell.states()) {
-            first.extend(values("Stream", layer, name)?.unwrap_or_else(|| vec![0.0; c.layers * c.hidden]));
+        for (_, state) in &layer.first {
+            first.extend(values("Stream", state)?);
         }
+        first.resize(cell.states() * c.layers * c.hidden, 0.0);
         let team = Team::new(options.threads);
         _ = team.hire();
         let model = Model { cell, input: c.input, hidden: c.hidden, first, layers, head: None, team };
@@ -188,8 +183,7 @@ impl Stream {
     /// [`Error::DeviceMix`] for a layer on a GPU.
     pub fn then(self, linear: &Linear) -> Result<Self> {
         let op = "Stream::then";
-        let weight = linear.parameters().into_iter().find(|(n, _)| n == "weight").map(|(_, t)| t);
-        let Some(weight) = weight else { return Err(Error::value(op, "linear", "a layer with a weight", "none")) };
+        let weight = linear.weight();
         let &[units, input] = weight.dims() else { return Err(Error::shape(op, "linear", "[out, in]", weight.dims())) };
         if input != self.model.hidden {
             return Err(Error::shape(op, "linear", format!("[out, {}]", self.model.hidden), weight.dims()));
@@ -200,9 +194,11 @@ impl Stream {
         if model.head.is_some() {
             return Err(Error::value(op, "self", "a stream without a linear layer", "one with it"));
         }
-        on_cpu(op, &weight)?;
-        let w = Packed::new(&weight.to_vec()?, 1, units, self.options.weights)?;
-        let bias = values(op, linear, "bias")?.unwrap_or_else(|| vec![0.0; units]);
+        let w = Packed::new(&values(op, weight)?, 1, units, self.options.weights)?;
+        let bias = match linear.bias() {
+            Some(bias) => values(op, bias)?,
+            None => vec![0.0; units],
+        };
         model.head = Some(Head { w, bias });
         Ok(Self::of(Arc::new(model), self.options))
     }
@@ -288,26 +284,21 @@ impl Stream {
     }
 }
 
-macro_rules! streams {
-    ($($layer:ident)*) => {
-        $(impl $layer {
-            /// A [`Stream`] of `batch` sequences with the weights as they are.
-            ///
-            /// # Errors
-            /// As [`Stream::new`].
-            pub fn stream(&self, batch: usize) -> Result<Stream> {
-                Stream::new(self, StreamOptions { batch, ..StreamOptions::default() })
-            }
-        })*
-    };
+impl Recurrent {
+    /// A [`Stream`] of `batch` sequences with f32 weights.
+    ///
+    /// # Errors
+    /// As [`Stream::new`].
+    pub fn stream(&self, batch: usize) -> Result<Stream> {
+        Stream::new(self, StreamOptions { batch, ..StreamOptions::default() })
+    }
 }
-streams!(Gru Lstm Rnn);
 
 /// Independent streams stepped as one batch; they join and leave between steps, without allocation.
 ///
 /// ```
-/// use wgru::{Device, Rng, StreamPool, Stream, StreamOptions, nn::GruConfig};
-/// let gru = GruConfig { input: 2, hidden: 4, ..Default::default() }.build(&Device::cpu(), &mut Rng::new(0))?;
+/// use wgru::{Device, Rng, StreamPool, Stream, StreamOptions, nn::RecurrentConfig};
+/// let gru = RecurrentConfig { input: 2, hidden: 4, ..Default::default() }.build(&Device::cpu(), &mut Rng::new(0))?;
 /// let mut pool = StreamPool::new(Stream::new(&gru, StreamOptions { batch: 8, ..Default::default() })?);
 /// let (a, b) = (pool.join()?, pool.join()?);
 /// pool.frame_mut(a)?.copy_from_slice(&[0.1, 0.2]);

@@ -78,7 +78,7 @@ fn layer_norm_matches_pytorch(device: &Device) {
             let parameters = norm.parameters();
             assert_eq!(parameters.iter().map(|(name, _)| &name[..]).collect::<Vec<_>>(), ["weight", "bias"]);
             parameters[0].1.assign(&weight).and_then(|_| parameters[1].1.assign(&bias)).expect("assigned");
-            let y = norm.forward(&x, &mut Mode::Train(&mut Rng::new(0))).expect("forward");
+            let y = norm.forward_with(&x, &mut Mode::Train(&mut Rng::new(0))).expect("forward");
             y.backward_with(&dy).expect("backward");
             (y, grad(&parameters[0].1), grad(&parameters[1].1))
         } else {
@@ -292,7 +292,7 @@ fn self_attention_of_equal_steps_is_their_value(device: &Device) {
     let x = Tensor::from_slice(device, &[0.5, -2.0, 0.5, -2.0, 0.5, -2.0], &[3, 1, 2]).expect("uploaded");
     let config = AttentionConfig { query: 2, key: 2, score: Score::General, ..AttentionConfig::default() };
     let attention = config.build(device, &mut Rng::new(1)).expect("layer");
-    let y = attention.forward(&x, &mut Mode::Eval).expect("forward");
+    let y = attention.forward(&x).expect("forward");
     assert_eq!(y.dims(), [3, 1, 2]);
     assert_close("equal steps", &read(&y), &wide(&read(&x)), GOLDEN);
 }

@@ -5,15 +5,15 @@ mod common;
 use common::recurrent::{Kind, Spec};
 use wgru::io::{self, TensorFile};
 use wgru::nn::{
-    AttentionConfig, Axes, Conv1dConfig, Dropout, Embedding, Gru, GruConfig, KeyMask, LayerNorm, LayerNormGruConfig,
-    Linear, LstmConfig, MinGruConfig, Mode, Module, RecurrentOptions, Score, SequenceInput,
+    AttentionConfig, Axes, Conv1dConfig, Dropout, Embedding, Gru, KeyMask, LayerNorm, LayerNormGruConfig, Linear,
+    MinGruConfig, Mode, Module, RecurrentConfig, RecurrentOptions, RunOptions, Score,
 };
 use wgru::ops::recurrent::Plan;
 use wgru::train::loss::{self, CrossEntropyOptions, CtcOptions};
 use wgru::train::{
     AdamConfig, HostData, Method, Optimizer, Reduction, SgdConfig, TrainOptions, Trainer, clip_grad_norm,
 };
-use wgru::{Activation, CpuOptions, Device, Result, Rng, Tensor};
+use wgru::{Activation, Cell, CpuOptions, Device, Result, Rng, Tensor};
 
 on_every_backend![
     gru_refuses_wrong_input,
@@ -44,7 +44,7 @@ fn refused<T>(result: Result<T>, words: &[&str]) {
 }
 
 fn gru(device: &Device) -> Gru {
-    let config = GruConfig { input: 4, hidden: 5, layers: 2, ..GruConfig::default() };
+    let config = RecurrentConfig { input: 4, hidden: 5, layers: 2, ..RecurrentConfig::default() };
     config.build(device, &mut Rng::new(0)).expect("gru")
 }
 
@@ -54,8 +54,8 @@ fn zeros(device: &Device, dims: &[usize]) -> Tensor {
 
 fn gru_refuses_wrong_input(device: &Device) {
     let gru = gru(device);
-    let run = |x: &Tensor, input: SequenceInput| gru.run(x, input, &mut Mode::Eval);
-    let none = SequenceInput::default();
+    let run = |x: &Tensor, input: RunOptions| gru.run(x, input, &mut Mode::Eval);
+    let none = RunOptions::default();
     let x = zeros(device, &[6, 3, 4]);
     assert!(run(&x, none).is_ok());
     refused(run(&zeros(device, &[6, 4]), none), &["gru", "x", "[steps, batch, 4]", "[6, 4]"]);
@@ -65,12 +65,12 @@ fn gru_refuses_wrong_input(device: &Device) {
     refused(run(&indices, none), &["gru", "x", "f32", "u32"]);
     for dims in [[2, 3, 4], [1, 3, 5], [2, 2, 5]] {
         let h0 = zeros(device, &dims);
-        refused(run(&x, SequenceInput { h0: Some(&h0), ..Default::default() }), &["gru", "h0", "[2, 3, 5]"]);
+        refused(run(&x, RunOptions { h0: Some(&h0), ..Default::default() }), &["gru", "h0", "[2, 3, 5]"]);
     }
     for (lengths, word) in [(vec![6, 7, 1], "7"), (vec![usize::MAX, 1, 1], "0..=6")] {
-        refused(run(&x, SequenceInput { lengths: Some(&lengths), ..Default::default() }), &["gru", "lengths", word]);
+        refused(run(&x, RunOptions { lengths: Some(&lengths), ..Default::default() }), &["gru", "lengths", word]);
     }
-    refused(run(&x, SequenceInput { lengths: Some(&[6, 6]), ..Default::default() }), &["gru", "lengths", "[3]", "[2]"]);
+    refused(run(&x, RunOptions { lengths: Some(&[6, 6]), ..Default::default() }), &["gru", "lengths", "[3]", "[2]"]);
 }
 
 fn recurrent_layers_refuse_wrong_options(device: &Device) {
@@ -130,35 +130,35 @@ fn recurrent_layers_refuse_wrong_sequences(device: &Device) {
         let spec = Spec { projection: 2, bidirectional: true, ..Spec::new(kind, 2, 3) };
         let layer = spec.build(device, &mut Rng::new(0)).expect("layer");
         let x = zeros(device, &[4, 5, 2]);
-        let run = |input: SequenceInput| layer.run(&x, input, &mut Mode::Eval).map(|_| ());
-        let none = SequenceInput::default();
+        let run = |input: RunOptions| layer.run(&x, input, &mut Mode::Eval).map(|_| ());
+        let none = RunOptions::default();
         assert!(run(none).is_ok());
         for count in [0, 19, 21] {
             let (flags, got) = (vec![true; count], format!("[{count}]"));
-            refused(run(SequenceInput { mask: Some(&flags), ..none }), &[op, "mask", "20", &got]);
-            refused(run(SequenceInput { resets: Some(&flags), ..none }), &[op, "resets", "20", &got]);
+            refused(run(RunOptions { mask: Some(&flags), ..none }), &[op, "mask", "20", &got]);
+            refused(run(RunOptions { resets: Some(&flags), ..none }), &[op, "resets", "20", &got]);
         }
-        refused(run(SequenceInput { lengths: Some(&[4; 4]), ..none }), &[op, "lengths", "[5]", "[4]"]);
-        refused(run(SequenceInput { lengths: Some(&[4, 0, 5, 1, 1]), ..none }), &[op, "lengths", "0..=4", "5"]);
+        refused(run(RunOptions { lengths: Some(&[4; 4]), ..none }), &[op, "lengths", "[5]", "[4]"]);
+        refused(run(RunOptions { lengths: Some(&[4, 0, 5, 1, 1]), ..none }), &[op, "lengths", "0..=4", "5"]);
         let [h, c] = spec.states(5);
         for wrong in [[h[0] + 1, h[1], h[2]], [h[0], h[1] + 1, h[2]], [h[0], h[1], h[2] + 1]] {
             let (wrong, words) = (zeros(device, &wrong), [op, "h0", &format!("{h:?}"), &format!("{wrong:?}")]);
-            refused(run(SequenceInput { h0: Some(&wrong), ..none }), &words);
+            refused(run(RunOptions { h0: Some(&wrong), ..none }), &words);
         }
         let good = zeros(device, &c);
         if kind != Kind::Lstm {
-            refused(run(SequenceInput { c0: Some(&good), ..none }), &[op, "c0", "no cell state"]);
+            refused(run(RunOptions { c0: Some(&good), ..none }), &[op, "c0", "no cell state"]);
             continue;
         }
-        assert!(run(SequenceInput { c0: Some(&good), ..none }).is_ok());
+        assert!(run(RunOptions { c0: Some(&good), ..none }).is_ok());
         for wrong in [[c[0] - 1, c[1], c[2]], [c[0], c[1] + 1, c[2]], [c[0], c[1], c[2] - 1]] {
             let (wrong, words) = (zeros(device, &wrong), [op, "c0", &format!("{c:?}"), &format!("{wrong:?}")]);
-            refused(run(SequenceInput { c0: Some(&wrong), ..none }), &words);
+            refused(run(RunOptions { c0: Some(&wrong), ..none }), &words);
         }
         let indices = Tensor::from_indices(device, &vec![0; good.len()], &c).expect("indices");
-        refused(run(SequenceInput { c0: Some(&indices), ..none }), &[op, "c0", "f32", "u32"]);
+        refused(run(RunOptions { c0: Some(&indices), ..none }), &[op, "c0", "f32", "u32"]);
         let elsewhere = zeros(&common::twin(), &c);
-        refused(run(SequenceInput { c0: Some(&elsewhere), ..none }), &[op, "c0"]);
+        refused(run(RunOptions { c0: Some(&elsewhere), ..none }), &[op, "c0"]);
     }
 }
 
@@ -250,24 +250,27 @@ fn attention_refuses_wrong_input(device: &Device) {
 
 fn layers_refuse_wrong_sizes(device: &Device) {
     let mut rng = Rng::new(0);
-    let base = GruConfig { input: 2, hidden: 3, ..GruConfig::default() };
+    let base = RecurrentConfig { input: 2, hidden: 3, ..RecurrentConfig::default() };
     for (config, word) in [
-        (GruConfig { hidden: 0, ..base.clone() }, "hidden"),
-        (GruConfig { input: 0, ..base.clone() }, "input"),
-        (GruConfig { layers: 0, ..base.clone() }, "layers"),
-        (GruConfig { dropout: 1.0, ..base.clone() }, "p"),
-        (GruConfig { dropout: f32::NAN, ..base.clone() }, "p"),
-        (GruConfig { bidirectional: true, reverse: true, ..base.clone() }, "reverse"),
-        (GruConfig { hidden: usize::MAX, ..base.clone() }, "shape"),
-        (GruConfig { hidden: 1 << 20, ..base.clone() }, "shape"),
-        (GruConfig { input: usize::MAX, ..base.clone() }, "shape"),
-        (GruConfig { layers: 1 << 40, ..base.clone() }, "layers"),
-        (GruConfig { layers: usize::MAX, bidirectional: true, ..base.clone() }, "layers"),
+        (RecurrentConfig { hidden: 0, ..base.clone() }, "hidden"),
+        (RecurrentConfig { input: 0, ..base.clone() }, "input"),
+        (RecurrentConfig { layers: 0, ..base.clone() }, "layers"),
+        (RecurrentConfig { dropout: 1.0, ..base.clone() }, "p"),
+        (RecurrentConfig { dropout: f32::NAN, ..base.clone() }, "p"),
+        (RecurrentConfig { bidirectional: true, reverse: true, ..base.clone() }, "reverse"),
+        (RecurrentConfig { hidden: usize::MAX, ..base.clone() }, "shape"),
+        (RecurrentConfig { hidden: 1 << 20, ..base.clone() }, "shape"),
+        (RecurrentConfig { input: usize::MAX, ..base.clone() }, "shape"),
+        (RecurrentConfig { layers: 1 << 40, ..base.clone() }, "layers"),
+        (RecurrentConfig { layers: usize::MAX, bidirectional: true, ..base.clone() }, "layers"),
     ] {
         refused(config.build(device, &mut rng), &[word]);
     }
     for huge in [1 << 33, 1 << 62, usize::MAX] {
-        refused(LstmConfig { input: 2, hidden: huge, ..Default::default() }.build(device, &mut rng), &["shape"]);
+        refused(
+            RecurrentConfig { cell: Cell::Lstm, input: 2, hidden: huge, ..Default::default() }.build(device, &mut rng),
+            &["shape"],
+        );
         refused(
             LayerNormGruConfig { input: 2, hidden: huge, ..Default::default() }.build(device, &mut rng),
             &["shape"],
@@ -287,7 +290,7 @@ fn layers_refuse_wrong_sizes(device: &Device) {
     refused(Embedding::new(device, 3, 0, &mut rng), &["Embedding"]);
     refused(Dropout::new(-0.1), &["Dropout"]);
     if device.is_gpu() {
-        let wide = GruConfig { hidden: 257, plan: Some(Plan::Whole), ..base };
+        let wide = RecurrentConfig { hidden: 257, plan: Some(Plan::Whole), ..base };
         refused(wide.build(device, &mut rng), &["recurrent", "whole-sequence", "257", "256"]);
     }
 }
@@ -295,12 +298,13 @@ fn layers_refuse_wrong_sizes(device: &Device) {
 fn nan_comes_out_as_nan(device: &Device) {
     for plan in [Plan::Whole, Plan::Chain] {
         for reset_after in [true, false] {
-            let config = GruConfig { input: 4, hidden: 19, reset_after, plan: Some(plan), ..GruConfig::default() };
+            let config =
+                RecurrentConfig { input: 4, hidden: 19, reset_after, plan: Some(plan), ..RecurrentConfig::default() };
             let gru = config.build(device, &mut Rng::new(0)).expect("gru");
             let mut values = vec![0.5; 6 * 3 * 4];
             values[(2 * 3 + 1) * 4] = f32::NAN; // step 2 of sequence 1
             let x = Tensor::from_slice(device, &values, &[6, 3, 4]).expect("x");
-            let run = gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
+            let run = gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run");
             let y = run.output.to_vec().expect("read");
             for (i, v) in y.iter().enumerate() {
                 let (step, row) = (i / (3 * 19), i / 19 % 3);
@@ -315,9 +319,9 @@ fn devices_do_not_mix(device: &Device) {
     let (a, b) = (zeros(device, &[2, 3]), zeros(&other, &[2, 3]));
     refused(a.add(&b), &["add", "rhs", "another device"]);
     refused(a.matmul(&zeros(&other, &[3, 1])), &["matmul", "another device"]);
-    refused(gru(device).run(&zeros(&other, &[2, 1, 4]), SequenceInput::default(), &mut Mode::Eval), &["gru", "x"]);
+    refused(gru(device).run(&zeros(&other, &[2, 1, 4]), RunOptions::default(), &mut Mode::Eval), &["gru", "x"]);
     let h0 = zeros(&other, &[2, 1, 5]);
-    let input = SequenceInput { h0: Some(&h0), ..Default::default() };
+    let input = RunOptions { h0: Some(&h0), ..Default::default() };
     refused(gru(device).run(&zeros(device, &[2, 1, 4]), input, &mut Mode::Eval), &["gru", "h0"]);
     // Moving is explicit.
     assert!(a.add(&b.to_device(device).expect("moved")).is_ok());
@@ -357,7 +361,7 @@ fn conv1d_refuses_wrong_windows(device: &Device) {
     }
     let mut run = |config: Conv1dConfig, dims: &[usize]| {
         let conv = config.build(device, &mut rng).expect("a legal configuration");
-        conv.forward(&zeros(device, dims), &mut Mode::Eval)
+        conv.forward(&zeros(device, dims))
     };
     assert!(run(base.clone(), &[3, 2, 4]).is_ok());
     refused(run(base.clone(), &[2, 2, 4]), &["conv1d", "x", "3 taps", "[2, 2, 4]"]);
@@ -550,7 +554,7 @@ fn an_adopted_device_works_and_its_loss_is_an_error() {
     assert!(device.info().reason.contains("host"));
     let gru = gru(&device);
     let x = zeros(&device, &[6, 3, 4]);
-    let run = || gru.run(&x, SequenceInput::default(), &mut Mode::Eval).and_then(|r| r.h_n.to_vec());
+    let run = || gru.run(&x, RunOptions::default(), &mut Mode::Eval).and_then(|r| r.h_n.to_vec());
     assert_eq!(run().expect("works").len(), 2 * 3 * 5);
     raw.destroy();
     assert!(run().is_err(), "a destroyed device gave numbers");
@@ -629,7 +633,7 @@ fn files_that_do_not_fit_name_the_tensor_and_change_nothing() {
     for dims in [vec![4, 4], vec![0, 4], vec![6], vec![300_000, 1]] {
         let mut file = TensorFile::default();
         file.insert("weight_ih_l0", &dims, vec![0.0; dims.iter().product()]);
-        refused(io::load_gru(&device, &file), &["weight_"]);
+        refused(io::load_recurrent_blocking(&device, &file), &["weight_"]);
     }
 }
 
@@ -648,7 +652,8 @@ fn truncated_and_foreign_files_are_refused() {
         let mut flipped = bytes.clone();
         flipped[start] ^= 0x55;
         // A flipped byte of a name or a value can be another valid file; it must only never panic.
-        let _ = TensorFile::from_bytes("flipped", &flipped).and_then(|f| io::load_gru(&Device::cpu(), &f));
+        let _ =
+            TensorFile::from_bytes("flipped", &flipped).and_then(|f| io::load_recurrent_blocking(&Device::cpu(), &f));
     }
     let huge = [&u64::MAX.to_le_bytes()[..], b"{}"].concat();
     for foreign in [&b"PK\x03\x04 a zip"[..], b"", b"{}", &huge] {
@@ -667,7 +672,7 @@ fn truncated_and_foreign_files_are_refused() {
 fn a_failed_save_leaves_the_old_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("model.safetensors");
-    io::save_gru(&gru(&Device::cpu()), &path).expect("saved");
+    io::save_recurrent_blocking(&gru(&Device::cpu()), &path).expect("saved");
     let before = std::fs::read(&path).expect("read");
     // Two tensors of one name cannot be written.
     let mut file = TensorFile::default();

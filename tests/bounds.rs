@@ -6,6 +6,7 @@
 extern crate browser_tests;
 
 use half::{bf16, f16};
+use wgru::Cell;
 use wgru::Error;
 use wgru::kernel::{Kernel, Params};
 use wgru::kernels::*;
@@ -242,7 +243,7 @@ fn fused_kernels_hold_at_the_edges() {
     holds(&[GruStepBackward(gru)], |p| largest_of(&p.0));
     holds(&[GruResetBackward(before)], |p| largest_of(&p.0));
     holds(&[GruSequenceBackward(gru)], |p| largest_of(&p.0));
-    let lstm = Plain { cell: PlainCell::Lstm as u32, ..gru };
+    let lstm = Plain { cell: Cell::Lstm as u32, ..gru };
     holds(&[CellSequence(lstm), CellSequence(Plain { cell: 3, ..layers })], |p| largest_of(&p.0));
     holds(&[CellSequenceBackward(lstm)], |p| largest_of(&p.0));
 }

@@ -7,10 +7,8 @@ extern crate browser_tests;
 mod common;
 
 use common::{assert_close, fill, gpu, twin};
-use wgru::nn::{
-    Gru, GruCell, GruConfig, Lstm, LstmCell, LstmConfig, Mode, Module, Rnn, RnnCell, RnnConfig, SequenceInput,
-};
-use wgru::{Device, Rng, Tensor};
+use wgru::nn::{Gru, GruCell, Lstm, LstmCell, Mode, Module, RecurrentConfig, Rnn, RnnCell, RunOptions};
+use wgru::{Cell, Device, Rng, Tensor};
 
 /// The same kernels on the same numbers, but one product over all steps where the cell has one a step.
 const ORDER: f64 = 1e-6;
@@ -54,7 +52,7 @@ fn check(device: &Device) {
     let as_step = |h: &Tensor| h.reshape(&[1, h.dims()[0], h.dims()[1]]).expect("a view");
 
     for reset_after in [true, false] {
-        let config = GruConfig { input, hidden, reset_after, ..Default::default() };
+        let config = RecurrentConfig { input, hidden, reset_after, ..Default::default() };
         let layer = Gru::new(device, config.clone(), &mut Rng::new(3)).expect("layer");
         let cell = GruCell::new(device, config, &mut Rng::new(3)).expect("cell");
         let mut h = zeros(HIDDEN);
@@ -65,12 +63,12 @@ fn check(device: &Device) {
                 as_step(&h)
             })
             .collect();
-        let output = layer.run(&x, SequenceInput::default(), mode).expect("run").output;
+        let output = layer.run(&x, RunOptions::default(), mode).expect("run").output;
         compare("gru", &layer, &cell, &output, &stepped);
     }
 
     for projection in [0, 4] {
-        let config = LstmConfig { input, hidden, projection, ..Default::default() };
+        let config = RecurrentConfig { cell: Cell::Lstm, input, hidden, projection, ..Default::default() };
         let layer = Lstm::new(device, config.clone(), &mut Rng::new(3)).expect("layer");
         let cell = LstmCell::new(device, config, &mut Rng::new(3)).expect("cell");
         let (mut h, mut c) = (zeros(if projection == 0 { HIDDEN } else { projection }), zeros(HIDDEN));
@@ -81,11 +79,11 @@ fn check(device: &Device) {
                 as_step(&h)
             })
             .collect();
-        let output = layer.run(&x, SequenceInput::default(), mode).expect("run").output;
+        let output = layer.run(&x, RunOptions::default(), mode).expect("run").output;
         compare("lstm", &layer, &cell, &output, &stepped);
     }
 
-    let config = RnnConfig { input, hidden, ..Default::default() };
+    let config = RecurrentConfig { cell: Cell::Rnn, input, hidden, ..Default::default() };
     let layer = Rnn::new(device, config.clone(), &mut Rng::new(3)).expect("layer");
     let cell = RnnCell::new(device, config, &mut Rng::new(3)).expect("cell");
     let mut h = zeros(HIDDEN);
@@ -96,7 +94,7 @@ fn check(device: &Device) {
             as_step(&h)
         })
         .collect();
-    let output = layer.run(&x, SequenceInput::default(), mode).expect("run").output;
+    let output = layer.run(&x, RunOptions::default(), mode).expect("run").output;
     compare("rnn", &layer, &cell, &output, &stepped);
 }
 
@@ -116,13 +114,13 @@ fn cells_are_their_layers_on_the_gpu() {
 #[test]
 fn cells_refuse_what_they_have_no_place_for() {
     let device = Device::cpu();
-    let base = GruConfig { input: 2, hidden: 3, ..Default::default() };
+    let base = RecurrentConfig { input: 2, hidden: 3, ..Default::default() };
     for (config, word) in [
-        (GruConfig { layers: 2, ..base.clone() }, "layers"),
-        (GruConfig { bidirectional: true, ..base.clone() }, "bidirectional"),
-        (GruConfig { reverse: true, ..base.clone() }, "reverse"),
-        (GruConfig { dropout: 0.1, ..base.clone() }, "dropout"),
-        (GruConfig { batch_first: true, ..base.clone() }, "batch_first"),
+        (RecurrentConfig { layers: 2, ..base.clone() }, "layers"),
+        (RecurrentConfig { bidirectional: true, ..base.clone() }, "bidirectional"),
+        (RecurrentConfig { reverse: true, ..base.clone() }, "reverse"),
+        (RecurrentConfig { dropout: 0.1, ..base.clone() }, "dropout"),
+        (RecurrentConfig { batch_first: true, ..base.clone() }, "batch_first"),
     ] {
         let error = GruCell::new(&device, config, &mut Rng::new(0)).err().expect("refused").to_string();
         assert!(error.contains(word) && error.contains("gru_cell"), "{error}");

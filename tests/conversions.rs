@@ -7,10 +7,10 @@ extern crate browser_tests;
 
 mod common;
 
-use RecurrentKind::{Gru, Lstm, Rnn};
+use Cell::{Gru, Lstm, Rnn};
 use common::assert_close;
-use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, load_gru, load_parameters};
-use wgru::nn::{LstmConfig, Mode, Module, RnnConfig};
+use wgru::io::{Cell, RecurrentWeights, TensorFile, load_parameters, load_recurrent_blocking};
+use wgru::nn::{Mode, Module, RecurrentConfig};
 use wgru::{Device, Error, Rng, Tensor};
 
 on_every_backend![
@@ -21,8 +21,8 @@ on_every_backend![
 const LAYOUTS: &[u8] = include_bytes!("golden/layouts.safetensors");
 /// Outputs of at most 1, over five steps in f32.
 const OUTPUT: f64 = 1e-6;
-const AFTER: RecurrentKind = Gru { reset_after: true };
-const BEFORE: RecurrentKind = Gru { reset_after: false };
+const AFTER: Cell = Gru { reset_after: true };
+const BEFORE: Cell = Gru { reset_after: false };
 
 fn case(name: &str) -> TensorFile {
     TensorFile::from_bytes("layouts", LAYOUTS).expect("read").under(name)
@@ -44,7 +44,7 @@ fn same(what: &str, got: &TensorFile, want: &TensorFile) {
     }
 }
 
-fn torch(kind: RecurrentKind, file: &TensorFile) -> Vec<RecurrentWeights> {
+fn torch(kind: Cell, file: &TensorFile) -> Vec<RecurrentWeights> {
     let both = file.names().any(|n| n.ends_with("_reverse"));
     let read = |reverse| RecurrentWeights::from_pytorch(kind, file, 0, reverse).expect("pytorch");
     if both { vec![read(false), read(true)] } else { vec![read(false)] }
@@ -189,7 +189,7 @@ fn tensors_of_another_layer_are_refused_by_name() {
 }
 
 /// A case's weights from another framework, under this crate's names.
-fn converted(name: &str, kind: RecurrentKind, framework: &str) -> TensorFile {
+fn converted(name: &str, kind: Cell, framework: &str) -> TensorFile {
     let file = case(name).under(framework);
     parameters(&match framework {
         "keras" => vec![RecurrentWeights::from_keras(kind, &file).expect("from keras")],
@@ -203,7 +203,7 @@ fn computes(device: &Device, name: &str, framework: &str, layer: &dyn Module) {
     let file = case(name);
     let (dims, x) = file.get("x").expect("x");
     let x = Tensor::from_slice(device, x, dims).expect("x");
-    let got = layer.forward(&x, &mut Mode::Eval).expect("run").to_vec().expect("read");
+    let got = layer.forward(&x).expect("run").to_vec().expect("read");
     let want: Vec<f64> = file.get("y").expect("y").1.iter().map(|&v| v as f64).collect();
     assert_close(&format!("{name} from {framework}"), &got, &want, OUTPUT);
 }
@@ -219,22 +219,36 @@ fn converted_grus_compute_what_keras_and_onnx_compute(device: &Device) {
         let mut model = converted(name, kind, framework);
         model.metadata.insert("gru.batch_first".into(), "true".into());
         model.metadata.insert("gru.reset_after".into(), (kind == AFTER).to_string());
-        computes(device, name, framework, &load_gru(device, &model).expect("loaded"));
+        computes(device, name, framework, &load_recurrent_blocking(device, &model).expect("loaded"));
     }
 }
 
 fn converted_lstms_and_simple_layers_compute_what_keras_and_onnx_compute(device: &Device) {
     for (name, framework) in [("lstm", "keras"), ("lstm", "onnx"), ("lstm_both", "onnx"), ("lstm_peephole", "onnx")] {
         let (bidirectional, peephole) = (name == "lstm_both", name == "lstm_peephole");
-        let config =
-            LstmConfig { input: 3, hidden: 4, batch_first: true, bidirectional, peephole, ..Default::default() };
+        let config = RecurrentConfig {
+            cell: Cell::Lstm,
+            input: 3,
+            hidden: 4,
+            batch_first: true,
+            bidirectional,
+            peephole,
+            ..Default::default()
+        };
         let lstm = config.build(device, &mut Rng::new(0)).expect("lstm");
         load_parameters(&lstm, &converted(name, Lstm, framework)).expect("loaded");
         computes(device, name, framework, &lstm);
     }
     for (name, framework) in [("rnn", "keras"), ("rnn", "onnx"), ("rnn_both", "onnx")] {
         let bidirectional = name == "rnn_both";
-        let config = RnnConfig { input: 3, hidden: 4, batch_first: true, bidirectional, ..Default::default() };
+        let config = RecurrentConfig {
+            cell: Cell::Rnn,
+            input: 3,
+            hidden: 4,
+            batch_first: true,
+            bidirectional,
+            ..Default::default()
+        };
         let rnn = config.build(device, &mut Rng::new(0)).expect("rnn");
         load_parameters(&rnn, &converted(name, Rnn, framework)).expect("loaded");
         computes(device, name, framework, &rnn);

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use common::recurrent::{KINDS, Kind, Spec};
 use wgru::nn::{
-    Dropout, GruConfig, LastState, Linear, Mode, Module, Padding, RecurrentOptions, SequenceInput, Sequential,
+    Dropout, LastState, Linear, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions, Sequential,
 };
 use wgru::train::{
     AdamConfig, HostData, Method, Optimizer, Reduction, Schedule, SgdConfig, TrainOptions, Trainer, loss,
@@ -24,14 +24,14 @@ on_every_backend![twenty_steps_give_the_same_bits_twice, noise_gives_the_same_bi
 on_every_backend![a_resumed_run_gives_the_bits_of_a_whole_one];
 
 fn model(device: &Device, hidden: usize, rng: &mut Rng) -> Sequential {
-    let config = GruConfig {
+    let config = RecurrentConfig {
         input: 3,
         hidden,
         layers: 2,
         batch_first: true,
         dropout: 0.2,
         bidirectional: true,
-        ..GruConfig::default()
+        ..RecurrentConfig::default()
     };
     Sequential::new()
         .push("gru", config.build(device, rng).expect("gru"))
@@ -99,14 +99,14 @@ fn threads_do_not_change_the_bits() {
         // Large enough that the products and the rows are really split; few rows: the units of each step.
         let device = cpu(threads);
         let mut rng = Rng::new(3);
-        let config = GruConfig { input: 64, hidden: 160, ..GruConfig::default() };
+        let config = RecurrentConfig { input: 64, hidden: 160, ..RecurrentConfig::default() };
         let gru = config.build(&device, &mut rng).expect("gru");
         let mut optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-3).expect("adam");
         let values: Vec<f32> = (0..24 * batch * 64).map(|_| rng.uniform(-1.0, 1.0)).collect();
         let x = Tensor::from_slice(&device, &values, &[24, batch, 64]).expect("x");
         for _ in 0..20 {
             optimizer.zero_grad();
-            let y = gru.forward(&x, &mut wgru::nn::Mode::Train(&mut rng)).expect("forward");
+            let y = gru.forward_with(&x, &mut wgru::nn::Mode::Train(&mut rng)).expect("forward");
             y.square().and_then(|y| y.mean()).and_then(|l| l.backward()).expect("backward");
             optimizer.step().expect("step");
         }
@@ -142,7 +142,7 @@ fn noisy(device: &Device, kind: Kind, [hidden, batch]: [usize; 2], seed: u64) ->
     let x = Tensor::from_slice(device, &values, &[6, batch, 3]).expect("x");
     let mut flags = |share| (0..6 * batch).map(|_| rng.uniform(0.0, 1.0) < share).collect::<Vec<_>>();
     let (mask, resets) = (flags(0.8), flags(0.2));
-    let input = SequenceInput { mask: Some(&mask), resets: Some(&resets), reset_to_h0: true, ..Default::default() };
+    let input = RunOptions { mask: Some(&mask), resets: Some(&resets), reset_to_h0: true, ..Default::default() };
     let mut last = Vec::new();
     for _ in 0..4 {
         optimizer.zero_grad();

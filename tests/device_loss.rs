@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::fill;
 use wgru::io::{load_checkpoint, save_checkpoint};
-use wgru::nn::{Gru, GruConfig, Mode, Module, SequenceInput};
+use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, Snapshot, TrainOptions, Trainer, loss};
 use wgru::{Device, Error, Keeper, Result, Rng, Tensor, wgpu};
 
@@ -57,7 +57,7 @@ fn assert_lost(device: &Device, tensor: &Tensor, what: &str) {
 }
 
 fn gru(device: &Device) -> Gru {
-    let config = GruConfig { input: 3, hidden: 12, batch_first: true, ..Default::default() };
+    let config = RecurrentConfig { input: 3, hidden: 12, batch_first: true, ..Default::default() };
     config.build(device, &mut Rng::new(0)).expect("gru")
 }
 
@@ -68,7 +68,8 @@ struct Run {
 }
 
 fn build(device: &Device) -> Result<Run> {
-    let config = GruConfig { input: 3, hidden: 12, dropout: 0.3, layers: 2, batch_first: true, ..Default::default() };
+    let config =
+        RecurrentConfig { input: 3, hidden: 12, dropout: 0.3, layers: 2, batch_first: true, ..Default::default() };
     let model = config.build(device, &mut Rng::new(0))?;
     let data = HostData::new(device, fill(1, 60 * 5 * 3, 1.0), &[5, 3], fill(2, 60 * 5 * 12, 0.5), &[5, 12])?;
     let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 1e-2)?;
@@ -154,7 +155,7 @@ fn inference_with_carried_state_goes_on() {
     const FRAMES: usize = 120;
     let frame = |model: &Gru, h: &Tensor, i: usize| {
         let x = Tensor::from_slice(h.device(), &fill(i as u32, 3, 1.0), &[1, 1, 3])?;
-        Ok::<_, Error>(model.run(&x, SequenceInput { h0: Some(h), ..Default::default() }, &mut Mode::Eval)?.h_n)
+        Ok::<_, Error>(model.run(&x, RunOptions { h0: Some(h), ..Default::default() }, &mut Mode::Eval)?.h_n)
     };
     let zeros = |device: &Device| Tensor::zeros(device, &[1, 1, 12]);
     let want = {

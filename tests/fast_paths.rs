@@ -11,8 +11,8 @@ use wgru::kernel::Kernel;
 use wgru::kernels::{
     Binary, BinaryOp, Cell, CellSequence, CellSequenceBackward, CrossEntropy, CrossEntropyBackward, Dropout,
     GruSequence, GruSequenceBackward, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward, MatMul, MinGruSequence,
-    MinGruSequenceBackward, Pack, Plain, PlainCell, RnnCell, Softmax, StateUpdate, StateUpdateBackward, Unary,
-    UnaryBackward, UnaryOp,
+    MinGruSequenceBackward, Pack, Plain, RnnCell, Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
+    UnaryOp,
 };
 use wgru::{CpuOptions, Device, Tensor};
 
@@ -108,7 +108,7 @@ fn split_and_batched_matmul_equal_their_twin() {
 const SHARED: (u32, u32, u32) = (24, 3, 173);
 
 /// Every combination that changes the code's path: rows left over from 8, units from 16, all cells, both directions.
-fn shapes(cells: &[PlainCell]) -> Vec<Plain> {
+fn shapes(cells: &[Cell]) -> Vec<Plain> {
     let mut out = Vec::new();
     for (steps, batch, hidden) in [(1, 1, 1), (3, 2, 16), (5, 7, 19), (4, 13, 35), (3, 41, 67), (2, 3, 130), SHARED] {
         for (directions, reverse) in [(1, 0), (1, 1), (2, 0)] {
@@ -180,8 +180,8 @@ fn sequence_backward<K: Kernel<5, 2>>(p: &Plain, kernel: &K) {
     compare(&format!("{p:?}"), kernel, &reads, &[vec![f32::NAN; d_gates], fill(7, carry, 1.0)]);
 }
 
-const GRU: [PlainCell; 2] = [PlainCell::GruResetAfter, PlainCell::GruResetBefore];
-const OTHERS: [PlainCell; 3] = [PlainCell::Lstm, PlainCell::Rnn, PlainCell::RnnRelu];
+const GRU: [Cell; 2] = [Cell::Gru, Cell::GruResetBefore];
+const OTHERS: [Cell; 3] = [Cell::Lstm, Cell::Rnn, Cell::RnnRelu];
 
 #[test]
 fn gru_sequence_equals_its_twin_on_every_isa() {

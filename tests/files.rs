@@ -3,10 +3,13 @@
 mod common;
 
 use common::fill;
-use wgru::io::{TensorFile, load_checkpoint, load_gru, load_parameters, save_checkpoint, save_gru, save_parameters};
-use wgru::nn::{GruConfig, Linear, Mode, Module, SequenceInput, Sequential};
+use wgru::io::{
+    TensorFile, load_checkpoint, load_parameters, load_recurrent_blocking, save_checkpoint, save_parameters,
+    save_recurrent_blocking,
+};
+use wgru::nn::{Linear, Mode, Module, RecurrentConfig, RunOptions, Sequential};
 use wgru::train::{AdamConfig, Method, Optimizer, SgdConfig, TrainOptions, Trainer};
-use wgru::{Device, Rng, Tensor};
+use wgru::{Cell, Device, Rng, Tensor};
 
 on_every_backend![a_file_written_by_torch_loads, a_gru_comes_back_whole];
 
@@ -15,8 +18,8 @@ const TORCH: &[u8] = include_bytes!("golden/torch_gru.safetensors");
 
 fn a_file_written_by_torch_loads(device: &Device) {
     let file = TensorFile::from_bytes("torch_gru", TORCH).expect("parsed");
-    let gru = load_gru(device, &file).expect("loaded");
-    let want = GruConfig { input: 5, hidden: 16, layers: 2, bidirectional: true, ..GruConfig::default() };
+    let gru = load_recurrent_blocking(device, &file).expect("loaded");
+    let want = RecurrentConfig { input: 5, hidden: 16, layers: 2, bidirectional: true, ..RecurrentConfig::default() };
     assert_eq!(*gru.config(), want);
     let (name, last) = gru.parameters().pop().expect("parameters");
     assert_eq!(name, "bias_hh_l1_reverse");
@@ -26,22 +29,22 @@ fn a_file_written_by_torch_loads(device: &Device) {
 fn a_gru_comes_back_whole(device: &Device) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("gru.safetensors");
-    let config = GruConfig {
+    let config = RecurrentConfig {
         input: 3,
         hidden: 7,
         layers: 2,
         batch_first: true,
-        reset_after: false,
+        cell: Cell::GruResetBefore,
         dropout: 0.25,
         bias: false,
-        ..GruConfig::default()
+        ..RecurrentConfig::default()
     };
     let gru = config.clone().build(device, &mut Rng::new(4)).expect("gru");
-    save_gru(&gru, &path).expect("saved");
-    let copy = load_gru(device, &TensorFile::open(&path).expect("opened")).expect("loaded");
+    save_recurrent_blocking(&gru, &path).expect("saved");
+    let copy = load_recurrent_blocking(device, &TensorFile::open(&path).expect("opened")).expect("loaded");
     assert_eq!(*copy.config(), config);
     let x = Tensor::from_slice(device, &fill(1, 2 * 5 * 3, 1.0), &[2, 5, 3]).expect("x");
-    let run = |g: &wgru::nn::Gru| g.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run").output.to_vec();
+    let run = |g: &wgru::nn::Gru| g.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").output.to_vec();
     assert_eq!(run(&copy).expect("read"), run(&gru).expect("read"));
 }
 
@@ -51,7 +54,8 @@ fn names_of_a_sequential_are_those_of_pytorch() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("model.safetensors");
     let build = |rng: &mut Rng| {
-        let gru = GruConfig { input: 2, hidden: 3, ..GruConfig::default() }.build(&device, rng).expect("gru");
+        let gru =
+            RecurrentConfig { input: 2, hidden: 3, ..RecurrentConfig::default() }.build(&device, rng).expect("gru");
         Sequential::new().push("encoder", gru).push("head", Linear::new(&device, 3, 1, true, rng).expect("head"))
     };
     let model = build(&mut rng);
@@ -141,7 +145,7 @@ fn checkpoints_that_do_not_fit_are_refused_and_change_nothing() {
     let error = load_parameters(&model, &file).expect_err("a checkpoint is no model").to_string();
     assert!(error.contains("TensorFile::under(\"model\")"), "{error}");
     load_parameters(&model, &file.under("model")).expect("the model in it");
-    let error = load_gru(&device, &file.under("optimizer")).map(drop).expect_err("no GRU").to_string();
+    let error = load_recurrent_blocking(&device, &file.under("optimizer")).map(drop).expect_err("no GRU").to_string();
     assert!(error.contains("weight_ih_l0") && error.contains("there are"), "{error}");
 
     let refused = |(mut trainer, model): (Trainer, Linear), file: &TensorFile, word: &str| {

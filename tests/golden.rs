@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use common::{assert_close, fill, mix};
 use safetensors::SafeTensors;
 use serde_json::Value;
-use wgru::nn::{Gru, GruConfig, Mode, Module, SequenceInput};
+use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::ops::recurrent::Plan;
 use wgru::{Device, Rng, Tensor};
 
@@ -60,8 +60,8 @@ impl Case {
         Some(list.iter().map(|v| v.as_u64().expect("length") as usize).collect())
     }
 
-    fn config(&self, plan: Option<Plan>) -> GruConfig {
-        GruConfig {
+    fn config(&self, plan: Option<Plan>) -> RecurrentConfig {
+        RecurrentConfig {
             input: self.size("input"),
             hidden: self.size("hidden"),
             layers: self.size("layers"),
@@ -70,7 +70,7 @@ impl Case {
             bidirectional: self.flag("bidirectional"),
             reset_after: self.flag("reset_after"),
             plan,
-            ..GruConfig::default()
+            ..RecurrentConfig::default()
         }
     }
 
@@ -132,7 +132,7 @@ fn run(device: &Device, case: &Case, file: &SafeTensors, plan: Option<Plan>, tol
     let h0 = if case.flag("h0") { tensor(1001, &state, 0.5) } else { Tensor::zeros(device, &state).expect("zeros") };
     let h0 = h0.requires_grad();
     let lengths = case.lengths();
-    let input = SequenceInput { h0: Some(&h0), lengths: lengths.as_deref(), ..Default::default() };
+    let input = RunOptions { h0: Some(&h0), lengths: lengths.as_deref(), ..Default::default() };
     let run = gru.run(&x, input, &mut Mode::Train(&mut Rng::new(0))).expect("run");
 
     let mut worst = case.check(file, "y", &run.output.to_vec().expect("read"), tolerance);

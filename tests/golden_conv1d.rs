@@ -39,7 +39,7 @@ fn run(device: &Device, case: &Value) -> Result<Vec<(&'static str, Vec<f32>)>> {
     }
     let dims = [size("batch"), size("input"), size("steps")];
     let x = Tensor::from_slice(device, &fill(3010, dims.iter().product(), 1.0), &dims)?.requires_grad();
-    let y = conv.forward(&x, &mut Mode::Train(&mut Rng::new(0)))?;
+    let y = conv.forward_with(&x, &mut Mode::Train(&mut Rng::new(0)))?;
     y.backward_with(&Tensor::from_slice(device, &fill(3013, y.len(), 1.0), y.dims())?)?;
     let mut all = vec![("y", y.to_vec()?), ("dx", x.grad().expect("dx").to_vec()?)];
     for ((_, parameter), name) in conv.parameters().iter().zip(["dw", "db"]) {

@@ -12,7 +12,7 @@ use common::recurrent::{Kind, Spec};
 use common::{assert_close, fill};
 use safetensors::SafeTensors;
 use serde_json::Value;
-use wgru::nn::{Mode, Padding, SequenceInput};
+use wgru::nn::{Mode, Padding, RunOptions};
 use wgru::{Activation, Device, Rng, Tensor};
 
 /// Single precision over at most 21 steps in a row, against float64.
@@ -125,7 +125,7 @@ fn run(device: &Device, case: &Case, spec: &Spec, tolerance: f64) -> f64 {
         lengths.map(|l| l.iter().map(|v| v.as_u64().expect("a length") as usize).collect());
     let c0 = is_lstm.then_some(&c0);
     let input =
-        SequenceInput { h0: Some(&h0), c0, lengths: lengths.as_deref(), mask: mask.as_deref(), ..Default::default() };
+        RunOptions { h0: Some(&h0), c0, lengths: lengths.as_deref(), mask: mask.as_deref(), ..Default::default() };
     let ran = layer.run(&x, input, &mut Mode::Train(&mut Rng::new(0))).expect("run");
 
     let part = |y: &Tensor, stream| y.mul(&tensor(stream, y.dims(), 1.0)).and_then(|v| v.sum()).expect("a part");

@@ -8,7 +8,7 @@ mod common;
 
 use common::assert_close;
 use proptest::prelude::*;
-use wgru::nn::{Gru, GruConfig, GruOutput, Mode, Module, SequenceInput};
+use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RecurrentOutput, RunOptions};
 use wgru::ops::recurrent::Plan;
 use wgru::{Device, Rng, Tensor};
 
@@ -17,7 +17,7 @@ const COMPANY: f64 = 1e-6;
 
 #[derive(Clone, Debug)]
 struct Shape {
-    config: GruConfig,
+    config: RecurrentConfig,
     steps: usize,
     batch: usize,
     seed: u64,
@@ -28,8 +28,16 @@ fn shapes() -> impl Strategy<Value = Shape> {
     (sizes, any::<[bool; 4]>(), any::<u64>()).prop_map(|((input, hidden, layers, steps, batch), flags, seed)| {
         let [bias, bidirectional, reset_after, chain] = flags;
         let plan = Some(if chain { Plan::Chain } else { Plan::Whole });
-        let config =
-            GruConfig { input, hidden, layers, bias, bidirectional, reset_after, plan, ..GruConfig::default() };
+        let config = RecurrentConfig {
+            input,
+            hidden,
+            layers,
+            bias,
+            bidirectional,
+            reset_after,
+            plan,
+            ..RecurrentConfig::default()
+        };
         Shape { config, steps, batch, seed }
     })
 }
@@ -53,8 +61,8 @@ fn setup(device: &Device, s: &Shape) -> Setup {
     Setup { gru, x, h0 }
 }
 
-fn run(gru: &Gru, x: &Tensor, h0: Option<&Tensor>, lengths: Option<&[usize]>) -> GruOutput {
-    gru.run(x, SequenceInput { h0, lengths, ..Default::default() }, &mut Mode::Eval).expect("run")
+fn run(gru: &Gru, x: &Tensor, h0: Option<&Tensor>, lengths: Option<&[usize]>) -> RecurrentOutput {
+    gru.run(x, RunOptions { h0, lengths, ..Default::default() }, &mut Mode::Eval).expect("run")
 }
 
 fn same(what: &str, a: &Tensor, b: &Tensor) {
@@ -136,9 +144,9 @@ fn a_batch_of_one_is_a_row_of_the_batch() {
 #[test]
 fn reverse_is_flip_run_flip() {
     check(|device, s| {
-        let config = GruConfig { bidirectional: false, layers: 1, ..s.config.clone() };
+        let config = RecurrentConfig { bidirectional: false, layers: 1, ..s.config.clone() };
         let Setup { gru, x, h0 } = setup(device, &Shape { config: config.clone(), ..s.clone() });
-        let backwards = GruConfig { reverse: true, ..config }.build(device, &mut Rng::new(0)).expect("gru");
+        let backwards = RecurrentConfig { reverse: true, ..config }.build(device, &mut Rng::new(0)).expect("gru");
         for ((_, from), (_, to)) in gru.parameters().iter().zip(backwards.parameters()) {
             to.assign(&from.to_vec().expect("read")).expect("assign");
         }

@@ -10,8 +10,8 @@ mod common;
 use common::assert_close;
 use common::recurrent::{KINDS, Kind, Layer, Output, Spec};
 use proptest::prelude::*;
-use wgru::nn::{Mode, Module, Padding, RecurrentOptions, RnnConfig, SequenceInput};
-use wgru::{Activation, Device, Rng, Tensor};
+use wgru::nn::{Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions};
+use wgru::{Activation, Cell, Device, Rng, Tensor};
 
 /// Rows computed in another company take another path of the SIMD code: a few ulp a step.
 const COMPANY: f64 = 2e-6;
@@ -30,13 +30,19 @@ fn a_layer_without_a_clip_overflows_to_infinity() {
     let reference = wgru::CpuOptions { reference: true, ..Default::default() };
     let devices = [Some(Device::cpu()), Device::cpu_with(reference).ok(), common::gpu()];
     for device in devices.into_iter().flatten() {
-        let config = RnnConfig { input: 1, hidden: 2, activation: Activation::Relu, ..Default::default() };
+        let config = RecurrentConfig {
+            cell: Cell::Rnn,
+            input: 1,
+            hidden: 2,
+            activation: Activation::Relu,
+            ..Default::default()
+        };
         let rnn = config.build(&device, &mut Rng::new(0)).expect("rnn");
         for (_, parameter) in rnn.parameters() {
             parameter.assign(&vec![10.0; parameter.len()]).expect("assign");
         }
         let x = Tensor::from_slice(&device, &[3e38, 0.0], &[2, 1, 1]).expect("x");
-        let y = rnn.forward(&x, &mut Mode::Eval).and_then(|y| y.to_vec()).expect("run");
+        let y = rnn.forward(&x).and_then(|y| y.to_vec()).expect("run");
         assert_eq!(y, [f32::INFINITY; 4], "{}", device.info().name);
     }
 }
@@ -116,8 +122,8 @@ fn setup(device: &Device, s: &Shape) -> Setup {
 }
 
 impl Setup {
-    fn run(&self, x: &Tensor, states: (&Tensor, Option<&Tensor>), input: SequenceInput) -> Output {
-        let input = SequenceInput { h0: Some(states.0), c0: states.1, ..input };
+    fn run(&self, x: &Tensor, states: (&Tensor, Option<&Tensor>), input: RunOptions) -> Output {
+        let input = RunOptions { h0: Some(states.0), c0: states.1, ..input };
         self.layer.run(x, input, &mut Mode::Eval).expect("run")
     }
 
@@ -187,7 +193,7 @@ fn two_parts_with_carried_state_are_the_whole() {
         let options = RecurrentOptions { padding: Padding::Zero, ..s.spec.options };
         let s = &Shape { spec: Spec { bidirectional: false, options, ..s.spec.clone() }, ..s.clone() };
         let set = setup(device, s);
-        let whole = set.run(&set.x, set.states(), SequenceInput { mask: Some(&set.mask), ..Default::default() });
+        let whole = set.run(&set.x, set.states(), RunOptions { mask: Some(&set.mask), ..Default::default() });
         let cut = 1 + s.seed as usize % (s.steps - 1);
         let mut ranges = [0..cut, cut..s.steps];
         if s.spec.reverse {
@@ -197,7 +203,7 @@ fn two_parts_with_carried_state_are_the_whole() {
         for range in ranges {
             let mask = Some(&set.mask[range.start * s.batch..range.end * s.batch]);
             let x = set.x.slice(0, range).expect("part");
-            let part = set.run(&x, (&h, c.as_ref()), SequenceInput { mask, ..Default::default() });
+            let part = set.run(&x, (&h, c.as_ref()), RunOptions { mask, ..Default::default() });
             (h, c) = (part.h_n.clone(), part.c_n.clone());
             outputs.push(part.output);
         }
@@ -219,7 +225,7 @@ fn a_permuted_batch_and_a_batch_of_one_give_their_rows() {
             let [mask, resets] = [&set.mask, &set.resets].map(|flags| picked(flags, s.batch, rows));
             let lengths: Vec<usize> = rows.iter().map(|&row| lengths[row]).collect();
             let (h0, c0) = set.scaled(s, [1.0; 2], rows);
-            let input = SequenceInput {
+            let input = RunOptions {
                 lengths: Some(&lengths),
                 mask: Some(&mask),
                 resets: Some(&resets),
@@ -256,11 +262,10 @@ fn reverse_is_flip_run_flip() {
         copy(&set.layer.parameters(), &backwards.parameters());
         let flip = |t: &Tensor| along(t, 0, (0..s.steps).rev());
         let flipped: Vec<bool> = set.mask.chunks(s.batch).rev().flatten().copied().collect();
-        let by_hand =
-            set.run(&flip(&set.x), set.states(), SequenceInput { mask: Some(&flipped), ..Default::default() });
+        let by_hand = set.run(&flip(&set.x), set.states(), RunOptions { mask: Some(&flipped), ..Default::default() });
         let backwards = Setup { layer: backwards, ..set };
         let mask = Some(&backwards.mask[..]);
-        let got = backwards.run(&backwards.x, backwards.states(), SequenceInput { mask, ..Default::default() });
+        let got = backwards.run(&backwards.x, backwards.states(), RunOptions { mask, ..Default::default() });
         same("output", &got.output, &flip(&by_hand.output));
         same_states(&got, &by_hand.h_n, by_hand.c_n.as_ref());
     });
@@ -271,7 +276,7 @@ fn bidirectional_is_forward_beside_reverse() {
     check(|device, s| {
         let s = &Shape { spec: Spec { bidirectional: true, reverse: false, layers: 1, ..s.spec.clone() }, ..s.clone() };
         let set = setup(device, s);
-        let input = SequenceInput { mask: Some(&set.mask), resets: Some(&set.resets), ..Default::default() };
+        let input = RunOptions { mask: Some(&set.mask), resets: Some(&set.resets), ..Default::default() };
         let both = set.run(&set.x, set.states(), input);
         let (parameters, out) = (set.layer.parameters(), s.spec.out());
         for (d, own) in parameters.chunks(parameters.len() / 2).enumerate() {
@@ -280,7 +285,7 @@ fn bidirectional_is_forward_beside_reverse() {
             copy(own, &layer.parameters());
             let of = |t: &Tensor| t.slice(0, d..d + 1).expect("a direction");
             let (h0, c0) = (of(&set.h0), set.c0.as_ref().map(of));
-            let input = SequenceInput { h0: Some(&h0), c0: c0.as_ref(), ..input };
+            let input = RunOptions { h0: Some(&h0), c0: c0.as_ref(), ..input };
             let one = layer.run(&set.x, input, &mut Mode::Eval).expect("run");
             same("output", &both.output.slice(2, d * out..(d + 1) * out).expect("a direction"), &one.output);
             same_states(&one, &of(&both.h_n), both.c_n.as_ref().map(of).as_ref());
@@ -299,7 +304,7 @@ fn resets_are_separate_sequences() {
         for to_first in [false, true] {
             let (h0, c0) = set.scaled(s, [1.0; 2], &[row]);
             let input =
-                SequenceInput { mask: Some(&mask), resets: Some(&resets), reset_to_h0: to_first, ..Default::default() };
+                RunOptions { mask: Some(&mask), resets: Some(&resets), reset_to_h0: to_first, ..Default::default() };
             let whole = set.run(&x, (&h0, c0.as_ref()), input);
             let starts: Vec<usize> = (0..s.steps).filter(|&t| t == 0 || resets[t]).collect();
             for (k, &from) in starts.iter().enumerate() {
@@ -307,7 +312,7 @@ fn resets_are_separate_sequences() {
                 let begins = [k == 0 && !resets[0], to == s.steps];
                 let begins = if s.spec.reverse { [begins[1]; 2] } else { begins };
                 let (h0, c0) = set.scaled(s, begins.map(|b| (b || to_first) as u32 as f32), &[row]);
-                let input = SequenceInput { mask: Some(&mask[from..to]), ..Default::default() };
+                let input = RunOptions { mask: Some(&mask[from..to]), ..Default::default() };
                 let part = set.run(&x.slice(0, from..to).expect("part"), (&h0, c0.as_ref()), input);
                 same("output", &whole.output.slice(0, from..to).expect("part"), &part.output);
                 // The last state of a direction is that of the part it processes last.
@@ -335,13 +340,13 @@ fn masked_steps_might_as_well_be_removed() {
         let mask = picked(&set.mask, s.batch, &[row]);
         let (h0, c0) = set.scaled(s, [1.0; 2], &[row]);
         let x = pick(&set.x, &[row]);
-        let whole = set.run(&x, (&h0, c0.as_ref()), SequenceInput { mask: Some(&mask), ..Default::default() });
+        let whole = set.run(&x, (&h0, c0.as_ref()), RunOptions { mask: Some(&mask), ..Default::default() });
         let kept: Vec<usize> = (0..s.steps).filter(|&t| mask[t]).collect();
         if kept.is_empty() {
             assert!(whole.output.to_vec().expect("read").iter().all(|&v| v == 0.0), "nothing was processed");
             return same_states(&whole, &h0, c0.as_ref());
         }
-        let short = set.run(&along(&x, 0, kept.clone()), (&h0, c0.as_ref()), SequenceInput::default());
+        let short = set.run(&along(&x, 0, kept.clone()), (&h0, c0.as_ref()), RunOptions::default());
         same("output", &along(&whole.output, 0, kept.clone()), &short.output);
         same_states(&whole, &short.h_n, short.c_n.as_ref());
         // Masked steps show 0, or what the direction gave last; between two layers that is another input.
@@ -367,8 +372,8 @@ fn lengths_are_masks_of_prefixes() {
         let set = setup(device, s);
         let lengths: Vec<usize> = (0..s.batch).map(|row| (s.seed as usize % 1000 + 5 * row) % (s.steps + 1)).collect();
         let mask: Vec<bool> = (0..s.steps * s.batch).map(|i| i / s.batch < lengths[i % s.batch]).collect();
-        let a = set.run(&set.x, set.states(), SequenceInput { lengths: Some(&lengths), ..Default::default() });
-        let b = set.run(&set.x, set.states(), SequenceInput { mask: Some(&mask), ..Default::default() });
+        let a = set.run(&set.x, set.states(), RunOptions { lengths: Some(&lengths), ..Default::default() });
+        let b = set.run(&set.x, set.states(), RunOptions { mask: Some(&mask), ..Default::default() });
         let bits = |t: &Tensor| t.to_vec().expect("read").iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&a.output), bits(&b.output));
         assert_eq!(bits(&a.h_n), bits(&b.h_n));
@@ -382,8 +387,8 @@ fn lengths_are_masks_of_prefixes() {
 fn other_masks_are_told_apart() {
     check(|device, s| {
         let set = setup(device, s);
-        let a = set.run(&set.x, set.states(), SequenceInput { mask: Some(&set.mask), ..Default::default() });
-        let b = set.run(&set.x, set.states(), SequenceInput { mask: Some(&set.resets), ..Default::default() });
+        let a = set.run(&set.x, set.states(), RunOptions { mask: Some(&set.mask), ..Default::default() });
+        let b = set.run(&set.x, set.states(), RunOptions { mask: Some(&set.resets), ..Default::default() });
         same("output", &a.output, &b.output);
     });
 }

@@ -10,8 +10,8 @@ mod common;
 use common::fill;
 use wgru::io::onnx::{self, Extent, Input};
 use wgru::nn::{
-    Dropout, GruConfig, LastState, LastStep, LayerNormGruConfig, Linear, LstmConfig, MinGruConfig, Mode, Module,
-    RnnConfig, SequenceInput, Sequential,
+    Dropout, LastState, LastStep, LayerNormGruConfig, Linear, MinGruConfig, Mode, Module, RecurrentConfig, RunOptions,
+    Sequential,
 };
 use wgru::{Device, Error, Rng, Tensor};
 
@@ -21,14 +21,21 @@ fn last_state_is_h_n_of_every_direction() {
     for (bidirectional, reverse, batch_first) in
         [(false, false, true), (false, true, true), (true, false, true), (true, false, false), (false, true, false)]
     {
-        let config =
-            GruConfig { input: 3, hidden: 5, layers: 2, bidirectional, reverse, batch_first, ..GruConfig::default() };
+        let config = RecurrentConfig {
+            input: 3,
+            hidden: 5,
+            layers: 2,
+            bidirectional,
+            reverse,
+            batch_first,
+            ..RecurrentConfig::default()
+        };
         let gru = config.build(&device, &mut rng).expect("gru");
         let dims = if batch_first { [2, 4, 3] } else { [4, 2, 3] };
         let x = Tensor::from_slice(&device, &fill(1, 24, 1.0), &dims).expect("x");
-        let run = gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
+        let run = gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run");
         let last = LastState { batch_first, bidirectional, reverse };
-        let got = last.forward(&run.output, &mut Mode::Eval).expect("last state");
+        let got = last.forward(&run.output).expect("last state");
         let directions = 1 + usize::from(bidirectional);
         let layers = run.h_n.dims()[0];
         let want = run.h_n.slice(0, layers - directions..layers).and_then(|h| h.permute(&[1, 0, 2])).expect("h_n");
@@ -37,9 +44,9 @@ fn last_state_is_h_n_of_every_direction() {
     }
     let x = Tensor::zeros(&device, &[2, 4, 3]).expect("x");
     let both = LastState { bidirectional: true, ..LastState::default() };
-    assert!(both.forward(&x, &mut Mode::Eval).is_err(), "an odd width has no halves");
-    assert!(LastState { reverse: true, ..both }.forward(&x, &mut Mode::Eval).is_err());
-    assert!(LastState::default().forward(&x.reshape(&[8, 3]).expect("flat"), &mut Mode::Eval).is_err());
+    assert!(both.forward(&x).is_err(), "an odd width has no halves");
+    assert!(LastState { reverse: true, ..both }.forward(&x).is_err());
+    assert!(LastState::default().forward(&x.reshape(&[8, 3]).expect("flat")).is_err());
 }
 
 #[test]
@@ -48,7 +55,7 @@ fn last_step_of_a_reverse_direction_is_refused() {
     let x = Tensor::zeros(&device, &[2, 4, 3]).expect("x");
     let last = || LastStep { batch_first: true };
     let refused = |model: Sequential, option: &str| {
-        let text = model.forward(&x, &mut Mode::Eval).expect_err(option).to_string();
+        let text = model.forward(&x).expect_err(option).to_string();
         assert!(text.contains(option) && text.contains("LastState"), "{text}");
         let dims = [Extent::Fixed(2), Extent::Fixed(4), Extent::Fixed(3)].to_vec();
         let exported = pollster::block_on(onnx::export_async(&model, &Input::new("x", dims)));
@@ -62,28 +69,30 @@ fn last_step_of_a_reverse_direction_is_refused() {
                     .expect("layer")
             };
         }
-        refused(Sequential::new().push("a", layer!(GruConfig)).push("b", last()), option);
-        refused(Sequential::new().push("a", layer!(LstmConfig)).push("b", last()), option);
-        refused(Sequential::new().push("a", layer!(RnnConfig)).push("b", last()), option);
+        refused(Sequential::new().push("a", layer!(RecurrentConfig)).push("b", last()), option);
+        refused(Sequential::new().push("a", layer!(RecurrentConfig)).push("b", last()), option);
+        refused(Sequential::new().push("a", layer!(RecurrentConfig)).push("b", last()), option);
         refused(Sequential::new().push("a", layer!(MinGruConfig)).push("b", last()), option);
         refused(Sequential::new().push("a", layer!(LayerNormGruConfig)).push("b", last()), option);
         // Layers that act on each step alone, and nested models, change nothing.
-        let nested = Sequential::new().push("gru", layer!(GruConfig)).push("drop", Dropout::new(0.1).expect("dropout"));
+        let nested =
+            Sequential::new().push("gru", layer!(RecurrentConfig)).push("drop", Dropout::new(0.1).expect("dropout"));
         refused(Sequential::new().push("in", nested).push("b", last()), option);
     }
     let gru = |bidirectional| {
-        let config = GruConfig { input: 3, hidden: 4, bidirectional, batch_first: true, ..GruConfig::default() };
+        let config =
+            RecurrentConfig { input: 3, hidden: 4, bidirectional, batch_first: true, ..RecurrentConfig::default() };
         config.build(&device, &mut Rng::new(1)).expect("gru")
     };
     let forward = Sequential::new().push("a", gru(false)).push("b", last());
-    assert_eq!(forward.forward(&x, &mut Mode::Eval).expect("a forward layer").dims(), [2, 4]);
+    assert_eq!(forward.forward(&x).expect("a forward layer").dims(), [2, 4]);
     // A forward layer on top of a bidirectional one has seen every step.
-    let second = GruConfig { input: 8, hidden: 4, batch_first: true, ..GruConfig::default() };
+    let second = RecurrentConfig { input: 8, hidden: 4, batch_first: true, ..RecurrentConfig::default() };
     let second = second.build(&device, &mut Rng::new(1)).expect("gru");
     let stacked = Sequential::new().push("a", gru(true)).push("b", second).push("c", last());
-    assert_eq!(stacked.forward(&x, &mut Mode::Eval).expect("a forward layer").dims(), [2, 4]);
+    assert_eq!(stacked.forward(&x).expect("a forward layer").dims(), [2, 4]);
     let linear = Linear::new(&device, 8, 2, true, &mut Rng::new(1)).expect("linear");
     let state = LastState { batch_first: true, bidirectional: true, reverse: false };
     let model = Sequential::new().push("a", gru(true)).push("b", state).push("c", linear);
-    assert_eq!(model.forward(&x, &mut Mode::Eval).expect("last states").dims(), [2, 2]);
+    assert_eq!(model.forward(&x).expect("last states").dims(), [2, 2]);
 }

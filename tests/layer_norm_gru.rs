@@ -171,13 +171,13 @@ fn a_sequence_does_not_see_its_batch(device: &Device) {
 
 fn dropout_acts_between_layers_in_training(device: &Device) {
     let gru = layer(device, LayerNormGruConfig { layers: 2, dropout: 0.5, ..Default::default() });
-    let train = |seed| read(&gru.forward(&input(device), &mut Mode::Train(&mut Rng::new(seed))).expect("run"));
-    let plain = read(&gru.forward(&input(device), &mut Mode::Eval).expect("run"));
+    let train = |seed| read(&gru.forward_with(&input(device), &mut Mode::Train(&mut Rng::new(seed))).expect("run"));
+    let plain = read(&gru.forward(&input(device)).expect("run"));
     assert_eq!(train(1), train(1));
     assert!(train(1) != train(2) && train(1) != plain);
     let one = layer(device, LayerNormGruConfig { dropout: 0.5, ..Default::default() });
-    let train = one.forward(&input(device), &mut Mode::Train(&mut Rng::new(1))).expect("run");
-    assert_eq!(read(&train), read(&one.forward(&input(device), &mut Mode::Eval).expect("run")), "nothing is between");
+    let train = one.forward_with(&input(device), &mut Mode::Train(&mut Rng::new(1))).expect("run");
+    assert_eq!(read(&train), read(&one.forward(&input(device)).expect("run")), "nothing is between");
 }
 
 fn layer_norm_gru_learns_the_mean_of_its_input(device: &Device) {

@@ -9,7 +9,7 @@ mod common;
 
 use common::{assert_close, fill, gpu};
 use half::{bf16, f16};
-use wgru::nn::{Gru, GruConfig, Mode, Module, RecurrentOptions, SequenceInput};
+use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RecurrentOptions, RunOptions};
 use wgru::ops::recurrent::Plan;
 use wgru::{Device, Error, Precision, Rng, Tensor};
 
@@ -43,7 +43,7 @@ fn copy(from: &Gru, to: &Gru, weights: Precision) {
     }
 }
 
-fn build(device: &Device, config: &GruConfig) -> Gru {
+fn build(device: &Device, config: &RecurrentConfig) -> Gru {
     config.clone().build(device, &mut Rng::new(5)).expect("layer")
 }
 
@@ -53,7 +53,7 @@ fn run(gru: &Gru, device: &Device) -> [Vec<f32>; 2] {
     let x = Tensor::from_slice(device, &fill(1, STEPS * BATCH * c.input, 1.0), &dims).expect("x");
     let resets: Vec<bool> = (0..STEPS * BATCH).map(|i| i % 13 == 7).collect();
     let lengths = [STEPS, 1, 4, STEPS, 2];
-    let input = SequenceInput { lengths: Some(&lengths), resets: Some(&resets), ..Default::default() };
+    let input = RunOptions { lengths: Some(&lengths), resets: Some(&resets), ..Default::default() };
     let out = gru.run(&x, input, &mut Mode::Eval).expect("run");
     [out.output, out.h_n].map(|t| t.to_vec().expect("read"))
 }
@@ -68,7 +68,7 @@ fn layers_of_fewer_bits_are_layers_with_rounded_weights() {
     let cpu = Device::cpu();
     for (hidden, plan) in [(19, Plan::Whole), (19, Plan::Chain), (66, Plan::Chain)] {
         for (reset_after, bidirectional, bias) in [(true, true, true), (false, false, true), (true, false, false)] {
-            let config = GruConfig {
+            let config = RecurrentConfig {
                 input: 7,
                 hidden,
                 layers: 2,
@@ -99,7 +99,7 @@ fn layers_of_fewer_bits_are_layers_with_rounded_weights() {
 #[test]
 fn layers_of_fewer_bits_follow_their_parameters_and_back() {
     let Some(device) = gpu() else { return };
-    let config = GruConfig { input: 3, hidden: 21, ..Default::default() };
+    let config = RecurrentConfig { input: 3, hidden: 21, ..Default::default() };
     let low = build(&device, &config).with_weights(Precision::Int8).expect("on a GPU");
     let before = run(&low, &device);
     let other = config.clone().build(&device, &mut Rng::new(9)).expect("layer");
@@ -122,7 +122,7 @@ fn build_like(gru: &Gru, device: &Device) -> Gru {
 fn layers_of_fewer_bits_take_a_fused_plan() {
     let Some(device) = gpu() else { return };
     for (hidden, plan) in [(64, Plan::Whole), (128, Plan::Whole), (132, Plan::Chain)] {
-        let gru = build(&device, &GruConfig { hidden, ..Default::default() });
+        let gru = build(&device, &RecurrentConfig { hidden, ..Default::default() });
         assert_eq!(gru.with_weights(Precision::F16).expect("on a GPU").plan(), plan, "{hidden}");
     }
 }
@@ -135,20 +135,21 @@ fn refused<T>(result: wgru::Result<T>, words: [&str; 2]) {
 #[test]
 fn layers_of_fewer_bits_refuse_training_the_cpu_and_options() {
     for weights in LOW {
-        let cpu = build(&Device::cpu(), &GruConfig::default());
+        let cpu = build(&Device::cpu(), &RecurrentConfig::default());
         refused(cpu.with_weights(weights), ["StreamOptions::weights", &format!("{weights:?}")]);
     }
-    assert!(build(&Device::cpu(), &GruConfig::default()).with_weights(Precision::F32).is_ok());
+    assert!(build(&Device::cpu(), &RecurrentConfig::default()).with_weights(Precision::F32).is_ok());
     let Some(device) = gpu() else { return };
     let clip = RecurrentOptions { clip: Some(1.0), ..Default::default() };
-    for config in
-        [GruConfig { options: clip, ..Default::default() }, GruConfig { plan: Some(Plan::Steps), ..Default::default() }]
-    {
+    for config in [
+        RecurrentConfig { options: clip, ..Default::default() },
+        RecurrentConfig { plan: Some(Plan::Steps), ..Default::default() },
+    ] {
         refused(build(&device, &config).with_weights(Precision::F16), ["these options", "F16"]);
     }
-    let gru = build(&device, &GruConfig::default()).with_weights(Precision::Bf16).expect("on a GPU");
+    let gru = build(&device, &RecurrentConfig::default()).with_weights(Precision::Bf16).expect("on a GPU");
     let x = Tensor::zeros(&device, &[3, 2, 1]).expect("x");
-    let run = |x: &Tensor, mode: &mut Mode| gru.run(x, SequenceInput::default(), mode);
+    let run = |x: &Tensor, mode: &mut Mode| gru.run(x, RunOptions::default(), mode);
     refused(run(&x, &mut Mode::Train(&mut Rng::new(0))), ["training", "Bf16"]);
     refused(run(&x.requires_grad(), &mut Mode::Eval), ["gradients", "Bf16"]);
     assert!(run(&x, &mut Mode::Eval).is_ok());
@@ -158,13 +159,14 @@ fn layers_of_fewer_bits_refuse_training_the_cpu_and_options() {
 #[test]
 fn layers_of_fewer_bits_hide_no_weight_that_they_cannot_hold() {
     let Some(device) = gpu() else { return };
-    let gru = build(&device, &GruConfig { hidden: 5, ..Default::default() }).with_weights(Precision::F16).expect("GPU");
+    let gru =
+        build(&device, &RecurrentConfig { hidden: 5, ..Default::default() }).with_weights(Precision::F16).expect("GPU");
     let (_, weight) = gru.parameters().into_iter().find(|(name, _)| name == "weight_hh_l0").expect("there");
     let mut values = weight.to_vec().expect("read");
     values[2 * 5 + 1] = 1e5;
     weight.assign(&values).expect("written");
     let x = Tensor::zeros(&device, &[1, 2, 1]).expect("x");
-    let y = gru.forward(&x, &mut Mode::Eval).expect("run").to_vec().expect("read");
+    let y = gru.forward(&x).expect("run").to_vec().expect("read");
     let spoiled: Vec<usize> = (0..10).filter(|&i| y[i].is_nan()).collect();
     assert_eq!(spoiled, [2, 7]);
 }

@@ -11,7 +11,7 @@ use common::fill;
 use common::recurrent::{KINDS, Kind, Spec};
 use wgru::nn::{
     AttentionConfig, KeyMask, LayerNormGruConfig, LayerNormGruInput, MinGruConfig, MinGruForm, MinGruInput, Mode,
-    Module, Padding, RecurrentOptions, Score, SequenceInput,
+    Module, Padding, RecurrentOptions, RunOptions, Score,
 };
 use wgru::{Device, Rng, Tensor};
 
@@ -107,7 +107,7 @@ fn recurrent(device: &Device, spec: &Spec, stray: f32, masked: bool) -> Results 
     let [h, c] = spec.states(BATCH);
     let (h0, c0) = (states(device, 2, &h, stray), (spec.kind == Kind::Lstm).then(|| states(device, 3, &c, stray)));
     let mask: Vec<bool> = (0..STEPS * BATCH).map(|i| counts(i / BATCH, i % BATCH)).collect();
-    let mut input = SequenceInput { h0: Some(&h0), c0: c0.as_ref(), ..Default::default() };
+    let mut input = RunOptions { h0: Some(&h0), c0: c0.as_ref(), ..Default::default() };
     if masked {
         input.mask = Some(&mask);
     } else {
@@ -172,8 +172,7 @@ fn a_reset_at_the_first_step_drops_the_first_state(device: &Device) {
                 let [h, c] = spec.states(BATCH);
                 let h0 = states(device, 2, &h, stray);
                 let c0 = (spec.kind == Kind::Lstm).then(|| states(device, 3, &c, stray));
-                let input =
-                    SequenceInput { h0: Some(&h0), c0: c0.as_ref(), resets: Some(&resets), ..Default::default() };
+                let input = RunOptions { h0: Some(&h0), c0: c0.as_ref(), resets: Some(&resets), ..Default::default() };
                 let out = layer.run(&x, input, &mut Mode::Train(&mut Rng::new(7))).expect("run");
                 let loss = pull(&out.output, 8).add(&pull(&out.h_n, 9)).expect("loss");
                 let leaves = [("x".to_string(), x), ("h0".into(), h0)].into_iter().chain(layer.parameters());

@@ -8,7 +8,7 @@ mod common;
 
 use common::recurrent::{KINDS, Kind, Spec};
 use common::{assert_close, fill};
-use wgru::nn::{Conv1dConfig, GruConfig, Linear, Mode, Module, Padding, RecurrentOptions, SequenceInput};
+use wgru::nn::{Conv1dConfig, Linear, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions};
 use wgru::{Device, Error, Rng, Tensor};
 
 on_every_backend![gradients_are_those_without, memory_is_less_than_half];
@@ -32,7 +32,7 @@ fn run(device: &Device, spec: &Spec) -> Vec<(String, Vec<f32>)> {
     let (h0, c0) = (tensor(2, &h), (spec.kind == Kind::Lstm).then(|| tensor(3, &c)));
     let mask: Vec<bool> = fill(4, STEPS * BATCH, 1.0).iter().map(|v| *v < 0.6).collect();
     let resets: Vec<bool> = fill(5, STEPS * BATCH, 1.0).iter().map(|v| *v < -0.4).collect();
-    let input = SequenceInput {
+    let input = RunOptions {
         h0: Some(&h0),
         c0: c0.as_ref(),
         lengths: Some(&[STEPS, 0, 11]),
@@ -77,11 +77,11 @@ fn gradients_are_those_without(device: &Device) {
 fn memory_is_less_than_half(device: &Device) {
     let peak = |recompute: bool| {
         let options = RecurrentOptions { recompute, ..Default::default() };
-        let config = GruConfig { input: 8, hidden: 8, options, ..Default::default() };
+        let config = RecurrentConfig { input: 8, hidden: 8, options, ..Default::default() };
         let gru = config.build(device, &mut Rng::new(0)).expect("gru");
         let x = Tensor::zeros(device, &[900, 4, 8]).expect("room").requires_grad();
         device.reset_peak();
-        let y = gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut Rng::new(0))).expect("run").output;
+        let y = gru.run(&x, RunOptions::default(), &mut Mode::Train(&mut Rng::new(0))).expect("run").output;
         y.square().and_then(|y| y.mean()).and_then(|l| l.backward()).expect("backward");
         device.memory_use().peak
     };
@@ -97,13 +97,13 @@ fn what_cannot_be_computed_again_is_refused() {
         RecurrentOptions { zoneout: 0.1, recompute: true, ..Default::default() },
         RecurrentOptions { recurrent_dropout: 0.1, recompute: true, ..Default::default() },
     ] {
-        let refused = GruConfig { options, ..Default::default() }.build(&device, &mut Rng::new(0)).err();
+        let refused = RecurrentConfig { options, ..Default::default() }.build(&device, &mut Rng::new(0)).err();
         assert!(matches!(refused, Some(Error::Value { arg: "recompute", .. })), "{refused:?}");
     }
     let options = RecurrentOptions { recompute: true, ..Default::default() };
-    let gru = GruConfig { options, ..Default::default() }.build(&device, &mut Rng::new(0)).expect("gru");
+    let gru = RecurrentConfig { options, ..Default::default() }.build(&device, &mut Rng::new(0)).expect("gru");
     let x = Tensor::zeros(&device, &[2, 1, 1]).expect("room");
-    let input = SequenceInput { resets: Some(&[false, true]), reset_to_h0: true, ..Default::default() };
+    let input = RunOptions { resets: Some(&[false, true]), reset_to_h0: true, ..Default::default() };
     let refused = gru.run(&x, input, &mut Mode::Eval).err();
     assert!(matches!(refused, Some(Error::Value { arg: "reset_to_h0", .. })), "{refused:?}");
 }
@@ -121,12 +121,14 @@ fn gradients_of_inputs_off_the_tape_take_no_memory() {
     let x = Tensor::zeros(&device, &[64, 8, 256]).expect("x");
     let bytes = 4 * x.len();
     let linear = Linear::new(&device, 256, 4, true, &mut Rng::new(1)).expect("linear");
-    let loss = |x: &Tensor| linear.forward(x, &mut Mode::Train(&mut Rng::new(2))).and_then(|y| y.mean()).expect("loss");
+    let loss =
+        |x: &Tensor| linear.forward_with(x, &mut Mode::Train(&mut Rng::new(2))).and_then(|y| y.mean()).expect("loss");
     assert!(grown(&loss(&x)) < bytes / 2, "linear");
     assert!(grown(&loss(&x.requires_grad())) >= bytes, "linear, where the input is asked for");
     let conv = Conv1dConfig { input: 256, output: 4, kernel: 1, ..Conv1dConfig::default() };
     let conv = conv.build(&device, &mut Rng::new(1)).expect("conv1d");
-    let loss = |x: &Tensor| conv.forward(x, &mut Mode::Train(&mut Rng::new(2))).and_then(|y| y.mean()).expect("loss");
+    let loss =
+        |x: &Tensor| conv.forward_with(x, &mut Mode::Train(&mut Rng::new(2))).and_then(|y| y.mean()).expect("loss");
     assert!(grown(&loss(&x)) < bytes + bytes / 2, "conv1d: the windows alone");
     assert!(grown(&loss(&x.requires_grad())) >= 2 * bytes, "conv1d, where the input is asked for");
 }

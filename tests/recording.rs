@@ -6,10 +6,10 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use wgru::nn::{GruConfig, LstmConfig, Mode, Module, SequenceInput};
+use wgru::nn::{Mode, Module, RecurrentConfig, RunOptions};
 use wgru::ops::recurrent::Plan;
 use wgru::train::{Method, Optimizer, SgdConfig};
-use wgru::{Device, GpuOptions, Pacing, Rng, Tensor, wgpu};
+use wgru::{Cell, Device, GpuOptions, Pacing, Rng, Tensor, wgpu};
 
 fn noop() -> Device {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
@@ -24,13 +24,19 @@ fn noop() -> Device {
 
 /// Dispatches recorded by one run of `steps` steps.
 fn dispatches(device: &Device, steps: usize, bidirectional: bool, reset_after: bool, plan: Plan) -> usize {
-    let config =
-        GruConfig { input: 4, hidden: 8, bidirectional, reset_after, plan: Some(plan), ..GruConfig::default() };
+    let config = RecurrentConfig {
+        input: 4,
+        hidden: 8,
+        bidirectional,
+        reset_after,
+        plan: Some(plan),
+        ..RecurrentConfig::default()
+    };
     let gru = config.build(device, &mut Rng::new(0)).expect("gru");
     let x = Tensor::zeros(device, &[steps, 2, 4]).expect("x");
     device.flush().expect("flush");
     // Held: work whose results are dropped is not submitted.
-    let _y = gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
+    let _y = gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run");
     let count = device.pending();
     device.flush().expect("flush");
     count
@@ -54,11 +60,12 @@ fn chain_is_one_dispatch_a_step_for_all_directions() {
 fn two_layers_take_about_as_many_dispatches_as_one() {
     let device = noop();
     let dispatches = |layers: usize| {
-        let config = GruConfig { input: 8, hidden: 96, layers, plan: Some(Plan::Chain), ..GruConfig::default() };
+        let config =
+            RecurrentConfig { input: 8, hidden: 96, layers, plan: Some(Plan::Chain), ..RecurrentConfig::default() };
         let gru = config.build(&device, &mut Rng::new(0)).expect("gru");
         let x = Tensor::zeros(&device, &[256, 1, 8]).expect("x");
         device.flush().expect("flush");
-        gru.forward(&x, &mut Mode::Eval).expect("run");
+        gru.forward(&x).expect("run");
         device.pending()
     };
     let (one, two) = (dispatches(1), dispatches(2));
@@ -69,10 +76,10 @@ fn two_layers_take_about_as_many_dispatches_as_one() {
 fn a_chain_longer_than_a_submission_gives_the_twins_numbers() {
     let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
     let run = |device: &Device| {
-        let config = GruConfig { input: 1, hidden: 2, plan: Some(Plan::Chain), ..GruConfig::default() };
+        let config = RecurrentConfig { input: 1, hidden: 2, plan: Some(Plan::Chain), ..RecurrentConfig::default() };
         let gru = config.build(device, &mut Rng::new(7)).expect("gru");
         let x = Tensor::from_slice(device, &common::fill(1, 9_000, 1.0), &[9_000, 1, 1]).expect("x");
-        gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run").output.to_vec().expect("read")
+        gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").output.to_vec().expect("read")
     };
     let want: Vec<f64> = run(&common::twin()).iter().map(|&v| v as f64).collect();
     common::assert_close("9,000 steps", &run(&device), &want, 2e-6);
@@ -107,12 +114,14 @@ fn long_loops_give_the_numbers_of_the_cpu() {
         let (rng, plan) = (&mut Rng::new(7), Some(Plan::Whole));
         let x = Tensor::from_slice(device, &x, &[steps, 1, 3])?.requires_grad();
         let (parameters, y) = if cell == "lstm" {
-            let lstm = LstmConfig { input: 3, hidden, plan, ..Default::default() }.build(device, rng)?;
-            (lstm.parameters(), lstm.forward(&x, &mut Mode::Train(rng))?)
+            let lstm = RecurrentConfig { cell: Cell::Lstm, input: 3, hidden, plan, ..Default::default() }
+                .build(device, rng)?;
+            (lstm.parameters(), lstm.forward_with(&x, &mut Mode::Train(rng))?)
         } else {
             let reset_after = cell == "gru";
-            let gru = GruConfig { input: 3, hidden, reset_after, plan, ..Default::default() }.build(device, rng)?;
-            (gru.parameters(), gru.forward(&x, &mut Mode::Train(rng))?)
+            let gru =
+                RecurrentConfig { input: 3, hidden, reset_after, plan, ..Default::default() }.build(device, rng)?;
+            (gru.parameters(), gru.forward_with(&x, &mut Mode::Train(rng))?)
         };
         y.square()?.sum()?.backward()?;
         let gradients = parameters.iter().map(|(_, p)| p).chain([&x]).map(|t| t.grad().expect("a gradient"));
@@ -150,13 +159,18 @@ fn long_sequences_of_the_whole_plan_give_the_twins_numbers() {
     let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
     for reset_after in [true, false] {
         let run = |device: &Device| {
-            let config =
-                GruConfig { input: 1, hidden: 2, reset_after, plan: Some(Plan::Whole), ..GruConfig::default() };
+            let config = RecurrentConfig {
+                input: 1,
+                hidden: 2,
+                reset_after,
+                plan: Some(Plan::Whole),
+                ..RecurrentConfig::default()
+            };
             let gru = config.build(device, &mut Rng::new(7)).expect("gru");
             let x = Tensor::from_slice(device, &common::fill(1, 4_100, 1.0), &[4_100, 1, 1]).expect("x");
             let x = x.requires_grad();
-            let eval = gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run").output;
-            let y = gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut Rng::new(0))).expect("run").output;
+            let eval = gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").output;
+            let y = gru.run(&x, RunOptions::default(), &mut Mode::Train(&mut Rng::new(0))).expect("run").output;
             y.square().and_then(|y| y.mean()).and_then(|l| l.backward()).expect("backward");
             [eval.to_vec().expect("read"), x.grad().expect("a gradient").to_vec().expect("read")]
         };
@@ -178,14 +192,14 @@ fn a_forward_pass_submits_nothing() {
 #[test]
 fn recording_grows_with_the_steps_only() {
     let device = noop();
-    let config = GruConfig { input: 4, hidden: 8, plan: Some(Plan::Chain), ..GruConfig::default() };
+    let config = RecurrentConfig { input: 4, hidden: 8, plan: Some(Plan::Chain), ..RecurrentConfig::default() };
     let gru = config.build(&device, &mut Rng::new(0)).expect("gru");
     let time = |steps: usize| -> Duration {
         let x = Tensor::zeros(&device, &[steps, 2, 4]).expect("x");
         let best = (0..7).map(|_| {
             device.flush().expect("flush");
             let start = Instant::now();
-            let _y = gru.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run");
+            let _y = gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run");
             device.flush().expect("flush");
             start.elapsed()
         });
@@ -221,13 +235,13 @@ fn much_work_is_submitted_in_parts() {
 fn steady_training_makes_no_buffer() {
     let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
     for (hidden, bidirectional) in [(8, true), (72, false)] {
-        let config = GruConfig { input: 5, hidden, layers: 2, bidirectional, ..GruConfig::default() };
+        let config = RecurrentConfig { input: 5, hidden, layers: 2, bidirectional, ..RecurrentConfig::default() };
         let gru = config.build(&device, &mut Rng::new(3)).expect("gru");
         let mut optimizer = Optimizer::new(gru.parameters(), Method::Sgd(SgdConfig::default()), 1e-2).expect("sgd");
         let mut rng = Rng::new(4);
         let mut step = |i: u32| {
             let x = Tensor::from_slice(&device, &common::fill(i, 6 * 3 * 5, 1.0), &[6, 3, 5]).expect("x");
-            let y = gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut rng)).expect("run").output;
+            let y = gru.run(&x, RunOptions::default(), &mut Mode::Train(&mut rng)).expect("run").output;
             let loss = y.square().and_then(|y| y.mean()).expect("loss");
             loss.backward().expect("backward");
             optimizer.step().expect("step");

@@ -3,9 +3,9 @@
 mod common;
 
 use common::fill;
-use wgru::io::{TensorFile, load_gru, load_lstm, load_rnn, recurrent_to_file, save_gru, save_lstm, save_rnn};
-use wgru::nn::{GruActivations, GruConfig, LstmActivations, LstmConfig, Module, Padding, RecurrentOptions, RnnConfig};
-use wgru::{Activation, Device, Rng};
+use wgru::io::{TensorFile, load_recurrent_blocking, recurrent_to_file, save_recurrent_blocking};
+use wgru::nn::{GruActivations, LstmActivations, Module, Padding, RecurrentConfig, RecurrentOptions};
+use wgru::{Activation, Cell, Device, Rng};
 
 on_every_backend![layers_come_back_with_every_option];
 
@@ -24,8 +24,8 @@ fn options() -> RecurrentOptions {
     }
 }
 
-fn gru() -> GruConfig {
-    GruConfig {
+fn gru() -> RecurrentConfig {
+    RecurrentConfig {
         input: 3,
         hidden: 5,
         layers: 2,
@@ -34,7 +34,7 @@ fn gru() -> GruConfig {
         dropout: 0.3,
         bidirectional: true,
         reverse: false,
-        reset_after: false,
+        cell: Cell::GruResetBefore,
         activations: GruActivations {
             reset: Activation::HardSigmoid { alpha: 0.3, beta: 0.4 },
             update: Activation::Softsign,
@@ -45,8 +45,9 @@ fn gru() -> GruConfig {
     }
 }
 
-fn lstm() -> LstmConfig {
-    LstmConfig {
+fn lstm() -> RecurrentConfig {
+    RecurrentConfig {
+        cell: Cell::Lstm,
         input: 3,
         hidden: 5,
         projection: 4,
@@ -70,8 +71,9 @@ fn lstm() -> LstmConfig {
     }
 }
 
-fn rnn() -> RnnConfig {
-    RnnConfig {
+fn rnn() -> RecurrentConfig {
+    RecurrentConfig {
+        cell: Cell::Rnn,
         input: 3,
         hidden: 5,
         layers: 2,
@@ -105,28 +107,34 @@ fn layers_come_back_with_every_option(device: &Device) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("layer.safetensors");
     let rng = &mut Rng::new(4);
-    let reverse = GruConfig { bidirectional: false, reverse: true, bias: true, ..gru() };
-    for config in [gru(), reverse, GruConfig { options: RecurrentOptions::default(), ..gru() }, GruConfig::default()] {
-        let layer = trained(config.clone().build(device, rng).expect("gru"));
-        save_gru(&layer, &path).expect("saved");
-        let copy = load_gru(device, &TensorFile::open(&path).expect("opened")).expect("loaded");
-        assert_eq!(*copy.config(), config);
-        same_values(&copy, &layer);
-    }
-    let both = LstmConfig { bidirectional: true, reverse: false, projection: 0, bias: false, ..lstm() };
-    let plain = LstmConfig { peephole: false, input_forget: false, ..lstm() };
-    for config in [lstm(), both, plain, LstmConfig::default()] {
-        let layer = trained(config.clone().build(device, rng).expect("lstm"));
-        save_lstm(&layer, &path).expect("saved");
-        let copy = load_lstm(device, &TensorFile::open(&path).expect("opened")).expect("loaded");
-        assert_eq!(*copy.config(), config);
-        same_values(&copy, &layer);
-    }
-    for config in [rnn(), RnnConfig { bidirectional: true, reverse: false, bias: true, ..rnn() }, RnnConfig::default()]
+    let reverse = RecurrentConfig { bidirectional: false, reverse: true, bias: true, ..gru() };
+    for config in
+        [gru(), reverse, RecurrentConfig { options: RecurrentOptions::default(), ..gru() }, RecurrentConfig::default()]
     {
+        let layer = trained(config.clone().build(device, rng).expect("gru"));
+        save_recurrent_blocking(&layer, &path).expect("saved");
+        let copy = load_recurrent_blocking(device, &TensorFile::open(&path).expect("opened")).expect("loaded");
+        assert_eq!(*copy.config(), config);
+        same_values(&copy, &layer);
+    }
+    let both =
+        RecurrentConfig { cell: Cell::Lstm, bidirectional: true, reverse: false, projection: 0, bias: false, ..lstm() };
+    let plain = RecurrentConfig { cell: Cell::Lstm, peephole: false, input_forget: false, ..lstm() };
+    for config in [lstm(), both, plain, RecurrentConfig::default()] {
+        let layer = trained(config.clone().build(device, rng).expect("lstm"));
+        save_recurrent_blocking(&layer, &path).expect("saved");
+        let copy = load_recurrent_blocking(device, &TensorFile::open(&path).expect("opened")).expect("loaded");
+        assert_eq!(*copy.config(), config);
+        same_values(&copy, &layer);
+    }
+    for config in [
+        rnn(),
+        RecurrentConfig { cell: Cell::Rnn, bidirectional: true, reverse: false, bias: true, ..rnn() },
+        RecurrentConfig::default(),
+    ] {
         let layer = trained(config.clone().build(device, rng).expect("rnn"));
-        save_rnn(&layer, &path).expect("saved");
-        let copy = load_rnn(device, &TensorFile::open(&path).expect("opened")).expect("loaded");
+        save_recurrent_blocking(&layer, &path).expect("saved");
+        let copy = load_recurrent_blocking(device, &TensorFile::open(&path).expect("opened")).expect("loaded");
         assert_eq!(*copy.config(), config);
         same_values(&copy, &layer);
     }
@@ -135,12 +143,12 @@ fn layers_come_back_with_every_option(device: &Device) {
 #[test]
 fn options_that_are_not_understood_are_refused_by_name() {
     let (device, rng) = (Device::cpu(), &mut Rng::new(1));
-    let gru = GruConfig::default().build(&device, rng).expect("gru");
+    let gru = RecurrentConfig::default().build(&device, rng).expect("gru");
     let file = pollster::block_on(recurrent_to_file(&gru)).expect("file");
     let refused = |key: &str, text: &str, words: [&str; 2]| {
         let mut other = file.clone();
         other.metadata.insert(key.into(), text.into());
-        let error = load_gru(&device, &other).map(drop).expect_err(key).to_string();
+        let error = load_recurrent_blocking(&device, &other).map(drop).expect_err(key).to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{key}: {error}");
     };
     refused("gru.sparsity", "0.5", ["gru.sparsity", "unknown"]);
@@ -155,8 +163,11 @@ fn options_that_are_not_understood_are_refused_by_name() {
     refused("gru.zoneout", "1e9", ["zoneout is out of range", "1000000000"]);
     let mut foreign = file.clone();
     foreign.metadata.insert("author".into(), "somebody".into());
-    load_gru(&device, &foreign).expect("keys that are not ours do not matter");
-    assert!(load_lstm(&device, &file).map(drop).is_err() && load_rnn(&device, &file).map(drop).is_err());
+    load_recurrent_blocking(&device, &foreign).expect("keys that are not ours do not matter");
+    assert!(
+        load_recurrent_blocking(&device, &file).map(drop).is_err()
+            && load_recurrent_blocking(&device, &file).map(drop).is_err()
+    );
 }
 
 #[test]
@@ -165,15 +176,15 @@ fn sizes_that_the_file_does_not_hold_are_refused_before_they_are_made() {
     // The recurrent matrix would be 4·10¹² bytes.
     let mut file = TensorFile::default();
     file.insert("weight_ih_l0", &[3_000_000, 1], vec![0.0; 3_000_000]);
-    let error = load_gru(&device, &file).map(drop).expect_err("gru").to_string();
+    let error = load_recurrent_blocking(&device, &file).map(drop).expect_err("gru").to_string();
     assert!(error.contains("weight_hh_l0"), "{error}");
     file.insert("weight_hr_l0", &[1, 750_000], vec![0.0; 750_000]);
-    let error = load_lstm(&device, &file).map(drop).expect_err("lstm").to_string();
+    let error = load_recurrent_blocking(&device, &file).map(drop).expect_err("lstm").to_string();
     assert!(error.contains("weight_hh_l0"), "{error}");
     for dims in [&[][..], &[0, 4], &[4, 0], &[7, 2], &[4]] {
         let mut file = TensorFile::default();
         file.insert("weight_ih_l0", dims, vec![0.0; dims.iter().product()]);
-        let error = load_lstm(&device, &file).map(drop).expect_err("lstm").to_string();
+        let error = load_recurrent_blocking(&device, &file).map(drop).expect_err("lstm").to_string();
         assert!(error.contains("weight_"), "{error}");
     }
 }

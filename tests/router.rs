@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use common::{assert_close, fill, twin};
-use wgru::nn::{Gru, GruConfig, Mode, Module};
+use wgru::nn::{Gru, Mode, Module, RecurrentConfig};
 use wgru::{Device, Error, Result, Rng, Router, Tensor};
 
 /// Eight cells in a row on another device.
@@ -14,7 +14,7 @@ const DEVICES: f64 = 1e-6;
 const DIMS: [usize; 3] = [8, 3, 4];
 
 fn gru(device: &Device, seed: u64) -> Result<Gru> {
-    GruConfig { input: 4, hidden: 5, ..Default::default() }.build(device, &mut Rng::new(seed))
+    RecurrentConfig { input: 4, hidden: 5, ..Default::default() }.build(device, &mut Rng::new(seed))
 }
 
 /// The CPU and its twins: two devices wherever the tests run. The models start with different weights.
@@ -29,7 +29,7 @@ fn router() -> Router<Gru> {
 
 fn forward(gru: &Gru, device: &Device) -> Result<Vec<f32>> {
     let x = Tensor::from_slice(device, &fill(1, DIMS.iter().product(), 1.0), &DIMS)?;
-    gru.forward(&x, &mut Mode::Eval)?.to_vec()
+    gru.forward(&x)?.to_vec()
 }
 
 fn output(router: &Router<Gru>, index: usize) -> Vec<f32> {
@@ -155,7 +155,7 @@ fn what_does_not_fit_is_refused() {
     let mut hidden = 3;
     let other = Router::new(&[Device::cpu(), twin()], |device| {
         hidden += 1;
-        GruConfig { input: 4, hidden, ..Default::default() }.build(device, &mut Rng::new(1))
+        RecurrentConfig { input: 4, hidden, ..Default::default() }.build(device, &mut Rng::new(1))
     });
     assert!(matches!(other.err(), Some(Error::Value { arg: "build", .. })));
     let router = router();

@@ -3,7 +3,7 @@
 
 mod common;
 
-use wgru::nn::{GruConfig, Mode, SequenceInput};
+use wgru::nn::{Mode, RecurrentConfig, RunOptions};
 use wgru::{Device, Error, Rng, Tensor, wgpu};
 
 /// The bytes of a tensor's part of its buffer, by a copy that the host records itself.
@@ -32,10 +32,10 @@ fn gates_are_read_from_their_buffer_without_reading_back() {
     let (raw, queue) = pollster::block_on(adapter.request_device(&Default::default())).expect("a device");
     let device = Device::from_wgpu(&adapter, raw.clone(), queue.clone()).expect("adopted");
 
-    let config = GruConfig { input: 3, hidden: 7, bidirectional: true, ..GruConfig::default() };
+    let config = RecurrentConfig { input: 3, hidden: 7, bidirectional: true, ..RecurrentConfig::default() };
     let gru = config.build(&device, &mut Rng::new(2)).expect("gru");
     let x = Tensor::from_slice(&device, &common::fill(1, 5 * 2 * 3, 1.0), &[5, 2, 3]).expect("x");
-    let taps = SequenceInput { taps: true, ..SequenceInput::default() };
+    let taps = RunOptions { gates: true, ..RunOptions::default() };
     let run = gru.run(&x, taps, &mut Mode::Eval).expect("run");
     let gates = &run.gates[0];
     assert!(device.pending() > 0, "nothing is submitted before the buffer is asked for");

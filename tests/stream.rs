@@ -11,10 +11,10 @@ use std::cell::Cell;
 
 use common::{assert_close, fill, mix, relative_error};
 use wgru::nn::{
-    Gru, GruActivations, GruConfig, Linear, Lstm, LstmActivations, LstmConfig, Mode, Module, Recurrent,
-    RecurrentOptions, Rnn, RnnConfig, SequenceInput,
+    Gru, GruActivations, Linear, Lstm, LstmActivations, Mode, Module, Recurrent, RecurrentConfig, RecurrentOptions,
+    Rnn, RunOptions,
 };
-use wgru::{Activation, Device, Precision, Rng, Stream, StreamOptions, StreamPool, Tensor};
+use wgru::{Activation, Cell, Device, Precision, Rng, Stream, StreamOptions, StreamPool, Tensor};
 
 /// Another order of the same sums as the layer's, over up to 40 steps.
 const F32: f64 = 2e-6;
@@ -48,12 +48,12 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 fn gru(input: usize, hidden: usize, layers: usize, reset_after: bool) -> Gru {
-    let config = GruConfig { input, hidden, layers, reset_after, ..Default::default() };
+    let config = RecurrentConfig { input, hidden, layers, reset_after, ..Default::default() };
     config.build(&Device::cpu(), &mut Rng::new(7)).expect("gru")
 }
 
 fn lstm(input: usize, hidden: usize, layers: usize) -> Lstm {
-    let config = LstmConfig { input, hidden, layers, ..Default::default() };
+    let config = RecurrentConfig { cell: Cell::Lstm, input, hidden, layers, ..Default::default() };
     config.build(&Device::cpu(), &mut Rng::new(7)).expect("lstm")
 }
 
@@ -67,7 +67,7 @@ macro_rules! layers {
     ($($layer:ident: $($last:ident)+;)*) => {
         $(impl Layer for $layer {
             fn whole(&self, x: &Tensor) -> (Tensor, Vec<Tensor>) {
-                let run = self.run(x, SequenceInput::default(), &mut Mode::Eval).expect("run");
+                let run = self.run(x, RunOptions::default(), &mut Mode::Eval).expect("run");
                 (run.output, vec![$(run.$last),+])
             }
         })*
@@ -84,7 +84,7 @@ fn compare(layer: &impl Layer, [input, hidden]: [usize; 2], batch: usize, weight
     let head = Linear::new(&device, hidden, 5, true, &mut Rng::new(8)).expect("head");
     let x = fill(3, steps * batch * input, 1.0);
     let (output, last) = layer.whole(&Tensor::from_slice(&device, &x, &[steps, batch, input]).expect("x"));
-    let want_head = head.forward(&output, &mut Mode::Eval).and_then(|y| y.to_vec()).expect("head");
+    let want_head = head.forward(&output).and_then(|y| y.to_vec()).expect("head");
     let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect::<Vec<_>>();
     let (want, want_head) = (wide(output.to_vec().expect("read")), wide(want_head));
 
@@ -121,7 +121,8 @@ fn streams_give_the_layers_numbers() {
             let lstm = lstm(input, hidden, layers);
             let gru = [true, false].map(|reset_after| gru(input, hidden, layers, reset_after));
             let rnn = [Activation::Tanh, Activation::Relu].map(|activation| {
-                let config = RnnConfig { input, hidden, layers, activation, ..Default::default() };
+                let config =
+                    RecurrentConfig { cell: Cell::Rnn, input, hidden, layers, activation, ..Default::default() };
                 config.build(&Device::cpu(), &mut Rng::new(7)).expect("rnn")
             });
             for batch in [1, 2, 3, 7] {
@@ -168,7 +169,7 @@ fn a_million_steps_allocate_nothing() {
         count(&|options| Stream::new(&lstm(4, 16, 2), options), weights);
     }
     count(&|options| Stream::new(&gru(4, 16, 2, false), options), Precision::F32);
-    let rnn = RnnConfig { input: 4, hidden: 16, layers: 2, ..Default::default() };
+    let rnn = RecurrentConfig { cell: Cell::Rnn, input: 4, hidden: 16, layers: 2, ..Default::default() };
     let rnn = rnn.build(&Device::cpu(), &mut Rng::new(7)).expect("rnn");
     count(&|options| Stream::new(&rnn, options), Precision::F32);
     // The counter counts.
@@ -207,7 +208,7 @@ fn goes_on(mut stream: Stream) {
 #[test]
 fn a_learned_first_state_is_where_a_stream_begins() {
     let options = RecurrentOptions { learn_h0: true, ..Default::default() };
-    let config = GruConfig { input: 2, hidden: 3, options, ..Default::default() };
+    let config = RecurrentConfig { input: 2, hidden: 3, options, ..Default::default() };
     let gru = config.build(&Device::cpu(), &mut Rng::new(1)).expect("gru");
     let h0 = gru.parameters().into_iter().find(|(name, _)| name == "h0").expect("h0").1;
     h0.assign(&[0.5, -0.25, 0.75]).expect("assign");
@@ -218,7 +219,7 @@ fn a_learned_first_state_is_where_a_stream_begins() {
     stream.reset();
     assert_eq!(stream.state(), begin);
 
-    let config = LstmConfig { input: 2, hidden: 1, layers: 2, options, ..Default::default() };
+    let config = RecurrentConfig { cell: Cell::Lstm, input: 2, hidden: 1, layers: 2, options, ..Default::default() };
     let lstm = config.build(&Device::cpu(), &mut Rng::new(1)).expect("lstm");
     for (name, values) in [("h0", [0.5, -0.25]), ("c0", [1.5, 2.5])] {
         let state = lstm.parameters().into_iter().find(|(n, _)| n == name).expect("a state").1;
@@ -274,30 +275,36 @@ fn members(layer: &dyn Fn(usize) -> Stream) {
 #[test]
 fn streams_refuse_what_they_do_not_step() {
     let device = Device::cpu();
-    let base = GruConfig { input: 2, hidden: 3, ..Default::default() };
+    let base = RecurrentConfig { input: 2, hidden: 3, ..Default::default() };
     let clip = RecurrentOptions { clip: Some(1.0), ..Default::default() };
     let candidate = GruActivations { candidate: Activation::Relu, ..Default::default() };
     for (config, word) in [
-        (GruConfig { bidirectional: true, ..base.clone() }, "bidirectional"),
-        (GruConfig { reverse: true, ..base.clone() }, "reverse"),
-        (GruConfig { options: clip, ..base.clone() }, "options"),
-        (GruConfig { activations: candidate, ..base.clone() }, "activations"),
+        (RecurrentConfig { bidirectional: true, ..base.clone() }, "bidirectional"),
+        (RecurrentConfig { reverse: true, ..base.clone() }, "reverse"),
+        (RecurrentConfig { options: clip, ..base.clone() }, "options"),
+        (RecurrentConfig { activations: candidate, ..base.clone() }, "activations"),
     ] {
         let error = config.build(&device, &mut Rng::new(0)).and_then(|gru| gru.stream(1)).err().expect("refused");
         assert!(error.to_string().contains(word), "{error}");
     }
-    let base_lstm = LstmConfig { input: 2, hidden: 3, ..Default::default() };
+    let base_lstm = RecurrentConfig { cell: Cell::Lstm, input: 2, hidden: 3, ..Default::default() };
     let cell = LstmActivations { cell: Activation::Relu, ..Default::default() };
     for (config, word) in [
-        (LstmConfig { projection: 2, ..base_lstm.clone() }, "projection"),
-        (LstmConfig { peephole: true, ..base_lstm.clone() }, "peephole"),
-        (LstmConfig { input_forget: true, ..base_lstm.clone() }, "input_forget"),
-        (LstmConfig { activations: cell, ..base_lstm.clone() }, "activations"),
+        (RecurrentConfig { cell: Cell::Lstm, projection: 2, ..base_lstm.clone() }, "projection"),
+        (RecurrentConfig { cell: Cell::Lstm, peephole: true, ..base_lstm.clone() }, "peephole"),
+        (RecurrentConfig { cell: Cell::Lstm, input_forget: true, ..base_lstm.clone() }, "input_forget"),
+        (RecurrentConfig { cell: Cell::Lstm, activations: cell, ..base_lstm.clone() }, "activations"),
     ] {
         let error = config.build(&device, &mut Rng::new(0)).and_then(|lstm| lstm.stream(1)).err().expect("refused");
         assert!(error.to_string().contains(word), "{error}");
     }
-    let rnn = RnnConfig { input: 2, hidden: 3, activation: Activation::Softsign, ..Default::default() };
+    let rnn = RecurrentConfig {
+        cell: Cell::Rnn,
+        input: 2,
+        hidden: 3,
+        activation: Activation::Softsign,
+        ..Default::default()
+    };
     assert!(rnn.build(&device, &mut Rng::new(0)).and_then(|rnn| rnn.stream(1)).is_err());
     let gru = base.build(&device, &mut Rng::new(0)).expect("gru");
     assert!(gru.stream(0).is_err());
@@ -313,7 +320,8 @@ fn streams_refuse_what_they_do_not_step() {
         "too large for f16"
     );
     if let Some(gpu) = common::gpu() {
-        let gru = GruConfig { input: 2, hidden: 3, ..Default::default() }.build(&gpu, &mut Rng::new(0)).expect("gru");
+        let gru =
+            RecurrentConfig { input: 2, hidden: 3, ..Default::default() }.build(&gpu, &mut Rng::new(0)).expect("gru");
         assert!(gru.stream(1).is_err_and(|e| e.to_string().contains("device")));
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::fill;
 use wgru::io::{TensorFile, checkpoint_to_file, load_checkpoint, load_parameters, parameters_to_file};
-use wgru::nn::{Gru, GruConfig, LastStep, Linear, Mode, Module, SequenceInput, Sequential, parameter_count};
+use wgru::nn::{Gru, LastStep, Linear, Mode, Module, RecurrentConfig, RunOptions, Sequential, parameter_count};
 use wgru::train::{
     AdamConfig, HostData, Method, Optimizer, Reduction, Schedule, SgdConfig, TrainOptions, Trainer, clip_grad_norm,
     loss,
@@ -92,8 +92,8 @@ fn tied_weights_are_counted_once_and_saved_under_both_names() {
             // The first list once more, as composing lists easily does.
             [encoder.clone(), decoder, encoder].concat()
         }
-        fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-            self.0.forward(&self.0.forward(x, mode)?, mode)
+        fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+            self.0.forward_with(&self.0.forward_with(x, mode)?, mode)
         }
     }
     let device = Device::cpu();
@@ -200,11 +200,12 @@ fn a_step_without_gradients_says_what_to_do() {
 #[test]
 fn a_carried_state_and_evaluation_say_what_to_do() {
     let (device, mut rng) = (Device::cpu(), Rng::new(2));
-    let gru = GruConfig { input: 2, hidden: 3, ..GruConfig::default() }.build(&device, &mut rng).expect("gru");
+    let gru =
+        RecurrentConfig { input: 2, hidden: 3, ..RecurrentConfig::default() }.build(&device, &mut rng).expect("gru");
     let x = Tensor::from_slice(&device, &fill(5, 8, 1.0), &[4, 1, 2]).expect("x");
     let mut optimizer = Optimizer::new(gru.parameters(), SGD, 0.1).expect("optimizer");
     let mut update = |h0: Option<&Tensor>| -> Result<Tensor> {
-        let run = gru.run(&x, SequenceInput { h0, ..SequenceInput::default() }, &mut Mode::Train(&mut rng))?;
+        let run = gru.run(&x, RunOptions { h0, ..RunOptions::default() }, &mut Mode::Train(&mut rng))?;
         run.output.sum()?.backward()?;
         optimizer.step()?;
         Ok(run.h_n)
@@ -215,7 +216,7 @@ fn a_carried_state_and_evaluation_say_what_to_do() {
     update(Some(&carried.detach())).expect("a detached state");
 
     let text = gru
-        .run(&x, SequenceInput::default(), &mut Mode::Eval)
+        .run(&x, RunOptions::default(), &mut Mode::Eval)
         .and_then(|run| run.output.sum()?.backward())
         .expect_err("nothing to train")
         .to_string();
@@ -225,7 +226,7 @@ fn a_carried_state_and_evaluation_say_what_to_do() {
 /// A GRU, its last step, and a linear layer.
 fn model(device: &Device) -> Sequential {
     let mut rng = Rng::new(11);
-    let gru: Gru = GruConfig { input: 1, hidden: 4, batch_first: true, ..GruConfig::default() }
+    let gru: Gru = RecurrentConfig { input: 1, hidden: 4, batch_first: true, ..RecurrentConfig::default() }
         .build(device, &mut rng)
         .expect("gru");
     Sequential::new()

@@ -8,7 +8,7 @@ mod common;
 
 use common::{assert_close, fill};
 use serde_json::Value;
-use wgru::nn::{Gru, GruConfig, Linear, Mode, Module, SequenceInput};
+use wgru::nn::{Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::train::loss::{self, CrossEntropyOptions};
 use wgru::train::{AdamConfig, Method, Optimizer, Reduction, Schedule, SgdConfig, clip_grad_norm};
 use wgru::{Device, Rng, Tensor};
@@ -105,7 +105,7 @@ impl Model {
     /// The fixtures' model: GRU(5, 16) and Linear(16, 1) on the last state.
     fn new(device: &Device) -> Self {
         let mut rng = Rng::new(0);
-        let config = GruConfig { input: 5, hidden: 16, batch_first: true, ..GruConfig::default() };
+        let config = RecurrentConfig { input: 5, hidden: 16, batch_first: true, ..RecurrentConfig::default() };
         let gru = config.build(device, &mut rng).expect("gru");
         let linear = Linear::new(device, 16, 1, true, &mut rng).expect("linear");
         for (stream, (_, p)) in gru.parameters().iter().enumerate() {
@@ -127,9 +127,9 @@ impl Model {
     fn loss(&self, x: &Tensor, target: &Tensor) -> Tensor {
         let mut rng = Rng::new(0);
         let mode = &mut Mode::Train(&mut rng);
-        let run = self.gru.run(x, SequenceInput::default(), mode).expect("run");
+        let run = self.gru.run(x, RunOptions::default(), mode).expect("run");
         let last = run.h_n.reshape(&[8, 16]).expect("reshape");
-        let prediction = self.linear.forward(&last, mode).expect("linear");
+        let prediction = self.linear.forward_with(&last, mode).expect("linear");
         loss::mse(&prediction, target, Reduction::Mean).expect("loss")
     }
 }

@@ -95,7 +95,7 @@ fn the_cpu_is_not_tuned() {
 
 #[cfg(feature = "gpu")]
 mod on_a_gpu {
-    use wgru::nn::{Gru, GruConfig, Mode, Module};
+    use wgru::nn::{Gru, Mode, Module, RecurrentConfig};
     use wgru::{Device, Error, GpuOptions, Result, Rng, Tensor, Tuning};
 
     use super::common::{assert_close, fill, gpu};
@@ -105,14 +105,14 @@ mod on_a_gpu {
     const STEPS: usize = 5;
 
     fn layer(device: &Device) -> Gru {
-        GruConfig { input: 6, hidden: 72, ..Default::default() }.build(device, &mut Rng::new(3)).expect("layer")
+        RecurrentConfig { input: 6, hidden: 72, ..Default::default() }.build(device, &mut Rng::new(3)).expect("layer")
     }
 
     /// The output and the gradients of a training step, from first to last.
     fn train(gru: &Gru, device: &Device) -> Result<Vec<f32>> {
         let x = Tensor::from_slice(device, &fill(1, STEPS * 9 * 6, 1.0), &[STEPS, 9, 6])?.requires_grad();
         gru.parameters().iter().for_each(|(_, p)| p.set_grad(None));
-        let y = gru.forward(&x, &mut Mode::Train(&mut Rng::new(0)))?;
+        let y = gru.forward_with(&x, &mut Mode::Train(&mut Rng::new(0)))?;
         y.square()?.sum()?.backward()?;
         let grads = gru.parameters().into_iter().map(|(_, p)| p.grad());
         let all = [Some(y), x.grad()].into_iter().chain(grads).flatten();
@@ -157,7 +157,7 @@ mod on_a_gpu {
         let run = |device: &Device| -> (usize, Vec<f32>) {
             let (gru, x) = (layer(device), x(device));
             device.flush().expect("submitted");
-            let y = gru.forward(&x, &mut Mode::Eval).expect("run");
+            let y = gru.forward(&x).expect("run");
             (device.pending(), y.to_vec().expect("read"))
         };
         let (by_rule, want) = run(&device);

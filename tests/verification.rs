@@ -8,11 +8,9 @@ extern crate browser_tests as pollster;
 mod common;
 
 use common::fill;
-use wgru::io::{TensorFile, add_verification, compare, load_gru, load_lstm, load_rnn, recurrent_to_file, verify};
-use wgru::nn::{
-    Gru, GruActivations, GruConfig, HostInput, LstmConfig, Module, Padding, Recurrent, RecurrentOptions, RnnConfig,
-};
-use wgru::{Activation, Device, Rng};
+use wgru::io::{TensorFile, add_verification, compare, load_recurrent_blocking, recurrent_to_file, verify};
+use wgru::nn::{Gru, GruActivations, HostInput, Module, Padding, Recurrent, RecurrentConfig, RecurrentOptions};
+use wgru::{Activation, Cell, Device, Rng};
 
 on_every_backend![layers_agree_with_their_run_in_f64, right_imports_are_taken_and_wrong_ones_named,];
 
@@ -56,13 +54,13 @@ fn layers_agree_with_their_run_in_f64(device: &Device) {
         update: Activation::Softsign,
         candidate: Activation::Elu { alpha: 0.9 },
     };
-    let (base, both) = (GruConfig { input: 3, hidden: 5, layers: 2, ..GruConfig::default() }, true);
+    let (base, both) = (RecurrentConfig { input: 3, hidden: 5, layers: 2, ..RecurrentConfig::default() }, true);
     let grus = [
         base.clone(),
-        GruConfig { bidirectional: both, batch_first: true, ..base.clone() },
-        GruConfig { reset_after: false, reverse: true, bias: false, ..base.clone() },
-        GruConfig { bidirectional: both, activations, options, ..base.clone() },
-        GruConfig { reset_after: false, activations, options, batch_first: true, ..base },
+        RecurrentConfig { bidirectional: both, batch_first: true, ..base.clone() },
+        RecurrentConfig { cell: Cell::GruResetBefore, reverse: true, bias: false, ..base.clone() },
+        RecurrentConfig { bidirectional: both, activations, options, ..base.clone() },
+        RecurrentConfig { cell: Cell::GruResetBefore, activations, options, batch_first: true, ..base },
     ];
     for (i, config) in grus.into_iter().enumerate() {
         let layer = trained(config.build(device, rng).expect("gru"));
@@ -71,11 +69,12 @@ fn layers_agree_with_their_run_in_f64(device: &Device) {
         agrees(&format!("gru {i} masked"), &layer, &marked(&input, 7, 3, i % 2 == 0));
         agrees(&format!("gru {i} from its own state"), &layer, &HostInput { h0: None, ..input });
     }
-    let base = LstmConfig { input: 3, hidden: 5, layers: 2, ..LstmConfig::default() };
+    let base = RecurrentConfig { cell: Cell::Lstm, input: 3, hidden: 5, layers: 2, ..RecurrentConfig::default() };
     let lstms = [
         base.clone(),
-        LstmConfig { projection: 4, bidirectional: both, peephole: true, ..base.clone() },
-        LstmConfig {
+        RecurrentConfig { cell: Cell::Lstm, projection: 4, bidirectional: both, peephole: true, ..base.clone() },
+        RecurrentConfig {
+            cell: Cell::Lstm,
             projection: 4,
             input_forget: true,
             peephole: true,
@@ -83,7 +82,12 @@ fn layers_agree_with_their_run_in_f64(device: &Device) {
             reverse: true,
             ..base.clone()
         },
-        LstmConfig { bidirectional: both, options: RecurrentOptions { zoneout_cell: 0.3, ..options }, ..base },
+        RecurrentConfig {
+            cell: Cell::Lstm,
+            bidirectional: both,
+            options: RecurrentOptions { zoneout_cell: 0.3, ..options },
+            ..base
+        },
     ];
     for (i, config) in lstms.into_iter().enumerate() {
         let layer = trained(config.build(device, rng).expect("lstm"));
@@ -93,7 +97,15 @@ fn layers_agree_with_their_run_in_f64(device: &Device) {
         agrees(&format!("lstm {i} from its own state"), &layer, &HostInput { h0: None, c0: None, ..input });
     }
     for options in [RecurrentOptions::default(), options] {
-        let config = RnnConfig { input: 3, hidden: 5, layers: 2, bidirectional: true, options, ..RnnConfig::default() };
+        let config = RecurrentConfig {
+            cell: Cell::Rnn,
+            input: 3,
+            hidden: 5,
+            layers: 2,
+            bidirectional: true,
+            options,
+            ..RecurrentConfig::default()
+        };
         let layer = trained(config.build(device, rng).expect("rnn"));
         let input = HostInput::random(&layer, 7, 3, rng);
         agrees("rnn", &layer, &input);
@@ -102,7 +114,7 @@ fn layers_agree_with_their_run_in_f64(device: &Device) {
 }
 
 /// A file as its writer means it: a bidirectional GRU with a run of `steps` steps and `batch` sequences.
-fn written(config: GruConfig, steps: usize, batch: usize) -> (Gru, TensorFile) {
+fn written(config: RecurrentConfig, steps: usize, batch: usize) -> (Gru, TensorFile) {
     let (device, rng) = (Device::cpu(), &mut Rng::new(3));
     let gru = trained(config.build(&device, rng).expect("gru"));
     let mut file = pollster::block_on(recurrent_to_file(&gru)).expect("file");
@@ -142,15 +154,21 @@ fn transposed(values: &[f32], h: usize) -> Vec<f32> {
 
 fn right_imports_are_taken_and_wrong_ones_named(device: &Device) {
     const H: usize = 5;
-    let config =
-        GruConfig { input: 3, hidden: H, layers: 2, bidirectional: true, batch_first: true, ..Default::default() };
+    let config = RecurrentConfig {
+        input: 3,
+        hidden: H,
+        layers: 2,
+        bidirectional: true,
+        batch_first: true,
+        ..Default::default()
+    };
     let (_, file) = written(config.clone(), 6, 3);
-    let gru = load_gru(device, &file).expect("the right import");
+    let gru = load_recurrent_blocking(device, &file).expect("the right import");
     let largest = pollster::block_on(verify(&gru, &file)).expect("verified");
     assert!(largest > 0.0 && largest <= F64, "{largest:e}");
 
     let refused = |what: &str, wrong: &TensorFile, words: &[&str]| {
-        let error = load_gru(device, wrong).map(drop).expect_err(what).to_string();
+        let error = load_recurrent_blocking(device, wrong).map(drop).expect_err(what).to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{what}: {error}");
         assert!(error.contains("verify") || error.contains(&device.info().name), "{what}: {error}");
         println!("{what}: {error}");
@@ -194,7 +212,7 @@ fn right_imports_are_taken_and_wrong_ones_named(device: &Device) {
     time_first.metadata.insert("gru.batch_first".into(), "false".into());
     refused("batch and time swapped, as many", &time_first, &["layer 0, forward direction, step 0, gate reset"]);
 
-    let (_, one_way) = written(GruConfig { input: 3, hidden: H, reverse: true, ..Default::default() }, 6, 3);
+    let (_, one_way) = written(RecurrentConfig { input: 3, hidden: H, reverse: true, ..Default::default() }, 6, 3);
     let mut forwards = one_way.clone();
     forwards.metadata.remove("gru.reverse");
     refused("the wrong way round", &forwards, &["layer 0, forward direction, step 0, gate reset"]);
@@ -204,36 +222,46 @@ fn right_imports_are_taken_and_wrong_ones_named(device: &Device) {
 fn lstm_and_rnn_are_checked_and_a_missing_run_can_be_demanded() {
     let (device, rng) = (Device::cpu(), &mut Rng::new(5));
     let block = |values: &[f32]| [&values[values.len() / 2..], &values[..values.len() / 2]].concat();
-    let lstm = LstmConfig { input: 2, hidden: 3, projection: 2, peephole: true, ..Default::default() };
+    let lstm =
+        RecurrentConfig { cell: Cell::Lstm, input: 2, hidden: 3, projection: 2, peephole: true, ..Default::default() };
     let lstm = trained(lstm.build(&device, rng).expect("lstm"));
     let mut file = pollster::block_on(recurrent_to_file(&lstm)).expect("file");
-    load_lstm(&device, &file).expect("without a run");
+    load_recurrent_blocking(&device, &file).expect("without a run");
     let error = pollster::block_on(verify(&lstm, &file)).expect_err("none").to_string();
     assert!(error.contains("verify.x") && error.contains("no run"), "{error}");
     let input = HostInput::random(&lstm, 4, 2, rng);
     pollster::block_on(add_verification(&lstm, &input, &mut file)).expect("added");
-    load_lstm(&device, &file).expect("the right import");
-    let error =
-        load_lstm(&device, &with(&file, "weight_peephole_l0", block)).map(drop).expect_err("peephole").to_string();
+    load_recurrent_blocking(&device, &file).expect("the right import");
+    let error = load_recurrent_blocking(&device, &with(&file, "weight_peephole_l0", block))
+        .map(drop)
+        .expect_err("peephole")
+        .to_string();
     assert!(error.contains("step 0, gate input"), "{error}");
-    let error = load_lstm(&device, &with(&file, "weight_hr_l0", block)).map(drop).expect_err("projection").to_string();
+    let error = load_recurrent_blocking(&device, &with(&file, "weight_hr_l0", block))
+        .map(drop)
+        .expect_err("projection")
+        .to_string();
     assert!(error.contains("step 0, output"), "{error}");
 
-    let rnn = trained(RnnConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, rng).expect("rnn"));
+    let rnn = trained(
+        RecurrentConfig { cell: Cell::Rnn, input: 2, hidden: 3, ..Default::default() }
+            .build(&device, rng)
+            .expect("rnn"),
+    );
     let mut file = pollster::block_on(recurrent_to_file(&rnn)).expect("file");
     let input = HostInput::random(&rnn, 4, 2, rng);
     pollster::block_on(add_verification(&rnn, &input, &mut file)).expect("added");
-    load_rnn(&device, &file).expect("the right import");
+    load_recurrent_blocking(&device, &file).expect("the right import");
     file.metadata.insert("rnn.activation.state".into(), "Relu".into());
-    let error = load_rnn(&device, &file).map(drop).expect_err("activation").to_string();
+    let error = load_recurrent_blocking(&device, &file).map(drop).expect_err("activation").to_string();
     assert!(error.contains("step 0, gate state"), "{error}");
 }
 
 #[test]
 fn damaged_runs_are_refused_by_name() {
-    let (_, file) = written(GruConfig { input: 3, hidden: 5, ..Default::default() }, 4, 2);
+    let (_, file) = written(RecurrentConfig { input: 3, hidden: 5, ..Default::default() }, 4, 2);
     let refused = |what: &str, wrong: &TensorFile| {
-        let error = load_gru(&Device::cpu(), wrong).map(drop).expect_err(what).to_string();
+        let error = load_recurrent_blocking(&Device::cpu(), wrong).map(drop).expect_err(what).to_string();
         assert!(error.contains(what), "{what}: {error}");
     };
     for (key, text) in
@@ -268,14 +296,16 @@ fn damaged_runs_are_refused_by_name() {
         let (dims, values) = file.get(name).expect("there");
         bare.insert(name, dims, values.to_vec());
     }
-    load_gru(&Device::cpu(), &bare).expect("the output alone");
+    load_recurrent_blocking(&Device::cpu(), &bare).expect("the output alone");
     refused("output", &with(&bare, "verify.output", |v| v.iter().map(|v| v + 0.01).collect()));
 }
 
 #[test]
 fn runs_that_are_not_finite_are_compared_but_not_kept() {
     let mut rng = Rng::new(2);
-    let layer = GruConfig { input: 3, hidden: 5, ..GruConfig::default() }.build(&Device::cpu(), &mut rng).expect("gru");
+    let layer = RecurrentConfig { input: 3, hidden: 5, ..RecurrentConfig::default() }
+        .build(&Device::cpu(), &mut rng)
+        .expect("gru");
     let mut input = HostInput::random(&layer, 4, 2, &mut rng);
     input.x[0] = f32::NAN;
     let error = pollster::block_on(add_verification(&layer, &input, &mut TensorFile::default()));

@@ -7,8 +7,8 @@ extern crate browser_tests;
 mod common;
 
 use common::{assert_close, fill, gpu};
-use wgru::nn::{Gru, GruConfig, Lstm, LstmConfig, Mode, Rnn, RnnConfig, SequenceInput};
-use wgru::{CpuOptions, Device, Result, Rng, Tensor};
+use wgru::nn::{Gru, Lstm, Mode, RecurrentConfig, Rnn, RunOptions};
+use wgru::{Cell, CpuOptions, Device, Result, Rng, Tensor};
 
 /// Layers, batch, steps, input, hidden: work for four chunks and more, and not their multiple.
 const SIZES: [[usize; 5]; 4] = [[2, 1, 1301, 7, 96], [3, 3, 307, 40, 128], [2, 2, 157, 5, 200], [4, 7, 400, 33, 80]];
@@ -24,23 +24,25 @@ fn outputs(device: &Device, cell: &str, [layers, batch, steps, input, hidden]: [
     let state = Tensor::from_slice(device, &fill(2, layers * batch * hidden, 0.9), &[layers, batch, hidden])?;
     let lengths: Vec<usize> = (0..batch).map(|row| steps - row * steps / (batch + 1)).collect();
     let resets: Vec<bool> = (0..steps * batch).map(|i| i % 97 == 5).collect();
-    let run = SequenceInput { h0: Some(&state), lengths: Some(&lengths), resets: Some(&resets), ..Default::default() };
+    let run = RunOptions { h0: Some(&state), lengths: Some(&lengths), resets: Some(&resets), ..Default::default() };
     let mode = &mut Mode::Eval;
     let outputs = match cell {
         "lstm" => {
-            let layer: Lstm = LstmConfig { input, hidden, layers, ..Default::default() }.build(device, rng)?;
-            let out = layer.run(&x, SequenceInput { c0: Some(&state), ..run }, mode)?;
+            let layer: Lstm =
+                RecurrentConfig { cell: Cell::Lstm, input, hidden, layers, ..Default::default() }.build(device, rng)?;
+            let out = layer.run(&x, RunOptions { c0: Some(&state), ..run }, mode)?;
             [out.output, Tensor::concat(&[&out.h_n, &out.c_n], 0)?]
         }
         "rnn" => {
-            let layer: Rnn = RnnConfig { input, hidden, layers, ..Default::default() }.build(device, rng)?;
+            let layer: Rnn =
+                RecurrentConfig { cell: Cell::Rnn, input, hidden, layers, ..Default::default() }.build(device, rng)?;
             let out = layer.run(&x, run, mode)?;
             [out.output, out.h_n]
         }
         _ => {
             let reset_after = cell == "gru";
             let layer: Gru =
-                GruConfig { input, hidden, layers, reset_after, ..Default::default() }.build(device, rng)?;
+                RecurrentConfig { input, hidden, layers, reset_after, ..Default::default() }.build(device, rng)?;
             let out = layer.run(&x, run, mode)?;
             [out.output, out.h_n]
         }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use wgru::nn::{Mode, Module, SequenceInput};
+use wgru::nn::{Mode, Module, RunOptions};
 use wgru::{Device, Result, Rng};
 
 use crate::workloads::Work;
@@ -83,13 +83,13 @@ fn sizes(top: usize) -> impl Iterator<Item = usize> {
 fn measure(device: &Device, work: &Work, timer: Timer) -> Result<[f64; 2]> {
     let (gru, x) = (work.gru(device)?, work.input_on(device)?);
     let forward = timer.time(|| {
-        let _y = std::hint::black_box(gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?);
+        let _y = std::hint::black_box(gru.run(&x, RunOptions::default(), &mut Mode::Eval)?);
         device.wait()
     })?;
     let (x, mut rng) = (x.requires_grad(), Rng::new(1));
     let both = timer.time(|| {
         gru.parameters().iter().chain([&("x".to_string(), x.clone())]).for_each(|(_, p)| p.set_grad(None));
-        gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut rng))?.output.square()?.mean()?.backward()?;
+        gru.run(&x, RunOptions::default(), &mut Mode::Train(&mut rng))?.output.square()?.mean()?.backward()?;
         device.wait()
     })?;
     Ok([forward, both])

@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 use timing::{Timing, time};
 use wgru::nn::Mode;
 use wgru::train::{AdamConfig, Method, Optimizer, SgdConfig};
-use wgru::{CpuOptions, Device, Precision, Result, Rng, StreamOptions};
+use wgru::{Cell, CpuOptions, Device, Precision, Result, Rng, StreamOptions};
 use workloads::{Cell, SEQUENCES, STREAMS, TRAIN, Work};
 
 /// Times streams, sequences and training.
@@ -124,7 +124,7 @@ fn streams(args: &Args) -> Result<()> {
 fn sequences(args: &Args, device: &Device, backend: &str) -> Result<()> {
     for work in SEQUENCES.iter().filter(|work| args.wants(work)) {
         let (layer, x) = (work.layer(device, args.cell)?, work.input_on(device)?);
-        let run = || layer.forward(&x, &mut Mode::Eval)?.to_vec();
+        let run = || layer.forward(&x)?.to_vec();
         args.tune(device, || run().map(drop))?;
         let check = work.check(&run()?);
         let t = time(args.seconds, 1, || run().map(|y| _ = std::hint::black_box(y)))?;
@@ -139,12 +139,12 @@ fn training(args: &Args, device: &Device, backend: &str) -> Result<()> {
     }
     for (note, method) in [("sgd", Method::Sgd(SgdConfig::default())), ("adam", Method::Adam(AdamConfig::default()))] {
         let (layer, x) = (TRAIN.layer(device, args.cell)?, TRAIN.input_on(device)?.requires_grad());
-        let check = TRAIN.check(&layer.forward(&x, &mut Mode::Eval)?.to_vec()?);
+        let check = TRAIN.check(&layer.forward(&x)?.to_vec()?);
         let mut optimizer = Optimizer::new(layer.parameters(), method, 1e-4)?;
         let mut rng = Rng::new(1);
         let mut step = || {
             x.set_grad(None);
-            let y = layer.forward(&x, &mut Mode::Train(&mut rng))?;
+            let y = layer.forward_with(&x, &mut Mode::Train(&mut rng))?;
             y.square()?.mean()?.backward()?;
             optimizer.step()?;
             optimizer.zero_grad();
@@ -163,7 +163,7 @@ fn first_result(args: &Args, started: Instant) -> Result<()> {
     let work = Work { name: "first-result", ..STREAMS[0] };
     let device = Device::gpu_blocking()?;
     let (layer, x) = (work.layer(&device, args.cell)?, work.input_on(&device)?);
-    let y = layer.forward(&x, &mut Mode::Eval)?.to_vec()?;
+    let y = layer.forward(&x)?.to_vec()?;
     let seconds = started.elapsed().as_secs_f64();
     args.emit(
         &device.info().name,

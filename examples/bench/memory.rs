@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use wgru::nn::{GruConfig, Mode, RecurrentOptions, SequenceInput};
+use wgru::nn::{Mode, RecurrentConfig, RecurrentOptions, RunOptions};
 use wgru::{Device, Result, Rng, Tensor};
 
 use crate::workloads::Work;
@@ -13,7 +13,7 @@ pub fn print(device: &Device, work: &Work, runs: usize) -> Result<()> {
     println!("{}: T = {steps}, B = {batch}, I = H = {hidden}", device.info().name);
     for recompute in [false, true] {
         let options = RecurrentOptions { recompute, ..Default::default() };
-        let config = GruConfig { input: hidden, hidden, options, ..Default::default() };
+        let config = RecurrentConfig { input: hidden, hidden, options, ..Default::default() };
         let (gru, mut rng) = (config.build(device, &mut Rng::new(0))?, Rng::new(1));
         let x = Tensor::from_slice(device, &work.input(), &[steps, batch, hidden])?.requires_grad();
         let mut best = f64::INFINITY;
@@ -21,7 +21,7 @@ pub fn print(device: &Device, work: &Work, runs: usize) -> Result<()> {
         for _ in 0..runs {
             x.set_grad(None);
             let start = Instant::now();
-            let y = gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut rng))?.output;
+            let y = gru.run(&x, RunOptions::default(), &mut Mode::Train(&mut rng))?.output;
             y.square()?.mean()?.backward()?;
             device.wait()?;
             best = best.min(start.elapsed().as_secs_f64());

@@ -1,8 +1,8 @@
 //! The workloads: the same numbers in every program that is compared, by a hash.
 
 use clap::ValueEnum;
-use wgru::nn::{Gru, GruConfig, Lstm, LstmConfig, Module, Rnn, RnnConfig};
-use wgru::{Device, Result, Rng, Stream, StreamOptions, Tensor};
+use wgru::nn::{Gru, Lstm, Module, RecurrentConfig, Rnn};
+use wgru::{Cell, Device, Result, Rng, Stream, StreamOptions, Tensor};
 
 /// The layer that does the work.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -74,17 +74,30 @@ impl Work {
     }
 
     pub fn gru(&self, device: &Device) -> Result<Gru> {
-        let config = GruConfig { input: self.hidden, hidden: self.hidden, layers: self.layers, ..Default::default() };
+        let config =
+            RecurrentConfig { input: self.hidden, hidden: self.hidden, layers: self.layers, ..Default::default() };
         self.filled(config.build(device, &mut Rng::new(0))?)
     }
 
     fn lstm(&self, device: &Device) -> Result<Lstm> {
-        let config = LstmConfig { input: self.hidden, hidden: self.hidden, layers: self.layers, ..Default::default() };
+        let config = RecurrentConfig {
+            cell: Cell::Lstm,
+            input: self.hidden,
+            hidden: self.hidden,
+            layers: self.layers,
+            ..Default::default()
+        };
         self.filled(config.build(device, &mut Rng::new(0))?)
     }
 
     fn rnn(&self, device: &Device) -> Result<Rnn> {
-        let config = RnnConfig { input: self.hidden, hidden: self.hidden, layers: self.layers, ..Default::default() };
+        let config = RecurrentConfig {
+            cell: Cell::Rnn,
+            input: self.hidden,
+            hidden: self.hidden,
+            layers: self.layers,
+            ..Default::default()
+        };
         self.filled(config.build(device, &mut Rng::new(0))?)
     }
 

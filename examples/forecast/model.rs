@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use wgru::io::TensorFile;
-use wgru::nn::{Gru, GruConfig, Linear, Mode, Module, SequenceInput};
+use wgru::nn::{Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::train::{AdamConfig, Data, History, Method, Optimizer, Progress, Reduction, Schedule};
 use wgru::train::{TrainOptions, Trainer, loss};
 use wgru::{Device, Error, Result, Rng, Tensor};
@@ -24,7 +24,8 @@ pub struct Network {
 
 impl Network {
     fn new(device: &Device, spec: &Spec, rng: &mut Rng) -> Result<Self> {
-        let config = GruConfig { input: spec.inputs(), hidden: spec.hidden, batch_first: true, ..Default::default() };
+        let config =
+            RecurrentConfig { input: spec.inputs(), hidden: spec.hidden, batch_first: true, ..Default::default() };
         let gru = config.build(device, rng)?;
         let head = Linear::new(device, spec.hidden, spec.horizon, true, rng)?;
         let skip = Linear::new(device, spec.window, spec.horizon, false, rng)?;
@@ -45,11 +46,11 @@ impl Module for Network {
     }
 
     /// `[B, window, inputs]` gives `[B, horizon]`.
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let (batch, window) = (x.dims()[0], x.dims()[1]);
-        let state = self.gru.run(x, SequenceInput::default(), mode)?.h_n.reshape(&[batch, self.gru.config().hidden])?;
+        let state = self.gru.run(x, RunOptions::default(), mode)?.h_n.reshape(&[batch, self.gru.config().hidden])?;
         let target = x.slice(2, 0..1)?.reshape(&[batch, window])?;
-        self.head.forward(&state, mode)?.add(&self.skip.forward(&target, mode)?)
+        self.head.forward_with(&state, mode)?.add(&self.skip.forward_with(&target, mode)?)
     }
 }
 
@@ -146,7 +147,7 @@ impl Forecaster {
         for (examples, sums) in examples.chunks(BATCH).zip(sums.chunks_mut(BATCH * horizon)) {
             let (x, _) = windows.batch(examples)?;
             for network in &self.members {
-                let changes = network.forward(&x, &mut Mode::Eval)?.to_vec()?;
+                let changes = network.forward(&x)?.to_vec()?;
                 sums.iter_mut().zip(changes).for_each(|(sum, change)| *sum += f64::from(change));
             }
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use wgru::io::{TensorFile, load_parameters};
-use wgru::nn::{Embedding, Gru, GruConfig, Linear, Mode, Module, SequenceInput};
+use wgru::nn::{Embedding, Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::{Device, Error, Result, Rng, Tensor};
 
 /// Longest pronunciation.
@@ -80,7 +80,7 @@ impl Model {
         let gru = |prefix: &str, rng: &mut Rng| {
             let names = ["w_ih", "w_hh", "b_ih", "b_hh"].map(|n| format!("{prefix}_{n}"));
             let (rows, input) = rows_width(&names[0])?;
-            let layer = GruConfig { input, hidden: rows / 3, ..GruConfig::default() }.build(device, rng)?;
+            let layer = RecurrentConfig { input, hidden: rows / 3, ..RecurrentConfig::default() }.build(device, rng)?;
             let ours = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"];
             let pairs: Vec<_> = ours.into_iter().zip(names.iter().map(String::as_str)).collect();
             fill(&layer, &file, &pairs)?;
@@ -115,9 +115,9 @@ impl Model {
         let mut open: Vec<bool> = vec![true; words.len()];
         for _ in 0..MOST_PHONEMES {
             let index = Tensor::from_indices(&self.device, &last, &[1, words.len()])?;
-            let x = self.phonemes.forward(&index, &mut Mode::Eval)?;
-            h = self.decoder.run(&x, SequenceInput { h0: Some(&h), ..Default::default() }, &mut Mode::Eval)?.h_n;
-            let scores = self.head.forward(&h, &mut Mode::Eval)?.to_vec()?;
+            let x = self.phonemes.forward(&index)?;
+            h = self.decoder.run(&x, RunOptions { h0: Some(&h), ..Default::default() }, &mut Mode::Eval)?.h_n;
+            let scores = self.head.forward(&h)?.to_vec()?;
             for (row, scores) in scores.chunks_exact(self.vocabulary.phonemes.len()).enumerate() {
                 last[row] = largest(scores);
                 open[row] &= last[row] != end;
@@ -142,8 +142,8 @@ impl Model {
         let steps = lengths.iter().copied().max().unwrap_or(0);
         let index: Vec<u32> = (0..steps).flat_map(|t| rows.iter().map(move |r| *r.get(t).unwrap_or(&end))).collect();
         let index = Tensor::from_indices(&self.device, &index, &[steps, words.len()])?;
-        let x = self.letters.forward(&index, &mut Mode::Eval)?;
-        let input = SequenceInput { lengths: Some(&lengths), ..Default::default() };
+        let x = self.letters.forward(&index)?;
+        let input = RunOptions { lengths: Some(&lengths), ..Default::default() };
         Ok(self.encoder.run(&x, input, &mut Mode::Eval)?.h_n)
     }
 }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use wgru::nn::{Gru, GruConfig, Linear, Mode, Module, SequenceInput};
+use wgru::nn::{Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::train::{AdamConfig, Method, Optimizer, Reduction, clip_grad_norm, loss};
 use wgru::{Device, Rng, Tensor};
 
@@ -57,7 +57,7 @@ struct Forecaster {
 
 impl Forecaster {
     fn new(device: &Device, hidden: usize, rng: &mut Rng) -> Result<Self> {
-        let gru = GruConfig { input: FEATURES, hidden, ..Default::default() }.build(device, rng)?;
+        let gru = RecurrentConfig { input: FEATURES, hidden, ..Default::default() }.build(device, rng)?;
         // The update gates start as memories of 1 to LONGEST days: Tallec and Ollivier, *Can recurrent neural networks
         // warp time?* (2018).
         for (_, bias) in gru.parameters().iter().filter(|(name, _)| name == "bias_ih_l0") {
@@ -83,8 +83,8 @@ impl Forecaster {
         let x = Tensor::from_slice(&device, &x.concat(), &[STEPS, BATCH, FEATURES])?;
         let y = Tensor::from_slice(&device, &y, &[STEPS, BATCH, 1])?;
         let mode = &mut Mode::Train(rng);
-        let states = self.gru.run(&x, SequenceInput::default(), mode)?.output;
-        let loss = loss::mse(&self.head.forward(&states, mode)?, &y, Reduction::Mean)?;
+        let states = self.gru.run(&x, RunOptions::default(), mode)?.output;
+        let loss = loss::mse(&self.head.forward_with(&states, mode)?, &y, Reduction::Mean)?;
         optimizer.zero_grad();
         loss.backward()?;
         clip_grad_norm(&optimizer.parameters(), 1.0)?;
@@ -131,9 +131,9 @@ fn run(args: &Args) -> Result<()> {
     let days = year.end - 1;
     let x: Vec<f32> = (0..days).flat_map(|day| weather.input(day)).collect();
     let x = Tensor::from_slice(&device, &x, &[days, 1, FEATURES])?;
-    let taps = SequenceInput { taps: true, ..Default::default() };
+    let taps = RunOptions { gates: true, ..Default::default() };
     let run = model.gru.run(&x, taps, &mut Mode::Eval)?;
-    let forecast = model.head.forward(&run.output, &mut Mode::Eval)?.to_vec()?;
+    let forecast = model.head.forward(&run.output)?.to_vec()?;
     let shown = year.start..days;
     let forecast: Vec<f32> = shown.clone().map(|day| weather.degrees(forecast[day - 1])).collect();
     let gates = run.gates.first().ok_or("the run kept no gates")?;

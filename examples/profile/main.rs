@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use clap::Parser;
 use flame::Phase;
-use wgru::nn::{GruConfig, Mode, Module, SequenceInput};
+use wgru::nn::{Mode, Module, RecurrentConfig, RunOptions};
 use wgru::ops::recurrent::Plan;
 use wgru::train::{Method, Optimizer, SgdConfig};
 use wgru::{Device, DispatchTime, GpuOptions, Result, Rng, Tensor};
@@ -53,7 +53,7 @@ fn by_kernel(name: &'static str, times: &[DispatchTime]) -> Phase {
 
 fn measure(args: &Args, device: &Device) -> Result<Vec<Phase>> {
     let Args { steps, batch, hidden, layers, bidirectional, plan, .. } = *args;
-    let config = GruConfig { input: hidden, hidden, layers, bidirectional, plan, ..GruConfig::default() };
+    let config = RecurrentConfig { input: hidden, hidden, layers, bidirectional, plan, ..RecurrentConfig::default() };
     let gru = config.build(device, &mut Rng::new(0))?;
     let mut rng = Rng::new(1);
     let values: Vec<f32> = (0..steps * batch * hidden).map(|_| rng.uniform(-1.0, 1.0)).collect();
@@ -62,7 +62,7 @@ fn measure(args: &Args, device: &Device) -> Result<Vec<Phase>> {
     let mut step = || {
         x.set_grad(None);
         device.take_times()?;
-        let y = gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut rng))?.output;
+        let y = gru.run(&x, RunOptions::default(), &mut Mode::Train(&mut rng))?.output;
         let forward = by_kernel("forward", &device.take_times()?);
         let loss = y.square()?.mean()?;
         let losses = by_kernel("loss", &device.take_times()?);

@@ -1,7 +1,7 @@
 //! The network: a convolution that halves the frames, a GRU in both directions, and scores of blank and digits
 
 use wgru::decode::{self, BeamOptions, Frames};
-use wgru::nn::{Conv1d, Conv1dConfig, Gru, GruConfig, Linear, Mode, Module, SequenceInput};
+use wgru::nn::{Conv1d, Conv1dConfig, Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::train::loss::{self, CtcOptions};
 use wgru::{Device, Result, Rng, Tensor};
 
@@ -43,7 +43,7 @@ impl Model {
     pub fn new(device: &Device, hidden: usize, rng: &mut Rng) -> Result<Self> {
         let conv =
             Conv1dConfig { input: BANDS, output: CHANNELS, kernel: 5, stride: 2, padding: 2, ..Default::default() };
-        let gru = GruConfig { input: CHANNELS, hidden, bidirectional: true, ..Default::default() };
+        let gru = RecurrentConfig { input: CHANNELS, hidden, bidirectional: true, ..Default::default() };
         Ok(Self {
             device: device.clone(),
             conv: conv.build(device, rng)?,
@@ -71,11 +71,11 @@ impl Model {
         }
         let x = Tensor::from_slice(&self.device, &x, &[steps, batch.len(), BANDS])?;
         let lengths: Vec<usize> = batch.iter().map(|u| self.conv.config().output_steps(u.frames())).collect();
-        let x = self.conv.forward(&x, mode)?.relu()?;
+        let x = self.conv.forward_with(&x, mode)?.relu()?;
         let x = mode.dropout(&x, DROPOUT)?;
-        let run = self.gru.run(&x, SequenceInput { lengths: Some(&lengths), ..Default::default() }, mode)?;
+        let run = self.gru.run(&x, RunOptions { lengths: Some(&lengths), ..Default::default() }, mode)?;
         let y = mode.dropout(&run.output, DROPOUT)?;
-        Ok(Scores { log_probs: self.head.forward(&y, mode)?.log_softmax()?, lengths })
+        Ok(Scores { log_probs: self.head.forward_with(&y, mode)?.log_softmax()?, lengths })
     }
 
     /// The loss of a batch: nothing says where its digits are.

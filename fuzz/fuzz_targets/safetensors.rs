@@ -10,6 +10,6 @@ fuzz_target!(|bytes: &[u8]| {
         let again = file.to_bytes().expect("what was read can be written");
         let again = io::TensorFile::from_safetensors("fuzz", &again).expect("what was written can be read");
         assert!(file.names().eq(again.names()));
-        let _ = io::load_gru(&Device::cpu(), &file);
+        let _ = io::load_recurrent_blocking(&Device::cpu(), &file);
     }
 });

@@ -5,10 +5,10 @@
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
 use crate::kernel::{Kernel, words};
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
-use crate::kernels::{Cell, LstmCell, LstmCellBackward, RnnCell, StateUpdate, StateUpdateBackward};
+use crate::kernels::{CellStep, LstmCell, LstmCellBackward, RnnCell, StateUpdate, StateUpdateBackward};
 
 /// Whether every activation is a sigmoid or a tanh, and nothing is clipped.
-fn is_usual(p: &Cell, gates: usize) -> bool {
+fn is_usual(p: &CellStep, gates: usize) -> bool {
     p.clip == 0.0 && p.out_kind < 2 && p.kinds[..gates].iter().all(|&kind| kind < 2)
 }
 
@@ -34,7 +34,7 @@ unsafe fn slope<V: Lanes>(kind: u32, y: V) -> V {
 
 #[derive(Clone, Copy)]
 struct Rnn {
-    p: Cell,
+    p: CellStep,
     x: *const f32,
     rec: *const f32,
     fresh: *mut f32,
@@ -78,7 +78,7 @@ unsafe fn rnn_rows<V: Lanes>(run: Rnn) {
 
 #[derive(Clone, Copy)]
 struct Lstm {
-    p: Cell,
+    p: CellStep,
     x: *const f32,
     rec: *const f32,
     state: *const f32,
@@ -108,7 +108,7 @@ pub fn lstm(
 
 /// `v + p⊙c` of a peephole, if there are any.
 #[inline(always)]
-unsafe fn peep<V: Lanes>(p: &Cell, weights: *const f32, n: usize, c: V, v: V) -> V {
+unsafe fn peep<V: Lanes>(p: &CellStep, weights: *const f32, n: usize, c: V, v: V) -> V {
     // SAFETY: with peepholes, `weights` is valid for `n` floats.
     unsafe { if p.peephole == 1 { c.fma(load_part(weights, n), v) } else { v } }
 }
@@ -162,7 +162,7 @@ unsafe fn lstm_rows<V: Lanes>(run: Lstm) {
 
 #[derive(Clone, Copy)]
 struct LstmBack {
-    p: Cell,
+    p: CellStep,
     marks: *const u32,
     state: *const f32,
     saved: *const f32,

@@ -8,12 +8,12 @@ use super::lines::Lines;
 use super::packed::{Inputs, Packed, Precision, Sweep};
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
 use super::team::{Parts, Team};
+use crate::cell::Cell;
 use crate::error::Result;
-use crate::kernels::PlainCell;
 
 /// The weights of one layer, packed.
 pub(crate) struct StepWeights {
-    cell: PlainCell,
+    cell: Cell,
     w: Packed,
     /// All gates, but for the candidate of reset before.
     u: Packed,
@@ -37,18 +37,13 @@ pub(crate) struct StepScratch {
 }
 
 /// Vectors of the bias.
-fn bias_parts(cell: PlainCell) -> usize {
+fn bias_parts(cell: Cell) -> usize {
     if cell.is_gru() { 4 } else { cell.gates() }
 }
 
 impl StepWeights {
     /// `w_ih` `[G·H, I]`, `w_hh` `[G·H, H]`, biases `[G·H]`; gates in PyTorch's order.
-    pub fn new(
-        cell: PlainCell,
-        [w_ih, w_hh]: [&[f32]; 2],
-        [b_ih, b_hh]: [&[f32]; 2],
-        precision: Precision,
-    ) -> Result<Self> {
+    pub fn new(cell: Cell, [w_ih, w_hh]: [&[f32]; 2], [b_ih, b_hh]: [&[f32]; 2], precision: Precision) -> Result<Self> {
         let gates = cell.gates();
         let (h, parts) = (b_ih.len() / gates, bias_parts(cell));
         let mut bias = Lines::zeros(h.div_ceil(LANES) * parts * LANES);
@@ -64,7 +59,7 @@ impl StepWeights {
             }
         }
         let w = Packed::new(w_ih, gates, h, precision)?;
-        let (u, u_n) = if cell == PlainCell::GruResetBefore {
+        let (u, u_n) = if cell == Cell::GruResetBefore {
             let (gates, candidate) = w_hh.split_at(2 * h * h);
             (Packed::new(gates, 2, h, precision)?, Some(Packed::new(candidate, 1, h, precision)?))
         } else {
@@ -126,11 +121,11 @@ impl StepWeights {
                 self.u.product(isa, old[0], rows, in_u, &sweep, uh);
             }
             match self.cell {
-                PlainCell::GruResetAfter => gates.run(isa, Half::ResetAfter, range, [new, new]),
-                PlainCell::GruResetBefore => gates.run(isa, Half::ResetBefore, range, [kept, z]),
-                PlainCell::Lstm => gates.run(isa, Half::Lstm, range, [new, new_cell]),
-                PlainCell::Rnn => gates.run(isa, Half::Rnn, range, [new, new]),
-                PlainCell::RnnRelu => gates.run(isa, Half::RnnRelu, range, [new, new]),
+                Cell::Gru => gates.run(isa, Half::ResetAfter, range, [new, new]),
+                Cell::GruResetBefore => gates.run(isa, Half::ResetBefore, range, [kept, z]),
+                Cell::Lstm => gates.run(isa, Half::Lstm, range, [new, new_cell]),
+                Cell::Rnn => gates.run(isa, Half::Rnn, range, [new, new]),
+                Cell::RnnRelu => gates.run(isa, Half::RnnRelu, range, [new, new]),
             }
         });
         let Some(u_n) = &self.u_n else { return };
@@ -178,7 +173,7 @@ impl Half {
 /// What the gates of a step read. Products are `[blocks, batch, gates, 16]`, states `[batch, H]`.
 #[derive(Clone, Copy)]
 struct Gates<'a> {
-    cell: PlainCell,
+    cell: Cell,
     /// `W·x`
     x: Parts,
     /// `U·h`

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
-use crate::nn::{HostInput, HostOutput, Mode, Recurrent, SequenceInput, Stack, StackConfig, read, run_f64};
+use crate::nn::{HostInput, HostOutput, Mode, Recurrent, RecurrentConfig, RunOptions, read, run_f64};
 use crate::tensor::Tensor;
 
 /// One number that is not what it should be.
@@ -55,9 +55,9 @@ pub struct Comparison {
 /// Runs a layer on its device and in f64, and says where they part by more than `tolerance`.
 ///
 /// ```
-/// use wgru::{Device, Rng, io, nn::{GruConfig, HostInput}};
+/// use wgru::{Device, Rng, io, nn::{RecurrentConfig, HostInput}};
 /// let mut rng = Rng::new(0);
-/// let gru = GruConfig { input: 4, hidden: 8, ..Default::default() }.build(&Device::cpu(), &mut rng)?;
+/// let gru = RecurrentConfig { input: 4, hidden: 8, ..Default::default() }.build(&Device::cpu(), &mut rng)?;
 /// let input = HostInput::random(&gru, 10, 3, &mut rng);
 /// let comparison = pollster::block_on(io::compare(&gru, &input, 1e-5))?;
 /// assert!(comparison.largest < 1e-5 && comparison.first.is_none());
@@ -66,11 +66,11 @@ pub struct Comparison {
 ///
 /// # Errors
 /// Those of the run; [`Error::Value`] for a tolerance that is no number above 0.
-pub async fn compare<L: Recurrent>(layer: &L, input: &HostInput, tolerance: f64) -> Result<Comparison> {
+pub async fn compare(layer: &Recurrent, input: &HostInput, tolerance: f64) -> Result<Comparison> {
     check_tolerance("compare", tolerance)?;
-    let (got, want) = (run(layer.stack(), input).await?, run_f64(layer, input).await?);
-    let (largest, first) = difference(&layer.stack().config, input, &got, &want, tolerance)?;
-    Ok(Comparison { device: layer.stack().device.info().name.clone(), largest, first })
+    let (got, want) = (run(layer, input).await?, run_f64(layer, input).await?);
+    let (largest, first) = difference(layer.config(), input, &got, &want, tolerance)?;
+    Ok(Comparison { device: layer.device.info().name.clone(), largest, first })
 }
 
 pub(super) fn check_tolerance(op: &'static str, tolerance: f64) -> Result<()> {
@@ -81,35 +81,34 @@ pub(super) fn check_tolerance(op: &'static str, tolerance: f64) -> Result<()> {
 }
 
 /// Runs a layer on its device and reads everything back.
-pub(super) async fn run(stack: &Stack, input: &HostInput) -> Result<HostOutput> {
-    let c = &stack.config;
+pub(super) async fn run(layer: &Recurrent, input: &HostInput) -> Result<HostOutput> {
+    let c = layer.config();
     let [_, batch] = input.extents(c)?;
     let rows = c.layers * c.directions();
-    let tensor = |values: &[f32], dims: &[usize]| Tensor::from_slice(&stack.device, values, dims);
+    let tensor = |values: &[f32], dims: &[usize]| Tensor::from_slice(&layer.device, values, dims);
     let state = |values: &Option<Vec<f32>>, width: usize| {
         values.as_ref().map(|values| tensor(values, &[rows, batch, width])).transpose()
     };
     let x = tensor(&input.x, &input.dims)?;
-    let (h0, c0) = (state(&input.h0, c.out)?, state(&input.c0, c.hidden)?);
-    let sequences = SequenceInput {
+    let (h0, c0) = (state(&input.h0, c.out())?, state(&input.c0, c.hidden)?);
+    let options = RunOptions {
         h0: h0.as_ref(),
         c0: c0.as_ref(),
         lengths: input.lengths.as_deref(),
         mask: input.mask.as_deref(),
         resets: input.resets.as_deref(),
         reset_to_h0: input.reset_to_h0,
-        taps: true,
+        gates: true,
     };
-    let gates: Vec<usize> = (0..c.cell.gates()).collect();
-    let done = stack.run(&x, sequences, &mut Mode::Eval, &gates)?;
-    let mut out = HostOutput { output: read(&done.output).await?, ..HostOutput::default() };
-    for state in read(&done.last).await?.chunks_exact(c.width()) {
-        out.h_n.extend(&state[..c.out]);
-        out.c_n.extend(&state[c.out..]);
-    }
-    for layer in &done.gates {
-        let mut values = Vec::with_capacity(layer.len());
-        for gate in layer {
+    let run = layer.run(&x, options, &mut Mode::Eval)?;
+    let c_n = match &run.c_n {
+        Some(c_n) => read(c_n).await?,
+        None => Vec::new(),
+    };
+    let mut out = HostOutput { output: read(&run.output).await?, h_n: read(&run.h_n).await?, c_n, gates: Vec::new() };
+    for gates in &run.gates {
+        let mut values = Vec::new();
+        for (_, gate) in gates.iter() {
             values.push(read(gate).await?);
         }
         out.gates.push(values);
@@ -119,7 +118,7 @@ pub(super) async fn run(stack: &Stack, input: &HostInput) -> Result<HostOutput> 
 
 /// The largest error, and the first that is above `tolerance`. Parts that `want` lacks are not compared.
 pub(super) fn difference(
-    c: &StackConfig,
+    c: &RecurrentConfig,
     input: &HostInput,
     got: &HostOutput,
     want: &HostOutput,
@@ -133,21 +132,21 @@ pub(super) fn difference(
         for (step, sequence) in (0..steps).flat_map(|s| (0..batch).map(move |row| (s, row))) {
             let t = if reverse { steps - 1 - step } else { step };
             let at = Place { layer, reverse, step: Some(t), sequence };
-            let gates = c.cell.activation_names().iter().zip(&got.gates[layer]);
+            let gates = c.cell.gate_names().iter().zip(&got.gates[layer]);
             for (g, (name, got)) in gates.enumerate().filter(|_| input.counts(c, t, sequence)) {
                 let from = ((t * batch + sequence) * directions + d) * c.hidden;
                 let want = want.gates.get(layer).and_then(|gates| gates.get(g)).map_or(&[][..], |v| v);
                 found.check(&at, &format!("gate {name}"), [got, want], from, c.hidden);
             }
             if layer + 1 == c.layers {
-                let from = (input.at(c, t, sequence) * directions + d) * c.out;
-                found.check(&at, "output", [&got.output, &want.output], from, c.out);
+                let from = (input.at(c, t, sequence) * directions + d) * c.out();
+                found.check(&at, "output", [&got.output, &want.output], from, c.out());
             }
         }
         for sequence in 0..batch {
             let at = Place { layer, reverse, step: None, sequence };
             let row = (layer * directions + d) * batch + sequence;
-            found.check(&at, "h_n", [&got.h_n, &want.h_n], row * c.out, c.out);
+            found.check(&at, "h_n", [&got.h_n, &want.h_n], row * c.out(), c.out());
             found.check(&at, "c_n", [&got.c_n, &want.c_n], row * c.hidden, c.hidden);
         }
     }

@@ -29,16 +29,16 @@ mod zip;
 pub use checkpoint::save_checkpoint;
 pub use checkpoint::{checkpoint_to_file, load_checkpoint};
 pub use compare::{Comparison, Difference, compare};
-pub use convert::{RecurrentKind, RecurrentWeights};
+pub use convert::RecurrentWeights;
 pub use file::TensorFile;
 #[cfg(not(target_arch = "wasm32"))]
 pub use model::save_parameters;
 pub use model::{load_parameters, parameters_to_file};
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
-pub use recurrent::{load_gru, load_lstm, load_rnn};
-pub use recurrent::{recurrent_from_file, recurrent_kind, recurrent_to_file};
+pub use recurrent::load_recurrent_blocking;
 #[cfg(not(target_arch = "wasm32"))]
-pub use recurrent::{save_gru, save_lstm, save_rnn};
+pub use recurrent::save_recurrent_blocking;
+pub use recurrent::{load_recurrent, load_recurrent_verified, recurrent_to_file};
 pub use verify::{add_verification, verify};
 
 pub use crate::replace::write_atomically;

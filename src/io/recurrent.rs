@@ -1,33 +1,22 @@
-//! Whole recurrent layers: PyTorch's names, and in the metadata what the shapes do not tell
+//! Files of recurrent layers: PyTorch's names, and in the metadata what the shapes do not tell.
 
 use std::collections::HashSet;
 
 use super::file::Tensors;
 use super::verify::{self, PREFIX, verify};
-use super::{RecurrentKind, TensorFile, parameters_to_file};
+use super::{TensorFile, parameters_to_file};
+use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::math::number;
-#[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
-use crate::nn::{Gru, Lstm, Rnn};
-use crate::nn::{Padding, Recurrent, RecurrentOptions, StackConfig};
-use crate::ops::recurrent::Cell;
-use crate::rng::Rng;
+use crate::nn::{Padding, Recurrent, RecurrentConfig, RecurrentOptions};
+use crate::tensor::Tensor;
 
-/// Whose options the metadata of a file may hold.
+/// Prefixes of a layer's options in the metadata: [`Cell::layer`].
 const KINDS: [&str; 3] = ["gru", "lstm", "rnn"];
 
-/// The name under which a cell's options are kept.
-fn kind(cell: Cell) -> &'static str {
-    match cell {
-        Cell::GruResetAfter | Cell::GruResetBefore => "gru",
-        Cell::Lstm => "lstm",
-        Cell::Rnn => "rnn",
-    }
-}
-
-/// What the shapes do not tell, as texts by key.
-fn fields(c: &StackConfig) -> Vec<(String, String)> {
+/// The options that shapes do not tell, as texts by key.
+fn fields(c: &RecurrentConfig) -> Vec<(String, String)> {
     let o = &c.options;
     let mut out = vec![
         ("batch_first".to_string(), c.batch_first.to_string()),
@@ -44,28 +33,26 @@ fn fields(c: &StackConfig) -> Vec<(String, String)> {
     ];
     out.extend(shares.map(|(key, share)| (key.into(), share.to_string())));
     match c.cell {
-        Cell::GruResetAfter => out.push(("reset_after".into(), true.to_string())),
-        Cell::GruResetBefore => out.push(("reset_after".into(), false.to_string())),
+        Cell::Gru | Cell::GruResetBefore => out.push(("reset_after".into(), (c.cell == Cell::Gru).to_string())),
         Cell::Lstm => {
-            out.push(("input_forget".into(), c.coupled.to_string()));
+            out.push(("input_forget".into(), c.input_forget.to_string()));
             out.push(("zoneout_cell".into(), o.zoneout_cell.to_string()));
         }
-        Cell::Rnn => {}
+        Cell::Rnn | Cell::RnnRelu => {}
     }
-    let named = c.cell.activation_names().iter().zip(c.activations);
+    let named = c.cell.activation_names().iter().zip(c.activations());
     out.extend(named.map(|(name, activation)| (format!("activation.{name}"), activation.to_string())));
     out
 }
 
-/// Takes one of [`fields`] over; `None` when the text cannot be read, `Some(false)` when there is no such key.
-fn set(c: &mut StackConfig, key: &str, text: &str) -> Option<bool> {
+/// Sets one of the [`fields`]. Returns `None` if the text cannot be read, `Some(false)` if there is no such key.
+fn set(c: &mut RecurrentConfig, key: &str, text: &str) -> Option<bool> {
     fn put<T>(place: &mut T, read: Option<T>) -> Option<bool> {
         *place = read?;
         Some(true)
     }
     let share = || number(text).map(|share| share as f32);
     let flag = || text.parse().ok();
-    let gru = matches!(c.cell, Cell::GruResetAfter | Cell::GruResetBefore);
     let o = &mut c.options;
     match key {
         "batch_first" => put(&mut c.batch_first, flag()),
@@ -80,16 +67,19 @@ fn set(c: &mut StackConfig, key: &str, text: &str) -> Option<bool> {
             o.padding = if flag()? { Padding::RepeatLast } else { Padding::Zero };
             Some(true)
         }
-        "reset_after" if gru => {
-            c.cell = if flag()? { Cell::GruResetAfter } else { Cell::GruResetBefore };
+        "reset_after" if c.cell.is_gru() => {
+            c.cell = if flag()? { Cell::Gru } else { Cell::GruResetBefore };
             Some(true)
         }
-        "input_forget" if c.cell == Cell::Lstm => put(&mut c.coupled, flag()),
+        "input_forget" if c.cell == Cell::Lstm => put(&mut c.input_forget, flag()),
         "zoneout_cell" if c.cell == Cell::Lstm => put(&mut o.zoneout_cell, share()),
         _ => {
             let gate = key.strip_prefix("activation.").unwrap_or_default();
             match c.cell.activation_names().iter().position(|name| *name == gate) {
-                Some(place) => put(&mut c.activations[place], text.parse().ok()),
+                Some(place) => {
+                    c.activations = c.activations().to_vec();
+                    put(&mut c.activations[place], text.parse().ok())
+                }
                 None => Some(false),
             }
         }
@@ -97,12 +87,12 @@ fn set(c: &mut StackConfig, key: &str, text: &str) -> Option<bool> {
 }
 
 /// The options in the metadata of a file.
-fn read_fields(c: &mut StackConfig, file: &TensorFile) -> Result<()> {
+fn read_fields(c: &mut RecurrentConfig, file: &TensorFile) -> Result<()> {
     for (key, text) in &file.metadata {
         let Some((prefix, rest)) = key.split_once('.').filter(|(prefix, _)| KINDS.contains(prefix)) else { continue };
         let bad = |why: String| Error::format(format!("{}: metadata {key:?}", file.source()), why);
-        if prefix != kind(c.cell) {
-            return Err(bad(format!("belongs to another kind of layer than {}", kind(c.cell))));
+        if prefix != c.cell.layer() {
+            return Err(bad(format!("belongs to another kind of layer than {}", c.cell.layer())));
         }
         match set(c, rest, text) {
             Some(true) => {}
@@ -113,8 +103,9 @@ fn read_fields(c: &mut StackConfig, file: &TensorFile) -> Result<()> {
     Ok(())
 }
 
-/// What a file's layer of kind `cell` is: sizes from the shapes, the rest from the metadata.
-fn config(cell: Cell, file: &TensorFile, tensors: &Tensors) -> Result<StackConfig> {
+/// The configuration of a file's layer: sizes from the shapes, the rest from the metadata.
+fn config(file: &TensorFile, tensors: &Tensors) -> Result<RecurrentConfig> {
+    let cell = cell_of(file)?;
     let has = |name: &str| tensors.contains_key(name);
     let (dims, _) = file.get("weight_ih_l0")?;
     let (rows, input) = match *dims {
@@ -124,55 +115,33 @@ fn config(cell: Cell, file: &TensorFile, tensors: &Tensors) -> Result<StackConfi
             return Err(Error::format(format!("{}: tensor \"weight_ih_l0\"", file.source()), why));
         }
     };
-    let hidden = rows / cell.gates();
-    let projection = tensors.get("weight_hr_l0").filter(|_| cell == Cell::Lstm).map(|(dims, _)| dims.first().copied());
-    let mut c = StackConfig {
-        op: kind(cell),
-        cell,
-        input,
-        hidden,
-        out: projection.flatten().unwrap_or(hidden),
-        projected: projection.is_some(),
+    let projection = tensors.get("weight_hr_l0").filter(|_| cell == Cell::Lstm);
+    let mut c = RecurrentConfig {
+        projection: projection.and_then(|(dims, _)| dims.first().copied()).unwrap_or(0),
         layers: (0..).take_while(|l| has(&format!("weight_ih_l{l}"))).count(),
         bias: has("bias_ih_l0"),
-        batch_first: false,
-        dropout: 0.0,
         bidirectional: has("weight_ih_l0_reverse"),
-        reverse: false,
-        activations: cell.activations(),
-        coupled: false,
         peephole: cell == Cell::Lstm && has("weight_peephole_l0"),
         options: RecurrentOptions { learn_h0: has("h0"), ..RecurrentOptions::default() },
-        plan: None,
+        ..RecurrentConfig::new(cell, input, rows / cell.gates())
     };
     read_fields(&mut c, file)?;
-    if cell == Cell::Rnn {
-        c.activations = [c.activations[0]; 5];
-    }
-    Ok(c)
+    c.canonical()
 }
 
-/// The kind of a file's recurrent layer: by its options, else by its shapes.
-///
-/// # Errors
-/// [`Error::Format`] naming what is missing or of another shape.
-pub fn recurrent_kind(file: &TensorFile) -> Result<RecurrentKind> {
-    let of = |cell: Cell| file.metadata.keys().any(|key| key.split_once('.').is_some_and(|(k, _)| k == kind(cell)));
-    let reset_after = file.metadata.get("gru.reset_after").is_none_or(|text| text != "false");
-    if let Some(cell) = [Cell::GruResetAfter, Cell::Lstm, Cell::Rnn].into_iter().find(|cell| of(*cell)) {
-        return Ok(match cell {
-            Cell::Lstm => RecurrentKind::Lstm,
-            Cell::Rnn => RecurrentKind::Rnn,
-            _ => RecurrentKind::Gru { reset_after },
-        });
+/// The cell of a file's layer: from its options, else from its shapes.
+fn cell_of(file: &TensorFile) -> Result<Cell> {
+    let has = |kind: &str| file.metadata.keys().any(|key| key.split_once('.').is_some_and(|(k, _)| k == kind));
+    if let Some(cell) = [Cell::Gru, Cell::Lstm, Cell::Rnn].into_iter().find(|cell| has(cell.layer())) {
+        return Ok(cell);
     }
     let (dims, _) = file.get("weight_hh_l0")?;
-    let projected = file.names().any(|name| name == "weight_hr_l0");
+    let is_projected = file.names().any(|name| name == "weight_hr_l0");
     match *dims {
-        [_, _] if projected => Ok(RecurrentKind::Lstm),
-        [rows, h] if h > 0 && rows == h => Ok(RecurrentKind::Rnn),
-        [rows, h] if h > 0 && rows % h == 0 && rows / h == 3 => Ok(RecurrentKind::Gru { reset_after }),
-        [rows, h] if h > 0 && rows % h == 0 && rows / h == 4 => Ok(RecurrentKind::Lstm),
+        [_, _] if is_projected => Ok(Cell::Lstm),
+        [rows, h] if h > 0 && rows == h => Ok(Cell::Rnn),
+        [rows, h] if h > 0 && rows % h == 0 && rows / h == 3 => Ok(Cell::Gru),
+        [rows, h] if h > 0 && rows % h == 0 && rows / h == 4 => Ok(Cell::Lstm),
         _ => {
             let why = format!("has shape {dims:?}; expected [H, H], [3·H, H] or [4·H, H]");
             Err(Error::format(format!("{}: tensor \"weight_hh_l0\"", file.source()), why))
@@ -180,40 +149,50 @@ pub fn recurrent_kind(file: &TensorFile) -> Result<RecurrentKind> {
     }
 }
 
-/// A recurrent layer, with every option it has. What was saved is read back by [`recurrent_from_file`].
+/// Writes a recurrent layer with all its options. [`load_recurrent`] reads it back.
 ///
 /// # Errors
-/// Those of reading back.
-pub async fn recurrent_to_file<L: Recurrent>(layer: &L) -> Result<TensorFile> {
+/// Those of reading back from the device.
+pub async fn recurrent_to_file(layer: &Recurrent) -> Result<TensorFile> {
     let mut file = parameters_to_file(layer).await?;
-    let c = &layer.stack().config;
-    file.metadata.extend(fields(c).into_iter().map(|(key, text)| (format!("{}.{key}", kind(c.cell)), text)));
+    let c = layer.config();
+    file.metadata.extend(fields(c).into_iter().map(|(key, text)| (format!("{}.{key}", c.cell.layer()), text)));
     Ok(file)
 }
 
-/// Builds a recurrent layer from a file: sizes from the shapes, the rest from the metadata. A state dict of
-/// `torch.nn.GRU`, `LSTM` or `RNN` has none: it is read as PyTorch means it, time-first, a GRU with reset after, an RNN
-/// with tanh. A run that the file holds is checked on `device`, see [`verify`].
+/// Builds the recurrent layer of a file: sizes from the shapes, options from the metadata. A state dict of `torch.nn.GRU`,
+/// `LSTM` or `RNN` has no metadata and is read as PyTorch means it: time-first, a GRU with reset after, an RNN with tanh.
+/// The cell is [`config().cell`](RecurrentConfig::cell). If the file holds a run, the layer is checked with it on
+/// `device`, see [`verify`].
 ///
 /// # Errors
-/// [`Error::Format`] naming the tensor that is missing, superfluous or of another shape, the option that is unknown or
-/// of another kind of layer, or where the file's run parts from that of the device; [`Error::Value`] for options that the layer does not take.
-pub async fn recurrent_from_file<L: Recurrent>(device: &Device, file: &TensorFile) -> Result<L> {
-    let (c, values) = read(L::CELL, file)?;
-    let layer = L::from_stack(device, c, &mut Rng::new(0))?;
-    layer.parameters().iter().zip(values).try_for_each(|((_, tensor), values)| tensor.assign(values))?;
-    if verify::is_in(file) {
-        verify(&layer, file).await?;
-    }
-    Ok(layer)
+/// [`Error::Format`] naming the tensor that is missing, unexpected or of another shape, the option that is unknown or of
+/// another kind of layer, or the first value of the run that differs; [`Error::Value`] for options that the layer does
+/// not have.
+pub async fn load_recurrent(device: &Device, file: &TensorFile) -> Result<Recurrent> {
+    Ok(load_recurrent_verified(device, file).await?.0)
 }
 
-/// What a file's layer of kind `cell` is, and its parameters in order.
-fn read(cell: Cell, file: &TensorFile) -> Result<(StackConfig, Vec<&[f32]>)> {
+/// [`load_recurrent`], which also returns the largest error of the file's run, if it holds one, see [`verify`].
+///
+/// # Errors
+/// As [`load_recurrent`].
+pub async fn load_recurrent_verified(device: &Device, file: &TensorFile) -> Result<(Recurrent, Option<f64>)> {
+    let (c, values) = read(file)?;
+    let mut values = values.into_iter();
+    let layer = Recurrent::from_parameters(device, c, |_, dims| {
+        Tensor::from_slice(device, values.next().unwrap_or_default(), dims)
+    })?;
+    let error = if verify::is_in(file) { Some(verify(&layer, file).await?) } else { None };
+    Ok((layer, error))
+}
+
+/// The configuration of a file's layer, and the values of its parameters in order.
+fn read(file: &TensorFile) -> Result<(RecurrentConfig, Vec<&[f32]>)> {
     file.check()?;
     let tensors = file.index();
-    let c = config(cell, file, &tensors)?;
-    // Every tensor is compared with the size that the others imply before anything of that size is made.
+    let c = config(file, &tensors)?;
+    // Each tensor is compared with the size that the others imply before anything of that size is allocated.
     let shapes = c.shapes();
     let mut values = Vec::with_capacity(shapes.len());
     for (name, dims) in &shapes {
@@ -221,78 +200,43 @@ fn read(cell: Cell, file: &TensorFile) -> Result<(StackConfig, Vec<&[f32]>)> {
         match tensors.get(name.as_str()) {
             Some((got, found)) if got == dims => values.push(*found),
             Some((got, _)) => return bad(format!("has shape {got:?}; expected {dims:?}")),
-            None => return bad("is not there".into()),
+            None => return bad("is missing".into()),
         }
     }
     let known: HashSet<&str> = shapes.iter().map(|(name, _)| name.as_str()).collect();
     if let Some(extra) = file.names().find(|name| !known.contains(name) && !name.starts_with(PREFIX)) {
-        let why = format!("is not of this {}", kind(c.cell));
+        let why = format!("does not belong to this {}", c.cell.layer());
         return Err(Error::format(format!("{}: tensor {extra:?}", file.source()), why));
     }
     Ok((c, values))
 }
 
-/// Writes a GRU with every option it has; see [`recurrent_to_file`].
+/// Writes a recurrent layer with all its options to a safetensors file; see [`recurrent_to_file`].
 ///
 /// # Errors
-/// [`Error::Io`], and those of reading back.
+/// [`Error::Io`], and those of reading back from the device.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn save_gru(gru: &Gru, path: impl AsRef<std::path::Path>) -> Result<()> {
-    crate::wait::block_on(recurrent_to_file(gru))?.save(path)
+pub fn save_recurrent_blocking(layer: &Recurrent, path: impl AsRef<std::path::Path>) -> Result<()> {
+    crate::wait::block_on(recurrent_to_file(layer))?.save(path)
 }
 
-/// Builds a GRU from a file; see [`recurrent_from_file`].
+/// [`load_recurrent`], waiting for the check of a run.
 ///
 /// ```
-/// use wgru::{Device, Rng, io, nn::{GruConfig, Module}};
+/// use wgru::{Device, Rng, io, nn::{Module, RecurrentConfig}};
 /// let (device, path) = (Device::cpu(), std::env::temp_dir().join("wgru-doc.safetensors"));
-/// let gru = GruConfig { input: 2, hidden: 3, bidirectional: true, ..Default::default() }.build(&device, &mut Rng::new(0))?;
-/// io::save_gru(&gru, &path)?;
-/// let copy = io::load_gru(&device, &io::TensorFile::open(&path)?)?;
+/// let config = RecurrentConfig { bidirectional: true, ..RecurrentConfig::gru(2, 3) };
+/// let gru = config.build(&device, &mut Rng::new(0))?;
+/// io::save_recurrent_blocking(&gru, &path)?;
+/// let copy = io::load_recurrent_blocking(&device, &io::TensorFile::open(&path)?)?;
 /// assert_eq!(copy.config(), gru.config());
 /// assert_eq!(copy.parameters()[0].1.to_vec()?, gru.parameters()[0].1.to_vec()?);
 /// # Ok::<(), wgru::Error>(())
 /// ```
 ///
 /// # Errors
-/// As [`recurrent_from_file`].
+/// As [`load_recurrent`].
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
-pub fn load_gru(device: &Device, file: &TensorFile) -> Result<Gru> {
-    crate::wait::block_on(recurrent_from_file(device, file))
-}
-
-/// Writes an LSTM with every option it has; see [`recurrent_to_file`].
-///
-/// # Errors
-/// As [`save_gru`].
-#[cfg(not(target_arch = "wasm32"))]
-pub fn save_lstm(lstm: &Lstm, path: impl AsRef<std::path::Path>) -> Result<()> {
-    crate::wait::block_on(recurrent_to_file(lstm))?.save(path)
-}
-
-/// Builds an LSTM from a file; see [`recurrent_from_file`].
-///
-/// # Errors
-/// As [`recurrent_from_file`].
-#[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
-pub fn load_lstm(device: &Device, file: &TensorFile) -> Result<Lstm> {
-    crate::wait::block_on(recurrent_from_file(device, file))
-}
-
-/// Writes a simple recurrent layer with every option it has; see [`recurrent_to_file`].
-///
-/// # Errors
-/// As [`save_gru`].
-#[cfg(not(target_arch = "wasm32"))]
-pub fn save_rnn(rnn: &Rnn, path: impl AsRef<std::path::Path>) -> Result<()> {
-    crate::wait::block_on(recurrent_to_file(rnn))?.save(path)
-}
-
-/// Builds a simple recurrent layer from a file; see [`recurrent_from_file`].
-///
-/// # Errors
-/// As [`recurrent_from_file`].
-#[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
-pub fn load_rnn(device: &Device, file: &TensorFile) -> Result<Rnn> {
-    crate::wait::block_on(recurrent_from_file(device, file))
+pub fn load_recurrent_blocking(device: &Device, file: &TensorFile) -> Result<Recurrent> {
+    crate::wait::block_on(load_recurrent(device, file))
 }

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use super::TensorFile;
 use super::compare::{difference, run};
 use super::file::Tensors;
+use crate::cell::Cell;
 use crate::error::{Error, Result};
 use crate::math::number;
-use crate::nn::{HostInput, HostOutput, Recurrent, Stack, StackConfig, run_f64};
-use crate::ops::recurrent::Cell;
+use crate::nn::{HostInput, HostOutput, Recurrent, RecurrentConfig, run_f64};
 
 /// What the names of a run begin with, tensors and metadata.
 pub(super) const PREFIX: &str = "verify.";
@@ -32,16 +32,16 @@ const INPUTS: [&str; 6] = ["x", "h0", "c0", "lengths", "mask", "resets"];
 /// elsewhere may leave out all but `verify.x`, `verify.output` and the tolerance.
 ///
 /// ```
-/// use wgru::{Device, Rng, io, nn::{GruConfig, HostInput}};
+/// use wgru::{Device, Rng, io, nn::{RecurrentConfig, HostInput}};
 /// let (device, mut rng) = (Device::cpu(), Rng::new(0));
-/// let gru = GruConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, &mut rng)?;
+/// let gru = RecurrentConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, &mut rng)?;
 /// # let mut file = pollster::block_on(async {
 /// let mut file = io::recurrent_to_file(&gru).await?;
 /// io::add_verification(&gru, &HostInput::random(&gru, 5, 2, &mut rng), &mut file).await?;
 /// # Ok::<_, wgru::Error>(file) })?;
-/// io::load_gru(&device, &file)?;
+/// io::load_recurrent_blocking(&device, &file)?;
 /// file.metadata.insert("gru.reset_after".into(), "false".into());
-/// let error = io::load_gru(&device, &file).err().unwrap().to_string();
+/// let error = io::load_recurrent_blocking(&device, &file).err().unwrap().to_string();
 /// assert!(error.contains("step 0, gate candidate"), "{error}");
 /// # Ok::<(), wgru::Error>(())
 /// ```
@@ -49,8 +49,8 @@ const INPUTS: [&str; 6] = ["x", "h0", "c0", "lengths", "mask", "resets"];
 /// # Errors
 /// [`Error::Shape`] for an input that the layer does not take, [`Error::Value`] for a run that is too long or not
 /// finite, those of reading the weights back.
-pub async fn add_verification<L: Recurrent>(layer: &L, input: &HostInput, file: &mut TensorFile) -> Result<()> {
-    let c = &layer.stack().config;
+pub async fn add_verification(layer: &Recurrent, input: &HostInput, file: &mut TensorFile) -> Result<()> {
+    let c = layer.config();
     let [steps, batch] = check_size(c, input)?;
     let done = run_f64(layer, input).await?;
     let all = done.output.iter().chain(&done.h_n).chain(&done.c_n).chain(done.gates.iter().flatten().flatten());
@@ -64,7 +64,7 @@ pub async fn add_verification<L: Recurrent>(layer: &L, input: &HostInput, file: 
     let [a, b, _] = input.dims;
     put("x", &input.dims, input.x.clone());
     if let Some(h0) = &input.h0 {
-        put("h0", &[rows, batch, c.out], h0.clone());
+        put("h0", &[rows, batch, c.out()], h0.clone());
     }
     if let Some(c0) = &input.c0 {
         put("c0", &[rows, batch, c.hidden], c0.clone());
@@ -77,13 +77,13 @@ pub async fn add_verification<L: Recurrent>(layer: &L, input: &HostInput, file: 
             put(name, &[a, b], flags(values));
         }
     }
-    put("output", &[a, b, d * c.out], narrow(&done.output));
-    put("h_n", &[rows, batch, c.out], narrow(&done.h_n));
+    put("output", &[a, b, d * c.out()], narrow(&done.output));
+    put("h_n", &[rows, batch, c.out()], narrow(&done.h_n));
     if c.cell == Cell::Lstm {
         put("c_n", &[rows, batch, c.hidden], narrow(&done.c_n));
     }
     for (layer, gates) in done.gates.iter().enumerate() {
-        for (name, values) in c.cell.activation_names().iter().zip(gates) {
+        for (name, values) in c.cell.gate_names().iter().zip(gates) {
             put(&format!("l{layer}.{name}"), &[steps, batch, d * c.hidden], narrow(values));
         }
     }
@@ -103,14 +103,9 @@ pub(super) fn is_in(file: &TensorFile) -> bool {
 /// # Errors
 /// [`Error::Format`] naming layer, first step and gate that differ, what is damaged or unknown, or that the file holds
 /// no run.
-pub async fn verify<L: Recurrent>(layer: &L, file: &TensorFile) -> Result<f64> {
-    verify_stack(layer.stack(), file).await
-}
-
-/// As [`verify`], compiled once for all kinds of layers.
-async fn verify_stack(stack: &Stack, file: &TensorFile) -> Result<f64> {
+pub async fn verify(layer: &Recurrent, file: &TensorFile) -> Result<f64> {
     file.check()?;
-    let c = &stack.config;
+    let c = layer.config();
     let part = file.under("verify");
     let tensors = part.index();
     let input = read_input(c, &part, &tensors)?;
@@ -121,12 +116,12 @@ async fn verify_stack(stack: &Stack, file: &TensorFile) -> Result<f64> {
     if !(tolerance > 0.0 && tolerance <= LOOSEST) {
         return Err(wrong(&part, "tolerance", format!("is {tolerance}; expected above 0, at most {LOOSEST}")));
     }
-    let (largest, first) = difference(c, &input, &run(stack, &input).await?, &want, tolerance)?;
+    let (largest, first) = difference(c, &input, &run(layer, &input).await?, &want, tolerance)?;
     match first {
         None => Ok(largest),
         Some(first) => {
-            let what =
-                format!("{}: the layer on {} is not the one that was saved", file.source(), stack.device.info().name);
+            let device = &layer.device.info().name;
+            let what = format!("{}: the layer on {device} is not the one that was saved", file.source());
             Err(Error::format(what, format!("{first}, tolerance {tolerance}")))
         }
     }
@@ -137,7 +132,7 @@ fn wrong(part: &TensorFile, name: &str, why: impl ToString) -> Error {
 }
 
 /// Steps and batch of a run that is no longer than what checks a layer.
-fn check_size(c: &StackConfig, input: &HostInput) -> Result<[usize; 2]> {
+fn check_size(c: &RecurrentConfig, input: &HostInput) -> Result<[usize; 2]> {
     let [steps, batch] = input.extents(c)?;
     let sizes = [steps, batch, c.directions(), c.cell.gates(), c.hidden];
     match sizes.iter().try_fold(1usize, |n, &size| n.checked_mul(size)).filter(|&n| n <= LARGEST) {
@@ -158,7 +153,7 @@ fn take<'a>(part: &TensorFile, tensors: &Tensors<'a>, name: &str, dims: &[usize]
     }
 }
 
-fn read_input(c: &StackConfig, part: &TensorFile, tensors: &Tensors) -> Result<HostInput> {
+fn read_input(c: &RecurrentConfig, part: &TensorFile, tensors: &Tensors) -> Result<HostInput> {
     let (dims, x) = tensors.get("x").ok_or_else(|| wrong(part, "x", "is not there: no run to check the layer by"))?;
     let Ok(dims) = <[usize; 3]>::try_from(*dims) else {
         return Err(wrong(part, "x", format!("has shape {dims:?}; expected three axes")));
@@ -189,7 +184,7 @@ fn read_input(c: &StackConfig, part: &TensorFile, tensors: &Tensors) -> Result<H
     let input = HostInput {
         x: x.to_vec(),
         dims,
-        h0: owned(get("h0", &[rows, batch, c.out])?),
+        h0: owned(get("h0", &[rows, batch, c.out()])?),
         c0: owned(get("c0", &[rows, batch, c.hidden])?),
         lengths,
         mask: flags("mask")?,
@@ -201,21 +196,21 @@ fn read_input(c: &StackConfig, part: &TensorFile, tensors: &Tensors) -> Result<H
 }
 
 /// What the file expects; parts that it does not hold are empty.
-fn expected(c: &StackConfig, part: &TensorFile, tensors: &Tensors, input: &HostInput) -> Result<HostOutput> {
+fn expected(c: &RecurrentConfig, part: &TensorFile, tensors: &Tensors, input: &HostInput) -> Result<HostOutput> {
     let ([steps, batch], d) = (input.extents(c)?, c.directions());
     let ([a, b, _], rows) = (input.dims, c.layers * d);
-    let gate_names = &c.cell.activation_names()[..c.cell.gates()];
+    let gate_names = c.cell.gate_names();
     let mut known: HashSet<String> = INPUTS.map(String::from).into();
     let mut get = |name: &str, dims: &[usize]| -> Result<Vec<f64>> {
         let values = take(part, tensors, name, dims)?;
         known.insert(name.into());
         Ok(values.unwrap_or_default().iter().map(|&v| f64::from(v)).collect())
     };
-    let output = get("output", &[a, b, d * c.out])?;
+    let output = get("output", &[a, b, d * c.out()])?;
     if output.is_empty() {
         return Err(wrong(part, "output", "is not there: nothing to check the layer by"));
     }
-    let h_n = get("h_n", &[rows, batch, c.out])?;
+    let h_n = get("h_n", &[rows, batch, c.out()])?;
     let c_n = if c.cell == Cell::Lstm { get("c_n", &[rows, batch, c.hidden])? } else { Vec::new() };
     let mut gates = Vec::with_capacity(c.layers);
     for layer in 0..c.layers {

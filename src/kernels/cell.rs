@@ -23,7 +23,7 @@ use crate::math::{activate, slope};
 
 params! {
     /// What every cell kernel knows of the run.
-    pub struct Cell {
+    pub struct CellStep {
         /// Activations of the gates, by number.
         pub kinds: [u32; 4],
         /// Their α.
@@ -71,7 +71,7 @@ params! {
     }
 }
 
-impl Cell {
+impl CellStep {
     /// What a cell of `gates` gates asks of its parameters; `saved` and `d_gates` have rows of at least these words.
     pub(crate) fn check_rows(&self, op: &'static str, saved: u32, d_gates: u32) -> Result<()> {
         let Self { steps, batch, hidden, directions, out, width, .. } = *self;
@@ -181,17 +181,17 @@ impl Cell {
     }
 }
 
-/// Declares a kernel whose parameters are [`Cell`].
+/// Declares a kernel whose parameters are [`CellStep`].
 macro_rules! cell_kernel {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
         #[repr(transparent)]
         #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-        pub struct $name(pub $crate::kernels::Cell);
+        pub struct $name(pub $crate::kernels::CellStep);
 
         impl $crate::kernel::Params for $name {
             const FIELDS: &'static [(&'static str, &'static str)] =
-                <$crate::kernels::Cell as $crate::kernel::Params>::FIELDS;
+                <$crate::kernels::CellStep as $crate::kernel::Params>::FIELDS;
         }
     };
 }

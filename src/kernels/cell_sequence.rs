@@ -1,7 +1,8 @@
 //! A plain LSTM or simple layer over the whole sequence in one dispatch
 
 use super::marks::leave;
-use super::plain::{Plain, PlainCell, dot, plain_kernel};
+use crate::cell::Cell;
+use super::plain::{Plain, dot, plain_kernel};
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 use crate::math::{sigmoid, tanh_stable};
@@ -40,7 +41,7 @@ impl CellSequence {
                     let mut kept = [0.0; 5];
                     let mut fresh = [0.0; 2];
                     match p.cell() {
-                        PlainCell::Lstm => {
+                        Cell::Lstm => {
                             let [i, f, g, o] = [sigmoid(sum(0)), sigmoid(sum(1)), tanh_stable(sum(2)), sigmoid(sum(3))];
                             let c = f * state[from + h + unit] + i * g;
                             let s = tanh_stable(c);
@@ -49,7 +50,7 @@ impl CellSequence {
                         cell => {
                             let v = sum(0);
                             let relu = if v < 0.0 { 0.0 } else { v };
-                            fresh[0] = if cell == PlainCell::RnnRelu { relu } else { tanh_stable(v) };
+                            fresh[0] = if cell == Cell::RnnRelu { relu } else { tanh_stable(v) };
                             kept[0] = fresh[0];
                         }
                     }
@@ -82,7 +83,7 @@ impl Kernel<3, 3> for CellSequence {
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check(Self::NAME, &PlainCell::OTHERS, u32::MAX)
+        self.0.check(Self::NAME, &Cell::OTHERS, u32::MAX)
     }
 
     fn check_shader(&self) -> Result<()> {

@@ -1,7 +1,8 @@
 //! A plain LSTM or simple layer backwards over the whole sequence in one dispatch
 
 use super::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
-use super::plain::{Plain, PlainCell, dot, plain_kernel};
+use crate::cell::Cell;
+use super::plain::{Plain, dot, plain_kernel};
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
@@ -54,7 +55,7 @@ impl CellSequenceBackward {
                 let mut delta = [0.0; 4];
                 if mark & VALID != 0 {
                     let kept = |part: usize| saved[p.gates_at(d, t, row, cell.saved()) + part * h + unit];
-                    if cell == PlainCell::Lstm {
+                    if cell == Cell::Lstm {
                         let [i, f, g, o, s] = [0, 1, 2, 3, 4].map(kept);
                         let dc = dv[1] + dv[0] * o * (1.0 - s * s);
                         let d_f = dc * state[before + h + unit] * f * (1.0 - f);
@@ -63,7 +64,7 @@ impl CellSequenceBackward {
                     } else {
                         let y = kept(0);
                         let slope = if y > 0.0 { 1.0 } else { y * 0.0 };
-                        delta[0] = dv[0] * if cell == PlainCell::RnnRelu { slope } else { 1.0 - y * y };
+                        delta[0] = dv[0] * if cell == Cell::RnnRelu { slope } else { 1.0 - y * y };
                     }
                     dv[0] = 0.0;
                 }
@@ -91,7 +92,7 @@ impl Kernel<5, 2> for CellSequenceBackward {
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check_backward(Self::NAME, &PlainCell::OTHERS, u32::MAX)
+        self.0.check_backward(Self::NAME, &Cell::OTHERS, u32::MAX)
     }
 
     fn check_shader(&self) -> Result<()> {

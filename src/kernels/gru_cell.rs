@@ -1,6 +1,6 @@
 //! A GRU cell after its recurrent product
 
-use super::cell::{Cell, cell_kernel};
+use super::cell::{CellStep, cell_kernel};
 use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl};
 
@@ -40,7 +40,7 @@ impl Kernel<3, 2> for GruCell {
     }
 
     fn run(&self, [x, rec, state]: [&[f32]; 3], [fresh, saved]: [&mut [f32]; 2]) {
-        let p: &Cell = &self.0;
+        let p: &CellStep = &self.0;
         let h = p.hidden as usize;
         for (i, (d, row, unit)) in p.units().enumerate() {
             let t = p.order().time_of(d, p.step as usize);

@@ -1,6 +1,6 @@
 //! A GRU cell backwards
 
-use super::cell::{Cell, cell_kernel};
+use super::cell::{CellStep, cell_kernel};
 use super::marks::VALID;
 use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl, words};
@@ -47,7 +47,7 @@ impl Kernel<4, 3> for GruCellBackward {
     }
 
     fn run(&self, [marks, state, saved, d_fresh]: [&[f32]; 4], [d_gates, carry, q]: [&mut [f32]; 3]) {
-        let p: &Cell = &self.0;
+        let p: &CellStep = &self.0;
         let h = p.hidden as usize;
         for (i, (d, row, unit)) in p.units().enumerate() {
             let t = p.order().time_of(d, (p.steps - 1 - p.step) as usize);

@@ -1,6 +1,7 @@
 //! First half of a step of the chain, reset before
 
-use super::plain::{Plain, PlainCell};
+use crate::cell::Cell;
+use super::plain::{Plain};
 use super::stored::{Stored, stored_kernel, stored_texts};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -23,7 +24,7 @@ impl<W: Stored> Kernel<3, 1> for GruGates<W> {
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check(Self::NAME, &PlainCell::GRU, self.0.steps.saturating_sub(1))
+        self.0.check(Self::NAME, &Cell::GRUS, self.0.steps.saturating_sub(1))
     }
 
     fn groups(&self) -> [u32; 3] {

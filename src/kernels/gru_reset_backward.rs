@@ -2,7 +2,7 @@
 
 use super::plain::{Plain, dot, plain_kernel};
 use super::marks::VALID;
-use super::PlainCell;
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
@@ -24,7 +24,7 @@ impl Kernel<4, 2> for GruResetBackward {
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check_backward(Self::NAME, &PlainCell::GRU, self.0.steps.saturating_sub(1))
+        self.0.check_backward(Self::NAME, &Cell::GRUS, self.0.steps.saturating_sub(1))
     }
 
     fn groups(&self) -> [u32; 3] {

@@ -1,6 +1,6 @@
 //! The whole sequence in one dispatch
 
-use super::plain::PlainCell;
+use crate::cell::Cell;
 use super::stored::{Stored, stored_kernel, stored_texts, word_bindings};
 use super::{GruCandidate, GruGates, GruStep};
 use crate::error::Result;
@@ -30,7 +30,7 @@ impl<W: Stored> Kernel<3, 3> for GruSequence<W> {
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check(Self::NAME, &PlainCell::GRU, u32::MAX)
+        self.0.check(Self::NAME, &Cell::GRUS, u32::MAX)
     }
 
     fn check_shader(&self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::plain::plain_kernel;
 use super::{GruResetBackward, GruStepBackward, Plain};
-use super::PlainCell;
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl};
 
@@ -24,7 +24,7 @@ impl Kernel<5, 2> for GruSequenceBackward {
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check_backward(Self::NAME, &PlainCell::GRU, u32::MAX)
+        self.0.check_backward(Self::NAME, &Cell::GRUS, u32::MAX)
     }
 
     fn check_shader(&self) -> Result<()> {

@@ -1,6 +1,7 @@
 //! One step of the chain, reset after
 
-use super::plain::{Plain, PlainCell};
+use crate::cell::Cell;
+use super::plain::{Plain};
 use super::marks::leave;
 use super::stored::{Stored, stored_kernel, stored_texts, word_bindings};
 use crate::error::Result;
@@ -24,7 +25,7 @@ impl<W: Stored> Kernel<3, 3> for GruStep<W> {
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check(Self::NAME, &PlainCell::GRU, self.0.steps.saturating_sub(1))
+        self.0.check(Self::NAME, &Cell::GRUS, self.0.steps.saturating_sub(1))
     }
 
     fn groups(&self) -> [u32; 3] {

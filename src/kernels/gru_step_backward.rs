@@ -2,7 +2,7 @@
 
 use super::plain::{Plain, dot, plain_kernel};
 use super::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
-use super::PlainCell;
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
@@ -30,7 +30,7 @@ impl Kernel<5, 2> for GruStepBackward {
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
-        self.0.check_backward(Self::NAME, &PlainCell::GRU, self.0.steps)
+        self.0.check_backward(Self::NAME, &Cell::GRUS, self.0.steps)
     }
 
     fn groups(&self) -> [u32; 3] {

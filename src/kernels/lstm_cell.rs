@@ -1,6 +1,6 @@
 //! An LSTM cell after its recurrent product
 
-use super::cell::{Cell, cell_kernel};
+use super::cell::{CellStep, cell_kernel};
 use crate::math::{activate, slope};
 use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl};
@@ -46,7 +46,7 @@ impl Kernel<4, 2> for LstmCell {
     }
 
     fn run(&self, [x, rec, state, peephole]: [&[f32]; 4], [fresh, saved]: [&mut [f32]; 2]) {
-        let p: &Cell = &self.0;
+        let p: &CellStep = &self.0;
         let (h, out) = (p.hidden as usize, p.out as usize);
         for (d, row, unit) in p.units() {
             let t = p.order().time_of(d, p.step as usize);

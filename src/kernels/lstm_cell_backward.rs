@@ -1,6 +1,6 @@
 //! An LSTM cell backwards
 
-use super::cell::{Cell, cell_kernel};
+use super::cell::{CellStep, cell_kernel};
 use super::marks::VALID;
 use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl, words};
@@ -52,7 +52,7 @@ impl Kernel<6, 2> for LstmCellBackward {
         [marks, state, saved, peephole, d_fresh, d_out]: [&[f32]; 6],
         [d_gates, carry]: [&mut [f32]; 2],
     ) {
-        let p: &Cell = &self.0;
+        let p: &CellStep = &self.0;
         let (h, out) = (p.hidden as usize, p.out as usize);
         for (d, row, unit) in p.units() {
             let t = p.order().time_of(d, (p.steps - 1 - p.step) as usize);

@@ -18,9 +18,9 @@ pub mod marks;
 pub mod plain;
 pub mod stored;
 pub mod time;
-pub use cell::Cell;
+pub use cell::CellStep;
 pub use ctc::Ctc;
-pub use plain::{Plain, PlainCell};
+pub use plain::Plain;
 pub use stored::Stored;
 
 use half::{bf16, f16};

@@ -1,5 +1,4 @@
-//! The cells that have fused steps, and the parameters and index arithmetic of their kernels; the twin of
-//! `shaders/common/plain.wgsl`.
+//! Parameters and index arithmetic of the fused kernels; the twin of `shaders/common/plain.wgsl`.
 //!
 //! `G` gates make a cell; a state is `S` vectors of `H`: `h`, for the LSTM `h` and `c`. Of a GRU:
 //!
@@ -28,6 +27,7 @@
 use std::ops::Range;
 
 use super::time::Order;
+use crate::cell::Cell;
 use crate::error::{Error, Result};
 use crate::kernel::{MOST_LOOPS, addressable, at_least_one, at_most, countable, params};
 
@@ -40,65 +40,6 @@ pub(crate) const GRU_ROW: usize = 3 * BLOCK;
 pub(crate) const FORWARD: u32 = 2;
 /// Layers that one dispatch takes at most.
 pub(crate) const MOST_LAYERS: usize = 64;
-
-/// A recurrent cell with the activations it is known with. The numbers are those that shaders see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlainCell {
-    /// A GRU whose reset gate acts after the recurrent product.
-    GruResetAfter = 0,
-    /// A GRU whose reset gate acts before it.
-    GruResetBefore = 1,
-    /// An LSTM.
-    Lstm = 2,
-    /// `h' = tanh(v)`
-    Rnn = 3,
-    /// `h' = max(v, 0)`
-    RnnRelu = 4,
-}
-
-impl PlainCell {
-    /// All, by number.
-    pub const ALL: [PlainCell; 5] = {
-        use PlainCell::*;
-        [GruResetAfter, GruResetBefore, Lstm, Rnn, RnnRelu]
-    };
-    /// Those whose fused kernels are the GRU's, and the others.
-    pub(crate) const GRU: [PlainCell; 2] = [PlainCell::GruResetAfter, PlainCell::GruResetBefore];
-    pub(crate) const OTHERS: [PlainCell; 3] = [PlainCell::Lstm, PlainCell::Rnn, PlainCell::RnnRelu];
-
-    /// Whether it is one of the GRUs.
-    pub fn is_gru(self) -> bool {
-        Self::GRU.contains(&self)
-    }
-
-    /// Gates of the cell, `G`.
-    pub fn gates(self) -> usize {
-        match self {
-            PlainCell::GruResetAfter | PlainCell::GruResetBefore => 3,
-            PlainCell::Lstm => 4,
-            PlainCell::Rnn | PlainCell::RnnRelu => 1,
-        }
-    }
-
-    /// Vectors of `H` that go from step to step: `h`, for the LSTM `h` and `c`.
-    pub fn states(self) -> usize {
-        1 + (self == PlainCell::Lstm) as usize
-    }
-
-    /// Vectors of `H` in a row of `saved`.
-    pub fn saved(self) -> usize {
-        match self {
-            PlainCell::GruResetAfter | PlainCell::GruResetBefore => 4,
-            PlainCell::Lstm => 5,
-            PlainCell::Rnn | PlainCell::RnnRelu => 1,
-        }
-    }
-
-    /// Vectors of `H` in a row of `d_gates`.
-    pub fn gradients(self) -> usize {
-        if matches!(self, PlainCell::Rnn | PlainCell::RnnRelu) { 1 } else { 4 }
-    }
-}
 
 params! {
     /// What every fused kernel knows of the run.
@@ -120,7 +61,7 @@ params! {
         /// Where all directions run forward, the steps by which each is behind the one before it: then they are layers,
         /// and those before have finished what it reads.
         pub lag: u32,
-        /// The number of a [`PlainCell`].
+        /// The number of a [`Cell`](crate::Cell).
         pub cell: u32,
         /// 1: keep the gates for backward.
         pub save: u32,
@@ -129,7 +70,7 @@ params! {
 
 impl Plain {
     /// What every fused kernel of these cells asks of its parameters; a chain has steps up to `last`.
-    pub(crate) fn check(&self, op: &'static str, cells: &[PlainCell], last: u32) -> Result<()> {
+    pub(crate) fn check(&self, op: &'static str, cells: &[Cell], last: u32) -> Result<()> {
         let Self { steps, batch, hidden, directions, .. } = *self;
         at_least_one(op, [("steps", steps), ("batch", batch), ("hidden", hidden), ("directions", directions)])?;
         at_most(op, [("reverse", self.reverse, FORWARD as usize), ("save", self.save, 1)])?;
@@ -158,13 +99,13 @@ impl Plain {
     }
 
     /// The cell; the number was checked.
-    pub fn cell(&self) -> PlainCell {
-        PlainCell::ALL[(self.cell as usize).min(PlainCell::ALL.len() - 1)]
+    pub fn cell(&self) -> Cell {
+        Cell::ALL[(self.cell as usize).min(Cell::ALL.len() - 1)]
     }
 
     /// Whether the reset gate of a GRU acts before the recurrent product.
     pub fn is_reset_before(&self) -> bool {
-        self.cell() == PlainCell::GruResetBefore
+        self.cell() == Cell::GruResetBefore
     }
 
     /// Width of a state.
@@ -200,7 +141,7 @@ impl Plain {
     }
 
     /// As [`check`](Self::check), for backward, which goes through one layer at a time.
-    pub(crate) fn check_backward(&self, op: &'static str, cells: &[PlainCell], last: u32) -> Result<()> {
+    pub(crate) fn check_backward(&self, op: &'static str, cells: &[Cell], last: u32) -> Result<()> {
         at_most(op, [("reverse", self.reverse, 1)])?;
         self.check(op, cells, last)
     }
@@ -262,7 +203,7 @@ impl Plain {
         let (h, gates) = (self.hidden as usize, self.cell().gates());
         match (transposed, self.cell()) {
             (false, _) => [h + 1, gates],
-            (true, PlainCell::GruResetAfter | PlainCell::GruResetBefore) => [h, gates],
+            (true, Cell::Gru | Cell::GruResetBefore) => [h, gates],
             // The gates' gradients are neighbours: one deep product.
             (true, _) => [gates * h, 1],
         }

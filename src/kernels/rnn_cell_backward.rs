@@ -1,6 +1,6 @@
 //! A simple recurrent cell backwards
 
-use super::cell::{Cell, cell_kernel};
+use super::cell::{CellStep, cell_kernel};
 use super::marks::VALID;
 use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl, words};
@@ -37,7 +37,7 @@ impl Kernel<3, 1> for RnnCellBackward {
     }
 
     fn run(&self, [marks, saved, d_fresh]: [&[f32]; 3], [d_gates]: [&mut [f32]; 1]) {
-        let p: &Cell = &self.0;
+        let p: &CellStep = &self.0;
         let h = p.hidden as usize;
         for (i, (d, row, unit)) in p.units().enumerate() {
             let t = p.order().time_of(d, (p.steps - 1 - p.step) as usize);

@@ -254,7 +254,7 @@ impl Module for Attention {
     }
 
     /// Self-attention: the context of [`Attention::run`] with `x` as queries, keys and values.
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         Ok(self.run(x, x, x, KeyMask::None, mode)?.context)
     }
 }

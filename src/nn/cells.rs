@@ -1,54 +1,43 @@
-//! One step at a time, for loops written by hand
+//! One step at a time, for hand-written loops.
 
-use super::{Gru, GruConfig, Lstm, LstmConfig, Mode, Module, Rnn, RnnConfig, SequenceInput};
+use super::{Mode, Module, Recurrent, RecurrentConfig, RunOptions};
+use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// One step of a GRU, as `torch.nn.GRUCell`; the equations are those of [`Gru`].
+/// One step of any cell. [`GruCell`], [`LstmCell`] and [`RnnCell`] are other names of it, after PyTorch's.
 ///
 /// ```
-/// use wgru::{Device, Rng, Tensor, nn::{GruCell, GruConfig, Mode}};
-/// let device = Device::cpu();
-/// let cell = GruCell::new(&device, GruConfig { input: 3, hidden: 5, ..Default::default() }, &mut Rng::new(0))?;
+/// use wgru::{Device, Rng, Tensor, nn::{Mode, RecurrentCell, RecurrentConfig}};
+/// let (device, mut rng) = (Device::cpu(), Rng::new(0));
+/// let gru = RecurrentCell::new(&device, RecurrentConfig::gru(3, 5), &mut rng)?;
 /// let mut h = Tensor::zeros(&device, &[2, 5])?;
 /// for _ in 0..4 {
-///     h = cell.step(&Tensor::full(&device, 0.5, &[2, 3])?, &h, &mut Mode::Eval)?;
+///     (h, _) = gru.step(&Tensor::full(&device, 0.5, &[2, 3])?, &h, None, &mut Mode::Eval)?;
 /// }
 /// assert_eq!(h.dims(), [2, 5]);
+///
+/// let lstm = RecurrentCell::new(&device, RecurrentConfig::lstm(3, 5), &mut rng)?;
+/// let (h, c) = lstm.step(&Tensor::zeros(&device, &[2, 3])?, &h, Some(&h), &mut Mode::Eval)?;
+/// assert_eq!((h.dims(), c.is_some()), (&[2, 5][..], true));
 /// # Ok::<(), wgru::Error>(())
 /// ```
-pub struct GruCell(Gru);
+pub struct RecurrentCell(Recurrent);
 
-/// One step of an LSTM, as `torch.nn.LSTMCell`; the equations are those of [`Lstm`].
-pub struct LstmCell(Lstm);
+/// One step of a GRU, as `torch.nn.GRUCell`; the equations are those of [`Gru`](super::Gru).
+pub type GruCell = RecurrentCell;
+/// One step of an LSTM, as `torch.nn.LSTMCell`; the equations are those of [`Lstm`](super::Lstm).
+pub type LstmCell = RecurrentCell;
+/// One step of a simple recurrent layer, as `torch.nn.RNNCell`; the equation is that of [`Rnn`](super::Rnn).
+pub type RnnCell = RecurrentCell;
 
-/// One step of a simple recurrent layer, as `torch.nn.RNNCell`; the equation is that of [`Rnn`].
-pub struct RnnCell(Rnn);
-
-/// Refuses what a cell has no place for.
-fn check_single(op: &'static str, layers: usize, directions: [bool; 2], dropout: f32, batch_first: bool) -> Result<()> {
-    let [bidirectional, reverse] = directions;
-    if layers != 1 {
-        return Err(Error::value(op, "layers", "1 for a cell", layers));
-    }
-    for (arg, set) in [("bidirectional", bidirectional), ("reverse", reverse), ("batch_first", batch_first)] {
-        if set {
-            return Err(Error::value(op, arg, "false for a cell", true));
-        }
-    }
-    if dropout != 0.0 {
-        return Err(Error::value(op, "dropout", "0 for a cell", dropout));
-    }
-    Ok(())
-}
-
-/// `[B, n]` as one step or one layer of it.
-fn one(op: &'static str, arg: &'static str, t: &Tensor, width: usize) -> Result<Tensor> {
+/// `[B, n]` as one step, or as the state of one layer.
+fn one(arg: &'static str, t: &Tensor, width: usize) -> Result<Tensor> {
     match *t.dims() {
         [batch, n] if n == width => t.reshape(&[1, batch, n]),
-        _ => Err(Error::shape(op, arg, format!("[batch, {width}]"), t.dims())),
+        _ => Err(Error::shape("RecurrentCell", arg, format!("[batch, {width}]"), t.dims())),
     }
 }
 
@@ -57,112 +46,65 @@ fn only(t: &Tensor) -> Result<Tensor> {
     t.reshape(&t.dims()[1..])
 }
 
-fn without_layer(parameters: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
-    parameters.into_iter().map(|(name, t)| (name.trim_end_matches("_l0").to_string(), t)).collect()
-}
-
-impl GruCell {
-    /// A cell with fresh weights.
+impl RecurrentCell {
+    /// A cell with random weights.
     ///
     /// # Errors
-    /// [`Error::Value`] for more than one layer or direction, dropout between layers, or what [`Gru::new`] refuses.
-    pub fn new(device: &Device, config: GruConfig, rng: &mut Rng) -> Result<Self> {
-        let directions = [config.bidirectional, config.reverse];
-        check_single("gru_cell", config.layers, directions, config.dropout, config.batch_first)?;
-        Ok(Self(Gru::new(device, config, rng)?))
+    /// [`Error::Value`] for more than one layer or direction, dropout between layers, or what [`Recurrent::new`] refuses.
+    pub fn new(device: &Device, config: RecurrentConfig, rng: &mut Rng) -> Result<Self> {
+        let op = "RecurrentCell";
+        if config.layers != 1 {
+            return Err(Error::value(op, "layers", "1 for a cell", config.layers));
+        }
+        let flags =
+            [("bidirectional", config.bidirectional), ("reverse", config.reverse), ("batch_first", config.batch_first)];
+        if let Some((arg, _)) = flags.into_iter().find(|(_, is_set)| *is_set) {
+            return Err(Error::value(op, arg, "false for a cell", true));
+        }
+        if config.dropout != 0.0 {
+            return Err(Error::value(op, "dropout", "0 for a cell", config.dropout));
+        }
+        Ok(Self(config.build(device, rng)?))
     }
 
-    /// The next state `[B, H]` from `x` `[B, I]` and `h` `[B, H]`.
+    /// The configuration.
+    pub fn config(&self) -> &RecurrentConfig {
+        self.0.config()
+    }
+
+    /// The next state from `x` `[B, I]` and the state: `h` `[B, P]` and, for an LSTM, `c` `[B, H]`. `P` is the
+    /// projection's width or H. Without `c`, an LSTM starts from zeros.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::DType`], [`Error::DeviceMix`].
-    pub fn step(&self, x: &Tensor, h: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        let x = one("gru_cell", "x", x, self.0.config().input)?;
-        let h = one("gru_cell", "h", h, self.0.config().hidden)?;
-        only(&self.0.run(&x, SequenceInput { h0: Some(&h), ..Default::default() }, mode)?.h_n)
-    }
-}
-
-impl LstmCell {
-    /// A cell with fresh weights.
-    ///
-    /// # Errors
-    /// As [`GruCell::new`].
-    pub fn new(device: &Device, config: LstmConfig, rng: &mut Rng) -> Result<Self> {
-        let directions = [config.bidirectional, config.reverse];
-        check_single("lstm_cell", config.layers, directions, config.dropout, config.batch_first)?;
-        Ok(Self(Lstm::new(device, config, rng)?))
-    }
-
-    /// The next states `h` `[B, P]` and `c` `[B, H]` from `x` `[B, I]` and the states before; `P` is the projection's
-    /// width or H.
-    ///
-    /// # Errors
-    /// [`Error::Shape`], [`Error::DType`], [`Error::DeviceMix`].
-    pub fn step(&self, x: &Tensor, h: &Tensor, c: &Tensor, mode: &mut Mode) -> Result<(Tensor, Tensor)> {
+    pub fn step(
+        &self,
+        x: &Tensor,
+        h: &Tensor,
+        c: Option<&Tensor>,
+        mode: &mut Mode,
+    ) -> Result<(Tensor, Option<Tensor>)> {
         let config = self.0.config();
-        let out = if config.projection == 0 { config.hidden } else { config.projection };
-        let x = one("lstm_cell", "x", x, config.input)?;
-        let (h, c) = (one("lstm_cell", "h", h, out)?, one("lstm_cell", "c", c, config.hidden)?);
-        let run = self.0.run(&x, SequenceInput { h0: Some(&h), c0: Some(&c), ..Default::default() }, mode)?;
-        Ok((only(&run.h_n)?, only(&run.c_n)?))
+        let (x, h) = (one("x", x, config.input)?, one("h", h, config.out())?);
+        let c = match (c, config.cell) {
+            (Some(c), Cell::Lstm) => Some(one("c", c, config.hidden)?),
+            (Some(c), _) => return Err(Error::shape("RecurrentCell", "c", "none for this cell", c.dims())),
+            (None, _) => None,
+        };
+        let run = self.0.run(&x, RunOptions { h0: Some(&h), c0: c.as_ref(), ..Default::default() }, mode)?;
+        Ok((only(&run.h_n)?, run.c_n.as_ref().map(only).transpose()?))
     }
 }
 
-impl RnnCell {
-    /// A cell with fresh weights.
-    ///
-    /// # Errors
-    /// As [`GruCell::new`].
-    pub fn new(device: &Device, config: RnnConfig, rng: &mut Rng) -> Result<Self> {
-        let directions = [config.bidirectional, config.reverse];
-        check_single("rnn_cell", config.layers, directions, config.dropout, config.batch_first)?;
-        Ok(Self(Rnn::new(device, config, rng)?))
-    }
-
-    /// The next state `[B, H]` from `x` `[B, I]` and `h` `[B, H]`.
-    ///
-    /// # Errors
-    /// [`Error::Shape`], [`Error::DType`], [`Error::DeviceMix`].
-    pub fn step(&self, x: &Tensor, h: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        let x = one("rnn_cell", "x", x, self.0.config().input)?;
-        let h = one("rnn_cell", "h", h, self.0.config().hidden)?;
-        only(&self.0.run(&x, SequenceInput { h0: Some(&h), ..Default::default() }, mode)?.h_n)
-    }
-}
-
-impl Module for GruCell {
-    /// `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`.
+impl Module for RecurrentCell {
+    /// `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`, for an LSTM `weight_hr` and `weight_peephole`.
     fn parameters(&self) -> Vec<(String, Tensor)> {
-        without_layer(self.0.parameters())
+        let name = |name: String| name.trim_end_matches("_l0").to_string();
+        self.0.parameters().into_iter().map(|(n, t)| (name(n), t)).collect()
     }
 
-    /// The state after one step from a state of zeros.
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        only(&self.0.forward(&one("gru_cell", "x", x, self.0.config().input)?, mode)?)
-    }
-}
-
-impl Module for LstmCell {
-    /// `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`, `weight_hr`, `weight_peephole`.
-    fn parameters(&self) -> Vec<(String, Tensor)> {
-        without_layer(self.0.parameters())
-    }
-
-    /// The hidden state after one step from states of zeros.
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        only(&self.0.forward(&one("lstm_cell", "x", x, self.0.config().input)?, mode)?)
-    }
-}
-
-impl Module for RnnCell {
-    /// `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`.
-    fn parameters(&self) -> Vec<(String, Tensor)> {
-        without_layer(self.0.parameters())
-    }
-
-    /// The state after one step from a state of zeros.
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        only(&self.0.forward(&one("rnn_cell", "x", x, self.0.config().input)?, mode)?)
+    /// The hidden state after one step from a state of zeros.
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        only(&self.0.forward_with(&one("x", x, self.0.config().input)?, mode)?)
     }
 }

@@ -95,7 +95,7 @@ impl Conv1dConfig {
 /// let device = Device::cpu();
 /// let config = Conv1dConfig { input: 8, output: 16, kernel: 3, stride: 2, padding: 1, ..Default::default() };
 /// let conv = config.build(&device, &mut Rng::new(0))?;
-/// let y = conv.forward(&Tensor::zeros(&device, &[10, 2, 8])?, &mut Mode::Eval)?;
+/// let y = conv.forward(&Tensor::zeros(&device, &[10, 2, 8])?)?;
 /// assert_eq!(y.dims(), [5, 2, 16]);
 /// assert_eq!(conv.config().output_steps(10), 5);
 /// # Ok::<(), wgru::Error>(())
@@ -141,7 +141,7 @@ impl Module for Conv1d {
         std::iter::once(weight).chain(self.bias.iter().map(|b| ("bias".to_string(), b.clone()))).collect()
     }
 
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let (weight, bias) = (mode.parameter(&self.weight), self.bias.as_ref().map(|b| mode.parameter(b)));
         let window = self.config.window();
         let input = self.config.input;

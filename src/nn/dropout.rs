@@ -10,8 +10,8 @@ use crate::tensor::Tensor;
 /// use wgru::{Device, Rng, Tensor, nn::{Dropout, Mode, Module}};
 /// let device = Device::cpu();
 /// let x = Tensor::full(&device, 1.0, &[4])?;
-/// assert_eq!(Dropout::new(0.5)?.forward(&x, &mut Mode::Eval)?.to_vec()?, [1.0; 4]);
-/// let y = Dropout::new(0.5)?.forward(&x, &mut Mode::Train(&mut Rng::new(1)))?.to_vec()?;
+/// assert_eq!(Dropout::new(0.5)?.forward(&x)?.to_vec()?, [1.0; 4]);
+/// let y = Dropout::new(0.5)?.forward_with(&x, &mut Mode::Train(&mut Rng::new(1)))?.to_vec()?;
 /// assert!(y.iter().all(|&v| v == 0.0 || v == 2.0));
 /// # Ok::<(), wgru::Error>(())
 /// ```
@@ -33,7 +33,7 @@ impl Module for Dropout {
         Vec::new()
     }
 
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         mode.dropout(x, self.p)
     }
 

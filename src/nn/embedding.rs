@@ -12,9 +12,9 @@ use crate::tensor::Tensor;
 /// use wgru::{Device, Rng, Tensor, nn::{Embedding, Mode, Module}};
 /// let device = Device::cpu();
 /// let embedding = Embedding::new(&device, 10, 3, &mut Rng::new(0))?;
-/// let y = embedding.forward(&Tensor::from_indices(&device, &[1, 9], &[2])?, &mut Mode::Eval)?;
+/// let y = embedding.forward(&Tensor::from_indices(&device, &[1, 9], &[2])?)?;
 /// assert_eq!(y.dims(), [2, 3]);
-/// assert!(embedding.forward(&Tensor::from_indices(&device, &[10], &[1])?, &mut Mode::Eval).is_err());
+/// assert!(embedding.forward(&Tensor::from_indices(&device, &[10], &[1])?).is_err());
 /// # Ok::<(), wgru::Error>(())
 /// ```
 pub struct Embedding {
@@ -43,7 +43,7 @@ impl Module for Embedding {
         vec![("weight".into(), self.weight.clone())]
     }
 
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         mode.parameter(&self.weight).gather(x)
     }
 

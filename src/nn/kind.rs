@@ -1,6 +1,6 @@
 //! What a layer is
 
-use super::{Conv1dConfig, GruConfig, LastState, LayerNormGruConfig, LstmConfig, MinGruConfig, Module, RnnConfig};
+use super::{Conv1dConfig, LastState, LayerNormGruConfig, MinGruConfig, Module, RecurrentConfig};
 
 /// What a layer is, for who writes it in another form, as [`io::onnx::export`](crate::io::onnx::export) does. Its
 /// parameters are those of [`Module::parameters`].
@@ -16,8 +16,8 @@ use super::{Conv1dConfig, GruConfig, LastState, LayerNormGruConfig, LstmConfig, 
 ///         let gru = self.gru.parameters().into_iter().map(|(name, p)| (format!("gru.{name}"), p));
 ///         gru.chain(self.head.parameters().into_iter().map(|(name, p)| (format!("head.{name}"), p))).collect()
 ///     }
-///     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-///         self.head.forward(&self.gru.forward(x, mode)?, mode)
+///     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+///         self.head.forward_with(&self.gru.forward_with(x, mode)?, mode)
 ///     }
 ///     fn kind(&self) -> Kind<'_> {
 ///         Kind::Sequence(vec![("gru", &self.gru), ("head", &self.head)])
@@ -26,12 +26,8 @@ use super::{Conv1dConfig, GruConfig, LastState, LayerNormGruConfig, LstmConfig, 
 /// ```
 #[non_exhaustive]
 pub enum Kind<'a> {
-    /// A [`Gru`](super::Gru).
-    Gru(&'a GruConfig),
-    /// An [`Lstm`](super::Lstm).
-    Lstm(&'a LstmConfig),
-    /// An [`Rnn`](super::Rnn).
-    Rnn(&'a RnnConfig),
+    /// A [`Recurrent`](super::Recurrent): GRU, LSTM, RNN.
+    Recurrent(&'a RecurrentConfig),
     /// A [`MinGru`](super::MinGru).
     MinGru(&'a MinGruConfig),
     /// A [`LayerNormGru`](super::LayerNormGru).

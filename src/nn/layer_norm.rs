@@ -18,7 +18,7 @@ use crate::tensor::Tensor;
 /// let device = Device::cpu();
 /// let norm = LayerNorm::new(&device, 4)?;
 /// let x = Tensor::from_slice(&device, &[1.0, 3.0, 1.0, 3.0], &[1, 4])?;
-/// let y = norm.forward(&x, &mut Mode::Eval)?.to_vec()?;
+/// let y = norm.forward(&x)?.to_vec()?;
 /// assert!((y[0] + 1.0).abs() < 1e-5 && (y[1] - 1.0).abs() < 1e-5);
 /// # Ok::<(), wgru::Error>(())
 /// ```
@@ -49,7 +49,7 @@ impl Module for LayerNorm {
         vec![("weight".into(), self.weight.clone()), ("bias".into(), self.bias.clone())]
     }
 
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         x.layer_norm(&mode.parameter(&self.weight), &mode.parameter(&self.bias), EPS)
     }
 

@@ -8,7 +8,7 @@ use crate::rng::Rng;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// What a [`LayerNormGru`] is. The fields mean what they mean in [`GruConfig`](super::GruConfig).
+/// What a [`LayerNormGru`] is. The fields mean what they mean in [`RecurrentConfig`](super::RecurrentConfig).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerNormGruConfig {
     /// I, features of the input.
@@ -280,7 +280,7 @@ impl Module for LayerNormGru {
     }
 
     /// The output of [`LayerNormGru::run`] from a state of zeros.
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         Ok(self.run(x, LayerNormGruInput::default(), mode)?.output)
     }
 

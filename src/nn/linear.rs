@@ -12,7 +12,7 @@ use crate::tensor::Tensor;
 /// use wgru::{Device, Rng, Tensor, nn::{Linear, Mode, Module}};
 /// let device = Device::cpu();
 /// let linear = Linear::new(&device, 4, 2, true, &mut Rng::new(0))?;
-/// let y = linear.forward(&Tensor::zeros(&device, &[5, 4])?, &mut Mode::Eval)?;
+/// let y = linear.forward(&Tensor::zeros(&device, &[5, 4])?)?;
 /// assert_eq!(y.dims(), [5, 2]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
@@ -36,6 +36,34 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
+    /// A layer of existing parameters: `weight` `[out, in]` and `bias` `[out]`, on one device.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for other shapes, [`Error::DType`], [`Error::DeviceMix`].
+    pub fn from_parameters(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
+        let op = "Linear";
+        weight.check_dtype(op, "weight", "f32")?;
+        let &[units, _] = weight.dims() else { return Err(Error::shape(op, "weight", "[out, in]", weight.dims())) };
+        if let Some(bias) = &bias {
+            bias.check_dtype(op, "bias", "f32")?;
+            weight.device().check_same(op, "bias", bias)?;
+            if bias.dims() != [units] {
+                return Err(Error::shape(op, "bias", format!("[{units}]"), bias.dims()));
+            }
+        }
+        Ok(Self { weight: weight.requires_grad(), bias: bias.map(|bias| bias.requires_grad()) })
+    }
+
+    /// `[out, in]`
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// `[out]`
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
+    }
+
     /// Weight and bias as `mode` runs them.
     pub(super) fn used(&self, mode: &Mode) -> (Tensor, Option<Tensor>) {
         (mode.parameter(&self.weight), self.bias.as_ref().map(|bias| mode.parameter(bias)))
@@ -48,7 +76,7 @@ impl Module for Linear {
         std::iter::once(weight).chain(self.bias.iter().map(|b| ("bias".to_string(), b.clone()))).collect()
     }
 
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let (weight, bias) = self.used(mode);
         x.linear(&weight, bias.as_ref())
     }

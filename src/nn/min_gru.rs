@@ -260,7 +260,7 @@ impl Module for MinGru {
         all
     }
 
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         Ok(self.run(x, MinGruInput::default(), mode)?.output)
     }
 

@@ -5,38 +5,34 @@ mod cells;
 mod conv1d;
 mod dropout;
 mod embedding;
-mod gru;
 mod kind;
 mod layer_norm;
 mod layer_norm_gru;
 mod linear;
-mod lstm;
 mod min_gru;
 mod oracle;
 mod prepare;
 mod recurrent;
-mod rnn;
 mod sequential;
 mod tied;
 
 pub use attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput, KeyMask, Score};
-pub use cells::{GruCell, LstmCell, RnnCell};
+pub use cells::{GruCell, LstmCell, RecurrentCell, RnnCell};
 pub use conv1d::{Axes, Conv1d, Conv1dConfig};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
-pub use gru::{Gru, GruActivations, GruConfig, GruGates, GruOutput};
 pub use kind::Kind;
 pub use layer_norm::LayerNorm;
 pub use layer_norm_gru::{LayerNormGru, LayerNormGruConfig, LayerNormGruInput, LayerNormGruOutput};
 pub use linear::Linear;
-pub use lstm::{Lstm, LstmActivations, LstmConfig, LstmGates, LstmOutput};
 pub use min_gru::{MinGru, MinGruConfig, MinGruForm, MinGruInput, MinGruOutput};
 pub(crate) use oracle::read;
 pub use oracle::{HostInput, HostOutput, run_f64};
 pub use prepare::prepare;
-pub use recurrent::{Padding, Recurrent, RecurrentOptions, SequenceInput};
-pub(crate) use recurrent::{Stack, StackConfig};
-pub use rnn::{Rnn, RnnConfig, RnnOutput};
+pub(crate) use recurrent::parameter_name;
+pub use recurrent::{
+    Gates, Gru, Lstm, Padding, Recurrent, RecurrentConfig, RecurrentOptions, RecurrentOutput, Rnn, RunOptions,
+};
 pub(crate) use sequential::check_last_steps;
 pub use sequential::{LastState, LastStep, Relu, Sequential, Tanh};
 pub use tied::parameter_count;
@@ -86,14 +82,14 @@ impl Mode<'_> {
 ///     fn parameters(&self) -> Vec<(String, Tensor)> {
 ///         self.0.parameters()
 ///     }
-///     fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-///         let once = self.0.forward(x, mode)?;
-///         self.0.forward(&once, mode)
+///     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+///         let once = self.0.forward_with(x, mode)?;
+///         self.0.forward_with(&once, mode)
 ///     }
 /// }
 /// let device = Device::cpu();
 /// let model = Twice(Linear::new(&device, 3, 3, true, &mut Rng::new(0))?);
-/// let y = model.forward(&Tensor::zeros(&device, &[2, 3])?, &mut Mode::Eval)?;
+/// let y = model.forward(&Tensor::zeros(&device, &[2, 3])?)?;
 /// assert_eq!(y.dims(), [2, 3]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
@@ -101,11 +97,19 @@ pub trait Module: Send + Sync {
     /// Every parameter with its name, in a fixed order.
     fn parameters(&self) -> Vec<(String, Tensor)>;
 
-    /// The layer's function.
+    /// The layer's function, in training or evaluation.
     ///
     /// # Errors
     /// Those of its operations.
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor>;
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor>;
+
+    /// The layer's function in evaluation: [`forward_with`](Self::forward_with) and [`Mode::Eval`].
+    ///
+    /// # Errors
+    /// Those of its operations.
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_with(x, &mut Mode::Eval)
+    }
 
     /// What the layer is, for who writes it in another form.
     fn kind(&self) -> Kind<'_> {

@@ -3,13 +3,14 @@
 //! Plain loops over plain vectors, one sequence at a time, as the equations are written; no code of the kernels.
 
 use super::Padding;
-use super::recurrent::{Recurrent, StackConfig};
+use super::{Recurrent, RecurrentConfig};
+use crate::cell::Cell;
 use crate::error::{Error, Result};
-use crate::ops::recurrent::{Cell, Weights};
+use crate::ops::recurrent::Weights;
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// The input of a run, on the host. The meaning of each part is that of [`SequenceInput`](super::SequenceInput).
+/// The input of a run, on the host. The meaning of each part is that of [`RunOptions`](super::RunOptions).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostInput {
     /// The sequences, as the layer takes them.
@@ -46,15 +47,15 @@ pub struct HostOutput {
 impl HostInput {
     /// An input that tells wrong weights from right ones: sequences of different lengths, first states that are not 0.
     /// Takes `batch` of 2 and `steps` of 3 at least for that.
-    pub fn random<L: Recurrent>(layer: &L, steps: usize, batch: usize, rng: &mut Rng) -> Self {
-        let c = &layer.stack().config;
+    pub fn random(layer: &Recurrent, steps: usize, batch: usize, rng: &mut Rng) -> Self {
+        let c = layer.config();
         let dims = if c.batch_first { [batch, steps, c.input] } else { [steps, batch, c.input] };
         let mut uniform = |n: usize| (0..n).map(|_| rng.uniform(-1.0, 1.0)).collect::<Vec<f32>>();
         let rows = c.layers * c.directions() * batch;
         Self {
             x: uniform(steps * batch * c.input),
             dims,
-            h0: Some(uniform(rows * c.out)),
+            h0: Some(uniform(rows * c.out())),
             c0: (c.cell == Cell::Lstm).then(|| uniform(rows * c.hidden)),
             lengths: Some((0..batch).map(|row| steps.saturating_sub(row).max(1).min(steps)).collect()),
             ..Self::default()
@@ -62,16 +63,16 @@ impl HostInput {
     }
 
     /// Steps and batch, when everything has the shape that a layer of `c` takes.
-    pub(crate) fn extents(&self, c: &StackConfig) -> Result<[usize; 2]> {
+    pub(crate) fn extents(&self, c: &RecurrentConfig) -> Result<[usize; 2]> {
         let [a, b, features] = self.dims;
         let (steps, batch) = if c.batch_first { (b, a) } else { (a, b) };
         let counted = |counts: &[usize]| counts.iter().try_fold(1usize, |n, &m| n.checked_mul(m));
-        let wrong = |arg, expected: String, len: usize| Err(Error::shape(c.op, arg, expected, &[len]));
+        let wrong = |arg, expected: String, len: usize| Err(Error::shape(c.op(), arg, expected, &[len]));
         if steps == 0 || batch == 0 || features != c.input || counted(&self.dims) != Some(self.x.len()) {
             return wrong("x", format!("{} values, {} features a step", self.x.len(), c.input), features);
         }
         let rows = c.layers * c.directions();
-        for (arg, state, width) in [("h0", &self.h0, c.out), ("c0", &self.c0, c.width() - c.out)] {
+        for (arg, state, width) in [("h0", &self.h0, c.out()), ("c0", &self.c0, c.width() - c.out())] {
             let Some(state) = state else { continue };
             if width == 0 || counted(&[rows, batch, width]) != Some(state.len()) {
                 return wrong(arg, format!("[{rows}, {batch}, {width}]"), state.len());
@@ -93,16 +94,16 @@ impl HostInput {
     }
 
     /// Place of step `t` of sequence `row` among the flags, in `x` and in the output.
-    pub(crate) fn at(&self, c: &StackConfig, t: usize, row: usize) -> usize {
+    pub(crate) fn at(&self, c: &RecurrentConfig, t: usize, row: usize) -> usize {
         if c.batch_first { row * self.dims[1] + t } else { t * self.dims[1] + row }
     }
 
     /// Whether a step counts.
-    pub(crate) fn counts(&self, c: &StackConfig, t: usize, row: usize) -> bool {
+    pub(crate) fn counts(&self, c: &RecurrentConfig, t: usize, row: usize) -> bool {
         self.lengths.as_ref().is_none_or(|l| t < l[row]) && self.mask.as_ref().is_none_or(|m| m[self.at(c, t, row)])
     }
 
-    fn begins(&self, c: &StackConfig, t: usize, row: usize) -> bool {
+    fn begins(&self, c: &RecurrentConfig, t: usize, row: usize) -> bool {
         self.resets.as_ref().is_some_and(|r| r[self.at(c, t, row)])
     }
 }
@@ -132,7 +133,7 @@ fn add(a: &[f64], b: &[f64]) -> Vec<f64> {
 }
 
 impl Matrices {
-    async fn of(w: &Weights, c: &StackConfig) -> Result<Self> {
+    async fn of(w: &Weights, c: &RecurrentConfig) -> Result<Self> {
         let zeros = || vec![0.0; c.cell.gates() * c.hidden];
         let bias = match &w.bias {
             Some((ih, hh)) => [read(ih).await?, read(hh).await?],
@@ -150,21 +151,21 @@ impl Matrices {
     }
 
     /// One step from `state` (h, for the LSTM h and c): the state it makes, and the gates.
-    fn step(&self, c: &StackConfig, x: &[f64], state: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let (n, (h, cell)) = (c.hidden, state.split_at(c.out));
+    fn step(&self, c: &RecurrentConfig, x: &[f64], state: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let (n, (h, cell)) = (c.hidden, state.split_at(c.out()));
         let a = add(&times(&self.w_ih, x), &self.bias[0]);
         let u = add(&times(&self.w_hh, h), &self.bias[1]);
         let gate = |g: usize, v: f64| {
             let bound = c.options.clip.map_or(f64::INFINITY, f64::from);
-            c.activations[g].apply_f64(v.clamp(-bound, bound))
+            c.activations()[g].apply_f64(v.clamp(-bound, bound))
         };
         let each = |f: &dyn Fn(usize) -> f64| (0..n).map(f).collect::<Vec<f64>>();
         let plain = |g: usize| each(&|j| gate(g, a[g * n + j] + u[g * n + j]));
         match c.cell {
-            Cell::Rnn => (plain(0), plain(0)),
-            Cell::GruResetAfter | Cell::GruResetBefore => {
+            Cell::Rnn | Cell::RnnRelu => (plain(0), plain(0)),
+            Cell::Gru | Cell::GruResetBefore => {
                 let (r, z) = (plain(0), plain(1));
-                let inner = if c.cell == Cell::GruResetAfter {
+                let inner = if c.cell == Cell::Gru {
                     each(&|j| r[j] * u[2 * n + j])
                 } else {
                     let kept: Vec<f64> = r.iter().zip(h).map(|(r, h)| r * h).collect();
@@ -180,10 +181,10 @@ impl Matrices {
                     each(&|j| gate(g, a[g * n + j] + u[g * n + j] + peep(j)))
                 };
                 let (i, g) = (sees(0, 0, cell), plain(2));
-                let f = if c.coupled { each(&|j| 1.0 - i[j]) } else { sees(1, 1, cell) };
+                let f = if c.input_forget { each(&|j| 1.0 - i[j]) } else { sees(1, 1, cell) };
                 let cell = each(&|j| f[j] * cell[j] + i[j] * g[j]);
                 let o = sees(3, 2, &cell);
-                let shown = each(&|j| o[j] * c.activations[4].apply_f64(cell[j]));
+                let shown = each(&|j| o[j] * c.activations()[4].apply_f64(cell[j]));
                 let h = self.w_hr.as_ref().map_or(shown.clone(), |w_hr| times(w_hr, &shown));
                 ([h, cell].concat(), [i, f, g, o].concat())
             }
@@ -194,9 +195,9 @@ impl Matrices {
 /// Runs a layer as [`Mode::Eval`](super::Mode::Eval) does, in f64 on the host.
 ///
 /// ```
-/// use wgru::{Device, Rng, nn::{GruConfig, HostInput, run_f64}};
+/// use wgru::{Device, Rng, nn::{RecurrentConfig, HostInput, run_f64}};
 /// let mut rng = Rng::new(0);
-/// let gru = GruConfig { input: 4, hidden: 8, ..Default::default() }.build(&Device::cpu(), &mut rng)?;
+/// let gru = RecurrentConfig { input: 4, hidden: 8, ..Default::default() }.build(&Device::cpu(), &mut rng)?;
 /// let run = pollster::block_on(run_f64(&gru, &HostInput::random(&gru, 5, 2, &mut rng)))?;
 /// assert_eq!((run.output.len(), run.gates[0].len()), (5 * 2 * 8, 3));
 /// # Ok::<(), wgru::Error>(())
@@ -204,8 +205,8 @@ impl Matrices {
 ///
 /// # Errors
 /// [`Error::Shape`] for an input that the layer does not take; those of reading the weights back.
-pub async fn run_f64<L: Recurrent>(layer: &L, input: &HostInput) -> Result<HostOutput> {
-    let (stack, c) = (layer.stack(), &layer.stack().config);
+pub async fn run_f64(layer: &Recurrent, input: &HostInput) -> Result<HostOutput> {
+    let c = layer.config();
     let [steps, batch] = input.extents(c)?;
     let (directions, width) = (c.directions(), c.width());
     let walk = Walk { c, input, steps, batch };
@@ -216,23 +217,23 @@ pub async fn run_f64<L: Recurrent>(layer: &L, input: &HostInput) -> Result<HostO
     for (t, row) in walk.places() {
         y.extend(input.x[input.at(c, t, row) * c.input..][..c.input].iter().map(|&v| f64::from(v)));
     }
-    for (index, weights) in stack.weights.iter().enumerate() {
-        let mut out = vec![0.0; steps * batch * directions * c.out];
+    for (index, weights) in layer.weights.iter().enumerate() {
+        let mut out = vec![0.0; steps * batch * directions * c.out()];
         let mut gates = vec![vec![0.0; steps * batch * directions * c.hidden]; c.cell.gates()];
         for (d, w) in weights.iter().enumerate() {
             let w = Matrices::of(w, c).await?;
             for row in 0..batch {
                 let first = &states[((index * directions + d) * batch + row) * width..][..width];
                 let last = walk.sequence(&w, &y, first, [d, row], &mut out, &mut gates);
-                done.h_n.extend(&last[..c.out]);
-                done.c_n.extend(&last[c.out..]);
+                done.h_n.extend(&last[..c.out()]);
+                done.c_n.extend(&last[c.out()..]);
             }
         }
         done.gates.push(gates);
         y = out;
     }
     done.output = y.clone();
-    let wide = directions * c.out;
+    let wide = directions * c.out();
     for (t, row) in walk.places() {
         let from = (t * batch + row) * wide;
         done.output[input.at(c, t, row) * wide..][..wide].copy_from_slice(&y[from..from + wide]);
@@ -242,7 +243,7 @@ pub async fn run_f64<L: Recurrent>(layer: &L, input: &HostInput) -> Result<HostO
 
 /// A run, and the order of its steps.
 struct Walk<'a> {
-    c: &'a StackConfig,
+    c: &'a RecurrentConfig,
     input: &'a HostInput,
     steps: usize,
     batch: usize,
@@ -287,7 +288,7 @@ impl Walk<'_> {
             }
             seen |= counts;
             if counts || (seen && c.options.padding == Padding::RepeatLast) {
-                out[place * c.out..][..c.out].copy_from_slice(&state[..c.out]);
+                out[place * c.out()..][..c.out()].copy_from_slice(&state[..c.out()]);
             }
         }
         state
@@ -295,12 +296,12 @@ impl Walk<'_> {
 }
 
 /// The first states `[layers·D, B, width]`: given, learned, or zeros.
-async fn first_states<L: Recurrent>(layer: &L, input: &HostInput, batch: usize) -> Result<Vec<f64>> {
-    let (stack, c) = (layer.stack(), &layer.stack().config);
+async fn first_states(layer: &Recurrent, input: &HostInput, batch: usize) -> Result<Vec<f64>> {
+    let c = layer.config();
     let rows = c.layers * c.directions() * batch;
     let mut parts = Vec::new();
-    for (name, given, width) in [("h0", &input.h0, c.out), ("c0", &input.c0, c.width() - c.out)] {
-        let learned = stack.first.iter().find(|(n, _)| *n == name);
+    for (name, given, width) in [("h0", &input.h0, c.out()), ("c0", &input.c0, c.width() - c.out())] {
+        let learned = layer.first.iter().find(|(n, _)| *n == name);
         let part = match (given, learned) {
             (Some(given), _) => given.iter().map(|&v| f64::from(v)).collect(),
             (None, Some((_, learned))) => {
@@ -317,8 +318,8 @@ async fn first_states<L: Recurrent>(layer: &L, input: &HostInput, batch: usize) 
 }
 
 /// The state after zoneout's mean: `h + (1 − p)·(h̃ − h)`.
-fn zoned(c: &StackConfig, old: &[f64], fresh: &[f64]) -> Vec<f64> {
-    let share = |j: usize| f64::from(if j < c.out { c.options.zoneout } else { c.options.zoneout_cell });
+fn zoned(c: &RecurrentConfig, old: &[f64], fresh: &[f64]) -> Vec<f64> {
+    let share = |j: usize| f64::from(if j < c.out() { c.options.zoneout } else { c.options.zoneout_cell });
     let mixed = |(j, (&old, &fresh)): (usize, (&f64, &f64))| match share(j) {
         0.0 => fresh,
         p => old + (1.0 - p) * (fresh - old),

@@ -1,6 +1,6 @@
 //! Compiling the shaders of a model ahead of its first call
 
-use super::{Mode, Module};
+use super::Module;
 use crate::error::Result;
 use crate::tensor::Tensor;
 
@@ -10,9 +10,9 @@ use crate::tensor::Tensor;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use wgru::{Device, Rng, Tensor, nn::{GruConfig, prepare}};
+/// use wgru::{Device, Rng, Tensor, nn::{RecurrentConfig, prepare}};
 /// let device = Device::cpu();
-/// let gru = Arc::new(GruConfig { input: 4, hidden: 8, ..Default::default() }.build(&device, &mut Rng::new(0))?);
+/// let gru = Arc::new(RecurrentConfig { input: 4, hidden: 8, ..Default::default() }.build(&device, &mut Rng::new(0))?);
 /// let background = std::thread::spawn({
 ///     let (gru, device) = (gru.clone(), device.clone());
 ///     move || prepare(&*gru, &Tensor::zeros(&device, &[64, 1, 4])?)
@@ -25,5 +25,5 @@ use crate::tensor::Tensor;
 /// Those of [`Module::forward`].
 pub fn prepare(module: &dyn Module, x: &Tensor) -> Result<()> {
     // Dead-code elimination: the results are dropped, so the recorded work is never submitted.
-    module.forward(x, &mut Mode::Eval).map(drop)
+    module.forward(x).map(drop)
 }

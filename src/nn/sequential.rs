@@ -9,12 +9,12 @@ use crate::tensor::Tensor;
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::*};
 /// let (device, mut rng) = (Device::cpu(), Rng::new(0));
-/// let gru = GruConfig { input: 3, hidden: 8, batch_first: true, ..Default::default() }.build(&device, &mut rng)?;
+/// let gru = RecurrentConfig { input: 3, hidden: 8, batch_first: true, ..Default::default() }.build(&device, &mut rng)?;
 /// let model = Sequential::new()
 ///     .push("gru", gru)
 ///     .push("last", LastStep { batch_first: true })
 ///     .push("head", Linear::new(&device, 8, 1, true, &mut rng)?);
-/// let y = model.forward(&Tensor::zeros(&device, &[2, 5, 3])?, &mut Mode::Eval)?;
+/// let y = model.forward(&Tensor::zeros(&device, &[2, 5, 3])?)?;
 /// assert_eq!(y.dims(), [2, 1]);
 /// assert_eq!(model.parameters()[0].0, "gru.weight_ih_l0");
 /// # Ok::<(), wgru::Error>(())
@@ -53,9 +53,9 @@ impl Module for Sequential {
         self.layers.iter().flat_map(named).collect()
     }
 
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         self.fault.map_or(Ok(()), |option| Err(wrong_last_step(option)))?;
-        self.layers.iter().try_fold(x.clone(), |x, (_, layer)| layer.forward(&x, mode))
+        self.layers.iter().try_fold(x.clone(), |x, (_, layer)| layer.forward_with(&x, mode))
     }
 
     fn kind(&self) -> Kind<'_> {
@@ -82,9 +82,7 @@ impl Order {
             _ => Order::Forward,
         };
         match kind {
-            Kind::Gru(c) => of(c.bidirectional, c.reverse),
-            Kind::Lstm(c) => of(c.bidirectional, c.reverse),
-            Kind::Rnn(c) => of(c.bidirectional, c.reverse),
+            Kind::Recurrent(c) => of(c.bidirectional, c.reverse),
             Kind::MinGru(c) => of(c.bidirectional, c.reverse),
             Kind::LayerNormGru(c) => of(c.bidirectional, c.reverse),
             // These act on each step independently.
@@ -138,7 +136,7 @@ impl Module for LastStep {
         Vec::new()
     }
 
-    fn forward(&self, x: &Tensor, _: &mut Mode) -> Result<Tensor> {
+    fn forward_with(&self, x: &Tensor, _: &mut Mode) -> Result<Tensor> {
         let (axis, [steps, batch, width]) = steps_of("LastStep", x, self.batch_first)?;
         x.slice(axis, steps - 1..steps)?.reshape(&[batch, width])
     }
@@ -162,11 +160,11 @@ impl Module for LastStep {
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::*};
 /// let (device, mut rng) = (Device::cpu(), Rng::new(0));
-/// let config = GruConfig { input: 3, hidden: 8, batch_first: true, bidirectional: true, ..Default::default() };
+/// let config = RecurrentConfig { input: 3, hidden: 8, batch_first: true, bidirectional: true, ..Default::default() };
 /// let model = Sequential::new()
 ///     .push("gru", config.build(&device, &mut rng)?)
 ///     .push("last", LastState { batch_first: true, bidirectional: true, ..Default::default() });
-/// assert_eq!(model.forward(&Tensor::zeros(&device, &[2, 5, 3])?, &mut Mode::Eval)?.dims(), [2, 16]);
+/// assert_eq!(model.forward(&Tensor::zeros(&device, &[2, 5, 3])?)?.dims(), [2, 16]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -187,7 +185,7 @@ impl Module for LastState {
     /// # Errors
     /// [`Error::Shape`] unless `x` has three axes, and two equal halves for two directions; [`Error::Value`] for
     /// `bidirectional` and `reverse` together.
-    fn forward(&self, x: &Tensor, _: &mut Mode) -> Result<Tensor> {
+    fn forward_with(&self, x: &Tensor, _: &mut Mode) -> Result<Tensor> {
         let (axis, [steps, batch, width]) = steps_of("LastState", x, self.batch_first)?;
         let step = |t: usize| x.slice(axis, t..t + 1)?.reshape(&[batch, width]);
         match (self.bidirectional, self.reverse) {
@@ -217,7 +215,7 @@ macro_rules! activation {
                 Vec::new()
             }
 
-            fn forward(&self, x: &Tensor, _: &mut Mode) -> Result<Tensor> {
+            fn forward_with(&self, x: &Tensor, _: &mut Mode) -> Result<Tensor> {
                 x.$method()
             }
 

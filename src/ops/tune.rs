@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::linalg::{self, product_by};
 use super::recurrent::GRU;
+use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernels::{MatMul, PlainCell};
+use crate::kernels::MatMul;
 use crate::tensor::Tensor;
 use crate::tuning::{Answer, Layout, Plan, Question, Tuning, Variant};
 
@@ -25,11 +26,11 @@ impl Device {
     /// are measured alone, on sizes rounded up to powers of two. Let nothing else run on the device meanwhile.
     ///
     /// ```no_run
-    /// use wgru::{Device, GpuOptions, Rng, Tensor, Tuning, nn::{GruConfig, Mode, Module}};
+    /// use wgru::{Device, GpuOptions, Rng, Tensor, Tuning, nn::{RecurrentConfig, Mode, Module}};
     /// let device = Device::gpu_blocking()?;
-    /// let gru = GruConfig { input: 64, hidden: 256, ..Default::default() }.build(&device, &mut Rng::new(0))?;
+    /// let gru = RecurrentConfig { input: 64, hidden: 256, ..Default::default() }.build(&device, &mut Rng::new(0))?;
     /// let x = Tensor::zeros(&device, &[100, 8, 64])?;
-    /// device.tune(|| gru.forward(&x, &mut Mode::Eval).map(drop))?.save("tuning.json")?;
+    /// device.tune(|| gru.forward(&x).map(drop))?.save("tuning.json")?;
     ///
     /// let tuning = Some(Tuning::load("tuning.json")?);        // the next time
     /// let device = pollster::block_on(Device::gpu_with(GpuOptions { tuning, ..Default::default() }))?;
@@ -71,7 +72,7 @@ impl Device {
             let rule = if fused {
                 Plan::choose_fused(self, hidden as usize)
             } else {
-                Plan::of_gru(self, [hidden, batch].map(|n| n as usize), PlainCell::GruResetAfter)
+                Plan::of_gru(self, [hidden, batch].map(|n| n as usize), Cell::Gru)
             };
             let others = [Plan::Whole, Plan::Chain, Plan::Steps].into_iter().filter(|&plan| {
                 plan != rule && plan.check(self, hidden as usize, GRU).is_ok() && !(fused && plan == Plan::Steps)

@@ -2,7 +2,7 @@
 
 use super::LossFn;
 use crate::error::Result;
-use crate::nn::{Kind, Mode, Module};
+use crate::nn::{Kind, Module};
 use crate::tensor::{DType, Tensor};
 
 /// The batch of the failed update.
@@ -84,7 +84,7 @@ async fn forward(module: &dyn Module, x: &Tensor, path: &mut Vec<String>) -> Res
             todo.extend(parts.into_iter().rev().map(|(name, part)| (depth, name.to_string(), part)));
             continue;
         }
-        y = module.forward(&y, &mut Mode::Eval)?;
+        y = module.forward(&y)?;
         if !is_finite(&y).await? {
             return Ok(Output::BadLayer);
         }

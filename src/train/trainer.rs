@@ -247,7 +247,7 @@ impl Trainer {
         let parameters = self.optimizer.parameters();
         let gradients: Vec<_> = parameters.iter().map(|(_, p)| p.grad()).collect();
         let update = || {
-            let value = loss(&model.forward(&x, &mut Mode::Train(&mut self.rng.clone()))?, &y)?;
+            let value = loss(&model.forward_with(&x, &mut Mode::Train(&mut self.rng.clone()))?, &y)?;
             value.backward()?;
             if let Some(max) = self.options.clip_norm {
                 clip_grad_norm(&parameters, max)?;
@@ -353,7 +353,7 @@ impl Trainer {
             self.optimizer.set_rate(self.options.schedule.rate(self.rate, self.updates))?;
             marks.push_back(Mark { update: done, rng: self.rng.clone(), steps: self.optimizer.steps() });
             self.optimizer.zero_grad();
-            let value = loss(&model.forward(&x, &mut Mode::Train(&mut self.rng))?, &y)?;
+            let value = loss(&model.forward_with(&x, &mut Mode::Train(&mut self.rng))?, &y)?;
             value.backward()?;
             if let Some(max) = self.options.clip_norm {
                 clip_grad_norm(&self.optimizer.parameters(), max)?;
@@ -434,7 +434,7 @@ impl Trainer {
         }
         for examples in order.chunks(self.options.batch) {
             let (x, y) = data.batch(examples)?;
-            let value = loss(&model.forward(&x, &mut Mode::Eval)?, &y)?.detach();
+            let value = loss(&model.forward(&x)?, &y)?.detach();
             let share = value.scale(examples.len() as f32 / order.len() as f32)?;
             total = Some(match total {
                 Some(sum) => share.add(&sum)?,

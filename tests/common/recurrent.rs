@@ -1,11 +1,10 @@
 //! One description for the three recurrent layers, so that a test is written once for all of them.
 
 use wgru::nn::{
-    Gru, GruActivations, GruConfig, Lstm, LstmActivations, LstmConfig, Mode, Module, RecurrentOptions, Rnn, RnnConfig,
-    SequenceInput,
+    Gru, GruActivations, Lstm, LstmActivations, Mode, Module, RecurrentConfig, RecurrentOptions, Rnn, RunOptions,
 };
 use wgru::ops::recurrent::Plan;
-use wgru::{Activation, Device, Result, Rng, Tensor};
+use wgru::{Activation, Cell, Device, Result, Rng, Tensor};
 
 /// The recurrent cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +109,8 @@ impl Spec {
         Ok(match self.kind {
             Kind::Rnn => {
                 let activation = a;
-                let config = RnnConfig {
+                let config = RecurrentConfig {
+                    cell: Cell::Rnn,
                     input,
                     hidden,
                     layers,
@@ -128,7 +128,7 @@ impl Spec {
             Kind::GruAfter | Kind::GruBefore => {
                 let reset_after = self.kind == Kind::GruAfter;
                 let activations = GruActivations { reset: a, update: b, candidate: c };
-                let config = GruConfig {
+                let config = RecurrentConfig {
                     input,
                     hidden,
                     layers,
@@ -147,7 +147,8 @@ impl Spec {
             Kind::Lstm => {
                 let &Self { projection, peephole, input_forget, .. } = self;
                 let activations = LstmActivations { input: a, forget: b, cell: c, output: d, hidden: e };
-                let config = LstmConfig {
+                let config = RecurrentConfig {
+                    cell: Cell::Lstm,
                     input,
                     hidden,
                     projection,
@@ -187,7 +188,7 @@ pub struct Output {
 }
 
 impl Layer {
-    pub fn run(&self, x: &Tensor, input: SequenceInput, mode: &mut Mode) -> Result<Output> {
+    pub fn run(&self, x: &Tensor, input: RunOptions, mode: &mut Mode) -> Result<Output> {
         Ok(match self {
             Layer::Gru(layer) => {
                 let run = layer.run(x, input, mode)?;

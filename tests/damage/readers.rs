@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use wgru::io::onnx::{Extent, Info, OnnxModel, Value, initializers, read_tensor};
-use wgru::io::{self, RecurrentKind, RecurrentWeights, TensorFile};
+use wgru::io::{self, Cell, RecurrentWeights, TensorFile};
 use wgru::{CpuOptions, Device, Result, Tensor, Tuning};
 
 use super::seeds;
@@ -34,9 +34,9 @@ pub fn comes_back(file: Result<TensorFile>) -> Result<()> {
 pub fn layer(device: &Device, bytes: &[u8]) -> Result<()> {
     let file = TensorFile::from_safetensors("damaged", bytes)?;
     let _ = io::recurrent_kind(&file)?;
-    let _ = io::load_lstm(device, &file).map(drop);
-    let _ = io::load_rnn(device, &file).map(drop);
-    io::load_gru(device, &file).map(drop)
+    let _ = io::load_recurrent_blocking(device, &file).map(drop);
+    let _ = io::load_recurrent_blocking(device, &file).map(drop);
+    io::load_recurrent_blocking(device, &file).map(drop)
 }
 
 pub fn checkpoint(device: &Device, bytes: &[u8]) -> Result<()> {
@@ -57,12 +57,7 @@ fn model_values(model: &dyn wgru::nn::Module) -> Vec<Vec<u32>> {
 pub fn weights(bytes: &[u8]) -> Result<()> {
     let file = TensorFile::from_safetensors("damaged", bytes)?;
     let mut any = Err(wgru::Error::Stopped("no kind fits".into()));
-    for kind in [
-        RecurrentKind::Gru { reset_after: true },
-        RecurrentKind::Gru { reset_after: false },
-        RecurrentKind::Lstm,
-        RecurrentKind::Rnn,
-    ] {
+    for kind in [Cell::Gru, Cell::GruResetBefore, Cell::Lstm, Cell::Rnn] {
         let torch = [false, true].map(|reverse| RecurrentWeights::from_pytorch(kind, &file, 0, reverse));
         let all = torch.into_iter().chain([RecurrentWeights::from_keras(kind, &file)]);
         let all = all.chain(RecurrentWeights::from_onnx(kind, &file).into_iter().flatten().map(Ok));

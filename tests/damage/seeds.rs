@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, add_verification, checkpoint_to_file, recurrent_to_file};
-use wgru::nn::{GruConfig, HostInput, Linear, LstmConfig, Module, Recurrent, RnnConfig};
+use wgru::io::{Cell, RecurrentWeights, TensorFile, add_verification, checkpoint_to_file, recurrent_to_file};
+use wgru::nn::{HostInput, Linear, Module, Recurrent, RecurrentConfig};
 use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
 use wgru::{Device, Rng};
 
@@ -81,9 +81,16 @@ pub fn layers(device: &Device) -> Vec<Seed> {
     let mut rng = Rng::new(1);
     let rng = &mut rng;
     pollster::block_on(async {
-        let gru = GruConfig { input: 2, hidden: 3, bidirectional: true, ..GruConfig::default() };
-        let lstm = LstmConfig { input: 2, hidden: 4, projection: 3, peephole: true, ..LstmConfig::default() };
-        let rnn = RnnConfig { input: 2, hidden: 3, layers: 2, ..RnnConfig::default() };
+        let gru = RecurrentConfig { input: 2, hidden: 3, bidirectional: true, ..RecurrentConfig::default() };
+        let lstm = RecurrentConfig {
+            cell: Cell::Lstm,
+            input: 2,
+            hidden: 4,
+            projection: 3,
+            peephole: true,
+            ..RecurrentConfig::default()
+        };
+        let rnn = RecurrentConfig { cell: Cell::Rnn, input: 2, hidden: 3, layers: 2, ..RecurrentConfig::default() };
         vec![
             made("a GRU", &layer_file(gru.build(device, rng), rng).await),
             made("an LSTM", &layer_file(lstm.build(device, rng), rng).await),
@@ -126,9 +133,11 @@ pub fn operators() -> Vec<Seed> {
 
 /// Weights of recurrent layers in the layouts of Keras, PyTorch and ONNX.
 pub fn weights(device: &Device) -> Vec<Seed> {
-    let gru = GruConfig { input: 2, hidden: 3, ..GruConfig::default() }.build(device, &mut Rng::new(3)).expect("gru");
+    let gru = RecurrentConfig { input: 2, hidden: 3, ..RecurrentConfig::default() }
+        .build(device, &mut Rng::new(3))
+        .expect("gru");
     let file = pollster::block_on(recurrent_to_file(&gru)).expect("a file");
-    let kind = RecurrentKind::Gru { reset_after: true };
+    let kind = Cell::Gru;
     let weights = RecurrentWeights::from_pytorch(kind, &file, 0, false).expect("weights");
     let onnx = RecurrentWeights::to_onnx(&[weights.clone(), weights.clone()]).expect("two directions");
     vec![

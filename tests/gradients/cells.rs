@@ -1,6 +1,6 @@
 //! Every recurrent layer with every option: its outputs, and the gradients of `x`, the first states and all parameters.
 
-use wgru::nn::{HostInput, Mode, Padding, RecurrentOptions, SequenceInput, run_f64};
+use wgru::nn::{HostInput, Mode, Padding, RecurrentOptions, RunOptions, run_f64};
 use wgru::ops::recurrent::Plan;
 use wgru::{Activation, Device, Rng, Tensor};
 
@@ -165,7 +165,7 @@ impl Case {
         let [h, c] = spec.states(BATCH);
         let given = |v: &[f32], dims: &[usize]| (!learned && !v.is_empty()).then(|| tensor(v, dims).requires_grad());
         let (h0, c0) = (given(&self.values[1], &h), given(&self.values[2], &c));
-        let input = SequenceInput {
+        let input = RunOptions {
             h0: h0.as_ref(),
             c0: c0.as_ref(),
             lengths: matches!(self.given, Given::Lengths | Given::All).then_some(&LENGTHS[..]),

@@ -58,7 +58,7 @@ fn check(device: &Device, c: &Conv, axes: Axes, bias: bool) -> Result<()> {
     let (dims, out) = ([c.steps, c.batch, c.input], [c.outputs(), c.batch, c.output]);
     let (x, dy) = (fill(1, dims.iter().product(), 1.0), fill(2, out.iter().product(), 1.0));
     let leaf = Tensor::from_slice(device, &ordered(&x, dims, axes, false), &extents(dims, axes))?.requires_grad();
-    let y = conv.forward(&leaf, &mut Mode::Train(&mut Rng::new(0)))?;
+    let y = conv.forward_with(&leaf, &mut Mode::Train(&mut Rng::new(0)))?;
     assert_eq!(y.dims(), extents(out, axes), "{what}");
     y.backward_with(&Tensor::from_slice(device, &ordered(&dy, out, axes, false), y.dims())?)?;
 

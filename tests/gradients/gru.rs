@@ -1,6 +1,6 @@
 //! The GRU layer in every configuration: its outputs, and the gradients of `x`, `h0` and all parameters.
 
-use wgru::nn::{Gru, GruConfig, Mode, Module, SequenceInput};
+use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::ops::recurrent::Plan;
 use wgru::{Device, Result, Rng, Tensor};
 
@@ -42,7 +42,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn layer(device: &Device, n: &Network, plan: Plan, batch_first: bool) -> Gru {
-    let config = GruConfig {
+    let config = RecurrentConfig {
         input: n.input,
         hidden: n.hidden,
         layers: n.layers,
@@ -111,7 +111,7 @@ fn check(case: &Case, loss: Loss, plans: &[(Plan, bool)]) {
             let lengths = case.lengths.as_ref().map(|l| &l[..]);
             let out = gru.run(
                 &x,
-                SequenceInput { h0: Some(&h0), lengths, ..Default::default() },
+                RunOptions { h0: Some(&h0), lengths, ..Default::default() },
                 &mut Mode::Train(&mut Rng::new(0)),
             )?;
             let from_y = out.output.mul(&by_time(&dy, [STEPS, BATCH, directions * HIDDEN])?)?.sum()?;
@@ -168,7 +168,7 @@ fn gru_gradients_of_the_other_reset_form_are_rejected() {
     let (want, _) = n.run(&parameters, &wide(&x), &wide(&h0), &[STEPS; BATCH]);
     let x = Tensor::from_slice(&device, &x, &[STEPS, BATCH, INPUT]).expect("uploaded");
     let h0 = Tensor::from_slice(&device, &h0, &[1, BATCH, HIDDEN]).expect("uploaded");
-    let out = gru.run(&x, SequenceInput { h0: Some(&h0), ..Default::default() }, &mut Mode::Eval).expect("run");
+    let out = gru.run(&x, RunOptions { h0: Some(&h0), ..Default::default() }, &mut Mode::Eval).expect("run");
     assert_close("output of the other form", &read(&out.output), &want, FORWARD);
 }
 
@@ -177,7 +177,7 @@ fn gru_gradients_of_the_other_reset_form_are_rejected() {
 fn gru_dropout_gradient_uses_the_mask_of_the_forward_pass() {
     let device = twin();
     let (p, seed) = (0.4, 11);
-    let config = GruConfig { input: INPUT, hidden: HIDDEN, layers: 2, dropout: p, ..Default::default() };
+    let config = RecurrentConfig { input: INPUT, hidden: HIDDEN, layers: 2, dropout: p, ..Default::default() };
     let gru = config.build(&device, &mut Rng::new(5)).expect("a legal configuration");
     let ones = Tensor::full(&device, 1.0, &[STEPS, BATCH, HIDDEN]).expect("allocated");
     let mask = Mode::Train(&mut Rng::new(seed)).dropout(&ones, p).expect("the same draw");
@@ -187,7 +187,7 @@ fn gru_dropout_gradient_uses_the_mask_of_the_forward_pass() {
     let x = fill(1, STEPS * BATCH * INPUT, 1.0);
     let dy = fill(3, STEPS * BATCH * HIDDEN, 1.0);
     let leaf = Tensor::from_slice(&device, &x, &[STEPS, BATCH, INPUT]).expect("uploaded").requires_grad();
-    let out = gru.run(&leaf, SequenceInput::default(), &mut Mode::Train(&mut Rng::new(seed))).expect("run");
+    let out = gru.run(&leaf, RunOptions::default(), &mut Mode::Train(&mut Rng::new(seed))).expect("run");
     let dy_tensor = Tensor::from_slice(&device, &dy, out.output.dims()).expect("uploaded");
     out.output.backward_with(&dy_tensor).expect("backward");
 

@@ -1,6 +1,6 @@
 //! The tape: what adds up, what it notices, how long it may be.
 
-use wgru::nn::{Dropout, GruConfig, Mode, Module, SequenceInput};
+use wgru::nn::{Dropout, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::{Device, Error, Result, Rng, Tensor};
 
 use crate::common::{fill, twin};
@@ -124,9 +124,9 @@ fn backward_refuses_results_that_were_overwritten() {
 fn backward_through_a_gru_refuses_an_overwritten_input_or_weight() -> Result<()> {
     let device = twin();
     for victim in ["x", "weight_ih_l0", "weight_hh_l0"] {
-        let gru = GruConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, &mut Rng::new(1))?;
+        let gru = RecurrentConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, &mut Rng::new(1))?;
         let x = Tensor::full(&device, 0.5, &[4, 1, 2])?.requires_grad();
-        let y = gru.run(&x, SequenceInput::default(), &mut Mode::Train(&mut Rng::new(2)))?.output.sum()?;
+        let y = gru.run(&x, RunOptions::default(), &mut Mode::Train(&mut Rng::new(2)))?.output.sum()?;
         let parameters = gru.parameters();
         let tensor = parameters.iter().find(|(name, _)| name == victim).map_or(&x, |(_, tensor)| tensor);
         tensor.assign(&vec![0.25; tensor.len()])?;
@@ -138,9 +138,9 @@ fn backward_through_a_gru_refuses_an_overwritten_input_or_weight() -> Result<()>
 #[test]
 fn a_gru_uses_weights_that_were_assigned_since_the_last_run() -> Result<()> {
     let device = twin();
-    let gru = GruConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, &mut Rng::new(1))?;
+    let gru = RecurrentConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, &mut Rng::new(1))?;
     let x = Tensor::full(&device, 0.5, &[4, 1, 2])?;
-    let run = || gru.forward(&x, &mut Mode::Eval)?.to_vec();
+    let run = || gru.forward(&x)?.to_vec();
     assert!(run()?.iter().any(|&v| v != 0.0));
     for (_, parameter) in gru.parameters() {
         parameter.assign(&vec![0.0; parameter.len()])?;
@@ -158,8 +158,8 @@ fn backward_refuses_what_has_no_gradient() -> Result<()> {
     assert!(matches!(x.square()?.backward(), Err(Error::Shape { .. })), "two elements");
     let wrong = Tensor::full(&device, 1.0, &[3])?;
     assert!(matches!(x.square()?.backward_with(&wrong), Err(Error::Shape { .. })), "three for two");
-    let gru = GruConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, &mut Rng::new(1))?;
-    let y = gru.forward(&Tensor::full(&device, 1.0, &[1, 1, 2])?, &mut Mode::Eval)?.sum()?;
+    let gru = RecurrentConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, &mut Rng::new(1))?;
+    let y = gru.forward(&Tensor::full(&device, 1.0, &[1, 1, 2])?)?.sum()?;
     assert!(matches!(y.backward(), Err(Error::Value { .. })), "inference records no tape");
     Ok(())
 }
@@ -169,7 +169,7 @@ fn dropout_gradient_is_the_mask_of_the_forward_pass() -> Result<()> {
     let device = twin();
     let layer = Dropout::new(0.3)?;
     let x = leaf(&device, &[1.0; 1000]);
-    let y = layer.forward(&x, &mut Mode::Train(&mut Rng::new(7)))?;
+    let y = layer.forward_with(&x, &mut Mode::Train(&mut Rng::new(7)))?;
     y.backward_with(&Tensor::full(&device, 1.0, &[1000])?)?;
     let mask = y.to_vec()?;
     // Of ones the result is the mask itself.
@@ -178,10 +178,10 @@ fn dropout_gradient_is_the_mask_of_the_forward_pass() -> Result<()> {
     assert!((200..400).contains(&dropped), "{dropped} of 1000 dropped at p = 0.3");
     assert!(mask.iter().all(|&m| m == 0.0 || m == 1.0 / (1.0 - 0.3)));
 
-    let again = layer.forward(&x, &mut Mode::Train(&mut Rng::new(7)))?.to_vec()?;
+    let again = layer.forward_with(&x, &mut Mode::Train(&mut Rng::new(7)))?.to_vec()?;
     assert_eq!(again, mask, "the same seed draws the same mask");
-    let other = layer.forward(&x, &mut Mode::Train(&mut Rng::new(8)))?.to_vec()?;
+    let other = layer.forward_with(&x, &mut Mode::Train(&mut Rng::new(8)))?.to_vec()?;
     assert_ne!(other, mask, "another seed draws another");
-    assert_eq!(layer.forward(&x, &mut Mode::Eval)?.to_vec()?, [1.0; 1000]);
+    assert_eq!(layer.forward(&x)?.to_vec()?, [1.0; 1000]);
     Ok(())
 }

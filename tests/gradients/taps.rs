@@ -1,6 +1,6 @@
 //! The gates that a run shows: those of the equations, at every step that counts, whatever plan ran it.
 
-use wgru::nn::{Mode, SequenceInput};
+use wgru::nn::{Mode, RunOptions};
 use wgru::{Device, Rng, Tensor};
 
 use crate::common::recurrent::{Kind, Spec};
@@ -38,7 +38,7 @@ fn check(device: &Device, spec: &Spec) {
     let layer = spec.build(device, &mut Rng::new(9)).expect("layer");
     let (h, x) = (spec.hidden, fill(1, STEPS * BATCH * spec.input, 1.0));
     let mask: Vec<bool> = (0..STEPS * BATCH).map(|i| i % 4 != 1).collect();
-    let input = SequenceInput { mask: Some(&mask), taps: true, ..Default::default() };
+    let input = RunOptions { mask: Some(&mask), gates: true, ..Default::default() };
     let tensor = Tensor::from_slice(device, &x, &[STEPS, BATCH, spec.input]).expect("x");
     let run = layer.run(&tensor, input, &mut Mode::Eval).expect("run");
     let shown: Vec<Vec<f32>> = run.gates[0].iter().map(|t| t.to_vec().expect("read")).collect();
@@ -85,6 +85,6 @@ fn gates_are_kept_only_when_asked_for() {
     for kind in [Kind::GruAfter, Kind::Lstm] {
         let layer = Spec::new(kind, 2, 3).build(&device, &mut Rng::new(1)).expect("layer");
         let x = Tensor::zeros(&device, &[2, 1, 2]).expect("x");
-        assert!(layer.run(&x, SequenceInput::default(), &mut Mode::Eval).expect("run").gates.is_empty());
+        assert!(layer.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").gates.is_empty());
     }
 }

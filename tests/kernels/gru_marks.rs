@@ -3,8 +3,8 @@
 
 use wgru::kernel::Kernel;
 use wgru::kernels::{
-    CellSequence, CellSequenceBackward, GruCandidate, GruGates, GruResetBackward, GruSequence, GruSequenceBackward,
-    GruStep, GruStepBackward, Plain, PlainCell,
+    Cell, CellSequence, CellSequenceBackward, GruCandidate, GruGates, GruResetBackward, GruSequence,
+    GruSequenceBackward, GruStep, GruStepBackward, Plain,
 };
 use wgru::{Device, Tensor};
 
@@ -17,11 +17,11 @@ const STEPS: f64 = 4e-6;
 /// Steps, batch, hidden, directions, reverse.
 const SHAPES: [[u32; 5]; 5] = [[5, 7, 3, 1, 0], [5, 9, 17, 1, 1], [4, 5, 67, 2, 0], [5, 3, 130, 2, 0], [1, 1, 1, 1, 0]];
 
-const GRU: [PlainCell; 2] = [PlainCell::GruResetAfter, PlainCell::GruResetBefore];
-const OTHERS: [PlainCell; 3] = [PlainCell::Lstm, PlainCell::Rnn, PlainCell::RnnRelu];
+const GRU: [Cell; 2] = [Cell::Gru, Cell::GruResetBefore];
+const OTHERS: [Cell; 3] = [Cell::Lstm, Cell::Rnn, Cell::RnnRelu];
 
-fn cases(cells: &[PlainCell]) -> Vec<Plain> {
-    let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], cell: PlainCell| Plain {
+fn cases(cells: &[Cell]) -> Vec<Plain> {
+    let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], cell: Cell| Plain {
         steps,
         batch,
         hidden,
@@ -126,7 +126,7 @@ fn assert_same(what: &str, got: &[Vec<f32>], want: &[Vec<f32>]) {
 type Pass = fn(&Device, &Plain, bool) -> Vec<Vec<f32>>;
 
 /// Both plans of the GPU against both of the twins; the other cells have one.
-fn agree(pass: Pass, cells: &[PlainCell]) {
+fn agree(pass: Pass, cells: &[Cell]) {
     let Some(device) = gpu() else {
         eprintln!("SKIPPED marks of every kind: no adapter");
         return;

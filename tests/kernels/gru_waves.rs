@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use wgru::Device;
 use wgru::kernel::Kernel;
-use wgru::kernels::plain::PlainCell;
+use wgru::kernels::plain::Cell;
 use wgru::kernels::{
     CellSequence, CellSequenceBackward, GruCandidate, GruGates, GruSequence, GruSequenceBackward, GruStep, Plain,
 };
@@ -15,7 +15,7 @@ use crate::{bits, buffer, indices, on_every_backend, poison, read};
 const LAYERS: usize = 3;
 const FORWARD: u32 = 2;
 
-fn plain(cell: PlainCell, [steps, batch, hidden]: [u32; 3]) -> Plain {
+fn plain(cell: Cell, [steps, batch, hidden]: [u32; 3]) -> Plain {
     let directions = LAYERS as u32;
     Plain {
         steps,
@@ -86,7 +86,7 @@ fn alone(device: &Device, p: &Plain, [x, packed, first]: [&[f32]; 3], d: usize) 
 on_every_backend![layers_behind_each_other_give_the_numbers_of_each_alone];
 
 fn layers_behind_each_other_give_the_numbers_of_each_alone(device: &Device) {
-    for (cell, chain) in PlainCell::ALL.into_iter().flat_map(|cell| [(cell, false), (cell, true)]) {
+    for (cell, chain) in Cell::ALL.into_iter().flat_map(|cell| [(cell, false), (cell, true)]) {
         if chain && !cell.is_gru() {
             continue;
         }
@@ -122,7 +122,7 @@ on_every_backend![backward_in_parts_gives_the_bits_of_all_steps_at_once];
 
 /// The last steps first: `carry` goes from part to part.
 fn backward_in_parts_gives_the_bits_of_all_steps_at_once(device: &Device) {
-    for cell in PlainCell::ALL {
+    for cell in Cell::ALL {
         for (directions, reverse) in [(1, 0), (1, 1), (2, 0)] {
             let p = Plain { directions, reverse, ..plain(cell, [7, 5, 19]) };
             let ([packed, marks, state, saved, dy], [d_gates, carry]) = match cell.is_gru() {
@@ -159,7 +159,7 @@ fn backward_in_parts_gives_the_bits_of_all_steps_at_once(device: &Device) {
 
 #[test]
 fn backward_and_two_directions_refuse_to_lag() {
-    let p = plain(PlainCell::GruResetAfter, [3, 2, 5]);
+    let p = plain(Cell::Gru, [3, 2, 5]);
     assert!(GruSequence::new(p).check().is_ok());
     for (kernel, field) in [
         (Plain { reverse: 0, directions: 2, lag: 1, ..p }, "lag"),

@@ -4,7 +4,7 @@
 use wgru::io::TensorFile;
 use wgru::io::onnx::{self, Extent, Input, OnnxModel, Value};
 use wgru::nn::*;
-use wgru::{Activation, Device, Error, Rng, Tensor};
+use wgru::{Activation, Cell, Device, Error, Rng, Tensor};
 
 use crate::common::{fill, relative_error};
 use crate::on_every_backend;
@@ -33,12 +33,12 @@ fn cases(device: &Device) -> Vec<Case> {
         let [b, t] = [Extent::named("batch"), Extent::named("time")];
         Input::new("x", if batch_first { vec![b, t, Extent::Fixed(width)] } else { vec![t, b, Extent::Fixed(width)] })
     };
-    let gru = GruConfig { input: 4, hidden: 5, ..GruConfig::default() };
-    let lstm = LstmConfig { input: 4, hidden: 3, ..LstmConfig::default() };
+    let gru = RecurrentConfig { input: 4, hidden: 5, ..RecurrentConfig::default() };
+    let lstm = RecurrentConfig { cell: Cell::Lstm, input: 4, hidden: 3, ..RecurrentConfig::default() };
     let linear = |from, to, rng: &mut Rng| Linear::new(device, from, to, true, rng).expect("linear");
-    let both = GruConfig { layers: 2, bidirectional: true, batch_first: true, dropout: 0.1, ..gru.clone() };
-    let before = GruConfig {
-        reset_after: false,
+    let both = RecurrentConfig { layers: 2, bidirectional: true, batch_first: true, dropout: 0.1, ..gru.clone() };
+    let before = RecurrentConfig {
+        cell: Cell::GruResetBefore,
         reverse: true,
         options: RecurrentOptions { clip: Some(0.5), ..RecurrentOptions::default() },
         ..gru.clone()
@@ -47,18 +47,26 @@ fn cases(device: &Device) -> Vec<Case> {
     let scaled = Activation::ScaledTanh { alpha: 1.5, beta: 0.6 };
     let activations =
         LstmActivations { input: hard, forget: hard, cell: Activation::Softsign, output: hard, hidden: scaled };
-    let peepholes = LstmConfig { peephole: true, input_forget: true, bidirectional: true, activations, ..lstm.clone() };
-    let rnn = RnnConfig {
+    let peepholes = RecurrentConfig {
+        cell: Cell::Lstm,
+        peephole: true,
+        input_forget: true,
+        bidirectional: true,
+        activations,
+        ..lstm.clone()
+    };
+    let rnn = RecurrentConfig {
+        cell: Cell::Rnn,
         input: 4,
         hidden: 6,
         activation: Activation::Elu { alpha: 0.7 },
         bias: false,
-        ..RnnConfig::default()
+        ..RecurrentConfig::default()
     };
     let conv =
         Conv1dConfig { input: 4, output: 6, kernel: 3, stride: 2, padding: 1, groups: 2, ..Conv1dConfig::default() };
     let words = Input { indices: true, ..Input::new("words", vec![Extent::named("batch"), Extent::named("time")]) };
-    let batch_first = LstmConfig { batch_first: true, ..lstm };
+    let batch_first = RecurrentConfig { cell: Cell::Lstm, batch_first: true, ..lstm };
     let case = |name, model, input: Input| {
         let time_first = matches!(&input.dims[0], Extent::Named(n) if n == "time");
         let mut dims = if time_first { vec![STEPS, BATCH] } else { vec![BATCH, STEPS] };
@@ -104,14 +112,14 @@ fn cases(device: &Device) -> Vec<Case> {
             "windows",
             Sequential::new()
                 .push("conv", conv.build(device, rng).expect("conv"))
-                .push("gru", GruConfig { input: 6, ..gru.clone() }.build(device, rng).expect("gru")),
+                .push("gru", RecurrentConfig { input: 6, ..gru.clone() }.build(device, rng).expect("gru")),
             free(false, 4),
         ),
         case("nothing", Sequential::new().push("drop", Dropout::new(0.5).expect("dropout")), free(false, 4)),
         case(
             "last_step",
             Sequential::new()
-                .push("gru", GruConfig { batch_first: true, ..gru.clone() }.build(device, rng).expect("gru"))
+                .push("gru", RecurrentConfig { batch_first: true, ..gru.clone() }.build(device, rng).expect("gru"))
                 .push("last", LastStep { batch_first: true }),
             free(true, 4),
         ),
@@ -147,7 +155,7 @@ fn exported_models_give_what_onnx_runtime_gives(device: &Device) {
             let x = Tensor::from_slice(device, &fill(9000 + k as u32, len, 1.0), &dims).expect("x");
             (x.clone(), x.into())
         };
-        let ours = model.forward(&x, &mut Mode::Eval).expect("forward");
+        let ours = model.forward(&x).expect("forward");
         let want = wanted.as_ref().expect("outputs.safetensors").expect(name, ours.dims()).expect(name);
         let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
         let ours = ours.to_vec().expect("read");
@@ -178,16 +186,17 @@ fn layers_without_a_form_in_onnx_are_refused_by_name() {
         other => panic!("{word}: {:?}", other.map(|b| b.len())),
     };
     let rng = &mut Rng::new(0);
-    let lstm = LstmConfig { input: 4, hidden: 3, projection: 2, ..LstmConfig::default() }.build(&device, rng);
+    let lstm = RecurrentConfig { cell: Cell::Lstm, input: 4, hidden: 3, projection: 2, ..RecurrentConfig::default() }
+        .build(&device, rng);
     refused(Sequential::new().push("odd", lstm.expect("lstm")), "projection");
     let options = RecurrentOptions { zoneout: 0.1, ..RecurrentOptions::default() };
-    let gru = GruConfig { input: 4, hidden: 3, options, ..GruConfig::default() }.build(&device, rng);
+    let gru = RecurrentConfig { input: 4, hidden: 3, options, ..RecurrentConfig::default() }.build(&device, rng);
     refused(Sequential::new().push("odd", gru.expect("gru")), "zoneout");
     let options = RecurrentOptions { learn_h0: true, ..RecurrentOptions::default() };
-    let gru = GruConfig { input: 4, hidden: 3, options, ..GruConfig::default() }.build(&device, rng);
+    let gru = RecurrentConfig { input: 4, hidden: 3, options, ..RecurrentConfig::default() }.build(&device, rng);
     refused(Sequential::new().push("odd", gru.expect("gru")), "first states");
     let activations = GruActivations { reset: Activation::Relu, ..GruActivations::default() };
-    let gru = GruConfig { input: 4, hidden: 3, activations, ..GruConfig::default() }.build(&device, rng);
+    let gru = RecurrentConfig { input: 4, hidden: 3, activations, ..RecurrentConfig::default() }.build(&device, rng);
     refused(Sequential::new().push("odd", gru.expect("gru")), "activations");
     refused(Sequential::new().push("odd", Linear::new(&device, 3, 1, true, rng).expect("linear")), "last extent of 3");
     refused(Sequential::new().push("odd", Embedding::new(&device, 3, 1, rng).expect("embedding")), "indices");

@@ -1,8 +1,8 @@
 //! NSNet2, a speech enhancer of two GRUs, on real frames: what ONNX Runtime gives, in one pass and frame by frame.
 
 use wgru::io::onnx::{OnnxModel, Stream, Value, initializers};
-use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, load_parameters};
-use wgru::nn::{Gru, GruConfig};
+use wgru::io::{Cell, RecurrentWeights, TensorFile, load_parameters};
+use wgru::nn::{Gru, RecurrentConfig};
 #[cfg(feature = "gpu")]
 use wgru::nn::{Mode, Module};
 use wgru::{Device, Precision, Rng, StreamOptions, Tensor};
@@ -103,10 +103,10 @@ impl Net {
                 let (dims, values) = self.weights.get(name).expect("a weight of the GRU");
                 one.insert(part, dims, values.to_vec());
             }
-            let weights = RecurrentWeights::from_onnx(RecurrentKind::Gru { reset_after: true }, &one).expect("layout");
+            let weights = RecurrentWeights::from_onnx(Cell::Gru, &one).expect("layout");
             weights[0].to_parameters(&mut parameters, layer, false);
         }
-        let config = GruConfig { input: 400, hidden: 400, layers: 2, ..GruConfig::default() };
+        let config = RecurrentConfig { input: 400, hidden: 400, layers: 2, ..RecurrentConfig::default() };
         let gru = config.build(device, &mut Rng::new(0)).expect("gru");
         load_parameters(&gru, &parameters).expect("loaded");
         gru
@@ -170,7 +170,7 @@ fn nsnet2_on_the_gpu_by_each_precision() {
     let x = Tensor::from_slice(&device, &net.inputs().concat(), &[FRAMES, 1, 400]).expect("uploaded");
     for (weights, most, most_mean) in ON_GPU {
         let gru = net.gru(&device).with_weights(weights).expect("a plain GRU");
-        let y = gru.forward(&x, &mut Mode::Eval).and_then(|y| y.to_vec()).expect("run");
+        let y = gru.forward(&x).and_then(|y| y.to_vec()).expect("run");
         net.check(&format!("GRUs of {weights:?} weights on the GPU"), y.chunks(400), [most, most_mean]);
     }
 }

@@ -4,7 +4,7 @@
 #[macro_use]
 extern crate browser_tests;
 
-use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, load_gru};
+use wgru::io::{Cell, RecurrentWeights, TensorFile, load_recurrent_blocking};
 use wgru::{Device, Error};
 
 const ARRAYS: &[u8] = include_bytes!("arrays.npz");
@@ -111,7 +111,7 @@ fn numbers_and_texts_beside_the_tensors_are_metadata() {
 
 #[test]
 fn a_model_inside_a_checkpoint_loads() {
-    let gru = load_gru(&Device::cpu(), &read(STATE).under("model")).expect("loaded");
+    let gru = load_recurrent_blocking(&Device::cpu(), &read(STATE).under("model")).expect("loaded");
     assert_eq!((gru.config().input, gru.config().hidden), (2, 3));
     assert_eq!(read(STATE).under("mod").names().count(), 0);
     assert_eq!(read(STATE).under("list.1").metadata["inner.1"], "7");
@@ -134,7 +134,7 @@ fn weights_of_keras_are_read_from_both_of_its_files() {
             let (dims, values) = vars.get(number).expect("there");
             named.insert(name, dims, values.to_vec());
         }
-        let weights = |file: &TensorFile| RecurrentWeights::from_keras(RecurrentKind::Gru { reset_after: true }, file);
+        let weights = |file: &TensorFile| RecurrentWeights::from_keras(Cell::Gru, file);
         assert_eq!(weights(&vars).expect("read"), weights(&named).expect("read"));
         assert!(TensorFile::from_keras("x", bytes).is_ok());
     }

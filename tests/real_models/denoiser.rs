@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, load_parameters};
-use wgru::nn::{Gru, GruActivations, GruConfig, Linear, Mode, Module, SequenceInput};
+use wgru::io::{Cell, RecurrentWeights, TensorFile, load_parameters};
+use wgru::nn::{Gru, GruActivations, Linear, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::{Activation, Device, Result, Rng, Tensor};
 
 use crate::common::assert_close;
@@ -73,12 +73,17 @@ impl Denoiser {
             file.insert("kernel", &[input, 3 * hidden], kernel);
             file.insert("recurrent_kernel", &[hidden, 3 * hidden], recurrent);
             file.insert("bias", &[3 * hidden], bias);
-            let weights =
-                RecurrentWeights::from_keras(RecurrentKind::Gru { reset_after: false }, &file).expect("layout");
+            let weights = RecurrentWeights::from_keras(Cell::GruResetBefore, &file).expect("layout");
             let mut parameters = TensorFile::default();
             weights.to_parameters(&mut parameters, 0, false);
             let activations = GruActivations { candidate: Activation::Relu, ..GruActivations::default() };
-            let config = GruConfig { input, hidden, reset_after: false, activations, ..GruConfig::default() };
+            let config = RecurrentConfig {
+                input,
+                hidden,
+                cell: Cell::GruResetBefore,
+                activations,
+                ..RecurrentConfig::default()
+            };
             let gru = config.build(device, rng).expect("gru");
             load_parameters(&gru, &parameters).expect("loaded");
             gru
@@ -99,16 +104,16 @@ impl Denoiser {
     /// Runs frames from the states of `last`, or from zero.
     fn run(&self, x: &Tensor, last: Option<&Answer>) -> Result<Answer> {
         let mode = &mut Mode::Eval;
-        let dense = self.dense.forward(x, mode)?.tanh()?;
+        let dense = self.dense.forward_with(x, mode)?.tanh()?;
         let mut step = |gru: &Gru, x: &Tensor, k: usize| {
             let h0 = last.map(|last| &last.states[k]);
-            Ok::<_, wgru::Error>(gru.run(x, SequenceInput { h0, ..Default::default() }, mode)?.output)
+            Ok::<_, wgru::Error>(gru.run(x, RunOptions { h0, ..Default::default() }, mode)?.output)
         };
         let voice = step(&self.voice, &dense, 0)?;
         let noise = step(&self.noise, &Tensor::concat(&[&dense, &voice, x], 2)?, 1)?;
         let denoise = step(&self.denoise, &Tensor::concat(&[&voice, &noise, x], 2)?, 2)?;
-        let gains = self.gains.forward(&denoise, &mut Mode::Eval)?.sigmoid()?;
-        let activity = self.activity.forward(&voice, &mut Mode::Eval)?.sigmoid()?;
+        let gains = self.gains.forward(&denoise)?.sigmoid()?;
+        let activity = self.activity.forward(&voice)?.sigmoid()?;
         Ok(Answer { dense, states: [voice, noise, denoise], gains, activity })
     }
 

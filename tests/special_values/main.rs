@@ -13,7 +13,7 @@ mod others;
 
 use common::recurrent::{Kind, Layer, Spec};
 use common::{gpu, twin};
-use wgru::nn::{HostInput, HostOutput, Mode, SequenceInput, run_f64};
+use wgru::nn::{HostInput, HostOutput, Mode, RunOptions, run_f64};
 use wgru::{Activation, CpuOptions, Device, Rng, Tensor};
 
 /// Small, but still normal after halvings: GPUs may flush subnormal numbers to 0 (SwiftShader does, in Chromium).
@@ -148,7 +148,7 @@ fn run(device: &Device, spec: &Spec, weights: &Weights, rows: &[Row], gradients:
     let x = tensor(rows.iter().map(|r| r.x).collect(), STEPS);
     let h0 = tensor(rows.iter().map(|r| r.h).collect(), 1);
     let c0 = (spec.kind == Kind::Lstm).then(|| tensor(rows.iter().map(|r| r.c).collect(), 1));
-    let input = SequenceInput { h0: Some(&h0), c0: c0.as_ref(), ..Default::default() };
+    let input = RunOptions { h0: Some(&h0), c0: c0.as_ref(), ..Default::default() };
     let out = layer.run(&x, input, &mut Mode::Train(&mut Rng::new(0))).expect("run");
     let mut all = vec![out.output.clone(), out.h_n];
     all.extend(out.c_n);

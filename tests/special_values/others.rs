@@ -1,6 +1,6 @@
 //! Streams, weights in fewer bits, and the minimal GRU.
 
-use wgru::nn::{GruConfig, MinGruConfig, MinGruForm, MinGruInput, Mode, Module, SequenceInput};
+use wgru::nn::{MinGruConfig, MinGruForm, MinGruInput, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::{Device, Precision, Rng, Stream, StreamOptions, Tensor};
 
 use crate::common::recurrent::{Kind, Layer, Spec};
@@ -63,7 +63,7 @@ fn layers_of_fewer_bits_give_the_layers_answer() {
             let want = run(&twin(), &Spec::new(kind, 1, 1), weights, &rows, false);
             for precision in [Precision::F16, Precision::Bf16, Precision::Int8] {
                 let config =
-                    GruConfig { input: 1, hidden: 1, reset_after: kind == Kind::GruAfter, ..Default::default() };
+                    RecurrentConfig { input: 1, hidden: 1, reset_after: kind == Kind::GruAfter, ..Default::default() };
                 let gru = config.build(&device, &mut Rng::new(0)).and_then(|gru| gru.with_weights(precision));
                 let gru = gru.expect("layer");
                 for ((_, parameter), values) in gru.parameters().iter().zip(weights) {
@@ -74,7 +74,7 @@ fn layers_of_fewer_bits_give_the_layers_answer() {
                 };
                 let x = tensor(rows.iter().map(|r| r.x).collect(), STEPS);
                 let h0 = tensor(rows.iter().map(|r| r.h).collect(), 1);
-                let input = SequenceInput { h0: Some(&h0), ..Default::default() };
+                let input = RunOptions { h0: Some(&h0), ..Default::default() };
                 let out = gru.run(&x, input, &mut Mode::Eval).expect("run");
                 let read = [out.output, out.h_n].map(|t| t.to_vec().expect("read")).concat();
                 let of_row = |i: usize| read.iter().skip(i).step_by(rows.len()).map(|&v| f64::from(v)).collect();

@@ -1,8 +1,8 @@
 //! A recurrent network: layers over time, and a linear layer on their output
 
 use wasm_bindgen::prelude::*;
-use wgru::io::{RecurrentKind, TensorFile, recurrent_from_file, recurrent_kind, recurrent_to_file};
-use wgru::nn::{Gru, GruConfig, Linear, Lstm, LstmConfig, Mode, Module, Recurrent, Rnn, RnnConfig, SequenceInput};
+use wgru::io::{Cell, TensorFile, load_recurrent, recurrent_kind, recurrent_to_file};
+use wgru::nn::{Gru, RecurrentConfig, Linear, Lstm, Mode, Module, Recurrent, Rnn, RunOptions};
 use wgru::{Device, Error, Rng, StreamOptions, Tensor};
 
 use crate::fault::{Fault, Result};
@@ -119,7 +119,7 @@ impl Body {
         }
     }
 
-    fn run(&self, x: &Tensor, input: SequenceInput, mode: &mut Mode) -> Result<Run, Error> {
+    fn run(&self, x: &Tensor, input: RunOptions, mode: &mut Mode) -> Result<Run, Error> {
         Ok(match self {
             Body::Gru(layer) => {
                 let run = layer.run(x, input, mode)?;
@@ -188,15 +188,15 @@ impl Network {
         let batch_first = true;
         let body = match spec.cell {
             Cell::Gru => Body::Gru(
-                GruConfig { input, hidden, layers, bidirectional, batch_first, ..Default::default() }
+                RecurrentConfig { input, hidden, layers, bidirectional, batch_first, ..Default::default() }
                     .build(device, rng)?,
             ),
             Cell::Lstm => Body::Lstm(
-                LstmConfig { input, hidden, layers, bidirectional, batch_first, ..Default::default() }
+                RecurrentConfig { cell: Cell::Lstm, input, hidden, layers, bidirectional, batch_first, ..Default::default() }
                     .build(device, rng)?,
             ),
             Cell::Rnn => Body::Rnn(
-                RnnConfig { input, hidden, layers, bidirectional, batch_first, ..Default::default() }
+                RecurrentConfig { cell: Cell::Rnn, input, hidden, layers, bidirectional, batch_first, ..Default::default() }
                     .build(device, rng)?,
             ),
         };
@@ -215,9 +215,9 @@ impl Network {
         let prefix = first.strip_suffix("weight_ih_l0").unwrap_or_default().trim_end_matches('.');
         let layers = if prefix.is_empty() { file.clone() } else { file.under(prefix) };
         let body = match recurrent_kind(&layers)? {
-            RecurrentKind::Gru { .. } => Body::Gru(recurrent_from_file(device, &layers).await?),
-            RecurrentKind::Lstm => Body::Lstm(recurrent_from_file(device, &layers).await?),
-            RecurrentKind::Rnn => Body::Rnn(recurrent_from_file(device, &layers).await?),
+            Cell::Gru { .. } => Body::Gru(load_recurrent(device, &layers).await?),
+            Cell::Lstm => Body::Lstm(load_recurrent(device, &layers).await?),
+            Cell::Rnn => Body::Rnn(load_recurrent(device, &layers).await?),
         };
         let verified = match layers.names().any(|name| name.starts_with("verify.")) {
             true => Some(match &body {
@@ -252,20 +252,20 @@ impl Network {
     }
 
     /// The recurrent layers on `x` `[B, T, I]`, and the linear layer on what they give.
-    fn run_on(&self, x: &Tensor, input: SequenceInput, mode: &mut Mode) -> Result<Run, Error> {
+    fn run_on(&self, x: &Tensor, input: RunOptions, mode: &mut Mode) -> Result<Run, Error> {
         let facts = self.body.facts();
         let turn = |t: &Tensor| if facts.batch_first { Ok(t.clone()) } else { t.permute(&[1, 0, 2]) };
         let mut run = self.body.run(&turn(x)?, input, mode)?;
         run.output = turn(&run.output)?;
         let Some(head) = &self.head else { return Ok(run) };
         run.output = match self.steps {
-            Steps::Every => head.forward(&run.output, mode)?,
+            Steps::Every => head.forward_with(&run.output, mode)?,
             Steps::Last => {
                 // The states of the last layer, side by side.
                 let [all, batch, width] = *run.h_n.dims() else { unreachable!("h_n has three axes") };
                 let last = run.h_n.slice(0, all - facts.directions..all)?;
                 let last = last.permute(&[1, 0, 2])?.reshape(&[batch, facts.directions * width])?;
-                head.forward(&last, mode)?
+                head.forward_with(&last, mode)?
             }
         };
         Ok(run)
@@ -310,8 +310,8 @@ impl Module for Network {
         out
     }
 
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor, Error> {
-        Ok(self.run_on(x, SequenceInput::default(), mode)?.output)
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor, Error> {
+        Ok(self.run_on(x, RunOptions::default(), mode)?.output)
     }
 }
 
@@ -367,7 +367,7 @@ impl Network {
         let x = Tensor::from_slice(&self.device, &x, &dims)?;
         let state = [facts.layers * facts.directions, batch, facts.hidden];
         let h0 = h0.map(|h0| Tensor::from_slice(&self.device, &h0, &state)).transpose()?;
-        let input = SequenceInput { h0: h0.as_ref(), lengths: lengths.as_deref(), taps, ..SequenceInput::default() };
+        let input = RunOptions { h0: h0.as_ref(), lengths: lengths.as_deref(), taps, ..RunOptions::default() };
         let run = self.run_on(&x, input, &mut Mode::Eval)?;
         let mut gates = Vec::new();
         for layer in &run.gates {

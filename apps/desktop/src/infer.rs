@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::task::{Context, Poll, Waker};
 
-use wgru::nn::{Gru, GruConfig, Mode, SequenceInput, prepare};
+use wgru::nn::{Gru, RecurrentConfig, Mode, RunOptions, prepare};
 use wgru::{Device, Result, Rng, Tensor};
 
 use crate::gpu::Host;
@@ -28,7 +28,7 @@ pub struct Inference {
 impl Inference {
     fn new(host: &Host) -> Result<Self> {
         let device: Device = host.adopt()?;
-        let config = GruConfig { input: HIDDEN, hidden: HIDDEN, layers: LAYERS, ..GruConfig::default() };
+        let config = RecurrentConfig { input: HIDDEN, hidden: HIDDEN, layers: LAYERS, ..RecurrentConfig::default() };
         let gru = config.build(&device, &mut Rng::new(1))?;
         let x = Tensor::full(&device, 0.5, &[STEPS, BATCH, HIDDEN])?;
         prepare(&gru, &x)?;
@@ -47,7 +47,7 @@ impl Inference {
     }
 
     fn last_state(&self) -> Result<Tensor> {
-        Ok(self.gru.run(&self.x, SequenceInput::default(), &mut Mode::Eval)?.h_n)
+        Ok(self.gru.run(&self.x, RunOptions::default(), &mut Mode::Eval)?.h_n)
     }
 
     /// Records a run, and asks for its last state.

@@ -1,6 +1,6 @@
 //! The forecaster: a GRU over the days, and a linear layer on each of its states
 
-use wgru::nn::{Gru, GruConfig, GruGates, Linear, Mode, Module, SequenceInput};
+use wgru::nn::{Gru, RecurrentConfig, GruGates, Linear, Mode, Module, RunOptions};
 use wgru::train::HostData;
 use wgru::{Device, Error, Result, Rng, Stream, StreamOptions, Tensor};
 
@@ -37,7 +37,7 @@ impl Forecaster {
     /// # Errors
     /// Those of the device.
     pub fn new(device: &Device, hidden: usize, rng: &mut Rng) -> Result<Self> {
-        let config = GruConfig { input: INPUTS, hidden, batch_first: true, ..GruConfig::default() };
+        let config = RecurrentConfig { input: INPUTS, hidden, batch_first: true, ..RecurrentConfig::default() };
         let gru = config.build(device, rng)?;
         // The update gates start as memories of 1 to LONGEST days: Tallec and Ollivier, *Can recurrent neural networks
         // warp time?* (2018). This also orders the units of the picture by their memory.
@@ -64,9 +64,9 @@ impl Forecaster {
         let steps = days.len();
         let x: Vec<f32> = days.flat_map(|day| weather.input(day)).collect();
         let x = Tensor::from_slice(device, &x, &[1, steps, INPUTS])?;
-        let taps = SequenceInput { taps: true, ..SequenceInput::default() };
+        let taps = RunOptions { gates: true, ..RunOptions::default() };
         let run = self.gru.run(&x, taps, &mut Mode::Eval)?;
-        let output = self.head.forward(&run.output, &mut Mode::Eval)?;
+        let output = self.head.forward(&run.output)?;
         let gates = run.gates.into_iter().next().ok_or_else(|| Error::Stopped("the run kept no gates".into()))?;
         Ok(Pass { output, gates })
     }
@@ -88,8 +88,8 @@ impl Module for Forecaster {
         [named("gru", &self.gru), named("head", &self.head)].concat()
     }
 
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        self.head.forward(&self.gru.run(x, SequenceInput::default(), mode)?.output, mode)
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        self.head.forward_with(&self.gru.run(x, RunOptions::default(), mode)?.output, mode)
     }
 }
 

@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use super::{Crew, Weights, blocks, by_groups, covers, over_rows, product};
+use crate::cell::Cell;
 use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part, unrolled};
 use crate::cpu::team::Team;
 use crate::kernel::{Kernel, words};
+use crate::kernels::Plain;
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
 use crate::kernels::plain::{BLOCK, GRU_ROW};
-use crate::kernels::{Plain, PlainCell};
 
 /// The buffers of a run.
 #[derive(Clone, Copy)]
@@ -115,10 +116,10 @@ unsafe fn gates_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
             // SAFETY: the rows and units belong to this call.
             unsafe {
                 match s.run.p.cell() {
-                    PlainCell::GruResetAfter | PlainCell::GruResetBefore => at.gru::<V>(),
-                    PlainCell::Lstm => at.lstm::<V>(),
-                    PlainCell::Rnn => at.rnn::<V>(false),
-                    PlainCell::RnnRelu => at.rnn::<V>(true),
+                    Cell::Gru | Cell::GruResetBefore => at.gru::<V>(),
+                    Cell::Lstm => at.lstm::<V>(),
+                    Cell::Rnn => at.rnn::<V>(false),
+                    Cell::RnnRelu => at.rnn::<V>(true),
                 }
             }
         }
@@ -335,7 +336,7 @@ unsafe fn state_gradients<V: Lanes, const M: usize>(s: &Step, done: usize, unit:
             let [z] = product::<V, 1, M>(of_gate(1), gradients(1));
             sum = std::array::from_fn(|m| sum[m].add(z[m]));
         }
-        if p.cell() == PlainCell::GruResetAfter {
+        if p.cell() == Cell::Gru {
             let [c] = product::<V, 1, M>(of_gate(2), gradients(3));
             sum = std::array::from_fn(|m| sum[m].add(c[m]));
         }

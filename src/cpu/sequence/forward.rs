@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use super::{Crew, Weights, blocks, by_groups, covers, over_rows, product};
+use crate::cell::Cell;
 use crate::cpu::equations::{lstm, mix, relu};
 use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
 use crate::cpu::team::{Parts, Team};
 use crate::kernel::{Kernel, words};
+use crate::kernels::Plain;
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
 use crate::kernels::plain::{BLOCK, GRU_ROW};
-use crate::kernels::{Plain, PlainCell};
 
 /// The buffers of a run.
 #[derive(Clone, Copy)]
@@ -93,14 +94,14 @@ unsafe fn units_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
         // SAFETY: the rows and units belong to this call.
         unsafe {
             match s.run.p.cell() {
-                PlainCell::GruResetAfter => {
+                Cell::Gru => {
                     by_groups!(s.count, 3, [8 4 2 1], |done| reset_after::<V>(&s, done, unit));
                 }
-                PlainCell::GruResetBefore => {
+                Cell::GruResetBefore => {
                     by_groups!(s.count, 3, [8 4 2 1], |done| reset_before::<V>(&s, done, unit));
                 }
-                PlainCell::Lstm => by_groups!(s.count, 4, [4 2 1], |done| lstm_rows::<V>(&s, done, unit)),
-                PlainCell::Rnn | PlainCell::RnnRelu => {
+                Cell::Lstm => by_groups!(s.count, 4, [4 2 1], |done| lstm_rows::<V>(&s, done, unit)),
+                Cell::Rnn | Cell::RnnRelu => {
                     by_groups!(s.count, 1, [8 4 2 1], |done| rnn_rows::<V>(&s, done, unit));
                 }
             }
@@ -295,7 +296,7 @@ unsafe fn lstm_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize
 
 #[inline(always)]
 unsafe fn rnn_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
-    let is_relu = s.run.p.cell() == PlainCell::RnnRelu;
+    let is_relu = s.run.p.cell() == Cell::RnnRelu;
     // SAFETY: the rows and units belong to this call.
     unsafe {
         let g = Group::<M>::new(s, done);

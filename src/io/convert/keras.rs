@@ -1,17 +1,9 @@
 //! Keras: transposed matrices, GRU gates z r h
 
-use super::{Bias, RecurrentKind, RecurrentWeights, matrix, reorder, transpose};
+use super::{Bias, RecurrentWeights, matrix, reorder, transpose};
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::io::TensorFile;
-
-/// Keras' blocks in PyTorch's order, and the other way round.
-fn order(kind: RecurrentKind) -> &'static [usize] {
-    match kind {
-        RecurrentKind::Gru { .. } => &[1, 0, 2],
-        RecurrentKind::Lstm => &[0, 1, 2, 3],
-        RecurrentKind::Rnn => &[0],
-    }
-}
 
 impl RecurrentWeights {
     /// Reads `kernel`, `recurrent_kernel` and, if there is one, `bias`; or `0`, `1` and `2`, as the part of a
@@ -19,25 +11,25 @@ impl RecurrentWeights {
     ///
     /// # Errors
     /// [`Error::Format`](crate::Error::Format) naming the tensor that is missing or of another shape.
-    pub fn from_keras(kind: RecurrentKind, file: &TensorFile) -> Result<Self> {
+    pub fn from_keras(cell: Cell, file: &TensorFile) -> Result<Self> {
         file.check()?;
         let numbered = file.names().any(|n| n == "0");
         let [kernel, recurrent, bias] = if numbered { ["0", "1", "2"] } else { ["kernel", "recurrent_kernel", "bias"] };
         let ([input, _], [hidden, _]) = (matrix(file, kernel)?, matrix(file, recurrent)?);
-        let rows = kind.gates() * hidden;
+        let rows = cell.gates() * hidden;
         let read = |name: &str, width: usize| -> Result<Vec<f32>> {
-            Ok(reorder(&transpose(file.expect(name, &[width, rows])?, rows), order(kind)))
+            Ok(reorder(&transpose(file.expect(name, &[width, rows])?, rows), cell.keras_order()))
         };
         let (w_ih, w_hh) = (read(kernel, input)?, read(recurrent, hidden)?);
-        let bias = match (file.names().any(|n| n == bias), kind) {
+        let bias = match (file.names().any(|n| n == bias), cell) {
             (false, _) => Bias::None,
-            (true, RecurrentKind::Gru { reset_after: true }) => {
+            (true, Cell::Gru) => {
                 let (ih, hh) = file.expect(bias, &[2, rows])?.split_at(rows);
-                Bias::Two(reorder(ih, order(kind)), reorder(hh, order(kind)))
+                Bias::Two(reorder(ih, cell.keras_order()), reorder(hh, cell.keras_order()))
             }
-            (true, _) => Bias::One(reorder(file.expect(bias, &[rows])?, order(kind))),
+            (true, _) => Bias::One(reorder(file.expect(bias, &[rows])?, cell.keras_order())),
         };
-        Ok(Self { kind, input, hidden, w_ih, w_hh, bias, projection: None, peephole: None })
+        Ok(Self { cell, input, hidden, w_ih, w_hh, bias, projection: None, peephole: None })
     }
 
     /// The weights as `kernel`, `recurrent_kernel` and `bias`. A GRU with reset after keeps its two biases; those of
@@ -47,17 +39,21 @@ impl RecurrentWeights {
     /// [`Error::Value`](crate::Error::Value) for a projection and for peepholes, which Keras does not have.
     pub fn to_keras(&self) -> Result<TensorFile> {
         self.check_plain("to_keras")?;
-        let (rows, kind) = (self.rows(), self.kind);
+        let (rows, cell) = (self.rows(), self.cell);
         let mut file = TensorFile::default();
-        let matrix = |values: &[f32], width: usize| transpose(&reorder(values, order(kind)), width);
+        let matrix = |values: &[f32], width: usize| transpose(&reorder(values, cell.keras_order()), width);
         file.insert("kernel", &[self.input, rows], matrix(&self.w_ih, self.input));
         file.insert("recurrent_kernel", &[self.hidden, rows], matrix(&self.w_hh, self.hidden));
-        if kind == (RecurrentKind::Gru { reset_after: true }) {
+        if cell == Cell::Gru {
             if let Some((ih, hh)) = self.bias.split() {
-                file.insert("bias", &[2, rows], [reorder(&ih, order(kind)), reorder(&hh, order(kind))].concat());
+                file.insert(
+                    "bias",
+                    &[2, rows],
+                    [reorder(&ih, cell.keras_order()), reorder(&hh, cell.keras_order())].concat(),
+                );
             }
         } else if let Some(bias) = self.bias.merged() {
-            file.insert("bias", &[rows], reorder(&bias, order(kind)));
+            file.insert("bias", &[rows], reorder(&bias, cell.keras_order()));
         }
         Ok(file)
     }

@@ -5,31 +5,8 @@ pub(super) mod onnx;
 mod pytorch;
 
 use super::TensorFile;
+use crate::cell::Cell;
 use crate::error::{Error, Result};
-
-/// The kind of a recurrent layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecurrentKind {
-    /// The gated recurrent unit.
-    Gru {
-        /// Whether the reset gate acts after the recurrent product (PyTorch, Keras' default) or before it.
-        reset_after: bool,
-    },
-    /// Long short-term memory.
-    Lstm,
-    /// The simple recurrent layer.
-    Rnn,
-}
-
-impl RecurrentKind {
-    fn gates(self) -> usize {
-        match self {
-            Self::Gru { .. } => 3,
-            Self::Lstm => 4,
-            Self::Rnn => 1,
-        }
-    }
-}
 
 /// Weights of one direction of one recurrent layer, whatever framework they come from and go to.
 ///
@@ -45,21 +22,21 @@ impl RecurrentKind {
 /// that two biases of which the target has one are added; that is refused where it would change the layer.
 ///
 /// ```
-/// use wgru::io::{RecurrentKind, RecurrentWeights, TensorFile, load_gru};
+/// use wgru::io::{Cell, RecurrentWeights, TensorFile, load_recurrent_blocking};
 /// let mut keras = TensorFile::default();                                          // an .npz of layer.get_weights()
 /// keras.insert("kernel", &[2, 9], vec![0.1; 18]);
 /// keras.insert("recurrent_kernel", &[3, 9], vec![0.2; 27]);
 /// keras.insert("bias", &[2, 9], vec![0.3; 18]);
-/// let weights = RecurrentWeights::from_keras(RecurrentKind::Gru { reset_after: true }, &keras)?;
+/// let weights = RecurrentWeights::from_keras(Cell::Gru, &keras)?;
 /// let mut file = TensorFile::default();
 /// weights.to_pytorch(&mut file, 0, false)?;
-/// let gru = load_gru(&wgru::Device::cpu(), &file)?;
+/// let gru = load_recurrent_blocking(&wgru::Device::cpu(), &file)?;
 /// assert_eq!((gru.config().input, gru.config().hidden), (2, 3));
 /// # Ok::<(), wgru::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecurrentWeights {
-    kind: RecurrentKind,
+    cell: Cell,
     input: usize,
     hidden: usize,
     /// `[G·H, I]`, gates in PyTorch's order, as in all that follow.
@@ -103,9 +80,9 @@ impl Bias {
 }
 
 impl RecurrentWeights {
-    /// The layer's kind.
-    pub fn kind(&self) -> RecurrentKind {
-        self.kind
+    /// The layer's cell.
+    pub fn cell(&self) -> Cell {
+        self.cell
     }
 
     /// I, features of the input.
@@ -120,7 +97,7 @@ impl RecurrentWeights {
 
     /// Rows of the matrices: gates times units.
     fn rows(&self) -> usize {
-        self.kind.gates() * self.hidden
+        self.cell.gates() * self.hidden
     }
 
     /// Refuses what `op`'s format has no place for.

@@ -1,23 +1,17 @@
 //! ONNX: all directions in one tensor, GRU gates z r h, LSTM gates i o f c
 
-use super::{Bias, RecurrentKind, RecurrentWeights, reorder};
+use super::{Bias, RecurrentWeights, reorder};
+use crate::cell::Cell;
 use crate::error::{Error, Result};
 use crate::io::TensorFile;
 
-/// ONNX's block of each gate, in PyTorch's order: z r h as r z n. The same both ways.
-pub(in crate::io) const GRU: &[usize] = &[1, 0, 2];
-/// i o f c as i f g o.
-pub(in crate::io) const LSTM: &[usize] = &[0, 2, 3, 1];
 /// The peepholes i o f as i f o. The same both ways.
 pub(in crate::io) const PEEPHOLES: &[usize] = &[0, 2, 1];
 
-/// ONNX's blocks in PyTorch's order, and PyTorch's in ONNX's.
-fn orders(kind: RecurrentKind) -> (&'static [usize], &'static [usize]) {
-    match kind {
-        RecurrentKind::Gru { .. } => (GRU, GRU),
-        RecurrentKind::Lstm => (LSTM, &[0, 3, 1, 2]),
-        RecurrentKind::Rnn => (&[0], &[0]),
-    }
+/// The order of ONNX's gates among PyTorch's: the inverse of [`Cell::onnx_order`].
+fn to_onnx_order(cell: Cell) -> Vec<usize> {
+    let from = cell.onnx_order();
+    (0..from.len()).map(|gate| from.iter().position(|&g| g == gate).unwrap_or(gate)).collect()
 }
 
 impl RecurrentWeights {
@@ -26,7 +20,7 @@ impl RecurrentWeights {
     ///
     /// # Errors
     /// [`Error::Format`] naming the tensor that is missing or of another shape.
-    pub fn from_onnx(kind: RecurrentKind, file: &TensorFile) -> Result<Vec<Self>> {
+    pub fn from_onnx(cell: Cell, file: &TensorFile) -> Result<Vec<Self>> {
         file.check()?;
         let (dims, _) = file.get("R")?;
         let &[directions, rows, hidden] = dims else { return Err(wrong("R", dims, "[D, G·H, H]")) };
@@ -35,8 +29,8 @@ impl RecurrentWeights {
         if !(1..=2).contains(&directions) || hidden == 0 || input == 0 {
             return Err(wrong("R", dims, "[D, G·H, H] with D of 1 or 2, and sizes of at least 1"));
         }
-        if rows != kind.gates() * hidden {
-            return Err(wrong("R", dims, &format!("[D, {}·H, H]", kind.gates())));
+        if rows != cell.gates() * hidden {
+            return Err(wrong("R", dims, &format!("[D, {}·H, H]", cell.gates())));
         }
         let w = file.expect("W", &[directions, rows, input])?;
         let r = file.expect("R", &[directions, rows, hidden])?;
@@ -45,9 +39,9 @@ impl RecurrentWeights {
             false => Ok(None),
         };
         let b = optional("B", &[directions, 2 * rows])?;
-        let lstm = kind == RecurrentKind::Lstm;
+        let lstm = cell == Cell::Lstm;
         let p = if lstm { optional("P", &[directions, 3 * hidden])? } else { None };
-        let (from, _) = orders(kind);
+        let from = cell.onnx_order();
         let one = |d: usize| {
             let part = |values: &[f32], len: usize| values[d * len..(d + 1) * len].to_vec();
             let bias = b.map_or(Bias::None, |b| {
@@ -57,7 +51,7 @@ impl RecurrentWeights {
             let w_ih = reorder(&part(w, rows * input), from);
             let w_hh = reorder(&part(r, rows * hidden), from);
             let peephole = p.map(|p| reorder(&part(p, 3 * hidden), PEEPHOLES));
-            Self { kind, input, hidden, w_ih, w_hh, bias, projection: None, peephole }
+            Self { cell, input, hidden, w_ih, w_hh, bias, projection: None, peephole }
         };
         Ok((0..directions).map(one).collect())
     }
@@ -73,7 +67,7 @@ impl RecurrentWeights {
         let (count, Some(first), 1..=2) = (directions.len(), directions.first(), directions.len()) else {
             return Err(Error::value(op, "directions", "1 or 2", directions.len()));
         };
-        let shape = |w: &Self| (w.kind, w.input, w.hidden, w.bias == Bias::None, w.peephole.is_some());
+        let shape = |w: &Self| (w.cell, w.input, w.hidden, w.bias == Bias::None, w.peephole.is_some());
         if let Some(other) = directions.iter().find(|w| shape(w) != shape(first)) {
             let text = |w: &Self| format!("(kind, input, hidden, no bias, peepholes) = {:?}", shape(w));
             return Err(Error::value(op, "directions", text(first), text(other)));
@@ -82,7 +76,7 @@ impl RecurrentWeights {
             return Err(Error::value(op, "projection", "none: the format has no projected states", "weight_hr"));
         }
         let (rows, h) = (first.rows(), first.hidden);
-        let (_, to) = orders(first.kind);
+        let to = &to_onnx_order(first.cell);
         let all = |part: &dyn Fn(&Self) -> Vec<f32>| directions.iter().flat_map(part).collect::<Vec<f32>>();
         let mut file = TensorFile::default();
         file.insert("W", &[count, rows, first.input], all(&|w| reorder(&w.w_ih, to)));
@@ -95,8 +89,8 @@ impl RecurrentWeights {
             let peepholes = |w: &Self| w.peephole.iter().flat_map(|p| reorder(p, PEEPHOLES)).collect();
             file.insert("P", &[count, 3 * h], all(&peepholes));
         }
-        if let RecurrentKind::Gru { reset_after } = first.kind {
-            file.metadata.insert("linear_before_reset".into(), (reset_after as u8).to_string());
+        if first.cell.is_gru() {
+            file.metadata.insert("linear_before_reset".into(), ((first.cell == Cell::Gru) as u8).to_string());
         }
         Ok(file)
     }

@@ -1,8 +1,10 @@
 //! PyTorch's names, which are also those of this crate's layers
 
-use super::{Bias, RecurrentKind, RecurrentWeights, matrix};
+use super::{Bias, RecurrentWeights, matrix};
+use crate::cell::Cell;
 use crate::error::{Error, Result};
 use crate::io::TensorFile;
+use crate::nn::parameter_name;
 
 impl RecurrentWeights {
     /// Reads `weight_ih_l{layer}` and so on; with `reverse` those that end in `_reverse`. Beside what PyTorch has,
@@ -10,16 +12,16 @@ impl RecurrentWeights {
     ///
     /// # Errors
     /// [`Error::Format`] naming the tensor that is missing or of another shape.
-    pub fn from_pytorch(kind: RecurrentKind, file: &TensorFile, layer: usize, reverse: bool) -> Result<Self> {
+    pub fn from_pytorch(cell: Cell, file: &TensorFile, layer: usize, reverse: bool) -> Result<Self> {
         file.check()?;
-        let name = |part: &str| name(part, layer, reverse);
+        let name = |part: &str| parameter_name(part, layer, reverse);
         let has = |part: &str| file.names().any(|n| n == name(part));
         let [rows, input] = matrix(file, &name("weight_ih"))?;
         let [_, recurrent] = matrix(file, &name("weight_hh"))?;
-        let gates = kind.gates();
+        let gates = cell.gates();
         let hidden = rows / gates;
         let read = |part: &str, dims: &[usize]| file.expect(&name(part), dims).map(<[f32]>::to_vec);
-        let lstm = kind == RecurrentKind::Lstm;
+        let lstm = cell == Cell::Lstm;
         let projected = lstm && has("weight_hr");
         let width = if projected { recurrent } else { hidden };
         let w_ih = read("weight_ih", &[gates * hidden, input])?;
@@ -31,7 +33,7 @@ impl RecurrentWeights {
         let projection = if projected { Some(read("weight_hr", &[recurrent, hidden])?) } else { None };
         let peephole =
             if lstm && has("weight_peephole") { Some(read("weight_peephole", &[3 * hidden])?) } else { None };
-        Ok(Self { kind, input, hidden, w_ih, w_hh, bias, projection, peephole })
+        Ok(Self { cell, input, hidden, w_ih, w_hh, bias, projection, peephole })
     }
 
     /// Adds the weights as PyTorch has them. One bias becomes `bias_ih`, beside a `bias_hh` of zeros.
@@ -39,7 +41,7 @@ impl RecurrentWeights {
     /// # Errors
     /// [`Error::Value`] for a GRU with reset before and for peepholes, which PyTorch does not have.
     pub fn to_pytorch(&self, file: &mut TensorFile, layer: usize, reverse: bool) -> Result<()> {
-        if self.kind == (RecurrentKind::Gru { reset_after: false }) {
+        if self.cell == Cell::GruResetBefore {
             let expected = "true: PyTorch's GRU resets after the recurrent product";
             return Err(Error::value("to_pytorch", "reset_after", expected, false));
         }
@@ -54,8 +56,9 @@ impl RecurrentWeights {
     pub fn to_parameters(&self, file: &mut TensorFile, layer: usize, reverse: bool) {
         let (rows, h) = (self.rows(), self.hidden);
         let recurrent = self.w_hh.len() / rows;
-        let mut put =
-            |part: &str, dims: &[usize], values: Vec<f32>| file.insert(&name(part, layer, reverse), dims, values);
+        let mut put = |part: &str, dims: &[usize], values: Vec<f32>| {
+            file.insert(&parameter_name(part, layer, reverse), dims, values)
+        };
         put("weight_ih", &[rows, self.input], self.w_ih.clone());
         put("weight_hh", &[rows, recurrent], self.w_hh.clone());
         if let Some((ih, hh)) = self.bias.split() {
@@ -69,8 +72,4 @@ impl RecurrentWeights {
             put("weight_peephole", &[3 * h], peephole.clone());
         }
     }
-}
-
-fn name(part: &str, layer: usize, reverse: bool) -> String {
-    format!("{part}_l{layer}{}", if reverse { "_reverse" } else { "" })
 }

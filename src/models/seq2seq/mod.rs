@@ -9,7 +9,7 @@ pub use train::{Forcing, Seq2SeqOutput};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::{
-    Attention, AttentionConfig, AttentionMemory, Embedding, Gru, GruConfig, KeyMask, Linear, Mode, Module, Score,
+    Attention, AttentionConfig, AttentionMemory, Embedding, Gru, KeyMask, Linear, Mode, Module, RecurrentConfig, Score,
     check_share,
 };
 use crate::rng::Rng;
@@ -151,13 +151,13 @@ impl Seq2Seq {
         }
         let Seq2SeqConfig { source, target, embedding, hidden, layers, dropout, .. } = config;
         let encoded = config.encoded();
-        let gru = |input, bidirectional| GruConfig {
+        let gru = |input, bidirectional| RecurrentConfig {
             input,
             hidden,
             layers,
             dropout: if layers > 1 { dropout } else { 0.0 },
             bidirectional,
-            ..GruConfig::default()
+            ..RecurrentConfig::default()
         };
         let attention = AttentionConfig {
             query: hidden,
@@ -203,9 +203,9 @@ impl Seq2Seq {
         }
         let steps = lengths.iter().copied().max().unwrap_or(1);
         let tokens = self.by_time(sources, steps, 0)?;
-        let x = self.source_embedding.forward(&tokens, mode)?;
+        let x = self.source_embedding.forward_with(&tokens, mode)?;
         let x = mode.dropout(&x, self.config.dropout)?;
-        let input = crate::nn::SequenceInput { lengths: Some(&lengths), ..Default::default() };
+        let input = crate::nn::RunOptions { lengths: Some(&lengths), ..Default::default() };
         let read = self.encoder.run(&x, input, mode)?;
         let memory = self.attention.prepare(&read.output, &read.output, KeyMask::Lengths(&lengths), mode)?;
         let (layers, width) = (self.config.layers, self.config.hidden);
@@ -213,7 +213,7 @@ impl Seq2Seq {
         // [layers·D, B, H] to [layers, B, D·H].
         let ends = read.h_n.reshape(&[layers, directions, lengths.len(), width])?.permute(&[0, 2, 1, 3])?;
         let ends = ends.reshape(&[layers, lengths.len(), directions * width])?;
-        Ok((memory, self.bridge.forward(&ends, mode)?.tanh()?))
+        Ok((memory, self.bridge.forward_with(&ends, mode)?.tanh()?))
     }
 
     /// Token `t` of every sequence at time `t`, `[steps, B]`, `padding` past their ends.
@@ -232,10 +232,10 @@ impl Seq2Seq {
         tokens: &Tensor,
         mode: &mut Mode,
     ) -> Result<(Tensor, Tensor, Tensor)> {
-        let embedded = self.target_embedding.forward(tokens, mode)?;
+        let embedded = self.target_embedding.forward_with(tokens, mode)?;
         let embedded = mode.dropout(&embedded, self.config.dropout)?;
         let run = |x: &Tensor, mode: &mut Mode| {
-            self.decoder.run(x, crate::nn::SequenceInput { h0: Some(hidden), ..Default::default() }, mode)
+            self.decoder.run(x, crate::nn::RunOptions { h0: Some(hidden), ..Default::default() }, mode)
         };
         let (read, attended) = match self.config.context {
             ContextUse::Input => {
@@ -250,9 +250,9 @@ impl Seq2Seq {
             }
         };
         let both = Tensor::concat(&[&attended.context, &read.output], 2)?;
-        let combined = self.combine.forward(&both, mode)?.tanh()?;
+        let combined = self.combine.forward_with(&both, mode)?.tanh()?;
         let combined = mode.dropout(&combined, self.config.dropout)?;
-        Ok((self.output.forward(&combined, mode)?, attended.weights, read.h_n))
+        Ok((self.output.forward_with(&combined, mode)?, attended.weights, read.h_n))
     }
 }
 
@@ -275,9 +275,9 @@ impl Module for Seq2Seq {
     }
 
     /// The encoder alone: tokens `[S, B]` of sources of one length give its states, `[S, B, H]` or `[S, B, 2·H]`.
-    fn forward(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        let x = self.source_embedding.forward(x, mode)?;
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        let x = self.source_embedding.forward_with(x, mode)?;
         let x = mode.dropout(&x, self.config.dropout)?;
-        self.encoder.forward(&x, mode)
+        self.encoder.forward_with(&x, mode)
     }
 }

@@ -1,10 +1,11 @@
-//! The plain cells, by their fused kernels.
+//! Cells without options, run by fused kernels.
 
 use std::ops::Range;
 
 use half::{bf16, f16};
 
-use super::{Cell, Layer, Plan, Weights};
+use super::{Layer, Plan, Weights};
+use crate::cell::Cell;
 use crate::cpu::Precision;
 use crate::device::Device;
 use crate::error::Result;
@@ -32,7 +33,7 @@ fn kernel(layer: &Layer, save: bool, span: &Span) -> Plain {
     let [steps, batch, hidden, directions] =
         [layer.steps, layer.batch, layer.hidden, layer.directions].map(|n| n as u32);
     let [step, count, lag] = [span.steps.start, span.steps.len(), span.lag].map(|n| n as u32);
-    let cell = layer.plain.map_or(0, |cell| cell as u32);
+    let cell = layer.cell as u32;
     Plain { steps, batch, hidden, directions, reverse: span.reverse, step, count, lag, cell, save: save as u32 }
 }
 
@@ -111,7 +112,7 @@ pub fn saved(layer: &Layer, save: bool, device: &Device) -> Result<Tensor> {
 
 /// From `x` (projected), `packed` and `marks` to `state`, `y` and `saved`.
 pub fn forward(layer: &Layer, reads: [&Tensor; 3], writes: [&Tensor; 3], save: bool, span: Span) -> Result<()> {
-    (layer.stored.forward)(layer, kernel(layer, save, &span), reads, writes)
+    (layer.format.forward)(layer, kernel(layer, save, &span), reads, writes)
 }
 
 fn forward_by<W: Stored>(layer: &Layer, p: Plain, reads: [&Tensor; 3], writes: [&Tensor; 3]) -> Result<()> {
@@ -130,7 +131,7 @@ fn forward_by<W: Stored>(layer: &Layer, p: Plain, reads: [&Tensor; 3], writes: [
             let mut bound = device.bind::<3, 3, GruStep<W>>(reads, writes)?;
             steps.into_iter().try_for_each(|step| bound.run(&Plain { step, ..p }.into()))?;
         }
-        (_, Cell::Lstm | Cell::Rnn) => {
+        (_, Cell::Lstm | Cell::Rnn | Cell::RnnRelu) => {
             let mut bound = device.bind::<3, 3, CellSequence>(reads, writes)?;
             parts(device, &p).iter().try_for_each(|p| bound.run(&CellSequence(*p)))?;
         }
@@ -160,7 +161,7 @@ pub fn backward(
     let (device, p) = (marks.device(), whole(layer, true));
     let packed = &pack(layer, weights, true)?;
     let reads = [packed, marks, state, saved, dy];
-    if matches!(layer.cell, Cell::Lstm | Cell::Rnn) {
+    if !layer.cell.is_gru() {
         let mut bound = device.bind::<5, 2, CellSequenceBackward>(reads, writes)?;
         return parts(device, &p).iter().rev().try_for_each(|p| bound.run(&CellSequenceBackward(*p)));
     }

@@ -1,6 +1,7 @@
 //! After the serial loop backwards: the gradients of weights and inputs, as products over all steps at once.
 
-use super::{Backward, Cell, Forward, Layer, Reads, Rows, Weights, copy_words};
+use super::{Backward, Forward, Layer, Reads, Rows, Weights, copy_words};
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernels::MatMul;
 use crate::ops::linalg::product;
@@ -78,8 +79,8 @@ fn matrices(layer: &Layer, d: usize, reads: &Reads, run: &Forward, d_gates: &Ten
     let w_hh = Tensor::empty("recurrent_backward", device, &[gates, out])?;
     let c_offset = (2 * h * h) as u32;
     match layer.cell {
-        Cell::Lstm | Cell::Rnn => times(columns(0, gates, out), &states, &w_hh)?,
-        Cell::GruResetAfter => {
+        Cell::Lstm | Cell::Rnn | Cell::RnnRelu => times(columns(0, gates, out), &states, &w_hh)?,
+        Cell::Gru => {
             times(columns(0, 2 * h, h), &states, &w_hh)?;
             times(MatMul { c_offset, ..columns(3 * h, h, h) }, &states, &w_hh)?;
         }
@@ -96,7 +97,7 @@ fn matrices(layer: &Layer, d: usize, reads: &Reads, run: &Forward, d_gates: &Ten
 fn biases(layer: &Layer, d: usize, sums: &Tensor) -> Result<[Tensor; 2]> {
     let (h, gates, first) = (layer.hidden, layer.cell.gates() * layer.hidden, d * layer.row_lens().1);
     let (ih, hh) = (part(sums, first, gates)?, part(sums, first, gates)?);
-    if layer.cell == Cell::GruResetAfter {
+    if layer.cell == Cell::Gru {
         copy_words(sums, first + 3 * h, &hh, 2 * h, h)?;
     }
     Ok([ih, hh])

@@ -1,7 +1,7 @@
 //! The sequence engine: turns one recurrent layer into a plan and runs it, forward and backward.
 //!
 //! The input product of all steps is one GEMM before the plan, the weight gradients are GEMMs after it
-//! (`gradients.rs`). The serial loop in between is `fused.rs` for the plain cells, and `steps.rs` for every cell and
+//! (`gradients.rs`). The serial loop in between is `fused.rs` for cells without options, and `steps.rs` for every cell and
 //! option. `chunks.rs` runs all of that by parts of the time, where memory matters more than time; `wave.rs` runs several
 //! layers one behind the other.
 
@@ -21,60 +21,13 @@ pub(crate) use wave::chunk;
 
 use super::linalg::product;
 use super::movement;
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID};
 use crate::kernels::time::Order;
-use crate::kernels::{Copy, MatMul, PlainCell, ValidRows};
+use crate::kernels::{Copy, MatMul, ValidRows};
 use crate::math::Activation;
 use crate::tensor::Tensor;
-
-/// The recurrent cell of a layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell {
-    /// A GRU whose reset gate acts after the recurrent product: PyTorch, Keras `reset_after=True`, ONNX 1.
-    GruResetAfter,
-    /// A GRU whose reset gate acts before the recurrent product: Cho 2014, Keras `reset_after=False`, ONNX 0.
-    GruResetBefore,
-    /// An LSTM: Gers et al. (2000), with a projection that of Sak et al. (2014).
-    Lstm,
-    /// A simple recurrent layer: Elman (1990).
-    Rnn,
-}
-
-impl Cell {
-    /// Gates of the cell, `G`.
-    pub fn gates(self) -> usize {
-        match self {
-            Cell::GruResetAfter | Cell::GruResetBefore => 3,
-            Cell::Lstm => 4,
-            Cell::Rnn => 1,
-        }
-    }
-
-    /// What has an activation: the gates in their order, then the LSTM's state as its output gate sees it.
-    pub(crate) fn activation_names(self) -> &'static [&'static str] {
-        match self {
-            Cell::GruResetAfter | Cell::GruResetBefore => &["reset", "update", "candidate"],
-            Cell::Lstm => &["input", "forget", "cell", "output", "hidden"],
-            Cell::Rnn => &["state"],
-        }
-    }
-
-    /// Width of the state, given those of the output and of the cell: `h`, for the LSTM `h` and `c`.
-    pub(crate) fn width(self, out: usize, hidden: usize) -> usize {
-        if self == Cell::Lstm { out + hidden } else { out }
-    }
-
-    /// The activations that the cell is known with: of its gates, and of the LSTM's cell state.
-    pub(crate) fn activations(self) -> [Activation; 5] {
-        let (s, t) = (Activation::Sigmoid, Activation::Tanh);
-        match self {
-            Cell::GruResetAfter | Cell::GruResetBefore => [s, s, t, t, t],
-            Cell::Lstm => [s, s, t, s, t],
-            Cell::Rnn => [t; 5],
-        }
-    }
-}
 
 /// Noise of a training run, and what evaluation makes of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -103,14 +56,12 @@ pub(crate) struct Layer {
     /// Bound of the pre-activations.
     pub clip: Option<f32>,
     /// `f = 1 − i`
-    pub coupled: bool,
+    pub input_forget: bool,
     pub peephole: bool,
     pub noise: Noise,
-    /// The cell, where it has fused kernels.
-    pub plain: Option<PlainCell>,
     pub plan: Plan,
     /// How the fused kernels read the recurrent matrices: as they are, but for inference on a GPU.
-    pub stored: Format,
+    pub format: Format,
 }
 
 /// Parameters of one direction, in PyTorch's layout.
@@ -222,7 +173,7 @@ impl Layer {
 
     /// Width of the state: `h`, for the LSTM `h` and `c`.
     pub fn width(&self) -> usize {
-        self.cell.width(self.out, self.hidden)
+        self.out + if self.cell == Cell::Lstm { self.hidden } else { 0 }
     }
 
     fn order(&self) -> Order {
@@ -241,11 +192,11 @@ impl Layer {
 
     /// Words of a row of `saved`, of `d_gates`.
     fn row_lens(&self) -> (usize, usize) {
-        let (saved, d_gates) = match (self.plan, self.plain, self.cell) {
-            (Plan::Whole | Plan::Chain, Some(plain), _) => (plain.saved(), plain.gradients()),
-            (_, _, Cell::GruResetAfter | Cell::GruResetBefore) => (7, 4),
-            (_, _, Cell::Lstm) => (11, if self.peephole { 7 } else { 4 }),
-            (_, _, Cell::Rnn) => (2, 1),
+        let (saved, d_gates) = match (self.plan, self.cell) {
+            (Plan::Whole | Plan::Chain, cell) => (cell.saved(), cell.gradients()),
+            (Plan::Steps, Cell::Gru | Cell::GruResetBefore) => (7, 4),
+            (Plan::Steps, Cell::Lstm) => (11, if self.peephole { 7 } else { 4 }),
+            (Plan::Steps, Cell::Rnn | Cell::RnnRelu) => (2, 1),
         };
         (saved * self.hidden, d_gates * self.hidden)
     }
@@ -254,7 +205,7 @@ impl Layer {
     pub fn pack(&self, weights: &[Weights]) -> Result<Tensor> {
         match self.plan {
             Plan::Steps => Tensor::empty("recurrent", weights[0].w_hh.device(), &[1]),
-            _ => (self.stored.pack)(self, weights),
+            _ => (self.format.pack)(self, weights),
         }
     }
 
@@ -321,7 +272,7 @@ impl Layer {
     }
 
     /// Values of gate `gate` over a run that saved them, `[T, B, D·H]`.
-    pub fn tap(&self, saved: &Tensor, gate: usize) -> Result<Tensor> {
+    pub fn gate(&self, saved: &Tensor, gate: usize) -> Result<Tensor> {
         let (row, h) = (self.row_lens().0, self.hidden);
         let out = Tensor::empty("recurrent", saved.device(), &[self.steps, self.batch, self.directions * h])?;
         let [t, b, d, hidden] = [self.steps, self.batch, self.directions, h].map(|n| n as u32);

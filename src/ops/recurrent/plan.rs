@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernels::{GruSequence, PlainCell};
+use crate::kernels::GruSequence;
 use crate::ops::linalg::is_software;
 use crate::tuning::{Answer, Question, class};
 
@@ -19,41 +20,41 @@ impl Plan {
     /// Largest hidden size for which the fused plans win on software adapters with subgroups: see `docs/performance.md`.
     const FUSED_HIDDEN: usize = 64;
 
-    /// The plan for a layer of `hidden` units on `device`; `plain` is its cell, if it has no options.
-    pub fn choose(device: &Device, hidden: usize, plain: Option<PlainCell>) -> Self {
+    /// The plan for a layer of `hidden` units on `device`; `cell` is its cell if it has no options.
+    pub fn choose(device: &Device, hidden: usize, cell: Option<Cell>) -> Self {
         match () {
-            () if plain.is_none() => Plan::Steps,
+            () if cell.is_none() => Plan::Steps,
             // The product that suits these adapters is worth more there than fewer dispatches.
             () if is_software(device) && hidden > Self::FUSED_HIDDEN && hidden.is_multiple_of(4) => Plan::Steps,
             () if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN => Plan::Whole,
-            () if has_chain(plain) => Plan::Chain,
+            () if has_chain(cell) => Plan::Chain,
             () => Plan::Steps,
         }
     }
 
-    /// The rule for `batch` sequences through a plain GRU.
-    pub(crate) fn of_gru(device: &Device, [hidden, batch]: [usize; 2], plain: PlainCell) -> Self {
-        match Self::choose(device, hidden, Some(plain)) {
+    /// The rule for `batch` sequences through a GRU.
+    pub(crate) fn of_gru(device: &Device, [hidden, batch]: [usize; 2], cell: Cell) -> Self {
+        match Self::choose(device, hidden, Some(cell)) {
             // On software adapters: the product of one row is as slow there as any.
-            Plan::Steps if batch == 1 && plain == PlainCell::GruResetAfter => Plan::Chain,
+            Plan::Steps if batch == 1 && cell == Cell::Gru => Plan::Chain,
             plan => plan,
         }
     }
 
-    /// The plan that tuning chose for `batch` sequences through a plain GRU, else the rule's: of the fused plans alone, or of
+    /// The plan that tuning chose for `batch` sequences through a GRU, else the rule's: of the fused plans alone, or of
     /// all.
-    pub(crate) fn tuned(device: &Device, [hidden, batch]: [usize; 2], plain: PlainCell, fused: bool) -> Self {
+    pub(crate) fn tuned(device: &Device, [hidden, batch]: [usize; 2], cell: Cell, fused: bool) -> Self {
         let sizes = [hidden, batch].map(|n| class(n as u32));
         match device.tuned().answer(Question::Plan { sizes, fused }) {
             Some(Answer::Plan(plan)) if plan.check(device, hidden, GRU).is_ok() && !(fused && plan == Plan::Steps) => {
                 plan
             }
             _ if fused => Self::choose_fused(device, hidden),
-            _ => Self::of_gru(device, [hidden, batch], plain),
+            _ => Self::of_gru(device, [hidden, batch], cell),
         }
     }
 
-    /// The better of the fused plans for a plain GRU of `hidden` units on `device`.
+    /// The better of the fused plans for a GRU of `hidden` units on `device`.
     pub fn choose_fused(device: &Device, hidden: usize) -> Self {
         if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN { Plan::Whole } else { Plan::Chain }
     }
@@ -62,12 +63,12 @@ impl Plan {
     ///
     /// # Errors
     /// [`Error::Limit`] when the states of a workgroup do not fit its memory, [`Error::Value`] when the plan is not for
-    /// such a layer: only plain cells run as a whole, only plain GRUs as a chain.
-    pub fn check(self, device: &Device, hidden: usize, plain: Option<PlainCell>) -> Result<()> {
-        if plain.is_none() && self != Plan::Steps {
+    /// such a layer: only cells without options run as a whole, only such GRUs as a chain.
+    pub fn check(self, device: &Device, hidden: usize, cell: Option<Cell>) -> Result<()> {
+        if cell.is_none() && self != Plan::Steps {
             return Err(Error::value("recurrent", "plan", "steps for this cell with these options", self));
         }
-        if self == Plan::Chain && !has_chain(plain) {
+        if self == Plan::Chain && !has_chain(cell) {
             return Err(Error::value("recurrent", "plan", "whole or steps for this cell", self));
         }
         let allowed = GruSequence::MAX_HIDDEN;
@@ -79,12 +80,12 @@ impl Plan {
     }
 }
 
-/// What stands for plain GRUs: both forms have the same plans.
-pub(crate) const GRU: Option<PlainCell> = Some(PlainCell::GruResetAfter);
+/// A GRU without options: both forms have the same plans.
+pub(crate) const GRU: Option<Cell> = Some(Cell::Gru);
 
 /// Whether the cell has kernels of single fused steps.
-fn has_chain(plain: Option<PlainCell>) -> bool {
-    plain.is_some_and(PlainCell::is_gru)
+fn has_chain(cell: Option<Cell>) -> bool {
+    cell.is_some_and(Cell::is_gru)
 }
 
 impl fmt::Display for Plan {

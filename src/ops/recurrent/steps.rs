@@ -2,10 +2,11 @@
 //!
 //! Two kernels and a product a step where the fused plans have one kernel, so those are taken where they apply.
 
-use super::{Cell, Forward, Layer, Reads, Rows, Weights, copy_words, peepholes};
+use super::{Forward, Layer, Reads, Rows, Weights, copy_words, peepholes};
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernels::{
-    Cell as Params, GruCell, GruCellBackward, LstmCell, LstmCellBackward, MatMul, RnnCell, RnnCellBackward,
+    CellStep as Params, GruCell, GruCellBackward, LstmCell, LstmCellBackward, MatMul, RnnCell, RnnCellBackward,
     StateUpdate, StateUpdateBackward,
 };
 use crate::ops::elementwise;
@@ -36,7 +37,7 @@ fn params(layer: &Layer, save: bool) -> Params {
         gates_row: gates_row as u32,
         save: flag(save),
         half: flag(layer.cell == Cell::GruResetBefore),
-        coupled: flag(layer.coupled),
+        coupled: flag(layer.input_forget),
         peephole: flag(layer.peephole),
         d_out_row: layer.width() as u32,
     }
@@ -125,9 +126,9 @@ pub fn forward(
             recurrent(layer, d, a, (&w.w_hh, w.bias.as_ref().map(|(_, hh)| hh)), (0, gates), rec)?;
         }
         match layer.cell {
-            Cell::Rnn => device.run(&RnnCell(p), [x, rec], [fresh, saved])?,
+            Cell::Rnn | Cell::RnnRelu => device.run(&RnnCell(p), [x, rec], [fresh, saved])?,
             Cell::Lstm => device.run(&LstmCell(p), [x, rec, state, peephole], [fresh, saved])?,
-            Cell::GruResetAfter => device.run(&GruCell(p), [x, rec, state], [fresh, saved])?,
+            Cell::Gru => device.run(&GruCell(p), [x, rec, state], [fresh, saved])?,
             Cell::GruResetBefore => {
                 device.run(&GruCell(p), [x, rec, seen.0], [fresh, saved])?;
                 for (d, w) in weights.iter().enumerate() {
@@ -228,12 +229,12 @@ pub fn backward(
         }
         let (state, saved) = (&run.state, &run.saved);
         match layer.cell {
-            Cell::Rnn => device.run(&RnnCellBackward(p), [marks, saved, d_fresh], [d_gates])?,
+            Cell::Rnn | Cell::RnnRelu => device.run(&RnnCellBackward(p), [marks, saved, d_fresh], [d_gates])?,
             Cell::Lstm => {
                 let reads = [marks, state, saved, peephole, d_fresh, d_out];
                 device.run(&LstmCellBackward(p), reads, [d_gates, carry])?;
             }
-            Cell::GruResetAfter | Cell::GruResetBefore => {
+            Cell::Gru | Cell::GruResetBefore => {
                 let writes = [d_gates, carry, q];
                 device.run(&GruCellBackward(p), [marks, state, saved, d_fresh], writes)?;
                 if p.half == 1 {
@@ -251,7 +252,7 @@ pub fn backward(
             let gates = if layer.cell.gates() == 3 { 2 } else { layer.cell.gates() };
             // Where the reset gate acts before the product, q holds the candidate's part.
             back(&p, (at, d, layer.cell == Cell::GruResetBefore), d_gates, (u, 0, gates * h), q)?;
-            if layer.cell == Cell::GruResetAfter {
+            if layer.cell == Cell::Gru {
                 back(&p, (at + 3 * h, d, true), d_gates, (u, 2 * h, h), q)?;
             }
         }

@@ -28,9 +28,7 @@ pub fn write(graph: &mut Graph, path: &str, module: &dyn Module, x: Value) -> Re
         Kind::Embedding => embedding(graph, name, &x, &parameter("weight")),
         Kind::LayerNorm(epsilon) => layer_norm(graph, name, &x, epsilon, &parameter),
         Kind::Conv1d(config) => conv(graph, name, &x, config, &parameter),
-        Kind::Gru(config) => recurrent::write(graph, name, path, &x, &recurrent::Layers::gru(config)),
-        Kind::Lstm(config) => recurrent::write(graph, name, path, &x, &recurrent::Layers::lstm(config)),
-        Kind::Rnn(config) => recurrent::write(graph, name, path, &x, &recurrent::Layers::rnn(config)),
+        Kind::Recurrent(config) => recurrent::write(graph, name, path, &x, config),
         Kind::MinGru(_) => Err(refuse(name, "MinGru", "a minimal GRU, which ONNX has no operator for")),
         Kind::LayerNormGru(_) => {
             Err(refuse(name, "LayerNormGru", "a GRU with layer norm, which ONNX has no operator for"))

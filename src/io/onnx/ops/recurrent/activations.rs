@@ -1,7 +1,7 @@
 //! The attributes `activations`, `activation_alpha` and `activation_beta`
 
 use super::super::Builder;
-use super::Kind;
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::math::Activation;
 
@@ -9,11 +9,11 @@ use crate::math::Activation;
 ///
 /// As ONNX Runtime reads them: names in any case; each function that has an α (or β) takes the next of the list, and
 /// the defaults of its own operator once the list is used up, 0 where there are none.
-pub fn read(b: &mut Builder, kind: Kind, directions: usize) -> Result<Vec<Vec<Activation>>> {
-    let defaults: &[&str] = match kind {
-        Kind::Gru => &["Sigmoid", "Tanh"],
-        Kind::Lstm => &["Sigmoid", "Tanh", "Tanh"],
-        Kind::Rnn => &["Tanh"],
+pub fn read(b: &mut Builder, cell: Cell, directions: usize) -> Result<Vec<Vec<Activation>>> {
+    let defaults: &[&str] = match cell {
+        Cell::Gru | Cell::GruResetBefore => &["Sigmoid", "Tanh"],
+        Cell::Lstm => &["Sigmoid", "Tanh", "Tanh"],
+        Cell::Rnn | Cell::RnnRelu => &["Tanh"],
     };
     let default = || defaults.repeat(directions).iter().map(|s| s.to_string()).collect();
     let names: Vec<String> = b.texts("activations")?.unwrap_or_else(default);
@@ -45,4 +45,9 @@ pub fn read(b: &mut Builder, kind: Kind, directions: usize) -> Result<Vec<Vec<Ac
         return Err(b.refuse("more activation_alpha or activation_beta than its activations take"));
     }
     Ok(out.chunks(defaults.len()).map(<[Activation]>::to_vec).collect())
+}
+
+/// One activation for each of the cell's [`activation_names`](Cell::activation_names), from ONNX's f, g, h.
+pub fn of_gates(cell: Cell, functions: &[Activation]) -> Vec<Activation> {
+    cell.onnx_activations().iter().map(|&place| functions[place]).collect()
 }

@@ -4,20 +4,21 @@ mod activations;
 mod layers;
 
 use super::{Args, Builder, Op, Operator, copied, host};
+use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::io::onnx::ints::extent;
 use crate::io::onnx::meter::Cost;
 use crate::io::onnx::value::Value;
 use crate::math::Activation;
-use crate::nn::SequenceInput;
+use crate::nn::RunOptions;
 use crate::tensor::Tensor;
 use layers::{Layers, Sources};
 
 pub const TABLE: &[Operator] = &[
-    Operator { name: "GRU", since: 7, inputs: 3..=6, outputs: 2, build: |b| build(b, Kind::Gru), folds: false },
-    Operator { name: "LSTM", since: 7, inputs: 3..=8, outputs: 3, build: |b| build(b, Kind::Lstm), folds: false },
-    Operator { name: "RNN", since: 7, inputs: 3..=6, outputs: 2, build: |b| build(b, Kind::Rnn), folds: false },
+    Operator { name: "GRU", since: 7, inputs: 3..=6, outputs: 2, build: |b| build(b, Cell::Gru), folds: false },
+    Operator { name: "LSTM", since: 7, inputs: 3..=8, outputs: 3, build: |b| build(b, Cell::Lstm), folds: false },
+    Operator { name: "RNN", since: 7, inputs: 3..=6, outputs: 2, build: |b| build(b, Cell::Rnn), folds: false },
 ];
 
 /// Work of one step beside its products.
@@ -34,16 +35,9 @@ pub struct State {
     pub c: Option<Tensor>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Gru,
-    Lstm,
-    Rnn,
-}
-
 /// What the attributes of a node say.
 struct Spec {
-    kind: Kind,
+    cell: Cell,
     device: Device,
     hidden: Option<usize>,
     directions: usize,
@@ -51,7 +45,6 @@ struct Spec {
     /// Whether the batch is the first axis.
     layout: bool,
     clip: Option<f32>,
-    reset_after: bool,
     input_forget: bool,
     /// By direction.
     activations: Vec<Vec<Activation>>,
@@ -64,8 +57,8 @@ pub struct Recurrent {
     layers: Option<Layers>,
 }
 
-fn build(b: &mut Builder, kind: Kind) -> Result<Op> {
-    let spec = Spec::of(b, kind)?;
+fn build(b: &mut Builder, cell: Cell) -> Result<Op> {
+    let spec = Spec::of(b, cell)?;
     b.finish()?;
     let constant = |i: usize| b.constant(i).map(|v| v.as_tensor()).transpose();
     let sources = (constant(1)?, constant(2)?, constant(3)?, constant(7)?);
@@ -84,7 +77,7 @@ fn build(b: &mut Builder, kind: Kind) -> Result<Op> {
 }
 
 impl Spec {
-    fn of(b: &mut Builder, kind: Kind) -> Result<Self> {
+    fn of(b: &mut Builder, cell: Cell) -> Result<Self> {
         let (directions, reverse) = match b.text("direction")?.as_deref() {
             None | Some("forward") => (1, false),
             Some("reverse") => (1, true),
@@ -100,17 +93,18 @@ impl Spec {
         if clip.is_some_and(|c| c.is_nan() || c <= 0.0) {
             return Err(b.refuse(format!("clip {clip:?}")));
         }
+        // ONNX's default is the reset before the product.
+        let resets_before = cell == Cell::Gru && !b.flag("linear_before_reset", false)?;
         Ok(Self {
-            kind,
+            cell: if resets_before { Cell::GruResetBefore } else { cell },
             device: b.device.clone(),
             hidden,
             directions,
             reverse,
             layout: b.opset >= 14 && b.flag("layout", false)?,
             clip,
-            reset_after: kind == Kind::Gru && b.flag("linear_before_reset", false)?,
-            input_forget: kind == Kind::Lstm && b.flag("input_forget", false)?,
-            activations: activations::read(b, kind, directions)?,
+            input_forget: cell == Cell::Lstm && b.flag("input_forget", false)?,
+            activations: activations::read(b, cell, directions)?,
         })
     }
 
@@ -142,7 +136,7 @@ impl Recurrent {
                 (sources.check(spec)?, sources.cost().times(3))
             }
         };
-        let (blocks, directions) = (spec.kind.order().len(), spec.directions);
+        let (blocks, directions) = (spec.cell.gates(), spec.directions);
         let rows = extent(&[x.len() / input, directions])?;
         let gates = blocks * hidden;
         // Gates, states and outputs of every step, each with a copy; the first and last states; the packed weights.
@@ -173,7 +167,7 @@ impl Recurrent {
             None => (first(5)?, first(6)?),
         };
         let lengths = lengths.as_deref();
-        let input = SequenceInput { h0: h0.as_ref(), c0: c0.as_ref(), lengths, ..SequenceInput::default() };
+        let input = RunOptions { h0: h0.as_ref(), c0: c0.as_ref(), lengths, ..RunOptions::default() };
         let (y, state) = layers.run(&x, input)?;
 
         let (steps, batch) = (x.dims()[0], x.dims()[1]);

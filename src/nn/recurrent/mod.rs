@@ -1,0 +1,553 @@
+//! The recurrent layer: stacked layers and directions of one cell.
+
+mod config;
+mod run;
+
+use std::sync::Mutex;
+
+pub use config::{Padding, RecurrentConfig, RecurrentOptions};
+pub use run::{Gates, RecurrentOutput, RunOptions};
+
+pub(crate) use config::parameter_name;
+
+use super::{Kind, Mode, Module, check_lengths, check_state, uniform};
+use crate::autograd::{Kept, RecurrentRun, recurrent};
+use crate::cell::Cell;
+use crate::cpu::Precision;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::ops::recurrent::{Format, Layer, Noise, Plan, Reads, Schedule, Weights, chunk, valid_rows};
+use crate::rng::Rng;
+use crate::tensor::Tensor;
+
+/// A gated recurrent unit over sequences, as `torch.nn.GRU`:
+///
+/// ```text
+/// r = σ(W_r·x + b_r + U_r·h + d_r)    z = σ(W_z·x + b_z + U_z·h + d_z)    h' = (1 − z)⊙n + z⊙h
+/// reset after:   n = tanh(W_n·x + b_n + r⊙(U_n·h + d_n))
+/// reset before:  n = tanh(W_n·x + b_n + U_n·(r⊙h) + d_n)
+/// ```
+///
+/// The update is computed as `n + z⊙(h − n)`, as PyTorch does: with an infinite state the other form differs.
+///
+/// Cho et al.: *Learning phrase representations using RNN encoder-decoder* (2014).
+///
+/// ```
+/// use wgru::{Device, Rng, Tensor, nn::{Gru, Mode, Module, RecurrentConfig, RunOptions}};
+/// let device = Device::cpu();
+/// let config = RecurrentConfig { layers: 2, ..RecurrentConfig::gru(4, 8) };
+/// let gru: Gru = config.build(&device, &mut Rng::new(0))?;
+/// let x = Tensor::zeros(&device, &[10, 3, 4])?;                           // 10 steps, 3 sequences
+/// assert_eq!(gru.forward(&x)?.dims(), [10, 3, 8]);
+/// let run = gru.run(&x, RunOptions { lengths: Some(&[10, 7, 1]), ..Default::default() }, &mut Mode::Eval)?;
+/// assert_eq!((run.output.dims(), run.h_n.dims()), (&[10, 3, 8][..], &[2, 3, 8][..]));
+/// # Ok::<(), wgru::Error>(())
+/// ```
+pub type Gru = Recurrent;
+
+/// A long short-term memory over sequences, as `torch.nn.LSTM`, gates in its order i, f, g, o:
+///
+/// ```text
+/// i = σ(W_i·x + b_i + U_i·h + d_i)    f = σ(W_f·x + b_f + U_f·h + d_f)    g = tanh(W_g·x + b_g + U_g·h + d_g)
+/// o = σ(W_o·x + b_o + U_o·h + d_o)    c' = f⊙c + i⊙g    h' = o⊙tanh(c')
+/// projection:    h' = W_hr·(o⊙tanh(c'))
+/// peepholes:     i and f also see p_i⊙c and p_f⊙c, o sees p_o⊙c'
+/// input_forget:  f = 1 − i
+/// ```
+///
+/// Hochreiter and Schmidhuber (1997); Gers et al. (2000); Sak et al. (2014).
+///
+/// ```
+/// use wgru::{Device, Rng, Tensor, nn::{Lstm, Mode, RecurrentConfig, RunOptions}};
+/// let device = Device::cpu();
+/// let config = RecurrentConfig { projection: 5, ..RecurrentConfig::lstm(4, 8) };
+/// let lstm: Lstm = config.build(&device, &mut Rng::new(0))?;
+/// let run = lstm.run(&Tensor::zeros(&device, &[10, 3, 4])?, RunOptions::default(), &mut Mode::Eval)?;
+/// assert_eq!(run.output.dims(), [10, 3, 5]);
+/// assert_eq!(run.h_n.dims(), [1, 3, 5]);
+/// assert_eq!(run.c_n.map(|c| c.dims().to_vec()), Some(vec![1, 3, 8]));
+/// # Ok::<(), wgru::Error>(())
+/// ```
+pub type Lstm = Recurrent;
+
+/// A simple recurrent layer over sequences, as `torch.nn.RNN`: `h' = f(W·x + b + U·h + d)` with tanh, or with max(v, 0)
+/// for [`Cell::RnnRelu`]. Elman (1990).
+///
+/// ```
+/// use wgru::{Cell, Device, Rng, Tensor, nn::{Module, RecurrentConfig, Rnn}};
+/// let device = Device::cpu();
+/// let rnn: Rnn = RecurrentConfig::new(Cell::RnnRelu, 4, 8).build(&device, &mut Rng::new(0))?;
+/// assert_eq!(rnn.forward(&Tensor::zeros(&device, &[10, 3, 4])?)?.dims(), [10, 3, 8]);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+pub type Rnn = Recurrent;
+
+/// A recurrent layer of any [`Cell`]. [`Gru`], [`Lstm`] and [`Rnn`] are other names of it, and give the equations.
+pub struct Recurrent {
+    config: RecurrentConfig,
+    pub(crate) device: Device,
+    /// Format in which inference reads the recurrent matrices.
+    format: Format,
+    /// By layer, then direction.
+    pub(crate) weights: Vec<Vec<Weights>>,
+    /// Learned initial states `[layers·D, 1, width]`, with their names.
+    pub(crate) first: Vec<(&'static str, Tensor)>,
+    /// Packed recurrent matrices, one entry per layer and one for all layers together. The key holds whether the plan
+    /// uses one, and the versions of the weights.
+    packed: Vec<Cached<(bool, Vec<u64>)>>,
+    /// Marks of the last batch without lengths, mask and resets, by batch and steps.
+    whole: Cached<[usize; 2]>,
+}
+
+/// A cached tensor with the key that it was made for.
+type Cached<K> = Mutex<Option<(K, Tensor)>>;
+
+/// The steps of a run.
+struct Marks {
+    /// `[T, B]`: [`kernels::marks`](crate::kernels::marks).
+    words: Tensor,
+    /// Where a sequence begins at step 0, the factors of the first states: 0 or 1.
+    begins: Option<Vec<f32>>,
+    /// As those of [`Reads`].
+    gaps: bool,
+    given: bool,
+}
+
+impl Marks {
+    fn reads(&self, x: Tensor) -> Reads {
+        Reads { x, marks: self.words.clone(), gaps: self.gaps, given: self.given }
+    }
+
+    /// `x` `[T, B, ..]` with zeros at the steps that do not count.
+    fn valid(&self, x: Tensor) -> Result<Tensor> {
+        if !self.gaps {
+            return Ok(x);
+        }
+        let width = x.len() / self.words.len();
+        valid_rows(&self.words, &x, [0, width, width])?.view("recurrent", x.dims())
+    }
+}
+
+impl Recurrent {
+    /// Random weights and biases, uniform in `±1/√H` as in PyTorch; learned initial states are 0.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a size of 0, a probability outside `[0, 1)`, a clip of 0 or below, an option that the cell
+    /// does not have, `reverse` of a bidirectional layer, or a plan that cannot run these options.
+    pub fn new(device: &Device, config: RecurrentConfig, rng: &mut Rng) -> Result<Self> {
+        let bound = 1.0 / (config.hidden as f32).sqrt();
+        Self::from_parameters(device, config, |name, dims| match name {
+            "h0" | "c0" => Tensor::zeros(device, dims),
+            _ => uniform(device, dims, bound, rng),
+        })
+    }
+
+    /// Builds a layer from parameters, without random numbers. `parameter` returns each one by its name and extents, in
+    /// the order of [`Module::parameters`].
+    ///
+    /// ```
+    /// use wgru::{Device, Tensor, nn::{Module, Recurrent, RecurrentConfig}};
+    /// let device = Device::cpu();
+    /// let gru = Recurrent::from_parameters(&device, RecurrentConfig::gru(2, 3), |name, dims| {
+    ///     Tensor::full(&device, if name.starts_with("weight") { 0.1 } else { 0.0 }, dims)
+    /// })?;
+    /// assert_eq!(gru.parameters()[1].1.to_vec()?, [0.1; 27]);
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new) and `parameter`; [`Error::Shape`], [`Error::DType`] or [`Error::DeviceMix`] for a parameter
+    /// of another shape, type or device.
+    pub fn from_parameters(
+        device: &Device,
+        config: RecurrentConfig,
+        mut parameter: impl FnMut(&str, &[usize]) -> Result<Tensor>,
+    ) -> Result<Self> {
+        let config = config.canonical()?;
+        config.check(device)?;
+        let op = config.op();
+        let mut parameters = config.shapes().into_iter().map(|(name, dims)| {
+            let tensor = parameter(&name, &dims)?;
+            tensor.check_dtype(op, "parameter", "f32")?;
+            device.check_same(op, "parameter", &tensor)?;
+            match tensor.dims() == dims {
+                true => Ok(tensor.requires_grad()),
+                false => Err(Error::shape(op, "parameter", format!("{dims:?} for {name}"), tensor.dims())),
+            }
+        });
+        let mut next = || parameters.next().unwrap_or_else(|| unreachable!("`shapes` lists every parameter"));
+        let mut direction = |_| -> Result<Weights> {
+            Ok(Weights {
+                w_ih: next()?,
+                w_hh: next()?,
+                bias: if config.bias { Some((next()?, next()?)) } else { None },
+                w_hr: if config.is_projected() { Some(next()?) } else { None },
+                peephole: if config.peephole { Some(next()?) } else { None },
+            })
+        };
+        let mut layer = |_| (0..config.directions()).map(&mut direction).collect::<Result<Vec<_>>>();
+        let weights = (0..config.layers).map(&mut layer).collect::<Result<Vec<_>>>()?;
+        let first = ["h0", "c0"].into_iter().zip(parameters);
+        let first = first.map(|(name, state)| Ok((name, state?))).collect::<Result<Vec<_>>>()?;
+        let packed = (0..=config.layers).map(|_| Mutex::default()).collect();
+        let (device, format) = (device.clone(), Format::F32);
+        Ok(Self { config, device, format, weights, first, packed, whole: Mutex::default() })
+    }
+
+    /// The configuration, in canonical form: without activations if they are the cell's usual ones.
+    pub fn config(&self) -> &RecurrentConfig {
+        &self.config
+    }
+
+    /// The plan that runs the steps.
+    pub fn plan(&self) -> Plan {
+        let c = &self.config;
+        c.plan.unwrap_or_else(|| match self.format.precision {
+            Precision::F32 => Plan::choose(&self.device, c.hidden, c.fused()),
+            _ => Plan::choose_fused(&self.device, c.hidden),
+        })
+    }
+
+    /// The same layer for inference on a GPU, reading the recurrent matrices in fewer bits; everything is computed in
+    /// f32. The parameters stay f32 and are packed again after they change; training and gradients are refused.
+    /// [`Precision::Int8`] has one scale per row of a gate; the states are not rounded. A row with a weight that is not
+    /// finite, or beyond f16, gives NaN.
+    ///
+    /// ```no_run
+    /// use wgru::{Device, Precision, Rng, nn::RecurrentConfig};
+    /// let device = Device::gpu_blocking()?;
+    /// let gru = RecurrentConfig::gru(400, 400).build(&device, &mut Rng::new(0))?;
+    /// let gru = gru.with_weights(Precision::Int8)?;
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Value`] except for [`Precision::F32`]: for cells other than a GRU; on the CPU, whose
+    /// [streams](crate::StreamOptions::weights) store weights in fewer bits; and for layers that only [`Plan::Steps`]
+    /// can run: with other activations, a clip, zoneout or recurrent dropout.
+    pub fn with_weights(self, weights: Precision) -> Result<Self> {
+        let c = &self.config;
+        let refuse = |expected: &str| Err(Error::value(c.op(), "weights", expected, format!("{weights:?}")));
+        match weights {
+            Precision::F32 => {}
+            _ if !c.cell.is_gru() => return refuse("F32 for this cell"),
+            _ if !self.device.is_gpu() => {
+                return refuse("F32 on the CPU, whose streams take other formats: `StreamOptions::weights`");
+            }
+            _ if c.fused().is_none() || c.plan == Some(Plan::Steps) => {
+                return refuse("F32 for these options or this plan");
+            }
+            _ => {}
+        }
+        let packed = (0..=c.layers).map(|_| Mutex::default()).collect();
+        Ok(Self { format: Format::of(weights), packed, ..self })
+    }
+
+    /// Format in which inference reads the recurrent matrices.
+    pub fn weights(&self) -> Precision {
+        self.format.precision
+    }
+
+    /// Runs sequences `x` `[T, B, I]` (or `[B, T, I]`).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for an argument of another shape, [`Error::Value`] for a length beyond the steps,
+    /// [`Error::DeviceMix`], [`Error::DType`], [`Error::Limit`].
+    pub fn run(&self, x: &Tensor, options: RunOptions, mode: &mut Mode) -> Result<RecurrentOutput> {
+        let c = &self.config;
+        let directions = c.directions();
+        x.check_dtype(c.op(), "x", "f32")?;
+        self.device.check_same(c.op(), "x", x)?;
+        let (steps, batch) = match *x.dims() {
+            [batch, steps, i] if c.batch_first && i == c.input => (steps, batch),
+            [steps, batch, i] if !c.batch_first && i == c.input => (steps, batch),
+            _ => {
+                let axes = if c.batch_first { "batch, steps" } else { "steps, batch" };
+                return Err(Error::shape(c.op(), "x", format!("[{axes}, {}]", c.input), x.dims()));
+            }
+        };
+        if c.options.recompute && options.reset_to_h0 {
+            return Err(Error::value(c.op(), "reset_to_h0", "false where the gates are computed again", true));
+        }
+        let marks = self.marks(&options, steps, batch)?;
+        let mut first = self.first(&options, batch, mode)?;
+        if let Some(begins) = &marks.begins {
+            first = first.mask(&Tensor::from_slice(&self.device, begins, &[c.layers * directions, batch, 1])?)?;
+        }
+
+        let mut y = if c.batch_first { x.permute(&[1, 0, 2])? } else { x.clone() };
+        if matches!(mode, Mode::Eval)
+            && !options.gates
+            && !y.is_tracked()
+            && !first.is_tracked()
+            && let Some([y, last]) = self.run_in_waves(&y, &first, &marks)?
+        {
+            return self.output(y, last, Vec::new());
+        }
+        let (mut last, mut gates) = (Vec::with_capacity(c.layers), Vec::new());
+        for layer in 0..c.layers {
+            if layer > 0 {
+                y = mode.dropout(&y, c.dropout)?;
+            }
+            if c.options.input_dropout > 0.0 && matches!(mode, Mode::Train(_)) {
+                let ones = Tensor::full(&self.device, 1.0, &[1, batch, y.dims()[2]])?;
+                y = y.mask(&mode.dropout(&ones, c.options.input_dropout)?)?;
+            }
+            let at = layer * directions;
+            let start = if c.layers == 1 { first.clone() } else { first.slice(0, at..at + directions)? };
+            let (output, end, of_layer) = self.run_layer(layer, &y, &start, &marks, mode, options.gates)?;
+            gates.extend(of_layer);
+            y = output;
+            last.push(end);
+        }
+        let last = match &last[..] {
+            [one] => one.clone(),
+            _ => Tensor::concat(&last.iter().collect::<Vec<_>>(), 0)?,
+        };
+        self.output(y, last, gates)
+    }
+
+    /// The result of a run from `y` `[T, B, D·out]` and the last states `[layers·D, B, width]`.
+    fn output(&self, y: Tensor, last: Tensor, gates: Vec<Gates>) -> Result<RecurrentOutput> {
+        let c = &self.config;
+        let output = if c.batch_first { y.permute(&[1, 0, 2])? } else { y };
+        let (h_n, c_n) = match c.cell.states() {
+            1 => (last, None),
+            _ => (last.slice(2, 0..c.out())?, Some(last.slice(2, c.out()..c.width())?)),
+        };
+        Ok(RecurrentOutput { output, h_n, c_n, gates })
+    }
+
+    /// One layer's run, as the sequence engine takes it.
+    fn layer(&self, [steps, batch, input]: [usize; 3], noise: Noise, plan: Plan) -> Layer {
+        let c = &self.config;
+        let activations = c.activations();
+        Layer {
+            cell: c.cell,
+            steps,
+            batch,
+            input,
+            hidden: c.hidden,
+            out: c.out(),
+            directions: c.directions(),
+            reverse: c.reverse,
+            activations: std::array::from_fn(|i| activations[i.min(activations.len() - 1)]),
+            clip: c.options.clip,
+            input_forget: c.input_forget,
+            peephole: c.peephole,
+            noise,
+            plan,
+            format: self.format,
+        }
+    }
+
+    fn noise(&self, mode: &mut Mode) -> Noise {
+        let o = &self.config.options;
+        let mut noise = Noise { zoneout: [o.zoneout, o.zoneout_cell], ..Noise::default() };
+        if let Mode::Train(rng) = mode {
+            if noise.zoneout != [0.0; 2] {
+                noise.zone_key = Some(rng.fork());
+            }
+            if o.recurrent_dropout > 0.0 {
+                noise.dropout = Some((o.recurrent_dropout, rng.fork()));
+            }
+        }
+        noise
+    }
+
+    /// The layers one behind the other, where that pays: `y` `[T, B, H]` and the last states.
+    fn run_in_waves(&self, x: &Tensor, first: &Tensor, marks: &Marks) -> Result<Option<[Tensor; 2]>> {
+        let c = &self.config;
+        let &[steps, batch, input] = x.dims() else { return Ok(None) };
+        if c.fused().is_none() {
+            return Ok(None);
+        }
+        let layer = self.layer([steps, batch, input], Noise::default(), self.plan_of(batch));
+        let Some(chunk) = chunk(&self.device, &layer, c.layers) else { return Ok(None) };
+        let weights: Vec<Weights> = self.weights.iter().flatten().cloned().collect();
+        let packed = self.packed(c.layers, &layer.stacked(c.layers), &weights)?;
+        layer.forward_in_waves(&marks.reads(x.clone()), first, &weights, &packed, chunk).map(Some)
+    }
+
+    /// The plan for so many sequences.
+    fn plan_of(&self, batch: usize) -> Plan {
+        let c = &self.config;
+        match (c.plan, c.fused()) {
+            (None, Some(cell)) if cell.is_gru() => {
+                Plan::tuned(&self.device, [c.hidden, batch], cell, self.format.precision != Precision::F32)
+            }
+            _ => self.plan(),
+        }
+    }
+
+    fn run_layer(
+        &self,
+        index: usize,
+        x: &Tensor,
+        first: &Tensor,
+        marks: &Marks,
+        mode: &mut Mode,
+        keep_gates: bool,
+    ) -> Result<(Tensor, Tensor, Option<Gates>)> {
+        let c = &self.config;
+        let plan = self.plan_of(x.dims()[1]);
+        let layer = self.layer([x.dims()[0], x.dims()[1], x.dims()[2]], self.noise(mode), plan);
+        let drops = c.options.weight_dropout > 0.0 && matches!(mode, Mode::Train(_));
+        let mut used = Vec::with_capacity(self.weights[index].len());
+        for w in &self.weights[index] {
+            let mut w = w.map(|t| Ok::<_, Error>(mode.parameter(t)))?;
+            if drops {
+                w.w_hh = mode.dropout(&w.w_hh, c.options.weight_dropout)?;
+            }
+            used.push(w);
+        }
+        let on_tape: Vec<Tensor> = used.iter().flat_map(Weights::list).map(|(_, t)| t).collect();
+        let inputs: Vec<&Tensor> = [x, first].into_iter().chain(&on_tape).collect();
+        let tracked = inputs.iter().any(|t| t.is_tracked());
+        if self.format.precision != Precision::F32 && (tracked || matches!(mode, Mode::Train(_))) {
+            let got = format!("{:?}", self.format.precision);
+            return Err(Error::value(c.op(), "weights", "F32 for training and gradients", got));
+        }
+
+        let weights: Vec<Weights> =
+            used.iter().map(|w| w.map(|t| Ok::<_, Error>(t.detach()))).collect::<Result<_>>()?;
+        let (mut x, first) = (x.detach(), first.detach());
+        // Later layers read outputs, which are 0 or a state where a step does not count.
+        if tracked && index == 0 {
+            x = marks.valid(x)?;
+        }
+        let reads = marks.reads(x.clone());
+        let saved: Vec<&Tensor> = std::iter::once(&x).chain(&on_tape).collect();
+        if c.options.recompute && tracked && !keep_gates {
+            let (outputs, states) = layer.forward_in_chunks(&reads, &first, &weights)?;
+            let run = RecurrentRun { layer, reads, weights, kept: Kept::States(states) };
+            let [y, last] = recurrent(c.op(), &inputs, &saved, outputs, run);
+            return Ok((y, last, None));
+        }
+        let packed = if drops { layer.pack(&weights)? } else { self.packed(index, &layer, &weights)? };
+        let run = layer.forward(&reads, &first, &weights, &packed, tracked || keep_gates)?;
+        let gate = |gate: usize| marks.valid(layer.gate(&run.saved, gate)?);
+        let gates = || (0..c.cell.gates()).map(gate).collect::<Result<Vec<_>>>();
+        let gates = if keep_gates { Some(Gates { cell: c.cell, values: gates()? }) } else { None };
+        let outputs = [run.y.clone(), run.last.clone()];
+        let run = RecurrentRun { layer, reads, weights, kept: Kept::Gates(run) };
+        let [y, last] = recurrent(c.op(), &inputs, &saved, outputs, run);
+        Ok((y, last, gates))
+    }
+
+    /// The packed recurrent matrices of a layer, made again only after its weights changed.
+    fn packed(&self, index: usize, layer: &Layer, weights: &[Weights]) -> Result<Tensor> {
+        let versions = weights.iter().flat_map(Weights::list).map(|(_, t)| t.version()).collect();
+        let versions = (layer.plan != Plan::Steps, versions);
+        let mut slot = self.packed[index].lock().expect("packing does not panic");
+        if let Some((made_for, packed)) = &*slot
+            && *made_for == versions
+            && !packed.is_void()
+        {
+            return Ok(packed.clone());
+        }
+        let packed = layer.pack(weights)?;
+        *slot = Some((versions, packed.clone()));
+        Ok(packed)
+    }
+
+    /// The first states `[layers·D, B, width]`.
+    fn first(&self, options: &RunOptions, batch: usize, mode: &Mode) -> Result<Tensor> {
+        let c = &self.config;
+        let all = c.layers * c.directions();
+        let mut parts = vec![("h0", options.h0, c.out())];
+        match (c.cell, options.c0) {
+            (Cell::Lstm, c0) => parts.push(("c0", c0, c.hidden)),
+            (_, Some(c0)) => return Err(Error::shape(c.op(), "c0", "none: this cell has no cell state", c0.dims())),
+            _ => {}
+        }
+        let mut states = Vec::with_capacity(parts.len());
+        for (name, given, width) in parts {
+            let dims = [all, batch, width];
+            let learned = self.first.iter().find(|(n, _)| *n == name);
+            states.push(match (given, learned) {
+                (Some(state), _) => {
+                    check_state(c.op(), name, &self.device, state, dims)?;
+                    state.clone()
+                }
+                (None, Some((_, learned))) => Tensor::zeros(&self.device, &dims)?.add(&mode.parameter(learned))?,
+                (None, None) => Tensor::zeros(&self.device, &dims)?,
+            });
+        }
+        match &states[..] {
+            [one] => Ok(one.clone()),
+            _ => Tensor::concat(&states.iter().collect::<Vec<_>>(), 2),
+        }
+    }
+
+    /// Returns the marks of a run's steps, after checking lengths, mask and resets.
+    fn marks(&self, options: &RunOptions, steps: usize, batch: usize) -> Result<Marks> {
+        let c = &self.config;
+        if let Some(lengths) = options.lengths {
+            check_lengths(c.op(), lengths, batch, steps)?;
+        }
+        let by_time = |arg: &'static str, flags: Option<&[bool]>| -> Result<Option<Vec<bool>>> {
+            let Some(flags) = flags else { return Ok(None) };
+            if flags.len() != steps * batch {
+                return Err(Error::shape(c.op(), arg, format!("{} flags, one a step", steps * batch), &[flags.len()]));
+            }
+            let place = |i: usize| if c.batch_first { i % batch * steps + i / batch } else { i };
+            Ok(Some((0..flags.len()).map(|i| flags[place(i)]).collect()))
+        };
+        let (mask, resets) = (by_time("mask", options.mask)?, by_time("resets", options.resets)?);
+        let schedule = Schedule {
+            lengths: options.lengths,
+            mask: mask.as_deref(),
+            resets: resets.as_deref(),
+            to_first: options.reset_to_h0,
+            repeat: c.options.padding == Padding::RepeatLast,
+        };
+        let make = || Tensor::from_indices(&self.device, &schedule.marks(steps, batch), &[steps, batch]);
+        let gaps = options.lengths.is_some_and(|l| l.iter().any(|&l| l < steps))
+            || mask.as_ref().is_some_and(|m| m.contains(&false));
+        let given = options.h0.is_some() || options.c0.is_some() || c.options.learn_h0;
+        if options.lengths.is_some() || mask.is_some() || resets.is_some() {
+            let begins = resets.as_ref().filter(|r| !options.reset_to_h0 && r[..batch].contains(&true)).map(|resets| {
+                let forward = |d: usize| d == 0 && !c.reverse;
+                let one = |d: usize| resets[..batch].iter().map(move |&begins| (!(begins && forward(d))) as u32 as f32);
+                (0..c.layers * c.directions()).flat_map(|i| one(i % c.directions())).collect()
+            });
+            return Ok(Marks { words: make()?, begins, gaps, given });
+        }
+        let mut slot = self.whole.lock().expect("an upload does not panic");
+        if let Some((made_for, marks)) = &*slot
+            && *made_for == [batch, steps]
+            && !marks.is_void()
+        {
+            return Ok(Marks { words: marks.clone(), begins: None, gaps, given });
+        }
+        // Without any of them no step is special, whatever `reset_to_h0` says.
+        let marks = make()?;
+        *slot = Some(([batch, steps], marks.clone()));
+        Ok(Marks { words: marks, begins: None, gaps, given })
+    }
+}
+
+impl Module for Recurrent {
+    /// `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, for an LSTM `weight_hr_l0` and `weight_peephole_l0`
+    /// (`[3H]`, of the gates i, f, o), then the same with `_reverse`, then layer 1; the learned `h0` and `c0` last.
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        let mut parameters = Vec::new();
+        for (layer, directions) in self.weights.iter().enumerate() {
+            for (d, w) in directions.iter().enumerate() {
+                parameters.extend(w.list().into_iter().map(|(name, t)| (parameter_name(name, layer, d == 1), t)));
+            }
+        }
+        parameters.extend(self.first.iter().map(|(name, t)| (name.to_string(), t.clone())));
+        parameters
+    }
+
+    /// The output of [`Recurrent::run`] from a state of zeros, or from the learned one.
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+        Ok(self.run(x, RunOptions::default(), mode)?.output)
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Recurrent(&self.config)
+    }
+}
