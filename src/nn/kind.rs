@@ -8,14 +8,12 @@ use super::{Conv1dConfig, LastState, LayerNormGruConfig, MinGruConfig, Module, R
 /// A model of your own that runs other modules one after the other says so:
 ///
 /// ```
-/// use wgru::{Result, Tensor, nn::{Gru, Kind, Linear, Mode, Module}};
+/// use wgru::{Result, Tensor, nn::{Gru, Kind, Linear, Mode, Module}, parts};
 ///
 /// struct Model { gru: Gru, head: Linear }
 /// impl Module for Model {
-///     fn parameters(&self) -> Vec<(String, Tensor)> {
-///         let gru = self.gru.parameters().into_iter().map(|(name, p)| (format!("gru.{name}"), p));
-///         gru.chain(self.head.parameters().into_iter().map(|(name, p)| (format!("head.{name}"), p))).collect()
-///     }
+///     parts!(gru, head);
+///
 ///     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
 ///         self.head.forward_with(&self.gru.forward_with(x, mode)?, mode)
 ///     }

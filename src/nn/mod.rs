@@ -11,6 +11,7 @@ mod layer_norm_gru;
 mod linear;
 mod min_gru;
 mod oracle;
+mod parts;
 mod prepare;
 mod recurrent;
 mod sequential;
@@ -28,6 +29,7 @@ pub use linear::Linear;
 pub use min_gru::{MinGru, MinGruConfig, MinGruForm, MinGruInput, MinGruOutput};
 pub(crate) use oracle::read;
 pub use oracle::{HostInput, HostOutput, run_f64};
+pub use parts::named_parameters;
 pub use prepare::prepare;
 pub(crate) use recurrent::parameter_name;
 pub use recurrent::{
@@ -75,26 +77,32 @@ impl Mode<'_> {
 /// A layer or a model: parameters by name, and a function of one tensor.
 ///
 /// ```
-/// use wgru::{Device, Result, Rng, Tensor, nn::{Linear, Mode, Module}};
+/// use wgru::{Device, Result, Rng, Tensor, nn::{Gru, Linear, Mode, Module, RecurrentConfig}, parts};
 ///
-/// struct Twice(Linear);
-/// impl Module for Twice {
-///     fn parameters(&self) -> Vec<(String, Tensor)> {
-///         self.0.parameters()
-///     }
+/// struct Forecaster {
+///     gru: Gru,
+///     head: Linear,
+/// }
+///
+/// impl Module for Forecaster {
+///     parts!(gru, head);
+///
 ///     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-///         let once = self.0.forward_with(x, mode)?;
-///         self.0.forward_with(&once, mode)
+///         self.head.forward_with(&self.gru.forward_with(x, mode)?, mode)
 ///     }
 /// }
-/// let device = Device::cpu();
-/// let model = Twice(Linear::new(&device, 3, 3, true, &mut Rng::new(0))?);
-/// let y = model.forward(&Tensor::zeros(&device, &[2, 3])?)?;
-/// assert_eq!(y.dims(), [2, 3]);
+///
+/// let (device, mut rng) = (Device::cpu(), Rng::new(0));
+/// let model = Forecaster {
+///     gru: RecurrentConfig::gru(3, 8).build(&device, &mut rng)?,
+///     head: Linear::new(&device, 8, 1, true, &mut rng)?,
+/// };
+/// assert_eq!(model.forward(&Tensor::zeros(&device, &[10, 2, 3])?)?.dims(), [10, 2, 1]);
+/// assert_eq!(model.parameters()[0].0, "gru.weight_ih_l0");
 /// # Ok::<(), wgru::Error>(())
 /// ```
 pub trait Module: Send + Sync {
-    /// Every parameter with its name, in a fixed order.
+    /// Every parameter with its name, in a fixed order. A model made of other modules writes [`parts!`](crate::parts).
     fn parameters(&self) -> Vec<(String, Tensor)>;
 
     /// The layer's function, in training or evaluation.

@@ -7,7 +7,8 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use wgru::nn::Module;
 use wgru::train::{
-    AdamConfig, Data, Method, Optimizer, Progress, Reduction, Schedule, SgdConfig, TrainOptions, Trainer, loss};
+    AdamConfig, Data, Method, Optimizer, Progress, Reduction, Schedule, SgdConfig, TrainOptions, Trainer, loss,
+};
 use wgru::{Device, Error, Rng, Tensor};
 
 use crate::fault::{Fault, Result};

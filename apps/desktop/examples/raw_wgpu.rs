@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock};
 
 use wgru::io::{TensorFile, load_parameters, parameters_to_file};
-use wgru::nn::{RecurrentConfig, Linear, Mode, Module, Sequential, prepare};
+use wgru::nn::{Linear, Mode, Module, RecurrentConfig, Sequential, prepare};
 use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
 use wgru::{Device, Rng, Tensor, wgpu};
 use winit::application::ApplicationHandler;
@@ -33,7 +33,8 @@ const SHADER: &str = "
 
 fn model(device: &Device) -> wgru::Result<Sequential> {
     let mut rng = Rng::new(1);
-    let gru = RecurrentConfig { input: 1, hidden: 16, batch_first: true, ..RecurrentConfig::default() }.build(device, &mut rng)?;
+    let gru = RecurrentConfig { input: 1, hidden: 16, batch_first: true, ..RecurrentConfig::default() }
+        .build(device, &mut rng)?;
     Ok(Sequential::new().push("gru", gru).push("head", Linear::new(device, 16, 1, true, &mut rng)?))
 }
 

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::task::{Context, Poll, Waker};
 
-use wgru::nn::{Gru, RecurrentConfig, Mode, RunOptions, prepare};
+use wgru::nn::{Gru, Mode, RecurrentConfig, RunOptions, prepare};
 use wgru::{Device, Result, Rng, Tensor};
 
 use crate::gpu::Host;
@@ -28,7 +28,7 @@ pub struct Inference {
 impl Inference {
     fn new(host: &Host) -> Result<Self> {
         let device: Device = host.adopt()?;
-        let config = RecurrentConfig { input: HIDDEN, hidden: HIDDEN, layers: LAYERS, ..RecurrentConfig::default() };
+        let config = RecurrentConfig { layers: LAYERS, ..RecurrentConfig::gru(HIDDEN, HIDDEN) };
         let gru = config.build(&device, &mut Rng::new(1))?;
         let x = Tensor::full(&device, 0.5, &[STEPS, BATCH, HIDDEN])?;
         prepare(&gru, &x)?;

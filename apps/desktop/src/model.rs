@@ -1,6 +1,6 @@
 //! The forecaster: a GRU over the days, and a linear layer on each of its states
 
-use wgru::nn::{Gru, RecurrentConfig, GruGates, Linear, Mode, Module, RunOptions};
+use wgru::nn::{Gates, Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::train::HostData;
 use wgru::{Device, Error, Result, Rng, Stream, StreamOptions, Tensor};
 
@@ -28,7 +28,7 @@ pub struct Pass {
     /// `[T]`: by day, the change of temperature until the next day, standardised.
     pub output: Tensor,
     /// `[T, 1, H]` each.
-    pub gates: GruGates,
+    pub gates: Gates,
 }
 
 impl Forecaster {
@@ -37,7 +37,7 @@ impl Forecaster {
     /// # Errors
     /// Those of the device.
     pub fn new(device: &Device, hidden: usize, rng: &mut Rng) -> Result<Self> {
-        let config = RecurrentConfig { input: INPUTS, hidden, batch_first: true, ..RecurrentConfig::default() };
+        let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(INPUTS, hidden) };
         let gru = config.build(device, rng)?;
         // The update gates start as memories of 1 to LONGEST days: Tallec and Ollivier, *Can recurrent neural networks
         // warp time?* (2018). This also orders the units of the picture by their memory.
@@ -64,8 +64,8 @@ impl Forecaster {
         let steps = days.len();
         let x: Vec<f32> = days.flat_map(|day| weather.input(day)).collect();
         let x = Tensor::from_slice(device, &x, &[1, steps, INPUTS])?;
-        let taps = RunOptions { gates: true, ..RunOptions::default() };
-        let run = self.gru.run(&x, taps, &mut Mode::Eval)?;
+        let options = RunOptions { gates: true, ..RunOptions::default() };
+        let run = self.gru.run(&x, options, &mut Mode::Eval)?;
         let output = self.head.forward(&run.output)?;
         let gates = run.gates.into_iter().next().ok_or_else(|| Error::Stopped("the run kept no gates".into()))?;
         Ok(Pass { output, gates })
@@ -81,12 +81,7 @@ impl Forecaster {
 }
 
 impl Module for Forecaster {
-    fn parameters(&self) -> Vec<(String, Tensor)> {
-        let named = |prefix: &str, module: &dyn Module| -> Vec<(String, Tensor)> {
-            module.parameters().into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)).collect()
-        };
-        [named("gru", &self.gru), named("head", &self.head)].concat()
-    }
+    wgru::parts!(gru, head);
 
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         self.head.forward_with(&self.gru.run(x, RunOptions::default(), mode)?.output, mode)
@@ -124,7 +119,7 @@ mod tests {
         let (device, weather) = (Device::cpu(), Weather::read().unwrap());
         let model = Forecaster::new(&device, 12, &mut Rng::new(3)).unwrap();
         let pass = model.pass(&device, &weather, 10..30).unwrap();
-        assert_eq!(pass.gates.update.len(), 20 * 12);
+        assert_eq!(pass.gates.get("update").unwrap().len(), 20 * 12);
         let want = pass.output.to_vec().unwrap();
         let mut stream = model.stream().unwrap();
         for (day, want) in (10..30).zip(want) {

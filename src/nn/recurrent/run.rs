@@ -67,6 +67,11 @@ impl Gates {
         self.iter().find(|(n, _)| *n == name).map(|(_, values)| values)
     }
 
+    /// All gates in PyTorch's order, that of the [`gate_names`](Cell::gate_names).
+    pub fn values(&self) -> &[Tensor] {
+        &self.values
+    }
+
     /// All gates with their names, in PyTorch's order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
         self.cell.gate_names().iter().copied().zip(&self.values)

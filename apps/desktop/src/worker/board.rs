@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use wgru::nn::GruGates;
+use wgru::nn;
 use wgru::{BufferPart, Stream};
 
 use crate::gpu::Fuse;
@@ -52,9 +52,9 @@ pub struct Forecast {
 /// Gates in GPU memory.
 pub struct Gates {
     /// Reset gate, update gate and candidate: `[days, hidden]` each.
-    pub parts: [BufferPart; 3],
+    pub parts: Vec<BufferPart>,
     /// The buffers of dropped tensors are used again for others.
-    pub _alive: GruGates,
+    pub _alive: nn::Gates,
     /// [`Host::window`](crate::gpu::Host::window) of the device that has the buffers.
     pub window: u32,
     pub start: usize,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use wgru::{Device, Result};
+use wgru::{Device, Result, Tensor};
 
 use super::board::{Forecast, Gates, Shared, Trained};
 use super::snapshot::Snapshot;
@@ -61,8 +61,9 @@ impl View {
         let change = pass.output.to_vec()?;
         self.serial += 1;
         let alive = pass.gates;
+        let parts = alive.values().iter().map(Tensor::wgpu_buffer).collect::<Result<_>>()?;
         let gates = Gates {
-            parts: [alive.reset.wgpu_buffer()?, alive.update.wgpu_buffer()?, alive.candidate.wgpu_buffer()?],
+            parts,
             _alive: alive,
             window: self.window,
             start: days.start,

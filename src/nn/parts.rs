@@ -1,0 +1,24 @@
+//! Parameters of a model made of other modules.
+
+use super::Module;
+use crate::tensor::Tensor;
+
+/// The parameters of `parts`, each named `<name of the part>.<its own name>`.
+pub fn named_parameters(parts: &[(&str, &dyn Module)]) -> Vec<(String, Tensor)> {
+    let named = |&(prefix, module): &(&str, &dyn Module)| {
+        let parameters = module.parameters().into_iter();
+        parameters.map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor)).collect::<Vec<_>>()
+    };
+    parts.iter().flat_map(named).collect()
+}
+
+/// Writes [`Module::parameters`](crate::nn::Module::parameters) of a model from the fields that are its parts, see
+/// [`Module`](crate::nn::Module).
+#[macro_export]
+macro_rules! parts {
+    ($($field:ident),+ $(,)?) => {
+        fn parameters(&self) -> ::std::vec::Vec<(::std::string::String, $crate::Tensor)> {
+            $crate::nn::named_parameters(&[$((stringify!($field), &self.$field as &dyn $crate::nn::Module)),+])
+        }
+    };
+}
