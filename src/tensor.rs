@@ -149,24 +149,6 @@ impl Tensor {
         Ok(Self { dtype: DType::U32 { max }, ..Self::from_slice(device, words, dims)? })
     }
 
-    /// Zeros.
-    ///
-    /// # Errors
-    /// As [`Tensor::from_slice`].
-    pub fn zeros(device: &Device, dims: &[usize]) -> Result<Self> {
-        Self::full(device, 0.0, dims)
-    }
-
-    /// One value everywhere.
-    ///
-    /// # Errors
-    /// As [`Tensor::from_slice`].
-    pub fn full(device: &Device, value: f32, dims: &[usize]) -> Result<Self> {
-        let tensor = Self::empty("Tensor::full", device, dims)?;
-        device.run(&crate::kernels::Fill { len: tensor.len() as u32, value }, [], [&tensor])?;
-        Ok(tensor)
-    }
-
     /// A tensor in memory of the host, which does not count as memory use of the device.
     #[cfg(feature = "gpu")]
     pub(crate) fn of_host(device: &Device, memory: Memory, shape: Shape) -> Self {
@@ -405,5 +387,16 @@ impl Tensor {
             return Ok(());
         }
         Err(Error::DType { op, arg, expected: expected.into(), got: self.dtype.name().into() })
+    }
+}
+
+impl Device {
+    /// Refuses a tensor of another device.
+    pub(crate) fn check_same(&self, op: &'static str, arg: &'static str, tensor: &Tensor) -> Result<()> {
+        if tensor.device() == self {
+            return Ok(());
+        }
+        let (expected, got) = (self.title(tensor.device()), tensor.device().title(self));
+        Err(Error::DeviceMix { op, arg, expected, got })
     }
 }

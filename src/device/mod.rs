@@ -1,6 +1,7 @@
-//! Where tensors live and kernels run: a run-time choice.
+//! Devices: the CPU or a GPU, chosen at run time.
 
-use std::marker::PhantomData;
+mod memory;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
@@ -9,11 +10,11 @@ use crate::cpu::{self, Cpu, CpuOptions};
 use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, AdapterReport, DispatchTime, Gpu, GpuOptions};
-use crate::kernel::{Call, Kernel, MOST_BUFFERS, Program, Typed};
-use crate::tensor::Tensor;
 use crate::tuning::{Tuned, Tuning};
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 use crate::wait;
+
+pub(crate) use memory::{Memory, Reading};
 
 /// A CPU or a GPU. Cheap to clone; clones are the same device.
 ///
@@ -56,7 +57,7 @@ pub struct MemoryUse {
     pub peak: usize,
 }
 
-enum Engine {
+pub(crate) enum Engine {
     Cpu(Cpu),
     #[cfg(feature = "gpu")]
     Gpu(Box<Gpu>),
@@ -246,117 +247,6 @@ impl Device {
         self.0.live.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Runs one kernel: on the CPU at once, on a GPU recorded and submitted later.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] when a buffer is shorter than the kernel asks, [`Error::DeviceMix`] for tensors of another
-    /// device, [`Error::Value`] when a tensor is both read and written, [`Error::Limit`] for too many workgroups.
-    pub fn run<const R: usize, const W: usize, K: Kernel<R, W>>(
-        &self,
-        kernel: &K,
-        reads: [&Tensor; R],
-        writes: [&Tensor; W],
-    ) -> Result<()> {
-        let (program, call) = (&Typed::<K, R, W>::PROGRAM, Typed::<K, R, W>(kernel));
-        self.run_once(program, cpu::fast_of::<K>(), &reads, &writes, &call)
-    }
-
-    /// Runs a kernel once. On the CPU this creates no binding.
-    fn run_once(
-        &self,
-        program: &Program,
-        fast: Option<cpu::Fast>,
-        reads: &[&Tensor],
-        writes: &[&Tensor],
-        call: &dyn Call,
-    ) -> Result<()> {
-        match &self.0.engine {
-            Engine::Cpu(cpu) => {
-                self.check_bind(program.name, (program.reads, reads), (program.writes, writes))?;
-                call.check()?;
-                let (mut lens, (need, written)) = ([0; MOST_BUFFERS], (program.reads, program.writes));
-                call.lens(&mut lens);
-                check_lens(program.name, need, &lens, reads.iter().map(|t| t.len()))?;
-                check_lens(program.name, written, &lens[reads.len()..], writes.iter().map(|t| t.len()))?;
-                let all = |i: usize| if i < reads.len() { reads[i] } else { writes[i - reads.len()] };
-                run_on(cpu, call, fast, [reads.len(), writes.len()], |i| all(i).memory().cpu());
-                writes.iter().for_each(|t| t.touch());
-                Ok(())
-            }
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(_) => self.bind_any(program, fast, reads, writes)?.run(call),
-        }
-    }
-
-    /// Binds tensors to a kernel that is then run any number of times.
-    ///
-    /// # Errors
-    /// As [`Device::run`].
-    pub fn bind<const R: usize, const W: usize, K: Kernel<R, W>>(
-        &self,
-        reads: [&Tensor; R],
-        writes: [&Tensor; W],
-    ) -> Result<Bound<K, R, W>> {
-        let raw = self.bind_any(&Typed::<K, R, W>::PROGRAM, cpu::fast_of::<K>(), &reads, &writes)?;
-        Ok(Bound { raw, kernel: PhantomData })
-    }
-
-    fn bind_any(
-        &self,
-        program: &Program,
-        fast: Option<cpu::Fast>,
-        reads: &[&Tensor],
-        writes: &[&Tensor],
-    ) -> Result<BoundAny> {
-        self.check_bind(program.name, (program.reads, reads), (program.writes, writes))?;
-        let lens = reads.iter().chain(writes).map(|t| t.len()).collect();
-        let all = reads.iter().chain(writes);
-        let engine = match &self.0.engine {
-            Engine::Cpu(_) => BoundEngine::Cpu(fast, all.map(|t| t.memory().cpu().clone()).collect()),
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(gpu) => BoundEngine::Gpu(gpu.bind(program, all.map(|t| t.memory().gpu().clone()).collect())?),
-        };
-        let names = (program.name, program.reads, program.writes);
-        Ok(BoundAny { device: self.clone(), engine, writes: writes.iter().map(|t| t.detach()).collect(), lens, names })
-    }
-
-    /// Refuses tensors of other devices, and one that is written and used otherwise too.
-    fn check_bind(
-        &self,
-        op: &'static str,
-        (read_names, reads): (&[&'static str], &[&Tensor]),
-        (write_names, writes): (&[&'static str], &[&Tensor]),
-    ) -> Result<()> {
-        for (tensor, arg) in reads.iter().zip(read_names).chain(writes.iter().zip(write_names)) {
-            self.check_same(op, arg, tensor)?;
-        }
-        for (i, (tensor, arg)) in writes.iter().zip(write_names).enumerate() {
-            if writes[..i].iter().any(|w| w.shares_memory(tensor)) {
-                return Err(Error::value(op, arg, "a tensor that is not written twice", "one that is"));
-            }
-            if reads.iter().any(|r| r.shares_memory(tensor)) {
-                return Err(Error::value(op, arg, "a tensor that is not read too", "one that is"));
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn check_same(&self, op: &'static str, arg: &'static str, tensor: &Tensor) -> Result<()> {
-        if tensor.device() == self {
-            return Ok(());
-        }
-        let (expected, got) = (self.title(tensor.device()), tensor.device().title(self));
-        Err(Error::DeviceMix { op, arg, expected, got })
-    }
-
-    /// The name for messages; with the serial number if `other` has the same name.
-    fn title(&self, other: &Self) -> String {
-        match &self.0.info.name {
-            name if *name == other.0.info.name => format!("{name} (device {} of this process)", self.0.number),
-            name => name.clone(),
-        }
-    }
-
     /// The choices in force: those of the rules are not among them.
     pub fn tuning(&self) -> Tuning {
         Tuning::of(self.adapter_key(), self.tuned().choices.clone())
@@ -526,6 +416,19 @@ impl Device {
         }
     }
 
+    /// What runs the kernels.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// The name for messages; with the serial number if `other` has the same name.
+    pub(crate) fn title(&self, other: &Self) -> String {
+        match &self.0.info.name {
+            name if *name == other.0.info.name => format!("{name} (device {} of this process)", self.0.number),
+            name => name.clone(),
+        }
+    }
+
     pub(crate) fn alloc(&self, op: &'static str, words: usize) -> Result<Memory> {
         match &self.0.engine {
             Engine::Cpu(cpu) => Ok(Memory::Cpu(cpu.store.try_alloc(op, words.max(1))?)),
@@ -599,139 +502,4 @@ impl Device {
             }
         }
     }
-}
-
-/// Words on their way back to the host.
-pub(crate) enum Reading {
-    Done(Vec<f32>),
-    #[cfg(feature = "gpu")]
-    Gpu(gpu::Reading),
-}
-
-/// Words on a device.
-#[derive(Clone)]
-pub(crate) enum Memory {
-    Cpu(Arc<cpu::Memory>),
-    #[cfg(feature = "gpu")]
-    Gpu(Arc<gpu::Memory>),
-}
-
-impl Memory {
-    fn cpu(&self) -> &Arc<cpu::Memory> {
-        match self {
-            Memory::Cpu(memory) => memory,
-            #[cfg(feature = "gpu")]
-            Memory::Gpu(_) => unreachable!("the device of every tensor was checked"),
-        }
-    }
-
-    #[cfg(feature = "gpu")]
-    pub(crate) fn gpu(&self) -> &Arc<gpu::Memory> {
-        match self {
-            Memory::Gpu(memory) => memory,
-            Memory::Cpu(_) => unreachable!("the device of every tensor was checked"),
-        }
-    }
-
-    pub(crate) fn is_void(&self) -> bool {
-        match self {
-            Memory::Cpu(_) => false,
-            #[cfg(feature = "gpu")]
-            Memory::Gpu(memory) => memory.is_void(),
-        }
-    }
-
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Memory::Cpu(a), Memory::Cpu(b)) => Arc::ptr_eq(a, b),
-            #[cfg(feature = "gpu")]
-            (Memory::Gpu(a), Memory::Gpu(b)) => Arc::ptr_eq(a, b),
-            #[cfg(feature = "gpu")]
-            _ => false,
-        }
-    }
-}
-
-/// Tensors bound to kernel `K`.
-pub struct Bound<K, const R: usize, const W: usize> {
-    raw: BoundAny,
-    kernel: PhantomData<K>,
-}
-
-/// Tensors bound to a kernel.
-struct BoundAny {
-    device: Device,
-    engine: BoundEngine,
-    /// Their writes are counted.
-    writes: Vec<Tensor>,
-    lens: Vec<usize>,
-    /// Of the kernel, of what it reads and of what it writes.
-    names: (&'static str, &'static [&'static str], &'static [&'static str]),
-}
-
-enum BoundEngine {
-    Cpu(Option<cpu::Fast>, Vec<Arc<cpu::Memory>>),
-    #[cfg(feature = "gpu")]
-    Gpu(gpu::Binding),
-}
-
-impl<K: Kernel<R, W>, const R: usize, const W: usize> Bound<K, R, W> {
-    /// Runs the kernel on the bound tensors.
-    ///
-    /// # Errors
-    /// As [`Device::run`].
-    pub fn run(&mut self, kernel: &K) -> Result<()> {
-        self.raw.run(&Typed::<K, R, W>(kernel))
-    }
-}
-
-impl BoundAny {
-    fn run(&mut self, call: &dyn Call) -> Result<()> {
-        call.check()?;
-        let (name, reads, writes) = self.names;
-        let (mut lens, r) = ([0; MOST_BUFFERS], reads.len());
-        call.lens(&mut lens);
-        check_lens(name, reads, &lens, self.lens[..r].iter().copied())?;
-        check_lens(name, writes, &lens[r..], self.lens[r..].iter().copied())?;
-        let done = match (&self.device.0.engine, &mut self.engine) {
-            (Engine::Cpu(cpu), BoundEngine::Cpu(fast, memory)) => {
-                run_on(cpu, call, *fast, [r, writes.len()], |i| &memory[i]);
-                Ok(())
-            }
-            #[cfg(feature = "gpu")]
-            (Engine::Gpu(gpu), BoundEngine::Gpu(binding)) => {
-                call.check_shader()?;
-                let groups = call.groups();
-                gpu.check_dispatch(name, groups, call.loops())?;
-                gpu.dispatch(binding, call.bytes(), groups, call.work())
-            }
-            #[cfg(feature = "gpu")]
-            _ => unreachable!("bound by this device"),
-        };
-        // After the write: who reads a version before it finds out.
-        self.writes.iter().for_each(Tensor::touch);
-        done
-    }
-}
-
-/// Runs a call on its buffers. `memory` returns first the buffers to read, then those to write.
-fn run_on<'a>(
-    cpu: &cpu::Cpu,
-    call: &dyn Call,
-    fast: Option<cpu::Fast>,
-    [reads, writes]: [usize; 2],
-    memory: impl Fn(usize) -> &'a cpu::Memory,
-) {
-    // The rest of the array repeats the last buffer. Every kernel writes at least one.
-    let all: [&cpu::Memory; MOST_BUFFERS] = std::array::from_fn(|i| memory(i.min(reads + writes - 1)));
-    cpu.run(call, fast, &all[..reads], &all[reads..reads + writes]);
-}
-
-fn check_lens(op: &'static str, args: &[&'static str], need: &[usize], has: impl Iterator<Item = usize>) -> Result<()> {
-    for ((arg, need), has) in args.iter().zip(need).zip(has) {
-        if has < *need {
-            return Err(Error::shape(op, arg, format!("at least {need} elements"), &[has]));
-        }
-    }
-    Ok(())
 }

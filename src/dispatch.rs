@@ -1,0 +1,193 @@
+//! Runs kernels on tensors: checks them, then hands them to the device.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::cpu;
+use crate::device::{Device, Engine};
+use crate::error::{Error, Result};
+#[cfg(feature = "gpu")]
+use crate::gpu;
+use crate::kernel::{Call, Kernel, MOST_BUFFERS, Program, Typed};
+use crate::tensor::Tensor;
+
+impl Device {
+    /// Runs one kernel: on the CPU at once, on a GPU recorded and submitted later.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when a buffer is shorter than the kernel asks, [`Error::DeviceMix`] for tensors of another
+    /// device, [`Error::Value`] when a tensor is both read and written, [`Error::Limit`] for too many workgroups.
+    pub fn run<const R: usize, const W: usize, K: Kernel<R, W>>(
+        &self,
+        kernel: &K,
+        reads: [&Tensor; R],
+        writes: [&Tensor; W],
+    ) -> Result<()> {
+        let (program, call) = (&Typed::<K, R, W>::PROGRAM, Typed::<K, R, W>(kernel));
+        self.run_once(program, cpu::fast_of::<K>(), &reads, &writes, &call)
+    }
+
+    /// Runs a kernel once. On the CPU this creates no binding.
+    fn run_once(
+        &self,
+        program: &Program,
+        fast: Option<cpu::Fast>,
+        reads: &[&Tensor],
+        writes: &[&Tensor],
+        call: &dyn Call,
+    ) -> Result<()> {
+        match self.engine() {
+            Engine::Cpu(cpu) => {
+                self.check_bind(program.name, (program.reads, reads), (program.writes, writes))?;
+                call.check()?;
+                let (mut lens, (need, written)) = ([0; MOST_BUFFERS], (program.reads, program.writes));
+                call.lens(&mut lens);
+                check_lens(program.name, need, &lens, reads.iter().map(|t| t.len()))?;
+                check_lens(program.name, written, &lens[reads.len()..], writes.iter().map(|t| t.len()))?;
+                let all = |i: usize| if i < reads.len() { reads[i] } else { writes[i - reads.len()] };
+                run_on(cpu, call, fast, [reads.len(), writes.len()], |i| all(i).memory().cpu());
+                writes.iter().for_each(|t| t.touch());
+                Ok(())
+            }
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(_) => self.bind_any(program, fast, reads, writes)?.run(call),
+        }
+    }
+
+    /// Binds tensors to a kernel that is then run any number of times.
+    ///
+    /// # Errors
+    /// As [`Device::run`].
+    pub fn bind<const R: usize, const W: usize, K: Kernel<R, W>>(
+        &self,
+        reads: [&Tensor; R],
+        writes: [&Tensor; W],
+    ) -> Result<Bound<K, R, W>> {
+        let raw = self.bind_any(&Typed::<K, R, W>::PROGRAM, cpu::fast_of::<K>(), &reads, &writes)?;
+        Ok(Bound { raw, kernel: PhantomData })
+    }
+
+    fn bind_any(
+        &self,
+        program: &Program,
+        fast: Option<cpu::Fast>,
+        reads: &[&Tensor],
+        writes: &[&Tensor],
+    ) -> Result<BoundAny> {
+        self.check_bind(program.name, (program.reads, reads), (program.writes, writes))?;
+        let lens = reads.iter().chain(writes).map(|t| t.len()).collect();
+        let all = reads.iter().chain(writes);
+        let engine = match self.engine() {
+            Engine::Cpu(_) => BoundEngine::Cpu(fast, all.map(|t| t.memory().cpu().clone()).collect()),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(gpu) => BoundEngine::Gpu(gpu.bind(program, all.map(|t| t.memory().gpu().clone()).collect())?),
+        };
+        let names = (program.name, program.reads, program.writes);
+        Ok(BoundAny { device: self.clone(), engine, writes: writes.iter().map(|t| t.detach()).collect(), lens, names })
+    }
+
+    /// Refuses tensors of other devices, and one that is written and used otherwise too.
+    fn check_bind(
+        &self,
+        op: &'static str,
+        (read_names, reads): (&[&'static str], &[&Tensor]),
+        (write_names, writes): (&[&'static str], &[&Tensor]),
+    ) -> Result<()> {
+        for (tensor, arg) in reads.iter().zip(read_names).chain(writes.iter().zip(write_names)) {
+            self.check_same(op, arg, tensor)?;
+        }
+        for (i, (tensor, arg)) in writes.iter().zip(write_names).enumerate() {
+            if writes[..i].iter().any(|w| w.shares_memory(tensor)) {
+                return Err(Error::value(op, arg, "a tensor that is not written twice", "one that is"));
+            }
+            if reads.iter().any(|r| r.shares_memory(tensor)) {
+                return Err(Error::value(op, arg, "a tensor that is not read too", "one that is"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tensors bound to kernel `K`.
+pub struct Bound<K, const R: usize, const W: usize> {
+    raw: BoundAny,
+    kernel: PhantomData<K>,
+}
+
+/// Tensors bound to a kernel.
+struct BoundAny {
+    device: Device,
+    engine: BoundEngine,
+    /// Their writes are counted.
+    writes: Vec<Tensor>,
+    lens: Vec<usize>,
+    /// Of the kernel, of what it reads and of what it writes.
+    names: (&'static str, &'static [&'static str], &'static [&'static str]),
+}
+
+enum BoundEngine {
+    Cpu(Option<cpu::Fast>, Vec<Arc<cpu::Memory>>),
+    #[cfg(feature = "gpu")]
+    Gpu(gpu::Binding),
+}
+
+impl<K: Kernel<R, W>, const R: usize, const W: usize> Bound<K, R, W> {
+    /// Runs the kernel on the bound tensors.
+    ///
+    /// # Errors
+    /// As [`Device::run`].
+    pub fn run(&mut self, kernel: &K) -> Result<()> {
+        self.raw.run(&Typed::<K, R, W>(kernel))
+    }
+}
+
+impl BoundAny {
+    fn run(&mut self, call: &dyn Call) -> Result<()> {
+        call.check()?;
+        let (name, reads, writes) = self.names;
+        let (mut lens, r) = ([0; MOST_BUFFERS], reads.len());
+        call.lens(&mut lens);
+        check_lens(name, reads, &lens, self.lens[..r].iter().copied())?;
+        check_lens(name, writes, &lens[r..], self.lens[r..].iter().copied())?;
+        let done = match (self.device.engine(), &mut self.engine) {
+            (Engine::Cpu(cpu), BoundEngine::Cpu(fast, memory)) => {
+                run_on(cpu, call, *fast, [r, writes.len()], |i| &memory[i]);
+                Ok(())
+            }
+            #[cfg(feature = "gpu")]
+            (Engine::Gpu(gpu), BoundEngine::Gpu(binding)) => {
+                call.check_shader()?;
+                let groups = call.groups();
+                gpu.check_dispatch(name, groups, call.loops())?;
+                gpu.dispatch(binding, call.bytes(), groups, call.work())
+            }
+            #[cfg(feature = "gpu")]
+            _ => unreachable!("bound by this device"),
+        };
+        // After the write: who reads a version before it finds out.
+        self.writes.iter().for_each(Tensor::touch);
+        done
+    }
+}
+
+/// Runs a call on its buffers. `memory` returns first the buffers to read, then those to write.
+fn run_on<'a>(
+    cpu: &cpu::Cpu,
+    call: &dyn Call,
+    fast: Option<cpu::Fast>,
+    [reads, writes]: [usize; 2],
+    memory: impl Fn(usize) -> &'a cpu::Memory,
+) {
+    // The rest of the array repeats the last buffer. Every kernel writes at least one.
+    let all: [&cpu::Memory; MOST_BUFFERS] = std::array::from_fn(|i| memory(i.min(reads + writes - 1)));
+    cpu.run(call, fast, &all[..reads], &all[reads..reads + writes]);
+}
+
+fn check_lens(op: &'static str, args: &[&'static str], need: &[usize], has: impl Iterator<Item = usize>) -> Result<()> {
+    for ((arg, need), has) in args.iter().zip(need).zip(has) {
+        if has < *need {
+            return Err(Error::shape(op, arg, format!("at least {need} elements"), &[has]));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Tensors from nothing: constants, ranges and random numbers.
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::kernels::Fill;
+use crate::rng::Rng;
+use crate::tensor::Tensor;
+
+/// ```
+/// use wgru::{Device, Rng, Tensor};
+/// let device = Device::cpu();
+/// assert_eq!(Tensor::zeros(&device, &[2])?.to_vec()?, [0.0, 0.0]);
+/// assert_eq!(Tensor::ones(&device, &[2])?.to_vec()?, [1.0, 1.0]);
+/// assert_eq!(Tensor::full(&device, 0.5, &[2])?.to_vec()?, [0.5, 0.5]);
+/// assert_eq!(Tensor::arange(&device, 0.0, 3.0, 1.0)?.to_vec()?, [0.0, 1.0, 2.0]);
+/// assert_eq!(Tensor::randn(&device, &[2, 3], &mut Rng::new(0))?.dims(), [2, 3]);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+impl Tensor {
+    /// Zeros.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_slice`].
+    pub fn zeros(device: &Device, dims: &[usize]) -> Result<Self> {
+        Self::full(device, 0.0, dims)
+    }
+
+    /// Ones.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_slice`].
+    pub fn ones(device: &Device, dims: &[usize]) -> Result<Self> {
+        Self::full(device, 1.0, dims)
+    }
+
+    /// One value everywhere.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_slice`].
+    pub fn full(device: &Device, value: f32, dims: &[usize]) -> Result<Self> {
+        let tensor = Self::empty("Tensor::full", device, dims)?;
+        device.run(&Fill { len: tensor.len() as u32, value }, [], [&tensor])?;
+        Ok(tensor)
+    }
+
+    /// `start`, `start + step`, … up to `end`, which is excluded, as `torch.arange`.
+    ///
+    /// # Errors
+    /// [`Error::Value`] unless the range has at least one element and finite bounds.
+    pub fn arange(device: &Device, start: f32, end: f32, step: f32) -> Result<Self> {
+        let count = ((f64::from(end) - f64::from(start)) / f64::from(step)).ceil();
+        if !(count >= 1.0 && count <= f64::from(u32::MAX)) {
+            let got = format!("{start}, {end}, step {step}");
+            return Err(Error::value("Tensor::arange", "end", "a range of at least one element", got));
+        }
+        let at = |i: usize| (f64::from(start) + i as f64 * f64::from(step)) as f32;
+        let count = count as usize;
+        Self::from_slice(device, &(0..count).map(at).collect::<Vec<f32>>(), &[count])
+    }
+
+    /// Standard normal random numbers, drawn on the host: the same on every device.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_slice`].
+    pub fn randn(device: &Device, dims: &[usize], rng: &mut Rng) -> Result<Self> {
+        Self::drawn("Tensor::randn", device, dims, || rng.normal())
+    }
+
+    /// Random numbers, uniform in `[0, 1)`, drawn on the host: the same on every device.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_slice`].
+    pub fn rand(device: &Device, dims: &[usize], rng: &mut Rng) -> Result<Self> {
+        Self::drawn("Tensor::rand", device, dims, || rng.uniform(0.0, 1.0))
+    }
+
+    /// Allocates first, so that dimensions that do not fit fail before numbers are drawn.
+    fn drawn(op: &'static str, device: &Device, dims: &[usize], mut draw: impl FnMut() -> f32) -> Result<Self> {
+        let tensor = Self::empty(op, device, dims)?;
+        tensor.assign(&(0..tensor.len()).map(|_| draw()).collect::<Vec<f32>>())?;
+        Ok(tensor)
+    }
+}
