@@ -1,8 +1,9 @@
 // w = w·(1 − lr·weight_decay) when decoupled, else g = grad + weight_decay·w
 // m = β1·m + (1 − β1)·g    v = β2·v + (1 − β2)·g²    w = w − step_size·m / (√v / root2 + ε)
 //
-// step_size = lr / (1 − β1^t) and root2 = √(1 − β2^t) come from the host. With a guard, nothing changes once the total
-// in status is not finite, and an element whose update is not finite keeps its values and sets the flag status[guard].
+// The host computes step_size = lr / (1 − β1^t) and root2 = √(1 − β2^t). When guard is set, a non-finite total in
+// status[0] stops all updates, and an element with a non-finite update keeps its values and sets the flag
+// status[guard].
 // Twin: src/kernels/adam.rs.
 struct Params {
     len: u32, lr: f32, beta1: f32, beta2: f32, eps: f32, weight_decay: f32, decoupled: u32, step_size: f32, root2: f32,

@@ -1,6 +1,6 @@
 // y[i] = a[i·a_strides] ∘ b[i·b_strides]  for every index i of dims; a stride of 0 broadcasts
 //
-// Twin: src/kernels/binary.rs, where the operations have names.
+// Twin: src/kernels/binary.rs, which names the operations.
 struct Params { dims: vec4<u32>, a_strides: vec4<u32>, b_strides: vec4<u32>, op: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

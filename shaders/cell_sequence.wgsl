@@ -1,5 +1,5 @@
-// A plain LSTM or simple layer over the whole sequence in one dispatch: a workgroup owns four rows of one direction and
-// loops over the steps, h in workgroup memory, the LSTM's c where it is stored.
+// LSTM or simple RNN layer over the whole sequence in one dispatch. A workgroup owns four rows of one direction and
+// loops over the steps. It keeps h in workgroup memory and the LSTM's c in `state`.
 //
 //   v_g = x_g + U_g·h + d_g
 //   LSTM:    i = σ(v_i)    f = σ(v_f)    g = tanh(v_g)    o = σ(v_o)    c' = f·c + i·g    h' = o·tanh(c')
@@ -34,7 +34,8 @@ fn save4(at: vec4<u32>, v: vec4<f32>, count: u32) {
     for (var i = 0u; i < count; i++) { saved[at[i]] = v[i]; }
 }
 
-// What one unit leaves for the next step, given `old` before and `fresh` after it; `part` 0 is h, and shown.
+// Stores the state that follows step t and returns it, given `old` before the step and `fresh` after it; `part` 0 is h,
+// which is also written to y.
 fn leave(d: u32, t: u32, row: u32, unit: u32, part: u32, old: vec4<f32>, fresh: vec4<f32>) -> vec4<f32> {
     let count = min(4u, params.batch - row);
     let rows = four(row);
@@ -65,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let gates = select(1u, 4u, is_lstm);
     let blocks = (h + BLOCK - 1u) / BLOCK;
     let first = begin(d);
-    // At the end the slot after the last step, which is never used.
+    // At the end, this is the slot after the last step, whose value is never used.
     let start = state_at(d, select(params.steps, before(d, time_of(d, first)), first < params.steps), rows);
     for (var unit = lane; unit < h; unit += 128u) { h_now[unit] = load_state(start + unit); }
     workgroupBarrier();
@@ -100,7 +101,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 save4(at_saved + 4u * h + unit, s, count);
                 _ = leave(d, t, row, unit, 1u, old, c);
             } else {
-                // NaN stays NaN.
+                // Keeps NaN as NaN.
                 if params.cell == RELU { fresh = select(v[0], vec4(0.0), v[0] < vec4(0.0)); }
                 save4(at_saved + unit, fresh, count);
             }

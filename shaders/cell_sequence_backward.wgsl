@@ -1,7 +1,7 @@
-// A plain LSTM or simple layer backwards over the whole sequence in one dispatch: a workgroup owns four rows of one
-// direction and loops over the steps, the gate gradients of a step in workgroup memory.
+// Backward pass of cell_sequence in one dispatch. A workgroup owns four rows of one direction and loops over the steps,
+// with the gate gradients of the current step in workgroup memory.
 //
-//   dh = v + Σ_g U_gᵀ·δ_g of the step processed before + dy[t]
+//   dh = v + Σ_g U_gᵀ·δ_g of the previously processed step + dy[t]
 //   LSTM:    δo = dh·s·o·(1 − o)    dc = v_c + dh·o·(1 − s²)    δi = dc·g·i·(1 − i)    δf = dc·c·f·(1 − f)
 //            δg = dc·i·(1 − g²)     v_c = dc·f
 //   simple:  δ = dh·(1 − h'²), or dh where h' > 0
@@ -13,7 +13,7 @@
 @group(0) @binding(4) var<storage, read> saved: array<f32>;           // [D, T, B, 5H or H]
 @group(0) @binding(5) var<storage, read> dy: array<f32>;              // [T, B, D·H]
 @group(0) @binding(6) var<storage, read_write> d_gates: array<f32>;   // [D, T, B, G·H]
-@group(0) @binding(7) var<storage, read_write> carry: array<f32>;     // [2, D, B, width]  v; what resets pass to the first state
+@group(0) @binding(7) var<storage, read_write> carry: array<f32>;     // [2, D, B, width]  v; resets' share of dh0
 
 const LSTM: u32 = 2u;
 const RELU: u32 = 4u;
@@ -28,14 +28,15 @@ fn store_carry(at: vec4<u32>, v: vec4<f32>, count: u32) {
     for (var i = 0u; i < count; i++) { carry[at[i]] = v[i]; }
 }
 
-// The gradients of a gate, 0 on rows whose step does not count.
+// Stores the gradients of a gate, 0 in rows where the step is masked.
 fn store_gate(at: vec4<u32>, i: u32, v: vec4<f32>, is_valid: vec4<bool>, count: u32) {
     let g = select(vec4(0.0), v, is_valid);
     for (var j = 0u; j < count; j++) { d_gates[at[j] + i] = g[j]; }
     delta[i] = g;
 }
 
-// The carry as this step finds it; what a reset passes to the first state leaves it.
+// Returns the carry into this step. On a reset it returns 0, and moves the carry to the first state's gradient if
+// TO_FIRST is set.
 fn take_carry(at: vec4<u32>, mark: vec4<u32>, reset: u32, count: u32) -> vec4<f32> {
     let v = load_carry(at);
     let is_reset = (mark & vec4(reset)) != vec4(0u);
@@ -85,7 +86,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 store_gate(at, 3u * h + unit, dh * s * o * (1.0 - o), is_valid, count);
                 store_carry(at_v + h + unit, select(v, dc * f, is_valid), count);
             } else {
-                // NaN stays NaN; NaN·0 would not on every driver.
+                // Keeps NaN as NaN: some drivers do not compute NaN·0 as NaN.
                 let relu = select(select(first, vec4(0.0), first <= vec4(0.0)), vec4(1.0), first > vec4(0.0));
                 let slope = select(1.0 - first * first, relu, params.cell == RELU);
                 store_gate(at, unit, dh * slope, is_valid, count);

@@ -1,4 +1,4 @@
-// factor = min(1, max_norm / (norm + 1e-6)), and 1 for a norm that is not finite. Twin: src/kernels/clip_factor.rs.
+// factor = min(1, max_norm / (norm + 1e-6)), or 1 if norm is not finite. Twin: src/kernels/clip_factor.rs.
 struct Params { max_norm: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,6 +1,6 @@
 // dst[dst_offset + i·dst_strides] = src[src_offset + i·src_strides]  for every index i of dims
 //
-// Transposes, slices, concatenations and broadcasts are this one copy. Twin: src/kernels/copy.rs.
+// Implements transposes, slices, concatenations and broadcasts. Twin: src/kernels/copy.rs.
 struct Params { dims: vec4<u32>, src_strides: vec4<u32>, dst_strides: vec4<u32>, src_offset: u32, dst_offset: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,7 +1,7 @@
 // loss[r] = (1 − ε)·(L − x[r, t]) + ε/C·Σ_c (L − x[r, c]),   L = log Σ_c e^x[r, c],   t = target[r]
 // counted[r] = 1, or 0 with a loss of 0 where the target is params.ignored
 //
-// A target past the classes gives NaN. Twin: src/kernels/cross_entropy.rs.
+// A target ≥ classes gives NaN. Twin: src/kernels/cross_entropy.rs.
 struct Params { rows: u32, classes: u32, ignored: u32, smoothing: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -36,7 +36,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var hit = bitcast<f32>(0x7fc00000u | (t & 0u));
     if t < params.classes { hit = x[first + t] - top; }
     let level = log_or_nan(total);
-    // Without smoothing, a logit of −∞ is an impossible class, not an infinite loss.
+    // Without smoothing, a logit of −∞ means an impossible class and must not make the loss infinite.
     loss[row] = masked(level - hit, 1.0 - params.smoothing) + masked(level - mean, params.smoothing);
     counted[row] = 1.0;
 }

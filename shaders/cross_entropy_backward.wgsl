@@ -1,6 +1,6 @@
 // dx[r, c] = dloss[r]·(softmax(x[r, :])[c] − (1 − ε)·[c = t] − ε/C),   0 where the target is params.ignored
 //
-// A target past the classes gives NaN. Twin: src/kernels/cross_entropy_backward.rs.
+// A target ≥ classes gives NaN. Twin: src/kernels/cross_entropy_backward.rs.
 struct Params { rows: u32, classes: u32, ignored: u32, smoothing: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,14 +1,15 @@
-// The forward variables of CTC, a workgroup per sequence that loops over the steps itself:
+// Forward variables of CTC. One workgroup per sequence loops over all steps:
 //
-//   α_t(s) = log p_t(l_s) + log(e^α_{t−1}(s) + e^α_{t−1}(s−1) + [may skip] e^α_{t−1}(s−2)),   less its maximum over s
-//   loss = −(sum of the maxima) − log(e^α_T(last) + e^α_T(last − 1));   infinite, or 0, where no path fits
+//   α_t(s) = log p_t(l_s) + log(e^α_{t−1}(s) + e^α_{t−1}(s−1) + [may skip] e^α_{t−1}(s−2)),   minus its maximum over s
+//   loss = −(sum of the maxima) − log(e^α_T(last) + e^α_T(last − 1));   infinite (0 with zero_infinity)
+//   if no path fits
 //
 // Twin: src/kernels/ctc_alpha.rs.
 @group(0) @binding(4) var<storage, read_write> alpha: array<f32>;     // [steps, batch, 2·labels + 1]
 @group(0) @binding(5) var<storage, read_write> loss: array<f32>;      // [batch]
-@group(0) @binding(6) var<storage, read_write> feasible: array<f32>;  // [batch]  1, or 0 where no path fits
+@group(0) @binding(6) var<storage, read_write> feasible: array<f32>;  // [batch]  1, or 0 if no path fits
 
-// log Σ e^α over the positions from which position s is reached, before step t.
+// log Σ e^α over the predecessors of position s at step t − 1.
 fn arrive(t: u32, b: u32, s: u32) -> f32 {
     if t == 0u { return select(LOW, 0.0, s < 2u); }
     let at = row_at(t - 1u, b) + s;

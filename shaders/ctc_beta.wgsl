@@ -1,18 +1,19 @@
-// The backward variables of CTC, a workgroup per sequence, and with them how much of all paths is where:
+// Backward variables of CTC and the occupancy of every position. One workgroup per sequence loops over all steps:
 //
-//   β_t(s) = log(e^γ(s) + e^γ(s+1) + [may skip] e^γ(s+2)),  γ(s) = β_{t+1}(s) + log p_{t+1}(l_s),   less max (α_t + β_t)
+//   β_t(s) = log(e^γ(s) + e^γ(s+1) + [may skip] e^γ(s+2)),   minus max (α_t + β_t)
+//   γ(s) = β_{t+1}(s) + log p_{t+1}(l_s)
 //   occupancy_t(s) = e^(α_t(s) + β_t(s)),   at most 1
 //
 // Twin: src/kernels/ctc_beta.rs.
 @group(0) @binding(4) var<storage, read> alpha: array<f32>;            // [steps, batch, 2·labels + 1]
-@group(0) @binding(5) var<storage, read_write> beta: array<f32>;       // [2, batch, 2·labels + 1]  steps t % 2
+@group(0) @binding(5) var<storage, read_write> beta: array<f32>;       // [2, batch, 2·labels + 1]  slot t % 2
 @group(0) @binding(6) var<storage, read_write> occupancy: array<f32>;  // [steps, batch, 2·labels + 1]
 
 fn go_on(t: u32, b: u32, s: u32) -> f32 {
     return beta[row_at(t % 2u, b) + s] + log_prob(t, b, class_at(b, s));
 }
 
-// log Σ e^γ over the positions that are reached from position s, after step t.
+// log Σ e^γ over the successors of position s at step t + 1.
 fn leave(t: u32, b: u32, s: u32) -> f32 {
     let positions = positions_of(b);
     if t + 1u == steps_of(b) { return select(LOW, 0.0, s + 2u >= positions); }

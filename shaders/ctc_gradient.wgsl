@@ -1,8 +1,8 @@
-// The gradient of the CTC loss: each class's share of all paths at each step,
+// Gradient of the CTC loss: each class's share of the path probability at each step,
 //
 //   dlog_probs[t, b, c] = −dloss[b]·Σ_{s: l_s = c} occupancy[t, b, s] / Σ_s occupancy[t, b, s]
 //
-// 0 past the sequence's steps; where no path fits, NaN, or 0 with zero_infinity. Twin: src/kernels/ctc_gradient.rs.
+// 0 past the sequence's steps. If no path fits: NaN, or 0 with zero_infinity. Twin: src/kernels/ctc_gradient.rs.
 @group(0) @binding(3) var<storage, read> occupancy: array<f32>;         // [steps, batch, 2·labels + 1]
 @group(0) @binding(4) var<storage, read> feasible: array<f32>;          // [batch]
 @group(0) @binding(5) var<storage, read> dloss: array<f32>;             // [batch]

@@ -1,6 +1,6 @@
 // y[i] = x[i]·m(i),   m(i) = scale where Threefry(key, (i, 0)) ≥ threshold, else 0
 //
-// Backward is the same kernel on dy. Twin: src/kernels/dropout.rs.
+// The backward pass runs the same kernel on dy. Twin: src/kernels/dropout.rs.
 struct Params { len: u32, key_low: u32, key_high: u32, threshold: u32, scale: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

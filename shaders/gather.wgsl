@@ -1,4 +1,4 @@
-// out[i, :] = table[index[i], :]        an index past the table gives NaN, never a neighbour's row
+// out[i, :] = table[index[i], :]        an index ≥ table_rows gives NaN
 //
 // Twin: src/kernels/gather.rs.
 struct Params { rows: u32, width: u32, table_rows: u32 }

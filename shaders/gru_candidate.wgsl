@@ -1,8 +1,8 @@
-// Second half of a step of the chain, reset before: the candidate, and the new state.
+// Second half of a step of the chain plan, reset before the product: the candidate and the new state.
 //
-//   n = tanh(x_n + U_n·c + d_n)    h' = n + z·(h − n)    a step that does not count keeps h, gives 0
+//   n = tanh(x_n + U_n·c + d_n)    h' = n + z·(h − n)    a masked step keeps h and outputs 0
 //
-// An invocation takes one unit of four rows. `packed` is binding 2 of common/weights_*.
+// Each invocation computes one unit of four rows. `packed` is binding 2 of common/weights_*.
 // Twin: src/kernels/gru_candidate.rs.
 @group(0) @binding(1) var<storage, read> x: array<f32>;             // [D, T, B, 3H]
 @group(0) @binding(3) var<storage, read> marks: array<u32>;         // [T, B]

@@ -1,14 +1,14 @@
-// A GRU cell after its recurrent product (params.half = 0, reset after), or its two halves (reset before). Every
-// activation is the gate's own, every pre-activation is clipped.
+// GRU cell after its recurrent product: the whole cell (params.half = 0, reset after), or one of its two halves (reset
+// before). Each gate has its own activation, and every pre-activation is clipped.
 //
 //   r = f_r(x_r + a_r)    z = f_z(x_z + a_z)    h̃ = n + z·(h − n)
 //   reset after:   c = a_n    n = f_n(x_n + r·c)
-//   reset before:  c = r·h    n = f_n(x_n + a_n),  a_n = U_n·c + d_n made between the halves
+//   reset before:  c = r·h    n = f_n(x_n + a_n),  a_n = U_n·c + d_n computed between the halves
 //
 // Twin: src/kernels/gru_cell.rs.
 @group(0) @binding(1) var<storage, read> x: array<f32>;            // [D, T, B, 3H]
 @group(0) @binding(2) var<storage, read> rec: array<f32>;          // [D, B, 3H]  a
-@group(0) @binding(3) var<storage, read> state: array<f32>;        // [D, T + 1, B, H], first half: as U sees it
+@group(0) @binding(3) var<storage, read> state: array<f32>;        // [D, T + 1, B, H], first half: after dropout
 @group(0) @binding(4) var<storage, read_write> fresh: array<f32>;  // [D, B, H]
 @group(0) @binding(5) var<storage, read_write> saved: array<f32>;  // [D, T, B, 7H]  r, z, n, c, slopes of r, z, n
 

@@ -1,9 +1,9 @@
-// Gradients of a GRU cell (params.half = 0, reset after), or its two halves (reset before); 0 on steps that do not
-// count.
+// Gradients of a GRU cell: the whole cell (params.half = 0, reset after), or one of its two halves (reset before).
+// Masked steps have gradient 0.
 //
 //   δn = dh̃·(1 − z)·f_n'    δz = dh̃·(h − n)·f_z'    carry += dh̃·z
 //   reset after:   δr = δn·c·f_r'    δc = δn·r
-//   reset before:  q = U_nᵀ·δn made between the halves    δr = q·h·f_r'    q = q·r
+//   reset before:  q = U_nᵀ·δn computed between the halves    δr = q·h·f_r'    q = q·r
 //
 // Twin: src/kernels/gru_cell_backward.rs.
 @group(0) @binding(1) var<storage, read> marks: array<u32>;          // [T, B]

@@ -1,8 +1,9 @@
-// First half of a step of the chain, reset before: the two gates and what the reset gate lets through.
+// First half of a step of the chain plan, reset before the product: the two gates and the reset state.
 //
 //   r = σ(x_r + U_r·h + d_r)    z = σ(x_z + U_z·h + d_z)    c = r·h
 //
-// An invocation takes one unit of four rows. `packed` is binding 2 of common/weights_*. Twin: src/kernels/gru_gates.rs.
+// Each invocation computes one unit of four rows. `packed` is binding 2 of common/weights_*.
+// Twin: src/kernels/gru_gates.rs.
 @group(0) @binding(1) var<storage, read> x: array<f32>;             // [D, T, B, 3H]
 @group(0) @binding(3) var<storage, read> state: array<f32>;         // [D, T + 1, B, H]
 @group(0) @binding(4) var<storage, read_write> saved: array<f32>;   // [D, T, B, 4H]

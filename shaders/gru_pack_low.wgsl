@@ -1,10 +1,11 @@
-// packed[d, block, word, gate, lane]: U[gate·H + unit, k] of 2 or 4 neighbouring k, the first in the lowest bits,
-// unit = 16·block + lane; then a row of b_hh and one of scales, both f32:
+// packed[d, block, word, gate, lane]: U[gate·H + unit, k] of 2 or 4 consecutive k, the first in the lowest bits,
+// unit = 16·block + lane; followed by a row of b_hh and a row of scales, both f32:
 //
-//   f16, bf16: the nearest, even of two; scale 1      int8: round(U / s), s = max_k |U| / 127
+//   f16, bf16: round to nearest even, scale 1      int8: round(U / s), s = max_k |U| / 127
 //
-// Weights past H are 0. A row with a weight that is not finite, or beyond f16, has the scale NaN. By bits, so that every
-// GPU rounds alike. An invocation packs one row of U. Twin: src/kernels/gru_pack_low.rs.
+// Weights past H are 0. A row with a weight that is not finite, or out of range for f16, gets the scale NaN. Integer
+// bit operations make the rounding the same on every GPU. Each invocation packs one row of U.
+// Twin: src/kernels/gru_pack_low.rs.
 struct Params { hidden: u32, direction: u32, format: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -21,7 +22,7 @@ fn half(v: f32) -> u32 {
     let bits = bitcast<u32>(v);
     let size = bits & 0x7fffffffu;
     let normal = (size - 0x38000000u + 0xfffu + ((size >> 13u) & 1u)) >> 13u;
-    // Below f16's normal numbers: ½ more leaves a multiple of 2⁻²⁴.
+    // Below the smallest normal f16: adding ½ rounds to a multiple of 2⁻²⁴.
     let small = bitcast<u32>(abs(v) + 0.5) - 0x3f000000u;
     return ((bits >> 16u) & 0x8000u) | select(normal, small, size < 0x38800000u);
 }

@@ -1,4 +1,4 @@
-// Second half of a step of the chain backwards, reset before:
+// Second half of a backward step of the chain plan, reset before the product:
 //
 //   q = U_nᵀ·δn    δr = q·h·r·(1 − r)    v = v + q·r
 //

@@ -1,5 +1,6 @@
-// The whole sequence in one dispatch: a workgroup owns four rows of one direction and loops over the steps, the
-// state in workgroup memory. Equations: shaders/gru_step.wgsl, and for reset before gru_gates, gru_candidate.
+// GRU layer over the whole sequence in one dispatch. A workgroup owns four rows of one direction and loops over the
+// steps, with the state in workgroup memory. Equations: gru_step.wgsl; reset before the product: gru_gates.wgsl and
+// gru_candidate.wgsl.
 //
 // `packed` is binding 2 of common/weights_*. Twin: src/kernels/gru_sequence.rs.
 const MAX_HIDDEN: u32 = 256u;
@@ -28,7 +29,7 @@ fn save4(at: vec4<u32>, v: vec4<f32>, count: u32) {
     for (var i = 0u; i < count; i++) { saved[at[i]] = v[i]; }
 }
 
-// The new state of one unit, of those rows that the step belongs to.
+// Writes the new state and the output of one unit, in the rows within the batch.
 fn finish(d: u32, t: u32, row: u32, unit: u32, n: vec4<f32>, z: vec4<f32>) {
     let count = min(4u, params.batch - row);
     let rows = four(row);
@@ -59,7 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let rows = four(row);
     let count = min(4u, params.batch - row);
     let first = begin(d);
-    // At the end the slot after the last step, which is never used.
+    // At the end, this is the slot after the last step, whose value is never used.
     let start = state_at(d, select(params.steps, before(d, time_of(d, first)), first < params.steps), rows);
     for (var unit = lane; unit < h; unit += 128u) {
         let at = start + unit;

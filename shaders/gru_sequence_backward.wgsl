@@ -1,5 +1,5 @@
-// The whole sequence backwards in one dispatch: a workgroup owns four rows of one direction and loops over the
-// steps, the gate gradients of a step in workgroup memory. Equations: shaders/gru_step_backward.wgsl.
+// Backward pass of gru_sequence in one dispatch. A workgroup owns four rows of one direction and loops over the steps,
+// with the gate gradients of the current step in workgroup memory. Equations: gru_step_backward.wgsl.
 //
 // Twin: src/kernels/gru_sequence_backward.rs.
 @group(0) @binding(1) var<storage, read> packed: array<f32>;          // [D, blocks, H, 3, 16]  transposed
@@ -8,12 +8,12 @@
 @group(0) @binding(4) var<storage, read> saved: array<f32>;           // [D, T, B, 4H]
 @group(0) @binding(5) var<storage, read> dy: array<f32>;              // [T, B, D·H]
 @group(0) @binding(6) var<storage, read_write> d_gates: array<f32>;   // [D, T, B, 4H]
-@group(0) @binding(7) var<storage, read_write> carry: array<f32>;     // [2, D, B, H]  dh_n, then dh0; what resets pass to the first state
+@group(0) @binding(7) var<storage, read_write> carry: array<f32>;     // [2, D, B, H]  dh_n, then dh0; dh0 from resets
 
 var<workgroup> d_r: array<vec4<f32>, 256>;
 var<workgroup> d_z: array<vec4<f32>, 256>;
 var<workgroup> d_c: array<vec4<f32>, 256>;  // δn·r (reset after) or δn (reset before)
-var<workgroup> v: array<vec4<f32>, 256>;    // the carry; a lane touches its own units only
+var<workgroup> v: array<vec4<f32>, 256>;    // the carry; a lane touches only its own units
 
 fn load_saved(at: vec4<u32>) -> vec4<f32> { return vec4(saved[at.x], saved[at.y], saved[at.z], saved[at.w]); }
 

@@ -1,10 +1,11 @@
-// One step of the chain, reset after, all directions at once: the recurrent product of the three gates from one
-// load of h, and the gate update in its epilogue.
+// One step of the chain plan, reset after the product, for all directions. Computes the recurrent product of all three
+// gates from one load of h, with the gate update as its epilogue.
 //
 //   r = σ(x_r + U_r·h + d_r)    z = σ(x_z + U_z·h + d_z)    c = U_n·h + d_n    n = tanh(x_n + r·c)
-//   h' = n + z·(h − n)          a step that does not count keeps h and gives y = 0 (marks)
+//   h' = n + z·(h − n)          a masked step keeps h and outputs y = 0 (marks)
 //
-// An invocation takes one unit of four rows. `packed` is binding 2 of common/weights_*. Twin: src/kernels/gru_step.rs.
+// Each invocation computes one unit of four rows. `packed` is binding 2 of common/weights_*.
+// Twin: src/kernels/gru_step.rs.
 @group(0) @binding(1) var<storage, read> x: array<f32>;             // [D, T, B, 3H]
 @group(0) @binding(3) var<storage, read> marks: array<u32>;         // [T, B]
 @group(0) @binding(4) var<storage, read_write> state: array<f32>;   // [D, T + 1, B, H]
@@ -27,7 +28,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var r = vec4(0.0);
     var z = vec4(0.0);
     var c = vec4(0.0);
-    // Of one sequence nothing is loaded four times.
+    // A batch of one: load each value once instead of four times.
     if params.batch == 1u {
         for (var k = 0u; k < h; k += IN_WORD) {
             let j = u + k / IN_WORD * LANES;

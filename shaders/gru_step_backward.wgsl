@@ -1,19 +1,19 @@
-// One step of the chain backwards in processing order, all directions at once. With p the step processed after t,
-// whose gate gradients are at hand, and v the carry (elementwise part of dh, first dh_n):
+// One backward step of the chain plan, for all directions. p is the step after t in forward order, whose gate gradients
+// are already computed; v is the carry, the elementwise part of dh, initially dh_n:
 //
 //   dh = v + Σ_g U_gᵀ·∂c_g[p] + dy[t]         g over r, z, n (reset after) or r, z (reset before)
 //   δn = dh·(1 − z)·(1 − n²)    δz = dh·(h − n)·z·(1 − z)    δr = δn·c·r·(1 − r)    v = dh·z
 //
-// Reset before leaves δr to gru_reset_backward. A step that does not count passes dh on; one
-// after which the state starts anew passes it to the first state, or nowhere (marks).
-// At step = steps (after all others) only dh = v + Σ is left, which is dh0. Twin: src/kernels/gru_step_backward.rs.
+// Reset before the product leaves δr to gru_reset_backward. A masked step passes dh on. A reset passes dh to the first
+// state, or drops it (marks). At step = steps, after all others, only dh = v + Σ is computed, which is dh0.
+// Twin: src/kernels/gru_step_backward.rs.
 @group(0) @binding(1) var<storage, read> packed: array<f32>;          // [D, blocks, H, 3, 16]  transposed
 @group(0) @binding(2) var<storage, read> marks: array<u32>;           // [T, B]
 @group(0) @binding(3) var<storage, read> state: array<f32>;           // [D, T + 1, B, H]
 @group(0) @binding(4) var<storage, read> saved: array<f32>;           // [D, T, B, 4H]
 @group(0) @binding(5) var<storage, read> dy: array<f32>;              // [T, B, D·H]
 @group(0) @binding(6) var<storage, read_write> d_gates: array<f32>;   // [D, T, B, 4H]
-@group(0) @binding(7) var<storage, read_write> carry: array<f32>;     // [2, D, B, H]  v, and what resets pass to the first state
+@group(0) @binding(7) var<storage, read_write> carry: array<f32>;     // [2, D, B, H]  v; resets' share of dh0
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -1,6 +1,6 @@
 // y[r, :] = (x[r, :] − μ)·s·weight + bias,  μ the row's mean,  s = 1 / √(Σ (x − μ)² / width + ε)
 //
-// Row r takes the weights of group r % groups. Twin: src/kernels/layer_norm.rs.
+// Row r uses the weights of group r % groups. Twin: src/kernels/layer_norm.rs.
 struct Params { rows: u32, width: u32, groups: u32, eps: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

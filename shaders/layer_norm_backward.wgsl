@@ -1,6 +1,6 @@
 // x̂ = (x − μ)·s    g = dy·weight    dx = s·(g − Σ g / width − x̂·Σ g·x̂ / width)    dw = dy·x̂
 //
-// Row r takes the weights of group r % groups. Twin: src/kernels/layer_norm_backward.rs.
+// Row r uses the weights of group r % groups. Twin: src/kernels/layer_norm_backward.rs.
 struct Params { rows: u32, width: u32, groups: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -9,7 +9,7 @@ struct Params { rows: u32, width: u32, groups: u32 }
 @group(0) @binding(3) var<storage, read> stats: array<f32>;     // [rows, 2]  μ, s
 @group(0) @binding(4) var<storage, read> dy: array<f32>;        // [rows, width]
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;  // [rows, width]
-@group(0) @binding(6) var<storage, read_write> dw: array<f32>;  // [rows, width]  each row's share
+@group(0) @binding(6) var<storage, read_write> dw: array<f32>;  // [rows, width]  per row, not yet summed
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -1,6 +1,6 @@
 // loss[i] = f(x[i] − t[i]): squared, absolute or Huber error; or binary cross-entropy of the logit x[i]
 //
-// Twin: src/kernels/loss.rs, where the kinds have names.
+// Twin: src/kernels/loss.rs, which names the kinds.
 struct Params { len: u32, kind: u32, delta: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -19,7 +19,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 1u: { loss[i] = abs(d); }
         case 2u: { loss[i] = select(0.5 * d * d, far, abs(d) > params.delta); }
         default: {
-            // Of a certain target one side alone counts, however far off the other is.
+            // With a target of exactly 0 or 1, only one side contributes, even if the logit is infinite.
             let side = select(t[i], 1.0 - t[i], x[i] > 0.0);
             loss[i] = masked(abs(x[i]), side) + softplus(-abs(x[i]));
         }

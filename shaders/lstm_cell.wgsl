@@ -1,15 +1,15 @@
-// An LSTM cell after its recurrent product, gates in PyTorch's order i, f, g, o. Every activation is the gate's own,
-// every pre-activation is clipped; p are the peepholes, 0 where there are none; coupled, f = 1 − i.
+// LSTM cell after its recurrent product, gates in PyTorch's order i, f, g, o. Each gate has its own activation, and
+// every pre-activation is clipped. p are the peephole weights, 0 if there are none; coupled means f = 1 − i.
 //
 //   i = f_i(x_i + a_i + p_i·c)    f = f_f(x_f + a_f + p_f·c)    g = f_g(x_g + a_g)    c̃ = f·c + i·g
 //   o = f_o(x_o + a_o + p_o·c̃)    s = f_h(c̃)    m = o·s
 //
-// Without a projection h̃ = m; with one, m is the last part of saved and a product makes h̃ of it.
+// Without a projection h̃ = m. With one, m is the last part of `saved`, and a separate product computes h̃ from it.
 // Twin: src/kernels/lstm_cell.rs.
 @group(0) @binding(1) var<storage, read> x: array<f32>;            // [D, T, B, 4H]
 @group(0) @binding(2) var<storage, read> rec: array<f32>;          // [D, B, 4H]  a
 @group(0) @binding(3) var<storage, read> state: array<f32>;        // [D, T + 1, B, width]  h, then c
-@group(0) @binding(4) var<storage, read> peephole: array<f32>;     // [D, 3, H] of i, f, o, if any
+@group(0) @binding(4) var<storage, read> peephole: array<f32>;     // [D, 3, H] of i, f, o; unread without peepholes
 @group(0) @binding(5) var<storage, read_write> fresh: array<f32>;  // [D, B, width]
 @group(0) @binding(6) var<storage, read_write> saved: array<f32>;  // [D, T, B, 11H]  i, f, g, o, s, their slopes, m
 

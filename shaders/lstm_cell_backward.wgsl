@@ -1,15 +1,15 @@
-// Gradients of an LSTM cell; 0 on steps that do not count. With dm the gradient of m = o·s:
+// Gradients of an LSTM cell; 0 on masked steps. With dm the gradient of m = o·s:
 //
 //   δo = dm·s·f_o'    dc = dc̃ + dm·o·f_h' + δo·p_o
 //   δi = dc·g·f_i'    δf = dc·c·f_f'    δg = dc·i·f_g'    carry_c += dc·f + δi·p_i + δf·p_f
 //   coupled:  δi = dc·(g − c)·f_i'    δf = 0
-//   with peepholes, d_gates goes on with δi·c, δf·c, δo·c̃, whose sums are the gradients of p.
+//   with peepholes, d_gates also holds δi·c, δf·c, δo·c̃, whose sums are the gradients of p
 //
 // Twin: src/kernels/lstm_cell_backward.rs.
 @group(0) @binding(1) var<storage, read> marks: array<u32>;          // [T, B]
 @group(0) @binding(2) var<storage, read> state: array<f32>;          // [D, T + 1, B, width]
 @group(0) @binding(3) var<storage, read> saved: array<f32>;          // [D, T, B, 11H]
-@group(0) @binding(4) var<storage, read> peephole: array<f32>;       // [D, 3, H], if any
+@group(0) @binding(4) var<storage, read> peephole: array<f32>;       // [D, 3, H]; unread without peepholes
 @group(0) @binding(5) var<storage, read> d_fresh: array<f32>;        // [D, B, width]
 @group(0) @binding(6) var<storage, read> d_out: array<f32>;          // [D, B, d_out_row]  dm
 @group(0) @binding(7) var<storage, read_write> d_gates: array<f32>;  // [D, T, B, 4H or 7H]  δi, δf, δg, δo

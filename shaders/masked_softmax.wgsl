@@ -1,6 +1,6 @@
-// y[b, q, :] = softmax over the elements of x[b, q, :] that keep[b, :] marks; the others, and a row without any, 0
+// y[b, q, :] = softmax over the elements of x[b, q, :] that keep[b, :] selects, 0 elsewhere; all 0 if it selects none
 //
-// The row's maximum is taken off first, so exp never overflows. Twin: src/kernels/masked_softmax.rs.
+// The row's maximum is subtracted first, so exp never overflows. Twin: src/kernels/masked_softmax.rs.
 struct Params { batch: u32, rows: u32, width: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,6 +1,6 @@
-// c = a·b (+ bias) (+ c), four rows by four columns an invocation, straight from the buffers, no barrier
+// c = a·b (+ bias) (+ c), four rows by four columns per invocation, read directly from the buffers, without barriers
 //
-// Edges read the last row and column again and store nothing of it. Twin: src/kernels/matmul.rs.
+// At the edges, the last row and column are read again and the results discarded. Twin: src/kernels/matmul.rs.
 @compute @workgroup_size(8, 8)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let col = 4u * id.x;

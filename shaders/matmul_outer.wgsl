@@ -1,8 +1,9 @@
-// c = a·b (+ bias) (+ c) as a sum of outer products, 16×32 of c a subgroup of eight lanes: what matmul_subgroup is for
-// operands along k, this is for operands across it
+// c = a·b (+ bias) (+ c) as a sum of outer products, a 16×32 block of c per subgroup of eight lanes. The counterpart of
+// matmul_subgroup for operands that are contiguous across k instead of along it.
 //
-// For two steps of k, a lane holds four rows of a of one step and four columns of b of both. Wants m, n, strides and
-// offsets in whole vectors, and k even. Edges read the last vector again. Twin: src/kernels/matmul.rs.
+// For each pair of steps along k, a lane holds four rows of a at one step and four columns of b at both. Requires m, n,
+// strides and offsets to be whole vectors, and even k. At the edges, the last vector is read again.
+// Twin: src/kernels/matmul.rs.
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;  // [batch, k, m / 4] by its strides
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;  // [batch, k, n / 4] by its strides
 
@@ -15,7 +16,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
     let ia = (params.a_offset + z * params.a_batch + (lane / 4u) * params.a_col + rows) / 4u;
     let ib = (params.b_offset + z * params.b_batch + min(col, params.n - 4u)) / 4u;
 
-    // Indexed by constants alone, so that compilers keep it in registers.
+    // Indexed only by constants, so that compilers keep it in registers.
     var c: array<vec4<f32>, 16>;
     let k = depth(z);
     for (var i = 0u; i < k; i += 2u) {
@@ -40,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
         c[15] += subgroupBroadcast(av.w, 3u) * b0 + subgroupBroadcast(av.w, 7u) * b1;
     }
 
-    // With bounds that the compiler knew it would unroll the stores, and take seconds.
+    // Bounds known at compile time would make the compiler unroll the stores, which takes seconds.
     var kept = c;
     for (var r = 0u; r < min(16u, params.m - row); r++) {
         for (var j = 0u; j < min(4u, params.n); j++) {

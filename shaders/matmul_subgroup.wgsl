@@ -1,8 +1,8 @@
-// c = a·b (+ bias) (+ c), 16×32 of c a subgroup of eight lanes, no workgroup memory and no barrier
+// c = a·b (+ bias) (+ c), a 16×32 block of c per subgroup of eight lanes, without workgroup memory or barriers
 //
-// A lane holds two rows of a and four columns of b, four words along k at a time, and gets the other rows from the
-// other lanes: 6 loads for 64 products. Wants k, strides and offsets in whole vectors, and both operands
-// consecutive along k. Edges read the last row and column again. Twin: src/kernels/matmul.rs.
+// Each lane holds two rows of a and four columns of b, four words along k at a time, and gets the other rows from the
+// other lanes: 6 loads for 64 products. Requires k, strides and offsets to be whole vectors, and both operands
+// contiguous along k. At the edges, the last row and column are read again. Twin: src/kernels/matmul.rs.
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;  // [batch, m, k / 4] by its strides
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;  // [batch, n, k / 4] by its strides
 
@@ -16,7 +16,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
     let ia = (params.a_offset + z * params.a_batch + rows * params.a_row) / 4u;
     let ib = (params.b_offset + z * params.b_batch + cols * params.b_col) / 4u;
 
-    // Indexed by constants alone, so that compilers keep it in registers.
+    // Indexed only by constants, so that compilers keep it in registers.
     var c: array<vec4<f32>, 16>;
     let k = depth(z) / 4u;
     for (var i = 0u; i < k; i++) {
@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
         c[15] += t * subgroupBroadcast(a1, 7u);
     }
 
-    // With bounds that the compiler knew it would unroll the stores, and take seconds.
+    // Bounds known at compile time would make the compiler unroll the stores, which takes seconds.
     var kept = c;
     for (var r = 0u; r < min(16u, params.m - row); r++) {
         for (var j = 0u; j < min(4u, params.n); j++) {

@@ -1,6 +1,7 @@
-// c = a·b (+ bias) (+ c), 32×32 of c a subgroup of eight lanes: matmul_subgroup with twice the rows, 8 loads for 128 products
+// c = a·b (+ bias) (+ c), a 32×32 block of c per subgroup of eight lanes: matmul_subgroup with twice the rows, 8 loads
+// for 128 products.
 //
-// Wants what matmul_subgroup wants. Twin: src/kernels/matmul.rs.
+// Same requirements as matmul_subgroup. Twin: src/kernels/matmul.rs.
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;  // [batch, m, k / 4] by its strides
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;  // [batch, n, k / 4] by its strides
 
@@ -15,7 +16,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
     let ia = (params.a_offset + z * params.a_batch + rows * params.a_row) / 4u;
     let ib = (params.b_offset + z * params.b_batch + cols * params.b_col) / 4u;
 
-    // Indexed by constants alone, so that compilers keep it in registers.
+    // Indexed only by constants, so that compilers keep it in registers.
     var c: array<vec4<f32>, 32>;
     let k = depth(z) / 4u;
     for (var i = 0u; i < k; i++) {
@@ -58,7 +59,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id
         c[31] += t * subgroupBroadcast(a3, 7u);
     }
 
-    // With bounds that the compiler knew it would unroll the stores, and take seconds.
+    // Bounds known at compile time would make the compiler unroll the stores, which takes seconds.
     var kept = c;
     for (var r = 0u; r < min(32u, params.m - row); r++) {
         for (var j = 0u; j < min(4u, params.n); j++) {

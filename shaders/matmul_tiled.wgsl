@@ -1,4 +1,4 @@
-// c = a·b (+ bias) (+ c), 64×64 of c a workgroup through workgroup memory, 4×4 an invocation
+// c = a·b (+ bias) (+ c), a 64×64 tile of c per workgroup through workgroup memory, 4×4 per invocation
 //
 // Twin: src/kernels/matmul.rs.
 const TILE: u32 = 64u;
@@ -22,7 +22,7 @@ fn main(
     var c3 = vec4(0.0);
     let k = depth(z);
     for (var k0 = 0u; k0 < k; k0 += DEPTH) {
-        // Consecutive lanes read along the axis that lies consecutively in memory.
+        // Consecutive lanes read along the axis that is contiguous in memory.
         for (var e = lane; e < DEPTH * TILE; e += 256u) {
             let ka = select(e / TILE, e % DEPTH, params.a_col == 1u);
             let ra = select(e % TILE, e / DEPTH, params.a_col == 1u);

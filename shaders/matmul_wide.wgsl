@@ -1,7 +1,8 @@
-// c = a·b (+ bias) (+ c), eight rows by eight columns an invocation, no workgroup memory and no barrier
+// c = a·b (+ bias) (+ c), eight rows by eight columns per invocation, without workgroup memory or barriers
 //
-// Four words along k at a time: 16 loads for 256 products. Wants k, strides and offsets in whole vectors, and both
-// operands consecutive along k. Edges read the last row and column again. Twin: src/kernels/matmul.rs.
+// Reads four words along k at a time: 16 loads for 256 products. Requires k, strides and offsets to be whole vectors,
+// and both operands contiguous along k. At the edges, the last row and column are read again.
+// Twin: src/kernels/matmul.rs.
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;  // [batch, m, k / 4] by its strides
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;  // [batch, n, k / 4] by its strides
 
@@ -17,7 +18,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let b0 = (params.b_offset + z * params.b_batch + min(col + four, vec4(params.n - 1u)) * params.b_col) / 4u;
     let b1 = (params.b_offset + z * params.b_batch + min(col + 4u + four, vec4(params.n - 1u)) * params.b_col) / 4u;
 
-    // Indexed by constants alone, so that compilers keep it in registers.
+    // Indexed only by constants, so that compilers keep it in registers.
     var c: array<vec4<f32>, 16>;
     let k = depth(z) / 4u;
     for (var i = 0u; i < k; i++) {
@@ -49,7 +50,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         c[15] += t1 * v;
     }
 
-    // With bounds that the compiler knew it would unroll the stores, and take long.
+    // Bounds known at compile time would make the compiler unroll the stores, which slows compilation.
     var kept = c;
     for (var r = 0u; r < min(8u, params.m - row); r++) {
         for (var j = 0u; j < min(8u, params.n - col); j++) {

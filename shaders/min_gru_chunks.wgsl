@@ -1,5 +1,5 @@
-// The map of each chunk of a minimal GRU on any state before it, h ↦ A·h + B:  A = Π a, and B is the state that the chunk
-// reaches from 0; with params.log, their logarithms.
+// Composes the steps of each chunk of a minimal GRU into one affine map h ↦ A·h + B of the state before it:  A = Π a,
+// and B is the state that the chunk reaches from 0. With params.log, the logarithms of A and B.
 //
 // Twin: src/kernels/min_gru_chunks.rs.
 @group(0) @binding(3) var<storage, read_write> a_all: array<f32>;  // [chunks, directions, batch, hidden]

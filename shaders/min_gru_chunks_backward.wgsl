@@ -1,9 +1,9 @@
-// The map of each chunk of a minimal GRU, back from its last step, on any gradient that comes from the steps after it,
-// c ↦ A·c + B:
+// Composes the backward steps of each chunk of a minimal GRU, last step first, into one affine map c ↦ A·c + B of the
+// gradient from the later steps:
 //
 //   c' = a·(c + dy)    a = 1 − σ(k)
 //
-// Past a sequence's length it stays. Twin: src/kernels/min_gru_chunks_backward.rs.
+// c is unchanged past a sequence's length. Twin: src/kernels/min_gru_chunks_backward.rs.
 @group(0) @binding(3) var<storage, read> dy: array<f32>;           // [steps, batch, directions, hidden]
 @group(0) @binding(4) var<storage, read_write> a_all: array<f32>;  // [chunks, directions, batch, hidden]
 @group(0) @binding(5) var<storage, read_write> b_all: array<f32>;  // [chunks, directions, batch, hidden]

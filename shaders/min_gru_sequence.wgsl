@@ -1,9 +1,9 @@
-// The states of a minimal GRU from its pre-activations k and v, chunk by chunk:
+// States of a minimal GRU from its pre-activations k and v, chunk by chunk:
 //
 //   h' = a·h + b    a = 1 − z    b = z·v    z = σ(k)
 //
-// or with params.log their logarithms, and b = z·g(v), g(v) = v + ½ for v ≥ 0, else σ(v). Past a sequence's length the
-// state stays, and y is 0. Twin: src/kernels/min_gru_sequence.rs.
+// With params.log: their logarithms, with b = z·g(v), g(v) = v + ½ for v ≥ 0, else σ(v). Past a sequence's length, the
+// state is unchanged and y is 0. Twin: src/kernels/min_gru_sequence.rs.
 @group(0) @binding(3) var<storage, read> carry: array<f32>;      // [chunks, directions, batch, hidden]
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;    // [steps, batch, directions, hidden]
 @group(0) @binding(5) var<storage, read_write> h_n: array<f32>;  // [directions, batch, hidden]

@@ -1,10 +1,10 @@
-// The gradients of a minimal GRU's pre-activations and first states, chunk by chunk from the last step back, with c what
-// comes from the steps after:
+// Gradients of a minimal GRU's pre-activations and first states, chunk by chunk from the last step back. c is the
+// gradient from the later steps:
 //
 //   dh = dy + c    dv = dh·z·g'(v)    dk = dh·(g(v) − h_before)·z·a    c' = a·dh    z = σ(k)    a = 1 − z
 //
-// g(v) = v, or with params.log v + ½ for v ≥ 0, else σ(v). Past a sequence's length dk and dv are 0, and c stays.
-// Twin: src/kernels/min_gru_sequence_backward.rs.
+// g(v) = v, or with params.log v + ½ for v ≥ 0, else σ(v). Past a sequence's length, dk and dv are 0 and c is
+// unchanged. Twin: src/kernels/min_gru_sequence_backward.rs.
 @group(0) @binding(3) var<storage, read> h0: array<f32>;           // [directions, batch, hidden]
 @group(0) @binding(4) var<storage, read> y: array<f32>;            // [steps, batch, directions, hidden]
 @group(0) @binding(5) var<storage, read> dy: array<f32>;           // [steps, batch, directions, hidden]
@@ -12,7 +12,7 @@
 @group(0) @binding(7) var<storage, read_write> d_kv: array<f32>;   // [directions, 2, steps, batch, hidden]
 @group(0) @binding(8) var<storage, read_write> d_h0: array<f32>;   // [directions, batch, hidden]
 
-// The state before time t, which is valid.
+// The state before time t, for t within the sequence's length.
 fn state_before(p: Place, t: u32) -> f32 {
     if is_reverse(p.d) {
         if t + 1u >= min(lengths[p.row], params.steps) { return h0[p.column]; }

@@ -1,5 +1,5 @@
-// packed[d, block, k, gate, lane] = U[gate·H + unit, k]      unit = 16·block + lane, the row k = K holds b_hh
-// transposed:                       U[gate·K + k, unit]      no row for the bias
+// packed[d, block, k, gate, lane] = U[gate·H + unit, k]      unit = 16·block + lane; row k = K holds b_hh
+// transposed:                       U[gate·K + k, unit]      no bias row
 //
 // Units past H are 0. Twin: src/kernels/pack.rs.
 struct Params { hidden: u32, gates: u32, depth: u32, direction: u32, transposed: u32 }

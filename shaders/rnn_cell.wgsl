@@ -1,4 +1,4 @@
-// A simple recurrent cell after its two products:  h̃ = f(x + a),  the pre-activation clipped.
+// Simple recurrent cell after its two products:  h̃ = f(x + a),  with the pre-activation clipped.
 //
 // Twin: src/kernels/rnn_cell.rs.
 @group(0) @binding(1) var<storage, read> x: array<f32>;            // [D, T, B, H]

@@ -1,4 +1,4 @@
-// Gradient of a simple recurrent cell:  δ = dh̃·f';  0 on steps that do not count.
+// Gradient of a simple recurrent cell:  δ = dh̃·f';  0 on masked steps.
 //
 // Twin: src/kernels/rnn_cell_backward.rs.
 @group(0) @binding(1) var<storage, read> marks: array<u32>;          // [T, B]

@@ -1,8 +1,8 @@
-// The states of a first-order recurrence:
+// States of a first-order recurrence:
 //
 //   h_i = a_i·h_{i−1} + b_i
 //
-// With params.log, a, b and h are logarithms; h0 is not. Twin: src/kernels/scan.rs.
+// With params.log, a, b and h are logarithms, but h0 is not. Twin: src/kernels/scan.rs.
 struct Params { steps: u32, width: u32, log: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,6 +1,7 @@
-// table[index[i], :] += x[i, :]   in the order of i: one invocation owns a column, so no atomics and the same bits
+// table[index[i], :] += x[i, :]   in the order of i. One invocation owns a column, so the sum needs no atomics and is
+// deterministic.
 //
-// An index past the table is passed over. Twin: src/kernels/scatter_add.rs.
+// An index ≥ table_rows is skipped. Twin: src/kernels/scatter_add.rs.
 struct Params { rows: u32, width: u32, table_rows: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

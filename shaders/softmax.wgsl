@@ -1,4 +1,4 @@
-// y[r, :] = softmax(x[r, :]), or its logarithm; the row's maximum is taken off first, so exp never overflows
+// y[r, :] = softmax(x[r, :]), or its logarithm; the row's maximum is subtracted first, so exp never overflows
 //
 // Twin: src/kernels/softmax.rs.
 struct Params { rows: u32, width: u32, log: u32 }

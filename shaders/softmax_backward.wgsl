@@ -1,4 +1,4 @@
-// softmax:      dx = y·(dy − Σ y·dy),  0 where y is, whatever dy is there
+// softmax:      dx = y·(dy − Σ y·dy),  0 where y is 0, even if dy is not finite there
 // log-softmax:  dx = dy − e^y·Σ dy
 //
 // Twin: src/kernels/softmax_backward.rs.

@@ -1,9 +1,9 @@
-// What a step leaves of the state, after the cell made `fresh` of it:
+// State update after the cell computed its new value `fresh`:
 //
-//   h' = h + k·(h̃ − h)    k: zoneout's share of the fresh value, 1 without
+//   h' = h + k·(h̃ − h)    k: weight of the fresh value under zoneout, 1 without
 //
-// A step that does not count keeps h; y is h', or 0 there; a reset starts anew (marks). `dropped` is what the next
-// recurrent product sees under recurrent dropout. Twin: src/kernels/state_update.rs.
+// A masked step keeps h; y is h', or 0 on a masked step; a reset restarts the state (marks). `dropped` is the input of
+// the next recurrent product under recurrent dropout. Twin: src/kernels/state_update.rs.
 @group(0) @binding(1) var<storage, read> marks: array<u32>;          // [T, B]
 @group(0) @binding(2) var<storage, read> fresh: array<f32>;          // [D, B, width]
 @group(0) @binding(3) var<storage, read_write> state: array<f32>;    // [D, T + 1, B, width]

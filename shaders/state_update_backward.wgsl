@@ -1,15 +1,15 @@
-// Backward of the state's update. With v the carry (first dh_n), q the recurrent product's part of dh from the step
-// processed after t, m its dropout and k zoneout's share of the fresh value:
+// Backward pass of the state update. With v the carry (initially dh_n), q the recurrent product's part of dh from the
+// step after t in forward order, m its dropout mask and k the weight of the fresh value under zoneout:
 //
 //   dh = v + m·q + dy    dh̃ = k·dh    v = (1 − k)·dh
 //
-// A step that does not count passes dh on; one after which the state starts anew passes it to the first state, or
-// nowhere (marks). At step = steps only v + m·q is left. Twin: src/kernels/state_update_backward.rs.
+// A masked step passes dh on. A reset passes it to the first state, or drops it (marks). At step = steps, only v + m·q
+// is computed. Twin: src/kernels/state_update_backward.rs.
 @group(0) @binding(1) var<storage, read> marks: array<u32>;          // [T, B]
 @group(0) @binding(2) var<storage, read> dy: array<f32>;             // [T, B, D·out]
 @group(0) @binding(3) var<storage, read> q: array<f32>;              // [D, B, out], unread at step 0
 @group(0) @binding(4) var<storage, read_write> d_fresh: array<f32>;  // [D, B, width]
-@group(0) @binding(5) var<storage, read_write> carry: array<f32>;    // [2, D, B, width]  v, and what resets pass on
+@group(0) @binding(5) var<storage, read_write> carry: array<f32>;    // [2, D, B, width]  v; resets' share of dh0
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

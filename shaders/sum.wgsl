@@ -1,6 +1,6 @@
 // out[o, s, i] = scale · Σ_{a in chunk s} f(x[o, a, i])  (+ out, if accumulate),  f(v) = v or v²
 //
-// One invocation adds one chunk in order, so the bits never vary; the host runs a second pass over the chunks.
+// One invocation sums one chunk in order, so results are deterministic; the host runs a second pass over the chunks.
 // Twin: src/kernels/sum.rs.
 struct Params {
     outer: u32, axis: u32, inner: u32, chunk: u32, scale: f32, square: u32, accumulate: u32, offset: u32,
@@ -12,7 +12,7 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    // Written so that no sum passes 2³², even for the largest chunk.
+    // Rounds up without overflowing u32, even for the largest chunk.
     let chunks = (params.axis - 1u) / params.chunk + 1u;
     let i = linear(id);
     if i >= params.outer * chunks * params.inner { return; }

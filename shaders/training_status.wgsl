@@ -1,10 +1,11 @@
-// Adds one update's loss to the running total of an epoch and counts it, unless training has failed:
+// Adds one update's loss to an epoch's running total and counts the update, unless training has failed:
 //
 //   status = [total, updates, flag of parameter 0, flag of parameter 1, …]
-//   total = NaN              where a flag is set: an earlier update was not finite
-//   total = total + share·loss, updates = updates + 1     where that is finite; else only total
+//   total = NaN              if a flag is set: an earlier update was not finite
+//   total = total + share·loss; updates = updates + 1 if that is finite
 //
-// A total that is not finite stays so: `adam` and `sgd` then leave all weights alone. Twin: src/kernels/training_status.rs.
+// A non-finite total stays as it is, and makes `adam` and `sgd` leave all weights unchanged.
+// Twin: src/kernels/training_status.rs.
 struct Params { share: f32, parameters: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,6 +1,6 @@
-// y[i] = f(x[i]), the function chosen by params.op
+// y[i] = f(x[i]), with f selected by params.op
 //
-// Twin: src/kernels/unary.rs, where the operations have names.
+// Twin: src/kernels/unary.rs, which names the operations.
 struct Params { len: u32, op: u32, alpha: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

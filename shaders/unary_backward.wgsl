@@ -1,4 +1,4 @@
-// dx[i] = f'(x[i])·dy[i], with y = f(x) at hand; the function chosen by params.op
+// dx[i] = f'(x[i])·dy[i], with y = f(x) and f selected by params.op
 //
 // Twin: src/kernels/unary_backward.rs.
 struct Params { len: u32, op: u32, alpha: f32 }

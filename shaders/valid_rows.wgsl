@@ -1,10 +1,10 @@
-// y[i, :] = x[src_offset + i·src_row ..] where step i counts, else 0 whatever is there.
+// y[i, :] = x[src_offset + i·src_row ..] where step i is valid, else 0, even if x is not finite there
 //
 // Twin: src/kernels/valid_rows.rs.
 struct Params { rows: u32, width: u32, src_row: u32, src_offset: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> marks: array<u32>;    // [rows]  1 is set where a step counts
+@group(0) @binding(1) var<storage, read> marks: array<u32>;    // [rows]  bit 0 is set where a step is valid
 @group(0) @binding(2) var<storage, read> x: array<f32>;        // [rows, width] by src_row
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;  // [rows, width]
 

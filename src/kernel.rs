@@ -1,8 +1,8 @@
-//! The kernel contract: one struct of parameters, one WGSL shader and one Rust twin that compute the same.
+//! The kernel contract: one parameter struct, and a WGSL shader and a Rust twin that compute the same function of it.
 //!
-//! `shaders/<stem>.wgsl` and `src/kernels/<stem>.rs` share names, index expressions and order. Buffers are slices
-//! of 4-byte words: those that are read are `&[f32]`, written ones `&mut [f32]`, which is WebGPU's own aliasing rule.
-//! Indices are `u32` words in such a slice; [`words`] views them.
+//! `shaders/<stem>.wgsl` and `src/kernels/<stem>.rs` share names, index expressions and order. Buffers are slices of
+//! 4-byte words: inputs are `&[f32]` and outputs `&mut [f32]`, which matches WebGPU's aliasing rule. Indices are `u32`
+//! words in such a slice; [`words`] views them.
 
 use std::any::Any;
 
@@ -10,38 +10,38 @@ use bytemuck::Pod;
 
 use crate::error::{Error, Result};
 
-/// Threads of one workgroup in the kernels that give every element a thread.
+/// Threads per workgroup in kernels that use one thread per element.
 pub const WORKGROUP: usize = 64;
 
-/// Workgroups along x before [`linear_groups`] goes on along y; `shaders/common/linear.wgsl` undoes it.
+/// Workgroups along x before [`linear_groups`] continues along y; `shaders/common/linear.wgsl` computes the inverse.
 const FOLD: usize = 32_768;
 
-/// Iterations of all loops of one invocation after which llvmpipe, Mesa's software adapter, ends every loop without a word.
+/// Loop iterations per invocation after which llvmpipe, Mesa's software adapter, silently ends every loop.
 pub(crate) const MOST_LOOPS: u64 = u16::MAX as u64;
 
-/// Buffers of a kernel, at most: WebGPU's default limit.
+/// Maximum number of buffers of a kernel: WebGPU's default limit.
 pub(crate) const MOST_BUFFERS: usize = 8;
 
-/// One kernel: `R` buffers that it reads, `W` buffers that it writes.
+/// A kernel that reads `R` buffers and writes `W` buffers.
 pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
-    /// The stem: names the shader, its test and its label on the GPU.
+    /// The stem, which names the shader, its test and its label on the GPU.
     const NAME: &'static str;
-    /// The shader, in parts that follow each other; those that it shares with others are in a program once.
+    /// The shader as a list of consecutive parts. Parts shared by several shaders are stored only once in the binary.
     const WGSL: &'static [&'static str];
-    /// Names of the bindings that are read, from binding 1 on.
+    /// Names of the bindings that are read, starting at binding 1.
     const READS: [&'static str; R];
-    /// Names of the bindings that are written, after those that are read.
+    /// Names of the bindings that are written, following those that are read.
     const WRITES: [&'static str; W];
     /// Names of the bindings that hold `u32` words; all others hold `f32`.
     const INDICES: &'static [&'static str] = &[];
 
-    /// Whether an index into a buffer is read from a buffer, so that their lengths do not prove it in range.
+    /// Whether the kernel reads an index from a buffer, so that buffer lengths alone do not prove accesses in range.
     const ADDRESSES: bool = !Self::INDICES.is_empty();
-    /// Lanes that every subgroup must have; 0 when the shader uses none.
+    /// Required subgroup size in lanes; 0 if the shader uses no subgroups.
     const SUBGROUP: u32 = 0;
 
-    /// Refuses parameters for which the other functions have no meaning: extents of 0, unknown operations, strides
-    /// that overflow. Called before any of them.
+    /// Rejects parameters for which the other functions are undefined: extents of 0, unknown operations, strides that
+    /// overflow. Called before any of them.
     ///
     /// # Errors
     /// [`Error::Value`] naming the parameter.
@@ -49,7 +49,7 @@ pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
         Ok(())
     }
 
-    /// Refuses parameters that only the twin can run.
+    /// Rejects parameters that only the twin supports.
     ///
     /// # Errors
     /// [`Error::Limit`] naming the limit.
@@ -57,7 +57,7 @@ pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
         Ok(())
     }
 
-    /// Iterations of all loops of one invocation, at most; 0 where no loop is long.
+    /// Upper bound on the iterations of all loops of one invocation; 0 if no loop is long.
     fn loops(&self) -> u64 {
         0
     }
@@ -65,16 +65,16 @@ pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
     /// Workgroups of one dispatch.
     fn groups(&self) -> [u32; 3];
 
-    /// Least number of words that each buffer must hold.
+    /// Minimum length of each buffer, in words.
     fn lens(&self) -> ([usize; R], [usize; W]);
 
-    /// Multiply-adds of one dispatch, roughly: bounds how much is submitted at once.
+    /// Approximate number of multiply-adds of one dispatch; bounds how much is submitted at once.
     fn work(&self) -> u64 {
         let (reads, writes) = self.lens();
         reads.into_iter().chain(writes).map(|n| n as u64).sum()
     }
 
-    /// The reference twin: for reading and for checking. Whatever is faster is another function.
+    /// The reference twin, written to be read and to check against. Faster implementations are separate functions.
     fn run(&self, reads: [&[f32]; R], writes: [&mut [f32]; W]);
 }
 
@@ -84,7 +84,7 @@ pub trait Params {
     const FIELDS: &'static [(&'static str, &'static str)];
 }
 
-/// What a kernel is, without its type and parameters.
+/// Static description of a kernel, without its type and parameters.
 #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "what only a GPU asks"))]
 pub(crate) struct Program {
     pub name: &'static str,
@@ -97,8 +97,7 @@ pub(crate) struct Program {
     pub size: usize,
 }
 
-/// A kernel with its parameters, without its type: all that depends on the type is here, so that what runs kernels is
-/// compiled once, not once for each.
+/// Type-erased kernel with its parameters, so that the code that runs kernels is not monomorphized per kernel.
 #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "what only a GPU asks"))]
 pub(crate) trait Call {
     fn check(&self) -> Result<()>;
@@ -106,7 +105,8 @@ pub(crate) trait Call {
     fn groups(&self) -> [u32; 3];
     fn loops(&self) -> u64;
     fn work(&self) -> u64;
-    /// Of the buffers that are read, then of those written, then 0.
+    /// Stores the minimum length of each buffer: first those read, then those written. Leaves the remaining entries as
+    /// they are.
     fn lens(&self, lens: &mut [usize; MOST_BUFFERS]);
     /// The parameter block.
     fn bytes(&self) -> &[u8];
@@ -115,7 +115,7 @@ pub(crate) trait Call {
     fn run(&self, reads: &[&[f32]], writes: &mut [&mut [f32]]);
 }
 
-/// A kernel as a [`Call`].
+/// Adapts a typed kernel to [`Call`].
 pub(crate) struct Typed<'a, K, const R: usize, const W: usize>(pub &'a K);
 
 impl<K: Kernel<R, W>, const R: usize, const W: usize> Typed<'_, K, R, W> {
@@ -173,12 +173,12 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Call for Typed<'_, K, R, W
     }
 }
 
-/// What the contract test needs to know of a kernel, without its type.
+/// A kernel's contract as the contract test needs it, without the kernel's type.
 #[derive(Clone, Debug)]
 pub struct Contract {
     /// The stem.
     pub name: &'static str,
-    /// The complete shader.
+    /// The complete shader text.
     pub wgsl: String,
     /// `(name, is u32)` of the bindings that are read.
     pub reads: Vec<(&'static str, bool)>,
@@ -188,7 +188,7 @@ pub struct Contract {
     pub params: &'static [(&'static str, &'static str)],
     /// Bytes of the parameter block.
     pub size: usize,
-    /// Lanes that every subgroup must have; 0 when the shader uses none.
+    /// Required subgroup size in lanes; 0 if the shader uses no subgroups.
     pub subgroup: u32,
     /// Invocations of a workgroup along each dimension.
     pub workgroup_size: [u64; 3],
@@ -196,7 +196,7 @@ pub struct Contract {
     pub workgroup_bytes: u64,
 }
 
-/// The contract of kernel `K`.
+/// Returns the contract of kernel `K`.
 pub fn contract<const R: usize, const W: usize, K: Kernel<R, W>>() -> Contract {
     let typed = |name: &'static str| (name, K::INDICES.contains(&name));
     Contract {
@@ -212,13 +212,13 @@ pub fn contract<const R: usize, const W: usize, K: Kernel<R, W>>() -> Contract {
     }
 }
 
-/// Workgroups that give each of `threads` one invocation; `linear(id)` in WGSL counts them.
+/// Workgroups that give each of `threads` one invocation; `linear(id)` in WGSL is the matching index.
 pub fn linear_groups(threads: usize) -> [u32; 3] {
     let groups = threads.div_ceil(WORKGROUP).max(1);
     [groups.min(FOLD) as u32, groups.div_ceil(FOLD) as u32, 1]
 }
 
-/// Refuses parameters that are 0.
+/// Rejects parameters that are 0.
 pub(crate) fn at_least_one<const N: usize>(op: &'static str, fields: [(&'static str, u32); N]) -> Result<()> {
     match fields.into_iter().find(|(_, value)| *value == 0) {
         Some((name, _)) => Err(Error::value(op, name, "at least 1", 0)),
@@ -226,7 +226,7 @@ pub(crate) fn at_least_one<const N: usize>(op: &'static str, fields: [(&'static 
     }
 }
 
-/// Refuses parameters `(name, value, most)` above their most.
+/// Rejects parameters `(name, value, maximum)` above their maximum.
 pub(crate) fn at_most<const N: usize>(op: &'static str, fields: [(&'static str, u32, usize); N]) -> Result<()> {
     match fields.into_iter().find(|(_, value, most)| *value as usize > *most) {
         Some((name, value, most)) => Err(Error::value(op, name, format!("at most {most}"), value)),
@@ -234,14 +234,14 @@ pub(crate) fn at_most<const N: usize>(op: &'static str, fields: [(&'static str, 
     }
 }
 
-// Shaders compute indices, lengths and bounds of loops in 32 bits, and twins in `usize`, which has 32 bits in a browser. So
-// `check` tests every product and sum of parameters by one of the next three functions, before anything else computes with
-// them. `tests/bounds.rs` tries every kernel at the edges of 16, 31 and 32 bits.
+// Shaders compute indices, lengths and loop bounds in 32 bits, and so do twins in browsers, where `usize` has 32 bits.
+// `check` therefore tests every product and sum of parameters with one of the next three functions before anything else
+// computes with them. `tests/bounds.rs` tries every kernel at the 16-, 31- and 32-bit edges.
 
-/// Largest bound of a loop that no buffer's length limits: counters pass their bound by up to a tile.
+/// Largest loop bound that is not limited by a buffer's length. A counter may exceed its bound by up to a tile.
 const LONGEST: usize = 1 << 31;
 
-/// Refuses a buffer with these extents if its length does not fit a `u32`.
+/// Rejects a buffer with these extents if its length does not fit in a `u32`.
 pub(crate) fn countable(op: &'static str, arg: &'static str, extents: &[u32]) -> Result<()> {
     let count = extents.iter().try_fold(1u64, |n, &extent| n.checked_mul(extent.into()));
     match count {
@@ -250,7 +250,7 @@ pub(crate) fn countable(op: &'static str, arg: &'static str, extents: &[u32]) ->
     }
 }
 
-/// Refuses a buffer whose last index, `offset + Σ (extent − 1)·step`, does not fit a `u32`.
+/// Rejects a buffer whose last index, `offset + Σ (extent − 1)·step`, does not fit in a `u32`.
 pub(crate) fn addressable(op: &'static str, arg: &'static str, offset: u32, steps: &[(u32, u32)]) -> Result<()> {
     let last = steps.iter().try_fold(u64::from(offset), |sum, &(extent, step)| {
         u64::from(extent.saturating_sub(1)).checked_mul(step.into()).and_then(|n| sum.checked_add(n))
@@ -261,17 +261,17 @@ pub(crate) fn addressable(op: &'static str, arg: &'static str, offset: u32, step
     }
 }
 
-/// Refuses bounds of loops that leave a counter no room to pass them by a tile.
+/// Rejects loop bounds so large that a counter could overflow when it exceeds them by a tile.
 pub(crate) fn loopable<const N: usize>(op: &'static str, fields: [(&'static str, u32); N]) -> Result<()> {
     at_most(op, fields.map(|(name, value)| (name, value, LONGEST)))
 }
 
-/// The `u32` words of a buffer of indices.
+/// Views a buffer of indices as `u32` words.
 pub fn words(buffer: &[f32]) -> &[u32] {
     bytemuck::cast_slice(buffer)
 }
 
-/// Rust types that a parameter block may hold, by their WGSL names.
+/// Rust types allowed in a parameter block, with their WGSL names.
 pub trait Field {
     /// The WGSL type.
     const WGSL: &'static str;
@@ -289,7 +289,7 @@ impl Field for [f32; 4] {
     const WGSL: &'static str = "vec4<f32>";
 }
 
-/// Declares a kernel's parameter block: `repr(C)`, `Pod`, and its fields reflected for the contract test.
+/// Declares a kernel's parameter block: `repr(C)`, `Pod`, with its fields reflected for the contract test.
 macro_rules! params {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* pub $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
@@ -305,7 +305,7 @@ macro_rules! params {
 }
 pub(crate) use params;
 
-/// The shader of a stem, after the parts it shares with others.
+/// Expands to the parts of a shader, without comments: shared parts first, then the stem's own.
 macro_rules! wgsl {
     ($($stem:literal),+) => {
         &[$({

@@ -1,4 +1,4 @@
-// The activations that a gate may have, by number: ONNX's list. CPU side: src/math/activation.rs, where they have names.
+// Activations that a gate may have, by number (ONNX's list). CPU side: src/math/activation.rs, which names them.
 fn expm1(v: f32) -> f32 {
     let series = v * (1.0 + v * (0.5 + v * (1.0 / 6.0 + v * (1.0 / 24.0 + v * (1.0 / 120.0)))));
     return select(exp(min(v, 0.0)) - 1.0, series, v > -0.25);

@@ -8,22 +8,22 @@ struct Params {
     width: u32,      // width of the state: out, and H for the LSTM's cell state
     saved_row: u32, gates_row: u32,  // of saved, of d_gates
     save: u32,       // 1: saved holds every step, else this one
-    half: u32,       // 0: the whole step, 1 and 2: its halves
-    coupled: u32,    // 1: f = 1 − i
+    half: u32,       // 1: saved holds every step, else only the current one
+    coupled: u32,    // 0: the whole step; 1, 2: its halves
     peephole: u32,
-    d_out_row: u32,  // from one row of d_out to the next
+    d_out_row: u32,  // stride between rows of d_out
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 
-// Not of NaN, and of infinity only where there is a bound.
+// False for NaN; true for infinity only if there is a bound.
 fn is_beyond(v: f32) -> bool { return params.clip > 0.0 && abs(v) > params.clip; }
 
 fn clipped(v: f32) -> f32 { return select(v, select(params.clip, -params.clip, v < 0.0), is_beyond(v)); }
 
 fn gate(g: u32, v: f32) -> f32 { return activate(params.kinds[g], params.alphas[g], params.betas[g], v); }
 
-// Slope of a gate with respect to what comes before the clipping; y = gate(g, clipped(v)).
+// Slope of a gate with respect to its pre-activation before clipping; y = gate(g, clipped(v)).
 fn gate_slope(g: u32, v: f32, y: f32) -> f32 {
     return select(slope(params.kinds[g], params.alphas[g], params.betas[g], v, y), 0.0, is_beyond(v));
 }

@@ -1,7 +1,7 @@
-// Parameters and index arithmetic that the kernels of connectionist temporal classification share. Host side and
-// twin: src/kernels/ctc.rs.
+// Parameters and index arithmetic shared by the kernels of connectionist temporal classification (CTC).
+// Host side and twin: src/kernels/ctc.rs.
 //
-// A sequence of S labels is extended by blanks to 2S + 1 positions: blank, label, blank, label, .., blank.
+// Blanks extend a sequence of S labels to 2S + 1 positions: blank, label, blank, label, …, blank.
 struct Params { steps: u32, batch: u32, classes: u32, labels: u32, blank: u32, zero_infinity: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,11 +1,11 @@
-// Sums over paths in log space: exp sees only arguments <= 0.
+// Sums over paths in log space, where exp only sees arguments ≤ 0.
 @group(0) @binding(3) var<storage, read> log_probs: array<f32>;  // [steps, batch, classes]
 
 const LANES: u32 = 64u;
 
 var<workgroup> tops: array<f32, 64>;
 
-// NaN for a class past the last.
+// NaN for a class ≥ classes.
 fn log_prob(t: u32, b: u32, symbol: u32) -> f32 {
     if symbol >= params.classes { return bitcast<f32>(0x7fc00000u | (t & 0u)); }
     return at_least_low(log_probs[(t * params.batch + b) * params.classes + symbol]);
@@ -23,7 +23,7 @@ fn may_skip(b: u32, s: u32) -> bool {
     return s % 2u == 1u && s >= 2u && class_at(b, s) != class_at(b, s - 2u);
 }
 
-// The largest v of the workgroup. Another barrier must come before the next call.
+// Maximum of v over the workgroup. The caller must pass another barrier before the next call.
 fn largest(lane: u32, v: f32) -> f32 {
     tops[lane] = v;
     workgroupBarrier();

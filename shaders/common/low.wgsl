@@ -1,4 +1,4 @@
-// LOW stands for log 0, so that nothing is infinite. CPU side: src/math.rs.
+// Finite stand-in for log 0, so that no value becomes infinite. CPU side: src/math.rs.
 const LOW: f32 = -1e30;
 
 // NaN stays NaN.

@@ -1,4 +1,4 @@
-// Parameters and result that the matrix products share. Host side: src/kernels/matmul.rs.
+// Parameters and result shared by the matrix products. Host side: src/kernels/matmul.rs.
 struct Params {
     m: u32, n: u32, k: u32, batch: u32,
     a_offset: u32, a_batch: u32, a_row: u32, a_col: u32,
@@ -11,7 +11,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<f32>;     // [n] when params.bias is 1, else unread
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;  // [batch, m, n] by its strides
 
-// Length of the product in batch z: split-K gives each batch k of the k_all columns, the last one what is left.
+// Inner extent of the product in batch z: split-K gives each batch k of the k_all columns, and the last one the
+// remainder.
 fn depth(z: u32) -> u32 {
     return min(params.k, params.k_all - min(params.k_all, z * params.k));
 }

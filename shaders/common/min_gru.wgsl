@@ -1,4 +1,4 @@
-// Parameters and indices that the kernels of a minimal GRU share. Host side: src/kernels/min_gru_sequence.rs.
+// Parameters and index arithmetic shared by the kernels of a minimal GRU. Host side: src/kernels/min_gru_sequence.rs.
 struct Params { steps: u32, batch: u32, hidden: u32, directions: u32, reverse: u32, log: u32, chunk: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -8,7 +8,7 @@ struct Params { steps: u32, batch: u32, hidden: u32, directions: u32, reverse: u
 fn width() -> u32 { return params.directions * params.batch * params.hidden; }
 fn chunks() -> u32 { return (params.steps + params.chunk - 1u) / params.chunk; }
 
-// One unit of one sequence and direction, and the steps of a chunk, counted as the kernel goes.
+// One unit of one sequence and direction, and the steps of one chunk in the order of processing.
 struct Place { column: u32, d: u32, row: u32, unit: u32, first: u32, end: u32 }
 
 fn place_of(i: u32) -> Place {
@@ -26,7 +26,7 @@ fn kv_at(p: Place, gate: u32, t: u32) -> u32 {
     return (((2u * p.d + gate) * params.steps + t) * params.batch + p.row) * params.hidden + p.unit;
 }
 
-// In [steps, batch, directions, hidden]
+// Index into [steps, batch, directions, hidden].
 fn output_at(p: Place, t: u32) -> u32 {
     return ((t * params.batch + p.row) * params.directions + p.d) * params.hidden + p.unit;
 }

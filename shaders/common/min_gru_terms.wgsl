@@ -1,6 +1,6 @@
 // Factor and summand of a step of a minimal GRU. Host side: src/kernels/min_gru_sequence.rs.
 
-// log(1 + e), e in [0, 1]: the series where 1 + e would round e away, step after step.
+// log(1 + e) for e in [0, 1]; uses the series where 1 + e would round e away at every step.
 fn log_1p(e: f32) -> f32 {
     let series = e * (1.0 - e * (0.5 - e * (1.0 / 3.0 - e * (0.25 - e * (0.2 - e / 6.0)))));
     return select(log(1.0 + e), series, e < 0.0625);

@@ -2,8 +2,8 @@
 struct Params {
     steps: u32, batch: u32, hidden: u32, directions: u32,
     reverse: u32,
-    step: u32, count: u32,  // the steps of this dispatch: `count` from `step` on, one of a chain
-    lag: u32,               // steps by which a direction runs behind the one before it
+    step: u32, count: u32,  // the steps of this dispatch: `count` from `step` on; 1 in a chain
+    lag: u32,               // steps by which a direction trails the one before it
     cell: u32,              // 0, 1: GRU, reset after or before; 2: LSTM; 3, 4: simple, tanh or ReLU
     save: u32,
 }
@@ -11,12 +11,12 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 
 const BLOCK: u32 = 16u;  // units of a packed block
-const LANES: u32 = 48u;  // three gates of a GRU's block
+const LANES: u32 = 48u;  // the three gates of a GRU's block
 
-// First element of the four rows from `row` on; past the batch, the last row again (read, never stored).
+// First elements of the four rows from `row` on; past the batch, the last row again (read, never stored).
 fn four(row: u32) -> vec4<u32> { return min(row + vec4(0u, 1u, 2u, 3u), vec4(params.batch - 1u)); }
 
-// The steps of direction d that are in this dispatch, of `count` steps: from begin to before end, none if they are the same.
+// Half-open range of the steps of direction d in a dispatch of `count` steps; may be empty.
 fn begin(d: u32) -> u32 { return min(max(params.step, d * params.lag) - d * params.lag, params.steps); }
 fn end(d: u32, count: u32) -> u32 {
     return min(max(params.step + count, d * params.lag) - d * params.lag, params.steps);
@@ -34,7 +34,7 @@ fn gates_at(d: u32, t: u32, rows: vec4<u32>, gates: u32) -> vec4<u32> {
 fn output_at(d: u32, t: u32, rows: vec4<u32>) -> vec4<u32> {
     return ((t * params.batch + rows) * params.directions + d) * params.hidden;
 }
-// First weight of a unit in a GRU's packed matrix whose blocks have `depth` rows.
+// First weight of a unit in a GRU's packed matrix with `depth` rows per block.
 fn packed_at(d: u32, unit: u32, depth: u32) -> u32 {
     let blocks = (params.hidden + BLOCK - 1u) / BLOCK;
     return (d * blocks + unit / BLOCK) * depth * LANES + unit % BLOCK;

@@ -1,4 +1,4 @@
-// Arithmetic of a first-order recurrence, h' = a·h + b; with params.log on logarithms, and LOW for log 0.
+// Arithmetic of a first-order recurrence, h' = a·h + b; with params.log on logarithms, with LOW for log 0.
 // Host side: src/kernels/scan.rs.
 
 // log(e^x + e^y)
@@ -19,8 +19,8 @@ fn plus(x: f32, y: f32) -> f32 {
 fn zero() -> f32 { return select(0.0, LOW, params.log == 1u); }
 fn one() -> f32 { return select(1.0, 0.0, params.log == 1u); }
 
-// A state as the recurrence holds it; the logarithm of one below 0 is NaN. Any u32 as `run_time`: WGSL knows no NaN
-// when it compiles.
+// Converts a state to the recurrence's representation; the logarithm of a negative state is NaN. Pass any value not
+// known at compile time as `run_time`: WGSL rejects a constant NaN.
 fn first_state(v: f32, run_time: u32) -> f32 {
     if params.log == 0u { return v; }
     let nan = bitcast<f32>(0x7fc00000u | (run_time & 0u));

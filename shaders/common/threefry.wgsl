@@ -1,4 +1,4 @@
-// Threefry-2x32-20: two words from two key words and two counter words. CPU side: src/rng.rs.
+// Threefry-2x32-20: maps two key words and two counter words to two random words. CPU side: src/rng.rs.
 fn threefry_round(v: vec2<u32>, rotation: u32) -> vec2<u32> {
     let x = v.x + v.y;
     return vec2(x, ((v.y << rotation) | (v.y >> (32u - rotation))) ^ x);

@@ -1,4 +1,4 @@
-// Parameters and index arithmetic that unfold and fold share. Host side: src/kernels/unfold.rs.
+// Parameters and index arithmetic shared by unfold and fold. Host side: src/kernels/unfold.rs.
 struct Params {
     steps: u32, outputs: u32, batch: u32, channels: u32, groups: u32,
     taps: u32, stride: u32, padding: u32, dilation: u32,

@@ -1,5 +1,5 @@
-//! The cells of the plan *steps* and the update of the state, 16 units at a time, where the options are the usual
-//! ones; the twins take the rest.
+//! SIMD versions of the cells of the *steps* plan and of the state update. They cover the common options; the twins
+//! handle the rest.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
@@ -18,14 +18,14 @@ fn covers<const N: usize>(has: [usize; N], needs: [usize; N]) -> bool {
 
 #[inline(always)]
 unsafe fn activate<V: Lanes>(kind: u32, v: V) -> V {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { if kind == 0 { sigmoid(v) } else { tanh(v) } }
 }
 
-/// The slope where the activation gave `y`.
+/// Slope of an activation, from its value `y`.
 #[inline(always)]
 unsafe fn slope<V: Lanes>(kind: u32, y: V) -> V {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let one = V::splat(1.0);
         if kind == 0 { y.mul(one.sub(y)) } else { one.sub(y.mul(y)) }
@@ -41,7 +41,7 @@ struct Rnn {
     saved: *mut f32,
 }
 
-/// [`RnnCell`]; false if its options are not the usual ones.
+/// Runs [`RnnCell`]. Returns false, without running it, for uncommon options.
 pub fn rnn(isa: Isa, kernel: &RnnCell, [x, rec]: [&[f32]; 2], [fresh, saved]: [&mut [f32]; 2]) -> bool {
     let (reads, writes) = kernel.lens();
     if !is_usual(&kernel.0, 1) {
@@ -63,7 +63,7 @@ unsafe fn rnn_rows<V: Lanes>(run: Rnn) {
         let at_x = ((d * p.steps as usize + t) * p.batch as usize + row) * h;
         for unit in (0..h).step_by(LANES) {
             let n = LANES.min(h - unit);
-            // SAFETY: offsets of the kernel's contract; its lengths were checked.
+            // SAFETY: the kernel's contract bounds these offsets, and the buffer lengths were checked.
             unsafe {
                 let at = run.saved.add(p.saved_at(d, t, row) + unit);
                 let v = load_part::<V>(run.x.add(at_x + unit), n).add(load_part(run.rec.add(i * h + unit), n));
@@ -87,7 +87,7 @@ struct Lstm {
     saved: *mut f32,
 }
 
-/// [`LstmCell`]; false if its options are not the usual ones.
+/// Runs [`LstmCell`]. Returns false, without running it, for uncommon options.
 pub fn lstm(
     isa: Isa,
     kernel: &LstmCell,
@@ -106,7 +106,7 @@ pub fn lstm(
     true
 }
 
-/// `v + p⊙c` of a peephole, if there are any.
+/// `v + p⊙c`, or `v` without peepholes.
 #[inline(always)]
 unsafe fn peep<V: Lanes>(p: &CellStep, weights: *const f32, n: usize, c: V, v: V) -> V {
     // SAFETY: with peepholes, `weights` is valid for `n` floats.
@@ -123,7 +123,7 @@ unsafe fn lstm_rows<V: Lanes>(run: Lstm) {
         let at_c = p.state_at(d, p.order().before(d, t), row) + out;
         for unit in (0..h).step_by(LANES) {
             let n = LANES.min(h - unit);
-            // SAFETY: offsets of the kernel's contract; its lengths were checked.
+            // SAFETY: the kernel's contract bounds these offsets, and the buffer lengths were checked.
             unsafe {
                 let (x, rec) = (run.x.add(at_x + unit), run.rec.add(index * 4 * h + unit));
                 let old = load_part::<V>(run.state.add(at_c + unit), n);
@@ -172,7 +172,7 @@ struct LstmBack {
     carry: *mut f32,
 }
 
-/// [`LstmCellBackward`] without peepholes or coupled gates; false with them.
+/// Runs [`LstmCellBackward`]. Returns false, without running it, with peepholes or coupled gates.
 pub fn lstm_backward(
     isa: Isa,
     kernel: &LstmCellBackward,
@@ -200,11 +200,11 @@ unsafe fn lstm_rows_back<V: Lanes>(run: LstmBack) {
     for index in 0..p.rows() {
         let (d, row) = (index / p.batch as usize, index % p.batch as usize);
         let t = p.order().time_of(d, (p.steps - 1 - p.step) as usize);
-        // SAFETY: marks are [T, B].
+        // SAFETY: `marks` holds [T, B].
         let is_valid = unsafe { *run.marks.add(t * p.batch as usize + row) } & VALID != 0;
         for unit in (0..h).step_by(LANES) {
             let n = LANES.min(h - unit);
-            // SAFETY: offsets of the kernel's contract; its lengths were checked.
+            // SAFETY: the kernel's contract bounds these offsets, and the buffer lengths were checked.
             unsafe {
                 let d_gates = run.d_gates.add(p.d_gates_at(d, t, row) + unit);
                 if !is_valid {
@@ -233,12 +233,12 @@ unsafe fn lstm_rows_back<V: Lanes>(run: LstmBack) {
     }
 }
 
-/// Without noise every element of a row is treated alike: rows are copied.
+/// Without noise, all elements of a row are updated alike, so rows can be copied.
 fn is_quiet(p: &StateUpdate) -> bool {
     p.zone_h == 0.0 && p.zone_c == 0.0 && p.drops == 0
 }
 
-/// [`StateUpdate`]; false if it draws or mixes.
+/// Runs [`StateUpdate`]. Returns false, without running it, with zoneout or dropout.
 pub fn update(p: &StateUpdate, [marks, fresh]: [&[f32]; 2], [state, y]: [&mut [f32]; 2]) -> bool {
     if !is_quiet(p) {
         return false;
@@ -274,7 +274,7 @@ pub fn update(p: &StateUpdate, [marks, fresh]: [&[f32]; 2], [state, y]: [&mut [f
     true
 }
 
-/// [`StateUpdateBackward`]; false if its forward drew or mixed.
+/// Runs [`StateUpdateBackward`]. Returns false, without running it, with zoneout or dropout.
 pub fn update_backward(
     kernel: &StateUpdateBackward,
     [marks, dy, q]: [&[f32]; 3],

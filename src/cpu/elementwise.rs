@@ -1,14 +1,14 @@
-//! [`Binary`], [`Unary`], [`UnaryBackward`] and [`Dropout`] without a call or a choice for each element.
+//! [`Binary`], [`Unary`], [`UnaryBackward`] and [`Dropout`] without a call or a branch per element.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
 use super::logarithm::exp_stable;
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
 use crate::kernels::{Binary, BinaryOp, Dropout, Unary, UnaryBackward, UnaryOp};
 
-/// An axis: its extent, and the steps of both operands.
+/// An axis: its extent, and the strides of both operands.
 type Axis = [usize; 3];
 
-/// The axes of a [`Binary`] from the innermost out, where neighbours that lie one in the other without a gap are one.
+/// Returns the axes of a [`Binary`], innermost first, with adjacent contiguous axes merged.
 fn axes(p: &Binary) -> [Axis; 4] {
     let (mut out, mut last) = ([[1, 0, 0]; 4], 0);
     for axis in (0..4).rev().filter(|&axis| p.dims[axis] > 1) {
@@ -26,7 +26,7 @@ fn axes(p: &Binary) -> [Axis; 4] {
     out
 }
 
-/// One row of a [`Binary`], with the steps of both operands.
+/// Computes one row of a [`Binary`], given the strides of both operands.
 type Row = fn(&[f32], usize, &[f32], usize, &mut [f32]);
 
 #[inline(always)]
@@ -39,7 +39,7 @@ fn row(f: impl Fn(f32, f32) -> f32, a: &[f32], step_a: usize, b: &[f32], step_b:
     }
 }
 
-/// [`Binary`]
+/// Runs [`Binary`].
 pub fn binary(p: &Binary, [a, b]: [&[f32]; 2], y: &mut [f32]) -> bool {
     let run: Row = match BinaryOp::ALL[p.op as usize] {
         BinaryOp::Add => |a, i, b, j, y| row(|u, v| u + v, a, i, b, j, y),
@@ -67,11 +67,11 @@ fn each(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
     y.iter_mut().zip(x).for_each(|(y, &v)| *y = f(v));
 }
 
-/// [`Unary`]; false for rarely used functions, which the twin computes.
+/// Runs [`Unary`]. Returns false for rarely used functions, which the twin computes.
 pub fn unary(isa: Isa, p: &Unary, x: &[f32], y: &mut [f32]) -> bool {
     let (alpha, y) = (p.alpha, &mut y[..p.len as usize]);
     match UnaryOp::ALL[p.op as usize] {
-        // With relaxed SIMD the compiler would make `relaxed_min` and `relaxed_max` of these, which lose NaN.
+        // With relaxed SIMD, the compiler would turn these into `relaxed_min` and `relaxed_max`, which lose NaN.
         UnaryOp::Relu | UnaryOp::Min if cfg!(target_arch = "wasm32") => return false,
         UnaryOp::Scale => each(x, y, |v| alpha * v),
         UnaryOp::AddScalar => each(x, y, |v| v + alpha),
@@ -93,7 +93,7 @@ pub fn unary(isa: Isa, p: &Unary, x: &[f32], y: &mut [f32]) -> bool {
 unsafe fn activations<V: Lanes>(op: UnaryOp, x: &[f32], y: &mut [f32]) {
     for at in (0..y.len()).step_by(LANES) {
         let n = LANES.min(y.len() - at);
-        // SAFETY: both are as long; the instructions exist.
+        // SAFETY: both slices are equally long, and the CPU supports the instructions.
         unsafe {
             let v = load_part::<V>(x.as_ptr().add(at), n);
             let v = match op {
@@ -111,7 +111,7 @@ fn each_slope([x, y, dy]: [&[f32]; 3], dx: &mut [f32], f: impl Fn(f32, f32, f32)
     dx.iter_mut().zip(x).zip(y).zip(dy).for_each(|(((dx, &v), &u), &g)| *dx = f(v, u, g));
 }
 
-/// [`UnaryBackward`]; false for rarely used functions, which the twin computes.
+/// Runs [`UnaryBackward`]. Returns false for rarely used functions, which the twin computes.
 pub fn unary_backward(p: &UnaryBackward, reads: [&[f32]; 3], dx: &mut [f32]) -> bool {
     let (alpha, dx) = (p.alpha, &mut dx[..p.len as usize]);
     match UnaryOp::ALL[p.op as usize] {
@@ -127,7 +127,7 @@ pub fn unary_backward(p: &UnaryBackward, reads: [&[f32]; 3], dx: &mut [f32]) -> 
     true
 }
 
-/// [`Dropout`], sixteen numbers of the generator at a time.
+/// Runs [`Dropout`], drawing sixteen random numbers at a time.
 pub fn dropout(isa: Isa, p: &Dropout, x: &[f32], y: &mut [f32]) -> bool {
     let (x, y) = (&x[..p.len as usize], &mut y[..p.len as usize]);
     for_each_isa!(isa, masked::<_>(p: &Dropout, x: &[f32], y: &mut [f32]));
@@ -144,7 +144,8 @@ unsafe fn masked<V: Lanes>(p: &Dropout, x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// `rng::threefry` of sixteen counters from `first` on, in plain loops over arrays, of which the compiler makes vectors.
+/// `rng::threefry` of sixteen consecutive counters starting at `first`. Plain loops over arrays, which the compiler
+/// vectorizes.
 #[inline(always)]
 fn draw(key: [u32; 2], first: u32) -> [u32; LANES] {
     const ROTATIONS: [u32; 8] = [13, 15, 26, 6, 17, 29, 16, 24];

@@ -1,9 +1,9 @@
-//! The equations of the cells over sixteen lanes, from the pre-activations on.
+//! Cell equations over sixteen lanes, starting from the pre-activations.
 #![allow(unsafe_code, reason = "vector instructions")]
 
 use super::simd::{Lanes, sigmoid, tanh};
 
-/// What an LSTM makes of a step.
+/// Results of an LSTM step.
 pub struct Lstm<V> {
     pub i: V,
     pub f: V,
@@ -17,10 +17,10 @@ pub struct Lstm<V> {
     pub h: V,
 }
 
-/// An LSTM, from the sums of its gates i, f, g, o.
+/// Computes an LSTM step from the pre-activations of the gates i, f, g, o.
 #[inline(always)]
 pub unsafe fn lstm<V: Lanes>([i, f, g, o]: [V; 4], old: V) -> Lstm<V> {
-    // SAFETY: the caller runs where V's instructions exist.
+    // SAFETY: the caller runs where V's instructions are available.
     unsafe {
         let (i, f, g, o) = (sigmoid(i), sigmoid(f), tanh(g), sigmoid(o));
         let c = f.fma(old, i.mul(g));

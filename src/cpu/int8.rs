@@ -1,19 +1,19 @@
-//! Products with int8 weights: whole numbers in, i32 sums, one scale for each row of weights and one for each input.
+//! Products with int8 weights: quantized inputs, i32 sums, and one scale per row of weights and per row of inputs.
 //!
-//! The inputs are kept as `q + 128` in u8, because the instruction that multiplies four at a time (VNNI's `vpdpbusd`)
-//! takes unsigned times signed; `128·Σ w` is taken off each sum.
+//! Inputs are stored as `q + 128` in u8, because the instruction that multiplies four at a time (VNNI's `vpdpbusd`)
+//! multiplies unsigned by signed; `128·Σ w` is subtracted from each sum.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
 use super::lines::Lines;
 use super::packed::Sweep;
 use super::simd::{Isa, LANES};
 
-/// Inputs multiplied at a time.
+/// Inputs multiplied per instruction.
 const QUAD: usize = 4;
 
-/// `[blocks, ⌈K/4⌉, G, 16, 4]` int8, with a scale and `128·Σ w` for each row `[blocks, G, 16]`.
+/// `[blocks, ⌈K/4⌉, G, 16, 4]` int8 weights, with a scale and `128·Σ w` for each row `[blocks, G, 16]`.
 pub struct Weights {
-    /// Bytes from the start of a cache line on.
+    /// The weights as bytes, aligned to cache lines.
     words: Lines,
     scales: Vec<f32>,
     offsets: Vec<i32>,
@@ -21,7 +21,7 @@ pub struct Weights {
     gates: usize,
 }
 
-/// Rows of inputs as `q + 128`, zeros to whole quads, and their scales.
+/// Rows of inputs as `q + 128`, padded with zeros to whole quads, and their scales.
 #[derive(Clone)]
 pub struct Quantized {
     words: Vec<u8>,
@@ -30,7 +30,7 @@ pub struct Quantized {
 }
 
 impl Weights {
-    /// From weights packed `[blocks, depth, gates, 16]`.
+    /// Quantizes weights packed as `[blocks, depth, gates, 16]`.
     pub fn new(packed: &[f32], [blocks, depth, gates]: [usize; 3]) -> Self {
         let quads = depth.div_ceil(QUAD);
         let mut out = Self {
@@ -45,7 +45,7 @@ impl Weights {
             for lane in 0..gates * LANES {
                 let row = |k: usize| packed[(block * depth + k) * gates * LANES + lane];
                 let top = (0..depth).fold(0.0f32, |top, k| top.max(row(k).abs()));
-                // A weight that is no number spoils its row, as it would in f32.
+                // A NaN or infinite weight makes the scale of its row NaN, so that the error is visible in the output.
                 let spoiled: f32 = (0..depth).map(|k| row(k) * 0.0).sum();
                 let at = block * gates * LANES + lane;
                 out.scales[at] = top / 127.0 + spoiled;
@@ -59,11 +59,11 @@ impl Weights {
         out
     }
 
-    /// `out[block, row, gate, 16]` of these blocks
+    /// Computes `out[block, row, gate, 16]` for the blocks of `sweep`.
     pub fn product(&self, isa: Isa, inputs: &Quantized, batch: usize, sweep: &Sweep, out: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
         if isa == Isa::Avx512 && is_x86_feature_detected!("avx512vnni") {
-            // SAFETY: the instructions are there; the lengths are those of the fields.
+            // SAFETY: the CPU supports the instructions, and the fields have the lengths that `new` gave them.
             return unsafe {
                 match self.gates {
                     1 => self.blocks_vnni::<1>(inputs, batch, sweep, out),
@@ -75,7 +75,7 @@ impl Weights {
         }
         #[cfg(target_arch = "aarch64")]
         if isa == Isa::Neon {
-            // SAFETY: the instructions are there; the lengths are those of the fields.
+            // SAFETY: the CPU supports the instructions, and the fields have the lengths that `new` gave them.
             return unsafe { self.blocks_neon(inputs, batch, sweep, out) };
         }
         #[cfg(target_feature = "simd128")]
@@ -109,7 +109,8 @@ impl Weights {
         }
     }
 
-    /// Without the dot product instruction, whose intrinsic is not stable: two products of a lane fit 16 bits.
+    /// Does without the dot product instruction, whose intrinsic is not stable: a sum of two int8 products fits in 16
+    /// bits.
     #[cfg(target_arch = "aarch64")]
     #[target_feature(enable = "neon")]
     unsafe fn blocks_neon(&self, inputs: &Quantized, batch: usize, sweep: &Sweep, out: &mut [f32]) {
@@ -144,7 +145,7 @@ impl Weights {
         }
     }
 
-    /// Dot products of pairs of 16 bits: two sums for a lane until the end.
+    /// Uses dot products of pairs of 16-bit integers, with two sums per lane until the end.
     #[cfg(target_feature = "simd128")]
     fn blocks_wasm(&self, inputs: &Quantized, batch: usize, sweep: &Sweep, out: &mut [f32]) {
         use super::simd::unrolled;
@@ -186,7 +187,7 @@ impl Weights {
     unsafe fn blocks_vnni<const G: usize>(&self, inputs: &Quantized, batch: usize, sweep: &Sweep, out: &mut [f32]) {
         for (block, out) in sweep.over(out, batch * G * LANES) {
             for (row, out) in out.chunks_exact_mut(G * LANES).enumerate() {
-                // SAFETY: as the caller's.
+                // SAFETY: guaranteed by the caller.
                 unsafe { self.gates_vnni::<G>(inputs.row(row), inputs.scales[row], block, out) };
             }
         }
@@ -202,7 +203,7 @@ impl Weights {
         unsafe {
             let words = self.words.as_ptr().add(block * self.quads * G * LANES).cast::<__m512i>();
             let mut sums = [[_mm512_setzero_si512(); G]; 4];
-            // Four sums of each, so that the multipliers need not wait for one.
+            // Four accumulators each, to hide the latency of the multiply-adds.
             for quad in (0..self.quads).step_by(4) {
                 for (u, sums) in sums.iter_mut().enumerate().take(self.quads - quad) {
                     let x = _mm512_set1_epi32(x.add(quad + u).read_unaligned());
@@ -225,7 +226,7 @@ impl Weights {
 }
 
 impl Quantized {
-    /// Room for `batch` rows of `depth` inputs.
+    /// Allocates `batch` rows of `depth` inputs.
     pub fn new(batch: usize, depth: usize) -> Self {
         let row = depth.next_multiple_of(QUAD);
         Self { words: vec![128; batch * row], scales: vec![0.0; batch], depth }
@@ -236,7 +237,7 @@ impl Quantized {
         &self.words[row * len..][..len]
     }
 
-    /// Takes the rows of `x`.
+    /// Quantizes the first `batch` rows of `x`.
     pub fn fill(&mut self, isa: Isa, x: &[f32], batch: usize) {
         let row = self.depth.next_multiple_of(QUAD);
         for i in 0..batch {
@@ -246,7 +247,7 @@ impl Quantized {
     }
 }
 
-/// `words = round(127·x / max|x|) + 128`; gives `max|x| / 127`, or NaN if an input is no number.
+/// Stores `round(127·x / max|x|) + 128`. Returns `max|x| / 127`, or NaN if an input is NaN or infinite.
 fn quantize(isa: Isa, x: &[f32], words: &mut [u8]) -> f32 {
     #[cfg(target_arch = "x86_64")]
     if isa != Isa::Portable {
@@ -265,7 +266,7 @@ unsafe fn quantize_avx2(x: &[f32], words: &mut [u8]) -> f32 {
 
 #[inline(always)]
 fn quantize_any(x: &[f32], words: &mut [u8]) -> f32 {
-    // By lanes, so that the compiler can use vectors: a sum in order it may not change.
+    // By lanes, so that the compiler can vectorize: it must not reorder a sequential sum.
     let (mut top, mut spoiled) = ([0.0f32; LANES], [0.0f32; LANES]);
     for x in x.chunks(LANES) {
         for (i, &v) in x.iter().enumerate() {
@@ -277,7 +278,7 @@ fn quantize_any(x: &[f32], words: &mut [u8]) -> f32 {
     let spoiled: f32 = spoiled.into_iter().sum();
     let inverse = if top > 0.0 { 127.0 / top } else { 0.0 };
     for (word, &v) in words.iter_mut().zip(x) {
-        // Adding 1.5·2²³ rounds to a whole number in the low bits; flipping the eighth adds 128.
+        // Adding 1.5·2²³ rounds to an integer in the low bits; flipping bit 7 adds 128.
         *word = (v * inverse + 12_582_912.0).to_bits() as u8 ^ 128;
     }
     top / 127.0 + spoiled
@@ -287,7 +288,7 @@ fn quantize_any(x: &[f32], words: &mut [u8]) -> f32 {
 mod tests {
     use super::*;
 
-    /// Sums of products of quantised numbers are exact: every instruction set gives the same bits.
+    /// Integer sums are exact, so every instruction set gives the same bits.
     #[test]
     fn int8_products_equal_whole_number_arithmetic_on_every_isa() {
         for (blocks, depth, gates) in [(1, 1, 1), (2, 7, 3), (3, 64, 2), (1, 130, 3), (2, 33, 4)] {
@@ -304,7 +305,7 @@ mod tests {
             });
             let first = results.next().expect("an instruction set");
             assert!(results.all(|out| out == first));
-            // Against f64: the error of a sum of `depth` products rounded to 1/127 of the largest.
+            // Compared with f64: each of the `depth` products is rounded to 1/127 of the largest.
             for row in 0..2 {
                 for at in 0..blocks * gates * LANES {
                     let (block, lane) = (at / (gates * LANES), at % (gates * LANES));

@@ -1,33 +1,34 @@
-//! Floats whose first lies at the start of a cache line, so that no vector load touches two.
+//! Float buffers aligned to cache lines, so that no vector load touches two lines.
 
 use std::ops::{Deref, DerefMut};
 
-/// Bytes of a cache line, and floats in it.
+/// Bytes of a cache line.
 const BYTES: usize = 64;
 const FLOATS: usize = BYTES / size_of::<f32>();
 
-/// Floats from the start of a cache line on.
+/// Floats that start at a cache line.
 pub struct Lines {
-    /// One line more than asked for: zeros from the system cost nothing until they are touched, aligned ones do.
+    /// Padded by a cache line to align the start. The system provides plain zeroed memory lazily, page by page; an
+    /// aligned allocation would be zeroed at once.
     words: Vec<f32>,
     first: usize,
     len: usize,
 }
 
 impl Lines {
-    /// `len` zeros.
+    /// Allocates `len` zeros.
     pub fn zeros(len: usize) -> Self {
         let words = vec![0.0f32; len + FLOATS - 1];
         let first = (BYTES - words.as_ptr().addr() % BYTES) % BYTES / size_of::<f32>();
         Self { words, first, len }
     }
 
-    /// The first `len` of them alone.
+    /// Limits the length to the first `len` floats.
     pub fn shorten(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
 
-    /// All of them again.
+    /// Restores the full length.
     pub fn restore(&mut self) {
         self.len = self.words.len() + 1 - FLOATS;
     }

@@ -3,10 +3,10 @@
 
 use super::simd::{Lanes, exp, unrolled};
 
-/// `log v` of positive normal numbers, within 1 ulp (Cephes' polynomial); infinity and NaN stay.
+/// `log v` of positive normal numbers, within 1 ulp (Cephes' polynomial); infinity and NaN are returned unchanged.
 #[inline(always)]
 pub unsafe fn log<V: Lanes>(v: V) -> V {
-    // SAFETY: the caller runs where V's instructions exist.
+    // SAFETY: the caller runs where V's instructions are available.
     unsafe {
         const P: [f32; 8] = [
             -1.151_461e-1,
@@ -24,17 +24,17 @@ pub unsafe fn log<V: Lanes>(v: V) -> V {
         let square = x.mul(x);
         let mut p = c(7.037_683_6e-2);
         unrolled!(i in [0 1 2 3 4 5 6 7], { p = p.fma(x, c(P[i])) });
-        // log 2 in two parts, of which n times the first is exact.
+        // log 2 in two parts; the product of n and the first part is exact.
         let rest = n.fma(c(-2.121_944_4e-4), p.mul(x).mul(square));
         let out = n.fma(c(0.693_359_4), x.add(square.fma(c(-0.5), rest)));
         v.where_below(c(f32::INFINITY), out, v)
     }
 }
 
-/// `log(1 + e)`, `e` in `[0, 1]`, as the twins: by the series where `1 + e` would round `e` away.
+/// `log(1 + e)` for `e` in `[0, 1]`, like the twins: uses the series where `1 + e` would round `e` away.
 #[inline(always)]
 pub unsafe fn log_1p<V: Lanes>(e: V) -> V {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let c = V::splat;
         let mut p = c(-1.0 / 6.0);
@@ -46,20 +46,20 @@ pub unsafe fn log_1p<V: Lanes>(e: V) -> V {
 /// `log(e^x + e^y)`
 #[inline(always)]
 pub unsafe fn log_add<V: Lanes>(x: V, y: V) -> V {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let one = V::splat(1.0);
         x.at_least(y).add(log(one.add(exp(V::splat(0.0).sub(x.sub(y).abs())))))
     }
 }
 
-/// `e^v`, as `math::exp_stable`: 0 below −87.
+/// `e^v`, like `math::exp_stable`: 0 below −87.
 #[inline(always)]
 pub unsafe fn exp_stable<V: Lanes>(v: V) -> V {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let (zero, one) = (V::splat(0.0), V::splat(1.0));
-        // Above 0 by the square of a root, which does not overflow on the way.
+        // Above 0, the square of the root does not overflow on the way.
         let e = exp(zero.where_below(v, v.mul(V::splat(-0.5)), v));
         let root = one.div(e);
         zero.where_below(v, root.mul(root), v.where_below(V::splat(-87.0), zero, e))
@@ -86,7 +86,7 @@ mod tests {
         unsafe { exp_stable(V::load(from)).store(to) }
     }
 
-    /// Units in the last place of `want` between both.
+    /// Error of `got` in units in the last place of `want`.
     fn ulps(got: f32, want: f64) -> f64 {
         let near = want as f32;
         let unit = f64::from(near.abs().next_up()) - f64::from(near.abs());
@@ -97,7 +97,7 @@ mod tests {
         std::array::from_fn(|i| f32::from_bits(bits + i as u32 * step))
     }
 
-    /// The worst error over normal numbers `step` apart; all of them with a step of 1.
+    /// Returns the worst error over normal numbers whose bits are `step` apart; a step of 1 covers all of them.
     fn worst_logarithm(isa: Isa, step: u32) -> f64 {
         let mut worst = 0.0f64;
         let last = f32::MAX.to_bits() - LANES as u32 * step;
@@ -121,7 +121,7 @@ mod tests {
         }
     }
 
-    /// Every positive normal number: two minutes for each instruction set.
+    /// Covers every positive normal number; takes two minutes per instruction set.
     #[test]
     #[ignore = "takes minutes: cargo test --release --lib logarithm -- --ignored --nocapture"]
     fn logarithms_of_all_numbers_are_within_one_unit_on_every_isa() {

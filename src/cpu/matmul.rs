@@ -1,4 +1,4 @@
-//! [`MatMul`] by packed panels: `b` by 32 columns, `a` by strips of a few rows, registers between them.
+//! [`MatMul`] by packed panels: `b` in panels of 32 columns, `a` in strips of a few rows, sums in registers.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
 use std::ops::Range;
@@ -10,19 +10,19 @@ use crate::kernels::MatMul;
 
 /// Columns of a panel of `b`.
 const PANEL: usize = 2 * LANES;
-/// Rows of `a` that one call of the inner loop takes.
+/// Rows of `a` per call of the inner loop.
 const STRIP: usize = 8;
-/// Part of the sum over `k` whose panels stay in the caches.
+/// Elements of the sum over `k` per pass, so that the panels stay in the caches.
 const DEPTH: usize = 256;
 /// Columns of `b` packed at a time.
 const WIDTH: usize = 1024;
-/// Columns of `b` that one thread packs at a time.
+/// Columns of `b` per packing task.
 const PACKED: usize = 4 * PANEL;
-/// Rows that one thread takes at a time. What it is does not change the numbers, nor do the columns.
+/// Rows per task. Neither this number nor the split of the columns affects the results.
 const ROWS: usize = 8 * STRIP;
-/// Rows up to which threads take columns.
+/// Rows up to which threads split the columns instead of the rows.
 const SHORT: usize = 2 * ROWS;
-/// Multiplications below which a second thread costs more than it brings.
+/// Multiplications below which a second thread costs more than it saves.
 const PARALLEL: usize = 1 << 21;
 /// Rows up to which packing `b` would cost as much as the product.
 const FEW_ROWS: usize = 4;
@@ -40,7 +40,7 @@ unsafe impl Send for Const {}
 // SAFETY: as above.
 unsafe impl Send for Mut {}
 
-/// `c = a·b (+ bias) (+ c)`; the caller checked that the slices are as long as [`MatMul::reach`] says.
+/// Computes `c = a·b (+ bias) (+ c)`. The slices must be at least as long as [`MatMul::reach`] says.
 pub fn run(isa: Isa, team: &Team, store: &Store, p: &MatMul, [a, b, bias]: [&[f32]; 3], c: &mut [f32]) {
     let needed = p.reach();
     assert!(a.len() >= needed.0[0] && b.len() >= needed.0[1] && bias.len() >= needed.0[2] && c.len() >= needed.1[0]);
@@ -91,13 +91,13 @@ fn packed(
                 let first = part * PACKED;
                 let width = PACKED.min(width - first);
                 let range = first * depth..(first + width.next_multiple_of(PANEL)) * depth;
-                // SAFETY: rows k0.. and these columns are within b; nobody else has their panels.
+                // SAFETY: rows k0.. and these columns are within b; no other task accesses their panels.
                 unsafe { pack_b(isa, p, b, [k0, depth], [col + first, width], parts.get(range)) };
             };
-            // From column `first` of the panels on.
+            // Multiplies by the packed panels, starting at column `first`.
             let multiply = |rows: Range<usize>, first: usize, width: usize| {
                 let (a, mut strip) = (a, [0.0f32; DEPTH * STRIP]);
-                // SAFETY: these columns were packed before, and nobody writes them now.
+                // SAFETY: these columns have been packed, and no task writes to them now.
                 let panels = unsafe { parts.as_ptr().add(first * depth).cast_const() };
                 for row in rows.clone().step_by(STRIP) {
                     let count = STRIP.min(rows.end - row);
@@ -111,14 +111,15 @@ fn packed(
                     }
                     let block = Block { p: *p, depth, col: col + first, width, row, count, first: k0 == 0, is_packed };
                     let bias = bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
-                    // These rows and columns of c belong to this call alone.
+                    // Only this call writes to these rows and columns of c.
                     for_each_isa!(isa, strip_times_panels::<_>(
                         block: Block, from: *const f32, panels: *const f32, bias: *const f32, c: Mut
                     ));
                 }
             };
             if m <= SHORT {
-                // What a thread packed is not worth handing to another.
+                // Each task packs and multiplies the same columns, which would be expensive to move to another thread's
+                // cache.
                 over(width.div_ceil(PACKED), &|part| {
                     pack(part);
                     multiply(0..m, part * PACKED, PACKED.min(width - part * PACKED));
@@ -131,7 +132,7 @@ fn packed(
     }
 }
 
-/// `panels[panel, k, 0..32] = b[k0 + k, col + 32·panel ..]`, zeros past the width.
+/// `panels[panel, k, 0..32] = b[k0 + k, col + 32·panel ..]`, zero-padded past the width.
 unsafe fn pack_b(
     isa: Isa,
     p: &MatMul,
@@ -145,13 +146,13 @@ unsafe fn pack_b(
         let first = col + panel * PANEL;
         let count = PANEL.min(col + width - first);
         if row_step == 1 && count == PANEL {
-            // SAFETY: rows k0.. and 32 columns are within b, a panel in out.
+            // SAFETY: rows k0.. and 32 columns are within b, and out holds a panel.
             let (from, to) = (unsafe { b.add(k0 + first * col_step) }, out.as_mut_ptr());
             for_each_isa!(isa, lined_panel::<_>(from: *const f32, col_step: usize, depth: usize, to: *mut f32));
             continue;
         }
         if row_step == 1 {
-            // `b` is stored by columns: a cache line of each at a time, so that what is written stays near too.
+            // `b` is stored by columns. Reads one cache line per column at a time, so that the writes stay local too.
             for (part, out) in out.chunks_mut(LANES * PANEL).enumerate() {
                 for j in 0..PANEL {
                     for (k, out) in out[j..].iter_mut().step_by(PANEL).enumerate() {
@@ -164,7 +165,7 @@ unsafe fn pack_b(
             continue;
         }
         if count < PANEL {
-            // At once: rows of a few columns each leave little to clear.
+            // One fill of the whole panel, instead of one for the few columns left in each row.
             out.fill(0.0);
         }
         for (k, out) in out.chunks_exact_mut(PANEL).enumerate() {
@@ -174,7 +175,7 @@ unsafe fn pack_b(
     }
 }
 
-/// A whole panel of columns that lie `step` apart.
+/// Packs a full panel of columns that are `step` apart.
 #[inline(always)]
 unsafe fn lined_panel<V: Lanes>(from: *const f32, step: usize, depth: usize, to: *mut f32) {
     let whole = depth - depth % LANES;
@@ -192,7 +193,7 @@ unsafe fn lined_panel<V: Lanes>(from: *const f32, step: usize, depth: usize, to:
     }
 }
 
-/// `strip[k, 0..8] = a[i, k]`, zeros past the rows: for `a` whose rows are not contiguous.
+/// `strip[k, 0..8] = a[i, k]`, zero-padded past the rows; used if the rows of `a` are not contiguous.
 unsafe fn pack_a(p: &MatMul, a: *const f32, count: usize, depth: usize, strip: &mut [f32]) {
     let (row_step, col_step) = (p.a_row as usize, p.a_col as usize);
     for (k, strip) in strip.chunks_exact_mut(STRIP).enumerate().take(depth) {
@@ -201,10 +202,10 @@ unsafe fn pack_a(p: &MatMul, a: *const f32, count: usize, depth: usize, strip: &
     }
 }
 
-/// `count` floats, `step` apart, and zeros after them.
+/// Copies `count` floats that are `step` apart, and fills the rest of `out` with zeros.
 #[inline(always)]
 unsafe fn gather(from: *const f32, step: usize, count: usize, out: &mut [f32]) {
-    // SAFETY: the caller has these floats.
+    // SAFETY: the caller guarantees that these floats exist.
     unsafe {
         if step == 1 && count == out.len() {
             out.copy_from_slice(std::slice::from_raw_parts(from, count));
@@ -226,9 +227,9 @@ struct Block {
     width: usize,
     row: usize,
     count: usize,
-    /// The first part of the sum: `c` is set (or added to, if asked), later ones add.
+    /// Whether this is the first part of the sum, which sets `c` (or adds to it, if requested); later parts add.
     first: bool,
-    /// `a` is a strip `[depth, 8]`, not rows of the matrix.
+    /// Whether `a` is a packed strip `[depth, 8]` instead of rows of the matrix.
     is_packed: bool,
 }
 
@@ -239,15 +240,15 @@ unsafe fn strip_times_panels<V: Lanes>(x: Block, a: *const f32, panels: *const f
         6.. => 4,
         _ => 2,
     };
-    // All rows for a panel: where they are several groups, it is in the nearest cache for all but the first.
+    // Runs all row groups of one panel before the next panel, which stays in the L1 cache after the first group.
     for panel in (x.col..x.col + x.width).step_by(PANEL) {
         let mut done = 0;
         for size in [8, 4, 2, 1] {
             while x.count - done >= size && size <= most {
-                // SAFETY: as the caller's.
+                // SAFETY: guaranteed by the caller.
                 unsafe {
                     match (size, most) {
-                        // Half a panel of columns: the other vector would be zeros.
+                        // At most half a panel is left: the second vector would hold only zeros.
                         (8, _) if V::SUMS >= 16 && x.col + x.width - panel <= LANES => {
                             rows_times_panel::<V, 8, 1>(&x, panel, done, a, panels, bias, c)
                         }
@@ -266,7 +267,7 @@ unsafe fn strip_times_panels<V: Lanes>(x: Block, a: *const f32, panels: *const f
     }
 }
 
-/// `R` rows from `done` on, `C` vectors of the panel that begins with column `panel` at a time.
+/// Computes `R` rows from `done` on, `C` vectors at a time, for the panel that starts at column `panel`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "one matrix product")]
 unsafe fn rows_times_panel<V: Lanes, const R: usize, const C: usize>(
@@ -311,7 +312,8 @@ unsafe fn rows_times_panel<V: Lanes, const R: usize, const C: usize>(
     }
 }
 
-/// `Σ_k a[i, k]·b[k]`; the rows of `a` are `row_step` apart, its columns one, or [`STRIP`] if it is packed.
+/// `Σ_k a[i, k]·b[k]`. The rows of `a` are `row_step` apart and its columns contiguous, unless it is packed by
+/// [`STRIP`].
 #[inline(always)]
 unsafe fn sums<V: Lanes, const R: usize, const C: usize, const PACKED: bool>(
     a: *const f32,
@@ -319,12 +321,12 @@ unsafe fn sums<V: Lanes, const R: usize, const C: usize, const PACKED: bool>(
     b: *const f32,
     depth: usize,
 ) -> [[V; C]; R] {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let mut acc = [[V::splat(0.0); C]; R];
         if V::SUMS < 6 {
             let mut sums = [V::splat(0.0); R];
-            // What turns the loop costs as much as some of them.
+            // Unrolled twice: the loop overhead is comparable to the arithmetic.
             let mut k = 0;
             while k + 2 <= depth {
                 V::add_products(&mut sums, b.add(k * PANEL), column::<R, PACKED>(a, row_step, k));
@@ -350,16 +352,16 @@ unsafe fn sums<V: Lanes, const R: usize, const C: usize, const PACKED: bool>(
     }
 }
 
-/// The floats `k` of `R` rows.
+/// Returns element `k` of each of `R` rows.
 #[inline(always)]
 unsafe fn column<const R: usize, const PACKED: bool>(a: *const f32, row_step: usize, k: usize) -> [f32; R] {
     let mut v = [0.0; R];
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unrolled!(i < R, { v[i] = unsafe { *a.add(if PACKED { k * STRIP + i } else { i * row_step + k }) } });
     v
 }
 
-/// Dot products straight from `a` (rows contiguous) and `b` (columns contiguous).
+/// Computes dot products without packing, if the rows of `a` and the columns of `b` are contiguous.
 fn few_rows(isa: Isa, p: &MatMul, k: usize, a: *const f32, b: *const f32, bias: Option<&[f32]>, c: *mut f32) {
     let (p, bias) = (*p, bias.map_or(std::ptr::null(), <[f32]>::as_ptr));
     for_each_isa!(isa, dots::<_>(p: MatMul, k: usize, a: *const f32, b: *const f32, bias: *const f32, c: *mut f32));

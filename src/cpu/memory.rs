@@ -1,4 +1,4 @@
-//! Memory of the CPU device's tensors, and the shelf it comes from and goes back to.
+//! Memory of the CPU device's tensors, and the free list that recycles it.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
@@ -6,18 +6,18 @@ use super::lines::Lines;
 use crate::error::{Error, Result};
 use crate::shelf::{Shelf, size_class};
 
-/// Bytes from which on memory is kept: the system gives large blocks page by page, each at its first use.
+/// Minimum size in bytes of recycled buffers. A large block from the system costs a page fault per page at first use.
 const LARGE: u64 = 1 << 12;
-/// Words from which on an allocation is tried first.
+/// Size in words from which [`Store::try_alloc`] first checks that the memory is available.
 const ASKED: usize = 1 << 24;
 
-/// 4-byte words that tensors of the CPU device share.
+/// Buffer of 4-byte words, shared by tensors of the CPU device.
 pub(crate) struct Memory {
     words: RwLock<Lines>,
     shelf: Weak<Mutex<Shelf<Lines>>>,
 }
 
-/// Memory that waits for its next use.
+/// Free list of buffers.
 #[derive(Clone, Default)]
 pub(crate) struct Store(Arc<Mutex<Shelf<Lines>>>);
 
@@ -25,10 +25,10 @@ impl Store {
     /// [`alloc`](Self::alloc) for sizes that users choose.
     ///
     /// # Errors
-    /// [`Error::Value`] where the system has no memory for it.
+    /// [`Error::Value`] if the system does not have enough memory.
     pub fn try_alloc(&self, op: &'static str, words: usize) -> Result<Arc<Memory>> {
-        // A zeroed allocation aborts where memory is short; a reservation returns an error. In a browser the abort ends the
-        // module, and the package starts a new one.
+        // A zeroed allocation aborts if memory is short, while a reservation returns an error. In a browser, the abort
+        // ends the module, and the npm package starts a new one.
         let is_there = cfg!(target_arch = "wasm32") || words < ASKED || {
             let bytes = usize::try_from(4 * words as u128).ok().filter(|&bytes| bytes <= isize::MAX as usize);
             let size = bytes.and_then(|bytes| usize::try_from(size_class(bytes as u64)).ok());
@@ -43,7 +43,7 @@ impl Store {
         }
     }
 
-    /// `words` words with anything in them.
+    /// Allocates `words` words with unspecified content.
     pub fn alloc(&self, words: usize) -> Arc<Memory> {
         let size = size_class(4 * words as u64);
         if size < LARGE {
@@ -52,7 +52,7 @@ impl Store {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take(size);
         let mut lines = kept.unwrap_or_else(|| Lines::zeros(size as usize / 4));
         lines.shorten(words);
-        // Who reads what nobody wrote is to notice.
+        // Poison value: makes uninitialized reads visible in debug builds.
         if cfg!(debug_assertions) {
             lines.fill(f32::NAN);
         }

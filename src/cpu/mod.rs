@@ -1,4 +1,4 @@
-//! The CPU device: runs a kernel's twin, or a faster function where there is one.
+//! The CPU device: runs a kernel's twin, or its fast path if it has one.
 
 mod cell;
 mod elementwise;
@@ -36,19 +36,19 @@ pub(crate) use simd::{Isa, LANES};
 pub(crate) use step::{StepScratch, StepWeights};
 pub(crate) use team::Team;
 
-/// How the CPU device works; [`Default`] uses what the machine has.
+/// Options of the CPU device; [`Default`] uses everything the machine offers.
 #[derive(Clone, Debug, Default)]
 pub struct CpuOptions {
-    /// Threads for large work; `None` takes as many as the machine runs at once, shared by all
-    /// such devices. The numbers do not depend on it.
+    /// Number of threads for large operations. `None` uses the machine's available parallelism, in one thread pool
+    /// shared by all such devices. Results do not depend on it.
     pub threads: Option<usize>,
-    /// Run the reference twins only: slow, for checking the fast paths.
+    /// Runs only the reference twins: slow, for checking the fast paths.
     pub reference: bool,
-    /// `avx512`, `avx2`, `neon` or `portable`; `None` takes the best that the processor has.
+    /// Instruction set: `avx512`, `avx2`, `neon` or `portable`; `None` selects the best that the processor supports.
     pub isa: Option<String>,
 }
 
-/// Threads of one device.
+/// Maximum number of threads per device.
 const MOST_THREADS: usize = 64;
 
 pub(crate) struct Cpu {
@@ -59,7 +59,7 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// What the machine has.
+    /// Returns a device with the default options.
     pub fn best() -> Self {
         let (options, isa) = (CpuOptions::default(), Isa::detect());
         Self { options, isa, team: everyone(), store: Store::default() }
@@ -88,16 +88,16 @@ impl Cpu {
         if self.options.reference { "cpu (reference twins)".into() } else { format!("cpu ({})", self.isa.name()) }
     }
 
-    /// Whether threads are idle where `rows` sequences are cut for them.
+    /// Whether a batch of `rows` sequences is too small to occupy all threads.
     pub fn has_idle_threads(&self, rows: usize) -> bool {
         !self.options.reference && rows.div_ceil(sequence::GROUP) < self.team.threads()
     }
 
-    /// Buffers must be as long as the kernel asks and none may be both read and written: the caller checked. `fast` is
-    /// that of the kernel's type: [`fast_of`].
+    /// Runs a kernel. The caller must have checked that the buffers are long enough and that none is both read and
+    /// written. `fast` is the fast path from [`fast_of`] for the kernel's type.
     pub fn run(&self, call: &dyn Call, fast: Option<Fast>, reads: &[&Memory], writes: &[&Memory]) {
         let (read, mut written) = lock(reads, writes);
-        // On the stack: small kernels take no longer than an allocation.
+        // On the stack, since small kernels take no longer than an allocation.
         let slices: [&[f32]; MOST_BUFFERS] = std::array::from_fn(|i| match i < reads.len() {
             true => read[first(reads, i)].as_ref().map_or(&[][..], |g| &g[..]),
             false => &[],
@@ -110,19 +110,19 @@ impl Cpu {
         }
     }
 
-    /// The kernels that matter have a faster function; says whether this was one.
+    /// Tries the fast paths of the most common kernels. Returns whether one ran.
     fn run_fast(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> bool {
         if self.run_cell(kernel, reads, writes) == Some(true) {
             return true;
         }
-        // Who only runs models need not carry them.
+        // Programs that only run models can leave these out.
         if cfg!(feature = "train") && self.run_backward(kernel, reads, writes) == Some(true) {
             return true;
         }
         self.run_large(kernel, reads, writes).is_some()
     }
 
-    /// Those that may split their work over threads.
+    /// Fast paths that may split their work over threads.
     fn run_large(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> Option<()> {
         if let Some(kernel) = kernel.downcast_ref::<MatMul>() {
             matmul::run(self.isa, &self.team, &self.store, kernel, reads.try_into().ok()?, writes.first_mut()?);
@@ -140,7 +140,7 @@ impl Cpu {
         Some(())
     }
 
-    /// Those of the tape.
+    /// Fast paths of the backward pass.
     fn run_backward(
         &self,
         kernel: &(dyn Any + Send + Sync),
@@ -163,7 +163,7 @@ impl Cpu {
         }
     }
 
-    /// Those of one step, where their options are the usual ones.
+    /// Fast paths of single steps; they cover only the common options.
     fn run_cell(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> Option<bool> {
         if let Some(kernel) = kernel.downcast_ref::<RnnCell>() {
             let [fresh, saved] = writes else { return None };
@@ -180,13 +180,13 @@ impl Cpu {
     }
 }
 
-/// A faster function than the twin; says whether it ran.
+/// A fast path of a kernel; returns whether it ran.
 pub(crate) type Fast = fn(&Cpu, &(dyn Any + Send + Sync), &[&[f32]], &mut [&mut [f32]]) -> bool;
 
-/// The fast function of a kernel that not every program uses. It is named where the kernel's type is known, so that the
-/// linker drops it from programs that never run this kernel.
+/// Returns the fast path of a kernel that not every program uses. It is only referenced where the kernel's type is
+/// known, so that the linker drops it from programs that never run the kernel.
 pub(crate) fn fast_of<K: 'static>() -> Option<Fast> {
-    /// `|cpu, kernel, reads, writes|` of a kernel with so many writes.
+    /// Returns the fast path if `K` is `$kernel`, a kernel with these writes.
     macro_rules! fast {
         ($kernel:ty, [$($write:ident),+], |$cpu:ident, $p:ident, $reads:ident| $run:expr) => {
             if TypeId::of::<K>() == TypeId::of::<$kernel>() {
@@ -205,7 +205,8 @@ pub(crate) fn fast_of<K: 'static>() -> Option<Fast> {
     fast!(MinGruSequenceBackward, [d_kv, d_h0], |cpu, p, reads| {
         min_gru::backward(cpu.isa, &cpu.team, p, reads, [d_kv, d_h0])
     });
-    // Nearly every model uses the others, and builds for browsers that only run models have no room for them.
+    // Nearly every model uses the remaining kernels, so the linker would keep their fast paths. Browser builds that
+    // only run models leave them out to save space.
     if cfg!(all(target_arch = "wasm32", not(feature = "train"))) {
         return None;
     }
@@ -230,7 +231,7 @@ pub(crate) fn fast_of<K: 'static>() -> Option<Fast> {
     None
 }
 
-/// The first of `reads` that is the same buffer as the `i`-th.
+/// Index of the first of `reads` that is the same buffer as the `i`-th.
 fn first(reads: &[&Memory], i: usize) -> usize {
     (0..=i).find(|&j| std::ptr::eq(reads[j], reads[i])).unwrap_or(i)
 }
@@ -238,14 +239,14 @@ fn first(reads: &[&Memory], i: usize) -> usize {
 type Buffers<T> = [Option<T>; MOST_BUFFERS];
 type Locked<'a> = (Buffers<RwLockReadGuard<'a, Lines>>, Buffers<RwLockWriteGuard<'a, Lines>>);
 
-/// Locks all buffers of a kernel. One that is read twice is locked once: a second lock of the same thread may never be
-/// granted. They are locked in the order of their addresses, so that two threads cannot wait for each other.
+/// Locks all buffers of a kernel. A buffer that is read twice is locked only once, since locking it again on the same
+/// thread could deadlock. Locking in address order keeps two threads from deadlocking.
 fn lock<'a>(reads: &[&'a Memory], writes: &[&'a Memory]) -> Locked<'a> {
     let r = reads.len();
     let place = |i: usize| std::ptr::from_ref(if i < r { reads[i] } else { writes[i - r] });
     let (mut order, mut count) = ([0; MOST_BUFFERS], 0);
     for i in (0..r + writes.len()).filter(|&i| i >= r || first(reads, i) == i) {
-        // A handful: each goes before those that lie behind it.
+        // Insertion sort, since there are only a few buffers.
         let mut at = count;
         while at > 0 && place(order[at - 1]) > place(i) {
             order[at] = order[at - 1];
@@ -265,7 +266,7 @@ fn lock<'a>(reads: &[&'a Memory], writes: &[&'a Memory]) -> Locked<'a> {
     (read, written)
 }
 
-/// The team of all devices that ask for no number of threads.
+/// Returns the thread pool shared by all devices without an explicit number of threads.
 fn everyone() -> Arc<Team> {
     static TEAM: OnceLock<Arc<Team>> = OnceLock::new();
     let threads = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

@@ -1,4 +1,4 @@
-//! [`Pack`] by blocks, over threads where there are many weights: training packs both ways at every step.
+//! [`Pack`] by blocks, multithreaded for large matrices: training packs both layouts at every step.
 #![allow(unsafe_code, reason = "threads write disjoint blocks of one buffer")]
 
 use super::team::{Parts, Team};
@@ -6,10 +6,10 @@ use crate::kernel::Kernel;
 use crate::kernels::Pack;
 use crate::kernels::plain::BLOCK;
 
-/// Weights from which on a second thread pays.
+/// Weights from which a second thread pays off.
 const PARALLEL: usize = 1 << 15;
 
-/// The caller checked nothing yet.
+/// Runs [`Pack`]. Checks the buffer lengths itself.
 pub fn run(team: &Team, p: &Pack, [u, bias]: [&[f32]; 2], packed: &mut [f32]) {
     let (reads, [len]) = p.lens();
     assert!(u.len() >= reads[0] && bias.len() >= reads[1] && packed.len() >= len);
@@ -17,14 +17,14 @@ pub fn run(team: &Team, p: &Pack, [u, bias]: [&[f32]; 2], packed: &mut [f32]) {
     let all = blocks * rows * row;
     let parts = Parts::new(&mut packed[p.direction as usize * all..][..all]);
     let block = |i: usize| {
-        // SAFETY: nobody else has this block.
+        // SAFETY: no other thread accesses this block.
         let out = unsafe { parts.get(i * rows * row..(i + 1) * rows * row) };
         fill(p, i * BLOCK, u, bias, out);
     };
     if all < PARALLEL { (0..blocks).for_each(block) } else { team.over(blocks, block) }
 }
 
-/// The block of the units from `first` on.
+/// Packs the block of units starting at `first`.
 fn fill(p: &Pack, first: usize, u: &[f32], bias: &[f32], out: &mut [f32]) {
     let [h, gates, depth] = [p.hidden, p.gates, p.depth].map(|n| n as usize);
     let count = BLOCK.min(h - first);
@@ -38,7 +38,7 @@ fn fill(p: &Pack, first: usize, u: &[f32], bias: &[f32], out: &mut [f32]) {
             }
             continue;
         }
-        // A cache line of each row at a time, so that what is written stays near too.
+        // Reads one cache line per row at a time, so that the writes stay local too.
         for (part, out) in out[..depth * gates * BLOCK].chunks_mut(BLOCK * gates * BLOCK).enumerate() {
             for lane in 0..count {
                 let row = &u[(gate * h + first + lane) * depth + part * BLOCK..];

@@ -1,6 +1,6 @@
-//! Matrices packed once for products with a few rows: blocks of 16 units, each read from front to back.
+//! Matrices packed once for products with few rows: blocks of 16 units, each read sequentially.
 //!
-//! At batch 1 a step is a matter of bytes, so the weights may be kept as f16 or int8.
+//! At batch 1 a step is limited by memory bandwidth, so the weights may be stored as f16, bf16 or int8.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
 use std::ops::Range;
@@ -10,22 +10,22 @@ use super::lines::Lines;
 use super::simd::{Isa, LANES, Lanes, for_each_isa, unrolled};
 use crate::error::{Error, Result};
 
-/// How the weights of a stream are kept. Sums are f32 (int8: i32) whatever the weights are.
+/// Storage format of a stream's weights. Sums are accumulated in f32 (int8: i32) in every format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// As they are.
+    /// Unchanged.
     #[default]
     F32,
-    /// Half the bytes; about 3 decimal digits.
+    /// Half the size; about 3 decimal digits.
     F16,
-    /// Half the bytes; about 2 decimal digits. Needs one instruction to become f32 where f16 needs several: the faster
-    /// of the two on most processors.
+    /// Half the size; about 2 decimal digits. Converting to f32 takes one instruction, while f16 takes several, so this
+    /// is the faster of the two on most processors.
     Bf16,
-    /// A quarter of the bytes: whole numbers to ±127 with a scale for each row; the inputs get a scale for each step.
+    /// A quarter of the size: integers up to ±127 with one scale per row; the inputs get one scale per step.
     Int8,
 }
 
-/// `W` `[G·H, K]` as `[⌈H/16⌉, K, G, 16]`: what a block of 16 units reads lies together. Units past `H` are 0.
+/// `W` `[G·H, K]` stored as `[⌈H/16⌉, K, G, 16]`, so that a block of 16 units is contiguous. Units past `H` are 0.
 pub(crate) struct Packed {
     pub gates: usize,
     pub units: usize,
@@ -35,15 +35,15 @@ pub(crate) struct Packed {
 
 enum Weights {
     F32(Lines),
-    /// Two to a word.
+    /// Two per word.
     F16(Lines),
-    /// `[blocks, ⌈K/2⌉, G, 16]` words: of an even `k` in the low half, of the next in the high one.
+    /// `[blocks, ⌈K/2⌉, G, 16]` words, with an even `k` in the low half and the next `k` in the high half.
     Bf16(Lines),
     Int8(int8::Weights),
 }
 
-/// Blocks of a product, and whether the last is read first. Steps that read their weights forth and back in turns find
-/// in the cache what the step before read last; round and round, a cache smaller than the weights keeps nothing.
+/// Blocks of a product, and the direction in which they are traversed. Steps alternate the direction, so that the cache
+/// still holds the last weights read. In a fixed direction, a cache smaller than the weights would never hit.
 #[derive(Clone, Debug)]
 pub(crate) struct Sweep {
     pub blocks: Range<usize>,
@@ -51,7 +51,7 @@ pub(crate) struct Sweep {
 }
 
 impl Sweep {
-    /// Each block with its `len` words of `out`, in the order that they are read.
+    /// Iterates over the blocks in order of traversal, each with its `len` words of `out`.
     pub fn over<'a>(&self, out: &'a mut [f32], len: usize) -> impl Iterator<Item = (usize, &'a mut [f32])> {
         let (mut parts, is_back) = (self.blocks.clone().zip(out.chunks_exact_mut(len)), self.is_back);
         std::iter::from_fn(move || if is_back { parts.next_back() } else { parts.next() })
@@ -64,12 +64,12 @@ impl From<Range<usize>> for Sweep {
     }
 }
 
-/// Room that a product of [`Precision::Int8`] needs for its inputs; empty for the others.
+/// Scratch space for the inputs of a [`Precision::Int8`] product; empty for other formats.
 #[derive(Clone)]
 pub(crate) struct Inputs(Option<Quantized>);
 
 impl Packed {
-    /// Packs `weights`, row `gate·units + unit` by row.
+    /// Packs `weights`, in which row `gate·units + unit` belongs to that gate and unit.
     pub fn new(weights: &[f32], gates: usize, units: usize, precision: Precision) -> Result<Self> {
         let depth = weights.len() / (gates * units);
         let blocks = units.div_ceil(LANES);
@@ -98,12 +98,12 @@ impl Packed {
         Ok(Self { gates, units, depth, weights })
     }
 
-    /// Blocks of 16 units.
+    /// Number of blocks of 16 units.
     pub fn blocks(&self) -> usize {
         self.units.div_ceil(LANES)
     }
 
-    /// Room for the inputs of `batch` rows.
+    /// Allocates scratch space for the inputs of `batch` rows.
     pub fn inputs(&self, batch: usize) -> Inputs {
         Inputs(matches!(self.weights, Weights::Int8(_)).then(|| Quantized::new(batch, self.depth)))
     }
@@ -123,14 +123,15 @@ impl Packed {
         self.blocks() * self.depth * self.gates * LANES * word
     }
 
-    /// Readies `x` `[batch, depth]` for [`product`](Self::product).
+    /// Prepares `x` `[batch, depth]` for [`product`](Self::product).
     pub fn prepare(&self, isa: Isa, x: &[f32], batch: usize, inputs: &mut Inputs) {
         if let Some(quantized) = &mut inputs.0 {
             quantized.fill(isa, x, batch);
         }
     }
 
-    /// `out[block, row, gate, 16] = W·x[row]` of these blocks; `x` `[batch, depth]`, readied in `inputs`.
+    /// Computes `out[block, row, gate, 16] = W·x[row]` for the blocks of `sweep`; `x` `[batch, depth]` must be prepared
+    /// in `inputs`.
     pub fn product(&self, isa: Isa, x: &[f32], batch: usize, inputs: &Inputs, sweep: &Sweep, out: &mut [f32]) {
         let Sweep { blocks, is_back } = sweep.clone();
         assert!(blocks.end <= self.blocks() && x.len() >= batch * self.depth, "checked by the stream");
@@ -158,8 +159,8 @@ impl Packed {
     }
 }
 
-/// Pairs of bf16 along `k`. The high half is read with the low one behind it, as mantissa: it is rounded so that the
-/// whole is nearest to the weight, which saves taking the low half off.
+/// Packs pairs of bf16 along `k`. The high half is read together with the low half, which then forms the low bits of
+/// its mantissa. It is rounded so that the combined value is nearest to the weight, which saves masking the low half.
 fn pairs(words: &[f32], [blocks, depth, lanes]: [usize; 3]) -> Lines {
     let mut out = Lines::zeros(blocks * depth.div_ceil(2) * lanes);
     for block in 0..blocks {
@@ -169,9 +170,9 @@ fn pairs(words: &[f32], [blocks, depth, lanes]: [usize; 3]) -> Lines {
                 let low = half::bf16::from_f32(at(k)).to_bits() as u32;
                 let next = at(k + 1).to_bits();
                 let high = ((next & 0x7fff_ffff) + 0x8000).saturating_sub(low) & 0x7fff_0000;
-                // Nothing below the smallest normal number, with which some processors are slow, nor beyond the largest.
+                // Excludes subnormals, which are slow on some processors, and values beyond the largest finite number.
                 let high = if low == 0 { high } else { high.max(0x0080_0000) }.min(0x7f7f_0000) | next & 0x8000_0000;
-                // A weight that is no number spoils its row, as it would in f32.
+                // A NaN or infinite weight becomes NaN, so that the error is visible in the output.
                 let high = if at(k + 1).is_finite() { high } else { 0x7fc0_0000 };
                 out[(block * depth.div_ceil(2) + k / 2) * lanes + lane] = f32::from_bits(high | low);
             }
@@ -180,7 +181,7 @@ fn pairs(words: &[f32], [blocks, depth, lanes]: [usize; 3]) -> Lines {
     out
 }
 
-/// One product, for the instruction sets.
+/// Arguments of a product, for the functions compiled per instruction set.
 #[derive(Clone, Copy)]
 struct Product {
     words: *const f32,
@@ -192,16 +193,16 @@ struct Product {
     out: *mut f32,
 }
 
-/// How weights are stored.
+/// Storage format of the weights.
 trait Stored {
     type Word;
-    /// Neighbouring `k` to a word.
+    /// Consecutive `k` per word.
     const IN_WORD: usize;
-    /// Whether they are stored as they are.
+    /// Whether the weights are stored as f32.
     const IS_F32: bool = false;
-    /// Sixteen weights of a `k`, and of the next; `stride` words lie between them where each has its own.
+    /// Loads sixteen weights of a `k` and of the next one, which are `stride` words apart unless they share words.
     unsafe fn load<V: Lanes>(from: *const Self::Word, stride: usize) -> [V; 2];
-    /// Those of the first alone.
+    /// Loads only the weights of the first `k`.
     unsafe fn load_one<V: Lanes>(from: *const Self::Word) -> V;
 }
 
@@ -269,29 +270,29 @@ fn rows_bf16(isa: Isa, p: Product, gates: usize) {
 
 #[inline(always)]
 unsafe fn rows_single<V: Lanes>(p: Product, gates: usize) {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { rows::<V, Single>(p, gates) }
 }
 
 #[inline(always)]
 unsafe fn rows_half<V: Lanes>(p: Product, gates: usize) {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { rows::<V, Half>(p, gates) }
 }
 
 #[inline(always)]
 unsafe fn rows_brain<V: Lanes>(p: Product, gates: usize) {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { rows::<V, Brain>(p, gates) }
 }
 
 #[inline(always)]
 unsafe fn rows<V: Lanes, S: Stored>(p: Product, gates: usize) {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match gates {
-            // Where few sums fit in registers, one gate after the other is as fast, and one function; but for the most
-            // common case.
+            // If few sums fit in registers, one gate at a time is just as fast and needs only one function. The
+            // exception is the most common case, f32 with three gates.
             _ if const { V::SUMS < 6 && !S::IS_F32 } => blocks::<V, S, 1>(p, gates),
             3 => blocks::<V, S, 3>(p, gates),
             _ if const { V::SUMS < 6 } => blocks::<V, S, 1>(p, gates),
@@ -302,18 +303,18 @@ unsafe fn rows<V: Lanes, S: Stored>(p: Product, gates: usize) {
     }
 }
 
-/// `G` of the gates at a time.
+/// Computes `G` gates at a time.
 #[inline(always)]
 unsafe fn blocks<V: Lanes, S: Stored, const G: usize>(p: Product, gates: usize) {
     for i in 0..p.blocks * (gates / G) {
         let (i, gate) = (i / (gates / G), i % (gates / G) * G);
         let at = At { block: if p.is_back { p.blocks - 1 - i } else { i }, gate, gates };
         let mut row = 0;
-        // Groups of 4, 2 and 1 rows, so that no row is computed for nothing; the weights of a block stay in L1.
+        // Groups of 4, 2 and 1 rows, so that no padding rows are computed; the weights of a block stay in L1.
         macro_rules! groups {
             ($($rows:literal)*) => {
                 $(while const { $rows == 1 || V::SUMS >= 16 || $rows * G <= V::SUMS } && p.batch - row >= $rows {
-                    // SAFETY: as the caller's.
+                    // SAFETY: guaranteed by the caller.
                     unsafe {
                         match const { sums_of_each(V::SUMS, G, $rows) } {
                             1 => group::<V, S, G, $rows, 1>(&p, at, row),
@@ -330,7 +331,7 @@ unsafe fn blocks<V: Lanes, S: Stored, const G: usize>(p: Product, gates: usize) 
     }
 }
 
-/// How many sums of each row and gate there are, where `room` fit in registers.
+/// Number of accumulators per row and gate, if `room` accumulators fit in registers.
 const fn sums_of_each(room: usize, gates: usize, rows: usize) -> usize {
     match (rows, room, gates) {
         (4, ..) => 1,
@@ -343,7 +344,7 @@ const fn sums_of_each(room: usize, gates: usize, rows: usize) -> usize {
     }
 }
 
-/// The first gate of a block, and how many there are.
+/// A block, the first gate to compute, and the number of gates in the matrix.
 #[derive(Clone, Copy)]
 struct At {
     block: usize,
@@ -351,7 +352,8 @@ struct At {
     gates: usize,
 }
 
-/// `G` gates of a block of `M` rows, with `U` (1, 2, 4 or 8) sums of each so that the multipliers need not wait for one.
+/// Computes `G` gates of a block for `M` rows, with `U` (1, 2, 4 or 8) accumulators each to hide the latency of the
+/// multiply-adds.
 #[inline(always)]
 unsafe fn group<V: Lanes, S: Stored, const G: usize, const M: usize, const U: usize>(
     p: &Product,
@@ -360,7 +362,7 @@ unsafe fn group<V: Lanes, S: Stored, const G: usize, const M: usize, const U: us
 ) {
     // SAFETY: the words hold [blocks, depth, G, 16], x [batch, depth], out [blocks, batch, G, 16].
     unsafe {
-        // Known to the compiler, where all gates are taken at once.
+        // A constant where all gates are computed at once.
         let gates = if const { V::SUMS < 6 } { gates } else { G };
         let stride = gates * LANES;
         let words = p.words.cast::<S::Word>().add(block * p.depth.div_ceil(S::IN_WORD) * stride + gate * LANES);
@@ -397,7 +399,7 @@ unsafe fn group<V: Lanes, S: Stored, const G: usize, const M: usize, const U: us
     }
 }
 
-/// Adds what `k` and `k + 1` contribute to the sums `u` and `u + 1`, or both to the only one.
+/// Adds the contributions of `k` and `k + 1` to the sums `u` and `u + 1`, or both to the only sum.
 #[inline(always)]
 unsafe fn add_pair<V: Lanes, S: Stored, const G: usize, const M: usize, const U: usize>(
     sums: &mut [[[V; M]; G]; U],
@@ -407,7 +409,7 @@ unsafe fn add_pair<V: Lanes, S: Stored, const G: usize, const M: usize, const U:
     x: [*const f32; M],
     k: usize,
 ) {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         if const { V::SUMS < 6 && S::IS_F32 } {
             unrolled!(i in [0 1], {

@@ -1,5 +1,5 @@
-//! Kernels that reduce rows: [`LayerNorm`], [`Softmax`], [`CrossEntropy`] and their gradients, sixteen elements at a time.
-//! The remainder of a row is done one by one.
+//! Kernels that reduce rows: [`LayerNorm`], [`Softmax`], [`CrossEntropy`] and their gradients, sixteen elements at a
+//! time. The remainder of a row is processed one element at a time.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 #![allow(clippy::needless_range_loop, reason = "one index into several rows")]
 
@@ -7,10 +7,10 @@ use super::simd::{Isa, LANES, Lanes, exp, for_each_isa};
 use crate::kernel::words;
 use crate::kernels::{CrossEntropy, CrossEntropyBackward, LayerNorm, LayerNormBackward, Softmax};
 
-/// Sixteen elements of `x` from `at` on.
+/// Loads sixteen elements of `x` starting at `at`.
 #[inline(always)]
 unsafe fn load<V: Lanes>(x: &[f32], at: usize) -> V {
-    // SAFETY: the slice is checked; the caller runs where V's instructions exist.
+    // SAFETY: the slice is checked; the caller runs where V's instructions are available.
     unsafe { V::load(x[at..at + LANES].as_ptr()) }
 }
 
@@ -20,7 +20,7 @@ unsafe fn store<V: Lanes>(v: V, y: &mut [f32], at: usize) {
     unsafe { v.store(y[at..at + LANES].as_mut_ptr()) }
 }
 
-/// The sum of the lanes.
+/// Sums the lanes.
 #[inline(always)]
 unsafe fn total<V: Lanes>(v: V) -> f32 {
     let mut lanes = [0.0f32; LANES];
@@ -29,19 +29,19 @@ unsafe fn total<V: Lanes>(v: V) -> f32 {
     lanes.iter().sum()
 }
 
-/// `e^v` of `v ≤ 0`; 0 below −87.
+/// `e^v` for `v ≤ 0`; 0 below −87.
 #[inline(always)]
 unsafe fn exp_low<V: Lanes>(v: V) -> V {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { v.where_below(V::splat(-87.0), V::splat(0.0), exp(v)) }
 }
 
-/// The largest of a row, of which NaN is none, and `Σ e^(x − largest)`.
+/// Returns the largest element of a row, skipping NaN unless it comes first, and `Σ e^(x − largest)`.
 #[inline(always)]
 unsafe fn largest_and_total<V: Lanes>(x: &[f32]) -> (f32, f32) {
     let whole = x.len() - x.len() % LANES;
     let mut top = x[0];
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         if whole > 0 {
             let mut tops: V = load(x, 0);
@@ -61,7 +61,7 @@ unsafe fn largest_and_total<V: Lanes>(x: &[f32]) -> (f32, f32) {
     }
 }
 
-/// [`Softmax`]
+/// Runs [`Softmax`].
 pub fn softmax(isa: Isa, p: &Softmax, x: &[f32], y: &mut [f32]) -> bool {
     for_each_isa!(isa, softmax_of::<_>(p: &Softmax, x: &[f32], y: &mut [f32]));
     true
@@ -72,7 +72,7 @@ unsafe fn softmax_of<V: Lanes>(p: &Softmax, x: &[f32], y: &mut [f32]) {
     let width = p.width as usize;
     let whole = width - width % LANES;
     for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).take(p.rows as usize) {
-        // SAFETY: as the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let (top, sum) = largest_and_total::<V>(x);
             let (level, share) = (sum.ln(), 1.0 / sum);
@@ -88,7 +88,7 @@ unsafe fn softmax_of<V: Lanes>(p: &Softmax, x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// [`CrossEntropy`]
+/// Runs [`CrossEntropy`].
 pub fn cross_entropy(isa: Isa, p: &CrossEntropy, [x, target]: [&[f32]; 2], [loss, counted]: [&mut [f32]; 2]) -> bool {
     for_each_isa!(isa, losses::<_>(p: &CrossEntropy, x: &[f32], target: &[f32], loss: &mut [f32], counted: &mut [f32]));
     true
@@ -103,11 +103,11 @@ unsafe fn losses<V: Lanes>(p: &CrossEntropy, x: &[f32], target: &[f32], loss: &m
             continue;
         }
         let x = &x[row * classes..][..classes];
-        // SAFETY: as the caller's.
+        // SAFETY: guaranteed by the caller.
         let (top, sum) = unsafe { largest_and_total::<V>(x) };
         let level = sum.ln();
         let hit = x.get(t as usize).map_or(f32::NAN, |v| v - top);
-        // A share of 0 takes nothing, even of an infinite loss.
+        // A term with weight 0 is dropped, even if it is infinite.
         let mut all = if p.smoothing == 1.0 { 0.0 } else { (1.0 - p.smoothing) * (level - hit) };
         if p.smoothing != 0.0 {
             let mean = x.iter().map(|v| (v - top) / classes as f32).sum::<f32>();
@@ -117,7 +117,7 @@ unsafe fn losses<V: Lanes>(p: &CrossEntropy, x: &[f32], target: &[f32], loss: &m
     }
 }
 
-/// [`CrossEntropyBackward`]
+/// Runs [`CrossEntropyBackward`].
 pub fn cross_entropy_backward(isa: Isa, p: &CrossEntropyBackward, reads: [&[f32]; 3], dx: &mut [f32]) -> bool {
     for_each_isa!(isa, logits::<_>(p: &CrossEntropyBackward, reads: [&[f32]; 3], dx: &mut [f32]));
     true
@@ -135,7 +135,7 @@ unsafe fn logits<V: Lanes>(p: &CrossEntropyBackward, [x, target, dloss]: [&[f32]
         }
         let scale = if t < p.classes { dloss[row] } else { f32::NAN };
         let even = p.smoothing / classes as f32;
-        // SAFETY: as the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let (top, sum) = largest_and_total::<V>(x);
             for at in (0..whole).step_by(LANES) {
@@ -152,7 +152,7 @@ unsafe fn logits<V: Lanes>(p: &CrossEntropyBackward, [x, target, dloss]: [&[f32]
     }
 }
 
-/// [`LayerNorm`]
+/// Runs [`LayerNorm`].
 pub fn layer_norm(isa: Isa, p: &LayerNorm, reads: [&[f32]; 3], [y, stats]: [&mut [f32]; 2]) -> bool {
     for_each_isa!(isa, normalize::<_>(p: &LayerNorm, reads: [&[f32]; 3], y: &mut [f32], stats: &mut [f32]));
     true
@@ -165,7 +165,7 @@ unsafe fn normalize<V: Lanes>(p: &LayerNorm, [x, weight, bias]: [&[f32]; 3], y: 
     for row in 0..p.rows as usize {
         let (x, y) = (&x[row * width..][..width], &mut y[row * width..][..width]);
         let (weight, bias) = (&weight[row % groups * width..][..width], &bias[row % groups * width..][..width]);
-        // SAFETY: as the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let mut sum = V::splat(0.0);
             for at in (0..whole).step_by(LANES) {
@@ -191,7 +191,7 @@ unsafe fn normalize<V: Lanes>(p: &LayerNorm, [x, weight, bias]: [&[f32]; 3], y: 
     }
 }
 
-/// [`LayerNormBackward`]
+/// Runs [`LayerNormBackward`].
 pub fn layer_norm_backward(isa: Isa, p: &LayerNormBackward, reads: [&[f32]; 4], [dx, dw]: [&mut [f32]; 2]) -> bool {
     for_each_isa!(isa, normalize_back::<_>(p: &LayerNormBackward, reads: [&[f32]; 4], dx: &mut [f32], dw: &mut [f32]));
     true
@@ -211,7 +211,7 @@ unsafe fn normalize_back<V: Lanes>(
         let (x, dy) = (&x[row * width..][..width], &dy[row * width..][..width]);
         let (dx, dw) = (&mut dx[row * width..][..width], &mut dw[row * width..][..width]);
         let weight = &weight[row % groups * width..][..width];
-        // SAFETY: as the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let (m, s) = (V::splat(mean), V::splat(scale));
             let (mut plain, mut along) = (V::splat(0.0), V::splat(0.0));

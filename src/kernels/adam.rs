@@ -8,9 +8,9 @@ params! {
     /// `m = β1·m + (1 − β1)·g`, `v = β2·v + (1 − β2)·g²`, `w −= step_size·m / (√v / root2 + ε)`.
     ///
     /// AdamW (`decoupled`) first shrinks `w` by `1 − lr·λ`; Adam adds `λ·w` to the gradient instead.
-    /// Reads `grad` `[len]`; updates `w`, `m` and `v`, all `[len]`. With a `guard`, nothing changes once the total in
-    /// `status` (see [`TrainingStatus`]) is not finite, and an element whose update is not finite keeps its values and
-    /// sets the flag `status[guard]`.
+    /// Reads `grad` `[len]`; updates `w`, `m` and `v`, all `[len]`. When `guard` is set, a non-finite total in `status`
+    /// (see [`TrainingStatus`]) stops all updates, and an element with a non-finite update keeps its values and sets
+    /// the flag `status[guard]`.
     /// Kingma, Ba: *Adam* (2015); Loshchilov, Hutter: *Decoupled weight decay regularization* (2019).
     pub struct Adam {
         /// Elements.
@@ -31,7 +31,7 @@ params! {
         pub step_size: f32,
         /// `√(1 − β2^t)`
         pub root2: f32,
-        /// The word of `status` that this parameter flags; 0: unguarded, `status` is not used.
+        /// Index in `status` of this parameter's flag; 0 disables the guard, and `status` is unused.
         pub guard: u32,
     }
 }
@@ -72,7 +72,8 @@ impl Kernel<1, 4> for Adam {
             let mean = m[i] + (1.0 - self.beta1) * (g - m[i]);
             let square = self.beta2 * v[i] + (1.0 - self.beta2) * g * g;
             let next = weight - self.step_size * mean / (square.sqrt() / self.root2 + self.eps);
-            // A non-finite gradient makes the mean so; if only the square overflows, the step would silently be 0.
+            // A non-finite gradient makes the mean non-finite. If only the square overflows, the step would silently be
+            // 0.
             let is_kept = guarded && !(next.is_finite() && mean.is_finite() && square.is_finite());
             failed |= is_kept;
             if !is_kept {

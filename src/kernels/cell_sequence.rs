@@ -1,4 +1,4 @@
-//! A plain LSTM or simple layer over the whole sequence in one dispatch
+//! LSTM or simple RNN layer over the whole sequence in one dispatch
 
 use super::marks::leave;
 use crate::cell::Cell;
@@ -8,8 +8,8 @@ use crate::kernel::{Kernel, wgsl, words};
 use crate::math::{sigmoid, tanh_stable};
 
 plain_kernel! {
-    /// Steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
-    /// steps. Hidden sizes to [`GruSequence::MAX_HIDDEN`](super::GruSequence::MAX_HIDDEN); on the CPU, any.
+    /// Runs steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
+    /// steps. On a GPU, `hidden` is at most [`GruSequence::MAX_HIDDEN`](super::GruSequence::MAX_HIDDEN).
     ///
     /// ```text
     /// v_g = x_g + U_g·h + d_g
@@ -17,7 +17,7 @@ plain_kernel! {
     /// simple:  h' = tanh(v), or max(v, 0)
     /// ```
     ///
-    /// Reads `x`, `packed` and `marks`; takes the first state from `state` and writes the others, `y`, and
+    /// Reads `x`, `packed` and `marks`; reads the first state from `state` and writes the others, `y`, and
     /// `saved` (`i, f, g, o, tanh(c')`, or `h'`) when `save` is 1. Shapes: [`kernels::plain`](super::plain).
     CellSequence
 }

@@ -1,4 +1,4 @@
-//! A plain LSTM or simple layer backwards over the whole sequence in one dispatch
+//! Backward pass of [`CellSequence`](super::CellSequence) in one dispatch
 
 use super::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
 use crate::cell::Cell;
@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
 plain_kernel! {
-    /// Steps of all directions of [`CellSequence`](super::CellSequence) backwards in one dispatch. With `p` the step processed
-    /// after `t`:
+    /// Runs backward steps of all directions of [`CellSequence`](super::CellSequence) in one dispatch. With `p` the
+    /// step after `t` in forward order:
     ///
     /// ```text
     /// dh = v + Σ_g U_gᵀ·δ_g[p] + dy[t]
@@ -17,9 +17,9 @@ plain_kernel! {
     /// simple:  δ = dh⊙(1 − h'²), or dh where h' > 0
     /// ```
     ///
-    /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes `d_gates`, and turns `carry`
-    /// (`[2, D, B, width]`: v, first the gradient of the last state; what resets pass to the first state) into the
-    /// gradient of the first state. Shapes: [`kernels::plain`](super::plain).
+    /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes `d_gates`. Turns `carry` into the
+    /// gradient of the first state: `[2, D, B, width]` holds v, initially the gradient of the last state, and the
+    /// gradients that resets pass to the first state. Shapes: [`kernels::plain`](super::plain).
     CellSequenceBackward
 }
 

@@ -1,12 +1,12 @@
-//! The factor that clips gradients
+//! Scale factor of gradient clipping by norm
 
 use crate::kernel::{Kernel, linear_groups, params, wgsl};
 
 params! {
-    /// `factor = min(1, max_norm / (norm + 1e-6))`, and 1 for a norm that is not finite: one gradient that is NaN must not
-    /// make all others so, and one that overflows must not make them 0. Reads `norm` `[1]`, writes `factor` `[1]`.
+    /// `factor = min(1, max_norm / (norm + 1e-6))`, or 1 if the norm is not finite: one NaN gradient must not turn all
+    /// others into NaN, and one that overflows must not set them to 0. Reads `norm` `[1]`, writes `factor` `[1]`.
     pub struct ClipFactor {
-        /// The largest norm that is left alone.
+        /// The largest norm that is not scaled down.
         pub max_norm: f32,
     }
 }

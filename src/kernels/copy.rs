@@ -4,9 +4,9 @@ use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
 
 params! {
-    /// Strided copy of up to four axes: transposes, slices, concatenations and broadcasts are this one kernel.
+    /// Strided copy of up to four axes; implements transposes, slices, concatenations and broadcasts.
     ///
-    /// Reads `src` and writes `dst` wherever the strides reach; the rest of `dst` stays as it is.
+    /// Reads `src` and writes `dst` wherever the strides reach; leaves the rest of `dst` unchanged.
     pub struct Copy {
         /// Extents copied, outermost first.
         pub dims: [u32; 4],

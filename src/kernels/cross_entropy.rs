@@ -8,13 +8,13 @@ params! {
     /// `loss[r] = (1 − ε)·(L − x[r, t]) + ε/C·Σ_c (L − x[r, c])` with `L = log Σ_c e^x[r, c]` and `t` the row's target.
     ///
     /// Reads `x` `[rows, classes]` and `target_class` `[rows]` (u32); writes `loss` and `counted`, both `[rows]`.
-    /// A row whose target is `ignored` has loss 0 and is not counted; a target past the classes gives NaN.
+    /// A row whose target is `ignored` has loss 0 and is not counted; a target `≥ classes` gives NaN.
     pub struct CrossEntropy {
         /// Independent rows.
         pub rows: u32,
         /// Logits of a row.
         pub classes: u32,
-        /// The target that marks a row as not counted.
+        /// The target of rows that are not counted.
         pub ignored: u32,
         /// ε, the label smoothing.
         pub smoothing: f32,
@@ -62,7 +62,7 @@ impl Kernel<2, 2> for CrossEntropy {
             }
             let hit = x.get(t as usize).map_or(f32::NAN, |v| v - top);
             let level = total.ln();
-            // Without smoothing, a logit of −∞ is an impossible class, not an infinite loss.
+            // Without smoothing, a logit of −∞ means an impossible class and must not make the loss infinite.
             loss[row] = masked(level - hit, 1.0 - self.smoothing) + masked(level - mean, self.smoothing);
             counted[row] = 1.0;
         }

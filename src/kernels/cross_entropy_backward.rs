@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
 
 params! {
-    /// `dx[r, c] = dloss[r]·(softmax(x[r, :])[c] − (1 − ε)·[c = t] − ε/C)`, 0 where the target is `ignored`, NaN where
-    /// it is past the classes.
+    /// `dx[r, c] = dloss[r]·(softmax(x[r, :])[c] − (1 − ε)·[c = t] − ε/C)`; 0 where the target is `ignored`, NaN where
+    /// it is `≥ classes`.
     ///
     /// Reads `x` `[rows, classes]`, `target_class` `[rows]` (u32) and `dloss` `[rows]`; writes `dx` `[rows, classes]`.
     pub struct CrossEntropyBackward {
@@ -13,7 +13,7 @@ params! {
         pub rows: u32,
         /// Logits of a row.
         pub classes: u32,
-        /// The target that marks a row as not counted.
+        /// The target of rows that are not counted.
         pub ignored: u32,
         /// ε, the label smoothing.
         pub smoothing: f32,

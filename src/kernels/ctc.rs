@@ -1,51 +1,52 @@
-//! Parameters, index arithmetic and sums in log space that the kernels of connectionist temporal classification
-//! share; the twin of `shaders/common/ctc.wgsl` and `shaders/common/ctc_path.wgsl`.
+//! Parameters, index arithmetic and log-space sums shared by the kernels of connectionist temporal classification
+//! (CTC); the twin of `shaders/common/ctc.wgsl` and `shaders/common/ctc_path.wgsl`.
 //!
-//! A sequence of `S` labels is extended by blanks to `2S + 1` positions: blank, label, blank, label, .., blank. Every
-//! path through them that a step leaves, moves on by one, or by two between different labels, spells the labels.
+//! Blanks extend a sequence of `S` labels to `2S + 1` positions: blank, label, blank, label, …, blank. At every step, a
+//! path stays at its position, advances by one, or advances by two between different labels. Each such path from the
+//! first to the last label spells the sequence.
 //!
 //! | buffer | shape | content |
 //! | --- | --- | --- |
 //! | `targets` | `[B, S]` u32 | the labels, padded |
 //! | `lengths` | `[2, B]` u32 | steps, then labels of each sequence |
 //! | `log_probs` | `[T, B, C]` | logarithms of the classes' probabilities |
-//! | `alpha` | `[T, B, 2S + 1]` | log of the paths that lead to a position, less its maximum over the positions |
-//! | `beta` | `[2, B, 2S + 1]` | log of the paths on from a position, of the steps `t % 2`, less max `α + β` |
-//! | `occupancy` | `[T, B, 2S + 1]` | `e^(α + β)`, at most 1: the paths through a position |
-//! | `feasible` | `[B]` | 1, or 0 where no path fits |
+//! | `alpha` | `[T, B, 2S + 1]` | log-probability of the paths up to a position, minus its maximum over the positions |
+//! | `beta` | `[2, B, 2S + 1]` | log-probability of the paths on from a position, minus max `α + β`; slot `t % 2` |
+//! | `occupancy` | `[T, B, 2S + 1]` | `e^(α + β)`, at most 1: relative weight of the paths through a position |
+//! | `feasible` | `[B]` | 1, or 0 if no path fits |
 //!
-//! Graves, Fernández, Gomez, Schmidhuber: *Connectionist temporal classification* (2006). Every row is taken relative
-//! to its maximum, so that the rounding of long sequences stays that of short ones.
+//! Graves, Fernández, Gomez, Schmidhuber: *Connectionist temporal classification* (2006). Each row is normalized by its
+//! maximum, so that the rounding error does not grow with the length of the sequence.
 
 use crate::error::{Error, Result};
 use crate::kernel::{addressable, at_least_one, at_most, params, words};
 use crate::math::at_least_low;
 
 params! {
-    /// What every CTC kernel knows of the run.
+    /// Parameters of every CTC kernel.
     pub struct Ctc {
         /// T, steps of the longest sequence.
         pub steps: u32,
         /// B, sequences.
         pub batch: u32,
-        /// C, classes with the blank.
+        /// C, number of classes including the blank.
         pub classes: u32,
         /// S, labels of a padded target.
         pub labels: u32,
         /// The class that stands for no label.
         pub blank: u32,
-        /// 1: where no path fits, loss and gradient are 0 instead of infinite and NaN.
+        /// 1: if no path fits, loss and gradient are 0 instead of infinite and NaN.
         pub zero_infinity: u32,
     }
 }
 
 impl Ctc {
-    /// Iterations of an invocation's loops in a step: over its positions twice, and for the largest of all.
+    /// Loop iterations of an invocation per step: two passes over its positions, and the reduction to the maximum.
     pub(crate) fn step_loops(&self) -> u64 {
         2 * (2 * u64::from(self.labels) + 1).div_ceil(64) + 8
     }
 
-    /// What every CTC kernel asks of its parameters.
+    /// Checks the parameters, for every CTC kernel.
     pub(crate) fn check(&self, op: &'static str) -> Result<()> {
         let Self { steps, batch, classes, labels, blank, zero_infinity } = *self;
         at_least_one(op, [("steps", steps), ("batch", batch), ("classes", classes), ("labels", labels)])?;
@@ -58,7 +59,7 @@ impl Ctc {
         addressable(op, "steps", 0, &[(steps.max(2), row), (batch, width), (width, 1)])
     }
 
-    /// Positions of a row of `alpha`.
+    /// Number of positions in a row of `alpha`.
     pub fn width(&self) -> usize {
         2 * self.labels as usize + 1
     }
@@ -117,7 +118,7 @@ impl<'a> Sequence<'a> {
         s % 2 == 1 && s >= 2 && self.class_at(s) != self.class_at(s - 2)
     }
 
-    /// NaN for a class past the last.
+    /// Log-probability of a class; NaN for a class `≥ classes`.
     pub fn log_prob(&self, log_probs: &[f32], t: usize, class: u32) -> f32 {
         if class >= self.p.classes {
             return f32::NAN;

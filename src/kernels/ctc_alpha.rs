@@ -1,4 +1,4 @@
-//! The forward variables of connectionist temporal classification, and its loss
+//! Forward variables and loss of connectionist temporal classification
 
 use super::ctc::{Sequence, ctc_kernel, log_add3};
 use crate::error::Result;
@@ -6,16 +6,16 @@ use crate::kernel::{Kernel, wgsl};
 use crate::math::{LOW, at_least_low};
 
 ctc_kernel! {
-    /// All steps of all sequences in one dispatch, a workgroup per sequence:
+    /// Runs all steps of all sequences in one dispatch, with a workgroup per sequence:
     ///
     /// ```text
-    /// α_t(s) = log p_t(l_s) + log(e^α_{t−1}(s) + e^α_{t−1}(s−1) + [may skip] e^α_{t−1}(s−2)), less its maximum over s
+    /// α_t(s) = log p_t(l_s) + log(e^α_{t−1}(s) + e^α_{t−1}(s−1) + [may skip] e^α_{t−1}(s−2)), minus its maximum over s
     /// loss = −(sum of the maxima) − log(e^α_T(last) + e^α_T(last − 1))
     /// ```
     ///
     /// Reads `targets`, `lengths` and `log_probs`; writes `alpha` within each sequence's steps and positions, `loss`
-    /// and `feasible` `[B]`. Where no path fits, the loss is infinite, or 0 with `zero_infinity`. A label past the
-    /// classes gives NaN. Shapes: [`kernels::ctc`](super::ctc).
+    /// and `feasible` `[B]`. If no path fits, the loss is infinite, or 0 with `zero_infinity`. A label `≥ classes`
+    /// gives NaN. Shapes: [`kernels::ctc`](super::ctc).
     CtcAlpha
 }
 
@@ -72,7 +72,7 @@ impl Kernel<3, 3> for CtcAlpha {
     }
 }
 
-/// `log Σ e^α` over the positions from which position `s` is reached, before step `t`.
+/// `log Σ e^α` over the predecessors of position `s` at step `t − 1`.
 fn arrive(q: &Sequence, alpha: &[f32], t: usize, s: usize) -> f32 {
     if t == 0 {
         return if s < 2 { 0.0 } else { LOW };

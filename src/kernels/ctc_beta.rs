@@ -1,4 +1,4 @@
-//! The backward variables of connectionist temporal classification
+//! Backward variables of connectionist temporal classification
 
 use super::ctc::{Sequence, ctc_kernel, log_add3};
 use crate::error::Result;
@@ -6,11 +6,11 @@ use crate::kernel::{Kernel, wgsl};
 use crate::math::{LOW, at_least_low};
 
 ctc_kernel! {
-    /// All steps of all sequences in one dispatch, a workgroup per sequence:
+    /// Runs all steps of all sequences in one dispatch, with a workgroup per sequence:
     ///
     /// ```text
     /// γ(s) = β_{t+1}(s) + log p_{t+1}(l_s)
-    /// β_t(s) = log(e^γ(s) + e^γ(s+1) + [may skip] e^γ(s+2)), less max (α_t + β_t)
+    /// β_t(s) = log(e^γ(s) + e^γ(s+1) + [may skip] e^γ(s+2)), minus max (α_t + β_t)
     /// occupancy_t(s) = e^(α_t(s) + β_t(s))
     /// ```
     ///
@@ -65,7 +65,7 @@ impl Kernel<4, 2> for CtcBeta {
     }
 }
 
-/// `log Σ e^γ` over the positions that are reached from position `s`, after step `t`.
+/// `log Σ e^γ` over the successors of position `s` at step `t + 1`.
 fn leave(q: &Sequence, beta: &[f32], log_probs: &[f32], t: usize, s: usize) -> f32 {
     if t + 1 == q.steps {
         return if s + 2 >= q.positions { 0.0 } else { LOW };

@@ -1,18 +1,18 @@
-//! The gradient of the loss of connectionist temporal classification
+//! Gradient of the loss of connectionist temporal classification
 
 use super::ctc::{Sequence, ctc_kernel};
 use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl};
 
 ctc_kernel! {
-    /// Each class's share of all paths at each step:
+    /// Gradient of the loss with respect to `log_probs`, from each class's share of the paths at each step:
     ///
     /// ```text
     /// dlog_probs[t, b, c] = −dloss[b]·Σ_{s: l_s = c} occupancy[t, b, s] / Σ_s occupancy[t, b, s]
     /// ```
     ///
     /// Reads `targets`, `lengths`, `occupancy`, `feasible` and `dloss` `[B]`; writes `dlog_probs` `[T, B, C]`: 0 past a
-    /// sequence's steps; where no path fits, NaN, or 0 with `zero_infinity`. Shapes: [`kernels::ctc`](super::ctc).
+    /// sequence's steps. If no path fits: NaN, or 0 with `zero_infinity`. Shapes: [`kernels::ctc`](super::ctc).
     CtcGradient
 }
 

@@ -1,4 +1,4 @@
-//! `y[i] = x[i]·m(i)` with a mask that twin and shader draw alike
+//! `y[i] = x[i]·m(i)`, with a mask that is identical on the CPU and the GPU
 
 use crate::kernel::{Kernel, linear_groups, params, wgsl};
 use crate::rng::threefry;
@@ -6,7 +6,8 @@ use crate::rng::threefry;
 params! {
     /// `y[i] = x[i]·m(i)`, `m(i) = scale` where `Threefry(key, (i, 0)) ≥ threshold`, else 0.
     ///
-    /// Reads `x`, writes `y`, both `[len]`. The mask is a function of the key, so backward is the same kernel on `dy`.
+    /// Reads `x`, writes `y`, both `[len]`. The mask depends only on the key, so the backward pass runs the same kernel
+    /// on `dy`.
     pub struct Dropout {
         /// Elements.
         pub len: u32,
@@ -14,7 +15,7 @@ params! {
         pub key_low: u32,
         /// High word of the key.
         pub key_high: u32,
-        /// `p·2³²`, `p` the share of elements that become 0.
+        /// `p·2³²`, with `p` the probability that an element becomes 0.
         pub threshold: u32,
         /// `1 / (1 − p)`.
         pub scale: f32,

@@ -1,10 +1,10 @@
-//! The gradient of [`Unfold`]
+//! Gradient of [`Unfold`]
 
 use super::Unfold;
 use crate::error::Result;
 use crate::kernel::{Kernel, Params, linear_groups, wgsl};
 
-/// Adds up what the windows of a convolution over time took from each element, in the order of the taps.
+/// Sums, for each element of `x`, the gradients of the windows that contain it, in the order of the taps.
 ///
 /// Reads `dwindows` `[groups, outputs, batch, channels / groups, taps]`; writes `dx` `[steps, batch, channels]`.
 #[repr(transparent)]

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
 
 params! {
-    /// `out[i, :] = table[index[i], :]`; an index past the table gives NaN, never a neighbour's row.
+    /// `out[i, :] = table[index[i], :]`; an index `≥ table_rows` gives NaN.
     ///
     /// Reads `table` `[table_rows, width]` and `index` `[rows]` (u32); writes `out` `[rows, width]`.
     pub struct Gather {

@@ -1,4 +1,4 @@
-//! Second half of a step of the chain, reset before
+//! Second half of a step of the chain plan, reset before the product
 
 use crate::cell::Cell;
 use super::plain::{Plain};
@@ -9,9 +9,9 @@ use crate::kernel::{Kernel, words};
 use crate::math::tanh_stable;
 
 stored_kernel! {
-    /// Step `step` of all directions, reset before, second half: `n = tanh(x_n + U_n·c + d_n)` and the new state.
+    /// Second half of step `step` of all directions, reset before: `n = tanh(x_n + U_n·c + d_n)` and the new state.
     ///
-    /// Reads `x`, `packed`, `marks`, and `z` and `c` of its step of `saved`; writes `n` there, slot `after` of
+    /// Reads `x`, `packed`, `marks`, and `z` and `c` of its step in `saved`; writes `n` there, slot `after` of
     /// `state`, and its step of `y`. Shapes and equations: [`kernels::plain`](super::plain).
     GruCandidate
 }

@@ -1,20 +1,20 @@
-//! A GRU cell after its recurrent product
+//! GRU cell after its recurrent product
 
 use super::cell::{CellStep, cell_kernel};
 use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl};
 
 cell_kernel! {
-    /// A GRU cell (`half = 0`, reset after) or its two halves (reset before):
+    /// A whole GRU cell (`half = 0`, reset after), or one of its two halves (reset before):
     ///
     /// ```text
     /// r = f_r(x_r + a_r)    z = f_z(x_z + a_z)    h̃ = n + z⊙(h − n)
     /// reset after:   c = a_n    n = f_n(x_n + r⊙c)
-    /// reset before:  c = r⊙h    n = f_n(x_n + a_n),  a_n = U_n·c + d_n made between the halves
+    /// reset before:  c = r⊙h    n = f_n(x_n + a_n),  a_n = U_n·c + d_n computed between the halves
     /// ```
     ///
-    /// Reads `x`, `rec` (a) and `state` (in the first half as the recurrent product sees it); writes `fresh`, and `r, z, n, c` and the slopes of `r, z, n` in `saved`.
-    /// Shapes: [`kernels::cell`](super::cell).
+    /// Reads `x`, `rec` (a) and `state` (in the first half, as it enters the recurrent product); writes `fresh`, and
+    /// stores `r, z, n, c` and the slopes of `r, z, n` in `saved`. Shapes: [`kernels::cell`](super::cell).
     GruCell
 }
 

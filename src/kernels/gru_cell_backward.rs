@@ -1,4 +1,4 @@
-//! A GRU cell backwards
+//! Backward pass of a GRU cell
 
 use super::cell::{CellStep, cell_kernel};
 use super::marks::VALID;
@@ -6,17 +6,17 @@ use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl, words};
 
 cell_kernel! {
-    /// Gradients of [`GruCell`](super::GruCell), whole (`half = 0`, reset after) or by halves (reset before):
+    /// Gradients of [`GruCell`](super::GruCell): the whole cell (`half = 0`, reset after) or its halves (reset before):
     ///
     /// ```text
     /// δn = dh̃⊙(1 − z)⊙f_n'    δz = dh̃⊙(h − n)⊙f_z'    carry += dh̃⊙z
     /// reset after:   δr = δn⊙c⊙f_r'    δc = δn⊙r
-    /// reset before:  q = U_nᵀ·δn made between the halves    δr = q⊙h⊙f_r'    q = q⊙r
+    /// reset before:  q = U_nᵀ·δn computed between the halves    δr = q⊙h⊙f_r'    q = q⊙r
     /// ```
     ///
-    /// Reads `marks`, `state` (in the second half as the recurrent product saw it), `saved` and `d_fresh`; writes its
-    /// step of `d_gates` (0 where it does not count), updates the first part of `carry` and, in the second half, `q`
-    /// `[D, B, H]`. Shapes: [`kernels::cell`](super::cell).
+    /// Reads `marks`, `state` (in the second half, as it entered the recurrent product), `saved` and `d_fresh`; writes
+    /// its step of `d_gates` (0 where the step is masked), updates the first part of `carry` and, in the second half,
+    /// `q` `[D, B, H]`. Shapes: [`kernels::cell`](super::cell).
     GruCellBackward
 }
 

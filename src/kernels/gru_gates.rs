@@ -1,4 +1,4 @@
-//! First half of a step of the chain, reset before
+//! First half of a step of the chain plan, reset before the product
 
 use crate::cell::Cell;
 use super::plain::{Plain};
@@ -8,9 +8,9 @@ use crate::kernel::Kernel;
 use crate::math::sigmoid;
 
 stored_kernel! {
-    /// Step `step` of all directions, reset before, first half: `r`, `z` and `c = r⊙h`.
+    /// First half of step `step` of all directions, reset before: `r`, `z` and `c = r⊙h`.
     ///
-    /// Reads `x`, `packed` and slot `before` of `state`; writes `r`, `z` and `c` of its step of `saved`.
+    /// Reads `x`, `packed` and slot `before` of `state`; writes `r`, `z` and `c` of its step in `saved`.
     /// Shapes and equations: [`kernels::plain`](super::plain).
     GruGates
 }

@@ -1,4 +1,4 @@
-//! The recurrent matrix in fewer bits, as the step kernels read it
+//! Packs the recurrent matrix in a low-precision format for the step kernels
 
 use half::{bf16, f16};
 
@@ -11,28 +11,29 @@ use crate::kernel::{Kernel, at_least_one, at_most, countable, linear_groups, par
 const GATES: usize = 3;
 
 params! {
-    /// [`Pack`](super::Pack) of a GRU in a format of fewer bits: [`Stored`].
+    /// [`Pack`](super::Pack) for a GRU in a low-precision format: [`Stored`].
     ///
     /// ```text
-    /// f16, bf16:  the nearest, even of two; scale 1      int8:  round(U / s), s = max_k |U| / 127
+    /// f16, bf16:  round to nearest even; scale 1      int8:  round(U / s), s = max_k |U| / 127
     /// ```
     ///
-    /// A row with a weight that is not finite, or beyond f16, has the scale NaN: whoever runs it sees so.
+    /// A row with a weight that is not finite, or out of range for f16, gets the scale NaN, which propagates to the
+    /// output.
     ///
     /// Reads `u` `[3, hidden, hidden]` and `bias` `[3, hidden]`; writes its direction of `packed`
     /// `[D, ⌈H/16⌉, ⌈H/IN_WORD⌉ + 2, 3, 16]`.
     pub struct GruPackLow {
         /// H
         pub hidden: u32,
-        /// The direction, or layer, written.
+        /// The direction, or layer, to write.
         pub direction: u32,
-        /// [`Stored::FORMAT`], not that of `f32`.
+        /// [`Stored::FORMAT`] of a format other than `f32`.
         pub format: u32,
     }
 }
 
 impl GruPackLow {
-    /// The packing of `hidden` units of direction `direction` as `W`.
+    /// Packs `hidden` units of direction `direction` as `W`.
     pub fn new<W: Stored>(hidden: usize, direction: usize) -> Self {
         Self { hidden: hidden as u32, direction: direction as u32, format: W::FORMAT as u32 }
     }
@@ -47,7 +48,7 @@ impl GruPackLow {
         h.div_ceil(BLOCK) * (h.div_ceil(self.in_word()) + 2) * GATES * BLOCK
     }
 
-    /// The bits of a weight, and how many they are.
+    /// Returns the bits of a weight, and their number.
     fn bits(&self, v: f32, top: f32) -> (u32, usize) {
         match self.format {
             1 => (f16::from_f32(v).to_bits().into(), 16),

@@ -1,4 +1,4 @@
-//! Second half of a step of the chain backwards, reset before
+//! Second half of a backward step of the chain plan, reset before the product
 
 use super::plain::{Plain, dot, plain_kernel};
 use super::marks::VALID;
@@ -7,10 +7,10 @@ use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
 plain_kernel! {
-    /// Step `step` backwards, reset before, after [`GruStepBackward`](super::GruStepBackward):
+    /// Completes backward step `step`, reset before, after [`GruStepBackward`](super::GruStepBackward):
     /// `q = U_nᵀ·δn`, `δr = q⊙h⊙r⊙(1 − r)`, `v += q⊙r`.
     ///
-    /// Reads the transposed `packed`, `marks`, `state`, `saved`, and `δn` of `d_gates`; writes its `δr`, updates
+    /// Reads the transposed `packed`, `marks`, `state`, `saved`, and `δn` in `d_gates`; writes `δr` there and updates
     /// `carry`. Shapes: [`kernels::plain`](super::plain).
     GruResetBackward
 }

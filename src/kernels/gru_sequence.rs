@@ -1,4 +1,4 @@
-//! The whole sequence in one dispatch
+//! GRU layer over the whole sequence in one dispatch
 
 use crate::cell::Cell;
 use super::stored::{Stored, stored_kernel, stored_texts, word_bindings};
@@ -7,11 +7,11 @@ use crate::error::Result;
 use crate::kernel::Kernel;
 
 stored_kernel! {
-    /// Steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
-    /// steps. Hidden sizes to [`GruSequence::MAX_HIDDEN`]; on the CPU, any.
+    /// Runs steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
+    /// steps. On a GPU, `hidden` is at most [`GruSequence::MAX_HIDDEN`].
     ///
-    /// Reads `x`, `packed` and `marks`; takes the first state from `state` and writes the others, `y`, and
-    /// `saved` when `save` is 1 (the twin of reset before uses `saved` always).
+    /// Reads `x`, `packed` and `marks`; reads the first state from `state` and writes the others, `y`, and `saved` when
+    /// `save` is 1 (with reset before, the twin always uses `saved`).
     /// Shapes and equations: [`kernels::plain`](super::plain).
     GruSequence
 }

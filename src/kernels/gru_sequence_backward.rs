@@ -1,4 +1,4 @@
-//! The whole sequence backwards in one dispatch
+//! Backward pass of [`GruSequence`](super::GruSequence) in one dispatch
 
 use super::plain::plain_kernel;
 use super::{GruResetBackward, GruStepBackward, Plain};
@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::kernel::{Kernel, wgsl};
 
 plain_kernel! {
-    /// Steps of all directions backwards in one dispatch.
-    /// Hidden sizes to [`GruSequence::MAX_HIDDEN`](super::GruSequence::MAX_HIDDEN); on the CPU, any.
+    /// Runs backward steps of all directions in one dispatch. On a GPU, `hidden` is at most
+    /// [`GruSequence::MAX_HIDDEN`](super::GruSequence::MAX_HIDDEN).
     ///
     /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes `d_gates`, and turns `carry` from
     /// `dh_n` into `dh0`. Equations: [`GruStepBackward`]; shapes: [`kernels::plain`](super::plain).

@@ -1,4 +1,4 @@
-//! One step of the chain, reset after
+//! One step of the chain plan, reset after the product
 
 use crate::cell::Cell;
 use super::plain::{Plain};

@@ -1,4 +1,4 @@
-//! One step of the chain backwards
+//! One backward step of the chain plan
 
 use super::plain::{Plain, dot, plain_kernel};
 use super::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
@@ -7,16 +7,16 @@ use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
 plain_kernel! {
-    /// Step `step` backwards, counted from the last processed one. With `p` the step processed after `t`:
+    /// Backward step `step`, counted from the last step processed. With `p` the step after `t` in forward order:
     ///
     /// ```text
     /// dh = v + Σ_g U_gᵀ·∂c_g[p] + dy[t]         g over r, z, n (reset after) or r, z (reset before)
     /// δn = dh⊙(1 − z)⊙(1 − n²)    δz = dh⊙(h − n)⊙z⊙(1 − z)    δr = δn⊙c⊙r⊙(1 − r)    v = dh⊙z
     /// ```
     ///
-    /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes its step of `d_gates`, updates
-    /// `carry` (`[2, D, B, H]`: v, first `dh_n`; and what resets pass to the first state). `step = steps` leaves the
-    /// rest of `dh0` in v. Reset before gets its `δr` from
+    /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes its step of `d_gates`; updates `carry`
+    /// (`[2, D, B, H]`: v, initially `dh_n`; then the gradients that resets pass to the first state). `step = steps`
+    /// leaves the rest of `dh0` in v. With reset before, `δr` comes from
     /// [`GruResetBackward`](super::GruResetBackward). Shapes: [`kernels::plain`](super::plain).
     GruStepBackward
 }
@@ -55,8 +55,8 @@ impl Kernel<5, 2> for GruStepBackward {
 }
 
 impl GruStepBackward {
-    /// Adds the product with the gradients of step `done` to v, then goes through the gates of step `next`; both are
-    /// counted as the direction goes.
+    /// Adds the product with the gradients of step `done` to v, then computes the gate gradients of step `next`. Both
+    /// are indices in processing order.
     pub(crate) fn go(
         &self,
         done: Option<usize>,

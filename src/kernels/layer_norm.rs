@@ -4,17 +4,17 @@ use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
 
 params! {
-    /// `y = x̂·weight + bias` with `x̂ = (x − μ)·s`, `μ` the mean of each row and `s = 1 / √(variance + ε)`, the
-    /// variance being `Σ (x − μ)² / width`.
+    /// `y = x̂·weight + bias` with `x̂ = (x − μ)·s`, `μ` the mean of each row and `s = 1 / √(variance + ε)`, where
+    /// `variance = Σ (x − μ)² / width`.
     ///
-    /// Reads `x` `[rows, width]`, `weight` and `bias` `[groups, width]`: row `r` takes group `r % groups`. Writes `y`
+    /// Reads `x` `[rows, width]`, `weight` and `bias` `[groups, width]`: row `r` uses group `r % groups`. Writes `y`
     /// `[rows, width]` and `stats` `[rows, 2]`, which holds `μ` and `s` for the backward pass.
     pub struct LayerNorm {
         /// Independent rows.
         pub rows: u32,
         /// Elements of a row.
         pub width: u32,
-        /// Sets of weights, taken in turn by the rows.
+        /// Number of weight sets; rows use them in rotation.
         pub groups: u32,
         /// ε, added to the variance.
         pub eps: f32,

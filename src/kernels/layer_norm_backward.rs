@@ -1,20 +1,21 @@
-//! The gradient of [`LayerNorm`](super::LayerNorm)
+//! Gradient of [`LayerNorm`](super::LayerNorm)
 
 use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
 
 params! {
-    /// `dx = s·(g − Σ g / width − x̂·Σ g·x̂ / width)` with `g = dy·weight` and `x̂ = (x − μ)·s`; and `dw = dy·x̂`, the
-    /// share of each row in the gradient of its group's weights.
+    /// `dx = s·(g − Σ g / width − x̂·Σ g·x̂ / width)` with `g = dy·weight` and `x̂ = (x − μ)·s`; and `dw = dy·x̂`, each
+    /// row's contribution to the gradient of its group's weights.
     ///
-    /// Reads `x` and `dy` `[rows, width]`, `weight` `[groups, width]` and `stats` `[rows, 2]` (`μ` and `s`); writes `dx`
-    /// and `dw` `[rows, width]`. The gradient of the weights is the sum of `dw`, that of the biases the sum of `dy`.
+    /// Reads `x` and `dy` `[rows, width]`, `weight` `[groups, width]` and `stats` `[rows, 2]` (`μ` and `s`); writes
+    /// `dx` and `dw` `[rows, width]`. The gradient of the weights is the sum of `dw`, and that of the biases the sum of
+    /// `dy`.
     pub struct LayerNormBackward {
         /// Independent rows.
         pub rows: u32,
         /// Elements of a row.
         pub width: u32,
-        /// Sets of weights, taken in turn by the rows.
+        /// Number of weight sets; rows use them in rotation.
         pub groups: u32,
     }
 }

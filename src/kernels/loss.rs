@@ -30,7 +30,7 @@ params! {
         pub len: u32,
         /// A [`LossKind`].
         pub kind: u32,
-        /// Where Huber's loss turns linear.
+        /// The error above which the Huber loss is linear.
         pub delta: f32,
     }
 }

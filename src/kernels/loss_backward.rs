@@ -1,4 +1,4 @@
-//! The gradient of [`Loss`](super::Loss)
+//! Gradient of [`Loss`](super::Loss)
 
 use super::LossKind;
 use crate::error::Result;
@@ -12,7 +12,7 @@ params! {
         pub len: u32,
         /// A [`LossKind`].
         pub kind: u32,
-        /// Where Huber's loss turns linear.
+        /// The error above which the Huber loss is linear.
         pub delta: f32,
     }
 }

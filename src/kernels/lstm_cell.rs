@@ -1,4 +1,4 @@
-//! An LSTM cell after its recurrent product
+//! LSTM cell after its recurrent product
 
 use super::cell::{CellStep, cell_kernel};
 use crate::math::{activate, slope};
@@ -6,18 +6,18 @@ use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl};
 
 cell_kernel! {
-    /// An LSTM cell, gates in PyTorch's order i, f, g, o; `p` are the peepholes; coupled, `f = 1 − i`:
+    /// An LSTM cell, gates in PyTorch's order i, f, g, o. `p` are the peephole weights; coupled means `f = 1 − i`:
     ///
     /// ```text
     /// i = f_i(x_i + a_i + p_i⊙c)    f = f_f(x_f + a_f + p_f⊙c)    g = f_g(x_g + a_g)    c̃ = f⊙c + i⊙g
     /// o = f_o(x_o + a_o + p_o⊙c̃)    s = f_h(c̃)    m = o⊙s
     /// ```
     ///
-    /// Without a projection (`out = hidden`) `h̃ = m`; with one, `m` is the last part of `saved` and a product makes
-    /// the first part of `fresh` of it.
+    /// Without a projection (`out = hidden`), `h̃ = m`. With one, `m` is the last part of `saved`, and a separate
+    /// product computes the first part of `fresh` from it.
     ///
-    /// Reads `x`, `rec` (a), `state` and `peephole` `[D, 3, H]` (of i, f, o; empty without); writes `fresh`, and
-    /// `i, f, g, o, s`, their slopes and `m` in `saved`. Shapes: [`kernels::cell`](super::cell).
+    /// Reads `x`, `rec` (a), `state` and `peephole` `[D, 3, H]` (of i, f, o; empty without peepholes); writes `fresh`,
+    /// and stores `i, f, g, o, s`, their slopes and `m` in `saved`. Shapes: [`kernels::cell`](super::cell).
     LstmCell
 }
 

@@ -1,4 +1,4 @@
-//! An LSTM cell backwards
+//! Backward pass of an LSTM cell
 
 use super::cell::{CellStep, cell_kernel};
 use super::marks::VALID;
@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl, words};
 
 cell_kernel! {
-    /// Gradients of [`LstmCell`](super::LstmCell), with `dm` that of `m = o⊙s`:
+    /// Gradients of [`LstmCell`](super::LstmCell), with `dm` the gradient of `m = o⊙s`:
     ///
     /// ```text
     /// δo = dm⊙s⊙f_o'    dc = dc̃ + dm⊙o⊙f_h' + δo⊙p_o
@@ -14,9 +14,9 @@ cell_kernel! {
     /// coupled:  δi = dc⊙(g − c)⊙f_i'    δf = 0
     /// ```
     ///
-    /// Reads `marks`, `state`, `saved`, `peephole`, `d_fresh` and `d_out` (dm, rows of `d_out_row`); writes its step of
-    /// `d_gates` (0 where it does not count), with peepholes also `δi⊙c, δf⊙c, δo⊙c̃`, whose sums are the gradients
-    /// of `p`; updates the first part of `carry`. Shapes: [`kernels::cell`](super::cell).
+    /// Reads `marks`, `state`, `saved`, `peephole`, `d_fresh` and `d_out` (dm, with row stride `d_out_row`). Writes its
+    /// step of `d_gates` (0 where the step is masked); with peepholes also `δi⊙c, δf⊙c, δo⊙c̃`, whose sums are the
+    /// gradients of `p`. Updates the first part of `carry`. Shapes: [`kernels::cell`](super::cell).
     LstmCellBackward
 }
 

@@ -1,23 +1,26 @@
-//! What a step of a sequence is, in one word of `marks` `[T, B]`; the twin of `shaders/common/marks.wgsl`.
+//! Bits that describe each step of a sequence, one word of `marks` `[T, B]` each; the twin of
+//! `shaders/common/marks.wgsl`.
 //!
-//! Lengths, masks, padding and resets are all data of this one buffer, so no kernel has a special case for them.
+//! Lengths, masks, padding and resets are all encoded in this one buffer, so no kernel needs a special case for them.
 
-/// The step counts; else the state is copied.
+/// The step is valid; a masked step copies the state.
 pub const VALID: u32 = 1;
-/// The forward direction starts anew after this step; the next bit is the reverse direction's.
+/// The forward direction restarts its state after this step; the next bit does the same for the reverse direction.
 pub const RESET: u32 = 2;
-/// In the forward direction, a step that does not count gives the state, not 0; the next bit is the reverse direction's.
+/// In the forward direction, a masked step outputs the state, not 0; the next bit does the same for the reverse
+/// direction.
 pub const REPEAT: u32 = 8;
-/// Starting anew is from the first state, not from 0.
+/// A restart uses the first state, not 0.
 pub const TO_FIRST: u32 = 32;
 
-/// Whether `mark` has `bit`, for RESET and REPEAT that of the direction.
+/// Whether `mark` has `bit`. For RESET and REPEAT, tests the bit of the direction.
 #[inline]
 pub(crate) fn has(mark: u32, bit: u32, reverse: bool) -> bool {
     mark & (bit << reverse as u32) != 0
 }
 
-/// What a step leaves, given the state `old` before it and `fresh` after it: the output, and the next step's state.
+/// Returns the output of a step and the state for the next one, given the state `old` before the step and `fresh` after
+/// it.
 #[inline]
 pub(crate) fn leave(mark: u32, reverse: bool, old: f32, fresh: f32, first: f32) -> (f32, f32) {
     let is_valid = mark & VALID != 0;

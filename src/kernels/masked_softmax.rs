@@ -1,15 +1,17 @@
-//! `y[b, q, :] = softmax(x[b, q, :])` over the keys that `keep[b, :]` marks
+//! `y[b, q, :] = softmax(x[b, q, :])` over the keys that `keep[b, :]` selects
 
 use crate::error::Result;
 use crate::kernel::{Kernel, at_least_one, countable, linear_groups, params, wgsl, words};
 
 params! {
-    /// `y = e^(x − max) / Σ e^(x − max)` over the kept elements of each row, the others 0; a row without any is all 0.
+    /// `y = e^(x − max) / Σ e^(x − max)` over the kept elements of each row, and 0 elsewhere; a row without any is all
+    /// 0.
     ///
-    /// Reads `x` `[batch, rows, width]` and `keep` `[batch, width]` (u32, 0 or not), writes `y` like `x`. What is not
-    /// kept is not read, whatever it holds. [`SoftmaxBackward`](super::SoftmaxBackward) is its gradient too.
+    /// Reads `x` `[batch, rows, width]` and `keep` `[batch, width]` (u32, nonzero to keep), writes `y` shaped like `x`.
+    /// Elements that are not kept are never read, so they may be NaN. [`SoftmaxBackward`](super::SoftmaxBackward) also
+    /// computes its gradient.
     pub struct MaskedSoftmax {
-        /// Masks.
+        /// Number of masks.
         pub batch: u32,
         /// Rows that share a mask.
         pub rows: u32,

@@ -1,13 +1,13 @@
-//! `c = a·b (+ bias) (+ c)`: one set of parameters and one twin, six shaders
+//! `c = a·b (+ bias) (+ c)`: one parameter struct and one twin, seven shaders
 
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, Params, addressable, at_least_one, at_most, loopable, params, wgsl};
 
 params! {
-    /// `c = a·b (+ bias) (+ c)` for each batch, all by strides, so that transposes cost nothing.
+    /// `c = a·b (+ bias) (+ c)` for each batch item. Operands are addressed by strides, so transposes are free.
     ///
     /// Reads `a` `[batch, m, k]`, `b` `[batch, k, n]` and `bias` `[n]`; writes `c` `[batch, m, n]`.
-    /// Split-K is a batch whose items each take `k` of `k_all` columns, the last one what is left.
+    /// Split-K is a batch whose items each take `k` of the `k_all` columns, and the last one the remainder.
     pub struct MatMul {
         /// Rows of `c`.
         pub m: u32,
@@ -37,13 +37,13 @@ params! {
         pub c_offset: u32,
         /// Elements of `c` from one batch item to the next.
         pub c_batch: u32,
-        /// Elements of `c` from one row to the next; its columns are consecutive.
+        /// Elements of `c` from one row to the next; its columns are contiguous.
         pub c_row: u32,
         /// Columns of `a` over all items of a split-K batch; `u32::MAX` when the items are independent.
         pub k_all: u32,
         /// 1: add `bias` to every row.
         pub bias: u32,
-        /// 1: add to what `c` holds.
+        /// 1: add to the current content of `c`.
         pub accumulate: u32,
     }
 }
@@ -55,30 +55,30 @@ impl MatMul {
         Self { m, n, k, batch: 1, a_row: k, a_col: 1, b_row: n, b_col: 1, c_row: n, k_all: u32::MAX, ..Self::default() }
     }
 
-    /// The same product with `b` stored `[n, k]`.
+    /// The same product, with `b` stored as `[n, k]`.
     pub fn b_transposed(self) -> Self {
         Self { b_row: 1, b_col: self.k, ..self }
     }
 
-    /// The same product with `a` stored `[k, m]`.
+    /// The same product, with `a` stored as `[k, m]`.
     pub fn a_transposed(self) -> Self {
         Self { a_row: 1, a_col: self.m, ..self }
     }
 
-    /// Length of the product in batch item `z`.
+    /// Inner extent of the product in batch item `z`.
     pub fn depth(&self, z: usize) -> usize {
         let done = (z as u64 * self.k as u64).min(self.k_all as u64);
         (self.k as u64).min(self.k_all as u64 - done) as usize
     }
 
-    /// Whether both operands are consecutive along `k`, and every row of them begins and ends at a multiple of four.
+    /// Whether both operands are contiguous along `k`, with all rows and offsets multiples of four.
     pub fn is_in_vectors(&self) -> bool {
         let parts = [self.k, self.a_offset, self.a_batch, self.a_row, self.b_offset, self.b_batch, self.b_col];
         let whole = self.k_all == u32::MAX || self.k_all.is_multiple_of(4);
         self.a_col == 1 && self.b_row == 1 && whole && parts.iter().all(|n| n.is_multiple_of(4))
     }
 
-    /// Whether both operands are consecutive across `k`, in whole vectors of four, and `k` is even.
+    /// Whether both operands are contiguous across `k`, in whole vectors of four, with an even `k`.
     pub fn is_in_vectors_across(&self) -> bool {
         let parts = [self.m, self.n, self.a_offset, self.a_batch, self.a_col, self.b_offset, self.b_batch, self.b_row];
         let even = self.k.is_multiple_of(2) && (self.k_all == u32::MAX || self.k_all.is_multiple_of(2));
@@ -114,7 +114,7 @@ impl MatMul {
         let at = |offset: u32, steps: [(u32, u32); 3]| {
             offset as usize + steps.iter().map(|&(n, s)| (n as usize - 1) * s as usize).sum::<usize>() + 1
         };
-        // The item before the last reads a whole `k`, and may so reach further than a short last one.
+        // The second-to-last item reads a full `k`, and may reach further than a shorter last item.
         let items = [(self.batch.max(2) - 1, self.k.min(self.k_all)), (self.batch, self.depth(self.batch as usize - 1) as u32)];
         let most = |f: &dyn Fn(u32, u32) -> usize| items.iter().map(|&(batch, k)| f(batch, k)).max().unwrap_or(0);
         (
@@ -230,7 +230,7 @@ macro_rules! variant {
 }
 
 variant!(
-    /// [`MatMul`] by tiles in workgroup memory: for large products on real GPUs.
+    /// [`MatMul`] by tiles in workgroup memory: for large products on hardware GPUs.
     MatMulTiled,
     "matmul_tiled",
     ["common/matmul", "common/operands"],
@@ -238,7 +238,7 @@ variant!(
     |k| 2 * k
 );
 variant!(
-    /// [`MatMul`] for few rows: a workgroup per column splits the sum over `k`.
+    /// [`MatMul`] for few rows: each workgroup splits the sum over `k` of one column among its lanes.
     MatMulRows,
     "matmul_rows",
     ["common/matmul", "common/operands"],
@@ -246,8 +246,8 @@ variant!(
     |k| k / 64 + 8
 );
 variant!(
-    /// [`MatMul`] by eight rows and columns an invocation, for operands that lie along `k` in whole vectors
-    /// ([`MatMul::is_in_vectors`]): software adapters without subgroups.
+    /// [`MatMul`] with eight rows by eight columns per invocation, for operands contiguous along `k` in whole vectors
+    /// ([`MatMul::is_in_vectors`]): for software adapters without subgroups.
     MatMulWide,
     "matmul_wide",
     ["common/matmul"],
@@ -259,7 +259,8 @@ variant!(
     }
 );
 variant!(
-    /// [`MatMul`] on subgroups of eight lanes, for operands that lie along `k` in whole vectors: [`MatMul::is_in_vectors`].
+    /// [`MatMul`] on subgroups of eight lanes, for operands contiguous along `k` in whole vectors:
+    /// [`MatMul::is_in_vectors`].
     MatMulSubgroup,
     "matmul_subgroup",
     ["common/matmul"],
@@ -272,7 +273,7 @@ variant!(
     }
 );
 variant!(
-    /// [`MatMulSubgroup`] with twice the rows to a subgroup.
+    /// [`MatMulSubgroup`] with twice the rows per subgroup.
     MatMulSubgroupTall,
     "matmul_subgroup_tall",
     ["common/matmul"],
@@ -285,7 +286,7 @@ variant!(
     }
 );
 variant!(
-    /// [`MatMul`] on subgroups of eight lanes, for operands that lie across `k` in whole vectors:
+    /// [`MatMul`] on subgroups of eight lanes, for operands contiguous across `k` in whole vectors:
     /// [`MatMul::is_in_vectors_across`].
     MatMulOuter,
     "matmul_outer",

@@ -1,11 +1,11 @@
-//! First pass of a [`MinGruSequence`] in several chunks
+//! First pass of a [`MinGruSequence`] with several chunks
 
 use super::MinGruSequence;
 use crate::error::Result;
 use crate::kernel::{Kernel, Params, wgsl, words};
 
-/// The affine map `h ↦ A·h + B` that each chunk of a minimal GRU applies to the state before it. `A = Π a`, and `B` is
-/// the state that the chunk reaches from 0. With `log`, both are logarithms.
+/// Computes the affine map `h ↦ A·h + B` that each chunk of a minimal GRU applies to the state before it. `A = Π a`,
+/// and `B` is the state that the chunk reaches from 0. With `log`, both are logarithms.
 ///
 /// Reads `kv` and `lengths` of [`MinGruSequence`]; writes `a_all` and `b_all` `[chunks, directions, batch, hidden]`,
 /// the factors and summands of a [`Scan`](super::Scan) over the chunks.

@@ -1,20 +1,20 @@
-//! First pass of a [`MinGruSequenceBackward`](super::MinGruSequenceBackward) in several chunks
+//! First pass of a [`MinGruSequenceBackward`](super::MinGruSequenceBackward) with several chunks
 
 use super::MinGruSequence;
 use crate::error::Result;
 use crate::kernel::{Kernel, Params, wgsl, words};
 use crate::math::sigmoid;
 
-/// The affine map `c ↦ A·c + B` that each chunk of a minimal GRU, from its last step to its first, applies to the
-/// gradient from later steps:
+/// Computes the affine map `c ↦ A·c + B` that each chunk of a minimal GRU, from its last step to its first, applies to
+/// the gradient from later steps:
 ///
 /// ```text
 /// c' = a·(c + dy)    a = 1 − σ(k)
 /// ```
 ///
-/// Past a sequence's length `c` does not change. Reads `kv` and `lengths` of [`MinGruSequence`] and `dy` `[steps,
-/// batch, directions, hidden]`; writes `a_all` and `b_all` `[chunks, directions, batch, hidden]`, the factors and
-/// summands of a [`Scan`](super::Scan) over the chunks. They are never logarithms.
+/// Past a sequence's length, `c` is unchanged. Reads `kv` and `lengths` of [`MinGruSequence`], and
+/// `dy` `[steps, batch, directions, hidden]`; writes `a_all` and `b_all` `[chunks, directions, batch, hidden]`, the
+/// factors and summands of a [`Scan`](super::Scan) over the chunks. They are never logarithms.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct MinGruChunksBackward(pub MinGruSequence);

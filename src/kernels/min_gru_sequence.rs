@@ -1,4 +1,4 @@
-//! All steps of a minimal GRU, and the parameters and index arithmetic that its kernels share
+//! All steps of a minimal GRU, and the parameters and index arithmetic shared by its kernels
 
 use std::ops::Range;
 
@@ -9,14 +9,14 @@ use crate::kernel::{Kernel, addressable, at_least_one, at_most, countable, linea
 use crate::math::{at_least_low, exp_stable, sigmoid};
 
 params! {
-    /// The states of a minimal GRU from its pre-activations `k` and `v`, chunk by chunk:
+    /// Computes the states of a minimal GRU from its pre-activations `k` and `v`, chunk by chunk:
     ///
     /// ```text
     /// h' = a·h + b    a = 1 − z    b = z·v    z = σ(k)
     /// ```
     ///
     /// With `log`, it runs on logarithms, and `b = z·g(v)` with `g(v) = v + ½` for `v ≥ 0`, else `σ(v)`. Past a
-    /// sequence's length the state does not change, and `y` is 0.
+    /// sequence's length, the state is unchanged and `y` is 0.
     ///
     /// Reads `kv` `[directions, 2, steps, batch, hidden]`, `lengths` `[batch]` (u32) and `carry` `[chunks, directions,
     /// batch, hidden]`: first `h0`, then the states after all chunks but the last, as logarithms with `log`. Writes `y`
@@ -130,7 +130,7 @@ fn log_1p(e: f32) -> f32 {
     if e < 0.0625 { series } else { (1.0 + e).ln() }
 }
 
-// As `at_least_low`: inlined, its minimum would lose NaN in browsers.
+// Not inlined, for the same reason as `at_least_low`: in browsers, its inlined minimum would lose NaN.
 #[cfg_attr(target_arch = "wasm32", inline(never))]
 fn log_sigmoid(v: f32) -> f32 {
     (if v >= 0.0 { 0.0 } else { v }) - log_1p((-v.abs()).exp())

@@ -12,8 +12,8 @@ use crate::math::sigmoid;
 /// dh = dy + c    dv = dh·z·g'(v)    dk = dh·(g(v) − h_before)·z·a    c' = a·dh    z = σ(k)    a = 1 − z
 /// ```
 ///
-/// `g(v) = v`. With `log`, `g(v) = v + ½` for `v ≥ 0`, else `σ(v)`. Past a sequence's length `dk` and `dv` are 0, and
-/// `c` does not change.
+/// `g(v) = v`. With `log`, `g(v) = v + ½` for `v ≥ 0`, else `σ(v)`. Past a sequence's length, `dk` and `dv` are 0 and
+/// `c` is unchanged.
 ///
 /// Reads `kv` and `lengths` of [`MinGruSequence`], its `h0` `[directions, batch, hidden]` and its `y`, `dy` shaped like
 /// `y`, and `carry` `[chunks, directions, batch, hidden]`: first the gradient of `h_n`, then `c` after all chunks but
@@ -36,7 +36,7 @@ impl MinGruSequenceBackward {
         }
     }
 
-    /// The candidate and its derivative.
+    /// Returns the candidate and its derivative.
     fn candidate(&self, v: f32) -> (f32, f32) {
         match (self.0.log, v >= 0.0) {
             (1, true) => (v + 0.5, 1.0),

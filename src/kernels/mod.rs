@@ -1,4 +1,4 @@
-//! The kernels: one stem, one shader, one twin.
+//! The kernels: each stem has one shader and one Rust twin.
 
 /// Declares the modules and lists the contracts. Adding a kernel is one line here.
 macro_rules! kernels {

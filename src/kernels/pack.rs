@@ -1,15 +1,16 @@
-//! The recurrent matrix by blocks of 16 units, as the fused kernels read it
+//! Packs the recurrent matrix into blocks of 16 units for the fused kernels
 
 use super::plain::{BLOCK, MOST_LAYERS};
 use crate::error::Result;
 use crate::kernel::{Kernel, at_least_one, at_most, countable, linear_groups, params, wgsl};
 
 params! {
-    /// `packed[d, block, k, gate, lane] = U[gate·H + unit, k]`, `unit = 16·block + lane`; the row `k = K` holds `b_hh`.
-    /// Transposed: `U[gate·K + k, unit]`, and no row for the bias. Units past `H` are 0.
+    /// `packed[d, block, k, gate, lane] = U[gate·H + unit, k]`, with `unit = 16·block + lane`; row `k = K` holds
+    /// `b_hh`. Transposed: `U[gate·K + k, unit]`, without a bias row. Units past `H` are 0.
     ///
-    /// Reads `u` `[gates, hidden, depth]` (transposed, `[gates, depth, hidden]`) and `bias` `[gates, hidden]` (unread when
-    /// transposed); writes its direction of `packed` `[D, ⌈H/16⌉, K + 1, gates, 16]`, transposed `[D, ⌈H/16⌉, K, gates, 16]`.
+    /// Reads `u` `[gates, hidden, depth]` (transposed: `[gates, depth, hidden]`) and `bias` `[gates, hidden]` (unread
+    /// when transposed). Writes its direction of `packed`: `[D, ⌈H/16⌉, K + 1, gates, 16]`,
+    /// transposed `[D, ⌈H/16⌉, K, gates, 16]`.
     pub struct Pack {
         /// H
         pub hidden: u32,
@@ -17,15 +18,15 @@ params! {
         pub gates: u32,
         /// K
         pub depth: u32,
-        /// The direction, or layer, written.
+        /// The direction, or layer, to write.
         pub direction: u32,
-        /// 1: for the product with `Uᵀ` in backward.
+        /// 1: for the product with `Uᵀ` in the backward pass.
         pub transposed: u32,
     }
 }
 
 impl Pack {
-    /// Blocks, their rows, and words of a row.
+    /// Number of blocks, rows per block, and words per row.
     pub(crate) fn extent(&self) -> [usize; 3] {
         let rows = self.depth as usize + 1 - self.transposed as usize;
         [(self.hidden as usize).div_ceil(BLOCK), rows, self.gates as usize * BLOCK]

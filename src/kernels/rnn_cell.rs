@@ -1,13 +1,14 @@
-//! A simple recurrent cell after its two products
+//! Simple recurrent cell after its two products
 
 use super::cell::{CellStep, cell_kernel};
 use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl};
 
 cell_kernel! {
-    /// `h̃ = f(x + a)`, `a = U·h + b_hh`, the pre-activation clipped.
+    /// `h̃ = f(x + a)`, `a = U·h + b_hh`, with the pre-activation clipped.
     ///
-    /// Reads `x` and `rec` (a); writes `fresh`, and `h̃` and its slope in `saved`. Shapes: [`kernels::cell`](super::cell).
+    /// Reads `x` and `rec` (a); writes `fresh`, and stores `h̃` and its slope in `saved`. Shapes:
+    /// [`kernels::cell`](super::cell).
     RnnCell
 }
 

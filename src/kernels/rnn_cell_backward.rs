@@ -1,4 +1,4 @@
-//! A simple recurrent cell backwards
+//! Backward pass of a simple recurrent cell
 
 use super::cell::{CellStep, cell_kernel};
 use super::marks::VALID;
@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl, words};
 
 cell_kernel! {
-    /// `δ = dh̃·f'`; 0 on steps that do not count.
+    /// `δ = dh̃·f'`; 0 on masked steps.
     ///
     /// Reads `marks`, `saved` and `d_fresh`; writes its step of `d_gates`. Shapes: [`kernels::cell`](super::cell).
     RnnCellBackward

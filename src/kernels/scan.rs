@@ -1,29 +1,29 @@
-//! A first-order recurrence, on numbers or on their logarithms
+//! First-order recurrence, on numbers or on their logarithms
 
 use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, at_most, linear_groups, loopable, params, wgsl};
 use crate::math::{LOW, at_least_low};
 
 params! {
-    /// The states of a first-order recurrence:
+    /// Computes the states of a first-order recurrence:
     ///
     /// ```text
     /// h_i = a_i·h_{i−1} + b_i
     /// ```
     ///
-    /// Reads `a` and `b` `[steps, width]` and `h0` `[width]`; writes `h` `[steps, width]`. With `log`, `a`, `b` and `h` are
-    /// logarithms, −1e30 for that of 0; `h0` is not.
+    /// Reads `a` and `b` `[steps, width]` and `h0` `[width]`; writes `h` `[steps, width]`. With `log`, `a`, `b` and `h`
+    /// are logarithms, with −1e30 for log 0; `h0` is not.
     pub struct Scan {
         /// Steps.
         pub steps: u32,
         /// Independent recurrences.
         pub width: u32,
-        /// 1: as logarithms.
+        /// 1: work on logarithms.
         pub log: u32,
     }
 }
 
-/// Arithmetic of a recurrence, on logarithms if `log`; the twin of `shaders/common/recurrence.wgsl`.
+/// Arithmetic of a recurrence, on logarithms when `log`; the twin of `shaders/common/recurrence.wgsl`.
 #[derive(Clone, Copy)]
 pub(crate) struct Arithmetic {
     pub log: bool,
@@ -46,7 +46,7 @@ impl Arithmetic {
         if self.log { 0.0 } else { 1.0 }
     }
 
-    /// A state as the recurrence holds it.
+    /// Converts a first state to the recurrence's representation.
     pub fn first_state(self, v: f32) -> f32 {
         match self.log {
             true if v == 0.0 => LOW,
@@ -57,7 +57,7 @@ impl Arithmetic {
 }
 
 /// `log(e^x + e^y)`
-// As `at_least_low`: inlined, its maximum would lose NaN in browsers.
+// Not inlined, for the same reason as `at_least_low`: in browsers, its inlined maximum would lose NaN.
 #[cfg_attr(target_arch = "wasm32", inline(never))]
 fn log_add(x: f32, y: f32) -> f32 {
     (if y > x { y } else { x }) + (1.0 + (-(x - y).abs()).exp()).ln()

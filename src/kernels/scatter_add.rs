@@ -4,10 +4,11 @@ use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
 
 params! {
-    /// `table[index[i], :] += x[i, :]` in the order of `i`: one invocation owns a column, so the bits never vary.
+    /// `table[index[i], :] += x[i, :]` in the order of `i`. One invocation owns a column, so the result is
+    /// deterministic.
     ///
     /// Reads `x` `[rows, width]` and `index` `[rows]` (u32); adds to `table` `[table_rows, width]`.
-    /// An index past the table is passed over.
+    /// An index `≥ table_rows` is skipped.
     pub struct ScatterAdd {
         /// Rows added.
         pub rows: u32,

@@ -8,8 +8,8 @@ params! {
     /// `g = grad + λ·w`, `v = μ·v + (1 − τ)·g` (`v = g` at the first step), `w −= lr·v`; with Nesterov
     /// `w −= lr·(g + μ·v)`, without momentum `w −= lr·g`.
     ///
-    /// Reads `grad` `[len]`; updates `w` `[len]` and `v` (`[len]` with momentum, else unused). `guard` and `status` are
-    /// those of [`Adam`](super::Adam).
+    /// Reads `grad` `[len]`; updates `w` `[len]` and `v` (`[len]` with momentum, else unused). `guard` and `status`
+    /// work as in [`Adam`](super::Adam).
     pub struct Sgd {
         /// Elements.
         pub len: u32,
@@ -23,9 +23,9 @@ params! {
         pub weight_decay: f32,
         /// 1: Nesterov's momentum.
         pub nesterov: u32,
-        /// 1: no step was made yet.
+        /// 1: this is the first step.
         pub first: u32,
-        /// The word of `status` that this parameter flags; 0: unguarded, `status` is not used.
+        /// Index in `status` of this parameter's flag; 0 disables the guard, and `status` is unused.
         pub guard: u32,
     }
 }

@@ -1,4 +1,4 @@
-//! The gradient of [`Softmax`](super::Softmax)
+//! Gradient of [`Softmax`](super::Softmax)
 
 use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
@@ -6,7 +6,7 @@ use crate::math::masked;
 
 params! {
     /// `dx = y·(dy − Σ y·dy)` for softmax, `dx = dy − e^y·Σ dy` for log-softmax, over each row. Where softmax is 0, as
-    /// where [`MaskedSoftmax`](super::MaskedSoftmax) leaves an element out, `dx` is 0 and `dy` is not read.
+    /// in elements that [`MaskedSoftmax`](super::MaskedSoftmax) leaves out, `dx` is 0 and `dy` is ignored.
     ///
     /// Reads `y` and `dy`, writes `dx`, all `[rows, width]`.
     pub struct SoftmaxBackward {

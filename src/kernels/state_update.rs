@@ -1,4 +1,4 @@
-//! What a step leaves of the state
+//! State update after a recurrent cell
 
 use super::marks::leave;
 use super::time::Order;
@@ -8,16 +8,17 @@ use crate::math::masked;
 use crate::rng::threefry;
 
 params! {
-    /// What a step leaves of the state, after the cell made `fresh` of it:
+    /// Updates the state with the cell's new value `fresh`:
     ///
     /// ```text
-    /// h' = h + k⊙(h̃ − h)      k: zoneout's share of the fresh value, 1 without
+    /// h' = h + k⊙(h̃ − h)      k: weight of the fresh value under zoneout, 1 without
     /// ```
     ///
-    /// A step that does not count keeps `h`; `y` is `h'`, or 0 there; a reset starts anew: [`marks`](super::marks).
-    /// Zoneout draws `k` from {0, 1} in training and is its mean, `1 − p`, otherwise: Krueger et al., *Zoneout*
-    /// (2016). `dropped` is what the next recurrent product sees under recurrent dropout, whose mask is the same at
-    /// every step: Gal and Ghahramani, *A theoretically grounded application of dropout in RNNs* (2016).
+    /// A masked step keeps `h`; `y` is `h'`, or 0 on a masked step; a reset restarts the state:
+    /// [`marks`](super::marks). Zoneout draws `k` from {0, 1} in training; otherwise `k` is its mean, `1 − p`: Krueger
+    /// et al., *Zoneout* (2016). `dropped` is the input of the next recurrent product under recurrent dropout, whose
+    /// mask is the same at every step: Gal and Ghahramani, *A theoretically grounded application of dropout in RNNs*
+    /// (2016).
     ///
     /// Reads `marks` `[T, B]` and `fresh` `[D, B, width]`; writes its slot of `state` `[D, T + 1, B, width]`, its step
     /// of `y` `[T, B, D·out]`, and its slot of `dropped` `[D, T + 1, B, out]` when `drops` is 1.
@@ -34,13 +35,13 @@ params! {
         pub directions: u32,
         /// 1: the only direction runs from the last step to the first.
         pub reverse: u32,
-        /// The step, counted as the direction goes (backward: from the last processed one).
+        /// Index of the step in processing order (backward: counted from the last step processed).
         pub step: u32,
-        /// 1: zoneout draws; 0: it takes the mean.
+        /// 1: zoneout draws a mask; 0: it uses the mean.
         pub draws: u32,
-        /// Zoneout's share of units of the output that keep their value.
+        /// Zoneout probability of the output's units: the probability that a unit keeps its value.
         pub zone_h: f32,
-        /// The same of the rest of the state.
+        /// Zoneout probability of the rest of the state.
         pub zone_c: f32,
         /// `zone_h·2³²`
         pub zone_h_below: u32,
@@ -52,13 +53,13 @@ params! {
         pub zone_high: u32,
         /// 1: recurrent dropout.
         pub drops: u32,
-        /// Its share of units that become 0, times 2³².
+        /// Dropout probability times 2³².
         pub drop_below: u32,
         /// `1 / (1 − p)`
         pub drop_scale: f32,
-        /// Low word of its key.
+        /// Low word of the dropout key.
         pub drop_low: u32,
-        /// High word of its key.
+        /// High word of the dropout key.
         pub drop_high: u32,
     }
 }
@@ -80,7 +81,7 @@ impl StateUpdate {
         Order { steps: self.steps as usize, reverse: self.reverse }
     }
 
-    /// Share of the fresh value in element `i` of `[D, T, B, width]`, column `j`.
+    /// Weight of the fresh value in element `i` of `[D, T, B, width]`, column `j`.
     pub(crate) fn keep(&self, i: usize, j: usize) -> f32 {
         let is_output = j < self.out as usize;
         let share = if is_output { self.zone_h } else { self.zone_c };
@@ -91,7 +92,7 @@ impl StateUpdate {
         (word >= if is_output { self.zone_h_below } else { self.zone_c_below }) as u32 as f32
     }
 
-    /// Factor of element `i` of `[D, B, out]` on its way into the recurrent product.
+    /// Dropout factor of element `i` of `[D, B, out]` in the recurrent product's input.
     pub(crate) fn through(&self, i: usize) -> f32 {
         if self.drops == 0 {
             return 1.0;
@@ -106,12 +107,12 @@ impl StateUpdate {
         (0..self.one()).map(move |i| (i / width / batch, i / width % batch, i % width))
     }
 
-    /// Words of one state of all directions.
+    /// Words of one state, over all directions.
     pub fn one(&self) -> usize {
         self.directions as usize * self.batch as usize * self.width as usize
     }
 
-    /// Place in `y`.
+    /// First element of a direction's row of `y`.
     pub(crate) fn output_at(&self, d: usize, t: usize, row: usize) -> usize {
         ((t * self.batch as usize + row) * self.directions as usize + d) * self.out as usize
     }

@@ -1,4 +1,4 @@
-//! The state's update backwards
+//! Backward pass of the state update
 
 use super::StateUpdate;
 use super::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
@@ -6,15 +6,16 @@ use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl, words};
 use crate::math::masked;
 
-/// Backward of [`StateUpdate`]. With `v` the carry (first `dh_n`), `q` the recurrent product's part of `dh` from the
-/// step processed after `t`, `m` its dropout and `k` zoneout's share of the fresh value:
+/// Backward pass of [`StateUpdate`]. With `v` the carry (initially `dh_n`), `q` the recurrent product's part of `dh`
+/// from the step after `t` in forward order, `m` its dropout mask and `k` the weight of the fresh value under zoneout:
 ///
 /// ```text
 /// dh = v + m⊙q + dy    dh̃ = k⊙dh    v = (1 − k)⊙dh
 /// ```
 ///
-/// Reads `marks`, `dy` `[T, B, D·out]` and `q` `[D, B, out]` (unread at step 0); writes `d_fresh` `[D, B, width]`,
-/// updates `carry` `[2, D, B, width]` (v, and what resets pass to the first state). `step = steps` leaves `v + m⊙q`.
+/// Reads `marks`, `dy` `[T, B, D·out]` and `q` `[D, B, out]` (unread at step 0); writes `d_fresh` `[D, B, width]`;
+/// updates `carry` `[2, D, B, width]` (v; then the gradients that resets pass to the first state). `step = steps` only
+/// computes `v + m⊙q`.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct StateUpdateBackward(pub StateUpdate);

@@ -6,8 +6,8 @@ use crate::kernel::{Kernel, addressable, at_least_one, countable, linear_groups,
 params! {
     /// `out[o, s, i] = scale · Σ_{a in chunk s} f(x[o, a, i])`, `f(v) = v` or `v²`; plus `out` if `accumulate`.
     ///
-    /// Reads `x` `[outer, axis, inner]`; writes `out` `[outer, ⌈axis / chunk⌉, inner]`. One invocation adds one
-    /// chunk in order, so the bits never vary; a long axis takes a second pass over the chunks.
+    /// Reads `x` `[outer, axis, inner]`; writes `out` `[outer, ⌈axis / chunk⌉, inner]`. One invocation sums one chunk
+    /// in order, so the result is deterministic; a long axis takes a second pass over the chunks.
     pub struct Sum {
         /// Axes before the summed one, as one extent.
         pub outer: u32,
@@ -21,7 +21,7 @@ params! {
         pub scale: f32,
         /// 1: sum of squares.
         pub square: u32,
-        /// 1: add to what `out` holds.
+        /// 1: add to the current content of `out`.
         pub accumulate: u32,
         /// First element of `out`.
         pub offset: u32,
@@ -29,12 +29,12 @@ params! {
 }
 
 impl Sum {
-    /// Partial sums along the axis.
+    /// Number of partial sums along the axis.
     pub fn chunks(&self) -> usize {
         self.axis.div_ceil(self.chunk) as usize
     }
 
-    /// One axis alone: some chunks side by side, since the additions of one wait for each other.
+    /// Sums along a single axis. Interleaves several chunks, since the additions within one chunk depend on each other.
     fn run_flat(&self, x: &[f32], out: &mut [f32]) {
         const SIDE: usize = 8;
         let (axis, chunk) = (self.axis as usize, self.chunk.min(self.axis) as usize);

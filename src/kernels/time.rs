@@ -1,11 +1,11 @@
-//! The order of time in a direction; the twin of `shaders/common/time.wgsl`.
+//! Time order of a direction; the twin of `shaders/common/time.wgsl`.
 
-/// Steps of a run, and which directions go backwards.
+/// Steps of a run, and which of its directions are reversed.
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
     /// T, steps of the longest sequence.
     pub steps: usize,
-    /// 0: of two directions the second runs from the last step to the first. 1: the only direction does. 2: none does.
+    /// 0: the second of two directions runs from the last step to the first. 1: the only direction does. 2: none does.
     pub reverse: u32,
 }
 

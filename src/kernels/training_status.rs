@@ -1,40 +1,42 @@
-//! The running loss of an epoch, and whether training has failed
+//! Running loss of an epoch, and whether training has failed
 
 use crate::error::Result;
 use crate::kernel::{Kernel, at_most, linear_groups, params, wgsl};
 
 params! {
-    /// Adds one update's loss to the running total of an epoch and counts it, unless training has failed:
+    /// Adds one update's loss to an epoch's running total and counts the update, unless training has failed:
     ///
     /// ```text
     /// status = [total, updates, flag of parameter 0, flag of parameter 1, …]
-    /// total = NaN              where a flag is set: an earlier update was not finite
-    /// total = total + share·loss, updates = updates + 1     where that is finite; else only total
+    /// total = NaN              if a flag is set: an earlier update was not finite
+    /// total = total + share·loss; updates = updates + 1 if that is finite
     /// ```
     ///
-    /// A total that is not finite stays so, and [`Adam`](super::Adam) and [`Sgd`](super::Sgd) then leave all weights
-    /// alone. Reads `loss` `[1]`; updates `status` `[2 + parameters]` (u32; the total is the bits of an f32).
+    /// A non-finite total stays as it is, and makes [`Adam`](super::Adam) and [`Sgd`](super::Sgd) leave all weights
+    /// unchanged. Reads `loss` `[1]`; updates `status` `[2 + parameters]` (u32; the total is stored as the bits of an
+    /// f32).
     pub struct TrainingStatus {
-        /// Factor of the loss.
+        /// Factor on the loss.
         pub share: f32,
-        /// Parameters with a flag.
+        /// Number of parameters, each with a flag.
         pub parameters: u32,
     }
 }
 
 impl TrainingStatus {
-    /// The words of `status` before the first flag.
+    /// Number of words of `status` before the first flag.
     pub const FLAGS: u32 = 2;
 
-    /// The most parameters: one invocation looks at all flags.
+    /// Maximum number of parameters: one invocation reads all flags.
     pub const MOST_PARAMETERS: usize = 60_000;
 
-    /// Refuses a `guard` that is no word of a status.
+    /// Rejects a `guard` that is not a valid index in `status`.
     pub(crate) fn check_guard(op: &'static str, guard: u32) -> Result<()> {
         at_most(op, [("guard", guard, Self::FLAGS as usize + Self::MOST_PARAMETERS)])
     }
 
-    /// Whether an optimizer may still write. `guard` is the index of the parameter's flag in `status`; 0 disables the guard.
+    /// Whether an optimizer may still write. `guard` is the index of the parameter's flag in `status`; 0 disables the
+    /// guard.
     pub(crate) fn goes_on(guard: u32, status: &[f32]) -> bool {
         guard == 0 || status[0].is_finite()
     }

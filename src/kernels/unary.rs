@@ -59,7 +59,7 @@ impl UnaryOp {
 }
 
 params! {
-    /// `y[i] = f(x[i])`; NaN comes out as NaN. Reads `x` `[len]`, writes `y` `[len]`.
+    /// `y[i] = f(x[i])`; NaN stays NaN. Reads `x` `[len]`, writes `y` `[len]`.
     pub struct Unary {
         /// Elements.
         pub len: u32,

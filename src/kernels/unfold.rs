@@ -1,4 +1,4 @@
-//! The windows of a convolution over time, one after the other
+//! Windows of a convolution over time, laid out contiguously
 
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, addressable, at_least_one, countable, linear_groups, params, wgsl};
@@ -12,15 +12,15 @@ params! {
     pub struct Unfold {
         /// T, steps of `x`.
         pub steps: u32,
-        /// Windows.
+        /// Number of windows.
         pub outputs: u32,
         /// B, sequences.
         pub batch: u32,
         /// Channels of `x`.
         pub channels: u32,
-        /// Parts into which the channels are divided.
+        /// Number of groups into which the channels are divided.
         pub groups: u32,
-        /// Steps of a window.
+        /// Number of steps in a window.
         pub taps: u32,
         /// Steps of `x` from one window to the next.
         pub stride: u32,
@@ -32,7 +32,7 @@ params! {
 }
 
 impl Unfold {
-    /// What both kernels ask of their parameters.
+    /// Checks the parameters, for [`Unfold`] and [`Fold`](super::Fold).
     pub(crate) fn check_extents(&self, op: &'static str) -> Result<()> {
         let Self { steps, outputs, batch, channels, groups, taps, stride, padding, dilation } = *self;
         at_least_one(op, [("steps", steps), ("outputs", outputs), ("batch", batch), ("channels", channels)])?;

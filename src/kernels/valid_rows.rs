@@ -1,12 +1,12 @@
-//! Rows of the steps that count, and zeros in the place of the others
+//! Copies the rows of valid steps and zeroes the others
 
 use super::marks::VALID;
 use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
 
 params! {
-    /// `y[i, :] = x[src_offset + i·src_row ..]` where step `i` counts, else 0 whatever is there: before a product over all
-    /// steps, in which 0 times NaN would be NaN.
+    /// `y[i, :] = x[src_offset + i·src_row ..]` where step `i` is valid, else 0, even if `x` is not finite there. Used
+    /// before a product over all steps, in which 0 times NaN would be NaN.
     ///
     /// Reads `marks` `[rows]` ([`marks`](super::marks)) and `x` as far as the rows reach; writes `y` `[rows, width]`.
     pub struct ValidRows {
@@ -16,7 +16,7 @@ params! {
         pub width: u32,
         /// Elements from one row of `x` to the next.
         pub src_row: u32,
-        /// The first row of `x`.
+        /// Index of the first element of `x`.
         pub src_offset: u32,
     }
 }

@@ -1,4 +1,4 @@
-//! Convolution over time: windows one after the other, and products with them.
+//! Convolution over time, as matrix products with unfolded windows.
 
 use super::elementwise;
 use super::linalg::product;
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{BinaryOp, Fold, MatMul, Unfold};
 use crate::tensor::Tensor;
 
-/// How a window moves.
+/// Stride, padding, dilation and groups of a convolution.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     pub stride: usize,
@@ -18,7 +18,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Windows of `taps` steps over a sequence of `steps`; `None` where not even one fits.
+    /// Number of windows of `taps` steps over a sequence of `steps`; `None` if not even one fits.
     pub fn outputs(&self, steps: usize, taps: usize) -> Option<usize> {
         let reach = taps.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
         let padded = self.padding.checked_mul(2)?.checked_add(steps)?;
@@ -26,7 +26,7 @@ impl Window {
     }
 }
 
-/// The extents of one convolution, checked.
+/// Checked extents of a convolution.
 pub struct Conv {
     p: Unfold,
     output: usize,
@@ -82,7 +82,8 @@ impl Conv {
         Ok(Self { p, output })
     }
 
-    /// `[groups, rows, width]`: rows of the output, of windows, and the columns of both within a group.
+    /// `[groups, rows, width, depth]`: the rows of the output and of the windows, and the columns of each within a
+    /// group.
     fn extents(&self) -> [usize; 4] {
         let groups = self.p.groups as usize;
         let rows = self.p.outputs as usize * self.p.batch as usize;
@@ -115,7 +116,7 @@ impl Conv {
         }
     }
 
-    /// The gradients of `x`, if it is `wanted`, of `weight` and of the bias.
+    /// Returns the gradients of `x` (if `wanted`), of `weight` and of the bias.
     pub fn backward(&self, x: &Tensor, weight: &Tensor, dy: &Tensor, wanted: bool) -> Result<[Option<Tensor>; 3]> {
         let [groups, rows, width, depth] = self.extents();
         let empty = |dims: &[usize]| Tensor::empty("conv1d_backward", x.device(), dims);
@@ -132,7 +133,7 @@ impl Conv {
         if !wanted {
             return Ok([None, Some(dw), Some(db)]);
         }
-        // The windows are no longer needed: their buffer takes the gradient.
+        // The windows are no longer needed, so their buffer is reused for the gradient.
         let dwindows = windows;
         let p = items(MatMul::new(rows, depth, width), groups, [of_dy, of_weight, of_windows]);
         product(&p, &dy, weight, None, &dwindows)?;
@@ -142,7 +143,7 @@ impl Conv {
     }
 }
 
-/// One product for each group, from one to the next these numbers of elements of `a`, `b` and `c`.
+/// Extends `p` to one product per group, with these strides between the groups of `a`, `b` and `c`.
 fn items(p: MatMul, groups: usize, [a, b, c]: [usize; 3]) -> MatMul {
     let [batch, a_batch, b_batch, c_batch] = [groups, a, b, c].map(|n| n as u32);
     MatMul { batch, a_batch, b_batch, c_batch, ..p }

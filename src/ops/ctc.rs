@@ -4,14 +4,14 @@ use crate::error::{Error, Result};
 use crate::kernels::{Ctc, CtcAlpha, CtcBeta, CtcGradient};
 use crate::tensor::Tensor;
 
-/// What belongs to a batch beside its probabilities, checked and on the device.
+/// Targets and lengths of a batch, checked and uploaded to the device.
 pub struct Batch {
     p: Ctc,
     targets: Tensor,
     lengths: Tensor,
 }
 
-/// The losses `[B]`, and what backward needs of the forward pass.
+/// The losses `[B]`, and the tensors that the backward pass needs.
 pub struct Losses {
     pub loss: Tensor,
     pub alpha: Tensor,
@@ -19,7 +19,7 @@ pub struct Losses {
 }
 
 impl Batch {
-    /// Targets one after the other, or padded to the same number; `[input_lengths, target_lengths]`.
+    /// Takes targets that are concatenated or padded to the same length, and `[input_lengths, target_lengths]`.
     pub fn new(
         log_probs: &Tensor,
         targets: &[u32],
@@ -73,7 +73,7 @@ impl Batch {
         Ok(out)
     }
 
-    /// The gradient of `log_probs` from that of each sequence's loss.
+    /// Returns the gradient of `log_probs` from that of each sequence's loss.
     pub fn backward(&self, log_probs: &Tensor, alpha: &Tensor, feasible: &Tensor, dloss: &Tensor) -> Result<Tensor> {
         let (p, device) = (self.p, log_probs.device());
         let empty = |dims: &[usize]| Tensor::empty("ctc_backward", device, dims);
@@ -86,16 +86,16 @@ impl Batch {
     }
 }
 
-/// Where the labels of each sequence are.
+/// Layout of the labels of all sequences.
 struct Rows {
-    /// The longest, at least 1.
+    /// Number of labels of the longest sequence, at least 1.
     width: usize,
-    /// Labels from one sequence to the next; `None` where they are one after the other.
+    /// Distance between the labels of consecutive sequences; `None` if they are concatenated.
     stride: Option<usize>,
 }
 
 impl Rows {
-    /// The count says how targets came: one after the other where it is that of all labels, else padded.
+    /// Infers the layout from the number of targets: concatenated if it is the total of all lengths, else padded.
     fn of(targets: &[u32], lengths: &[usize]) -> Result<Self> {
         let total = lengths.iter().try_fold(0usize, |sum, &l| sum.checked_add(l)).unwrap_or(usize::MAX);
         let longest = lengths.iter().copied().max().unwrap_or(0);

@@ -21,7 +21,7 @@ pub fn unary_backward(op: UnaryOp, alpha: f32, x: &Tensor, y: &Tensor, dy: &Tens
     Ok(dx)
 }
 
-/// `y = a ∘ b`, broadcast as NumPy does.
+/// `y = a ∘ b`, with NumPy's broadcasting.
 pub fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let name = match op {
         BinaryOp::Add => "add",
@@ -40,7 +40,7 @@ pub fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     Ok(y)
 }
 
-/// Gradients of `a ∘ b`, each summed over the axes along which its operand was repeated.
+/// Gradients of `a ∘ b`, each summed over the axes along which its operand was broadcast.
 pub fn binary_backward(op: BinaryOp, a: &Tensor, b: &Tensor, dy: &Tensor) -> Result<[Tensor; 2]> {
     let minus = |x: &Tensor| unary(UnaryOp::Scale, -1.0, x);
     let (da, db) = match op {
@@ -56,12 +56,12 @@ pub fn binary_backward(op: BinaryOp, a: &Tensor, b: &Tensor, dy: &Tensor) -> Res
     Ok([sum_to(&da, a.shape())?, sum_to(&db, b.shape())?])
 }
 
-/// The gradient of `x ∘ factors` by [`BinaryOp::Mask`], with respect to `x` of this shape.
+/// Gradient of `x ∘ factors` by [`BinaryOp::Mask`] with respect to `x`, which has this shape.
 pub fn mask_backward(shape: &Shape, factors: &Tensor, dy: &Tensor) -> Result<Tensor> {
     sum_to(&binary(BinaryOp::Mask, dy, factors)?, shape)
 }
 
-/// `y = x·m`, 0 where m is, with the mask of `key`; on `dy`, its gradient.
+/// `y = x·m` with the dropout mask `m` of `key`, exactly 0 where `m` is 0. Applied to `dy`, computes the gradient.
 pub fn dropout(x: &Tensor, p: f32, key: [u32; 2]) -> Result<Tensor> {
     x.check_dtype("dropout", "x", "f32")?;
     let y = Tensor::empty("dropout", x.device(), x.dims())?;

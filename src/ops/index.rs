@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{Gather, ScatterAdd};
 use crate::tensor::{DType, Tensor};
 
-/// Checks that every index is below `rows`, from the maximum that the tensor carries: nothing is read back.
+/// Checks that every index is below `rows`, by the maximum stored with the tensor, so that nothing is read back.
 pub fn check_indices(op: &'static str, arg: &'static str, index: &Tensor, rows: usize) -> Result<()> {
     match index.dtype() {
         DType::U32 { max } if (max as usize) < rows => Ok(()),
@@ -25,7 +25,7 @@ pub fn gather(table: &Tensor, index: &Tensor) -> Result<Tensor> {
     Ok(out)
 }
 
-/// `dtable[index[..], :] += dy[.., :]`, from zero
+/// `dtable[index[..], :] += dy[.., :]`, starting from zero
 pub fn gather_backward(table_dims: &[usize], index: &Tensor, dy: &Tensor) -> Result<Tensor> {
     let table = Tensor::zeros(dy.device(), table_dims)?;
     let [table_rows, width] = [table_dims[0] as u32, table_dims[1] as u32];

@@ -1,11 +1,11 @@
-//! Normalisation of rows to mean 0 and variance 1.
+//! Normalization of rows to mean 0 and variance 1.
 
 use super::reduce::{SumOptions, sum_into};
 use crate::error::{Error, Result};
 use crate::kernels::{LayerNorm, LayerNormBackward};
 use crate::tensor::Tensor;
 
-/// Rows, their width, and the sets of weights that they take in turn.
+/// Returns the number of rows, their width, and the number of weight sets that the rows use in rotation.
 fn extents(x: &Tensor, weight: &Tensor) -> Result<[u32; 3]> {
     let fits = match (x.dims(), weight.dims()) {
         ([.., width], [w]) if w == width => Some(1),
@@ -22,7 +22,7 @@ fn extents(x: &Tensor, weight: &Tensor) -> Result<[u32; 3]> {
     }
 }
 
-/// `y` and the statistics that [`layer_norm_backward`] reads.
+/// Returns `y` and the statistics that [`layer_norm_backward`] reads.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
     for (arg, tensor) in [("self", x), ("weight", weight), ("bias", bias)] {
         tensor.check_dtype("layer_norm", arg, "f32")?;
@@ -40,7 +40,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -> Resul
     Ok((y, stats))
 }
 
-/// `dx`, `dweight` and `dbias`; the sums over the rows are made in order, so the bits never vary.
+/// Returns `dx`, `dweight` and `dbias`. The sums over rows run in a fixed order, so the result is deterministic.
 pub fn layer_norm_backward(x: &Tensor, weight: &Tensor, stats: &Tensor, dy: &Tensor) -> Result<[Tensor; 3]> {
     let [rows, width, groups] = extents(x, weight)?;
     let empty = |dims: &[usize]| Tensor::empty("layer_norm_backward", x.device(), dims);

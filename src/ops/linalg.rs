@@ -1,4 +1,4 @@
-//! Matrix products: which shader takes which shape, and split-K.
+//! Matrix products: selection of the shader by shape, and split-K.
 
 use super::reduce::{SumOptions, sum_into};
 use crate::device::Device;
@@ -10,32 +10,32 @@ use crate::kernels::{
 use crate::tensor::Tensor;
 use crate::tuning::{Answer, Layout, Question, Variant, class};
 
-/// Rows up to which a workgroup per column beats tiles.
+/// Maximum number of rows for which a workgroup per column is faster than tiles.
 const FEW_ROWS: u32 = 4;
-/// Least rows and columns that fill the tiles.
+/// Minimum number of rows and columns that fill the tiles.
 const TILE: u32 = 64;
-/// Least rows and columns for which it pays to lay operands along `k` first.
+/// Minimum number of rows and columns for which repacking operands along `k` pays off.
 const LINED: u32 = 16;
-/// Workgroups that keep a GPU busy; with fewer, a long sum is split.
+/// Number of workgroups that keeps a GPU busy; with fewer, a long sum is split.
 const BUSY: u32 = 64;
-/// Least part of a split sum.
+/// Minimum number of terms per part of a split sum.
 const SPLIT: u32 = 512;
-/// Longest part: a sum of more terms one after the other loses digits, and some drivers end its loop.
+/// Maximum number of terms per part: a longer sequential sum loses precision, and some drivers end its loop.
 const LONGEST: u32 = 1 << 15;
 
-/// The rule that chooses: data, so that the example `devices` can print it.
+/// Returns the shader variant that the rules select, as data, so that the example `devices` can print it.
 pub(crate) fn variant(device: &Device, p: &MatMul) -> Variant {
     if !device.is_gpu() {
         return Variant::Plain;
     }
     if has_narrow_subgroups(device) && p.is_in_vectors() {
-        // The taller tiles win more than a tenth, which rows past the last must not cost.
+        // Tall tiles are more than a tenth faster, unless padding rows cost that much.
         let is_tall = 9 * u64::from(p.m.div_ceil(32)) * 2 <= 10 * u64::from(p.m.div_ceil(16));
         if is_tall { Variant::Tall } else { Variant::Subgroup }
     } else if has_narrow_subgroups(device) && p.is_in_vectors_across() {
         Variant::Outer
     } else if is_software(device) {
-        // Where barriers are dear.
+        // Barriers are expensive here.
         if p.is_in_vectors() { Variant::Wide } else { Variant::Plain }
     } else if p.m <= FEW_ROWS && p.b_row == 1 && p.k >= TILE && p.n <= 65_535 {
         Variant::Rows
@@ -46,7 +46,7 @@ pub(crate) fn variant(device: &Device, p: &MatMul) -> Variant {
     }
 }
 
-/// Whether the adapter computes on the CPU, in subgroups of eight lanes: see ADR 0017.
+/// Whether the adapter computes on the CPU, in subgroups of eight lanes; see ADR 0017.
 pub(crate) fn has_narrow_subgroups(device: &Device) -> bool {
     !device.info().is_hardware_gpu() && device.subgroup() == MatMulSubgroup::SUBGROUP
 }
@@ -56,7 +56,7 @@ pub(crate) fn is_software(device: &Device) -> bool {
     device.is_gpu() && !device.info().is_hardware_gpu()
 }
 
-/// Parts into which the sum over `k` is cut; 1 leaves it whole.
+/// Number of parts into which the sum over `k` is split; 1 keeps it whole.
 fn splits(device: &Device, p: &MatMul) -> u32 {
     let tiles = p.m.div_ceil(32) * p.n.div_ceil(32);
     if !device.is_gpu() || !can_split(p) {
@@ -70,13 +70,13 @@ fn can_split(p: &MatMul) -> bool {
     p.batch == 1 && p.c_row == p.n && p.bias == 0
 }
 
-/// Shader and parts by the rules.
+/// Returns the variant and the number of splits by the rules.
 pub(crate) fn rule(device: &Device, p: &MatMul) -> (Variant, u32) {
     let splits = splits(device, p);
     (variant(device, &part(p, splits)), splits)
 }
 
-/// Whether a shader, and that many parts of the sum, can run the product.
+/// Whether a variant with this number of splits can run the product.
 pub(crate) fn takes(device: &Device, (variant, splits): (Variant, u32), p: &MatMul) -> bool {
     let parts = splits == 1 || (can_split(p) && (2..=BUSY).contains(&splits) && p.k / splits >= 16);
     let part = part(p, splits.clamp(1, BUSY));
@@ -90,7 +90,7 @@ pub(crate) fn takes(device: &Device, (variant, splits): (Variant, u32), p: &MatM
         }
 }
 
-/// Shader and parts: what tuning chose, or the rules.
+/// Returns the variant and the number of splits: the tuned choice if there is one, else by the rules.
 pub(crate) fn choice(device: &Device, p: &MatMul) -> (Variant, u32) {
     if !device.is_gpu() || p.batch > 1 {
         return rule(device, p);
@@ -107,7 +107,7 @@ pub(crate) fn choice(device: &Device, p: &MatMul) -> (Variant, u32) {
     }
 }
 
-/// The product as a batch of `splits` parts of the sum, at the start of a buffer of their own.
+/// Returns the product as a batch of `splits` partial sums, written from the start of a separate buffer.
 fn part(p: &MatMul, splits: u32) -> MatMul {
     if splits == 1 {
         return *p;
@@ -137,7 +137,7 @@ pub fn product(p: &MatMul, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Te
     product_by(choice(a.device(), p), p, a, b, bias, c)
 }
 
-/// The product by a shader, in parts of the sum.
+/// Runs the product with a given variant and number of splits.
 pub(crate) fn product_by(
     (variant, splits): (Variant, u32),
     p: &MatMul,
@@ -156,7 +156,7 @@ pub(crate) fn product_by(
     sum_into(&partial, [1, part.batch as usize, len], options, c, p.c_offset as usize)
 }
 
-/// The product after laying along `k` the operands that are not.
+/// Runs the product after repacking the operands that are not contiguous along `k`.
 fn product_of_lined(p: &MatMul, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c: &Tensor) -> Result<()> {
     let mut p = MatMul { a_batch: 0, b_batch: 0, ..*p };
     let (mut left, mut right) = (a.clone(), b.clone());
@@ -171,7 +171,7 @@ fn product_of_lined(p: &MatMul, a: &Tensor, b: &Tensor, bias: Option<&Tensor>, c
     product(&p, &left, &right, bias, c)
 }
 
-/// Rows and columns of `x`, by their steps, without gaps.
+/// Copies the rows and columns of `x`, given by their strides, to a contiguous tensor.
 fn lined(x: &Tensor, offset: u32, [rows, cols]: [u32; 2], [row, col]: [u32; 2]) -> Result<Tensor> {
     let out = Tensor::empty("matmul", x.device(), &[rows as usize, cols as usize])?;
     let kernel = Copy {
@@ -185,7 +185,7 @@ fn lined(x: &Tensor, offset: u32, [rows, cols]: [u32; 2], [row, col]: [u32; 2]) 
     Ok(out)
 }
 
-/// A right side `[k, n]` of many products, as the device reads it best.
+/// A right-hand side `[k, n]` of many products, in the layout that the device reads fastest.
 pub struct Rhs {
     pub tensor: Tensor,
     row: u32,
@@ -201,13 +201,13 @@ impl Rhs {
         Ok(Self { tensor: b.clone(), row: n, col: 1 })
     }
 
-    /// `p` with the rows from `first` on as its right side.
+    /// Returns `p` with the rows from `first` on as its right-hand side.
     pub fn rows_from(&self, first: usize, p: MatMul) -> MatMul {
         MatMul { b_offset: first as u32 * self.row, b_row: self.row, b_col: self.col, ..p }
     }
 }
 
-/// The product by a named shader.
+/// Runs the product with a given variant, without splitting it.
 pub(crate) fn product_with(
     variant: Variant,
     p: &MatMul,
@@ -285,7 +285,7 @@ pub fn matmul_backward(a: &Tensor, b: &Tensor, dc: &Tensor) -> Result<[Tensor; 2
     Ok([da, db])
 }
 
-/// `y = x·Wᵀ + b`, `W` `[out, in]` as PyTorch keeps it.
+/// `y = x·Wᵀ + b`, with `W` `[out, in]` as in PyTorch.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     x.check_dtype("linear", "x", "f32")?;
     weight.check_dtype("linear", "weight", "f32")?;
@@ -307,7 +307,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     Ok(y)
 }
 
-/// `dx = dy·W`, `dW = dyᵀ·x`, `db = Σ dy`, of which those that are `wanted` are computed.
+/// `dx = dy·W`, `dW = dyᵀ·x`, `db = Σ dy`; computes only those that are `wanted`.
 pub fn linear_backward(x: &Tensor, weight: &Tensor, dy: &Tensor, wanted: [bool; 3]) -> Result<[Option<Tensor>; 3]> {
     let (out, input) = (weight.dims()[0], weight.dims()[1]);
     let rows = x.len() / input;

@@ -1,4 +1,4 @@
-//! Losses before their reduction.
+//! Losses before reduction.
 
 use super::index::check_indices;
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ pub fn pointwise_backward(kind: LossKind, delta: f32, x: &Tensor, t: &Tensor, dl
     Ok(dx)
 }
 
-/// Loss of each row, and 1 for each row that counts. `ignored` may lie past the classes.
+/// Returns the loss of each row, and 1 for each row that counts. `ignored` may exceed the number of classes.
 pub fn cross_entropy(x: &Tensor, target: &Tensor, ignored: u32, smoothing: f32) -> Result<(Tensor, Tensor)> {
     x.check_dtype("cross_entropy", "logits", "f32")?;
     let [rows, classes] = x.dims()[..] else {
@@ -33,7 +33,7 @@ pub fn cross_entropy(x: &Tensor, target: &Tensor, ignored: u32, smoothing: f32) 
     if target.dims() != [rows] {
         return Err(Error::shape("cross_entropy", "target", format!("[{rows}]"), target.dims()));
     }
-    // A target of `ignored` past the classes is legal; any other such target gives NaN in its row.
+    // A target equal to `ignored` may be `≥ classes`; any other such target gives NaN in its row.
     match target.dtype() {
         DType::U32 { max } if max == ignored => {}
         _ => check_indices("cross_entropy", "target", target, classes)?,
@@ -45,7 +45,7 @@ pub fn cross_entropy(x: &Tensor, target: &Tensor, ignored: u32, smoothing: f32) 
     Ok((loss, counted))
 }
 
-/// Gradient of the logits from that of each row's loss.
+/// Returns the gradient of the logits from that of each row's loss.
 pub fn cross_entropy_backward(
     x: &Tensor,
     target: &Tensor,

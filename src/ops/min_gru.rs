@@ -8,12 +8,12 @@ use crate::error::Result;
 use crate::kernels::{MatMul, MinGruChunks, MinGruChunksBackward, MinGruSequence, MinGruSequenceBackward, Scan};
 use crate::tensor::Tensor;
 
-/// Invocations that keep a GPU busy.
+/// Number of invocations that keeps a GPU busy.
 const BUSY: usize = 1 << 14;
-/// Least steps of a chunk.
+/// Minimum number of steps per chunk.
 const LEAST: usize = 32;
 
-/// Steps that one invocation takes. A CPU takes all.
+/// Number of steps per invocation; on a CPU, all of them.
 pub fn chunk(device: &Device, steps: usize, width: usize) -> usize {
     if !device.is_gpu() {
         return steps;
@@ -21,7 +21,8 @@ pub fn chunk(device: &Device, steps: usize, width: usize) -> usize {
     steps.div_ceil((BUSY / width).clamp(1, steps.div_ceil(LEAST)))
 }
 
-/// The states between the chunks of `p` `[chunks, width]`: `first`, then what the chunks make of it, as `run` computes it.
+/// Returns the states before each chunk of `p`, `[chunks, width]`: `first`, then the states that follow from the affine
+/// maps of the chunks, which `run` computes.
 fn carry(p: &MinGruSequence, first: &Tensor, run: impl FnOnce([&Tensor; 2]) -> Result<()>) -> Result<Tensor> {
     let (device, chunks, width) = (first.device(), p.chunks(), p.width());
     if chunks == 1 {
@@ -61,19 +62,20 @@ impl Layer {
         [self.p.directions, self.p.steps, self.p.batch, self.p.hidden].map(|n| n as usize)
     }
 
-    /// Room for pre-activations.
+    /// Allocates the pre-activations.
     fn pairs(&self, device: &Device) -> Result<Tensor> {
         let [directions, steps, batch, hidden] = self.extents();
         Tensor::empty("min_gru", device, &[2 * directions, steps, batch, hidden])
     }
 
-    /// First element of the pre-activations of the `i`-th of the linear layers.
+    /// Index of the first pre-activation of the `i`-th linear layer.
     fn part_at(&self, i: usize) -> u32 {
         let [_, steps, batch, hidden] = self.extents();
         (i * steps * batch * hidden) as u32
     }
 
-    /// From `x` `[T, B, I]` and first states `[D, B, H]`; `linears` are those of each direction after the other.
+    /// Runs the layer on `x` `[T, B, I]` and the first states `[D, B, H]`; `linears` lists the linear layers by
+    /// direction.
     pub fn forward(&self, x: &Tensor, h0: &Tensor, linears: &[Linear]) -> Result<Forward> {
         let (device, [directions, steps, batch, hidden]) = (x.device(), self.extents());
         let (rows, input) = (steps * batch, x.len() / (steps * batch));
@@ -89,11 +91,11 @@ impl Layer {
         Ok(Forward { kv, y, h_n })
     }
 
-    /// From the gradients of `y` and `h_n` to those of the pre-activations and of `h0`.
+    /// Returns the gradients of the pre-activations and of `h0`, from those of `y` and `h_n`.
     pub fn backward(&self, run: &Forward, h0: &Tensor, [dy, d_last]: [&Tensor; 2]) -> Result<[Tensor; 2]> {
         let (device, p, kv, lengths) = (dy.device(), self.p, &run.kv, &self.lengths);
         let (d_kv, d_h0) = (self.pairs(device)?, Tensor::empty("min_gru", device, h0.dims())?);
-        // The gradients are no logarithms.
+        // Gradients are never logarithms.
         let plain = MinGruSequence { log: 0, ..p };
         let terms = |terms: [&Tensor; 2]| device.run(&MinGruChunksBackward(p), [kv, lengths, dy], terms);
         let carry = carry(&plain, d_last, terms)?;
@@ -114,7 +116,7 @@ impl Layer {
         Ok(dx)
     }
 
-    /// `dW = d_kvᵀ·x` of the `i`-th of the linear layers.
+    /// `dW = d_kvᵀ·x` of the `i`-th linear layer.
     pub fn d_weight(&self, d_kv: &Tensor, x: &Tensor, i: usize) -> Result<Tensor> {
         let [_, steps, batch, hidden] = self.extents();
         let (rows, input) = (steps * batch, x.len() / (steps * batch));
@@ -124,7 +126,7 @@ impl Layer {
         Ok(dw)
     }
 
-    /// The gradients of the biases of all linear layers, `[2·D, H]`.
+    /// Returns the gradients of the biases of all linear layers, `[2·D, H]`.
     pub fn d_biases(&self, d_kv: &Tensor) -> Result<Tensor> {
         let [directions, steps, batch, hidden] = self.extents();
         let sums = Tensor::empty("min_gru", d_kv.device(), &[2 * directions, hidden])?;

@@ -1,4 +1,4 @@
-//! Checked operations on tensors, forward beside backward. None of them touches the tape.
+//! Checked operations on tensors, forward and backward side by side. None of them records on the tape.
 
 pub(crate) mod conv;
 pub(crate) mod ctc;
@@ -16,8 +16,8 @@ pub(crate) mod softmax;
 #[cfg(not(target_arch = "wasm32"))]
 mod tune;
 
-/// How the layer input's product `X [m, k] · Wᵀ [k, n] + b` and the weight gradient `Aᵀ [m, k] · X [k, n]` are run on
-/// `device`, in words: for showing, not for deciding.
+/// Describes how `device` runs the layer input's product `X [m, k] · Wᵀ [k, n] + b` and the weight gradient
+/// `Aᵀ [m, k] · X [k, n]`. For display only.
 pub fn product_variants(device: &crate::Device, [m, n, k]: [usize; 3]) -> [String; 2] {
     let input = crate::kernels::MatMul { bias: 1, ..crate::kernels::MatMul::new(m, n, k).b_transposed() };
     [input, crate::kernels::MatMul::new(n, k, m).a_transposed()].map(|p| variant_name(device, &p))

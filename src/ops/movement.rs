@@ -1,4 +1,4 @@
-//! Transposes, slices, concatenations and repeats: all one strided copy.
+//! Transposes, slices, concatenations and repeats, each as strided copies.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::kernels::Copy;
 use crate::shape::MAX_RANK;
 use crate::tensor::Tensor;
 
-/// The axes in another order: axis `i` of the result is axis `axes[i]` of `x`.
+/// Permutes the axes: axis `i` of the result is axis `axes[i]` of `x`.
 pub fn permute(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
     let rank = x.dims().len();
     if axes.len() != rank || !(0..rank).all(|axis| axes.contains(&axis)) {
@@ -27,7 +27,7 @@ pub fn permute(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
     Ok(y.with_dtype(x.dtype()))
 }
 
-/// Undoes [`permute`].
+/// Returns the inverse of a permutation of axes.
 pub fn inverse(axes: &[usize]) -> Vec<usize> {
     let mut out = vec![0; axes.len()];
     axes.iter().enumerate().for_each(|(i, &a)| out[a] = i);
@@ -52,7 +52,7 @@ fn stride(dims: &[usize], axis: usize) -> usize {
     dims[axis + 1..].iter().product()
 }
 
-/// The part `range` of one axis.
+/// Returns the part `range` of one axis.
 pub fn slice(x: &Tensor, axis: usize, range: Range<usize>) -> Result<Tensor> {
     let dims = part("slice", x, axis, &range)?;
     let y = Tensor::empty("slice", x.device(), &dims)?;
@@ -80,7 +80,7 @@ pub fn write_slice(x: &Tensor, out: &Tensor, axis: usize, start: usize) -> Resul
     x.device().run(&kernel, [x], [out])
 }
 
-/// Tensors one after the other along an axis.
+/// Concatenates tensors along an axis.
 pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
     let Some(first) = parts.first() else {
         return Err(Error::value("concat", "parts", "at least one tensor", "none"));
@@ -110,7 +110,7 @@ pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
     Ok(out)
 }
 
-/// `x` repeated along its axes of extent 1 until it has `dims`.
+/// Repeats `x` along its axes of extent 1 to the shape `dims`.
 pub fn expand(x: &Tensor, dims: &[usize]) -> Result<Tensor> {
     let y = Tensor::empty("expand", x.device(), dims)?;
     let (from, to) = (x.shape().dims4(), y.shape().dims4());

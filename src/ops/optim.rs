@@ -1,4 +1,4 @@
-//! Updates of parameters in place.
+//! In-place updates of parameters.
 
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -24,14 +24,14 @@ pub fn adam(p: &Adam, grad: &Tensor, w: &Tensor, [m, v]: [&Tensor; 2], status: &
     w.device().run(p, [grad], [w, m, v, status])
 }
 
-/// The factor that clips gradients of this norm, both scalars.
+/// Returns the factor that clips gradients of this norm; both are scalars.
 pub fn clip_factor(norm: &Tensor, max_norm: f32) -> Result<Tensor> {
     let factor = Tensor::empty("clip_grad_norm", norm.device(), &[])?;
     norm.device().run(&ClipFactor { max_norm }, [norm], [&factor])?;
     Ok(factor)
 }
 
-/// A training status of as many parameters, with a total of 0 and no flag.
+/// Creates a training status for this number of parameters, with a total of 0 and no flag set.
 pub fn training_status(device: &Device, parameters: usize) -> Result<Tensor> {
     let most = TrainingStatus::MOST_PARAMETERS;
     if parameters > most {

@@ -1,14 +1,14 @@
-//! Sums, deterministic: chunks first, then the sum of the chunks.
+//! Deterministic sums: first within chunks, then over the chunks.
 
 use crate::error::{Error, Result};
 use crate::kernels::Sum;
 use crate::shape::{MAX_RANK, Shape};
 use crate::tensor::Tensor;
 
-/// Elements that one invocation adds; also keeps the rounding error of long sums low.
+/// Elements summed per invocation; small chunks also keep the rounding error of long sums low.
 const CHUNK: usize = 64;
 
-/// How a sum is made.
+/// Options of a sum.
 #[derive(Clone, Copy)]
 pub struct SumOptions {
     pub scale: f32,
@@ -58,7 +58,7 @@ pub fn sum_all(x: &Tensor, options: SumOptions) -> Result<Tensor> {
     Ok(out)
 }
 
-/// `scale · Σ x` over one axis, which is left with extent 1.
+/// `scale · Σ x` over one axis, which is kept with extent 1.
 pub fn sum_axis(x: &Tensor, axis: usize, scale: f32) -> Result<Tensor> {
     x.check_dtype("sum_axis", "self", "f32")?;
     if axis >= x.dims().len() {

@@ -28,8 +28,8 @@ pub fn softmax_backward(y: &Tensor, dy: &Tensor, log: bool) -> Result<Tensor> {
     Ok(dx)
 }
 
-/// Softmax over the last axis of `x` `[batch, rows, width]`, of the elements that `keep` `[batch, width]` marks; the
-/// others are 0. Its gradient is [`softmax_backward`].
+/// Softmax over the last axis of `x` `[batch, rows, width]`, restricted to the elements that `keep` `[batch, width]`
+/// selects; the others are 0. Its gradient is [`softmax_backward`].
 pub fn masked_softmax(x: &Tensor, keep: &Tensor) -> Result<Tensor> {
     x.check_dtype("masked_softmax", "self", "f32")?;
     keep.check_dtype("masked_softmax", "keep", "u32")?;

@@ -1,4 +1,4 @@
-//! Measuring plans and matrix products on the adapter at hand.
+//! Measures plans and matrix products on the current adapter.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,20 @@ use crate::kernels::MatMul;
 use crate::tensor::Tensor;
 use crate::tuning::{Answer, Layout, Plan, Question, Tuning, Variant};
 
-/// Runs timed at most; the best counts.
+/// Maximum number of timed runs per candidate; the fastest counts.
 const RUNS: usize = 5;
-/// What the timed runs of one candidate take at least, if they are fewer.
+/// Time after which no further timed run of a candidate starts.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// Another choice than the rule's has to be faster by this.
+/// A candidate replaces the best so far only if it takes less than this fraction of its time.
 const MARGIN: f64 = 0.95;
 
 impl Device {
-    /// Measures the plans and matrix products that `call` needs, uses the fastest from now on, and gives all choices in force
-    /// on this device: to be saved, and preset by [`GpuOptions::tuning`](crate::GpuOptions::tuning).
+    /// Measures the plans and matrix products that `call` needs, and uses the fastest from now on. Returns all choices
+    /// in force on this device, which can be saved and preset with [`GpuOptions::tuning`](crate::GpuOptions::tuning).
     ///
-    /// `call` is what the program does, on tensors of the sizes it will have; it runs a few times for each plan. Products
-    /// are measured alone, on sizes rounded up to powers of two. Let nothing else run on the device meanwhile.
+    /// `call` should do what the program does, on tensors of the sizes it will use; it runs a few times for each plan.
+    /// Products are measured separately, on sizes rounded up to powers of two. Nothing else should run on the device
+    /// meanwhile.
     ///
     /// ```no_run
     /// use wgru::{Device, GpuOptions, Rng, Tensor, Tuning, nn::{RecurrentConfig, Mode, Module}};
@@ -38,13 +39,13 @@ impl Device {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Value`] on the CPU; those of `call`. The choices are then as before.
+    /// [`Error::Value`] on the CPU, and any error of `call`. The choices are then unchanged.
     pub fn tune(&self, mut call: impl FnMut() -> Result<()>) -> Result<Tuning> {
         if !self.is_gpu() {
             return Err(Error::value("Device::tune", "device", "a GPU", &self.info().name));
         }
         let before = self.tuned().choices.clone();
-        // `call` drops its results, and is measured nevertheless.
+        // Disables dead-code elimination: `call` drops its results, but they must be computed to be measured.
         self.run_dropped(true);
         let result = self.measure_plans(&mut call).and_then(|()| self.measure_products(&mut call));
         self.run_dropped(false);
@@ -58,7 +59,7 @@ impl Device {
         Ok(self.tuning())
     }
 
-    /// What `call` asks.
+    /// Returns the questions that `call` asks.
     fn asked(&self, call: &mut impl FnMut() -> Result<()>) -> Result<Vec<Question>> {
         self.tuned().asked = Some(Default::default());
         call()?;
@@ -116,7 +117,7 @@ impl Device {
         Ok(())
     }
 
-    /// Keeps the fastest of the candidates, of which the first is the rule's.
+    /// Keeps the fastest candidate; the first is the rule's choice.
     fn decide(
         &self,
         question: Question,
@@ -140,7 +141,8 @@ impl Device {
         Ok(())
     }
 
-    /// Seconds of the best run after one to warm up; one run only, where that takes twice `least`.
+    /// Returns the seconds of the fastest run, after one warm-up. Stops after a single run if it takes more than twice
+    /// `least`.
     fn time(&self, least: f64, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
         let mut once = || -> Result<f64> {
             let start = Instant::now();
@@ -160,7 +162,7 @@ impl Device {
     }
 }
 
-/// A product of these sizes.
+/// Returns a product with these sizes and this layout.
 fn sample([m, n, k]: [u32; 3], layout: Layout) -> MatMul {
     let p = MatMul::new(m as usize, n as usize, k as usize);
     match layout {

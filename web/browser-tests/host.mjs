@@ -1,10 +1,10 @@
-// The page that hosts the tests: calls the exports of a module that are tests, one by one, and says what came of them.
+// The page that hosts the tests: calls the exported tests of a module one by one, and reports their results.
 
-// What the modules import.
+// Imports of the modules.
 
 let wake = () => {}, woken = false;
 
-// A test waits by suspending itself: its export is called through `WebAssembly.promising`, below.
+// A test waits by suspending its call. This needs exports to be called through `WebAssembly.promising`, below.
 export const suspend = new WebAssembly.Suspending(async () => {
   if (!woken) await new Promise(done => wake = done);
   woken = false;
@@ -21,8 +21,8 @@ export function panicked(text, len) {
   message = new TextDecoder().decode(new Uint8Array(wasm.memory.buffer, text, len));
 }
 
-// A test that is named for the GPU and opens no device, or the run as a whole where none works on it, tests something
-// else than it says.
+// Counts the use of WebGPU: a test named for the GPU that opens no device is a failure, and so is a run without any
+// submission.
 const counts = { opened: 0, submitted: 0 };
 function count(type, method, what) {
   const original = type.prototype[method];
@@ -45,7 +45,7 @@ export async function adapter() {
 
 let instances = 0;
 
-// The glue keeps its instance's state, so a new instance takes a new copy of it.
+// The glue module holds the state of its instance, so a new instance needs a new copy of the glue.
 async function instantiate(name, module) {
   const glue = await import(`./modules/${name}.js?${instances++}`);
   wasm = await glue.default({ module_or_path: module });
@@ -65,14 +65,14 @@ async function run(name, module, title) {
     else if (onGpu.test(test) && counts.opened === before.opened) error = 'opened no WebGPU device';
   } catch (trap) {
     if (expected === undefined || !message?.includes(expected)) error = message ?? String(trap.stack);
-    // A module that trapped is left as it fell.
+    // The state of a module that trapped is undefined: replace it.
     await instantiate(name, module);
   }
   return { test, error, ms: performance.now() - start, submitted: counts.submitted - before.submitted };
 }
 
-// Runs the tests of module `name` whose names include `only.only`, with `only.cpu` without those named for the GPU;
-// `report` gets each result.
+// Runs the tests of module `name` whose names include `only.only`, and passes each result to `report`. `only.cpu`
+// leaves out the tests named for the GPU.
 export async function runAll(name, only, report) {
   const module = await WebAssembly.compileStreaming(fetch(`modules/${name}_bg.wasm`));
   await instantiate(name, module);

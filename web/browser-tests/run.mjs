@@ -1,6 +1,8 @@
-// node run.mjs FOLDER [MODULE…] [--only TEXT] [--cpu]: runs in a browser the tests of the modules that `bindgen` wrote to
-// FOLDER, or of those named; only tests whose names include TEXT, or without those that are named for the GPU. CHROMIUM
-// names the browser.
+// node run.mjs FOLDER [MODULE…] [--only TEXT] [--cpu]
+//
+// Runs the tests of all modules that `bindgen` wrote to FOLDER, or of the named ones, in a browser. `--only` selects
+// tests whose names include TEXT; `--cpu` leaves out tests named for the GPU. The environment variable CHROMIUM selects
+// the browser.
 
 import { readdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -23,7 +25,7 @@ try {
   const page = await open();
   console.log(`adapter: ${await page.evaluate(() => window.host.adapter())}`);
   await page.close();
-  // Two at a time: while one waits for the GPU, the other computes.
+  // Two modules at a time: while one waits for the GPU, the other computes.
   const left = named.length ? named : modules;
   await Promise.all([1, 2].map(async () => {
     while (left.length) await runModule(left.shift());
@@ -47,7 +49,7 @@ async function open() {
   return page;
 }
 
-// A page of its own for each module.
+// Each module runs in its own page.
 async function runModule(module) {
   const page = await open();
   const results = [];

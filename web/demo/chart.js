@@ -1,15 +1,15 @@
-// Lines and heat maps on canvases, in the colours of the style sheet.
+// Line charts and heat maps on canvases, in the colors of the style sheet.
 
 const dark = matchMedia('(prefers-color-scheme: dark)');
 const names = ['paper', 'card', 'ink', 'quiet', 'line', 'accent', 'amber', 'violet', 'rose'];
 let colours;
-/** The colours of the style sheet, read again when the scheme changes. */
+/** Returns the colors of the style sheet, read again after the color scheme changes. */
 function palette() {
   const style = getComputedStyle(document.documentElement);
   return (colours ??= Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()])));
 }
 
-/** Calls `draw` in the next frame after `repaint()`, and whenever the canvas or the scheme changes. */
+/** Calls `draw` in the next frame after `repaint()`, and whenever the canvas is resized or the color scheme changes. */
 export function painter(canvas, draw) {
   const height = canvas.height;
   canvas.style.height = `${height}px`;
@@ -37,7 +37,7 @@ export function painter(canvas, draw) {
   return repaint;
 }
 
-/** Round numbers that cut `[low, high]` into some four parts. */
+/** Returns round numbers that divide `[low, high]` into about four parts. */
 function ticks(low, high) {
   const rough = (high - low) / 4 || 1;
   const ten = 10 ** Math.floor(Math.log10(rough));
@@ -55,8 +55,9 @@ const extent = (lines) => {
 };
 
 /**
- * Lines over a common axis. `lines`: `{values, colour, width, dash, alpha}`, gaps where a value is not finite; `count`: places of
- * the axis; `label(i)`: what stands under a place; `range`: of the values; `log`: by powers of ten; `shade`: pairs of places.
+ * Draws lines over a common axis. `lines`: `{values, colour, width, dash, alpha}`, with gaps where a value is not
+ * finite; `count`: number of positions on the axis; `label(i)`: text below position `i`; `range`: of the values; `log`:
+ * logarithmic value axis; `shade`: pairs of positions to shade between.
  */
 export function plot(context, { left = 44, top = 6, right, bottom }, colours, { lines, count, label, range, log, shade = [] }) {
   const scale = log ? Math.log10 : (v) => v;
@@ -117,7 +118,7 @@ export function plot(context, { left = 44, top = 6, right, bottom }, colours, { 
 const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 const stage = document.createElement('canvas');
 
-/** `values` `[columns, rows]` between `low` and `high` as cells; `scale`: colours from the lowest to the highest. */
+/** Draws `values` `[columns, rows]` as cells. `scale` lists the colors from `low` to `high`. */
 export function heat(context, { left, top, right, bottom }, colours, { values, columns, rows, low, high, scale }) {
   const stops = scale.map((name) => channels(colours[name]));
   [stage.width, stage.height] = [columns, rows];

@@ -1,4 +1,4 @@
-// The device that the panels compute on, and what the page says of it.
+// The device that the panels compute on, and its section of the page.
 import { WgruError, open } from '../dist/js/index.js';
 import { described, facts, figure } from './ui.js';
 
@@ -8,38 +8,38 @@ const error = root.querySelector('[data-error]');
 const megabytes = (bytes) => `${figure(bytes / 2 ** 20)} MB`;
 const called = { webgpu: 'WebGPU', cpu: 'CPU' };
 
-/** Tells of `leave` before a device is freed: work on it is to stop. */
+/** Dispatches `leave` before a device is freed, so that work on it stops. */
 export const leave = new EventTarget();
 
 let current;
 let shown;
 
-/** The open device. */
+/** Returns the open device. */
 export function device() {
-  if (!current) throw new WgruError('no-adapter', 'no device is open: choose another one above');
+  if (!current) throw new WgruError('no-adapter', 'no device is open: choose one above');
   return current;
 }
 
-/** Shows what the device is now, if it is still in use: after a fault it may be another one. */
+/** Shows the state of `device`, if it is still in use. Its kind may have changed after a fault. */
 function refresh(device, lost) {
   if (device !== current) return;
   const { info } = device;
   if (lost) {
-    part('note').textContent = `Lost: ${described(lost)}. The next call opens a device anew.`;
+    part('note').textContent = `Lost: ${described(lost)}. The next call opens a new device.`;
     root.dataset.state = 'lost';
     return;
   }
   if (root.dataset.state === 'lost' && info !== shown)
-    part('note').textContent = `Restored on ${called[info.kind]}, with every weight of the last epoch.`;
+    part('note').textContent = `Restored on ${called[info.kind]}, with the weights of the last epoch.`;
   shown = info;
   root.dataset.state = 'ready';
   root.dataset.kind = info.kind;
   part('kind').textContent = called[info.kind];
   part('name').textContent = info.name;
-  part('reason').textContent = `Why: ${info.reason}`;
+  part('reason').textContent = `Reason: ${info.reason}`;
   const { adapter } = info;
   facts(part('facts'), [
-    ['Work is done in', info.worker ? 'a worker of its own' : 'this thread'],
+    ['Runs in', info.worker ? 'a worker' : 'the main thread'],
     ['WebAssembly', info.build === 'plain' ? 'without SIMD' : info.build === 'relaxed' ? 'relaxed SIMD' : 'SIMD'],
     ...(adapter
       ? [
@@ -52,7 +52,7 @@ function refresh(device, lost) {
   ]);
 }
 
-/** Opens the device of `choice`; where that fails, the one before stays. */
+/** Opens the device `choice`. If that fails, the previous device stays in use. */
 async function choose(choice, changed) {
   error.textContent = '';
   part('note').textContent = '';
@@ -67,13 +67,13 @@ async function choose(choice, changed) {
     await changed();
   } catch (thrown) {
     error.textContent = described(thrown);
-    part('reason').textContent = before ? 'The device before stays.' : '';
+    part('reason').textContent = before ? 'The previous device stays in use.' : '';
   } finally {
     root.removeAttribute('aria-busy');
   }
 }
 
-/** Opens the first device and listens to the switch; `changed` hears of every new one. */
+/** Opens the first device and listens to the switch. `changed` is called after every new device. */
 export async function start(changed) {
   const switches = [...root.querySelectorAll('[name=device]')];
   let chosen = new URLSearchParams(location.search).get('device') ?? 'auto';
@@ -89,7 +89,7 @@ export async function start(changed) {
   await choose(chosen, changed);
 }
 
-/** Does `work`, and does it again on a new device when the one before is lost. */
+/** Runs `work`, and repeats it on a new device after a device loss, up to three times. */
 export async function persist(work) {
   const on = device();
   for (let losses = 0; ; ) {
@@ -105,7 +105,7 @@ export async function persist(work) {
   }
 }
 
-/** Trains; when the device is lost, goes on from the weights of the last epoch, on a new one. */
+/** Trains. After a device loss, continues on a new device from the weights of the last epoch. */
 export function train(network, examples, options) {
   const on = device();
   let left = options.epochs;

@@ -1,11 +1,11 @@
-// Panel 1: a forecaster, trained in the page, beside two that learn nothing.
+// Panel 1: a forecaster that is trained in the page and compared with two naive forecasts.
 import { device, leave, persist, train } from './device.js';
 import { painter, plot } from './chart.js';
 import { naive, read, rmse, split, windows } from './series.js';
 import { droppable, duration, figure, panel, stopped } from './ui.js';
 
 const ui = panel('forecast');
-/** Bytes of the network that was trained last. */
+/** The last trained network, as the bytes of a file. */
 export let trained;
 
 let table, data, baselines, forecast, abort;
@@ -13,7 +13,7 @@ let history = { loss: [], validation: [] };
 
 const repaint = painter(ui.chart('forecast'), (context, width, height, colours) => {
   if (!baselines) return;
-  // As many of the last rows as can be told apart.
+  // Show as many of the last rows as the width can resolve.
   const count = Math.min(data.test, Math.round(width / 4));
   const first = data.table.rows - count;
   const label = (i) => (table.labels ? table.labels[first + i].slice(0, 10) : `row ${first + i + 1}`);
@@ -36,7 +36,7 @@ const repaintLoss = painter(ui.chart('loss'), (context, width, height, colours) 
   plot(context, { right: width - 4, bottom: height - 26 }, colours, { lines, count, range, label: (i) => `epoch ${i + 1}` });
 });
 
-/** Shows the column `target` and the forecasts that learn nothing. */
+/** Selects the column `target`, and shows the naive forecasts. */
 async function choose(target) {
   abort?.abort();
   data = await split(table, target);
@@ -48,8 +48,8 @@ async function choose(target) {
   ui.put('persistence', rmse(baselines.persistence, baselines.measured));
   ui.put('seasonal', baselines.seasonal && rmse(baselines.seasonal, baselines.measured));
   const cycle = data.period ? `a cycle of ${figure(data.period)} rows` : 'no cycle found';
-  const cut = table.cut ? ` (the last ones; ${table.cut} older ones are left out)` : '';
-  ui.say('series', `${table.name}: ${table.rows} rows${cut}, ${cycle}. It learns from ${data.learned}, stops by ${data.validation}, and is scored on the last ${data.test}.`);
+  const cut = table.cut ? ` (the most recent; ${table.cut} older rows are skipped)` : '';
+  ui.say('series', `${table.name}: ${table.rows} rows${cut}, ${cycle}. Rows for training: ${data.learned}, validation: ${data.validation}, test: the last ${data.test}.`);
   ui.say('unit', 'RMSE on held-out rows');
   ui.say('progress', '');
   repaint();
@@ -83,7 +83,7 @@ async function learn() {
     const test = await windows(of, border, border + of.test);
     const network = await on.create({ input: examples.dims[2], hidden: 24, outputs: 1, seed: 1 });
     history = { loss: [], validation: [] };
-    /** The forecast of the network as it is now. */
+    /** Forecasts with the current weights, and shows the result. */
     const look = async () => {
       const { output } = await persist(() => network.run(test.x, test.dims));
       const { values, scale } = of;
@@ -105,11 +105,11 @@ async function learn() {
       try {
         const options = { epochs, batch: 32, rate: 0.005, weightDecay: 1e-4, clipNorm: 1, patience: 8, seed: 1 };
         const { bestEpoch } = await train(network, examples, { ...options, validation, onEpoch, signal: stop.signal });
-        how = `Trained; the weights of epoch ${bestEpoch + 1} were best`;
+        how = `Trained (best epoch: ${bestEpoch + 1})`;
       } catch (error) {
         if (!stopped(error, stop.signal)) throw error;
       }
-      // Another column or device: nothing of this one is of use.
+      // The column or the device changed meanwhile: discard the result.
       if (of !== data || on !== device()) return;
       const time = performance.now() - began;
       await look();
@@ -131,6 +131,6 @@ export function start() {
   droppable(ui.control('drop'), async (file) => take(file.name, await file.text()));
   return ui.attempt(async () => {
     const answer = await fetch(new URL('./data/seattle-weather.csv', import.meta.url));
-    await take('Weather of Seattle, 2012–2015', await answer.text());
+    await take('Seattle weather, 2012–2015', await answer.text());
   });
 }

@@ -1,4 +1,4 @@
-// Panel 2: the gates of a GRU while it learns to hold a number.
+// Panel 2: the gates of a GRU while it learns to remember a number.
 import { device, leave, persist, train } from './device.js';
 import { heat, painter, plot } from './chart.js';
 import { duration, noise, panel, stopped } from './ui.js';
@@ -6,7 +6,7 @@ import { duration, noise, panel, stopped } from './ui.js';
 const ui = panel('gates');
 const [STEPS, HIDDEN, EXAMPLES, EPOCHS] = [40, 16, 384, 60];
 
-/** Sequences of a number and a mark; wanted is the number under the last mark. */
+/** Generates sequences of numbers and marks. The target is the number at the last mark. */
 function task(examples, seed) {
   const next = noise(seed);
   const x = new Float32Array(examples * STEPS * 2);
@@ -33,7 +33,7 @@ let epochs = 0;
 const repaint = painter(ui.chart('gates'), (context, width, height, colours) => {
   const [left, right] = [44, width - 4];
   const strip = 128;
-  // A cell is a step: lines pass through the middle of cells.
+  // Each cell is one step. Lines pass through the middle of the cells.
   const half = (right - left) / STEPS / 2;
   const lines = [
     { values: shown.y, colour: 'ink', width: 1.5 },
@@ -59,7 +59,7 @@ const repaint = painter(ui.chart('gates'), (context, width, height, colours) => 
     context.fillStyle = colours.quiet;
     [context.textAlign, context.textBaseline] = ['left', 'bottom'];
     context.fillText(`${name} gate`.replace('candidate gate', 'candidate'), left, top - 6);
-    // The scale, drawn with the same colours.
+    // Legend of the color scale.
     const ramp = context.createLinearGradient(right - 90, 0, right - 30, 0);
     scale.forEach((colour, s) => ramp.addColorStop(s / (scale.length - 1), colours[colour]));
     context.fillStyle = ramp;
@@ -75,7 +75,7 @@ const repaint = painter(ui.chart('gates'), (context, width, height, colours) => 
   });
 });
 
-/** A network on the device of now. */
+/** Makes sure that there is a network on the current device. */
 async function settle() {
   if (network && owner === device()) return;
   network = undefined;
@@ -96,7 +96,7 @@ async function look() {
   repaint();
 }
 
-/** Shows the gates of the network, untrained on a new device. */
+/** Shows the gates of the network, which is untrained on a new device. */
 export const begin = () =>
   ui.attempt(async () => {
     await learning;

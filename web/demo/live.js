@@ -1,4 +1,4 @@
-// Panel 3: a stream that predicts each sample before it comes, and says where it cannot.
+// Panel 3: a stream that predicts each sample before it arrives, and flags where it fails to.
 import { device, leave, train } from './device.js';
 import { painter, plot } from './chart.js';
 import { moments } from './series.js';
@@ -7,11 +7,11 @@ import { figure, median, panel, stopped } from './ui.js';
 
 const ui = panel('live');
 const [WINDOW, HIDDEN, EPOCHS] = [100, 24, 40];
-/** What the chart holds. */
+/** Length of the chart, in seconds. */
 const SECONDS = innerWidth < 640 ? 4 : 8;
-/** Of the smoothed error: a sample weighs `1 - SMOOTH`. */
+/** Decay of the smoothed error: a new sample has the weight `1 - SMOOTH`. */
 const SMOOTH = 0.9;
-/** The threshold, in scores that normal signal never passed. */
+/** Threshold, as a multiple of the highest score on normal signal. */
 const MARGIN = 1.5;
 
 let trace = { values: [], scores: [], count: 100 * SECONDS };
@@ -40,7 +40,7 @@ const repaints = [
 ];
 const repaint = () => repaints.forEach((one) => one());
 
-/** Predicts from the samples before, and scores each new one. */
+/** Predicts each sample from the previous ones, and scores the error. */
 class Scorer {
   #guess = 0;
   score = 0;
@@ -60,7 +60,10 @@ class Scorer {
     return this.score;
   }
 
-  /** Microseconds of a step: of many together, as the clock is coarse. On a copy, which the signal does not see. */
+  /**
+   * Returns the time of a step in microseconds, averaged over many because the clock is coarse. Steps a fork, which
+   * leaves the stream unchanged.
+   */
   time() {
     const fork = this.stream.fork();
     const steps = 256;
@@ -72,7 +75,7 @@ class Scorer {
   }
 }
 
-/** Learns how each sample goes on from the one before. */
+/** Trains a network to predict the change from each sample to the next. */
 async function learn(normal, scale, signal) {
   const on = device();
   const value = (i) => (normal[i] - scale.mean) / scale.deviation;
@@ -83,7 +86,7 @@ async function learn(normal, scale, signal) {
   const network = await on.create({ input: 1, hidden: HIDDEN, outputs: 1, steps: 'every', seed: 3 });
   try {
     let epoch = 0;
-    const onEpoch = ({ loss }) => ui.say('progress', `Learning what is normal: epoch ${++epoch} of ${EPOCHS}, loss ${figure(loss)}`);
+    const onEpoch = ({ loss }) => ui.say('progress', `Learning the normal signal: epoch ${++epoch} of ${EPOCHS}, loss ${figure(loss)}`);
     await train(network, { x, dims: [starts.length, WINDOW, 1], y }, { epochs: EPOCHS, batch: 16, rate: 0.01, clipNorm: 1, onEpoch, signal });
     return await network.stream();
   } finally {
@@ -101,8 +104,8 @@ async function live() {
     try {
       const { rate } = source;
       signal = await source.open();
-      const heard = (n) => ui.say('progress', `Listening to what is normal: ${figure(n / rate)} s`);
-      // Generated signal is there at once; of a sensor, less is asked for.
+      const heard = (n) => ui.say('progress', `Recording the normal signal: ${figure(n / rate)} s`);
+      // A generated signal is available at once. A sensor records in real time, so record less of it.
       const length = (source === SOURCES.ecg ? 60 : 12) * rate;
       const normal = await signal.record(length, heard, stop.signal);
       const check = await signal.record(Math.round(length / 3), heard, stop.signal);
@@ -114,7 +117,7 @@ async function live() {
       check.forEach((sample, i) => (highest = Math.max(highest, scorer.push(sample) * (i > rate))));
       threshold = MARGIN * highest;
       ui.put('threshold', threshold);
-      ui.say('progress', `Threshold: ${MARGIN} × the highest score on ${figure(check.length / rate)} s of normal signal it did not learn from.`);
+      ui.say('progress', `Threshold: ${MARGIN} × the highest score on ${figure(check.length / rate)} s of held-out normal signal.`);
       ui.control('inject').disabled = false;
       ui.control('inject').onclick = () => signal.inject();
       signal.take(0);
@@ -131,7 +134,7 @@ async function live() {
   for (const name of ['stop', 'inject']) ui.control(name).disabled = true;
 }
 
-/** Scores the signal as it comes, a frame of the screen at a time. */
+/** Scores the signal as it arrives, once per animation frame. */
 async function follow(signal, scorer, rate, stop) {
   trace = { values: [], scores: [], count: SECONDS * rate };
   [seen, flags] = [0, []];
@@ -149,7 +152,7 @@ async function follow(signal, scorer, rate, stop) {
       trace.scores.push(score);
       seen++;
       if (score > threshold) {
-        // Less than half a second of quiet is the same one.
+        // After less than half a second of quiet, it is still the same anomaly.
         if (quiet > rate / 2) {
           flags.push([seen]);
           counted++;
@@ -178,9 +181,9 @@ async function follow(signal, scorer, rate, stop) {
 export function start() {
   ui.control('start').addEventListener('click', live);
   ui.control('stop').addEventListener('click', () => abort?.abort());
-  // A stream runs in this thread, whatever the device; only learning is on it.
+  // Only training uses the device: the stream always runs in this thread.
   leave.addEventListener('leave', () => learning && abort.abort());
-  // What is to come, before anything is learned.
+  // A preview of the signal before training.
   return ui.attempt(async () => {
     trace.values = Array.from(await (await SOURCES.ecg.open()).record(trace.count));
     repaint();

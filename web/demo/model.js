@@ -1,4 +1,4 @@
-// Panel 4: a model of the user's, on WebGPU and on the CPU.
+// Panel 4: runs a model of the user on WebGPU and on the CPU.
 import { open } from '../dist/js/index.js';
 import { device, persist } from './device.js';
 import { trained } from './forecast.js';
@@ -8,13 +8,13 @@ const ui = panel('model');
 const called = { webgpu: 'WebGPU', cpu: 'CPU' };
 let model;
 
-/** An ONNX model or a network, to be run alike. */
+/** Loads an ONNX model or a network. */
 async function load(on, { name, bytes }) {
   const onnx = name.endsWith('.onnx');
   return { onnx, of: onnx ? await on.loadOnnx(bytes) : await on.load(bytes) };
 }
 
-/** Random numbers for every input. */
+/** Creates inputs: random floats, zeros for integers. */
 function inputs({ onnx, of }, steps) {
   const next = noise(5);
   const random = (dims) => Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, next);
@@ -22,7 +22,7 @@ function inputs({ onnx, of }, steps) {
     const dims = [1, steps, of.info.input];
     return { x: { data: random(dims), dims } };
   }
-  // A free first axis is the batch, and so is a free axis of that name; other free axes are steps.
+  // A free axis is the batch if its name says so, or if it is the first and has no name. Other free axes are steps.
   const extent = (e, i) => (typeof e === 'number' ? e : (e ? /batch/i.test(e) : i === 0) ? 1 : steps);
   return Object.fromEntries(
     of.info.inputs.map(({ name, dims, type }) => {
@@ -33,14 +33,14 @@ function inputs({ onnx, of }, steps) {
   );
 }
 
-/** All outputs of one run. */
+/** Runs the model once, and returns all outputs. */
 async function run({ onnx, of }, values) {
   if (onnx) return of.run(values);
   const { output, state } = await of.run(values.x.data, values.x.dims);
   return { output, state };
 }
 
-/** Runs it for half a second, three times at least. */
+/** Measures runs for half a second: at least 3, at most 200. */
 async function measure(loaded, values) {
   const outputs = await run(loaded, values);
   const times = [];
@@ -52,7 +52,7 @@ async function measure(loaded, values) {
   return { outputs, times };
 }
 
-/** The largest difference, and the largest value it is to be seen beside. */
+/** Returns the largest difference between two results, and the largest value for comparison. */
 function apart(a, b) {
   let [worst, largest, same] = [0, 0, true];
   for (const name of Object.keys(a))
@@ -74,7 +74,7 @@ function describe({ onnx, of }, name) {
     for (const port of info.inputs) entries.push([`Input ${port.name}`, `${dimsText(port.dims)}, ${port.type}`]);
     for (const port of info.outputs) entries.push([`Output ${port.name}`, dimsText(port.dims)]);
   } else {
-    entries.push(['Network', `${info.cell.toUpperCase()}, ${info.layers} ${info.layers > 1 ? 'layers' : 'layer'}${info.bidirectional ? ', both directions' : ''}`]);
+    entries.push(['Network', `${info.cell.toUpperCase()}, ${info.layers} ${info.layers > 1 ? 'layers' : 'layer'}${info.bidirectional ? ', bidirectional' : ''}`]);
     entries.push(['Input, units, outputs', `${info.input}, ${info.hidden}, ${info.outputs ?? 'states'}`]);
     entries.push(['Weights', info.parameters.toLocaleString('en')]);
   }
@@ -94,7 +94,7 @@ function row(cells, kind) {
   return tr;
 }
 
-/** Loads and runs the model on the device of the page, then on one of the other kind. */
+/** Loads and runs the model on the device of the page, then on a device of the other kind. */
 async function compare() {
   const steps = ui.control('steps').valueAsNumber;
   ui.control('run').disabled = true;
@@ -128,7 +128,7 @@ async function compare() {
     };
     await persist(() => on(first));
     const shape = Object.entries(values).map(([name, { dims }]) => `${name} ${dims.join(' × ')}`);
-    ui.say('input', `One run: ${shape.join(', ')}, random numbers`);
+    ui.say('input', `Input of each run: ${shape.join(', ')}, random numbers`);
     let other;
     try {
       other = await open({ device: first.info.kind === 'cpu' ? 'webgpu' : 'cpu' });
@@ -140,7 +140,7 @@ async function compare() {
         await on(other);
         const { worst, largest } = apart(results[0].outputs, results[1].outputs);
         ui.part('parity').dataset.number = worst;
-        ui.say('parity', `WebGPU and CPU are at most ${figure(worst)} apart; the largest value is ${figure(largest)}.`);
+        ui.say('parity', `Largest difference: ${figure(worst)}. Largest value: ${figure(largest)}.`);
       } finally {
         other.free();
       }
@@ -150,7 +150,7 @@ async function compare() {
   ui.control('run').disabled = false;
 }
 
-/** One after the other. */
+/** Runs comparisons one at a time. */
 let queue = Promise.resolve();
 const take = (name, bytes) =>
   (queue = queue.then(() => {

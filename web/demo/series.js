@@ -1,11 +1,11 @@
-// Tables of numbers, and windows of them to learn from.
+// Reads tables of numbers, and cuts them into windows for training.
 import { WgruError } from '../dist/js/index.js';
 
 const ROWS = 20_000;
 const fail = (message) => {
   throw new WgruError('format', message);
 };
-/** Lets the page do something else. */
+/** Yields to the event loop. */
 const turn = () => new Promise((done) => setTimeout(done));
 
 function cells(line, separator) {
@@ -22,7 +22,10 @@ function cells(line, separator) {
 
 const number = (cell) => (cell === undefined || cell.trim() === '' ? NaN : Number(cell));
 
-/** How many rows make a cycle: from the dates of two rows, else where the values are most like themselves. */
+/**
+ * Returns the number of rows per cycle: by the dates of the first two rows, else by the highest peak of the
+ * autocorrelation; `null` if there is none.
+ */
 function cycle(labels, values) {
   const step = (Date.parse(labels?.[1]) - Date.parse(labels?.[0])) / 3.6e6;
   if (step > 0 && step <= 1) return 24 / step;
@@ -42,7 +45,7 @@ function cycle(labels, values) {
   return best || null;
 }
 
-/** The numeric columns of a CSV. */
+/** Reads the numeric columns of a CSV. */
 export async function read(name, text) {
   const lines = text.split(/\r?\n/).filter((line) => line.trim());
   if (lines.length < 2) fail(`${name}: expected rows of numbers, got ${lines.length} lines`);
@@ -59,7 +62,7 @@ export async function read(name, text) {
     for (const [c, column] of columns.entries()) {
       const value = number(row[c]);
       if (!Number.isFinite(value)) column.missing++;
-      // A gap goes on with the value before it.
+      // Fill a gap with the value before it.
       column.values.push(Number.isFinite(value) ? value : (column.values.at(-1) ?? NaN));
     }
   }
@@ -72,7 +75,7 @@ export async function read(name, text) {
   return { name, columns: varying, labels, rows: body.length, cut: lines.length - (headed ? 1 : 0) - body.length };
 }
 
-/** Mean and deviation of the first `n` values. */
+/** Returns the mean and standard deviation of the first `n` values. */
 export function moments(values, n = values.length) {
   let [sum, squares] = [0, 0];
   for (let i = 0; i < n; i++) sum += values[i];
@@ -81,7 +84,7 @@ export function moments(values, n = values.length) {
   return { mean, deviation: Math.sqrt(squares / n) || 1 };
 }
 
-/** What of the table is learned from, and what is held out; the scale of every column is that of the rows learned from. */
+/** Splits a table into training, validation and test rows. Normalizes every column by its training rows. */
 export async function split(table, target) {
   const { rows } = table;
   const test = Math.min(365, Math.floor(rows / 5));
@@ -92,7 +95,7 @@ export async function split(table, target) {
   const inputs = [];
   for (const column of [main, ...others]) {
     await turn();
-    // What comes in few heavy rows, as rain does, is spread more evenly by its logarithm.
+    // The logarithm spreads a heavy-tailed column, such as rain, more evenly.
     const sorted = column.values.slice(0, learned).sort((a, b) => a - b);
     const heavy = column !== main && sorted[0] >= 0 && moments(sorted).mean > 2 * sorted[learned >> 1];
     const values = heavy ? column.values.map(Math.log1p) : column.values;
@@ -105,7 +108,10 @@ export async function split(table, target) {
   return { table, values: main.values, inputs, scale, period, learned, validation, test, window: Math.min(20, learned >> 2) };
 }
 
-/** Windows before the rows `[from, to)`: the target less its last value, the other columns, the phase of the cycle. */
+/**
+ * Creates the windows that precede the rows `[from, to)`. Their features are the target minus its last value, the other
+ * columns, and the phase of the cycle.
+ */
 export async function windows({ inputs, period, window }, from, to) {
   const width = inputs.length + (period ? 2 : 0);
   const start = Math.max(from, window);
@@ -128,12 +134,12 @@ export async function windows({ inputs, period, window }, from, to) {
   return { x, dims: [to - start, window, width], y };
 }
 
-/** What the held-out rows would be if nothing were learned: as the row before, and as one cycle before. */
+/** Naive forecasts of the test rows: the value of the previous row, and the value one cycle earlier. */
 export function naive({ values, period, learned, validation, test }) {
   const first = learned + validation;
   const back = (lag) => Array.from({ length: test }, (_, i) => values[first + i - lag]);
   return { measured: back(0), persistence: back(1), seasonal: period && Math.round(period) <= first ? back(Math.round(period)) : null };
 }
 
-/** Root of the mean squared error. */
+/** Root mean squared error. */
 export const rmse = (a, b) => Math.sqrt(a.reduce((sum, v, i) => sum + (v - b[i]) ** 2, 0) / a.length);

@@ -1,8 +1,8 @@
-// Signals, sample by sample: generated, or of this device's sensors.
+// Signals, sample by sample: generated, or from the sensors of this device.
 import { WgruError } from '../dist/js/index.js';
 import { noise } from './ui.js';
 
-/** Waves of a beat: when in it (in beats), how wide, how high. */
+/** Waves of a heartbeat: center and width as fractions of the beat, and height. */
 const WAVES = [
   [0.2, 0.028, 0.16],
   [0.345, 0.011, -0.14],
@@ -10,13 +10,13 @@ const WAVES = [
   [0.397, 0.012, -0.24],
   [0.62, 0.05, 0.3],
 ];
-/** One that begins below: early, wide and upside down. */
+/** Waves of an abnormal beat: early, wide and inverted. */
 const ODD = [
   [0.33, 0.05, -0.85],
   [0.55, 0.08, 0.55],
 ];
 
-/** A heartbeat-like signal, 100 samples a second. */
+/** A generated signal like a heartbeat, at 100 samples per second. */
 export class Heartbeat {
   static rate = 100;
   #noise = noise(11);
@@ -28,7 +28,7 @@ export class Heartbeat {
     return { length: 84 + 4 * this.#noise(), height: 1 + 0.06 * this.#noise(), waves: WAVES };
   }
 
-  /** The next beat will be an odd one. */
+  /** Makes the next beat abnormal. */
   inject() {
     this.#wanted = true;
   }
@@ -46,12 +46,12 @@ export class Heartbeat {
     return this.#beat.height * value + 0.015 * this.#noise();
   }
 
-  /** `n` samples at once. */
+  /** Returns `n` samples at once. */
   async record(n) {
     return Float32Array.from({ length: n }, () => this.next());
   }
 
-  /** How many samples `ms` bring. */
+  /** Fraction of a sample left over from the last `take`. */
   #owed = 0;
   take(ms) {
     this.#owed += Math.min(200, ms) * (Heartbeat.rate / 1000);
@@ -63,7 +63,7 @@ export class Heartbeat {
   stop() {}
 }
 
-/** What comes as it comes: samples wait until they are taken. */
+/** Base of the sensors: queues samples until they are taken. */
 class Sensor {
   waiting = [];
   #boost = 0;
@@ -76,17 +76,17 @@ class Sensor {
     this.#boost = 20;
   }
 
-  /** What has come; of a page that was away, the last of it. */
+  /** Takes the queued samples, but no more than the last 200: a page in the background does not take any. */
   take() {
     return this.waiting.splice(0).slice(-200);
   }
 
-  /** Waits for `n` samples; `heard` is told how many came. */
+  /** Waits for `n` samples. Calls `heard` with the number of samples so far. */
   async record(n, heard, signal) {
     const began = performance.now();
     while (this.waiting.length < n) {
       if (signal.aborted) throw new WgruError('aborted', 'stopped');
-      if (!this.waiting.length && performance.now() - began > 4000) throw new WgruError('unsupported', 'this device sends no such signal');
+      if (!this.waiting.length && performance.now() - began > 4000) throw new WgruError('unsupported', 'no samples arrived: this device may not have the sensor');
       heard(this.waiting.length);
       await new Promise((done) => setTimeout(done, 100));
     }
@@ -94,15 +94,15 @@ class Sensor {
   }
 }
 
-/** How hard the device is moved. */
+/** Magnitude of the acceleration of the device. */
 export class Motion extends Sensor {
   static rate = 60;
   #listener = ({ accelerationIncludingGravity: a }) => a?.x != null && this.push(Math.hypot(a.x, a.y, a.z));
 
   static async open() {
-    if (typeof DeviceMotionEvent === 'undefined') throw new WgruError('unsupported', 'this browser tells no motion');
-    // Some ask the user, and only after a press of a button.
-    if ((await DeviceMotionEvent.requestPermission?.()) === 'denied') throw new WgruError('unsupported', 'motion was not allowed');
+    if (typeof DeviceMotionEvent === 'undefined') throw new WgruError('unsupported', 'this browser does not report device motion');
+    // Some browsers ask the user, and only in response to a click.
+    if ((await DeviceMotionEvent.requestPermission?.()) === 'denied') throw new WgruError('unsupported', 'access to the motion sensors was denied');
     const motion = new Motion();
     addEventListener('devicemotion', motion.#listener);
     return motion;
@@ -113,12 +113,12 @@ export class Motion extends Sensor {
   }
 }
 
-/** How loud the microphone is, in powers of e. */
+/** Loudness at the microphone: the natural logarithm of the RMS. */
 export class Microphone extends Sensor {
   static rate = 50;
 
   static async open() {
-    if (!navigator.mediaDevices) throw new WgruError('unsupported', 'this browser gives no microphone here');
+    if (!navigator.mediaDevices) throw new WgruError('unsupported', 'the microphone is not available on this page');
     const sound = await navigator.mediaDevices.getUserMedia({ audio: { autoGainControl: false, noiseSuppression: false } });
     const microphone = new Microphone();
     const context = new AudioContext();

@@ -1,6 +1,6 @@
-// What the panels share: their elements, numbers as text, errors as text.
+// Helpers of all panels: access to their elements, formatted numbers and errors.
 
-/** The parts of the panel `id`, by their names in the page. */
+/** Returns the elements of the panel `id`, by their names in the page. */
 export function panel(id) {
   const root = document.getElementById(id);
   const part = (kind) => (name) => root.querySelector(`[data-${kind}="${name}"]`);
@@ -18,7 +18,7 @@ export function panel(id) {
       element.textContent = text;
       element.dataset.number = number ?? '';
     },
-    /** Does `work`; what fails is shown, with its code. Gives whether it went well. */
+    /** Runs `work`, and shows its error with the code. Returns whether it succeeded. */
     async attempt(work) {
       error.textContent = '';
       root.setAttribute('aria-busy', 'true');
@@ -37,10 +37,10 @@ export function panel(id) {
 
 export const described = (error) => `${error.code ?? error.name}: ${error.message}`;
 
-/** Whether `error` is the end of what `signal` stopped; with its device it may be gone altogether. */
+/** Whether `error` comes from aborting `signal`. The code is `freed` if the device was freed too. */
 export const stopped = (error, signal) => error.code === 'aborted' || (signal.aborted && error.code === 'freed');
 
-/** Three digits, without a tail of zeros where none is needed. */
+/** Formats a number with three significant digits, without trailing zeros. */
 export function figure(number) {
   if (number === null || number === undefined) return '–';
   if (number === 0) return '0';
@@ -48,10 +48,10 @@ export function figure(number) {
   return size < 1e-3 || size >= 1e6 ? number.toExponential(1) : Number(number.toPrecision(3)).toLocaleString('en');
 }
 
-/** Milliseconds as text. */
+/** Formats milliseconds. */
 export const duration = (ms) => (ms < 1 ? `${figure(ms * 1000)} µs` : ms < 1000 ? `${figure(ms)} ms` : `${figure(ms / 1000)} s`);
 
-/** Calls `take` with a file that is dropped on `label` or chosen in it. */
+/** Calls `take` with the file that is dropped on `label` or chosen in it. */
 export function droppable(label, take) {
   const input = label.querySelector('input');
   input.addEventListener('change', () => {
@@ -70,7 +70,7 @@ export function droppable(label, take) {
   });
 }
 
-/** Fills a `dl`. */
+/** Fills a `dl` with names and texts. */
 export function facts(list, entries) {
   list.replaceChildren(
     ...entries.map(([name, text]) => {
@@ -82,7 +82,7 @@ export function facts(list, entries) {
   );
 }
 
-/** Numbers from -1 to 1, the same for the same seed. */
+/** Returns a generator of random numbers from -1 to 1, reproducible by `seed`. */
 export function noise(seed) {
   let state = seed >>> 0;
   return () => {

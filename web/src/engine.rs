@@ -1,4 +1,4 @@
-//! A device, and the models on it
+//! A device, and the models on it.
 
 use wasm_bindgen::prelude::*;
 use wgru::{Device, Rng};
@@ -17,7 +17,7 @@ enum Choice {
     Cpu,
 }
 
-/// A device with what is made on it.
+/// A device that creates networks and models.
 #[wasm_bindgen]
 pub struct Engine {
     device: Device,
@@ -25,7 +25,7 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// The `device` of the options: `auto`, `webgpu` or `cpu`.
+    /// Opens the device that the option `device` names: `auto`, `webgpu` or `cpu`.
     pub async fn open(options: JsValue) -> Result<Engine> {
         let mut options = Options::of(&options);
         let choices = [("auto", Choice::Auto), ("webgpu", Choice::Webgpu), ("cpu", Choice::Cpu)];
@@ -37,7 +37,7 @@ impl Engine {
         Ok(Self { device })
     }
 
-    /// `{kind, name, reason, adapter}`: what the device is, and why it was chosen.
+    /// Returns `{kind, name, reason, adapter}`; `reason` says why the device was chosen.
     pub fn info(&self) -> JsValue {
         let info = self.device.info();
         let adapter = info.adapter.as_ref().map(|a| {
@@ -60,13 +60,13 @@ impl Engine {
         ])
     }
 
-    /// Bytes of the tensors that live on the device.
+    /// Returns the size of all tensors on the device, in bytes.
     #[wasm_bindgen(js_name = liveBytes)]
     pub fn live_bytes(&self) -> f64 {
         self.device.memory_use().live as f64
     }
 
-    /// A network from the bytes of a file of tensors.
+    /// Loads a network from the bytes of a safetensors file.
     pub async fn network(&self, source: String, bytes: Vec<u8>, options: JsValue) -> Result<Network> {
         let mut options = Options::of(&options);
         let head = Spec::head(&mut options)?;
@@ -74,7 +74,7 @@ impl Engine {
         Network::read(&self.device, &source, &bytes, head).await
     }
 
-    /// A network with fresh weights.
+    /// Creates a network with random weights.
     pub fn create(&self, options: JsValue) -> Result<Network> {
         let mut options = Options::of(&options);
         let seed = options.count("seed", 0)?.unwrap_or(0);
@@ -83,7 +83,7 @@ impl Engine {
         Network::new(&self.device, spec, &mut Rng::new(seed as u64))
     }
 
-    /// A model from the bytes of an ONNX file.
+    /// Loads a model from the bytes of an ONNX file.
     #[cfg(feature = "onnx")]
     pub fn onnx(&self, bytes: Vec<u8>) -> Result<Onnx> {
         Onnx::load(&self.device, &bytes)

@@ -1,25 +1,25 @@
-//! Errors as JavaScript sees them: an `Error` with a `code` that stays the same from version to version.
+//! Errors as JavaScript sees them: an `Error` with a `code` that is stable across versions.
 
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 use wgru::Error;
 
-/// `Result` of what JavaScript calls.
+/// `Result` of functions that JavaScript calls.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;
 
-/// What a call gives instead of its result.
+/// An error with a code for JavaScript.
 pub struct Fault {
     code: &'static str,
     message: String,
 }
 
 impl Fault {
-    /// An option or argument that is not what it should be.
+    /// An option or argument with an invalid value.
     pub fn value(arg: &str, expected: &str, got: impl std::fmt::Display) -> Self {
         Self { code: "value", message: format!("{arg}: expected {expected}, got {got}") }
     }
 
-    /// An option that nobody reads.
+    /// An option that does not exist.
     pub fn unknown(name: &str, known: &str) -> Self {
         Self { code: "value", message: format!("options: there is no {name}, but {known}") }
     }
@@ -29,12 +29,12 @@ impl Fault {
         Self::count(arg, expected, format!("{got:?}"))
     }
 
-    /// A number of values that does not fit.
+    /// An array of the wrong length.
     pub fn count(arg: &str, expected: &str, got: impl std::fmt::Display) -> Self {
         Self { code: "shape", message: format!("{arg}: expected {expected}, got {got}") }
     }
 
-    /// A file that is understood, but not run.
+    /// A valid file with unsupported content.
     pub fn unsupported(message: String) -> Self {
         Self { code: "unsupported", message }
     }
@@ -53,7 +53,7 @@ fn code(error: &Error) -> &'static str {
         Error::Gpu(_) => "gpu",
         Error::Format { .. } => "format",
         Error::Unsupported { .. } => "unsupported",
-        // What went wrong inside it tells more.
+        // The underlying error is more specific.
         Error::Node { source, .. } => code(source),
         Error::Diverged { .. } => "diverged",
         _ => "internal",
@@ -70,7 +70,7 @@ impl From<Fault> for JsValue {
     fn from(fault: Fault) -> Self {
         let error = js_sys::Error::new(&fault.message);
         error.set_name("WgruError");
-        // An object just made takes any property.
+        // Setting a property of a new object cannot fail.
         let _ = Reflect::set(&error, &"code".into(), &fault.code.into());
         error.into()
     }

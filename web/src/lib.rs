@@ -1,7 +1,7 @@
 //! wgru for JavaScript.
 //!
-//! What is here is called by the package's own modules (`web/ts/`), which give it its types, run it in a worker and
-//! restore it after a fault. Values cross as typed arrays, options as JSON.
+//! Only the package's own modules (`web/ts/`) call this crate. They give it types, run it in a worker and restart it
+//! after a fault. Values cross as typed arrays, options as objects.
 
 mod engine;
 mod fault;
@@ -18,12 +18,12 @@ use std::panic::PanicHookInfo;
 
 use wasm_bindgen::prelude::*;
 
-/// A panic ends the module; whoever called learns why.
+/// Throws the panic as a JavaScript error. The module is unusable afterwards.
 fn report(info: &PanicHookInfo) {
     wasm_bindgen::throw_val(fault::panic(&info.to_string()));
 }
 
-/// Runs when the module is made.
+/// Runs when the module is instantiated.
 #[wasm_bindgen(start)]
 pub fn start() {
     std::panic::set_hook(Box::new(report));

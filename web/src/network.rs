@@ -1,4 +1,4 @@
-//! A recurrent network: layers over time, and a linear layer on their output.
+//! A recurrent network: layers over time, and an optional linear layer on their output..
 
 use wasm_bindgen::prelude::*;
 use wgru::io::{TensorFile, load_recurrent_verified, recurrent_to_file};
@@ -9,39 +9,39 @@ use crate::fault::{Fault, Result};
 use crate::options::Options;
 use crate::values;
 
-/// What the linear layer sees.
+/// The input of the linear layer.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Steps {
-    /// The output at the end of each sequence.
+    /// The last state of each sequence.
     Last,
     /// The output of every step.
     Every,
 }
 
 const STEPS: [(&str, Steps); 2] = [("last", Steps::Last), ("every", Steps::Every)];
-/// Under which key a file says so.
+/// Metadata key of `Steps` in files.
 const STEPS_KEY: &str = "wgru.steps";
-/// The linear layer's name in files written here.
+/// Name of the linear layer in saved files.
 const HEAD: &str = "head";
 
 /// The cells by the names that users give them.
 const CELLS: [(&str, Cell); 3] = [("gru", Cell::Gru), ("lstm", Cell::Lstm), ("rnn", Cell::Rnn)];
 
-/// What a network is built from.
+/// Configuration of a new network.
 pub struct Spec {
     recurrent: RecurrentConfig,
-    /// Width of the linear layer; none without one.
+    /// Outputs of the linear layer; `None` without one.
     outputs: Option<usize>,
     steps: Steps,
 }
 
 impl Spec {
-    /// What the linear layer sees, if the options say it.
+    /// Reads the option `steps`.
     pub fn head(options: &mut Options) -> Result<Option<Steps>> {
         options.word("steps", &STEPS)
     }
 
-    /// Takes what a network is built from.
+    /// Reads the configuration of a network from options.
     pub fn take(options: &mut Options) -> Result<Self> {
         let cell = options.word("cell", &CELLS)?.unwrap_or(Cell::Gru);
         let recurrent = RecurrentConfig {
@@ -58,21 +58,21 @@ impl Spec {
     }
 }
 
-/// Recurrent layers and a linear layer after them.
+/// Recurrent layers, with an optional linear layer after them.
 #[wasm_bindgen]
 pub struct Network {
     device: Device,
     recurrent: Recurrent,
     head: Option<Linear>,
     steps: Steps,
-    /// Largest error of the run that the file held.
+    /// Largest error of the test run in the file; `None` if it has none.
     verified: Option<f64>,
 }
 
-/// A linear layer, with its name and width.
+/// Name and outputs of a linear layer.
 type Head<'a> = (&'a str, usize);
 
-/// Finds the linear layer among the tensors that belong to no recurrent layer.
+/// Finds the linear layer among the tensors outside the recurrent layers.
 fn find_head<'a>(file: &'a TensorFile, body: &str) -> Result<Option<Head<'a>>> {
     let unknown = |name: &str| {
         Fault::unsupported(format!("tensor {name:?}: neither of the recurrent layers nor of one linear layer"))
@@ -98,7 +98,7 @@ fn find_head<'a>(file: &'a TensorFile, body: &str) -> Result<Option<Head<'a>>> {
 }
 
 impl Network {
-    /// A network with fresh weights.
+    /// Creates a network with random weights.
     pub fn new(device: &Device, spec: Spec, rng: &mut Rng) -> Result<Self> {
         let recurrent = spec.recurrent.build(device, rng)?;
         let width = width(recurrent.config());
@@ -106,7 +106,8 @@ impl Network {
         Ok(Self { device: device.clone(), recurrent, head, steps: spec.steps, verified: None })
     }
 
-    /// A network from a file: recurrent layers by PyTorch's names under any prefix, and at most one linear layer.
+    /// Reads a network from a file: recurrent layers with PyTorch's names under any prefix, and at most one linear
+    /// layer.
     pub async fn read(device: &Device, source: &str, bytes: &[u8], steps: Option<Steps>) -> Result<Self> {
         let file = TensorFile::from_safetensors(source, bytes)?;
         let first = file.names().find(|name| name.rsplit('.').next() == Some("weight_ih_l0"));
@@ -157,7 +158,7 @@ impl Network {
         Ok(run)
     }
 
-    /// Frame by frame, on the CPU.
+    /// Creates a stream, which runs the network frame by frame on the CPU.
     pub fn stream(&self, options: StreamOptions) -> Result<wgru::Stream> {
         let stream = wgru::Stream::new(&self.recurrent, options)?;
         Ok(match &self.head {
@@ -166,19 +167,19 @@ impl Network {
         })
     }
 
-    /// Whether the linear layer gives one row for a sequence.
+    /// Whether the output is one row per sequence.
     #[cfg(feature = "train")]
     pub fn gives_last(&self) -> bool {
         self.head.is_some() && self.steps == Steps::Last
     }
 
-    /// The device that it is on.
+    /// The device of the network.
     #[cfg(feature = "train")]
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Features of a step.
+    /// Features per step.
     #[cfg(feature = "train")]
     pub fn input(&self) -> usize {
         self.recurrent.config().input
@@ -213,7 +214,7 @@ fn cell_name(cell: Cell) -> &'static str {
 
 #[wasm_bindgen]
 impl Network {
-    /// What it is: `NetworkInfo` of `types.ts`.
+    /// Returns the `NetworkInfo` of `types.ts`.
     pub fn info(&self) -> JsValue {
         let c = self.recurrent.config();
         let outputs = self.head.as_ref().map(|head| head.parameters()[0].1.dims()[0]);
@@ -233,7 +234,7 @@ impl Network {
         ])
     }
 
-    /// `x` `[B, T, I]` to `{output, state, gates}`.
+    /// Runs `x` `[B, T, I]`. Returns `{output, state, gates}`.
     pub async fn run(
         &self,
         x: Vec<f32>,
@@ -266,7 +267,7 @@ impl Network {
         Ok(values::object(&[("output", output), ("state", state), ("gates", values::array(gates))]))
     }
 
-    /// The bytes of a safetensors file.
+    /// Returns the network as the bytes of a safetensors file.
     pub async fn save(&self) -> Result<Vec<u8>> {
         let mut file = TensorFile::default();
         let (part, prefix) = (recurrent_to_file(&self.recurrent).await?, cell_name(self.recurrent.config().cell));

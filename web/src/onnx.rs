@@ -1,4 +1,4 @@
-//! ONNX models
+//! ONNX models.
 
 use js_sys::{BigInt64Array, Float32Array, Int32Array, Object, Reflect};
 use wasm_bindgen::prelude::*;
@@ -8,7 +8,7 @@ use wgru::{Device, Tensor};
 use crate::fault::{Fault, Result};
 use crate::values;
 
-/// An ONNX model, with its states when it runs as a stream.
+/// An ONNX model.
 #[wasm_bindgen]
 pub struct Onnx {
     device: Device,
@@ -26,7 +26,6 @@ impl Onnx {
 #[wasm_bindgen]
 pub struct OnnxStream {
     device: Device,
-    // Swapped out while a call runs.
     inner: std::cell::RefCell<wgru::io::onnx::Stream>,
 }
 
@@ -41,7 +40,7 @@ fn info(info: &Info) -> JsValue {
     values::object(&[("name", info.name.as_str().into()), ("dims", values::or_null(dims)), ("type", kind.into())])
 }
 
-/// `{data, dims}` as a value on `device`.
+/// Converts `{data, dims}` to a value on `device`.
 fn value(device: &Device, name: &str, given: &JsValue) -> Result<Value> {
     let get = |key: &str| Reflect::get(given, &key.into()).unwrap_or_default();
     let dims = js_sys::Array::from(&get("dims"));
@@ -98,7 +97,7 @@ fn borrow(inputs: &[(String, Value)]) -> Vec<(&str, Value)> {
 
 #[wasm_bindgen]
 impl Onnx {
-    /// `{inputs, outputs}`
+    /// Returns `{inputs, outputs}`.
     pub fn info(&self) -> JsValue {
         let (inputs, outputs) = (self.model.inputs().map(info), self.model.outputs().map(info));
         values::object(&[("inputs", values::array(inputs)), ("outputs", values::array(outputs))])
@@ -110,7 +109,7 @@ impl Onnx {
         outputs(self.model.run(&borrow(&given))?).await
     }
 
-    /// The model with states that are kept from call to call.
+    /// Creates a stream, which keeps the states of the model from call to call.
     pub fn stream(&self) -> Result<OnnxStream> {
         Ok(OnnxStream { device: self.device.clone(), inner: self.model.stream()?.into() })
     }
@@ -118,14 +117,14 @@ impl Onnx {
 
 #[wasm_bindgen]
 impl OnnxStream {
-    /// Runs the graph from the states that the last call left.
+    /// Runs the graph, starting from the states after the previous call.
     pub async fn run(&self, given: JsValue) -> Result<JsValue> {
         let given = inputs(&self.device, &given)?;
         let results = self.inner.borrow_mut().run(&borrow(&given))?;
         outputs(results).await
     }
 
-    /// Forgets the states.
+    /// Discards the states: the next call starts like the first.
     pub fn reset(&self) {
         self.inner.borrow_mut().reset();
     }

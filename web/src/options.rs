@@ -1,18 +1,18 @@
-//! Options by name, as an object. What nobody asked for is refused: a misspelt option is a mistake, not a default.
+//! Named options of a call. Unknown names are an error: a misspelled option must not silently become a default.
 
 use js_sys::{Array, JSON, Object};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::fault::{Fault, Result};
 
-/// Options that are taken one by one.
+/// Options, which are taken out one by one.
 pub struct Options {
     given: Vec<(String, JsValue)>,
-    /// Those that were asked for.
+    /// Names asked for so far.
     known: Vec<&'static str>,
 }
 
-/// A value as it is written. JSON would write numbers that are not finite as null.
+/// Formats a value for an error message. JSON alone would write non-finite numbers as `null`.
 pub fn text(value: &JsValue) -> String {
     let text = match value.as_f64() {
         Some(number) if number.is_nan() => "NaN".into(),
@@ -25,7 +25,7 @@ pub fn text(value: &JsValue) -> String {
     }
 }
 
-/// A whole number of at least `least`.
+/// Reads a whole number of at least `least`.
 fn whole(value: &JsValue, least: usize) -> Option<usize> {
     let number = value.as_f64().filter(|n| n.fract() == 0.0 && *n >= least as f64 && *n <= u32::MAX as f64)?;
     Some(number as usize)
@@ -41,14 +41,14 @@ impl Options {
         Self { given: Object::entries(given.unchecked_ref()).iter().map(option).collect(), known: Vec::new() }
     }
 
-    /// An option, unless it is missing.
+    /// Takes an option; `None` if it is missing or `undefined`.
     fn take(&mut self, name: &'static str) -> Option<JsValue> {
         self.known.push(name);
         let at = self.given.iter().position(|(n, _)| n == name)?;
         Some(self.given.swap_remove(at).1).filter(|v| !v.is_undefined())
     }
 
-    /// What `read` makes of an option, which should be `expected`.
+    /// Takes an option and converts it with `read`; `expected` describes the valid values for the error.
     fn read<T>(
         &mut self,
         name: &'static str,
@@ -59,29 +59,29 @@ impl Options {
         read(&value).map(Some).ok_or_else(|| Fault::value(name, expected, text(&value)))
     }
 
-    /// A whole number of at least `least`.
+    /// Takes a whole number of at least `least`.
     pub fn count(&mut self, name: &'static str, least: usize) -> Result<Option<usize>> {
         self.read(name, &format!("a whole number from {least} on"), |value| whole(value, least))
     }
 
-    /// A whole number that must be there.
+    /// Takes a required whole number of at least 1.
     pub fn size(&mut self, name: &'static str) -> Result<usize> {
         self.count(name, 1)?.ok_or_else(|| Fault::value(name, "a whole number from 1 on", "nothing"))
     }
 
-    /// A number that is not negative.
+    /// Takes a finite number that is not negative.
     #[cfg(feature = "train")]
     pub fn number(&mut self, name: &'static str) -> Result<Option<f64>> {
         let finite = |number: &f64| (0.0..=f32::MAX.into()).contains(number);
         self.read(name, "a finite number from 0 on", |value| value.as_f64().filter(finite))
     }
 
-    /// `true` or `false`.
+    /// Takes `true` or `false`, the default.
     pub fn flag(&mut self, name: &'static str) -> Result<bool> {
         Ok(self.read(name, "true or false", JsValue::as_bool)?.unwrap_or(false))
     }
 
-    /// One of several words.
+    /// Takes one of several words.
     pub fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Result<Option<T>> {
         let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
         let place = |value: &JsValue| known.iter().position(|word| value == word);
@@ -89,7 +89,7 @@ impl Options {
         Ok(found.map(|at| words[at].1))
     }
 
-    /// Refuses what was not taken.
+    /// Returns an error if any option was not taken.
     pub fn done(self) -> Result<()> {
         let Some((name, _)) = self.given.first() else { return Ok(()) };
         Err(Fault::unknown(name, &self.known.join(", ")))

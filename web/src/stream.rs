@@ -1,4 +1,4 @@
-//! Frames with carried state, on arrays that JavaScript sees
+//! Streams whose frames and outputs JavaScript reads and writes in place.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -10,7 +10,7 @@ use crate::fault::{Fault, Result};
 use crate::network::{Network, Spec};
 use crate::options::Options;
 
-/// A stream whose frame and output stay where they are.
+/// A stream with fixed buffers for its frame and its output.
 #[wasm_bindgen]
 #[derive(Clone)]
 pub struct Stream {
@@ -20,17 +20,17 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Room for frames and outputs around `inner`.
+    /// Allocates the buffers for `inner`.
     fn around(mut inner: wgru::Stream) -> Result<Self> {
         let frame = vec![0.0; inner.batch() * inner.input()];
-        // One step tells the width, and touches every page.
+        // A first step finds the width of the output, and touches every memory page.
         let output = inner.step(&frame)?.to_vec();
         inner.reset();
         Ok(Self { inner, frame, output })
     }
 }
 
-/// What a future gives that waits for nothing.
+/// Polls a future once. Returns its output, or `None` if it is still pending.
 fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
@@ -40,7 +40,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
 
 #[wasm_bindgen]
 impl Stream {
-    /// A stream of the network in the bytes of a file. Waits for nothing, so that it may be called in an audio worklet.
+    /// Creates a stream from the bytes of a safetensors file. Never waits, so it can be called in an audio worklet.
     pub fn read(bytes: &[u8], options: &JsValue) -> Result<Stream> {
         let kinds =
             [("f32", Precision::F32), ("f16", Precision::F16), ("bf16", Precision::Bf16), ("int8", Precision::Int8)];
@@ -61,7 +61,7 @@ impl Stream {
         self.frame.as_ptr() as u32
     }
 
-    /// Numbers of the frame.
+    /// Length of the frame, in numbers.
     #[wasm_bindgen(getter, js_name = frameLength)]
     pub fn frame_length(&self) -> u32 {
         self.frame.len() as u32
@@ -73,36 +73,36 @@ impl Stream {
         self.output.as_ptr() as u32
     }
 
-    /// Numbers of the output.
+    /// Length of the output, in numbers.
     #[wasm_bindgen(getter, js_name = outputLength)]
     pub fn output_length(&self) -> u32 {
         self.output.len() as u32
     }
 
-    /// One step of what stands in the frame.
+    /// Runs one step on the frame, and writes the output.
     pub fn step(&mut self) {
         if let Ok(output) = self.inner.step(&self.frame) {
             self.output.copy_from_slice(output);
         }
     }
 
-    /// All sequences begin again.
+    /// Resets the states of all sequences.
     pub fn reset(&mut self) {
         self.inner.reset();
     }
 
-    /// The states.
+    /// Returns a copy of the states.
     pub fn state(&self) -> Vec<f32> {
         self.inner.state().to_vec()
     }
 
-    /// Goes on from `state`.
+    /// Replaces the states: the next step continues from `state`.
     #[wasm_bindgen(js_name = setState)]
     pub fn set_state(&mut self, state: &[f32]) -> Result<()> {
         Ok(self.inner.set_state(state)?)
     }
 
-    /// One that goes on from here on its own.
+    /// Returns an independent copy that continues from the current states.
     pub fn fork(&self) -> Stream {
         self.clone()
     }

@@ -1,4 +1,4 @@
-//! Training in the page
+//! Training in the browser.
 
 use std::ops::ControlFlow;
 
@@ -16,14 +16,14 @@ use crate::network::Network;
 use crate::options::Options;
 use crate::values;
 
-/// Sequences and what should come out, in host memory.
+/// Sequences and their targets, in host memory.
 struct Examples {
     device: Device,
     x: Vec<f32>,
-    /// Numbers of a sequence.
+    /// Extents of a sequence: steps and features.
     sequence: [usize; 2],
     targets: Targets,
-    /// Extents of a target, without the examples.
+    /// Extents of the target of one example.
     target: Vec<usize>,
 }
 
@@ -33,7 +33,7 @@ enum Targets {
 }
 
 impl Examples {
-    /// `x` `[N, T, I]`, and numbers or classes for each; `at` is where they are among the arguments.
+    /// Validates sequences `x` `[N, T, I]` and targets `y`; `at` is their prefix in error messages.
     fn new(network: &Network, at: &str, x: Vec<f32>, dims: Vec<u32>, y: &JsValue) -> Result<Self> {
         let (name, y_name) = (&format!("{at}x"), &format!("{at}y"));
         let dims = values::check_dims(name, dims, x.len())?;
@@ -81,7 +81,7 @@ impl Data for Examples {
         let (width, dims) = (self.target.iter().product(), [&[examples.len()], &self.target[..]].concat());
         let y = match &self.targets {
             Targets::Numbers(y) => Tensor::from_slice(&self.device, &rows(y, width, examples), &dims)?,
-            // One class to a row of logits.
+            // One class per row of logits.
             Targets::Classes(y) => {
                 let rows = rows(y, width, examples);
                 Tensor::from_indices(&self.device, &rows, &[rows.len()])?
@@ -114,7 +114,7 @@ impl Loss {
     }
 }
 
-/// How `trainer` is to train, and by which loss.
+/// Creates the trainer and the loss that the options describe.
 fn trainer(network: &Network, mut options: Options, classes: bool) -> Result<(Trainer, Loss)> {
     let seed = options.count("seed", 0)?.unwrap_or(0);
     let rate = options.number("rate")?.unwrap_or(1e-3);
@@ -146,7 +146,7 @@ fn trainer(network: &Network, mut options: Options, classes: bool) -> Result<(Tr
     Ok((Trainer::new(optimizer, train, Rng::new(seed as u64)), loss))
 }
 
-/// Tells `listener` and waits for what it gives; `false` ends the training.
+/// Reports progress to `listener` and waits for its answer. `false` or an exception ends the training.
 async fn tell(listener: &Function, p: &Progress) -> ControlFlow<()> {
     let number = |v: Option<f32>| v.map_or(JsValue::NULL, JsValue::from);
     let args = js_sys::Array::of5(
@@ -170,7 +170,7 @@ async fn tell(listener: &Function, p: &Progress) -> ControlFlow<()> {
 
 #[wasm_bindgen]
 impl Network {
-    /// Trains on `x` `[N, T, I]` and `y`, and checks on the second pair; gives the losses by epoch: `History` of `types.ts`.
+    /// Trains on `x` `[N, T, I]` and `y`, and validates on the second pair. Returns the `History` of `types.ts`.
     #[allow(clippy::too_many_arguments, reason = "typed arrays cross one by one")]
     pub async fn train(
         &self,

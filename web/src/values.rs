@@ -1,4 +1,4 @@
-//! Results as JavaScript objects
+//! Results as JavaScript objects.
 
 use js_sys::{Array, Float32Array, Object, Reflect};
 use wasm_bindgen::JsValue;
@@ -6,43 +6,43 @@ use wgru::Tensor;
 
 use crate::fault::{Fault, Result};
 
-/// `{name: value, …}`
+/// Creates `{name: value, …}`.
 pub fn object(entries: &[(&str, JsValue)]) -> JsValue {
     let object = Object::new();
     for (name, value) in entries {
-        // An object just made takes any property.
+        // Setting a property of a new object cannot fail.
         let _ = Reflect::set(&object, &(*name).into(), value);
     }
     object.into()
 }
 
-/// `[…]`
+/// Creates an array.
 pub fn array(values: impl IntoIterator<Item = JsValue>) -> JsValue {
     values.into_iter().collect::<Array>().into()
 }
 
-/// A count as a number.
+/// Converts a count to a number.
 pub fn count(n: usize) -> JsValue {
     (n as f64).into()
 }
 
-/// Extents as numbers.
+/// Converts extents to an array of numbers.
 pub fn dims(dims: &[usize]) -> JsValue {
     array(dims.iter().map(|&d| count(d)))
 }
 
-/// `value`, or null where there is none.
+/// Converts `value`; `None` becomes `null`.
 pub fn or_null(value: Option<impl Into<JsValue>>) -> JsValue {
     value.map_or(JsValue::NULL, Into::into)
 }
 
-/// `{data, dims}` of a tensor, read back.
+/// Reads a tensor back as `{data, dims}`.
 pub async fn tensor(tensor: &Tensor) -> Result<JsValue> {
     let data = Float32Array::from(&tensor.read().await?[..]);
     Ok(object(&[("data", data.into()), ("dims", dims(tensor.dims()))]))
 }
 
-/// The extents of `values`, which must count them.
+/// Converts extents, whose product must be `len`.
 pub fn check_dims(arg: &str, dims: Vec<u32>, len: usize) -> Result<Vec<usize>> {
     let dims: Vec<usize> = dims.into_iter().map(|d| d as usize).collect();
     let count = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));

@@ -1,4 +1,4 @@
-// Opens the package that the address names, twice, and tells the page around how it went: see `delivery.mjs`.
+// Opens the package named in the URL twice, and posts the outcome to the parent page. Used by `delivery.mjs`.
 const given = new URLSearchParams(location.search);
 if (given.has('bare')) delete globalThis.WebAssembly;
 const { WgruError, open } = await import(given.get('from'));

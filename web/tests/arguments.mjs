@@ -1,8 +1,8 @@
-// Arguments that do not fit are refused by name, never converted; run in a browser by `package.test.mjs`.
+// Invalid arguments are rejected by name, never converted. `package.test.mjs` runs these tests in a browser.
 import { WgruError, open } from '../dist/js/index.js';
 import { assert, noise, rejects } from './support.mjs';
 
-/** `call` must be refused with `code`, by a message that begins with `name`. */
+/** `call` must fail with `code` and a message that begins with `name`. */
 async function refused(code, name, call, value) {
   const what = `${name}: ${typeof value === 'symbol' ? 'a symbol' : typeof value === 'bigint' ? `${value}n` : value}`;
   const { message } = await rejects(code, call, what);
@@ -10,7 +10,7 @@ async function refused(code, name, call, value) {
 }
 
 const holes = [5, , 5];
-/** What is no number of any kind; `null` is what JSON makes of NaN. */
+/** Values that are not numbers. JSON turns NaN into `null`. */
 const ODD = ['5', true, null, 5n, [5], {}, new Float64Array([5]), () => 5, Symbol('5'), new Date(5)];
 const NUMBER = [NaN, Infinity, -Infinity, -1, 1e300, ...ODD];
 const COUNT = [...NUMBER, 1.5, 2 ** 32];
@@ -20,7 +20,7 @@ const OPTIONS = [null, 5, 'fast', [], new Float32Array(2), () => {}];
 const LISTS = [NaN, null, 'abc', {}, 5, new ArrayBuffer(4)];
 const ITEMS = [NaN, Infinity, -1, 1.5, '2', null, undefined, 2n, [2], 2 ** 32];
 
-/** Gives `call` each of `values` as the option `name`. */
+/** Passes each of `values` to `call` as the option `name`. All must be rejected. */
 async function each(values, name, call) {
   for (const value of values) await refused('value', name, () => call({ [name]: value }), value);
 }
@@ -155,7 +155,7 @@ export async function inputsOfOnnxAreRefusedByName() {
   device.free();
 }
 
-/** The bytes of a safetensors file, with one more tensor. */
+/** Adds a tensor to the bytes of a safetensors file. */
 function withTensor(bytes, name, values) {
   const len = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + len)));

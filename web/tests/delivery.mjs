@@ -1,5 +1,5 @@
-// How servers and policies fail: every rejected promise holds a `WgruError` that says what to do; run in a browser by
-// `package.test.mjs`, whose server plays the parts.
+// Failures of servers and content security policies. Every rejected promise must hold a `WgruError` that says what to
+// do. `package.test.mjs` runs these tests in a browser; its server simulates the failures (`odd.mjs`).
 import { open } from '../dist/js/index.js';
 import { assert, fixture, rejects } from './support.mjs';
 
@@ -7,7 +7,7 @@ const onnx = fixture('onnx/pytorch/gru.onnx');
 const network = fixture('golden/torch_gru.safetensors');
 const other = new URLSearchParams(location.search).get('other');
 
-/** What `open` gives in a frame of its own, from a package at `from`, under the policy `csp`; `bare` has no WebAssembly. */
+/** Calls `open` in an iframe, with the package at `from` and the policy `csp`. `bare` removes WebAssembly. */
 async function apart({ from = '/web/dist/js/index.js', options = {}, ...how }) {
   const page = new URL('apart.html', import.meta.url);
   page.search = new URLSearchParams({ from, options: JSON.stringify({ device: 'cpu', ...options }), ...how });
@@ -96,7 +96,7 @@ export async function progressNeverPassesTheTotal() {
   const device = await open({ device: 'cpu' });
   const size = (await (await fetch(network)).arrayBuffer()).byteLength;
   const file = 'tests/golden/torch_gru.safetensors';
-  // The server of another origin does not show that it compressed.
+  // A cross-origin response does not reveal that it was compressed.
   for (const [place, known] of [[network, true], [`/gzip/${file}`, false], [`${other}gzip/${file}`, undefined]]) {
     const seen = [];
     await device.load(place, { onProgress: (loaded, total) => seen.push([loaded, total]) });

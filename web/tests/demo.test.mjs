@@ -1,5 +1,5 @@
-// Uses the page of `demo/` in Chromium.  node tests/demo.test.mjs [name…]
-// WGRU_DATA=FOLDER also drops FOLDER/models/nsnet2/*.onnx on it. Screenshots lie in web/out.
+// Tests the page in `demo/` in Chromium.  node tests/demo.test.mjs [name…] WGRU_DATA=FOLDER also tests it with
+// FOLDER/models/nsnet2/*.onnx and FOLDER/forecast/ETTh1.csv. Screenshots are written to web/out.
 import { mkdirSync, readdirSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +16,7 @@ const assert = (holds, what) => {
 };
 const MINUTES = 60_000;
 
-/** The page, opened on `device`; `errors` fills with what its console says is wrong. */
+/** Opens the page on `device`. `errors` collects the errors of its console. */
 async function visit(context, device, { colorScheme = 'light', width = 1280, height = 900 } = {}) {
   const page = await context.newPage();
   page.setDefaultTimeout(2 * MINUTES);
@@ -27,7 +27,7 @@ async function visit(context, device, { colorScheme = 'light', width = 1280, hei
   await page.emulateMedia({ colorScheme });
   await page.goto(`${server.url}demo/?device=${device}`);
   await page.waitForSelector('html[data-ready]');
-  // From here on, the page may not be held up.
+  // From here on, long tasks are recorded.
   await page.evaluate(() => {
     window.tasks = [];
     new PerformanceObserver((list) => window.tasks.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask' });
@@ -41,7 +41,7 @@ async function visit(context, device, { colorScheme = 'light', width = 1280, hei
   const press = (panel, name) => page.click(`#${panel} [data-control="${name}"]`);
   const said = (panel, what) =>
     page.waitForFunction(([id, t]) => document.querySelector(`#${id} [data-say="progress"]`).textContent.includes(t), [panel, what]);
-  /** How many colours a canvas shows: an empty one has one. */
+  /** Counts the colors on a canvas; an empty one has one. */
   const drawn = (panel, chart) =>
     page.$eval(`#${panel} [data-chart="${chart}"]`, (canvas) => {
       const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
@@ -56,7 +56,7 @@ async function visit(context, device, { colorScheme = 'light', width = 1280, hei
   return { page, errors, has, text, number, press, said, drawn, calm, longest };
 }
 
-/** A file dropped on the panel `model`. */
+/** Gives a file to the panel `model`. Returns the largest difference between the devices. */
 async function drop({ page, said }, path) {
   await page.setInputFiles('#model input[type=file]', path);
   await said('model', `Measured ${basename(path)}.`);
@@ -66,7 +66,7 @@ async function drop({ page, said }, path) {
 const golden = fileURLToPath(new URL('../../tests/golden/torch_gru.safetensors', import.meta.url));
 
 const tests = {
-  /** Everything on the CPU, and never held up. */
+  /** Runs every panel on the CPU. No task may block the page for more than 50 ms. */
   async cpu(context) {
     const seen = await visit(context, 'cpu');
     const { page, number, press, said, drawn } = seen;
@@ -81,7 +81,7 @@ const tests = {
     await press('gates', 'train');
     await said('gates', 'Trained');
     const late = await number('gates', 'loss');
-    // Answering 0 to numbers between -1 and 1 would be off by a third.
+    // Always answering 0 would give a loss of 1/3: the targets are uniform in [-1, 1].
     assert(late < 0.03, `the gates learn: ${late}`);
     assert(before > 50 && (await drawn('gates', 'gates')) > 50, 'heat maps are drawn');
 
@@ -103,7 +103,7 @@ const tests = {
     return `RMSE ${gru.toFixed(2)} against ${persistence.toFixed(2)} and ${seasonal.toFixed(2)}; loss of the gates ${late.toFixed(4)}; ${micros.toFixed(1)} µs a frame; longest of ${task.count} tasks ${task.own.toFixed(0)} ms of its own, ${task.clock.toFixed(0)} by the clock, ${await seen.longest()} by the long-task observer`;
   },
 
-  /** The forecast stops when told, and the column changes. */
+  /** The forecast can be stopped, and its column changed. */
   async stops(context) {
     const seen = await visit(context, 'cpu');
     await seen.press('forecast', 'train');
@@ -116,7 +116,7 @@ const tests = {
     await seen.calm('stopped');
   },
 
-  /** Tables and files that cannot be read are told, with a code. */
+  /** Unreadable tables and models show an error with its code. */
   async badFiles(context) {
     const seen = await visit(context, 'cpu');
     const file = (name, text) => ({ name, mimeType: 'text/plain', buffer: Buffer.from(text) });
@@ -135,7 +135,7 @@ const tests = {
     assert(!seen.errors.length, `no console errors: ${seen.errors}`);
   },
 
-  /** A model on both devices. */
+  /** Runs a model on both devices. */
   async parity(context) {
     const seen = await visit(context, 'cpu');
     await seen.press('model', 'sample');
@@ -156,7 +156,7 @@ const tests = {
     return note;
   },
 
-  /** A device that is taken away while networks learn stops them; they learn on the next one. */
+  /** Switching the device stops running trainings; new ones run on the next device. */
   async switches(context) {
     const seen = await visit(context, 'cpu');
     await seen.press('forecast', 'train');
@@ -177,7 +177,7 @@ const tests = {
     await seen.calm('switched');
   },
 
-  /** Motion, as a phone would tell it; and none, as here. */
+  /** Motion: without a sensor an error, and then with simulated events. */
   async motion(context) {
     const seen = await visit(context, 'cpu');
     await seen.page.selectOption('#live select', 'motion');
@@ -201,7 +201,7 @@ const tests = {
     await seen.calm('motion');
   },
 
-  /** A table of 17,420 rows does not hold the page up. */
+  /** A table of 17,420 rows does not block the page. */
   async largeTable(context) {
     if (!process.env.WGRU_DATA) return 'SKIPPED: WGRU_DATA is not set';
     const seen = await visit(context, 'cpu');
@@ -220,7 +220,7 @@ const tests = {
     return `longest of ${task.count} tasks ${task.own.toFixed(0)} ms of its own, ${task.clock.toFixed(0)} by the clock`;
   },
 
-  /** Trains on WebGPU, loses the device, and goes on. */
+  /** Trains on WebGPU, loses the device, and continues. */
   async lost(context) {
     const seen = await visit(context, 'webgpu');
     const { page } = seen;
@@ -241,7 +241,7 @@ const tests = {
     return note;
   },
 
-  /** The switch, by keyboard. */
+  /** Operates the device switch and a panel by keyboard. */
   async keyboard(context) {
     const seen = await visit(context, 'auto');
     await seen.page.focus('#device input[value=auto]');
@@ -256,7 +256,7 @@ const tests = {
     await seen.calm('by keyboard');
   },
 
-  /** Dark, and on a phone. */
+  /** Takes screenshots in the dark scheme and at the size of a phone. */
   async pictures(context) {
     for (const [name, look] of [['desktop-dark', { colorScheme: 'dark' }], ['phone', { width: 360, height: 780 }]]) {
       const seen = await visit(context, 'cpu', look);
@@ -271,7 +271,7 @@ const tests = {
   },
 };
 
-/** Without WebGPU, in a browser of its own. */
+/** Runs in a browser without WebGPU. */
 async function withoutWebgpu(context) {
   const seen = await visit(context, 'auto');
   assert(await seen.page.evaluate(async () => !(await navigator.gpu?.requestAdapter())), 'there is no adapter');

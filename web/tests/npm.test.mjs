@@ -42,7 +42,7 @@ try {
   writeFileSync(join(project, 'index.html'), '<!doctype html><link rel="icon" href="data:,"><body><script type="module" src="/src/main.ts"></script></body>');
   mkdirSync(join(project, 'src'));
   writeFileSync(join(project, 'src', 'main.ts'), MAIN);
-  // Not skipLibCheck: the package's own types are checked as its users' compilers see them.
+  // Without skipLibCheck, so that the package's own types are checked too.
   const compilerOptions = { strict: true, target: 'es2022', module: 'esnext', moduleResolution: 'bundler', lib: ['es2023', 'dom', 'esnext.disposable'], types: [], noEmit: true };
   writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['src'] }));
   run('npm', 'install', '--no-audit', '--no-fund', '--silent', `./${filename}`, 'vite@8', 'typescript@7');

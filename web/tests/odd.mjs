@@ -1,4 +1,4 @@
-// Servers as packages and models meet them, by the first part of a path: see `delivery.mjs`.
+// Simulates misconfigured servers for `delivery.mjs`. The first part of the path selects one.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib';
 const PAGE = '<!doctype html>\n<title>An application</title>\n';
 const TYPES = { js: 'text/javascript', wasm: 'application/wasm' };
 
-/** Answers with files under `root`, in one of the ways below. */
+/** Answers with files under `root`, in the way that the path selects. */
 export function odd(root) {
   return async (request, response) => {
     const url = new URL(request.url, 'http://localhost');

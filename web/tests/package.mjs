@@ -1,4 +1,4 @@
-// What the package promises, each as one function; run in a browser by `package.test.mjs`.
+// The guarantees of the package, one function each. `package.test.mjs` runs these tests in a browser.
 import { WgruError, open } from '../dist/js/index.js';
 import * as inference from '../dist/js/inference.js';
 import { assert, close, fixture, noise, rejects, sums } from './support.mjs';
@@ -188,7 +188,6 @@ export async function survivesALostDevice() {
   await rejects('device-lost', inFlight, 'in flight');
   close((await network.run(x, [1, 4, 2])).output.data, trained, 1e-6, 'restored');
   assert(lost !== first, 'on a new device');
-  // Without an adapter, who asked for none in particular goes on on the CPU.
   GPUAdapter.prototype.requestDevice = request;
   device.free();
 }
@@ -297,7 +296,7 @@ export async function worklet() {
 export async function workersShareLargeBatches() {
   const one = await open({ device: 'cpu', workers: 1 });
   const three = await open({ device: 'cpu', workers: 3 });
-  // Parts of 16, 8 and 13 rows; of 8 and 9, whose last steps alone go through the linear layer.
+  // 37 rows make parts of 16, 8 and 13; 17 rows make parts of 8 and 9, whose linear layer reads only the last states.
   for (const [batch, steps] of [[37, 'every'], [17, 'last']]) {
     const options = { cell: 'gru', input: 5, hidden: 96, layers: 2, bidirectional: true, outputs: 3, steps, seed: 3 };
     const [a, b] = [await one.create(options), await three.create(options)];
@@ -323,23 +322,23 @@ export async function workersShareLargeBatches() {
     };
     await shared();
     await same('shared');
-    // New weights reach them.
+    // Helpers receive new weights.
     const examples = { ...sums(8, 4, 1), x: noise(8 * 4 * 5), dims: [8, 4, 5], y: noise(8 * 4 * 3).slice(steps === 'last' ? 72 : 0) };
     for (const network of [a, b]) await network.train(examples, { epochs: 1, rate: 0.1 });
     await same('trained');
     await shared();
     await same('trained and shared');
-    // A training that was aborted leaves weights that the helpers do not have.
+    // After an aborted training, the helpers do not have the current weights.
     const stop = new AbortController();
     const onEpoch = ({ epoch }) => epoch === 2 && stop.abort();
     await rejects('aborted', b.train(examples, { epochs: 1e5, batch: 1, signal: stop.signal, onEpoch }));
     await shared();
     const now = await one.load(await b.save());
     close((await now.run(x, dims)).output.data, (await b.run(x, dims)).output.data, 0, `aborted: outputs of ${batch} rows`);
-    // Calls on one network wait for each other: the run is of the weights before.
+    // Calls on one network keep their order: the run uses the weights before the training.
     const [early] = await Promise.all([now.run(x, dims), now.train(examples, { epochs: 1, rate: 0.1 })]);
     close((await b.run(x, dims)).output.data, early.output.data, 0, 'a run before a training');
-    // What is wrong is told as by one.
+    // Errors are the same as with one worker.
     await rejects('shape', b.run(x, [batch, 401, 5]));
     await rejects('shape', b.run(x, [batch, 400, 5], { h0: h0.slice(1) }));
     b.free();

@@ -1,4 +1,4 @@
-// Files under some folders, on 127.0.0.1; and a headless Chromium with WebGPU by its software adapter.
+// A file server on 127.0.0.1, and a headless Chromium with WebGPU on its software adapter.
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -16,7 +16,10 @@ const TYPES = {
   '.wasm': 'application/wasm',
 };
 
-/** Serves `folders` by their prefix: `{'/': 'demo', '/dist/': 'dist'}`, longest prefix first; what `answer` answers, it does not. */
+/**
+ * Serves folders by URL prefix, the longest first: `{'/': 'demo', '/dist/': 'dist'}`. `answer` may handle a request
+ * itself.
+ */
 export async function serve(folders, port = 0, answer = async () => false) {
   const prefixes = Object.keys(folders).sort((a, b) => b.length - a.length);
   const server = createServer(async (request, response) => {
@@ -36,7 +39,7 @@ export async function serve(folders, port = 0, answer = async () => false) {
   return { url: `http://127.0.0.1:${server.address().port}/`, close: () => server.close() };
 }
 
-/** A browser with a profile of its own. `webgpu: false` switches WebGPU off. */
+/** Starts a browser with a new profile. `webgpu: false` disables WebGPU. */
 export async function browser({ webgpu = true } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'wgru-browser-'));
   const quiet = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];

@@ -1,4 +1,4 @@
-// What tests in the browser share.
+// Helpers for the tests that run in a browser.
 import { WgruError } from '../dist/js/index.js';
 
 export const assert = (holds, what) => {
@@ -11,7 +11,7 @@ export const close = (a, b, tolerance, what) => {
   assert(worst <= tolerance, `${what}: off by ${worst}`);
   return worst;
 };
-/** `promise` must fail with `code`; gives the error. */
+/** `promise` must be rejected with `code`. Returns the error. */
 export async function rejects(code, promise, what = code) {
   try {
     await (typeof promise === 'function' ? promise() : promise);
@@ -31,7 +31,7 @@ export const noise = (n, seed = 1) => {
   });
 };
 export const fixture = (name) => new URL(`../../tests/${name}`, import.meta.url);
-/** Sums of a few random numbers: a task that a small GRU learns at once. */
+/** Sums of a few random numbers: a task that a small GRU learns quickly. */
 export function sums(examples, steps, seed) {
   const x = noise(examples * steps, seed);
   const y = new Float32Array(examples);

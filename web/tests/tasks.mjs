@@ -1,6 +1,8 @@
 /**
- * Traces the main threads of pages. The function that comes back ends it, and gives the longest task: in milliseconds of its
- * own (of its thread on a core), and by the clock, which on a busy machine also runs while others have the core.
+ * Traces the tasks on the main threads of all pages.
+ *
+ * The returned function ends the trace. It gives the number of tasks and the longest one in milliseconds: `own` is CPU
+ * time of its thread, `clock` is wall-clock time, which on a busy machine includes waiting for a core.
  */
 export async function tasks(page) {
   const session = await page.context().newCDPSession(page);

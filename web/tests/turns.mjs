@@ -1,9 +1,10 @@
-// Trainings and the calls beside them, what listeners throw, and what is dropped; run in a browser by `package.test.mjs`.
+// Calls during trainings, exceptions of listeners, and garbage-collected handles. `package.test.mjs` runs these tests
+// in a browser.
 import { WgruError, open } from '../dist/js/index.js';
 import { assert, close, noise, rejects, sums } from './support.mjs';
 
 const later = (ms = 0) => new Promise((done) => setTimeout(done, ms));
-/** A training without an end, once its first epoch is over. */
+/** Starts an endless training, and waits for its first epoch. */
 async function endless(network) {
   const stop = new AbortController();
   const state = { isOver: false };
@@ -78,7 +79,7 @@ export async function callsKeepTheirOrderAroundTrainings() {
   assert(order.includes('first') && atOnce !== initial, `a run after two trainings began waits for the first: ${order}`);
   await Promise.all([first, second]);
   assert((await one()) !== atOnce || order.indexOf('beside') > order.indexOf('second'), 'and sees the second in progress');
-  // A training that is refused lets those through that waited for its first pause.
+  // A training that fails at once still runs the reads that wait for its first pause.
   const refused = network.train({ x: noise(3), dims: [1, 2, 1], y: noise(1) });
   const run = one();
   await rejects('shape', refused);
@@ -145,7 +146,7 @@ export async function whatOnEpochThrowsEndsTheTraining() {
   assert(!heard.length, `nothing reaches the window: ${heard.map((event) => event.message ?? event.reason)}`);
 }
 
-/** Collects garbage until `holds`. */
+/** Collects garbage until `holds()` is true. */
 async function collected(holds, what) {
   for (let tries = 0; !(await holds()); tries++) {
     assert(tries < 100, what);
@@ -229,7 +230,7 @@ export async function freedDevicesOfThisThreadGiveMemoryBack() {
     await later();
     sizes.push(device.instance.memory.buffer.byteLength);
   }
-  // The allocator may grow once more early on; a leak of 0.8 MB a device would go on growing.
+  // The allocator may grow early on. A leak of 0.8 MB per device would keep growing.
   assert(sizes.at(-1) === sizes[19], `the module's memory stays: ${sizes}`);
 }
 

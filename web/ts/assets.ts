@@ -1,27 +1,27 @@
 import { WgruError, asError, fail } from './errors.js';
 import type { Build, LoadOptions } from './types.js';
 
-/** Where the wasm module of each build lies. */
+/** URL of the wasm module of each build. */
 export type Places = Record<Build, URL>;
 
-// A function that holds one instruction of each kind.
+// Modules for feature detection, without their common header: one function that uses SIMD or relaxed SIMD.
 const SIMD = [1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
 const RELAXED = [1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253, 128, 2, 11];
 const runs = (code: number[]) => WebAssembly.validate(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, ...code]));
 
-/** The best build that this browser runs. */
+/** Returns the best build that this browser supports. */
 export const best = (): Build => (runs(RELAXED) ? 'relaxed' : runs(SIMD) ? 'simd' : 'plain');
 
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 
-/** The module of one build; fetched and compiled once. */
+/** Returns the module of one build, fetched and compiled once. */
 export function compile(places: Places, build: Build): Promise<WebAssembly.Module> {
   const place = places[build].href;
   let module = compiled.get(place);
   if (!module) {
     module = fetchAndCompile(place);
     compiled.set(place, module);
-    // A download that failed may be tried again.
+    // Allow a retry after a failed download.
     module.catch(() => compiled.delete(place));
   }
   return module;
@@ -41,7 +41,7 @@ async function fetchAndCompile(place: string): Promise<WebAssembly.Module> {
   }
 }
 
-/** Runs `what`, which reads from `place`, and makes its errors name the place. */
+/** Runs `what`, a read from `place`. Errors other than a `WgruError` become `network` errors that name `place`. */
 async function reading<T>(place: string, signal: AbortSignal | undefined, what: () => Promise<T>): Promise<T> {
   try {
     return await what();
@@ -60,7 +60,7 @@ const get = (place: string, signal?: AbortSignal): Promise<Response> =>
     return response;
   });
 
-/** The bytes behind a URL. */
+/** Downloads a URL. */
 export async function download(place: string, { onProgress, signal }: LoadOptions): Promise<Uint8Array> {
   const response = await get(place, signal);
   const header = (name: string) => response.headers.get(name) ?? '';
@@ -73,7 +73,7 @@ export async function download(place: string, { onProgress, signal }: LoadOption
   for (let part = await next(); part && !part.done; part = await next()) {
     parts.push(part.value);
     loaded += part.value.length;
-    // The encoding of another origin is not visible.
+    // Cross-origin responses hide their content encoding, so `total` may count compressed bytes.
     if (loaded > total) total = 0;
     try {
       await onProgress?.(loaded, total);

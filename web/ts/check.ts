@@ -1,10 +1,11 @@
 /**
- * Validates arguments in the caller's thread, before anything is sent: typed arrays, `Uint32Array.from` and JSON silently
- * convert values that do not fit. The options of each call, with their ranges, are validated in `web/src/options.rs`.
+ * Validates arguments in the caller's thread, before anything is sent: typed arrays, `Uint32Array.from` and JSON
+ * silently convert values that do not fit. The options of each call and their ranges are validated by
+ * `web/src/options.rs`.
  */
 import { asError, fail } from './errors.js';
 
-/** A value as messages show it. */
+/** Formats a value for an error message. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 60));
   if (typeof value === 'bigint') return `${value}n`;
@@ -15,7 +16,7 @@ export function show(value: unknown): string {
   return `${value.constructor?.name ?? 'an object'}${length === undefined ? '' : ` of length ${length}`}`;
 }
 
-/** `value`, which must satisfy `holds`. */
+/** Returns `value`, or throws if it does not satisfy `holds`. */
 export function expect<T>(name: string, value: unknown, expected: string, holds: (value: any) => boolean): T {
   if (!holds(value)) fail('value', `${name}: expected ${expected}, got ${show(value)}`);
   return value as T;
@@ -23,7 +24,7 @@ export function expect<T>(name: string, value: unknown, expected: string, holds:
 
 const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
 
-/** A copy of an object: its own entries, and those of `keys` that it may inherit. Its getters run here, once. */
+/** Copies an object: its own entries, and `keys`, which it may inherit. Getters run here, once. */
 export function named<T>(name: string, value: T, ...keys: (keyof T)[]): T {
   expect(name, value, 'an object', isObject);
   try {
@@ -35,20 +36,20 @@ export function named<T>(name: string, value: T, ...keys: (keyof T)[]): T {
   }
 }
 
-/** A function to call back, or nothing. */
+/** Returns `value`, which must be a function or `undefined`. */
 export const callback = <T>(name: string, value: T): T =>
   expect(name, value, 'a function', (given) => given === undefined || typeof given === 'function');
 
-/** An `AbortSignal`, or nothing. */
+/** Returns `value`, which must be an `AbortSignal` or `undefined`. */
 export const signalOf = <T>(value: T): T =>
   expect('signal', value, 'an AbortSignal', (given) => given === undefined || (given && typeof given.addEventListener === 'function' && 'aborted' in given));
 
-/** Refuses the entries of `rest`, which `at` does not know: a misspelt option is a mistake, not a default. */
+/** Throws on unknown options in `rest`: a misspelled option must not silently become a default. */
 export function nothing(at: string, rest: object, known: string): void {
   for (const name of Object.keys(rest)) fail('value', `${at}: there is no ${name}, but ${known}`);
 }
 
-/** A copy of options that can be sent to a worker, and that later changes by the caller do not reach. */
+/** Clones options, so that they can be sent to a worker and later changes by the caller have no effect. */
 export function copied(options: object): object {
   const copy: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(options)) {
@@ -61,7 +62,7 @@ export function copied(options: object): object {
   return copy;
 }
 
-/** Whole numbers, as extents and lengths are. */
+/** Validates a list of whole numbers, such as extents or lengths. */
 export function wholes(name: string, values: unknown): number[] {
   const isList = Array.isArray(values) || (ArrayBuffer.isView(values) && 'length' in values);
   const list = Array.from(expect<ArrayLike<number>>(name, values, 'whole numbers', () => isList));
@@ -71,12 +72,12 @@ export function wholes(name: string, values: unknown): number[] {
   return list;
 }
 
-/** Refuses a buffer whose memory was transferred elsewhere. */
+/** Throws if `buffer` is detached. */
 export function attached(name: string, buffer: unknown): void {
   if ((buffer as { detached?: boolean }).detached) fail('value', `${name}: its buffer was detached`);
 }
 
-/** A `Float32Array`; the module would silently convert other arrays. */
+/** Returns `value`, which must be a `Float32Array`: the module would silently convert other arrays. */
 export function floats(name: string, value: unknown): Float32Array {
   if (!(value instanceof Float32Array)) fail('dtype', `${name}: expected a Float32Array, got ${show(value)}`);
   attached(name, value.buffer);

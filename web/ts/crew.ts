@@ -3,9 +3,9 @@ import type { Link } from './link.js';
 import type { Origin } from './protocol.js';
 import type { Numbers, Run } from './types.js';
 
-/** Multiplications of a run below which handing parts over costs more than it brings: some milliseconds of one core. */
+/** Multiplications below which splitting a run costs more than it saves: a few milliseconds on one core. */
 const WORTH = 1e8;
-/** Rows that the kernels take together: parts of whole groups give the same bits as the whole. */
+/** Rows that the kernels process together: parts made of whole groups give the same bits as the whole batch. */
 const GROUP = 8;
 
 /** A batch to run: `[batch, steps, features]`. */
@@ -14,11 +14,11 @@ export interface Batch {
   dims: [batch: number, steps: number, features: number];
   h0?: Float32Array;
   lengths?: number[];
-  /** The others of `RunOptions`. */
+  /** The remaining `RunOptions`. */
   options: object;
 }
 
-/** Into how many parts, one of them for the first worker, a batch may be cut; 1 where it is not to be. */
+/** Returns the number of parts to split a batch into, the first worker's included; 1 if it is not to be split. */
 export function parts({ x, dims, h0, lengths, options }: Batch, parameters: number, workers: number): number {
   const [batch, steps] = dims;
   // An argument that does not fit is left to the unsplit run, which reports the error.
@@ -28,7 +28,7 @@ export function parts({ x, dims, h0, lengths, options }: Batch, parameters: numb
   return Math.max(1, Math.min(workers, Math.floor(batch / GROUP)));
 }
 
-/** Rows `from` to `to` of the second of three axes. */
+/** Returns rows `from..to` along the second of three axes. */
 function columns(values: Float32Array, batch: number, outer: number, from: number, to: number): Float32Array {
   const width = values.length / (outer * batch);
   const part = new Float32Array(outer * (to - from) * width);
@@ -37,7 +37,10 @@ function columns(values: Float32Array, batch: number, outer: number, from: numbe
   return part;
 }
 
-/** The batch cut into `count` batches of whole groups of rows, the rest in the last; `states` is the first extent of its states. */
+/**
+ * Splits a batch into `count` batches of whole groups of rows; the last one also gets the remaining rows. `states` is
+ * the first extent of `h0`.
+ */
 export function cut({ x, dims, h0, lengths, options }: Batch, count: number, states: number): Batch[] {
   const [batch, steps, features] = dims;
   const groups = Math.floor(batch / GROUP);
@@ -53,7 +56,7 @@ export function cut({ x, dims, h0, lengths, options }: Batch, count: number, sta
   });
 }
 
-/** Parts of a batch side by side along `axis`, 0 or 1. */
+/** Concatenates parts of a batch along `axis`, 0 or 1. */
 function join(parts: Numbers[], axis: number): Numbers {
   const dims = [...(parts[0] as Numbers).dims];
   dims[axis] = parts.reduce((n, part) => n + (part.dims[axis] ?? 0), 0);
@@ -69,7 +72,7 @@ function join(parts: Numbers[], axis: number): Numbers {
   return { data, dims };
 }
 
-/** What the whole batch would have given. */
+/** Joins the results of the parts into the result of the whole batch. */
 export const joined = (runs: Run[]): Run => ({
   output: join(runs.map((run) => run.output), 0),
   state: join(runs.map((run) => run.state), 1),
@@ -78,23 +81,29 @@ export const joined = (runs: Run[]): Run => ({
 
 interface Helper {
   link: Link;
-  /** What it holds, and whether it does already. */
+  /** Models of this helper by id, and whether each has finished loading. */
   held: Map<number, { origin: Origin; ready: boolean }>;
 }
 
-/** Workers beside the first, each with a module and copies of its own: no memory is shared, so pages need no isolation. */
+/**
+ * The workers beside the first one. Each has its own module and its own copies of the models: no memory is shared, so
+ * pages need no cross-origin isolation.
+ */
 export class Crew {
   #helpers: Helper[] = [];
   #started = false;
   #ended: WgruError | undefined;
 
-  /** @param connect starts one worker; `onFatal` hears when it is of no more use. */
+  /** @param connect Starts one worker, which calls `onFatal` when it becomes unusable. */
   constructor(
     readonly size: number,
     private readonly connect: (onFatal: () => void) => Promise<Link>,
   ) {}
 
-  /** Those that hold `origin` as `id`. The others are started or given it meanwhile: nobody waits for them. */
+  /**
+   * Returns the helpers that hold `origin` as `id`. The others start, or load it, in the background: no call waits for
+   * them.
+   */
   ready(id: number, origin: Origin): Link[] {
     if (!this.#started) {
       this.#started = true;
@@ -111,7 +120,7 @@ export class Crew {
       this.#helpers.push(helper as Helper);
       if (this.#ended) helper.link.end(this.#ended);
     } catch {
-      // The others do its work.
+      // The other workers do its work.
     }
   }
 
@@ -128,12 +137,12 @@ export class Crew {
     return false;
   }
 
-  /** Frees what stands under `id`. */
+  /** Frees all copies of model `id`. */
   forget(id: number): void {
     for (const { link, held } of this.#helpers) if (held.delete(id)) link.call('free', { id }).catch(() => {});
   }
 
-  /** Ends all of them. */
+  /** Ends all helpers. */
   end(error: WgruError): void {
     this.#started = true;
     this.#ended = error;

@@ -12,16 +12,16 @@ import { type Source, bytesOf } from './source.js';
 import { Instance } from './stream.js';
 import type { Build, DeviceInfo, LoadOptions, NetworkInfo, NetworkOptions, OnnxInfo, OpenOptions } from './types.js';
 
-/** @internal What an entry of the package is made of. */
+/** @internal The parts in which the entry points of the package differ. */
 export interface Kit {
   glue: Glue;
   places: Places;
-  /** The builds for worklets. */
+  /** Builds for worklets. */
   streams: Places;
   worker: () => Worker;
 }
 
-/** The workers of a device. When its handle is collected, `collected` ends them. */
+/** The workers of a device. `collected` ends them when the handle of the device is garbage-collected. */
 interface Workers {
   link: Promise<Link> | undefined;
   readonly crew: Crew;
@@ -33,10 +33,10 @@ function end({ link, crew }: Workers): void {
   crew.end(error);
 }
 
-/** Ends the workers of devices that were collected without `free`. */
+/** Ends the workers of devices that were garbage-collected without `free`. */
 const collected = new FinalizationRegistry<Workers>(end);
 
-/** A worker that runs parts of batches. */
+/** Starts a worker that runs parts of batches. */
 async function helper(kit: Kit, module: WebAssembly.Module, onFatal: () => void): Promise<Link> {
   const link = new WorkerLink(kit.worker, module, onFatal);
   try {
@@ -48,7 +48,7 @@ async function helper(kit: Kit, module: WebAssembly.Module, onFatal: () => void)
   return link;
 }
 
-/** A device, and what is made on it. After a fault the next call opens it again, with every weight restored. */
+/** A device and the models on it. After a fault, the next call opens it again with every weight restored. */
 export class Device implements Disposable, Owner {
   #info: DeviceInfo | undefined;
   #next = 1;
@@ -61,7 +61,7 @@ export class Device implements Disposable, Owner {
   private constructor(
     private readonly kit: Kit,
     private readonly module: WebAssembly.Module,
-    /** The `device` of its options. */
+    /** The `device` option. */
     private readonly choice: object,
     private readonly inWorker: boolean,
     private readonly build: Build,
@@ -88,7 +88,7 @@ export class Device implements Disposable, Owner {
     return opened;
   }
 
-  /** What it is, and why it was chosen. After a fault it may be another one. */
+  /** Kind and name of the device, and why it was chosen. It may change after a fault. */
   get info(): DeviceInfo {
     return this.#info ?? fail('internal', 'the device is not open yet');
   }
@@ -117,9 +117,9 @@ export class Device implements Disposable, Owner {
   #link(): Link {
     const { inWorker, kit, module } = this;
     const workers = this.#workers;
-    // The listeners of a running worker are reachable: they must not refer to the device, or it is never collected.
+    // A running worker keeps its listeners reachable: they must not refer to the device, or it is never collected.
     const ended = () => {
-      // Only the link of now may end itself.
+      // Afterwards, `workers.link` may be the next link.
       if (isCurrent) workers.link = undefined;
       isCurrent = false;
     };
@@ -141,12 +141,12 @@ export class Device implements Disposable, Owner {
     return link.call(name, args, options);
   }
 
-  /** @internal The workers that hold a model beside the first one. */
+  /** @internal The workers beside the first one that hold a model. */
   helpers(id: number, origin: Origin): Link[] {
     return this.info.kind === 'cpu' ? this.#workers.crew.ready(id, origin) : [];
   }
 
-  /** @internal Workers, started or not. */
+  /** @internal Number of workers, started or not. */
   get workers(): number {
     return this.#workers.crew.size;
   }
@@ -160,11 +160,11 @@ export class Device implements Disposable, Owner {
   forget(id: number): void {
     this.#models.delete(id);
     this.#workers.crew.forget(id);
-    // A module that ended has nothing to free.
+    // Without a link, the module has ended and there is nothing to free.
     if (!this.#freed && this.#workers.link) this.call('free', { id }).catch(() => {});
   }
 
-  /** Runs `make`, and frees `id` if it fails: an aborted call may have made its object. */
+  /** Runs `make`, and frees `id` if it fails: an aborted call may still have created the object. */
   async #made<T>(id: number, make: () => Promise<T>): Promise<T> {
     try {
       return await make();
@@ -184,7 +184,10 @@ export class Device implements Disposable, Owner {
     });
   }
 
-  /** A network from a safetensors file: recurrent layers by PyTorch's names, and at most one linear layer. */
+  /**
+   * Loads a network from a safetensors file: recurrent layers with PyTorch's parameter names, and at most one linear
+   * layer.
+   */
   async load(source: Source, options: LoadOptions = {}): Promise<Network> {
     const { onProgress, signal, ...rest } = named('options', options);
     callback('onProgress', onProgress);
@@ -195,7 +198,7 @@ export class Device implements Disposable, Owner {
     return new Network(this, held, info as NetworkInfo);
   }
 
-  /** A model from an ONNX file. */
+  /** Loads a model from an ONNX file. */
   async loadOnnx(source: Source, options: Omit<LoadOptions, 'steps'> = {}): Promise<OnnxModel> {
     const { onProgress, signal, ...rest } = named('options', options);
     callback('onProgress', onProgress);
@@ -206,7 +209,7 @@ export class Device implements Disposable, Owner {
     return new OnnxModel(this, held, info as OnnxInfo);
   }
 
-  /** A network with fresh weights. */
+  /** Creates a network with random weights. */
   async create(options: NetworkOptions): Promise<Network> {
     const given = copied(named('options', options));
     const id = this.id();
@@ -216,22 +219,22 @@ export class Device implements Disposable, Owner {
     return new Network(this, held, info);
   }
 
-  /** Bytes of the tensors that live on the device. */
+  /** Returns the size of all tensors on the device, in bytes. */
   liveBytes(): Promise<number> {
     return this.call('liveBytes', {});
   }
 
-  /** @internal The module of this thread. */
+  /** @internal The module instance of this thread. */
   get instance(): Instance {
     return Instance.of(this.kit.glue, this.module);
   }
 
-  /** @internal The module for worklets. */
+  /** @internal Returns the module for worklets. */
   streamModule(): Promise<WebAssembly.Module> {
     return compile(this.kit.streams, this.build);
   }
 
-  /** Frees it and everything on it. */
+  /** Frees the device and everything on it. */
   free(): void {
     if (this.#freed) return;
     this.#freed = true;

@@ -1,24 +1,24 @@
-/** Why a call failed. Codes stay the same from version to version; messages may change. */
+/** Why a call failed. Codes are stable across versions; messages may change. */
 export type Code =
   /** An argument or option is out of range, or unknown. */
   | 'value'
-  /** A length or shape does not fit. */
+  /** An array has the wrong length or shape. */
   | 'shape'
-  /** A wrong type of elements. */
+  /** An array has the wrong element type. */
   | 'dtype'
-  /** The bytes are no file of the kind asked for. */
+  /** The bytes are not a valid file of the expected kind. */
   | 'format'
-  /** A file that is understood, but not run. */
+  /** The file, the browser or the build lacks support for this. */
   | 'unsupported'
   /** No WebGPU, or no adapter. */
   | 'no-adapter'
-  /** The work is too large for the adapter. */
+  /** The work exceeds a limit of the adapter, or the budget of an ONNX run. */
   | 'limit'
   /** The GPU went away. The next call opens a new one, with the weights restored. */
   | 'device-lost'
-  /** What the GPU reported otherwise. */
+  /** Any other error that the GPU reported. */
   | 'gpu'
-  /** More memory than there is. The next call starts anew, with the weights restored. */
+  /** Memory ran out. The next call starts anew, with the weights restored. */
   | 'out-of-memory'
   /** A fault inside the library. The next call starts anew, with the weights restored. */
   | 'panic'
@@ -30,16 +30,19 @@ export type Code =
   | 'busy'
   /** The object was freed. */
   | 'freed'
-  /** A file of a model or of the package could not be fetched, or the server sent something else. */
+  /** A model file or a file of the package could not be fetched, or the server sent something else. */
   | 'network'
-  /** The browser forbids WebAssembly or the worker: a content security policy, or a package on another origin. */
+  /**
+   * The browser blocked WebAssembly or the worker, because of a content security policy or because the package is on
+   * another origin.
+   */
   | 'blocked'
-  /** `onEpoch` or `onProgress` threw: `cause` is what it threw. */
+  /** `onEpoch` or `onProgress` threw; `cause` is the exception. */
   | 'callback'
   /** Anything else. */
   | 'internal';
 
-/** What every rejected promise of this package holds. */
+/** The error of every rejected promise of this package. */
 export class WgruError extends Error {
   override readonly name = 'WgruError';
   constructor(
@@ -51,28 +54,28 @@ export class WgruError extends Error {
   }
 }
 
-/** The policy that a page needs, for messages. */
+/** The content security policy that a page needs, for error messages. */
 const POLICY = "the page's Content-Security-Policy must allow script-src 'wasm-unsafe-eval' and worker-src 'self'";
 
-/** `error` as a `WgruError`. A trap of the wasm module ends it: see `isFatal`. */
+/** Converts `error` to a `WgruError`. A trap ends the wasm module: see `isFatal`. */
 export function asError(error: unknown): WgruError {
   if (error instanceof WgruError) return error;
   const message = error instanceof Error ? error.message : String(error);
   const as = (code: Code, told = message) => new WgruError(code, told, { cause: error });
   const { name, code } = (error ?? {}) as { name?: unknown; code?: Code };
-  // Of the module, or of another copy of this package.
+  // Thrown by the module, or by another copy of this package.
   if (name === 'WgruError' && code) return as(code);
   if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
-    // A panic brings its own code; what ends the module without one is an allocation that failed.
+    // A panic has its own code. An `unreachable` without one is a failed allocation.
     return as(/unreachable|memory|allocation/i.test(message) ? 'out-of-memory' : 'panic');
   }
   if (error instanceof WebAssembly.CompileError && /policy/i.test(message)) return as('blocked', `${POLICY}: ${message}`);
-  // The module was made anew after a fault of another device in this thread.
+  // The module was replaced after a fault of another device in this thread.
   if (/stale object/.test(message)) return as('panic');
   return as('internal');
 }
 
-/** Whether nothing of the module can be used after this error. */
+/** Whether the module is unusable after this error. */
 export const isFatal = (error: WgruError): boolean =>
   error.code === 'panic' || error.code === 'out-of-memory' || error.code === 'device-lost';
 

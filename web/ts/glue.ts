@@ -1,7 +1,7 @@
 /** The part of wasm-bindgen's output that the package uses. */
 export interface Glue {
   initSync(module: { module: WebAssembly.Module }): { memory: WebAssembly.Memory };
-  /** After a fault: the next `initSync` makes a new instance. */
+  /** Makes the next `initSync` create a new instance, after a fault. */
   __wbg_reset_state(): void;
   Engine: { open(options: object): Promise<GlueEngine> };
   Stream: { read(bytes: Uint8Array, options: object): GlueStream };

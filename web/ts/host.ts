@@ -4,10 +4,10 @@ import type { Args, Call, EpochReport, Origin, Result } from './protocol.js';
 import { type Training, Turns } from './turns.js';
 import type { History, NetworkInfo } from './types.js';
 
-/** Milliseconds after which others get their turn. */
+/** Milliseconds after which a training pauses for other calls. */
 const SLICE = 8;
 
-/** Lets what waits in the event loop happen. */
+/** Yields to the event loop. */
 const turn = () =>
   new Promise<void>((done) => {
     const { port1, port2 } = new MessageChannel();
@@ -25,20 +25,20 @@ async function maker(): Promise<string> {
   return told.join(' ') || 'a WebGPU adapter';
 }
 
-/** What a call may hear and tell while it runs. */
+/** How a running call learns of an abort and reports its progress. */
 export interface Watch {
   aborted: () => boolean;
   onEpoch: (report: EpochReport) => void;
 }
 
-/** Suffix of the error of a file that could not be read: the format it looks like, and the method that reads it. */
+/** Suffix for the error of an unreadable file: the format that it looks like, and the method that reads it. */
 function hint({ kind, bytes }: Origin): string {
   if (kind === 'onnx' && bytes[8] === 123) return ': this looks like a safetensors file, which device.load reads';
   if (kind === 'network' && bytes[0] === 8 && bytes[8] !== 123) return ': this looks like an ONNX model, which device.loadOnnx reads';
   return '';
 }
 
-/** Does what is asked for, with the wasm module of its own thread. Calls on one object keep their order. */
+/** Executes calls by name on the wasm module of its thread. Calls on one object keep their order. */
 export class Host {
   #engine: GlueEngine | undefined;
   readonly #objects = new Map<number, Freed>();
@@ -46,7 +46,7 @@ export class Host {
 
   constructor(private readonly glue: Glue) {}
 
-  /** Does one call. */
+  /** Executes one call. */
   do<C extends Call>(name: C, args: Args<C>, watch: Watch): Promise<Result<C>> {
     const id = (args as { id?: number }).id ?? 0;
     const handler = this[name] as (args: Args<C>, watch: Watch, training?: Training) => Promise<Result<C>>;
@@ -68,7 +68,7 @@ export class Host {
   async open(options: Args<'open'>): Promise<Result<'open'>> {
     this.#engine = await this.glue.Engine.open(options);
     const info = this.#engine.info() as Result<'open'>;
-    // Browsers hide the name; what they tell is who made it.
+    // Browsers hide the name of the adapter, but report its vendor.
     if (info.adapter && !info.name) info.name = info.adapter.name = await maker();
     return info;
   }
@@ -103,7 +103,7 @@ export class Host {
     const network = this.#get<GlueNetwork>(args.id);
     if (!network.train) fail('unsupported', "training is not in the build for inference: import from 'wgru'");
     const goesOn = () => !watch.aborted() && !training.isStopped;
-    // Aborted or freed while it waited for earlier calls: no update at all.
+    // Aborted or freed while it waited for earlier calls: make no update at all.
     if (!goesOn()) fail(training.isStopped ? 'freed' : 'aborted', 'the training ended before it began');
     let since = performance.now();
     const listener = async (epoch: number, loss: number, validation: number | null) => {
@@ -161,7 +161,7 @@ export class Host {
     return null;
   }
 
-  /** Frees everything, after the calls that are not over; trainings end. */
+  /** Stops trainings, waits for the calls in flight, and frees everything. */
   async clear(): Promise<void> {
     for (const id of this.#objects.keys()) this.#turns.stop(id);
     await this.#turns.over();

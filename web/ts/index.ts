@@ -1,4 +1,4 @@
-/** Trains and runs recurrent networks on WebGPU, and on the CPU where there is none. */
+/** Trains and runs recurrent networks on WebGPU, or on the CPU where there is no WebGPU. */
 import * as glue from '../wasm/full/glue.js';
 import { inference } from './places.js';
 import { Device } from './device.js';

@@ -1,4 +1,4 @@
-/** Runs recurrent networks on WebGPU, and on the CPU where there is none. */
+/** Runs recurrent networks on WebGPU, or on the CPU where there is no WebGPU. */
 import * as glue from '../wasm/inference/glue.js';
 import { inference } from './places.js';
 import { Device } from './device.js';

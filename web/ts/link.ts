@@ -3,12 +3,12 @@ import { Host } from './host.js';
 import type { Args, Call, EpochReport, Reply, Request, Result } from './protocol.js';
 import type { Instance } from './stream.js';
 
-/** What a caller may hear and do while a call runs. */
+/** Options of a call: progress, cancellation, transfers. */
 export interface Options {
-  /** An exception or a rejection of it ends the training. */
+  /** Called after every epoch. If it throws or rejects, the training ends. */
   onEpoch?: (report: EpochReport) => unknown;
   signal?: AbortSignal;
-  /** Buffers to hand over instead of copying. */
+  /** Buffers to transfer instead of copying. */
   transfer?: Transferable[];
 }
 
@@ -21,20 +21,20 @@ interface Pending extends Options {
   threw?: WgruError;
 }
 
-/** A module at work: in a worker, or in this thread. After a fatal error it is of no more use. */
+/** Connection to a running module, in a worker or in this thread. A fatal error ends it. */
 export abstract class Link {
   readonly #pending = new Map<number, Pending>();
   #next = 1;
   #ended: WgruError | undefined;
 
-  /** @param onFatal hears of the error after which nothing works, once. */
+  /** @param onFatal Called once, with the error that ended the link. */
   constructor(private readonly onFatal: (error: WgruError) => void) {}
 
   protected abstract send<C extends Call>(call: number, name: C, args: Args<C>, transfer?: Transferable[]): void;
   protected abstract abort(call: number): void;
   protected abstract stop(error: WgruError): void;
 
-  /** Does one call. */
+  /** Executes one call. */
   call<C extends Call>(name: C, args: Args<C>, options: Options = {}): Promise<Result<C>> {
     return new Promise((done, failed) => {
       if (this.#ended) return failed(this.#ended);
@@ -63,7 +63,7 @@ export abstract class Link {
       try {
         this.send(call, name, args, options.transfer);
       } catch (cause) {
-        // What cannot be copied to a worker: a buffer detached meanwhile, or more than there is memory for.
+        // The arguments could not be copied to the worker: a buffer was detached meanwhile, or memory ran out.
         const error = asError(cause);
         failed(error.code === 'internal' ? new WgruError('value', error.message, { cause }) : error);
         this.settle(call, over);
@@ -91,7 +91,7 @@ export abstract class Link {
     }
   }
 
-  /** Ends it: what is in flight fails with `error`. */
+  /** Ends the link. Calls in flight fail with `error`. */
   end(error: WgruError): void {
     if (this.#ended) return;
     this.#ended = error;
@@ -106,7 +106,7 @@ const FROM_HERE = "serve the package from the page's own origin";
 const NOT_STARTED =
   "the worker's script could not be started: serve all of dist/js as JavaScript, and let the Content-Security-Policy allow worker-src 'self' and script-src 'wasm-unsafe-eval'";
 
-/** A module in a worker of its own. */
+/** Connection to a module in its own worker. */
 export class WorkerLink extends Link {
   readonly #worker: Worker;
 
@@ -118,7 +118,8 @@ export class WorkerLink extends Link {
       const { message } = asError(cause);
       throw new WgruError('blocked', `the worker could not be started: ${FROM_HERE}, or call open({ worker: false }): ${message}`, { cause });
     }
-    // Until the worker answers, an error means that its script did not start. Only this event tells a policy from a 404.
+    // Until the worker answers, an error means that its script did not start. Only a `securitypolicyviolation` event
+    // distinguishes a blocked script from a missing one.
     let silent: Code = 'network';
     const starting = new AbortController();
     const forbidden = ({ effectiveDirective }: SecurityPolicyViolationEvent) => {
@@ -162,14 +163,14 @@ export class WorkerLink extends Link {
   }
 }
 
-/** A module in this thread. */
+/** Connection to a module in this thread. */
 export class LocalLink extends Link {
   readonly #host: Host;
   readonly #aborted = new Set<number>();
-  // A fault inside an asynchronous call of the module ends here, not in its promise.
+  // A fault inside an asynchronous call of the module arrives here: its promise never settles.
   readonly #onError = (event: Event) => {
     const thrown: unknown = (event as ErrorEvent).error ?? (event as PromiseRejectionEvent).reason;
-    // Others throw in this thread too, and a full stack of theirs is no fault of the module.
+    // Other code throws in this thread too, and its stack overflow is not a fault of the module.
     if (thrown instanceof RangeError) return;
     const error = asError(thrown);
     if (isFatal(error)) this.end(error);

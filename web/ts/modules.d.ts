@@ -1,4 +1,4 @@
-// What wasm-bindgen writes; the build puts it beside the compiled modules.
+// The glue that wasm-bindgen generates; the build puts it beside the compiled modules.
 declare module '*/full/glue.js' {
   const glue: import('./glue.js').Glue;
   export = glue;

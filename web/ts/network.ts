@@ -7,14 +7,14 @@ import { type Held, Owned } from './owned.js';
 import type { Instance, Stream } from './stream.js';
 import type { Examples, History, NetworkInfo, Run, RunOptions, StreamOptions, TrainOptions } from './types.js';
 
-/** What a worklet needs to step a network: clone it there, as `processorOptions`. */
+/** The data from which a worklet makes a stream. Pass it there as `processorOptions`. */
 export interface StreamParts {
   module: WebAssembly.Module;
   bytes: Uint8Array;
   options: object;
 }
 
-/** Examples, checked; `at` names them. */
+/** Validates examples; `at` is their prefix in error messages. */
 function checked(at: string, examples: Examples): Examples {
   const name = at.slice(0, -1) || 'examples';
   const { x, dims, y, ...rest } = named(name, examples, 'x', 'dims', 'y');
@@ -25,9 +25,12 @@ function checked(at: string, examples: Examples): Examples {
   return { x: floats(`${at}x`, x), dims: wholes(`${at}dims`, dims) as Examples['dims'], y };
 }
 
-/** Recurrent layers and a linear layer after them. */
+/** Recurrent layers, with an optional linear layer after them. */
 export class Network extends Owned<Device> {
-  /** Trainings begun, and the last one whose weights are in `origin`: after others the first worker alone has them. */
+  /**
+   * Number of trainings begun, and of the last one whose final weights are in `origin`. If they differ, only the first
+   * worker has the current weights.
+   */
   #trained = 0;
   #kept = 0;
 
@@ -35,15 +38,15 @@ export class Network extends Owned<Device> {
   constructor(
     device: Device,
     held: Held,
-    /** What it is. */
+    /** Configuration of the network. */
     readonly info: NetworkInfo,
   ) {
     super(device, held);
   }
 
   /**
-   * Runs sequences `x`, `[batch, steps, features]`. Calls on one network keep their order; a run, `save` or `stream` that
-   * is called during a training does not wait for its end, but takes the weights after the last finished update.
+   * Runs sequences `x` `[batch, steps, features]`. Calls on one network keep their order, but `run`, `save` and
+   * `stream` do not wait for the end of a training: they use the weights after its last finished update.
    */
   async run(x: Float32Array, dims: [batch: number, steps: number, features: number], options: RunOptions = {}): Promise<Run> {
     const { h0, lengths, ...rest } = named('options', options);
@@ -51,7 +54,7 @@ export class Network extends Owned<Device> {
     if (h0 !== undefined) batch.h0 = floats('h0', h0);
     if (lengths !== undefined) batch.lengths = wholes('lengths', lengths);
     this.check();
-    // What is not shared is on its way before anything else can be asked for.
+    // A run that is not shared is sent without awaiting anything, so that no later call can overtake it.
     const shared = this.#share(batch);
     return (shared && (await shared)) ?? (await this.#run(batch));
   }
@@ -61,7 +64,10 @@ export class Network extends Owned<Device> {
     return (await (link?.call('run', args, { transfer }) ?? this.call('run', args, { transfer }))) as Run;
   }
 
-  /** A large batch, run by all workers that hold the network; nothing where it is not to be shared, or that failed. */
+  /**
+   * Runs a large batch on all workers that hold the network. Gives `undefined` if the batch is not to be shared, or if
+   * sharing failed.
+   */
   #share(batch: Batch): Promise<Run | undefined> | undefined {
     const { layers, bidirectional, parameters } = this.info;
     if (this.#kept !== this.#trained || parts(batch, parameters, this.device.workers) === 1) return undefined;
@@ -71,15 +77,16 @@ export class Network extends Owned<Device> {
     const runs = cut(batch, count, layers * (bidirectional ? 2 : 1)).map((part, i) => this.#run(part, [part.x.buffer], helpers[i - 1]));
     const trained = this.#trained;
     return Promise.all(runs).then(joined, (error: unknown) => {
-      // The unsplit run reports the error, or replaces a worker that ended. It must not see the weights of a later training.
+      // The caller then runs the whole batch, which reports the error or replaces an ended worker. That run must not
+      // see the weights of a later training.
       if (trained !== this.#trained) throw error;
       return undefined;
     });
   }
 
   /**
-   * Trains it. Aborted, it keeps the weights of the last finished update. An exception of `onEpoch` ends the training too, and
-   * is the `cause` of a `WgruError` with the code `callback`.
+   * Trains the network. If aborted, it keeps the weights of the last finished update. If `onEpoch` throws, the training
+   * ends with the code `callback`, and the exception is the `cause` of the error.
    */
   async train(examples: Examples, options: TrainOptions = {}): Promise<History> {
     const { validation, onEpoch, signal, ...rest } = named('options', options);
@@ -105,18 +112,18 @@ export class Network extends Owned<Device> {
     this.origin = { kind: 'network', source: 'trained', bytes, options: {} };
   }
 
-  /** The bytes of a safetensors file. */
+  /** Returns the network as the bytes of a safetensors file. */
   save(): Promise<Uint8Array> {
     return this.call('save', { id: this.id });
   }
 
-  /** The network as it is now, frame by frame in this thread. */
+  /** Creates a stream that runs a copy of the network frame by frame, in this thread. */
   async stream(options: StreamOptions = {}): Promise<Stream> {
     const given = copied(named('options', options));
     return this.device.instance.stream(await this.save(), given);
   }
 
-  /** What `streamOf` of `wgru/worklet` makes a stream of, in an audio worklet. */
+  /** Returns the data from which `streamOf` of `wgru/worklet` makes a stream in an audio worklet. */
   async streamParts(options: StreamOptions = {}): Promise<StreamParts> {
     const given = copied(named('options', options));
     const bytes = await this.call('checkStream', { id: this.id, options: given });

@@ -3,7 +3,7 @@ import { fail } from './errors.js';
 import { type Held, Owned, type Owner } from './owned.js';
 import type { OnnxInfo, OnnxValue, OnnxValues } from './types.js';
 
-/** Inputs by name, checked. */
+/** Validates the inputs of a run. */
 function checked(inputs: OnnxValues): OnnxValues {
   const values = Object.entries(named('inputs', inputs)).map(([name, given]) => {
     const { data, dims } = named<OnnxValue>(name, given, 'data', 'dims');
@@ -21,7 +21,7 @@ export class OnnxModel extends Owned {
   constructor(
     device: Owner,
     held: Held,
-    /** What it takes and gives. */
+    /** The inputs and outputs of the model. */
     readonly info: OnnxInfo,
   ) {
     super(device, held);
@@ -32,7 +32,7 @@ export class OnnxModel extends Owned {
     return (await this.call('onnx', { id: this.id, inputs: checked(inputs) })) as OnnxValues;
   }
 
-  /** The model with states that are kept from call to call. A fault of the device ends it. */
+  /** Creates a stream, which keeps the states of the model from call to call. A fault of the device ends it. */
   async stream(): Promise<OnnxStream> {
     const id = this.device.id();
     await this.call('onnxStream', { id, of: this.id });
@@ -44,7 +44,7 @@ export class OnnxModel extends Owned {
 export class OnnxStream extends Owned {
   #busy = false;
 
-  /** Runs the graph from the states that the last call left. One call at a time. */
+  /** Runs the graph, starting from the states after the previous call. Only one call may be in flight. */
   async run(inputs: OnnxValues): Promise<OnnxValues> {
     this.check();
     if (this.#busy) fail('busy', 'the stream has a call in flight');
@@ -56,7 +56,7 @@ export class OnnxStream extends Owned {
     }
   }
 
-  /** Forgets the states. */
+  /** Discards the states: the next call starts like the first. */
   async reset(): Promise<void> {
     await this.call('reset', { id: this.id });
   }

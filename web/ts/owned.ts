@@ -2,7 +2,7 @@ import { fail, WgruError } from './errors.js';
 import type { Link, Options } from './link.js';
 import type { Args, Call, Origin, Result } from './protocol.js';
 
-/** The part of a device that its models use. Internal: the published types show it empty. */
+/** The part of a device that its models use. All members are internal, so the published type is empty. */
 export interface Owner {
   /** @internal */
   call<C extends Call>(name: C, args: Args<C>, options?: Options): Promise<Result<C>>;
@@ -10,20 +10,23 @@ export interface Owner {
   id(): number;
   /** @internal */
   forget(id: number): void;
-  /** @internal A reference that does not keep it. */
+  /** @internal A weak reference to this object. */
   readonly self: WeakRef<Owner>;
 }
 
-/** The record by which a device restores a model after a fault. It does not refer to the handle, which may be collected. */
+/**
+ * Record from which a device restores a model after a fault. It does not refer to the handle, so that the handle can be
+ * garbage-collected.
+ */
 export interface Held {
   readonly id: number;
   origin: Origin;
 }
 
-/** Frees models whose handle was collected without `free`. */
+/** Frees models whose handle was garbage-collected without `free`. */
 const dropped = new FinalizationRegistry<[owner: WeakRef<Owner>, id: number]>(([owner, id]) => owner.deref()?.forget(id));
 
-/** A handle of something that lives on a device. */
+/** Handle of an object on a device. */
 export abstract class Owned<D extends Owner = Owner> implements Disposable {
   #freed = false;
 
@@ -57,7 +60,7 @@ export abstract class Owned<D extends Owner = Owner> implements Disposable {
     if (this.#freed) fail('freed', 'the object was freed');
   }
 
-  /** Gives its memory back. A training of it ends. */
+  /** Frees the object's memory. A training in progress ends. */
   free(): void {
     if (this.#freed) return;
     this.#freed = true;

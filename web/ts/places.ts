@@ -1,6 +1,6 @@
 import type { Places } from './assets.js';
 
-/** The builds that only run networks; worklets take them too. */
+/** The inference builds, which worklets also use. */
 export const inference: Places = {
   relaxed: new URL('../wasm/inference/relaxed.wasm', import.meta.url),
   simd: new URL('../wasm/inference/simd.wasm', import.meta.url),

@@ -1,12 +1,12 @@
 import type { Code } from './errors.js';
 import type { AdapterInfo, History, NetworkInfo, OnnxInfo } from './types.js';
 
-/** What a network or model is made from; enough to make it again. */
+/** The source of a network or model, from which it can be rebuilt. */
 export type Origin =
   | { kind: 'network'; source: string; bytes: Uint8Array; options: object }
   | { kind: 'onnx'; bytes: Uint8Array };
 
-/** What a device does, by name: arguments and result. Ids are given by who asks. */
+/** The calls of a device by name, each as `[arguments, result]`. The caller chooses the ids of new objects. */
 export interface Calls {
   open: [object, { kind: 'webgpu' | 'cpu'; name: string; reason: string; adapter: AdapterInfo | null }];
   load: [{ id: number; origin: Origin }, NetworkInfo | OnnxInfo];
@@ -14,7 +14,7 @@ export interface Calls {
   run: [Batch, unknown];
   train: [Training, { history: History; bytes: Uint8Array }];
   save: [{ id: number }, Uint8Array];
-  /** As `save`, after making sure that a stream can be made of it. */
+  /** Like `save`, but fails if no stream can be made of the network. */
   checkStream: [{ id: number; options: object }, Uint8Array];
   onnx: [{ id: number; inputs: unknown }, unknown];
   onnxStream: [{ id: number; of: number }, null];
@@ -47,7 +47,7 @@ export type Call = keyof Calls;
 export type Args<C extends Call> = Calls[C][0];
 export type Result<C extends Call> = Calls[C][1];
 
-/** One epoch of a training, with the weights after it. */
+/** Report of one training epoch, with the weights after it. */
 export interface EpochReport {
   epoch: number;
   loss: number;
@@ -55,16 +55,16 @@ export interface EpochReport {
   bytes: Uint8Array;
 }
 
-/** To the worker. */
+/** Message to the worker. */
 export type Request =
   | { type: 'start'; module: WebAssembly.Module }
   | { type: 'call'; call: number; name: Call; args: unknown }
   | { type: 'abort'; call: number };
 
-/** From the worker. */
+/** Message from the worker. */
 export type Reply =
   | { type: 'done'; call: number; result: unknown }
   | { type: 'epoch'; call: number; report: EpochReport }
   | { type: 'failed'; call: number; code: Code; message: string }
-  /** Nothing of the module can be used any more. */
+  /** The module has become unusable. */
   | { type: 'fatal'; code: Code; message: string };

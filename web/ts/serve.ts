@@ -3,14 +3,14 @@ import type { Glue } from './glue.js';
 import { Host } from './host.js';
 import type { Reply, Request } from './protocol.js';
 
-/** The buffers of a result, to hand over instead of copying. */
+/** Collects the buffers of a result, to transfer them instead of copying. */
 function buffers(value: unknown, found: Transferable[] = []): Transferable[] {
   if (ArrayBuffer.isView(value)) found.push(value.buffer as ArrayBuffer);
   else if (value && typeof value === 'object') Object.values(value).forEach((part) => buffers(part, found));
   return found;
 }
 
-/** Makes this worker answer calls. */
+/** Answers calls in this worker. */
 export function serve(glue: Glue): void {
   const scope = self as unknown as DedicatedWorkerGlobalScope;
   const reply = (message: Reply, transfer: Transferable[] = []) => scope.postMessage(message, transfer);
@@ -20,7 +20,7 @@ export function serve(glue: Glue): void {
     const { code, message } = asError(error);
     reply({ type: 'fatal', code, message });
   };
-  // A fault inside an asynchronous call of the module ends here, not in its promise.
+  // A fault inside an asynchronous call of the module arrives here: its promise never settles.
   scope.addEventListener('error', (event) => fatal(event.error ?? event.message));
   scope.addEventListener('unhandledrejection', (event) => fatal(event.reason));
   scope.onmessageerror = () => fatal(new WgruError('internal', 'the worker could not read a message: its memory may be used up'));

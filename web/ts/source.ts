@@ -3,10 +3,10 @@ import { attached, expect, show } from './check.js';
 import { WgruError, asError, fail } from './errors.js';
 import type { LoadOptions } from './types.js';
 
-/** What a file may come from. */
+/** Where a file may come from. */
 export type Source = string | URL | ArrayBuffer | Uint8Array | Blob;
 
-/** The bytes of a file, and its name for messages. */
+/** Reads a file. Returns its bytes, and a name for error messages. */
 export async function bytesOf(source: Source, options: LoadOptions): Promise<{ name: string; bytes: Uint8Array }> {
   if (typeof source === 'string' || source instanceof URL) {
     const place = placeOf(source);
@@ -23,7 +23,7 @@ export async function bytesOf(source: Source, options: LoadOptions): Promise<{ n
   const isBuffer = source instanceof ArrayBuffer;
   expect('source', source, 'a URL, a Uint8Array, an ArrayBuffer or a Blob', () => isBuffer || source instanceof Uint8Array);
   attached('source', isBuffer ? source : source.buffer);
-  // A copy: it is kept, to make the model again after a fault.
+  // A copy, because it is kept to rebuild the model after a fault.
   return { name: 'bytes', bytes: (isBuffer ? new Uint8Array(source) : source).slice() };
 }
 

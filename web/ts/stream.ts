@@ -4,10 +4,10 @@ import type { Glue, GlueStream } from './glue.js';
 
 const instances = new WeakMap<Glue, Instance>();
 
-/** The module of one thread, made again after a fault. There is one for each glue, which is itself made once. */
+/** The module instance of one thread, replaced after a fault. There is one for each glue module. */
 export class Instance {
   #memory: WebAssembly.Memory | undefined;
-  /** Counts the instances: objects of an earlier one are of no more use. */
+  /** Number of faults so far. Objects of an earlier age are unusable. */
   age = 0;
   /** Called with the error when a fault ends the current instance. */
   readonly users = new Set<(error: WgruError) => void>();
@@ -17,7 +17,7 @@ export class Instance {
     readonly module: WebAssembly.Module,
   ) {}
 
-  /** The one of this thread, of `module` unless there is one of another build. */
+  /** Returns the instance of this thread. One that exists already may be of another build than `module`. */
   static of(glue: Glue, module: WebAssembly.Module): Instance {
     let instance = instances.get(glue);
     if (!instance) {
@@ -32,7 +32,7 @@ export class Instance {
     return this.#memory;
   }
 
-  /** Runs what may fail; a fault makes the next use a new instance. */
+  /** Runs `what`. After a fault, the next use creates a new instance. */
   guard<T>(what: (memory: WebAssembly.Memory) => T): T {
     const { age } = this;
     try {
@@ -42,14 +42,14 @@ export class Instance {
     }
   }
 
-  /** `thrown` as a `WgruError`; a fault ends the instance of `age`. */
+  /** Converts `thrown` to a `WgruError`. A fault ends the instance of `age`. */
   failed(thrown: unknown, age: number): unknown {
     const error = asError(thrown);
     if (isFatal(error)) this.reset(age, error);
     return error;
   }
 
-  /** Ends the instance of `age`, unless it has ended. */
+  /** Ends the instance of `age`, unless it has ended already. */
   reset(age: number, error: WgruError): void {
     if (age !== this.age) return;
     this.glue.__wbg_reset_state();
@@ -59,7 +59,7 @@ export class Instance {
     for (const end of [...this.users]) end(error);
   }
 
-  /** A stream of the network in the bytes of a file. */
+  /** Creates a stream from the bytes of a safetensors file. */
   stream(bytes: Uint8Array, options: object): Stream {
     return new Stream(this, this.guard(() => this.glue.Stream.read(bytes, options)));
   }
@@ -67,7 +67,7 @@ export class Instance {
 
 const theMemory = (memory: WebAssembly.Memory) => memory;
 
-/** Refuses a frame that is not `length` numbers; `set` would silently convert other values. */
+/** Throws unless `frame` is `length` numbers: `set` would silently convert other values. */
 function checkFrame(frame: ArrayLike<number>, length: number): void {
   if (!frame) fail('value', `frame: expected numbers, got ${show(frame)}`);
   if (frame.length !== length) fail('shape', `frame: expected ${length} numbers, got ${frame.length}`);
@@ -77,7 +77,7 @@ function checkFrame(frame: ArrayLike<number>, length: number): void {
 }
 
 /**
- * A network frame by frame, on the CPU and in the calling thread: nothing waits, nothing is allocated.
+ * Runs a network frame by frame on the CPU, in the calling thread, without waiting or allocating.
  *
  * ```js
  * stream.frame.set(features);
@@ -107,7 +107,7 @@ export class Stream implements Disposable {
     return this.#inner;
   }
 
-  /** The views, made again when the module's memory has grown. */
+  /** Recreates the views if the module's memory has grown. */
   #look(): void {
     const { buffer } = this.instance.guard(theMemory);
     if (buffer === this.#buffer) return;
@@ -117,21 +117,24 @@ export class Stream implements Disposable {
     this.#output = new Float32Array(buffer, inner.outputPointer, inner.outputLength);
   }
 
-  /** `[batch, input]`: write the next frame here. A view of the module's memory: take it anew for every frame. */
+  /**
+   * The input `[batch, input]`: write the next frame here. It is a view of the module's memory and becomes invalid when
+   * that grows, so read this property again for every frame.
+   */
   get frame(): Float32Array {
     void this.#open;
     this.#look();
     return this.#frame;
   }
 
-  /** `[batch, outputs]` of the last step. A view, as `frame`. */
+  /** The output `[batch, outputs]` of the last step. A view, like `frame`. */
   get output(): Float32Array {
     void this.#open;
     this.#look();
     return this.#output;
   }
 
-  /** One step, of `frame` or of what was written to `this.frame`; gives `output`. */
+  /** Runs one step on `frame`, or on the values in `this.frame`. Returns `output`. */
   step(frame?: ArrayLike<number>): Float32Array {
     const inner = this.#open;
     this.#look();
@@ -147,22 +150,22 @@ export class Stream implements Disposable {
     return this.#output;
   }
 
-  /** All sequences begin again. */
+  /** Resets the states of all sequences. */
   reset(): void {
     this.instance.guard(() => this.#open.reset());
   }
 
-  /** A copy of the states, `[layers, batch, …]`. */
+  /** Returns a copy of the states `[layers, batch, …]`. */
   state(): Float32Array {
     return this.instance.guard(() => this.#open.state());
   }
 
-  /** Goes on from `state`. */
+  /** Replaces the states: the next step continues from `state`. */
   setState(state: Float32Array): void {
     this.instance.guard(() => this.#open.setState(floats('state', state)));
   }
 
-  /** One that goes on from here on its own. */
+  /** Returns an independent copy that continues from the current states. */
   fork(): Stream {
     return new Stream(this.instance, this.instance.guard(() => this.#open.fork()));
   }

@@ -1,4 +1,4 @@
-// Worklets have no TextDecoder and no TextEncoder; messages and options here are plain ASCII or nearly so.
+// Worklets have no TextDecoder and no TextEncoder. ASCII is enough for the messages and options that cross here.
 class Decoder {
   decode(bytes?: Uint8Array): string {
     return bytes ? String.fromCharCode(...bytes) : '';

@@ -1,4 +1,4 @@
-/** Orders the calls on each object. Calls that only read and follow a training run between its updates. */
+/** Orders the calls on each object. Read-only calls that follow a training run between its updates. */
 
 type Act = () => Promise<unknown>;
 
@@ -13,17 +13,17 @@ export class Training {
     return this.#isOver;
   }
 
-  /** Does `act` at the next pause. */
+  /** Runs `act` at the next pause. */
   admit<T>(act: () => Promise<T>): Promise<T> {
     return new Promise((done, failed) => this.#guests.push(() => act().then(done, failed)));
   }
 
-  /** Runs the reads that wait now. Later ones wait for the next pause, so that they cannot starve the training. */
+  /** Runs the reads that are waiting now. Later ones wait for the next pause, so they cannot starve the training. */
   async pause(): Promise<void> {
     for (const act of this.#guests.splice(0)) await act();
   }
 
-  /** Runs all reads that still wait. */
+  /** Runs all reads that are still waiting. */
   async end(): Promise<void> {
     while (this.#guests.length) await this.pause();
     this.#isOver = true;
@@ -33,7 +33,7 @@ export class Training {
 /** The calls on one object. */
 class Line {
   last: Promise<unknown> = Promise.resolve();
-  /** Trainings that are not over. */
+  /** Unfinished trainings. */
   readonly trainings = new Set<Training>();
   /** The last call of the line, if it is a training. */
   latest: Training | undefined;
@@ -43,29 +43,32 @@ class Line {
 export class Turns {
   readonly #lines = new Map<number, Line>();
 
-  /** Does `act` after all earlier calls on the object. */
+  /** Runs `act` after all earlier calls on the object. */
   next<T>(id: number, act: () => Promise<T>): Promise<T> {
     return this.#enter(id, act, undefined);
   }
 
-  /** Does `act`, which only reads the object, after all earlier calls; if the last of them is a training, at its next pause. */
+  /**
+   * Runs `act`, which only reads the object, after all earlier calls. If the last of them is a training, `act` runs at
+   * its next pause.
+   */
   read<T>(id: number, act: () => Promise<T>): Promise<T> {
     const training = this.#lines.get(id)?.latest;
     return training && !training.isOver ? training.admit(act) : this.next(id, act);
   }
 
-  /** Does `act`, a training, after all earlier calls on the object. */
+  /** Runs `act`, a training, after all earlier calls on the object. */
   train<T>(id: number, act: (training: Training) => Promise<T>): Promise<T> {
     const training = new Training();
     return this.#enter(id, () => act(training), training);
   }
 
-  /** Makes trainings of the object end early. */
+  /** Stops the trainings of the object early. */
   stop(id: number): void {
     for (const training of this.#lines.get(id)?.trainings ?? []) training.isStopped = true;
   }
 
-  /** Settles when no call is left. */
+  /** Resolves when no call is left. */
   async over(): Promise<void> {
     while (this.#lines.size) await Promise.all([...this.#lines.values()].map(({ last }) => last));
   }

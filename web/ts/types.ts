@@ -1,4 +1,4 @@
-/** Where the numbers are computed: `auto` takes WebGPU where a hardware adapter answers, and says why it chose. */
+/** The device to compute on. `auto` uses WebGPU if there is a hardware adapter, else the CPU. */
 export type DeviceChoice = 'auto' | 'webgpu' | 'cpu';
 
 /** An adapter, in WebGPU's terms. */
@@ -19,45 +19,45 @@ export interface DeviceInfo {
   name: string;
   reason: string;
   adapter: AdapterInfo | null;
-  /** Whether the work is done in a worker of its own. */
+  /** Whether the work runs in a worker. */
   worker: boolean;
-  /** The instructions of the wasm module. */
+  /** The build of the wasm module. */
   build: Build;
 }
 
-/** The builds of the wasm module, best first; the best that the browser runs is taken. */
+/** Builds of the wasm module, best first: relaxed SIMD, SIMD, neither. */
 export type Build = 'relaxed' | 'simd' | 'plain';
 
 export interface OpenOptions {
-  /** `auto` if not given. */
+  /** Default: `auto`. */
   device?: DeviceChoice;
-  /** `false` computes in the calling thread, for who already is in a worker. */
+  /** `false` computes in the calling thread, for callers that are already in a worker. */
   worker?: boolean;
   /**
-   * Workers among which the CPU shares out large batches of `run`, 1 to 16; as many as the machine has cores, at most 4, if
-   * not given. Those beside the first start when such a batch comes, and each keeps a copy of the model. The results are
-   * the same, bit for bit.
+   * Number of workers among which the CPU splits large batches of `run`, 1 to 16. Default: the number of cores, at most
+   * 4. The workers beside the first start with the first such batch, and each keeps a copy of the model. The results
+   * are the same, bit for bit.
    */
   workers?: number;
-  /** Takes one build of the wasm module instead of the best. */
+  /** Build of the wasm module. Default: the best one that the browser supports. */
   build?: Build;
 }
 
-/** What a network is built from. */
+/** Configuration of a new network. */
 export interface NetworkOptions {
-  /** `gru` if not given. */
+  /** Default: `gru`. */
   cell?: 'gru' | 'lstm' | 'rnn';
-  /** Features of a step. */
+  /** Features per step. */
   input: number;
-  /** Units of a layer. */
+  /** Units per layer. */
   hidden: number;
   layers?: number;
   bidirectional?: boolean;
-  /** Outputs of a linear layer after the last one; none without it. */
+  /** Outputs of the linear layer. Default: no linear layer. */
   outputs?: number;
-  /** Whether the linear layer sees the `last` state of a sequence, or `every` step. `last` if not given. */
+  /** Whether the linear layer reads the `last` state of each sequence or `every` step. Default: `last`. */
   steps?: 'last' | 'every';
-  /** Of the first weights; 0 if not given. */
+  /** Seed of the initial weights. Default: 0. */
   seed?: number;
 }
 
@@ -70,83 +70,88 @@ export interface NetworkInfo {
   outputs: number | null;
   steps: 'last' | 'every' | null;
   parameters: number;
-  /** Largest error of the test run that the file holds; `null` where it holds none. A larger one refuses to load. */
+  /**
+   * Largest error of the test run in the file; `null` if it has none. A file whose error is too large does not load.
+   */
   verified: number | null;
 }
 
 export interface LoadOptions {
-  /** What the linear layer of a file sees; a file written here says so itself. Else `every`. */
+  /**
+   * Whether the linear layer reads the `last` state or `every` step. Default: the value in the file, which `save`
+   * writes, or `every`.
+   */
   steps?: 'last' | 'every';
   /**
-   * Called with the bytes downloaded so far, after decompression, and their total: 0 if the server does not send it, or
-   * compresses the file. An exception ends the download with the code `callback`.
+   * Called with the number of bytes downloaded so far, after decompression, and the total. The total is 0 if the server
+   * does not send it or compresses the file. If this throws, the download ends with the code `callback`.
    */
   onProgress?: (loaded: number, total: number) => void;
   signal?: AbortSignal;
 }
 
-/** Numbers with extents, row by row. */
+/** Numbers in row-major order, and their extents. */
 export interface Numbers {
   data: Float32Array;
   dims: number[];
 }
 
 export interface RunOptions {
-  /** `[layers·directions, batch, hidden]`, the first states; 0 if not given. */
+  /** Initial states `[layers·directions, batch, hidden]`. Default: 0. */
   h0?: Float32Array;
   /** Valid steps of each sequence. */
   lengths?: number[] | Uint32Array;
-  /** Give the gates too. */
+  /** Whether to return the gates too. */
   gates?: boolean;
 }
 
 export interface Run {
-  /** `[batch, steps, …]`, or `[batch, outputs]` of a network that gives the last step. */
+  /** `[batch, steps, …]`, or `[batch, outputs]` if the linear layer reads the last state. */
   output: Numbers;
-  /** `[layers·directions, batch, hidden]`, the last states. */
+  /** Last states `[layers·directions, batch, hidden]`. */
   state: Numbers;
-  /** By layer, each gate by its name: as the network's steps lie, `[steps, batch, …]`. */
+  /** For each layer, its gates by name, each `[steps, batch, directions·hidden]`. Empty unless requested. */
   gates: Record<string, Numbers>[];
 }
 
-/** Sequences, and what should come out of each: numbers, or classes. */
+/** Sequences and their targets, numbers or classes. */
 export interface Examples {
   /** `[examples, steps, features]` */
   x: Float32Array;
   dims: [examples: number, steps: number, features: number];
-  /** Numbers, or `Uint32Array` of classes: one row for every output row. */
+  /** Targets: numbers, or a `Uint32Array` of classes; one row for every output row. */
   y: Float32Array | Uint32Array;
 }
 
 export interface TrainOptions {
   epochs?: number;
-  /** Examples of an update; 32 if not given. */
+  /** Examples per update. Default: 32. */
   batch?: number;
   optimizer?: 'adam' | 'adamw' | 'sgd';
-  /** Learning rate; 0.001 if not given. */
+  /** Learning rate. Default: 0.001. */
   rate?: number;
   weightDecay?: number;
-  /** Largest norm of all gradients together. */
+  /** Maximum norm of all gradients together; larger gradients are scaled down. */
   clipNorm?: number;
-  /** `cross-entropy` for classes, else `mse`, if not given. */
+  /** Default: `cross-entropy` for classes, `mse` for numbers. */
   loss?: 'mse' | 'mae' | 'huber' | 'cross-entropy';
   validation?: Examples;
-  /** Stop after so many epochs without a better validation loss, and go back to the best weights. */
+  /** Stops after this many epochs without a better validation loss, and restores the best weights. */
   patience?: number;
-  /** Take the examples in order, not in a new one each epoch. */
+  /** Keeps the order of the examples instead of shuffling them every epoch. */
   inOrder?: boolean;
-  /** Of the order; 0 if not given. */
+  /** Seed of the shuffling. Default: 0. */
   seed?: number;
   /**
-   * Called after every epoch. It may be asynchronous: the training goes on meanwhile. An exception or a rejection ends the
-   * training with the code `callback`.
+   * Called after every epoch. It may be asynchronous: the training continues meanwhile. If it throws or rejects, the
+   * training ends with the code `callback`.
    */
   onEpoch?: (progress: Epoch) => void;
   signal?: AbortSignal;
 }
 
 export interface Epoch {
-  /** From 0. */
+  /** Counted from 0. */
   epoch: number;
   loss: number;
   validation: number | null;
@@ -156,18 +161,18 @@ export interface History {
   loss: number[];
   validation: number[];
   stoppedEarly: boolean;
-  /** Whose weights the network has now, where there was patience; else the last one's. */
+  /** The epoch whose weights the network has now; `null` without `patience`, which leaves those of the last epoch. */
   bestEpoch: number | null;
 }
 
 export interface StreamOptions {
   /** Sequences stepped together. */
   batch?: number;
-  /** How the weights are kept. */
+  /** Precision of the stored weights. */
   weights?: 'f32' | 'f16' | 'bf16' | 'int8';
 }
 
-/** An input or output of an ONNX model: extents are numbers, names that stand for one, or free. */
+/** An input or output of an ONNX model. An extent is a number, a name that stands for one, or `null` if it is free. */
 export interface OnnxPort {
   name: string;
   dims: (number | string | null)[] | null;

@@ -1,4 +1,4 @@
-/** Streams in an audio worklet, where nothing may wait and nothing can be fetched. */
+/** Streams for audio worklets, where code must not wait and cannot fetch. */
 import './text.js';
 import * as glue from '../wasm/inference/glue.js';
 import { expect, named } from './check.js';
@@ -7,7 +7,7 @@ import { Instance, type Stream } from './stream.js';
 
 export { Stream } from './stream.js';
 
-/** A stream of what `network.streamParts()` gave. */
+/** Creates a stream from the result of `network.streamParts()`. */
 export function streamOf(parts: StreamParts): Stream {
   const { module, bytes, options } = named('parts', parts);
   expect('parts', parts, 'what network.streamParts() gave', () => module instanceof WebAssembly.Module && bytes instanceof Uint8Array);

@@ -1,7 +1,7 @@
-//! Sixteen lanes of f32, on whatever the processor has.
+//! Sixteen f32 lanes on any instruction set.
 //!
-//! A fast function is written once, generic over [`Lanes`] and `#[inline(always)]`, and compiled once for each
-//! instruction set inside a function that enables it; [`Isa::detect`] picks at run time.
+//! A fast function is written once, generic over [`Lanes`] and `#[inline(always)]`. It is compiled once per instruction
+//! set, inside a function that enables that set; [`Isa::detect`] selects one at run time.
 #![allow(unsafe_code, reason = "vector instructions")]
 
 #[cfg(target_arch = "aarch64")]
@@ -26,10 +26,10 @@ pub use x86::{Avx2, Avx512};
 
 use crate::math::SIGMOID_LOW;
 
-/// Lanes of one [`Lanes`] value.
+/// Number of lanes of a [`Lanes`] value.
 pub const LANES: usize = 16;
 
-/// The bits of `√½`: where [`Lanes::exponent`] cuts.
+/// The bits of `√½`, the smallest mantissa of [`Lanes::exponent`].
 const ROOT_HALF: i32 = std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32;
 
 /// Instruction sets with a compiled variant.
@@ -44,16 +44,16 @@ pub enum Isa {
     /// NEON
     #[cfg(target_arch = "aarch64")]
     Neon,
-    /// SIMD of 128 bits in WebAssembly: known when it is compiled.
+    /// 128-bit SIMD in WebAssembly, enabled at compile time.
     #[cfg(target_feature = "simd128")]
     Simd128,
-    /// What the compiler makes of plain arrays.
+    /// Plain arrays, vectorized by the compiler.
     #[cfg(not(target_feature = "simd128"))]
     Portable,
 }
 
 impl Isa {
-    /// The name, as [`CpuOptions`](super::CpuOptions) takes it.
+    /// Returns the name, as accepted by [`CpuOptions`](super::CpuOptions).
     pub fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -75,12 +75,12 @@ impl Isa {
         }
     }
 
-    /// The best that this processor has.
+    /// Returns the best instruction set that this processor supports.
     pub fn detect() -> Self {
         Self::available()[0]
     }
 
-    /// All that this processor has, best first.
+    /// Returns all instruction sets that this processor supports, best first.
     pub fn available() -> Vec<Self> {
         let mut out = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -104,8 +104,8 @@ impl Isa {
     }
 }
 
-/// Writes a loop of these, or of up to eight, turns out. What it indexes lives in registers then, however little the
-/// compiler is asked to unroll: browsers' builds are made for size.
+/// Unrolls a loop over the given literals, or of up to eight iterations. Arrays indexed by its constant stay in
+/// registers, even in browser builds, where the compiler optimizes for size and unrolls little.
 macro_rules! unrolled {
     ($i:ident in [$($turn:literal)*], $body:block) => {
         $({
@@ -129,17 +129,18 @@ pub(crate) use unrolled;
 /// Sixteen f32 lanes.
 ///
 /// # Safety
-/// Callers must run where the implementor's instructions exist; pointers must be valid for sixteen floats.
+/// Callers must run where the implementor's instructions are available; pointers must be valid for sixteen floats.
 pub unsafe trait Lanes: Copy {
-    /// Sums that fit in registers beside what is multiplied.
+    /// Number of accumulators that fit in registers next to the operands.
     const SUMS: usize = 6;
-    /// Whether [`sigmoid`] and [`tanh`] are calls: inlined, they would cost more space than they save time.
+    /// Whether [`sigmoid`] and [`tanh`] are function calls: inlined, they would cost more code size than they save
+    /// time.
     const CALLS: bool = false;
     /// The same value in every lane.
     unsafe fn splat(v: f32) -> Self;
-    /// Sixteen floats from memory.
+    /// Loads sixteen floats.
     unsafe fn load(from: *const f32) -> Self;
-    /// Sixteen f16 from memory.
+    /// Loads sixteen f16.
     #[inline(always)]
     unsafe fn load_half(from: *const u16) -> Self {
         // SAFETY: valid for sixteen words.
@@ -148,9 +149,9 @@ pub unsafe trait Lanes: Copy {
             Self::load(lanes.as_ptr())
         }
     }
-    /// The low halves of sixteen words from memory, as bf16.
+    /// Loads the low halves of sixteen words, as bf16.
     unsafe fn load_low_halves(from: *const f32) -> Self;
-    /// Sixteen floats to memory.
+    /// Stores sixteen floats.
     unsafe fn store(self, to: *mut f32);
     /// `self·a + b`
     unsafe fn fma(self, a: Self, b: Self) -> Self;
@@ -164,15 +165,15 @@ pub unsafe trait Lanes: Copy {
     unsafe fn div(self, a: Self) -> Self;
     /// `max(self, low)`; NaN stays NaN
     unsafe fn at_least(self, low: Self) -> Self;
-    /// `2^n` of whole numbers `n` from −126 to 127; of any other number, any value
+    /// `2^n` for whole numbers `n` from −126 to 127; unspecified for others
     unsafe fn exp2_whole(self) -> Self;
-    /// `self·2^n`, for these `n`
+    /// `self·2^n`, for the same `n` as [`exp2_whole`](Self::exp2_whole)
     #[inline(always)]
     unsafe fn times_exp2(self, n: Self) -> Self {
-        // SAFETY: as the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.mul(n.exp2_whole()) }
     }
-    /// `n` and `m` with `self = m·2^n` and `√½ ≤ m < √2`, for positive normal numbers; of others, any values
+    /// `n` and `m` with `self = m·2^n` and `√½ ≤ m < √2`, for positive normal numbers; unspecified for others
     #[inline(always)]
     unsafe fn exponent(self) -> (Self, Self) {
         let (mut n, mut m) = ([0.0f32; LANES], [0.0f32; LANES]);
@@ -191,13 +192,13 @@ pub unsafe trait Lanes: Copy {
     /// `|self|`
     #[inline(always)]
     unsafe fn abs(self) -> Self {
-        // SAFETY: as the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.at_least(Self::splat(0.0).sub(self)) }
     }
-    /// `self`, negative where `v` is; `self` is not
+    /// `self`, negated where `v` is negative; `self` must not be negative
     #[inline(always)]
     unsafe fn with_sign_of(self, v: Self) -> Self {
-        // SAFETY: as the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let zero = Self::splat(0.0);
             v.where_below(zero, zero.sub(self), self)
@@ -205,7 +206,7 @@ pub unsafe trait Lanes: Copy {
     }
     /// `a` where `self < limit`, else `b`
     unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self;
-    /// Says that these floats will be asked for, where the processor can be told.
+    /// Prefetches `from`, if the instruction set supports it.
     #[inline(always)]
     unsafe fn expect(_from: *const f32) {}
     /// `sums[m] += w·v[m]`, `w` sixteen floats from memory.
@@ -217,7 +218,7 @@ pub unsafe trait Lanes: Copy {
             unrolled!(m < M, { sums[m] = w.fma(Self::splat(v[m]), sums[m]) });
         }
     }
-    /// Sixteen rows of sixteen floats, `step` apart, become columns: `to[j·to_step + i] = from[i·step + j]`.
+    /// Transposes sixteen rows of sixteen floats, `step` apart: `to[j·to_step + i] = from[i·step + j]`.
     #[inline(always)]
     unsafe fn transpose(from: *const f32, step: usize, to: *mut f32, to_step: usize) {
         for i in 0..LANES {
@@ -229,15 +230,15 @@ pub unsafe trait Lanes: Copy {
     }
 }
 
-/// `e^v` from −87 to 87 within 2 ulp (Cephes' polynomial); below, `e^−87`; above, any value.
+/// `e^v` within 2 ulp from −87 to 87 (Cephes' polynomial); `e^−87` below, unspecified above.
 #[inline(always)]
 pub unsafe fn exp<V: Lanes>(v: V) -> V {
-    // SAFETY: the caller runs where V's instructions exist.
+    // SAFETY: the caller runs where V's instructions are available.
     unsafe {
         const P: [f32; 5] = [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
         let c = V::splat;
         let v = v.at_least(c(-87.0));
-        // Adding and taking off 1.5·2²³ rounds to a whole number.
+        // Adding and subtracting 1.5·2²³ rounds to an integer.
         let magic = c(12_582_912.0);
         let n = v.fma(c(std::f32::consts::LOG2_E), magic).sub(magic);
         let r = n.fma(c(-0.693_359_4), v);
@@ -248,44 +249,44 @@ pub unsafe fn exp<V: Lanes>(v: V) -> V {
     }
 }
 
-/// `σ(v)`, as `math::sigmoid`: exactly 0 below [`SIGMOID_LOW`].
+/// `σ(v)`, like `math::sigmoid`: exactly 0 below [`SIGMOID_LOW`].
 #[inline(always)]
 pub unsafe fn sigmoid<V: Lanes>(v: V) -> V {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { if V::CALLS { sigmoid_call(v) } else { sigmoid_inline(v) } }
 }
 
 #[inline(never)]
 unsafe fn sigmoid_call<V: Lanes>(v: V) -> V {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { sigmoid_inline(v) }
 }
 
 #[inline(always)]
 unsafe fn sigmoid_inline<V: Lanes>(v: V) -> V {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let (zero, one) = (V::splat(0.0), V::splat(1.0));
         v.where_below(V::splat(SIGMOID_LOW), zero, one.div(one.add(exp(zero.sub(v)))))
     }
 }
 
-/// `tanh(v)`, as `math::tanh_stable`.
+/// `tanh(v)`, like `math::tanh_stable`.
 #[inline(always)]
 pub unsafe fn tanh<V: Lanes>(v: V) -> V {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { if V::CALLS { tanh_call(v) } else { tanh_inline(v) } }
 }
 
 #[inline(never)]
 unsafe fn tanh_call<V: Lanes>(v: V) -> V {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { tanh_inline(v) }
 }
 
 #[inline(always)]
 unsafe fn tanh_inline<V: Lanes>(v: V) -> V {
-    // SAFETY: as the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let one = V::splat(1.0);
         let s = v.mul(v);
@@ -299,7 +300,7 @@ unsafe fn tanh_inline<V: Lanes>(v: V) -> V {
     }
 }
 
-/// Up to sixteen floats; the other lanes are 0.
+/// Loads up to sixteen floats; the other lanes are 0.
 #[inline(always)]
 pub unsafe fn load_part<V: Lanes>(from: *const f32, count: usize) -> V {
     // SAFETY: `from` is valid for `count` floats, and only these are read.
@@ -313,10 +314,10 @@ pub unsafe fn load_part<V: Lanes>(from: *const f32, count: usize) -> V {
     }
 }
 
-/// A function of its own: what is rare, and stands in many places, is small there.
+/// Not inlined: it rarely runs but has many call sites, so a call saves code size.
 #[inline(never)]
 unsafe fn copy_part(from: *const f32, to: *mut f32, count: usize) {
-    // SAFETY: as the callers'.
+    // SAFETY: guaranteed by the callers.
     unsafe { std::ptr::copy_nonoverlapping(from, to, count) }
 }
 
@@ -334,7 +335,7 @@ pub unsafe fn store_part<V: Lanes>(v: V, to: *mut f32, count: usize) {
     }
 }
 
-/// Compiles a generic function once for each instruction set, and calls the one for `isa`.
+/// Compiles a generic function once per instruction set, and calls the variant for `isa`.
 macro_rules! for_each_isa {
     ($isa:expr, $function:ident::<_>($($arg:ident: $type:ty),* $(,)?)) => {{
         use $crate::cpu::simd;

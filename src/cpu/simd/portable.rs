@@ -1,11 +1,12 @@
-//! Lanes as a plain array, for processors without a variant of their own.
+//! Lanes as a plain array, for processors without a dedicated variant.
 use super::{LANES, Lanes, unrolled};
 
-/// Sixteen lanes as an array: the compiler vectorises what it can.
+/// Sixteen lanes as an array, which the compiler vectorizes where it can.
 #[derive(Clone, Copy)]
 pub struct Portable([f32; LANES]);
 
-/// An [`Portable`] of what `$value` is for each lane. A plain loop: where size counts, closures would stay calls.
+/// Builds a [`Portable`] from `$value` for each lane. A plain loop, because closures would remain calls in builds
+/// optimized for size.
 macro_rules! lanes {
     ($i:ident => $value:expr) => {{
         let mut out = [0.0; LANES];
@@ -18,7 +19,7 @@ macro_rules! lanes {
 
 // SAFETY: plain Rust; the pointers are read and written as sixteen floats, as the contract says.
 unsafe impl Lanes for Portable {
-    // Browsers' builds are made for size: arrays stay in memory there.
+    // Browser builds are optimized for size, which keeps arrays in memory.
     const SUMS: usize = if cfg!(target_arch = "wasm32") { 1 } else { 6 };
     const CALLS: bool = true;
     #[inline(always)]
@@ -43,7 +44,7 @@ unsafe impl Lanes for Portable {
     }
     #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {
-        // Two roundings: without the instruction, a fused one is a slow call.
+        // Rounds twice: without the instruction, a fused multiply-add is a slow call.
         lanes!(i => self.0[i] * a.0[i] + b.0[i])
     }
     #[inline(always)]

@@ -1,13 +1,13 @@
-//! WebAssembly's vectors of 128 bits.
+//! WebAssembly's 128-bit vectors.
 
 use super::{Lanes, ROOT_HALF};
 use std::arch::wasm32::*;
 
-/// Four vectors of WebAssembly. Written out: where size counts, closures would stay calls.
+/// Four WebAssembly vectors. Written out, because closures would remain calls in builds optimized for size.
 #[derive(Clone, Copy)]
 pub struct Simd128(v128, v128, v128, v128);
 
-/// `f` of each of the four vectors of the arguments.
+/// Applies `f` to each of the four vectors of its arguments.
 macro_rules! each {
     ($f:ident, $($v:expr),+) => { Simd128($f($($v.0),+), $f($($v.1),+), $f($($v.2),+), $f($($v.3),+)) };
 }
@@ -40,12 +40,12 @@ fn without(v: v128, n: v128) -> v128 {
     i32x4_sub(v, i32x4_shl(n, 23))
 }
 
-/// Four f16 in the low halves of words.
+/// Converts four f16 in the low halves of words.
 #[inline(always)]
 fn half_to_single(v: v128) -> v128 {
     let sign = i32x4_shl(v128_and(v, i32x4_splat(0x8000)), 16);
     let size = i32x4_shl(v128_and(v, i32x4_splat(0x7fff)), 13);
-    // 2^112 between the exponents' biases makes numbers below the smallest normal ones right too.
+    // The difference of the exponent biases is 112; multiplying by 2^112 is also correct for subnormals.
     let number = f32x4_mul(size, f32x4_splat(f32::from_bits(0x7780_0000)));
     let is_number = i32x4_lt(size, i32x4_splat(0x0f80_0000));
     v128_or(sign, v128_bitselect(number, v128_or(size, i32x4_splat(0x7f80_0000)), is_number))
@@ -53,7 +53,7 @@ fn half_to_single(v: v128) -> v128 {
 
 // SAFETY: the pointers are read and written as sixteen floats, as the contract says.
 unsafe impl Lanes for Simd128 {
-    // Browsers on x86-64 have sixteen registers of this width.
+    // On x86-64, browsers have sixteen registers of this width.
     const SUMS: usize = 3;
     const CALLS: bool = true;
     #[inline(always)]
@@ -100,7 +100,7 @@ unsafe impl Lanes for Simd128 {
     unsafe fn fma(self, a: Self, b: Self) -> Self {
         each!(multiply_add, self, a, b)
     }
-    // A vector after the other: compilers of browsers keep the order, and have 15 registers.
+    // One vector after the other: browser compilers keep the order, and have 15 registers.
     #[inline(always)]
     unsafe fn add_products<const M: usize>(sums: &mut [Self; M], from: *const f32, v: [f32; M]) {
         let mut s = [f32x4_splat(0.0); M];
@@ -135,8 +135,8 @@ unsafe impl Lanes for Simd128 {
     }
     #[inline(always)]
     unsafe fn at_least(self, low: Self) -> Self {
-        // `self < low ? low : self`, so that NaN stays. Where it may, the compiler makes `relaxed_max` of `pmax`, which
-        // need not keep it.
+        // `self < low ? low : self`, so that NaN stays. With relaxed SIMD, the compiler may turn `pmax` into
+        // `relaxed_max`, which need not keep NaN.
         #[cfg(target_feature = "relaxed-simd")]
         {
             let below = each!(f32x4_lt, self, low);

@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 #[derive(Clone, Copy)]
 pub struct Avx512(__m512);
 
-// SAFETY: every function needs AVX-512 F, which the trait's contract asks of the caller.
+// SAFETY: every function needs AVX-512 F, which the trait's contract demands of the caller.
 unsafe impl Lanes for Avx512 {
     const SUMS: usize = 24;
     #[inline(always)]
@@ -85,7 +85,7 @@ unsafe impl Lanes for Avx512 {
     }
     #[inline(always)]
     unsafe fn with_sign_of(self, v: Self) -> Self {
-        // Bits of `self`, but for those of −0, which come from `v`.
+        // The sign bit of `v`, and the other bits of `self`.
         let (bits, sign) = unsafe { (_mm512_castps_si512(self.0), _mm512_castps_si512(v.0)) };
         Self(unsafe { _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0xd8>(bits, sign, _mm512_set1_epi32(i32::MIN))) })
     }
@@ -136,7 +136,7 @@ macro_rules! both {
     };
 }
 
-// SAFETY: every function needs AVX2, FMA and F16C, which the trait's contract asks of the caller.
+// SAFETY: every function needs AVX2, FMA and F16C, which the trait's contract demands of the caller.
 unsafe impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn splat(v: f32) -> Self {

@@ -1,6 +1,8 @@
-//! The tests of wgru in a browser. Their bodies are those of `tests/`, unchanged: each file there that can run in a
-//! browser is compiled as a module of its own (an example of this package; `Cargo.toml` says which are not), with
-//! `#[test]` from here. `host.mjs` calls its exports one by one, and `run.mjs` opens a browser that does.
+//! Runs the tests of wgru in a browser.
+//!
+//! Each file of `tests/` that can run in a browser is compiled unchanged to its own wasm module, as an example of this
+//! package, with the attribute `#[test]` from here. `Cargo.toml` lists the files left out. `run.mjs` opens the browser,
+//! and `host.mjs` calls the exported tests one by one.
 #![allow(unsafe_code, reason = "calls of the page that hosts the tests")]
 
 use std::fmt::Debug;
@@ -8,7 +10,7 @@ use std::sync::Once;
 
 pub use test_macro::test;
 
-// What the library waits with.
+// The waiting function of the library.
 #[cfg(wgru_jspi)]
 #[path = "../../../src/wait.rs"]
 mod wait;
@@ -21,11 +23,11 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 #[link(wasm_import_module = "../host.mjs")]
 unsafe extern "C" {
-    /// Takes the message of a panic, as UTF-8.
+    /// Receives the message of a panic, as UTF-8.
     fn panicked(message: *const u8, len: usize);
 }
 
-/// Runs a test.
+/// Runs one test, and reports the message of a panic to the page.
 pub fn run<T: Outcome>(test: fn() -> T) {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -38,9 +40,9 @@ pub fn run<T: Outcome>(test: fn() -> T) {
     test().check();
 }
 
-/// What a test may return.
+/// A type that a test may return.
 pub trait Outcome {
-    /// Panics where it is an error.
+    /// Panics if the test returned an error.
     fn check(self);
 }
 

@@ -1,9 +1,11 @@
-//! `#[test]` for modules that run in a browser, where the harness of the standard library does not.
+//! `#[test]` for modules that run in a browser, where the test harness of the standard library does not work.
 
 use proc_macro::{Delimiter, TokenStream, TokenTree};
 
-/// Keeps the function and exports a call of it, as `test PATH::NAME`, or `test PATH::NAME panics EXPECTED` below
-/// `#[should_panic(expected = "EXPECTED")]`. Another attribute of tests, such as `#[ignore]`, is an error.
+/// Exports a test function as `test PATH::NAME`.
+///
+/// With `#[should_panic(expected = "EXPECTED")]` the name is `test PATH::NAME panics EXPECTED`. `#[ignore]` is an
+/// error; other attributes stay on the function.
 #[proc_macro_attribute]
 pub fn test(_: TokenStream, item: TokenStream) -> TokenStream {
     let mut tokens = item.into_iter().peekable();
@@ -34,7 +36,7 @@ pub fn test(_: TokenStream, item: TokenStream) -> TokenStream {
     kept
 }
 
-/// The literal of `(expected = "…")`.
+/// Returns the literal of `(expected = "…")`.
 fn expected(list: Option<TokenTree>) -> String {
     match list {
         Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => {
