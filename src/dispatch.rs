@@ -17,6 +17,7 @@ impl Device {
     /// # Errors
     /// [`Error::Shape`] when a buffer is shorter than the kernel asks, [`Error::DeviceMix`] for tensors of another
     /// device, [`Error::Value`] when a tensor is both read and written, [`Error::Limit`] for too many workgroups.
+    #[doc(hidden)]
     pub fn run<const R: usize, const W: usize, K: Kernel<R, W>>(
         &self,
         kernel: &K,
@@ -58,6 +59,7 @@ impl Device {
     ///
     /// # Errors
     /// As [`Device::run`].
+    #[doc(hidden)]
     pub fn bind<const R: usize, const W: usize, K: Kernel<R, W>>(
         &self,
         reads: [&Tensor; R],

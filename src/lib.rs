@@ -5,6 +5,7 @@ mod cell;
 mod cpu;
 pub mod decode;
 mod device;
+mod dispatch;
 #[cfg(feature = "gpu")]
 mod embedding;
 mod error;
@@ -13,12 +14,25 @@ mod gpu;
 pub mod io;
 mod json;
 mod keeper;
+#[cfg(feature = "unstable-kernels")]
 pub mod kernel;
+#[cfg(not(feature = "unstable-kernels"))]
+#[allow(dead_code, reason = "public with the feature")]
+mod kernel;
+#[cfg(feature = "unstable-kernels")]
 pub mod kernels;
+#[cfg(not(feature = "unstable-kernels"))]
+#[allow(dead_code, reason = "public with the feature")]
+mod kernels;
 mod math;
 pub mod models;
 pub mod nn;
+#[cfg(feature = "unstable-kernels")]
 pub mod ops;
+#[cfg(not(feature = "unstable-kernels"))]
+#[allow(dead_code, reason = "public with the feature")]
+mod ops;
+mod precision;
 mod replace;
 mod rng;
 #[cfg(not(target_arch = "wasm32"))]
@@ -34,8 +48,10 @@ mod wait;
 mod wgsl;
 
 pub use cell::Cell;
-pub use cpu::{CpuOptions, Precision};
-pub use device::{Bound, Device, DeviceInfo, MemoryUse};
+pub use cpu::CpuOptions;
+pub use device::{Device, DeviceInfo, MemoryUse};
+#[cfg(feature = "unstable-kernels")]
+pub use dispatch::Bound;
 pub use error::{Error, Result};
 #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
 pub use gpu::EncodedWork;
@@ -46,6 +62,7 @@ pub use gpu::{
 };
 pub use keeper::{HostCopy, Keeper};
 pub use math::Activation;
+pub use precision::Precision;
 pub use rng::Rng;
 #[cfg(not(target_arch = "wasm32"))]
 pub use router::{Choice, Router};

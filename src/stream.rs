@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::cell::Cell;
-use crate::cpu::{Inputs, Isa, LANES, Packed, Precision, StepScratch, StepWeights, Team};
+use crate::cpu::{Inputs, Isa, LANES, Packed, StepScratch, StepWeights, Team};
 use crate::error::{Error, Result};
 use crate::nn::{Linear, Recurrent, RecurrentConfig, RecurrentOptions};
 use crate::ops::recurrent::Weights;
+use crate::precision::Precision;
 use crate::tensor::Tensor;
 
 /// More share too little each.

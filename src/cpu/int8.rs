@@ -5,8 +5,8 @@
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
 use super::lines::Lines;
-use super::packed::Sweep;
 use super::simd::{Isa, LANES};
+use super::sweep::Sweep;
 
 /// Inputs multiplied per instruction.
 const QUAD: usize = 4;

@@ -16,6 +16,7 @@ mod rows;
 mod sequence;
 mod simd;
 mod step;
+mod sweep;
 mod team;
 
 use std::any::{Any, TypeId};
@@ -30,7 +31,6 @@ use crate::kernels::{
 };
 use lines::Lines;
 pub(crate) use memory::{Memory, Store};
-pub use packed::Precision;
 pub(crate) use packed::{Inputs, Packed};
 pub(crate) use simd::{Isa, LANES};
 pub(crate) use step::{StepScratch, StepWeights};

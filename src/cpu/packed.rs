@@ -3,27 +3,12 @@
 //! At batch 1 a step is limited by memory bandwidth, so the weights may be stored as f16, bf16 or int8.
 #![allow(unsafe_code, reason = "vector instructions on raw pointers")]
 
-use std::ops::Range;
-
 use super::int8::{self, Quantized};
 use super::lines::Lines;
 use super::simd::{Isa, LANES, Lanes, for_each_isa, unrolled};
+use super::sweep::Sweep;
 use crate::error::{Error, Result};
-
-/// Storage format of a stream's weights. Sums are accumulated in f32 (int8: i32) in every format.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// Unchanged.
-    #[default]
-    F32,
-    /// Half the size; about 3 decimal digits.
-    F16,
-    /// Half the size; about 2 decimal digits. Converting to f32 takes one instruction, while f16 takes several, so this
-    /// is the faster of the two on most processors.
-    Bf16,
-    /// A quarter of the size: integers up to ±127 with one scale per row; the inputs get one scale per step.
-    Int8,
-}
+use crate::precision::Precision;
 
 /// `W` `[G·H, K]` stored as `[⌈H/16⌉, K, G, 16]`, so that a block of 16 units is contiguous. Units past `H` are 0.
 pub(crate) struct Packed {
@@ -40,28 +25,6 @@ enum Weights {
     /// `[blocks, ⌈K/2⌉, G, 16]` words, with an even `k` in the low half and the next `k` in the high half.
     Bf16(Lines),
     Int8(int8::Weights),
-}
-
-/// Blocks of a product, and the direction in which they are traversed. Steps alternate the direction, so that the cache
-/// still holds the last weights read. In a fixed direction, a cache smaller than the weights would never hit.
-#[derive(Clone, Debug)]
-pub(crate) struct Sweep {
-    pub blocks: Range<usize>,
-    pub is_back: bool,
-}
-
-impl Sweep {
-    /// Iterates over the blocks in order of traversal, each with its `len` words of `out`.
-    pub fn over<'a>(&self, out: &'a mut [f32], len: usize) -> impl Iterator<Item = (usize, &'a mut [f32])> {
-        let (mut parts, is_back) = (self.blocks.clone().zip(out.chunks_exact_mut(len)), self.is_back);
-        std::iter::from_fn(move || if is_back { parts.next_back() } else { parts.next() })
-    }
-}
-
-impl From<Range<usize>> for Sweep {
-    fn from(blocks: Range<usize>) -> Self {
-        Self { blocks, is_back: false }
-    }
 }
 
 /// Scratch space for the inputs of a [`Precision::Int8`] product; empty for other formats.

@@ -5,11 +5,13 @@ use std::ops::Range;
 
 use super::equations::{lstm, mix, relu};
 use super::lines::Lines;
-use super::packed::{Inputs, Packed, Precision, Sweep};
+use super::packed::{Inputs, Packed};
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
+use super::sweep::Sweep;
 use super::team::{Parts, Team};
 use crate::cell::Cell;
 use crate::error::Result;
+use crate::precision::Precision;
 
 /// The weights of one layer, packed.
 pub(crate) struct StepWeights {

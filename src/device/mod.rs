@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
-use crate::cpu::{self, Cpu, CpuOptions};
+use crate::cpu::{Cpu, CpuOptions};
 use crate::error::{Error, Result};
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, AdapterReport, DispatchTime, Gpu, GpuOptions};

@@ -40,6 +40,8 @@ pub use sequential::{LastState, LastStep, Relu, Sequential, Tanh};
 pub use tied::parameter_count;
 pub(crate) use tied::{Tied, by_storage};
 
+pub use crate::ops::recurrent::Plan;
+
 use crate::error::Result;
 use crate::rng::Rng;
 use crate::tensor::Tensor;

@@ -6,6 +6,8 @@ use crate::kernels::Fill;
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
+/// # Creation
+///
 /// ```
 /// use wgru::{Device, Rng, Tensor};
 /// let device = Device::cpu();

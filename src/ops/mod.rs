@@ -1,6 +1,7 @@
 //! Checked operations on tensors, forward and backward side by side. None of them records on the tape.
 
 pub(crate) mod conv;
+mod create;
 pub(crate) mod ctc;
 pub(crate) mod elementwise;
 pub(crate) mod index;

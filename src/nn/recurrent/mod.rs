@@ -13,10 +13,10 @@ pub(crate) use config::parameter_name;
 use super::{Kind, Mode, Module, check_lengths, check_state, uniform};
 use crate::autograd::{Kept, RecurrentRun, recurrent};
 use crate::cell::Cell;
-use crate::cpu::Precision;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::recurrent::{Format, Layer, Noise, Plan, Reads, Schedule, Weights, chunk, valid_rows};
+use crate::precision::Precision;
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 

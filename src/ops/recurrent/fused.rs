@@ -6,13 +6,13 @@ use half::{bf16, f16};
 
 use super::{Layer, Plan, Weights};
 use crate::cell::Cell;
-use crate::cpu::Precision;
 use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::{
     CellSequence, CellSequenceBackward, GruCandidate, GruGates, GruPackLow, GruResetBackward, GruSequence,
     GruSequenceBackward, GruStep, GruStepBackward, Pack, Plain, Stored,
 };
+use crate::precision::Precision;
 use crate::tensor::Tensor;
 
 /// The steps that a call runs, and how directions follow each other: `reverse` and `lag` of [`Plain`].
