@@ -1,44 +1,96 @@
-//! Cell equations over sixteen lanes, starting from the pre-activations.
+//! One step of each cell over sixteen units of one row, once for sequences and streams.
 #![allow(unsafe_code, reason = "vector instructions")]
 
 use super::simd::{Lanes, sigmoid, tanh};
 
-/// Results of an LSTM step.
-pub struct Lstm<V> {
-    pub i: V,
-    pub f: V,
-    pub g: V,
-    pub o: V,
-    /// `c' = f⊙c + i⊙g`
-    pub c: V,
-    /// `tanh(c')`
-    pub s: V,
-    /// `h' = o⊙s`
-    pub h: V,
+/// Sixteen units of one row: what a step reads and writes. Gates are in PyTorch's order.
+///
+/// # Safety
+/// Methods are called where V's instructions are available, for the gates and states of the row's cell.
+pub unsafe trait Units<V: Lanes> {
+    /// The input's part of a gate's pre-activation.
+    unsafe fn x(&self, gate: usize) -> V;
+    /// The recurrent part of a gate's pre-activation.
+    unsafe fn a(&self, gate: usize) -> V;
+    /// State `part` before the step: `h`, or the LSTM's `c`.
+    unsafe fn old(&self, part: usize) -> V;
+    /// Writes state `part` after the step.
+    unsafe fn put(&self, part: usize, v: V);
+    /// Keeps `r⊙h` and `z` between the halves of a GRU whose reset gate acts before the product.
+    unsafe fn keep(&self, reset: V, z: V);
+    /// The `z` that [`keep`](Self::keep) kept.
+    unsafe fn kept(&self) -> V;
+    /// Saves values for backward.
+    #[inline(always)]
+    unsafe fn save<const N: usize>(&self, _parts: [(usize, V); N]) {}
 }
 
-/// Computes an LSTM step from the pre-activations of the gates i, f, g, o.
+/// `r = σ(x_r + a_r)`, `z = σ(x_z + a_z)`, `n = tanh(x_n + r⊙a_n)`, `h' = n + z⊙(h − n)`
 #[inline(always)]
-pub unsafe fn lstm<V: Lanes>([i, f, g, o]: [V; 4], old: V) -> Lstm<V> {
-    // SAFETY: the caller runs where V's instructions are available.
+pub unsafe fn gru<V: Lanes>(u: &impl Units<V>) {
+    // SAFETY: as the caller's.
     unsafe {
-        let (i, f, g, o) = (sigmoid(i), sigmoid(f), tanh(g), sigmoid(o));
-        let c = f.fma(old, i.mul(g));
-        let s = tanh(c);
-        Lstm { i, f, g, o, c, s, h: o.mul(s) }
+        let (r, z) = (sigmoid(u.x(0).add(u.a(0))), sigmoid(u.x(1).add(u.a(1))));
+        let a = u.a(2);
+        let n = tanh(r.fma(a, u.x(2)));
+        u.put(0, mix(n, z, u.old(0)));
+        u.save([(0, r), (1, z), (2, n), (3, a)]);
     }
 }
 
-/// `max(v, 0)`; NaN stays NaN.
+/// `r⊙h` and `z`: the first half of a GRU whose reset gate acts before the product.
 #[inline(always)]
-pub unsafe fn relu<V: Lanes>(v: V) -> V {
-    // SAFETY: as above.
-    unsafe { v.at_least(V::splat(0.0)) }
+pub unsafe fn gru_gates<V: Lanes>(u: &impl Units<V>) {
+    // SAFETY: as the caller's.
+    unsafe {
+        let (r, z) = (sigmoid(u.x(0).add(u.a(0))), sigmoid(u.x(1).add(u.a(1))));
+        let reset = r.mul(u.old(0));
+        u.keep(reset, z);
+        u.save([(0, r), (1, z), (3, reset)]);
+    }
 }
 
-/// `h' = n + z⊙(h − n)`
+/// `n = tanh(x_n + a_n)`, `h' = n + z⊙(h − n)`: the second half, where `a_n` is the product with `r⊙h`.
 #[inline(always)]
-pub unsafe fn mix<V: Lanes>(n: V, z: V, old: V) -> V {
-    // SAFETY: as above.
-    unsafe { z.fma(old.sub(n), n) }
+pub unsafe fn gru_candidate<V: Lanes>(u: &impl Units<V>) {
+    // SAFETY: as the caller's.
+    unsafe {
+        let n = tanh(u.x(2).add(u.a(2)));
+        u.put(0, mix(n, u.kept(), u.old(0)));
+        u.save([(2, n)]);
+    }
+}
+
+/// `i = σ(..)`, `f = σ(..)`, `g = tanh(..)`, `o = σ(..)`, `c' = f⊙c + i⊙g`, `h' = o⊙tanh(c')`
+#[inline(always)]
+pub unsafe fn lstm<V: Lanes>(u: &impl Units<V>) {
+    // SAFETY: as the caller's.
+    unsafe {
+        let v = |gate: usize| u.x(gate).add(u.a(gate));
+        let (i, f, g, o) = (sigmoid(v(0)), sigmoid(v(1)), tanh(v(2)), sigmoid(v(3)));
+        let c = f.fma(u.old(1), i.mul(g));
+        let s = tanh(c);
+        u.put(0, o.mul(s));
+        u.put(1, c);
+        u.save([(0, i), (1, f), (2, g), (3, o), (4, s)]);
+    }
+}
+
+/// `h' = tanh(x + a)`, or `max(x + a, 0)`; NaN stays NaN.
+#[inline(always)]
+pub unsafe fn rnn<V: Lanes>(u: &impl Units<V>, is_relu: bool) {
+    // SAFETY: as the caller's.
+    unsafe {
+        let v = u.x(0).add(u.a(0));
+        let h = if is_relu { v.at_least(V::splat(0.0)) } else { tanh(v) };
+        u.put(0, h);
+        u.save([(0, h)]);
+    }
+}
+
+/// `n + z⊙(h − n)`
+#[inline(always)]
+unsafe fn mix<V: Lanes>(n: V, z: V, h: V) -> V {
+    // SAFETY: as the caller's.
+    unsafe { z.fma(h.sub(n), n) }
 }

@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use super::equations::{lstm, mix, relu};
+use super::equations::{Units, gru, gru_candidate, gru_gates, lstm, rnn};
 use super::lines::Lines;
 use super::packed::{Inputs, Packed};
-use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
+use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, store_part};
 use super::sweep::Sweep;
 use super::team::{Parts, Team};
 use crate::cell::Cell;
@@ -233,17 +233,17 @@ impl Gates<'_> {
 unsafe fn units<V: Lanes>(p: Raw, half: Half) {
     for block in p.first..p.end {
         for row in 0..p.batch {
-            let at =
-                At { block, row, offset: row * p.hidden + block * LANES, count: LANES.min(p.hidden - block * LANES) };
+            let offset = row * p.hidden + block * LANES;
+            let u = At { p: &p, half, block, row, offset, count: LANES.min(p.hidden - block * LANES) };
             // SAFETY: extents were checked in Gates::run; this thread alone writes these blocks.
             unsafe {
                 match half {
-                    Half::ResetAfter => reset_after::<V>(&p, at),
-                    Half::ResetBefore => reset_before::<V>(&p, at),
-                    Half::Candidate => candidate::<V>(&p, at),
-                    Half::Lstm => lstm_units::<V>(&p, at),
-                    Half::Rnn => p.put(0, at, tanh(p.sum::<V>(at, 0))),
-                    Half::RnnRelu => p.put(0, at, relu(p.sum::<V>(at, 0))),
+                    Half::ResetAfter => gru::<V>(&u),
+                    Half::ResetBefore => gru_gates::<V>(&u),
+                    Half::Candidate => gru_candidate::<V>(&u),
+                    Half::Lstm => lstm::<V>(&u),
+                    Half::Rnn => rnn::<V>(&u, false),
+                    Half::RnnRelu => rnn::<V>(&u, true),
                 }
             }
         }
@@ -251,8 +251,9 @@ unsafe fn units<V: Lanes>(p: Raw, half: Half) {
 }
 
 /// Units of a block in a row.
-#[derive(Clone, Copy)]
-struct At {
+struct At<'a> {
+    p: &'a Raw,
+    half: Half,
     block: usize,
     row: usize,
     /// In a state.
@@ -260,87 +261,66 @@ struct At {
     count: usize,
 }
 
-impl Raw {
+impl At<'_> {
     #[inline(always)]
-    unsafe fn bias<V: Lanes>(&self, at: At, part: usize) -> V {
+    unsafe fn bias<V: Lanes>(&self, part: usize) -> V {
         // SAFETY: the bias holds [blocks, parts, 16].
-        unsafe { V::load(self.bias.add((at.block * self.bias_parts + part) * LANES)) }
+        unsafe { V::load(self.p.bias.add((self.block * self.p.bias_parts + part) * LANES)) }
     }
+}
 
-    /// The input's part of a gate, with its bias.
+// SAFETY: products hold [blocks, batch, gates, 16], states [batch, H].
+unsafe impl<V: Lanes> Units<V> for At<'_> {
+    /// With the bias.
     #[inline(always)]
-    unsafe fn input<V: Lanes>(&self, at: At, gate: usize) -> V {
-        // SAFETY: products hold [blocks, batch, gates, 16].
+    unsafe fn x(&self, gate: usize) -> V {
+        let p = self.p;
+        // SAFETY: as above.
         unsafe {
-            let x = V::load(self.x.add(((at.block * self.batch + at.row) * self.x_gates + gate) * LANES));
-            x.add(self.bias(at, gate))
+            let x: V = V::load(p.x.add(((self.block * p.batch + self.row) * p.x_gates + gate) * LANES));
+            x.add(self.bias(gate))
         }
     }
 
-    /// The state's part.
+    /// A GRU's candidate has a bias of its own; it is the only gate of its half.
     #[inline(always)]
-    unsafe fn recurrent<V: Lanes>(&self, at: At, gate: usize) -> V {
+    unsafe fn a(&self, gate: usize) -> V {
+        let (p, is_candidate) = (self.p, matches!(self.half, Half::Candidate));
+        let at = if is_candidate { 0 } else { gate };
         // SAFETY: as above.
-        unsafe { V::load(self.rec.add(((at.block * self.batch + at.row) * self.rec_gates + gate) * LANES)) }
+        unsafe {
+            let a: V = V::load(p.rec.add(((self.block * p.batch + self.row) * p.rec_gates + at) * LANES));
+            match gate {
+                2 if is_candidate || matches!(self.half, Half::ResetAfter) => a.add(self.bias(3)),
+                _ => a,
+            }
+        }
     }
 
     #[inline(always)]
-    unsafe fn sum<V: Lanes>(&self, at: At, gate: usize) -> V {
+    unsafe fn old(&self, part: usize) -> V {
         // SAFETY: as above.
-        unsafe { self.input::<V>(at, gate).add(self.recurrent(at, gate)) }
+        unsafe { load_part(self.p.old[part].add(self.offset), self.count) }
     }
 
     #[inline(always)]
-    unsafe fn old<V: Lanes>(&self, part: usize, at: At) -> V {
-        // SAFETY: states hold [batch, H].
-        unsafe { load_part(self.old[part].add(at.offset), at.count) }
-    }
-
-    #[inline(always)]
-    unsafe fn put<V: Lanes>(&self, part: usize, at: At, v: V) {
+    unsafe fn put(&self, part: usize, v: V) {
         // SAFETY: as above.
-        unsafe { store_part(v, self.out[part].add(at.offset), at.count) }
+        unsafe { store_part(v, self.p.out[part].add(self.offset), self.count) }
     }
-}
 
-#[inline(always)]
-unsafe fn reset_after<V: Lanes>(p: &Raw, at: At) {
-    // SAFETY: as the caller's.
-    unsafe {
-        let (r, z) = (sigmoid(p.sum::<V>(at, 0)), sigmoid(p.sum::<V>(at, 1)));
-        let c = p.recurrent::<V>(at, 2).add(p.bias(at, 3));
-        let n = tanh(r.fma(c, p.input(at, 2)));
-        p.put(0, at, mix(n, z, p.old(0, at)));
+    #[inline(always)]
+    unsafe fn keep(&self, reset: V, z: V) {
+        // SAFETY: as above.
+        unsafe {
+            self.put(0, reset);
+            self.put(1, z);
+        }
     }
-}
 
-#[inline(always)]
-unsafe fn reset_before<V: Lanes>(p: &Raw, at: At) {
-    // SAFETY: as the caller's.
-    unsafe {
-        let (r, z) = (sigmoid(p.sum::<V>(at, 0)), sigmoid(p.sum::<V>(at, 1)));
-        p.put(0, at, r.mul(p.old(0, at)));
-        p.put(1, at, z);
-    }
-}
-
-#[inline(always)]
-unsafe fn candidate<V: Lanes>(p: &Raw, at: At) {
-    // SAFETY: as the caller's.
-    unsafe {
-        let c = p.recurrent::<V>(at, 0).add(p.bias(at, 3));
-        let n = tanh(p.input::<V>(at, 2).add(c));
-        let z = load_part(p.out[1].add(at.offset), at.count);
-        p.put(0, at, mix(n, z, p.old(0, at)));
-    }
-}
-
-#[inline(always)]
-unsafe fn lstm_units<V: Lanes>(p: &Raw, at: At) {
-    // SAFETY: as the caller's.
-    unsafe {
-        let new = lstm::<V>([p.sum(at, 0), p.sum(at, 1), p.sum(at, 2), p.sum(at, 3)], p.old(1, at));
-        p.put(0, at, new.h);
-        p.put(1, at, new.c);
+    #[inline(always)]
+    unsafe fn kept(&self) -> V {
+        // SAFETY: as above.
+        unsafe { load_part(self.p.out[1].add(self.offset), self.count) }
     }
 }

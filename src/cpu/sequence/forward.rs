@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::{Crew, Weights, blocks, by_groups, covers, over_rows, product};
 use crate::cell::Cell;
-use crate::cpu::equations::{lstm, mix, relu};
-use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
+use crate::cpu::equations::{Units, gru, gru_candidate, gru_gates, lstm, rnn};
+use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part};
 use crate::cpu::team::{Parts, Team};
 use crate::kernel::{Kernel, words};
 use crate::kernels::Plain;
@@ -95,10 +95,10 @@ unsafe fn units_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
         unsafe {
             match s.run.p.cell() {
                 Cell::Gru => {
-                    by_groups!(s.count, 3, [8 4 2 1], |done| reset_after::<V>(&s, done, unit));
+                    by_groups!(s.count, 3, [8 4 2 1], |done| gru_rows::<V>(&s, done, unit));
                 }
                 Cell::GruResetBefore => {
-                    by_groups!(s.count, 3, [8 4 2 1], |done| reset_before::<V>(&s, done, unit));
+                    by_groups!(s.count, 3, [8 4 2 1], |done| gates_rows::<V>(&s, done, unit));
                 }
                 Cell::Lstm => by_groups!(s.count, 4, [4 2 1], |done| lstm_rows::<V>(&s, done, unit)),
                 Cell::Rnn | Cell::RnnRelu => {
@@ -113,16 +113,16 @@ unsafe fn units_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
 unsafe fn candidates_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
     for unit in blocks(units, s.step) {
         // SAFETY: the rows and units belong to this call.
-        unsafe { by_groups!(s.count, 1, [8 4 2 1], |done| candidate::<V>(&s, done, unit)) };
+        unsafe { by_groups!(s.count, 1, [8 4 2 1], |done| candidate_rows::<V>(&s, done, unit)) };
     }
 }
 
-/// `M` rows of a step. Every offset is that of the kernel's contract.
+/// Sixteen units of `M` rows of a step. Every offset is that of the kernel's contract.
 struct Group<'a, const M: usize> {
-    run: &'a Run,
-    d: usize,
-    t: usize,
+    s: &'a Step,
+    /// First row.
     row: usize,
+    unit: usize,
     /// The rows' states before the step, and inputs.
     old: [*const f32; M],
     x: [*const f32; M],
@@ -130,68 +130,96 @@ struct Group<'a, const M: usize> {
 
 impl<'a, const M: usize> Group<'a, M> {
     #[inline(always)]
-    unsafe fn new(s: &'a Step, done: usize) -> Self {
+    unsafe fn new(s: &'a Step, done: usize, unit: usize) -> Self {
         let (run, d, t, row) = (&s.run, s.d, s.t, s.row + done);
         let p = &run.p;
         // SAFETY: rows row..row + M are within the batch.
         unsafe {
             let old = std::array::from_fn(|m| run.state.add(p.state_at(d, p.before(d, t), row + m)).cast_const());
             let x = std::array::from_fn(|m| run.x.add(p.gates_at(d, t, row + m, p.cell().gates())));
-            Self { run, d, t, row, old, x }
+            Self { s, row, unit, old, x }
         }
     }
 
-    /// The block of weights that `unit` begins.
+    /// The block of weights of the units.
     #[inline(always)]
-    unsafe fn weights(&self, unit: usize, row: usize) -> Weights {
-        let (p, h) = (&self.run.p, self.run.p.hidden as usize);
+    unsafe fn weights(&self, row: usize) -> Weights {
+        let (p, h) = (&self.s.run.p, self.s.run.p.hidden as usize);
         // SAFETY: unit is within the matrix.
-        let at = unsafe { self.run.packed.add(p.packed_at(self.d, unit, [h + 1, row / BLOCK])) };
+        let at = unsafe { self.s.run.packed.add(p.packed_at(self.s.d, self.unit, [h + 1, row / BLOCK])) };
         Weights { at, row, depth: h, bias: true }
     }
 
-    /// The input's part of a gate.
+    /// Prefetches the inputs' parts of the gates during the product: the hardware prefetcher does not follow so many
+    /// distant streams.
     #[inline(always)]
-    unsafe fn input<V: Lanes>(&self, m: usize, gate: usize, unit: usize) -> V {
-        let h = self.run.p.hidden as usize;
-        // SAFETY: gates·H floats a row.
-        unsafe { load_part(self.x[m].add(gate * h + unit), BLOCK.min(h - unit)) }
-    }
-
-    /// Has the inputs' parts of the gates come nearer while something else is computed: too many streams, and too far apart,
-    /// for the processor to see them coming.
-    #[inline(always)]
-    unsafe fn expect_inputs<V: Lanes>(&self, gates: usize, unit: usize) {
-        let h = self.run.p.hidden as usize;
+    unsafe fn expect_inputs<V: Lanes>(&self, gates: usize) {
+        let h = self.s.run.p.hidden as usize;
         for x in self.x {
             // SAFETY: gates·H floats a row.
-            (0..gates).for_each(|gate| unsafe { V::expect(x.add(gate * h + unit)) });
+            (0..gates).for_each(|gate| unsafe { V::expect(x.add(gate * h + self.unit)) });
         }
     }
 
-    /// What state `part` was.
+    /// Room for `r⊙h` and `z` of row `m`.
     #[inline(always)]
-    unsafe fn old<V: Lanes>(&self, m: usize, part: usize, unit: usize) -> V {
-        let h = self.run.p.hidden as usize;
-        // SAFETY: states·H floats a row.
-        unsafe { load_part(self.old[m].add(part * h + unit), BLOCK.min(h - unit)) }
+    unsafe fn kept(&self, m: usize) -> *mut f32 {
+        // SAFETY: within the room for the step's rows.
+        unsafe { self.s.kept.as_ptr().add(2 * (self.row + m - self.s.row) * self.s.run.p.hidden as usize) }
     }
 
-    /// Leaves state `part`, of which the first is shown; a step that does not count keeps the state and gives 0.
+    /// Row `m`, with products from gate `first` on.
+    #[inline(always)]
+    fn row<'g, V: Lanes, const G: usize>(&'g self, m: usize, first: usize, sums: &'g [[V; M]; G]) -> Row<'g, V, G, M> {
+        Row { group: self, m, first, sums, count: BLOCK.min(self.s.run.p.hidden as usize - self.unit) }
+    }
+}
+
+/// One row of a [`Group`], with its recurrent products.
+struct Row<'g, V, const G: usize, const M: usize> {
+    group: &'g Group<'g, M>,
+    m: usize,
+    first: usize,
+    sums: &'g [[V; M]; G],
+    count: usize,
+}
+
+// SAFETY: the group's rows and units belong to its caller.
+unsafe impl<V: Lanes, const G: usize, const M: usize> Units<V> for Row<'_, V, G, M> {
+    #[inline(always)]
+    unsafe fn x(&self, gate: usize) -> V {
+        let (g, h) = (self.group, self.group.s.run.p.hidden as usize);
+        // SAFETY: gates·H floats a row.
+        unsafe { load_part(g.x[self.m].add(gate * h + g.unit), self.count) }
+    }
+
+    #[inline(always)]
+    unsafe fn a(&self, gate: usize) -> V {
+        self.sums[gate - self.first][self.m]
+    }
+
+    #[inline(always)]
+    unsafe fn old(&self, part: usize) -> V {
+        let (g, h) = (self.group, self.group.s.run.p.hidden as usize);
+        // SAFETY: states·H floats a row.
+        unsafe { load_part(g.old[self.m].add(part * h + g.unit), self.count) }
+    }
+
+    /// Also writes the output for state 0. An invalid step copies the state; its output is 0.
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     #[cfg_attr(target_arch = "wasm32", inline(never))]
-    unsafe fn leave<V: Lanes>(&self, m: usize, part: usize, unit: usize, fresh: V) {
-        let (run, d, t, row) = (self.run, self.d, self.t, self.row + m);
-        let (p, h) = (&run.p, run.p.hidden as usize);
+    unsafe fn put(&self, part: usize, fresh: V) {
+        let (Step { run, d, t, .. }, row) = (self.group.s, self.group.row + self.m);
+        let (p, d, t, count) = (&run.p, *d, *t, self.count);
+        let at = part * p.hidden as usize + self.group.unit;
         // SAFETY: offsets of the kernel's contract.
         unsafe {
-            let (count, at) = (BLOCK.min(h - unit), part * h + unit);
             let (mark, reverse) = (*run.marks.add(t * p.batch as usize + row), p.is_reverse(d));
             let is_valid = mark & VALID != 0;
-            let fresh = if is_valid { fresh } else { self.old(m, part, unit) };
+            let fresh = if is_valid { fresh } else { self.old(part) };
             if part == 0 {
                 let out = if is_valid || has(mark, REPEAT, reverse) { fresh } else { V::splat(0.0) };
-                store_part(out, run.y.add(p.output_at(d, t, row) + unit), count);
+                store_part(out, run.y.add(p.output_at(d, t, row) + self.group.unit), count);
             }
             let next = match has(mark, RESET, reverse) {
                 false => fresh,
@@ -202,78 +230,71 @@ impl<'a, const M: usize> Group<'a, M> {
         }
     }
 
-    /// Keeps values for backward, if they are asked for.
+    #[inline(always)]
+    unsafe fn keep(&self, reset: V, z: V) {
+        let (h, unit) = (self.group.s.run.p.hidden as usize, self.group.unit);
+        // SAFETY: room for two vectors a row.
+        unsafe {
+            let kept = self.group.kept(self.m);
+            store_part(reset, kept.add(unit), self.count);
+            store_part(z, kept.add(h + unit), self.count);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn kept(&self) -> V {
+        let h = self.group.s.run.p.hidden as usize;
+        // SAFETY: as `keep`.
+        unsafe { load_part(self.group.kept(self.m).add(h + self.group.unit), self.count) }
+    }
+
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     #[cfg_attr(target_arch = "wasm32", inline(never))]
-    unsafe fn save<V: Lanes, const N: usize>(&self, m: usize, unit: usize, parts: [(usize, V); N]) {
-        let (p, h) = (&self.run.p, self.run.p.hidden as usize);
+    unsafe fn save<const N: usize>(&self, parts: [(usize, V); N]) {
+        let (s, p) = (self.group.s, &self.group.s.run.p);
         if p.save == 0 {
             return;
         }
-        let at = p.gates_at(self.d, self.t, self.row + m, p.cell().saved()) + unit;
+        let at = p.gates_at(s.d, s.t, self.group.row + self.m, p.cell().saved()) + self.group.unit;
         for (part, v) in parts {
             // SAFETY: offsets of the kernel's contract.
-            unsafe { store_part(v, self.run.saved.add(at + part * h), BLOCK.min(h - unit)) };
+            unsafe { store_part(v, s.run.saved.add(at + part * p.hidden as usize), self.count) };
         }
     }
 }
 
 #[inline(always)]
-unsafe fn reset_after<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
+unsafe fn gru_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
     // SAFETY: the rows and units belong to this call.
     unsafe {
-        let g = Group::<M>::new(s, done);
-        g.expect_inputs::<V>(3, unit);
-        let [ar, az, c] = product::<V, 3, M>(g.weights(unit, GRU_ROW), g.old);
-        for m in 0..M {
-            let r = sigmoid(g.input::<V>(m, 0, unit).add(ar[m]));
-            let z = sigmoid(g.input::<V>(m, 1, unit).add(az[m]));
-            let n = tanh(r.fma(c[m], g.input(m, 2, unit)));
-            g.leave(m, 0, unit, mix(n, z, g.old(m, 0, unit)));
-            g.save(m, unit, [(0, r), (1, z), (2, n), (3, c[m])]);
-        }
+        let g = Group::<M>::new(s, done, unit);
+        g.expect_inputs::<V>(3);
+        let sums = product::<V, 3, M>(g.weights(GRU_ROW), g.old);
+        (0..M).for_each(|m| gru(&g.row(m, 0, &sums)));
     }
 }
 
-/// The gates; `r⊙h` and `z` go to `kept`.
 #[inline(always)]
-unsafe fn reset_before<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
-    let h = s.run.p.hidden as usize;
+unsafe fn gates_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
     // SAFETY: the rows and units belong to this call.
     unsafe {
-        let g = Group::<M>::new(s, done);
-        let kept = s.kept.as_ptr().add(2 * done * h);
-        let n = BLOCK.min(h - unit);
-        g.expect_inputs::<V>(3, unit);
-        let [ar, az] = product::<V, 2, M>(g.weights(unit, GRU_ROW), g.old);
-        for m in 0..M {
-            let r = sigmoid(g.input::<V>(m, 0, unit).add(ar[m]));
-            let z = sigmoid(g.input::<V>(m, 1, unit).add(az[m]));
-            let c = r.mul(g.old(m, 0, unit));
-            store_part(c, kept.add(2 * m * h + unit), n);
-            store_part(z, kept.add((2 * m + 1) * h + unit), n);
-            g.save(m, unit, [(0, r), (1, z), (3, c)]);
-        }
+        let g = Group::<M>::new(s, done, unit);
+        g.expect_inputs::<V>(3);
+        let sums = product::<V, 2, M>(g.weights(GRU_ROW), g.old);
+        (0..M).for_each(|m| gru_gates(&g.row(m, 0, &sums)));
     }
 }
 
-/// The second half of reset before.
 #[inline(always)]
-unsafe fn candidate<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
-    let h = s.run.p.hidden as usize;
+unsafe fn candidate_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
     // SAFETY: the rows and units belong to this call.
     unsafe {
-        let g = Group::<M>::new(s, done);
-        let reset: [*const f32; M] = std::array::from_fn(|m| s.kept.as_ptr().add(2 * (done + m) * h).cast_const());
-        let mut weights = g.weights(unit, GRU_ROW);
+        let g = Group::<M>::new(s, done, unit);
+        let mut weights = g.weights(GRU_ROW);
         weights.at = weights.at.add(2 * BLOCK);
-        let [c] = product::<V, 1, M>(weights, reset);
-        for m in 0..M {
-            let n = tanh(g.input::<V>(m, 2, unit).add(c[m]));
-            let z = load_part(reset[m].add(h + unit), BLOCK.min(h - unit));
-            g.leave(m, 0, unit, mix(n, z, g.old(m, 0, unit)));
-            g.save(m, unit, [(2, n)]);
-        }
+        let reset: [*const f32; M] = std::array::from_fn(|m| g.kept(m).cast_const());
+        let sums = product::<V, 1, M>(weights, reset);
+        (0..M).for_each(|m| gru_candidate(&g.row(m, 2, &sums)));
     }
 }
 
@@ -281,16 +302,10 @@ unsafe fn candidate<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize
 unsafe fn lstm_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize) {
     // SAFETY: the rows and units belong to this call.
     unsafe {
-        let g = Group::<M>::new(s, done);
-        g.expect_inputs::<V>(4, unit);
-        let sums = product::<V, 4, M>(g.weights(unit, 4 * BLOCK), g.old);
-        let gates = |m: usize| std::array::from_fn(|gate| g.input::<V>(m, gate, unit).add(sums[gate][m]));
-        for m in 0..M {
-            let new = lstm(gates(m), g.old(m, 1, unit));
-            g.leave(m, 0, unit, new.h);
-            g.leave(m, 1, unit, new.c);
-            g.save(m, unit, [(0, new.i), (1, new.f), (2, new.g), (3, new.o), (4, new.s)]);
-        }
+        let g = Group::<M>::new(s, done, unit);
+        g.expect_inputs::<V>(4);
+        let sums = product::<V, 4, M>(g.weights(4 * BLOCK), g.old);
+        (0..M).for_each(|m| lstm(&g.row(m, 0, &sums)));
     }
 }
 
@@ -299,14 +314,9 @@ unsafe fn rnn_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize)
     let is_relu = s.run.p.cell() == Cell::RnnRelu;
     // SAFETY: the rows and units belong to this call.
     unsafe {
-        let g = Group::<M>::new(s, done);
-        g.expect_inputs::<V>(1, unit);
-        let [sum] = product::<V, 1, M>(g.weights(unit, BLOCK), g.old);
-        for (m, &sum) in sum.iter().enumerate() {
-            let v = g.input::<V>(m, 0, unit).add(sum);
-            let new = if is_relu { relu(v) } else { tanh(v) };
-            g.leave(m, 0, unit, new);
-            g.save(m, unit, [(0, new)]);
-        }
+        let g = Group::<M>::new(s, done, unit);
+        g.expect_inputs::<V>(1);
+        let sums = product::<V, 1, M>(g.weights(BLOCK), g.old);
+        (0..M).for_each(|m| rnn(&g.row(m, 0, &sums), is_relu));
     }
 }
