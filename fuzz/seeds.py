@@ -1,9 +1,9 @@
-"""Writes the seed corpora that the fuzz targets start from, into fuzz/corpus/<target>/.
+"""Writes the seed corpora of the fuzz targets to fuzz/corpus/<target>/.
 
     python fuzz/seeds.py
     cargo +nightly fuzz run pickle -- -rss_limit_mb=512 -timeout=5 -max_total_time=600
 
-Needs no packages: the seeds are the fixtures of the tests, and the pickles inside them.
+Needs no packages: the seeds are test fixtures, and the pickles inside them.
 """
 
 import json
@@ -37,12 +37,12 @@ folder = ROOT / "fuzz" / "corpus" / "npz"
 with zipfile.ZipFile(READERS / "arrays.npz") as archive:
     for name in ["f4.npy", "scalar.npy", "b1.npy", "big_i8.npy"]:
         (folder / name).write_bytes(archive.read(name))
-# A safetensors file of a few bytes, beside the real one.
+# A small safetensors file, in addition to the real one.
 header = b'{"__metadata__":{"format":"pt"},"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}'
 small = len(header).to_bytes(8, "little") + header + b"\0\x3c\0\xc1"
 (ROOT / "fuzz" / "corpus" / "safetensors" / "small.safetensors").write_bytes(small)
 
-# ONNX: exported models, and the small ones of the operators' tests.
+# ONNX: exported models, and the small models of the operator tests.
 folder = ROOT / "fuzz" / "corpus" / "onnx"
 folder.mkdir(parents=True, exist_ok=True)
 for file in (ROOT / "tests" / "onnx" / "exported").glob("*.onnx"):

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Times this library and others on the same workloads, in turns, and prints the ratios beside the goals.
+# Times this library and others on the same workloads, alternately, and prints the ratios with the goals.
 #
 #   WGRU_PEERS=FOLDER ./scripts/bench.sh [PEER...]
 #
-# FOLDER holds the others' programs: `FOLDER/run.sh PEER` prints lines of JSON like those of the example `bench`, takes
-# BENCH_ONLY (a workload) and BENCH_SECONDS (for one measurement), and builds what is not built yet. Peers without names:
-# ort rten tract torch burn-wgpu. Those whose backend is wgpu are compared on the adapter, the others on the CPU.
-# ROUNDS (3), BENCH_SECONDS (1), WORKLOADS (all seven) and OUT (a folder for the lines) may be set.
+# FOLDER contains the other programs: `FOLDER/run.sh PEER` prints lines of JSON like those of the example `bench`. It
+# reads BENCH_ONLY (a workload) and BENCH_SECONDS (per measurement), and builds the program if necessary. The default
+# peers are ort, rten, tract, torch and burn-wgpu. Peers with a wgpu backend are compared on the adapter, all others on
+# the CPU. ROUNDS (3), BENCH_SECONDS (1), WORKLOADS (all seven) and OUT (a folder for the lines) may be set.
 #
-# The machine may do other things too: every round runs all programs on one workload one after the other, and only
-# ratios within a round count.
+# The machine need not be idle: every round runs all programs on one workload one after another, and only ratios within
+# a round count.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 peers=("$@")
@@ -28,12 +28,12 @@ bench=${CARGO_TARGET_DIR:-target}/release/examples/bench
 ours() { # device, threads, workload
     "$bench" --json --device "$1" --threads "$2" --only "$3" --seconds "$BENCH_SECONDS" >>"$lines"
 }
-theirs() { # peer, workload; fails when it prints no line
+theirs() { # peer, workload; fails if it prints no line
     BENCH_ONLY=$2 "$WGRU_PEERS/run.sh" "$1" 2>"$out/$1.log" | { grep '^{' || true; } >"$out/last.jsonl"
     cat "$out/last.jsonl"
     [ -s "$out/last.jsonl" ]
 }
-# A new process's time to its first result, where the peer says it.
+# Time from the start of a process to its first result, if the peer reports it.
 first() { # peer
     BENCH_SECONDS=0.1 theirs "$1" stream-h128 >/dev/null || return 0
     local ms
@@ -42,7 +42,7 @@ first() { # peer
         "$out/last.jsonl"
 }
 
-# Builds, and finds those that do not run.
+# Builds the peers, and finds those that do not run.
 missing=() cpu=() gpu=()
 for peer in "${peers[@]}"; do
     if ! BENCH_SECONDS=0.1 theirs "$peer" stream-h128 >/dev/null; then
@@ -67,5 +67,5 @@ for round in $(seq "${ROUNDS:-3}"); do
 done
 
 "$bench" ratios "$lines"
-for peer in "${missing[@]}"; do echo "Missing, so not compared: $peer"; done
+for peer in "${missing[@]}"; do echo "Not compared, because it did not run: $peer"; done
 echo "The lines: $lines"

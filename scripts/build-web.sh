@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the npm package from nothing into web/dist, and prints its sizes. Needs Rust (rustup) and npm.
+# Builds the npm package into web/dist, and prints its sizes. Needs Rust (rustup) and npm.
 #
 #   ./scripts/build-web.sh                  all builds
-#   ./scripts/build-web.sh full/simd …      these builds of the wasm module alone
+#   ./scripts/build-web.sh full/simd …      only these builds of the wasm module
 set -euo pipefail
 cd "$(dirname "$0")/../web"
 
@@ -10,19 +10,19 @@ rustup target add wasm32-unknown-unknown 2>/dev/null
 [ -d node_modules ] || npm ci --no-audit --no-fund --silent
 target=${CARGO_TARGET_DIR:-$PWD/target}
 
-# What the instructions of a build are called by rustc.
+# Names of each build's instructions in rustc.
 declare -A instructions=([relaxed]=+simd128,+relaxed-simd [simd]=+simd128 [plain]=)
-# Kernels are written out in vectors and inlined by name; what the compiler would add to the rest is size. Messages name
-# files of the sources, not of who built them.
+# Kernels are vectorized and inlined by hand; automatic vectorization and inlining of the rest would only add size.
+# Paths in messages are relative to the sources, not to the folders of the build machine.
 lean=(-C no-vectorize-loops -C no-vectorize-slp -C llvm-args=-inline-threshold=5 -C llvm-args=-inlinehint-threshold=5
     --remap-path-prefix "${PWD%/*}=" --remap-path-prefix "${CARGO_HOME:-$HOME/.cargo}/registry/src/=")
-# What binaryen is to expect: what rustc gives every module, and vectors.
+# Features that binaryen must accept: those that rustc enables for every module, and SIMD.
 allowed=(--enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals
     --enable-reference-types --enable-multivalue --enable-simd --enable-relaxed-simd)
 
 cargo build --release --locked --quiet -p bindgen
 
-# kind NAME WANTED…: the builds of one kind, in a target folder of its own, so that both kinds can be made at once.
+# kind NAME WANTED…: builds one kind in its own target folder, so that both kinds can be built in parallel.
 kind() {
     local kind=$1 build made features=() flags
     shift
@@ -31,13 +31,13 @@ kind() {
     for build in relaxed simd plain; do
         [ $# -eq 0 ] || [[ " $* " == *" $kind/$build "* ]] || continue
         flags=("${lean[@]}" -C "target-feature=${instructions[$build]}")
-        # Paths may hold spaces.
+        # Paths may contain spaces.
         CARGO_TARGET_DIR=$target/$kind CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}") \
             cargo build --profile wasm --locked --quiet --lib --target wasm32-unknown-unknown "${features[@]}"
         made=$(mktemp -d)
         "$target/release/bindgen" "$target/$kind/wasm32-unknown-unknown/wasm/wgru_web.wasm" "$made" glue
         node_modules/.bin/wasm-opt -Os --low-memory-unused --optimize-added-constants-propagate "${allowed[@]}" "$made/glue_bg.wasm" -o "dist/wasm/$kind/$build.wasm"
-        # One glue serves all builds: they differ in instructions, not in what they import.
+        # All builds share one glue file: they differ in instructions, not in imports.
         [ $# -ne 0 ] || [ "$build" = relaxed ] || diff "$made/glue.js" "dist/wasm/$kind/glue.js"
         cp "$made/glue.js" "dist/wasm/$kind/glue.js"
         rm -r "$made"
@@ -48,10 +48,10 @@ full=$!
 kind inference "$@"
 wait $full
 node_modules/.bin/tsc
-# Pages download the scripts: only the types keep their comments and names.
+# Pages download the scripts, so they are minified. Only the types keep their comments and names.
 node_modules/.bin/esbuild dist/js/*.js dist/wasm/*/glue.js --minify --outdir=dist --outbase=dist --allow-overwrite --log-level=warning
 
-# What a page downloads, gzipped: the module, its glue and the package's own modules.
+# Gzipped size of the files that a page downloads: the module, its glue and the package's own modules.
 zipped() { cat "$@" | gzip -9 | wc -c; }
 over=0
 report() { # KIND BUDGET

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Serves the demo page on 127.0.0.1; builds the package first if it is not there. Needs node.
+# Serves the demo page on 127.0.0.1, and builds the package first if necessary. Needs Node.
 #
-#   ./scripts/demo.sh [PORT]   8080 if not given
+#   ./scripts/demo.sh [PORT]   default: 8080
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,5 +10,5 @@ cd "$(dirname "$0")/.."
 exec node -e "
 import('./web/tests/serve.mjs').then(async ({ serve }) => {
   const { url } = await serve({ '/demo/': 'web/demo', '/dist/': 'web/dist' }, Number(process.argv[1]));
-  console.log('The page: ' + url + 'demo/   (Ctrl-C ends it)');
+  console.log('The page: ' + url + 'demo/   (Ctrl-C to stop)');
 });" "${1:-8080}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds and runs the desktop application. Options go to it: ./scripts/desktop.sh --help
+# Builds and runs the desktop application, and passes on all options: ./scripts/desktop.sh --help
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

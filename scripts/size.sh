@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The three figures of weight: crates in the default tree, size of a minimal program, time of a clean build.
+# Measures crates in the default dependency tree, size of a minimal program, and time of a clean build.
 #
-#   ./scripts/size.sh            all three, in a folder of its own (a clean release build: minutes)
+#   ./scripts/size.sh            all three, in a temporary folder (a clean release build takes minutes)
 #   ./scripts/size.sh --crates   only the number of crates
 #
 # Budget: 95 crates, 6.6 MB, 110 s on two cores. wgpu alone: 59 crates, 5.1 MB, 59 s.

@@ -24,12 +24,12 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 rustup target add wasm32-unknown-unknown 2>/dev/null
 cargo build --release --locked --quiet -p bindgen
 
-# modules FOLDER RUSTFLAGS TEST…: builds the named files of tests, or all, as modules in FOLDER.
+# modules FOLDER RUSTFLAGS TEST…: builds the named test files, or all, as modules in FOLDER.
 modules() {
     local folder=$1 flags=$2 module
     shift 2
     rm -rf "$folder"
-    # Cargo's own copies, with a hash in their names, stay.
+    # Keep Cargo's own copies, which have a hash in their names.
     local -a built=(find "$target/wasm32-unknown-unknown/debug/examples" -name '*.wasm' '!' -name '*-*')
     "${built[@]}" -delete 2>/dev/null || true
     # Tests wait by suspending themselves: src/wait.rs.
@@ -40,11 +40,11 @@ modules() {
     done
 }
 
-# As the package in this browser.
+# With the instructions that the package uses in this browser.
 modules "$target/browser-tests/all" '-C target-feature=+simd128,+relaxed-simd'
 node browser-tests/run.mjs "$target/browser-tests/all"
 
-# With fewer instructions the CPU computes by other code; the GPU does not.
+# Fewer instructions change the code paths on the CPU, but not on the GPU.
 for flags in '-C target-feature=+simd128' ''; do
     modules "$target/browser-tests/cpu" "$flags" --example cells --example fast_paths --example golden \
         --example golden_recurrent --example kernels

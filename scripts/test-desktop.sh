@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Tests the desktop application: its unit tests, then the application itself in a virtual X server on Mesa's software
-# adapter. Needs Rust and a C linker; installs the rest where it may.
+# adapter. Needs Rust and a C linker; installs the rest if it has the permission.
 #
 #   ./scripts/test-desktop.sh
-#   WGRU_SCREENSHOTS=FOLDER …   keeps the screenshots there
+#   WGRU_SCREENSHOTS=FOLDER …   keeps the screenshots in FOLDER
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,12 +23,12 @@ if ! command -v xvfb-run xauth >/dev/null || ! has_driver || ! has_library libxk
         exit 1
     fi
 fi
-# Mesa asks for it and otherwise complains once per device.
+# Mesa requires it, and otherwise complains once per device.
 XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-$(mktemp -d)}"
 chmod 700 "$XDG_RUNTIME_DIR"
 export XDG_RUNTIME_DIR WGPU_BACKEND=vulkan
 unset WAYLAND_DISPLAY
-# Another driver may be there as well, which the virtual server cannot present with.
+# Select lavapipe: the virtual server cannot present with another driver that may be installed.
 VK_ICD_FILENAMES="$(compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' | head -n 1)"
 export VK_ICD_FILENAMES
 
@@ -48,7 +48,7 @@ check="${CARGO_TARGET_DIR:-apps/desktop/target}/release/examples/check_run"
 out=$(mktemp -d)
 shots="${WGRU_SCREENSHOTS:-$out}"
 mkdir -p "$shots"
-# run NAME OPTION…: the application, with a screenshot, a report, and its checks.
+# run NAME OPTION…: runs the application, with a screenshot and a report.
 run() {
     local name=$1
     shift
@@ -65,20 +65,20 @@ run trains --train --until-updates 36 --seconds 10 --theme dark
 run finds-its-model --no-train --seconds 6 --theme light
 "$check" "$out/finds-its-model.json" "$shots/finds-its-model.png" --found --epochs 2 --idle --sensor
 
-# The device that trains is lost: its own, and the window's, which opens again.
+# The training device is lost: first a second device, then the window's, which is reopened.
 run loses-its-own-device --train --device own --until-updates 20 --seconds 15 --lose-at 40
 "$check" "$out/loses-its-own-device.json" "$shots/loses-its-own-device.png" --found --updates 10 --recovered
 run loses-the-windows-device --train --device window --until-updates 20 --seconds 15 --lose-at 40
 "$check" "$out/loses-the-windows-device.json" "$shots/loses-the-windows-device.png" --found --updates 10 --recovered --reopened
 
-# Inference in the frames, while it trains and while it does not.
+# Inference in the frames, without and with training.
 run infers --no-train --device window --seconds 20 --infer-every 2
 "$check" "$out/infers.json" "$shots/infers.png" --found --inferences 1
 run infers-in-training --train --seconds 25 --infer-every 2
 "$check" "$out/infers-in-training.json" "$shots/infers-in-training.png" --found --inferences 1 --updates 3
 
-# The loss comes in the middle of a frame: the program starts again. It ends when the new one has made its updates. Drivers
-# may hang when a device is destroyed under them: tried twice.
+# The device is lost in the middle of a frame: the program restarts, and ends when the new process has made its updates.
+# Drivers may hang when a device is destroyed in use, so this is tried twice.
 RUST_BACKTRACE=0 run starts-again --train --device window --until-updates 8 --seconds 5 --lose-at 30 --while-painting ||
     RUST_BACKTRACE=0 run starts-again --train --device window --until-updates 8 --seconds 5 --lose-at 30 --while-painting
 "$check" "$out/starts-again.json" "$shots/starts-again.png" --found --updates 8 --restarted
@@ -86,7 +86,7 @@ RUST_BACKTRACE=0 run starts-again --train --device window --until-updates 8 --se
 step 'winit and wgpu alone'
 timeout 120 xvfb-run -a "$(dirname "$check")/raw_wgpu" 60
 
-# A state folder that cannot be used is an error that says so.
+# An unusable state folder is an error that names it.
 step 'a state folder that is a file'
 touch "$out/file"
 if xvfb-run -a "$app" --state "$out/file/state" --seconds 1 2>"$out/error.txt"; then

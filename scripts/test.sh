@@ -2,8 +2,8 @@
 # Sets up and runs the checks of the project. Needs Rust (rustup) and a C linker.
 #
 #   ./scripts/test.sh quick     formatting, lints, and the library's tests on the CPU and on a GPU or software adapter
-#   ./scripts/test.sh           also examples, other platforms, and the npm package in Chromium; about 20 minutes on two cores
-#   ./scripts/test.sh full      also the library's tests as wasm in Chromium, and the desktop application; about an hour
+#   ./scripts/test.sh           also examples, other platforms, and the npm package in Chromium: 20 minutes on two cores
+#   ./scripts/test.sh full      also the library's tests as wasm in Chromium, and the desktop application: about an hour
 #   WGRU_REQUIRE_GPU=1 …        a missing adapter is a failure, as in CI
 #   WGRU_DATA=FOLDER …          also runs the forecast on FOLDER/forecast/ETTh1.csv, the models in FOLDER/models, and
 #                               the ONNX tests in FOLDER/suites
@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 tier=${1:-default}
 case $tier in quick | default | full) ;; *) echo "no tier $tier: quick, full, or none"; exit 1 ;; esac
 
-# A folder that lacks what it is named for is a mistake, not a reason to check less.
+# An incomplete WGRU_DATA is an error, not a reason to check less.
 for part in forecast/ETTh1.csv models suites/onnx_node_1.16.2; do
     [ -z "${WGRU_DATA:-}" ] || [ -e "$WGRU_DATA/$part" ] || { echo "WGRU_DATA has no $part"; exit 1; }
 done
@@ -20,18 +20,18 @@ done
 
 step() { printf '\n== %s\n' "$*"; }
 
-# A Vulkan loader and Mesa's software adapter (lavapipe), unless some Vulkan driver is there already.
+# A Vulkan loader and Mesa's software adapter (lavapipe), unless a Vulkan driver is installed already.
 step 'software Vulkan adapter'
 has_driver() { compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null || compgen -G '/etc/vulkan/icd.d/*.json' >/dev/null; }
 if [ "$(uname -s)" = Linux ] && ! has_driver; then
     if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
         apt-get update -qq && apt-get install -y -qq mesa-vulkan-drivers libvulkan1
     else
-        echo 'No Vulkan driver is installed, so the GPU tests will be skipped. To have them:'
+        echo 'No Vulkan driver is installed, so the GPU tests will be skipped. To run them:'
         echo '    sudo apt-get install mesa-vulkan-drivers libvulkan1'
     fi
 fi
-# Mesa asks for it and otherwise complains once per device.
+# Mesa requires it, and otherwise complains once per device.
 export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-$(mktemp -d)}"
 
 step 'formatting'
@@ -67,7 +67,7 @@ cargo test --locked --no-default-features --features train --lib --tests
 
 step 'examples'
 out=$(mktemp -d)
-# Runs the forecast; its figures are the last line, as JSON. Model and plot go to a folder of their own.
+# forecast NAME OPTION…: runs the forecast. The last line of its output has the results as JSON.
 forecast() {
     local name=$1
     shift
@@ -75,9 +75,9 @@ forecast() {
     cat "$out/$name.txt"
     tail -n 1 "$out/$name.txt" >"$out/$name.json"
 }
-# figure NAME KEY: one number of a run.
+# figure NAME KEY: prints one number of a run.
 figure() { sed "s/.*\"$2\":\([-0-9.e]*\).*/\1/" "$out/$1.json"; }
-# holds 'A <= B': fails, naming it, unless the comparison of numbers holds.
+# holds 'A <= B': fails and prints the comparison of numbers, unless it holds.
 holds() { awk "BEGIN { exit !($1) }" || { echo "does not hold: $1"; exit 1; }; }
 
 forecast seattle --save "$out/seattle.safetensors"
@@ -100,7 +100,7 @@ if [ -n "${WGRU_DATA:-}" ]; then
     holds "$(figure etth1 mse_standardized) <= 0.030"
 fi
 
-# Whether it draws; a network of so few updates forecasts nothing yet.
+# Only checks that it draws: a network cannot forecast after so few updates.
 cargo run --quiet --locked --example gates -- --updates 60 --plot "$out/gates.svg"
 if [ -n "${WGRU_DATA:-}" ]; then
     cargo run --quiet --locked --example onnx -- check "$WGRU_DATA/suites/onnx_node_1.16.2" --device cpu

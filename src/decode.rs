@@ -1,4 +1,5 @@
-//! From the frames of connectionist temporal classification to labels: the best path, or a search over prefixes.
+//! Decodes the frames of connectionist temporal classification (CTC) to labels, by the best path or by a prefix beam
+//! search.
 //!
 //! Decoding runs on the host, on log-probabilities that were read back.
 //!
@@ -25,13 +26,13 @@ use crate::error::{Error, Result};
 /// Log-probabilities of a batch, on the host.
 #[derive(Clone, Copy, Debug)]
 pub struct Frames<'a> {
-    /// `[T, B, C]`, as [`Tensor::log_softmax`](crate::Tensor::log_softmax) gives them.
+    /// `[T, B, C]`, as returned by [`Tensor::log_softmax`](crate::Tensor::log_softmax).
     pub log_probs: &'a [f32],
     /// T
     pub steps: usize,
     /// B
     pub batch: usize,
-    /// C, with the blank.
+    /// C, including the blank.
     pub classes: usize,
     /// The class that stands for no label.
     pub blank: u32,
@@ -39,32 +40,32 @@ pub struct Frames<'a> {
     pub lengths: Option<&'a [usize]>,
 }
 
-/// The path that takes the likeliest class of every frame.
+/// The path through the most probable class of every frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BestPath {
-    /// What it spells: repeats merged, blanks dropped.
+    /// Labels of the path: repeats merged, blanks dropped.
     pub labels: Vec<u32>,
     /// The frames of each label.
     pub frames: Vec<Range<usize>>,
-    /// Logarithm of the probability of this one path.
+    /// Log-probability of this one path.
     pub log_probability: f64,
 }
 
-/// Labels, over all paths that a search saw spell them.
+/// A sequence of labels, with the total probability of all its paths that the search found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Labelling {
     /// The labels.
     pub labels: Vec<u32>,
-    /// Logarithm of the sum of the probabilities of these paths.
+    /// Logarithm of the total probability of these paths.
     pub log_probability: f64,
 }
 
-/// How [`beam_search`] searches.
+/// Options of [`beam_search`].
 #[derive(Clone, Copy, Debug)]
 pub struct BeamOptions {
     /// Prefixes kept after each frame.
     pub width: usize,
-    /// Most labellings given for a sequence.
+    /// Maximum number of results per sequence.
     pub results: usize,
 }
 
@@ -74,16 +75,16 @@ impl Default for BeamOptions {
     }
 }
 
-/// More than 0 by rounding.
+/// Log-probabilities may exceed 0 by this much, due to rounding.
 const ROUNDING: f32 = 1e-3;
 
-/// Whether no probability has this logarithm.
+/// Whether a value is not the logarithm of a probability.
 pub(crate) fn is_no_log_prob(v: f32) -> bool {
     v.is_nan() || v > ROUNDING
 }
 
 impl Frames<'_> {
-    /// The frames of each sequence, checked.
+    /// Checks the input, and returns the frames of each sequence.
     fn sequences(&self, op: &'static str) -> Result<Vec<Vec<&[f32]>>> {
         let Self { log_probs, steps, batch, classes, blank, lengths } = *self;
         let expected = steps.checked_mul(batch).and_then(|n| n.checked_mul(classes));
@@ -110,11 +111,12 @@ impl Frames<'_> {
     }
 }
 
-/// The likeliest class of every frame, the first of equals; repeats merged, then blanks dropped. One for each sequence.
+/// Returns the best path of each sequence: the most probable class of every frame, with repeats merged, then blanks
+/// dropped. Ties go to the lowest class.
 ///
 /// # Errors
-/// [`Error::Shape`] when the extents do not count `log_probs`, [`Error::Value`] for a blank past the classes, a length
-/// past the steps, NaN, and numbers above 0, which are no logarithms of probabilities.
+/// [`Error::Shape`] if the extents do not match the length of `log_probs`; [`Error::Value`] for a blank outside the
+/// classes, a length beyond the steps, NaN, and values above 0, which are not log-probabilities.
 pub fn greedy(frames: &Frames) -> Result<Vec<BestPath>> {
     Ok(frames.sequences("decode::greedy")?.iter().map(|sequence| best_path(sequence, frames.blank)).collect())
 }
@@ -143,11 +145,11 @@ fn best_path(sequence: &[&[f32]], blank: u32) -> BestPath {
     path
 }
 
-/// The likeliest labellings of each sequence, best first, by a search that keeps the `width` likeliest prefixes after
-/// every frame. With a beam that holds every prefix it is exact. Equals are ordered by when their prefixes were found,
-/// so the same numbers give the same result. No labelling is given that no path spells.
+/// Returns the most probable labelings of each sequence, best first, by a search that keeps the `width` most probable
+/// prefixes after every frame. A beam that holds every prefix makes the search exact. Ties are broken by when prefixes
+/// were found, so results are reproducible. Labelings without any path are not returned.
 ///
-/// Graves: *Supervised sequence labelling with recurrent neural networks* (2012), chapter 7; Hannun et al.:
+/// Sources: Graves, *Supervised sequence labelling with recurrent neural networks* (2012), chapter 7; Hannun et al.,
 /// *First-pass large vocabulary continuous speech recognition using bi-directional recurrent DNNs* (2014), here without
 /// a language model.
 ///
@@ -167,20 +169,20 @@ pub fn beam_search(frames: &Frames, options: BeamOptions) -> Result<Vec<Vec<Labe
     Ok(frames.sequences("decode::beam_search")?.iter().map(search).collect())
 }
 
-/// Where the prefix without labels stands in the tree, and its own parent.
+/// Node of the empty prefix, which is its own parent.
 const ROOT: usize = 0;
 
-/// A prefix that the search keeps.
+/// A prefix kept by the search.
 #[derive(Clone, Copy)]
 struct Beam {
     node: usize,
-    /// Log-probability of the paths that spell it and end in a blank.
+    /// Log-probability of the prefix's paths that end in a blank.
     blank: f64,
-    /// Of those that end in its last label.
+    /// Log-probability of the paths that end in its last label.
     label: f64,
 }
 
-/// What may become of a prefix with a frame: the node of `parent` and `label` may not be there yet.
+/// A prefix after the next frame. The node for `parent` and `symbol` may not exist yet.
 #[derive(Clone, Copy)]
 struct Candidate {
     parent: usize,
@@ -195,14 +197,14 @@ impl Beam {
 }
 
 impl Candidate {
-    /// Likeliest first; no two are equal.
+    /// Orders by descending probability; no two candidates are equal.
     fn order(&self, other: &Self) -> Ordering {
         let place = |c: &Self| (c.parent, c.symbol);
         other.beam.total().total_cmp(&self.beam.total()).then(place(self).cmp(&place(other)))
     }
 }
 
-/// All prefixes met, as a tree, and those kept.
+/// All prefixes found, as a tree, and those kept.
 struct Search {
     /// Parent and last label of each node.
     nodes: Vec<(usize, Option<u32>)>,
@@ -222,7 +224,7 @@ impl Search {
         let mut candidates = Vec::new();
         for beam in &self.beams {
             let (parent, last) = self.nodes[beam.node];
-            // The paths that stay on this prefix, and those that arrive at it.
+            // Paths that stay on this prefix, and paths that reach it from its parent.
             let mut stay = Beam { blank: beam.total() + f64::from(frame[blank]), label: f64::NEG_INFINITY, ..*beam };
             if let Some(last) = last {
                 let from = kept.get(&parent).map_or(f64::NEG_INFINITY, |from| self.extended(from, last));
@@ -232,7 +234,7 @@ impl Search {
             for symbol in (0..frame.len() as u32).filter(|&symbol| symbol as usize != blank) {
                 let node = self.children.get(&(beam.node, symbol)).copied();
                 if node.is_some_and(|node| kept.contains_key(&node)) {
-                    continue; // It arrives there, above.
+                    continue; // Counted above, among the paths that reach that prefix.
                 }
                 let label = self.extended(beam, symbol) + log_p(symbol);
                 let next = Beam { node: node.unwrap_or(usize::MAX), blank: f64::NEG_INFINITY, label };
@@ -248,12 +250,12 @@ impl Search {
         self.beams = candidates.into_iter().map(|candidate| self.placed(candidate)).collect();
     }
 
-    /// Log-probability of the paths of `beam` that another label continues: an equal one only after a blank.
+    /// Log-probability of the paths of `beam` that `symbol` can extend: a repeated label needs a blank before it.
     fn extended(&self, beam: &Beam, symbol: u32) -> f64 {
         if self.nodes[beam.node].1 == Some(symbol) { beam.blank } else { beam.total() }
     }
 
-    /// The beam at its node, which is made if it is new.
+    /// Returns the beam with its node, which is created if it is new.
     fn placed(&mut self, candidate: Candidate) -> Beam {
         let Candidate { parent, symbol, mut beam } = candidate;
         if let (usize::MAX, Some(label)) = (beam.node, symbol) {

@@ -120,11 +120,11 @@ impl<T> Keeper<T> {
     /// Collects copies that have arrived, without waiting.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors of the device.
     pub(crate) fn look(&mut self) -> Result<()> {
         let Some(mut pending) = self.pending.take() else { return Ok(()) };
         while let Some(reading) = pending.readings.last_mut() {
-            // On an error the copies are given up.
+            // On an error, the copies are abandoned.
             let Some(values) = pending.device.poll_read(reading)? else {
                 self.pending = Some(pending);
                 return Ok(());
@@ -139,7 +139,7 @@ impl<T> Keeper<T> {
     /// Waits for pending copies.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors of the device.
     pub async fn finish(&mut self) -> Result<()> {
         let Some(mut pending) = self.pending.take() else { return Ok(()) };
         while let Some(reading) = pending.readings.pop() {

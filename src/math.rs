@@ -7,8 +7,8 @@ pub use activation::Activation;
 pub(crate) use activation::{activate, slope};
 pub(crate) use decimal::number;
 
-/// Below this [`sigmoid`] is exactly 0. Its value here is the last above the subnormal numbers, which some devices keep
-/// and others flush to 0: a product with an infinite or huge state would depend on the device.
+/// Below this argument, [`sigmoid`] is exactly 0. Smaller results would soon be subnormal, which some devices keep and
+/// others flush to 0, so a product with an infinite or huge state would depend on the device.
 pub const SIGMOID_LOW: f32 = -87.0;
 
 /// `σ(v) = 1 / (1 + e^(−v))`, 0 below [`SIGMOID_LOW`]. `exp` sees only arguments ≤ 0. NaN gives NaN.
@@ -34,33 +34,34 @@ pub fn tanh_stable(v: f32) -> f32 {
     }
 }
 
-/// `v·factor`, and 0 where the factor is 0, whatever `v` is: 0·∞ is NaN.
+/// `v·factor`; 0 if the factor is 0, whatever `v` is, because 0·∞ is NaN.
 pub fn masked(v: f32, factor: f32) -> f32 {
     if factor == 0.0 { 0.0 } else { v * factor }
 }
 
-/// `log(1 + e^v)`, exact where `e^v` would overflow or vanish. NaN gives NaN.
+/// `log(1 + e^v)`, accurate even where `e^v` overflows or vanishes. NaN gives NaN.
 pub fn softplus(v: f32) -> f32 {
     (if v <= 0.0 { 0.0 } else { v }) + (1.0 + (-v.abs()).exp()).ln()
 }
 
-/// Stands for log 0, so that nothing is infinite.
+/// Finite stand-in for log 0.
 pub const LOW: f32 = -1e30;
 
-/// `v`, or [`LOW`] where it is below that. NaN gives NaN.
-// With relaxed SIMD, two calls side by side would become one `relaxed_max`, which loses NaN.
+/// `v`, or [`LOW`] if `v` is below it. NaN gives NaN.
+// With relaxed SIMD, the compiler would merge two adjacent calls into one `relaxed_max`, which loses NaN.
 #[cfg_attr(target_arch = "wasm32", inline(never))]
 pub fn at_least_low(v: f32) -> f32 {
     if v < LOW { LOW } else { v }
 }
 
-/// `e^v`; above 0 by the square of a root, since `exp` sees only arguments ≤ 0. NaN gives NaN.
+/// `e^v`. Positive arguments use the square of `e^(v/2)`, a reciprocal, because `exp` sees only arguments ≤ 0. NaN
+/// gives NaN.
 pub fn exp_stable(v: f32) -> f32 {
     let root = 1.0 / (-0.5 * v.abs()).exp();
     if v > 0.0 { root * root } else { (-v.abs()).exp() }
 }
 
-/// `v`, below 0 `α·(e^v − 1)`. NaN gives NaN.
+/// `v` if `v > 0`, otherwise `α·(e^v − 1)`. NaN gives NaN.
 pub fn elu(v: f32, alpha: f32) -> f32 {
     if v > 0.0 { v } else { alpha * ((-v.abs()).exp() - 1.0) }
 }

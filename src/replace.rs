@@ -1,8 +1,9 @@
-//! Files replaced as a whole
+//! Atomic replacement of files.
 //!
-//! The new content is written to a file of its own in the same folder, synced, and renamed over the old one (ADR 0032).
-//! A process that is killed in between leaves that file behind. It is locked while it is written, and the system
-//! releases the lock of a killed process, so the next save tells leftovers from the files of others and removes them.
+//! The new content is written to a temporary file in the same folder, synced, and renamed over the old file (ADR 0032).
+//! A process that is killed in between leaves the temporary file behind. The file is locked while it is written, and
+//! the system releases the locks of a killed process, so the next save can tell leftovers from files in use, and
+//! removes them.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
@@ -12,22 +13,23 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// A temporary file is named by these and 16 digits between them: short, so that the target's name may be of any length.
+/// Prefix and suffix of a temporary file's name, with 16 digits between them. The name is short, so that the target's
+/// name may have any length.
 const PREFIX: &str = ".wgru-";
 const SUFFIX: &str = ".tmp";
-/// Most symbolic links from one to the next, as Linux follows.
+/// Maximum number of symbolic links followed, as in Linux.
 const MOST_LINKS: usize = 40;
-/// Times that a save starts again because its temporary file was removed.
+/// Maximum number of attempts of a save, which starts again if its temporary file was removed.
 const ATTEMPTS: usize = 8;
 
-/// Replaces the file at `path`, or makes a new one, so that at every moment the whole old file or the whole new one is
-/// there, also after a crash or a power failure.
+/// Replaces the file at `path`, or creates it, so that at every moment either the whole old file or the whole new one
+/// exists, even after a crash or a power failure.
 ///
-/// Symbolic links are followed; one whose target is missing makes the target. The mode is kept, and so is the owner where
-/// the system allows it; a new file obeys the umask. Access control lists and extended attributes are not kept. Of a file with
-/// several names (hard links) this name gets the new content, and the others keep the old one. The folder must be
-/// writable. A process that is killed meanwhile leaves one `.wgru-….tmp` beside the file, which the next save into the
-/// folder removes.
+/// Symbolic links are followed; a missing target of a link is created. The mode is kept, and so is the owner if the
+/// system allows it; the mode of a new file follows the umask. Access control lists and extended attributes are not
+/// kept. If a file has several names (hard links), only this name gets the new content. The folder must be writable. A
+/// process that is killed meanwhile leaves one `.wgru-….tmp` in the folder, which the next save into the folder
+/// removes.
 ///
 /// ```
 /// let path = std::env::temp_dir().join("wgru-doc-atomic.txt");
@@ -37,8 +39,9 @@ const ATTEMPTS: usize = 8;
 /// ```
 ///
 /// # Errors
-/// [`Error::Io`] when the system refuses, and for what is no regular file (a folder, a device, a pipe) or is read-only;
-/// the old file is then untouched. If only syncing the folder failed, it has already been replaced.
+/// [`Error::Io`] if the system reports an error, or if the target is read-only or not a regular file (a folder, a
+/// device, a pipe). The old file then does not change, unless only syncing the folder failed: then it has already been
+/// replaced.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes).map_err(Error::io(path))
 }
@@ -63,7 +66,7 @@ fn refuse<T>(why: impl Into<String>) -> io::Result<T> {
     Err(io::Error::new(ErrorKind::InvalidInput, why.into()))
 }
 
-/// The file to replace, with links followed, and what is there now.
+/// Follows links. Returns the file to replace, and its metadata if it exists.
 fn target(path: &Path) -> io::Result<(PathBuf, Option<Metadata>)> {
     let mut target = path.to_path_buf();
     for _ in 0..=MOST_LINKS {
@@ -108,18 +111,18 @@ fn kind(there: &Metadata) -> &'static str {
     if there.is_dir() { "a folder" } else { "no regular file" }
 }
 
-/// Writes a temporary file and moves it to `target`. `false` when another program removed it meanwhile.
+/// Writes a temporary file and moves it to `target`. Returns `false` if another program removed it meanwhile.
 fn attempt(target: &Path, old: Option<&Metadata>, bytes: &[u8]) -> io::Result<bool> {
     let (beside, mut file) = create(folder(target), old.is_some())?;
-    // Between the two calls a save in another process may have taken the file for a leftover.
+    // Between creation and locking, a save in another process may have taken the file for a leftover.
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => return Ok(false),
         _ if fs::symlink_metadata(&beside).is_err() => return Ok(false),
-        // Not every file system has locks. Where there are none, nothing is taken for a leftover.
+        // Not every file system has locks. Without them, no file is taken for a leftover.
         Ok(()) | Err(TryLockError::Error(_)) => {}
     }
     let written = write(&mut file, old, bytes).and_then(|()| {
-        // A lock keeps others from reading there.
+        // On Windows, a lock keeps others from reading the file.
         if cfg!(windows) {
             file.unlock()?;
         }
@@ -135,7 +138,7 @@ fn attempt(target: &Path, old: Option<&Metadata>, bytes: &[u8]) -> io::Result<bo
     }
 }
 
-/// A new file with a name that cannot be guessed. While it is `private`, only its owner may open it.
+/// Creates a file with an unpredictable name. If `private` is set, only its owner may open it.
 fn create(folder: &Path, private: bool) -> io::Result<(PathBuf, File)> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -166,8 +169,8 @@ fn write(file: &mut File, old: Option<&Metadata>, bytes: &[u8]) -> io::Result<()
     file.sync_all()
 }
 
-/// Gives a file the owner, group and mode of the one that it replaces, as far as the system lets this process. Nobody may
-/// do more with the new file than with the old one.
+/// Gives a file the owner, group and mode of the file that it replaces, as far as the system allows. Never grants more
+/// access than the old file did.
 #[cfg(unix)]
 fn keep_owner_and_mode(file: &File, old: &Metadata) {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -176,15 +179,15 @@ fn keep_owner_and_mode(file: &File, old: &Metadata) {
     if (new.uid(), new.gid()) != (old.uid(), old.gid()) && fchown(file, Some(old.uid()), Some(old.gid())).is_err() {
         mode &= 0o777;
         if new.gid() != old.gid() && fchown(file, None, Some(old.gid())).is_err() {
-            // The group gets no more than everybody: it is another group now.
+            // The group is a different one now, so it gets no more access than everybody.
             mode &= 0o707 | (mode & 0o007) << 3;
         }
     }
-    // Refused by file systems without modes; the file is then its owner's alone, or as they have it.
+    // File systems without modes refuse this; the file then keeps the mode that it was created with.
     let _ = file.set_permissions(fs::Permissions::from_mode(mode));
 }
 
-/// Makes a rename last. Some systems and folders cannot be synced, which is no fault of the file.
+/// Makes a rename durable. Some systems and folders cannot be synced, which is not an error.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     if !cfg!(unix) {
         return Ok(());
@@ -196,7 +199,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes the temporary files of processes that were killed: those that nobody locks.
+/// Removes the temporary files of killed processes: those that are not locked.
 fn remove_leftovers(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -207,7 +210,7 @@ fn remove_leftovers(folder: &Path) {
             continue;
         }
         let path = entry.path();
-        // The lock is held until the file is gone, so that nobody writes to it meanwhile.
+        // The lock is held until the file is gone, so that no other process writes to it meanwhile.
         if let Ok(file) = OpenOptions::new().write(true).open(&path)
             && file.try_lock().is_ok()
         {

@@ -1,10 +1,10 @@
-//! The generator behind weights, shuffles and dropout: Threefry-2x32-20, counter-based, so that a shader draws
+//! Random numbers for weights, shuffles and dropout: Threefry-2x32-20, which is counter-based, so that a shader draws
 //! the same numbers from (seed, counter) as the CPU. WGSL twin: `shaders/common/threefry.wgsl`.
 //!
-//! Salmon, Moraes, Dror, Shaw: *Parallel random numbers: as easy as 1, 2, 3* (2011); the same function as in
-//! Random123 and JAX.
+//! Source: Salmon, Moraes, Dror, Shaw, *Parallel random numbers: as easy as 1, 2, 3* (2011). It is the same function as
+//! in Random123 and JAX.
 
-/// Two words from two key words and two counter words.
+/// Returns two random words for two key words and two counter words.
 pub fn threefry(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
     const ROTATIONS: [u32; 8] = [13, 15, 26, 6, 17, 29, 16, 24];
     let keys = [key[0], key[1], key[0] ^ key[1] ^ 0x1BD1_1BDA];
@@ -37,62 +37,62 @@ pub struct Rng {
 }
 
 impl Rng {
-    /// A stream that starts at position 0.
+    /// Creates a stream at position 0.
     pub fn new(seed: u64) -> Self {
         Self { seed, position: 0 }
     }
 
-    /// The stream of `seed` at `position`, as [`Rng::state`] gave it.
+    /// Creates the stream of `seed` at `position`, as returned by [`Rng::state`].
     pub fn from_state(seed: u64, position: u64) -> Self {
         Self { seed, position }
     }
 
-    /// `(seed, position)`.
+    /// Returns `(seed, position)`.
     pub fn state(&self) -> (u64, u64) {
         (self.seed, self.position)
     }
 
-    /// The next 32 random bits.
+    /// Returns the next 32 random bits.
     pub fn next_u32(&mut self) -> u32 {
         let [word, _] = threefry(split(self.seed), split(self.position));
         self.position += 1;
         word
     }
 
-    /// Uniform in `[low, high)`.
+    /// Returns a number uniformly distributed in `[low, high)`.
     pub fn uniform(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * unit(self.next_u32())
     }
 
-    /// Normal with mean 0 and variance 1 (Box and Muller).
+    /// Returns a normally distributed number with mean 0 and variance 1 (Box–Muller).
     pub fn normal(&mut self) -> f32 {
         let radius = (-2.0 * (1.0 - unit(self.next_u32())).ln()).sqrt();
         radius * (std::f32::consts::TAU * unit(self.next_u32())).cos()
     }
 
-    /// Uniform in `0..bound`. Multiply-shift: the bias is below `bound / 2³²`.
+    /// Returns an integer uniformly distributed in `0..bound`. Uses multiply-shift, whose bias is below `bound / 2³²`.
     ///
     /// # Panics
-    /// When `bound` is 0.
+    /// If `bound` is 0.
     pub fn below(&mut self, bound: usize) -> usize {
         assert!(bound > 0, "Rng::below: bound must be at least 1");
         ((self.next_u32() as u64 * bound as u64) >> 32) as usize
     }
 
-    /// Puts `items` into a random order (Fisher and Yates).
+    /// Shuffles `items` (Fisher–Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }
     }
 
-    /// Claims a whole stream for one device operation, which counts on its own from 0.
+    /// Claims a separate stream for one device operation, which counts from 0.
     pub(crate) fn fork(&mut self) -> [u32; 2] {
         [self.next_u32(), self.next_u32()]
     }
 }
 
-/// 24 random bits as a float in `[0, 1)`.
+/// Converts the upper 24 bits of a random word to a float in `[0, 1)`.
 pub fn unit(word: u32) -> f32 {
     (word >> 8) as f32 / 16_777_216.0
 }

@@ -1,4 +1,4 @@
-//! A model that may run on either of several devices: measured, then chosen, by the shape of the call.
+//! Runs each call of a model on the device that measured fastest for its shape.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,18 +10,18 @@ use crate::error::{Error, Result};
 use crate::nn::Module;
 use crate::tensor::Tensor;
 
-/// What one measurement of a device may take beyond its first run.
+/// Time after which the measurement of a device stops, not counting its first run.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// Runs timed at most; the best counts.
+/// Maximum number of timed runs; the best one counts.
 const RUNS: usize = 5;
 
-/// Where calls of one shape run, and why.
+/// The device for calls of one shape, and the reason.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Choice {
-    /// Place of the device among those of the router.
+    /// Index of the device among those of the router.
     pub index: usize,
-    /// By device: the best time of a call, without its first one; `None` for a device that was not measured or failed.
+    /// Best time of a call on each device, without its first call; `None` for a device that was not measured or failed.
     pub times: Vec<Option<Duration>>,
     /// The reason in words, with the names of the devices.
     pub reason: String,
@@ -33,13 +33,12 @@ impl fmt::Display for Choice {
     }
 }
 
-/// The same model on several devices, each call on that which is fastest for its shape.
+/// The same model on several devices. Each call runs on the device that is fastest for its shape.
 ///
-/// It holds one model per device, made by the same function. A call is a function of a model that takes and gives what
-/// the caller has, most often values of the host; so what is moved is written in the call, and measured with it. The
-/// first call of a shape runs on every device: once to warm up, then a few times for the clock. Later ones run where it
-/// was fastest. Which device that is may differ from run to run, and so may the last bits of the results: [`Router::pin`]
-/// fixes it.
+/// Holds one model per device, built by the same function. A call is a function of a model. Its inputs and results are
+/// usually host values, so transfers are part of the call and of its measured time. The first call of a shape runs on
+/// every device: once to warm up, then a few times to measure. Later calls run on the fastest device. This choice may
+/// differ between runs of the program, and so may the last bits of the results: [`Router::pin`] fixes it.
 ///
 /// ```
 /// use wgru::{Device, Router, Result, Rng, Tensor, nn::{Gru, RecurrentConfig, Mode, Module}};
@@ -53,18 +52,18 @@ impl fmt::Display for Choice {
 /// };
 /// let y = router.run(&dims, call)?;                                       // measures
 /// assert_eq!(y.len(), 20 * 2 * 8);
-/// router.run(&dims, call)?;                                               // goes to the faster
+/// router.run(&dims, call)?;                                               // runs on the faster one
 /// println!("{}", router.choice(&dims).unwrap());
 /// # Ok::<(), wgru::Error>(())
 /// ```
 ///
-/// **Training.** A step changes the weights of one of the models only. [`Router::choose`] times a step without its
-/// update (clear the gradients afterwards); then train the chosen [`model`](Router::model) and bring the others up to it
-/// by [`Router::sync_from`]. Until then every call is refused, so that no result comes from old weights.
+/// **Training.** A step changes the weights of only one of the models. [`Router::choose`] times a step without its
+/// update (clear the gradients afterwards). Then train the chosen [`model`](Router::model), and copy its weights to the
+/// others with [`Router::sync_from`]. Until then, every call is an error, so that no result comes from old weights.
 pub struct Router<M> {
     entries: Vec<Entry<M>>,
     choices: Mutex<HashMap<Vec<usize>, Choice>>,
-    /// By device, the versions of the parameters when they were last equal.
+    /// For each device, the versions of the parameters when all models were last equal.
     equal: Mutex<Vec<Vec<u64>>>,
 }
 
@@ -79,7 +78,7 @@ impl<M> Entry<M> {
         self.parameters.iter().map(|(_, t)| t.version())
     }
 
-    /// Names and extents of the parameters.
+    /// Iterates over names and extents of the parameters.
     fn shapes(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.parameters.iter().map(|(name, t)| (&**name, t.dims()))
     }
@@ -90,7 +89,7 @@ impl<M> Entry<M> {
 }
 
 impl<M: Module> Router<M> {
-    /// The CPU, and the best adapter where there is one, even one in software: measuring shows what it is worth.
+    /// Returns the CPU and the best adapter, if there is one, even a software adapter: measuring shows which is faster.
     pub fn devices() -> Vec<Device> {
         #[cfg(feature = "gpu")]
         return [Device::cpu()].into_iter().chain(Device::gpu_blocking().ok()).collect();
@@ -98,11 +97,11 @@ impl<M: Module> Router<M> {
         vec![Device::cpu()]
     }
 
-    /// A model on each device by `build`; the first one's parameters are copied to the others.
+    /// Builds a model on each device with `build`, and copies the first model's parameters to the others.
     ///
     /// # Errors
-    /// [`Error::Value`] without devices, or when the models differ in their parameters; [`Error::DeviceMix`] when `build`
-    /// makes one on another device than it was given; those of `build`.
+    /// [`Error::Value`] without devices, or if the models differ in their parameters; [`Error::DeviceMix`] if `build`
+    /// returns a model on another device; errors of `build`.
     pub fn new(devices: &[Device], mut build: impl FnMut(&Device) -> Result<M>) -> Result<Self> {
         if devices.is_empty() {
             return Err(Error::value("Router", "devices", "at least one", 0));
@@ -124,7 +123,7 @@ impl<M: Module> Router<M> {
         Ok(router)
     }
 
-    /// The model on device `index`, to look at or to train, and the device; `None` past the last one.
+    /// Returns the model on device `index`, to inspect or train it, and the device; `None` if there is no such device.
     pub fn model(&self, index: usize) -> Option<(&M, &Device)> {
         self.entries.get(index).map(|entry| (&entry.model, &entry.device))
     }
@@ -132,7 +131,7 @@ impl<M: Module> Router<M> {
     /// Copies the parameters of the model on device `index` to the others, through the host.
     ///
     /// # Errors
-    /// [`Error::Value`] when there is no such device; those of reading back.
+    /// [`Error::Value`] if there is no such device; errors of reading back.
     pub fn sync_from(&self, index: usize) -> Result<()> {
         let from = self.entry("Router::sync_from", index)?;
         let others = || self.entries.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, entry)| entry);
@@ -144,13 +143,13 @@ impl<M: Module> Router<M> {
         Ok(())
     }
 
-    /// Where calls of `shape` run: as measured before, else by running `call` on every device now.
+    /// Returns the device for calls of `shape`. If it is not known yet, measures it by running `call` on every device.
     ///
-    /// `shape` is whatever decides how long a call takes: the extents of its input, a flag for training.
+    /// `shape` is whatever determines how long a call takes: the extents of its input, a flag for training.
     ///
     /// # Errors
-    /// [`Error::Value`] when the weights of a model changed since they were last equal; that of the first device, when
-    /// `call` fails on all.
+    /// [`Error::Value`] if the weights of a model changed since all models were last equal; the first error if `call`
+    /// fails on all devices.
     pub fn choose<R>(&self, shape: &[usize], mut call: impl FnMut(&M, &Device) -> Result<R>) -> Result<Choice> {
         self.check_equal()?;
         if let Some(choice) = self.choice(shape) {
@@ -162,24 +161,25 @@ impl<M: Module> Router<M> {
         Ok(choice)
     }
 
-    /// Runs `call` on the device that [`choose`](Router::choose) chooses for `shape`.
+    /// Runs `call` on the device that [`choose`](Router::choose) returns for `shape`.
     ///
     /// # Errors
-    /// As [`Router::choose`]; those of `call`.
+    /// As [`Router::choose`]; errors of `call`.
     pub fn run<R>(&self, shape: &[usize], mut call: impl FnMut(&M, &Device) -> Result<R>) -> Result<R> {
         let Entry { model, device, .. } = &self.entries[self.choose(shape, &mut call)?.index];
         call(model, device)
     }
 
-    /// What was chosen for `shape`, if anything.
+    /// Returns the choice for `shape`, if there is one.
     pub fn choice(&self, shape: &[usize]) -> Option<Choice> {
         held(&self.choices).get(shape).cloned()
     }
 
-    /// Runs calls of `shape` on device `index` from now on, without measuring: for the same bits every time.
+    /// Runs calls of `shape` on device `index` from now on, without measuring, so that results are bit-identical every
+    /// time.
     ///
     /// # Errors
-    /// [`Error::Value`] when there is no such device.
+    /// [`Error::Value`] if there is no such device.
     pub fn pin(&self, shape: &[usize], index: usize) -> Result<()> {
         let reason = format!("{}: asked for", self.entry("Router::pin", index)?.name());
         let choice = Choice { index, times: vec![None; self.entries.len()], reason };
@@ -187,7 +187,7 @@ impl<M: Module> Router<M> {
         Ok(())
     }
 
-    /// Forgets every choice, so that calls measure again.
+    /// Clears all choices, so that calls measure again.
     pub fn forget(&self) {
         held(&self.choices).clear();
     }
@@ -232,11 +232,11 @@ impl<M: Module> Router<M> {
     }
 }
 
-/// The best time of a call that is waited for, after one to warm up.
+/// Returns the best time of a call, including the wait for its results, after a call to warm up.
 fn measure<M, R>(entry: &Entry<M>, call: &mut impl FnMut(&M, &Device) -> Result<R>) -> Result<Duration> {
     let mut run = || -> Result<Duration> {
         let start = Instant::now();
-        // Held: work whose results are dropped is not submitted.
+        // Keeps the result alive: work whose results were dropped is not submitted.
         let _result = call(&entry.model, &entry.device)?;
         entry.device.wait()?;
         Ok(start.elapsed())

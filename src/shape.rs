@@ -2,22 +2,22 @@
 
 use crate::error::{Error, Result};
 
-/// Most axes a tensor has.
+/// Maximum number of axes of a tensor.
 pub const MAX_RANK: usize = 4;
 
 /// Extents of a contiguous tensor, outermost first. Every extent is at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Ones behind the last axis.
+    /// Padded with ones after the last axis.
     dims: [usize; MAX_RANK],
     rank: usize,
 }
 
 impl Shape {
-    /// Checks `dims`.
+    /// Creates a shape, after checking `dims`.
     ///
     /// # Errors
-    /// [`Error::Shape`] for more than four axes, an extent of zero, or more elements than a `u32` counts.
+    /// [`Error::Shape`] for more than four axes, an extent of 0, or 2^32 − 1 elements or more.
     pub fn new(op: &'static str, dims: &[usize]) -> Result<Self> {
         if dims.len() > MAX_RANK {
             return Err(Error::shape(op, "shape", "at most 4 axes", dims));
@@ -36,17 +36,17 @@ impl Shape {
         }
     }
 
-    /// The extents.
+    /// Returns the extents.
     pub fn dims(&self) -> &[usize] {
         &self.dims[..self.rank]
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.dims.iter().product()
     }
 
-    /// Extents as four axes, ones in front.
+    /// Returns the extents as four axes, padded with ones in front.
     pub fn dims4(&self) -> [u32; 4] {
         let mut out = [1; 4];
         for (o, &d) in out[MAX_RANK - self.rank..].iter_mut().zip(&self.dims) {
@@ -55,7 +55,7 @@ impl Shape {
         out
     }
 
-    /// Element strides as four axes; 0 where the extent is 1, so that such an axis broadcasts.
+    /// Returns the element strides as four axes; 0 where the extent is 1, so that such an axis broadcasts.
     pub fn strides4(&self) -> [u32; 4] {
         let dims = self.dims4();
         let mut stride = 1;
@@ -69,10 +69,10 @@ impl Shape {
         out
     }
 
-    /// The shape that both broadcast to, by NumPy's rule: aligned at the last axis, extents equal or 1.
+    /// Returns the shape that both broadcast to, by NumPy's rule: aligned at the last axis, extents equal or 1.
     ///
     /// # Errors
-    /// [`Error::Shape`] when an extent differs and neither is 1.
+    /// [`Error::Shape`] if an extent differs and neither is 1.
     pub fn broadcast(op: &'static str, a: &Self, b: &Self) -> Result<Self> {
         let rank = a.rank.max(b.rank);
         let (da, db) = (a.dims4(), b.dims4());

@@ -1,11 +1,11 @@
-//! What is dropped and soon needed again, kept by size.
+//! Size-bucketed free list, which recycles buffers.
 
 use std::collections::HashMap;
 
-/// Bytes kept at most.
+/// Maximum number of bytes kept.
 const KEPT: u64 = 512 << 20;
 
-/// Things of known sizes that wait for their next use.
+/// Free list of recyclable objects, bucketed by size.
 pub(crate) struct Shelf<T> {
     by_size: HashMap<u64, Vec<T>>,
     bytes: u64,
@@ -18,22 +18,22 @@ impl<T> Default for Shelf<T> {
     }
 }
 
-/// Sizes are rounded up to an eighth of their power of two, so that few distinct ones circulate.
+/// Rounds a size up to an eighth of its power of two, so that few distinct sizes circulate.
 pub(crate) fn size_class(bytes: u64) -> u64 {
     let step = (bytes.next_power_of_two() / 8).max(256);
     bytes.max(16).next_multiple_of(step)
 }
 
 impl<T> Shelf<T> {
-    /// One of `size` bytes, if it is there.
+    /// Takes an object of `size` bytes, if there is one.
     pub fn take(&mut self, size: u64) -> Option<T> {
         let thing = self.by_size.get_mut(&size)?.pop()?;
         self.bytes -= size;
         Some(thing)
     }
 
-    /// Puts one of `size` bytes back. When there is too much already, what waits is of sizes that are no longer asked
-    /// for, and goes.
+    /// Puts an object of `size` bytes back. If the free list would exceed its limit, it is emptied first: it then holds
+    /// sizes that are no longer requested.
     pub fn give(&mut self, size: u64, thing: T) {
         if self.closed || size > KEPT {
             return;
@@ -45,14 +45,14 @@ impl<T> Shelf<T> {
         self.by_size.entry(size).or_default().push(thing);
     }
 
-    /// Frees everything.
+    /// Frees all objects.
     #[cfg(feature = "gpu")]
     pub fn clear(&mut self) {
         self.bytes = 0;
         self.by_size.clear();
     }
 
-    /// Frees what waits, and keeps nothing more.
+    /// Frees all objects, and keeps none from now on.
     #[cfg(feature = "gpu")]
     pub fn close(&mut self) {
         *self = Self { closed: true, ..Self::default() };

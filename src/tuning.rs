@@ -1,4 +1,5 @@
-//! What was measured fastest on an adapter, as data: kept as text, preset, and asked by whoever decides.
+//! Choices measured as fastest on an adapter. They can be saved as text, loaded, and looked up by the code that
+//! decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,7 +8,7 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 use crate::json;
 
-/// Names of an enum's values: `Display` and `FromStr`.
+/// Implements `Display` and `FromStr` by the names of an enum's values.
 macro_rules! names {
     ($type:ident { $($value:ident: $name:literal),+ }) => {
         impl fmt::Display for $type {
@@ -29,22 +30,22 @@ macro_rules! names {
     };
 }
 
-/// Which shader takes a matrix product on a GPU.
+/// Shader of a matrix product on a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variant {
     /// Registers only.
     Plain,
     /// Tiles in workgroup memory.
     Tiled,
-    /// Few rows: the sum over `k` is split within a workgroup.
+    /// For few rows: the sum over `k` is split within a workgroup.
     Rows,
-    /// Registers, more rows and columns of them: software adapters.
+    /// Registers, with more rows and columns, for software adapters.
     Wide,
-    /// Registers of eight lanes that read from each other: software adapters.
+    /// Registers of eight lanes that read from each other, for software adapters.
     Subgroup,
-    /// The same with twice the rows.
+    /// `Subgroup` with twice the rows.
     Tall,
-    /// The same for operands across `k`, as in weight gradients.
+    /// `Subgroup` for operands across `k`, as in weight gradients.
     Outer,
 }
 names!(Variant {
@@ -57,19 +58,19 @@ names!(Variant {
     Outer: "outer"
 });
 
-/// How the steps of a recurrent layer are run. The numbers are the same but for rounding.
+/// How the steps of a recurrent layer are run. Results differ only by rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// One dispatch loops over all steps (some, where the loops of one would be too long). On a GPU for small layers; on the
-    /// CPU it is the packed SIMD path. GRU, LSTM and simple layers without options.
+    /// One dispatch loops over all steps, or over some, if its loops would be too long. On a GPU, for small layers; on
+    /// the CPU, this is the packed SIMD path. For GRU, LSTM and simple layers without options.
     Whole,
-    /// One dispatch a step (two where the reset gate acts before the product), in one compute pass: GRUs.
+    /// One dispatch per step, or two if the reset gate acts before the product, in one compute pass. For GRUs.
     Chain,
-    /// A product and two kernels a step: every cell and every option.
+    /// A product and two kernels per step. For every cell and every option.
     Steps,
 }
 
-/// How the operands of a product lie: both along `k`, both across it, in whole vectors; or otherwise.
+/// Layout of the operands of a product: both along `k`, both across it, in whole vectors; or any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Layout {
     Along,
@@ -78,7 +79,7 @@ pub(crate) enum Layout {
 }
 names!(Layout { Along: "along", Across: "across", Mixed: "mixed" });
 
-/// A decision, for all sizes up to these powers of two.
+/// A decision to make, for all sizes that round up to these powers of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Question {
     /// `m`, `n`, `k`; whether the sum over `k` may be split.
@@ -87,14 +88,14 @@ pub(crate) enum Question {
     Plan { sizes: [u32; 2], fused: bool },
 }
 
-/// What was decided: the shader and the parts of the sum, or the plan.
+/// A decision: the shader and the number of parts of the sum, or the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Product(Variant, u32),
     Plan(Plan),
 }
 
-/// The power of two that stands for a size.
+/// Rounds a size up to a power of two.
 pub(crate) fn class(size: u32) -> u32 {
     size.checked_next_power_of_two().unwrap_or(1 << 31)
 }
@@ -156,7 +157,7 @@ impl FromStr for Answer {
     }
 }
 
-/// The entries of a JSON object; any other value is an error.
+/// Returns the entries of a JSON object. Any other value, or a duplicate key, is an error.
 fn entries(value: &str) -> Result<Vec<(String, &str)>> {
     let bad = |why: &str| Error::format("tuning", why);
     if !value.starts_with('{') {
@@ -173,38 +174,38 @@ fn entries(value: &str) -> Result<Vec<(String, &str)>> {
 
 type Choices = BTreeMap<Question, Answer>;
 
-/// Which plans and matrix products are fastest, by adapter and driver: measured by [`Device::tune`](crate::Device::tune),
-/// preset by [`GpuOptions::tuning`](crate::GpuOptions::tuning). What it does not know is decided by rules.
+/// The fastest plans and matrix products by adapter and driver: measured by [`Device::tune`](crate::Device::tune), and
+/// set by [`GpuOptions::tuning`](crate::GpuOptions::tuning). Built-in rules make all other choices.
 ///
-/// It may hold the choices of many adapters; a device takes those of its own. Results may differ in the last bits from one
-/// tuning to another; with the same one they are the same.
+/// A tuning may hold the choices for many adapters; a device uses those for its own. Results may differ in the last
+/// bits between tunings, but are the same for the same tuning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
     adapters: BTreeMap<String, Choices>,
 }
 
 impl Tuning {
-    /// Most bytes of a text that is read.
+    /// Maximum length of a text that is read, in bytes.
     pub(crate) const MAX_LEN: usize = 1 << 20;
 
-    /// Choices that it holds, of all adapters.
+    /// Returns the number of choices, for all adapters.
     pub fn len(&self) -> usize {
         self.adapters.values().map(BTreeMap::len).sum()
     }
 
-    /// Whether it holds none.
+    /// Whether there are no choices.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Takes over what `other` knows, also where both know.
+    /// Adds the choices of `other`, which take precedence.
     pub fn merge(&mut self, other: Tuning) {
         for (adapter, choices) in other.adapters {
             self.adapters.entry(adapter).or_default().extend(choices);
         }
     }
 
-    /// As JSON: by adapter, every choice in words.
+    /// Returns the choices as JSON, by adapter, in words.
     pub fn to_json(&self) -> String {
         let words = |choices: &Choices| -> BTreeMap<_, _> {
             choices.iter().map(|(question, answer)| (question.to_string(), answer.to_string())).collect()
@@ -213,10 +214,10 @@ impl Tuning {
         format!("{:#}\n", serde_json::json!({ "wgru_tuning": 1, "adapters": adapters }))
     }
 
-    /// From the text that [`to_json`](Self::to_json) gave.
+    /// Parses a text that [`to_json`](Self::to_json) returned.
     ///
     /// # Errors
-    /// [`Error::Format`] for anything else, [`Error::Value`] for names that are not known.
+    /// [`Error::Format`] for any other text; [`Error::Value`] for unknown names.
     pub fn from_json(text: &str) -> Result<Self> {
         let bad = |why: &str| Error::format("tuning", why);
         if text.len() > Self::MAX_LEN {
@@ -254,7 +255,7 @@ impl Tuning {
     }
 }
 
-/// The choices in force on a device and, while it is tuned, what was asked.
+/// The choices in force on a device and, while it is tuned, the decisions requested.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tuned {
     pub choices: Choices,

@@ -1,5 +1,5 @@
-//! Waiting for a future where a thread may wait: natively; and for the tests in a browser, which run as calls that the
-//! browser can suspend (JavaScript Promise Integration), under the cfg `wgru_jspi`.
+//! Blocks on a future where a thread may block: natively, and in the tests in a browser, under the cfg `wgru_jspi`.
+//! Those run as calls that the browser can suspend (JavaScript Promise Integration).
 #![cfg_attr(wgru_jspi, allow(unsafe_code, reason = "calls of the page that hosts the tests"))]
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -13,7 +13,8 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     // web/browser-tests/host.mjs
     #[link(wasm_import_module = "../host.mjs")]
     unsafe extern "C" {
-        /// Suspends this call until `resume` was called since the last `suspend` returned.
+        /// Suspends this call until `resume` is called, or returns at once if it was called since the last `suspend`
+        /// returned.
         safe fn suspend();
         safe fn resume();
     }

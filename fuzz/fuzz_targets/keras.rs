@@ -1,4 +1,4 @@
-//! Any bytes, as weights of Keras: an HDF5 file, or an archive that holds one.
+//! Fuzzes the reader of Keras' weights: an HDF5 file, or an archive that contains one.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Any bytes, as whatever format they look like, and as the single member of an archive.
+//! Fuzzes the readers of `.npz`, `.npy` and detected formats. Files that can be read must survive a round trip through
+//! `.npz`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Any bytes, as an ONNX model and as one of ONNX's tensor files. Loading a model checks every node and computes what is
-//! constant in it, so the operators run here too.
+//! Fuzzes the readers of ONNX models and of ONNX's tensor files. Loading a model checks every node and evaluates
+//! constant ones, so the operators run, too.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

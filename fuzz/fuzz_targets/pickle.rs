@@ -1,5 +1,5 @@
-//! Any bytes, as the pickle of a `torch.save` archive that is otherwise whole: zip checksums would hide it from the
-//! fuzzer. The archive has two storages of 64 bytes.
+//! Fuzzes the pickle of an otherwise valid `torch.save` archive: zip checksums would hide it from the fuzzer. The
+//! archive has two storages of 64 bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +10,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |c, &b| (0..8).fold(c ^ b as u32, |c, _| bit(c)))
 }
 
-/// An archive of stored members.
+/// Returns an archive of stored members.
 fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for (name, data) in members {

@@ -1,4 +1,4 @@
-//! Any bytes, as a safetensors file and as a model in one.
+//! Fuzzes the safetensors reader, and loading a model from the file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,7 +6,7 @@ use wgru::{Device, io};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(file) = io::TensorFile::from_safetensors("fuzz", bytes) {
-        // What was read can be written, and comes back the same.
+        // A file that was read can be written, and reads back with the same names.
         let again = file.to_bytes().expect("what was read can be written");
         let again = io::TensorFile::from_safetensors("fuzz", &again).expect("what was written can be read");
         assert!(file.names().eq(again.names()));

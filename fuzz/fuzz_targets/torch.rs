@@ -1,4 +1,4 @@
-//! Any bytes, as a file of `torch.save` in either of its formats.
+//! Fuzzes the reader of both formats of `torch.save`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

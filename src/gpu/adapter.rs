@@ -1,14 +1,14 @@
-//! Finding an adapter and opening a device on it.
+//! Finds an adapter and opens a device on it.
 
 use super::options::GpuOptions;
 use super::requirements::{self, DeviceNeeds};
 use crate::error::{Error, Result};
 use crate::kernel::MOST_LOOPS;
 
-/// What an adapter is and offers, in WebGPU's terms.
+/// Properties and limits of an adapter, in WebGPU's terms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdapterReport {
-    /// The adapter's name, as the driver gives it.
+    /// The adapter's name, as reported by the driver.
     pub name: String,
     /// `vulkan`, `metal`, `dx12`, `gl` or `webgpu`.
     pub backend: String,
@@ -22,13 +22,13 @@ pub struct AdapterReport {
     pub max_binding: u64,
     /// Largest buffer in bytes.
     pub max_buffer: u64,
-    /// Most workgroups along one dimension.
+    /// Maximum number of workgroups along one dimension.
     pub max_groups: u32,
-    /// Iterations of all loops of one invocation, after which the driver ends them; `u64::MAX` where none is known to.
+    /// Total loop iterations per invocation after which the driver aborts loops; `u64::MAX` if no such limit is known.
     pub max_loops: u64,
     /// Bytes of workgroup memory.
     pub workgroup_memory: u32,
-    /// Lanes of every subgroup, when shaders may use subgroups and all have the same size; else 0.
+    /// Subgroup size, if shaders may use subgroups and all subgroups have the same size; otherwise 0.
     pub subgroup: u32,
 }
 
@@ -61,7 +61,7 @@ fn instance(backends: wgpu::Backends) -> wgpu::Instance {
     wgpu::Instance::new(descriptor)
 }
 
-/// A variable of the environment; a browser has none.
+/// Returns an environment variable; `None` in a browser.
 pub(crate) fn setting(name: &str) -> Option<String> {
     if cfg!(target_arch = "wasm32") {
         return None;
@@ -69,7 +69,7 @@ pub(crate) fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The backends that `WGRU_BACKEND` allows. OpenGL has to be asked for: its compute shaders are the least tested.
+/// Returns the backends that `WGRU_BACKEND` allows. OpenGL must be requested: its compute shaders are the least tested.
 fn backends() -> Result<wgpu::Backends> {
     let Some(backend) = setting("WGRU_BACKEND") else { return Ok(wgpu::Backends::PRIMARY) };
     match backend.to_ascii_lowercase().as_str() {
@@ -84,7 +84,7 @@ fn backends() -> Result<wgpu::Backends> {
     }
 }
 
-/// Every adapter that answers, best first.
+/// Returns all adapters with compute shaders, best first.
 async fn enumerate() -> Result<Vec<wgpu::Adapter>> {
     let backends = backends()?;
     let instance = instance(backends);
@@ -99,7 +99,7 @@ async fn enumerate() -> Result<Vec<wgpu::Adapter>> {
     #[cfg(not(target_arch = "wasm32"))]
     let mut found = instance.enumerate_adapters(backends).await;
     found.retain(|a| a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
-    // A browser gives one at most.
+    // A browser returns at most one adapter.
     #[cfg(not(target_arch = "wasm32"))]
     found.sort_by_key(|adapter| {
         let info = adapter.get_info();
@@ -115,7 +115,7 @@ async fn enumerate() -> Result<Vec<wgpu::Adapter>> {
     Ok(found)
 }
 
-/// The best adapter whose name contains `WGRU_ADAPTER`.
+/// Returns the best adapter whose name contains `WGRU_ADAPTER`.
 pub(super) async fn best() -> Result<wgpu::Adapter> {
     let wanted = setting("WGRU_ADAPTER").unwrap_or_default().to_ascii_lowercase();
     let found = enumerate().await?;

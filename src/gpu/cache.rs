@@ -1,10 +1,10 @@
-//! Compiled pipelines on disk, where the adapter can give them out.
+//! On-disk cache of compiled pipelines, for adapters that support it.
 #![allow(unsafe_code, reason = "a pipeline cache is made from bytes that the driver once gave")]
 
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::{Path, PathBuf};
 
-/// A cache and its file; nothing where there is none.
+/// A pipeline cache and its file; empty if there is none.
 #[derive(Default)]
 pub(super) struct Cache {
     #[cfg(not(target_arch = "wasm32"))]
@@ -12,7 +12,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Reads what an earlier run left. A file that is missing, of another driver or damaged is an empty cache.
+    /// Reads the cache of an earlier run. A missing or damaged file, or one of another driver, gives an empty cache.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(device: &wgpu::Device, path: &Path) -> Self {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
@@ -20,8 +20,8 @@ impl Cache {
         }
         let data = std::fs::read(path).ok();
         let descriptor = wgpu::PipelineCacheDescriptor { label: Some("wgru"), data: data.as_deref(), fallback: true };
-        // SAFETY: the file is one that `save` wrote, in a place that the caller vouches for; wgpu compares its
-        // header with adapter and driver and starts an empty cache where they differ.
+        // SAFETY: `save` wrote the file, and the caller guarantees that only the user can write to it. wgpu compares
+        // the file's header with the adapter and driver, and starts with an empty cache if they differ.
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
         Self { kept: Some((cache, path.to_path_buf())) }
     }
@@ -33,7 +33,7 @@ impl Cache {
         None
     }
 
-    /// Writes the file, whole or not at all. What goes wrong costs only the next run's time, so it is logged.
+    /// Writes the file atomically. An error is only logged, because it costs the next run nothing but time.
     pub fn save(&self) {
         #[cfg(not(target_arch = "wasm32"))]
         if let Some((cache, path)) = &self.kept

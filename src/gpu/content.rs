@@ -11,8 +11,8 @@ use super::lock;
 use crate::error::Error;
 use crate::error::Result;
 
-/// Numbers of the host's unsubmitted encoders that read a buffer, and of those that write it. They belong to the buffer, so
-/// that a later owner of a recycled buffer sees them, too.
+/// Numbers of the host's unsubmitted encoders that read a buffer, and of those that write it. They belong to the
+/// buffer, so that a later owner of a recycled buffer sees them, too.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) type Lent = Arc<[AtomicU32; 2]>;
 
@@ -51,7 +51,7 @@ pub(super) enum Void {
     Failed { kernel: &'static str, why: String },
     /// The driver had no memory for the submission.
     OutOfMemory { kernel: &'static str },
-    /// The work was cancelled before it was submitted.
+    /// The work was canceled before it was submitted.
     Cancelled,
     /// The host never confirmed that it submitted the encoder with the work.
     Discarded,
@@ -59,7 +59,7 @@ pub(super) enum Void {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Void {
-    /// The reason why the results of `kernel` are undefined after it failed with `error`.
+    /// Returns why the results of `kernel` are undefined after it failed with `error`.
     pub fn from(kernel: &'static str, error: &Error) -> Self {
         match error {
             Error::OutOfMemory { .. } => Self::OutOfMemory { kernel },
@@ -79,7 +79,7 @@ impl Void {
 }
 
 impl Content {
-    /// The content of a buffer with these encoders.
+    /// Creates the content of a buffer that is used by the encoders counted in `lent`.
     pub fn of(lent: Lent) -> Self {
         Self { lent, ..Self::default() }
     }
@@ -121,7 +121,7 @@ impl Content {
         }
     }
 
-    /// The reason, if the elements are undefined.
+    /// Returns why the elements are undefined, or `None` if they are defined.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn why_void(&self) -> Option<Void> {
         self.is_void.load(Ordering::Acquire).then(|| lock(&self.void).clone()).flatten()

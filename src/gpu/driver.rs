@@ -32,7 +32,7 @@ impl Driver {
     /// Asks the thread to submit everything recorded so far.
     ///
     /// # Errors
-    /// [`Error::Gpu`] when the system has no thread for it.
+    /// [`Error::Gpu`] if the thread cannot be spawned.
     pub fn submit_later(&self, core: &Arc<Core>) -> Result<()> {
         let recorded = lock(&core.recorder).recorded();
         core.events.update(|state| state.wanted = state.wanted.max(recorded));
@@ -40,7 +40,7 @@ impl Driver {
         if thread.is_none() {
             let core = core.clone();
             let run = move || {
-                // A callback of the host that panics in a submission or a poll of ours does not end this thread.
+                // A host callback that panics during our submission or poll must not end this thread.
                 let run = || Run { beat: Beat::new(&core), core: core.clone(), host_polls: true }.run();
                 while catch_unwind(AssertUnwindSafe(run)).is_err() {}
             };
@@ -104,8 +104,8 @@ impl Run {
             (pace.size(), pace.slice())
         };
         if self.core.is_adopted && self.core.report.software {
-            // Frames that follow each other leave short gaps, which a host that polls once a frame would tell too late. A
-            // small readback can wait for the host.
+            // Back-to-back frames leave short gaps. A host that polls once per frame would report them too late, so
+            // this thread polls for a while. A small readback can wait for the host.
             let has_backlog = slice.is_some() && lock(&self.core.recorder).is_full(size);
             self.wait_until_idle(if has_backlog { GAP } else { Duration::ZERO });
         }
@@ -114,7 +114,7 @@ impl Run {
             return self.core.caught_up();
         };
         let work = self.core.submit_batch(size);
-        // From here: a software adapter computes earlier work of others in `submit`.
+        // Start timing after `submit`: on a software adapter, `submit` also executes earlier work of the host.
         let begin = Instant::now();
         if work > 0 {
             self.core.watch_submitted();

@@ -38,7 +38,7 @@ impl State {
 }
 
 impl Events {
-    /// Completes a readback. Whoever waits for it is woken without a lock.
+    /// Completes a readback. Wakes the waiting task after releasing the lock.
     pub fn arrive(&self, number: u64, result: Result<()>) {
         let done = self.update(|state| {
             let at = state.readbacks.iter().position(|(n, _)| *n == number)?;

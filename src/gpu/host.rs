@@ -1,4 +1,4 @@
-//! Recording work of this device into command encoders of the host.
+//! Records work of this device into command encoders of the host.
 
 use std::sync::Arc;
 

@@ -23,7 +23,7 @@ pub(crate) struct Memory {
     content: Arc<Content>,
     /// [`Buffers::exhausted`] at the time the buffer was taken.
     exhausted: usize,
-    /// Dangling for a buffer of the host.
+    /// `None` for a buffer of the host.
     pool: Option<Weak<Pool>>,
 }
 
@@ -67,13 +67,13 @@ pub struct BufferPart {
     pub buffer: wgpu::Buffer,
     /// First byte of the elements.
     pub offset: u64,
-    /// Bytes of the elements: four each.
+    /// Size of the elements in bytes, four per element.
     pub bytes: u64,
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // The host sees its buffer without a tensor, too.
+        // The host can read its buffer without a tensor, so work that writes it stays live.
         let Some(pool) = &self.pool else { return };
         self.content.release();
         if let (Some(pool), Some(buffer)) = (pool.upgrade(), self.buffer.take()) {
@@ -235,7 +235,7 @@ impl Pool {
     pub fn trim(&self) {
         let mut free = lock(&self.free);
         free.shelf.clear();
-        // wgpu keeps what encoders use.
+        // wgpu keeps buffers alive while encoders use them.
         free.waiting.clear();
         drop(free);
         lock(&self.staging).clear();

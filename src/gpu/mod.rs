@@ -1,5 +1,5 @@
-//! The GPU device: the only place that names `wgpu`. Kernels become pipelines, dispatches are recorded as plain
-//! data, submitted late, and read back only when asked.
+//! The GPU device: the only module that uses `wgpu`. Compiles kernels into pipelines, records dispatches as plain data,
+//! submits them late, and reads results back on request.
 
 mod adapter;
 mod buffers;
@@ -78,7 +78,7 @@ const RECLAIM: Duration = Duration::from_secs(10);
 /// Backpressure: number of pending commands at which the thread that records on a paced device submits them itself.
 const MOST_PENDING: usize = 1 << 16;
 
-/// Bytes of recorded uploads of a paced device from which on the recording thread submits them itself.
+/// Backpressure: bytes of pending uploads at which the thread that records on a paced device submits them itself.
 const MOST_UPLOADS: usize = 64 << 20;
 
 /// One device. Dropping it discards recorded work that was not submitted.
@@ -113,7 +113,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The right to submit. It knows its thread, so that callbacks of wgpu that run in a submission do not wait for it.
+/// The right to submit. It stores its thread, so that wgpu callbacks that run within a submission do not wait for it.
 struct Turn<'a> {
     submitter: MutexGuard<'a, Submitter>,
     #[cfg(not(target_arch = "wasm32"))]
@@ -154,7 +154,7 @@ impl Core {
         Some(Turn { submitter, thread: &self.submitting })
     }
 
-    /// The right to submit. A browser runs no callbacks within its calls.
+    /// Waits for the right to submit. A browser runs no callbacks within its calls.
     #[cfg(target_arch = "wasm32")]
     fn turn(&self) -> Option<Turn<'_>> {
         Some(Turn { submitter: lock(&self.submitter) })
@@ -179,7 +179,7 @@ impl Core {
     }
 
     fn submit_recorded(&self, size: Size) -> Option<Index> {
-        // Within a submission, what was recorded by a callback is left to the next one.
+        // Commands that a callback records during a submission are left to the next one.
         let mut turn = self.turn()?;
         let until = lock(&self.recorder).recorded();
         let mut last = None;
@@ -250,7 +250,7 @@ impl Core {
         pace.slice().is_some() && lock(&self.recorder).is_full(Size { work: size.work.saturating_mul(2), ..size })
     }
 
-    /// Drops what was recorded and not submitted; its results become undefined.
+    /// Drops recorded work that was not submitted; its results become undefined.
     #[cfg(not(target_arch = "wasm32"))]
     fn cancel(&self) {
         let commands = lock(&self.recorder).cancel();
@@ -417,7 +417,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// The size of a submission, and whether the device is paced, so that the driver thread submits.
+    /// Returns the size of a submission, and whether the device is paced, so that the driver thread submits.
     fn size(&self) -> (Size, bool) {
         if cfg!(target_arch = "wasm32") {
             return (Size::LARGEST, false);

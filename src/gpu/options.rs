@@ -7,14 +7,15 @@ use crate::tuning::Tuning;
 /// [`Device::from_wgpu_with`](crate::Device::from_wgpu_with).
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
-    /// Measure every dispatch by the adapter's clock: each is a pass of its own, and every submission is waited for.
-    /// For profiling; natively only. See [`Device::take_times`](crate::Device::take_times).
+    /// Times every dispatch with the adapter's clock, for profiling. Each dispatch becomes its own compute pass, and
+    /// every submission waits for the GPU. Native only. See [`Device::take_times`](crate::Device::take_times).
     pub timestamps: bool,
-    /// Where compiled pipelines are kept between runs of the program, if the adapter can (Vulkan): read when the
-    /// device is opened, written when it is dropped. Drivers trust such a file: keep it where only the user writes.
+    /// File that caches compiled pipelines between runs of the program, on adapters that support it (Vulkan). It is
+    /// read when the device is opened, and written when it is dropped. Drivers trust its content, so only the user may
+    /// have write access to it.
     #[cfg(not(target_arch = "wasm32"))]
     pub pipeline_cache: Option<std::path::PathBuf>,
-    /// Choices measured on this adapter, see `Device::tune`. Rules decide the others.
+    /// Choices measured on this adapter; see `Device::tune`. Built-in rules make all other choices.
     pub tuning: Option<Tuning>,
     /// How work is split into submissions.
     pub pacing: Pacing,

@@ -36,7 +36,7 @@ impl Pipelines {
         Self { limits: device.limits(), device, faults, cache, made: Mutex::default() }
     }
 
-    /// Writes the compiled pipelines to their file, if they have one and there are new ones.
+    /// Saves the pipeline cache if this run used any pipeline.
     pub fn save(&self) {
         if !lock(&self.made).is_empty() {
             self.cache.save();

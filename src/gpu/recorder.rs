@@ -84,7 +84,7 @@ impl Command {
         }
     }
 
-    /// Completes a readback with an error. Wakes whoever waits for it, so no lock may be held.
+    /// Completes a readback with an error. Wakes the waiting task, so no lock may be held.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn refuse(self, why: Void) {
         if let Command::Copy(copy) = self {
@@ -92,7 +92,7 @@ impl Command {
         }
     }
 
-    /// The reason, if an input is undefined.
+    /// Returns why an input is undefined, or `None` if all inputs are defined.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn void_input(&self) -> Option<Void> {
         match self {
@@ -184,7 +184,7 @@ pub(super) struct Recorder {
     taken: u64,
     /// Estimated work of `commands`.
     work: u64,
-    /// Bytes of recorded uploads, and the number of bytes in earlier batches.
+    /// Recorded upload bytes, and the number of bytes in earlier batches.
     uploads: Vec<u8>,
     uploaded: usize,
     chunks: Vec<Chunk>,
@@ -410,7 +410,8 @@ impl Recorder {
         (batch, std::mem::take(&mut self.chunks))
     }
 
-    /// Takes back the chunks of an encoder that was submitted: what is written to them now is ordered after it.
+    /// Takes back the chunks of an encoder that was submitted or discarded. Later writes to them are ordered after the
+    /// encoder's submission.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn give_back(&mut self, chunks: Vec<Chunk>) {
         self.chunks.extend(chunks);

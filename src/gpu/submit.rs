@@ -63,7 +63,7 @@ impl Submitter {
         }
     }
 
-    /// Submits a batch. A browser reports what is wrong with it later, see [`Faults::check`].
+    /// Submits a batch. A browser reports errors later; see [`Faults::check`].
     #[cfg(target_arch = "wasm32")]
     pub fn submit(&mut self, batch: Batch, _: impl Fn() -> Result<()>, events: &Events) -> Option<Index> {
         if batch.is_empty() {
@@ -266,7 +266,7 @@ pub(super) fn map(faults: &Faults, command: Command, events: &Events) {
         let (number, events) = (events.update(|state| state.expect(done)), events.clone());
         move |result| events.arrive(number, result)
     };
-    // A browser calls back also when the device is lost.
+    // A browser runs the callback even if the device is lost.
     #[cfg(target_arch = "wasm32")]
     let arrive = {
         let _ = events;

@@ -1,4 +1,4 @@
-//! When each dispatch began and ended, by the adapter's clock.
+//! Timestamp queries: start and duration of every dispatch, on the adapter's clock.
 
 use std::sync::Arc;
 
@@ -6,29 +6,29 @@ use super::buffers::Buffers;
 use super::pipeline::Pipeline;
 use crate::error::{Error, Result};
 
-/// Dispatches of one submission, two queries each: what a query set holds at most.
+/// Maximum number of timed dispatches per submission: each takes two queries, and a query set holds 4096.
 pub(super) const MEASURED: usize = 2048;
 
-/// One dispatch on the adapter's clock.
+/// Timing of one dispatch, on the adapter's clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DispatchTime {
-    /// The kernel.
+    /// Name of the kernel.
     pub kernel: &'static str,
-    /// Its workgroups.
+    /// Number of workgroups along x, y and z.
     pub groups: [u32; 3],
-    /// Nanoseconds since an arbitrary moment.
+    /// Start in nanoseconds, since an arbitrary moment.
     pub start: f64,
-    /// Nanoseconds that it took.
+    /// Duration in nanoseconds.
     pub duration: f64,
 }
 
-/// Queries around the dispatches of one submission, and the times of those before it.
+/// Timestamp queries of the dispatches of one submission, and the results of earlier submissions.
 pub(super) struct Timestamps {
     device: wgpu::Device,
     set: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     back: wgpu::Buffer,
-    /// Nanoseconds of a tick.
+    /// Nanoseconds per tick.
     period: f64,
     open: Vec<(Arc<Pipeline>, [u32; 3])>,
     done: Vec<DispatchTime>,
@@ -51,7 +51,7 @@ impl Timestamps {
         Ok(Self { device: device.clone(), set, resolved, back, period, open: Vec::new(), done: Vec::new() })
     }
 
-    /// The two queries of the next dispatch.
+    /// Returns the two timestamp queries of the next dispatch.
     pub fn writes(&mut self, pipeline: &Arc<Pipeline>, groups: [u32; 3]) -> wgpu::ComputePassTimestampWrites<'_> {
         let first = 2 * self.open.len() as u32;
         self.open.push((pipeline.clone(), groups));
@@ -62,12 +62,12 @@ impl Timestamps {
         }
     }
 
-    /// Begins a submission; queries of one that failed are forgotten.
+    /// Begins a submission. Discards the queries of a failed one.
     pub fn begin(&mut self) {
         self.open.clear();
     }
 
-    /// Records how the queries of this submission are read back.
+    /// Encodes the readback of this submission's queries.
     pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
         let count = 2 * self.open.len() as u32;
         if count > 0 {
@@ -76,7 +76,7 @@ impl Timestamps {
         }
     }
 
-    /// Waits for the submission and keeps its times.
+    /// Waits for the submission and stores its times.
     pub fn collect(&mut self) -> Result<()> {
         if self.open.is_empty() {
             return Ok(());
@@ -96,7 +96,7 @@ impl Timestamps {
         Ok(())
     }
 
-    /// Times of the dispatches since the last call.
+    /// Returns the times of the dispatches since the last call.
     pub fn take(&mut self) -> Vec<DispatchTime> {
         std::mem::take(&mut self.done)
     }

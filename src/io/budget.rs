@@ -1,34 +1,36 @@
-//! Bound on the memory that reading a file takes
+//! Bound on the memory that reading a file takes.
 
 use crate::error::{Error, Result};
 
-/// Bytes that any file may unfold to, however small it is.
+/// Decoded bytes allowed for any file, however small it is.
 const ROOM: usize = 32 << 20;
-/// Beyond that, bytes for each byte of the file. Half precision doubles, bytes quadruple, compressed weights shrink by a
-/// tenth; only long runs of zeros need more.
+/// Additional decoded bytes allowed per byte of the file. Half precision doubles in size, 8-bit integers quadruple, and
+/// compressed weights shrink by a tenth; only long runs of zeros need more.
 const RATIO: usize = 16;
-/// Overhead of one named entry in bytes, beside its name and values: its place in tables that grow by doubling.
+/// Overhead of one named entry in bytes, in addition to its name and values: its place in tables that grow by doubling.
 const NAMED: usize = 512;
 
-/// Counts what is made from a file: inflated members, tensors as f32, names, objects of pickles. A file of a few bytes can
-/// describe terabytes (a deflated run of zeros, a view with stride 0); it is refused before anything of that size is made.
+/// Counts the bytes decoded from a file: inflated members, tensors as f32, names, objects of pickles. A file of a few
+/// bytes can describe terabytes (a deflated run of zeros, a view with stride 0); such a file is rejected before the
+/// memory is allocated.
 ///
-/// Loading a file takes at most 100 MB and 20 bytes for each byte of the file (ADR 0032); the part beyond [`ROOM`] and
-/// [`RATIO`] is for what is not counted: the directory of an archive, the tables of a reader, the copy that a layer makes.
+/// Loading a file takes at most 100 MB plus 20 bytes per byte of the file (ADR 0032). The part beyond [`ROOM`] and
+/// [`RATIO`] covers memory that is not counted: the directory of an archive, the tables of a reader, the copy that a
+/// layer makes.
 pub(super) struct Budget {
     left: usize,
 }
 
 impl Budget {
-    /// The budget of a file of `len` bytes.
+    /// Creates the budget of a file of `len` bytes.
     pub fn of(len: usize) -> Self {
         Self { left: ROOM.saturating_add(len.saturating_mul(RATIO)) }
     }
 
-    /// Takes `bytes` for `what`.
+    /// Charges `bytes`; `what` names their purpose in the error.
     ///
     /// # Errors
-    /// [`Error::Format`] when that is more than is left.
+    /// [`Error::Format`] if the budget does not allow them.
     pub fn take(&mut self, what: impl Fn() -> String, bytes: usize) -> Result<()> {
         if self.allows(bytes) {
             return Ok(());
@@ -36,7 +38,7 @@ impl Budget {
         Err(Error::format(what(), format!("unfolds to more than a file of this size may: to {bytes} bytes more")))
     }
 
-    /// Takes `bytes` if they are left.
+    /// Charges `bytes` if the budget allows them. Returns whether it does.
     pub fn allows(&mut self, bytes: usize) -> bool {
         match self.left.checked_sub(bytes) {
             Some(left) => {
@@ -55,7 +57,7 @@ impl Budget {
         self.take(|| format!("{source}: the names"), NAMED + 2 * len)
     }
 
-    /// Gives back what was taken for something that is gone.
+    /// Returns bytes to the budget after their memory was freed.
     pub fn give(&mut self, bytes: usize) {
         self.left = self.left.saturating_add(bytes);
     }

@@ -1,4 +1,4 @@
-//! Training runs that go on bit for bit
+//! Checkpoints, from which training runs continue bit for bit.
 
 use super::TensorFile;
 use super::model::{assign_all, matched};
@@ -9,19 +9,19 @@ use crate::train::{Best, MODEL, OPTIMIZER, Resumed, STATUS, Snapshot, Trainer, W
 
 const MARK: &str = "wgru.checkpoint";
 
-/// Writes weights, optimizer, generator, epoch and the best weights so far.
+/// Writes a checkpoint: weights, optimizer state, random generator, epoch, and the best weights so far.
 ///
 /// # Errors
-/// [`Error::Io`], and those of reading back.
+/// [`Error::Io`], and errors of reading tensors back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn save_checkpoint(trainer: &Trainer, model: &dyn Module, path: impl AsRef<std::path::Path>) -> Result<()> {
     crate::wait::block_on(checkpoint_to_file(trainer, model))?.save(path)
 }
 
-/// The file that `save_checkpoint` writes.
+/// Returns the file that `save_checkpoint` writes.
 ///
 /// # Errors
-/// Those of reading back.
+/// Errors of reading tensors back.
 pub async fn checkpoint_to_file(trainer: &Trainer, model: &dyn Module) -> Result<TensorFile> {
     Ok(Snapshot::take(trainer, model).await?.to_file())
 }
@@ -69,17 +69,17 @@ impl Trainer {
     /// have given on such a device.
     ///
     /// # Errors
-    /// [`Error::Format`] naming the first mismatch; nothing is changed in that case.
+    /// [`Error::Format`] naming the first mismatch; in that case, nothing is changed.
     pub fn resume(&mut self, model: &dyn Module, snapshot: &Snapshot) -> Result<()> {
         load_checkpoint(self, model, &snapshot.to_file())
     }
 }
 
-/// Takes a run back to where `save_checkpoint` left it: `trainer` and `model` must be built as they were then. The
-/// options of the trainer, and of its optimizer, are not in the file.
+/// Restores the state of a run that `save_checkpoint` wrote. `trainer` and `model` must be built as for that run: the
+/// file does not contain the options of the trainer and its optimizer.
 ///
 /// # Errors
-/// [`Error::Format`] naming what is missing or does not fit; nothing is changed then.
+/// [`Error::Format`] naming the entry that is missing or does not match; in that case, nothing is changed.
 pub fn load_checkpoint(trainer: &mut Trainer, model: &dyn Module, file: &TensorFile) -> Result<()> {
     if file.field::<u32>(MARK)? != 1 {
         return Err(Error::format(MARK, "a version that this library does not know"));
@@ -140,7 +140,7 @@ fn resumed(trainer: &Trainer, file: &TensorFile, updates: u64) -> Result<Resumed
     Ok(Resumed { within: Within { done, begun, examples, batch }, status })
 }
 
-/// A number that can still be counted up from.
+/// Reads a count, and rejects one so large that incrementing it could overflow.
 fn count(file: &TensorFile, key: &str) -> Result<u64> {
     match file.field(key)? {
         n if n <= u64::MAX / 2 => Ok(n),
@@ -148,7 +148,7 @@ fn count(file: &TensorFile, key: &str) -> Result<u64> {
     }
 }
 
-/// [`count`], where memory can count as far.
+/// [`count`], as a `usize`.
 fn count_usize(file: &TensorFile, key: &str) -> Result<usize> {
     let n = count(file, key)?;
     usize::try_from(n).map_err(|_| Error::format(format!("metadata {key:?}"), format!("{n} is no count")))

@@ -1,4 +1,4 @@
-//! A run on a device beside a run in f64, and where they part
+//! Compares a run on a device with the same run in f64, and finds the first difference.
 
 use std::fmt;
 
@@ -6,24 +6,24 @@ use crate::error::{Error, Result};
 use crate::nn::{HostInput, HostOutput, Mode, Recurrent, RecurrentConfig, RunOptions, read, run_f64};
 use crate::tensor::Tensor;
 
-/// One number that is not what it should be.
+/// A value that differs from the expected one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// The layer.
+    /// Index of the layer.
     pub layer: usize,
-    /// Whether it is of the direction that runs from the last step.
+    /// Whether it belongs to the reverse direction.
     pub reverse: bool,
-    /// The step in time; `None` for the state after the last step.
+    /// Time step; `None` for the state after the last step.
     pub step: Option<usize>,
-    /// The sequence of the batch.
+    /// Index of the sequence in the batch.
     pub sequence: usize,
-    /// `gate reset`, `output`, `h_n`, …
+    /// The quantity that differs: `gate reset`, `output`, `h_n`, …
     pub what: String,
-    /// The unit.
+    /// Index of the unit.
     pub unit: usize,
-    /// What came.
+    /// The computed value.
     pub got: f64,
-    /// What was expected.
+    /// The expected value.
     pub want: f64,
 }
 
@@ -40,19 +40,20 @@ impl fmt::Display for Difference {
     }
 }
 
-/// How far a run on a device is from the same run in f64.
+/// Result of comparing a run on a device with the same run in f64.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
-    /// The device.
+    /// Name of the device.
     pub device: String,
-    /// The largest error of any gate, output or last state: relative for numbers above 1, else absolute.
+    /// Largest error of any gate, output or last state: relative if the expected value exceeds 1 in magnitude,
+    /// otherwise absolute.
     pub largest: f64,
-    /// Where the run parts from f64 first, in the order of computation: layer by layer, there step by step, there
-    /// gate by gate. `None` where every error is within the tolerance.
+    /// First difference above the tolerance, in the order of computation: by layer, then by step, then by gate. `None`
+    /// if every error is within the tolerance.
     pub first: Option<Difference>,
 }
 
-/// Runs a layer on its device and in f64, and says where they part by more than `tolerance`.
+/// Runs a layer on its device and in f64, and reports the first difference above `tolerance`.
 ///
 /// ```
 /// use wgru::{Device, Rng, io, nn::{RecurrentConfig, HostInput}};
@@ -65,7 +66,7 @@ pub struct Comparison {
 /// ```
 ///
 /// # Errors
-/// Those of the run; [`Error::Value`] for a tolerance that is no number above 0.
+/// Errors of the run; [`Error::Value`] if the tolerance is not a finite number above 0.
 pub async fn compare(layer: &Recurrent, input: &HostInput, tolerance: f64) -> Result<Comparison> {
     check_tolerance("compare", tolerance)?;
     let (got, want) = (run(layer, input).await?, run_f64(layer, input).await?);
@@ -80,7 +81,7 @@ pub(super) fn check_tolerance(op: &'static str, tolerance: f64) -> Result<()> {
     }
 }
 
-/// Runs a layer on its device and reads everything back.
+/// Runs a layer on its device and reads all results back.
 pub(super) async fn run(layer: &Recurrent, input: &HostInput) -> Result<HostOutput> {
     let c = layer.config();
     let [_, batch] = input.extents(c)?;
@@ -116,7 +117,7 @@ pub(super) async fn run(layer: &Recurrent, input: &HostInput) -> Result<HostOutp
     Ok(out)
 }
 
-/// The largest error, and the first that is above `tolerance`. Parts that `want` lacks are not compared.
+/// Returns the largest error, and the first difference above `tolerance`. Parts that `want` lacks are not compared.
 pub(super) fn difference(
     c: &RecurrentConfig,
     input: &HostInput,
@@ -167,7 +168,7 @@ struct Found {
 }
 
 impl Found {
-    /// Compares `units` numbers from `from` on, where `want` has them. What `got` lacks is NaN.
+    /// Compares `units` values, starting at index `from`, if `want` has them. Values that `got` lacks count as NaN.
     fn check(&mut self, at: &Place, what: &str, [got, want]: [&[f64]; 2], from: usize, units: usize) {
         let Some(want) = want.get(from..from + units) else { return };
         for (unit, &want) in want.iter().enumerate() {

@@ -1,14 +1,14 @@
-//! Elements of any width, as f32
+//! Converts elements of any width to f32.
 
 use half::{bf16, f16};
 
 use super::budget::Budget;
 use crate::error::{Error, Result};
 
-/// Most axes that a file may give a tensor.
+/// Maximum number of axes of a tensor in a file.
 pub(super) const MAX_AXES: usize = 32;
 
-/// The element types that files hold.
+/// Element type of a tensor in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Element {
     Bool,
@@ -27,7 +27,7 @@ pub(super) enum Element {
 }
 
 impl Element {
-    /// Bytes of one.
+    /// Size of one element in bytes.
     pub fn size(self) -> usize {
         use Element::*;
         match self {
@@ -38,7 +38,7 @@ impl Element {
         }
     }
 
-    /// The value of the element whose bits are the low ones of `word`; `None` for an integer that f32 does not hold
+    /// Returns the value of the element in the low bits of `word`; `None` for an integer that f32 cannot represent
     /// exactly, and for a finite number beyond its range.
     fn value(self, word: u64) -> Option<f32> {
         use Element::*;
@@ -64,19 +64,20 @@ impl Element {
     }
 }
 
-/// Elements in the bytes of a file, and the view of them that is a tensor.
+/// A tensor as a strided view of the bytes of a file.
 pub(super) struct View<'a> {
     pub element: Element,
     pub bytes: &'a [u8],
     pub big_endian: bool,
-    /// Elements before the first.
+    /// Index of the first element.
     pub offset: usize,
     pub dims: &'a [usize],
-    /// Elements from one to the next, by axis.
+    /// Distance between neighbors along each axis, in elements.
     pub strides: &'a [usize],
 }
 
-/// Strides of a tensor whose last axis is the fastest, or the first one.
+/// Returns the strides of a contiguous tensor whose last axis is the fastest, or its first axis if `first_fastest` is
+/// set.
 pub(super) fn strides(dims: &[usize], first_fastest: bool) -> Vec<usize> {
     let mut strides = vec![1; dims.len()];
     let mut step = 1usize;
@@ -88,7 +89,8 @@ pub(super) fn strides(dims: &[usize], first_fastest: bool) -> Vec<usize> {
     strides
 }
 
-/// Number of elements; `None` when it does not fit, even with the extents of zero left out.
+/// Returns the number of elements; `None` if there are too many elements or axes. Extents of 0 do not hide an overflow
+/// of the others.
 pub(super) fn count(dims: &[usize]) -> Option<usize> {
     let rest = dims.iter().filter(|&&d| d > 0).try_fold(1usize, |n, &d| n.checked_mul(d));
     let rest = rest.filter(|&n| dims.len() <= MAX_AXES && n <= isize::MAX as usize / 8)?;
@@ -96,10 +98,11 @@ pub(super) fn count(dims: &[usize]) -> Option<usize> {
 }
 
 impl View<'_> {
-    /// The tensor's values, the last axis fastest. `what` names it in messages.
+    /// Returns the tensor's values in row-major order. `what` names the tensor in errors.
     ///
     /// # Errors
-    /// [`Error::Format`] when the view reaches past the bytes, the budget does not allow it, or f32 cannot hold a value.
+    /// [`Error::Format`] if the view reaches past the bytes, the budget does not allow it, or f32 cannot represent a
+    /// value.
     pub fn values(&self, what: &dyn Fn() -> String, budget: &mut Budget) -> Result<Vec<f32>> {
         let (dims, size) = (self.dims, self.element.size());
         let bad = |why: String| Error::format(what(), why);
@@ -128,7 +131,7 @@ impl View<'_> {
             for k in 0..inner.0 {
                 out.push(self.at(at + k * inner.1).map_err(bad)?);
             }
-            // The next row: the last axis that has one more moves on, those after it start again.
+            // Next row: advance the last axis that is not at its end, and reset the axes after it.
             let Some(axis) = (0..rows.len()).rev().find(|&a| index[a] + 1 < rows[a]) else { return Ok(out) };
             index[axis] += 1;
             at += self.strides[axis];
@@ -139,7 +142,7 @@ impl View<'_> {
         }
     }
 
-    /// One element, by its place in the bytes.
+    /// Returns one element, by its index in the bytes.
     fn at(&self, place: usize) -> Result<f32, String> {
         let size = self.element.size();
         let bytes = self.bytes.get(place * size..(place + 1) * size).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Tensors in memory, by name, and where they come from
+//! Named tensors in memory, read from and written to files.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,31 +14,33 @@ use crate::error::{Error, Result};
 use crate::replace::write_atomically;
 use crate::tensor::Tensor;
 
-/// The name under which files keep their metadata.
+/// The name under which files store their metadata.
 pub(super) const METADATA: &str = "__metadata__";
 
 const NPZ: &str = "an .npz archive";
 const TORCH: &str = "a file of torch.save";
 const KERAS: &str = "weights of Keras";
 
-/// Extents and values by name.
+/// Shapes and values by name.
 pub(super) type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
 
-/// The numbers below `len` in the order that `compare` gives them. One function for all lists: each type that is sorted brings
-/// some 3 KB of code.
+/// Returns the numbers below `len`, sorted by `compare`. One function serves all lists, because sorting adds about 3 KB
+/// of code per element type.
 pub(super) fn sorted_order(len: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
     let mut order: Vec<usize> = (0..len).collect();
     order.sort_unstable_by(|&a, &b| compare(a, b));
     order
 }
 
-/// A file of tensors in memory: as f32, by name, and the metadata.
+/// Named f32 tensors and metadata in memory.
 ///
-/// Reads safetensors, NumPy's `.npy` and `.npz`, the `.pt` of PyTorch, and the `.weights.h5` and `.keras` of Keras, told
-/// apart by their content. Elements of any width become f32; what f32 cannot hold (a large integer, a number beyond its range) is refused and named. A file
-/// may be hostile: reading one executes nothing, and takes at most 100 MB plus 20 bytes for each byte of it. Larger content
-/// is rejected before it is allocated. Duplicate names are rejected, and so are files of other kinds: the error names the kind and
-/// says what to do.
+/// Reads safetensors, NumPy's `.npy` and `.npz`, PyTorch's `.pt`, and Keras' `.weights.h5` and `.keras`, and detects
+/// the format by the content. Elements of any width become f32. A value that f32 cannot represent (a large integer, or
+/// a number beyond its range) is an error that names its tensor.
+///
+/// Files may be hostile: reading never executes code from a file, and takes at most 100 MB plus 20 bytes per byte of
+/// the file. Larger content is rejected before it is allocated. Duplicate names are errors, and so are files of other
+/// kinds: the error names the kind and says what to do.
 ///
 /// ```
 /// use wgru::io::TensorFile;
@@ -50,25 +52,26 @@ pub(super) fn sorted_order(len: usize, compare: &dyn Fn(usize, usize) -> Orderin
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TensorFile {
-    /// Where it came from, for messages.
+    /// Name of the file, for error messages.
     source: String,
     tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
-    /// Free text by key.
+    /// Text by key.
     pub metadata: BTreeMap<String, String>,
 }
 
 impl TensorFile {
-    /// Reads a file, whatever its format.
+    /// Reads a file in any supported format.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] when it is damaged, of no format named above, or holds a type that is no number.
+    /// [`Error::Io`]; [`Error::Format`] if the file is damaged, has an unsupported format, or contains elements that
+    /// are not numbers.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = fs::read(path).map_err(Error::io(path))?;
         Self::from_bytes(&path.display().to_string(), &bytes)
     }
 
-    /// Reads the bytes of a file, whatever its format; `source` names it in messages.
+    /// Reads the bytes of a file in any supported format; `source` names the file in error messages.
     ///
     /// # Errors
     /// As [`TensorFile::open`].
@@ -84,7 +87,7 @@ impl TensorFile {
         }
     }
 
-    /// Reads a safetensors file and nothing else.
+    /// Reads a safetensors file; any other format is an error.
     ///
     /// # Errors
     /// [`Error::Format`].
@@ -92,18 +95,18 @@ impl TensorFile {
         safetensors::read(source, bytes)
     }
 
-    /// Reads NumPy's `.npy` and nothing else. The array is named `arr_0`, as `numpy.savez` would.
+    /// Reads NumPy's `.npy`; any other format is an error. The array is named `arr_0`, as in `numpy.savez`.
     ///
     /// # Errors
-    /// [`Error::Format`], also for a type that is no number.
+    /// [`Error::Format`], also for elements that are not numbers.
     pub fn from_npy(source: &str, bytes: &[u8]) -> Result<Self> {
         npy::read_npy(source, bytes)
     }
 
-    /// Reads NumPy's `.npz`, plain or compressed, and nothing else.
+    /// Reads NumPy's `.npz`, stored or compressed; any other format is an error.
     ///
     /// # Errors
-    /// [`Error::Format`], also for zip64 and for a type that is no number.
+    /// [`Error::Format`], also for zip64 and for elements that are not numbers.
     pub fn from_npz(source: &str, bytes: &[u8]) -> Result<Self> {
         match Format::of(source, bytes, NPZ)? {
             Format::Npz(archive) => npy::read_npz(source, &archive, bytes.len()),
@@ -111,10 +114,10 @@ impl TensorFile {
         }
     }
 
-    /// Reads a `.pt` or `.pth` file of `torch.save` and nothing else: a state dict, or dicts and lists of tensors,
-    /// whose names are then joined by dots (`model.weight_ih_l0`). Numbers, texts and truth values beside the tensors
-    /// become metadata. Nothing in the file is executed: of its pickle only what tensors are made of is understood,
-    /// and anything else is refused by its name.
+    /// Reads a `.pt` or `.pth` file of `torch.save`; any other format is an error. The file holds a state dict, or
+    /// nested dicts and lists of tensors, which are named by their path, joined by dots (`model.weight_ih_l0`).
+    /// Numbers, texts and booleans beside the tensors become metadata. Never executes code from the file: the reader
+    /// supports only the parts of pickle that tensors need, and anything else is an error that names it.
     ///
     /// # Errors
     /// [`Error::Format`].
@@ -126,10 +129,10 @@ impl TensorFile {
         }
     }
 
-    /// Reads Keras' `.weights.h5` or `.keras` and nothing else. Names are the places in the file, joined by dots:
-    /// `layers.gru.cell.vars.0` is the first variable of the first GRU, since Keras counts by class whatever the layer
-    /// is named. Of HDF5 it knows what Keras writes: groups of the first format, and numbers in one piece. What else
-    /// there may be is refused by its name.
+    /// Reads Keras' `.weights.h5` or `.keras`; any other format is an error. Tensors are named by their path in the
+    /// file, joined by dots: `layers.gru.cell.vars.0` is the first variable of the first GRU, because Keras numbers
+    /// layers by class and ignores their names. Supports the part of HDF5 that Keras writes: groups of the first
+    /// format, and unchunked numbers. Any other feature is an error that names it.
     ///
     /// # Errors
     /// [`Error::Format`].
@@ -141,35 +144,36 @@ impl TensorFile {
         }
     }
 
-    /// The bytes of a safetensors file. The same content always gives the same bytes.
+    /// Returns the content of a safetensors file. The same tensors and metadata always give the same bytes.
     ///
     /// # Errors
-    /// [`Error::Format`] when two tensors bear the same name, or a shape does not count its values.
+    /// [`Error::Format`] if two tensors have the same name, or a shape does not match the number of values.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.check()?;
         safetensors::write(self)
     }
 
-    /// The bytes of an `.npz` file, as `numpy.savez` lays them out. The metadata are one more member, `__metadata__`.
+    /// Returns the content of an `.npz` file, as `numpy.savez` lays it out. The metadata become an extra member,
+    /// `__metadata__`.
     ///
     /// # Errors
-    /// As [`TensorFile::to_bytes`]; also for 4 GiB and more, which would need zip64.
+    /// As [`TensorFile::to_bytes`]; also if the file would be 4 GiB or larger, which needs zip64.
     pub fn to_npz(&self) -> Result<Vec<u8>> {
         self.check()?;
         npy::to_npz(self)
     }
 
-    /// The bytes of an `.npy` file of one tensor.
+    /// Returns the content of an `.npy` file with one tensor.
     ///
     /// # Errors
-    /// [`Error::Format`] naming the tensor when it is not there.
+    /// As [`TensorFile::to_bytes`]; also if there is no tensor of this name.
     pub fn to_npy(&self, name: &str) -> Result<Vec<u8>> {
         self.check()?;
         let (dims, values) = self.get(name)?;
         Ok(npy::tensor_to_npy(dims, values))
     }
 
-    /// Every name stands once, and every shape counts its values.
+    /// Checks that names are unique, and that shapes match the numbers of values.
     pub(super) fn check(&self) -> Result<()> {
         let mut names = HashSet::new();
         if let Some(name) = self.names().find(|name| !names.insert(*name)) {
@@ -188,8 +192,8 @@ impl TensorFile {
         }
     }
 
-    /// The part of the file under `prefix`: what is named `<prefix>.<name>` there is named `<name>` here, tensors and
-    /// metadata alike. A training checkpoint that keeps its model under a key is read so.
+    /// Returns the part of the file under `prefix`: tensors and metadata named `<prefix>.<name>` here are named
+    /// `<name>` there. This extracts the model from a training checkpoint that stores it under a key.
     ///
     /// ```
     /// use wgru::io::TensorFile;
@@ -207,7 +211,7 @@ impl TensorFile {
         part
     }
 
-    /// Writes a safetensors file; what was at `path` stays until the new one is complete, see
+    /// Writes a safetensors file. An existing file at `path` stays until the new one is complete; see
     /// [`write_atomically`](super::write_atomically).
     ///
     /// # Errors
@@ -216,7 +220,7 @@ impl TensorFile {
         write_atomically(path.as_ref(), &self.to_bytes()?)
     }
 
-    /// An empty file that messages call `source`.
+    /// Creates an empty file that error messages call `source`.
     pub(super) fn named(source: &str) -> Self {
         Self { source: source.into(), ..Self::default() }
     }
@@ -225,10 +229,10 @@ impl TensorFile {
         &self.source
     }
 
-    /// The file with its tensors sorted by name.
+    /// Sorts the tensors by name.
     ///
     /// # Errors
-    /// [`Error::Format`] for a name that stands twice, and for that of the metadata.
+    /// [`Error::Format`] for a duplicate name, and for a tensor with the name of the metadata.
     pub(super) fn sorted(mut self) -> Result<Self> {
         let order = sorted_order(self.tensors.len(), &|a, b| self.tensors[a].0.cmp(&self.tensors[b].0));
         self.tensors = order.into_iter().map(|i| std::mem::take(&mut self.tensors[i])).collect();
@@ -247,7 +251,8 @@ impl TensorFile {
         self.tensors.push((name.into(), dims.to_vec(), values));
     }
 
-    /// Reads tensors back from their device and adds them, named `<prefix><name>`; one that is listed twice, once.
+    /// Reads tensors back from their device and adds them, named `<prefix><name>`. A tensor that is listed twice under
+    /// the same name is added once.
     pub(crate) async fn insert_all(&mut self, prefix: &str, tensors: &[(String, Tensor)]) -> Result<()> {
         for (i, (name, tensor)) in tensors.iter().enumerate() {
             if tensors[..i].iter().any(|(n, t)| n == name && t.shares_memory(tensor)) {
@@ -258,30 +263,30 @@ impl TensorFile {
         Ok(())
     }
 
-    /// Names, extents and values.
+    /// Iterates over names, shapes and values.
     pub(super) fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
         self.tensors.iter().map(|(name, dims, values)| (name.as_str(), &dims[..], &values[..]))
     }
 
-    /// The tensors by name.
+    /// Returns the tensors by name.
     pub(super) fn index(&self) -> Tensors<'_> {
         self.tensors().map(|(name, dims, values)| (name, (dims, values))).collect()
     }
 
-    /// Names of the tensors, sorted in a file that was read.
+    /// Iterates over the names of the tensors, which are sorted if the file was read.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.iter().map(|(name, _, _)| name.as_str())
     }
 
-    /// The prefix under which a tensor is stored, if `name` is only the end of its name.
+    /// Returns the prefix of a tensor's full name, if `name` is only its end.
     pub(super) fn prefix_of(&self, name: &str) -> Option<&str> {
         self.names().find_map(|whole| whole.strip_suffix(name)?.strip_suffix('.'))
     }
 
-    /// Extents and values of a tensor.
+    /// Returns the shape and the values of a tensor.
     ///
     /// # Errors
-    /// [`Error::Format`] naming the tensor when it is not there.
+    /// [`Error::Format`] naming the tensor if it is missing.
     pub fn get(&self, name: &str) -> Result<(&[usize], &[f32])> {
         let found = self.tensors.iter().find(|(n, _, _)| n == name);
         let (_, dims, values) = found.ok_or_else(|| {
@@ -294,10 +299,10 @@ impl TensorFile {
         Ok((dims, values))
     }
 
-    /// Values of a tensor that must have `dims`.
+    /// Returns the values of a tensor that must have the shape `dims`.
     ///
     /// # Errors
-    /// [`Error::Format`] naming the tensor.
+    /// [`Error::Format`] naming the tensor if it is missing or has another shape.
     pub fn expect(&self, name: &str, dims: &[usize]) -> Result<&[f32]> {
         let (got, values) = self.get(name)?;
         if got == dims {
@@ -307,10 +312,10 @@ impl TensorFile {
         Err(Error::format(format!("{}: tensor {name:?}", self.source), why))
     }
 
-    /// A value of the metadata.
+    /// Parses a value of the metadata.
     ///
     /// # Errors
-    /// [`Error::Format`] naming the key when it is not there or cannot be read.
+    /// [`Error::Format`] naming the key if it is missing or cannot be parsed.
     pub fn field<T: std::str::FromStr>(&self, key: &str) -> Result<T> {
         let bad = |why: String| Error::format(format!("{}: metadata {key:?}", self.source), why);
         let text = self.metadata.get(key).ok_or_else(|| bad("is not there".into()))?;

@@ -1,4 +1,4 @@
-//! What a file is, by its first bytes and by the members of an archive
+//! Detects the format of a file by its first bytes and, in an archive, by its members.
 
 use super::budget::Budget;
 use super::recognise::foreign;
@@ -6,7 +6,7 @@ use super::zip::Archive;
 use super::{TensorFile, hdf5, npy, safetensors, torch};
 use crate::error::{Error, Result};
 
-/// A format, with what of the file was read to tell it.
+/// Format of a file, with the archive directory that was read to detect it.
 pub(super) enum Format<'a> {
     Safetensors,
     Npy,
@@ -20,7 +20,7 @@ pub(super) enum Format<'a> {
 /// The member of a `.keras` archive that holds the weights.
 const KERAS_WEIGHTS: &str = "model.weights.h5";
 
-/// The weights in a `.keras` archive.
+/// Reads the weights in a `.keras` archive.
 pub(super) fn keras_weights(source: &str, archive: &Archive, len: usize) -> Result<TensorFile> {
     match archive.find(KERAS_WEIGHTS) {
         Some(member) => {
@@ -33,10 +33,10 @@ pub(super) fn keras_weights(source: &str, archive: &Archive, len: usize) -> Resu
 }
 
 impl<'a> Format<'a> {
-    /// The format of a file that `expected` names for messages.
+    /// Detects the format of a file. `expected` names the expected kind of file in errors.
     ///
     /// # Errors
-    /// [`Error::Format`] for a file of no format that is read, with what it is; those of a damaged archive.
+    /// [`Error::Format`] for an unsupported kind of file, naming the kind; errors of a damaged archive.
     pub fn of(source: &'a str, bytes: &'a [u8], expected: &str) -> Result<Self> {
         if bytes.starts_with(npy::MAGIC) {
             return Ok(Self::Npy);
@@ -47,7 +47,7 @@ impl<'a> Format<'a> {
         if bytes.starts_with(hdf5::MAGIC) {
             return Ok(Self::Hdf5);
         }
-        // Checked first: the header length of a safetensors file may begin with the bytes "PK".
+        // Checked before archives, because the header length of a safetensors file may begin with the bytes "PK".
         if safetensors::is_start(bytes) {
             return Ok(Self::Safetensors);
         }

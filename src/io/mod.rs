@@ -1,8 +1,8 @@
-//! Weights, models and checkpoints in files, with PyTorch's names.
+//! Reads and writes weights, models and checkpoints, with PyTorch's names.
 //!
-//! [`TensorFile`] reads safetensors, NumPy's arrays, PyTorch's state dicts and Keras' weights; [`onnx`] reads and runs
-//! ONNX models. A file is read and checked whole before anything is changed, and written beside its place and moved
-//! there when complete: nothing is ever half-loaded or half-written.
+//! [`TensorFile`] reads safetensors, NumPy's arrays, PyTorch's state dicts and Keras' weights; [`onnx`] loads and runs
+//! ONNX models. Nothing is ever half-loaded or half-written: a file is read and checked completely before anything is
+//! changed, and a new file is written next to its destination and moved there when complete.
 
 mod budget;
 mod checkpoint;

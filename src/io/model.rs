@@ -1,23 +1,23 @@
-//! Parameters of any model
+//! Saves and loads the parameters of any model.
 
 use super::TensorFile;
 use crate::error::{Error, Result};
 use crate::nn::Module;
 use crate::tensor::Tensor;
 
-/// Writes a model's parameters under their names.
+/// Writes a model's parameters to a file, under their names.
 ///
 /// # Errors
-/// [`Error::Io`], and those of reading back.
+/// [`Error::Io`], and errors of reading tensors back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn save_parameters(model: &dyn Module, path: impl AsRef<std::path::Path>) -> Result<()> {
     crate::wait::block_on(parameters_to_file(model))?.save(path)
 }
 
-/// A model's parameters under their names, tied ones under each of theirs.
+/// Returns a file with a model's parameters, under their names. Tied parameters appear under each of their names.
 ///
 /// # Errors
-/// Those of reading back.
+/// Errors of reading tensors back.
 pub async fn parameters_to_file(model: &dyn Module) -> Result<TensorFile> {
     let mut file = TensorFile::default();
     file.insert_all("", &model.parameters()).await?;
@@ -27,13 +27,13 @@ pub async fn parameters_to_file(model: &dyn Module) -> Result<TensorFile> {
 /// Sets a model's parameters from a file, all or none.
 ///
 /// # Errors
-/// [`Error::Format`] naming the tensor that is missing, superfluous, of another shape, or different from one that the
-/// model ties it to. Of tied weights, one name is enough.
+/// [`Error::Format`] naming the tensor that is missing, unknown, of another shape, or different from one that the model
+/// ties to it. For tied weights, one of the names is enough.
 pub fn load_parameters(model: &dyn Module, file: &TensorFile) -> Result<()> {
     assign_all(&matched(&model.parameters(), file, "")?)
 }
 
-/// Each parameter with its values of the tensor named `<prefix><name>`; the file must hold exactly these.
+/// Pairs each parameter with the values of the tensor named `<prefix><name>`. The file must hold exactly these tensors.
 pub(super) fn matched<'a>(
     parameters: &[(String, Tensor)],
     file: &'a TensorFile,
@@ -53,7 +53,7 @@ pub(super) fn matched<'a>(
         let mut tied = tied.filter_map(|(_, (other, _))| Some((other, values(other)?)));
         match values(name) {
             Some(own) => check_tied(file, (name, own), tied)?,
-            // Some programs save tied weights under one of their names.
+            // Some programs save tied weights under only one of their names.
             None if tied.next().is_some() => continue,
             None => {}
         }
@@ -62,7 +62,7 @@ pub(super) fn matched<'a>(
     Ok(found)
 }
 
-/// Refuses a file with different values for names that the model ties together: only one of them could be kept.
+/// Rejects a file with different values for names that the model ties together: only one of them could be kept.
 fn check_tied<'a>(
     file: &TensorFile,
     (name, own): (&str, &[f32]),

@@ -1,6 +1,6 @@
-//! NumPy's `.npy` and `.npz`
+//! Reads and writes NumPy's `.npy` and `.npz`.
 //!
-//! Layout: NEP 1, *A simple file format for NumPy arrays*.
+//! Source: NEP 1, *A simple file format for NumPy arrays*.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,12 +15,12 @@ use crate::error::{Error, Result};
 use crate::json;
 
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
-/// Headers are about a hundred bytes long.
+/// Maximum length of a header in bytes. Usual headers take about a hundred.
 const MAX_HEADER: usize = 1 << 16;
-/// Most characters of a text.
+/// Maximum number of characters in a text.
 const MAX_TEXT: usize = (1 << 24) - 1;
 
-/// What the header tells.
+/// Parsed header of an array.
 struct Header {
     dtype: Dtype,
     big_endian: bool,
@@ -30,11 +30,11 @@ struct Header {
 
 enum Dtype {
     Number(Element),
-    /// Text of so many characters of four bytes.
+    /// Text of this many characters, four bytes each.
     Text(usize),
 }
 
-/// The array of an `.npy` file.
+/// Reads the array of an `.npy` file.
 pub(super) fn read_npy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     if !bytes.starts_with(MAGIC) {
         return Err(foreign(source, bytes, "an .npy array"));
@@ -44,7 +44,7 @@ pub(super) fn read_npy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     Ok(file)
 }
 
-/// The arrays of an `.npz` file.
+/// Reads the arrays of an `.npz` file.
 pub(super) fn read_npz(source: &str, archive: &Archive, len: usize) -> Result<TensorFile> {
     let mut budget = Budget::of(len);
     let mut file = TensorFile::named(source);
@@ -83,7 +83,7 @@ fn add_array(file: &mut TensorFile, name: &str, bytes: &[u8], budget: &mut Budge
             file.insert(name, &header.dims, values);
         }
         Dtype::Text(_) if name == METADATA && header.dims.is_empty() && !header.big_endian => {
-            // A character of four bytes may be a byte of JSON.
+            // A character takes four bytes here, and may be a single byte of JSON.
             budget.take(what, data.len() / 4 * json::TEXTS_SHARE + 3 * data.len())?;
             file.metadata = metadata(data).map_err(|why| bad(format!("is no JSON object of texts: it is {why}")))?;
         }
@@ -94,13 +94,13 @@ fn add_array(file: &mut TensorFile, name: &str, bytes: &[u8], budget: &mut Budge
 
 fn metadata(data: &[u8]) -> Result<BTreeMap<String, String>, String> {
     let letters = data.chunks_exact(4).map(|b| Some(u32::from_le_bytes(b.try_into().ok()?)));
-    // NumPy fills up with zeros.
+    // NumPy pads with zeros.
     let text: Option<String> = letters.take_while(|c| *c != Some(0)).map(|c| char::from_u32(c?)).collect();
     let text = text.ok_or("no Unicode")?;
     json::texts(json::object(text.as_bytes())?)
 }
 
-/// The header, and the data after it.
+/// Splits a file into its header and the data after it.
 fn split_header(bytes: &[u8]) -> Result<(Header, &[u8]), String> {
     let cut = || "is cut short in its header".to_string();
     let rest = bytes.strip_prefix(MAGIC).ok_or("is no .npy array")?;
@@ -151,7 +151,7 @@ fn parse(text: &str) -> Result<Header, String> {
     Ok(Header { dtype, big_endian, first_fastest, dims })
 }
 
-/// The type of a `descr` such as `<f4`, and whether it is big-endian.
+/// Parses a `descr` such as `<f4`. Returns the type, and whether it is big-endian.
 fn parse_dtype(descr: &str) -> Result<(Dtype, bool), String> {
     use Element::*;
     let (order, kind) = (descr.chars().next().unwrap_or('?'), descr.get(1..).unwrap_or_default());
@@ -182,7 +182,7 @@ fn parse_dtype(descr: &str) -> Result<(Dtype, bool), String> {
     Ok((Dtype::Number(element), big_endian))
 }
 
-/// What is left of a Python literal.
+/// Scanner over the rest of a Python literal.
 struct Scan<'a>(&'a str);
 
 impl<'a> Scan<'a> {
@@ -221,14 +221,14 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// The bytes of an `.npy` file of version 1.
+/// Returns the content of an `.npy` file of version 1.
 fn write_npy(descr: &str, dims: &[usize], data: impl Iterator<Item = u8>) -> Vec<u8> {
     let mut shape: String = dims.iter().map(|d| format!("{d}, ")).collect();
     if dims.len() > 1 {
         shape.truncate(shape.len() - 2);
     }
     let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}", shape.trim_end());
-    // Spaces and a line end, so that the data start at a multiple of 64.
+    // Pad with spaces and a newline, so that the data start at a multiple of 64.
     let padding = 63 - (MAGIC.len() + 4 + header.len()) % 64;
     header.extend(std::iter::repeat_n(' ', padding));
     header.push('\n');
@@ -240,12 +240,12 @@ fn write_npy(descr: &str, dims: &[usize], data: impl Iterator<Item = u8>) -> Vec
     bytes
 }
 
-/// The `.npy` file of a tensor.
+/// Returns the content of an `.npy` file with a tensor.
 pub(super) fn tensor_to_npy(dims: &[usize], values: &[f32]) -> Vec<u8> {
     write_npy("<f4", dims, values.iter().flat_map(|v| v.to_le_bytes()))
 }
 
-/// The `.npz` file of tensors, and of the metadata as JSON in a NumPy string.
+/// Returns the content of an `.npz` file with all tensors, and with the metadata as JSON in a NumPy string.
 pub(super) fn to_npz(file: &TensorFile) -> Result<Vec<u8>> {
     let mut members = Vec::new();
     for (name, dims, values) in file.tensors() {

@@ -1,12 +1,12 @@
-//! Kinds of files by their first bytes, for messages that say what a file is and what to do with it
+//! Recognizes kinds of files by their first bytes, for error messages that say what a file is and what to do with it.
 
 use super::{hdf5, npy, safetensors, torch};
 use crate::error::Error;
 
-/// Bytes at a place, and the kind of file that has them there.
+/// An offset, the bytes expected there, and the kind of file that they identify.
 type Signature = (usize, &'static [u8], &'static str);
 
-/// The kinds that [`TensorFile`](super::TensorFile) reads; a reader of one of them may be given another.
+/// Kinds that [`TensorFile`](super::TensorFile) reads. A reader of one kind may be given another.
 const READ: [Signature; 6] = [
     (0, npy::MAGIC, "a NumPy array: TensorFile::from_npy reads it"),
     (0, hdf5::MAGIC, "an HDF5 file: TensorFile::from_keras reads those of Keras"),
@@ -16,7 +16,7 @@ const READ: [Signature; 6] = [
     (0, b"PK\x07\x08", "one part of a split zip archive"),
 ];
 
-/// Kinds that nothing here reads.
+/// Kinds that this crate does not read.
 const FOREIGN: [Signature; 31] = [
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself: run `git lfs pull`"),
     (0, b"\x1f\x8b", "compressed with gzip: decompress it first"),
@@ -52,7 +52,7 @@ const FOREIGN: [Signature; 31] = [
 ];
 
 /// Describes a known kind of file and what to do with it, as a phrase that follows "it is". For readers that were given
-/// another kind than their own.
+/// a different kind of file than they read.
 pub(crate) fn recognise(bytes: &[u8]) -> Option<&'static str> {
     let has = |(at, sign, _): &&Signature| bytes.get(*at..).is_some_and(|rest| rest.starts_with(sign));
     if bytes.is_empty() {
@@ -65,7 +65,7 @@ pub(crate) fn recognise(bytes: &[u8]) -> Option<&'static str> {
     found.or_else(|| protobuf(bytes)).or_else(|| pickled(bytes)).or_else(|| text(bytes)).or_else(|| binary(bytes))
 }
 
-/// The error of a reader that was given a file of another kind than the one it `expected`.
+/// Returns the error of a reader that `expected` another kind of file.
 pub(super) fn foreign(source: &str, bytes: &[u8], expected: &str) -> Error {
     match recognise(bytes) {
         Some(kind) => Error::format(source, format!("not {expected}: it is {kind}")),
@@ -77,7 +77,7 @@ pub(super) fn foreign(source: &str, bytes: &[u8], expected: &str) -> Error {
     }
 }
 
-/// Protocol buffers have no signature; these are told by the fields that they start with.
+/// Recognizes protocol buffers by their first fields, because they have no signature.
 fn protobuf(bytes: &[u8]) -> Option<&'static str> {
     match *bytes {
         // The version of the format, then the name of the producer, a graph, an operator set or a model's version.
@@ -107,7 +107,7 @@ fn pickled(bytes: &[u8]) -> Option<&'static str> {
     (binary || old).then_some(advice)
 }
 
-/// Text of any kind. A character may be cut at the end of what is looked at.
+/// Recognizes text of any kind. The examined part may end in the middle of a character.
 fn text(bytes: &[u8]) -> Option<&'static str> {
     let start = &bytes[..bytes.len().min(1024)];
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
@@ -138,7 +138,7 @@ fn binary(bytes: &[u8]) -> Option<&'static str> {
     if start.iter().all(|&b| b == 0) {
         return Some("all zeros at its start: the download or the copy did not finish");
     }
-    // A map of at most 15 entries, or with its length; then a text as the first key.
+    // A map of at most 15 entries, or one with an explicit length, whose first key is a text.
     let key = match *bytes {
         [0x81..=0x8f, ref key @ ..] | [0xde, _, _, ref key @ ..] | [0xdf, _, _, _, _, ref key @ ..] => key,
         _ => return None,
@@ -194,7 +194,7 @@ mod tests {
             assert!(kind.contains(word), "{word}: {kind}");
         }
         assert_eq!(recognise(b"\x01\x02\x03\x04\xfe\xff\0\x05"), None);
-        // A text whose last character is cut at the end of what is looked at.
+        // A text whose examined part ends in the middle of a character.
         let long = format!("{}é", "x".repeat(1023));
         assert_eq!(recognise(long.as_bytes()), Some("text, not a model"));
     }

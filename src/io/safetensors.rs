@@ -1,7 +1,8 @@
-//! Safetensors: eight bytes of length, a header of JSON, and the tensors one after the other
+//! Reads and writes safetensors: the header's length in eight bytes, a header in JSON, and the tensors one after
+//! another.
 //!
-//! Read and written here: the crate of the format writes metadata in no certain order, and its deserializers would be 20 KB
-//! of a page. Tests compare with it, byte for byte of damage.
+//! The crate of the format is not used, because it writes metadata in no fixed order, and its deserializers would add
+//! 20 KB to a web page. Tests compare both readers on files with damaged headers.
 
 use super::TensorFile;
 use super::budget::Budget;
@@ -11,10 +12,10 @@ use super::recognise::foreign;
 use crate::error::{Error, Result};
 use crate::json;
 
-/// Most bytes of a header, as the format has it.
+/// Maximum length of a header in bytes, as the format defines it.
 const LONGEST: usize = 100_000_000;
 
-/// Types by the format's names.
+/// Element types by their names in the format.
 const TYPES: [(&str, Element); 13] = [
     ("BOOL", Element::Bool),
     ("U8", Element::U8),
@@ -31,12 +32,12 @@ const TYPES: [(&str, Element); 13] = [
     ("F64", Element::F64),
 ];
 
-/// What the header says of a tensor.
+/// Header entry of a tensor.
 struct Entry {
     name: String,
     element: Element,
     dims: Vec<usize>,
-    /// Of its bytes among those after the header.
+    /// Start and end of its bytes, counted from the end of the header.
     place: [usize; 2],
 }
 
@@ -68,7 +69,7 @@ impl Entry {
     }
 }
 
-/// Whether a file starts as one of safetensors does: a plausible length, then a JSON object.
+/// Whether a file starts like a safetensors file: with a plausible length, then a JSON object.
 pub(super) fn is_start(bytes: &[u8]) -> bool {
     match bytes.split_first_chunk() {
         Some((len, [b'{', ..])) => u64::from_le_bytes(*len) <= LONGEST as u64,
@@ -76,7 +77,7 @@ pub(super) fn is_start(bytes: &[u8]) -> bool {
     }
 }
 
-/// The header, and the bytes after it.
+/// Splits a file into its header and the bytes after it.
 fn split<'a>(source: &str, bytes: &'a [u8]) -> Result<(&'a str, &'a [u8])> {
     if !is_start(bytes) {
         return Err(foreign(source, bytes, "a safetensors file"));
@@ -89,7 +90,7 @@ fn split<'a>(source: &str, bytes: &'a [u8]) -> Result<(&'a str, &'a [u8])> {
     Ok((json::object(header).map_err(|why| bad(format!("the header is {why}")))?, data))
 }
 
-/// Reads a whole file.
+/// Reads a safetensors file.
 pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     let (header, data) = split(source, bytes)?;
     let mut file = TensorFile::named(source);
@@ -112,7 +113,7 @@ pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
         budget.take(|| format!("{source}: {METADATA}"), json::TEXTS_SHARE * value.len())?;
         file.metadata = json::texts(value).map_err(|why| bad(format!("holds {why}")))?;
     }
-    // The tensors' bytes follow each other without gap, up to the end.
+    // The bytes of the tensors must be contiguous and fill the rest of the file.
     let order = sorted_order(entries.len(), &|a, b| entries[a].place.cmp(&entries[b].place));
     let places = order.iter().map(|&i| entries[i].place);
     let end = places.into_iter().try_fold(0, |end, [from, to]| (from == end).then_some(to));
@@ -129,10 +130,11 @@ pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     file.sorted()
 }
 
-/// The file's bytes. The same content always gives the same bytes. The file was checked.
+/// Returns the content of a safetensors file. The same tensors and metadata always give the same bytes. `file` must
+/// have been checked.
 ///
 /// # Errors
-/// [`Error::Format`] for names and metadata that are longer than the format allows.
+/// [`Error::Format`] if names and metadata are longer than the format allows.
 pub(super) fn write(file: &TensorFile) -> Result<Vec<u8>> {
     // PyTorch's loaders look for this key.
     let mut metadata = file.metadata.clone();
@@ -142,14 +144,14 @@ pub(super) fn write(file: &TensorFile) -> Result<Vec<u8>> {
     for (name, dims, values) in file.tensors() {
         let start = end;
         end += 4 * values.len();
-        // Whole numbers in brackets are JSON as `Debug` writes them.
+        // `Debug` formats a list of whole numbers as valid JSON.
         header += &format!(
             ",{}:{{\"dtype\":\"F32\",\"shape\":{dims:?},\"data_offsets\":[{start},{end}]}}",
             json::quoted(name)
         );
     }
     header.push('}');
-    // Spaces up to a multiple of 8, so that the data are aligned.
+    // Pad with spaces to a multiple of 8, so that the data are aligned.
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
     if header.len() > LONGEST {
         let why = format!("would take {} bytes in a safetensors file, which has {LONGEST} for them", header.len());

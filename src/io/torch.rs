@@ -1,7 +1,7 @@
-//! The files of `torch.save`
+//! Reads the files of `torch.save`.
 //!
-//! Since PyTorch 1.6 a zip archive: `<name>/data.pkl` says what there is, `<name>/data/<key>` are the storages. Before,
-//! pickles and storages in a row. PyTorch: *torch/serialization.py*.
+//! Since PyTorch 1.6, they are zip archives: `<name>/data.pkl` describes the content, and `<name>/data/<key>` are the
+//! storages. Older files are a sequence of pickles and storages. Source: PyTorch, *torch/serialization.py*.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,21 +14,21 @@ use super::pickle::{self, Heap, Storage, Value};
 use super::zip::Archive;
 use crate::error::{Error, Result};
 
-/// How the older files start: a pickle of the number 0x1950a86a20f9469cfc6c.
+/// First bytes of the older files: a pickle of the number 0x1950a86a20f9469cfc6c.
 pub(super) const LEGACY: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
-/// Most dicts and lists inside each other.
+/// Maximum nesting depth of dicts and lists.
 const DEEPEST: usize = 32;
-/// Longest name of a tensor, in bytes.
+/// Maximum length of a tensor's name, in bytes.
 const LONGEST: usize = 1024;
-/// Most values that are looked at. A dict that stands in many places is looked at in each.
+/// Maximum number of values visited. A dict that is referenced several times is visited each time.
 const MOST: usize = 1 << 17;
-/// Largest pickle. The values themselves are not in it.
+/// Maximum size of the pickle in bytes. It does not contain the elements of the tensors.
 const MAX_PICKLE: usize = 16 << 20;
 
 /// The storages of a file, by key.
 type Storages<'a> = HashMap<&'a str, Cow<'a, [u8]>>;
 
-/// Whether an archive that has a member of that name is one of `torch.save`.
+/// Whether an archive with a member of this name is a file of `torch.save`.
 pub(super) fn is_pickle(name: &str) -> bool {
     name == "data.pkl" || name.strip_suffix("/data.pkl").is_some_and(|folder| !folder.contains('/'))
 }
@@ -98,7 +98,7 @@ pub(super) fn read_legacy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     Tree { source, heap: &heap, storages, big_endian, budget }.file(value)
 }
 
-/// The storages that the tensors use, each once.
+/// Returns the storages that the tensors use, each once.
 fn elements<'a>(source: &str, heap: &Heap<'a>) -> Result<Vec<Storage<'a>>> {
     let mut all: Vec<Storage> = heap.storages().cloned().collect();
     all.sort_unstable_by_key(|storage| storage.key);
@@ -119,7 +119,7 @@ fn check_len(source: &str, len: usize) -> Result<()> {
     Err(Error::format(source, format!("has a pickle of {len} bytes; expected at most {MAX_PICKLE}")))
 }
 
-/// What a pickle made, on its way into a file of named tensors.
+/// The content of a pickle, to be converted to named tensors.
 struct Tree<'a> {
     source: &'a str,
     heap: &'a Heap<'a>,
@@ -129,7 +129,7 @@ struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// Walks from `root`: tensors become tensors, other leaves metadata, both named by the way to them.
+    /// Walks from `root`: tensors become tensors and other leaves become metadata, both named by their path.
     fn file(mut self, root: Value<'a>) -> Result<TensorFile> {
         let mut file = TensorFile::named(self.source);
         let mut open = vec![(String::new(), root, 0)];
@@ -145,7 +145,7 @@ impl<'a> Tree<'a> {
                     self.heap.items(id).iter().zip(0..).map(|(v, k)| (Value::Int(k), *v)).collect()
                 }
                 leaf => {
-                    // One text may stand in many places.
+                    // The same text may be referenced many times.
                     let bytes = if let Value::Text(text) = leaf { text.len() } else { 0 };
                     self.budget.take(|| format!("{}: the texts", self.source), bytes)?;
                     let Some(text) = text(&leaf) else { continue };
@@ -185,7 +185,7 @@ impl<'a> Tree<'a> {
         Error::format(format!("{}: {name:?}", self.source), why)
     }
 
-    /// The name of a part of what stands at `depth`.
+    /// Returns the name of an item of the container `name`, which is at `depth`.
     fn join(&mut self, name: &str, key: &Value, depth: usize) -> Result<String> {
         let key = match key {
             Value::Text(_) | Value::Int(_) | Value::Bool(_) => text(key).unwrap_or_default(),
@@ -218,7 +218,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// A leaf as metadata.
+/// Returns a leaf as metadata, if it has a text form.
 fn text(leaf: &Value) -> Option<String> {
     match leaf {
         Value::Bool(v) => Some(v.to_string()),

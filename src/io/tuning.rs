@@ -1,4 +1,4 @@
-//! Tunings as files.
+//! Saves and loads tunings.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,18 +9,18 @@ use crate::replace::write_atomically;
 use crate::tuning::Tuning;
 
 impl Tuning {
-    /// Writes it as JSON; the file is whole at every moment.
+    /// Writes the tuning as JSON, atomically.
     ///
     /// # Errors
-    /// [`Error::Io`]; an old file is then untouched.
+    /// [`Error::Io`]; in that case, an existing file does not change.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         write_atomically(path.as_ref(), self.to_json().as_bytes())
     }
 
-    /// Reads what [`save`](Self::save) wrote.
+    /// Reads a tuning that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// [`Error::Io`], and those of [`Tuning::from_json`].
+    /// [`Error::Io`], and errors of [`Tuning::from_json`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = std::fs::File::open(path).map_err(Error::io(path))?;

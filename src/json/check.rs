@@ -1,15 +1,15 @@
-//! Whether bytes are JSON (RFC 8259), without building anything of it
+//! Validates JSON (RFC 8259) without building values.
 
 /// Checks that `bytes` are one JSON value.
 ///
 /// # Errors
-/// The place of the first byte that does not belong there.
+/// The offset of the first byte at fault.
 pub fn check(bytes: &[u8]) -> Result<(), usize> {
     let mut rest = Rest { bytes, at: 0 };
     rest.document().ok_or(rest.at)
 }
 
-/// The unread rest of the bytes. Its functions take a part of the grammar off, or return `None` at the byte at fault.
+/// Cursor in the bytes. Each method consumes an element of the grammar, or returns `None` at the byte at fault.
 struct Rest<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -17,7 +17,7 @@ struct Rest<'a> {
 
 impl Rest<'_> {
     fn document(&mut self) -> Option<()> {
-        // The closing brackets that are still to come, instead of recursion: files choose the depth.
+        // Stack of the expected closing brackets. Recursion would let a file choose the stack depth.
         let mut open = Vec::new();
         loop {
             match self.start()? {
@@ -42,7 +42,7 @@ impl Rest<'_> {
                 b'-' | b'0'..=b'9' => self.number()?,
                 _ => [&b"true"[..], b"false", b"null"].into_iter().find_map(|word| self.word(word))?,
             }
-            // Behind a value: brackets that close, then a comma, or the end.
+            // After a value: closing brackets, then a comma or the end.
             loop {
                 let next = self.start();
                 match (open.last(), next) {
@@ -68,7 +68,7 @@ impl Rest<'_> {
         self.bytes.get(self.at).copied()
     }
 
-    /// The first byte behind spaces.
+    /// Skips whitespace and returns the next byte.
     fn start(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
@@ -80,7 +80,7 @@ impl Rest<'_> {
         self.bytes.get(self.at..)?.starts_with(word).then(|| self.at += word.len())
     }
 
-    /// A key and its colon.
+    /// Consumes a key and its colon.
     fn key(&mut self) -> Option<()> {
         self.start()?;
         self.string()?;
@@ -128,7 +128,7 @@ impl Rest<'_> {
         Some(())
     }
 
-    /// At least one digit.
+    /// Consumes at least one digit.
     fn digits(&mut self) -> Option<()> {
         let start = self.at;
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::rng::Rng;
 
-    /// serde_json with its depth unlimited: `IgnoredAny` needs no recursion.
+    /// serde_json without a depth limit: `IgnoredAny` needs no recursion.
     fn oracle(bytes: &[u8]) -> bool {
         serde_json::from_slice::<serde_core::de::IgnoredAny>(bytes).is_ok()
     }
@@ -169,7 +169,7 @@ mod tests {
                     _ => text.truncate(at.max(1)),
                 }
             }
-            // `IgnoredAny` takes numbers that overflow; so does this check.
+            // `IgnoredAny` accepts numbers that overflow; so does this check.
             assert_eq!(check(&text).is_ok(), oracle(&text), "{}", String::from_utf8_lossy(&text));
             valid += usize::from(oracle(&text));
         }

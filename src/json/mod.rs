@@ -1,5 +1,5 @@
-//! JSON read in place: the text is checked once, and its parts are slices of it, so no tree is made that could be many
-//! times as large. Duplicate keys are refused.
+//! Reads JSON in place. The text is validated once, and values are slices of it, so no tree is built, which could be
+//! many times as large.
 
 mod check;
 mod text;
@@ -12,23 +12,23 @@ pub use text::{quoted, text, write_texts};
 /// Checks that `bytes` are one JSON object, and returns its text.
 ///
 /// # Errors
-/// Why they are not, for after "is".
+/// A phrase that follows "is".
 pub fn object(bytes: &[u8]) -> Result<&str, String> {
     check::check(bytes).map_err(|at| format!("no JSON from byte {at} on"))?;
     let text = std::str::from_utf8(bytes).map_err(|error| format!("no JSON: {error}"))?.trim();
     if text.starts_with('{') { Ok(text) } else { Err("no JSON object".into()) }
 }
 
-/// Bytes that [`texts`] take for each byte of their JSON, at most.
+/// Maximum number of bytes that [`texts`] takes per byte of JSON.
 pub const TEXTS_SHARE: usize = 16;
 
-/// The keys and values of an object in text that [`object`] has checked; nothing for another value. A key that is no
-/// Unicode (half of a surrogate pair) is an error.
+/// Iterates over the keys and values of an object that [`object`] has checked. Any other value has no entries. A key
+/// that is not valid Unicode (half of a surrogate pair) is an error.
 pub fn entries(object: &str) -> Entries<'_> {
     Entries(object.trim().strip_prefix('{').unwrap_or_default())
 }
 
-/// The unread rest of an object. Values are slices of its text.
+/// Iterator over the rest of an object. Values are slices of its text.
 pub struct Entries<'a>(&'a str);
 
 impl<'a> Iterator for Entries<'a> {
@@ -42,7 +42,7 @@ impl<'a> Iterator for Entries<'a> {
     }
 }
 
-/// Splits the value off the start of checked text; `None` where a bracket closes instead.
+/// Splits the value off the start of checked text; `None` at a closing bracket.
 fn value(text: &str) -> Option<(&str, &str)> {
     let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
     for (at, byte) in text.bytes().enumerate() {
@@ -58,7 +58,7 @@ fn value(text: &str) -> Option<(&str, &str)> {
             b'}' | b']' => depth -= 1,
             _ => {}
         }
-        // A text or a bracket ends the value; a number or a word goes on.
+        // A string, object or array ends here; a number or word ends at the next delimiter.
         if depth == 0 && !quoted && !escaped && matches!(byte, b'"' | b'}' | b']') {
             return Some(text.split_at(at + 1));
         }
@@ -66,7 +66,7 @@ fn value(text: &str) -> Option<(&str, &str)> {
     (!text.is_empty()).then_some((text, ""))
 }
 
-/// The list of whole numbers that a value is; `None` for anything else, and for more than `most` of them.
+/// Parses a list of whole numbers; `None` for any other value, and for more than `most` numbers.
 pub fn whole_numbers(value: &str, most: usize) -> Option<Vec<usize>> {
     let inside = value.strip_prefix('[')?.strip_suffix(']')?.trim();
     if inside.is_empty() {
@@ -80,7 +80,7 @@ pub fn whole_numbers(value: &str, most: usize) -> Option<Vec<usize>> {
 /// Parses an object whose values are all strings.
 ///
 /// # Errors
-/// A phrase that follows "is" or "holds": a value that is no string, or a duplicate key.
+/// A phrase that follows "is" or "holds", for a value that is not a string, or a duplicate key.
 pub fn texts(object: &str) -> Result<BTreeMap<String, String>, String> {
     let mut texts = BTreeMap::new();
     for entry in entries(object) {

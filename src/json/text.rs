@@ -1,8 +1,8 @@
-//! Texts in JSON: unescaped and escaped
+//! Unescapes and escapes JSON strings.
 
 use std::collections::BTreeMap;
 
-/// The text that a checked value is; `None` for another value, and for half of a surrogate pair.
+/// Unescapes a checked string; `None` for any other value, and for half of a surrogate pair.
 pub fn text(value: &str) -> Option<String> {
     let mut rest = value.strip_prefix('"')?.strip_suffix('"')?.chars();
     let mut out = String::with_capacity(value.len() - 2);
@@ -33,12 +33,12 @@ pub fn text(value: &str) -> Option<String> {
     Some(out)
 }
 
-/// Four hexadecimal digits.
+/// Parses four hexadecimal digits.
 fn unit(rest: &mut std::str::Chars) -> Option<u32> {
     (0..4).try_fold(0, |code, _| Some(16 * code + rest.next()?.to_digit(16)?))
 }
 
-/// The text as JSON, in quotes.
+/// Returns the text as a JSON string, in quotes.
 pub fn quoted(text: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut out = String::with_capacity(text.len() + 2);
@@ -69,7 +69,7 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
-/// Texts by key as a JSON object.
+/// Returns texts by key as a JSON object.
 pub fn write_texts(texts: &BTreeMap<String, String>) -> String {
     let mut out = String::from("{");
     for (key, text) in texts {

@@ -1,4 +1,4 @@
-//! The activations that a gate may have: ONNX's list, with its parameters.
+//! Activation functions of gates: ONNX's list, with its parameters.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 use crate::math::{number, sigmoid, softplus, tanh_stable};
 
-/// A function of one pre-activation, as the ONNX operators GRU, LSTM and RNN name them.
+/// An activation function, named as by the ONNX operators GRU, LSTM and RNN.
 ///
 /// ```
 /// use wgru::Activation;
@@ -28,12 +28,12 @@ pub enum Activation {
         /// β
         beta: f32,
     },
-    /// `v` where `v ≥ 0`, else `α·v`
+    /// `v` if `v ≥ 0`, otherwise `α·v`
     LeakyRelu {
         /// α
         alpha: f32,
     },
-    /// `v` where `v ≥ α`, else 0
+    /// `v` if `v ≥ α`, otherwise 0
     ThresholdedRelu {
         /// α
         alpha: f32,
@@ -52,7 +52,7 @@ pub enum Activation {
         /// β
         beta: f32,
     },
-    /// `v` where `v ≥ 0`, else `α·(e^v − 1)`
+    /// `v` if `v ≥ 0`, otherwise `α·(e^v − 1)`
     Elu {
         /// α
         alpha: f32,
@@ -64,7 +64,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Number, `α` and `β`, as the kernels take them.
+    /// Returns the number, `α` and `β`, as the kernels take them.
     pub(crate) fn words(self) -> (u32, f32, f32) {
         match self {
             Activation::Sigmoid => (0, 0.0, 0.0),
@@ -89,7 +89,7 @@ impl Activation {
 }
 
 impl Activation {
-    /// `f(v)` in f64, written as its definition. NaN gives NaN.
+    /// `f(v)` in f64, computed by its definition. NaN gives NaN.
     pub(crate) fn apply_f64(self, v: f64) -> f64 {
         let (_, alpha, beta) = self.words();
         let (alpha, beta) = (f64::from(alpha), f64::from(beta));
@@ -123,7 +123,7 @@ impl fmt::Display for Activation {
     }
 }
 
-/// Names, and how many parameters each has, by number.
+/// Names and numbers of parameters, by number of the activation.
 const NAMES: [(&str, usize); 11] = [
     ("Sigmoid", 0),
     ("Tanh", 0),
@@ -262,7 +262,7 @@ pub(crate) fn slope(kind: u32, alpha: f32, beta: f32, v: f32, y: f32) -> f32 {
     }
 }
 
-/// `e^v − 1` for `v ≤ 0`, by its series where it would cancel.
+/// `e^v − 1` for `v ≤ 0`, computed by a series where the difference would cancel.
 fn expm1(v: f32) -> f32 {
     if v > -0.25 {
         return v * (1.0 + v * (0.5 + v * (1.0 / 6.0 + v * (1.0 / 24.0 + v * (1.0 / 120.0)))));
@@ -293,7 +293,7 @@ mod tests {
         for a in ALL {
             let (kind, alpha, beta) = a.words();
             for i in -60..=60 {
-                // Off the corners of the piecewise functions.
+                // Avoids the kinks of the piecewise functions.
                 let v = i as f32 / 8.0 + 0.031;
                 let y = a.apply(v);
                 let want = a.apply_f64(v as f64);

@@ -1,13 +1,14 @@
-//! Numbers in text; in browsers without the standard library's reader, which brings tables of 10 KB that they would download
+//! Parses numbers. In browsers, the standard library's parser is avoided, because its tables would add 10 KB to the
+//! download.
 
-/// The number that `text` is, as `Display` and `Debug` write it: the nearest f32, and an f64 within a few ulp.
+/// Parses a number as `Display` and `Debug` write it. The result is within a few ulp, and its nearest f32 is exact.
 pub fn number(text: &str) -> Option<f64> {
     if cfg!(target_arch = "wasm32") { by_digits(text) } else { text.parse().ok() }
 }
 
-/// [`number`] from the first 19 digits and the power of ten.
+/// [`number`], computed from the first 19 digits and the power of ten.
 fn by_digits(text: &str) -> Option<f64> {
-    /// The largest power of ten that f64 holds exactly.
+    /// Exponent of the largest power of ten that f64 represents exactly.
     const WHOLE: i32 = 22;
     let (sign, digits) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
     match digits {

@@ -1,4 +1,4 @@
-//! Ready models, made only of the layers below.
+//! Ready-made models, built only from the layers of this crate.
 
 pub mod decode;
 mod seq2seq;

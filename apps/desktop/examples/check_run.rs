@@ -1,4 +1,4 @@
-//! Checks a run of the application by its report and its screenshot; see `scripts/test-desktop.sh`.
+//! Checks the report and the screenshot of a run of the application; see `scripts/test-desktop.sh`.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -7,41 +7,41 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde_json::Value;
 
-/// Colours that a screenshot has at least: a window without its pictures has some hundred.
+/// Minimum number of colors in a screenshot. A window without its pictures has a few hundred.
 const COLOURS: usize = 1500;
 
 #[derive(Parser)]
 struct Expected {
     report: PathBuf,
     screenshot: PathBuf,
-    /// Least number of updates
+    /// Minimum number of updates
     #[arg(long, default_value_t = 0)]
     updates: u64,
-    /// Least number of epochs
+    /// Minimum number of epochs
     #[arg(long, default_value_t = 0)]
     epochs: usize,
-    /// The losses fell
+    /// Expect that the losses fell
     #[arg(long)]
     learns: bool,
-    /// The sensor played
+    /// Expect that the sensor played
     #[arg(long)]
     sensor: bool,
-    /// The model of the last start was found
+    /// Expect that the model of the previous run was found
     #[arg(long)]
     found: bool,
-    /// Nothing was trained
+    /// Expect that nothing was trained
     #[arg(long)]
     idle: bool,
-    /// A device was lost, and training went on
+    /// Expect that a device was lost, and training continued
     #[arg(long)]
     recovered: bool,
-    /// A window was opened again
+    /// Expect that a window was reopened
     #[arg(long)]
     reopened: bool,
-    /// The program was started again
+    /// Expect that the program was restarted
     #[arg(long)]
     restarted: bool,
-    /// Least number of inferences in frames
+    /// Minimum number of inferences in frames
     #[arg(long, default_value_t = 0)]
     inferences: u64,
 }
@@ -69,12 +69,12 @@ fn check(expected: &Expected) -> Result<Vec<String>, Box<dyn std::error::Error>>
     let losses = list("losses_celsius")?;
     let events: Vec<String> = list("events")?.iter().map(|event| event.as_str().unwrap_or("").into()).collect();
     println!(
-        "frame {p50:.1} ms (median), {p99:.1} ms (99 %); {updates} updates, {:.1} per second; in wgru {} ms a frame at most",
+        "frame {p50:.1} ms (median), {p99:.1} ms (99 %); {updates} updates, {:.1} per second; at most {} ms per frame in wgru",
         number("/updates_per_second")?,
         report["wgru_in_frame_ms"]["max"],
     );
     if let Some(ms) = report["inference_ms"]["p50"].as_f64() {
-        println!("to record an inference {ms:.2} ms (median), {:.2} ms at most", number("/inference_ms/max")?);
+        println!("recording an inference takes {ms:.2} ms (median), at most {:.2} ms", number("/inference_ms/max")?);
     }
     events.iter().for_each(|event| println!("  {event}"));
 
@@ -92,9 +92,9 @@ fn check(expected: &Expected) -> Result<Vec<String>, Box<dyn std::error::Error>>
     holds("the sensor played", !expected.sensor || number("/sensor_steps")? > 20.0);
     holds("the model was found", report["model_found"] == expected.found);
     let went_on = number("/lost")? == 1.0 && number("/recovered")? == 1.0;
-    holds("the loss was recovered from", went_on == expected.recovered);
-    holds("the window was opened again", (number("/windows_reopened")? == 1.0) == expected.reopened);
-    holds("the program was started again", (number("/restarted")? == 1.0) == expected.restarted);
+    holds("training continued after the loss", went_on == expected.recovered);
+    holds("the window was reopened", (number("/windows_reopened")? == 1.0) == expected.reopened);
+    holds("the program was restarted", (number("/restarted")? == 1.0) == expected.restarted);
     holds("enough inferences", number("/inference_ms/count")? >= expected.inferences as f64);
     if expected.learns {
         let loss = |at: Option<&Value>, of: &str| at.and_then(|losses| losses[of].as_f64()).unwrap_or(f64::NAN);
@@ -108,7 +108,7 @@ fn check(expected: &Expected) -> Result<Vec<String>, Box<dyn std::error::Error>>
     Ok(faults)
 }
 
-/// Describes the fault of a screenshot: too few colours as a whole, or a quarter that is blank.
+/// Describes the faults of a screenshot: too few colors as a whole, or a quarter that is blank.
 fn picture_faults(path: &std::path::Path) -> image::ImageResult<Vec<String>> {
     let picture = image::open(path)?.to_rgb8();
     let (width, height) = picture.dimensions();
@@ -117,12 +117,12 @@ fn picture_faults(path: &std::path::Path) -> image::ImageResult<Vec<String>> {
         pixels.map(|(x, y)| picture.get_pixel(x, y).0).collect::<HashSet<_>>().len()
     };
     let all = colours(0, 0, width, height);
-    println!("{}: {width}x{height}, {all} colours", path.display());
+    println!("{}: {width}x{height}, {all} colors", path.display());
     let mut faults = Vec::new();
     if all < COLOURS {
-        faults.push(format!("{all} colours in the screenshot, fewer than {COLOURS}"));
+        faults.push(format!("{all} colors in the screenshot, fewer than {COLOURS}"));
     }
-    // The cards are right of the controls.
+    // The cards are to the right of the controls.
     let (left, middle, center) = (width / 4, width / 4 + width * 3 / 8, height / 2);
     for (name, part) in [
         ("learning", colours(left, 80, middle, center)),
@@ -131,7 +131,7 @@ fn picture_faults(path: &std::path::Path) -> image::ImageResult<Vec<String>> {
         ("sensor", colours(middle, center, width, height)),
     ] {
         if part < 40 {
-            faults.push(format!("{part} colours where {name} is: it looks blank"));
+            faults.push(format!("the card {name} has {part} colors: it looks blank"));
         }
     }
     Ok(faults)

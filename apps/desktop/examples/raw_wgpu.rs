@@ -1,5 +1,5 @@
-//! winit and wgpu without a framework: a GRU learns a wave in the background, and each frame runs it and draws its output
-//! in one submission, from the buffer that it wrote.
+//! The smallest host application, with winit and wgpu only: a GRU learns a wave in the background. Each frame runs it
+//! and draws its output from the buffer that it wrote, in one submission.
 //!
 //! ```text
 //! cargo run --release --example raw_wgpu
@@ -20,7 +20,7 @@ use winit::event::WindowEvent;
 use winit::event_loop::{ActiveEventLoop, EventLoop};
 use winit::window::{Window, WindowId};
 
-/// Points of the line on show.
+/// Number of points in the line.
 const STEPS: usize = 256;
 
 const SHADER: &str = "
@@ -38,13 +38,14 @@ fn model(device: &Device) -> wgru::Result<Sequential> {
     Ok(Sequential::new().push("gru", gru).push("head", Linear::new(device, 16, 1, true, &mut rng)?))
 }
 
-/// A wave, and the same one step later.
+/// Returns a wave, and the same wave one step later.
 fn wave(phase: f32, steps: usize) -> (Vec<f32>, Vec<f32>) {
     let y = |t: usize| (0.15 * t as f32 + phase).sin() * (0.02 * t as f32 + 0.3 * phase).cos();
     ((0..steps).map(y).collect(), (1..=steps).map(y).collect())
 }
 
-/// Trains until `stop`, and sends the weights after every epoch. Runs on a thread of its own with a device of its own.
+/// Trains until `stop` is set, and sends the weights after every epoch. Runs on its own thread, with its own view of
+/// the device.
 fn train(device: &Device, stop: &AtomicBool, send: impl Fn(TensorFile)) -> wgru::Result<()> {
     let model = model(device)?;
     let (x, y): (Vec<_>, Vec<_>) = (0..64).map(|i| wave(i as f32, 64)).unzip();
@@ -69,7 +70,7 @@ fn train(device: &Device, stop: &AtomicBool, send: impl Fn(TensorFile)) -> wgru:
     failed.map_or(Ok(()), Err)
 }
 
-/// Everything that a window is drawn with.
+/// State for drawing the window.
 struct Gpu {
     surface: wgpu::Surface<'static>,
     config: wgpu::SurfaceConfiguration,
@@ -91,7 +92,7 @@ impl Gpu {
         let wanted = wgpu::RequestAdapterOptions { compatible_surface: Some(&surface), ..Default::default() };
         let adapter = instance.request_adapter(&wanted).await?;
 
-        // Request what wgru needs beside what the application needs.
+        // Request the features and limits of wgru in addition to those of the application.
         let needs = wgru::requirements(&adapter).best;
         let descriptor = wgpu::DeviceDescriptor {
             required_features: needs.features,
@@ -100,13 +101,13 @@ impl Gpu {
         };
         let (device, queue) = adapter.request_device(&descriptor).await?;
 
-        // The host's handlers stay its own. Without them wgpu ends the program on an error.
+        // wgru leaves the host's handlers in place. Without a handler, wgpu ends the program on an error.
         let lost = Arc::new(OnceLock::new());
         let noted = lost.clone();
         device.set_device_lost_callback(move |reason, why| _ = noted.set(format!("{reason:?} {why}")));
         device.on_uncaptured_error(Arc::new(|error| eprintln!("GPU: {error}")));
 
-        // One view for the frames and one for the training: each records on its own.
+        // One view for the frames and one for training: each has its own recorder.
         let net = Device::from_wgpu(&adapter, device.clone(), queue.clone())?;
         let background = Device::from_wgpu(&adapter, device.clone(), queue.clone())?;
         let (sender, weights) = channel();
@@ -119,7 +120,7 @@ impl Gpu {
 
         let size = window.inner_size();
         let config = surface.get_default_config(&adapter, size.width.max(1), size.height.max(1));
-        let config = config.ok_or("the window cannot be drawn by this adapter")?;
+        let config = config.ok_or("this adapter cannot draw the window")?;
         surface.configure(&device, &config);
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: None,
@@ -150,7 +151,7 @@ impl Gpu {
             cache: None,
         });
         let model = model(&net)?;
-        // Compiles the shaders, so that the first frame need not.
+        // Compile the shaders now, not in the first frame.
         prepare(&model, &Tensor::zeros(&net, &[1, STEPS, 1])?)?;
         Ok(Self { surface, config, device, queue, pipeline, lost, net, model, weights, frame: 0 })
     }
@@ -158,7 +159,7 @@ impl Gpu {
     /// Runs the network and draws its output, in one submission.
     fn draw(&mut self) -> Result<(), Box<dyn Error>> {
         if let Some(why) = self.lost.get() {
-            return Err(format!("the device was lost ({why}): open a new one, and everything made from it").into());
+            return Err(format!("the device was lost ({why}): open a new device, and recreate everything on it").into());
         }
         if let Some(weights) = self.weights.try_iter().last() {
             load_parameters(&self.model, &weights)?;
@@ -207,13 +208,13 @@ impl Gpu {
     }
 }
 
-/// The window, once there is one.
+/// The application, with its window once it is open.
 #[derive(Default)]
 struct App {
     window: Option<Arc<Window>>,
     gpu: Option<Gpu>,
     stop: Arc<AtomicBool>,
-    /// Frames after which it ends.
+    /// Number of frames after which the application exits.
     frames: Option<u32>,
     error: Option<Box<dyn Error>>,
 }

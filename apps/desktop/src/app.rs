@@ -1,4 +1,4 @@
-//! One window: what happens in a frame, and when the window closes
+//! A window of the application: its frames, and when it closes.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -19,7 +19,7 @@ use crate::session::{IDLE, Session};
 use crate::ui;
 use crate::worker::{Command, EventKind, Status};
 
-/// Frames that a screenshot may take.
+/// Maximum number of frames to wait for a screenshot.
 const SCREENSHOT_FRAMES: u64 = 100;
 
 /// A window of the session.
@@ -28,16 +28,16 @@ pub struct App<'s> {
     host: Host,
     inference: Option<Pending>,
     played: Instant,
-    /// A frame was asked to be kept: when, and whether it is.
+    /// A requested screenshot: the frame of the request, and whether the file is written.
     screenshot: Option<(u64, Arc<AtomicBool>)>,
     is_closing: bool,
 }
 
 impl<'s> App<'s> {
-    /// Sets the window up and tells the training thread of its device.
+    /// Sets up the window, and sends its device to the training thread.
     ///
     /// # Errors
-    /// A text for the user when the window is not drawn by wgpu.
+    /// A message for the user if the window is not drawn by wgpu.
     pub fn new(session: &'s mut Session, context: &eframe::CreationContext<'_>) -> Result<Self, String> {
         let state = context.wgpu_render_state.as_ref().ok_or("this window is not drawn by wgpu")?;
         let host = Host::of(state, session.reopened);
@@ -50,7 +50,7 @@ impl<'s> App<'s> {
         Ok(Self { session, host, inference, played: Instant::now(), screenshot: None, is_closing: false })
     }
 
-    /// Plays the sensor and records an inference, where this frame has one.
+    /// Plays the sensor, and records an inference if one is due in this frame.
     fn work(&mut self) {
         let Session { player, meter, worker, options, frame, .. } = &mut *self.session;
         let board = worker.shared.lock();
@@ -68,24 +68,24 @@ impl<'s> App<'s> {
             && let Err(error) = inference.frame(meter, *frame % every == 0)
             && self.host.loss.reason().is_none()
         {
-            worker.shared.tell(EventKind::Error, format!("No inference any more: {error}"));
+            worker.shared.tell(EventKind::Error, format!("Inference stopped: {error}"));
         }
     }
 
-    /// Why the window's device is gone, once it is.
+    /// Returns why the window's device was lost, if it was.
     fn window_loss(&mut self) -> Option<String> {
         let Options { lose_at, while_painting, .. } = self.session.options;
         if !while_painting && lose_at == Some(self.session.frame) {
             self.session.lose_device = true;
         }
         if self.session.lose_device_if_asked() {
-            // wgpu tells when the work that was submitted is done.
+            // wgpu reports the loss only after the submitted work is done.
             return Some(self.host.loss.reason().unwrap_or("Destroyed").to_string());
         }
         self.host.loss.reason().map(String::from)
     }
 
-    /// Closes the window when its device is gone, or when the command line says so.
+    /// Closes the window if its device is lost, or if the command line says so.
     fn close_if_due(&mut self, ctx: &egui::Context) {
         if self.is_closing {
             return;
@@ -110,7 +110,7 @@ impl<'s> App<'s> {
                 if is_kept.load(Ordering::Acquire) {
                     self.close(ctx);
                 } else if *frame > since + SCREENSHOT_FRAMES {
-                    log::error!("no screenshot: the window gave no frame");
+                    log::error!("no screenshot: the window returned no frame");
                     self.close(ctx);
                 }
             }
@@ -135,7 +135,7 @@ impl eframe::App for App<'_> {
         if self.session.worker.has_died() {
             let mut board = self.session.worker.shared.lock();
             if !matches!(board.status, Status::Failed(_)) {
-                board.status = Status::Failed("the training thread ended: a fault of this program".into());
+                board.status = Status::Failed("the training thread ended unexpectedly, which is a bug".into());
             }
         }
         let is_moving = self.session.is_training() || self.session.player.is_running;
@@ -147,7 +147,7 @@ impl eframe::App for App<'_> {
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
-        // On a device that is gone nothing can be drawn.
+        // Nothing can be drawn on a lost device.
         if !self.session.reopen {
             ui::show(ui, self.session, &self.host);
             if self.session.options.while_painting && self.session.options.lose_at == Some(self.session.frame) {
@@ -165,7 +165,7 @@ impl eframe::App for App<'_> {
     }
 }
 
-/// Asks for the next frame as a PNG; says when the file is there.
+/// Requests the next frame as a PNG. The returned flag is set when the file is written.
 fn ask_for_screenshot(ctx: &egui::Context, path: PathBuf) -> Arc<AtomicBool> {
     let is_kept = Arc::new(AtomicBool::new(false));
     let done = is_kept.clone();

@@ -22,16 +22,16 @@ pub enum Which {
     Candidate,
 }
 
-/// A heat map, or its scale of colours.
+/// A heat map, or its color scale.
 #[derive(Clone)]
 pub struct Picture {
     pub gates: Arc<Gates>,
     pub which: Which,
-    /// First day and number of days, from the first that the buffer holds.
+    /// First day, counted from the first that the buffer holds, and number of days.
     pub first: usize,
     pub days: usize,
     pub dark: bool,
-    /// Draws the scale of colours instead.
+    /// Draws the color scale instead.
     pub ramp: bool,
 }
 
@@ -56,11 +56,11 @@ struct Resources {
 struct Slot {
     params: wgpu::Buffer,
     group: wgpu::BindGroup,
-    /// Of the gates that are bound.
+    /// Serial number of the bound gates.
     serial: u64,
 }
 
-/// Makes the pipeline, once per window.
+/// Creates the pipeline, once per window.
 pub fn install(state: &RenderState) {
     let device = &state.device;
     let module = device.create_shader_module(wgpu::include_wgsl!("gates.wgsl"));

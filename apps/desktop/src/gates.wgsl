@@ -1,16 +1,16 @@
-// A heat map of gate values, straight from the buffer that the GRU wrote them to.
+// Heat map of gate values, read from the buffer that the GRU wrote them to.
 //
 // Days go from left to right, units from bottom to top. Host side: gates.rs.
 struct Params {
-    first: u32,   // first day on show
-    days: u32,    // days on show
+    first: u32,   // first day shown
+    days: u32,    // number of days shown
     hidden: u32,  // units
     flags: u32,   // see below
 }
 
 const SIGNED: u32 = 1u;  // values in [-1, 1] instead of [0, 1]
 const DARK: u32 = 2u;    // dark theme
-const RAMP: u32 = 4u;    // draws the scale of colours: the smallest value at the bottom
+const RAMP: u32 = 4u;    // draws the color scale, with the smallest value at the bottom
 const LINEAR: u32 = 8u;  // the target encodes sRGB by itself
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -31,7 +31,7 @@ fn between(low: vec3<f32>, high: vec3<f32>, share: f32) -> vec3<f32> {
     return mix(low, high, clamp(share, 0.0, 1.0));
 }
 
-// Viridis, by six of its colours.
+// Viridis, interpolated from six of its colors.
 fn sequential(value: f32) -> vec3<f32> {
     let at = 5.0 * clamp(value, 0.0, 1.0);
     var colour = between(vec3(0.267, 0.004, 0.329), vec3(0.255, 0.267, 0.529), at);
@@ -41,7 +41,7 @@ fn sequential(value: f32) -> vec3<f32> {
     return between(colour, vec3(0.992, 0.906, 0.145), at - 4.0);
 }
 
-// Blue to orange over the colour of the card.
+// Blue to orange, through the color of the card.
 fn diverging(value: f32, dark: bool) -> vec3<f32> {
     let middle = select(vec3(0.96), vec3(0.09, 0.10, 0.12), dark);
     let low = select(vec3(0.02, 0.35, 0.68), vec3(0.36, 0.70, 1.00), dark);

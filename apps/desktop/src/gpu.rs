@@ -1,6 +1,6 @@
-//! Devices: the window's, which wgru adopts, and a second one that only trains
+//! Devices: the window's, which wgru adopts, and a second one that only trains.
 //!
-//! Every call of wgru that concerns a host's device is in this file.
+//! All calls of wgru that concern a host's device are in this file.
 
 use std::sync::{Arc, OnceLock};
 
@@ -24,12 +24,12 @@ pub fn descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
     }
 }
 
-/// Why a device is gone, once it is. Clones share it.
+/// Why a device was lost, once it is lost. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Loss(Arc<OnceLock<String>>);
 
 impl Loss {
-    /// The driver's words, or `None` while the device works.
+    /// Returns the driver's message, or `None` while the device works.
     pub fn reason(&self) -> Option<&str> {
         self.0.get().map(String::as_str)
     }
@@ -42,36 +42,37 @@ pub struct Host {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub loss: Loss,
-    /// Tells the windows apart. wgpu's handles cannot: those of two instances may be equal.
+    /// Distinguishes the windows. wgpu's handles cannot: those of two instances may be equal.
     pub window: u32,
 }
 
 impl Host {
-    /// The window's device, with handlers that note its loss. wgpu's own handler of errors would end the program.
+    /// Wraps the window's device, and installs handlers that record its loss. wgpu's own error handler would end the
+    /// program.
     pub fn of(state: &eframe::egui_wgpu::RenderState, window: u32) -> Self {
         let loss = listen(&state.device);
         let (adapter, device, queue) = (state.adapter.clone(), state.device.clone(), state.queue.clone());
         Self { adapter, device, queue, loss, window }
     }
 
-    /// wgru's view of the window's device. Each has a recorder of its own, so threads with one each do not wait for
-    /// each other.
+    /// Returns wgru's view of the window's device. Each view has its own recorder, so threads with one view each do not
+    /// wait for each other.
     ///
     /// # Errors
-    /// Those of wgru.
+    /// Errors of wgru.
     pub fn adopt(&self) -> Result<Device> {
         Device::from_wgpu(&self.adapter, self.device.clone(), self.queue.clone())
     }
 
-    /// Whether the device is gone, also before its handler was called.
+    /// Whether the device is lost, even if its handler was not called yet.
     pub fn is_lost(&self) -> bool {
         self.loss.reason().is_some() || matches!(self.adopt(), Err(Error::DeviceLost(_)))
     }
 
-    /// The device to train on.
+    /// Returns the device to train on.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] when the adapter gives no second device.
+    /// [`Error::NoAdapter`] if the adapter cannot open a second device.
     pub fn compute(&self, place: Place) -> Result<Compute> {
         let host = match place {
             Place::Window => self.clone(),
@@ -101,22 +102,22 @@ fn listen(device: &wgpu::Device) -> Loss {
     loss
 }
 
-/// A device that trains.
+/// The device to train on.
 pub struct Compute {
     pub device: Device,
     host: Host,
 }
 
 impl Compute {
-    /// A handle that can destroy the device from another thread.
+    /// Returns a handle that can destroy the device from another thread.
     pub fn fuse(&self) -> Fuse {
         Fuse(self.host.device.clone())
     }
 
-    /// Whether the device is gone.
+    /// Checks that the device still works.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`] when it is.
+    /// [`Error::DeviceLost`] if it does not.
     pub fn probe(&self) -> Result<()> {
         match self.device.is_lost() {
             true => Err(Error::DeviceLost(self.reason().unwrap_or("it was destroyed").to_string())),
@@ -124,7 +125,7 @@ impl Compute {
         }
     }
 
-    /// The words of the driver, once it told them.
+    /// Returns the driver's message, once it has reported the loss.
     pub fn reason(&self) -> Option<&str> {
         self.host.loss.reason()
     }
@@ -135,7 +136,7 @@ impl Compute {
 pub struct Fuse(wgpu::Device);
 
 impl Fuse {
-    /// Destroys it, as a driver that resets the GPU would. wgpu then calls the handler of the loss.
+    /// Destroys the device, as a driver that resets the GPU would. wgpu then calls the handler for the loss.
     pub fn blow(&self) {
         self.0.destroy();
         let _ = self.0.poll(wgpu::PollType::Poll);

@@ -1,4 +1,4 @@
-//! An inference that frames record on the window's device, to measure what that costs them
+//! Inferences that frames record on the window's device, to measure their cost.
 
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -15,7 +15,7 @@ const BATCH: usize = 8;
 const HIDDEN: usize = 256;
 const LAYERS: usize = 2;
 
-/// Values on their way back from the GPU.
+/// A pending readback.
 type Reading = Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send>>;
 
 /// Two layers of 256 units over 64 steps of 8 sequences.
@@ -35,12 +35,12 @@ impl Inference {
         Ok(Self { gru, x, reading: None })
     }
 
-    /// Makes one in the background.
+    /// Builds an inference in the background.
     pub fn prepare(host: &Host) -> Pending {
         let (sender, receiver) = channel();
         let host = host.clone();
         std::thread::spawn(move || {
-            // A window that is closed meanwhile wants none.
+            // Nobody receives it if the window was closed meanwhile.
             let _ = sender.send(Self::new(&host));
         });
         Pending::Waiting(receiver)
@@ -50,14 +50,14 @@ impl Inference {
         Ok(self.gru.run(&self.x, RunOptions::default(), &mut Mode::Eval)?.h_n)
     }
 
-    /// Records a run, and asks for its last state.
+    /// Records a run, and starts to read its last state back.
     fn begin(&mut self) -> Result<()> {
         let state = self.last_state()?;
         self.reading = Some(Box::pin(async move { state.read().await }));
         self.look()
     }
 
-    /// Takes the state if it has come. Does not wait.
+    /// Takes the state if it has arrived. Does not wait.
     fn look(&mut self) -> Result<()> {
         let Some(reading) = &mut self.reading else { return Ok(()) };
         match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -70,7 +70,7 @@ impl Inference {
     }
 }
 
-/// An [`Inference`] in the making.
+/// An [`Inference`] that is built in the background.
 pub enum Pending {
     Waiting(Receiver<Result<Inference>>),
     Ready(Box<Inference>),
@@ -79,11 +79,11 @@ pub enum Pending {
 }
 
 impl Pending {
-    /// Work of one frame: takes the result of an earlier inference if it has come, and where `is_due` begins the next one,
-    /// unless one is under way.
+    /// Does the work of one frame. Takes the result of an earlier inference if it has arrived. If `is_due` is set,
+    /// starts the next inference, unless one is pending.
     ///
     /// # Errors
-    /// Those of the device, once.
+    /// Errors of the device, once.
     pub fn frame(&mut self, meter: &mut Meter, is_due: bool) -> Result<()> {
         if let Self::Waiting(receiver) = self {
             match receiver.try_recv() {

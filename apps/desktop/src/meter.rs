@@ -1,13 +1,13 @@
-//! Frame times, and the time that a frame spends in wgru
+//! Measures frame times, and the time that a frame spends in wgru.
 
 use std::time::{Duration, Instant};
 
-/// Frames that the window's figures are taken from.
+/// Number of recent frames that the window's figures cover.
 const RECENT: usize = 400;
-/// Most frames that a report is made from: an hour at 60 frames a second.
+/// Maximum number of frames in a report: an hour at 60 frames per second.
 const MOST: usize = 216_000;
 
-/// Times in milliseconds, in the order they came.
+/// Times in milliseconds, in chronological order.
 #[derive(Clone, Debug, Default)]
 pub struct Times(Vec<f32>);
 
@@ -18,17 +18,17 @@ impl Times {
         }
     }
 
-    /// The last ones.
+    /// Returns the most recent times.
     pub fn recent(&self) -> Times {
         Times(self.0[self.0.len().saturating_sub(RECENT)..].to_vec())
     }
 
-    /// How many there are.
+    /// Returns the number of times.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The time that a share of all do not exceed (nearest rank); `None` without any.
+    /// Returns the time that a share of all times does not exceed (nearest rank); `None` if there are no times.
     pub fn quantile(&self, share: f64) -> Option<f32> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable_by(f32::total_cmp);
@@ -36,7 +36,7 @@ impl Times {
         sorted.get(rank.max(1) - 1).copied()
     }
 
-    /// How many fall into each of `bins` of `width` milliseconds; the last one has all that are longer.
+    /// Counts the times in each of `bins` bins of `width` milliseconds. The last bin includes all longer times.
     pub fn histogram(&self, width: f32, bins: usize) -> Vec<usize> {
         let mut counts = vec![0; bins];
         for time in &self.0 {
@@ -51,19 +51,19 @@ impl Times {
 pub struct Meter {
     begun: Instant,
     last: Option<Instant>,
-    /// From the beginning of a frame to the beginning of the next.
+    /// Times from the beginning of a frame to the beginning of the next.
     pub frames: Times,
-    /// In calls of wgru on the thread of the window, of the frames that made any.
+    /// Times spent in wgru on the window's thread, for frames that call it.
     pub wgru: Times,
-    /// In the calls that record an inference.
+    /// Times of the calls that record an inference.
     pub inference: Times,
     in_frame: Duration,
-    /// Updates at a time, for the rate.
+    /// Number of updates at points in time, for the rate.
     marks: Vec<(Instant, u64)>,
 }
 
 impl Meter {
-    /// A meter that has seen no frame.
+    /// Creates a meter that has not seen any frame.
     pub fn new() -> Self {
         Self {
             begun: Instant::now(),
@@ -76,12 +76,12 @@ impl Meter {
         }
     }
 
-    /// Time since the start.
+    /// Returns the time since the start.
     pub fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// Begins a frame. `made` are the updates of the training so far.
+    /// Begins a frame. `made` is the number of training updates so far.
     pub fn frame(&mut self, made: u64) {
         let now = Instant::now();
         if let Some(last) = self.last.replace(now) {
@@ -96,12 +96,12 @@ impl Meter {
         self.marks.drain(..old);
     }
 
-    /// The window was closed and opened again: the time between is no frame.
+    /// Called when the window was closed and reopened: the time in between is not a frame.
     pub fn interrupt(&mut self) {
         self.last = None;
     }
 
-    /// Counts the time of a call of wgru on the thread of the window.
+    /// Measures a call of wgru on the window's thread.
     pub fn time<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let begun = Instant::now();
         let out = call();
@@ -109,7 +109,7 @@ impl Meter {
         out
     }
 
-    /// [`time`](Self::time), of an inference.
+    /// [`time`](Self::time), for an inference.
     pub fn time_inference<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let begun = Instant::now();
         let out = self.time(call);
@@ -117,7 +117,7 @@ impl Meter {
         out
     }
 
-    /// Updates per second over the last three seconds.
+    /// Returns the updates per second over the last three seconds.
     pub fn rate(&self) -> f64 {
         match (self.marks.first(), self.marks.last()) {
             (Some((begun, first)), Some((now, last))) if now > begun => {

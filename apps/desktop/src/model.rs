@@ -1,4 +1,4 @@
-//! The forecaster: a GRU over the days, and a linear layer on each of its states
+//! The forecaster: a GRU over the days, and a linear layer on each of its states.
 
 use wgru::nn::{Gates, Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::train::HostData;
@@ -8,11 +8,11 @@ use std::ops::{Range, RangeInclusive};
 
 use crate::weather::{INPUTS, Weather};
 
-/// Days of a training sequence.
+/// Length of a training sequence in days.
 const STEPS: usize = 64;
-/// Days between the beginnings of two sequences.
+/// Days between the starts of two sequences.
 const STRIDE: usize = 4;
-/// Days of the longest memory before training.
+/// Longest memory before training, in days.
 const LONGEST: f32 = 60.0;
 /// Sizes of the hidden state that the application offers.
 pub const SIZES: RangeInclusive<usize> = 4..=256;
@@ -25,22 +25,22 @@ pub struct Forecaster {
 
 /// One pass over a series.
 pub struct Pass {
-    /// `[T]`: by day, the change of temperature until the next day, standardised.
+    /// `[T]`: for each day, the standardized change of temperature until the next day.
     pub output: Tensor,
     /// `[T, 1, H]` each.
     pub gates: Gates,
 }
 
 impl Forecaster {
-    /// A forecaster with fresh weights.
+    /// Creates a forecaster with random weights.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors of the device.
     pub fn new(device: &Device, hidden: usize, rng: &mut Rng) -> Result<Self> {
         let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(INPUTS, hidden) };
         let gru = config.build(device, rng)?;
-        // The update gates start as memories of 1 to LONGEST days: Tallec and Ollivier, *Can recurrent neural networks
-        // warp time?* (2018). This also orders the units of the picture by their memory.
+        // The update gates start with memories of 1 to LONGEST days: Tallec and Ollivier, *Can recurrent neural
+        // networks warp time?* (2018). This also orders the units of the picture by their memory.
         for (_, bias) in gru.parameters().iter().filter(|(name, _)| name == "bias_ih_l0") {
             let mut values = bias.to_vec()?;
             for (unit, value) in values[hidden..2 * hidden].iter_mut().enumerate() {
@@ -51,15 +51,15 @@ impl Forecaster {
         Ok(Self { gru, head: Linear::new(device, hidden, 1, true, rng)? })
     }
 
-    /// Units of the hidden state.
+    /// Returns the number of hidden units.
     pub fn hidden(&self) -> usize {
         self.gru.config().hidden
     }
 
-    /// Forecasts for the days after each of `days`, with the gates that led to them.
+    /// Returns the forecasts for the days after each of `days`, with the gates that led to them.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors of the device.
     pub fn pass(&self, device: &Device, weather: &Weather, days: Range<usize>) -> Result<Pass> {
         let steps = days.len();
         let x: Vec<f32> = days.flat_map(|day| weather.input(day)).collect();
@@ -71,10 +71,10 @@ impl Forecaster {
         Ok(Pass { output, gates })
     }
 
-    /// The forecaster frame by frame. It must be on the CPU.
+    /// Returns the forecaster as a stream. It must be on the CPU.
     ///
     /// # Errors
-    /// Those of [`Stream::new`].
+    /// Errors of [`Stream::new`].
     pub fn stream(&self) -> Result<Stream> {
         Stream::new(&self.gru, StreamOptions::default())?.then(&self.head)
     }
@@ -88,10 +88,10 @@ impl Module for Forecaster {
     }
 }
 
-/// Sequences of `days` with the targets of every day.
+/// Returns sequences of `days` with the targets of every day.
 ///
 /// # Errors
-/// Those of [`HostData::new`].
+/// Errors of [`HostData::new`].
 pub fn sequences(device: &Device, weather: &Weather, days: Range<usize>) -> Result<HostData> {
     let starts = || (days.start..=days.end - STEPS).step_by(STRIDE);
     let x = starts().flat_map(|start| (start..start + STEPS).flat_map(|day| weather.input(day))).collect();

@@ -1,4 +1,4 @@
-//! The command line
+//! The command line.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use clap::{Parser, ValueEnum};
 #[derive(Parser, Clone, Debug)]
 #[command(name = "wgru-desktop", version)]
 pub struct Options {
-    /// Folder that keeps the model and the settings [default: the user's folder for application data]
+    /// Folder for the model and the settings [default: the user's application data folder]
     #[arg(long, value_name = "FOLDER")]
     pub state: Option<PathBuf>,
-    /// Colours of the window [default: as left, at first the system's]
+    /// Color theme of the window [default: the last choice, initially the system's]
     #[arg(long, value_enum)]
     pub theme: Option<ThemeChoice>,
-    /// Train from the start
+    /// Start training at launch
     #[arg(long, overrides_with = "no_train")]
     pub train: bool,
-    /// Do not train until the button is pressed; this is the default
+    /// Do not train until the button is pressed (default)
     #[arg(long, overrides_with = "train")]
     pub no_train: bool,
-    /// Device to train on [default: as left, at first the window's]
+    /// Device to train on [default: the last choice, initially the window's]
     #[arg(long, value_enum)]
     pub device: Option<Place>,
-    /// Units of the GRU; a model of another size is started anew [default: as left, at first 32]
+    /// Hidden units of the GRU; replaces a saved model of another size [default: as saved, initially 32]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(4..=256))]
     pub hidden: Option<u16>,
     /// Size of the window
@@ -34,28 +34,29 @@ pub struct Options {
     /// Close the window after N frames
     #[arg(long, value_name = "N", help_heading = "For tests and measurements")]
     pub frames: Option<u64>,
-    /// Close the window after this time
+    /// Close the window after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "For tests and measurements")]
     pub seconds: Option<Duration>,
-    /// Close the window once so many updates are made; with another limit, when both are reached
+    /// Close the window after N updates; with another limit, when both are reached
     #[arg(long, value_name = "N", help_heading = "For tests and measurements")]
     pub until_updates: Option<u64>,
     /// Write the last frame as a PNG
     #[arg(long, value_name = "FILE", help_heading = "For tests and measurements")]
     pub screenshot: Option<PathBuf>,
-    /// Write the figures of the run as JSON
+    /// Write the measurements of the run as JSON
     #[arg(long, value_name = "FILE", help_heading = "For tests and measurements")]
     pub report: Option<PathBuf>,
-    /// In every N-th frame record an inference of 64 steps, 8 sequences and two layers of 256 units on the window's device
+    /// In every N-th frame, record an inference of 64 steps, 8 sequences and two layers of 256 units on the window's
+    /// device
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "For tests and measurements")]
     pub infer_every: Option<u64>,
-    /// Destroy the device that trains at this frame
+    /// Destroy the training device at this frame
     #[arg(long, value_name = "FRAME", help_heading = "For tests and measurements")]
     pub lose_at: Option<u64>,
-    /// With --lose-at: in the middle of the frame, which ends the window; the program then starts again
+    /// With --lose-at: in the middle of the frame, which ends the window; the program then restarts
     #[arg(long, requires = "lose_at", help_heading = "For tests and measurements")]
     pub while_painting: bool,
-    /// Starts so far because a device was lost while it painted
+    /// Number of restarts so far because a device was lost while it painted
     #[arg(long, value_name = "N", default_value_t = 0, hide = true)]
     pub after_loss: u32,
 }
@@ -70,7 +71,7 @@ pub enum Place {
     Own,
 }
 
-/// The colours of the window.
+/// The color theme of the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ThemeChoice {
@@ -78,7 +79,7 @@ pub enum ThemeChoice {
     Dark,
     /// Light
     Light,
-    /// As the system has it
+    /// The system's theme
     System,
 }
 

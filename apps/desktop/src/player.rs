@@ -1,4 +1,4 @@
-//! A sensor in real time: the weather of days that were never learned from, frame by frame through the trained GRU
+//! A sensor in real time: plays the weather of days that were not learned from through the trained GRU, frame by frame.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,33 +10,33 @@ use wgru::{Result, Rng, Stream};
 use crate::weather::Weather;
 use crate::worker::Trained;
 
-/// Days that the window shows.
+/// Number of days that the window shows.
 pub const SHOWN: usize = 150;
-/// Most steps of one frame, after the window was hidden.
+/// Maximum number of steps per frame, after the window was hidden.
 const CATCH_UP: usize = 400;
-/// Days between two faults, at least and at most.
+/// Minimum and maximum number of days between two faults.
 const QUIET: Range<usize> = 25..70;
-/// Degrees that a fault shifts the sensor by.
+/// Shift of the sensor's value by a fault, in °C.
 const SHIFT: f32 = 13.0;
 
-/// One day as the sensor gave it.
+/// One day as the sensor reported it.
 #[derive(Clone, Copy, Debug)]
 pub struct Day {
     /// Days since the sensor was switched on.
     pub number: usize,
-    /// Row of the table.
+    /// Row in the table.
     pub row: usize,
     /// °C
     pub measured: f32,
-    /// °C, made the day before.
+    /// °C, forecast the day before.
     pub forecast: f32,
-    /// Distance of both, in standard errors of the forecast.
+    /// Distance between the two, in standard errors of the forecast.
     pub score: f32,
     /// Whether the sensor was made to fail.
     pub is_fault: bool,
 }
 
-/// Plays the days of validation and test in a circle.
+/// Plays the validation and test days in a loop.
 pub struct Player {
     weather: Arc<Weather>,
     stream: Option<Stream>,
@@ -44,17 +44,17 @@ pub struct Player {
     pub is_running: bool,
     /// Days per second.
     pub speed: f32,
-    /// Scores above it are anomalies.
+    /// Scores above this are anomalies.
     pub threshold: f32,
-    /// Whether the sensor fails by itself now and then.
+    /// Whether the sensor fails at random times.
     pub fails: bool,
     pub days: VecDeque<Day>,
-    /// Mean time of a step, and steps so far.
+    /// Mean time of a step, and number of steps so far.
     pub step: Duration,
     pub steps: u64,
     number: usize,
     forecast: Option<f32>,
-    /// Standard error of the forecast in °C, as validation found it.
+    /// Standard error of the forecast in °C, measured on the validation days.
     error: f32,
     next_fault: usize,
     owed: f32,
@@ -62,7 +62,7 @@ pub struct Player {
 }
 
 impl Player {
-    /// A player without a model.
+    /// Creates a player without a model.
     pub fn new(weather: Arc<Weather>) -> Self {
         Self {
             weather,
@@ -84,7 +84,7 @@ impl Player {
         }
     }
 
-    /// Goes on with new weights. The state is kept where the sizes agree.
+    /// Continues with new weights. Keeps the state if the sizes match.
     pub fn take(&mut self, trained: &Trained, error: f32) {
         if error.is_finite() && error > 0.0 {
             self.error = error;
@@ -94,7 +94,7 @@ impl Player {
         }
         let mut stream = trained.stream.clone();
         if let Some(old) = &self.stream {
-            // A state of another size does not fit, and the new stream begins at its own.
+            // A state of another size is an error, and the new stream keeps its initial state.
             let _ = stream.set_state(old.state());
         }
         (self.stream, self.serial) = (Some(stream), trained.serial);
@@ -105,10 +105,10 @@ impl Player {
         self.next_fault = self.number;
     }
 
-    /// Plays the days that are due after `elapsed`; at most [`CATCH_UP`] of them.
+    /// Plays the days that are due after `elapsed`, at most [`CATCH_UP`] of them.
     ///
     /// # Errors
-    /// Those of [`Stream::step`].
+    /// Errors of [`Stream::step`].
     pub fn advance(&mut self, elapsed: Duration) -> Result<()> {
         if !self.is_running || self.stream.is_none() {
             return Ok(());
@@ -134,7 +134,7 @@ impl Player {
         }
         let shift = if is_fault { SHIFT * if self.rng.below(2) == 0 { 1.0 } else { -1.0 } } else { 0.0 };
         let measured = self.weather.highest(row) + shift;
-        // On the first day nothing was forecast yet.
+        // The first day has no forecast.
         let forecast = self.forecast.unwrap_or(measured);
         let score = (measured - forecast).abs() / self.error;
         self.days.push_back(Day { number: self.number, row, measured, forecast, score, is_fault });
@@ -152,13 +152,13 @@ impl Player {
         Ok(())
     }
 
-    /// Lets faults come by themselves, or not.
+    /// Sets whether the sensor fails at random times.
     pub fn set_fails(&mut self, fails: bool) {
         self.fails = fails;
         self.next_fault = if fails { self.number + QUIET.start } else { usize::MAX };
     }
 
-    /// Days on show whose score is above the threshold, and those of them on which the sensor failed.
+    /// Returns how many of the shown days have a score above the threshold, and on how many of those the sensor failed.
     pub fn found(&self) -> (usize, usize) {
         let above = || self.days.iter().filter(|day| day.score > self.threshold);
         (above().count(), above().filter(|day| day.is_fault).count())

@@ -1,4 +1,4 @@
-//! The figures of a run, as JSON
+//! Reports the measurements of a run as JSON.
 
 use std::path::Path;
 
@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 use crate::meter::{Meter, Times};
 use crate::worker::Board;
 
-/// Bins of the histogram, and milliseconds of each.
+/// Number of bins of the histogram, and milliseconds per bin.
 const BINS: usize = 200;
 const WIDTH: f32 = 1.0;
 
-/// Figures known only where the windows are opened.
+/// Measurements that only the owner of the windows knows.
 pub struct Run {
-    /// Windows opened because the one before lost its device.
+    /// Number of windows reopened because the previous one lost its device.
     pub reopened: u32,
-    /// Starts of the program because a window's device was lost while it was painted.
+    /// Number of restarts because a window's device was lost while it was painted.
     pub restarted: u32,
     /// Whether training was on at the end.
     pub training: bool,
-    /// Steps of the sensor.
+    /// Number of steps of the sensor.
     pub steps: u64,
 }
 
-/// The figures of a run.
+/// Returns the measurements of a run.
 pub fn report(meter: &Meter, board: &Board, run: &Run) -> Value {
     let elapsed = meter.elapsed().as_secs_f64();
     let losses: Vec<Value> =
@@ -64,7 +64,7 @@ fn quantiles(times: &Times) -> Value {
 /// Writes a report.
 ///
 /// # Errors
-/// A text that says what went wrong.
+/// A message that says what went wrong.
 pub fn write(path: &Path, report: &Value) -> Result<(), String> {
     let mut text = serde_json::to_vec_pretty(report).map_err(|error| error.to_string())?;
     text.push(b'\n');

@@ -1,30 +1,30 @@
-//! Starts the program again with the same options, after a loss that no window survives
+//! Restarts the program with the same options, after a loss that no window survives.
 
 use std::ffi::OsString;
 use std::process::Command;
 
 use crate::options::Options;
 
-/// Starts in a row that are tried.
+/// Maximum number of restarts in a row.
 const MOST: u32 = 3;
 
-/// Starts the program again, and ends this one when that has ended. Nothing is dropped: drivers may wait for ever for a
-/// device that is gone.
+/// Restarts the program, and ends this process when the new one has ended. Nothing is dropped, because drivers may wait
+/// forever for a lost device.
 ///
 /// # Errors
-/// A text for the user.
+/// A message for the user.
 pub fn run(options: &Options, train: bool) -> Result<std::convert::Infallible, String> {
     if options.after_loss >= MOST {
-        return Err("the GPU is lost again and again; the model is saved".into());
+        return Err("the GPU was lost repeatedly; the model is saved".into());
     }
-    let program = std::env::current_exe().map_err(|error| format!("cannot start again: {error}"))?;
+    let program = std::env::current_exe().map_err(|error| format!("cannot restart: {error}"))?;
     let arguments = arguments(std::env::args_os().skip(1), options.after_loss + 1, train);
     let status = Command::new(program).args(arguments).status();
-    let status = status.map_err(|error| format!("cannot start again: {error}"))?;
+    let status = status.map_err(|error| format!("cannot restart: {error}"))?;
     std::process::exit(status.code().unwrap_or(1))
 }
 
-/// The arguments of the new program: without those that made it lose its device.
+/// Returns the arguments of the new process, without those that made this one lose its device.
 fn arguments(old: impl Iterator<Item = OsString>, start: u32, train: bool) -> Vec<OsString> {
     let mut new: Vec<OsString> = Vec::new();
     let mut old = old.peekable();

@@ -1,4 +1,5 @@
-//! State that outlives a window: the training thread, the sensor, the figures; and the windows, one after the other
+//! The session: opens windows one after another, and holds the state that outlives them: the training thread, the
+//! sensor, the measurements.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
@@ -19,23 +20,24 @@ use crate::{gpu, report, restart};
 
 /// Learning rate of a new model.
 const RATE: f64 = 3e-3;
-/// Units of a new model.
+/// Hidden units of a new model.
 const HIDDEN: usize = 32;
-/// Windows that may be opened again in a row, each before it drew so many frames, until the application gives up.
+/// Maximum number of windows reopened in a row, each of which drew fewer than `FEW_FRAMES` frames, before the
+/// application gives up.
 const MOST_REOPENED: u32 = 3;
 const FEW_FRAMES: u64 = 30;
 
-/// Asks the window, whichever it is, to be drawn again.
+/// Requests repaints of the current window.
 #[derive(Clone, Default)]
 pub struct Wake(Arc<Mutex<Option<egui::Context>>>);
 
 impl Wake {
-    /// From now on the window of `context`.
+    /// Makes the window of `context` the current one.
     pub fn set(&self, context: egui::Context) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(context);
     }
 
-    /// Draws it again soon.
+    /// Requests a repaint.
     pub fn repaint(&self) {
         if let Some(context) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             context.request_repaint();
@@ -53,15 +55,15 @@ pub struct Session {
     pub player: Player,
     pub meter: Meter,
     pub wake: Wake,
-    /// Frames drawn, in all windows together.
+    /// Number of frames drawn, in all windows together.
     pub frame: u64,
-    /// Whether the window was closed to be opened again, because its device is gone.
+    /// Whether the window was closed to be reopened, because its device is lost.
     pub reopen: bool,
-    /// Windows that were opened again.
+    /// Number of windows that were reopened.
     pub reopened: u32,
     /// The device of the window.
     pub host: Option<Host>,
-    /// Whether the device that trains is to be destroyed at the next frame.
+    /// Whether to destroy the training device at the next frame.
     pub lose_device: bool,
     /// Whether training was on when the window was closed.
     pub was_training: bool,
@@ -71,7 +73,7 @@ impl Session {
     /// Reads settings and data, and starts the training thread.
     ///
     /// # Errors
-    /// A text for the user.
+    /// A message for the user.
     pub fn new(options: Options) -> Result<Self, String> {
         let folder = match &options.state {
             Some(folder) => folder.clone(),
@@ -121,10 +123,10 @@ impl Session {
         })
     }
 
-    /// Opens the window; opens another when the device of the one before is lost; then saves and reports.
+    /// Opens the window, and reopens it whenever its device is lost; then saves and reports.
     ///
     /// # Errors
-    /// A text for the user.
+    /// A message for the user.
     pub fn run(mut self) -> Result<(), String> {
         let mut in_a_row = 0;
         loop {
@@ -145,7 +147,7 @@ impl Session {
             }
             in_a_row = if self.frame - frames < FEW_FRAMES { in_a_row + 1 } else { 0 };
             if in_a_row == MOST_REOPENED {
-                return Err("the GPU is lost again and again; the model is saved".into());
+                return Err("the GPU was lost repeatedly; the model is saved".into());
             }
             self.reopened += 1;
             self.meter.interrupt();
@@ -157,7 +159,7 @@ impl Session {
         self.host.as_ref().is_some_and(Host::is_lost)
     }
 
-    /// Saves, and starts the program again: egui-wgpu 0.37 panics when its device is lost while it paints, and winit's
+    /// Saves, and restarts the program: egui-wgpu 0.37 panics when its device is lost while it paints, and winit's
     /// event loop cannot be used again after that.
     fn start_anew(mut self, why: &str) -> Result<(), String> {
         log::error!("the device of the window was lost while it was painted: {why}");
@@ -186,11 +188,11 @@ impl Session {
         Ok(())
     }
 
-    /// Destroys the device that trains, as a driver that resets the GPU would, if that was asked for. Gives whether the
-    /// window's device is gone by it.
+    /// Destroys the training device, as a driver that resets the GPU would, if that was requested. Returns whether it
+    /// was the window's device.
     ///
-    /// Only at the beginning of a frame: egui-wgpu 0.37 panics when it is to paint on a device that is gone, so nothing
-    /// may be drawn after it.
+    /// Call this only at the beginning of a frame: egui-wgpu 0.37 panics when it paints on a lost device, so nothing
+    /// may be drawn afterwards.
     pub fn lose_device_if_asked(&mut self) -> bool {
         let board = self.worker.shared.lock();
         let (fuse, place) = (board.fuse.clone(), board.place);
@@ -202,18 +204,18 @@ impl Session {
         place == Place::Window
     }
 
-    /// Whether it trains now.
+    /// Whether training is running.
     pub fn is_training(&self) -> bool {
         self.worker.shared.lock().status == Status::Training
     }
 
-    /// The window is to be opened again: its device is gone.
+    /// Records that the window must be reopened, because its device is lost.
     pub fn note_window_loss(&mut self, why: &str) {
         let place = self.worker.shared.lock().place;
         self.reopen = true;
         let tail = match place {
-            Place::Window => "It is opened again with a new device, and training goes on there.",
-            Place::Own => "It is opened again with a new device; training goes on on its own.",
+            Place::Window => "It is reopened with a new device, and training continues there.",
+            Place::Own => "It is reopened with a new device; training continues on its own device.",
         };
         self.worker.shared.tell(EventKind::Loss, format!("The device of the window was lost ({why}). {tail}"));
     }
@@ -225,7 +227,7 @@ fn no_window(error: &eframe::Error) -> String {
             let help = "It needs Vulkan, Metal or DirectX 12; on Debian, mesa-vulkan-drivers has a software driver.";
             format!("the window cannot be drawn: {error}. {help}")
         }
-        error => format!("there is no window: {error}"),
+        error => format!("the window cannot be opened: {error}"),
     }
 }
 
@@ -252,5 +254,5 @@ fn native_options(options: &Options) -> eframe::NativeOptions {
     }
 }
 
-/// Least time between two frames while nothing asks for more: the figures still move.
+/// Interval between frames while idle, so that the figures keep moving.
 pub const IDLE: Duration = Duration::from_millis(250);

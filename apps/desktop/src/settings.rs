@@ -1,4 +1,4 @@
-//! Settings kept beside the model, and their folder
+//! The user's settings, stored next to the model, and their folder.
 
 use std::path::{Path, PathBuf};
 
@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::options::{Place, ThemeChoice};
 
-/// Name of the application's folder among the user's application data.
+/// Name of the application's folder in the user's application data.
 const FOLDER: &str = "wgru-desktop";
 const FILE: &str = "settings.json";
 
-/// Choices of the user.
+/// The user's choices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
     pub theme: ThemeChoice,
     pub place: Place,
-    /// Days per second of the sensor.
+    /// Speed of the sensor in days per second.
     pub speed: f32,
     pub threshold: f32,
-    /// First day and number of days of the picture of the gates, from the beginning of the test year.
+    /// First day and number of days in the picture of the gates, counted from the start of the test year.
     pub gates_from: usize,
     pub gates_days: usize,
 }
@@ -38,10 +38,10 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The settings in a folder, or the default ones if it has none.
+    /// Reads the settings in a folder, or returns the defaults if it has none.
     ///
     /// # Errors
-    /// A text that says what is wrong with the file.
+    /// A message that says what is wrong with the file.
     pub fn open(folder: &Path) -> Result<Self, String> {
         let path = folder.join(FILE);
         let bytes = match std::fs::read(&path) {
@@ -61,10 +61,10 @@ impl Settings {
         self
     }
 
-    /// Writes the settings; the old file is there until the new one is complete.
+    /// Writes the settings atomically.
     ///
     /// # Errors
-    /// A text that says what went wrong.
+    /// A message that says what went wrong.
     pub fn save(&self, folder: &Path) -> Result<(), String> {
         let path = folder.join(FILE);
         std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -73,15 +73,15 @@ impl Settings {
     }
 }
 
-/// The folder for application data, as the system has it.
+/// Returns the system's folder for application data.
 ///
 /// # Errors
-/// A text that names the variable that is not set.
+/// A message that names the variable that is not set.
 pub fn default_folder() -> Result<PathBuf, String> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || variable("HOME").ok_or("HOME is not set; say --state FOLDER".to_string());
+    let home = || variable("HOME").ok_or("HOME is not set; use --state FOLDER".to_string());
     let base = if cfg!(windows) {
-        variable("APPDATA").ok_or("APPDATA is not set; say --state FOLDER".to_string())?
+        variable("APPDATA").ok_or("APPDATA is not set; use --state FOLDER".to_string())?
     } else if cfg!(target_os = "macos") {
         home()?.join("Library/Application Support")
     } else {

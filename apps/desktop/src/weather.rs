@@ -1,32 +1,32 @@
-//! Seattle's weather, standardised by the years that the network learns from
+//! Seattle's weather, standardized by the years that the network learns from.
 
 use std::ops::Range;
 
 const TABLE: &str = include_str!("../../../examples/data/seattle-weather.csv");
 
-/// Numbers of a day: highest and lowest temperature, rain, wind, and the sine and cosine of the next day's date.
+/// Inputs per day: highest and lowest temperature, rain, wind, and the sine and cosine of the next day's date.
 pub const INPUTS: usize = 6;
 
 /// One row of the table.
 type Row = (String, f32, f32, f32, f32, String);
 
-/// The days of the table.
+/// Weather by day.
 pub struct Weather {
     /// `2012-01-31`
     dates: Vec<String>,
     /// °C
     highest: Vec<f32>,
-    /// By day, standardised.
+    /// Standardized inputs, by day.
     inputs: Vec<[f32; INPUTS]>,
     /// Mean and standard deviation of the four measured columns over the training days.
     scales: [(f32, f32); 4],
 }
 
 impl Weather {
-    /// Reads the table that is built in.
+    /// Reads the built-in table.
     ///
     /// # Errors
-    /// A damaged table.
+    /// If the table is damaged.
     pub fn read() -> Result<Self, csv::Error> {
         let mut reader = csv::Reader::from_reader(TABLE.as_bytes());
         let (mut dates, mut rows) = (Vec::new(), Vec::new());
@@ -42,37 +42,38 @@ impl Weather {
         Ok(Self { highest: rows.iter().map(|row| row[0]).collect(), dates, inputs, scales })
     }
 
-    /// Days that the network learns from: 2012 and 2013.
+    /// Returns the days that the network learns from: 2012 and 2013.
     pub fn training(&self) -> Range<usize> {
         days_of(&self.dates, TRAINING)
     }
 
-    /// Days that the validation loss is measured on: 2014.
+    /// Returns the days that the validation loss is measured on: 2014.
     pub fn validation(&self) -> Range<usize> {
         days_of(&self.dates, VALIDATION)
     }
 
-    /// Days that nothing is learned or chosen from: 2015. The day after the last is not in the table, so it is left out.
+    /// Returns the days that nothing is learned or chosen from: 2015. The last day is left out, because the table does
+    /// not contain the day after it.
     pub fn test(&self) -> Range<usize> {
         self.validation().end..self.dates.len() - 1
     }
 
-    /// The date of a day, `2015-06-01`.
+    /// Returns the date of a day, such as `2015-06-01`.
     pub fn date(&self, day: usize) -> &str {
         self.dates.get(day).map_or("", String::as_str)
     }
 
-    /// The highest temperature of a day in °C.
+    /// Returns the highest temperature of a day in °C.
     pub fn highest(&self, day: usize) -> f32 {
         self.highest[day]
     }
 
-    /// The network's input for a day.
+    /// Returns the network's input for a day.
     pub fn input(&self, day: usize) -> [f32; INPUTS] {
         self.inputs[day]
     }
 
-    /// The input for a day whose highest temperature was measured as `degrees`.
+    /// Returns the input for a day whose highest temperature was measured as `degrees`.
     pub fn input_with(&self, day: usize, degrees: f32) -> [f32; INPUTS] {
         let (mean, deviation) = self.scales[0];
         let mut input = self.inputs[day];
@@ -80,17 +81,17 @@ impl Weather {
         input
     }
 
-    /// The network's target for a day: how much warmer the next day's highest temperature is, standardised.
+    /// Returns the network's target for a day: the standardized change of the highest temperature to the next day.
     pub fn target(&self, day: usize) -> f32 {
         self.inputs[day + 1][0] - self.inputs[day][0]
     }
 
-    /// Degrees of one unit of the network's output.
+    /// Returns the number of degrees in one unit of the network's output.
     pub fn deviation(&self) -> f32 {
         self.scales[0].1
     }
 
-    /// Root mean square error in °C of the forecast that tomorrow is as warm as today, over `days`.
+    /// Returns the root mean square error in °C, over `days`, of the forecast that tomorrow is as warm as today.
     pub fn persistence(&self, days: Range<usize>) -> f32 {
         let count = days.len() as f32;
         let squares: f32 = days.map(|day| (self.highest[day + 1] - self.highest[day]).powi(2)).sum();
@@ -101,7 +102,7 @@ impl Weather {
 const TRAINING: [&str; 2] = ["2012", "2013"];
 const VALIDATION: [&str; 1] = ["2014"];
 
-/// The consecutive days of some years.
+/// Returns the consecutive days of some years.
 fn days_of<const N: usize>(dates: &[String], years: [&str; N]) -> Range<usize> {
     let is_in = |date: &String| years.iter().any(|year| date.starts_with(year));
     let start = dates.iter().position(is_in).unwrap_or(0);
@@ -115,7 +116,7 @@ fn scale(values: impl Iterator<Item = f32> + Clone) -> (f32, f32) {
     (mean, variance.sqrt().max(f32::EPSILON))
 }
 
-/// The phase of the year as an angle. The table has no gaps, so the days of a year can be counted.
+/// Returns the phase of the year as an angle. The table has no gaps, so the days of a year can be counted.
 fn season(dates: &[String], day: usize) -> f32 {
     let year_of = |day: usize| dates.get(day).or(dates.last()).map_or("", |date| &date[..4]);
     let first = dates.iter().position(|date| date.starts_with(year_of(day))).unwrap_or(0);

@@ -1,8 +1,8 @@
-//! HDF5, as h5py writes it by default and Keras keeps its weights
+//! Reads HDF5 as h5py writes it by default, which is how Keras stores weights.
 //!
-//! Groups of the first format (symbol tables), and datasets of numbers in one piece. Whatever else the format has
-//! (chunks, filters, links, groups of the newer format) is refused by its name. Every structure is visited once, so
-//! the work is bounded by the file. The HDF Group: *HDF5 file format specification*, version 3.0.
+//! Supports groups of the first format (symbol tables), and unchunked datasets of numbers. Any other feature (chunks,
+//! filters, links, groups of the newer format) is an error that names it. Every structure is visited once, so the work
+//! is bounded by the size of the file. Source: The HDF Group, *HDF5 file format specification*, version 3.0.
 
 mod object;
 
@@ -15,12 +15,12 @@ use crate::error::{Error, Result};
 use object::{Dataset, Object};
 
 pub(super) const MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
-/// Most groups inside each other.
+/// Maximum nesting depth of groups.
 const DEEPEST: usize = 32;
-/// Longest name of a tensor, in bytes.
+/// Maximum length of a tensor's name, in bytes.
 const LONGEST: usize = 1024;
 
-/// The datasets of a file; the names of groups are joined by dots.
+/// Reads the datasets of a file. Names of groups are joined by dots.
 pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget) -> Result<TensorFile> {
     let root = root(bytes).map_err(|why| Error::format(source, why))?;
     let mut file = TensorFile::named(source);
@@ -58,7 +58,7 @@ fn values(dataset: &Dataset, what: &dyn Fn() -> String, budget: &mut Budget) -> 
     View { element, bytes, big_endian, offset: 0, dims, strides: &strides(dims, false) }.values(what, budget)
 }
 
-/// The address of the root group's header, from the superblock.
+/// Returns the address of the root group's header, from the superblock.
 fn root(bytes: &[u8]) -> Result<usize, String> {
     let rest = bytes.strip_prefix(MAGIC).ok_or("no HDF5 file")?;
     let cut = || "is cut short in its superblock".to_string();
@@ -74,11 +74,11 @@ fn root(bytes: &[u8]) -> Result<usize, String> {
     if word(bytes, skip).ok_or_else(cut)? != 0 {
         return Err("has an HDF5 base address that is not 0".into());
     }
-    // Three more addresses, then the root's entry: the place of its name, then of its header.
+    // Three more addresses follow, then the root's entry: the offset of its name, then the address of its header.
     word(bytes, skip + 32 + 8).ok_or_else(cut)
 }
 
-/// A little-endian address or length.
+/// Reads a little-endian address or length.
 fn word(bytes: &[u8], at: usize) -> Option<usize> {
     let word = bytes.get(at..at.checked_add(8)?)?.try_into().ok()?;
     usize::try_from(u64::from_le_bytes(word)).ok()
@@ -89,12 +89,12 @@ fn short(bytes: &[u8], at: usize) -> Option<usize> {
     Some(u16::from_le_bytes(word) as usize)
 }
 
-/// A way through the file that goes nowhere twice.
+/// Traversal of a file that visits no address twice.
 struct Walk<'a> {
     bytes: &'a [u8],
-    /// Where it was, and where it is about to go.
+    /// Addresses that were visited, or will be.
     seen: HashSet<usize>,
-    /// Messages that may still be read: those of a whole file do not overlap.
+    /// Number of header messages that may still be read. Each takes at least 8 bytes, and messages do not overlap.
     messages: usize,
 }
 
@@ -108,7 +108,8 @@ impl<'a> Walk<'a> {
         self.bytes.get(address..).ok_or_else(|| "lies past the end of the file".into())
     }
 
-    /// Names and header addresses of what a group holds: a B-tree of symbol tables, and a heap of names.
+    /// Returns the names and header addresses of a group's members, from its B-tree of symbol tables and its heap of
+    /// names.
     fn members(&mut self, tree: usize, heap: usize) -> Result<Vec<(&'a str, usize)>, String> {
         let damaged = || "has a damaged symbol table".to_string();
         let heap = self.claim(heap)?;

@@ -1,11 +1,11 @@
-//! Object headers: what a group or a dataset is
+//! Object headers, which describe groups and datasets.
 
 use super::{Walk, short, word};
 use crate::io::element::Element;
 
-/// What stands at an address.
+/// An object of the file.
 pub(super) enum Object<'a> {
-    /// Its members are in a B-tree, their names in a heap.
+    /// The members are in a B-tree, and their names in a heap.
     Group {
         tree: usize,
         heap: usize,
@@ -13,7 +13,7 @@ pub(super) enum Object<'a> {
     Dataset(Dataset<'a>),
 }
 
-/// Numbers in one piece, the last axis fastest.
+/// Unchunked numbers in row-major order.
 pub(super) struct Dataset<'a> {
     pub element: Element,
     pub big_endian: bool,
@@ -21,18 +21,18 @@ pub(super) struct Dataset<'a> {
     pub bytes: &'a [u8],
 }
 
-/// The messages of a header that tell what it is.
+/// The header messages that define an object.
 #[derive(Default)]
 struct Parts<'a> {
     group: Option<(usize, usize)>,
     dims: Option<Vec<usize>>,
     element: Option<(Element, bool)>,
-    /// None for a dataset that was never written.
+    /// `Some(None)` for a dataset that was never written.
     data: Option<Option<&'a [u8]>>,
 }
 
 impl<'a> Walk<'a> {
-    /// Reads the header at `address`, which was claimed.
+    /// Reads the header at `address`, which must have been claimed.
     pub fn object(&mut self, address: usize) -> Result<Object<'a>, String> {
         let damaged = || "has a damaged object header".to_string();
         let head = self.at(address)?;
@@ -87,7 +87,7 @@ impl<'a> Walk<'a> {
         if before { Err(format!("has two header messages of type {kind:#04x}")) } else { Ok(()) }
     }
 
-    /// Where the data are.
+    /// Returns the bytes of the data; `None` if they were never written.
     fn layout(&self, body: &'a [u8]) -> Result<Option<&'a [u8]>, String> {
         let damaged = || "has data that reach past the end of the file".to_string();
         match *body {
@@ -129,7 +129,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The extents of a dataspace message.
+/// Parses the extents of a dataspace message.
 fn dims(body: &[u8]) -> Result<Vec<usize>, String> {
     let (rank, start) = match *body {
         [1, rank, ..] => (rank as usize, 8),
@@ -140,7 +140,7 @@ fn dims(body: &[u8]) -> Result<Vec<usize>, String> {
     dims.ok_or_else(|| "has a damaged dataspace".into())
 }
 
-/// The element of a datatype message, and whether it is big-endian.
+/// Parses a datatype message. Returns the element type, and whether it is big-endian.
 fn element(body: &[u8]) -> Result<(Element, bool), String> {
     let &[class, flags, _, _, s0, s1, s2, s3, ref rest @ ..] = body else {
         return Err("has a damaged datatype".into());
@@ -148,7 +148,7 @@ fn element(body: &[u8]) -> Result<(Element, bool), String> {
     let size = u32::from_le_bytes([s0, s1, s2, s3]);
     let bits = (short(rest, 0), short(rest, 2));
     let whole = bits == (Some(0), Some(size.wrapping_mul(8) as usize));
-    // Floats of IEEE 754 and bfloat16, by the widths of exponent and mantissa.
+    // Widths of exponent and mantissa, which distinguish IEEE 754 floats and bfloat16.
     let widths = (rest.get(5), rest.get(7));
     let element = match (class & 15, size, flags & 8 != 0) {
         (0, 1, false) => Element::U8,

@@ -1,16 +1,16 @@
-//! Integers on the host, and the one place where extents are multiplied
+//! Integers on the host, and the checked products of extents.
 
 use crate::error::{Error, Result};
 
-/// Most axes of integers: a limit on what a hostile file can ask for.
+/// Maximum number of axes, which limits what a hostile file can request.
 pub(super) const MOST_AXES: usize = 16;
-/// Most integers that an operator makes: they are shapes and indices, and live on the host.
+/// Maximum number of integers that an operator may produce. They are shapes and indices, and live on the host.
 const MOST: usize = 1 << 22;
-/// Product of the extents that a value may have, counting an extent of 0 as 1: then no product of some of them
-/// overflows, and a loop over some of them ends. Indices of elements are 32 bits.
+/// Maximum product of a value's extents, counting an extent of 0 as 1, so that no product of some of them overflows,
+/// and every loop over some of them is bounded. Element indices have 32 bits.
 const EXTENT: usize = u32::MAX as usize - 1;
 
-/// Integers on the host: shapes, lengths, indices. The types int32, int64 and bool of a file are one type here.
+/// Integers on the host: shapes, lengths, indices. The file types int32, int64 and bool are stored as one type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ints {
     dims: Vec<usize>,
@@ -18,7 +18,7 @@ pub struct Ints {
 }
 
 impl Ints {
-    /// Checks that `dims` count `values`, and that no extent beside a 0 is out of proportion.
+    /// Checks that `dims` match the number of `values`, and that the extents beside a 0 are not excessive.
     pub(super) fn new(dims: Vec<usize>, values: Vec<i64>) -> Result<Self> {
         let extent = extent(&dims)?;
         if dims.contains(&0) && extent > MOST {
@@ -30,7 +30,7 @@ impl Ints {
         }
     }
 
-    /// A list.
+    /// Creates a list.
     pub(super) fn list(values: Vec<i64>) -> Self {
         Self { dims: vec![values.len()], values }
     }
@@ -47,7 +47,7 @@ impl Ints {
         self.values
     }
 
-    /// Elements, or the product of the other extents beside a 0: what a loop over its axes costs.
+    /// Number of elements or, if an extent is 0, the product of the others: the cost of a loop over the axes.
     pub(super) fn extent(&self) -> usize {
         if self.values.is_empty() { extent(&self.dims).unwrap_or(EXTENT) } else { self.values.len() }
     }
@@ -57,10 +57,10 @@ fn too_many(dims: &[usize]) -> Error {
     Error::shape("onnx", "integers", format!("extents of at most {MOST} elements on the host"), dims)
 }
 
-/// The product of extents, those of 0 counted as 1.
+/// Returns the product of extents, counting those of 0 as 1.
 ///
 /// # Errors
-/// [`Error::Shape`] when a 32-bit index does not reach every element, or for more axes than are supported.
+/// [`Error::Shape`] if 32-bit indices do not reach every element; [`Error::Value`] for more axes than are supported.
 pub(super) fn extent(dims: &[usize]) -> Result<usize> {
     if dims.len() > MOST_AXES {
         return Err(Error::value("onnx", "axes", format!("at most {MOST_AXES}"), dims.len()));
@@ -69,13 +69,13 @@ pub(super) fn extent(dims: &[usize]) -> Result<usize> {
     product.ok_or_else(|| Error::shape("onnx", "shape", "extents whose product is below 2^32 - 1", dims))
 }
 
-/// Number of elements of extents that [`extent`] accepts.
+/// Returns the number of elements of a shape, checked by [`extent`].
 pub(super) fn elements(dims: &[usize]) -> Result<usize> {
     let extent = extent(dims)?;
     Ok(if dims.contains(&0) { 0 } else { extent })
 }
 
-/// Number of elements, where an operator makes integers of `dims` on the host.
+/// Returns the number of elements of a shape, limited to what an operator may produce on the host.
 pub(super) fn limited(dims: &[usize]) -> Result<usize> {
     match extent(dims)? {
         n if n <= MOST => elements(dims),
@@ -83,7 +83,7 @@ pub(super) fn limited(dims: &[usize]) -> Result<usize> {
     }
 }
 
-/// A list, cut to what a message shows.
+/// Formats a list for an error message, shortened if it is long.
 pub(super) fn shown<T: std::fmt::Debug>(list: &[T]) -> String {
     const SHOWN: usize = 8;
     match list.get(..SHOWN) {

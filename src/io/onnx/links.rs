@@ -1,4 +1,4 @@
-//! Which node reads which value: names become numbers, and nodes are put into an order in which they can run
+//! Resolves the names of values to numbers, and sorts the nodes topologically.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ pub struct Names<'a> {
 
 impl<'a> Names<'a> {
     pub fn new(graph: &Graph) -> Self {
-        // Most nodes make one value.
+        // Most nodes produce one value.
         let values = graph.initializers.len() + graph.inputs.len() + graph.nodes.len();
         Self { slots: HashMap::with_capacity(values) }
     }
@@ -27,7 +27,7 @@ impl<'a> Names<'a> {
         self.slots.get(name).map(|&slot| slot as usize)
     }
 
-    /// A number for a new value.
+    /// Assigns a number to a new value.
     pub fn define(&mut self, name: &'a str, what: &str) -> Result<usize> {
         let bad = |why: &str| Err(Error::format(format!("ONNX {what} {name:?}"), why));
         if name.is_empty() {
@@ -47,12 +47,12 @@ impl<'a> Names<'a> {
 /// Inputs and outputs of all nodes, in the order of the file.
 pub struct Links {
     list: Vec<Link>,
-    /// By node: where its inputs and its outputs begin; one more at the end.
+    /// For each node, the start of its inputs and of its outputs in `list`; one more entry at the end.
     starts: Vec<[u32; 2]>,
 }
 
 impl Links {
-    /// Numbers the outputs of the nodes and finds their inputs.
+    /// Numbers the outputs of the nodes, and resolves their inputs.
     pub fn new<'a>(graph: &Graph<'a>, names: &mut Names<'a>) -> Result<Self> {
         let (nodes, mut made, mut count) = (graph.nodes.len(), names.len(), 0);
         for node in 0..nodes {
@@ -82,7 +82,7 @@ impl Links {
             }
             out.starts.push([start, out.list.len() as u32]);
             for name in graph.outputs_of(node) {
-                // They were numbered in this order.
+                // Outputs were numbered in this order.
                 out.list.push(if name.is_empty() { Link::NONE } else { Link::to(made) });
                 made += !name.is_empty() as usize;
             }
@@ -96,13 +96,13 @@ impl Links {
         [first, outputs, self.starts[node + 1][0]].map(|at| at as usize)
     }
 
-    /// Inputs and outputs of a node.
+    /// Returns the inputs and outputs of a node.
     pub fn of(&self, node: usize) -> [&[Link]; 2] {
         let [first, outputs, end] = self.range(node);
         [&self.list[first..outputs], &self.list[outputs..end]]
     }
 
-    /// Where the links of a node lie, without the inputs that it absorbed.
+    /// Removes the inputs that a node absorbed, and returns where its inputs and outputs start and end.
     pub fn built(&mut self, node: usize, absorbed: &[usize]) -> [u32; 3] {
         let [first, outputs, end] = self.range(node);
         for &input in absorbed {
@@ -117,14 +117,15 @@ impl Links {
         self.list
     }
 
-    /// The nodes, each after all whose outputs it reads.
+    /// Returns the nodes in topological order.
     pub fn order(&self, nodes: &[&[u8]], names: &Names) -> Result<Vec<usize>> {
         const NONE: u32 = u32::MAX;
         let mut maker = vec![NONE; names.len()];
         for node in 0..nodes.len() {
             self.of(node)[1].iter().filter_map(|link| link.slot()).for_each(|slot| maker[slot] = node as u32);
         }
-        // The readers of each node's outputs, as one list: first how many, then where they end, then they themselves.
+        // The readers of each node's outputs, in one list: count them, compute the bounds by a prefix sum, then fill
+        // the list.
         let mut missing = vec![0u32; nodes.len()];
         let mut ends = vec![0u32; nodes.len() + 1];
         let edges = |node: usize| {

@@ -1,17 +1,17 @@
-//! ONNX models: read, checked whole, and run.
+//! Loads, checks, runs and exports ONNX models.
 //!
-//! [`OnnxModel::load`] reads a file's bytes for a device and checks everything at once: operator sets 7 to 22, every
-//! operator, every attribute, every input. What is not implemented is refused by name, with its node; nothing is
-//! ignored. Floats live on the device as f32; initializers in float16, bfloat16 and double become f32, as do inputs
-//! and outputs that the file declares so. Integers (shapes, lengths, indices) live on the host; int32, int64 and bool
-//! are one type, so `sequence_lens` may be int64, where ONNX has int32.
+//! [`OnnxModel::load`] reads a file's bytes for a device, and checks everything at once: the operator set (7 to 22),
+//! every operator, every attribute, every input. An unsupported feature is an error that names it and its node; nothing
+//! is ignored. Floats live on the device as f32. Initializers in float16, bfloat16 and double become f32, and so do
+//! inputs and outputs that the file declares with these types. Integers (shapes, lengths, indices) live on the host.
+//! The types int32, int64 and bool are one type here, so `sequence_lens` may be int64, where ONNX requires int32.
 //!
-//! A run is bounded: see [`Limits`]. Why, and how: `docs/adr/0031-onnx-runs-are-metered.md`.
+//! Memory and work of a run are bounded: see [`Limits`] and `docs/adr/0031-onnx-runs-are-metered.md`.
 //!
-//! [`export`] writes models of this crate's layers.
+//! [`export`] writes models built from this crate's layers.
 //!
-//! Recurrent nodes become layers of [`nn`](crate::nn). Their numbers are those of ONNX Runtime, also where the
-//! specification is silent: see `tests/onnx/`.
+//! Recurrent nodes become layers of [`nn`](crate::nn). Their results match ONNX Runtime, even where the specification
+//! is silent: see `tests/onnx/`.
 
 mod export;
 mod ints;

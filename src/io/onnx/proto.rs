@@ -1,8 +1,8 @@
-//! The messages of `onnx.proto` that a model for inference is made of, read in place: text and tensor data stay in the
-//! file's bytes, and lists of messages are read one message at a time, so that a small file cannot ask for much memory.
+//! Parses the messages of `onnx.proto` that inference needs. Texts and tensor data stay in the file's bytes, and lists
+//! of messages are read one message at a time, so a small file cannot request much memory.
 //!
 //! Source: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>. Unknown fields are skipped, as protocol buffers
-//! ask; fields that would change a result and are not implemented are refused by name.
+//! require. An unsupported field that would change a result is an error that names it.
 
 mod tensor;
 mod value_info;
@@ -13,7 +13,7 @@ pub use value_info::{Dim, ValueInfo};
 use super::wire::Fields;
 use crate::error::{Error, Result};
 
-/// Most attributes of a node, and texts in a list: far above what any operator takes.
+/// Maximum number of attributes of a node, and of texts in a list, far above what any operator takes.
 const MOST: usize = 64;
 
 /// `ModelProto`
@@ -24,7 +24,7 @@ pub struct Model<'a> {
     pub graph: Graph<'a>,
 }
 
-/// `GraphProto`: its messages as bytes, checked in outline.
+/// `GraphProto`: its messages as bytes, after a basic check.
 #[derive(Debug, Default)]
 pub struct Graph<'a> {
     pub nodes: Vec<&'a [u8]>,
@@ -40,7 +40,7 @@ pub struct Node<'a> {
     pub name: &'a str,
     pub op_type: &'a str,
     pub domain: &'a str,
-    /// Numbers of inputs and outputs, those that are left out included.
+    /// Numbers of inputs and outputs, including omitted ones.
     pub inputs: usize,
     pub outputs: usize,
     /// Messages that [`Attribute::parse`] reads.
@@ -54,7 +54,7 @@ pub struct Attribute<'a> {
     pub value: AttributeValue<'a>,
 }
 
-/// The value of an attribute; what no implemented operator takes is only named.
+/// The value of an attribute. A type that no supported operator takes is only named.
 #[derive(Debug)]
 pub enum AttributeValue<'a> {
     Float(f32),
@@ -121,7 +121,7 @@ impl<'a> Graph<'a> {
                 _ => continue,
             };
             let message = fields.bytes(what, wire)?;
-            // Checked here, so that a few bytes cannot ask for many empty messages.
+            // Checked here, so that a small file cannot hold many empty messages.
             match name {
                 None => drop(Node::parse(message)?),
                 Some(field) if !has_text(what, message, field)? => {
@@ -151,7 +151,7 @@ fn has_text(message: &'static str, bytes: &[u8], field: u64) -> Result<bool> {
     Ok(found)
 }
 
-/// Names of inputs or outputs in a node's message that was read before.
+/// Iterates over the names of inputs or outputs in a node message that was parsed before.
 fn names(bytes: &[u8], field: u64) -> impl Iterator<Item = &str> {
     let mut fields = Fields::new("node", bytes);
     std::iter::from_fn(move || {
@@ -165,12 +165,12 @@ fn names(bytes: &[u8], field: u64) -> impl Iterator<Item = &str> {
 }
 
 impl<'a> Graph<'a> {
-    /// Names of a node's inputs; one that is left out is empty.
+    /// Iterates over the names of a node's inputs. An omitted input has an empty name.
     pub fn inputs_of(&self, node: usize) -> impl Iterator<Item = &'a str> + use<'a> {
         names(self.nodes[node], 1)
     }
 
-    /// Names of a node's outputs; one that is left out is empty.
+    /// Iterates over the names of a node's outputs. An omitted output has an empty name.
     pub fn outputs_of(&self, node: usize) -> impl Iterator<Item = &'a str> + use<'a> {
         names(self.nodes[node], 2)
     }
@@ -211,17 +211,17 @@ impl<'a> Node<'a> {
         Ok(out)
     }
 
-    /// Names of the inputs; one that is left out is empty.
+    /// Iterates over the names of the inputs. An omitted input has an empty name.
     pub fn inputs(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         names(self.bytes, 1)
     }
 
-    /// Names of the outputs; one that is left out is empty.
+    /// Iterates over the names of the outputs. An omitted output has an empty name.
     pub fn outputs(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         names(self.bytes, 2)
     }
 
-    /// Its name, or that of its first output where it has none.
+    /// Returns the node's name, or that of its first output if it has none.
     pub fn label(&self) -> &'a str {
         if self.name.is_empty() { self.outputs().find(|o| !o.is_empty()).unwrap_or("") } else { self.name }
     }
@@ -241,7 +241,7 @@ impl<'a> Attribute<'a> {
                 3 => int = fields.int("i", wire)?,
                 4 => text = fields.bytes("s", wire)?,
                 5 => tensor = Some(TensorProto::parse(fields.bytes("t", wire)?)?),
-                // A subgraph is never entered, however deep it is.
+                // Subgraphs are not parsed, however deeply they are nested.
                 6 | 11 => other = "graph",
                 7 => fields.floats("floats", wire, &mut floats)?,
                 8 => fields.ints("ints", wire, &mut ints)?,

@@ -1,4 +1,4 @@
-//! A graph as it runs: values and nodes are numbered
+//! Runs a graph, whose values and nodes are numbered.
 
 use std::collections::HashMap;
 
@@ -10,18 +10,18 @@ use super::value::Value;
 use crate::device::Device;
 use crate::error::{Error, Result};
 
-/// A loaded graph, without anything that only its load needs: a file may hold a million nodes.
+/// A loaded graph, without data that only loading needs: a file may hold a million nodes.
 pub(super) struct Graph {
     pub device: Device,
     pub inputs: Vec<(Info, usize)>,
-    /// Places in `inputs`, by name.
+    /// Indices in `inputs`, by name.
     pub names: HashMap<String, usize>,
     pub outputs: Vec<(Info, usize)>,
     /// Number of values.
     pub slots: usize,
-    /// Values that are there before the first node.
+    /// Values that exist before the first node runs.
     pub constants: Vec<(usize, Value)>,
-    /// Elements of all weights, for [`Meter::of_run`].
+    /// Number of elements of all weights, for [`Meter::of_run`].
     pub weights: u64,
     pub steps: Vec<Step>,
     /// Inputs and outputs of all steps.
@@ -33,19 +33,19 @@ pub(super) struct Step {
     pub label: Box<str>,
     pub operator: &'static str,
     pub op: Op,
-    /// Where its inputs, its outputs and those of the next step begin in the links.
+    /// Start of its inputs, start of its outputs, and end of its outputs, in the links.
     pub links: [u32; 3],
 }
 
-/// The value that a node reads or makes, if any.
+/// Reference to a value that a node reads or produces, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Link(u32);
 
 impl Link {
     pub const NONE: Self = Self(u32::MAX);
-    /// Marks the last use of a value.
+    /// Flag that marks the last use of a value.
     const LAST: u32 = 1 << 31;
-    /// Most values of a graph.
+    /// Maximum number of values in a graph.
     pub const SLOTS: usize = (1 << 31) - 1;
 
     pub fn to(slot: usize) -> Self {
@@ -69,7 +69,7 @@ impl Link {
 type Values = Vec<Option<(Value, u64)>>;
 
 impl Step {
-    /// The error, with this node's name.
+    /// Adds this node's name to an error.
     fn named(&self, source: Error) -> Error {
         Error::Node { node: self.label.to_string(), operator: self.operator.into(), source: Box::new(source) }
     }
@@ -139,7 +139,7 @@ impl Graph {
         Ok(())
     }
 
-    /// The first names of the inputs, for a message.
+    /// Returns the first names of the inputs, for an error message.
     fn input_names(&self) -> String {
         const SHOWN: usize = 8;
         let first: Vec<&str> = self.inputs.iter().take(SHOWN).map(|(info, _)| &*info.name).collect();

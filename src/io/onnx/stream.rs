@@ -1,4 +1,4 @@
-//! Models that are run piece by piece
+//! Streaming: models that process a sequence piece by piece.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -36,10 +36,11 @@ impl Stream {
         Self { model, states: States::new() }
     }
 
-    /// [`OnnxModel::run`] from the states that the last call left; at first, from those of the graph.
+    /// [`OnnxModel::run`], starting from the states after the previous call. The first call starts from those of the
+    /// graph.
     ///
     /// # Errors
-    /// As [`OnnxModel::run`]; the states are then those from before.
+    /// As [`OnnxModel::run`]; in that case, the states do not change.
     pub fn run(&mut self, inputs: &[(&str, Value)]) -> Result<Vec<(String, Value)>> {
         let mut next = self.states.clone();
         let outputs = self.model.graph.run(inputs, self.model.limits, Some(&mut next))?;
@@ -47,12 +48,12 @@ impl Stream {
         Ok(outputs)
     }
 
-    /// Forgets the states: the next call starts as the first.
+    /// Clears the states: the next call starts like the first.
     pub fn reset(&mut self) {
         self.states.clear();
     }
 
-    /// The states by the name of the node, or that of its first output where it has none; none before the first call.
+    /// Returns the states by the name of the node, or of its first output if it has none. Empty before the first call.
     pub fn states(&self) -> &BTreeMap<String, State> {
         &self.states
     }
@@ -60,7 +61,7 @@ impl Stream {
     /// Sets the states, for example to those of an earlier [`states`](Stream::states).
     ///
     /// # Errors
-    /// [`Error::Value`] for a name that no recurrent node bears. Extents are checked by the next call.
+    /// [`Error::Value`] for a name that is not that of a recurrent node. The next call checks the extents.
     pub fn set_states(&mut self, states: BTreeMap<String, State>) -> Result<()> {
         let recurrent = self.model.graph.steps.iter().filter(|step| matches!(step.op, Op::Recurrent(_)));
         let known: HashSet<&str> = recurrent.map(|step| &*step.label).collect();

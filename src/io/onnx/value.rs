@@ -1,4 +1,4 @@
-//! What flows along the edges of a graph: f32 tensors on the device, integers on the host
+//! Values of a graph: f32 tensors on the device, and integers on the host.
 
 use super::ints::{Ints, elements};
 use super::proto::TensorProto;
@@ -38,15 +38,15 @@ impl From<Ints> for Value {
 }
 
 impl Value {
-    /// Integers of any extents; booleans are 0 and 1.
+    /// Creates integers of any shape. Booleans are 0 and 1.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `dims` does not count `values`, or an extent beside a 0 is out of proportion.
+    /// [`Error::Shape`] if `dims` does not match the number of `values`, or has excessive extents beside a 0.
     pub fn ints(values: &[i64], dims: &[usize]) -> Result<Self> {
         Ok(Value::Ints(Ints::new(dims.to_vec(), values.to_vec())?))
     }
 
-    /// Extents, outermost first.
+    /// Returns the extents, outermost first.
     pub fn dims(&self) -> &[usize] {
         match self {
             Value::Tensor(tensor) => tensor.dims(),
@@ -54,7 +54,7 @@ impl Value {
         }
     }
 
-    /// The floats.
+    /// Returns the floats.
     ///
     /// # Errors
     /// [`Error::DType`] for integers.
@@ -65,7 +65,7 @@ impl Value {
         }
     }
 
-    /// The integers, the last axis fastest.
+    /// Returns the integers in row-major order.
     ///
     /// # Errors
     /// [`Error::DType`] for floats.
@@ -84,7 +84,7 @@ impl Value {
         }
     }
 
-    /// Bytes of its elements.
+    /// Size of the elements in bytes.
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Value::Tensor(tensor) => 4 * tensor.len() as u64,
@@ -97,7 +97,7 @@ fn wrong_type(expected: &str, got: &str) -> Error {
     Error::DType { op: "onnx", arg: "value", expected: expected.into(), got: got.into() }
 }
 
-/// The types of `TensorProto.DataType` that are read; f16, bfloat16 and double become f32.
+/// Supported types of `TensorProto.DataType`. Half, bfloat16 and double become f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ElementType {
     Float,
@@ -110,7 +110,7 @@ pub(super) enum ElementType {
 }
 
 impl ElementType {
-    /// By its number; the error is its name.
+    /// Returns the type with this number. The error is the name of an unsupported type.
     pub fn of(number: i64) -> std::result::Result<Self, String> {
         const OTHERS: [(i64, &str); 8] = [
             (2, "uint8"),
@@ -148,16 +148,16 @@ impl ElementType {
     }
 }
 
-/// Reads a tensor from the bytes of a `.pb` file, as the test data of ONNX are stored: its name and its value.
+/// Reads a tensor from the bytes of a `.pb` file, the format of ONNX's test data. Returns its name and its value.
 ///
 /// # Errors
-/// [`Error::Format`] when the bytes are no whole tensor of a type that is read.
+/// [`Error::Format`] if the bytes are not a complete tensor of a supported type.
 pub fn read_tensor(device: &Device, bytes: &[u8]) -> Result<(String, Value)> {
     let proto = TensorProto::parse(bytes)?;
     Ok((proto.name.into(), from_proto(proto, device)?))
 }
 
-/// A tensor of a file. Floats go to `device`.
+/// Converts a tensor of a file. Floats go to `device`.
 pub(super) fn from_proto(proto: TensorProto, device: &Device) -> Result<Value> {
     let name = proto.name;
     let bad = |why: String| Error::format(format!("ONNX tensor {name:?}"), why);

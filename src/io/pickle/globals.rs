@@ -1,9 +1,9 @@
-//! The globals that state dicts are made of
+//! The globals that state dicts use.
 
 use super::{Heap, Storage, Strided, Value};
 use crate::io::element::Element;
 
-/// What a pickle may name. Nothing else exists.
+/// A global that a pickle may name. Any other name is an error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::io) enum Global {
     OrderedDict,
@@ -18,7 +18,7 @@ pub(in crate::io) enum Global {
 }
 
 impl Global {
-    /// The global of that name, if it is one of ours.
+    /// Returns the global with this name, if it is supported.
     pub fn find(module: &str, name: &str) -> Option<Self> {
         Some(match (module, name) {
             ("collections", "OrderedDict") => Self::OrderedDict,
@@ -45,7 +45,7 @@ impl Global {
         })
     }
 
-    /// What calling it with `args` gives: data only.
+    /// Calls the global with `args`. The result is always plain data.
     pub fn call<'a>(self, args: &[Value<'a>], heap: &mut Heap<'a>) -> Result<Value<'a>, String> {
         match (self, args) {
             (Self::OrderedDict, []) => Ok(heap.dict(Vec::new())),
@@ -60,7 +60,7 @@ impl Global {
                 pairs.map(|pairs| heap.dict(pairs)).ok_or_else(|| "an OrderedDict of something but pairs".into())
             }
             (Self::RebuildTensor, [Value::Storage(storage), Value::Int(offset), dims, strides, rest @ ..]) => {
-                // Whether it is trained, its hooks, and then what else there is to know: that it is negated, …
+                // `rest` holds `requires_grad`, the hooks, and metadata, such as that the tensor is negated.
                 if rest.get(2).is_some_and(|v| *v != Value::None) || rest.len() > 3 {
                     return Err("a tensor with marks beside its elements, which is not supported".into());
                 }
@@ -83,7 +83,8 @@ impl<'a> Heap<'a> {
         Value::Dict(self.pairs.len() - 1)
     }
 
-    /// The tuple `('storage', class, key, device, elements, ..)` with which a pickle names a storage of the file.
+    /// Resolves the tuple `('storage', class, key, device, elements, ..)` with which a pickle names a storage of the
+    /// file.
     pub(super) fn persistent(&mut self, id: Value<'a>) -> Result<Value<'a>, String> {
         let Value::Tuple(id) = id else { return Err("a persistent id that is no tuple".into()) };
         match *self.items(id) {
@@ -105,7 +106,7 @@ impl<'a> Heap<'a> {
         }
     }
 
-    /// A tuple of extents.
+    /// Reads a tuple of extents.
     fn extents(&self, tuple: Value<'a>) -> Result<Vec<usize>, String> {
         let extent = |v: &Value| match *v {
             Value::Int(n) => usize::try_from(n).ok(),

@@ -1,19 +1,19 @@
-//! The stack machine
+//! The stack machine that runs pickles.
 
 use std::collections::HashMap;
 
 use super::{Global, Heap, Value};
 use crate::io::budget::Budget;
 
-/// Most values that a pickle may make or keep: far above any state dict.
+/// Maximum number of values that a pickle may make or keep, far above any state dict.
 const MOST: usize = 1 << 19;
-/// Bytes that a value takes in the memo, or in a tuple of its own; tables grow by doubling.
+/// Bytes charged for a value in the memo, or in a tuple of its own. Tables grow by doubling.
 const VALUE: usize = 160;
-/// Bytes that a value takes on the stack beside a mark, likewise.
+/// Bytes charged for a value and a mark on the stack, which also grow by doubling.
 const STACKED: usize = 4 * size_of::<Value>();
 
 struct Machine<'a, 'b> {
-    /// What is left of the program.
+    /// The rest of the program.
     rest: &'a [u8],
     stack: Vec<Value<'a>>,
     /// Heights of the stack at the open marks.
@@ -22,15 +22,16 @@ struct Machine<'a, 'b> {
     heap: Heap<'a>,
     /// Values that may still be made or kept.
     room: usize,
-    /// The tallest that the stack and the marks were.
+    /// Maximum height of the stack or the marks so far.
     tallest: usize,
     budget: &'b mut Budget,
 }
 
-/// Runs the pickle at the start of `bytes`: its value, the arena of its parts, and the bytes after it.
+/// Runs the pickle at the start of `bytes`. Returns its value, the arena with the parts, and the bytes after the
+/// pickle.
 ///
 /// # Errors
-/// Why it was refused.
+/// The reason why the pickle was rejected.
 pub(in crate::io) fn load<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<(Value<'a>, Heap<'a>, &'a [u8]), String> {
     let (stack, marks, memo, heap) = (Vec::new(), Vec::new(), HashMap::new(), Heap::default());
     let mut machine = Machine { rest: bytes, stack, marks, memo, heap, room: MOST, tallest: 0, budget };
@@ -52,7 +53,7 @@ pub(in crate::io) fn load<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<(V
 }
 
 impl<'a> Machine<'a, '_> {
-    /// One instruction.
+    /// Runs one instruction.
     fn step(&mut self, code: u8) -> Result<(), String> {
         match code {
             // PROTO, FRAME
@@ -229,7 +230,7 @@ impl<'a> Machine<'a, '_> {
                 return Ok(());
             }
             (b'R', Some(Value::Global(global)), Value::Tuple(args)) => {
-                // What is copied counts, since one list may be given again and again.
+                // Copies are charged, because a pickle may pass the same list many times.
                 let args = self.heap.items(args).to_vec();
                 let copied = |v: &Value| match v {
                     Value::List(id) | Value::Tuple(id) => 1 + self.heap.items(*id).len(),
@@ -257,7 +258,7 @@ impl<'a> Machine<'a, '_> {
         self.stack.push(value);
     }
 
-    /// The height below which the open mark keeps the stack.
+    /// Height of the stack at the innermost open mark. Values below it cannot be popped.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
@@ -298,7 +299,7 @@ impl<'a> Machine<'a, '_> {
         Ok(self.array::<1>()?[0])
     }
 
-    /// A line of text, without its end.
+    /// Reads a line of text, without its newline.
     fn line(&mut self) -> Result<&'a str, String> {
         let len = self.rest.iter().take(1024).position(|&b| b == b'\n').ok_or("a name without an end")?;
         let line = std::str::from_utf8(self.take(len)?).map_err(|_| "a name that is not UTF-8")?;
@@ -307,7 +308,7 @@ impl<'a> Machine<'a, '_> {
     }
 }
 
-/// An integer of any length, little-endian in two's complement; the wide ones are opaque.
+/// Reads a little-endian integer of any length in two's complement. One of more than 64 bits becomes opaque.
 fn long<'a>(bytes: &[u8]) -> Value<'a> {
     if bytes.len() > 8 {
         return Value::Opaque;

@@ -1,9 +1,9 @@
-//! Pickles that hold tensors, read without running anything
+//! Reads pickles that hold tensors, without executing Python.
 //!
-//! A pickle is a program for a stack machine. This one knows the instructions that make numbers, texts, lists and
-//! dicts, and the few globals that tensors are made of; every other instruction or global is refused by its name, so
-//! there is nothing that a hostile file could call. What it makes lies in one arena: loops in the file are no loops of
-//! ours, and nothing recurses. Python: *Lib/pickletools.py*, protocols 2 to 5.
+//! A pickle is a program for a stack machine. This machine supports the instructions that make numbers, texts, lists
+//! and dicts, and the few globals that tensors need. Any other instruction or global is an error that names it, so a
+//! hostile file has nothing to call. All objects lie in one arena, so reference cycles in the file are harmless, and
+//! nothing recurses. Source: Python, *Lib/pickletools.py*, protocols 2 to 5.
 
 mod globals;
 mod machine;
@@ -13,7 +13,7 @@ pub(super) use machine::load;
 
 use super::element::Element;
 
-/// A value on the stack; what has parts is a number in the [`Heap`].
+/// A value on the stack. Compound values are indices into the [`Heap`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value<'a> {
     None,
@@ -21,7 +21,7 @@ pub(super) enum Value<'a> {
     Int(i64),
     Float(f64),
     Text(&'a str),
-    /// Bytes, an integer of more than 64 bits, a device, an element type: nothing that we need.
+    /// A value that tensors do not need: bytes, an integer of more than 64 bits, a device, an element type.
     Opaque,
     Global(Global),
     Tuple(usize),
@@ -31,7 +31,7 @@ pub(super) enum Value<'a> {
     Tensor(usize),
 }
 
-/// Everything with parts.
+/// Arena of the compound values.
 #[derive(Debug, Default)]
 pub(super) struct Heap<'a> {
     /// Tuples and lists.
@@ -41,15 +41,15 @@ pub(super) struct Heap<'a> {
     tensors: Vec<Strided>,
 }
 
-/// A run of elements that tensors share.
+/// A sequence of elements that tensors may share.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Storage<'a> {
     pub element: Element,
-    /// Its name in the file.
+    /// Name of the storage in the file.
     pub key: &'a str,
 }
 
-/// A tensor is a view of a storage.
+/// A tensor: a strided view of a storage.
 #[derive(Clone, Debug)]
 pub(super) struct Strided {
     pub storage: usize,

@@ -1,6 +1,6 @@
-//! The checksum of zip archives
+//! The checksum of zip archives.
 
-/// CRC-32 of ISO 3309, one table lookup a byte.
+/// Returns the CRC-32 of ISO 3309, with one table lookup per byte.
 pub(super) fn crc32(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {
         let mut table = [0; 256];

@@ -1,8 +1,8 @@
-//! Zip archives, as `numpy.savez` and `torch.save` write them
+//! Reads and writes zip archives as `numpy.savez` and `torch.save` write them.
 //!
-//! Only the central directory is trusted. Members and directory must fill the archive, so that a lost entry or count is an
-//! error. Members may not overlap, none inflates to more than it says or
-//! than deflate can reach, and every checksum is compared. PKWARE: *APPNOTE.TXT* 6.3.10.
+//! Only the central directory is trusted. Members and directory must fill the archive, so that a lost entry or count is
+//! an error. Members must not overlap, and none may inflate to more than it declares, or to more than deflate can
+//! produce. Every checksum is verified. Source: PKWARE, *APPNOTE.TXT* 6.3.10.
 
 mod crc;
 
@@ -15,14 +15,14 @@ use crc::crc32;
 const LOCAL: u32 = 0x0403_4b50;
 const CENTRAL: u32 = 0x0201_4b50;
 const END: u32 = 0x0605_4b50;
-/// Bytes of the end record without its comment.
+/// Size of the end record in bytes, without its comment.
 const END_LEN: usize = 22;
 const END64: u32 = 0x0606_4b50;
-/// Bytes of the end record of zip64 and of its locator, which PyTorch writes into every archive.
+/// Size of the zip64 end record and its locator in bytes. PyTorch writes them into every archive.
 const END64_LEN: usize = 56 + 20;
-/// Most bytes between a member and what follows it: a data descriptor with its signature, of zip64.
+/// Maximum number of bytes between a member and what follows it: a zip64 data descriptor with its signature.
 const DESCRIPTOR_LEN: usize = 24;
-/// Deflate makes at most this many bytes of one: 258 of two bits.
+/// Maximum number of bytes that deflate makes from one: two bits can expand to 258 bytes.
 const MOST_INFLATION: usize = 1032;
 
 /// An archive in memory.
@@ -37,11 +37,11 @@ pub(super) struct Member<'a> {
     pub name: &'a str,
     deflated: bool,
     crc: u32,
-    /// Where its own header starts.
+    /// Offset of its own header.
     start: usize,
-    /// Where the compressed bytes lie.
+    /// Range of the compressed bytes.
     place: std::ops::Range<usize>,
-    /// Bytes once inflated.
+    /// Inflated size in bytes.
     len: usize,
 }
 
@@ -61,7 +61,7 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 impl<'a> Archive<'a> {
-    /// Whether a file starts as an archive does: with a member or, of an empty one, with the end.
+    /// Whether a file starts like an archive: with a member, or with the end record of an empty archive.
     pub fn is_start(bytes: &[u8]) -> bool {
         [LOCAL, END].map(Some).contains(&u32_at(bytes, 0))
     }
@@ -69,7 +69,7 @@ impl<'a> Archive<'a> {
     /// Reads the central directory.
     ///
     /// # Errors
-    /// [`Error::Format`] when it is damaged, encrypted, split, zip64, or its members overlap.
+    /// [`Error::Format`] if the archive is damaged, encrypted, split or zip64, or if its members overlap.
     pub fn new(source: &'a str, bytes: &'a [u8]) -> Result<Self> {
         let bad = |why: &str| Error::format(source, why);
         let end = end_record(bytes).ok_or_else(|| bad("not a whole zip archive: no end of central directory"))?;
@@ -100,7 +100,8 @@ impl<'a> Archive<'a> {
         Ok(archive)
     }
 
-    /// Members must follow each other from the first byte to the directory at `end`, and their names must differ.
+    /// Checks that members follow each other from the first byte to the directory at `end`, and that their names
+    /// differ.
     fn check_places(&self, end: usize) -> Result<()> {
         let mut order: Vec<&Member> = self.members.iter().collect();
         order.sort_by_key(|m| (m.place.start, m.place.end));
@@ -124,20 +125,21 @@ impl<'a> Archive<'a> {
         &self.members
     }
 
-    /// The member of that name.
+    /// Returns the member with this name.
     pub fn find(&self, name: &str) -> Option<&Member<'a>> {
         self.members.iter().find(|m| m.name == name)
     }
 
-    /// An error about a member.
+    /// Returns an error about a member.
     pub fn error(&self, name: &str, why: impl ToString) -> Error {
         Error::format(format!("{}: {name:?}", self.source), why)
     }
 
-    /// The bytes of a member.
+    /// Returns the content of a member.
     ///
     /// # Errors
-    /// [`Error::Format`] when they do not inflate to what the directory says, or the budget does not allow it.
+    /// [`Error::Format`] if the content does not match the size and checksum in the directory, or the budget does not
+    /// allow it.
     pub fn read(&self, member: &Member, budget: &mut Budget) -> Result<Cow<'a, [u8]>> {
         let bad = |why: &str| self.error(member.name, why);
         let stored = self.bytes.get(member.place.clone()).ok_or_else(|| bad("reaches past the archive"))?;
@@ -166,8 +168,8 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// The directory must reach to the end record, or to that of zip64 before it, and both must say the same of its `counts`:
-/// members, bytes, place.
+/// Checks that the directory reaches to the end record, or to a zip64 end record before it, and that both state the
+/// same `counts`: members, bytes and offset of the directory.
 fn check_end(bytes: &[u8], end: usize, counts: [u64; 3]) -> Result<(), &'static str> {
     let [_, size, start] = counts;
     let stop = (start + size) as usize;
@@ -181,7 +183,7 @@ fn check_end(bytes: &[u8], end: usize, counts: [u64; 3]) -> Result<(), &'static 
     if same { Ok(()) } else { Err("the two ends of the zip archive say different things") }
 }
 
-/// Where the end record starts: the last signature whose comment reaches the end of the file.
+/// Returns the offset of the end record: the last signature whose comment reaches the end of the file.
 fn end_record(bytes: &[u8]) -> Option<usize> {
     let last = bytes.len().checked_sub(END_LEN)?;
     let matches = |&at: &usize| {
@@ -190,7 +192,8 @@ fn end_record(bytes: &[u8]) -> Option<usize> {
     (last.saturating_sub(0xffff)..=last).rev().find(matches)
 }
 
-/// The first member that `directory` tells of, and the rest of the directory. Members lie below `limit`.
+/// Parses the first entry of `directory`. Returns the member and the rest of the directory. The member's bytes must end
+/// below `limit`.
 fn member<'a>(source: &str, bytes: &'a [u8], directory: &'a [u8], limit: usize) -> Result<(Member<'a>, &'a [u8])> {
     let bad = |why: &str| Error::format(source, why);
     let cut = || bad("the zip directory is cut short");
@@ -232,10 +235,10 @@ fn member<'a>(source: &str, bytes: &'a [u8], directory: &'a [u8], limit: usize) 
     Ok((Member { name, deflated: method == 8, crc, start: local, place, len }, rest))
 }
 
-/// An archive of stored members; the same members always give the same bytes.
+/// Returns an archive of stored members. The same members always give the same bytes.
 ///
 /// # Errors
-/// [`Error::Format`] when it would need zip64.
+/// [`Error::Format`] if it would need zip64, or a name is too long.
 pub(super) fn write(members: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     let mut directory = Vec::new();

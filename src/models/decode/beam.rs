@@ -1,16 +1,16 @@
-//! The best of many sequences
+//! Beam search.
 
 use std::cmp::Ordering;
 
 use super::{Hypothesis, Limits, TokenStep, check_row};
 use crate::error::{Error, Result};
 
-/// How [`beam`] searches.
+/// Options of [`beam`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Beam {
-    /// Sequences of a source that are followed at once, and most that are given.
+    /// Number of sequences that are followed per source, and maximum number of results.
     pub width: usize,
-    /// α of the length penalty; 0 for none, above 0 for longer sequences.
+    /// α of the length penalty: 0 for none, above 0 to favor longer sequences.
     pub length_penalty: f32,
 }
 
@@ -21,42 +21,42 @@ impl Default for Beam {
 }
 
 impl Beam {
-    /// `((5 + length) / 6)^α`, the length counting the end too.
+    /// Returns `((5 + length) / 6)^α`, where the length includes the end token.
     fn penalty(&self, length: usize) -> f64 {
         ((5.0 + length as f64) / 6.0).powf(f64::from(self.length_penalty))
     }
 
-    /// The best score that a sequence of `length` and `log_prob` can still come to: log-probabilities only fall, and
-    /// the penalty is least or greatest at the ends of what is left.
+    /// Returns an upper bound on the score of any continuation of a sequence. Log-probabilities only fall, and the
+    /// penalty is monotonic in the length, so its extremes are at the shortest and the longest continuation.
     fn bound(&self, log_prob: f64, length: usize, limits: &Limits) -> f64 {
         let at = |length| log_prob / self.penalty(length);
         at(length + 1).max(at(limits.max_length))
     }
 }
 
-/// A sequence that goes on.
+/// An unfinished sequence.
 #[derive(Clone)]
 struct Live {
     tokens: Vec<u32>,
     log_prob: f64,
 }
 
-/// The search of one source.
+/// State of the search for one source.
 struct Search {
     live: Vec<Live>,
-    /// Best first, at most the beam's width.
+    /// Finished sequences, best first, at most the beam's width.
     done: Vec<Hypothesis>,
 }
 
-/// A continuation: which live sequence, by which token, and what both come to.
+/// A continuation: the index of a live sequence, the next token, and their total log-probability.
 type Candidate = (usize, usize, f64);
 
-/// By log-probability; of equals the earlier sequence, then the lower token.
+/// Orders by descending log-probability; ties go to the earlier sequence, then to the lower token.
 fn better(a: &Candidate, b: &Candidate) -> Ordering {
     b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)).then(a.1.cmp(&b.1))
 }
 
-/// Moves the best `count` to the front, in order, and drops the others.
+/// Keeps the best `count` candidates, sorted.
 fn keep_best(candidates: &mut Vec<Candidate>, count: usize) {
     if candidates.len() > count {
         candidates.select_nth_unstable_by(count - 1, better);
@@ -70,7 +70,8 @@ impl Search {
         Self { live: vec![Live { tokens: vec![], log_prob: 0.0 }], done: vec![] }
     }
 
-    /// Goes one token on; gives the live sequence that each new one continues. `table` has a row per live sequence.
+    /// Extends the sequences by one token. Returns, for each new live sequence, the index of the one that it continues.
+    /// `table` has a row per live sequence.
     fn advance(&mut self, table: &[&[f32]], limits: &Limits, beam: &Beam) -> Vec<usize> {
         let mut candidates = Vec::new();
         for (i, (live, row)) in self.live.iter().zip(table).enumerate() {
@@ -108,7 +109,7 @@ impl Search {
         self.done.truncate(beam.width);
     }
 
-    /// Whether nothing that goes on can still come among the finished.
+    /// Whether no live sequence can still enter the results.
     fn is_settled(&self, limits: &Limits, beam: &Beam) -> bool {
         let bounds = self.live.iter().map(|live| beam.bound(live.log_prob, live.tokens.len(), limits));
         let best = bounds.fold(f64::NEG_INFINITY, f64::max);
@@ -116,20 +117,20 @@ impl Search {
     }
 }
 
-/// The sequences with the best scores that a beam of `width` finds, best first, for each row of `state`:
+/// Returns the sequences with the best scores that a beam of `width` finds, best first, for each row of `state`:
 ///
 /// ```text
 /// score = log_prob / ((5 + length) / 6)^α
 /// ```
 ///
-/// At every step the `width` most probable continuations of a source are kept; those that end leave the beam. A source
-/// is done when nothing in its beam can still beat the worst of `width` finished ones. A beam of 1 is
-/// [`greedy`](super::greedy) decoding; one that is as wide as there are sequences finds the best of all.
+/// At every step, the `width` most probable continuations of a source are kept; those that end leave the beam. A source
+/// is finished when no live sequence can beat the worst of `width` finished ones. A beam of 1 is
+/// [`greedy`](super::greedy) decoding. A beam as wide as the number of sequences finds the best of all.
 ///
-/// Wu et al.: *Google's neural machine translation system* (2016), equation 14, for the penalty.
+/// Source of the penalty: Wu et al., *Google's neural machine translation system* (2016), equation 14.
 ///
 /// # Errors
-/// As [`greedy`](super::greedy); [`Error::Value`] for a width of 0 or a penalty that is no number.
+/// As [`greedy`](super::greedy); [`Error::Value`] for a width of 0 or a penalty that is not finite.
 pub fn beam<M: TokenStep>(
     model: &M,
     mut state: M::State,

@@ -1,12 +1,12 @@
-//! From a model that predicts the next token to sequences: greedy, sampled and beam decoding.
+//! Decodes sequences from a model that predicts the next token: greedily, by sampling, or by beam search.
 //!
-//! They see a model only as a [`TokenStep`]: tokens in, log-probabilities out, and a state that is handed on. All of
-//! them run a batch of sources together, and give the same hypotheses whenever they are run again.
+//! The decoders see a model only as a [`TokenStep`]: tokens in, log-probabilities out, and a state that is passed on.
+//! They process a batch of sources together, and their results are reproducible.
 //!
 //! ```
 //! use wgru::{Result, models::decode::{Beam, Limits, TokenStep, beam, greedy}};
 //!
-//! /// After token 0 come 1 (60 %) or 2 (40 %); 1 is followed by anything, 2 by the end, which is token 3.
+//! /// Token 0 is followed by 1 (60 %) or 2 (40 %), token 1 by any token, and token 2 by the end, token 3.
 //! struct Chain;
 //! impl TokenStep for Chain {
 //!     type State = ();
@@ -23,7 +23,7 @@
 //!     }
 //! }
 //! let limits = Limits { start: 0, end: 3, max_length: 5 };
-//! assert_eq!(greedy(&Chain, (), 1, &limits)?[0].tokens[0], 1);              // 0.6 now, little later
+//! assert_eq!(greedy(&Chain, (), 1, &limits)?[0].tokens[0], 1);              // the most probable first token
 //! let best = &beam(&Chain, (), 1, &limits, &Beam { width: 2, ..Beam::default() })?[0][0];
 //! assert_eq!(best.tokens, [2]);                                            // 0.4 · 1.0
 //! # Ok::<(), wgru::Error>(())
@@ -40,44 +40,44 @@ use crate::error::{Error, Result};
 
 /// One step of a model that emits tokens, for several rows at once.
 pub trait TokenStep {
-    /// What the model remembers of every row.
+    /// The model's state for every row.
     type State;
 
-    /// The log-probability of every token to follow, `[rows, vocabulary]`, after each row's last token; and the state
-    /// to go on from. A token that cannot follow has −∞.
+    /// Returns the log-probability of every next token, `[rows, vocabulary]`, given each row's last token, and the next
+    /// state. A token that cannot follow has −∞.
     ///
     /// # Errors
-    /// Those of the model.
+    /// Errors of the model.
     fn step(&self, state: &Self::State, tokens: &[u32]) -> Result<(Vec<f32>, Self::State)>;
 
-    /// The state of some of the rows, each as often as it is named.
+    /// Returns the state of the given rows. A row may be given several times.
     ///
     /// # Errors
-    /// Those of the model.
+    /// Errors of the model.
     fn select(&self, state: &Self::State, rows: &[usize]) -> Result<Self::State>;
 }
 
-/// Where a sequence begins and ends.
+/// Start and end tokens, and maximum length, of sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The token before the first.
+    /// The token before the first one.
     pub start: u32,
     /// The token that ends a sequence.
     pub end: u32,
-    /// Most tokens, the end included; a sequence that reaches it is cut off.
+    /// Maximum number of tokens, including the end. A longer sequence is cut off.
     pub max_length: usize,
 }
 
 /// A decoded sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hypothesis {
-    /// The tokens between start and end, both left out.
+    /// The tokens, without start and end.
     pub tokens: Vec<u32>,
-    /// Sum of the model's log-probabilities of the tokens, and of the end if it came.
+    /// Sum of the log-probabilities of the tokens, and of the end if it was reached.
     pub log_prob: f64,
-    /// What hypotheses are ranked by: `log_prob` over the length penalty, or `log_prob` itself without one.
+    /// The score for ranking: `log_prob` divided by the length penalty, or `log_prob` without one.
     pub score: f64,
-    /// Whether the end came; otherwise the sequence was cut off.
+    /// Whether the end was reached; otherwise the sequence was cut off.
     pub ended: bool,
 }
 
@@ -92,7 +92,7 @@ impl Limits {
         }
     }
 
-    /// The log-probabilities row by row; what is in them is [`check_row`]'s.
+    /// Returns the log-probabilities row by row. [`check_row`] checks the values.
     fn table<'a>(&self, op: &'static str, log_probs: &'a [f32], rows: usize) -> Result<std::slice::Chunks<'a, f32>> {
         let vocabulary = log_probs.len() / rows;
         if vocabulary == 0 || !log_probs.len().is_multiple_of(rows) {
@@ -105,7 +105,7 @@ impl Limits {
     }
 }
 
-/// Log-probabilities are at most 0, and some token can follow.
+/// Checks that log-probabilities are at most 0, and that some token can follow.
 fn check_row(op: &'static str, row: &[f32]) -> Result<()> {
     if let Some(wrong) = row.iter().find(|v| is_no_log_prob(**v)) {
         return Err(Error::value(op, "log_probs", "logarithms of probabilities, at most 0", wrong));
@@ -116,18 +116,19 @@ fn check_row(op: &'static str, row: &[f32]) -> Result<()> {
     }
 }
 
-/// The most probable token at every step; of equals the first.
+/// Picks the most probable token at every step; ties go to the lowest token.
 ///
 /// # Errors
-/// Those of the model; [`Error::Value`] for log-probabilities that are NaN or above 0, when no token can follow, or for
-/// a `max_length` of 0, [`Error::Shape`] for another number of them. Rows that have ended may hold anything.
+/// Errors of the model; [`Error::Value`] for log-probabilities that are NaN or above 0, if no token can follow, or for
+/// a `max_length` of 0; [`Error::Shape`] for a wrong number of log-probabilities. Rows that have ended may hold any
+/// values.
 pub fn greedy<M: TokenStep>(model: &M, state: M::State, rows: usize, limits: &Limits) -> Result<Vec<Hypothesis>> {
     each_row("greedy", model, state, rows, limits, |_, log_probs| {
         (0..log_probs.len()).fold(0, |best, i| if log_probs[i] > log_probs[best] { i } else { best })
     })
 }
 
-/// One hypothesis a row, `pick` choosing each token from a row and its log-probabilities.
+/// Decodes one hypothesis per row. `pick` chooses each token, given the row and its log-probabilities.
 fn each_row<M: TokenStep>(
     op: &'static str,
     model: &M,

@@ -1,17 +1,17 @@
-//! Tokens drawn at random
+//! Decoding by random sampling.
 
 use super::{Hypothesis, Limits, TokenStep, each_row};
 use crate::error::{Error, Result};
 use crate::rng::{Rng, unit};
 
-/// What tokens are drawn from.
+/// The distribution that tokens are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// Log-probabilities are divided by it: below 1 nearer to greedy, above 1 more even.
+    /// Divisor of the log-probabilities: below 1 is closer to greedy decoding, above 1 closer to uniform.
     pub temperature: f32,
-    /// Only so many of the most probable tokens.
+    /// Draws only from this many most probable tokens.
     pub top_k: Option<usize>,
-    /// Only the most probable tokens that together have at least this share, after temperature and `top_k`.
+    /// Draws only from the most probable tokens that together reach this probability, after temperature and `top_k`.
     pub top_p: Option<f32>,
 }
 
@@ -36,7 +36,7 @@ impl Sampling {
         }
     }
 
-    /// The tokens that may be drawn, with their weights, the most probable first; of equals the lower.
+    /// Returns the tokens that may be drawn with their weights, most probable first; ties go to the lower token.
     fn candidates(&self, log_probs: &[f32]) -> Vec<(usize, f64)> {
         let mut order: Vec<usize> = (0..log_probs.len()).filter(|&i| log_probs[i] > f32::NEG_INFINITY).collect();
         order.sort_by(|&a, &b| log_probs[b].total_cmp(&log_probs[a]));
@@ -64,15 +64,15 @@ impl Sampling {
             left -= w;
             left < 0.0
         });
-        // Rounding may leave a little: then it is the last.
+        // If rounding leaves a remainder, draw the last token.
         hit.or(candidates.last()).map_or(0, |(token, _)| *token)
     }
 }
 
-/// Tokens drawn at random by `sampling`. Every row draws from a stream of its own, claimed from `rng`, so what it draws
-/// does not depend on how long the others are.
+/// Draws tokens at random, as `sampling` says. Every row has its own random stream, forked from `rng`, so its tokens do
+/// not depend on the length of the others.
 ///
-/// Holtzman et al.: *The curious case of neural text degeneration* (2020), for `top_p`.
+/// Source of `top_p`: Holtzman et al., *The curious case of neural text degeneration* (2020).
 ///
 /// # Errors
 /// As [`greedy`](super::greedy); [`Error::Value`] for a temperature of 0 or less, a `top_k` of 0, or a `top_p` outside

@@ -1,4 +1,4 @@
-//! Inference: the decoder, a token at a time
+//! Inference, one token at a time.
 
 use super::Seq2Seq;
 use crate::error::Result;
@@ -7,7 +7,7 @@ use crate::nn::{AttentionMemory, Mode};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// What a [`Seq2Seq`] remembers of sources and of the tokens so far.
+/// State of a [`Seq2Seq`]: the encoded sources, and the decoder's state after the tokens so far.
 #[derive(Clone, Debug)]
 pub struct DecoderState {
     memory: AttentionMemory,
@@ -16,10 +16,10 @@ pub struct DecoderState {
 }
 
 impl Seq2Seq {
-    /// The state before the first token of a target.
+    /// Returns the state before the first token of a target.
     ///
     /// # Errors
-    /// [`Error::Value`](crate::Error::Value) for an empty batch or source, or a token past the vocabulary.
+    /// [`Error::Value`](crate::Error::Value) for an empty batch or source, or a token outside the vocabulary.
     pub fn start<S: AsRef<[u32]>>(&self, sources: &[S]) -> Result<DecoderState> {
         let (memory, hidden) = self.encode(sources, &mut Mode::Eval)?;
         Ok(DecoderState { memory, hidden })
@@ -29,7 +29,7 @@ impl Seq2Seq {
         Limits { start: self.config.start, end: self.config.end, max_length }
     }
 
-    /// The target of each source by [`decode::greedy`], of at most `max_length` tokens, the end included.
+    /// Decodes the target of each source with [`decode::greedy`], up to `max_length` tokens including the end.
     ///
     /// # Errors
     /// As [`Seq2Seq::start`] and [`decode::greedy`].
@@ -37,7 +37,7 @@ impl Seq2Seq {
         decode::greedy(self, self.start(sources)?, sources.len(), &self.limits(max_length))
     }
 
-    /// A target of each source by [`decode::sample`].
+    /// Draws a target for each source with [`decode::sample`].
     ///
     /// # Errors
     /// As [`Seq2Seq::start`] and [`decode::sample`].
@@ -51,7 +51,7 @@ impl Seq2Seq {
         decode::sample(self, self.start(sources)?, sources.len(), &self.limits(max_length), sampling, rng)
     }
 
-    /// The best targets of each source by [`decode::beam`], best first.
+    /// Returns the best targets of each source, best first, found by [`decode::beam`].
     ///
     /// # Errors
     /// As [`Seq2Seq::start`] and [`decode::beam`].
@@ -60,7 +60,7 @@ impl Seq2Seq {
     }
 }
 
-/// Each step reads the log-probabilities back and waits for them, so a browser decodes on the CPU.
+/// Each step waits until the log-probabilities are read back, so browsers must decode on the CPU.
 impl TokenStep for Seq2Seq {
     type State = DecoderState;
 

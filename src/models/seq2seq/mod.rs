@@ -1,4 +1,4 @@
-//! From one sequence of tokens to another: an attention decoder over a GRU encoder
+//! Sequence-to-sequence model: an attention decoder over a GRU encoder.
 
 mod infer;
 mod train;
@@ -15,40 +15,40 @@ use crate::nn::{
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// Where a decoder uses the context.
+/// Where a decoder uses the attention context.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ContextUse {
-    /// The state before a step asks, and the context is part of the cell's input, as Bahdanau et al. (2015).
+    /// The state before a step is the query, and the context is part of the cell's input, as in Bahdanau et al. (2015).
     Input,
-    /// The state after a step asks, as Luong et al. (2015). With teacher forcing all steps run together.
+    /// The state after a step is the query, as in Luong et al. (2015). With teacher forcing, all steps run together.
     #[default]
     Output,
 }
 
-/// What a [`Seq2Seq`] is.
+/// Configuration of a [`Seq2Seq`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seq2SeqConfig {
-    /// Tokens of the source's vocabulary.
+    /// Size of the source's vocabulary.
     pub source: usize,
-    /// Tokens of the target's vocabulary, start and end among them.
+    /// Size of the target's vocabulary, including start and end.
     pub target: usize,
-    /// Features of a token.
+    /// Features per token.
     pub embedding: usize,
-    /// H, units of the encoder's directions and of the decoder.
+    /// H, units of each encoder direction and of the decoder.
     pub hidden: usize,
-    /// Layers of the encoder, and of the decoder.
+    /// Number of layers of the encoder, and of the decoder.
     pub layers: usize,
-    /// Whether the encoder reads both ways.
+    /// Whether the encoder is bidirectional.
     pub bidirectional: bool,
     /// How the decoder's state is compared with the encoder's.
     pub score: Score,
-    /// Whether scores are divided by the root of the number of products in them.
+    /// Whether scores are divided by the square root of the number of products in them.
     pub scaled: bool,
     /// Where the context is used.
     pub context: ContextUse,
-    /// Share dropped in training: of the embeddings, between layers, and before the output.
+    /// Dropout probability in training: for embeddings, between layers, and before the output.
     pub dropout: f32,
-    /// The token before the first of a target.
+    /// The token before the first one of a target.
     pub start: u32,
     /// The token that ends a target.
     pub end: u32,
@@ -74,7 +74,7 @@ impl Default for Seq2SeqConfig {
 }
 
 impl Seq2SeqConfig {
-    /// A model with fresh weights.
+    /// Builds a model with random weights.
     ///
     /// # Errors
     /// As [`Seq2Seq::new`].
@@ -82,7 +82,7 @@ impl Seq2SeqConfig {
         Seq2Seq::new(device, self, rng)
     }
 
-    /// Features of an encoder state.
+    /// Number of features of an encoder state.
     fn encoded(&self) -> usize {
         self.hidden.saturating_mul(1 + self.bidirectional as usize)
     }
@@ -97,12 +97,12 @@ impl Seq2SeqConfig {
 /// both     p(y_t) = softmax(W_o·tanh(W_c·[c_t; h_t]) + b_o)
 /// ```
 ///
-/// `h` in a query and in the last line is the top layer's. Sources and targets are lists of tokens without start and
-/// end; a batch may mix lengths. Parameters are named `source_embedding.weight`, `encoder.*`, `bridge.*`,
-/// `attention.*`, `target_embedding.weight`, `decoder.*`, `combine.*` and `output.*`.
+/// In queries and in the last line, `h` is the state of the top layer. Sources and targets are lists of tokens without
+/// start and end; their lengths may differ within a batch. Parameters are named `source_embedding.weight`, `encoder.*`,
+/// `bridge.*`, `attention.*`, `target_embedding.weight`, `decoder.*`, `combine.*` and `output.*`.
 ///
-/// Bahdanau, Cho, Bengio: *Neural machine translation by jointly learning to align and translate* (2015).
-/// Luong, Pham, Manning: *Effective approaches to attention-based neural machine translation* (2015).
+/// Sources: Bahdanau, Cho, Bengio, *Neural machine translation by jointly learning to align and translate* (2015);
+/// Luong, Pham, Manning, *Effective approaches to attention-based neural machine translation* (2015).
 ///
 /// ```
 /// use wgru::models::{Forcing, Seq2SeqConfig, decode::Beam};
@@ -135,11 +135,12 @@ pub struct Seq2Seq {
 }
 
 impl Seq2Seq {
-    /// Fresh weights, each layer's as its own `new` draws them.
+    /// Creates a model with random weights, drawn layer by layer by each layer's own `new`.
     ///
     /// # Errors
-    /// [`Error::Value`] for a size of 0, a start or end past the target's vocabulary or the same, a dropout outside
-    /// `[0, 1)`, or a dot product of unequal widths: the encoder's states have 2·H features if it is bidirectional.
+    /// [`Error::Value`] for a size of 0, start and end tokens that are equal or outside the target's vocabulary, a
+    /// dropout outside `[0, 1)`, or a dot product of unequal widths: the encoder's states have 2·H features if it is
+    /// bidirectional.
     pub fn new(device: &Device, config: Seq2SeqConfig, rng: &mut Rng) -> Result<Self> {
         for (arg, token) in [("start", config.start), ("end", config.end)] {
             if token as usize >= config.target {
@@ -166,7 +167,7 @@ impl Seq2Seq {
             scaled: config.scaled,
             batch_first: false,
         };
-        // Refuses a dropout that a single layer would not look at.
+        // Checked here, because a GRU with a single layer is built without dropout.
         check_share("Seq2Seq", "dropout", dropout)?;
         let fed = match config.context {
             ContextUse::Input => embedding.saturating_add(encoded),
@@ -186,12 +187,12 @@ impl Seq2Seq {
         })
     }
 
-    /// What it was built from.
+    /// Returns the configuration that the model was built from.
     pub fn config(&self) -> &Seq2SeqConfig {
         &self.config
     }
 
-    /// Reads the sources: the memory that the decoder attends to, and its first state `[layers, B, H]`.
+    /// Encodes the sources. Returns the memory that the decoder attends to, and its first state `[layers, B, H]`.
     fn encode<S: AsRef<[u32]>>(&self, sources: &[S], mode: &mut Mode) -> Result<(AttentionMemory, Tensor)> {
         let lengths: Vec<usize> = sources.iter().map(|source| source.as_ref().len()).collect();
         if sources.is_empty() || lengths.contains(&0) {
@@ -216,15 +217,15 @@ impl Seq2Seq {
         Ok((memory, self.bridge.forward_with(&ends, mode)?.tanh()?))
     }
 
-    /// Token `t` of every sequence at time `t`, `[steps, B]`, `padding` past their ends.
+    /// Returns the tokens `[steps, B]`, with `padding` past the ends of the sequences.
     fn by_time<S: AsRef<[u32]>>(&self, sequences: &[S], steps: usize, padding: u32) -> Result<Tensor> {
         let at = |t: usize| sequences.iter().map(move |s| s.as_ref().get(t).copied().unwrap_or(padding));
         let tokens: Vec<u32> = (0..steps).flat_map(at).collect();
         Tensor::from_indices(&self.device, &tokens, &[steps, sequences.len()])
     }
 
-    /// Goes on from `hidden` `[layers, B, H]` by `tokens` `[T, B]`: logits `[T, B, V]`, weights `[B, T, S]`, and the
-    /// state. With the context in the input, T is 1.
+    /// Continues from `hidden` `[layers, B, H]` with `tokens` `[T, B]`. Returns the logits `[T, B, V]`, the attention
+    /// weights `[B, T, S]`, and the state. T must be 1 if the context is part of the input.
     fn decode(
         &self,
         memory: &AttentionMemory,
@@ -274,7 +275,7 @@ impl Module for Seq2Seq {
         parts.into_iter().flat_map(named).collect()
     }
 
-    /// The encoder alone: tokens `[S, B]` of sources of one length give its states, `[S, B, H]` or `[S, B, 2·H]`.
+    /// Runs only the encoder: tokens `[S, B]` of sources of one length give its states, `[S, B, H]` or `[S, B, 2·H]`.
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let x = self.source_embedding.forward_with(x, mode)?;
         let x = mode.dropout(&x, self.config.dropout)?;

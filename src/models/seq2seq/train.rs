@@ -1,4 +1,4 @@
-//! Training: the target is fed, or in part what the model itself predicts
+//! Training, with teacher forcing or scheduled sampling.
 
 use super::{ContextUse, Seq2Seq};
 use crate::error::{Error, Result};
@@ -7,33 +7,33 @@ use crate::rng::{Rng, unit};
 use crate::tensor::Tensor;
 use crate::train::loss::{CrossEntropyOptions, cross_entropy};
 
-/// What the decoder is fed in training.
+/// Inputs of the decoder in training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Forcing {
-    /// Probability that a step is fed the target's token; otherwise it is fed what the model predicted at the step
-    /// before, without a gradient. At 1 nothing is read back; below it, every step reads its predictions back.
+    /// Probability that a step is fed the target's token. Otherwise it is fed the model's own prediction of the step
+    /// before, without a gradient. At 1, nothing is read back; below 1, steps read the predictions back.
     ///
-    /// Bengio et al.: *Scheduled sampling for sequence prediction with recurrent neural networks* (2015).
+    /// Source: Bengio et al., *Scheduled sampling for sequence prediction with recurrent neural networks* (2015).
     pub ratio: f32,
-    /// Whether a prediction is drawn from the model's distribution, or is its most probable token.
+    /// Whether predictions are drawn from the model's distribution, instead of being its most probable tokens.
     pub drawn: bool,
 }
 
 impl Default for Forcing {
-    /// The whole target.
+    /// Teacher forcing at every step.
     fn default() -> Self {
         Self { ratio: 1.0, drawn: false }
     }
 }
 
-/// What a [`Seq2Seq`] makes of targets.
+/// Predictions of a [`Seq2Seq`] for targets.
 #[derive(Clone, Debug)]
 pub struct Seq2SeqOutput {
-    /// `[T, B, V]`, for each token of the targets and the end; T is one more than the longest target has.
+    /// `[T, B, V]`, for each token of the targets and the end. T is one more than the length of the longest target.
     pub logits: Tensor,
-    /// `[B, T, S]`: how much of each source token was in each prediction.
+    /// `[B, T, S]`: attention weight of each source token in each prediction.
     pub weights: Tensor,
-    /// `[T, B]` tokens: the targets, each followed by the end, then by V, which is no token.
+    /// `[T, B]` tokens: the targets, each followed by the end, then padded with V, which is not a token.
     pub labels: Tensor,
 }
 
@@ -41,8 +41,9 @@ impl Seq2Seq {
     /// Predicts each token of `targets`, and the end, from the source and the tokens before it.
     ///
     /// # Errors
-    /// [`Error::Value`] for an empty batch or source, a token past its vocabulary, a ratio outside 0 to 1, or one below
-    /// 1 in [`Mode::Eval`], which has no generator; [`Error::Shape`] for another number of targets.
+    /// [`Error::Value`] for an empty batch or source, a token outside its vocabulary, a ratio outside 0 to 1, or a
+    /// ratio below 1 in [`Mode::Eval`], which has no random generator; [`Error::Shape`] if the numbers of sources and
+    /// targets differ.
     pub fn run<S: AsRef<[u32]>, T: AsRef<[u32]>>(
         &self,
         sources: &[S],
@@ -80,7 +81,7 @@ impl Seq2Seq {
         Ok(Seq2SeqOutput { logits, weights, labels })
     }
 
-    /// One step after the other, each fed the target or the model's own prediction.
+    /// Runs step by step, feeding each the target's token or the model's own prediction.
     fn stepwise(
         &self,
         memory: &AttentionMemory,
@@ -108,7 +109,7 @@ impl Seq2Seq {
         Ok((joined(&logits, 0)?, joined(&weights, 1)?))
     }
 
-    /// Puts the prediction of `logits` `[1, B, V]` in place of each token, but for a share `ratio` of them.
+    /// Replaces each token by the prediction of `logits` `[1, B, V]`, with probability `1 − ratio`.
     fn replace(&self, tokens: &mut [u32], logits: &Tensor, forcing: &Forcing, rng: &mut Rng) -> Result<()> {
         let coins: Vec<[f32; 2]> = tokens.iter().map(|_| [unit(rng.next_u32()), unit(rng.next_u32())]).collect();
         if coins.iter().all(|[coin, _]| *coin < forcing.ratio) {
@@ -127,13 +128,13 @@ impl Seq2Seq {
                 }),
                 false => (0..shares.len()).reduce(|best, i| if shares[i] > shares[best] { i } else { best }),
             }
-            // Rounding may leave a little: then it is the last.
+            // If rounding leaves a remainder, draw the last token.
             .unwrap_or(shares.len() - 1) as u32;
         }
         Ok(())
     }
 
-    /// The mean cross-entropy of the targets' tokens and ends, a scalar.
+    /// Returns the mean cross-entropy of the targets' tokens and ends, a scalar.
     ///
     /// # Errors
     /// As [`Seq2Seq::run`].

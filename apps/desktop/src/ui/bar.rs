@@ -1,4 +1,4 @@
-//! The bar at the top: what this is, what it does now, and the theme
+//! The top bar: the title, the status and the theme.
 
 use eframe::egui::{self, Align, Layout, RichText};
 
@@ -18,10 +18,10 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
         ui.label(RichText::new("Tomorrow's temperature in Seattle, by a GRU").color(colours.faint));
         ui.add_space(10.0);
         let (colour, text) = match &status {
-            Status::Starting => (colours.faint, "opens the device".to_string()),
+            Status::Starting => (colours.faint, "opening the device".to_string()),
             Status::Training => (colours.good, "training".to_string()),
             Status::Paused => (colours.faint, "paused".to_string()),
-            Status::WaitingForWindow => (colours.alarm, "waits for a new device".to_string()),
+            Status::WaitingForWindow => (colours.alarm, "waiting for a new device".to_string()),
             Status::Failed(_) => (colours.alarm, "stopped by an error".to_string()),
         };
         dot(ui, colour);

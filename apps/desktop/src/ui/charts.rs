@@ -1,4 +1,4 @@
-//! The learning curve, and the forecast against what was measured
+//! The learning curve, and the forecast against the measured values.
 
 use eframe::egui::{self, Align2, RichText, Vec2b};
 use egui_plot::{Axis, Corner, GridInput, GridMark, HLine, Legend, Line, LineStyle, Plot, PlotPoints, Span};
@@ -7,10 +7,10 @@ use super::theme::palette;
 use super::{short_date, title};
 use crate::session::Session;
 
-/// Width of a card, in points, below which a plot has no legend.
+/// Width of a card in points below which a plot has no legend.
 const NARROW: f32 = 340.0;
 
-/// A plot that shows all of its data, with a legend.
+/// Creates a plot that shows all of its data, with a legend.
 pub fn plot<'a>(ui: &egui::Ui, name: &str, corner: Corner) -> Plot<'a> {
     let legend = Legend::default().position(corner).background_alpha(0.6).text_style(egui::TextStyle::Small);
     let plot = Plot::new(name.to_owned())
@@ -22,11 +22,11 @@ pub fn plot<'a>(ui: &egui::Ui, name: &str, corner: Corner) -> Plot<'a> {
         .show_background(false)
         .set_margin_fraction(egui::vec2(0.01, 0.08))
         .y_axis_min_width(44.0);
-    // In a small window it would hide the lines.
+    // In a small window, the legend would hide the lines.
     if ui.available_width() < NARROW { plot } else { plot.legend(legend) }
 }
 
-/// Marks where months begin. Those of every `every`-th month are the first to get a label.
+/// Returns marks at the beginning of months. Every `every`-th month gets its label first.
 pub fn months<'a>(input: GridInput, every: usize, date: impl Fn(usize) -> &'a str) -> Vec<GridMark> {
     let (start, end) = (input.bounds.0.max(0.0) as usize, input.bounds.1.max(0.0) as usize);
     let mark = |day: usize| {
@@ -37,7 +37,7 @@ pub fn months<'a>(input: GridInput, every: usize, date: impl Fn(usize) -> &'a st
     (start..=end).filter_map(mark).collect()
 }
 
-/// Marks at whole numbers.
+/// Returns marks at whole numbers.
 fn whole(input: GridInput) -> Vec<GridMark> {
     let step = 10f64.powf((input.base_step_size * 4.0).log10().floor()).max(1.0);
     let (first, last) = ((input.bounds.0 / step).ceil() as i64, (input.bounds.1 / step).floor() as i64);
@@ -48,7 +48,7 @@ fn whole(input: GridInput) -> Vec<GridMark> {
     (first..=last).map(mark).collect()
 }
 
-/// Text in the middle of a card that has nothing to show yet.
+/// Draws text in the middle of a card that has nothing to show yet.
 pub fn nothing(ui: &mut egui::Ui, text: &str) {
     let rect = ui.available_rect_before_wrap();
     ui.allocate_rect(rect, egui::Sense::hover());
@@ -56,7 +56,7 @@ pub fn nothing(ui: &mut egui::Ui, text: &str) {
     ui.painter().text(rect.center(), Align2::CENTER_CENTER, text, font, palette(ui).faint);
 }
 
-/// The losses by epoch.
+/// Draws the losses by epoch.
 pub fn learning(ui: &mut egui::Ui, session: &Session) {
     let colours = palette(ui);
     title(ui, "Learning", "error of the next day's temperature, by epoch");
@@ -95,7 +95,7 @@ pub fn learning(ui: &mut egui::Ui, session: &Session) {
         });
 }
 
-/// The forecast of the test year against what was measured.
+/// Draws the forecast of the test year against the measured values.
 pub fn forecast(ui: &mut egui::Ui, session: &Session) {
     let (colours, weather) = (palette(ui), &session.weather);
     title(ui, "Forecast", "highest temperature of 2015, each day from the days before it");
@@ -109,7 +109,7 @@ pub fn forecast(ui: &mut egui::Ui, session: &Session) {
     };
     let squares: f32 = days.clone().map(|day| (made(day) - weather.highest(day)).powi(2)).sum();
     let (error, naive) = ((squares / days.len() as f32).sqrt(), weather.persistence(days.start - 1..days.end - 1));
-    let text = format!("error {error:.2} °C; of \"as warm as today\" {naive:.2} °C");
+    let text = format!("error {error:.2} °C; \"as warm as today\" {naive:.2} °C");
     ui.label(RichText::new(text).small().color(if error < naive { colours.good } else { colours.faint }));
     let series = |value: &dyn Fn(usize) -> f32| -> PlotPoints<'static> {
         days.clone().map(|day| [day as f64, f64::from(value(day))]).collect()

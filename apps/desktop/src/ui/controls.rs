@@ -1,4 +1,4 @@
-//! Start, pause, reset; what to train, where, and how fast
+//! The controls: start, pause and reset; learning rate, size and device.
 
 use eframe::egui::{self, Button, ComboBox, RichText, Slider};
 
@@ -10,7 +10,7 @@ use crate::worker::{Command, Status};
 /// Sizes of the hidden state to choose from.
 const SIZES: [usize; 6] = [8, 16, 32, 64, 128, 256];
 
-/// Of the button that starts, in both themes.
+/// Color of the start button, in both themes.
 const ACCENT: egui::Color32 = egui::Color32::from_rgb(22, 110, 214);
 
 /// Draws the controls.
@@ -28,7 +28,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
         let (text, command) = match status {
             Status::Training => ("Pause", Command::Pause),
             _ if epoch == 0 => ("Start", Command::Train),
-            _ => ("Go on", Command::Train),
+            _ => ("Resume", Command::Train),
         };
         let button = Button::new(RichText::new(text).strong().color(egui::Color32::WHITE))
             .fill(if status == Status::Training { colours.faint.gamma_multiply(0.7) } else { ACCENT })
@@ -37,7 +37,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
             session.worker.send(command);
         }
         let reset = ui.add(Button::new("Reset").min_size(egui::vec2(72.0, 30.0)));
-        if reset.on_hover_text("New weights; the learning curve begins again").clicked() {
+        if reset.on_hover_text("New weights; the learning curve starts over").clicked() {
             session.worker.send(Command::Reset(hidden));
         }
     });
@@ -46,7 +46,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
         name(ui, &colours, "Learning rate");
         ui.spacing_mut().slider_width = 76.0;
         let slider = Slider::new(&mut rate, 1e-4..=3e-2).logarithmic(true).custom_formatter(|v, _| format!("{v:.1e}"));
-        if ui.add(slider).on_hover_text("From the next epoch on").changed() {
+        if ui.add(slider).on_hover_text("Takes effect in the next epoch").changed() {
             session.worker.send(Command::Rate(rate));
         }
         ui.end_row();
@@ -86,12 +86,12 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
     ui.add_space(2.0);
     let what = match place {
         Place::Window => {
-            "Destroys the device that trains, which also draws this window: it closes, opens with a new \
-                          device, and training goes on from the last snapshot"
+            "Destroys the training device, which also draws this window. The window closes and reopens with a new \
+             device, and training continues from the last snapshot"
         }
         Place::Own => {
-            "Destroys the device that trains; the window stays, and training goes on from the last snapshot \
-                       on a new one"
+            "Destroys the training device. The window stays, and training continues from the last snapshot on a new \
+             device"
         }
     };
     let button = Button::new(RichText::new("Lose the device").color(colours.alarm));

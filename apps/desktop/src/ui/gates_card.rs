@@ -1,4 +1,4 @@
-//! The gates of the GRU over the test year, drawn from their GPU buffers
+//! The gates of the GRU over the test year, drawn from their GPU buffers.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ const ROWS: [(Which, &str, [&str; 2]); 3] = [
     (Which::Update, "update z", ["0", "1"]),
     (Which::Candidate, "candidate n", ["−1", "1"]),
 ];
-/// Room for the names at the left, the scale at the right, and the dates below.
+/// Space for the names on the left, the color scale on the right, and the dates below.
 const LEFT: f32 = 26.0;
 const RIGHT: f32 = 44.0;
 const BELOW: f32 = 18.0;
@@ -26,9 +26,9 @@ const GAP: f32 = 7.0;
 
 /// Draws the three pictures.
 pub fn show(ui: &mut egui::Ui, session: &mut Session, host: &Host) {
-    title(ui, "Gates", "every unit (up) over the days, from the GPU's buffer, not read back");
+    title(ui, "Gates", "every unit over the days, drawn from the GPU buffer, not read back");
     let gates = session.worker.shared.lock().gates.clone();
-    // Those of a device that is gone cannot be drawn by another.
+    // The gates of a lost device cannot be drawn by another one.
     let Some(gates) = gates.filter(|gates| gates.window == host.window) else {
         return nothing(ui, "The model is not ready yet.");
     };
@@ -76,7 +76,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session, host: &Host) {
     }
 }
 
-/// The scale of colours beside a picture.
+/// Draws the color scale beside a picture.
 fn scale(ui: &egui::Ui, picture: &Picture, rect: Rect, ends: [&str; 2]) {
     let bar = Rect::from_min_size(pos2(rect.right() + 8.0, rect.top()), vec2(10.0, rect.height()));
     Picture { ramp: true, ..picture.clone() }.paint(ui, bar);
@@ -90,7 +90,7 @@ fn small(ui: &egui::Ui) -> egui::FontId {
     egui::TextStyle::Small.resolve(ui.style())
 }
 
-/// The name of a picture, from bottom to top.
+/// Draws the name of a picture, from bottom to top.
 fn upright(ui: &egui::Ui, rect: Rect, name: &str) {
     let Palette { faint, .. } = palette(ui);
     let galley = ui.painter().layout_no_wrap(name.to_string(), small(ui), faint);
@@ -98,7 +98,7 @@ fn upright(ui: &egui::Ui, rect: Rect, name: &str) {
     ui.painter().add(egui::epaint::TextShape::new(at, galley, faint).with_angle(-std::f32::consts::FRAC_PI_2));
 }
 
-/// Dates below the pictures, as many as there is room for.
+/// Draws as many dates below the pictures as fit.
 fn dates(ui: &egui::Ui, weather: &Weather, rect: Rect, (first, days): (usize, usize)) {
     let (font, colour) = (small(ui), palette(ui).faint);
     let marks = ((rect.width() / 80.0) as usize).clamp(2, 8);
@@ -115,7 +115,7 @@ fn dates(ui: &egui::Ui, weather: &Weather, rect: Rect, (first, days): (usize, us
     }
 }
 
-/// Says what is under the pointer.
+/// Describes the cell under the pointer.
 fn hover(
     ui: &mut egui::Ui,
     weather: &Weather,

@@ -1,4 +1,4 @@
-//! The window's content: a bar, controls at the left, and four cards
+//! The window's content: a bar, controls on the left, and four cards.
 
 mod bar;
 mod charts;
@@ -15,7 +15,7 @@ use crate::gpu::Host;
 use crate::session::Session;
 use theme::{Palette, card, palette};
 
-/// Points between two cards.
+/// Space between two cards, in points.
 const GAP: f32 = 12.0;
 const CONTROLS: f32 = 304.0;
 
@@ -48,7 +48,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session, host: &Host) {
     });
 }
 
-/// Two rows of two.
+/// Divides the area into two rows of two.
 fn quarters(room: Rect) -> [[Rect; 2]; 2] {
     let size = vec2((room.width() - GAP) / 2.0, (room.height() - GAP) / 2.0);
     let at = |column: f32, row: f32| {
@@ -58,19 +58,19 @@ fn quarters(room: Rect) -> [[Rect; 2]; 2] {
     [[at(0.0, 0.0), at(1.0, 0.0)], [at(0.0, 1.0), at(1.0, 1.0)]]
 }
 
-/// A card in `rect`.
+/// Draws a card in `rect`.
 fn place(ui: &mut egui::Ui, rect: Rect, colours: &Palette, content: impl FnOnce(&mut egui::Ui)) {
     ui.scope_builder(UiBuilder::new().max_rect(rect), |ui| {
         ui.set_clip_rect(rect.intersect(ui.clip_rect()));
         card(colours).show(ui, |ui| {
-            // The frame's margins and its line.
+            // Without the frame's margins and border.
             ui.set_min_size(rect.size() - vec2(30.0, 24.0));
             content(ui);
         });
     });
 }
 
-/// The title of a card, and what it shows.
+/// Draws the title of a card, and a description of its content.
 fn title(ui: &mut egui::Ui, title: &str, what: &str) {
     let faint = palette(ui).faint;
     ui.horizontal(|ui| {
@@ -79,7 +79,7 @@ fn title(ui: &mut egui::Ui, title: &str, what: &str) {
     });
 }
 
-/// A short date of a row, such as `Jun 1`.
+/// Shortens a date to a form such as `Jun 1`.
 fn short_date(date: &str) -> String {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let mut parts = date.split('-').skip(1).map(|part| part.parse::<usize>().unwrap_or(0));

@@ -1,4 +1,4 @@
-//! Notices: lost devices, recoveries, errors
+//! Notices: lost devices, recoveries, errors.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::theme::{card, palette};
 use crate::session::Session;
 use crate::worker::EventKind;
 
-/// Notices on show at once.
+/// Maximum number of notices shown at once.
 const MOST: usize = 3;
 
-/// How long a notice stays.
+/// Returns how long a notice stays.
 fn life(kind: EventKind) -> Duration {
     match kind {
         EventKind::Note => Duration::from_secs(6),
@@ -20,7 +20,7 @@ fn life(kind: EventKind) -> Duration {
     }
 }
 
-/// Draws the newest notices; nothing where there are none.
+/// Draws the newest notices, if there are any.
 pub fn show(ui: &mut egui::Ui, session: &mut Session) {
     let colours = palette(ui);
     let events = &mut session.worker.shared.lock().events;

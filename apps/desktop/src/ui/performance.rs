@@ -1,4 +1,4 @@
-//! Frame times and the rate of the training
+//! Frame times, and the rate of training.
 
 use eframe::egui::{self, RichText};
 use egui_plot::{Bar, BarChart, GridMark, Plot, VLine};
@@ -6,10 +6,10 @@ use egui_plot::{Bar, BarChart, GridMark, Plot, VLine};
 use super::theme::palette;
 use crate::session::Session;
 
-/// Bars of the histogram.
+/// Number of bars of the histogram.
 const BINS: usize = 30;
 
-/// Draws the figures and the histogram of the last frames.
+/// Draws the figures, and the histogram of recent frames.
 pub fn show(ui: &mut egui::Ui, session: &Session) {
     let colours = palette(ui);
     let (recent, rate) = (session.meter.frames.recent(), session.meter.rate());
@@ -30,7 +30,7 @@ pub fn show(ui: &mut egui::Ui, session: &Session) {
             ui.end_row();
         }
     });
-    // Up to a round number of milliseconds beyond what almost all frames take.
+    // Bars are multiples of half a millisecond wide, and together reach beyond the 99th percentile.
     let width = ((p99 * 1.3 / BINS as f32).max(0.5) * 2.0).ceil() / 2.0;
     let counts = recent.histogram(width, BINS);
     let total = recent.len().max(1) as f64;

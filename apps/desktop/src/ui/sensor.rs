@@ -1,4 +1,4 @@
-//! The sensor in real time, and its anomalies
+//! The sensor in real time, and its anomalies.
 
 use eframe::egui::{self, DragValue, RichText};
 use egui_plot::{Axis, Corner, GridInput, HLine, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points, Span};
@@ -9,14 +9,14 @@ use super::{short_date, title};
 use crate::player::{Day, SHOWN};
 use crate::session::Session;
 
-/// Draws the sensor's values, the forecast of each, and the score.
+/// Draws the sensor's values, their forecasts, and the anomaly score.
 pub fn show(ui: &mut egui::Ui, session: &mut Session) {
     let colours = palette(ui);
-    title(ui, "Sensor", "2014 and 2015 day by day through the GRU on the CPU, as a stream");
+    title(ui, "Sensor", "2014 and 2015, day by day through a stream on the CPU");
     controls(ui, session, &colours);
     let player = &session.player;
     if player.days.is_empty() {
-        return nothing(ui, "Waits for a model.");
+        return nothing(ui, "Waiting for a model.");
     }
     let days: Vec<Day> = player.days.iter().copied().collect();
     let end = days[days.len() - 1].number.max(SHOWN) as f64;
@@ -79,7 +79,7 @@ fn controls(ui: &mut egui::Ui, session: &mut Session, colours: &Palette) {
             player.inject();
         }
         let mut fails = player.fails;
-        if ui.checkbox(&mut fails, "faults").on_hover_text("The sensor fails by itself every month or two").changed() {
+        if ui.checkbox(&mut fails, "faults").on_hover_text("The sensor fails at random every month or two").changed() {
             player.set_fails(fails);
         }
         ui.add(DragValue::new(&mut player.speed).range(1.0..=200.0).speed(0.5).suffix(" days/s").max_decimals(0))

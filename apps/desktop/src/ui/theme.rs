@@ -1,4 +1,4 @@
-//! Colours, spacing and text sizes, dark and light
+//! Colors, spacing and text sizes of the dark and the light theme.
 
 use eframe::egui::{
     self, Color32, CornerRadius, FontFamily, FontId, Margin, Stroke, TextStyle, Theme, ThemePreference, Visuals,
@@ -6,12 +6,12 @@ use eframe::egui::{
 
 use crate::options::ThemeChoice;
 
-/// Colours that the visuals of egui have no place for.
+/// Colors that egui's visuals have no field for.
 #[derive(Clone, Copy)]
 pub struct Palette {
     pub card: Color32,
     pub border: Color32,
-    /// Lines of a plot.
+    /// Grid lines of a plot.
     pub grid: Color32,
     pub faint: Color32,
     pub measured: Color32,
@@ -48,12 +48,12 @@ const LIGHT: Palette = Palette {
     alarm: Color32::from_rgb(206, 38, 38),
 };
 
-/// The palette of the theme that `ui` is drawn in.
+/// Returns the palette of the theme that `ui` is drawn in.
 pub fn palette(ui: &egui::Ui) -> Palette {
     if ui.visuals().dark_mode { DARK } else { LIGHT }
 }
 
-/// The preference of egui for a choice of the user.
+/// Converts the user's choice to egui's preference.
 pub fn preference(choice: ThemeChoice) -> ThemePreference {
     match choice {
         ThemeChoice::Dark => ThemePreference::Dark,
@@ -62,7 +62,7 @@ pub fn preference(choice: ThemeChoice) -> ThemePreference {
     }
 }
 
-/// Sets a window up.
+/// Sets up the theme of a window.
 pub fn install(ctx: &egui::Context, choice: ThemeChoice) {
     ctx.set_visuals_of(Theme::Dark, visuals(Visuals::dark(), DARK, Color32::from_rgb(18, 20, 25)));
     ctx.set_visuals_of(Theme::Light, visuals(Visuals::light(), LIGHT, Color32::from_rgb(243, 244, 247)));
@@ -89,7 +89,7 @@ fn visuals(mut visuals: Visuals, palette: Palette, back: Color32) -> Visuals {
     let radius = CornerRadius::same(6);
     visuals.panel_fill = back;
     visuals.window_fill = palette.card;
-    // Behind plots and text fields.
+    // The background of plots and text fields.
     visuals.extreme_bg_color = palette.card;
     visuals.selection.bg_fill = palette.forecast.gamma_multiply(0.45);
     visuals.hyperlink_color = palette.forecast;
@@ -101,7 +101,7 @@ fn visuals(mut visuals: Visuals, palette: Palette, back: Color32) -> Visuals {
     visuals
 }
 
-/// The frame of a card.
+/// Returns the frame of a card.
 pub fn card(palette: &Palette) -> egui::Frame {
     egui::Frame::new()
         .fill(palette.card)

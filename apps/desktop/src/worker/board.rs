@@ -1,4 +1,4 @@
-//! Messages from the training thread to the window
+//! Messages from the training thread to the window.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -12,23 +12,23 @@ use crate::options::Place;
 /// State of the training thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Opens the device and builds the model.
+    /// Opening the device and building the model.
     Starting,
     Training,
     Paused,
-    /// The window's device is gone; waits for a new one.
+    /// Waiting for a new device of the window, because the old one was lost.
     WaitingForWindow,
-    /// Cannot go on without the user.
+    /// Cannot continue without the user.
     Failed(String),
 }
 
-/// Something that the user is to know.
+/// A notice for the user.
 #[derive(Clone, Debug)]
 pub struct Event {
     pub when: Instant,
     pub kind: EventKind,
     pub text: String,
-    /// Until the user closes it.
+    /// Whether the user has not closed it yet.
     pub is_open: bool,
 }
 
@@ -45,7 +45,7 @@ pub enum EventKind {
 pub struct Forecast {
     /// First day.
     pub start: usize,
-    /// By day: the forecast for the day after, as a standardised change.
+    /// For each day, the forecast for the next day, as a standardized change.
     pub change: Vec<f32>,
 }
 
@@ -53,14 +53,14 @@ pub struct Forecast {
 pub struct Gates {
     /// Reset gate, update gate and candidate: `[days, hidden]` each.
     pub parts: Vec<BufferPart>,
-    /// The buffers of dropped tensors are used again for others.
+    /// Keeps the tensors alive, because buffers of dropped tensors are recycled.
     pub _alive: nn::Gates,
-    /// [`Host::window`](crate::gpu::Host::window) of the device that has the buffers.
+    /// [`Host::window`](crate::gpu::Host::window) of the device that owns the buffers.
     pub window: u32,
     pub start: usize,
     pub days: usize,
     pub hidden: usize,
-    /// Tells one from the next.
+    /// Serial number, which distinguishes the gates of successive snapshots.
     pub serial: u64,
 }
 
@@ -78,7 +78,7 @@ pub struct Losses {
     pub validation: f32,
 }
 
-/// The state of the training, as the window shows it.
+/// The state of training, as the window shows it.
 pub struct Board {
     pub status: Status,
     pub place: Place,
@@ -88,33 +88,33 @@ pub struct Board {
     pub epoch: usize,
     /// Updates of the model since it was new.
     pub updates: u64,
-    /// Updates since the program started, repeated ones too.
+    /// Updates since the program started, including repeated ones.
     pub made: u64,
     pub history: Vec<Losses>,
     pub forecast: Option<Arc<Forecast>>,
     pub gates: Option<Arc<Gates>>,
     pub trained: Option<Trained>,
     pub events: Vec<Event>,
-    /// Destroys the device that trains.
+    /// Destroys the training device.
     pub fuse: Option<Fuse>,
-    /// When the device was lost, until training goes on.
+    /// When the device was lost, until training continues.
     pub lost_at: Option<Instant>,
-    /// Devices lost, and trainings that went on after it.
+    /// Number of lost devices, and of recoveries.
     pub lost: u32,
     pub recovered: u32,
     /// Whether the model was found in the state folder.
     pub resumed: bool,
-    /// Updates of the last snapshot, and epochs of the last one in the state folder.
+    /// Number of updates in the last snapshot, and of epochs in the last one in the state folder.
     pub snapshot: u64,
     pub saved: Option<usize>,
 }
 
-/// A [`Board`] that both threads reach.
+/// A [`Board`] that both threads share.
 #[derive(Clone)]
 pub struct Shared(Arc<Mutex<Board>>);
 
 impl Shared {
-    /// A board before the first device.
+    /// Creates a board, before the first device is opened.
     pub fn new(place: Place, hidden: usize, rate: f64) -> Self {
         Self(Arc::new(Mutex::new(Board {
             status: Status::Starting,
@@ -140,9 +140,9 @@ impl Shared {
         })))
     }
 
-    /// The board. Nothing waits for a device while it holds the lock.
+    /// Locks the board. No thread waits for a device while it holds the lock.
     pub fn lock(&self) -> MutexGuard<'_, Board> {
-        // A thread that panicked leaves figures that can still be shown.
+        // The figures of a thread that panicked can still be shown.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 

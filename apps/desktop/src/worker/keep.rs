@@ -1,4 +1,4 @@
-//! Persistence in the training thread: snapshots, the file in the state folder, and their display in the window
+//! Persistence in the training thread: snapshots, the file in the state folder, and their display in the window.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ impl Run {
     /// Reads a snapshot back from the device.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors of the device.
     pub(super) fn take_snapshot(&mut self) -> Result<()> {
         let Some(training) = &self.training else { return Ok(()) };
         let history = self.shared.lock().history.clone();
@@ -27,7 +27,7 @@ impl Run {
         Ok(())
     }
 
-    /// Takes over the last snapshot that the trainer took by itself.
+    /// Takes over the last snapshot that the trainer took on its own.
     pub(super) fn keep(&mut self) {
         let Some(training) = &self.training else { return };
         let history = self.shared.lock().history.clone();
@@ -36,28 +36,29 @@ impl Run {
         self.snapshot = kept.or(self.snapshot.take());
     }
 
-    /// Makes the pictures of the last snapshot. A window that is gone is no reason to stop training.
+    /// Draws the pictures from the last snapshot. A lost window is no reason to stop training.
     pub(super) fn show(&mut self) {
         let Some(snapshot) = &self.snapshot else { return };
         if let Err(error) = hand_out(snapshot, &self.shared) {
-            self.shared.tell(EventKind::Error, format!("The sensor keeps its model: {error}"));
+            self.shared.tell(EventKind::Error, format!("The sensor keeps its old model: {error}"));
         }
         let (Some(view), Some(window)) = (&mut self.view, &self.window) else { return };
         if window.loss.reason().is_none()
             && let Err(error) = view.show(snapshot, &self.shared)
             && window.loss.reason().is_none()
         {
-            self.shared.tell(EventKind::Error, format!("The pictures stay as they were: {error}"));
+            self.shared.tell(EventKind::Error, format!("The pictures were not updated: {error}"));
         }
     }
 
-    /// Reads the model of the last start.
+    /// Reads the saved model of the previous run.
     pub(super) fn load(&mut self) {
         match Snapshot::open(&self.start.state) {
             Ok(None) => {}
             Ok(Some(found)) if self.start.hidden_is_asked_for && found.hidden != self.start.hidden => {
                 let (had, wants) = (found.hidden, self.start.hidden);
-                let text = format!("The saved model has {had} units, {wants} were asked for: it starts anew.");
+                let text =
+                    format!("The saved model has {had} units, but {wants} were requested: training starts anew.");
                 self.shared.tell(EventKind::Note, text);
             }
             Ok(Some(found)) => {
@@ -67,7 +68,7 @@ impl Run {
                 board.history.clone_from(&found.history);
                 (board.resumed, board.saved) = (true, Some(found.history.len()));
                 drop(board);
-                let text = format!("Found the model of the last start, after {} epochs.", found.history.len());
+                let text = format!("Loaded the saved model, trained for {} epochs.", found.history.len());
                 self.shared.tell(EventKind::Note, text);
                 self.saved = Some(found.updates);
                 self.snapshot = Some(found);

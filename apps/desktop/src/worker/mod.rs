@@ -1,4 +1,4 @@
-//! The training thread: takes commands, trains epoch by epoch, and puts what there is to see on the board
+//! The training thread: obeys commands, trains epoch by epoch, and publishes its state on the board.
 
 mod board;
 mod keep;
@@ -19,21 +19,22 @@ use crate::gpu::Host;
 use crate::options::Place;
 use crate::weather::Weather;
 
-/// How long the thread may take to end: an update of the largest model on a slow adapter, and the file.
+/// Maximum time that the thread may take to end: enough for an update of the largest model on a slow adapter, and for
+/// the file.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Commands of the user.
 pub enum Command {
     Train,
     Pause,
-    /// A new model of so many units.
+    /// Start a new model with this many units.
     Reset(usize),
     Rate(f64),
-    /// Train elsewhere from now on.
+    /// Train on this device from now on.
     Place(Place),
-    /// The window has a device, its first or a new one.
+    /// The window has a device: its first or a new one.
     Window(Host),
-    /// The device that trains was destroyed: find out, even when paused.
+    /// The training device was destroyed: check it, even when paused.
     Look,
     Quit,
 }
@@ -45,17 +46,17 @@ pub struct Worker {
     pub shared: Shared,
 }
 
-/// How a worker begins.
+/// Initial state of a worker.
 pub struct Start {
     pub state: PathBuf,
     pub weather: Arc<Weather>,
     pub place: Place,
     pub hidden: usize,
-    /// Whether a saved model of another size is to be left aside.
+    /// Whether to ignore a saved model of another size.
     pub hidden_is_asked_for: bool,
     pub rate: f64,
     pub train: bool,
-    /// Asks the window to be drawn again.
+    /// Requests repaints of the window.
     pub wake: crate::session::Wake,
 }
 
@@ -63,7 +64,7 @@ impl Worker {
     /// Starts the thread. It does nothing until the window has a device.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// If the system cannot create a thread.
     pub fn start(start: Start) -> std::io::Result<Self> {
         let shared = Shared::new(start.place, start.hidden, start.rate);
         let (commands, inbox) = channel();
@@ -73,12 +74,12 @@ impl Worker {
         Ok(Self { commands, thread: Some(thread), shared })
     }
 
-    /// Sends a command. A thread that has ended takes none, and its status says why.
+    /// Sends a command. A thread that has ended ignores it; its status says why it ended.
     pub fn send(&self, command: Command) {
         let _ = self.commands.send(command);
     }
 
-    /// Ends the thread after it saved the model. One that a driver keeps waiting is left behind.
+    /// Ends the thread after it has saved the model. A thread that is blocked in a driver is left behind.
     pub fn finish(&mut self) {
         self.send(Command::Quit);
         let Some(thread) = self.thread.take() else { return };
@@ -88,11 +89,11 @@ impl Worker {
         }
         match thread.is_finished() {
             true => _ = thread.join(),
-            false => log::error!("the training thread does not end"),
+            false => log::error!("the training thread did not end"),
         }
     }
 
-    /// Whether the thread has ended without being asked, which is a fault of this program.
+    /// Whether the thread has ended without being asked, which is a bug in this program.
     pub fn has_died(&self) -> bool {
         self.thread.as_ref().is_some_and(JoinHandle::is_finished)
     }

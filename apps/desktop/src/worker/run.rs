@@ -1,4 +1,4 @@
-//! The loop of the training thread
+//! The loop of the training thread.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::Receiver;
@@ -14,9 +14,9 @@ use super::{Command, Start};
 use crate::gpu::Host;
 use crate::options::Place;
 
-/// Least time between two snapshots, which the pictures are made from as well.
+/// Minimum time between two snapshots, which also update the pictures.
 const SNAPSHOTS: Duration = Duration::from_millis(300);
-/// Least time between two files.
+/// Minimum time between two saves.
 const FILES: Duration = Duration::from_secs(5);
 
 /// Runs until the window sends [`Command::Quit`], then saves.
@@ -50,9 +50,9 @@ pub(super) struct Run {
     pub(super) view: Option<View>,
     pub(super) training: Option<Training>,
     pub(super) snapshot: Option<Snapshot>,
-    /// Updates of the snapshot in the state folder.
+    /// Number of updates in the snapshot in the state folder.
     pub(super) saved: Option<u64>,
-    /// Whether the user wants it to train.
+    /// Whether the user wants to train.
     wanted: bool,
     pub(super) snapshot_at: Instant,
     pub(super) saved_at: Instant,
@@ -118,7 +118,7 @@ impl Run {
                 self.training = None;
                 self.build()?;
                 let device = self.shared.lock().device.clone();
-                self.shared.tell(EventKind::Note, format!("Trains on {device} now, from the last snapshot."));
+                self.shared.tell(EventKind::Note, format!("Now training on {device}, from the last snapshot."));
             }
             Command::Window(window) => {
                 let serial = self.view.as_ref().map_or(0, View::serial);
@@ -128,7 +128,7 @@ impl Run {
                     self.training = None;
                     let is_known = self.shared.lock().fuse.is_none();
                     if !is_known {
-                        self.note_loss("the window has another one");
+                        self.note_loss("the window has a new one");
                     }
                 }
                 match self.training.is_some() {
@@ -141,7 +141,7 @@ impl Run {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Finds out whether the device still works.
+    /// Checks that the device still works.
     fn look(&mut self) -> Result<()> {
         match &self.training {
             Some(training) => training.compute.probe(),
@@ -154,7 +154,7 @@ impl Run {
         let Some(window) = &self.window else { return Ok(()) };
         if let Some(why) = window.loss.reason() {
             // A new window brings a new device.
-            log::info!("waits for a new window: {why}");
+            log::info!("waiting for a new window: {why}");
             self.shared.lock().status = Status::WaitingForWindow;
             return Ok(());
         }
@@ -175,8 +175,8 @@ impl Run {
         if let Some(lost) = lost_at {
             self.shared.lock().recovered += 1;
             let text = format!(
-                "A new device is open after {:.2} s. Training goes on from the snapshot at update {kept}; {repeated} \
-                 updates are made again.",
+                "A new device was opened after {:.2} s. Training continues from the snapshot at update {kept}; \
+                 {repeated} updates are repeated.",
                 lost.elapsed().as_secs_f64()
             );
             self.shared.tell(EventKind::Recovery, text);
@@ -213,7 +213,7 @@ impl Run {
                 if let Command::Look = command {
                     self.look()?;
                 }
-                // Half an epoch can only be gone on from by a snapshot.
+                // A partial epoch can only be resumed from a snapshot.
                 self.keep();
                 self.training = None;
                 match command {
@@ -234,13 +234,13 @@ impl Run {
         board.lost += 1;
         board.fuse = None;
         drop(board);
-        // Of its own device the window tells by itself.
+        // The window itself reports the loss of its own device.
         if self.start.place == Place::Own {
-            self.shared.tell(EventKind::Loss, format!("The device that trains was lost ({why})."));
+            self.shared.tell(EventKind::Loss, format!("The training device was lost ({why})."));
         }
     }
 
-    /// Goes on after a lost device; anything else is shown, and waits for the user.
+    /// Recovers from a lost device. Any other error is shown, and training waits for the user.
     fn fail(&mut self, error: &Error) {
         let Error::DeviceLost(why) = error else {
             self.wanted = false;
@@ -255,7 +255,7 @@ impl Run {
         if let Err(error) = self.build() {
             self.wanted = false;
             self.shared.lock().status = Status::Failed(error.to_string());
-            self.shared.tell(EventKind::Error, format!("No new device: {error}"));
+            self.shared.tell(EventKind::Error, format!("No new device could be opened: {error}"));
         }
     }
 }

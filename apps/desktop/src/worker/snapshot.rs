@@ -1,4 +1,4 @@
-//! Snapshots of a training: in memory to go on from after a lost device, in a file to go on from after a restart
+//! Snapshots of training: in memory, to recover from a lost device, and in a file, to continue after a restart.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use wgru::{Device, Error, Result, Rng};
 use super::board::Losses;
 use crate::model::{Forecaster, SIZES};
 
-/// Name of the model in the state folder.
+/// Name of the model file in the state folder.
 const FILE: &str = "model.safetensors";
 
-/// Weights, optimizer, generator and epoch, and the losses so far.
+/// Weights, optimizer state, random generator and epoch, and the losses so far.
 #[derive(Clone)]
 pub struct Snapshot {
     file: TensorFile,
@@ -23,18 +23,18 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads a training back from its device.
+    /// Reads the state of training back from its device.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors of the device.
     pub fn take(trainer: &Trainer, model: &Forecaster, rate: f64, history: &[Losses]) -> Result<Self> {
         let file = pollster::block_on(checkpoint_to_file(trainer, model))?;
         let updates = file.field("updates")?;
         Ok(Self { file, hidden: model.hidden(), rate, updates, history: history.to_vec() })
     }
 
-    /// The last snapshot that `trainer` took beside its work, if it is newer than `than`. It is in host memory, so it outlives
-    /// the device.
+    /// Returns the last snapshot that `trainer` took on its own, if it is newer than `than`. It is in host memory, so
+    /// it outlives the device.
     pub fn kept(trainer: &Trainer, hidden: usize, rate: f64, history: &[Losses], than: Option<&Self>) -> Option<Self> {
         let kept = trainer.snapshot()?;
         if than.is_some_and(|than| kept.updates() <= than.updates) {
@@ -44,18 +44,18 @@ impl Snapshot {
         Some(Self { file: kept.to_file(), hidden, rate, updates: kept.updates(), history })
     }
 
-    /// Takes `trainer` and `model`, which may be on another device, to where the snapshot was taken.
+    /// Restores `trainer` and `model`, which may be on another device, to the state of the snapshot.
     ///
     /// # Errors
-    /// [`Error::Format`] when they are built otherwise, and those of the device.
+    /// [`Error::Format`] if they were built differently; errors of the device.
     pub fn restore(&self, trainer: &mut Trainer, model: &Forecaster) -> Result<()> {
         load_checkpoint(trainer, model, &self.file)
     }
 
-    /// The weights as a model on `device`.
+    /// Returns the weights as a model on `device`.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors of the device.
     pub fn model_on(&self, device: &Device) -> Result<Forecaster> {
         let model = Forecaster::new(device, self.hidden, &mut Rng::new(0))?;
         self.assign_to(&model)?;
@@ -65,12 +65,12 @@ impl Snapshot {
     /// Sets the weights of a model of the same size.
     ///
     /// # Errors
-    /// [`Error::Format`] for a model of another size, and those of the device.
+    /// [`Error::Format`] for a model of another size; errors of the device.
     pub fn assign_to(&self, model: &Forecaster) -> Result<()> {
         wgru::io::load_parameters(model, &self.file.under("model"))
     }
 
-    /// Writes the snapshot to the state folder; the old file is there until the new one is complete.
+    /// Writes the snapshot to the state folder, atomically.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -87,7 +87,7 @@ impl Snapshot {
         file.save(folder.join(FILE))
     }
 
-    /// The snapshot in the state folder, if there is one.
+    /// Reads the snapshot in the state folder, if there is one.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Format`].
@@ -114,7 +114,7 @@ impl Snapshot {
         Ok(Some(Self { hidden, rate, updates: file.field("updates")?, history, file }))
     }
 
-    /// Moves a file that cannot be used out of the way, so that nothing overwrites it.
+    /// Moves an unusable file out of the way, so that it is not overwritten.
     ///
     /// # Errors
     /// [`Error::Io`].

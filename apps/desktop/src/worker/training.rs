@@ -1,4 +1,4 @@
-//! A model in training on one device
+//! A model that is trained on one device.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -14,10 +14,10 @@ use crate::gpu::Compute;
 use crate::model::{Forecaster, sequences};
 use crate::weather::Weather;
 
-/// Sequences of an update.
+/// Sequences per update.
 const BATCH: usize = 16;
 const SEED: u64 = 1;
-/// Strong, because two years of days are few: without it the validation error soon rises again.
+/// Strong, because two years of days are little data: without it, the validation error soon rises again.
 const WEIGHT_DECAY: f32 = 4.0;
 /// Updates between two snapshots.
 const KEPT: usize = 4;
@@ -33,19 +33,19 @@ pub struct Training {
 
 /// How an epoch ended.
 pub enum Ended {
-    /// At its last update.
+    /// After its last update.
     Whole(Losses),
-    /// Before it, by a command. The weights are between two epochs then: go on from a snapshot.
+    /// Early, by a command. The weights are then between two epochs: resume from a snapshot.
     By(Command),
-    /// Before it, because nobody can send commands any more.
+    /// Early, because commands can no longer arrive.
     Abandoned,
 }
 
 impl Training {
-    /// A training that has not begun, or the one of a snapshot.
+    /// Creates a new training run, or restores the one of a snapshot.
     ///
     /// # Errors
-    /// Those of the device, and [`Error::Format`] for a snapshot of another model.
+    /// Errors of the device; [`Error::Format`] for a snapshot of another model.
     pub fn new(compute: Compute, start: &Start, hidden: usize, rate: f64, from: Option<&Snapshot>) -> Result<Self> {
         let (device, mut rng) = (compute.device.clone(), Rng::new(SEED));
         let model = Forecaster::new(&device, hidden, &mut rng)?;
@@ -63,11 +63,11 @@ impl Training {
         Ok(Self { compute, model, trainer, data, validation })
     }
 
-    /// Trains one epoch. Takes commands between the updates: pauses in place, and keeps a new rate until the epoch is
-    /// over. `asked` is what the user wants: the rate, and whether to train.
+    /// Trains one epoch. Obeys commands between the updates: a pause waits in place, and a new rate takes effect after
+    /// the epoch. `rate` and `wanted` hold the user's choices: the rate, and whether to train.
     ///
     /// # Errors
-    /// Those of [`Trainer::fit`].
+    /// Errors of [`Trainer::fit`].
     pub fn epoch(
         &mut self,
         inbox: &Receiver<Command>,
@@ -86,7 +86,7 @@ impl Training {
             board.snapshot = trainer.snapshot().map_or(board.snapshot, |kept| kept.updates().max(board.snapshot));
             drop(board);
             if progress.loss.is_some() {
-                // The epoch is whole: commands can wait until it is noted.
+                // The epoch is complete: it is recorded before further commands are obeyed.
                 return ControlFlow::Continue(());
             }
             match listen(inbox, shared, rate, wanted) {
@@ -109,7 +109,7 @@ impl Training {
     }
 }
 
-/// Takes what lies in the inbox. Gives an end for commands that cannot be obeyed between two updates.
+/// Obeys the commands in the inbox. Returns how the epoch ends if a command cannot be obeyed between two updates.
 fn listen(inbox: &Receiver<Command>, shared: &Shared, rate: &mut f64, wanted: &mut bool) -> Option<Ended> {
     loop {
         let received = match *wanted {

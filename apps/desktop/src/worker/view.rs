@@ -1,4 +1,4 @@
-//! The model as the window draws it: its forecast, its gates, and a copy on the CPU
+//! The model as the window shows it: its forecast, its gates, and a copy on the CPU.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::gpu::Host;
 use crate::model::Forecaster;
 use crate::weather::Weather;
 
-/// Days before the test year, over which the state forms.
+/// Days before the test year that warm up the state.
 const WARM_UP: usize = 60;
 
 /// Runs the model on the window's device, whose buffers the window can draw from.
@@ -19,21 +19,21 @@ pub struct View {
     device: Device,
     window: u32,
     weather: Arc<Weather>,
-    /// Of a training on another device: its weights here.
+    /// Copy of the trained weights on this device.
     copy: Option<Forecaster>,
     serial: u64,
 }
 
 impl View {
-    /// A view on the device of `window`.
+    /// Creates a view on the device of `window`.
     ///
     /// # Errors
-    /// Those of adopting it.
+    /// Errors of adopting the device.
     pub fn new(window: &Host, weather: Arc<Weather>, serial: u64) -> Result<Self> {
         Ok(Self { device: window.adopt()?, window: window.window, weather, copy: None, serial })
     }
 
-    /// Tells one picture from the next, also across views.
+    /// Returns a serial number that distinguishes pictures, even across views.
     pub fn serial(&self) -> u64 {
         self.serial
     }
@@ -45,11 +45,10 @@ impl View {
 
     /// Runs the weights of `snapshot`, and puts forecast and gates on the board.
     ///
-    /// The copy of the weights means that the view and the training share nothing: whatever device trains, and whenever
-    /// it is lost.
+    /// The weights are copied, so the view and training share nothing, whatever device trains, and whenever it is lost.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors of the device.
     pub fn show(&mut self, snapshot: &Snapshot, shared: &Shared) -> Result<()> {
         match &self.copy {
             Some(copy) if copy.hidden() == snapshot.hidden => snapshot.assign_to(copy)?,
@@ -78,10 +77,10 @@ impl View {
     }
 }
 
-/// Puts the weights of `snapshot` on the board as a stream on the CPU.
+/// Puts the weights of `snapshot` on the board, as a stream on the CPU.
 ///
 /// # Errors
-/// Those of [`Forecaster::stream`].
+/// Errors of [`Forecaster::stream`].
 pub fn hand_out(snapshot: &Snapshot, shared: &Shared) -> Result<()> {
     let stream = snapshot.model_on(&Device::cpu())?.stream()?;
     let mut board = shared.lock();

@@ -1,4 +1,4 @@
-//! A graph being written
+//! Builds the graph of an ONNX file.
 
 use super::super::model::Extent;
 use super::super::wire::Message;
@@ -17,7 +17,7 @@ pub struct Value {
 pub struct Graph {
     nodes: Vec<Message>,
     constants: Vec<Message>,
-    /// Of nodes and constants.
+    /// Names of nodes and constants.
     names: Vec<String>,
     /// The model's parameters.
     pub parameters: TensorFile,
@@ -28,7 +28,7 @@ impl Graph {
         Self { nodes: Vec::new(), constants: Vec::new(), names: Vec::new(), parameters }
     }
 
-    /// Adds a node; its only used output has its name.
+    /// Adds a node. The node and its output have the same name.
     pub fn node(
         &mut self,
         name: &str,
@@ -56,7 +56,7 @@ impl Graph {
         self.constant(name, dims, 1, &raw)
     }
 
-    /// Adds a constant of integers: a list, or a scalar without extents.
+    /// Adds a constant of integers: a list, or a scalar if `dims` is empty.
     pub fn ints(&mut self, name: &str, dims: &[usize], values: &[i64]) -> Value {
         let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constant(name, dims, 7, &raw)
@@ -80,7 +80,7 @@ impl Graph {
         Ok(self.floats(name, &dims, &values))
     }
 
-    /// The same axes in another order.
+    /// Permutes the axes of a value.
     pub fn transpose(&mut self, name: &str, x: &Value, axes: &[usize]) -> Result<Value> {
         let dims = axes.iter().map(|&a| x.dims.get(a).cloned()).collect::<Option<Vec<_>>>();
         let dims = dims.ok_or_else(|| wrong(name, x, &format!("{} axes", axes.len())))?;
@@ -88,10 +88,10 @@ impl Graph {
         Ok(self.node(name, "Transpose", &[x], vec![ints("perm", &perm)], dims))
     }
 
-    /// The whole file.
+    /// Returns the finished file.
     ///
     /// # Errors
-    /// [`Error::Format`] for a name that two layers, a layer and the input, or parameters share.
+    /// [`Error::Format`] for a name shared by layers, parameters or the input.
     pub fn finish(mut self, opset: i64, input: &Value, output: &Value) -> Result<Vec<u8>> {
         self.names.push(input.name.clone());
         self.names.sort_unstable();
@@ -115,7 +115,7 @@ impl Graph {
     }
 }
 
-/// A value that a layer does not take.
+/// Returns the error for a value that a layer does not accept.
 pub fn wrong(layer: &str, x: &Value, expected: &str) -> Error {
     let got = format!("{:?}", x.dims);
     Error::Shape { op: "onnx::export", arg: "input", expected: format!("{expected} for layer {layer:?}"), got }

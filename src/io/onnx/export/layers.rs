@@ -1,4 +1,4 @@
-//! Each layer as nodes
+//! Converts layers to nodes.
 
 use super::super::model::Extent;
 use super::graph::{Graph, Value, float, int, ints, wrong};
@@ -6,9 +6,9 @@ use super::recurrent;
 use crate::error::{Error, Result};
 use crate::nn::{Axes, Conv1dConfig, Kind, LastState, Module};
 
-/// Adds a module named `path`, from the value `x` on; gives the value that it makes.
+/// Adds the module at `path`, applied to `x`, and returns its output.
 pub fn write(graph: &mut Graph, path: &str, module: &dyn Module, x: Value) -> Result<Value> {
-    // Names of nodes need something before the slash; parameters of a lone layer have no prefix.
+    // Node names need a part before the slash, but the parameters of a lone layer have no prefix.
     let name = if path.is_empty() { "model" } else { path };
     let parameter = |part: &str| if path.is_empty() { part.to_string() } else { format!("{path}.{part}") };
     match module.kind() {
@@ -37,12 +37,12 @@ pub fn write(graph: &mut Graph, path: &str, module: &dyn Module, x: Value) -> Re
     }
 }
 
-/// The error that names a layer.
+/// Returns the error for a layer that cannot be exported.
 pub fn refuse(layer: &str, operator: &str, what: &str) -> Error {
     Error::Unsupported { node: layer.into(), operator: operator.into(), what: format!("export of {what}") }
 }
 
-/// The extents with the last one, which must be `from`, replaced.
+/// Returns the extents with the last one, which must be `from`, replaced by `to`.
 pub fn replaced(layer: &str, x: &Value, from: usize, to: usize) -> Result<Vec<Extent>> {
     match x.dims.split_last() {
         Some((Extent::Fixed(last), rest)) if *last == from && !x.indices => {
@@ -52,7 +52,7 @@ pub fn replaced(layer: &str, x: &Value, from: usize, to: usize) -> Result<Vec<Ex
     }
 }
 
-/// The extents and the values of a matrix.
+/// Returns the extents and the values of a matrix.
 fn matrix(graph: &Graph, name: &str) -> Result<([usize; 2], Vec<f32>)> {
     let (dims, values) = graph.parameters.get(name)?;
     let dims = dims.try_into().map_err(|_| Error::shape("onnx::export", "parameter", "a matrix", dims))?;
@@ -102,7 +102,7 @@ fn last_step(graph: &mut Graph, name: &str, x: &Value, batch_first: bool) -> Res
     step(graph, &format!("{name}/last"), x, batch_first, -1).map_err(|_| wrong(name, x, "three axes of floats"))
 }
 
-/// The step at `index` of a sequence: `[batch, width]`.
+/// Adds the selection of the step at `index` of a sequence: `[batch, width]`.
 fn step(graph: &mut Graph, name: &str, x: &Value, batch_first: bool, index: i64) -> Result<Value> {
     let axis = batch_first as usize;
     if x.dims.len() != 3 || x.indices {
@@ -117,7 +117,7 @@ fn step(graph: &mut Graph, name: &str, x: &Value, batch_first: bool, index: i64)
 fn last_state(graph: &mut Graph, name: &str, x: &Value, state: LastState) -> Result<Value> {
     let width = match x.dims.last() {
         Some(Extent::Fixed(width)) => *width,
-        // Not known: refused below where two directions are to be told apart.
+        // An unknown width is rejected below if two directions must be separated.
         _ => 1,
     };
     let ends = |graph: &mut Graph, part: &str, index| {
@@ -145,7 +145,7 @@ fn last_state(graph: &mut Graph, name: &str, x: &Value, state: LastState) -> Res
     Ok(graph.node(&format!("{name}/Concat"), "Concat", &[&forward, &reverse], vec![int("axis", 1)], dims))
 }
 
-/// ONNX's convolution takes the channels before the steps.
+/// Adds a convolution. ONNX expects the channels before the steps.
 fn conv(
     graph: &mut Graph,
     name: &str,
@@ -171,7 +171,7 @@ fn conv(
             return Err(wrong(name, &x, "as many steps as the kernel spans, or more"));
         }
         Extent::Fixed(n) => Extent::Fixed(c.output_steps(*n)),
-        // Steps are kept for every length where they are kept for one that is long enough.
+        // This padding keeps the number of steps, for every length.
         Extent::Named(steps) if c.stride == 1 && 2 * c.padding == c.dilation * (c.kernel - 1) => {
             Extent::Named(steps.clone())
         }

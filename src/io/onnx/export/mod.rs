@@ -1,4 +1,4 @@
-//! Models of this crate as ONNX files
+//! Exports models as ONNX files.
 
 mod graph;
 mod layers;
@@ -10,10 +10,10 @@ use crate::io::parameters_to_file;
 use crate::nn::{Module, check_last_steps};
 use graph::{Graph, Value};
 
-/// The operator set that is written: the first with `LayerNormalization`.
+/// Operator set of exported files: the first with `LayerNormalization`.
 const OPSET: i64 = 17;
 
-/// The input of a model that is exported.
+/// Input of an exported model.
 ///
 /// ```
 /// use wgru::io::onnx::{Extent, Input};
@@ -22,26 +22,26 @@ const OPSET: i64 = 17;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Input {
-    /// Its name.
+    /// Name of the input.
     pub name: String,
-    /// Its extents; those that are named or free may differ from run to run.
+    /// Extents of the input. Named and free ones may differ from run to run.
     pub dims: Vec<Extent>,
-    /// Whether it holds indices (of an embedding) instead of floats.
+    /// Whether the input holds indices (for an embedding) instead of floats.
     pub indices: bool,
 }
 
 impl Input {
-    /// Floats.
+    /// Creates an input of floats.
     pub fn new(name: &str, dims: Vec<Extent>) -> Self {
         Self { name: name.into(), dims, indices: false }
     }
 }
 
-/// Writes a model as an ONNX file of operator set 17: one input, one output named `output`. Nodes and weights are
-/// named after the layers, free extents of the input stay free. The same model always gives the same bytes.
+/// Exports a model as an ONNX file of operator set 17, with one input, and one output named `output`. Nodes and weights
+/// are named after the layers, and free extents of the input stay free. The same model always gives the same bytes.
 ///
-/// Every layer whose [`kind`](Module::kind) is known is written, and so are models made of them. A GRU, LSTM or RNN
-/// becomes one node a layer, with its activations, clipping and peepholes.
+/// Supports all layers with a known [`kind`](Module::kind) that ONNX has operators for, and models composed of them. A
+/// GRU, LSTM or RNN becomes one node per layer, with its activations, clipping and peepholes.
 ///
 /// ```
 /// use wgru::{Device, Rng, Tensor, io::onnx::{self, Extent, Input, OnnxModel}, nn::*};
@@ -57,15 +57,16 @@ impl Input {
 /// ```
 ///
 /// # Errors
-/// [`Error::Unsupported`] naming a layer that ONNX has no form for: an unknown one, one with a projection, zoneout,
-/// or learned first states; [`Error::Shape`] for an input that a layer does not take; [`Error::Value`] for the last
-/// step of a reverse direction; [`Error::Format`] for a name that stands twice; those of reading back.
+/// [`Error::Unsupported`] naming a layer that ONNX cannot represent, such as one of unknown kind, or one with a
+/// projection, zoneout, or learned first states; [`Error::Shape`] for an input that a layer does not accept;
+/// [`Error::Value`] for the last step of a reverse direction; [`Error::Format`] for a duplicate name; errors of reading
+/// tensors back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn export(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
     crate::wait::block_on(export_async(model, input))
 }
 
-/// [`export`], without waiting for the device.
+/// [`export`], without blocking the thread.
 ///
 /// # Errors
 /// As [`export`].

@@ -1,4 +1,4 @@
-//! Recurrent layers: one node a layer, time first
+//! Exports recurrent layers: one node per layer, time first.
 
 use super::super::model::Extent;
 use super::super::wire::Message;
@@ -71,13 +71,13 @@ fn attributes(name: &str, c: &RecurrentConfig) -> Result<Vec<Message>> {
     Ok(out)
 }
 
-/// ONNX's name.
+/// Returns ONNX's name of an activation.
 fn activation_name(activation: &Activation) -> String {
     let text = activation.to_string();
     text.split('(').next().unwrap_or_default().to_string()
 }
 
-/// α and β, of those that have them.
+/// Returns α and β of the activations that have them.
 fn parameters(activation: Activation) -> (Option<f32>, Option<f32>) {
     match activation {
         Activation::Affine { alpha, beta }
@@ -90,7 +90,7 @@ fn parameters(activation: Activation) -> (Option<f32>, Option<f32>) {
     }
 }
 
-/// Adds the layers of a module named `name`, whose parameters stand under `path`.
+/// Adds the layers of the module `name`, whose parameters are under `path`.
 pub fn write(graph: &mut Graph, name: &str, path: &str, x: &Value, c: &RecurrentConfig) -> Result<Value> {
     functions(name, c)?;
     let (input, hidden) = (c.input, c.hidden);

@@ -1,4 +1,4 @@
-//! How a node's attributes and constant inputs are read
+//! Reads a node's attributes and constant inputs.
 
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -7,15 +7,16 @@ use crate::io::onnx::proto::{Attribute, AttributeValue, Node};
 use crate::io::onnx::run::Link;
 use crate::io::onnx::value::Value;
 
-/// What a node is built from. Attributes are taken out one by one; one that is left is not implemented.
+/// Attributes and inputs of a node that is being built. Reading an attribute removes it; any that remain are
+/// unsupported.
 pub(in crate::io::onnx) struct Builder<'a> {
     pub node: &'a Node<'a>,
     pub opset: i64,
-    /// Where the node will run.
+    /// Device that the node will run on.
     pub device: &'a Device,
-    /// A CPU, for what is computed at load.
+    /// A CPU, for values that are computed at load.
     pub host: &'a Device,
-    /// Inputs that the built node holds itself.
+    /// Inputs whose values the built node stores itself.
     pub absorbed: Vec<usize>,
     links: &'a [Link],
     constants: &'a [Option<&'a Value>],
@@ -24,7 +25,7 @@ pub(in crate::io::onnx) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// `links` are the node's inputs, `constants` those that are known, on the host.
+    /// Creates a builder. `links` are the node's inputs, and `constants` are the known ones, on the host.
     pub fn new(
         node: &'a Node<'a>,
         links: &'a [Link],
@@ -47,7 +48,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The error that names this node, its operator, and what is not supported.
+    /// Returns the error that names this node, its operator, and the unsupported feature.
     pub fn refuse(&self, what: impl ToString) -> Error {
         Error::unsupported(self.node.label(), self.node.op_type, what)
     }
@@ -64,7 +65,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// An integer that is 0 or 1.
+    /// Reads an integer that must be 0 or 1.
     pub fn flag(&mut self, name: &'static str, default: bool) -> Result<bool> {
         match self.int(name)? {
             None => Ok(default),
@@ -115,7 +116,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The name of a mode or a function.
+    /// Converts a short text: the name of a mode or function.
     fn short(&self, name: &str, text: &[u8]) -> Result<String> {
         const LONGEST: usize = 256;
         match text {
@@ -124,24 +125,23 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Any attribute, unread.
+    /// Removes and returns an attribute of any type.
     pub fn value(&mut self, name: &'static str) -> Option<AttributeValue<'a>> {
         let place = self.attributes.iter().position(|a| a.name == name)?;
         Some(self.attributes.swap_remove(place).value)
     }
 
-    /// Whether input `i` is there.
+    /// Whether input `i` is present.
     pub fn has(&self, i: usize) -> bool {
         self.links.get(i).is_some_and(|link| link.slot().is_some())
     }
 
-    /// An input that is a constant.
+    /// Returns the value of input `i`, if it is constant.
     pub fn constant(&self, i: usize) -> Option<&'a Value> {
         self.constants.get(i).copied().flatten()
     }
 
-    /// A constant of one element given as an input, with its extents, or `None` where the input is not there. The node
-    /// holds it itself.
+    /// Reads a constant input of one element, which the node then stores itself. `None` if the input is not present.
     pub fn number(&mut self, i: usize, name: &str) -> Result<Option<Number>> {
         if !self.has(i) {
             return Ok(None);
@@ -160,17 +160,17 @@ impl<'a> Builder<'a> {
         Ok(Some(Number { value: number, rank: value.dims().len() }))
     }
 
-    /// Counts constants that the node copies for itself.
+    /// Charges the memory of constants that the node copies.
     ///
     /// # Errors
-    /// [`Error::Budget`] when the constants of the file are out of proportion to its size.
+    /// [`Error::Budget`] if the constants are too large for the size of the file.
     pub fn charge(&mut self, cost: Cost) -> Result<()> {
         self.meter.charge(cost)?;
         self.meter.hold(cost.bytes);
         Ok(())
     }
 
-    /// Refuses the attributes that no one asked for.
+    /// Returns an error if an attribute was not read.
     pub fn finish(&self) -> Result<()> {
         match self.attributes.iter().min_by_key(|a| a.name) {
             Some(Attribute { name, value }) => {
@@ -186,6 +186,6 @@ impl<'a> Builder<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::io::onnx) struct Number {
     pub value: f32,
-    /// Its axes, all of extent 1: a result that is broadcast with it has at least as many.
+    /// Number of axes, all of extent 1. A result that is broadcast with it has at least this many axes.
     pub rank: usize,
 }

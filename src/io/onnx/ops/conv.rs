@@ -1,4 +1,4 @@
-//! The convolution over time
+//! Convolution over time.
 
 use super::pad::{pad_axis, pad_cost};
 use super::{Args, Builder, Function, Op, Operator};
@@ -12,7 +12,7 @@ use crate::tensor::Tensor;
 pub const TABLE: &[Operator] =
     &[Operator { name: "Conv", since: 1, inputs: 2..=3, outputs: 1, build: conv, folds: false }];
 
-/// Work of a group beside its elements, which may be few.
+/// Fixed work of a group, whose elements may be few.
 const GROUP: u64 = 1 << 15;
 
 /// A convolution over one axis.
@@ -57,13 +57,13 @@ fn conv(b: &mut Builder) -> Result<Op> {
 struct Sizes {
     batch: usize,
     channels: usize,
-    /// Of a group.
+    /// Channels of a group.
     depth: usize,
     maps: usize,
     kernel: usize,
     pads: [i64; 2],
     padded: usize,
-    /// Of the output.
+    /// Steps of the output.
     steps: usize,
 }
 
@@ -73,7 +73,7 @@ impl Function for Conv {
         let s = self.sizes(x, w)?;
         let mut dims = x.dims().to_vec();
         let padded = pad_cost(&mut dims, 2, s.pads)?;
-        // The windows of one group at a time; the parts of the output, then as one, then turned.
+        // The windows of one group at a time, and the output three times: in parts, concatenated, and transposed.
         let windows = Cost::floats(extent(&[s.batch, s.steps, s.depth, s.kernel])?);
         let output = Cost::floats(extent(&[s.batch, s.steps, s.maps])?);
         let work = windows.times(self.group).work.saturating_add(GROUP.saturating_mul(self.group as u64));
@@ -112,7 +112,8 @@ impl Conv {
         Ok(Sizes { batch, channels, depth, maps, kernel, pads, padded, steps })
     }
 
-    /// `x` `[N, C, L]` and `w` `[M, C/group, K]` give `[N, M, L']`: windows as rows, then one product a group.
+    /// Computes `[N, M, L']` from `x` `[N, C, L]` and `w` `[M, C/group, K]`: copies windows to rows, then computes one
+    /// product per group.
     fn convolve(&self, x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         let Sizes { batch, channels, depth, maps, kernel, pads, padded, steps } = self.sizes(x, w)?;
         let x = pad_axis(x, 2, pads, 0.0)?;

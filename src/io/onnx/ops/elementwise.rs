@@ -1,4 +1,4 @@
-//! Functions of one and of two elements
+//! Elementwise functions of one or two inputs.
 
 use super::{Args, Builder, Op, Operator, copied, function, host};
 use crate::error::{Error, Result};
@@ -49,12 +49,12 @@ pub const TABLE: &[Operator] = &[
     Operator { name: "Dropout", since: 7, inputs: 1..=3, outputs: 1, build: dropout, folds: false },
 ];
 
-/// A function of floats that writes `passes` tensors of the input's extents.
+/// Creates a function of floats that writes `passes` tensors of the input's shape.
 pub fn float(passes: usize, f: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static) -> Result<Op> {
     function(move |args| Ok(copied(args)?.times(passes)), move |args| Ok(vec![f(args.tensor(0)?)?.into()]))
 }
 
-/// The cost of what has the extents of all inputs, broadcast.
+/// Returns the cost of a result with the broadcast shape of all inputs.
 pub fn broadcast(args: &Args) -> Result<Cost> {
     let (mut dims, mut floats) = (Vec::new(), false);
     for value in args.inputs.iter().flatten() {
@@ -65,7 +65,7 @@ pub fn broadcast(args: &Args) -> Result<Cost> {
     Ok(if floats { Cost::floats(n) } else { Cost::ints(n) })
 }
 
-/// A function of floats, or of integers.
+/// Creates a function that accepts floats or integers.
 fn signed(f: fn(&Tensor) -> Result<Tensor>, g: fn(i64) -> Option<i64>) -> Result<Op> {
     function(copied, move |args| {
         Ok(vec![match args.value(0)? {
@@ -88,14 +88,14 @@ fn arithmetic(op: BinaryOp, ints: fn(i64, i64) -> Option<i64>) -> Result<Op> {
     })
 }
 
-/// Between integers and from them to floats. Floats stay on the device, so they are not cast to integers.
+/// Casts between integers, and from integers to floats. Floats stay on the device, so they are not cast to integers.
 fn cast(b: &mut Builder) -> Result<Op> {
     let to = b.int("to")?.ok_or_else(|| b.refuse("no attribute \"to\""))?;
     let to = ElementType::of(to).map_err(|name| b.refuse(format!("a cast to {name}")))?;
     if to.is_float() && to != ElementType::Float {
         return Err(b.refuse(format!("a cast to {to:?}: floats are f32")));
     }
-    // How a cast to an 8-bit float saturates; there is none here.
+    // `saturate` only affects casts to 8-bit floats, which are not supported.
     if b.opset >= 19 {
         b.flag("saturate", true)?;
     }
@@ -122,7 +122,7 @@ fn cast(b: &mut Builder) -> Result<Op> {
     })
 }
 
-/// Dropout of inference: its input.
+/// Dropout in inference, which returns its input.
 fn dropout(b: &mut Builder) -> Result<Op> {
     if b.opset < 12 {
         b.float("ratio")?;

@@ -1,4 +1,4 @@
-//! Min and Max, which pass NaN on from either operand, and Clip, which ignores a limit of NaN
+//! `Min` and `Max`, which propagate NaN from either operand, and `Clip`, which ignores a limit of NaN.
 
 use super::elementwise::{broadcast, float};
 use super::pow::raised;
@@ -13,7 +13,7 @@ pub const TABLE: &[Operator] = &[
     Operator { name: "Clip", since: 6, inputs: 1..=3, outputs: 1, build: clip, folds: false },
 ];
 
-/// Tensors that a limit writes.
+/// Number of tensors written per limit.
 const PASSES: usize = 3;
 
 /// `min(x, limit)`; NaN stays NaN, and a limit of NaN is ignored.
@@ -34,7 +34,7 @@ fn max(b: &mut Builder) -> Result<Op> {
     extreme(b, at_least, i64::max)
 }
 
-/// Integers, or one tensor and constant numbers.
+/// `Min` or `Max` of integers, or of one tensor and constant numbers.
 fn extreme(b: &mut Builder, f: fn(&Tensor, f32) -> Result<Tensor>, g: fn(i64, i64) -> i64) -> Result<Op> {
     let (mut limits, mut rank) = (Vec::new(), 0);
     let is_number = |v: &Value| matches!(v, Value::Tensor(t) if t.len() == 1);

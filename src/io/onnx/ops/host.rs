@@ -1,4 +1,4 @@
-//! Arithmetic on integers, on the host
+//! Integer arithmetic on the host.
 
 use super::Args;
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ pub fn overflow() -> Error {
     Error::value("onnx", "integers", "a result of 64 bits", "an overflow, or a division by 0")
 }
 
-/// Extents of `a ∘ b` by NumPy's rule, for any number of axes.
+/// Returns the shape of `a ∘ b` by NumPy's broadcasting rule, for any number of axes.
 pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
     let rank = a.len().max(b.len());
     let extent = |dims: &[usize], axis: usize| (axis + dims.len()).checked_sub(rank).map_or(1, |i| dims[i]);
@@ -23,7 +23,7 @@ pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
         .collect()
 }
 
-/// Refuses `x` unless it broadcasts to `dims` and no further.
+/// Returns an error unless `x` broadcasts to exactly `dims`.
 pub fn check_broadcasts_to(arg: &'static str, x: &Tensor, dims: &[usize]) -> Result<()> {
     match broadcast(x.dims(), dims) {
         Ok(both) if both == dims => Ok(()),
@@ -31,7 +31,7 @@ pub fn check_broadcasts_to(arg: &'static str, x: &Tensor, dims: &[usize]) -> Res
     }
 }
 
-/// Place in an array of `dims` of element `at` of an array of `to`; an extent of 1 repeats.
+/// Returns the index in an array of shape `dims` for index `at` in an array of shape `to`. An extent of 1 repeats.
 fn place(dims: &[usize], to: &[usize], mut at: usize) -> usize {
     let (mut out, mut stride) = (0, 1);
     let lead = to.len() - dims.len();
@@ -45,7 +45,7 @@ fn place(dims: &[usize], to: &[usize], mut at: usize) -> usize {
     out
 }
 
-/// `a ∘ b`, broadcast.
+/// Computes `a ∘ b`, with broadcasting.
 pub fn binary(a: &Ints, b: &Ints, f: impl Fn(i64, i64) -> Option<i64>) -> Result<Ints> {
     let dims = broadcast(a.dims(), b.dims())?;
     let each = |i| f(a.values()[place(a.dims(), &dims, i)], b.values()[place(b.dims(), &dims, i)]);
@@ -53,13 +53,13 @@ pub fn binary(a: &Ints, b: &Ints, f: impl Fn(i64, i64) -> Option<i64>) -> Result
     Ints::new(dims, values)
 }
 
-/// The integers repeated until they have `dims`.
+/// Broadcasts integers to the shape `dims`.
 pub fn expand(x: &Ints, dims: &[usize]) -> Result<Ints> {
     let values = (0..limited(dims)?).map(|i| x.values()[place(x.dims(), dims, i)]).collect();
     Ints::new(dims.to_vec(), values)
 }
 
-/// Positions `at` of axis `axis`, the other axes as they are.
+/// Selects the positions `at` along `axis`.
 pub fn select(x: &Ints, axis: usize, at: impl ExactSizeIterator<Item = usize> + Clone) -> Result<Ints> {
     let mut dims = x.dims().to_vec();
     let along = std::mem::replace(&mut dims[axis], at.len());
@@ -75,7 +75,7 @@ pub fn select(x: &Ints, axis: usize, at: impl ExactSizeIterator<Item = usize> + 
     Ints::new(dims, values)
 }
 
-/// The axes in another order.
+/// Permutes the axes.
 pub fn permute(x: &Ints, axes: &[usize]) -> Result<Ints> {
     let dims: Vec<usize> = axes.iter().map(|&a| x.dims()[a]).collect();
     let stride = |axis: usize| x.dims()[axis + 1..].iter().product::<usize>();
@@ -91,7 +91,7 @@ pub fn permute(x: &Ints, axes: &[usize]) -> Result<Ints> {
     Ints::new(dims, values)
 }
 
-/// Values one after the other along an axis.
+/// Concatenates along an axis.
 pub fn concat(parts: &[&Ints], axis: usize) -> Result<Ints> {
     let first = parts[0].dims();
     let mut dims = first.to_vec();
@@ -114,13 +114,13 @@ pub fn concat(parts: &[&Ints], axis: usize) -> Result<Ints> {
     Ints::new(dims, values)
 }
 
-/// Integers as extents or positions of axes.
+/// Converts integers to extents or axes.
 pub fn extents(values: &[i64]) -> Result<Vec<usize>> {
     let all: Option<Vec<usize>> = values.iter().map(|&v| usize::try_from(v).ok()).collect();
     all.ok_or_else(|| Error::value("onnx", "shape", "extents of at least 0", shown(values)))
 }
 
-/// The integers of an optional input.
+/// Returns the integers of an optional input.
 pub fn optional<'a>(args: &Args<'a>, i: usize) -> Result<Option<&'a [i64]>> {
     args.get(i).map(Value::as_ints).transpose()
 }

@@ -1,4 +1,4 @@
-//! Parts of values: slices, splits, concatenations, gathers
+//! Slices, splits, concatenations and gathers.
 
 use super::{Args, Builder, Op, Operator, axis_of, copied, function, host};
 use crate::error::{Error, Result};
@@ -15,10 +15,10 @@ pub const TABLE: &[Operator] = &[
     Operator { name: "Gather", since: 1, inputs: 2..=2, outputs: 1, build: gather, folds: true },
 ];
 
-/// Bytes of a value beside its elements, of which a split makes many.
+/// Overhead of a value in bytes, in addition to its elements. A split makes many values.
 const OVERHEAD: usize = 256;
 
-/// Positions of one axis: `count` of them from `start` on, `step` from each to the next.
+/// Positions along an axis: `count` of them, from `start` on, `step` apart.
 #[derive(Clone, Copy)]
 struct Run {
     start: usize,
@@ -36,7 +36,7 @@ fn nothing() -> Error {
     Error::value("onnx", "output", "at least one element of floats", "none")
 }
 
-/// The positions of a run, which lie within the axis.
+/// Selects the positions of a run, which must lie within the axis.
 fn part(x: &Value, axis: usize, run: Run) -> Result<Value> {
     Ok(match x {
         Value::Ints(x) => host::select(x, axis, run.positions())?.into(),
@@ -47,7 +47,7 @@ fn part(x: &Value, axis: usize, run: Run) -> Result<Value> {
     })
 }
 
-/// Positions of one axis by a gather of rows: the axis goes first, and back.
+/// Selects positions along an axis by a gather of rows, for which the axis moves to the front and back.
 fn select_rows(x: &Tensor, axis: usize, at: impl Iterator<Item = usize>) -> Result<Tensor> {
     let mut axes: Vec<usize> = (0..x.dims().len()).collect();
     axes.remove(axis);
@@ -61,7 +61,8 @@ fn select_rows(x: &Tensor, axis: usize, at: impl Iterator<Item = usize>) -> Resu
     if axis == 0 { Ok(taken) } else { taken.permute(&movement::inverse(&axes)) }
 }
 
-/// Starts, ends, axes and steps: attributes before operator set 10, then inputs.
+/// Slices along axes. Starts, ends and axes are attributes before operator set 10. Since then, they and steps are
+/// inputs.
 fn slice(b: &mut Builder) -> Result<Op> {
     let attributes = match b.opset {
         ..10 => {
@@ -75,7 +76,7 @@ fn slice(b: &mut Builder) -> Result<Op> {
         _ if !(b.has(1) && b.has(2)) => return Err(b.refuse("no starts or ends")),
         _ => None,
     };
-    // Each axis makes a smaller value of the one before, at most by two permutes and a gather.
+    // Each axis shrinks the previous value, by at most two permutes and a gather.
     let cost = |args: &Args| {
         let copies = copied(args)?.times(4);
         Ok(Cost { work: copies.times(args.value(0)?.dims().len()).work, ..copies })
@@ -107,7 +108,7 @@ fn slice(b: &mut Builder) -> Result<Op> {
     })
 }
 
-/// The positions of a slice as NumPy and ONNX count them: negative ends count from the back, all are clamped.
+/// Resolves a slice by the rules of NumPy and ONNX: negative positions count from the end, and all are clamped.
 fn run(extent: usize, start: i64, end: i64, step: i64) -> Result<Run> {
     if step == 0 {
         return Err(Error::value("onnx", "steps", "not 0", 0));
@@ -119,7 +120,7 @@ fn run(extent: usize, start: i64, end: i64, step: i64) -> Result<Run> {
     let end = from_back(end).clamp(low, high);
     let length = if step > 0 { end - start } else { start - end }.max(0) as u64;
     let count = length.div_ceil(step.unsigned_abs()) as usize;
-    // A step past the whole axis is not taken.
+    // A step beyond the axis is never taken, so it can be clamped.
     Ok(Run { start: start.max(0) as usize, count, step: step.clamp(-n.max(1), n.max(1)) })
 }
 
@@ -130,7 +131,7 @@ fn split(b: &mut Builder) -> Result<Op> {
         return Err(b.refuse("sizes as an input before operator set 13"));
     }
     let outputs = b.node.outputs;
-    // From then on, the last part may be smaller.
+    // Since operator set 18, the last part may be smaller.
     let may_be_uneven = b.opset >= 18;
     if may_be_uneven {
         match b.int("num_outputs")? {
@@ -198,7 +199,7 @@ fn concat(b: &mut Builder) -> Result<Op> {
     })
 }
 
-/// Extents of a gather along `axis`.
+/// Returns the axis and the output shape of a gather.
 fn gathered(args: &Args, axis: i64) -> Result<(usize, Vec<usize>)> {
     let (x, index) = (args.value(0)?.dims(), args.value(1)?.dims());
     let axis = axis_of(axis, x.len())?;
@@ -210,7 +211,7 @@ fn gather(b: &mut Builder) -> Result<Op> {
     let cost = move |args: &Args| {
         let (axis, dims) = gathered(args, axis)?;
         let n = extent(&dims)?;
-        // The indices as positions and as words; then the values, by permutes where the axis is not the first.
+        // The indices as positions and as words, and the values, with two permutes unless the axis is the first.
         let index = Cost::ints(args.value(1)?.count()).times(2);
         Ok(index
             + match args.value(0)? {

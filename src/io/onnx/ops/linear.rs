@@ -1,4 +1,4 @@
-//! Matrix products
+//! Matrix products.
 
 use super::{Args, Builder, Op, Operator, function, host};
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ fn matmul(_: &mut Builder) -> Result<Op> {
     function(cost, |args| Ok(vec![product(args.tensor(0)?, args.tensor(1)?)?.into()]))
 }
 
-/// The result, and operands that are repeated over a batch.
+/// Returns the cost of the result, and of operands that are repeated over a batch.
 fn product_cost(a: &[usize], b: &[usize]) -> Result<Cost> {
     let (a, b) = (if let &[k] = a { &[1, k] } else { a }, if let &[k] = b { &[k, 1] } else { b });
     let ([a_batch @ .., m, k], [b_batch @ .., _, n]) = (a, b) else { return Ok(Cost::default()) };
@@ -27,7 +27,8 @@ fn product_cost(a: &[usize], b: &[usize]) -> Result<Cost> {
     Ok(Cost::floats(extent(&[batch, *m, *n])?) + Cost::floats(repeated) + Cost::product([batch, *m, *k, *n]))
 }
 
-/// The product by NumPy's rule: a vector counts as one row or one column, axes before the last two broadcast.
+/// Computes the product by NumPy's rule: a vector counts as one row or one column, and axes before the last two
+/// broadcast.
 fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     match (a.dims(), b.dims()) {
         ([], _) | (_, []) => Err(Error::shape("onnx", "inputs", "at least one axis", &[])),
@@ -69,7 +70,7 @@ fn gemm(b: &mut Builder) -> Result<Op> {
     };
     let cost = move |args: &Args| {
         let [m, k, n] = sizes(args)?;
-        // The product, its multiple, the multiple of C, and the sum; A transposed.
+        // The product, its scaled copy, scaled C, and the sum; then A transposed.
         Ok(Cost::floats(extent(&[m, n])?).times(4) + Cost::floats(extent(&[m, k])?) + Cost::product([1, m, k, n]))
     };
     function(cost, move |args| {

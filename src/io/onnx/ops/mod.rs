@@ -1,4 +1,4 @@
-//! The operators: one table, what a node is built from, and what it costs
+//! The table of operators: how a node is built, and what it costs.
 
 mod builder;
 mod conv;
@@ -26,19 +26,20 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// A node ready to run.
+/// A node that is ready to run.
 pub(super) enum Op {
     /// A function of its inputs.
     Function(Box<dyn Function>),
-    /// A recurrent node, whose states a stream carries.
+    /// A recurrent node, whose state a stream carries.
     Recurrent(Box<Recurrent>),
 }
 
 /// A function of a node's inputs.
 pub(super) trait Function: Send + Sync {
-    /// An upper bound on the cost of [`run`](Function::run), from the extents of the inputs and the integers among them.
+    /// Returns an upper bound on the cost of [`run`](Function::run), from the shapes of the inputs and the integers
+    /// among them.
     fn cost(&self, args: &Args) -> Result<Cost>;
-    /// The outputs.
+    /// Returns the outputs.
     fn run(&self, args: &Args) -> Result<Vec<Value>>;
 }
 
@@ -56,7 +57,7 @@ where
     }
 }
 
-/// Makes an [`Op::Function`].
+/// Creates an [`Op::Function`].
 fn function(
     cost: impl Fn(&Args) -> Result<Cost> + Send + Sync + 'static,
     run: impl Fn(&Args) -> Result<Vec<Value>> + Send + Sync + 'static,
@@ -67,17 +68,17 @@ fn function(
 /// One operator.
 pub(super) struct Operator {
     pub name: &'static str,
-    /// First operator set that has it in a form that is implemented.
+    /// First supported operator set.
     pub since: i64,
     pub inputs: RangeInclusive<usize>,
-    /// Outputs that may be asked for.
+    /// Maximum number of outputs.
     pub outputs: usize,
     pub build: fn(&mut Builder) -> Result<Op>,
-    /// Whether it is computed at load when every input is a constant.
+    /// Whether it is computed at load if every input is a constant.
     pub folds: bool,
 }
 
-/// The operator of a name.
+/// Returns the operator with this name.
 pub(super) fn find(name: &str) -> Option<&'static Operator> {
     let tables = [
         elementwise::TABLE,
@@ -94,14 +95,14 @@ pub(super) fn find(name: &str) -> Option<&'static Operator> {
     tables.into_iter().flatten().find(|o| o.name == name)
 }
 
-/// The inputs of a node that runs.
+/// Inputs of a running node.
 pub(super) struct Args<'a> {
     pub device: &'a Device,
     pub inputs: &'a [Option<&'a Value>],
 }
 
 impl<'a> Args<'a> {
-    /// Input `i`, if it is there.
+    /// Returns input `i`, if it is present.
     pub fn get(&self, i: usize) -> Option<&'a Value> {
         self.inputs.get(i).copied().flatten()
     }
@@ -118,18 +119,18 @@ impl<'a> Args<'a> {
         self.value(i)?.as_ints()
     }
 
-    /// The floats of an optional input.
+    /// Returns the floats of an optional input.
     pub fn optional(&self, i: usize) -> Result<Option<&'a Tensor>> {
         self.get(i).map(Value::as_tensor).transpose()
     }
 }
 
-/// The cost of moving the elements of the first input, which are copied where they are not shared.
+/// Returns the cost of moving the elements of the first input, which are copied unless they are shared.
 fn copied(args: &Args) -> Result<Cost> {
     Ok(Cost::copy(args.value(0)?))
 }
 
-/// An axis that may count from the end.
+/// Resolves an axis that may count from the end.
 fn axis_of(axis: i64, rank: usize) -> Result<usize> {
     let counted = if axis < 0 { axis + rank as i64 } else { axis };
     match usize::try_from(counted) {
@@ -138,7 +139,7 @@ fn axis_of(axis: i64, rank: usize) -> Result<usize> {
     }
 }
 
-/// Distinct axes that may count from the end, in order.
+/// Resolves distinct axes that may count from the end, and sorts them.
 fn axes_of(axes: &[i64], rank: usize) -> Result<Vec<usize>> {
     if rank > MOST_AXES || axes.len() > MOST_AXES {
         return Err(Error::value("onnx", "axes", format!("at most {MOST_AXES}"), rank.max(axes.len())));

@@ -1,4 +1,4 @@
-//! Softmax, reductions and normalisations
+//! Softmax, reductions and normalizations.
 
 use super::{Args, Builder, Op, Operator, axes_of, axis_of, copied, function, host};
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ pub const TABLE: &[Operator] = &[
     Operator { name: "BatchNormalization", since: 7, inputs: 5..=5, outputs: 1, build: batch_norm, folds: false },
 ];
 
-/// The cost of `N` tensors of the input's extents.
+/// Returns the cost of `N` tensors of the input's shape.
 fn passes<const N: usize>(args: &Args) -> Result<Cost> {
     Ok(copied(args)?.times(N))
 }
@@ -29,7 +29,7 @@ fn softmax(b: &mut Builder, log: bool) -> Result<Op> {
         let x = args.tensor(0)?;
         let rank = x.dims().len();
         if flat {
-            // Over all axes from `axis` on, as one.
+            // Applies to all axes from `axis` on, flattened.
             let axis = axis_of(axis.unwrap_or(1), rank)?;
             let rows = extent(&x.dims()[..axis])?;
             return Ok(vec![of(&x.reshape(&[rows, x.len() / rows])?)?.reshape(x.dims())?.into()]);
@@ -44,7 +44,7 @@ fn softmax(b: &mut Builder, log: bool) -> Result<Op> {
     })
 }
 
-/// A sum or a mean over axes: an attribute before operator set `inputs_from`, then an input.
+/// Sum or mean over axes, which are an attribute before operator set `inputs_from`, and an input since.
 fn reduce(b: &mut Builder, inputs_from: i64, mean: bool) -> Result<Op> {
     let keep = b.flag("keepdims", true)?;
     let as_input = b.opset >= inputs_from;
@@ -53,7 +53,7 @@ fn reduce(b: &mut Builder, inputs_from: i64, mean: bool) -> Result<Op> {
     }
     let attribute = if as_input { None } else { b.ints("axes")? };
     let noop = as_input && b.flag("noop_with_empty_axes", false)?;
-    // Each axis leaves fewer elements, and reads those of the one before.
+    // Each reduction reads the output of the previous one, which has fewer elements.
     function(passes::<4>, move |args: &Args| {
         let x = args.tensor(0)?;
         let rank = x.dims().len();
@@ -109,10 +109,10 @@ fn layer_norm(b: &mut Builder) -> Result<Op> {
     })
 }
 
-/// `(x − mean) / √(variance + ε) · scale + bias` for each channel, axis 1, with the moments given.
+/// `(x − mean) / √(variance + ε) · scale + bias` for each channel (axis 1), with the given moments.
 fn batch_norm(b: &mut Builder) -> Result<Op> {
     let epsilon = b.float("epsilon")?.unwrap_or(1e-5);
-    // It only moves the running moments in training.
+    // `momentum` only updates the running moments in training.
     b.float("momentum")?;
     if b.opset < 9 && !b.flag("spatial", true)? {
         return Err(b.refuse("spatial 0"));

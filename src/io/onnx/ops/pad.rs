@@ -1,4 +1,4 @@
-//! Padding with a constant
+//! Padding with a constant.
 
 use super::{Args, Builder, Function, Op, Operator, axes_of, axis_of, host};
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 pub const TABLE: &[Operator] =
     &[Operator { name: "Pad", since: 2, inputs: 1..=4, outputs: 1, build: pad, folds: false }];
 
-/// Constant padding of floats; pads are an attribute before operator set 11, then an input.
+/// Constant padding of floats. Pads are an attribute before operator set 11, and an input since.
 fn pad(b: &mut Builder) -> Result<Op> {
     match b.text("mode")?.as_deref() {
         None | Some("constant") => {}
@@ -26,7 +26,7 @@ fn pad(b: &mut Builder) -> Result<Op> {
 }
 
 struct Pad {
-    /// The attribute; else they are an input.
+    /// The attribute; `None` if pads are an input.
     pads: Option<Vec<i64>>,
     value: f32,
 }
@@ -50,7 +50,7 @@ impl Function for Pad {
 }
 
 impl Pad {
-    /// The axes that are padded, each with its start and end.
+    /// Returns the padded axes, each with its start and end.
     fn axes(&self, args: &Args) -> Result<Vec<(usize, [i64; 2])>> {
         let rank = args.tensor(0)?.dims().len();
         let pads = match &self.pads {
@@ -71,7 +71,7 @@ impl Pad {
     }
 }
 
-/// The part of an axis that is kept, and what comes before and after it.
+/// The part of an axis that is kept, and the padding before and after it.
 struct Padded {
     kept: std::ops::Range<usize>,
     before: usize,
@@ -98,7 +98,7 @@ impl Padded {
     }
 }
 
-/// The cost of [`pad_axis`], and the extents of its result.
+/// Returns the cost of [`pad_axis`], and sets `dims` to the shape of its result.
 pub fn pad_cost(dims: &mut [usize], axis: usize, pads: [i64; 2]) -> Result<Cost> {
     let padded = Padded::of(dims[axis], pads)?;
     let before = extent(dims)?;
@@ -106,7 +106,7 @@ pub fn pad_cost(dims: &mut [usize], axis: usize, pads: [i64; 2]) -> Result<Cost>
     Ok(Cost::floats(before) + Cost::floats(extent(dims)?))
 }
 
-/// One axis longer by `[start, end]`, or shorter where they are negative.
+/// Extends an axis by `[start, end]`, or shortens it where they are negative.
 pub fn pad_axis(x: &Tensor, axis: usize, pads: [i64; 2], value: f32) -> Result<Tensor> {
     let padded = Padded::of(x.dims()[axis], pads)?;
     let kept = if padded.kept.len() == x.dims()[axis] { x.clone() } else { x.slice(axis, padded.kept.clone())? };

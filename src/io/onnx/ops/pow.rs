@@ -1,4 +1,4 @@
-//! `x^p` for a constant `p`
+//! `x^p` for a constant `p`.
 
 use super::elementwise::float;
 use super::{Builder, Op, Operator};
@@ -10,11 +10,11 @@ use crate::tensor::Tensor;
 pub const TABLE: &[Operator] =
     &[Operator { name: "Pow", since: 7, inputs: 2..=2, outputs: 1, build: pow, folds: false }];
 
-/// By squaring for an integer, by a root for ½, else `e^(p·log x)`.
+/// Uses repeated squaring for an integer, a square root for ½, and `e^(p·log x)` otherwise.
 fn pow(b: &mut Builder) -> Result<Op> {
     let Some(p) = b.number(1, "exponent")? else { return Err(b.refuse("no exponent")) };
     let (p, rank) = (p.value, p.rank);
-    // Beyond, an f32 is no odd number any more.
+    // Beyond 2^24, f32 has no odd numbers.
     if p.is_nan() || p.abs() > 16_777_216.0 {
         return Err(b.refuse(format!("an exponent of {p}")));
     }
@@ -24,7 +24,7 @@ fn pow(b: &mut Builder) -> Result<Op> {
     if p.fract() != 0.0 {
         return float(3, move |x| raised(x, rank)?.log()?.scale(p)?.exp());
     }
-    // Two products for each bit at most, of which four are alive.
+    // At most two products per bit, with four tensors alive.
     let bits = 32 - (p.abs() as u32).leading_zeros();
     float(4 + 2 * bits as usize, move |x| integer(&raised(x, rank)?, p))
 }
@@ -41,7 +41,7 @@ fn integer(x: &Tensor, p: f32) -> Result<Tensor> {
     if p < 0.0 { binary(BinaryOp::Div, &one()?, &y) } else { Ok(y) }
 }
 
-/// `x` with ones in front of its extents until it has `rank` axes, as broadcasting with a number of that rank leaves it.
+/// Prepends extents of 1 to `x` until it has `rank` axes, as broadcasting with a number of that rank does.
 pub fn raised(x: &Tensor, rank: usize) -> Result<Tensor> {
     match rank.checked_sub(x.dims().len()) {
         None | Some(0) => Ok(x.clone()),

@@ -1,4 +1,4 @@
-//! Operators on shapes: most are arithmetic on the host, the others one copy or none
+//! Shape operators: arithmetic on the host, or at most one copy of the elements.
 
 use super::{Args, Builder, Op, Operator, axes_of, axis_of, copied, function, host};
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ pub const TABLE: &[Operator] = &[
     one("Flatten", 1, flatten),
 ];
 
-/// The same elements under other extents.
+/// Returns the same elements with another shape.
 fn view(x: &Value, dims: &[usize]) -> Result<Value> {
     Ok(match x {
         Value::Tensor(x) => x.reshape(dims)?.into(),
@@ -51,7 +51,7 @@ fn constant(b: &mut Builder) -> Result<Op> {
         }
         Tensor::from_slice(b.host, &v, &[v.len()])?.into()
     };
-    // It came with the file, as initializers do.
+    // The value is part of the file and costs nothing, as an initializer does.
     function(|_| Ok(Cost::default()), move |_| Ok(vec![value.clone()]))
 }
 
@@ -177,7 +177,7 @@ fn transpose(b: &mut Builder) -> Result<Op> {
     })
 }
 
-/// The axes: an attribute before operator set 13, then an input.
+/// Returns the axes if they are an attribute, as before operator set 13. Since then, they are an input.
 fn axes_attribute(b: &mut Builder) -> Result<Option<Vec<i64>>> {
     if b.opset < 13 && b.has(1) {
         return Err(b.refuse("axes as an input before operator set 13"));
@@ -189,7 +189,7 @@ fn squeeze(b: &mut Builder) -> Result<Op> {
     let attribute = axes_attribute(b)?;
     function(copied, move |args| {
         let x = args.value(0)?;
-        // No axes are all of extent 1, as in ONNX Runtime.
+        // Without axes, all axes of extent 1 are removed, as in ONNX Runtime.
         let axes = match host::optional(args, 1)?.or(attribute.as_deref()) {
             Some(axes) if !axes.is_empty() => axes_of(axes, x.dims().len())?,
             _ => (0..x.dims().len()).filter(|&a| x.dims()[a] == 1).collect(),

@@ -1,4 +1,4 @@
-//! `TensorProto`: the fields of a tensor, before they are put together
+//! `TensorProto`: the parsed fields of a tensor, before they become a value.
 
 use super::refused;
 use crate::error::Result;
@@ -18,7 +18,7 @@ pub struct TensorProto<'a> {
 }
 
 impl<'a> TensorProto<'a> {
-    /// Reads the fields; data in more than one of them is refused.
+    /// Parses the fields. Data in more than one field is an error.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let mut out = Self::default();
         let mut fields = Fields::new("tensor", bytes);

@@ -1,4 +1,4 @@
-//! `ValueInfoProto`: name, type and extents of an input or output
+//! `ValueInfoProto`: name, type and extents of an input or output.
 
 use super::refused;
 use crate::error::Result;
@@ -9,20 +9,20 @@ use crate::io::onnx::wire::{Fields, Wire};
 #[derive(Debug)]
 pub struct ValueInfo<'a> {
     pub name: &'a str,
-    /// A `TensorProto.DataType`; 0 where the file names none.
+    /// A `TensorProto.DataType`; 0 if the file states none.
     pub data_type: i64,
-    /// Extents, where the file states the rank.
+    /// Extents, if the file states the rank.
     pub dims: Option<Vec<Dim<'a>>>,
 }
 
 /// One extent of a graph's input or output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dim<'a> {
-    /// A number.
+    /// A fixed extent.
     Fixed(i64),
-    /// A name: equal names are equal extents.
+    /// A named extent. Equal names mean equal extents.
     Named(&'a str),
-    /// Anything.
+    /// Any extent.
     Free,
 }
 

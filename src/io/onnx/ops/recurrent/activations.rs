@@ -1,14 +1,14 @@
-//! The attributes `activations`, `activation_alpha` and `activation_beta`
+//! Reads the attributes `activations`, `activation_alpha` and `activation_beta`.
 
 use super::super::Builder;
 use crate::cell::Cell;
 use crate::error::Result;
 use crate::math::Activation;
 
-/// The activations of every direction; `f` alone for an RNN, `f, g` for a GRU, `f, g, h` for an LSTM.
+/// Returns the activations of every direction: `f` for an RNN, `f, g` for a GRU, `f, g, h` for an LSTM.
 ///
-/// As ONNX Runtime reads them: names in any case; each function that has an α (or β) takes the next of the list, and
-/// the defaults of its own operator once the list is used up, 0 where there are none.
+/// Follows ONNX Runtime: names are case-insensitive, and each function that has an α (or β) takes the next value of the
+/// list. Once the list is used up, it takes the default of its own operator, or 0 if there is none.
 pub fn read(b: &mut Builder, cell: Cell, directions: usize) -> Result<Vec<Vec<Activation>>> {
     let defaults: &[&str] = match cell {
         Cell::Gru | Cell::GruResetBefore => &["Sigmoid", "Tanh"],

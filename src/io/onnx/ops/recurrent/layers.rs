@@ -1,4 +1,4 @@
-//! From the weights of a node to layers: ONNX's blocks of gates put into PyTorch's order
+//! Builds layers from the weights of a node, reordering ONNX's gate blocks to PyTorch's order.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ pub struct Sources<'a> {
 /// The layers of a node: one, or one per direction if the directions have different activations.
 pub struct Layers {
     layers: Vec<Layer>,
-    /// Of input and state.
+    /// Sizes of input and state.
     sizes: [usize; 2],
 }
 
@@ -38,12 +38,12 @@ impl Layers {
         Ok(Self { layers, sizes })
     }
 
-    /// Features of the input, units of the state.
+    /// Returns the number of input features and of state units.
     pub fn sizes(&self) -> [usize; 2] {
         self.sizes
     }
 
-    /// Runs all directions: outputs `[T, B, D·H]` side by side, and the last states.
+    /// Runs all directions. Returns the outputs `[T, B, D·H]`, side by side, and the last states.
     pub fn run(&self, x: &Tensor, options: RunOptions) -> Result<(Tensor, State)> {
         let one = |layer: &Layer, options: RunOptions| {
             let run = layer.run(x, options, &mut Mode::Eval)?;
@@ -70,19 +70,19 @@ impl Layers {
 }
 
 impl<'a> Sources<'a> {
-    /// The inputs of a node that runs.
+    /// Takes the weights from the inputs of a running node.
     pub fn of(args: &Args<'a>) -> Result<Self> {
         let (bias, peephole) = (args.optional(3)?, args.optional(7)?);
         Ok(Self { w: args.tensor(1)?, r: args.tensor(2)?, bias, peephole })
     }
 
-    /// The cost of a copy of the weights.
+    /// Returns the cost of copying the weights.
     pub fn cost(&self) -> Cost {
         let all = [Some(self.w), Some(self.r), self.bias, self.peephole];
         Cost::floats(all.into_iter().flatten().map(Tensor::len).sum())
     }
 
-    /// The sizes of input and state, after every shape was compared with them.
+    /// Checks every shape. Returns the sizes of input and state.
     pub fn check(&self, spec: &Spec) -> Result<[usize; 2]> {
         let (gates, directions) = (spec.cell.gates(), spec.directions);
         let (&[_, _, input], &[_, _, hidden]) = (self.w.dims(), self.r.dims()) else {
@@ -135,7 +135,7 @@ fn layer(spec: &Spec, sources: &Sources, [input, hidden]: [usize; 2], directions
     })
 }
 
-/// Blocks of `hidden` rows of direction `d`, from block `first` on, in another order.
+/// Copies blocks of `hidden` rows of direction `d`, starting at block `first`, in the given order.
 fn blocks(x: &Tensor, d: usize, first: usize, order: &[usize], hidden: usize) -> Result<Tensor> {
     let one = x.slice(0, d..d + 1)?.reshape(&x.dims()[1..])?;
     let block = |&gate: &usize| one.slice(0, (first + gate) * hidden..(first + gate + 1) * hidden);

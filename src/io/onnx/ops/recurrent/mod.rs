@@ -1,4 +1,4 @@
-//! GRU, LSTM and RNN nodes as layers of this crate
+//! Runs GRU, LSTM and RNN nodes as layers of this crate.
 
 mod activations;
 mod layers;
@@ -21,12 +21,12 @@ pub const TABLE: &[Operator] = &[
     Operator { name: "RNN", since: 7, inputs: 3..=6, outputs: 2, build: |b| build(b, Cell::Rnn), folds: false },
 ];
 
-/// Work of one step beside its products.
+/// Fixed work of one step, in addition to its products.
 const STEP: u64 = 1 << 15;
-/// Rows and columns of zeros that packed weights may have.
+/// Maximum number of zero rows and columns that pad packed weights.
 const PACKED: usize = 16;
 
-/// The states that a recurrent node starts from, or ended with.
+/// States of a recurrent node, before or after a run.
 #[derive(Clone, Debug)]
 pub struct State {
     /// `[D, B, H]`, the hidden states.
@@ -35,7 +35,7 @@ pub struct State {
     pub c: Option<Tensor>,
 }
 
-/// What the attributes of a node say.
+/// Parsed attributes of a node.
 struct Spec {
     cell: Cell,
     device: Device,
@@ -53,7 +53,7 @@ struct Spec {
 /// A recurrent node.
 pub struct Recurrent {
     spec: Spec,
-    /// The layers of constant weights, built at load.
+    /// Layers with constant weights, built at load.
     layers: Option<Layers>,
 }
 
@@ -108,14 +108,15 @@ impl Spec {
         })
     }
 
-    /// A state that came as an input, as `[D, B, H]`; or a state of ours as the node gives it.
+    /// Swaps the first two axes of an input or a state if the node's layout puts the batch first. The same swap
+    /// converts back.
     fn turned(&self, state: &Tensor) -> Result<Tensor> {
         if self.layout && state.dims().len() == 3 { state.permute(&[1, 0, 2]) } else { Ok(state.clone()) }
     }
 }
 
 impl Recurrent {
-    /// Whether it reads its sequence from the first step on, and only so.
+    /// Whether the node reads its sequence only forward.
     pub fn is_causal(&self) -> bool {
         self.spec.directions == 1 && !self.spec.reverse
     }
@@ -132,7 +133,7 @@ impl Recurrent {
             Some(layers) => (layers.sizes(), Cost::default()),
             None => {
                 let sources = Sources::of(args)?;
-                // The first values, the blocks of gates, and the parts of each.
+                // The initial parameters, the reordered blocks of gates, and the parts of each block.
                 (sources.check(spec)?, sources.cost().times(3))
             }
         };
@@ -148,7 +149,7 @@ impl Recurrent {
         Ok(built + values + copied(args)?.times(2) + packed + products + each)
     }
 
-    /// Runs the node; `carried` states take the place of its own first states.
+    /// Runs the node. `carried` states replace its own first states.
     pub fn run(&self, args: &Args, carried: Option<&State>) -> Result<(Vec<Value>, State)> {
         let spec = &self.spec;
         let x = spec.turned(args.tensor(0)?)?;
@@ -185,7 +186,7 @@ impl Recurrent {
     }
 }
 
-/// `sequence_lens`, checked for `x` `[T, B, I]`.
+/// Returns `sequence_lens`, checked for `x` `[T, B, I]`.
 fn lengths(given: &[i64], x: &[usize]) -> Result<Vec<usize>> {
     let &[steps, batch, _] = x else { return Err(Error::shape("onnx", "X", "three axes", x)) };
     if given.len() != batch {
@@ -196,7 +197,7 @@ fn lengths(given: &[i64], x: &[usize]) -> Result<Vec<usize>> {
     given.iter().map(|length| fits(length).ok_or_else(|| wrong(length))).collect()
 }
 
-/// The last states as ONNX Runtime gives them: 0 for a sequence without steps, whatever it started from.
+/// Returns the last states as ONNX Runtime does: 0 for a sequence without steps, whatever its first state.
 fn shown(last: &Tensor, lengths: Option<&[usize]>) -> Result<Tensor> {
     let Some(lengths) = lengths.filter(|l| l.contains(&0)) else { return Ok(last.clone()) };
     let rows: Vec<f32> = lengths.iter().map(|&l| if l == 0 { 0.0 } else { 1.0 }).collect();
