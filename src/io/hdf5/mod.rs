@@ -8,10 +8,10 @@ mod object;
 
 use std::collections::HashSet;
 
-use super::signature::HDF5;
 use super::TensorFile;
 use super::budget::Budget;
 use super::element::{View, strides};
+use super::signature::HDF5;
 use crate::error::{Error, Result};
 use object::{Dataset, Object};
 
