@@ -18,7 +18,7 @@ pub(crate) struct RecurrentRun {
 /// Values of a run that backward reads.
 pub(crate) enum Kept {
     /// The gates of every step.
-    Gates(Forward),
+    Gates(Box<Forward>),
     /// Some states only: the gates are computed again.
     States(States),
 }

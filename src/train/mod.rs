@@ -7,7 +7,6 @@ mod diverged;
 pub mod loss;
 mod optimizer;
 mod schedule;
-mod snapshot;
 mod trainer;
 mod watch;
 
@@ -16,7 +15,5 @@ pub use data::{Data, HostData};
 pub use loss::Reduction;
 pub use optimizer::{AdamConfig, Method, Optimizer, SgdConfig};
 pub use schedule::Schedule;
-pub use snapshot::Snapshot;
-pub(crate) use snapshot::{MODEL, OPTIMIZER, STATUS, Within};
-pub(crate) use trainer::{Best, Resumed};
-pub use trainer::{History, LossFn, Progress, ProgressFn, TrainOptions, Trainer};
+pub(crate) use trainer::{Best, MODEL, OPTIMIZER, Resumed, STATUS, Within};
+pub use trainer::{History, LossFn, Progress, ProgressFn, Snapshot, TrainOptions, Trainer};

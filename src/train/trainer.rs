@@ -1,10 +1,15 @@
 //! The training loop
 
+mod snapshot;
+
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
+use snapshot::Keeping;
+pub use snapshot::Snapshot;
+pub(crate) use snapshot::{MODEL, OPTIMIZER, STATUS, Within};
+
 use super::diverged::{self, Batch};
-use super::snapshot::{Keeping, Within};
 use super::watch::{Report, Watch};
 use super::{Data, Optimizer, Schedule, clip_grad_norm};
 use crate::error::{Error, Result};
@@ -103,7 +108,7 @@ pub struct Trainer {
     rate: f64,
     pub(crate) best: Option<Best>,
     history: History,
-    pub(super) keeping: Option<Keeping>,
+    keeping: Option<Keeping>,
     /// Position within an epoch to resume from.
     pub(crate) resumed: Option<Resumed>,
 }

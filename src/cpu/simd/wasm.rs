@@ -1,6 +1,6 @@
 //! WebAssembly's 128-bit vectors.
 
-use super::{Lanes, ROOT_HALF};
+use super::{Lanes, ROOT_HALF, unrolled};
 use std::arch::wasm32::*;
 
 /// Four WebAssembly vectors. Written out, because closures would remain calls in builds optimized for size.

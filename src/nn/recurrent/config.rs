@@ -142,8 +142,8 @@ impl RecurrentConfig {
     ///
     /// # Errors
     /// As [`Recurrent::new`].
-    pub fn build(self, device: &Device, rng: &mut Rng) -> Result<Recurrent> {
-        Recurrent::new(device, self, rng)
+    pub fn build(&self, device: &Device, rng: &mut Rng) -> Result<Recurrent> {
+        Recurrent::new(device, self.clone(), rng)
     }
 
     /// Width of the hidden state and of one direction's output: `hidden`, or the projection's width.
@@ -154,6 +154,12 @@ impl RecurrentConfig {
     /// Directions of a layer, `D`: 1 or 2.
     pub fn directions(&self) -> usize {
         1 + self.bidirectional as usize
+    }
+
+    /// Extents of the hidden states of a batch, `[layers·D, B, out]`, and of an LSTM's cell states, `[layers·D, B, H]`.
+    pub fn state_dims(&self, batch: usize) -> [[usize; 3]; 2] {
+        let rows = self.layers * self.directions();
+        [[rows, batch, self.out()], [rows, batch, self.hidden]]
     }
 
     /// The layer type, for errors.
@@ -171,7 +177,7 @@ impl RecurrentConfig {
     }
 
     /// The activations, one per entry of [`Cell::activation_names`].
-    pub(crate) fn activations(&self) -> &[Activation] {
+    pub fn activations(&self) -> &[Activation] {
         if self.activations.is_empty() { self.cell.activations() } else { &self.activations }
     }
 
