@@ -7,7 +7,7 @@
 //! | `x` | `[D, T, B, 3H]` | `W·x + b_ih` of all steps |
 //! | `packed` | `[D, ⌈H/16⌉, H + 1, 3, 16]` | blocks of 16 units: `U`, then a row of `b_hh`: [`Pack`](super::Pack) |
 //! | `marks` | `[T, B]` u32 | bits that describe each step: [`marks`](super::marks) |
-//! | `state` | `[D, T + 1, B, H]` | states between steps: direction `d` reads slot `before(d, t)`, writes `after(d, t)` |
+//! | `state` | `[D, T + 1, B, H]` | states between steps; `d` reads slot `before(d, t)` and writes `after(d, t)` |
 //! | `y` | `[T, B, D·H]` | output; 0 on masked steps, unless they repeat the state |
 //! | `saved` | `[D, T, B, 4H]` | `r, z, n` and `c`: `U_n·h + b_hn` (reset after) or `r⊙h` (reset before) |
 //! | `carry` | `[2, D, B, H]` | `dh` between the steps; then the gradients that resets pass to the first state |

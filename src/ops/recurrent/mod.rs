@@ -2,8 +2,8 @@
 //!
 //! One GEMM projects the input of all steps before the serial loop, and GEMMs compute the weight gradients after it
 //! (`gradients.rs`). `fused.rs` runs the loop for cells without options, `steps.rs` for all cells and options.
-//! `checkpointing.rs` saves memory by running the layer in chunks of steps, at the cost of time. `wavefront.rs` overlaps
-//! several layers.
+//! `checkpointing.rs` saves memory by running the layer in chunks of steps, at the cost of time. `wavefront.rs`
+//! overlaps several layers.
 
 mod checkpointing;
 mod fused;
@@ -117,8 +117,9 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
-    /// Returns the rows of all steps as a factor of a product: `width` elements, `row` apart, from `offset` on. The other
-    /// factor of masked steps is 0, so their rows must be finite. If they may not be, returns a copy with zeros there.
+    /// Returns the rows of all steps as a factor of a product: `width` elements, `row` apart, from `offset` on. The
+    /// other factor of masked steps is 0, so their rows must be finite. If they may not be, returns a copy with zeros
+    /// there.
     fn rows(&self, x: &Tensor, offset: usize, row: usize, width: usize) -> Result<Rows> {
         if !(self.gaps && self.given) {
             return Ok(Rows { tensor: x.clone(), offset, row });

@@ -59,7 +59,7 @@ impl Layer {
         [self.hidden, self.hidden, self.batch].into_iter().fold(self.cell.gates(), usize::saturating_mul).max(1)
     }
 
-    /// Whether the packed weights of `layers` layers fit in one buffer, and the states and gates of all steps in another.
+    /// Whether the packed weights of `layers` layers fit in one buffer, and so do their states and gates of all steps.
     fn stacks(&self, layers: usize) -> bool {
         let (h, gates) = (self.hidden, self.cell.gates());
         let packed = [layers, h.next_multiple_of(BLOCK), h + 2, gates];
@@ -74,8 +74,8 @@ impl Layer {
 
     /// Runs a stack of layers with the same cell as a wavefront, for inference only. This is the first of them.
     ///
-    /// Starts from `first` `[L, B, width]`; `packed` holds the recurrent matrices of all layers. Returns `y` `[T, B, H]`
-    /// and the last states `[L, B, width]`.
+    /// Starts from `first` `[L, B, width]`; `packed` holds the recurrent matrices of all layers. Returns `y`
+    /// `[T, B, H]` and the last states `[L, B, width]`.
     pub fn forward_wavefront(
         &self,
         reads: &Reads,
