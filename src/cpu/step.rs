@@ -1,5 +1,5 @@
 //! One step of a few rows of any plain cell, computed in blocks of 16 units.
-#![allow(unsafe_code, reason = "vector instructions on raw pointers")]
+#![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 use std::ops::Range;
 
