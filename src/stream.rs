@@ -71,7 +71,7 @@ struct Model {
     cell: Cell,
     input: usize,
     hidden: usize,
-    /// First states `[parts, layers, H]`.
+    /// Initial states `[parts, layers, H]`.
     first: Vec<f32>,
     layers: Vec<StepWeights>,
     head: Option<Head>,
@@ -144,7 +144,7 @@ fn check(c: &RecurrentConfig, options: StreamOptions) -> Result<Cell> {
 }
 
 impl Stream {
-    /// Creates a stream of `layer`, which must be on the CPU. It starts from zeros, or from the layer's learned first
+    /// Creates a stream of `layer`, which must be on the CPU. It starts from zeros, or from the layer's learned initial
     /// state.
     ///
     /// # Errors
@@ -277,7 +277,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Restarts all sequences from zeros, or from the learned first state.
+    /// Restarts all sequences from zeros, or from the learned initial state.
     pub fn reset(&mut self) {
         (0..self.options.batch).for_each(|row| self.reset_row(row));
     }

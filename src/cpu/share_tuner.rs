@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Number of calls that the caller does alone after a first interruption. It doubles with each further one.
+/// Length of the first backoff, in calls. It doubles with each further interruption.
 pub const ALONE: u32 = 64;
-/// Upper bound of that number.
+/// Maximum length of a backoff.
 const MOST_ALONE: u32 = 1 << 11;
 /// Candidate shares of a worker, in quarters of an equal share. Less than an equal share can be faster: a worker starts
 /// later than the caller, and its end is noticed later, each by the time that a cache line takes between two cores.
@@ -18,7 +18,7 @@ const PERIOD: u32 = 128;
 /// that will use them.
 const SETTLE: u32 = 6;
 
-/// Measures which of [`TRIED`] is fastest, separately for each order of magnitude of work. Whether it pays to share a
+/// Measures which of [`TRIED`] is fastest, separately for each power of two of work. Whether it pays to share a
 /// microsecond of work depends on the processor, on its other load, and on the contents of its caches.
 ///
 /// A caller notes the time of a call that it does alone after it releases the pool, so updates can race. A lost update
@@ -62,7 +62,7 @@ impl Timings {
         if within <= SETTLE {
             return (nth % TRIED.len(), within == SETTLE);
         }
-        // A shared call has a cost that is not timed: later, its results move between caches. It must win by an eighth.
+        // The time of a shared call lacks the later movement of its results between caches, so it must win by an eighth.
         let time = |i: &usize| u64::from(self.times[*i].load(Ordering::Relaxed)) * if *i == 0 { 8 } else { 9 };
         ((0..TRIED.len()).min_by_key(time).unwrap_or(0), within > 2 * SETTLE && within % 8 == 0)
     }

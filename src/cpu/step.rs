@@ -17,7 +17,7 @@ use crate::precision::Precision;
 pub(crate) struct StepWeights {
     cell: Cell,
     w: Packed,
-    /// `U` of all gates. Without `U_n` if the reset gate acts before the product.
+    /// `U`, without `U_n` if the reset gate acts before the product.
     u: Packed,
     /// `U_n`, if the reset gate acts before the product.
     u_n: Option<Packed>,

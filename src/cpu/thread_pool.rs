@@ -1,8 +1,8 @@
 //! Thread pool for work as short as a few microseconds.
 //!
 //! A step of a recurrent network takes a few microseconds, which is less than waking a thread takes. A worker therefore
-//! spins while work keeps coming, sees a new share within 0.1 µs, and sleeps only when no more work comes. The caller
-//! never waits for a worker that has not begun: it takes the share back and runs it itself.
+//! spins while work keeps coming, sees a new share within 0.1 µs, and sleeps when work stops coming. The caller never
+//! waits for a worker that has not begun: it takes the share back and runs it itself.
 #![allow(unsafe_code, reason = "other threads run closures that borrow from the caller")]
 
 use std::cell::UnsafeCell;

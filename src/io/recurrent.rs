@@ -12,7 +12,7 @@ use crate::math::number;
 use crate::nn::{Padding, Recurrent, RecurrentConfig, RecurrentOptions};
 use crate::tensor::Tensor;
 
-/// Prefixes of a layer's options in the metadata, see [`Cell::layer`].
+/// Prefixes of a layer's options in the metadata; see [`Cell::layer`].
 const KINDS: [&str; 3] = ["gru", "lstm", "rnn"];
 
 /// Returns keys and texts of the options that the shapes do not imply.
