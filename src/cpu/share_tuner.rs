@@ -62,7 +62,7 @@ impl Timings {
         if within <= SETTLE {
             return (nth % TRIED.len(), within == SETTLE);
         }
-        // The time of a shared call lacks the later movement of its results between caches, so it must win by an eighth.
+        // The time of a shared call lacks the later movement of its results between caches. It must win by an eighth.
         let time = |i: &usize| u64::from(self.times[*i].load(Ordering::Relaxed)) * if *i == 0 { 8 } else { 9 };
         ((0..TRIED.len()).min_by_key(time).unwrap_or(0), within > 2 * SETTLE && within % 8 == 0)
     }

@@ -68,7 +68,7 @@ impl Mode<'_> {
     /// Applies dropout with probability `p` in training; returns `x` unchanged in evaluation.
     ///
     /// # Errors
-    /// As [`Tensor::dropout`].
+    /// Any error of the device.
     pub fn dropout(&mut self, x: &Tensor, p: f32) -> Result<Tensor> {
         match self {
             Mode::Train(rng) if p > 0.0 => x.dropout(p, rng.fork()),

@@ -116,7 +116,7 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// Checks and builds one node. Folds constants: if its inputs are all known and its operator allows it, computes it.
+    /// Checks and builds one node. Computes it if all of its inputs are known and its operator allows constant folding.
     fn node(&mut self, index: usize, node: &Node) -> Result<()> {
         let operator = find(node, self.opset)?;
         let [inputs, outputs] = self.links.of(index);
