@@ -300,7 +300,7 @@ impl Device {
 
     /// Drops recorded work that is not submitted yet. The tensors that it would have written become undefined,
     /// including the parameters of an unfinished update: reading them returns [`Error::Stopped`] until
-    /// [`assign`](Tensor::assign) writes them. To discard a single result, drop its tensor instead: work whose results
+    /// [`assign`](crate::Tensor::assign) writes them. To discard a single result, drop its tensor instead: work whose results
     /// are dropped before it is submitted does not run.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn cancel(&self) {
