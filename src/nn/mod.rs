@@ -43,6 +43,7 @@ pub(crate) use tied::{Tied, by_storage};
 pub use crate::ops::recurrent::Plan;
 
 use crate::error::Result;
+use crate::ops::masked::{check_lengths, valid_steps};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
@@ -67,10 +68,10 @@ impl Mode<'_> {
     /// `x` after dropout of a share `p`, in training.
     ///
     /// # Errors
-    /// Those of the device.
+    /// As [`Tensor::dropout`].
     pub fn dropout(&mut self, x: &Tensor, p: f32) -> Result<Tensor> {
         match self {
-            Mode::Train(rng) if p > 0.0 => x.dropout(p, rng.fork()),
+            Mode::Train(rng) if p != 0.0 => x.dropout(p, rng),
             _ => Ok(x.clone()),
         }
     }
@@ -155,25 +156,7 @@ pub(crate) fn check_share(op: &'static str, arg: &'static str, share: f32) -> Re
     Err(crate::Error::value(op, arg, "0 ≤ p < 1", share))
 }
 
-/// A length of at most `steps` for each sequence.
-fn check_lengths(op: &'static str, lengths: &[usize], batch: usize, steps: usize) -> Result<()> {
-    if lengths.len() != batch {
-        return Err(crate::Error::shape(op, "lengths", format!("[{batch}]"), &[lengths.len()]));
-    }
-    match lengths.iter().find(|&&length| length > steps) {
-        Some(length) => Err(crate::Error::value(op, "lengths", format!("0..={steps}"), length)),
-        None => Ok(()),
-    }
-}
-
 /// First states of `dims` on the layer's device.
-/// `[T, B, 1]`: 1 where a step is within its sequence, else 0.
-fn valid_steps(device: &crate::Device, lengths: &[usize], steps: usize) -> Result<Tensor> {
-    let batch = lengths.len();
-    let flags: Vec<f32> = (0..steps * batch).map(|i| f32::from(i / batch < lengths[i % batch])).collect();
-    Tensor::from_slice(device, &flags, &[steps, batch, 1])
-}
-
 fn check_state(
     op: &'static str,
     arg: &'static str,
