@@ -280,7 +280,7 @@ impl Recurrent {
             && !options.gates
             && !y.is_tracked()
             && !first.is_tracked()
-            && let Some([y, last]) = self.run_in_waves(&y, &first, &marks)?
+            && let Some([y, last]) = self.run_wavefront(&y, &first, &marks)?
         {
             return self.output(y, last, Vec::new());
         }
@@ -356,7 +356,7 @@ impl Recurrent {
     }
 
     /// The layers one behind the other, where that pays: `y` `[T, B, H]` and the last states.
-    fn run_in_waves(&self, x: &Tensor, first: &Tensor, marks: &Marks) -> Result<Option<[Tensor; 2]>> {
+    fn run_wavefront(&self, x: &Tensor, first: &Tensor, marks: &Marks) -> Result<Option<[Tensor; 2]>> {
         let c = &self.config;
         let &[steps, batch, input] = x.dims() else { return Ok(None) };
         if c.fused().is_none() {
@@ -366,7 +366,7 @@ impl Recurrent {
         let Some(chunk) = chunk(&self.device, &layer, c.layers) else { return Ok(None) };
         let weights: Vec<Weights> = self.weights.iter().flatten().cloned().collect();
         let packed = self.packed(c.layers, &layer.stacked(c.layers), &weights)?;
-        layer.forward_in_waves(&marks.reads(x.clone()), first, &weights, &packed, chunk).map(Some)
+        layer.forward_wavefront(&marks.reads(x.clone()), first, &weights, &packed, chunk).map(Some)
     }
 
     /// The plan for so many sequences.
@@ -419,7 +419,7 @@ impl Recurrent {
         let reads = marks.reads(x.clone());
         let saved: Vec<&Tensor> = std::iter::once(&x).chain(&on_tape).collect();
         if c.options.recompute && tracked && !keep_gates {
-            let (outputs, states) = layer.forward_in_chunks(&reads, &first, &weights)?;
+            let (outputs, states) = layer.forward_checkpointed(&reads, &first, &weights)?;
             let run = RecurrentRun { layer, reads, weights, kept: Kept::States(states) };
             let [y, last] = recurrent(c.op(), &inputs, &saved, outputs, run);
             return Ok((y, last, None));
