@@ -13,6 +13,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear(id);
     if i >= params.outer * params.axis * params.inner { return; }
     let a = i / params.inner % params.axis;
-    let from = i / (params.axis * params.inner) * params.inner + i % params.inner;
-    dx[i] = select(0.0, dy[from], index[from] == a);
+    let source = i / (params.axis * params.inner) * params.inner + i % params.inner;
+    dx[i] = select(0.0, dy[source], index[source] == a);
 }

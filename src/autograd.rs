@@ -107,7 +107,8 @@ fn add_into(slot: &mut Option<Tensor>, grad: Tensor) -> Result<()> {
 }
 
 impl Tensor {
-    /// Back-propagates from this scalar: adds `∂self/∂leaf` to the [`grad`](Tensor::grad) of every leaf it was made from.
+    /// Back-propagates from this scalar: adds `∂self/∂leaf` to the [`grad`](Tensor::grad) of every leaf that it depends
+    /// on.
     ///
     /// # Errors
     /// [`Error::Shape`] unless it has one element, [`Error::Value`] when no leaf is behind it,

@@ -38,7 +38,8 @@ impl DType {
     }
 }
 
-/// A contiguous tensor of at most eight axes ([`MAX_RANK`](crate::MAX_RANK)). Cheap to clone; clones share their elements.
+/// A contiguous tensor of at most eight axes ([`MAX_RANK`](crate::MAX_RANK)). Cheap to clone; clones share their
+/// elements.
 ///
 /// ```
 /// use wgru::{Device, Tensor};

@@ -47,8 +47,9 @@ impl Tensor {
     /// `self + rhs`
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) for shapes that do not broadcast, [`Error::DType`](crate::Error::DType) for
-    /// indices, [`Error::DeviceMix`](crate::Error::DeviceMix) for tensors of two devices.
+    /// [`Error::Shape`](crate::Error::Shape) for shapes that do not broadcast,
+    /// [`Error::DType`](crate::Error::DType) for indices, [`Error::DeviceMix`](crate::Error::DeviceMix) for tensors of
+    /// two devices.
     pub fn add(&self, rhs: &Tensor) -> Result<Tensor> {
         self.binary("add", BinaryOp::Add, rhs)
     }
@@ -84,8 +85,8 @@ impl Tensor {
         Ok(record_unary("div", self, &[], y, move |dy| elementwise::binary(BinaryOp::Div, dy, &divisor)))
     }
 
-    /// `self · factors`, but exactly 0 where a factor is 0, even if `self` is NaN or infinite there. The same applies to
-    /// the gradient of `self`. The factors are constants: they have no gradient.
+    /// `self · factors`, but exactly 0 where a factor is 0, even if `self` is NaN or infinite there. The same applies
+    /// to the gradient of `self`. The factors are constants: they have no gradient.
     ///
     /// # Errors
     /// As [`Tensor::add`].

@@ -10,8 +10,8 @@ use crate::tensor::Tensor;
 ///
 /// Elements that are left out are not read: they may be NaN. They get no gradient.
 impl Tensor {
-    /// Softmax over the last axis of `[batch, .., width]`, of the elements for which `keep` `[batch, width]` (indices) is
-    /// not 0. The others are exactly 0, and so is a row without any.
+    /// Softmax over the last axis of `[batch, .., width]`, of the elements for which `keep` `[batch, width]` (indices)
+    /// is not 0. The others are exactly 0, and so is a row without any.
     ///
     /// ```
     /// use wgru::{Device, Tensor};

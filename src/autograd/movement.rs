@@ -100,8 +100,8 @@ impl Tensor {
         Ok(record_unary("flip", self, &[], y, move |dy| movement::flip(dy, &axes)))
     }
 
-    /// Repeats the elements along axes of extent 1, and along new axes in front, to the shape `dims`. Elements are copied;
-    /// [arithmetic](Self::add) broadcasts without that.
+    /// Repeats the elements along axes of extent 1, and along new axes in front, to the shape `dims`. Elements are
+    /// copied; [arithmetic](Self::add) broadcasts without that.
     ///
     /// # Errors
     /// [`Error::Shape`] if `self` does not broadcast to `dims`.

@@ -6,11 +6,29 @@ use crate::ops::linalg;
 use crate::tensor::Tensor;
 
 impl Tensor {
-    /// The matrix product over the last two axes: `[.., m, k]·[k, n]` or `[batch, m, k]·[batch, k, n]`.
+    /// The matrix product over the last two axes: `[.., m, k]·[k, n]`, or `[batch.., m, k]·[batch.., k, n]` where the
+    /// axes `batch` broadcast, as `numpy.matmul`.
+    ///
+    /// ```
+    /// use wgru::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let (q, k) = (Tensor::ones(&device, &[2, 4, 5, 3])?, Tensor::ones(&device, &[2, 4, 7, 3])?);
+    /// let scores = q.matmul(&k.t()?)?;
+    /// assert_eq!((scores.dims(), scores.mean()?.item()?), (&[2, 4, 5, 7][..], 3.0));
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) when the inner extents differ.
+    /// [`Error::Shape`](crate::Error::Shape) for fewer than two axes, if the extents `k` differ, or if the axes `batch`
+    /// do not broadcast.
     pub fn matmul(&self, rhs: &Tensor) -> Result<Tensor> {
+        if let Some(dims) = linalg::Axes::broadcast(self, rhs) {
+            let [a, b] = [(self, &dims[0]), (rhs, &dims[1])].map(|(x, dims)| match x.dims() == dims {
+                true => Ok(x.clone()),
+                false => x.expand(dims),
+            });
+            return a?.matmul(&b?);
+        }
         let y = linalg::matmul(self, rhs)?;
         let (a, b) = (self.detach(), rhs.detach());
         let [y] = record("matmul", &[self, rhs], &[self, rhs], [y], || {
@@ -25,7 +43,7 @@ impl Tensor {
     /// `self·Wᵀ + b` with `W` `[out, in]`, as `torch.nn.functional.linear`.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) when the last axis is not `in`.
+    /// [`Error::Shape`](crate::Error::Shape) if the last axis is not `in`, or `weight` or `bias` has other extents.
     pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         let y = linalg::linear(self, weight, bias)?;
         let (x, w) = (self.detach(), weight.detach());

@@ -9,8 +9,8 @@ use crate::tensor::Tensor;
 
 /// # Reductions
 ///
-/// An axis that is reduced stays with extent 1, so that the result broadcasts against `self`; [`squeeze`](Tensor::squeeze)
-/// removes it.
+/// An axis that is reduced stays with extent 1, so that the result broadcasts against `self`;
+/// [`squeeze`](Tensor::squeeze) removes it.
 ///
 /// ```
 /// use wgru::{Device, Tensor};
@@ -58,7 +58,8 @@ impl Tensor {
     /// `Σ self` over one axis.
     ///
     /// # Errors
-    /// [`Error::Value`](crate::Error::Value) if there is no such axis, [`Error::DType`](crate::Error::DType) for indices.
+    /// [`Error::Value`](crate::Error::Value) if there is no such axis, [`Error::DType`](crate::Error::DType) for
+    /// indices.
     pub fn sum_axis(&self, axis: usize) -> Result<Tensor> {
         let y = reduce::sum_axis(self, axis, 1.0)?;
         Ok(self.summed("sum_axis", y, 1.0))
@@ -97,8 +98,8 @@ impl Tensor {
         Ok(self.summed(name, y, scale))
     }
 
-    /// The greatest element along one axis. NaN counts as greater than every number. The gradient goes to the element at
-    /// [`argmax`](Self::argmax), as in PyTorch.
+    /// The greatest element along one axis. NaN counts as greater than every number. The gradient goes to the element
+    /// at [`argmax`](Self::argmax), as in PyTorch.
     ///
     /// # Errors
     /// As [`Tensor::sum_axis`].
@@ -115,7 +116,7 @@ impl Tensor {
         self.extreme("min", axis, true)
     }
 
-    /// The position of [`max`](Self::max) along the axis, as indices: of equal elements, the first; NaN, if there is one.
+    /// The position of [`max`](Self::max) along the axis, as indices: of equal elements or several NaN, the first.
     /// [`to_indices`](Self::to_indices) reads them.
     ///
     /// # Errors

@@ -7,9 +7,9 @@ params! {
     /// `value[o, s, i] = max_{a in chunk s} x[o, a, i]`, or the minimum; `index[o, s, i]` is the position `a` it came
     /// from. Of equal elements, the first counts. NaN counts as greater and as less than every number.
     ///
-    /// Reads `x` `[outer, axis, inner]`, and `at` of the same extents if `mapped` (u32); writes `value` and `index` (u32)
-    /// `[outer, ⌈axis / chunk⌉, inner]`. A long axis takes further passes over the values of the chunks, with `at` the
-    /// positions that they came from.
+    /// Reads `x` `[outer, axis, inner]`, and `at` (u32) of the same extents if `mapped`; writes `value` and `index`
+    /// (u32) `[outer, ⌈axis / chunk⌉, inner]`. A long axis takes further passes over the values of the chunks, with
+    /// `at` the positions that they came from.
     pub struct Extreme {
         /// Product of the extents before the reduced axis.
         pub outer: u32,

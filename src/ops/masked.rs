@@ -1,5 +1,4 @@
-//! Reductions over the steps of sequences `[T, B, ..]` of different lengths. Steps past a sequence's length are not read:
-//! they may be NaN.
+//! Reductions over the steps of sequences `[T, B, ..]` of different lengths. Steps past a sequence's length may be NaN.
 
 use super::elementwise::binary;
 use super::extreme::{extreme, extreme_backward};

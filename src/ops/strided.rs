@@ -1,7 +1,8 @@
 //! Operations on strided axes, by kernels that take four.
 //!
-//! A tensor has up to [`MAX_RANK`] axes, but the parameter blocks of [`Copy`] and [`Binary`](crate::kernels::Binary) hold
-//! four. Most shapes fit: axes of extent 1 are dropped, and neighbours that are contiguous in both operands are one axis.
+//! A tensor has up to [`MAX_RANK`] axes, but the parameter blocks of [`Copy`] and [`Binary`](crate::kernels::Binary)
+//! hold four. Most shapes fit: axes of extent 1 are dropped, and neighbours that are contiguous in both operands are one
+//! axis.
 
 use crate::error::Result;
 use crate::kernels::Copy;
