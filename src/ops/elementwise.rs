@@ -1,8 +1,7 @@
 //! Functions of one and of two elements, and dropout.
 
-use super::movement::expand;
 use super::reduce::sum_to;
-use super::strided::{Axes, Fitted};
+use super::strided::{Axes, Fitted, repeated};
 use crate::error::Result;
 use crate::kernels::{Binary, BinaryOp, Dropout, Unary, UnaryBackward, UnaryOp};
 use crate::shape::Shape;
@@ -40,8 +39,8 @@ pub fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let Some(Fitted { dims, strides: [a_strides, b_strides] }) = axes.fitted() else {
         // The operands broadcast along too many separate axes for the kernel: repeat one of them first.
         let (a, b) = match b.shape() == &shape {
-            true => (&expand(a, shape.dims())?, b),
-            false => (a, &expand(b, shape.dims())?),
+            true => (&repeated(name, a, &shape)?, b),
+            false => (a, &repeated(name, b, &shape)?),
         };
         return binary(op, a, b);
     };

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::index;
-use super::strided::copy;
+use super::strided::{copy, repeated};
 use crate::error::{Error, Result};
-use crate::shape::MAX_RANK;
+use crate::shape::{MAX_RANK, Shape};
 use crate::tensor::Tensor;
 
 /// Permutes the axes: axis `i` of the result is axis `axes[i]` of `x`.
@@ -99,13 +99,12 @@ pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
 
 /// Repeats `x` along its axes of extent 1 to the shape `dims`.
 pub fn expand(x: &Tensor, dims: &[usize]) -> Result<Tensor> {
-    let y = Tensor::empty("expand", x.device(), dims)?;
-    let (from, to) = (x.shape().padded(), y.shape().padded());
-    if (0..MAX_RANK).any(|a| from[a] != 1 && from[a] != to[a]) {
+    let shape = Shape::new("expand", dims)?;
+    let (from, to) = (x.shape().padded(), shape.padded());
+    if dims.len() < x.dims().len() || (0..MAX_RANK).any(|a| from[a] != 1 && from[a] != to[a]) {
         return Err(Error::shape("expand", "dims", format!("a repeat of {:?}", x.dims()), dims));
     }
-    copy((x, x.shape().strides(), 0), (&y, y.shape().strides(), 0), to)?;
-    Ok(y.with_dtype(x.dtype()))
+    repeated("expand", x, &shape)
 }
 
 /// Reverses the order along `axes`.

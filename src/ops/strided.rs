@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::kernels::Copy;
-use crate::shape::MAX_RANK;
+use crate::shape::{MAX_RANK, Shape};
 use crate::tensor::Tensor;
 
 /// Axes of a kernel.
@@ -58,11 +58,26 @@ impl Axes {
 
     /// Takes the shortest axis out.
     fn take_shortest(&mut self) -> Axis {
-        let shortest = (0..self.len).min_by_key(|&i| self.axes[i][0]).unwrap_or(0);
-        self.axes[shortest..self.len].rotate_left(1);
+        let mut shortest = 0;
+        for i in 1..self.len {
+            if self.axes[i][0] < self.axes[shortest][0] {
+                shortest = i;
+            }
+        }
+        let axis = self.axes[shortest];
         self.len -= 1;
-        self.axes[self.len]
+        for i in shortest..self.len {
+            self.axes[i] = self.axes[i + 1];
+        }
+        axis
     }
+}
+
+/// Returns `x` repeated to `shape`, to which it must broadcast.
+pub fn repeated(op: &'static str, x: &Tensor, shape: &Shape) -> Result<Tensor> {
+    let y = Tensor::empty(op, x.device(), shape.dims())?;
+    copy((x, x.shape().strides(), 0), (&y, shape.strides(), 0), shape.padded())?;
+    Ok(y.with_dtype(x.dtype()))
 }
 
 /// Copies the elements at `dims` from `src` to `dst`, each by its strides and from its offset on.
@@ -103,7 +118,6 @@ pub fn copy(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shape::Shape;
 
     /// Extents after merging.
     fn extents(dims: &[usize], strides: [[u32; MAX_RANK]; 2]) -> Vec<u32> {
