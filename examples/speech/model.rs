@@ -43,7 +43,7 @@ impl Model {
     pub fn new(device: &Device, hidden: usize, rng: &mut Rng) -> Result<Self> {
         let conv =
             Conv1dConfig { input: BANDS, output: CHANNELS, kernel: 5, stride: 2, padding: 2, ..Default::default() };
-        let gru = RecurrentConfig { input: CHANNELS, hidden, bidirectional: true, ..Default::default() };
+        let gru = RecurrentConfig { bidirectional: true, ..RecurrentConfig::gru(CHANNELS, hidden) };
         Ok(Self {
             device: device.clone(),
             conv: conv.build(device, rng)?,
