@@ -1,9 +1,9 @@
-//! Checked shapes: at most four axes, contiguous, the last axis fastest.
+//! Checked shapes: at most eight axes, contiguous, the last axis fastest.
 
 use crate::error::{Error, Result};
 
 /// Maximum number of axes of a tensor.
-pub const MAX_RANK: usize = 4;
+pub const MAX_RANK: usize = 8;
 
 /// Extents of a contiguous tensor, outermost first. Every extent is at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +17,10 @@ impl Shape {
     /// Creates a shape, after checking `dims`.
     ///
     /// # Errors
-    /// [`Error::Shape`] for more than four axes, an extent of 0, or 2^32 − 1 elements or more.
+    /// [`Error::Shape`] for more than [`MAX_RANK`] axes, an extent of 0, or 2^32 − 1 elements or more.
     pub fn new(op: &'static str, dims: &[usize]) -> Result<Self> {
         if dims.len() > MAX_RANK {
-            return Err(Error::shape(op, "shape", "at most 4 axes", dims));
+            return Err(Error::shape(op, "shape", format!("at most {MAX_RANK} axes"), dims));
         }
         if dims.contains(&0) {
             return Err(Error::shape(op, "shape", "every extent at least 1", dims));
@@ -46,20 +46,21 @@ impl Shape {
         self.dims.iter().product()
     }
 
-    /// Returns the extents as four axes, padded with ones in front.
-    pub fn dims4(&self) -> [u32; 4] {
-        let mut out = [1; 4];
+    /// Returns the extents as [`MAX_RANK`] axes, padded with ones in front.
+    pub fn padded(&self) -> [u32; MAX_RANK] {
+        let mut out = [1; MAX_RANK];
         for (o, &d) in out[MAX_RANK - self.rank..].iter_mut().zip(&self.dims) {
             *o = d as u32;
         }
         out
     }
 
-    /// Returns the element strides as four axes; 0 where the extent is 1, so that such an axis broadcasts.
-    pub fn strides4(&self) -> [u32; 4] {
-        let dims = self.dims4();
+    /// Returns the element strides of the axes of [`padded`](Self::padded); 0 where the extent is 1, so that such an
+    /// axis broadcasts.
+    pub fn strides(&self) -> [u32; MAX_RANK] {
+        let dims = self.padded();
         let mut stride = 1;
-        let mut out = [0; 4];
+        let mut out = [0; MAX_RANK];
         for axis in (0..MAX_RANK).rev() {
             if dims[axis] > 1 {
                 out[axis] = stride;
@@ -75,7 +76,7 @@ impl Shape {
     /// [`Error::Shape`] if an extent differs and neither is 1.
     pub fn broadcast(op: &'static str, a: &Self, b: &Self) -> Result<Self> {
         let rank = a.rank.max(b.rank);
-        let (da, db) = (a.dims4(), b.dims4());
+        let (da, db) = (a.padded(), b.padded());
         let mut dims = [1; MAX_RANK];
         for axis in MAX_RANK - rank..MAX_RANK {
             dims[axis] = match (da[axis], db[axis]) {
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn shape_refuses_what_it_cannot_count() {
-        for dims in [vec![1, 2, 3, 4, 5], vec![3, 0], vec![usize::MAX, 2], vec![1 << 20, 1 << 12]] {
+        for dims in [vec![1; 9], vec![3, 0], vec![usize::MAX, 2], vec![1 << 20, 1 << 12]] {
             assert!(Shape::new("test", &dims).is_err(), "{dims:?}");
         }
     }
@@ -110,6 +111,7 @@ mod tests {
             (vec![4, 1, 3], vec![5, 1], Some(vec![4, 5, 3])),
             (vec![], vec![2], Some(vec![2])),
             (vec![2, 3], vec![2], None),
+            (vec![2, 1, 1, 1, 1, 1, 1, 3], vec![4, 1, 1], Some(vec![2, 1, 1, 1, 1, 4, 1, 3])),
         ];
         for (a, b, want) in cases {
             let got = Shape::broadcast("test", &shape(&a), &shape(&b)).ok().map(|s| s.dims().to_vec());
@@ -119,6 +121,6 @@ mod tests {
 
     #[test]
     fn strides_are_zero_on_broadcast_axes() {
-        assert_eq!(shape(&[2, 1, 3]).strides4(), [0, 3, 0, 1]);
+        assert_eq!(shape(&[2, 1, 3]).strides(), [0, 0, 0, 0, 0, 3, 0, 1]);
     }
 }

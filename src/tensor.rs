@@ -15,7 +15,7 @@ pub enum DType {
     F32,
     /// 32-bit unsigned indices.
     U32 {
-        /// The largest of them: checked against a table's rows without reading anything back.
+        /// An upper bound of the indices: checked against a table's rows without reading anything back.
         max: u32,
     },
 }
@@ -38,7 +38,8 @@ impl DType {
     }
 }
 
-/// A contiguous tensor of at most four axes. Cheap to clone; clones share their elements.
+/// A contiguous tensor of at most eight axes ([`MAX_RANK`](crate::MAX_RANK)). Cheap to clone; clones share their
+/// elements.
 ///
 /// ```
 /// use wgru::{Device, Tensor};
@@ -299,6 +300,17 @@ impl Tensor {
         self.device().finish_read(readings.remove(0)).await
     }
 
+    /// Reads indices back without blocking the thread, such as those of [`argmax`](Self::argmax). Otherwise like
+    /// [`read`](Self::read).
+    ///
+    /// # Errors
+    /// [`Error::DType`] for floats; otherwise as [`read`](Self::read).
+    pub async fn read_indices(&self) -> Result<Vec<u32>> {
+        self.check_dtype("Tensor::read_indices", "self", "u32")?;
+        let reading = self.start_read()?;
+        Ok(self.device().finish_read(reading).await?.into_iter().map(f32::to_bits).collect())
+    }
+
     /// Reads the elements of several tensors back, in one submission per device. Otherwise like [`read`](Self::read).
     ///
     /// ```
@@ -347,6 +359,22 @@ impl Tensor {
     pub fn to_vec(&self) -> Result<Vec<f32>> {
         self.check_dtype("Tensor::to_vec", "self", "f32")?;
         self.device().read_blocking(self.memory(), self.len())
+    }
+
+    /// Reads indices back, waiting for them.
+    ///
+    /// ```
+    /// use wgru::{Device, Tensor};
+    /// let labels = Tensor::from_indices(&Device::cpu(), &[3, 1], &[2])?;
+    /// assert_eq!(labels.to_indices()?, [3, 1]);
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::DType`] for floats; otherwise as [`to_vec`](Self::to_vec).
+    pub fn to_indices(&self) -> Result<Vec<u32>> {
+        self.check_dtype("Tensor::to_indices", "self", "u32")?;
+        Ok(self.device().read_blocking(self.memory(), self.len())?.into_iter().map(f32::to_bits).collect())
     }
 
     /// The one element, waiting for it.

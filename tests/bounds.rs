@@ -152,6 +152,14 @@ fn sums_and_scans_hold_at_the_edges() {
         let first = (chunks - 1) * chunk;
         vec![outer * axis * inner, offset + outer * chunks * inner, first + chunk.min(axis - first)]
     });
+    let extreme = Extreme { outer: 2, axis: 5, inner: 3, chunk: 2, least: 1, mapped: 1 };
+    holds(&[extreme, Extreme { outer: 1, inner: 1, mapped: 0, ..extreme }], |p| {
+        let [outer, axis, inner, chunk] = wide([p.outer, p.axis, p.inner, p.chunk]);
+        let chunks = (axis - 1) / chunk + 1;
+        let first = (chunks - 1) * chunk;
+        vec![outer * axis * inner, outer * chunks * inner, first + chunk.min(axis - first)]
+    });
+    holds(&[ExtremeBackward { outer: 2, axis: 5, inner: 3 }], lens_alone);
     holds(&[Scan { steps: 5, width: 3, log: 1 }], lens_alone);
     let gru = MinGruSequence { steps: 5, batch: 2, hidden: 3, directions: 2, reverse: 0, log: 1, chunk: 2 };
     let ends = |p: &MinGruSequence| vec![u128::from(p.steps - 1) + u128::from(p.chunk)];

@@ -1,4 +1,4 @@
-//! Operations that normalise rows.
+//! Operations that normalize rows.
 
 use super::{record, record_unary};
 use crate::error::Result;
@@ -32,15 +32,25 @@ impl Tensor {
         Ok(y)
     }
 
-    /// Softmax over the last axis of `[batch, rows, width]`, of the elements that `keep` `[batch, width]` (indices, 0
-    /// or not) marks. The others are exactly 0, and so is a row without any; they are not read.
+    /// Softmax over the last axis.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape), [`Error::DType`](crate::Error::DType).
-    pub fn masked_softmax(&self, keep: &Tensor) -> Result<Tensor> {
-        let y = softmax::masked_softmax(self, keep)?;
+    /// [`Error::Shape`](crate::Error::Shape) for a scalar.
+    pub fn softmax(&self) -> Result<Tensor> {
+        self.softmax_or_log("softmax", false)
+    }
+
+    /// Logarithm of the softmax over the last axis.
+    ///
+    /// # Errors
+    /// As [`Tensor::softmax`].
+    pub fn log_softmax(&self) -> Result<Tensor> {
+        self.softmax_or_log("log_softmax", true)
+    }
+
+    fn softmax_or_log(&self, name: &'static str, log: bool) -> Result<Tensor> {
+        let y = softmax::softmax(self, log)?;
         let (kept, read) = (y.clone(), y.clone());
-        let dx = move |dy: &Tensor| softmax::softmax_backward(&kept, dy, false);
-        Ok(record_unary("masked_softmax", self, &[&read], y, dx))
+        Ok(record_unary(name, self, &[&read], y, move |dy| softmax::softmax_backward(&kept, dy, log)))
     }
 }

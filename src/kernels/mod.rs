@@ -36,6 +36,8 @@ kernels! {
     unary_backward: UnaryBackward { 3, 1 },
     binary: Binary { 2, 1 },
     sum: Sum { 1, 1 },
+    extreme: Extreme { 2, 2 },
+    extreme_backward: ExtremeBackward { 2, 1 },
     matmul: MatMul | MatMulTiled | MatMulRows | MatMulWide | MatMulSubgroup | MatMulSubgroupTall | MatMulOuter { 3, 1 },
     softmax: Softmax { 1, 1 },
     softmax_backward: SoftmaxBackward { 2, 1 },

@@ -44,6 +44,7 @@ pub use crate::ops::recurrent::Plan;
 
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::ops::masked::{check_lengths, valid_steps};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
@@ -68,10 +69,10 @@ impl Mode<'_> {
     /// Applies dropout with probability `p` in training; returns `x` unchanged in evaluation.
     ///
     /// # Errors
-    /// Any error of the device.
+    /// As [`Tensor::dropout`].
     pub fn dropout(&mut self, x: &Tensor, p: f32) -> Result<Tensor> {
         match self {
-            Mode::Train(rng) if p > 0.0 => x.dropout(p, rng.fork()),
+            Mode::Train(rng) if p != 0.0 => x.dropout(p, rng),
             _ => Ok(x.clone()),
         }
     }
@@ -155,24 +156,6 @@ pub(crate) fn check_share(op: &'static str, arg: &'static str, share: f32) -> Re
         return Ok(());
     }
     Err(Error::value(op, arg, "0 ≤ p < 1", share))
-}
-
-/// Checks that there is a length of at most `steps` for each sequence.
-fn check_lengths(op: &'static str, lengths: &[usize], batch: usize, steps: usize) -> Result<()> {
-    if lengths.len() != batch {
-        return Err(Error::shape(op, "lengths", format!("[{batch}]"), &[lengths.len()]));
-    }
-    match lengths.iter().find(|&&length| length > steps) {
-        Some(length) => Err(Error::value(op, "lengths", format!("0..={steps}"), length)),
-        None => Ok(()),
-    }
-}
-
-/// Returns a mask `[T, B, 1]`: 1 at valid steps, else 0.
-fn valid_steps(device: &Device, lengths: &[usize], steps: usize) -> Result<Tensor> {
-    let batch = lengths.len();
-    let flags: Vec<f32> = (0..steps * batch).map(|i| f32::from(i / batch < lengths[i % batch])).collect();
-    Tensor::from_slice(device, &flags, &[steps, batch, 1])
 }
 
 /// Checks that an initial state has these `dims` and is on the layer's device.

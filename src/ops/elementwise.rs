@@ -1,6 +1,7 @@
 //! Functions of one and of two elements, and dropout.
 
 use super::reduce::sum_to;
+use super::strided::{Axes, Fitted, repeated};
 use crate::error::Result;
 use crate::kernels::{Binary, BinaryOp, Dropout, Unary, UnaryBackward, UnaryOp};
 use crate::shape::Shape;
@@ -34,9 +35,17 @@ pub fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     b.check_dtype(name, "rhs", "f32")?;
     a.device().check_same(name, "rhs", b)?;
     let shape = Shape::broadcast(name, a.shape(), b.shape())?;
+    let axes = Axes::new(shape.padded(), [a.shape().strides(), b.shape().strides()]);
+    let Some(Fitted { dims, strides: [a_strides, b_strides] }) = axes.fitted() else {
+        // The operands broadcast along too many separate axes for the kernel: repeat one of them first.
+        let (a, b) = match b.shape() == &shape {
+            true => (&repeated(name, a, &shape)?, b),
+            false => (a, &repeated(name, b, &shape)?),
+        };
+        return binary(op, a, b);
+    };
     let y = Tensor::empty(name, a.device(), shape.dims())?;
-    let (a_strides, b_strides) = (a.shape().strides4(), b.shape().strides4());
-    a.device().run(&Binary { dims: shape.dims4(), a_strides, b_strides, op: op as u32 }, [a, b], [&y])?;
+    a.device().run(&Binary { dims, a_strides, b_strides, op: op as u32 }, [a, b], [&y])?;
     Ok(y)
 }
 

@@ -22,7 +22,7 @@ pub fn gather(table: &Tensor, index: &Tensor) -> Result<Tensor> {
     let out = Tensor::empty("gather", table.device(), &[index.dims(), &[width]].concat())?;
     let kernel = Gather { rows: index.len() as u32, width: width as u32, table_rows: rows as u32 };
     table.device().run(&kernel, [table, index], [&out])?;
-    Ok(out)
+    Ok(out.with_dtype(table.dtype()))
 }
 
 /// `dtable[index[..], :] += dy[.., :]`, starting from zero

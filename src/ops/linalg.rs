@@ -7,6 +7,7 @@ use crate::kernel::Kernel;
 use crate::kernels::{
     Copy, MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulSubgroupTall, MatMulTiled, MatMulWide,
 };
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use crate::tuning::{Answer, Layout, Question, Variant, class};
 
@@ -228,7 +229,7 @@ pub(crate) fn product_with(
     }
 }
 
-/// The axes of a product of two tensors: `[.., m, k] · [k, n]`, or `[batch, m, k] · [batch, k, n]`.
+/// The axes of a product of two tensors: `[.., m, k] · [k, n]`, or `[batch.., m, k] · [batch.., k, n]`.
 pub struct Axes {
     batch: usize,
     m: usize,
@@ -239,21 +240,36 @@ pub struct Axes {
 
 impl Axes {
     pub fn of(a: &Tensor, b: &Tensor) -> Result<Self> {
-        let (da, db) = (a.dims(), b.dims());
-        let wrong = |expected: String| Err(Error::shape("matmul", "rhs", expected, db));
-        match (da, db) {
+        let few = |arg, dims| Err(Error::shape("matmul", arg, "at least two axes", dims));
+        match (a.dims(), b.dims()) {
             ([.., _, k], [kb, n]) if k == kb => {
                 let m = a.len() / k;
-                let dims = [&da[..da.len() - 1], &[*n]].concat();
+                let dims = [&a.dims()[..a.dims().len() - 1], &[*n]].concat();
                 Ok(Self { batch: 1, m, k: *k, n: *n, dims })
             }
-            ([batch, m, k], [bb, kb, n]) if batch == bb && k == kb => {
-                Ok(Self { batch: *batch, m: *m, k: *k, n: *n, dims: vec![*batch, *m, *n] })
+            ([batch @ .., m, k], [b_batch @ .., kb, n]) if batch == b_batch && k == kb => {
+                let dims = [batch, &[*m, *n]].concat();
+                Ok(Self { batch: batch.iter().product(), m: *m, k: *k, n: *n, dims })
             }
-            ([.., _, k], [_, _]) => wrong(format!("[{k}, n]")),
-            ([batch, _, k], [_, _, _]) => wrong(format!("[{batch}, {k}, n]")),
-            _ => Err(Error::shape("matmul", "self", "2 or 3 axes, as rhs", da)),
+            ([batch @ .., _, k], [_, .., _]) => {
+                let batch = if b.dims().len() == 2 { &[] } else { batch };
+                let batch: String = batch.iter().map(|extent| format!("{extent}, ")).collect();
+                Err(Error::shape("matmul", "rhs", format!("[{batch}{k}, n]"), b.dims()))
+            }
+            ([_, .., _], dims) => few("rhs", dims),
+            (dims, _) => few("self", dims),
         }
+    }
+
+    /// Returns the extents to which the operands are repeated first, if their batches differ but broadcast.
+    pub fn broadcast(a: &Tensor, b: &Tensor) -> Option<[Vec<usize>; 2]> {
+        let ([a_batch @ .., m, k], [b_batch @ .., kb, n]) = (a.dims(), b.dims()) else { return None };
+        if b_batch.is_empty() || a_batch == b_batch || k != kb {
+            return None;
+        }
+        let shape = |dims: &[usize]| Shape::new("matmul", dims).ok();
+        let batch = Shape::broadcast("matmul", &shape(a_batch)?, &shape(b_batch)?).ok()?;
+        Some([[batch.dims(), &[*m, *k]].concat(), [batch.dims(), &[*k, *n]].concat()])
     }
 
     fn batched(&self, p: MatMul, [a, b, c]: [usize; 3]) -> MatMul {

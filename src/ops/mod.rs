@@ -4,16 +4,19 @@ pub(crate) mod conv;
 mod create;
 pub(crate) mod ctc;
 pub(crate) mod elementwise;
+pub(crate) mod extreme;
 pub(crate) mod index;
 pub(crate) mod layer_norm;
 pub(crate) mod linalg;
 pub(crate) mod loss;
+pub(crate) mod masked;
 pub(crate) mod min_gru;
 pub(crate) mod movement;
 pub(crate) mod optim;
 pub mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
+mod strided;
 #[cfg(not(target_arch = "wasm32"))]
 mod tune;
 

@@ -1,10 +1,11 @@
-//! Transposes, slices, concatenations and repeats, each as strided copies.
+//! Transposes, slices, concatenations and repeats, as strided copies; flips, as gathers of rows.
 
 use std::ops::Range;
 
+use super::index;
+use super::strided::{copy, repeated};
 use crate::error::{Error, Result};
-use crate::kernels::Copy;
-use crate::shape::MAX_RANK;
+use crate::shape::{MAX_RANK, Shape};
 use crate::tensor::Tensor;
 
 /// Permutes the axes: axis `i` of the result is axis `axes[i]` of `x`.
@@ -16,14 +17,12 @@ pub fn permute(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
     let dims: Vec<_> = axes.iter().map(|&a| x.dims()[a]).collect();
     let y = Tensor::empty("permute", x.device(), &dims)?;
     let lead = MAX_RANK - rank;
-    let strides = x.shape().strides4();
+    let strides = x.shape().strides();
     let mut src_strides = [0; MAX_RANK];
     for (to, &from) in axes.iter().enumerate() {
         src_strides[lead + to] = strides[lead + from];
     }
-    let dims = y.shape().dims4();
-    let kernel = Copy { dims, src_strides, dst_strides: y.shape().strides4(), src_offset: 0, dst_offset: 0 };
-    x.device().run(&kernel, [x], [&y])?;
+    copy((x, src_strides, 0), (&y, y.shape().strides(), 0), y.shape().padded())?;
     Ok(y.with_dtype(x.dtype()))
 }
 
@@ -56,28 +55,16 @@ fn stride(dims: &[usize], axis: usize) -> usize {
 pub fn slice(x: &Tensor, axis: usize, range: Range<usize>) -> Result<Tensor> {
     let dims = part("slice", x, axis, &range)?;
     let y = Tensor::empty("slice", x.device(), &dims)?;
-    let kernel = Copy {
-        dims: y.shape().dims4(),
-        src_strides: x.shape().strides4(),
-        dst_strides: y.shape().strides4(),
-        src_offset: (range.start * stride(x.dims(), axis)) as u32,
-        dst_offset: 0,
-    };
-    x.device().run(&kernel, [x], [&y])?;
+    let offset = range.start * stride(x.dims(), axis);
+    copy((x, x.shape().strides(), offset), (&y, y.shape().strides(), 0), y.shape().padded())?;
     Ok(y.with_dtype(x.dtype()))
 }
 
 /// Writes `x` into the part of `out` that starts at `start` of one axis.
 pub fn write_slice(x: &Tensor, out: &Tensor, axis: usize, start: usize) -> Result<()> {
     part("write_slice", out, axis, &(start..start + x.dims()[axis]))?;
-    let kernel = Copy {
-        dims: x.shape().dims4(),
-        src_strides: x.shape().strides4(),
-        dst_strides: out.shape().strides4(),
-        src_offset: 0,
-        dst_offset: (start * stride(out.dims(), axis)) as u32,
-    };
-    x.device().run(&kernel, [x], [out])
+    let offset = start * stride(out.dims(), axis);
+    copy((x, x.shape().strides(), 0), (out, out.shape().strides(), offset), x.shape().padded())
 }
 
 /// Concatenates tensors along an axis.
@@ -112,12 +99,30 @@ pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
 
 /// Repeats `x` along its axes of extent 1 to the shape `dims`.
 pub fn expand(x: &Tensor, dims: &[usize]) -> Result<Tensor> {
-    let y = Tensor::empty("expand", x.device(), dims)?;
-    let (from, to) = (x.shape().dims4(), y.shape().dims4());
-    if (0..MAX_RANK).any(|a| from[a] != 1 && from[a] != to[a]) {
+    let shape = Shape::new("expand", dims)?;
+    let (from, to) = (x.shape().padded(), shape.padded());
+    if dims.len() < x.dims().len() || (0..MAX_RANK).any(|a| from[a] != 1 && from[a] != to[a]) {
         return Err(Error::shape("expand", "dims", format!("a repeat of {:?}", x.dims()), dims));
     }
-    let (src_strides, dst_strides) = (x.shape().strides4(), y.shape().strides4());
-    x.device().run(&Copy { dims: to, src_strides, dst_strides, src_offset: 0, dst_offset: 0 }, [x], [&y])?;
-    Ok(y.with_dtype(x.dtype()))
+    repeated("expand", x, &shape)
+}
+
+/// Reverses the order along `axes`.
+pub fn flip(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
+    let rank = x.dims().len();
+    if axes.iter().enumerate().any(|(i, axis)| *axis >= rank || axes[..i].contains(axis)) {
+        return Err(Error::value("flip", "axes", format!("different axes below {rank}"), format!("{axes:?}")));
+    }
+    let Some(last) = axes.iter().max() else { return Ok(x.detach()) };
+    // A gather of rows, each of the axes behind the last one that is reversed.
+    let outer = &x.dims()[..=*last];
+    let mut rows = vec![0u32];
+    for (axis, &extent) in outer.iter().enumerate() {
+        let (extent, is_reversed) = (extent as u32, axes.contains(&axis));
+        let place = move |i: u32| if is_reversed { extent - 1 - i } else { i };
+        rows = rows.iter().flat_map(|row| (0..extent).map(move |i| row * extent + place(i))).collect();
+    }
+    let table = x.view("flip", &[rows.len(), x.len() / rows.len()])?;
+    let index = Tensor::from_indices(x.device(), &rows, &[rows.len()])?;
+    index::gather(&table, &index)?.view("flip", x.dims())
 }

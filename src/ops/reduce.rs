@@ -1,5 +1,7 @@
 //! Deterministic sums: first within chunks, then over the chunks.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::kernels::Sum;
 use crate::shape::{MAX_RANK, Shape};
@@ -64,10 +66,35 @@ pub fn sum_axis(x: &Tensor, axis: usize, scale: f32) -> Result<Tensor> {
     if axis >= x.dims().len() {
         return Err(Error::value("sum_axis", "axis", format!("below {}", x.dims().len()), axis));
     }
+    sum_range("sum_axis", x, axis..axis + 1, scale)
+}
+
+/// `scale · Σ x` over several axes, which are kept with extent 1. Neighbouring axes are summed as one.
+pub fn sum_axes(op: &'static str, x: &Tensor, axes: &[usize], scale: f32) -> Result<Tensor> {
+    x.check_dtype(op, "self", "f32")?;
+    let rank = x.dims().len();
+    if axes.is_empty() || axes.iter().enumerate().any(|(i, axis)| *axis >= rank || axes[..i].contains(axis)) {
+        return Err(Error::value(op, "axes", format!("different axes below {rank}"), format!("{axes:?}")));
+    }
+    let (mut sum, mut end, mut scale) = (x.clone(), rank, scale);
+    while end > 0 {
+        let start = (0..end).rev().find(|axis| !axes.contains(axis)).map_or(0, |axis| axis + 1);
+        if start < end {
+            sum = sum_range(op, &sum, start..end, scale)?;
+            scale = 1.0;
+        }
+        end = start.saturating_sub(1);
+    }
+    Ok(sum)
+}
+
+/// `scale · Σ x` over neighbouring axes, which are kept with extent 1.
+fn sum_range(op: &'static str, x: &Tensor, axes: Range<usize>, scale: f32) -> Result<Tensor> {
     let mut dims = x.dims().to_vec();
-    let extent = std::mem::replace(&mut dims[axis], 1);
-    let inner: usize = x.dims()[axis + 1..].iter().product();
-    let out = Tensor::empty("sum_axis", x.device(), &dims)?;
+    let extent: usize = dims[axes.clone()].iter().product();
+    let inner: usize = dims[axes.end..].iter().product();
+    dims[axes].fill(1);
+    let out = Tensor::empty(op, x.device(), &dims)?;
     let extents = [x.len() / extent / inner, extent, inner];
     sum_into(x, extents, SumOptions { scale, ..SumOptions::default() }, &out, 0)?;
     Ok(out)
@@ -78,7 +105,7 @@ pub fn sum_to(x: &Tensor, shape: &Shape) -> Result<Tensor> {
     if x.shape() == shape {
         return Ok(x.detach());
     }
-    let (from, to) = (x.shape().dims4(), shape.dims4());
+    let (from, to) = (x.shape().padded(), shape.padded());
     let mut sum = x.view("sum_to", &from.map(|d| d as usize))?;
     for axis in (0..MAX_RANK).filter(|&a| from[a] != to[a]) {
         sum = sum_axis(&sum, axis, 1.0)?;

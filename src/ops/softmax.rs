@@ -28,19 +28,19 @@ pub fn softmax_backward(y: &Tensor, dy: &Tensor, log: bool) -> Result<Tensor> {
     Ok(dx)
 }
 
-/// Softmax over the last axis of `x` `[batch, rows, width]`, restricted to the elements that `keep` `[batch, width]`
+/// Softmax over the last axis of `x` `[batch, .., width]`, restricted to the elements that `keep` `[batch, width]`
 /// selects; the others are 0. Its gradient is [`softmax_backward`].
 pub fn masked_softmax(x: &Tensor, keep: &Tensor) -> Result<Tensor> {
     x.check_dtype("masked_softmax", "self", "f32")?;
     keep.check_dtype("masked_softmax", "keep", "u32")?;
-    let &[batch, rows, width] = x.dims() else {
-        return Err(Error::shape("masked_softmax", "self", "[batch, rows, width]", x.dims()));
+    let &[batch, .., width] = x.dims() else {
+        return Err(Error::shape("masked_softmax", "self", "[batch, .., width]", x.dims()));
     };
     if keep.dims() != [batch, width] {
         return Err(Error::shape("masked_softmax", "keep", format!("[{batch}, {width}]"), keep.dims()));
     }
     let y = Tensor::empty("masked_softmax", x.device(), x.dims())?;
-    let [batch, rows, width] = [batch, rows, width].map(|n| n as u32);
+    let [batch, rows, width] = [batch, x.len() / batch / width, width].map(|n| n as u32);
     x.device().run(&MaskedSoftmax { batch, rows, width }, [x, keep], [&y])?;
     Ok(y)
 }

@@ -16,6 +16,7 @@ mod comparison;
 mod conv;
 mod ctc;
 mod elementwise;
+mod extremes;
 mod gru_backward;
 mod gru_case;
 mod gru_forward;

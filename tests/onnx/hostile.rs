@@ -128,7 +128,7 @@ fn onnx_tensors_that_lie_are_refused() {
     refused("overflow", &with(floats("a", &[i64::MAX, i64::MAX], &[0.0])), &["\"a\""]);
     refused("negative", &with(floats("a", &[-1], &[0.0])), &["\"a\"", "negative"]);
     refused("empty", &with(floats("a", &[0], &[])), &["\"a\"", "empty"]);
-    refused("many axes", &with(floats("a", &[1; 5], &[0.0])), &["\"a\"", "5 axes"]);
+    refused("many axes", &with(floats("a", &[1; 9], &[0.0])), &["\"a\"", "9 axes"]);
     refused("external", &with(floats("a", &[1], &[0.0]).int(14, 1)), &["\"a\"", "file of its own"]);
     refused("external place", &with(floats("a", &[1], &[0.0]).raw(13, "x")), &["\"a\"", "file of its own"]);
     refused("text", &with(Bytes::default().int(1, 1).int(2, 8).raw(6, "hello").raw(8, "a")), &["\"a\"", "string"]);
@@ -143,8 +143,8 @@ fn onnx_tensors_that_lie_are_refused() {
     let long = "n".repeat(1 << 20);
     refused("long name", &with(floats(&long, &[1], &[0.0])), &["more than 1024 bytes"]);
     let mut axes = gru(&[]);
-    axes.inputs[0] = value("X", 1, &[1; 5]);
-    refused("input of 5 axes", &axes, &["\"X\"", "5 axes"]);
+    axes.inputs[0] = value("X", 1, &[1; 9]);
+    refused("input of 9 axes", &axes, &["\"X\"", "9 axes"]);
 }
 
 #[test]

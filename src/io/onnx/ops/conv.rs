@@ -122,9 +122,9 @@ impl Conv {
             let columns = Tensor::empty("onnx", x.device(), &[batch, steps, depth, kernel])?;
             let [all, step, row, tap] = [channels * padded, self.stride, padded, self.dilation].map(|n| n as u32);
             let copy = Copy {
-                dims: columns.shape().dims4(),
+                dims: [batch, steps, depth, kernel].map(|n| n as u32),
                 src_strides: [all, step, row, tap],
-                dst_strides: columns.shape().strides4(),
+                dst_strides: [steps * depth * kernel, depth * kernel, kernel, 1].map(|n| n as u32),
                 src_offset: (g * depth * padded) as u32,
                 dst_offset: 0,
             };

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::io::onnx::ints::{extent, shown};
 use crate::io::onnx::meter::Cost;
 use crate::io::onnx::value::Value;
-use crate::kernels::Copy;
+use crate::ops::movement;
 use crate::tensor::Tensor;
 
 pub const TABLE: &[Operator] =
@@ -116,14 +116,6 @@ pub fn pad_axis(x: &Tensor, axis: usize, pads: [i64; 2], value: f32) -> Result<T
     let mut dims = kept.dims().to_vec();
     dims[axis] = padded.extent();
     let out = Tensor::full(x.device(), value, &dims)?;
-    let inner: usize = dims[axis + 1..].iter().product();
-    let kernel = Copy {
-        dims: kept.shape().dims4(),
-        src_strides: kept.shape().strides4(),
-        dst_strides: out.shape().strides4(),
-        src_offset: 0,
-        dst_offset: (padded.before * inner) as u32,
-    };
-    x.device().run(&kernel, [&kept], [&out])?;
+    movement::write_slice(&kept, &out, axis, padded.before)?;
     Ok(out)
 }
