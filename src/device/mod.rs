@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
 use crate::cpu::{Cpu, CpuOptions};
-use crate::error::{Error, Result};
+#[cfg(any(feature = "gpu", doc))]
+use crate::error::Error;
+use crate::error::Result;
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, AdapterReport, DispatchTime, Gpu, GpuOptions};
 use crate::tuning::{Tuned, Tuning};

@@ -5,6 +5,7 @@
 //! changed, and a new file is written next to its destination and moved there when complete.
 
 mod budget;
+#[cfg(feature = "autograd")]
 mod checkpoint;
 mod compare;
 mod convert;
@@ -25,8 +26,9 @@ mod tuning;
 mod verify;
 mod zip;
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "autograd", not(target_arch = "wasm32")))]
 pub use checkpoint::save_checkpoint;
+#[cfg(feature = "autograd")]
 pub use checkpoint::{checkpoint_to_file, load_checkpoint};
 pub use compare::{Comparison, Difference, compare};
 pub use convert::RecurrentWeights;
