@@ -1,6 +1,6 @@
 //! Copies of tensors in host memory, made without stalling the device. A run can continue from them after device loss.
 
-use crate::device::Reading;
+use crate::device::{Device, Reading};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Tensor};
 
@@ -33,7 +33,7 @@ impl<T> HostCopy<T> {
     ///
     /// # Errors
     /// As [`get`](Self::get) and [`Tensor::from_slice`].
-    pub fn tensor(&self, name: &str, device: &crate::Device) -> Result<Tensor> {
+    pub fn tensor(&self, name: &str, device: &Device) -> Result<Tensor> {
         let (dims, values) = self.get(name)?;
         let dtype = self.tensors.iter().find(|(n, ..)| n == name).map_or(DType::F32, |(_, _, dtype, _)| *dtype);
         Ok(Tensor::from_slice(device, values, dims)?.with_dtype(dtype))
@@ -69,7 +69,7 @@ pub struct Keeper<T> {
 
 struct Pending<T> {
     copy: HostCopy<T>,
-    device: crate::Device,
+    device: Device,
     /// Readbacks that have not arrived, in reverse order.
     readings: Vec<Reading>,
 }

@@ -9,6 +9,7 @@ mod dispatch;
 #[cfg(feature = "gpu")]
 mod embedding;
 mod error;
+mod free_list;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod io;
@@ -38,7 +39,6 @@ mod rng;
 #[cfg(not(target_arch = "wasm32"))]
 mod router;
 mod shape;
-mod shelf;
 mod stream;
 mod tensor;
 #[cfg(feature = "autograd")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cell::Cell;
-use crate::cpu::{Inputs, Isa, LANES, Packed, StepScratch, StepWeights, Team};
+use crate::cpu::{Inputs, Isa, LANES, Packed, StepScratch, StepWeights, ThreadPool};
 use crate::error::{Error, Result};
 use crate::nn::{Linear, Recurrent, RecurrentConfig, RecurrentOptions};
 use crate::ops::recurrent::Weights;
@@ -72,7 +72,7 @@ struct Model {
     first: Vec<f32>,
     layers: Vec<StepWeights>,
     head: Option<Head>,
-    team: Team,
+    pool: ThreadPool,
 }
 
 struct Head {
@@ -157,9 +157,9 @@ impl Stream {
             first.extend(values("Stream", state)?);
         }
         first.resize(cell.states() * c.layers * c.hidden, 0.0);
-        let team = Team::new(options.threads);
-        _ = team.hire();
-        let model = Model { cell, input: c.input, hidden: c.hidden, first, layers, head: None, team };
+        let pool = ThreadPool::new(options.threads);
+        _ = pool.start();
+        let model = Model { cell, input: c.input, hidden: c.hidden, first, layers, head: None, pool };
         Ok(Self::of(Arc::new(model), options))
     }
 
@@ -238,7 +238,7 @@ impl Stream {
             let x = if l == 0 { frame } else { &before[(l - 1) * len..] };
             let cells = if old_c.is_empty() { 0..0 } else { l * len..l * len + rows * h };
             let old = [&old_h[l * len..][..rows * h], &old_c[cells.clone()]];
-            layer.step((isa, &model.team), scratch, x, old, [&mut after[..rows * h], &mut new_c[cells]]);
+            layer.step((isa, &model.pool), scratch, x, old, [&mut after[..rows * h], &mut new_c[cells]]);
         }
         std::mem::swap(state, next);
         let last = &state[all - len..][..rows * h];

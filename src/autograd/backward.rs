@@ -53,7 +53,7 @@ fn backward_of_recurrent(run: &(dyn Any + Send + Sync), dys: &[Option<Tensor>]) 
     let d_last = or_zeros(1, &[layer.directions, layer.batch, layer.width()])?;
     let grads = match kept {
         Kept::Gates(run) => layer.backward(reads, weights, run, &dy, &d_last)?,
-        Kept::States(states) => layer.backward_in_chunks(reads, weights, states, &dy, &d_last)?,
+        Kept::States(states) => layer.backward_checkpointed(reads, weights, states, &dy, &d_last)?,
     };
     Ok([grads.dx, grads.d_first].into_iter().chain(grads.weights.into_iter().flatten()).map(Some).collect())
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::memory::Store;
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, store_part, unrolled};
-use super::team::{Parts, Team};
+use super::thread_pool::{Parts, ThreadPool};
 use crate::kernels::MatMul;
 
 /// Columns of a panel of `b`.
@@ -41,7 +41,7 @@ unsafe impl Send for Const {}
 unsafe impl Send for Mut {}
 
 /// Computes `c = a·b (+ bias) (+ c)`. The slices must be at least as long as [`MatMul::reach`] says.
-pub fn run(isa: Isa, team: &Team, store: &Store, p: &MatMul, [a, b, bias]: [&[f32]; 3], c: &mut [f32]) {
+pub fn run(isa: Isa, pool: &ThreadPool, store: &Store, p: &MatMul, [a, b, bias]: [&[f32]; 3], c: &mut [f32]) {
     let needed = p.reach();
     assert!(a.len() >= needed.0[0] && b.len() >= needed.0[1] && bias.len() >= needed.0[2] && c.len() >= needed.1[0]);
     let (m, n) = (p.m as usize, p.n as usize);
@@ -58,15 +58,15 @@ pub fn run(isa: Isa, team: &Team, store: &Store, p: &MatMul, [a, b, bias]: [&[f3
             few_rows(isa, p, k, pa, pb, bias, pc);
             continue;
         }
-        let team = (m.saturating_mul(n).saturating_mul(k) >= PARALLEL).then_some(team);
-        packed(isa, team, store, p, k, Const(pa), Const(pb), bias, Mut(pc));
+        let pool = (m.saturating_mul(n).saturating_mul(k) >= PARALLEL).then_some(pool);
+        packed(isa, pool, store, p, k, Const(pa), Const(pb), bias, Mut(pc));
     }
 }
 
 #[allow(clippy::too_many_arguments, reason = "one matrix product")]
 fn packed(
     isa: Isa,
-    team: Option<&Team>,
+    pool: Option<&ThreadPool>,
     store: &Store,
     p: &MatMul,
     k: usize,
@@ -76,8 +76,8 @@ fn packed(
     c: Mut,
 ) {
     let (m, n) = (p.m as usize, p.n as usize);
-    let over = |parts: usize, task: &(dyn Fn(usize) + Sync)| match team {
-        Some(team) => team.over(parts, task),
+    let over = |parts: usize, task: &(dyn Fn(usize) + Sync)| match pool {
+        Some(pool) => pool.over(parts, task),
         None => (0..parts).for_each(task),
     };
     let room = store.alloc(DEPTH.min(k.max(1)) * WIDTH.min(n.next_multiple_of(PANEL)));

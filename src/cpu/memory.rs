@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use super::lines::Lines;
 use crate::error::{Error, Result};
-use crate::shelf::{Shelf, size_class};
+use crate::free_list::{FreeList, size_class};
 
 /// Minimum size in bytes of recycled buffers. A large block from the system costs a page fault per page at first use.
 const LARGE: u64 = 1 << 12;
@@ -14,12 +14,12 @@ const ASKED: usize = 1 << 24;
 /// Buffer of 4-byte words, shared by tensors of the CPU device.
 pub(crate) struct Memory {
     words: RwLock<Lines>,
-    shelf: Weak<Mutex<Shelf<Lines>>>,
+    free_list: Weak<Mutex<FreeList<Lines>>>,
 }
 
 /// Free list of buffers.
 #[derive(Clone, Default)]
-pub(crate) struct Store(Arc<Mutex<Shelf<Lines>>>);
+pub(crate) struct Store(Arc<Mutex<FreeList<Lines>>>);
 
 impl Store {
     /// [`alloc`](Self::alloc) for sizes that users choose.
@@ -47,7 +47,7 @@ impl Store {
     pub fn alloc(&self, words: usize) -> Arc<Memory> {
         let size = size_class(4 * words as u64);
         if size < LARGE {
-            return Arc::new(Memory { words: RwLock::new(Lines::zeros(words)), shelf: Weak::new() });
+            return Arc::new(Memory { words: RwLock::new(Lines::zeros(words)), free_list: Weak::new() });
         }
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take(size);
         let mut lines = kept.unwrap_or_else(|| Lines::zeros(size as usize / 4));
@@ -56,7 +56,7 @@ impl Store {
         if cfg!(debug_assertions) {
             lines.fill(f32::NAN);
         }
-        Arc::new(Memory { words: RwLock::new(lines), shelf: Arc::downgrade(&self.0) })
+        Arc::new(Memory { words: RwLock::new(lines), free_list: Arc::downgrade(&self.0) })
     }
 }
 
@@ -76,10 +76,10 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        let (Some(shelf), Ok(words)) = (self.shelf.upgrade(), self.words.get_mut()) else { return };
+        let (Some(free_list), Ok(words)) = (self.free_list.upgrade(), self.words.get_mut()) else { return };
         let mut words = std::mem::replace(words, Lines::zeros(0));
         words.restore();
-        shelf.lock().unwrap_or_else(PoisonError::into_inner).give(4 * words.len() as u64, words);
+        free_list.lock().unwrap_or_else(PoisonError::into_inner).give(4 * words.len() as u64, words);
     }
 }
 

@@ -9,15 +9,15 @@ mod logarithm;
 mod matmul;
 mod memory;
 mod min_gru;
-mod pace;
 mod pack;
 mod packed;
 mod rows;
 mod sequence;
+mod share_tuner;
 mod simd;
 mod step;
 mod sweep;
-mod team;
+mod thread_pool;
 
 use std::any::{Any, TypeId};
 use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard};
@@ -34,7 +34,7 @@ pub(crate) use memory::{Memory, Store};
 pub(crate) use packed::{Inputs, Packed};
 pub(crate) use simd::{Isa, LANES};
 pub(crate) use step::{StepScratch, StepWeights};
-pub(crate) use team::Team;
+pub(crate) use thread_pool::ThreadPool;
 
 /// Options of the CPU device; [`Default`] uses everything the machine offers.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +54,7 @@ const MOST_THREADS: usize = 64;
 pub(crate) struct Cpu {
     options: CpuOptions,
     isa: Isa,
-    team: Arc<Team>,
+    pool: Arc<ThreadPool>,
     pub store: Store,
 }
 
@@ -62,7 +62,7 @@ impl Cpu {
     /// Returns a device with the default options.
     pub fn best() -> Self {
         let (options, isa) = (CpuOptions::default(), Isa::detect());
-        Self { options, isa, team: everyone(), store: Store::default() }
+        Self { options, isa, pool: everyone(), store: Store::default() }
     }
 
     pub fn new(options: CpuOptions) -> Result<Self> {
@@ -73,15 +73,15 @@ impl Cpu {
                 Error::value("Device::cpu_with", "isa", format!("one of {names:?}"), name)
             })?,
         };
-        let team = match options.threads {
+        let pool = match options.threads {
             None => everyone(),
-            Some(n @ 1..=MOST_THREADS) => Arc::new(Team::new(n)),
+            Some(n @ 1..=MOST_THREADS) => Arc::new(ThreadPool::new(n)),
             Some(n) => {
                 let expected = format!("1 to {MOST_THREADS}");
                 return Err(Error::value("Device::cpu_with", "threads", expected, n));
             }
         };
-        Ok(Self { options, isa, team, store: Store::default() })
+        Ok(Self { options, isa, pool, store: Store::default() })
     }
 
     pub fn name(&self) -> String {
@@ -90,7 +90,7 @@ impl Cpu {
 
     /// Whether a batch of `rows` sequences is too small to occupy all threads.
     pub fn has_idle_threads(&self, rows: usize) -> bool {
-        !self.options.reference && rows.div_ceil(sequence::GROUP) < self.team.threads()
+        !self.options.reference && rows.div_ceil(sequence::GROUP) < self.pool.threads()
     }
 
     /// Runs a kernel. The caller must have checked that the buffers are long enough and that none is both read and
@@ -125,15 +125,15 @@ impl Cpu {
     /// Fast paths that may split their work over threads.
     fn run_large(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> Option<()> {
         if let Some(kernel) = kernel.downcast_ref::<MatMul>() {
-            matmul::run(self.isa, &self.team, &self.store, kernel, reads.try_into().ok()?, writes.first_mut()?);
+            matmul::run(self.isa, &self.pool, &self.store, kernel, reads.try_into().ok()?, writes.first_mut()?);
         } else if let Some(kernel) = kernel.downcast_ref::<Pack>() {
-            pack::run(&self.team, kernel, reads.try_into().ok()?, writes.first_mut()?);
+            pack::run(&self.pool, kernel, reads.try_into().ok()?, writes.first_mut()?);
         } else if let Some(kernel) = kernel.downcast_ref::<GruSequence>() {
             let [state, y, saved] = writes else { return None };
-            sequence::forward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [state, y, saved]);
+            sequence::forward(self.isa, &self.pool, kernel, kernel.0, reads.try_into().ok()?, [state, y, saved]);
         } else if let Some(kernel) = kernel.downcast_ref::<CellSequence>() {
             let [state, y, saved] = writes else { return None };
-            sequence::forward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [state, y, saved]);
+            sequence::forward(self.isa, &self.pool, kernel, kernel.0, reads.try_into().ok()?, [state, y, saved]);
         } else {
             return None;
         }
@@ -149,10 +149,10 @@ impl Cpu {
     ) -> Option<bool> {
         let [a, b] = writes else { return None };
         if let Some(kernel) = kernel.downcast_ref::<GruSequenceBackward>() {
-            sequence::backward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [a, b]);
+            sequence::backward(self.isa, &self.pool, kernel, kernel.0, reads.try_into().ok()?, [a, b]);
             Some(true)
         } else if let Some(kernel) = kernel.downcast_ref::<CellSequenceBackward>() {
-            sequence::backward(self.isa, &self.team, kernel, kernel.0, reads.try_into().ok()?, [a, b]);
+            sequence::backward(self.isa, &self.pool, kernel, kernel.0, reads.try_into().ok()?, [a, b]);
             Some(true)
         } else if let Some(kernel) = kernel.downcast_ref::<LstmCellBackward>() {
             Some(cell::lstm_backward(self.isa, kernel, reads.try_into().ok()?, [a, b]))
@@ -201,9 +201,9 @@ pub(crate) fn fast_of<K: 'static>() -> Option<Fast> {
             }
         };
     }
-    fast!(MinGruSequence, [y, h_n], |cpu, p, reads| min_gru::forward(cpu.isa, &cpu.team, p, reads, [y, h_n]));
+    fast!(MinGruSequence, [y, h_n], |cpu, p, reads| min_gru::forward(cpu.isa, &cpu.pool, p, reads, [y, h_n]));
     fast!(MinGruSequenceBackward, [d_kv, d_h0], |cpu, p, reads| {
-        min_gru::backward(cpu.isa, &cpu.team, p, reads, [d_kv, d_h0])
+        min_gru::backward(cpu.isa, &cpu.pool, p, reads, [d_kv, d_h0])
     });
     // Nearly every model uses the remaining kernels, so the linker would keep their fast paths. Browser builds that
     // only run models leave them out to save space.
@@ -267,8 +267,8 @@ fn lock<'a>(reads: &[&'a Memory], writes: &[&'a Memory]) -> Locked<'a> {
 }
 
 /// Returns the thread pool shared by all devices without an explicit number of threads.
-fn everyone() -> Arc<Team> {
-    static TEAM: OnceLock<Arc<Team>> = OnceLock::new();
+fn everyone() -> Arc<ThreadPool> {
+    static TEAM: OnceLock<Arc<ThreadPool>> = OnceLock::new();
     let threads = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    TEAM.get_or_init(|| Arc::new(Team::new(threads().min(MOST_THREADS)))).clone()
+    TEAM.get_or_init(|| Arc::new(ThreadPool::new(threads().min(MOST_THREADS)))).clone()
 }

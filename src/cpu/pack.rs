@@ -1,7 +1,7 @@
 //! [`Pack`] by blocks, multithreaded for large matrices: training packs both layouts at every step.
 #![allow(unsafe_code, reason = "threads write disjoint blocks of one buffer")]
 
-use super::team::{Parts, Team};
+use super::thread_pool::{Parts, ThreadPool};
 use crate::kernel::Kernel;
 use crate::kernels::Pack;
 use crate::kernels::plain::BLOCK;
@@ -10,7 +10,7 @@ use crate::kernels::plain::BLOCK;
 const PARALLEL: usize = 1 << 15;
 
 /// Runs [`Pack`]. Checks the buffer lengths itself.
-pub fn run(team: &Team, p: &Pack, [u, bias]: [&[f32]; 2], packed: &mut [f32]) {
+pub fn run(pool: &ThreadPool, p: &Pack, [u, bias]: [&[f32]; 2], packed: &mut [f32]) {
     let (reads, [len]) = p.lens();
     assert!(u.len() >= reads[0] && bias.len() >= reads[1] && packed.len() >= len);
     let [blocks, rows, row] = p.extent();
@@ -21,7 +21,7 @@ pub fn run(team: &Team, p: &Pack, [u, bias]: [&[f32]; 2], packed: &mut [f32]) {
         let out = unsafe { parts.get(i * rows * row..(i + 1) * rows * row) };
         fill(p, i * BLOCK, u, bias, out);
     };
-    if all < PARALLEL { (0..blocks).for_each(block) } else { team.over(blocks, block) }
+    if all < PARALLEL { (0..blocks).for_each(block) } else { pool.over(blocks, block) }
 }
 
 /// Packs the block of units starting at `first`.

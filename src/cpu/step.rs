@@ -8,7 +8,7 @@ use super::lines::Lines;
 use super::packed::{Inputs, Packed};
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, store_part};
 use super::sweep::Sweep;
-use super::team::{Parts, Team};
+use super::thread_pool::{Parts, ThreadPool};
 use crate::cell::Cell;
 use crate::error::Result;
 use crate::precision::Precision;
@@ -89,7 +89,7 @@ impl StepWeights {
     /// `h` and nothing.
     pub fn step(
         &self,
-        (isa, team): (Isa, &Team),
+        (isa, pool): (Isa, &ThreadPool),
         s: &mut StepScratch,
         x: &[f32],
         old: [&[f32]; 2],
@@ -109,7 +109,7 @@ impl StepWeights {
         let (kept, z) = (Parts::new(&mut s.kept), Parts::new(&mut s.z));
         let work = self.w.bytes() + self.u.bytes();
         let gates = Gates { cell: self.cell, x: wx, rec: uh, bias: &self.bias, old, batch: rows, hidden: h };
-        team.share(blocks, work, &|range: Range<usize>| {
+        pool.share(blocks, work, &|range: Range<usize>| {
             // SAFETY: this thread alone has these blocks.
             let (wx, uh) = unsafe {
                 (wx.get(range.start * x_len..range.end * x_len), uh.get(range.start * rec_len..range.end * rec_len))
@@ -134,7 +134,7 @@ impl StepWeights {
         let reset = &s.kept[..rows * h];
         u_n.prepare(isa, reset, rows, in_n);
         let (in_n, rec_len) = (&*in_n, u_n.block_len(rows));
-        team.share(blocks, u_n.bytes(), &|range: Range<usize>| {
+        pool.share(blocks, u_n.bytes(), &|range: Range<usize>| {
             // SAFETY: as above.
             let rec = unsafe { uh.get(range.start * rec_len..range.end * rec_len) };
             u_n.product(isa, reset, rows, in_n, &Sweep { blocks: range.clone(), is_back }, rec);

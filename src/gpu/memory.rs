@@ -8,7 +8,7 @@ use super::buffers::Buffers;
 use super::content::{Content, Lent, is_lent};
 use super::lock;
 use crate::error::{Error, Result};
-use crate::shelf::{Shelf, size_class};
+use crate::free_list::{FreeList, size_class};
 
 /// Size of the largest staging buffer that is recycled, in bytes.
 const STAGED: u64 = 16 << 20;
@@ -94,7 +94,7 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Free {
-    shelf: Shelf<Kept>,
+    free_list: FreeList<Kept>,
     /// Buffers in quarantine: an unsubmitted encoder of the host uses them.
     waiting: Vec<Kept>,
 }
@@ -110,13 +110,13 @@ impl Free {
     fn give(&mut self, kept: Kept) {
         match is_lent(&kept.lent) {
             true => self.waiting.push(kept),
-            false => self.shelf.give(kept.buffer.size(), kept),
+            false => self.free_list.give(kept.buffer.size(), kept),
         }
     }
 
     /// Takes a buffer that nothing uses.
     fn take(&mut self, size: u64) -> Option<Kept> {
-        while let Some(kept) = self.shelf.take(size) {
+        while let Some(kept) = self.free_list.take(size) {
             match is_lent(&kept.lent) {
                 true => self.waiting.push(kept),
                 false => return Some(kept),
@@ -234,7 +234,7 @@ impl Pool {
     /// Empties the free lists.
     pub fn trim(&self) {
         let mut free = lock(&self.free);
-        free.shelf.clear();
+        free.free_list.clear();
         // wgpu keeps buffers alive while encoders use them.
         free.waiting.clear();
         drop(free);
@@ -243,7 +243,7 @@ impl Pool {
 
     /// Empties the free lists and stops recycling.
     pub fn close(&self) {
-        lock(&self.free).shelf.close();
+        lock(&self.free).free_list.close();
         lock(&self.staging).clear();
     }
 }

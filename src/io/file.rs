@@ -1,63 +1,20 @@
-//! Named tensors in memory, read from and written to files.
+//! Reading and writing [`TensorFile`]s.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
 use super::budget::Budget;
-use super::element::count;
 use super::format::{Format, keras_weights};
 use super::recognise::foreign;
+use super::tensors::TensorFile;
 use super::{hdf5, npy, safetensors, torch};
 use crate::error::{Error, Result};
 use crate::replace::write_atomically;
 use crate::tensor::Tensor;
 
-/// The name under which files store their metadata.
-pub(super) const METADATA: &str = "__metadata__";
-
 const NPZ: &str = "an .npz archive";
 const TORCH: &str = "a file of torch.save";
 const KERAS: &str = "weights of Keras";
-
-/// Shapes and values by name.
-pub(super) type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
-
-/// Returns the numbers below `len`, sorted by `compare`. One function serves all lists, because sorting adds about 3 KB
-/// of code per element type.
-pub(super) fn sorted_order(len: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..len).collect();
-    order.sort_unstable_by(|&a, &b| compare(a, b));
-    order
-}
-
-/// Named f32 tensors and metadata in memory.
-///
-/// Reads safetensors, NumPy's `.npy` and `.npz`, PyTorch's `.pt`, and Keras' `.weights.h5` and `.keras`, and detects
-/// the format by the content. Elements of any width become f32. A value that f32 cannot represent (a large integer, or
-/// a number beyond its range) is an error that names its tensor.
-///
-/// Files may be hostile: reading never executes code from a file, and takes at most 100 MB plus 20 bytes per byte of
-/// the file. Larger content is rejected before it is allocated. Duplicate names are errors, and so are files of other
-/// kinds: the error names the kind and says what to do.
-///
-/// ```
-/// use wgru::io::TensorFile;
-/// let mut file = TensorFile::default();
-/// file.insert("bias", &[2], vec![0.5, -0.5]);
-/// let copy = TensorFile::from_bytes("memory", &file.to_bytes()?)?;
-/// assert_eq!(copy.get("bias")?, (&[2][..], &[0.5, -0.5][..]));
-/// # Ok::<(), wgru::Error>(())
-/// ```
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TensorFile {
-    /// Name of the file, for error messages.
-    source: String,
-    tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
-    /// Text by key.
-    pub metadata: BTreeMap<String, String>,
-}
 
 impl TensorFile {
     /// Reads a file in any supported format.
@@ -173,44 +130,6 @@ impl TensorFile {
         Ok(npy::tensor_to_npy(dims, values))
     }
 
-    /// Checks that names are unique, and that shapes match the numbers of values.
-    pub(super) fn check(&self) -> Result<()> {
-        let mut names = HashSet::new();
-        if let Some(name) = self.names().find(|name| !names.insert(*name)) {
-            return Err(Error::format(format!("tensor {name:?}"), "stands twice"));
-        }
-        if names.contains(METADATA) {
-            return Err(Error::format(format!("tensor {METADATA:?}"), "bears the name of the metadata"));
-        }
-        let counts = |dims: &[usize], values: &[f32]| count(dims) == Some(values.len());
-        match self.tensors.iter().find(|(_, dims, values)| !counts(dims, values)) {
-            Some((name, dims, values)) => {
-                let why = format!("has {} values for shape {dims:?}", values.len());
-                Err(Error::format(format!("tensor {name:?}"), why))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Returns the part of the file under `prefix`: tensors and metadata named `<prefix>.<name>` here are named
-    /// `<name>` there. This extracts the model from a training checkpoint that stores it under a key.
-    ///
-    /// ```
-    /// use wgru::io::TensorFile;
-    /// let mut file = TensorFile::default();
-    /// file.insert("model.encoder.bias", &[1], vec![0.5]);
-    /// assert_eq!(file.under("model.encoder").get("bias")?.1, [0.5]);
-    /// # Ok::<(), wgru::Error>(())
-    /// ```
-    #[must_use]
-    pub fn under(&self, prefix: &str) -> TensorFile {
-        let strip = |name: &str| name.strip_prefix(prefix)?.strip_prefix('.').map(String::from);
-        let mut part = TensorFile::named(&self.source);
-        part.tensors = self.tensors.iter().filter_map(|(n, d, v)| Some((strip(n)?, d.clone(), v.clone()))).collect();
-        part.metadata.extend(self.metadata.iter().filter_map(|(k, v)| Some((strip(k)?, v.clone()))));
-        part
-    }
-
     /// Writes a safetensors file. An existing file at `path` stays until the new one is complete; see
     /// [`write_atomically`](super::write_atomically).
     ///
@@ -218,37 +137,6 @@ impl TensorFile {
     /// [`Error::Io`], [`Error::Format`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         write_atomically(path.as_ref(), &self.to_bytes()?)
-    }
-
-    /// Creates an empty file that error messages call `source`.
-    pub(super) fn named(source: &str) -> Self {
-        Self { source: source.into(), ..Self::default() }
-    }
-
-    pub(super) fn source(&self) -> &str {
-        &self.source
-    }
-
-    /// Sorts the tensors by name.
-    ///
-    /// # Errors
-    /// [`Error::Format`] for a duplicate name, and for a tensor with the name of the metadata.
-    pub(super) fn sorted(mut self) -> Result<Self> {
-        let order = sorted_order(self.tensors.len(), &|a, b| self.tensors[a].0.cmp(&self.tensors[b].0));
-        self.tensors = order.into_iter().map(|i| std::mem::take(&mut self.tensors[i])).collect();
-        let bad = |name: &str, why: &str| Err(Error::format(format!("{}: tensor {name:?}", self.source), why));
-        if let Some(pair) = self.tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return bad(&pair[0].0, "stands twice");
-        }
-        if self.names().any(|name| name == METADATA) {
-            return bad(METADATA, "bears the name of the metadata");
-        }
-        Ok(self)
-    }
-
-    /// Adds a tensor.
-    pub fn insert(&mut self, name: &str, dims: &[usize], values: Vec<f32>) {
-        self.tensors.push((name.into(), dims.to_vec(), values));
     }
 
     /// Reads tensors back from their device and adds them, named `<prefix><name>`. A tensor that is listed twice under
@@ -261,64 +149,5 @@ impl TensorFile {
             self.insert(&format!("{prefix}{name}"), tensor.dims(), tensor.read().await?);
         }
         Ok(())
-    }
-
-    /// Iterates over names, shapes and values.
-    pub(super) fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
-        self.tensors.iter().map(|(name, dims, values)| (name.as_str(), &dims[..], &values[..]))
-    }
-
-    /// Returns the tensors by name.
-    pub(super) fn index(&self) -> Tensors<'_> {
-        self.tensors().map(|(name, dims, values)| (name, (dims, values))).collect()
-    }
-
-    /// Iterates over the names of the tensors, which are sorted if the file was read.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.tensors.iter().map(|(name, _, _)| name.as_str())
-    }
-
-    /// Returns the prefix of a tensor's full name, if `name` is only its end.
-    pub(super) fn prefix_of(&self, name: &str) -> Option<&str> {
-        self.names().find_map(|whole| whole.strip_suffix(name)?.strip_suffix('.'))
-    }
-
-    /// Returns the shape and the values of a tensor.
-    ///
-    /// # Errors
-    /// [`Error::Format`] naming the tensor if it is missing.
-    pub fn get(&self, name: &str) -> Result<(&[usize], &[f32])> {
-        let found = self.tensors.iter().find(|(n, _, _)| n == name);
-        let (_, dims, values) = found.ok_or_else(|| {
-            let why = match self.prefix_of(name) {
-                Some(prefix) => format!("is not there, but under {prefix:?}: take TensorFile::under({prefix:?})"),
-                None => format!("is not there; there are {:?} …", self.names().take(8).collect::<Vec<_>>()),
-            };
-            Error::format(format!("{}: tensor {name:?}", self.source), why)
-        })?;
-        Ok((dims, values))
-    }
-
-    /// Returns the values of a tensor that must have the shape `dims`.
-    ///
-    /// # Errors
-    /// [`Error::Format`] naming the tensor if it is missing or has another shape.
-    pub fn expect(&self, name: &str, dims: &[usize]) -> Result<&[f32]> {
-        let (got, values) = self.get(name)?;
-        if got == dims {
-            return Ok(values);
-        }
-        let why = format!("has shape {got:?}; expected {dims:?}");
-        Err(Error::format(format!("{}: tensor {name:?}", self.source), why))
-    }
-
-    /// Parses a value of the metadata.
-    ///
-    /// # Errors
-    /// [`Error::Format`] naming the key if it is missing or cannot be parsed.
-    pub fn field<T: std::str::FromStr>(&self, key: &str) -> Result<T> {
-        let bad = |why: String| Error::format(format!("{}: metadata {key:?}", self.source), why);
-        let text = self.metadata.get(key).ok_or_else(|| bad("is not there".into()))?;
-        text.parse().map_err(|_| bad(format!("{text:?} cannot be read")))
     }
 }

@@ -2,8 +2,9 @@
 
 use super::budget::Budget;
 use super::recognise::foreign;
+use super::signature::{HDF5, NPY, TORCH_LEGACY, is_safetensors};
 use super::zip::Archive;
-use super::{TensorFile, hdf5, npy, safetensors, torch};
+use super::{TensorFile, hdf5, torch};
 use crate::error::{Error, Result};
 
 /// Format of a file, with the archive directory that was read to detect it.
@@ -38,17 +39,17 @@ impl<'a> Format<'a> {
     /// # Errors
     /// [`Error::Format`] for an unsupported kind of file, naming the kind; errors of a damaged archive.
     pub fn of(source: &'a str, bytes: &'a [u8], expected: &str) -> Result<Self> {
-        if bytes.starts_with(npy::MAGIC) {
+        if bytes.starts_with(NPY) {
             return Ok(Self::Npy);
         }
-        if bytes.starts_with(torch::LEGACY) {
+        if bytes.starts_with(TORCH_LEGACY) {
             return Ok(Self::TorchLegacy);
         }
-        if bytes.starts_with(hdf5::MAGIC) {
+        if bytes.starts_with(HDF5) {
             return Ok(Self::Hdf5);
         }
         // Checked before archives, because the header length of a safetensors file may begin with the bytes "PK".
-        if safetensors::is_start(bytes) {
+        if is_safetensors(bytes) {
             return Ok(Self::Safetensors);
         }
         if !Archive::is_start(bytes) {

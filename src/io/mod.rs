@@ -20,6 +20,8 @@ mod pickle;
 mod recognise;
 mod recurrent;
 mod safetensors;
+mod signature;
+mod tensors;
 mod torch;
 #[cfg(not(target_arch = "wasm32"))]
 mod tuning;
@@ -32,7 +34,6 @@ pub use checkpoint::save_checkpoint;
 pub use checkpoint::{checkpoint_to_file, load_checkpoint};
 pub use compare::{Comparison, Difference, compare};
 pub use convert::RecurrentWeights;
-pub use file::TensorFile;
 #[cfg(not(target_arch = "wasm32"))]
 pub use model::save_parameters;
 pub use model::{load_parameters, parameters_to_file};
@@ -41,6 +42,7 @@ pub use recurrent::load_recurrent_blocking;
 #[cfg(not(target_arch = "wasm32"))]
 pub use recurrent::save_recurrent_blocking;
 pub use recurrent::{load_recurrent, load_recurrent_verified, recurrent_to_file};
+pub use tensors::TensorFile;
 pub use verify::{add_verification, verify};
 
 pub use crate::replace::write_atomically;

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use super::TensorFile;
 use super::budget::Budget;
 use super::element::{Element, View, count, strides};
-use super::file::METADATA;
 use super::recognise::foreign;
+use super::signature::NPY;
+use super::tensors::METADATA;
 use super::zip::{self, Archive};
 use crate::error::{Error, Result};
 use crate::json;
 
-pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 /// Maximum length of a header in bytes. Usual headers take about a hundred.
 const MAX_HEADER: usize = 1 << 16;
 /// Maximum number of characters in a text.
@@ -36,7 +36,7 @@ enum Dtype {
 
 /// Reads the array of an `.npy` file.
 pub(super) fn read_npy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
-    if !bytes.starts_with(MAGIC) {
+    if !bytes.starts_with(NPY) {
         return Err(foreign(source, bytes, "an .npy array"));
     }
     let mut file = TensorFile::named(source);
@@ -103,7 +103,7 @@ fn metadata(data: &[u8]) -> Result<BTreeMap<String, String>, String> {
 /// Splits a file into its header and the data after it.
 fn split_header(bytes: &[u8]) -> Result<(Header, &[u8]), String> {
     let cut = || "is cut short in its header".to_string();
-    let rest = bytes.strip_prefix(MAGIC).ok_or("is no .npy array")?;
+    let rest = bytes.strip_prefix(NPY).ok_or("is no .npy array")?;
     let (len, rest) = match *rest {
         [1, _, a, b, ref rest @ ..] => (u16::from_le_bytes([a, b]) as usize, rest),
         [2 | 3, _, a, b, c, d, ref rest @ ..] => (u32::from_le_bytes([a, b, c, d]) as usize, rest),
@@ -229,10 +229,10 @@ fn write_npy(descr: &str, dims: &[usize], data: impl Iterator<Item = u8>) -> Vec
     }
     let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}", shape.trim_end());
     // Pad with spaces and a newline, so that the data start at a multiple of 64.
-    let padding = 63 - (MAGIC.len() + 4 + header.len()) % 64;
+    let padding = 63 - (NPY.len() + 4 + header.len()) % 64;
     header.extend(std::iter::repeat_n(' ', padding));
     header.push('\n');
-    let mut bytes = MAGIC.to_vec();
+    let mut bytes = NPY.to_vec();
     bytes.extend([1, 0]);
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.as_bytes());

@@ -1,6 +1,6 @@
 //! Recognizes kinds of files by their first bytes, for error messages that say what a file is and what to do with it.
 
-use super::{hdf5, npy, safetensors, torch};
+use super::signature::{HDF5, NPY, TORCH_LEGACY, is_safetensors};
 use crate::error::Error;
 
 /// An offset, the bytes expected there, and the kind of file that they identify.
@@ -8,9 +8,9 @@ type Signature = (usize, &'static [u8], &'static str);
 
 /// Kinds that [`TensorFile`](super::TensorFile) reads. A reader of one kind may be given another.
 const READ: [Signature; 6] = [
-    (0, npy::MAGIC, "a NumPy array: TensorFile::from_npy reads it"),
-    (0, hdf5::MAGIC, "an HDF5 file: TensorFile::from_keras reads those of Keras"),
-    (0, torch::LEGACY, "a file of torch.save: TensorFile::from_pt reads it"),
+    (0, NPY, "a NumPy array: TensorFile::from_npy reads it"),
+    (0, HDF5, "an HDF5 file: TensorFile::from_keras reads those of Keras"),
+    (0, TORCH_LEGACY, "a file of torch.save: TensorFile::from_pt reads it"),
     (0, b"PK\x03\x04", "a zip archive: TensorFile::from_bytes reads those of NumPy, PyTorch and Keras"),
     (0, b"PK\x05\x06", "a zip archive without members"),
     (0, b"PK\x07\x08", "one part of a split zip archive"),
@@ -58,7 +58,7 @@ pub(crate) fn recognise(bytes: &[u8]) -> Option<&'static str> {
     if bytes.is_empty() {
         return Some("empty: the download or the copy did not finish, or the path is another file's");
     }
-    if safetensors::is_start(bytes) {
+    if is_safetensors(bytes) {
         return Some("a safetensors file: TensorFile::from_safetensors reads it");
     }
     let found = READ.iter().chain(&FOREIGN).find(has).map(|&(.., kind)| kind);

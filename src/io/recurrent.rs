@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::file::Tensors;
+use super::tensors::Tensors;
 use super::verify::{self, PREFIX, verify};
 use super::{TensorFile, parameters_to_file};
 use crate::cell::Cell;

@@ -7,13 +7,11 @@
 use super::TensorFile;
 use super::budget::Budget;
 use super::element::{Element, MAX_AXES, View, count, strides};
-use super::file::{METADATA, sorted_order};
 use super::recognise::foreign;
+use super::signature::{SAFETENSORS_LONGEST, is_safetensors};
+use super::tensors::{METADATA, sorted_order};
 use crate::error::{Error, Result};
 use crate::json;
-
-/// Maximum length of a header in bytes, as the format defines it.
-const LONGEST: usize = 100_000_000;
 
 /// Element types by their names in the format.
 const TYPES: [(&str, Element); 13] = [
@@ -69,17 +67,9 @@ impl Entry {
     }
 }
 
-/// Whether a file starts like a safetensors file: with a plausible length, then a JSON object.
-pub(super) fn is_start(bytes: &[u8]) -> bool {
-    match bytes.split_first_chunk() {
-        Some((len, [b'{', ..])) => u64::from_le_bytes(*len) <= LONGEST as u64,
-        _ => false,
-    }
-}
-
 /// Splits a file into its header and the bytes after it.
 fn split<'a>(source: &str, bytes: &'a [u8]) -> Result<(&'a str, &'a [u8])> {
-    if !is_start(bytes) {
+    if !is_safetensors(bytes) {
         return Err(foreign(source, bytes, "a safetensors file"));
     }
     let bad = |why: String| Error::format(source, format!("not a whole safetensors file: {why}"));
@@ -153,8 +143,11 @@ pub(super) fn write(file: &TensorFile) -> Result<Vec<u8>> {
     header.push('}');
     // Pad with spaces to a multiple of 8, so that the data are aligned.
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
-    if header.len() > LONGEST {
-        let why = format!("would take {} bytes in a safetensors file, which has {LONGEST} for them", header.len());
+    if header.len() > SAFETENSORS_LONGEST {
+        let why = format!(
+            "would take {} bytes in a safetensors file, which has {SAFETENSORS_LONGEST} for them",
+            header.len()
+        );
         return Err(Error::format("names and metadata", why));
     }
     let mut bytes = Vec::with_capacity(8 + header.len() + end);

@@ -11,11 +11,10 @@ use super::TensorFile;
 use super::budget::Budget;
 use super::element::{Element, View};
 use super::pickle::{self, Heap, Storage, Value};
+use super::signature::TORCH_LEGACY;
 use super::zip::Archive;
 use crate::error::{Error, Result};
 
-/// First bytes of the older files: a pickle of the number 0x1950a86a20f9469cfc6c.
-pub(super) const LEGACY: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
 /// Maximum nesting depth of dicts and lists.
 const DEEPEST: usize = 32;
 /// Maximum length of a tensor's name, in bytes.
@@ -65,7 +64,7 @@ pub(super) fn read_archive(source: &str, archive: &Archive, len: usize) -> Resul
 pub(super) fn read_legacy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     let bad = |why: String| Error::format(source, why);
     let cut = || bad("is cut short".into());
-    let rest = bytes.strip_prefix(LEGACY).ok_or_else(|| bad("no file of torch.save".into()))?;
+    let rest = bytes.strip_prefix(TORCH_LEGACY).ok_or_else(|| bad("no file of torch.save".into()))?;
     let mut budget = Budget::of(bytes.len());
     let (version, _, rest) = pickle::load(rest, &mut budget).map_err(bad)?;
     if version != Value::Int(1001) {

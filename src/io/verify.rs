@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::TensorFile;
 use super::compare::{difference, run};
-use super::file::Tensors;
+use super::tensors::Tensors;
 use crate::cell::Cell;
 use crate::error::{Error, Result};
 use crate::math::number;

@@ -43,7 +43,8 @@ pub(crate) use tied::{Tied, by_storage};
 
 pub use crate::ops::recurrent::Plan;
 
-use crate::error::Result;
+use crate::device::Device;
+use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
@@ -129,7 +130,7 @@ pub trait Module: Send + Sync {
 }
 
 /// A parameter of `dims`, uniform in `±bound`.
-fn uniform(device: &crate::Device, dims: &[usize], bound: f32, rng: &mut Rng) -> Result<Tensor> {
+fn uniform(device: &Device, dims: &[usize], bound: f32, rng: &mut Rng) -> Result<Tensor> {
     // Allocated first, so that a size that does not fit fails before numbers are drawn.
     let tensor = Tensor::empty("parameter", device, dims)?;
     let values: Vec<f32> = (0..tensor.len()).map(|_| rng.uniform(-bound, bound)).collect();
@@ -143,8 +144,8 @@ const MOST_LAYERS: usize = 1024;
 fn check_layers(op: &'static str, layers: usize) -> Result<()> {
     match layers {
         1..=MOST_LAYERS => Ok(()),
-        0 => Err(crate::Error::value(op, "layers", "at least 1", 0)),
-        _ => Err(crate::Error::value(op, "layers", format!("at most {MOST_LAYERS}"), layers)),
+        0 => Err(Error::value(op, "layers", "at least 1", 0)),
+        _ => Err(Error::value(op, "layers", format!("at most {MOST_LAYERS}"), layers)),
     }
 }
 
@@ -153,39 +154,33 @@ pub(crate) fn check_share(op: &'static str, arg: &'static str, share: f32) -> Re
     if (0.0..1.0).contains(&share) {
         return Ok(());
     }
-    Err(crate::Error::value(op, arg, "0 ≤ p < 1", share))
+    Err(Error::value(op, arg, "0 ≤ p < 1", share))
 }
 
 /// A length of at most `steps` for each sequence.
 fn check_lengths(op: &'static str, lengths: &[usize], batch: usize, steps: usize) -> Result<()> {
     if lengths.len() != batch {
-        return Err(crate::Error::shape(op, "lengths", format!("[{batch}]"), &[lengths.len()]));
+        return Err(Error::shape(op, "lengths", format!("[{batch}]"), &[lengths.len()]));
     }
     match lengths.iter().find(|&&length| length > steps) {
-        Some(length) => Err(crate::Error::value(op, "lengths", format!("0..={steps}"), length)),
+        Some(length) => Err(Error::value(op, "lengths", format!("0..={steps}"), length)),
         None => Ok(()),
     }
 }
 
 /// First states of `dims` on the layer's device.
 /// `[T, B, 1]`: 1 where a step is within its sequence, else 0.
-fn valid_steps(device: &crate::Device, lengths: &[usize], steps: usize) -> Result<Tensor> {
+fn valid_steps(device: &Device, lengths: &[usize], steps: usize) -> Result<Tensor> {
     let batch = lengths.len();
     let flags: Vec<f32> = (0..steps * batch).map(|i| f32::from(i / batch < lengths[i % batch])).collect();
     Tensor::from_slice(device, &flags, &[steps, batch, 1])
 }
 
-fn check_state(
-    op: &'static str,
-    arg: &'static str,
-    device: &crate::Device,
-    state: &Tensor,
-    dims: [usize; 3],
-) -> Result<()> {
+fn check_state(op: &'static str, arg: &'static str, device: &Device, state: &Tensor, dims: [usize; 3]) -> Result<()> {
     state.check_dtype(op, arg, "f32")?;
     device.check_same(op, arg, state)?;
     match state.dims() == dims {
         true => Ok(()),
-        false => Err(crate::Error::shape(op, arg, format!("{dims:?}"), state.dims())),
+        false => Err(Error::shape(op, arg, format!("{dims:?}"), state.dims())),
     }
 }

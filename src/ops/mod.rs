@@ -17,14 +17,17 @@ pub(crate) mod softmax;
 #[cfg(not(target_arch = "wasm32"))]
 mod tune;
 
+use crate::device::Device;
+use crate::kernels::MatMul;
+
 /// Describes how `device` runs the layer input's product `X [m, k] · Wᵀ [k, n] + b` and the weight gradient
 /// `Aᵀ [m, k] · X [k, n]`. For display only.
-pub fn product_variants(device: &crate::Device, [m, n, k]: [usize; 3]) -> [String; 2] {
-    let input = crate::kernels::MatMul { bias: 1, ..crate::kernels::MatMul::new(m, n, k).b_transposed() };
-    [input, crate::kernels::MatMul::new(n, k, m).a_transposed()].map(|p| variant_name(device, &p))
+pub fn product_variants(device: &Device, [m, n, k]: [usize; 3]) -> [String; 2] {
+    let input = MatMul { bias: 1, ..MatMul::new(m, n, k).b_transposed() };
+    [input, MatMul::new(n, k, m).a_transposed()].map(|p| variant_name(device, &p))
 }
 
-fn variant_name(device: &crate::Device, p: &crate::kernels::MatMul) -> String {
+fn variant_name(device: &Device, p: &MatMul) -> String {
     if !device.is_gpu() {
         return "packed".into();
     }

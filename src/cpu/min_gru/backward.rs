@@ -2,7 +2,7 @@
 
 use super::{COLUMNS, Kind, Part, Stretches, gate, over_columns};
 use crate::cpu::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part};
-use crate::cpu::team::{Parts, Team};
+use crate::cpu::thread_pool::{Parts, ThreadPool};
 use crate::kernel::{Kernel, words};
 use crate::kernels::{MinGruSequence, MinGruSequenceBackward};
 
@@ -22,7 +22,7 @@ struct Back<'a> {
 /// Runs [`MinGruSequenceBackward`]. Returns false, without running it, if it is split into chunks.
 pub fn backward(
     isa: Isa,
-    team: &Team,
+    pool: &ThreadPool,
     kernel: &MinGruSequenceBackward,
     [kv, lengths, h0, y, dy, d_last]: [&[f32]; 6],
     [d_kv, d_h0]: [&mut [f32]; 2],
@@ -35,7 +35,7 @@ pub fn backward(
     assert!([kv, lengths, h0, y, dy, d_last].iter().zip(reads).all(|(read, len)| read.len() >= len));
     assert!(d_kv.len() >= writes[0] && d_h0.len() >= writes[1]);
     let (d_kv, d_h0, lengths) = (Parts::new(d_kv), Parts::new(d_h0), words(lengths));
-    over_columns(team, p, |part| {
+    over_columns(pool, p, |part| {
         let run = Back { p, lengths, kv, h0, y, dy, d_last, d_kv: d_kv.as_ptr(), d_h0: d_h0.as_ptr() };
         // The buffer lengths were checked above, and no other call has these columns.
         for_each_isa!(isa, gradients_of::<_>(run: Back<'_>, part: Part));

@@ -3,7 +3,7 @@
 use super::{COLUMNS, Kind, Part, Stretches, gate, over_columns};
 use crate::cpu::logarithm::{exp_stable, log, log_1p, log_add};
 use crate::cpu::simd::{Isa, LANES, Lanes, exp, for_each_isa, load_part, store_part};
-use crate::cpu::team::{Parts, Team};
+use crate::cpu::thread_pool::{Parts, ThreadPool};
 use crate::kernel::{Kernel, words};
 use crate::kernels::MinGruSequence;
 use crate::math::LOW;
@@ -21,7 +21,7 @@ struct Run<'a> {
 /// Runs [`MinGruSequence`]. Returns false, without running it, if it is split into chunks.
 pub fn forward(
     isa: Isa,
-    team: &Team,
+    pool: &ThreadPool,
     p: &MinGruSequence,
     [kv, lengths, h0]: [&[f32]; 3],
     [y, h_n]: [&mut [f32]; 2],
@@ -33,7 +33,7 @@ pub fn forward(
     assert!(kv.len() >= reads[0] && lengths.len() >= reads[1] && h0.len() >= reads[2]);
     assert!(y.len() >= writes[0] && h_n.len() >= writes[1]);
     let (y, h_n, lengths) = (Parts::new(y), Parts::new(h_n), words(lengths));
-    over_columns(team, p, |part| {
+    over_columns(pool, p, |part| {
         let run = Run { p, lengths, kv, h0, y: y.as_ptr(), h_n: h_n.as_ptr() };
         // The buffer lengths were checked above, and no other call has these columns.
         for_each_isa!(isa, states_of::<_>(run: Run<'_>, part: Part));

@@ -11,7 +11,7 @@ pub use backward::backward;
 pub use forward::forward;
 
 use super::simd::{LANES, Lanes, exp};
-use super::team::Team;
+use super::thread_pool::ThreadPool;
 use crate::kernels::MinGruSequence;
 use crate::math::SIGMOID_LOW;
 
@@ -22,16 +22,16 @@ const COLUMNS: usize = 32 * LANES;
 const PARALLEL: usize = 1 << 16;
 
 /// Calls `task` for ranges of the columns of each direction, on several threads if the work is large enough.
-fn over_columns(team: &Team, p: &MinGruSequence, task: impl Fn(Part) + Sync) {
+fn over_columns(pool: &ThreadPool, p: &MinGruSequence, task: impl Fn(Part) + Sync) {
     let [directions, slot] = [p.directions as usize, p.batch as usize * p.hidden as usize];
-    let each = (directions * slot).div_ceil(team.threads()).next_multiple_of(LANES).min(COLUMNS);
+    let each = (directions * slot).div_ceil(pool.threads()).next_multiple_of(LANES).min(COLUMNS);
     let of_one = slot.div_ceil(each);
     let part = |i: usize| {
         let first = i % of_one * each;
         task(Part { d: i / of_one, columns: first..slot.min(first + each) });
     };
     let parts = directions * of_one;
-    if p.words()[0] << (2 * p.log) < PARALLEL { (0..parts).for_each(part) } else { team.over(parts, part) }
+    if p.words()[0] << (2 * p.log) < PARALLEL { (0..parts).for_each(part) } else { pool.over(parts, part) }
 }
 
 /// A range of columns of one direction.

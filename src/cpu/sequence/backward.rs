@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Crew, Weights, blocks, by_groups, covers, over_rows, product};
+use super::{StepThreads, Weights, blocks, by_groups, covers, over_rows, product};
 use crate::cell::Cell;
 use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part, unrolled};
-use crate::cpu::team::Team;
+use crate::cpu::thread_pool::ThreadPool;
 use crate::kernel::{Kernel, words};
 use crate::kernels::Plain;
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
@@ -30,7 +30,7 @@ unsafe impl Sync for Run {}
 /// A kernel of all steps, whose parameters are `p`.
 pub fn backward(
     isa: Isa,
-    team: &Team,
+    pool: &ThreadPool,
     kernel: &impl Kernel<5, 2>,
     p: Plain,
     reads: [&[f32]; 5],
@@ -49,21 +49,21 @@ pub fn backward(
         d_gates: d_gates.as_mut_ptr(),
         carry: carry.as_mut_ptr(),
     };
-    over_rows(team, &p, |d, range, crew| rows(isa, run, d, range, crew));
+    over_rows(pool, &p, |d, range, threads| rows(isa, run, d, range, threads));
 }
 
 /// All steps of some rows of direction `d`.
-fn rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, crew: Crew) {
+fn rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, threads: StepThreads) {
     let (p, h) = (&run.p, run.p.hidden as usize);
     // Multiplications of a unit's gate.
     let (work, gates) = (rows.len() * h, p.cell().gates());
     for step in p.range(d, p.count as usize).rev() {
         let s = Step { run, d, step, t: p.time_of(d, step), row: rows.start, count: rows.len() };
-        crew.share(h, 16 * rows.len(), |units| step_gates(isa, s, units));
+        threads.share(h, 16 * rows.len(), |units| step_gates(isa, s, units));
         if p.is_reset_before() {
-            crew.share(h, work, |units| step_reset(isa, s, units));
+            threads.share(h, work, |units| step_reset(isa, s, units));
         }
-        crew.share(h, gates * work, |units| step_states(isa, s, units));
+        threads.share(h, gates * work, |units| step_states(isa, s, units));
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::{Crew, Weights, blocks, by_groups, covers, over_rows, product};
+use super::{StepThreads, Weights, blocks, by_groups, covers, over_rows, product};
 use crate::cell::Cell;
 use crate::cpu::equations::{Units, gru, gru_candidate, gru_gates, lstm, rnn};
 use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part};
-use crate::cpu::team::{Parts, Team};
+use crate::cpu::thread_pool::{Parts, ThreadPool};
 use crate::kernel::{Kernel, words};
 use crate::kernels::Plain;
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
@@ -30,7 +30,7 @@ unsafe impl Sync for Run {}
 /// A kernel of all steps, whose parameters are `p`.
 pub fn forward(
     isa: Isa,
-    team: &Team,
+    pool: &ThreadPool,
     kernel: &impl Kernel<3, 3>,
     p: Plain,
     [x, packed, marks]: [&[f32]; 3],
@@ -47,11 +47,11 @@ pub fn forward(
         y: y.as_mut_ptr(),
         saved: saved.as_mut_ptr(),
     };
-    over_rows(team, &p, |d, range, crew| rows(isa, run, d, range, crew));
+    over_rows(pool, &p, |d, range, threads| rows(isa, run, d, range, threads));
 }
 
 /// All steps of some rows of direction `d`.
-fn rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, crew: Crew) {
+fn rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, threads: StepThreads) {
     let (p, h) = (&run.p, run.p.hidden as usize);
     let mut kept = vec![0.0f32; if p.is_reset_before() { 2 * rows.len() * h } else { 0 }];
     let kept = Parts::new(&mut kept);
@@ -59,9 +59,9 @@ fn rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, crew: Crew) {
     let (work, gates) = (rows.len() * h, p.cell().gates() - p.is_reset_before() as usize);
     for step in p.range(d, p.count as usize) {
         let s = Step { run, d, step, t: p.time_of(d, step), row: rows.start, count: rows.len(), kept };
-        crew.share(h, gates * work, |units| step_units(isa, s, units));
+        threads.share(h, gates * work, |units| step_units(isa, s, units));
         if p.is_reset_before() {
-            crew.share(h, work, |units| step_candidate(isa, s, units));
+            threads.share(h, work, |units| step_candidate(isa, s, units));
         }
     }
 }

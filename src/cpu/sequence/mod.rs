@@ -11,7 +11,7 @@ pub use backward::backward;
 pub use forward::forward;
 
 use super::simd::{LANES, Lanes, unrolled};
-use super::team::Team;
+use super::thread_pool::ThreadPool;
 use crate::kernels::Plain;
 use crate::kernels::plain::BLOCK;
 
@@ -22,30 +22,30 @@ const ROWS: usize = 32;
 /// Multiplications of a whole run below which a second thread costs more than it brings.
 const PARALLEL: usize = 1 << 21;
 
-/// Runs `task` of a direction and some rows for all of them: over threads where there are several, else with a team for
+/// Runs `task` of a direction and some rows for all of them: over threads where there are several, else with a pool for
 /// the units of each step.
-fn over_rows(team: &Team, p: &Plain, task: impl Fn(usize, Range<usize>, Crew) + Sync) {
+fn over_rows(pool: &ThreadPool, p: &Plain, task: impl Fn(usize, Range<usize>, StepThreads) + Sync) {
     let (batch, count) = (p.batch as usize, p.count as usize);
     // Those that have steps to run: of layers one behind the other, not all have at the start and at the end.
     let running: Vec<usize> = (0..p.directions as usize).filter(|&d| !p.range(d, count).is_empty()).collect();
     let directions = running.len();
     // As many as there are for each thread: the weights of a step are then read once for all of them.
-    let rows = (batch * directions).div_ceil(team.threads()).next_multiple_of(GROUP).clamp(GROUP, ROWS);
+    let rows = (batch * directions).div_ceil(pool.threads()).next_multiple_of(GROUP).clamp(GROUP, ROWS);
     let groups = batch.div_ceil(rows);
     let tasks = groups * directions;
     let hidden = p.hidden as usize;
     let work = [hidden, hidden, batch, count, directions].into_iter().fold(p.cell().gates(), usize::saturating_mul);
-    let run = |i: usize, crew: Crew| {
+    let run = |i: usize, threads: StepThreads| {
         let first = i % groups * rows;
-        task(running[i / groups], first..batch.min(first + rows), crew);
+        task(running[i / groups], first..batch.min(first + rows), threads);
     };
     if work < PARALLEL {
-        (0..tasks).for_each(|i| run(i, Crew(None)));
+        (0..tasks).for_each(|i| run(i, StepThreads(None)));
     } else if tasks == 1 {
-        team.wake();
-        run(0, Crew(Some(team)));
+        pool.wake();
+        run(0, StepThreads(Some(pool)));
     } else {
-        team.over(tasks, |i| run(i, Crew(None)));
+        pool.over(tasks, |i| run(i, StepThreads(None)));
     }
 }
 
@@ -56,16 +56,16 @@ fn blocks(units: Range<usize>, step: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |i| units.start + BLOCK * if step % 2 == 1 { count - 1 - i } else { i })
 }
 
-/// Who does one step: a team, or this thread alone.
+/// Who does one step: a pool, or this thread alone.
 #[derive(Clone, Copy)]
-struct Crew<'a>(Option<&'a Team>);
+struct StepThreads<'a>(Option<&'a ThreadPool>);
 
-impl Crew<'_> {
+impl StepThreads<'_> {
     /// Runs `task` for all units, in ranges of whole blocks; a unit takes `work` multiplications.
     fn share(self, hidden: usize, work: usize, task: impl Fn(Range<usize>) + Sync) {
         match self.0 {
             None => task(0..hidden),
-            Some(team) => team.share(hidden.div_ceil(BLOCK), work * hidden, &|blocks: Range<usize>| {
+            Some(pool) => pool.share(hidden.div_ceil(BLOCK), work * hidden, &|blocks: Range<usize>| {
                 task(blocks.start * BLOCK..hidden.min(blocks.end * BLOCK));
             }),
         }

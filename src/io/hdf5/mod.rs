@@ -11,10 +11,10 @@ use std::collections::HashSet;
 use super::TensorFile;
 use super::budget::Budget;
 use super::element::{View, strides};
+use super::signature::HDF5;
 use crate::error::{Error, Result};
 use object::{Dataset, Object};
 
-pub(super) const MAGIC: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// Maximum nesting depth of groups.
 const DEEPEST: usize = 32;
 /// Maximum length of a tensor's name, in bytes.
@@ -60,7 +60,7 @@ fn values(dataset: &Dataset, what: &dyn Fn() -> String, budget: &mut Budget) -> 
 
 /// Returns the address of the root group's header, from the superblock.
 fn root(bytes: &[u8]) -> Result<usize, String> {
-    let rest = bytes.strip_prefix(MAGIC).ok_or("no HDF5 file")?;
+    let rest = bytes.strip_prefix(HDF5).ok_or("no HDF5 file")?;
     let cut = || "is cut short in its superblock".to_string();
     let skip = match rest.first() {
         Some(0) => 24,

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::load::wrong;
 use super::proto::{Graph, Node};
 use super::run::Link;
 use crate::error::{Error, Result};
@@ -167,4 +166,8 @@ impl Links {
             None => Ok(order),
         }
     }
+}
+
+pub(super) fn wrong(node: &Node, why: String) -> Error {
+    Error::format(format!("ONNX node {:?} ({})", node.label(), node.op_type), why)
 }

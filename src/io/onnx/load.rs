@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::links::{Links, Names};
+use super::info::{Extent, Info};
+use super::links::{Links, Names, wrong};
 use super::meter::Meter;
-use super::model::{Extent, Info};
 use super::ops::{self, Args, Builder, Op, Operator};
 use super::proto::{Dim, Model, Node, ValueInfo};
 use super::run::{Graph, Link, Step};
@@ -200,10 +200,6 @@ fn find(node: &Node, opset: i64) -> Result<&'static Operator> {
         Some(name) => refuse(format!("its output {name:?}")),
         None => Ok(operator),
     }
-}
-
-pub(super) fn wrong(node: &Node, why: String) -> Error {
-    Error::format(format!("ONNX node {:?} ({})", node.label(), node.op_type), why)
 }
 
 /// The error with the node's name, unless it has one.

@@ -14,6 +14,7 @@
 //! is silent: see `tests/onnx/`.
 
 mod export;
+mod info;
 mod ints;
 mod links;
 mod load;
@@ -29,10 +30,11 @@ mod wire;
 #[cfg(not(target_arch = "wasm32"))]
 pub use export::export;
 pub use export::{Input, export_async};
+pub use info::{Extent, Info};
 pub use ints::Ints;
 pub use load::initializers;
 pub use meter::Limits;
-pub use model::{Extent, Info, OnnxModel};
+pub use model::OnnxModel;
 pub use ops::State;
 pub use stream::Stream;
 pub use value::{Value, read_tensor};

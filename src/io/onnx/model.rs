@@ -1,8 +1,9 @@
-//! A checked model, and its inputs and outputs
+//! A checked model.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::info::Info;
 use super::meter::Limits;
 use super::ops::Op;
 use super::run::Graph;
@@ -24,37 +25,8 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Clone)]
 pub struct OnnxModel {
-    pub(super) graph: Arc<Graph>,
-    pub(super) limits: Limits,
-}
-
-/// An input or output of a model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Info {
-    /// Its name.
-    pub name: String,
-    /// Its extents, where the file states the number of axes.
-    pub dims: Option<Vec<Extent>>,
-    /// Whether it holds floats; else integers.
-    pub float: bool,
-}
-
-/// One extent of an input or output.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// A number.
-    Fixed(usize),
-    /// Free, but the same wherever the name stands.
-    Named(String),
-    /// Free.
-    Free,
-}
-
-impl Extent {
-    /// A free extent with a name.
-    pub fn named(name: &str) -> Self {
-        Extent::Named(name.into())
-    }
+    graph: Arc<Graph>,
+    limits: Limits,
 }
 
 impl OnnxModel {
@@ -113,52 +85,12 @@ impl OnnxModel {
             };
             return Err(Error::unsupported(&step.label, step.operator, what));
         }
-        Ok(Stream::new(self.clone()))
+        Ok(Stream::new(self.graph.clone(), self.limits))
     }
 }
 
 impl std::fmt::Debug for OnnxModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "OnnxModel({} nodes, {:?})", self.graph.steps.len(), self.graph.device)
-    }
-}
-
-impl Info {
-    /// Checks type and extents; `extents` are those that the names stand for in this run.
-    pub(super) fn check<'a>(
-        &'a self,
-        op: &'static str,
-        value: &Value,
-        extents: &mut HashMap<&'a str, usize>,
-    ) -> Result<()> {
-        let float = match value {
-            Value::Tensor(tensor) => {
-                tensor.check_dtype(op, "inputs", "f32")?;
-                true
-            }
-            Value::Ints(_) => false,
-        };
-        if float != self.float {
-            let name = |float| if float { "floats" } else { "integers" };
-            let expected = format!("{} for {:?}", name(self.float), self.name);
-            return Err(Error::DType { op, arg: "inputs", expected, got: name(float).into() });
-        }
-        let Some(dims) = &self.dims else { return Ok(()) };
-        let fits = dims.len() == value.dims().len()
-            && dims.iter().zip(value.dims()).all(|(want, &got)| match want {
-                Extent::Fixed(want) => *want == got,
-                Extent::Named(name) => *extents.entry(name).or_insert(got) == got,
-                Extent::Free => true,
-            });
-        if fits {
-            return Ok(());
-        }
-        let text = |e: &Extent| match e {
-            Extent::Fixed(n) => n.to_string(),
-            Extent::Named(name) => extents.get(name.as_str()).map_or(name.clone(), |n| format!("{name} = {n}")),
-            Extent::Free => "any".into(),
-        };
-        let expected = dims.iter().map(text).collect::<Vec<_>>().join(", ");
-        Err(Error::shape(op, "inputs", format!("[{expected}] for {:?}", self.name), value.dims()))
     }
 }

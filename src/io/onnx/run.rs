@@ -1,14 +1,16 @@
 //! Runs a graph, whose values and nodes are numbered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use super::info::Info;
 use super::meter::{Limits, Meter};
-use super::model::Info;
-use super::ops::{Args, Op};
-use super::stream::States;
+use super::ops::{Args, Op, State};
 use super::value::Value;
 use crate::device::Device;
 use crate::error::{Error, Result};
+
+/// States of recurrent nodes, by the node's name.
+pub(super) type States = BTreeMap<String, State>;
 
 /// A loaded graph, without data that only loading needs: a file may hold a million nodes.
 pub(super) struct Graph {

@@ -1,14 +1,13 @@
 //! Streaming: models that process a sequence piece by piece.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use super::model::OnnxModel;
+use super::meter::Limits;
 use super::ops::{Op, State};
+use super::run::{Graph, States};
 use super::value::Value;
 use crate::error::{Error, Result};
-
-/// States of recurrent nodes, by the node's name.
-pub(super) type States = BTreeMap<String, State>;
 
 /// A model whose recurrent nodes keep their states from call to call.
 ///
@@ -25,25 +24,26 @@ pub(super) type States = BTreeMap<String, State>;
 /// stream.reset();
 /// # Ok::<(), wgru::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Stream {
-    model: OnnxModel,
+    graph: Arc<Graph>,
+    limits: Limits,
     states: States,
 }
 
 impl Stream {
-    pub(super) fn new(model: OnnxModel) -> Self {
-        Self { model, states: States::new() }
+    pub(super) fn new(graph: Arc<Graph>, limits: Limits) -> Self {
+        Self { graph, limits, states: States::new() }
     }
 
-    /// [`OnnxModel::run`], starting from the states after the previous call. The first call starts from those of the
+    /// [`OnnxModel::run`](super::OnnxModel::run), starting from the states after the previous call. The first call starts from those of the
     /// graph.
     ///
     /// # Errors
-    /// As [`OnnxModel::run`]; in that case, the states do not change.
+    /// As [`OnnxModel::run`](super::OnnxModel::run); in that case, the states do not change.
     pub fn run(&mut self, inputs: &[(&str, Value)]) -> Result<Vec<(String, Value)>> {
         let mut next = self.states.clone();
-        let outputs = self.model.graph.run(inputs, self.model.limits, Some(&mut next))?;
+        let outputs = self.graph.run(inputs, self.limits, Some(&mut next))?;
         self.states = next;
         Ok(outputs)
     }
@@ -63,12 +63,18 @@ impl Stream {
     /// # Errors
     /// [`Error::Value`] for a name that is not that of a recurrent node. The next call checks the extents.
     pub fn set_states(&mut self, states: BTreeMap<String, State>) -> Result<()> {
-        let recurrent = self.model.graph.steps.iter().filter(|step| matches!(step.op, Op::Recurrent(_)));
+        let recurrent = self.graph.steps.iter().filter(|step| matches!(step.op, Op::Recurrent(_)));
         let known: HashSet<&str> = recurrent.map(|step| &*step.label).collect();
         if let Some(name) = states.keys().find(|name| !known.contains(name.as_str())) {
             return Err(Error::value("Stream::set_states", "states", "names of recurrent nodes", name));
         }
         self.states = states;
         Ok(())
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stream({} nodes, states of {:?})", self.graph.steps.len(), self.states.keys())
     }
 }

@@ -1,86 +1,27 @@
 //! The recurrent layer: stacked layers and directions of one cell.
 
 mod config;
+mod inputs;
+mod names;
 mod run;
 
 use std::sync::Mutex;
 
 pub use config::{Padding, RecurrentConfig, RecurrentOptions};
+pub use names::{Gru, Lstm, Rnn};
 pub use run::{Gates, RecurrentOutput, RunOptions};
 
 pub(crate) use config::parameter_name;
+use inputs::Marks;
 
-use super::{Kind, Mode, Module, check_lengths, check_state, uniform};
+use super::{Kind, Mode, Module, uniform};
 use crate::autograd::{Kept, RecurrentRun, recurrent};
-use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::ops::recurrent::{Format, Layer, Noise, Plan, Reads, Schedule, Weights, chunk, valid_rows};
+use crate::ops::recurrent::{Format, Layer, Noise, Plan, Weights, chunk};
 use crate::precision::Precision;
 use crate::rng::Rng;
 use crate::tensor::Tensor;
-
-/// A gated recurrent unit over sequences, as `torch.nn.GRU`:
-///
-/// ```text
-/// r = σ(W_r·x + b_r + U_r·h + d_r)    z = σ(W_z·x + b_z + U_z·h + d_z)    h' = (1 − z)⊙n + z⊙h
-/// reset after:   n = tanh(W_n·x + b_n + r⊙(U_n·h + d_n))
-/// reset before:  n = tanh(W_n·x + b_n + U_n·(r⊙h) + d_n)
-/// ```
-///
-/// The update is computed as `n + z⊙(h − n)`, as PyTorch does: with an infinite state the other form differs.
-///
-/// Cho et al.: *Learning phrase representations using RNN encoder-decoder* (2014).
-///
-/// ```
-/// use wgru::{Device, Rng, Tensor, nn::{Gru, Mode, Module, RecurrentConfig, RunOptions}};
-/// let device = Device::cpu();
-/// let config = RecurrentConfig { layers: 2, ..RecurrentConfig::gru(4, 8) };
-/// let gru: Gru = config.build(&device, &mut Rng::new(0))?;
-/// let x = Tensor::zeros(&device, &[10, 3, 4])?;                           // 10 steps, 3 sequences
-/// assert_eq!(gru.forward(&x)?.dims(), [10, 3, 8]);
-/// let run = gru.run(&x, RunOptions { lengths: Some(&[10, 7, 1]), ..Default::default() }, &mut Mode::Eval)?;
-/// assert_eq!((run.output.dims(), run.h_n.dims()), (&[10, 3, 8][..], &[2, 3, 8][..]));
-/// # Ok::<(), wgru::Error>(())
-/// ```
-pub type Gru = Recurrent;
-
-/// A long short-term memory over sequences, as `torch.nn.LSTM`, gates in its order i, f, g, o:
-///
-/// ```text
-/// i = σ(W_i·x + b_i + U_i·h + d_i)    f = σ(W_f·x + b_f + U_f·h + d_f)    g = tanh(W_g·x + b_g + U_g·h + d_g)
-/// o = σ(W_o·x + b_o + U_o·h + d_o)    c' = f⊙c + i⊙g    h' = o⊙tanh(c')
-/// projection:    h' = W_hr·(o⊙tanh(c'))
-/// peepholes:     i and f also see p_i⊙c and p_f⊙c, o sees p_o⊙c'
-/// input_forget:  f = 1 − i
-/// ```
-///
-/// Hochreiter and Schmidhuber (1997); Gers et al. (2000); Sak et al. (2014).
-///
-/// ```
-/// use wgru::{Device, Rng, Tensor, nn::{Lstm, Mode, RecurrentConfig, RunOptions}};
-/// let device = Device::cpu();
-/// let config = RecurrentConfig { projection: 5, ..RecurrentConfig::lstm(4, 8) };
-/// let lstm: Lstm = config.build(&device, &mut Rng::new(0))?;
-/// let run = lstm.run(&Tensor::zeros(&device, &[10, 3, 4])?, RunOptions::default(), &mut Mode::Eval)?;
-/// assert_eq!(run.output.dims(), [10, 3, 5]);
-/// assert_eq!(run.h_n.dims(), [1, 3, 5]);
-/// assert_eq!(run.c_n.map(|c| c.dims().to_vec()), Some(vec![1, 3, 8]));
-/// # Ok::<(), wgru::Error>(())
-/// ```
-pub type Lstm = Recurrent;
-
-/// A simple recurrent layer over sequences, as `torch.nn.RNN`: `h' = f(W·x + b + U·h + d)` with tanh, or with max(v, 0)
-/// for [`Cell::RnnRelu`]. Elman (1990).
-///
-/// ```
-/// use wgru::{Cell, Device, Rng, Tensor, nn::{Module, RecurrentConfig, Rnn}};
-/// let device = Device::cpu();
-/// let rnn: Rnn = RecurrentConfig::new(Cell::RnnRelu, 4, 8).build(&device, &mut Rng::new(0))?;
-/// assert_eq!(rnn.forward(&Tensor::zeros(&device, &[10, 3, 4])?)?.dims(), [10, 3, 8]);
-/// # Ok::<(), wgru::Error>(())
-/// ```
-pub type Rnn = Recurrent;
 
 /// A recurrent layer of any [`Cell`]. [`Gru`], [`Lstm`] and [`Rnn`] are other names of it, and give the equations.
 pub struct Recurrent {
@@ -101,32 +42,6 @@ pub struct Recurrent {
 
 /// A cached tensor with the key that it was made for.
 type Cached<K> = Mutex<Option<(K, Tensor)>>;
-
-/// The steps of a run.
-struct Marks {
-    /// `[T, B]`: [`kernels::marks`](crate::kernels::marks).
-    words: Tensor,
-    /// Where a sequence begins at step 0, the factors of the first states: 0 or 1.
-    begins: Option<Vec<f32>>,
-    /// As those of [`Reads`].
-    gaps: bool,
-    given: bool,
-}
-
-impl Marks {
-    fn reads(&self, x: Tensor) -> Reads {
-        Reads { x, marks: self.words.clone(), gaps: self.gaps, given: self.given }
-    }
-
-    /// `x` `[T, B, ..]` with zeros at the steps that do not count.
-    fn valid(&self, x: Tensor) -> Result<Tensor> {
-        if !self.gaps {
-            return Ok(x);
-        }
-        let width = x.len() / self.words.len();
-        valid_rows(&self.words, &x, [0, width, width])?.view("recurrent", x.dims())
-    }
-}
 
 impl Recurrent {
     /// Random weights and biases, uniform in `±1/√H` as in PyTorch; learned initial states are 0.
@@ -280,7 +195,7 @@ impl Recurrent {
             && !options.gates
             && !y.is_tracked()
             && !first.is_tracked()
-            && let Some([y, last]) = self.run_in_waves(&y, &first, &marks)?
+            && let Some([y, last]) = self.run_wavefront(&y, &first, &marks)?
         {
             return self.output(y, last, Vec::new());
         }
@@ -356,7 +271,7 @@ impl Recurrent {
     }
 
     /// The layers one behind the other, where that pays: `y` `[T, B, H]` and the last states.
-    fn run_in_waves(&self, x: &Tensor, first: &Tensor, marks: &Marks) -> Result<Option<[Tensor; 2]>> {
+    fn run_wavefront(&self, x: &Tensor, first: &Tensor, marks: &Marks) -> Result<Option<[Tensor; 2]>> {
         let c = &self.config;
         let &[steps, batch, input] = x.dims() else { return Ok(None) };
         if c.fused().is_none() {
@@ -366,7 +281,7 @@ impl Recurrent {
         let Some(chunk) = chunk(&self.device, &layer, c.layers) else { return Ok(None) };
         let weights: Vec<Weights> = self.weights.iter().flatten().cloned().collect();
         let packed = self.packed(c.layers, &layer.stacked(c.layers), &weights)?;
-        layer.forward_in_waves(&marks.reads(x.clone()), first, &weights, &packed, chunk).map(Some)
+        layer.forward_wavefront(&marks.reads(x.clone()), first, &weights, &packed, chunk).map(Some)
     }
 
     /// The plan for so many sequences.
@@ -419,7 +334,7 @@ impl Recurrent {
         let reads = marks.reads(x.clone());
         let saved: Vec<&Tensor> = std::iter::once(&x).chain(&on_tape).collect();
         if c.options.recompute && tracked && !keep_gates {
-            let (outputs, states) = layer.forward_in_chunks(&reads, &first, &weights)?;
+            let (outputs, states) = layer.forward_checkpointed(&reads, &first, &weights)?;
             let run = RecurrentRun { layer, reads, weights, kept: Kept::States(states) };
             let [y, last] = recurrent(c.op(), &inputs, &saved, outputs, run);
             return Ok((y, last, None));
@@ -449,82 +364,6 @@ impl Recurrent {
         let packed = layer.pack(weights)?;
         *slot = Some((versions, packed.clone()));
         Ok(packed)
-    }
-
-    /// The first states `[layers·D, B, width]`.
-    fn first(&self, options: &RunOptions, batch: usize, mode: &Mode) -> Result<Tensor> {
-        let c = &self.config;
-        let all = c.layers * c.directions();
-        let mut parts = vec![("h0", options.h0, c.out())];
-        match (c.cell, options.c0) {
-            (Cell::Lstm, c0) => parts.push(("c0", c0, c.hidden)),
-            (_, Some(c0)) => return Err(Error::shape(c.op(), "c0", "none: this cell has no cell state", c0.dims())),
-            _ => {}
-        }
-        let mut states = Vec::with_capacity(parts.len());
-        for (name, given, width) in parts {
-            let dims = [all, batch, width];
-            let learned = self.first.iter().find(|(n, _)| *n == name);
-            states.push(match (given, learned) {
-                (Some(state), _) => {
-                    check_state(c.op(), name, &self.device, state, dims)?;
-                    state.clone()
-                }
-                (None, Some((_, learned))) => Tensor::zeros(&self.device, &dims)?.add(&mode.parameter(learned))?,
-                (None, None) => Tensor::zeros(&self.device, &dims)?,
-            });
-        }
-        match &states[..] {
-            [one] => Ok(one.clone()),
-            _ => Tensor::concat(&states.iter().collect::<Vec<_>>(), 2),
-        }
-    }
-
-    /// Returns the marks of a run's steps, after checking lengths, mask and resets.
-    fn marks(&self, options: &RunOptions, steps: usize, batch: usize) -> Result<Marks> {
-        let c = &self.config;
-        if let Some(lengths) = options.lengths {
-            check_lengths(c.op(), lengths, batch, steps)?;
-        }
-        let by_time = |arg: &'static str, flags: Option<&[bool]>| -> Result<Option<Vec<bool>>> {
-            let Some(flags) = flags else { return Ok(None) };
-            if flags.len() != steps * batch {
-                return Err(Error::shape(c.op(), arg, format!("{} flags, one a step", steps * batch), &[flags.len()]));
-            }
-            let place = |i: usize| if c.batch_first { i % batch * steps + i / batch } else { i };
-            Ok(Some((0..flags.len()).map(|i| flags[place(i)]).collect()))
-        };
-        let (mask, resets) = (by_time("mask", options.mask)?, by_time("resets", options.resets)?);
-        let schedule = Schedule {
-            lengths: options.lengths,
-            mask: mask.as_deref(),
-            resets: resets.as_deref(),
-            to_first: options.reset_to_h0,
-            repeat: c.options.padding == Padding::RepeatLast,
-        };
-        let make = || Tensor::from_indices(&self.device, &schedule.marks(steps, batch), &[steps, batch]);
-        let gaps = options.lengths.is_some_and(|l| l.iter().any(|&l| l < steps))
-            || mask.as_ref().is_some_and(|m| m.contains(&false));
-        let given = options.h0.is_some() || options.c0.is_some() || c.options.learn_h0;
-        if options.lengths.is_some() || mask.is_some() || resets.is_some() {
-            let begins = resets.as_ref().filter(|r| !options.reset_to_h0 && r[..batch].contains(&true)).map(|resets| {
-                let forward = |d: usize| d == 0 && !c.reverse;
-                let one = |d: usize| resets[..batch].iter().map(move |&begins| (!(begins && forward(d))) as u32 as f32);
-                (0..c.layers * c.directions()).flat_map(|i| one(i % c.directions())).collect()
-            });
-            return Ok(Marks { words: make()?, begins, gaps, given });
-        }
-        let mut slot = self.whole.lock().expect("an upload does not panic");
-        if let Some((made_for, marks)) = &*slot
-            && *made_for == [batch, steps]
-            && !marks.is_void()
-        {
-            return Ok(Marks { words: marks.clone(), begins: None, gaps, given });
-        }
-        // Without any of them no step is special, whatever `reset_to_h0` says.
-        let marks = make()?;
-        *slot = Some(([batch, steps], marks.clone()));
-        Ok(Marks { words: marks, begins: None, gaps, given })
     }
 }
 

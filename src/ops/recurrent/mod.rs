@@ -2,22 +2,22 @@
 //!
 //! The input product of all steps is one GEMM before the plan, the weight gradients are GEMMs after it
 //! (`gradients.rs`). The serial loop in between is `fused.rs` for cells without options, and `steps.rs` for every cell and
-//! option. `chunks.rs` runs all of that by parts of the time, where memory matters more than time; `wave.rs` runs several
+//! option. `checkpointing.rs` runs all of that by parts of the time, where memory matters more than time; `wavefront.rs` runs several
 //! layers one behind the other.
 
-mod chunks;
+mod checkpointing;
 mod fused;
 mod gradients;
 mod plan;
 mod steps;
-mod wave;
+mod wavefront;
 
-pub(crate) use chunks::States;
+pub(crate) use checkpointing::States;
 pub(crate) use fused::Format;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use plan::GRU;
 pub use plan::Plan;
-pub(crate) use wave::chunk;
+pub(crate) use wavefront::chunk;
 
 use super::linalg::product;
 use super::movement;

@@ -1,6 +1,6 @@
 //! Builds the graph of an ONNX file.
 
-use super::super::model::Extent;
+use super::super::info::Extent;
 use super::super::wire::Message;
 use crate::error::{Error, Result};
 use crate::io::TensorFile;
@@ -185,4 +185,19 @@ pub fn texts(name: &str, values: &[String]) -> Message {
         out.bytes(9, v.as_bytes());
     }
     out
+}
+
+/// Returns the error for a layer that cannot be exported.
+pub fn refuse(layer: &str, operator: &str, what: &str) -> Error {
+    Error::Unsupported { node: layer.into(), operator: operator.into(), what: format!("export of {what}") }
+}
+
+/// Returns the extents with the last one, which must be `from`, replaced by `to`.
+pub fn replaced(layer: &str, x: &Value, from: usize, to: usize) -> Result<Vec<Extent>> {
+    match x.dims.split_last() {
+        Some((Extent::Fixed(last), rest)) if *last == from && !x.indices => {
+            Ok(rest.iter().cloned().chain([Extent::Fixed(to)]).collect())
+        }
+        _ => Err(wrong(layer, x, &format!("floats with a last extent of {from}"))),
+    }
 }

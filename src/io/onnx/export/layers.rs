@@ -1,7 +1,7 @@
 //! Converts layers to nodes.
 
-use super::super::model::Extent;
-use super::graph::{Graph, Value, float, int, ints, wrong};
+use super::super::info::Extent;
+use super::graph::{Graph, Value, float, int, ints, refuse, replaced, wrong};
 use super::recurrent;
 use crate::error::{Error, Result};
 use crate::nn::{Axes, Conv1dConfig, Kind, LastState, Module};
@@ -34,21 +34,6 @@ pub fn write(graph: &mut Graph, path: &str, module: &dyn Module, x: Value) -> Re
             Err(refuse(name, "LayerNormGru", "a GRU with layer norm, which ONNX has no operator for"))
         }
         Kind::Other => Err(refuse(name, "a layer", "a module whose kind is not known")),
-    }
-}
-
-/// Returns the error for a layer that cannot be exported.
-pub fn refuse(layer: &str, operator: &str, what: &str) -> Error {
-    Error::Unsupported { node: layer.into(), operator: operator.into(), what: format!("export of {what}") }
-}
-
-/// Returns the extents with the last one, which must be `from`, replaced by `to`.
-pub fn replaced(layer: &str, x: &Value, from: usize, to: usize) -> Result<Vec<Extent>> {
-    match x.dims.split_last() {
-        Some((Extent::Fixed(last), rest)) if *last == from && !x.indices => {
-            Ok(rest.iter().cloned().chain([Extent::Fixed(to)]).collect())
-        }
-        _ => Err(wrong(layer, x, &format!("floats with a last extent of {from}"))),
     }
 }
 

@@ -4,7 +4,7 @@ mod graph;
 mod layers;
 mod recurrent;
 
-use super::model::Extent;
+use super::info::Extent;
 use crate::error::{Error, Result};
 use crate::io::parameters_to_file;
 use crate::nn::{Module, check_last_steps};

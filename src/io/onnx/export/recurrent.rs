@@ -1,9 +1,8 @@
 //! Exports recurrent layers: one node per layer, time first.
 
-use super::super::model::Extent;
+use super::super::info::Extent;
 use super::super::wire::Message;
-use super::graph::{self, Graph, Value, wrong};
-use super::layers::{refuse, replaced};
+use super::graph::{self, Graph, Value, refuse, replaced, wrong};
 use crate::cell::Cell;
 use crate::error::Result;
 use crate::io::RecurrentWeights;

@@ -29,7 +29,7 @@ impl Layer {
     }
 
     /// [`Layer::forward`], of which only the states between chunks are kept: the output, the last states and these.
-    pub fn forward_in_chunks(
+    pub fn forward_checkpointed(
         &self,
         reads: &Reads,
         first: &Tensor,
@@ -54,8 +54,8 @@ impl Layer {
         Ok(([y, last], States(states)))
     }
 
-    /// [`Layer::backward`] of what [`forward_in_chunks`](Self::forward_in_chunks) kept.
-    pub fn backward_in_chunks(
+    /// [`Layer::backward`] of what [`forward_checkpointed`](Self::forward_checkpointed) kept.
+    pub fn backward_checkpointed(
         &self,
         reads: &Reads,
         weights: &[Weights],

@@ -2,7 +2,7 @@
 //! the directions of one fused kernel, all forward, each a chunk behind.
 //!
 //! ```text
-//! wave       0     1     2     3          chunks of the steps by layer
+//! wavefront       0     1     2     3          chunks of the steps by layer
 //! layer 0    a     b     c
 //! layer 1          a     b     c
 //! ```
@@ -72,7 +72,7 @@ impl Layer {
 
     /// Runs layers of the same cell, of which this is the first, from `first` `[L, B, width]` in chunks; `packed` is
     /// that of all. Keeps nothing for backward: `y` `[T, B, H]` and `last` `[L, B, width]`.
-    pub fn forward_in_waves(
+    pub fn forward_wavefront(
         &self,
         reads: &Reads,
         first: &Tensor,

@@ -1,7 +1,7 @@
 //! Threads that share work, however short.
 //!
-//! A step of a recurrent network takes a few microseconds: waking a thread costs more. A helper therefore spins while
-//! work keeps coming, sees an offer within 0.1 µs, and sleeps when none comes. The caller never waits for a helper that
+//! A step of a recurrent network takes a few microseconds: waking a thread costs more. A worker therefore spins while
+//! work keeps coming, sees an lease within 0.1 µs, and sleeps when none comes. The caller never waits for a worker that
 //! has not begun: it takes such a share back and does it itself.
 #![allow(unsafe_code, reason = "work that borrows from its caller runs on other threads")]
 
@@ -12,12 +12,12 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::pace::{Pace, TRIED, Turns};
+use super::share_tuner::{Backoff, ShareTuner, TRIED};
 
-/// How long a helper spins after its last work, and how long it then sleeps between looks.
+/// How long a worker spins after its last work, and how long it then sleeps between looks.
 const SPIN: Duration = Duration::from_micros(500);
 const SLEEP: Duration = Duration::from_millis(1);
-/// How long the caller waits for a helper, beside four times what its own share took, before that was most likely
+/// How long the caller waits for a worker, beside four times what its own share took, before that was most likely
 /// interrupted.
 const LATE: Duration = Duration::from_micros(20);
 /// Offers between two looks from which on it pays to stand by again.
@@ -53,23 +53,23 @@ impl Parts {
     }
 }
 
-/// How a shared call went.
-struct Went {
+/// How a shared call timing.
+struct ShareTiming {
     /// What the caller's own share took, and how long it then waited.
     own: Duration,
     wait: Duration,
-    /// No helper had begun when the caller was done.
+    /// No worker had begun when the caller was done.
     is_missed: bool,
 }
 
-impl Went {
-    /// Whether a helper was so late that it was most likely interrupted.
+impl ShareTiming {
+    /// Whether a worker was so late that it was most likely interrupted.
     fn is_late(&self) -> bool {
         self.wait > 4 * self.own + LATE
     }
 }
 
-/// States of a desk.
+/// States of a slot.
 const FREE: u32 = 0;
 const OFFERED: u32 = 1;
 const TAKEN: u32 = 2;
@@ -78,24 +78,24 @@ const FAILED: u32 = 4;
 
 type Task<'a> = &'a (dyn Fn(Range<usize>) + Sync);
 
-/// Where the caller leaves a share for one helper. Its own cache line.
+/// Where the caller leaves a share for one worker. Its own cache line.
 #[repr(align(128))]
-struct Desk {
+struct Slot {
     state: AtomicU32,
-    /// Counts up with every offer.
+    /// Counts up with every lease.
     offers: AtomicU32,
-    /// The helper sleeps, or is about to.
+    /// The worker sleeps, or is about to.
     asleep: AtomicBool,
-    /// The helper may go.
+    /// The worker may go.
     closed: AtomicBool,
-    /// Written by the caller while the state is FREE, read by the helper while it is TAKEN.
+    /// Written by the caller while the state is FREE, read by the worker while it is TAKEN.
     share: UnsafeCell<Option<(Task<'static>, Range<usize>)>>,
 }
 
 // SAFETY: the state says who may touch the share.
-unsafe impl Sync for Desk {}
+unsafe impl Sync for Slot {}
 
-impl Desk {
+impl Slot {
     /// Does the share that lies here, if there is one.
     fn serve(&self) -> bool {
         // Looking is cheap, an exchange takes the line from the caller even if it fails.
@@ -146,25 +146,25 @@ impl Desk {
     }
 }
 
-/// The caller and its helpers, who are hired when there is first work for them.
-pub(crate) struct Team {
+/// The caller and its workers, who are hired when there is first work for them.
+pub(crate) struct ThreadPool {
     threads: usize,
-    helpers: OnceLock<Helpers>,
+    workers: OnceLock<Workers>,
     /// One caller at a time; a second one works alone.
     in_use: AtomicBool,
-    turns: Turns,
-    pace: Pace,
+    backoff: Backoff,
+    tuner: ShareTuner,
 }
 
-impl Team {
+impl ThreadPool {
     /// `threads` in all.
     pub fn new(threads: usize) -> Self {
         Self {
             threads,
-            helpers: OnceLock::new(),
+            workers: OnceLock::new(),
             in_use: AtomicBool::new(false),
-            turns: Turns::default(),
-            pace: Pace::default(),
+            backoff: Backoff::default(),
+            tuner: ShareTuner::default(),
         }
     }
 
@@ -173,29 +173,29 @@ impl Team {
         self.threads
     }
 
-    /// Hires the helpers now; fewer if the system gives no more.
-    pub fn hire(&self) -> &Helpers {
-        self.helpers.get_or_init(|| Helpers::new(self.threads - 1))
+    /// Hires the workers now; fewer if the system gives no more.
+    pub fn start(&self) -> &Workers {
+        self.workers.get_or_init(|| Workers::new(self.threads - 1))
     }
 
     /// Short work: `task` over `0..parts`, neighbouring parts for each thread, as far as sharing pays. What it computes
     /// must not depend on how the parts are shared. All parts are `work`, in units that mean the same from call to call.
-    /// Makes no system call; helpers that sleep are left alone.
+    /// Makes no system call; workers that sleep are left alone.
     pub fn share(&self, parts: usize, work: usize, task: Task<'_>) {
-        let Some(offer) = self.offer(self.threads.min(parts)) else { return task(0..parts) };
-        let tried = self.pace.of(work);
+        let Some(lease) = self.lease(self.threads.min(parts)) else { return task(0..parts) };
+        let tried = self.tuner.of(work);
         let (which, notes) = tried.choose();
-        let helped = parts * TRIED[which] * (offer.threads - 1) / (4 * offer.threads);
-        if helped > 0 && !self.turns.take_alone() {
-            let went = offer.run(parts, helped, task);
-            self.turns.note(went.is_late());
-            if notes && !went.is_missed {
-                tried.note(which, went.own + went.wait);
+        let helped = parts * TRIED[which] * (lease.threads - 1) / (4 * lease.threads);
+        if helped > 0 && !self.backoff.take_alone() {
+            let timing = lease.run(parts, helped, task);
+            self.backoff.note(timing.is_late());
+            if notes && !timing.is_missed {
+                tried.note(which, timing.own + timing.wait);
             }
             return;
         }
-        // Another caller may have the helpers meanwhile.
-        drop(offer);
+        // Another caller may have the workers meanwhile.
+        drop(lease);
         let start = notes.then(Instant::now);
         task(0..parts);
         if let Some(start) = start {
@@ -203,12 +203,12 @@ impl Team {
         }
     }
 
-    /// Long work: `task` for each of `0..parts`, by whoever is free. Wakes helpers that sleep.
+    /// Long work: `task` for each of `0..parts`, by whoever is free. Wakes workers that sleep.
     pub fn over(&self, parts: usize, task: impl Fn(usize) + Sync) {
-        let Some(offer) = self.offer(self.threads.min(parts)) else { return (0..parts).for_each(task) };
-        offer.wake();
+        let Some(lease) = self.lease(self.threads.min(parts)) else { return (0..parts).for_each(task) };
+        lease.wake();
         let next = AtomicUsize::new(0);
-        offer.run(offer.threads, offer.threads - 1, &|_| {
+        lease.run(lease.threads, lease.threads - 1, &|_| {
             loop {
                 let part = next.fetch_add(1, Ordering::Relaxed);
                 if part >= parts {
@@ -219,56 +219,56 @@ impl Team {
         });
     }
 
-    /// Wakes helpers before much short work.
+    /// Wakes workers before much short work.
     pub fn wake(&self) {
-        if let Some(offer) = self.offer(self.threads) {
-            offer.wake();
+        if let Some(lease) = self.lease(self.threads) {
+            lease.wake();
         }
     }
 
-    /// The team for the caller, if it has `threads`, more than one, and nobody else uses it.
-    fn offer(&self, threads: usize) -> Option<Offer<'_>> {
+    /// The pool for the caller, if it has `threads`, more than one, and nobody else uses it.
+    fn lease(&self, threads: usize) -> Option<Lease<'_>> {
         if threads <= 1 || self.in_use.swap(true, Ordering::Acquire) {
             return None;
         }
-        let helpers = self.hire();
-        let threads = threads.min(helpers.desks.len() + 1);
-        // Dropped, and the team with it, where the system gives no threads.
-        Some(Offer { team: self, helpers, threads }).filter(|_| threads > 1)
+        let workers = self.start();
+        let threads = threads.min(workers.slots.len() + 1);
+        // Dropped, and the pool with it, where the system gives no threads.
+        Some(Lease { pool: self, workers, threads }).filter(|_| threads > 1)
     }
 }
 
-pub(crate) struct Helpers {
-    desks: Vec<Arc<Desk>>,
+pub(crate) struct Workers {
+    slots: Vec<Arc<Slot>>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Helpers {
+impl Workers {
     fn new(count: usize) -> Self {
-        let mut helpers = Self { desks: Vec::new(), threads: Vec::new() };
+        let mut workers = Self { slots: Vec::new(), threads: Vec::new() };
         for _ in 0..count {
-            let desk = Arc::new(Desk {
+            let slot = Arc::new(Slot {
                 state: AtomicU32::new(FREE),
                 offers: AtomicU32::new(0),
                 asleep: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
                 share: UnsafeCell::new(None),
             });
-            let theirs = desk.clone();
+            let theirs = slot.clone();
             let Ok(thread) = std::thread::Builder::new().name("wgru".into()).spawn(move || theirs.stand_by()) else {
                 break;
             };
-            helpers.desks.push(desk);
-            helpers.threads.push(thread);
+            workers.slots.push(slot);
+            workers.threads.push(thread);
         }
-        helpers
+        workers
     }
 }
 
-impl Drop for Helpers {
+impl Drop for Workers {
     fn drop(&mut self) {
-        for desk in &self.desks {
-            desk.closed.store(true, Ordering::Relaxed);
+        for slot in &self.slots {
+            slot.closed.store(true, Ordering::Relaxed);
         }
         for thread in self.threads.drain(..) {
             thread.thread().unpark();
@@ -278,65 +278,65 @@ impl Drop for Helpers {
     }
 }
 
-/// A team that its caller has to itself.
-struct Offer<'a> {
-    team: &'a Team,
-    helpers: &'a Helpers,
+/// A pool that its caller has to itself.
+struct Lease<'a> {
+    pool: &'a ThreadPool,
+    workers: &'a Workers,
     threads: usize,
 }
 
-impl Drop for Offer<'_> {
+impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        self.team.in_use.store(false, Ordering::Release);
+        self.pool.in_use.store(false, Ordering::Release);
     }
 }
 
-impl Offer<'_> {
+impl Lease<'_> {
     fn wake(&self) {
-        for (desk, thread) in self.helpers.desks.iter().zip(&self.helpers.threads).take(self.threads - 1) {
-            desk.offers.fetch_add(BUSY, Ordering::SeqCst);
-            if desk.asleep.load(Ordering::SeqCst) {
+        for (slot, thread) in self.workers.slots.iter().zip(&self.workers.threads).take(self.threads - 1) {
+            slot.offers.fetch_add(BUSY, Ordering::SeqCst);
+            if slot.asleep.load(Ordering::SeqCst) {
                 thread.thread().unpark();
             }
         }
     }
 
-    /// Runs `task` over `0..parts`, of which helpers get the last `helped`, as evenly as whole parts can be.
-    fn run(&self, parts: usize, helped: usize, task: Task<'_>) -> Went {
+    /// Runs `task` over `0..parts`, of which workers get the last `helped`, as evenly as whole parts can be.
+    fn run(&self, parts: usize, helped: usize, task: Task<'_>) -> ShareTiming {
         let own = parts - helped;
-        let end = |helpers: usize| own + helped * helpers / (self.threads - 1);
-        // SAFETY: `open` is dropped before the borrow ends, and then no helper has the task, nor will have it.
+        let end = |workers: usize| own + helped * workers / (self.threads - 1);
+        // SAFETY: `open` is dropped before the borrow ends, and then no worker has the task, nor will have it.
         let task_of_helpers = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
-        let mut open = Open { desks: &self.helpers.desks[..self.threads - 1], task, failed: false };
-        for (i, desk) in open.desks.iter().enumerate() {
-            // SAFETY: FREE: every caller leaves all desks so.
-            unsafe { *desk.share.get() = Some((task_of_helpers, end(i)..end(i + 1))) };
+        let mut open = InFlight { slots: &self.workers.slots[..self.threads - 1], task, failed: false };
+        for (i, slot) in open.slots.iter().enumerate() {
+            // SAFETY: FREE: every caller leaves all slots so.
+            unsafe { *slot.share.get() = Some((task_of_helpers, end(i)..end(i + 1))) };
             // Only callers write it, one at a time.
-            desk.offers.store(desk.offers.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-            desk.state.store(OFFERED, Ordering::Release);
+            slot.offers.store(slot.offers.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+            slot.state.store(OFFERED, Ordering::Release);
         }
         let start = Instant::now();
         task(0..own);
         let own = start.elapsed();
         let is_missed = open.collect();
         assert!(!open.failed, "a share of the work panicked");
-        Went { own, wait: start.elapsed() - own, is_missed }
+        ShareTiming { own, wait: start.elapsed() - own, is_missed }
     }
 }
 
-/// Work that lies on the desks; nobody has it any more once this is dropped.
-struct Open<'a> {
-    desks: &'a [Arc<Desk>],
+/// Work that lies on the slots; nobody has it any more once this is dropped.
+struct InFlight<'a> {
+    slots: &'a [Arc<Slot>],
     task: Task<'a>,
     failed: bool,
 }
 
-impl Open<'_> {
+impl InFlight<'_> {
     /// Does the shares that nobody began, and waits for the others; whether there were any of the former.
     fn collect(&mut self) -> bool {
         let mut is_missed = false;
-        for desk in self.desks {
-            if let Some(range) = take_back(desk) {
+        for slot in self.slots {
+            if let Some(range) = take_back(slot) {
                 is_missed = true;
                 (self.task)(range);
             }
@@ -346,74 +346,74 @@ impl Open<'_> {
     }
 
     fn wait(&mut self) {
-        for desk in self.desks {
-            while desk.state.load(Ordering::Acquire) == TAKEN {
+        for slot in self.slots {
+            while slot.state.load(Ordering::Acquire) == TAKEN {
                 std::hint::spin_loop();
             }
-            self.failed |= desk.state.load(Ordering::Relaxed) == FAILED;
-            desk.state.store(FREE, Ordering::Relaxed);
+            self.failed |= slot.state.load(Ordering::Relaxed) == FAILED;
+            slot.state.store(FREE, Ordering::Relaxed);
         }
     }
 }
 
-/// The share on this desk, unless a helper has begun.
-fn take_back(desk: &Desk) -> Option<Range<usize>> {
-    // Looking is cheap, an exchange takes the line from the helper even if it fails.
-    if desk.state.load(Ordering::Relaxed) != OFFERED {
+/// The share on this slot, unless a worker has begun.
+fn take_back(slot: &Slot) -> Option<Range<usize>> {
+    // Looking is cheap, an exchange takes the line from the worker even if it fails.
+    if slot.state.load(Ordering::Relaxed) != OFFERED {
         return None;
     }
-    desk.state.compare_exchange(OFFERED, FREE, Ordering::Acquire, Ordering::Relaxed).ok()?;
+    slot.state.compare_exchange(OFFERED, FREE, Ordering::Acquire, Ordering::Relaxed).ok()?;
     // SAFETY: FREE: the share is the caller's again.
-    unsafe { (*desk.share.get()).take() }.map(|(_, range)| range)
+    unsafe { (*slot.share.get()).take() }.map(|(_, range)| range)
 }
 
-impl Drop for Open<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         // After a panic of the caller's own share, some still lie there.
-        self.desks.iter().for_each(|desk| _ = take_back(desk));
+        self.slots.iter().for_each(|slot| _ = take_back(slot));
         self.wait();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::pace::ALONE;
+    use super::super::share_tuner::ALONE;
     use super::*;
 
     #[test]
     fn every_part_is_done_once_however_many_threads() {
         for threads in [1, 2, 3, 5] {
-            let team = Team::new(threads);
+            let pool = ThreadPool::new(threads);
             for round in 0..2000 {
                 let parts = round % 9;
                 let counts: Vec<AtomicUsize> = (0..parts).map(|_| AtomicUsize::new(0)).collect();
-                share_alike(&team, parts, &|range| range.for_each(|i| _ = counts[i].fetch_add(1, Ordering::Relaxed)));
-                team.over(parts, |i| _ = counts[i].fetch_add(1, Ordering::Relaxed));
+                share_alike(&pool, parts, &|range| range.for_each(|i| _ = counts[i].fetch_add(1, Ordering::Relaxed)));
+                pool.over(parts, |i| _ = counts[i].fetch_add(1, Ordering::Relaxed));
                 assert!(counts.iter().all(|n| n.load(Ordering::Relaxed) == 2), "{threads} threads, {parts} parts");
             }
         }
     }
 
     /// Shares as if that had long been the fastest.
-    fn share_alike(team: &Team, parts: usize, task: Task<'_>) {
-        team.pace.of(1).share_alike();
-        team.share(parts, 1, task);
+    fn share_alike(pool: &ThreadPool, parts: usize, task: Task<'_>) {
+        pool.tuner.of(1).share_alike();
+        pool.share(parts, 1, task);
     }
 
     /// The rule in its place: shares to be done alone are the caller's, all parts at once, and are counted off.
     #[test]
     fn a_team_whose_threads_take_turns_leaves_the_work_to_the_caller() {
-        let team = Team::new(2);
-        team.turns.note(true);
+        let pool = ThreadPool::new(2);
+        pool.backoff.note(true);
         let caller = std::thread::current().id();
         for _ in 0..ALONE {
             let ranges = std::sync::Mutex::new(Vec::new());
-            share_alike(&team, 8, &|range| ranges.lock().expect("no panic").push((range, std::thread::current().id())));
+            share_alike(&pool, 8, &|range| ranges.lock().expect("no panic").push((range, std::thread::current().id())));
             assert_eq!(ranges.into_inner().expect("no panic"), [(0..8, caller)]);
         }
-        assert!(!team.turns.take_alone(), "the next one is shared again");
+        assert!(!pool.backoff.take_alone(), "the next one is shared again");
         let ranges = std::sync::Mutex::new(Vec::new());
-        share_alike(&team, 8, &|range| ranges.lock().expect("no panic").push(range));
+        share_alike(&pool, 8, &|range| ranges.lock().expect("no panic").push(range));
         let mut ranges = ranges.into_inner().expect("no panic");
         ranges.sort_by_key(|range| range.start);
         assert_eq!(ranges, [0..4, 4..8]);
@@ -421,13 +421,13 @@ mod tests {
 
     #[test]
     fn two_callers_at_once_do_not_meet() {
-        let team = Team::new(2);
+        let pool = ThreadPool::new(2);
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
                     for _ in 0..5000 {
                         let sum = AtomicUsize::new(0);
-                        share_alike(&team, 8, &|range| _ = sum.fetch_add(range.sum::<usize>(), Ordering::Relaxed));
+                        share_alike(&pool, 8, &|range| _ = sum.fetch_add(range.sum::<usize>(), Ordering::Relaxed));
                         assert_eq!(sum.into_inner(), 28);
                     }
                 });
@@ -437,13 +437,13 @@ mod tests {
 
     #[test]
     fn a_panic_reaches_the_caller_and_the_team_works_on() {
-        let team = Team::new(2);
+        let pool = ThreadPool::new(2);
         for bad in [0, 7] {
             let task = |range: Range<usize>| assert!(!range.contains(&bad), "this share panics");
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| share_alike(&team, 8, &task)));
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| share_alike(&pool, 8, &task)));
             assert!(result.is_err());
             let sum = AtomicUsize::new(0);
-            share_alike(&team, 8, &|range| _ = sum.fetch_add(range.sum::<usize>(), Ordering::Relaxed));
+            share_alike(&pool, 8, &|range| _ = sum.fetch_add(range.sum::<usize>(), Ordering::Relaxed));
             assert_eq!(sum.into_inner(), 28);
         }
     }

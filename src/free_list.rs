@@ -6,13 +6,13 @@ use std::collections::HashMap;
 const KEPT: u64 = 512 << 20;
 
 /// Free list of recyclable objects, bucketed by size.
-pub(crate) struct Shelf<T> {
+pub(crate) struct FreeList<T> {
     by_size: HashMap<u64, Vec<T>>,
     bytes: u64,
     closed: bool,
 }
 
-impl<T> Default for Shelf<T> {
+impl<T> Default for FreeList<T> {
     fn default() -> Self {
         Self { by_size: HashMap::new(), bytes: 0, closed: false }
     }
@@ -24,7 +24,7 @@ pub(crate) fn size_class(bytes: u64) -> u64 {
     bytes.max(16).next_multiple_of(step)
 }
 
-impl<T> Shelf<T> {
+impl<T> FreeList<T> {
     /// Takes an object of `size` bytes, if there is one.
     pub fn take(&mut self, size: u64) -> Option<T> {
         let thing = self.by_size.get_mut(&size)?.pop()?;
@@ -65,13 +65,17 @@ mod tests {
 
     #[test]
     fn a_shelf_gives_back_what_has_the_size_and_keeps_no_more_than_its_limit() {
-        let mut shelf = Shelf::default();
-        shelf.give(256, 'a');
-        assert_eq!((shelf.take(512), shelf.take(256), shelf.take(256)), (None, Some('a'), None));
-        ['b', 'c', 'd'].into_iter().for_each(|thing| shelf.give(KEPT / 2, thing));
-        assert_eq!((shelf.take(KEPT / 2), shelf.take(KEPT / 2)), (Some('d'), None), "what waited longer made room");
-        shelf.give(KEPT + 1, 'e');
-        assert_eq!(shelf.take(KEPT + 1), None);
+        let mut free_list = FreeList::default();
+        free_list.give(256, 'a');
+        assert_eq!((free_list.take(512), free_list.take(256), free_list.take(256)), (None, Some('a'), None));
+        ['b', 'c', 'd'].into_iter().for_each(|thing| free_list.give(KEPT / 2, thing));
+        assert_eq!(
+            (free_list.take(KEPT / 2), free_list.take(KEPT / 2)),
+            (Some('d'), None),
+            "what waited longer made room"
+        );
+        free_list.give(KEPT + 1, 'e');
+        assert_eq!(free_list.take(KEPT + 1), None);
         assert!((1..100_000).all(|bytes| {
             let class = size_class(bytes);
             class >= bytes && size_class(class) == class && class - bytes <= (bytes / 4).max(256)

@@ -16,25 +16,25 @@ const PERIOD: u32 = 128;
 const SETTLE: u32 = 6;
 
 /// Which of [`TRIED`] was fastest lately, for calls of so much work: whether a microsecond's work is worth sharing depends on
-/// the processor, on who else uses it, and on which caches then hold what. Only who uses the team writes.
+/// the processor, on who else uses it, and on which caches then hold what. Only who uses the pool writes.
 #[derive(Default)]
-pub struct Pace([Tried; 32]);
+pub struct ShareTuner([Timings; 32]);
 
 /// Calls of half to all of a power of two of work.
 #[derive(Default)]
-pub struct Tried {
+pub struct Timings {
     calls: AtomicU32,
     /// Nanoseconds that a call takes with each share.
     times: [AtomicU32; TRIED.len()],
 }
 
-impl Pace {
-    pub fn of(&self, work: usize) -> &Tried {
+impl ShareTuner {
+    pub fn of(&self, work: usize) -> &Timings {
         &self.0[(usize::BITS - work.leading_zeros()).min(31) as usize]
     }
 }
 
-impl Tried {
+impl Timings {
     /// As if sharing alike had long been the fastest.
     #[cfg(test)]
     pub fn share_alike(&self) {
@@ -73,16 +73,16 @@ impl Tried {
     }
 }
 
-/// Where threads have to take turns, two are slower than one: what is remembered of it. Only who uses the team writes.
+/// Where threads have to take backoff, two are slower than one: what is remembered of it. Only who uses the pool writes.
 #[derive(Default)]
-pub struct Turns {
+pub struct Backoff {
     /// Shares still to be done alone.
     alone: AtomicU32,
     /// How many it were after the last interruption, less what was forgotten since.
     penalty: AtomicU32,
 }
 
-impl Turns {
+impl Backoff {
     /// Whether the next share is to be done alone.
     pub fn take_alone(&self) -> bool {
         let alone = self.alone.load(Ordering::Relaxed);
@@ -109,27 +109,27 @@ mod tests {
 
     #[test]
     fn after_an_interruption_shares_are_done_alone_twice_as_many_each_time_until_it_is_forgotten() {
-        let turns = Turns::default();
-        let alone = |turns: &Turns| std::iter::from_fn(|| turns.take_alone().then_some(())).count() as u32;
-        assert_eq!(alone(&turns), 0, "nothing happened yet");
-        turns.note(false);
-        assert_eq!(alone(&turns), 0, "in time");
+        let backoff = Backoff::default();
+        let alone = |backoff: &Backoff| std::iter::from_fn(|| backoff.take_alone().then_some(())).count() as u32;
+        assert_eq!(alone(&backoff), 0, "nothing happened yet");
+        backoff.note(false);
+        assert_eq!(alone(&backoff), 0, "in time");
         for want in [64, 128, 256, 512, 1024, 2048, 2048] {
-            turns.note(true);
-            assert_eq!(alone(&turns), want);
+            backoff.note(true);
+            assert_eq!(alone(&backoff), want);
         }
         // Each share in time forgets one of them.
-        (0..1900).for_each(|_| turns.note(false));
-        assert_eq!(alone(&turns), 0);
-        turns.note(true);
-        assert_eq!(alone(&turns), 2 * 148);
-        (0..10_000).for_each(|_| turns.note(false));
-        turns.note(true);
-        assert_eq!(alone(&turns), 64, "forgotten, never below none");
+        (0..1900).for_each(|_| backoff.note(false));
+        assert_eq!(alone(&backoff), 0);
+        backoff.note(true);
+        assert_eq!(alone(&backoff), 2 * 148);
+        (0..10_000).for_each(|_| backoff.note(false));
+        backoff.note(true);
+        assert_eq!(alone(&backoff), 64, "forgotten, never below none");
     }
 
     /// Calls that take these nanoseconds with each share: how often each was taken of the last half.
-    fn taken(tried: &Tried, times: [u64; TRIED.len()], calls: usize) -> [usize; TRIED.len()] {
+    fn taken(tried: &Timings, times: [u64; TRIED.len()], calls: usize) -> [usize; TRIED.len()] {
         let mut taken = [0; TRIED.len()];
         for call in 0..calls {
             let (which, notes) = tried.choose();
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn sharing_is_chosen_where_it_wins_and_given_up_where_it_no_longer_does() {
-        let tried = Tried::default();
+        let tried = Timings::default();
         for (times, best) in
             [([4000, 2900, 2500], 2), ([1000, 1400, 1300], 0), ([1000, 700, 950], 1), ([1000, 970, 950], 0)]
         {
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn an_interruption_does_not_change_the_choice() {
-        let tried = Tried::default();
+        let tried = Timings::default();
         taken(&tried, [4000, 3000, 2500], 40 * PERIOD as usize);
         tried.note(2, Duration::from_millis(10));
         assert!(tried.times[2].load(Ordering::Relaxed) < 2700);
