@@ -39,7 +39,7 @@ cargo fmt --check
 
 step 'lints, with and without the GPU'
 cargo clippy --all-targets --locked -- -D warnings
-[ "$tier" = quick ] || cargo clippy --all-targets --locked --no-default-features --features train -- -D warnings
+[ "$tier" = quick ] || cargo clippy --all-targets --locked --no-default-features --features autograd -- -D warnings
 
 step 'documentation'
 RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
@@ -63,7 +63,7 @@ if [ -n "${WGRU_DATA:-}" ]; then
 fi
 
 step 'tests without the feature gpu'
-cargo test --locked --no-default-features --features train --lib --tests
+cargo test --locked --no-default-features --features autograd --lib --tests
 
 step 'examples'
 out=$(mktemp -d)

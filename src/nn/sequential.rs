@@ -63,6 +63,14 @@ impl Module for Sequential {
     }
 }
 
+/// Prints the names of the layers.
+impl std::fmt::Debug for Sequential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.layers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_tuple("Sequential").field(&names).finish()
+    }
+}
+
 /// In which order the steps of an output were computed.
 #[derive(Clone, Copy, Default)]
 enum Order {
@@ -126,6 +134,7 @@ fn steps_of(op: &'static str, x: &Tensor, batch_first: bool) -> Result<(usize, [
 ///
 /// For the output of a forward recurrent layer on sequences of one length. At the last step a reverse
 /// direction has processed one step only: behind a bidirectional or reverse layer, use [`LastState`].
+#[derive(Clone, Copy, Debug)]
 pub struct LastStep {
     /// Whether the batch is the first axis.
     pub batch_first: bool,
@@ -208,6 +217,7 @@ impl Module for LastState {
 macro_rules! activation {
     ($(#[$meta:meta])* $name:ident, $method:ident) => {
         $(#[$meta])*
+        #[derive(Clone, Copy, Debug)]
         pub struct $name;
 
         impl Module for $name {
