@@ -101,7 +101,7 @@ if [ -n "${WGRU_DATA:-}" ]; then
 fi
 
 # Only checks that it draws: a network cannot forecast after so few updates.
-cargo run --quiet --locked --example gates -- --updates 60 --plot "$out/gates.svg"
+cargo run --quiet --locked --example gates -- --epochs 1 --plot "$out/gates.svg"
 if [ -n "${WGRU_DATA:-}" ]; then
     cargo run --quiet --locked --example onnx -- check "$WGRU_DATA/suites/onnx_node_1.16.2" --device cpu
     if $has_adapter; then
