@@ -8,8 +8,6 @@ mod common;
 use common::cpu;
 use criterion::{BenchmarkId, Criterion};
 use half::f16;
-#[cfg(feature = "gpu")]
-use wgru::kernels::Cell;
 use wgru::kernels::{GruSequence, GruSequenceBackward, GruStep, GruStepBackward, Plain as Params};
 use wgru::nn::{Mode, Module, RecurrentConfig, RunOptions};
 use wgru::ops::recurrent::Plan;
@@ -25,7 +23,7 @@ const SHAPES: [(&str, usize, usize, usize, usize); 4] = [
 ];
 
 fn gru(device: &Device, layers: usize, hidden: usize, plan: Option<Plan>) -> wgru::nn::Gru {
-    let config = RecurrentConfig { input: hidden, hidden, layers, plan, ..RecurrentConfig::default() };
+    let config = RecurrentConfig { layers, plan, ..RecurrentConfig::gru(hidden, hidden) };
     config.build(device, &mut Rng::new(1)).expect("built")
 }
 
@@ -107,7 +105,7 @@ fn gpu(c: &mut Criterion) {
     group.sample_size(10);
     for (name, layers, batch, steps, hidden) in SHAPES {
         for plan in [Plan::Whole, Plan::Chain] {
-            if plan.check(&device, hidden, Some(Cell::Gru)).is_err() {
+            if plan.check(&device, hidden, Some(wgru::Cell::Gru)).is_err() {
                 continue;
             }
             let gru = gru(&device, layers, hidden, Some(plan));

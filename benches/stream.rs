@@ -9,7 +9,7 @@ fn main() {
     let mut group = c.benchmark_group("stream");
     group.sample_size(20);
     for hidden in [64, 128, 256, 512] {
-        let config = RecurrentConfig { input: hidden, hidden, ..RecurrentConfig::default() };
+        let config = RecurrentConfig::gru(hidden, hidden);
         let gru = config.build(&Device::cpu(), &mut Rng::new(1)).expect("built");
         for weights in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
             for batch in [1, 4] {

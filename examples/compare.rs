@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use wgru::io::{Cell, Comparison, TensorFile, compare, load_recurrent, recurrent_kind};
-use wgru::nn::{Gru, HostInput, Lstm, Recurrent, Rnn};
+use wgru::io::{TensorFile, compare, load_recurrent_blocking};
+use wgru::nn::HostInput;
 use wgru::{CpuOptions, Device, Rng};
 
 /// Runs a recurrent layer on several devices and in f64, and says where they part.
@@ -62,15 +62,20 @@ fn main() -> ExitCode {
 /// Whether every device agrees with f64.
 fn run(args: &Args) -> Result<bool> {
     let model = TensorFile::open(&args.model)?;
-    let kind = recurrent_kind(&model)?;
     let mut agree = true;
     for &choice in &args.devices {
-        let device = open(choice)?;
-        let comparison = match kind {
-            Cell::Gru { .. } => on_device::<Gru>(args, &model, &device)?,
-            Cell::Lstm => on_device::<Lstm>(args, &model, &device)?,
-            Cell::Rnn => on_device::<Rnn>(args, &model, &device)?,
+        let layer = load_recurrent_blocking(&open(choice)?, &model)?;
+        let input = match &args.input {
+            Some(path) => {
+                let file = TensorFile::open(path)?;
+                let name = file.names().next().ok_or("the input holds no array")?;
+                let (dims, x) = file.get(name)?;
+                let dims = dims.try_into().map_err(|_| format!("the input has shape {dims:?}; expected three axes"))?;
+                HostInput { x: x.to_vec(), dims, ..HostInput::default() }
+            }
+            None => HostInput::random(&layer, 50, 3, &mut Rng::new(args.seed)),
         };
+        let comparison = pollster::block_on(compare(&layer, &input, args.tolerance))?;
         println!("{}: largest error {:.2e}", comparison.device, comparison.largest);
         if let Some(first) = &comparison.first {
             println!("  parts from f64 at {first}");
@@ -78,21 +83,6 @@ fn run(args: &Args) -> Result<bool> {
         }
     }
     Ok(agree)
-}
-
-fn on_device<L: Recurrent>(args: &Args, model: &TensorFile, device: &Device) -> Result<Comparison> {
-    let layer: L = pollster::block_on(load_recurrent(device, model))?;
-    let input = match &args.input {
-        Some(path) => {
-            let file = TensorFile::open(path)?;
-            let name = file.names().next().ok_or("the input holds no array")?;
-            let (dims, x) = file.get(name)?;
-            let dims = dims.try_into().map_err(|_| format!("the input has shape {dims:?}; expected three axes"))?;
-            HostInput { x: x.to_vec(), dims, ..HostInput::default() }
-        }
-        None => HostInput::random(&layer, 50, 3, &mut Rng::new(args.seed)),
-    };
-    Ok(pollster::block_on(compare(&layer, &input, args.tolerance))?)
 }
 
 fn open(choice: Choice) -> Result<Device> {

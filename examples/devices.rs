@@ -2,10 +2,9 @@
 //!
 //! `cargo run --example devices`; `WGRU_BACKEND` and `WGRU_ADAPTER` narrow the choice.
 
-use wgru::kernels::Cell;
 use wgru::ops::product_variants;
 use wgru::ops::recurrent::Plan;
-use wgru::{Device, DeviceInfo};
+use wgru::{Cell, Device, DeviceInfo};
 
 /// T, B, I, H and what it is like.
 const SHAPES: [(usize, usize, usize, usize, &str); 6] = [

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::recurrent::{Kind, Spec};
+use common::recurrent::{GRUS, plans, states};
 use wgru::io::{self, TensorFile};
 use wgru::nn::{
     AttentionConfig, Axes, Conv1dConfig, Dropout, Embedding, Gru, KeyMask, LayerNorm, LayerNormGruConfig, Linear,
@@ -44,7 +44,7 @@ fn refused<T>(result: Result<T>, words: &[&str]) {
 }
 
 fn gru(device: &Device) -> Gru {
-    let config = RecurrentConfig { input: 4, hidden: 5, layers: 2, ..RecurrentConfig::default() };
+    let config = RecurrentConfig { layers: 2, ..RecurrentConfig::gru(4, 5) };
     config.build(device, &mut Rng::new(0)).expect("gru")
 }
 
@@ -73,16 +73,25 @@ fn gru_refuses_wrong_input(device: &Device) {
     refused(run(&x, RunOptions { lengths: Some(&[6, 6]), ..Default::default() }), &["gru", "lengths", "[3]", "[2]"]);
 }
 
+/// What errors of each cell's layer name.
+const OPS: [(Cell, &str); 5] = [
+    (Cell::Gru, "gru"),
+    (Cell::GruResetBefore, "gru"),
+    (Cell::Lstm, "lstm"),
+    (Cell::Rnn, "rnn"),
+    (Cell::RnnRelu, "rnn"),
+];
+
 fn recurrent_layers_refuse_wrong_options(device: &Device) {
-    let build = |spec: &Spec| spec.build(device, &mut Rng::new(0)).map(|_| ());
-    for (kind, op) in [(Kind::Rnn, "rnn"), (Kind::GruAfter, "gru"), (Kind::GruBefore, "gru"), (Kind::Lstm, "lstm")] {
-        let good = Spec::new(kind, 2, 3);
+    let build = |config: &RecurrentConfig| config.clone().build(device, &mut Rng::new(0)).map(|_| ());
+    for (cell, op) in OPS {
+        let good = RecurrentConfig::new(cell, 2, 3);
         assert!(build(&good).is_ok());
         for share in [-0.1, 1.0, 1.5, f32::NAN, f32::INFINITY] {
-            let with = |arg: &str, set: fn(&mut Spec, f32)| {
-                let mut spec = good.clone();
-                set(&mut spec, share);
-                refused(build(&spec), &[op, arg, "0 ≤ p < 1", &share.to_string()]);
+            let with = |arg: &str, set: fn(&mut RecurrentConfig, f32)| {
+                let mut config = good.clone();
+                set(&mut config, share);
+                refused(build(&config), &[op, arg, "0 ≤ p < 1", &share.to_string()]);
             };
             with("dropout", |s, p| s.dropout = p);
             with("input_dropout", |s, p| s.options.input_dropout = p);
@@ -93,42 +102,49 @@ fn recurrent_layers_refuse_wrong_options(device: &Device) {
         }
         for clip in [0.0, -1.0, f32::NAN, f32::NEG_INFINITY] {
             let options = RecurrentOptions { clip: Some(clip), ..Default::default() };
-            refused(build(&Spec { options, ..good.clone() }), &[op, "clip", "above 0", &clip.to_string()]);
+            refused(build(&RecurrentConfig { options, ..good.clone() }), &[op, "clip", "above 0", &clip.to_string()]);
         }
         let options = RecurrentOptions { zoneout_cell: 0.1, ..Default::default() };
-        if kind == Kind::Lstm {
-            assert!(build(&Spec { options, ..good.clone() }).is_ok());
+        if cell == Cell::Lstm {
+            assert!(build(&RecurrentConfig { options, ..good.clone() }).is_ok());
         } else {
-            refused(build(&Spec { options, ..good.clone() }), &[op, "zoneout_cell", "0.1"]);
+            refused(build(&RecurrentConfig { options, ..good.clone() }), &[op, "zoneout_cell", "0.1"]);
         }
         for plan in [Plan::Whole, Plan::Chain] {
             let clips = RecurrentOptions { clip: Some(1.0), ..Default::default() };
-            let spec = Spec { plan: Some(plan), ..good.clone() };
-            if !kind.plans().contains(&plan) {
-                refused(build(&spec), &["recurrent", "plan", "steps", &plan.to_string()]);
+            let config = RecurrentConfig { plan: Some(plan), ..good.clone() };
+            if !plans(cell).contains(&plan) {
+                refused(build(&config), &["recurrent", "plan", "steps", &plan.to_string()]);
             } else {
-                assert!(build(&spec).is_ok());
-                let activations = Some([Activation::Softsign; 5]);
-                refused(build(&Spec { activations, ..spec.clone() }), &["plan", "steps", &plan.to_string()]);
+                assert!(build(&config).is_ok());
+                let activations = vec![Activation::Softsign; cell.activations().len()];
+                refused(
+                    build(&RecurrentConfig { activations, ..config.clone() }),
+                    &["plan", "steps", &plan.to_string()],
+                );
             }
-            refused(build(&Spec { options: clips, ..spec }), &["recurrent", "plan", "steps", &plan.to_string()]);
+            refused(
+                build(&RecurrentConfig { options: clips, ..config }),
+                &["recurrent", "plan", "steps", &plan.to_string()],
+            );
         }
-        refused(build(&Spec { reverse: true, bidirectional: true, ..good.clone() }), &[op, "reverse"]);
-        refused(build(&Spec { input: 0, ..good.clone() }), &[op, "input", "at least 1"]);
-        refused(build(&Spec { hidden: 0, ..good.clone() }), &[op, "hidden", "at least 1"]);
-        refused(build(&Spec { layers: 0, ..good.clone() }), &[op, "layers", "at least 1"]);
-        refused(build(&Spec { hidden: usize::MAX / 2, ..good.clone() }), &[op]);
-        refused(build(&Spec { input: usize::MAX, ..good.clone() }), &[op]);
-        if kind == Kind::Lstm {
-            refused(build(&Spec { projection: usize::MAX, ..good }), &[op]);
+        refused(build(&RecurrentConfig { reverse: true, bidirectional: true, ..good.clone() }), &[op, "reverse"]);
+        refused(build(&RecurrentConfig { input: 0, ..good.clone() }), &[op, "input", "at least 1"]);
+        refused(build(&RecurrentConfig { hidden: 0, ..good.clone() }), &[op, "hidden", "at least 1"]);
+        refused(build(&RecurrentConfig { layers: 0, ..good.clone() }), &[op, "layers", "at least 1"]);
+        refused(build(&RecurrentConfig { hidden: usize::MAX / 2, ..good.clone() }), &[op]);
+        refused(build(&RecurrentConfig { input: usize::MAX, ..good.clone() }), &[op]);
+        if cell == Cell::Lstm {
+            refused(build(&RecurrentConfig { projection: usize::MAX, ..good }), &[op]);
         }
     }
 }
 
 fn recurrent_layers_refuse_wrong_sequences(device: &Device) {
-    for (kind, op) in [(Kind::Rnn, "rnn"), (Kind::GruAfter, "gru"), (Kind::GruBefore, "gru"), (Kind::Lstm, "lstm")] {
-        let spec = Spec { projection: 2, bidirectional: true, ..Spec::new(kind, 2, 3) };
-        let layer = spec.build(device, &mut Rng::new(0)).expect("layer");
+    for (cell, op) in OPS {
+        let projection = if cell == Cell::Lstm { 2 } else { 0 };
+        let config = RecurrentConfig { projection, bidirectional: true, ..RecurrentConfig::new(cell, 2, 3) };
+        let layer = config.clone().build(device, &mut Rng::new(0)).expect("layer");
         let x = zeros(device, &[4, 5, 2]);
         let run = |input: RunOptions| layer.run(&x, input, &mut Mode::Eval).map(|_| ());
         let none = RunOptions::default();
@@ -140,13 +156,13 @@ fn recurrent_layers_refuse_wrong_sequences(device: &Device) {
         }
         refused(run(RunOptions { lengths: Some(&[4; 4]), ..none }), &[op, "lengths", "[5]", "[4]"]);
         refused(run(RunOptions { lengths: Some(&[4, 0, 5, 1, 1]), ..none }), &[op, "lengths", "0..=4", "5"]);
-        let [h, c] = spec.states(5);
+        let [h, c] = states(&config, 5);
         for wrong in [[h[0] + 1, h[1], h[2]], [h[0], h[1] + 1, h[2]], [h[0], h[1], h[2] + 1]] {
             let (wrong, words) = (zeros(device, &wrong), [op, "h0", &format!("{h:?}"), &format!("{wrong:?}")]);
             refused(run(RunOptions { h0: Some(&wrong), ..none }), &words);
         }
         let good = zeros(device, &c);
-        if kind != Kind::Lstm {
+        if cell != Cell::Lstm {
             refused(run(RunOptions { c0: Some(&good), ..none }), &[op, "c0", "no cell state"]);
             continue;
         }
@@ -250,7 +266,7 @@ fn attention_refuses_wrong_input(device: &Device) {
 
 fn layers_refuse_wrong_sizes(device: &Device) {
     let mut rng = Rng::new(0);
-    let base = RecurrentConfig { input: 2, hidden: 3, ..RecurrentConfig::default() };
+    let base = RecurrentConfig::gru(2, 3);
     for (config, word) in [
         (RecurrentConfig { hidden: 0, ..base.clone() }, "hidden"),
         (RecurrentConfig { input: 0, ..base.clone() }, "input"),
@@ -267,10 +283,7 @@ fn layers_refuse_wrong_sizes(device: &Device) {
         refused(config.build(device, &mut rng), &[word]);
     }
     for huge in [1 << 33, 1 << 62, usize::MAX] {
-        refused(
-            RecurrentConfig { cell: Cell::Lstm, input: 2, hidden: huge, ..Default::default() }.build(device, &mut rng),
-            &["shape"],
-        );
+        refused(RecurrentConfig::lstm(2, huge).build(device, &mut rng), &["shape"]);
         refused(
             LayerNormGruConfig { input: 2, hidden: huge, ..Default::default() }.build(device, &mut rng),
             &["shape"],
@@ -297,9 +310,8 @@ fn layers_refuse_wrong_sizes(device: &Device) {
 
 fn nan_comes_out_as_nan(device: &Device) {
     for plan in [Plan::Whole, Plan::Chain] {
-        for reset_after in [true, false] {
-            let config =
-                RecurrentConfig { input: 4, hidden: 19, reset_after, plan: Some(plan), ..RecurrentConfig::default() };
+        for cell in GRUS {
+            let config = RecurrentConfig { plan: Some(plan), ..RecurrentConfig::new(cell, 4, 19) };
             let gru = config.build(device, &mut Rng::new(0)).expect("gru");
             let mut values = vec![0.5; 6 * 3 * 4];
             values[(2 * 3 + 1) * 4] = f32::NAN; // step 2 of sequence 1

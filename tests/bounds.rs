@@ -6,10 +6,9 @@
 extern crate browser_tests;
 
 use half::{bf16, f16};
-use wgru::Cell;
-use wgru::Error;
 use wgru::kernel::{Kernel, Params};
 use wgru::kernels::*;
+use wgru::{Cell, Error};
 
 /// Values that are tried in any field.
 const EDGES: [u32; 24] = [
@@ -250,7 +249,7 @@ fn fused_kernels_hold_at_the_edges() {
 
 #[test]
 fn cells_hold_at_the_edges() {
-    let cell = |gates: u32, saved: u32| Cell {
+    let cell = |gates: u32, saved: u32| CellStep {
         steps: 3,
         batch: 2,
         hidden: 3,
@@ -261,9 +260,9 @@ fn cells_hold_at_the_edges() {
         gates_row: 3 * gates,
         save: 1,
         d_out_row: 3,
-        ..Cell::default()
+        ..CellStep::default()
     };
-    let largest = |p: &Cell| {
+    let largest = |p: &CellStep| {
         let [directions, batch, steps, row] = wide([p.directions, p.batch, p.steps, p.d_out_row]);
         let [saved, gates, width] = wide([p.saved_row, p.gates_row, p.width]);
         let rows = directions * (steps + 1) * batch;
@@ -274,7 +273,7 @@ fn cells_hold_at_the_edges() {
     holds(&[GruCell(cell(4, 7))], |p| largest(&p.0));
     holds(&[GruCellBackward(cell(4, 7))], |p| largest(&p.0));
     holds(&[LstmCell(cell(7, 11))], |p| largest(&p.0));
-    let one = Cell { steps: 1, directions: 1, ..cell(7, 11) };
+    let one = CellStep { steps: 1, directions: 1, ..cell(7, 11) };
     holds(&[LstmCellBackward(cell(7, 11)), LstmCellBackward(one)], |p| largest(&p.0));
     let update =
         StateUpdate { steps: 3, batch: 2, out: 3, width: 6, directions: 2, drops: 1, ..StateUpdate::default() };
@@ -318,7 +317,7 @@ fn parameters_that_passed_once_are_refused() {
     // Strides of 0: no buffer is long, but the loop is.
     refused(MatMul { a_col: 0, b_row: 0, ..MatMul::new(1, 1, u32::MAX as usize) }, "k");
     refused(MatMulTiled(MatMul { a_col: 0, b_row: 0, ..MatMul::new(1, 1, u32::MAX as usize - 7) }), "k");
-    let rows = Cell {
+    let rows = CellStep {
         steps: 1,
         batch: 1 << 20,
         hidden: 1,
@@ -328,7 +327,7 @@ fn parameters_that_passed_once_are_refused() {
         saved_row: 11,
         gates_row: 4,
         d_out_row: 1 << 15,
-        ..Cell::default()
+        ..CellStep::default()
     };
     refused(LstmCellBackward(rows), "steps");
 }

@@ -7,11 +7,10 @@ extern crate browser_tests;
 
 mod common;
 
-use Cell::{Gru, Lstm, Rnn};
 use common::assert_close;
-use wgru::io::{Cell, RecurrentWeights, TensorFile, load_parameters, load_recurrent_blocking};
-use wgru::nn::{Mode, Module, RecurrentConfig};
-use wgru::{Device, Error, Rng, Tensor};
+use wgru::io::{RecurrentWeights, TensorFile, load_parameters, load_recurrent_blocking};
+use wgru::nn::{Module, RecurrentConfig};
+use wgru::{Cell, Device, Error, Rng, Tensor};
 
 on_every_backend![
     converted_grus_compute_what_keras_and_onnx_compute,
@@ -21,8 +20,6 @@ on_every_backend![
 const LAYOUTS: &[u8] = include_bytes!("golden/layouts.safetensors");
 /// Outputs of at most 1, over five steps in f32.
 const OUTPUT: f64 = 1e-6;
-const AFTER: Cell = Gru { reset_after: true };
-const BEFORE: Cell = Gru { reset_after: false };
 
 fn case(name: &str) -> TensorFile {
     TensorFile::from_bytes("layouts", LAYOUTS).expect("read").under(name)
@@ -44,9 +41,9 @@ fn same(what: &str, got: &TensorFile, want: &TensorFile) {
     }
 }
 
-fn torch(kind: Cell, file: &TensorFile) -> Vec<RecurrentWeights> {
+fn torch(cell: Cell, file: &TensorFile) -> Vec<RecurrentWeights> {
     let both = file.names().any(|n| n.ends_with("_reverse"));
-    let read = |reverse| RecurrentWeights::from_pytorch(kind, file, 0, reverse).expect("pytorch");
+    let read = |reverse| RecurrentWeights::from_pytorch(cell, file, 0, reverse).expect("pytorch");
     if both { vec![read(false), read(true)] } else { vec![read(false)] }
 }
 
@@ -58,37 +55,37 @@ fn parameters(directions: &[RecurrentWeights]) -> TensorFile {
 
 #[test]
 fn pytorch_and_onnx_differ_only_in_layout() {
-    let cases = [("gru", AFTER), ("lstm", Lstm), ("rnn", Rnn), ("lstm_peephole", Lstm)];
-    let both = [("gru_both", AFTER), ("lstm_both", Lstm), ("rnn_both", Rnn)];
-    for (name, kind) in cases.into_iter().chain(both) {
+    let cases = [("gru", Cell::Gru), ("lstm", Cell::Lstm), ("rnn", Cell::Rnn), ("lstm_peephole", Cell::Lstm)];
+    let both = [("gru_both", Cell::Gru), ("lstm_both", Cell::Lstm), ("rnn_both", Cell::Rnn)];
+    for (name, cell) in cases.into_iter().chain(both) {
         let (ours, onnx) = (case(name).under("torch"), case(name).under("onnx"));
-        let there = RecurrentWeights::to_onnx(&torch(kind, &ours)).expect("onnx");
+        let there = RecurrentWeights::to_onnx(&torch(cell, &ours)).expect("onnx");
         same(name, &there, &onnx);
-        let back = RecurrentWeights::from_onnx(kind, &onnx).expect("from onnx");
+        let back = RecurrentWeights::from_onnx(cell, &onnx).expect("from onnx");
         same(name, &parameters(&back), &ours);
         let bit = there.metadata.get("linear_before_reset").map(String::as_str);
-        assert_eq!(bit, (kind == AFTER).then_some("1"), "{name}");
+        assert_eq!(bit, (cell == Cell::Gru).then_some("1"), "{name}");
     }
 }
 
 #[test]
 fn pytorch_and_keras_differ_in_layout_and_in_how_many_biases() {
-    for (name, kind) in [("gru", AFTER), ("lstm", Lstm), ("rnn", Rnn)] {
+    for (name, cell) in [("gru", Cell::Gru), ("lstm", Cell::Lstm), ("rnn", Cell::Rnn)] {
         let (ours, keras) = (case(name).under("torch"), case(name).under("keras"));
-        same(name, &torch(kind, &ours)[0].to_keras().expect("keras"), &keras);
-        let read = RecurrentWeights::from_keras(kind, &keras).expect("from keras");
+        same(name, &torch(cell, &ours)[0].to_keras().expect("keras"), &keras);
+        let read = RecurrentWeights::from_keras(cell, &keras).expect("from keras");
         let mut back = TensorFile::default();
         read.to_pytorch(&mut back, 0, false).expect("pytorch");
-        if kind == AFTER {
+        if cell == Cell::Gru {
             same(name, &back, &ours);
         } else {
             let (_, hh) = back.get("bias_hh_l0").expect("there");
             assert!(hh.iter().all(|b| b.to_bits() == 0), "{name}: the second bias is zero");
         }
         // Through PyTorch and through ONNX to the bit, though PyTorch holds two biases.
-        same(name, &torch(kind, &back)[0].to_keras().expect("keras"), &keras);
+        same(name, &torch(cell, &back)[0].to_keras().expect("keras"), &keras);
         let onnx = RecurrentWeights::to_onnx(&[read]).expect("onnx");
-        let again = RecurrentWeights::from_onnx(kind, &onnx).expect("from onnx");
+        let again = RecurrentWeights::from_onnx(cell, &onnx).expect("from onnx");
         same(name, &again[0].to_keras().expect("keras"), &keras);
     }
 }
@@ -96,13 +93,13 @@ fn pytorch_and_keras_differ_in_layout_and_in_how_many_biases() {
 #[test]
 fn a_gru_with_reset_before_goes_between_keras_and_onnx_only() {
     let file = case("gru_before");
-    let read = RecurrentWeights::from_keras(BEFORE, &file.under("keras")).expect("from keras");
+    let read = RecurrentWeights::from_keras(Cell::GruResetBefore, &file.under("keras")).expect("from keras");
     let onnx = RecurrentWeights::to_onnx(std::slice::from_ref(&read)).expect("onnx");
     assert_eq!(onnx.metadata["linear_before_reset"], "0");
-    let back = RecurrentWeights::from_onnx(BEFORE, &onnx).expect("from onnx");
+    let back = RecurrentWeights::from_onnx(Cell::GruResetBefore, &onnx).expect("from onnx");
     same("there and back", &back[0].to_keras().expect("keras"), &file.under("keras"));
     // ONNX's two biases become Keras' one.
-    let merged = RecurrentWeights::from_onnx(BEFORE, &file.under("onnx")).expect("from onnx");
+    let merged = RecurrentWeights::from_onnx(Cell::GruResetBefore, &file.under("onnx")).expect("from onnx");
     same("merged", &merged[0].to_keras().expect("keras"), &file.under("keras"));
     let error = read.to_pytorch(&mut TensorFile::default(), 0, false).expect_err("no such thing");
     assert!(matches!(error, Error::Value { arg: "reset_after", .. }), "{error}");
@@ -110,24 +107,24 @@ fn a_gru_with_reset_before_goes_between_keras_and_onnx_only() {
 
 #[test]
 fn layers_without_bias_stay_without() {
-    for (name, kind) in [("gru", AFTER), ("lstm", Lstm), ("rnn", Rnn)] {
+    for (name, cell) in [("gru", Cell::Gru), ("lstm", Cell::Lstm), ("rnn", Cell::Rnn)] {
         let mut bare = TensorFile::default();
         for part in ["weight_ih_l0", "weight_hh_l0"] {
             let file = case(name).under("torch");
             let (dims, values) = file.get(part).expect("there");
             bare.insert(part, dims, values.to_vec());
         }
-        let weights = torch(kind, &bare);
+        let weights = torch(cell, &bare);
         let (keras, onnx) = (weights[0].to_keras().expect("keras"), RecurrentWeights::to_onnx(&weights).expect("onnx"));
         assert!(!keras.names().chain(onnx.names()).any(|n| n == "bias" || n == "B"), "{name}");
-        same(name, &parameters(&[RecurrentWeights::from_keras(kind, &keras).expect("from keras")]), &bare);
-        same(name, &parameters(&RecurrentWeights::from_onnx(kind, &onnx).expect("from onnx")), &bare);
+        same(name, &parameters(&[RecurrentWeights::from_keras(cell, &keras).expect("from keras")]), &bare);
+        same(name, &parameters(&RecurrentWeights::from_onnx(cell, &onnx).expect("from onnx")), &bare);
     }
 }
 
 #[test]
 fn what_a_format_cannot_hold_is_refused() {
-    let peephole = torch(Lstm, &case("lstm_peephole").under("torch"));
+    let peephole = torch(Cell::Lstm, &case("lstm_peephole").under("torch"));
     let mut projected = case("lstm").under("torch");
     let mut file = TensorFile::default();
     for name in projected.names() {
@@ -139,10 +136,10 @@ fn what_a_format_cannot_hold_is_refused() {
     }
     file.insert("weight_hr_l0", &[2, 4], vec![0.5; 8]);
     projected = file;
-    let projection = torch(Lstm, &projected);
+    let projection = torch(Cell::Lstm, &projected);
     same("projection", &parameters(&projection), &projected);
 
-    let (gru, lstm) = (torch(AFTER, &case("gru").under("torch")), torch(Lstm, &case("lstm").under("torch")));
+    let (gru, lstm) = (torch(Cell::Gru, &case("gru").under("torch")), torch(Cell::Lstm, &case("lstm").under("torch")));
     let no_file = &mut TensorFile::default();
     let cases = [
         ("peephole", peephole[0].to_pytorch(no_file, 0, false)),
@@ -168,32 +165,32 @@ fn tensors_of_another_layer_are_refused_by_name() {
         let error = result.expect_err(word);
         assert!(matches!(&error, Error::Format { .. }) && error.to_string().contains(word), "{error}");
     };
-    let keras = |kind, name: &str| RecurrentWeights::from_keras(kind, &case(name).under("keras")).map(drop);
-    refused(keras(BEFORE, "gru"), "\"bias\"");
-    refused(keras(AFTER, "gru_before"), "\"bias\"");
-    refused(keras(Lstm, "gru"), "kernel");
-    refused(keras(Rnn, "nothing"), "kernel");
-    let onnx = |kind, name: &str| RecurrentWeights::from_onnx(kind, &case(name).under("onnx")).map(drop);
-    refused(onnx(Lstm, "gru"), "\"R\"");
-    refused(onnx(Rnn, "nothing"), "\"R\"");
+    let keras = |cell, name: &str| RecurrentWeights::from_keras(cell, &case(name).under("keras")).map(drop);
+    refused(keras(Cell::GruResetBefore, "gru"), "\"bias\"");
+    refused(keras(Cell::Gru, "gru_before"), "\"bias\"");
+    refused(keras(Cell::Lstm, "gru"), "kernel");
+    refused(keras(Cell::Rnn, "nothing"), "kernel");
+    let onnx = |cell, name: &str| RecurrentWeights::from_onnx(cell, &case(name).under("onnx")).map(drop);
+    refused(onnx(Cell::Lstm, "gru"), "\"R\"");
+    refused(onnx(Cell::Rnn, "nothing"), "\"R\"");
     let pytorch =
-        |kind, name: &str| RecurrentWeights::from_pytorch(kind, &case(name).under("torch"), 0, false).map(drop);
-    refused(pytorch(Lstm, "gru"), "weight_hh_l0");
-    refused(pytorch(Rnn, "lstm"), "weight_hh_l0");
-    refused(pytorch(AFTER, "nothing"), "weight_ih_l0");
+        |cell, name: &str| RecurrentWeights::from_pytorch(cell, &case(name).under("torch"), 0, false).map(drop);
+    refused(pytorch(Cell::Lstm, "gru"), "weight_hh_l0");
+    refused(pytorch(Cell::Rnn, "lstm"), "weight_hh_l0");
+    refused(pytorch(Cell::Gru, "nothing"), "weight_ih_l0");
     // A tensor whose values are not as many as its shape says.
     let mut short = TensorFile::default();
     short.insert("R", &[1, 12, 4], vec![0.0; 3]);
     short.insert("W", &[1, 12, 3], vec![0.0; 36]);
-    refused(RecurrentWeights::from_onnx(AFTER, &short).map(drop), "\"R\"");
+    refused(RecurrentWeights::from_onnx(Cell::Gru, &short).map(drop), "\"R\"");
 }
 
 /// A case's weights from another framework, under this crate's names.
-fn converted(name: &str, kind: Cell, framework: &str) -> TensorFile {
+fn converted(name: &str, cell: Cell, framework: &str) -> TensorFile {
     let file = case(name).under(framework);
     parameters(&match framework {
-        "keras" => vec![RecurrentWeights::from_keras(kind, &file).expect("from keras")],
-        _ => RecurrentWeights::from_onnx(kind, &file).expect("from onnx"),
+        "keras" => vec![RecurrentWeights::from_keras(cell, &file).expect("from keras")],
+        _ => RecurrentWeights::from_onnx(cell, &file).expect("from onnx"),
     })
 }
 
@@ -209,48 +206,34 @@ fn computes(device: &Device, name: &str, framework: &str, layer: &dyn Module) {
 }
 
 fn converted_grus_compute_what_keras_and_onnx_compute(device: &Device) {
-    for (name, kind, framework) in [
-        ("gru", AFTER, "keras"),
-        ("gru", AFTER, "onnx"),
-        ("gru_both", AFTER, "onnx"),
-        ("gru_before", BEFORE, "keras"),
-        ("gru_before", BEFORE, "onnx"),
+    for (name, cell, framework) in [
+        ("gru", Cell::Gru, "keras"),
+        ("gru", Cell::Gru, "onnx"),
+        ("gru_both", Cell::Gru, "onnx"),
+        ("gru_before", Cell::GruResetBefore, "keras"),
+        ("gru_before", Cell::GruResetBefore, "onnx"),
     ] {
-        let mut model = converted(name, kind, framework);
+        let mut model = converted(name, cell, framework);
         model.metadata.insert("gru.batch_first".into(), "true".into());
-        model.metadata.insert("gru.reset_after".into(), (kind == AFTER).to_string());
+        model.metadata.insert("gru.reset_after".into(), (cell == Cell::Gru).to_string());
         computes(device, name, framework, &load_recurrent_blocking(device, &model).expect("loaded"));
     }
 }
 
 fn converted_lstms_and_simple_layers_compute_what_keras_and_onnx_compute(device: &Device) {
-    for (name, framework) in [("lstm", "keras"), ("lstm", "onnx"), ("lstm_both", "onnx"), ("lstm_peephole", "onnx")] {
-        let (bidirectional, peephole) = (name == "lstm_both", name == "lstm_peephole");
-        let config = RecurrentConfig {
-            cell: Cell::Lstm,
-            input: 3,
-            hidden: 4,
-            batch_first: true,
-            bidirectional,
-            peephole,
-            ..Default::default()
-        };
-        let lstm = config.build(device, &mut Rng::new(0)).expect("lstm");
-        load_parameters(&lstm, &converted(name, Lstm, framework)).expect("loaded");
-        computes(device, name, framework, &lstm);
-    }
-    for (name, framework) in [("rnn", "keras"), ("rnn", "onnx"), ("rnn_both", "onnx")] {
-        let bidirectional = name == "rnn_both";
-        let config = RecurrentConfig {
-            cell: Cell::Rnn,
-            input: 3,
-            hidden: 4,
-            batch_first: true,
-            bidirectional,
-            ..Default::default()
-        };
-        let rnn = config.build(device, &mut Rng::new(0)).expect("rnn");
-        load_parameters(&rnn, &converted(name, Rnn, framework)).expect("loaded");
-        computes(device, name, framework, &rnn);
+    for (name, cell, framework) in [
+        ("lstm", Cell::Lstm, "keras"),
+        ("lstm", Cell::Lstm, "onnx"),
+        ("lstm_both", Cell::Lstm, "onnx"),
+        ("lstm_peephole", Cell::Lstm, "onnx"),
+        ("rnn", Cell::Rnn, "keras"),
+        ("rnn", Cell::Rnn, "onnx"),
+        ("rnn_both", Cell::Rnn, "onnx"),
+    ] {
+        let (bidirectional, peephole) = (name.ends_with("both"), name == "lstm_peephole");
+        let config = RecurrentConfig { batch_first: true, bidirectional, peephole, ..RecurrentConfig::new(cell, 3, 4) };
+        let layer = config.build(device, &mut Rng::new(0)).expect("layer");
+        load_parameters(&layer, &converted(name, cell, framework)).expect("loaded");
+        computes(device, name, framework, &layer);
     }
 }

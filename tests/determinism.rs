@@ -8,14 +8,13 @@ mod common;
 
 use std::ops::ControlFlow;
 
-use common::recurrent::{KINDS, Kind, Spec};
 use wgru::nn::{
     Dropout, LastState, Linear, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions, Sequential,
 };
 use wgru::train::{
     AdamConfig, HostData, Method, Optimizer, Reduction, Schedule, SgdConfig, TrainOptions, Trainer, loss,
 };
-use wgru::{CpuOptions, Device, Rng, Tensor};
+use wgru::{Cell, CpuOptions, Device, Rng, Tensor};
 
 on_every_backend![twenty_steps_give_the_same_bits_twice, noise_gives_the_same_bits_twice];
 
@@ -25,13 +24,11 @@ on_every_backend![a_resumed_run_gives_the_bits_of_a_whole_one];
 
 fn model(device: &Device, hidden: usize, rng: &mut Rng) -> Sequential {
     let config = RecurrentConfig {
-        input: 3,
-        hidden,
         layers: 2,
         batch_first: true,
         dropout: 0.2,
         bidirectional: true,
-        ..RecurrentConfig::default()
+        ..RecurrentConfig::gru(3, hidden)
     };
     Sequential::new()
         .push("gru", config.build(device, rng).expect("gru"))
@@ -99,7 +96,7 @@ fn threads_do_not_change_the_bits() {
         // Large enough that the products and the rows are really split; few rows: the units of each step.
         let device = cpu(threads);
         let mut rng = Rng::new(3);
-        let config = RecurrentConfig { input: 64, hidden: 160, ..RecurrentConfig::default() };
+        let config = RecurrentConfig::gru(64, 160);
         let gru = config.build(&device, &mut rng).expect("gru");
         let mut optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-3).expect("adam");
         let values: Vec<f32> = (0..24 * batch * 64).map(|_| rng.uniform(-1.0, 1.0)).collect();
@@ -121,22 +118,30 @@ fn threads_do_not_change_the_bits() {
 }
 
 /// A few updates of a layer with every kind of noise at once; the bits of all parameters, and of an output.
-fn noisy(device: &Device, kind: Kind, [hidden, batch]: [usize; 2], seed: u64) -> Vec<u32> {
+fn noisy(device: &Device, cell: Cell, [hidden, batch]: [usize; 2], seed: u64) -> Vec<u32> {
     let mut rng = Rng::new(seed);
+    let is_lstm = cell == Cell::Lstm;
     let options = RecurrentOptions {
         clip: Some(2.0),
         padding: Padding::RepeatLast,
         input_dropout: 0.2,
         recurrent_dropout: 0.3,
         zoneout: 0.1,
-        zoneout_cell: if kind == Kind::Lstm { 0.2 } else { 0.0 },
+        zoneout_cell: if is_lstm { 0.2 } else { 0.0 },
         weight_dropout: 0.2,
         learn_h0: true,
         recompute: false,
     };
-    let (projection, layers, bidirectional, peephole, dropout) = (hidden / 2 + 1, 2, true, true, 0.2);
-    let spec = Spec { projection, layers, bidirectional, peephole, dropout, options, ..Spec::new(kind, 3, hidden) };
-    let layer = spec.build(device, &mut Rng::new(3)).expect("layer");
+    let config = RecurrentConfig {
+        projection: if is_lstm { hidden / 2 + 1 } else { 0 },
+        layers: 2,
+        bidirectional: true,
+        peephole: is_lstm,
+        dropout: 0.2,
+        options,
+        ..RecurrentConfig::new(cell, 3, hidden)
+    };
+    let layer = config.build(device, &mut Rng::new(3)).expect("layer");
     let mut optimizer = Optimizer::new(layer.parameters(), Method::Adam(AdamConfig::default()), 1e-2).expect("adam");
     let values: Vec<f32> = (0..6 * batch * 3).map(|_| rng.uniform(-1.0, 1.0)).collect();
     let x = Tensor::from_slice(device, &values, &[6, batch, 3]).expect("x");
@@ -157,23 +162,23 @@ fn noisy(device: &Device, kind: Kind, [hidden, batch]: [usize; 2], seed: u64) ->
 }
 
 fn noise_gives_the_same_bits_twice(device: &Device) {
-    for kind in KINDS {
-        let once = noisy(device, kind, [7, 5], 1);
-        assert_eq!(once, noisy(device, kind, [7, 5], 1), "{kind:?}");
-        assert_ne!(once, noisy(device, kind, [7, 5], 2), "{kind:?}: the noise does not depend on its seed");
+    for cell in Cell::ALL {
+        let once = noisy(device, cell, [7, 5], 1);
+        assert_eq!(once, noisy(device, cell, [7, 5], 1), "{cell:?}");
+        assert_ne!(once, noisy(device, cell, [7, 5], 2), "{cell:?}: the noise does not depend on its seed");
     }
 }
 
 #[test]
 fn threads_do_not_change_the_bits_of_noise() {
-    for kind in KINDS {
+    for cell in Cell::ALL {
         // Large enough that the products are really split.
         let run = |threads| {
             let options = CpuOptions { threads: Some(threads), ..CpuOptions::default() };
-            noisy(&Device::cpu_with(options).expect("the CPU works"), kind, [96, 40], 1)
+            noisy(&Device::cpu_with(options).expect("the CPU works"), cell, [96, 40], 1)
         };
         let one = run(1);
-        assert_eq!(one, run(2), "{kind:?}");
+        assert_eq!(one, run(2), "{cell:?}");
     }
 }
 

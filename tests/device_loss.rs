@@ -57,7 +57,7 @@ fn assert_lost(device: &Device, tensor: &Tensor, what: &str) {
 }
 
 fn gru(device: &Device) -> Gru {
-    let config = RecurrentConfig { input: 3, hidden: 12, batch_first: true, ..Default::default() };
+    let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(3, 12) };
     config.build(device, &mut Rng::new(0)).expect("gru")
 }
 
@@ -68,8 +68,7 @@ struct Run {
 }
 
 fn build(device: &Device) -> Result<Run> {
-    let config =
-        RecurrentConfig { input: 3, hidden: 12, dropout: 0.3, layers: 2, batch_first: true, ..Default::default() };
+    let config = RecurrentConfig { dropout: 0.3, layers: 2, batch_first: true, ..RecurrentConfig::gru(3, 12) };
     let model = config.build(device, &mut Rng::new(0))?;
     let data = HostData::new(device, fill(1, 60 * 5 * 3, 1.0), &[5, 3], fill(2, 60 * 5 * 12, 0.5), &[5, 12])?;
     let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 1e-2)?;

@@ -6,15 +6,16 @@ extern crate browser_tests;
 
 mod common;
 
+use common::recurrent::{GRUS, OTHERS};
 use common::{assert_close, fill, twin};
 use wgru::kernel::Kernel;
 use wgru::kernels::{
-    Binary, BinaryOp, Cell, CellSequence, CellSequenceBackward, CrossEntropy, CrossEntropyBackward, Dropout,
+    Binary, BinaryOp, CellSequence, CellSequenceBackward, CellStep, CrossEntropy, CrossEntropyBackward, Dropout,
     GruSequence, GruSequenceBackward, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward, MatMul, MinGruSequence,
     MinGruSequenceBackward, Pack, Plain, RnnCell, Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
     UnaryOp,
 };
-use wgru::{CpuOptions, Device, Tensor};
+use wgru::{Cell, CpuOptions, Device, Tensor};
 
 /// Two orders of the same sum, and fused against separate roundings: worst measured 4e-7.
 const ORDER: f64 = 1.5e-6;
@@ -180,17 +181,14 @@ fn sequence_backward<K: Kernel<5, 2>>(p: &Plain, kernel: &K) {
     compare(&format!("{p:?}"), kernel, &reads, &[vec![f32::NAN; d_gates], fill(7, carry, 1.0)]);
 }
 
-const GRU: [Cell; 2] = [Cell::Gru, Cell::GruResetBefore];
-const OTHERS: [Cell; 3] = [Cell::Lstm, Cell::Rnn, Cell::RnnRelu];
-
 #[test]
 fn gru_sequence_equals_its_twin_on_every_isa() {
-    shapes(&GRU).iter().for_each(|p| sequence(p, &GruSequence::new(*p)));
+    shapes(&GRUS).iter().for_each(|p| sequence(p, &GruSequence::new(*p)));
 }
 
 #[test]
 fn gru_sequence_backward_equals_its_twin_on_every_isa() {
-    shapes(&GRU).iter().filter(|p| p.save == 1).for_each(|p| sequence_backward(p, &GruSequenceBackward(*p)));
+    shapes(&GRUS).iter().filter(|p| p.save == 1).for_each(|p| sequence_backward(p, &GruSequenceBackward(*p)));
 }
 
 #[test]
@@ -204,7 +202,7 @@ fn cell_sequence_backward_equals_its_twin_on_every_isa() {
 }
 
 /// Cells of the plan of single steps: usual options, which have a fast path, and one that has none.
-fn cells(gates: u32, saved: u32) -> Vec<Cell> {
+fn cells(gates: u32, saved: u32) -> Vec<CellStep> {
     let mut out = Vec::new();
     for (steps, batch, hidden) in [(1, 1, 1), (3, 2, 16), (2, 5, 19), (3, 3, 67)] {
         for (directions, reverse, step) in [(1, 0, 0), (1, 1, steps - 1), (2, 0, 0)] {
@@ -214,7 +212,7 @@ fn cells(gates: u32, saved: u32) -> Vec<Cell> {
                 let tanh = [1, 1, 1, 1];
                 let kinds = if gates == 1 { tanh.map(|k| k * kind) } else { [0, kind, 1, 0] };
                 let is_lstm = gates == 4;
-                out.push(Cell {
+                out.push(CellStep {
                     kinds,
                     out_kind: 1,
                     steps,
@@ -231,7 +229,7 @@ fn cells(gates: u32, saved: u32) -> Vec<Cell> {
                     coupled: coupled * is_lstm as u32,
                     peephole: peephole * is_lstm as u32,
                     d_out_row: 2 * hidden,
-                    ..Cell::default()
+                    ..CellStep::default()
                 });
             }
         }
@@ -261,7 +259,7 @@ fn lstm_cells_equal_their_twins_on_every_isa() {
         let reads = [fill(1, x, 1.0), fill(2, rec, 1.0), fill(3, state, 1.0), fill(4, peephole.max(1), 1.0)];
         compare(&format!("{p:?}"), &kernel, &reads, &[vec![f32::NAN; fresh], vec![f32::NAN; saved]]);
 
-        let kernel = LstmCellBackward(Cell { save: 1, ..p });
+        let kernel = LstmCellBackward(CellStep { save: 1, ..p });
         let ([m, state, saved, peephole, d_fresh, d_out], [d_gates, carry]) = kernel.lens();
         let marks = (0..m as u32).map(|i| f32::from_bits(common::mix(i) % 64)).collect();
         let lens = [state, saved, peephole.max(1), d_fresh, d_out];

@@ -19,7 +19,7 @@ const TORCH: &[u8] = include_bytes!("golden/torch_gru.safetensors");
 fn a_file_written_by_torch_loads(device: &Device) {
     let file = TensorFile::from_bytes("torch_gru", TORCH).expect("parsed");
     let gru = load_recurrent_blocking(device, &file).expect("loaded");
-    let want = RecurrentConfig { input: 5, hidden: 16, layers: 2, bidirectional: true, ..RecurrentConfig::default() };
+    let want = RecurrentConfig { layers: 2, bidirectional: true, ..RecurrentConfig::gru(5, 16) };
     assert_eq!(*gru.config(), want);
     let (name, last) = gru.parameters().pop().expect("parameters");
     assert_eq!(name, "bias_hh_l1_reverse");
@@ -30,14 +30,11 @@ fn a_gru_comes_back_whole(device: &Device) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("gru.safetensors");
     let config = RecurrentConfig {
-        input: 3,
-        hidden: 7,
         layers: 2,
         batch_first: true,
-        cell: Cell::GruResetBefore,
         dropout: 0.25,
         bias: false,
-        ..RecurrentConfig::default()
+        ..RecurrentConfig::new(Cell::GruResetBefore, 3, 7)
     };
     let gru = config.clone().build(device, &mut Rng::new(4)).expect("gru");
     save_recurrent_blocking(&gru, &path).expect("saved");
@@ -54,8 +51,7 @@ fn names_of_a_sequential_are_those_of_pytorch() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("model.safetensors");
     let build = |rng: &mut Rng| {
-        let gru =
-            RecurrentConfig { input: 2, hidden: 3, ..RecurrentConfig::default() }.build(&device, rng).expect("gru");
+        let gru = RecurrentConfig::gru(2, 3).build(&device, rng).expect("gru");
         Sequential::new().push("encoder", gru).push("head", Linear::new(&device, 3, 1, true, rng).expect("head"))
     };
     let model = build(&mut rng);
@@ -146,7 +142,7 @@ fn checkpoints_that_do_not_fit_are_refused_and_change_nothing() {
     assert!(error.contains("TensorFile::under(\"model\")"), "{error}");
     load_parameters(&model, &file.under("model")).expect("the model in it");
     let error = load_recurrent_blocking(&device, &file.under("optimizer")).map(drop).expect_err("no GRU").to_string();
-    assert!(error.contains("weight_ih_l0") && error.contains("there are"), "{error}");
+    assert!(error.contains("weight_hh_l0") && error.contains("there are"), "{error}");
 
     let refused = |(mut trainer, model): (Trainer, Linear), file: &TensorFile, word: &str| {
         let before = model.parameters()[0].1.to_vec().expect("read");

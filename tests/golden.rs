@@ -16,7 +16,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::ops::recurrent::Plan;
-use wgru::{Device, Rng, Tensor};
+use wgru::{Cell, Device, Rng, Tensor};
 
 /// CPU: single precision over at most 64 steps. Worst measured: see `docs/accuracy.md`.
 const CPU: f64 = 2e-6;
@@ -61,16 +61,14 @@ impl Case {
     }
 
     fn config(&self, plan: Option<Plan>) -> RecurrentConfig {
+        let cell = if self.flag("reset_after") { Cell::Gru } else { Cell::GruResetBefore };
         RecurrentConfig {
-            input: self.size("input"),
-            hidden: self.size("hidden"),
             layers: self.size("layers"),
             bias: self.flag("bias"),
             batch_first: self.flag("batch_first"),
             bidirectional: self.flag("bidirectional"),
-            reset_after: self.flag("reset_after"),
             plan,
-            ..RecurrentConfig::default()
+            ..RecurrentConfig::new(cell, self.size("input"), self.size("hidden"))
         }
     }
 

@@ -8,12 +8,12 @@ extern crate browser_tests;
 
 mod common;
 
-use common::recurrent::{Kind, Spec};
+use common::recurrent::states;
 use common::{assert_close, fill};
 use safetensors::SafeTensors;
 use serde_json::Value;
-use wgru::nn::{Mode, Padding, RunOptions};
-use wgru::{Activation, Device, Rng, Tensor};
+use wgru::nn::{Mode, Module, Padding, RecurrentConfig, RunOptions};
+use wgru::{Activation, Cell, Device, Rng, Tensor};
 
 /// Single precision over at most 21 steps in a row, against float64.
 const CPU: f64 = 2e-6;
@@ -60,32 +60,32 @@ impl Case {
         }
     }
 
-    fn spec(&self) -> Spec {
-        let kind = match (self.text("cell"), self.flag("reset_after")) {
-            ("lstm", _) => Kind::Lstm,
-            ("gru", true) => Kind::GruAfter,
-            ("gru", false) => Kind::GruBefore,
-            _ => Kind::Rnn,
+    fn config(&self) -> RecurrentConfig {
+        let cell = match (self.text("cell"), self.flag("reset_after")) {
+            ("lstm", _) => Cell::Lstm,
+            ("gru", true) => Cell::Gru,
+            ("gru", false) => Cell::GruResetBefore,
+            _ => Cell::Rnn,
         };
         let (inner, gate) = (self.activation("activation"), self.activation("recurrent_activation"));
-        let mut spec = Spec {
+        let mut config = RecurrentConfig {
             projection: self.size("projection"),
             layers: self.size("layers"),
             bias: self.flag("bias"),
             batch_first: self.flag("batch_first"),
             bidirectional: self.flag("bidirectional"),
             reverse: self.flag("reverse"),
-            activations: Some(match kind {
-                Kind::Rnn => [inner; 5],
-                Kind::GruAfter | Kind::GruBefore => [gate, gate, inner, inner, inner],
-                Kind::Lstm => [gate, gate, inner, gate, inner],
-            }),
-            ..Spec::new(kind, self.size("input"), self.size("hidden"))
+            activations: match cell {
+                Cell::Gru | Cell::GruResetBefore => vec![gate, gate, inner],
+                Cell::Lstm => vec![gate, gate, inner, gate, inner],
+                _ => vec![inner],
+            },
+            ..RecurrentConfig::new(cell, self.size("input"), self.size("hidden"))
         };
         if self.text("oracle") == "keras" {
-            spec.options.padding = Padding::RepeatLast;
+            config.options.padding = Padding::RepeatLast;
         }
-        spec
+        config
     }
 
     /// Keras' mask, in the layout of `x`.
@@ -101,9 +101,9 @@ impl Case {
 }
 
 /// Runs a case and gives the worst error.
-fn run(device: &Device, case: &Case, spec: &Spec, tolerance: f64) -> f64 {
-    let layer = spec.build(device, &mut Rng::new(0)).expect("build");
-    let bound = 1.0 / (spec.hidden as f32).sqrt();
+fn run(device: &Device, case: &Case, config: &RecurrentConfig, tolerance: f64) -> f64 {
+    let layer = config.clone().build(device, &mut Rng::new(0)).expect("build");
+    let bound = 1.0 / (config.hidden as f32).sqrt();
     for (name, tensor) in layer.parameters() {
         let (kind, rest) = name.rsplit_once("_l").expect("PyTorch's names");
         let (index, direction) = rest.strip_suffix("_reverse").map_or((rest, 0), |index| (index, 1));
@@ -112,13 +112,13 @@ fn run(device: &Device, case: &Case, spec: &Spec, tolerance: f64) -> f64 {
         let stream = 10 * (2 * index.parse::<u32>().expect("layer") + direction) + offset;
         tensor.assign(&fill(stream, tensor.len(), bound)).expect("assign");
     }
-    let (batch, steps, is_lstm) = (case.size("batch"), case.size("steps"), spec.kind == Kind::Lstm);
-    let order = |width| if spec.batch_first { [batch, steps, width] } else { [steps, batch, width] };
+    let (batch, steps, is_lstm) = (case.size("batch"), case.size("steps"), config.cell == Cell::Lstm);
+    let order = |width| if config.batch_first { [batch, steps, width] } else { [steps, batch, width] };
     let tensor = |stream, dims: &[usize], scale| {
         Tensor::from_slice(device, &fill(stream, dims.iter().product(), scale), dims).expect("tensor")
     };
-    let x = tensor(1000, &order(spec.input), 1.0).requires_grad();
-    let [h, c] = spec.states(batch);
+    let x = tensor(1000, &order(config.input), 1.0).requires_grad();
+    let [h, c] = states(config, batch);
     let (h0, c0) = (tensor(1001, &h, 0.5).requires_grad(), tensor(1004, &c, 0.5).requires_grad());
     let (lengths, mask) = (case.0["lengths"].as_array(), case.mask());
     let lengths: Option<Vec<usize>> =
@@ -157,7 +157,7 @@ fn run(device: &Device, case: &Case, spec: &Spec, tolerance: f64) -> f64 {
 }
 
 fn run_all(device: &Device, tolerance: f64) {
-    let worst = Case::all().iter().map(|case| run(device, case, &case.spec(), tolerance)).fold(0.0, f64::max);
+    let worst = Case::all().iter().map(|case| run(device, case, &case.config(), tolerance)).fold(0.0, f64::max);
     println!("worst error on {}: {worst:.2e} of the largest value", device.info().name);
 }
 
@@ -184,23 +184,23 @@ fn recurrent_layers_match_pytorch_and_keras_on_the_gpu() {
 #[test]
 #[cfg(panic = "unwind")]
 fn other_semantics_are_rejected() {
-    let rejected = |case: &Case, spec: Spec| {
-        let run = std::panic::AssertUnwindSafe(|| run(&Device::cpu(), case, &spec, 1e-3));
-        assert!(std::panic::catch_unwind(run).is_err(), "{} passes as {spec:?}", case.0);
+    let rejected = |case: &Case, config: RecurrentConfig| {
+        let run = std::panic::AssertUnwindSafe(|| run(&Device::cpu(), case, &config, 1e-3));
+        assert!(std::panic::catch_unwind(run).is_err(), "{} passes as {config:?}", case.0);
     };
     for case in Case::all() {
-        let spec = case.spec();
+        let config = case.config();
         if case.0["mask"].is_array() {
-            let mut zero = spec.clone();
+            let mut zero = config.clone();
             zero.options.padding = Padding::Zero;
             rejected(&case, zero);
         }
-        if case.text("cell") == "gru" && spec.bias {
-            let other = if spec.kind == Kind::GruAfter { Kind::GruBefore } else { Kind::GruAfter };
-            rejected(&case, Spec { kind: other, ..spec.clone() });
+        if case.text("cell") == "gru" && config.bias {
+            let other = if config.cell == Cell::Gru { Cell::GruResetBefore } else { Cell::Gru };
+            rejected(&case, RecurrentConfig { cell: other, ..config.clone() });
         }
         if case.text("oracle") == "keras" {
-            rejected(&case, Spec { reverse: !spec.reverse, ..spec });
+            rejected(&case, RecurrentConfig { reverse: !config.reverse, ..config });
         }
     }
 }

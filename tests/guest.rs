@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::fill;
 use wgru::nn::{Conv1dConfig, Linear, Mode, Module, RecurrentConfig, RunOptions};
-use wgru::{Cell, Device, Error, GpuOptions, Pacing, Result, Rng, Tensor, requirements, wgpu};
+use wgru::{Device, Error, GpuOptions, Pacing, Result, Rng, Tensor, requirements, wgpu};
 
 /// A host application with its own device.
 struct Host {
@@ -179,15 +179,8 @@ fn a_limit_that_is_too_low_refuses_what_needs_it_and_nothing_else() {
         let dims: [&[usize]; 4] = [&[40, 3, 16], &[40, 3, 16], &[400, 160], &[40, 2, 16]];
         let (mut a, mut b, mut c, mut d) = (rng.clone(), rng.clone(), rng.clone(), rng.clone());
         let layers: [Make; 4] = [
-            &mut || {
-                Ok(Box::new(RecurrentConfig { input: 16, hidden: 80, ..Default::default() }.build(&device, &mut a)?))
-            },
-            &mut || {
-                Ok(Box::new(
-                    RecurrentConfig { cell: Cell::Lstm, input: 16, hidden: 48, ..Default::default() }
-                        .build(&device, &mut b)?,
-                ))
-            },
+            &mut || Ok(Box::new(RecurrentConfig::gru(16, 80).build(&device, &mut a)?)),
+            &mut || Ok(Box::new(RecurrentConfig::lstm(16, 48).build(&device, &mut b)?)),
             &mut || Ok(Box::new(Linear::new(&device, 160, 40, true, &mut c)?)),
             &mut || {
                 let config = Conv1dConfig { input: 16, output: 8, kernel: 3, ..Default::default() };
@@ -228,8 +221,7 @@ fn an_error_stays_with_its_call_and_its_thread() {
     let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..Default::default() };
     let host = host!(Host::with(limits));
     let device = host.adopt();
-    let gru =
-        RecurrentConfig { input: 3, hidden: 8, ..Default::default() }.build(&device, &mut Rng::new(0)).expect("gru");
+    let gru = RecurrentConfig::gru(3, 8).build(&device, &mut Rng::new(0)).expect("gru");
     thread::scope(|scope| {
         let failing = scope.spawn(|| (0..50).all(|_| matches!(run(&gru, &[4, 2, 3]), Err(Error::Limit { .. }))));
         for i in 0..50 {
@@ -375,7 +367,7 @@ fn reads_complete_where_the_host_does_not_poll() {
 fn train(device: &Device) -> Vec<f32> {
     use std::ops::ControlFlow;
     use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
-    let gru = RecurrentConfig { input: 3, hidden: 24, layers: 2, batch_first: true, ..Default::default() };
+    let gru = RecurrentConfig { layers: 2, batch_first: true, ..RecurrentConfig::gru(3, 24) };
     let gru = gru.build(device, &mut Rng::new(0)).expect("gru");
     let data = HostData::new(device, fill(1, 40 * 9 * 3, 1.0), &[9, 3], fill(2, 40 * 9 * 24, 0.5), &[9, 24]);
     let optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-2).expect("adam");
@@ -406,8 +398,7 @@ fn pacing_changes_no_bit() {
 fn work_whose_results_are_dropped_is_not_submitted() {
     let host = host!(Host::new());
     let device = host.adopt();
-    let gru =
-        RecurrentConfig { input: 8, hidden: 64, ..Default::default() }.build(&device, &mut Rng::new(0)).expect("gru");
+    let gru = RecurrentConfig::gru(8, 64).build(&device, &mut Rng::new(0)).expect("gru");
     let x = Tensor::from_slice(&device, &fill(1, 64 * 8 * 8, 1.0), &[64, 8, 8]).expect("x");
     let y = || gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").output;
     let want = y().to_vec().expect("read");
@@ -452,7 +443,7 @@ fn preparation_compiles_and_computes_nothing() {
     use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
     let host = host!(Host::new());
     let device = host.adopt();
-    let config = RecurrentConfig { input: 3, hidden: 24, batch_first: true, ..Default::default() };
+    let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(3, 24) };
     let gru = config.build(&device, &mut Rng::new(0)).expect("gru");
     let x = Tensor::zeros(&device, &[2, 9, 3]).expect("x");
     let before = gru.parameters().iter().map(|(_, p)| p.to_vec().expect("read")).collect::<Vec<_>>();
@@ -491,7 +482,7 @@ fn futures_of_training_and_reading_are_send() {
     let host = host!(Host::new());
     for device in [host.adopt(), Device::cpu()] {
         let loss = on_another_thread(async move {
-            let config = RecurrentConfig { input: 3, hidden: 8, batch_first: true, ..Default::default() };
+            let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(3, 8) };
             let gru = config.build(&device, &mut Rng::new(0))?;
             let data = HostData::new(&device, fill(1, 8 * 9 * 3, 1.0), &[9, 3], fill(2, 8 * 9 * 8, 0.5), &[9, 8])?;
             let optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-2)?;
@@ -517,8 +508,7 @@ fn buffer(host: &Host, size: u64) -> wgpu::Buffer {
 fn a_buffer_of_the_host_is_a_tensor_without_a_copy() {
     let host = host!(Host::new());
     let device = host.adopt();
-    let gru =
-        RecurrentConfig { input: 4, hidden: 8, ..Default::default() }.build(&device, &mut Rng::new(0)).expect("gru");
+    let gru = RecurrentConfig::gru(4, 8).build(&device, &mut Rng::new(0)).expect("gru");
     let (first, second) = (fill(1, 5 * 2 * 4, 1.0), fill(2, 5 * 2 * 4, 1.0));
     let run = |x: &Tensor| gru.forward(x).and_then(|y| y.to_vec()).expect("run");
     let want = [&first, &second].map(|v| run(&Tensor::from_slice(&device, v, &[5, 2, 4]).expect("x")));
@@ -562,8 +552,7 @@ fn a_buffer_of_the_host_is_a_tensor_without_a_copy() {
 fn announced_writes_reach_packed_weights() {
     let host = host!(Host::new());
     let device = host.adopt();
-    let gru =
-        RecurrentConfig { input: 4, hidden: 8, ..Default::default() }.build(&device, &mut Rng::new(0)).expect("gru");
+    let gru = RecurrentConfig::gru(4, 8).build(&device, &mut Rng::new(0)).expect("gru");
     let x = Tensor::from_slice(&device, &fill(1, 5 * 2 * 4, 1.0), &[5, 2, 4]).expect("x");
     let run = || gru.forward(&x).and_then(|y| y.to_vec()).expect("run");
     let before = run();
@@ -583,8 +572,7 @@ fn announced_writes_reach_packed_weights() {
 fn work_is_recorded_into_the_hosts_encoder() {
     let host = host!(Host::new());
     let device = host.adopt();
-    let gru =
-        RecurrentConfig { input: 4, hidden: 8, ..Default::default() }.build(&device, &mut Rng::new(0)).expect("gru");
+    let gru = RecurrentConfig::gru(4, 8).build(&device, &mut Rng::new(0)).expect("gru");
     let values = fill(1, 5 * 2 * 4, 1.0);
     let want = {
         let x = Tensor::from_slice(&device, &values, &[5, 2, 4]).expect("x");
@@ -665,10 +653,9 @@ fn writes_to_a_buffer_of_the_host_outlive_the_tensor() {
 fn cancelled_work_does_not_disable_a_layer() {
     let host = host!(Host::new());
     let device = host.adopt();
-    let gru =
-        RecurrentConfig { input: 3, hidden: 8, ..Default::default() }.build(&device, &mut Rng::new(0)).expect("gru");
+    let gru = RecurrentConfig::gru(3, 8).build(&device, &mut Rng::new(0)).expect("gru");
     let want = {
-        let other = RecurrentConfig { input: 3, hidden: 8, ..Default::default() };
+        let other = RecurrentConfig::gru(3, 8);
         run(&other.build(&device, &mut Rng::new(0)).expect("gru"), &[4, 2, 3]).expect("run")
     };
     device.flush().expect("weights are there");
@@ -677,8 +664,7 @@ fn cancelled_work_does_not_disable_a_layer() {
     assert!(matches!(recorded.and_then(|y| y.to_vec()), Err(Error::Stopped(_))));
     assert_eq!(run(&gru, &[4, 2, 3]).expect("works on"), want);
 
-    let other =
-        RecurrentConfig { input: 3, hidden: 8, ..Default::default() }.build(&device, &mut Rng::new(0)).expect("gru");
+    let other = RecurrentConfig::gru(3, 8).build(&device, &mut Rng::new(0)).expect("gru");
     device.flush().expect("weights are there");
     let recorded = other.forward(&Tensor::full(&device, 1.0, &[4, 2, 3]).expect("x"));
     let mut encoder = host.device.create_command_encoder(&Default::default());

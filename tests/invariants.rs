@@ -10,7 +10,7 @@ use common::assert_close;
 use proptest::prelude::*;
 use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RecurrentOutput, RunOptions};
 use wgru::ops::recurrent::Plan;
-use wgru::{Device, Rng, Tensor};
+use wgru::{Cell, Device, Rng, Tensor};
 
 /// Rows computed in another company take another path of the SIMD code: a few ulp.
 const COMPANY: f64 = 1e-6;
@@ -28,16 +28,8 @@ fn shapes() -> impl Strategy<Value = Shape> {
     (sizes, any::<[bool; 4]>(), any::<u64>()).prop_map(|((input, hidden, layers, steps, batch), flags, seed)| {
         let [bias, bidirectional, reset_after, chain] = flags;
         let plan = Some(if chain { Plan::Chain } else { Plan::Whole });
-        let config = RecurrentConfig {
-            input,
-            hidden,
-            layers,
-            bias,
-            bidirectional,
-            reset_after,
-            plan,
-            ..RecurrentConfig::default()
-        };
+        let cell = if reset_after { Cell::Gru } else { Cell::GruResetBefore };
+        let config = RecurrentConfig { layers, bias, bidirectional, plan, ..RecurrentConfig::new(cell, input, hidden) };
         Shape { config, steps, batch, seed }
     })
 }
@@ -56,8 +48,8 @@ fn setup(device: &Device, s: &Shape) -> Setup {
         Tensor::from_slice(device, &values, dims).expect("tensor")
     };
     let x = tensor(&[s.steps, s.batch, s.config.input]);
-    let states = s.config.layers * (1 + s.config.bidirectional as usize);
-    let h0 = tensor(&[states, s.batch, s.config.hidden]);
+    let [h, _] = common::recurrent::states(&s.config, s.batch);
+    let h0 = tensor(&h);
     Setup { gru, x, h0 }
 }
 

@@ -8,9 +8,9 @@ extern crate browser_tests;
 mod common;
 
 use common::assert_close;
-use common::recurrent::{KINDS, Kind, Layer, Output, Spec};
+use common::recurrent::{plans, states};
 use proptest::prelude::*;
-use wgru::nn::{Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions};
+use wgru::nn::{Mode, Module, Padding, Recurrent, RecurrentConfig, RecurrentOptions, RecurrentOutput, RunOptions};
 use wgru::{Activation, Cell, Device, Rng, Tensor};
 
 /// Rows computed in another company take another path of the SIMD code: a few ulp a step.
@@ -18,7 +18,7 @@ const COMPANY: f64 = 2e-6;
 
 #[derive(Clone, Debug)]
 struct Shape {
-    spec: Spec,
+    config: RecurrentConfig,
     steps: usize,
     batch: usize,
     seed: u64,
@@ -30,14 +30,7 @@ fn a_layer_without_a_clip_overflows_to_infinity() {
     let reference = wgru::CpuOptions { reference: true, ..Default::default() };
     let devices = [Some(Device::cpu()), Device::cpu_with(reference).ok(), common::gpu()];
     for device in devices.into_iter().flatten() {
-        let config = RecurrentConfig {
-            cell: Cell::Rnn,
-            input: 1,
-            hidden: 2,
-            activation: Activation::Relu,
-            ..Default::default()
-        };
-        let rnn = config.build(&device, &mut Rng::new(0)).expect("rnn");
+        let rnn = RecurrentConfig::new(Cell::RnnRelu, 1, 2).build(&device, &mut Rng::new(0)).expect("rnn");
         for (_, parameter) in rnn.parameters() {
             parameter.assign(&vec![10.0; parameter.len()]).expect("assign");
         }
@@ -47,25 +40,29 @@ fn a_layer_without_a_clip_overflows_to_infinity() {
     }
 }
 
-fn activations(kind: Kind, number: usize) -> Option<[Activation; 5]> {
-    let mut all = Spec::new(kind, 1, 1).gate_activations();
+/// The usual activations with another one in one place, or none for a number of 9 and more.
+fn activations(cell: Cell, number: usize) -> Vec<Activation> {
     let other = [
         Activation::HardSigmoid { alpha: 0.2, beta: 0.5 },
         Activation::Softsign,
         Activation::ScaledTanh { alpha: 0.9, beta: 0.7 },
     ];
-    all[number % 3] = *other.get(number / 3)?;
-    Some(all)
+    let mut all = cell.activations().to_vec();
+    match (all.get_mut(number % 3), other.get(number / 3)) {
+        (Some(place), Some(other)) => *place = *other,
+        _ => all.clear(),
+    }
+    all
 }
 
 fn shapes() -> impl Strategy<Value = Shape> {
     let sizes = (1..5usize, 1..24usize, 1..3usize, 2..8usize, 2..7usize);
-    let choices = (0..4usize, 0..18usize, 0..4usize, 0..4usize);
-    (sizes, choices, any::<[bool; 8]>(), any::<u64>()).prop_map(|(sizes, (kind, gates, plan, noise), flags, seed)| {
+    let choices = (0..Cell::ALL.len(), 0..18usize, 0..4usize, 0..4usize);
+    (sizes, choices, any::<[bool; 8]>(), any::<u64>()).prop_map(|(sizes, (cell, gates, plan, noise), flags, seed)| {
         let (input, hidden, layers, steps, batch) = sizes;
         let [bias, bidirectional, reverse, peephole, input_forget, repeat, projects, clips] = flags;
-        let kind = KINDS[kind];
-        let is_lstm = kind == Kind::Lstm;
+        let cell = Cell::ALL[cell];
+        let is_lstm = cell == Cell::Lstm;
         let options = RecurrentOptions {
             clip: clips.then_some(0.7),
             padding: if repeat { Padding::RepeatLast } else { Padding::Zero },
@@ -73,32 +70,33 @@ fn shapes() -> impl Strategy<Value = Shape> {
             zoneout_cell: if noise == 2 && is_lstm { 0.3 } else { 0.0 },
             ..Default::default()
         };
-        let mut spec = Spec {
-            projection: if projects { 1 + hidden / 2 } else { 0 },
+        let mut config = RecurrentConfig {
+            projection: if projects && is_lstm { 1 + hidden / 2 } else { 0 },
             layers,
             bias,
             bidirectional,
             reverse: reverse && !bidirectional,
-            peephole,
-            input_forget,
-            activations: activations(kind, gates),
+            peephole: peephole && is_lstm,
+            input_forget: input_forget && is_lstm,
+            activations: activations(cell, gates),
             options,
-            ..Spec::new(kind, input, hidden)
+            ..RecurrentConfig::new(cell, input, hidden)
         };
         if plan > 0 {
             // A plain layer, which two or three plans run.
-            (spec.projection, spec.peephole, spec.input_forget, spec.activations) = (0, false, false, None);
-            spec.options = RecurrentOptions { padding: options.padding, ..Default::default() };
-            spec.plan = Some(kind.plans()[(plan - 1) % kind.plans().len()]);
+            (config.projection, config.peephole, config.input_forget) = (0, false, false);
+            config.activations.clear();
+            config.options = RecurrentOptions { padding: options.padding, ..Default::default() };
+            config.plan = Some(plans(cell)[(plan - 1) % plans(cell).len()]);
         }
-        Shape { spec, steps, batch, seed }
+        Shape { config, steps, batch, seed }
     })
 }
 
 /// A layer with its data: `x` `[T, B, I]`, first states, and flags by step.
 struct Setup {
     device: Device,
-    layer: Layer,
+    layer: Recurrent,
     x: Tensor,
     h0: Tensor,
     c0: Option<Tensor>,
@@ -108,21 +106,21 @@ struct Setup {
 
 fn setup(device: &Device, s: &Shape) -> Setup {
     let mut rng = Rng::new(s.seed);
-    let layer = s.spec.build(device, &mut rng).expect("layer");
+    let layer = s.config.clone().build(device, &mut rng).expect("layer");
     let mut tensor = |dims: &[usize]| {
         let values: Vec<f32> = (0..dims.iter().product()).map(|_| rng.uniform(-1.0, 1.0)).collect();
         Tensor::from_slice(device, &values, dims).expect("tensor")
     };
-    let x = tensor(&[s.steps, s.batch, s.spec.input]);
-    let [h, c] = s.spec.states(s.batch);
+    let x = tensor(&[s.steps, s.batch, s.config.input]);
+    let [h, c] = states(&s.config, s.batch);
     let (h0, c0) = (tensor(&h), tensor(&c));
     let mut flags = |share: f32| (0..s.steps * s.batch).map(|_| rng.uniform(0.0, 1.0) < share).collect();
     let (mask, resets) = (flags(0.7), flags(0.3));
-    Setup { device: device.clone(), layer, x, h0, c0: (s.spec.kind == Kind::Lstm).then_some(c0), mask, resets }
+    Setup { device: device.clone(), layer, x, h0, c0: (s.config.cell == Cell::Lstm).then_some(c0), mask, resets }
 }
 
 impl Setup {
-    fn run(&self, x: &Tensor, states: (&Tensor, Option<&Tensor>), input: RunOptions) -> Output {
+    fn run(&self, x: &Tensor, states: (&Tensor, Option<&Tensor>), input: RunOptions) -> RecurrentOutput {
         let input = RunOptions { h0: Some(states.0), c0: states.1, ..input };
         self.layer.run(x, input, &mut Mode::Eval).expect("run")
     }
@@ -133,8 +131,8 @@ impl Setup {
 
     /// The first states with each direction's factor.
     fn scaled(&self, s: &Shape, factors: [f32; 2], rows: &[usize]) -> (Tensor, Option<Tensor>) {
-        let all = s.spec.layers * s.spec.directions();
-        let values: Vec<f32> = (0..all).map(|i| factors[i % s.spec.directions()]).collect();
+        let all = s.config.layers * s.config.directions();
+        let values: Vec<f32> = (0..all).map(|i| factors[i % s.config.directions()]).collect();
         let factors = Tensor::from_slice(&self.device, &values, &[all, 1, 1]).expect("factors");
         let scale = |t: &Tensor| pick(t, rows).mul(&factors).expect("scaled");
         (scale(&self.h0), self.c0.as_ref().map(scale))
@@ -148,7 +146,7 @@ fn same(what: &str, a: &Tensor, b: &Tensor) {
     assert_close(what, &[&values(a)[..], &[0.1]].concat(), &want, COMPANY);
 }
 
-fn same_states(a: &Output, h_n: &Tensor, c_n: Option<&Tensor>) {
+fn same_states(a: &RecurrentOutput, h_n: &Tensor, c_n: Option<&Tensor>) {
     same("h_n", &a.h_n, h_n);
     assert_eq!(a.c_n.is_some(), c_n.is_some());
     if let (Some(a), Some(b)) = (&a.c_n, c_n) {
@@ -190,13 +188,13 @@ fn check(body: impl Fn(&Device, &Shape)) {
 fn two_parts_with_carried_state_are_the_whole() {
     check(|device, s| {
         // What a masked step at the cut repeats is not carried.
-        let options = RecurrentOptions { padding: Padding::Zero, ..s.spec.options };
-        let s = &Shape { spec: Spec { bidirectional: false, options, ..s.spec.clone() }, ..s.clone() };
+        let options = RecurrentOptions { padding: Padding::Zero, ..s.config.options };
+        let s = &Shape { config: RecurrentConfig { bidirectional: false, options, ..s.config.clone() }, ..s.clone() };
         let set = setup(device, s);
         let whole = set.run(&set.x, set.states(), RunOptions { mask: Some(&set.mask), ..Default::default() });
         let cut = 1 + s.seed as usize % (s.steps - 1);
         let mut ranges = [0..cut, cut..s.steps];
-        if s.spec.reverse {
+        if s.config.reverse {
             ranges.reverse();
         }
         let (mut h, mut c, mut outputs) = (set.h0.clone(), set.c0.clone(), Vec::new());
@@ -207,7 +205,7 @@ fn two_parts_with_carried_state_are_the_whole() {
             (h, c) = (part.h_n.clone(), part.c_n.clone());
             outputs.push(part.output);
         }
-        if s.spec.reverse {
+        if s.config.reverse {
             outputs.reverse();
         }
         same("output", &Tensor::concat(&outputs.iter().collect::<Vec<_>>(), 0).expect("joined"), &whole.output);
@@ -256,9 +254,13 @@ fn copy(from: &[(String, Tensor)], to: &[(String, Tensor)]) {
 #[test]
 fn reverse_is_flip_run_flip() {
     check(|device, s| {
-        let s = &Shape { spec: Spec { bidirectional: false, reverse: false, ..s.spec.clone() }, ..s.clone() };
+        let s = &Shape {
+            config: RecurrentConfig { bidirectional: false, reverse: false, ..s.config.clone() },
+            ..s.clone()
+        };
         let set = setup(device, s);
-        let backwards = Spec { reverse: true, ..s.spec.clone() }.build(device, &mut Rng::new(0)).expect("layer");
+        let backwards =
+            RecurrentConfig { reverse: true, ..s.config.clone() }.build(device, &mut Rng::new(0)).expect("layer");
         copy(&set.layer.parameters(), &backwards.parameters());
         let flip = |t: &Tensor| along(t, 0, (0..s.steps).rev());
         let flipped: Vec<bool> = set.mask.chunks(s.batch).rev().flatten().copied().collect();
@@ -274,14 +276,17 @@ fn reverse_is_flip_run_flip() {
 #[test]
 fn bidirectional_is_forward_beside_reverse() {
     check(|device, s| {
-        let s = &Shape { spec: Spec { bidirectional: true, reverse: false, layers: 1, ..s.spec.clone() }, ..s.clone() };
+        let s = &Shape {
+            config: RecurrentConfig { bidirectional: true, reverse: false, layers: 1, ..s.config.clone() },
+            ..s.clone()
+        };
         let set = setup(device, s);
         let input = RunOptions { mask: Some(&set.mask), resets: Some(&set.resets), ..Default::default() };
         let both = set.run(&set.x, set.states(), input);
-        let (parameters, out) = (set.layer.parameters(), s.spec.out());
+        let (parameters, out) = (set.layer.parameters(), s.config.out());
         for (d, own) in parameters.chunks(parameters.len() / 2).enumerate() {
-            let spec = Spec { bidirectional: false, reverse: d == 1, ..s.spec.clone() };
-            let layer = spec.build(device, &mut Rng::new(0)).expect("layer");
+            let config = RecurrentConfig { bidirectional: false, reverse: d == 1, ..s.config.clone() };
+            let layer = config.build(device, &mut Rng::new(0)).expect("layer");
             copy(own, &layer.parameters());
             let of = |t: &Tensor| t.slice(0, d..d + 1).expect("a direction");
             let (h0, c0) = (of(&set.h0), set.c0.as_ref().map(of));
@@ -310,15 +315,15 @@ fn resets_are_separate_sequences() {
             for (k, &from) in starts.iter().enumerate() {
                 let to = starts.get(k + 1).copied().unwrap_or(s.steps);
                 let begins = [k == 0 && !resets[0], to == s.steps];
-                let begins = if s.spec.reverse { [begins[1]; 2] } else { begins };
+                let begins = if s.config.reverse { [begins[1]; 2] } else { begins };
                 let (h0, c0) = set.scaled(s, begins.map(|b| (b || to_first) as u32 as f32), &[row]);
                 let input = RunOptions { mask: Some(&mask[from..to]), ..Default::default() };
                 let part = set.run(&x.slice(0, from..to).expect("part"), (&h0, c0.as_ref()), input);
                 same("output", &whole.output.slice(0, from..to).expect("part"), &part.output);
                 // The last state of a direction is that of the part it processes last.
-                let all = s.spec.layers * s.spec.directions();
+                let all = s.config.layers * s.config.directions();
                 for i in 0..all {
-                    let is_reverse = s.spec.reverse || (s.spec.bidirectional && i % 2 == 1);
+                    let is_reverse = s.config.reverse || (s.config.bidirectional && i % 2 == 1);
                     if if is_reverse { k == 0 } else { to == s.steps } {
                         let of = |t: &Tensor| t.slice(0, i..i + 1).expect("a state");
                         same("h_n", &of(&whole.h_n), &of(&part.h_n));
@@ -351,16 +356,16 @@ fn masked_steps_might_as_well_be_removed() {
         same_states(&whole, &short.h_n, short.c_n.as_ref());
         // Masked steps show 0, or what the direction gave last; between two layers that is another input.
         let values = whole.output.to_vec().expect("read");
-        let out = s.spec.out();
+        let out = s.config.out();
         for (i, &got) in values.iter().enumerate() {
-            let (t, d, j) = (i / out / s.spec.directions(), i / out % s.spec.directions(), i % out);
+            let (t, d, j) = (i / out / s.config.directions(), i / out % s.config.directions(), i % out);
             if mask[t] {
                 continue;
             }
-            let is_reverse = s.spec.reverse || d == 1;
+            let is_reverse = s.config.reverse || d == 1;
             let last = if is_reverse { (t..s.steps).find(|&t| mask[t]) } else { (0..t).rev().find(|&t| mask[t]) };
-            let last = last.filter(|_| s.spec.options.padding == Padding::RepeatLast);
-            let want = last.map_or(0.0, |t| values[(t * s.spec.directions() + d) * out + j]);
+            let last = last.filter(|_| s.config.options.padding == Padding::RepeatLast);
+            let want = last.map_or(0.0, |t| values[(t * s.config.directions() + d) * out + j]);
             assert_eq!(got, want, "masked step {t}");
         }
     });

@@ -13,7 +13,7 @@ use wgru::nn::{
     Dropout, LastState, LastStep, LayerNormGruConfig, Linear, MinGruConfig, Mode, Module, RecurrentConfig, RunOptions,
     Sequential,
 };
-use wgru::{Device, Error, Rng, Tensor};
+use wgru::{Cell, Device, Error, Rng, Tensor};
 
 #[test]
 fn last_state_is_h_n_of_every_direction() {
@@ -21,15 +21,7 @@ fn last_state_is_h_n_of_every_direction() {
     for (bidirectional, reverse, batch_first) in
         [(false, false, true), (false, true, true), (true, false, true), (true, false, false), (false, true, false)]
     {
-        let config = RecurrentConfig {
-            input: 3,
-            hidden: 5,
-            layers: 2,
-            bidirectional,
-            reverse,
-            batch_first,
-            ..RecurrentConfig::default()
-        };
+        let config = RecurrentConfig { layers: 2, bidirectional, reverse, batch_first, ..RecurrentConfig::gru(3, 5) };
         let gru = config.build(&device, &mut rng).expect("gru");
         let dims = if batch_first { [2, 4, 3] } else { [4, 2, 3] };
         let x = Tensor::from_slice(&device, &fill(1, 24, 1.0), &dims).expect("x");
@@ -62,16 +54,19 @@ fn last_step_of_a_reverse_direction_is_refused() {
         assert!(matches!(exported, Err(Error::Value { op: "LastStep", .. })), "{:?}", exported.err());
     };
     for (bidirectional, reverse, option) in [(true, false, "bidirectional"), (false, true, "reverse")] {
+        let batch_first = true;
         macro_rules! layer {
             ($config:ident) => {
-                $config { input: 3, hidden: 4, bidirectional, reverse, batch_first: true, ..$config::default() }
+                $config { input: 3, hidden: 4, bidirectional, reverse, batch_first, ..$config::default() }
                     .build(&device, &mut rng)
                     .expect("layer")
             };
         }
-        refused(Sequential::new().push("a", layer!(RecurrentConfig)).push("b", last()), option);
-        refused(Sequential::new().push("a", layer!(RecurrentConfig)).push("b", last()), option);
-        refused(Sequential::new().push("a", layer!(RecurrentConfig)).push("b", last()), option);
+        for cell in Cell::ALL {
+            let config = RecurrentConfig { bidirectional, reverse, batch_first, ..RecurrentConfig::new(cell, 3, 4) };
+            let layer = config.build(&device, &mut Rng::new(4)).expect("layer");
+            refused(Sequential::new().push("a", layer).push("b", last()), option);
+        }
         refused(Sequential::new().push("a", layer!(MinGruConfig)).push("b", last()), option);
         refused(Sequential::new().push("a", layer!(LayerNormGruConfig)).push("b", last()), option);
         // Layers that act on each step alone, and nested models, change nothing.
@@ -80,14 +75,13 @@ fn last_step_of_a_reverse_direction_is_refused() {
         refused(Sequential::new().push("in", nested).push("b", last()), option);
     }
     let gru = |bidirectional| {
-        let config =
-            RecurrentConfig { input: 3, hidden: 4, bidirectional, batch_first: true, ..RecurrentConfig::default() };
+        let config = RecurrentConfig { bidirectional, batch_first: true, ..RecurrentConfig::gru(3, 4) };
         config.build(&device, &mut Rng::new(1)).expect("gru")
     };
     let forward = Sequential::new().push("a", gru(false)).push("b", last());
     assert_eq!(forward.forward(&x).expect("a forward layer").dims(), [2, 4]);
     // A forward layer on top of a bidirectional one has seen every step.
-    let second = RecurrentConfig { input: 8, hidden: 4, batch_first: true, ..RecurrentConfig::default() };
+    let second = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(8, 4) };
     let second = second.build(&device, &mut Rng::new(1)).expect("gru");
     let stacked = Sequential::new().push("a", gru(true)).push("b", second).push("c", last());
     assert_eq!(stacked.forward(&x).expect("a forward layer").dims(), [2, 4]);

@@ -11,7 +11,7 @@ use common::{assert_close, fill, gpu};
 use half::{bf16, f16};
 use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RecurrentOptions, RunOptions};
 use wgru::ops::recurrent::Plan;
-use wgru::{Device, Error, Precision, Rng, Tensor};
+use wgru::{Cell, Device, Error, Precision, Rng, Tensor};
 
 /// Two layers on the GPU against the CPU, the products of the GPU summed in another order.
 const RUN: f64 = 4e-6;
@@ -67,17 +67,16 @@ fn layers_of_fewer_bits_are_layers_with_rounded_weights() {
     let Some(device) = gpu() else { return };
     let cpu = Device::cpu();
     for (hidden, plan) in [(19, Plan::Whole), (19, Plan::Chain), (66, Plan::Chain)] {
-        for (reset_after, bidirectional, bias) in [(true, true, true), (false, false, true), (true, false, false)] {
+        for (cell, bidirectional, bias) in
+            [(Cell::Gru, true, true), (Cell::GruResetBefore, false, true), (Cell::Gru, false, false)]
+        {
             let config = RecurrentConfig {
-                input: 7,
-                hidden,
                 layers: 2,
-                reset_after,
                 bidirectional,
                 bias,
                 batch_first: bias,
                 plan: Some(plan),
-                ..Default::default()
+                ..RecurrentConfig::new(cell, 7, hidden)
             };
             let (full, want) = (build(&cpu, &config), build(&cpu, &config));
             for weights in LOW {
@@ -99,7 +98,7 @@ fn layers_of_fewer_bits_are_layers_with_rounded_weights() {
 #[test]
 fn layers_of_fewer_bits_follow_their_parameters_and_back() {
     let Some(device) = gpu() else { return };
-    let config = RecurrentConfig { input: 3, hidden: 21, ..Default::default() };
+    let config = RecurrentConfig::gru(3, 21);
     let low = build(&device, &config).with_weights(Precision::Int8).expect("on a GPU");
     let before = run(&low, &device);
     let other = config.clone().build(&device, &mut Rng::new(9)).expect("layer");

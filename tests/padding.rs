@@ -8,12 +8,12 @@ extern crate browser_tests;
 mod common;
 
 use common::fill;
-use common::recurrent::{KINDS, Kind, Spec};
+use common::recurrent::plans;
 use wgru::nn::{
     AttentionConfig, KeyMask, LayerNormGruConfig, LayerNormGruInput, MinGruConfig, MinGruForm, MinGruInput, Mode,
-    Module, Padding, RecurrentOptions, RunOptions, Score,
+    Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions, Score,
 };
-use wgru::{Device, Rng, Tensor};
+use wgru::{Cell, Device, Rng, Tensor};
 
 on_every_backend![
     recurrent_layers_see_nothing_of_padding,
@@ -100,12 +100,12 @@ fn assert_zero_at_padding(what: &str, dx: &[f32], width: usize, counts: &dyn Fn(
 }
 
 /// A layer with lengths, or with a mask that says the same and leaves out two steps more.
-fn recurrent(device: &Device, spec: &Spec, stray: f32, masked: bool) -> Results {
+fn recurrent(device: &Device, config: &RecurrentConfig, stray: f32, masked: bool) -> Results {
     let counts = |t: usize, row: usize| t < LENGTHS[row] && !(masked && row == 3 && (t == 0 || t == 2));
-    let layer = spec.build(device, &mut Rng::new(3)).expect("layer");
-    let x = padded(device, 1, spec.input, stray, &counts);
-    let [h, c] = spec.states(BATCH);
-    let (h0, c0) = (states(device, 2, &h, stray), (spec.kind == Kind::Lstm).then(|| states(device, 3, &c, stray)));
+    let layer = config.clone().build(device, &mut Rng::new(3)).expect("layer");
+    let x = padded(device, 1, config.input, stray, &counts);
+    let [h, c] = common::recurrent::states(config, BATCH);
+    let (h0, c0) = (states(device, 2, &h, stray), (config.cell == Cell::Lstm).then(|| states(device, 3, &c, stray)));
     let mask: Vec<bool> = (0..STEPS * BATCH).map(|i| counts(i / BATCH, i % BATCH)).collect();
     let mut input = RunOptions { h0: Some(&h0), c0: c0.as_ref(), ..Default::default() };
     if masked {
@@ -121,19 +121,25 @@ fn recurrent(device: &Device, spec: &Spec, stray: f32, masked: bool) -> Results 
     }
     let leaves = [("x".to_string(), x.clone()), ("h0".into(), h0)].into_iter().chain(c0.map(|c| ("c0".into(), c)));
     let all = results(&loss, &[("output", &out.output), ("h_n", &h_n)], leaves.chain(layer.parameters()).collect());
-    let what = format!("{spec:?}, {stray} in the padding");
-    assert_zero_at_padding(&what, &x.grad().expect("dx").to_vec().expect("read"), spec.input, &counts);
+    let what = format!("{config:?}, {stray} in the padding");
+    assert_zero_at_padding(&what, &x.grad().expect("dx").to_vec().expect("read"), config.input, &counts);
     all
 }
 
 fn recurrent_layers_see_nothing_of_padding(device: &Device) {
-    for kind in KINDS {
-        for &plan in kind.plans() {
+    for cell in Cell::ALL {
+        for &plan in plans(cell) {
             for (bidirectional, reverse) in [(false, false), (false, true), (true, false)] {
                 for masked in [false, true] {
                     let layers = 1 + bidirectional as usize;
-                    let spec = Spec { plan: Some(plan), bidirectional, reverse, layers, ..Spec::new(kind, 3, 5) };
-                    assert_padding_is_unseen(&format!("{spec:?}"), |stray| recurrent(device, &spec, stray, masked));
+                    let config = RecurrentConfig {
+                        plan: Some(plan),
+                        bidirectional,
+                        reverse,
+                        layers,
+                        ..RecurrentConfig::new(cell, 3, 5)
+                    };
+                    assert_padding_is_unseen(&format!("{config:?}"), |stray| recurrent(device, &config, stray, masked));
                 }
             }
         }
@@ -148,30 +154,36 @@ fn recurrent_options_see_nothing_of_padding(device: &Device) {
         RecurrentOptions { zoneout: 0.3, recurrent_dropout: 0.4, input_dropout: 0.3, ..none },
         RecurrentOptions { clip: Some(0.7), weight_dropout: 0.3, ..none },
     ];
-    for kind in KINDS {
+    for cell in Cell::ALL {
         for options in options {
-            let spec = Spec { options, bidirectional: true, ..Spec::new(kind, 3, 5) };
-            assert_padding_is_unseen(&format!("{spec:?}"), |stray| recurrent(device, &spec, stray, false));
+            let config = RecurrentConfig { options, bidirectional: true, ..RecurrentConfig::new(cell, 3, 5) };
+            assert_padding_is_unseen(&format!("{config:?}"), |stray| recurrent(device, &config, stray, false));
         }
     }
     for (projection, peephole, input_forget) in [(2, false, false), (0, true, false), (3, true, true)] {
-        let spec = Spec { projection, peephole, input_forget, bidirectional: true, ..Spec::new(Kind::Lstm, 3, 5) };
-        assert_padding_is_unseen(&format!("{spec:?}"), |stray| recurrent(device, &spec, stray, true));
+        let config = RecurrentConfig {
+            projection,
+            peephole,
+            input_forget,
+            bidirectional: true,
+            ..RecurrentConfig::new(Cell::Lstm, 3, 5)
+        };
+        assert_padding_is_unseen(&format!("{config:?}"), |stray| recurrent(device, &config, stray, true));
     }
 }
 
 /// A sequence that begins at step 0 begins with 0, whatever the first state is, and passes no gradient to it.
 fn a_reset_at_the_first_step_drops_the_first_state(device: &Device) {
-    for kind in KINDS {
-        for &plan in kind.plans() {
-            let spec = Spec { plan: Some(plan), ..Spec::new(kind, 3, 5) };
+    for cell in Cell::ALL {
+        for &plan in plans(cell) {
+            let config = RecurrentConfig { plan: Some(plan), ..RecurrentConfig::new(cell, 3, 5) };
             let resets: Vec<bool> = (0..STEPS * BATCH).map(|i| i == 1 || i == 9).collect();
-            assert_padding_is_unseen(&format!("{spec:?}"), |stray| {
-                let layer = spec.build(device, &mut Rng::new(3)).expect("layer");
+            assert_padding_is_unseen(&format!("{config:?}"), |stray| {
+                let layer = config.clone().build(device, &mut Rng::new(3)).expect("layer");
                 let x = padded(device, 1, 3, 0.0, &|_, _| true);
-                let [h, c] = spec.states(BATCH);
+                let [h, c] = common::recurrent::states(&config, BATCH);
                 let h0 = states(device, 2, &h, stray);
-                let c0 = (spec.kind == Kind::Lstm).then(|| states(device, 3, &c, stray));
+                let c0 = (config.cell == Cell::Lstm).then(|| states(device, 3, &c, stray));
                 let input = RunOptions { h0: Some(&h0), c0: c0.as_ref(), resets: Some(&resets), ..Default::default() };
                 let out = layer.run(&x, input, &mut Mode::Train(&mut Rng::new(7))).expect("run");
                 let loss = pull(&out.output, 8).add(&pull(&out.h_n, 9)).expect("loss");

@@ -6,10 +6,10 @@ extern crate browser_tests;
 
 mod common;
 
-use common::recurrent::{KINDS, Kind, Spec};
+use common::recurrent::{plans, states};
 use common::{assert_close, fill};
 use wgru::nn::{Conv1dConfig, Linear, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions};
-use wgru::{Device, Error, Rng, Tensor};
+use wgru::{Cell, Device, Error, Rng, Tensor};
 
 on_every_backend![gradients_are_those_without, memory_is_less_than_half];
 
@@ -21,15 +21,15 @@ const STEPS: usize = 19;
 const BATCH: usize = 3;
 
 /// Output, last states, and the gradients of `x`, the first states and every parameter.
-fn run(device: &Device, spec: &Spec) -> Vec<(String, Vec<f32>)> {
-    let layer = spec.build(device, &mut Rng::new(3)).expect("layer");
+fn run(device: &Device, config: &RecurrentConfig) -> Vec<(String, Vec<f32>)> {
+    let layer = config.clone().build(device, &mut Rng::new(3)).expect("layer");
     let tensor = |stream: u32, dims: &[usize]| {
         let values = fill(stream, dims.iter().product(), 1.0);
         Tensor::from_slice(device, &values, dims).expect("room").requires_grad()
     };
-    let x = tensor(1, &[STEPS, BATCH, spec.input]);
-    let [h, c] = spec.states(BATCH);
-    let (h0, c0) = (tensor(2, &h), (spec.kind == Kind::Lstm).then(|| tensor(3, &c)));
+    let x = tensor(1, &[STEPS, BATCH, config.input]);
+    let [h, c] = states(config, BATCH);
+    let (h0, c0) = (tensor(2, &h), (config.cell == Cell::Lstm).then(|| tensor(3, &c)));
     let mask: Vec<bool> = fill(4, STEPS * BATCH, 1.0).iter().map(|v| *v < 0.6).collect();
     let resets: Vec<bool> = fill(5, STEPS * BATCH, 1.0).iter().map(|v| *v < -0.4).collect();
     let input = RunOptions {
@@ -56,18 +56,25 @@ fn run(device: &Device, spec: &Spec) -> Vec<(String, Vec<f32>)> {
 }
 
 fn gradients_are_those_without(device: &Device) {
-    for kind in KINDS {
+    for cell in Cell::ALL {
         for (bidirectional, reverse) in [(false, false), (false, true), (true, false)] {
-            for plan in kind.plans().iter().map(|&plan| Some(plan)) {
+            for plan in plans(cell).iter().map(|&plan| Some(plan)) {
                 let options = RecurrentOptions { padding: Padding::RepeatLast, ..Default::default() };
-                let spec =
-                    Spec { bidirectional, reverse, layers: 2, dropout: 0.2, options, plan, ..Spec::new(kind, 3, 5) };
-                let want = run(device, &spec);
+                let config = RecurrentConfig {
+                    bidirectional,
+                    reverse,
+                    layers: 2,
+                    dropout: 0.2,
+                    options,
+                    plan,
+                    ..RecurrentConfig::new(cell, 3, 5)
+                };
+                let want = run(device, &config);
                 let options = RecurrentOptions { recompute: true, ..options };
-                let got = run(device, &Spec { options, ..spec.clone() });
+                let got = run(device, &RecurrentConfig { options, ..config.clone() });
                 for ((name, want), (_, got)) in want.iter().zip(&got) {
                     let want: Vec<f64> = want.iter().map(|&v| v as f64).collect();
-                    assert_close(&format!("{name} of {spec:?}"), got, &want, ORDER);
+                    assert_close(&format!("{name} of {config:?}"), got, &want, ORDER);
                 }
             }
         }
@@ -77,7 +84,7 @@ fn gradients_are_those_without(device: &Device) {
 fn memory_is_less_than_half(device: &Device) {
     let peak = |recompute: bool| {
         let options = RecurrentOptions { recompute, ..Default::default() };
-        let config = RecurrentConfig { input: 8, hidden: 8, options, ..Default::default() };
+        let config = RecurrentConfig { options, ..RecurrentConfig::gru(8, 8) };
         let gru = config.build(device, &mut Rng::new(0)).expect("gru");
         let x = Tensor::zeros(device, &[900, 4, 8]).expect("room").requires_grad();
         device.reset_peak();

@@ -23,15 +23,8 @@ fn noop() -> Device {
 }
 
 /// Dispatches recorded by one run of `steps` steps.
-fn dispatches(device: &Device, steps: usize, bidirectional: bool, reset_after: bool, plan: Plan) -> usize {
-    let config = RecurrentConfig {
-        input: 4,
-        hidden: 8,
-        bidirectional,
-        reset_after,
-        plan: Some(plan),
-        ..RecurrentConfig::default()
-    };
+fn dispatches(device: &Device, cell: Cell, steps: usize, bidirectional: bool, plan: Plan) -> usize {
+    let config = RecurrentConfig { bidirectional, plan: Some(plan), ..RecurrentConfig::new(cell, 4, 8) };
     let gru = config.build(device, &mut Rng::new(0)).expect("gru");
     let x = Tensor::zeros(device, &[steps, 2, 4]).expect("x");
     device.flush().expect("flush");
@@ -46,8 +39,8 @@ fn dispatches(device: &Device, steps: usize, bidirectional: bool, reset_after: b
 fn chain_is_one_dispatch_a_step_for_all_directions() {
     let device = noop();
     for bidirectional in [false, true] {
-        for (reset_after, per_step) in [(true, 1), (false, 2)] {
-            let count = |steps| dispatches(&device, steps, bidirectional, reset_after, Plan::Chain);
+        for (cell, per_step) in [(Cell::Gru, 1), (Cell::GruResetBefore, 2)] {
+            let count = |steps| dispatches(&device, cell, steps, bidirectional, Plan::Chain);
             // What does not depend on the steps (packing, projection, states) drops out of the difference.
             assert_eq!(count(101) - count(1), 100 * per_step, "bidirectional {bidirectional}");
         }
@@ -60,8 +53,7 @@ fn chain_is_one_dispatch_a_step_for_all_directions() {
 fn two_layers_take_about_as_many_dispatches_as_one() {
     let device = noop();
     let dispatches = |layers: usize| {
-        let config =
-            RecurrentConfig { input: 8, hidden: 96, layers, plan: Some(Plan::Chain), ..RecurrentConfig::default() };
+        let config = RecurrentConfig { layers, plan: Some(Plan::Chain), ..RecurrentConfig::gru(8, 96) };
         let gru = config.build(&device, &mut Rng::new(0)).expect("gru");
         let x = Tensor::zeros(&device, &[256, 1, 8]).expect("x");
         device.flush().expect("flush");
@@ -76,7 +68,7 @@ fn two_layers_take_about_as_many_dispatches_as_one() {
 fn a_chain_longer_than_a_submission_gives_the_twins_numbers() {
     let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
     let run = |device: &Device| {
-        let config = RecurrentConfig { input: 1, hidden: 2, plan: Some(Plan::Chain), ..RecurrentConfig::default() };
+        let config = RecurrentConfig { plan: Some(Plan::Chain), ..RecurrentConfig::gru(1, 2) };
         let gru = config.build(device, &mut Rng::new(7)).expect("gru");
         let x = Tensor::from_slice(device, &common::fill(1, 9_000, 1.0), &[9_000, 1, 1]).expect("x");
         gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").output.to_vec().expect("read")
@@ -88,7 +80,7 @@ fn a_chain_longer_than_a_submission_gives_the_twins_numbers() {
 #[test]
 fn whole_sequence_is_one_dispatch() {
     let device = noop();
-    let count = |steps, plan| dispatches(&device, steps, true, true, plan);
+    let count = |steps, plan| dispatches(&device, Cell::Gru, steps, true, plan);
     assert_eq!(count(101, Plan::Whole), count(1, Plan::Whole));
     // A chain of one step is one dispatch, and all around it is the same.
     assert_eq!(count(101, Plan::Whole), count(1, Plan::Chain));
@@ -98,7 +90,7 @@ fn whole_sequence_is_one_dispatch() {
 #[test]
 fn a_long_sequence_is_no_single_dispatch() {
     let device = noop();
-    let count = |steps| dispatches(&device, steps, false, true, Plan::Whole);
+    let count = |steps| dispatches(&device, Cell::Gru, steps, false, Plan::Whole);
     assert_eq!(count(655), count(1));
     assert_eq!(count(656), count(1) + 1);
     assert_eq!(count(6550), count(1) + 9);
@@ -110,24 +102,17 @@ fn long_loops_give_the_numbers_of_the_cpu() {
     let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
     let (steps, hidden) = (230, 144);
     let x = common::fill(1, steps * 3, 1.0);
-    let run = |device: &Device, cell: &str| -> wgru::Result<Vec<Vec<f32>>> {
+    let run = |device: &Device, cell: Cell| -> wgru::Result<Vec<Vec<f32>>> {
         let (rng, plan) = (&mut Rng::new(7), Some(Plan::Whole));
         let x = Tensor::from_slice(device, &x, &[steps, 1, 3])?.requires_grad();
-        let (parameters, y) = if cell == "lstm" {
-            let lstm = RecurrentConfig { cell: Cell::Lstm, input: 3, hidden, plan, ..Default::default() }
-                .build(device, rng)?;
-            (lstm.parameters(), lstm.forward_with(&x, &mut Mode::Train(rng))?)
-        } else {
-            let reset_after = cell == "gru";
-            let gru =
-                RecurrentConfig { input: 3, hidden, reset_after, plan, ..Default::default() }.build(device, rng)?;
-            (gru.parameters(), gru.forward_with(&x, &mut Mode::Train(rng))?)
-        };
+        let layer = RecurrentConfig { plan, ..RecurrentConfig::new(cell, 3, hidden) }.build(device, rng)?;
+        let y = layer.forward_with(&x, &mut Mode::Train(rng))?;
         y.square()?.sum()?.backward()?;
-        let gradients = parameters.iter().map(|(_, p)| p).chain([&x]).map(|t| t.grad().expect("a gradient"));
+        let gradients = layer.parameters();
+        let gradients = gradients.iter().map(|(_, p)| p).chain([&x]).map(|t| t.grad().expect("a gradient"));
         std::iter::once(y.detach()).chain(gradients).map(|t| t.to_vec()).collect()
     };
-    for cell in ["gru", "gru before", "lstm"] {
+    for cell in [Cell::Gru, Cell::GruResetBefore, Cell::Lstm] {
         let want = run(&Device::cpu(), cell).expect("the CPU");
         for (i, (got, want)) in run(&device, cell).expect("the GPU").iter().zip(&want).enumerate() {
             let want: Vec<f64> = want.iter().map(|&v| v as f64).collect();
@@ -157,15 +142,9 @@ fn loops_that_an_adapter_would_end_are_refused() {
 #[test]
 fn long_sequences_of_the_whole_plan_give_the_twins_numbers() {
     let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
-    for reset_after in [true, false] {
+    for cell in [Cell::Gru, Cell::GruResetBefore] {
         let run = |device: &Device| {
-            let config = RecurrentConfig {
-                input: 1,
-                hidden: 2,
-                reset_after,
-                plan: Some(Plan::Whole),
-                ..RecurrentConfig::default()
-            };
+            let config = RecurrentConfig { plan: Some(Plan::Whole), ..RecurrentConfig::new(cell, 1, 2) };
             let gru = config.build(device, &mut Rng::new(7)).expect("gru");
             let x = Tensor::from_slice(device, &common::fill(1, 4_100, 1.0), &[4_100, 1, 1]).expect("x");
             let x = x.requires_grad();
@@ -176,7 +155,7 @@ fn long_sequences_of_the_whole_plan_give_the_twins_numbers() {
         };
         for (got, want) in run(&device).into_iter().zip(run(&common::twin())) {
             let want: Vec<f64> = want.iter().map(|&v| v as f64).collect();
-            common::assert_close(&format!("reset after {reset_after}"), &got, &want, 2e-6);
+            common::assert_close(&cell.to_string(), &got, &want, 2e-6);
         }
     }
 }
@@ -184,7 +163,7 @@ fn long_sequences_of_the_whole_plan_give_the_twins_numbers() {
 #[test]
 fn a_forward_pass_submits_nothing() {
     let device = noop();
-    assert!(dispatches(&device, 500, false, true, Plan::Chain) >= 500, "something submitted on its own");
+    assert!(dispatches(&device, Cell::Gru, 500, false, Plan::Chain) >= 500, "something submitted on its own");
 }
 
 /// The cost of a step, recorded, encoded and submitted, is printed (`cargo test --release --test recording --
@@ -192,7 +171,7 @@ fn a_forward_pass_submits_nothing() {
 #[test]
 fn recording_grows_with_the_steps_only() {
     let device = noop();
-    let config = RecurrentConfig { input: 4, hidden: 8, plan: Some(Plan::Chain), ..RecurrentConfig::default() };
+    let config = RecurrentConfig { plan: Some(Plan::Chain), ..RecurrentConfig::gru(4, 8) };
     let gru = config.build(&device, &mut Rng::new(0)).expect("gru");
     let time = |steps: usize| -> Duration {
         let x = Tensor::zeros(&device, &[steps, 2, 4]).expect("x");
@@ -235,7 +214,7 @@ fn much_work_is_submitted_in_parts() {
 fn steady_training_makes_no_buffer() {
     let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
     for (hidden, bidirectional) in [(8, true), (72, false)] {
-        let config = RecurrentConfig { input: 5, hidden, layers: 2, bidirectional, ..RecurrentConfig::default() };
+        let config = RecurrentConfig { layers: 2, bidirectional, ..RecurrentConfig::gru(5, hidden) };
         let gru = config.build(&device, &mut Rng::new(3)).expect("gru");
         let mut optimizer = Optimizer::new(gru.parameters(), Method::Sgd(SgdConfig::default()), 1e-2).expect("sgd");
         let mut rng = Rng::new(4);

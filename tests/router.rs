@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use common::{assert_close, fill, twin};
-use wgru::nn::{Gru, Mode, Module, RecurrentConfig};
+use wgru::nn::{Gru, Module, RecurrentConfig};
 use wgru::{Device, Error, Result, Rng, Router, Tensor};
 
 /// Eight cells in a row on another device.
@@ -14,7 +14,7 @@ const DEVICES: f64 = 1e-6;
 const DIMS: [usize; 3] = [8, 3, 4];
 
 fn gru(device: &Device, seed: u64) -> Result<Gru> {
-    RecurrentConfig { input: 4, hidden: 5, ..Default::default() }.build(device, &mut Rng::new(seed))
+    RecurrentConfig::gru(4, 5).build(device, &mut Rng::new(seed))
 }
 
 /// The CPU and its twins: two devices wherever the tests run. The models start with different weights.
@@ -155,7 +155,7 @@ fn what_does_not_fit_is_refused() {
     let mut hidden = 3;
     let other = Router::new(&[Device::cpu(), twin()], |device| {
         hidden += 1;
-        RecurrentConfig { input: 4, hidden, ..Default::default() }.build(device, &mut Rng::new(1))
+        RecurrentConfig::gru(4, hidden).build(device, &mut Rng::new(1))
     });
     assert!(matches!(other.err(), Some(Error::Value { arg: "build", .. })));
     let router = router();

@@ -32,17 +32,17 @@ fn gates_are_read_from_their_buffer_without_reading_back() {
     let (raw, queue) = pollster::block_on(adapter.request_device(&Default::default())).expect("a device");
     let device = Device::from_wgpu(&adapter, raw.clone(), queue.clone()).expect("adopted");
 
-    let config = RecurrentConfig { input: 3, hidden: 7, bidirectional: true, ..RecurrentConfig::default() };
+    let config = RecurrentConfig { bidirectional: true, ..RecurrentConfig::gru(3, 7) };
     let gru = config.build(&device, &mut Rng::new(2)).expect("gru");
     let x = Tensor::from_slice(&device, &common::fill(1, 5 * 2 * 3, 1.0), &[5, 2, 3]).expect("x");
-    let taps = RunOptions { gates: true, ..RunOptions::default() };
-    let run = gru.run(&x, taps, &mut Mode::Eval).expect("run");
-    let gates = &run.gates[0];
+    let options = RunOptions { gates: true, ..RunOptions::default() };
+    let run = gru.run(&x, options, &mut Mode::Eval).expect("run");
+    let gates: Vec<&Tensor> = run.gates[0].iter().map(|(_, gate)| gate).collect();
+    assert_eq!(gates.len(), 3);
     assert!(device.pending() > 0, "nothing is submitted before the buffer is asked for");
-    let drawn: Vec<Vec<f32>> =
-        [&gates.reset, &gates.update, &gates.candidate].map(|gate| copied(&raw, &queue, gate)).into();
+    let drawn: Vec<Vec<f32>> = gates.iter().map(|gate| copied(&raw, &queue, gate)).collect();
     assert_eq!(device.pending(), 0);
-    for (got, gate) in drawn.iter().zip([&gates.reset, &gates.update, &gates.candidate]) {
+    for (got, gate) in drawn.iter().zip(&gates) {
         assert_eq!(*got, gate.to_vec().expect("read"));
     }
     assert!(drawn[1].iter().all(|&z| z > 0.0 && z < 1.0) && drawn[0] != drawn[1]);

@@ -7,13 +7,9 @@ extern crate browser_tests;
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 
 use common::{assert_close, fill, mix, relative_error};
-use wgru::nn::{
-    Gru, GruActivations, Linear, Lstm, LstmActivations, Mode, Module, Recurrent, RecurrentConfig, RecurrentOptions,
-    Rnn, RunOptions,
-};
+use wgru::nn::{Linear, Mode, Module, Recurrent, RecurrentConfig, RecurrentOptions, RunOptions};
 use wgru::{Activation, Cell, Device, Precision, Rng, Stream, StreamOptions, StreamPool, Tensor};
 
 /// Another order of the same sums as the layer's, over up to 40 steps.
@@ -25,7 +21,7 @@ const BF16: f64 = 1e-2;
 /// 7 bits in weights and inputs.
 const INT8: f64 = 4e-2;
 
-thread_local!(static ALLOCATIONS: Cell<usize> = const { Cell::new(0) });
+thread_local!(static ALLOCATIONS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
 
 /// Counts this thread's allocations.
 struct Counting;
@@ -47,53 +43,29 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-fn gru(input: usize, hidden: usize, layers: usize, reset_after: bool) -> Gru {
-    let config = RecurrentConfig { input, hidden, layers, reset_after, ..Default::default() };
-    config.build(&Device::cpu(), &mut Rng::new(7)).expect("gru")
+fn build(cell: Cell, input: usize, hidden: usize, layers: usize) -> Recurrent {
+    let config = RecurrentConfig { layers, ..RecurrentConfig::new(cell, input, hidden) };
+    config.build(&Device::cpu(), &mut Rng::new(7)).expect("layer")
 }
 
-fn lstm(input: usize, hidden: usize, layers: usize) -> Lstm {
-    let config = RecurrentConfig { cell: Cell::Lstm, input, hidden, layers, ..Default::default() };
-    config.build(&Device::cpu(), &mut Rng::new(7)).expect("lstm")
-}
-
-/// Layers that streams step.
-trait Layer: Recurrent {
-    /// The outputs of a whole sequence, and the last states as a stream has them.
-    fn whole(&self, x: &Tensor) -> (Tensor, Vec<Tensor>);
-}
-
-macro_rules! layers {
-    ($($layer:ident: $($last:ident)+;)*) => {
-        $(impl Layer for $layer {
-            fn whole(&self, x: &Tensor) -> (Tensor, Vec<Tensor>) {
-                let run = self.run(x, RunOptions::default(), &mut Mode::Eval).expect("run");
-                (run.output, vec![$(run.$last),+])
-            }
-        })*
-    };
-}
-layers! {
-    Gru: h_n;
-    Lstm: h_n c_n;
-    Rnn: h_n;
-}
-
-fn compare(layer: &impl Layer, [input, hidden]: [usize; 2], batch: usize, weights: Precision, tolerance: f64) -> f64 {
+fn compare(layer: &Recurrent, batch: usize, weights: Precision, tolerance: f64) -> f64 {
+    let &RecurrentConfig { cell, input, hidden, .. } = layer.config();
     let (steps, device) = (40, layer.parameters()[0].1.device().clone());
     let head = Linear::new(&device, hidden, 5, true, &mut Rng::new(8)).expect("head");
     let x = fill(3, steps * batch * input, 1.0);
-    let (output, last) = layer.whole(&Tensor::from_slice(&device, &x, &[steps, batch, input]).expect("x"));
-    let want_head = head.forward(&output).and_then(|y| y.to_vec()).expect("head");
+    let x_all = Tensor::from_slice(&device, &x, &[steps, batch, input]).expect("x");
+    let run = layer.run(&x_all, RunOptions::default(), &mut Mode::Eval).expect("run");
+    let want_head = head.forward(&run.output).and_then(|y| y.to_vec()).expect("head");
     let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect::<Vec<_>>();
-    let (want, want_head) = (wide(output.to_vec().expect("read")), wide(want_head));
+    let (want, want_head) = (wide(run.output.to_vec().expect("read")), wide(want_head));
 
     let mut plain = Stream::new(layer, StreamOptions { batch, weights, threads: 1 }).expect("stream");
     let mut headed = plain.clone();
     let mut shared = Stream::new(layer, StreamOptions { batch, weights, threads: 3 }).expect("stream");
     let got: Vec<f32> = x.chunks(batch * input).flat_map(|x| plain.step(x).expect("step").to_vec()).collect();
-    let what = format!("{} of {hidden}, batch {batch}, {weights:?}", std::any::type_name_of_val(layer));
-    let last = wide(last.iter().flat_map(|state| state.to_vec().expect("read")).collect());
+    let what = format!("{cell} of {hidden}, batch {batch}, {weights:?}");
+    let last = [&run.h_n].into_iter().chain(&run.c_n).flat_map(|state| state.to_vec().expect("read"));
+    let last = wide(last.collect());
     for (x, y) in x.chunks(batch * input).zip(got.chunks(batch * hidden)) {
         assert_eq!(shared.step(x).expect("step"), y, "{what}: threads");
     }
@@ -117,19 +89,10 @@ fn streams_give_the_layers_numbers() {
     {
         let mut worst = 0.0f64;
         for (input, hidden, layers) in [(1, 1, 1), (3, 5, 1), (7, 16, 2), (20, 67, 1), (4, 130, 3)] {
-            let extent = [input, hidden];
-            let lstm = lstm(input, hidden, layers);
-            let gru = [true, false].map(|reset_after| gru(input, hidden, layers, reset_after));
-            let rnn = [Activation::Tanh, Activation::Relu].map(|activation| {
-                let config =
-                    RecurrentConfig { cell: Cell::Rnn, input, hidden, layers, activation, ..Default::default() };
-                config.build(&Device::cpu(), &mut Rng::new(7)).expect("rnn")
-            });
-            for batch in [1, 2, 3, 7] {
-                worst = worst.max(compare(&lstm, extent, batch, weights, tolerance));
-                for i in 0..2 {
-                    worst = worst.max(compare(&gru[i], extent, batch, weights, tolerance));
-                    worst = worst.max(compare(&rnn[i], extent, batch, weights, tolerance));
+            for cell in Cell::ALL {
+                let layer = build(cell, input, hidden, layers);
+                for batch in [1, 2, 3, 7] {
+                    worst = worst.max(compare(&layer, batch, weights, tolerance));
                 }
             }
         }
@@ -142,7 +105,8 @@ fn streams_give_the_layers_numbers() {
 #[should_panic(expected = "the other form: error")]
 fn a_stream_of_the_other_reset_form_is_rejected() {
     // The same seed: the same weights.
-    let mut streams = [gru(20, 67, 1, true), gru(20, 67, 1, false)].map(|gru| gru.stream(1).expect("stream"));
+    let grus = [Cell::Gru, Cell::GruResetBefore];
+    let mut streams = grus.map(|cell| build(cell, 20, 67, 1).stream(1).expect("stream"));
     let frames: Vec<Vec<f32>> = (0..40).map(|t| fill(t, 20, 1.0)).collect();
     let [a, b] =
         streams.each_mut().map(|s| frames.iter().flat_map(|x| s.step(x).expect("step").to_vec()).collect::<Vec<_>>());
@@ -151,9 +115,10 @@ fn a_stream_of_the_other_reset_form_is_rejected() {
 
 #[test]
 fn a_million_steps_allocate_nothing() {
-    let count = |layer: &dyn Fn(StreamOptions) -> wgru::Result<Stream>, weights: Precision| {
+    let count = |cell: Cell, weights: Precision| {
         let head = Linear::new(&Device::cpu(), 16, 3, true, &mut Rng::new(1)).expect("head");
-        let stream = layer(StreamOptions { batch: 2, weights, threads: 1 }).and_then(|s| s.then(&head));
+        let options = StreamOptions { batch: 2, weights, threads: 1 };
+        let stream = Stream::new(&build(cell, 4, 16, 2), options).and_then(|s| s.then(&head));
         let mut stream = stream.expect("stream");
         let frame = fill(1, 8, 1.0);
         let before = ALLOCATIONS.get();
@@ -161,17 +126,15 @@ fn a_million_steps_allocate_nothing() {
         for _ in 0..250_000 {
             sum += stream.step(&frame).expect("step")[0];
         }
-        assert_eq!(ALLOCATIONS.get(), before, "{weights:?}");
+        assert_eq!(ALLOCATIONS.get(), before, "{cell}, {weights:?}");
         assert!(sum.is_finite());
     };
     for weights in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
-        count(&|options| Stream::new(&gru(4, 16, 2, true), options), weights);
-        count(&|options| Stream::new(&lstm(4, 16, 2), options), weights);
+        count(Cell::Gru, weights);
+        count(Cell::Lstm, weights);
     }
-    count(&|options| Stream::new(&gru(4, 16, 2, false), options), Precision::F32);
-    let rnn = RecurrentConfig { cell: Cell::Rnn, input: 4, hidden: 16, layers: 2, ..Default::default() };
-    let rnn = rnn.build(&Device::cpu(), &mut Rng::new(7)).expect("rnn");
-    count(&|options| Stream::new(&rnn, options), Precision::F32);
+    count(Cell::GruResetBefore, Precision::F32);
+    count(Cell::Rnn, Precision::F32);
     // The counter counts.
     let before = ALLOCATIONS.get();
     drop(std::hint::black_box(vec![1]));
@@ -180,8 +143,9 @@ fn a_million_steps_allocate_nothing() {
 
 #[test]
 fn streams_are_reset_kept_and_forked() {
-    goes_on(gru(3, 20, 2, true).stream(2).expect("stream"));
-    goes_on(lstm(3, 20, 2).stream(2).expect("stream"));
+    for cell in Cell::ALL {
+        goes_on(build(cell, 3, 20, 2).stream(2).expect("stream"));
+    }
 }
 
 fn goes_on(mut stream: Stream) {
@@ -208,7 +172,7 @@ fn goes_on(mut stream: Stream) {
 #[test]
 fn a_learned_first_state_is_where_a_stream_begins() {
     let options = RecurrentOptions { learn_h0: true, ..Default::default() };
-    let config = RecurrentConfig { input: 2, hidden: 3, options, ..Default::default() };
+    let config = RecurrentConfig { options, ..RecurrentConfig::gru(2, 3) };
     let gru = config.build(&Device::cpu(), &mut Rng::new(1)).expect("gru");
     let h0 = gru.parameters().into_iter().find(|(name, _)| name == "h0").expect("h0").1;
     h0.assign(&[0.5, -0.25, 0.75]).expect("assign");
@@ -219,7 +183,7 @@ fn a_learned_first_state_is_where_a_stream_begins() {
     stream.reset();
     assert_eq!(stream.state(), begin);
 
-    let config = RecurrentConfig { cell: Cell::Lstm, input: 2, hidden: 1, layers: 2, options, ..Default::default() };
+    let config = RecurrentConfig { layers: 2, options, ..RecurrentConfig::lstm(2, 1) };
     let lstm = config.build(&Device::cpu(), &mut Rng::new(1)).expect("lstm");
     for (name, values) in [("h0", [0.5, -0.25]), ("c0", [1.5, 2.5])] {
         let state = lstm.parameters().into_iter().find(|(n, _)| n == name).expect("a state").1;
@@ -232,15 +196,14 @@ fn a_learned_first_state_is_where_a_stream_begins() {
 /// of sums, which depends on how many step together.
 #[test]
 fn pool_members_are_streams_of_their_own() {
-    members(&|batch| gru(3, 20, 2, true).stream(batch).expect("stream"));
-    members(&|batch| lstm(3, 20, 2).stream(batch).expect("stream"));
+    Cell::ALL.into_iter().for_each(members);
 }
 
-fn members(layer: &dyn Fn(usize) -> Stream) {
+fn members(cell: Cell) {
     for with_head in [false, true] {
         let head = Linear::new(&Device::cpu(), 20, 4, true, &mut Rng::new(1)).expect("head");
         let make = |batch| {
-            let stream = layer(batch);
+            let stream = build(cell, 3, 20, 2).stream(batch).expect("stream");
             if with_head { stream.then(&head).expect("then") } else { stream }
         };
         let mut pool = StreamPool::new(make(5));
@@ -275,37 +238,27 @@ fn members(layer: &dyn Fn(usize) -> Stream) {
 #[test]
 fn streams_refuse_what_they_do_not_step() {
     let device = Device::cpu();
-    let base = RecurrentConfig { input: 2, hidden: 3, ..Default::default() };
     let clip = RecurrentOptions { clip: Some(1.0), ..Default::default() };
-    let candidate = GruActivations { candidate: Activation::Relu, ..Default::default() };
+    let (base, lstm) = (RecurrentConfig::gru(2, 3), RecurrentConfig::lstm(2, 3));
+    let other = |cell: Cell, place: usize, activation: Activation| {
+        let mut activations = cell.activations().to_vec();
+        activations[place] = activation;
+        RecurrentConfig { activations, ..RecurrentConfig::new(cell, 2, 3) }
+    };
     for (config, word) in [
         (RecurrentConfig { bidirectional: true, ..base.clone() }, "bidirectional"),
         (RecurrentConfig { reverse: true, ..base.clone() }, "reverse"),
         (RecurrentConfig { options: clip, ..base.clone() }, "options"),
-        (RecurrentConfig { activations: candidate, ..base.clone() }, "activations"),
+        (other(Cell::Gru, 2, Activation::Relu), "activations"),
+        (RecurrentConfig { projection: 2, ..lstm.clone() }, "projection"),
+        (RecurrentConfig { peephole: true, ..lstm.clone() }, "peephole"),
+        (RecurrentConfig { input_forget: true, ..lstm }, "input_forget"),
+        (other(Cell::Lstm, 2, Activation::Relu), "activations"),
+        (other(Cell::Rnn, 0, Activation::Softsign), "activations"),
     ] {
-        let error = config.build(&device, &mut Rng::new(0)).and_then(|gru| gru.stream(1)).err().expect("refused");
+        let error = config.build(&device, &mut Rng::new(0)).and_then(|layer| layer.stream(1)).err().expect("refused");
         assert!(error.to_string().contains(word), "{error}");
     }
-    let base_lstm = RecurrentConfig { cell: Cell::Lstm, input: 2, hidden: 3, ..Default::default() };
-    let cell = LstmActivations { cell: Activation::Relu, ..Default::default() };
-    for (config, word) in [
-        (RecurrentConfig { cell: Cell::Lstm, projection: 2, ..base_lstm.clone() }, "projection"),
-        (RecurrentConfig { cell: Cell::Lstm, peephole: true, ..base_lstm.clone() }, "peephole"),
-        (RecurrentConfig { cell: Cell::Lstm, input_forget: true, ..base_lstm.clone() }, "input_forget"),
-        (RecurrentConfig { cell: Cell::Lstm, activations: cell, ..base_lstm.clone() }, "activations"),
-    ] {
-        let error = config.build(&device, &mut Rng::new(0)).and_then(|lstm| lstm.stream(1)).err().expect("refused");
-        assert!(error.to_string().contains(word), "{error}");
-    }
-    let rnn = RecurrentConfig {
-        cell: Cell::Rnn,
-        input: 2,
-        hidden: 3,
-        activation: Activation::Softsign,
-        ..Default::default()
-    };
-    assert!(rnn.build(&device, &mut Rng::new(0)).and_then(|rnn| rnn.stream(1)).is_err());
     let gru = base.build(&device, &mut Rng::new(0)).expect("gru");
     assert!(gru.stream(0).is_err());
     let mut stream = gru.stream(2).expect("stream");
@@ -320,8 +273,7 @@ fn streams_refuse_what_they_do_not_step() {
         "too large for f16"
     );
     if let Some(gpu) = common::gpu() {
-        let gru =
-            RecurrentConfig { input: 2, hidden: 3, ..Default::default() }.build(&gpu, &mut Rng::new(0)).expect("gru");
+        let gru = RecurrentConfig::gru(2, 3).build(&gpu, &mut Rng::new(0)).expect("gru");
         assert!(gru.stream(1).is_err_and(|e| e.to_string().contains("device")));
     }
 }
@@ -331,7 +283,7 @@ fn a_weight_that_is_no_number_spoils_the_stream_in_every_precision() {
     for weights in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
         // Two places, since bf16 keeps them in pairs; the second with all bits of a NaN set.
         for (place, bad) in [(0, f32::NAN), (1, f32::from_bits(0x7fff_ffff)), (1, f32::from_bits(0x7f80_0001))] {
-            let gru = gru(4, 5, 1, true);
+            let gru = build(Cell::Gru, 4, 5, 1);
             let (_, w) = gru.parameters().into_iter().find(|(name, _)| name == "weight_ih_l0").expect("a weight");
             let mut values = w.to_vec().expect("read");
             values[place] = bad;

@@ -200,8 +200,7 @@ fn a_step_without_gradients_says_what_to_do() {
 #[test]
 fn a_carried_state_and_evaluation_say_what_to_do() {
     let (device, mut rng) = (Device::cpu(), Rng::new(2));
-    let gru =
-        RecurrentConfig { input: 2, hidden: 3, ..RecurrentConfig::default() }.build(&device, &mut rng).expect("gru");
+    let gru = RecurrentConfig::gru(2, 3).build(&device, &mut rng).expect("gru");
     let x = Tensor::from_slice(&device, &fill(5, 8, 1.0), &[4, 1, 2]).expect("x");
     let mut optimizer = Optimizer::new(gru.parameters(), SGD, 0.1).expect("optimizer");
     let mut update = |h0: Option<&Tensor>| -> Result<Tensor> {
@@ -226,9 +225,8 @@ fn a_carried_state_and_evaluation_say_what_to_do() {
 /// A GRU, its last step, and a linear layer.
 fn model(device: &Device) -> Sequential {
     let mut rng = Rng::new(11);
-    let gru: Gru = RecurrentConfig { input: 1, hidden: 4, batch_first: true, ..RecurrentConfig::default() }
-        .build(device, &mut rng)
-        .expect("gru");
+    let gru: Gru =
+        RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(1, 4) }.build(device, &mut rng).expect("gru");
     Sequential::new()
         .push("gru", gru)
         .push("last", LastStep { batch_first: true })

@@ -105,7 +105,7 @@ impl Model {
     /// The fixtures' model: GRU(5, 16) and Linear(16, 1) on the last state.
     fn new(device: &Device) -> Self {
         let mut rng = Rng::new(0);
-        let config = RecurrentConfig { input: 5, hidden: 16, batch_first: true, ..RecurrentConfig::default() };
+        let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(5, 16) };
         let gru = config.build(device, &mut rng).expect("gru");
         let linear = Linear::new(device, 16, 1, true, &mut rng).expect("linear");
         for (stream, (_, p)) in gru.parameters().iter().enumerate() {

@@ -105,7 +105,7 @@ mod on_a_gpu {
     const STEPS: usize = 5;
 
     fn layer(device: &Device) -> Gru {
-        RecurrentConfig { input: 6, hidden: 72, ..Default::default() }.build(device, &mut Rng::new(3)).expect("layer")
+        RecurrentConfig::gru(6, 72).build(device, &mut Rng::new(3)).expect("layer")
     }
 
     /// The output and the gradients of a training step, from first to last.

@@ -9,7 +9,7 @@ mod common;
 
 use common::fill;
 use wgru::io::{TensorFile, add_verification, compare, load_recurrent_blocking, recurrent_to_file, verify};
-use wgru::nn::{Gru, GruActivations, HostInput, Module, Padding, Recurrent, RecurrentConfig, RecurrentOptions};
+use wgru::nn::{HostInput, Module, Padding, Recurrent, RecurrentConfig, RecurrentOptions};
 use wgru::{Activation, Cell, Device, Rng};
 
 on_every_backend![layers_agree_with_their_run_in_f64, right_imports_are_taken_and_wrong_ones_named,];
@@ -18,14 +18,14 @@ on_every_backend![layers_agree_with_their_run_in_f64, right_imports_are_taken_an
 const F64: f64 = 1e-6;
 
 /// Biases and learned first states away from 0.
-fn trained<L: Module>(layer: L) -> L {
+fn trained(layer: Recurrent) -> Recurrent {
     for (stream, (_, tensor)) in layer.parameters().iter().enumerate() {
         tensor.assign(&fill(stream as u32, tensor.len(), 0.8)).expect("assigned");
     }
     layer
 }
 
-fn agrees<L: Recurrent>(what: &str, layer: &L, input: &HostInput) {
+fn agrees(what: &str, layer: &Recurrent, input: &HostInput) {
     let comparison = pollster::block_on(compare(layer, input, F64)).expect("compared");
     // Above 0: single precision is never all of f64.
     assert!(comparison.largest > 0.0 && comparison.largest <= F64, "{what}: {comparison:?}");
@@ -49,78 +49,49 @@ fn layers_agree_with_their_run_in_f64(device: &Device) {
         learn_h0: true,
         ..RecurrentOptions::default()
     };
-    let activations = GruActivations {
-        reset: Activation::HardSigmoid { alpha: 0.3, beta: 0.4 },
-        update: Activation::Softsign,
-        candidate: Activation::Elu { alpha: 0.9 },
-    };
-    let (base, both) = (RecurrentConfig { input: 3, hidden: 5, layers: 2, ..RecurrentConfig::default() }, true);
-    let grus = [
-        base.clone(),
-        RecurrentConfig { bidirectional: both, batch_first: true, ..base.clone() },
-        RecurrentConfig { cell: Cell::GruResetBefore, reverse: true, bias: false, ..base.clone() },
-        RecurrentConfig { bidirectional: both, activations, options, ..base.clone() },
-        RecurrentConfig { cell: Cell::GruResetBefore, activations, options, batch_first: true, ..base },
-    ];
-    for (i, config) in grus.into_iter().enumerate() {
-        let layer = trained(config.build(device, rng).expect("gru"));
-        let input = HostInput::random(&layer, 7, 3, rng);
-        agrees(&format!("gru {i}"), &layer, &input);
-        agrees(&format!("gru {i} masked"), &layer, &marked(&input, 7, 3, i % 2 == 0));
-        agrees(&format!("gru {i} from its own state"), &layer, &HostInput { h0: None, ..input });
-    }
-    let base = RecurrentConfig { cell: Cell::Lstm, input: 3, hidden: 5, layers: 2, ..RecurrentConfig::default() };
-    let lstms = [
-        base.clone(),
-        RecurrentConfig { cell: Cell::Lstm, projection: 4, bidirectional: both, peephole: true, ..base.clone() },
+    let activations =
+        vec![Activation::HardSigmoid { alpha: 0.3, beta: 0.4 }, Activation::Softsign, Activation::Elu { alpha: 0.9 }];
+    let of = |cell: Cell| RecurrentConfig { layers: 2, ..RecurrentConfig::new(cell, 3, 5) };
+    let bidirectional = true;
+    let configs = [
+        of(Cell::Gru),
+        RecurrentConfig { bidirectional, batch_first: true, ..of(Cell::Gru) },
+        RecurrentConfig { reverse: true, bias: false, ..of(Cell::GruResetBefore) },
+        RecurrentConfig { bidirectional, activations: activations.clone(), options, ..of(Cell::Gru) },
+        RecurrentConfig { activations, options, batch_first: true, ..of(Cell::GruResetBefore) },
+        of(Cell::Lstm),
+        RecurrentConfig { projection: 4, bidirectional, peephole: true, ..of(Cell::Lstm) },
         RecurrentConfig {
-            cell: Cell::Lstm,
             projection: 4,
             input_forget: true,
             peephole: true,
             batch_first: true,
             reverse: true,
-            ..base.clone()
+            ..of(Cell::Lstm)
         },
-        RecurrentConfig {
-            cell: Cell::Lstm,
-            bidirectional: both,
-            options: RecurrentOptions { zoneout_cell: 0.3, ..options },
-            ..base
-        },
+        RecurrentConfig { bidirectional, options: RecurrentOptions { zoneout_cell: 0.3, ..options }, ..of(Cell::Lstm) },
+        RecurrentConfig { bidirectional, ..of(Cell::Rnn) },
+        RecurrentConfig { bidirectional, options, ..of(Cell::Rnn) },
+        RecurrentConfig { bidirectional, ..of(Cell::RnnRelu) },
     ];
-    for (i, config) in lstms.into_iter().enumerate() {
-        let layer = trained(config.build(device, rng).expect("lstm"));
+    for (i, config) in configs.into_iter().enumerate() {
+        let what = format!("{} {i}", config.cell);
+        let layer = trained(config.build(device, rng).expect("layer"));
         let input = HostInput::random(&layer, 7, 3, rng);
-        agrees(&format!("lstm {i}"), &layer, &input);
-        agrees(&format!("lstm {i} masked"), &layer, &marked(&input, 7, 3, i % 2 == 0));
-        agrees(&format!("lstm {i} from its own state"), &layer, &HostInput { h0: None, c0: None, ..input });
-    }
-    for options in [RecurrentOptions::default(), options] {
-        let config = RecurrentConfig {
-            cell: Cell::Rnn,
-            input: 3,
-            hidden: 5,
-            layers: 2,
-            bidirectional: true,
-            options,
-            ..RecurrentConfig::default()
-        };
-        let layer = trained(config.build(device, rng).expect("rnn"));
-        let input = HostInput::random(&layer, 7, 3, rng);
-        agrees("rnn", &layer, &input);
-        agrees("rnn masked", &layer, &marked(&input, 7, 3, true));
+        agrees(&what, &layer, &input);
+        agrees(&format!("{what} masked"), &layer, &marked(&input, 7, 3, i % 2 == 0));
+        agrees(&format!("{what} from its own state"), &layer, &HostInput { h0: None, c0: None, ..input });
     }
 }
 
 /// A file as its writer means it: a bidirectional GRU with a run of `steps` steps and `batch` sequences.
-fn written(config: RecurrentConfig, steps: usize, batch: usize) -> (Gru, TensorFile) {
+fn written(config: RecurrentConfig, steps: usize, batch: usize) -> TensorFile {
     let (device, rng) = (Device::cpu(), &mut Rng::new(3));
     let gru = trained(config.build(&device, rng).expect("gru"));
     let mut file = pollster::block_on(recurrent_to_file(&gru)).expect("file");
     let input = HostInput::random(&gru, steps, batch, rng);
     pollster::block_on(add_verification(&gru, &input, &mut file)).expect("added");
-    (gru, file)
+    file
 }
 
 /// The metadata alone.
@@ -154,15 +125,8 @@ fn transposed(values: &[f32], h: usize) -> Vec<f32> {
 
 fn right_imports_are_taken_and_wrong_ones_named(device: &Device) {
     const H: usize = 5;
-    let config = RecurrentConfig {
-        input: 3,
-        hidden: H,
-        layers: 2,
-        bidirectional: true,
-        batch_first: true,
-        ..Default::default()
-    };
-    let (_, file) = written(config.clone(), 6, 3);
+    let config = RecurrentConfig { layers: 2, bidirectional: true, batch_first: true, ..RecurrentConfig::gru(3, H) };
+    let file = written(config.clone(), 6, 3);
     let gru = load_recurrent_blocking(device, &file).expect("the right import");
     let largest = pollster::block_on(verify(&gru, &file)).expect("verified");
     assert!(largest > 0.0 && largest <= F64, "{largest:e}");
@@ -207,12 +171,12 @@ fn right_imports_are_taken_and_wrong_ones_named(device: &Device) {
     let mut time_first = file.clone();
     time_first.metadata.insert("gru.batch_first".into(), "false".into());
     refused("batch and time swapped", &time_first, &["verify.", "batch and time"]);
-    let (_, square) = written(config, 3, 3);
+    let square = written(config, 3, 3);
     let mut time_first = square.clone();
     time_first.metadata.insert("gru.batch_first".into(), "false".into());
     refused("batch and time swapped, as many", &time_first, &["layer 0, forward direction, step 0, gate reset"]);
 
-    let (_, one_way) = written(RecurrentConfig { input: 3, hidden: H, reverse: true, ..Default::default() }, 6, 3);
+    let one_way = written(RecurrentConfig { reverse: true, ..RecurrentConfig::gru(3, H) }, 6, 3);
     let mut forwards = one_way.clone();
     forwards.metadata.remove("gru.reverse");
     refused("the wrong way round", &forwards, &["layer 0, forward direction, step 0, gate reset"]);
@@ -222,8 +186,7 @@ fn right_imports_are_taken_and_wrong_ones_named(device: &Device) {
 fn lstm_and_rnn_are_checked_and_a_missing_run_can_be_demanded() {
     let (device, rng) = (Device::cpu(), &mut Rng::new(5));
     let block = |values: &[f32]| [&values[values.len() / 2..], &values[..values.len() / 2]].concat();
-    let lstm =
-        RecurrentConfig { cell: Cell::Lstm, input: 2, hidden: 3, projection: 2, peephole: true, ..Default::default() };
+    let lstm = RecurrentConfig { projection: 2, peephole: true, ..RecurrentConfig::lstm(2, 3) };
     let lstm = trained(lstm.build(&device, rng).expect("lstm"));
     let mut file = pollster::block_on(recurrent_to_file(&lstm)).expect("file");
     load_recurrent_blocking(&device, &file).expect("without a run");
@@ -243,11 +206,7 @@ fn lstm_and_rnn_are_checked_and_a_missing_run_can_be_demanded() {
         .to_string();
     assert!(error.contains("step 0, output"), "{error}");
 
-    let rnn = trained(
-        RecurrentConfig { cell: Cell::Rnn, input: 2, hidden: 3, ..Default::default() }
-            .build(&device, rng)
-            .expect("rnn"),
-    );
+    let rnn = trained(RecurrentConfig::rnn(2, 3).build(&device, rng).expect("rnn"));
     let mut file = pollster::block_on(recurrent_to_file(&rnn)).expect("file");
     let input = HostInput::random(&rnn, 4, 2, rng);
     pollster::block_on(add_verification(&rnn, &input, &mut file)).expect("added");
@@ -259,7 +218,7 @@ fn lstm_and_rnn_are_checked_and_a_missing_run_can_be_demanded() {
 
 #[test]
 fn damaged_runs_are_refused_by_name() {
-    let (_, file) = written(RecurrentConfig { input: 3, hidden: 5, ..Default::default() }, 4, 2);
+    let file = written(RecurrentConfig::gru(3, 5), 4, 2);
     let refused = |what: &str, wrong: &TensorFile| {
         let error = load_recurrent_blocking(&Device::cpu(), wrong).map(drop).expect_err(what).to_string();
         assert!(error.contains(what), "{what}: {error}");
@@ -303,9 +262,7 @@ fn damaged_runs_are_refused_by_name() {
 #[test]
 fn runs_that_are_not_finite_are_compared_but_not_kept() {
     let mut rng = Rng::new(2);
-    let layer = RecurrentConfig { input: 3, hidden: 5, ..RecurrentConfig::default() }
-        .build(&Device::cpu(), &mut rng)
-        .expect("gru");
+    let layer = RecurrentConfig::gru(3, 5).build(&Device::cpu(), &mut rng).expect("gru");
     let mut input = HostInput::random(&layer, 4, 2, &mut rng);
     input.x[0] = f32::NAN;
     let error = pollster::block_on(add_verification(&layer, &input, &mut TensorFile::default()));

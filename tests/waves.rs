@@ -7,7 +7,7 @@ extern crate browser_tests;
 mod common;
 
 use common::{assert_close, fill, gpu};
-use wgru::nn::{Gru, Lstm, Mode, RecurrentConfig, Rnn, RunOptions};
+use wgru::nn::{Mode, RecurrentConfig, RunOptions};
 use wgru::{Cell, CpuOptions, Device, Result, Rng, Tensor};
 
 /// Layers, batch, steps, input, hidden: work for four chunks and more, and not their multiple.
@@ -18,45 +18,30 @@ fn cpu(threads: usize) -> Device {
 }
 
 /// What the layer gives for mixed lengths, new sequences on the way and first states that are not 0.
-fn outputs(device: &Device, cell: &str, [layers, batch, steps, input, hidden]: [usize; 5]) -> Result<[Vec<f32>; 2]> {
-    let rng = &mut Rng::new(3);
+fn outputs(device: &Device, cell: Cell, [layers, batch, steps, input, hidden]: [usize; 5]) -> Result<[Vec<f32>; 2]> {
     let x = Tensor::from_slice(device, &fill(1, steps * batch * input, 1.0), &[steps, batch, input])?;
     let state = Tensor::from_slice(device, &fill(2, layers * batch * hidden, 0.9), &[layers, batch, hidden])?;
     let lengths: Vec<usize> = (0..batch).map(|row| steps - row * steps / (batch + 1)).collect();
     let resets: Vec<bool> = (0..steps * batch).map(|i| i % 97 == 5).collect();
-    let run = RunOptions { h0: Some(&state), lengths: Some(&lengths), resets: Some(&resets), ..Default::default() };
-    let mode = &mut Mode::Eval;
-    let outputs = match cell {
-        "lstm" => {
-            let layer: Lstm =
-                RecurrentConfig { cell: Cell::Lstm, input, hidden, layers, ..Default::default() }.build(device, rng)?;
-            let out = layer.run(&x, RunOptions { c0: Some(&state), ..run }, mode)?;
-            [out.output, Tensor::concat(&[&out.h_n, &out.c_n], 0)?]
-        }
-        "rnn" => {
-            let layer: Rnn =
-                RecurrentConfig { cell: Cell::Rnn, input, hidden, layers, ..Default::default() }.build(device, rng)?;
-            let out = layer.run(&x, run, mode)?;
-            [out.output, out.h_n]
-        }
-        _ => {
-            let reset_after = cell == "gru";
-            let layer: Gru =
-                RecurrentConfig { input, hidden, layers, reset_after, ..Default::default() }.build(device, rng)?;
-            let out = layer.run(&x, run, mode)?;
-            [out.output, out.h_n]
-        }
+    let options = RunOptions {
+        h0: Some(&state),
+        c0: (cell == Cell::Lstm).then_some(&state),
+        lengths: Some(&lengths),
+        resets: Some(&resets),
+        ..Default::default()
     };
-    let [output, last] = outputs.map(|t| t.to_vec());
-    Ok([output?, last?])
+    let config = RecurrentConfig { layers, ..RecurrentConfig::new(cell, input, hidden) };
+    let out = config.build(device, &mut Rng::new(3))?.run(&x, options, &mut Mode::Eval)?;
+    let last: Vec<&Tensor> = [&out.h_n].into_iter().chain(&out.c_n).collect();
+    Ok([out.output.to_vec()?, Tensor::concat(&last, 0)?.to_vec()?])
 }
 
 #[test]
 fn numbers_of_the_cpu_do_not_depend_on_threads_whose_layers_run_side_by_side() {
-    for cell in ["gru", "gru before", "lstm", "rnn"] {
+    for cell in Cell::ALL {
         for mut size in SIZES {
             // A simple layer has fewer multiplications.
-            size[4] *= if cell == "rnn" { 2 } else { 1 };
+            size[4] *= if cell.gates() == 1 { 2 } else { 1 };
             let device = cpu(1);
             let want = outputs(&device, cell, size).expect("one after the other");
             assert!(want.iter().flatten().all(|v| v.is_finite()) && want[0].iter().any(|v| *v != 0.0));
@@ -75,7 +60,7 @@ fn numbers_of_the_cpu_do_not_depend_on_threads_whose_layers_run_side_by_side() {
 #[test]
 fn the_gpu_gives_the_numbers_of_the_cpu() {
     let Some(device) = gpu() else { return };
-    for cell in ["gru", "gru before", "lstm", "rnn"] {
+    for cell in Cell::ALL {
         // Of the whole plan; and of the chain, on software adapters where the reset gate acts after the product.
         for size in [[2, 2, 150, 3, 20], [3, 1, 131, 5, 72]] {
             let want = outputs(&cpu(1), cell, size).expect("the CPU");

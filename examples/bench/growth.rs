@@ -9,7 +9,7 @@ use std::time::Instant;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use wgru::nn::{Mode, Module, RunOptions};
-use wgru::{Device, Result, Rng};
+use wgru::{Cell, Device, Result, Rng};
 
 use crate::workloads::Work;
 
@@ -81,7 +81,7 @@ fn sizes(top: usize) -> impl Iterator<Item = usize> {
 }
 
 fn measure(device: &Device, work: &Work, timer: Timer) -> Result<[f64; 2]> {
-    let (gru, x) = (work.gru(device)?, work.input_on(device)?);
+    let (gru, x) = (work.layer(device, Cell::Gru)?, work.input_on(device)?);
     let forward = timer.time(|| {
         let _y = std::hint::black_box(gru.run(&x, RunOptions::default(), &mut Mode::Eval)?);
         device.wait()

@@ -15,10 +15,10 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use timing::{Timing, time};
-use wgru::nn::Mode;
+use wgru::nn::{Mode, Module};
 use wgru::train::{AdamConfig, Method, Optimizer, SgdConfig};
 use wgru::{Cell, CpuOptions, Device, Precision, Result, Rng, StreamOptions};
-use workloads::{Cell, SEQUENCES, STREAMS, TRAIN, Work};
+use workloads::{SEQUENCES, STREAMS, TRAIN, Work};
 
 /// Times streams, sequences and training.
 #[derive(Parser)]
@@ -31,8 +31,8 @@ struct Args {
     /// `cpu`, `gpu` or `all`
     #[arg(long, default_value = "all", global = true)]
     device: String,
-    /// The layer; other programs print lines of GRUs only
-    #[arg(long, value_enum, default_value_t = Cell::Gru)]
+    /// gru, gru_reset_before, lstm, rnn or rnn_relu; other programs print lines of GRUs only
+    #[arg(long, default_value_t = Cell::Gru)]
     cell: Cell,
     /// Threads of the CPU
     #[arg(long, default_value_t = 2, global = true)]

@@ -13,7 +13,7 @@ pub fn print(device: &Device, work: &Work, runs: usize) -> Result<()> {
     println!("{}: T = {steps}, B = {batch}, I = H = {hidden}", device.info().name);
     for recompute in [false, true] {
         let options = RecurrentOptions { recompute, ..Default::default() };
-        let config = RecurrentConfig { input: hidden, hidden, options, ..Default::default() };
+        let config = RecurrentConfig { options, ..RecurrentConfig::gru(hidden, hidden) };
         let (gru, mut rng) = (config.build(device, &mut Rng::new(0))?, Rng::new(1));
         let x = Tensor::from_slice(device, &work.input(), &[steps, batch, hidden])?.requires_grad();
         let mut best = f64::INFINITY;

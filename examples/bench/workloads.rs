@@ -1,16 +1,7 @@
 //! The workloads: the same numbers in every program that is compared, by a hash.
 
-use clap::ValueEnum;
-use wgru::nn::{Gru, Lstm, Module, RecurrentConfig, Rnn};
+use wgru::nn::{Module, Recurrent, RecurrentConfig};
 use wgru::{Cell, Device, Result, Rng, Stream, StreamOptions, Tensor};
-
-/// The layer that does the work.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Cell {
-    Gru,
-    Lstm,
-    Rnn,
-}
 
 /// One workload; input and hidden size are equal.
 #[derive(Clone, Copy, Debug)]
@@ -56,58 +47,19 @@ impl Work {
     }
 
     /// The layer with its generated weights.
-    pub fn layer(&self, device: &Device, cell: Cell) -> Result<Box<dyn Module>> {
-        Ok(match cell {
-            Cell::Gru => Box::new(self.gru(device)?),
-            Cell::Lstm => Box::new(self.lstm(device)?),
-            Cell::Rnn => Box::new(self.rnn(device)?),
-        })
-    }
-
-    pub fn stream(&self, cell: Cell, options: StreamOptions) -> Result<Stream> {
-        let device = &Device::cpu();
-        match cell {
-            Cell::Gru => Stream::new(&self.gru(device)?, options),
-            Cell::Lstm => Stream::new(&self.lstm(device)?, options),
-            Cell::Rnn => Stream::new(&self.rnn(device)?, options),
-        }
-    }
-
-    pub fn gru(&self, device: &Device) -> Result<Gru> {
-        let config =
-            RecurrentConfig { input: self.hidden, hidden: self.hidden, layers: self.layers, ..Default::default() };
-        self.filled(config.build(device, &mut Rng::new(0))?)
-    }
-
-    fn lstm(&self, device: &Device) -> Result<Lstm> {
-        let config = RecurrentConfig {
-            cell: Cell::Lstm,
-            input: self.hidden,
-            hidden: self.hidden,
-            layers: self.layers,
-            ..Default::default()
-        };
-        self.filled(config.build(device, &mut Rng::new(0))?)
-    }
-
-    fn rnn(&self, device: &Device) -> Result<Rnn> {
-        let config = RecurrentConfig {
-            cell: Cell::Rnn,
-            input: self.hidden,
-            hidden: self.hidden,
-            layers: self.layers,
-            ..Default::default()
-        };
-        self.filled(config.build(device, &mut Rng::new(0))?)
-    }
-
-    fn filled<M: Module>(&self, layer: M) -> Result<M> {
+    pub fn layer(&self, device: &Device, cell: Cell) -> Result<Recurrent> {
+        let config = RecurrentConfig { layers: self.layers, ..RecurrentConfig::new(cell, self.hidden, self.hidden) };
+        let layer = config.build(device, &mut Rng::new(0))?;
         let bound = 1.0 / (self.hidden as f32).sqrt();
         for (i, (_, parameter)) in layer.parameters().iter().enumerate() {
             let stream = 10 * (i / 4) as u32 + (i % 4) as u32;
             parameter.assign(&fill(stream, parameter.len(), bound))?;
         }
         Ok(layer)
+    }
+
+    pub fn stream(&self, cell: Cell, options: StreamOptions) -> Result<Stream> {
+        Stream::new(&self.layer(&Device::cpu(), cell)?, options)
     }
 
     /// The input, `[T, B, I]`.

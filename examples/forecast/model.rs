@@ -23,8 +23,7 @@ pub struct Network {
 
 impl Network {
     fn new(device: &Device, spec: &Spec, rng: &mut Rng) -> Result<Self> {
-        let config =
-            RecurrentConfig { input: spec.inputs(), hidden: spec.hidden, batch_first: true, ..Default::default() };
+        let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(spec.inputs(), spec.hidden) };
         let gru = config.build(device, rng)?;
         let head = Linear::new(device, spec.hidden, spec.horizon, true, rng)?;
         let skip = Linear::new(device, spec.window, spec.horizon, false, rng)?;

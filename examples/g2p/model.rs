@@ -77,14 +77,16 @@ impl Model {
             fill(&layer, &file, &[("weight", name)])?;
             Ok(layer)
         };
-        let gru = |prefix: &str, rng: &mut Rng| {
-            let names = ["w_ih", "w_hh", "b_ih", "b_hh"].map(|n| format!("{prefix}_{n}"));
-            let (rows, input) = rows_width(&names[0])?;
-            let layer = RecurrentConfig { input, hidden: rows / 3, ..RecurrentConfig::default() }.build(device, rng)?;
-            let ours = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"];
-            let pairs: Vec<_> = ours.into_iter().zip(names.iter().map(String::as_str)).collect();
-            fill(&layer, &file, &pairs)?;
-            Ok::<_, Error>(layer)
+        let gru = |prefix: &str| {
+            // weight_ih_l0 is w_ih there.
+            let theirs = |ours: &str| {
+                let part = ours.trim_end_matches("_l0").replace("weight", "w").replace("bias", "b");
+                format!("{prefix}_{part}")
+            };
+            let (rows, input) = rows_width(&theirs("weight_ih_l0"))?;
+            Gru::from_parameters(device, RecurrentConfig::gru(input, rows / 3), |ours, dims| {
+                Tensor::from_slice(device, file.expect(&theirs(ours), dims)?, dims)
+            })
         };
         let (outputs, hidden) = rows_width("fc_w")?;
         if outputs != vocabulary.phonemes.len() {
@@ -95,9 +97,9 @@ impl Model {
         Ok(Self {
             device: device.clone(),
             letters: embedding("enc_emb", vocabulary.graphemes.len(), rng)?,
-            encoder: gru("enc", rng)?,
+            encoder: gru("enc")?,
             phonemes: embedding("dec_emb", vocabulary.phonemes.len(), rng)?,
-            decoder: gru("dec", rng)?,
+            decoder: gru("dec")?,
             head,
             vocabulary,
         })

@@ -131,20 +131,23 @@ fn run(args: &Args) -> Result<()> {
     let days = year.end - 1;
     let x: Vec<f32> = (0..days).flat_map(|day| weather.input(day)).collect();
     let x = Tensor::from_slice(&device, &x, &[1, days, FEATURES])?;
-    let taps = RunOptions { gates: true, ..Default::default() };
-    let run = model.gru.run(&x, taps, &mut Mode::Eval)?;
+    let options = RunOptions { gates: true, ..Default::default() };
+    let run = model.gru.run(&x, options, &mut Mode::Eval)?;
     let forecast = model.head.forward(&run.output)?.to_vec()?;
     let shown = year.start..days;
     let forecast: Vec<f32> = shown.clone().map(|day| weather.degrees(forecast[day - 1])).collect();
     let gates = run.gates.first().ok_or("the run kept no gates")?;
-    let part = |gate: &Tensor| Ok::<_, wgru::Error>(gate.to_vec()?[shown.start * hidden..shown.end * hidden].to_vec());
+    let heat = |name: &str| -> Result<Heat> {
+        let gate = gates.get(name).ok_or("no such gate")?.to_vec()?;
+        Ok(Heat::new(gate[shown.start * hidden..shown.end * hidden].to_vec(), hidden))
+    };
     let picture = Picture {
         dates: &weather.dates[shown.clone()],
         actual: &weather.highest[shown.clone()],
         forecast: &forecast,
-        reset: Heat::new(part(&gates.reset)?, hidden),
-        update: Heat::new(part(&gates.update)?, hidden),
-        candidate: Heat::new(part(&gates.candidate)?, hidden),
+        reset: heat("reset")?,
+        update: heat("update")?,
+        candidate: heat("candidate")?,
     };
     if let Some(folder) = args.plot.parent() {
         std::fs::create_dir_all(folder)?;

@@ -58,7 +58,7 @@ enum Command {
         #[arg(long)]
         output: PathBuf,
     },
-    /// Writes a GRU as an ONNX file with free batch and time axes.
+    /// Writes a recurrent layer as an ONNX file with free batch and time axes.
     Export {
         /// Weights under PyTorch's names: safetensors or .pt.
         weights: PathBuf,

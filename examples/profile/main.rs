@@ -53,7 +53,7 @@ fn by_kernel(name: &'static str, times: &[DispatchTime]) -> Phase {
 
 fn measure(args: &Args, device: &Device) -> Result<Vec<Phase>> {
     let Args { steps, batch, hidden, layers, bidirectional, plan, .. } = *args;
-    let config = RecurrentConfig { input: hidden, hidden, layers, bidirectional, plan, ..RecurrentConfig::default() };
+    let config = RecurrentConfig { layers, bidirectional, plan, ..RecurrentConfig::gru(hidden, hidden) };
     let gru = config.build(device, &mut Rng::new(0))?;
     let mut rng = Rng::new(1);
     let values: Vec<f32> = (0..steps * batch * hidden).map(|_| rng.uniform(-1.0, 1.0)).collect();

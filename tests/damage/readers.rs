@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use wgru::io::onnx::{Extent, Info, OnnxModel, Value, initializers, read_tensor};
-use wgru::io::{self, Cell, RecurrentWeights, TensorFile};
-use wgru::{CpuOptions, Device, Result, Tensor, Tuning};
+use wgru::io::{self, RecurrentWeights, TensorFile};
+use wgru::{Cell, CpuOptions, Device, Result, Tensor, Tuning};
 
 use super::seeds;
 
@@ -33,9 +33,6 @@ pub fn comes_back(file: Result<TensorFile>) -> Result<()> {
 
 pub fn layer(device: &Device, bytes: &[u8]) -> Result<()> {
     let file = TensorFile::from_safetensors("damaged", bytes)?;
-    let _ = io::recurrent_kind(&file)?;
-    let _ = io::load_recurrent_blocking(device, &file).map(drop);
-    let _ = io::load_recurrent_blocking(device, &file).map(drop);
     io::load_recurrent_blocking(device, &file).map(drop)
 }
 
@@ -56,11 +53,11 @@ fn model_values(model: &dyn wgru::nn::Module) -> Vec<Vec<u32>> {
 
 pub fn weights(bytes: &[u8]) -> Result<()> {
     let file = TensorFile::from_safetensors("damaged", bytes)?;
-    let mut any = Err(wgru::Error::Stopped("no kind fits".into()));
-    for kind in [Cell::Gru, Cell::GruResetBefore, Cell::Lstm, Cell::Rnn] {
-        let torch = [false, true].map(|reverse| RecurrentWeights::from_pytorch(kind, &file, 0, reverse));
-        let all = torch.into_iter().chain([RecurrentWeights::from_keras(kind, &file)]);
-        let all = all.chain(RecurrentWeights::from_onnx(kind, &file).into_iter().flatten().map(Ok));
+    let mut any = Err(wgru::Error::Stopped("no cell fits".into()));
+    for cell in Cell::ALL {
+        let torch = [false, true].map(|reverse| RecurrentWeights::from_pytorch(cell, &file, 0, reverse));
+        let all = torch.into_iter().chain([RecurrentWeights::from_keras(cell, &file)]);
+        let all = all.chain(RecurrentWeights::from_onnx(cell, &file).into_iter().flatten().map(Ok));
         for weights in all.flatten() {
             let mut other = TensorFile::default();
             weights.to_parameters(&mut other, 0, false);

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use wgru::io::{Cell, RecurrentWeights, TensorFile, add_verification, checkpoint_to_file, recurrent_to_file};
-use wgru::nn::{HostInput, Linear, Module, Recurrent, RecurrentConfig};
+use wgru::io::{RecurrentWeights, TensorFile, add_verification, checkpoint_to_file, recurrent_to_file};
+use wgru::nn::{HostInput, Linear, Module, RecurrentConfig};
 use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
-use wgru::{Device, Rng};
+use wgru::{Cell, Device, Rng};
 
 use super::deep::Form;
 
@@ -68,8 +68,8 @@ fn made(name: &str, file: &TensorFile) -> Seed {
     Seed::new(format!("{name}.safetensors"), file.to_bytes().expect("bytes"))
 }
 
-async fn layer_file<L: Recurrent>(layer: wgru::Result<L>, rng: &mut Rng) -> TensorFile {
-    let layer = layer.expect("a layer");
+async fn layer_file(device: &Device, config: RecurrentConfig, rng: &mut Rng) -> TensorFile {
+    let layer = config.build(device, rng).expect("a layer");
     let mut file = recurrent_to_file(&layer).await.expect("a file");
     let input = HostInput::random(&layer, 4, 2, rng);
     add_verification(&layer, &input, &mut file).await.expect("a run");
@@ -78,23 +78,15 @@ async fn layer_file<L: Recurrent>(layer: wgru::Result<L>, rng: &mut Rng) -> Tens
 
 /// Recurrent layers of every kind with all their options, and a run to check them by.
 pub fn layers(device: &Device) -> Vec<Seed> {
-    let mut rng = Rng::new(1);
-    let rng = &mut rng;
+    let rng = &mut Rng::new(1);
+    let gru = RecurrentConfig { bidirectional: true, ..RecurrentConfig::gru(2, 3) };
+    let lstm = RecurrentConfig { projection: 3, peephole: true, ..RecurrentConfig::lstm(2, 4) };
+    let rnn = RecurrentConfig { layers: 2, ..RecurrentConfig::rnn(2, 3) };
     pollster::block_on(async {
-        let gru = RecurrentConfig { input: 2, hidden: 3, bidirectional: true, ..RecurrentConfig::default() };
-        let lstm = RecurrentConfig {
-            cell: Cell::Lstm,
-            input: 2,
-            hidden: 4,
-            projection: 3,
-            peephole: true,
-            ..RecurrentConfig::default()
-        };
-        let rnn = RecurrentConfig { cell: Cell::Rnn, input: 2, hidden: 3, layers: 2, ..RecurrentConfig::default() };
         vec![
-            made("a GRU", &layer_file(gru.build(device, rng), rng).await),
-            made("an LSTM", &layer_file(lstm.build(device, rng), rng).await),
-            made("an RNN", &layer_file(rnn.build(device, rng), rng).await),
+            made("a GRU", &layer_file(device, gru, rng).await),
+            made("an LSTM", &layer_file(device, lstm, rng).await),
+            made("an RNN", &layer_file(device, rnn, rng).await),
         ]
     })
 }
@@ -133,12 +125,9 @@ pub fn operators() -> Vec<Seed> {
 
 /// Weights of recurrent layers in the layouts of Keras, PyTorch and ONNX.
 pub fn weights(device: &Device) -> Vec<Seed> {
-    let gru = RecurrentConfig { input: 2, hidden: 3, ..RecurrentConfig::default() }
-        .build(device, &mut Rng::new(3))
-        .expect("gru");
+    let gru = RecurrentConfig::gru(2, 3).build(device, &mut Rng::new(3)).expect("gru");
     let file = pollster::block_on(recurrent_to_file(&gru)).expect("a file");
-    let kind = Cell::Gru;
-    let weights = RecurrentWeights::from_pytorch(kind, &file, 0, false).expect("weights");
+    let weights = RecurrentWeights::from_pytorch(Cell::Gru, &file, 0, false).expect("weights");
     let onnx = RecurrentWeights::to_onnx(&[weights.clone(), weights.clone()]).expect("two directions");
     vec![
         made("PyTorch's weights", &file),

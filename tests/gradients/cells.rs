@@ -1,10 +1,10 @@
 //! Every recurrent layer with every option: its outputs, and the gradients of `x`, the first states and all parameters.
 
-use wgru::nn::{HostInput, Mode, Padding, RecurrentOptions, RunOptions, run_f64};
+use wgru::nn::{HostInput, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions, run_f64};
 use wgru::ops::recurrent::Plan;
-use wgru::{Activation, Device, Rng, Tensor};
+use wgru::{Activation, Cell, Device, Rng, Tensor};
 
-use crate::common::recurrent::{KINDS, Kind, Layer, Spec};
+use crate::common::recurrent::{plans, states};
 use crate::common::{assert_close, fill, relative_error, twin};
 use crate::reference::recurrent::{Noise, Steps, factors, run};
 use crate::reference::{differences, dot, wide};
@@ -55,14 +55,14 @@ fn swapped<T: Copy>(values: &[T], [outer, inner]: [usize; 2]) -> Vec<T> {
 }
 
 /// The noise that a run with `rng` draws, in its order.
-fn noise(spec: &Spec, rng: &mut Rng) -> Vec<Noise> {
-    let o = &spec.options;
+fn noise(config: &RecurrentConfig, rng: &mut Rng) -> Vec<Noise> {
+    let o = &config.options;
     let mut fork = || [rng.next_u32(), rng.next_u32()];
     let mut layer = |index: usize| {
-        let width = if index == 0 { spec.input } else { spec.directions() * spec.out() };
+        let width = if index == 0 { config.input } else { config.directions() * config.out() };
         let mut input = vec![1.0; STEPS * BATCH * width];
-        if index > 0 && spec.dropout > 0.0 {
-            input = factors(spec.dropout, fork(), input.len());
+        if index > 0 && config.dropout > 0.0 {
+            input = factors(config.dropout, fork(), input.len());
         }
         if o.input_dropout > 0.0 {
             let mask = factors(o.input_dropout, fork(), BATCH * width);
@@ -70,17 +70,17 @@ fn noise(spec: &Spec, rng: &mut Rng) -> Vec<Noise> {
         }
         let zone = (o.zoneout > 0.0 || o.zoneout_cell > 0.0).then(&mut fork);
         let recurrent = (o.recurrent_dropout > 0.0).then(&mut fork);
-        let count = spec.kind.gates() * spec.hidden * spec.out();
-        let drops = if o.weight_dropout > 0.0 { spec.directions() } else { 0 };
+        let count = config.cell.gates() * config.hidden * config.out();
+        let drops = if o.weight_dropout > 0.0 { config.directions() } else { 0 };
         let weights = (0..drops).map(|_| factors(o.weight_dropout, fork(), count)).collect();
         Noise { input, zone, recurrent, weights }
     };
-    (0..spec.layers).map(&mut layer).collect()
+    (0..config.layers).map(&mut layer).collect()
 }
 
 /// One layer, what it is given, and what the reference makes of it.
 struct Case {
-    spec: Spec,
+    config: RecurrentConfig,
     given: Given,
     dys: [Vec<f32>; 3],
     values: Vec<Vec<f32>>,
@@ -90,13 +90,13 @@ struct Case {
 
 impl Case {
     /// `values` are x, h0, c0 and the parameters; learned first states are the last parameters.
-    fn new(spec: &Spec, given: Given) -> Self {
-        let is_lstm = spec.kind == Kind::Lstm;
-        let learned = spec.options.learn_h0;
+    fn new(config: &RecurrentConfig, given: Given) -> Self {
+        let is_lstm = config.cell == Cell::Lstm;
+        let learned = config.options.learn_h0;
         let batch = if learned { 1 } else { BATCH };
-        let [h, c] = spec.states(batch).map(|dims| dims.iter().product());
-        let layer = spec.build(&twin(), &mut Rng::new(5)).expect("a legal configuration");
-        let mut values = vec![fill(1, STEPS * BATCH * spec.input, 1.0), fill(2, h, 0.9)];
+        let [h, c] = states(config, batch).map(|dims| dims.iter().product());
+        let layer = config.clone().build(&twin(), &mut Rng::new(5)).expect("a legal configuration");
+        let mut values = vec![fill(1, STEPS * BATCH * config.input, 1.0), fill(2, h, 0.9)];
         values.push(fill(3, if is_lstm { c } else { 0 }, 0.9));
         let own = layer.parameters();
         let first = if learned { 1 + is_lstm as usize } else { 0 };
@@ -114,14 +114,14 @@ impl Case {
             steps.resets = resets;
             steps.to_first = given != Given::Resets;
         }
-        let noise = noise(spec, &mut Rng::new(SEED));
+        let noise = noise(config, &mut Rng::new(SEED));
         let repeated = |v: &[f64], width: usize| -> Vec<f64> {
             v.chunks(width).flat_map(|state| (0..BATCH / batch).flat_map(|_| state.to_vec())).collect()
         };
         let forward = |v: &[Vec<f64>]| {
-            let h0 = if learned { repeated(&v[1], spec.out()) } else { v[1].clone() };
-            let c0 = if learned { repeated(&v[2], spec.hidden) } else { v[2].clone() };
-            run(spec, &v[3..], &v[0], [&h0, &c0], &steps, &noise)
+            let h0 = if learned { repeated(&v[1], config.out()) } else { v[1].clone() };
+            let c0 = if learned { repeated(&v[2], config.hidden) } else { v[2].clone() };
+            run(config, &v[3..], &v[0], [&h0, &c0], &steps, &noise)
         };
         let inputs: Vec<Vec<f64>> = values.iter().map(|v| wide(v)).collect();
         let (y, h_n, c_n) = forward(&inputs);
@@ -130,7 +130,7 @@ impl Case {
             let (y, h_n, c_n) = forward(moved);
             [y, h_n, c_n].iter().zip(&dys).map(|(v, dy)| dot(v, &wide(dy))).sum()
         });
-        Self { spec: spec.clone(), given, dys, values, want: [y, h_n, c_n], gradients }
+        Self { config: config.clone(), given, dys, values, want: [y, h_n, c_n], gradients }
     }
 
     /// Runs the layer, forward and backward, and compares everything; gives the worst errors.
@@ -141,11 +141,11 @@ impl Case {
             assert_close(&what, got, want, [forward, backward][pass]);
             worst[pass] = worst[pass].max(relative_error(got, want));
         };
-        let spec = Spec { plan, ..self.spec.clone() };
-        let what = format!("{:?} of {spec:?} on {}", self.given, device.info().name);
-        let is_lstm = spec.kind == Kind::Lstm;
-        let layer = spec.build(device, &mut Rng::new(5)).expect("a legal configuration");
-        let learned = spec.options.learn_h0;
+        let config = RecurrentConfig { plan, ..self.config.clone() };
+        let what = format!("{:?} of {config:?} on {}", self.given, device.info().name);
+        let is_lstm = config.cell == Cell::Lstm;
+        let layer = config.clone().build(device, &mut Rng::new(5)).expect("a legal configuration");
+        let learned = config.options.learn_h0;
         let mut parameters = layer.parameters();
         if learned {
             // Last in the layer's order, first in ours.
@@ -156,13 +156,13 @@ impl Case {
             parameters.splice(0..0, first);
         }
         let tensor = |v: &[f32], dims: &[usize]| Tensor::from_slice(device, v, dims).expect("uploaded");
-        let by_time = |v: &[f32], width: usize| match spec.batch_first {
+        let by_time = |v: &[f32], width: usize| match config.batch_first {
             true => tensor(&batch_first(v), &[BATCH, STEPS, width]),
             false => tensor(v, &[STEPS, BATCH, width]),
         };
-        let flags = flags().map(|v| if spec.batch_first { batch_first(&v) } else { v });
-        let x = by_time(&self.values[0], spec.input).requires_grad();
-        let [h, c] = spec.states(BATCH);
+        let flags = flags().map(|v| if config.batch_first { batch_first(&v) } else { v });
+        let x = by_time(&self.values[0], config.input).requires_grad();
+        let [h, c] = states(&config, BATCH);
         let given = |v: &[f32], dims: &[usize]| (!learned && !v.is_empty()).then(|| tensor(v, dims).requires_grad());
         let (h0, c0) = (given(&self.values[1], &h), given(&self.values[2], &c));
         let input = RunOptions {
@@ -172,14 +172,14 @@ impl Case {
             mask: matches!(self.given, Given::Mask | Given::All).then_some(&flags[0][..]),
             resets: matches!(self.given, Given::Resets | Given::ResetsToFirst | Given::All).then_some(&flags[1][..]),
             reset_to_h0: matches!(self.given, Given::ResetsToFirst | Given::All),
-            taps: false,
+            gates: false,
         };
         let ran = layer.run(&x, input, &mut Mode::Train(&mut Rng::new(SEED))).expect("run");
         let read = |t: &Tensor| t.to_vec().expect("read");
-        let back = |v: Vec<f32>| if spec.batch_first { swapped(&v, [BATCH, STEPS]) } else { v };
+        let back = |v: Vec<f32>| if config.batch_first { swapped(&v, [BATCH, STEPS]) } else { v };
         compare(format!("output: {what}"), &back(read(&ran.output)), &self.want[0], 0);
         compare(format!("h_n: {what}"), &read(&ran.h_n), &self.want[1], 0);
-        let mut loss = ran.output.mul(&by_time(&self.dys[0], spec.directions() * spec.out())).and_then(|v| v.sum());
+        let mut loss = ran.output.mul(&by_time(&self.dys[0], config.directions() * config.out())).and_then(|v| v.sum());
         let states = [(Some(&ran.h_n), &h), (ran.c_n.as_ref(), &c)];
         for ((state, dims), dy) in states.into_iter().zip(&self.dys[1..]) {
             let Some(state) = state else { continue };
@@ -210,33 +210,26 @@ impl Case {
     /// Compares the library's own run in f64, for a layer without noise.
     #[track_caller]
     fn check_oracle(&self) {
-        let spec = &self.spec;
-        let layer = spec.build(&Device::cpu(), &mut Rng::new(5)).expect("a legal configuration");
-        let by_time = |v: Vec<f32>| if spec.batch_first { batch_first(&v) } else { v };
-        let [mask, resets] = flags().map(|v| if spec.batch_first { batch_first(&v) } else { v });
+        let config = &self.config;
+        let layer = config.clone().build(&Device::cpu(), &mut Rng::new(5)).expect("a legal configuration");
+        let by_time = |v: Vec<f32>| if config.batch_first { batch_first(&v) } else { v };
+        let [mask, resets] = flags().map(|v| if config.batch_first { batch_first(&v) } else { v });
         let given = self.given;
         let input = HostInput {
             x: by_time(self.values[0].clone()),
-            dims: if spec.batch_first { [BATCH, STEPS, spec.input] } else { [STEPS, BATCH, spec.input] },
+            dims: if config.batch_first { [BATCH, STEPS, config.input] } else { [STEPS, BATCH, config.input] },
             h0: Some(self.values[1].clone()),
-            c0: (spec.kind == Kind::Lstm).then(|| self.values[2].clone()),
+            c0: (config.cell == Cell::Lstm).then(|| self.values[2].clone()),
             lengths: matches!(given, Given::Lengths | Given::All).then(|| LENGTHS.to_vec()),
             mask: matches!(given, Given::Mask | Given::All).then_some(mask),
             resets: matches!(given, Given::Resets | Given::ResetsToFirst | Given::All).then_some(resets),
             reset_to_h0: matches!(given, Given::ResetsToFirst | Given::All),
         };
-        let ran = pollster::block_on(async {
-            match &layer {
-                Layer::Gru(layer) => run_f64(layer, &input).await,
-                Layer::Lstm(layer) => run_f64(layer, &input).await,
-                Layer::Rnn(layer) => run_f64(layer, &input).await,
-            }
-        })
-        .expect("run");
-        let output = if spec.batch_first { swapped(&ran.output, [BATCH, STEPS]) } else { ran.output };
+        let ran = pollster::block_on(run_f64(&layer, &input)).expect("run");
+        let output = if config.batch_first { swapped(&ran.output, [BATCH, STEPS]) } else { ran.output };
         for (got, want) in [output, ran.h_n, ran.c_n].iter().zip(&self.want) {
             assert_eq!(got.len(), want.len());
-            assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() <= 1e-13), "{given:?} of {spec:?}");
+            assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() <= 1e-13), "{given:?} of {config:?}");
         }
     }
 }
@@ -252,11 +245,12 @@ fn note(worst: &mut [f64; 2], errors: [f64; 2]) {
 
 /// Both CPU paths, and the fused plans where they apply; gives the worst errors.
 #[track_caller]
-fn check(spec: &Spec, given: Given) -> [f64; 2] {
-    let case = Case::new(spec, given);
+fn check(config: &RecurrentConfig, given: Given) -> [f64; 2] {
+    let case = Case::new(config, given);
     let mut runs = vec![(Device::cpu(), None), (twin(), Some(Plan::Steps))];
-    if is_fused(spec.build(&twin(), &mut Rng::new(0)).expect("a legal configuration")) {
-        let fused = spec.kind.plans().iter().filter(|plan| **plan != Plan::Steps);
+    let layer = config.clone().build(&twin(), &mut Rng::new(0)).expect("a legal configuration");
+    if layer.plan() != Plan::Steps {
+        let fused = plans(config.cell).iter().filter(|plan| **plan != Plan::Steps);
         runs.extend(fused.map(|plan| (twin(), Some(*plan))));
         runs.push((Device::cpu(), Some(Plan::Steps)));
     }
@@ -265,38 +259,34 @@ fn check(spec: &Spec, given: Given) -> [f64; 2] {
     worst
 }
 
-fn is_fused(layer: Layer) -> bool {
-    let plan = match layer {
-        Layer::Gru(gru) => gru.plan(),
-        Layer::Lstm(lstm) => lstm.plan(),
-        Layer::Rnn(rnn) => rnn.plan(),
-    };
-    plan != Plan::Steps
+fn directed(config: &RecurrentConfig) -> [RecurrentConfig; 3] {
+    [
+        config.clone(),
+        RecurrentConfig { reverse: true, ..config.clone() },
+        RecurrentConfig { bidirectional: true, ..config.clone() },
+    ]
 }
 
-fn directed(spec: &Spec) -> [Spec; 3] {
-    [spec.clone(), Spec { reverse: true, ..spec.clone() }, Spec { bidirectional: true, ..spec.clone() }]
-}
-
-/// A small layer with all weights of its kind: the LSTM's projection narrower than its cell state.
-fn full(kind: Kind) -> Spec {
-    Spec { projection: if kind == Kind::Lstm { 2 } else { 0 }, peephole: true, ..Spec::new(kind, 2, 3) }
+/// A small layer with all weights of its cell: the LSTM's projection narrower than its cell state.
+fn full(cell: Cell) -> RecurrentConfig {
+    let plain = RecurrentConfig::new(cell, 2, 3);
+    if cell == Cell::Lstm { RecurrentConfig { projection: 2, peephole: true, ..plain } } else { plain }
 }
 
 #[test]
 fn gradients_match_differences_in_every_structure() {
     let (mut count, mut worst) = (0, [0.0; 2]);
-    for kind in KINDS {
-        for spec in directed(&Spec::new(kind, 2, 3)) {
+    for cell in Cell::ALL {
+        for config in directed(&RecurrentConfig::new(cell, 2, 3)) {
             for (layers, bias, batch_first) in [(1, true, false), (2, true, true), (2, false, false)] {
                 for given in GIVEN {
-                    note(&mut worst, check(&Spec { layers, bias, batch_first, ..spec.clone() }, given));
+                    note(&mut worst, check(&RecurrentConfig { layers, bias, batch_first, ..config.clone() }, given));
                     count += 1;
                 }
             }
         }
     }
-    assert_eq!(count, 4 * 3 * 3 * 6);
+    assert_eq!(count, 5 * 3 * 3 * 6);
     println!("worst errors: outputs {:.2e}, gradients {:.2e}", worst[0], worst[1]);
 }
 
@@ -305,10 +295,10 @@ fn lstm_gradients_match_with_projection_peepholes_and_one_gate_for_two() {
     for (projection, peephole, input_forget) in
         [(2, false, false), (0, true, false), (0, false, true), (5, true, false), (0, true, true), (2, true, true)]
     {
-        let spec = Spec { projection, peephole, input_forget, ..Spec::new(Kind::Lstm, 2, 3) };
-        for spec in directed(&spec) {
+        let config = RecurrentConfig { projection, peephole, input_forget, ..RecurrentConfig::lstm(2, 3) };
+        for config in directed(&config) {
             for (layers, given) in [(1, Given::Nothing), (2, Given::All), (1, Given::Lengths)] {
-                check(&Spec { layers, ..spec.clone() }, given);
+                check(&RecurrentConfig { layers, ..config.clone() }, given);
             }
         }
     }
@@ -330,19 +320,14 @@ const ACTIVATIONS: [Activation; 11] = [
 
 #[test]
 fn gradients_match_with_every_activation_in_every_place() {
-    for kind in KINDS {
-        let places = match kind {
-            Kind::Rnn => 1,
-            Kind::GruAfter | Kind::GruBefore => 3,
-            Kind::Lstm => 5,
-        };
-        for place in 0..places {
+    for cell in Cell::ALL {
+        for place in 0..cell.activations().len() {
             for activation in ACTIVATIONS {
-                let mut activations = full(kind).gate_activations();
+                let mut activations = cell.activations().to_vec();
                 activations[place] = activation;
                 let clip = (place == 0).then_some(0.6);
                 let options = RecurrentOptions { clip, ..Default::default() };
-                check(&Spec { activations: Some(activations), options, ..full(kind) }, Given::Nothing);
+                check(&RecurrentConfig { activations, options, ..full(cell) }, Given::Nothing);
             }
         }
     }
@@ -373,9 +358,9 @@ fn options() -> Vec<RecurrentOptions> {
 }
 
 /// The options, with those that only an LSTM has.
-fn options_of(kind: Kind) -> Vec<RecurrentOptions> {
+fn options_of(cell: Cell) -> Vec<RecurrentOptions> {
     let mut all = options();
-    if kind == Kind::Lstm {
+    if cell == Cell::Lstm {
         all.push(RecurrentOptions { zoneout_cell: 0.4, ..Default::default() });
         let last = all[7];
         all.push(RecurrentOptions { zoneout_cell: 0.3, ..last });
@@ -386,12 +371,12 @@ fn options_of(kind: Kind) -> Vec<RecurrentOptions> {
 #[test]
 fn gradients_match_with_every_option_and_the_noise_of_the_forward_pass() {
     let mut worst = [0.0; 2];
-    for kind in KINDS {
-        for options in options_of(kind) {
-            for spec in directed(&Spec { options, ..full(kind) }) {
-                note(&mut worst, check(&spec, Given::Nothing));
-                note(&mut worst, check(&spec, Given::Resets));
-                note(&mut worst, check(&Spec { layers: 2, dropout: 0.25, ..spec }, Given::All));
+    for cell in Cell::ALL {
+        for options in options_of(cell) {
+            for config in directed(&RecurrentConfig { options, ..full(cell) }) {
+                note(&mut worst, check(&config, Given::Nothing));
+                note(&mut worst, check(&config, Given::Resets));
+                note(&mut worst, check(&RecurrentConfig { layers: 2, dropout: 0.25, ..config }, Given::All));
             }
         }
     }
@@ -406,14 +391,14 @@ fn gradients_match_differences_on_the_gpu() {
         return;
     };
     let mut worst = [0.0; 2];
-    for kind in KINDS {
-        for options in options_of(kind) {
-            let spec = Spec { options, bidirectional: true, ..full(kind) };
-            note(&mut worst, Case::new(&spec, Given::All).check(&device, None, GPU));
+    for cell in Cell::ALL {
+        for options in options_of(cell) {
+            let config = RecurrentConfig { options, bidirectional: true, ..full(cell) };
+            note(&mut worst, Case::new(&config, Given::All).check(&device, None, GPU));
         }
         for (reverse, given) in [(false, Given::ResetsToFirst), (true, Given::Mask), (true, Given::All)] {
-            let case = Case::new(&Spec { reverse, layers: 2, ..Spec::new(kind, 2, 3) }, given);
-            kind.plans().iter().for_each(|&plan| note(&mut worst, case.check(&device, Some(plan), GPU)));
+            let case = Case::new(&RecurrentConfig { reverse, layers: 2, ..RecurrentConfig::new(cell, 2, 3) }, given);
+            plans(cell).iter().for_each(|&plan| note(&mut worst, case.check(&device, Some(plan), GPU)));
         }
     }
     println!("worst errors on the GPU: outputs {:.2e}, gradients {:.2e}", worst[0], worst[1]);
@@ -422,10 +407,10 @@ fn gradients_match_differences_on_the_gpu() {
 #[test]
 fn gradients_match_where_the_gates_are_computed_again() {
     let options = RecurrentOptions { recompute: true, clip: Some(0.8), learn_h0: true, ..Default::default() };
-    for kind in KINDS {
-        for spec in directed(&Spec { options, ..full(kind) }) {
+    for cell in Cell::ALL {
+        for config in directed(&RecurrentConfig { options, ..full(cell) }) {
             for given in [Given::Nothing, Given::Lengths, Given::Mask, Given::Resets] {
-                check(&Spec { layers: 2, ..spec.clone() }, given);
+                check(&RecurrentConfig { layers: 2, ..config.clone() }, given);
             }
         }
     }
@@ -436,17 +421,18 @@ fn the_librarys_run_in_f64_is_that_of_the_equations() {
     let quiet = options().into_iter().filter(|o| o.clip.is_some() != (o.padding == Padding::RepeatLast));
     let quiet: Vec<RecurrentOptions> = quiet.filter(|o| !o.learn_h0).chain([RecurrentOptions::default()]).collect();
     assert_eq!(quiet.len(), 3);
-    for kind in KINDS {
+    for cell in Cell::ALL {
         for given in GIVEN {
             for options in &quiet {
-                let spec = Spec { options: *options, layers: 2, batch_first: given == Given::All, ..full(kind) };
-                directed(&spec).iter().for_each(|spec| Case::new(spec, given).check_oracle());
+                let config =
+                    RecurrentConfig { options: *options, layers: 2, batch_first: given == Given::All, ..full(cell) };
+                directed(&config).iter().for_each(|config| Case::new(config, given).check_oracle());
             }
         }
         #[cfg(panic = "unwind")]
         {
             let zoned = RecurrentOptions { zoneout: 0.3, ..Default::default() };
-            let case = Case::new(&Spec { options: zoned, ..full(kind) }, Given::Mask);
+            let case = Case::new(&RecurrentConfig { options: zoned, ..full(cell) }, Given::Mask);
             assert!(std::panic::catch_unwind(|| case.check_oracle()).is_err(), "zoneout's draws are not its mean");
         }
     }
@@ -457,15 +443,16 @@ fn the_librarys_run_in_f64_is_that_of_the_equations() {
 #[cfg(panic = "unwind")]
 fn options_are_told_apart() {
     let device = Device::cpu();
-    for kind in KINDS {
-        let specs: Vec<Spec> = options_of(kind).into_iter().map(|options| Spec { options, ..full(kind) }).collect();
-        for (i, spec) in specs.iter().enumerate() {
-            let mut case = Case::new(spec, Given::Mask);
+    for cell in Cell::ALL {
+        let configs: Vec<RecurrentConfig> =
+            options_of(cell).into_iter().map(|options| RecurrentConfig { options, ..full(cell) }).collect();
+        for (i, config) in configs.iter().enumerate() {
+            let mut case = Case::new(config, Given::Mask);
             case.check(&device, None, CPU);
-            let other = &specs[(i + 1) % specs.len()];
-            case.spec.options = RecurrentOptions { learn_h0: spec.options.learn_h0, ..other.options };
+            let other = &configs[(i + 1) % configs.len()];
+            case.config.options = RecurrentOptions { learn_h0: config.options.learn_h0, ..other.options };
             let check = std::panic::AssertUnwindSafe(|| case.check(&device, None, [1e-4, 1e-4]));
-            assert!(std::panic::catch_unwind(check).is_err(), "{:?} and {:?} agree", spec.options, other.options);
+            assert!(std::panic::catch_unwind(check).is_err(), "{:?} and {:?} agree", config.options, other.options);
         }
     }
 }

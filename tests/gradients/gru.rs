@@ -2,7 +2,7 @@
 
 use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::ops::recurrent::Plan;
-use wgru::{Device, Result, Rng, Tensor};
+use wgru::{Cell, Device, Result, Rng, Tensor};
 
 use crate::common::{assert_close, fill, twin};
 use crate::reference::gru::Network;
@@ -42,17 +42,15 @@ fn cases() -> Vec<Case> {
 }
 
 fn layer(device: &Device, n: &Network, plan: Plan, batch_first: bool) -> Gru {
+    let cell = if n.reset_before { Cell::GruResetBefore } else { Cell::Gru };
     let config = RecurrentConfig {
-        input: n.input,
-        hidden: n.hidden,
         layers: n.layers,
         bias: n.bias,
         bidirectional: n.bidirectional,
         reverse: n.reverse,
-        reset_after: !n.reset_before,
         batch_first,
         plan: Some(plan),
-        ..Default::default()
+        ..RecurrentConfig::new(cell, n.input, n.hidden)
     };
     config.build(device, &mut Rng::new(5)).expect("a legal configuration")
 }
@@ -177,7 +175,7 @@ fn gru_gradients_of_the_other_reset_form_are_rejected() {
 fn gru_dropout_gradient_uses_the_mask_of_the_forward_pass() {
     let device = twin();
     let (p, seed) = (0.4, 11);
-    let config = RecurrentConfig { input: INPUT, hidden: HIDDEN, layers: 2, dropout: p, ..Default::default() };
+    let config = RecurrentConfig { layers: 2, dropout: p, ..RecurrentConfig::gru(INPUT, HIDDEN) };
     let gru = config.build(&device, &mut Rng::new(5)).expect("a legal configuration");
     let ones = Tensor::full(&device, 1.0, &[STEPS, BATCH, HIDDEN]).expect("allocated");
     let mask = Mode::Train(&mut Rng::new(seed)).dropout(&ones, p).expect("the same draw");

@@ -13,11 +13,11 @@ mod reference;
 mod cells;
 mod conv;
 mod ctc;
+mod gates;
 mod gru;
 mod min_gru;
 mod ops;
 mod tape;
-mod taps;
 
 use common::{assert_close, fill, twin};
 use reference::{differences, dot, wide};

@@ -124,7 +124,7 @@ fn backward_refuses_results_that_were_overwritten() {
 fn backward_through_a_gru_refuses_an_overwritten_input_or_weight() -> Result<()> {
     let device = twin();
     for victim in ["x", "weight_ih_l0", "weight_hh_l0"] {
-        let gru = RecurrentConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, &mut Rng::new(1))?;
+        let gru = RecurrentConfig::gru(2, 3).build(&device, &mut Rng::new(1))?;
         let x = Tensor::full(&device, 0.5, &[4, 1, 2])?.requires_grad();
         let y = gru.run(&x, RunOptions::default(), &mut Mode::Train(&mut Rng::new(2)))?.output.sum()?;
         let parameters = gru.parameters();
@@ -138,7 +138,7 @@ fn backward_through_a_gru_refuses_an_overwritten_input_or_weight() -> Result<()>
 #[test]
 fn a_gru_uses_weights_that_were_assigned_since_the_last_run() -> Result<()> {
     let device = twin();
-    let gru = RecurrentConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, &mut Rng::new(1))?;
+    let gru = RecurrentConfig::gru(2, 3).build(&device, &mut Rng::new(1))?;
     let x = Tensor::full(&device, 0.5, &[4, 1, 2])?;
     let run = || gru.forward(&x)?.to_vec();
     assert!(run()?.iter().any(|&v| v != 0.0));
@@ -158,7 +158,7 @@ fn backward_refuses_what_has_no_gradient() -> Result<()> {
     assert!(matches!(x.square()?.backward(), Err(Error::Shape { .. })), "two elements");
     let wrong = Tensor::full(&device, 1.0, &[3])?;
     assert!(matches!(x.square()?.backward_with(&wrong), Err(Error::Shape { .. })), "three for two");
-    let gru = RecurrentConfig { input: 2, hidden: 3, ..Default::default() }.build(&device, &mut Rng::new(1))?;
+    let gru = RecurrentConfig::gru(2, 3).build(&device, &mut Rng::new(1))?;
     let y = gru.forward(&Tensor::full(&device, 1.0, &[1, 1, 2])?)?.sum()?;
     assert!(matches!(y.backward(), Err(Error::Value { .. })), "inference records no tape");
     Ok(())

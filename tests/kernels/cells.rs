@@ -2,8 +2,8 @@
 //! read is NaN, and so is what it may not write.
 
 use wgru::kernel::Kernel;
-use wgru::kernels::{Cell, GruCell, GruCellBackward, LstmCell, LstmCellBackward, RnnCell, RnnCellBackward};
-use wgru::{Activation, Device};
+use wgru::kernels::{CellStep, GruCell, GruCellBackward, LstmCell, LstmCellBackward, RnnCell, RnnCellBackward};
+use wgru::{Activation, Cell, Device};
 
 use crate::common::{assert_close, fill, mix, relative_error};
 use crate::reference::recurrent::activate;
@@ -26,13 +26,6 @@ on_every_backend![
     infinite_sums_are_clipped_only_where_there_is_a_clip,
     cell_comparison_tells_the_flags_apart,
 ];
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Rnn,
-    Gru,
-    Lstm,
-}
 
 /// By number, as the kernels take them.
 const ACTIVATIONS: [Activation; 11] = [
@@ -63,8 +56,9 @@ fn parameters(f: Activation) -> [f32; 2] {
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
-    kind: Kind,
-    p: Cell,
+    /// Whose kernel: `Rnn`, `Gru` or `Lstm`.
+    cell: Cell,
+    p: CellStep,
 }
 
 /// Steps, batch, hidden, directions, reverse, step.
@@ -73,19 +67,19 @@ const SHAPES: [[u32; 6]; 5] =
 
 /// A unit of the cell: from the inputs `[x_g.., a_g.., h or c, p_i, p_f, p_o]` to what `saved` holds, slopes aside.
 fn unit(case: &Case, v: &[f64]) -> Vec<f64> {
-    let gates = case.gates();
+    let gates = case.cell.gates();
     let (x, a, old, peep) = (&v[..gates], &v[gates..2 * gates], v[2 * gates], &v[2 * gates + 1..]);
     let bound = case.bound();
     let gate = |g: usize, v: f64| activate(case.activation(g), v.max(-bound).min(bound));
-    match case.kind {
-        Kind::Rnn => vec![gate(0, x[0] + a[0])],
-        Kind::Gru => {
+    match case.cell {
+        Cell::Rnn => vec![gate(0, x[0] + a[0])],
+        Cell::Gru => {
             let (r, z) = (gate(0, x[0] + a[0]), gate(1, x[1] + a[1]));
             let (c, inner) = if case.p.half == 0 { (a[2], r * a[2]) } else { (r * old, a[2]) };
             let n = gate(2, x[2] + inner);
             vec![r, z, n, c, (1.0 - z) * n + z * old]
         }
-        Kind::Lstm => {
+        _ => {
             let i = gate(0, x[0] + a[0] + peep[0] * old);
             let f = if case.p.coupled == 1 { 1.0 - i } else { gate(1, x[1] + a[1] + peep[1] * old) };
             let g = gate(2, x[2] + a[2]);
@@ -99,20 +93,20 @@ fn unit(case: &Case, v: &[f64]) -> Vec<f64> {
 
 /// Slopes of the gates at their pre-activations and, of an LSTM, of the cell state's activation.
 fn slopes(case: &Case, v: &[f64], values: &[f64]) -> Vec<f64> {
-    let gates = case.gates();
+    let gates = case.cell.gates();
     let bound = case.bound();
     let slope = |g: usize, at: f64, bound: f64| {
         differences(&[vec![at]], |v| activate(case.activation(g), v[0][0].max(-bound).min(bound)))[0][0]
     };
     let (x, a, old, peep) = (&v[..gates], &v[gates..2 * gates], v[2 * gates], &v[2 * gates + 1..]);
     let sum = |g: usize| slope(g, x[g] + a[g], bound);
-    match case.kind {
-        Kind::Rnn => vec![sum(0)],
-        Kind::Gru => {
+    match case.cell {
+        Cell::Rnn => vec![sum(0)],
+        Cell::Gru => {
             let inner = if case.p.half == 0 { values[0] * a[2] } else { a[2] };
             vec![sum(0), sum(1), slope(2, x[2] + inner, bound)]
         }
-        Kind::Lstm => vec![
+        _ => vec![
             slope(0, x[0] + a[0] + peep[0] * old, bound),
             if case.p.coupled == 1 { ANY } else { slope(1, x[1] + a[1] + peep[1] * old, bound) },
             sum(2),
@@ -134,19 +128,15 @@ impl Case {
         if self.p.clip == 0.0 { f64::INFINITY } else { self.p.clip as f64 }
     }
 
-    fn new(kind: Kind, [steps, batch, hidden, directions, reverse, step]: [u32; 6]) -> Self {
-        let kinds = match kind {
-            Kind::Rnn => [1, 0, 0, 0],
-            Kind::Gru => [0, 0, 1, 0],
-            Kind::Lstm => [0, 0, 1, 0],
+    fn new(cell: Cell, [steps, batch, hidden, directions, reverse, step]: [u32; 6]) -> Self {
+        let kinds = if cell == Cell::Rnn { [1, 0, 0, 0] } else { [0, 0, 1, 0] };
+        let (saved, d_gates) = match cell {
+            Cell::Rnn => (2, 1),
+            Cell::Gru => (7, 4),
+            _ => (11, 7),
         };
-        let (saved, d_gates) = match kind {
-            Kind::Rnn => (2, 1),
-            Kind::Gru => (7, 4),
-            Kind::Lstm => (11, 7),
-        };
-        let width = if kind == Kind::Lstm { 2 * hidden } else { hidden };
-        let p = Cell {
+        let width = if cell == Cell::Lstm { 2 * hidden } else { hidden };
+        let p = CellStep {
             kinds,
             alphas: [0.0; 4],
             betas: [0.0; 4],
@@ -171,7 +161,7 @@ impl Case {
             peephole: 0,
             d_out_row: width,
         };
-        Self { kind, p }
+        Self { cell, p }
     }
 
     /// With the activations from number `first` on, one a gate.
@@ -191,14 +181,6 @@ impl Case {
 
     fn activation(&self, g: usize) -> Activation {
         ACTIVATIONS[if g == 4 { self.p.out_kind } else { self.p.kinds[g] } as usize]
-    }
-
-    fn gates(&self) -> usize {
-        match self.kind {
-            Kind::Rnn => 1,
-            Kind::Gru => 3,
-            Kind::Lstm => 4,
-        }
     }
 
     /// Steps, batch, hidden, directions.
@@ -241,14 +223,14 @@ impl Case {
     /// Place of what the LSTM's cell state, or else the state, was before a step.
     fn at_old(&self, d: usize, slot: usize, row: usize) -> usize {
         let [steps, batch, ..] = self.size();
-        let out = if self.kind == Kind::Lstm { self.p.out as usize } else { 0 };
+        let out = if self.cell == Cell::Lstm { self.p.out as usize } else { 0 };
         ((d * (steps + 1) + slot) * batch + row) * self.p.width as usize + out
     }
 
     /// Everything that step `step` may read; the rest is NaN.
     fn data(&self, step: usize) -> Data {
         let [steps, batch, h, directions] = self.size();
-        let gates = self.gates();
+        let gates = self.cell.gates();
         let all = |stream, n| (fill(stream, n, 1.2), vec![f32::NAN; n]);
         let (x_all, mut x) = all(1, directions * steps * batch * gates * h);
         let (state_all, mut state) = all(3, directions * (steps + 1) * batch * self.p.width as usize);
@@ -268,7 +250,7 @@ impl Case {
     /// The inputs of a unit at step `step`.
     fn inputs(&self, data: &Data, step: usize, [d, row, j]: [usize; 3]) -> Vec<f64> {
         let [_, batch, h, _] = self.size();
-        let (gates, (t, slot)) = (self.gates(), self.time(d, step));
+        let (gates, (t, slot)) = (self.cell.gates(), self.time(d, step));
         let x = (0..gates).map(|g| data.x[self.at(d, t, row, (gates * h) as u32) + g * h + j]);
         let a = (0..gates).map(|g| data.rec[((d * batch + row) * gates + g) * h + j]);
         let old = data.state[self.at_old(d, slot, row) + j];
@@ -287,16 +269,16 @@ impl Case {
             let values = unit(self, &inputs);
             let slopes = slopes(self, &inputs, &values);
             let to = (d * batch + row) * self.p.width as usize;
-            let kept = match self.kind {
-                Kind::Rnn => {
+            let kept = match self.cell {
+                Cell::Rnn => {
                     fresh[to + j] = values[0];
                     [&values[..], &slopes].concat()
                 }
-                Kind::Gru => {
+                Cell::Gru => {
                     fresh[to + j] = values[4];
                     [&values[..4], &slopes].concat()
                 }
-                Kind::Lstm => {
+                _ => {
                     fresh[to + self.p.out as usize + j] = values[6];
                     if self.p.out == self.p.hidden {
                         fresh[to + j] = values[5];
@@ -315,13 +297,13 @@ impl Case {
         let [x, rec, state, peephole] = [&data.x, &data.rec, &data.state, &data.peephole].map(|v| buffer(device, v));
         let (p, [fresh, saved]) = (self.p, self.want_lens().map(|n| poison(device, n)));
         let writes = [&fresh, &saved];
-        match self.kind {
-            Kind::Rnn => device.run(&RnnCell(p), [&x, &rec], writes),
-            Kind::Lstm => device.run(&LstmCell(p), [&x, &rec, &state, &peephole], writes),
-            Kind::Gru => {
+        match self.cell {
+            Cell::Rnn => device.run(&RnnCell(p), [&x, &rec], writes),
+            Cell::Lstm => device.run(&LstmCell(p), [&x, &rec, &state, &peephole], writes),
+            _ => {
                 let reads = [&x, &rec, &state];
                 let first = device.run(&GruCell(p), reads, writes);
-                if p.half == 0 { first } else { device.run(&GruCell(Cell { half: 2, ..p }), reads, writes) }
+                if p.half == 0 { first } else { device.run(&GruCell(CellStep { half: 2, ..p }), reads, writes) }
             }
         }
         .expect("run");
@@ -355,8 +337,8 @@ impl Case {
         let saved: Vec<f32> = narrow(&saved).into_iter().map(|v| if v.is_infinite() { f32::NAN } else { v }).collect();
         let (width, out) = (p.width as usize, p.out as usize);
         let words: Vec<u32> = (0..(steps * batch) as u32).map(|i| 62 | !mix(i).is_multiple_of(4) as u32).collect();
-        let (one, offset) = (directions * batch * width, if self.kind == Kind::Lstm { out } else { 0 });
-        let projects = self.kind == Kind::Lstm && out != h;
+        let (one, offset) = (directions * batch * width, if self.cell == Cell::Lstm { out } else { 0 });
+        let projects = self.cell == Cell::Lstm && out != h;
         let d_fresh = fill(7, one, 1.0);
         // The gradient of m = o⊙s is d_fresh itself where there is no projection.
         let d_out_row = if projects { h } else { width };
@@ -369,18 +351,17 @@ impl Case {
         for [d, row, j] in self.units() {
             let t = self.time(d, step).0;
             let at = self.at(d, t, row, p.gates_row) + j;
-            let parts = match self.kind {
-                Kind::Rnn => 1,
-                Kind::Gru => 4,
-                Kind::Lstm if p.peephole == 1 => 7,
-                Kind::Lstm => 4,
+            let parts = match self.cell {
+                Cell::Rnn => 1,
+                Cell::Lstm if p.peephole == 1 => 7,
+                _ => 4,
             };
             let of_row = d * batch + row;
             let g = if words[t * batch + row] & 1 == 0 {
                 vec![0.0; parts + 1]
             } else {
                 let inputs = self.inputs(&data, step, [d, row, j]);
-                let gates = self.gates();
+                let gates = self.cell.gates();
                 // The gradient of c; the kernel leaves that of h through r in its place.
                 let qj = q_values[of_row * h + j] as f64;
                 let dh = d_fresh[of_row * width + offset + j] as f64;
@@ -388,28 +369,27 @@ impl Case {
                 // What the step gives, by the weights with which it counts.
                 let all = differences(std::slice::from_ref(&inputs), |v| {
                     let values = unit(self, &v[0]);
-                    match self.kind {
-                        Kind::Rnn => dh * values[0],
+                    match self.cell {
+                        Cell::Rnn => dh * values[0],
                         // Of the halves: h̃ with c held, and c alone by q.
-                        Kind::Gru if p.half == 1 => dh * values[4] + qj * values[3],
-                        Kind::Gru => dh * values[4],
-                        Kind::Lstm => dot(&[dh, dm], &[values[6], values[5]]),
+                        Cell::Gru if p.half == 1 => dh * values[4] + qj * values[3],
+                        Cell::Gru => dh * values[4],
+                        _ => dot(&[dh, dm], &[values[6], values[5]]),
                     }
                 })
                 .remove(0);
                 let mut g: Vec<f64> = all[..gates].to_vec();
-                match self.kind {
-                    Kind::Rnn => {}
+                match self.cell {
                     // With reset before, a_n has the gradient of x_n; the fourth part is not asked for.
-                    Kind::Gru => g.push(if p.half == 0 { all[2 * gates - 1] } else { ANY }),
-                    Kind::Lstm if p.peephole == 1 => g.extend(&all[2 * gates + 1..2 * gates + 4]),
-                    Kind::Lstm => {}
+                    Cell::Gru => g.push(if p.half == 0 { all[2 * gates - 1] } else { ANY }),
+                    Cell::Lstm if p.peephole == 1 => g.extend(&all[2 * gates + 1..2 * gates + 4]),
+                    _ => {}
                 }
                 g.push(all[2 * gates]);
                 g
             };
             (0..parts).for_each(|part| want_gates[at + part * h] = g[part]);
-            if self.kind != Kind::Rnn {
+            if self.cell != Cell::Rnn {
                 want_carry[of_row * width + offset + j] += g[parts];
             }
         }
@@ -417,19 +397,19 @@ impl Case {
         let tensors = [&saved, &data.state, &data.peephole, &d_fresh, &d_out].map(|v| buffer(device, v));
         let [saved, state, peephole, d_fresh, d_out] = tensors.each_ref();
         let (marks, q) = (&indices(device, &words), buffer(device, &q_values));
-        let p = Cell { d_out_row: d_out_row as u32, ..p };
+        let p = CellStep { d_out_row: d_out_row as u32, ..p };
         let (d_gates, carry) = (poison(device, want_gates.len()), buffer(device, &start));
         let writes = [&d_gates, &carry];
-        match self.kind {
-            Kind::Rnn => device.run(&RnnCellBackward(p), [marks, saved, d_fresh], [&d_gates]),
-            Kind::Lstm => device.run(&LstmCellBackward(p), [marks, state, saved, peephole, d_fresh, d_out], writes),
-            Kind::Gru => {
+        match self.cell {
+            Cell::Rnn => device.run(&RnnCellBackward(p), [marks, saved, d_fresh], [&d_gates]),
+            Cell::Lstm => device.run(&LstmCellBackward(p), [marks, state, saved, peephole, d_fresh, d_out], writes),
+            _ => {
                 let reads = [marks, state, saved, d_fresh];
                 let writes = [&d_gates, &carry, &q];
                 let first = device.run(&GruCellBackward(p), reads, writes);
                 match p.half {
                     0 => first,
-                    _ => device.run(&GruCellBackward(Cell { half: 2, ..p }), reads, writes),
+                    _ => device.run(&GruCellBackward(CellStep { half: 2, ..p }), reads, writes),
                 }
             }
         }
@@ -450,7 +430,7 @@ impl Case {
     fn check(&self, device: &Device) {
         self.check_forward(device);
         self.check_backward(device);
-        let once = Case { p: Cell { save: 0, ..self.p }, ..*self };
+        let once = Case { p: CellStep { save: 0, ..self.p }, ..*self };
         once.check_forward(device);
     }
 }
@@ -468,18 +448,18 @@ fn assert_written(what: &str, got: &[f32], want: &[f64]) {
 
 fn rnn_cell_matches_f64_equations(device: &Device) {
     for shape in SHAPES {
-        let case = Case::new(Kind::Rnn, shape);
+        let case = Case::new(Cell::Rnn, shape);
         case.check(device);
-        Case { p: Cell { clip: 0.5, ..case.p }, ..case }.check(device);
+        Case { p: CellStep { clip: 0.5, ..case.p }, ..case }.check(device);
     }
 }
 
 fn infinite_sums_are_clipped_only_where_there_is_a_clip(device: &Device) {
     let inf = f32::INFINITY;
     for (clip, bound) in [(0.0, inf), (2.5, 2.5), (f32::MAX, f32::MAX)] {
-        let case = Case::new(Kind::Rnn, [1, 1, 4, 1, 0, 0]);
+        let case = Case::new(Cell::Rnn, [1, 1, 4, 1, 0, 0]);
         // Leaky: both signs are seen.
-        let p = Cell { kinds: [4, 0, 0, 0], alphas: [1.0; 4], clip, ..case.p };
+        let p = CellStep { kinds: [4, 0, 0, 0], alphas: [1.0; 4], clip, ..case.p };
         let (x, rec) = (buffer(device, &[inf, -inf, f32::NAN, 1.5]), buffer(device, &[0.0; 4]));
         let [fresh, saved] = crate::run(device, &RnnCell(p), [&x, &rec]);
         assert_eq!((fresh[0], fresh[1], fresh[3]), (bound, -bound, 1.5), "clip {clip}");
@@ -492,10 +472,10 @@ fn infinite_sums_are_clipped_only_where_there_is_a_clip(device: &Device) {
 fn gru_cell_matches_f64_equations(device: &Device) {
     for shape in SHAPES {
         for half in [0, 1] {
-            let case = Case::new(Kind::Gru, shape);
-            let p = Cell { half, ..case.p };
+            let case = Case::new(Cell::Gru, shape);
+            let p = CellStep { half, ..case.p };
             Case { p, ..case }.check(device);
-            Case { p: Cell { clip: 0.5, ..p }, ..case }.check(device);
+            Case { p: CellStep { clip: 0.5, ..p }, ..case }.check(device);
         }
     }
 }
@@ -504,7 +484,7 @@ fn lstm_cell_matches_f64_equations(device: &Device) {
     for shape in SHAPES {
         for flags in 0..16 {
             let [peephole, coupled, clips, projects] = [0, 1, 2, 3].map(|bit| flags >> bit & 1);
-            let case = Case::new(Kind::Lstm, shape);
+            let case = Case::new(Cell::Lstm, shape);
             // A projection is narrower than the cell state or, once, wider.
             let out = match (projects, shape[2]) {
                 (0, hidden) => hidden,
@@ -512,29 +492,29 @@ fn lstm_cell_matches_f64_equations(device: &Device) {
                 (_, hidden) => hidden.div_ceil(2) + (hidden == 1) as u32,
             };
             let clip = if clips == 1 { 0.5 } else { f32::MAX };
-            let p = Cell { peephole, coupled, clip, out, width: out + shape[2], ..case.p };
+            let p = CellStep { peephole, coupled, clip, out, width: out + shape[2], ..case.p };
             Case { p, ..case }.check(device);
         }
     }
 }
 
 fn cells_match_with_every_activation(device: &Device) {
-    for kind in [Kind::Rnn, Kind::Gru, Kind::Lstm] {
+    for cell in [Cell::Rnn, Cell::Gru, Cell::Lstm] {
         for first in 0..ACTIVATIONS.len() {
-            let case = Case::new(kind, [2, 3, 33, 1, 0, 1]).with_activations(first);
+            let case = Case::new(cell, [2, 3, 33, 1, 0, 1]).with_activations(first);
             case.check(device);
-            Case { p: Cell { clip: 0.9, peephole: (kind == Kind::Lstm) as u32, ..case.p }, ..case }.check(device);
+            Case { p: CellStep { clip: 0.9, peephole: (cell == Cell::Lstm) as u32, ..case.p }, ..case }.check(device);
         }
     }
 }
 
 /// A NaN in any gate's input, or in the state, is one in that unit of the output, and in no other.
 fn cells_pass_nan_on(device: &Device) {
-    for kind in [Kind::Rnn, Kind::Gru, Kind::Lstm] {
+    for cell in [Cell::Rnn, Cell::Gru, Cell::Lstm] {
         for first in 0..ACTIVATIONS.len() {
-            let case = Case::new(kind, [1, 2, 3, 1, 0, 0]).with_activations(first);
-            let (h, gates, width) = (3, case.gates(), case.p.width as usize);
-            for place in 0..gates + (kind != Kind::Rnn) as usize {
+            let case = Case::new(cell, [1, 2, 3, 1, 0, 0]).with_activations(first);
+            let (h, gates, width) = (3, case.cell.gates(), case.p.width as usize);
+            for place in 0..gates + (cell != Cell::Rnn) as usize {
                 let mut data = case.data(0);
                 match place {
                     _ if place < gates => data.x[(gates + place) * h + 1] = f32::NAN,
@@ -550,15 +530,15 @@ fn cells_pass_nan_on(device: &Device) {
 
 /// The negative control: numbers of other flags are rejected.
 fn cell_comparison_tells_the_flags_apart(device: &Device) {
-    let lstm = Case::new(Kind::Lstm, [2, 3, 17, 1, 0, 0]);
-    let gru = Case::new(Kind::Gru, [2, 3, 17, 1, 0, 0]);
+    let lstm = Case::new(Cell::Lstm, [2, 3, 17, 1, 0, 0]);
+    let gru = Case::new(Cell::Gru, [2, 3, 17, 1, 0, 0]);
     let other = [
-        (lstm, Cell { coupled: 1, ..lstm.p }),
-        (lstm, Cell { clip: 0.5, ..lstm.p }),
-        (lstm, Cell { kinds: [7, 0, 1, 0], ..lstm.p }),
-        (lstm, Cell { out_kind: 9, ..lstm.p }),
-        (gru, Cell { half: 1, ..gru.p }),
-        (gru, Cell { kinds: [0, 0, 0, 0], ..gru.p }),
+        (lstm, CellStep { coupled: 1, ..lstm.p }),
+        (lstm, CellStep { clip: 0.5, ..lstm.p }),
+        (lstm, CellStep { kinds: [7, 0, 1, 0], ..lstm.p }),
+        (lstm, CellStep { out_kind: 9, ..lstm.p }),
+        (gru, CellStep { half: 1, ..gru.p }),
+        (gru, CellStep { kinds: [0, 0, 0, 0], ..gru.p }),
     ];
     for (case, p) in other {
         let data = case.data(0);
@@ -571,19 +551,19 @@ fn cell_comparison_tells_the_flags_apart(device: &Device) {
 /// A kernel that is asked for nothing it can do says so.
 #[test]
 fn cells_refuse_parameters_without_meaning() {
-    let p = Case::new(Kind::Lstm, [2, 3, 4, 1, 0, 0]).p;
+    let p = Case::new(Cell::Lstm, [2, 3, 4, 1, 0, 0]).p;
     assert!(LstmCell(p).check().is_ok());
     for (wrong, name) in [
-        (Cell { hidden: 0, ..p }, "hidden"),
-        (Cell { step: 2, ..p }, "step"),
-        (Cell { kinds: [11, 0, 0, 0], ..p }, "kinds"),
-        (Cell { out_kind: 11, ..p }, "out_kind"),
-        (Cell { saved_row: 43, ..p }, "saved_row"),
-        (Cell { clip: f32::NAN, ..p }, "clip"),
-        (Cell { clip: -1.0, ..p }, "clip"),
-        (Cell { width: 7, ..p }, "out + hidden"),
-        (Cell { directions: 2, reverse: 1, ..p }, "reverse"),
-        (Cell { steps: u32::MAX, ..p }, "steps"),
+        (CellStep { hidden: 0, ..p }, "hidden"),
+        (CellStep { step: 2, ..p }, "step"),
+        (CellStep { kinds: [11, 0, 0, 0], ..p }, "kinds"),
+        (CellStep { out_kind: 11, ..p }, "out_kind"),
+        (CellStep { saved_row: 43, ..p }, "saved_row"),
+        (CellStep { clip: f32::NAN, ..p }, "clip"),
+        (CellStep { clip: -1.0, ..p }, "clip"),
+        (CellStep { width: 7, ..p }, "out + hidden"),
+        (CellStep { directions: 2, reverse: 1, ..p }, "reverse"),
+        (CellStep { steps: u32::MAX, ..p }, "steps"),
     ] {
         let text = LstmCell(wrong).check().expect_err(name).to_string();
         assert!(text.contains("lstm_cell") && text.contains(name), "{text}");

@@ -3,11 +3,12 @@
 
 use wgru::kernel::Kernel;
 use wgru::kernels::{
-    Cell, CellSequence, CellSequenceBackward, GruCandidate, GruGates, GruResetBackward, GruSequence,
-    GruSequenceBackward, GruStep, GruStepBackward, Plain,
+    CellSequence, CellSequenceBackward, GruCandidate, GruGates, GruResetBackward, GruSequence, GruSequenceBackward,
+    GruStep, GruStepBackward, Plain,
 };
-use wgru::{Device, Tensor};
+use wgru::{Cell, Device, Tensor};
 
+use crate::common::recurrent::{GRUS, OTHERS};
 use crate::common::{assert_close, fill, gpu, mix, twin};
 use crate::{buffer, indices, poison, read};
 
@@ -16,9 +17,6 @@ const STEPS: f64 = 4e-6;
 
 /// Steps, batch, hidden, directions, reverse.
 const SHAPES: [[u32; 5]; 5] = [[5, 7, 3, 1, 0], [5, 9, 17, 1, 1], [4, 5, 67, 2, 0], [5, 3, 130, 2, 0], [1, 1, 1, 1, 0]];
-
-const GRU: [Cell; 2] = [Cell::Gru, Cell::GruResetBefore];
-const OTHERS: [Cell; 3] = [Cell::Lstm, Cell::Rnn, Cell::RnnRelu];
 
 fn cases(cells: &[Cell]) -> Vec<Plain> {
     let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], cell: Cell| Plain {
@@ -142,12 +140,12 @@ fn agree(pass: Pass, cells: &[Cell]) {
 
 #[test]
 fn gru_forward_takes_marks_of_every_kind_on_the_gpu() {
-    agree(forward, &GRU);
+    agree(forward, &GRUS);
 }
 
 #[test]
 fn gru_backward_takes_marks_of_every_kind_on_the_gpu() {
-    agree(backward, &GRU);
+    agree(backward, &GRUS);
 }
 
 #[test]

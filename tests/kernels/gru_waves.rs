@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use wgru::Device;
 use wgru::kernel::Kernel;
-use wgru::kernels::plain::Cell;
 use wgru::kernels::{
     CellSequence, CellSequenceBackward, GruCandidate, GruGates, GruSequence, GruSequenceBackward, GruStep, Plain,
 };
+use wgru::{Cell, Device};
 
 use crate::common::{fill, mix};
 use crate::{bits, buffer, indices, on_every_backend, poison, read};

@@ -33,8 +33,8 @@ fn cases(device: &Device) -> Vec<Case> {
         let [b, t] = [Extent::named("batch"), Extent::named("time")];
         Input::new("x", if batch_first { vec![b, t, Extent::Fixed(width)] } else { vec![t, b, Extent::Fixed(width)] })
     };
-    let gru = RecurrentConfig { input: 4, hidden: 5, ..RecurrentConfig::default() };
-    let lstm = RecurrentConfig { cell: Cell::Lstm, input: 4, hidden: 3, ..RecurrentConfig::default() };
+    let gru = RecurrentConfig::gru(4, 5);
+    let lstm = RecurrentConfig::lstm(4, 3);
     let linear = |from, to, rng: &mut Rng| Linear::new(device, from, to, true, rng).expect("linear");
     let both = RecurrentConfig { layers: 2, bidirectional: true, batch_first: true, dropout: 0.1, ..gru.clone() };
     let before = RecurrentConfig {
@@ -45,28 +45,18 @@ fn cases(device: &Device) -> Vec<Case> {
     };
     let hard = Activation::HardSigmoid { alpha: 0.3, beta: 0.4 };
     let scaled = Activation::ScaledTanh { alpha: 1.5, beta: 0.6 };
-    let activations =
-        LstmActivations { input: hard, forget: hard, cell: Activation::Softsign, output: hard, hidden: scaled };
-    let peepholes = RecurrentConfig {
-        cell: Cell::Lstm,
-        peephole: true,
-        input_forget: true,
-        bidirectional: true,
-        activations,
-        ..lstm.clone()
-    };
+    let activations = vec![hard, hard, Activation::Softsign, hard, scaled];
+    let peepholes =
+        RecurrentConfig { peephole: true, input_forget: true, bidirectional: true, activations, ..lstm.clone() };
     let rnn = RecurrentConfig {
-        cell: Cell::Rnn,
-        input: 4,
-        hidden: 6,
-        activation: Activation::Elu { alpha: 0.7 },
+        activations: vec![Activation::Elu { alpha: 0.7 }],
         bias: false,
-        ..RecurrentConfig::default()
+        ..RecurrentConfig::rnn(4, 6)
     };
     let conv =
         Conv1dConfig { input: 4, output: 6, kernel: 3, stride: 2, padding: 1, groups: 2, ..Conv1dConfig::default() };
     let words = Input { indices: true, ..Input::new("words", vec![Extent::named("batch"), Extent::named("time")]) };
-    let batch_first = RecurrentConfig { cell: Cell::Lstm, batch_first: true, ..lstm };
+    let batch_first = RecurrentConfig { batch_first: true, ..lstm };
     let case = |name, model, input: Input| {
         let time_first = matches!(&input.dims[0], Extent::Named(n) if n == "time");
         let mut dims = if time_first { vec![STEPS, BATCH] } else { vec![BATCH, STEPS] };
@@ -186,17 +176,16 @@ fn layers_without_a_form_in_onnx_are_refused_by_name() {
         other => panic!("{word}: {:?}", other.map(|b| b.len())),
     };
     let rng = &mut Rng::new(0);
-    let lstm = RecurrentConfig { cell: Cell::Lstm, input: 4, hidden: 3, projection: 2, ..RecurrentConfig::default() }
-        .build(&device, rng);
+    let lstm = RecurrentConfig { projection: 2, ..RecurrentConfig::lstm(4, 3) }.build(&device, rng);
     refused(Sequential::new().push("odd", lstm.expect("lstm")), "projection");
     let options = RecurrentOptions { zoneout: 0.1, ..RecurrentOptions::default() };
-    let gru = RecurrentConfig { input: 4, hidden: 3, options, ..RecurrentConfig::default() }.build(&device, rng);
+    let gru = RecurrentConfig { options, ..RecurrentConfig::gru(4, 3) }.build(&device, rng);
     refused(Sequential::new().push("odd", gru.expect("gru")), "zoneout");
     let options = RecurrentOptions { learn_h0: true, ..RecurrentOptions::default() };
-    let gru = RecurrentConfig { input: 4, hidden: 3, options, ..RecurrentConfig::default() }.build(&device, rng);
-    refused(Sequential::new().push("odd", gru.expect("gru")), "first states");
-    let activations = GruActivations { reset: Activation::Relu, ..GruActivations::default() };
-    let gru = RecurrentConfig { input: 4, hidden: 3, activations, ..RecurrentConfig::default() }.build(&device, rng);
+    let gru = RecurrentConfig { options, ..RecurrentConfig::gru(4, 3) }.build(&device, rng);
+    refused(Sequential::new().push("odd", gru.expect("gru")), "learned initial states");
+    let activations = vec![Activation::Relu, Activation::Sigmoid, Activation::Tanh];
+    let gru = RecurrentConfig { activations, ..RecurrentConfig::gru(4, 3) }.build(&device, rng);
     refused(Sequential::new().push("odd", gru.expect("gru")), "activations");
     refused(Sequential::new().push("odd", Linear::new(&device, 3, 1, true, rng).expect("linear")), "last extent of 3");
     refused(Sequential::new().push("odd", Embedding::new(&device, 3, 1, rng).expect("embedding")), "indices");

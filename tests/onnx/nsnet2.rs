@@ -1,11 +1,11 @@
 //! NSNet2, a speech enhancer of two GRUs, on real frames: what ONNX Runtime gives, in one pass and frame by frame.
 
 use wgru::io::onnx::{OnnxModel, Stream, Value, initializers};
-use wgru::io::{Cell, RecurrentWeights, TensorFile, load_parameters};
-use wgru::nn::{Gru, RecurrentConfig};
+use wgru::io::{RecurrentWeights, TensorFile, load_recurrent_blocking};
+use wgru::nn::Gru;
 #[cfg(feature = "gpu")]
-use wgru::nn::{Mode, Module};
-use wgru::{Device, Precision, Rng, StreamOptions, Tensor};
+use wgru::nn::Module;
+use wgru::{Cell, Device, Precision, StreamOptions, Tensor};
 
 use crate::common::relative_error;
 use crate::{data, on_every_backend};
@@ -106,10 +106,7 @@ impl Net {
             let weights = RecurrentWeights::from_onnx(Cell::Gru, &one).expect("layout");
             weights[0].to_parameters(&mut parameters, layer, false);
         }
-        let config = RecurrentConfig { input: 400, hidden: 400, layers: 2, ..RecurrentConfig::default() };
-        let gru = config.build(device, &mut Rng::new(0)).expect("gru");
-        load_parameters(&gru, &parameters).expect("loaded");
-        gru
+        load_recurrent_blocking(device, &parameters).expect("loaded")
     }
 
     /// What the GRUs see of each frame.

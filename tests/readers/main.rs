@@ -4,8 +4,8 @@
 #[macro_use]
 extern crate browser_tests;
 
-use wgru::io::{Cell, RecurrentWeights, TensorFile, load_recurrent_blocking};
-use wgru::{Device, Error};
+use wgru::io::{RecurrentWeights, TensorFile, load_recurrent_blocking};
+use wgru::{Cell, Device, Error};
 
 const ARRAYS: &[u8] = include_bytes!("arrays.npz");
 const COMPRESSED: &[u8] = include_bytes!("compressed.npz");

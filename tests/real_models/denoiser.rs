@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use wgru::io::{Cell, RecurrentWeights, TensorFile, load_parameters};
-use wgru::nn::{Gru, GruActivations, Linear, Mode, Module, RecurrentConfig, RunOptions};
-use wgru::{Activation, Device, Result, Rng, Tensor};
+use wgru::io::{RecurrentWeights, TensorFile, load_parameters};
+use wgru::nn::{Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
+use wgru::{Activation, Cell, Device, Result, Rng, Tensor};
 
 use crate::common::assert_close;
 
@@ -66,7 +66,7 @@ impl Denoiser {
             load_parameters(&linear, &file).expect("loaded");
             linear
         };
-        let gru = |rest: &mut &[u8], rng: &mut Rng| {
+        let gru = |rest: &mut &[u8]| {
             let (input, hidden, kind, [kernel, recurrent, bias]) = layer(rest, 3);
             assert_eq!(kind, 2, "ReLU");
             let mut file = TensorFile::default();
@@ -76,24 +76,19 @@ impl Denoiser {
             let weights = RecurrentWeights::from_keras(Cell::GruResetBefore, &file).expect("layout");
             let mut parameters = TensorFile::default();
             weights.to_parameters(&mut parameters, 0, false);
-            let activations = GruActivations { candidate: Activation::Relu, ..GruActivations::default() };
-            let config = RecurrentConfig {
-                input,
-                hidden,
-                cell: Cell::GruResetBefore,
-                activations,
-                ..RecurrentConfig::default()
-            };
-            let gru = config.build(device, rng).expect("gru");
-            load_parameters(&gru, &parameters).expect("loaded");
-            gru
+            let activations = vec![Activation::Sigmoid, Activation::Sigmoid, Activation::Relu];
+            let config = RecurrentConfig { activations, ..RecurrentConfig::new(Cell::GruResetBefore, input, hidden) };
+            let gru = Gru::from_parameters(device, config, |name, dims| {
+                Tensor::from_slice(device, parameters.expect(name, dims)?, dims)
+            });
+            gru.expect("gru")
         };
         let denoiser = Self {
             device: device.clone(),
             dense: linear(&mut rest, &mut rng, 0),
-            voice: gru(&mut rest, &mut rng),
-            noise: gru(&mut rest, &mut rng),
-            denoise: gru(&mut rest, &mut rng),
+            voice: gru(&mut rest),
+            noise: gru(&mut rest),
+            denoise: gru(&mut rest),
             gains: linear(&mut rest, &mut rng, 1),
             activity: linear(&mut rest, &mut rng, 1),
         };

@@ -1,12 +1,12 @@
 //! The recurrent family from plain weights: one sequence at a time, only the steps that count, and every part of a
 //! sequence that a reset cuts off run on its own.
 
-use wgru::Activation;
-use wgru::nn::Padding;
+use wgru::nn::{Padding, RecurrentConfig};
+use wgru::{Activation, Cell};
 
 use super::dot;
 use super::elementwise::threefry;
-use crate::common::recurrent::{Kind, Spec};
+use crate::common::recurrent::activations;
 
 /// `f(v)`
 pub fn activate(f: Activation, v: f64) -> f64 {
@@ -27,8 +27,8 @@ pub fn activate(f: Activation, v: f64) -> f64 {
 }
 
 /// The parameters of one direction of one layer.
-pub struct Cell<'a> {
-    pub spec: &'a Spec,
+pub struct Direction<'a> {
+    pub config: &'a RecurrentConfig,
     /// `[G·H, out]`
     pub u: &'a [f64],
     /// `[G·H]`, `b_hh`
@@ -39,30 +39,30 @@ pub struct Cell<'a> {
     pub peephole: &'a [f64],
 }
 
-impl Cell<'_> {
+impl Direction<'_> {
     fn gate(&self, g: usize, v: f64) -> f64 {
-        let bound = self.spec.options.clip.map_or(f64::INFINITY, f64::from);
-        activate(self.spec.gate_activations()[g], v.max(-bound).min(bound))
+        let bound = self.config.options.clip.map_or(f64::INFINITY, f64::from);
+        activate(activations(self.config)[g], v.max(-bound).min(bound))
     }
 
     /// `U_g·v + b_hh` of gate `g`.
     pub fn product(&self, g: usize, v: &[f64]) -> Vec<f64> {
-        let row = |i: usize| g * self.spec.hidden + i;
-        (0..self.spec.hidden).map(|i| dot(&self.u[row(i) * v.len()..][..v.len()], v) + self.bias[row(i)]).collect()
+        let row = |i: usize| g * self.config.hidden + i;
+        (0..self.config.hidden).map(|i| dot(&self.u[row(i) * v.len()..][..v.len()], v) + self.bias[row(i)]).collect()
     }
 
     /// The state `(h, c)` after a step. `a` `[G·H]` is the input's part of the pre-activations, `seen` the `h` that the
     /// recurrent product sees.
     pub fn step(&self, a: &[f64], seen: &[f64], h: &[f64], c: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let width = self.spec.hidden;
+        let width = self.config.hidden;
         let each = |f: &dyn Fn(usize) -> f64| (0..width).map(f).collect::<Vec<f64>>();
-        let rec: Vec<Vec<f64>> = (0..self.spec.kind.gates()).map(|g| self.product(g, seen)).collect();
+        let rec: Vec<Vec<f64>> = (0..self.config.cell.gates()).map(|g| self.product(g, seen)).collect();
         let sum = |g: usize, i: usize| a[g * width + i] + rec[g][i];
-        match self.spec.kind {
-            Kind::Rnn => (each(&|i| self.gate(0, sum(0, i))), Vec::new()),
-            Kind::GruAfter | Kind::GruBefore => {
+        match self.config.cell {
+            Cell::Rnn | Cell::RnnRelu => (each(&|i| self.gate(0, sum(0, i))), Vec::new()),
+            Cell::Gru | Cell::GruResetBefore => {
                 let (r, z) = (each(&|i| self.gate(0, sum(0, i))), each(&|i| self.gate(1, sum(1, i))));
-                let inner = if self.spec.kind == Kind::GruBefore {
+                let inner = if self.config.cell == Cell::GruResetBefore {
                     self.product(2, &each(&|i| r[i] * seen[i]))
                 } else {
                     each(&|i| r[i] * rec[2][i])
@@ -70,20 +70,21 @@ impl Cell<'_> {
                 let n = each(&|i| self.gate(2, a[2 * width + i] + inner[i]));
                 (each(&|i| (1.0 - z[i]) * n[i] + z[i] * h[i]), Vec::new())
             }
-            Kind::Lstm => {
+            Cell::Lstm => {
                 let peep = |g: usize, i: usize| self.peephole.get(g * width + i).copied().unwrap_or(0.0);
                 let input = each(&|i| self.gate(0, sum(0, i) + peep(0, i) * c[i]));
                 let forget = each(&|i| self.gate(1, sum(1, i) + peep(1, i) * c[i]));
-                let forget = if self.spec.input_forget { each(&|i| 1.0 - input[i]) } else { forget };
+                let forget = if self.config.input_forget { each(&|i| 1.0 - input[i]) } else { forget };
                 let new = each(&|i| forget[i] * c[i] + input[i] * self.gate(2, sum(2, i)));
                 let output = each(&|i| self.gate(3, sum(3, i) + peep(2, i) * new[i]));
-                let m = each(&|i| output[i] * activate(self.spec.gate_activations()[4], new[i]));
+                let m = each(&|i| output[i] * activate(activations(self.config)[4], new[i]));
                 let h = match self.w_hr {
                     Some(w) => w.chunks(width).map(|row| dot(row, &m)).collect(),
                     None => m,
                 };
                 (h, new)
             }
+            cell => unimplemented!("{cell}"),
         }
     }
 }
@@ -141,14 +142,21 @@ pub fn factors(share: f32, key: [u32; 2], n: usize) -> Vec<f64> {
 pub type Ran = (Vec<f64>, Vec<f64>, Vec<f64>);
 
 /// Runs a stack on `x` `[T, B, I]`. `parameters` are in PyTorch's order, first states aside.
-pub fn run(spec: &Spec, parameters: &[Vec<f64>], x: &[f64], first: [&[f64]; 2], s: &Steps, noise: &[Noise]) -> Ran {
-    let (h, out, directions, gates) = (spec.hidden, spec.out(), spec.directions(), spec.kind.gates());
-    let is_lstm = spec.kind == Kind::Lstm;
-    let (mut y, mut input) = (x.to_vec(), spec.input);
+pub fn run(
+    config: &RecurrentConfig,
+    parameters: &[Vec<f64>],
+    x: &[f64],
+    first: [&[f64]; 2],
+    s: &Steps,
+    noise: &[Noise],
+) -> Ran {
+    let (h, out, directions, gates) = (config.hidden, config.out(), config.directions(), config.cell.gates());
+    let is_lstm = config.cell == Cell::Lstm;
+    let (mut y, mut input) = (x.to_vec(), config.input);
     let (mut h_n, mut c_n) = (first[0].to_vec(), first[1].to_vec());
     let mut parameters = parameters.iter();
     let quiet = Noise::default();
-    for layer in 0..spec.layers {
+    for layer in 0..config.layers {
         let noise = noise.get(layer).unwrap_or(&quiet);
         y.iter_mut().zip(&noise.input).for_each(|(v, factor)| *v *= factor);
         let mut shown = vec![0.0; s.steps * s.batch * directions * out];
@@ -158,11 +166,11 @@ pub fn run(spec: &Spec, parameters: &[Vec<f64>], x: &[f64], first: [&[f64]; 2], 
             if let Some(factors) = noise.weights.get(d) {
                 u.iter_mut().zip(factors).for_each(|(v, factor)| *v *= factor);
             }
-            let [b_ih, b_hh] = [0, 1].map(|_| if spec.bias { next() } else { vec![0.0; gates * h] });
-            let w_hr = (is_lstm && spec.projection > 0).then(&mut next);
-            let peephole = if is_lstm && spec.peephole { next() } else { Vec::new() };
-            let cell = Cell { spec, u: &u, bias: &b_hh, w_hr: w_hr.as_deref(), peephole: &peephole };
-            let reverse = spec.reverse || d == 1;
+            let [b_ih, b_hh] = [0, 1].map(|_| if config.bias { next() } else { vec![0.0; gates * h] });
+            let w_hr = (config.projection > 0).then(&mut next);
+            let peephole = if config.peephole { next() } else { Vec::new() };
+            let direction = Direction { config, u: &u, bias: &b_hh, w_hr: w_hr.as_deref(), peephole: &peephole };
+            let reverse = config.reverse || d == 1;
             for row in 0..s.batch {
                 let state = (layer * directions + d) * s.batch + row;
                 let firsts = (
@@ -189,10 +197,10 @@ pub fn run(spec: &Spec, parameters: &[Vec<f64>], x: &[f64], first: [&[f64]; 2], 
                         if s.valid[t * s.batch + row] {
                             let from = &y[(t * s.batch + row) * input..][..input];
                             let a: Vec<f64> = w_ih.chunks(input).zip(&b_ih).map(|(w, b)| dot(w, from) + b).collect();
-                            now = one(&cell, noise, &a, now, [d, t, row], s);
+                            now = one(&direction, noise, &a, now, [d, t, row], s);
                             last.clone_from(&now.0);
                             shown[place..][..out].copy_from_slice(&last);
-                        } else if spec.options.padding == Padding::RepeatLast {
+                        } else if config.options.padding == Padding::RepeatLast {
                             shown[place..][..out].copy_from_slice(&last);
                         }
                     }
@@ -211,14 +219,14 @@ pub fn run(spec: &Spec, parameters: &[Vec<f64>], x: &[f64], first: [&[f64]; 2], 
 
 /// A step of direction `d` at time `t` of sequence `row`, with its noise.
 fn one(
-    cell: &Cell,
+    direction: &Direction,
     noise: &Noise,
     a: &[f64],
     (h, c): (Vec<f64>, Vec<f64>),
     [d, t, row]: [usize; 3],
     s: &Steps,
 ) -> (Vec<f64>, Vec<f64>) {
-    let (o, out) = (&cell.spec.options, cell.spec.out());
+    let (o, out) = (&direction.config.options, direction.config.out());
     let width = out + c.len();
     let seen: Vec<f64> = match noise.recurrent {
         None => h.clone(),
@@ -228,7 +236,7 @@ fn one(
             h.iter().zip(&factors[at..]).map(|(v, factor)| v * factor).collect()
         }
     };
-    let (new_h, new_c) = cell.step(a, &seen, &h, &c);
+    let (new_h, new_c) = direction.step(a, &seen, &h, &c);
     let zone = |share: f32, j: usize, old: f64, new: f64| match noise.zone {
         None => share as f64 * old + (1.0 - share as f64) * new,
         Some(key) => match falls_on(share, key, ((d * s.steps + t) * s.batch + row) * width + j) {

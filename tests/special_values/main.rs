@@ -11,10 +11,10 @@ mod common;
 
 mod others;
 
-use common::recurrent::{Kind, Layer, Spec};
+use common::recurrent::plans;
 use common::{gpu, twin};
-use wgru::nn::{HostInput, HostOutput, Mode, RunOptions, run_f64};
-use wgru::{Activation, CpuOptions, Device, Rng, Tensor};
+use wgru::nn::{HostInput, HostOutput, Mode, Module, Recurrent, RecurrentConfig, RunOptions, run_f64};
+use wgru::{Cell, CpuOptions, Device, Rng, Tensor};
 
 /// Small, but still normal after halvings: GPUs may flush subnormal numbers to 0 (SwiftShader does, in Chromium).
 const TINY: f32 = 3e-36;
@@ -125,7 +125,7 @@ fn scale(row: &Row) -> f64 {
     [row.x, row.h, row.c].into_iter().filter(|v| v.is_finite()).fold(1.0, |top, v| top.max(f64::from(v.abs())))
 }
 
-fn set(layer: &Layer, weights: &Weights) {
+fn set(layer: &Recurrent, weights: &Weights) {
     for (name, parameter) in layer.parameters() {
         let part = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"].iter().position(|p| name.starts_with(p));
         parameter.assign(&weights[part.expect("a weight or a bias")]).expect("assign");
@@ -138,8 +138,8 @@ struct Answer {
     parts: Vec<Vec<f64>>,
 }
 
-fn run(device: &Device, spec: &Spec, weights: &Weights, rows: &[Row], gradients: bool) -> Answer {
-    let layer = spec.build(device, &mut Rng::new(0)).expect("layer");
+fn run(device: &Device, config: &RecurrentConfig, weights: &Weights, rows: &[Row], gradients: bool) -> Answer {
+    let layer = config.clone().build(device, &mut Rng::new(0)).expect("layer");
     set(&layer, weights);
     let tensor = |values: Vec<f32>, steps: usize| {
         let tensor = Tensor::from_slice(device, &values.repeat(steps), &[steps, rows.len(), 1]).expect("room");
@@ -147,7 +147,7 @@ fn run(device: &Device, spec: &Spec, weights: &Weights, rows: &[Row], gradients:
     };
     let x = tensor(rows.iter().map(|r| r.x).collect(), STEPS);
     let h0 = tensor(rows.iter().map(|r| r.h).collect(), 1);
-    let c0 = (spec.kind == Kind::Lstm).then(|| tensor(rows.iter().map(|r| r.c).collect(), 1));
+    let c0 = (config.cell == Cell::Lstm).then(|| tensor(rows.iter().map(|r| r.c).collect(), 1));
     let input = RunOptions { h0: Some(&h0), c0: c0.as_ref(), ..Default::default() };
     let out = layer.run(&x, input, &mut Mode::Train(&mut Rng::new(0))).expect("run");
     let mut all = vec![out.output.clone(), out.h_n];
@@ -180,30 +180,28 @@ fn assert_none(differences: &[String]) {
     assert!(differences.is_empty(), "{} differences, among them\n{shown:#?}", differences.len());
 }
 
-/// The plain cells, and an RNN without bounds.
-fn specs() -> Vec<Spec> {
-    let kinds = [Kind::GruAfter, Kind::GruBefore, Kind::Lstm, Kind::Rnn];
-    let mut all: Vec<Spec> = kinds.map(|kind| Spec::new(kind, 1, 1)).to_vec();
-    all.push(Spec { activations: Some([Activation::Relu; 5]), ..Spec::new(Kind::Rnn, 1, 1) });
-    all.iter().flat_map(|s| s.kind.plans().iter().map(|&plan| Spec { plan: Some(plan), ..s.clone() })).collect()
+/// Every cell by every plan.
+fn configs() -> Vec<RecurrentConfig> {
+    let by = |cell, plan| RecurrentConfig { plan: Some(plan), ..RecurrentConfig::new(cell, 1, 1) };
+    Cell::ALL.into_iter().flat_map(|cell| plans(cell).iter().map(move |&plan| by(cell, plan))).collect()
 }
 
 #[test]
 fn every_device_gives_the_twins_answer() {
     let (devices, mut all) = (devices(), Vec::new());
-    for spec in specs() {
-        let rows = rows(spec.kind == Kind::Lstm);
-        for (number, weights) in weights(spec.kind.gates()).iter().enumerate() {
+    for config in configs() {
+        let rows = rows(config.cell == Cell::Lstm);
+        for (number, weights) in weights(config.cell.gates()).iter().enumerate() {
             // Gradients of huge weights overflow in the order of their products.
             let gradients = number < 5;
-            let want = run(&devices[0], &spec, weights, &rows, gradients);
+            let want = run(&devices[0], &config, weights, &rows, gradients);
             for device in &devices[1..] {
                 // Each run of a GPU waits for it: some of the weights stand for all.
                 if device.is_gpu() && number >= 5 && number % 4 != 0 {
                     continue;
                 }
-                let got = run(device, &spec, weights, &rows, gradients);
-                let what = format!("{:?} by {:?} on {}, {weights:?}", spec.kind, spec.plan, device.info().name);
+                let got = run(device, &config, weights, &rows, gradients);
+                let what = format!("{:?} by {:?} on {}, {weights:?}", config.cell, config.plan, device.info().name);
                 all.extend(differences(&what, &rows, &got, &want, |_| false));
             }
         }
@@ -212,23 +210,18 @@ fn every_device_gives_the_twins_answer() {
 }
 
 /// What the equations give in f64.
-fn oracle(spec: &Spec, weights: &Weights, rows: &[Row]) -> (HostOutput, Answer) {
-    let layer = spec.build(&Device::cpu(), &mut Rng::new(0)).expect("layer");
+fn oracle(config: &RecurrentConfig, weights: &Weights, rows: &[Row]) -> (HostOutput, Answer) {
+    let layer = config.clone().build(&Device::cpu(), &mut Rng::new(0)).expect("layer");
     set(&layer, weights);
     let of = |f: fn(&Row) -> f32| rows.iter().map(f).collect::<Vec<f32>>();
     let input = HostInput {
         x: of(|r| r.x).repeat(STEPS),
         dims: [STEPS, rows.len(), 1],
         h0: Some(of(|r| r.h)),
-        c0: (spec.kind == Kind::Lstm).then(|| of(|r| r.c)),
+        c0: (config.cell == Cell::Lstm).then(|| of(|r| r.c)),
         ..Default::default()
     };
-    let run = match &layer {
-        Layer::Gru(layer) => pollster::block_on(run_f64(layer, &input)),
-        Layer::Lstm(layer) => pollster::block_on(run_f64(layer, &input)),
-        Layer::Rnn(layer) => pollster::block_on(run_f64(layer, &input)),
-    };
-    let run = run.expect("run");
+    let run = pollster::block_on(run_f64(&layer, &input)).expect("run");
     let all = [&run.output, &run.h_n, &run.c_n];
     let of_row = |i: usize| all.into_iter().flat_map(|part| part.iter().skip(i).step_by(rows.len())).copied().collect();
     let parts = (0..rows.len()).map(of_row).collect();
@@ -236,26 +229,27 @@ fn oracle(spec: &Spec, weights: &Weights, rows: &[Row]) -> (HostOutput, Answer) 
 }
 
 /// Whether f32 may overflow, or a gate or a state of the row be too small for it.
-fn leaves_f32(spec: &Spec, run: &HostOutput, weights: &Weights, rows: &[Row], i: usize) -> bool {
+fn leaves_f32(config: &RecurrentConfig, run: &HostOutput, weights: &Weights, rows: &[Row], i: usize) -> bool {
     let largest = weights.iter().flatten().filter(|v| v.is_finite()).fold(1.0f64, |top, v| top.max(f64::from(v.abs())));
     let parts = run.gates[0].iter().chain([&run.output, &run.c_n]);
     let mut values = parts.flat_map(|part| part.iter().skip(i).step_by(rows.len()));
     let is_subnormal = |v: &f64| *v != 0.0 && v.abs() < f64::from(TINY);
     // A state without bounds is multiplied again.
-    let twice = if spec.activations.is_some() { largest } else { 1.0 };
+    let twice = if config.cell == Cell::RnnRelu { largest } else { 1.0 };
     4.0 * twice * largest * scale(&rows[i]) > f64::from(f32::MAX) || values.any(is_subnormal)
 }
 
 #[test]
 fn every_plan_gives_the_answer_of_the_equations() {
     let (device, mut all, mut compared) = (Device::cpu(), Vec::new(), 0);
-    for spec in specs() {
-        let rows = rows(spec.kind == Kind::Lstm);
-        for weights in weights(spec.kind.gates()) {
-            let (run_64, want) = oracle(&spec, &weights, &rows);
-            let got = run(&device, &spec, &weights, &rows, false);
-            let what = format!("{:?} by {:?}, {weights:?}", spec.kind, spec.plan);
-            let skipped: Vec<bool> = (0..rows.len()).map(|i| leaves_f32(&spec, &run_64, &weights, &rows, i)).collect();
+    for config in configs() {
+        let rows = rows(config.cell == Cell::Lstm);
+        for weights in weights(config.cell.gates()) {
+            let (run_64, want) = oracle(&config, &weights, &rows);
+            let got = run(&device, &config, &weights, &rows, false);
+            let what = format!("{:?} by {:?}, {weights:?}", config.cell, config.plan);
+            let skipped: Vec<bool> =
+                (0..rows.len()).map(|i| leaves_f32(&config, &run_64, &weights, &rows, i)).collect();
             compared += skipped.iter().filter(|skip| !**skip).count();
             all.extend(differences(&what, &rows, &got, &want, |i| skipped[i]));
         }
@@ -268,12 +262,12 @@ fn every_plan_gives_the_answer_of_the_equations() {
 #[test]
 fn a_closed_gate_times_an_infinite_state_is_nan() {
     for device in devices() {
-        for plan in Kind::GruAfter.plans() {
-            let spec = Spec { plan: Some(*plan), ..Spec::new(Kind::GruAfter, 1, 1) };
+        for plan in plans(Cell::Gru) {
+            let config = RecurrentConfig { plan: Some(*plan), ..RecurrentConfig::gru(1, 1) };
             let zeros = vec![0.0; 3];
             let weights = [zeros.clone(), vec![1.0; 3], zeros.clone(), zeros];
             let row = Row { x: 0.0, h: f32::NEG_INFINITY, c: 0.0 };
-            let answer = run(&device, &spec, &weights, &[row], false);
+            let answer = run(&device, &config, &weights, &[row], false);
             assert!(answer.parts[0].iter().all(|v| v.is_nan()), "{plan:?} on {}", device.info().name);
         }
     }

@@ -1,9 +1,8 @@
 //! Streams, weights in fewer bits, and the minimal GRU.
 
 use wgru::nn::{MinGruConfig, MinGruForm, MinGruInput, Mode, Module, RecurrentConfig, RunOptions};
-use wgru::{Device, Precision, Rng, Stream, StreamOptions, Tensor};
+use wgru::{Cell, Device, Precision, Rng, Stream, StreamOptions, Tensor};
 
-use crate::common::recurrent::{Kind, Layer, Spec};
 use crate::common::{gpu, twin};
 use crate::{Answer, Row, STEPS, Weights, assert_none, devices, differences, rows, run, scale, set, weights};
 
@@ -11,21 +10,21 @@ use crate::{Answer, Row, STEPS, Weights, assert_none, devices, differences, rows
 #[test]
 fn streams_give_the_layers_answer() {
     let (device, mut all) = (Device::cpu(), Vec::new());
-    for spec in [Kind::GruAfter, Kind::GruBefore, Kind::Lstm, Kind::Rnn].map(|kind| Spec::new(kind, 1, 1)) {
-        let rows = rows(spec.kind == Kind::Lstm);
-        for (number, weights) in weights(spec.kind.gates()).iter().enumerate() {
-            let want = run(&device, &spec, weights, &rows, false);
+    for config in Cell::ALL.map(|cell| RecurrentConfig::new(cell, 1, 1)) {
+        let rows = rows(config.cell == Cell::Lstm);
+        for (number, weights) in weights(config.cell.gates()).iter().enumerate() {
+            let want = run(&device, &config, weights, &rows, false);
             for precision in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
                 // What weights of fewer bits hold exactly.
                 if number >= 5 && precision != Precision::F32 {
                     continue;
                 }
-                let got = stream(&device, &spec, weights, &rows, precision);
+                let got = stream(&device, &config, weights, &rows, precision);
                 // A row of int8 has one scale: an input that is no finite number spoils it.
                 // The largest number is beyond itself after rounding.
                 let is_below = |row: &Row| [row.x, row.h, row.c].iter().all(|v| v.abs() < f32::MAX);
                 let skip = |i: usize| precision == Precision::Int8 && !is_below(&rows[i]);
-                let what = format!("{:?} as a stream of {precision:?}, {weights:?}", spec.kind);
+                let what = format!("{:?} as a stream of {precision:?}, {weights:?}", config.cell);
                 all.extend(differences(&what, &rows, &got, &want, skip));
             }
         }
@@ -33,18 +32,13 @@ fn streams_give_the_layers_answer() {
     assert_none(&all);
 }
 
-fn stream(device: &Device, spec: &Spec, weights: &Weights, rows: &[Row], precision: Precision) -> Answer {
-    let layer = spec.build(device, &mut Rng::new(0)).expect("layer");
+fn stream(device: &Device, config: &RecurrentConfig, weights: &Weights, rows: &[Row], precision: Precision) -> Answer {
+    let layer = config.clone().build(device, &mut Rng::new(0)).expect("layer");
     set(&layer, weights);
     let options = StreamOptions { batch: rows.len(), weights: precision, ..Default::default() };
-    let mut stream = match &layer {
-        Layer::Gru(layer) => Stream::new(layer, options),
-        Layer::Lstm(layer) => Stream::new(layer, options),
-        Layer::Rnn(layer) => Stream::new(layer, options),
-    }
-    .expect("stream");
+    let mut stream = Stream::new(&layer, options).expect("stream");
     let of = |f: fn(&Row) -> f32| rows.iter().map(f).collect::<Vec<f32>>();
-    let cells = if spec.kind == Kind::Lstm { of(|r| r.c) } else { Vec::new() };
+    let cells = if config.cell == Cell::Lstm { of(|r| r.c) } else { Vec::new() };
     stream.set_state(&[of(|r| r.h), cells].concat()).expect("state");
     let mut all: Vec<f32> = (0..STEPS).flat_map(|_| stream.step(&of(|r| r.x)).expect("step").to_vec()).collect();
     all.extend(stream.state());
@@ -57,13 +51,12 @@ fn stream(device: &Device, spec: &Spec, weights: &Weights, rows: &[Row], precisi
 fn layers_of_fewer_bits_give_the_layers_answer() {
     let Some(device) = gpu() else { return };
     let mut all = Vec::new();
-    for kind in [Kind::GruAfter, Kind::GruBefore] {
+    for cell in [Cell::Gru, Cell::GruResetBefore] {
         let rows = rows(false);
         for weights in &weights(3)[..5] {
-            let want = run(&twin(), &Spec::new(kind, 1, 1), weights, &rows, false);
+            let want = run(&twin(), &RecurrentConfig::new(cell, 1, 1), weights, &rows, false);
             for precision in [Precision::F16, Precision::Bf16, Precision::Int8] {
-                let config =
-                    RecurrentConfig { input: 1, hidden: 1, reset_after: kind == Kind::GruAfter, ..Default::default() };
+                let config = RecurrentConfig::new(cell, 1, 1);
                 let gru = config.build(&device, &mut Rng::new(0)).and_then(|gru| gru.with_weights(precision));
                 let gru = gru.expect("layer");
                 for ((_, parameter), values) in gru.parameters().iter().zip(weights) {
@@ -81,7 +74,7 @@ fn layers_of_fewer_bits_give_the_layers_answer() {
                 let got = Answer { parts: (0..rows.len()).map(of_row).collect() };
                 // Of int8, whole numbers up to 127 are multiplied before the scale comes in.
                 let skip = |i: usize| precision == Precision::Int8 && scale(&rows[i]) > 1e36;
-                all.extend(differences(&format!("{kind:?} with {precision:?}, {weights:?}"), &rows, &got, &want, skip));
+                all.extend(differences(&format!("{cell:?} with {precision:?}, {weights:?}"), &rows, &got, &want, skip));
             }
         }
     }
