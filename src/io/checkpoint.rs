@@ -15,11 +15,15 @@ const MARK: &str = "wgru.checkpoint";
 /// # Errors
 /// [`Error::Io`], and errors of reading tensors back.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn save_checkpoint(trainer: &Trainer, model: &dyn Module, path: impl AsRef<std::path::Path>) -> Result<()> {
+pub fn save_checkpoint_blocking(
+    trainer: &Trainer,
+    model: &dyn Module,
+    path: impl AsRef<std::path::Path>,
+) -> Result<()> {
     crate::wait::block_on(checkpoint_to_file(trainer, model))?.save(path)
 }
 
-/// Returns the file that `save_checkpoint` writes.
+/// Returns the file that `save_checkpoint_blocking` writes.
 ///
 /// # Errors
 /// Errors of reading tensors back.
@@ -86,7 +90,7 @@ impl Trainer {
     }
 }
 
-/// Restores the state of a run that `save_checkpoint` wrote. `trainer` and `model` must be built as for that run: the
+/// Restores the state of a run that `save_checkpoint_blocking` wrote. `trainer` and `model` must be built as for that run: the
 /// file does not contain the options of the trainer and its optimizer.
 ///
 /// # Errors

@@ -29,13 +29,13 @@ mod verify;
 mod zip;
 
 #[cfg(all(feature = "autograd", not(target_arch = "wasm32")))]
-pub use checkpoint::save_checkpoint;
+pub use checkpoint::save_checkpoint_blocking;
 #[cfg(feature = "autograd")]
 pub use checkpoint::{checkpoint_to_file, load_checkpoint};
 pub use compare::{Comparison, Difference, compare};
 pub use convert::RecurrentWeights;
 #[cfg(not(target_arch = "wasm32"))]
-pub use model::save_parameters;
+pub use model::save_parameters_blocking;
 pub use model::{load_parameters, parameters_to_file};
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 pub use recurrent::load_recurrent_blocking;

@@ -30,7 +30,7 @@ pub(super) async fn cause(
     }
     let Some(batch) = batch else { return Ok("the loss is not finite".into()) };
     if let Some((name, example)) = first_bad_value(&batch).await? {
-        return Ok(format!("the {name} of example {example} holds NaN or infinity"));
+        return Ok(format!("{name} of example {example} holds NaN or infinity"));
     }
     let passed = match step.model() {
         None => format!("the parameters and the batch are finite (examples {})", list(batch.examples())),
@@ -87,8 +87,9 @@ async fn is_finite(tensor: &Tensor) -> Result<bool> {
 /// The first input or target with a value that is not finite, and the index of the example. Padding of the first input
 /// is skipped.
 async fn first_bad_value(batch: &Batch) -> Result<Option<(String, usize)>> {
-    let (count, targets) = (batch.inputs().len(), batch.has_targets().then(|| ("target".to_string(), batch.targets())));
-    let name = |i: usize| if count == 1 { "input".to_string() } else { format!("input {}", i + 1) };
+    let (count, targets) =
+        (batch.inputs().len(), batch.has_targets().then(|| ("the target".to_string(), batch.targets())));
+    let name = |i: usize| if count == 1 { "the input".to_string() } else { format!("input {}", i + 1) };
     let inputs = batch.inputs().iter().enumerate().map(|(i, input)| (name(i), input));
     for (place, (name, values)) in inputs.chain(targets).enumerate() {
         if values.dtype() != DType::F32 {

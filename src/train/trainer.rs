@@ -82,7 +82,7 @@ pub(crate) struct Best {
 /// `fit_blocking` and `fit_with_blocking`.
 ///
 /// All random numbers come from one generator, and all state is in here and in the parameters, so a run saved by
-/// [`io::save_checkpoint`](crate::io::save_checkpoint) continues bit for bit.
+/// [`io::save_checkpoint_blocking`](crate::io::save_checkpoint_blocking) continues bit for bit.
 ///
 /// ```
 /// use wgru::{Device, Rng, nn::{Linear, Module}, train::*};
