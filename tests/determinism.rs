@@ -6,8 +6,6 @@ extern crate browser_tests;
 
 mod common;
 
-use std::ops::ControlFlow;
-
 use wgru::nn::{
     Dropout, LastState, Linear, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions, Sequential,
 };

@@ -15,7 +15,7 @@ use wgru::nn::{
     Dropout, Embedding, Gru, LastStep, Linear, Mode, Module, RecurrentConfig, RunOptions, Sequential, named_parameters,
 };
 use wgru::train::{
-    AdamConfig, Batch, Data, HostData, Method, Optimizer, Schedule, Snapshot, TrainOptions, Trainer, loss,
+    AdamConfig, Batch, Data, HostData, Method, Optimizer, Reduction, Schedule, Snapshot, TrainOptions, Trainer, loss,
 };
 use wgru::{Device, Error, Result, Rng, Tensor};
 
@@ -88,7 +88,7 @@ fn steps_and_modules_give_the_same_bits(device: &Device) {
         fitted.map(drop)
     });
     let by_hand = run(&|trainer, model, data| {
-        let mut training = trainer.start(model, data, Some(data), |x, y| loss::mse(x, y))?;
+        let mut training = trainer.start(model, data, Some(data), |x, y| loss::mse_with(x, y, Reduction::Mean))?;
         let mut reports = 0;
         while training.next_blocking()?.is_some() {
             reports += 1;

@@ -365,7 +365,6 @@ fn reads_complete_where_the_host_does_not_poll() {
 
 /// Losses and weights after some updates.
 fn train(device: &Device) -> Vec<f32> {
-    use std::ops::ControlFlow;
     use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
     let gru = RecurrentConfig { layers: 2, batch_first: true, ..RecurrentConfig::gru(3, 24) };
     let gru = gru.build(device, &mut Rng::new(0)).expect("gru");

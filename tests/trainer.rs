@@ -162,7 +162,7 @@ fn parameters_that_cannot_be_trained_are_refused() {
     let device = Device::cpu();
     let (a, b) = (weight(&device, &[1.0]), weight(&device, &[2.0]));
     let refused = |parameters, word: &str| {
-        let text = Optimizer::new(parameters, ADAM, 0.1).err().expect("refused").to_string();
+        let text = Optimizer::new(parameters, ADAM, 0.1).expect_err("refused").to_string();
         assert!(text.contains(word), "{text}");
     };
     refused(list(&[("w", &a), ("w", &b)]), "two parameters");
@@ -173,7 +173,7 @@ fn parameters_that_cannot_be_trained_are_refused() {
         (Method::Sgd(SgdConfig { momentum: f32::NAN, ..SgdConfig::default() }), "momentum"),
         (Method::Sgd(SgdConfig { momentum: 0.5, dampening: f32::NAN, ..SgdConfig::default() }), "dampening"),
     ] {
-        let text = Optimizer::new(list(&[("w", &a)]), method, 0.1).err().expect("refused").to_string();
+        let text = Optimizer::new(list(&[("w", &a)]), method, 0.1).expect_err("refused").to_string();
         assert!(text.contains(word), "{text}");
     }
     let mut optimizer = Optimizer::new(list(&[("w", &a)]), ADAM, 0.1).expect("optimizer");

@@ -15,6 +15,7 @@ pub(crate) struct RecurrentRun {
 
 /// Values of a run that backward reads.
 #[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only back-propagation reads it"))]
+#[allow(clippy::large_enum_variant, reason = "it lies in the box of `Backward::Recurrent`")]
 pub(crate) enum Kept {
     /// The gates of every step.
     Gates(Forward),
