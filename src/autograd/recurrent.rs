@@ -18,7 +18,7 @@ pub(crate) struct RecurrentRun {
 #[allow(clippy::large_enum_variant, reason = "it lies in the box of `Backward::Recurrent`")]
 pub(crate) enum Kept {
     /// The gates of every step.
-    Gates(Forward),
+    Gates(Box<Forward>),
     /// Some states only: the gates are computed again.
     States(States),
 }

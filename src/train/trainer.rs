@@ -1,12 +1,20 @@
 //! The trainer: options, state and the calls that train.
 
+mod evaluate;
+mod snapshot;
+mod training;
+
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
-use super::snapshot::{Keeping, Within};
+use snapshot::Keeping;
+pub use snapshot::Snapshot;
+pub(crate) use snapshot::{MODEL, OPTIMIZER, STATUS, Within};
+pub use training::Training;
+
 use super::step::Step;
-use super::{Batch, Data, Optimizer, Schedule, Training};
+use super::{Batch, Data, Optimizer, Schedule};
 use crate::error::{Error, Result};
 use crate::kernels::TrainingStatus;
 use crate::nn::{Mode, Module};
@@ -104,10 +112,10 @@ pub struct Trainer {
     pub(crate) epoch: usize,
     pub(crate) updates: u64,
     /// The rate from which the schedule starts.
-    pub(super) rate: f64,
+    rate: f64,
     pub(crate) best: Option<Best>,
-    pub(super) history: History,
-    pub(super) keeping: Option<Keeping>,
+    history: History,
+    keeping: Option<Keeping>,
     /// Position within an epoch to resume from.
     pub(crate) resumed: Option<Resumed>,
     /// In a mutex so that the trainer can be shared between threads.
@@ -183,7 +191,7 @@ impl Trainer {
     }
 
     /// Calls the listener.
-    pub(super) fn report(&mut self, progress: &Progress) -> ControlFlow<()> {
+    fn report(&mut self, progress: &Progress) -> ControlFlow<()> {
         let Some(listener) = self.listener.take() else { return ControlFlow::Continue(()) };
         let mut listener = listener.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         let flow = listener(progress, self);
@@ -358,7 +366,7 @@ impl Trainer {
         schedule.check()
     }
 
-    pub(super) fn check_data(&self, data: &dyn Data) -> Result<()> {
+    fn check_data(&self, data: &dyn Data) -> Result<()> {
         if self.options.batch == 0 || data.is_empty() {
             return Err(Error::value("Trainer::fit", "batch and data", "at least one example", 0));
         }
@@ -367,7 +375,7 @@ impl Trainer {
 
     /// Remembers the weights if `loss` is the best so far; returns whether patience is left. `updates` are those of an
     /// epoch.
-    pub(super) async fn keep_best(&mut self, loss: f32, updates: usize) -> Result<bool> {
+    async fn keep_best(&mut self, loss: f32, updates: usize) -> Result<bool> {
         let Some(patience) = self.options.patience else { return Ok(true) };
         if !loss.is_finite() {
             let cause = format!("the validation loss is {loss}");
@@ -384,11 +392,11 @@ impl Trainer {
     }
 
     /// The best epoch so far, for a training with patience.
-    pub(super) fn best(&self) -> Option<&Best> {
+    fn best(&self) -> Option<&Best> {
         self.best.as_ref().filter(|_| self.options.patience.is_some())
     }
 
-    pub(super) fn restore_best(&self) -> Result<()> {
+    fn restore_best(&self) -> Result<()> {
         let Some(best) = self.best() else { return Ok(()) };
         self.optimizer.distinct().zip(&best.weights).try_for_each(|((_, p), w)| p.assign(w))
     }

@@ -122,7 +122,7 @@ async fn tell(listener: &Function, p: &Progress) -> ControlFlow<()> {
 #[wasm_bindgen]
 impl Network {
     /// Trains on `x` `[N, T, I]` and `y`, and validates on the second pair. Returns the `History` of `types.ts`.
-    #[allow(clippy::too_many_arguments, reason = "typed arrays cross one by one")]
+    #[allow(clippy::too_many_arguments, reason = "wasm-bindgen passes typed arrays as separate arguments")]
     pub async fn train(
         &self,
         x: Vec<f32>,

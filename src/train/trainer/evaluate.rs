@@ -1,11 +1,12 @@
 //! Evaluation, and preparation of a training.
 
-use super::step::Step;
-use super::watch::Watch;
-use super::{Batch, Data, Trainer, clip_grad_norm};
+use super::Trainer;
 use crate::error::{Error, Result};
 use crate::nn::{Mode, Module};
 use crate::tensor::Tensor;
+use crate::train::step::Step;
+use crate::train::watch::Watch;
+use crate::train::{Batch, Data, clip_grad_norm};
 
 impl Trainer {
     /// Compiles the shaders that training `model` needs. On a GPU this takes hundreds of milliseconds, which the first

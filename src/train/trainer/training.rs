@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 
 use super::evaluate::mean_loss;
-use super::snapshot::Within;
-use super::step::Step;
-use super::watch::Watch;
-use super::{Data, History, Progress, Resumed, Trainer, clip_grad_norm, diverged};
+use super::{History, Progress, Resumed, Trainer, Within};
 use crate::error::{Error, Result};
 use crate::nn::Mode;
 use crate::rng::Rng;
+use crate::train::step::Step;
+use crate::train::watch::Watch;
+use crate::train::{Data, clip_grad_norm, diverged};
 
 /// A run that the caller advances update by update, from [`Trainer::start`] or [`Trainer::start_with`]. Use it where
 /// something must happen between two updates that [`Trainer::on_progress`] cannot do: await, or borrow local variables.

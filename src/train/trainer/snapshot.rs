@@ -1,12 +1,12 @@
 //! Snapshots of training runs in host memory
 
-use super::trainer::{Best, Trainer};
-use super::watch::Report;
+use super::{Best, Trainer};
 use crate::error::Result;
 use crate::keeper::{HostCopy, Keeper};
 use crate::nn::Module;
 use crate::rng::Rng;
 use crate::tensor::Tensor;
+use crate::train::watch::Report;
 
 /// The complete state of a training run in host memory, from which it continues bit for bit: weights, optimizer state,
 /// random generator, epoch, position within the epoch, and best weights. It outlives the device. [`Trainer::resume`]
