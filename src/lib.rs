@@ -41,6 +41,7 @@ mod router;
 mod shape;
 mod stream;
 mod tensor;
+#[cfg(feature = "autograd")]
 pub mod train;
 mod tuning;
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
 use crate::cpu::{Cpu, CpuOptions};
-#[cfg(feature = "gpu")]
+#[cfg(any(feature = "gpu", doc))]
 use crate::error::Error;
 use crate::error::Result;
 #[cfg(feature = "gpu")]

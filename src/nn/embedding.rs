@@ -17,6 +17,7 @@ use crate::tensor::Tensor;
 /// assert!(embedding.forward(&Tensor::from_indices(&device, &[10], &[1])?).is_err());
 /// # Ok::<(), wgru::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct Embedding {
     weight: Tensor,
 }

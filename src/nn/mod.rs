@@ -38,6 +38,7 @@ pub use recurrent::{
 pub(crate) use sequential::check_last_steps;
 pub use sequential::{LastState, LastStep, Relu, Sequential, Tanh};
 pub use tied::parameter_count;
+#[cfg(feature = "autograd")]
 pub(crate) use tied::{Tied, by_storage};
 
 pub use crate::ops::recurrent::Plan;

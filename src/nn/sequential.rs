@@ -64,6 +64,14 @@ impl Module for Sequential {
     }
 }
 
+/// Prints the names of the layers.
+impl std::fmt::Debug for Sequential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.layers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_tuple("Sequential").field(&names).finish()
+    }
+}
+
 /// Order in which the steps of an output are computed.
 #[derive(Clone, Copy, Default)]
 enum Order {
@@ -128,6 +136,7 @@ fn steps_of(op: &'static str, x: &Tensor, batch_first: bool) -> Result<(usize, [
 ///
 /// Use it after a forward recurrent layer, on sequences of equal length. After a bidirectional or reverse layer, use
 /// [`LastState`]: at the last step, a reverse direction has processed only one step.
+#[derive(Clone, Copy, Debug)]
 pub struct LastStep {
     /// Whether the batch is the first axis.
     pub batch_first: bool,
@@ -211,6 +220,7 @@ impl Module for LastState {
 macro_rules! activation {
     ($(#[$meta:meta])* $name:ident, $method:ident) => {
         $(#[$meta])*
+        #[derive(Clone, Copy, Debug)]
         pub struct $name;
 
         impl Module for $name {

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use super::Module;
-use crate::error::Result;
-use crate::kernels::BinaryOp;
-use crate::ops::elementwise;
 use crate::tensor::Tensor;
+#[cfg(feature = "autograd")]
+use crate::{error::Result, kernels::BinaryOp, ops::elementwise};
 
 /// One parameter with all of its names.
 pub(crate) struct Tied {
@@ -52,13 +51,16 @@ pub fn parameter_count(model: &dyn Module) -> usize {
 }
 
 impl Tied {
+    pub fn tensor(&self) -> &Tensor {
+        &self.leaves[0]
+    }
+}
+
+#[cfg(feature = "autograd")]
+impl Tied {
     /// Returns the first name.
     pub fn name(&self) -> &str {
         self.names.first().map_or("", |name| name)
-    }
-
-    pub fn tensor(&self) -> &Tensor {
-        &self.leaves[0]
     }
 
     /// Returns the gradient of the parameter, in the shape of [`tensor`](Self::tensor).

@@ -370,6 +370,17 @@ impl Recurrent {
     }
 }
 
+/// Prints the configuration, the format of the weights and the device.
+impl std::fmt::Debug for Recurrent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recurrent")
+            .field("config", &self.config)
+            .field("weights", &self.format.precision)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Module for Recurrent {
     /// Returns `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, for an LSTM `weight_hr_l0` and
     /// `weight_peephole_l0` (`[3H]`, of the gates i, f, o), then the same with `_reverse`, then layer 1, and the
