@@ -523,7 +523,7 @@ fn data_sets_refuse_what_does_not_belong_together() {
     refused(HostData::new(&device, vec![], &[2]), &["HostData::new", "inputs", "[2]"]);
     refused(HostData::new(&device, vec![0.0; 3], &[2]), &["inputs", "[3]"]);
     refused(HostData::new(&device, vec![0.0; 3], &[3, 0]), &["at least 1", "[3, 0]"]);
-    refused(HostData::new(&device, vec![0.0; 3], &[1, 1, 1, 1]), &["dims", "3 axes"]);
+    refused(HostData::new(&device, vec![0.0; 3], &[1; 8]), &["dims", "7 axes"]);
     refused(HostData::new(&device, vec![0.0; 3], &[usize::MAX, 2]), &["HostData::new"]);
     refused(HostData::from_indices(&device, vec![1; 3], &[2]), &["HostData::from_indices", "inputs"]);
 

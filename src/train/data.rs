@@ -89,7 +89,7 @@ impl HostData {
     ///
     /// # Errors
     /// [`Error::Shape`] unless `inputs` holds a whole number of examples, at least one, or for `dims` that no batch can
-    /// have: an extent of 0, or more than three axes.
+    /// have: an extent of 0, or more than seven axes.
     pub fn new(device: &Device, inputs: Vec<f32>, dims: &[usize]) -> Result<Self> {
         Self::of("HostData::new", device, Values::F32(inputs), dims)
     }
@@ -193,7 +193,7 @@ impl HostData {
 /// Number of values of one example.
 fn width(op: &'static str, dims: &[usize]) -> Result<usize> {
     if dims.len() >= MAX_RANK {
-        return Err(Error::shape(op, "dims", "at most 3 axes, without that of the batch", dims));
+        return Err(Error::shape(op, "dims", format!("at most {} axes, without that of the batch", MAX_RANK - 1), dims));
     }
     Ok(Shape::new(op, dims)?.len())
 }
