@@ -39,7 +39,7 @@ cargo fmt --check
 
 step 'lints, with and without the GPU'
 cargo clippy --all-targets --locked -- -D warnings
-[ "$tier" = quick ] || cargo clippy --all-targets --locked --no-default-features --features train -- -D warnings
+[ "$tier" = quick ] || cargo clippy --all-targets --locked --no-default-features --features autograd -- -D warnings
 
 step 'documentation'
 RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
@@ -63,7 +63,7 @@ if [ -n "${WGRU_DATA:-}" ]; then
 fi
 
 step 'tests without the feature gpu'
-cargo test --locked --no-default-features --features train --lib --tests
+cargo test --locked --no-default-features --features autograd --lib --tests
 
 step 'examples'
 out=$(mktemp -d)
@@ -101,7 +101,7 @@ if [ -n "${WGRU_DATA:-}" ]; then
 fi
 
 # Only checks that it draws: a network cannot forecast after so few updates.
-cargo run --quiet --locked --example gates -- --updates 60 --plot "$out/gates.svg"
+cargo run --quiet --locked --example gates -- --epochs 1 --plot "$out/gates.svg"
 if [ -n "${WGRU_DATA:-}" ]; then
     cargo run --quiet --locked --example onnx -- check "$WGRU_DATA/suites/onnx_node_1.16.2" --device cpu
     if $has_adapter; then

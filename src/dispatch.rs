@@ -12,11 +12,12 @@ use crate::kernel::{Call, Kernel, MOST_BUFFERS, Program, Typed};
 use crate::tensor::Tensor;
 
 impl Device {
-    /// Runs one kernel: on the CPU at once, on a GPU recorded and submitted later.
+    /// Runs one kernel. The CPU runs it at once; a GPU records it and submits it later.
     ///
     /// # Errors
-    /// [`Error::Shape`] when a buffer is shorter than the kernel asks, [`Error::DeviceMix`] for tensors of another
-    /// device, [`Error::Value`] when a tensor is both read and written, [`Error::Limit`] for too many workgroups.
+    /// [`Error::Shape`] if a buffer is shorter than the kernel requires, [`Error::DeviceMix`] for tensors of another
+    /// device, [`Error::Value`] if a tensor is both read and written, or written twice, [`Error::Limit`] for too many
+    /// workgroups.
     #[doc(hidden)]
     pub fn run<const R: usize, const W: usize, K: Kernel<R, W>>(
         &self,
@@ -55,7 +56,7 @@ impl Device {
         }
     }
 
-    /// Binds tensors to a kernel that is then run any number of times.
+    /// Binds tensors to a kernel that can then run any number of times.
     ///
     /// # Errors
     /// As [`Device::run`].
@@ -88,7 +89,7 @@ impl Device {
         Ok(BoundAny { device: self.clone(), engine, writes: writes.iter().map(|t| t.detach()).collect(), lens, names })
     }
 
-    /// Refuses tensors of other devices, and one that is written and used otherwise too.
+    /// Checks that all tensors are on this device, and that no written tensor is bound twice.
     fn check_bind(
         &self,
         op: &'static str,
@@ -120,10 +121,10 @@ pub struct Bound<K, const R: usize, const W: usize> {
 struct BoundAny {
     device: Device,
     engine: BoundEngine,
-    /// Their writes are counted.
+    /// The written tensors, to update their versions.
     writes: Vec<Tensor>,
     lens: Vec<usize>,
-    /// Of the kernel, of what it reads and of what it writes.
+    /// Names of the kernel, of the bindings that it reads, and of those that it writes.
     names: (&'static str, &'static [&'static str], &'static [&'static str]),
 }
 
@@ -166,7 +167,7 @@ impl BoundAny {
             #[cfg(feature = "gpu")]
             _ => unreachable!("bound by this device"),
         };
-        // After the write: who reads a version before it finds out.
+        // Updates versions after the write, so that a version read before it no longer matches.
         self.writes.iter().for_each(Tensor::touch);
         done
     }

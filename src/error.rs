@@ -24,7 +24,7 @@ pub enum Error {
         got: String,
     },
     /// A number, option or text is outside what the operation takes.
-    #[error("{op}: {arg} is out of range: expected {expected}, got {got}")]
+    #[error("{op}: {arg}: expected {expected}, got {got}")]
     Value {
         /// The operation that refused.
         op: &'static str,
@@ -164,6 +164,35 @@ pub enum Error {
 }
 
 impl Error {
+    /// A code that stays the same across versions, for programs that handle some errors; the npm package has the same
+    /// codes. The error of an ONNX node has the code of its cause.
+    ///
+    /// ```
+    /// use wgru::{Device, Tensor};
+    /// let error = Tensor::from_slice(&Device::cpu(), &[1.0], &[2]).unwrap_err();
+    /// assert_eq!(error.code(), "shape");
+    /// ```
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Shape { .. } => "shape",
+            Error::Value { .. } => "value",
+            Error::DType { .. } => "dtype",
+            Error::DeviceMix { .. } => "device-mix",
+            Error::ModifiedInPlace { .. } => "modified-in-place",
+            Error::NoAdapter(_) => "no-adapter",
+            Error::Limit { .. } | Error::Budget { .. } => "limit",
+            Error::OutOfMemory { .. } => "out-of-memory",
+            Error::DeviceLost(_) => "device-lost",
+            Error::Gpu(_) => "gpu",
+            Error::Io { .. } => "io",
+            Error::Format { .. } => "format",
+            Error::Unsupported { .. } => "unsupported",
+            Error::Node { source, .. } => source.code(),
+            Error::Stopped(_) => "aborted",
+            Error::Diverged { .. } => "diverged",
+        }
+    }
+
     pub(crate) fn shape(op: &'static str, arg: &'static str, expected: impl ToString, got: &[usize]) -> Self {
         // No shape that is right has so many axes.
         const AXES: usize = 16;

@@ -74,6 +74,7 @@ struct Pending<T> {
     readings: Vec<Reading>,
 }
 
+#[cfg(feature = "autograd")]
 impl<T> HostCopy<T> {
     /// Adds values that are in host memory already.
     pub(crate) fn push(&mut self, name: &str, values: Vec<f32>) {
@@ -151,11 +152,13 @@ impl<T> Keeper<T> {
     }
 
     /// Whether copies are pending.
+    #[cfg(feature = "autograd")]
     pub(crate) fn is_busy(&self) -> bool {
         self.pending.is_some()
     }
 
     /// Takes the last complete copies.
+    #[cfg(feature = "autograd")]
     pub(crate) fn take(&mut self) -> Option<HostCopy<T>> {
         self.kept.take()
     }

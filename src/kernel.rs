@@ -85,7 +85,7 @@ pub trait Params {
 }
 
 /// Static description of a kernel, without its type and parameters.
-#[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "what only a GPU asks"))]
+#[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "some fields are only read for a GPU"))]
 pub(crate) struct Program {
     pub name: &'static str,
     pub wgsl: &'static [&'static str],
@@ -98,7 +98,7 @@ pub(crate) struct Program {
 }
 
 /// Type-erased kernel with its parameters, so that the code that runs kernels is not monomorphized per kernel.
-#[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "what only a GPU asks"))]
+#[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "some methods are only called for a GPU"))]
 pub(crate) trait Call {
     fn check(&self) -> Result<()>;
     fn check_shader(&self) -> Result<()>;

@@ -18,12 +18,12 @@ mod keeper;
 #[cfg(feature = "unstable-kernels")]
 pub mod kernel;
 #[cfg(not(feature = "unstable-kernels"))]
-#[allow(dead_code, reason = "public with the feature")]
+#[allow(dead_code, reason = "public only with the feature `unstable-kernels`")]
 mod kernel;
 #[cfg(feature = "unstable-kernels")]
 pub mod kernels;
 #[cfg(not(feature = "unstable-kernels"))]
-#[allow(dead_code, reason = "public with the feature")]
+#[allow(dead_code, reason = "public only with the feature `unstable-kernels`")]
 mod kernels;
 mod math;
 pub mod models;
@@ -31,7 +31,7 @@ pub mod nn;
 #[cfg(feature = "unstable-kernels")]
 pub mod ops;
 #[cfg(not(feature = "unstable-kernels"))]
-#[allow(dead_code, reason = "public with the feature")]
+#[allow(dead_code, reason = "public only with the feature `unstable-kernels`")]
 mod ops;
 mod precision;
 mod replace;
@@ -41,6 +41,7 @@ mod router;
 mod shape;
 mod stream;
 mod tensor;
+#[cfg(feature = "autograd")]
 pub mod train;
 mod tuning;
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]

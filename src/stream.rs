@@ -1,4 +1,5 @@
-//! Recurrent layers frame by frame: carried state, no allocation, no lock and no system call after construction.
+//! Runs recurrent layers frame by frame. The state is carried; after construction, nothing allocates, locks or makes a
+//! system call.
 
 use std::sync::Arc;
 
@@ -10,19 +11,19 @@ use crate::ops::recurrent::Weights;
 use crate::precision::Precision;
 use crate::tensor::Tensor;
 
-/// More share too little each.
+/// Maximum number of threads. With more, each would have too little work.
 const MOST_THREADS: usize = 16;
 
-/// How a [`Stream`] is made.
+/// Options of a [`Stream`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamOptions {
-    /// Sequences stepped together.
+    /// Number of sequences stepped together.
     pub batch: usize,
-    /// How the weights are kept.
+    /// Storage format of the weights.
     pub weights: Precision,
-    /// Threads that share the units of a step, the calling one among them. The others spin while steps follow each
-    /// other and sleep when they do not; from about 200 units on two are faster than one. The numbers do not depend on
-    /// it.
+    /// Number of threads that share the units of a step, including the calling one. The others spin while steps follow
+    /// each other, and sleep otherwise. From about 200 units on, two threads are faster than one. Results do not depend
+    /// on it.
     pub threads: usize,
 }
 
@@ -32,10 +33,11 @@ impl Default for StreamOptions {
     }
 }
 
-/// Steps a [`Gru`], [`Lstm`] or [`Rnn`] (and a [`Linear`] after it) frame by frame on the CPU.
+/// Steps a [`Gru`](crate::nn::Gru), [`Lstm`](crate::nn::Lstm) or [`Rnn`](crate::nn::Rnn), and optionally a [`Linear`]
+/// after it, frame by frame on the CPU.
 ///
-/// Everything is made at construction: [`step`](Self::step) allocates nothing, takes no lock, makes no system call and
-/// costs the same every time, so it may run in an audio callback. Weights are shared between clones.
+/// Construction prepares everything. [`step`](Self::step) allocates nothing, takes no lock, makes no system call and
+/// costs the same every time, so it may run in an audio callback. Clones share the weights.
 ///
 /// ```
 /// use wgru::{Device, Rng, Stream, StreamOptions, nn::{RecurrentConfig, Linear}};
@@ -44,7 +46,7 @@ impl Default for StreamOptions {
 /// let head = Linear::new(&device, 8, 1, true, &mut rng)?;
 /// let mut stream = Stream::new(&gru, StreamOptions::default())?.then(&head)?;
 /// let score = stream.step(&[0.1, 0.2, 0.3])?[0];
-/// let fork = stream.clone();                               // goes on from here on its own
+/// let fork = stream.clone();                               // continues independently from here
 /// stream.reset();
 /// assert_eq!(stream.step(&[0.1, 0.2, 0.3])?[0], score);
 /// # let _ = fork;
@@ -55,20 +57,21 @@ pub struct Stream {
     model: Arc<Model>,
     options: StreamOptions,
     isa: Isa,
-    /// `[parts, layers, B, H]` before and after the step: `h`, of an LSTM then `c`.
+    /// State before the step `[parts, layers, B, H]`: `h`, for an LSTM `h` and `c`.
     state: Vec<f32>,
+    /// State after the step.
     next: Vec<f32>,
     scratch: Vec<StepScratch>,
     head: HeadScratch,
     output: Vec<f32>,
 }
 
-/// The weights.
+/// Weights and threads, shared between clones.
 struct Model {
     cell: Cell,
     input: usize,
     hidden: usize,
-    /// `[parts, layers, H]`, where streams begin.
+    /// Initial states `[parts, layers, H]`.
     first: Vec<f32>,
     layers: Vec<StepWeights>,
     head: Option<Head>,
@@ -80,14 +83,14 @@ struct Head {
     bias: Vec<f32>,
 }
 
-/// What the product of the linear layer works in.
+/// Working memory for the product of the linear layer.
 #[derive(Clone)]
 struct HeadScratch {
     sums: Vec<f32>,
     inputs: Option<Inputs>,
 }
 
-/// The values of a parameter on the CPU.
+/// Returns the values of a parameter, which must be on the CPU.
 fn values(op: &'static str, tensor: &Tensor) -> Result<Vec<f32>> {
     if tensor.device().is_gpu() {
         let expected = "a model on the CPU (load it there: nothing is read back silently)".to_string();
@@ -96,7 +99,7 @@ fn values(op: &'static str, tensor: &Tensor) -> Result<Vec<f32>> {
     tensor.to_vec()
 }
 
-/// The packed weights of one direction.
+/// Packs the weights of one layer.
 fn pack(cell: Cell, w: &Weights, precision: Precision) -> Result<StepWeights> {
     let get = |tensor: &Tensor| values("Stream", tensor);
     let (w_ih, w_hh) = (get(&w.w_ih)?, get(&w.w_hh)?);
@@ -107,7 +110,7 @@ fn pack(cell: Cell, w: &Weights, precision: Precision) -> Result<StepWeights> {
     StepWeights::new(cell, [&w_ih, &w_hh], [&b_ih, &b_hh], precision)
 }
 
-/// The cell, or a refusal of what a stream does not step.
+/// Returns the cell if a stream supports the layer and the options.
 fn check(c: &RecurrentConfig, options: StreamOptions) -> Result<Cell> {
     let op = "Stream";
     if options.batch == 0 {
@@ -128,7 +131,7 @@ fn check(c: &RecurrentConfig, options: StreamOptions) -> Result<Cell> {
     }
     let o = c.options;
     let plain = RecurrentOptions { padding: o.padding, learn_h0: o.learn_h0, ..RecurrentOptions::default() };
-    // What only training knows does not matter here.
+    // Options that only affect training do not matter here.
     let seen =
         RecurrentOptions { input_dropout: 0.0, recurrent_dropout: 0.0, weight_dropout: 0.0, recompute: false, ..o };
     if seen != plain {
@@ -141,12 +144,13 @@ fn check(c: &RecurrentConfig, options: StreamOptions) -> Result<Cell> {
 }
 
 impl Stream {
-    /// A stream of `layer`, which must be on the CPU, from a state of zeros (or its learned first state).
+    /// Creates a stream of `layer`, which must be on the CPU. It starts from zeros, or from the layer's learned initial
+    /// state.
     ///
     /// # Errors
-    /// [`Error::Value`] for a batch of 0, a layer that runs backwards or has options that a stream does not step (other
-    /// activations, clipping, zoneout, projections, peepholes), or weights that f16 cannot hold; [`Error::DeviceMix`]
-    /// for a layer on a GPU.
+    /// [`Error::Value`] for a batch of 0, a number of threads out of range, a reverse or bidirectional layer, options
+    /// that a stream does not support (other activations, clipping, zoneout, projections, peepholes), or weights that
+    /// f16 cannot represent; [`Error::DeviceMix`] for a layer on a GPU.
     pub fn new(layer: &Recurrent, options: StreamOptions) -> Result<Self> {
         let c = layer.config();
         let cell = check(c, options)?;
@@ -177,11 +181,11 @@ impl Stream {
         Self { next: state.clone(), state, model, options, isa, scratch, head: head_scratch, output }
     }
 
-    /// The same stream with a linear layer after the last state; the state starts anew.
+    /// Appends a linear layer to the last recurrent layer, and resets the state.
     ///
     /// # Errors
-    /// [`Error::Shape`] unless the layer takes H features, [`Error::Value`] when there is one already,
-    /// [`Error::DeviceMix`] for a layer on a GPU.
+    /// [`Error::Shape`] unless the layer takes H features, [`Error::Value`] if the stream already has a linear layer or
+    /// was cloned, [`Error::DeviceMix`] for a layer on a GPU.
     pub fn then(self, linear: &Linear) -> Result<Self> {
         let op = "Stream::then";
         let weight = linear.weight();
@@ -204,20 +208,20 @@ impl Stream {
         Ok(Self::of(Arc::new(model), self.options))
     }
 
-    /// Sequences stepped together.
+    /// Returns the number of sequences stepped together.
     pub fn batch(&self) -> usize {
         self.options.batch
     }
 
-    /// Features of a frame.
+    /// Returns the number of features of a frame.
     pub fn input(&self) -> usize {
         self.model.input
     }
 
-    /// One step: `frame` `[B, I]` to `[B, H]`, or to the linear layer's `[B, out]`.
+    /// Runs one step on `frame` `[B, I]`. Returns the output `[B, H]`, or `[B, out]` of the linear layer.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a frame of another length; the state is then untouched.
+    /// [`Error::Shape`] for a frame of another length; the state is then unchanged.
     pub fn step(&mut self, frame: &[f32]) -> Result<&[f32]> {
         let (batch, h) = (self.options.batch, self.model.hidden);
         if frame.len() != batch * self.model.input {
@@ -227,7 +231,7 @@ impl Stream {
         Ok(self.step_rows(frame, batch, h))
     }
 
-    /// One step of the first `rows` rows; those of the frame are checked.
+    /// Runs one step of the first `rows` rows. The caller must have checked the length of the frame.
     fn step_rows(&mut self, frame: &[f32], rows: usize, h: usize) -> &[f32] {
         let Self { model, isa, state, next, scratch, head: s, output, options } = self;
         let (isa, len) = (*isa, options.batch * h);
@@ -253,12 +257,13 @@ impl Stream {
         &output[..rows * head.w.units]
     }
 
-    /// The states `[layers, B, H]`, of an LSTM `h` and then `c` (`[2, layers, B, H]`): a snapshot to keep, or to look at.
+    /// Returns the states `[layers, B, H]`, for an LSTM `h` and then `c` (`[2, layers, B, H]`). Copy them to take a
+    /// snapshot for [`set_state`](Self::set_state).
     pub fn state(&self) -> &[f32] {
         &self.state
     }
 
-    /// Goes on from `state`, as [`state`](Self::state) gave it.
+    /// Continues from `state`, which has the layout of [`state`](Self::state).
     ///
     /// # Errors
     /// [`Error::Shape`] for another length.
@@ -272,7 +277,7 @@ impl Stream {
         Ok(())
     }
 
-    /// All sequences begin again: from 0, or from the learned first state.
+    /// Restarts all sequences from zeros, or from the learned initial state.
     pub fn reset(&mut self) {
         (0..self.options.batch).for_each(|row| self.reset_row(row));
     }
@@ -286,7 +291,7 @@ impl Stream {
 }
 
 impl Recurrent {
-    /// A [`Stream`] of `batch` sequences with f32 weights.
+    /// Creates a [`Stream`] of `batch` sequences with f32 weights.
     ///
     /// # Errors
     /// As [`Stream::new`].
@@ -295,7 +300,7 @@ impl Recurrent {
     }
 }
 
-/// Independent streams stepped as one batch; they join and leave between steps, without allocation.
+/// Independent streams that are stepped as one batch. They join and leave between steps, without allocation.
 ///
 /// ```
 /// use wgru::{Device, Rng, StreamPool, Stream, StreamOptions, nn::RecurrentConfig};
@@ -312,9 +317,9 @@ impl Recurrent {
 /// ```
 pub struct StreamPool {
     stream: Stream,
-    /// By row: who has it. Rows in use come first.
+    /// The member of each row. Rows in use come first.
     members: Vec<StreamId>,
-    /// By slot: its row, and the serial number of who has it.
+    /// The row and the serial number of the member in each slot.
     slots: Vec<Option<(usize, u64)>>,
     frames: Vec<f32>,
     width: usize,
@@ -329,7 +334,7 @@ pub struct StreamId {
 }
 
 impl StreamPool {
-    /// A pool of up to `stream.batch()` members.
+    /// Creates a pool for up to `stream.batch()` members.
     pub fn new(stream: Stream) -> Self {
         let capacity = stream.batch();
         let width = stream.model.head.as_ref().map_or(stream.model.hidden, |head| head.w.units);
@@ -337,20 +342,20 @@ impl StreamPool {
         Self { members: Vec::with_capacity(capacity), slots: vec![None; capacity], frames, width, serial: 0, stream }
     }
 
-    /// Members now.
+    /// Returns the current number of members.
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Whether nobody is in it.
+    /// Whether the pool has no members.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// A new member, at the beginning of its sequence.
+    /// Adds a member, at the start of its sequence.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the pool is full.
+    /// [`Error::Limit`] if the pool is full.
     pub fn join(&mut self) -> Result<StreamId> {
         let (row, capacity) = (self.members.len(), self.slots.len());
         let Some(slot) = self.slots.iter().position(Option::is_none) else {
@@ -367,7 +372,7 @@ impl StreamPool {
         Ok(id)
     }
 
-    /// First element of a row in each state of each layer.
+    /// Returns the index of the first element of a row in each state of each layer.
     fn rows(&self, row: usize) -> impl Iterator<Item = usize> + use<> {
         let (batch, model) = (self.stream.batch(), &self.stream.model);
         let (h, states) = (model.hidden, model.cell.states() * model.layers.len());
@@ -381,18 +386,19 @@ impl StreamPool {
         }
     }
 
-    /// Ends a member; the last row takes its place.
+    /// Removes a member.
     ///
     /// # Errors
-    /// [`Error::Value`] for one that is not in the pool.
+    /// [`Error::Value`] if it is not in the pool.
     pub fn leave(&mut self, id: StreamId) -> Result<()> {
         let row = self.row("StreamPool::leave", id)?;
+        // The member in the last row moves to the row that is now free.
         let (last, h, input) = (self.members.len() - 1, self.stream.model.hidden, self.stream.input());
         for (to, from) in self.rows(row).zip(self.rows(last)) {
             self.stream.state.copy_within(from..from + h, to);
         }
         self.frames.copy_within(last * input..(last + 1) * input, row * input);
-        // The last output stays readable for who moved.
+        // Its last output stays readable.
         if self.stream.model.head.is_some() {
             let width = self.width;
             self.stream.output.copy_within(last * width..(last + 1) * width, row * width);
@@ -405,16 +411,16 @@ impl StreamPool {
         Ok(())
     }
 
-    /// The member's next frame `[I]`, to be written; it holds the last one.
+    /// Returns the member's next frame `[I]`, to write to. It still holds the previous one.
     ///
     /// # Errors
-    /// [`Error::Value`] for one that is not in the pool.
+    /// [`Error::Value`] if the member is not in the pool.
     pub fn frame_mut(&mut self, id: StreamId) -> Result<&mut [f32]> {
         let (row, input) = (self.row("StreamPool::frame_mut", id)?, self.stream.input());
         Ok(&mut self.frames[row * input..][..input])
     }
 
-    /// One step of all members.
+    /// Runs one step of all members.
     pub fn step(&mut self) {
         let (rows, input, h) = (self.members.len(), self.stream.input(), self.stream.model.hidden);
         if rows > 0 {
@@ -422,10 +428,10 @@ impl StreamPool {
         }
     }
 
-    /// What the member's last step gave: `[H]`, or the linear layer's `[out]`.
+    /// Returns the output of the member's last step: `[H]`, or `[out]` of the linear layer.
     ///
     /// # Errors
-    /// [`Error::Value`] for one that is not in the pool.
+    /// [`Error::Value`] if the member is not in the pool.
     pub fn output(&self, id: StreamId) -> Result<&[f32]> {
         let row = self.row("StreamPool::output", id)?;
         let stream = &self.stream;

@@ -75,6 +75,7 @@ impl Drop for Storage {
 
 /// Where a tensor's gradient goes.
 #[derive(Clone)]
+#[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only back-propagation reads it"))]
 pub(crate) enum Tape {
     /// Nowhere.
     Off,
@@ -85,6 +86,7 @@ pub(crate) enum Tape {
 }
 
 /// One operation on the tape.
+#[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only back-propagation reads it"))]
 pub(crate) struct Node {
     pub op: &'static str,
     pub inputs: Vec<Tensor>,
@@ -98,6 +100,7 @@ pub(crate) struct Node {
 pub(crate) type Gradients = Box<dyn Fn(&[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> + Send + Sync>;
 
 /// How an operation is differentiated.
+#[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only back-propagation reads it"))]
 pub(crate) enum Backward {
     Function(Gradients),
     /// A run of a recurrent layer, for `autograd::recurrent`. Data, not a function: the linker then drops the backward
@@ -243,8 +246,15 @@ impl Tensor {
     }
 
     /// The same elements as a leaf of the tape: `backward()` adds to its [`grad`](Self::grad).
+    #[cfg(feature = "autograd")]
     pub fn requires_grad(&self) -> Self {
         Self { tape: Tape::Leaf(Arc::default()), ..self.clone() }
+    }
+
+    /// Marks a parameter, which without the feature `autograd` has no gradient.
+    #[cfg(not(feature = "autograd"))]
+    pub(crate) fn requires_grad(&self) -> Self {
+        self.clone()
     }
 
     pub(crate) fn with_dtype(self, dtype: DType) -> Self {
@@ -256,16 +266,24 @@ impl Tensor {
     }
 
     /// Whether `backward()` reaches it.
+    #[cfg(feature = "autograd")]
     pub fn is_tracked(&self) -> bool {
         !matches!(self.tape, Tape::Off)
     }
 
+    #[cfg(not(feature = "autograd"))]
+    pub(crate) fn is_tracked(&self) -> bool {
+        false
+    }
+
     /// Whether `backward()` leaves a gradient here.
+    #[cfg(feature = "autograd")]
     pub(crate) fn is_leaf(&self) -> bool {
         matches!(self.tape, Tape::Leaf(_))
     }
 
     /// The gradient that `backward()` left here; `None` before that, or off the tape.
+    #[cfg(feature = "autograd")]
     pub fn grad(&self) -> Option<Tensor> {
         match &self.tape {
             Tape::Leaf(slot) => slot.lock().expect("no panic holds a gradient").clone(),
@@ -274,6 +292,7 @@ impl Tensor {
     }
 
     /// Replaces the gradient; `None` clears it. Does nothing off the tape.
+    #[cfg(feature = "autograd")]
     pub fn set_grad(&self, grad: Option<Tensor>) {
         if let Tape::Leaf(slot) = &self.tape {
             *slot.lock().expect("no panic holds a gradient") = grad;
@@ -334,6 +353,7 @@ impl Tensor {
     }
 
     /// Starts a readback of the elements, of any type; see `Device::poll_read`.
+    #[cfg(feature = "autograd")]
     pub(crate) fn start_read(&self) -> Result<Reading> {
         Ok(self.device().start_reads(&[(self.memory(), self.len())])?.remove(0))
     }

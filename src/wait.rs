@@ -1,6 +1,6 @@
 //! Blocks on a future where a thread may block: natively, and in the tests in a browser, under the cfg `wgru_jspi`.
 //! Those run as calls that the browser can suspend (JavaScript Promise Integration).
-#![cfg_attr(wgru_jspi, allow(unsafe_code, reason = "calls of the page that hosts the tests"))]
+#![cfg_attr(wgru_jspi, allow(unsafe_code, reason = "calls functions of the page that hosts the tests"))]
 
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use pollster::block_on;

@@ -11,7 +11,7 @@ use wgru::nn::{
 use wgru::ops::recurrent::Plan;
 use wgru::train::loss::{self, CrossEntropyOptions, CtcOptions};
 use wgru::train::{
-    AdamConfig, HostData, Method, Optimizer, Reduction, SgdConfig, TrainOptions, Trainer, clip_grad_norm,
+    AdamConfig, Batch, Data, HostData, Method, Optimizer, Reduction, SgdConfig, TrainOptions, Trainer, clip_grad_norm,
 };
 use wgru::{Activation, Cell, CpuOptions, Device, Result, Rng, Tensor};
 
@@ -343,17 +343,17 @@ fn devices_do_not_mix(device: &Device) {
 
 fn losses_refuse_wrong_targets(device: &Device) {
     let x = zeros(device, &[2, 3]);
-    refused(loss::mse(&x, &zeros(device, &[3, 2]), Reduction::Mean), &["loss", "target", "[2, 3]"]);
-    refused(loss::huber(&x, &x, 0.0, Reduction::Mean), &["huber", "delta"]);
+    refused(loss::mse(&x, &zeros(device, &[3, 2])), &["loss", "target", "[2, 3]"]);
+    refused(loss::huber_with(&x, &x, 0.0, Reduction::Mean), &["huber", "delta"]);
     let labels = |l: &[u32]| Tensor::from_indices(device, l, &[l.len()]).expect("labels");
     let options = CrossEntropyOptions::default();
-    refused(loss::cross_entropy(&x, &labels(&[0, 3]), options), &["cross_entropy", "target", "below 3", "3"]);
-    refused(loss::cross_entropy(&x, &labels(&[0]), options), &["cross_entropy", "target", "[2]"]);
-    refused(loss::cross_entropy(&x, &x, options), &["cross_entropy"]);
+    refused(loss::cross_entropy_with(&x, &labels(&[0, 3]), options), &["cross_entropy", "target", "below 3", "3"]);
+    refused(loss::cross_entropy_with(&x, &labels(&[0]), options), &["cross_entropy", "target", "[2]"]);
+    refused(loss::cross_entropy_with(&x, &x, options), &["cross_entropy"]);
     let smooth = CrossEntropyOptions { label_smoothing: 1.5, ..options };
-    refused(loss::cross_entropy(&x, &labels(&[0, 1]), smooth), &["label_smoothing"]);
+    refused(loss::cross_entropy_with(&x, &labels(&[0, 1]), smooth), &["label_smoothing"]);
     let ignore = CrossEntropyOptions { ignore_index: Some(9), ..options };
-    assert!(loss::cross_entropy(&x, &labels(&[0, 9]), ignore).is_ok());
+    assert!(loss::cross_entropy_with(&x, &labels(&[0, 9]), ignore).is_ok());
 }
 
 /// `Device::run` takes any parameter block: none may panic, read past a buffer or lock a tensor for good.
@@ -393,8 +393,9 @@ fn conv1d_refuses_wrong_windows(device: &Device) {
 fn ctc_refuses_wrong_labels_and_lengths(device: &Device) {
     let log_probs = zeros(device, &[4, 2, 3]);
     let options = CtcOptions::default();
-    let run =
-        |targets: &[u32], steps: &[usize], labels: &[usize]| loss::ctc(&log_probs, targets, steps, labels, options);
+    let run = |targets: &[u32], steps: &[usize], labels: &[usize]| {
+        loss::ctc_with(&log_probs, targets, steps, labels, options)
+    };
     assert!(run(&[1, 2, 1], &[4, 3], &[2, 1]).is_ok());
     assert!(run(&[1, 2, 1, 9], &[4, 3], &[2, 1]).is_ok());
     refused(run(&[1, 2, 0], &[4, 3], &[2, 1]), &["ctc", "targets", "not the blank 0"]);
@@ -405,11 +406,11 @@ fn ctc_refuses_wrong_labels_and_lengths(device: &Device) {
     refused(run(&[1, 2, 1], &[5, 3], &[2, 1]), &["ctc", "input_lengths", "at most 4", "5"]);
     refused(run(&[1, 2, 1], &[4], &[2, 1]), &["ctc", "input_lengths", "[2]", "[1]"]);
     refused(run(&[1, 2, 1], &[4, 3], &[3]), &["ctc", "target_lengths", "[2]", "[1]"]);
-    refused(loss::ctc(&zeros(device, &[4, 3]), &[1], &[4], &[1], options), &["ctc", "log_probs", "[4, 3]"]);
+    refused(loss::ctc_with(&zeros(device, &[4, 3]), &[1], &[4], &[1], options), &["ctc", "log_probs", "[4, 3]"]);
     let past = CtcOptions { blank: 3, ..options };
-    refused(loss::ctc(&log_probs, &[1, 2], &[4, 4], &[1, 1], past), &["ctc", "blank", "below 3"]);
+    refused(loss::ctc_with(&log_probs, &[1, 2], &[4, 4], &[1, 1], past), &["ctc", "blank", "below 3"]);
     let indices = Tensor::from_indices(device, &[0; 24], &[4, 2, 3]).expect("indices");
-    refused(loss::ctc(&indices, &[1, 2], &[4, 4], &[1, 1], options), &["ctc", "log_probs", "f32"]);
+    refused(loss::ctc_with(&indices, &[1, 2], &[4, 4], &[1, 1], options), &["ctc", "log_probs", "f32"]);
 }
 
 fn kernels_refuse_parameters_without_meaning(device: &Device) {
@@ -499,23 +500,79 @@ fn optimizers_and_trainers_refuse_wrong_options() {
     let nesterov = SgdConfig { nesterov: true, ..SgdConfig::default() };
     refused(Optimizer::new(w(), Method::Sgd(nesterov), 0.1), &["nesterov"]);
     refused(clip_grad_norm(&w(), 0.0), &["max_norm"]);
-    refused(HostData::new(&device, vec![], &[2], vec![], &[1]), &["inputs"]);
-    refused(HostData::new(&device, vec![0.0; 3], &[2], vec![], &[1]), &["inputs"]);
-    refused(HostData::new(&device, vec![0.0; 4], &[2], vec![0.0; 3], &[1]), &["targets"]);
 
     let model = Linear::new(&device, 2, 1, true, &mut Rng::new(0)).expect("linear");
-    let data = HostData::new(&device, vec![0.0; 4], &[2], vec![0.0; 2], &[1]).expect("data");
+    let pairs = |inputs| {
+        HostData::new(&device, inputs, &[2]).and_then(|data| data.with_targets(vec![0.0; 2], &[1])).expect("data")
+    };
+    let data = pairs(vec![0.0; 4]);
     let optimizer = Optimizer::new(model.parameters(), Method::Sgd(SgdConfig::default()), 0.1).expect("sgd");
     let options = TrainOptions { batch: 0, ..TrainOptions::default() };
-    let loss = |x: &Tensor, y: &Tensor| loss::mse(x, y, Reduction::Mean);
-    let go = &mut |_: &_, _: &_| std::ops::ControlFlow::Continue(());
-    refused(Trainer::new(optimizer, options, Rng::new(0)).fit_blocking(&model, &data, None, &loss, go), &["batch"]);
+    refused(Trainer::new(optimizer, options, Rng::new(0)).fit_blocking(&model, &data, None, loss::mse), &["batch"]);
 
     // A loss that is not finite stops the run with an error instead of going on.
-    let nan = HostData::new(&device, vec![f32::NAN; 4], &[2], vec![0.0; 2], &[1]).expect("data");
+    let nan = pairs(vec![f32::NAN; 4]);
     let optimizer = Optimizer::new(model.parameters(), Method::Sgd(SgdConfig::default()), 0.1).expect("sgd");
     let mut trainer = Trainer::new(optimizer, TrainOptions::default(), Rng::new(0));
-    refused(trainer.fit_blocking(&model, &nan, None, &loss, go), &["diverged", "NaN", "learning rate"]);
+    refused(trainer.fit_blocking(&model, &nan, None, loss::mse), &["diverged", "NaN", "learning rate"]);
+}
+
+#[test]
+fn data_sets_refuse_what_does_not_belong_together() {
+    let device = Device::cpu();
+    refused(HostData::new(&device, vec![], &[2]), &["HostData::new", "inputs", "[2]"]);
+    refused(HostData::new(&device, vec![0.0; 3], &[2]), &["inputs", "[3]"]);
+    refused(HostData::new(&device, vec![0.0; 3], &[3, 0]), &["at least 1", "[3, 0]"]);
+    refused(HostData::new(&device, vec![0.0; 3], &[1, 1, 1, 1]), &["dims", "3 axes"]);
+    refused(HostData::new(&device, vec![0.0; 3], &[usize::MAX, 2]), &["HostData::new"]);
+    refused(HostData::from_indices(&device, vec![1; 3], &[2]), &["HostData::from_indices", "inputs"]);
+
+    // Two sequences of three steps.
+    let data = || HostData::new(&device, vec![0.5; 6], &[3, 1]).expect("data");
+    refused(data().with_targets(vec![0.0; 3], &[1]), &["HostData::with_targets", "targets", "2 of [1]", "[3]"]);
+    refused(data().with_targets(vec![0.0; 2], &[0]), &["HostData::with_targets", "at least 1"]);
+    refused(data().with_input(vec![0.0; 9], &[4]), &["HostData::with_input", "inputs", "2 of [4]", "[9]"]);
+    refused(data().with_indices(vec![0; 9], &[4]), &["HostData::with_indices", "inputs", "2 of [4]", "[9]"]);
+    refused(data().with_classes(vec![0; 3]), &["HostData::with_classes", "classes", "[2], or [2, 3]", "[3]"]);
+    refused(data().with_classes(vec![]), &["classes", "[0]"]);
+    refused(data().with_lengths(vec![3]), &["HostData::with_lengths", "lengths", "[2]", "[1]"]);
+    refused(data().with_lengths(vec![3, 4]), &["HostData::with_lengths", "lengths", "0 to 3", "4 for example 1"]);
+    let numbers = || HostData::new(&device, vec![0.5; 6], &[]).expect("data");
+    refused(numbers().with_lengths(vec![1; 6]), &["lengths", "time"]);
+    refused(numbers().with_classes(vec![1; 5]), &["classes", "[6]", "[5]"]);
+    refused(data().batch(&[0, 2]), &["HostData::batch", "examples", "below 2", "2"]);
+    refused(data().batch(&[]), &["at least 1"]);
+}
+
+#[test]
+fn training_refuses_data_that_the_model_cannot_use() {
+    let device = Device::cpu();
+    let model = Linear::new(&device, 2, 3, true, &mut Rng::new(0)).expect("linear");
+    let before = model.weight().to_vec().expect("read");
+    let trainer = || {
+        let optimizer = Optimizer::new(model.parameters(), Method::Sgd(SgdConfig::default()), 0.1).expect("sgd");
+        Trainer::new(optimizer, TrainOptions::default(), Rng::new(0))
+    };
+    let data = || HostData::new(&device, vec![0.5; 8], &[2]).expect("data");
+    let fit = |data: HostData| trainer().fit_blocking(&model, &data, None, loss::cross_entropy);
+    // A class that has no logit.
+    let past = data().with_classes(vec![0, 1, 2, 3]).expect("classes");
+    refused(fit(past), &["cross_entropy", "target", "below 3", "3"]);
+    // A module takes one input, no lengths, and is trained towards targets.
+    refused(fit(data()), &["Trainer::fit", "data", "with_targets", "with_classes"]);
+    let classes = || data().with_classes(vec![0, 1, 2, 0]).expect("classes");
+    refused(
+        fit(classes().with_lengths(vec![2; 4]).expect("lengths")),
+        &["Trainer::fit", "data", "lengths", "fit_with"],
+    );
+    refused(fit(classes().with_input(vec![0.0; 4], &[1]).expect("input")), &["Trainer::fit", "2 inputs", "fit_with"]);
+    // A step sees all of it.
+    let lengths = classes().with_lengths(vec![2; 4]).expect("lengths");
+    let step =
+        |batch: &Batch, mode: &mut Mode| loss::cross_entropy(&model.forward_with(batch.x(), mode)?, batch.targets());
+    refused(trainer().evaluate_with_blocking(&data(), step), &["cross_entropy", "target"]);
+    assert_eq!(model.weight().to_vec().expect("read"), before, "nothing was trained");
+    assert!(trainer().fit_with_blocking(&lengths, None, step).is_ok());
 }
 
 #[test]

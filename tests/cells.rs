@@ -89,7 +89,7 @@ fn cells_refuse_what_they_have_no_place_for() {
         (RecurrentConfig { dropout: 0.1, ..base.clone() }, "dropout"),
         (RecurrentConfig { batch_first: true, ..base.clone() }, "batch_first"),
     ] {
-        let error = RecurrentCell::new(&device, config, &mut Rng::new(0)).err().expect("refused").to_string();
+        let error = RecurrentCell::new(&device, config, &mut Rng::new(0)).expect_err("refused").to_string();
         assert!(error.contains(word) && error.contains("RecurrentCell"), "{error}");
     }
     let cell = RecurrentCell::new(&device, base, &mut Rng::new(0)).expect("cell");

@@ -6,14 +6,10 @@ extern crate browser_tests;
 
 mod common;
 
-use std::ops::ControlFlow;
-
 use wgru::nn::{
     Dropout, LastState, Linear, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions, Sequential,
 };
-use wgru::train::{
-    AdamConfig, HostData, Method, Optimizer, Reduction, Schedule, SgdConfig, TrainOptions, Trainer, loss,
-};
+use wgru::train::{AdamConfig, HostData, Method, Optimizer, Schedule, SgdConfig, TrainOptions, Trainer, loss};
 use wgru::{Cell, CpuOptions, Device, Rng, Tensor};
 
 on_every_backend![twenty_steps_give_the_same_bits_twice, noise_gives_the_same_bits_twice];
@@ -41,7 +37,7 @@ fn data(device: &Device, count: usize, steps: usize) -> HostData {
     let mut rng = Rng::new(5);
     let x: Vec<f32> = (0..count * steps * 3).map(|_| rng.uniform(-1.0, 1.0)).collect();
     let y: Vec<f32> = x.chunks(steps * 3).map(|w| w.iter().sum::<f32>().sin()).collect();
-    HostData::new(device, x, &[steps, 3], y, &[1]).expect("data")
+    HostData::new(device, x, &[steps, 3]).and_then(|data| data.with_targets(y, &[1])).expect("data")
 }
 
 fn options(epochs: usize) -> TrainOptions {
@@ -59,10 +55,6 @@ fn bits(model: &dyn Module) -> Vec<u32> {
     model.parameters().iter().flat_map(|(_, t)| t.to_vec().expect("read")).map(f32::to_bits).collect()
 }
 
-fn mse(x: &Tensor, y: &Tensor) -> wgru::Result<Tensor> {
-    loss::mse(x, y, Reduction::Mean)
-}
-
 /// 4 epochs of 5 updates.
 fn train(device: &Device, hidden: usize, method: Method) -> Vec<u32> {
     let mut rng = Rng::new(11);
@@ -70,9 +62,8 @@ fn train(device: &Device, hidden: usize, method: Method) -> Vec<u32> {
     let start = bits(&model);
     let optimizer = Optimizer::new(model.parameters(), method, 1e-2).expect("optimizer");
     let mut trainer = Trainer::new(optimizer, options(4), rng);
-    let go = &mut |_: &_, _: &_| ControlFlow::Continue(());
     let (data, check) = (data(device, 40, 6), data(device, 8, 6));
-    let history = trainer.fit_blocking(&model, &data, Some(&check), &mse, go).expect("trained");
+    let history = trainer.fit_blocking(&model, &data, Some(&check), loss::mse).expect("trained");
     assert_eq!((history.loss.len(), history.validation.len()), (4, 4));
     let end = bits(&model);
     assert_ne!(start, end, "nothing was learned");
@@ -184,7 +175,7 @@ fn threads_do_not_change_the_bits_of_noise() {
 
 #[cfg(not(target_arch = "wasm32"))]
 fn a_resumed_run_gives_the_bits_of_a_whole_one(device: &Device) {
-    use wgru::io::{TensorFile, load_checkpoint, save_checkpoint};
+    use wgru::io::{TensorFile, load_checkpoint, save_checkpoint_blocking};
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("run.safetensors");
     let data = data(device, 20, 5);
@@ -195,29 +186,27 @@ fn a_resumed_run_gives_the_bits_of_a_whole_one(device: &Device) {
         let optimizer = Optimizer::new(model.parameters(), Method::AdamW(AdamConfig::default()), 1e-2).expect("adamw");
         (Trainer::new(optimizer, options(4), rng), model)
     };
-    let go = &mut |_: &_, _: &_| ControlFlow::Continue(());
 
     let (mut whole, model) = fresh();
-    let all = whole.fit_blocking(&model, &data, Some(&check), &mse, go).expect("whole");
+    let all = whole.fit_blocking(&model, &data, Some(&check), loss::mse).expect("whole");
     let want = bits(&model);
 
     // The checkpoint is saved on the way, after two epochs; what the run does later is lost, as in a crash.
     let (mut first, model) = fresh();
     let mut saved = 0;
-    let save = &mut |at: &wgru::train::Progress, trainer: &Trainer| {
-        if at.loss.is_some() && trainer.epoch() == 2 {
-            save_checkpoint(trainer, &model, &path).expect("saved");
+    let mut training = first.start(&model, &data, Some(&check), loss::mse).expect("started");
+    while let Some(at) = training.next_blocking().expect("the run that crashes") {
+        if at.loss.is_some() && training.trainer().epoch() == 2 {
+            save_checkpoint_blocking(training.trainer(), &model, &path).expect("saved");
             saved += 1;
         }
-        ControlFlow::Continue(())
-    };
-    first.fit_blocking(&model, &data, Some(&check), &mse, save).expect("the run that crashes");
+    }
     assert_eq!(saved, 1);
 
     let (mut second, model) = fresh();
     load_checkpoint(&mut second, &model, &TensorFile::open(&path).expect("opened")).expect("loaded");
     assert_eq!(second.epoch(), 2);
-    let rest = second.fit_blocking(&model, &data, Some(&check), &mse, go).expect("second half");
+    let rest = second.fit_blocking(&model, &data, Some(&check), loss::mse).expect("second half");
     assert_eq!(rest.loss, all.loss[2..]);
     assert_eq!((rest.validation, rest.best_epoch), (all.validation[2..].to_vec(), all.best_epoch));
     assert_eq!(bits(&model), want);

@@ -4,14 +4,13 @@
 
 mod common;
 
-use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::fill;
-use wgru::io::{load_checkpoint, save_checkpoint};
+use wgru::io::{load_checkpoint, save_checkpoint_blocking};
 use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RunOptions};
-use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, Snapshot, TrainOptions, Trainer, loss};
+use wgru::train::{AdamConfig, HostData, Method, Optimizer, Snapshot, TrainOptions, Trainer, loss};
 use wgru::{Device, Error, Keeper, Result, Rng, Tensor, wgpu};
 
 /// Device losses per kind of run, alternately on adopted devices and on our own.
@@ -70,7 +69,8 @@ struct Run {
 fn build(device: &Device) -> Result<Run> {
     let config = RecurrentConfig { dropout: 0.3, layers: 2, batch_first: true, ..RecurrentConfig::gru(3, 12) };
     let model = config.build(device, &mut Rng::new(0))?;
-    let data = HostData::new(device, fill(1, 60 * 5 * 3, 1.0), &[5, 3], fill(2, 60 * 5 * 12, 0.5), &[5, 12])?;
+    let data = HostData::new(device, fill(1, 60 * 5 * 3, 1.0), &[5, 3])?;
+    let data = data.with_targets(fill(2, 60 * 5 * 12, 0.5), &[5, 12])?;
     let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 1e-2)?;
     let options = TrainOptions { epochs: 4, batch: 5, patience: Some(10), ..Default::default() };
     Ok(Run { model, data, trainer: Trainer::new(optimizer, options, Rng::new(3)) })
@@ -78,14 +78,13 @@ fn build(device: &Device) -> Result<Run> {
 
 impl Run {
     fn fit(&mut self, mut at_update: impl FnMut(u64)) -> Result<()> {
-        let mse = |x: &Tensor, y: &Tensor| loss::mse(x, y, Reduction::Mean);
         let mut count = 0;
-        let progress = &mut |_: &_, _: &Trainer| {
+        let mut training = self.trainer.start(&self.model, &self.data, Some(&self.data), loss::mse)?;
+        while training.next_blocking()?.is_some() {
             count += 1;
             at_update(count);
-            ControlFlow::Continue(())
-        };
-        self.trainer.fit_blocking(&self.model, &self.data, Some(&self.data), &mse, progress).map(drop)
+        }
+        training.finish_blocking().map(drop)
     }
 
     fn bits(&self) -> Vec<u32> {
@@ -244,12 +243,11 @@ fn a_snapshot_within_an_epoch_is_a_checkpoint() {
     let mut run = build(&device).expect("built");
     run.trainer.keep_every(Some(7));
     let mut snapshots = Vec::new();
-    let mse = |x: &Tensor, y: &Tensor| loss::mse(x, y, Reduction::Mean);
-    let progress = &mut |_: &_, trainer: &Trainer| {
-        snapshots.extend(trainer.snapshot().cloned());
-        ControlFlow::Continue(())
-    };
-    run.trainer.fit_blocking(&run.model, &run.data, Some(&run.data), &mse, progress).expect("trained");
+    let mut training = run.trainer.start(&run.model, &run.data, Some(&run.data), loss::mse).expect("started");
+    while training.next_blocking().expect("update").is_some() {
+        snapshots.extend(training.trainer().snapshot().cloned());
+    }
+    training.finish_blocking().expect("trained");
     assert_eq!(run.bits(), want, "taking snapshots changed the training");
     snapshots.dedup_by_key(|s| s.updates());
     assert_eq!(snapshots.iter().map(Snapshot::updates).collect::<Vec<_>>(), [7, 14, 21, 28, 35, 42]);
@@ -273,13 +271,14 @@ fn a_snapshot_within_an_epoch_is_a_checkpoint() {
         assert!(matches!(load_checkpoint(&mut run.trainer, &run.model, &file), Err(Error::Format { .. })), "{key}");
         assert_eq!(run.bits(), before);
     }
-    save_checkpoint(&run.trainer, &run.model, folder.path().join("between.safetensors")).expect("between epochs");
+    save_checkpoint_blocking(&run.trainer, &run.model, folder.path().join("between.safetensors"))
+        .expect("between epochs");
 
     // Resumed and saved at once, it keeps its place.
     let path = folder.path().join("again.safetensors");
     let mut first = build(&device).expect("built");
     first.trainer.resume(&first.model, &snapshots[2]).expect("resumed");
-    save_checkpoint(&first.trainer, &first.model, &path).expect("saved");
+    save_checkpoint_blocking(&first.trainer, &first.model, &path).expect("saved");
     let mut second = build(&device).expect("built");
     let file = wgru::io::TensorFile::open(&path).expect("opened");
     load_checkpoint(&mut second.trainer, &second.model, &file).expect("loaded");

@@ -4,8 +4,8 @@ mod common;
 
 use common::fill;
 use wgru::io::{
-    TensorFile, load_checkpoint, load_parameters, load_recurrent_blocking, save_checkpoint, save_parameters,
-    save_recurrent_blocking,
+    TensorFile, load_checkpoint, load_parameters, load_recurrent_blocking, save_checkpoint_blocking,
+    save_parameters_blocking, save_recurrent_blocking,
 };
 use wgru::nn::{Linear, Mode, Module, RecurrentConfig, RunOptions, Sequential};
 use wgru::train::{AdamConfig, Method, Optimizer, SgdConfig, TrainOptions, Trainer};
@@ -55,7 +55,7 @@ fn names_of_a_sequential_are_those_of_pytorch() {
         Sequential::new().push("encoder", gru).push("head", Linear::new(&device, 3, 1, true, rng).expect("head"))
     };
     let model = build(&mut rng);
-    save_parameters(&model, &path).expect("saved");
+    save_parameters_blocking(&model, &path).expect("saved");
     let file = TensorFile::open(&path).expect("opened");
     let names: Vec<_> = file.names().collect();
     let want = [
@@ -135,7 +135,7 @@ fn checkpoints_that_do_not_fit_are_refused_and_change_nothing() {
     };
     let adam = Method::Adam(AdamConfig::default());
     let (trainer, model) = start(3, adam);
-    save_checkpoint(&trainer, &model, &path).expect("saved");
+    save_checkpoint_blocking(&trainer, &model, &path).expect("saved");
     let file = TensorFile::open(&path).expect("opened");
 
     let error = load_parameters(&model, &file).expect_err("a checkpoint is no model").to_string();

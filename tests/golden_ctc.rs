@@ -61,7 +61,7 @@ fn run(device: &Device, case: &Value) -> Result<(Vec<f32>, Vec<f32>)> {
     let options = CtcOptions { blank: size(case, "blank") as u32, reduction, zero_infinity };
     let targets: Vec<u32> = sizes(case, "targets").iter().map(|&t| t as u32).collect();
     let (steps, labels) = (sizes(case, "input_lengths"), sizes(case, "target_lengths"));
-    let loss = loss::ctc(&x.log_softmax()?, &targets, &steps, &labels, options)?;
+    let loss = loss::ctc_with(&x.log_softmax()?, &targets, &steps, &labels, options)?;
     loss.backward_with(&Tensor::from_slice(device, &fill(3001, loss.len(), 1.0), loss.dims())?)?;
     Ok((loss.to_vec()?, x.grad().expect("a gradient").to_vec()?))
 }

@@ -365,17 +365,16 @@ fn reads_complete_where_the_host_does_not_poll() {
 
 /// Losses and weights after some updates.
 fn train(device: &Device) -> Vec<f32> {
-    use std::ops::ControlFlow;
-    use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
+    use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
     let gru = RecurrentConfig { layers: 2, batch_first: true, ..RecurrentConfig::gru(3, 24) };
     let gru = gru.build(device, &mut Rng::new(0)).expect("gru");
-    let data = HostData::new(device, fill(1, 40 * 9 * 3, 1.0), &[9, 3], fill(2, 40 * 9 * 24, 0.5), &[9, 24]);
+    let data = HostData::new(device, fill(1, 40 * 9 * 3, 1.0), &[9, 3])
+        .and_then(|data| data.with_targets(fill(2, 40 * 9 * 24, 0.5), &[9, 24]));
     let optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-2).expect("adam");
     let options = TrainOptions { epochs: 3, batch: 8, ..Default::default() };
     let mut trainer = Trainer::new(optimizer, options, Rng::new(3));
-    let mse = |x: &Tensor, y: &Tensor| loss::mse(x, y, Reduction::Mean);
     let data = data.expect("data");
-    let history = trainer.fit_blocking(&gru, &data, None, &mse, &mut |_, _| ControlFlow::Continue(()));
+    let history = trainer.fit_blocking(&gru, &data, None, loss::mse);
     let weights = gru.parameters().into_iter().flat_map(|(_, w)| w.to_vec().expect("read"));
     history.expect("trained").loss.into_iter().chain(weights).collect()
 }
@@ -440,7 +439,7 @@ fn cancelled_work_is_undefined_until_it_is_written_again() {
 /// After preparation, the first run compiles nothing, so it takes less time than the preparation.
 #[test]
 fn preparation_compiles_and_computes_nothing() {
-    use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
+    use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
     let host = host!(Host::new());
     let device = host.adopt();
     let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(3, 24) };
@@ -460,12 +459,12 @@ fn preparation_compiles_and_computes_nothing() {
     println!("prepared in {prepared:?}, first run {first:?}");
     assert!(first < prepared, "{prepared:?} prepared, {first:?} for the first run");
 
-    let data = HostData::new(&device, fill(1, 8 * 9 * 3, 1.0), &[9, 3], fill(2, 8 * 9 * 24, 0.5), &[9, 24]);
+    let data = HostData::new(&device, fill(1, 8 * 9 * 3, 1.0), &[9, 3])
+        .and_then(|data| data.with_targets(fill(2, 8 * 9 * 24, 0.5), &[9, 24]));
     let optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-2).expect("adam");
     let options = TrainOptions { clip_norm: Some(1.0), ..Default::default() };
     let trainer = Trainer::new(optimizer, options, Rng::new(3));
-    let mse = |x: &Tensor, y: &Tensor| loss::mse(x, y, Reduction::Mean);
-    trainer.prepare(&gru, &data.expect("data"), &mse).expect("prepared");
+    trainer.prepare(&gru, &data.expect("data"), loss::mse).expect("prepared");
     assert!(gru.parameters().iter().all(|(_, p)| p.grad().is_none()), "a gradient was left");
     let after = gru.parameters().iter().map(|(_, p)| p.to_vec().expect("read")).collect::<Vec<_>>();
     assert_eq!(after, before);
@@ -475,7 +474,7 @@ fn preparation_compiles_and_computes_nothing() {
 #[test]
 fn futures_of_training_and_reading_are_send() {
     use std::ops::ControlFlow;
-    use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
+    use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
     fn on_another_thread<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
         thread::spawn(move || pollster::block_on(future)).join().expect("no panic")
     }
@@ -484,16 +483,28 @@ fn futures_of_training_and_reading_are_send() {
         let loss = on_another_thread(async move {
             let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(3, 8) };
             let gru = config.build(&device, &mut Rng::new(0))?;
-            let data = HostData::new(&device, fill(1, 8 * 9 * 3, 1.0), &[9, 3], fill(2, 8 * 9 * 8, 0.5), &[9, 8])?;
+            let data = HostData::new(&device, fill(1, 8 * 9 * 3, 1.0), &[9, 3])?;
+            let data = data.with_targets(fill(2, 8 * 9 * 8, 0.5), &[9, 8])?;
             let optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-2)?;
             let mut trainer = Trainer::new(optimizer, TrainOptions { epochs: 2, ..Default::default() }, Rng::new(3));
-            let mse = |x: &Tensor, y: &Tensor| loss::mse(x, y, Reduction::Mean);
-            let history = trainer.fit(&gru, &data, None, &mse, async |_, _| ControlFlow::Continue(())).await?;
+            trainer.on_progress(|_, _| ControlFlow::Continue(()));
+            trainer.fit(&gru, &data, None, loss::mse).await?;
+            trainer.options_mut().epochs = 3;
+            let history = trainer
+                .fit_with(&data, Some(&data), |batch, mode| {
+                    loss::mse(&gru.forward_with(batch.x(), mode)?, batch.targets())
+                })
+                .await?;
+            trainer.options_mut().epochs = 4;
+            let mut training = trainer.start(&gru, &data, None, loss::mse)?;
+            while training.next().await?.is_some() {}
+            training.finish().await?;
+            assert!(trainer.evaluate(&gru, &data, loss::mse).await?.is_finite());
             let weights = gru.parameters()[0].1.read().await?;
             assert_eq!(weights.len(), 72);
             Ok::<_, Error>(history.loss)
         });
-        assert_eq!(loss.expect("trained").len(), 2);
+        assert_eq!(loss.expect("trained").len(), 1);
     }
 }
 

@@ -11,7 +11,7 @@ mod common;
 use common::{assert_close, fill};
 use serde_json::Value;
 use wgru::nn::{LayerNormGru, LayerNormGruConfig, LayerNormGruInput, LayerNormGruOutput, Mode, Module};
-use wgru::train::{AdamConfig, Method, Optimizer, Reduction, loss};
+use wgru::train::{AdamConfig, Method, Optimizer, loss};
 use wgru::{Device, Result, Rng, Tensor};
 
 /// Single precision against PyTorch's f64 over up to eight cells, each of which divides by a deviation twice.
@@ -190,7 +190,7 @@ fn layer_norm_gru_learns_the_mean_of_its_input(device: &Device) {
     let mut update = || -> Result<Tensor> {
         optimizer.zero_grad();
         let out = gru.run(&x, LayerNormGruInput::default(), &mut Mode::Train(&mut rng))?;
-        let loss = loss::mse(&out.h_n.slice(2, 0..1)?, &target, Reduction::Mean)?;
+        let loss = loss::mse(&out.h_n.slice(2, 0..1)?, &target)?;
         loss.backward()?;
         optimizer.step()?;
         Ok(loss)

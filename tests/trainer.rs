@@ -7,15 +7,13 @@ extern crate browser_tests as pollster;
 
 mod common;
 
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::fill;
 use wgru::io::{TensorFile, checkpoint_to_file, load_checkpoint, load_parameters, parameters_to_file};
 use wgru::nn::{Gru, LastStep, Linear, Mode, Module, RecurrentConfig, RunOptions, Sequential, parameter_count};
 use wgru::train::{
-    AdamConfig, HostData, Method, Optimizer, Reduction, Schedule, SgdConfig, TrainOptions, Trainer, clip_grad_norm,
-    loss,
+    AdamConfig, Batch, HostData, Method, Optimizer, Schedule, SgdConfig, TrainOptions, Trainer, clip_grad_norm, loss,
 };
 use wgru::{Device, Error, Result, Rng, Tensor};
 
@@ -136,12 +134,13 @@ fn tied_weights_resume_from_a_checkpoint_bit_for_bit() {
     let device = Device::cpu();
     let run = |epochs: [usize; 2]| {
         let model = Linear::new(&device, 2, 2, true, &mut Rng::new(1)).expect("linear");
-        let data = HostData::new(&device, fill(1, 32, 1.0), &[2], fill(2, 32, 1.0), &[2]).expect("data");
+        let data =
+            HostData::new(&device, fill(1, 32, 1.0), &[2]).and_then(|data| data.with_targets(fill(2, 32, 1.0), &[2]));
+        let data = data.expect("data");
         let both = || {
             let again = model.parameters().into_iter().map(|(n, t)| (format!("again.{n}"), t));
             model.parameters().into_iter().chain(again).collect()
         };
-        let mse = |x: &Tensor, y: &Tensor| loss::mse(x, y, Reduction::Mean);
         let mut file = None;
         for epochs in epochs {
             let optimizer = Optimizer::new(both(), ADAM, 0.05).expect("optimizer");
@@ -150,7 +149,7 @@ fn tied_weights_resume_from_a_checkpoint_bit_for_bit() {
             if let Some(file) = &file {
                 load_checkpoint(&mut trainer, &model, file).expect("resumed");
             }
-            trainer.fit_blocking(&model, &data, None, &mse, &mut |_, _| ControlFlow::Continue(())).expect("fit");
+            trainer.fit_blocking(&model, &data, None, loss::mse).expect("fit");
             file = Some(pollster::block_on(checkpoint_to_file(&trainer, &model)).expect("checkpoint"));
         }
         model.parameters().iter().flat_map(|(_, t)| t.to_vec().expect("read")).collect::<Vec<_>>()
@@ -163,7 +162,7 @@ fn parameters_that_cannot_be_trained_are_refused() {
     let device = Device::cpu();
     let (a, b) = (weight(&device, &[1.0]), weight(&device, &[2.0]));
     let refused = |parameters, word: &str| {
-        let text = Optimizer::new(parameters, ADAM, 0.1).err().expect("refused").to_string();
+        let text = Optimizer::new(parameters, ADAM, 0.1).expect_err("refused").to_string();
         assert!(text.contains(word), "{text}");
     };
     refused(list(&[("w", &a), ("w", &b)]), "two parameters");
@@ -174,7 +173,7 @@ fn parameters_that_cannot_be_trained_are_refused() {
         (Method::Sgd(SgdConfig { momentum: f32::NAN, ..SgdConfig::default() }), "momentum"),
         (Method::Sgd(SgdConfig { momentum: 0.5, dampening: f32::NAN, ..SgdConfig::default() }), "dampening"),
     ] {
-        let text = Optimizer::new(list(&[("w", &a)]), method, 0.1).err().expect("refused").to_string();
+        let text = Optimizer::new(list(&[("w", &a)]), method, 0.1).expect_err("refused").to_string();
         assert!(text.contains(word), "{text}");
     }
     let mut optimizer = Optimizer::new(list(&[("w", &a)]), ADAM, 0.1).expect("optimizer");
@@ -239,11 +238,7 @@ fn data(device: &Device, bad: Option<usize>) -> HostData {
     if let Some(example) = bad {
         x[3 * example + 1] = f32::NAN;
     }
-    HostData::new(device, x, &[3, 1], fill(22, 48, 1.0), &[1]).expect("data")
-}
-
-fn mse(x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    loss::mse(x, y, Reduction::Mean)
+    HostData::new(device, x, &[3, 1]).and_then(|data| data.with_targets(fill(22, 48, 1.0), &[1])).expect("data")
 }
 
 fn values(model: &dyn Module) -> Vec<f32> {
@@ -268,7 +263,7 @@ impl wgru::train::Data for Turning<'_> {
     fn len(&self) -> usize {
         self.good.len()
     }
-    fn batch(&self, examples: &[usize]) -> Result<(Tensor, Tensor)> {
+    fn batch(&self, examples: &[usize]) -> Result<Batch> {
         let batch = self.batches.fetch_add(1, Ordering::Relaxed);
         if batch < self.from { self.good.batch(examples) } else { self.bad.batch(examples) }
     }
@@ -280,7 +275,7 @@ fn divergence_by_data_keeps_weights_and_history(device: &Device) {
     // Two good epochs of 24 updates, then example 7 in update 3 of the third.
     let turning = Turning { good: &good, bad: &bad, from: 48, batches: 0.into() };
     let mut trainer_ = trainer(&model, 9, None);
-    let failed = trainer_.fit_blocking(&model, &turning, None, &mse, &mut |_, _| ControlFlow::Continue(()));
+    let failed = trainer_.fit_blocking(&model, &turning, None, loss::mse);
     let text = failed.as_ref().err().map(Error::to_string).unwrap_or_default();
     assert!(matches!(failed, Err(Error::Diverged { epoch: 2, update: 3, .. })), "{text}");
     assert!(text.contains("input of example 7") && text.contains("learning rate"), "{text}");
@@ -290,11 +285,14 @@ fn divergence_by_data_keeps_weights_and_history(device: &Device) {
     // The weights are those before that update, whenever it was noticed.
     let mut updates = 0;
     let mut twin_trainer = trainer(&twin, 9, None);
-    let stop = &mut |p: &wgru::train::Progress, _: &Trainer| {
-        updates += usize::from(p.loss.is_none() || p.updates == p.of);
-        if p.epoch == 2 && p.updates == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    twin_trainer.fit_blocking(&twin, &good, None, &mse, stop).expect("stopped");
+    let mut training = twin_trainer.start(&twin, &good, None, loss::mse).expect("started");
+    while let Some(p) = training.next_blocking().expect("update") {
+        updates += 1;
+        if p.epoch == 2 && p.updates == 3 {
+            break;
+        }
+    }
+    training.finish_blocking().expect("stopped");
     assert!(updates > 50);
     assert_eq!(values(&model), values(&twin));
 }
@@ -306,11 +304,10 @@ fn divergence_by_gradient_names_the_parameter(device: &Device) {
     let overflowing = |y: &Tensor, t: &Tensor| -> Result<Tensor> {
         let part = |sign: f32| y.sum()?.scale(1e30)?.scale(sign)?.scale(1e-30)?.scale(1e30);
         let zero = part(1.0)?.add(&part(-1.0)?)?;
-        mse(y, t)?.add(&zero.scale(1e30)?)
+        loss::mse(y, t)?.add(&zero.scale(1e30)?)
     };
     let before = values(&model);
-    let failed =
-        trainer(&model, 3, None).fit_blocking(&model, &data, None, &overflowing, &mut |_, _| ControlFlow::Continue(()));
+    let failed = trainer(&model, 3, None).fit_blocking(&model, &data, None, overflowing);
     let text = failed.as_ref().err().map(Error::to_string).unwrap_or_default();
     assert!(matches!(failed, Err(Error::Diverged { epoch: 0, update: 0, .. })), "{text}");
     assert!(text.contains("gru.weight_ih_l0"), "{text}");
@@ -326,14 +323,20 @@ fn divergence_restores_the_best_weights(device: &Device) {
     let mut trainer = trainer(&model, 9, Some(5));
     let mut best = Vec::new();
     let mut least = f32::INFINITY;
-    let keep = &mut |p: &wgru::train::Progress, _: &Trainer| {
-        if let Some(loss) = p.validation.filter(|loss| *loss < least) {
-            (least, best) = (loss, values(&model));
+    let mut training = trainer.start(&model, &turning, Some(&good), loss::mse).expect("started");
+    let failed = loop {
+        match training.next_blocking() {
+            Ok(Some(p)) => {
+                if let Some(loss) = p.validation.filter(|loss| *loss < least) {
+                    (least, best) = (loss, values(&model));
+                }
+            }
+            ended => break ended,
         }
-        ControlFlow::Continue(())
     };
-    let failed = trainer.fit_blocking(&model, &turning, Some(&good), &mse, keep);
-    assert!(matches!(failed, Err(Error::Diverged { epoch: 3, update: 5, .. })), "{:?}", failed.err());
+    assert!(matches!(failed, Err(Error::Diverged { epoch: 3, update: 5, .. })), "{failed:?}");
+    assert!(matches!(training.next_blocking(), Ok(None)), "the run is over");
+    drop(training);
     assert_eq!(values(&model), best);
     let history = trainer.history();
     assert_eq!((history.loss.len(), history.validation.len()), (3, 3));
@@ -348,8 +351,7 @@ fn divergence_names_the_layer(device: &Device) {
     head.assign(&[3e38; 4]).expect("assign");
     let bias = model.parameters().into_iter().find(|(n, _)| n == "gru.bias_ih_l0").expect("bias").1;
     bias.assign(&[[0.0; 4], [-9.0; 4], [9.0; 4]].concat()).expect("assign");
-    let failed = trainer(&model, 1, None)
-        .fit_blocking(&model, &data(device, None), None, &mse, &mut |_, _| ControlFlow::Continue(()));
+    let failed = trainer(&model, 1, None).fit_blocking(&model, &data(device, None), None, loss::mse);
     let text = failed.as_ref().err().map(Error::to_string).unwrap_or_default();
     assert!(matches!(failed, Err(Error::Diverged { epoch: 0, update: 0, .. })), "{text}");
     assert!(text.contains("layer \"head\""), "{text}");
@@ -363,8 +365,8 @@ fn divergence_under_clipping_names_the_parameter_at_fault(device: &Device) {
     let options = TrainOptions { epochs: 1, batch: 2, clip_norm: Some(1.0), ..TrainOptions::default() };
     let mut trainer = Trainer::new(optimizer, options, Rng::new(5));
     // √(b − b) is 0, and its slope infinite: ∞·1 − ∞·1.
-    let loss = |y: &Tensor, t: &Tensor| mse(y, t)?.add(&bias.sub(&bias)?.sqrt()?.sum()?);
-    let failed = trainer.fit_blocking(&model, &data(device, None), None, &loss, &mut |_, _| ControlFlow::Continue(()));
+    let loss = |y: &Tensor, t: &Tensor| loss::mse(y, t)?.add(&bias.sub(&bias)?.sqrt()?.sum()?);
+    let failed = trainer.fit_blocking(&model, &data(device, None), None, loss);
     let text = failed.as_ref().err().map(Error::to_string).unwrap_or_default();
     assert!(matches!(failed, Err(Error::Diverged { epoch: 0, update: 0, .. })), "{text}");
     assert!(text.contains("\"head.bias\" is not finite"), "{text}");
@@ -377,7 +379,7 @@ fn divergence_by_a_frozen_parameter_names_it(device: &Device) {
     frozen[0].1.assign(&[f32::NAN; 12]).expect("assign");
     let optimizer = Optimizer::new(trained, ADAM, 0.01).expect("optimizer");
     let mut trainer = Trainer::new(optimizer, TrainOptions::default(), Rng::new(5));
-    let failed = trainer.fit_blocking(&model, &data(device, None), None, &mse, &mut |_, _| ControlFlow::Continue(()));
+    let failed = trainer.fit_blocking(&model, &data(device, None), None, loss::mse);
     let text = failed.as_ref().err().map(Error::to_string).unwrap_or_default();
     assert!(matches!(failed, Err(Error::Diverged { .. })) && text.contains("\"gru.bias_hh_l0\""), "{text}");
 }
@@ -391,7 +393,7 @@ fn divergence_leaves_the_same_state_on_every_device() {
         let turning = Turning { good: &good, bad: &bad, from: 24, batches: 0.into() };
         let mut trainer = trainer(&model, 9, None);
         trainer.options_mut().shuffle = true;
-        let failed = trainer.fit_blocking(&model, &turning, None, &mse, &mut |_, _| ControlFlow::Continue(()));
+        let failed = trainer.fit_blocking(&model, &turning, None, loss::mse);
         let Err(Error::Diverged { epoch: 1, update, .. }) = failed else { panic!("{failed:?}") };
         let file = pollster::block_on(checkpoint_to_file(&trainer, &model)).expect("checkpoint");
         assert_eq!(file.metadata["updates"], (24 + update).to_string());
@@ -409,23 +411,22 @@ fn best_weights_belong_to_trainings_with_patience() {
     let device = Device::cpu();
     let (model, data) = (model(&device), data(&device, None));
     let mut trainer = trainer(&model, 2, Some(1));
-    let none = &mut |_: &wgru::train::Progress, _: &Trainer| ControlFlow::Continue(());
-    trainer.fit_blocking(&model, &data, Some(&data), &mse, none).expect("fit");
+    trainer.fit_blocking(&model, &data, Some(&data), loss::mse).expect("fit");
     (trainer.options_mut().patience, trainer.options_mut().epochs) = (None, 6);
     let mut last = Vec::new();
-    let keep = &mut |p: &wgru::train::Progress, _: &Trainer| {
+    let mut training = trainer.start(&model, &data, None, loss::mse).expect("started");
+    while let Some(p) = training.next_blocking().expect("update") {
         if p.loss.is_some() {
             last = values(&model);
         }
-        ControlFlow::Continue(())
-    };
-    let history = trainer.fit_blocking(&model, &data, None, &mse, keep).expect("fit");
+    }
+    let history = training.finish_blocking().expect("finished");
     assert_eq!(history.best_epoch, None);
     assert_eq!(values(&model), last, "the weights of the last epoch");
     // From a rate of 0 on, nothing moves.
     trainer.set_rate(0.0).expect("rate");
     trainer.options_mut().epochs = 7;
-    trainer.fit_blocking(&model, &data, None, &mse, none).expect("fit");
+    trainer.fit_blocking(&model, &data, None, loss::mse).expect("fit");
     assert_eq!(values(&model), last);
 }
 
@@ -435,13 +436,12 @@ fn a_validation_loss_of_nan_ends_training_with_the_best_weights() {
     let model = model(&device);
     let (good, bad) = (data(&device, None), data(&device, Some(3)));
     let mut trainer_ = trainer(&model, 3, Some(2));
-    let none = &mut |_: &wgru::train::Progress, _: &Trainer| ControlFlow::Continue(());
-    let failed = trainer_.fit_blocking(&model, &good, Some(&bad), &mse, none);
+    let failed = trainer_.fit_blocking(&model, &good, Some(&bad), loss::mse);
     let text = failed.as_ref().err().map(Error::to_string).unwrap_or_default();
     assert!(matches!(failed, Err(Error::Diverged { epoch: 0, .. })) && text.contains("validation"), "{text}");
     assert_eq!(trainer_.history().loss.len(), 1);
     // Without patience it is only noted.
-    let history = trainer(&model, 2, None).fit_blocking(&model, &good, Some(&bad), &mse, none).expect("fit");
+    let history = trainer(&model, 2, None).fit_blocking(&model, &good, Some(&bad), loss::mse).expect("fit");
     assert!(history.validation.iter().all(|loss| loss.is_nan()));
 }
 
@@ -455,10 +455,7 @@ fn options_that_cannot_be_kept_are_refused() {
         change(&mut options);
         let optimizer = Optimizer::new(model.parameters(), ADAM, 0.01).expect("optimizer");
         let mut trainer = Trainer::new(optimizer, options, Rng::new(1));
-        trainer
-            .fit_blocking(&model, &data, None, &mse, &mut |_, _| ControlFlow::Continue(()))
-            .err()
-            .map(|e| e.to_string())
+        trainer.fit_blocking(&model, &data, None, loss::mse).err().map(|e| e.to_string())
     };
     type Change = fn(&mut TrainOptions);
     let cases: [(Change, &str); 8] = [

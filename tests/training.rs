@@ -56,10 +56,10 @@ fn losses_match_pytorch(device: &Device) {
         let x = floats(device, &row["input"]).requires_grad();
         let target = || floats(device, &row["target"]);
         let value = match row["loss"].as_str().expect("loss") {
-            "mse" => loss::mse(&x, &target(), reduction),
-            "l1" => loss::mae(&x, &target(), reduction),
-            "huber" => loss::huber(&x, &target(), number(&row["delta"]) as f32, reduction),
-            "bce_with_logits" => loss::bce_with_logits(&x, &target(), reduction),
+            "mse" => loss::mse_with(&x, &target(), reduction),
+            "l1" => loss::mae_with(&x, &target(), reduction),
+            "huber" => loss::huber_with(&x, &target(), number(&row["delta"]) as f32, reduction),
+            "bce_with_logits" => loss::bce_with_logits_with(&x, &target(), reduction),
             "cross_entropy" => {
                 let ignored = number(&row["ignore_index"]);
                 // PyTorch marks ignored rows with −100; our indices are unsigned, so it becomes u32::MAX − 1.
@@ -68,7 +68,7 @@ fn losses_match_pytorch(device: &Device) {
                 let target = Tensor::from_indices(device, &labels, &[labels.len()]).expect("labels");
                 let label_smoothing = number(&row["label_smoothing"]) as f32;
                 let options = CrossEntropyOptions { ignore_index: Some(mark(ignored)), label_smoothing, reduction };
-                loss::cross_entropy(&x, &target, options)
+                loss::cross_entropy_with(&x, &target, options)
             }
             other => panic!("unknown loss {other}"),
         }
@@ -87,11 +87,11 @@ fn losses_have_a_gradient_for_their_target() {
     let (x, t) = (fill(1, 6, 2.0), fill(2, 6, 1.0));
     let tensors = || [&x, &t].map(|v| Tensor::from_slice(&device, v, &[6]).expect("tensor").requires_grad());
     let [a, b] = tensors();
-    loss::mse(&a, &b, Reduction::Sum).and_then(|l| l.backward()).expect("backward");
+    loss::mse_with(&a, &b, Reduction::Sum).and_then(|l| l.backward()).expect("backward");
     let want: Vec<f64> = x.iter().zip(&t).map(|(&x, &t)| -2.0 * (x as f64 - t as f64)).collect();
     assert_close("mse", &b.grad().expect("target's").to_vec().expect("read"), &want, LOSS);
     let [a, b] = tensors();
-    loss::bce_with_logits(&a, &b, Reduction::Sum).and_then(|l| l.backward()).expect("backward");
+    loss::bce_with_logits_with(&a, &b, Reduction::Sum).and_then(|l| l.backward()).expect("backward");
     let want: Vec<f64> = x.iter().map(|&x| -(x as f64)).collect();
     assert_close("bce", &b.grad().expect("target's").to_vec().expect("read"), &want, LOSS);
 }
@@ -130,7 +130,7 @@ impl Model {
         let run = self.gru.run(x, RunOptions::default(), mode).expect("run");
         let last = run.h_n.reshape(&[8, 16]).expect("reshape");
         let prediction = self.linear.forward_with(&last, mode).expect("linear");
-        loss::mse(&prediction, target, Reduction::Mean).expect("loss")
+        loss::mse(&prediction, target).expect("loss")
     }
 }
 

@@ -1,5 +1,5 @@
 //! What the benches share: devices by label, and kernels on random buffers.
-#![allow(dead_code, reason = "every bench uses its part")]
+#![allow(dead_code, reason = "each benchmark uses only some of these functions")]
 
 use criterion::{BenchmarkGroup, BenchmarkId, measurement::WallTime};
 use wgru::kernel::Kernel;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use wgru::train::Data;
+use wgru::train::{Batch, Data};
 use wgru::{Device, Result, Tensor};
 
 use crate::series::Series;
@@ -70,7 +70,7 @@ impl Data for Windows<'_> {
         self.origins.len()
     }
 
-    fn batch(&self, examples: &[usize]) -> Result<(Tensor, Tensor)> {
+    fn batch(&self, examples: &[usize]) -> Result<Batch> {
         let mut x = Vec::with_capacity(examples.len() * self.len_of_input());
         let mut y = Vec::with_capacity(examples.len() * self.horizon);
         for origin in examples.iter().map(|i| self.origins.start + i) {
@@ -78,7 +78,7 @@ impl Data for Windows<'_> {
             y.extend((origin..origin + self.horizon).map(|row| self.change(origin, row)));
         }
         let x = Tensor::from_slice(self.device, &x, &[examples.len(), self.window, self.table.width])?;
-        Ok((x, Tensor::from_slice(self.device, &y, &[examples.len(), self.horizon])?))
+        Ok(Batch::new(x).with_targets(Tensor::from_slice(self.device, &y, &[examples.len(), self.horizon])?))
     }
 }
 
@@ -107,7 +107,8 @@ mod tests {
         };
         let (device, table) = (Device::cpu(), Table::new(&series, &spec));
         let windows = Windows { device: &device, table: &table, origins: 2..4, window: 2, horizon: 1 };
-        let (x, y) = windows.batch(&[1, 0]).unwrap();
+        let batch = windows.batch(&[1, 0]).unwrap();
+        let (x, y) = (batch.x(), batch.targets());
         assert_eq!((x.dims(), y.dims()), (&[2, 2, 4][..], &[2, 1][..]));
         assert_eq!(y.to_vec().unwrap(), [2.0, 1.0]);
         let want = [

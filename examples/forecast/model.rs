@@ -1,11 +1,10 @@
 //! The forecaster: a few small networks whose forecasts are averaged
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
 use wgru::io::TensorFile;
 use wgru::nn::{Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
-use wgru::train::{AdamConfig, Data, History, Method, Optimizer, Progress, Reduction, Schedule};
-use wgru::train::{TrainOptions, Trainer, loss};
+use wgru::train::{AdamConfig, Data, History, Method, Optimizer, Progress, Schedule, TrainOptions, Trainer, loss};
 use wgru::{Device, Error, Result, Rng, Tensor};
 
 use crate::data::{Table, Windows};
@@ -118,17 +117,12 @@ impl Forecaster {
             };
             let adam = AdamConfig { weight_decay: 0.01, ..AdamConfig::default() };
             let optimizer = Optimizer::new(network.parameters(), Method::AdamW(adam), how.rate)?;
-            let history = Trainer::new(optimizer, options, rng).fit_blocking(
-                &network,
-                &data,
-                Some(&validation),
-                &|y, target| loss::mse(y, target, Reduction::Mean),
-                &mut |report, _| {
-                    progress(member, report);
-                    ControlFlow::Continue(())
-                },
-            )?;
-            kept.extend(Kept::of(&history));
+            let mut trainer = Trainer::new(optimizer, options, rng);
+            let mut training = trainer.start(&network, &data, Some(&validation), loss::mse)?;
+            while let Some(report) = training.next_blocking()? {
+                progress(member, &report);
+            }
+            kept.extend(Kept::of(&training.finish_blocking()?));
             forecaster.members.push(network);
         }
         Ok((forecaster, kept))
@@ -144,9 +138,9 @@ impl Forecaster {
         let examples: Vec<usize> = (0..windows.len()).collect();
         let mut sums = vec![0.0; windows.len() * horizon];
         for (examples, sums) in examples.chunks(BATCH).zip(sums.chunks_mut(BATCH * horizon)) {
-            let (x, _) = windows.batch(examples)?;
+            let batch = windows.batch(examples)?;
             for network in &self.members {
-                let changes = network.forward(&x)?.to_vec()?;
+                let changes = network.forward(batch.x())?.to_vec()?;
                 sums.iter_mut().zip(changes).for_each(|(sum, change)| *sum += f64::from(change));
             }
         }

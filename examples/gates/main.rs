@@ -12,13 +12,14 @@ mod picture;
 mod weather;
 
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use wgru::nn::{Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
-use wgru::train::{AdamConfig, Method, Optimizer, Reduction, clip_grad_norm, loss};
-use wgru::{Device, Rng, Tensor};
+use wgru::train::{AdamConfig, HostData, Method, Optimizer, Schedule, TrainOptions, Trainer, loss};
+use wgru::{Device, Rng, Tensor, parts};
 
 use picture::{Heat, Picture};
 use weather::{FEATURES, Weather};
@@ -30,9 +31,9 @@ struct Args {
     /// Units of the GRU
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=64))]
     hidden: u16,
-    /// Updates of the training
-    #[arg(long, value_name = "N", default_value_t = 400)]
-    updates: usize,
+    /// Passes over the training data, of 50 updates each
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    epochs: usize,
     /// Seed of weights and batches
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -41,9 +42,10 @@ struct Args {
     plot: PathBuf,
 }
 
-/// Days of a training sequence, sequences of a batch.
+/// Days of a training sequence, sequences of a batch, updates of an epoch.
 const STEPS: usize = 120;
 const BATCH: usize = 16;
+const UPDATES: usize = 50;
 const RATE: f64 = 5e-3;
 /// Days of the longest memory before training.
 const LONGEST: f32 = 60.0;
@@ -57,7 +59,7 @@ struct Forecaster {
 
 impl Forecaster {
     fn new(device: &Device, hidden: usize, rng: &mut Rng) -> Result<Self> {
-        let gru = RecurrentConfig::gru(FEATURES, hidden).build(device, rng)?;
+        let gru = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(FEATURES, hidden) }.build(device, rng)?;
         // The update gates start as memories of 1 to LONGEST days: Tallec and Ollivier, *Can recurrent neural networks
         // warp time?* (2018).
         for (_, bias) in gru.parameters().iter().filter(|(name, _)| name == "bias_ih_l0") {
@@ -69,28 +71,23 @@ impl Forecaster {
         }
         Ok(Self { gru, head: Linear::new(device, hidden, 1, true, rng)? })
     }
+}
 
-    fn parameters(&self) -> Vec<(String, Tensor)> {
-        [self.gru.parameters(), self.head.parameters()].concat()
-    }
+impl Module for Forecaster {
+    parts!(gru, head);
 
-    /// One update on random stretches of the first `days` days; gives the loss.
-    fn update(&self, optimizer: &mut Optimizer, weather: &Weather, days: usize, rng: &mut Rng) -> Result<Tensor> {
-        let starts: Vec<usize> = (0..BATCH).map(|_| rng.below(days - STEPS)).collect();
-        let places = (0..STEPS).flat_map(|t| starts.iter().map(move |start| start + t));
-        let (x, y): (Vec<_>, Vec<_>) = places.map(|day| (weather.input(day), weather.target(day))).unzip();
-        let device = self.gru.parameters()[0].1.device().clone();
-        let x = Tensor::from_slice(&device, &x.concat(), &[STEPS, BATCH, FEATURES])?;
-        let y = Tensor::from_slice(&device, &y, &[STEPS, BATCH, 1])?;
-        let mode = &mut Mode::Train(rng);
-        let states = self.gru.run(&x, RunOptions::default(), mode)?.output;
-        let loss = loss::mse(&self.head.forward_with(&states, mode)?, &y, Reduction::Mean)?;
-        optimizer.zero_grad();
-        loss.backward()?;
-        clip_grad_norm(&optimizer.parameters(), 1.0)?;
-        optimizer.step()?;
-        Ok(loss)
+    fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> wgru::Result<Tensor> {
+        self.head.forward_with(&self.gru.forward_with(x, mode)?, mode)
     }
+}
+
+/// Random stretches of the first `days` days, for `updates` updates.
+fn stretches(device: &Device, weather: &Weather, days: usize, updates: usize, rng: &mut Rng) -> Result<HostData> {
+    let starts: Vec<usize> = (0..BATCH * updates).map(|_| rng.below(days - STEPS)).collect();
+    let days = || starts.iter().flat_map(|&start| start..start + STEPS);
+    let x = days().flat_map(|day| weather.input(day)).collect();
+    let y = days().map(|day| weather.target(day)).collect();
+    Ok(HostData::new(device, x, &[STEPS, FEATURES])?.with_targets(y, &[STEPS, 1])?)
 }
 
 fn main() -> ExitCode {
@@ -110,27 +107,30 @@ fn run(args: &Args) -> Result<()> {
     let year = weather.last_year();
     let hidden = args.hidden as usize;
     let model = Forecaster::new(&device, hidden, &mut rng)?;
-    let mut optimizer = Optimizer::new(
-        model.parameters(),
-        Method::AdamW(AdamConfig { weight_decay: 0.05, ..Default::default() }),
-        RATE,
-    )?;
-    for update in 0..args.updates {
-        optimizer.set_rate(RATE * (1.0 - update as f64 / args.updates as f64))?;
-        let loss = model.update(&mut optimizer, &weather, year.start, &mut rng)?;
-        if update % 100 == 0 {
-            let loss = loss.item()?;
-            println!("update {update}: loss {loss:.4}");
-            if !loss.is_finite() {
-                return Err(format!("the loss is {loss}").into());
-            }
+    let adam = AdamConfig { weight_decay: 0.05, ..Default::default() };
+    let optimizer = Optimizer::new(model.parameters(), Method::AdamW(adam), RATE)?;
+    let updates = args.epochs.saturating_mul(UPDATES) as u64;
+    let options = TrainOptions {
+        epochs: args.epochs,
+        batch: BATCH,
+        clip_norm: Some(1.0),
+        schedule: Schedule::Cosine { steps: updates, min: 0.0 },
+        ..Default::default()
+    };
+    let data = stretches(&device, &weather, year.start, UPDATES, &mut rng)?;
+    let mut trainer = Trainer::new(optimizer, options, rng);
+    trainer.on_progress(|progress, _| {
+        if let Some(loss) = progress.loss {
+            println!("epoch {}: loss {loss:.4}", progress.epoch + 1);
         }
-    }
+        ControlFlow::Continue(())
+    });
+    trainer.fit_blocking(&model, &data, None, loss::mse)?;
 
     // One run over all four years, so that the last one begins with the state that the others leave.
     let days = year.end - 1;
     let x: Vec<f32> = (0..days).flat_map(|day| weather.input(day)).collect();
-    let x = Tensor::from_slice(&device, &x, &[days, 1, FEATURES])?;
+    let x = Tensor::from_slice(&device, &x, &[1, days, FEATURES])?;
     let options = RunOptions { gates: true, ..Default::default() };
     let run = model.gru.run(&x, options, &mut Mode::Eval)?;
     let forecast = model.head.forward(&run.output)?.to_vec()?;

@@ -13,12 +13,14 @@ mod plot;
 mod strings;
 
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use wgru::train::{AdamConfig, Method, Optimizer, Schedule, clip_grad_norm};
+use wgru::nn::Mode;
+use wgru::train::{AdamConfig, Batch, Data, Method, Optimizer, Schedule, TrainOptions, Trainer};
 use wgru::{Device, Rng};
 
 use args::{Args, DeviceChoice};
@@ -26,7 +28,7 @@ use audio::Recording;
 use mel::Mel;
 use model::{Heard, Model};
 use plot::Picture;
-use strings::{Utterance, distance};
+use strings::{Utterance, Utterances, distance};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -59,11 +61,11 @@ fn run(args: &Args) -> Result<()> {
 
     let (mel, mut rng) = (Mel::new(), Rng::new(args.seed));
     let model = Model::new(&device, args.hidden, &mut rng)?;
-    let last_loss = fit(args, &model, &train, &mel, &mut rng)?;
+    let last_loss = fit(args, &device, &model, &train, &mel, rng)?;
 
     let mut rng = Rng::new(args.seed ^ 0x7e57);
     let (singles, strings) = (strings::singles(&test, &mel, &mut rng), strings::strings(&test, &mel, &mut rng));
-    let (heard_singles, heard) = (listen(&model, &singles)?, listen(&model, &strings)?);
+    let (heard_singles, heard) = (listen(&device, &model, &singles)?, listen(&device, &model, &strings)?);
     let right = share(&singles, |u, i| heard_singles[i].greedy == u.digits);
     let whole = share(&strings, |u, i| heard[i].beam == u.digits);
     let wrong = |path: &dyn Fn(&Heard) -> Vec<u8>| {
@@ -92,51 +94,51 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Trains on new strings of the same recordings in every epoch; gives the loss of the last.
-fn fit(args: &Args, model: &Model, train: &[Recording], mel: &Mel, rng: &mut Rng) -> Result<f32> {
+/// Trains on new strings of the same recordings in every epoch; returns the loss of the last.
+fn fit(args: &Args, device: &Device, model: &Model, train: &[Recording], mel: &Mel, mut rng: Rng) -> Result<f32> {
     // Strings of three recordings on average.
     let expected = (train.len() / 3).div_ceil(args.batch).max(1);
     let epochs = args.epochs.unwrap_or(UPDATES.div_ceil(expected));
     let steps = epochs.saturating_mul(expected) as u64;
     let adam = AdamConfig { weight_decay: 0.01, ..AdamConfig::default() };
-    let mut optimizer = Optimizer::new(model.parameters(), Method::AdamW(adam), args.rate)?;
-    let (schedule, mut done, mut loss) = (Schedule::OneCycle { steps }, 0, f32::NAN);
+    let optimizer = Optimizer::new(model.parameters(), Method::AdamW(adam), args.rate)?;
+    let options = TrainOptions {
+        batch: args.batch,
+        clip_norm: Some(5.0),
+        schedule: Schedule::OneCycle { steps },
+        ..TrainOptions::default()
+    };
+    let mut trainer = Trainer::new(optimizer, options, Rng::new(args.seed ^ 0x7261_696e));
     let bar = ProgressBar::new(steps);
     if args.json {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
     bar.set_style(ProgressStyle::with_template("{elapsed_precise} {bar:40.cyan/blue} {percent:>3} % {msg}")?);
-    for epoch in 0..epochs {
-        let strings = strings::strings(train, mel, rng);
-        let (mut total, mut count) = (0.0, 0);
-        for batch in strings.chunks(args.batch) {
-            let batch: Vec<&Utterance> = batch.iter().collect();
-            optimizer.zero_grad();
-            let value = model.loss(&batch, rng)?;
-            value.backward()?;
-            clip_grad_norm(&optimizer.parameters(), 5.0)?;
-            optimizer.set_rate(schedule.rate(args.rate, done))?;
-            optimizer.step()?;
-            total += value.item()? * batch.len() as f32;
-            count += batch.len();
-            done += 1;
-            bar.set_position(done.min(steps));
+    let shown = bar.clone();
+    trainer.on_progress(move |progress, _| {
+        shown.inc(1);
+        if let Some(loss) = progress.loss {
+            shown.set_message(format!("epoch {}: loss {loss:.4} per digit", progress.epoch + 1));
         }
-        loss = total / count as f32;
-        if !loss.is_finite() {
-            return Err(format!("the loss is {loss}; try a lower --rate").into());
-        }
-        bar.set_message(format!("epoch {}: loss {loss:.4} per digit", epoch + 1));
+        ControlFlow::Continue(())
+    });
+    let mut last = f32::NAN;
+    for epoch in 1..=epochs {
+        let utterances = Utterances { device, list: &strings::strings(train, mel, &mut rng) };
+        trainer.options_mut().epochs = epoch;
+        let step = |batch: &Batch, mode: &mut Mode| model.loss(&utterances, batch, mode);
+        last = trainer.fit_with_blocking(&utterances, None, step)?.loss.last().copied().unwrap_or(last);
     }
     bar.finish_and_clear();
-    println!("loss of the last epoch {loss:.4} per digit");
-    Ok(loss)
+    println!("loss of the last epoch {last:.4} per digit");
+    Ok(last)
 }
 
-fn listen(model: &Model, utterances: &[Utterance]) -> Result<Vec<Heard>> {
+fn listen(device: &Device, model: &Model, list: &[Utterance]) -> Result<Vec<Heard>> {
+    let utterances = Utterances { device, list };
     let mut all = Vec::new();
-    for batch in utterances.chunks(BATCH) {
-        all.extend(model.listen(&batch.iter().collect::<Vec<_>>())?);
+    for examples in (0..list.len()).collect::<Vec<_>>().chunks(BATCH) {
+        all.extend(model.listen(&utterances.batch(examples)?)?);
     }
     Ok(all)
 }

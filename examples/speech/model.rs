@@ -1,12 +1,13 @@
 //! The network: a convolution that halves the frames, a GRU in both directions, and scores of blank and digits
 
 use wgru::decode::{self, BeamOptions, Frames};
-use wgru::nn::{Conv1d, Conv1dConfig, Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
+use wgru::nn::{Axes, Conv1d, Conv1dConfig, Gru, Linear, Mode, Module, RecurrentConfig, RunOptions, named_parameters};
+use wgru::train::Batch;
 use wgru::train::loss::{self, CtcOptions};
 use wgru::{Device, Result, Rng, Tensor};
 
 use crate::mel::BANDS;
-use crate::strings::Utterance;
+use crate::strings::Utterances;
 
 /// The blank, and ten digits.
 pub const CLASSES: usize = 11;
@@ -17,7 +18,6 @@ const CHANNELS: usize = 64;
 const DROPOUT: f32 = 0.2;
 
 pub struct Model {
-    device: Device,
     conv: Conv1d,
     gru: Gru,
     head: Linear,
@@ -41,11 +41,17 @@ pub struct Heard {
 
 impl Model {
     pub fn new(device: &Device, hidden: usize, rng: &mut Rng) -> Result<Self> {
-        let conv =
-            Conv1dConfig { input: BANDS, output: CHANNELS, kernel: 5, stride: 2, padding: 2, ..Default::default() };
-        let gru = RecurrentConfig { bidirectional: true, ..RecurrentConfig::gru(CHANNELS, hidden) };
+        let conv = Conv1dConfig {
+            input: BANDS,
+            output: CHANNELS,
+            kernel: 5,
+            stride: 2,
+            padding: 2,
+            axes: Axes::BatchFirst,
+            ..Default::default()
+        };
+        let gru = RecurrentConfig { bidirectional: true, batch_first: true, ..RecurrentConfig::gru(CHANNELS, hidden) };
         Ok(Self {
-            device: device.clone(),
             conv: conv.build(device, rng)?,
             gru: gru.build(device, rng)?,
             head: Linear::new(device, 2 * hidden, CLASSES, true, rng)?,
@@ -54,40 +60,32 @@ impl Model {
 
     /// Every parameter with its name.
     pub fn parameters(&self) -> Vec<(String, Tensor)> {
-        let layers: [(&str, &dyn Module); 3] = [("conv", &self.conv), ("gru", &self.gru), ("head", &self.head)];
-        let named = |(layer, module): (&str, &dyn Module)| {
-            module.parameters().into_iter().map(|(name, t)| (format!("{layer}.{name}"), t)).collect::<Vec<_>>()
-        };
-        layers.into_iter().flat_map(named).collect()
+        named_parameters(&[("conv", &self.conv), ("gru", &self.gru), ("head", &self.head)])
     }
 
-    fn scores(&self, batch: &[&Utterance], mode: &mut Mode) -> Result<Scores> {
-        let steps = batch.iter().map(|u| u.frames()).max().unwrap_or(1);
-        let mut x = vec![0.0; steps * batch.len() * BANDS];
-        for (b, utterance) in batch.iter().enumerate() {
-            for (t, frame) in utterance.features.chunks_exact(BANDS).enumerate() {
-                x[(t * batch.len() + b) * BANDS..][..BANDS].copy_from_slice(frame);
-            }
-        }
-        let x = Tensor::from_slice(&self.device, &x, &[steps, batch.len(), BANDS])?;
-        let lengths: Vec<usize> = batch.iter().map(|u| self.conv.config().output_steps(u.frames())).collect();
-        let x = self.conv.forward_with(&x, mode)?.relu()?;
+    /// Scores the frames of a batch of [`Utterances`].
+    fn scores(&self, batch: &Batch, mode: &mut Mode) -> Result<Scores> {
+        let frames = batch.lengths().unwrap_or_default();
+        let lengths: Vec<usize> = frames.iter().map(|&frames| self.conv.config().output_steps(frames)).collect();
+        let x = self.conv.forward_with(batch.x(), mode)?.relu()?;
         let x = mode.dropout(&x, DROPOUT)?;
         let run = self.gru.run(&x, RunOptions { lengths: Some(&lengths), ..Default::default() }, mode)?;
         let y = mode.dropout(&run.output, DROPOUT)?;
-        Ok(Scores { log_probs: self.head.forward_with(&y, mode)?.log_softmax()?, lengths })
+        let by_step = self.head.forward_with(&y, mode)?.permute(&[1, 0, 2])?;
+        Ok(Scores { log_probs: by_step.log_softmax()?, lengths })
     }
 
-    /// The loss of a batch: nothing says where its digits are.
-    pub fn loss(&self, batch: &[&Utterance], rng: &mut Rng) -> Result<Tensor> {
-        let Scores { log_probs, lengths } = self.scores(batch, &mut Mode::Train(rng))?;
-        let targets: Vec<u32> = batch.iter().flat_map(|u| u.digits.iter().map(|&d| u32::from(d) + 1)).collect();
-        let counts: Vec<usize> = batch.iter().map(|u| u.digits.len()).collect();
+    /// The loss of a batch of `utterances`: nothing says where its digits are.
+    pub fn loss(&self, utterances: &Utterances, batch: &Batch, mode: &mut Mode) -> Result<Tensor> {
+        let Scores { log_probs, lengths } = self.scores(batch, mode)?;
+        let said = || batch.examples().iter().map(|&i| &utterances.list[i].digits);
+        let targets: Vec<u32> = said().flatten().map(|&digit| u32::from(digit) + 1).collect();
+        let counts: Vec<usize> = said().map(Vec::len).collect();
         let options = CtcOptions { blank: BLANK, zero_infinity: true, ..Default::default() };
-        loss::ctc(&log_probs, &targets, &lengths, &counts, options)
+        loss::ctc_with(&log_probs, &targets, &lengths, &counts, options)
     }
 
-    pub fn listen(&self, batch: &[&Utterance]) -> Result<Vec<Heard>> {
+    pub fn listen(&self, batch: &Batch) -> Result<Vec<Heard>> {
         let Scores { log_probs, lengths } = self.scores(batch, &mut Mode::Eval)?;
         let (steps, values) = (log_probs.dims()[0], log_probs.to_vec()?);
         let lengths = Some(&lengths[..]);

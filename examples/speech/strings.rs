@@ -1,6 +1,7 @@
 //! Strings of digits: recordings one after the other
 
-use wgru::Rng;
+use wgru::train::{Batch, Data};
+use wgru::{Device, Result, Rng, Tensor};
 
 use crate::audio::{RATE, Recording};
 use crate::mel::{BANDS, Mel};
@@ -18,6 +19,29 @@ pub struct Utterance {
 impl Utterance {
     pub fn frames(&self) -> usize {
         self.features.len() / BANDS
+    }
+}
+
+/// Utterances as batches, padded to the longest of each.
+pub struct Utterances<'a> {
+    pub device: &'a Device,
+    pub list: &'a [Utterance],
+}
+
+impl Data for Utterances<'_> {
+    fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    fn batch(&self, examples: &[usize]) -> Result<Batch> {
+        let lengths: Vec<usize> = examples.iter().map(|&i| self.list[i].frames()).collect();
+        let steps = lengths.iter().copied().max().unwrap_or(1);
+        let mut x = vec![0.0; examples.len() * steps * BANDS];
+        for (row, &i) in x.chunks_exact_mut(steps * BANDS).zip(examples) {
+            let features = &self.list[i].features;
+            row[..features.len()].copy_from_slice(features);
+        }
+        Ok(Batch::new(Tensor::from_slice(self.device, &x, &[examples.len(), steps, BANDS])?).with_lengths(lengths))
     }
 }
 

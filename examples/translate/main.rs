@@ -12,6 +12,7 @@ mod dates;
 mod plot;
 
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -21,8 +22,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use wgru::models::decode::{Beam, Hypothesis};
 use wgru::models::{ContextUse, Forcing, Seq2Seq, Seq2SeqConfig};
 use wgru::nn::{Mode, Module, Score, parameter_count};
-use wgru::train::{AdamConfig, Method, Optimizer, Schedule, clip_grad_norm};
-use wgru::{Device, Rng, Tensor};
+use wgru::train::{AdamConfig, HostData, Method, Optimizer, Schedule, TrainOptions, Trainer};
+use wgru::{Device, Rng};
 
 use args::{Args, Context, DeviceChoice, ScoreChoice};
 use data::{Data, Pair, Unit};
@@ -72,7 +73,7 @@ fn run(args: &Args) -> Result<()> {
 
     let model = config(args, &data).build(&device, &mut rng)?;
     let weights = parameter_count(&model);
-    let loss = learn(args, &model, &data.train, &mut rng)?;
+    let loss = learn(args, &device, &model, &data.train, rng)?;
     println!("{weights} weights, loss {loss:.4} after {:.1} s", start.elapsed().as_secs_f64());
     measure(args, &model, &data)?;
     draw(args, &model, &data, &source)?;
@@ -101,44 +102,38 @@ fn config(args: &Args, data: &Data) -> Seq2SeqConfig {
     }
 }
 
-/// Trains; gives the mean loss of the last epoch.
-fn learn(args: &Args, model: &Seq2Seq, pairs: &[Pair], rng: &mut Rng) -> Result<f32> {
+/// Trains; returns the mean loss of the last epoch.
+fn learn(args: &Args, device: &Device, model: &Seq2Seq, pairs: &[Pair], rng: Rng) -> Result<f32> {
     let updates = pairs.len().div_ceil(args.batch);
     let steps = args.epochs.saturating_mul(updates) as u64;
-    let schedule = Schedule::Cosine { steps, min: args.rate / 50.0 };
-    let mut optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), args.rate)?;
-    let forcing = Forcing { ratio: args.forcing, drawn: true };
+    let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), args.rate)?;
+    let options = TrainOptions {
+        epochs: args.epochs,
+        batch: args.batch,
+        clip_norm: Some(1.0),
+        schedule: Schedule::Cosine { steps, min: args.rate / 50.0 },
+        ..TrainOptions::default()
+    };
+    let mut trainer = Trainer::new(optimizer, options, rng);
     let bar = ProgressBar::new(steps);
     bar.set_style(ProgressStyle::with_template("{elapsed_precise} {bar:40.cyan/blue} {percent:>3} % {msg}")?);
-    let mut order: Vec<usize> = (0..pairs.len()).collect();
-    let mut mean = f32::NAN;
-    for epoch in 0..args.epochs {
-        rng.shuffle(&mut order);
-        let mut total: Option<Tensor> = None;
-        for batch in order.chunks(args.batch) {
-            let sources: Vec<&[u32]> = batch.iter().map(|&i| &pairs[i].source[..]).collect();
-            let targets: Vec<&[u32]> = batch.iter().map(|&i| &pairs[i].target[..]).collect();
-            optimizer.set_rate(schedule.rate(args.rate, bar.position()))?;
-            optimizer.zero_grad();
-            let loss = model.loss(&sources, &targets, &forcing, &mut Mode::Train(rng))?;
-            loss.backward()?;
-            clip_grad_norm(&optimizer.parameters(), 1.0)?;
-            optimizer.step()?;
-            let share = loss.detach().scale(batch.len() as f32 / pairs.len() as f32)?;
-            total = Some(match total {
-                Some(sum) => sum.add(&share)?,
-                None => share,
-            });
-            bar.inc(1);
+    let shown = bar.clone();
+    trainer.on_progress(move |progress, _| {
+        shown.inc(1);
+        if let Some(loss) = progress.loss {
+            shown.set_message(format!("epoch {}: loss {loss:.4}", progress.epoch + 1));
         }
-        mean = total.map_or(Ok(f32::NAN), |total| total.item())?;
-        bar.set_message(format!("epoch {}: loss {mean:.4}", epoch + 1));
-        if !mean.is_finite() {
-            return Err(format!("the loss is {mean}; try a lower --rate").into());
-        }
-    }
+        ControlFlow::Continue(())
+    });
+    let forcing = Forcing { ratio: args.forcing, drawn: true };
+    // The model takes tokens as they are, so the step looks the pairs up by their numbers.
+    let numbers = HostData::from_indices(device, (0..pairs.len() as u32).collect(), &[])?;
+    let history = trainer.fit_with_blocking(&numbers, None, |batch, mode| {
+        let side = |of: fn(&Pair) -> &[u32]| batch.examples().iter().map(|&i| of(&pairs[i])).collect::<Vec<_>>();
+        model.loss(&side(|pair| &pair.source), &side(|pair| &pair.target), &forcing, mode)
+    })?;
     bar.finish_and_clear();
-    Ok(mean)
+    history.loss.last().copied().ok_or_else(|| "--epochs must be at least 1".into())
 }
 
 /// Most tokens of a translation, the end included.

@@ -13,10 +13,10 @@ struct Params {
 const BLOCK: u32 = 16u;  // units of a packed block
 const LANES: u32 = 48u;  // the three gates of a GRU's block
 
-// First elements of the four rows from `row` on; past the batch, the last row again (read, never stored).
+// The four rows from `row` on. Past the batch, repeats the last row, which is then read but never stored.
 fn four(row: u32) -> vec4<u32> { return min(row + vec4(0u, 1u, 2u, 3u), vec4(params.batch - 1u)); }
 
-// Half-open range of the steps of direction d in a dispatch of `count` steps; may be empty.
+// Half-open range of the steps of direction d in a dispatch of `count` steps. May be empty.
 fn begin(d: u32) -> u32 { return min(max(params.step, d * params.lag) - d * params.lag, params.steps); }
 fn end(d: u32, count: u32) -> u32 {
     return min(max(params.step + count, d * params.lag) - d * params.lag, params.steps);

@@ -1,4 +1,4 @@
-// Packed recurrent weights as f32. One of four parts that read them: f32, f16, bf16, int8. Wants common/plain.
+// Packed recurrent weights as f32. Other formats: common/weights_low. Requires common/plain.
 // Host side: src/kernels/stored.rs.
 @group(0) @binding(2) var<storage, read> packed: array<f32>;  // [D, blocks, H + 1, 3, 16]
 
@@ -13,6 +13,6 @@ fn weights(at: u32) -> vec4<f32> { return vec4(packed[at], 0.0, 0.0, 0.0); }
 // U·v + b_hh of four rows, from the sum of products; `u` is the first weight.
 fn product(u: u32, sum: vec4<f32>) -> vec4<f32> { return packed[u + params.hidden * LANES] + sum; }
 
-// Index and value at k; identities here, since no word extends past the last k.
+// Counterparts of those in common/weights_low. Here they are identities, because no word extends past the last k.
 fn within(k: u32) -> u32 { return k; }
 fn known(k: u32, v: vec4<f32>) -> vec4<f32> { return v; }

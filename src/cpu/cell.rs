@@ -1,6 +1,6 @@
 //! SIMD versions of the cells of the *steps* plan and of the state update. They cover the common options; the twins
 //! handle the rest.
-#![allow(unsafe_code, reason = "vector instructions on raw pointers")]
+#![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
 use crate::kernel::{Kernel, words};

@@ -1,5 +1,5 @@
 //! [`Binary`], [`Unary`], [`UnaryBackward`] and [`Dropout`] without a call or a branch per element.
-#![allow(unsafe_code, reason = "vector instructions on raw pointers")]
+#![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 use super::logarithm::exp_stable;
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};

@@ -1,5 +1,5 @@
 //! One step of each cell over sixteen units of one row, once for sequences and streams.
-#![allow(unsafe_code, reason = "vector instructions")]
+#![allow(unsafe_code, reason = "SIMD intrinsics")]
 
 use super::simd::{Lanes, sigmoid, tanh};
 

@@ -2,7 +2,7 @@
 //!
 //! Inputs are stored as `q + 128` in u8, because the instruction that multiplies four at a time (VNNI's `vpdpbusd`)
 //! multiplies unsigned by signed; `128·Σ w` is subtracted from each sum.
-#![allow(unsafe_code, reason = "vector instructions on raw pointers")]
+#![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 use super::lines::Lines;
 use super::simd::{Isa, LANES};

@@ -1,5 +1,5 @@
 //! Logarithms over sixteen lanes, for the kernels that compute in log space.
-#![allow(unsafe_code, reason = "vector instructions")]
+#![allow(unsafe_code, reason = "SIMD intrinsics")]
 
 use super::simd::{Lanes, exp, unrolled};
 

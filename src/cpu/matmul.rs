@@ -1,5 +1,5 @@
 //! [`MatMul`] by packed panels: `b` in panels of 32 columns, `a` in strips of a few rows, sums in registers.
-#![allow(unsafe_code, reason = "vector instructions on raw pointers")]
+#![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 use std::ops::Range;
 
@@ -63,7 +63,7 @@ pub fn run(isa: Isa, pool: &ThreadPool, store: &Store, p: &MatMul, [a, b, bias]:
     }
 }
 
-#[allow(clippy::too_many_arguments, reason = "one matrix product")]
+#[allow(clippy::too_many_arguments, reason = "all operands of one matrix product")]
 fn packed(
     isa: Isa,
     pool: Option<&ThreadPool>,
@@ -269,7 +269,7 @@ unsafe fn strip_times_panels<V: Lanes>(x: Block, a: *const f32, panels: *const f
 
 /// Computes `R` rows from `done` on, `C` vectors at a time, for the panel that starts at column `panel`.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "one matrix product")]
+#[allow(clippy::too_many_arguments, reason = "all operands of one matrix product")]
 unsafe fn rows_times_panel<V: Lanes, const R: usize, const C: usize>(
     x: &Block,
     panel: usize,

@@ -116,7 +116,7 @@ impl Cpu {
             return true;
         }
         // Programs that only run models can leave these out.
-        if cfg!(feature = "train") && self.run_backward(kernel, reads, writes) == Some(true) {
+        if cfg!(feature = "autograd") && self.run_backward(kernel, reads, writes) == Some(true) {
             return true;
         }
         self.run_large(kernel, reads, writes).is_some()
@@ -207,7 +207,7 @@ pub(crate) fn fast_of<K: 'static>() -> Option<Fast> {
     });
     // Nearly every model uses the remaining kernels, so the linker would keep their fast paths. Browser builds that
     // only run models leave them out to save space.
-    if cfg!(all(target_arch = "wasm32", not(feature = "train"))) {
+    if cfg!(all(target_arch = "wasm32", not(feature = "autograd"))) {
         return None;
     }
     fast!(Binary, [y], |_cpu, p, reads| elementwise::binary(p, reads, y));

@@ -1,7 +1,7 @@
 //! Matrices packed once for products with few rows: blocks of 16 units, each read sequentially.
 //!
 //! At batch 1 a step is limited by memory bandwidth, so the weights may be stored as f16, bf16 or int8.
-#![allow(unsafe_code, reason = "vector instructions on raw pointers")]
+#![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 use super::int8::{self, Quantized};
 use super::lines::Lines;

@@ -1,7 +1,7 @@
 //! Kernels that reduce rows: [`LayerNorm`], [`Softmax`], [`CrossEntropy`] and their gradients, sixteen elements at a
 //! time. The remainder of a row is processed one element at a time.
-#![allow(unsafe_code, reason = "vector instructions on raw pointers")]
-#![allow(clippy::needless_range_loop, reason = "one index into several rows")]
+#![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
+#![allow(clippy::needless_range_loop, reason = "one index addresses several rows")]
 
 use super::simd::{Isa, LANES, Lanes, exp, for_each_isa};
 use crate::kernel::words;

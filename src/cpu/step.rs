@@ -1,5 +1,5 @@
-//! One step of a few rows of any plain cell: products and gates of 16 units at a time.
-#![allow(unsafe_code, reason = "vector instructions on raw pointers")]
+//! One step of a few rows of any plain cell, computed in blocks of 16 units.
+#![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 use std::ops::Range;
 
@@ -13,38 +13,39 @@ use crate::cell::Cell;
 use crate::error::Result;
 use crate::precision::Precision;
 
-/// The weights of one layer, packed.
+/// Packed weights of one layer.
 pub(crate) struct StepWeights {
     cell: Cell,
     w: Packed,
-    /// All gates, but for the candidate of reset before.
+    /// `U`, without `U_n` if the reset gate acts before the product.
     u: Packed,
-    /// `U_n` where the reset gate acts before it.
+    /// `U_n`, if the reset gate acts before the product.
     u_n: Option<Packed>,
-    /// `[blocks, parts, 16]`: `b + d` of each gate; a GRU has `b_n` and `d_n` apart, the latter last.
+    /// `[blocks, parts, 16]`: `b + d` of each gate. A GRU keeps `b_n` and `d_n` separate, in the last two parts.
     bias: Lines,
 }
 
-/// What a step of one layer works in.
+/// Working memory for the steps of one layer.
 #[derive(Clone)]
 pub(crate) struct StepScratch {
     x: Lines,
     rec: Lines,
+    /// `r⊙h`, if the reset gate acts before the product.
     kept: Vec<f32>,
     z: Vec<f32>,
-    /// For the products with x, h and r⊙h.
+    /// Inputs of the products with x, h and r⊙h.
     inputs: [Inputs; 3],
-    /// The last step read the weights from the end to the start.
+    /// Whether the last step read the weights from end to start.
     is_back: bool,
 }
 
-/// Vectors of the bias.
+/// Returns the number of parts of the bias.
 fn bias_parts(cell: Cell) -> usize {
     if cell.is_gru() { 4 } else { cell.gates() }
 }
 
 impl StepWeights {
-    /// `w_ih` `[G·H, I]`, `w_hh` `[G·H, H]`, biases `[G·H]`; gates in PyTorch's order.
+    /// Packs `w_ih` `[G·H, I]`, `w_hh` `[G·H, H]` and the biases `[G·H]`, with gates in PyTorch's order.
     pub fn new(cell: Cell, [w_ih, w_hh]: [&[f32]; 2], [b_ih, b_hh]: [&[f32]; 2], precision: Precision) -> Result<Self> {
         let gates = cell.gates();
         let (h, parts) = (b_ih.len() / gates, bias_parts(cell));
@@ -70,7 +71,7 @@ impl StepWeights {
         Ok(Self { cell, w, u, u_n, bias })
     }
 
-    /// Room for `batch` rows.
+    /// Allocates working memory for `batch` rows.
     pub fn scratch(&self, batch: usize) -> StepScratch {
         let (blocks, h) = (self.w.blocks(), self.w.units);
         let n = self.u_n.as_ref().unwrap_or(&self.u);
@@ -85,8 +86,8 @@ impl StepWeights {
         }
     }
 
-    /// The states `new` `[rows, H]` after the frame `x` `[rows, I]`, from `old`; of an LSTM `h` and `c`, of the others
-    /// `h` and nothing.
+    /// Computes the states `new` `[rows, H]` from `old` and the frame `x` `[rows, I]`. The states of an LSTM are `h`
+    /// and `c`; of other cells `h` and an empty slice.
     pub fn step(
         &self,
         (isa, pool): (Isa, &ThreadPool),
@@ -110,7 +111,7 @@ impl StepWeights {
         let work = self.w.bytes() + self.u.bytes();
         let gates = Gates { cell: self.cell, x: wx, rec: uh, bias: &self.bias, old, batch: rows, hidden: h };
         pool.share(blocks, work, &|range: Range<usize>| {
-            // SAFETY: this thread alone has these blocks.
+            // SAFETY: no other thread has these blocks.
             let (wx, uh) = unsafe {
                 (wx.get(range.start * x_len..range.end * x_len), uh.get(range.start * rec_len..range.end * rec_len))
             };
@@ -143,25 +144,26 @@ impl StepWeights {
     }
 }
 
-/// What follows a product.
+/// The element-wise part of a step, after the products.
 #[derive(Clone, Copy)]
 enum Half {
-    /// `h'` into the first output.
+    /// Writes `h'` to the first output.
     ResetAfter,
-    /// `r⊙h` and `z` into the outputs.
+    /// Writes `r⊙h` and `z` to the outputs.
     ResetBefore,
-    /// The second half of reset before: `rec` is `U_n·(r⊙h)`, the second output holds `z`; `h'` into the first.
+    /// Second half of a GRU whose reset gate acts before the product: reads `U_n·(r⊙h)` as `rec` and `z` from the
+    /// second output, and writes `h'` to the first.
     Candidate,
-    /// `h'` and `c'` into the outputs.
+    /// Writes `h'` and `c'` to the outputs.
     Lstm,
-    /// `h'` into the first output.
+    /// Writes `h'` to the first output.
     Rnn,
-    /// The same.
+    /// As `Rnn`, with ReLU instead of tanh.
     RnnRelu,
 }
 
 impl Half {
-    /// Gates of the recurrent product.
+    /// Number of gates of the recurrent product.
     fn gates(self) -> usize {
         match self {
             Half::ResetAfter => 3,
@@ -172,7 +174,7 @@ impl Half {
     }
 }
 
-/// What the gates of a step read. Products are `[blocks, batch, gates, 16]`, states `[batch, H]`.
+/// Inputs of the element-wise part of a step. Products are `[blocks, batch, gates, 16]`, states `[batch, H]`.
 #[derive(Clone, Copy)]
 struct Gates<'a> {
     cell: Cell,
@@ -235,7 +237,7 @@ unsafe fn units<V: Lanes>(p: Raw, half: Half) {
         for row in 0..p.batch {
             let offset = row * p.hidden + block * LANES;
             let u = At { p: &p, half, block, row, offset, count: LANES.min(p.hidden - block * LANES) };
-            // SAFETY: extents were checked in Gates::run; this thread alone writes these blocks.
+            // SAFETY: `Gates::run` checked the lengths; no other thread writes these blocks.
             unsafe {
                 match half {
                     Half::ResetAfter => gru::<V>(&u),
@@ -250,14 +252,15 @@ unsafe fn units<V: Lanes>(p: Raw, half: Half) {
     }
 }
 
-/// Units of a block in a row.
+/// The units of one block in one row.
 struct At<'a> {
     p: &'a Raw,
     half: Half,
     block: usize,
     row: usize,
-    /// In a state.
+    /// Index of the first unit in a state.
     offset: usize,
+    /// Number of units, at most 16.
     count: usize,
 }
 
@@ -271,7 +274,7 @@ impl At<'_> {
 
 // SAFETY: products hold [blocks, batch, gates, 16], states [batch, H].
 unsafe impl<V: Lanes> Units<V> for At<'_> {
-    /// With the bias.
+    /// Includes the bias.
     #[inline(always)]
     unsafe fn x(&self, gate: usize) -> V {
         let p = self.p;
@@ -282,7 +285,8 @@ unsafe impl<V: Lanes> Units<V> for At<'_> {
         }
     }
 
-    /// A GRU's candidate has a bias of its own; it is the only gate of its half.
+    /// Includes the bias only for a GRU's candidate, which keeps `d_n` separate. In [`Half::Candidate`] it is the only
+    /// gate.
     #[inline(always)]
     unsafe fn a(&self, gate: usize) -> V {
         let (p, is_candidate) = (self.p, matches!(self.half, Half::Candidate));

@@ -1,9 +1,9 @@
-//! Threads that share work, however short.
+//! Thread pool for work as short as a few microseconds.
 //!
-//! A step of a recurrent network takes a few microseconds: waking a thread costs more. A worker therefore spins while
-//! work keeps coming, sees an lease within 0.1 µs, and sleeps when none comes. The caller never waits for a worker that
-//! has not begun: it takes such a share back and does it itself.
-#![allow(unsafe_code, reason = "work that borrows from its caller runs on other threads")]
+//! A step of a recurrent network takes a few microseconds, which is less than waking a thread takes. A worker therefore
+//! spins while work keeps coming, sees a new share within 0.1 µs, and sleeps when work stops coming. The caller never
+//! waits for a worker that has not begun: it takes the share back and runs it itself.
+#![allow(unsafe_code, reason = "other threads run closures that borrow from the caller")]
 
 use std::cell::UnsafeCell;
 use std::ops::Range;
@@ -14,19 +14,19 @@ use std::time::{Duration, Instant};
 
 use super::share_tuner::{Backoff, ShareTuner, TRIED};
 
-/// How long a worker spins after its last work, and how long it then sleeps between looks.
+/// How long a worker spins after its last share.
 const SPIN: Duration = Duration::from_micros(500);
+/// How long a sleeping worker waits between polls.
 const SLEEP: Duration = Duration::from_millis(1);
-/// How long the caller waits for a worker, beside four times what its own share took, before that was most likely
-/// interrupted.
+/// A worker counts as interrupted if the caller waits for it longer than this plus four times the caller's own share.
 const LATE: Duration = Duration::from_micros(20);
-/// Offers between two looks from which on it pays to stand by again.
+/// Number of offers between two polls from which on a sleeping worker spins again.
 const BUSY: u32 = 4;
-/// Floats whose disjoint parts several threads write.
+/// Slice of floats of which several threads write disjoint parts.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts(*mut f32, usize);
 
-// SAFETY: who takes a part promises that no other thread has it.
+// SAFETY: callers of `get` promise that no other thread uses the same part.
 unsafe impl Send for Parts {}
 // SAFETY: as above.
 unsafe impl Sync for Parts {}
@@ -44,26 +44,32 @@ impl Parts {
         self.0
     }
 
+    /// Returns the floats in `range`.
+    ///
+    /// # Panics
+    /// If `range` is out of bounds.
+    ///
     /// # Safety
-    /// The floats still exist, and nobody else reads or writes this part while it is held.
+    /// The floats must outlive `'a`, and nothing else may read or write this part during it.
     pub unsafe fn get<'a>(self, range: Range<usize>) -> &'a mut [f32] {
         assert!(range.start <= range.end && range.end <= self.1, "a part of the floats");
-        // SAFETY: within the floats; the rest is the caller's promise.
+        // SAFETY: the range is in bounds; the caller guarantees the rest.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(range.start), range.len()) }
     }
 }
 
-/// How a shared call timing.
+/// Timing of a shared call.
 struct ShareTiming {
-    /// What the caller's own share took, and how long it then waited.
+    /// Duration of the caller's own share.
     own: Duration,
+    /// Time from then until all shares were done.
     wait: Duration,
-    /// No worker had begun when the caller was done.
+    /// Whether the caller took back a share because its worker had not begun.
     is_missed: bool,
 }
 
 impl ShareTiming {
-    /// Whether a worker was so late that it was most likely interrupted.
+    /// Whether a worker was so late that it was probably interrupted.
     fn is_late(&self) -> bool {
         self.wait > 4 * self.own + LATE
     }
@@ -78,31 +84,31 @@ const FAILED: u32 = 4;
 
 type Task<'a> = &'a (dyn Fn(Range<usize>) + Sync);
 
-/// Where the caller leaves a share for one worker. Its own cache line.
+/// Hands shares from the caller to one worker. Aligned so that no two slots are in one cache line.
 #[repr(align(128))]
 struct Slot {
     state: AtomicU32,
-    /// Counts up with every lease.
+    /// Counts the shares offered; a wake-up counts as [`BUSY`] offers.
     offers: AtomicU32,
     /// The worker sleeps, or is about to.
     asleep: AtomicBool,
-    /// The worker may go.
+    /// Tells the worker to exit.
     closed: AtomicBool,
-    /// Written by the caller while the state is FREE, read by the worker while it is TAKEN.
+    /// The caller may access it while the state is FREE, the worker while the state is TAKEN.
     share: UnsafeCell<Option<(Task<'static>, Range<usize>)>>,
 }
 
-// SAFETY: the state says who may touch the share.
+// SAFETY: the state determines which thread may access the share.
 unsafe impl Sync for Slot {}
 
 impl Slot {
-    /// Does the share that lies here, if there is one.
+    /// Runs the share in this slot, if there is one. Returns whether there was one.
     fn serve(&self) -> bool {
-        // Looking is cheap, an exchange takes the line from the caller even if it fails.
+        // Poll with a load: even a failed exchange takes the cache line from the caller.
         let taken = self.state.load(Ordering::Relaxed) == OFFERED
             && self.state.compare_exchange(OFFERED, TAKEN, Ordering::Acquire, Ordering::Relaxed).is_ok();
         if taken {
-            // Marks the end even if the task panics: the caller waits for it.
+            // Stores the final state even if the task panics, because the caller waits for it.
             struct End<'a>(&'a AtomicU32, u32);
             impl Drop for End<'_> {
                 fn drop(&mut self) {
@@ -110,7 +116,7 @@ impl Slot {
                 }
             }
             let mut end = End(&self.state, FAILED);
-            // SAFETY: TAKEN: the share is this thread's until the end is marked, and the caller waits that long.
+            // SAFETY: while the state is TAKEN, the share belongs to this thread, and the caller waits for `end`.
             if let Some((task, range)) = unsafe { (*self.share.get()).take() } {
                 task(range);
             }
@@ -119,6 +125,7 @@ impl Slot {
         taken
     }
 
+    /// Main loop of a worker: spins while shares keep coming, else sleeps.
     fn stand_by(&self) {
         let mut seen = 0;
         while !self.closed.load(Ordering::Relaxed) {
@@ -146,18 +153,18 @@ impl Slot {
     }
 }
 
-/// The caller and its workers, who are hired when there is first work for them.
+/// Thread pool in which the caller works too. The workers are started when they are first needed.
 pub(crate) struct ThreadPool {
     threads: usize,
     workers: OnceLock<Workers>,
-    /// One caller at a time; a second one works alone.
+    /// Set while a caller holds the [`Lease`]; other callers work alone meanwhile.
     in_use: AtomicBool,
     backoff: Backoff,
     tuner: ShareTuner,
 }
 
 impl ThreadPool {
-    /// `threads` in all.
+    /// Creates a pool of `threads` threads, including the caller's.
     pub fn new(threads: usize) -> Self {
         Self {
             threads,
@@ -168,19 +175,20 @@ impl ThreadPool {
         }
     }
 
-    /// Threads in all, the caller's among them.
+    /// Returns the number of threads, including the caller's.
     pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Hires the workers now; fewer if the system gives no more.
+    /// Starts the workers, if they are not running yet. There are fewer if the system refuses to create a thread.
     pub fn start(&self) -> &Workers {
         self.workers.get_or_init(|| Workers::new(self.threads - 1))
     }
 
-    /// Short work: `task` over `0..parts`, neighbouring parts for each thread, as far as sharing pays. What it computes
-    /// must not depend on how the parts are shared. All parts are `work`, in units that mean the same from call to call.
-    /// Makes no system call; workers that sleep are left alone.
+    /// Runs short work: `task` over `0..parts`, split into one contiguous range per thread if that is faster. Results
+    /// must not depend on the split. `work` is the total amount of work, in a unit that is the same in all calls.
+    ///
+    /// Does not wake sleeping workers, because that takes a system call.
     pub fn share(&self, parts: usize, work: usize, task: Task<'_>) {
         let Some(lease) = self.lease(self.threads.min(parts)) else { return task(0..parts) };
         let tried = self.tuner.of(work);
@@ -194,7 +202,7 @@ impl ThreadPool {
             }
             return;
         }
-        // Another caller may have the workers meanwhile.
+        // Lets another caller use the workers meanwhile.
         drop(lease);
         let start = notes.then(Instant::now);
         task(0..parts);
@@ -203,7 +211,7 @@ impl ThreadPool {
         }
     }
 
-    /// Long work: `task` for each of `0..parts`, by whoever is free. Wakes workers that sleep.
+    /// Runs long work: `task` for each of `0..parts`, on whichever thread is free. Wakes sleeping workers.
     pub fn over(&self, parts: usize, task: impl Fn(usize) + Sync) {
         let Some(lease) = self.lease(self.threads.min(parts)) else { return (0..parts).for_each(task) };
         lease.wake();
@@ -219,21 +227,22 @@ impl ThreadPool {
         });
     }
 
-    /// Wakes workers before much short work.
+    /// Wakes sleeping workers before a series of short work.
     pub fn wake(&self) {
         if let Some(lease) = self.lease(self.threads) {
             lease.wake();
         }
     }
 
-    /// The pool for the caller, if it has `threads`, more than one, and nobody else uses it.
+    /// Leases up to `threads` threads of the pool to the caller. Returns `None` if there is only one, or if another
+    /// caller holds the lease.
     fn lease(&self, threads: usize) -> Option<Lease<'_>> {
         if threads <= 1 || self.in_use.swap(true, Ordering::Acquire) {
             return None;
         }
         let workers = self.start();
         let threads = threads.min(workers.slots.len() + 1);
-        // Dropped, and the pool with it, where the system gives no threads.
+        // If no worker could be started, this drops the lease, which releases the pool.
         Some(Lease { pool: self, workers, threads }).filter(|_| threads > 1)
     }
 }
@@ -272,13 +281,13 @@ impl Drop for Workers {
         }
         for thread in self.threads.drain(..) {
             thread.thread().unpark();
-            // Its panic was reported by the share that it had.
+            // A panic of the worker was already reported to the caller of its share.
             _ = thread.join();
         }
     }
 }
 
-/// A pool that its caller has to itself.
+/// Exclusive use of the pool by one caller.
 struct Lease<'a> {
     pool: &'a ThreadPool,
     workers: &'a Workers,
@@ -301,17 +310,17 @@ impl Lease<'_> {
         }
     }
 
-    /// Runs `task` over `0..parts`, of which workers get the last `helped`, as evenly as whole parts can be.
+    /// Runs `task` over `0..parts`. The workers get the last `helped` parts, split as evenly as possible.
     fn run(&self, parts: usize, helped: usize, task: Task<'_>) -> ShareTiming {
         let own = parts - helped;
         let end = |workers: usize| own + helped * workers / (self.threads - 1);
-        // SAFETY: `open` is dropped before the borrow ends, and then no worker has the task, nor will have it.
+        // SAFETY: `open` is dropped before the borrow of `task` ends, and from then on no worker can reach the task.
         let task_of_helpers = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
         let mut open = InFlight { slots: &self.workers.slots[..self.threads - 1], task, failed: false };
         for (i, slot) in open.slots.iter().enumerate() {
-            // SAFETY: FREE: every caller leaves all slots so.
+            // SAFETY: the state is FREE, as every caller leaves it, so the worker does not access the share.
             unsafe { *slot.share.get() = Some((task_of_helpers, end(i)..end(i + 1))) };
-            // Only callers write it, one at a time.
+            // Needs no atomic addition: only the holder of the lease writes it.
             slot.offers.store(slot.offers.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
             slot.state.store(OFFERED, Ordering::Release);
         }
@@ -324,7 +333,7 @@ impl Lease<'_> {
     }
 }
 
-/// Work that lies on the slots; nobody has it any more once this is dropped.
+/// Shares in flight. Once this is dropped, no worker can reach the task.
 struct InFlight<'a> {
     slots: &'a [Arc<Slot>],
     task: Task<'a>,
@@ -332,7 +341,7 @@ struct InFlight<'a> {
 }
 
 impl InFlight<'_> {
-    /// Does the shares that nobody began, and waits for the others; whether there were any of the former.
+    /// Runs the shares that no worker has begun, then waits for the others. Returns whether it ran any.
     fn collect(&mut self) -> bool {
         let mut is_missed = false;
         for slot in self.slots {
@@ -356,20 +365,20 @@ impl InFlight<'_> {
     }
 }
 
-/// The share on this slot, unless a worker has begun.
+/// Takes back the share in this slot, unless a worker has begun it.
 fn take_back(slot: &Slot) -> Option<Range<usize>> {
-    // Looking is cheap, an exchange takes the line from the worker even if it fails.
+    // Check with a load: even a failed exchange takes the cache line from the worker.
     if slot.state.load(Ordering::Relaxed) != OFFERED {
         return None;
     }
     slot.state.compare_exchange(OFFERED, FREE, Ordering::Acquire, Ordering::Relaxed).ok()?;
-    // SAFETY: FREE: the share is the caller's again.
+    // SAFETY: the state is FREE again, so the share belongs to the caller.
     unsafe { (*slot.share.get()).take() }.map(|(_, range)| range)
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        // After a panic of the caller's own share, some still lie there.
+        // If the caller's own share panicked, slots may still hold shares.
         self.slots.iter().for_each(|slot| _ = take_back(slot));
         self.wait();
     }
@@ -381,7 +390,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_is_done_once_however_many_threads() {
+    fn every_part_runs_exactly_once() {
         for threads in [1, 2, 3, 5] {
             let pool = ThreadPool::new(threads);
             for round in 0..2000 {
@@ -394,15 +403,14 @@ mod tests {
         }
     }
 
-    /// Shares as if that had long been the fastest.
+    /// Shares equally, as if that had long been the fastest.
     fn share_alike(pool: &ThreadPool, parts: usize, task: Task<'_>) {
         pool.tuner.of(1).share_alike();
         pool.share(parts, 1, task);
     }
 
-    /// The rule in its place: shares to be done alone are the caller's, all parts at once, and are counted off.
     #[test]
-    fn a_team_whose_threads_take_turns_leaves_the_work_to_the_caller() {
+    fn backoff_runs_all_parts_on_the_caller_until_it_ends() {
         let pool = ThreadPool::new(2);
         pool.backoff.note(true);
         let caller = std::thread::current().id();
@@ -420,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn two_callers_at_once_do_not_meet() {
+    fn concurrent_callers_do_not_interfere() {
         let pool = ThreadPool::new(2);
         std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -436,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_reaches_the_caller_and_the_team_works_on() {
+    fn panic_reaches_the_caller_and_the_pool_keeps_working() {
         let pool = ThreadPool::new(2);
         for bad in [0, 7] {
             let task = |range: Range<usize>| assert!(!range.contains(&bad), "this share panics");

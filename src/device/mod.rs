@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
 use crate::cpu::{Cpu, CpuOptions};
-use crate::error::{Error, Result};
+#[cfg(any(feature = "gpu", doc))]
+use crate::error::Error;
+use crate::error::Result;
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, AdapterReport, DispatchTime, Gpu, GpuOptions};
 use crate::tuning::{Tuned, Tuning};
@@ -16,7 +18,7 @@ use crate::wait;
 
 pub(crate) use memory::{Memory, Reading};
 
-/// A CPU or a GPU. Cheap to clone; clones are the same device.
+/// A CPU or a GPU. Cheap to clone; all clones refer to the same device.
 ///
 /// ```
 /// use wgru::{Device, Tensor};
@@ -33,8 +35,9 @@ struct Inner {
     info: DeviceInfo,
     /// Serial number in this process. Tells devices of the same name apart in messages.
     number: usize,
-    /// Bytes of tensors: now, and the most since [`Device::reset_peak`].
+    /// Current bytes of tensors.
     live: AtomicUsize,
+    /// Maximum of `live` since [`Device::reset_peak`].
     peak: AtomicUsize,
     tuned: Mutex<Tuned>,
 }
@@ -47,13 +50,13 @@ impl Inner {
     }
 }
 
-/// Bytes of a device's tensors, each counted once however many clones share it. What kernels and drivers keep for
-/// themselves is not in it.
+/// Memory of a device's tensors, in bytes. Clones that share memory count once. Internal memory of kernels and drivers
+/// does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryUse {
-    /// Of the tensors that live.
+    /// Memory of all live tensors.
     pub live: usize,
-    /// The most that lived at once.
+    /// Maximum of `live` since the last [`Device::reset_peak`].
     pub peak: usize,
 }
 
@@ -63,13 +66,13 @@ pub(crate) enum Engine {
     Gpu(Box<Gpu>),
 }
 
-/// What a device is and why it was chosen.
+/// Describes a device, and why it was chosen.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DeviceInfo {
     /// `cpu` and its instruction set, or the adapter's name.
     pub name: String,
-    /// Why [`Device::auto`] chose it, or who asked for it.
+    /// Why [`Device::auto`] chose this device, or how it was opened otherwise.
     pub reason: String,
     /// The adapter, on a GPU.
     #[cfg(feature = "gpu")]
@@ -77,7 +80,7 @@ pub struct DeviceInfo {
 }
 
 impl DeviceInfo {
-    /// Whether a real GPU computes: not the CPU, and no software adapter.
+    /// Whether this is a hardware GPU: neither the CPU nor a software adapter.
     pub fn is_hardware_gpu(&self) -> bool {
         #[cfg(feature = "gpu")]
         return self.adapter.as_ref().is_some_and(|a| !a.software);
@@ -99,15 +102,15 @@ impl PartialEq for Device {
 }
 
 impl Device {
-    /// The CPU. Always works.
+    /// Returns the CPU with default options. It is always available.
     pub fn cpu() -> Self {
         Self::from_cpu(Cpu::best(), "asked for".into())
     }
 
-    /// The CPU, with a number of threads, an instruction set, or by the reference twins.
+    /// Returns the CPU with the given options.
     ///
     /// # Errors
-    /// [`Error::Value`] for no thread, or an instruction set that the processor lacks.
+    /// [`Error::Value`] for a number of threads out of range, or an instruction set that the processor lacks.
     pub fn cpu_with(options: CpuOptions) -> Result<Self> {
         Ok(Self::from_cpu(Cpu::new(options)?, "asked for".into()))
     }
@@ -122,18 +125,17 @@ impl Device {
         Self(Arc::new(Inner::new(Engine::Cpu(engine), info)))
     }
 
-    /// The best GPU: discrete before integrated before software. `WGRU_BACKEND` (vulkan, metal, dx12, or gl with the
-    /// feature `gl`) and
-    /// `WGRU_ADAPTER` (part of the name) narrow the choice.
+    /// Opens the best GPU: discrete before integrated before software. `WGRU_BACKEND` (vulkan, metal, dx12, or gl with
+    /// the feature `gl`) and `WGRU_ADAPTER` (part of the name) narrow the choice.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] when none answers, naming those that do; never a silent CPU.
+    /// [`Error::NoAdapter`] if no adapter matches; the message lists those that exist. Never falls back to the CPU.
     #[cfg(feature = "gpu")]
     pub async fn gpu() -> Result<Self> {
         Self::gpu_with(GpuOptions::default()).await
     }
 
-    /// [`Device::gpu`], with timestamps or a cache of compiled pipelines.
+    /// As [`Device::gpu`], with options such as timestamps or a cache of compiled pipelines.
     ///
     /// ```no_run
     /// use wgru::{Device, GpuOptions};
@@ -143,7 +145,7 @@ impl Device {
     /// ```
     ///
     /// # Errors
-    /// As [`Device::gpu`]; [`Error::Value`] for timestamps on an adapter that has none.
+    /// As [`Device::gpu`]; [`Error::Value`] for timestamps on an adapter that does not support them.
     #[cfg(feature = "gpu")]
     pub async fn gpu_with(options: GpuOptions) -> Result<Self> {
         let device = Self::from_gpu(Gpu::new(&options).await?, "asked for".into());
@@ -153,7 +155,7 @@ impl Device {
         Ok(device)
     }
 
-    /// [`Device::gpu`], waiting for it.
+    /// As [`Device::gpu`], but blocks until the GPU is open.
     ///
     /// # Errors
     /// As [`Device::gpu`].
@@ -168,12 +170,14 @@ impl Device {
         Self(Arc::new(Inner::new(Engine::Gpu(Box::new(gpu)), info)))
     }
 
-    /// The one place that chooses: a hardware GPU if there is one, else the CPU. [`Device::info`] says why.
-    /// `WGRU_BACKEND=cpu` forces the CPU; `WGRU_BACKEND` or `WGRU_ADAPTER` with another value forces a GPU, even a
-    /// software adapter.
+    /// Opens a hardware GPU if there is one, else the CPU. [`Device::info`] tells why.
+    ///
+    /// `WGRU_BACKEND=cpu` forces the CPU. Other values of `WGRU_BACKEND` (except `auto`), and any of `WGRU_ADAPTER`,
+    /// force a GPU, even a software adapter.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] only when the environment asks for an adapter that is not there.
+    /// [`Error::NoAdapter`], only if the environment asks for an adapter that does not exist; other errors if the
+    /// adapter fails to open.
     pub async fn auto() -> Result<Self> {
         #[cfg(feature = "gpu")]
         {
@@ -198,7 +202,7 @@ impl Device {
         Ok(Self::from_cpu(Cpu::best(), "built without the feature `gpu`".into()))
     }
 
-    /// [`Device::auto`], waiting for it.
+    /// As [`Device::auto`], but blocks until the device is open.
     ///
     /// # Errors
     /// As [`Device::auto`].
@@ -207,17 +211,18 @@ impl Device {
         wait::block_on(Self::auto())
     }
 
-    /// What this device is and why it was chosen.
+    /// Describes this device, and why it was chosen.
     pub fn info(&self) -> &DeviceInfo {
         &self.0.info
     }
 
-    /// Whether kernels run as shaders.
+    /// Whether kernels run as shaders. Also true for software adapters.
     pub fn is_gpu(&self) -> bool {
         !matches!(self.0.engine, Engine::Cpu(_))
     }
 
-    /// Bytes of this device's tensors, now and at most: for finding out what a training step needs.
+    /// Returns the memory of this device's tensors, now and at the peak, for example to find out how much a training
+    /// step needs.
     ///
     /// ```
     /// use wgru::{Device, Tensor};
@@ -233,7 +238,7 @@ impl Device {
         MemoryUse { live: self.0.live.load(Ordering::Relaxed), peak: self.0.peak.load(Ordering::Relaxed) }
     }
 
-    /// Counts the [peak](MemoryUse::peak) anew from what lives now.
+    /// Resets the [peak](MemoryUse::peak) to the memory of the tensors that are live now.
     pub fn reset_peak(&self) {
         self.0.peak.store(self.0.live.load(Ordering::Relaxed), Ordering::Relaxed);
     }
@@ -247,13 +252,13 @@ impl Device {
         self.0.live.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// The choices in force: those of the rules are not among them.
+    /// Returns the measured choices in force. Those of the built-in rules are not included.
     pub fn tuning(&self) -> Tuning {
         Tuning::of(self.adapter_key(), self.tuned().choices.clone())
     }
 
-    /// Uses what `tuning` knows of this device's adapter and driver, and the rules for the rest; says whether it knows
-    /// them.
+    /// Uses the choices of `tuning` for this device's adapter and driver, and the built-in rules for everything else.
+    /// Returns whether `tuning` has choices for them.
     pub fn set_tuning(&self, tuning: &Tuning) -> bool {
         let choices = tuning.choices(&self.adapter_key());
         let is_known = !choices.is_empty();
@@ -261,7 +266,7 @@ impl Device {
         is_known
     }
 
-    /// Adapter, backend and driver.
+    /// Returns adapter, backend and driver as the key of a [`Tuning`]; on the CPU the device's name.
     fn adapter_key(&self) -> String {
         #[cfg(feature = "gpu")]
         if let Some(a) = &self.info().adapter {
@@ -293,9 +298,9 @@ impl Device {
         }
     }
 
-    /// Drops recorded work that was not submitted yet. The tensors that it should have written become undefined,
+    /// Drops recorded work that is not submitted yet. The tensors that it would have written become undefined,
     /// including the parameters of an unfinished update: reading them returns [`Error::Stopped`] until
-    /// [`assign`](Tensor::assign) writes them. To discard a single result, drop its tensor instead: work whose results
+    /// [`assign`](crate::Tensor::assign) writes them. To discard a single result, drop its tensor instead: work whose results
     /// are dropped before it is submitted does not run.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn cancel(&self) {
@@ -316,11 +321,11 @@ impl Device {
         let _ = always;
     }
 
-    /// Has the recorded work submitted without waiting for it: by the device's driver thread, so a paced device submits it
-    /// in slices. [`flush`](Self::flush) submits on the calling thread.
+    /// Lets the device's driver thread submit the recorded work, without waiting for it. With `Pacing::Slice`, it
+    /// submits in slices. [`flush`](Self::flush) submits on the calling thread instead.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`]; [`Error::Gpu`] if the system has no thread for the device.
+    /// [`Error::DeviceLost`]; [`Error::Gpu`] if the system refuses to create the thread.
     pub fn submit_later(&self) -> Result<()> {
         match &self.0.engine {
             Engine::Cpu(_) => Ok(()),
@@ -343,9 +348,10 @@ impl Device {
         }
     }
 
-    /// Submits the recorded work on the calling thread, which a driver may hold up while the GPU is busy; see
-    /// [`submit_later`](Self::submit_later). Readbacks submit by themselves. Work whose results are dropped does not run. A kernel that fails to run is reported where its
-    /// results are used: reading them returns the error.
+    /// Submits the recorded work on the calling thread. Readbacks do so by themselves.
+    ///
+    /// Drivers may block the thread while the GPU is busy; see [`submit_later`](Self::submit_later). Work whose results
+    /// are dropped does not run. If a kernel fails, reading its results returns the error.
     ///
     /// # Errors
     /// [`Error::DeviceLost`].
@@ -371,8 +377,8 @@ impl Device {
         }
     }
 
-    /// Buffers that this device made on the GPU since it was opened: steady work makes none, because those that are
-    /// dropped are used again. 0 on the CPU.
+    /// Returns the number of GPU buffers that this device has created. In a steady state it creates none, because
+    /// dropped buffers are recycled. 0 on the CPU.
     pub fn buffers_made(&self) -> usize {
         match &self.0.engine {
             Engine::Cpu(_) => 0,
@@ -381,8 +387,8 @@ impl Device {
         }
     }
 
-    /// When each dispatch since the last call began and how long it took, after submitting what was recorded. Empty
-    /// unless the device was opened with [`GpuOptions::timestamps`].
+    /// Submits the recorded work, and returns the start and duration of each dispatch since the last call. Empty unless
+    /// the device was opened with [`GpuOptions::timestamps`].
     ///
     /// # Errors
     /// As [`Device::flush`].
@@ -394,12 +400,12 @@ impl Device {
         }
     }
 
-    /// Whether threads of the CPU would have nothing to do while others run the steps of `rows` sequences.
+    /// Whether this is the CPU and `rows` sequences are too few to occupy all of its threads.
     pub(crate) fn has_idle_threads(&self, rows: usize) -> bool {
         matches!(&self.0.engine, Engine::Cpu(cpu) if cpu.has_idle_threads(rows))
     }
 
-    /// Lanes of every subgroup, where shaders may use subgroups and all have the same size; else 0.
+    /// Returns the number of lanes per subgroup if shaders may use subgroups and all have the same size, else 0.
     pub(crate) fn subgroup(&self) -> u32 {
         #[cfg(feature = "gpu")]
         return self.info().adapter.as_ref().map_or(0, |a| a.subgroup);
@@ -407,7 +413,7 @@ impl Device {
         0
     }
 
-    /// Dispatches recorded and not yet submitted; 0 on the CPU.
+    /// Returns the number of dispatches that are recorded but not yet submitted; 0 on the CPU.
     pub fn pending(&self) -> usize {
         match &self.0.engine {
             Engine::Cpu(_) => 0,
@@ -416,12 +422,11 @@ impl Device {
         }
     }
 
-    /// What runs the kernels.
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
     }
 
-    /// The name for messages; with the serial number if `other` has the same name.
+    /// Returns the name for messages, with the serial number if `other` has the same name.
     pub(crate) fn title(&self, other: &Self) -> String {
         match &self.0.info.name {
             name if *name == other.0.info.name => format!("{name} (device {} of this process)", self.0.number),

@@ -1,5 +1,5 @@
 //! On-disk cache of compiled pipelines, for adapters that support it.
-#![allow(unsafe_code, reason = "a pipeline cache is made from bytes that the driver once gave")]
+#![allow(unsafe_code, reason = "creates a pipeline cache from bytes that the driver produced in an earlier run")]
 
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
 //! Creates shader modules without the run-time checks that the kernel contract makes unnecessary.
-#![allow(unsafe_code, reason = "modules that the contract proves right are made without run-time checks")]
+#![allow(unsafe_code, reason = "creates modules without the run-time checks that the contract makes unnecessary")]
 
 use crate::kernel::Program;
 

@@ -5,6 +5,7 @@ use super::model::{assign_all, matched};
 use crate::error::{Error, Result};
 use crate::nn::Module;
 use crate::rng::Rng;
+use crate::tensor::Tensor;
 use crate::train::{Best, MODEL, OPTIMIZER, Resumed, STATUS, Snapshot, Trainer, Within};
 
 const MARK: &str = "wgru.checkpoint";
@@ -14,11 +15,15 @@ const MARK: &str = "wgru.checkpoint";
 /// # Errors
 /// [`Error::Io`], and errors of reading tensors back.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn save_checkpoint(trainer: &Trainer, model: &dyn Module, path: impl AsRef<std::path::Path>) -> Result<()> {
+pub fn save_checkpoint_blocking(
+    trainer: &Trainer,
+    model: &dyn Module,
+    path: impl AsRef<std::path::Path>,
+) -> Result<()> {
     crate::wait::block_on(checkpoint_to_file(trainer, model))?.save(path)
 }
 
-/// Returns the file that `save_checkpoint` writes.
+/// Returns the file that `save_checkpoint_blocking` writes.
 ///
 /// # Errors
 /// Errors of reading tensors back.
@@ -73,14 +78,28 @@ impl Trainer {
     pub fn resume(&mut self, model: &dyn Module, snapshot: &Snapshot) -> Result<()> {
         load_checkpoint(self, model, &snapshot.to_file())
     }
+
+    /// Continues from a snapshot of [`fit_with`](Self::fit_with): as [`resume`](Self::resume), for the parameters of
+    /// the optimizer.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume).
+    pub fn resume_with(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let parameters = self.optimizer.parameters();
+        load(self, &parameters, &snapshot.to_file())
+    }
 }
 
-/// Restores the state of a run that `save_checkpoint` wrote. `trainer` and `model` must be built as for that run: the
+/// Restores the state of a run that `save_checkpoint_blocking` wrote. `trainer` and `model` must be built as for that run: the
 /// file does not contain the options of the trainer and its optimizer.
 ///
 /// # Errors
 /// [`Error::Format`] naming the entry that is missing or does not match; in that case, nothing is changed.
 pub fn load_checkpoint(trainer: &mut Trainer, model: &dyn Module, file: &TensorFile) -> Result<()> {
+    load(trainer, &model.parameters(), file)
+}
+
+fn load(trainer: &mut Trainer, parameters: &[(String, Tensor)], file: &TensorFile) -> Result<()> {
     if file.field::<u32>(MARK)? != 1 {
         return Err(Error::format(MARK, "a version that this library does not know"));
     }
@@ -117,7 +136,7 @@ pub fn load_checkpoint(trainer: &mut Trainer, model: &dyn Module, file: &TensorF
         false => None,
         true => Some(resumed(trainer, file, updates)?),
     };
-    let weights = matched(&model.parameters(), file, MODEL)?;
+    let weights = matched(parameters, file, MODEL)?;
     trainer.optimizer.restore(&steps, |name, dims| Ok(file.expect(&format!("{OPTIMIZER}{name}"), dims)?.to_vec()))?;
     assign_all(&weights)?;
     (trainer.epoch, trainer.updates, trainer.rng, trainer.best) = (epoch, updates, rng, best);

@@ -5,6 +5,7 @@
 //! changed, and a new file is written next to its destination and moved there when complete.
 
 mod budget;
+#[cfg(feature = "autograd")]
 mod checkpoint;
 mod compare;
 mod convert;
@@ -27,13 +28,14 @@ mod tuning;
 mod verify;
 mod zip;
 
-#[cfg(not(target_arch = "wasm32"))]
-pub use checkpoint::save_checkpoint;
+#[cfg(all(feature = "autograd", not(target_arch = "wasm32")))]
+pub use checkpoint::save_checkpoint_blocking;
+#[cfg(feature = "autograd")]
 pub use checkpoint::{checkpoint_to_file, load_checkpoint};
 pub use compare::{Comparison, Difference, compare};
 pub use convert::RecurrentWeights;
 #[cfg(not(target_arch = "wasm32"))]
-pub use model::save_parameters;
+pub use model::save_parameters_blocking;
 pub use model::{load_parameters, parameters_to_file};
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 pub use recurrent::load_recurrent_blocking;

@@ -10,7 +10,7 @@ use crate::tensor::Tensor;
 /// # Errors
 /// [`Error::Io`], and errors of reading tensors back.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn save_parameters(model: &dyn Module, path: impl AsRef<std::path::Path>) -> Result<()> {
+pub fn save_parameters_blocking(model: &dyn Module, path: impl AsRef<std::path::Path>) -> Result<()> {
     crate::wait::block_on(parameters_to_file(model))?.save(path)
 }
 

@@ -1,4 +1,4 @@
-//! Files of recurrent layers: PyTorch's names, and in the metadata what the shapes do not tell.
+//! Files of recurrent layers, with PyTorch's tensor names. The metadata hold the options that the shapes do not imply.
 
 use std::collections::HashSet;
 
@@ -12,10 +12,10 @@ use crate::math::number;
 use crate::nn::{Padding, Recurrent, RecurrentConfig, RecurrentOptions};
 use crate::tensor::Tensor;
 
-/// Prefixes of a layer's options in the metadata: [`Cell::layer`].
+/// Prefixes of a layer's options in the metadata; see [`Cell::layer`].
 const KINDS: [&str; 3] = ["gru", "lstm", "rnn"];
 
-/// The options that shapes do not tell, as texts by key.
+/// Returns keys and texts of the options that the shapes do not imply.
 fn fields(c: &RecurrentConfig) -> Vec<(String, String)> {
     let o = &c.options;
     let mut out = vec![
@@ -45,7 +45,7 @@ fn fields(c: &RecurrentConfig) -> Vec<(String, String)> {
     out
 }
 
-/// Sets one of the [`fields`]. Returns `None` if the text cannot be read, `Some(false)` if there is no such key.
+/// Sets one of the [`fields`]. Returns `None` if the text cannot be parsed, and `Some(false)` if the key is unknown.
 fn set(c: &mut RecurrentConfig, key: &str, text: &str) -> Option<bool> {
     fn put<T>(place: &mut T, read: Option<T>) -> Option<bool> {
         *place = read?;
@@ -86,7 +86,7 @@ fn set(c: &mut RecurrentConfig, key: &str, text: &str) -> Option<bool> {
     }
 }
 
-/// The options in the metadata of a file.
+/// Reads the options from the metadata of a file.
 fn read_fields(c: &mut RecurrentConfig, file: &TensorFile) -> Result<()> {
     for (key, text) in &file.metadata {
         let Some((prefix, rest)) = key.split_once('.').filter(|(prefix, _)| KINDS.contains(prefix)) else { continue };
@@ -103,7 +103,7 @@ fn read_fields(c: &mut RecurrentConfig, file: &TensorFile) -> Result<()> {
     Ok(())
 }
 
-/// The configuration of a file's layer: sizes from the shapes, the rest from the metadata.
+/// Returns the configuration of a file's layer: sizes from the shapes, options from the metadata.
 fn config(file: &TensorFile, tensors: &Tensors) -> Result<RecurrentConfig> {
     let cell = cell_of(file)?;
     let has = |name: &str| tensors.contains_key(name);
@@ -129,7 +129,7 @@ fn config(file: &TensorFile, tensors: &Tensors) -> Result<RecurrentConfig> {
     c.canonical()
 }
 
-/// The cell of a file's layer: from its options, else from its shapes.
+/// Returns the cell of a file's layer, from the metadata if possible, else from the shapes.
 fn cell_of(file: &TensorFile) -> Result<Cell> {
     let has = |kind: &str| file.metadata.keys().any(|key| key.split_once('.').is_some_and(|(k, _)| k == kind));
     if let Some(cell) = [Cell::Gru, Cell::Lstm, Cell::Rnn].into_iter().find(|cell| has(cell.layer())) {
@@ -149,7 +149,7 @@ fn cell_of(file: &TensorFile) -> Result<Cell> {
     }
 }
 
-/// Writes a recurrent layer with all its options. [`load_recurrent`] reads it back.
+/// Writes a recurrent layer with its options. [`load_recurrent`] reads it back.
 ///
 /// # Errors
 /// Those of reading back from the device.
@@ -160,20 +160,21 @@ pub async fn recurrent_to_file(layer: &Recurrent) -> Result<TensorFile> {
     Ok(file)
 }
 
-/// Builds the recurrent layer of a file: sizes from the shapes, options from the metadata. A state dict of `torch.nn.GRU`,
-/// `LSTM` or `RNN` has no metadata and is read as PyTorch means it: time-first, a GRU with reset after, an RNN with tanh.
-/// The cell is [`config().cell`](RecurrentConfig::cell). If the file holds a run, the layer is checked with it on
-/// `device`, see [`verify`].
+/// Builds the recurrent layer of a file: sizes from the shapes, options from the metadata.
+///
+/// A state dict of `torch.nn.GRU`, `LSTM` or `RNN` has no metadata; it gets PyTorch's defaults: time-first, a GRU with
+/// reset after, an RNN with tanh. Find the cell in [`config().cell`](RecurrentConfig::cell). If the file holds a run,
+/// the layer is checked with it on `device`; see [`verify`].
 ///
 /// # Errors
-/// [`Error::Format`] naming the tensor that is missing, unexpected or of another shape, the option that is unknown or of
-/// another kind of layer, or the first value of the run that differs; [`Error::Value`] for options that the layer does
-/// not have.
+/// [`Error::Format`] naming the tensor that is missing, unexpected or of another shape, the option that is unknown or
+/// of another kind of layer, or the first value of the run that differs; [`Error::Value`] for options that the layer
+/// does not have.
 pub async fn load_recurrent(device: &Device, file: &TensorFile) -> Result<Recurrent> {
     Ok(load_recurrent_verified(device, file).await?.0)
 }
 
-/// [`load_recurrent`], which also returns the largest error of the file's run, if it holds one, see [`verify`].
+/// As [`load_recurrent`], but also returns the largest error of the file's run, if it holds one; see [`verify`].
 ///
 /// # Errors
 /// As [`load_recurrent`].
@@ -187,12 +188,12 @@ pub async fn load_recurrent_verified(device: &Device, file: &TensorFile) -> Resu
     Ok((layer, error))
 }
 
-/// The configuration of a file's layer, and the values of its parameters in order.
+/// Returns the configuration of a file's layer, and the values of its parameters in order.
 fn read(file: &TensorFile) -> Result<(RecurrentConfig, Vec<&[f32]>)> {
     file.check()?;
     let tensors = file.index();
     let c = config(file, &tensors)?;
-    // Each tensor is compared with the size that the others imply before anything of that size is allocated.
+    // Checks the shape of every tensor before anything of that size is allocated.
     let shapes = c.shapes();
     let mut values = Vec::with_capacity(shapes.len());
     for (name, dims) in &shapes {
@@ -211,7 +212,7 @@ fn read(file: &TensorFile) -> Result<(RecurrentConfig, Vec<&[f32]>)> {
     Ok((c, values))
 }
 
-/// Writes a recurrent layer with all its options to a safetensors file; see [`recurrent_to_file`].
+/// Writes a recurrent layer with its options to a safetensors file; see [`recurrent_to_file`].
 ///
 /// # Errors
 /// [`Error::Io`], and those of reading back from the device.
@@ -220,7 +221,7 @@ pub fn save_recurrent_blocking(layer: &Recurrent, path: impl AsRef<std::path::Pa
     crate::wait::block_on(recurrent_to_file(layer))?.save(path)
 }
 
-/// [`load_recurrent`], waiting for the check of a run.
+/// As [`load_recurrent`], but blocks until a run is checked.
 ///
 /// ```
 /// use wgru::{Device, Rng, io, nn::{Module, RecurrentConfig}};

@@ -1,4 +1,4 @@
-//! A run that a model file holds, and checking a loaded layer by it
+//! Stores a run in a model file, and checks loaded layers with it.
 
 use std::collections::HashSet;
 
@@ -10,26 +10,26 @@ use crate::error::{Error, Result};
 use crate::math::number;
 use crate::nn::{HostInput, HostOutput, Recurrent, RecurrentConfig, run_f64};
 
-/// What the names of a run begin with, tensors and metadata.
+/// Prefix of the tensors and metadata of a run.
 pub(super) const PREFIX: &str = "verify.";
-/// Tolerance of the runs that are added here. A device stays some 1e-6 from f64 over tens of steps; weights in a wrong
-/// place are 1e-2 and more off.
+/// Tolerance of the runs that are added here. Devices differ from f64 by about 1e-6 over tens of steps; misplaced
+/// weights cause errors of 1e-2 and more.
 const TOLERANCE: f64 = 1e-4;
-/// Largest tolerance of a file: beyond, it would check nothing.
+/// Largest tolerance that a file may state. A larger one would not detect wrong weights.
 const LOOSEST: f64 = 1e-2;
-/// Numbers of all gates of a layer over a run, at most: a run to check by is short.
+/// Maximum number of gate values of one layer over a run. Runs for verification are short.
 const LARGEST: usize = 1 << 22;
 
-/// The tensors of the input.
+/// Names of the input tensors.
 const INPUTS: [&str; 6] = ["x", "h0", "c0", "lengths", "mask", "resets"];
 
-/// Adds a run to the file of a layer: the input, and what comes out in f64, with the gates of every step. Loading the
-/// file then runs it on the device the layer is loaded to, and refuses a layer that computes anything else.
+/// Adds a run to the file of a layer: an input, and its results in f64, including the gates of every step. Loading the
+/// file then repeats the run on the target device, and returns an error if the results differ.
 ///
 /// The tensors are named as the arguments of a run: `verify.x`, `verify.h0`, `verify.c0`, `verify.lengths`,
 /// `verify.mask`, `verify.resets` (flags are 0 and 1), `verify.output`, `verify.h_n`, `verify.c_n`, and the gates
-/// `verify.l0.reset`, … `[T, B, D·H]`; the metadata hold `verify.tolerance` and `verify.reset_to_h0`. Who writes files
-/// elsewhere may leave out all but `verify.x`, `verify.output` and the tolerance.
+/// `verify.l0.reset`, … `[T, B, D·H]`; the metadata hold `verify.tolerance` and `verify.reset_to_h0`. Other programs
+/// that write such files need only `verify.x`, `verify.output` and the tolerance.
 ///
 /// ```
 /// use wgru::{Device, Rng, io, nn::{RecurrentConfig, HostInput}};
@@ -47,8 +47,8 @@ const INPUTS: [&str; 6] = ["x", "h0", "c0", "lengths", "mask", "resets"];
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] for an input that the layer does not take, [`Error::Value`] for a run that is too long or not
-/// finite, those of reading the weights back.
+/// [`Error::Shape`] for an input that does not fit the layer, [`Error::Value`] for a run that is too long or not
+/// finite, and any error of reading the weights back.
 pub async fn add_verification(layer: &Recurrent, input: &HostInput, file: &mut TensorFile) -> Result<()> {
     let c = layer.config();
     let [steps, batch] = check_size(c, input)?;
@@ -97,12 +97,14 @@ pub(super) fn is_in(file: &TensorFile) -> bool {
     file.names().chain(file.metadata.keys().map(String::as_str)).any(|name| name.starts_with(PREFIX))
 }
 
-/// Runs on its device what the layer's file says, and gives the largest error: relative for numbers above 1, else
-/// absolute. Loading does this by itself where the file holds a run; calling it demands one.
+/// Repeats the run of a layer's file on the layer's device. Returns the largest error: relative for numbers above 1,
+/// else absolute.
+///
+/// Loading a file that holds a run calls this; other files are an error here.
 ///
 /// # Errors
-/// [`Error::Format`] naming layer, first step and gate that differ, what is damaged or unknown, or that the file holds
-/// no run.
+/// [`Error::Format`] naming the layer, the first step and the gate that differ, or the part of the run that is missing,
+/// damaged or unknown.
 pub async fn verify(layer: &Recurrent, file: &TensorFile) -> Result<f64> {
     file.check()?;
     let c = layer.config();
@@ -131,7 +133,7 @@ fn wrong(part: &TensorFile, name: &str, why: impl ToString) -> Error {
     Error::format(format!("{}: \"{PREFIX}{name}\"", part.source()), why)
 }
 
-/// Steps and batch of a run that is no longer than what checks a layer.
+/// Checks the size of a run, and returns its steps and batch.
 fn check_size(c: &RecurrentConfig, input: &HostInput) -> Result<[usize; 2]> {
     let [steps, batch] = input.extents(c)?;
     let sizes = [steps, batch, c.directions(), c.cell.gates(), c.hidden];
@@ -141,7 +143,7 @@ fn check_size(c: &RecurrentConfig, input: &HostInput) -> Result<[usize; 2]> {
     }
 }
 
-/// A tensor of `dims`, where it is there.
+/// Returns a tensor, which must have these `dims`, if the file holds it.
 fn take<'a>(part: &TensorFile, tensors: &Tensors<'a>, name: &str, dims: &[usize]) -> Result<Option<&'a [f32]>> {
     match tensors.get(name) {
         Some((got, values)) if *got == dims => Ok(Some(values)),
@@ -195,7 +197,7 @@ fn read_input(c: &RecurrentConfig, part: &TensorFile, tensors: &Tensors) -> Resu
     Ok(input)
 }
 
-/// What the file expects; parts that it does not hold are empty.
+/// Reads the expected results. Parts that the file does not hold are empty.
 fn expected(c: &RecurrentConfig, part: &TensorFile, tensors: &Tensors, input: &HostInput) -> Result<HostOutput> {
     let ([steps, batch], d) = (input.extents(c)?, c.directions());
     let ([a, b, _], rows) = (input.dims, c.layers * d);

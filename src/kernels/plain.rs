@@ -1,20 +1,21 @@
 //! Parameters and index arithmetic of the fused kernels; the twin of `shaders/common/plain.wgsl`.
 //!
-//! `G` gates make a cell; a state is `S` vectors of `H`: `h`, for the LSTM `h` and `c`. Of a GRU:
+//! A cell has `G` gates. A state consists of `S` vectors of `H`: `h`, for the LSTM `h` and `c`. Buffers of a GRU:
 //!
 //! | buffer | shape | content |
 //! | --- | --- | --- |
 //! | `x` | `[D, T, B, 3H]` | `W·x + b_ih` of all steps |
-//! | `packed` | `[D, ⌈H/16⌉, H + 1, 3, 16]` | `U` by blocks of 16 units, the last row `b_hh`: [`Pack`](super::Pack) |
-//! | `marks` | `[T, B]` u32 | what each step is: [`marks`](super::marks) |
-//! | `state` | `[D, T + 1, B, H]` | the state between the steps; direction `d` reads slot `before(d, t)`, writes `after(d, t)` |
-//! | `y` | `[T, B, D·H]` | the output, 0 on steps that do not count |
+//! | `packed` | `[D, ⌈H/16⌉, H + 1, 3, 16]` | blocks of 16 units: `U`, then a row of `b_hh`: [`Pack`](super::Pack) |
+//! | `marks` | `[T, B]` u32 | bits that describe each step: [`marks`](super::marks) |
+//! | `state` | `[D, T + 1, B, H]` | states between steps; `d` reads slot `before(d, t)` and writes `after(d, t)` |
+//! | `y` | `[T, B, D·H]` | output; 0 on masked steps, unless they repeat the state |
 //! | `saved` | `[D, T, B, 4H]` | `r, z, n` and `c`: `U_n·h + b_hn` (reset after) or `r⊙h` (reset before) |
-//! | `carry` | `[2, D, B, H]` | `dh` between the steps; what resets pass to the first state |
-//! | `d_gates` | `[D, T, B, 4H]` | `δr, δz, δn` and `δn⊙r`, at the pre-activations |
+//! | `carry` | `[2, D, B, H]` | `dh` between the steps; then the gradients that resets pass to the first state |
+//! | `d_gates` | `[D, T, B, 4H]` | `δr, δz, δn` and `δn⊙r`, with respect to the pre-activations |
 //!
-//! For an LSTM 3 becomes 4 (gates i, f, g, o), a state `2H`, a row of `saved` `5H` (`i, f, g, o` and `tanh(c)`); for a simple
-//! layer 3 becomes 1 and a row of `saved` or `d_gates` `H`. Their transposed matrices have one gate of depth `G·H`.
+//! For an LSTM, 3 becomes 4 (gates i, f, g, o), a state is `2H`, and a row of `saved` is `5H` (`i, f, g, o` and
+//! `tanh(c)`). For a simple layer, 3 becomes 1, and a row of `saved` or `d_gates` is `H`. The transposed matrices of
+//! both have one gate of depth `G·H`.
 //!
 //! Equations of a GRU, with gates in PyTorch's order r, z, n:
 //!
@@ -31,18 +32,18 @@ use crate::cell::Cell;
 use crate::error::{Error, Result};
 use crate::kernel::{MOST_LOOPS, addressable, at_least_one, at_most, countable, params};
 
-/// Units of a block of packed weights.
+/// Number of units per block of packed weights.
 pub const BLOCK: usize = 16;
-/// Floats of one `k` of a GRU's packed block.
+/// Number of floats per `k` in a packed block of a GRU.
 pub(crate) const GRU_ROW: usize = 3 * BLOCK;
 
-/// [`Plain::reverse`] where all directions run forward.
+/// Value of [`Plain::reverse`] if all directions run forward.
 pub(crate) const FORWARD: u32 = 2;
-/// Layers that one dispatch takes at most.
+/// Maximum number of layers in one dispatch.
 pub(crate) const MOST_LAYERS: usize = 64;
 
 params! {
-    /// What every fused kernel knows of the run.
+    /// Parameters of all fused kernels.
     pub struct Plain {
         /// T, steps of the longest sequence.
         pub steps: u32,
@@ -50,26 +51,27 @@ params! {
         pub batch: u32,
         /// H, units of the hidden state.
         pub hidden: u32,
-        /// D, 1 or 2; where all run forward, more.
+        /// D: 1 or 2; more if all directions run forward.
         pub directions: u32,
-        /// 1: the only direction runs from the last step to the first; 2: all run forward.
+        /// 1: the only direction runs from the last step to the first. 2: all directions run forward.
         pub reverse: u32,
-        /// The step of a chain, or the first of a dispatch of several, counted as the direction goes.
+        /// The step of this dispatch, or the first of several, counted in the order of the direction.
         pub step: u32,
-        /// Steps of a dispatch, where it may have several.
+        /// Number of steps of a dispatch that can have several.
         pub count: u32,
-        /// Where all directions run forward, the steps by which each is behind the one before it: then they are layers,
-        /// and those before have finished what it reads.
+        /// Number of steps by which each direction trails the one before it, if all run forward. The directions are
+        /// then layers of a wavefront, and the layer before has finished the steps that this one reads.
         pub lag: u32,
-        /// The number of a [`Cell`](crate::Cell).
+        /// Number of a [`Cell`](crate::Cell).
         pub cell: u32,
-        /// 1: keep the gates for backward.
+        /// 1: save the gates for the backward pass.
         pub save: u32,
     }
 }
 
 impl Plain {
-    /// What every fused kernel of these cells asks of its parameters; a chain has steps up to `last`.
+    /// Checks the parameters of a fused kernel that supports `cells`. `step` may be at most `last`, plus the lag of the
+    /// last direction.
     pub(crate) fn check(&self, op: &'static str, cells: &[Cell], last: u32) -> Result<()> {
         let Self { steps, batch, hidden, directions, .. } = *self;
         at_least_one(op, [("steps", steps), ("batch", batch), ("hidden", hidden), ("directions", directions)])?;
@@ -83,22 +85,22 @@ impl Plain {
         let last = u64::from(last) + u64::from(directions - 1) * u64::from(self.lag);
         let last = usize::try_from(last).unwrap_or(usize::MAX);
         at_most(op, [("hidden", hidden, 1 << 14), ("step", self.step, last)])?;
-        // Their sums are 32 bits wide.
+        // Shaders add these two as u32.
         at_most(op, [("step", self.step, 1 << 30), ("count", self.count, 1 << 30)])?;
         if !cells.iter().any(|cell| *cell as u32 == self.cell) {
             return Err(Error::value(op, "cell", format!("the number of one of {cells:?}"), self.cell));
         }
-        // The largest buffer: `saved`, and `state` with one slot more.
+        // Covers the largest buffers: `saved`, and `state`, which has one more slot.
         let (row, slot) = (5 * hidden, u64::from(batch) * 5 * u64::from(hidden));
         let slot = u32::try_from(slot).unwrap_or(u32::MAX);
         let slots = (steps.saturating_add(1)).saturating_mul(directions);
         addressable(op, "steps", 0, &[(slots.saturating_add(1), slot), (batch, row), (row, 1)])?;
-        // Of fewer bits, a block may have two rows more than `k`.
+        // In formats of fewer bits, a block can have two rows more than `hidden`.
         let (blocks, row) = (self.blocks() as u32, (self.cell().gates() * BLOCK) as u32);
         countable(op, "hidden", &[directions, blocks, hidden + 2, row])
     }
 
-    /// The cell; the number was checked.
+    /// Returns the cell.
     pub fn cell(&self) -> Cell {
         Cell::ALL[(self.cell as usize).min(Cell::ALL.len() - 1)]
     }
@@ -108,12 +110,12 @@ impl Plain {
         self.cell() == Cell::GruResetBefore
     }
 
-    /// Width of a state.
+    /// Returns the width of a state.
     pub fn width(&self) -> usize {
         self.cell().states() * self.hidden as usize
     }
 
-    /// Refuses what the shaders of whole sequences have no room for.
+    /// Checks that the state fits in the workgroup memory of the whole-sequence shaders.
     pub(crate) fn check_room(&self, op: &'static str) -> Result<()> {
         let (needed, allowed) = (self.hidden.into(), super::GruSequence::MAX_HIDDEN as u64);
         if needed <= allowed {
@@ -122,36 +124,36 @@ impl Plain {
         Err(Error::Limit { op, limit: "hidden size of the whole-sequence plan", needed, allowed })
     }
 
-    /// Iterations of one invocation's loops in a dispatch of whole steps, at most.
+    /// Returns an upper bound for the loop iterations of one invocation in a dispatch of `count` steps.
     pub(crate) fn loops(&self) -> u64 {
         u64::from(self.count) * self.step_loops()
     }
 
-    /// The same of one step: for each of the units that an invocation has, a product of every gate's depth (of fewer bits,
-    /// within each word too), and stores of four rows.
+    /// As [`loops`](Self::loops), for one step. For each of its units, an invocation loops over the depth of every gate
+    /// (in formats of fewer bits, also within each word), and stores four rows.
     fn step_loops(&self) -> u64 {
         let (units, depth) = (u64::from(self.hidden.div_ceil(128)), u64::from(self.hidden) + 4);
         let products = if self.cell().is_gru() { 4 } else { self.cell().gates() as u64 + 1 };
         units * (products * depth + 48) + 4
     }
 
-    /// Steps that a dispatch of whole steps may have: drivers may end loops that go on for longer without a word.
+    /// Returns the maximum number of steps per dispatch. Drivers may silently end loops that run for longer.
     pub(crate) fn most_steps(&self) -> usize {
         (MOST_LOOPS / self.step_loops()).max(1) as usize
     }
 
-    /// As [`check`](Self::check), for backward, which goes through one layer at a time.
+    /// As [`check`](Self::check), for the backward pass, which handles one layer at a time.
     pub(crate) fn check_backward(&self, op: &'static str, cells: &[Cell], last: u32) -> Result<()> {
         at_most(op, [("reverse", self.reverse, 1)])?;
         self.check(op, cells, last)
     }
 
-    /// The order of time.
+    /// Returns the order in which the directions process time.
     pub fn order(&self) -> Order {
         Order { steps: self.steps as usize, reverse: self.reverse }
     }
 
-    /// The steps of direction `d` that are in a dispatch of `count` steps.
+    /// Returns the steps of direction `d` that a dispatch of `count` steps runs. May be empty.
     pub fn range(&self, d: usize, count: usize) -> Range<usize> {
         let (step, behind) = (self.step as usize, d * self.lag as usize);
         let own = |step: usize| step.saturating_sub(behind).min(self.steps as usize);
@@ -163,103 +165,103 @@ impl Plain {
         self.order().is_reverse(d)
     }
 
-    /// Time of the `step`-th step of direction `d`.
+    /// Returns the time of the `step`-th step of direction `d`.
     pub fn time_of(&self, d: usize, step: usize) -> usize {
         self.order().time_of(d, step)
     }
 
-    /// Slot of `state` that direction `d` reads at time `t`.
+    /// Returns the slot of `state` that direction `d` reads at time `t`.
     pub fn before(&self, d: usize, t: usize) -> usize {
         self.order().before(d, t)
     }
 
-    /// Slot of `state` that direction `d` writes at time `t`.
+    /// Returns the slot of `state` that direction `d` writes at time `t`.
     pub fn after(&self, d: usize, t: usize) -> usize {
         self.order().after(d, t)
     }
 
-    /// First element of a row of `state`.
+    /// Returns the index of the first element of a row of `state`.
     pub fn state_at(&self, d: usize, slot: usize, row: usize) -> usize {
         ((d * (self.steps as usize + 1) + slot) * self.batch as usize + row) * self.width()
     }
 
-    /// First element of a row of `x`, `saved` or `d_gates`, which has `gates` vectors.
+    /// Returns the index of the first element of a row of `x`, `saved` or `d_gates` with `gates` vectors of `H`.
     pub fn gates_at(&self, d: usize, t: usize, row: usize, gates: usize) -> usize {
         ((d * self.steps as usize + t) * self.batch as usize + row) * gates * self.hidden as usize
     }
 
-    /// First element of a direction's row of `y`.
+    /// Returns the index of the first element of a row of `y` that belongs to direction `d`.
     pub fn output_at(&self, d: usize, t: usize, row: usize) -> usize {
         ((t * self.batch as usize + row) * self.directions as usize + d) * self.hidden as usize
     }
 
-    /// First weight of a unit in a packed matrix whose blocks have `depth` rows of `gates`.
+    /// Returns the index of the first weight of a unit in a packed matrix with `depth` rows of `gates` per block.
     pub fn packed_at(&self, d: usize, unit: usize, [depth, gates]: [usize; 2]) -> usize {
         (d * self.blocks() + unit / BLOCK) * depth * gates * BLOCK + unit % BLOCK
     }
 
-    /// Rows and gates of a packed block: as forward reads it, or backward.
+    /// Returns the rows and gates of a block of the packed matrix, or of the transposed one for the backward pass.
     pub fn extent(&self, transposed: bool) -> [usize; 2] {
         let (h, gates) = (self.hidden as usize, self.cell().gates());
         match (transposed, self.cell()) {
             (false, _) => [h + 1, gates],
             (true, Cell::Gru | Cell::GruResetBefore) => [h, gates],
-            // The gates' gradients are neighbours: one deep product.
+            // The gradients of a row's gates are contiguous, so one deep product covers all of them.
             (true, _) => [gates * h, 1],
         }
     }
 
-    /// Blocks of packed weights.
+    /// Returns the number of blocks of packed weights.
     pub fn blocks(&self) -> usize {
         (self.hidden as usize).div_ceil(BLOCK)
     }
 
-    /// Words of `x`.
+    /// Returns the length of `x` in words.
     pub fn x_len(&self) -> usize {
         self.rows() * self.cell().gates() * self.hidden as usize
     }
 
-    /// Words of `state`.
+    /// Returns the length of `state` in words.
     pub fn state_len(&self) -> usize {
         self.directions as usize * (self.steps as usize + 1) * self.batch as usize * self.width()
     }
 
-    /// Words of `y`.
+    /// Returns the length of `y` in words.
     pub fn output_len(&self) -> usize {
         self.rows() * self.hidden as usize
     }
 
-    /// Words of `saved`.
+    /// Returns the length of `saved` in words.
     pub fn saved_len(&self) -> usize {
         self.rows() * self.cell().saved() * self.hidden as usize
     }
 
-    /// Words of `d_gates`.
+    /// Returns the length of `d_gates` in words.
     pub fn d_gates_len(&self) -> usize {
         self.rows() * self.cell().gradients() * self.hidden as usize
     }
 
-    /// Words of `carry`.
+    /// Returns the length of `carry` in words.
     pub fn carry_len(&self) -> usize {
         2 * self.directions as usize * self.batch as usize * self.width()
     }
 
-    /// Words of `marks`.
+    /// Returns the length of `marks` in words.
     pub fn marks_len(&self) -> usize {
         self.steps as usize * self.batch as usize
     }
 
-    /// Words of the packed recurrent matrix whose blocks have `depth` rows of `gates`.
+    /// Returns the length of a packed matrix with `depth` rows of `gates` per block, in words.
     pub fn packed_len(&self, [depth, gates]: [usize; 2]) -> usize {
         self.directions as usize * self.blocks() * depth * gates * BLOCK
     }
 
-    /// Workgroups of 64 of one step of the chain: units, rows by four, directions.
+    /// Returns the workgroups of one step of the chain: units by 64, rows by 4, directions.
     pub fn step_groups(&self) -> [u32; 3] {
         [self.hidden.div_ceil(64), self.batch.div_ceil(4), self.directions]
     }
 
-    /// Multiply-adds of the recurrent product of one step.
+    /// Returns the number of multiply-adds of the recurrent product of one step.
     pub(crate) fn step_work(&self) -> u64 {
         let [batch, hidden, directions] = [self.batch, self.hidden, self.directions].map(u64::from);
         batch.saturating_mul(self.cell().gates() as u64 * hidden * hidden * directions)
@@ -286,7 +288,7 @@ macro_rules! plain_kernel {
 }
 pub(crate) use plain_kernel;
 
-/// `Σ_k weights[k, gate]·v[k]` of one unit: `weights` starts at the unit's first weight, a row of it has `gates`.
+/// Returns `Σ_k weights[k, gate]·v[k]` of one unit. `weights` starts at the unit's first weight, with `gates` per row.
 pub(crate) fn dot(weights: &[f32], gates: usize, gate: usize, v: &[f32]) -> f32 {
     v.iter().enumerate().map(|(k, v)| weights[(k * gates + gate) * BLOCK] * v).sum()
 }

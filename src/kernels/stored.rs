@@ -1,4 +1,5 @@
-//! How packed recurrent weights are kept: whole, or several to a word; the twin of `shaders/common/weights_*.wgsl`.
+//! Storage formats of packed recurrent weights, with one or several per word; the twin of
+//! `shaders/common/weights_*.wgsl`.
 
 use std::fmt::Debug;
 
@@ -7,27 +8,29 @@ use half::{bf16, f16};
 
 use super::plain::BLOCK;
 
-/// A format of packed recurrent weights, by the type of one: `f32`, `f16`, `bf16`, or `i8` with a scale for each row.
+/// Storage format of packed recurrent weights, given by the type of one weight: `f32`, `f16`, `bf16`, or `i8` with a
+/// scale per row.
 ///
-/// But for `f32`, a block of `packed` `[D, ⌈H/16⌉, ⌈H/IN_WORD⌉ + 2, 3, 16]` has rows of words, each of [`IN_WORD`]
-/// neighbouring `k`, then a row for `b_hh` and one for the scales, both `f32`: [`GruPackLow`](super::GruPackLow).
+/// For all formats but `f32`, a block of `packed` `[D, ⌈H/16⌉, ⌈H/IN_WORD⌉ + 2, 3, 16]` has rows of words, each with
+/// the weights of [`IN_WORD`] consecutive `k`. A row of `b_hh` and a row of scales follow, both as `f32`. See
+/// [`GruPackLow`](super::GruPackLow).
 ///
 /// [`IN_WORD`]: Stored::IN_WORD
 pub trait Stored: Pod + Debug + Send + Sync {
-    /// Which of four shaders reads it; `format` of [`GruPackLow`](super::GruPackLow).
+    /// Index of the shader that reads this format; also `format` of [`GruPackLow`](super::GruPackLow).
     const FORMAT: usize;
-    /// Weights in a word.
+    /// Number of weights per word.
     const IN_WORD: usize;
 
-    /// Weight `i` of a word, before its scale.
+    /// Returns weight `i` of a word, before scaling.
     fn weight(word: u32, i: usize) -> f32;
 
-    /// Rows of a block.
+    /// Returns the number of rows per block.
     fn depth(hidden: usize) -> usize {
         hidden.div_ceil(Self::IN_WORD) + if Self::FORMAT == 0 { 1 } else { 2 }
     }
 
-    /// `b + s·Σ_k weights[k, gate]·v[k]` of one unit, whose first weight `packed` starts with.
+    /// Returns `b + s·Σ_k weights[k, gate]·v[k]` of one unit. `packed` starts at the unit's first weight.
     fn product(packed: &[f32], gate: usize, v: &[f32]) -> f32 {
         let at = |row: usize| packed[(row * 3 + gate) * BLOCK];
         let words = v.len().div_ceil(Self::IN_WORD);
@@ -74,7 +77,7 @@ impl Stored for i8 {
     }
 }
 
-/// Declares a kernel whose parameters are [`Plain`](super::Plain) and which reads packed weights of any format.
+/// Declares a kernel with the parameters [`Plain`](super::Plain) that reads packed weights of any format.
 macro_rules! stored_kernel {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
@@ -83,7 +86,7 @@ macro_rules! stored_kernel {
         pub struct $name<W = f32>(pub $crate::kernels::Plain, std::marker::PhantomData<W>);
 
         impl $name {
-            /// The kernel that reads weights as `f32`.
+            /// Creates the kernel that reads `f32` weights.
             pub fn new(p: $crate::kernels::Plain) -> Self {
                 p.into()
             }
@@ -103,7 +106,7 @@ macro_rules! stored_kernel {
 }
 pub(crate) use stored_kernel;
 
-/// Name and shader of a stem that reads packed weights, by format.
+/// Name and shader parts of a stem that reads packed weights, by format.
 macro_rules! stored_texts {
     ($stem:literal) => {{
         const TEXTS: [(&str, &[&str]); 4] = [
@@ -120,7 +123,7 @@ macro_rules! stored_texts {
 }
 pub(crate) use stored_texts;
 
-/// Which bindings of a kernel hold words: the packed weights where several share one, and the `others`.
+/// Returns the bindings that hold u32 words: `marks`, and `packed` if several weights share a word.
 pub(crate) const fn word_bindings<W: Stored>() -> &'static [&'static str] {
     if W::FORMAT == 0 { &["marks"] } else { &["marks", "packed"] }
 }

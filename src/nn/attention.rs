@@ -1,4 +1,4 @@
-//! What queries read from keys and values
+//! Attention layer.
 
 mod memory;
 
@@ -11,31 +11,31 @@ use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// How a query `q` and a key `k` are compared.
+/// Function that scores a key `k` for a query `q`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Score {
     /// `q·k`; both have the same width.
     #[default]
     Dot,
-    /// `q·W·k`, as Luong et al. (2015).
+    /// `q·W·k`: Luong et al. (2015).
     General,
-    /// `v·tanh(W·q + U·k)`, as Bahdanau et al. (2015).
+    /// `v·tanh(W·q + U·k)`: Bahdanau et al. (2015).
     Additive {
         /// A, the width of `W·q` and `U·k`.
         units: usize,
     },
 }
 
-/// What an [`Attention`] is.
+/// Configuration of an [`Attention`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionConfig {
     /// Features of a query.
     pub query: usize,
     /// Features of a key.
     pub key: usize,
-    /// How they are compared.
+    /// Function that scores a key for a query.
     pub score: Score,
-    /// Whether scores are divided by the root of the number of products in them: of the query's features, or of A.
+    /// Whether scores are divided by the square root of the number of products in them: the features of a query, or A.
     pub scaled: bool,
     /// Whether queries, keys, values and contexts are `[B, steps, ..]` instead of `[steps, B, ..]`.
     pub batch_first: bool,
@@ -48,7 +48,7 @@ impl Default for AttentionConfig {
 }
 
 impl AttentionConfig {
-    /// A layer with fresh weights.
+    /// Builds a layer with random weights.
     ///
     /// # Errors
     /// As [`Attention::new`].
@@ -57,16 +57,16 @@ impl AttentionConfig {
     }
 }
 
-/// What an attention gives.
+/// Result of [`Attention::run`].
 #[derive(Clone, Debug)]
 pub struct AttentionOutput {
-    /// `[Q, B, V]` or `[B, Q, V]`: the values, averaged by the weights.
+    /// `[Q, B, V]` or `[B, Q, V]`: the average of the values, weighted by `weights`.
     pub context: Tensor,
-    /// `[B, Q, S]`: how much of each key is in each context; rows add up to 1, or are 0 where no key may be attended to.
+    /// `[B, Q, S]`: the weight of each value in each context. Rows add up to 1, or are 0 if all keys are masked.
     pub weights: Tensor,
 }
 
-/// Attention: each query reads an average of the values, weighted by how well their keys fit.
+/// Attention: each query reads an average of the values, weighted by the scores of their keys.
 ///
 /// ```text
 /// e_s = score(q, k_s)        a = softmax(e) over the keys that the mask keeps        context = Σ_s a_s·v_s
@@ -94,18 +94,19 @@ pub struct AttentionOutput {
 /// assert_eq!(out.weights.to_vec()?[5..], [0.5, 0.5, 0.0, 0.0, 0.0]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct Attention {
     config: AttentionConfig,
     device: Device,
-    /// `key.weight`, then `query.weight` and `score.weight`, as far as the score has them.
+    /// `key.weight`, `query.weight` and `score.weight`, as far as the score has them.
     weights: Vec<(&'static str, Tensor)>,
 }
 
 impl Attention {
-    /// Weights uniform in `±1/√in`, as those of [`Linear`](super::Linear).
+    /// Creates a layer with weights uniform in `±1/√in`, as those of [`Linear`](super::Linear).
     ///
     /// # Errors
-    /// [`Error::Value`] for a size of 0, or a dot product of unequal widths.
+    /// [`Error::Value`] for a size of 0, or for [`Score::Dot`] with different widths of queries and keys.
     pub fn new(device: &Device, config: AttentionConfig, rng: &mut Rng) -> Result<Self> {
         let units = if let Score::Additive { units } = config.score { units } else { 1 };
         for (arg, size) in [("query", config.query), ("key", config.key), ("units", units)] {
@@ -132,12 +133,12 @@ impl Attention {
         Ok(Self { config, device: device.clone(), weights })
     }
 
-    /// What it was built from.
+    /// Returns the configuration.
     pub fn config(&self) -> &AttentionConfig {
         &self.config
     }
 
-    /// Attends with every query to keys and values of its sequence.
+    /// Lets every query attend to the keys and values of its sequence.
     ///
     /// # Errors
     /// Those of [`prepare`](Self::prepare) and [`attend`](Self::attend).
@@ -152,11 +153,10 @@ impl Attention {
         self.attend(query, &self.prepare(keys, values, mask, mode)?, mode)
     }
 
-    /// What all queries share: the keys' part of the scores, the values, and the mask. A decoder prepares once and
-    /// attends at every step.
+    /// Prepares keys, values and mask for any number of queries. A decoder prepares once and attends at every step.
     ///
     /// # Errors
-    /// [`Error::Shape`] for keys, values or a mask of other extents, [`Error::Value`] for a length past the keys,
+    /// [`Error::Shape`] for keys, values or a mask of the wrong shape, [`Error::Value`] for a length beyond the keys,
     /// [`Error::DeviceMix`], [`Error::DType`].
     pub fn prepare(&self, keys: &Tensor, values: &Tensor, mask: KeyMask, mode: &Mode) -> Result<AttentionMemory> {
         let keys = self.sequences("keys", keys, Some(self.config.key))?;
@@ -192,10 +192,10 @@ impl Attention {
         Ok(AttentionMemory { keys, values, keep })
     }
 
-    /// Attends with every query to a prepared memory.
+    /// Lets every query attend to prepared keys and values.
     ///
     /// # Errors
-    /// [`Error::Shape`] for queries of another width or batch, [`Error::DeviceMix`], [`Error::DType`].
+    /// [`Error::Shape`] for queries of the wrong shape, [`Error::DeviceMix`], [`Error::DType`].
     pub fn attend(&self, query: &Tensor, memory: &AttentionMemory, mode: &Mode) -> Result<AttentionOutput> {
         let q = self.sequences("query", query, Some(self.config.query))?;
         let [batch, steps, _] = memory.values.dims()[..] else { unreachable!("values have three axes") };
@@ -222,7 +222,7 @@ impl Attention {
         Ok(AttentionOutput { context, weights })
     }
 
-    /// `x` batch-first, its shape and place checked.
+    /// Checks `x` and returns it batch-first.
     fn sequences(&self, arg: &'static str, x: &Tensor, width: Option<usize>) -> Result<Tensor> {
         x.check_dtype("attention", arg, "f32")?;
         self.device.check_same("attention", arg, x)?;
@@ -253,7 +253,7 @@ impl Module for Attention {
         self.weights.iter().map(|(name, tensor)| (name.to_string(), tensor.clone())).collect()
     }
 
-    /// Self-attention: the context of [`Attention::run`] with `x` as queries, keys and values.
+    /// Applies self-attention: the context of [`Attention::run`] with `x` as queries, keys and values.
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         Ok(self.run(x, x, x, KeyMask::None, mode)?.context)
     }

@@ -1,4 +1,4 @@
-//! One step at a time, for hand-written loops.
+//! Single steps of recurrent cells, for hand-written loops.
 
 use super::{Mode, Module, Recurrent, RecurrentConfig, RunOptions};
 use crate::cell::Cell;
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// One step of any cell. [`GruCell`], [`LstmCell`] and [`RnnCell`] are other names of it, after PyTorch's.
+/// One step of any cell. [`GruCell`], [`LstmCell`] and [`RnnCell`] are aliases with PyTorch's names.
 ///
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::{Mode, RecurrentCell, RecurrentConfig}};
@@ -24,6 +24,7 @@ use crate::tensor::Tensor;
 /// assert_eq!((h.dims(), c.is_some()), (&[2, 5][..], true));
 /// # Ok::<(), wgru::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct RecurrentCell(Recurrent);
 
 /// One step of a GRU, as `torch.nn.GRUCell`; the equations are those of [`Gru`](super::Gru).
@@ -33,7 +34,7 @@ pub type LstmCell = RecurrentCell;
 /// One step of a simple recurrent layer, as `torch.nn.RNNCell`; the equation is that of [`Rnn`](super::Rnn).
 pub type RnnCell = RecurrentCell;
 
-/// `[B, n]` as one step, or as the state of one layer.
+/// Reshapes `[B, n]` to one step, or to the state of one layer: `[1, B, n]`.
 fn one(arg: &'static str, t: &Tensor, width: usize) -> Result<Tensor> {
     match *t.dims() {
         [batch, n] if n == width => t.reshape(&[1, batch, n]),
@@ -41,16 +42,17 @@ fn one(arg: &'static str, t: &Tensor, width: usize) -> Result<Tensor> {
     }
 }
 
-/// The only step, or the only layer, of `[1, B, n]`.
+/// Removes the axis of the only step or layer from `[1, B, n]`.
 fn only(t: &Tensor) -> Result<Tensor> {
     t.reshape(&t.dims()[1..])
 }
 
 impl RecurrentCell {
-    /// A cell with random weights.
+    /// Creates a cell with random weights.
     ///
     /// # Errors
-    /// [`Error::Value`] for more than one layer or direction, dropout between layers, or what [`Recurrent::new`] refuses.
+    /// [`Error::Value`] for more than one layer or direction, `reverse`, `batch_first`, or dropout between layers;
+    /// otherwise as [`Recurrent::new`].
     pub fn new(device: &Device, config: RecurrentConfig, rng: &mut Rng) -> Result<Self> {
         let op = "RecurrentCell";
         if config.layers != 1 {
@@ -67,13 +69,13 @@ impl RecurrentCell {
         Ok(Self(config.build(device, rng)?))
     }
 
-    /// The configuration.
+    /// Returns the configuration.
     pub fn config(&self) -> &RecurrentConfig {
         self.0.config()
     }
 
-    /// The next state from `x` `[B, I]` and the state: `h` `[B, P]` and, for an LSTM, `c` `[B, H]`. `P` is the
-    /// projection's width or H. Without `c`, an LSTM starts from zeros.
+    /// Computes the next state from `x` `[B, I]` and the state: `h` `[B, P]` and, for an LSTM, `c` `[B, H]`. `P` is the
+    /// projection's width or H. Without `c`, an LSTM uses zeros for it.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::DType`], [`Error::DeviceMix`].
@@ -97,13 +99,14 @@ impl RecurrentCell {
 }
 
 impl Module for RecurrentCell {
-    /// `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`, for an LSTM `weight_hr` and `weight_peephole`.
+    /// Returns `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`, and for an LSTM `weight_hr` and `weight_peephole`, as
+    /// far as the cell has them.
     fn parameters(&self) -> Vec<(String, Tensor)> {
         let name = |name: String| name.trim_end_matches("_l0").to_string();
         self.0.parameters().into_iter().map(|(n, t)| (name(n), t)).collect()
     }
 
-    /// The hidden state after one step from a state of zeros.
+    /// Returns the hidden state after one step from zeros, or from the learned initial state.
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         only(&self.0.forward_with(&one("x", x, self.0.config().input)?, mode)?)
     }

@@ -1,4 +1,4 @@
-//! Convolution over time
+//! Convolution over time.
 
 use super::{Kind, Mode, Module, uniform};
 use crate::device::Device;
@@ -8,20 +8,20 @@ use crate::rng::Rng;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// The order of the axes of sequences.
+/// Order of the axes of sequences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Axes {
-    /// `[T, B, channels]`, as the recurrent layers take it.
+    /// `[T, B, channels]`, as in the recurrent layers.
     #[default]
     TimeFirst,
-    /// `[B, T, channels]`, as the recurrent layers with `batch_first` take it.
+    /// `[B, T, channels]`, as in the recurrent layers with `batch_first`.
     BatchFirst,
-    /// `[B, channels, T]`, as `torch.nn.Conv1d` takes it.
+    /// `[B, channels, T]`, as in `torch.nn.Conv1d`.
     ChannelsFirst,
 }
 
 impl Axes {
-    /// These axes in the order `[T, B, channels]`, and that order in these.
+    /// Returns the permutations from these axes to `[T, B, channels]` and back; `None` for the identity.
     fn permutations(self) -> Option<[[usize; 3]; 2]> {
         match self {
             Axes::TimeFirst => None,
@@ -31,7 +31,7 @@ impl Axes {
     }
 }
 
-/// What a [`Conv1d`] is. Names and defaults are those of `torch.nn.Conv1d`, but for `axes`.
+/// Configuration of a [`Conv1d`]. Defaults are those of `torch.nn.Conv1d`, except for `axes`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv1dConfig {
     /// Channels of the input.
@@ -42,15 +42,15 @@ pub struct Conv1dConfig {
     pub kernel: usize,
     /// Steps from one window to the next.
     pub stride: usize,
-    /// Zeros before the first step, and as many after the last.
+    /// Number of zeros before the first step, and after the last.
     pub padding: usize,
     /// Steps between the taps of a window.
     pub dilation: usize,
-    /// Parts into which the channels are divided; each output sees those of its part.
+    /// Number of groups into which the channels are divided. Each output reads only the inputs of its group.
     pub groups: usize,
     /// Whether there is a bias.
     pub bias: bool,
-    /// The order of the axes of input and output: time first, unless said otherwise.
+    /// Order of the axes of input and output.
     pub axes: Axes,
 }
 
@@ -62,7 +62,7 @@ impl Default for Conv1dConfig {
 }
 
 impl Conv1dConfig {
-    /// A layer with fresh weights.
+    /// Builds a layer with random weights.
     ///
     /// # Errors
     /// As [`Conv1d::new`].
@@ -70,7 +70,8 @@ impl Conv1dConfig {
         Conv1d::new(device, self, rng)
     }
 
-    /// Steps of the output for a sequence of so many; 0 where no window fits. For the lengths of what comes after.
+    /// Returns the number of output steps for a sequence of `steps`, or 0 if no window fits. Use it to compute the
+    /// `lengths` for the next layer.
     pub fn output_steps(&self, steps: usize) -> usize {
         self.window().outputs(steps, self.kernel).unwrap_or(0)
     }
@@ -80,15 +81,15 @@ impl Conv1dConfig {
     }
 }
 
-/// Convolution over time, as `torch.nn.Conv1d` with zeros as padding:
+/// Convolution over time, as `torch.nn.Conv1d` with zero padding:
 ///
 /// ```text
 /// y[t, b, o] = bias[o] + Σ_{c, j} weight[o, c, j]·x[t·stride + j·dilation − padding, b, c]
 /// T' = ⌊(T + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1
 /// ```
 ///
-/// The axes are `[T, B, channels]` unless [`Conv1dConfig::axes`] says otherwise; `weight` is
-/// `[out, in / groups, kernel]` and `bias` `[out]`, as in PyTorch.
+/// The axes are `[T, B, channels]` unless [`Conv1dConfig::axes`] is set. As in PyTorch, `weight` is
+/// `[out, in / groups, kernel]` and `bias` is `[out]`.
 ///
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::{Conv1dConfig, Mode, Module}};
@@ -100,6 +101,7 @@ impl Conv1dConfig {
 /// assert_eq!(conv.config().output_steps(10), 5);
 /// # Ok::<(), wgru::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct Conv1d {
     config: Conv1dConfig,
     weight: Tensor,
@@ -107,7 +109,7 @@ pub struct Conv1d {
 }
 
 impl Conv1d {
-    /// Weights and biases uniform in `±1/√(in / groups·kernel)`, as PyTorch starts them.
+    /// Creates a layer with weights and biases uniform in `±1/√(in / groups·kernel)`, as in PyTorch.
     ///
     /// # Errors
     /// [`Error::Value`] for a size of 0, or groups that do not divide the channels.
@@ -129,7 +131,7 @@ impl Conv1d {
         Ok(Self { config, weight, bias })
     }
 
-    /// What it was built from.
+    /// Returns the configuration.
     pub fn config(&self) -> &Conv1dConfig {
         &self.config
     }

@@ -1,10 +1,11 @@
-//! Dropout as a layer
+//! Dropout layer.
 
 use super::{Kind, Mode, Module, check_share};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
-/// In training, zeroes a share `p` of the elements and scales the others by `1 / (1 − p)`; else the identity.
+/// Zeroes each element with probability `p` in training, and scales the others by `1 / (1 − p)`; the identity in
+/// evaluation.
 ///
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::{Dropout, Mode, Module}};
@@ -15,11 +16,14 @@ use crate::tensor::Tensor;
 /// assert!(y.iter().all(|&v| v == 0.0 || v == 2.0));
 /// # Ok::<(), wgru::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct Dropout {
     p: f32,
 }
 
 impl Dropout {
+    /// Creates a layer that drops elements with probability `p`.
+    ///
     /// # Errors
     /// [`Error::Value`](crate::Error::Value) unless `0 ≤ p < 1`.
     pub fn new(p: f32) -> Result<Self> {

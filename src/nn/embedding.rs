@@ -1,4 +1,4 @@
-//! Rows of a learned table
+//! Embedding layer.
 
 use super::{Kind, Mode, Module};
 use crate::device::Device;
@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// Rows of a learned table, as `torch.nn.Embedding`: indices `[..]` give `[.., width]`.
+/// Looks up rows of a learned table, as `torch.nn.Embedding`: indices `[..]` give `[.., width]`.
 ///
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::{Embedding, Mode, Module}};
@@ -17,12 +17,13 @@ use crate::tensor::Tensor;
 /// assert!(embedding.forward(&Tensor::from_indices(&device, &[10], &[1])?).is_err());
 /// # Ok::<(), wgru::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct Embedding {
     weight: Tensor,
 }
 
 impl Embedding {
-    /// Weights normal with variance 1, as PyTorch starts them.
+    /// Creates a layer with weights from the standard normal distribution, as in PyTorch.
     ///
     /// # Errors
     /// [`Error::Value`] for a size of 0.
@@ -30,7 +31,7 @@ impl Embedding {
         if rows == 0 || width == 0 {
             return Err(Error::value("Embedding", "size", "at least 1", format!("{rows} by {width}")));
         }
-        // Allocated first, so that a size that does not fit fails before numbers are drawn.
+        // Allocates first, so that an impossible size fails before numbers are drawn.
         let weight = Tensor::empty("Embedding", device, &[rows, width])?;
         let values: Vec<f32> = (0..weight.len()).map(|_| rng.normal()).collect();
         weight.assign(&values)?;

@@ -1,11 +1,11 @@
-//! What a layer is
+//! Descriptions of layers.
 
 use super::{Conv1dConfig, LastState, LayerNormGruConfig, MinGruConfig, Module, RecurrentConfig};
 
-/// What a layer is, for who writes it in another form, as [`io::onnx::export`](crate::io::onnx::export) does. Its
-/// parameters are those of [`Module::parameters`].
+/// Kind of a layer, with its configuration. Exporters such as [`io::onnx::export`](crate::io::onnx::export) read it
+/// together with [`Module::parameters`].
 ///
-/// A model of your own that runs other modules one after the other says so:
+/// Your own model can describe itself as a sequence of other modules:
 ///
 /// ```
 /// use wgru::{Result, Tensor, nn::{Gru, Kind, Linear, Mode, Module}, parts};
@@ -49,10 +49,11 @@ pub enum Kind<'a> {
     },
     /// A [`LastState`].
     LastState(LastState),
-    /// A [`Dropout`](super::Dropout): nothing, outside training.
+    /// A [`Dropout`](super::Dropout): the identity, except in training.
     Dropout,
-    /// Modules one after the other. A parameter of one is named `<name>.<its name>`; just its name if the name is empty.
+    /// Modules one after the other, with their names. A parameter is named `<module>.<parameter>`, or `<parameter>` if
+    /// the module's name is empty.
     Sequence(Vec<(&'a str, &'a dyn Module)>),
-    /// Something else.
+    /// Any other module.
     Other,
 }

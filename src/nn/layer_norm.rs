@@ -1,11 +1,11 @@
-//! Rows at mean 0 and variance 1
+//! Layer normalization.
 
 use super::{Kind, Mode, Module};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// Normalisation over the last axis, as `torch.nn.LayerNorm`: `[.., width]` gives `[.., width]`.
+/// Normalizes over the last axis, as `torch.nn.LayerNorm`: `[.., width]` gives `[.., width]`.
 ///
 /// ```text
 /// y = (x − mean) / √(variance + ε) · weight + bias        variance = Σ (x − mean)² / width,  ε = 1e-5
@@ -22,16 +22,17 @@ use crate::tensor::Tensor;
 /// assert!((y[0] + 1.0).abs() < 1e-5 && (y[1] - 1.0).abs() < 1e-5);
 /// # Ok::<(), wgru::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
 }
 
-/// ε of every layer, PyTorch's default.
+/// ε of all layers; PyTorch's default.
 pub(super) const EPS: f32 = 1e-5;
 
 impl LayerNorm {
-    /// Weights of 1 and biases of 0, as PyTorch starts them.
+    /// Creates a layer with weights of 1 and biases of 0, as in PyTorch.
     ///
     /// # Errors
     /// [`Error::Value`] for a width of 0.

@@ -1,4 +1,4 @@
-//! A gated recurrent unit whose gates are normalised
+//! GRU with layer normalization.
 
 use super::layer_norm::EPS;
 use super::{Kind, Mode, Module, check_layers, check_lengths, check_share, check_state, uniform, valid_steps};
@@ -8,22 +8,22 @@ use crate::rng::Rng;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// What a [`LayerNormGru`] is. The fields mean what they mean in [`RecurrentConfig`](super::RecurrentConfig).
+/// Configuration of a [`LayerNormGru`]. The fields are those of [`RecurrentConfig`](super::RecurrentConfig).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerNormGruConfig {
     /// I, features of the input.
     pub input: usize,
-    /// H, units of the hidden state; at least 2, or there is nothing to normalise.
+    /// H, units of the hidden state; at least 2, because a single value cannot be normalized.
     pub hidden: usize,
-    /// Layers, each fed by the one below.
+    /// Stacked layers; each one runs on the output of the one below.
     pub layers: usize,
     /// Whether input and output are `[B, T, ..]` instead of `[T, B, ..]`. States are `[layers·D, B, H]` either way.
     pub batch_first: bool,
-    /// Share of the units dropped between layers in training.
+    /// Dropout probability between the layers in training; there is none after the last layer.
     pub dropout: f32,
-    /// Whether a second direction runs from the last step to the first.
+    /// Adds to every layer a second direction, which runs from each sequence's last step; outputs are concatenated.
     pub bidirectional: bool,
-    /// Whether the only direction runs from the last step to the first.
+    /// The only direction runs backward; outputs stay at their time.
     pub reverse: bool,
 }
 
@@ -34,7 +34,7 @@ impl Default for LayerNormGruConfig {
 }
 
 impl LayerNormGruConfig {
-    /// A layer with fresh weights.
+    /// Builds a layer with random weights.
     ///
     /// # Errors
     /// As [`LayerNormGru::new`].
@@ -53,7 +53,7 @@ impl LayerNormGruConfig {
                 return Err(Error::value("LayerNormGru", arg, format!("at least {least}"), size));
             }
         }
-        // The largest matrix of any layer: refused here, before sizes are multiplied or anything is made.
+        // Checks the largest matrix of any layer before anything is multiplied or allocated.
         let widest = self.input.max(self.hidden.saturating_mul(2));
         Shape::new("LayerNormGru", &[self.hidden.saturating_mul(3), widest])?;
         check_share("LayerNormGru", "dropout", self.dropout)?;
@@ -64,17 +64,18 @@ impl LayerNormGruConfig {
     }
 }
 
-/// What a run may take beside the sequences.
+/// Optional arguments of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LayerNormGruInput<'a> {
-    /// `[layers·D, B, H]`, the first states; zeros if `None`.
+    /// `[layers·D, B, H]`, the initial states; `None` for zeros.
     pub h0: Option<&'a Tensor>,
-    /// Valid steps of each sequence, 0 to all. Beyond them the output is 0, and the state stays as it was; the reverse
-    /// direction starts there. Padding may hold anything, NaN included: it reaches neither outputs nor gradients.
+    /// Number of valid steps of each sequence. Beyond them the output is 0, and `h_n` is the state of the last valid
+    /// step; the reverse direction starts there. Padding may hold anything, NaN included: it reaches neither outputs
+    /// nor gradients.
     pub lengths: Option<&'a [usize]>,
 }
 
-/// What a run gives.
+/// Result of a run.
 #[derive(Clone, Debug)]
 pub struct LayerNormGruOutput {
     /// `[T, B, D·H]` or `[B, T, D·H]`: the last layer's states at every step.
@@ -83,22 +84,22 @@ pub struct LayerNormGruOutput {
     pub h_n: Tensor,
 }
 
-/// A gated recurrent unit with layer normalisation inside the gates:
+/// A gated recurrent unit with layer normalization inside the gates:
 ///
 /// ```text
 /// r = σ(N(W_r·x) + N'(U_r·h))    z = σ(N(W_z·x) + N'(U_z·h))    n = tanh(N(W_n·x) + r⊙N'(U_n·h))
 /// h' = (1 − z)⊙n + z⊙h
 /// ```
 ///
-/// `N` and `N'` are [`LayerNorm`](super::LayerNorm)s over the H units of one gate, each with a gain and a bias of its
-/// own; the matrices have no other bias. It trains where a plain GRU needs small learning rates, and costs more: it
-/// runs step by step, one entry of the tape for each operation, where [`Gru`](super::Gru) has one for all steps.
+/// `N` and `N'` are [`LayerNorm`](super::LayerNorm)s over the H units of one gate, each with its own gain and bias; the
+/// matrices have no other bias. The layer trains at higher learning rates than a plain GRU, but is slower: it runs step
+/// by step with one tape node per operation, while [`Gru`](super::Gru) has one node for all steps.
 ///
-/// Parameters, gates in the order r z n, with `_reverse` for the second direction: `weight_ih_l{k}` `[3·H, I]`,
-/// `weight_hh_l{k}` `[3·H, H]`, and `[3·H]` each `norm_ih_weight_l{k}`, `norm_ih_bias_l{k}`, `norm_hh_weight_l{k}`,
-/// `norm_hh_bias_l{k}`.
+/// Parameters, with gates in the order r, z, n: `weight_ih_l{k}` `[3·H, I]`, `weight_hh_l{k}` `[3·H, H]`, and
+/// `norm_ih_weight_l{k}`, `norm_ih_bias_l{k}`, `norm_hh_weight_l{k}`, `norm_hh_bias_l{k}` `[3·H]` each. Names of the
+/// second direction end in `_reverse`.
 ///
-/// Ba, Kiros, Hinton: *Layer normalization* (2016), the supplement's GRU, with a norm for each gate.
+/// Ba, Kiros, Hinton: *Layer normalization* (2016), the GRU of its supplement, with a separate norm for each gate.
 ///
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::{LayerNormGruConfig, LayerNormGruInput, Mode}};
@@ -110,21 +111,22 @@ pub struct LayerNormGruOutput {
 /// assert_eq!(run.h_n.dims(), [1, 3, 8]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct LayerNormGru {
     config: LayerNormGruConfig,
     device: Device,
-    /// By layer and direction: the two matrices, then gain and bias of each norm.
+    /// For each layer and direction, the two matrices, then gain and bias of each norm.
     weights: Vec<[Tensor; 6]>,
 }
 
 const NAMES: [&str; 6] = ["weight_ih", "weight_hh", "norm_ih_weight", "norm_ih_bias", "norm_hh_weight", "norm_hh_bias"];
 
 impl LayerNormGru {
-    /// Matrices uniform in `±1/√H`, gains 1, biases 0.
+    /// Creates a layer with matrices uniform in `±1/√H`, gains of 1 and biases of 0.
     ///
     /// # Errors
-    /// [`Error::Value`] for a size of 0, one unit, a dropout outside `[0, 1)`, or two directions of which one is to be
-    /// the only.
+    /// [`Error::Value`] for a size of 0, fewer than 2 units, a dropout probability outside `[0, 1)`, or `reverse` of a
+    /// bidirectional layer.
     pub fn new(device: &Device, config: LayerNormGruConfig, rng: &mut Rng) -> Result<Self> {
         config.check()?;
         let (h, directions) = (config.hidden, config.directions());
@@ -142,7 +144,7 @@ impl LayerNormGru {
         Ok(Self { config, device: device.clone(), weights })
     }
 
-    /// What it was built from.
+    /// Returns the configuration.
     pub fn config(&self) -> &LayerNormGruConfig {
         &self.config
     }
@@ -150,7 +152,7 @@ impl LayerNormGru {
     /// Runs sequences `x` `[T, B, I]` (or `[B, T, I]`).
     ///
     /// # Errors
-    /// [`Error::Shape`] for a wrong shape of `x` or `h0`, [`Error::Value`] for a length past the steps,
+    /// [`Error::Shape`] for a wrong shape of `x` or `h0`, [`Error::Value`] for a length beyond the steps,
     /// [`Error::DeviceMix`], [`Error::DType`], [`Error::Limit`].
     pub fn run(&self, x: &Tensor, input: LayerNormGruInput, mode: &mut Mode) -> Result<LayerNormGruOutput> {
         let c = &self.config;
@@ -179,7 +181,8 @@ impl LayerNormGru {
         Ok(LayerNormGruOutput { output, h_n: Tensor::concat(&last.iter().collect::<Vec<_>>(), 0)? })
     }
 
-    /// All steps of one direction: the states `[T, B, H]`, 0 beyond a sequence's end, and the last one `[B, H]`.
+    /// Runs all steps of one direction. Returns the states `[T, B, H]`, 0 beyond a sequence's end, and the last state
+    /// `[B, H]`.
     fn run_direction(
         &self,
         index: usize,
@@ -193,7 +196,7 @@ impl LayerNormGru {
         let [w_ih, w_hh, norms @ ..] = self.weights[index].each_ref().map(|weight| mode.parameter(weight));
         let [gain_ih, bias_ih, gain_hh, bias_hh] = norms.map(|norm| norm.reshape(&[3, h]));
         let (gain_hh, bias_hh) = (gain_hh?, bias_hh?);
-        // The input's part of every step at once.
+        // Projects the input of all steps at once.
         let projected = x.linear(&w_ih, None)?.reshape(&[steps, batch, 3, h])?;
         let projected = projected.layer_norm(&gain_ih?, &bias_ih?, EPS)?.split(0, &vec![1; steps])?;
 
@@ -202,7 +205,8 @@ impl LayerNormGru {
         for step in 0..steps {
             let t = if second || self.config.reverse { steps - 1 - step } else { step };
             let a = projected[t].reshape(&[batch, 3, h])?.split(1, &[2, 1])?;
-            // A sequence that is over takes part with zeros: the gradients of all of them add up in the weights.
+            // Sequences that are over take part with zeros: in the weight gradients, which are sums over all
+            // sequences, 0·NaN would be NaN.
             let before = match &masks[t] {
                 None => state.clone(),
                 Some([valid, _]) => state.mask(valid)?,
@@ -226,7 +230,7 @@ impl LayerNormGru {
         Ok((Tensor::concat(&outputs, 0)?, state.reshape(&[batch, h])?))
     }
 
-    /// Steps and batch.
+    /// Checks `x` and returns its steps and batch.
     fn check_input(&self, x: &Tensor) -> Result<(usize, usize)> {
         let c = &self.config;
         x.check_dtype("layer_norm_gru", "x", "f32")?;
@@ -241,7 +245,7 @@ impl LayerNormGru {
         }
     }
 
-    /// The first state of every layer and direction, `[1, B, H]` each.
+    /// Returns the initial state of every layer and direction, `[1, B, H]` each.
     fn first_states(&self, h0: Option<&Tensor>, batch: usize) -> Result<Vec<Tensor>> {
         let (count, h) = (self.weights.len(), self.config.hidden);
         let Some(h0) = h0 else { return Ok(vec![Tensor::zeros(&self.device, &[1, batch, h])?; count]) };
@@ -249,7 +253,8 @@ impl LayerNormGru {
         h0.split(0, &vec![1; count])
     }
 
-    /// For every step at which some sequence is over: `[B, 1, 1]`, 1 for those that are not, and the opposite.
+    /// Returns two masks `[B, 1, 1]` for every step at which any sequence is over: 1 for the sequences that are not,
+    /// and 1 for those that are.
     fn masks(&self, lengths: Option<&[usize]>, steps: usize, batch: usize) -> Result<Vec<Option<[Tensor; 2]>>> {
         let Some(lengths) = lengths else { return Ok(vec![None; steps]) };
         check_lengths("layer_norm_gru", lengths, batch, steps)?;
@@ -268,7 +273,8 @@ impl LayerNormGru {
 }
 
 impl Module for LayerNormGru {
-    /// In the order of [`LayerNormGru`]'s list; all of `l0`, then with `_reverse`, then layer 1.
+    /// Returns the parameters in the order listed at [`LayerNormGru`]: those of layer 0, then the same with `_reverse`,
+    /// then layer 1.
     fn parameters(&self) -> Vec<(String, Tensor)> {
         let directions = self.config.directions();
         let named = |(index, weights): (usize, &[Tensor; 6])| {
@@ -279,7 +285,7 @@ impl Module for LayerNormGru {
         self.weights.iter().enumerate().flat_map(named).collect()
     }
 
-    /// The output of [`LayerNormGru::run`] from a state of zeros.
+    /// Returns the output of [`LayerNormGru::run`] from a state of zeros.
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         Ok(self.run(x, LayerNormGruInput::default(), mode)?.output)
     }

@@ -1,4 +1,4 @@
-//! `y = x·Wᵀ + b`
+//! Linear layer.
 
 use super::{Kind, Mode, Module, uniform};
 use crate::device::Device;
@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// `y = x·Wᵀ + b`, as `torch.nn.Linear`: `[.., in]` gives `[.., out]`.
+/// Linear layer `y = x·Wᵀ + b`, as `torch.nn.Linear`: `[.., in]` gives `[.., out]`.
 ///
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::{Linear, Mode, Module}};
@@ -16,13 +16,14 @@ use crate::tensor::Tensor;
 /// assert_eq!(y.dims(), [5, 2]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
 }
 
 impl Linear {
-    /// Weights uniform in `±1/√in`, as PyTorch starts them.
+    /// Creates a layer with weights and biases uniform in `±1/√in`, as in PyTorch.
     ///
     /// # Errors
     /// [`Error::Value`] for a size of 0.
@@ -36,7 +37,7 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
-    /// A layer of existing parameters: `weight` `[out, in]` and `bias` `[out]`, on one device.
+    /// Creates a layer from existing parameters on one device: `weight` `[out, in]` and `bias` `[out]`.
     ///
     /// # Errors
     /// [`Error::Shape`] for other shapes, [`Error::DType`], [`Error::DeviceMix`].
@@ -54,17 +55,17 @@ impl Linear {
         Ok(Self { weight: weight.requires_grad(), bias: bias.map(|bias| bias.requires_grad()) })
     }
 
-    /// `[out, in]`
+    /// Returns the weight `[out, in]`.
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }
 
-    /// `[out]`
+    /// Returns the bias `[out]`.
     pub fn bias(&self) -> Option<&Tensor> {
         self.bias.as_ref()
     }
 
-    /// Weight and bias as `mode` runs them.
+    /// Returns weight and bias, detached from the tape in evaluation.
     pub(super) fn used(&self, mode: &Mode) -> (Tensor, Option<Tensor>) {
         (mode.parameter(&self.weight), self.bias.as_ref().map(|bias| mode.parameter(bias)))
     }

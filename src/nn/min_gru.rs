@@ -1,4 +1,4 @@
-//! The minimal gated recurrent unit
+//! Minimal gated recurrent unit.
 
 use super::{Kind, Linear, Mode, Module, check_layers, check_lengths, check_share, check_state, valid_steps};
 use crate::autograd::min_gru;
@@ -9,37 +9,37 @@ use crate::ops::min_gru::{Layer, chunk};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// How the candidate of a [`MinGru`] is made, and its recurrence computed.
+/// Form of the candidate of a [`MinGru`] and of its recurrence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MinGruForm {
-    /// `h̃ = W_h·x + b_h`, as it is.
+    /// `h̃ = W_h·x + b_h`
     #[default]
     Linear,
-    /// `h̃ = g(W_h·x + b_h)`, which is positive, and the recurrence in logarithms: the paper's form for training. First
-    /// states must not be negative; one below 0 gives NaN.
+    /// `h̃ = g(W_h·x + b_h)`, which is positive, with the recurrence in logarithms: the paper's form for training. A
+    /// negative initial state gives NaN.
     Log,
 }
 
-/// What a [`MinGru`] is.
+/// Configuration of a [`MinGru`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct MinGruConfig {
     /// I, features of the input.
     pub input: usize,
     /// H, units of the state.
     pub hidden: usize,
-    /// Layers, each fed by the one below.
+    /// Stacked layers; each one runs on the output of the one below.
     pub layers: usize,
     /// Whether there are biases.
     pub bias: bool,
     /// Whether input and output are `[B, T, ..]` instead of `[T, B, ..]`. States are `[layers·D, B, H]` either way.
     pub batch_first: bool,
-    /// Share of the units dropped between layers in training.
+    /// Dropout probability between the layers in training; there is none after the last layer.
     pub dropout: f32,
-    /// Whether a second direction runs from the last step to the first.
+    /// Adds to every layer a second direction, which runs from each sequence's last step; outputs are concatenated.
     pub bidirectional: bool,
-    /// Whether the only direction runs from the last step to the first.
+    /// The only direction runs backward; outputs stay at their time.
     pub reverse: bool,
-    /// How the candidate is made.
+    /// Form of the candidate.
     pub form: MinGruForm,
 }
 
@@ -60,7 +60,7 @@ impl Default for MinGruConfig {
 }
 
 impl MinGruConfig {
-    /// A layer with fresh weights.
+    /// Builds a layer with random weights.
     ///
     /// # Errors
     /// As [`MinGru::new`].
@@ -73,18 +73,18 @@ impl MinGruConfig {
     }
 }
 
-/// What a run may take beside the sequences.
+/// Optional arguments of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MinGruInput<'a> {
-    /// `[layers·D, B, H]`, the first states; zeros if `None`.
+    /// `[layers·D, B, H]`, the initial states; `None` for zeros.
     pub h0: Option<&'a Tensor>,
-    /// Valid steps of each sequence, from 0 on. Beyond them the output is 0, and `h_n` is the state of the last valid
-    /// step; the reverse direction starts there. Padding may hold anything, NaN included: it reaches neither outputs nor
-    /// gradients.
+    /// Number of valid steps of each sequence. Beyond them the output is 0, and `h_n` is the state of the last valid
+    /// step; the reverse direction starts there. Padding may hold anything, NaN included: it reaches neither outputs
+    /// nor gradients.
     pub lengths: Option<&'a [usize]>,
 }
 
-/// What a run gives.
+/// Result of a run.
 #[derive(Clone, Debug)]
 pub struct MinGruOutput {
     /// `[T, B, D·H]` or `[B, T, D·H]`: the last layer's states at every step.
@@ -93,19 +93,19 @@ pub struct MinGruOutput {
     pub h_n: Tensor,
 }
 
-/// A minimal gated recurrent unit, whose gate and candidate do not look at the state:
+/// A minimal gated recurrent unit, whose gate and candidate do not depend on the state:
 ///
 /// ```text
 /// z_t = σ(W_z·x_t + b_z)    h_t = (1 − z_t)⊙h_{t−1} + z_t⊙h̃_t
 /// h̃_t = W_h·x_t + b_h,  or g(W_h·x_t + b_h) with g(v) = v + ½ for v ≥ 0, else σ(v)
 /// ```
 ///
-/// So all steps' gates are two matrix products, and the recurrence is a scan: on a GPU in chunks of the sequence at
-/// once, always in the same order.
+/// Two matrix products therefore compute the gates of all steps, and the recurrence is a scan. On a GPU, the scan runs
+/// chunks of the sequence in parallel, and combines them in a fixed order.
 ///
-/// Parameters are named `layers.{k}.linear_z.weight` `[H, in]`, `layers.{k}.linear_z.bias` `[H]`, and the same of
-/// `linear_h`; those of the second direction `layers.{k}.reverse.…`. `linear_z` and `linear_h` are the names of the
-/// paper's code, `layers.{k}` what a PyTorch `ModuleList` of it makes of them.
+/// Parameters are named `layers.{k}.linear_z.weight` `[H, in]`, `layers.{k}.linear_z.bias` `[H]`, and likewise for
+/// `linear_h`; those of the second direction `layers.{k}.reverse.…`. The names are those of the paper's code in a
+/// PyTorch `ModuleList`.
 ///
 /// Feng, Tung, Ahmed, Bengio, Hajimirsadeghi: *Were RNNs all we needed?* (2024).
 ///
@@ -119,26 +119,27 @@ pub struct MinGruOutput {
 /// assert_eq!(run.h_n.dims(), [2, 3, 8]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct MinGru {
     config: MinGruConfig,
     device: Device,
-    /// By layer, then direction: `linear_z` and `linear_h`.
+    /// `linear_z` and `linear_h`, by layer, then direction.
     weights: Vec<Vec<[Linear; 2]>>,
 }
 
-/// What all layers of a run share.
+/// Extents and lengths of a run, shared by all layers.
 struct Steps {
     p: MinGruSequence,
     lengths: Tensor,
-    /// `[T, B, 1]`: 1 where a step is valid, else 0; `None` where all are.
+    /// `[T, B, 1]`: 1 at valid steps, else 0; `None` if all steps are valid.
     mask: Option<Tensor>,
 }
 
 impl MinGru {
-    /// Weights and biases uniform in `±1/√in`, as PyTorch starts a `Linear`.
+    /// Creates a layer with weights and biases uniform in `±1/√in`, as PyTorch's `Linear`.
     ///
     /// # Errors
-    /// [`Error::Value`] for a size of 0, a dropout outside `[0, 1)`, or two directions of which one is to be the only.
+    /// [`Error::Value`] for a size of 0, a dropout probability outside `[0, 1)`, or `reverse` of a bidirectional layer.
     pub fn new(device: &Device, config: MinGruConfig, rng: &mut Rng) -> Result<Self> {
         check_layers("MinGru", config.layers)?;
         for (arg, size) in [("input", config.input), ("hidden", config.hidden)] {
@@ -163,7 +164,7 @@ impl MinGru {
         Ok(Self { config, device: device.clone(), weights })
     }
 
-    /// What it was built from.
+    /// Returns the configuration.
     pub fn config(&self) -> &MinGruConfig {
         &self.config
     }
@@ -171,7 +172,7 @@ impl MinGru {
     /// Runs sequences `x` `[T, B, I]` (or `[B, T, I]`).
     ///
     /// # Errors
-    /// [`Error::Shape`] for a wrong shape of `x` or `h0`, [`Error::Value`] for a length past the steps,
+    /// [`Error::Shape`] for a wrong shape of `x` or `h0`, [`Error::Value`] for a length beyond the steps,
     /// [`Error::DeviceMix`], [`Error::DType`].
     pub fn run(&self, x: &Tensor, input: MinGruInput, mode: &mut Mode) -> Result<MinGruOutput> {
         let (c, directions) = (&self.config, self.config.directions());
@@ -198,12 +199,13 @@ impl MinGru {
         Ok(MinGruOutput { output, h_n })
     }
 
-    /// The output and the last states `[D, B, H]` of a layer.
+    /// Runs a layer. Returns its output and last states `[D, B, H]`.
     fn run_layer(&self, index: usize, steps: &Steps, x: &Tensor, h0: &Tensor, mode: &Mode) -> Result<[Tensor; 2]> {
         let linears: Vec<_> = self.weights[index].iter().flatten().map(|linear| linear.used(mode)).collect();
         let layer = Layer { p: steps.p, lengths: steps.lengths.clone() };
         match &steps.mask {
-            // The gradients of the weights are products over all steps. Later layers read outputs, which are 0 there.
+            // The gradients of the weights are products over all steps, so padding must be finite. Later layers read
+            // outputs, which are 0 there.
             Some(mask) if index == 0 && (x.is_tracked() || linears.iter().any(|(weight, _)| weight.is_tracked())) => {
                 min_gru(x, &x.detach().mask(mask)?, h0, &linears, layer)
             }
@@ -211,7 +213,7 @@ impl MinGru {
         }
     }
 
-    /// The extents and lengths of a run, checked.
+    /// Checks the arguments and returns extents and lengths of a run.
     fn steps(&self, x: &Tensor, input: MinGruInput) -> Result<Steps> {
         let c = &self.config;
         x.check_dtype("min_gru", "x", "f32")?;

@@ -38,6 +38,7 @@ pub use recurrent::{
 pub(crate) use sequential::check_last_steps;
 pub use sequential::{LastState, LastStep, Relu, Sequential, Tanh};
 pub use tied::parameter_count;
+#[cfg(feature = "autograd")]
 pub(crate) use tied::{Tied, by_storage};
 
 pub use crate::ops::recurrent::Plan;
@@ -48,17 +49,17 @@ use crate::ops::masked::{check_lengths, valid_steps};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// Whether a layer is being trained. There is no hidden state: who calls `forward` says so.
+/// Whether a layer runs in training or in evaluation. Layers hold no such flag; every call passes it.
 #[derive(Debug)]
 pub enum Mode<'a> {
-    /// Inference: no tape for the parameters, no dropout.
+    /// Inference: parameters are not on the tape, and there is no dropout.
     Eval,
-    /// Training: parameters are on the tape, dropout draws from this generator.
+    /// Training: parameters are on the tape, and dropout draws from this generator.
     Train(&'a mut Rng),
 }
 
 impl Mode<'_> {
-    /// The parameter as this mode uses it.
+    /// Returns the parameter, detached from the tape in evaluation.
     pub fn parameter(&self, parameter: &Tensor) -> Tensor {
         match self {
             Mode::Eval => parameter.detach(),
@@ -66,7 +67,7 @@ impl Mode<'_> {
         }
     }
 
-    /// `x` after dropout of a share `p`, in training.
+    /// Applies dropout with probability `p` in training; returns `x` unchanged in evaluation.
     ///
     /// # Errors
     /// As [`Tensor::dropout`].
@@ -78,7 +79,7 @@ impl Mode<'_> {
     }
 }
 
-/// A layer or a model: parameters by name, and a function of one tensor.
+/// A layer or a model, with named parameters and a function of one tensor.
 ///
 /// ```
 /// use wgru::{Device, Result, Rng, Tensor, nn::{Gru, Linear, Mode, Module, RecurrentConfig}, parts};
@@ -106,16 +107,17 @@ impl Mode<'_> {
 /// # Ok::<(), wgru::Error>(())
 /// ```
 pub trait Module: Send + Sync {
-    /// Every parameter with its name, in a fixed order. A model made of other modules writes [`parts!`](crate::parts).
+    /// Returns all parameters with their names, in a fixed order. For a model made of other modules, the macro
+    /// [`parts!`](crate::parts) implements it.
     fn parameters(&self) -> Vec<(String, Tensor)>;
 
-    /// The layer's function, in training or evaluation.
+    /// Applies the layer, in training or evaluation.
     ///
     /// # Errors
     /// Those of its operations.
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor>;
 
-    /// The layer's function in evaluation: [`forward_with`](Self::forward_with) and [`Mode::Eval`].
+    /// Applies the layer in evaluation: [`forward_with`](Self::forward_with) with [`Mode::Eval`].
     ///
     /// # Errors
     /// Those of its operations.
@@ -123,22 +125,22 @@ pub trait Module: Send + Sync {
         self.forward_with(x, &mut Mode::Eval)
     }
 
-    /// What the layer is, for who writes it in another form.
+    /// Returns the kind of layer with its configuration, for export to other formats.
     fn kind(&self) -> Kind<'_> {
         Kind::Other
     }
 }
 
-/// A parameter of `dims`, uniform in `±bound`.
+/// Creates a parameter of `dims`, uniform in `±bound`.
 fn uniform(device: &Device, dims: &[usize], bound: f32, rng: &mut Rng) -> Result<Tensor> {
-    // Allocated first, so that a size that does not fit fails before numbers are drawn.
+    // Allocates first, so that an impossible size fails before numbers are drawn.
     let tensor = Tensor::empty("parameter", device, dims)?;
     let values: Vec<f32> = (0..tensor.len()).map(|_| rng.uniform(-bound, bound)).collect();
     tensor.assign(&values)?;
     Ok(tensor.requires_grad())
 }
 
-/// Most layers of one stack.
+/// Maximum number of layers in a stack.
 const MOST_LAYERS: usize = 1024;
 
 fn check_layers(op: &'static str, layers: usize) -> Result<()> {
@@ -149,7 +151,7 @@ fn check_layers(op: &'static str, layers: usize) -> Result<()> {
     }
 }
 
-/// The share `arg` of what noise acts on, checked.
+/// Checks a dropout or zoneout probability.
 pub(crate) fn check_share(op: &'static str, arg: &'static str, share: f32) -> Result<()> {
     if (0.0..1.0).contains(&share) {
         return Ok(());
@@ -157,7 +159,7 @@ pub(crate) fn check_share(op: &'static str, arg: &'static str, share: f32) -> Re
     Err(Error::value(op, arg, "0 ≤ p < 1", share))
 }
 
-/// First states of `dims` on the layer's device.
+/// Checks that an initial state has these `dims` and is on the layer's device.
 fn check_state(op: &'static str, arg: &'static str, device: &Device, state: &Tensor, dims: [usize; 3]) -> Result<()> {
     state.check_dtype(op, arg, "f32")?;
     device.check_same(op, arg, state)?;

@@ -1,6 +1,6 @@
-//! Recurrent layers in f64 on the host: the oracle that devices are compared with.
+//! Recurrent layers in f64 on the host: the reference that devices are compared with.
 //!
-//! Plain loops over plain vectors, one sequence at a time, as the equations are written; no code of the kernels.
+//! Follows the equations in plain loops over vectors, one sequence at a time, and shares no code with the kernels.
 
 use super::Padding;
 use super::{Recurrent, RecurrentConfig};
@@ -10,16 +10,16 @@ use crate::ops::recurrent::Weights;
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// The input of a run, on the host. The meaning of each part is that of [`RunOptions`](super::RunOptions).
+/// Input of a run on the host. The optional fields are those of [`RunOptions`](super::RunOptions).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostInput {
-    /// The sequences, as the layer takes them.
+    /// The sequences, in the layout of the layer.
     pub x: Vec<f32>,
-    /// `[T, B, I]`, or `[B, T, I]` when the layer is `batch_first`.
+    /// Shape of `x`: `[T, B, I]`, or `[B, T, I]` for a `batch_first` layer.
     pub dims: [usize; 3],
     /// `[layers·D, B, H]` (or the projection's width)
     pub h0: Option<Vec<f32>>,
-    /// `[layers·D, B, H]`, of an LSTM
+    /// `[layers·D, B, H]`, for an LSTM
     pub c0: Option<Vec<f32>>,
     /// `[B]`
     pub lengths: Option<Vec<usize>>,
@@ -27,11 +27,11 @@ pub struct HostInput {
     pub mask: Option<Vec<bool>>,
     /// `[T, B]` or `[B, T]`
     pub resets: Option<Vec<bool>>,
-    /// A new sequence begins with the first state of the run instead of 0.
+    /// A new sequence begins with the run's initial state instead of 0.
     pub reset_to_h0: bool,
 }
 
-/// What a run gives, on the host, in f64.
+/// Result of a run on the host, in f64.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostOutput {
     /// `[T, B, D·H]` or `[B, T, D·H]` (or the projection's width)
@@ -40,13 +40,13 @@ pub struct HostOutput {
     pub h_n: Vec<f64>,
     /// `[layers·D, B, H]`; empty for a layer without a cell state.
     pub c_n: Vec<f64>,
-    /// By layer and gate, in the gates' order, `[T, B, D·H]`. 0 at steps that do not count.
+    /// Gates `[T, B, D·H]`, by layer, then gate in PyTorch's order; 0 at invalid steps.
     pub gates: Vec<Vec<Vec<f64>>>,
 }
 
 impl HostInput {
-    /// An input that tells wrong weights from right ones: sequences of different lengths, first states that are not 0.
-    /// Takes `batch` of 2 and `steps` of 3 at least for that.
+    /// Returns a random input on which wrong weights give wrong results: the sequences have different lengths, and the
+    /// initial states are not 0. This takes a `batch` of at least 2 and at least 3 `steps`.
     pub fn random(layer: &Recurrent, steps: usize, batch: usize, rng: &mut Rng) -> Self {
         let c = layer.config();
         let dims = if c.batch_first { [batch, steps, c.input] } else { [steps, batch, c.input] };
@@ -62,7 +62,7 @@ impl HostInput {
         }
     }
 
-    /// Steps and batch, when everything has the shape that a layer of `c` takes.
+    /// Checks all shapes for a layer with configuration `c`, and returns steps and batch.
     pub(crate) fn extents(&self, c: &RecurrentConfig) -> Result<[usize; 2]> {
         let [a, b, features] = self.dims;
         let (steps, batch) = if c.batch_first { (b, a) } else { (a, b) };
@@ -93,12 +93,12 @@ impl HostInput {
         Ok([steps, batch])
     }
 
-    /// Place of step `t` of sequence `row` among the flags, in `x` and in the output.
+    /// Returns the index of step `t` of sequence `row` among the steps of `x`, of the flags and of the output.
     pub(crate) fn at(&self, c: &RecurrentConfig, t: usize, row: usize) -> usize {
         if c.batch_first { row * self.dims[1] + t } else { t * self.dims[1] + row }
     }
 
-    /// Whether a step counts.
+    /// Whether a step is valid.
     pub(crate) fn counts(&self, c: &RecurrentConfig, t: usize, row: usize) -> bool {
         self.lengths.as_ref().is_none_or(|l| t < l[row]) && self.mask.as_ref().is_none_or(|m| m[self.at(c, t, row)])
     }
@@ -112,18 +112,18 @@ impl HostInput {
 struct Matrices {
     w_ih: Vec<f64>,
     w_hh: Vec<f64>,
-    /// `b_ih` and `b_hh`, zeros without.
+    /// `b_ih` and `b_hh`; zeros if the layer has none.
     bias: [Vec<f64>; 2],
     w_hr: Option<Vec<f64>>,
     peephole: Option<Vec<f64>>,
 }
 
-/// The values of a tensor.
+/// Reads the values of a tensor as f64.
 pub(crate) async fn read(tensor: &Tensor) -> Result<Vec<f64>> {
     Ok(tensor.read().await?.into_iter().map(f64::from).collect())
 }
 
-/// `M·v`, row by row.
+/// Returns `M·v`.
 fn times(m: &[f64], v: &[f64]) -> Vec<f64> {
     m.chunks_exact(v.len()).map(|row| row.iter().zip(v).map(|(a, b)| a * b).sum()).collect()
 }
@@ -150,7 +150,7 @@ impl Matrices {
         Ok(Self { w_ih: read(&w.w_ih).await?, w_hh: read(&w.w_hh).await?, bias, w_hr, peephole })
     }
 
-    /// One step from `state` (h, for the LSTM h and c): the state it makes, and the gates.
+    /// Computes one step from `state` (h, for the LSTM h and c). Returns the next state and the gates.
     fn step(&self, c: &RecurrentConfig, x: &[f64], state: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let (n, (h, cell)) = (c.hidden, state.split_at(c.out()));
         let a = add(&times(&self.w_ih, x), &self.bias[0]);
@@ -192,7 +192,7 @@ impl Matrices {
     }
 }
 
-/// Runs a layer as [`Mode::Eval`](super::Mode::Eval) does, in f64 on the host.
+/// Runs a layer in evaluation, in f64 on the host.
 ///
 /// ```
 /// use wgru::{Device, Rng, nn::{RecurrentConfig, HostInput, run_f64}};
@@ -204,7 +204,7 @@ impl Matrices {
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] for an input that the layer does not take; those of reading the weights back.
+/// [`Error::Shape`] for an input that does not fit the layer; any error of reading the weights back.
 pub async fn run_f64(layer: &Recurrent, input: &HostInput) -> Result<HostOutput> {
     let c = layer.config();
     let [steps, batch] = input.extents(c)?;
@@ -212,7 +212,7 @@ pub async fn run_f64(layer: &Recurrent, input: &HostInput) -> Result<HostOutput>
     let walk = Walk { c, input, steps, batch };
     let states = first_states(layer, input, batch).await?;
     let mut done = HostOutput::default();
-    // [T, B, features], then what each layer makes of it.
+    // The input of each layer in turn, [T, B, features].
     let mut y = Vec::with_capacity(input.x.len());
     for (t, row) in walk.places() {
         y.extend(input.x[input.at(c, t, row) * c.input..][..c.input].iter().map(|&v| f64::from(v)));
@@ -241,7 +241,7 @@ pub async fn run_f64(layer: &Recurrent, input: &HostInput) -> Result<HostOutput>
     Ok(done)
 }
 
-/// A run, and the order of its steps.
+/// A run, with its extents.
 struct Walk<'a> {
     c: &'a RecurrentConfig,
     input: &'a HostInput,
@@ -250,14 +250,14 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Steps and sequences, time-first.
+    /// Iterates over steps and sequences, time-first.
     fn places(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
         let batch = self.batch;
         (0..self.steps).flat_map(move |t| (0..batch).map(move |row| (t, row)))
     }
 
-    /// One direction `d` of a layer over sequence `row` of `y`: fills its part of `out` and `gates`, gives the state
-    /// after the last step.
+    /// Runs direction `d` of a layer over sequence `row` of `y`. Fills its part of `out` and `gates`, and returns the
+    /// state after the last step.
     fn sequence(
         &self,
         w: &Matrices,
@@ -272,7 +272,7 @@ impl Walk<'_> {
         let (mut state, mut seen, backwards) = (first.to_vec(), false, c.reverse || d == 1);
         for step in 0..steps {
             let t = if backwards { steps - 1 - step } else { step };
-            // A part of the sequence ends where the next begins.
+            // In reverse, a part starts at its last step, which is the one before the next part begins.
             let edge = if backwards { t + 1 } else { t };
             if edge < steps && input.begins(c, edge, row) {
                 state = if input.reset_to_h0 { first.to_vec() } else { vec![0.0; state.len()] };
@@ -295,7 +295,7 @@ impl Walk<'_> {
     }
 }
 
-/// The first states `[layers·D, B, width]`: given, learned, or zeros.
+/// Returns the initial states `[layers·D, B, width]`: given, learned, or zeros.
 async fn first_states(layer: &Recurrent, input: &HostInput, batch: usize) -> Result<Vec<f64>> {
     let c = layer.config();
     let rows = c.layers * c.directions() * batch;
@@ -317,7 +317,7 @@ async fn first_states(layer: &Recurrent, input: &HostInput, batch: usize) -> Res
         .collect())
 }
 
-/// The state after zoneout's mean: `h + (1 − p)·(h̃ − h)`.
+/// Returns the expected state under zoneout: `h + (1 − p)·(h̃ − h)`.
 fn zoned(c: &RecurrentConfig, old: &[f64], fresh: &[f64]) -> Vec<f64> {
     let share = |j: usize| f64::from(if j < c.out() { c.options.zoneout } else { c.options.zoneout_cell });
     let mixed = |(j, (&old, &fresh)): (usize, (&f64, &f64))| match share(j) {

@@ -3,7 +3,7 @@
 use super::Module;
 use crate::tensor::Tensor;
 
-/// The parameters of `parts`, each named `<name of the part>.<its own name>`.
+/// Returns the parameters of all `parts`, each named `<part>.<parameter>`.
 pub fn named_parameters(parts: &[(&str, &dyn Module)]) -> Vec<(String, Tensor)> {
     let named = |&(prefix, module): &(&str, &dyn Module)| {
         let parameters = module.parameters().into_iter();
@@ -12,8 +12,8 @@ pub fn named_parameters(parts: &[(&str, &dyn Module)]) -> Vec<(String, Tensor)> 
     parts.iter().flat_map(named).collect()
 }
 
-/// Writes [`Module::parameters`](crate::nn::Module::parameters) of a model from the fields that are its parts, see
-/// [`Module`](crate::nn::Module).
+/// Implements [`Module::parameters`](crate::nn::Module::parameters) of a model from those of its fields. See
+/// [`Module`](crate::nn::Module) for an example.
 #[macro_export]
 macro_rules! parts {
     ($($field:ident),+ $(,)?) => {

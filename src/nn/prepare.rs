@@ -1,12 +1,13 @@
-//! Compiling the shaders of a model ahead of its first call
+//! Compiles the shaders of a model before its first call.
 
 use super::Module;
 use crate::error::Result;
 use crate::tensor::Tensor;
 
-/// Compiles the shaders that `module` needs for inputs shaped like `x`, and packs its weights. On a GPU this takes a
-/// few hundred milliseconds, which the first call would take otherwise. Nothing else is computed. Call it from a
-/// background thread; other threads can use the device meanwhile. On the CPU it runs one forward pass.
+/// Compiles the shaders that `module` needs for inputs shaped like `x`, and packs its weights.
+///
+/// On a GPU, this moves a few hundred milliseconds out of the first call, and computes nothing else. Call it from a
+/// background thread; other threads can use the device meanwhile. On the CPU, it runs one forward pass.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -24,6 +25,6 @@ use crate::tensor::Tensor;
 /// # Errors
 /// Those of [`Module::forward`].
 pub fn prepare(module: &dyn Module, x: &Tensor) -> Result<()> {
-    // Dead-code elimination: the results are dropped, so the recorded work is never submitted.
+    // The results are dropped, so dead-code elimination removes the recorded work.
     module.forward(x).map(drop)
 }

@@ -1,10 +1,10 @@
-//! Layers one after the other, and the small ones that stand between others
+//! Sequences of layers, and small layers for use between others.
 
 use super::{Kind, Mode, Module};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// Layers one after the other; a parameter is named `<layer>.<name>`, as in PyTorch.
+/// Runs layers one after the other. Parameters are named `<layer>.<parameter>`, as in PyTorch.
 ///
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::*};
@@ -22,22 +22,23 @@ use crate::tensor::Tensor;
 #[derive(Default)]
 pub struct Sequential {
     layers: Vec<(String, Box<dyn Module + Send + Sync>)>,
-    /// In which order the steps of the last layer's output were computed.
+    /// Order in which the steps of the last layer's output are computed.
     order: Order,
-    /// The option of a recurrent layer whose output [`LastStep`] must not take.
+    /// If a [`LastStep`] follows a reverse direction, the option that made it one; see [`push`](Self::push).
     fault: Option<&'static str>,
 }
 
 impl Sequential {
-    /// No layer: the identity.
+    /// Creates a sequence without layers, which is the identity.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same layers and one more.
+    /// Appends a layer.
     ///
-    /// A [`LastStep`] behind a bidirectional or reverse layer is refused by `forward`: at the last step the reverse
-    /// direction has processed one step only. [`LastState`] takes the last state of each direction.
+    /// If it is a [`LastStep`] after a bidirectional or reverse layer, `forward` returns an error: at the last step,
+    /// the reverse direction has processed only one step. Use [`LastState`] there, which takes the last state of each
+    /// direction.
     pub fn push(mut self, name: &str, layer: impl Module + 'static) -> Self {
         self.order = self.order.after(&layer.kind(), &mut self.fault);
         self.layers.push((name.into(), Box::new(layer)));
@@ -63,7 +64,15 @@ impl Module for Sequential {
     }
 }
 
-/// In which order the steps of an output were computed.
+/// Prints the names of the layers.
+impl std::fmt::Debug for Sequential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.layers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_tuple("Sequential").field(&names).finish()
+    }
+}
+
+/// Order in which the steps of an output are computed.
 #[derive(Clone, Copy, Default)]
 enum Order {
     /// Forward in time, or unknown.
@@ -74,7 +83,8 @@ enum Order {
 }
 
 impl Order {
-    /// The order of a layer's output, given that of its input. Notes a last step taken from a reverse direction.
+    /// Returns the order of a layer's output, given that of its input. Sets `fault` for a [`LastStep`] after a reverse
+    /// direction.
     fn after(self, kind: &Kind, fault: &mut Option<&'static str>) -> Self {
         let of = |bidirectional, reverse| match (bidirectional, reverse) {
             (true, _) => Order::Reverse("bidirectional"),
@@ -99,21 +109,21 @@ impl Order {
     }
 }
 
-/// The error of a [`LastStep`] behind a layer with this option.
+/// Returns the error for a [`LastStep`] after a layer with this option.
 fn wrong_last_step(option: &str) -> Error {
     let got = format!("that of a layer with `{option}: true`, whose reverse direction has processed one step there");
     let expected = format!("the output of a forward layer; use LastState {{ {option}: true, .. }}");
     Error::value("LastStep", "x", expected, got)
 }
 
-/// Refuses a model that takes the last step of a reverse direction.
+/// Checks that no [`LastStep`] of a model follows a reverse direction.
 pub(crate) fn check_last_steps(model: &Kind) -> Result<()> {
     let mut fault = None;
     Order::Forward.after(model, &mut fault);
     fault.map_or(Ok(()), |option| Err(wrong_last_step(option)))
 }
 
-/// `x` as steps: the axis of time, then steps, batch and width.
+/// Returns the time axis of `x`, and its steps, batch and width.
 fn steps_of(op: &'static str, x: &Tensor, batch_first: bool) -> Result<(usize, [usize; 3])> {
     match *x.dims() {
         [batch, steps, width] if batch_first => Ok((1, [steps, batch, width])),
@@ -122,10 +132,11 @@ fn steps_of(op: &'static str, x: &Tensor, batch_first: bool) -> Result<(usize, [
     }
 }
 
-/// The last step of a sequence: `[B, T, H]` (batch-first) or `[T, B, H]` gives `[B, H]`.
+/// Returns the last step of a sequence: `[B, T, H]` (batch-first) or `[T, B, H]` gives `[B, H]`.
 ///
-/// For the output of a forward recurrent layer on sequences of one length. At the last step a reverse
-/// direction has processed one step only: behind a bidirectional or reverse layer, use [`LastState`].
+/// Use it after a forward recurrent layer, on sequences of equal length. After a bidirectional or reverse layer, use
+/// [`LastState`]: at the last step, a reverse direction has processed only one step.
+#[derive(Clone, Copy, Debug)]
 pub struct LastStep {
     /// Whether the batch is the first axis.
     pub batch_first: bool,
@@ -146,8 +157,9 @@ impl Module for LastStep {
     }
 }
 
-/// The last state of each direction from the output of a recurrent layer: `[B, T, D·H]` (batch-first) or `[T, B, D·H]`
-/// gives `[B, D·H]`, the layer's `h_n` side by side.
+/// Returns the last state of each direction from the output of a recurrent layer.
+///
+/// `[B, T, D·H]` (batch-first) or `[T, B, D·H]` gives `[B, D·H]`: the layer's `h_n`, side by side.
 ///
 /// ```text
 /// forward:       y[T − 1]
@@ -155,7 +167,7 @@ impl Module for LastStep {
 /// bidirectional: y[T − 1] of the first half, y[0] of the second
 /// ```
 ///
-/// For sequences of one length. With `lengths`, take `h_n` from the layer's `run` instead.
+/// Use it on sequences of equal length. With `lengths`, take `h_n` from the layer's `run` instead.
 ///
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::*};
@@ -173,7 +185,7 @@ pub struct LastState {
     pub batch_first: bool,
     /// Whether the layer has two directions.
     pub bidirectional: bool,
-    /// Whether the layer's only direction runs backwards.
+    /// Whether the layer's only direction runs backward.
     pub reverse: bool,
 }
 
@@ -183,8 +195,8 @@ impl Module for LastState {
     }
 
     /// # Errors
-    /// [`Error::Shape`] unless `x` has three axes, and two equal halves for two directions; [`Error::Value`] for
-    /// `bidirectional` and `reverse` together.
+    /// [`Error::Shape`] unless `x` has three axes, and an even width for two directions; [`Error::Value`] for
+    /// `bidirectional` together with `reverse`.
     fn forward_with(&self, x: &Tensor, _: &mut Mode) -> Result<Tensor> {
         let (axis, [steps, batch, width]) = steps_of("LastState", x, self.batch_first)?;
         let step = |t: usize| x.slice(axis, t..t + 1)?.reshape(&[batch, width]);
@@ -208,6 +220,7 @@ impl Module for LastState {
 macro_rules! activation {
     ($(#[$meta:meta])* $name:ident, $method:ident) => {
         $(#[$meta])*
+        #[derive(Clone, Copy, Debug)]
         pub struct $name;
 
         impl Module for $name {

@@ -1,16 +1,15 @@
-//! Tied weights: one parameter under several names
+//! Tied weights: one parameter under several names.
 
 use std::collections::HashMap;
 
 use super::Module;
-use crate::error::Result;
-use crate::kernels::BinaryOp;
-use crate::ops::elementwise;
 use crate::tensor::Tensor;
+#[cfg(feature = "autograd")]
+use crate::{error::Result, kernels::BinaryOp, ops::elementwise};
 
 /// One parameter with all of its names.
 pub(crate) struct Tied {
-    /// Every name, in the order of the list.
+    /// All names, in the order of the model's parameters.
     pub names: Vec<String>,
     /// Leaves that share the storage, one for each gradient slot. Never empty.
     leaves: Vec<Tensor>,
@@ -18,8 +17,8 @@ pub(crate) struct Tied {
 
 /// Groups parameters by storage, in the order of first appearance.
 ///
-/// Clones of a parameter share storage and gradient. Leaves made by `requires_grad` from one tensor share the storage only;
-/// the gradient of the parameter is the sum of theirs.
+/// Clones of a parameter share storage and gradient. Leaves that `requires_grad` makes from one tensor share only the
+/// storage; the gradient of the parameter is the sum of theirs.
 pub(crate) fn by_storage(parameters: &[(String, Tensor)]) -> Vec<Tied> {
     let mut places = HashMap::new();
     let mut groups: Vec<Tied> = Vec::new();
@@ -39,7 +38,7 @@ pub(crate) fn by_storage(parameters: &[(String, Tensor)]) -> Vec<Tied> {
     groups
 }
 
-/// Number of trained values of a model: the elements of all parameters, those of tied parameters once.
+/// Returns the number of elements of all parameters of a model. Tied parameters count once.
 ///
 /// ```
 /// use wgru::{Device, Rng, nn::{Linear, parameter_count}};
@@ -52,16 +51,19 @@ pub fn parameter_count(model: &dyn Module) -> usize {
 }
 
 impl Tied {
-    /// The name that comes first.
+    pub fn tensor(&self) -> &Tensor {
+        &self.leaves[0]
+    }
+}
+
+#[cfg(feature = "autograd")]
+impl Tied {
+    /// Returns the first name.
     pub fn name(&self) -> &str {
         self.names.first().map_or("", |name| name)
     }
 
-    pub fn tensor(&self) -> &Tensor {
-        &self.leaves[0]
-    }
-
-    /// The gradient of the parameter, in the shape of [`tensor`](Self::tensor).
+    /// Returns the gradient of the parameter, in the shape of [`tensor`](Self::tensor).
     pub fn grad(&self) -> Result<Option<Tensor>> {
         let mut sum: Option<Tensor> = None;
         for grad in self.leaves.iter().filter_map(Tensor::grad) {
@@ -75,7 +77,7 @@ impl Tied {
         Ok(sum)
     }
 
-    /// Replaces every gradient by `f` of it.
+    /// Applies `f` to the gradient of every leaf.
     pub fn map_grad(&self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<()> {
         for leaf in &self.leaves {
             if let Some(grad) = leaf.grad() {

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::ops::ctc::Batch;
 use crate::tensor::Tensor;
 
-/// How [`ctc`] counts. Names and defaults are those of `torch.nn.functional.ctc_loss`.
+/// Options of [`ctc_with`]. Names and defaults are those of `torch.nn.functional.ctc_loss`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CtcOptions {
     /// The class that stands for no label.
@@ -37,20 +37,31 @@ pub struct CtcOptions {
 /// with recurrent neural networks* (2006).
 ///
 /// ```
-/// use wgru::{Device, Tensor, train::loss::{self, CtcOptions}};
+/// use wgru::{Device, Tensor, train::loss};
 /// let logits = Tensor::zeros(&Device::cpu(), &[3, 1, 2])?.requires_grad();   // 3 steps, a blank and one label
-/// let loss = loss::ctc(&logits.log_softmax()?, &[1], &[3], &[1], CtcOptions::default())?;
+/// let loss = loss::ctc(&logits.log_softmax()?, &[1], &[3], &[1])?;
 /// // Of the 8 paths, 6 spell the label: all but three blanks, and the label, a blank, and the label again.
 /// assert!((loss.item()? + (6f32 / 8.0).ln()).abs() < 1e-6);
 /// loss.backward()?;
 /// # Ok::<(), wgru::Error>(())
 /// ```
 ///
+/// The blank is class 0, and the result is the mean of each sequence's loss divided by its number of labels, at least 1.
+/// [`ctc_with`] takes other options.
+///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) for a wrong shape or number of labels, [`Error::Value`](crate::Error::Value) for
 /// a length past the steps and for labels that are the blank or past the classes,
 /// [`Error::Limit`](crate::Error::Limit) for more than 65,535 sequences on a GPU.
-pub fn ctc(
+pub fn ctc(log_probs: &Tensor, targets: &[u32], input_lengths: &[usize], target_lengths: &[usize]) -> Result<Tensor> {
+    ctc_with(log_probs, targets, input_lengths, target_lengths, CtcOptions::default())
+}
+
+/// [`ctc`] with options.
+///
+/// # Errors
+/// As [`ctc`].
+pub fn ctc_with(
     log_probs: &Tensor,
     targets: &[u32],
     input_lengths: &[usize],

@@ -1,76 +1,226 @@
-//! Training data
+//! Training data.
 
+use std::fmt;
+
+use super::Batch;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::shape::{MAX_RANK, Shape};
 use crate::tensor::Tensor;
 
-/// Examples that can be drawn by number.
+/// Examples that can be drawn by index.
+///
+/// Implement it for data that does not fit [`HostData`], for example data that is read or computed on demand:
+///
+/// ```
+/// use wgru::{Device, Result, Tensor, train::{Batch, Data}};
+///
+/// /// Windows of a series, and the value after each.
+/// struct Windows(Device, Vec<f32>);
+///
+/// impl Data for Windows {
+///     fn len(&self) -> usize {
+///         self.1.len() - 8
+///     }
+///     fn batch(&self, examples: &[usize]) -> Result<Batch> {
+///         let x: Vec<f32> = examples.iter().flat_map(|&i| &self.1[i..i + 8]).copied().collect();
+///         let y: Vec<f32> = examples.iter().map(|&i| self.1[i + 8]).collect();
+///         let x = Tensor::from_slice(&self.0, &x, &[examples.len(), 8, 1])?;
+///         Ok(Batch::new(x).with_targets(Tensor::from_slice(&self.0, &y, &[examples.len(), 1])?))
+///     }
+/// }
+/// assert_eq!(Windows(Device::cpu(), vec![0.5; 20]).batch(&[0, 11])?.x().dims(), [2, 8, 1]);
+/// # Ok::<(), wgru::Error>(())
+/// ```
 pub trait Data: Send + Sync {
     /// Number of examples.
     fn len(&self) -> usize;
 
-    /// Whether there is none.
+    /// Whether there are no examples.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Input and target of these examples, batch-first.
+    /// The examples with these indices, as batch-first tensors.
     ///
     /// # Errors
     /// Those of the device.
-    fn batch(&self, examples: &[usize]) -> Result<(Tensor, Tensor)>;
+    fn batch(&self, examples: &[usize]) -> Result<Batch>;
 }
 
 /// Examples in host memory, uploaded a batch at a time.
 ///
 /// ```
 /// use wgru::{Device, train::{Data, HostData}};
-/// let data = HostData::new(&Device::cpu(), vec![1.0, 2.0, 3.0, 4.0], &[2], vec![10.0, 20.0], &[1])?;
-/// let (x, y) = data.batch(&[1])?;
-/// assert_eq!((x.to_vec()?, y.to_vec()?), (vec![3.0, 4.0], vec![20.0]));
+/// let device = Device::cpu();
+/// // Three padded sequences of at most two steps with one feature, a class for each, and their lengths.
+/// let data = HostData::new(&device, vec![1.0, 2.0, 3.0, 0.0, 5.0, 6.0], &[2, 1])?
+///     .with_classes(vec![0, 2, 1])?
+///     .with_lengths(vec![2, 1, 2])?;
+/// let batch = data.batch(&[1, 2])?;
+/// assert_eq!(batch.x().to_vec()?, [3.0, 0.0, 5.0, 6.0]);
+/// assert_eq!((batch.targets().dims(), batch.lengths()), (&[2][..], Some(&[1, 2][..])));
 /// # Ok::<(), wgru::Error>(())
 /// ```
 pub struct HostData {
     device: Device,
-    inputs: (Vec<f32>, Vec<usize>),
-    targets: (Vec<f32>, Vec<usize>),
     len: usize,
+    /// Never empty.
+    inputs: Vec<Column>,
+    targets: Option<Column>,
+    lengths: Option<Vec<usize>>,
+}
+
+/// One tensor of every example.
+struct Column {
+    values: Values,
+    /// Extents for one example.
+    dims: Vec<usize>,
+}
+
+enum Values {
+    F32(Vec<f32>),
+    U32(Vec<u32>),
 }
 
 impl HostData {
-    /// Examples whose inputs have `input_dims` and whose targets have `target_dims`, one after the other.
+    /// Examples with one input of extents `dims` each, one after the other: `&[20, 1]` for sequences of 20 steps with
+    /// one feature, `&[]` for single numbers.
     ///
     /// # Errors
-    /// [`Error::Shape`] unless both hold the same whole number of examples, at least one.
-    pub fn new(
-        device: &Device,
-        inputs: Vec<f32>,
-        input_dims: &[usize],
-        targets: Vec<f32>,
-        target_dims: &[usize],
-    ) -> Result<Self> {
-        let (x, y): (usize, usize) = (input_dims.iter().product(), target_dims.iter().product());
-        let len = inputs.len().checked_div(x).unwrap_or(0);
-        if len == 0 || inputs.len() != len * x {
-            return Err(Error::shape("HostData", "inputs", format!("a multiple of {input_dims:?}"), &[inputs.len()]));
-        }
-        if targets.len() != len * y {
-            return Err(Error::shape("HostData", "targets", format!("{len} of {target_dims:?}"), &[targets.len()]));
-        }
-        let (inputs, targets) = ((inputs, input_dims.to_vec()), (targets, target_dims.to_vec()));
-        Ok(Self { device: device.clone(), inputs, targets, len })
+    /// [`Error::Shape`] unless `inputs` holds a whole number of examples, at least one, or for `dims` that no batch can
+    /// have: an extent of 0, or more than three axes.
+    pub fn new(device: &Device, inputs: Vec<f32>, dims: &[usize]) -> Result<Self> {
+        Self::of("HostData::new", device, Values::F32(inputs), dims)
     }
 
-    fn rows(&self, (values, dims): &(Vec<f32>, Vec<usize>), examples: &[usize]) -> Result<Tensor> {
-        let width: usize = dims.iter().product();
-        let mut rows = Vec::with_capacity(examples.len() * width);
-        for &i in examples {
-            if i >= self.len {
-                return Err(Error::value("HostData", "example", format!("below {}", self.len), i));
-            }
-            rows.extend_from_slice(&values[i * width..][..width]);
+    /// Examples whose input is indices, such as tokens for an [`Embedding`](crate::nn::Embedding); else as
+    /// [`new`](Self::new).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn from_indices(device: &Device, inputs: Vec<u32>, dims: &[usize]) -> Result<Self> {
+        Self::of("HostData::from_indices", device, Values::U32(inputs), dims)
+    }
+
+    fn of(op: &'static str, device: &Device, inputs: Values, dims: &[usize]) -> Result<Self> {
+        let width = width(op, dims)?;
+        let len = inputs.len() / width;
+        if len == 0 || inputs.len() != len * width {
+            return Err(Error::shape(op, "inputs", format!("a multiple of {dims:?}"), &[inputs.len()]));
         }
-        Tensor::from_slice(&self.device, &rows, &[&[examples.len()], &dims[..]].concat())
+        let inputs = vec![Column { values: inputs, dims: dims.to_vec() }];
+        Ok(Self { device: device.clone(), len, inputs, targets: None, lengths: None })
+    }
+
+    /// Adds another input with extents `dims` for each example.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless `inputs` holds as many examples as the first input; for `dims` as [`new`](Self::new).
+    pub fn with_input(mut self, inputs: Vec<f32>, dims: &[usize]) -> Result<Self> {
+        self.inputs.push(self.column("HostData::with_input", "inputs", Values::F32(inputs), dims)?);
+        Ok(self)
+    }
+
+    /// Adds another input of indices with extents `dims` for each example.
+    ///
+    /// # Errors
+    /// As [`with_input`](Self::with_input).
+    pub fn with_indices(mut self, inputs: Vec<u32>, dims: &[usize]) -> Result<Self> {
+        self.inputs.push(self.column("HostData::with_indices", "inputs", Values::U32(inputs), dims)?);
+        Ok(self)
+    }
+
+    /// Sets targets with extents `dims` for each example.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless there is a target for each example; for `dims` as [`new`](Self::new).
+    pub fn with_targets(mut self, targets: Vec<f32>, dims: &[usize]) -> Result<Self> {
+        self.targets = Some(self.column("HostData::with_targets", "targets", Values::F32(targets), dims)?);
+        Ok(self)
+    }
+
+    /// Sets classes as targets, for [`loss::cross_entropy`](super::loss::cross_entropy): one per example, or one per
+    /// step of the first input. The loss refuses a class that the model has no logit for.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of classes.
+    pub fn with_classes(mut self, classes: Vec<u32>) -> Result<Self> {
+        let (len, steps) = (self.len, self.inputs[0].dims.first());
+        let dims = match steps {
+            _ if classes.len() == len => vec![],
+            Some(&steps) if classes.len() == len * steps => vec![steps],
+            _ => {
+                let per_step = steps.map(|steps| format!(", or [{len}, {steps}]")).unwrap_or_default();
+                let expected = format!("[{len}]{per_step}");
+                return Err(Error::shape("HostData::with_classes", "classes", expected, &[classes.len()]));
+            }
+        };
+        self.targets = Some(Column { values: Values::U32(classes), dims });
+        Ok(self)
+    }
+
+    /// Sets the number of valid steps of each example's first input, whose first axis is time. The padding beyond may
+    /// hold anything.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless there is a length for each example; [`Error::Value`] for a length above the steps, or
+    /// inputs without an axis of time.
+    pub fn with_lengths(mut self, lengths: Vec<usize>) -> Result<Self> {
+        const OP: &str = "HostData::with_lengths";
+        let Some(&steps) = self.inputs[0].dims.first() else {
+            return Err(Error::value(OP, "lengths", "inputs whose first axis is time", "single numbers"));
+        };
+        if lengths.len() != self.len {
+            return Err(Error::shape(OP, "lengths", format!("[{}]", self.len), &[lengths.len()]));
+        }
+        if let Some((example, length)) = lengths.iter().enumerate().find(|(_, length)| **length > steps) {
+            let got = format!("{length} for example {example}");
+            return Err(Error::value(OP, "lengths", format!("0 to {steps}, the steps"), got));
+        }
+        self.lengths = Some(lengths);
+        Ok(self)
+    }
+
+    fn column(&self, op: &'static str, arg: &'static str, values: Values, dims: &[usize]) -> Result<Column> {
+        if width(op, dims)?.checked_mul(self.len) != Some(values.len()) {
+            return Err(Error::shape(op, arg, format!("{} of {dims:?}", self.len), &[values.len()]));
+        }
+        Ok(Column { values, dims: dims.to_vec() })
+    }
+}
+
+/// Number of values of one example.
+fn width(op: &'static str, dims: &[usize]) -> Result<usize> {
+    if dims.len() >= MAX_RANK {
+        return Err(Error::shape(op, "dims", "at most 3 axes, without that of the batch", dims));
+    }
+    Ok(Shape::new(op, dims)?.len())
+}
+
+impl Values {
+    fn len(&self) -> usize {
+        match self {
+            Values::F32(values) => values.len(),
+            Values::U32(values) => values.len(),
+        }
+    }
+}
+
+impl Column {
+    /// The rows of these examples, which exist.
+    fn rows(&self, device: &Device, examples: &[usize]) -> Result<Tensor> {
+        fn gather<T: Copy>(values: &[T], width: usize, examples: &[usize]) -> Vec<T> {
+            let mut rows = Vec::with_capacity(examples.len() * width);
+            examples.iter().for_each(|&i| rows.extend_from_slice(&values[i * width..][..width]));
+            rows
+        }
+        let width = self.dims.iter().product();
+        let dims = [&[examples.len()], &self.dims[..]].concat();
+        match &self.values {
+            Values::F32(values) => Tensor::from_slice(device, &gather(values, width, examples), &dims),
+            Values::U32(values) => Tensor::from_indices(device, &gather(values, width, examples), &dims),
+        }
     }
 }
 
@@ -79,7 +229,41 @@ impl Data for HostData {
         self.len
     }
 
-    fn batch(&self, examples: &[usize]) -> Result<(Tensor, Tensor)> {
-        Ok((self.rows(&self.inputs, examples)?, self.rows(&self.targets, examples)?))
+    fn batch(&self, examples: &[usize]) -> Result<Batch> {
+        if let Some(example) = examples.iter().find(|&&i| i >= self.len) {
+            return Err(Error::value("HostData::batch", "examples", format!("indices below {}", self.len), example));
+        }
+        let (first, others) = self.inputs.split_first().unwrap_or_else(|| unreachable!("there is a first input"));
+        let mut batch = Batch::new(first.rows(&self.device, examples)?);
+        for input in others {
+            batch = batch.with_input(input.rows(&self.device, examples)?);
+        }
+        if let Some(targets) = &self.targets {
+            batch = batch.with_targets(targets.rows(&self.device, examples)?);
+        }
+        if let Some(lengths) = &self.lengths {
+            batch = batch.with_lengths(examples.iter().map(|&i| lengths[i]).collect());
+        }
+        Ok(batch.of(examples))
+    }
+}
+
+impl fmt::Debug for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if matches!(self.values, Values::F32(_)) { "f32" } else { "u32" };
+        write!(f, "{:?} {kind}", self.dims)
+    }
+}
+
+/// Prints counts and extents, not the values.
+impl fmt::Debug for HostData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostData")
+            .field("len", &self.len)
+            .field("inputs", &self.inputs)
+            .field("targets", &self.targets)
+            .field("has_lengths", &self.lengths.is_some())
+            .field("device", &self.device)
+            .finish()
     }
 }

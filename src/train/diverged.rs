@@ -1,26 +1,18 @@
-//! Finds why training diverged: the first parameter, input or layer that is not finite
+//! Finds why training diverged: the first parameter, input or layer that is not finite.
 
-use super::LossFn;
+use super::Batch;
+use super::step::Step;
 use crate::error::Result;
-use crate::nn::{Kind, Module};
+use crate::nn::{Kind, Mode, Module};
 use crate::tensor::{DType, Tensor};
 
-/// The batch of the failed update.
-pub(super) struct Batch<'a> {
-    pub x: Tensor,
-    pub y: Tensor,
-    /// Indices of its examples.
-    pub examples: &'a [usize],
-}
-
 /// Finds the first value that is not finite in the order in which values flow: parameters, batch, layers, loss.
-/// `flagged` names the parameters whose update was not finite.
+/// `flagged` names the parameters whose update was not finite; `batch` is that of the failed update.
 pub(super) async fn cause(
-    model: &dyn Module,
+    step: &mut Step<'_>,
     parameters: &[(String, Tensor)],
     flagged: &[&str],
-    batch: Option<Batch<'_>>,
-    loss: &LossFn<'_>,
+    batch: Option<Batch>,
 ) -> Result<String> {
     if let Some((first, others)) = flagged.split_first() {
         let others = match others.len() {
@@ -36,41 +28,37 @@ pub(super) async fn cause(
             return Ok(format!("parameter {name:?} was not finite before this update"));
         }
     }
-    let Some(Batch { x, y, examples }) = batch else { return Ok("the loss is not finite".into()) };
-    for (name, values) in [("input", &x), ("target", &y)] {
-        if let Some(example) = first_bad_example(values, examples).await? {
-            return Ok(format!("the {name} of example {example} holds NaN or infinity"));
-        }
+    let Some(batch) = batch else { return Ok("the loss is not finite".into()) };
+    if let Some((name, example)) = first_bad_value(&batch).await? {
+        return Ok(format!("{name} of example {example} holds NaN or infinity"));
     }
-    let mut path = Vec::new();
-    let y_model = match forward(model, &x, &mut path).await? {
-        Output::Finite(y_model) => y_model,
-        Output::BadLayer if path.is_empty() => {
-            return Ok("the model's output is not finite, though its input and its parameters are finite".into());
-        }
-        Output::BadLayer => {
-            let layer = path.join(".");
-            return Ok(format!(
-                "the output of layer {layer:?} is not finite, though its input and its parameters are finite"
-            ));
+    let passed = match step.model() {
+        None => format!("the parameters and the batch are finite (examples {})", list(batch.examples())),
+        Some(model) => {
+            let mut path = Vec::new();
+            if !forward(model, batch.x(), &mut path).await? {
+                let layer = match path.join(".") {
+                    path if path.is_empty() => "the model".into(),
+                    path => format!("layer {path:?}"),
+                };
+                return Ok(format!(
+                    "the output of {layer} is not finite, though its input and its parameters are finite"
+                ));
+            }
+            "the model's output is finite".into()
         }
     };
-    Ok(match is_finite(&loss(&y_model, &y)?).await? {
-        false => "the loss is not finite, though the model's output is finite".into(),
+    Ok(match is_finite(&step.loss(&batch, &mut Mode::Eval)?).await? {
+        false => format!("the loss is not finite, though {passed}"),
         true => {
             "the loss is not finite in training, but finite in evaluation: check dropout and other random layers".into()
         }
     })
 }
 
-enum Output {
-    Finite(Tensor),
-    /// `path` then names the layer.
-    BadLayer,
-}
-
-/// Runs a model layer by layer in evaluation, to the first layer whose output is not finite.
-async fn forward(module: &dyn Module, x: &Tensor, path: &mut Vec<String>) -> Result<Output> {
+/// Runs a model layer by layer in evaluation. Returns whether every output is finite; if not, `path` names the first
+/// layer whose output is not.
+async fn forward(module: &dyn Module, x: &Tensor, path: &mut Vec<String>) -> Result<bool> {
     // Depth first, without recursion: `(name depth, name, module)` still to run, the next one last.
     let mut todo: Vec<(usize, String, &dyn Module)> = vec![(0, String::new(), module)];
     let mut y = x.clone();
@@ -86,22 +74,44 @@ async fn forward(module: &dyn Module, x: &Tensor, path: &mut Vec<String>) -> Res
         }
         y = module.forward(&y)?;
         if !is_finite(&y).await? {
-            return Ok(Output::BadLayer);
+            return Ok(false);
         }
     }
-    Ok(Output::Finite(y))
+    Ok(true)
 }
 
 async fn is_finite(tensor: &Tensor) -> Result<bool> {
     Ok(tensor.dtype() != DType::F32 || tensor.read().await?.iter().all(|v| v.is_finite()))
 }
 
-/// Index of the first example with a value that is not finite, in a batch-first tensor.
-async fn first_bad_example(values: &Tensor, examples: &[usize]) -> Result<Option<usize>> {
-    if values.dtype() != DType::F32 {
-        return Ok(None);
+/// The first input or target with a value that is not finite, and the index of the example. Padding of the first input
+/// is skipped.
+async fn first_bad_value(batch: &Batch) -> Result<Option<(String, usize)>> {
+    let (count, targets) =
+        (batch.inputs().len(), batch.has_targets().then(|| ("the target".to_string(), batch.targets())));
+    let name = |i: usize| if count == 1 { "the input".to_string() } else { format!("input {}", i + 1) };
+    let inputs = batch.inputs().iter().enumerate().map(|(i, input)| (name(i), input));
+    for (place, (name, values)) in inputs.chain(targets).enumerate() {
+        if values.dtype() != DType::F32 {
+            continue;
+        }
+        let width = (values.len() / batch.len()).max(1);
+        let step = values.dims().get(2..).map_or(1, |dims| dims.iter().product());
+        let lengths = batch.lengths().filter(|_| place == 0);
+        for (row, values) in values.read().await?.chunks(width).enumerate() {
+            let valid = lengths.and_then(|lengths| lengths.get(row)).map_or(values.len(), |steps| steps * step);
+            if values.iter().take(valid).any(|v| !v.is_finite()) {
+                return Ok(Some((name, batch.examples().get(row).copied().unwrap_or(row))));
+            }
+        }
     }
-    let width = (values.len() / examples.len().max(1)).max(1);
-    let bad = values.read().await?.iter().position(|v| !v.is_finite());
-    Ok(bad.map(|at| examples.get(at / width).copied().unwrap_or(at / width)))
+    Ok(None)
+}
+
+/// The first examples of a batch, as text.
+fn list(examples: &[usize]) -> String {
+    const MOST: usize = 8;
+    let first: Vec<String> = examples.iter().take(MOST).map(usize::to_string).collect();
+    let more = examples.len().saturating_sub(MOST);
+    first.join(", ") + &if more == 0 { String::new() } else { format!(" and {more} more") }
 }

@@ -1,15 +1,19 @@
 //! Losses, as `torch.nn.functional` defines them.
 //!
+//! Each one takes `(prediction, target)` and returns the mean. The variants whose names end in `_with` take the other
+//! options.
+//!
 //! ```
 //! use wgru::{Device, Tensor, train::{Reduction, loss}};
 //! let device = Device::cpu();
 //! let prediction = Tensor::from_slice(&device, &[1.0, 4.0], &[2])?;
 //! let target = Tensor::from_slice(&device, &[0.0, 2.0], &[2])?;
-//! assert_eq!(loss::mse(&prediction, &target, Reduction::Mean)?.item()?, 2.5);
+//! assert_eq!(loss::mse(&prediction, &target)?.item()?, 2.5);
+//! assert_eq!(loss::mse_with(&prediction, &target, Reduction::Sum)?.item()?, 5.0);
 //! # Ok::<(), wgru::Error>(())
 //! ```
 
-pub use super::ctc::{CtcOptions, ctc};
+pub use super::ctc::{CtcOptions, ctc, ctc_with};
 use crate::autograd::record;
 use crate::error::{Error, Result};
 use crate::kernels::LossKind;
@@ -52,42 +56,74 @@ fn pointwise(kind: LossKind, delta: f32, x: &Tensor, t: &Tensor, reduction: Redu
     }
 }
 
-/// `(x − t)²`
+/// `(x − t)²`, the mean over all elements.
 ///
 /// # Errors
-/// [`Error::Shape`] unless `target` has the shape of `prediction`; so do the others.
-pub fn mse(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
-    pointwise(LossKind::Squared, 0.0, prediction, target, reduction)
+/// [`Error::Shape`] unless `target` has the shape of `prediction`; so do the other losses of numbers.
+pub fn mse(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
+    mse_with(prediction, target, Reduction::Mean)
 }
 
-/// `|x − t|`
+/// [`mse`] with another reduction.
 ///
 /// # Errors
 /// As [`mse`].
-pub fn mae(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+pub fn mse_with(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+    pointwise(LossKind::Squared, 0.0, prediction, target, reduction)
+}
+
+/// `|x − t|`, the mean over all elements.
+///
+/// # Errors
+/// As [`mse`].
+pub fn mae(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
+    mae_with(prediction, target, Reduction::Mean)
+}
+
+/// [`mae`] with another reduction.
+///
+/// # Errors
+/// As [`mse`].
+pub fn mae_with(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
     pointwise(LossKind::Absolute, 0.0, prediction, target, reduction)
 }
 
-/// `½·d²` where `|d| ≤ δ`, `δ·(|d| − ½·δ)` beyond, `d = x − t`
+/// `½·d²` where `|d| ≤ 1`, `|d| − ½` beyond, `d = x − t`; the mean over all elements.
+///
+/// # Errors
+/// As [`mse`].
+pub fn huber(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
+    huber_with(prediction, target, 1.0, Reduction::Mean)
+}
+
+/// `½·d²` where `|d| ≤ δ`, `δ·(|d| − ½·δ)` beyond, `d = x − t`.
 ///
 /// # Errors
 /// As [`mse`]; [`Error::Value`] unless `delta` is positive.
-pub fn huber(prediction: &Tensor, target: &Tensor, delta: f32, reduction: Reduction) -> Result<Tensor> {
+pub fn huber_with(prediction: &Tensor, target: &Tensor, delta: f32, reduction: Reduction) -> Result<Tensor> {
     if delta <= 0.0 || delta.is_nan() {
         return Err(Error::value("huber", "delta", "more than 0", delta));
     }
     pointwise(LossKind::Huber, delta, prediction, target, reduction)
 }
 
-/// Binary cross-entropy of logits: `log(1 + e^x) − x·t`, `t` in `[0, 1]`
+/// Binary cross-entropy of logits: `log(1 + e^x) − x·t`, `t` in `[0, 1]`; the mean over all elements.
 ///
 /// # Errors
 /// As [`mse`].
-pub fn bce_with_logits(logits: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+pub fn bce_with_logits(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
+    bce_with_logits_with(logits, target, Reduction::Mean)
+}
+
+/// [`bce_with_logits`] with another reduction.
+///
+/// # Errors
+/// As [`mse`].
+pub fn bce_with_logits_with(logits: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
     pointwise(LossKind::BceWithLogits, 0.0, logits, target, reduction)
 }
 
-/// How [`cross_entropy`] counts.
+/// Options of [`cross_entropy_with`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CrossEntropyOptions {
     /// Rows with this target do not count.
@@ -98,25 +134,44 @@ pub struct CrossEntropyOptions {
     pub reduction: Reduction,
 }
 
-/// `−Σ_c q_c·log softmax(x)_c` of each row of `logits` `[rows, classes]`, `q` from `target` `[rows]` (indices)
+/// `−log softmax(x)_t` of each row of `logits` `[.., classes]`, `t` from `target` `[..]` (indices); the mean over all
+/// rows.
+///
+/// # Errors
+/// As [`cross_entropy_with`].
+pub fn cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
+    cross_entropy_with(logits, target, CrossEntropyOptions::default())
+}
+
+/// `−Σ_c q_c·log softmax(x)_c` of each row of `logits` `[.., classes]`, `q` from `target` (indices): `[..]`, or `[rows]`
+/// for all rows in order.
 ///
 /// # Errors
 /// [`Error::Shape`], [`Error::DType`]; [`Error::Value`] for a class past the logits or an ε outside `[0, 1]`. Where
 /// `ignore_index` lies past the logits and is the largest target, another class past them is not seen without reading
 /// back: it makes the loss NaN.
-pub fn cross_entropy(logits: &Tensor, target: &Tensor, options: CrossEntropyOptions) -> Result<Tensor> {
+pub fn cross_entropy_with(logits: &Tensor, target: &Tensor, options: CrossEntropyOptions) -> Result<Tensor> {
     let CrossEntropyOptions { ignore_index, label_smoothing: smoothing, reduction } = options;
     if !(0.0..=1.0).contains(&smoothing) {
         return Err(Error::value("cross_entropy", "label_smoothing", "0 to 1", smoothing));
     }
-    // Without one, a value that no target of the checked classes has.
-    let ignored = ignore_index.unwrap_or_else(|| logits.dims().last().map_or(0, |&c| c as u32));
-    if ignore_index.is_none() {
-        check_indices("cross_entropy", "target", target, ignored as usize)?;
+    let Some((&classes, outer)) = logits.dims().split_last() else {
+        return Err(Error::shape("cross_entropy", "logits", "[.., classes]", logits.dims()));
+    };
+    let rows = outer.iter().product();
+    if target.dims() != outer && target.dims() != [rows] {
+        return Err(Error::shape("cross_entropy", "target", format!("{outer:?}"), target.dims()));
     }
-    let (losses, counted) = loss::cross_entropy(logits, target, ignored, smoothing)?;
+    // Without one, a value that no target of the checked classes has.
+    let ignored = ignore_index.unwrap_or(classes as u32);
+    if ignore_index.is_none() {
+        check_indices("cross_entropy", "target", target, classes)?;
+    }
+    let target = target.view("cross_entropy", &[rows])?;
+    let logits = if outer.len() == 1 { logits.clone() } else { logits.reshape(&[rows, classes])? };
+    let (losses, counted) = loss::cross_entropy(&logits, &target, ignored, smoothing)?;
     let (x, t) = (logits.detach(), target.clone());
-    let [losses] = record("cross_entropy", &[logits], &[logits, target], [losses], || {
+    let [losses] = record("cross_entropy", &[&logits], &[&logits, &target], [losses], || {
         Box::new(move |dys| {
             let dx = |dloss: &Tensor| loss::cross_entropy_backward(&x, &t, ignored, smoothing, dloss);
             Ok(vec![dys[0].as_ref().map(dx).transpose()?])
@@ -125,6 +180,6 @@ pub fn cross_entropy(logits: &Tensor, target: &Tensor, options: CrossEntropyOpti
     match reduction {
         Reduction::Mean => losses.sum()?.div(&counted.sum()?),
         Reduction::Sum => losses.sum(),
-        Reduction::None => Ok(losses),
+        Reduction::None => losses.reshape(outer),
     }
 }

@@ -1,6 +1,7 @@
 //! SGD, Adam and AdamW, as PyTorch defines them
 
 use std::collections::HashMap;
+use std::fmt;
 
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -254,6 +255,18 @@ impl Optimizer {
             (slot.state, slot.steps) = (state, count);
         }
         Ok(())
+    }
+}
+
+/// Prints the method, and names and extents of the parameters.
+impl fmt::Debug for Optimizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parameters: Vec<String> = self.distinct().map(|(name, t)| format!("{name} {:?}", t.dims())).collect();
+        f.debug_struct("Optimizer")
+            .field("method", &self.method)
+            .field("rate", &self.rate)
+            .field("parameters", &parameters)
+            .finish()
     }
 }
 

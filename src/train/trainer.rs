@@ -1,15 +1,23 @@
-//! The training loop
+//! The trainer: options, state and the calls that train.
 
-use std::collections::VecDeque;
+mod evaluate;
+mod snapshot;
+mod training;
+
+use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::Mutex;
 
-use super::diverged::{self, Batch};
-use super::snapshot::{Keeping, Within};
-use super::watch::{Report, Watch};
-use super::{Data, Optimizer, Schedule, clip_grad_norm};
+use snapshot::Keeping;
+pub use snapshot::Snapshot;
+pub(crate) use snapshot::{MODEL, OPTIMIZER, STATUS, Within};
+pub use training::Training;
+
+use super::step::Step;
+use super::{Batch, Data, Optimizer, Schedule};
 use crate::error::{Error, Result};
 use crate::kernels::TrainingStatus;
-use crate::nn::{Mode, Module, check_last_steps};
+use crate::nn::{Mode, Module};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
@@ -75,22 +83,25 @@ pub(crate) struct Best {
     pub weights: Vec<Vec<f32>>,
 }
 
-/// Trains a model: order of the examples, updates, validation, early stopping. All that is random comes from one
-/// generator, and all state is in here and in the parameters, so a run saved by
-/// [`io::save_checkpoint`](crate::io::save_checkpoint) goes on bit for bit.
+/// Trains a model: order of the examples, updates, validation, early stopping.
+///
+/// [`fit`](Self::fit) trains a [`Module`] by a loss of its output. [`fit_with`](Self::fit_with) takes a step function
+/// instead, for models of several inputs, sequences with lengths, or any other computation. Both have a form that waits,
+/// `fit_blocking` and `fit_with_blocking`.
+///
+/// All random numbers come from one generator, and all state is in here and in the parameters, so a run saved by
+/// [`io::save_checkpoint_blocking`](crate::io::save_checkpoint_blocking) continues bit for bit.
 ///
 /// ```
-/// use std::ops::ControlFlow;
 /// use wgru::{Device, Rng, nn::{Linear, Module}, train::*};
 /// let (device, mut rng) = (Device::cpu(), Rng::new(1));
 /// let model = Linear::new(&device, 1, 1, true, &mut rng)?;                    // learns y = 2x
 /// let x: Vec<f32> = (0..64).map(|i| i as f32 / 64.0).collect();
-/// let data = HostData::new(&device, x.clone(), &[1], x.iter().map(|v| 2.0 * v).collect(), &[1])?;
-/// let options = TrainOptions { epochs: 60, ..Default::default() };
+/// let y = x.iter().map(|v| 2.0 * v).collect();
+/// let data = HostData::new(&device, x, &[1])?.with_targets(y, &[1])?;
 /// let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 0.1)?;
-/// let mut trainer = Trainer::new(optimizer, options, rng);
-/// let loss = |x: &_, y: &_| loss::mse(x, y, Reduction::Mean);
-/// let history = trainer.fit_blocking(&model, &data, None, &loss, &mut |_, _| ControlFlow::Continue(()))?;
+/// let mut trainer = Trainer::new(optimizer, TrainOptions { epochs: 60, ..Default::default() }, rng);
+/// let history = trainer.fit_blocking(&model, &data, None, loss::mse)?;
 /// assert!(history.loss[59] < 1e-4);
 /// # Ok::<(), wgru::Error>(())
 /// ```
@@ -100,13 +111,19 @@ pub struct Trainer {
     pub(crate) rng: Rng,
     pub(crate) epoch: usize,
     pub(crate) updates: u64,
+    /// The rate from which the schedule starts.
     rate: f64,
     pub(crate) best: Option<Best>,
     history: History,
-    pub(super) keeping: Option<Keeping>,
+    keeping: Option<Keeping>,
     /// Position within an epoch to resume from.
     pub(crate) resumed: Option<Resumed>,
+    /// In a mutex so that the trainer can be shared between threads.
+    listener: Option<Mutex<Box<Listener>>>,
 }
+
+/// The callback of [`Trainer::on_progress`].
+type Listener = dyn FnMut(&Progress, &Trainer) -> ControlFlow<()> + Send;
 
 /// A position within an epoch, with the words of the training status.
 pub(crate) struct Resumed {
@@ -114,28 +131,23 @@ pub(crate) struct Resumed {
     pub status: Vec<f32>,
 }
 
-/// Where a training stands before an update.
-struct Mark {
-    /// The update, from the beginning of the epoch.
-    update: usize,
-    rng: Rng,
-    /// Steps of the optimizer, by parameter.
-    steps: Vec<u64>,
-}
-
-/// A loss of a prediction and its target, as a scalar.
-pub type LossFn<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + Sync + 'a;
-
-/// Hears of every update and epoch, with the trainer as it stands: after an epoch, the place to
-/// [`save_checkpoint`](crate::io::checkpoint_to_file). A break ends the run.
-pub type ProgressFn<'a> = dyn FnMut(&Progress, &Trainer) -> ControlFlow<()> + 'a;
-
 impl Trainer {
     /// A run that has not begun.
     pub fn new(optimizer: Optimizer, options: TrainOptions, rng: Rng) -> Self {
         let rate = optimizer.rate();
-        let history = History::default();
-        Self { optimizer, options, rng, epoch: 0, updates: 0, rate, best: None, history, keeping: None, resumed: None }
+        Self {
+            optimizer,
+            options,
+            rng,
+            epoch: 0,
+            updates: 0,
+            rate,
+            best: None,
+            history: History::default(),
+            keeping: None,
+            resumed: None,
+            listener: None,
+        }
     }
 
     /// Epochs done.
@@ -143,7 +155,7 @@ impl Trainer {
         self.epoch
     }
 
-    /// The losses of the last call of [`fit`](Self::fit), also of one that failed.
+    /// The losses of the last call of [`fit`](Self::fit) or [`fit_with`](Self::fit_with), also of one that failed.
     pub fn history(&self) -> &History {
         &self.history
     }
@@ -163,46 +175,166 @@ impl Trainer {
         Ok(())
     }
 
-    /// How it trains; may be changed between calls of [`fit`](Self::fit).
+    /// The options; may be changed between calls of [`fit`](Self::fit).
     pub fn options_mut(&mut self) -> &mut TrainOptions {
         &mut self.options
     }
 
-    /// Trains `model` until the last epoch, until `progress` breaks, or until patience runs out; then, with patience,
-    /// the model gets the weights of the best epoch. After a break within an epoch, go on from a checkpoint, which is
-    /// saved after an epoch.
+    /// Calls `listener` after every update of the following runs, with the trainer as it stands; after the last update
+    /// of an epoch, [`Progress`] has its losses, and the trainer can be
+    /// [saved](crate::io::checkpoint_to_file). A break ends the run. Replaces an earlier listener.
     ///
-    /// Losses are added up on the device and read once an epoch. `progress` may wait: in a browser, where others must
-    /// have their turn between two updates.
+    /// The listener may block, which pauses the training. To await between updates, or to borrow local variables,
+    /// advance a run by [`start`](Self::start).
+    pub fn on_progress(&mut self, listener: impl FnMut(&Progress, &Trainer) -> ControlFlow<()> + Send + 'static) {
+        self.listener = Some(Mutex::new(Box::new(listener)));
+    }
+
+    /// Calls the listener.
+    fn report(&mut self, progress: &Progress) -> ControlFlow<()> {
+        let Some(listener) = self.listener.take() else { return ControlFlow::Continue(()) };
+        let mut listener = listener.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let flow = listener(progress, self);
+        self.listener = Some(Mutex::new(listener));
+        flow
+    }
+
+    /// Trains `model` by `loss(prediction, target)` until the last epoch, until the callback of
+    /// [`on_progress`](Self::on_progress) breaks, or until patience runs out; then, with patience, the model gets the
+    /// weights of the best epoch. After a break within an epoch, continue from a checkpoint, which is saved after an
+    /// epoch, or from a [snapshot](Self::keep_every).
+    ///
+    /// The losses are those of [`loss`](super::loss), or a closure `|prediction, target|` that returns a scalar. They
+    /// are added up on the device and read back once an epoch.
     ///
     /// If the loss of an update is NaN or infinite, the update is skipped. Elements whose own update would be so keep
-    /// their values. Training then ends with [`Error::Diverged`]: the weights are finite, those of the best epoch where
-    /// there is one, and [`history`](Self::history) has the losses of the epochs before. A later call repeats the epoch
-    /// that failed.
+    /// their values. Training then ends with [`Error::Diverged`], which names the first parameter, input or layer that
+    /// is not finite: the weights are finite, those of the best epoch where there is one, and
+    /// [`history`](Self::history) has the losses of the epochs before. A later call repeats the epoch that failed.
     ///
     /// # Errors
-    /// Those of the model, the loss and the device; [`Error::Value`] for empty data, options outside their range, and
-    /// patience without validation data; [`Error::Diverged`] when a loss, a gradient or a weight is not finite, also
-    /// the validation loss where there is patience.
+    /// Those of the model, the loss and the device; [`Error::Value`] for empty data, data with several inputs, with
+    /// lengths or without targets, options outside their range, and patience without validation data;
+    /// [`Error::Diverged`] when a loss, a gradient or a weight is not finite, also the validation loss where there is
+    /// patience.
     pub async fn fit(
         &mut self,
         model: &dyn Module,
         data: &dyn Data,
         validation: Option<&dyn Data>,
-        loss: &LossFn<'_>,
-        mut progress: impl AsyncFnMut(&Progress, &Trainer) -> ControlFlow<()>,
+        loss: impl FnMut(&Tensor, &Tensor) -> Result<Tensor> + Send,
     ) -> Result<History> {
+        self.start(model, data, validation, loss)?.run().await
+    }
+
+    /// Trains the parameters of the optimizer by a step function, which computes the loss of a batch as a scalar. In
+    /// training, its mode is [`Mode::Train`]; for the validation data, [`Mode::Eval`].
+    ///
+    /// Otherwise as [`fit`](Self::fit), except that [`Error::Diverged`] names the batch instead of a layer, and that a
+    /// [snapshot](Self::keep_every) holds the parameters of the optimizer.
+    ///
+    /// ```
+    /// use wgru::nn::{Linear, Module, RecurrentConfig, RunOptions, named_parameters};
+    /// use wgru::{Device, Rng, train::*};
+    /// let (device, mut rng) = (Device::cpu(), Rng::new(1));
+    /// let gru = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(1, 8) }.build(&device, &mut rng)?;
+    /// let head = Linear::new(&device, 8, 1, true, &mut rng)?;
+    /// // Forecasts a sine from a first state: two inputs.
+    /// let sine: Vec<f32> = (0..128).map(|i| (0.4 * i as f32).sin()).collect();
+    /// let data = HostData::new(&device, sine[..120].to_vec(), &[12, 1])?
+    ///     .with_input(vec![0.0; 80], &[8])?
+    ///     .with_targets((1..=10).map(|i| sine[12 * i]).collect(), &[1])?;
+    /// let parameters = named_parameters(&[("gru", &gru), ("head", &head)]);
+    /// let optimizer = Optimizer::new(parameters, Method::Adam(AdamConfig::default()), 0.02)?;
+    /// let mut trainer = Trainer::new(optimizer, TrainOptions { epochs: 40, ..Default::default() }, rng);
+    /// let history = trainer.fit_with_blocking(&data, None, |batch, mode| {
+    ///     let h0 = batch.inputs()[1].reshape(&[1, batch.len(), 8])?;
+    ///     let run = gru.run(batch.x(), RunOptions { h0: Some(&h0), ..Default::default() }, mode)?;
+    ///     loss::mse(&head.forward_with(&run.h_n.reshape(&[batch.len(), 8])?, mode)?, batch.targets())
+    /// })?;
+    /// assert!(history.loss[39] < 0.1 * history.loss[0]);
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the step and the device; otherwise as [`fit`](Self::fit).
+    pub async fn fit_with(
+        &mut self,
+        data: &dyn Data,
+        validation: Option<&dyn Data>,
+        step: impl FnMut(&Batch, &mut Mode) -> Result<Tensor> + Send,
+    ) -> Result<History> {
+        self.start_with(data, validation, step)?.run().await
+    }
+
+    /// [`fit`](Self::fit), waiting for it.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
+    pub fn fit_blocking(
+        &mut self,
+        model: &dyn Module,
+        data: &dyn Data,
+        validation: Option<&dyn Data>,
+        loss: impl FnMut(&Tensor, &Tensor) -> Result<Tensor> + Send,
+    ) -> Result<History> {
+        self.start(model, data, validation, loss)?.run_blocking()
+    }
+
+    /// [`fit_with`](Self::fit_with), waiting for it.
+    ///
+    /// # Errors
+    /// As [`fit_with`](Self::fit_with).
+    #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
+    pub fn fit_with_blocking(
+        &mut self,
+        data: &dyn Data,
+        validation: Option<&dyn Data>,
+        step: impl FnMut(&Batch, &mut Mode) -> Result<Tensor> + Send,
+    ) -> Result<History> {
+        self.start_with(data, validation, step)?.run_blocking()
+    }
+
+    /// Begins [`fit`](Self::fit) as a run that the caller advances. The callback of
+    /// [`on_progress`](Self::on_progress) is not called.
+    ///
+    /// # Errors
+    /// [`Error::Value`] as [`fit`](Self::fit).
+    pub fn start<'a>(
+        &'a mut self,
+        model: &'a dyn Module,
+        data: &'a dyn Data,
+        validation: Option<&'a dyn Data>,
+        loss: impl FnMut(&Tensor, &Tensor) -> Result<Tensor> + Send + 'a,
+    ) -> Result<Training<'a>> {
+        let step = Step::of_module(model, Box::new(loss))?;
+        self.begin(data, validation, step)
+    }
+
+    /// Begins [`fit_with`](Self::fit_with) as a run that the caller advances. The callback of
+    /// [`on_progress`](Self::on_progress) is not called.
+    ///
+    /// # Errors
+    /// [`Error::Value`] as [`fit`](Self::fit).
+    pub fn start_with<'a>(
+        &'a mut self,
+        data: &'a dyn Data,
+        validation: Option<&'a dyn Data>,
+        step: impl FnMut(&Batch, &mut Mode) -> Result<Tensor> + Send + 'a,
+    ) -> Result<Training<'a>> {
+        self.begin(data, validation, Step::Function(Box::new(step)))
+    }
+
+    fn begin<'a>(
+        &'a mut self,
+        data: &'a dyn Data,
+        validation: Option<&'a dyn Data>,
+        step: Step<'a>,
+    ) -> Result<Training<'a>> {
         self.history = History::default();
         self.check(data, validation)?;
-        check_last_steps(&model.kind())?;
-        let trained = self.run_epochs(model, data, validation, loss, &mut progress).await;
-        let trained = match trained {
-            Ok(()) => self.finish_keeping().await,
-            failed => failed,
-        };
-        let restored = self.restore_best();
-        self.history.best_epoch = self.best().map(|best| best.epoch - 1);
-        trained.and(restored).map(|()| self.history.clone())
+        Ok(Training::new(self, data, validation, step))
     }
 
     /// Rejects options that contradict each other or cannot be kept.
@@ -234,34 +366,6 @@ impl Trainer {
         schedule.check()
     }
 
-    /// Compiles the shaders that training `model` needs. On a GPU this takes hundreds of milliseconds, which the first
-    /// update would take otherwise. Nothing is trained: the random generator, weights and gradients do not change. On
-    /// the CPU it computes one update and discards it.
-    ///
-    /// # Errors
-    /// As [`fit`](Self::fit).
-    pub fn prepare(&self, model: &dyn Module, data: &dyn Data, loss: &LossFn<'_>) -> Result<()> {
-        self.check_data(data)?;
-        let examples: Vec<usize> = (0..self.options.batch.min(data.len())).collect();
-        let (x, y) = data.batch(&examples)?;
-        let parameters = self.optimizer.parameters();
-        let gradients: Vec<_> = parameters.iter().map(|(_, p)| p.grad()).collect();
-        let update = || {
-            let value = loss(&model.forward_with(&x, &mut Mode::Train(&mut self.rng.clone()))?, &y)?;
-            value.backward()?;
-            if let Some(max) = self.options.clip_norm {
-                clip_grad_norm(&parameters, max)?;
-            }
-            let mut watch = Watch::new(value.device(), 1, None)?;
-            watch.add(&value, 1.0)?;
-            self.optimizer.rehearse(value.device(), watch.status())
-        };
-        // Dead-code elimination: the results are dropped, so the recorded work is never submitted.
-        let result = update();
-        parameters.iter().zip(gradients).for_each(|((_, p), gradient)| p.set_grad(gradient));
-        result
-    }
-
     fn check_data(&self, data: &dyn Data) -> Result<()> {
         if self.options.batch == 0 || data.is_empty() {
             return Err(Error::value("Trainer::fit", "batch and data", "at least one example", 0));
@@ -269,185 +373,7 @@ impl Trainer {
         Ok(())
     }
 
-    async fn run_epochs(
-        &mut self,
-        model: &dyn Module,
-        data: &dyn Data,
-        validation: Option<&dyn Data>,
-        loss: &LossFn<'_>,
-        progress: &mut impl AsyncFnMut(&Progress, &Trainer) -> ControlFlow<()>,
-    ) -> Result<()> {
-        let of = data.len().div_ceil(self.options.batch);
-        while self.epoch < self.options.epochs {
-            let Some(mean) = self.run_epoch(model, data, loss, progress).await? else {
-                self.history.stopped_early = true;
-                break;
-            };
-            let checked = match validation {
-                Some(data) => Some(self.evaluate(model, data, loss).await?),
-                None => None,
-            };
-            self.history.loss.push(mean);
-            self.history.validation.extend(checked);
-            self.epoch += 1;
-            let patient = match checked {
-                Some(loss) => self.keep_best(loss, of).await?,
-                None => true,
-            };
-            self.keep(model, None)?;
-            let report = Progress { epoch: self.epoch - 1, updates: of, of, loss: Some(mean), validation: checked };
-            let goes_on = progress(&report, self).await.is_continue();
-            if !goes_on || !patient {
-                self.history.stopped_early = self.epoch < self.options.epochs;
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// [`Trainer::fit`], waiting for it.
-    ///
-    /// # Errors
-    /// As [`Trainer::fit`].
-    #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
-    pub fn fit_blocking(
-        &mut self,
-        model: &dyn Module,
-        data: &dyn Data,
-        validation: Option<&dyn Data>,
-        loss: &LossFn<'_>,
-        progress: &mut ProgressFn<'_>,
-    ) -> Result<History> {
-        crate::wait::block_on(
-            self.fit(model, data, validation, loss, async |report, trainer| progress(report, trainer)),
-        )
-    }
-
-    /// One epoch; gives the mean loss, or `None` when `progress` broke.
-    async fn run_epoch(
-        &mut self,
-        model: &dyn Module,
-        data: &dyn Data,
-        loss: &LossFn<'_>,
-        progress: &mut impl AsyncFnMut(&Progress, &Trainer) -> ControlFlow<()>,
-    ) -> Result<Option<f32>> {
-        let mut order: Vec<usize> = (0..data.len()).collect();
-        // Kept until the first update is made, so that an error before it loses nothing.
-        let (skipped, begun, status) = match &self.resumed {
-            Some(Resumed { within, status }) => (within.done, within.begun.clone(), Some(status.clone())),
-            None => (0, self.rng.clone(), None),
-        };
-        if self.options.shuffle {
-            let mut drawn = begun.clone();
-            drawn.shuffle(&mut order);
-            if skipped == 0 {
-                self.rng = drawn;
-            }
-        }
-        let of = order.len().div_ceil(self.options.batch);
-        let first = self.updates - skipped as u64;
-        let (mut watch, mut stopped): (Option<Watch>, bool) = (None, false);
-        let mut marks = VecDeque::new();
-        for (done, examples) in order.chunks(self.options.batch).enumerate().skip(skipped) {
-            let (x, y) = data.batch(examples)?;
-            self.optimizer.set_rate(self.options.schedule.rate(self.rate, self.updates))?;
-            marks.push_back(Mark { update: done, rng: self.rng.clone(), steps: self.optimizer.steps() });
-            self.optimizer.zero_grad();
-            let value = loss(&model.forward_with(&x, &mut Mode::Train(&mut self.rng))?, &y)?;
-            value.backward()?;
-            if let Some(max) = self.options.clip_norm {
-                clip_grad_norm(&self.optimizer.parameters(), max)?;
-            }
-            let watch = match &mut watch {
-                Some(watch) => watch,
-                none => none.insert(Watch::new(value.device(), self.optimizer.names().len(), status.as_deref())?),
-            };
-            watch.add(&value, examples.len() as f32 / order.len() as f32)?;
-            self.optimizer.step_guarded(watch.status())?;
-            self.updates += 1;
-            self.resumed = None;
-            value.device().catch_up().await?;
-            if watch.has_failed()? {
-                break;
-            }
-            if done + 1 < of {
-                let within =
-                    Within { done: done + 1, begun: begun.clone(), examples: order.len(), batch: self.options.batch };
-                self.keep(model, Some((within, watch.status())))?;
-            }
-            while marks.front().is_some_and(|mark| mark.update < watch.confirmed()) {
-                marks.pop_front();
-            }
-            let report = Progress { epoch: self.epoch, updates: done + 1, of, loss: None, validation: None };
-            if done + 1 < of && progress(&report, self).await.is_break() {
-                stopped = true;
-                break;
-            }
-        }
-        let Some(watch) = watch else { return Ok(None) };
-        let report = watch.report().await?;
-        if report.has_failed() {
-            self.updates = first + report.updates as u64;
-            // Updates that were attempted after the failure, but not made.
-            if let Some(mark) = marks.into_iter().find(|mark| mark.update == report.updates) {
-                self.rng = mark.rng;
-                self.optimizer.set_steps(&mark.steps);
-            }
-            return Err(self.diverged(report, model, data, &order, loss).await);
-        }
-        Ok((!stopped).then_some(report.total))
-    }
-
-    /// The error of an epoch that failed. `order` is that of its examples.
-    async fn diverged(
-        &self,
-        report: Report,
-        model: &dyn Module,
-        data: &dyn Data,
-        order: &[usize],
-        loss: &LossFn<'_>,
-    ) -> Error {
-        // A loss that is not finite is not counted; that of an update with a flag was.
-        let update = report.updates - usize::from(!report.flagged.is_empty());
-        let names: Vec<&str> = self.optimizer.names().collect();
-        let flagged: Vec<&str> = report.flagged.iter().map(|&i| names[i]).collect();
-        let batch = order.chunks(self.options.batch).nth(update).and_then(|examples| {
-            let (x, y) = data.batch(examples).ok()?;
-            Some(Batch { x, y, examples })
-        });
-        // Frozen parameters, too, may hold NaN.
-        let parameters = [self.optimizer.parameters(), model.parameters()].concat();
-        let cause = diverged::cause(model, &parameters, &flagged, batch, loss).await;
-        let cause = cause.unwrap_or_else(|error| format!("the loss is not finite ({error})"));
-        Error::Diverged { epoch: self.epoch, update, cause }
-    }
-
-    /// Mean loss over `data`, in evaluation.
-    ///
-    /// # Errors
-    /// Those of the model, the loss and the device.
-    pub async fn evaluate(&self, model: &dyn Module, data: &dyn Data, loss: &LossFn<'_>) -> Result<f32> {
-        let order: Vec<usize> = (0..data.len()).collect();
-        let mut total = None;
-        if self.options.batch == 0 {
-            return Err(Error::value("Trainer::evaluate", "batch", "at least 1", 0));
-        }
-        for examples in order.chunks(self.options.batch) {
-            let (x, y) = data.batch(examples)?;
-            let value = loss(&model.forward(&x)?, &y)?.detach();
-            let share = value.scale(examples.len() as f32 / order.len() as f32)?;
-            total = Some(match total {
-                Some(sum) => share.add(&sum)?,
-                None => share,
-            });
-        }
-        match total {
-            Some(total) => Ok(total.read().await?[0]),
-            None => Err(Error::value("Trainer::evaluate", "data", "at least one example", 0)),
-        }
-    }
-
-    /// Remembers the weights if `loss` is the best so far; says whether patience is left. `updates` are those of an
+    /// Remembers the weights if `loss` is the best so far; returns whether patience is left. `updates` are those of an
     /// epoch.
     async fn keep_best(&mut self, loss: f32, updates: usize) -> Result<bool> {
         let Some(patience) = self.options.patience else { return Ok(true) };
@@ -473,5 +399,19 @@ impl Trainer {
     fn restore_best(&self) -> Result<()> {
         let Some(best) = self.best() else { return Ok(()) };
         self.optimizer.distinct().zip(&best.weights).try_for_each(|((_, p), w)| p.assign(w))
+    }
+}
+
+/// Prints the options and the position of the run, not the weights.
+impl fmt::Debug for Trainer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trainer")
+            .field("optimizer", &self.optimizer)
+            .field("options", &self.options)
+            .field("rate", &self.rate)
+            .field("epoch", &self.epoch)
+            .field("updates", &self.updates)
+            .field("best_epoch", &self.best.as_ref().map(|best| best.epoch - 1))
+            .finish_non_exhaustive()
     }
 }

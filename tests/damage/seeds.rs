@@ -4,7 +4,7 @@ use std::path::Path;
 
 use wgru::io::{RecurrentWeights, TensorFile, add_verification, checkpoint_to_file, recurrent_to_file};
 use wgru::nn::{HostInput, Linear, Module, RecurrentConfig};
-use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
+use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
 use wgru::{Cell, Device, Rng};
 
 use super::deep::Form;
@@ -105,10 +105,9 @@ pub fn run(device: &Device) -> (Trainer, Linear) {
 pub fn checkpoints(device: &Device) -> Vec<Seed> {
     let (mut trainer, model) = run(device);
     let x: Vec<f32> = (0..16).map(|k| k as f32 / 16.0).collect();
-    let data = HostData::new(device, x.clone(), &[2], x[..8].to_vec(), &[1]).expect("data");
-    let mse = |x: &_, y: &_| loss::mse(x, y, Reduction::Mean);
-    let go_on = &mut |_: &_, _: &_| std::ops::ControlFlow::Continue(());
-    trainer.fit_blocking(&model, &data, Some(&data), &mse, go_on).expect("trained");
+    let data = HostData::new(device, x.clone(), &[2]).and_then(|data| data.with_targets(x[..8].to_vec(), &[1]));
+    let data = data.expect("data");
+    trainer.fit_blocking(&model, &data, Some(&data), loss::mse).expect("trained");
     let file = pollster::block_on(checkpoint_to_file(&trainer, &model)).expect("a file");
     vec![made("a checkpoint", &file)]
 }

@@ -44,7 +44,7 @@ fn ctc_gradients_match_differences_of_all_paths() {
     for reduction in [Reduction::None, Reduction::Sum, Reduction::Mean] {
         for targets in [&one_by_one, &padded] {
             let options = CtcOptions { blank: 1, reduction, zero_infinity: false };
-            let f = |x: &Tensor| loss::ctc(x, targets, &input_lengths, &target_lengths, options);
+            let f = |x: &Tensor| loss::ctc_with(x, targets, &input_lengths, &target_lengths, options);
             let x = [input(31, &[STEPS, BATCH, CLASSES], 2.0)];
             let name = format!("{reduction:?} of {} targets", targets.len());
             // Any numbers are log-probabilities to the loss: its gradient is that of log_probs alone.

@@ -40,29 +40,9 @@ impl Fault {
     }
 }
 
-fn code(error: &Error) -> &'static str {
-    match error {
-        Error::Shape { .. } => "shape",
-        Error::Value { .. } => "value",
-        Error::DType { .. } => "dtype",
-        Error::NoAdapter(_) => "no-adapter",
-        Error::Limit { .. } | Error::Budget { .. } => "limit",
-        Error::DeviceLost(_) => "device-lost",
-        Error::OutOfMemory { .. } => "out-of-memory",
-        Error::Stopped(_) => "aborted",
-        Error::Gpu(_) => "gpu",
-        Error::Format { .. } => "format",
-        Error::Unsupported { .. } => "unsupported",
-        // The underlying error is more specific.
-        Error::Node { source, .. } => code(source),
-        Error::Diverged { .. } => "diverged",
-        _ => "internal",
-    }
-}
-
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        Self { code: code(&error), message: error.to_string() }
+        Self { code: error.code(), message: error.to_string() }
     }
 }
 

@@ -7,88 +7,43 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use wgru::nn::Module;
 use wgru::train::{
-    AdamConfig, Data, Method, Optimizer, Progress, Reduction, Schedule, SgdConfig, TrainOptions, Trainer, loss,
+    AdamConfig, Data, HostData, Method, Optimizer, Progress, Schedule, SgdConfig, TrainOptions, Trainer, loss,
 };
-use wgru::{Device, Error, Rng, Tensor};
+use wgru::{Error, Rng, Tensor};
 
 use crate::fault::{Fault, Result};
 use crate::network::Network;
 use crate::options::Options;
 use crate::values;
 
-/// Sequences and their targets, in host memory.
-struct Examples {
-    device: Device,
-    x: Vec<f32>,
-    /// Extents of a sequence: steps and features.
-    sequence: [usize; 2],
-    targets: Targets,
-    /// Extents of the target of one example.
-    target: Vec<usize>,
-}
-
-enum Targets {
-    Numbers(Vec<f32>),
-    Classes(Vec<u32>),
-}
-
-impl Examples {
-    /// Validates sequences `x` `[N, T, I]` and targets `y`; `at` is their prefix in error messages.
-    fn new(network: &Network, at: &str, x: Vec<f32>, dims: Vec<u32>, y: &JsValue) -> Result<Self> {
-        let (name, y_name) = (&format!("{at}x"), &format!("{at}y"));
-        let dims = values::check_dims(name, dims, x.len())?;
-        let (examples, steps) = match *dims {
-            [n, t, i] if i == network.input() && n > 0 && t > 0 => (n, t),
-            _ => return Err(Fault::shape(name, &format!("[examples, steps, {}]", network.input()), &dims)),
-        };
-        let (targets, len) = if let Some(numbers) = y.dyn_ref::<Float32Array>() {
-            (Targets::Numbers(numbers.to_vec()), numbers.length())
-        } else if let Some(classes) = y.dyn_ref::<Uint32Array>() {
-            (Targets::Classes(classes.to_vec()), classes.length())
-        } else {
-            return Err(Fault::value(
-                y_name,
-                "a Float32Array of numbers or a Uint32Array of classes",
-                "something else",
-            ));
-        };
-        let rows = if network.gives_last() { examples } else { examples * steps };
-        let width = len as usize / rows;
-        if width == 0 || len as usize != rows * width || (width != 1 && matches!(targets, Targets::Classes(_))) {
-            let expected = format!("a target, or as many numbers, for each of {rows} outputs");
-            return Err(Fault::count(y_name, &expected, format!("{len} values")));
-        }
-        let mut target = if network.gives_last() { vec![] } else { vec![steps] };
-        if matches!(targets, Targets::Numbers(_)) {
-            target.push(width);
-        }
-        Ok(Self { device: network.device().clone(), x, sequence: [steps, dims[2]], targets, target })
+/// Reads sequences `x` `[N, T, I]` and targets `y`; `at` is their prefix in error messages. Returns also whether the
+/// targets are classes.
+fn examples(network: &Network, at: &str, x: Vec<f32>, dims: Vec<u32>, y: &JsValue) -> Result<(HostData, bool)> {
+    let (name, y_name) = (&format!("{at}x"), &format!("{at}y"));
+    let dims = values::check_dims(name, dims, x.len())?;
+    let (examples, steps) = match *dims {
+        [n, t, i] if i == network.input() && n > 0 && t > 0 => (n, t),
+        _ => return Err(Fault::shape(name, &format!("[examples, steps, {}]", network.input()), &dims)),
+    };
+    let data = HostData::new(network.device(), x, &dims[1..])?;
+    let rows = if network.gives_last() { examples } else { examples * steps };
+    let width = |len: u32| match len as usize / rows {
+        width if width > 0 && len as usize == rows * width => Ok(width),
+        _ => Err(Fault::count(y_name, &format!("a target for each of {rows} outputs"), format!("{len} values"))),
+    };
+    if let Some(numbers) = y.dyn_ref::<Float32Array>() {
+        let width = width(numbers.length())?;
+        let dims = if network.gives_last() { vec![width] } else { vec![steps, width] };
+        return Ok((data.with_targets(numbers.to_vec(), &dims)?, false));
     }
-}
-
-impl Data for Examples {
-    fn len(&self) -> usize {
-        self.x.len() / (self.sequence[0] * self.sequence[1])
+    let Some(classes) = y.dyn_ref::<Uint32Array>() else {
+        return Err(Fault::value(y_name, "a Float32Array of numbers or a Uint32Array of classes", "something else"));
+    };
+    if width(classes.length())? != 1 {
+        let expected = format!("a class for each of {rows} outputs");
+        return Err(Fault::count(y_name, &expected, format!("{} values", classes.length())));
     }
-
-    fn batch(&self, examples: &[usize]) -> Result<(Tensor, Tensor), Error> {
-        fn rows<T: Copy>(values: &[T], width: usize, examples: &[usize]) -> Vec<T> {
-            examples.iter().flat_map(|&i| &values[i * width..][..width]).copied().collect()
-        }
-        let [steps, input] = self.sequence;
-        let x = rows(&self.x, steps * input, examples);
-        let x = Tensor::from_slice(&self.device, &x, &[examples.len(), steps, input])?;
-        let (width, dims) = (self.target.iter().product(), [&[examples.len()], &self.target[..]].concat());
-        let y = match &self.targets {
-            Targets::Numbers(y) => Tensor::from_slice(&self.device, &rows(y, width, examples), &dims)?,
-            // One class per row of logits.
-            Targets::Classes(y) => {
-                let rows = rows(y, width, examples);
-                Tensor::from_indices(&self.device, &rows, &[rows.len()])?
-            }
-        };
-        Ok((x, y))
-    }
+    Ok((data.with_classes(classes.to_vec())?, true))
 }
 
 #[derive(Clone, Copy)]
@@ -102,14 +57,10 @@ enum Loss {
 impl Loss {
     fn of(self, prediction: &Tensor, target: &Tensor) -> Result<Tensor, Error> {
         match self {
-            Loss::Mse => loss::mse(prediction, target, Reduction::Mean),
-            Loss::Mae => loss::mae(prediction, target, Reduction::Mean),
-            Loss::Huber => loss::huber(prediction, target, 1.0, Reduction::Mean),
-            Loss::CrossEntropy => {
-                let classes = prediction.dims().last().copied().unwrap_or(1);
-                let rows = prediction.reshape(&[prediction.len() / classes, classes])?;
-                loss::cross_entropy(&rows, target, loss::CrossEntropyOptions::default())
-            }
+            Loss::Mse => loss::mse(prediction, target),
+            Loss::Mae => loss::mae(prediction, target),
+            Loss::Huber => loss::huber(prediction, target),
+            Loss::CrossEntropy => loss::cross_entropy(prediction, target),
         }
     }
 }
@@ -171,7 +122,7 @@ async fn tell(listener: &Function, p: &Progress) -> ControlFlow<()> {
 #[wasm_bindgen]
 impl Network {
     /// Trains on `x` `[N, T, I]` and `y`, and validates on the second pair. Returns the `History` of `types.ts`.
-    #[allow(clippy::too_many_arguments, reason = "typed arrays cross one by one")]
+    #[allow(clippy::too_many_arguments, reason = "wasm-bindgen passes typed arrays as separate arguments")]
     pub async fn train(
         &self,
         x: Vec<f32>,
@@ -183,14 +134,18 @@ impl Network {
         options: JsValue,
         listener: Function,
     ) -> Result<JsValue> {
-        let data = Examples::new(self, "", x, dims, &y)?;
+        let (data, classes) = examples(self, "", x, dims, &y)?;
         let check = check_x.zip(check_dims);
-        let check = check.map(|(x, dims)| Examples::new(self, "validation.", x, dims, &check_y)).transpose()?;
-        let classes = matches!(data.targets, Targets::Classes(_));
+        let check = check.map(|(x, dims)| examples(self, "validation.", x, dims, &check_y)).transpose()?;
+        let check = check.as_ref().map(|(check, _)| check as &dyn Data);
         let (mut trainer, loss) = trainer(self, Options::of(&options), classes)?;
-        let loss = |prediction: &Tensor, target: &Tensor| loss.of(prediction, target);
-        let check = check.as_ref().map(|check| check as &dyn Data);
-        let history = trainer.fit(self, &data, check, &loss, async |p, _| tell(&listener, p).await).await?;
+        let mut training = trainer.start(self, &data, check, |prediction, target| loss.of(prediction, target))?;
+        while let Some(progress) = training.next().await? {
+            if tell(&listener, &progress).await.is_break() {
+                break;
+            }
+        }
+        let history = training.finish().await?;
         let losses = |losses: Vec<f32>| values::array(losses.into_iter().map(JsValue::from));
         Ok(values::object(&[
             ("loss", losses(history.loss)),

@@ -39,6 +39,11 @@ export type Code =
   | 'blocked'
   /** `onEpoch` or `onProgress` threw; `cause` is the exception. */
   | 'callback'
+  /** Tensors of two devices, or a tensor that was changed between forward and backward: a fault of this package. */
+  | 'device-mix'
+  | 'modified-in-place'
+  /** A file could not be read or written. */
+  | 'io'
   /** Anything else. */
   | 'internal';
 

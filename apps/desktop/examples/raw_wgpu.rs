@@ -6,14 +6,13 @@
 //! ```
 
 use std::error::Error;
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, OnceLock};
 
 use wgru::io::{TensorFile, load_parameters, parameters_to_file};
-use wgru::nn::{Linear, Mode, Module, RecurrentConfig, Sequential, prepare};
-use wgru::train::{AdamConfig, HostData, Method, Optimizer, Reduction, TrainOptions, Trainer, loss};
+use wgru::nn::{Linear, Module, RecurrentConfig, Sequential, prepare};
+use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
 use wgru::{Device, Rng, Tensor, wgpu};
 use winit::application::ApplicationHandler;
 use winit::event::WindowEvent;
@@ -49,25 +48,20 @@ fn wave(phase: f32, steps: usize) -> (Vec<f32>, Vec<f32>) {
 fn train(device: &Device, stop: &AtomicBool, send: impl Fn(TensorFile)) -> wgru::Result<()> {
     let model = model(device)?;
     let (x, y): (Vec<_>, Vec<_>) = (0..64).map(|i| wave(i as f32, 64)).unzip();
-    let data = HostData::new(device, x.concat(), &[64, 1], y.concat(), &[64, 1])?;
+    let data = HostData::new(device, x.concat(), &[64, 1])?.with_targets(y.concat(), &[64, 1])?;
     let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 5e-3)?;
     let options = TrainOptions { epochs: 1000, batch: 16, ..TrainOptions::default() };
-    let mse = |y: &Tensor, target: &Tensor| loss::mse(y, target, Reduction::Mean);
     let mut trainer = Trainer::new(optimizer, options, Rng::new(2));
-    let mut failed = None;
-    trainer.fit_blocking(&model, &data, None, &mse, &mut |progress, _| {
+    let mut training = trainer.start(&model, &data, None, loss::mse)?;
+    while let Some(progress) = training.next_blocking()? {
         if progress.loss.is_some() {
-            match pollster::block_on(parameters_to_file(&model)) {
-                Ok(weights) => send(weights),
-                Err(error) => failed = Some(error),
-            }
+            send(pollster::block_on(parameters_to_file(&model))?);
         }
-        match stop.load(Ordering::Relaxed) || failed.is_some() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+        if stop.load(Ordering::Relaxed) {
+            break;
         }
-    })?;
-    failed.map_or(Ok(()), Err)
+    }
+    training.finish_blocking().map(drop)
 }
 
 /// State for drawing the window.

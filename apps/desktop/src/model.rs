@@ -96,7 +96,7 @@ pub fn sequences(device: &Device, weather: &Weather, days: Range<usize>) -> Resu
     let starts = || (days.start..=days.end - STEPS).step_by(STRIDE);
     let x = starts().flat_map(|start| (start..start + STEPS).flat_map(|day| weather.input(day))).collect();
     let y = starts().flat_map(|start| (start..start + STEPS).map(|day| weather.target(day))).collect();
-    HostData::new(device, x, &[STEPS, INPUTS], y, &[STEPS, 1])
+    HostData::new(device, x, &[STEPS, INPUTS])?.with_targets(y, &[STEPS, 1])
 }
 
 #[cfg(test)]
@@ -109,7 +109,8 @@ mod tests {
         let weather = Weather::read().unwrap();
         let data = sequences(&Device::cpu(), &weather, weather.validation()).unwrap();
         assert_eq!(data.len(), (365 - STEPS) / STRIDE + 1);
-        let (x, y) = data.batch(&[0, data.len() - 1]).unwrap();
+        let batch = data.batch(&[0, data.len() - 1]).unwrap();
+        let (x, y) = (batch.x(), batch.targets());
         assert_eq!((x.dims(), y.dims()), (&[2, STEPS, INPUTS][..], &[2, STEPS, 1][..]));
         assert_eq!(x.to_vec().unwrap()[..INPUTS], weather.input(weather.validation().start));
     }

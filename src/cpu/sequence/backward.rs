@@ -1,4 +1,4 @@
-//! All steps backward.
+//! Backward pass over all steps.
 
 use std::ops::Range;
 
@@ -27,7 +27,7 @@ struct Run {
 // SAFETY: threads take disjoint rows or units of one direction and touch nothing else.
 unsafe impl Sync for Run {}
 
-/// A kernel of all steps, whose parameters are `p`.
+/// Runs `kernel`, whose parameters are `p`.
 pub fn backward(
     isa: Isa,
     pool: &ThreadPool,
@@ -52,10 +52,10 @@ pub fn backward(
     over_rows(pool, &p, |d, range, threads| rows(isa, run, d, range, threads));
 }
 
-/// All steps of some rows of direction `d`.
+/// Runs all steps of some rows of direction `d`, last step first.
 fn rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, threads: StepThreads) {
     let (p, h) = (&run.p, run.p.hidden as usize);
-    // Multiplications of a unit's gate.
+    // `work` is the number of multiplications per unit and gate.
     let (work, gates) = (rows.len() * h, p.cell().gates());
     for step in p.range(d, p.count as usize).rev() {
         let s = Step { run, d, step, t: p.time_of(d, step), row: rows.start, count: rows.len() };
@@ -67,7 +67,7 @@ fn rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, threads: StepThreads) 
     }
 }
 
-/// One step backward of some rows.
+/// One backward step of some rows.
 #[derive(Clone, Copy)]
 struct Step {
     run: Run,
@@ -106,7 +106,7 @@ unsafe fn states_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
     }
 }
 
-/// The gates' gradients of some rows and units, and the part of the carry that comes by no product.
+/// Computes the gate gradients of some rows and units, and the element-wise part of the carry.
 #[inline(always)]
 unsafe fn gates_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
     let h = s.run.p.hidden as usize;
@@ -126,7 +126,7 @@ unsafe fn gates_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
     }
 }
 
-/// Units of a block in a row. Every offset is that of the kernel's contract.
+/// The units of one block in one row. Offsets are those of the kernel contract.
 #[derive(Clone, Copy)]
 struct At<'a> {
     s: &'a Step,
@@ -143,7 +143,7 @@ impl At<'_> {
         unsafe { *self.s.run.marks.add(self.s.t * p.batch as usize + self.row) }
     }
 
-    /// Part `part` of the carry.
+    /// Returns where the carry of state `part` is.
     #[inline(always)]
     unsafe fn carry(self, part: usize) -> *mut f32 {
         let p = &self.s.run.p;
@@ -152,7 +152,8 @@ impl At<'_> {
         unsafe { self.s.run.carry.add(at) }
     }
 
-    /// The gradient of state `part` after the step; what a reset passes to the first state leaves it.
+    /// Returns the gradient of state `part` after the step. At a reset it is 0; if the reset is to the first state, the
+    /// gradient moves to the carry of the first state.
     #[inline(always)]
     unsafe fn take<V: Lanes>(self, part: usize) -> V {
         let p = &self.s.run.p;
@@ -171,7 +172,7 @@ impl At<'_> {
         }
     }
 
-    /// The gradient of `h`, if the output is seen with that of the output.
+    /// Returns the gradient of `h`, plus that of the output if the step shows its output.
     #[inline(always)]
     unsafe fn take_shown<V: Lanes>(self) -> V {
         let (s, p) = (self.s, &self.s.run.p);
@@ -201,7 +202,7 @@ impl At<'_> {
         });
     }
 
-    /// What forward kept.
+    /// Returns the values that the forward pass saved.
     #[inline(always)]
     unsafe fn saved<V: Lanes, const N: usize>(self) -> [V; N] {
         let (s, p) = (self.s, &self.s.run.p);
@@ -214,7 +215,7 @@ impl At<'_> {
         }
     }
 
-    /// State `part` before the step.
+    /// Returns state `part` before the step.
     #[inline(always)]
     unsafe fn old<V: Lanes>(self, part: usize) -> V {
         let (s, p) = (self.s, &self.s.run.p);
@@ -277,7 +278,7 @@ impl At<'_> {
                 return self.put_carry(0, dh);
             }
             let [y] = self.saved::<V, 1>();
-            // The slope where y is no number is none.
+            // For NaN, `y·0` keeps the slope NaN.
             let slope = if is_relu { zero.where_below(y, one, y.mul(zero)) } else { one.sub(y.mul(y)) };
             self.put_gates([dh.mul(slope)]);
             self.put_carry(0, zero);

@@ -1,4 +1,4 @@
-//! All steps forward.
+//! Forward pass over all steps.
 
 use std::ops::Range;
 
@@ -27,7 +27,7 @@ struct Run {
 // SAFETY: threads take disjoint rows or units of one direction and touch nothing else.
 unsafe impl Sync for Run {}
 
-/// A kernel of all steps, whose parameters are `p`.
+/// Runs `kernel`, whose parameters are `p`.
 pub fn forward(
     isa: Isa,
     pool: &ThreadPool,
@@ -50,12 +50,12 @@ pub fn forward(
     over_rows(pool, &p, |d, range, threads| rows(isa, run, d, range, threads));
 }
 
-/// All steps of some rows of direction `d`.
+/// Runs all steps of some rows of direction `d`.
 fn rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, threads: StepThreads) {
     let (p, h) = (&run.p, run.p.hidden as usize);
     let mut kept = vec![0.0f32; if p.is_reset_before() { 2 * rows.len() * h } else { 0 }];
     let kept = Parts::new(&mut kept);
-    // Multiplications of a unit's gate.
+    // `work` is the number of multiplications per unit and gate.
     let (work, gates) = (rows.len() * h, p.cell().gates() - p.is_reset_before() as usize);
     for step in p.range(d, p.count as usize) {
         let s = Step { run, d, step, t: p.time_of(d, step), row: rows.start, count: rows.len(), kept };
@@ -75,7 +75,7 @@ struct Step {
     t: usize,
     row: usize,
     count: usize,
-    /// Room for `r⊙h` and `z` of reset before, `[rows, 2, H]`; threads write disjoint units.
+    /// `r⊙h` and `z` `[rows, 2, H]`, if the reset gate acts before the product. Threads write disjoint units.
     kept: Parts,
 }
 
@@ -89,7 +89,7 @@ fn step_candidate(isa: Isa, s: Step, units: Range<usize>) {
 
 #[inline(always)]
 unsafe fn units_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
-    // All rows for a block: its weights are read once.
+    // Each block handles all rows, so its weights come from memory only once.
     for unit in blocks(units, s.step) {
         // SAFETY: the rows and units belong to this call.
         unsafe {
@@ -117,14 +117,15 @@ unsafe fn candidates_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
     }
 }
 
-/// Sixteen units of `M` rows of a step. Every offset is that of the kernel's contract.
+/// Sixteen units of `M` rows in one step. Offsets are those of the kernel contract.
 struct Group<'a, const M: usize> {
     s: &'a Step,
     /// First row.
     row: usize,
     unit: usize,
-    /// The rows' states before the step, and inputs.
+    /// State of each row before the step.
     old: [*const f32; M],
+    /// Input projection of each row.
     x: [*const f32; M],
 }
 
@@ -141,7 +142,7 @@ impl<'a, const M: usize> Group<'a, M> {
         }
     }
 
-    /// The block of weights of the units.
+    /// Returns the weights of these units; a `k` has `row` floats.
     #[inline(always)]
     unsafe fn weights(&self, row: usize) -> Weights {
         let (p, h) = (&self.s.run.p, self.s.run.p.hidden as usize);
@@ -150,8 +151,8 @@ impl<'a, const M: usize> Group<'a, M> {
         Weights { at, row, depth: h, bias: true }
     }
 
-    /// Prefetches the inputs' parts of the gates during the product: the hardware prefetcher does not follow so many
-    /// distant streams.
+    /// Prefetches the input projection before the product. The hardware prefetcher does not follow so many distant
+    /// streams.
     #[inline(always)]
     unsafe fn expect_inputs<V: Lanes>(&self, gates: usize) {
         let h = self.s.run.p.hidden as usize;
@@ -161,14 +162,14 @@ impl<'a, const M: usize> Group<'a, M> {
         }
     }
 
-    /// Room for `r⊙h` and `z` of row `m`.
+    /// Returns where `r⊙h` and `z` of row `m` are kept.
     #[inline(always)]
     unsafe fn kept(&self, m: usize) -> *mut f32 {
-        // SAFETY: within the room for the step's rows.
+        // SAFETY: `kept` has room for the rows of the step.
         unsafe { self.s.kept.as_ptr().add(2 * (self.row + m - self.s.row) * self.s.run.p.hidden as usize) }
     }
 
-    /// Row `m`, with products from gate `first` on.
+    /// Returns row `m` with its products `sums`, the first of which belongs to gate `first`.
     #[inline(always)]
     fn row<'g, V: Lanes, const G: usize>(&'g self, m: usize, first: usize, sums: &'g [[V; M]; G]) -> Row<'g, V, G, M> {
         Row { group: self, m, first, sums, count: BLOCK.min(self.s.run.p.hidden as usize - self.unit) }
@@ -233,7 +234,7 @@ unsafe impl<V: Lanes, const G: usize, const M: usize> Units<V> for Row<'_, V, G,
     #[inline(always)]
     unsafe fn keep(&self, reset: V, z: V) {
         let (h, unit) = (self.group.s.run.p.hidden as usize, self.group.unit);
-        // SAFETY: room for two vectors a row.
+        // SAFETY: there is room for two vectors per row.
         unsafe {
             let kept = self.group.kept(self.m);
             store_part(reset, kept.add(unit), self.count);

@@ -1,6 +1,7 @@
-//! [`GruSequence`](crate::kernels::GruSequence), [`CellSequence`](crate::kernels::CellSequence) and their backwards by
-//! packed blocks: 16 units at a time, all gates of one load of `h` in registers, the cell in the epilogue.
-#![allow(unsafe_code, reason = "vector instructions on raw pointers")]
+//! Fast paths of [`GruSequence`](crate::kernels::GruSequence), [`CellSequence`](crate::kernels::CellSequence) and their
+//! backward kernels. They process blocks of 16 units: one load of `h` serves all gates of a block, whose sums stay in
+//! registers, and the epilogue of the product computes the cell.
+#![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 mod backward;
 mod forward;
@@ -15,21 +16,22 @@ use super::thread_pool::ThreadPool;
 use crate::kernels::Plain;
 use crate::kernels::plain::BLOCK;
 
-/// Rows that the widest group has: the batch is cut at multiples of it alone, so that the numbers do not depend on how.
+/// Rows of the widest group. The batch is split only at multiples of it, so that results do not depend on the split.
 pub const GROUP: usize = 8;
-/// Most rows that one thread takes through all steps: what it keeps of them is to stay in its caches beside the weights.
+/// Maximum number of rows that one thread takes through all steps, so that their data fits in its caches next to the
+/// weights.
 const ROWS: usize = 32;
-/// Multiplications of a whole run below which a second thread costs more than it brings.
+/// Number of multiplications below which a second thread costs more than it gains.
 const PARALLEL: usize = 1 << 21;
 
-/// Runs `task` of a direction and some rows for all of them: over threads where there are several, else with a pool for
-/// the units of each step.
+/// Runs `task` for every direction and every row. Several groups of rows or directions are distributed over the
+/// threads; a single one splits the units of each step instead. Small runs use only the calling thread.
 fn over_rows(pool: &ThreadPool, p: &Plain, task: impl Fn(usize, Range<usize>, StepThreads) + Sync) {
     let (batch, count) = (p.batch as usize, p.count as usize);
-    // Those that have steps to run: of layers one behind the other, not all have at the start and at the end.
+    // In a wavefront, not every layer has steps at the start and at the end.
     let running: Vec<usize> = (0..p.directions as usize).filter(|&d| !p.range(d, count).is_empty()).collect();
     let directions = running.len();
-    // As many as there are for each thread: the weights of a step are then read once for all of them.
+    // Groups as large as the number of threads allows, because a step reads its weights once per group.
     let rows = (batch * directions).div_ceil(pool.threads()).next_multiple_of(GROUP).clamp(GROUP, ROWS);
     let groups = batch.div_ceil(rows);
     let tasks = groups * directions;
@@ -49,19 +51,19 @@ fn over_rows(pool: &ThreadPool, p: &Plain, task: impl Fn(usize, Range<usize>, St
     }
 }
 
-/// The first units of the blocks of `units`; every other step begins with the last, whose weights the step before it left in
-/// the cache.
+/// Returns the first unit of each block of `units`. Alternates the direction every step, so that the cache still holds
+/// the last weights read.
 fn blocks(units: Range<usize>, step: usize) -> impl Iterator<Item = usize> {
     let count = units.len().div_ceil(BLOCK);
     (0..count).map(move |i| units.start + BLOCK * if step % 2 == 1 { count - 1 - i } else { i })
 }
 
-/// Who does one step: a pool, or this thread alone.
+/// Threads that run one step: those of a pool, or only the calling one.
 #[derive(Clone, Copy)]
 struct StepThreads<'a>(Option<&'a ThreadPool>);
 
 impl StepThreads<'_> {
-    /// Runs `task` for all units, in ranges of whole blocks; a unit takes `work` multiplications.
+    /// Runs `task` for all units, in ranges of whole blocks. Each unit takes `work` multiplications.
     fn share(self, hidden: usize, work: usize, task: impl Fn(Range<usize>) + Sync) {
         match self.0 {
             None => task(0..hidden),
@@ -72,8 +74,8 @@ impl StepThreads<'_> {
     }
 }
 
-/// Calls `$f::<V, M>(…)` for groups of these numbers of rows, so that none is computed for nothing; none larger than
-/// those whose sums of `gates` gates fit in registers.
+/// Splits `$count` rows into groups of the given sizes, largest first, and calls `$f::<V, M>(…)` for each, so that no
+/// row is padding. Skips sizes whose sums of `gates` gates do not fit in registers.
 macro_rules! by_groups {
     ($count:expr, $gates:literal, [$($size:literal)*], |$done:ident| $f:ident::<$v:ident> $args:tt) => {{
         let mut $done = 0;
@@ -85,19 +87,19 @@ macro_rules! by_groups {
 }
 use by_groups;
 
-/// The largest group of rows whose sums of `gates` gates fit in registers.
+/// Returns the size of the largest group of rows whose sums of `gates` gates fit in registers.
 const fn most_rows<V: Lanes>(gates: usize) -> usize {
     match (V::SUMS, gates) {
         (16.., 4) => 4,
         (16.., _) => 8,
         (6.., 1..4) => 2,
         (6.., _) => 1,
-        // One gate after the other.
+        // One gate at a time.
         _ => 2,
     }
 }
 
-/// `sum[gate][row] += weights[gate]·v[row][k]`, `weights` those of `k`.
+/// `sum[gate][row] += weights[gate]·v[row][k]`, where `weights` are those of `k`.
 #[inline(always)]
 unsafe fn accumulate<V: Lanes, const G: usize, const M: usize>(
     sum: &mut [[V; M]; G],
@@ -121,13 +123,16 @@ unsafe fn accumulate<V: Lanes, const G: usize, const M: usize>(
     }
 }
 
-/// A matrix block: its first weight, the floats from one `k` to the next, and how many there are.
+/// A block of a packed matrix.
 #[derive(Clone, Copy)]
 struct Weights {
+    /// First weight.
     at: *const f32,
+    /// Floats from one `k` to the next.
     row: usize,
+    /// Number of `k`.
     depth: usize,
-    /// The row after the last is the bias.
+    /// Whether a row with the bias follows the last `k`.
     bias: bool,
 }
 
@@ -146,7 +151,7 @@ unsafe fn product<V: Lanes, const G: usize, const M: usize>(weights: Weights, v:
             return all;
         }
     }
-    // Several sums of each where there are few, so that the multipliers need not wait for one.
+    // If there are few sums, splits each into several, so that successive multiply-adds do not wait for each other.
     // SAFETY: as the caller's.
     unsafe {
         match room / (M * G) {
@@ -158,7 +163,7 @@ unsafe fn product<V: Lanes, const G: usize, const M: usize>(weights: Weights, v:
     }
 }
 
-/// The sums of one gate. A function of its own, not part of all that call it: browsers download each copy.
+/// The sums of one gate. Not inlined, because every copy adds to the size of browser builds.
 #[inline(never)]
 unsafe fn gate_sums<V: Lanes, const M: usize>(weights: Weights, v: [*const f32; M]) -> [[V; M]; 1] {
     // SAFETY: as the caller's.
@@ -179,7 +184,7 @@ unsafe fn sums<V: Lanes, const G: usize, const M: usize, const U: usize>(
             unrolled!(g < G, { sums[0][g] = [V::load(at.add(depth * row + g * BLOCK)); M] });
         }
         let mut k = 0;
-        // Where there are few sums, what turns the loop costs as much as some of them.
+        // With few sums, the loop overhead matters, so this unrolls twice.
         while V::SUMS < 6 && k + 2 * U <= depth {
             unrolled!(u < U, { accumulate(&mut sums[u], at.add((k + u) * row), rows, k + u) });
             k += U;

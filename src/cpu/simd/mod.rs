@@ -2,7 +2,7 @@
 //!
 //! A fast function is written once, generic over [`Lanes`] and `#[inline(always)]`. It is compiled once per instruction
 //! set, inside a function that enables that set; [`Isa::detect`] selects one at run time.
-#![allow(unsafe_code, reason = "vector instructions")]
+#![allow(unsafe_code, reason = "SIMD intrinsics")]
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -212,7 +212,7 @@ pub unsafe trait Lanes: Copy {
     /// `sums[m] += w·v[m]`, `w` sixteen floats from memory.
     #[inline(always)]
     unsafe fn add_products<const M: usize>(sums: &mut [Self; M], from: *const f32, v: [f32; M]) {
-        // SAFETY: valid for sixteen floats; the instructions exist, as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let w = Self::load(from);
             unrolled!(m < M, { sums[m] = w.fma(Self::splat(v[m]), sums[m]) });
@@ -223,7 +223,7 @@ pub unsafe trait Lanes: Copy {
     unsafe fn transpose(from: *const f32, step: usize, to: *mut f32, to_step: usize) {
         for i in 0..LANES {
             for j in 0..LANES {
-                // SAFETY: valid for these rows, as the caller promises.
+                // SAFETY: the caller guarantees that both are valid for these rows.
                 unsafe { *to.add(j * to_step + i) = *from.add(i * step + j) };
             }
         }

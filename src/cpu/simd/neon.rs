@@ -14,7 +14,7 @@ impl Neon {
     }
 }
 
-// SAFETY: every function needs NEON, which the trait's contract demands of the caller.
+// SAFETY: every function requires NEON, which the trait's contract requires of the caller.
 unsafe impl Lanes for Neon {
     #[inline(always)]
     unsafe fn splat(v: f32) -> Self {

@@ -17,7 +17,7 @@ macro_rules! lanes {
     }};
 }
 
-// SAFETY: plain Rust; the pointers are read and written as sixteen floats, as the contract says.
+// SAFETY: plain Rust; accesses sixteen floats behind each pointer, as the contract states.
 unsafe impl Lanes for Portable {
     // Browser builds are optimized for size, which keeps arrays in memory.
     const SUMS: usize = if cfg!(target_arch = "wasm32") { 1 } else { 6 };

@@ -1,6 +1,6 @@
 //! WebAssembly's 128-bit vectors.
 
-use super::{Lanes, ROOT_HALF};
+use super::{Lanes, ROOT_HALF, unrolled};
 use std::arch::wasm32::*;
 
 /// Four WebAssembly vectors. Written out, because closures would remain calls in builds optimized for size.
@@ -51,7 +51,7 @@ fn half_to_single(v: v128) -> v128 {
     v128_or(sign, v128_bitselect(number, v128_or(size, i32x4_splat(0x7f80_0000)), is_number))
 }
 
-// SAFETY: the pointers are read and written as sixteen floats, as the contract says.
+// SAFETY: accesses sixteen floats behind each pointer, as the contract states.
 unsafe impl Lanes for Simd128 {
     // On x86-64, browsers have sixteen registers of this width.
     const SUMS: usize = 3;
@@ -100,7 +100,7 @@ unsafe impl Lanes for Simd128 {
     unsafe fn fma(self, a: Self, b: Self) -> Self {
         each!(multiply_add, self, a, b)
     }
-    // One vector after the other: browser compilers keep the order, and have 15 registers.
+    // Processes one vector at a time, because browser compilers keep the order of instructions and have 15 registers.
     #[inline(always)]
     unsafe fn add_products<const M: usize>(sums: &mut [Self; M], from: *const f32, v: [f32; M]) {
         let mut s = [f32x4_splat(0.0); M];

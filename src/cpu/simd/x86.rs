@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 #[derive(Clone, Copy)]
 pub struct Avx512(__m512);
 
-// SAFETY: every function needs AVX-512 F, which the trait's contract demands of the caller.
+// SAFETY: every function requires AVX-512 F, which the trait's contract requires of the caller.
 unsafe impl Lanes for Avx512 {
     const SUMS: usize = 24;
     #[inline(always)]
@@ -93,7 +93,7 @@ unsafe impl Lanes for Avx512 {
     unsafe fn transpose(from: *const f32, step: usize, to: *mut f32, to_step: usize) {
         unsafe {
             let row: [__m512; LANES] = std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * step)));
-            // Columns of four rows, in each quarter of a register.
+            // Transposes each group of four rows: every quarter of a register holds one column of the group.
             let mut four = row;
             for i in (0..LANES).step_by(4) {
                 let pairs = |a: __m512, b: __m512| {
@@ -136,7 +136,7 @@ macro_rules! both {
     };
 }
 
-// SAFETY: every function needs AVX2, FMA and F16C, which the trait's contract demands of the caller.
+// SAFETY: every function requires AVX2, FMA and F16C, which the trait's contract requires of the caller.
 unsafe impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn splat(v: f32) -> Self {

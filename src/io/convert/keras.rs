@@ -1,4 +1,4 @@
-//! Keras: transposed matrices, GRU gates z r h
+//! Keras: transposed matrices, GRU gates z r h.
 
 use super::{Bias, RecurrentWeights, matrix, reorder, transpose};
 use crate::cell::Cell;
@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::io::TensorFile;
 
 impl RecurrentWeights {
-    /// Reads `kernel`, `recurrent_kernel` and, if there is one, `bias`; or `0`, `1` and `2`, as the part of a
-    /// `.weights.h5` file under a cell's `vars` names them: `file.under("layers.gru.cell.vars")`.
+    /// Reads `kernel`, `recurrent_kernel` and, if present, `bias`. Also accepts the names `0`, `1` and `2`, which a
+    /// `.weights.h5` file has under a cell's `vars`: `file.under("layers.gru.cell.vars")`.
     ///
     /// # Errors
     /// [`Error::Format`](crate::Error::Format) naming the tensor that is missing or of another shape.
@@ -32,11 +32,11 @@ impl RecurrentWeights {
         Ok(Self { cell, input, hidden, w_ih, w_hh, bias, projection: None, peephole: None })
     }
 
-    /// The weights as `kernel`, `recurrent_kernel` and `bias`. A GRU with reset after keeps its two biases; those of
-    /// the others are added, which changes their function by rounding only.
+    /// Writes the weights as `kernel`, `recurrent_kernel` and `bias`. A GRU with reset after keeps its two biases.
+    /// Those of other cells are added, which changes results only by rounding.
     ///
     /// # Errors
-    /// [`Error::Value`](crate::Error::Value) for a projection and for peepholes, which Keras does not have.
+    /// [`Error::Value`](crate::Error::Value) for a projection or peepholes, which Keras does not have.
     pub fn to_keras(&self) -> Result<TensorFile> {
         self.check_plain("to_keras")?;
         let (rows, cell) = (self.rows(), self.cell);

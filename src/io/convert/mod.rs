@@ -1,4 +1,4 @@
-//! Weights of recurrent layers between the layouts of PyTorch, Keras and ONNX
+//! Converts weights of recurrent layers between the layouts of PyTorch, Keras and ONNX.
 
 mod keras;
 pub(super) mod onnx;
@@ -8,7 +8,7 @@ use super::TensorFile;
 use crate::cell::Cell;
 use crate::error::{Error, Result};
 
-/// Weights of one direction of one recurrent layer, whatever framework they come from and go to.
+/// Weights of one direction of one recurrent layer, for conversion between frameworks.
 ///
 /// ```text
 /// format   W                     U                        bias                        gates
@@ -17,9 +17,11 @@ use crate::error::{Error, Result};
 /// ONNX     W [D, G·H, I]         R [D, G·H, H]            B [D, 2·G·H] = Wb ‖ Rb      GRU z r h   LSTM i o f c
 /// ```
 ///
-/// Keras' bias is `[2, 3·H]` for a GRU with reset after: of the input, then of the recurrence. ONNX's peepholes
-/// `P [D, 3·H]` are in the order i o f. Values are only moved, so a way there and back gives the same bits, except
-/// that two biases of which the target has one are added; that is refused where it would change the layer.
+/// Keras' bias is `[2, 3·H]` for a GRU with reset after: that of the input, then that of the recurrence. ONNX's
+/// peepholes `P [D, 3·H]` are in the order i o f.
+///
+/// Conversion only moves values, so a round trip preserves all bits. The exception: if the target has only one bias,
+/// the two biases are added. That does not happen for a GRU with reset after, which needs both.
 ///
 /// ```
 /// use wgru::io::{Cell, RecurrentWeights, TensorFile, load_recurrent_blocking};
@@ -39,14 +41,14 @@ pub struct RecurrentWeights {
     cell: Cell,
     input: usize,
     hidden: usize,
-    /// `[G·H, I]`, gates in PyTorch's order, as in all that follow.
+    /// `[G·H, I]`. Gates are in PyTorch's order, here and in the other fields.
     w_ih: Vec<f32>,
-    /// `[G·H, R]`, where R is the width of what recurs: H, or that of the projection.
+    /// `[G·H, R]`, where R is the width of the hidden state: H, or the width of the projection.
     w_hh: Vec<f32>,
     bias: Bias,
-    /// `[P, H]`, an LSTM's projection.
+    /// An LSTM's projection, `[P, H]`.
     projection: Option<Vec<f32>>,
-    /// `[3·H]`, an LSTM's peepholes, order i f o.
+    /// An LSTM's peepholes, `[3·H]`, in the order i f o.
     peephole: Option<Vec<f32>>,
 }
 
@@ -59,17 +61,17 @@ enum Bias {
 }
 
 impl Bias {
-    /// One bias where one is enough.
+    /// Returns the sum of the biases.
     fn merged(&self) -> Option<Vec<f32>> {
         match self {
             Bias::None => None,
             Bias::One(bias) => Some(bias.clone()),
-            // A zero changes nothing, not even the sign of another zero.
+            // Skips zeros, so that not even the sign of another zero changes.
             Bias::Two(a, b) => Some(a.iter().zip(b).map(|(&a, &b)| if b == 0.0 { a } else { a + b }).collect()),
         }
     }
 
-    /// Two biases where two are wanted.
+    /// Returns two biases; if there is only one, the second one is 0.
     fn split(&self) -> Option<(Vec<f32>, Vec<f32>)> {
         match self {
             Bias::None => None,
@@ -80,27 +82,27 @@ impl Bias {
 }
 
 impl RecurrentWeights {
-    /// The layer's cell.
+    /// Returns the layer's cell.
     pub fn cell(&self) -> Cell {
         self.cell
     }
 
-    /// I, features of the input.
+    /// Returns I, the features of the input.
     pub fn input(&self) -> usize {
         self.input
     }
 
-    /// H, units of the hidden state.
+    /// Returns H, the units of the hidden state.
     pub fn hidden(&self) -> usize {
         self.hidden
     }
 
-    /// Rows of the matrices: gates times units.
+    /// Returns the number of rows of the matrices: gates times units.
     fn rows(&self) -> usize {
         self.cell.gates() * self.hidden
     }
 
-    /// Refuses what `op`'s format has no place for.
+    /// Checks that there are neither a projection nor peepholes, which the format of `op` cannot represent.
     fn check_plain(&self, op: &'static str) -> Result<()> {
         if self.projection.is_some() {
             return Err(Error::value(op, "projection", "none: the format has no projected states", "weight_hr"));
@@ -112,18 +114,18 @@ impl RecurrentWeights {
     }
 }
 
-/// Blocks of a tensor's rows in another order: block k of the result is block `order[k]`.
+/// Reorders blocks of a tensor's rows: block k of the result is block `order[k]`.
 fn reorder(values: &[f32], order: &[usize]) -> Vec<f32> {
     let block = values.len() / order.len();
     order.iter().flat_map(|&k| &values[k * block..(k + 1) * block]).copied().collect()
 }
 
-/// The transpose of a matrix with rows of `columns`.
+/// Transposes a matrix with this number of columns.
 fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|c| values.iter().skip(c).step_by(columns)).copied().collect()
 }
 
-/// Extents of a tensor that must be a matrix.
+/// Returns the extents of a tensor that must be a matrix.
 fn matrix(file: &TensorFile, name: &str) -> Result<[usize; 2]> {
     let (dims, _) = file.get(name)?;
     let ok = <[usize; 2]>::try_from(dims).ok().filter(|d| d.iter().all(|&n| n > 0));

@@ -1,22 +1,22 @@
-//! ONNX: all directions in one tensor, GRU gates z r h, LSTM gates i o f c
+//! ONNX: all directions in one tensor, GRU gates z r h, LSTM gates i o f c.
 
 use super::{Bias, RecurrentWeights, reorder};
 use crate::cell::Cell;
 use crate::error::{Error, Result};
 use crate::io::TensorFile;
 
-/// The peepholes i o f as i f o. The same both ways.
+/// Reorders peepholes from i o f to i f o, and back.
 pub(in crate::io) const PEEPHOLES: &[usize] = &[0, 2, 1];
 
-/// The order of ONNX's gates among PyTorch's: the inverse of [`Cell::onnx_order`].
+/// Returns the place of each of ONNX's gates among PyTorch's: the inverse of [`Cell::onnx_order`].
 fn to_onnx_order(cell: Cell) -> Vec<usize> {
     let from = cell.onnx_order();
     (0..from.len()).map(|gate| from.iter().position(|&g| g == gate).unwrap_or(gate)).collect()
 }
 
 impl RecurrentWeights {
-    /// Reads `W`, `R` and, if they are there, `B` and `P`: one set of weights a direction, the forward one first.
-    /// `reset_after` of a GRU is ONNX's `linear_before_reset`.
+    /// Reads `W`, `R` and, if present, `B` and `P`. Returns one set of weights per direction, the forward one first.
+    /// Use [`Cell::Gru`] for `linear_before_reset=1`, else [`Cell::GruResetBefore`].
     ///
     /// # Errors
     /// [`Error::Format`] naming the tensor that is missing or of another shape.
@@ -56,12 +56,12 @@ impl RecurrentWeights {
         Ok((0..directions).map(one).collect())
     }
 
-    /// The weights of one layer's directions, the forward one first, as `W`, `R` and, if there are any, `B` and `P`.
-    /// Metadata `linear_before_reset` of a GRU is `1` for reset after, `0` for reset before.
+    /// Writes the weights of one layer's directions, the forward one first, as `W`, `R` and, if present, `B` and `P`.
+    /// For a GRU, the metadata hold `linear_before_reset`: `1` for reset after, `0` for reset before.
     ///
     /// # Errors
-    /// [`Error::Value`] for no or more than two directions, for directions that differ in kind, size, or in what they
-    /// have, and for a projection, which ONNX does not have.
+    /// [`Error::Value`] for no direction or more than two, for directions with different cells, sizes or parameters,
+    /// and for a projection, which ONNX does not have.
     pub fn to_onnx(directions: &[Self]) -> Result<TensorFile> {
         let op = "to_onnx";
         let (count, Some(first), 1..=2) = (directions.len(), directions.first(), directions.len()) else {

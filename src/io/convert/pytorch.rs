@@ -1,4 +1,4 @@
-//! PyTorch's names, which are also those of this crate's layers
+//! PyTorch's names, which are also those of this crate's layers.
 
 use super::{Bias, RecurrentWeights, matrix};
 use crate::cell::Cell;
@@ -7,8 +7,8 @@ use crate::io::TensorFile;
 use crate::nn::parameter_name;
 
 impl RecurrentWeights {
-    /// Reads `weight_ih_l{layer}` and so on; with `reverse` those that end in `_reverse`. Beside what PyTorch has,
-    /// `weight_peephole_l{layer}` `[3·H]`, gates i f o, as this crate's LSTM names it.
+    /// Reads `weight_ih_l{layer}` and so on; with `reverse`, those that end in `_reverse`. Also reads this crate's
+    /// `weight_peephole_l{layer}` `[3·H]`, gates i f o, which PyTorch does not have.
     ///
     /// # Errors
     /// [`Error::Format`] naming the tensor that is missing or of another shape.
@@ -36,10 +36,10 @@ impl RecurrentWeights {
         Ok(Self { cell, input, hidden, w_ih, w_hh, bias, projection, peephole })
     }
 
-    /// Adds the weights as PyTorch has them. One bias becomes `bias_ih`, beside a `bias_hh` of zeros.
+    /// Adds the weights with PyTorch's names and layout. A single bias becomes `bias_ih`, with zeros as `bias_hh`.
     ///
     /// # Errors
-    /// [`Error::Value`] for a GRU with reset before and for peepholes, which PyTorch does not have.
+    /// [`Error::Value`] for a GRU with reset before, or for peepholes, which PyTorch does not have.
     pub fn to_pytorch(&self, file: &mut TensorFile, layer: usize, reverse: bool) -> Result<()> {
         if self.cell == Cell::GruResetBefore {
             let expected = "true: PyTorch's GRU resets after the recurrent product";
@@ -52,7 +52,7 @@ impl RecurrentWeights {
         Ok(())
     }
 
-    /// Adds the weights as this crate's layers take them: PyTorch's names and layout, whatever the kind.
+    /// Adds the weights as this crate's layers read them: with PyTorch's names and layout, for all cells.
     pub fn to_parameters(&self, file: &mut TensorFile, layer: usize, reverse: bool) {
         let (rows, h) = (self.rows(), self.hidden);
         let recurrent = self.w_hh.len() / rows;

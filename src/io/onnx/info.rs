@@ -8,34 +8,34 @@ use crate::error::{Error, Result};
 /// An input or output of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Info {
-    /// Its name.
+    /// Name of the value.
     pub name: String,
-    /// Its extents, where the file states the number of axes.
+    /// Extents of the value; `None` if the file leaves the number of axes open.
     pub dims: Option<Vec<Extent>>,
-    /// Whether it holds floats; else integers.
+    /// Whether the value holds floats; otherwise it holds integers.
     pub float: bool,
 }
 
 /// One extent of an input or output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// A number.
+    /// A fixed number.
     Fixed(usize),
-    /// Free, but the same wherever the name stands.
+    /// Any number, but the same for all extents of this name.
     Named(String),
-    /// Free.
+    /// Any number.
     Free,
 }
 
 impl Extent {
-    /// A free extent with a name.
+    /// Creates a named extent.
     pub fn named(name: &str) -> Self {
         Extent::Named(name.into())
     }
 }
 
 impl Info {
-    /// Checks type and extents; `extents` are those that the names stand for in this run.
+    /// Checks type and extents of a value. `extents` holds the numbers of the named extents in this run.
     pub(super) fn check<'a>(
         &'a self,
         op: &'static str,

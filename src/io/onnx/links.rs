@@ -6,7 +6,7 @@ use super::proto::{Graph, Node};
 use super::run::Link;
 use crate::error::{Error, Result};
 
-/// Numbers of the values, by name.
+/// Maps the names of values to their numbers.
 pub struct Names<'a> {
     slots: HashMap<&'a str, u32>,
 }

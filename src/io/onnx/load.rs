@@ -1,4 +1,4 @@
-//! From a file's bytes to a graph that runs: everything is checked here
+//! Loads a file into a graph that can run, and checks all that does not depend on the inputs.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,10 @@ use crate::error::{Error, Result};
 use crate::io::TensorFile;
 use crate::shape::MAX_RANK;
 
-/// Operator sets whose attributes and inputs are known.
+/// Supported operator sets.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=22;
 
-/// Reads, checks and builds.
+/// Parses and checks a file, and builds its graph.
 pub fn load(device: &Device, bytes: &[u8]) -> Result<Graph> {
     let Model { opset, graph } = Model::parse(bytes)?;
     let opset = check_opset(opset)?;
@@ -43,11 +43,11 @@ pub fn load(device: &Device, bytes: &[u8]) -> Result<Graph> {
     loader.finish(inputs, outputs)
 }
 
-/// The floats among the initializers of an ONNX file, by name: the weights, for a layer or a stream of its own (see
-/// [`RecurrentWeights::from_onnx`](crate::io::RecurrentWeights::from_onnx)).
+/// Returns the float initializers of an ONNX file by name, for example to build a layer or a stream from its weights;
+/// see [`RecurrentWeights::from_onnx`](crate::io::RecurrentWeights::from_onnx).
 ///
 /// # Errors
-/// [`Error::Format`] as [`OnnxModel::load`](super::OnnxModel::load), whatever the file's operators.
+/// [`Error::Format`] for a damaged file. The operators of the graph need not be supported.
 pub fn initializers(bytes: &[u8]) -> Result<TensorFile> {
     let model = Model::parse(bytes)?;
     let (host, mut file) = (Device::cpu(), TensorFile::default());
@@ -74,7 +74,7 @@ fn check_opset(opset: Option<i64>) -> Result<i64> {
     }
 }
 
-/// The inputs that are no initializers, of which there are `constants`.
+/// Defines the inputs of the graph. Skips those that are initializers, which have the first `constants` slots.
 fn take_inputs<'a>(infos: &[&'a [u8]], names: &mut Names<'a>, constants: usize) -> Result<Vec<(Info, usize)>> {
     let mut out = Vec::with_capacity(infos.len());
     for bytes in infos {
@@ -104,19 +104,19 @@ fn outputs(infos: &[&[u8]], names: &Names) -> Result<Vec<(Info, usize)>> {
 struct Loader<'a> {
     opset: i64,
     device: &'a Device,
-    /// A CPU, for what is computed at load.
+    /// A CPU, for values that are computed at load.
     host: Device,
     /// Values that are known at load, on the host.
     known: Vec<Option<Box<Value>>>,
     meter: Meter,
-    /// Elements of the weights that nodes hold themselves.
+    /// Elements of the weights that nodes store themselves.
     weights: u64,
     steps: Vec<Step>,
     links: Links,
 }
 
 impl Loader<'_> {
-    /// Checks and builds one node; computes it where all of its inputs are known.
+    /// Checks and builds one node. Computes it if all of its inputs are known and its operator allows constant folding.
     fn node(&mut self, index: usize, node: &Node) -> Result<()> {
         let operator = find(node, self.opset)?;
         let [inputs, outputs] = self.links.of(index);
@@ -148,7 +148,7 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// Moves the constants that are still read to the device, and notes where each value is read last.
+    /// Moves the constants that are still read to the device, and marks the last read of each value.
     fn finish(self, inputs: Vec<(Info, usize)>, outputs: Vec<(Info, usize)>) -> Result<Graph> {
         let Self { device, mut known, weights, mut steps, links, .. } = self;
         let mut links = links.into_list();
@@ -181,7 +181,7 @@ impl Loader<'_> {
     }
 }
 
-/// The operator of a node, whose numbers of inputs and outputs fit.
+/// Returns the operator of a node, after checking the number of its inputs and outputs.
 fn find(node: &Node, opset: i64) -> Result<&'static Operator> {
     let refuse = |what: String| Err(Error::unsupported(node.label(), node.op_type, what));
     if !matches!(node.domain, "" | "ai.onnx") {
@@ -202,7 +202,7 @@ fn find(node: &Node, opset: i64) -> Result<&'static Operator> {
     }
 }
 
-/// The error with the node's name, unless it has one.
+/// Adds the node's name to an error that does not have one.
 fn named(node: &Node, source: Error) -> Error {
     match source {
         Error::Budget { limit: "memory", needed, .. } => {
@@ -218,7 +218,7 @@ fn named(node: &Node, source: Error) -> Error {
 
 fn info(value: &ValueInfo) -> Result<Info> {
     let bad = |why: String| Error::format(format!("ONNX value {:?}", value.name), why);
-    // An output may leave its type open.
+    // Files may omit the type of an output.
     let float = match value.data_type {
         0 => true,
         number => ElementType::of(number)

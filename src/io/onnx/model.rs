@@ -1,4 +1,4 @@
-//! A checked model.
+//! A loaded model.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::value::Value;
 use crate::device::Device;
 use crate::error::{Error, Result};
 
-/// An ONNX model on a device, checked whole. Cheap to clone.
+/// An ONNX model on a device. Cheap to clone.
 ///
 /// ```no_run
 /// use wgru::{Device, Tensor, io::onnx::OnnxModel};
@@ -30,48 +30,48 @@ pub struct OnnxModel {
 }
 
 impl OnnxModel {
-    /// Reads a model from a file's bytes, for `device`. Operators, attributes and constants are checked here; what
-    /// depends on the inputs (their extents, and whether those of a node fit together) is checked by
-    /// [`run`](OnnxModel::run).
+    /// Loads a model for `device` from the bytes of a file. Checks operators, attributes and constants;
+    /// [`run`](OnnxModel::run) checks everything that depends on the inputs, such as extents.
     ///
     /// # Errors
-    /// [`Error::Format`] when the bytes are no whole ONNX graph of an operator set 7 to 22, [`Error::Unsupported`]
-    /// naming the node and what is not implemented, [`Error::Node`] naming the node whose inputs or attributes do not
-    /// fit; [`Error::Limit`] past the adapter's.
+    /// [`Error::Format`] if the bytes are not a complete ONNX graph of operator set 7 to 22, [`Error::Unsupported`]
+    /// naming the node and the unsupported feature, [`Error::Node`] naming the node whose inputs or attributes do not
+    /// fit; [`Error::Limit`] beyond the limits of the adapter.
     pub fn load(device: &Device, bytes: &[u8]) -> Result<Self> {
         Ok(Self { graph: Arc::new(super::load::load(device, bytes)?), limits: Limits::default() })
     }
 
-    /// The same model, whose runs may use as much as `limits` say.
+    /// Sets the limits of each run.
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// What it takes.
+    /// Returns the inputs, in the order of the file.
     pub fn inputs(&self) -> impl Iterator<Item = &Info> {
         self.graph.inputs.iter().map(|(info, _)| info)
     }
 
-    /// What it gives, in order.
+    /// Returns the outputs, in the order of the file.
     pub fn outputs(&self) -> impl Iterator<Item = &Info> {
         self.graph.outputs.iter().map(|(info, _)| info)
     }
 
-    /// Runs the graph on inputs by name; gives the outputs in the order of the file.
+    /// Runs the graph on inputs by name. Returns the outputs with their names, in the order of the file.
     ///
     /// # Errors
-    /// [`Error::Value`] for an input that is missing or not known, [`Error::Shape`] and [`Error::DType`] for one that
-    /// does not fit, [`Error::Node`] naming the node whose inputs do not fit together, or that asks for more than the
-    /// [`Limits`]: for [`Error::Budget`].
+    /// [`Error::Value`] for an input that is missing or unknown, [`Error::Shape`] or [`Error::DType`] for one that does
+    /// not fit, [`Error::Node`] naming the node whose inputs do not fit together, or the node that exceeds the
+    /// [`Limits`] (its source is then [`Error::Budget`]).
     pub fn run(&self, inputs: &[(&str, Value)]) -> Result<Vec<(String, Value)>> {
         self.graph.run(inputs, self.limits, None)
     }
 
-    /// The model as a stream: the last state of each recurrent node is the first state of the next call, whether or
-    /// not the graph itself exposes them.
+    /// Creates a stream of the model. It carries the last state of each recurrent node over to the next call, even if
+    /// the graph does not expose these states.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] naming a recurrent node that reads its sequence from the end, or two of one name.
+    /// [`Error::Unsupported`] naming a recurrent node that reads its sequence from the end, or that shares its name
+    /// with another one.
     pub fn stream(&self) -> Result<Stream> {
         let mut names = HashSet::new();
         for step in &self.graph.steps {

@@ -1,13 +1,14 @@
-//! The wire format of protocol buffers: tagged fields, read in place and written.
+//! Reads and writes the wire format of protocol buffers. Reading borrows from the file.
 //!
-//! Source: <https://protobuf.dev/programming-guides/encoding/>. Why it is written here: `docs/adr/0010-onnx-is-read-and-written-by-hand.md`.
+//! Source: <https://protobuf.dev/programming-guides/encoding/>. Why there is no dependency for it:
+//! `docs/adr/0010-onnx-is-read-and-written-by-hand.md`.
 
 use crate::error::{Error, Result};
 
-/// Longest name, in bytes: errors and states repeat it.
+/// Maximum length of a name in bytes. Errors and states contain copies of names.
 const LONGEST: usize = 1024;
 
-/// What a field holds.
+/// Content of a field.
 #[derive(Clone, Copy, Debug)]
 pub enum Wire<'a> {
     /// Integers, booleans and enumerations.
@@ -27,7 +28,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// `message` names it in errors.
+    /// Creates an iterator over the fields of a message. Errors contain its name, `message`.
     pub fn new(message: &'static str, bytes: &'a [u8]) -> Self {
         Self { message, bytes }
     }
@@ -52,7 +53,7 @@ impl<'a> Fields<'a> {
     }
 
     fn varint(&mut self) -> Result<u64> {
-        // Nearly all of them.
+        // Fast path: most integers are a single byte.
         if let [byte @ ..0x80, rest @ ..] = self.bytes {
             self.bytes = rest;
             return Ok(u64::from(*byte));
@@ -60,7 +61,7 @@ impl<'a> Fields<'a> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let [byte] = self.array()?;
-            // The tenth byte has room for one bit.
+            // The tenth byte may only hold one bit.
             if shift == 63 && byte > 1 {
                 break;
             }
@@ -72,7 +73,7 @@ impl<'a> Fields<'a> {
         Err(self.bad("holds an integer of more than 64 bits"))
     }
 
-    /// The next field's number and content, or `None` at the end.
+    /// Returns the number and content of the next field, or `None` at the end.
     pub fn next(&mut self) -> Result<Option<(u64, Wire<'a>)>> {
         if self.bytes.is_empty() {
             return Ok(None);
@@ -94,7 +95,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The content as bytes.
+    /// Returns the content as bytes.
     pub fn bytes(&self, field: &str, wire: Wire<'a>) -> Result<&'a [u8]> {
         match wire {
             Wire::Bytes(bytes) => Ok(bytes),
@@ -102,7 +103,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The content as the text of a name.
+    /// Returns the content as the text of a name.
     pub fn text(&self, field: &str, wire: Wire<'a>) -> Result<&'a str> {
         let bytes = self.bytes(field, wire)?;
         if bytes.len() > LONGEST {
@@ -111,7 +112,7 @@ impl<'a> Fields<'a> {
         std::str::from_utf8(bytes).map_err(|_| self.bad(&format!("{field} is no UTF-8")))
     }
 
-    /// The content as an integer.
+    /// Returns the content as an integer.
     pub fn int(&self, field: &str, wire: Wire<'a>) -> Result<i64> {
         match wire {
             Wire::Varint(value) => Ok(value as i64),
@@ -119,7 +120,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The content as a float.
+    /// Returns the content as a float.
     pub fn float(&self, field: &str, wire: Wire<'a>) -> Result<f32> {
         match wire {
             Wire::Fixed32(bytes) => Ok(f32::from_le_bytes(bytes)),
@@ -133,7 +134,7 @@ impl<'a> Fields<'a> {
             out.push(self.int(field, wire)?);
             return Ok(());
         };
-        // Every integer ends with the one byte below 128: room is made once, for as many as there are.
+        // Reserves once: every integer ends with its only byte below 128, so counting these counts the integers.
         out.reserve_exact(bytes.iter().filter(|&&b| b < 0x80).count());
         let mut packed = Fields { message: self.message, bytes };
         while !packed.bytes.is_empty() {
@@ -176,7 +177,7 @@ impl<'a> Fields<'a> {
 pub struct Message(Vec<u8>);
 
 impl Message {
-    /// Its bytes.
+    /// Returns the bytes of the message.
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }
@@ -189,21 +190,21 @@ impl Message {
         self.0.push(value as u8);
     }
 
-    /// An integer.
+    /// Appends an integer.
     pub fn int(&mut self, field: u64, value: i64) -> &mut Self {
         self.varint(field << 3);
         self.varint(value as u64);
         self
     }
 
-    /// A float.
+    /// Appends a float.
     pub fn float(&mut self, field: u64, value: f32) -> &mut Self {
         self.varint(field << 3 | 5);
         self.0.extend(value.to_le_bytes());
         self
     }
 
-    /// Text, or raw bytes.
+    /// Appends text or raw bytes.
     pub fn bytes(&mut self, field: u64, bytes: &[u8]) -> &mut Self {
         self.varint(field << 3 | 2);
         self.varint(bytes.len() as u64);
@@ -211,7 +212,7 @@ impl Message {
         self
     }
 
-    /// A message within.
+    /// Appends a nested message.
     pub fn message(&mut self, field: u64, message: Self) -> &mut Self {
         self.bytes(field, &message.0)
     }

@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 use crate::nn::{AttentionMemory, Mode};
 use crate::rng::{Rng, unit};
 use crate::tensor::Tensor;
-use crate::train::loss::{CrossEntropyOptions, cross_entropy};
+#[cfg(feature = "autograd")]
+use crate::train::loss::{CrossEntropyOptions, cross_entropy_with};
 
 /// Inputs of the decoder in training.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -138,6 +139,7 @@ impl Seq2Seq {
     ///
     /// # Errors
     /// As [`Seq2Seq::run`].
+    #[cfg(feature = "autograd")]
     pub fn loss<S: AsRef<[u32]>, T: AsRef<[u32]>>(
         &self,
         sources: &[S],
@@ -146,9 +148,7 @@ impl Seq2Seq {
         mode: &mut Mode,
     ) -> Result<Tensor> {
         let out = self.run(sources, targets, forcing, mode)?;
-        let vocabulary = self.config.target;
-        let rows = out.labels.len();
-        let options = CrossEntropyOptions { ignore_index: Some(vocabulary as u32), ..Default::default() };
-        cross_entropy(&out.logits.reshape(&[rows, vocabulary])?, &out.labels.reshape(&[rows])?, options)
+        let options = CrossEntropyOptions { ignore_index: Some(self.config.target as u32), ..Default::default() };
+        cross_entropy_with(&out.logits, &out.labels, options)
     }
 }

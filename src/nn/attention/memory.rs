@@ -1,39 +1,39 @@
-//! Which keys an attention sees, and what it keeps of them
+//! Masks and prepared keys of an attention layer.
 
 use crate::error::{Error, Result};
 use crate::nn::check_lengths;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// Which keys may be attended to. The weight of any other is exactly 0. Its key and its value may hold anything, NaN
-/// included, and their gradients are 0.
+/// Selects the keys that queries attend to. The weight of a masked key is exactly 0. Masked keys and their values may
+/// hold anything, NaN included; their gradients are 0.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum KeyMask<'a> {
-    /// All.
+    /// All keys.
     #[default]
     None,
-    /// The first so many keys of each sequence, from 0 to all.
+    /// The first keys of each sequence: one length per sequence, from 0 to all.
     Lengths(&'a [usize]),
-    /// Those marked in `[B, S]`, whatever the order of the axes of the keys.
+    /// The keys that are `true` in `[B, S]`, which does not depend on `batch_first`.
     Keep(&'a [bool]),
 }
 
-/// Keys and values, prepared for any number of queries by [`Attention::prepare`](super::Attention::prepare).
+/// Keys and values that [`Attention::prepare`](super::Attention::prepare) prepared for any number of queries.
 #[derive(Clone, Debug)]
 pub struct AttentionMemory {
-    /// `[B, d, S]` for products, `[B, 1, S, A]` for sums.
+    /// `[B, d, S]` for [`Score::Dot`](super::Score::Dot) and `General`, `[B, 1, S, A]` for `Additive`.
     pub(super) keys: Tensor,
     /// `[B, S, V]`
     pub(super) values: Tensor,
-    /// `[B, S]` on the host and on the device.
+    /// Mask `[B, S]`, on the host and on the device.
     pub(super) keep: Option<(Vec<u32>, Tensor)>,
 }
 
 impl AttentionMemory {
-    /// The memory of some of the sequences, each as often as its row is named: for the hypotheses of a beam.
+    /// Selects sequences by their rows, in this order and with repetitions, as for the hypotheses of a beam search.
     ///
     /// # Errors
-    /// [`Error::Value`] for a row past the batch, or without rows.
+    /// [`Error::Value`] for a row beyond the batch, or for no rows.
     pub fn select(&self, rows: &[usize]) -> Result<Self> {
         let [batch, steps, _] = self.values.dims()[..] else { unreachable!("values have three axes") };
         let index = check_rows(rows, batch)?;
@@ -63,7 +63,7 @@ fn check_rows(rows: &[usize], batch: usize) -> Result<Vec<u32>> {
     }
 }
 
-/// 1 for every key that may be attended to.
+/// Returns the mask `[B, S]`: 1 for every key that queries attend to; `None` for all keys.
 pub(super) fn marks(mask: KeyMask, batch: usize, steps: usize) -> Result<Option<Vec<u32>>> {
     match mask {
         KeyMask::None => Ok(None),

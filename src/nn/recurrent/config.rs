@@ -13,16 +13,16 @@ use crate::shape::Shape;
 /// Output of padded and masked steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Padding {
-    /// 0, as PyTorch's packed sequences and ONNX Runtime.
+    /// 0, as in PyTorch's packed sequences and ONNX Runtime.
     #[default]
     Zero,
-    /// The previous output, as Keras; 0 before the first valid step.
+    /// The previous output, as in Keras; 0 before the first valid step.
     RepeatLast,
 }
 
 /// Options of every recurrent layer. By default all are off.
 ///
-/// Noise acts in training only; in evaluation, zoneout uses its mean.
+/// Noise acts only in training; in evaluation, zoneout uses its expected value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RecurrentOptions {
     /// Bound of the pre-activations of all gates, as ONNX's `clip`.
@@ -31,21 +31,22 @@ pub struct RecurrentOptions {
     pub padding: Padding,
     /// Probability that an input feature is 0 for a whole sequence, in every layer. Keras: `dropout`.
     pub input_dropout: f32,
-    /// Probability that the recurrent product does not see a unit of the state, drawn once per sequence.
-    /// Keras: `recurrent_dropout`. Gal and Ghahramani (2016).
+    /// Probability that a unit of the state is 0 in the recurrent product, drawn once per sequence. Keras:
+    /// `recurrent_dropout`. Gal and Ghahramani (2016).
     pub recurrent_dropout: f32,
-    /// Probability that a unit keeps its value in a step: `h' = h + m⊙(h̃ − h)`, evaluation `m = 1 − p`.
+    /// Probability that a unit keeps its value in a step: `h' = h + m⊙(h̃ − h)`, with `m = 1 − p` in evaluation.
     /// Krueger et al., *Zoneout* (2016).
     pub zoneout: f32,
     /// The same for the LSTM's cell state.
     pub zoneout_cell: f32,
     /// Probability that a recurrent weight is 0 for a whole run: DropConnect, as in AWD-LSTM. Merity et al. (2017).
     pub weight_dropout: f32,
-    /// The initial states are parameters (`h0`, for an LSTM also `c0`, `[layers·D, 1, H]`), used in runs without one.
+    /// Whether the initial states are parameters: `h0`, for an LSTM also `c0`, `[layers·D, 1, H]`. They apply to runs
+    /// without given ones.
     pub learn_h0: bool,
-    /// Gradient checkpointing: training keeps about 2√T states of a run instead of every gate, and backward recomputes
-    /// the rest. The gradients are equal up to rounding; memory falls to a fraction, at the cost of another forward
-    /// pass. Not stored in model files; not available with zoneout, recurrent dropout, or
+    /// Gradient checkpointing: training keeps about 2√T states of a run instead of every gate, and the backward pass
+    /// recomputes the rest. Gradients are equal up to rounding. Memory falls to a fraction, at the cost of another
+    /// forward pass. Not stored in model files; not available with zoneout, recurrent dropout, or
     /// [`reset_to_h0`](super::RunOptions::reset_to_h0).
     pub recompute: bool,
 }
@@ -81,9 +82,9 @@ pub struct RecurrentConfig {
     pub dropout: f32,
     /// Adds to every layer a second direction, which runs from each sequence's last step; outputs are concatenated.
     pub bidirectional: bool,
-    /// The only direction runs backwards; outputs stay at their time.
+    /// The only direction runs backward; outputs stay at their time.
     pub reverse: bool,
-    /// An LSTM's gates also see the cell state, through weights of their own: Gers and Schmidhuber (2000). ONNX: `P`.
+    /// An LSTM's gates also read the cell state, with separate weights: Gers and Schmidhuber (2000). ONNX: `P`.
     pub peephole: bool,
     /// An LSTM's forget gate is `1 − i`. ONNX: `input_forget`.
     pub input_forget: bool,
@@ -118,42 +119,49 @@ impl Default for RecurrentConfig {
 }
 
 impl RecurrentConfig {
-    /// One layer of `cell` with `input` features and `hidden` units; everything else is the default.
+    /// Returns the configuration of a layer with `input` features and `hidden` units; all other fields have their
+    /// defaults.
     pub fn new(cell: Cell, input: usize, hidden: usize) -> Self {
         Self { cell, input, hidden, ..Self::default() }
     }
 
-    /// A GRU with `input` features and `hidden` units, see [`new`](Self::new).
+    /// Returns the configuration of a GRU; see [`new`](Self::new).
     pub fn gru(input: usize, hidden: usize) -> Self {
         Self::new(Cell::Gru, input, hidden)
     }
 
-    /// An LSTM with `input` features and `hidden` units, see [`new`](Self::new).
+    /// Returns the configuration of an LSTM; see [`new`](Self::new).
     pub fn lstm(input: usize, hidden: usize) -> Self {
         Self::new(Cell::Lstm, input, hidden)
     }
 
-    /// A simple recurrent layer with `input` features and `hidden` units, see [`new`](Self::new).
+    /// Returns the configuration of a simple recurrent layer; see [`new`](Self::new).
     pub fn rnn(input: usize, hidden: usize) -> Self {
         Self::new(Cell::Rnn, input, hidden)
     }
 
-    /// Builds a layer with random weights, see [`Recurrent::new`].
+    /// Builds a layer with random weights; see [`Recurrent::new`].
     ///
     /// # Errors
     /// As [`Recurrent::new`].
-    pub fn build(self, device: &Device, rng: &mut Rng) -> Result<Recurrent> {
-        Recurrent::new(device, self, rng)
+    pub fn build(&self, device: &Device, rng: &mut Rng) -> Result<Recurrent> {
+        Recurrent::new(device, self.clone(), rng)
     }
 
-    /// Width of the hidden state and of one direction's output: `hidden`, or the projection's width.
+    /// Returns the width of the hidden state and of one direction's output: `hidden`, or the projection's width.
     pub fn out(&self) -> usize {
         if self.is_projected() { self.projection } else { self.hidden }
     }
 
-    /// Directions of a layer, `D`: 1 or 2.
+    /// Returns the number of directions of a layer, `D`: 1 or 2.
     pub fn directions(&self) -> usize {
         1 + self.bidirectional as usize
+    }
+
+    /// Extents of the hidden states of a batch, `[layers·D, B, out]`, and of an LSTM's cell states, `[layers·D, B, H]`.
+    pub fn state_dims(&self, batch: usize) -> [[usize; 3]; 2] {
+        let rows = self.layers * self.directions();
+        [[rows, batch, self.out()], [rows, batch, self.hidden]]
     }
 
     /// The layer type, for errors.
@@ -165,17 +173,17 @@ impl RecurrentConfig {
         self.projection > 0
     }
 
-    /// Width of the whole state: `out`, for an LSTM plus its cell state.
+    /// Returns the width of the whole state: `out`, for an LSTM plus its cell state.
     pub(crate) fn width(&self) -> usize {
         self.out() + if self.cell == Cell::Lstm { self.hidden } else { 0 }
     }
 
     /// The activations, one per entry of [`Cell::activation_names`].
-    pub(crate) fn activations(&self) -> &[Activation] {
+    pub fn activations(&self) -> &[Activation] {
         if self.activations.is_empty() { self.cell.activations() } else { &self.activations }
     }
 
-    /// Names and extents of the parameters, in order.
+    /// Returns names and shapes of the parameters, in order.
     pub(crate) fn shapes(&self) -> Vec<(String, Vec<usize>)> {
         let (rows, h, directions) = (self.cell.gates() * self.hidden, self.hidden, self.directions());
         let mut shapes = Vec::new();
@@ -199,7 +207,7 @@ impl RecurrentConfig {
         shapes
     }
 
-    /// The same layer described in the one canonical way: no activations that are the cell's own.
+    /// Returns the canonical configuration of the same layer, without activations that are the cell's usual ones.
     ///
     /// # Errors
     /// [`Error::Value`] for a wrong number of activations.
@@ -226,7 +234,7 @@ impl RecurrentConfig {
                 return Err(Error::value(op, arg, "at least 1", 0));
             }
         }
-        // The largest matrix of any layer: refused here, before sizes are multiplied or anything is made.
+        // Checks the largest matrix of any layer before anything is multiplied or allocated.
         let widest = self.input.max(self.hidden.max(self.out()).saturating_mul(2));
         Shape::new(op, &[self.hidden.saturating_mul(4), widest])?;
         let o = &self.options;
@@ -270,24 +278,24 @@ impl RecurrentConfig {
         Ok(())
     }
 
-    /// Whether nothing random is drawn in every step.
+    /// Whether there is neither zoneout nor recurrent dropout.
     fn is_quiet(&self) -> bool {
         let o = &self.options;
         o.zoneout == 0.0 && o.zoneout_cell == 0.0 && o.recurrent_dropout == 0.0
     }
 
-    /// Whether the equations are the usual ones of the cell.
+    /// Whether the equations are the cell's usual ones.
     pub(crate) fn is_usual(&self) -> bool {
         self.activations.is_empty() && !self.is_projected() && !self.peephole && !self.input_forget
     }
 
-    /// The cell, if fused kernels can run it: no option needs the plan of single steps.
+    /// Returns the cell if no option requires [`Plan::Steps`], so that fused kernels can run it.
     pub(crate) fn fused(&self) -> Option<Cell> {
         (self.is_usual() && self.is_quiet() && self.options.clip.is_none()).then_some(self.cell)
     }
 }
 
-/// PyTorch's name of a parameter.
+/// Returns PyTorch's name of a parameter.
 pub(crate) fn parameter_name(part: &str, layer: usize, is_reverse: bool) -> String {
     format!("{part}_l{layer}{}", if is_reverse { "_reverse" } else { "" })
 }

@@ -1,4 +1,4 @@
-//! Checks the arguments of a run, and turns them into what the sequence engine reads.
+//! Checks the arguments of a run, and converts them to the inputs of the sequence engine.
 
 use super::{Padding, Recurrent, RunOptions};
 use crate::cell::Cell;
@@ -7,14 +7,15 @@ use crate::nn::{Mode, check_lengths, check_state};
 use crate::ops::recurrent::{Reads, Schedule, valid_rows};
 use crate::tensor::Tensor;
 
-/// The steps of a run.
+/// Marks of the steps of a run.
 pub(super) struct Marks {
-    /// `[T, B]`: [`kernels::marks`](crate::kernels::marks).
+    /// `[T, B]`: see [`kernels::marks`](crate::kernels::marks).
     pub words: Tensor,
-    /// Where a sequence begins at step 0, the factors of the first states: 0 or 1.
+    /// If resets at step 0 replace some initial states by 0, the factor of each: 0 or 1.
     pub begins: Option<Vec<f32>>,
-    /// As those of [`Reads`].
+    /// As in [`Reads`].
     gaps: bool,
+    /// As in [`Reads`].
     given: bool,
 }
 
@@ -23,7 +24,7 @@ impl Marks {
         Reads { x, marks: self.words.clone(), gaps: self.gaps, given: self.given }
     }
 
-    /// `x` `[T, B, ..]` with zeros at the steps that do not count.
+    /// Returns `x` `[T, B, ..]` with zeros at invalid steps.
     pub fn valid(&self, x: Tensor) -> Result<Tensor> {
         if !self.gaps {
             return Ok(x);
@@ -34,7 +35,7 @@ impl Marks {
 }
 
 impl Recurrent {
-    /// The first states `[layers·D, B, width]`.
+    /// Returns the initial states `[layers·D, B, width]`: given, learned, or zeros.
     pub(super) fn first(&self, options: &RunOptions, batch: usize, mode: &Mode) -> Result<Tensor> {
         let c = &self.config;
         let all = c.layers * c.directions();
@@ -104,7 +105,8 @@ impl Recurrent {
         {
             return Ok(Marks { words: marks.clone(), begins: None, gaps, given });
         }
-        // Without any of them no step is special, whatever `reset_to_h0` says.
+        // Without lengths, mask and resets, the marks depend only on the extents, so they are reused. `reset_to_h0` has
+        // no effect without resets.
         let marks = make()?;
         *slot = Some(([batch, steps], marks.clone()));
         Ok(Marks { words: marks, begins: None, gaps, given })

@@ -1,4 +1,4 @@
-//! The recurrent layer: stacked layers and directions of one cell.
+//! The recurrent layer, with stacked layers and directions of one cell.
 
 mod config;
 mod inputs;
@@ -23,13 +23,14 @@ use crate::precision::Precision;
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// A recurrent layer of any [`Cell`]. [`Gru`], [`Lstm`] and [`Rnn`] are other names of it, and give the equations.
+/// A recurrent layer of any [`Cell`](crate::Cell). [`Gru`], [`Lstm`] and [`Rnn`] are aliases of it, and give the
+/// equations.
 pub struct Recurrent {
     config: RecurrentConfig,
     pub(crate) device: Device,
     /// Format in which inference reads the recurrent matrices.
     format: Format,
-    /// By layer, then direction.
+    /// Parameters by layer, then direction.
     pub(crate) weights: Vec<Vec<Weights>>,
     /// Learned initial states `[layers·D, 1, width]`, with their names.
     pub(crate) first: Vec<(&'static str, Tensor)>,
@@ -44,7 +45,7 @@ pub struct Recurrent {
 type Cached<K> = Mutex<Option<(K, Tensor)>>;
 
 impl Recurrent {
-    /// Random weights and biases, uniform in `±1/√H` as in PyTorch; learned initial states are 0.
+    /// Creates a layer with random weights and biases, uniform in `±1/√H` as in PyTorch. Learned initial states are 0.
     ///
     /// # Errors
     /// [`Error::Value`] for a size of 0, a probability outside `[0, 1)`, a clip of 0 or below, an option that the cell
@@ -57,8 +58,8 @@ impl Recurrent {
         })
     }
 
-    /// Builds a layer from parameters, without random numbers. `parameter` returns each one by its name and extents, in
-    /// the order of [`Module::parameters`].
+    /// Builds a layer from existing parameters. `parameter` returns each one by its name and shape, in the order of
+    /// [`Module::parameters`].
     ///
     /// ```
     /// use wgru::{Device, Tensor, nn::{Module, Recurrent, RecurrentConfig}};
@@ -71,8 +72,8 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// As [`new`](Self::new) and `parameter`; [`Error::Shape`], [`Error::DType`] or [`Error::DeviceMix`] for a parameter
-    /// of another shape, type or device.
+    /// As [`new`](Self::new), and those of `parameter`; [`Error::Shape`], [`Error::DType`] or [`Error::DeviceMix`] for
+    /// a parameter of another shape, type or device.
     pub fn from_parameters(
         device: &Device,
         config: RecurrentConfig,
@@ -109,12 +110,13 @@ impl Recurrent {
         Ok(Self { config, device, format, weights, first, packed, whole: Mutex::default() })
     }
 
-    /// The configuration, in canonical form: without activations if they are the cell's usual ones.
+    /// Returns the configuration in canonical form, without activations if they are the cell's usual ones.
     pub fn config(&self) -> &RecurrentConfig {
         &self.config
     }
 
-    /// The plan that runs the steps.
+    /// Returns the plan that runs the steps. For a GRU without a fixed plan, a run may choose another one for its batch
+    /// size.
     pub fn plan(&self) -> Plan {
         let c = &self.config;
         c.plan.unwrap_or_else(|| match self.format.precision {
@@ -123,10 +125,11 @@ impl Recurrent {
         })
     }
 
-    /// The same layer for inference on a GPU, reading the recurrent matrices in fewer bits; everything is computed in
-    /// f32. The parameters stay f32 and are packed again after they change; training and gradients are refused.
-    /// [`Precision::Int8`] has one scale per row of a gate; the states are not rounded. A row with a weight that is not
-    /// finite, or beyond f16, gives NaN.
+    /// Converts the layer to one for inference on a GPU that stores the recurrent matrices in fewer bits.
+    ///
+    /// All computation is in f32, and states are not rounded. The parameters stay f32, and are packed again after they
+    /// change. Training and gradients return an error. [`Precision::Int8`] has one scale per row of a gate. A row with
+    /// a weight that is not finite, or out of range for f16, gives NaN.
     ///
     /// ```no_run
     /// use wgru::{Device, Precision, Rng, nn::RecurrentConfig};
@@ -137,9 +140,9 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Value`] except for [`Precision::F32`]: for cells other than a GRU; on the CPU, whose
-    /// [streams](crate::StreamOptions::weights) store weights in fewer bits; and for layers that only [`Plan::Steps`]
-    /// can run: with other activations, a clip, zoneout or recurrent dropout.
+    /// For precisions other than [`Precision::F32`], [`Error::Value`] for cells other than a GRU; on the CPU, where
+    /// [streams](crate::StreamOptions::weights) take other precisions; and for layers that only [`Plan::Steps`] can
+    /// run: with other activations, a clip, zoneout or recurrent dropout.
     pub fn with_weights(self, weights: Precision) -> Result<Self> {
         let c = &self.config;
         let refuse = |expected: &str| Err(Error::value(c.op(), "weights", expected, format!("{weights:?}")));
@@ -158,7 +161,7 @@ impl Recurrent {
         Ok(Self { format: Format::of(weights), packed, ..self })
     }
 
-    /// Format in which inference reads the recurrent matrices.
+    /// Returns the format in which inference reads the recurrent matrices.
     pub fn weights(&self) -> Precision {
         self.format.precision
     }
@@ -222,7 +225,7 @@ impl Recurrent {
         self.output(y, last, gates)
     }
 
-    /// The result of a run from `y` `[T, B, D·out]` and the last states `[layers·D, B, width]`.
+    /// Returns the result of a run from `y` `[T, B, D·out]` and the last states `[layers·D, B, width]`.
     fn output(&self, y: Tensor, last: Tensor, gates: Vec<Gates>) -> Result<RecurrentOutput> {
         let c = &self.config;
         let output = if c.batch_first { y.permute(&[1, 0, 2])? } else { y };
@@ -233,7 +236,7 @@ impl Recurrent {
         Ok(RecurrentOutput { output, h_n, c_n, gates })
     }
 
-    /// One layer's run, as the sequence engine takes it.
+    /// Describes the run of one layer for the sequence engine.
     fn layer(&self, [steps, batch, input]: [usize; 3], noise: Noise, plan: Plan) -> Layer {
         let c = &self.config;
         let activations = c.activations();
@@ -270,7 +273,7 @@ impl Recurrent {
         noise
     }
 
-    /// The layers one behind the other, where that pays: `y` `[T, B, H]` and the last states.
+    /// Runs all layers as a wavefront if that is faster. Returns `y` `[T, B, H]` and the last states.
     fn run_wavefront(&self, x: &Tensor, first: &Tensor, marks: &Marks) -> Result<Option<[Tensor; 2]>> {
         let c = &self.config;
         let &[steps, batch, input] = x.dims() else { return Ok(None) };
@@ -284,7 +287,7 @@ impl Recurrent {
         layer.forward_wavefront(&marks.reads(x.clone()), first, &weights, &packed, chunk).map(Some)
     }
 
-    /// The plan for so many sequences.
+    /// Returns the plan for `batch` sequences.
     fn plan_of(&self, batch: usize) -> Plan {
         let c = &self.config;
         match (c.plan, c.fused()) {
@@ -327,7 +330,7 @@ impl Recurrent {
         let weights: Vec<Weights> =
             used.iter().map(|w| w.map(|t| Ok::<_, Error>(t.detach()))).collect::<Result<_>>()?;
         let (mut x, first) = (x.detach(), first.detach());
-        // Later layers read outputs, which are 0 or a state where a step does not count.
+        // Later layers read outputs, which are 0 or a state at invalid steps.
         if tracked && index == 0 {
             x = marks.valid(x)?;
         }
@@ -345,12 +348,12 @@ impl Recurrent {
         let gates = || (0..c.cell.gates()).map(gate).collect::<Result<Vec<_>>>();
         let gates = if keep_gates { Some(Gates { cell: c.cell, values: gates()? }) } else { None };
         let outputs = [run.y.clone(), run.last.clone()];
-        let run = RecurrentRun { layer, reads, weights, kept: Kept::Gates(run) };
+        let run = RecurrentRun { layer, reads, weights, kept: Kept::Gates(Box::new(run)) };
         let [y, last] = recurrent(c.op(), &inputs, &saved, outputs, run);
         Ok((y, last, gates))
     }
 
-    /// The packed recurrent matrices of a layer, made again only after its weights changed.
+    /// Returns the packed recurrent matrices of a layer. Packs them again only after the weights changed.
     fn packed(&self, index: usize, layer: &Layer, weights: &[Weights]) -> Result<Tensor> {
         let versions = weights.iter().flat_map(Weights::list).map(|(_, t)| t.version()).collect();
         let versions = (layer.plan != Plan::Steps, versions);
@@ -367,9 +370,21 @@ impl Recurrent {
     }
 }
 
+/// Prints the configuration, the format of the weights and the device.
+impl std::fmt::Debug for Recurrent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recurrent")
+            .field("config", &self.config)
+            .field("weights", &self.format.precision)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Module for Recurrent {
-    /// `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, for an LSTM `weight_hr_l0` and `weight_peephole_l0`
-    /// (`[3H]`, of the gates i, f, o), then the same with `_reverse`, then layer 1; the learned `h0` and `c0` last.
+    /// Returns `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, for an LSTM `weight_hr_l0` and
+    /// `weight_peephole_l0` (`[3H]`, of the gates i, f, o), then the same with `_reverse`, then layer 1, and the
+    /// learned `h0` and `c0` last. Parameters that the layer does not have are left out.
     fn parameters(&self) -> Vec<(String, Tensor)> {
         let mut parameters = Vec::new();
         for (layer, directions) in self.weights.iter().enumerate() {
@@ -381,7 +396,7 @@ impl Module for Recurrent {
         parameters
     }
 
-    /// The output of [`Recurrent::run`] from a state of zeros, or from the learned one.
+    /// Returns the output of [`Recurrent::run`] from a state of zeros, or from the learned initial state.
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         Ok(self.run(x, RunOptions::default(), mode)?.output)
     }

@@ -1,4 +1,4 @@
-//! PyTorch's names of the layer, with the equations of the cells.
+//! Aliases with PyTorch's layer names, documented with the equations of the cells.
 
 use super::Recurrent;
 #[cfg(doc)]
@@ -12,7 +12,8 @@ use crate::cell::Cell;
 /// reset before:  n = tanh(W_n·x + b_n + U_n·(r⊙h) + d_n)
 /// ```
 ///
-/// The update is computed as `n + z⊙(h − n)`, as PyTorch does: with an infinite state the other form differs.
+/// The update is computed as `n + z⊙(h − n)`, as in PyTorch. With an infinite state, the other form gives a different
+/// result.
 ///
 /// Cho et al.: *Learning phrase representations using RNN encoder-decoder* (2014).
 ///
@@ -29,13 +30,13 @@ use crate::cell::Cell;
 /// ```
 pub type Gru = Recurrent;
 
-/// A long short-term memory over sequences, as `torch.nn.LSTM`, gates in its order i, f, g, o:
+/// A long short-term memory over sequences, as `torch.nn.LSTM`, with gates in its order i, f, g, o:
 ///
 /// ```text
 /// i = σ(W_i·x + b_i + U_i·h + d_i)    f = σ(W_f·x + b_f + U_f·h + d_f)    g = tanh(W_g·x + b_g + U_g·h + d_g)
 /// o = σ(W_o·x + b_o + U_o·h + d_o)    c' = f⊙c + i⊙g    h' = o⊙tanh(c')
 /// projection:    h' = W_hr·(o⊙tanh(c'))
-/// peepholes:     i and f also see p_i⊙c and p_f⊙c, o sees p_o⊙c'
+/// peepholes:     i and f also add p_i⊙c and p_f⊙c, o adds p_o⊙c'
 /// input_forget:  f = 1 − i
 /// ```
 ///

@@ -17,14 +17,14 @@ pub struct RunOptions<'a> {
     /// valid step; the reverse direction starts there. Padding of `x` may hold anything, NaN included: it reaches
     /// neither outputs nor gradients, and its own gradient is 0.
     pub lengths: Option<&'a [usize]>,
-    /// Which steps are valid, as a Keras mask. At the other steps the state is copied.
+    /// Which steps are valid, as in a Keras mask. At the other steps, the state is copied.
     pub mask: Option<&'a [bool]>,
-    /// Where a new sequence begins: the state is 0 before these steps, in both directions of time, as if the parts had
-    /// been run separately.
+    /// Steps at which a new sequence begins. The state restarts from 0 there, in both directions of time, as if the
+    /// parts had been run separately.
     pub resets: Option<&'a [bool]>,
-    /// A new sequence begins with the run's initial state instead of 0.
+    /// New sequences begin with the run's initial state instead of 0.
     pub reset_to_h0: bool,
-    /// Keep the values of the gates: see [`RecurrentOutput::gates`].
+    /// Keeps the values of the gates; see [`RecurrentOutput::gates`].
     pub gates: bool,
 }
 
@@ -62,17 +62,17 @@ pub struct Gates {
 }
 
 impl Gates {
-    /// The gate with one of the cell's [`gate_names`](Cell::gate_names).
+    /// Returns a gate by its name, one of the cell's [`gate_names`](Cell::gate_names).
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.iter().find(|(n, _)| *n == name).map(|(_, values)| values)
     }
 
-    /// All gates in PyTorch's order, that of the [`gate_names`](Cell::gate_names).
+    /// Returns all gates in PyTorch's order, which is that of [`gate_names`](Cell::gate_names).
     pub fn values(&self) -> &[Tensor] {
         &self.values
     }
 
-    /// All gates with their names, in PyTorch's order.
+    /// Iterates over all gates with their names, in PyTorch's order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
         self.cell.gate_names().iter().copied().zip(&self.values)
     }

@@ -1,5 +1,5 @@
-//! A layer cut into chunks of about √T steps: only the states between them are kept, and backward computes the rest of
-//! each chunk again before it goes through it.
+//! Gradient checkpointing: splits a layer into chunks of about √T steps and keeps only the states between them. The
+//! backward pass runs each chunk forward again before it goes through it.
 
 use std::ops::Range;
 
@@ -9,16 +9,16 @@ use crate::kernels::{BinaryOp, Copy};
 use crate::ops::{elementwise, movement};
 use crate::tensor::Tensor;
 
-/// By direction, its packed matrix and the state `[1, B, width]` before each chunk, in the order they run.
+/// For each direction, the packed matrix and the state `[1, B, width]` before each chunk, in the order they run.
 pub struct States(Vec<(Tensor, Vec<Tensor>)>);
 
 impl Layer {
-    /// Direction `d` alone, over the steps of a chunk.
+    /// Returns a layer with only direction `d` and the steps of a chunk.
     fn part(&self, d: usize, steps: usize) -> Self {
         Self { steps, directions: 1, reverse: self.order().is_reverse(d), ..*self }
     }
 
-    /// The chunks of direction `d` in the order they run.
+    /// Returns the chunks of direction `d` in the order they run.
     fn chunks(&self, d: usize) -> Vec<Range<usize>> {
         let len = (self.steps as f64).sqrt().ceil() as usize;
         let mut all: Vec<_> = (0..self.steps).step_by(len).map(|t| t..(t + len).min(self.steps)).collect();
@@ -28,7 +28,7 @@ impl Layer {
         all
     }
 
-    /// [`Layer::forward`], of which only the states between chunks are kept: the output, the last states and these.
+    /// As [`Layer::forward`], but keeps only the states between chunks. Returns the output, the last states, and these.
     pub fn forward_checkpointed(
         &self,
         reads: &Reads,
@@ -54,7 +54,7 @@ impl Layer {
         Ok(([y, last], States(states)))
     }
 
-    /// [`Layer::backward`] of what [`forward_checkpointed`](Self::forward_checkpointed) kept.
+    /// As [`Layer::backward`], from the states that [`forward_checkpointed`](Self::forward_checkpointed) kept.
     pub fn backward_checkpointed(
         &self,
         reads: &Reads,
@@ -98,7 +98,7 @@ impl Layer {
         Ok(Backward { dx, d_first, weights: sums })
     }
 
-    /// Where the outputs of direction `d` at `steps` lie in those of the layer.
+    /// Locates the outputs of direction `d` at `steps` within those of the layer.
     fn columns(&self, d: usize, steps: &Range<usize>) -> Columns {
         let [len, batch, out, all] = [steps.len(), self.batch, self.out, self.directions * self.out].map(|n| n as u32);
         let offset = (steps.start * self.batch * self.directions + d) * self.out;
@@ -111,7 +111,7 @@ impl Layer {
     }
 }
 
-/// Elements of a chunk `[steps, B, out]`, and the same among those of all steps and directions.
+/// Strides of the outputs of a chunk `[steps, B, out]`, alone and within those of all steps and directions.
 struct Columns {
     dims: [u32; 4],
     part: [u32; 4],

@@ -1,4 +1,4 @@
-//! Cells without options, run by fused kernels.
+//! Runs cells without options by fused kernels.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ use crate::kernels::{
 use crate::precision::Precision;
 use crate::tensor::Tensor;
 
-/// The steps that a call runs, and how directions follow each other: `reverse` and `lag` of [`Plain`].
+/// The steps that a call runs, and the order of the directions: `reverse` and `lag` of [`Plain`].
 pub struct Span {
     pub steps: Range<usize>,
     pub reverse: u32,
@@ -23,7 +23,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// All steps of a layer.
+    /// Returns all steps of a layer.
     pub fn whole(layer: &Layer) -> Self {
         Self { steps: 0..layer.steps, reverse: layer.reverse as u32, lag: 0 }
     }
@@ -37,13 +37,13 @@ fn kernel(layer: &Layer, save: bool, span: &Span) -> Plain {
     Plain { steps, batch, hidden, directions, reverse: span.reverse, step, count, lag, cell, save: save as u32 }
 }
 
-/// What every call knows of a layer.
+/// Returns the parameters of a kernel that runs all steps of a layer.
 fn whole(layer: &Layer, save: bool) -> Plain {
     kernel(layer, save, &Span::whole(layer))
 }
 
-/// How the fused kernels read the recurrent matrices, and those kernels: a program has only the kernels of formats that it
-/// names.
+/// Format of the recurrent matrices in the fused kernels. It holds pointers to the functions that use these kernels, so
+/// that a program contains only the kernels of the formats it names.
 #[derive(Clone, Copy, Debug)]
 pub struct Format {
     pub precision: Precision,
@@ -103,14 +103,14 @@ fn pack(layer: &Layer, weights: &[Weights], transposed: bool) -> Result<Tensor> 
     Ok(packed)
 }
 
-/// Room for the gates that [`forward`] keeps.
+/// Allocates `saved` for [`forward`].
 pub fn saved(layer: &Layer, save: bool, device: &Device) -> Result<Tensor> {
-    // The halves of a chained step hand the gates on.
+    // The first half of a chained step passes the gates to the second half in `saved`.
     let keeps = save || (layer.cell == Cell::GruResetBefore && layer.plan == Plan::Chain);
     Tensor::empty("gru", device, &[if keeps { whole(layer, save).saved_len() } else { 1 }])
 }
 
-/// From `x` (projected), `packed` and `marks` to `state`, `y` and `saved`.
+/// Computes `state`, `y` and `saved` from the projected input `x`, `packed` and `marks`.
 pub fn forward(layer: &Layer, reads: [&Tensor; 3], writes: [&Tensor; 3], save: bool, span: Span) -> Result<()> {
     (layer.format.forward)(layer, kernel(layer, save, &span), reads, writes)
 }
@@ -143,7 +143,7 @@ fn forward_by<W: Stored>(layer: &Layer, p: Plain, reads: [&Tensor; 3], writes: [
     Ok(())
 }
 
-/// Dispatches of a whole plan, in the order of the steps: as few as have no more steps than one may.
+/// Splits the steps of the plan *whole* into as few dispatches as the limit of loop iterations on a GPU allows.
 fn parts(device: &Device, p: &Plain) -> Vec<Plain> {
     let most = if device.is_gpu() { p.most_steps() } else { usize::MAX };
     let (first, end) = (p.step as usize, (p.step + p.count) as usize);
@@ -151,7 +151,7 @@ fn parts(device: &Device, p: &Plain) -> Vec<Plain> {
     (first..end).step_by(most).map(part).collect()
 }
 
-/// From `marks`, `state`, `saved` and `dy` to `d_gates`, and `carry` from `dh_n` to `dh0`.
+/// Computes `d_gates` from `marks`, `state`, `saved` and `dy`, and turns `carry` from `dh_n` into `dh0`.
 pub fn backward(
     layer: &Layer,
     weights: &[Weights],

@@ -1,4 +1,4 @@
-//! After the serial loop backwards: the gradients of weights and inputs, as products over all steps at once.
+//! Computes the gradients of weights and inputs after the serial backward loop, as products over all steps at once.
 
 use super::{Backward, Forward, Layer, Reads, Rows, Weights, copy_words};
 use crate::cell::Cell;
@@ -8,7 +8,7 @@ use crate::ops::linalg::product;
 use crate::ops::reduce::{SumOptions, sum_into};
 use crate::tensor::Tensor;
 
-/// From the gradients of the pre-activations to those of everything else. `projections` are those of `w_hr`.
+/// Computes all gradients from those of the pre-activations. `projections` holds the gradients of `w_hr`.
 pub fn collect(
     layer: &Layer,
     reads: &Reads,
@@ -50,13 +50,13 @@ pub fn collect(
     Ok(Backward { dx, d_first, weights: grads })
 }
 
-/// `dW = ∂aᵀ·X` and `dU = ∂cᵀ·H` of direction `d`.
+/// Returns `dW = ∂aᵀ·X` and `dU = ∂cᵀ·H` of direction `d`.
 fn matrices(layer: &Layer, d: usize, reads: &Reads, run: &Forward, d_gates: &Tensor) -> Result<Vec<Tensor>> {
     let device = d_gates.device();
     let (h, out, gates) = (layer.hidden, layer.out, layer.cell.gates() * layer.hidden);
     let (saved_row, row) = layer.row_lens();
     let first = d * layer.rows() * row;
-    // Columns `from..from + m` of the gate gradients, transposed.
+    // Reads columns `from..from + m` of the gate gradients, transposed.
     let columns = |from: usize, m: usize, n: usize| MatMul {
         a_offset: (first + from) as u32,
         a_row: 1,
@@ -66,7 +66,7 @@ fn matrices(layer: &Layer, d: usize, reads: &Reads, run: &Forward, d_gates: &Ten
     let w_ih = Tensor::empty("recurrent_backward", device, &[gates, layer.input])?;
     product(&columns(0, gates, layer.input), d_gates, &reads.x, None, &w_ih)?;
 
-    // The states as the recurrent product saw them.
+    // The states as the recurrent product reads them.
     let (states, width) = match &run.dropped {
         Some(dropped) => (dropped, out),
         None => (&run.state, layer.width()),
@@ -93,7 +93,7 @@ fn matrices(layer: &Layer, d: usize, reads: &Reads, run: &Forward, d_gates: &Ten
     Ok(vec![w_ih, w_hh])
 }
 
-/// `b_ih` and `b_hh` of direction `d`: they differ where the reset gate acts after the product.
+/// Returns the gradients of `b_ih` and `b_hh` of direction `d`. They differ if the reset gate acts after the product.
 fn biases(layer: &Layer, d: usize, sums: &Tensor) -> Result<[Tensor; 2]> {
     let (h, gates, first) = (layer.hidden, layer.cell.gates() * layer.hidden, d * layer.row_lens().1);
     let (ih, hh) = (part(sums, first, gates)?, part(sums, first, gates)?);

@@ -1,9 +1,9 @@
-//! The sequence engine: turns one recurrent layer into a plan and runs it, forward and backward.
+//! The sequence engine: runs a recurrent layer by its plan, forward and backward.
 //!
-//! The input product of all steps is one GEMM before the plan, the weight gradients are GEMMs after it
-//! (`gradients.rs`). The serial loop in between is `fused.rs` for cells without options, and `steps.rs` for every cell and
-//! option. `checkpointing.rs` runs all of that by parts of the time, where memory matters more than time; `wavefront.rs` runs several
-//! layers one behind the other.
+//! One GEMM projects the input of all steps before the serial loop, and GEMMs compute the weight gradients after it
+//! (`gradients.rs`). `fused.rs` runs the loop for cells without options, `steps.rs` for all cells and options.
+//! `checkpointing.rs` saves memory by running the layer in chunks of steps, at the cost of time. `wavefront.rs`
+//! overlaps several layers.
 
 mod checkpointing;
 mod fused;
@@ -29,18 +29,18 @@ use crate::kernels::{Copy, MatMul, ValidRows};
 use crate::math::Activation;
 use crate::tensor::Tensor;
 
-/// Noise of a training run, and what evaluation makes of it.
+/// Random noise in the recurrence.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Noise {
-    /// Zoneout's shares of `h` and of the LSTM's `c`.
+    /// Zoneout probabilities of `h` and of the LSTM's `c`.
     pub zoneout: [f32; 2],
-    /// Draws zoneout; without, it takes the mean.
+    /// Random key of zoneout in training. `None` uses its expected value instead, as in evaluation.
     pub zone_key: Option<[u32; 2]>,
-    /// Share and key of recurrent dropout, in training.
+    /// Probability and random key of recurrent dropout, in training.
     pub dropout: Option<(f32, [u32; 2])>,
 }
 
-/// One recurrent layer, time-first.
+/// One recurrent layer. Sequences are time-first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layer {
     pub cell: Cell,
@@ -48,7 +48,7 @@ pub(crate) struct Layer {
     pub batch: usize,
     pub input: usize,
     pub hidden: usize,
-    /// Width of the output: `hidden`, or that of the projection.
+    /// Width of the output: `hidden`, or the width of the projection.
     pub out: usize,
     pub directions: usize,
     pub reverse: bool,
@@ -60,7 +60,7 @@ pub(crate) struct Layer {
     pub peephole: bool,
     pub noise: Noise,
     pub plan: Plan,
-    /// How the fused kernels read the recurrent matrices: as they are, but for inference on a GPU.
+    /// Format of the recurrent matrices in the fused kernels. Other than f32 only for inference on a GPU.
     pub format: Format,
 }
 
@@ -71,16 +71,16 @@ pub(crate) struct Weights {
     pub w_ih: Tensor,
     /// `[G·H, out]`
     pub w_hh: Tensor,
-    /// `[G·H]`, `b_ih` and `b_hh`
+    /// `b_ih` and `b_hh`, `[G·H]`
     pub bias: Option<(Tensor, Tensor)>,
-    /// `[out, H]`, the projection
+    /// The projection, `[out, H]`
     pub w_hr: Option<Tensor>,
-    /// `[3H]`, of the gates i, f, o
+    /// Peephole weights of the gates i, f, o, `[3H]`
     pub peephole: Option<Tensor>,
 }
 
 impl Weights {
-    /// The tensors, with their names in PyTorch's order.
+    /// Returns the tensors and their names, in PyTorch's order.
     pub fn list(&self) -> Vec<(&'static str, Tensor)> {
         let mut list = vec![("weight_ih", self.w_ih.clone()), ("weight_hh", self.w_hh.clone())];
         if let Some((ih, hh)) = &self.bias {
@@ -91,7 +91,7 @@ impl Weights {
         list
     }
 
-    /// The weights after `f`, tensor by tensor in the order of [`list`](Self::list).
+    /// Applies `f` to each tensor, in the order of [`list`](Self::list).
     pub fn map<E>(&self, mut f: impl FnMut(&Tensor) -> Result<Tensor, E>) -> Result<Self, E> {
         let (w_ih, w_hh) = (f(&self.w_ih)?, f(&self.w_hh)?);
         let bias = match &self.bias {
@@ -103,22 +103,23 @@ impl Weights {
     }
 }
 
-/// What a forward pass reads beside the weights.
+/// Inputs of a forward pass, besides the weights.
 #[derive(Clone)]
 pub(crate) struct Reads {
     /// `[T, B, I]`
     pub x: Tensor,
-    /// `[T, B]`, what each step is
+    /// Bits that describe each step, `[T, B]`
     pub marks: Tensor,
-    /// Whether some step does not count. `x` is 0 there, or finite, if a backward pass follows.
+    /// Whether any step is masked. There, `x` must be 0 or finite if a backward pass follows.
     pub gaps: bool,
-    /// Whether the caller gave the first states: a sequence without a step that counts may hold NaN in them.
+    /// Whether the caller provided the first states. Those of a sequence without valid steps may be NaN.
     pub given: bool,
 }
 
 impl Reads {
-    /// Rows of the steps for a product over all of them: `width` elements, `row` apart from `offset` on. Where a step does
-    /// not count their factors are 0, so what is there must be finite; where it may not be, the rows are copied.
+    /// Returns the rows of all steps as a factor of a product: `width` elements, `row` apart, from `offset` on. The
+    /// other factor of masked steps is 0, so their rows must be finite. If they may not be, returns a copy with zeros
+    /// there.
     fn rows(&self, x: &Tensor, offset: usize, row: usize, width: usize) -> Result<Rows> {
         if !(self.gaps && self.given) {
             return Ok(Rows { tensor: x.clone(), offset, row });
@@ -127,14 +128,14 @@ impl Reads {
     }
 }
 
-/// Where the rows of the steps lie.
+/// Rows of the steps within a tensor.
 struct Rows {
     tensor: Tensor,
     offset: usize,
     row: usize,
 }
 
-/// The rows of `x`, `width` elements `row` apart from `offset` on, with zeros at the steps that do not count.
+/// Copies rows of `x`, with zeros at masked steps. They have `width` elements and start `row` apart, from `offset` on.
 pub(crate) fn valid_rows(marks: &Tensor, x: &Tensor, [offset, row, width]: [usize; 3]) -> Result<Tensor> {
     let y = Tensor::empty("recurrent", x.device(), &[marks.len(), width])?;
     let [rows, width, src_row, src_offset] = [marks.len(), width, row, offset].map(|n| n as u32);
@@ -142,27 +143,27 @@ pub(crate) fn valid_rows(marks: &Tensor, x: &Tensor, [offset, row, width]: [usiz
     Ok(y)
 }
 
-/// What a forward pass leaves.
+/// Results of a forward pass.
 #[derive(Clone)]
 pub(crate) struct Forward {
-    /// `[T, B, D·out]`
+    /// Output `[T, B, D·out]`
     pub y: Tensor,
-    /// `[D, B, width]`, the state after the last step
+    /// State after the last step, `[D, B, width]`
     pub last: Tensor,
-    /// For backward: the states between the steps.
+    /// States between the steps, for the backward pass.
     pub state: Tensor,
-    /// The gates (not of every step unless they were asked for).
+    /// Gates of every step, if they were to be saved.
     pub saved: Tensor,
-    /// The states as the recurrent product saw them, under recurrent dropout.
+    /// States as the recurrent product reads them, under recurrent dropout.
     pub dropped: Option<Tensor>,
 }
 
-/// What a backward pass gives.
+/// Gradients from a backward pass.
 pub(crate) struct Backward {
     pub dx: Tensor,
-    /// `[D, B, width]`
+    /// Gradient of the first state, `[D, B, width]`
     pub d_first: Tensor,
-    /// Per direction, in the order of [`Weights::list`].
+    /// Gradients of the weights per direction, in the order of [`Weights::list`].
     pub weights: Vec<Vec<Tensor>>,
 }
 
@@ -171,7 +172,7 @@ impl Layer {
         self.steps * self.batch
     }
 
-    /// Width of the state: `h`, for the LSTM `h` and `c`.
+    /// Returns the width of the state: `h`, for the LSTM `h` and `c`.
     pub fn width(&self) -> usize {
         self.out + if self.cell == Cell::Lstm { self.hidden } else { 0 }
     }
@@ -180,17 +181,17 @@ impl Layer {
         Order { steps: self.steps, reverse: self.reverse as u32 }
     }
 
-    /// Slot of the first and of the last state of direction `d`.
+    /// Returns the slots of the first and of the last state of direction `d`.
     fn ends(&self, d: usize) -> (usize, usize) {
         if self.order().is_reverse(d) { (self.steps, 0) } else { (0, self.steps) }
     }
 
-    /// First element of `slot` in `[D, T + 1, B, width]`.
+    /// Returns the index of the first element of `slot` in `[D, T + 1, B, width]`.
     fn slot_at(&self, d: usize, slot: usize, width: usize) -> usize {
         (d * (self.steps + 1) + slot) * self.batch * width
     }
 
-    /// Words of a row of `saved`, of `d_gates`.
+    /// Returns the lengths of a row of `saved` and of a row of `d_gates`.
     fn row_lens(&self) -> (usize, usize) {
         let (saved, d_gates) = match (self.plan, self.cell) {
             (Plan::Whole | Plan::Chain, cell) => (cell.saved(), cell.gradients()),
@@ -201,7 +202,7 @@ impl Layer {
         (saved * self.hidden, d_gates * self.hidden)
     }
 
-    /// The recurrent matrices as the fused kernels read them; a stub for other plans.
+    /// Packs the recurrent matrices for the fused kernels. Returns a placeholder for other plans.
     pub fn pack(&self, weights: &[Weights]) -> Result<Tensor> {
         match self.plan {
             Plan::Steps => Tensor::empty("recurrent", weights[0].w_hh.device(), &[1]),
@@ -209,7 +210,7 @@ impl Layer {
         }
     }
 
-    /// Runs the layer from `first` `[D, B, width]`; `save` keeps what backward needs.
+    /// Runs the layer from `first` `[D, B, width]`. `save` keeps the gates for the backward pass.
     pub fn forward(
         &self,
         reads: &Reads,
@@ -248,7 +249,7 @@ impl Layer {
         Ok(Forward { y, last, state, saved, dropped })
     }
 
-    /// Back-propagation through time from `dy` and the gradient of the last state.
+    /// Backpropagates through time, from `dy` and the gradient of the last state.
     pub fn backward(
         &self,
         reads: &Reads,
@@ -271,7 +272,7 @@ impl Layer {
         gradients::collect(self, reads, weights, run, &d_gates, &carry, projections)
     }
 
-    /// Values of gate `gate` over a run that saved them, `[T, B, D·H]`.
+    /// Returns the values of a gate `[T, B, D·H]` from a run that saved them.
     pub fn gate(&self, saved: &Tensor, gate: usize) -> Result<Tensor> {
         let (row, h) = (self.row_lens().0, self.hidden);
         let out = Tensor::empty("recurrent", saved.device(), &[self.steps, self.batch, self.directions * h])?;
@@ -289,7 +290,7 @@ impl Layer {
     }
 }
 
-/// `len` consecutive elements of `src` from `from` on, to `dst` from `to` on.
+/// Copies `len` consecutive elements from index `from` of `src` to index `to` of `dst`.
 fn copy_words(src: &Tensor, from: usize, dst: &Tensor, to: usize, len: usize) -> Result<()> {
     let strides = [0, 0, 0, 1];
     let kernel = Copy {
@@ -302,7 +303,7 @@ fn copy_words(src: &Tensor, from: usize, dst: &Tensor, to: usize, len: usize) ->
     src.device().run(&kernel, [src], [dst])
 }
 
-/// The peepholes of all directions, `[D, 3H]`, or anything where there are none.
+/// Returns the peephole weights of all directions `[D, 3H]`, or a placeholder if there are none.
 fn peepholes(weights: &[Weights]) -> Result<Tensor> {
     match weights.iter().map(|w| w.peephole.as_ref()).collect::<Option<Vec<_>>>() {
         Some(parts) => movement::concat(&parts, 0),
@@ -310,19 +311,23 @@ fn peepholes(weights: &[Weights]) -> Result<Tensor> {
     }
 }
 
-/// What is known of the steps of a batch, all time-first `[T, B]`.
+/// Which steps of a batch are valid, and where the state restarts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Schedule<'a> {
+    /// `[B]`
     pub lengths: Option<&'a [usize]>,
+    /// Valid steps, `[T, B]`
     pub mask: Option<&'a [bool]>,
-    /// A new sequence begins before these steps.
+    /// Steps before which a new sequence begins, `[T, B]`
     pub resets: Option<&'a [bool]>,
+    /// Resets restart from the first state instead of 0.
     pub to_first: bool,
+    /// Masked steps output the state instead of 0.
     pub repeat: bool,
 }
 
 impl Schedule<'_> {
-    /// The word of each step. The arguments were checked.
+    /// Returns the `marks` `[T, B]`. The caller must have checked the lengths of the arguments.
     pub fn marks(&self, steps: usize, batch: usize) -> Vec<u32> {
         let valid = |t: usize, row: usize| {
             self.lengths.is_none_or(|l| t < l[row]) && self.mask.is_none_or(|m| m[t * batch + row])
@@ -337,7 +342,7 @@ impl Schedule<'_> {
                     let mark = &mut marks[t * batch + row];
                     seen |= valid(t, row);
                     *mark |= if valid(t, row) { VALID } else { 0 };
-                    // Before the first step of a sequence that counts there is no output to repeat.
+                    // There is no output to repeat before the first valid step of a sequence.
                     *mark |= if self.repeat && seen { REPEAT << reverse as u32 } else { 0 };
                     let ends_here = begins(if reverse { t } else { t + 1 }, row);
                     *mark |= if ends_here { RESET << reverse as u32 } else { 0 };

@@ -1,4 +1,4 @@
-//! How a layer's steps are run.
+//! Chooses the plan that runs the steps of a layer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,18 +13,19 @@ use crate::tuning::{Answer, Question, class};
 pub use crate::tuning::Plan;
 
 impl Plan {
-    /// Largest hidden size for which one workgroup beats the chain on a GPU. Not measured on one yet: see
+    /// Largest hidden size for which the whole plan beats the chain on a GPU. Not yet measured on hardware: see
     /// `docs/adr/0003-plans.md`.
     const WHOLE_HIDDEN: usize = 128;
 
-    /// Largest hidden size for which the fused plans win on software adapters with subgroups: see `docs/performance.md`.
+    /// Largest hidden size for which the fused plans are faster on software adapters: see `docs/performance.md`.
     const FUSED_HIDDEN: usize = 64;
 
-    /// The plan for a layer of `hidden` units on `device`; `cell` is its cell if it has no options.
+    /// Returns the plan of the built-in rules for a layer of `hidden` units on `device`. `cell` is `None` if the layer
+    /// has options.
     pub fn choose(device: &Device, hidden: usize, cell: Option<Cell>) -> Self {
         match () {
             () if cell.is_none() => Plan::Steps,
-            // The product that suits these adapters is worth more there than fewer dispatches.
+            // On these adapters, the fast matrix product gains more than fewer dispatches do.
             () if is_software(device) && hidden > Self::FUSED_HIDDEN && hidden.is_multiple_of(4) => Plan::Steps,
             () if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN => Plan::Whole,
             () if has_chain(cell) => Plan::Chain,
@@ -32,17 +33,17 @@ impl Plan {
         }
     }
 
-    /// The rule for `batch` sequences through a GRU.
+    /// Returns the plan of the built-in rules for `batch` sequences through a GRU.
     pub(crate) fn of_gru(device: &Device, [hidden, batch]: [usize; 2], cell: Cell) -> Self {
         match Self::choose(device, hidden, Some(cell)) {
-            // On software adapters: the product of one row is as slow there as any.
+            // On software adapters, the product of a single row has no fast path.
             Plan::Steps if batch == 1 && cell == Cell::Gru => Plan::Chain,
             plan => plan,
         }
     }
 
-    /// The plan that tuning chose for `batch` sequences through a GRU, else the rule's: of the fused plans alone, or of
-    /// all.
+    /// Returns the plan that tuning chose for `batch` sequences through a GRU, or else the plan of the built-in rules.
+    /// With `fused`, considers only the fused plans.
     pub(crate) fn tuned(device: &Device, [hidden, batch]: [usize; 2], cell: Cell, fused: bool) -> Self {
         let sizes = [hidden, batch].map(|n| class(n as u32));
         match device.tuned().answer(Question::Plan { sizes, fused }) {
@@ -54,16 +55,16 @@ impl Plan {
         }
     }
 
-    /// The better of the fused plans for a GRU of `hidden` units on `device`.
+    /// Returns the better fused plan for a GRU of `hidden` units on `device`.
     pub fn choose_fused(device: &Device, hidden: usize) -> Self {
         if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN { Plan::Whole } else { Plan::Chain }
     }
 
-    /// Whether the plan can run a layer of `hidden` units on `device`.
+    /// Checks that the plan can run a layer of `hidden` units on `device`.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the states of a workgroup do not fit its memory, [`Error::Value`] when the plan is not for
-    /// such a layer: only cells without options run as a whole, only such GRUs as a chain.
+    /// [`Error::Limit`] if the states of a workgroup do not fit in its memory; [`Error::Value`] if the plan does not
+    /// support the layer: `Whole` and `Chain` run only cells without options, and `Chain` only GRUs.
     pub fn check(self, device: &Device, hidden: usize, cell: Option<Cell>) -> Result<()> {
         if cell.is_none() && self != Plan::Steps {
             return Err(Error::value("recurrent", "plan", "steps for this cell with these options", self));
@@ -80,10 +81,10 @@ impl Plan {
     }
 }
 
-/// A GRU without options: both forms have the same plans.
+/// A GRU without options. Both kinds of GRU have the same plans.
 pub(crate) const GRU: Option<Cell> = Some(Cell::Gru);
 
-/// Whether the cell has kernels of single fused steps.
+/// Whether the cell has kernels for the chain plan.
 fn has_chain(cell: Option<Cell>) -> bool {
     cell.is_some_and(Cell::is_gru)
 }

@@ -1,6 +1,7 @@
-//! Every cell with every option, step by step: the recurrent product, the cell, the update of the state.
+//! The plan *steps*, for every cell and option: each step runs the recurrent product, the cell and the update of the
+//! state.
 //!
-//! Two kernels and a product a step where the fused plans have one kernel, so those are taken where they apply.
+//! A step takes a product and two kernels, where the fused plans take at most two kernels.
 
 use super::{Forward, Layer, Reads, Rows, Weights, copy_words, peepholes};
 use crate::cell::Cell;
@@ -72,7 +73,7 @@ fn update(layer: &Layer) -> StateUpdate {
     }
 }
 
-/// The recurrent product `a·Uᵀ + b_hh` of `gates` gates from `from` on, into `rec` `[D, B, G·H]`.
+/// Writes the recurrent product `a·Uᵀ + b_hh` of `gates` gates, from gate `from` on, to `rec` `[D, B, G·H]`.
 fn recurrent(
     layer: &Layer,
     d: usize,
@@ -93,7 +94,7 @@ fn recurrent(
     product(&p, a, weights.0, weights.1, rec)
 }
 
-/// From `x` (projected) to `state` and `y`; gives `saved` and, under recurrent dropout, `dropped`.
+/// Computes `state` and `y` from the projected input `x`. Returns `saved` and, under recurrent dropout, `dropped`.
 pub fn forward(
     layer: &Layer,
     x: &Tensor,
@@ -154,7 +155,7 @@ pub fn forward(
     Ok((saved.clone(), dropped.clone()))
 }
 
-/// Room for the states as the recurrent product sees them, the first one in its place.
+/// Under recurrent dropout, allocates the states as the recurrent product reads them, and writes the first one.
 fn first_dropped(layer: &Layer, first: &Tensor) -> Result<Option<Tensor>> {
     let Some((share, key)) = layer.noise.dropout else { return Ok(None) };
     let (out, one) = (layer.out, layer.batch * layer.out);
@@ -167,14 +168,14 @@ fn first_dropped(layer: &Layer, first: &Tensor) -> Result<Option<Tensor>> {
     Ok(Some(dropped))
 }
 
-/// `d_n` of a GRU whose candidate has a product of its own.
+/// Returns `d_n` if the reset gate acts before the product, because the candidate then has a separate product.
 fn candidate_bias(layer: &Layer, w: &Weights) -> Result<Option<Tensor>> {
     let (Cell::GruResetBefore, Some((_, hh))) = (layer.cell, &w.bias) else { return Ok(None) };
     crate::ops::movement::slice(hh, 0, 2 * layer.hidden..3 * layer.hidden).map(Some)
 }
 
-/// From what `forward` left and `dy` to `d_gates`, and `carry` from the gradient of the last state to that of the
-/// first; gives the gradients of the projections.
+/// Computes `d_gates` from the results of [`forward`] and `dy`, and turns `carry` from the gradient of the last state
+/// into that of the first. Returns the gradients of the projections.
 pub fn backward(
     layer: &Layer,
     reads: &Reads,
@@ -250,7 +251,7 @@ pub fn backward(
         for (d, u) in matrices.iter().enumerate() {
             let at = p.d_gates_at(d, times[d], 0);
             let gates = if layer.cell.gates() == 3 { 2 } else { layer.cell.gates() };
-            // Where the reset gate acts before the product, q holds the candidate's part.
+            // If the reset gate acts before the product, `q` already holds the candidate's part.
             back(&p, (at, d, layer.cell == Cell::GruResetBefore), d_gates, (u, 0, gates * h), q)?;
             if layer.cell == Cell::Gru {
                 back(&p, (at + 3 * h, d, true), d_gates, (u, 2 * h, h), q)?;
@@ -260,7 +261,8 @@ pub fn backward(
     Ok(d_w_hr)
 }
 
-/// `δ·U` of the gate gradients from `at` on with `count` rows of `U`, into direction `d` of `[D, B, out]` or onto it.
+/// Multiplies the gate gradients, from index `at` on, by `count` rows of `U`. Writes the product to direction `d` of
+/// `into` `[D, B, out]`, or adds it there if `onto` is set.
 fn back(
     p: &Params,
     (at, d, onto): (usize, usize, bool),

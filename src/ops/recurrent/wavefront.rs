@@ -1,5 +1,5 @@
-//! Layers one behind the other: while one runs a chunk of the steps, the next runs the chunk before, and so on. They are
-//! the directions of one fused kernel, all forward, each a chunk behind.
+//! Runs a stack of layers as a wavefront: while one layer runs a chunk of steps, the next layer runs the chunk before
+//! it. The layers are the directions of one fused kernel. All run forward, and each trails the one before by a chunk.
 //!
 //! ```text
 //! wavefront       0     1     2     3          chunks of the steps by layer
@@ -7,7 +7,7 @@
 //! layer 1          a     b     c
 //! ```
 //!
-//! A stack of L layers then takes T + (L − 1)·chunk steps one after the other instead of L·T.
+//! A stack of L layers then takes T + (L − 1)·chunk sequential steps instead of L·T.
 
 use super::{Layer, Plan, Reads, Weights, copy_words, fused};
 use crate::device::Device;
@@ -18,17 +18,19 @@ use crate::ops::linalg::product;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// Steps of a chunk on a GPU: long against what its own product and dispatch cost, short against the sequence.
+/// Steps per chunk on a GPU. Long enough to amortize the product and the dispatch of a chunk, but short compared with
+/// the sequence.
 const CHUNK: usize = 32;
-/// Multiplications of a chunk on the CPU, for the same reason, and its least steps.
+/// Multiplications per chunk on the CPU, for the same reason.
 const WORK: usize = 8 << 20;
+/// Minimum number of steps per chunk on the CPU.
 const SHORT: usize = 16;
-/// A sequence has at least so many chunks, or the layers run side by side for too little of it.
+/// Minimum number of chunks in a sequence. With fewer, the layers overlap for too short a time.
 const CHUNKS: usize = 4;
-/// Most sequences on a GPU: with more, one layer keeps it busy. Not measured on hardware yet.
+/// Maximum number of sequences on a GPU. With more, one layer keeps the GPU busy. Not yet measured on hardware.
 const BATCH: usize = 64;
 
-/// Steps of a chunk, if `layers` like this one should run so.
+/// Returns the number of steps per chunk if `layers` layers like this one should run as a wavefront.
 pub fn chunk(device: &Device, layer: &Layer, layers: usize) -> Option<usize> {
     let fits = (2..=MOST_LAYERS).contains(&layers) && layer.directions == 1 && !layer.reverse;
     if !fits || layer.plan == Plan::Steps || !layer.stacks(layers) {
@@ -37,13 +39,13 @@ pub fn chunk(device: &Device, layer: &Layer, layers: usize) -> Option<usize> {
     let least = if device.is_gpu() {
         (layer.batch <= BATCH).then_some(CHUNK)?
     } else {
-        // With one thread there is nobody beside; with rows for all threads, nobody is idle.
+        // Only pays if there are idle threads, which a larger batch would occupy.
         device.has_idle_threads(layer.batch).then_some((WORK / layer.step_work()).max(SHORT))?
     };
     let chunks = layer.steps / least;
     (chunks >= CHUNKS).then(|| {
         let mut chunk = layer.steps.div_ceil(chunks);
-        // Products of few rows are summed otherwise: the numbers would depend on the number of threads.
+        // Products of few rows sum in another order, so results would depend on the number of threads.
         while (1..=SHORT).contains(&(layer.steps % chunk * layer.batch)) {
             chunk += 1;
         }
@@ -52,12 +54,12 @@ pub fn chunk(device: &Device, layer: &Layer, layers: usize) -> Option<usize> {
 }
 
 impl Layer {
-    /// Multiplications of a recurrent step.
+    /// Returns the number of multiplications of a recurrent step.
     fn step_work(&self) -> usize {
         [self.hidden, self.hidden, self.batch].into_iter().fold(self.cell.gates(), usize::saturating_mul).max(1)
     }
 
-    /// Whether the packed weights of so many layers, and their states and gates of all steps, can be in one buffer each.
+    /// Whether the packed weights of `layers` layers fit in one buffer, and so do their states and gates of all steps.
     fn stacks(&self, layers: usize) -> bool {
         let (h, gates) = (self.hidden, self.cell.gates());
         let packed = [layers, h.next_multiple_of(BLOCK), h + 2, gates];
@@ -65,13 +67,15 @@ impl Layer {
         [packed, states].iter().all(|dims| Shape::new("recurrent", dims).is_ok())
     }
 
-    /// This layer as the directions of a kernel that runs so many.
+    /// Returns this layer with `layers` layers as its directions.
     pub fn stacked(&self, layers: usize) -> Self {
         Self { directions: layers, ..*self }
     }
 
-    /// Runs layers of the same cell, of which this is the first, from `first` `[L, B, width]` in chunks; `packed` is
-    /// that of all. Keeps nothing for backward: `y` `[T, B, H]` and `last` `[L, B, width]`.
+    /// Runs a stack of layers with the same cell as a wavefront, for inference only. This is the first of them.
+    ///
+    /// Starts from `first` `[L, B, width]`; `packed` holds the recurrent matrices of all layers. Returns `y`
+    /// `[T, B, H]` and the last states `[L, B, width]`.
     pub fn forward_wavefront(
         &self,
         reads: &Reads,
@@ -119,7 +123,7 @@ impl Layer {
         Ok([self.last_columns(&y, layers)?, last])
     }
 
-    /// The outputs of the last layer, `[T, B, H]` of `[T·B, L·H]`.
+    /// Copies the outputs of the last layer `[T, B, H]` from those of all layers `[T·B, L·H]`.
     fn last_columns(&self, y: &Tensor, layers: usize) -> Result<Tensor> {
         let out = Tensor::empty("recurrent", y.device(), &[self.steps, self.batch, self.hidden])?;
         let [rows, h, all] = [self.rows(), self.hidden, layers * self.hidden].map(|n| n as u32);

@@ -3,7 +3,7 @@
 //! Each file of `tests/` that can run in a browser is compiled unchanged to its own wasm module, as an example of this
 //! package, with the attribute `#[test]` from here. `Cargo.toml` lists the files left out. `run.mjs` opens the browser,
 //! and `host.mjs` calls the exported tests one by one.
-#![allow(unsafe_code, reason = "calls of the page that hosts the tests")]
+#![allow(unsafe_code, reason = "calls functions of the page that hosts the tests")]
 
 use std::fmt::Debug;
 use std::sync::Once;

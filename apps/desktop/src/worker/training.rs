@@ -1,11 +1,10 @@
 //! A model that is trained on one device.
 
-use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use wgru::nn::Module;
-use wgru::train::{AdamConfig, HostData, Method, Optimizer, Progress, Reduction, TrainOptions, Trainer, loss};
-use wgru::{Error, Result, Rng, Tensor};
+use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
+use wgru::{Error, Result, Rng};
 
 use super::board::{Losses, Shared, Status};
 use super::snapshot::Snapshot;
@@ -78,26 +77,23 @@ impl Training {
         self.trainer.options_mut().epochs = self.trainer.epoch() + 1;
         self.trainer.set_rate(*rate)?;
         let mut ended = None;
-        let mse = |y: &Tensor, target: &Tensor| loss::mse(y, target, Reduction::Mean);
-        let mut between = |progress: &Progress, trainer: &Trainer| {
+        let mut training = self.trainer.start(&self.model, &self.data, Some(&self.validation), loss::mse)?;
+        while let Some(progress) = training.next_blocking()? {
+            let kept = training.trainer().snapshot().map_or(0, |kept| kept.updates());
             let mut board = shared.lock();
             board.made += 1;
             board.updates += 1;
-            board.snapshot = trainer.snapshot().map_or(board.snapshot, |kept| kept.updates().max(board.snapshot));
+            board.snapshot = board.snapshot.max(kept);
             drop(board);
-            if progress.loss.is_some() {
-                // The epoch is complete: it is recorded before further commands are obeyed.
-                return ControlFlow::Continue(());
+            // When the epoch is whole, commands can wait until it is noted.
+            if progress.loss.is_none() {
+                ended = listen(inbox, shared, rate, wanted);
             }
-            match listen(inbox, shared, rate, wanted) {
-                Some(end) => {
-                    ended = Some(end);
-                    ControlFlow::Break(())
-                }
-                None => ControlFlow::Continue(()),
+            if ended.is_some() {
+                break;
             }
-        };
-        let history = self.trainer.fit_blocking(&self.model, &self.data, Some(&self.validation), &mse, &mut between)?;
+        }
+        let history = training.finish_blocking()?;
         match (ended, history.loss.last(), history.validation.last()) {
             (Some(end), ..) => Ok(end),
             (None, Some(training), Some(validation)) => {

@@ -58,15 +58,15 @@ impl Input {
 ///
 /// # Errors
 /// [`Error::Unsupported`] naming a layer that ONNX cannot represent, such as one of unknown kind, or one with a
-/// projection, zoneout, or learned first states; [`Error::Shape`] for an input that a layer does not accept;
-/// [`Error::Value`] for the last step of a reverse direction; [`Error::Format`] for a duplicate name; errors of reading
-/// tensors back.
+/// projection, zoneout, or learned initial states; [`Error::Shape`] for an input that a layer does not accept;
+/// [`Error::Value`] for the last step of a reverse direction, or an invalid name of the input; [`Error::Format`] for a
+/// duplicate name; errors of reading tensors back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn export(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
     crate::wait::block_on(export_async(model, input))
 }
 
-/// [`export`], without blocking the thread.
+/// As [`export`], without blocking the thread.
 ///
 /// # Errors
 /// As [`export`].

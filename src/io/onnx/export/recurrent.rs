@@ -1,4 +1,4 @@
-//! Exports recurrent layers: one node per layer, time first.
+//! Exports recurrent layers as one node per layer, time-first.
 
 use super::super::info::Extent;
 use super::super::wire::Message;
@@ -9,7 +9,7 @@ use crate::io::RecurrentWeights;
 use crate::math::Activation;
 use crate::nn::RecurrentConfig;
 
-/// The operator of a cell.
+/// Returns ONNX's operator for a cell.
 fn operator(cell: Cell) -> &'static str {
     match cell {
         Cell::Gru | Cell::GruResetBefore => "GRU",
@@ -18,7 +18,7 @@ fn operator(cell: Cell) -> &'static str {
     }
 }
 
-/// ONNX's activations f, g, h of a layer. Refuses a layer that a node cannot express.
+/// Returns ONNX's activations f, g, h of a layer, or an error if a node cannot represent the layer.
 fn functions(name: &str, c: &RecurrentConfig) -> Result<Vec<Activation>> {
     let o = &c.options;
     let missing = [

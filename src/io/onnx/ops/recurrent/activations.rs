@@ -7,8 +7,8 @@ use crate::math::Activation;
 
 /// Returns the activations of every direction: `f` for an RNN, `f, g` for a GRU, `f, g, h` for an LSTM.
 ///
-/// Follows ONNX Runtime: names are case-insensitive, and each function that has an α (or β) takes the next value of the
-/// list. Once the list is used up, it takes the default of its own operator, or 0 if there is none.
+/// Follows ONNX Runtime: names are case-insensitive, and each function with an α (or β) takes the next value of the
+/// list. When the list is exhausted, it takes the default of its own operator, or 0 if there is none.
 pub fn read(b: &mut Builder, cell: Cell, directions: usize) -> Result<Vec<Vec<Activation>>> {
     let defaults: &[&str] = match cell {
         Cell::Gru | Cell::GruResetBefore => &["Sigmoid", "Tanh"],
@@ -47,7 +47,7 @@ pub fn read(b: &mut Builder, cell: Cell, directions: usize) -> Result<Vec<Vec<Ac
     Ok(out.chunks(defaults.len()).map(<[Activation]>::to_vec).collect())
 }
 
-/// One activation for each of the cell's [`activation_names`](Cell::activation_names), from ONNX's f, g, h.
+/// Returns one activation for each of the cell's [`activation_names`](Cell::activation_names), from ONNX's f, g, h.
 pub fn of_gates(cell: Cell, functions: &[Activation]) -> Vec<Activation> {
     cell.onnx_activations().iter().map(|&place| functions[place]).collect()
 }

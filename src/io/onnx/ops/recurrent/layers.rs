@@ -11,7 +11,7 @@ use crate::io::onnx::meter::Cost;
 use crate::nn::{Mode, Recurrent as Layer, RecurrentConfig, RecurrentOptions, RunOptions};
 use crate::tensor::Tensor;
 
-/// The weights of a node: `W` `[D, G·H, I]`, `R` `[D, G·H, H]`, `B` `[D, 2·G·H]`, `P` `[D, 3·H]`.
+/// Weights of a node: `W` `[D, G·H, I]`, `R` `[D, G·H, H]`, `B` `[D, 2·G·H]`, `P` `[D, 3·H]`.
 pub struct Sources<'a> {
     pub w: &'a Tensor,
     pub r: &'a Tensor,
@@ -107,7 +107,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// The layer of some directions of a node.
+/// Builds the layer for some directions of a node.
 fn layer(spec: &Spec, sources: &Sources, [input, hidden]: [usize; 2], directions: Range<usize>) -> Result<Layer> {
     let gates = spec.cell.gates();
     let config = RecurrentConfig {
@@ -143,7 +143,7 @@ fn blocks(x: &Tensor, d: usize, first: usize, order: &[usize], hidden: usize) ->
     Tensor::concat(&parts.iter().collect::<Vec<_>>(), 0)
 }
 
-/// The tensor on `device`.
+/// Copies a tensor to `device`, unless it is already there.
 fn on(device: &Device, tensor: Tensor) -> Result<Tensor> {
     match tensor.device() == device {
         true => Ok(tensor),

@@ -29,9 +29,9 @@ const PACKED: usize = 16;
 /// States of a recurrent node, before or after a run.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// `[D, B, H]`, the hidden states.
+    /// Hidden states `[D, B, H]`.
     pub h: Tensor,
-    /// `[D, B, H]`, the cell states of an LSTM.
+    /// Cell states of an LSTM, `[D, B, H]`.
     pub c: Option<Tensor>,
 }
 
@@ -93,7 +93,7 @@ impl Spec {
         if clip.is_some_and(|c| c.is_nan() || c <= 0.0) {
             return Err(b.refuse(format!("clip {clip:?}")));
         }
-        // ONNX's default is the reset before the product.
+        // By default, ONNX's reset gate acts before the product.
         let resets_before = cell == Cell::Gru && !b.flag("linear_before_reset", false)?;
         Ok(Self {
             cell: if resets_before { Cell::GruResetBefore } else { cell },
@@ -121,7 +121,7 @@ impl Recurrent {
         self.spec.directions == 1 && !self.spec.reverse
     }
 
-    /// An upper bound on the cost of [`run`](Recurrent::run).
+    /// Returns an upper bound on the cost of [`run`](Recurrent::run).
     pub fn cost(&self, args: &Args) -> Result<Cost> {
         let (spec, x) = (&self.spec, args.tensor(0)?);
         let steps = match *x.dims() {
@@ -149,7 +149,7 @@ impl Recurrent {
         Ok(built + values + copied(args)?.times(2) + packed + products + each)
     }
 
-    /// Runs the node. `carried` states replace its own first states.
+    /// Runs the node. `carried` states replace its own initial states.
     pub fn run(&self, args: &Args, carried: Option<&State>) -> Result<(Vec<Value>, State)> {
         let spec = &self.spec;
         let x = spec.turned(args.tensor(0)?)?;
@@ -186,7 +186,7 @@ impl Recurrent {
     }
 }
 
-/// Returns `sequence_lens`, checked for `x` `[T, B, I]`.
+/// Returns `sequence_lens`, after checking them against `x` `[T, B, I]`.
 fn lengths(given: &[i64], x: &[usize]) -> Result<Vec<usize>> {
     let &[steps, batch, _] = x else { return Err(Error::shape("onnx", "X", "three axes", x)) };
     if given.len() != batch {
@@ -197,7 +197,7 @@ fn lengths(given: &[i64], x: &[usize]) -> Result<Vec<usize>> {
     given.iter().map(|length| fits(length).ok_or_else(|| wrong(length))).collect()
 }
 
-/// Returns the last states as ONNX Runtime does: 0 for a sequence without steps, whatever its first state.
+/// Returns the last states as ONNX Runtime does: 0 for a sequence without steps, even if its initial state is not 0.
 fn shown(last: &Tensor, lengths: Option<&[usize]>) -> Result<Tensor> {
     let Some(lengths) = lengths.filter(|l| l.contains(&0)) else { return Ok(last.clone()) };
     let rows: Vec<f32> = lengths.iter().map(|&l| if l == 0 { 0.0 } else { 1.0 }).collect();

@@ -1,12 +1,12 @@
 //! Snapshots of training runs in host memory
 
-use super::trainer::{Best, Trainer};
-use super::watch::Report;
+use super::{Best, Trainer};
 use crate::error::Result;
 use crate::keeper::{HostCopy, Keeper};
 use crate::nn::Module;
 use crate::rng::Rng;
 use crate::tensor::Tensor;
+use crate::train::watch::Report;
 
 /// The complete state of a training run in host memory, from which it continues bit for bit: weights, optimizer state,
 /// random generator, epoch, position within the epoch, and best weights. It outlives the device. [`Trainer::resume`]
@@ -63,7 +63,7 @@ impl Snapshot {
     /// Takes a snapshot between two epochs, and waits for it.
     pub(crate) async fn take(trainer: &Trainer, model: &dyn Module) -> Result<Self> {
         let mut keeper = Keeper::every(1);
-        begin(&mut keeper, trainer, model, None)?;
+        begin(&mut keeper, trainer, Some(model), None)?;
         keeper.finish().await?;
         let mut copy = keeper.take().expect("finished");
         if let Some(resumed) = &trainer.resumed {
@@ -74,18 +74,20 @@ impl Snapshot {
     }
 }
 
-/// Starts the copies of a snapshot. Within an epoch they include the running loss.
+/// Starts the copies of a snapshot. Without a model they hold the parameters of the optimizer; within an epoch they
+/// include the running loss.
 fn begin(
     keeper: &mut Keeper<Place>,
     trainer: &Trainer,
-    model: &dyn Module,
+    model: Option<&dyn Module>,
     within: Option<(Within, &Tensor)>,
 ) -> Result<()> {
     let (state, steps) = trainer.optimizer.state();
     let named = |prefix: &'static str, list: Vec<(String, Tensor)>| {
         list.into_iter().map(move |(name, tensor)| (format!("{prefix}{name}"), tensor))
     };
-    let mut tensors: Vec<_> = named(MODEL, model.parameters()).chain(named(OPTIMIZER, state)).collect();
+    let weights = model.map_or_else(|| trainer.optimizer.parameters(), |model| model.parameters());
+    let mut tensors: Vec<_> = named(MODEL, weights).chain(named(OPTIMIZER, state)).collect();
     tensors.extend(within.as_ref().map(|(_, status)| (STATUS.to_string(), (*status).clone())));
     let names = |best: &Best| {
         let named = trainer.optimizer.distinct().zip(&best.weights);
@@ -128,24 +130,22 @@ impl Trainer {
     /// skipped. `None` turns snapshots off.
     ///
     /// ```
-    /// # use std::ops::ControlFlow;
     /// # use wgru::{Device, Result, Rng, nn::{Linear, Module}, train::*};
     /// fn build(device: &Device) -> Result<(Linear, HostData, Trainer)> {
     ///     let model = Linear::new(device, 1, 1, true, &mut Rng::new(1))?;
-    ///     let data = HostData::new(device, vec![0.5; 64], &[1], vec![1.0; 64], &[1])?;
+    ///     let data = HostData::new(device, vec![0.5; 64], &[1])?.with_targets(vec![1.0; 64], &[1])?;
     ///     let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 0.1)?;
     ///     let trainer = Trainer::new(optimizer, TrainOptions { epochs: 5, batch: 8, ..Default::default() }, Rng::new(2));
     ///     Ok((model, data, trainer))
     /// }
-    /// # let mse = |x: &_, y: &_| loss::mse(x, y, Reduction::Mean);
     /// let (model, data, mut trainer) = build(&Device::cpu())?;
     /// trainer.keep_every(Some(10));
-    /// let trained = trainer.fit_blocking(&model, &data, None, &mse, &mut |_, _| ControlFlow::Continue(()));
+    /// let trained = trainer.fit_blocking(&model, &data, None, loss::mse);
     /// // After `Err(Error::DeviceLost(_))`: open another device, rebuild everything there, and continue.
     /// let kept = trainer.snapshot().expect("taken every 10 updates").clone();
     /// let (model, data, mut trainer) = build(&Device::cpu())?;
     /// trainer.resume(&model, &kept)?;
-    /// let history = trainer.fit_blocking(&model, &data, None, &mse, &mut |_, _| ControlFlow::Continue(()))?;
+    /// let history = trainer.fit_blocking(&model, &data, None, loss::mse)?;
     /// assert_eq!(trainer.epoch(), 5);
     /// # trained?;
     /// # Ok::<(), wgru::Error>(())
@@ -160,7 +160,7 @@ impl Trainer {
     }
 
     /// Collects a pending snapshot if it has arrived, and starts a new one if it is due.
-    pub(super) fn keep(&mut self, model: &dyn Module, within: Option<(Within, &Tensor)>) -> Result<()> {
+    pub(super) fn keep(&mut self, model: Option<&dyn Module>, within: Option<(Within, &Tensor)>) -> Result<()> {
         let Some(mut keeping) = self.keeping.take() else { return Ok(()) };
         let result = keeping.keep(self, model, within);
         self.keeping = Some(keeping);
@@ -178,7 +178,7 @@ impl Trainer {
 }
 
 impl Keeping {
-    fn keep(&mut self, trainer: &Trainer, model: &dyn Module, within: Option<(Within, &Tensor)>) -> Result<()> {
+    fn keep(&mut self, trainer: &Trainer, model: Option<&dyn Module>, within: Option<(Within, &Tensor)>) -> Result<()> {
         self.keeper.look()?;
         self.arrive();
         if trainer.updates.is_multiple_of(self.every) && !self.keeper.is_busy() {

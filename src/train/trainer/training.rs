@@ -1,0 +1,303 @@
+//! A training run, advanced update by update.
+
+use std::collections::VecDeque;
+
+use super::evaluate::mean_loss;
+use super::{History, Progress, Resumed, Trainer, Within};
+use crate::error::{Error, Result};
+use crate::nn::Mode;
+use crate::rng::Rng;
+use crate::train::step::Step;
+use crate::train::watch::Watch;
+use crate::train::{Data, clip_grad_norm, diverged};
+
+/// A run that the caller advances update by update, from [`Trainer::start`] or [`Trainer::start_with`]. Use it where
+/// something must happen between two updates that [`Trainer::on_progress`] cannot do: await, or borrow local variables.
+/// [`Trainer::fit`] is a loop over it.
+///
+/// ```
+/// use wgru::{Device, Rng, nn::{Linear, Module}, train::*};
+/// let (device, mut rng) = (Device::cpu(), Rng::new(1));
+/// let model = Linear::new(&device, 1, 1, true, &mut rng)?;
+/// let data = HostData::new(&device, vec![0.5; 64], &[1])?.with_targets(vec![1.0; 64], &[1])?;
+/// let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 0.1)?;
+/// let mut trainer = Trainer::new(optimizer, TrainOptions::default(), rng);
+/// let mut training = trainer.start(&model, &data, None, loss::mse)?;
+/// while let Some(progress) = training.next_blocking()? {
+///     if progress.loss.is_some_and(|loss| loss < 0.1) {
+///         break;
+///     }
+/// }
+/// let history = training.finish_blocking()?;
+/// assert!(history.stopped_early);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+///
+/// Dropping it abandons the run: the weights stay as they are, and those of the best epoch are not restored.
+#[must_use = "a run makes updates only while it is advanced"]
+pub struct Training<'a> {
+    trainer: &'a mut Trainer,
+    data: &'a dyn Data,
+    validation: Option<&'a dyn Data>,
+    step: Step<'a>,
+    /// The unfinished epoch.
+    epoch: Option<Epoch>,
+    /// Whether the last report was the last one of the run.
+    is_last: bool,
+    is_over: bool,
+}
+
+/// An epoch between its first update and its end.
+struct Epoch {
+    /// The order of the examples.
+    order: Vec<usize>,
+    /// The random generator before it shuffled the examples.
+    begun: Rng,
+    /// Updates of the run before this epoch.
+    first: u64,
+    /// The next update of the epoch.
+    next: usize,
+    /// Updates of the whole epoch.
+    of: usize,
+    /// From the first update on.
+    watch: Option<Watch>,
+    /// The status to begin with, in a resumed epoch.
+    status: Option<Vec<f32>>,
+    marks: VecDeque<Mark>,
+}
+
+/// The state of a run before an update.
+struct Mark {
+    /// The update, counted within the epoch.
+    update: usize,
+    rng: Rng,
+    /// Steps of the optimizer, by parameter.
+    steps: Vec<u64>,
+}
+
+impl<'a> Training<'a> {
+    pub(super) fn new(
+        trainer: &'a mut Trainer,
+        data: &'a dyn Data,
+        validation: Option<&'a dyn Data>,
+        step: Step<'a>,
+    ) -> Self {
+        Self { trainer, data, validation, step, epoch: None, is_last: false, is_over: false }
+    }
+
+    /// The trainer as it stands. After the last update of an epoch, [`Progress::loss`] is there, and the trainer can be
+    /// saved by [`checkpoint_to_file`](crate::io::checkpoint_to_file).
+    pub fn trainer(&self) -> &Trainer {
+        self.trainer
+    }
+
+    /// Makes an update; with the last one of an epoch also the validation. Returns `None` once the run is over: after
+    /// the last epoch, or when patience runs out. With patience, the model then has the weights of the best epoch.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`]. The run is over then.
+    pub async fn next(&mut self) -> Result<Option<Progress>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        match self.advance().await {
+            Ok(Some(progress)) => Ok(Some(progress)),
+            Ok(None) => self.settle(Ok(())).await.map(|()| None),
+            Err(error) => self.settle(Err(error)).await.map(|()| None),
+        }
+    }
+
+    /// Ends the run, at once if it is not over, and returns its losses. With patience, the model has the weights of the
+    /// best epoch. After an end within an epoch, continue from a checkpoint or a snapshot.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`].
+    pub async fn finish(mut self) -> Result<History> {
+        if !self.is_over {
+            let ended = self.break_off().await;
+            self.settle(ended).await?;
+        }
+        Ok(self.trainer.history.clone())
+    }
+
+    /// [`next`](Self::next), waiting for it.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
+    pub fn next_blocking(&mut self) -> Result<Option<Progress>> {
+        crate::wait::block_on(self.next())
+    }
+
+    /// [`finish`](Self::finish), waiting for it.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
+    pub fn finish_blocking(self) -> Result<History> {
+        crate::wait::block_on(self.finish())
+    }
+
+    /// The whole run, with the trainer's callback.
+    pub(super) async fn run(mut self) -> Result<History> {
+        while let Some(progress) = self.next().await? {
+            if self.trainer.report(&progress).is_break() {
+                break;
+            }
+        }
+        self.finish().await
+    }
+
+    /// [`run`](Self::run), waiting for it.
+    #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
+    pub(super) fn run_blocking(self) -> Result<History> {
+        crate::wait::block_on(self.run())
+    }
+
+    async fn advance(&mut self) -> Result<Option<Progress>> {
+        let trainer = &mut *self.trainer;
+        if self.is_last || (self.epoch.is_none() && trainer.epoch >= trainer.options.epochs) {
+            return Ok(None);
+        }
+        let epoch = self.epoch.get_or_insert_with(|| Epoch::begin(trainer, self.data.len()));
+        let goes_on = epoch.update(trainer, self.data, &mut self.step).await?;
+        let (updates, of) = (epoch.next, epoch.of);
+        if goes_on && updates < of {
+            return Ok(Some(Progress { epoch: trainer.epoch, updates, of, loss: None, validation: None }));
+        }
+        let mean = self.close().await?;
+        let validation = match self.validation {
+            Some(data) => Some(mean_loss(data, self.trainer.options.batch, &mut self.step).await?),
+            None => None,
+        };
+        let trainer = &mut *self.trainer;
+        trainer.history.loss.push(mean);
+        trainer.history.validation.extend(validation);
+        trainer.epoch += 1;
+        if let Some(loss) = validation
+            && !trainer.keep_best(loss, of).await?
+        {
+            self.is_last = true;
+            trainer.history.stopped_early = trainer.epoch < trainer.options.epochs;
+        }
+        trainer.keep(self.step.model(), None)?;
+        Ok(Some(Progress { epoch: trainer.epoch - 1, updates: of, of, loss: Some(mean), validation }))
+    }
+
+    /// Ends an epoch: waits for its updates, checks them and returns their mean loss.
+    async fn close(&mut self) -> Result<f32> {
+        let Some(Epoch { order, first, watch: Some(watch), marks, .. }) = self.epoch.take() else {
+            return Ok(f32::NAN);
+        };
+        let report = watch.report().await?;
+        if !report.has_failed() {
+            return Ok(report.total);
+        }
+        let trainer = &mut *self.trainer;
+        trainer.updates = first + report.updates as u64;
+        // Updates that were attempted after the failure, but not made.
+        if let Some(mark) = marks.into_iter().find(|mark| mark.update == report.updates) {
+            trainer.rng = mark.rng;
+            trainer.optimizer.set_steps(&mark.steps);
+        }
+        // A loss that is not finite is not counted; that of an update with a flag was.
+        let update = report.updates - usize::from(!report.flagged.is_empty());
+        let names: Vec<&str> = trainer.optimizer.names().collect();
+        let flagged: Vec<&str> = report.flagged.iter().map(|&i| names[i]).collect();
+        let batch = order
+            .chunks(trainer.options.batch)
+            .nth(update)
+            .and_then(|examples| Some(self.data.batch(examples).ok()?.of(examples)));
+        // Frozen parameters, too, may hold NaN.
+        let of_model = self.step.model().map(|model| model.parameters()).unwrap_or_default();
+        let parameters = [trainer.optimizer.parameters(), of_model].concat();
+        let cause = diverged::cause(&mut self.step, &parameters, &flagged, batch).await;
+        let cause = cause.unwrap_or_else(|error| format!("the loss is not finite ({error})"));
+        Err(Error::Diverged { epoch: trainer.epoch, update, cause })
+    }
+
+    /// Ends a run that is not over.
+    async fn break_off(&mut self) -> Result<()> {
+        let is_within = self.epoch.is_some();
+        if is_within {
+            self.close().await?;
+        }
+        let trainer = &mut *self.trainer;
+        trainer.history.stopped_early = is_within || trainer.epoch < trainer.options.epochs;
+        Ok(())
+    }
+
+    /// Collects the last snapshot and restores the best weights, whatever ended the run.
+    async fn settle(&mut self, ended: Result<()>) -> Result<()> {
+        self.is_over = true;
+        let trainer = &mut *self.trainer;
+        let ended = match ended {
+            Ok(()) => trainer.finish_keeping().await,
+            failed => failed,
+        };
+        let restored = trainer.restore_best();
+        trainer.history.best_epoch = trainer.best().map(|best| best.epoch - 1);
+        ended.and(restored)
+    }
+}
+
+impl Epoch {
+    /// The next epoch of a run over `len` examples, or the rest of a resumed one.
+    fn begin(trainer: &mut Trainer, len: usize) -> Self {
+        let mut order: Vec<usize> = (0..len).collect();
+        // `resumed` is kept until the first update is made, so that an error before it loses nothing.
+        let (next, begun, status) = match &trainer.resumed {
+            Some(Resumed { within, status }) => (within.done, within.begun.clone(), Some(status.clone())),
+            None => (0, trainer.rng.clone(), None),
+        };
+        if trainer.options.shuffle {
+            let mut drawn = begun.clone();
+            drawn.shuffle(&mut order);
+            if next == 0 {
+                trainer.rng = drawn;
+            }
+        }
+        let (first, of) = (trainer.updates - next as u64, len.div_ceil(trainer.options.batch));
+        Self { order, begun, first, next, of, watch: None, status, marks: VecDeque::new() }
+    }
+
+    /// Makes the next update. Returns `false` when an update of this epoch is known to have failed.
+    async fn update(&mut self, trainer: &mut Trainer, data: &dyn Data, step: &mut Step<'_>) -> Result<bool> {
+        let (done, size) = (self.next, trainer.options.batch);
+        let Some(examples) = self.order.chunks(size).nth(done) else { return Ok(true) };
+        let batch = data.batch(examples)?.of(examples);
+        trainer.optimizer.set_rate(trainer.options.schedule.rate(trainer.rate, trainer.updates))?;
+        self.marks.push_back(Mark { update: done, rng: trainer.rng.clone(), steps: trainer.optimizer.steps() });
+        trainer.optimizer.zero_grad();
+        let value = step.loss(&batch, &mut Mode::Train(&mut trainer.rng))?;
+        value.backward()?;
+        if let Some(max) = trainer.options.clip_norm {
+            clip_grad_norm(&trainer.optimizer.parameters(), max)?;
+        }
+        let watch = match &mut self.watch {
+            Some(watch) => watch,
+            none => {
+                let parameters = trainer.optimizer.names().len();
+                none.insert(Watch::new(value.device(), parameters, self.status.as_deref())?)
+            }
+        };
+        watch.add(&value, examples.len() as f32 / self.order.len() as f32)?;
+        trainer.optimizer.step_guarded(watch.status())?;
+        trainer.updates += 1;
+        trainer.resumed = None;
+        self.next += 1;
+        value.device().catch_up().await?;
+        if watch.has_failed()? {
+            return Ok(false);
+        }
+        if self.next < self.of {
+            let (begun, examples) = (self.begun.clone(), self.order.len());
+            let within = Within { done: self.next, begun, examples, batch: size };
+            trainer.keep(step.model(), Some((within, watch.status())))?;
+        }
+        while self.marks.front().is_some_and(|mark| mark.update < watch.confirmed()) {
+            self.marks.pop_front();
+        }
+        Ok(true)
+    }
+}
