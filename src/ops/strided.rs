@@ -1,8 +1,7 @@
 //! Operations on strided axes, by kernels that take four.
 //!
 //! A tensor has up to [`MAX_RANK`] axes, but the parameter blocks of [`Copy`] and [`Binary`](crate::kernels::Binary)
-//! hold four. Most shapes fit: axes of extent 1 are dropped, and neighbours that are contiguous in both operands are one
-//! axis.
+//! hold four. Most shapes fit: axes of extent 1 are dropped, and neighbours that are contiguous in both operands merge.
 
 use crate::error::Result;
 use crate::kernels::Copy;
