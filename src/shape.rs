@@ -8,7 +8,7 @@ pub const MAX_RANK: usize = 8;
 /// Extents of a contiguous tensor, outermost first. Every extent is at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Padded with ones after the last axis.
+    /// Padded with ones in front.
     dims: [usize; MAX_RANK],
     rank: usize,
 }
@@ -29,7 +29,7 @@ impl Shape {
         match len {
             Some(n) if n < u32::MAX as usize => {
                 let mut shape = Self { dims: [1; MAX_RANK], rank: dims.len() };
-                shape.dims[..dims.len()].copy_from_slice(dims);
+                shape.dims[MAX_RANK - dims.len()..].copy_from_slice(dims);
                 Ok(shape)
             }
             _ => Err(Error::shape(op, "shape", "fewer than 2^32 - 1 elements", dims)),
@@ -38,7 +38,7 @@ impl Shape {
 
     /// Returns the extents.
     pub fn dims(&self) -> &[usize] {
-        &self.dims[..self.rank]
+        &self.dims[MAX_RANK - self.rank..]
     }
 
     /// Returns the number of elements.
@@ -48,24 +48,17 @@ impl Shape {
 
     /// Returns the extents as [`MAX_RANK`] axes, padded with ones in front.
     pub fn padded(&self) -> [u32; MAX_RANK] {
-        let mut out = [1; MAX_RANK];
-        for (o, &d) in out[MAX_RANK - self.rank..].iter_mut().zip(&self.dims) {
-            *o = d as u32;
-        }
-        out
+        self.dims.map(|d| d as u32)
     }
 
     /// Returns the element strides of the axes of [`padded`](Self::padded); 0 where the extent is 1, so that such an
     /// axis broadcasts.
     pub fn strides(&self) -> [u32; MAX_RANK] {
-        let dims = self.padded();
         let mut stride = 1;
         let mut out = [0; MAX_RANK];
-        for axis in (0..MAX_RANK).rev() {
-            if dims[axis] > 1 {
-                out[axis] = stride;
-            }
-            stride *= dims[axis];
+        for (o, &d) in out.iter_mut().zip(&self.dims).rev() {
+            *o = if d > 1 { stride } else { 0 };
+            stride *= d as u32;
         }
         out
     }
@@ -75,13 +68,15 @@ impl Shape {
     /// # Errors
     /// [`Error::Shape`] if an extent differs and neither is 1.
     pub fn broadcast(op: &'static str, a: &Self, b: &Self) -> Result<Self> {
+        if a == b {
+            return Ok(*a);
+        }
         let rank = a.rank.max(b.rank);
-        let (da, db) = (a.padded(), b.padded());
         let mut dims = [1; MAX_RANK];
-        for axis in MAX_RANK - rank..MAX_RANK {
-            dims[axis] = match (da[axis], db[axis]) {
-                (x, y) if x == y || y == 1 => x as usize,
-                (1, y) => y as usize,
+        for ((d, &x), &y) in dims.iter_mut().zip(&a.dims).zip(&b.dims) {
+            *d = match (x, y) {
+                _ if x == y || y == 1 => x,
+                (1, _) => y,
                 _ => return Err(Error::shape(op, "rhs", format!("broadcastable to {:?}", a.dims()), b.dims())),
             };
         }

@@ -59,7 +59,8 @@ fn backward_of_recurrent(run: &(dyn Any + Send + Sync), dys: &[Option<Tensor>]) 
 }
 
 impl Tensor {
-    /// Back-propagates from this scalar: adds `∂self/∂leaf` to the [`grad`](Tensor::grad) of every leaf it was made from.
+    /// Back-propagates from this scalar: adds `∂self/∂leaf` to the [`grad`](Tensor::grad) of every leaf that it depends
+    /// on.
     ///
     /// # Errors
     /// [`Error::Shape`] unless it has one element, [`Error::Value`] when no leaf is behind it,

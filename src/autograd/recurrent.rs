@@ -23,7 +23,8 @@ pub(crate) enum Kept {
     States(States),
 }
 
-/// Puts a run on the tape: `outputs` are its outputs and last states, `inputs` are `x`, the first states and the weights.
+/// Puts a run on the tape: `outputs` are its outputs and last states, `inputs` are `x`, the first states and the
+/// weights.
 pub(crate) fn recurrent(
     op: &'static str,
     inputs: &[&Tensor],

@@ -35,7 +35,7 @@ pub fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     b.check_dtype(name, "rhs", "f32")?;
     a.device().check_same(name, "rhs", b)?;
     let shape = Shape::broadcast(name, a.shape(), b.shape())?;
-    let axes = Axes::new(shape.padded(), [a.shape().strides(), b.shape().strides()]);
+    let axes = Axes::new(&shape.padded(), [&a.shape().strides(), &b.shape().strides()]);
     let Some(Fitted { dims, strides: [a_strides, b_strides] }) = axes.fitted() else {
         // The operands broadcast along too many separate axes for the kernel: repeat one of them first.
         let (a, b) = match b.shape() == &shape {

@@ -1,8 +1,7 @@
 //! Operations on strided axes, by kernels that take four.
 //!
 //! A tensor has up to [`MAX_RANK`] axes, but the parameter blocks of [`Copy`] and [`Binary`](crate::kernels::Binary)
-//! hold four. Most shapes fit: axes of extent 1 are dropped, and neighbours that are contiguous in both operands are one
-//! axis.
+//! hold four. Most shapes fit: axes of extent 1 are dropped, and neighbours that are contiguous in both operands merge.
 
 use crate::error::Result;
 use crate::kernels::Copy;
@@ -23,52 +22,52 @@ pub struct Fitted {
 
 /// The fewest axes that address the same elements of two operands, in the same order.
 pub struct Axes {
+    /// Outermost first; those in front of `first` are `[1, 0, 0]`.
     axes: [Axis; MAX_RANK],
-    len: usize,
+    first: usize,
 }
 
 impl Axes {
     /// Drops axes of extent 1 and merges neighbours that are contiguous in both operands.
-    pub fn new(dims: [u32; MAX_RANK], strides: [[u32; MAX_RANK]; 2]) -> Self {
-        let (mut axes, mut len) = ([[1, 0, 0]; MAX_RANK], 0);
-        for i in (0..MAX_RANK).filter(|&i| dims[i] > 1) {
-            let axis = [dims[i], strides[0][i], strides[1][i]];
-            match axes[..len].last_mut() {
-                Some([extent, a, b]) if [*a, *b] == [axis[0] * axis[1], axis[0] * axis[2]] => {
-                    (*extent, *a, *b) = (*extent * axis[0], axis[1], axis[2]);
-                }
+    pub fn new(dims: &[u32; MAX_RANK], strides: [&[u32; MAX_RANK]; 2]) -> Self {
+        let (mut axes, mut first) = ([[1, 0, 0]; MAX_RANK], MAX_RANK);
+        for i in (0..MAX_RANK).rev().filter(|&i| dims[i] > 1) {
+            let [extent, a, b] = [dims[i], strides[0][i], strides[1][i]];
+            match axes.get_mut(first) {
+                Some(inner) if a == inner[0] * inner[1] && b == inner[0] * inner[2] => inner[0] *= extent,
                 _ => {
-                    axes[len] = axis;
-                    len += 1;
+                    first -= 1;
+                    axes[first] = [extent, a, b];
                 }
             }
         }
-        Self { axes, len }
+        Self { axes, first }
     }
 
-    /// The axes for a kernel; `None` if they are too many.
+    /// Returns the axes for a kernel; `None` if they are too many.
     pub fn fitted(&self) -> Option<Fitted> {
-        let lead = KERNEL.checked_sub(self.len)?;
-        let mut fitted = Fitted { dims: [1; KERNEL], strides: [[0; KERNEL]; 2] };
-        for (i, &[extent, a, b]) in self.axes[..self.len].iter().enumerate() {
-            (fitted.dims[lead + i], fitted.strides[0][lead + i], fitted.strides[1][lead + i]) = (extent, a, b);
+        if self.first < MAX_RANK - KERNEL {
+            return None;
         }
-        Some(fitted)
+        let [.., x, y, z, w] = self.axes;
+        let of = |part: usize| [x[part], y[part], z[part], w[part]];
+        Some(Fitted { dims: of(0), strides: [of(1), of(2)] })
     }
 
     /// Takes the shortest axis out.
     fn take_shortest(&mut self) -> Axis {
-        let mut shortest = 0;
-        for i in 1..self.len {
+        let mut shortest = self.first;
+        for i in self.first..MAX_RANK {
             if self.axes[i][0] < self.axes[shortest][0] {
                 shortest = i;
             }
         }
         let axis = self.axes[shortest];
-        self.len -= 1;
-        for i in shortest..self.len {
-            self.axes[i] = self.axes[i + 1];
+        for i in (self.first..shortest).rev() {
+            self.axes[i + 1] = self.axes[i];
         }
+        self.axes[self.first] = [1, 0, 0];
+        self.first += 1;
         axis
     }
 }
@@ -89,21 +88,21 @@ pub fn copy(
     (dst, dst_strides, dst_offset): (&Tensor, [u32; MAX_RANK], usize),
     dims: [u32; MAX_RANK],
 ) -> Result<()> {
-    let mut axes = Axes::new(dims, [src_strides, dst_strides]);
-    let (mut outer, mut runs) = ([[1, 0, 0]; MAX_RANK - KERNEL], 1);
+    let mut axes = Axes::new(&dims, [&src_strides, &dst_strides]);
+    let (mut outer, mut taken, mut runs) = ([[1, 0, 0]; MAX_RANK - KERNEL], 0, 1);
     let fitted = loop {
         match axes.fitted() {
             Some(fitted) => break fitted,
             None => {
-                let axis = axes.take_shortest();
-                outer[axes.len - KERNEL] = axis;
-                runs *= axis[0];
+                outer[taken] = axes.take_shortest();
+                runs *= outer[taken][0];
+                taken += 1;
             }
         }
     };
     for run in 0..runs {
         let (mut rest, mut offsets) = (run, [src_offset as u32, dst_offset as u32]);
-        for [extent, a, b] in outer {
+        for [extent, a, b] in &outer[..taken] {
             let index = rest % extent;
             rest /= extent;
             offsets = [offsets[0] + index * a, offsets[1] + index * b];
@@ -121,8 +120,8 @@ mod tests {
 
     /// Extents after merging.
     fn extents(dims: &[usize], strides: [[u32; MAX_RANK]; 2]) -> Vec<u32> {
-        let axes = Axes::new(Shape::new("test", dims).unwrap().padded(), strides);
-        axes.axes[..axes.len].iter().map(|axis| axis[0]).collect()
+        let axes = Axes::new(&Shape::new("test", dims).unwrap().padded(), strides.each_ref());
+        axes.axes[axes.first..].iter().map(|axis| axis[0]).collect()
     }
 
     #[test]
@@ -143,7 +142,7 @@ mod tests {
         let dims = [5, 2, 3, 2, 7].map(|d| d as usize);
         let of = |dims: &[usize]| Shape::new("test", dims).unwrap().strides();
         let strides = [of(&dims), of(&[1, 2, 1, 2, 1])];
-        let mut axes = Axes::new(Shape::new("test", &dims).unwrap().padded(), strides);
+        let mut axes = Axes::new(&Shape::new("test", &dims).unwrap().padded(), strides.each_ref());
         assert!(axes.fitted().is_none());
         assert_eq!(axes.take_shortest(), [2, 42, 2]);
         let fitted = axes.fitted().unwrap();
