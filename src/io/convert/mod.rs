@@ -24,7 +24,8 @@ use crate::error::{Error, Result};
 /// the two biases are added. That does not happen for a GRU with reset after, which needs both.
 ///
 /// ```
-/// use wgru::io::{Cell, RecurrentWeights, TensorFile, load_recurrent_blocking};
+/// use wgru::Cell;
+/// use wgru::io::{RecurrentWeights, TensorFile, load_recurrent_blocking};
 /// let mut keras = TensorFile::default();                                          // an .npz of layer.get_weights()
 /// keras.insert("kernel", &[2, 9], vec![0.1; 18]);
 /// keras.insert("recurrent_kernel", &[3, 9], vec![0.2; 27]);
