@@ -353,7 +353,6 @@ impl Tensor {
     }
 
     /// Starts a readback of the elements, of any type; see `Device::poll_read`.
-    #[cfg(feature = "autograd")]
     pub(crate) fn start_read(&self) -> Result<Reading> {
         Ok(self.device().start_reads(&[(self.memory(), self.len())])?.remove(0))
     }
