@@ -31,13 +31,13 @@ wgru = { path = "$root" }
 strip = true
 EOF
 cat >"$work/src/main.rs" <<'EOF'
-use wgru::{Device, Tensor, io, nn::{Mode, SequenceInput}};
+use wgru::{Device, Tensor, io, nn::{Mode, RunOptions}};
 fn main() -> wgru::Result<()> {
     let device = Device::auto_blocking()?;
     let path = std::env::args().nth(1).unwrap_or_else(|| "gru.safetensors".into());
-    let gru = io::load_gru(&device, &io::TensorFile::open(path)?)?;
+    let gru = io::load_recurrent_blocking(&device, &io::TensorFile::open(path)?)?;
     let x = Tensor::zeros(&device, &[10, 1, gru.config().input])?;
-    println!("{:?}", gru.run(&x, SequenceInput::default(), &mut Mode::Eval)?.h_n.to_vec()?);
+    println!("{:?}", gru.run(&x, RunOptions::default(), &mut Mode::Eval)?.h_n.to_vec()?);
     Ok(())
 }
 EOF

@@ -193,7 +193,12 @@ impl HostData {
 /// Number of values of one example.
 fn width(op: &'static str, dims: &[usize]) -> Result<usize> {
     if dims.len() >= MAX_RANK {
-        return Err(Error::shape(op, "dims", format!("at most {} axes, without that of the batch", MAX_RANK - 1), dims));
+        return Err(Error::shape(
+            op,
+            "dims",
+            format!("at most {} axes, without that of the batch", MAX_RANK - 1),
+            dims,
+        ));
     }
     Ok(Shape::new(op, dims)?.len())
 }

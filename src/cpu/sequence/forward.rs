@@ -271,7 +271,9 @@ unsafe fn gru_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize)
         let g = Group::<M>::new(s, done, unit);
         g.expect_inputs::<V>(3);
         let sums = product::<V, 3, M>(g.weights(GRU_ROW), g.old);
-        (0..M).for_each(|m| gru(&g.row(m, 0, &sums)));
+        for m in 0..M {
+            gru(&g.row(m, 0, &sums));
+        }
     }
 }
 
@@ -282,7 +284,9 @@ unsafe fn gates_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usiz
         let g = Group::<M>::new(s, done, unit);
         g.expect_inputs::<V>(3);
         let sums = product::<V, 2, M>(g.weights(GRU_ROW), g.old);
-        (0..M).for_each(|m| gru_gates(&g.row(m, 0, &sums)));
+        for m in 0..M {
+            gru_gates(&g.row(m, 0, &sums));
+        }
     }
 }
 
@@ -295,7 +299,9 @@ unsafe fn candidate_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: 
         weights.at = weights.at.add(2 * BLOCK);
         let reset: [*const f32; M] = std::array::from_fn(|m| g.kept(m).cast_const());
         let sums = product::<V, 1, M>(weights, reset);
-        (0..M).for_each(|m| gru_candidate(&g.row(m, 2, &sums)));
+        for m in 0..M {
+            gru_candidate(&g.row(m, 2, &sums));
+        }
     }
 }
 
@@ -306,7 +312,9 @@ unsafe fn lstm_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize
         let g = Group::<M>::new(s, done, unit);
         g.expect_inputs::<V>(4);
         let sums = product::<V, 4, M>(g.weights(4 * BLOCK), g.old);
-        (0..M).for_each(|m| lstm(&g.row(m, 0, &sums)));
+        for m in 0..M {
+            lstm(&g.row(m, 0, &sums));
+        }
     }
 }
 
@@ -318,6 +326,8 @@ unsafe fn rnn_rows<V: Lanes, const M: usize>(s: &Step, done: usize, unit: usize)
         let g = Group::<M>::new(s, done, unit);
         g.expect_inputs::<V>(1);
         let sums = product::<V, 1, M>(g.weights(BLOCK), g.old);
-        (0..M).for_each(|m| rnn(&g.row(m, 0, &sums), is_relu));
+        for m in 0..M {
+            rnn(&g.row(m, 0, &sums), is_relu);
+        }
     }
 }
