@@ -1,5 +1,6 @@
 //! Devices: the CPU or a GPU, chosen at run time.
 
+mod info;
 mod memory;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,11 +12,12 @@ use crate::cpu::{Cpu, CpuOptions};
 use crate::error::Error;
 use crate::error::Result;
 #[cfg(feature = "gpu")]
-use crate::gpu::{self, AdapterReport, DispatchTime, Gpu, GpuOptions};
+use crate::gpu::{self, DispatchTime, Gpu, GpuOptions};
 use crate::tuning::{Tuned, Tuning};
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 use crate::wait;
 
+pub use info::{DeviceInfo, MemoryUse};
 pub(crate) use memory::{Memory, Reading};
 
 /// A CPU or a GPU. Cheap to clone; all clones refer to the same device.
@@ -50,43 +52,10 @@ impl Inner {
     }
 }
 
-/// Memory of a device's tensors, in bytes. Clones that share memory count once. Internal memory of kernels and drivers
-/// does not count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryUse {
-    /// Memory of all live tensors.
-    pub live: usize,
-    /// Maximum of `live` since the last [`Device::reset_peak`].
-    pub peak: usize,
-}
-
 pub(crate) enum Engine {
     Cpu(Cpu),
     #[cfg(feature = "gpu")]
     Gpu(Box<Gpu>),
-}
-
-/// Describes a device, and why it was chosen.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct DeviceInfo {
-    /// `cpu` and its instruction set, or the adapter's name.
-    pub name: String,
-    /// Why [`Device::auto`] chose this device, or how it was opened otherwise.
-    pub reason: String,
-    /// The adapter, on a GPU.
-    #[cfg(feature = "gpu")]
-    pub adapter: Option<AdapterReport>,
-}
-
-impl DeviceInfo {
-    /// Whether this is a hardware GPU: neither the CPU nor a software adapter.
-    pub fn is_hardware_gpu(&self) -> bool {
-        #[cfg(feature = "gpu")]
-        return self.adapter.as_ref().is_some_and(|a| !a.software);
-        #[cfg(not(feature = "gpu"))]
-        false
-    }
 }
 
 impl std::fmt::Debug for Device {
