@@ -1,7 +1,8 @@
-//! The GRU on every device and plan, and its kernels alone. What recording a chain costs: `tests/recording.rs`.
+//! The GRU on every device and plan, and its kernels alone. For the cost of recording a chain, see
+//! `tests/recording.rs`.
 //!
-//! `cargo bench --bench gru`, or `cargo bench --bench gru -- cpu/seq` for some. Times are of this machine; what counts
-//! are ratios within one run.
+//! `cargo bench --bench gru`, or `cargo bench --bench gru -- cpu/seq` for a selection. Absolute times depend on the
+//! machine; compare ratios within one run.
 
 mod common;
 
@@ -33,7 +34,7 @@ fn input(device: &Device, dims: [usize; 3]) -> Tensor {
     Tensor::from_slice(device, &values, &dims).expect("input")
 }
 
-/// The serial loop alone, without the products before and after it; a step is the chain's.
+/// The serial loop alone, without the products before and after it; steps are those of the chain plan.
 fn kernels(c: &mut Criterion) {
     let mut group = c.benchmark_group("kernels");
     group.sample_size(10);
@@ -43,7 +44,7 @@ fn kernels(c: &mut Criterion) {
             let name = format!("b{batch}-h{hidden}-t16");
             common::kernel(&mut group, &device, &name, &GruSequence::new(p));
             common::kernel(&mut group, &device, &name, &GruSequenceBackward(p));
-            // On the CPU these are twins, which no plan takes there.
+            // On the CPU, these are twins, which no plan uses there.
             if device.1.is_gpu() {
                 common::kernel(&mut group, &device, &name, &GruStep::new(p));
                 common::kernel(&mut group, &device, &name, &GruStep::<f16>::from(p));
@@ -67,7 +68,7 @@ fn inference(c: &mut Criterion) {
             });
         }
     }
-    // The naive twin, for the ratio: H = 256, one sequence of 32 steps.
+    // The reference twin, for comparison: H = 256, one sequence of 32 steps.
     for (label, device) in [("twin", cpu(true, 1)), ("packed", cpu(false, 1))] {
         let gru = gru(&device, 1, 256, None);
         let x = input(&device, [32, 1, 256]);

@@ -1,4 +1,4 @@
-//! Products as a GRU needs them: `cargo bench --bench matmul`.
+//! Matrix products of the sizes that a GRU needs: `cargo bench --bench matmul`.
 
 mod common;
 

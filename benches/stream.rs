@@ -1,4 +1,4 @@
-//! One frame of a stream by width and precision of the weights: `cargo bench --bench stream`.
+//! One frame of a stream, by hidden size and weight precision: `cargo bench --bench stream`.
 
 use criterion::{BenchmarkId, Criterion};
 use wgru::nn::RecurrentConfig;

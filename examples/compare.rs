@@ -1,4 +1,4 @@
-//! Runs a recurrent layer on several devices and in f64, and says where they part.
+//! Runs a recurrent layer on several devices and in f64, and reports where they first differ.
 //!
 //! ```text
 //! cargo run --release --example compare -- MODEL.safetensors --input X.npy --devices cpu,gpu,twin
@@ -13,22 +13,23 @@ use wgru::io::{TensorFile, compare, load_recurrent_blocking};
 use wgru::nn::HostInput;
 use wgru::{CpuOptions, Device, Rng};
 
-/// Runs a recurrent layer on several devices and in f64, and says where they part.
+/// Runs a recurrent layer on several devices and in f64, and reports where they first differ.
 ///
-/// The error is relative for numbers above 1, else absolute. A run that the model's file holds is checked too, while the
-/// model is loaded.
+/// Errors are relative for expected values above 1, otherwise absolute. If the model's file contains a run to verify
+/// it, that run is checked, too, when the model is loaded.
 #[derive(Parser, Debug)]
 #[command(name = "compare")]
 struct Args {
-    /// GRU, LSTM or simple recurrent layer: a file of this crate, or a state dict of PyTorch
+    /// GRU, LSTM or simple recurrent layer: a file of this crate, or a PyTorch state dict
     model: PathBuf,
-    /// The sequences, as the layer takes them: .npy, [T, B, I] or [B, T, I] [default: 50 random steps of 3 sequences]
+    /// Input sequences as .npy, as the layer takes them: [T, B, I] or [B, T, I] [default: 50 random steps of 3
+    /// sequences]
     #[arg(long, value_name = "X.npy")]
     input: Option<PathBuf>,
-    /// Where to run it
+    /// Devices to run on
     #[arg(long, value_delimiter = ',', default_value = "cpu,twin")]
     devices: Vec<Choice>,
-    /// Errors above are reported with their place
+    /// Report the first error above this
     #[arg(long, default_value_t = 1e-5)]
     tolerance: f64,
     /// Seed of a random input
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every device agrees with f64.
+/// Returns whether every device agrees with f64.
 fn run(args: &Args) -> Result<bool> {
     let model = TensorFile::open(&args.model)?;
     let mut agree = true;
@@ -78,7 +79,7 @@ fn run(args: &Args) -> Result<bool> {
         let comparison = pollster::block_on(compare(&layer, &input, args.tolerance))?;
         println!("{}: largest error {:.2e}", comparison.device, comparison.largest);
         if let Some(first) = &comparison.first {
-            println!("  parts from f64 at {first}");
+            println!("  differs from f64 at {first}");
             agree = false;
         }
     }

@@ -1,4 +1,5 @@
-//! Prints every adapter, what `Device::auto` chooses and why, and which plan and matrix product a few shapes take.
+//! Prints all adapters, the choice of `Device::auto` with its reason, and the plans and matrix products for a few
+//! shapes.
 //!
 //! `cargo run --example devices`; `WGRU_BACKEND` and `WGRU_ADAPTER` narrow the choice.
 
@@ -6,7 +7,7 @@ use wgru::ops::product_variants;
 use wgru::ops::recurrent::Plan;
 use wgru::{Cell, Device, DeviceInfo};
 
-/// T, B, I, H and what it is like.
+/// T, B, I, H, and a description.
 const SHAPES: [(usize, usize, usize, usize, &str); 6] = [
     (1, 1, 64, 64, "one frame, small"),
     (1, 1, 256, 256, "one frame"),
@@ -27,7 +28,7 @@ fn main() -> wgru::Result<()> {
         let kind = if a.software { "software" } else { "hardware" };
         println!("  {} [{}, {kind}] {}", a.name, a.backend, a.driver);
         println!("    largest binding {} MiB, largest buffer {} MiB", a.max_binding >> 20, a.max_buffer >> 20);
-        println!("    workgroups a dimension {}, workgroup memory {} B", a.max_groups, a.workgroup_memory);
+        println!("    workgroups per dimension {}, workgroup memory {} B", a.max_groups, a.workgroup_memory);
     }
 
     let auto = Device::auto_blocking()?;
@@ -53,7 +54,7 @@ fn show(device: &Device) {
     }
 }
 
-/// Features and limits that a device was opened with.
+/// Formats the features and limits that a device was opened with.
 fn in_use(info: &DeviceInfo) -> String {
     let Some(a) = &info.adapter else { return String::new() };
     let features = if a.features.is_empty() { "none".to_string() } else { a.features.join(", ") };

@@ -1,7 +1,7 @@
-//! A device of a host application, natively and in a browser.
+//! Devices adopted from a host application, natively and in browsers.
 #![cfg(feature = "gpu")]
 
-// Also `block_on`.
+// This also provides `block_on`.
 #[cfg(wgru_jspi)]
 #[macro_use]
 extern crate browser_tests as pollster;
@@ -38,7 +38,7 @@ impl Host {
     }
 }
 
-/// An error of our work is returned by wgru, never by the host's handler; work beside it is unaffected.
+/// wgru returns the errors of its own work; the host's handler never sees them, and unrelated work is unaffected.
 #[test]
 fn errors_are_returned_and_never_reach_the_hosts_handler() {
     let Some(host) = Host::new() else { return };

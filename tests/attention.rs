@@ -1,6 +1,6 @@
-//! Layer normalisation and attention against PyTorch, and what must hold of any attention.
+//! Layer normalization and attention against PyTorch, and properties that any attention must have.
 //!
-//! `tests/golden/generate_attention.py` wrote the fixtures.
+//! The fixtures come from `tests/golden/generate_attention.py`.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -52,12 +52,12 @@ fn read(tensor: &Tensor) -> Vec<f32> {
     tensor.to_vec().expect("read back")
 }
 
-/// The gradient; zeros where there is none.
+/// The gradient, or zeros if there is none.
 fn grad(tensor: &Tensor) -> Vec<f32> {
     tensor.grad().map_or(vec![0.0; tensor.len()], |g| read(&g))
 }
 
-/// Compares, also where all of what is wanted is 0.
+/// Compares values relative to at least 1, so that all expected values may be 0.
 #[track_caller]
 fn close(what: &str, got: &[f32], want: &[f64]) {
     let (got, want) = ([got, &[1.0]].concat(), [want, &[1.0]].concat());
@@ -95,7 +95,7 @@ fn layer_norm_matches_pytorch(device: &Device) {
     }
 }
 
-/// `x` `[B, steps, ..]` as the layer takes it, and back.
+/// Swaps the axes of `x` `[B, steps, ..]` to the layer's order, and back.
 fn swapped(x: &Tensor, batch_first: bool) -> Tensor {
     if batch_first { x.clone() } else { x.permute(&[1, 0, 2]).expect("three axes") }
 }
@@ -166,7 +166,7 @@ fn layer(device: &Device, score: Score, scaled: bool) -> Attention {
 
 const SCORES: [Score; 3] = [Score::Dot, Score::General, Score::Additive { units: 5 }];
 
-/// Query, keys, values, batch-first.
+/// Query, keys and values, batch-first.
 fn inputs(device: &Device) -> [Tensor; 3] {
     let dims = |steps| [BATCH, steps, WIDTH];
     [leaf(device, 1, &dims(QUERIES), 1.0), leaf(device, 2, &dims(STEPS), 1.0), leaf(device, 3, &dims(STEPS), 1.0)]
@@ -174,7 +174,7 @@ fn inputs(device: &Device) -> [Tensor; 3] {
 
 const KEEP: [bool; BATCH * STEPS] = [true, false, true, true, false, true, false, true];
 
-/// The context in f64, element by element; `v` is query, keys, values, then the weights.
+/// The context in f64, element by element; `v` holds query, keys and values, then the weights.
 fn by_hand(score: Score, scaled: bool, v: &[Vec<f64>]) -> Vec<f64> {
     let at = |x: &[f64], row: usize| x[row * WIDTH..][..WIDTH].to_vec();
     let through = |w: &[f64], x: &[f64]| w.chunks(WIDTH).map(|row| dot(row, x)).collect::<Vec<f64>>();
@@ -233,7 +233,7 @@ fn attention_reads_no_masked_key(device: &Device) {
         let attention = layer(device, score, false);
         let [query, keys, values] = inputs(device);
         let out = run(&attention, [&query, &keys, &values], KeyMask::Keep(&KEEP)).expect("run");
-        // Other keys and values behind the mask: the same bits.
+        // Changing masked keys and values does not change a single bit.
         let other = |x: &Tensor| {
             let mut changed = read(x);
             changed.iter_mut().enumerate().filter(|(i, _)| !KEEP[i / WIDTH]).for_each(|(i, v)| *v = 1e30 * i as f32);
@@ -281,7 +281,7 @@ fn attention_over_a_selected_memory_is_that_of_its_rows(device: &Device) {
         };
         let picked = Tensor::from_slice(device, &part(&query), &[4, QUERIES, WIDTH]).expect("uploaded");
         let some = attention.attend(&picked, &memory.select(&rows).expect("rows"), mode).expect("attended");
-        // Products of another number of rows may be added up in another order.
+        // Products with a different number of rows may sum in a different order.
         assert_close("contexts", &read(&some.context), &wide(&part(&whole.context)), GOLDEN);
         assert_close("weights", &read(&some.weights), &wide(&part(&whole.weights)), GOLDEN);
         assert!(memory.select(&[2]).is_err() && memory.select(&[]).is_err());
@@ -297,7 +297,7 @@ fn self_attention_of_equal_steps_is_their_value(device: &Device) {
     assert_close("equal steps", &read(&y), &wide(&read(&x)), GOLDEN);
 }
 
-/// The comparison can fail: the scaled score is not within the tolerance of the other.
+/// Negative control: the comparison rejects scores without their scale.
 #[test]
 #[should_panic(expected = "error")]
 fn the_score_without_its_scale_is_rejected() {

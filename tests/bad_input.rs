@@ -1,4 +1,4 @@
-//! What users get wrong is an error that names the operation and the argument; it never panics and never hangs.
+//! Invalid input returns an error that names the operation and the argument; it never panics or hangs.
 
 mod common;
 
@@ -31,7 +31,7 @@ on_every_backend![
     kernels_refuse_parameters_without_meaning,
 ];
 
-/// The message must name each of `words`.
+/// Asserts that the error message names each of `words`.
 #[track_caller]
 fn refused<T>(result: Result<T>, words: &[&str]) {
     match result {
@@ -233,7 +233,7 @@ fn operations_refuse_wrong_operands(device: &Device) {
     refused(zeros(device, &[3]).masked_softmax(&index), &["masked_softmax", "self", "[batch, .., width]", "[3]"]);
     refused(zeros(device, &[1, 2, 3]).masked_softmax(&index), &["masked_softmax", "keep", "[1, 3]", "[2]"]);
     refused(zeros(device, &[1, 2, 3]).masked_softmax(&a), &["masked_softmax", "keep", "u32", "f32"]);
-    // A kernel run by hand is checked like any other.
+    // A kernel run directly is checked like any other.
     let fill = wgru::kernels::Fill { len: 7, value: 1.0 };
     refused(device.run(&fill, [], [&a]), &["fill", "out", "at least 7", "6"]);
     let unary = wgru::kernels::Unary { len: 6, op: 0, alpha: 1.0 };
@@ -298,7 +298,7 @@ fn layers_refuse_wrong_sizes(device: &Device) {
         refused(Embedding::new(device, huge, huge, &mut rng), &["shape"]);
         refused(LayerNorm::new(device, huge), &["shape"]);
         refused(Tensor::zeros(device, &[huge]), &["elements"]);
-        // Refused before memory is allocated.
+        // Refused before any memory is allocated.
         refused(Tensor::from_slice(device, &[1.0], &[1 << 31]), &["values"]);
     }
     refused(Linear::new(device, 0, 1, true, &mut rng), &["Linear"]);
@@ -356,7 +356,6 @@ fn losses_refuse_wrong_targets(device: &Device) {
     assert!(loss::cross_entropy_with(&x, &labels(&[0, 9]), ignore).is_ok());
 }
 
-/// `Device::run` takes any parameter block: none may panic, read past a buffer or lock a tensor for good.
 fn conv1d_refuses_wrong_windows(device: &Device) {
     let base = Conv1dConfig { input: 4, output: 6, kernel: 3, ..Conv1dConfig::default() };
     let mut rng = Rng::new(0);
@@ -427,7 +426,7 @@ fn kernels_refuse_parameters_without_meaning(device: &Device) {
         (MatMul { a_row: u32::MAX, ..small }, "a"),
         (MatMul { b_offset: u32::MAX - 1, ..small }, "b"),
         (MatMul { batch: 3, k_all: 4, c_batch: 4, ..small }, "k_all"),
-        // The first item of this split reads 100 of `a`, the last only one.
+        // The first item of this split reads 100 elements of `a`, the last only one.
         (MatMul { batch: 2, k: 100, k_all: 101, c_batch: 1, ..MatMul::new(1, 1, 1) }, "a"),
     ] {
         refused(matmul(p), &["matmul", word]);
@@ -485,7 +484,7 @@ fn kernels_refuse_parameters_without_meaning(device: &Device) {
         let d = zeros(device, &[64]);
         refused(device.run(&CellSequence(p), [&a, &a, &index], [&b, &c, &d]), &["cell_sequence", "cell"]);
     }
-    // None of them left a lock behind.
+    // None of them left a lock held.
     assert_eq!(a.add(&b).and_then(|s| s.to_vec()).expect("still works"), [0.0; 64]);
 }
 
@@ -510,7 +509,7 @@ fn optimizers_and_trainers_refuse_wrong_options() {
     let options = TrainOptions { batch: 0, ..TrainOptions::default() };
     refused(Trainer::new(optimizer, options, Rng::new(0)).fit_blocking(&model, &data, None, loss::mse), &["batch"]);
 
-    // A loss that is not finite stops the run with an error instead of going on.
+    // A non-finite loss stops the run with an error.
     let nan = pairs(vec![f32::NAN; 4]);
     let optimizer = Optimizer::new(model.parameters(), Method::Sgd(SgdConfig::default()), 0.1).expect("sgd");
     let mut trainer = Trainer::new(optimizer, TrainOptions::default(), Rng::new(0));
@@ -595,22 +594,22 @@ fn sizes_past_the_adapters_limits_name_the_limit() {
             assert!(limit.starts_with("max"), "{limit}");
             assert!(needed > allowed);
         }
-        // An adapter whose largest binding is past what a tensor counts.
+        // The adapter's largest binding exceeds the number of elements that a tensor can count.
         Err(wgru::Error::Shape { .. }) => {}
         other => panic!("{other:?}"),
     }
     // The device still works.
     assert_eq!(Tensor::full(&device, 2.0, &[3]).expect("full").to_vec().expect("read"), [2.0; 3]);
-    // More elements than one row of workgroups has invocations: folded, not refused.
+    // More elements than one row of workgroups has invocations: dispatched in several rows, not refused.
     let many = 65_535 * 64 + 5;
     let x = Tensor::full(&device, 1.0, &[many]).expect("full");
     assert_eq!(x.sum().and_then(|s| s.item()).expect("sum"), many as f32);
-    // A batch of products past the limit of one dimension is refused by name.
+    // A batch of products that exceeds the limit of one dimension is refused by name.
     let tall = zeros(&device, &[65_536, 1, 1]);
     refused(tall.matmul(&tall), &["maxComputeWorkgroupsPerDimension", "65536"]);
 }
 
-/// A device of the host application has the host's error handler, which by default panics: none of ours may reach it.
+/// An adopted device keeps the host's error handler, which panics by default: no error of ours may reach it.
 #[test]
 #[cfg(feature = "gpu")]
 fn an_adopted_device_works_and_its_loss_is_an_error() {
@@ -633,7 +632,7 @@ fn an_adopted_device_works_and_its_loss_is_an_error() {
     assert!(gru.parameters()[0].1.assign(&[0.0; 60]).and_then(|()| run()).is_err());
 }
 
-/// In processes of their own, since the environment belongs to a whole process: this test runs itself again.
+/// Runs this test again in child processes, since the environment belongs to a whole process.
 #[test]
 #[cfg(feature = "gpu")]
 fn environment_chooses_and_says_why() {
@@ -722,7 +721,7 @@ fn truncated_and_foreign_files_are_refused() {
     for start in 0..200.min(bytes.len()) {
         let mut flipped = bytes.clone();
         flipped[start] ^= 0x55;
-        // A flipped byte of a name or a value can be another valid file; it must only never panic.
+        // A flipped byte of a name or a value can yield another valid file; parsing must only never panic.
         let _ =
             TensorFile::from_bytes("flipped", &flipped).and_then(|f| io::load_recurrent_blocking(&Device::cpu(), &f));
     }
@@ -745,13 +744,13 @@ fn a_failed_save_leaves_the_old_file() {
     let path = folder.path().join("model.safetensors");
     io::save_recurrent_blocking(&gru(&Device::cpu()), &path).expect("saved");
     let before = std::fs::read(&path).expect("read");
-    // Two tensors of one name cannot be written.
+    // Two tensors with the same name cannot be written.
     let mut file = TensorFile::default();
     file.insert("twice", &[1], vec![0.0]);
     file.insert("twice", &[1], vec![0.0]);
     refused(file.save(&path), &["twice"]);
     assert_eq!(std::fs::read(&path).expect("read"), before);
-    // Nor can anything be moved over a folder; what was written beside it is taken away.
+    // Nothing can replace a folder either, and the temporary file beside it is removed.
     let occupied = folder.path().join("occupied");
     std::fs::create_dir(&occupied).expect("folder");
     std::fs::write(occupied.join("file"), b"x").expect("file");

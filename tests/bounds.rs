@@ -1,5 +1,5 @@
-//! Parameters of kernels at the edges of 16, 31 and 32 bits: `check` refuses them, or everything that is computed from
-//! them fits, and the twin runs on buffers of just the lengths that the kernel asks for.
+//! Kernel parameters at the 16-, 31- and 32-bit edges: either `check` refuses them, or every value computed from them
+//! fits and the twin runs on buffers of exactly the lengths that the kernel asks for.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -10,7 +10,7 @@ use wgru::kernel::{Kernel, Params};
 use wgru::kernels::*;
 use wgru::{Cell, Error};
 
-/// Values that are tried in any field.
+/// Values tried in every field.
 const EDGES: [u32; 24] = [
     0,
     1,
@@ -37,9 +37,9 @@ const EDGES: [u32; 24] = [
     u32::MAX - 1,
     u32::MAX,
 ];
-/// Blocks of parameters tried for each start.
+/// Parameter blocks tried per start.
 const ROUNDS: usize = 10_000;
-/// Words, workgroups and iterations of loops up to which the twin runs.
+/// Maximum number of words, workgroups and loop iterations for which the twin is run.
 const SMALL: u64 = 1 << 12;
 
 /// SplitMix64
@@ -54,7 +54,7 @@ impl Random {
     }
 }
 
-/// Words of the parameter block that hold a `u32`.
+/// Indices of the words of the parameter block that hold a `u32`.
 fn whole_numbers<K: Params>() -> Vec<usize> {
     let (mut word, mut out) = (0, Vec::new());
     for (_, wgsl) in K::FIELDS {
@@ -67,7 +67,8 @@ fn whole_numbers<K: Params>() -> Vec<usize> {
     out
 }
 
-/// Tries `starts` with some fields replaced by edges. `largest`: values that the shader computes and no length bounds.
+/// Tries `starts` with some fields replaced by edge values. `largest` returns values that the shader computes and that
+/// no buffer length bounds.
 fn holds<const R: usize, const W: usize, K: Kernel<R, W>>(starts: &[K], largest: impl Fn(&K) -> Vec<u128>) {
     let (fields, mut random) = (whole_numbers::<K>(), Random(7));
     let (mut refused, mut taken, mut run) = (0, 0, 0);
@@ -105,7 +106,7 @@ fn holds<const R: usize, const W: usize, K: Kernel<R, W>>(starts: &[K], largest:
     assert!(taken > 0 && run > 0 && (refused > 0 || fields.is_empty()), "{}: {refused} {taken} {run}", K::NAME);
 }
 
-/// Runs the twin on buffers of ones, as words: marks and lengths of 1, indices into the table, numbers near 0.
+/// Runs the twin on buffers whose words are all the bits of 1: marks and lengths of 1, index 1, floats near 0.
 fn twin<const R: usize, const W: usize, K: Kernel<R, W>>(kernel: &K, lens: &[usize]) {
     let one = |len: &usize| vec![f32::from_bits(1); *len];
     let reads: Vec<Vec<f32>> = lens[..R].iter().map(one).collect();
@@ -117,7 +118,7 @@ fn twin<const R: usize, const W: usize, K: Kernel<R, W>>(kernel: &K, lens: &[usi
     );
 }
 
-/// Nothing but the lengths.
+/// No values other than the lengths.
 fn lens_alone<K>(_: &K) -> Vec<u128> {
     Vec::new()
 }
@@ -203,7 +204,7 @@ fn products_hold_at_the_edges() {
     let batched = MatMul { batch: 2, a_batch: 12, b_batch: 20, c_batch: 15, ..plain };
     let split =
         MatMul { m: 4, n: 4, k: 4, batch: 2, k_all: 7, a_batch: 4, b_batch: 4, c_batch: 16, ..MatMul::new(4, 4, 4) };
-    // Tiles are 128 wide at most, and 64 deep.
+    // Tiles are at most 128 wide and 64 deep.
     let largest = |p: &MatMul| {
         let [m, n, k, batch] = wide([p.m, p.n, p.k, p.batch]);
         vec![m + 128, n + 128, k + 64, (batch - 1) * k]
@@ -229,7 +230,7 @@ fn packing_holds_at_the_edges() {
     holds(&[GruPackLow { hidden: 17, direction: 1, format: 3 }], lens_alone);
 }
 
-/// Steps by rows: what a counter of steps, a row of four, or a packed weight come to.
+/// Largest values of step counters, rows of four, and indices.
 fn largest_of(p: &Plain) -> Vec<u128> {
     let [step, count, lag, directions] = wide([p.step, p.count, p.lag, p.directions]);
     let [steps, batch, hidden] = wide([p.steps, p.batch, p.hidden]);
@@ -299,7 +300,7 @@ fn refused<const R: usize, const W: usize, K: Kernel<R, W>>(kernel: K, arg: &str
     assert!(error.starts_with(K::NAME) && error.contains(arg), "{error}");
 }
 
-/// Regressions: a product that saturated at 2³² − 1 passed when multiplied by 1, or the check left a field out.
+/// Regressions: `check` saturated a product at 2³² − 1 and passed it when multiplied by 1, or left out a field.
 #[test]
 fn parameters_that_passed_once_are_refused() {
     refused(MaskedSoftmax { batch: 1 << 16, rows: (1 << 16) + 1, width: 1 }, "rows");
@@ -322,7 +323,7 @@ fn parameters_that_passed_once_are_refused() {
     let many = Plain { steps: 1, batch: 1, hidden: 1 << 14, directions: 64, reverse: 2, ..Plain::default() };
     refused(GruStep::<f32>::new(many), "hidden");
     refused(CellSequence(Plain { cell: 2, ..many }), "hidden");
-    // Strides of 0: no buffer is long, but the loop is.
+    // With strides of 0 every buffer is short, but the loop is long.
     refused(MatMul { a_col: 0, b_row: 0, ..MatMul::new(1, 1, u32::MAX as usize) }, "k");
     refused(MatMulTiled(MatMul { a_col: 0, b_row: 0, ..MatMul::new(1, 1, u32::MAX as usize - 7) }), "k");
     let rows = CellStep {

@@ -10,7 +10,7 @@ use common::{assert_close, fill, gpu, twin};
 use wgru::nn::{Mode, Module, Recurrent, RecurrentCell, RecurrentConfig, RecurrentOptions, RunOptions};
 use wgru::{Activation, Cell, Device, Error, Rng, Tensor};
 
-/// The same kernels on the same numbers, but one product over all steps where the cell has one a step.
+/// The same kernels on the same numbers, except that the layer runs one product over all steps instead of one per step.
 const ORDER: f64 = 1e-6;
 const STEPS: usize = 5;
 const BATCH: usize = 3;
@@ -25,7 +25,7 @@ fn wide(t: &Tensor) -> Vec<f64> {
     t.to_vec().expect("read").iter().map(|&v| v as f64).collect()
 }
 
-/// The layer's output against the stepped one, then the gradients of the same loss.
+/// Compares the layer's output with the stepped one, then the gradients of the same loss.
 fn check_one(device: &Device, config: &RecurrentConfig) {
     let x = tensor(device, 1, &[STEPS, BATCH, INPUT]);
     let layer = Recurrent::new(device, config.clone(), &mut Rng::new(3)).expect("layer");

@@ -1,5 +1,5 @@
-//! Every kernel's shader, without a device: it parses and validates, its bindings and parameters are those of the
-//! Rust struct, and it translates to what Vulkan, Metal and DX12 take.
+//! Checks every kernel's shader without a device: it parses and validates, its bindings and parameters match the Rust
+//! struct, and it translates to the languages of Vulkan, Metal and DX12.
 
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
@@ -11,7 +11,7 @@ use wgru::kernels;
 fn parse(kernel: &Contract) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(&kernel.wgsl)
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&kernel.wgsl)));
-    // WebGPU's own capabilities, and subgroups where the kernel says so. `unpack2x16float` is one of the former.
+    // WebGPU's own capabilities, which include `unpack2x16float`, and subgroups if the kernel uses them.
     let subgroup = if kernel.subgroup > 0 { Capabilities::SUBGROUP } else { Capabilities::empty() };
     let allowed = subgroup | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     let info = Validator::new(ValidationFlags::all(), allowed)
@@ -94,7 +94,7 @@ fn check_params(kernel: &Contract, module: &Module, variable: &naga::GlobalVaria
     assert!(*span as usize <= 256, "{}: parameters larger than a slot", kernel.name);
 }
 
-/// WebGPU's default limits, which every kernel must keep.
+/// Every kernel must stay within WebGPU's default limits.
 fn check_limits(kernel: &Contract, module: &Module) {
     let entry = &module.entry_points[0];
     let threads: u32 = entry.workgroup_size.iter().product();
@@ -136,7 +136,7 @@ fn every_shader_translates_to_spirv_msl_and_hlsl() {
     }
 }
 
-/// The check itself can fail: a struct field under another name is found.
+/// Negative control: a renamed struct field is found.
 #[test]
 #[should_panic(expected = "parameter")]
 fn a_renamed_parameter_is_found() {

@@ -1,5 +1,5 @@
-//! Weights between PyTorch, Keras and ONNX: against tensors that a script laid out gate by gate, and whose outputs the
-//! three frameworks agree on (`golden/generate_layouts.py`).
+//! Weight conversion between PyTorch, Keras and ONNX, against tensors that `golden/generate_layouts.py` lays out gate
+//! by gate, and whose outputs the three frameworks agree on.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -18,14 +18,14 @@ on_every_backend![
 ];
 
 const LAYOUTS: &[u8] = include_bytes!("golden/layouts.safetensors");
-/// Outputs of at most 1, over five steps in f32.
+/// Outputs of magnitude at most 1, over five steps in f32.
 const OUTPUT: f64 = 1e-6;
 
 fn case(name: &str) -> TensorFile {
     TensorFile::from_bytes("layouts", LAYOUTS).expect("read").under(name)
 }
 
-/// The same tensors, to the bit.
+/// Asserts that both files hold the same tensors, bit for bit.
 #[track_caller]
 fn same(what: &str, got: &TensorFile, want: &TensorFile) {
     let names = |f: &TensorFile| {
@@ -82,7 +82,7 @@ fn pytorch_and_keras_differ_in_layout_and_in_how_many_biases() {
             let (_, hh) = back.get("bias_hh_l0").expect("there");
             assert!(hh.iter().all(|b| b.to_bits() == 0), "{name}: the second bias is zero");
         }
-        // Through PyTorch and through ONNX to the bit, though PyTorch holds two biases.
+        // The round trips through PyTorch and ONNX are bit-exact, although PyTorch stores two biases.
         same(name, &torch(cell, &back)[0].to_keras().expect("keras"), &keras);
         let onnx = RecurrentWeights::to_onnx(&[read]).expect("onnx");
         let again = RecurrentWeights::from_onnx(cell, &onnx).expect("from onnx");
@@ -98,7 +98,7 @@ fn a_gru_with_reset_before_goes_between_keras_and_onnx_only() {
     assert_eq!(onnx.metadata["linear_before_reset"], "0");
     let back = RecurrentWeights::from_onnx(Cell::GruResetBefore, &onnx).expect("from onnx");
     same("there and back", &back[0].to_keras().expect("keras"), &file.under("keras"));
-    // ONNX's two biases become Keras' one.
+    // ONNX's two biases merge into Keras' single bias.
     let merged = RecurrentWeights::from_onnx(Cell::GruResetBefore, &file.under("onnx")).expect("from onnx");
     same("merged", &merged[0].to_keras().expect("keras"), &file.under("keras"));
     let error = read.to_pytorch(&mut TensorFile::default(), 0, false).expect_err("no such thing");
@@ -178,7 +178,7 @@ fn tensors_of_another_layer_are_refused_by_name() {
     refused(pytorch(Cell::Lstm, "gru"), "weight_hh_l0");
     refused(pytorch(Cell::Rnn, "lstm"), "weight_hh_l0");
     refused(pytorch(Cell::Gru, "nothing"), "weight_ih_l0");
-    // A tensor whose values are not as many as its shape says.
+    // A tensor whose number of values does not match its shape.
     let mut short = TensorFile::default();
     short.insert("R", &[1, 12, 4], vec![0.0; 3]);
     short.insert("W", &[1, 12, 3], vec![0.0; 36]);
@@ -194,7 +194,7 @@ fn converted(name: &str, cell: Cell, framework: &str) -> TensorFile {
     })
 }
 
-/// Runs a layer on a case's input, and compares with its output.
+/// Runs a layer on a case's input and compares its output with the expected one.
 #[track_caller]
 fn computes(device: &Device, name: &str, framework: &str, layer: &dyn Module) {
     let file = case(name);

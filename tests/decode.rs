@@ -1,4 +1,4 @@
-//! Decoding, against every path there is.
+//! CTC decoding, compared with an enumeration of all paths.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -16,10 +16,10 @@ use reference::dense::log_softmax;
 use reference::{narrow, wide};
 use wgru::decode::{self, BeamOptions, Frames};
 
-/// Sums of a few hundred probabilities in f64, of numbers rounded to f32 before.
+/// Sums in f64 of a few hundred probabilities that were rounded to f32.
 const EXACT: f64 = 1e-12;
 
-/// Sizes and log-probabilities of a seed: up to 6 steps of 3 sequences with up to 4 classes.
+/// Sizes and log-probabilities for a seed: up to 6 steps of up to 3 sequences with up to 4 classes.
 fn case(seed: u32) -> ([usize; 3], u32, Vec<f32>) {
     let draw = |stream: u32, count: usize| (mix(16 * seed + stream) % count as u32) as usize;
     let dims @ [steps, batch, classes] = [1 + draw(0, 6), 1 + draw(1, 3), 2 + draw(2, 3)];
@@ -38,7 +38,7 @@ fn probabilities([steps, batch, classes]: [usize; 3], log_probs: &[f32], b: usiz
     (0..length.min(steps)).map(|t| row(t).iter().map(|&v| (v as f64).exp()).collect()).collect()
 }
 
-/// Every labelling with its probability.
+/// Every labeling with its probability.
 fn exhaustive(p: &[Vec<f64>], blank: u32) -> BTreeMap<Vec<u32>, f64> {
     let mut all = BTreeMap::new();
     for path in paths(p.len(), p.first().map_or(1, Vec::len)) {
@@ -107,7 +107,7 @@ fn greedy_is_the_likeliest_path_and_knows_the_frames_of_its_labels() {
             assert!((found.log_probability - probability(&p, &best).ln()).abs() <= EXACT, "seed {seed}");
             let labels: Vec<u32> = spelled(&best, blank as usize).iter().map(|&l| l as u32).collect();
             assert_eq!(found.labels, labels, "seed {seed}");
-            // The frames of the labels, in order and apart, are those of the path that are not blank.
+            // The frames of the labels are ordered and disjoint, and cover exactly the non-blank part of the path.
             let mut path = vec![blank as usize; steps];
             for (label, frames) in found.labels.iter().zip(&found.frames) {
                 path[frames.clone()].fill(*label as usize);
@@ -118,7 +118,7 @@ fn greedy_is_the_likeliest_path_and_knows_the_frames_of_its_labels() {
     }
 }
 
-/// With 0.6 of a blank in both frames, the best path spells nothing; but three paths spell the label.
+/// With a blank probability of 0.6 in both frames, the best path spells nothing, but three paths spell the label.
 #[test]
 fn beam_search_adds_up_paths_that_greedy_does_not() {
     let log_probs = [0.6f32, 0.4, 0.6, 0.4].map(f32::ln);
@@ -140,7 +140,7 @@ fn decoders_take_sequences_without_steps_and_classes_without_probability() {
     let frames = Frames { lengths: None, ..frames };
     let found = decode::beam_search(&frames, BeamOptions { width: 8, results: 8 }).expect("a search");
     assert_eq!((found[0].len(), &found[0][0].labels[..], found[0][0].log_probability), (1, &[0][..], 0.0));
-    // A frame in which nothing is possible leaves nothing.
+    // A frame in which every class is impossible leaves no result.
     let frames = Frames { log_probs: &[none; 4], ..frames };
     assert_eq!(decode::beam_search(&frames, BeamOptions::default()).expect("a search"), [vec![]]);
 }

@@ -1,4 +1,4 @@
-//! Greedy, sampled and beam decoding on models small enough to look at every sequence.
+//! Greedy, sampled and beam decoding on models small enough to enumerate every sequence.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -12,12 +12,12 @@ use common::mix;
 use wgru::models::decode::{Beam, Hypothesis, Limits, Sampling, TokenStep, beam, greedy, sample};
 use wgru::{Error, Result, Rng};
 
-/// A model whose next token depends on every token before it: the state of a row is the hash of its prefix.
+/// A model whose next token depends on all tokens before it: the state of a row is a hash of its prefix.
 struct Model {
     vocabulary: usize,
-    /// How unlike the probabilities are.
+    /// How much the probabilities differ.
     contrast: f32,
-    /// Share of the tokens, of 8, that cannot follow.
+    /// Expected number of tokens, out of 8, that cannot follow.
     impossible: u32,
     steps: Cell<usize>,
 }
@@ -101,7 +101,7 @@ fn every_sequence(model: &Model, seed: u32, max_length: usize, alpha: f32) -> Ve
     ranked(all)
 }
 
-/// A beam that always goes on to the last step.
+/// A beam search without early stopping.
 fn patient_beam(model: &Model, seed: u32, max_length: usize, width: usize, alpha: f32) -> Vec<Hypothesis> {
     let mut open = vec![(vec![], 0.0, Model::after(seed, 0))];
     let mut all = Vec::new();
@@ -215,7 +215,7 @@ fn a_batch_decodes_as_its_rows_alone() -> Result<()> {
         assert_eq!(greedy(&model, vec![seed], 1, &limits(9))?[0], together[i]);
         assert_eq!(beam(&model, vec![seed], 1, &limits(9), &beam_of(3, 0.6))?[0], beams[i]);
     }
-    // A row draws the same, however long the others are.
+    // A row draws the same tokens, however long the other rows are.
     let drawn = |seeds: Vec<u32>| {
         let rows = seeds.len();
         sample(&model, seeds, rows, &limits(9), &Sampling::default(), &mut Rng::new(4))
@@ -242,7 +242,7 @@ fn samples_follow_the_distribution() -> Result<()> {
     let mut order: Vec<usize> = (0..6).collect();
     order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
     let probability = |i: usize, t: f32| f64::from(row[i] / t).exp();
-    // Standard deviation of a share: at most 0.0036. Four of them.
+    // Four times the standard deviation of a share, which is at most 0.0036.
     let close = |got: Vec<f64>, want: Vec<f64>| {
         let total: f64 = want.iter().sum();
         for (got, want) in got.iter().zip(want) {
@@ -255,13 +255,13 @@ fn samples_follow_the_distribution() -> Result<()> {
         let share = |count: usize, i: usize| if order[..count].contains(&i) { probability(i, t) } else { 0.0 };
         let kept = |count: usize| (0..6).map(|i| share(count, i)).collect::<Vec<_>>();
         close(shares(&Sampling { top_k: Some(3), ..sampling }, 2)?, kept(3));
-        // The nucleus that just reaches p.
+        // The nucleus is the smallest set that reaches p.
         let total: f64 = kept(6).iter().sum();
         let first_two = order[..2].iter().map(|&i| probability(i, t)).sum::<f64>() / total;
         let top_p = |p: f64| Sampling { top_p: Some(p as f32), ..sampling };
         close(shares(&top_p(first_two - 0.01), 3)?, kept(2));
         close(shares(&top_p(first_two + 0.01), 4)?, kept(3));
-        // Of the best three, those that have 1 % more than the best alone: two.
+        // Of the best three, p is just above the share of the best alone: two are kept.
         let both = Sampling { top_k: Some(3), ..top_p(probability(order[0], t) / kept(3).iter().sum::<f64>() + 0.01) };
         close(shares(&both, 5)?, kept(2));
     }
@@ -300,7 +300,7 @@ fn tokens_that_cannot_follow_are_never_chosen() -> Result<()> {
     Ok(())
 }
 
-/// Gives whatever it was made with.
+/// Returns fixed log-probabilities.
 struct Fixed(Vec<f32>);
 
 impl TokenStep for Fixed {
@@ -355,7 +355,7 @@ fn what_makes_no_sense_is_refused() {
     }
 }
 
-/// The first row ends at once, and then gets NaN; the other goes on.
+/// The first row ends at once and gets NaN from then on; the other continues.
 struct OneEnds;
 
 impl TokenStep for OneEnds {

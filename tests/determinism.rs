@@ -1,4 +1,5 @@
-//! Same seed and device, same bits; on the CPU whatever the number of threads. Runs go on bit for bit from a checkpoint.
+//! The same seed and device give the same bits, on the CPU with any number of threads. Runs resumed from a checkpoint
+//! continue bit for bit.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -14,7 +15,7 @@ use wgru::{Cell, CpuOptions, Device, Rng, Tensor};
 
 on_every_backend![twenty_steps_give_the_same_bits_twice, noise_gives_the_same_bits_twice];
 
-// Writes a file.
+// This test writes a file.
 #[cfg(not(target_arch = "wasm32"))]
 on_every_backend![a_resumed_run_gives_the_bits_of_a_whole_one];
 
@@ -55,7 +56,7 @@ fn bits(model: &dyn Module) -> Vec<u32> {
     model.parameters().iter().flat_map(|(_, t)| t.to_vec().expect("read")).map(f32::to_bits).collect()
 }
 
-/// 4 epochs of 5 updates.
+/// Trains for 4 epochs of 5 updates.
 fn train(device: &Device, hidden: usize, method: Method) -> Vec<u32> {
     let mut rng = Rng::new(11);
     let model = model(device, hidden, &mut rng);
@@ -84,7 +85,7 @@ fn threads_do_not_change_the_bits() {
         Device::cpu_with(CpuOptions { threads: Some(threads), ..CpuOptions::default() }).expect("the CPU works")
     };
     let run = |batch: usize, threads| {
-        // Large enough that the products and the rows are really split; few rows: the units of each step.
+        // Large enough that the products and the rows are really split; with few rows, the units of each step are.
         let device = cpu(threads);
         let mut rng = Rng::new(3);
         let config = RecurrentConfig::gru(64, 160);
@@ -108,7 +109,7 @@ fn threads_do_not_change_the_bits() {
     }
 }
 
-/// A few updates of a layer with every kind of noise at once; the bits of all parameters, and of an output.
+/// Runs a few updates of a layer with every kind of noise at once. Returns the bits of all parameters and of an output.
 fn noisy(device: &Device, cell: Cell, [hidden, batch]: [usize; 2], seed: u64) -> Vec<u32> {
     let mut rng = Rng::new(seed);
     let is_lstm = cell == Cell::Lstm;
@@ -191,7 +192,7 @@ fn a_resumed_run_gives_the_bits_of_a_whole_one(device: &Device) {
     let all = whole.fit_blocking(&model, &data, Some(&check), loss::mse).expect("whole");
     let want = bits(&model);
 
-    // The checkpoint is saved on the way, after two epochs; what the run does later is lost, as in a crash.
+    // The checkpoint is saved after two epochs; what the run does later is lost, as in a crash.
     let (mut first, model) = fresh();
     let mut saved = 0;
     let mut training = first.start(&model, &data, Some(&check), loss::mse).expect("started");

@@ -1,4 +1,4 @@
-//! Device loss at a random moment: every later call reports it, and a run that was copied to host memory continues on a
+//! Device loss at a random moment: every later call reports it, and a run that was copied to host memory resumes on a
 //! new device with the bits of an uninterrupted run.
 #![cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
 
@@ -13,7 +13,7 @@ use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::train::{AdamConfig, HostData, Method, Optimizer, Snapshot, TrainOptions, Trainer, loss};
 use wgru::{Device, Error, Keeper, Result, Rng, Tensor, wgpu};
 
-/// Device losses per kind of run, alternately on adopted devices and on our own.
+/// Device losses per kind of run, alternating between adopted devices and our own.
 const LOSSES: u64 = 34;
 
 fn open(is_adopted: bool) -> Device {
@@ -114,7 +114,7 @@ fn training_goes_on_with_the_bits_of_an_uninterrupted_run() {
         let Run { model, data, trainer } = build(&device).expect("built");
         let mut run = Run { model, data, trainer };
         run.trainer.keep_every(Some(1 + rng.below(9)));
-        // A timer on another thread destroys the device, or the callback between two updates.
+        // The device is destroyed by a timer on another thread, or by the callback between two updates.
         let (at, raw) = (1 + rng.below(48) as u64, device.wgpu().expect("a GPU").0.clone());
         let timer = (attempt % 3 == 0).then(|| destroy_soon(&device, &mut rng, mean));
         let failed = run.fit(|update| {
@@ -141,7 +141,7 @@ fn training_goes_on_with_the_bits_of_an_uninterrupted_run() {
         again.fit(|_| ()).expect("went on");
         assert_eq!(again.bits(), want, "loss {lost}, from update {:?}", kept.map(|k| k.updates()));
     }
-    // How many depends on the load of the machine.
+    // Their number depends on the load of the machine.
     assert!(resumed_within > 2, "{resumed_within} of {lost} within an epoch");
 }
 
@@ -167,7 +167,7 @@ fn inference_with_carried_state_goes_on() {
         let device = open(lost % 2 == 0);
         let (model, mut h) = (gru(&device), zeros(&device).expect("h"));
         let mut keeper = Keeper::every(7);
-        // The loss falls within a frame or between two frames.
+        // The device is lost within a frame or between two frames.
         let (at, mut destroyed) = (rng.below(FRAMES - 5), None);
         let error = (0..).find_map(|i| {
             if i == at {
@@ -176,7 +176,7 @@ fn inference_with_carried_state_goes_on() {
             let step = |h: &mut Tensor, keeper: &mut Keeper<usize>| {
                 *h = frame(&model, h, i % FRAMES)?;
                 keeper.offer(|| i, &[("h", h)])?;
-                // Streaming reads, every other frame.
+                // Every other frame, reads the state as streaming would.
                 if i % 2 == 0 { pollster::block_on(h.read()).map(drop) } else { Ok(()) }
             };
             step(&mut h, &mut keeper).err()
@@ -200,7 +200,7 @@ fn inference_with_carried_state_goes_on() {
     assert!(kept_some > 2, "{kept_some} of {lost} had copies");
 }
 
-/// Pending reads return the error, asynchronous and blocking ones.
+/// Pending reads, asynchronous and blocking ones, return the error.
 #[test]
 fn readers_are_told() {
     if common::gpu().is_none() {
@@ -274,7 +274,7 @@ fn a_snapshot_within_an_epoch_is_a_checkpoint() {
     save_checkpoint_blocking(&run.trainer, &run.model, folder.path().join("between.safetensors"))
         .expect("between epochs");
 
-    // Resumed and saved at once, it keeps its place.
+    // A run that is saved right after it was resumed keeps its position.
     let path = folder.path().join("again.safetensors");
     let mut first = build(&device).expect("built");
     first.trainer.resume(&first.model, &snapshots[2]).expect("resumed");
@@ -282,7 +282,7 @@ fn a_snapshot_within_an_epoch_is_a_checkpoint() {
     let mut second = build(&device).expect("built");
     let file = wgru::io::TensorFile::open(&path).expect("opened");
     load_checkpoint(&mut second.trainer, &second.model, &file).expect("loaded");
-    // Other batches have no such place.
+    // The position is invalid for a different batch size.
     second.trainer.options_mut().batch = 30;
     let refused = second.fit(|_| ());
     assert!(matches!(refused, Err(Error::Value { arg: "data and batch", .. })), "{refused:?}");
@@ -291,7 +291,7 @@ fn a_snapshot_within_an_epoch_is_a_checkpoint() {
     assert_eq!(second.bits(), want);
 }
 
-/// A copy that fails is given up; the next one is made.
+/// A failed copy is abandoned, and the next one is made.
 #[test]
 fn a_keeper_outlives_a_failed_copy() {
     if common::gpu().is_none() {

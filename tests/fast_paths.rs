@@ -1,4 +1,4 @@
-//! The CPU's fast functions against the twins, on every instruction set of this machine, at odd sizes.
+//! The CPU's fast paths against the twins, on every instruction set of this machine, at odd sizes.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -17,7 +17,7 @@ use wgru::kernels::{
 };
 use wgru::{Cell, CpuOptions, Device, Tensor};
 
-/// Two orders of the same sum, and fused against separate roundings: worst measured 4e-7.
+/// The same sum in a different order, and fused instead of separate roundings. Worst measured: 4e-7.
 const ORDER: f64 = 1.5e-6;
 
 fn devices() -> Vec<Device> {
@@ -30,7 +30,7 @@ fn devices() -> Vec<Device> {
     all
 }
 
-/// Runs a kernel on seeded reads and on writes that start at `initial`.
+/// Runs a kernel on seeded reads, and on writes that start as `initial`.
 fn run<const R: usize, const W: usize, K: Kernel<R, W>>(
     device: &Device,
     kernel: &K,
@@ -54,7 +54,7 @@ fn compare<const R: usize, const W: usize, K: Kernel<R, W>>(
     for device in devices() {
         let got = run(&device, kernel, reads, initial);
         for ((got, want), name) in got.iter().zip(&want).zip(K::WRITES) {
-            // What neither may touch stays NaN in both.
+            // Elements that neither writes stay NaN in both.
             let untouched = |v: &[f32]| v.iter().map(|x| x.is_nan()).collect::<Vec<_>>();
             assert_eq!(untouched(got), untouched(want), "{what}: {name}: what was written");
             let number = |v: &f32| if v.is_nan() { 0.0 } else { *v };
@@ -74,7 +74,7 @@ fn matmul_equals_its_twin_on_every_isa() {
         let forms = [plain, plain.a_transposed(), plain.b_transposed(), plain.a_transposed().b_transposed()];
         for (i, form) in forms.into_iter().enumerate() {
             for (bias, accumulate) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
-                // Offsets, and rows of c apart from each other: what lies between must stay as it is.
+                // Offsets, and gaps between the rows of c, which must keep their content.
                 let kernel =
                     MatMul { bias, accumulate, a_offset: 3, b_offset: 2, c_offset: 5, c_row: n as u32 + 1, ..form };
                 let ([a, b, c], [out]) = kernel.lens();
@@ -105,10 +105,11 @@ fn split_and_batched_matmul_equal_their_twin() {
     }
 }
 
-/// Few rows and work enough that threads share the units of each step.
+/// Few rows, but enough work that threads share the units of each step.
 const SHARED: (u32, u32, u32) = (24, 3, 173);
 
-/// Every combination that changes the code's path: rows left over from 8, units from 16, all cells, both directions.
+/// Every combination that selects a different code path: row remainders of 8, unit remainders of 16, all cells, both
+/// directions.
 fn shapes(cells: &[Cell]) -> Vec<Plain> {
     let mut out = Vec::new();
     for (steps, batch, hidden) in [(1, 1, 1), (3, 2, 16), (5, 7, 19), (4, 13, 35), (3, 41, 67), (2, 3, 130), SHARED] {
@@ -144,7 +145,7 @@ fn pack_equals_its_twin_on_every_number_of_threads() {
     }
 }
 
-/// Every combination of bits: steps that count or not, that repeat, after which the state starts anew.
+/// Every combination of bits: valid and masked steps, repeated outputs, and resets.
 fn marks(p: &Plain) -> Vec<f32> {
     (0..p.steps * p.batch).map(|i| f32::from_bits(common::mix(i) % 64)).collect()
 }
@@ -201,7 +202,7 @@ fn cell_sequence_backward_equals_its_twin_on_every_isa() {
     shapes(&OTHERS).iter().filter(|p| p.save == 1).for_each(|p| sequence_backward(p, &CellSequenceBackward(*p)));
 }
 
-/// Cells of the plan of single steps: usual options, which have a fast path, and one that has none.
+/// Cells of the *steps* plan: common options, which have a fast path, and one without a fast path.
 fn cells(gates: u32, saved: u32) -> Vec<CellStep> {
     let mut out = Vec::new();
     for (steps, batch, hidden) in [(1, 1, 1), (3, 2, 16), (2, 5, 19), (3, 3, 67)] {
@@ -305,7 +306,7 @@ fn state_updates_equal_their_twins_on_the_cpu() {
     }
 }
 
-/// A long sum over few outputs is split on a GPU: the bias must survive it.
+/// On a GPU, a long sum with few outputs is split; the bias must survive this.
 #[test]
 fn a_long_linear_layer_keeps_its_bias_on_every_device() {
     for device in [Some(Device::cpu()), common::gpu()].into_iter().flatten() {
@@ -323,7 +324,8 @@ fn a_long_linear_layer_keeps_its_bias_on_every_device() {
     }
 }
 
-/// As [`compare`], each number by its own size from 1 on, which in log space differ; and the same bits with one thread and two.
+/// Like [`compare`], but relative to each value (at least 1), since values in log space differ in size. Also requires
+/// the same bits with one thread and with two.
 fn compare_each<const R: usize, const W: usize, K: Kernel<R, W>>(
     what: &str,
     kernel: &K,
@@ -348,7 +350,7 @@ fn compare_each<const R: usize, const W: usize, K: Kernel<R, W>>(
     }
 }
 
-/// Numbers of all sizes, with NaN, infinities and values far beyond any gate's range at the front.
+/// Values of all sizes, with NaN, infinities and values far beyond any gate's range at the front.
 fn gates_of_all_sizes(stream: u32, len: usize) -> Vec<f32> {
     let mut values = fill(stream, len, 12.0);
     let edges = [f32::NAN, 0.0, -0.0, 95.0, -95.0, 1e30, -1e30, f32::INFINITY, f32::NEG_INFINITY, 1e-30];
@@ -358,7 +360,7 @@ fn gates_of_all_sizes(stream: u32, len: usize) -> Vec<f32> {
 
 #[test]
 fn min_gru_equals_its_twin_on_every_isa() {
-    // The last is shared out among threads.
+    // The last size is split among threads.
     for [steps, batch, hidden] in [[1, 1, 1], [5, 3, 19], [7, 2, 16], [3, 4, 67], [60, 1, 8], [9, 40, 3], [131, 5, 203]]
     {
         for (directions, reverse) in [(1, 2), (1, 1), (2, 0)] {
@@ -373,13 +375,13 @@ fn min_gru_equals_its_twin_on_every_isa() {
 }
 
 fn compare_min_gru(p: &MinGruSequence, ragged: bool) {
-    // Logarithms up to 50, whose powers have as many roundings more.
+    // Logarithms up to 50: exponentiation magnifies their rounding error accordingly.
     let near = if p.log == 1 { 3e-5 } else { 1e-5 };
     let length = |b: u32| if ragged { (p.steps + 1 - b % 3).saturating_sub(b * b) } else { p.steps };
     let lengths: Vec<f32> = (0..p.batch).map(|b| f32::from_bits(length(b))).collect();
     let ([kv_len, _, width], [all, _]) = p.lens();
     let mut kv = gates_of_all_sizes(1, kv_len);
-    // Candidates that do not drown all others.
+    // Clamps the candidates, so that they do not dominate all other terms.
     for (i, v) in kv.iter_mut().enumerate() {
         let is_candidate = i / (all / p.directions as usize) % 2 == 1;
         if is_candidate && v.is_finite() {

@@ -1,4 +1,4 @@
-//! Models in and out of safetensors, under PyTorch's names.
+//! Saving and loading models as safetensors, with PyTorch's names.
 
 mod common;
 
@@ -99,7 +99,7 @@ fn files_that_could_not_be_read_again_are_not_written() {
     assert!(TensorFile::from_bytes("long name", &file.to_bytes().expect("bytes")).is_ok());
     let error = file.to_npz().expect_err("a long name").to_string();
     assert!(error.contains("too long a name"), "{error}");
-    // NumPy's texts have four bytes a character, and a limit of ours.
+    // NumPy stores text with four bytes per character, and our limit applies.
     let mut file = TensorFile::default();
     file.metadata.insert("log".into(), "x".repeat(1 << 20));
     let copy = TensorFile::from_bytes("a long text", &file.to_npz().expect("an archive")).expect("read");

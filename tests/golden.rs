@@ -1,7 +1,7 @@
 //! The GRU against PyTorch, Keras and ONNX Runtime: output, last state and every gradient.
 //!
-//! `tests/golden/generate.py` wrote the fixtures. Inputs come from the same hash on both sides; of a large tensor the
-//! file holds 2,048 samples.
+//! The fixtures come from `tests/golden/generate.py`. Both sides generate the inputs with the same hash. Of a large
+//! tensor, the file holds 2,048 samples.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -18,17 +18,17 @@ use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::ops::recurrent::Plan;
 use wgru::{Cell, Device, Rng, Tensor};
 
-/// CPU: single precision over at most 64 steps. Worst measured: see `docs/accuracy.md`.
+/// CPU: single precision over at most 64 steps. For the worst measured error see `docs/accuracy.md`.
 const CPU: f64 = 2e-6;
-/// GPU: `exp` of a shader is only good to a few ulp, and sums run in one order.
+/// GPU: a shader's `exp` is only accurate to a few ulp, and sums run in a single sequence.
 #[cfg(feature = "gpu")]
 const GPU: f64 = 1e-5;
 /// ONNX Runtime computes in single precision itself.
 const SINGLE: f64 = 4e-6;
 
-/// Errors are relative to the largest value of the whole tensor, but at least to this: the cotangents are of order 1,
-/// and a gradient below it is what cancellation left of such terms (PyTorch in f32 is 7e-6 of its largest value off on
-/// the one such tensor of the fixtures, as we are).
+/// Errors are relative to the largest value of the whole tensor, but at least to this. The cotangents are of order 1,
+/// so a smaller gradient is what remains after cancellation. (On the one such tensor of the fixtures, PyTorch in f32 is
+/// off by 7e-6 of its largest value, like this crate.)
 const FLOOR: f64 = 0.1;
 
 const JSON: &str = include_str!("golden/gru.json");
@@ -78,7 +78,7 @@ impl Case {
         6 * h * (h + i) * self.size("batch") * self.size("steps") * directions * self.size("layers")
     }
 
-    /// Compares a tensor with the file's, at the samples if it holds only those.
+    /// Compares a tensor with the stored one, or with its samples if only those are stored.
     fn check(&self, file: &SafeTensors, key: &str, got: &[f32], tolerance: f64) -> f64 {
         let view = file.tensor(&format!("{}.{key}", self.name)).expect("stored tensor");
         let want: Vec<f64> =
@@ -99,7 +99,7 @@ fn samples(values: &[f32]) -> Vec<f32> {
     (0..count).map(|k| values[at(k) as usize]).collect()
 }
 
-/// A GRU with the fixtures' weights: stream `10·(2·layer + direction) + 0..4`.
+/// Gives the GRU the fixtures' weights: stream `10·(2·layer + direction) + 0..4`.
 fn load(gru: &Gru) {
     let bound = 1.0 / (gru.config().hidden as f32).sqrt();
     for (name, tensor) in gru.parameters() {
@@ -114,7 +114,7 @@ fn load(gru: &Gru) {
     }
 }
 
-/// Runs one case forward and backward; gives the worst error.
+/// Runs one case forward and backward. Returns the worst error.
 fn run(device: &Device, case: &Case, file: &SafeTensors, plan: Option<Plan>, tolerance: f64) -> f64 {
     let config = case.config(plan);
     let gru = config.clone().build(device, &mut Rng::new(0)).expect("build");
@@ -155,7 +155,7 @@ fn run(device: &Device, case: &Case, file: &SafeTensors, plan: Option<Plan>, tol
     worst
 }
 
-/// Runs the cases up to `most_flops`, of which there are `expected`.
+/// Runs the cases of up to `most_flops`, and checks that there are `expected` of them.
 fn run_all(device: &Device, plan: Option<Plan>, tolerance: f64, most_flops: usize, expected: usize) {
     let file = SafeTensors::deserialize(TENSORS).expect("gru.safetensors");
     let (mut worst, mut count) = (0.0f64, 0);
@@ -218,7 +218,7 @@ fn gru_matches_the_oracles_on_the_gpu_chain() {
     on_gpu(Some(Plan::Chain));
 }
 
-/// The comparison can fail: the other reset form is not within any tolerance used here.
+/// Negative control: the other reset form is outside every tolerance used here.
 #[test]
 #[should_panic(expected = "error")]
 fn the_other_reset_form_is_rejected() {

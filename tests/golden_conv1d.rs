@@ -1,4 +1,4 @@
-//! Convolution over time against PyTorch in float64, see `tests/golden/sequences.py`.
+//! Convolution over time against PyTorch in float64; see `tests/golden/sequences.py`.
 
 #[cfg(wgru_jspi)]
 #[macro_use]

@@ -1,4 +1,4 @@
-//! The loss of connectionist temporal classification against PyTorch in float64, see `tests/golden/sequences.py`.
+//! The CTC loss (connectionist temporal classification) against PyTorch in float64; see `tests/golden/sequences.py`.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -17,8 +17,8 @@ const CASES: &str = include_str!("golden/ctc.json");
 
 /// Sums of up to sixteen steps in f32.
 const LOSS: f64 = 5e-7;
-/// The gradient of a logit is the difference of two probabilities, rounded by 1e-8 where the largest is 0.002. PyTorch
-/// itself is 3e-5 off in f32.
+/// The gradient of a logit is the difference of two probabilities, with a rounding error of 1e-8 where the largest is
+/// 0.002. PyTorch itself is off by 3e-5 in f32.
 const GRADIENT: f64 = 1e-5;
 
 on_every_backend![ctc_matches_pytorch];
@@ -31,12 +31,12 @@ fn sizes(case: &Value, key: &str) -> Vec<usize> {
     case[key].as_array().expect(key).iter().map(|v| v.as_u64().expect(key) as usize).collect()
 }
 
-/// `null` stands for what is not finite.
+/// `null` stands for a value that is not finite.
 fn numbers(case: &Value, key: &str) -> Vec<f64> {
     case[key].as_array().expect(key).iter().map(|v| v.as_f64().unwrap_or(f64::NAN)).collect()
 }
 
-/// Compares where the wanted value is finite; elsewhere it must not be finite either.
+/// Compares where the expected value is finite; elsewhere the result must not be finite either.
 #[track_caller]
 fn compare(what: &str, got: &[f32], want: &[f64], tolerance: f64) {
     let finite: Vec<bool> = want.iter().map(|v| v.is_finite()).collect();

@@ -1,6 +1,6 @@
-//! LSTM, GRU and simple recurrent layers against PyTorch and Keras: outputs, last states and every gradient.
+//! LSTM, GRU and simple RNN layers against PyTorch and Keras: outputs, last states and every gradient.
 //!
-//! `tests/golden/generate_recurrent.py` wrote the fixtures.
+//! The fixtures come from `tests/golden/generate_recurrent.py`.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -15,9 +15,9 @@ use serde_json::Value;
 use wgru::nn::{Mode, Module, Padding, RecurrentConfig, RunOptions};
 use wgru::{Activation, Cell, Device, Rng, Tensor};
 
-/// Single precision over at most 21 steps in a row, against float64.
+/// Single precision over at most 21 consecutive steps, against float64.
 const CPU: f64 = 2e-6;
-/// GPU: `exp` of a shader is only good to a few ulp.
+/// GPU: a shader's `exp` is only accurate to a few ulp.
 #[cfg(feature = "gpu")]
 const GPU: f64 = 1e-5;
 /// Errors are relative to the largest value of a tensor, but at least to this: the cotangents are of order 1.
@@ -54,7 +54,7 @@ impl Case {
             "relu" => Activation::Relu,
             "sigmoid" => Activation::Sigmoid,
             "softsign" => Activation::Softsign,
-            // Of Keras 3: relu6(x + 3) / 6.
+            // Keras 3 defines it as relu6(x + 3) / 6.
             "hard_sigmoid" => Activation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 },
             other => panic!("activation {other}"),
         }
@@ -100,7 +100,7 @@ impl Case {
     }
 }
 
-/// Runs a case and gives the worst error.
+/// Runs a case. Returns the worst error.
 fn run(device: &Device, case: &Case, config: &RecurrentConfig, tolerance: f64) -> f64 {
     let layer = config.clone().build(device, &mut Rng::new(0)).expect("build");
     let bound = 1.0 / (config.hidden as f32).sqrt();
@@ -180,7 +180,7 @@ fn recurrent_layers_match_pytorch_and_keras_on_the_gpu() {
     }
 }
 
-/// The comparison can fail: what differs between the two oracles is told apart.
+/// Negative control: where the two oracles differ, one is not accepted for the other.
 #[test]
 #[cfg(panic = "unwind")]
 fn other_semantics_are_rejected() {

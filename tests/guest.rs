@@ -1,4 +1,4 @@
-//! wgru as a guest on a device of a host application: errors are returned by the call that caused them, polling never
+//! wgru as a guest on a host application's device: errors are returned by the call that caused them, polling never
 //! blocks, and the host's buffers are used in place.
 #![cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
 
@@ -23,7 +23,7 @@ struct Host {
 }
 
 impl Host {
-    /// `None` if there is no adapter.
+    /// Returns `None` if there is no adapter.
     fn new() -> Option<Self> {
         Self::with(wgpu::Limits::default())
     }
@@ -41,7 +41,7 @@ impl Host {
         Device::from_wgpu(&self.adapter, self.device.clone(), self.queue.clone()).expect("adopted")
     }
 
-    /// Submits work of about so many milliseconds as the host.
+    /// Submits GPU work of about this many milliseconds as the host.
     fn keep_busy(&self, milliseconds: u64) {
         let shader = "@group(0) @binding(0) var<storage, read_write> a: array<f32>;
             @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -77,7 +77,7 @@ impl Host {
             drop(pass);
             self.queue.submit([encoder.finish()]);
         };
-        // Measure one dispatch.
+        // Measures one dispatch.
         let start = Instant::now();
         submit(1);
         self.device.poll(wgpu::PollType::wait_indefinitely()).expect("polled");
@@ -138,7 +138,7 @@ fn memory_that_runs_out_is_an_error_of_the_call_and_the_device_works_on() {
                 }
             };
             let (count, again) = (kept.len(), large().err());
-            // A failed assertion needs memory, too.
+            // Dropped before the assertions, since a failed assertion needs memory, too.
             drop(kept);
             assert!(matches!(error, Error::OutOfMemory { op: "Tensor::full" }), "round {round}: {error}");
             assert!(count > 3, "{count} tensors");
@@ -363,7 +363,7 @@ fn reads_complete_where_the_host_does_not_poll() {
 
 // Pacing.
 
-/// Losses and weights after some updates.
+/// Returns losses and weights after some updates.
 fn train(device: &Device) -> Vec<f32> {
     use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
     let gru = RecurrentConfig { layers: 2, batch_first: true, ..RecurrentConfig::gru(3, 24) };
@@ -436,7 +436,7 @@ fn cancelled_work_is_undefined_until_it_is_written_again() {
     assert_eq!(y.square().and_then(|y| y.to_vec()).expect("defined again"), [1.0, 4.0, 9.0, 16.0]);
 }
 
-/// After preparation, the first run compiles nothing, so it takes less time than the preparation.
+/// After preparation the first run compiles nothing, so it takes less time than the preparation.
 #[test]
 fn preparation_compiles_and_computes_nothing() {
     use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
@@ -645,9 +645,9 @@ fn a_device_of_the_least_requirements_runs_everything() {
     assert!(matches!(refused, Err(Error::Value { arg: "timestamps", .. })));
 }
 
-// Regressions found by reading.
+// Regressions found by code review.
 
-/// A write to the host's buffer is seen by the host, also when the tensor is gone by then.
+/// The host sees a write to its buffer even if the tensor has been dropped by then.
 #[test]
 fn writes_to_a_buffer_of_the_host_outlive_the_tensor() {
     let host = host!(Host::new());
@@ -684,7 +684,7 @@ fn cancelled_work_does_not_disable_a_layer() {
     assert_eq!(run(&other, &[4, 2, 3]).expect("works on"), want);
 }
 
-/// An assignment to an undefined tensor defines it for what follows, not for what was recorded before.
+/// An assignment to an undefined tensor defines it for later operations, but not for work recorded before.
 #[test]
 fn assignments_define_a_tensor_from_then_on() {
     let host = host!(Host::new());
@@ -701,7 +701,7 @@ fn assignments_define_a_tensor_from_then_on() {
     assert!(z.to_vec().is_err(), "z was recorded before");
 }
 
-/// Frames that overlap: the next one is encoded before the last one is confirmed.
+/// Overlapping frames: the next one is encoded before the previous one is confirmed.
 #[test]
 fn buffers_are_reused_where_encoders_overlap() {
     let host = host!(Host::new());
@@ -726,7 +726,7 @@ fn buffers_are_reused_where_encoders_overlap() {
     }
 }
 
-/// A callback of the host that runs in one of our submissions may record and submit.
+/// A host callback that runs during one of our submissions may itself record and submit work.
 #[test]
 fn callbacks_of_the_host_may_record_work() {
     let host = host!(Host::new());
@@ -746,7 +746,7 @@ fn callbacks_of_the_host_may_record_work() {
     assert_eq!(x.to_vec().expect("read"), [9.0; 4]);
 }
 
-/// Many threads that wait for a paced device while others submit: nobody is forgotten.
+/// Threads that wait for a paced device while others submit are always woken.
 #[test]
 fn waiting_for_a_paced_device_always_ends() {
     let host = host!(Host::new());

@@ -1,4 +1,5 @@
-//! Files made to do harm: each is an error, within a second and a hundred megabytes, and nothing in it is run.
+//! Malicious files: each returns an error within a second and a hundred megabytes, and none of their content is
+//! executed.
 
 #[path = "common/allocator.rs"]
 mod allocator;
@@ -38,7 +39,7 @@ const KERAS: &[u8] = include_bytes!("readers/model.keras");
 const WEIGHTS: &[u8] = include_bytes!("readers/model.weights.h5");
 const HDF5: &[u8] = include_bytes!("readers/arrays.h5");
 
-/// Runs a reader, and holds it to its time and memory. A large file itself is not counted.
+/// Runs a reader and checks its time and memory. The memory of the file itself is not counted.
 fn measured<T>(what: &str, read: impl FnOnce() -> T) -> T {
     let (result, used) = measure("hostile_files", 0, read);
     assert!(used.time < SECOND && used.memory < MEMORY, "{what}: {used:?}");
@@ -49,7 +50,7 @@ fn read(what: &str, bytes: &[u8]) -> wgru::Result<TensorFile> {
     measured(what, || TensorFile::from_bytes("hostile", bytes))
 }
 
-/// The file is refused, and the message says `word`.
+/// Asserts that the file is refused with a message that contains `word`.
 #[track_caller]
 fn refused(what: &str, bytes: &[u8], word: &str) {
     match read(what, bytes) {
@@ -70,19 +71,20 @@ fn header(descr: &str, shape: &str) -> String {
     format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}")
 }
 
-/// A file of `torch.save` with this pickle and one storage of 64 bytes.
+/// Returns a `torch.save` file with this pickle and one storage of 64 bytes.
 fn torch(program: &[u8]) -> Vec<u8> {
     zip(&[stored("a/data.pkl", program), stored("a/data/0", &[0; 64])])
 }
 
-/// `_rebuild_tensor_v2(storage 0 of floats, offset, dims, strides, False, OrderedDict())`, as a pickle without its end.
+/// Returns the pickle of `_rebuild_tensor_v2(storage 0 of floats, offset, dims, strides, False, OrderedDict())`,
+/// without its end.
 fn tensor(offset: &[u8], dims: &[u8], strides: &[u8]) -> Vec<u8> {
     let storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x10tQ";
     let rest = b"\x89ccollections\nOrderedDict\n)RtR";
     [b"ctorch._utils\n_rebuild_tensor_v2\n(", &storage[..], offset, dims, strides, rest].concat()
 }
 
-/// Deflate's longest run: `n` bytes of zero in about n / 1030 bytes, as one block with fixed codes.
+/// Deflate's longest run: `n` zero bytes in about n / 1030 bytes, as one block with fixed codes.
 fn deflated_zeros(n: usize) -> Vec<u8> {
     let (mut out, mut word, mut bits) = (Vec::new(), 0u64, 0);
     let mut put = |value: u64, count: u32| {
@@ -135,7 +137,7 @@ fn pickles_with_code_are_refused_by_the_name_they_ask_for() {
             refused(name, &torch(program), &format!("{module}.{name}"));
         }
     }
-    // INST, OBJ, NEWOBJ, NEWOBJ_EX, PERSID, EXT1, EXT2, EXT4, NEXT_BUFFER: nothing that tensors need.
+    // INST, OBJ, NEWOBJ, NEWOBJ_EX, PERSID, EXT1, EXT2, EXT4, NEXT_BUFFER: opcodes that tensors never need.
     for code in [b'i', b'o', 0x81, 0x92, b'P', 0x82, 0x83, 0x84, 0x97, b'I', b'S', b'F', b'V', 0xff, 0] {
         refused("instruction", &torch(&[0x80, 2, b'(', b')', code, b'.']), &format!("{code:#04x}"));
     }
@@ -203,7 +205,7 @@ fn tensors_past_their_storage_are_refused() {
     }
     let whole = [b"\x80\x02", &tensor(b"K\0", b"K\x10\x85", b"K\x01\x85")[..], b"."].concat();
     assert!(read("whole", &torch(&whole)).is_ok(), "the maker of these files makes a good one too");
-    // A seventh argument: the elements are conjugated, or negated.
+    // A seventh argument marks the elements as conjugated or negated.
     let marks = |marks: &[u8]| [&whole[..whole.len() - 3], marks, b"tR."].concat();
     refused("marks", &torch(&marks(b"}X\x04\0\0\0conj\x88s")), "marks");
     assert!(read("no marks", &torch(&marks(b"N"))).is_ok());
@@ -213,12 +215,12 @@ fn tensors_past_their_storage_are_refused() {
 
 #[test]
 fn endless_and_self_containing_pickles_are_refused() {
-    // A list that holds itself; a dict that holds itself.
+    // A list and a dict that contain themselves.
     refused("list loop", &torch(b"]q\0h\0a."), "nested deeper");
     refused("dict loop", &torch(b"}q\0X\x01\0\0\0ah\0s."), "nested deeper");
-    // Lists inside lists.
+    // Deeply nested lists.
     refused("deep", &torch(&[&[b']'; 10_000][..], &[b'a'; 9_999], b"."].concat()), "nested deeper");
-    // Each list holds the one before eight times: 8^30 places.
+    // Each list contains the previous one eight times: 8^30 places.
     let doubling: Vec<u8> =
         (0..30).flat_map(|k| [&[b']', b'q', k + 1, b'('][..], &[b'h', k].repeat(8), b"e"].concat()).collect();
     refused("exponential", &torch(&[b"]q\0", &doubling[..], b"."].concat()), "the names");
@@ -231,7 +233,7 @@ fn endless_and_self_containing_pickles_are_refused() {
     }
     let pairs = [b"(".to_vec(), b"NN\x86".repeat(50_000), b"lq\0".to_vec()].concat();
     let copies = b"ccollections\nOrderedDict\nh\0\x85R".repeat(10_000);
-    // A text of a megabyte, in a hundred thousand places.
+    // A text of a megabyte, referenced a hundred thousand times.
     let text = [b"](X\0\0\x10\0", &vec![b't'; 1 << 20][..], b"q\0", &b"h\0".repeat(100_000), b"e."].concat();
     refused("copied texts", &torch(&text), "unfolds");
     refused("copied lists", &torch(&[&pairs[..], &copies, b"."].concat()), "more than");
@@ -286,7 +288,7 @@ fn bombs_are_refused_before_they_go_off() {
         })
         .to_vec();
     refused("a first part that is no array", &zip(&many), "");
-    // Quarter-size elements unfold fourfold.
+    // One-byte elements expand fourfold.
     let text = header("|u1", &format!("({},)", 40 << 20));
     let array = npy(&text, &vec![0; 40 << 20]);
     assert!(TensorFile::from_bytes("large", &array).is_ok(), "an honest large file is no bomb");
@@ -345,7 +347,7 @@ fn safetensors_that_lie_are_refused() {
     for (bytes, word) in cases {
         refused("safetensors", &bytes, word);
     }
-    // A header whose length is "PK".
+    // A header whose length reads as "PK".
     let header = format!("{:<19280}", r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#);
     let bytes = file(&header, 8);
     assert!(bytes.starts_with(b"PK"));
@@ -374,7 +376,7 @@ fn hdf5_files_that_lie_are_refused() {
     for at in (0..WEIGHTS.len()).step_by(61) {
         refused("cut", &WEIGHTS[..at], "");
     }
-    // Object headers that lie in each other's messages, each with tens of thousands of them.
+    // Object headers that lie within each other's messages, with tens of thousands of messages each.
     let mut bytes = WEIGHTS.to_vec();
     bytes.resize(2 << 20, 0);
     let start = WEIGHTS.len().next_multiple_of(16);
@@ -387,14 +389,14 @@ fn hdf5_files_that_lie_are_refused() {
     refused("overlapping headers", &bytes, "");
 }
 
-/// What the fuzzers found, each as the pickle of an archive.
+/// Fuzzer findings, each as the pickle of an archive.
 #[test]
 fn findings_of_the_fuzzers_stay_fixed() {
-    // Lists that hold each other hundreds of thousands of times.
+    // Lists that contain each other hundreds of thousands of times.
     refused("shared lists", &torch(include_bytes!("readers/found/shared_lists.pkl")), "the names");
 }
 
-/// The xorshift generator of Marsaglia; only for choosing what to break.
+/// Marsaglia's xorshift generator, used only to select what to break.
 fn next(state: &mut u64) -> usize {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -402,14 +404,14 @@ fn next(state: &mut u64) -> usize {
     *state as usize
 }
 
-/// 4,000 broken copies of each format: a few bytes changed, a piece cut out, doubled or moved. None may panic or take
-/// long; most are refused, and some are still good files.
+/// 4,000 broken copies of each format: a few bytes changed, or a piece cut out, duplicated or moved. None may panic or
+/// take long. Most are refused, and some are still valid.
 #[test]
 fn broken_copies_never_panic() {
     let mut safetensors = TensorFile::from_bytes("npz", ARRAYS).expect("read");
     safetensors.metadata.insert("key".into(), "value".into());
     let safetensors = safetensors.to_bytes().expect("bytes");
-    // Only its pickle is broken here: the archive's checksum hides the pickle from the changes to whole files.
+    // Only the pickle is broken here: in a broken archive, the checksum would hide changes to the pickle.
     let start = STATE.windows(5).position(|w| w == b"\x80\x02}q\0").expect("the pickle");
     let pickle = &STATE[start..start + STATE[start..].windows(2).rposition(|w| w == b"u.").expect("its end") + 2];
     for (name, seed) in [
@@ -461,7 +463,7 @@ fn safetensors_headers_are_read_as_the_crate_of_the_format_reads_them() {
     for round in 0..20_000 {
         let mut bytes = good.clone();
         for _ in 0..round % 3 {
-            // Most damage is to the header's text, and such that it may stay JSON.
+            // Most damage hits the header's text, and often leaves it valid JSON.
             let at = rng.below(bytes.len());
             match rng.below(4) {
                 0 => bytes[at] = b"0123456789,:[]{}\"tF \\"[rng.below(21)],
@@ -481,7 +483,8 @@ fn safetensors_headers_are_read_as_the_crate_of_the_format_reads_them() {
                 }
             }
             (Err(_), Err(_)) => refused += 1,
-            // Refused by us alone: what f32 cannot hold, a key that stands twice, a header that starts with a space.
+            // Refused only by this crate: values that f32 cannot hold, a duplicate key, and a header that starts with a
+            // space.
             (Err(error), Ok(_)) => {
                 let words = ["expected numbers", "twice", "not a safetensors file"];
                 assert!(words.iter().any(|word| error.to_string().contains(word)), "{error}");

@@ -1,4 +1,5 @@
-//! What must hold of any GRU: carried state, permuted batch, reversed time, one row of a batch. Random shapes.
+//! Properties that any GRU must have, on random shapes: carried state, permuted batch, reversed time, one row of a
+//! batch.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -12,7 +13,7 @@ use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RecurrentOutput, RunOptions};
 use wgru::ops::recurrent::Plan;
 use wgru::{Cell, Device, Rng, Tensor};
 
-/// Rows computed in another company take another path of the SIMD code: a few ulp.
+/// A row in a different batch takes a different path through the SIMD code: a few ulp.
 const COMPANY: f64 = 1e-6;
 
 #[derive(Clone, Debug)]
@@ -63,14 +64,14 @@ fn same(what: &str, a: &Tensor, b: &Tensor) {
     assert_close(what, &a.to_vec().expect("read"), &want, COMPANY);
 }
 
-/// Rows of the batch (axis 1) in another order.
+/// Returns the given rows of the batch (axis 1), in this order.
 fn pick(x: &Tensor, rows: &[usize]) -> Tensor {
     let parts: Vec<Tensor> = rows.iter().map(|&r| x.slice(1, r..r + 1).expect("row")).collect();
     Tensor::concat(&parts.iter().collect::<Vec<_>>(), 1).expect("rows")
 }
 
 fn devices() -> Vec<Device> {
-    // One GPU for all cases: opening a device takes longer than a case.
+    // One GPU device for all cases, since opening a device takes longer than a case.
     [Some(Device::cpu()), common::gpu()].into_iter().flatten().collect()
 }
 

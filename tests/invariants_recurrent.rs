@@ -1,5 +1,5 @@
-//! What must hold of any recurrent layer with any options: carried state, permuted batch, one row, reversed time, two
-//! directions, resets, masked steps, lengths. Random layers.
+//! Properties that any recurrent layer must have with any options, on random layers: carried state, permuted batch, one
+//! row, reversed time, two directions, resets, masked steps, lengths.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use wgru::nn::{Mode, Module, Padding, Recurrent, RecurrentConfig, RecurrentOptions, RecurrentOutput, RunOptions};
 use wgru::{Activation, Cell, Device, Rng, Tensor};
 
-/// Rows computed in another company take another path of the SIMD code: a few ulp a step.
+/// A row in a different batch takes a different path through the SIMD code: a few ulp per step.
 const COMPANY: f64 = 2e-6;
 
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ struct Shape {
     seed: u64,
 }
 
-/// A state that overflows is infinite, not the largest number: nobody asked for a clip.
+/// Without a clip, a state that overflows becomes infinite instead of the largest finite number.
 #[test]
 fn a_layer_without_a_clip_overflows_to_infinity() {
     let reference = wgru::CpuOptions { reference: true, ..Default::default() };
@@ -83,7 +83,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
             ..RecurrentConfig::new(cell, input, hidden)
         };
         if plan > 0 {
-            // A plain layer, which two or three plans run.
+            // A layer without options, which two or three plans can run.
             (config.projection, config.peephole, config.input_forget) = (0, false, false);
             config.activations.clear();
             config.options = RecurrentOptions { padding: options.padding, ..Default::default() };
@@ -93,7 +93,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
     })
 }
 
-/// A layer with its data: `x` `[T, B, I]`, first states, and flags by step.
+/// A layer with its data: `x` `[T, B, I]`, first states, and flags per step.
 struct Setup {
     device: Device,
     layer: Recurrent,
@@ -129,7 +129,7 @@ impl Setup {
         (&self.h0, self.c0.as_ref())
     }
 
-    /// The first states with each direction's factor.
+    /// The first states, scaled by each direction's factor.
     fn scaled(&self, s: &Shape, factors: [f32; 2], rows: &[usize]) -> (Tensor, Option<Tensor>) {
         let all = s.config.layers * s.config.directions();
         let values: Vec<f32> = (0..all).map(|i| factors[i % s.config.directions()]).collect();
@@ -154,7 +154,7 @@ fn same_states(a: &RecurrentOutput, h_n: &Tensor, c_n: Option<&Tensor>) {
     }
 }
 
-/// The rows of an axis, in another order.
+/// Returns the given rows of an axis, in this order.
 fn along(x: &Tensor, axis: usize, rows: impl IntoIterator<Item = usize>) -> Tensor {
     let parts: Vec<Tensor> = rows.into_iter().map(|r| x.slice(axis, r..r + 1).expect("row")).collect();
     Tensor::concat(&parts.iter().collect::<Vec<_>>(), axis).expect("rows")
@@ -187,7 +187,7 @@ fn check(body: impl Fn(&Device, &Shape)) {
 #[test]
 fn two_parts_with_carried_state_are_the_whole() {
     check(|device, s| {
-        // What a masked step at the cut repeats is not carried.
+        // The output that a masked step repeats is not carried over the cut.
         let options = RecurrentOptions { padding: Padding::Zero, ..s.config.options };
         let s = &Shape { config: RecurrentConfig { bidirectional: false, options, ..s.config.clone() }, ..s.clone() };
         let set = setup(device, s);
@@ -213,7 +213,7 @@ fn two_parts_with_carried_state_are_the_whole() {
     });
 }
 
-/// Rows in another order, and one alone, with everything that is said of their steps.
+/// Permuted rows, and a single row, with their flags.
 #[test]
 fn a_permuted_batch_and_a_batch_of_one_give_their_rows() {
     check(|device, s| {
@@ -320,7 +320,7 @@ fn resets_are_separate_sequences() {
                 let input = RunOptions { mask: Some(&mask[from..to]), ..Default::default() };
                 let part = set.run(&x.slice(0, from..to).expect("part"), (&h0, c0.as_ref()), input);
                 same("output", &whole.output.slice(0, from..to).expect("part"), &part.output);
-                // The last state of a direction is that of the part it processes last.
+                // A direction's last state is that of the part it processes last.
                 let all = s.config.layers * s.config.directions();
                 for i in 0..all {
                     let is_reverse = s.config.reverse || (s.config.bidirectional && i % 2 == 1);
@@ -354,7 +354,7 @@ fn masked_steps_might_as_well_be_removed() {
         let short = set.run(&along(&x, 0, kept.clone()), (&h0, c0.as_ref()), RunOptions::default());
         same("output", &along(&whole.output, 0, kept.clone()), &short.output);
         same_states(&whole, &short.h_n, short.c_n.as_ref());
-        // Masked steps show 0, or what the direction gave last; between two layers that is another input.
+        // Masked steps output 0, or the direction's previous output, which is then different input for the next layer.
         let values = whole.output.to_vec().expect("read");
         let out = s.config.out();
         for (i, &got) in values.iter().enumerate() {
@@ -386,7 +386,7 @@ fn lengths_are_masks_of_prefixes() {
     });
 }
 
-/// The checks can fail: a layer that sees other flags gives something else.
+/// Negative control: a layer that gets different flags gives different results.
 #[test]
 #[should_panic(expected = "output: error")]
 fn other_masks_are_told_apart() {

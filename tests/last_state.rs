@@ -1,6 +1,6 @@
-//! The last state of every direction, and a last step that would be another one
+//! The last state of every direction, and rejection of the last step where it is not a direction's last state
 
-// Its `block_on` too.
+// This also provides `block_on`.
 #[cfg(wgru_jspi)]
 #[macro_use]
 extern crate browser_tests as pollster;
@@ -69,7 +69,7 @@ fn last_step_of_a_reverse_direction_is_refused() {
         }
         refused(Sequential::new().push("a", layer!(MinGruConfig)).push("b", last()), option);
         refused(Sequential::new().push("a", layer!(LayerNormGruConfig)).push("b", last()), option);
-        // Layers that act on each step alone, and nested models, change nothing.
+        // Layers that act on each step separately, and nested models, make no difference.
         let nested =
             Sequential::new().push("gru", layer!(RecurrentConfig)).push("drop", Dropout::new(0.1).expect("dropout"));
         refused(Sequential::new().push("in", nested).push("b", last()), option);
@@ -80,7 +80,7 @@ fn last_step_of_a_reverse_direction_is_refused() {
     };
     let forward = Sequential::new().push("a", gru(false)).push("b", last());
     assert_eq!(forward.forward(&x).expect("a forward layer").dims(), [2, 4]);
-    // A forward layer on top of a bidirectional one has seen every step.
+    // The last step of a forward layer on top of a bidirectional one has seen every step.
     let second = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(8, 4) };
     let second = second.build(&device, &mut Rng::new(1)).expect("gru");
     let stacked = Sequential::new().push("a", gru(true)).push("b", second).push("c", last());

@@ -1,6 +1,6 @@
-//! The GRU with normalised gates against PyTorch, and what must hold of any recurrent layer.
+//! The GRU with layer-normalized gates against PyTorch, and properties that any recurrent layer must have.
 //!
-//! `tests/golden/generate_attention.py` wrote the fixtures.
+//! The fixtures come from `tests/golden/generate_attention.py`.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -14,10 +14,10 @@ use wgru::nn::{LayerNormGru, LayerNormGruConfig, LayerNormGruInput, LayerNormGru
 use wgru::train::{AdamConfig, Method, Optimizer, loss};
 use wgru::{Device, Result, Rng, Tensor};
 
-/// Single precision against PyTorch's f64 over up to eight cells, each of which divides by a deviation twice.
-/// Worst measured: 2e-6 (PyTorch in f32 is 9e-6 off where a gate of 3 units has a variance of 1e-3).
+/// Single precision against PyTorch's f64 over up to eight cells, each of which divides by a standard deviation twice.
+/// Worst measured: 2e-6 (PyTorch in f32 is off by 9e-6 where a gate of 3 units has a variance of 1e-3).
 const GOLDEN: f64 = 4e-6;
-/// Products of another number of rows may be added up in another order, which the norms then enlarge.
+/// Products with a different number of rows may sum in a different order, which the normalization amplifies.
 const ORDER: f64 = 2e-6;
 
 on_every_backend![
@@ -46,7 +46,7 @@ fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| v as f64).collect()
 }
 
-/// The fixtures' weights: of layer l and direction d from stream 2300 + 10 (2 l + d) on.
+/// Gives the layer the fixtures' weights: layer l and direction d start at stream 2300 + 10 (2 l + d).
 fn load(gru: &LayerNormGru) {
     let directions = 1 + gru.config().bidirectional as usize;
     for (i, (name, weight)) in gru.parameters().iter().enumerate() {
@@ -161,7 +161,7 @@ fn a_sequence_does_not_see_its_batch(device: &Device) {
             assert_eq!(h_n, read(&start), "nothing was read");
             continue;
         }
-        // Alone, and cut to its length.
+        // The sequence alone, cut to its length.
         let x = input(device).slice(1, row..row + 1).and_then(|x| x.slice(0, 0..length)).expect("a sequence");
         let alone = eval(&gru, &x, LayerNormGruInput { h0: Some(&start), lengths: None });
         assert_close("output", &y[..length * 2 * HIDDEN], &wide(&read(&alone.output)), ORDER);

@@ -8,7 +8,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Rank by top module.
+/// Rank by top-level module.
 fn ranks() -> HashMap<String, u32> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let mut ranks = HashMap::new();
@@ -34,7 +34,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     out
 }
 
-/// The top module that a file of `src` belongs to.
+/// Returns the top-level module that a file of `src` belongs to.
 fn module(path: &Path) -> String {
     let relative = path.strip_prefix(root().join("src")).expect("below src");
     relative.components().next().expect("a name").as_os_str().to_string_lossy().trim_end_matches(".rs").to_string()
@@ -237,7 +237,7 @@ fn every_module_of_the_crate_has_a_rank() {
 #[test]
 fn every_kernel_is_found_by_its_stem() {
     for kernel in wgru::kernels::all() {
-        // One stem reads packed weights of every format.
+        // All formats of packed weights share one stem.
         let format = ["_f16", "_bf16", "_int8"].into_iter().find_map(|format| kernel.name.strip_suffix(format));
         let stem = format.unwrap_or(kernel.name);
         assert!(root().join(format!("shaders/{stem}.wgsl")).is_file(), "{}", kernel.name);

@@ -1,4 +1,4 @@
-//! GRUs that infer with recurrent weights in fewer bits: the layer with those weights rounded, and nothing else.
+//! GRU inference with low-precision recurrent weights equals inference with those weights rounded.
 #![cfg(feature = "gpu")]
 
 #[cfg(wgru_jspi)]
@@ -13,9 +13,9 @@ use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RecurrentOptions, RunOptions}
 use wgru::ops::recurrent::Plan;
 use wgru::{Cell, Device, Error, Precision, Rng, Tensor};
 
-/// Two layers on the GPU against the CPU, the products of the GPU summed in another order.
+/// Two layers on the GPU against the CPU; the GPU's products sum in a different order.
 const RUN: f64 = 4e-6;
-/// What rounding does at least to the outputs below: what is compared is not f32.
+/// Minimum effect of the rounding on the outputs below, which proves that they do not come from f32 weights.
 const SEEN: f64 = 2e-5;
 
 const LOW: [Precision; 3] = [Precision::F16, Precision::Bf16, Precision::Int8];
@@ -33,7 +33,7 @@ fn rounded(row: &[f32], weights: Precision) -> Vec<f32> {
     row.iter().map(round).collect()
 }
 
-/// Copies parameters, the recurrent matrices rounded.
+/// Copies parameters, rounding the recurrent matrices.
 fn copy(from: &Gru, to: &Gru, weights: Precision) {
     for ((name, from), (_, to)) in from.parameters().into_iter().zip(to.parameters()) {
         let values = from.to_vec().expect("read");
@@ -110,7 +110,7 @@ fn layers_of_fewer_bits_follow_their_parameters_and_back() {
     assert_close("f32 again", &run(&whole, &device)[0], &wide(&want[0]), RUN);
 }
 
-/// A copy of a layer on the same plan that f32 takes by itself.
+/// A copy of a layer, on the plan that f32 selects by itself.
 fn build_like(gru: &Gru, device: &Device) -> Gru {
     let copied = build(device, gru.config());
     copy(gru, &copied, Precision::F32);
@@ -154,7 +154,7 @@ fn layers_of_fewer_bits_refuse_training_the_cpu_and_options() {
     assert!(run(&x, &mut Mode::Eval).is_ok());
 }
 
-/// A row that f16 cannot hold gives NaN instead of another number; the others are as they were after the first step.
+/// A row that f16 cannot hold gives NaN instead of a wrong number; the first step affects no other unit.
 #[test]
 fn layers_of_fewer_bits_hide_no_weight_that_they_cannot_hold() {
     let Some(device) = gpu() else { return };

@@ -1,4 +1,4 @@
-//! The minimal GRU over long sequences, where the scan is cut into chunks on a GPU.
+//! The minimal GRU over long sequences, for which a GPU splits the scan into chunks.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -15,9 +15,9 @@ use wgru::kernels::{MinGruChunks, MinGruChunksBackward, MinGruSequence, MinGruSe
 use wgru::nn::{MinGru, MinGruConfig, MinGruForm, MinGruInput, Mode, Module};
 use wgru::{Device, Result, Rng, Tensor};
 
-/// Gates that forget within some steps; each state is a few roundings old.
+/// Gates that forget within a few steps; each state carries only a few roundings.
 const QUICK: f64 = 1e-6;
-/// Gates that keep a state for 3,000 steps: a factor near 1 is rounded by 6e-8 at each.
+/// Gates that keep a state for 3,000 steps: each step rounds a factor near 1 by 6e-8.
 const SLOW: f64 = 3e-4;
 
 on_every_backend![
@@ -42,7 +42,7 @@ fn network(form: MinGruForm, reverse: bool) -> Network {
 
 const FORMS: [MinGruForm; 2] = [MinGruForm::Linear, MinGruForm::Log];
 
-/// Lets the gates open by `z ≈ σ(bias)`.
+/// Sets the gates' opening to `z ≈ σ(bias)`.
 fn set_gate_bias(layer: &MinGru, bias: f32) -> Result<Vec<Vec<f64>>> {
     let mut all = Vec::new();
     for (name, parameter) in layer.parameters() {
@@ -78,7 +78,7 @@ fn min_gru_is_exact_over_ten_thousand_steps(device: &Device) {
     }
 }
 
-/// The gradient of the last state with respect to the first is the product of all factors.
+/// The gradient of the last state with respect to the first one is the product of all factors.
 fn min_gru_back_through_ten_thousand_steps_matches_f64(device: &Device) {
     let run = |form| -> Result<()> {
         let layer = layer(device, form, false)?;
@@ -138,7 +138,7 @@ fn min_gru_stays_finite_for_extreme_gates(device: &Device) {
     }
 }
 
-/// The message must name each of `words`.
+/// Asserts that the error message names each of `words`.
 #[track_caller]
 fn refused<T>(result: Result<T>, words: &[&str]) {
     let text = result.err().unwrap_or_else(|| panic!("accepted, but should name {words:?}")).to_string();

@@ -1,5 +1,5 @@
-//! Values at steps that do not count must not matter: neither NaN nor an infinity there reaches an output, the
-//! gradient of a weight, or that of another step. PyTorch's packed sequences do not hold such steps at all.
+//! Values at padded steps must not matter: neither NaN nor an infinity there may reach an output, the gradient of a
+//! weight, or the gradient of another step. PyTorch's packed sequences do not contain such steps at all.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -26,7 +26,7 @@ on_every_backend![
 
 const STEPS: usize = 7;
 const BATCH: usize = 4;
-/// One sequence is whole, one has no step at all.
+/// One sequence is full, and one has no steps at all.
 const LENGTHS: [usize; BATCH] = [STEPS, 0, 3, 5];
 /// Values of the padding.
 const STRAYS: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
@@ -37,7 +37,7 @@ fn tensor(device: &Device, values: &[f32], dims: &[usize]) -> Tensor {
     Tensor::from_slice(device, values, dims).expect("room")
 }
 
-/// `[steps, batch, width]` of random numbers, with `stray` where a step does not count.
+/// Random numbers `[steps, batch, width]`, with `stray` at padded steps.
 fn padded(device: &Device, stream: u32, width: usize, stray: f32, counts: &dyn Fn(usize, usize) -> bool) -> Tensor {
     let mut values = fill(stream, STEPS * BATCH * width, 1.0);
     for (i, row) in values.chunks_exact_mut(width).enumerate() {
@@ -48,7 +48,7 @@ fn padded(device: &Device, stream: u32, width: usize, stray: f32, counts: &dyn F
     tensor(device, &values, &[STEPS, BATCH, width]).requires_grad()
 }
 
-/// First states, with `stray` in those of the sequence that has no step.
+/// First states, with `stray` for the sequence without steps.
 fn states(device: &Device, stream: u32, dims: &[usize], stray: f32) -> Tensor {
     let mut values = fill(stream, dims.iter().product(), 1.0);
     for state in values.chunks_exact_mut(BATCH * dims[2]) {
@@ -68,7 +68,7 @@ fn with_steps(h_n: &Tensor) -> Tensor {
     Tensor::concat(&[&parts[0], &parts[1]], 1).expect("states")
 }
 
-/// Output, last states, and all gradients of a loss.
+/// Returns outputs, last states, and all gradients of a loss.
 fn results(loss: &Tensor, outputs: &[(&str, &Tensor)], leaves: Vec<(String, Tensor)>) -> Results {
     loss.backward().expect("backward");
     let outputs = outputs.iter().map(|(name, t)| (name.to_string(), t.to_vec().expect("read")));
@@ -78,7 +78,7 @@ fn results(loss: &Tensor, outputs: &[(&str, &Tensor)], leaves: Vec<(String, Tens
     outputs.chain(leaves.into_iter().map(gradient)).collect()
 }
 
-/// The same with 0 and with each stray value in the padding.
+/// Asserts that the results with each stray value in the padding equal those with 0.
 #[track_caller]
 fn assert_padding_is_unseen(what: &str, run: impl Fn(f32) -> Results) {
     let want = run(0.0);
@@ -91,7 +91,7 @@ fn assert_padding_is_unseen(what: &str, run: impl Fn(f32) -> Results) {
     }
 }
 
-/// Whether the gradient of `x` is exactly 0 where a step does not count.
+/// Asserts that the gradient of `x` is exactly 0 at padded steps.
 #[track_caller]
 fn assert_zero_at_padding(what: &str, dx: &[f32], width: usize, counts: &dyn Fn(usize, usize) -> bool) {
     for (i, row) in dx.chunks_exact(width).enumerate() {
@@ -99,7 +99,7 @@ fn assert_zero_at_padding(what: &str, dx: &[f32], width: usize, counts: &dyn Fn(
     }
 }
 
-/// A layer with lengths, or with a mask that says the same and leaves out two steps more.
+/// Runs a layer with lengths, or with the corresponding mask minus two steps.
 fn recurrent(device: &Device, config: &RecurrentConfig, stray: f32, masked: bool) -> Results {
     let counts = |t: usize, row: usize| t < LENGTHS[row] && !(masked && row == 3 && (t == 0 || t == 2));
     let layer = config.clone().build(device, &mut Rng::new(3)).expect("layer");
@@ -172,7 +172,7 @@ fn recurrent_options_see_nothing_of_padding(device: &Device) {
     }
 }
 
-/// A sequence that begins at step 0 begins with 0, whatever the first state is, and passes no gradient to it.
+/// A sequence with a reset at step 0 starts from 0, whatever the first state is, and passes no gradient to it.
 fn a_reset_at_the_first_step_drops_the_first_state(device: &Device) {
     for cell in Cell::ALL {
         for &plan in plans(cell) {
@@ -204,7 +204,7 @@ fn min_gru_sees_nothing_of_padding(device: &Device) {
                 let layer = config.clone().build(device, &mut Rng::new(3)).expect("layer");
                 let x = padded(device, 1, 3, stray, &counts);
                 let dims = [2 * (1 + bidirectional as usize), BATCH, 5];
-                // First states of the form in logarithms must not be negative.
+                // The first states of the logarithmic form must not be negative.
                 let h0 = states(device, 2, &dims, stray).detach().abs().expect("states").requires_grad();
                 let input = MinGruInput { h0: Some(&h0), lengths: Some(&LENGTHS) };
                 let out = layer.run(&x, input, &mut Mode::Train(&mut Rng::new(7))).expect("run");

@@ -1,4 +1,5 @@
-//! The memory that training takes: gates computed again in backward, the same gradients in less; gradients that nobody asked for.
+//! Memory use of training: recomputing gates in backward gives the same gradients with less memory, and gradients that
+//! nobody requested are not computed.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -13,10 +14,10 @@ use wgru::{Cell, Device, Error, Rng, Tensor};
 
 on_every_backend![gradients_are_those_without, memory_is_less_than_half];
 
-/// Sums over the steps in another order.
+/// Sums over the steps in a different order.
 const ORDER: f64 = 1e-6;
 
-/// Chunks of five, the last of four.
+/// Chunks of five steps; the last one has four.
 const STEPS: usize = 19;
 const BATCH: usize = 3;
 
@@ -115,7 +116,7 @@ fn what_cannot_be_computed_again_is_refused() {
     assert!(matches!(refused, Some(Error::Value { arg: "reset_to_h0", .. })), "{refused:?}");
 }
 
-/// Inputs are seldom on the tape: their gradients would be as large as they are.
+/// Inputs are rarely on the tape, and their gradients would be as large as the inputs.
 #[test]
 fn gradients_of_inputs_off_the_tape_take_no_memory() {
     let device = Device::cpu();

@@ -1,5 +1,5 @@
-//! The chain is exactly one dispatch a step (two for reset before), whatever the directions, and cheap to record.
-//! On wgpu's noop backend: it validates and records everything and computes nothing.
+//! The chain plan takes exactly one dispatch per step (two with reset before) for all directions together, and is cheap
+//! to record. Most tests run on wgpu's noop backend, which validates and records everything but computes nothing.
 #![cfg(feature = "gpu")]
 
 mod common;
@@ -22,13 +22,13 @@ fn noop() -> Device {
     Device::from_wgpu_with(&adapter, device, queue, options).expect("adopted")
 }
 
-/// Dispatches recorded by one run of `steps` steps.
+/// Returns the number of dispatches recorded by one run of `steps` steps.
 fn dispatches(device: &Device, cell: Cell, steps: usize, bidirectional: bool, plan: Plan) -> usize {
     let config = RecurrentConfig { bidirectional, plan: Some(plan), ..RecurrentConfig::new(cell, 4, 8) };
     let gru = config.build(device, &mut Rng::new(0)).expect("gru");
     let x = Tensor::zeros(device, &[steps, 2, 4]).expect("x");
     device.flush().expect("flush");
-    // Held: work whose results are dropped is not submitted.
+    // Kept alive, since work whose results are dropped is not submitted.
     let _y = gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run");
     let count = device.pending();
     device.flush().expect("flush");
@@ -41,14 +41,13 @@ fn chain_is_one_dispatch_a_step_for_all_directions() {
     for bidirectional in [false, true] {
         for (cell, per_step) in [(Cell::Gru, 1), (Cell::GruResetBefore, 2)] {
             let count = |steps| dispatches(&device, cell, steps, bidirectional, Plan::Chain);
-            // What does not depend on the steps (packing, projection, states) drops out of the difference.
+            // Work that does not depend on the steps (packing, projection, states) cancels out in the difference.
             assert_eq!(count(101) - count(1), 100 * per_step, "bidirectional {bidirectional}");
         }
     }
 }
 
-/// Longer than a submission and than several chunks of parameters: the parts join without a seam.
-/// The second layer begins when the first has done a chunk of 32 steps, which costs a product and its bookkeeping each.
+/// The second layer starts once the first has done a chunk of 32 steps. Each chunk costs a product and its bookkeeping.
 #[test]
 fn two_layers_take_about_as_many_dispatches_as_one() {
     let device = noop();
@@ -82,11 +81,11 @@ fn whole_sequence_is_one_dispatch() {
     let device = noop();
     let count = |steps, plan| dispatches(&device, Cell::Gru, steps, true, plan);
     assert_eq!(count(101, Plan::Whole), count(1, Plan::Whole));
-    // A chain of one step is one dispatch, and all around it is the same.
+    // A chain of one step is one dispatch, and everything around it is the same.
     assert_eq!(count(101, Plan::Whole), count(1, Plan::Chain));
 }
 
-/// llvmpipe ends all loops of an invocation after 65,535 iterations, of which a step of 8 units is taken to have 100.
+/// llvmpipe ends all loops of an invocation after 65,535 iterations; a step of 8 units counts as 100.
 #[test]
 fn a_long_sequence_is_no_single_dispatch() {
     let device = noop();
@@ -96,7 +95,8 @@ fn a_long_sequence_is_no_single_dispatch() {
     assert_eq!(count(6550), count(1) + 9);
 }
 
-/// Outputs, last states and gradients where an invocation's loops would be too long for llvmpipe in one dispatch.
+/// Outputs, last states and gradients are correct where an invocation's loops would be too long for llvmpipe in one
+/// dispatch.
 #[test]
 fn long_loops_give_the_numbers_of_the_cpu() {
     let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
@@ -138,7 +138,7 @@ fn loops_that_an_adapter_would_end_are_refused() {
     assert!(error.contains("softmax") && error.contains("loops"), "{error}");
 }
 
-/// Also where the halves of a step hand on their gates, and backwards.
+/// This also holds backward, and where the two halves of a step pass on their gates.
 #[test]
 fn long_sequences_of_the_whole_plan_give_the_twins_numbers() {
     let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
@@ -166,8 +166,9 @@ fn a_forward_pass_submits_nothing() {
     assert!(dispatches(&device, Cell::Gru, 500, false, Plan::Chain) >= 500, "something submitted on its own");
 }
 
-/// The cost of a step, recorded, encoded and submitted, is printed (`cargo test --release --test recording --
-/// --nocapture`); the aim is 0.5 µs. Asserted is only how it grows: ten times the steps, at most thirty times the cost.
+/// Prints the cost per step of recording, encoding and submitting; the goal is 0.5 µs. To see it, run
+/// `cargo test --release --test recording -- --nocapture`. Only asserts how the cost grows: ten times the steps, at
+/// most thirty times the cost.
 #[test]
 fn recording_grows_with_the_steps_only() {
     let device = noop();
@@ -189,8 +190,8 @@ fn recording_grows_with_the_steps_only() {
     assert!(long < 30 * short, "{short:?} for 200 steps, {long:?} for 2000");
 }
 
-/// No driver takes a slow adapter for a hung one: what is recorded is submitted when it is much work, whatever its
-/// number of dispatches. 1,024³ multiply-adds are a sixteenth of what one submission takes.
+/// Keeps drivers from taking a slow adapter for a hung one: recorded work is submitted once it is large, whatever its
+/// number of dispatches. 1,024³ multiply-adds are a sixteenth of the limit of one submission.
 #[test]
 fn much_work_is_submitted_in_parts() {
     let device = noop();
@@ -209,7 +210,7 @@ fn much_work_is_submitted_in_parts() {
     assert!(pending[39] < 10, "submitted twice by then: {pending:?}");
 }
 
-/// One step of training after the other makes no buffer: those that are dropped are used again.
+/// Consecutive training steps allocate no buffers, since dropped ones are reused.
 #[test]
 fn steady_training_makes_no_buffer() {
     let Some(device) = common::gpu() else { return eprintln!("SKIPPED: no adapter") };
@@ -248,7 +249,7 @@ fn timestamps_name_every_dispatch() {
     };
     let x = Tensor::from_slice(&device, &common::fill(1, 12, 1.0), &[3, 4]).expect("x");
     let y = Tensor::from_slice(&device, &common::fill(2, 8, 1.0), &[4, 2]).expect("y");
-    // More than the queries of one submission.
+    // More than the number of queries of one submission.
     let products = 2500;
     (0..products).for_each(|_| _ = x.matmul(&y).expect("product"));
     let times = device.take_times().expect("times");
@@ -262,7 +263,8 @@ fn timestamps_name_every_dispatch() {
     assert!(unmeasured.take_times().expect("times").is_empty());
 }
 
-/// A damaged file, one of another driver and none give the same numbers; what is written is read again.
+/// A pipeline cache that is damaged, from another driver, or missing gives the same numbers, and a written one can be
+/// read again.
 #[test]
 fn a_pipeline_cache_changes_no_number() {
     if common::gpu().is_none() {

@@ -1,4 +1,4 @@
-//! Recurrent layers in files: every option comes back, and what is not understood is refused by name.
+//! Saving and loading recurrent layers: every option is restored, and unknown ones are refused by name.
 
 mod common;
 
@@ -9,7 +9,7 @@ use wgru::{Activation, Cell, Device, Rng};
 
 on_every_backend![layers_come_back_with_every_option];
 
-/// Every option that a file holds off its default.
+/// Every option that a file stores, with a non-default value.
 fn options() -> RecurrentOptions {
     RecurrentOptions {
         clip: Some(0.7),
@@ -65,7 +65,7 @@ fn rnn() -> RecurrentConfig {
     RecurrentConfig { bias: false, ..config(Cell::RnnRelu, &[]) }
 }
 
-/// Learned first states away from 0.
+/// Sets learned first states to nonzero values.
 fn trained(layer: Recurrent) -> Recurrent {
     for (stream, (_, tensor)) in layer.parameters().iter().filter(|(name, _)| !name.contains("weight")).enumerate() {
         tensor.assign(&fill(stream as u32, tensor.len(), 0.5)).expect("assigned");

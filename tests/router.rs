@@ -1,4 +1,4 @@
-//! Models on several devices: what is chosen, when it is measured, and weights that part.
+//! Models on several devices: which one is selected, when it is measured, and weights that diverge.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::{assert_close, fill, twin};
 use wgru::nn::{Gru, Module, RecurrentConfig};
 use wgru::{Device, Error, Result, Rng, Router, Tensor};
 
-/// Eight cells in a row on another device.
+/// Eight consecutive cells on a different device.
 const DEVICES: f64 = 1e-6;
 const DIMS: [usize; 3] = [8, 3, 4];
 
@@ -17,7 +17,8 @@ fn gru(device: &Device, seed: u64) -> Result<Gru> {
     RecurrentConfig::gru(4, 5).build(device, &mut Rng::new(seed))
 }
 
-/// The CPU and its twins: two devices wherever the tests run. The models start with different weights.
+/// The CPU and its twins, so that there are two devices wherever the tests run. The models start with different
+/// weights.
 fn router() -> Router<Gru> {
     let mut seed = 0;
     let build = |device: &Device| {
@@ -139,7 +140,7 @@ fn one_device_is_enough() {
     let router = Router::new(&[Device::cpu()], |device| gru(device, 1)).expect("a router");
     router.run(&DIMS, forward).expect("run");
     assert!(router.choice(&DIMS).expect("chosen").reason.contains("the only device"));
-    // There is nothing that its weights could differ from.
+    // There is no other model whose weights could differ.
     let (model, _) = router.model(0).expect("one");
     let (_, weight) = model.parameters().remove(0);
     weight.assign(&fill(5, weight.len(), 1.0)).expect("as many");

@@ -1,4 +1,4 @@
-//! Saving: the old file or the new one is whole at every moment, and stays what it was: links, modes, owners.
+//! Saving: at every moment either the old file or the new one is complete, and its links, mode and owner are preserved.
 #![cfg(unix)]
 
 use std::ffi::OsStr;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use wgru::Error;
 use wgru::io::{TensorFile, write_atomically};
 
-/// Values of the tensor that a child saves again and again: each save writes 256 KB.
+/// Values of the tensor that a child process saves repeatedly: each save writes 256 KB.
 const VALUES: usize = 1 << 16;
 
 fn folder() -> tempfile::TempDir {
@@ -36,7 +36,7 @@ fn root() -> bool {
     fs::metadata(folder.path()).expect("metadata").uid() == 0
 }
 
-/// Saving to `path` is refused with all of `words`.
+/// Asserts that saving to `path` is refused with all of `words`.
 #[track_caller]
 fn refused(path: &Path, words: &[&str]) {
     let error = write_atomically(path, b"new").expect_err("refused");
@@ -51,7 +51,7 @@ fn file_of(k: usize) -> TensorFile {
     file
 }
 
-/// This program again, to run [`child`] alone.
+/// A command that starts this program again to run only [`child`].
 fn this(action: &str, path: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["child", "--exact", "--ignored", "--nocapture"]);
@@ -85,7 +85,7 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new_one() {
     let (mut left, mut moved) = (0, 0);
     for round in 0..200u64 {
         let mut process = this("forever", &path).spawn().expect("a process");
-        // From before the first save to some saves later.
+        // Killed at some point from before the first save to a few saves later.
         std::thread::sleep(Duration::from_micros(2_000 + round * 7_919 % 40_000));
         process.kill().expect("killed");
         process.wait().expect("ended");
@@ -121,7 +121,7 @@ fn leftovers_of_others_stay() {
     write_atomically(&at("new"), b"new").expect("saved");
     assert!(live.exists() && !dead.exists(), "{:?}", names(folder.path()));
     assert_eq!(names(folder.path()).len(), others.len() + 4, "{:?}", names(folder.path()));
-    // Closing the file would not do: processes that another test is starting hold a copy of it until they run their program.
+    // Closing the file would not suffice: child processes that other tests are spawning hold a copy until they exec.
     lock.unlock().expect("unlocked");
     write_atomically(&at("new"), b"new").expect("saved");
     assert!(!live.exists(), "{:?}", names(folder.path()));
@@ -172,7 +172,7 @@ fn owners_stay() {
     write_atomically(&path, b"new").expect("saved");
     let there = fs::metadata(&path).expect("metadata");
     assert_eq!((there.uid(), there.gid(), mode(&path)), (1234, 2345, 0o640));
-    // A process that may not give files away saves all the same, and opens the file to nobody.
+    // A process that may not change the owner still saves, without opening the file to anyone else.
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("set");
     let saved = this("once", &path).uid(4321).gid(4321).status();
     if !saved.is_ok_and(|status| status.success()) {
@@ -284,7 +284,7 @@ fn a_disk_that_is_full_keeps_the_old_file() {
     let path = folder.path().join("model.safetensors");
     file_of(1).save(&path).expect("saved");
     let before = fs::read(&path).expect("read");
-    // A limit on the size of files stands for the end of the disk.
+    // A limit on the file size stands in for a full disk.
     let program = this("refused", &path);
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\""]).arg(program.get_program());

@@ -1,6 +1,6 @@
-//! The attention decoder over a GRU encoder: against PyTorch, step by step against whole, and whether it learns.
+//! The attention decoder over a GRU encoder: against PyTorch, stepwise against whole sequences, and whether it learns.
 //!
-//! `tests/golden/generate_seq2seq.py` wrote the fixtures.
+//! The fixtures come from `tests/golden/generate_seq2seq.py`.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -18,7 +18,7 @@ use wgru::{Device, Error, Result, Rng, Tensor};
 
 /// Single precision against PyTorch's f64, through two layers of both networks. Worst measured: 3e-7.
 const GOLDEN: f64 = 1e-6;
-/// Products of another number of rows may be added up in another order.
+/// Products with a different number of rows may sum in a different order.
 const ORDER: f64 = 1e-6;
 
 on_every_backend![
@@ -45,7 +45,7 @@ fn read(tensor: &Tensor) -> Vec<f32> {
     tensor.to_vec().expect("read back")
 }
 
-/// The model of a fixture, with its weights.
+/// The model of a fixture, with the fixture's weights.
 fn model(device: &Device, file: &Value, case: &Value) -> Seq2Seq {
     let size = |json: &Value| json.as_u64().expect("a size") as usize;
     let config = Seq2SeqConfig {
@@ -93,7 +93,7 @@ fn seq2seq_matches_pytorch(device: &Device) {
         for (name, parameter) in parameters {
             let grad = parameter.grad().unwrap_or_else(|| panic!("{name}: no gradient"));
             let want = numbers(&case["gradients"][&name]);
-            // Relative to gradients of order 0.1: what is far below is what cancellation left of such terms.
+            // Relative to gradients of order 0.1: much smaller ones are what remains after cancellation.
             let (got, want) = ([&read(&grad)[..], &[0.1]].concat(), [&want[..], &[0.1]].concat());
             assert_close(&what(&name), &got, &want, GOLDEN);
         }
@@ -129,7 +129,7 @@ fn stepping_gives_what_the_whole_target_gave(device: &Device) {
             let (log_probs, next) = model.step(&state, &tokens).expect("step");
             let want: Vec<f64> = whole[t * 18..][..18].iter().map(|&v| v as f64).collect();
             assert_close(&format!("{context:?}, step {t}"), &log_probs, &want, ORDER);
-            // Rows may be picked and doubled: the last in place of the first two.
+            // Rows may be selected and duplicated: the last row replaces the first two.
             let picked = model.select(&next, &[2, 0, 2]).expect("rows");
             let (other, _) = model.step(&picked, &[4, 4, 4]).expect("step");
             let (plain, _) = model.step(&next, &[4, 4, 4]).expect("step");
@@ -171,7 +171,7 @@ fn scheduled_sampling_feeds_what_was_predicted(device: &Device) {
             let out = model.run(&sources, targets, &forcing, &mut Mode::Train(&mut Rng::new(seed))).expect("run");
             read(&out.logits)
         };
-        // Never the target: the same as a target made of what the model predicts.
+        // Without teacher forcing, the result is that of a target made of the model's predictions.
         let free = run(&targets, Forcing { ratio: 0.0, drawn: false }, 1);
         let best = |row: &[f32]| (0..6).fold(0, |best, i| if row[i] > row[best] { i } else { best }) as u32;
         let predicted: Vec<Vec<u32>> =
@@ -184,12 +184,12 @@ fn scheduled_sampling_feeds_what_was_predicted(device: &Device) {
         let drawn = |ratio, seed| run(&targets, Forcing { ratio, drawn: true }, seed);
         assert_eq!(drawn(0.5, 1), drawn(0.5, 1), "{context:?}: same seed, same bits");
         assert!((2..10).any(|seed| drawn(0.5, seed) != drawn(0.5, 1)), "{context:?}: other seeds draw others");
-        // The first step is fed the start in any case.
+        // The first step always gets the start token.
         assert_eq!(drawn(0.0, 3)[..12], drawn(0.9, 4)[..12]);
     }
 }
 
-/// Lists of tokens from 2 on, and each reversed.
+/// Lists of tokens from 2 on, and the same lists reversed.
 fn reversed() -> [Vec<Vec<u32>>; 2] {
     let sources = vec![vec![2, 3, 4], vec![5, 2], vec![4], vec![3, 5, 5, 2], vec![2, 2, 3], vec![4, 3]];
     let targets = sources.iter().map(|list: &Vec<u32>| list.iter().rev().copied().collect()).collect();

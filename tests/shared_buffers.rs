@@ -1,4 +1,4 @@
-//! A host application draws from a tensor's buffer on its own device, without reading back.
+//! A host application draws from a tensor's buffer on its own device, without a readback.
 #![cfg(feature = "gpu")]
 
 mod common;
@@ -6,7 +6,7 @@ mod common;
 use wgru::nn::{Mode, RecurrentConfig, RunOptions};
 use wgru::{Device, Error, Rng, Tensor, wgpu};
 
-/// The bytes of a tensor's part of its buffer, by a copy that the host records itself.
+/// The content of a tensor's part of its buffer, copied by commands that the host records itself.
 fn copied(device: &wgpu::Device, queue: &wgpu::Queue, tensor: &Tensor) -> Vec<f32> {
     let part = tensor.wgpu_buffer().expect("a buffer");
     assert_eq!(part.bytes, 4 * tensor.len() as u64);

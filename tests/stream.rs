@@ -1,4 +1,4 @@
-//! Streams: the numbers of the layer, and nothing allocated after construction.
+//! Streams compute the same numbers as the layer, and allocate nothing after construction.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -12,9 +12,9 @@ use common::{assert_close, fill, mix, relative_error};
 use wgru::nn::{Linear, Mode, Module, Recurrent, RecurrentConfig, RecurrentOptions, RunOptions};
 use wgru::{Activation, Cell, Device, Precision, Rng, Stream, StreamOptions, StreamPool, Tensor};
 
-/// Another order of the same sums as the layer's, over up to 40 steps.
+/// The layer's sums in a different order, over up to 40 steps.
 const F32: f64 = 2e-6;
-/// 11 bits of mantissa in every weight; errors of a step fade with the update gate.
+/// 11 bits of mantissa in every weight; the update gate makes the errors of a step fade.
 const F16: f64 = 1e-3;
 /// 8 bits of mantissa.
 const BF16: f64 = 1e-2;
@@ -26,7 +26,7 @@ thread_local!(static ALLOCATIONS: std::cell::Cell<usize> = const { std::cell::Ce
 /// Counts this thread's allocations.
 struct Counting;
 
-// SAFETY: hands everything on to the system's allocator.
+// SAFETY: passes every call on to the system's allocator.
 #[allow(unsafe_code, reason = "an allocator that counts")]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -73,7 +73,7 @@ fn compare(layer: &Recurrent, batch: usize, weights: Precision, tolerance: f64) 
     assert_close(&format!("{what}: states"), plain.state(), &last, tolerance);
     let worst = relative_error(&got, &want).max(relative_error(plain.state(), &last));
 
-    // A clone shares the weights, so a head needs a stream of its own.
+    // A clone shares the weights, so a head needs its own stream.
     assert!(headed.clone().then(&head).is_err());
     drop(plain);
     headed = headed.then(&head).expect("then");
@@ -100,11 +100,11 @@ fn streams_give_the_layers_numbers() {
     }
 }
 
-/// The claim of the comparison above: it tells the reset forms apart, even at the tolerance of int8.
+/// Negative control: the comparison above tells the reset forms apart, even at the tolerance of int8.
 #[test]
 #[should_panic(expected = "the other form: error")]
 fn a_stream_of_the_other_reset_form_is_rejected() {
-    // The same seed: the same weights.
+    // The same seed gives the same weights.
     let grus = [Cell::Gru, Cell::GruResetBefore];
     let mut streams = grus.map(|cell| build(cell, 20, 67, 1).stream(1).expect("stream"));
     let frames: Vec<Vec<f32>> = (0..40).map(|t| fill(t, 20, 1.0)).collect();
@@ -135,7 +135,7 @@ fn a_million_steps_allocate_nothing() {
     }
     count(Cell::GruResetBefore, Precision::F32);
     count(Cell::Rnn, Precision::F32);
-    // The counter counts.
+    // The counter works.
     let before = ALLOCATIONS.get();
     drop(std::hint::black_box(vec![1]));
     assert_eq!(ALLOCATIONS.get(), before + 1);
@@ -192,8 +192,8 @@ fn a_learned_first_state_is_where_a_stream_begins() {
     assert_eq!(lstm.stream(2).expect("stream").state(), [0.5, 0.5, -0.25, -0.25, 1.5, 1.5, 2.5, 2.5]);
 }
 
-/// Random joins and leaves: every member's outputs are those of a stream of its own, but for the order
-/// of sums, which depends on how many step together.
+/// With random joins and leaves, every member's outputs are those of its own stream, except for the order of sums,
+/// which depends on how many members step together.
 #[test]
 fn pool_members_are_streams_of_their_own() {
     Cell::ALL.into_iter().for_each(members);
@@ -281,7 +281,7 @@ fn streams_refuse_what_they_do_not_step() {
 #[test]
 fn a_weight_that_is_no_number_spoils_the_stream_in_every_precision() {
     for weights in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
-        // Two places, since bf16 keeps them in pairs; the second with all bits of a NaN set.
+        // Two positions, since bf16 packs pairs; the second one also with all bits of a NaN set.
         for (place, bad) in [(0, f32::NAN), (1, f32::from_bits(0x7fff_ffff)), (1, f32::from_bits(0x7f80_0001))] {
             let gru = build(Cell::Gru, 4, 5, 1);
             let (_, w) = gru.parameters().into_iter().find(|(name, _)| name == "weight_ih_l0").expect("a weight");

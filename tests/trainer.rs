@@ -1,6 +1,6 @@
-//! Training that goes wrong says so and loses nothing; weights that are tied are one parameter.
+//! Training that fails reports it and loses nothing; tied weights are one parameter.
 
-// Its `block_on` too.
+// This also provides `block_on`.
 #[cfg(wgru_jspi)]
 #[macro_use]
 extern crate browser_tests as pollster;
@@ -52,7 +52,7 @@ fn tied_weights_are_updated_once(device: &Device) {
     }
 }
 
-/// Two leaves of one storage have a gradient each; the parameter's is their sum.
+/// Two leaves that share storage have a gradient each; the parameter's gradient is their sum.
 fn tied_leaves_add_their_gradients(device: &Device) {
     let a = weight(device, &[1.0, 2.0]);
     let b = a.reshape(&[1, 2]).expect("view").detach().requires_grad();
@@ -60,7 +60,7 @@ fn tied_leaves_add_their_gradients(device: &Device) {
     let loss = a.sum().and_then(|x| x.add(&b.scale(3.0)?.sum()?)).expect("loss");
     loss.backward().expect("backward");
     optimizer.step().expect("step");
-    // Adam's first step is the rate, whatever the gradient: two steps would be twice as far.
+    // Adam's first step equals the rate, whatever the gradient; two steps would move twice as far.
     let got = a.to_vec().expect("read");
     assert!((got[0] - 0.5).abs() <= 1e-6 && (got[1] - 1.5).abs() <= 1e-6, "{got:?}");
     let norm = clip_grad_norm(&optimizer.parameters(), 100.0).expect("clip").expect("a gradient").item().expect("read");
@@ -87,7 +87,7 @@ fn tied_weights_are_counted_once_and_saved_under_both_names() {
                 self.0.parameters().into_iter().map(|(n, t)| (format!("{part}.{n}"), t)).collect()
             };
             let (encoder, decoder) = (named("encoder"), named("decoder"));
-            // The first list once more, as composing lists easily does.
+            // Repeats the first list, as composing lists easily does.
             [encoder.clone(), decoder, encoder].concat()
         }
         fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
@@ -107,7 +107,7 @@ fn tied_weights_are_counted_once_and_saved_under_both_names() {
     let values = |model: &Tied| model.parameters()[0].1.to_vec().expect("read");
     assert_eq!(values(&copy), values(&model));
 
-    // Some programs keep one name of tied weights.
+    // Some programs store tied weights under only one of their names.
     let mut halved = TensorFile::default();
     for name in file.names().filter(|name| name.starts_with('d')) {
         let (dims, values) = file.get(name).expect("there");
@@ -117,7 +117,7 @@ fn tied_weights_are_counted_once_and_saved_under_both_names() {
     load_parameters(&copy, &halved).expect("one name is enough");
     assert_eq!(values(&copy), values(&model));
 
-    // A file whose names differ does not fit: one of them would be lost.
+    // A file with different values under the two names does not fit: one of them would be lost.
     let mut untied = TensorFile::default();
     for name in file.names() {
         let (dims, values) = file.get(name).expect("there");
@@ -187,7 +187,7 @@ fn a_step_without_gradients_says_what_to_do() {
     let mut optimizer = Optimizer::new(list(&[("w", &w)]), ADAM, 0.1).expect("optimizer");
     let text = optimizer.step().expect_err("no gradient").to_string();
     assert!(text.contains("backward()") && text.contains("Mode::Train"), "{text}");
-    // One parameter without a gradient is usual: the others are updated.
+    // One parameter without a gradient is normal, and the others are updated.
     let used = weight(&Device::cpu(), &[1.0]);
     let mut optimizer = Optimizer::new(list(&[("w", &w), ("used", &used)]), ADAM, 0.1).expect("optimizer");
     used.sum().and_then(|loss| loss.backward()).expect("backward");
@@ -232,7 +232,7 @@ fn model(device: &Device) -> Sequential {
         .push("head", Linear::new(device, 4, 1, true, &mut rng).expect("linear"))
 }
 
-/// 48 sequences of three steps; with `bad`, the input of that example holds a NaN.
+/// 48 sequences of three steps; with `bad`, the input of that example contains NaN.
 fn data(device: &Device, bad: Option<usize>) -> HostData {
     let mut x = fill(21, 48 * 3, 1.0);
     if let Some(example) = bad {
@@ -251,7 +251,7 @@ fn trainer(model: &dyn Module, epochs: usize, patience: Option<usize>) -> Traine
     Trainer::new(optimizer, options, Rng::new(5))
 }
 
-/// `HostData` that gives a NaN from its `from`-th batch on.
+/// `HostData` that returns NaN from its `from`-th batch on.
 struct Turning<'a> {
     good: &'a HostData,
     bad: &'a HostData,
@@ -272,7 +272,7 @@ impl wgru::train::Data for Turning<'_> {
 fn divergence_by_data_keeps_weights_and_history(device: &Device) {
     let (model, twin) = (model(device), model(device));
     let (good, bad) = (data(device, None), data(device, Some(7)));
-    // Two good epochs of 24 updates, then example 7 in update 3 of the third.
+    // Two good epochs of 24 updates, then NaN in update 3 of the third epoch, in example 7.
     let turning = Turning { good: &good, bad: &bad, from: 48, batches: 0.into() };
     let mut trainer_ = trainer(&model, 9, None);
     let failed = trainer_.fit_blocking(&model, &turning, None, loss::mse);
@@ -282,7 +282,7 @@ fn divergence_by_data_keeps_weights_and_history(device: &Device) {
     assert_eq!(trainer_.history().loss.len(), 2);
     assert_eq!(trainer_.epoch(), 2);
 
-    // The weights are those before that update, whenever it was noticed.
+    // The weights are those before that update, whenever the NaN was noticed.
     let mut updates = 0;
     let mut twin_trainer = trainer(&twin, 9, None);
     let mut training = twin_trainer.start(&twin, &good, None, loss::mse).expect("started");
@@ -300,7 +300,7 @@ fn divergence_by_data_keeps_weights_and_history(device: &Device) {
 fn divergence_by_gradient_names_the_parameter(device: &Device) {
     let model = model(device);
     let data = data(device, None);
-    // The loss stays finite; its gradient overflows: ∂/∂y of 1e30·(1e30·y − 1e30·y) has two parts of 1e60.
+    // The loss stays finite, but its gradient overflows: ∂/∂y of 1e30·(1e30·y − 1e30·y) has two parts of 1e60.
     let overflowing = |y: &Tensor, t: &Tensor| -> Result<Tensor> {
         let part = |sign: f32| y.sum()?.scale(1e30)?.scale(sign)?.scale(1e-30)?.scale(1e30);
         let zero = part(1.0)?.add(&part(-1.0)?)?;
@@ -347,7 +347,7 @@ fn divergence_restores_the_best_weights(device: &Device) {
 fn divergence_names_the_layer(device: &Device) {
     let model = model(device);
     let head = model.parameters().into_iter().find(|(name, _)| name == "head.weight").expect("head").1;
-    // z = 0 and a candidate of 1 make a state near 1; the sum of four times 3e38 overflows.
+    // z = 0 and a candidate of 1 give a state near 1; the sum of four times 3e38 overflows.
     head.assign(&[3e38; 4]).expect("assign");
     let bias = model.parameters().into_iter().find(|(n, _)| n == "gru.bias_ih_l0").expect("bias").1;
     bias.assign(&[[0.0; 4], [-9.0; 4], [9.0; 4]].concat()).expect("assign");
@@ -357,14 +357,14 @@ fn divergence_names_the_layer(device: &Device) {
     assert!(text.contains("layer \"head\""), "{text}");
 }
 
-/// The gradient of `head.bias` alone is NaN: the norm of all gradients is, too, and must not spread it.
+/// Only the gradient of `head.bias` is NaN. This makes the norm of all gradients NaN, which must not spread it.
 fn divergence_under_clipping_names_the_parameter_at_fault(device: &Device) {
     let model = model(device);
     let bias = model.parameters().into_iter().find(|(name, _)| name == "head.bias").expect("head").1;
     let optimizer = Optimizer::new(model.parameters(), ADAM, 0.01).expect("optimizer");
     let options = TrainOptions { epochs: 1, batch: 2, clip_norm: Some(1.0), ..TrainOptions::default() };
     let mut trainer = Trainer::new(optimizer, options, Rng::new(5));
-    // √(b − b) is 0, and its slope infinite: ∞·1 − ∞·1.
+    // √(b − b) is 0 with an infinite slope: ∞·1 − ∞·1.
     let loss = |y: &Tensor, t: &Tensor| loss::mse(y, t)?.add(&bias.sub(&bias)?.sqrt()?.sum()?);
     let failed = trainer.fit_blocking(&model, &data(device, None), None, loss);
     let text = failed.as_ref().err().map(Error::to_string).unwrap_or_default();
@@ -384,7 +384,7 @@ fn divergence_by_a_frozen_parameter_names_it(device: &Device) {
     assert!(matches!(failed, Err(Error::Diverged { .. })) && text.contains("\"gru.bias_hh_l0\""), "{text}");
 }
 
-/// A GPU notices some updates later, but generator, step counts and optimizer stand where a CPU has them.
+/// A GPU notices the failure some updates later, but leaves generator, step counts and optimizer as a CPU does.
 #[test]
 fn divergence_leaves_the_same_state_on_every_device() {
     let state = |device: &Device| {
@@ -423,7 +423,7 @@ fn best_weights_belong_to_trainings_with_patience() {
     let history = training.finish_blocking().expect("finished");
     assert_eq!(history.best_epoch, None);
     assert_eq!(values(&model), last, "the weights of the last epoch");
-    // From a rate of 0 on, nothing moves.
+    // With a rate of 0, nothing changes any more.
     trainer.set_rate(0.0).expect("rate");
     trainer.options_mut().epochs = 7;
     trainer.fit_blocking(&model, &data, None, loss::mse).expect("fit");
@@ -440,7 +440,7 @@ fn a_validation_loss_of_nan_ends_training_with_the_best_weights() {
     let text = failed.as_ref().err().map(Error::to_string).unwrap_or_default();
     assert!(matches!(failed, Err(Error::Diverged { epoch: 0, .. })) && text.contains("validation"), "{text}");
     assert_eq!(trainer_.history().loss.len(), 1);
-    // Without patience it is only noted.
+    // Without patience, it is only recorded.
     let history = trainer(&model, 2, None).fit_blocking(&model, &good, Some(&bad), loss::mse).expect("fit");
     assert!(history.validation.iter().all(|loss| loss.is_nan()));
 }

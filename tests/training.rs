@@ -13,7 +13,7 @@ use wgru::train::loss::{self, CrossEntropyOptions};
 use wgru::train::{AdamConfig, Method, Optimizer, Reduction, Schedule, SgdConfig, clip_grad_norm};
 use wgru::{Device, Rng, Tensor};
 
-/// Ten updates in single precision; weights and norms after them get five times as much.
+/// Ten updates in single precision; the final weights and norms are allowed five times as much.
 const CURVE: f64 = 2e-6;
 /// One loss and its gradient; worst measured 3e-7.
 const LOSS: f64 = 1e-6;
@@ -36,7 +36,7 @@ fn dims(v: &Value) -> Vec<usize> {
     numbers(v).iter().map(|&d| d as usize).collect()
 }
 
-/// A tensor from `{stream, shape, scale}` or `{values, shape}`.
+/// Returns a tensor from `{stream, shape, scale}` or `{values, shape}`.
 fn floats(device: &Device, v: &Value) -> Tensor {
     let dims = dims(&v["shape"]);
     let values = match v.get("values") {
@@ -62,7 +62,7 @@ fn losses_match_pytorch(device: &Device) {
             "bce_with_logits" => loss::bce_with_logits_with(&x, &target(), reduction),
             "cross_entropy" => {
                 let ignored = number(&row["ignore_index"]);
-                // PyTorch marks ignored rows with −100; our indices are unsigned, so it becomes u32::MAX − 1.
+                // PyTorch marks ignored rows with −100; indices are unsigned here, so it becomes u32::MAX − 1.
                 let mark = |v: f64| if v < 0.0 { u32::MAX - 1 } else { v as u32 };
                 let labels: Vec<u32> = numbers(&row["target"]["values"]).into_iter().map(mark).collect();
                 let target = Tensor::from_indices(device, &labels, &[labels.len()]).expect("labels");
@@ -80,7 +80,7 @@ fn losses_match_pytorch(device: &Device) {
     }
 }
 
-/// PyTorch differentiates the target of a pointwise loss too.
+/// As in PyTorch, the target of a pointwise loss has a gradient, too.
 #[test]
 fn losses_have_a_gradient_for_their_target() {
     let device = Device::cpu();
@@ -102,7 +102,7 @@ struct Model {
 }
 
 impl Model {
-    /// The fixtures' model: GRU(5, 16) and Linear(16, 1) on the last state.
+    /// The fixtures' model: GRU(5, 16), and Linear(16, 1) on the last state.
     fn new(device: &Device) -> Self {
         let mut rng = Rng::new(0);
         let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(5, 16) };

@@ -1,4 +1,4 @@
-//! Choices measured on an adapter: as text, as a file, in force on a device.
+//! Choices measured on an adapter: as text, as a file, and in force on a device.
 
 mod common;
 
@@ -51,7 +51,7 @@ fn tunings_refuse_what_they_are_not() {
         whole.replace("product 64", "product 65"),
         whole.replace("product 64", "product 0"),
         whole.replace("across", "askew"),
-        // Twice: a key of the file, an adapter, a question, one that is only written in another way.
+        // Duplicates: a key of the file, an adapter, a question, and a question that is only written differently.
         whole.replace("\"adapters\"", "\"wgru_tuning\": 1, \"adapters\""),
         whole.replace("another", "a card, vulkan, 1.2"),
         whole.replace("product 1 8 64 mixed whole", "gru 64 1 fused").replace("rows 1", "steps"),
@@ -100,7 +100,7 @@ mod on_a_gpu {
 
     use super::common::{assert_close, fill, gpu};
 
-    /// Another plan, other tiles, other parts of sums.
+    /// A different plan, different tiles, different splits of sums.
     const ORDER: f64 = 1e-5;
     const STEPS: usize = 5;
 
@@ -108,7 +108,7 @@ mod on_a_gpu {
         RecurrentConfig::gru(6, 72).build(device, &mut Rng::new(3)).expect("layer")
     }
 
-    /// The output and the gradients of a training step, from first to last.
+    /// The output and the gradients of a training step.
     fn train(gru: &Gru, device: &Device) -> Result<Vec<f32>> {
         let x = Tensor::from_slice(device, &fill(1, STEPS * 9 * 6, 1.0), &[STEPS, 9, 6])?.requires_grad();
         gru.parameters().iter().for_each(|(_, p)| p.set_grad(None));
@@ -184,7 +184,7 @@ mod on_a_gpu {
         assert_eq!(counts[1], counts[0] + STEPS - 1, "a dispatch a step");
         assert!(counts[2] > counts[1]);
         assert!(counts.contains(&by_rule));
-        // What a product cannot take, or nothing can, is left to the rules.
+        // Choices that a product cannot use, or that are always invalid, fall back to the rules.
         for product in ["outer 1", "subgroup 7", "plain 64", "tiled 4294967295", "rows 0"] {
             let (_, y) = with("chain", product);
             assert_close(product, &y, &wide(&want), ORDER);

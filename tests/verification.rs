@@ -1,6 +1,6 @@
-//! Runs kept in model files: layers agree with f64, and every classical wrong import is caught and named.
+//! Runs stored in model files: layers agree with f64, and every classical import mistake is caught and named.
 
-// Its `block_on` too.
+// This also provides `block_on`.
 #[cfg(wgru_jspi)]
 #[macro_use]
 extern crate browser_tests as pollster;
@@ -17,7 +17,7 @@ on_every_backend![layers_agree_with_their_run_in_f64, right_imports_are_taken_an
 /// f32 against f64: gates and states of at most 2, over 7 steps and 2 layers.
 const F64: f64 = 1e-6;
 
-/// Biases and learned first states away from 0.
+/// Sets all parameters, including biases and learned first states, to nonzero values.
 fn trained(layer: Recurrent) -> Recurrent {
     for (stream, (_, tensor)) in layer.parameters().iter().enumerate() {
         tensor.assign(&fill(stream as u32, tensor.len(), 0.8)).expect("assigned");
@@ -27,7 +27,7 @@ fn trained(layer: Recurrent) -> Recurrent {
 
 fn agrees(what: &str, layer: &Recurrent, input: &HostInput) {
     let comparison = pollster::block_on(compare(layer, input, F64)).expect("compared");
-    // Above 0: single precision is never all of f64.
+    // Above 0, since single precision never reproduces f64 exactly.
     assert!(comparison.largest > 0.0 && comparison.largest <= F64, "{what}: {comparison:?}");
     assert!(comparison.first.is_none(), "{what}: {comparison:?}");
     println!("{what} on {}: {:.1e}", comparison.device, comparison.largest);
@@ -84,7 +84,7 @@ fn layers_agree_with_their_run_in_f64(device: &Device) {
     }
 }
 
-/// A file as its writer means it: a bidirectional GRU with a run of `steps` steps and `batch` sequences.
+/// A correct file: a bidirectional GRU with a stored run of `steps` steps and `batch` sequences.
 fn written(config: RecurrentConfig, steps: usize, batch: usize) -> TensorFile {
     let (device, rng) = (Device::cpu(), &mut Rng::new(3));
     let gru = trained(config.build(&device, rng).expect("gru"));
@@ -94,14 +94,14 @@ fn written(config: RecurrentConfig, steps: usize, batch: usize) -> TensorFile {
     file
 }
 
-/// The metadata alone.
+/// Returns only the metadata.
 fn empty(file: &TensorFile) -> TensorFile {
     let mut out = TensorFile::default();
     out.metadata = file.metadata.clone();
     out
 }
 
-/// The file with tensor `name` replaced by what `change` makes of it.
+/// Returns the file with tensor `name` replaced by the result of `change`.
 fn with(file: &TensorFile, name: &str, change: impl Fn(&[f32]) -> Vec<f32>) -> TensorFile {
     let mut out = empty(file);
     for other in file.names() {
@@ -111,13 +111,13 @@ fn with(file: &TensorFile, name: &str, change: impl Fn(&[f32]) -> Vec<f32>) -> T
     out
 }
 
-/// Blocks of a third, in another order.
+/// Reorders the three blocks of a tensor.
 fn gates(values: &[f32], order: [usize; 3]) -> Vec<f32> {
     let block = values.len() / 3;
     order.iter().flat_map(|&k| values[k * block..(k + 1) * block].to_vec()).collect()
 }
 
-/// The transpose of each of three square matrices.
+/// Transposes each of three square matrices.
 fn transposed(values: &[f32], h: usize) -> Vec<f32> {
     let at = |g: usize, i: usize, j: usize| values[(g * h + j) * h + i];
     (0..3 * h * h).map(|k| at(k / h / h, k / h % h, k % h)).collect()
@@ -160,7 +160,7 @@ fn right_imports_are_taken_and_wrong_ones_named(device: &Device) {
     let turned = with(&file, "weight_hh_l0_reverse", |values| transposed(values, H));
     refused("W_hh transposed", &turned, &["layer 0, reverse direction, step 5, gate reset"]);
 
-    // The output of the reverse direction as Keras gives it, in the order of processing.
+    // The output of the reverse direction in processing order, as Keras returns it.
     let misaligned = with(&file, "verify.output", |values| {
         let at = |k: usize| [k / (12 * H), k / (2 * H) % 6, k % (2 * H)];
         let place = |[row, t, j]: [usize; 3]| (row * 6 + if j < H { t } else { 5 - t }) * 2 * H + j;
@@ -249,7 +249,7 @@ fn damaged_runs_are_refused_by_name() {
     refused("verify.l1.reset", &renamed("verify.l0.reset", "verify.l1.reset"));
     refused("c0", &renamed("verify.h0", "verify.c0"));
     refused("verify.x", &renamed("verify.x", "verify.y"));
-    // A writer elsewhere may give the output alone.
+    // Another program may store only the output.
     let mut bare = empty(&file);
     for name in file.names().filter(|name| !name.starts_with("verify.l0") && !name.ends_with("h_n")) {
         let (dims, values) = file.get(name).expect("there");

@@ -1,4 +1,4 @@
-//! Layers that run one behind the other give what they give one after the other.
+//! Layers that run as a wavefront give the same results as layers that run one after the other.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -10,14 +10,14 @@ use common::{assert_close, fill, gpu};
 use wgru::nn::{Mode, RecurrentConfig, RunOptions};
 use wgru::{Cell, CpuOptions, Device, Result, Rng, Tensor};
 
-/// Layers, batch, steps, input, hidden: work for four chunks and more, and not their multiple.
+/// Layers, batch, steps, input, hidden: work for at least four chunks, and not a multiple of them.
 const SIZES: [[usize; 5]; 4] = [[2, 1, 1301, 7, 96], [3, 3, 307, 40, 128], [2, 2, 157, 5, 200], [4, 7, 400, 33, 80]];
 
 fn cpu(threads: usize) -> Device {
     Device::cpu_with(CpuOptions { threads: Some(threads), ..CpuOptions::default() }).expect("a CPU")
 }
 
-/// What the layer gives for mixed lengths, new sequences on the way and first states that are not 0.
+/// Returns the layer's results for mixed lengths, resets, and nonzero first states.
 fn outputs(device: &Device, cell: Cell, [layers, batch, steps, input, hidden]: [usize; 5]) -> Result<[Vec<f32>; 2]> {
     let x = Tensor::from_slice(device, &fill(1, steps * batch * input, 1.0), &[steps, batch, input])?;
     let state = Tensor::from_slice(device, &fill(2, layers * batch * hidden, 0.9), &[layers, batch, hidden])?;
@@ -40,7 +40,7 @@ fn outputs(device: &Device, cell: Cell, [layers, batch, steps, input, hidden]: [
 fn numbers_of_the_cpu_do_not_depend_on_threads_whose_layers_run_side_by_side() {
     for cell in Cell::ALL {
         for mut size in SIZES {
-            // A simple layer has fewer multiplications.
+            // A simple RNN layer has fewer multiplications.
             size[4] *= if cell.gates() == 1 { 2 } else { 1 };
             let device = cpu(1);
             let want = outputs(&device, cell, size).expect("one after the other");
@@ -50,7 +50,7 @@ fn numbers_of_the_cpu_do_not_depend_on_threads_whose_layers_run_side_by_side() {
                 let device = cpu(threads);
                 let got = outputs(&device, cell, size).expect("one behind the other");
                 assert!(got == want, "{cell} {size:?} by {threads} threads");
-                // Layers side by side have their projections at once.
+                // Concurrent layers hold their projections at the same time.
                 assert!(device.memory_use().peak > alone, "{cell} {size:?}: one after the other");
             }
         }
@@ -61,7 +61,7 @@ fn numbers_of_the_cpu_do_not_depend_on_threads_whose_layers_run_side_by_side() {
 fn the_gpu_gives_the_numbers_of_the_cpu() {
     let Some(device) = gpu() else { return };
     for cell in Cell::ALL {
-        // Of the whole plan; and of the chain, on software adapters where the reset gate acts after the product.
+        // By the whole plan; and by the chain, on software adapters where the reset gate acts after the product.
         for size in [[2, 2, 150, 3, 20], [3, 1, 131, 5, 72]] {
             let want = outputs(&cpu(1), cell, size).expect("the CPU");
             let got = outputs(&device, cell, size).expect("the GPU");

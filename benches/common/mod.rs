@@ -1,4 +1,4 @@
-//! What the benches share: devices by label, and kernels on random buffers.
+//! Shared by the benchmarks: labeled devices, and kernels on random buffers.
 #![allow(dead_code, reason = "each benchmark uses only some of these functions")]
 
 use criterion::{BenchmarkGroup, BenchmarkId, measurement::WallTime};
@@ -10,7 +10,7 @@ pub fn cpu(reference: bool, threads: usize) -> Device {
     Device::cpu_with(CpuOptions { reference, threads: Some(threads), isa: None }).expect("the CPU works")
 }
 
-/// The CPU with one thread and with two, and the adapter where there is one.
+/// Returns the CPU with one and with two threads, and the adapter if there is one.
 pub fn devices() -> Vec<(&'static str, Device)> {
     [("cpu1", cpu(false, 1)), ("cpu2", cpu(false, 2))].into_iter().chain(adapter().map(|d| ("gpu", d))).collect()
 }
@@ -22,7 +22,7 @@ fn adapter() -> Option<Device> {
     None
 }
 
-/// Times `kernel` on buffers of its lengths: uniform in ±1, every step valid.
+/// Times `kernel` on buffers of the lengths it needs: uniform in ±1, with every step valid.
 pub fn kernel<const R: usize, const W: usize, K: Kernel<R, W>>(
     group: &mut BenchmarkGroup<WallTime>,
     (label, device): &(&'static str, Device),

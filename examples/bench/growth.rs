@@ -1,6 +1,6 @@
-//! How time grows with T, B and H: a table, and a picture on logarithmic axes.
+//! Measures how time grows with T, B and H, as a table and a plot on logarithmic axes.
 //!
-//! With one thread on Linux it is time on the processor, so that other work on the machine does not bend the curves.
+//! With one thread on Linux, it measures CPU time, so that other load on the machine does not distort the curves.
 
 use std::error::Error;
 use std::path::Path;
@@ -13,14 +13,14 @@ use wgru::{Cell, Device, Result, Rng};
 
 use crate::workloads::Work;
 
-/// One of the three sizes, while the others stay.
+/// One of the three sizes, which varies while the others are fixed.
 struct Axis {
     name: &'static str,
     base: Work,
     /// Largest size.
     top: usize,
     set: fn(&mut Work, usize),
-    /// Time grows at most with this power of the size.
+    /// Power of the size with which time grows at most.
     power: i32,
 }
 
@@ -32,7 +32,7 @@ const AXES: [Axis; 3] = [
     Axis { name: "H", base: BASE, top: 2048, set: |w, n| w.hidden = n, power: 2 },
 ];
 
-/// A size with the times of a forward pass, and of one with its backward pass.
+/// A size, with the times of a forward pass, and of a forward and backward pass.
 pub struct Point {
     size: usize,
     seconds: [f64; 2],
@@ -42,14 +42,14 @@ pub struct Point {
 /// How a run is timed.
 #[derive(Clone, Copy)]
 pub struct Timer {
-    /// Seconds that a measurement takes at least.
+    /// Minimum duration of a measurement in seconds.
     pub budget: f64,
     /// Whether all work is on the calling thread.
     pub one_thread: bool,
 }
 
 impl Timer {
-    /// Seconds since `start`, or those that this thread had the processor.
+    /// Returns the seconds since `start`, or the CPU time of this thread in seconds.
     fn now(self, start: Instant) -> f64 {
         let on_processor = || {
             let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
@@ -58,7 +58,7 @@ impl Timer {
         self.one_thread.then(on_processor).flatten().unwrap_or_else(|| start.elapsed().as_secs_f64())
     }
 
-    /// Seconds per call: of as many as fill the budget.
+    /// Returns the seconds per call, over as many calls as fill the budget.
     fn time(self, mut f: impl FnMut() -> Result<()>) -> Result<f64> {
         (0..2).try_for_each(|_| f())?;
         let (start, mut calls) = (Instant::now(), 1);
@@ -74,7 +74,7 @@ impl Timer {
     }
 }
 
-/// 1, 2, 3, 4, 6, 8, 12, … to `top`.
+/// Yields 1, 2, 3, 4, 6, 8, 12, … up to `top`.
 fn sizes(top: usize) -> impl Iterator<Item = usize> {
     let halves = |n: usize| [Some(n), (n > 1).then_some(n + n / 2)];
     std::iter::successors(Some(1), |n| Some(n * 2)).flat_map(halves).flatten().take_while(move |&n| n <= top)
@@ -95,7 +95,7 @@ fn measure(device: &Device, work: &Work, timer: Timer) -> Result<[f64; 2]> {
     Ok([forward, both])
 }
 
-/// Measures, prints the table, and says where time grew fastest beyond proportion.
+/// Measures, prints the table, and reports where time grew most beyond proportion.
 pub fn run(device: &Device, timer: Timer) -> Result<Vec<Vec<Point>>> {
     let mut all = Vec::new();
     for axis in &AXES {
@@ -117,7 +117,7 @@ pub fn run(device: &Device, timer: Timer) -> Result<Vec<Vec<Point>>> {
             let steepest = points.windows(2).max_by(|a, b| beyond(a).total_cmp(&beyond(b)));
             if let Some(w) = steepest {
                 let (from, to, ratio) = (w[0].size, w[1].size, beyond(w));
-                println!("{what}: time a FLOP grows most from {from} to {to}, {ratio:.2} times");
+                println!("{what}: time per FLOP grows most from {from} to {to}, by a factor of {ratio:.2}");
             }
         }
         all.push(points);
@@ -132,10 +132,10 @@ fn font(size: i32) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&RGBColor(38, 50, 56))
 }
 
-/// Draws what [`run`] measured.
+/// Draws the measurements of [`run`].
 ///
 /// # Errors
-/// Those of writing the file.
+/// Errors of writing the file.
 pub fn draw(all: &[Vec<Point>], device: &str, path: &Path) -> std::result::Result<(), Box<dyn Error>> {
     let mut svg = String::new();
     {
@@ -143,7 +143,7 @@ pub fn draw(all: &[Vec<Point>], device: &str, path: &Path) -> std::result::Resul
         root.fill(&WHITE)?;
         let Work { batch, steps, hidden, .. } = BASE;
         let title =
-            format!("Time of a GRU layer on {device}; where not varied T = {steps}, B = {batch}, I = H = {hidden}");
+            format!("Time of a GRU layer on {device}; unless varied, T = {steps}, B = {batch}, I = H = {hidden}");
         let body = root.titled(&title, font(20))?;
         for (area, (axis, points)) in body.split_evenly((1, 3)).iter().zip(AXES.iter().zip(all)) {
             draw_axis(area, axis, points)?;
@@ -176,7 +176,7 @@ fn draw_axis(area: &Area, axis: &Axis, points: &[Point]) -> std::result::Result<
     let grey = RGBColor(144, 164, 174);
     let end = last.seconds[0] * 1e3;
     let law = |x: f64| end * (x / x1).powi(axis.power);
-    // Only where it is inside the picture.
+    // Only the part inside the plot.
     let xs = sizes(axis.top).map(|n| n as f64).filter(|&x| law(x) > low);
     chart
         .draw_series(LineSeries::new(xs.map(|x| (x, law(x))), grey))?

@@ -1,7 +1,7 @@
-//! Times the workloads that other libraries are measured on: one line each, as text or as JSON.
+//! Times the workloads on which other libraries are measured, and prints a line for each, as text or JSON.
 //!
-//! `check` is the sum of the first sequence's outputs at the last step: programs that compute the same print the same.
-//! `scripts/bench.sh` runs it and others in turns, and prints the table of `ratios`.
+//! `check` is the sum of the first sequence's outputs at the last step: programs that compute the same function print
+//! the same value. `scripts/bench.sh` alternates this program with others, and prints the table of `ratios`.
 
 mod growth;
 mod memory;
@@ -25,7 +25,7 @@ use workloads::{SEQUENCES, STREAMS, TRAIN, Work};
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Lines of JSON instead of text
+    /// Print lines of JSON instead of text
     #[arg(long)]
     json: bool,
     /// `cpu`, `gpu` or `all`
@@ -34,34 +34,34 @@ struct Args {
     /// gru, gru_reset_before, lstm, rnn or rnn_relu; other programs print lines of GRUs only
     #[arg(long, default_value_t = Cell::Gru)]
     cell: Cell,
-    /// Threads of the CPU
+    /// Number of CPU threads
     #[arg(long, default_value_t = 2, global = true)]
     threads: usize,
     /// Only workloads whose names contain this
     #[arg(long, default_value = "")]
     only: String,
-    /// On a GPU, first measure which plans and products suit each workload; kept in this file
+    /// On a GPU, first tune plans and products for each workload, and save the choices in this file
     #[arg(long)]
     tuning: Option<PathBuf>,
-    /// Seconds for one measurement
+    /// Seconds per measurement
     #[arg(long, default_value_t = 3.0, global = true)]
     seconds: f64,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// The table of our ratios to others, from lines of JSON
+    /// Print the table of our ratios to others, from lines of JSON
     Ratios {
-        /// The lines, or - for the standard input
+        /// File with the lines, or - for standard input
         file: PathBuf,
     },
-    /// How time grows with T, B and H on the CPU
+    /// Measure how time grows with T, B and H on the CPU
     Growth {
-        /// A picture of it, as SVG
+        /// Write a plot as SVG
         #[arg(long)]
         plot: Option<PathBuf>,
     },
-    /// Memory of a training step, with and without computing the gates again
+    /// Measure the memory of a training step, with and without recomputing the gates
     Memory {
         #[arg(long, default_value_t = 4096)]
         steps: usize,
@@ -83,7 +83,7 @@ impl Args {
         self.only.split(',').any(|part| work.name.contains(part))
     }
 
-    /// Tunes a GPU for `call`, where that was asked for.
+    /// Tunes a GPU for `call`, if that was requested.
     fn tune(&self, device: &Device, call: impl FnMut() -> Result<()>) -> Result<()> {
         match &self.tuning {
             Some(path) if device.is_gpu() => device.tune(call)?.save(path),
@@ -157,7 +157,7 @@ fn training(args: &Args, device: &Device, backend: &str) -> Result<()> {
     Ok(())
 }
 
-/// From the start of the process: the device, weights, one step, its result read back.
+/// Times everything from the start of the process: opening the device, weights, one step, and reading its result back.
 #[cfg(feature = "gpu")]
 fn first_result(args: &Args, started: Instant) -> Result<()> {
     let work = Work { name: "first-result", ..STREAMS[0] };

@@ -1,4 +1,4 @@
-//! Memory and time of a training step with and without computing the gates again.
+//! Measures memory and time of a training step, with and without recomputing the gates.
 
 use std::time::Instant;
 
@@ -7,7 +7,8 @@ use wgru::{Device, Result, Rng, Tensor};
 
 use crate::workloads::Work;
 
-/// Forward, loss = mean(y²), backward to all weights and to the input: the best of `runs`, and the most bytes of tensors.
+/// Prints the best time of `runs` steps (forward, loss = mean(y²), backward to all weights and to the input), and the
+/// peak memory of tensors.
 pub fn print(device: &Device, work: &Work, runs: usize) -> Result<()> {
     let Work { batch, steps, hidden, .. } = *work;
     println!("{}: T = {steps}, B = {batch}, I = H = {hidden}", device.info().name);

@@ -1,6 +1,7 @@
-//! Reads lines of ours and of others, and prints our ratios beside the goals.
+//! Reads lines of this program and others, and prints our ratios with the goals.
 //!
-//! The k-th line of a program on a workload is its round k, so the ratio of medians is taken within rounds.
+//! The k-th line of a program on a workload is its round k. Ratios are taken within rounds, and their median is
+//! printed.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -8,13 +9,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// A row of the table: what is compared, and how many times faster than the best other it should be.
+/// A row of the table: what is compared, and how many times faster than the best other program it should be.
 struct Goal {
     workload: &'static str,
-    /// How the note of our line begins: precision or optimizer.
+    /// Start of the note in our line: precision or optimizer.
     variant: &'static str,
     gpu: bool,
-    /// Threads at most, of ours and of theirs.
+    /// Maximum number of threads, for ours and theirs.
     threads: u64,
     ratio: f64,
 }
@@ -23,7 +24,7 @@ const fn cpu(workload: &'static str, variant: &'static str, threads: u64, ratio:
     Goal { workload, variant, gpu: false, threads, ratio }
 }
 
-/// Against the best f32 of others, whatever our precision.
+/// Compares with the best f32 of others, whatever our precision.
 const fn gpu(workload: &'static str, variant: &'static str, ratio: f64) -> Goal {
     Goal { workload, variant, gpu: true, threads: u64::MAX, ratio }
 }
@@ -54,11 +55,11 @@ const GOALS: [Goal; 20] = [
     gpu("seq-b32", "", 5.0),
     gpu("seq-b64-h512", "", 2.5),
     gpu("train-b32", "sgd", 5.0),
-    // The goal is a time, 70 ms, beside 188 of the other.
+    // The goal is an absolute time: 70 ms, compared with 188 ms of the other program.
     gpu("first-result", "", 188.0 / 70.0),
 ];
 
-/// What one program measured of one workload: a median and a best run by round.
+/// Measurements of one program on one workload: a median and a best run per round.
 #[derive(Default)]
 struct Series {
     medians: Vec<f64>,
@@ -101,7 +102,7 @@ fn read(text: &str) -> BTreeMap<Key, Series> {
     all
 }
 
-/// The fastest of those that `fits`, by the median of its rounds.
+/// Returns the fastest series that `fits`, by the median of its rounds.
 fn fastest(all: &BTreeMap<Key, Series>, fits: impl Fn(&Key, &Series) -> bool) -> Option<(&Key, &Series)> {
     all.iter().filter(|(key, one)| fits(key, one)).min_by(|a, b| a.1.median().total_cmp(&b.1.median()))
 }
@@ -115,9 +116,9 @@ fn row(all: &BTreeMap<Key, Series>, goal: &Goal) -> Option<String> {
     let (our_key, mine) = fastest(all, |key, _| ours(key) && fits(key) && key.4.starts_with(goal.variant))?;
     let place = if goal.gpu { our_key.1.clone() } else { format!("≤ {} thread(s)", goal.threads) };
     let head = format!("| {} | {place} | {:.3} |", goal.name(), mine.median());
-    // A peer that computes another function does not count; int8 may round more than that.
+    // A peer that computes another function does not count. Int8 may differ by more than this tolerance.
     let same = |one: &Series| mine.check.is_nan() || (one.check - mine.check).abs() <= 1e-3 || goal.variant == "Int8";
-    // Where a peer names its optimizer, only the same one is compared.
+    // If a peer names its optimizer, only the same one is compared.
     let alike = |note: &str| note == goal.variant || !["sgd", "adam"].contains(&note);
     let theirs = fastest(all, |key, one| !ours(key) && fits(key) && same(one) && alike(&key.4));
     let Some((key, other)) = theirs else { return Some(format!("{head} none ran | | | | {:.2} | |", goal.ratio)) };
@@ -129,7 +130,7 @@ fn row(all: &BTreeMap<Key, Series>, goal: &Goal) -> Option<String> {
     Some(format!("{head} {name}, {threads} | {time:.3} | {ratio:.2} | {best:.2} | {:.2} | {met} |", goal.ratio))
 }
 
-/// Prints the table of `file`, or of the standard input for `-`.
+/// Prints the table for `file`, or for standard input if it is `-`.
 pub fn print(file: &Path) -> std::io::Result<()> {
     let mut text = String::new();
     match file.to_str() {
@@ -137,7 +138,7 @@ pub fn print(file: &Path) -> std::io::Result<()> {
         _ => std::fs::File::open(file)?.read_to_string(&mut text)?,
     };
     let all = read(&text);
-    println!("Streams in µs per step, the rest in ms; a ratio above 1 is ours faster.\n");
+    println!("Streams in µs per step, the rest in ms; a ratio above 1 means that ours is faster.\n");
     println!(
         "| workload | ours on | ours | best other, threads | its time | ratio of medians | of best runs | goal | |"
     );

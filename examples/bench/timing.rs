@@ -10,7 +10,7 @@ pub struct Timing {
     pub runs: usize,
 }
 
-/// Seconds per call of `f`; `inner` calls make one run of 5 to 200.
+/// Returns the seconds per call of `f`, measured in 5 to 200 runs of `inner` calls.
 pub fn time(budget: f64, inner: usize, mut f: impl FnMut() -> Result<()>) -> Result<Timing> {
     let start = Instant::now();
     let mut warm = 0;

@@ -1,13 +1,13 @@
-//! Forecasts that need no network. Each gives `horizon` values for each origin, one after the other.
+//! Baseline forecasts, which need no network. Each returns `horizon` values for each origin, one after another.
 
 use std::ops::Range;
 
-/// The last value seen, for every step.
+/// Repeats the last value seen, for every step.
 pub fn persistence(y: &[f64], origins: Range<usize>, horizon: usize) -> Vec<f64> {
     origins.flat_map(|t| std::iter::repeat_n(y[t - 1], horizon)).collect()
 }
 
-/// The value of whole seasons before, the latest seen; `None` when the table starts too late for the first origin.
+/// Repeats the latest value seen whole seasons before; `None` if the table starts too late for the first origin.
 pub fn seasonal_naive(y: &[f64], origins: Range<usize>, horizon: usize, season: usize) -> Option<Vec<f64>> {
     if season > origins.start {
         return None;
@@ -15,19 +15,19 @@ pub fn seasonal_naive(y: &[f64], origins: Range<usize>, horizon: usize, season: 
     Some(origins.flat_map(|t| (0..horizon).map(move |h| y[t + h % season - season])).collect())
 }
 
-/// Penalties that validation chooses from, per standard deviation.
+/// Penalties that validation chooses from, in standardized units.
 const PENALTIES: [f64; 5] = [0.1, 1.0, 10.0, 100.0, 1000.0];
 
 /// Linear regression from the window to each step, with a penalty `λ‖w‖²` on the weights.
 pub struct Ridge {
-    /// By step: the weights of the window, oldest first, then the constant.
+    /// For each step: the weights of the window, oldest first, then the constant.
     weights: Vec<Vec<f64>>,
     window: usize,
 }
 
 impl Ridge {
-    /// Fits to the origins `train` of a standardised series, with the λ that forecasts those of `validation` best.
-    /// `None` when no penalty makes the normal equations solvable.
+    /// Fits to the origins `train` of a standardized series, with the λ that forecasts `validation` best. `None` if no
+    /// penalty makes the normal equations solvable.
     pub fn fit(
         z: &[f64],
         train: Range<usize>,
@@ -44,7 +44,7 @@ impl Ridge {
         candidates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, ridge)| ridge)
     }
 
-    /// Forecasts of the series it was fitted to, or another in the same units.
+    /// Returns forecasts of the series it was fitted to, or of another one in the same units.
     pub fn forecast(&self, z: &[f64], origins: Range<usize>) -> Vec<f64> {
         let mut out = Vec::with_capacity(origins.len() * self.weights.len());
         for t in origins {
@@ -57,17 +57,17 @@ impl Ridge {
     }
 }
 
-/// The values to forecast.
+/// Returns the values to forecast.
 pub fn targets(y: &[f64], origins: Range<usize>, horizon: usize) -> Vec<f64> {
     origins.flat_map(|t| y[t..t + horizon].iter().copied()).collect()
 }
 
-/// Mean of the squared differences.
+/// Returns the mean of the squared differences.
 pub fn mean_squared(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / a.len() as f64
 }
 
-/// `XᵀX` and `XᵀY` of centred windows and targets.
+/// `XᵀX` and `XᵀY` of centered windows and targets.
 struct Normal {
     gram: Vec<Vec<f64>>,
     /// By step.
@@ -111,7 +111,7 @@ impl Normal {
     }
 }
 
-/// `L` with `L·Lᵀ = a`, from the lower half of `a`; `None` unless `a` is positive definite.
+/// Returns `L` with `L·Lᵀ = a`, from the lower half of `a`; `None` unless `a` is positive definite.
 fn cholesky(mut a: Vec<Vec<f64>>) -> Option<Vec<Vec<f64>>> {
     for i in 0..a.len() {
         for j in 0..=i {
@@ -129,7 +129,7 @@ fn cholesky(mut a: Vec<Vec<f64>>) -> Option<Vec<Vec<f64>>> {
     Some(a)
 }
 
-/// `x` with `L·Lᵀ·x = b`
+/// Returns `x` with `L·Lᵀ·x = b`.
 fn substitute(l: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
     let mut x = b.to_vec();
     for i in 0..x.len() {
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(targets(&y, 3..5, 2), [4.0, 5.0, 5.0, 6.0]);
     }
 
-    /// Pairs (x, y) = (0, 0), (0, 3), (3, 0): centred, Σx² = 6 and Σxy = −3; with λ = 2, w = −3/8, constant 1 + 3/8.
+    /// Pairs (x, y) = (0, 0), (0, 3), (3, 0): centered, Σx² = 6 and Σxy = −3; with λ = 2, w = −3/8, constant 1 + 3/8.
     #[test]
     fn ridge_matches_a_case_solved_by_hand() {
         let normal = Normal::new(&[0.0, 0.0, 3.0, 0.0], 1..4, 1, 1);
@@ -173,7 +173,8 @@ mod tests {
         assert!(cholesky(vec![vec![-1.0]]).is_none());
     }
 
-    /// A sine is sin t = 2·cos ω·sin (t − ω) − sin (t − 2ω): two values tell the next. The penalty bends that a little.
+    /// A sine is sin t = 2·cos ω·sin (t − ω) − sin (t − 2ω), so two values determine the next. The penalty disturbs
+    /// this a little.
     #[test]
     fn ridge_learns_a_recurrence() {
         let z: Vec<f64> = (0..200).map(|t| (0.3 * t as f64).sin()).collect();

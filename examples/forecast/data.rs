@@ -1,4 +1,4 @@
-//! Windows of a standardised table, made when they are asked for
+//! Windows of a standardized table, created on demand.
 
 use std::ops::Range;
 
@@ -10,15 +10,15 @@ use crate::spec::Spec;
 
 /// A table in the model's units, with the phases of the cycles.
 pub struct Table {
-    /// `[rows, width]`: the columns, then sine and cosine of each cycle at the time of the next row.
+    /// `[rows, width]`: the columns, then the sine and cosine of each cycle at the time of the next row.
     values: Vec<f32>,
     width: usize,
-    /// The column to forecast, standardised, in full precision.
+    /// The column to forecast, standardized, in full precision.
     pub target: Vec<f64>,
 }
 
 impl Table {
-    /// The columns of `series`, in the order of `spec`.
+    /// Converts the columns of `series`, in the order of `spec`.
     pub fn new(series: &Series, spec: &Spec) -> Self {
         let standardised: Vec<Vec<f64>> =
             series.columns.iter().zip(&spec.scales).map(|(c, s)| c.iter().map(|&v| s.apply(v)).collect()).collect();
@@ -35,8 +35,8 @@ impl Table {
     }
 }
 
-/// Windows as the network sees them: the target less its last value, the other inputs as they are; what it learns
-/// is how the target goes on from that value.
+/// Windows as the network sees them. The last value seen is subtracted from the target; the other inputs are unchanged.
+/// So the network learns how the target continues from that value.
 pub struct Windows<'a> {
     pub device: &'a Device,
     pub table: &'a Table,
@@ -55,7 +55,7 @@ impl Windows<'_> {
         }
     }
 
-    /// The target at `row`, less the last value seen.
+    /// Returns the target at `row`, minus the last value seen.
     fn change(&self, origin: usize, row: usize) -> f32 {
         (self.table.target[row] - self.table.target[origin - 1]) as f32
     }

@@ -1,4 +1,4 @@
-//! Forecasts a series with a GRU and shows how far it is ahead of simple forecasts.
+//! Forecasts a series with a GRU, and compares it with simple forecasts.
 //!
 //! ```text
 //! cargo run --release --example forecast
@@ -112,7 +112,7 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The columns that the command line names, the one to forecast first.
+/// Returns the columns that the command line names, the one to forecast first.
 fn columns(args: &Args) -> Result<Vec<String>> {
     let column = match (&args.column, &args.csv) {
         (Some(column), _) => column.clone(),
@@ -206,7 +206,7 @@ fn show(bar: &ProgressBar, member: usize, members: usize, epochs: usize, report:
     }
 }
 
-/// Every forecast of the test part, and what came.
+/// Returns all forecasts of the test part, and the actual values.
 fn measure(args: &Args, forecaster: &Forecaster, series: &Series, split: &Split) -> Result<(Vec<Entry>, Vec<f64>)> {
     let spec = &forecaster.spec;
     let (window, horizon, scale) = (spec.window, spec.horizon, spec.scales[0]);
@@ -249,7 +249,7 @@ fn describe(series: &Series, spec: &Spec, split: &Split) -> String {
     )
 }
 
-/// `the next day`, `the next 24 hours`, `the next 3 rows`
+/// Names the horizon: `the next day`, `the next 24 hours`, `the next 3 rows`.
 fn ahead(series: &Series, horizon: usize) -> String {
     let unit = match series.step() {
         Some(1.0) => "hour",
@@ -259,7 +259,7 @@ fn ahead(series: &Series, horizon: usize) -> String {
     if horizon == 1 { format!("the next {unit}") } else { format!("the next {horizon} {unit}s") }
 }
 
-/// The file's name without its folder.
+/// Returns the file's name without its folder.
 fn source(series: &Series) -> String {
     Path::new(&series.source).file_name().map_or(series.source.clone(), |name| name.to_string_lossy().into_owned())
 }

@@ -1,4 +1,4 @@
-//! The forecaster: a few small networks whose forecasts are averaged
+//! The forecaster: a few small networks whose forecasts are averaged.
 
 use std::ops::Range;
 
@@ -10,11 +10,11 @@ use wgru::{Device, Error, Result, Rng, Tensor};
 use crate::data::{Table, Windows};
 use crate::spec::Spec;
 
-/// Windows forecast at once.
+/// Number of windows that are forecast together.
 const BATCH: usize = 256;
 
-/// How the target goes on from its last value: the last state of a GRU and the window itself, each through a linear
-/// layer. The direct way carries what is linear, as in the ridge regression, and the GRU the rest.
+/// Predicts how the target continues from its last value, from the last state of a GRU and from the window itself, each
+/// through a linear layer. The direct path carries the linear part, as in ridge regression, and the GRU the rest.
 pub struct Network {
     gru: Gru,
     head: Linear,
@@ -43,7 +43,7 @@ impl Module for Network {
         parts.into_iter().flat_map(named).collect()
     }
 
-    /// `[B, window, inputs]` gives `[B, horizon]`.
+    /// Maps `[B, window, inputs]` to `[B, horizon]`.
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let (batch, window) = (x.dims()[0], x.dims()[1]);
         let state = self.gru.run(x, RunOptions::default(), mode)?.h_n.reshape(&[batch, self.gru.config().hidden])?;
@@ -60,10 +60,10 @@ pub struct Training {
     pub seed: u64,
 }
 
-/// Epochs without a better validation loss after which a member stops.
+/// Number of epochs without a better validation loss after which a member stops.
 const PATIENCE: usize = 8;
 
-/// What training a member came to: the epoch whose weights were kept, counted from 1, and its losses.
+/// Result of training a member: the epoch whose weights were kept, counted from 1, and its losses.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept {
     pub epoch: usize,
@@ -86,10 +86,10 @@ pub struct Forecaster {
 }
 
 impl Forecaster {
-    /// Trains the members one after the other; `progress` hears of every update.
+    /// Trains the members one after another. Calls `progress` after every update.
     ///
     /// # Errors
-    /// Those of the device; [`Error::Diverged`] when a loss is not finite.
+    /// Errors of the device; [`Error::Diverged`] if a loss is not finite.
     pub fn train(
         device: &Device,
         spec: Spec,
@@ -128,10 +128,10 @@ impl Forecaster {
         Ok((forecaster, kept))
     }
 
-    /// Forecasts in the series' own units, `horizon` values for each origin.
+    /// Returns forecasts in the series' own units, `horizon` values for each origin.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors of the device.
     pub fn forecast(&self, table: &Table, origins: Range<usize>) -> Result<Vec<f64>> {
         let Spec { window, horizon, .. } = self.spec;
         let windows = Windows { device: &self.device, table, origins: origins.clone(), window, horizon };
@@ -152,10 +152,10 @@ impl Forecaster {
         Ok(sums.into_iter().enumerate().map(value).collect())
     }
 
-    /// Weights by member, and what they need, as a file.
+    /// Returns a file with the weights of each member, and the specification that they need.
     ///
     /// # Errors
-    /// Those of reading back.
+    /// Errors of reading back.
     pub fn to_file(&self) -> Result<TensorFile> {
         let mut file = TensorFile::default();
         self.spec.write(&mut file);
@@ -167,13 +167,13 @@ impl Forecaster {
         Ok(file)
     }
 
-    /// What [`Forecaster::to_file`] gave.
+    /// Reads a file of [`Forecaster::to_file`].
     ///
     /// # Errors
-    /// [`Error::Format`] naming the field or tensor that is missing or does not fit.
+    /// [`Error::Format`] naming the field or tensor that is missing or does not match.
     pub fn from_file(device: &Device, file: &TensorFile) -> Result<Self> {
         let spec = Spec::read(file)?;
-        // Nothing is made before the file is known to hold as much: the sizes may be anything.
+        // The sizes may be anything, so nothing is allocated before the file is known to hold as much.
         let sizes = [("skip", spec.window), ("head", spec.hidden)];
         for (part, size) in sizes {
             file.expect(&format!("0.{part}.weight"), &[spec.horizon, size])?;

@@ -1,4 +1,4 @@
-//! The picture: the end of the test part, the errors side by side, and every forecast beside what came
+//! The plot: the end of the test part, the errors side by side, and every forecast against the actual value.
 
 use std::error::Error;
 use std::path::Path;
@@ -14,27 +14,27 @@ type Drawn = Result<(), Box<dyn Error>>;
 const INK: RGBColor = RGBColor(38, 50, 56);
 const NET: RGBColor = RGBColor(216, 67, 21);
 const PALE: RGBColor = RGBColor(120, 160, 190);
-/// Rows of the upper chart, at least.
+/// Minimum number of rows in the upper chart.
 const ROWS: usize = 120;
 
-/// What is drawn.
+/// Content of the plot.
 pub struct Picture<'a> {
     pub title: String,
     /// The column to forecast.
     pub unit: &'a str,
     pub entries: &'a [Entry],
-    /// By origin and step, as in the entries.
+    /// Actual values by origin and step, as in the entries.
     pub actual: &'a [f64],
     pub horizon: usize,
-    /// How a row of the test part is called, counted from its first target.
+    /// Names a row of the test part, counted from its first target.
     pub label: &'a dyn Fn(usize) -> String,
 }
 
 impl Picture<'_> {
-    /// Writes it as SVG.
+    /// Writes the plot as SVG.
     ///
     /// # Errors
-    /// Those of writing the file.
+    /// Errors of writing the file.
     pub fn draw(&self, path: &Path) -> Drawn {
         let mut svg = String::new();
         {
@@ -56,7 +56,7 @@ impl Picture<'_> {
         self.entries.iter().find(|e| e.name == name)
     }
 
-    /// Rows and forecasts that follow on one another: those made every `horizon` rows.
+    /// Returns consecutive forecasts with their rows: those made every `horizon` rows.
     fn joined<'a>(&self, values: &'a [f64]) -> Vec<(usize, &'a [f64])> {
         let h = self.horizon;
         let mut blocks: Vec<_> = values.chunks_exact(h).enumerate().rev().step_by(h).collect();
@@ -109,7 +109,7 @@ impl Picture<'_> {
         chart.draw_series(LineSeries::new(actual.clone(), INK.stroke_width(1)))?;
         chart
             .draw_series(dots)?
-            .label("what came")
+            .label("actual")
             .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], INK.stroke_width(2)));
         chart
             .configure_series_labels()
@@ -122,7 +122,7 @@ impl Picture<'_> {
         Ok(())
     }
 
-    /// RMSE as bars, the smallest on top.
+    /// Draws the RMSE as bars, the smallest on top.
     fn draw_errors(&self, area: &Area) -> Drawn {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();
         entries.sort_by(|a, b| b.rmse.total_cmp(&a.rmse));
@@ -154,7 +154,7 @@ impl Picture<'_> {
         Ok(())
     }
 
-    /// Each forecast of the last step of the horizon against what came.
+    /// Draws each forecast of the last step of the horizon against the actual value.
     fn draw_scatter(&self, area: &Area) -> Drawn {
         let Some(network) = self.entry(NETWORK) else { return Ok(()) };
         let last = |values: &[f64]| values.chunks_exact(self.horizon).map(|c| c[self.horizon - 1]).collect::<Vec<_>>();
@@ -162,7 +162,7 @@ impl Picture<'_> {
         let (low, high) = bounds(&[&forecast[..], &actual[..]].concat());
         let step = if self.horizon == 1 { String::new() } else { format!(", {} steps ahead", self.horizon) };
         let mut chart = ChartBuilder::on(area)
-            .caption(format!("{NETWORK} against what came{step}"), font(18))
+            .caption(format!("{NETWORK} against actual values{step}"), font(18))
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(64)
@@ -174,11 +174,11 @@ impl Picture<'_> {
             .axis_style(INK.mix(0.5))
             .label_style(font(14))
             .axis_desc_style(font(15))
-            .x_desc("what came")
+            .x_desc("actual")
             .y_desc("forecast")
             .draw()?;
         let dot = |(&a, &f): (&f64, &f64)| Circle::new((a, f), 3, NET.mix(0.45).filled());
-        // At most some 1,500 dots: a file of a few hundred kilobytes.
+        // At most about 1,500 dots, for a file of a few hundred kilobytes.
         let every = actual.len().div_ceil(1500).max(1);
         chart.draw_series([PathElement::new([(low, low), (high, high)], INK.mix(0.6).stroke_width(2))])?;
         chart.draw_series(actual.iter().zip(&forecast).step_by(every).map(dot))?;
@@ -190,7 +190,7 @@ fn font<'a>(size: u32) -> TextStyle<'a> {
     ("sans-serif", size).into_font().color(&INK)
 }
 
-/// The range of the values and a little more.
+/// Returns the range of the values, with a small margin.
 fn bounds(values: &[f64]) -> (f64, f64) {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);

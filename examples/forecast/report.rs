@@ -1,4 +1,4 @@
-//! What is printed: the table, and the line of JSON
+//! The output: the table, and the line of JSON.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A forecast measured against what came.
+    /// Measures a forecast against the actual values.
     pub fn new(name: impl Into<String>, forecast: Vec<f64>, actual: &[f64]) -> Self {
         let count = actual.len() as f64;
         let errors = || forecast.iter().zip(actual).map(|(f, a)| f - a);
@@ -26,11 +26,11 @@ impl Entry {
 
 /// Everything that was measured.
 pub struct Report {
-    /// The network, persistence, and those that could be made of: ridge, seasonal naive.
+    /// The network and persistence, then ridge regression and seasonal naive where they are possible.
     pub entries: Vec<Entry>,
     /// Standard deviation of the training part.
     pub deviation: f64,
-    /// By member; empty for a model that was loaded.
+    /// By member; empty for a loaded model.
     pub kept: Vec<Kept>,
     pub seconds: f64,
     pub device: String,
@@ -43,7 +43,7 @@ pub const SEASONAL: &str = "seasonal naive";
 pub const RIDGE: &str = "ridge regression";
 
 impl Report {
-    /// A line for each forecast, the best first.
+    /// Returns a line for each forecast, the best first.
     pub fn table(&self) -> String {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();
         entries.sort_by(|a, b| a.rmse.total_cmp(&b.rmse));
@@ -56,12 +56,12 @@ impl Report {
         out
     }
 
-    /// How training ended; nothing for a model that was loaded.
+    /// Describes how training ended; `None` for a loaded model.
     pub fn training(&self) -> Option<String> {
         let epochs: Vec<String> = self.kept.iter().map(|k| k.epoch.to_string()).collect();
         let (loss, validation) = (self.mean(|k| k.loss)?, self.mean(|k| k.validation)?);
         Some(format!(
-            "{} networks, weights of epoch {}; loss (MSE, standardised) train {loss:.6}, validation {validation:.6}",
+            "{} networks, weights of epoch {}; loss (MSE, standardized) train {loss:.6}, validation {validation:.6}",
             epochs.len(),
             epochs.join(", ")
         ))
@@ -76,7 +76,7 @@ impl Report {
         self.entries.iter().find(|e| e.name == name)
     }
 
-    /// One object; what could not be measured is null.
+    /// Returns one object. Values that could not be measured are null.
     pub fn json(&self) -> String {
         let number = |v: Option<f64>| v.filter(|v| v.is_finite()).map_or("null".to_string(), |v| v.to_string());
         let rmse = |name| number(self.entry(name).map(|e| e.rmse));

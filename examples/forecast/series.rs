@@ -1,15 +1,15 @@
-//! Columns of numbers from a CSV file; what is wrong is named by line and column
+//! Reads columns of numbers from a CSV file. Errors name the line and column.
 
 use std::path::Path;
 
 use crate::time::{parse_hours, usual_step};
 
-/// Names under which a column of dates is looked for; the first column is taken too.
+/// Names of a column of dates. Without such a name, the first column is tried.
 const DATE_NAMES: [&str; 5] = ["date", "datetime", "time", "timestamp", "ds"];
 /// Largest magnitude of a cell, so that sums of squares stay finite.
 const LARGEST: f64 = 1e30;
 
-/// Why a table cannot be used.
+/// The reason why a table cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SeriesError {
     /// The file cannot be read.
@@ -18,10 +18,10 @@ pub enum SeriesError {
     /// The header lacks the column.
     #[error("{path}: no column {column:?}; there are {there}")]
     NoColumn { path: String, column: String, there: String },
-    /// One cell, or a line that lacks it.
+    /// A cell is wrong or missing.
     #[error("{path}, line {line}, column {column:?}: {why}")]
     Cell { path: String, line: u64, column: String, why: String },
-    /// The table as a whole.
+    /// The table as a whole is wrong.
     #[error("{path}: {why}")]
     Table { path: String, why: String },
 }
@@ -29,19 +29,19 @@ pub enum SeriesError {
 /// Columns of equal length, and the times of their rows.
 #[derive(Debug, PartialEq)]
 pub struct Series {
-    /// Where it came from, for messages.
+    /// Name of the file, for messages.
     pub source: String,
-    /// By column, as asked for.
+    /// The requested columns, in this order.
     pub columns: Vec<Vec<f64>>,
-    /// Hours since 1970 and the text of each row, when there is a column of dates.
+    /// Hours since 1970 and the text of each row, if there is a column of dates.
     pub times: Option<Vec<(f64, String)>>,
 }
 
 impl Series {
-    /// Reads these columns of a file.
+    /// Reads the given columns of a file.
     ///
     /// # Errors
-    /// [`SeriesError`]: the file, a column that is not there, or the first cell that is no finite number.
+    /// [`SeriesError`] for an unreadable file, a missing column, or the first cell that is not a finite number.
     pub fn open(path: &Path, names: &[String]) -> Result<Self, SeriesError> {
         let source = path.display().to_string();
         match std::fs::read(path) {
@@ -50,7 +50,7 @@ impl Series {
         }
     }
 
-    /// Reads these columns of a text with a header.
+    /// Reads the given columns of a text with a header.
     ///
     /// # Errors
     /// As [`Series::open`].
@@ -115,7 +115,7 @@ impl Series {
         self.push_time(self.columns[0].len() == 1, text(date)?).map_err(|why| bad(date, why))
     }
 
-    /// The first row decides whether there are dates; then every row must have one, none before the last.
+    /// The first row determines whether there are dates. If so, every row must have one, not before the previous one.
     fn push_time(&mut self, first: bool, text: &str) -> Result<(), String> {
         let hours = parse_hours(text);
         if first {
@@ -132,18 +132,18 @@ impl Series {
         Ok(())
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.columns[0].len()
     }
 
-    /// The usual step in hours.
+    /// Returns the usual step in hours.
     pub fn step(&self) -> Option<f64> {
         let hours: Vec<f64> = self.times.as_ref()?.iter().map(|(hours, _)| *hours).collect();
         usual_step(&hours)
     }
 
-    /// How a row is called: its date, or its number.
+    /// Returns the name of a row: its date, or its number.
     pub fn label(&self, row: usize) -> String {
         match &self.times {
             Some(times) => times[row].1.clone(),

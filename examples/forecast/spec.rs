@@ -1,4 +1,4 @@
-//! What a model forecasts, from what: the part of a model file that the weights do not tell
+//! The specification of a model: inputs, outputs and sizes, which its file stores in addition to the weights.
 
 use wgru::io::TensorFile;
 use wgru::{Error, Result};
@@ -18,29 +18,29 @@ pub struct Scale {
 /// Inputs, outputs and sizes of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
-    /// Columns that the network sees; the first is forecast.
+    /// Input columns; the first one is forecast.
     pub columns: Vec<String>,
     /// By column.
     pub scales: Vec<Scale>,
-    /// Steps seen.
+    /// Number of input steps.
     pub window: usize,
-    /// Steps forecast.
+    /// Number of forecast steps.
     pub horizon: usize,
-    /// Phases that the network sees.
+    /// Cycles whose phases are inputs.
     pub cycles: Vec<Cycle>,
-    /// Units of the GRU.
+    /// Hidden units of the GRU.
     pub hidden: usize,
-    /// Networks whose forecasts are averaged.
+    /// Number of networks whose forecasts are averaged.
     pub members: usize,
 }
 
 impl Scale {
-    /// Of these values; a constant has the deviation 1.
+    /// Returns the scale of these values; a constant has the deviation 1.
     pub fn of(values: &[f64]) -> Self {
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
         let deviation = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count).sqrt();
-        // Rounding leaves a constant a deviation of some 1e-16 of its size.
+        // Rounding gives a constant a deviation of about 1e-16 of its magnitude.
         let constant = deviation <= 1e-12 * mean.abs();
         Self { mean, deviation: if constant { 1.0 } else { deviation } }
     }
@@ -52,12 +52,12 @@ impl Scale {
 }
 
 impl Spec {
-    /// Numbers that the network sees of each step.
+    /// Returns the number of inputs per step.
     pub fn inputs(&self) -> usize {
         self.columns.len() + 2 * self.cycles.len()
     }
 
-    /// Adds it to a file's metadata.
+    /// Adds the specification to a file's metadata.
     pub fn write(&self, file: &mut TensorFile) {
         let numbers = |get: fn(&Scale) -> f64| self.scales.iter().map(|s| get(s).to_string()).collect::<Vec<_>>();
         let cycles: Vec<&str> = self.cycles.iter().map(|c| c.name()).collect();
@@ -76,7 +76,7 @@ impl Spec {
         }
     }
 
-    /// Reads what [`Spec::write`] wrote.
+    /// Reads a specification that [`Spec::write`] wrote.
     ///
     /// # Errors
     /// [`Error::Format`] naming the field.
@@ -116,7 +116,7 @@ impl Spec {
         })
     }
 
-    /// Whether the command line asks for nothing else than the model does.
+    /// Checks that the command line requests nothing that differs from the model.
     ///
     /// # Errors
     /// [`Error::Format`] saying what differs.
@@ -140,7 +140,7 @@ impl Spec {
         Ok(())
     }
 
-    /// Whether this table has what the model needs beside the columns.
+    /// Checks that a table has what the model needs in addition to the columns.
     ///
     /// # Errors
     /// [`Error::Format`] saying what is missing.
@@ -153,7 +153,7 @@ impl Spec {
     }
 }
 
-/// What the command line says of the inputs; `None` leaves it to the model.
+/// Inputs requested on the command line; `None` leaves the choice to the model.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     pub column: Option<String>,

@@ -1,8 +1,8 @@
-//! Training, validation and test: parts of the table, one after the other in time
+//! Splits a table by time into training, validation and test.
 
 use std::ops::Range;
 
-/// Rows of an hourly month, as the ETT tables count.
+/// Rows in an hourly month of 30 days, as for the ETT tables.
 const MONTH: usize = 30 * 24;
 
 /// Rows of each part.
@@ -13,7 +13,7 @@ pub struct Split {
     pub test: Range<usize>,
 }
 
-/// Part sizes that were asked for.
+/// Requested sizes of the parts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sizes {
     pub train: Option<usize>,
@@ -22,10 +22,10 @@ pub struct Sizes {
 }
 
 impl Split {
-    /// Divides `rows` whose usual step is `step` hours, so that each part has a window and a horizon to forecast.
+    /// Divides `rows` rows, whose usual step is `step` hours, so that each part has a window and a horizon to forecast.
     ///
     /// # Errors
-    /// What is too large, or how many rows are missing.
+    /// A message that names the sizes and the number of rows.
     pub fn new(rows: usize, step: Option<f64>, sizes: Sizes, window: usize, horizon: usize) -> Result<Self, String> {
         let default = Sizes::usual(rows, step);
         let none_given = sizes.train.or(sizes.validation).or(sizes.test).is_none();
@@ -70,7 +70,8 @@ impl Sizes {
     }
 }
 
-/// First target rows of the windows whose targets lie in `part`: `t − window..t` is seen, `t..t + horizon` forecast.
+/// Returns the first target rows of the windows whose targets lie in `part`. For target row `t`, the rows
+/// `t − window..t` are seen, and `t..t + horizon` are forecast.
 pub fn origins(part: &Range<usize>, window: usize, horizon: usize) -> Range<usize> {
     let first = part.start.max(window);
     first..(part.end + 1).saturating_sub(horizon).max(first)

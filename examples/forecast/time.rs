@@ -1,6 +1,7 @@
-//! Dates in a table, and the cycles that follow from them
+//! Dates in a table, and the cycles that follow from them.
 
-/// Hours since 1970 of `YYYY-MM-DD`, or with `HH:MM`, `HH:MM:SS` after a blank or a `T`; `None` for any other text.
+/// Returns the hours since 1970 of `YYYY-MM-DD`, optionally with `HH:MM` or `HH:MM:SS` after a space or a `T`; `None`
+/// for any other text.
 pub fn parse_hours(text: &str) -> Option<f64> {
     let (date, clock) = match text.split_once([' ', 'T']) {
         Some((date, clock)) => (date, Some(clock.trim_end_matches('Z'))),
@@ -26,7 +27,7 @@ pub fn parse_hours(text: &str) -> Option<f64> {
     Some(24.0 * days as f64 + seconds as f64 / 3600.0)
 }
 
-/// At most three numbers of at most four digits.
+/// Parses at most three numbers of at most four digits.
 fn numbers(text: &str, separator: char) -> Option<Vec<i64>> {
     let number = |part: &str| {
         let plain = (1..=4).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
@@ -40,14 +41,15 @@ fn leap(year: i64) -> bool {
     (year % 4 == 0 && year % 100 != 0) || year % 400 == 0
 }
 
-/// The usual step in hours: the median of the differences; `None` unless it is positive.
+/// Returns the usual step in hours, the median of the differences; `None` unless it is positive.
 pub fn usual_step(hours: &[f64]) -> Option<f64> {
     let mut steps: Vec<f64> = hours.windows(2).map(|pair| pair[1] - pair[0]).collect();
     steps.sort_by(f64::total_cmp);
     steps.get(steps.len() / 2).copied().filter(|&step| step > 0.0)
 }
 
-/// Rows after which a series with this step repeats: a day of hours, a year of days, weeks, months or quarters.
+/// Returns the number of rows after which a series with this step repeats: a day of hours, or a year of days, weeks,
+/// months or quarters.
 pub fn season_of(step: f64) -> Option<usize> {
     match step {
         s if s <= 12.0 => Some((24.0 / s).round() as usize),
@@ -57,7 +59,7 @@ pub fn season_of(step: f64) -> Option<usize> {
     }
 }
 
-/// What repeats.
+/// A period after which a series may repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cycle {
     /// 24 hours.
@@ -83,13 +85,13 @@ impl Cycle {
         }
     }
 
-    /// Those that `rows` of this step hold at least twice, each with at least three rows.
+    /// Returns the cycles that `rows` rows of this step cover at least twice, with at least three rows per cycle.
     pub fn learnable(step: f64, rows: usize) -> Vec<Cycle> {
         let fits = |c: &Cycle| 3.0 * step <= c.hours() && 2.0 * c.hours() <= step * rows as f64;
         Cycle::ALL.into_iter().filter(fits).collect()
     }
 
-    /// Sine and cosine of the phase at a time.
+    /// Returns the sine and cosine of the phase at a time.
     pub fn phase(self, hours: f64) -> [f32; 2] {
         let angle = std::f64::consts::TAU * (hours / self.hours()).fract();
         [angle.sin() as f32, angle.cos() as f32]

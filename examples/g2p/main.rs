@@ -1,12 +1,12 @@
-//! How English words are spoken: letters to phonemes, with the weights of the Python package `g2p_en`.
+//! Converts English words to phonemes, with the weights of the Python package `g2p_en`.
 //!
 //! ```text
 //! cargo run --release --example g2p -- --model FOLDER hello gated recurrent networks
 //! cargo run --release --example g2p -- --model FOLDER --check
 //! ```
 //!
-//! The folder holds `checkpoint20.npz` (in the package) and `vocab.json` (its lists `graphemes` and `phonemes`); for
-//! `--check` also `expected_predictions.tsv`: word, tab, phonemes.
+//! The folder contains `checkpoint20.npz` (from the package) and `vocab.json` (the package's lists `graphemes` and
+//! `phonemes`), and for `--check` also `expected_predictions.tsv`: word, tab, phonemes.
 
 mod model;
 
@@ -19,20 +19,20 @@ use wgru::Device;
 
 use model::Model;
 
-/// Spells English words as phonemes (ARPAbet) with an encoder and a decoder GRU.
+/// Converts English words to phonemes (ARPAbet) with an encoder and a decoder GRU.
 #[derive(Parser, Debug)]
 #[command(name = "g2p")]
 struct Args {
     /// Folder with checkpoint20.npz and vocab.json
     #[arg(long, value_name = "FOLDER")]
     model: PathBuf,
-    /// Compares with expected_predictions.tsv of the folder
+    /// Compare with expected_predictions.tsv in the folder
     #[arg(long)]
     check: bool,
-    /// Where to compute; auto takes the CPU unless there is a hardware GPU
+    /// Device to use; auto is the CPU unless there is a hardware GPU
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     device: Choice,
-    /// Words, in small letters
+    /// Words to convert
     #[arg(value_name = "WORD", required_unless_present = "check")]
     words: Vec<String>,
 }
@@ -74,7 +74,7 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
     if args.check { check(args, &model) } else { Ok(ExitCode::SUCCESS) }
 }
 
-/// Compares all words of the table at once.
+/// Compares all words of the table, in one batch.
 fn check(args: &Args, model: &Model) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let path = args.model.join("expected_predictions.tsv");
     let table = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -94,11 +94,6 @@ fn check(args: &Args, model: &Model) -> Result<ExitCode, Box<dyn std::error::Err
             println!("{word}: got {got}, expected {want}");
         }
     }
-    println!(
-        "{} of {} words are spelled as expected, in {:.1} ms",
-        rows.len() - wrong,
-        rows.len(),
-        took.as_secs_f64() * 1e3
-    );
+    println!("{} of {} words are as expected, in {:.1} ms", rows.len() - wrong, rows.len(), took.as_secs_f64() * 1e3);
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

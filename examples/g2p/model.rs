@@ -1,4 +1,4 @@
-//! A GRU that reads letters and one that writes phonemes
+//! A GRU that reads letters, and one that writes phonemes.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use wgru::io::{TensorFile, load_parameters};
 use wgru::nn::{Embedding, Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::{Device, Error, Result, Rng, Tensor};
 
-/// Longest pronunciation.
+/// Maximum number of phonemes in a pronunciation.
 const MOST_PHONEMES: usize = 20;
 
 /// Encoder and decoder of the package `g2p_en`:
@@ -16,7 +16,7 @@ const MOST_PHONEMES: usize = 20;
 /// p_0 = <s>;  h = GRU cell(p_k, h);  p_{k+1} = the largest of W·h + b;  until </s>
 /// ```
 ///
-/// Park and Kim: *g2p_en: a simple Python module for English grapheme to phoneme conversion* (2019).
+/// Source: Park and Kim, *g2p_en: a simple Python module for English grapheme to phoneme conversion* (2019).
 pub struct Model {
     device: Device,
     letters: Embedding,
@@ -27,7 +27,7 @@ pub struct Model {
     vocabulary: Vocabulary,
 }
 
-/// What the rows of the embeddings stand for.
+/// Tokens that the rows of the embeddings stand for.
 struct Vocabulary {
     graphemes: Vec<String>,
     phonemes: Vec<String>,
@@ -59,7 +59,7 @@ impl Model {
     /// Reads `checkpoint20.npz` and `vocab.json` of a folder.
     ///
     /// # Errors
-    /// Those of the files; `Error::Format` when they do not fit each other.
+    /// Errors of the files; `Error::Format` if they do not match.
     pub fn open(device: &Device, folder: &Path) -> Result<Self> {
         let vocabulary = Vocabulary::open(&folder.join("vocab.json"))?;
         let file = TensorFile::open(folder.join("checkpoint20.npz"))?;
@@ -105,10 +105,10 @@ impl Model {
         })
     }
 
-    /// The phonemes of each word, all words side by side. Letters that the model does not know are `<unk>`.
+    /// Returns the phonemes of each word, computed in one batch. Unknown letters become `<unk>`.
     ///
     /// # Errors
-    /// Those of the device, and `Error::Shape` for no words.
+    /// Errors of the device; `Error::Shape` without words.
     pub fn pronounce(&self, words: &[&str]) -> Result<Vec<Vec<String>>> {
         let mut h = self.encode(words)?;
         let (start, end) = ("<s>", Vocabulary::find(&self.vocabulary.phonemes, "</s>")?);
@@ -134,7 +134,7 @@ impl Model {
         Ok(spoken)
     }
 
-    /// The encoder's last states `[1, words, H]`.
+    /// Returns the encoder's last states `[1, words, H]`.
     fn encode(&self, words: &[&str]) -> Result<Tensor> {
         let list = &self.vocabulary.graphemes;
         let (end, unknown) = (Vocabulary::find(list, "</s>")?, Vocabulary::find(list, "<unk>")?);
@@ -150,13 +150,13 @@ impl Model {
     }
 }
 
-/// The first of the largest.
+/// Returns the index of the largest score; ties go to the first.
 fn largest(scores: &[f32]) -> u32 {
     let best = scores.iter().enumerate().fold(0, |best, (k, v)| if *v > scores[best] { k } else { best });
     best as u32
 }
 
-/// Sets a layer's parameters from a file that gives them other names.
+/// Sets a layer's parameters from a file that uses other names.
 fn fill(layer: &dyn Module, file: &TensorFile, names: &[(&str, &str)]) -> Result<()> {
     let mut part = TensorFile::default();
     for (ours, theirs) in names {

@@ -1,11 +1,11 @@
-//! Two scales of colours with even steps of lightness, each from nine colours
+//! Two color scales with even steps of lightness, each interpolated from nine colors.
 
 use plotters::style::RGBColor;
 
-/// Steps of a scale: neighbours of the same step are drawn as one.
+/// Number of steps of a scale. Neighboring days of the same step are drawn as one.
 pub const STEPS: usize = 64;
 
-/// For shares from 0 to 1: viridis, dark to light, by Smith and van der Walt.
+/// For values from 0 to 1: viridis, dark to light, by Smith and van der Walt.
 pub const SHARE: [[u8; 3]; 9] = [
     [68, 1, 84],
     [71, 44, 122],
@@ -31,12 +31,12 @@ pub const SIGNED: [[u8; 3]; 9] = [
     [178, 24, 43],
 ];
 
-/// The step of a share from 0 to 1.
+/// Returns the step of a value from 0 to 1.
 pub fn step(share: f32) -> usize {
     (share.clamp(0.0, 1.0) * (STEPS - 1) as f32).round() as usize
 }
 
-/// The colour of a step.
+/// Returns the color of a step.
 pub fn colour(scale: &[[u8; 3]; 9], step: usize) -> RGBColor {
     let place = step as f32 / (STEPS - 1) as f32 * 8.0;
     let low = (place as usize).min(7);

@@ -4,8 +4,8 @@
 //! cargo run --release --example gates
 //! ```
 //!
-//! A GRU learns to forecast the next day's highest temperature in Seattle from three years; the picture,
-//! `out/gates.svg`, shows the fourth.
+//! A GRU learns to forecast the next day's highest temperature in Seattle from three years of data. The plot,
+//! `out/gates.svg`, shows the fourth year.
 
 mod colour;
 mod picture;
@@ -28,16 +28,16 @@ use weather::{FEATURES, Weather};
 #[derive(Parser, Debug)]
 #[command(name = "gates")]
 struct Args {
-    /// Units of the GRU
+    /// Hidden units of the GRU
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=64))]
     hidden: u16,
     /// Passes over the training data, of 50 updates each
     #[arg(long, value_name = "N", default_value_t = 8)]
     epochs: usize,
-    /// Seed of weights and batches
+    /// Random seed for weights and batches
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Where to draw
+    /// File for the plot
     #[arg(long, value_name = "FILE", default_value = "out/gates.svg")]
     plot: PathBuf,
 }
@@ -47,7 +47,7 @@ const STEPS: usize = 120;
 const BATCH: usize = 16;
 const UPDATES: usize = 50;
 const RATE: f64 = 5e-3;
-/// Days of the longest memory before training.
+/// Longest memory before training, in days.
 const LONGEST: f32 = 60.0;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -60,8 +60,8 @@ struct Forecaster {
 impl Forecaster {
     fn new(device: &Device, hidden: usize, rng: &mut Rng) -> Result<Self> {
         let gru = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(FEATURES, hidden) }.build(device, rng)?;
-        // The update gates start as memories of 1 to LONGEST days: Tallec and Ollivier, *Can recurrent neural networks
-        // warp time?* (2018).
+        // The update gates start with memories of 1 to LONGEST days: Tallec and Ollivier, *Can recurrent neural
+        // networks warp time?* (2018).
         for (_, bias) in gru.parameters().iter().filter(|(name, _)| name == "bias_ih_l0") {
             let mut values = bias.to_vec()?;
             for (unit, value) in values[hidden..2 * hidden].iter_mut().enumerate() {
@@ -127,7 +127,7 @@ fn run(args: &Args) -> Result<()> {
     });
     trainer.fit_blocking(&model, &data, None, loss::mse)?;
 
-    // One run over all four years, so that the last one begins with the state that the others leave.
+    // Run over all four years, so that the last one starts from the state after the others.
     let days = year.end - 1;
     let x: Vec<f32> = (0..days).flat_map(|day| weather.input(day)).collect();
     let x = Tensor::from_slice(&device, &x, &[1, days, FEATURES])?;
@@ -158,7 +158,11 @@ fn run(args: &Args) -> Result<()> {
         (squares.sum::<f32>() / forecast.len() as f32).sqrt()
     };
     let yesterday = &weather.highest[year.start - 1..days - 1];
-    println!("RMSE of the year shown: {:.2} °C; of yesterday's value {:.2} °C", rmse(&forecast), rmse(yesterday));
+    println!(
+        "RMSE over the year shown: {:.2} °C; of repeating yesterday's value: {:.2} °C",
+        rmse(&forecast),
+        rmse(yesterday)
+    );
     println!("wrote {}", args.plot.display());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The picture: the series on top, below it the gates, one row a unit and one column a day
+//! The plot: the series on top, and the gates below it, with one row per unit and one column per day.
 
 use std::error::Error;
 use std::path::Path;
@@ -15,7 +15,7 @@ type Drawn = Result<(), Box<dyn Error>>;
 const INK: RGBColor = RGBColor(38, 50, 56);
 const FORECAST: RGBColor = RGBColor(216, 67, 21);
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-/// Pixels of a day and of a gate's units; cells are whole pixels, so that they meet without seams.
+/// Width of a day and height of a gate, in pixels. Cells are whole pixels, so that they meet without seams.
 const DAY: i32 = 3;
 const HIGH: i32 = 192;
 const LEFT: i32 = 96;
@@ -23,7 +23,7 @@ const SERIES: (i32, i32) = (92, 252);
 const FIRST: i32 = 300;
 const GAP: i32 = 44;
 
-/// One gate: `[days, units]`.
+/// Values of one gate: `[days, units]`.
 pub struct Heat {
     values: Vec<f32>,
     units: usize,
@@ -47,7 +47,7 @@ impl Heat {
     }
 }
 
-/// What is drawn.
+/// Content of the plot.
 pub struct Picture<'a> {
     pub dates: &'a [String],
     /// °C
@@ -59,10 +59,10 @@ pub struct Picture<'a> {
 }
 
 impl Picture<'_> {
-    /// Writes it as SVG.
+    /// Writes the plot as SVG.
     ///
     /// # Errors
-    /// Those of writing the file.
+    /// Errors of writing the file.
     pub fn draw(&self, path: &Path) -> Drawn {
         // The slowest units first.
         let mut order: Vec<usize> = (0..self.update.units).collect();
@@ -132,7 +132,7 @@ impl Picture<'_> {
         Ok(())
     }
 
-    /// How long units remember, beside their rows.
+    /// Labels rows with how long their units remember.
     fn draw_units(&self, root: &Area, order: &[usize], (top, unit): (i32, i32)) -> Drawn {
         let last = order.len() - 1;
         for row in [0, last / 4, last / 2, 3 * last / 4, last] {
@@ -145,7 +145,7 @@ impl Picture<'_> {
         upright(root, "memory 1/(1 − z̄), days", (LEFT - 50, top + unit * order.len() as i32 / 2))
     }
 
-    /// Days on which a month begins.
+    /// Iterates over the days on which a month begins.
     fn months(&self) -> impl Iterator<Item = (i32, &String)> {
         let begins = |(day, date): (usize, _)| (LEFT + DAY * day as i32, date);
         self.dates.iter().enumerate().filter(|(_, date)| date.ends_with("-01")).map(begins)
@@ -169,7 +169,7 @@ impl Picture<'_> {
     }
 }
 
-/// Days of a unit that have the same step of colour are one rectangle.
+/// Draws a gate. Consecutive days of a unit with the same color step become one rectangle.
 fn draw_heat(root: &Area, heat: &Heat, order: &[usize], scale: &[[u8; 3]; 9], (top, high): (i32, i32)) -> Drawn {
     let signed = std::ptr::eq(scale, &SIGNED);
     for (row, &unit) in order.iter().enumerate() {
@@ -208,7 +208,7 @@ fn text(root: &Area, what: &str, at: (i32, i32), size: u32, side: HPos) -> Drawn
     Ok(())
 }
 
-/// Text from bottom to top, centred.
+/// Draws text from bottom to top, centered.
 fn upright(root: &Area, what: &str, at: (i32, i32)) -> Drawn {
     let font = ("sans-serif", 14).into_font().transform(FontTransform::Rotate270);
     let style = font.color(&INK).pos(Pos::new(HPos::Center, VPos::Center));

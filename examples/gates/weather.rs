@@ -1,19 +1,19 @@
-//! Seattle's weather, standardised by the years that the network learns from
+//! Seattle's weather, standardized by the years that the network learns from.
 
 use std::error::Error;
 use std::ops::Range;
 
 const TABLE: &str = include_str!("../data/seattle-weather.csv");
-/// Numbers of a day: highest and lowest temperature, rain, wind.
+/// Inputs per day: highest and lowest temperature, rain, wind.
 pub const FEATURES: usize = 4;
 
-/// The days of the table.
+/// Weather by day.
 pub struct Weather {
     /// `2012-01-31`
     pub dates: Vec<String>,
     /// °C
     pub highest: Vec<f32>,
-    /// By day, standardised.
+    /// Standardized inputs, by day.
     inputs: Vec<[f32; FEATURES]>,
     mean: f32,
     deviation: f32,
@@ -23,14 +23,14 @@ impl Weather {
     /// Reads the table.
     ///
     /// # Errors
-    /// A damaged table.
+    /// If the table is damaged.
     pub fn read() -> Result<Self, Box<dyn Error>> {
         let mut reader = csv::Reader::from_reader(TABLE.as_bytes());
         let (mut dates, mut rows) = (Vec::new(), Vec::new());
         for row in reader.deserialize() {
             let (date, rain, high, low, wind, _): (String, f32, f32, f32, f32, String) = row?;
             dates.push(date);
-            // Rain comes in few heavy days: its logarithm is spread more evenly.
+            // Most rain falls on a few days: its logarithm is spread more evenly.
             rows.push([high, low, rain.ln_1p(), wind]);
         }
         let mut weather =
@@ -48,7 +48,7 @@ impl Weather {
         Ok(weather)
     }
 
-    /// The days of the year that is not learned from.
+    /// Returns the days of the last year, which is not learned from.
     pub fn last_year(&self) -> Range<usize> {
         let year = |date: &String| date.split('-').next().map(String::from);
         let last = self.dates.last().and_then(year);
@@ -56,17 +56,17 @@ impl Weather {
         start..self.dates.len()
     }
 
-    /// What the network sees of a day.
+    /// Returns the network's input for a day.
     pub fn input(&self, day: usize) -> [f32; FEATURES] {
         self.inputs[day]
     }
 
-    /// The highest temperature of the day after.
+    /// Returns the standardized highest temperature of the next day.
     pub fn target(&self, day: usize) -> f32 {
         self.inputs[day + 1][0]
     }
 
-    /// From the network's scale to °C.
+    /// Converts from the network's scale to °C.
     pub fn degrees(&self, standard: f32) -> f32 {
         self.mean + self.deviation * standard
     }

@@ -1,4 +1,4 @@
-//! ONNX's test folders: a model, inputs, and the outputs that are wanted
+//! Runs ONNX's test folders: a model, its inputs, and the expected outputs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use wgru::io::onnx::{OnnxModel, Value, read_tensor};
 use wgru::{Device, Error, Result};
 
-/// An output may be off by `atol + rtol·|wanted|`.
+/// An output may differ by `atol + rtol·|expected|`.
 #[derive(Clone, Copy)]
 pub struct Tolerance {
     pub rtol: f64,
     pub atol: f64,
 }
 
-/// Runs every test folder; prints a line each. Whether all of them passed.
+/// Runs every test folder, and prints a line for each. Returns whether all of them passed.
 pub fn all(device: &Device, folders: &[PathBuf], tolerance: Tolerance) -> Result<bool> {
     let mut cases = Vec::new();
     for folder in folders {
@@ -38,7 +38,7 @@ pub fn all(device: &Device, folders: &[PathBuf], tolerance: Tolerance) -> Result
     Ok(passed == cases.len() && passed > 0)
 }
 
-/// What is in a folder, in order.
+/// Returns the entries of a folder, sorted.
 fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let io = |source| Error::Io { path: folder.into(), source };
     let mut paths = Vec::new();
@@ -53,7 +53,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|source| Error::Io { path: path.into(), source })
 }
 
-/// The largest error of one test folder.
+/// Returns the largest error of one test folder.
 fn folder(device: &Device, case: &Path, tolerance: Tolerance) -> Result<f64> {
     let model = OnnxModel::load(device, &read(&case.join("model.onnx"))?)?;
     let is_set = |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("test_data_set_"));
@@ -76,11 +76,11 @@ fn folder(device: &Device, case: &Path, tolerance: Tolerance) -> Result<f64> {
     Ok(worst)
 }
 
-/// The largest difference, or an error naming the first one that is too large.
+/// Returns the largest difference, or an error naming the first one that is too large.
 fn compare(name: &str, got: &Value, want: &Value, tolerance: Tolerance) -> Result<f64> {
     let failed = |why: String| Err(Error::Format { what: format!("output {name:?}"), why });
     if got.dims() != want.dims() {
-        return failed(format!("has extents {:?}; wanted are {:?}", got.dims(), want.dims()));
+        return failed(format!("has extents {:?}; expected {:?}", got.dims(), want.dims()));
     }
     let (got, want) = match (got, want) {
         (Value::Ints(_), Value::Ints(_)) if got.as_ints()? == want.as_ints()? => return Ok(0.0),
@@ -89,10 +89,10 @@ fn compare(name: &str, got: &Value, want: &Value, tolerance: Tolerance) -> Resul
     let mut worst = 0.0f64;
     for (i, (&g, &w)) in got.iter().zip(&want).enumerate() {
         let (error, allowed) = ((g as f64 - w as f64).abs(), tolerance.atol + tolerance.rtol * (w as f64).abs());
-        // NaN only for NaN, infinity only for infinity.
+        // NaN matches only NaN, and infinity only infinity.
         let same = g == w || (g.is_nan() && w.is_nan());
         if !(same || error.is_finite() && error <= allowed) {
-            return failed(format!("element {i} is {g}; wanted is {w}, to within {allowed:.1e}"));
+            return failed(format!("element {i} is {g}; expected {w}, to within {allowed:.1e}"));
         }
         worst = worst.max(if same { 0.0 } else { error });
     }

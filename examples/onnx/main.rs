@@ -1,7 +1,7 @@
 //! Runs ONNX models, and checks this crate against ONNX's own test folders.
 //!
 //! ```text
-//! cargo run --release --example onnx -- check FOLDER…      folders of test cases, or of such folders
+//! cargo run --release --example onnx -- check FOLDER…      test folders, or folders of them
 //! cargo run --release --example onnx -- run MODEL.onnx --input x=x.npy --output FOLDER
 //! cargo run --release --example onnx -- export gru.safetensors gru.onnx
 //! ```
@@ -21,7 +21,7 @@ use wgru::{Device, Result};
 struct Args {
     #[command(subcommand)]
     command: Command,
-    /// Where to compute.
+    /// Device to use.
     #[arg(long, global = true, default_value = "auto")]
     device: Which,
 }
@@ -40,21 +40,21 @@ enum Command {
         /// Test folders, or folders of them.
         #[arg(required = true)]
         folders: Vec<PathBuf>,
-        /// Share of the wanted value that an output may be off.
+        /// Relative tolerance of the outputs.
         #[arg(long, default_value_t = 1e-3)]
         rtol: f64,
-        /// What an output may be off beside that.
+        /// Absolute tolerance of the outputs, in addition.
         #[arg(long, default_value_t = 1e-7)]
         atol: f64,
     },
     /// Runs a model on arrays and writes its outputs as arrays.
     Run {
-        /// The model.
+        /// ONNX file of the model.
         model: PathBuf,
-        /// An input, as NAME=FILE.npy; once for each.
+        /// An input, as NAME=FILE.npy; repeat for each input.
         #[arg(long = "input", value_name = "NAME=FILE.npy")]
         inputs: Vec<String>,
-        /// Folder that the outputs are written to.
+        /// Folder for the outputs.
         #[arg(long)]
         output: PathBuf,
     },

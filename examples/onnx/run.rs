@@ -1,4 +1,4 @@
-//! Any model on arrays from `.npy` files
+//! Runs any model on arrays from `.npy` files.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use wgru::io::onnx::{Info, OnnxModel, Value};
 use wgru::io::{TensorFile, write_atomically};
 use wgru::{Device, Error, Result, Tensor};
 
-/// Runs the model; writes each output to `folder/<name>.npy`.
+/// Runs the model, and writes each output to `folder/<name>.npy`.
 pub fn run(device: &Device, path: &Path, inputs: &[String], folder: &Path) -> Result<bool> {
     let io = |path: &Path| {
         let path = path.to_path_buf();
@@ -32,7 +32,7 @@ pub fn run(device: &Device, path: &Path, inputs: &[String], folder: &Path) -> Re
     Ok(true)
 }
 
-/// An array as the input takes it: floats, or integers.
+/// Reads an array as the input takes it: floats or integers.
 fn read(device: &Device, path: &Path, info: Option<&Info>) -> Result<Value> {
     let file = TensorFile::open(path)?;
     let name = file.names().next().unwrap_or_default().to_string();
@@ -43,7 +43,7 @@ fn read(device: &Device, path: &Path, info: Option<&Info>) -> Result<Value> {
     }
 }
 
-/// The elements; integers are written as floats.
+/// Returns the elements. Integers become floats.
 fn floats(value: &Value) -> Result<Vec<f32>> {
     match value {
         Value::Tensor(tensor) => tensor.to_vec(),

@@ -1,4 +1,5 @@
-//! The picture: a bar for the whole step, below it one a phase, below those one a kernel, as wide as their times.
+//! The flame graph: a bar for the whole step, below it one per phase, and below those one per kernel. Widths are
+//! proportional to times.
 
 use std::fmt::Write;
 
@@ -21,10 +22,10 @@ impl Phase {
 const WIDTH: f64 = 1160.0;
 const LEFT: f64 = 20.0;
 const ROW: f64 = 40.0;
-/// Width of a character of the labels, about.
+/// Approximate width of a character in the labels.
 const LETTER: f64 = 7.0;
 
-/// A colour that stays with its kernel.
+/// Returns a hue that is always the same for a kernel.
 fn hue(name: &str) -> u32 {
     name.bytes().fold(7, |h: u32, b| h.wrapping_mul(31).wrapping_add(b.into())) % 360
 }
@@ -46,7 +47,7 @@ fn bar(out: &mut String, [x, width]: [f64; 2], row: usize, fill: &str, label: &s
     out.push_str("</g>\n");
 }
 
-/// The picture as SVG. Parts too narrow for their name show it under the pointer.
+/// Returns the flame graph as SVG. Parts too narrow for their name show it as a tooltip.
 pub fn svg(title: &str, phases: &[Phase]) -> String {
     let all: f64 = phases.iter().map(Phase::ms).sum::<f64>().max(f64::MIN_POSITIVE);
     let (width, height) = (WIDTH + 2.0 * LEFT, 44.0 + 3.0 * ROW + 16.0);

@@ -1,7 +1,7 @@
-//! Where the time of one training step of a GRU goes on a GPU: a table by kernel, and a picture.
+//! Shows where the time of one training step of a GRU goes on a GPU, as a table by kernel and a flame graph.
 //!
-//! `cargo run --release --example profile -- --svg profile.svg`. The adapter must have timestamps. Every dispatch is
-//! measured alone, so the sum is more than an unmeasured step takes.
+//! `cargo run --release --example profile -- --svg profile.svg`. The adapter must support timestamps. Every dispatch is
+//! measured on its own, so the sum is more than the time of an unmeasured step.
 
 mod flame;
 
@@ -17,10 +17,10 @@ use wgru::{Device, DispatchTime, GpuOptions, Result, Rng, Tensor};
 /// Profiles one training step.
 #[derive(Parser)]
 struct Args {
-    /// Steps
+    /// Time steps
     #[arg(long, default_value_t = 64)]
     steps: usize,
-    /// Sequences
+    /// Sequences per batch
     #[arg(long, default_value_t = 32)]
     batch: usize,
     /// Input and hidden size
@@ -30,15 +30,15 @@ struct Args {
     layers: usize,
     #[arg(long)]
     bidirectional: bool,
-    /// `whole`, `chain` or `steps`; chosen when not given
+    /// `whole`, `chain` or `steps` [default: chosen automatically]
     #[arg(long)]
     plan: Option<Plan>,
-    /// Where the picture goes
+    /// File for the flame graph
     #[arg(long)]
     svg: Option<std::path::PathBuf>,
 }
 
-/// The kernels of one phase, each with its dispatches and milliseconds, the longest first.
+/// Returns the kernels of one phase, each with its number of dispatches and milliseconds, the slowest first.
 fn by_kernel(name: &'static str, times: &[DispatchTime]) -> Phase {
     let mut sums: BTreeMap<&'static str, (usize, f64)> = BTreeMap::new();
     for t in times {
@@ -99,7 +99,7 @@ fn main() -> Result<()> {
     table(&phases);
     if let Some(path) = &args.svg {
         wgru::io::write_atomically(path, flame::svg(&title, &phases).as_bytes())?;
-        println!("drawn to {}", path.display());
+        println!("wrote {}", path.display());
     }
     Ok(())
 }

@@ -1,63 +1,63 @@
-//! The command line
+//! The command line.
 
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
 const NOTES: &str = "\
-Without --data, ten tone digits (the two tones of a telephone key, in noise) are made up, so that it runs anywhere.
+Without --data, the example synthesizes ten tone digits: the two tones of a telephone key, in noise.
 
-With --data, a folder of recordings named {digit}_{speaker}_{take}.wav, mono at 8 kHz, such as the free spoken digit
-dataset (github.com/Jakobovski/free-spoken-digit-dataset). Takes 5 to 9 of every speaker are the test and all others
-the training set; with --speaker NAME the test is all of that speaker, whom the network then never heard.
+--data takes a folder of recordings named {digit}_{speaker}_{take}.wav, mono at 8 kHz, such as the free spoken digit
+dataset (github.com/Jakobovski/free-spoken-digit-dataset). Takes 5 to 9 of every speaker are the test set, and all
+others the training set. With --speaker NAME, the test set is that speaker, whom the network then never hears.
 
-Training and test strings are recordings set one after the other, one to five digits with pauses between. The network
-is told which digits, not where they are.";
+Training and test strings are one to five recordings, one after another, with pauses between them. The network is told
+which digits a string has, but not where they are.";
 
-/// Recognises strings of spoken digits: a convolution, a bidirectional GRU, and connectionist temporal classification.
+/// Recognizes strings of spoken digits: a convolution, a bidirectional GRU, and connectionist temporal classification.
 #[derive(Parser, Debug)]
 #[command(name = "speech", after_help = NOTES)]
 pub struct Args {
     /// Folder with {digit}_{speaker}_{take}.wav [default: tone digits]
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
-    /// Test on all recordings of this speaker [default: test on takes 5 to 9 of all]
+    /// Test on all recordings of this speaker [default: on takes 5 to 9 of all speakers]
     #[arg(long, value_name = "NAME")]
     pub speaker: Option<String>,
-    /// Where to compute; auto takes the CPU unless there is a hardware GPU
+    /// Device to use; auto is the CPU unless there is a hardware GPU
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
-    /// Passes over the training recordings, each in new strings [default: as many as make 1,200 updates]
+    /// Passes over the training recordings, each in new strings [default: enough for 1,200 updates]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub epochs: Option<usize>,
-    /// Strings of one update
+    /// Strings per update
     #[arg(long, value_name = "N", value_parser = positive, default_value = "8")]
     pub batch: usize,
-    /// Highest learning rate
+    /// Maximum learning rate
     #[arg(long, value_name = "RATE", default_value = "0.005")]
     pub rate: f64,
-    /// Units of each direction of the GRU
+    /// Hidden units of each direction of the GRU
     #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
     pub hidden: usize,
-    /// Seed of weights, strings and made-up recordings; the same seed gives the same numbers
+    /// Random seed for weights, strings and synthesized recordings; the same seed gives the same numbers
     #[arg(long, value_name = "N", default_value = "1")]
     pub seed: u64,
-    /// Where to write the picture
+    /// File for the plot
     #[arg(long, value_name = "FILE", default_value = "out/speech.svg")]
     pub plot: PathBuf,
-    /// Last line of the output is one JSON object with the figures
+    /// Print a JSON object with the results as the last line
     #[arg(long)]
     pub json: bool,
 }
 
-/// Where to compute.
+/// The device to use.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum DeviceChoice {
     /// The CPU
     Cpu,
     /// The best adapter, even a software one
     Gpu,
-    /// A hardware GPU if there is one, else the CPU
+    /// A hardware GPU if there is one, otherwise the CPU
     Auto,
 }
 

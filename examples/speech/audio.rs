@@ -1,4 +1,4 @@
-//! Recordings: read from a folder, or made up
+//! Recordings, read from a folder or synthesized.
 
 use std::collections::BTreeSet;
 use std::f32::consts::TAU;
@@ -8,9 +8,9 @@ use wgru::Rng;
 
 use crate::Result;
 
-/// Samples a second.
+/// Samples per second.
 pub const RATE: u32 = 8000;
-/// Longest recording that is taken, in samples: ten seconds.
+/// Maximum length of a recording, in samples: ten seconds.
 const LONGEST: u32 = 10 * RATE;
 
 /// One spoken digit.
@@ -18,11 +18,11 @@ pub struct Recording {
     pub digit: u8,
     pub speaker: String,
     pub take: u32,
-    /// In ±1.
+    /// Samples from −1 to 1.
     pub samples: Vec<f32>,
 }
 
-/// `{digit}_{speaker}_{take}` of a file's name; `None` for any other.
+/// Parses the stem `{digit}_{speaker}_{take}` of a file's name; `None` for any other.
 fn parse(stem: &str) -> Option<(u8, &str, u32)> {
     let (digit, rest) = stem.split_once('_')?;
     let (speaker, take) = rest.rsplit_once('_')?;
@@ -30,10 +30,10 @@ fn parse(stem: &str) -> Option<(u8, &str, u32)> {
     Some((digit, speaker, take.parse().ok()?))
 }
 
-/// The recordings of a folder, in the order of their names.
+/// Reads the recordings of a folder, sorted by name.
 ///
 /// # Errors
-/// A folder or file that cannot be read, no recording, and recordings that are not mono at 8 kHz, or too long.
+/// If the folder or a file cannot be read, if there are no recordings, and if one is too long or not mono at 8 kHz.
 pub fn read(folder: &Path) -> Result<Vec<Recording>> {
     let explain = |e: &dyn std::fmt::Display, path: &Path| format!("{}: {e}", path.display());
     let entries = std::fs::read_dir(folder).map_err(|e| explain(&e, folder))?;
@@ -86,7 +86,7 @@ const KEYS: [(f32, f32); 10] = [
     (852.0, 1477.0),
 ];
 
-/// Tone digits of three "speakers", each with a pitch of its own, takes 5 to 24, in noise.
+/// Synthesizes tone digits of three "speakers", each with its own pitch, takes 5 to 24, in noise.
 pub fn synthetic(seed: u64) -> Vec<Recording> {
     let mut rng = Rng::new(seed ^ 0x0070_6e65);
     let mut recordings = Vec::new();
@@ -108,10 +108,10 @@ pub fn synthetic(seed: u64) -> Vec<Recording> {
     recordings
 }
 
-/// Training and test recordings: takes 5 to 9 are the test, or all of one speaker.
+/// Splits the recordings into training and test. The test set is takes 5 to 9, or all recordings of one speaker.
 ///
 /// # Errors
-/// When either part is empty.
+/// If either part is empty.
 pub fn split(recordings: Vec<Recording>, speaker: Option<&str>) -> Result<[Vec<Recording>; 2]> {
     let names: BTreeSet<String> = recordings.iter().map(|r| r.speaker.clone()).collect();
     let is_test = |r: &Recording| speaker.map_or((5..10).contains(&r.take), |name| r.speaker == name);

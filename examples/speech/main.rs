@@ -1,4 +1,4 @@
-//! Recognises strings of spoken digits with a convolution, a bidirectional GRU and CTC.
+//! Recognizes strings of spoken digits with a convolution, a bidirectional GRU and CTC.
 //!
 //! ```text
 //! cargo run --release --example speech
@@ -32,9 +32,9 @@ use strings::{Utterance, Utterances, distance};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Updates after which the network knows its digits: some hundred pass before it says anything but the blank.
+/// Number of updates until the network knows its digits. For the first few hundred, it outputs only blanks.
 const UPDATES: usize = 1200;
-/// Utterances heard at a time.
+/// Number of utterances that are recognized together.
 const BATCH: usize = 32;
 
 fn main() -> ExitCode {
@@ -73,12 +73,12 @@ fn run(args: &Args) -> Result<()> {
         edits as f64 / test.len() as f64
     };
     let (greedy, beam) = (wrong(&|h| h.greedy.clone()), wrong(&|h| h.beam.clone()));
-    println!("single digits   {:6.2} % right of {}", 100.0 * right, singles.len());
-    println!("whole strings   {:6.2} % right of {}, of one to five digits", 100.0 * whole, strings.len());
+    println!("single digits   {:6.2} % correct of {}", 100.0 * right, singles.len());
+    println!("whole strings   {:6.2} % correct of {}, of one to five digits", 100.0 * whole, strings.len());
     println!("digit errors    {:6.2} % with the best path, {:.2} % with the beam search", 100.0 * greedy, 100.0 * beam);
 
     let seconds = start.elapsed().as_secs_f64();
-    let title = format!("Spoken digits, test on {held_out}: {:.1} % of single digits right", 100.0 * right);
+    let title = format!("Spoken digits, test on {held_out}: {:.1} % of single digits correct", 100.0 * right);
     let picture = Picture { title, strings: &strings, heard: &heard, singles: &singles, heard_singles: &heard_singles };
     if let Some(folder) = args.plot.parent() {
         std::fs::create_dir_all(folder)?;
@@ -96,7 +96,7 @@ fn run(args: &Args) -> Result<()> {
 
 /// Trains on new strings of the same recordings in every epoch; returns the loss of the last.
 fn fit(args: &Args, device: &Device, model: &Model, train: &[Recording], mel: &Mel, mut rng: Rng) -> Result<f32> {
-    // Strings of three recordings on average.
+    // A string has three recordings on average.
     let expected = (train.len() / 3).div_ceil(args.batch).max(1);
     let epochs = args.epochs.unwrap_or(UPDATES.div_ceil(expected));
     let steps = epochs.saturating_mul(expected) as u64;
@@ -143,7 +143,7 @@ fn listen(device: &Device, model: &Model, list: &[Utterance]) -> Result<Vec<Hear
     Ok(all)
 }
 
-/// The share of utterances for which this holds.
+/// Returns the share of utterances for which `holds` is true.
 fn share(utterances: &[Utterance], holds: impl Fn(&Utterance, usize) -> bool) -> f64 {
     let count = utterances.iter().enumerate().filter(|(i, u)| holds(u, *i)).count();
     count as f64 / utterances.len() as f64

@@ -1,28 +1,28 @@
-//! The front end: logarithms of the energy in bands as wide as the ear tells apart, 100 times a second
+//! The front end: logarithms of the energy in mel bands, 100 times per second.
 
 use std::f32::consts::{PI, TAU};
 
 use crate::audio::RATE;
 
-/// Bands.
+/// Number of bands.
 pub const BANDS: usize = 32;
-/// Samples from one frame to the next: 10 ms.
+/// Samples between two frames: 10 ms.
 pub const HOP: usize = 80;
-/// Samples of a frame: 25 ms.
+/// Samples per frame: 25 ms.
 const WINDOW: usize = 200;
-/// Points of the Fourier transform.
+/// Number of points of the Fourier transform.
 const POINTS: usize = 256;
-/// Energy that is added, so that silence has a logarithm.
+/// Energy added to each band, so that silence has a finite logarithm.
 const FLOOR: f32 = 1e-6;
 
-/// Window and filters, made once.
+/// Window and filters, computed once.
 pub struct Mel {
     window: Vec<f32>,
-    /// By band: the first bin and the weights from there on.
+    /// For each band: the first bin, and the weights from there on.
     filters: Vec<(usize, Vec<f32>)>,
 }
 
-/// Pitch as the ear hears it, of a frequency in Hz.
+/// Converts a frequency in Hz to mel, a scale of perceived pitch.
 fn mel(hz: f32) -> f32 {
     2595.0 * (1.0 + hz / 700.0).log10()
 }
@@ -46,7 +46,8 @@ impl Mel {
         Self { window, filters: (0..BANDS).map(filter).collect() }
     }
 
-    /// `[frames, BANDS]`, each band at mean 0, all at variance 1: neither the microphone nor the volume matters.
+    /// Returns `[frames, BANDS]`, with mean 0 in each band and variance 1 over all, so that neither the microphone nor
+    /// the volume matters.
     pub fn features(&self, samples: &[f32]) -> Vec<f32> {
         let frames = (samples.len().saturating_sub(WINDOW) / HOP) + 1;
         let mut all: Vec<f32> =
@@ -75,7 +76,7 @@ impl Mel {
     }
 }
 
-/// The Fourier transform of a power of two of complex numbers, in place (Cooley and Tukey).
+/// Computes the Fourier transform of complex numbers in place (Cooley–Tukey). Their number must be a power of two.
 fn fourier(points: &mut [(f32, f32)]) {
     let n = points.len();
     for i in 0..n {

@@ -1,4 +1,5 @@
-//! The network: a convolution that halves the frames, a GRU in both directions, and scores of blank and digits
+//! The network: a convolution that halves the number of frames, a bidirectional GRU, and scores for the blank and the
+//! digits.
 
 use wgru::decode::{self, BeamOptions, Frames};
 use wgru::nn::{Axes, Conv1d, Conv1dConfig, Gru, Linear, Mode, Module, RecurrentConfig, RunOptions, named_parameters};
@@ -14,7 +15,7 @@ pub const CLASSES: usize = 11;
 const BLANK: u32 = 0;
 /// Channels of the convolution.
 const CHANNELS: usize = 64;
-/// Share of the channels dropped in training.
+/// Dropout probability in training.
 const DROPOUT: f32 = 0.2;
 
 pub struct Model {
@@ -29,11 +30,11 @@ struct Scores {
     lengths: Vec<usize>,
 }
 
-/// What the network makes of an utterance.
+/// Output of the network for an utterance.
 pub struct Heard {
-    /// Best path.
+    /// Digits of the best path.
     pub greedy: Vec<u8>,
-    /// Best labelling.
+    /// Digits of the best labeling.
     pub beam: Vec<u8>,
     /// `[steps, CLASSES]`
     pub probabilities: Vec<f32>,
@@ -58,7 +59,7 @@ impl Model {
         })
     }
 
-    /// Every parameter with its name.
+    /// Returns all parameters with their names.
     pub fn parameters(&self) -> Vec<(String, Tensor)> {
         named_parameters(&[("conv", &self.conv), ("gru", &self.gru), ("head", &self.head)])
     }

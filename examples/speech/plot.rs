@@ -1,4 +1,4 @@
-//! The picture: what the network heard of a string and where, and which digits it takes for which
+//! The plot: what the network heard in a string and where, and which digits it confuses.
 
 use std::error::Error;
 use std::path::Path;
@@ -16,12 +16,12 @@ type Drawn = Result<(), Box<dyn Error>>;
 
 const INK: RGBColor = RGBColor(38, 50, 56);
 const SPIKE: RGBColor = RGBColor(216, 67, 21);
-/// Frames of the front end in a step of the network.
+/// Frames of the front end per step of the network.
 const STRIDE: usize = 2;
-/// Digits of the string that is shown, if there is one.
+/// Number of digits in the string that is shown, if there is one.
 const SHOWN: usize = 5;
 
-/// What is drawn.
+/// Content of the plot.
 pub struct Picture<'a> {
     pub title: String,
     pub strings: &'a [Utterance],
@@ -31,10 +31,10 @@ pub struct Picture<'a> {
 }
 
 impl Picture<'_> {
-    /// Writes it as SVG.
+    /// Writes the plot as SVG.
     ///
     /// # Errors
-    /// Those of writing the file.
+    /// Errors of writing the file.
     pub fn draw(&self, path: &Path) -> Drawn {
         let mut svg = String::new();
         {
@@ -53,7 +53,7 @@ impl Picture<'_> {
         Ok(())
     }
 
-    /// How many recordings of each digit were heard as which, or as no single digit.
+    /// Draws how many recordings of each digit were heard as which digit, or not as a single digit.
     fn draw_confusion(&self, area: &Area) -> Drawn {
         let mut counts = [[0usize; 11]; 10];
         for (said, heard) in self.singles.iter().zip(self.heard_singles) {
@@ -92,7 +92,7 @@ fn seconds(step: usize) -> f64 {
     (step * STRIDE * HOP) as f64 / f64::from(RATE)
 }
 
-/// The energy of every band, two frames at a time.
+/// Draws the energy of every band, averaged over two frames at a time.
 fn draw_sound(area: &Area, said: &Utterance) -> Drawn {
     let pairs = said.features.chunks(STRIDE * BANDS);
     let end = seconds(pairs.len());
@@ -117,7 +117,7 @@ fn draw_sound(area: &Area, said: &Utterance) -> Drawn {
     Ok(())
 }
 
-/// The probability of the blank and of every digit over time.
+/// Draws the probability of the blank and of every digit over time.
 fn draw_spikes(area: &Area, said: &Utterance, heard: &Heard) -> Drawn {
     let steps = heard.probabilities.len() / CLASSES;
     let digits: Vec<String> = heard.greedy.iter().map(u8::to_string).collect();
@@ -145,7 +145,7 @@ fn draw_spikes(area: &Area, said: &Utterance, heard: &Heard) -> Drawn {
     chart.draw_series(LineSeries::new(line(0), INK.mix(0.3).stroke_width(2)))?;
     for class in 1..CLASSES {
         chart.draw_series(LineSeries::new(line(class), SPIKE.stroke_width(2)))?;
-        // The number stands over each spike: its highest step.
+        // Each spike is labeled with its digit, at the highest step.
         let points: Vec<(f64, f64)> = line(class).collect();
         for (t, &(x, y)) in points.iter().enumerate() {
             let before = t.checked_sub(1).map_or(0.0, |t| points[t].1);
@@ -158,7 +158,7 @@ fn draw_spikes(area: &Area, said: &Utterance, heard: &Heard) -> Drawn {
     Ok(())
 }
 
-/// From white to dark blue.
+/// Returns a color from white to dark blue.
 fn heat(depth: f64) -> RGBColor {
     let mix = |from: f64, to: f64| (from + (to - from) * depth) as u8;
     RGBColor(mix(250.0, 18.0), mix(251.0, 70.0), mix(252.0, 120.0))

@@ -1,4 +1,4 @@
-//! Strings of digits: recordings one after the other
+//! Strings of digits: recordings one after another.
 
 use wgru::train::{Batch, Data};
 use wgru::{Device, Result, Rng, Tensor};
@@ -6,10 +6,10 @@ use wgru::{Device, Result, Rng, Tensor};
 use crate::audio::{RATE, Recording};
 use crate::mel::{BANDS, Mel};
 
-/// Most digits of a string.
+/// Maximum number of digits in a string.
 const MOST: usize = 5;
 
-/// What the network hears, and what was said.
+/// Features for the network, and the digits that were said.
 pub struct Utterance {
     pub digits: Vec<u8>,
     /// `[frames, BANDS]`
@@ -45,7 +45,7 @@ impl Data for Utterances<'_> {
     }
 }
 
-/// All recordings in random order, cut into strings of one to five digits, with pauses of faint noise between.
+/// Shuffles all recordings, and cuts them into strings of one to five digits, with pauses of faint noise between them.
 pub fn strings(recordings: &[Recording], mel: &Mel, rng: &mut Rng) -> Vec<Utterance> {
     let mut order: Vec<usize> = (0..recordings.len()).collect();
     rng.shuffle(&mut order);
@@ -59,7 +59,7 @@ pub fn strings(recordings: &[Recording], mel: &Mel, rng: &mut Rng) -> Vec<Uttera
     all
 }
 
-/// Each recording by itself, with its pauses.
+/// Returns each recording by itself, with pauses around it.
 pub fn singles(recordings: &[Recording], mel: &Mel, rng: &mut Rng) -> Vec<Utterance> {
     recordings.iter().map(|recording| joined([recording].into_iter(), mel, rng)).collect()
 }
@@ -68,7 +68,7 @@ fn joined<'a>(recordings: impl Iterator<Item = &'a Recording>, mel: &Mel, rng: &
     let mut samples = pause(rng);
     let mut digits = Vec::new();
     for recording in recordings {
-        // Every digit as loud as any other.
+        // Normalizes the volume of every digit.
         let top = recording.samples.iter().fold(1e-3f32, |top, v| top.max(v.abs()));
         samples.extend(recording.samples.iter().map(|v| 0.5 * v / top));
         samples.extend(pause(rng));
@@ -77,13 +77,13 @@ fn joined<'a>(recordings: impl Iterator<Item = &'a Recording>, mel: &Mel, rng: &
     Utterance { digits, features: mel.features(&samples) }
 }
 
-/// 30 to 150 ms of faint noise.
+/// Returns 30 to 150 ms of faint noise.
 fn pause(rng: &mut Rng) -> Vec<f32> {
     let len = (rng.uniform(0.03, 0.15) * RATE as f32) as usize;
     (0..len).map(|_| 0.002 * rng.normal()).collect()
 }
 
-/// Least number of digits to insert, drop or replace between two strings (Levenshtein).
+/// Returns the minimum number of digits to insert, delete or replace between two strings (Levenshtein).
 pub fn distance(a: &[u8], b: &[u8]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Tokens, vocabularies, and the two parts of the pairs
+//! Tokens, vocabularies, and the split of the pairs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -9,15 +9,15 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// The first tokens of every vocabulary.
 const SPECIAL: [&str; 3] = ["<start>", "<end>", "<unknown>"];
-/// The token before the first.
+/// The token before the first one.
 pub const START: u32 = 0;
-/// The token after the last.
+/// The token after the last one.
 pub const END: u32 = 1;
 const UNKNOWN: u32 = 2;
-/// A word that fewer training pairs have is unknown.
+/// A word that occurs less often than this in training is unknown.
 const RARE: usize = 2;
 
-/// How texts become tokens.
+/// How texts are split into tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     Letter,
@@ -25,7 +25,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The tokens of a text: its letters, or its words and punctuation in small letters.
+    /// Splits a text into its letters, or into its words and punctuation in lower case.
     pub fn split(self, text: &str) -> Vec<String> {
         if self == Unit::Letter {
             return text.trim().chars().map(String::from).collect();
@@ -56,7 +56,7 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// The tokens of texts, in the order of the alphabet.
+    /// Collects the tokens of texts, in alphabetical order.
     fn of<'a>(texts: impl Iterator<Item = &'a [String]>, unit: Unit) -> Self {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for token in texts.flatten() {
@@ -90,7 +90,7 @@ pub struct Pair {
     pub target: Vec<u32>,
 }
 
-/// Pairs to learn, pairs to test, and what their tokens mean.
+/// Training pairs, test pairs, and their vocabularies.
 pub struct Data {
     pub unit: Unit,
     pub sources: Vocabulary,
@@ -100,8 +100,8 @@ pub struct Data {
 }
 
 impl Data {
-    /// Draws at most `most` of the pairs with at most `longest` tokens a side, and keeps `test` of them for the test. A
-    /// source that is there more than once is on one side only.
+    /// Draws at most `most` of the sources of pairs with at most `longest` tokens per side, and keeps `test` of them
+    /// for the test. A source that occurs more than once is in only one of the two parts.
     pub fn new(
         texts: &[(String, String)],
         unit: Unit,
@@ -141,7 +141,7 @@ impl Data {
         Ok(Self { unit, sources, targets, train, test })
     }
 
-    /// A target as text.
+    /// Returns a target as text.
     pub fn text(&self, target: &[u32]) -> String {
         self.unit.join(&self.targets.decode(target))
     }

@@ -1,4 +1,4 @@
-//! Dates as people write them, and as ISO 8601 does
+//! Generates dates as people write them, and as ISO 8601 does.
 
 use wgru::Rng;
 
@@ -27,10 +27,10 @@ struct Date {
     day: usize,
 }
 
-/// Most dates that are made: there are only so many, in so many forms.
+/// Maximum number of generated dates, since the number of distinct ones is limited.
 pub const MOST: usize = 100_000;
 
-/// `count` pairs, at most [`MOST`], all of their sources different.
+/// Returns `count` pairs with distinct sources. `count` must be at most [`MOST`].
 pub fn pairs(count: usize, rng: &mut Rng) -> Vec<(String, String)> {
     let mut seen = std::collections::HashSet::new();
     let mut out = Vec::with_capacity(count);
@@ -45,7 +45,7 @@ pub fn pairs(count: usize, rng: &mut Rng) -> Vec<(String, String)> {
 }
 
 impl Date {
-    /// Any day of 1950 to 2049.
+    /// Returns a random day from 1950 to 2049.
     fn any(rng: &mut Rng) -> Self {
         let (year, month) = (1950 + rng.below(100), 1 + rng.below(12));
         Self { year, month, day: 1 + rng.below(days_of(year, month)) }
@@ -55,7 +55,7 @@ impl Date {
         format!("{:04}-{:02}-{:02}", self.year, self.month, self.day)
     }
 
-    /// In one of ten ways. A year of two digits is of 1950 to 2049; the day comes first, but before a comma.
+    /// Writes the date in one of ten ways. Two-digit years are from 1950 to 2049, and numeric forms have the day first.
     fn written(self, rng: &mut Rng) -> String {
         let Self { year, month, day } = self;
         let (name, short) = (MONTHS[month - 1], &MONTHS[month - 1][..3]);
@@ -75,7 +75,7 @@ impl Date {
         }
     }
 
-    /// 0 for Sunday (Sakamoto's rule).
+    /// Returns 0 for Sunday, 1 for Monday, … (Sakamoto's rule).
     fn weekday(self) -> usize {
         const SHIFT: [usize; 12] = [0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4];
         let year = if self.month < 3 { self.year - 1 } else { self.year };

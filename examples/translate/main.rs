@@ -31,7 +31,7 @@ use plot::Picture;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Sources that are decoded together.
+/// Number of sources that are decoded together.
 const TOGETHER: usize = 100;
 
 fn main() -> ExitCode {
@@ -69,7 +69,7 @@ fn run(args: &Args) -> Result<()> {
     };
     println!("device: {} ({})", device.info().name, device.info().reason);
     let (train, test) = (data.train.len(), data.test.len());
-    println!("{train} pairs to learn, {test} to test; {} and {} tokens", data.sources.len(), data.targets.len());
+    println!("{train} training pairs, {test} test pairs; {} and {} tokens", data.sources.len(), data.targets.len());
 
     let model = config(args, &data).build(&device, &mut rng)?;
     let weights = parameter_count(&model);
@@ -136,12 +136,12 @@ fn learn(args: &Args, device: &Device, model: &Seq2Seq, pairs: &[Pair], rng: Rng
     history.loss.last().copied().ok_or_else(|| "--epochs must be at least 1".into())
 }
 
-/// Most tokens of a translation, the end included.
+/// Returns the maximum number of tokens in a translation, including the end.
 fn limit(args: &Args) -> usize {
     args.longest.saturating_mul(2).saturating_add(1)
 }
 
-/// Decodes the test in both ways, and prints how much is right.
+/// Decodes the test set greedily and with a beam, and prints the accuracy of both.
 fn measure(args: &Args, model: &Seq2Seq, data: &Data) -> Result<()> {
     let beam = Beam { width: args.beam, length_penalty: args.penalty };
     let (mut greedy, mut best) = (Vec::new(), Vec::new());
@@ -150,7 +150,7 @@ fn measure(args: &Args, model: &Seq2Seq, data: &Data) -> Result<()> {
         greedy.extend(model.greedy(&sources, limit(args))?);
         best.extend(model.beam(&sources, limit(args), &beam)?.into_iter().filter_map(|found| found.into_iter().next()));
     }
-    println!("\n            all right    tokens wrong    mean log-probability");
+    println!("\n              correct    tokens wrong    mean log-probability");
     for (name, found) in [("greedy".to_string(), &greedy), (format!("beam of {}", args.beam), &best)] {
         println!("{name:10}  {}", figures(found, &data.test));
     }
@@ -158,7 +158,7 @@ fn measure(args: &Args, model: &Seq2Seq, data: &Data) -> Result<()> {
     for (pair, found) in data.test.iter().zip(&best).take(6) {
         let source = data.unit.join(&data.sources.decode(&pair.source));
         let wanted = data.text(&pair.target);
-        let mark = if found.tokens == pair.target { String::new() } else { format!("   (wanted: {wanted})") };
+        let mark = if found.tokens == pair.target { String::new() } else { format!("   (expected: {wanted})") };
         println!("{source}  →  {}{mark}", data.text(&found.tokens));
     }
     println!();
@@ -175,7 +175,7 @@ fn figures(found: &[Hypothesis], test: &[Pair]) -> String {
     format!("{:>7.1} %    {:>10.2} %    {log_prob:>20.4}", 100.0 * right, 100.0 * wrong as f64 / tokens as f64)
 }
 
-/// Fewest insertions, deletions and changes that make `a` into `b`.
+/// Returns the minimum number of insertions, deletions and changes that turn `a` into `b`.
 fn distance(a: &[u32], b: &[u32]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {
@@ -189,11 +189,11 @@ fn distance(a: &[u32], b: &[u32]) -> usize {
     row[b.len()]
 }
 
-/// Translates one source, and draws what each of its tokens was read from.
+/// Translates one source, and draws the attention for each of its tokens.
 fn draw(args: &Args, model: &Seq2Seq, data: &Data, source: &[u32]) -> Result<()> {
     let found = model.greedy(&[source], limit(args))?;
     let output = &found[0].tokens;
-    // The same weights as while decoding: the model is fed what it said.
+    // Feeding the model its own output gives the same weights as decoding.
     let seen = model.run(&[source], &[output], &Forcing::default(), &mut Mode::Eval)?;
     let weights = seen.weights.to_vec()?;
     let names = data.sources.decode(source);

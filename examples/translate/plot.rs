@@ -1,4 +1,4 @@
-//! The picture: how much of each source token was in each output token
+//! The plot: the attention weight of each source token for each output token.
 
 use std::error::Error;
 use std::path::Path;
@@ -8,7 +8,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 const INK: RGBColor = RGBColor(38, 50, 56);
 const NET: RGBColor = RGBColor(216, 67, 21);
-/// Pixels of a cell, and of the margins that hold the tokens.
+/// Size of a cell in pixels.
 const CELL: i32 = 30;
 
 /// Source tokens across, output tokens down, and `weights` by output and source.
@@ -17,15 +17,15 @@ pub struct Picture<'a> {
     pub source: &'a [String],
     pub output: &'a [String],
     pub weights: &'a [f32],
-    /// Whether the source's tokens are words, and written upwards.
+    /// Whether the source's tokens are words, which are drawn upward.
     pub words: bool,
 }
 
 impl Picture<'_> {
-    /// Writes it as SVG.
+    /// Writes the plot as SVG.
     ///
     /// # Errors
-    /// Those of writing the file.
+    /// Errors of writing the file.
     pub fn draw(&self, path: &Path) -> Result<(), Box<dyn Error>> {
         let longest = |tokens: &[String]| tokens.iter().map(|token| token.chars().count()).max().unwrap_or(1) as i32;
         let (left, above) =
@@ -59,7 +59,7 @@ impl Picture<'_> {
                 root.draw(&Rectangle::new(cell, INK.mix(0.04).filled()))?;
                 root.draw(&Rectangle::new(cell, NET.mix(f64::from(weight.clamp(0.0, 1.0))).filled()))?;
             }
-            let note = "each row: what the decoder read to write the token on its left; full colour is a weight of 1";
+            let note = "each row: attention weights for the token on its left; full color is a weight of 1";
             root.draw(&Text::new(note, (14, above + down + 26), font(13)))?;
             root.present()?;
         }
@@ -68,7 +68,7 @@ impl Picture<'_> {
     }
 }
 
-/// A token that can be seen.
+/// Makes a space visible.
 fn visible(token: &str) -> String {
     if token == " " { "␣".into() } else { token.into() }
 }

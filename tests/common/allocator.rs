@@ -1,4 +1,4 @@
-//! The test program's allocator: counts what each thread holds, so that a reader can be held to a memory bound.
+//! The test program's allocator: counts the bytes that each thread holds, so that tests can enforce memory bounds.
 #![allow(unsafe_code, reason = "a counting allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -6,27 +6,27 @@ use std::cell::Cell;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// A request of this many bytes fails, so that it cannot take the machine down with it.
+/// A request of this many bytes or more fails, so that it cannot exhaust the machine's memory.
 const ABSURD: usize = 8 << 30;
 
 thread_local! {
-    /// Bytes that this thread holds, and the most it held.
+    /// Bytes that this thread holds, and its peak.
     static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
-    /// The work of this thread, for the message of a request that fails.
+    /// What this thread is doing, for the message about a request that fails.
     static DOING: Cell<(&'static str, u64)> = const { Cell::new(("nothing", 0)) };
 }
 
 struct Counting;
 
 fn count(bytes: isize) {
-    // Threads that are ending have no counter any more.
+    // A thread that is ending no longer has a counter.
     let _ = HELD.try_with(|held| {
         let now = held.get().0 + bytes;
         held.set((now, held.get().1.max(now)));
     });
 }
 
-/// Whether a request may go to the system; one that may not is reported, because the program aborts after it.
+/// Whether a request may go to the system. Reports one that may not, because the program aborts after it.
 fn sane(layout: Layout) -> bool {
     if layout.size() < ABSURD {
         return true;
@@ -37,14 +37,14 @@ fn sane(layout: Layout) -> bool {
     false
 }
 
-// SAFETY: every call goes to the system's allocator unchanged, or fails as an allocator may.
+// SAFETY: every call goes to the system's allocator unchanged, or fails as an allocator is allowed to.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !sane(layout) {
             return std::ptr::null_mut();
         }
         count(layout.size() as isize);
-        // SAFETY: the caller keeps the contract of `alloc`.
+        // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
@@ -53,7 +53,7 @@ unsafe impl GlobalAlloc for Counting {
             return std::ptr::null_mut();
         }
         count(layout.size() as isize);
-        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
+        // SAFETY: the caller upholds the contract of `alloc_zeroed`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
@@ -70,20 +70,20 @@ static ALLOCATOR: Counting = Counting;
 /// Memory and time of a piece of work.
 #[derive(Clone, Copy, Debug)]
 pub struct Used {
-    /// Most bytes that this thread held beyond those it held before.
+    /// Peak bytes that this thread held in addition to those it held before.
     pub memory: usize,
     /// Processor time of this thread.
     pub time: Duration,
 }
 
-/// Time that this thread ran, where the system tells; other work on the machine is not counted then.
+/// Processor time of this thread; if the system does not report it, the time since `start`.
 fn clock(start: Instant) -> Duration {
     let ran = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let ran = ran.and_then(|text| text.split_whitespace().next()?.parse().ok());
     ran.map_or_else(|| start.elapsed(), Duration::from_nanos)
 }
 
-/// Runs `work` and measures it. A request too absurd to grant is reported as that of case `number` of `what`.
+/// Runs `work` and measures it. A refused request is reported as case `number` of `what`.
 pub fn measure<T>(what: &'static str, number: u64, work: impl FnOnce() -> T) -> (T, Used) {
     let start = Instant::now();
     let started = clock(start);

@@ -1,16 +1,16 @@
-//! What the tests share: backends, comparison, seeded data.
+//! Shared by the tests: backends, comparison, seeded data.
 #![allow(dead_code, reason = "every test file uses its part")]
 
 pub mod recurrent;
 
 use wgru::{CpuOptions, Device};
 
-/// The reference twins.
+/// Returns the CPU device that runs the reference twins.
 pub fn twin() -> Device {
     Device::cpu_with(CpuOptions { reference: true, ..CpuOptions::default() }).expect("the twins run everywhere")
 }
 
-/// The GPU, or `None` where there is none. With `WGRU_REQUIRE_GPU=1`, as in CI, a missing one is a failure.
+/// Returns the GPU, or `None` if there is none. With `WGRU_REQUIRE_GPU=1`, as in CI, a missing GPU is a failure.
 pub fn gpu() -> Option<Device> {
     #[cfg(feature = "gpu")]
     match Device::gpu_blocking() {
@@ -23,7 +23,7 @@ pub fn gpu() -> Option<Device> {
     None
 }
 
-/// Makes a test per backend from functions that take a device: `name::twin`, `name::cpu` and `name::gpu`.
+/// Generates a test per backend from functions that take a device: `name::twin`, `name::cpu` and `name::gpu`.
 #[macro_export]
 macro_rules! on_every_backend {
     ($($name:ident),* $(,)?) => {
@@ -50,7 +50,7 @@ macro_rules! on_every_backend {
     };
 }
 
-/// Largest difference relative to the largest wanted value. NaN counts as infinite; lengths must agree.
+/// Largest difference relative to the largest expected value. NaN counts as infinite; lengths must match.
 pub fn relative_error(got: &[f32], want: &[f64]) -> f64 {
     assert_eq!(got.len(), want.len(), "length");
     assert!(!want.is_empty(), "nothing to compare");
@@ -62,14 +62,14 @@ pub fn relative_error(got: &[f32], want: &[f64]) -> f64 {
     worst.fold(0.0, f64::max) / top
 }
 
-/// Fails when the error relative to the largest wanted value is above `tolerance`, or anything is NaN.
+/// Fails if the error relative to the largest expected value is above `tolerance`, or if any value is NaN.
 #[track_caller]
 pub fn assert_close(what: &str, got: &[f32], want: &[f64], tolerance: f64) {
     let error = relative_error(got, want);
     assert!(error <= tolerance, "{what}: error {error:.2e} > {tolerance:.0e}");
 }
 
-/// The hash behind all generated data; the same in Python, see `tests/golden/generate.py`.
+/// Hash that generates all test data; `tests/golden/generate.py` has the same one in Python.
 pub fn mix(mut x: u32) -> u32 {
     x ^= x >> 16;
     x = x.wrapping_mul(0x7feb_352d);
@@ -78,7 +78,7 @@ pub fn mix(mut x: u32) -> u32 {
     x ^ (x >> 16)
 }
 
-/// Element `n` of stream `stream`, uniform in (-scale, scale).
+/// Returns `n` elements of stream `stream`, uniform in (-scale, scale).
 pub fn fill(stream: u32, n: usize, scale: f32) -> Vec<f32> {
     let seed = mix(stream + 1);
     (0..n as u32).map(|k| ((mix(k ^ seed) >> 8) as f32 / 8_388_608.0 - 1.0) * scale).collect()

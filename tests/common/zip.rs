@@ -1,4 +1,4 @@
-//! Zip archives written member by member, also wrong ones.
+//! Zip archives written member by member, including invalid ones.
 #![allow(dead_code, reason = "every test file uses its part")]
 
 pub fn crc32(bytes: &[u8]) -> u32 {
@@ -19,7 +19,7 @@ pub fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |c, &b| (c >> 8) ^ TABLE[(c as u8 ^ b) as usize])
 }
 
-/// A member as a zip directory describes it; `data` as they lie in the file.
+/// A member as the zip directory describes it, with `data` as stored in the file.
 #[derive(Clone)]
 pub struct Member<'a> {
     pub name: &'a str,
@@ -54,7 +54,7 @@ pub fn zip(members: &[Member]) -> Vec<u8> {
     end(out, &directory, members.len() as u16)
 }
 
-/// The archive of members that lie in `out`, with this directory and this count of members.
+/// Completes the archive whose members are in `out`, with this directory and this number of members.
 pub fn end(mut out: Vec<u8>, directory: &[u8], count: u16) -> Vec<u8> {
     let start = out.len() as u32;
     out.extend(directory);
@@ -65,7 +65,8 @@ pub fn end(mut out: Vec<u8>, directory: &[u8], count: u16) -> Vec<u8> {
     out
 }
 
-/// Names and inflated bytes of the members of a good archive; `None` when it is no archive of plain members.
+/// Returns the names and inflated contents of the members of a valid archive, or `None` if it is not one of plain
+/// members.
 pub fn members(bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
     let short = |at: usize| Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?) as usize);
     let wide = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize);

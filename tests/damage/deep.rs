@@ -1,25 +1,25 @@
-//! Damage below a container's checksums and lengths: the container is made anew around it, so that what lies inside is
-//! reached.
+//! Damage below a container's checksums and lengths: the container is rebuilt around the damaged content, so that
+//! readers get past it.
 
 use wgru::io::TensorFile;
 
 use super::mutate::{Dice, damage, varint};
 use super::zip::{deflated, members, stored, zip};
 
-/// How a file is put together.
+/// The structure of a file.
 pub enum Form {
     Plain,
-    /// A length, a header of JSON, and data.
+    /// A length, a JSON header, and data.
     Safetensors,
     Json,
-    /// Names and inflated bytes of the members.
+    /// Names and inflated contents of the members.
     Zip(Vec<(String, Vec<u8>)>),
     /// Protocol buffers.
     Proto,
 }
 
 impl Form {
-    /// The form of a good file with this name.
+    /// Returns the form of a valid file with this name.
     pub fn of(name: &str, bytes: &[u8]) -> Self {
         if name.ends_with(".onnx") {
             return Self::Proto;
@@ -36,7 +36,7 @@ impl Form {
         }
     }
 
-    /// A damaged copy of `bytes`, which have this form.
+    /// Returns a damaged copy of `bytes`, which must have this form.
     pub fn damage(&self, dice: &mut Dice, bytes: &[u8], other: &[u8]) -> Vec<u8> {
         match self {
             Self::Plain => {
@@ -61,7 +61,7 @@ impl Form {
     }
 }
 
-/// Damages the header; the length before it is right again afterwards.
+/// Damages the header, then corrects the length before it.
 fn safetensors(dice: &mut Dice, bytes: &[u8], other: &[u8]) -> Vec<u8> {
     let len = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
     let (header, data) = bytes[8..].split_at(len.min(bytes.len() - 8));
@@ -75,7 +75,7 @@ fn safetensors(dice: &mut Dice, bytes: &[u8], other: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], &header, data].concat()
 }
 
-/// Values, extents, names and texts that are not those of the good file, in a file that is whole.
+/// Writes a valid file with different values, extents, names or texts than the good file.
 fn content(dice: &mut Dice, bytes: &[u8]) -> Vec<u8> {
     let Ok(good) = TensorFile::from_bytes("a seed", bytes) else { return bytes.to_vec() };
     let mut file = TensorFile::default();
@@ -110,11 +110,11 @@ fn content(dice: &mut Dice, bytes: &[u8]) -> Vec<u8> {
             _ => drop(file.metadata.insert(dice.pick(&keys).clone(), text)),
         }
     }
-    // A name that stands twice cannot be written.
+    // Duplicate names cannot be written.
     file.to_bytes().unwrap_or_else(|_| bytes.to_vec())
 }
 
-/// Puts one text or number of JSON in the place of another, or a magic number.
+/// Replaces one JSON text or number with another one, or with a magic number.
 fn token(dice: &mut Dice, text: &mut Vec<u8>) {
     let mut tokens = Vec::new();
     let mut at = 0;
@@ -153,7 +153,7 @@ fn archive(dice: &mut Dice, members: &[(String, Vec<u8>)], other: &[u8]) -> Vec<
         2 => members[at].0 = members[dice.below(members.len())].0.clone(),
         3 => members[at].1 = members[dice.below(members.len())].1.clone(),
         _ => {
-            // The pickle more often than the storages that it describes.
+            // Damages the pickle more often than the storages that it describes.
             let pickle = members.iter().position(|(name, _)| name.ends_with(".pkl"));
             let at = pickle.filter(|_| dice.below(4) != 0).unwrap_or(at);
             for _ in 0..=dice.below(2) {
@@ -165,8 +165,8 @@ fn archive(dice: &mut Dice, members: &[(String, Vec<u8>)], other: &[u8]) -> Vec<
     zip(&members.iter().map(|(name, data)| pack(name, data)).collect::<Vec<_>>())
 }
 
-/// The fields of a message: where each starts, its number and kind, and where its value lies. `None` if these bytes are
-/// no message.
+/// Returns the fields of a message: the start of each, its tag, and the range of its value. `None` if these bytes are
+/// not a message.
 fn fields(bytes: &[u8]) -> Option<Vec<(usize, u64, std::ops::Range<usize>)>> {
     let number = |at: &mut usize| {
         let (mut value, mut shift) = (0u64, 0);
@@ -210,7 +210,7 @@ fn fields(bytes: &[u8]) -> Option<Vec<(usize, u64, std::ops::Range<usize>)>> {
     (!out.is_empty()).then_some(out)
 }
 
-/// Damages one field of a message, or of one inside it; the lengths around it are right again afterwards.
+/// Damages one field of a message, or of a nested one, then corrects the lengths around it.
 fn field(dice: &mut Dice, bytes: &mut Vec<u8>, depth: usize) {
     let Some(all) = fields(bytes) else { return damage(dice, bytes, &[]) };
     let (start, tag, value) = dice.pick(&all).clone();
@@ -222,14 +222,14 @@ fn field(dice: &mut Dice, bytes: &mut Vec<u8>, depth: usize) {
             return drop(bytes.splice(start..start, copy));
         }
         2 => {
-            // The value under another number.
+            // The value under a different field number.
             let other = dice.pick(&all).1 / 8 * 8 + tag % 8;
             let tail = bytes[start..value.end].to_vec();
             let skip = varint(tag).len();
             return drop(bytes.splice(whole, [varint(other), tail[skip.min(tail.len())..].to_vec()].concat()));
         }
         3 => {
-            // A second message in its place.
+            // A copy of another field in its place.
             let (from, _, end) = dice.pick(&all).clone();
             let copy = bytes[from..end.end].to_vec();
             return drop(bytes.splice(whole, copy));

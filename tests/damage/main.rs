@@ -1,8 +1,10 @@
-//! Damaged copies of good files: every reader answers with a value or an error, within its memory and time.
+//! Damaged copies of good files: every reader returns a value or an error, within its memory and time bounds.
 //!
-//! A case is known by its reader and its number. `WGRU_DAMAGE_CASES` is the number of cases a reader (1,500 by default),
-//! `WGRU_DAMAGE_ONLY` runs one case of each again, and `WGRU_DAMAGE_SAVE` names a folder for the files that failed.
-//! `WGRU_DATA` adds the files in `real`, `hostile`, `models` and `suites` of that folder to the seeds; a case is another one then.
+//! A case is identified by its reader and its number. `WGRU_DAMAGE_CASES` sets the number of cases per reader (1,500 by
+//! default), `WGRU_DAMAGE_ONLY` reruns one case of each reader, and `WGRU_DAMAGE_SAVE` names a folder for the files
+//! that failed.
+//! `WGRU_DATA` adds the files in `real`, `hostile`, `models` and `suites` of that folder to the seeds, which changes
+//! what each case number means.
 
 #[path = "../common/allocator.rs"]
 mod allocator;
@@ -25,13 +27,13 @@ use seeds::{Seed, files};
 use wgru::Result;
 use wgru::io::TensorFile;
 
-/// Bytes that reading a file may take, beside [`SHARE`] for each byte of the file.
+/// Bytes that reading a file may take, in addition to [`SHARE`] per byte of the file.
 const ROOM: usize = 100_000_000;
 const SHARE: usize = 20;
 /// Bytes that running a model may take.
 const RUN: usize = 2_000_000_000;
 const LONGEST: Duration = Duration::from_secs(2);
-/// Failures that are reported in full.
+/// Maximum number of failures reported in full.
 const MOST: usize = 10;
 
 fn number(name: &str) -> Option<u64> {
@@ -39,14 +41,14 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
 
-/// The damaged file of a case, and the name of the file it was made from.
+/// Returns the damaged file of a case, and the name of the file it was made from.
 fn case(reader: &str, seeds: &[Seed], number: u64) -> (Vec<u8>, String) {
     let mut dice = Dice::of(reader, number);
     let small: Vec<&Seed> = seeds.iter().filter(|seed| seed.is_small()).collect();
     let all: Vec<&Seed> = seeds.iter().collect();
     let from = if small.is_empty() || dice.below(150) == 0 { &all } else { &small };
     let (seed, other) = (*dice.pick(from), *dice.pick(if small.is_empty() { &all } else { &small }));
-    // The first cases are the seeds as they are.
+    // The first cases are the unchanged seeds.
     if let Some(seed) = seeds.get(number as usize) {
         return (seed.bytes.clone(), seed.name.clone());
     }
@@ -62,7 +64,7 @@ fn case(reader: &str, seeds: &[Seed], number: u64) -> (Vec<u8>, String) {
     (bytes, seed.name.clone())
 }
 
-/// Why a case failed, if it did.
+/// Returns why a case failed, if it did.
 fn failure(outcome: &std::thread::Result<Result<()>>, used: Used, memory: usize) -> Option<String> {
     match outcome {
         Err(panic) => {
@@ -81,7 +83,7 @@ fn failure(outcome: &std::thread::Result<Result<()>>, used: Used, memory: usize)
     (used.time > LONGEST).then(|| format!("took {:?}", used.time))
 }
 
-/// Runs all cases of a reader. `then` is measured apart, after a file that was read.
+/// Runs all cases of a reader. `then` runs after each file that was read, and is measured separately.
 fn hold(
     reader: &'static str,
     seeds: &[Seed],
@@ -128,7 +130,7 @@ fn hold(
     assert!(failures.is_empty(), "{} failures, the first of them:\n{shown}", failures.len());
 }
 
-/// Holds a reader of tensors; what it reads can be written.
+/// Runs the cases of a reader of tensors; whatever it reads must also be writable.
 fn tensors(reader: &'static str, endings: &[&str], read: impl Fn(&str, &[u8]) -> Result<TensorFile>) {
     hold(reader, &files(endings), |bytes| readers::comes_back(read("damaged", bytes)), None);
 }
@@ -217,7 +219,7 @@ fn onnx_models_survive_damage() {
         Some(model) => readers::run_onnx(&device, model),
         None => Ok(()),
     };
-    // A run may refuse its inputs; it may not fail in another way.
+    // A run may refuse its inputs, but must not fail in any other way.
     let run = || run().or(Ok(()));
     let mut seeds = files(&[".onnx", ".pb"]);
     seeds.extend(seeds::operators());

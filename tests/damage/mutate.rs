@@ -1,10 +1,10 @@
-//! Damage to bytes, whatever they mean.
+//! Damage to bytes, independent of their meaning.
 
-/// A generator (splitmix64) for choosing the damage: the same case is always the same.
+/// Generator (SplitMix64) that selects the damage; the same case always gets the same damage.
 pub struct Dice(u64);
 
 impl Dice {
-    /// The dice of one case.
+    /// Returns the generator of one case.
     pub fn of(reader: &str, case: u64) -> Self {
         let name = reader.bytes().fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ b as u64).wrapping_mul(0x100_0000_01b3));
         Self(name ^ case.wrapping_mul(0x9e37_79b9_7f4a_7c15))
@@ -17,7 +17,7 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// A number below `n`; 0 for 0.
+    /// Returns a number below `n`; 0 for 0.
     pub fn below(&mut self, n: usize) -> usize {
         (self.word() % n.max(1) as u64) as usize
     }
@@ -26,7 +26,8 @@ impl Dice {
         &items[self.below(items.len())]
     }
 
-    /// A number that breaks arithmetic: zero, ones, powers of two and their neighbours.
+    /// Returns a number that tends to break arithmetic: zero, all ones, or a power of two, its predecessor or its
+    /// negative.
     pub fn magic(&mut self) -> u64 {
         let power = 1u64 << *self.pick(&[0u32, 4, 7, 8, 15, 16, 20, 24, 30, 31, 32, 40, 45, 53, 62, 63]);
         match self.below(6) {
@@ -38,7 +39,7 @@ impl Dice {
         }
     }
 
-    /// A place: anywhere, or near the start or the end, where formats keep their tables.
+    /// Returns a position: anywhere, or near the start or the end, where formats keep their tables.
     fn place(&mut self, len: usize) -> usize {
         match self.below(4) {
             0 => self.below(len.min(256)),
@@ -58,7 +59,7 @@ pub fn varint(mut value: u64) -> Vec<u8> {
     out
 }
 
-/// Replaces a run of ASCII digits near a place by a magic number.
+/// Replaces a run of ASCII digits near a random position with a magic number.
 fn digits(dice: &mut Dice, bytes: &mut Vec<u8>) {
     let from = dice.place(bytes.len());
     let Some(start) = bytes[from..].iter().take(4096).position(u8::is_ascii_digit).map(|k| from + k) else { return };
@@ -72,7 +73,7 @@ fn digits(dice: &mut Dice, bytes: &mut Vec<u8>) {
     bytes.splice(start..start + len, text.into_bytes());
 }
 
-/// Damages `bytes` once; `other` is a second good file to take pieces from.
+/// Damages `bytes` once; pieces may come from `other`, a second good file.
 pub fn damage(dice: &mut Dice, bytes: &mut Vec<u8>, other: &[u8]) {
     if bytes.is_empty() {
         return bytes.push(dice.word() as u8);

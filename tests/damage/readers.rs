@@ -1,4 +1,4 @@
-//! Everything that reads bytes of others, and does with them as a program would.
+//! All readers of untrusted bytes, each followed by what a program would do with the result.
 
 use std::cell::RefCell;
 
@@ -8,7 +8,7 @@ use wgru::{Cell, CpuOptions, Device, Result, Tensor, Tuning};
 
 use super::seeds;
 
-/// A device that computes in this thread, so that its memory and time are counted.
+/// A device that computes on this thread, so that its memory and time are counted.
 pub fn device() -> Device {
     Device::cpu_with(CpuOptions { threads: Some(1), ..CpuOptions::default() }).expect("a CPU")
 }
@@ -17,7 +17,7 @@ pub fn device() -> Device {
 pub fn comes_back(file: Result<TensorFile>) -> Result<()> {
     let file = file?;
     let bytes = file.to_bytes()?;
-    // The writer's cost is not that of the damaged file.
+    // The writer's cost does not count toward the damaged file.
     if bytes.len() < 1 << 20 {
         let copy = TensorFile::from_safetensors("copy", &bytes).expect("written by this crate");
         let bits = |file: &TensorFile, name: &str| -> (Vec<usize>, Vec<u32>) {
@@ -76,7 +76,7 @@ pub fn tuning(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Loads a model; the run is measured apart, since it may take more.
+/// Loads a model. The run is measured separately, since it may take more.
 pub fn onnx(device: &Device, loaded: &RefCell<Option<OnnxModel>>, bytes: &[u8]) -> Result<()> {
     let _ = initializers(bytes);
     let _ = read_tensor(device, bytes);
@@ -85,7 +85,7 @@ pub fn onnx(device: &Device, loaded: &RefCell<Option<OnnxModel>>, bytes: &[u8]) 
     Ok(())
 }
 
-/// Runs a model on inputs of the extents that it asks for, where free ones are small.
+/// Runs a model on inputs of the extents that it asks for; free extents are small.
 pub fn run_onnx(device: &Device, model: &OnnxModel) -> Result<()> {
     let inputs: Vec<(&str, Value)> =
         model.inputs().map(|info| Ok((info.name.as_str(), input(device, info)?))).collect::<Result<_>>()?;

@@ -1,4 +1,4 @@
-//! Good files to damage: fixtures of this tree, files made here, and those of a data folder.
+//! Good files to damage: fixtures of this tree, files generated here, and those of a data folder.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use wgru::{Cell, Device, Rng};
 
 use super::deep::Form;
 
-/// Larger files are damaged less often: each copy takes its time.
+/// Larger files are damaged less often, since each copy takes time.
 const SMALL: usize = 100_000;
 /// Larger files are left out.
 const LARGEST: usize = 12_000_000;
@@ -31,7 +31,7 @@ impl Seed {
     }
 }
 
-/// The files of this tree and of `WGRU_DATA` whose names end in one of `endings`.
+/// Returns the files of this tree and of `WGRU_DATA` whose names end in one of `endings`.
 pub fn files(endings: &[&str]) -> Vec<Seed> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let mut out = Vec::new();
@@ -49,7 +49,7 @@ pub fn files(endings: &[&str]) -> Vec<Seed> {
 fn collect(folder: &Path, endings: &[&str], out: &mut Vec<Seed>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    // The same case on every machine.
+    // Sorted, so that a case is the same on every machine.
     paths.sort();
     for path in paths {
         let name = path.display().to_string();
@@ -76,7 +76,7 @@ async fn layer_file(device: &Device, config: RecurrentConfig, rng: &mut Rng) -> 
     file
 }
 
-/// Recurrent layers of every kind with all their options, and a run to check them by.
+/// Recurrent layers of every kind with all their options, with a stored run to verify them.
 pub fn layers(device: &Device) -> Vec<Seed> {
     let rng = &mut Rng::new(1);
     let gru = RecurrentConfig { bidirectional: true, ..RecurrentConfig::gru(2, 3) };
@@ -91,7 +91,7 @@ pub fn layers(device: &Device) -> Vec<Seed> {
     })
 }
 
-/// A model and a trainer as [`checkpoints`] expects them.
+/// A trainer and a model as [`checkpoints`] expects them.
 pub fn run(device: &Device) -> (Trainer, Linear) {
     let mut rng = Rng::new(2);
     let model = Linear::new(device, 2, 1, true, &mut rng).expect("a layer");
@@ -101,7 +101,7 @@ pub fn run(device: &Device) -> (Trainer, Linear) {
     (Trainer::new(optimizer, options, rng), model)
 }
 
-/// A checkpoint with everything that one may hold.
+/// Checkpoints with everything that one may hold.
 pub fn checkpoints(device: &Device) -> Vec<Seed> {
     let (mut trainer, model) = run(device);
     let x: Vec<f32> = (0..16).map(|k| k as f32 / 16.0).collect();

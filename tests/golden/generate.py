@@ -1,4 +1,4 @@
-"""Writes the golden fixtures beside this file: what PyTorch, Keras and ONNX Runtime compute.
+"""Writes the golden fixtures beside this file: results of PyTorch, Keras and ONNX Runtime.
 
 Set up and run (CPU only; about ten seconds):
 
@@ -6,15 +6,15 @@ Set up and run (CPU only; about ten seconds):
     .venv/bin/pip install torch numpy onnx onnxruntime keras safetensors
     .venv/bin/python tests/golden/generate.py
 
-Every number that goes in comes from `fill`, a hash that any language repeats to the bit, so the
-files hold only results. Nothing here is random: two runs on one machine write the same bytes.
-The versions used are in the "versions" of each JSON file.
+All input numbers come from `fill`, a hash that any language can reproduce bit for bit, so the
+files hold only results. Nothing is random: two runs on one machine write the same bytes.
+The "versions" of each JSON file list the versions used.
 
     gru.json, gru.safetensors   outputs and gradients of whole GRU stacks
     training.json               loss curves of a small model under several optimizers
     losses.json                 losses and their gradients
     schedules.json              learning rates of three schedules
-    torch_gru.safetensors       a state dict as torch and safetensors write it
+    torch_gru.safetensors       a state dict as written by torch and safetensors
 
 
 The GRU cases
@@ -30,9 +30,9 @@ Layer l, direction d (0 forward, 1 reverse), s = 10 (2 l + d), k = f32(1) / sqrt
     dy         fill(1002, numel(y),      1)     as y: [T, B, D * H], or [B, T, D * H]
     dhn        fill(1003, numel(h_n),    1)     as h_n: [L * D, B, H]
 
-All in PyTorch's layout and gate order (r, z, n), whatever computes the case. The gradients are
-those of sum(y * dy) + sum(h_n * dhn). With "lengths" (by batch row, not sorted), y is zero at the
-padded steps, h_n holds each row's last valid step, and the reverse direction starts there.
+All weights use PyTorch's layout and gate order (r, z, n), whichever library computes the case. The
+gradients are those of sum(y * dy) + sum(h_n * dhn). With "lengths" (by batch row, not sorted), y is
+zero at the padded steps, h_n holds each row's last valid step, and the reverse direction starts there.
 "reset_after": false is the GRU of Cho et al. 2014; there bias_ih + bias_hh is one bias, so both
 have the same gradient.
 
@@ -41,7 +41,7 @@ A tensor is named "<case>.<name>", where <name> is one of
     y  h_n  dx  dh0  d.weight_ih_l0  d.weight_hh_l0_reverse  d.bias_ih_l1  ...
 
 and is stored whole if it has at most 4096 elements. A larger one, listed in the case's "sampled",
-is stored as 2048 of its n elements, those at the flat positions
+is stored as 2048 of its n elements, at the flat positions
 
     p_k = k * n / 2048 + mix(k) % max(1, n / 2048)      for k in 0..2048, integer division
 
@@ -80,8 +80,8 @@ VERSIONS = dict(
     onnxruntime=onnxruntime.__version__,
     safetensors=safetensors.__version__,
 )
-# Keras promotes float64 * float64 to float32 in `matmul`, whatever the layer's dtype (3.15, seen as
-# an error of 3e-8). With torch's own, the whole layer runs in float64; `same` below would notice.
+# Keras promotes float64 * float64 to float32 in `matmul`, whatever the layer's dtype (in 3.15, seen as
+# an error of 3e-8). With torch's own matmul, the whole layer runs in float64; `same` below checks this.
 keras.src.backend.numpy.matmul = torch.matmul
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
@@ -114,7 +114,7 @@ def fill64(stream, shape, scale):
 
 
 def gru_weights(layers, dirs, inputs, hidden, bias):
-    """f32 weights by PyTorch name, in PyTorch's order."""
+    """Returns f32 weights by PyTorch name, in PyTorch's order."""
     k = np.float32(1) / np.sqrt(np.float32(hidden))
     out = {}
     for l in range(layers):
@@ -129,7 +129,7 @@ def gru_weights(layers, dirs, inputs, hidden, bias):
 
 
 def swap_rz(w, axis=0):
-    """Swaps the first two of three gate blocks: r z n <-> z r n. Its own inverse."""
+    """Swaps the first two of three gate blocks: r z n <-> z r n. It is its own inverse."""
     r, z, n = (np.split if isinstance(w, np.ndarray) else torch.tensor_split)(w, 3, axis)
     return np.concatenate([z, r, n], axis) if isinstance(w, np.ndarray) else torch.cat([z, r, n], axis)
 
@@ -141,10 +141,10 @@ MIXED = "mixed"
 
 
 def case(oracle, layers, bi, bias, bf, i, h, b, t, lengths, h0):
-    """One case as gru.json has it. `lengths` is None, MIXED, or a list."""
+    """One case, as stored in gru.json. `lengths` is None, MIXED, or a list."""
     named = lengths is not None
     if lengths == MIXED:
-        # Somewhere in the middle a row of 1 step and one of all T; the rest spread between.
+        # One row of 1 step and one of all T steps in the middle; the others vary.
         lengths = [1 + int(mix(77 + k)) % t for k in range(b)]
         lengths[b // 2 - 1], lengths[b // 2] = 1, t
     kind = dict(torch="torch-float64", keras="keras-float64", ort="onnxruntime-float32")[oracle]
@@ -227,7 +227,7 @@ CASES = [case(*c) for c in [
 
 
 class Problem:
-    """A case's data: f32 weights, and float64 x, h0 and cotangents. x is [T, B, I] in `tbi`."""
+    """A case's data: f32 weights, and float64 x, h0 and cotangents."""
 
     def __init__(self, c):
         self.c = c
@@ -242,11 +242,11 @@ class Problem:
         self.dhn = fill64(1003, state, 1.0)
 
     def swap(self, a):
-        """Between the case's own layout and [T, B, ...]."""
+        """Converts between the case's own layout and [T, B, ...]."""
         return a.transpose(0, 1) if self.c["batch_first"] else a
 
     def leaves(self):
-        """Fresh float64 leaves: x, h0, weights by name."""
+        """Returns fresh float64 leaves: x, h0, and the weights by name."""
         w = {k: torch.from_numpy(v).double().requires_grad_() for k, v in self.weights.items()}
         return self.x.clone().requires_grad_(), self.h0.clone().requires_grad_(), w
 
@@ -258,11 +258,11 @@ def ends(p):
     return [(l, d, f"_l{l}" + "_reverse" * d) for l in range(p.L) for d in range(p.D)]
 
 
-# ---- three oracles, and a reference to hold them to ----------------------------------------------
+# ---- three oracles, and a reference to check them against ----------------------------------------
 
 
 def reference(p, reset_after, gradients=True):
-    """The equations, step by step in float64, with autograd."""
+    """Evaluates the equations step by step in float64, with autograd."""
     x, h0, w = p.leaves()
     lengths = torch.tensor(p.c["lengths"] or [p.T] * p.B)
     below, last = p.swap(x), []
@@ -316,7 +316,7 @@ def by_torch(p):
 def by_keras(p):
     """keras.layers.GRU(reset_after=False) in float64, one layer object per layer and direction.
 
-    The reverse direction is go_backwards with its outputs put back into the original time order,
+    The reverse direction is go_backwards with its outputs restored to the original time order,
     as keras.layers.Bidirectional does. With lengths, Keras skips the masked steps and so keeps the
     state; it repeats outputs there, which are zeroed here.
     """
@@ -410,7 +410,7 @@ def same(case_name, got, want, tolerance):
 
 
 def check_reset(p, before):
-    """Where the equations say that the two placements of the reset gate differ, they must."""
+    """Asserts that the two placements of the reset gate differ wherever the equations say so."""
     c = p.c
     if c["bias"] and (c["h0"] or p.T > 1):
         gap = (reference(p, True, gradients=False)["y"] - before["y"]).abs().max().item()
@@ -418,7 +418,7 @@ def check_reset(p, before):
 
 
 def check_bidirectional():
-    """keras.layers.Bidirectional gives what by_keras builds by hand."""
+    """Checks that keras.layers.Bidirectional gives the same as by_keras, which builds it manually."""
     p = Problem(case("keras", 1, YES, YES, YES, 5, 3, 2, 7, None, YES))
     gru = keras.layers.GRU(p.H, return_sequences=True, return_state=True, reset_after=False, dtype="float64")
     both = keras.layers.Bidirectional(gru, dtype="float64")
@@ -443,7 +443,7 @@ def positions(n):
 
 
 def write_json(name, head, key, rows, tail=None):
-    """One row a line, so that differences can be read."""
+    """Writes one row per line, so that diffs are readable."""
     parts = [f'"{k}": {json.dumps(v)}' for k, v in head.items()]
     parts.append(f'"{key}": [\n' + ",\n".join(json.dumps(r, allow_nan=False) for r in rows) + "\n]")
     (HERE / name).write_text("{\n" + ",\n".join(parts) + "\n}\n")
@@ -581,7 +581,7 @@ def write_losses():
 
 
 def write_schedules():
-    """The learning rate of update k (from 0), stepping the schedule once after every update."""
+    """The learning rate of update k (from 0); the schedule steps once after every update."""
     schedules, rows, updates = torch.optim.lr_scheduler, [], 30
     for name, kind, base, options in [
         ("step", "StepLR", 0.1, dict(step_size=7, gamma=0.5)),
@@ -606,7 +606,7 @@ def write_schedules():
 
 
 def write_torch_file():
-    """GRU(5, 16, num_layers=2, bidirectional=True), saved the way torch users save it."""
+    """GRU(5, 16, num_layers=2, bidirectional=True), saved the way torch users would."""
     gru = torch.nn.GRU(5, 16, num_layers=2, bidirectional=True)
     gru.load_state_dict({k: torch.from_numpy(v) for k, v in gru_weights(2, 2, 5, 16, True).items()})
     safetensors.torch.save_file(gru.state_dict(), HERE / "torch_gru.safetensors", metadata={"format": "pt"})
@@ -619,4 +619,4 @@ if __name__ == "__main__":
     write_schedules()
     write_torch_file()
     for file in HERE.glob("*.safetensors"):
-        file.chmod(0o644)  # safetensors makes them private
+        file.chmod(0o644)  # safetensors creates them private

@@ -1,12 +1,12 @@
-"""Writes attention.json beside this file: layer normalisation, attention, and a GRU with layer normalisation, by PyTorch.
+"""Writes attention.json beside this file: layer normalization, attention, and a layer-normalized GRU, by PyTorch.
 
     python -m venv .venv
     .venv/bin/pip install torch numpy
     .venv/bin/python tests/golden/generate_attention.py
 
-Everything is computed in float64 on the CPU. Every number that goes in comes from `fill`, a hash that any language
-repeats to the bit (see generate.py), so the file holds only results and two runs write the same bytes. Gradients are
-those of the sum of each result times its cotangent.
+Everything is computed in float64 on the CPU. All input numbers come from `fill`, a hash that any language can
+reproduce bit for bit (see generate.py), so the file holds only results and two runs write the same bytes. Gradients
+are those of the sum of each result times its cotangent.
 
     layer_norm       x fill(2000, dims, 2), weight fill(2001), bias fill(2002), dy fill(2003)
     attention        query fill(2100) [B, Q, dq], keys fill(2101) [B, S, dk], values fill(2102) [B, S, dv],
@@ -40,7 +40,7 @@ def mix(x):
 
 
 def fill(stream, shape, scale=1.0):
-    """float64 leaves of f32 values, uniform in (-scale, scale), the same in every language."""
+    """Returns float64 leaves of f32 values, uniform in (-scale, scale), the same in every language."""
     s = mix([stream + 1])[0]
     v = mix(np.arange(int(np.prod(shape)), dtype=np.uint32) ^ s) >> np.uint32(8)
     unit = v.astype(np.float32) / np.float32(8388608.0) - np.float32(1)
@@ -51,7 +51,7 @@ def listed(tensor):
     return [float(f"{v:.8g}") for v in tensor.detach().reshape(-1).tolist()]
 
 
-# ---- layer normalisation ------------------------------------------------------------------------
+# ---- layer normalization ------------------------------------------------------------------------
 
 
 def layer_norm(dims, groups):
@@ -59,9 +59,9 @@ def layer_norm(dims, groups):
     x, dy = fill(2000, dims, 2.0), fill(2003, dims)
     weight, bias = fill(2001, (groups, width)), fill(2002, (groups, width))
     plain = F.layer_norm(x, (width,), eps=1e-5)
-    if groups == 1:  # PyTorch's own, whole
+    if groups == 1:  # PyTorch's own function
         y = F.layer_norm(x, (width,), weight[0], bias[0], 1e-5)
-    else:  # the last but one axis has weights of its own
+    else:  # separate weights for each index of the second-to-last axis
         y = plain * weight + bias
     (y * dy).sum().backward()
     return dict(dims=dims, groups=groups, y=listed(y), dx=listed(x.grad), dweight=listed(weight.grad),
@@ -92,7 +92,7 @@ def attention(name, score, scaled, batch, queries, steps, dq, dk, dv, units=0, l
     else:
         allowed = torch.ones(batch, steps, dtype=torch.bool)
     allowed = allowed[:, None].expand(batch, queries, steps)
-    # A row without any key: zeros, where softmax would give NaN.
+    # A row without any key gives zeros, where softmax would give NaN.
     empty = ~allowed.any(-1, keepdim=True)
     weights = torch.softmax(scores.masked_fill(~allowed & ~empty, -torch.inf), -1) * ~empty
     context = weights @ v
@@ -120,11 +120,11 @@ ATTENTION = [
     attention("additive_scaled_keep_empty", "additive", True, 2, 2, 3, 2, 3, 4, units=1, keep=[0, 0, 0, 1, 0, 1]),
 ]
 
-# ---- a GRU with layer normalisation --------------------------------------------------------------
+# ---- a GRU with layer normalization --------------------------------------------------------------
 
 
 def normed(a, weight, bias):
-    """Each gate's H units of a [B, 3 H] on their own."""
+    """Normalizes each gate's H units of a [B, 3 H] separately."""
     width = a.shape[1] // 3
     parts = zip(a.chunk(3, 1), weight.chunk(3), bias.chunk(3))
     return [F.layer_norm(p, (width,), w, b, 1e-5) for p, w, b in parts]

@@ -1,12 +1,12 @@
-"""Writes layouts.safetensors beside this file: one recurrent layer at a time as PyTorch, Keras and ONNX hold it.
+"""Writes layouts.safetensors beside this file: single recurrent layers as PyTorch, Keras and ONNX store them.
 
     python -m venv .venv
     .venv/bin/pip install torch numpy onnx onnxruntime keras safetensors
     .venv/bin/python tests/golden/generate_layouts.py
 
-Tensors are named <case>.<framework>.<name>; <case>.x [B, T, I] and <case>.y [B, T, D H] are an input and the output,
-on which all frameworks that have the case agree within 1e-6: this script fails otherwise. The layouts are
-made gate by gate from weights with seed 0, by no code that the crate shares.
+Tensors are named <case>.<framework>.<name>; <case>.x [B, T, I] and <case>.y [B, T, D H] are an input and the output.
+All frameworks that support the case must agree on the output within 1e-6, or this script fails. The layouts are built
+gate by gate from weights with seed 0, and share no code with the crate.
 """
 
 import os
@@ -35,7 +35,7 @@ def draw(*shape):
 
 
 def fresh(kind):
-    """Weights of one direction by gate."""
+    """Returns the weights of one direction by gate."""
     return {g: dict(w=draw(H, I), u=draw(H, H), b=draw(H), d=draw(H)) for g in GATES[kind]}
 
 

@@ -5,8 +5,8 @@ and Keras.
     .venv/bin/pip install torch numpy keras safetensors
     .venv/bin/python tests/golden/generate_recurrent.py
 
-Everything is computed in float64 on the CPU and stored in float32. Every number that goes in comes from `fill`, a hash
-that any language repeats to the bit (see generate.py), so the files hold only results and two runs write the same bytes.
+Everything is computed in float64 on the CPU and stored in float32. All input numbers come from `fill`, a hash that any
+language can reproduce bit for bit (see generate.py), so the files hold only results and two runs write the same bytes.
 
 Layer l, direction d (0 forward, 1 reverse), s = 10 (2 l + d), k = f32(1) / sqrt(f32(H)), all in PyTorch's layout:
 
@@ -16,12 +16,12 @@ Layer l, direction d (0 forward, 1 reverse), s = 10 (2 l + d), k = f32(1) / sqrt
     h0   fill(1001, [L * D, B, P], 0.5)            dhn  fill(1003, h_n, 1)
     c0   fill(1004, [L * D, B, H], 0.5)            dcn  fill(1005, c_n, 1)
 
-A case is one tensor, flat: y, h_n, c_n, dx, dh0, dc0, then the gradient of every weight in PyTorch's order; c_n and dc0
-of an LSTM only. Gradients are those of sum(y * dy) + sum(h_n * dhn) + sum(c_n * dcn).
+A case is one flat tensor: y, h_n, c_n, dx, dh0, dc0, then the gradient of every weight in PyTorch's order; c_n and dc0
+only for an LSTM. Gradients are those of sum(y * dy) + sum(h_n * dhn) + sum(c_n * dcn).
 
-PyTorch gets "lengths" (packed sequences); Keras gets "mask", by batch row a string of 1 (the step counts) and 0, and
-repeats its outputs on the steps that do not count. Keras' go_backwards gives outputs in the order of processing; they
-are put back into the order of time here. Keras has one bias where the layer does not keep two: both have its gradient.
+PyTorch gets "lengths" (packed sequences). Keras gets "mask", one string per batch row with 1 for a valid step and 0 for
+a masked one, and repeats its outputs on masked steps. Keras' go_backwards gives outputs in processing order; they are
+restored to time order here. Where Keras has one bias and the layer two, both get its gradient.
 """
 
 import json
@@ -38,7 +38,7 @@ import torch  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 GATES = dict(lstm=4, gru=3, rnn=1)
-# See generate.py: without this, Keras leaves float64.
+# See generate.py: without this, Keras does not stay in float64.
 keras.src.backend.numpy.matmul = torch.matmul
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
@@ -55,7 +55,7 @@ def mix(x):
 
 
 def fill(stream, shape, scale=1.0):
-    """float64 leaves of f32 values, uniform in (-scale, scale), the same in every language."""
+    """Returns float64 leaves of f32 values, uniform in (-scale, scale), the same in every language."""
     s = mix([stream + 1])[0]
     v = mix(np.arange(int(np.prod(shape)), dtype=np.uint32) ^ s) >> np.uint32(8)
     unit = v.astype(np.float32) / np.float32(8388608.0) - np.float32(1)
@@ -63,7 +63,7 @@ def fill(stream, shape, scale=1.0):
 
 
 def weights(c):
-    """By PyTorch's name, in PyTorch's order."""
+    """Returns the weights by PyTorch's name, in PyTorch's order."""
     rows, h, p = GATES[c["cell"]] * c["hidden"], c["hidden"], c["projection"] or c["hidden"]
     k = np.float32(1) / np.sqrt(np.float32(h))
     directions = 1 + c["bidirectional"]
@@ -126,13 +126,13 @@ def by_torch(c):
 
 
 def swap(w):
-    """The first two of three blocks of columns: r z n <-> z r n."""
+    """Swaps the first two of three blocks of columns: r z n <-> z r n."""
     r, z, n = torch.tensor_split(w, 3, -1)
     return torch.cat([z, r, n], -1)
 
 
 class Variables:
-    """Keras' weights as functions of ours, for their gradients."""
+    """Binds Keras' weights to functions of PyTorch-named weights, so that gradients reach the latter."""
 
     def __init__(self, layer, values):
         self.pairs = list(zip(layer.trainable_variables, values, strict=True))
@@ -186,7 +186,7 @@ def case(oracle, cell, **given):
 
 LENGTHS = [2, 6, 1, 5]
 SHORT = [2, 5, 1, 3]  # no row reaches T
-# Gaps with the first step masked, a row without a step that counts, a prefix, and a suffix with a gap.
+# Gaps with the first step masked; a row without a valid step; a prefix; a suffix with a gap.
 MASK = ["010110", "000000", "111100", "001011"]
 CASES = [
     case("torch", "lstm", batch=2, steps=3),

@@ -4,8 +4,8 @@
     .venv/bin/pip install torch numpy
     .venv/bin/python tests/golden/generate_seq2seq.py
 
-The encoder and the decoder are torch.nn.GRU in float64, the rest is written out. Parameter i of the model, in its own
-order, is fill(3000 + i, shape, 0.6); see generate_attention.py for `fill`. The gradients are those of the loss.
+The encoder and the decoder are torch.nn.GRU in float64; the rest is written out. Parameter i of the model, in the
+model's order, is fill(3000 + i, shape, 0.6); see generate_attention.py for `fill`. The gradients are those of the loss.
 """
 
 import json

@@ -1,14 +1,14 @@
-"""Writes ctc.json and conv1d.json beside this file: what PyTorch computes in float64.
+"""Writes ctc.json and conv1d.json beside this file: results of PyTorch in float64.
 
     python -m venv .venv
     .venv/bin/pip install torch numpy
     .venv/bin/python tests/golden/sequences.py
 
-The configurations are drawn from a seeded generator. Every number that goes in comes from `fill`, the hash of
-generate.py, so the files hold only results: two runs write the same bytes.
+The configurations are drawn from a seeded generator. All input numbers come from `fill`, the hash of generate.py, so
+the files hold only results and two runs write the same bytes.
 
 ctc.json, each case: logits = fill(3000, T * B * C, scale) as [T, B, C], then log_softmax and ctc_loss; "loss", and "grad",
-the gradient of the logits for dloss = fill(3001, losses, 1). What is not finite is null.
+the gradient of the logits for dloss = fill(3001, losses, 1). Values that are not finite are null.
 
 conv1d.json, each case: x = fill(3010, B * in * T, 1) as [B, in, T], weight = fill(3011, ..., 1) as [out, in / groups, k],
 bias = fill(3012, out, 1), dy = fill(3013, numel(y), 1) as [B, out, T']; "y", and the gradients "dx", "dw", "db".
@@ -37,7 +37,7 @@ def mix(x):
 
 
 def fill(stream, shape, scale):
-    """f32 values, uniform in (-scale, scale), as float64 leaves."""
+    """Returns f32 values, uniform in (-scale, scale), as float64 leaves."""
     s = mix([stream + 1])[0]
     n = int(np.prod(shape))
     v = mix(np.arange(n, dtype=np.uint32) ^ s) >> np.uint32(8)
@@ -53,7 +53,7 @@ def ctc_case(rng, i):
     t, b, c = rng.randint(4, 16), rng.randint(1, 4), rng.randint(2, 7)
     blank = rng.randrange(c)
     steps = [rng.randint(0 if i % 4 == 3 else 2, t) for _ in range(b)]
-    # Few enough labels to fit, or in two of three cases as many as come.
+    # Few enough labels to fit in one of three cases; up to T labels in the others.
     most = [t if i % 3 != 1 else s // 2 for s in steps]
     labels = [[rng.choice([k for k in range(c) if k != blank]) for _ in range(rng.randint(0, m))] for m in most]
     padded = i % 2 == 0

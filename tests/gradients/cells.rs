@@ -1,4 +1,4 @@
-//! Every recurrent layer with every option: its outputs, and the gradients of `x`, the first states and all parameters.
+//! Every recurrent layer with every option: outputs, and gradients of `x`, the first states and all parameters.
 
 use wgru::nn::{HostInput, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions, run_f64};
 use wgru::ops::recurrent::Plan;
@@ -9,10 +9,10 @@ use crate::common::{assert_close, fill, relative_error, twin};
 use crate::reference::recurrent::{Noise, Steps, factors, run};
 use crate::reference::{differences, dot, wide};
 
-/// Up to ten cells in a row in f32; forward, and gradients, which are sums over fifteen steps. The differences in f64
-/// are exact to 1e-9.
+/// Forward: up to ten consecutive cells in f32. Gradients: sums over fifteen steps. The differences in f64 are accurate
+/// to 1e-9.
 const CPU: [f64; 2] = [1e-6, 3e-6];
-/// `exp` of a shader is only good to a few ulp.
+/// A shader's `exp` is only accurate to a few ulp.
 #[cfg(feature = "gpu")]
 const GPU: [f64; 2] = [4e-6, 1e-5];
 
@@ -20,7 +20,7 @@ const STEPS: usize = 5;
 const BATCH: usize = 3;
 const SEED: u64 = 17;
 
-/// What is said of the steps.
+/// How the input describes its steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Given {
     Nothing,
@@ -34,10 +34,10 @@ enum Given {
 const GIVEN: [Given; 6] =
     [Given::Nothing, Given::Lengths, Given::Mask, Given::Resets, Given::ResetsToFirst, Given::All];
 
-/// A row without a valid step, one whole, one short.
+/// One row without a valid step, one full row, one short row.
 const LENGTHS: [usize; BATCH] = [0, 5, 3];
 
-/// `[T, B]`: a masked first step, gaps, a masked row; resets at the start, in gaps, next to each other.
+/// `[T, B]`: a masked first step, gaps and a masked row; resets at the start, in gaps, and in adjacent steps.
 fn flags() -> [Vec<bool>; 2] {
     let flag = |words: [&str; STEPS]| words.concat().chars().map(|c| c == '1').collect();
     [flag(["010", "110", "010", "000", "110"]), flag(["001", "010", "110", "110", "001"])]
@@ -54,7 +54,7 @@ fn swapped<T: Copy>(values: &[T], [outer, inner]: [usize; 2]) -> Vec<T> {
     (0..inner).flat_map(|i| (0..outer).flat_map(move |o| row(i, o))).collect()
 }
 
-/// The noise that a run with `rng` draws, in its order.
+/// Returns the noise that a run with `rng` draws, in the order of the draws.
 fn noise(config: &RecurrentConfig, rng: &mut Rng) -> Vec<Noise> {
     let o = &config.options;
     let mut fork = || [rng.next_u32(), rng.next_u32()];
@@ -78,7 +78,7 @@ fn noise(config: &RecurrentConfig, rng: &mut Rng) -> Vec<Noise> {
     (0..config.layers).map(&mut layer).collect()
 }
 
-/// One layer, what it is given, and what the reference makes of it.
+/// A layer, its input, and the reference's results.
 struct Case {
     config: RecurrentConfig,
     given: Given,
@@ -133,7 +133,7 @@ impl Case {
         Self { config: config.clone(), given, dys, values, want: [y, h_n, c_n], gradients }
     }
 
-    /// Runs the layer, forward and backward, and compares everything; gives the worst errors.
+    /// Runs the layer forward and backward and compares everything. Returns the worst errors.
     #[track_caller]
     fn check(&self, device: &Device, plan: Option<Plan>, [forward, backward]: [f64; 2]) -> [f64; 2] {
         let mut worst = [0.0f64; 2];
@@ -148,7 +148,7 @@ impl Case {
         let learned = config.options.learn_h0;
         let mut parameters = layer.parameters();
         if learned {
-            // Last in the layer's order, first in ours.
+            // The first states come last in the layer's order, but first in ours.
             let first = parameters.split_off(parameters.len() - 1 - is_lstm as usize);
             for ((_, state), values) in first.iter().zip(&self.values[1..]) {
                 state.assign(values).expect("assigned");
@@ -200,14 +200,14 @@ impl Case {
         for (i, ((name, leaf), want)) in leaves.iter().zip(wanted).enumerate() {
             let grad = read(&leaf.grad().unwrap_or_else(|| panic!("{name} has no gradient: {what}")));
             let grad = if i == 0 { back(grad) } else { grad };
-            // The cotangents are of order 1: what is far below is what cancellation left.
+            // The cotangents are of order 1: much smaller gradients are what remains after cancellation.
             let (grad, want) = (with_one(&grad), with_one(want));
             compare(format!("gradient of {name}: {what}"), &grad, &want, 1);
         }
         worst
     }
 
-    /// Compares the library's own run in f64, for a layer without noise.
+    /// Checks the library's own f64 run of a layer without noise.
     #[track_caller]
     fn check_oracle(&self) {
         let config = &self.config;
@@ -234,7 +234,7 @@ impl Case {
     }
 }
 
-/// The values and a tenth, below which an error is not taken relative.
+/// Appends 0.1 to the values, so that errors are relative to at least that.
 fn with_one<T: Copy + From<f32>>(values: &[T]) -> Vec<T> {
     values.iter().copied().chain([T::from(0.1)]).collect()
 }
@@ -243,7 +243,7 @@ fn note(worst: &mut [f64; 2], errors: [f64; 2]) {
     worst.iter_mut().zip(errors).for_each(|(worst, error)| *worst = worst.max(error));
 }
 
-/// Both CPU paths, and the fused plans where they apply; gives the worst errors.
+/// Checks both CPU paths, and the fused plans where they apply. Returns the worst errors.
 #[track_caller]
 fn check(config: &RecurrentConfig, given: Given) -> [f64; 2] {
     let case = Case::new(config, given);
@@ -333,7 +333,7 @@ fn gradients_match_with_every_activation_in_every_place() {
     }
 }
 
-/// The options without noise, and each kind of noise alone and all together.
+/// The options without noise, then each kind of noise alone and all together.
 fn options() -> Vec<RecurrentOptions> {
     let none = RecurrentOptions::default();
     let repeat = RecurrentOptions { padding: Padding::RepeatLast, ..none };
@@ -357,7 +357,7 @@ fn options() -> Vec<RecurrentOptions> {
     ]
 }
 
-/// The options, with those that only an LSTM has.
+/// The options, including those that only an LSTM has.
 fn options_of(cell: Cell) -> Vec<RecurrentOptions> {
     let mut all = options();
     if cell == Cell::Lstm {
@@ -438,7 +438,7 @@ fn the_librarys_run_in_f64_is_that_of_the_equations() {
     }
 }
 
-/// The comparison can fail: of two options that differ, one is not taken for the other.
+/// Negative control: one of two different options is not accepted for the other.
 #[test]
 #[cfg(panic = "unwind")]
 fn options_are_told_apart() {

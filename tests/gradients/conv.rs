@@ -1,4 +1,4 @@
-//! Convolution over time, in every order of its axes.
+//! Convolution over time, with every order of its axes.
 
 use wgru::nn::{Axes, Conv1d, Conv1dConfig, Mode, Module};
 use wgru::{Device, Result, Rng, Tensor};
@@ -28,7 +28,7 @@ fn layer(device: &Device, c: &Conv, axes: Axes, bias: bool) -> Result<Conv1d> {
     config.build(device, &mut Rng::new(3))
 }
 
-/// Values `[T, B, C]` in the order of `axes`, or back.
+/// Permutes values `[T, B, C]` to the order of `axes`, or back.
 fn ordered(values: &[f32], [t, b, c]: [usize; 3], axes: Axes, back: bool) -> Vec<f32> {
     let mut out = vec![0.0; values.len()];
     for (i, place) in (0..t).flat_map(|i| (0..b).flat_map(move |j| (0..c).map(move |k| [i, j, k]))).enumerate() {

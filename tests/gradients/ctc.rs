@@ -1,4 +1,4 @@
-//! The loss of connectionist temporal classification, against every single path.
+//! The CTC loss (connectionist temporal classification), compared with an enumeration of all paths.
 
 use wgru::Tensor;
 use wgru::train::Reduction;
@@ -12,7 +12,7 @@ const STEPS: usize = 5;
 const BATCH: usize = 4;
 const CLASSES: usize = 3;
 
-/// Sequences of all steps and fewer, with repeated labels, and none.
+/// Sequences with all steps and with fewer, with repeated labels, and without labels.
 const TARGETS: [(&[u32], usize); BATCH] = [(&[2, 0], 5), (&[2, 2], 4), (&[], 3), (&[0], 1)];
 
 fn losses(log_probs: &[f64]) -> Vec<f64> {
@@ -30,7 +30,7 @@ fn ctc_gradients_match_differences_of_all_paths() {
     let input_lengths = TARGETS.map(|(_, steps)| steps);
     let target_lengths = TARGETS.map(|(labels, _)| labels.len());
     let one_by_one: Vec<u32> = TARGETS.iter().flat_map(|(labels, _)| labels.to_vec()).collect();
-    // Padding is not looked at: neither the blank nor a class.
+    // Padding is ignored, even the blank and values that are not classes.
     let pad = |labels: &[u32]| -> Vec<u32> { labels.iter().copied().chain([1, u32::MAX, 7]).take(3).collect() };
     let padded: Vec<u32> = TARGETS.iter().flat_map(|(labels, _)| pad(labels)).collect();
     let reduce = |reduction: Reduction, losses: Vec<f64>| match reduction {
@@ -47,7 +47,7 @@ fn ctc_gradients_match_differences_of_all_paths() {
             let f = |x: &Tensor| loss::ctc_with(x, targets, &input_lengths, &target_lengths, options);
             let x = [input(31, &[STEPS, BATCH, CLASSES], 2.0)];
             let name = format!("{reduction:?} of {} targets", targets.len());
-            // Any numbers are log-probabilities to the loss: its gradient is that of log_probs alone.
+            // The loss accepts any numbers as log-probabilities; its gradient is with respect to them only.
             check(&format!("ctc, {name}"), &x, |x| f(&x[0]), |x| reduce(reduction, losses(&x[0])));
             let reference = |x: &[Vec<f64>]| reduce(reduction, losses(&log_softmax(&x[0], CLASSES)));
             check(&format!("ctc of logits, {name}"), &x, |x| f(&x[0].log_softmax()?), reference);

@@ -1,4 +1,4 @@
-//! The GRU layer in every configuration: its outputs, and the gradients of `x`, `h0` and all parameters.
+//! The GRU layer in every configuration: outputs, and gradients of `x`, `h0` and all parameters.
 
 use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::ops::recurrent::Plan;
@@ -8,9 +8,9 @@ use crate::common::{assert_close, fill, twin};
 use crate::reference::gru::Network;
 use crate::reference::{differences, dot, wide};
 
-/// Up to eight cells in a row in f32.
+/// Up to eight consecutive cells in f32.
 const FORWARD: f64 = 6e-7;
-/// Back through them, and a sum over twelve steps of sequences; the differences in f64 are exact to 1e-9.
+/// The same backward, plus a sum over twelve steps of sequences; the differences in f64 are accurate to 1e-9.
 const GRADIENT: f64 = 1.5e-6;
 
 const STEPS: usize = 4;
@@ -18,7 +18,7 @@ const BATCH: usize = 3;
 const INPUT: usize = 2;
 const HIDDEN: usize = 3;
 
-/// Everything but the plan and the order of the first two axes, which the mathematics does not know.
+/// Everything except the plan and the order of the first two axes, which do not affect the result.
 #[derive(Clone, Debug)]
 struct Case {
     network: Network,
@@ -55,14 +55,14 @@ fn layer(device: &Device, n: &Network, plan: Plan, batch_first: bool) -> Gru {
     config.build(device, &mut Rng::new(5)).expect("a legal configuration")
 }
 
-/// `[T, B, width]` as `[B, T, width]`, or back with the extents swapped.
+/// Permutes `[T, B, width]` to `[B, T, width]`, or back with the extents swapped.
 fn swapped<T: Copy>(values: &[T], [outer, inner]: [usize; 2]) -> Vec<T> {
     let width = values.len() / outer / inner;
     let row = |i: usize, o: usize| values[(o * inner + i) * width..][..width].to_vec();
     (0..inner).flat_map(|i| (0..outer).flat_map(move |o| row(i, o))).collect()
 }
 
-/// Which outputs the loss `Σ output·dy + Σ h_n·dh_n` looks at.
+/// Which outputs the loss `Σ output·dy + Σ h_n·dh_n` includes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Loss {
     Both,
@@ -84,7 +84,7 @@ fn check(case: &Case, loss: Loss, plans: &[(Plan, bool)]) {
     let dy = fill(3, STEPS * BATCH * directions * HIDDEN, if loss == Loss::State { 0.0 } else { 1.0 });
     let dh_n = fill(4, h0.len(), if loss == Loss::Output { 0.0 } else { 1.0 });
 
-    // The reference, once for all plans: x, h0, then the parameters.
+    // The reference runs once for all plans, on x, h0 and the parameters.
     let parameters = layer(&device, &n, Plan::Chain, false).parameters();
     let inputs: Vec<Vec<f64>> =
         [wide(&x), wide(&h0)].into_iter().chain(parameters.iter().map(|(_, p)| wide(&read(p)))).collect();
@@ -154,7 +154,7 @@ fn gru_gradients_match_when_only_one_output_is_used() {
     }
 }
 
-/// The negative control: the two reset forms have other gradients, so taking one for the other fails.
+/// Negative control: the gradients of the other reset form are rejected.
 #[test]
 #[should_panic(expected = "output of")]
 fn gru_gradients_of_the_other_reset_form_are_rejected() {
@@ -170,7 +170,7 @@ fn gru_gradients_of_the_other_reset_form_are_rejected() {
     assert_close("output of the other form", &read(&out.output), &want, FORWARD);
 }
 
-/// With dropout between the layers, the gradient is that of the network whose middle is scaled by the very mask.
+/// With dropout between the layers, the gradient is that of the network whose middle is scaled by the same mask.
 #[test]
 fn gru_dropout_gradient_uses_the_mask_of_the_forward_pass() {
     let device = twin();

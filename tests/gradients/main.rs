@@ -1,6 +1,6 @@
-//! Gradients by the tape against central differences in f64, on the reference twins; and the tape itself.
+//! Gradients from the tape against central differences in f64, on the reference twins; and tests of the tape itself.
 
-// Its `block_on` too.
+// This also provides `block_on`.
 #[cfg(wgru_jspi)]
 #[macro_use]
 extern crate browser_tests as pollster;
@@ -25,7 +25,7 @@ use wgru::{Result, Tensor};
 
 /// Forward in f32: a few roundings of values near 1.
 const FORWARD: f64 = 4e-7;
-/// Gradients in f32, sums of up to a few dozen products; the differences in f64 are exact to 1e-9.
+/// Gradients in f32, sums of up to a few dozen products; the differences in f64 are accurate to 1e-9.
 const GRADIENT: f64 = 1e-6;
 
 /// A leaf's values and extents.
@@ -61,11 +61,11 @@ fn check(
     }
 }
 
-/// The harness can fail: the gradient of another function is rejected.
+/// Negative control: the gradient of a different function is rejected.
 #[test]
 #[should_panic(expected = "square: gradient 0")]
 fn check_rejects_a_wrong_gradient() {
-    // Equal at the point itself, where |x| = 1, but with half the slope.
+    // Both functions have the same value here, where |x| = 1, but |x| has half the slope.
     let ones = (vec![1.0, -1.0, 1.0], vec![3]);
     check("square", &[ones], |x| x[0].square(), |x| x[0].iter().map(|v| v.abs()).collect());
 }

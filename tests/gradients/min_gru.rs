@@ -1,4 +1,4 @@
-//! The minimal GRU in every configuration: its outputs, and the gradients of `x`, `h0` and all parameters.
+//! The minimal GRU in every configuration: outputs, and gradients of `x`, `h0` and all parameters.
 
 use wgru::nn::{MinGru, MinGruConfig, MinGruForm, MinGruInput, Mode, Module};
 use wgru::{Device, Result, Rng, Tensor};
@@ -7,11 +7,11 @@ use crate::common::{assert_close, fill, twin};
 use crate::reference::min_gru::Network;
 use crate::reference::{differences, dot, wide};
 
-/// Up to eight steps in a row in f32.
+/// Up to eight consecutive steps in f32.
 const FORWARD: f64 = 6e-7;
-/// Back through them, and a sum over twelve steps of sequences.
+/// The same backward, plus a sum over twelve steps of sequences.
 const GRADIENT: f64 = 1.5e-6;
-/// Back through seventy, and a sum over a hundred: half a unit in the last place of each adds up.
+/// Backward through seventy steps, plus a sum over a hundred: errors of half an ulp each add up.
 const LONG: f64 = 6e-6;
 
 const BATCH: usize = 3;
@@ -44,12 +44,12 @@ fn check(device: &Device, n: &Network, steps: usize, lengths: Option<[usize; BAT
     let x = fill(1, steps * BATCH * n.input, 1.5);
     let mut h0 = fill(2, state.iter().product(), 0.9);
     if n.positive {
-        h0.iter_mut().for_each(|v| *v = v.abs() + 0.05); // away from 0, which has no logarithm
+        h0.iter_mut().for_each(|v| *v = v.abs() + 0.05); // 0 has no logarithm
     }
     let dy = fill(3, steps * BATCH * directions * n.hidden, 1.0);
     let dh_n = fill(4, h0.len(), 1.0);
 
-    // Values [T, B, ..] as a tensor of the layer's order.
+    // Converts values [T, B, ..] to a tensor in the layer's axis order.
     let leaf = |values: &[f32], width: usize| -> Result<Tensor> {
         let time_first = Tensor::from_slice(device, values, &[steps, BATCH, width])?;
         if batch_first { time_first.permute(&[1, 0, 2]) } else { Ok(time_first) }
@@ -96,7 +96,7 @@ fn min_gru_gradients_match_differences_in_every_configuration() {
     }
 }
 
-/// Of 70 steps the device's scan is cut into chunks.
+/// With 70 steps, the GPU splits the scan into chunks.
 #[test]
 #[cfg(feature = "gpu")]
 fn min_gru_gradients_match_differences_on_the_gpu() {

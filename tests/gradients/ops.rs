@@ -1,4 +1,4 @@
-//! Every operation of tensors.
+//! Every tensor operation.
 
 use wgru::kernels::{BinaryOp, UnaryOp};
 use wgru::{Result, Tensor};
@@ -144,7 +144,7 @@ fn linear_gradients_match_differences() {
     }
 }
 
-/// An operation that only moves elements, given by where each element of the result comes from.
+/// Checks an operation that only moves elements; `from` gives the source of each element of the result.
 fn check_movement(name: &str, x: Input, f: impl Fn(&Tensor) -> Result<Tensor>, from: Vec<usize>) {
     check(name, &[x], |x| f(&x[0]), |x| from.iter().map(|&i| x[0][i]).collect());
 }
@@ -177,7 +177,7 @@ fn split_gradients_are_put_together() {
     let sizes = [2, 1, 3];
     for axis in 0..3 {
         let dims = |extent: usize| -> Vec<usize> { (0..3).map(|a| if a == axis { extent } else { 2 }).collect() };
-        // The parts in another order, and without the middle one: its gradient is 0.
+        // The parts are reordered, and the middle one is dropped: its gradient is 0.
         let f = |x: &[Tensor]| {
             let parts = x[0].split(axis, &sizes)?;
             assert_eq!(parts.iter().map(|part| part.dims()[axis]).collect::<Vec<_>>(), sizes);
@@ -213,7 +213,7 @@ fn concat_gradients_go_to_their_parts() {
         let f = |x: &[Tensor]| Tensor::concat(&x.iter().collect::<Vec<_>>(), axis);
         check(&format!("concat along {axis}"), &inputs, f, reference);
     }
-    // One tensor twice: both parts add up.
+    // Concatenating a tensor with itself adds both parts of the gradient.
     let twice = |x: &[Tensor]| Tensor::concat(&[&x[0], &x[0]], 0);
     check("concat with itself", &[input(16, &[3], 1.0)], twice, |x| [&x[0][..], &x[0]].concat());
 }
@@ -254,7 +254,7 @@ fn compositions_match_differences() {
 
 #[test]
 fn layer_norm_gradients_match_differences() {
-    // One set of weights, or one for each index of the last but one axis.
+    // One set of weights, or one for each index of the second-to-last axis.
     let shapes: [(&[usize], &[usize]); 5] =
         [(&[5], &[5]), (&[3, 4], &[4]), (&[2, 3, 4], &[4]), (&[2, 3, 4], &[3, 4]), (&[3, 4], &[3, 4])];
     for (dims, weights) in shapes {

@@ -1,4 +1,4 @@
-//! The tape: what adds up, what it notices, how long it may be.
+//! The tape: accumulation of gradients, detection of overwritten tensors, and long chains.
 
 use wgru::nn::{Dropout, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::{Device, Error, Result, Rng, Tensor};
@@ -33,7 +33,7 @@ fn backward_adds_to_what_earlier_calls_left() -> Result<()> {
 #[test]
 fn a_tensor_used_twice_gets_both_gradients() -> Result<()> {
     let x = leaf(&twin(), &[3.0]);
-    // Once in one operation, then by two paths of unequal length that meet: x² + 2·(x² + x).
+    // Used once in one operation, then on two paths of unequal length that meet: x² + 2·(x² + x).
     let square = x.mul(&x)?;
     square.add(&square.add(&x)?.scale(2.0)?)?.backward()?;
     assert_eq!(grad(&x), [3.0 * 2.0 * 3.0 + 2.0]);
@@ -68,12 +68,12 @@ fn a_chain_of_50_000_operations_needs_no_deep_stack() -> Result<()> {
     y.backward()?;
     assert_eq!(grad(&x), [1.0]);
     drop(y);
-    // Freed without a backward pass, too.
+    // Dropping it without a backward pass works, too.
     drop(chain()?);
     Ok(())
 }
 
-/// `f` of two leaves, then `overwrite` of one of the tensors: backward must refuse.
+/// Asserts that backward refuses to run `f` of two leaves after one of the tensors was overwritten.
 fn refuses(name: &str, f: impl Fn(&Tensor, &Tensor) -> Result<Tensor>, overwritten: &str) {
     let device = twin();
     let make = |stream: u32| {
@@ -172,7 +172,7 @@ fn dropout_gradient_is_the_mask_of_the_forward_pass() -> Result<()> {
     let y = layer.forward_with(&x, &mut Mode::Train(&mut Rng::new(7)))?;
     y.backward_with(&Tensor::full(&device, 1.0, &[1000])?)?;
     let mask = y.to_vec()?;
-    // Of ones the result is the mask itself.
+    // For an input of ones, the result is the mask itself.
     assert_eq!(grad(&x), mask);
     let dropped = mask.iter().filter(|&&m| m == 0.0).count();
     assert!((200..400).contains(&dropped), "{dropped} of 1000 dropped at p = 0.3");

@@ -1,4 +1,4 @@
-//! Memory of files that unfold as far as they may.
+//! Memory use of files that expand as far as they are allowed to.
 
 use wgru::io::TensorFile;
 
@@ -39,7 +39,7 @@ fn safetensors_headers_stay_within_the_memory_of_their_file() {
     }
 }
 
-/// Small files that unfold as far as they may, or are refused just before.
+/// Small files that expand as far as they are allowed to, or are refused just before.
 #[test]
 fn small_files_stay_within_the_memory_that_is_allowed() {
     let bytes_of = |n: usize| npy(&header("|u1", &format!("({n},)")), &vec![0; n]);
@@ -58,7 +58,7 @@ fn small_files_stay_within_the_memory_that_is_allowed() {
     let array = bytes_of(200_000);
     let parts: Vec<_> = parts.iter().map(|name| deflated(name, &array)).collect();
     assert!(hold("arrays one after the other", &zip(&parts)), "what is gone was given back");
-    // Half precision and bytes, stored: what real files hold.
+    // Uncompressed half precision and bytes, as real files hold them.
     assert!(hold("half precision", &npy(&header("<f2", "(20000000,)"), &vec![0; 40_000_000])));
     assert!(hold("bytes", &bytes_of(40_000_000)));
     let names: Vec<String> = (0..60_000).map(|k| format!("{k}.npy")).collect();
@@ -69,7 +69,7 @@ fn small_files_stay_within_the_memory_that_is_allowed() {
     let array = npy(&header(&format!("<U{}", text.len()), "()"), &wide);
     hold("texts of an archive", &zip(&[deflated("__metadata__.npy", &array)]));
     hold("more room for texts", &zip(&[stored("__metadata__.npy", &array)]));
-    // Pickles of what takes the most memory: the stack, marks, the memo, dicts, texts as keys.
+    // Pickles with the elements that take the most memory: the stack, marks, the memo, dicts, and keys.
     let pickle = |program: &[u8]| zip(&[deflated("a/data.pkl", program), stored("a/data/0", &[0; 64])]);
     for n in [100_000usize, 200_000, 500_000] {
         for (what, part) in

@@ -1,4 +1,4 @@
-//! Files of other kinds than the one asked for.
+//! Files of a different kind than the one asked for.
 
 use wgru::io::TensorFile;
 

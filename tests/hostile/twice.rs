@@ -1,4 +1,4 @@
-//! Files that hold one thing twice, or lost one.
+//! Files that hold something twice, or that lost a part.
 
 use super::zip::{stored, zip};
 use super::{ARRAYS, COMPRESSED, KERAS, LEGACY, STATE, header, npy, read, refused, tensor, torch};
@@ -17,7 +17,7 @@ fn what_stands_twice_is_refused() {
         format!(r#"{{"__metadata__":{{"k":"1","k":"2"}},"a":{},"b":{}}}"#, entry(0), entry(1)),
         format!(r#"{{"__metadata__":{{}},"a":{},"b":{},"__metadata__":{{"k":"1"}}}}"#, entry(0), entry(1)),
     ] {
-        // Without data where both would be the same byte.
+        // No data where both tensors would share the same byte.
         let data = if json.contains("[1,2]") || json.contains("[0,2]") { 2 } else { 1 };
         let error = read(&json, &file(&json, data)).expect_err(&json).to_string();
         assert!(error.contains("twice") || error.contains("one by one"), "{json}: {error}");
@@ -55,7 +55,7 @@ fn what_stands_twice_is_refused() {
     let good = dict(&[(&text(""), &tensor(1)), (&a, &inner), (&text(".x"), &dict(&[(&b, &tensor(2))]))]);
     let good = read("good", &torch(&[b"\x80\x02", &good[..], b"."].concat())).expect("three tensors");
     assert_eq!(good.names().collect::<Vec<_>>(), ["", ".x.b", "a.b"]);
-    // One storage as elements of two types.
+    // One storage used with two element types.
     let other: Vec<u8> = super::tensor(b"K\0", b"K\x02\x85", b"K\x01\x85");
     let at = other.windows(12).position(|w| w == b"FloatStorage").expect("its type");
     let other = [&other[..at], b"LongStorage", &other[at + 12..]].concat();
@@ -91,7 +91,7 @@ fn archives_that_lost_members_are_refused() {
             "",
         );
     }
-    // The first entry of the directory is skipped, and everything else says so too.
+    // The directory skips its first entry, and all counts and sizes agree with that.
     let end = two.len() - 22;
     let entry = 46 + "a.npy".len() as u32;
     let mut first = two.clone();
@@ -102,7 +102,7 @@ fn archives_that_lost_members_are_refused() {
         first[end + at..end + at + 2].copy_from_slice(&1u16.to_le_bytes());
     }
     refused("the first member", &first, "lost a member");
-    // A member before the first, one between two, one before the directory.
+    // A member before the first, one between two, and one before the directory.
     let body = zip(&[stored("a.npy", &array(1))]);
     let body = &body[..body.len() - 22 - entry as usize];
     let mut shifted = [body, &two[..]].concat();

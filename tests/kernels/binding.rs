@@ -1,4 +1,4 @@
-//! What a device refuses to bind, and dispatches that are folded along y.
+//! Bindings that a device refuses, and dispatches that wrap along y.
 
 use wgru::kernels::{Fill, Gather, Unary, UnaryOp};
 use wgru::{Device, Error, Tensor};
@@ -43,7 +43,7 @@ fn run_refuses_a_tensor_that_is_written_twice(device: &Device) {
     use wgru::kernels::Sgd;
 
     let (device, (done, outcome)) = (device.clone(), mpsc::channel());
-    // On its own thread, so that a lock that is never granted is a failure and no hang.
+    // On a separate thread, so that a deadlock fails the test instead of hanging it.
     std::thread::spawn(move || {
         let (grad, w, status) = (tensor(&device, 8), tensor(&device, 8), tensor(&device, 1));
         let sgd = Sgd { len: 8, lr: 0.1, first: 1, ..Sgd::default() };
@@ -60,13 +60,13 @@ fn run_refuses_a_tensor_of_another_device(device: &Device) {
 }
 
 fn run_reads_one_tensor_by_two_names(device: &Device) {
-    // The words of 0 are an index of 0, so a table of zeros may be its own index.
+    // The word 0 is also the index 0, so a table of zeros may be its own index.
     let zeros = buffer(device, &[0.0; 4]);
     let [out] = run(device, &Gather { rows: 4, width: 1, table_rows: 4 }, [&zeros, &zeros]);
     assert_eq!(out, [0.0; 4]);
 }
 
-/// 32,768 workgroups of 64 lie along x; the next element is the first of the second row of workgroups.
+/// 32,768 workgroups of 64 fit along x; the next element is the first of the second row of workgroups.
 const FOLD: usize = 32_768 * 64;
 
 fn unary_reaches_past_the_fold_of_the_dispatch(device: &Device) {

@@ -1,5 +1,5 @@
-//! The cells of the plan of single steps, and their backwards: `rnn_cell`, `gru_cell`, `lstm_cell`. What a step may not
-//! read is NaN, and so is what it may not write.
+//! The cells of the *steps* plan and their backward kernels: `rnn_cell`, `gru_cell`, `lstm_cell`. Inputs that a step
+//! must not read are NaN, and outputs that it must not write must stay NaN.
 
 use wgru::kernel::Kernel;
 use wgru::kernels::{CellStep, GruCell, GruCellBackward, LstmCell, LstmCellBackward, RnnCell, RnnCellBackward};
@@ -10,11 +10,11 @@ use crate::reference::recurrent::activate;
 use crate::reference::{differences, dot, narrow, wide};
 use crate::{buffer, indices, on_every_backend, poison, read};
 
-/// One activation of sums of a few values; the differences in f64 are exact to 1e-9.
+/// One activation of sums of a few values; the differences in f64 are accurate to 1e-9.
 const CELL: f64 = 2e-6;
-/// Not asked for.
+/// Expected value of an element that is not checked.
 const ANY: f64 = f64::INFINITY;
-/// Not written.
+/// Expected value of an element that must not be written.
 const UNTOUCHED: f64 = f64::NAN;
 
 on_every_backend![
@@ -27,7 +27,7 @@ on_every_backend![
     cell_comparison_tells_the_flags_apart,
 ];
 
-/// By number, as the kernels take them.
+/// By number, as in the kernels.
 const ACTIVATIONS: [Activation; 11] = [
     Activation::Sigmoid,
     Activation::Tanh,
@@ -65,7 +65,8 @@ struct Case {
 const SHAPES: [[u32; 6]; 5] =
     [[1, 1, 1, 1, 0, 0], [3, 2, 3, 1, 1, 1], [3, 5, 17, 2, 0, 2], [2, 3, 67, 2, 0, 0], [4, 2, 130, 1, 0, 3]];
 
-/// A unit of the cell: from the inputs `[x_g.., a_g.., h or c, p_i, p_f, p_o]` to what `saved` holds, slopes aside.
+/// Computes one unit of the cell: from the inputs `[x_g.., a_g.., h or c, p_i, p_f, p_o]` to the values in `saved`,
+/// without slopes.
 fn unit(case: &Case, v: &[f64]) -> Vec<f64> {
     let gates = case.cell.gates();
     let (x, a, old, peep) = (&v[..gates], &v[gates..2 * gates], v[2 * gates], &v[2 * gates + 1..]);
@@ -91,7 +92,7 @@ fn unit(case: &Case, v: &[f64]) -> Vec<f64> {
     }
 }
 
-/// Slopes of the gates at their pre-activations and, of an LSTM, of the cell state's activation.
+/// Slopes of the gates at their pre-activations and, for an LSTM, of the cell state's activation.
 fn slopes(case: &Case, v: &[f64], values: &[f64]) -> Vec<f64> {
     let gates = case.cell.gates();
     let bound = case.bound();
@@ -152,7 +153,7 @@ impl Case {
             step,
             out: hidden,
             width,
-            // Rows longer than needed: what lies behind belongs to nobody.
+            // The rows are longer than needed; the extra elements must stay untouched.
             saved_row: saved * hidden + 3,
             gates_row: d_gates * hidden + 2,
             save: 1,
@@ -164,7 +165,7 @@ impl Case {
         Self { cell, p }
     }
 
-    /// With the activations from number `first` on, one a gate.
+    /// With the activations from number `first` on, one per gate.
     fn with_activations(self, first: usize) -> Self {
         let mut p = self.p;
         for g in 0..5 {
@@ -192,7 +193,7 @@ impl Case {
         d == 1 || self.p.reverse == 1
     }
 
-    /// Time of step `step` of direction `d`, and the slot of the state before it.
+    /// Time of the step-th step of direction `d`, and the slot of the state before it.
     fn time(&self, d: usize, step: usize) -> (usize, usize) {
         let steps = self.size()[0];
         if self.is_reverse(d) { (steps - 1 - step, steps - step) } else { (step, step) }
@@ -211,7 +212,7 @@ impl Case {
         ((d * steps + t) * batch + row) * width as usize
     }
 
-    /// First element of a row of `saved`, which may hold one step only.
+    /// First element of a row of `saved`, which may hold only one step.
     fn at_saved(&self, d: usize, t: usize, row: usize) -> usize {
         let [_, batch, ..] = self.size();
         match self.p.save {
@@ -220,14 +221,14 @@ impl Case {
         }
     }
 
-    /// Place of what the LSTM's cell state, or else the state, was before a step.
+    /// Index of a row's old state: the LSTM's cell state, or else the state.
     fn at_old(&self, d: usize, slot: usize, row: usize) -> usize {
         let [steps, batch, ..] = self.size();
         let out = if self.cell == Cell::Lstm { self.p.out as usize } else { 0 };
         ((d * (steps + 1) + slot) * batch + row) * self.p.width as usize + out
     }
 
-    /// Everything that step `step` may read; the rest is NaN.
+    /// Returns data in which everything that step `step` may read is set, and the rest is NaN.
     fn data(&self, step: usize) -> Data {
         let [steps, batch, h, directions] = self.size();
         let gates = self.cell.gates();
@@ -258,7 +259,7 @@ impl Case {
         x.chain(a).chain([old]).chain(peep).map(f64::from).collect()
     }
 
-    /// `fresh` and `saved` after a whole step (both halves).
+    /// Expected `fresh` and `saved` after a whole step (both halves).
     fn want(&self, data: &Data, step: usize) -> [Vec<f64>; 2] {
         let [steps, batch, h, directions] = self.size();
         let slots = if self.p.save == 1 { steps } else { 1 };
@@ -292,7 +293,7 @@ impl Case {
         [fresh, saved]
     }
 
-    /// `fresh` and `saved` by the kernel, the reset-before GRU by its halves.
+    /// Runs the kernel, for the reset-before GRU as two halves. Returns `fresh` and `saved`.
     fn forward(&self, device: &Device, data: &Data) -> [Vec<f32>; 2] {
         let [x, rec, state, peephole] = [&data.x, &data.rec, &data.state, &data.peephole].map(|v| buffer(device, v));
         let (p, [fresh, saved]) = (self.p, self.want_lens().map(|n| poison(device, n)));
@@ -326,21 +327,21 @@ impl Case {
         }
     }
 
-    /// The backward of the step that comes `p.step`-th from the end: `d_gates` and `carry`.
+    /// Checks `d_gates` and `carry` of the backward kernel for the step that is `p.step`-th from the end.
     #[track_caller]
     fn check_backward(&self, device: &Device) {
         let [steps, batch, h, directions] = self.size();
         let (p, step) = (self.p, steps - 1 - self.p.step as usize);
         let data = self.data(step);
         let [_, saved] = self.want(&data, step);
-        // What was not asked for of the forward pass is not read backward either.
+        // Elements of `saved` that forward does not determine must not be read by backward either.
         let saved: Vec<f32> = narrow(&saved).into_iter().map(|v| if v.is_infinite() { f32::NAN } else { v }).collect();
         let (width, out) = (p.width as usize, p.out as usize);
         let words: Vec<u32> = (0..(steps * batch) as u32).map(|i| 62 | !mix(i).is_multiple_of(4) as u32).collect();
         let (one, offset) = (directions * batch * width, if self.cell == Cell::Lstm { out } else { 0 });
         let projects = self.cell == Cell::Lstm && out != h;
         let d_fresh = fill(7, one, 1.0);
-        // The gradient of m = o⊙s is d_fresh itself where there is no projection.
+        // Without a projection, the gradient of m = o⊙s is d_fresh itself.
         let d_out_row = if projects { h } else { width };
         let d_out = if projects { fill(8, directions * batch * h, 1.0) } else { d_fresh.clone() };
         let start: Vec<f32> = fill(9, 2 * one, 1.0);
@@ -362,16 +363,16 @@ impl Case {
             } else {
                 let inputs = self.inputs(&data, step, [d, row, j]);
                 let gates = self.cell.gates();
-                // The gradient of c; the kernel leaves that of h through r in its place.
+                // The gradient of c, which the kernel replaces with the gradient of h through r.
                 let qj = q_values[of_row * h + j] as f64;
                 let dh = d_fresh[of_row * width + offset + j] as f64;
                 let dm = d_out[of_row * d_out_row + j] as f64;
-                // What the step gives, by the weights with which it counts.
+                // Differences of the step's results, weighted with their gradients.
                 let all = differences(std::slice::from_ref(&inputs), |v| {
                     let values = unit(self, &v[0]);
                     match self.cell {
                         Cell::Rnn => dh * values[0],
-                        // Of the halves: h̃ with c held, and c alone by q.
+                        // For halves: h̃ with c held constant, plus c weighted with q.
                         Cell::Gru if p.half == 1 => dh * values[4] + qj * values[3],
                         Cell::Gru => dh * values[4],
                         _ => dot(&[dh, dm], &[values[6], values[5]]),
@@ -380,7 +381,7 @@ impl Case {
                 .remove(0);
                 let mut g: Vec<f64> = all[..gates].to_vec();
                 match self.cell {
-                    // With reset before, a_n has the gradient of x_n; the fourth part is not asked for.
+                    // With reset before, a_n has the gradient of x_n; the fourth part is not checked.
                     Cell::Gru => g.push(if p.half == 0 { all[2 * gates - 1] } else { ANY }),
                     Cell::Lstm if p.peephole == 1 => g.extend(&all[2 * gates + 1..2 * gates + 4]),
                     _ => {}
@@ -416,7 +417,7 @@ impl Case {
         .expect("run");
         let mut got_carry = read(&carry);
         if p.half == 1 {
-            // The candidate's part of the state's gradient goes the way of the product's.
+            // `q` holds the part of the state's gradient that passes through the reset gate.
             for (i, (after, before)) in read(&q).iter().zip(&q_values).enumerate() {
                 let valid = words[self.time(i / h / batch, step).0 * batch + i / h % batch] & 1 == 1;
                 got_carry[i] += if valid { *after } else { after - before };
@@ -435,7 +436,7 @@ impl Case {
     }
 }
 
-/// Compares what is wanted; what is to stay untouched is NaN.
+/// Compares the expected values; elements expected to be NaN must be untouched.
 #[track_caller]
 fn assert_written(what: &str, got: &[f32], want: &[f64]) {
     assert_eq!(got.len(), want.len(), "{what}: length");
@@ -458,7 +459,7 @@ fn infinite_sums_are_clipped_only_where_there_is_a_clip(device: &Device) {
     let inf = f32::INFINITY;
     for (clip, bound) in [(0.0, inf), (2.5, 2.5), (f32::MAX, f32::MAX)] {
         let case = Case::new(Cell::Rnn, [1, 1, 4, 1, 0, 0]);
-        // Leaky: both signs are seen.
+        // LeakyReLU with α = 1 is the identity, so both signs are visible.
         let p = CellStep { kinds: [4, 0, 0, 0], alphas: [1.0; 4], clip, ..case.p };
         let (x, rec) = (buffer(device, &[inf, -inf, f32::NAN, 1.5]), buffer(device, &[0.0; 4]));
         let [fresh, saved] = crate::run(device, &RnnCell(p), [&x, &rec]);
@@ -485,7 +486,7 @@ fn lstm_cell_matches_f64_equations(device: &Device) {
         for flags in 0..16 {
             let [peephole, coupled, clips, projects] = [0, 1, 2, 3].map(|bit| flags >> bit & 1);
             let case = Case::new(Cell::Lstm, shape);
-            // A projection is narrower than the cell state or, once, wider.
+            // A projection is narrower than the cell state or, in one case, wider.
             let out = match (projects, shape[2]) {
                 (0, hidden) => hidden,
                 (_, 3) => 5,
@@ -508,7 +509,7 @@ fn cells_match_with_every_activation(device: &Device) {
     }
 }
 
-/// A NaN in any gate's input, or in the state, is one in that unit of the output, and in no other.
+/// A NaN in any gate's input, or in the state, makes that unit of the output NaN, and no other.
 fn cells_pass_nan_on(device: &Device) {
     for cell in [Cell::Rnn, Cell::Gru, Cell::Lstm] {
         for first in 0..ACTIVATIONS.len() {
@@ -528,7 +529,7 @@ fn cells_pass_nan_on(device: &Device) {
     }
 }
 
-/// The negative control: numbers of other flags are rejected.
+/// Negative control: results for different flags are rejected.
 fn cell_comparison_tells_the_flags_apart(device: &Device) {
     let lstm = Case::new(Cell::Lstm, [2, 3, 17, 1, 0, 0]);
     let gru = Case::new(Cell::Gru, [2, 3, 17, 1, 0, 0]);
@@ -548,7 +549,7 @@ fn cell_comparison_tells_the_flags_apart(device: &Device) {
     }
 }
 
-/// A kernel that is asked for nothing it can do says so.
+/// A kernel reports parameters for which it is undefined.
 #[test]
 fn cells_refuse_parameters_without_meaning() {
     let p = Case::new(Cell::Lstm, [2, 3, 4, 1, 0, 0]).p;

@@ -1,4 +1,4 @@
-//! The comparison itself: what it must refuse.
+//! The comparison itself: what it must reject.
 
 use crate::common::{assert_close, relative_error};
 

@@ -1,4 +1,4 @@
-//! The windows of a convolution over time, and what flows back through them.
+//! The windows of a convolution over time, and their gradient.
 
 use wgru::Device;
 use wgru::kernels::{Fold, Unfold};
@@ -7,7 +7,7 @@ use crate::common::{assert_close, fill};
 use crate::reference::conv::Conv;
 use crate::{buffer, on_every_backend, run};
 
-/// A sum of up to five numbers in f32.
+/// A sum of up to five f32 numbers.
 const SUM: f64 = 2e-7;
 
 on_every_backend![unfold_moves_every_element_to_its_windows, fold_adds_up_what_the_windows_took];
@@ -18,7 +18,7 @@ const CASES: [[usize; 8]; 6] = [
     [5, 2, 3, 1, 3, 1, 1, 1],
     [11, 3, 4, 2, 3, 2, 0, 2],
     [7, 2, 6, 6, 5, 3, 4, 1],
-    [4, 1, 3, 3, 2, 1, 6, 3], // whole windows in the padding
+    [4, 1, 3, 3, 2, 1, 6, 3], // whole windows within the padding
     [40, 2, 6, 3, 3, 1, 1, 1],
 ];
 
@@ -31,7 +31,7 @@ fn cases() -> impl Iterator<Item = (Conv, Unfold)> {
     })
 }
 
-/// Where each element of `x` goes: `(x, windows)`.
+/// Pairs of indices `(x, windows)`: the source and the destination of each element of the windows.
 fn moves(conv: &Conv) -> Vec<[usize; 2]> {
     let (width, outputs) = (conv.input / conv.groups, conv.outputs());
     let mut all = Vec::new();

@@ -9,9 +9,9 @@ use crate::reference::dense::log_softmax;
 use crate::reference::{narrow, wide};
 use crate::{buffer, indices, on_every_backend, run};
 
-/// Logarithms of up to 100 rounded steps, each relative to its maximum.
+/// Logarithms of up to 100 rounded steps, each normalized by its maximum.
 const LOSS: f64 = 5e-7;
-/// Shares of paths: the rounding of up to 100 steps from either side.
+/// Path shares, with the rounding of up to 100 steps in each direction.
 const SHARE: f64 = 2e-5;
 
 on_every_backend![
@@ -23,7 +23,7 @@ on_every_backend![
     ctc_gives_nan_for_a_label_past_the_classes,
 ];
 
-/// A batch, with its steps and labels by sequence.
+/// A batch, with the number of steps and labels per sequence.
 struct Case {
     p: Ctc,
     log_probs: Vec<f32>,
@@ -32,7 +32,7 @@ struct Case {
 }
 
 impl Case {
-    /// Labels that often repeat; every sequence shorter than the one before.
+    /// Labels repeat often, and every sequence is shorter than the previous one.
     fn new([steps, batch, classes, labels]: [u32; 4], blank: u32) -> Self {
         let p = Ctc { steps, batch, classes, labels, blank, zero_infinity: 0 };
         let logits = wide(&fill(1, (steps * batch * classes) as usize, 3.0));
@@ -47,7 +47,7 @@ impl Case {
             Self::new([1, 1, 2, 1], 0),
             Self::new([9, 4, 3, 3], 1),
             Self::new([12, 3, 5, 4], 4),
-            Self::new([100, 2, 4, 40], 0), // 81 positions: past one workgroup
+            Self::new([100, 2, 4, 40], 0), // 81 positions: more than one workgroup
         ];
         assert!(all.iter().any(|case| (0..case.batch()).any(|b| case.labels(b).is_empty())));
         all.into()
@@ -72,7 +72,7 @@ impl Case {
         (0..self.steps(b)).map(|t| row(t).iter().map(|&v| (v as f64).exp()).collect()).collect()
     }
 
-    /// `f` of each sequence.
+    /// Returns `f` of each sequence.
     fn each<T>(&self, f: impl Fn(usize, Sequence) -> T) -> Vec<T> {
         let one =
             |b| f(b, Sequence { p: &self.probabilities(b), labels: &self.labels(b), blank: self.p.blank as usize });
@@ -99,7 +99,7 @@ impl Case {
         dx
     }
 
-    /// The rows `[t][b][..positions]` of a buffer that are within the steps; all others must be untouched.
+    /// Returns the rows `[t][b][..positions]` of a buffer within the sequence's steps; all others must be untouched.
     fn rows(&self, values: &[f32], b: usize) -> Vec<Vec<f32>> {
         let positions = 2 * self.labels(b).len() + 1;
         let row = |t: usize| &values[self.p.row_at(t, b)..][..self.p.width()];
@@ -164,7 +164,7 @@ fn ctc_gradient_matches_f64(device: &Device) {
 }
 
 fn ctc_without_a_path_is_infinite_or_zero(device: &Device) {
-    // Two equal labels need three steps; sequence 0 has two, and sequence 2 none at all.
+    // Two equal labels need three steps, but sequence 0 has two and sequence 2 has none.
     for zero_infinity in [0, 1] {
         let mut case = Case::new([4, 3, 3, 2], 0);
         case.p.zero_infinity = zero_infinity;
@@ -183,7 +183,7 @@ fn ctc_without_a_path_is_infinite_or_zero(device: &Device) {
                 _ => assert_eq!(*v, 0.0, "{dx:?}"),
             }
         }
-        // Without steps and labels there is one path, of probability 1.
+        // Without steps and labels there is exactly one path, with probability 1.
         case.lengths = vec![2, 4, 0, 0, 0, 0];
         assert_eq!(case.alpha(device)[1][2], 0.0);
     }

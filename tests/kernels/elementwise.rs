@@ -7,11 +7,11 @@ use crate::common::{assert_close, fill};
 use crate::reference::{elementwise as reference, narrow, wide};
 use crate::{LENGTHS, bits, buffer, on_every_backend, run};
 
-/// One rounding of each of a few operations.
+/// One rounding in each of a few operations.
 const ARITHMETIC: f64 = 2e-7;
-/// `exp` within 3 units in the last place by WGSL's rule, then a quotient.
+/// `exp` within the 3 ulp that WGSL allows, then a quotient.
 const ACTIVATION: f64 = 4e-7;
-/// `exp` of ±3 within 9 units in the last place by WGSL's rule, twice where it is squared.
+/// `exp` of ±3 within the 9 ulp that WGSL allows, doubled where it is squared.
 const EXP: f64 = 1.1e-6;
 
 on_every_backend![
@@ -41,7 +41,7 @@ fn tolerance(op: UnaryOp) -> f64 {
     }
 }
 
-/// Arguments of an operation: both signs, but not for the root and the logarithm.
+/// Arguments for an operation: of both signs, except for the square root and the logarithm.
 fn arguments(op: UnaryOp, len: usize, scale: f32) -> Vec<f32> {
     let x = fill(op as u32, len, scale);
     if matches!(op, UnaryOp::Sqrt | UnaryOp::Log) { x.iter().map(|v| v.abs() + 0.01).collect() } else { x }
@@ -61,7 +61,7 @@ fn unary_matches_f64(device: &Device) {
 fn unary_backward_matches_f64(device: &Device) {
     for op in UnaryOp::ALL {
         for (len, alpha) in LENGTHS.into_iter().zip([1.25, -0.5, 0.75, 2.0, -1.0]) {
-            // Further out the slopes of σ and tanh are lost in the rounding of y, from which they are computed.
+            // Further out, the slopes of σ and tanh vanish in the rounding of y, from which they are computed.
             let (x, dy) = (arguments(op, len, 2.0), fill(21, len, 2.0));
             let y = narrow(&wide(&x).iter().map(|&v| reference::unary(op, alpha as f64, v)).collect::<Vec<_>>());
             let kernel = UnaryBackward { len: len as u32, op: op as u32, alpha };
@@ -99,7 +99,7 @@ fn unary_stays_in_range_for_large_arguments(device: &Device) {
     assert_eq!(of(UnaryOp::Softplus)[1..3], x[1..3]);
     assert_eq!(of(UnaryOp::Softsign)[1], 1.0);
 
-    // The target −1 makes the loss softplus(x) + x, and keeps 0·∞ out of it.
+    // With the target −1 the loss is softplus(x) + x, without a term 0·∞.
     let kernel = Loss { len, kind: LossKind::BceWithLogits as u32, delta: 0.0 };
     let target = buffer(device, &vec![-1.0; x.len()]);
     let [loss] = run(device, &kernel, [&buffer(device, &x), &target]);
@@ -132,20 +132,20 @@ fn binary_broadcasts_as_f64(device: &Device) {
     }
 }
 
-/// Extents as four axes.
+/// Extents padded to four axes.
 fn four(dims: &[usize]) -> [u32; 4] {
     let padded = [&vec![1; 4 - dims.len()], dims].concat();
     std::array::from_fn(|axis| padded[axis] as u32)
 }
 
-/// Strides as four axes, 0 where the extent is 1.
+/// Strides padded to four axes; 0 where the extent is 1.
 fn strides(dims: &[usize]) -> [u32; 4] {
     let dims = four(dims);
     std::array::from_fn(|axis| if dims[axis] == 1 { 0 } else { dims[axis + 1..].iter().product() })
 }
 
 fn dropout_draws_the_mask_of_threefry(device: &Device) {
-    // Known answers of Random123 (`kat_vectors`, threefry2x32, 20 rounds).
+    // Known answers from Random123 (`kat_vectors`, threefry2x32, 20 rounds).
     assert_eq!(reference::threefry([0, 0], [0, 0]), 0x6b20_0159);
     assert_eq!(reference::threefry([0x1319_8a2e, 0x0370_7344], [0x243f_6a88, 0x85a3_08d3]), 0xc492_3a9c);
 
@@ -159,7 +159,7 @@ fn dropout_draws_the_mask_of_threefry(device: &Device) {
         let want: Vec<f32> = x.iter().enumerate().map(|(i, v)| if kept(i) { v * scale } else { 0.0 }).collect();
         assert_eq!(y, want, "{len} elements, p = {p}");
         if len > 10_000 {
-            // Six standard deviations of the share of 20,001 draws.
+            // Six standard deviations of the dropped share in `len` draws.
             let share = y.iter().filter(|&&v| v == 0.0).count() as f64 / len as f64;
             assert!((share - p).abs() <= 6.0 * (p * (1.0 - p) / len as f64).sqrt(), "{share} dropped, not {p}");
         }

@@ -1,4 +1,4 @@
-//! The GRU backward: the chain, the whole sequence, and the reference itself.
+//! The GRU's backward pass: the chain, the whole sequence, and the reference itself.
 
 use wgru::Device;
 use wgru::kernels::{GruResetBackward, GruStepBackward};
@@ -11,9 +11,9 @@ use crate::{bits, buffer, on_every_backend, poison, read};
 
 /// Sums of up to 512 products over up to five steps.
 const GRU_BACKWARD: f64 = 1.2e-6;
-/// One product of `U_n` alone, in a batch of few values of which the largest is small.
+/// One product with `U_n` alone, in a batch of few values, the largest of which is small.
 const RESET_BACKWARD: f64 = 2e-6;
-/// Of a central difference in f64.
+/// Error of a central difference in f64.
 const DIFFERENCE: f64 = 1e-8;
 
 on_every_backend![
@@ -106,7 +106,7 @@ fn gru_reset_backward_writes_the_reset_gate_only(device: &Device) {
     }
 }
 
-/// The negative control: a gradient off by a thousandth in one element is rejected.
+/// Negative control: a gradient with an error of one thousandth in one element is rejected.
 fn gru_backward_comparison_rejects_another_gradient(device: &Device) {
     let case = &cases()[6];
     let data = case.data();
@@ -118,7 +118,8 @@ fn gru_backward_comparison_rejects_another_gradient(device: &Device) {
     assert!(relative_error(&d_gates, &want.d_gates) > 100.0 * GRU_BACKWARD);
 }
 
-/// The reference: its back-propagation is the central difference of its forward pass, of the loss Σ y·dy + Σ h_n·dh_n.
+/// Checks the reference's backward pass against central differences of its forward pass, for the loss Σ y·dy + Σ
+/// h_n·dh_n.
 #[test]
 fn gru_reference_backward_is_the_central_difference() {
     for case in cases().into_iter().filter(|case| case.p.hidden <= 17) {

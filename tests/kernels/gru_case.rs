@@ -1,4 +1,5 @@
-//! Data of a GRU run, and what the reference makes of it. Index arithmetic is written out again here.
+//! Data of a GRU run and the reference's results. The index arithmetic is intentionally written independently of the
+//! crate.
 
 use wgru::kernels::{
     GruCandidate, GruGates, GruResetBackward, GruSequence, GruSequenceBackward, GruStep, GruStepBackward, Plain, Stored,
@@ -10,7 +11,7 @@ use crate::reference::gru::{Recurrent, Step, pack, times};
 use crate::reference::{narrow, wide};
 use crate::{buffer, indices, poison, read};
 
-/// `n` values of which those of padded steps are not asked for: they are NaN in what is wanted.
+/// Expected value of an element that is not checked.
 const ANY: f64 = f64::NAN;
 
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ const SHAPES: [[u32; 5]; 9] = [
     [2, 2, 256, 1, 0],
 ];
 
-/// All shapes with both forms of the reset gate; the lengths of a batch are mixed, and include a whole sequence.
+/// All shapes with both forms of the reset gate. The lengths in a batch vary, and include a full-length sequence.
 pub fn cases() -> Vec<Case> {
     let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], reset_before: u32| {
         let length = |row: u32| if row == batch / 2 { steps } else { 1 + mix(row + 7 * batch) % steps };
@@ -53,7 +54,7 @@ pub fn cases() -> Vec<Case> {
     SHAPES.into_iter().flat_map(|shape| [0, 1].map(|reset_before| case(shape, reset_before))).collect()
 }
 
-/// What goes in, with the gradients that come back.
+/// Inputs of a run, and the gradients of its outputs.
 pub struct Data {
     pub x: Vec<f32>,
     pub u: Vec<Vec<f32>>,
@@ -63,7 +64,7 @@ pub struct Data {
     pub dh_n: Vec<f32>,
 }
 
-/// What comes out.
+/// Expected results.
 pub struct Want {
     pub state: Vec<f64>,
     pub y: Vec<f64>,
@@ -81,19 +82,19 @@ impl Case {
         d == 1 || self.p.reverse == 1
     }
 
-    /// Place of a row in `[D, T, B, gates·H]`.
+    /// Index of a row in `[D, T, B, gates·H]`.
     pub fn at_gates(&self, d: usize, t: usize, row: usize, gates: usize) -> usize {
         let [steps, batch, h, _] = self.size();
         (d * steps * batch + t * batch + row) * gates * h
     }
 
-    /// Place of a row in `[D, T + 1, B, H]`.
+    /// Index of a row in `[D, T + 1, B, H]`.
     pub fn at_state(&self, d: usize, slot: usize, row: usize) -> usize {
         let [steps, batch, h, _] = self.size();
         (d * (steps + 1) * batch + slot * batch + row) * h
     }
 
-    /// Place of a direction's row in `[T, B, D·H]`.
+    /// Index of a direction's row in `[T, B, D·H]`.
     pub fn at_y(&self, d: usize, t: usize, row: usize) -> usize {
         let [_, batch, h, directions] = self.size();
         (t * batch + row) * directions * h + d * h
@@ -109,7 +110,7 @@ impl Case {
         t < self.lengths[row] as usize
     }
 
-    /// One word a step: 1 where it counts.
+    /// One word per step: 1 if it is valid.
     pub fn marks(&self) -> Vec<u32> {
         let [steps, batch, ..] = self.size();
         (0..steps * batch).map(|i| self.is_valid(i / batch, i % batch) as u32).collect()
@@ -131,19 +132,19 @@ impl Case {
         }
     }
 
-    /// One direction of the reference.
+    /// The reference for one direction.
     pub fn recurrent(&self, data: &Data, d: usize) -> Recurrent {
         let (u, bias) = (wide(&data.u[d]), wide(&data.bias[d]));
         Recurrent { hidden: self.size()[2], u, bias, reset_before: self.p.cell == 1 }
     }
 
-    /// The packed weights of all directions.
+    /// Packs the weights of all directions.
     pub fn packed(&self, data: &Data, transposed: bool) -> Vec<f32> {
         let h = self.size()[2];
         data.u.iter().zip(&data.bias).flat_map(|(u, bias)| pack(h, u, bias, transposed)).collect()
     }
 
-    /// `state` before the first step: the first state of each direction, the rest NaN.
+    /// Returns `state` before the first step: the first state of each direction, NaN elsewhere.
     pub fn start(&self, data: &Data) -> Vec<f32> {
         let [steps, batch, h, directions] = self.size();
         let mut state = vec![f32::NAN; directions * (steps + 1) * batch * h];
@@ -189,7 +190,8 @@ impl Case {
         want
     }
 
-    /// Forward by chain or in one dispatch: `state`, `y`, `saved`. Padded steps of `x` are NaN, for nobody asks them.
+    /// Runs forward by chain or in one dispatch. Returns `state`, `y` and `saved`. Padded steps of `x` are NaN, since
+    /// they must not matter.
     pub fn forward(&self, device: &Device, data: &Data, whole: bool) -> [Vec<f32>; 3] {
         self.forward_by::<f32>(device, data, &buffer(device, &self.packed(data, false)), whole)
     }
@@ -221,7 +223,7 @@ impl Case {
         [buffer(device, &data.x), buffer(device, &self.packed(data, false)), indices(device, &self.marks())]
     }
 
-    /// One step of the chain.
+    /// Runs one step of the chain.
     pub fn step<W: Stored>(&self, device: &Device, step: u32, reads: [&Tensor; 3], writes: [&Tensor; 3]) {
         let p = Plain { step, ..self.p };
         if self.p.cell == 1 {
@@ -232,8 +234,8 @@ impl Case {
         }
     }
 
-    /// `packed`, `marks`, `state`, `saved`, `dy`: what a forward pass left, by the reference. Padded steps are NaN
-    /// in `saved` and `dy`, for their gradient is nobody's.
+    /// Returns `packed`, `marks`, `state`, `saved` and `dy` after the reference's forward pass. Padded steps are NaN in
+    /// `saved` and `dy`, since they must not affect any gradient.
     pub fn backward_reads(&self, device: &Device, data: &Data, want: &Want) -> [Tensor; 5] {
         let mut dy = data.dy.clone();
         let h = self.size()[2];
@@ -247,7 +249,7 @@ impl Case {
         [packed, indices(device, &self.marks()), state, saved, buffer(device, &dy)]
     }
 
-    /// Backward by chain or in one dispatch: `d_gates`, and `carry` which holds `dh0`.
+    /// Runs backward by chain or in one dispatch. Returns `d_gates`, and `carry`, which holds `dh0`.
     pub fn backward(&self, device: &Device, data: &Data, reads: [&Tensor; 5], whole: bool) -> [Vec<f32>; 2] {
         let [steps, batch, h, directions] = self.size();
         let (d_gates, carry) =
@@ -271,18 +273,18 @@ impl Case {
     }
 }
 
-/// The carry before the first step backwards: `dh_n`, and nothing passed on by resets.
+/// The carry before the first backward step: `dh_n`, and no gradients from resets.
 pub fn carry_of(dh_n: &[f32]) -> Vec<f32> {
     [dh_n, &vec![0.0; dh_n.len()]].concat()
 }
 
-/// The state that a slot holds between two steps: padded steps repeat the last one, or the first in reverse.
+/// Returns the state in a slot between two steps. Padded steps repeat the last state, or the first one in reverse.
 fn state_in_slot<'a>(done: &'a [Step], first: &'a [f64], slot: usize, reverse: bool) -> &'a [f64] {
     let processed = if reverse { done.len().saturating_sub(slot) } else { slot.min(done.len()) };
     if processed == 0 { first } else { &done[processed - 1].h }
 }
 
-/// [`assert_close`] of what is asked for.
+/// [`assert_close`] restricted to the elements that are checked.
 #[track_caller]
 pub fn assert_known(what: &str, got: &[f32], want: &[f64], tolerance: f64) {
     assert_eq!(got.len(), want.len(), "{what}: length");

@@ -1,4 +1,4 @@
-//! The GRU forward: packing, the chain, the whole sequence.
+//! The GRU's forward pass: packing, the chain, the whole sequence.
 
 use wgru::Device;
 use wgru::kernels::{Pack, Plain};
@@ -9,7 +9,7 @@ use crate::reference::gru::pack;
 use crate::reference::wide;
 use crate::{bits, buffer, on_every_backend, poison, read, run, update};
 
-/// Sums of up to 256 products, whose error the gates' slopes (at most 1) do not enlarge, over up to five steps.
+/// Sums of up to 256 products over up to five steps; the gates' slopes (at most 1) do not amplify their error.
 const GRU: f64 = 2e-6;
 
 on_every_backend![
@@ -28,7 +28,7 @@ fn packing(hidden: usize, direction: u32, transposed: u32) -> Pack {
     Pack { hidden: hidden as u32, gates: 3, depth: hidden as u32, direction, transposed }
 }
 
-/// Any number of gates, and a depth that is not the width.
+/// Any number of gates, and a depth that differs from the width.
 fn pack_places_every_weight(device: &Device) {
     for (h, gates, depth) in [(1, 1, 1), (17, 4, 17), (3, 1, 12), (20, 1, 80), (5, 4, 7)] {
         let (u, bias) = (fill(1, gates * h * depth, 1.0), fill(2, gates * h, 1.0));
@@ -142,14 +142,14 @@ fn gru_keeps_no_gates_unless_asked(device: &Device) {
         let without = Case { p: Plain { save: 0, ..case.p }, ..case.clone() };
         for whole in [false, true] {
             let [want_state, want_y, _] = case.forward(device, &data, whole);
-            // The buffer of `saved` is no longer than its guard where nothing is kept.
+            // If nothing is saved, the buffer of `saved` consists of only its guard.
             let [state, y, _] = without.forward(device, &data, whole);
             assert_eq!((bits(&state), bits(&y)), (bits(&want_state), bits(&want_y)), "{case:?}");
         }
     }
 }
 
-/// The negative control: numbers of the other reset form are rejected.
+/// Negative control: results of the other reset form are rejected.
 fn gru_comparison_tells_the_reset_forms_apart(device: &Device) {
     for case in cases().into_iter().filter(|case| case.p.hidden > 1) {
         let data = case.data();

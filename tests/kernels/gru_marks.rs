@@ -1,4 +1,4 @@
-//! The fused kernels with marks of every kind: the GPU against the twins.
+//! The fused kernels with marks of every kind, the GPU compared with the twins.
 #![cfg(feature = "gpu")]
 
 use wgru::kernel::Kernel;
@@ -12,7 +12,7 @@ use crate::common::recurrent::{GRUS, OTHERS};
 use crate::common::{assert_close, fill, gpu, mix, twin};
 use crate::{buffer, indices, poison, read};
 
-/// Up to five steps, and `exp` of a shader.
+/// Up to five steps with a shader's `exp`.
 const STEPS: f64 = 4e-6;
 
 /// Steps, batch, hidden, directions, reverse.
@@ -48,7 +48,7 @@ fn packed(p: &Plain, transposed: bool) -> Vec<f32> {
     values
 }
 
-/// `state`, `y`, `saved`.
+/// Runs forward. Returns `state`, `y` and `saved`.
 fn forward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
     let is_gru = p.cell < 2;
     let ([x, _, _], [state, y, saved]) = if is_gru { GruSequence::new(*p).lens() } else { CellSequence(*p).lens() };
@@ -78,7 +78,7 @@ fn forward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
     writes.map(read).to_vec()
 }
 
-/// `d_gates`, `carry`.
+/// Runs backward. Returns `d_gates` and `carry`.
 fn backward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
     let is_gru = p.cell < 2;
     let lens = if is_gru { GruSequenceBackward(*p).lens() } else { CellSequenceBackward(*p).lens() };
@@ -104,7 +104,7 @@ fn backward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
     writes.map(read).to_vec()
 }
 
-/// Compares what the twin wrote. Only `saved`, the third output of forward, may hold steps that nobody writes.
+/// Compares what the twin wrote. Only `saved`, the third output of forward, may contain steps that are never written.
 #[track_caller]
 fn assert_same(what: &str, got: &[Vec<f32>], want: &[Vec<f32>]) {
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
@@ -123,7 +123,7 @@ fn assert_same(what: &str, got: &[Vec<f32>], want: &[Vec<f32>]) {
 
 type Pass = fn(&Device, &Plain, bool) -> Vec<Vec<f32>>;
 
-/// Both plans of the GPU against both of the twins; the other cells have one.
+/// Compares both plans of the twins and of the GPU with each other; cells other than the GRU have only one plan.
 fn agree(pass: Pass, cells: &[Cell]) {
     let Some(device) = gpu() else {
         eprintln!("SKIPPED marks of every kind: no adapter");

@@ -1,4 +1,4 @@
-//! Recurrent weights in fewer bits: packing, and the GRU forward on them against f64 on the weights as rounded.
+//! Low-precision recurrent weights: packing, and the GRU's forward pass against f64 on the rounded weights.
 
 use half::{bf16, f16};
 use wgru::kernels::{GruPackLow, Plain, Stored};
@@ -8,7 +8,7 @@ use crate::common::{fill, relative_error, twin};
 use crate::gru_case::{Case, Data, assert_known, cases};
 use crate::{bits, buffer, on_every_backend, poison, read, run, update};
 
-/// As for weights in f32: rounding them is not part of the error.
+/// As for f32 weights: the rounding of the weights is not part of the error.
 const GRU: f64 = 2e-6;
 
 on_every_backend![
@@ -20,12 +20,12 @@ on_every_backend![
     gru_of_fewer_bits_is_not_the_gru_of_f32,
 ];
 
-/// Bits of a weight.
+/// Bits per weight.
 fn width(format: usize) -> usize {
     [32, 16, 16, 8][format]
 }
 
-/// `U` `[3, H, H]`, `b_hh` `[3, H]` and the scales `[3, H]` of one direction of packed words.
+/// Unpacks one direction of packed words to `U` `[3, H, H]`, `b_hh` `[3, H]` and the scales `[3, H]`.
 fn unpack(format: usize, hidden: usize, packed: &[f32]) -> [Vec<f64>; 3] {
     let in_word = 32 / width(format);
     let words = hidden.div_ceil(in_word);
@@ -46,7 +46,7 @@ fn unpack(format: usize, hidden: usize, packed: &[f32]) -> [Vec<f64>; 3] {
     [weights.map(|(gate, unit, k)| weight(gate, unit, k)).collect(), row(words), row(words + 1)]
 }
 
-/// Weights over many powers of two, to below f16's normal numbers.
+/// Weights over many powers of two, down to f16 subnormals.
 fn weights(hidden: usize) -> Vec<f32> {
     let n = 3 * hidden * hidden;
     fill(1, n, 1.0).iter().zip(fill(3, n, 14.0)).map(|(v, power)| v * (power - 13.0).exp2()).collect()
@@ -78,7 +78,8 @@ fn gru_pack_low_rounds_to_the_nearest(device: &Device) {
     }
 }
 
-/// Halfway cases, signed zeros, the ends of f16: bit for bit. The division of int8 may differ by a bit between GPUs.
+/// Ties, signed zeros and the limits of f16, bit for bit. Excludes int8, whose division may differ by one bit between
+/// GPUs.
 fn gru_pack_low_rounds_as_the_twin_does(device: &Device) {
     let tricky = [
         0.0,
@@ -144,7 +145,7 @@ fn gru_pack_low_spoils_rows_that_cannot_be_kept(device: &Device) {
     }
 }
 
-/// The weights of a case packed by the device, and the case's data with the weights as they were rounded.
+/// Packs the weights of a case on the device. Returns them, and the case's data with the weights as rounded.
 fn packed<W: Stored>(device: &Device, case: &Case) -> (Tensor, Data) {
     let (hidden, mut data) = (case.p.hidden as usize, case.data());
     let p = Plain { ..case.p };
@@ -182,7 +183,7 @@ fn gru_of_fewer_bits_matches_f64_on_rounded_weights(device: &Device) {
     matches_f64::<i8>(device);
 }
 
-/// The negative control: the comparison sees the rounding.
+/// Negative control: the comparison detects the rounding.
 fn gru_of_fewer_bits_is_not_the_gru_of_f32(device: &Device) {
     fn error<W: Stored>(device: &Device, case: &Case) -> f64 {
         let [_, y, _] = case.forward_by::<W>(device, &case.data(), &packed::<W>(device, case).0, false);

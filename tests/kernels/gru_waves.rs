@@ -1,4 +1,4 @@
-//! Directions that all run forward, each some steps behind the one before it: the layers of a wavefront.
+//! Directions that all run forward, each some steps behind the one before: the layers of a wavefront.
 
 use std::ops::Range;
 
@@ -30,14 +30,14 @@ fn plain(cell: Cell, [steps, batch, hidden]: [u32; 3]) -> Plain {
     }
 }
 
-/// `x`, `packed`, and the first state, of all layers.
+/// `x`, `packed` and the first states of all layers.
 fn data(p: &Plain) -> [Vec<f32>; 3] {
     let one = p.batch as usize * p.width();
     let packed = fill(2, p.packed_len(p.extent(false)), 1.0 / (p.hidden as f32).sqrt());
     [fill(1, p.x_len(), 1.5), packed, fill(3, LAYERS * one, 0.9)]
 }
 
-/// `state`, `y` and `saved` after dispatches of these steps; a chain has one for every step.
+/// Returns `state`, `y` and `saved` after dispatches of these step ranges; a chain takes one dispatch per step.
 fn run(
     device: &Device,
     p: &Plain,
@@ -71,7 +71,7 @@ fn run(
     writes.map(read).to_vec()
 }
 
-/// Layer `d` alone, as the only direction.
+/// Runs layer `d` alone, as the only direction.
 fn alone(device: &Device, p: &Plain, [x, packed, first]: [&[f32]; 3], d: usize) -> Vec<Vec<f32>> {
     let of = |all: &'static str, v: &[f32]| {
         assert!(v.len().is_multiple_of(LAYERS), "{all}");
@@ -104,7 +104,7 @@ fn layers_behind_each_other_give_the_numbers_of_each_alone(device: &Device) {
                 let of = |v: &[f32]| v[d * v.len() / LAYERS..][..v.len() / LAYERS].to_vec();
                 assert!(want[1].iter().all(|v| v.is_finite()), "{what}: holes");
                 if chain {
-                    // Another kernel, which may round otherwise.
+                    // A different kernel, which may round differently.
                     let close = |got: &[f32], want: &[f32]| got.iter().zip(want).all(|(g, w)| (g - w).abs() <= 1e-5);
                     assert!(close(&shown, &want[1]) && close(&of(&waves[0]), &want[0]), "{what}");
                     continue;
@@ -119,7 +119,7 @@ fn layers_behind_each_other_give_the_numbers_of_each_alone(device: &Device) {
 
 on_every_backend![backward_in_parts_gives_the_bits_of_all_steps_at_once];
 
-/// The last steps first: `carry` goes from part to part.
+/// Runs the last steps first; `carry` passes from part to part.
 fn backward_in_parts_gives_the_bits_of_all_steps_at_once(device: &Device) {
     for cell in Cell::ALL {
         for (directions, reverse) in [(1, 0), (1, 1), (2, 0)] {

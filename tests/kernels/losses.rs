@@ -7,7 +7,7 @@ use crate::common::{assert_close, fill, mix};
 use crate::reference::{dense as reference, wide};
 use crate::{LENGTHS, buffer, indices, on_every_backend, run};
 
-/// A few roundings, and `exp` and `log` within the few units in the last place that WGSL allows.
+/// A few roundings, with `exp` and `log` within the few ulp that WGSL allows.
 const LOSS: f64 = 6e-7;
 /// The same, and a sum over up to 257 classes.
 const CROSS_ENTROPY: f64 = 5e-7;
@@ -21,7 +21,7 @@ on_every_backend![
     cross_entropy_gives_nan_for_a_target_past_the_classes,
 ];
 
-/// Predictions and targets of a kind: targets in [0, 1] for a logit.
+/// Predictions and targets for a kind; the targets of logits are in [0, 1].
 fn pairs(kind: LossKind, len: usize) -> (Vec<f32>, Vec<f32>) {
     let t = fill(2, len, 2.0);
     let is_logit = kind == LossKind::BceWithLogits;

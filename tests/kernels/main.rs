@@ -1,5 +1,5 @@
-//! Every kernel against f64 on every backend. Outputs start as NaN and every buffer ends in NaN that nothing may
-//! read or write.
+//! Every kernel against f64 on every backend. Outputs start as NaN, and every buffer ends in a guard of NaN that must
+//! not be read or written.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -37,30 +37,30 @@ mod state;
 use wgru::kernel::Kernel;
 use wgru::{Device, Tensor};
 
-/// Elements to and past the edge of a workgroup of 64.
+/// Numbers of elements below and past the edge of a workgroup of 64.
 const LENGTHS: [usize; 5] = [1, 3, 67, 257, 335];
 
-/// NaN words behind every buffer.
+/// NaN words after every buffer.
 const GUARD: usize = 5;
 
-/// A buffer of `values` with a guard behind it.
+/// A buffer of `values`, followed by the guard.
 fn buffer(device: &Device, values: &[f32]) -> Tensor {
     let guarded = [values, &[f32::NAN; GUARD]].concat();
     Tensor::from_slice(device, &guarded, &[guarded.len()]).expect("uploaded")
 }
 
-/// A buffer of indices with a guard behind it that is past every table.
+/// A buffer of indices, followed by a guard of indices that are past every table.
 fn indices(device: &Device, values: &[u32]) -> Tensor {
     let guarded = [values, &[u32::MAX; GUARD]].concat();
     Tensor::from_indices(device, &guarded, &[guarded.len()]).expect("uploaded")
 }
 
-/// A buffer of `len` NaN and a guard.
+/// A buffer of `len` NaN, followed by the guard.
 fn poison(device: &Device, len: usize) -> Tensor {
     Tensor::full(device, f32::NAN, &[len + GUARD]).expect("allocated")
 }
 
-/// What a buffer holds before its guard, which must be as it was.
+/// Returns the content of a buffer before its guard, and checks that the guard is unchanged.
 #[track_caller]
 fn read(tensor: &Tensor) -> Vec<f32> {
     let mut values = tensor.to_vec().expect("read back");
@@ -69,7 +69,7 @@ fn read(tensor: &Tensor) -> Vec<f32> {
     values
 }
 
-/// Runs a kernel on outputs of the length it asks for, which start as NaN.
+/// Runs a kernel on outputs of the lengths it asks for, which start as NaN.
 #[track_caller]
 fn run<const R: usize, const W: usize, K: Kernel<R, W>>(
     device: &Device,
@@ -82,7 +82,7 @@ fn run<const R: usize, const W: usize, K: Kernel<R, W>>(
     writes.each_ref().map(read)
 }
 
-/// Runs a kernel that updates what `start` holds.
+/// Runs a kernel that updates buffers that start as `start`.
 #[track_caller]
 fn update<const R: usize, const W: usize, K: Kernel<R, W>>(
     device: &Device,
@@ -95,7 +95,7 @@ fn update<const R: usize, const W: usize, K: Kernel<R, W>>(
     writes.each_ref().map(read)
 }
 
-/// The bits, for comparisons that must be exact and in which NaN equals NaN.
+/// Returns the bits, for exact comparisons in which NaN equals NaN.
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
 }

@@ -1,4 +1,4 @@
-//! Whatever a mask leaves out has no part in the result, were it NaN or infinite: kernels select, they do not multiply.
+//! Masked values never affect the result, even if they are NaN or infinite: kernels select instead of multiplying.
 
 use wgru::Device;
 use wgru::kernels::marks::VALID;
@@ -31,13 +31,13 @@ fn mask_selects(device: &Device) {
 
 fn dropout_selects(device: &Device) {
     let x = buffer(device, &[NAN, INF, -INF]);
-    // A word of all ones is left: none of these three.
+    // Only a random word of all ones would be kept, and none of these three is.
     let kernel = Dropout { len: 3, key_low: 1, key_high: 2, threshold: u32::MAX, scale: 2.0 };
     assert_eq!(run(device, &kernel, [&x]), [[0.0; 3]]);
 }
 
 fn valid_rows_are_copied_and_others_are_zero(device: &Device) {
-    // Four rows of two, three apart from the second element on.
+    // Four rows of two elements, three apart, starting at the second element.
     let x = [9.0, 1.0, 2.0, 9.0, NAN, INF, 9.0, 3.0, 4.0, 9.0, -INF, NAN];
     let marks = indices(device, &[VALID, 8, VALID | 2, 32]);
     let kernel = ValidRows { rows: 4, width: 2, src_row: 3, src_offset: 1 };
@@ -72,7 +72,7 @@ fn certain_targets_take_infinite_logits(device: &Device) {
     assert!(loss[4].is_nan());
 }
 
-/// Every unit keeps its value, and the recurrent product sees none.
+/// Zoneout keeps every unit's value, and dropout zeroes the input of the recurrent product.
 fn zoneout_and_recurrent_dropout_select(device: &Device) {
     let p = StateUpdate {
         steps: 1,

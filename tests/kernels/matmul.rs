@@ -1,4 +1,4 @@
-//! The five matrix products, which share parameters and twin.
+//! The seven matrix products, which share parameters and twin.
 
 use wgru::kernel::Kernel;
 use wgru::kernels::{MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulSubgroupTall, MatMulTiled, MatMulWide};
@@ -63,7 +63,7 @@ fn product_onto(device: &Device, shader: Shader, p: MatMul, reads: [&Tensor; 3],
     c
 }
 
-/// `Σ_i a[row, i]·b[i, col]` of batch item `z`, by the strides of `p`.
+/// Expected result: `Σ_i a[row, i]·b[i, col]` of batch item `z`, by the strides of `p`.
 fn want(p: &MatMul, z: usize, a: &[f32], b: &[f32]) -> Vec<f64> {
     let u = |v: u32| v as usize;
     let k = if p.k_all == u32::MAX { u(p.k) } else { u(p.k).min(u(p.k_all) - z * u(p.k)) };
@@ -72,7 +72,7 @@ fn want(p: &MatMul, z: usize, a: &[f32], b: &[f32]) -> Vec<f64> {
     dense::matmul([u(p.m), u(p.n), k], a, b)
 }
 
-/// Random `a` and `b` as long as `p` asks.
+/// Random `a` and `b` of the lengths that `p` needs.
 fn operands(p: &MatMul) -> (Vec<f32>, Vec<f32>) {
     let ([a, b, _], _) = p.lens();
     (fill(1, a, 1.0), fill(2, b, 1.0))
@@ -189,7 +189,7 @@ fn matmul_splits_k_and_the_parts_add_up(device: &Device) {
     }
 }
 
-/// Whether the device can run the shader for subgroups of eight lanes; the twin always can.
+/// Whether the device can run the shaders for subgroups of eight lanes; the twin always can.
 fn has_subgroups(device: &Device) -> bool {
     let info = device.info();
     #[cfg(feature = "gpu")]
@@ -219,7 +219,7 @@ fn matches_dot_products(device: &Device, shaders: &[Shader]) {
     let sizes = |shader: Shader| if shader == Shader::Outer { across } else { along };
     for (shader, [m, n, k]) in shaders.iter().flat_map(|&shader| sizes(shader).map(|size| (shader, size))) {
         for (batch, k_all, bias) in [(1, u32::MAX, 1), (3, u32::MAX, 0), (3, 2 * k + 2, 0)] {
-            // Gaps between rows and items, in whole vectors; of a split, the last part is short.
+            // Gaps between rows and items, in whole vectors; the last part of a split is short.
             let p =
                 MatMul { batch, bias, accumulate: bias, a_offset: 4, b_offset: 8, c_offset: 3, ..MatMul::default() };
             let p = MatMul { m, n, k, k_all, c_row: n + 1, c_batch: m * (n + 1) + 2, ..p };
@@ -289,7 +289,7 @@ fn matmul_by_subgroups_refuses_other_operands(device: &Device) {
     }
 }
 
-/// The negative control: one wanted element off by a thousandth of the largest is found.
+/// Negative control: an error of one thousandth of the largest value in one element is found.
 fn matmul_comparison_rejects_a_changed_element(device: &Device) {
     let p = MatMul::new(5, 67, 33);
     let (a, b) = operands(&p);

@@ -1,4 +1,4 @@
-//! The kernels of the minimal GRU: all steps of it, in one chunk or several, forward and backward.
+//! The kernels of the minimal GRU over all steps, in one chunk or several, forward and backward.
 
 use wgru::Device;
 use wgru::kernel::Kernel;
@@ -9,11 +9,11 @@ use crate::reference::min_gru::step;
 use crate::reference::wide;
 use crate::{buffer, indices, on_every_backend, run};
 
-/// A few roundings a step; what is old fades.
+/// A few roundings per step; old errors fade.
 const STATE: f64 = 1e-6;
-/// A gate of −30 lets 1e-13 of a candidate in, within the units in the last place that WGSL allows `exp`.
+/// A pre-activation of −30 lets in 1e-13 of a candidate; accurate to the few ulp that WGSL allows `exp`.
 const GATE: f64 = 4e-6;
-/// Differences of f64 states, exact to 1e-9, and a few roundings a step.
+/// Differences of f64 states, accurate to 1e-9, and a few roundings per step.
 const GRADIENT: f64 = 2e-6;
 
 on_every_backend![
@@ -51,7 +51,7 @@ fn scan_matches_the_sequential_recurrence(device: &Device) {
     }
 }
 
-/// A first state of 0 has the logarithm −1e30, a negative one none.
+/// The logarithm of a first state of 0 is −1e30; a negative one has none.
 fn scan_takes_zeros_as_logarithms(device: &Device) {
     let p = Scan { steps: 4, width: 3, log: 1 };
     let (keep, none) = (buffer(device, &[0.0; 12]), buffer(device, &[-1e30; 12]));
@@ -61,12 +61,12 @@ fn scan_takes_zeros_as_logarithms(device: &Device) {
     }
 }
 
-/// Sequence 0 is whole, sequence 1 empty, the others shorter.
+/// Sequence 0 is full, sequence 1 empty, and the others are shorter.
 fn lengths(p: &MinGruSequence) -> Vec<u32> {
     (0..p.batch).map(|b| if b == 1 { 0 } else { p.steps.saturating_sub(b) }).collect()
 }
 
-/// Every option, with one chunk and with several of which the last may be shorter.
+/// Every option, with one chunk and with several, of which the last may be shorter.
 fn kernels() -> Vec<MinGruSequence> {
     let mut all = Vec::new();
     for [steps, batch, hidden] in [[1, 1, 1], [4, 3, 2], [9, 2, 67], [13, 4, 16]] {
@@ -81,7 +81,7 @@ fn kernels() -> Vec<MinGruSequence> {
     all
 }
 
-/// What the chunks make of `first`, one after the other, as the next pass takes it.
+/// Returns the states before each chunk, as the second pass takes them: `first`, then the results of the chunks' maps.
 fn carry(device: &Device, p: &MinGruSequence, log: u32, first: &[f32], [a_all, b_all]: [Vec<f32>; 2]) -> Vec<f32> {
     if p.chunks() == 1 {
         return first.to_vec();
@@ -97,7 +97,7 @@ fn forward(device: &Device, p: &MinGruSequence, kv: &[f32], lengths: &[u32], h0:
     run(device, p, [&kv, &lengths, &buffer(device, &carry)])
 }
 
-/// The steps of one column in f64: `f(place in y, place of k, place of v)` in the order of the direction.
+/// Visits the steps of one column in f64: calls `f(index in y, index of k, index of v)` in processing order.
 fn steps_of(p: &MinGruSequence, lengths: &[u32], column: usize, mut f: impl FnMut(usize, usize, usize)) {
     let [steps, batch, hidden] = [p.steps, p.batch, p.hidden].map(|n| n as usize);
     let (d, row, unit) = (column / hidden / batch, column / hidden % batch, column % hidden);
@@ -132,9 +132,9 @@ fn min_gru_matches_f64(device: &Device) {
     }
 }
 
-/// Numbers far below 1 are as exact as others: neither z nor 1 − z is rounded to 0 or 1.
+/// Values far below 1 keep their relative accuracy: neither z nor 1 − z is rounded to 0 or 1.
 fn min_gru_lets_little_in_exactly(device: &Device) {
-    // The reference's own functions are exact to 1e-16, not to a share of what is smaller.
+    // The reference's own functions are accurate to an absolute error of 1e-16, which is too much for tiny values.
     let logistic = |v: f64| 1.0 / (1.0 + (-v).exp());
     let step = |h: f64, k: f64, v: f64, positive: bool| {
         let candidate = match (positive, v >= 0.0) {
@@ -152,7 +152,7 @@ fn min_gru_lets_little_in_exactly(device: &Device) {
             let want = step(f64::from(h0[i]), f64::from(k[i]), f64::from(v[i]), log == 1);
             assert!((f64::from(y[i]) - want).abs() <= GATE * want.abs(), "{log}: {} for {want}", y[i]);
         }
-        // The state of a gate that is open by 1 − 1e-13 leaves 1e-13 of the old one.
+        // A gate that is open by 1 − 1e-13 keeps 1e-13 of the old state.
         let [y, _] = forward(device, &p, &[[30.0; 4], [-87.0; 4]].concat(), &[1], &[1e20; 4]);
         let want = step(1e20, 30.0, -87.0, log == 1);
         assert!(y.iter().all(|y| (f64::from(*y) - want).abs() <= 2.0 * GATE * want.abs()), "{log}: {y:?} for {want}");
@@ -170,7 +170,7 @@ fn min_gru_backward_matches_differences(device: &Device) {
             let mut places = Vec::new();
             steps_of(&p, &lengths, column, |at, k, v| places.push([at, k, v]));
             places.iter().for_each(|place| seen[place[0]] = true);
-            // The loss with one of the numbers moved: those of `kv` by their place, or the first state.
+            // The loss with one input moved: an element of `kv`, or the first state if `None`.
             let loss = |moved: Option<usize>, by: f64| {
                 let of = |i: usize| f64::from(kv[i]) + if moved == Some(i) { by } else { 0.0 };
                 let mut state = f64::from(h0[column]) + if moved.is_none() { by } else { 0.0 };
@@ -187,7 +187,7 @@ fn min_gru_backward_matches_differences(device: &Device) {
                 (want[*k], want[*v]) = (slope(Some(*k)), slope(Some(*v)));
             }
         }
-        // Gradients of steps that do not count are not read.
+        // Gradients of padded steps must not be read.
         dy.iter_mut().zip(&seen).filter(|(_, seen)| !**seen).for_each(|(dy, _)| *dy = f32::NAN);
         let [kv, h0, y, dy] = [&kv, &h0, &y, &dy].map(|v| buffer(device, v));
         let lengths = indices(device, &lengths);
@@ -225,7 +225,7 @@ fn min_gru_and_scan_pass_nan_on(device: &Device) {
                 let carry = buffer(device, &carry(device, &p, 0, &[0.5; 2], terms));
                 let [d_kv, d_h0] = run(device, &MinGruSequenceBackward(p), [&kv, &lengths, &two, &ones, &ones, &carry]);
                 assert!(d_kv[4].is_nan() && !d_kv[5].is_nan() && !d_h0[1].is_nan(), "{p:?}: {d_kv:?}");
-                // What comes back through the gate is lost with it.
+                // A NaN gate also makes the gradient of the first state NaN.
                 assert_eq!(d_h0[0].is_nan(), poisoned == 4, "{p:?}: {d_h0:?}");
             }
         }

@@ -7,7 +7,7 @@ use crate::common::{assert_close, fill, mix};
 use crate::reference::elementwise::indices as all_indices;
 use crate::{bits, buffer, indices, on_every_backend, poison, read, run, update};
 
-/// A row of the table gets at most a few dozen additions, each rounded once.
+/// A row of the table receives at most a few dozen additions, each rounded once.
 const SCATTER: f64 = 3e-7;
 
 on_every_backend![
@@ -19,7 +19,7 @@ on_every_backend![
 
 fn copy_moves_by_strides_and_leaves_the_rest(device: &Device) {
     let plain = |d: [u32; 4]| [d[1] * d[2] * d[3], d[2] * d[3], d[3], 1];
-    // Extents, and strides and offset of the source and of the destination.
+    // Extents, then strides and offset of the source and of the destination.
     let cases = [
         ([1, 1, 1, 1], ([0; 4], 0), ([0; 4], 0)),
         ([1, 1, 1, 335], ([0, 0, 0, 1], 2), ([0, 0, 0, 1], 3)),
@@ -43,7 +43,7 @@ fn copy_moves_by_strides_and_leaves_the_rest(device: &Device) {
     }
 }
 
-/// Table rows, their width, and how many are taken.
+/// Rows of the table, their width, and the number of rows taken.
 const TABLES: [[u32; 3]; 5] = [[1, 1, 1], [3, 1, 67], [5, 67, 5], [67, 3, 335], [11, 257, 7]];
 
 fn rows_of(table_rows: u32, rows: u32) -> Vec<u32> {
@@ -88,7 +88,7 @@ fn scatter_add_adds_in_order_and_leaves_other_rows(device: &Device) {
                 want[row as usize * width as usize + col] += x[i * width as usize + col] as f64;
             }
         }
-        // The unused row is still the NaN it was; the others have none.
+        // The unused row still holds its initial NaN; the others hold none.
         let is_unused = |i: &usize| Some((i / width as usize) as u32) == unused;
         assert!((0..got.len()).filter(is_unused).all(|i| got[i].is_nan()));
         let used: Vec<usize> = (0..got.len()).filter(|i| !is_unused(i)).collect();
@@ -99,7 +99,7 @@ fn scatter_add_adds_in_order_and_leaves_other_rows(device: &Device) {
     }
 }
 
-/// Two runs of the same additions give the same bits, for one column is one invocation's.
+/// The same additions give the same bits on every backend, since a single invocation adds each column.
 #[test]
 fn scatter_add_is_the_same_on_every_backend() {
     let devices = [Some(crate::common::twin()), Some(Device::cpu()), crate::common::gpu()];

@@ -1,4 +1,4 @@
-//! NaN in gives NaN out, and only where it belongs: no kernel launders a NaN into a number.
+//! NaN inputs give NaN outputs, and only where they should: no kernel turns NaN into a number.
 
 use wgru::Device;
 use wgru::kernels::{
@@ -22,7 +22,7 @@ on_every_backend![
     gru_backward_passes_nan_on_within_its_sequence,
 ];
 
-/// Which elements are NaN.
+/// Returns which elements are NaN.
 fn nans(values: &[f32]) -> Vec<bool> {
     values.iter().map(|v| v.is_nan()).collect()
 }
@@ -34,7 +34,7 @@ fn unary_passes_nan_on(device: &Device) {
         assert_eq!(nans(&y), [false, true, false], "{op:?}");
         let [dx] = run(device, &UnaryBackward { len: 3, op: op as u32, alpha: 5.0 }, [&x, &buffer(device, &y), &dy]);
         assert!(!dx[0].is_nan() && dx[2].is_nan(), "{op:?}: {dx:?}");
-        // Where the slope does not depend on x, or is taken on one side of a kink, dy alone decides.
+        // Where the slope is independent of x, or NaN falls on one side of a kink, the result depends only on dy.
         let constant = matches!(op, UnaryOp::Scale | UnaryOp::AddScalar | UnaryOp::Relu | UnaryOp::Min);
         assert_eq!(dx[1].is_nan(), !constant, "{op:?}: {dx:?}");
     }
@@ -105,7 +105,7 @@ fn losses_pass_nan_on(device: &Device) {
     }
 }
 
-/// Cases with several rows, so that a row without NaN can be told apart.
+/// Cases with several rows, so that some rows are free of NaN.
 fn several() -> impl Iterator<Item = Case> {
     cases().into_iter().filter(|case| case.p.batch > 2 && case.p.hidden <= 67)
 }
@@ -113,7 +113,7 @@ fn several() -> impl Iterator<Item = Case> {
 fn gru_passes_nan_on_within_its_sequence(device: &Device) {
     for case in several() {
         let [steps, batch, h, directions] = case.size();
-        let row = batch / 2; // a whole sequence
+        let row = batch / 2; // a full-length sequence
         for gate in 0..3 {
             let mut data = case.data();
             let d = directions - 1;
@@ -132,7 +132,7 @@ fn gru_passes_nan_on_within_its_sequence(device: &Device) {
                             h
                         };
                         let got = nans(&y[at..at + h]).into_iter().filter(|&nan| nan).count();
-                        // Reset before spreads a NaN of r over the whole candidate of its own step.
+                        // With reset before, a NaN in r spreads to the whole candidate of its step.
                         let spread = gate == 0 && case.p.cell == 1 && expected == 1;
                         assert_eq!(got, if spread { h } else { expected }, "gate {gate}, time {t}, {case:?}");
                     }

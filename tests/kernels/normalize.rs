@@ -9,9 +9,9 @@ use crate::{buffer, indices, on_every_backend, run};
 
 /// Two sums over up to 335 elements, and the square root and quotient of a shader. Worst measured: 5e-7.
 const LAYER_NORM: f64 = 1.5e-6;
-/// The same, the products' signs differing; the differences in f64 are exact to 1e-8. Worst measured: 8e-7.
+/// The same, for products of mixed signs; the differences in f64 are accurate to 1e-8. Worst measured: 8e-7.
 const LAYER_NORM_BACKWARD: f64 = 2e-6;
-/// The exponentials' error of a few units in the last place, and a sum of up to 257 of them. Worst measured: 2e-7.
+/// The exponentials' error of a few ulp, and a sum of up to 257 of them. Worst measured: 2e-7.
 const SOFTMAX: f64 = 1e-6;
 
 on_every_backend![
@@ -24,12 +24,12 @@ on_every_backend![
     masked_softmax_passes_nan_on_within_its_row,
 ];
 
-/// Rows, width, groups: to and past the edge of a workgroup.
+/// Rows, width, groups: below and past the edge of a workgroup.
 const SIZES: [[usize; 3]; 7] = [[1, 1, 1], [3, 67, 1], [6, 5, 3], [67, 3, 1], [5, 335, 1], [258, 5, 3], [66, 33, 2]];
 
 const EPS: f32 = 1e-5;
 
-/// `x`, `weight`, `bias` and `dy` of a size; the rows have means other than 0 and widths of their own.
+/// `x`, `weight`, `bias` and `dy` of a size; the rows differ in mean and in spread.
 fn data([rows, width, groups]: [usize; 3]) -> [Vec<f32>; 4] {
     let mut x = fill(1, rows * width, 1.0);
     let (level, scale) = (fill(2, rows, 3.0), fill(3, rows, 2.0));
@@ -64,7 +64,7 @@ fn layer_norm_backward_matches_differences(device: &Device) {
         let kernel = LayerNormBackward { rows: rows as u32, width: width as u32, groups: groups as u32 };
         let [dx, dw] = run(device, &kernel, reads.each_ref());
 
-        // A row at a time: its result depends on nothing else.
+        // One row at a time, since a row's result depends on nothing else.
         let (mut want_dx, mut want_dw) = (Vec::new(), Vec::new());
         for (row, x) in wide(&x).chunks(width).enumerate() {
             let part = |values: &[f32], at: usize| wide(&values[at * width..][..width]);
@@ -108,13 +108,13 @@ fn layer_norm_passes_nan_on_within_its_row(device: &Device) {
 /// Batch, rows, width.
 const MASKED: [[usize; 3]; 6] = [[1, 1, 1], [3, 5, 67], [67, 1, 3], [2, 130, 5], [1, 3, 257], [33, 2, 2]];
 
-/// Two of three elements, at random; the first mask of several keeps nothing.
+/// Keeps two of three elements at random; with several masks, the first one keeps nothing.
 fn keep([batch, _, width]: [usize; 3]) -> Vec<bool> {
     (0..batch * width).map(|i| (batch == 1 || i >= width) && !mix(i as u32 + 9).is_multiple_of(3)).collect()
 }
 
 fn marked(device: &Device, keep: &[bool]) -> wgru::Tensor {
-    // Any number but 0 marks an element.
+    // Any nonzero number keeps an element.
     indices(device, &keep.iter().enumerate().map(|(i, &k)| k as u32 * (i as u32 + 1)).collect::<Vec<_>>())
 }
 
@@ -131,7 +131,7 @@ fn masked_softmax_matches_f64(device: &Device) {
             let masked = !keep[i / (rows * width) * width + i % width];
             assert!(!masked || *y == 0.0, "{kernel:?}: element {i} is masked and {y}");
         }
-        // The gradient of the plain softmax is that of the masked one.
+        // The gradient of the plain softmax is also that of the masked one.
         let kernel = SoftmaxBackward { rows: (batch * rows) as u32, width: width as u32, log: 0 };
         let [dx] = run(device, &kernel, [&buffer(device, &y), &buffer(device, &dy)]);
         for (i, dx) in dx.iter().enumerate() {
@@ -152,7 +152,7 @@ fn masked_softmax_does_not_look_behind_the_mask(device: &Device) {
         [&buffer(device, &x), &marked(device, &[false; 4])],
     );
     assert_eq!(y, [0.0; 4]);
-    // Far logits, and all of them negative.
+    // Extreme logits, and all kept ones negative.
     let far = [-3e38, -1e30, 0.0, -1e30];
     let keep = marked(device, &[true, true, false, true]);
     let [y] = run(device, &MaskedSoftmax { batch: 1, rows: 1, width: 4 }, [&buffer(device, &far), &keep]);

@@ -7,11 +7,11 @@ use crate::common::{assert_close, fill};
 use crate::reference::training as reference;
 use crate::{LENGTHS, buffer, on_every_backend, poison, read};
 
-/// Updates made in a row, so that the moments matter.
+/// Number of consecutive updates, so that the moments matter.
 const STEPS: usize = 5;
-/// Rounding of five steps. The parameters are near 1, each update far below.
+/// Rounding of five steps. The parameters are near 1, and each update is much smaller.
 const SGD: f64 = 4e-7;
-/// The same, with a root and a quotient in each step.
+/// The same, with a square root and a quotient in each step.
 const ADAM: f64 = 8e-7;
 
 on_every_backend![
@@ -94,7 +94,7 @@ fn adam_matches_torch_in_f64(device: &Device) {
     }
 }
 
-/// `[total, updates, flags…]` of a status buffer.
+/// Returns `[total, updates, flags…]` of a status buffer.
 fn status_words(status: &wgru::Tensor) -> (f32, Vec<u32>) {
     let words = read(status);
     (words[0], words[1..].iter().map(|w| w.to_bits()).collect())
@@ -126,7 +126,7 @@ fn training_status_adds_losses_until_one_is_not_finite(device: &Device) {
     assert!(total.is_nan() && rest == [2, 0, 0, 1], "{total} {rest:?}");
 }
 
-/// Runs one guarded step of Adam and one of SGD with momentum; gives the buffers they write, the status last.
+/// Runs one guarded step of Adam and one of SGD with momentum. Returns the buffers they write, with the status last.
 fn guarded(device: &Device, total: f32, grad: &[f32], w: &[f32]) -> [Vec<Vec<u32>>; 2] {
     let len = grad.len() as u32;
     let adam = Adam {

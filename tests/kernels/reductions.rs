@@ -7,11 +7,11 @@ use crate::common::{assert_close, fill};
 use crate::reference::{dense, elementwise as reference, narrow, wide};
 use crate::{bits, buffer, on_every_backend, run, update};
 
-/// A chunk is added in order: each of up to 335 additions rounds once, and the errors mostly cancel.
+/// A chunk is summed in order: each of up to 335 additions rounds once, and the errors mostly cancel.
 const SUM: f64 = 2e-6;
-/// The exponentials' error of a few units in the last place, and a sum of up to 335 of them.
+/// The exponentials' error of a few ulp, and a sum of up to 335 of them.
 const SOFTMAX: f64 = 2e-6;
-/// The same sum, of products whose signs differ.
+/// The same sum, of products with mixed signs.
 const SOFTMAX_BACKWARD: f64 = 1e-6;
 
 on_every_backend![
@@ -29,7 +29,7 @@ fn sum_matches_f64_by_axis_and_chunk(device: &Device) {
     for extents in EXTENTS {
         let [outer, axis, inner] = extents.map(|n| n as u32);
         let x = fill(1, extents.iter().product(), 1.0);
-        // A chunk past the axis is all of it, even where their sum would not fit 32 bits.
+        // A chunk longer than the axis covers all of it, even if `axis + chunk` exceeds 32 bits.
         for chunk in [1, 64, axis, u32::MAX].into_iter().filter(|&c| c <= axis || c == u32::MAX) {
             for (square, scale) in [(0, 1.0), (1, 1.0), (0, -0.25), (1, 3.0)] {
                 let kernel = Sum { outer, axis, inner, chunk, scale, square, accumulate: 0, offset: 0 };
@@ -84,7 +84,7 @@ fn softmax_backward_matches_the_jacobian(device: &Device) {
             let kernel = SoftmaxBackward { rows: rows as u32, width: width as u32, log };
             let [dx] = run(device, &kernel, [&buffer(device, &y), &buffer(device, &dy)]);
             let want: Vec<f64> = backward(&wide(&y), &wide(&dy), width);
-            // A softmax over one class has no gradient: an absolute comparison, where relative has no meaning.
+            // Softmax over a single class has gradient 0, so the comparison is absolute.
             if width == 1 {
                 assert!(dx.iter().all(|v| v.abs() <= 1e-6), "{dx:?}");
             } else {

@@ -1,4 +1,4 @@
-//! The state's update and its backward, with marks of every kind, zoneout and recurrent dropout.
+//! The state update and its backward pass, with marks of every kind, zoneout and recurrent dropout.
 
 use wgru::Device;
 use wgru::kernels::{StateUpdate, StateUpdateBackward};
@@ -10,7 +10,7 @@ use crate::{buffer, indices, on_every_backend, poison, read};
 
 /// A few products of values near 1.
 const UPDATE: f64 = 4e-7;
-/// A run backwards over up to five steps.
+/// A backward run over up to five steps.
 const BACK: f64 = 1e-6;
 
 on_every_backend![
@@ -32,7 +32,7 @@ struct Case {
     p: StateUpdate,
 }
 
-/// Shares of zoneout of the output and of the rest, whether it draws, share of recurrent dropout.
+/// Zoneout probability of the output and of the rest, whether zoneout draws, and recurrent dropout probability.
 const NOISE: [(f32, f32, bool, f32); 6] = [
     (0.0, 0.0, false, 0.0),
     (0.3, 0.0, true, 0.0),
@@ -70,9 +70,9 @@ fn cases() -> Vec<Case> {
     SHAPES.into_iter().flat_map(|shape| NOISE.map(|noise| case(shape, noise))).collect()
 }
 
-/// A run: `[D][B]` sequences of states of `width`, all in f64.
+/// A run of `[D][B]` sequences of states of `width`, all in f64.
 struct Run {
-    /// By slot of `state`, then output and what the recurrent product sees.
+    /// The states by slot, the output, and the input of the recurrent product.
     state: Vec<f64>,
     y: Vec<f64>,
     dropped: Vec<f64>,
@@ -89,7 +89,7 @@ impl Case {
         d == 1 || self.p.reverse == 1
     }
 
-    /// All 64 combinations of bits, in a mixed order.
+    /// All 64 combinations of bits, in mixed order.
     fn marks(&self) -> Vec<u32> {
         (0..self.p.steps * self.p.batch).map(|i| mix(i + 3) % 64).collect()
     }
@@ -104,7 +104,7 @@ impl Case {
         ((d * (steps + 1) + slot) * batch + row) * width
     }
 
-    /// Share of the fresh value.
+    /// Weight of the fresh value.
     fn share(&self, d: usize, t: usize, row: usize, j: usize) -> f64 {
         let [steps, batch, out, width, _] = self.size();
         let zone = if j < out { self.p.zone_h } else { self.p.zone_c };
@@ -115,15 +115,16 @@ impl Case {
         if (word as f64) < zone as f64 * 4_294_967_296.0 { 0.0 } else { 1.0 }
     }
 
-    /// Factor of the state on its way into the recurrent product.
+    /// Dropout factor of the state in the recurrent product's input.
     fn through(&self, d: usize, row: usize, j: usize) -> f64 {
         let [_, batch, out, ..] = self.size();
         let kept = threefry(DROP_KEY, [((d * batch + row) * out + j) as u32, 0]) >= self.p.drop_below;
         if self.p.drops == 0 { 1.0 } else { kept as u32 as f64 * self.p.drop_scale as f64 }
     }
 
-    /// The definition, sequence by sequence. `first` `[D, B, width]`; the fresh state of step `s` (as the direction
-    /// goes) is `fresh(s, seen)[i]` for element `i` of `[D, B, width]`, where `seen` `[out]` is what the product saw.
+    /// Computes the definition, sequence by sequence, from the first states `[D, B, width]`. `fresh(s, i, seen)` is the
+    /// fresh value of element `i` of `[D, B, width]` in step `s` (in processing order), given the value `seen` by the
+    /// recurrent product.
     fn run(&self, first: &[f64], fresh: impl Fn(usize, usize, f64) -> f64) -> Run {
         let [steps, batch, out, width, directions] = self.size();
         let marks = self.marks();
@@ -167,7 +168,7 @@ impl Case {
         fill(1, directions * batch * width, 0.9)
     }
 
-    /// What the cell made in step `step`, whatever it saw.
+    /// The cell's result in step `step`, independent of its input.
     fn fresh(&self, step: usize) -> Vec<f32> {
         fill(10 + step as u32, self.first().len(), 0.9)
     }
@@ -201,7 +202,7 @@ fn state_update_matches_its_definition(device: &Device) {
         assert_close(&format!("state of {case:?}"), &state, &want.state, UPDATE);
         assert_close(&format!("y of {case:?}"), &y, &want.y, UPDATE);
         if case.p.drops == 1 {
-            // The slot of the first state is filled before.
+            // The kernel never writes the slot of the first state.
             let first = |d: usize| if case.is_reverse(d) { steps } else { 0 };
             let unwritten = |i: &usize| i / out / batch % (steps + 1) == first(i / out / batch / (steps + 1));
             let (skipped, kept): (Vec<usize>, Vec<usize>) = (0..dropped.len()).partition(unwritten);
@@ -239,8 +240,9 @@ fn state_update_writes_its_step_only(device: &Device) {
     }
 }
 
-/// The run is linear in the first states, the fresh values and, through `w·seen`, in what the product saw; so unit
-/// vectors would do, but differences of a scalar are shorter. `w` is an arbitrary factor per element.
+/// The run is linear in the first states, in the fresh values and, through `w·seen`, in the input of the recurrent
+/// product. Unit vectors would suffice, but differences of a scalar are shorter. `w` is an arbitrary factor per
+/// element.
 fn state_update_backward_matches_differences_of_whole_runs(device: &Device) {
     for case in cases() {
         let [steps, batch, out, width, directions] = case.size();
@@ -251,7 +253,7 @@ fn state_update_backward_matches_differences_of_whole_runs(device: &Device) {
         let inputs = [vec![wide(&case.first())], fresh].concat();
         let run = |v: &[Vec<f64>]| case.run(&v[0], |step, i, seen| v[step + 1][i] + w[i] * seen);
         let loss_of = |done: &Run, i: usize| -> f64 {
-            // Elements do not meet, so the loss of one element is that of its own state and outputs.
+            // Elements are independent, so the loss of one element depends only on its own state and outputs.
             let (d, row, j) = (i / width / batch, i / width % batch, i % width);
             let slot = if case.is_reverse(d) { 0 } else { steps };
             let at = |t: usize| ((t * batch + row) * directions + d) * out + j;
@@ -288,7 +290,8 @@ fn state_update_backward_matches_differences_of_whole_runs(device: &Device) {
             let (got, want): (Vec<f32>, Vec<f64>) =
                 (d_fresh.iter().copied().chain([1.0]).collect(), want.iter().copied().chain([1.0]).collect());
             assert_close(&what, &got, &want, BACK);
-            // The product's part of dh: w times what reached the fresh values of the columns that it sees.
+            // The product's part of dh: w times the gradients of the fresh values, in the columns that the product
+            // sees.
             let columns = (0..one).filter(|i| i % width < out);
             let values: Vec<f32> = columns.map(|i| (w[i] * d_fresh[i] as f64) as f32).collect();
             q = buffer(device, &values);
@@ -299,9 +302,9 @@ fn state_update_backward_matches_differences_of_whole_runs(device: &Device) {
     }
 }
 
-/// The negative control: other draws are rejected.
+/// Negative control: different draws are rejected.
 fn state_update_comparison_tells_the_noise_apart(device: &Device) {
-    // A share of the rest of the state is of use only where there is a rest.
+    // Zoneout on the rest of the state has no effect unless there is a rest.
     let draws = |p: &StateUpdate| p.draws == 1 && (p.zone_h > 0.0 || p.width > p.out);
     for case in cases().into_iter().filter(|case| case.p.batch > 2 && draws(&case.p)) {
         let steps = case.size()[0];

@@ -1,7 +1,7 @@
 //! ONNX models written byte by byte, without the crate's own writer.
 #![allow(dead_code, reason = "every test file uses its part")]
 
-/// A message of protocol buffers.
+/// A Protocol Buffers message.
 #[derive(Clone, Default)]
 pub struct Bytes(pub Vec<u8>);
 
@@ -80,7 +80,7 @@ pub fn attribute_tensor(name: &str, tensor: Bytes) -> Bytes {
     named(name, 4).raw(5, tensor)
 }
 
-/// `NodeProto`; the node is named after its operator.
+/// `NodeProto`, named after its operator.
 pub fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[Bytes]) -> Bytes {
     let b = Bytes::default().all(inputs, |b, i| b.raw(1, i)).all(outputs, |b, o| b.raw(2, o));
     b.raw(3, format!("the {operator}")).raw(4, operator).all(attributes, |b, a| b.raw(5, a))
@@ -98,7 +98,7 @@ pub fn ints(name: &str, dims: &[i64], values: &[i64]) -> Bytes {
     Bytes::default().all(dims, |b, &d| b.int(1, d)).int(2, 7).raw(8, name).raw(9, raw)
 }
 
-/// `ValueInfoProto`; an extent below 0 is free.
+/// `ValueInfoProto`; a negative extent is free.
 pub fn value(name: &str, kind: i64, dims: &[i64]) -> Bytes {
     let dim = |b: Bytes, &d: &i64| b.raw(1, if d < 0 { Bytes::default() } else { Bytes::default().int(1, d) });
     let shape = Bytes::default().all(dims, dim);

@@ -1,5 +1,5 @@
-//! What this crate exports: the same bytes as the files in `exported/`, the same numbers as ONNX Runtime on them, and
-//! as this crate on reading them. `WGRU_UPDATE=1` writes the files anew; then run `generate_exported.py`.
+//! Exported models are byte-identical to the files in `exported/`, and give the same numbers in ONNX Runtime and when
+//! this crate reads them. `WGRU_UPDATE=1` rewrites the files; run `generate_exported.py` afterwards.
 
 use wgru::io::TensorFile;
 use wgru::io::onnx::{self, Extent, Input, OnnxModel, Value};
@@ -11,7 +11,7 @@ use crate::on_every_backend;
 
 /// ONNX Runtime and this crate both compute in single precision.
 const TOLERANCE: f64 = 1e-5;
-/// The file and the model are the same layers on the same weights; a product may be run by another kernel.
+/// The file and the model are the same layers with the same weights, but a product may run by a different kernel.
 const ROUNDING: f64 = 1e-6;
 
 const BATCH: usize = 3;
@@ -23,7 +23,7 @@ struct Case {
     name: &'static str,
     model: Sequential,
     input: Input,
-    /// The input's extents in the test.
+    /// The input's extents in this test.
     dims: Vec<usize>,
 }
 

@@ -1,11 +1,11 @@
-"""Writes exported/outputs.safetensors: what ONNX Runtime gives on the files that this crate exported.
+"""Writes exported/outputs.safetensors: results of ONNX Runtime on the files that this crate exported.
 
     WGRU_UPDATE=1 cargo test --test onnx export          writes exported/*.onnx
     .venv/bin/pip install numpy onnx onnxruntime safetensors
     .venv/bin/python tests/onnx/generate_exported.py
 
-Inputs come from `fill`, stream 9000 + number of the case, or are the indices (3 j + 1) % 7. Every file also passes ONNX's
-own checker with its inference of shapes.
+Inputs come from `fill`, stream 9000 + case number, or are the indices (3 j + 1) % 7. Every file must also pass ONNX's
+own checker with shape inference.
 """
 
 from pathlib import Path

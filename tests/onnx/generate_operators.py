@@ -1,4 +1,4 @@
-"""Writes operators.safetensors beside this file: small models of one or a few nodes, and what ONNX Runtime gives on them.
+"""Writes operators.safetensors beside this file: small models of one or a few nodes, and ONNX Runtime's results.
 
     .venv/bin/pip install numpy onnx onnxruntime safetensors
     .venv/bin/python tests/onnx/generate_operators.py
@@ -133,7 +133,7 @@ one("Pad_10", "Pad", [2, 3], opset=10, pads=[0, 1, 2, 0], value=0.5)
 one("Pad", "Pad", [2, 4], "X a v", constants=dict(a=i(1, -1, 0, 2), v=s(-1.5)))
 one("Pad_axes", "Pad", [2, 3, 2], "X a v x", opset=18, constants=dict(a=i(2, 1), v=s(0.25), x=i(1)))
 
-# Shape arithmetic as exporters write it; integers come out.
+# Shape arithmetic as exporters write it; the outputs are integers.
 one("Shape", "Shape", [2, 3, 4])
 one("Shape_part", "Shape", [2, 3, 4], start=-2, end=3)
 shape = n("Shape", ["X"], ["s"])

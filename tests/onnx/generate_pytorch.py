@@ -1,10 +1,11 @@
-"""Writes pytorch/*.onnx and pytorch/outputs.safetensors: models as torch.onnx.export writes them, and what PyTorch gives.
+"""Writes pytorch/*.onnx and pytorch/outputs.safetensors: models from torch.onnx.export, and PyTorch's results.
 
     .venv/bin/pip install numpy torch onnx safetensors
     .venv/bin/python tests/onnx/generate_pytorch.py
 
-The exporter saw 2 sequences of 5 steps; the outputs are those of 3 sequences of 9 steps: batch and time are free. Inputs
-are fill(7, [3, 9, 4], 1), or for "words" the indices (3 j + 1) % 11. The weights are torch's own from a fixed seed.
+The models are exported with 2 sequences of 5 steps, while the outputs are those of 3 sequences of 9 steps: batch and
+time are free. Inputs are fill(7, [3, 9, 4], 1), or for "words" the indices (3 j + 1) % 11. The weights are torch's own,
+from a fixed seed.
 """
 
 import warnings

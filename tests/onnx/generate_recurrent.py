@@ -1,20 +1,20 @@
-"""Writes recurrent.json and recurrent.safetensors beside this file: what ONNX Runtime computes for 240 random GRU, LSTM
-and RNN nodes over every attribute.
+"""Writes recurrent.json and recurrent.safetensors beside this file: ONNX Runtime's results for 240 random GRU, LSTM
+and RNN nodes that cover every attribute.
 
     .venv/bin/pip install numpy onnx onnxruntime safetensors
     .venv/bin/python tests/onnx/generate_recurrent.py
 
-Cases are drawn with the seeds in `cases`. Inputs and weights come from `fill` (the hash of tests/golden/generate.py, the
-same in Rust), so the files hold descriptions and outputs only. Streams, for G gates and D directions, all as the node
-takes them with layout 0 (with "layout": 1, X, initial_h, initial_c and the outputs are transposed around the node, since
-ONNX Runtime has layout 0 only):
+Cases are drawn with the seeds in `cases`. Inputs and weights come from `fill` (the hash of tests/golden/generate.py,
+which also exists in Rust), so the files hold only descriptions and outputs. The streams, for G gates and D directions,
+are laid out as the node takes them with layout 0. With "layout": 1, X, initial_h, initial_c and the outputs are
+transposed around the node, since ONNX Runtime only supports layout 0:
 
     X fill(10 n, T*B*I, 1)   W (10 n + 1, 0.6)   R (10 n + 2, 0.6)   B (10 n + 3, 0.4)
     initial_h (10 n + 4, 0.8)   initial_c (10 n + 5, 0.8)   P (10 n + 6, 0.5)          n: number of the case
 
-ONNX Runtime is the oracle also where the specification is silent. `reference` states in f64 what it does:
-a sequence of length 0 has Y_h = Y_c = 0, whatever the first states; `clip` bounds every argument of an activation of the
-gates; with input_forget, the forget gate is 1 - i. The script fails when it departs from that.
+ONNX Runtime is the oracle even where the specification is silent. `reference` expresses its behavior in f64:
+a sequence of length 0 has Y_h = Y_c = 0, whatever the first states; `clip` bounds every argument of a gate's
+activation; with input_forget, the forget gate is 1 - i. The script fails if ONNX Runtime deviates from that.
 """
 
 import json
@@ -31,7 +31,7 @@ from onnx import TensorProto, helper
 HERE = Path(__file__).resolve().parent
 COUNT = 240
 GATES = dict(GRU=3, LSTM=4, RNN=1)
-# Arguments of each activation: alpha, beta.
+# Number of parameters of each activation: alpha, beta.
 ACTIVATIONS = {
     "Sigmoid": 0, "Tanh": 0, "Relu": 0, "Softsign": 0, "Softplus": 0,
     "LeakyRelu": 1, "ThresholdedRelu": 1, "Elu": 1,
@@ -80,13 +80,13 @@ def cases():
         if chance(0.6):
             each = dict(GRU=2, LSTM=3, RNN=1)[op]
             names = [rng.choice(list(ACTIVATIONS)) for _ in range(each)]
-            # The same in both directions, or other ones.
+            # The same activations in both directions, or different ones.
             names = names * d if chance(0.5) else names + [rng.choice(list(ACTIVATIONS)) for _ in range(each * (d - 1))]
-            # GRU and LSTM take the names in any case.
+            # GRU and LSTM accept the names in any case.
             case["activations"] = [rng.choice([str, str.lower if op != "RNN" else str])(name) for name in names]
             alphas = [round(rng.uniform(0.2, 0.9), 2) for name in names if ACTIVATIONS[name] >= 1]
             betas = [round(rng.uniform(0.2, 0.9), 2) for name in names if ACTIVATIONS[name] >= 2]
-            # Often fewer than there is need for: the others have their defaults.
+            # Often fewer than needed: the others take their defaults.
             if alphas and chance(0.8):
                 case["activation_alpha"] = alphas[: rng.randint(1, len(alphas))]
             if betas and chance(0.8):
@@ -164,7 +164,7 @@ def functions(c):
 
 
 def reference(c, given):
-    """The node's outputs in f64, one step after the other."""
+    """Computes the node's outputs in f64, step by step."""
     op, h = c["op"], c["hidden"]
     g, d = GATES[op], 2 if c["direction"] == "bidirectional" else 1
     t, b = c["steps"], c["batch"]

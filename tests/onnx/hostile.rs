@@ -1,4 +1,4 @@
-//! ONNX files made to do harm.
+//! Malicious ONNX files.
 
 use wgru::Device;
 use wgru::io::onnx::OnnxModel;
@@ -19,7 +19,7 @@ fn gru(attributes: &[Bytes]) -> Model {
     }
 }
 
-/// One node from `X` `[2, 3]` to `Y`.
+/// A single node from `X` `[2, 3]` to `Y`.
 fn one(node: Bytes, initializers: Vec<Bytes>) -> Model {
     Model {
         opset: 14,
@@ -34,7 +34,7 @@ fn load(what: &str, bytes: &[u8]) -> wgru::Result<OnnxModel> {
     super::measured(what, || OnnxModel::load(&Device::cpu(), bytes))
 }
 
-/// The file is refused, and the message holds all of `words`.
+/// Asserts that the file is refused with a message that contains all of `words`.
 #[track_caller]
 fn refused(what: &str, model: &Model, words: &[&str]) {
     let text = match load(what, &model.bytes()) {
@@ -50,7 +50,7 @@ fn an_onnx_file_cut_anywhere_is_refused() {
     let bytes = gru(&[attribute_int("hidden_size", 2)]).bytes();
     load("whole", &bytes).expect("the whole file");
     for end in 0..bytes.len() {
-        // A cut between two fields can leave a model without its operator set, or without the graph.
+        // A cut between two fields can leave a model without its operator set or its graph.
         assert!(load("cut", &bytes[..end]).is_err(), "{end} of {}", bytes.len());
     }
 }
@@ -107,7 +107,7 @@ fn onnx_graphs_that_make_no_sense_are_refused() {
     let double =
         Model { initializers: vec![floats("a", &[1], &[0.0]), floats("a", &[1], &[0.0])], ..chain(&[("X", "Y")]) };
     refused("initializer twice", &double, &["\"a\"", "twice"]);
-    // In the wrong order, but sound.
+    // In the wrong order, but valid.
     load("order", &chain(&[("a", "Y"), ("X", "a")]).bytes()).expect("sorted at load");
     let many: Vec<Bytes> =
         (0..20_000).map(|i| node("Relu", &[&format!("{i}")], &[&format!("{}", i + 1)], &[])).collect();
@@ -149,7 +149,7 @@ fn onnx_tensors_that_lie_are_refused() {
 
 #[test]
 fn onnx_constants_stay_in_proportion_to_the_file() {
-    // A shape of 10^9, then doublings, then a table of indices: each is a few bytes of file.
+    // A shape of 10^9, then doublings, then a table of indices: each takes a few bytes of the file.
     let shaped = |operator: &str, shape: &[i64], attributes: &[Bytes]| Model {
         nodes: vec![node(operator, &["s"], &["a"], attributes), node("Add", &["X", "a"], &["Y"], &[])],
         ..one(Bytes::default(), vec![ints("s", &[shape.len() as i64], shape)])
@@ -201,7 +201,7 @@ fn onnx_constants_stay_in_proportion_to_the_file() {
 
 #[test]
 fn onnx_integers_without_elements_do_no_harm() {
-    // A slice of nothing, from its end.
+    // A slice of an empty tensor, from its end.
     let list = |name: &str, v: i64| ints(name, &[1], &[v]);
     let initializers = vec![
         ints("s", &[3], &[1, 2, 3]),
@@ -220,7 +220,7 @@ fn onnx_integers_without_elements_do_no_harm() {
         ..one(Bytes::default(), initializers)
     };
     load("backwards", &backwards.bytes()).expect("an empty slice");
-    // Extents beside 0 that no integer counts.
+    // Extents beside a 0 whose product exceeds any integer.
     let of_ints = attribute_tensor("value", ints("", &[1], &[7]));
     let empty = Model {
         nodes: vec![

@@ -1,4 +1,4 @@
-//! ONNX files of a few bytes that ask for gigabytes or hours, at load and in a run.
+//! ONNX files of a few bytes that demand gigabytes or hours, at load or in a run.
 
 use wgru::io::onnx::{Limits, OnnxModel, Value, initializers};
 use wgru::{CpuOptions, Device, Error, Tensor};
@@ -8,12 +8,12 @@ use super::onnx_build::{
     Bytes, Model, attribute_int, attribute_ints, attribute_tensor, attribute_text, floats, ints, node, value,
 };
 
-/// Computes in this thread, so that its memory and time are counted.
+/// Computes on this thread, so that its memory and time are counted.
 pub fn device() -> Device {
     Device::cpu_with(CpuOptions { threads: Some(1), ..CpuOptions::default() }).expect("a CPU")
 }
 
-/// A model from floats `X` `[2, 3]` to `Y`.
+/// A model from f32 `X` `[2, 3]` to `Y`.
 pub fn model(nodes: Vec<Bytes>, initializers: Vec<Bytes>) -> Model {
     let inputs = vec![value("X", 1, &[2, 3])];
     Model { opset: 17, nodes, initializers, inputs, outputs: vec![value("Y", 1, &[])] }
@@ -28,7 +28,8 @@ pub fn run(what: &str, model: &OnnxModel, device: &Device) -> wgru::Result<Vec<(
     measured(what, || model.run(&[("X", x.into())]))
 }
 
-/// The run is refused before anything large is made, by the node's name and its budget.
+/// Asserts that the run is refused before anything large is allocated, and that the message names the node and its
+/// budget.
 #[track_caller]
 fn refused(what: &str, model: &Model, operator: &str, limit: &str) {
     let device = device();
@@ -71,7 +72,7 @@ fn onnx_extents_beside_zero_are_refused_at_load() {
         assert!(text.contains("\"a\"") && text.len() < 1000, "{what}: {text}");
         assert!(measured(what, || initializers(&bytes)).is_err(), "{what}: read as weights");
     }
-    // An empty list, and one beside few rows, are what exporters write.
+    // Exporters write empty lists, alone and beside a few rows.
     for dims in [vec![0], vec![3, 0]] {
         let bytes = of(&dims, vec![node("Concat", &["a", "a"], &["y"], &[axis(-1)])], vec![]);
         OnnxModel::load(&device(), &bytes).unwrap_or_else(|e| panic!("{dims:?}: {e}"));
@@ -80,7 +81,7 @@ fn onnx_extents_beside_zero_are_refused_at_load() {
 
 #[test]
 fn onnx_extents_beside_zero_are_refused_in_a_run() {
-    // A shape that comes in as an input: a huge extent beside 0.
+    // A shape that comes from an input: a huge extent beside 0.
     let seven = attribute_tensor("value", ints("", &[1], &[7]));
     for (what, operator, first) in [
         ("expand", "Expand", node("Expand", &["one", "S"], &["e"], &[])),
@@ -106,7 +107,7 @@ fn onnx_runs_are_refused_before_they_take_more_than_their_limit() {
     let big = list("s", &[20_000, 20_000]);
     let one = floats("f", &[1], &[1.0]);
     let shape = node("Shape", &["X"], &["n"], &[]);
-    // The shape is not known at load, so that nothing is computed there.
+    // The shape is unknown at load, so nothing is computed then.
     let grown = |end: Vec<Bytes>| [vec![shape.clone(), node("Mul", &["n", "s"], &["t"], &[])], end].concat();
     let y = |operator: &str, inputs: &[&str], attributes: &[Bytes]| node(operator, inputs, &["Y"], attributes);
     let of_shape = || grown(vec![y("ConstantOfShape", &["t"], &[])]);
@@ -147,7 +148,7 @@ fn onnx_runs_are_refused_before_they_take_more_than_their_limit() {
     let error = run("concat", &doubled.with_limits(low), &device).expect_err("4^40").to_string();
     assert!(error.contains("the Concat") && error.contains("with_limits"), "{error}");
 
-    // Sequences by the million, from a shape; then steps.
+    // Millions of sequences, from a computed shape; then recurrent steps.
     let weights = vec![floats("W", &[1, 3, 3], &[0.5; 9]), floats("R", &[1, 3, 1], &[0.5; 3])];
     let states = [view, node("Expand", &["x", "b"], &["e"], &[]), y("GRU", &["e", "W", "R"], &[])];
     let batch = |b: &[i64]| [weights.clone(), vec![list("0", &[0]), list("b", b)]].concat();
@@ -189,7 +190,7 @@ fn onnx_limits_can_be_raised_and_lowered() {
 
 #[test]
 fn onnx_values_count_until_their_last_use() {
-    // A chain of any length holds two values at a time; side by side, they are all alive.
+    // A chain of any length holds two values at a time, while parallel nodes are all alive at once.
     let device = device();
     let name = |i: usize| format!("{i}");
     let relu = |from: &str, to: &str| node("Relu", &[from], &[to], &[]);

@@ -1,4 +1,4 @@
-//! ONNX models: operators and recurrent nodes against ONNX Runtime, whole models, streams.
+//! ONNX models: operators and recurrent nodes against ONNX Runtime, whole models, and streams.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -14,7 +14,7 @@ mod pytorch;
 mod recurrent;
 mod stream;
 
-// These read files.
+// These tests read files.
 #[cfg(not(target_arch = "wasm32"))]
 mod export;
 #[cfg(not(target_arch = "wasm32"))]
@@ -22,7 +22,7 @@ mod nsnet2;
 #[cfg(not(target_arch = "wasm32"))]
 mod suite;
 
-/// The folder of data that is not in the repository, as `scripts/test.sh` takes it; says so where it is missing.
+/// The data folder outside the repository, as in `scripts/test.sh`. Prints a message if it is missing.
 #[cfg(not(target_arch = "wasm32"))]
 fn data(what: &str) -> Option<std::path::PathBuf> {
     let folder = std::env::var_os("WGRU_DATA").map(|root| std::path::Path::new(&root).join(what));

@@ -1,5 +1,5 @@
-//! Values that an attribute or a length excludes do not reach a node's outputs, even if they are NaN: as in ONNX Runtime 1.32,
-//! which gave the numbers.
+//! Values that an attribute or a length excludes do not reach a node's outputs, even if they are NaN. The expected
+//! numbers come from ONNX Runtime 1.32.
 
 use wgru::io::onnx::{OnnxModel, Value};
 use wgru::{Device, Tensor};

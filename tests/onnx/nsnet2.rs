@@ -1,4 +1,4 @@
-//! NSNet2, a speech enhancer of two GRUs, on real frames: what ONNX Runtime gives, in one pass and frame by frame.
+//! NSNet2, a speech enhancer with two GRUs, on real frames against ONNX Runtime, in one pass and frame by frame.
 
 use wgru::io::onnx::{OnnxModel, Stream, Value, initializers};
 use wgru::io::{RecurrentWeights, TensorFile, load_recurrent_blocking};
@@ -10,7 +10,7 @@ use wgru::{Cell, Device, Precision, StreamOptions, Tensor};
 use crate::common::relative_error;
 use crate::{data, on_every_backend};
 
-/// Of gains between 0 and 1; exact arithmetic is 3.5e-6 off the vectors.
+/// For gains between 0 and 1; exact arithmetic differs from the test vectors by 3.5e-6.
 const TOLERANCE: f64 = 1e-4;
 const FRAMES: usize = 400;
 const BINS: usize = 161;
@@ -25,7 +25,7 @@ fn nsnet2_in_one_pass_and_by_frames_is_as_onnx_runtime(device: &Device) {
     let want: Vec<f64> = vectors.expect("gain", &[1, FRAMES, BINS]).expect("gain").iter().map(|&v| v.into()).collect();
     let model = OnnxModel::load(device, &bytes).expect("loaded");
 
-    // The twins are slow: a part of the frames is enough for them.
+    // The twins are slow, so they run only part of the frames.
     let frames = if device.info().name.contains("reference") { 40 } else { FRAMES };
     let input = |from: usize, to: usize| -> Value {
         let part = &features[from * BINS..to * BINS];
@@ -50,7 +50,7 @@ fn nsnet2_in_one_pass_and_by_frames_is_as_onnx_runtime(device: &Device) {
     );
     assert!(errors.iter().all(|e| *e <= TOLERANCE), "{errors:?}");
 
-    // The states are there by name, can be put back, and are forgotten on demand.
+    // The states are accessible by name, and can be restored and reset.
     assert_eq!(stream.states()["GRU_14"].h.dims(), [1, 1, 400]);
     let kept = stream.states().clone();
     let next = gains(stream.run(&[("input", input(0, 1))]));
@@ -61,7 +61,7 @@ fn nsnet2_in_one_pass_and_by_frames_is_as_onnx_runtime(device: &Device) {
     assert_eq!(by_frames(&mut stream, 2), framed[..2 * BINS]);
 }
 
-/// The worst error of a gain in 400 frames, and the mean one, by how the weights of the two GRUs are kept.
+/// The maximum and mean error of a gain over 400 frames, by the precision of the GRUs' weights.
 const BY_PRECISION: [(Precision, f64, f64); 4] = [
     (Precision::F32, 5e-6, 3e-7),
     (Precision::F16, 5e-4, 4e-5),
@@ -76,7 +76,7 @@ fn dense(file: &TensorFile, w: &str, b: &str, x: &[f32]) -> Vec<f32> {
     (0..dims[1]).map(column).collect()
 }
 
-/// The network around its two GRUs, and what goes in and comes out.
+/// The network around its two GRUs, with its input and expected output.
 struct Net {
     weights: TensorFile,
     features: Vec<f32>,
@@ -109,13 +109,13 @@ impl Net {
         load_recurrent_blocking(device, &parameters).expect("loaded")
     }
 
-    /// What the GRUs see of each frame.
+    /// The GRUs' input for each frame.
     fn inputs(&self) -> Vec<Vec<f32>> {
         let one = |x: &[f32]| relu(dense(&self.weights, "172", "fc_in.0.bias", x));
         self.features.chunks(BINS).map(one).collect()
     }
 
-    /// Compares the gains that follow from the GRUs' outputs.
+    /// Computes the gains from the GRUs' outputs, and compares them.
     fn check<'a>(&self, what: &str, outputs: impl Iterator<Item = &'a [f32]>, [most, most_mean]: [f64; 2]) {
         let (mut worst, mut sum, mut count) = (0.0f64, 0.0, 0);
         for (y, want) in outputs.zip(self.want.chunks(BINS)) {
@@ -151,7 +151,7 @@ fn nsnet2_by_streams_of_each_precision() {
     }
 }
 
-/// The same on a GPU, where the recurrent weights alone are rounded, and states never.
+/// The same on a GPU, where only the recurrent weights are rounded, and never the states.
 #[cfg(feature = "gpu")]
 const ON_GPU: [(Precision, f64, f64); 4] = [
     (Precision::F32, 5e-6, 3e-7),

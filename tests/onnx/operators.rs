@@ -1,4 +1,4 @@
-//! Every operator in several forms, against ONNX Runtime: see `generate_operators.py`.
+//! Every operator in several forms, against ONNX Runtime; see `generate_operators.py`.
 
 use safetensors::SafeTensors;
 use wgru::io::onnx::{OnnxModel, Value};
@@ -8,7 +8,7 @@ use crate::build::{Bytes, Model, attribute_int, floats, ints, node, value};
 use crate::common::{assert_close, fill, relative_error};
 use crate::on_every_backend;
 
-/// A few functions after one another in single precision on both sides; `exp` of a shader is good to a few ulp.
+/// A few consecutive functions in single precision on both sides; a shader's `exp` is accurate to a few ulp.
 const TOLERANCE: f64 = 1e-6;
 
 const TENSORS: &[u8] = include_bytes!("operators.safetensors");
@@ -84,7 +84,7 @@ fn powers_of_negative_numbers_have_their_sign(device: &Device) {
     for p in [0, 1, 2, 5, 16, 17, 18, 63, -3, -17] {
         let input = Tensor::from_slice(device, &x, &[6]).expect("uploaded");
         let got = model(p as f32).and_then(|m| m.run(&[("X", input.into())])).expect("run").remove(0).1;
-        // Each by itself: they differ by many orders.
+        // Compared one by one, since they differ by many orders of magnitude.
         for (got, x) in got.as_tensor().expect("floats").to_vec().expect("read").iter().zip(x) {
             assert_close(&format!("{x}^{p}"), &[*got], &[f64::from(x).powi(p)], 4e-6);
         }
@@ -94,13 +94,13 @@ fn powers_of_negative_numbers_have_their_sign(device: &Device) {
     }
 }
 
-/// A node on floats `X`, with constants.
+/// A node on f32 `X`, with constants.
 fn loaded(device: &Device, opset: i64, node: Bytes, initializers: Vec<Bytes>) -> wgru::Result<OnnxModel> {
     let (inputs, outputs) = (vec![value("X", 1, &[-1])], vec![value("Y", 1, &[])]);
     OnnxModel::load(device, &Model { opset, nodes: vec![node], initializers, inputs, outputs }.bytes())
 }
 
-/// A limit of NaN makes a minimum NaN; a clip has no such limit. As ONNX Runtime 1.23.
+/// A NaN limit makes a minimum NaN, while a clip ignores it, as in ONNX Runtime 1.23.
 fn extremes_with_nan_are_nan(device: &Device) {
     let (x, nan) = ([1.5, f32::NAN, -2.0, f32::INFINITY], f32::NAN);
     let all = [nan; 4];

@@ -1,4 +1,4 @@
-//! ONNX files whose load, or whose messages, must stay in proportion to them.
+//! Loading an ONNX file, and the resulting messages, must stay in proportion to the file.
 
 use wgru::Tensor;
 use wgru::io::onnx::{OnnxModel, Value, initializers, read_tensor};
@@ -10,7 +10,7 @@ use super::onnx_limits::{device, list, model, run};
 
 #[test]
 fn onnx_constants_that_nodes_copy_stay_in_proportion_to_the_file() {
-    // Each node is 60 bytes and holds the weights as layers.
+    // Each node takes 60 bytes, and would hold its own copy of the weights.
     let (w, r) = (vec![0.5; 3 * 64 * 64], vec![0.25; 3 * 64 * 64]);
     let nodes = (0..4000).map(|i| node("GRU", &["X", "W", "R"], &[&format!("Y{i}")], &[])).collect();
     let mut many = model(nodes, vec![floats("W", &[1, 192, 64], &w), floats("R", &[1, 192, 64], &r)]);
@@ -36,7 +36,7 @@ fn onnx_tensors_with_two_kinds_of_data_are_refused() {
     two(whole().raw(9, 2.0f32.to_le_bytes()));
     two(Bytes::default().int(1, 2).int(2, 1).raw(8, "a").float(4, 1.0).int(5, 3));
     two(Bytes::default().int(1, 2).int(2, 7).raw(8, "a").int(5, 1).int(7, 3));
-    // An empty field beside the data is none.
+    // An empty field beside the data does not count.
     read_tensor(&device(), &whole().raw(4, []).0).expect("one kind of data");
 }
 
@@ -106,7 +106,7 @@ fn onnx_lists_of_many_small_things_stay_in_proportion_to_the_file() {
         model.inputs = input.map_or(model.inputs, |input| vec![input]);
         let bytes = model.bytes();
         let (result, used) = measure("lists", 0, || OnnxModel::load(&device(), &bytes));
-        // Outputs that are left out are no mistake.
+        // Omitted outputs are not an error.
         let text = result.map_or_else(|error| error.to_string(), |_| "read".into());
         assert!(text.len() < 3000, "{what}: a message of {} bytes", text.len());
         assert!(used.memory < 20 * bytes.len(), "{what}: {used:?} for {} bytes", bytes.len());

@@ -1,4 +1,4 @@
-//! Models as `torch.onnx.export` writes them, on another batch and number of steps: see `generate_pytorch.py`.
+//! Models from `torch.onnx.export`, with a different batch size and number of steps; see `generate_pytorch.py`.
 
 use wgru::io::TensorFile;
 use wgru::io::onnx::{OnnxModel, Value};

@@ -1,4 +1,4 @@
-//! Random GRU, LSTM and RNN nodes over every attribute, against ONNX Runtime: see `generate_recurrent.py`.
+//! Random GRU, LSTM and RNN nodes that cover every attribute, against ONNX Runtime; see `generate_recurrent.py`.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::build::{
 use crate::common::{fill, relative_error};
 use crate::on_every_backend;
 
-/// ONNX Runtime computes in single precision too: it is up to 1.8e-6 off the equations in f64.
+/// ONNX Runtime also computes in single precision: it differs from the equations in f64 by up to 1.8e-6.
 const TOLERANCE: f64 = 1e-5;
 
 const JSON: &str = include_str!("recurrent.json");
@@ -108,7 +108,7 @@ impl Case<'_> {
         out
     }
 
-    /// The node as a model; its weights are constants where `constant`, else inputs.
+    /// The node as a model. Its weights are constants if `constant`, else inputs.
     fn model(&self, tensors: &BTreeMap<&'static str, Array>, constant: bool) -> Vec<u8> {
         let lstm = self.text("op") == "LSTM";
         let order = ["X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"];
@@ -140,7 +140,7 @@ impl Case<'_> {
         model.bytes()
     }
 
-    /// The extents with layout 1, and the order of axes that leads there.
+    /// The order of axes that converts a tensor to layout 1, if it differs.
     fn turned(&self, name: &str) -> Option<Vec<usize>> {
         let axes: &[usize] = match name {
             "Y" => &[2, 0, 1, 3],
@@ -150,7 +150,7 @@ impl Case<'_> {
         (self.json["layout"] == 1).then(|| axes.to_vec())
     }
 
-    /// Runs the model; the outputs with layout 0.
+    /// Runs the model. Returns the outputs with layout 0.
     fn run(&self, device: &Device, constant: bool) -> BTreeMap<String, Array> {
         let tensors = self.tensors();
         let model = OnnxModel::load(device, &self.model(&tensors, constant)).unwrap_or_else(|e| panic!("{self}: {e}"));

@@ -1,4 +1,4 @@
-//! Streams, and inputs that do not fit
+//! ONNX streams, and inputs that do not fit
 
 use wgru::io::onnx::{OnnxModel, Stream, Value};
 use wgru::{Device, Error, Tensor};
@@ -7,13 +7,13 @@ use crate::build::{Bytes, Model, attribute_int, attribute_text, floats, node, va
 use crate::common::{assert_close, fill};
 use crate::on_every_backend;
 
-/// A step has the same operations in a short run as in a long one, but its products may be added in another order.
+/// A step has the same operations in a short run as in a long one, but its products may sum in a different order.
 const TOLERANCE: f64 = 1e-6;
 
 on_every_backend![a_stream_in_parts_is_the_whole];
 
-/// An LSTM on 3 features and a GRU on its output, 4 units each, from zeros of the graph's own. With two directions
-/// it can be loaded, but not run.
+/// An LSTM on 3 features and a GRU on its output, with 4 units each, starting from zeros in the graph. With two
+/// directions it can be loaded, but not run.
 fn model(direction: &str) -> Vec<u8> {
     let directions = 1 + (direction == "bidirectional") as i64;
     let weights = |name: &str, stream: u32, dims: [i64; 3]| {
@@ -27,7 +27,7 @@ fn model(direction: &str) -> Vec<u8> {
         nodes: vec![
             node("LSTM", &["x", "W", "R"], &["y", "", "c"], &attributes),
             node("Squeeze", &["y"], &["z"], &[crate::build::attribute_ints("axes", &[1])]),
-            // Without a name: known by its output.
+            // Without a name, it is known by its output.
             Bytes::default()
                 .all(["z", "V", "U"], |b, i| b.raw(1, i))
                 .raw(2, "out")
@@ -69,11 +69,11 @@ fn a_stream_in_parts_is_the_whole(device: &Device) {
     assert!(states["out"].c.is_none());
     assert_eq!(states["the LSTM"].c.as_ref().expect("a cell state").dims(), [1, BATCH, 4]);
 
-    // Two streams of one model do not meet.
+    // Two streams of one model are independent.
     let mut other = model.stream().expect("causal");
     assert_close("another", &read(other.run(&[("x", part(0, 2))])), &whole[..2 * BATCH * 4], TOLERANCE);
     assert_ne!(read(stream.run(&[("x", part(0, 2))])), read(other.run(&[("x", part(0, 2))])));
-    // A failed call leaves the states as they were.
+    // A failed call leaves the states unchanged.
     let kept = stream.states()["out"].h.to_vec().expect("read");
     let three = Tensor::zeros(device, &[1, 3, 3]).expect("zeros");
     let error = stream.run(&[("x", three.into())]).expect_err("states of two sequences").to_string();

@@ -7,7 +7,7 @@ use wgru::io::onnx::{OnnxModel, read_tensor};
 
 use crate::{data, on_every_backend};
 
-/// ONNX's own.
+/// ONNX's own tolerances.
 const RELATIVE: f64 = 1e-3;
 const ABSOLUTE: f64 = 1e-7;
 

@@ -1,12 +1,12 @@
-"""Writes the fixtures beside this file: what NumPy and PyTorch make of the same values.
+"""Writes the fixtures beside this file: the same values as stored by NumPy, PyTorch, Keras and h5py.
 
     python -m venv .venv
     .venv/bin/pip install torch numpy keras h5py
     .venv/bin/python tests/readers/generate.py
 
-Every array of n elements holds ramp(n): element k is (7 k mod 11 - 5) / 4, which every type of two
-bytes and more holds exactly; integers hold 7 k mod 11 - 5, unsigned ones 7 k mod 11, truth values
-k mod 2. Nothing is random.
+Every array of n elements holds ramp(n): element k is (7 k mod 11 - 5) / 4, which every float type of
+at least two bytes represents exactly. Signed integers hold 7 k mod 11 - 5, unsigned ones 7 k mod 11,
+and booleans k mod 2. Nothing is random.
 
     arrays.npz          every number type, both byte orders and both axis orders; numpy.savez
     compressed.npz      the same, numpy.savez_compressed
@@ -17,7 +17,7 @@ k mod 2. Nothing is random.
     model.weights.h5    Keras: GRU(4), Bidirectional(LSTM(2)) and Dense(1) on sequences of 3
     model.keras         the same model as a whole
     arrays.h5           the arrays of arrays.npz, by h5py
-    chunks.h5, newer.h5, link.h5, text.h5   what is refused: chunks, groups of the newer format, a link, a text
+    chunks.h5, newer.h5, link.h5, text.h5   refused contents: chunks, newer-format groups, a link, a text
 """
 
 from collections import OrderedDict

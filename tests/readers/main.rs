@@ -1,4 +1,5 @@
-//! What NumPy, PyTorch and Keras wrote is read as they meant it. The fixtures and their script lie beside this file.
+//! Files written by NumPy, PyTorch and Keras are read with their intended meaning. The fixtures and the script that
+//! writes them are in this folder.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -128,7 +129,7 @@ fn weights_of_keras_are_read_from_both_of_its_files() {
         is(&file, "layers.bidirectional.backward_layer.cell.vars.1", &[2, 8], &ramp(16));
         is(&file, "layers.dense.vars.0", &[4, 1], &ramp(4));
         assert_eq!(file.names().count(), 11);
-        // The numbers are Keras' variables: what its names mean is read from either.
+        // The numbers are Keras' variables in order; weights are accepted under these numbers and under their names.
         let mut named = TensorFile::default();
         for (number, name) in [("0", "kernel"), ("1", "recurrent_kernel"), ("2", "bias")] {
             let (dims, values) = vars.get(number).expect("there");

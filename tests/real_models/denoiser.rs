@@ -1,5 +1,5 @@
-//! RNNoise: a dense layer, three GRUs with reset before and ReLU candidates, two outputs. 375 frames of features with
-//! the states and gains that the reference implementation computes.
+//! RNNoise: a dense layer, three GRUs with reset before and ReLU candidates, and two outputs. Tested on 375 frames of
+//! features, with the states and gains that the reference implementation computes.
 //!
 //! Valin: *A hybrid DSP/deep learning approach to real-time full-band speech enhancement* (2018).
 
@@ -11,11 +11,11 @@ use wgru::{Activation, Cell, Device, Result, Rng, Tensor};
 
 use crate::common::assert_close;
 
-/// The reference computes σ and tanh from a table of 201 values: exact maths differ from it by up to 3e-6.
+/// The reference computes σ and tanh from a table of 201 values, so exact functions differ from it by up to 3e-6.
 const TABLE: f64 = 5e-6;
 
-/// The layers by their places in `weights.rnn`: sizes and an activation in three bytes, then weights and biases in
-/// 256ths, `[inputs, outputs]`.
+/// The layers in the order of `weights.rnn`: for each, three bytes with its sizes and activation, then weights and
+/// biases in 256ths, `[inputs, outputs]`.
 struct Denoiser {
     device: Device,
     dense: Linear,
@@ -26,7 +26,7 @@ struct Denoiser {
     activity: Linear,
 }
 
-/// What the network gives for frames `[T, 1, 42]`.
+/// The network's results for frames `[T, 1, 42]`.
 struct Answer {
     dense: Tensor,
     /// The states of the three GRUs.
@@ -35,7 +35,7 @@ struct Answer {
     activity: Tensor,
 }
 
-/// The bytes of a layer: its sizes, and values for each input, then each of what recurs, then one bias.
+/// Parses the bytes of a layer: its sizes and activation, then the input weights, the recurrent weights, and one bias.
 fn layer<'a>(rest: &mut &'a [u8], gates: usize) -> (usize, usize, u8, [Vec<f32>; 3]) {
     let (head, body) = rest.split_at(3);
     let (input, units) = (head[0] as usize, head[1] as usize);
@@ -96,7 +96,7 @@ impl Denoiser {
         denoiser
     }
 
-    /// Runs frames from the states of `last`, or from zero.
+    /// Runs frames from the states in `last`, or from zero.
     fn run(&self, x: &Tensor, last: Option<&Answer>) -> Result<Answer> {
         let mode = &mut Mode::Eval;
         let dense = self.dense.forward_with(x, mode)?.tanh()?;
@@ -112,7 +112,7 @@ impl Denoiser {
         Ok(Answer { dense, states: [voice, noise, denoise], gains, activity })
     }
 
-    /// Runs the recording `name` at once or frame by frame, and compares all that the network gives.
+    /// Runs the recording `name` at once or frame by frame, and compares all results of the network.
     fn check(&self, vectors: &TensorFile, name: &str, at_once: bool) -> Result<usize> {
         let (dims, x) = vectors.get(&format!("{name}_features"))?;
         let &[frames, width] = dims else { panic!("{dims:?}") };

@@ -1,5 +1,5 @@
-//! Models that others trained, whole, beside what their own software answers. They are not part of this project:
-//! `WGRU_DATA` names the folder that holds `models/…`; without it these tests are skipped, and say so.
+//! Complete models trained elsewhere, compared with the results of their own software. They are not part of this
+//! project: `WGRU_DATA` names the folder that holds `models/…`. Without it these tests are skipped with a message.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -10,7 +10,7 @@ mod spelling;
 
 use std::path::PathBuf;
 
-/// The folder `models/<name>` of the data, or `None` and a line that says so.
+/// Returns the folder `models/<name>` of the data, or `None` after printing a message.
 fn model(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("WGRU_DATA").map(|data| PathBuf::from(data).join("models").join(name));
     match folder {

@@ -1,10 +1,10 @@
-//! `g2p_en`: encoder and decoder GRU, 200 words with the package's own answers.
+//! `g2p_en`: an encoder and a decoder GRU, on 200 words with the package's own results.
 
 use wgru::Device;
 
 use crate::g2p::Model;
 
-/// The model, and its words with what it says to each.
+/// The model, and words with the model's expected results.
 fn load(device: &Device) -> Option<(Model, Vec<(String, String)>)> {
     let folder = crate::model("g2p_en")?;
     let table = std::fs::read_to_string(folder.join("expected_predictions.tsv")).expect("the answers");

@@ -1,6 +1,6 @@
-//! Convolution over time, from its definition.
+//! Convolution over time, by its definition.
 
-/// `[steps, outputs, batch, input, output, taps]` and how the window moves.
+/// The extents of a convolution, and the geometry of its windows.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv {
     pub steps: usize,
@@ -15,7 +15,7 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// Windows that lie within the padded sequence, counted one by one.
+    /// Number of windows that lie within the padded sequence, counted one by one.
     pub fn outputs(&self) -> usize {
         let last = |o: usize| o * self.stride + (self.taps - 1) * self.dilation;
         (0..).take_while(|&o| last(o) < self.steps + 2 * self.padding).count()

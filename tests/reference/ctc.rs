@@ -1,5 +1,5 @@
-//! Connectionist temporal classification in probabilities, not logarithms: by every single path, and for larger sizes
-//! by the number of labels done and whether the path stands on a blank.
+//! Connectionist temporal classification with probabilities instead of logarithms: by enumeration of all paths and, for
+//! larger sizes, by the number of completed labels and whether the path is on a blank.
 
 /// Probabilities `[steps][classes]` of one sequence, and its labels.
 pub struct Sequence<'a> {
@@ -8,7 +8,7 @@ pub struct Sequence<'a> {
     pub blank: usize,
 }
 
-/// Repeats merged, then blanks dropped.
+/// Merges repeats, then removes blanks.
 pub fn spelled(path: &[usize], blank: usize) -> Vec<usize> {
     let mut merged = path.to_vec();
     merged.dedup();
@@ -28,15 +28,15 @@ pub fn probability(p: &[Vec<f64>], path: &[usize]) -> f64 {
 }
 
 impl Sequence<'_> {
-    /// The probability of the labels, path by path.
+    /// The probability of the labels, summed path by path.
     pub fn enumerated(&self) -> f64 {
         let Some(first) = self.p.first() else { return if self.labels.is_empty() { 1.0 } else { 0.0 } };
         let spells = |path: &Vec<usize>| spelled(path, self.blank) == self.labels;
         paths(self.p.len(), first.len()).filter(spells).map(|path| probability(self.p, &path)).sum()
     }
 
-    /// `[steps][labels + 1][on a blank, on a label]`: the probability of all beginnings of paths that have so many
-    /// labels done.
+    /// `[steps][labels + 1][on a blank, on a label]`: the probability of all path prefixes that have completed this
+    /// many labels.
     fn begun(&self) -> Vec<Vec<[f64; 2]>> {
         let count = self.labels.len();
         let mut all: Vec<Vec<[f64; 2]>> = Vec::new();
@@ -68,15 +68,15 @@ impl Sequence<'_> {
         }
     }
 
-    /// `[steps][2·labels + 1]`: the probability of all beginnings of paths that stand on a position.
+    /// `[steps][2·labels + 1]`: the probability of all path prefixes that end at a position.
     pub fn beginnings(&self) -> Vec<Vec<f64>> {
         let flat =
             |row: Vec<[f64; 2]>| -> Vec<f64> { row.iter().flat_map(|[blank, label]| [*label, *blank]).collect() };
         self.begun().into_iter().map(|row| flat(row)[1..].to_vec()).collect()
     }
 
-    /// `[steps][2·labels + 1]`: the probability of standing on a position, given the labels. A path from there on is
-    /// the beginning of a path of the reversed sequence.
+    /// `[steps][2·labels + 1]`: the probability of being at a position, given the labels. The suffix of a path from
+    /// there on is a prefix of a path of the reversed sequence.
     pub fn posterior(&self) -> Vec<Vec<f64>> {
         let (p, labels): (Vec<_>, Vec<_>) =
             (self.p.iter().rev().cloned().collect(), self.labels.iter().rev().copied().collect());

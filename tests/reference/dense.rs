@@ -2,7 +2,7 @@
 
 use wgru::kernels::LossKind;
 
-/// `a·b`, `a` and `b` given by row and column.
+/// `a·b`, with `a` and `b` given as functions of row and column.
 pub fn matmul([m, n, k]: [usize; 3], a: impl Fn(usize, usize) -> f64, b: impl Fn(usize, usize) -> f64) -> Vec<f64> {
     let dot = |row: usize, col: usize| (0..k).map(|i| a(row, i) * b(i, col)).sum();
     (0..m * n).map(|i| dot(i / n, i % n)).collect()
@@ -19,14 +19,14 @@ pub fn log_softmax(x: &[f64], width: usize) -> Vec<f64> {
     softmax(x, width).iter().map(|p| p.ln()).collect()
 }
 
-/// `Σ_i dy_i·∂y_i/∂x_j` by the whole Jacobian of softmax at `y`.
+/// `Σ_i dy_i·∂y_i/∂x_j` by the full Jacobian of softmax at `y`.
 pub fn softmax_backward(y: &[f64], dy: &[f64], width: usize) -> Vec<f64> {
     let jacobian = |y: &[f64], i: usize, j: usize| if i == j { y[i] - y[i] * y[j] } else { -y[i] * y[j] };
     let rows = y.chunks(width).zip(dy.chunks(width));
     rows.flat_map(|(y, dy)| (0..width).map(move |j| (0..width).map(|i| dy[i] * jacobian(y, i, j)).sum())).collect()
 }
 
-/// `Σ_i dy_i·∂y_i/∂x_j` by the whole Jacobian of log-softmax, `y` the logarithms.
+/// `Σ_i dy_i·∂y_i/∂x_j` by the full Jacobian of log-softmax, with `y` the logarithms.
 pub fn log_softmax_backward(y: &[f64], dy: &[f64], width: usize) -> Vec<f64> {
     let jacobian = |y: &[f64], i: usize, j: usize| if i == j { 1.0 - y[j].exp() } else { -y[j].exp() };
     let rows = y.chunks(width).zip(dy.chunks(width));
@@ -37,7 +37,7 @@ fn log_sigmoid(x: f64) -> f64 {
     -(-x).exp().ln_1p()
 }
 
-/// Loss of one prediction.
+/// Loss of a single prediction.
 pub fn loss(kind: LossKind, delta: f64, x: f64, t: f64) -> f64 {
     let far = (x - t).abs();
     let near = far.min(delta);

@@ -1,4 +1,4 @@
-//! Functions of one and of two elements, copies, sums, and the random mask.
+//! Functions of one and of two elements, copies, sums, and random masks.
 
 use wgru::kernels::{BinaryOp, UnaryOp};
 
@@ -22,7 +22,7 @@ pub fn unary(op: UnaryOp, alpha: f64, x: f64) -> f64 {
     }
 }
 
-/// `f'(x)`, a function of `x` alone.
+/// `f'(x)`, as a function of `x` only.
 pub fn unary_slope(op: UnaryOp, alpha: f64, x: f64) -> f64 {
     let step = |on: bool| if on { 1.0 } else { 0.0 };
     match op {
@@ -69,7 +69,7 @@ pub fn indices(dims: &[usize]) -> Vec<Vec<usize>> {
     all
 }
 
-/// Place of an index in an array of `dims`; axes that it lacks are in front, an extent of 1 repeats.
+/// Flat position of an index in an array of `dims`; missing leading axes are ignored, and an extent of 1 repeats.
 pub fn place(dims: &[usize], index: &[usize]) -> usize {
     let index = &index[index.len() - dims.len()..];
     dims.iter().zip(index).fold(0, |at, (&extent, &i)| at * extent + if extent == 1 { 0 } else { i })
@@ -82,7 +82,7 @@ pub fn broadcast_dims(a: &[usize], b: &[usize]) -> Vec<usize> {
     (0..rank).map(|axis| extent(a, axis).max(extent(b, axis))).collect()
 }
 
-/// `a ∘ b`, broadcast.
+/// `a ∘ b` with broadcasting.
 pub fn broadcast(op: BinaryOp, (a, da): (&[f64], &[usize]), (b, db): (&[f64], &[usize])) -> Vec<f64> {
     let each = |i: &Vec<usize>| binary(op, a[place(da, i)], b[place(db, i)]);
     indices(&broadcast_dims(da, db)).iter().map(each).collect()
@@ -98,7 +98,8 @@ pub fn sum(x: &[f64], [outer, axis, inner]: [usize; 3], chunk: usize, f: impl Fn
     out
 }
 
-/// The first word of Threefry-2x32-20, from the paper: rounds in groups of four, a key injection after each group.
+/// The first word of Threefry-2x32-20, as in the paper: rounds in groups of four, with a key injection after each
+/// group.
 pub fn threefry(key: [u32; 2], counter: [u32; 2]) -> u32 {
     const WORD: u64 = 1 << 32;
     let parity = key.iter().fold(0x1BD1_1BDA_u32, |parity, word| parity ^ word);

@@ -1,4 +1,4 @@
-//! The GRU from plain weights in PyTorch's layout: one sequence at a time, and only its valid steps.
+//! The GRU from plain weights in PyTorch's layout, one sequence at a time, with only its valid steps.
 
 use super::dot;
 
@@ -21,7 +21,7 @@ pub struct Step {
     pub h: Vec<f64>,
 }
 
-/// Gradients of one step at the pre-activations.
+/// Gradients of one step with respect to the pre-activations.
 #[derive(Clone)]
 pub struct StepGradient {
     pub r: Vec<f64>,
@@ -71,7 +71,7 @@ impl Recurrent {
         Step { r, z, n, c, h }
     }
 
-    /// All steps of a sequence, in the order of processing.
+    /// All steps of a sequence, in processing order.
     pub fn run(&self, inputs: &[&[f64]], h0: &[f64]) -> Vec<Step> {
         let mut h = h0.to_vec();
         let mut steps: Vec<Step> = Vec::new();
@@ -82,7 +82,7 @@ impl Recurrent {
         steps
     }
 
-    /// Back-propagation through the steps of [`run`](Self::run): the gradient of each step, and of `h0`.
+    /// Backpropagation through the steps of [`run`](Self::run): returns the gradient of each step, and that of `h0`.
     pub fn backward(&self, steps: &[Step], h0: &[f64], dy: &[&[f64]], dh_n: &[f64]) -> (Vec<StepGradient>, Vec<f64>) {
         let width = self.hidden;
         let mut dh = dh_n.to_vec();
@@ -113,7 +113,7 @@ pub fn times(length: usize, reverse: bool) -> Vec<usize> {
     if reverse { (0..length).rev().collect() } else { (0..length).collect() }
 }
 
-/// The packed recurrent matrix of one direction, `[⌈H/16⌉, depth, 3, 16]`, as its documentation says.
+/// The packed recurrent matrix of one direction, `[⌈H/16⌉, depth, 3, 16]`, as documented.
 pub fn pack(hidden: usize, u: &[f32], bias: &[f32], transposed: bool) -> Vec<f32> {
     let depth = if transposed { hidden } else { hidden + 1 };
     let mut packed = vec![0.0; hidden.div_ceil(16) * depth * 48];
@@ -132,7 +132,7 @@ pub fn pack(hidden: usize, u: &[f32], bias: &[f32], transposed: bool) -> Vec<f32
     packed
 }
 
-/// What a GRU of several layers is, for [`Network::run`].
+/// Extents and options of a GRU stack, for [`Network::run`].
 #[derive(Clone, Copy, Debug)]
 pub struct Network {
     pub input: usize,

@@ -9,7 +9,7 @@ pub struct Network {
     pub bias: bool,
     pub bidirectional: bool,
     pub reverse: bool,
-    /// Positive candidates.
+    /// Whether the candidates are positive.
     pub positive: bool,
 }
 
@@ -18,7 +18,7 @@ fn logistic(v: f64) -> f64 {
     0.5 + 0.5 * (0.5 * v).tanh()
 }
 
-/// The candidate of a pre-activation.
+/// The candidate for a pre-activation.
 pub fn candidate(v: f64, positive: bool) -> f64 {
     match (positive, v >= 0.0) {
         (false, _) => v,
@@ -27,13 +27,13 @@ pub fn candidate(v: f64, positive: bool) -> f64 {
     }
 }
 
-/// The state after a step: what is new moves it towards the candidate.
+/// The state after a step: the gate moves it toward the candidate.
 pub fn step(h: f64, k: f64, v: f64, positive: bool) -> f64 {
     h + logistic(k) * (candidate(v, positive) - h)
 }
 
 impl Network {
-    /// Outputs `[T, B, D·H]` and last states `[layers·D, B, H]`. Parameters in the layer's order.
+    /// Outputs `[T, B, D·H]` and last states `[layers·D, B, H]`; `parameters` are in the layer's order.
     pub fn run(&self, parameters: &[Vec<f64>], x: &[f64], h0: &[f64], lengths: &[usize]) -> (Vec<f64>, Vec<f64>) {
         let (h, batch) = (self.hidden, lengths.len());
         let steps = x.len() / batch / self.input;

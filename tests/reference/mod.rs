@@ -1,5 +1,5 @@
-//! The mathematics of every kernel in f64, from plain definitions and in another algebraic form where there is one.
-//! Shares no code with the library; only the names of operations come from it.
+//! The mathematics of every kernel in f64, from plain definitions, in a different algebraic form where there is one.
+//! Shares no code with the library except the names of operations.
 #![allow(dead_code, reason = "every test file uses its part")]
 
 pub mod conv;
@@ -12,15 +12,15 @@ pub mod normalize;
 pub mod recurrent;
 pub mod training;
 
-/// Step of a central difference: its error, step² and 1e-16/step, is below 1e-9 for values near 1.
+/// Step of a central difference. Its error, of order step² and 1e-16/step, is below 1e-9 for values near 1.
 const STEP: f64 = 1e-5;
 
-/// The values as f64.
+/// Converts the values to f64.
 pub fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| v as f64).collect()
 }
 
-/// The values rounded to f32.
+/// Rounds the values to f32.
 pub fn narrow(values: &[f64]) -> Vec<f32> {
     values.iter().map(|&v| v as f32).collect()
 }

@@ -1,6 +1,6 @@
-//! Layer normalisation and the masked softmax.
+//! Layer normalization and masked softmax.
 
-/// A row at mean 0 and variance 1 but for ε, the variance as `mean(x²) − mean(x)²`.
+/// Normalizes a row to mean 0 and variance 1 (except for ε), with the variance as `mean(x²) − mean(x)²`.
 fn unit_row(x: &[f64], eps: f64) -> Vec<f64> {
     let n = x.len() as f64;
     let mean = x.iter().sum::<f64>() / n;
@@ -19,7 +19,8 @@ pub fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], width: usize, eps: f6
     x.chunks(width).enumerate().flat_map(row).collect()
 }
 
-/// Softmax of `x` `[batch, rows, width]` over what `keep` `[batch, width]` marks, as `1 / Σ_j e^(x_j − x_i)`.
+/// Softmax of `x` `[batch, rows, width]` over the elements that `keep` `[batch, width]` selects, computed as
+/// `1 / Σ_j e^(x_j − x_i)`.
 pub fn masked_softmax(x: &[f64], keep: &[bool], rows: usize, width: usize) -> Vec<f64> {
     let one = |(r, x): (usize, &[f64])| {
         let keep = &keep[r / rows * width..][..width];

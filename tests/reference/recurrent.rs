@@ -1,5 +1,5 @@
-//! The recurrent family from plain weights: one sequence at a time, only the steps that count, and every part of a
-//! sequence that a reset cuts off run on its own.
+//! The recurrent layers from plain weights: one sequence at a time, only its valid steps, with every part between
+//! resets run separately.
 
 use wgru::nn::{Padding, RecurrentConfig};
 use wgru::{Activation, Cell};
@@ -35,7 +35,7 @@ pub struct Direction<'a> {
     pub bias: &'a [f64],
     /// `[out, H]`
     pub w_hr: Option<&'a [f64]>,
-    /// `[3H]`, of i, f, o
+    /// `[3H]`, for i, f, o
     pub peephole: &'a [f64],
 }
 
@@ -51,8 +51,8 @@ impl Direction<'_> {
         (0..self.config.hidden).map(|i| dot(&self.u[row(i) * v.len()..][..v.len()], v) + self.bias[row(i)]).collect()
     }
 
-    /// The state `(h, c)` after a step. `a` `[G·H]` is the input's part of the pre-activations, `seen` the `h` that the
-    /// recurrent product sees.
+    /// The state `(h, c)` after a step. `a` `[G·H]` is the input's part of the pre-activations, and `seen` the `h` that
+    /// enters the recurrent product.
     pub fn step(&self, a: &[f64], seen: &[f64], h: &[f64], c: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let width = self.config.hidden;
         let each = |f: &dyn Fn(usize) -> f64| (0..width).map(f).collect::<Vec<f64>>();
@@ -89,14 +89,14 @@ impl Direction<'_> {
     }
 }
 
-/// What the steps of a batch are, `[T, B]`.
+/// Properties of the steps of a batch, `[T, B]`.
 #[derive(Clone, Debug)]
 pub struct Steps {
     pub steps: usize,
     pub batch: usize,
-    /// Which count.
+    /// Whether each step is valid.
     pub valid: Vec<bool>,
-    /// Before which a new sequence begins.
+    /// Whether a new sequence begins before each step.
     pub resets: Vec<bool>,
     pub to_first: bool,
 }
@@ -106,7 +106,7 @@ impl Steps {
         Self { steps, batch, valid: vec![true; steps * batch], resets: vec![false; steps * batch], to_first: false }
     }
 
-    /// The parts of a sequence: `(from, to, whether a reset is before it)`.
+    /// The parts of a sequence: `(from, to, whether it begins with a reset)`.
     fn parts(&self, row: usize) -> Vec<(usize, usize, bool)> {
         let is_reset = |t: usize| self.resets[t * self.batch + row];
         let starts: Vec<usize> = (0..self.steps).filter(|&t| t == 0 || is_reset(t)).collect();
@@ -115,33 +115,34 @@ impl Steps {
     }
 }
 
-/// The noise of one layer. What is empty or `None` is absent.
+/// The noise of one layer. Empty or `None` fields are absent.
 #[derive(Clone, Debug, Default)]
 pub struct Noise {
-    /// `[T, B, in]`, factors of the layer's input.
+    /// `[T, B, in]`: factors of the layer's input.
     pub input: Vec<f64>,
-    /// Zoneout's key; without one it takes its mean.
+    /// Zoneout's key; without one, zoneout uses its mean.
     pub zone: Option<[u32; 2]>,
     /// Key of recurrent dropout.
     pub recurrent: Option<[u32; 2]>,
-    /// By direction, factors of `w_hh`.
+    /// Factors of `w_hh`, by direction.
     pub weights: Vec<Vec<f64>>,
 }
 
-/// Whether the draw of element `i` falls on a share.
+/// Whether the draw of element `i` falls within a share.
 fn falls_on(share: f32, key: [u32; 2], i: usize) -> bool {
     (threefry(key, [i as u32, 0]) as f64) < share as f64 * 4_294_967_296.0
 }
 
-/// `n` factors of dropout.
+/// `n` dropout factors.
 pub fn factors(share: f32, key: [u32; 2], n: usize) -> Vec<f64> {
     (0..n).map(|i| if falls_on(share, key, i) { 0.0 } else { 1.0 / (1.0 - share as f64) }).collect()
 }
 
-/// Output `[T, B, D·out]`, last states `[layers·D, B, out]`, last cell states `[layers·D, B, H]` (empty without).
+/// Output `[T, B, D·out]`, last states `[layers·D, B, out]`, last cell states `[layers·D, B, H]` (empty if there are
+/// none).
 pub type Ran = (Vec<f64>, Vec<f64>, Vec<f64>);
 
-/// Runs a stack on `x` `[T, B, I]`. `parameters` are in PyTorch's order, first states aside.
+/// Runs a stack on `x` `[T, B, I]`. `parameters` are in PyTorch's order, without first states.
 pub fn run(
     config: &RecurrentConfig,
     parameters: &[Vec<f64>],
@@ -187,7 +188,7 @@ pub fn run(
                 }
                 let mut now = firsts.clone();
                 for (k, &(from, to, cut)) in parts.iter().enumerate() {
-                    // The run's own first state is what the first part has, unless a reset stands before it.
+                    // The first part starts from the run's first state, unless it begins with a reset.
                     let is_first = k == 0 && (reverse || !cut);
                     now = if is_first || s.to_first { firsts.clone() } else { zeros.clone() };
                     let mut last = vec![0.0; out];
@@ -217,7 +218,7 @@ pub fn run(
     (y, h_n, if is_lstm { c_n } else { Vec::new() })
 }
 
-/// A step of direction `d` at time `t` of sequence `row`, with its noise.
+/// Runs one step of direction `d` at time `t` of sequence `row`, with its noise.
 fn one(
     direction: &Direction,
     noise: &Noise,

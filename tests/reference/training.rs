@@ -1,6 +1,6 @@
-//! Optimisers, as `torch.optim` documents them: whole histories of one parameter.
+//! Optimizers as `torch.optim` documents them, over the whole history of one parameter.
 
-/// What SGD is given.
+/// Options of SGD.
 #[derive(Clone, Copy)]
 pub struct Sgd {
     pub lr: f64,
@@ -11,7 +11,7 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    /// The parameter and its velocity after all gradients.
+    /// Returns the parameter and its velocity after all gradients.
     pub fn run(&self, start: f64, gradients: &[f64]) -> (f64, f64) {
         let (mut w, mut velocity) = (start, None);
         for gradient in gradients {
@@ -32,7 +32,7 @@ impl Sgd {
     }
 }
 
-/// What Adam is given.
+/// Options of Adam.
 #[derive(Clone, Copy)]
 pub struct Adam {
     pub lr: f64,
@@ -44,7 +44,7 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// The parameter and its two moments after all gradients, the moments' bias corrected as the paper writes it.
+    /// Returns the parameter and its two moments after all gradients, with the bias correction as in the paper.
     pub fn run(&self, start: f64, gradients: &[f64]) -> [f64; 3] {
         let [mut w, mut m, mut v] = [start, 0.0, 0.0];
         for (i, gradient) in gradients.iter().enumerate() {

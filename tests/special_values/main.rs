@@ -1,7 +1,7 @@
-//! Zeros, saturated gates, huge numbers, infinities and NaN: the same answer on every device, by every plan, and that of
-//! the equations in f64 where f32 neither overflows nor underflows along the way.
+//! Zeros, saturated gates, huge numbers, infinities and NaN give the same result on every device and with every plan,
+//! and match the equations in f64 where f32 neither overflows nor underflows along the way.
 
-// Its `block_on` too.
+// This also provides `block_on`.
 #[cfg(wgru_jspi)]
 #[macro_use]
 extern crate browser_tests as pollster;
@@ -16,7 +16,7 @@ use common::{gpu, twin};
 use wgru::nn::{HostInput, HostOutput, Mode, Module, Recurrent, RecurrentConfig, RunOptions, run_f64};
 use wgru::{Cell, CpuOptions, Device, Rng, Tensor};
 
-/// Small, but still normal after halvings: GPUs may flush subnormal numbers to 0 (SwiftShader does, in Chromium).
+/// Small, but still normal after some halvings, since GPUs may flush subnormals to 0 (SwiftShader in Chromium does).
 const TINY: f32 = 3e-36;
 /// Values of inputs, states and weights.
 const VALUES: [f32; 16] = [
@@ -37,7 +37,7 @@ const VALUES: [f32; 16] = [
     f32::NEG_INFINITY,
     f32::NAN,
 ];
-/// Products in other orders and fused ones, against the largest number of the row.
+/// Products in a different order and fused ones, relative to the largest number of the row.
 const TOLERANCE: f64 = 4e-6;
 const STEPS: usize = 2;
 
@@ -50,7 +50,7 @@ fn devices() -> Vec<Device> {
     all
 }
 
-/// One sequence: the input of every step, and the first states.
+/// One sequence: the input at every step, and the first states.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     x: f32,
@@ -58,7 +58,7 @@ struct Row {
     c: f32,
 }
 
-/// Every pair of values in two of the three.
+/// Every pair of values for two of the three, the third fixed.
 fn rows(has_cell: bool) -> Vec<Row> {
     let mut all = Vec::new();
     for a in VALUES {
@@ -75,7 +75,7 @@ fn rows(has_cell: bool) -> Vec<Row> {
 /// The weights of one unit: `w_ih`, `w_hh`, `b_ih`, `b_hh` of every gate.
 type Weights = [Vec<f32>; 4];
 
-/// Few weights that are not 0 or ±1, or one gate's weight of every value.
+/// Some sets of small weights, then sets in which one weight takes every value.
 fn weights(gates: usize) -> Vec<Weights> {
     let same = |v: f32| vec![v; gates];
     let turns =
@@ -105,7 +105,7 @@ fn weights(gates: usize) -> Vec<Weights> {
     all
 }
 
-/// Infinite or NaN, and of what sign.
+/// Returns whether a number is infinite or NaN, and its sign.
 fn class(v: f64) -> i32 {
     match v {
         v if v.is_nan() => 2,
@@ -114,7 +114,7 @@ fn class(v: f64) -> i32 {
     }
 }
 
-/// Whether two answers are the same, finite ones to within rounding of numbers as large as `scale`.
+/// Whether two results agree; finite ones within the rounding of numbers as large as `scale`.
 fn agree(a: f64, b: f64, scale: f64) -> bool {
     let is_close = || (a - b).abs() <= TOLERANCE * scale.max(a.abs()).max(b.abs());
     class(a) == class(b) && (class(a) != 0 || is_close())
@@ -132,7 +132,7 @@ fn set(layer: &Recurrent, weights: &Weights) {
     }
 }
 
-/// What a run gives, and the gradients of input and states.
+/// The results of a run, and the gradients of input and states.
 struct Answer {
     /// `[rows, parts]`: outputs, last states, gradients.
     parts: Vec<Vec<f64>>,
@@ -161,7 +161,7 @@ fn run(device: &Device, config: &RecurrentConfig, weights: &Weights, rows: &[Row
     Answer { parts: (0..rows.len()).map(|i| of_row(i).collect()).collect() }
 }
 
-/// What differs between the answers of the rows.
+/// Lists the differences between the results of the rows.
 fn differences(what: &str, rows: &[Row], got: &Answer, want: &Answer, skip: impl Fn(usize) -> bool) -> Vec<String> {
     assert_eq!((got.parts.len(), want.parts.len()), (rows.len(), rows.len()), "{what}");
     let compared = (0..rows.len()).filter(|&i| !skip(i));
@@ -192,11 +192,11 @@ fn every_device_gives_the_twins_answer() {
     for config in configs() {
         let rows = rows(config.cell == Cell::Lstm);
         for (number, weights) in weights(config.cell.gates()).iter().enumerate() {
-            // Gradients of huge weights overflow in the order of their products.
+            // Gradients of huge weights overflow depending on the order of their products.
             let gradients = number < 5;
             let want = run(&devices[0], &config, weights, &rows, gradients);
             for device in &devices[1..] {
-                // Each run of a GPU waits for it: some of the weights stand for all.
+                // Every run waits for the GPU, so only a sample of the weights is used.
                 if device.is_gpu() && number >= 5 && number % 4 != 0 {
                     continue;
                 }
@@ -209,7 +209,7 @@ fn every_device_gives_the_twins_answer() {
     assert_none(&all);
 }
 
-/// What the equations give in f64.
+/// The results of the equations in f64.
 fn oracle(config: &RecurrentConfig, weights: &Weights, rows: &[Row]) -> (HostOutput, Answer) {
     let layer = config.clone().build(&Device::cpu(), &mut Rng::new(0)).expect("layer");
     set(&layer, weights);
@@ -228,13 +228,13 @@ fn oracle(config: &RecurrentConfig, weights: &Weights, rows: &[Row]) -> (HostOut
     (run, Answer { parts })
 }
 
-/// Whether f32 may overflow, or a gate or a state of the row be too small for it.
+/// Whether f32 may overflow, or a gate or state of the row is too small for it.
 fn leaves_f32(config: &RecurrentConfig, run: &HostOutput, weights: &Weights, rows: &[Row], i: usize) -> bool {
     let largest = weights.iter().flatten().filter(|v| v.is_finite()).fold(1.0f64, |top, v| top.max(f64::from(v.abs())));
     let parts = run.gates[0].iter().chain([&run.output, &run.c_n]);
     let mut values = parts.flat_map(|part| part.iter().skip(i).step_by(rows.len()));
     let is_subnormal = |v: &f64| *v != 0.0 && v.abs() < f64::from(TINY);
-    // A state without bounds is multiplied again.
+    // Without bounds, the state is multiplied by a weight again.
     let twice = if config.cell == Cell::RnnRelu { largest } else { 1.0 };
     4.0 * twice * largest * scale(&rows[i]) > f64::from(f32::MAX) || values.any(is_subnormal)
 }
@@ -258,7 +258,7 @@ fn every_plan_gives_the_answer_of_the_equations() {
     assert_none(&all);
 }
 
-/// The case: a gate that is 0 takes nothing of a state, and 0·∞ is NaN, in PyTorch too.
+/// Regression: a gate of 0 does not mask an infinite state, since 0·∞ is NaN, in PyTorch too.
 #[test]
 fn a_closed_gate_times_an_infinite_state_is_nan() {
     for device in devices() {

@@ -1,4 +1,4 @@
-//! Streams, weights in fewer bits, and the minimal GRU.
+//! Streams, low-precision weights, and the minimal GRU.
 
 use wgru::nn::{MinGruConfig, MinGruForm, MinGruInput, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::{Cell, Device, Precision, Rng, Stream, StreamOptions, Tensor};
@@ -6,7 +6,7 @@ use wgru::{Cell, Device, Precision, Rng, Stream, StreamOptions, Tensor};
 use crate::common::{gpu, twin};
 use crate::{Answer, Row, STEPS, Weights, assert_none, devices, differences, rows, run, scale, set, weights};
 
-/// Runs frame by frame, on weights of every width.
+/// Frame by frame, with weights of every precision.
 #[test]
 fn streams_give_the_layers_answer() {
     let (device, mut all) = (Device::cpu(), Vec::new());
@@ -15,13 +15,13 @@ fn streams_give_the_layers_answer() {
         for (number, weights) in weights(config.cell.gates()).iter().enumerate() {
             let want = run(&device, &config, weights, &rows, false);
             for precision in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
-                // What weights of fewer bits hold exactly.
+                // Only weights that are exact in low precision.
                 if number >= 5 && precision != Precision::F32 {
                     continue;
                 }
                 let got = stream(&device, &config, weights, &rows, precision);
-                // A row of int8 has one scale: an input that is no finite number spoils it.
-                // The largest number is beyond itself after rounding.
+                // With int8, a row has a single scale, so a non-finite input makes all of it NaN. The largest f32
+                // overflows when it is scaled back after rounding.
                 let is_below = |row: &Row| [row.x, row.h, row.c].iter().all(|v| v.abs() < f32::MAX);
                 let skip = |i: usize| precision == Precision::Int8 && !is_below(&rows[i]);
                 let what = format!("{:?} as a stream of {precision:?}, {weights:?}", config.cell);
@@ -46,7 +46,7 @@ fn stream(device: &Device, config: &RecurrentConfig, weights: &Weights, rows: &[
     Answer { parts: (0..rows.len()).map(of_row).collect() }
 }
 
-/// Weights that 16 and 8 bits hold exactly change nothing.
+/// Weights that are exact in 16 and 8 bits change nothing.
 #[test]
 fn layers_of_fewer_bits_give_the_layers_answer() {
     let Some(device) = gpu() else { return };
@@ -72,7 +72,7 @@ fn layers_of_fewer_bits_give_the_layers_answer() {
                 let read = [out.output, out.h_n].map(|t| t.to_vec().expect("read")).concat();
                 let of_row = |i: usize| read.iter().skip(i).step_by(rows.len()).map(|&v| f64::from(v)).collect();
                 let got = Answer { parts: (0..rows.len()).map(of_row).collect() };
-                // Of int8, whole numbers up to 127 are multiplied before the scale comes in.
+                // With int8, integers up to 127 are multiplied before the scale is applied.
                 let skip = |i: usize| precision == Precision::Int8 && scale(&rows[i]) > 1e36;
                 all.extend(differences(&format!("{cell:?} with {precision:?}, {weights:?}"), &rows, &got, &want, skip));
             }
