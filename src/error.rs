@@ -1,65 +1,65 @@
-//! Everything that can go wrong, as one typed error.
+//! The error type of the crate.
 
 use std::path::PathBuf;
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong: names the operation, the argument, what was expected and what came.
+/// The error of every operation. It names the operation, the argument, the expected value and the actual one.
 ///
-/// A mistake of the caller is always one of these and never a panic.
+/// Invalid input from the caller returns one of these and never panics.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An argument has the wrong number of axes or a wrong extent.
     #[error("{op}: {arg} has the wrong shape: expected {expected}, got {got}")]
     Shape {
-        /// The operation that refused.
+        /// The operation that returned the error.
         op: &'static str,
-        /// The argument that is wrong.
+        /// The invalid argument.
         arg: &'static str,
-        /// The shape that would have been right.
+        /// The expected shape.
         expected: String,
-        /// The shape that came.
+        /// The actual shape.
         got: String,
     },
-    /// A number, option or text is outside what the operation takes.
+    /// An argument has a value that the operation does not accept.
     #[error("{op}: {arg}: expected {expected}, got {got}")]
     Value {
-        /// The operation that refused.
+        /// The operation that returned the error.
         op: &'static str,
-        /// The argument that is wrong.
+        /// The invalid argument.
         arg: &'static str,
-        /// What would have been right.
+        /// The accepted values.
         expected: String,
-        /// What came.
+        /// The actual value.
         got: String,
     },
     /// An argument holds the wrong element type.
     #[error("{op}: {arg} has the wrong element type: expected {expected}, got {got}")]
     DType {
-        /// The operation that refused.
+        /// The operation that returned the error.
         op: &'static str,
-        /// The argument that is wrong.
+        /// The invalid argument.
         arg: &'static str,
-        /// The element type that would have been right.
+        /// The expected element type.
         expected: String,
-        /// The element type that came.
+        /// The actual element type.
         got: String,
     },
-    /// Tensors of one operation live on different devices; nothing is moved silently.
+    /// The tensors of an operation are on different devices. Nothing is moved silently.
     #[error("{op}: {arg} is on another device: expected {expected}, got {got}")]
     DeviceMix {
-        /// The operation that refused.
+        /// The operation that returned the error.
         op: &'static str,
-        /// The argument that is wrong.
+        /// The invalid argument.
         arg: &'static str,
         /// The device of the first argument.
         expected: String,
         /// The device of this argument.
         got: String,
     },
-    /// `backward()` met a tensor that was overwritten after the forward pass read it.
+    /// `backward()` found that a tensor was overwritten after the forward pass read it.
     #[error(
         "backward: a tensor that the forward pass of {op:?} saved was modified in place before backward(), usually weights, \
          by Optimizer::step() or Tensor::assign(). Call detach() on a state carried over from an earlier update; otherwise \
@@ -69,19 +69,19 @@ pub enum Error {
         /// The operation whose saved tensor changed.
         op: &'static str,
     },
-    /// No adapter answers the request; the text says what was looked for and what is there.
+    /// No adapter fits the request. The text names the request and the adapters that exist.
     #[error("no adapter: {0}")]
     NoAdapter(String),
-    /// The work needs more than the adapter's limit allows, and cannot be cut into smaller pieces.
+    /// The work exceeds a limit of the adapter, and cannot be split.
     #[error("{op}: needs {needed} of the adapter's limit {limit}, which is {allowed}")]
     Limit {
-        /// The operation that refused.
+        /// The operation that returned the error.
         op: &'static str,
         /// Name of the limit, as in the WebGPU specification.
         limit: &'static str,
-        /// What the work needs.
+        /// The amount that the work needs.
         needed: u64,
-        /// What the adapter allows.
+        /// The limit of the adapter.
         allowed: u64,
     },
     /// The device is out of memory, even after recycled buffers were freed. It stays usable: drop tensors, or use
@@ -91,8 +91,7 @@ pub enum Error {
         /// The operation that failed, or the kernel that did not run.
         op: &'static str,
     },
-    /// A run of an ONNX model needs more memory or work than its limits allow; wrapped in the [`Error::Node`] that asks
-    /// for it.
+    /// A run of an ONNX model exceeds its limits for memory or work; wrapped in the [`Error::Node`] that needs it.
     #[error("more {limit} than a run may take: {needed} of {allowed}; `OnnxModel::with_limits` raises the limit")]
     Budget {
         /// `memory`, in bytes, or `work`, in multiply-adds.
@@ -102,10 +101,10 @@ pub enum Error {
         /// The limit.
         allowed: u64,
     },
-    /// The device is gone (driver reset, unplugged, destroyed). Build a new one and restore from host copies.
+    /// The device was lost: unplugged, destroyed, or reset by its driver. Open a new one and restore from host copies.
     #[error("the device was lost: {0}")]
     DeviceLost(String),
-    /// The GPU backend reported an error that none of the other kinds names.
+    /// Any other error of the GPU backend.
     #[error("GPU: {0}")]
     Gpu(String),
     /// A file could not be read or written.
@@ -113,35 +112,35 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A file's content is not what its format, or this model, asks for.
+    /// The content of a file does not fit its format or the model.
     #[error("{what}: {why}")]
     Format {
         /// The file, and the tensor or field inside it.
         what: String,
-        /// What is wrong with it.
+        /// The problem.
         why: String,
     },
-    /// A node of an ONNX graph asks for something that is not implemented.
+    /// A node of an ONNX graph needs an unsupported feature.
     #[error("ONNX node {node:?} ({operator}) is not supported: {what}")]
     Unsupported {
-        /// The node's name, or that of its first output where it has none.
+        /// The node's name, or the name of its first output if it has none.
         node: String,
         /// Its operator.
         operator: String,
-        /// What is not implemented: the operator, an attribute, a form of an input.
+        /// The unsupported operator, attribute, or form of an input.
         what: String,
     },
     /// A node of an ONNX graph failed.
     #[error("ONNX node {node:?} ({operator}): {source}")]
     Node {
-        /// The node's name, or that of its first output where it has none.
+        /// The node's name, or the name of its first output if it has none.
         node: String,
         /// Its operator.
         operator: String,
-        /// What went wrong in it.
+        /// The error of the node.
         source: Box<Error>,
     },
     /// The work was stopped: by a callback, by [`Device::cancel`](crate::Device::cancel), or because an encoder of the
@@ -194,7 +193,7 @@ impl Error {
     }
 
     pub(crate) fn shape(op: &'static str, arg: &'static str, expected: impl ToString, got: &[usize]) -> Self {
-        // No shape that is right has so many axes.
+        // Longer than any valid shape.
         const AXES: usize = 16;
         let got = match got.get(..AXES) {
             Some(first) if got.len() > AXES => format!("{first:?} and {} more", got.len() - AXES),
@@ -221,7 +220,7 @@ impl Error {
     }
 }
 
-/// A part of a message, short enough to print: names that a file holds may be of any length.
+/// Shortens a part of a message, because names in a file may have any length.
 fn cut(mut text: String) -> String {
     const LONGEST: usize = 600;
     if let Some((end, _)) = text.char_indices().nth(LONGEST) {

@@ -8,7 +8,7 @@ use crate::device::{Device, Memory, Reading};
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
-/// What the words of a tensor are.
+/// Element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DType {
     /// 32-bit floats.
@@ -184,7 +184,7 @@ impl Tensor {
         &self.shape
     }
 
-    /// What its words are.
+    /// The element type.
     pub fn dtype(&self) -> DType {
         self.dtype
     }

@@ -73,7 +73,7 @@ fn gru_refuses_wrong_input(device: &Device) {
     refused(run(&x, RunOptions { lengths: Some(&[6, 6]), ..Default::default() }), &["gru", "lengths", "[3]", "[2]"]);
 }
 
-/// What errors of each cell's layer name.
+/// The operation that errors of each cell's layer name.
 const OPS: [(Cell, &str); 5] = [
     (Cell::Gru, "gru"),
     (Cell::GruResetBefore, "gru"),

@@ -4,7 +4,7 @@ use super::record_as;
 use crate::ops::recurrent::{Forward, Layer, Reads, States, Weights};
 use crate::tensor::{Backward, Tensor};
 
-/// What a run of a layer keeps for its backward pass.
+/// Values of a layer's run that its backward pass reads.
 #[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only back-propagation reads it"))]
 pub(crate) struct RecurrentRun {
     pub layer: Layer,
@@ -13,13 +13,13 @@ pub(crate) struct RecurrentRun {
     pub kept: Kept,
 }
 
-/// Values of a run that backward reads.
+/// Values of the steps.
 #[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only back-propagation reads it"))]
-#[allow(clippy::large_enum_variant, reason = "it lies in the box of `Backward::Recurrent`")]
+#[allow(clippy::large_enum_variant, reason = "boxed by `Backward::Recurrent`")]
 pub(crate) enum Kept {
     /// The gates of every step.
-    Gates(Box<Forward>),
-    /// Some states only: the gates are computed again.
+    Gates(Forward),
+    /// Some states only; backward recomputes the gates.
     States(States),
 }
 

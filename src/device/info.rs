@@ -1,4 +1,4 @@
-//! What a device is, and how much memory its tensors take.
+//! Description of a device, and its memory use.
 
 #[cfg(feature = "gpu")]
 use crate::gpu::AdapterReport;

@@ -90,8 +90,8 @@ impl Trainer {
     }
 }
 
-/// Restores the state of a run that `save_checkpoint_blocking` wrote. `trainer` and `model` must be built as for that run: the
-/// file does not contain the options of the trainer and its optimizer.
+/// Restores the state of a run that `save_checkpoint_blocking` wrote. `trainer` and `model` must be built as for that
+/// run: the file does not contain the options of the trainer and its optimizer.
 ///
 /// # Errors
 /// [`Error::Format`] naming the entry that is missing or does not match; in that case, nothing is changed.

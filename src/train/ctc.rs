@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 pub struct CtcOptions {
     /// The class that stands for no label.
     pub blank: u32,
-    /// What becomes of the sequences' losses. The mean is of each loss divided by its number of labels, at least 1.
+    /// Reduction of the sequences' losses. The mean is of each loss divided by its number of labels, at least 1.
     pub reduction: Reduction,
     /// Whether a sequence whose labels do not fit its steps has loss and gradient 0, instead of an infinite loss and a
     /// gradient of NaN.
@@ -30,8 +30,8 @@ pub struct CtcOptions {
 /// sequences one after the other, or padded `[B, S]`; the count tells which, and padding may hold anything. Of each
 /// sequence the first `input_lengths` steps count, and `target_lengths` labels; both may be 0.
 ///
-/// The gradient is the exact one of `log_probs`. Behind a log-softmax it gives the logits what PyTorch gives them; PyTorch
-/// itself returns `e^(log p) − P` for `log_probs`, which is right only there.
+/// The gradient is the exact one of `log_probs`. Behind a log-softmax it gives the logits what PyTorch gives them;
+/// PyTorch itself returns `e^(log p) − P` for `log_probs`, which is right only there.
 ///
 /// Graves, Fernández, Gomez, Schmidhuber: *Connectionist temporal classification: labelling unsegmented sequence data
 /// with recurrent neural networks* (2006).
@@ -46,12 +46,12 @@ pub struct CtcOptions {
 /// # Ok::<(), wgru::Error>(())
 /// ```
 ///
-/// The blank is class 0, and the result is the mean of each sequence's loss divided by its number of labels, at least 1.
-/// [`ctc_with`] takes other options.
+/// The blank is class 0. Each sequence's loss is divided by its number of labels, at least 1, and the result is their
+/// mean. [`ctc_with`] takes other options.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) for a wrong shape or number of labels, [`Error::Value`](crate::Error::Value) for
-/// a length past the steps and for labels that are the blank or past the classes,
+/// [`Error::Shape`](crate::Error::Shape) for a wrong shape or number of labels, [`Error::Value`](crate::Error::Value)
+/// for a length past the steps and for labels that are the blank or past the classes,
 /// [`Error::Limit`](crate::Error::Limit) for more than 65,535 sequences on a GPU.
 pub fn ctc(log_probs: &Tensor, targets: &[u32], input_lengths: &[usize], target_lengths: &[usize]) -> Result<Tensor> {
     ctc_with(log_probs, targets, input_lengths, target_lengths, CtcOptions::default())

@@ -20,7 +20,8 @@ pub(super) async fn cause(
             n => format!(" (and of {n} more)"),
         };
         return Ok(format!(
-            "the update of parameter {first:?}{others} is not finite: its gradient is NaN or infinite, or the step overflows"
+            "the update of parameter {first:?}{others} is not finite: its gradient is NaN or infinite, or the step \
+             overflows"
         ));
     }
     for (name, parameter) in parameters {

@@ -21,7 +21,7 @@ use crate::ops::index::check_indices;
 use crate::ops::loss;
 use crate::tensor::Tensor;
 
-/// What becomes of the losses of the elements or rows.
+/// Reduction of the losses of elements or rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
     /// Their mean: the default.
@@ -130,7 +130,7 @@ pub struct CrossEntropyOptions {
     pub ignore_index: Option<u32>,
     /// ε: the target is `1 − ε` of its class and `ε` spread evenly over all.
     pub label_smoothing: f32,
-    /// What becomes of the rows' losses; the mean is over those that count.
+    /// Reduction of the rows' losses. The mean is over rows that are not ignored.
     pub reduction: Reduction,
 }
 
@@ -143,8 +143,8 @@ pub fn cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
     cross_entropy_with(logits, target, CrossEntropyOptions::default())
 }
 
-/// `−Σ_c q_c·log softmax(x)_c` of each row of `logits` `[.., classes]`, `q` from `target` (indices): `[..]`, or `[rows]`
-/// for all rows in order.
+/// `−Σ_c q_c·log softmax(x)_c` of each row of `logits` `[.., classes]`, `q` from `target` (indices): `[..]`, or
+/// `[rows]` for all rows in order.
 ///
 /// # Errors
 /// [`Error::Shape`], [`Error::DType`]; [`Error::Value`] for a class past the logits or an ε outside `[0, 1]`. Where

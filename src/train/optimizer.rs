@@ -126,8 +126,8 @@ struct Slot {
 impl Optimizer {
     /// An optimizer of `parameters` with learning rate `rate`.
     ///
-    /// A parameter that is listed more than once, or under several names (tied weights), is updated once, from the sum of
-    /// its gradients.
+    /// A parameter that is listed more than once, or under several names (tied weights), is updated once, from the sum
+    /// of its gradients.
     ///
     /// # Errors
     /// [`Error::Value`] for a rate that is negative or not finite, options outside their range, two parameters of one
@@ -231,7 +231,7 @@ impl Optimizer {
         (self.slots.iter().flat_map(named).collect(), self.steps())
     }
 
-    /// What [`state`](Self::state) must have come from to fit this optimizer.
+    /// The kind of optimizer whose [`state`](Self::state) fits this one.
     pub(crate) fn kind(&self) -> &'static str {
         self.method.name()
     }

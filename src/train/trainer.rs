@@ -86,8 +86,8 @@ pub(crate) struct Best {
 /// Trains a model: order of the examples, updates, validation, early stopping.
 ///
 /// [`fit`](Self::fit) trains a [`Module`] by a loss of its output. [`fit_with`](Self::fit_with) takes a step function
-/// instead, for models of several inputs, sequences with lengths, or any other computation. Both have a form that waits,
-/// `fit_blocking` and `fit_with_blocking`.
+/// instead, for models of several inputs, sequences with lengths, or any other computation. Both have a form that
+/// waits, `fit_blocking` and `fit_with_blocking`.
 ///
 /// All random numbers come from one generator, and all state is in here and in the parameters, so a run saved by
 /// [`io::save_checkpoint_blocking`](crate::io::save_checkpoint_blocking) continues bit for bit.

@@ -9,8 +9,8 @@ use crate::tensor::Tensor;
 /// Updates between two looks at the status on a GPU. A look submits the work recorded so far.
 const LOOK_EVERY: usize = 16;
 
-/// Watches one epoch. After the first failure the optimizer kernels write nothing, so the weights do not depend on when the
-/// host notices it.
+/// Watches one epoch. After the first failure the optimizer kernels write nothing, so the weights do not depend on when
+/// the host notices it.
 pub(super) struct Watch {
     status: Tensor,
     reading: Option<Reading>,
@@ -43,7 +43,8 @@ impl Report {
 }
 
 impl Watch {
-    /// A watch over the updates of this many parameters, from the beginning of an epoch or from the words of an earlier watch.
+    /// A watch over the updates of this many parameters, from the beginning of an epoch or from the words of an earlier
+    /// watch.
     pub fn new(device: &Device, parameters: usize, words: Option<&[f32]>) -> Result<Self> {
         let status = optim::training_status(device, parameters)?;
         let confirmed = match words {

@@ -56,7 +56,7 @@ fn parameters(f: Activation) -> [f32; 2] {
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
-    /// Whose kernel: `Rnn`, `Gru` or `Lstm`.
+    /// The kernel: `Rnn`, `Gru` or `Lstm`.
     cell: Cell,
     p: CellStep,
 }

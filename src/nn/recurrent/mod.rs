@@ -348,7 +348,7 @@ impl Recurrent {
         let gates = || (0..c.cell.gates()).map(gate).collect::<Result<Vec<_>>>();
         let gates = if keep_gates { Some(Gates { cell: c.cell, values: gates()? }) } else { None };
         let outputs = [run.y.clone(), run.last.clone()];
-        let run = RecurrentRun { layer, reads, weights, kept: Kept::Gates(Box::new(run)) };
+        let run = RecurrentRun { layer, reads, weights, kept: Kept::Gates(run) };
         let [y, last] = recurrent(c.op(), &inputs, &saved, outputs, run);
         Ok((y, last, gates))
     }
