@@ -33,7 +33,7 @@ impl Tensor {
         let (a, b) = (self.detach(), rhs.detach());
         let read: &[&Tensor] = match op {
             BinaryOp::Add | BinaryOp::Sub => &[],
-            BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mask => &[self, rhs],
+            _ => &[self, rhs],
         };
         let [y] = record(name, &[self, rhs], read, [y], || {
             Box::new(move |dys| match &dys[0] {

@@ -208,13 +208,16 @@ fn typed(op: &'static str, error: &wgpu::Error) -> Error {
 /// Error scopes whose results arrive after the call, as promises of the browser.
 #[cfg(target_arch = "wasm32")]
 mod pending {
+    use std::collections::VecDeque;
     use std::pin::Pin;
     use std::task::{Context, Poll, Waker};
 
     type Scope = Pin<Box<dyn Future<Output = Option<wgpu::Error>> + Send>>;
 
+    /// In the order in which the scopes were closed, which is that of their results. Results arrive only when the
+    /// program returns to the browser's event loop.
     #[derive(Default)]
-    pub(super) struct Scopes(Vec<(&'static str, Scope)>);
+    pub(super) struct Scopes(VecDeque<(&'static str, Scope)>);
 
     impl Scopes {
         /// Closes the scopes of the call `op`, given in the order in which they were opened.
@@ -224,13 +227,12 @@ mod pending {
 
         /// Passes the errors that have been reported to `arrived`, and forgets the scopes without one.
         pub fn poll(&mut self, mut arrived: impl FnMut(&'static str, wgpu::Error)) {
-            self.0.retain_mut(|(op, scope)| match scope.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Pending => true,
-                Poll::Ready(error) => {
-                    error.into_iter().for_each(|error| arrived(op, error));
-                    false
-                }
-            });
+            while let Some((op, scope)) = self.0.front_mut()
+                && let Poll::Ready(error) = scope.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            {
+                error.into_iter().for_each(|error| arrived(op, error));
+                self.0.pop_front();
+            }
         }
     }
 }

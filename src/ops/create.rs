@@ -48,7 +48,8 @@ impl Tensor {
     /// `start`, `start + step`, … up to `end`, which is excluded, as `torch.arange`.
     ///
     /// # Errors
-    /// [`Error::Value`] unless the range has at least one element and finite bounds.
+    /// [`Error::Value`] unless the range has at least one element and finite bounds; otherwise as
+    /// [`Tensor::from_slice`].
     pub fn arange(device: &Device, start: f32, end: f32, step: f32) -> Result<Self> {
         let count = ((f64::from(end) - f64::from(start)) / f64::from(step)).ceil();
         if !(count >= 1.0 && count <= f64::from(u32::MAX)) {
@@ -56,8 +57,14 @@ impl Tensor {
             return Err(Error::value("Tensor::arange", "end", "a range of at least one element", got));
         }
         let at = |i: usize| (f64::from(start) + i as f64 * f64::from(step)) as f32;
-        let count = count as usize;
-        Self::from_slice(device, &(0..count).map(at).collect::<Vec<f32>>(), &[count])
+        let is_within = |v: f32| if step > 0.0 { v < end } else { v > end };
+        let mut count = count as usize;
+        // The last element may round to `end`.
+        if count > 1 && !is_within(at(count - 1)) {
+            count -= 1;
+        }
+        let mut next = (0..).map(at);
+        Self::drawn("Tensor::arange", device, &[count], || next.next().unwrap_or(end))
     }
 
     /// Standard normal random numbers, drawn on the host: the same on every device.

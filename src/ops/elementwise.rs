@@ -55,7 +55,8 @@ pub fn binary_backward(op: BinaryOp, a: &Tensor, b: &Tensor, dy: &Tensor) -> Res
     let (da, db) = match op {
         BinaryOp::Add => (dy.detach(), dy.detach()),
         BinaryOp::Sub => (dy.detach(), minus(dy)?),
-        BinaryOp::Mul | BinaryOp::Mask => (binary(op, dy, b)?, binary(BinaryOp::Mul, dy, a)?),
+        BinaryOp::Mul => (binary(op, dy, b)?, binary(op, dy, a)?),
+        BinaryOp::Mask => unreachable!("the factors of a mask are constants: `mask_backward`"),
         BinaryOp::Div => {
             let da = binary(BinaryOp::Div, dy, b)?;
             let slope = binary(BinaryOp::Div, &binary(BinaryOp::Mul, &da, a)?, b)?;

@@ -231,7 +231,7 @@ impl Trainer {
     /// training, its mode is [`Mode::Train`]; for the validation data, [`Mode::Eval`].
     ///
     /// Otherwise as [`fit`](Self::fit), except that [`Error::Diverged`] names the batch instead of a layer, and that a
-    /// [snapshot](Self::keep_every) holds the parameters of the optimizer.
+    /// [snapshot](Self::keep_every) holds the parameters of the optimizer. Checkpoint files need a [`Module`].
     ///
     /// ```
     /// use wgru::nn::{Linear, Module, RecurrentConfig, RunOptions, named_parameters};

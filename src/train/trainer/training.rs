@@ -180,7 +180,10 @@ impl<'a> Training<'a> {
             self.is_last = true;
             trainer.history.stopped_early = trainer.epoch < trainer.options.epochs;
         }
-        trainer.keep(self.step.model(), None)?;
+        // A run resumed from a snapshot of its end would train on.
+        if !self.is_last {
+            trainer.keep(self.step.model(), None)?;
+        }
         Ok(Some(Progress { epoch: trainer.epoch - 1, updates: of, of, loss: Some(mean), validation }))
     }
 
