@@ -1,16 +1,21 @@
-//! Imports go down the rank table of ARCHITECTURE.md, and wgpu is named only under `src/gpu/`.
+//! Imports go down the rank table of a crate, no files import each other in a circle, and wgpu is named only under
+//! `src/gpu/`.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Crates with a rank table: their sources, the file with the table, and a lower bound of their imports.
+const CRATES: [(&str, &str, usize); 2] =
+    [("src", "ARCHITECTURE.md", 300), ("apps/desktop/src", "apps/desktop/src/main.rs", 60)];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Rank by top-level module.
-fn ranks() -> HashMap<String, u32> {
-    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+fn ranks(table: &str) -> HashMap<String, u32> {
+    let text = fs::read_to_string(root().join(table)).expect("a file with a rank table");
     let mut ranks = HashMap::new();
     for line in text.lines() {
         let cells: Vec<_> = line.split('|').map(str::trim).collect();
@@ -21,23 +26,38 @@ fn ranks() -> HashMap<String, u32> {
     ranks
 }
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut out = Vec::new();
-    for entry in fs::read_dir(folder).expect("src") {
-        let path = entry.expect("entry").path();
-        if path.is_dir() {
-            out.extend(sources(&path));
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            out.push(path);
+/// A module by its path below the sources: `io::onnx::run`.
+type Module = Vec<String>;
+
+/// The files below a folder that have this extension, as modules with their texts.
+fn sources(folder: &str, extension: &str) -> Vec<(Module, String)> {
+    fn collect(folder: &Path, extension: &str, out: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("a folder of sources") {
+            let path = entry.expect("entry").path();
+            if path.is_dir() {
+                collect(&path, extension, out);
+            } else if path.extension().is_some_and(|e| e == extension) {
+                out.push(path);
+            }
         }
     }
-    out
+    let folder = root().join(folder);
+    let mut paths = Vec::new();
+    collect(&folder, extension, &mut paths);
+    let read = |path: PathBuf| {
+        let relative = path.strip_prefix(&folder).expect("below the folder").with_extension("");
+        let mut module: Module = relative.iter().map(|part| part.to_string_lossy().to_string()).collect();
+        if module.last().is_some_and(|last| last == "mod") {
+            module.pop();
+        }
+        (module, fs::read_to_string(&path).expect("source"))
+    };
+    paths.into_iter().map(read).collect()
 }
 
-/// Returns the top-level module that a file of `src` belongs to.
-fn module(path: &Path) -> String {
-    let relative = path.strip_prefix(root().join("src")).expect("below src");
-    relative.components().next().expect("a name").as_os_str().to_string_lossy().trim_end_matches(".rs").to_string()
+/// The sources of a crate without its root.
+fn modules(folder: &str) -> Vec<(Module, String)> {
+    sources(folder, "rs").into_iter().filter(|(module, _)| !["lib", "main"].contains(&&*module[0])).collect()
 }
 
 /// The code of a file: no comments, no tests.
@@ -104,38 +124,23 @@ fn imports(text: &str) -> Vec<String> {
 
 #[test]
 fn imports_go_down_the_ranks() {
-    let ranks = ranks();
-    assert!(ranks.len() >= 14, "the rank table was not read: {ranks:?}");
-    let mut checked = 0;
-    for path in sources(&root().join("src")) {
-        let own = module(&path);
-        if own == "lib" {
-            continue;
+    for (folder, table, least) in CRATES {
+        let ranks = ranks(table);
+        let mut checked = 0;
+        for (module, text) in modules(folder) {
+            let (own, shown) = (&module[0], module.join("::"));
+            let rank = *ranks.get(own).unwrap_or_else(|| panic!("{own} has no rank in {table}"));
+            for import in imports(&text) {
+                let other = ranks.get(&import);
+                let other = *other.unwrap_or_else(|| panic!("{shown} imports crate::{import}: name the module"));
+                // Rank 0 may use errors.
+                let same = rank == other && (*own == import || import == "error");
+                assert!(other < rank || same, "{shown} ({rank}) imports {import} ({other})");
+                checked += 1;
+            }
         }
-        let rank = *ranks.get(&own).unwrap_or_else(|| panic!("{own} has no rank in ARCHITECTURE.md"));
-        for import in imports(&fs::read_to_string(&path).expect("source")) {
-            let shown = path.display();
-            let other = ranks.get(&import);
-            let other = *other.unwrap_or_else(|| panic!("{shown} imports crate::{import}: name the module"));
-            // Rank 0 may use errors.
-            let same = rank == other && (own == import || import == "error");
-            assert!(other < rank || same, "{shown}: {own} ({rank}) imports {import} ({other})");
-            checked += 1;
-        }
+        assert!(checked >= least, "only {checked} imports were found in {folder}");
     }
-    assert!(checked >= 80, "only {checked} imports were found");
-}
-
-/// A module by its path below `src`: `io::onnx::run`.
-type Module = Vec<String>;
-
-fn module_path(path: &Path) -> Module {
-    let relative = path.strip_prefix(root().join("src")).expect("below src").with_extension("");
-    let mut parts: Module = relative.iter().map(|part| part.to_string_lossy().to_string()).collect();
-    if parts.last().is_some_and(|last| last == "mod") {
-        parts.pop();
-    }
-    parts
 }
 
 /// The modules that each module imports. A module and those inside it count as one house: their edges are left out.
@@ -188,14 +193,30 @@ fn circle(edges: &HashMap<Module, Vec<Module>>) -> Option<Vec<Module>> {
 
 #[test]
 fn no_modules_import_each_other_in_a_circle() {
-    let files: Vec<(Module, String)> = sources(&root().join("src"))
-        .into_iter()
-        .filter(|path| !path.ends_with("src/lib.rs"))
-        .map(|path| (module_path(&path), fs::read_to_string(&path).expect("source")))
-        .collect();
-    let edges = edges(&files);
+    for (folder, _, least) in CRATES {
+        let edges = edges(&modules(folder));
+        let count: usize = edges.values().map(Vec::len).sum();
+        assert!(count >= least, "only {count} imports were found in {folder}");
+        assert_eq!(circle(&edges), None);
+    }
+}
+
+/// The files that each TypeScript file imports from its own folder.
+fn script_edges(files: Vec<(Module, String)>) -> HashMap<Module, Vec<Module>> {
+    let targets = |text: &str| {
+        let rests = ["from './", "import './", "import('./"].into_iter().flat_map(|start| text.split(start).skip(1));
+        rests.filter_map(|rest| Some(vec![rest.split(['.', '\'']).next()?.to_string()])).collect()
+    };
+    files.into_iter().map(|(own, text)| (own, targets(&text))).collect()
+}
+
+#[test]
+fn no_scripts_import_each_other_in_a_circle() {
+    let edges = script_edges(sources("web/ts", "ts"));
+    let unknown = edges.values().flatten().find(|target| !edges.contains_key(*target));
+    assert_eq!(unknown, None, "an import of no file of web/ts");
     let count: usize = edges.values().map(Vec::len).sum();
-    assert!(count >= 300, "only {count} imports were found");
+    assert!(count >= 60, "only {count} imports were found");
     assert_eq!(circle(&edges), None);
 }
 
@@ -211,20 +232,26 @@ fn a_circle_is_seen() {
     ];
     assert_eq!(circle(&edges(&files)).map(|found| found.len()), Some(3));
     assert_eq!(circle(&edges(&files[..3])), None);
+    let scripts = [
+        file("device", "import './text.js';\nimport {\n  Network,\n} from './network.js';"),
+        file("network", "type Device = import('./device.js').Device;"),
+        file("text", "import * as glue from '../wasm/glue.js';"),
+    ];
+    assert_eq!(circle(&script_edges(scripts.to_vec())).map(|found| found.len()), Some(2));
+    assert_eq!(circle(&script_edges(scripts[1..].to_vec())), None);
 }
 
 #[test]
 fn wgpu_is_named_only_in_the_gpu_folder() {
-    for path in sources(&root().join("src")) {
-        let named = fs::read_to_string(&path).expect("source").contains("wgpu::");
-        let allowed = module(&path) == "gpu" || path.ends_with("src/embedding.rs");
-        assert!(!named || allowed, "{} names wgpu", path.display());
+    for (module, text) in sources("src", "rs") {
+        let allowed = module[0] == "gpu" || module == ["embedding"];
+        assert!(!text.contains("wgpu::") || allowed, "{} names wgpu", module.join("::"));
     }
 }
 
 #[test]
 fn every_module_of_the_crate_has_a_rank() {
-    let ranks = ranks();
+    let ranks = ranks("ARCHITECTURE.md");
     let text = fs::read_to_string(root().join("src/lib.rs")).expect("lib.rs");
     for line in text.lines() {
         let name = line.trim_start_matches("pub ").strip_prefix("mod ").map(|m| m.trim_end_matches(';'));

@@ -141,12 +141,12 @@ export class Device implements Disposable, Owner {
     return link.call(name, args, options);
   }
 
-  /** @internal The workers beside the first one that hold a model. */
+  /** @internal */
   helpers(id: number, origin: Origin): Link[] {
     return this.info.kind === 'cpu' ? this.#workers.crew.ready(id, origin) : [];
   }
 
-  /** @internal Number of workers, started or not. */
+  /** @internal */
   get workers(): number {
     return this.#workers.crew.size;
   }
@@ -224,12 +224,12 @@ export class Device implements Disposable, Owner {
     return this.call('liveBytes', {});
   }
 
-  /** @internal The module instance of this thread. */
+  /** @internal */
   get instance(): Instance {
     return Instance.of(this.kit.glue, this.module);
   }
 
-  /** @internal Returns the module for worklets. */
+  /** @internal */
   streamModule(): Promise<WebAssembly.Module> {
     return compile(this.kit.streams, this.build);
   }

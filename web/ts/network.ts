@@ -1,10 +1,9 @@
 import { callback, copied, floats, named, nothing, show, signalOf, wholes, attached } from './check.js';
 import { type Batch, cut, joined, parts } from './crew.js';
-import type { Device } from './device.js';
 import { fail } from './errors.js';
 import type { Link } from './link.js';
-import { type Held, Owned } from './owned.js';
-import type { Instance, Stream } from './stream.js';
+import { type Held, Owned, type Owner } from './owned.js';
+import type { Stream } from './stream.js';
 import type { Examples, History, NetworkInfo, Run, RunOptions, StreamOptions, TrainOptions } from './types.js';
 
 /** The data from which a worklet makes a stream. Pass it there as `processorOptions`. */
@@ -26,7 +25,7 @@ function checked(at: string, examples: Examples): Examples {
 }
 
 /** Recurrent layers, with an optional linear layer after them. */
-export class Network extends Owned<Device> {
+export class Network extends Owned {
   /**
    * Number of trainings begun, and of the last one whose final weights are in `origin`. If they differ, only the first
    * worker has the current weights.
@@ -36,7 +35,7 @@ export class Network extends Owned<Device> {
 
   /** @internal */
   constructor(
-    device: Device,
+    device: Owner,
     held: Held,
     /** Configuration of the network. */
     readonly info: NetworkInfo,

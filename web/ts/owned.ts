@@ -1,6 +1,7 @@
 import { fail, WgruError } from './errors.js';
 import type { Link, Options } from './link.js';
 import type { Args, Call, Origin, Result } from './protocol.js';
+import type { Instance } from './stream.js';
 
 /** The part of a device that its models use. All members are internal, so the published type is empty. */
 export interface Owner {
@@ -10,6 +11,14 @@ export interface Owner {
   id(): number;
   /** @internal */
   forget(id: number): void;
+  /** @internal The workers beside the first one that hold a model. */
+  helpers(id: number, origin: Origin): Link[];
+  /** @internal Returns the module for worklets. */
+  streamModule(): Promise<WebAssembly.Module>;
+  /** @internal Number of workers, started or not. */
+  readonly workers: number;
+  /** @internal The module instance of this thread. */
+  readonly instance: Instance;
   /** @internal A weak reference to this object. */
   readonly self: WeakRef<Owner>;
 }
@@ -27,12 +36,12 @@ export interface Held {
 const dropped = new FinalizationRegistry<[owner: WeakRef<Owner>, id: number]>(([owner, id]) => owner.deref()?.forget(id));
 
 /** Handle of an object on a device. */
-export abstract class Owned<D extends Owner = Owner> implements Disposable {
+export abstract class Owned implements Disposable {
   #freed = false;
 
   /** @internal */
   constructor(
-    protected readonly device: D,
+    protected readonly device: Owner,
     private readonly held: Held,
   ) {
     dropped.register(this, [device.self, held.id], this);

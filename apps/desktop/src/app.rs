@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use eframe::egui::{self, ColorImage, ScreenshotCallback, ViewportCommand};
 use image::ImageEncoder;
@@ -15,12 +15,14 @@ use crate::gates;
 use crate::gpu::Host;
 use crate::infer::{Inference, Pending};
 use crate::options::Options;
-use crate::session::{IDLE, Session};
+use crate::session::Session;
 use crate::ui;
 use crate::worker::{Command, EventKind, Status};
 
 /// Maximum number of frames to wait for a screenshot.
 const SCREENSHOT_FRAMES: u64 = 100;
+/// Interval between frames while idle, so that the figures keep moving.
+const IDLE: Duration = Duration::from_millis(250);
 
 /// A window of the session.
 pub struct App<'s> {

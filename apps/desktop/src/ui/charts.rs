@@ -3,8 +3,8 @@
 use eframe::egui::{self, Align2, RichText, Vec2b};
 use egui_plot::{Axis, Corner, GridInput, GridMark, HLine, Legend, Line, LineStyle, Plot, PlotPoints, Span};
 
+use super::labels::{short_date, title};
 use super::theme::palette;
-use super::{short_date, title};
 use crate::session::Session;
 
 /// Width of a card in points below which a plot has no legend.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use eframe::egui::{self, Align2, DragValue, Rect, RichText, pos2, vec2};
 
 use super::charts::nothing;
+use super::labels::{short_date, title};
 use super::theme::{Palette, palette};
-use super::{short_date, title};
 use crate::gates::{Picture, Which};
 use crate::gpu::Host;
 use crate::session::Session;

@@ -4,8 +4,8 @@ use eframe::egui::{self, DragValue, RichText};
 use egui_plot::{Axis, Corner, GridInput, HLine, Line, LineStyle, MarkerShape, Plot, PlotPoints, Points, Span};
 
 use super::charts::{months, nothing, plot};
+use super::labels::{short_date, title};
 use super::theme::{Palette, palette};
-use super::{short_date, title};
 use crate::player::{Day, SHOWN};
 use crate::session::Session;
 

@@ -1,63 +1,29 @@
 //! The training thread: obeys commands, trains epoch by epoch, and publishes its state on the board.
 
 mod board;
+mod command;
 mod keep;
 mod run;
 mod snapshot;
 mod training;
 mod view;
 
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use board::{Board, EventKind, Gates, Losses, Shared, Status, Trained};
-
-use crate::gpu::Host;
-use crate::options::Place;
-use crate::weather::Weather;
+pub use command::{Command, Start};
 
 /// Maximum time that the thread may take to end: enough for an update of the largest model on a slow adapter, and for
 /// the file.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Commands of the user.
-pub enum Command {
-    Train,
-    Pause,
-    /// Start a new model with this many units.
-    Reset(usize),
-    Rate(f64),
-    /// Train on this device from now on.
-    Place(Place),
-    /// The window has a device: its first or a new one.
-    Window(Host),
-    /// The training device was destroyed: check it, even when paused.
-    Look,
-    Quit,
-}
 
 /// A running training thread.
 pub struct Worker {
     commands: Sender<Command>,
     thread: Option<JoinHandle<()>>,
     pub shared: Shared,
-}
-
-/// Initial state of a worker.
-pub struct Start {
-    pub state: PathBuf,
-    pub weather: Arc<Weather>,
-    pub place: Place,
-    pub hidden: usize,
-    /// Whether to ignore a saved model of another size.
-    pub hidden_is_asked_for: bool,
-    pub rate: f64,
-    pub train: bool,
-    /// Requests repaints of the window.
-    pub wake: crate::session::Wake,
 }
 
 impl Worker {

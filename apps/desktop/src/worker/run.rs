@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use wgru::{Error, Result};
 
 use super::board::{EventKind, Shared, Status};
+use super::command::{Command, Start};
 use super::snapshot::Snapshot;
 use super::training::{Ended, Training};
 use super::view::View;
-use super::{Command, Start};
 use crate::gpu::Host;
 use crate::options::Place;
 

@@ -7,8 +7,8 @@ use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer
 use wgru::{Error, Result, Rng};
 
 use super::board::{Losses, Shared, Status};
+use super::command::{Command, Start};
 use super::snapshot::Snapshot;
-use super::{Command, Start};
 use crate::gpu::Compute;
 use crate::model::{Forecaster, sequences};
 use crate::weather::Weather;
