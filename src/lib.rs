@@ -10,6 +10,7 @@ mod dispatch;
 mod embedding;
 mod error;
 mod free_list;
+pub mod guide;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod io;

@@ -79,6 +79,28 @@ impl Rng {
         ((self.next_u32() as u64 * bound as u64) >> 32) as usize
     }
 
+    /// Returns an index drawn with a probability proportional to its weight. Weights of 0 or less, and NaN, are never
+    /// drawn, unless there are no others.
+    ///
+    /// ```
+    /// assert_eq!(wgru::Rng::new(1).weighted(&[0.0, 2.5, 0.0]), 1);
+    /// ```
+    ///
+    /// # Panics
+    /// If `weights` is empty.
+    pub fn weighted<W: Copy + Into<f64>>(&mut self, weights: &[W]) -> usize {
+        assert!(!weights.is_empty(), "Rng::weighted: there must be at least one weight");
+        let drawable = || weights.iter().map(|&weight| weight.into()).enumerate().filter(|(_, weight)| *weight > 0.0);
+        let total: f64 = drawable().map(|(_, weight)| weight).sum();
+        let mut left = f64::from(unit(self.next_u32())) * total;
+        let hit = drawable().find(|(_, weight)| {
+            left -= weight;
+            left < 0.0
+        });
+        // If rounding leaves a remainder, the last one.
+        hit.or(drawable().last()).map_or(0, |(index, _)| index)
+    }
+
     /// Shuffles `items` (Fisher–Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {

@@ -94,7 +94,7 @@ pub struct AttentionOutput {
 /// assert_eq!(out.weights.to_vec()?[5..], [0.5, 0.5, 0.0, 0.0, 0.0]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Attention {
     config: AttentionConfig,
     device: Device,

@@ -24,7 +24,7 @@ use crate::tensor::Tensor;
 /// assert_eq!((h.dims(), c.is_some()), (&[2, 5][..], true));
 /// # Ok::<(), wgru::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RecurrentCell(Recurrent);
 
 /// One step of a GRU, as `torch.nn.GRUCell`; the equations are those of [`Gru`](super::Gru).

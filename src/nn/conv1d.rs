@@ -101,7 +101,7 @@ impl Conv1dConfig {
 /// assert_eq!(conv.config().output_steps(10), 5);
 /// # Ok::<(), wgru::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Conv1d {
     config: Conv1dConfig,
     weight: Tensor,

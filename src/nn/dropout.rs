@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 /// assert!(y.iter().all(|&v| v == 0.0 || v == 2.0));
 /// # Ok::<(), wgru::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dropout {
     p: f32,
 }

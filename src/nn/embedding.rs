@@ -17,7 +17,7 @@ use crate::tensor::Tensor;
 /// assert!(embedding.forward(&Tensor::from_indices(&device, &[10], &[1])?).is_err());
 /// # Ok::<(), wgru::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Embedding {
     weight: Tensor,
 }
@@ -36,6 +36,23 @@ impl Embedding {
         let values: Vec<f32> = (0..weight.len()).map(|_| rng.normal()).collect();
         weight.assign(&values)?;
         Ok(Self { weight: weight.requires_grad() })
+    }
+
+    /// Creates a layer from an existing table `[rows, width]`, such as pretrained word vectors.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a table of another rank, [`Error::DType`] for indices.
+    pub fn from_weight(weight: Tensor) -> Result<Self> {
+        weight.check_dtype("Embedding", "weight", "f32")?;
+        match weight.dims() {
+            [_, _] => Ok(Self { weight: weight.requires_grad() }),
+            dims => Err(Error::shape("Embedding", "weight", "[rows, width]", dims)),
+        }
+    }
+
+    /// Returns the table `[rows, width]`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
     }
 }
 

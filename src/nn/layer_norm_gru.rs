@@ -111,7 +111,7 @@ pub struct LayerNormGruOutput {
 /// assert_eq!(run.h_n.dims(), [1, 3, 8]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LayerNormGru {
     config: LayerNormGruConfig,
     device: Device,

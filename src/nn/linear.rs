@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 /// assert_eq!(y.dims(), [5, 2]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,

@@ -119,7 +119,7 @@ pub struct MinGruOutput {
 /// assert_eq!(run.h_n.dims(), [2, 3, 8]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MinGru {
     config: MinGruConfig,
     device: Device,

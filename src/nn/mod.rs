@@ -81,6 +81,8 @@ impl Mode<'_> {
 
 /// A layer or a model, with named parameters and a function of one tensor.
 ///
+/// Clones of a layer share its parameters, so a handle kept from before a training sees the trained weights.
+///
 /// ```
 /// use wgru::{Device, Result, Rng, Tensor, nn::{Gru, Linear, Mode, Module, RecurrentConfig}, parts};
 ///

@@ -1,5 +1,8 @@
 //! Sequences of layers, and small layers for use between others.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use super::{Kind, Mode, Module};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -17,16 +20,24 @@ use crate::tensor::Tensor;
 /// let y = model.forward(&Tensor::zeros(&device, &[2, 5, 3])?)?;
 /// assert_eq!(y.dims(), [2, 1]);
 /// assert_eq!(model.parameters()[0].0, "gru.weight_ih_l0");
+/// // After training, the layers go on to a stream.
+/// let mut stream = model.layer::<Gru>("gru")?.stream(1)?.then(model.layer("head")?)?;
+/// assert_eq!(stream.step(&[0.0; 3])?.len(), 1);
 /// # Ok::<(), wgru::Error>(())
 /// ```
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Sequential {
-    layers: Vec<(String, Box<dyn Module + Send + Sync>)>,
+    layers: Vec<(String, Arc<dyn Layer>)>,
     /// Order in which the steps of the last layer's output are computed.
     order: Order,
     /// If a [`LastStep`] follows a reverse direction, the option that made it one; see [`push`](Self::push).
     fault: Option<&'static str>,
 }
+
+/// A module whose type can be asked for.
+trait Layer: Module + Any {}
+
+impl<M: Module + 'static> Layer for M {}
 
 impl Sequential {
     /// Creates a sequence without layers, which is the identity.
@@ -41,14 +52,33 @@ impl Sequential {
     /// direction.
     pub fn push(mut self, name: &str, layer: impl Module + 'static) -> Self {
         self.order = self.order.after(&layer.kind(), &mut self.fault);
-        self.layers.push((name.into(), Box::new(layer)));
+        self.layers.push((name.into(), Arc::new(layer)));
         self
+    }
+
+    /// Returns the layer with this name, the first of them, as the type that was pushed.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if no layer has this name, or it has another type.
+    pub fn layer<M: Module + 'static>(&self, name: &str) -> Result<&M> {
+        let found = self.layers.iter().find(|(n, _)| n == name);
+        let (_, layer) = found.ok_or_else(|| {
+            Error::value("Sequential::layer", "name", format!("one of {:?}", self.names()), format!("{name:?}"))
+        })?;
+        (&**layer as &dyn Any).downcast_ref().ok_or_else(|| {
+            let expected = format!("the type of layer {name:?}");
+            Error::value("Sequential::layer", "M", expected, std::any::type_name::<M>())
+        })
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.layers.iter().map(|(name, _)| name.as_str()).collect()
     }
 }
 
 impl Module for Sequential {
     fn parameters(&self) -> Vec<(String, Tensor)> {
-        let named = |(layer, module): &(String, Box<dyn Module + Send + Sync>)| {
+        let named = |(layer, module): &(String, Arc<dyn Layer>)| {
             module.parameters().into_iter().map(|(name, t)| (format!("{layer}.{name}"), t)).collect::<Vec<_>>()
         };
         self.layers.iter().flat_map(named).collect()
@@ -67,8 +97,7 @@ impl Module for Sequential {
 /// Prints the names of the layers.
 impl std::fmt::Debug for Sequential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<&str> = self.layers.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_tuple("Sequential").field(&names).finish()
+        f.debug_tuple("Sequential").field(&self.names()).finish()
     }
 }
 

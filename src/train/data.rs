@@ -103,6 +103,39 @@ impl HostData {
         Self::of("HostData::from_indices", device, Values::U32(inputs), dims)
     }
 
+    /// Examples that are sequences of different lengths, `features` values a step. They are padded with 0 to the longest
+    /// one, and their lengths are set.
+    ///
+    /// ```
+    /// use wgru::{Device, train::{Data, HostData}};
+    /// let data = HostData::from_sequences(&Device::cpu(), &[vec![1.0, 2.0], vec![3.0]], 1)?;
+    /// let batch = data.batch(&[0, 1])?;
+    /// assert_eq!((batch.x().dims(), batch.lengths()), (&[2, 2, 1][..], Some(&[2, 1][..])));
+    /// assert_eq!(batch.x().to_vec()?, [1.0, 2.0, 3.0, 0.0]);
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Value`] without sequences, if all are empty, or if one does not have a whole number of steps.
+    pub fn from_sequences(device: &Device, sequences: &[Vec<f32>], features: usize) -> Result<Self> {
+        const OP: &str = "HostData::from_sequences";
+        let (inputs, lengths) = pad(OP, sequences, features)?;
+        let steps = inputs.len() / sequences.len() / features;
+        Self::of(OP, device, Values::F32(inputs), &[steps, features])?.with_lengths(lengths)
+    }
+
+    /// Examples that are sequences of indices of different lengths, such as the tokens of texts. They are padded with 0
+    /// to the longest one, and their lengths are set.
+    ///
+    /// # Errors
+    /// [`Error::Value`] without sequences, or if all are empty.
+    pub fn from_index_sequences(device: &Device, sequences: &[Vec<u32>]) -> Result<Self> {
+        const OP: &str = "HostData::from_index_sequences";
+        let (inputs, lengths) = pad(OP, sequences, 1)?;
+        let steps = inputs.len() / sequences.len();
+        Self::of(OP, device, Values::U32(inputs), &[steps])?.with_lengths(lengths)
+    }
+
     fn of(op: &'static str, device: &Device, inputs: Values, dims: &[usize]) -> Result<Self> {
         let width = width(op, dims)?;
         let len = inputs.len() / width;
@@ -188,6 +221,25 @@ impl HostData {
         }
         Ok(Column { values, dims: dims.to_vec() })
     }
+}
+
+/// Pads sequences of `features` values a step to the longest one. Returns the values and the lengths.
+fn pad<T: Copy + Default>(op: &'static str, all: &[Vec<T>], features: usize) -> Result<(Vec<T>, Vec<usize>)> {
+    let longest = all.iter().map(Vec::len).max().unwrap_or(0);
+    if longest == 0 || features == 0 {
+        let got = format!("{} sequences, {longest} values in the longest, {features} features", all.len());
+        return Err(Error::value(op, "sequences", "at least one value", got));
+    }
+    if let Some((i, sequence)) = all.iter().enumerate().find(|(_, sequence)| sequence.len() % features != 0) {
+        let got = format!("{} values in sequence {i}", sequence.len());
+        return Err(Error::value(op, "sequences", format!("a multiple of {features} values"), got));
+    }
+    let mut values = Vec::with_capacity(all.len() * longest);
+    for (i, sequence) in all.iter().enumerate() {
+        values.extend_from_slice(sequence);
+        values.resize((i + 1) * longest, T::default());
+    }
+    Ok((values, all.iter().map(|sequence| sequence.len() / features).collect()))
 }
 
 /// Number of values of one example.

@@ -141,6 +141,14 @@ impl Optimizer {
         Ok(Self { method, rate, parameters, slots })
     }
 
+    /// Adam with PyTorch's defaults: [`new`](Self::new) with [`AdamConfig::default`].
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn adam(parameters: Vec<(String, Tensor)>, rate: f64) -> Result<Self> {
+        Self::new(parameters, Method::Adam(AdamConfig::default()), rate)
+    }
+
     /// The learning rate of the next step.
     pub fn rate(&self) -> f64 {
         self.rate

@@ -2,7 +2,7 @@
 
 use super::{Hypothesis, Limits, TokenStep, each_row};
 use crate::error::{Error, Result};
-use crate::rng::{Rng, unit};
+use crate::rng::Rng;
 
 /// The distribution that tokens are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,14 +58,8 @@ impl Sampling {
 
     fn draw(&self, log_probs: &[f32], rng: &mut Rng) -> usize {
         let candidates = self.candidates(log_probs);
-        let total: f64 = candidates.iter().map(|(_, w)| w).sum();
-        let mut left = f64::from(unit(rng.next_u32())) * total;
-        let hit = candidates.iter().find(|(_, w)| {
-            left -= w;
-            left < 0.0
-        });
-        // If rounding leaves a remainder, draw the last token.
-        hit.or(candidates.last()).map_or(0, |(token, _)| *token)
+        let weights: Vec<f64> = candidates.iter().map(|(_, weight)| *weight).collect();
+        if weights.is_empty() { 0 } else { candidates[rng.weighted(&weights)].0 }
     }
 }
 

@@ -5,7 +5,7 @@ mod inputs;
 mod names;
 mod run;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 pub use config::{Padding, RecurrentConfig, RecurrentOptions};
 pub use names::{Gru, Lstm, Rnn};
@@ -25,6 +25,9 @@ use crate::tensor::Tensor;
 
 /// A recurrent layer of any [`Cell`](crate::Cell). [`Gru`], [`Lstm`] and [`Rnn`] are aliases of it, and give the
 /// equations.
+///
+/// A clone is cheap and shares the parameters: training one trains the other.
+#[derive(Clone)]
 pub struct Recurrent {
     config: RecurrentConfig,
     pub(crate) device: Device,
@@ -42,7 +45,7 @@ pub struct Recurrent {
 }
 
 /// A cached tensor with the key that it was made for.
-type Cached<K> = Mutex<Option<(K, Tensor)>>;
+type Cached<K> = Arc<Mutex<Option<(K, Tensor)>>>;
 
 impl Recurrent {
     /// Creates a layer with random weights and biases, uniform in `±1/√H` as in PyTorch. Learned initial states are 0.
@@ -105,9 +108,9 @@ impl Recurrent {
         let weights = (0..config.layers).map(&mut layer).collect::<Result<Vec<_>>>()?;
         let first = ["h0", "c0"].into_iter().zip(parameters);
         let first = first.map(|(name, state)| Ok((name, state?))).collect::<Result<Vec<_>>>()?;
-        let packed = (0..=config.layers).map(|_| Mutex::default()).collect();
+        let packed = (0..=config.layers).map(|_| Cached::default()).collect();
         let (device, format) = (device.clone(), Format::F32);
-        Ok(Self { config, device, format, weights, first, packed, whole: Mutex::default() })
+        Ok(Self { config, device, format, weights, first, packed, whole: Cached::default() })
     }
 
     /// Returns the configuration in canonical form, without activations if they are the cell's usual ones.
@@ -157,7 +160,7 @@ impl Recurrent {
             }
             _ => {}
         }
-        let packed = (0..=c.layers).map(|_| Mutex::default()).collect();
+        let packed = (0..=c.layers).map(|_| Cached::default()).collect();
         Ok(Self { format: Format::of(weights), packed, ..self })
     }
 

@@ -1,6 +1,7 @@
 //! Arguments and results of a run.
 
 use crate::cell::Cell;
+use crate::error::Result;
 use crate::tensor::Tensor;
 
 /// Optional arguments of a run.
@@ -40,6 +41,20 @@ pub struct RecurrentOutput {
     pub c_n: Option<Tensor>,
     /// The gates of each layer; empty unless [`RunOptions::gates`] is set.
     pub gates: Vec<Gates>,
+}
+
+impl RecurrentOutput {
+    /// Returns the last layer's last hidden state, `[B, D·H]` with the directions side by side: what a classifier of
+    /// sequences reads. Respects lengths, unlike the last step of [`output`](Self::output).
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn last_state(&self) -> Result<Tensor> {
+        let &[states, batch, width] = self.h_n.dims() else { unreachable!("h_n has three axes") };
+        let directions = self.output.dims()[2] / width;
+        let last = self.h_n.slice(0, states - directions..states)?;
+        last.permute(&[1, 0, 2])?.reshape(&[batch, directions * width])
+    }
 }
 
 /// The gates of one layer over a run, `[T, B, D·H]` each, off the tape, 0 at invalid steps.
