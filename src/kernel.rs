@@ -62,8 +62,10 @@ pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
         0
     }
 
-    /// Workgroups of one dispatch.
-    fn groups(&self) -> [u32; 3];
+    /// Workgroups of one dispatch. By default, there is one invocation for each word of the first buffer written.
+    fn groups(&self) -> [u32; 3] {
+        linear_groups(self.lens().1[0])
+    }
 
     /// Minimum length of each buffer, in words.
     fn lens(&self) -> ([usize; R], [usize; W]);
@@ -289,8 +291,19 @@ impl Field for [f32; 4] {
     const WGSL: &'static str = "vec4<f32>";
 }
 
-/// Declares a kernel's parameter block: `repr(C)`, `Pod`, with its fields reflected for the contract test.
+/// Declares a kernel's parameter block: `repr(C)`, `Pod`, with its fields reflected for the contract test. A kernel
+/// with the parameters of another one wraps it.
 macro_rules! params {
+    ($(#[$meta:meta])* pub struct $name:ident(pub $params:ty);) => {
+        $(#[$meta])*
+        #[repr(transparent)]
+        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+        pub struct $name(pub $params);
+
+        impl $crate::kernel::Params for $name {
+            const FIELDS: &'static [(&'static str, &'static str)] = <$params as $crate::kernel::Params>::FIELDS;
+        }
+    };
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* pub $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
         #[repr(C)]
@@ -304,6 +317,30 @@ macro_rules! params {
     };
 }
 pub(crate) use params;
+
+/// Declares the constants that describe a kernel's shader: its stem, the shared parts before it, and the bindings that
+/// it reads and writes. Those that hold `u32` words are marked.
+///
+/// ```text
+/// shader!("gather", ["common/linear"], [table, index: u32] -> [out]);
+/// ```
+macro_rules! shader {
+    (@words $name:ident u32) => { stringify!($name) };
+    (
+        $stem:literal, [$($part:literal),*],
+        [$($read:ident $(: $of_read:ident)?),*] -> [$($write:ident $(: $of_write:ident)?),*]
+    ) => {
+        const NAME: &'static str = $stem;
+        const WGSL: &'static [&'static str] = $crate::kernel::wgsl!($($part,)* $stem);
+        const READS: [&'static str; <[&str]>::len(&[$(stringify!($read)),*])] = [$(stringify!($read)),*];
+        const WRITES: [&'static str; <[&str]>::len(&[$(stringify!($write)),*])] = [$(stringify!($write)),*];
+        const INDICES: &'static [&'static str] = &[
+            $($($crate::kernel::shader!(@words $read $of_read),)?)*
+            $($($crate::kernel::shader!(@words $write $of_write),)?)*
+        ];
+    };
+}
+pub(crate) use shader;
 
 /// Expands to the parts of a shader, without comments: shared parts first, then the stem's own.
 macro_rules! wgsl {

@@ -2,7 +2,7 @@
 
 use super::TrainingStatus;
 use crate::error::Result;
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, params, shader};
 
 params! {
     /// `m = β1·m + (1 − β1)·g`, `v = β2·v + (1 − β2)·g²`, `w −= step_size·m / (√v / root2 + ε)`.
@@ -37,19 +37,11 @@ params! {
 }
 
 impl Kernel<1, 4> for Adam {
-    const NAME: &'static str = "adam";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/finite", "adam");
-    const READS: [&'static str; 1] = ["grad"];
-    const WRITES: [&'static str; 4] = ["w", "m", "v", "status"];
-    const INDICES: &'static [&'static str] = &["status"];
+    shader!("adam", ["common/linear", "common/finite"], [grad] -> [w, m, v, status: u32]);
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         TrainingStatus::check_guard(Self::NAME, self.guard)
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.len as usize)
     }
 
     fn lens(&self) -> ([usize; 1], [usize; 4]) {

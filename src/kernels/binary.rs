@@ -1,7 +1,7 @@
 //! `y[i] = a[i·a_strides] ∘ b[i·b_strides]`
 
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, at_most, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, addressable, at_least_one, at_most, params, shader};
 use crate::math::masked;
 
 /// Functions of two elements.
@@ -42,10 +42,7 @@ params! {
 }
 
 impl Kernel<2, 1> for Binary {
-    const NAME: &'static str = "binary";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/mask", "binary");
-    const READS: [&'static str; 2] = ["a", "b"];
-    const WRITES: [&'static str; 1] = ["y"];
+    shader!("binary", ["common/linear", "common/mask"], [a, b] -> [y]);
 
     fn check(&self) -> Result<()> {
         let [x, y, z, w] = self.dims;
@@ -55,10 +52,6 @@ impl Kernel<2, 1> for Binary {
         at_most(Self::NAME, [("op", self.op, BinaryOp::ALL.len() - 1)])?;
         addressable(Self::NAME, "a_strides", 0, &steps(self.a_strides))?;
         addressable(Self::NAME, "b_strides", 0, &steps(self.b_strides))
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.dims.iter().map(|&d| d as usize).product())
     }
 
     fn lens(&self) -> ([usize; 2], [usize; 1]) {

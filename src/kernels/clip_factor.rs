@@ -1,6 +1,6 @@
 //! Scale factor of gradient clipping by norm
 
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, params, shader};
 
 params! {
     /// `factor = min(1, max_norm / (norm + 1e-6))`, or 1 if the norm is not finite: one NaN gradient must not turn all
@@ -12,14 +12,7 @@ params! {
 }
 
 impl Kernel<1, 1> for ClipFactor {
-    const NAME: &'static str = "clip_factor";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/finite", "clip_factor");
-    const READS: [&'static str; 1] = ["norm"];
-    const WRITES: [&'static str; 1] = ["factor"];
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(1)
-    }
+    shader!("clip_factor", ["common/linear", "common/finite"], [norm] -> [factor]);
 
     fn lens(&self) -> ([usize; 1], [usize; 1]) {
         ([1], [1])

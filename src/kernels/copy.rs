@@ -1,7 +1,7 @@
 //! `dst[dst_offset + i·dst_strides] = src[src_offset + i·src_strides]` for every index `i` of `dims`
 
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, shader};
 
 params! {
     /// Strided copy of up to four axes; implements transposes, slices, concatenations and broadcasts.
@@ -28,10 +28,7 @@ impl Copy {
 }
 
 impl Kernel<1, 1> for Copy {
-    const NAME: &'static str = "copy";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "copy");
-    const READS: [&'static str; 1] = ["src"];
-    const WRITES: [&'static str; 1] = ["dst"];
+    shader!("copy", ["common/linear"], [src] -> [dst]);
 
     fn check(&self) -> Result<()> {
         let [x, y, z, w] = self.dims;

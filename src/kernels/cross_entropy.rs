@@ -1,7 +1,7 @@
 //! Cross-entropy of each row of logits against a class
 
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
+use crate::kernel::{Kernel, addressable, at_least_one, params, shader, words};
 use crate::math::masked;
 
 params! {
@@ -22,11 +22,7 @@ params! {
 }
 
 impl Kernel<2, 2> for CrossEntropy {
-    const NAME: &'static str = "cross_entropy";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "common/mask", "cross_entropy");
-    const READS: [&'static str; 2] = ["x", "target_class"];
-    const WRITES: [&'static str; 2] = ["loss", "counted"];
-    const INDICES: &'static [&'static str] = &["target_class"];
+    shader!("cross_entropy", ["common/linear", "common/nan", "common/mask"], [x, target_class: u32] -> [loss, counted]);
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("rows", self.rows), ("classes", self.classes)])?;
@@ -35,10 +31,6 @@ impl Kernel<2, 2> for CrossEntropy {
 
     fn loops(&self) -> u64 {
         2 * u64::from(self.classes)
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.rows as usize)
     }
 
     fn lens(&self) -> ([usize; 2], [usize; 2]) {

@@ -1,7 +1,7 @@
 //! The gradient of [`CrossEntropy`](super::CrossEntropy)
 
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, shader, words};
 
 params! {
     /// `dx[r, c] = dloss[r]·(softmax(x[r, :])[c] − (1 − ε)·[c = t] − ε/C)`; 0 where the target is `ignored`, NaN where
@@ -21,11 +21,7 @@ params! {
 }
 
 impl Kernel<3, 1> for CrossEntropyBackward {
-    const NAME: &'static str = "cross_entropy_backward";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "cross_entropy_backward");
-    const READS: [&'static str; 3] = ["x", "target_class", "dloss"];
-    const WRITES: [&'static str; 1] = ["dx"];
-    const INDICES: &'static [&'static str] = &["target_class"];
+    shader!("cross_entropy_backward", ["common/linear", "common/nan"], [x, target_class: u32, dloss] -> [dx]);
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("rows", self.rows), ("classes", self.classes)])?;

@@ -133,19 +133,3 @@ pub(crate) fn log_add3(x: f32, y: f32, z: f32) -> f32 {
     let top = if z > top { z } else { top };
     top + ((x - top).exp() + (y - top).exp() + (z - top).exp()).ln()
 }
-
-/// Declares a kernel whose parameters are [`Ctc`].
-macro_rules! ctc_kernel {
-    ($(#[$meta:meta])* $name:ident) => {
-        $(#[$meta])*
-        #[repr(transparent)]
-        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-        pub struct $name(pub $crate::kernels::Ctc);
-
-        impl $crate::kernel::Params for $name {
-            const FIELDS: &'static [(&'static str, &'static str)] =
-                <$crate::kernels::Ctc as $crate::kernel::Params>::FIELDS;
-        }
-    };
-}
-pub(crate) use ctc_kernel;

@@ -1,11 +1,12 @@
 //! Forward variables and loss of connectionist temporal classification
 
-use super::ctc::{Sequence, ctc_kernel, log_add3};
+use super::Ctc;
+use super::ctc::{Sequence, log_add3};
 use crate::error::Result;
-use crate::kernel::{Kernel, wgsl};
+use crate::kernel::{Kernel, params, shader};
 use crate::math::{LOW, at_least_low};
 
-ctc_kernel! {
+params! {
     /// Runs all steps of all sequences in one dispatch, with a workgroup per sequence:
     ///
     /// ```text
@@ -16,15 +17,14 @@ ctc_kernel! {
     /// Reads `targets`, `lengths` and `log_probs`; writes `alpha` within each sequence's steps and positions, `loss`
     /// and `feasible` `[B]`. If no path fits, the loss is infinite, or 0 with `zero_infinity`. A label `≥ classes`
     /// gives NaN. Shapes: [`kernels::ctc`](super::ctc).
-    CtcAlpha
+    pub struct CtcAlpha(pub Ctc);
 }
 
 impl Kernel<3, 3> for CtcAlpha {
-    const NAME: &'static str = "ctc_alpha";
-    const WGSL: &'static [&'static str] = wgsl!("common/ctc", "common/low", "common/nan", "common/ctc_path", "ctc_alpha");
-    const READS: [&'static str; 3] = ["targets", "lengths", "log_probs"];
-    const WRITES: [&'static str; 3] = ["alpha", "loss", "feasible"];
-    const INDICES: &'static [&'static str] = &["targets", "lengths"];
+    shader!(
+        "ctc_alpha", ["common/ctc", "common/low", "common/nan", "common/ctc_path"],
+        [targets: u32, lengths: u32, log_probs] -> [alpha, loss, feasible]
+    );
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME)

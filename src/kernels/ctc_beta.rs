@@ -1,11 +1,12 @@
 //! Backward variables of connectionist temporal classification
 
-use super::ctc::{Sequence, ctc_kernel, log_add3};
+use super::Ctc;
+use super::ctc::{Sequence, log_add3};
 use crate::error::Result;
-use crate::kernel::{Kernel, wgsl};
+use crate::kernel::{Kernel, params, shader};
 use crate::math::{LOW, at_least_low};
 
-ctc_kernel! {
+params! {
     /// Runs all steps of all sequences in one dispatch, with a workgroup per sequence:
     ///
     /// ```text
@@ -16,15 +17,14 @@ ctc_kernel! {
     ///
     /// Reads `targets`, `lengths`, `log_probs` and `alpha`; writes `beta` and `occupancy` within each sequence's steps
     /// and positions. Shapes: [`kernels::ctc`](super::ctc).
-    CtcBeta
+    pub struct CtcBeta(pub Ctc);
 }
 
 impl Kernel<4, 2> for CtcBeta {
-    const NAME: &'static str = "ctc_beta";
-    const WGSL: &'static [&'static str] = wgsl!("common/ctc", "common/low", "common/nan", "common/ctc_path", "ctc_beta");
-    const READS: [&'static str; 4] = ["targets", "lengths", "log_probs", "alpha"];
-    const WRITES: [&'static str; 2] = ["beta", "occupancy"];
-    const INDICES: &'static [&'static str] = &["targets", "lengths"];
+    shader!(
+        "ctc_beta", ["common/ctc", "common/low", "common/nan", "common/ctc_path"],
+        [targets: u32, lengths: u32, log_probs, alpha] -> [beta, occupancy]
+    );
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME)

@@ -1,10 +1,11 @@
 //! Gradient of the loss of connectionist temporal classification
 
-use super::ctc::{Sequence, ctc_kernel};
+use super::Ctc;
+use super::ctc::Sequence;
 use crate::error::Result;
-use crate::kernel::{Kernel, linear_groups, wgsl};
+use crate::kernel::{Kernel, params, shader};
 
-ctc_kernel! {
+params! {
     /// Gradient of the loss with respect to `log_probs`, from each class's share of the paths at each step:
     ///
     /// ```text
@@ -13,15 +14,14 @@ ctc_kernel! {
     ///
     /// Reads `targets`, `lengths`, `occupancy`, `feasible` and `dloss` `[B]`; writes `dlog_probs` `[T, B, C]`: 0 past a
     /// sequence's steps. If no path fits: NaN, or 0 with `zero_infinity`. Shapes: [`kernels::ctc`](super::ctc).
-    CtcGradient
+    pub struct CtcGradient(pub Ctc);
 }
 
 impl Kernel<5, 1> for CtcGradient {
-    const NAME: &'static str = "ctc_gradient";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/ctc", "ctc_gradient");
-    const READS: [&'static str; 5] = ["targets", "lengths", "occupancy", "feasible", "dloss"];
-    const WRITES: [&'static str; 1] = ["dlog_probs"];
-    const INDICES: &'static [&'static str] = &["targets", "lengths"];
+    shader!(
+        "ctc_gradient", ["common/linear", "common/ctc"],
+        [targets: u32, lengths: u32, occupancy, feasible, dloss] -> [dlog_probs]
+    );
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME)
@@ -29,10 +29,6 @@ impl Kernel<5, 1> for CtcGradient {
 
     fn loops(&self) -> u64 {
         2 * u64::from(self.0.labels) + 1
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.0.probs_len())
     }
 
     fn lens(&self) -> ([usize; 5], [usize; 1]) {

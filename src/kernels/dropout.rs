@@ -1,6 +1,6 @@
 //! `y[i] = x[i]·m(i)`, with a mask that is identical on the CPU and the GPU
 
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, params, shader};
 use crate::rng::threefry;
 
 params! {
@@ -23,14 +23,7 @@ params! {
 }
 
 impl Kernel<1, 1> for Dropout {
-    const NAME: &'static str = "dropout";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/threefry", "dropout");
-    const READS: [&'static str; 1] = ["x"];
-    const WRITES: [&'static str; 1] = ["y"];
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.len as usize)
-    }
+    shader!("dropout", ["common/linear", "common/threefry"], [x] -> [y]);
 
     fn lens(&self) -> ([usize; 1], [usize; 1]) {
         ([self.len as usize], [self.len as usize])

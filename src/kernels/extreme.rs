@@ -1,7 +1,7 @@
 //! `value[o, s, i] = max_{a in chunk s} x[o, a, i]`, or the minimum, and where it is
 
 use crate::error::Result;
-use crate::kernel::{Kernel, at_least_one, at_most, countable, linear_groups, params, wgsl, words};
+use crate::kernel::{Kernel, at_least_one, at_most, countable, params, shader, words};
 
 params! {
     /// `value[o, s, i] = max_{a in chunk s} x[o, a, i]`, or the minimum; `index[o, s, i]` is the position `a` it came
@@ -43,11 +43,7 @@ impl Extreme {
 }
 
 impl Kernel<2, 2> for Extreme {
-    const NAME: &'static str = "extreme";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "extreme");
-    const READS: [&'static str; 2] = ["x", "at"];
-    const WRITES: [&'static str; 2] = ["value", "index"];
-    const INDICES: &'static [&'static str] = &["at", "index"];
+    shader!("extreme", ["common/linear", "common/nan"], [x, at: u32] -> [value, index: u32]);
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
@@ -59,10 +55,6 @@ impl Kernel<2, 2> for Extreme {
 
     fn loops(&self) -> u64 {
         self.chunk.min(self.axis).into()
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.values())
     }
 
     fn lens(&self) -> ([usize; 2], [usize; 2]) {

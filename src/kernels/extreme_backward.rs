@@ -1,7 +1,7 @@
 //! Gradient of [`Extreme`](super::Extreme)
 
 use crate::error::Result;
-use crate::kernel::{Kernel, at_least_one, countable, linear_groups, params, wgsl, words};
+use crate::kernel::{Kernel, at_least_one, countable, params, shader, words};
 
 params! {
     /// `dx[o, a, i] = dy[o, i]` where `a = index[o, i]`, else 0.
@@ -18,21 +18,13 @@ params! {
 }
 
 impl Kernel<2, 1> for ExtremeBackward {
-    const NAME: &'static str = "extreme_backward";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "extreme_backward");
-    const READS: [&'static str; 2] = ["dy", "index"];
-    const WRITES: [&'static str; 1] = ["dx"];
-    const INDICES: &'static [&'static str] = &["index"];
+    shader!("extreme_backward", ["common/linear"], [dy, index: u32] -> [dx]);
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         let Self { outer, axis, inner } = *self;
         at_least_one(Self::NAME, [("outer", outer), ("axis", axis), ("inner", inner)])?;
         countable(Self::NAME, "outer", &[outer, axis, inner])
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups([self.outer, self.axis, self.inner].map(|n| n as usize).iter().product())
     }
 
     fn lens(&self) -> ([usize; 2], [usize; 1]) {

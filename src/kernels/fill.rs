@@ -1,6 +1,6 @@
 //! `out[i] = value`
 
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, params, shader};
 
 params! {
     /// `out[i] = value`; writes `out` `[len]`.
@@ -13,14 +13,7 @@ params! {
 }
 
 impl Kernel<0, 1> for Fill {
-    const NAME: &'static str = "fill";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "fill");
-    const READS: [&'static str; 0] = [];
-    const WRITES: [&'static str; 1] = ["out"];
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.len as usize)
-    }
+    shader!("fill", ["common/linear"], [] -> [out]);
 
     fn lens(&self) -> ([usize; 0], [usize; 1]) {
         ([], [self.len as usize])

@@ -2,24 +2,17 @@
 
 use super::Unfold;
 use crate::error::Result;
-use crate::kernel::{Kernel, Params, linear_groups, wgsl};
+use crate::kernel::{Kernel, params, shader};
 
-/// Sums, for each element of `x`, the gradients of the windows that contain it, in the order of the taps.
-///
-/// Reads `dwindows` `[groups, outputs, batch, channels / groups, taps]`; writes `dx` `[steps, batch, channels]`.
-#[repr(transparent)]
-#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct Fold(pub Unfold);
-
-impl Params for Fold {
-    const FIELDS: &'static [(&'static str, &'static str)] = Unfold::FIELDS;
+params! {
+    /// Sums, for each element of `x`, the gradients of the windows that contain it, in the order of the taps.
+    ///
+    /// Reads `dwindows` `[groups, outputs, batch, channels / groups, taps]`; writes `dx` `[steps, batch, channels]`.
+    pub struct Fold(pub Unfold);
 }
 
 impl Kernel<1, 1> for Fold {
-    const NAME: &'static str = "fold";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/unfold", "fold");
-    const READS: [&'static str; 1] = ["dwindows"];
-    const WRITES: [&'static str; 1] = ["dx"];
+    shader!("fold", ["common/linear", "common/unfold"], [dwindows] -> [dx]);
 
     fn check(&self) -> Result<()> {
         self.0.check_extents(Self::NAME)
@@ -27,10 +20,6 @@ impl Kernel<1, 1> for Fold {
 
     fn loops(&self) -> u64 {
         self.0.taps.into()
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.0.x_len())
     }
 
     fn lens(&self) -> ([usize; 1], [usize; 1]) {

@@ -1,7 +1,7 @@
 //! `out[i, :] = table[index[i], :]`
 
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
+use crate::kernel::{Kernel, addressable, at_least_one, params, shader, words};
 
 params! {
     /// `out[i, :] = table[index[i], :]`; an index `≥ table_rows` gives NaN.
@@ -18,20 +18,12 @@ params! {
 }
 
 impl Kernel<2, 1> for Gather {
-    const NAME: &'static str = "gather";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "gather");
-    const READS: [&'static str; 2] = ["table", "index"];
-    const WRITES: [&'static str; 1] = ["out"];
-    const INDICES: &'static [&'static str] = &["index"];
+    shader!("gather", ["common/linear"], [table, index: u32] -> [out]);
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("rows", self.rows), ("width", self.width)])?;
         addressable(Self::NAME, "rows", 0, &[(self.rows, self.width), (self.width, 1)])?;
         addressable(Self::NAME, "table_rows", 0, &[(self.table_rows, self.width), (self.width, 1)])
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.rows as usize * self.width as usize)
     }
 
     fn lens(&self) -> ([usize; 2], [usize; 1]) {

@@ -1,7 +1,7 @@
 //! `y[r, :] = (x[r, :] − mean) / √(variance + ε) · weight + bias`
 
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, shader};
 
 params! {
     /// `y = x̂·weight + bias` with `x̂ = (x − μ)·s`, `μ` the mean of each row and `s = 1 / √(variance + ε)`, where
@@ -22,10 +22,7 @@ params! {
 }
 
 impl Kernel<3, 2> for LayerNorm {
-    const NAME: &'static str = "layer_norm";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "layer_norm");
-    const READS: [&'static str; 3] = ["x", "weight", "bias"];
-    const WRITES: [&'static str; 2] = ["y", "stats"];
+    shader!("layer_norm", ["common/linear"], [x, weight, bias] -> [y, stats]);
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("rows", self.rows), ("width", self.width), ("groups", self.groups)])?;

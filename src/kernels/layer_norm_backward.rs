@@ -1,7 +1,7 @@
 //! Gradient of [`LayerNorm`](super::LayerNorm)
 
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, shader};
 
 params! {
     /// `dx = s·(g − Σ g / width − x̂·Σ g·x̂ / width)` with `g = dy·weight` and `x̂ = (x − μ)·s`; and `dw = dy·x̂`, each
@@ -21,10 +21,7 @@ params! {
 }
 
 impl Kernel<4, 2> for LayerNormBackward {
-    const NAME: &'static str = "layer_norm_backward";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "layer_norm_backward");
-    const READS: [&'static str; 4] = ["x", "weight", "stats", "dy"];
-    const WRITES: [&'static str; 2] = ["dx", "dw"];
+    shader!("layer_norm_backward", ["common/linear"], [x, weight, stats, dy] -> [dx, dw]);
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("rows", self.rows), ("width", self.width), ("groups", self.groups)])?;

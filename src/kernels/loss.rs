@@ -1,7 +1,7 @@
 //! `loss[i] = f(x[i], t[i])`
 
 use crate::error::Result;
-use crate::kernel::{Kernel, at_most, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, at_most, params, shader};
 use crate::math::{masked, softplus};
 
 /// Losses of one prediction `x` and one target `t`, with `d = x − t`.
@@ -36,17 +36,10 @@ params! {
 }
 
 impl Kernel<2, 1> for Loss {
-    const NAME: &'static str = "loss";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/activation", "common/mask", "loss");
-    const READS: [&'static str; 2] = ["x", "t"];
-    const WRITES: [&'static str; 1] = ["loss"];
+    shader!("loss", ["common/linear", "common/activation", "common/mask"], [x, t] -> [loss]);
 
     fn check(&self) -> Result<()> {
         at_most(Self::NAME, [("kind", self.kind, LossKind::ALL.len() - 1)])
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.len as usize)
     }
 
     fn lens(&self) -> ([usize; 2], [usize; 1]) {

@@ -2,7 +2,7 @@
 
 use super::LossKind;
 use crate::error::Result;
-use crate::kernel::{Kernel, at_most, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, at_most, params, shader};
 use crate::math::sigmoid;
 
 params! {
@@ -18,17 +18,10 @@ params! {
 }
 
 impl Kernel<3, 1> for LossBackward {
-    const NAME: &'static str = "loss_backward";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/activation", "loss_backward");
-    const READS: [&'static str; 3] = ["x", "t", "dloss"];
-    const WRITES: [&'static str; 1] = ["dx"];
+    shader!("loss_backward", ["common/linear", "common/activation"], [x, t, dloss] -> [dx]);
 
     fn check(&self) -> Result<()> {
         at_most(Self::NAME, [("kind", self.kind, LossKind::ALL.len() - 1)])
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.len as usize)
     }
 
     fn lens(&self) -> ([usize; 3], [usize; 1]) {

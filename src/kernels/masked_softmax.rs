@@ -1,7 +1,7 @@
 //! `y[b, q, :] = softmax(x[b, q, :])` over the keys that `keep[b, :]` selects
 
 use crate::error::Result;
-use crate::kernel::{Kernel, at_least_one, countable, linear_groups, params, wgsl, words};
+use crate::kernel::{Kernel, at_least_one, countable, linear_groups, params, shader, words};
 
 params! {
     /// `y = e^(x − max) / Σ e^(x − max)` over the kept elements of each row, and 0 elsewhere; a row without any is all
@@ -21,11 +21,7 @@ params! {
 }
 
 impl Kernel<2, 1> for MaskedSoftmax {
-    const NAME: &'static str = "masked_softmax";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "masked_softmax");
-    const READS: [&'static str; 2] = ["x", "keep"];
-    const WRITES: [&'static str; 1] = ["y"];
-    const INDICES: &'static [&'static str] = &["keep"];
+    shader!("masked_softmax", ["common/linear", "common/nan"], [x, keep: u32] -> [y]);
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("batch", self.batch), ("rows", self.rows), ("width", self.width)])?;

@@ -1,7 +1,7 @@
 //! `c = a·b (+ bias) (+ c)`: one parameter struct and one twin, seven shaders
 
 use crate::error::{Error, Result};
-use crate::kernel::{Kernel, Params, addressable, at_least_one, at_most, loopable, params, wgsl};
+use crate::kernel::{Kernel, addressable, at_least_one, at_most, loopable, params, shader};
 
 params! {
     /// `c = a·b (+ bias) (+ c)` for each batch item. Operands are addressed by strides, so transposes are free.
@@ -128,14 +128,8 @@ impl MatMul {
     }
 }
 
-const READS: [&str; 3] = ["a", "b", "bias"];
-const WRITES: [&str; 1] = ["c"];
-
 impl Kernel<3, 1> for MatMul {
-    const NAME: &'static str = "matmul";
-    const WGSL: &'static [&'static str] = wgsl!("common/matmul", "common/operands", "matmul");
-    const READS: [&'static str; 3] = READS;
-    const WRITES: [&'static str; 1] = WRITES;
+    shader!("matmul", ["common/matmul", "common/operands"], [a, b, bias] -> [c]);
 
     fn check(&self) -> Result<()> {
         self.check_extents(Self::NAME)
@@ -183,20 +177,13 @@ impl Kernel<3, 1> for MatMul {
 
 macro_rules! variant {
     ($(#[$meta:meta])* $name:ident, $stem:literal, [$($parts:literal),+], $groups:expr, $loops:expr $(, $($own:tt)+)?) => {
-        $(#[$meta])*
-        #[repr(transparent)]
-        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-        pub struct $name(pub MatMul);
-
-        impl Params for $name {
-            const FIELDS: &'static [(&'static str, &'static str)] = MatMul::FIELDS;
+        params! {
+            $(#[$meta])*
+            pub struct $name(pub MatMul);
         }
 
         impl Kernel<3, 1> for $name {
-            const NAME: &'static str = $stem;
-            const WGSL: &'static [&'static str] = wgsl!($($parts),+, $stem);
-            const READS: [&'static str; 3] = READS;
-            const WRITES: [&'static str; 1] = WRITES;
+            shader!($stem, [$($parts),+], [a, b, bias] -> [c]);
 
             fn check(&self) -> Result<()> {
                 self.0.check_extents(Self::NAME)

@@ -2,37 +2,26 @@
 
 use super::MinGruSequence;
 use crate::error::Result;
-use crate::kernel::{Kernel, Params, wgsl, words};
+use crate::kernel::{Kernel, params, shader, words};
 
-/// Computes the affine map `h ↦ A·h + B` that each chunk of a minimal GRU applies to the state before it. `A = Π a`,
-/// and `B` is the state that the chunk reaches from 0. With `log`, both are logarithms.
-///
-/// Reads `kv` and `lengths` of [`MinGruSequence`]; writes `a_all` and `b_all` `[chunks, directions, batch, hidden]`,
-/// the factors and summands of a [`Scan`](super::Scan) over the chunks.
-#[repr(transparent)]
-#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct MinGruChunks(pub MinGruSequence);
-
-impl Params for MinGruChunks {
-    const FIELDS: &'static [(&'static str, &'static str)] = MinGruSequence::FIELDS;
+params! {
+    /// Computes the affine map `h ↦ A·h + B` that each chunk of a minimal GRU applies to the state before it. `A = Π
+    /// a`, and `B` is the state that the chunk reaches from 0. With `log`, both are logarithms.
+    ///
+    /// Reads `kv` and `lengths` of [`MinGruSequence`]; writes `a_all` and `b_all` `[chunks, directions, batch,
+    /// hidden]`, the factors and summands of a [`Scan`](super::Scan) over the chunks.
+    pub struct MinGruChunks(pub MinGruSequence);
 }
 
 impl Kernel<2, 2> for MinGruChunks {
-    const NAME: &'static str = "min_gru_chunks";
-    const WGSL: &'static [&'static str] = wgsl!(
-        "common/linear",
-        "common/activation",
-        "common/low",
-        "common/nan",
-        "common/time",
-        "common/min_gru",
-        "common/min_gru_terms",
-        "common/recurrence",
-        "min_gru_chunks"
+    shader!(
+        "min_gru_chunks",
+        [
+            "common/linear", "common/activation", "common/low", "common/nan", "common/time", "common/min_gru",
+            "common/min_gru_terms", "common/recurrence"
+        ],
+        [kv, lengths: u32] -> [a_all, b_all]
     );
-    const READS: [&'static str; 2] = ["kv", "lengths"];
-    const WRITES: [&'static str; 2] = ["a_all", "b_all"];
-    const INDICES: &'static [&'static str] = &["lengths"];
 
     fn check(&self) -> Result<()> {
         self.0.check_extents(Self::NAME)
@@ -40,10 +29,6 @@ impl Kernel<2, 2> for MinGruChunks {
 
     fn loops(&self) -> u64 {
         self.0.loops()
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        self.0.groups()
     }
 
     fn lens(&self) -> ([usize; 2], [usize; 2]) {

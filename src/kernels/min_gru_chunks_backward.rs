@@ -2,34 +2,28 @@
 
 use super::MinGruSequence;
 use crate::error::Result;
-use crate::kernel::{Kernel, Params, wgsl, words};
+use crate::kernel::{Kernel, params, shader, words};
 use crate::math::sigmoid;
 
-/// Computes the affine map `c ↦ A·c + B` that each chunk of a minimal GRU, from its last step to its first, applies to
-/// the gradient from later steps:
-///
-/// ```text
-/// c' = a·(c + dy)    a = 1 − σ(k)
-/// ```
-///
-/// Past a sequence's length, `c` is unchanged. Reads `kv` and `lengths` of [`MinGruSequence`], and
-/// `dy` `[steps, batch, directions, hidden]`; writes `a_all` and `b_all` `[chunks, directions, batch, hidden]`, the
-/// factors and summands of a [`Scan`](super::Scan) over the chunks. They are never logarithms.
-#[repr(transparent)]
-#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct MinGruChunksBackward(pub MinGruSequence);
-
-impl Params for MinGruChunksBackward {
-    const FIELDS: &'static [(&'static str, &'static str)] = MinGruSequence::FIELDS;
+params! {
+    /// Computes the affine map `c ↦ A·c + B` that each chunk of a minimal GRU, from its last step to its first, applies
+    /// to the gradient from later steps:
+    ///
+    /// ```text
+    /// c' = a·(c + dy)    a = 1 − σ(k)
+    /// ```
+    ///
+    /// Past a sequence's length, `c` is unchanged. Reads `kv` and `lengths` of [`MinGruSequence`], and
+    /// `dy` `[steps, batch, directions, hidden]`; writes `a_all` and `b_all` `[chunks, directions, batch, hidden]`, the
+    /// factors and summands of a [`Scan`](super::Scan) over the chunks. They are never logarithms.
+    pub struct MinGruChunksBackward(pub MinGruSequence);
 }
 
 impl Kernel<3, 2> for MinGruChunksBackward {
-    const NAME: &'static str = "min_gru_chunks_backward";
-    const WGSL: &'static [&'static str] =
-        wgsl!("common/linear", "common/activation", "common/time", "common/min_gru", "min_gru_chunks_backward");
-    const READS: [&'static str; 3] = ["kv", "lengths", "dy"];
-    const WRITES: [&'static str; 2] = ["a_all", "b_all"];
-    const INDICES: &'static [&'static str] = &["lengths"];
+    shader!(
+        "min_gru_chunks_backward", ["common/linear", "common/activation", "common/time", "common/min_gru"],
+        [kv, lengths: u32, dy] -> [a_all, b_all]
+    );
 
     fn check(&self) -> Result<()> {
         self.0.check_extents(Self::NAME)
@@ -37,10 +31,6 @@ impl Kernel<3, 2> for MinGruChunksBackward {
 
     fn loops(&self) -> u64 {
         self.0.loops()
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        self.0.groups()
     }
 
     fn lens(&self) -> ([usize; 3], [usize; 2]) {

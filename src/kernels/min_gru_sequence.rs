@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::scan::Arithmetic;
 use super::time::Order;
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, at_most, countable, linear_groups, params, wgsl, words};
+use crate::kernel::{Kernel, addressable, at_least_one, at_most, countable, linear_groups, params, shader, words};
 use crate::math::{at_least_low, exp_stable, sigmoid};
 
 params! {
@@ -137,21 +137,14 @@ fn log_sigmoid(v: f32) -> f32 {
 }
 
 impl Kernel<3, 2> for MinGruSequence {
-    const NAME: &'static str = "min_gru_sequence";
-    const WGSL: &'static [&'static str] = wgsl!(
-        "common/linear",
-        "common/activation",
-        "common/low",
-        "common/nan",
-        "common/time",
-        "common/min_gru",
-        "common/min_gru_terms",
-        "common/recurrence",
-        "min_gru_sequence"
+    shader!(
+        "min_gru_sequence",
+        [
+            "common/linear", "common/activation", "common/low", "common/nan", "common/time", "common/min_gru",
+            "common/min_gru_terms", "common/recurrence"
+        ],
+        [kv, lengths: u32, carry] -> [y, h_n]
     );
-    const READS: [&'static str; 3] = ["kv", "lengths", "carry"];
-    const WRITES: [&'static str; 2] = ["y", "h_n"];
-    const INDICES: &'static [&'static str] = &["lengths"];
 
     fn check(&self) -> Result<()> {
         self.check_extents(Self::NAME)

@@ -3,27 +3,23 @@
 use super::MinGruSequence;
 use super::min_gru_sequence::Place;
 use crate::error::Result;
-use crate::kernel::{Kernel, Params, wgsl, words};
+use crate::kernel::{Kernel, params, shader, words};
 use crate::math::sigmoid;
 
-/// Gradients of a minimal GRU, computed from the last step to the first. `c` is the gradient from later steps:
-///
-/// ```text
-/// dh = dy + c    dv = dh·z·g'(v)    dk = dh·(g(v) − h_before)·z·a    c' = a·dh    z = σ(k)    a = 1 − z
-/// ```
-///
-/// `g(v) = v`. With `log`, `g(v) = v + ½` for `v ≥ 0`, else `σ(v)`. Past a sequence's length, `dk` and `dv` are 0 and
-/// `c` is unchanged.
-///
-/// Reads `kv` and `lengths` of [`MinGruSequence`], its `h0` `[directions, batch, hidden]` and its `y`, `dy` shaped like
-/// `y`, and `carry` `[chunks, directions, batch, hidden]`: first the gradient of `h_n`, then `c` after all chunks but
-/// the last. Writes `d_kv`, shaped like `kv`, and `d_h0`.
-#[repr(transparent)]
-#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct MinGruSequenceBackward(pub MinGruSequence);
-
-impl Params for MinGruSequenceBackward {
-    const FIELDS: &'static [(&'static str, &'static str)] = MinGruSequence::FIELDS;
+params! {
+    /// Gradients of a minimal GRU, computed from the last step to the first. `c` is the gradient from later steps:
+    ///
+    /// ```text
+    /// dh = dy + c    dv = dh·z·g'(v)    dk = dh·(g(v) − h_before)·z·a    c' = a·dh    z = σ(k)    a = 1 − z
+    /// ```
+    ///
+    /// `g(v) = v`. With `log`, `g(v) = v + ½` for `v ≥ 0`, else `σ(v)`. Past a sequence's length, `dk` and `dv` are 0
+    /// and `c` is unchanged.
+    ///
+    /// Reads `kv` and `lengths` of [`MinGruSequence`], its `h0` `[directions, batch, hidden]` and its `y`, `dy` shaped
+    /// like `y`, and `carry` `[chunks, directions, batch, hidden]`: first the gradient of `h_n`, then `c` after all
+    /// chunks but the last. Writes `d_kv`, shaped like `kv`, and `d_h0`.
+    pub struct MinGruSequenceBackward(pub MinGruSequence);
 }
 
 impl MinGruSequenceBackward {
@@ -47,12 +43,10 @@ impl MinGruSequenceBackward {
 }
 
 impl Kernel<6, 2> for MinGruSequenceBackward {
-    const NAME: &'static str = "min_gru_sequence_backward";
-    const WGSL: &'static [&'static str] =
-        wgsl!("common/linear", "common/activation", "common/time", "common/min_gru", "min_gru_sequence_backward");
-    const READS: [&'static str; 6] = ["kv", "lengths", "h0", "y", "dy", "carry"];
-    const WRITES: [&'static str; 2] = ["d_kv", "d_h0"];
-    const INDICES: &'static [&'static str] = &["lengths"];
+    shader!(
+        "min_gru_sequence_backward", ["common/linear", "common/activation", "common/time", "common/min_gru"],
+        [kv, lengths: u32, h0, y, dy, carry] -> [d_kv, d_h0]
+    );
 
     fn check(&self) -> Result<()> {
         self.0.check_extents(Self::NAME)

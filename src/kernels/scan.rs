@@ -1,7 +1,7 @@
 //! First-order recurrence, on numbers or on their logarithms
 
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, at_most, linear_groups, loopable, params, wgsl};
+use crate::kernel::{Kernel, addressable, at_least_one, at_most, linear_groups, loopable, params, shader};
 use crate::math::{LOW, at_least_low};
 
 params! {
@@ -64,10 +64,7 @@ fn log_add(x: f32, y: f32) -> f32 {
 }
 
 impl Kernel<3, 1> for Scan {
-    const NAME: &'static str = "scan";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/low", "common/nan", "common/recurrence", "scan");
-    const READS: [&'static str; 3] = ["a", "b", "h0"];
-    const WRITES: [&'static str; 1] = ["h"];
+    shader!("scan", ["common/linear", "common/low", "common/nan", "common/recurrence"], [a, b, h0] -> [h]);
 
     fn check(&self) -> Result<()> {
         let Self { steps, width, log } = *self;

@@ -1,7 +1,7 @@
 //! `table[index[i], :] += x[i, :]`, the gradient of [`Gather`](super::Gather)
 
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, shader, words};
 
 params! {
     /// `table[index[i], :] += x[i, :]` in the order of `i`. One invocation owns a column, so the result is
@@ -20,11 +20,7 @@ params! {
 }
 
 impl Kernel<2, 1> for ScatterAdd {
-    const NAME: &'static str = "scatter_add";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "scatter_add");
-    const READS: [&'static str; 2] = ["x", "index"];
-    const WRITES: [&'static str; 1] = ["table"];
-    const INDICES: &'static [&'static str] = &["index"];
+    shader!("scatter_add", ["common/linear"], [x, index: u32] -> [table]);
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("rows", self.rows), ("width", self.width)])?;

@@ -2,7 +2,7 @@
 
 use super::TrainingStatus;
 use crate::error::Result;
-use crate::kernel::{Kernel, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, params, shader};
 
 params! {
     /// `g = grad + λ·w`, `v = μ·v + (1 − τ)·g` (`v = g` at the first step), `w −= lr·v`; with Nesterov
@@ -31,19 +31,11 @@ params! {
 }
 
 impl Kernel<1, 3> for Sgd {
-    const NAME: &'static str = "sgd";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/finite", "sgd");
-    const READS: [&'static str; 1] = ["grad"];
-    const WRITES: [&'static str; 3] = ["w", "v", "status"];
-    const INDICES: &'static [&'static str] = &["status"];
+    shader!("sgd", ["common/linear", "common/finite"], [grad] -> [w, v, status: u32]);
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         TrainingStatus::check_guard(Self::NAME, self.guard)
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.len as usize)
     }
 
     fn lens(&self) -> ([usize; 1], [usize; 3]) {

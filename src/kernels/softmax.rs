@@ -1,7 +1,7 @@
 //! `y[r, :] = softmax(x[r, :])`, or its logarithm
 
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, shader};
 
 params! {
     /// `y[r, :] = e^(x − max) / Σ e^(x − max)` over each row, or its logarithm.
@@ -18,10 +18,7 @@ params! {
 }
 
 impl Kernel<1, 1> for Softmax {
-    const NAME: &'static str = "softmax";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "softmax");
-    const READS: [&'static str; 1] = ["x"];
-    const WRITES: [&'static str; 1] = ["y"];
+    shader!("softmax", ["common/linear", "common/nan"], [x] -> [y]);
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("rows", self.rows), ("width", self.width)])?;

@@ -1,7 +1,7 @@
 //! Gradient of [`Softmax`](super::Softmax)
 
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, shader};
 use crate::math::masked;
 
 params! {
@@ -20,10 +20,7 @@ params! {
 }
 
 impl Kernel<2, 1> for SoftmaxBackward {
-    const NAME: &'static str = "softmax_backward";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/nan", "common/mask", "softmax_backward");
-    const READS: [&'static str; 2] = ["y", "dy"];
-    const WRITES: [&'static str; 1] = ["dx"];
+    shader!("softmax_backward", ["common/linear", "common/nan", "common/mask"], [y, dy] -> [dx]);
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("rows", self.rows), ("width", self.width)])?;

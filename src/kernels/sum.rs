@@ -1,7 +1,7 @@
 //! `out[o, s, i] = scale · Σ_{a in chunk s} f(x[o, a, i])`
 
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, countable, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, addressable, at_least_one, countable, linear_groups, params, shader};
 
 params! {
     /// `out[o, s, i] = scale · Σ_{a in chunk s} f(x[o, a, i])`, `f(v) = v` or `v²`; plus `out` if `accumulate`.
@@ -66,10 +66,7 @@ impl Sum {
 }
 
 impl Kernel<1, 1> for Sum {
-    const NAME: &'static str = "sum";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "sum");
-    const READS: [&'static str; 1] = ["x"];
-    const WRITES: [&'static str; 1] = ["out"];
+    shader!("sum", ["common/linear"], [x] -> [out]);
 
     fn check(&self) -> Result<()> {
         let Self { outer, axis, inner, chunk, .. } = *self;

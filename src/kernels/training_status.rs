@@ -1,7 +1,7 @@
 //! Running loss of an epoch, and whether training has failed
 
 use crate::error::Result;
-use crate::kernel::{Kernel, at_most, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, at_most, linear_groups, params, shader};
 
 params! {
     /// Adds one update's loss to an epoch's running total and counts the update, unless training has failed:
@@ -43,11 +43,7 @@ impl TrainingStatus {
 }
 
 impl Kernel<1, 1> for TrainingStatus {
-    const NAME: &'static str = "training_status";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/finite", "training_status");
-    const READS: [&'static str; 1] = ["loss"];
-    const WRITES: [&'static str; 1] = ["status"];
-    const INDICES: &'static [&'static str] = &["status"];
+    shader!("training_status", ["common/linear", "common/finite"], [loss] -> [status: u32]);
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {

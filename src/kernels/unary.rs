@@ -1,7 +1,7 @@
 //! `y[i] = f(x[i])`
 
 use crate::error::Result;
-use crate::kernel::{Kernel, at_most, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, at_most, params, shader};
 use crate::math::{elu, exp_stable, sigmoid, softplus, softsign, tanh_stable};
 
 /// Functions of one element; `alpha` is a parameter.
@@ -71,17 +71,10 @@ params! {
 }
 
 impl Kernel<1, 1> for Unary {
-    const NAME: &'static str = "unary";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/activation", "common/nan", "unary");
-    const READS: [&'static str; 1] = ["x"];
-    const WRITES: [&'static str; 1] = ["y"];
+    shader!("unary", ["common/linear", "common/activation", "common/nan"], [x] -> [y]);
 
     fn check(&self) -> Result<()> {
         at_most(Self::NAME, [("op", self.op, UnaryOp::ALL.len() - 1)])
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.len as usize)
     }
 
     fn lens(&self) -> ([usize; 1], [usize; 1]) {

@@ -2,7 +2,7 @@
 
 use super::UnaryOp;
 use crate::error::Result;
-use crate::kernel::{Kernel, at_most, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, at_most, params, shader};
 use crate::math::sigmoid;
 
 params! {
@@ -20,17 +20,10 @@ params! {
 }
 
 impl Kernel<3, 1> for UnaryBackward {
-    const NAME: &'static str = "unary_backward";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/activation", "unary_backward");
-    const READS: [&'static str; 3] = ["x", "y", "dy"];
-    const WRITES: [&'static str; 1] = ["dx"];
+    shader!("unary_backward", ["common/linear", "common/activation"], [x, y, dy] -> [dx]);
 
     fn check(&self) -> Result<()> {
         at_most(Self::NAME, [("op", self.op, UnaryOp::ALL.len() - 1)])
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.len as usize)
     }
 
     fn lens(&self) -> ([usize; 3], [usize; 1]) {

@@ -1,7 +1,7 @@
 //! Windows of a convolution over time, laid out contiguously
 
 use crate::error::{Error, Result};
-use crate::kernel::{Kernel, addressable, at_least_one, countable, linear_groups, params, wgsl};
+use crate::kernel::{Kernel, addressable, at_least_one, countable, params, shader};
 
 params! {
     /// ```text
@@ -68,17 +68,10 @@ impl Unfold {
 }
 
 impl Kernel<1, 1> for Unfold {
-    const NAME: &'static str = "unfold";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "common/unfold", "unfold");
-    const READS: [&'static str; 1] = ["x"];
-    const WRITES: [&'static str; 1] = ["windows"];
+    shader!("unfold", ["common/linear", "common/unfold"], [x] -> [windows]);
 
     fn check(&self) -> Result<()> {
         self.check_extents(Self::NAME)
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.windows_len())
     }
 
     fn lens(&self) -> ([usize; 1], [usize; 1]) {

@@ -2,7 +2,7 @@
 
 use super::marks::VALID;
 use crate::error::Result;
-use crate::kernel::{Kernel, addressable, at_least_one, linear_groups, params, wgsl, words};
+use crate::kernel::{Kernel, addressable, at_least_one, params, shader, words};
 
 params! {
     /// `y[i, :] = x[src_offset + i·src_row ..]` where step `i` is valid, else 0, even if `x` is not finite there. Used
@@ -22,21 +22,13 @@ params! {
 }
 
 impl Kernel<2, 1> for ValidRows {
-    const NAME: &'static str = "valid_rows";
-    const WGSL: &'static [&'static str] = wgsl!("common/linear", "valid_rows");
-    const READS: [&'static str; 2] = ["marks", "x"];
-    const WRITES: [&'static str; 1] = ["y"];
-    const INDICES: &'static [&'static str] = &["marks"];
+    shader!("valid_rows", ["common/linear"], [marks: u32, x] -> [y]);
     const ADDRESSES: bool = false;
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("rows", self.rows), ("width", self.width)])?;
         addressable(Self::NAME, "rows", 0, &[(self.rows, self.width), (self.width, 1)])?;
         addressable(Self::NAME, "src_row", self.src_offset, &[(self.rows, self.src_row), (self.width, 1)])
-    }
-
-    fn groups(&self) -> [u32; 3] {
-        linear_groups(self.rows as usize * self.width as usize)
     }
 
     fn lens(&self) -> ([usize; 2], [usize; 1]) {
