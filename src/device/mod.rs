@@ -58,6 +58,17 @@ pub(crate) enum Engine {
     Gpu(Box<Gpu>),
 }
 
+/// Calls a function of the GPU, or returns a constant on the CPU.
+macro_rules! on_gpu {
+    ($device:ident, $cpu:expr, |$gpu:ident| $run:expr) => {
+        match &$device.0.engine {
+            Engine::Cpu(_) => $cpu,
+            #[cfg(feature = "gpu")]
+            Engine::Gpu($gpu) => $run,
+        }
+    };
+}
+
 impl std::fmt::Debug for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Device({})", self.0.info.name)
@@ -260,11 +271,7 @@ impl Device {
     /// [`Error::DeviceLost`]. Open another device and continue from copies in host memory, such as those of
     /// [`Trainer::keep_every`](crate::train::Trainer::keep_every). The CPU is never lost.
     pub fn is_lost(&self) -> bool {
-        match &self.0.engine {
-            Engine::Cpu(_) => false,
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(gpu) => gpu.is_lost(),
-        }
+        on_gpu!(self, false, |gpu| gpu.is_lost())
     }
 
     /// Drops recorded work that is not submitted yet. The tensors that it would have written become undefined,
@@ -296,11 +303,7 @@ impl Device {
     /// # Errors
     /// [`Error::DeviceLost`]; [`Error::Gpu`] if the system refuses to create the thread.
     pub fn submit_later(&self) -> Result<()> {
-        match &self.0.engine {
-            Engine::Cpu(_) => Ok(()),
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(gpu) => gpu.submit_later(),
-        }
+        on_gpu!(self, Ok(()), |gpu| gpu.submit_later())
     }
 
     /// Backpressure for custom training loops on a device with `Pacing::Slice`: waits, without blocking the thread,
@@ -310,11 +313,7 @@ impl Device {
     /// # Errors
     /// [`Error::DeviceLost`].
     pub async fn catch_up(&self) -> Result<()> {
-        match &self.0.engine {
-            Engine::Cpu(_) => Ok(()),
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(gpu) => gpu.catch_up().await,
-        }
+        on_gpu!(self, Ok(()), |gpu| gpu.catch_up().await)
     }
 
     /// Submits the recorded work on the calling thread. Readbacks do so by themselves.
@@ -325,11 +324,7 @@ impl Device {
     /// # Errors
     /// [`Error::DeviceLost`].
     pub fn flush(&self) -> Result<()> {
-        match &self.0.engine {
-            Engine::Cpu(_) => Ok(()),
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(gpu) => gpu.flush(),
-        }
+        on_gpu!(self, Ok(()), |gpu| gpu.flush())
     }
 
     /// Submits the recorded work and waits until it is done, for measurements. Keep the results until then: work whose
@@ -339,21 +334,13 @@ impl Device {
     /// As [`Device::flush`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self) -> Result<()> {
-        match &self.0.engine {
-            Engine::Cpu(_) => Ok(()),
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(gpu) => gpu.wait(),
-        }
+        on_gpu!(self, Ok(()), |gpu| gpu.wait())
     }
 
     /// Returns the number of GPU buffers that this device has created. In a steady state it creates none, because
     /// dropped buffers are recycled. 0 on the CPU.
     pub fn buffers_made(&self) -> usize {
-        match &self.0.engine {
-            Engine::Cpu(_) => 0,
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(gpu) => gpu.buffers_made(),
-        }
+        on_gpu!(self, 0, |gpu| gpu.buffers_made())
     }
 
     /// Submits the recorded work, and returns the start and duration of each dispatch since the last call. Empty unless
@@ -384,11 +371,7 @@ impl Device {
 
     /// Returns the number of dispatches that are recorded but not yet submitted; 0 on the CPU.
     pub fn pending(&self) -> usize {
-        match &self.0.engine {
-            Engine::Cpu(_) => 0,
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(gpu) => gpu.pending(),
-        }
+        on_gpu!(self, 0, |gpu| gpu.pending())
     }
 
     pub(crate) fn engine(&self) -> &Engine {

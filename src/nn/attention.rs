@@ -5,7 +5,7 @@ mod memory;
 use memory::marks;
 pub use memory::{AttentionMemory, KeyMask};
 
-use super::{Mode, Module, uniform};
+use super::{Mode, Module, check_sizes, uniform};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -109,11 +109,7 @@ impl Attention {
     /// [`Error::Value`] for a size of 0, or for [`Score::Dot`] with different widths of queries and keys.
     pub fn new(device: &Device, config: AttentionConfig, rng: &mut Rng) -> Result<Self> {
         let units = if let Score::Additive { units } = config.score { units } else { 1 };
-        for (arg, size) in [("query", config.query), ("key", config.key), ("units", units)] {
-            if size == 0 {
-                return Err(Error::value("Attention", arg, "at least 1", 0));
-            }
-        }
+        check_sizes("Attention", [("query", config.query), ("key", config.key), ("units", units)])?;
         if config.score == Score::Dot && config.query != config.key {
             let expected = format!("the width of a query, {}, for a dot product", config.query);
             return Err(Error::value("Attention", "key", expected, config.key));

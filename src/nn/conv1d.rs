@@ -1,6 +1,6 @@
 //! Convolution over time.
 
-use super::{Kind, Mode, Module, uniform};
+use super::{Kind, Mode, Module, check_sizes, uniform};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::conv::Window;
@@ -117,9 +117,7 @@ impl Conv1d {
         let Conv1dConfig { input, output, kernel, stride, dilation, groups, .. } = config;
         let sizes = [("input", input), ("output", output), ("kernel", kernel)];
         let steps = [("stride", stride), ("dilation", dilation), ("groups", groups)];
-        if let Some((arg, _)) = sizes.into_iter().chain(steps).find(|(_, value)| *value == 0) {
-            return Err(Error::value("Conv1d", arg, "at least 1", 0));
-        }
+        check_sizes("Conv1d", sizes).and(check_sizes("Conv1d", steps))?;
         if !input.is_multiple_of(groups) || !output.is_multiple_of(groups) {
             return Err(Error::value("Conv1d", "groups", format!("a divisor of {input} and {output}"), groups));
         }

@@ -1,7 +1,10 @@
 //! GRU with layer normalization.
 
 use super::layer_norm::EPS;
-use super::{Kind, Mode, Module, check_layers, check_lengths, check_share, check_state, uniform, valid_steps};
+use super::{
+    Kind, MinGruInput, MinGruOutput, Mode, Module, check_layers, check_lengths, check_sequences, check_share,
+    check_state, uniform, valid_steps,
+};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -65,24 +68,10 @@ impl LayerNormGruConfig {
 }
 
 /// Optional arguments of a run.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LayerNormGruInput<'a> {
-    /// `[layers·D, B, H]`, the initial states; `None` for zeros.
-    pub h0: Option<&'a Tensor>,
-    /// Number of valid steps of each sequence. Beyond them the output is 0, and `h_n` is the state of the last valid
-    /// step; the reverse direction starts there. Padding may hold anything, NaN included: it reaches neither outputs
-    /// nor gradients.
-    pub lengths: Option<&'a [usize]>,
-}
+pub type LayerNormGruInput<'a> = MinGruInput<'a>;
 
 /// Result of a run.
-#[derive(Clone, Debug)]
-pub struct LayerNormGruOutput {
-    /// `[T, B, D·H]` or `[B, T, D·H]`: the last layer's states at every step.
-    pub output: Tensor,
-    /// `[layers·D, B, H]`: the last state of every layer and direction.
-    pub h_n: Tensor,
-}
+pub type LayerNormGruOutput = MinGruOutput;
 
 /// A gated recurrent unit with layer normalization inside the gates:
 ///
@@ -156,7 +145,7 @@ impl LayerNormGru {
     /// [`Error::DeviceMix`], [`Error::DType`], [`Error::Limit`].
     pub fn run(&self, x: &Tensor, input: LayerNormGruInput, mode: &mut Mode) -> Result<LayerNormGruOutput> {
         let c = &self.config;
-        let (steps, batch) = self.check_input(x)?;
+        let (steps, batch) = check_sequences("layer_norm_gru", &self.device, x, c.batch_first, c.input)?;
         let h0 = self.first_states(input.h0, batch)?;
         let masks = self.masks(input.lengths, steps, batch)?;
         let mut y = if c.batch_first { x.permute(&[1, 0, 2])? } else { x.clone() };
@@ -228,21 +217,6 @@ impl LayerNormGru {
         }
         let outputs: Vec<&Tensor> = outputs.iter().flatten().collect();
         Ok((Tensor::concat(&outputs, 0)?, state.reshape(&[batch, h])?))
-    }
-
-    /// Checks `x` and returns its steps and batch.
-    fn check_input(&self, x: &Tensor) -> Result<(usize, usize)> {
-        let c = &self.config;
-        x.check_dtype("layer_norm_gru", "x", "f32")?;
-        self.device.check_same("layer_norm_gru", "x", x)?;
-        match *x.dims() {
-            [batch, steps, i] if c.batch_first && i == c.input => Ok((steps, batch)),
-            [steps, batch, i] if !c.batch_first && i == c.input => Ok((steps, batch)),
-            _ => {
-                let axes = if c.batch_first { "batch, steps" } else { "steps, batch" };
-                Err(Error::shape("layer_norm_gru", "x", format!("[{axes}, {}]", c.input), x.dims()))
-            }
-        }
     }
 
     /// Returns the initial state of every layer and direction, `[1, B, H]` each.

@@ -1,6 +1,9 @@
 //! Minimal gated recurrent unit.
 
-use super::{Kind, Linear, Mode, Module, check_layers, check_lengths, check_share, check_state, valid_steps};
+use super::{
+    Kind, Linear, Mode, Module, check_layers, check_lengths, check_sequences, check_share, check_sizes, check_state,
+    valid_steps,
+};
 use crate::autograd::min_gru;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -142,11 +145,7 @@ impl MinGru {
     /// [`Error::Value`] for a size of 0, a dropout probability outside `[0, 1)`, or `reverse` of a bidirectional layer.
     pub fn new(device: &Device, config: MinGruConfig, rng: &mut Rng) -> Result<Self> {
         check_layers("MinGru", config.layers)?;
-        for (arg, size) in [("input", config.input), ("hidden", config.hidden)] {
-            if size == 0 {
-                return Err(Error::value("MinGru", arg, "at least 1", 0));
-            }
-        }
+        check_sizes("MinGru", [("input", config.input), ("hidden", config.hidden)])?;
         check_share("MinGru", "dropout", config.dropout)?;
         if config.bidirectional && config.reverse {
             return Err(Error::value("MinGru", "reverse", "false for a bidirectional layer", true));
@@ -216,16 +215,7 @@ impl MinGru {
     /// Checks the arguments and returns extents and lengths of a run.
     fn steps(&self, x: &Tensor, input: MinGruInput) -> Result<Steps> {
         let c = &self.config;
-        x.check_dtype("min_gru", "x", "f32")?;
-        self.device.check_same("min_gru", "x", x)?;
-        let (steps, batch) = match *x.dims() {
-            [batch, steps, i] if c.batch_first && i == c.input => (steps, batch),
-            [steps, batch, i] if !c.batch_first && i == c.input => (steps, batch),
-            _ => {
-                let axes = if c.batch_first { "batch, steps" } else { "steps, batch" };
-                return Err(Error::shape("min_gru", "x", format!("[{axes}, {}]", c.input), x.dims()));
-            }
-        };
+        let (steps, batch) = check_sequences("min_gru", &self.device, x, c.batch_first, c.input)?;
         if let Some(h0) = input.h0 {
             check_state("min_gru", "h0", &self.device, h0, [c.layers * c.directions(), batch, c.hidden])?;
         }

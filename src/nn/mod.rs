@@ -153,6 +153,34 @@ fn check_layers(op: &'static str, layers: usize) -> Result<()> {
     }
 }
 
+/// Checks that no size is 0.
+fn check_sizes<const N: usize>(op: &'static str, sizes: [(&'static str, usize); N]) -> Result<()> {
+    match sizes.into_iter().find(|(_, size)| *size == 0) {
+        Some((arg, _)) => Err(Error::value(op, arg, "at least 1", 0)),
+        None => Ok(()),
+    }
+}
+
+/// Checks sequences `[T, B, input]`, or `[B, T, input]` if `batch_first`, and returns their steps and batch.
+fn check_sequences(
+    op: &'static str,
+    device: &Device,
+    x: &Tensor,
+    batch_first: bool,
+    input: usize,
+) -> Result<(usize, usize)> {
+    x.check_dtype(op, "x", "f32")?;
+    device.check_same(op, "x", x)?;
+    match *x.dims() {
+        [batch, steps, i] if batch_first && i == input => Ok((steps, batch)),
+        [steps, batch, i] if !batch_first && i == input => Ok((steps, batch)),
+        _ => {
+            let axes = if batch_first { "batch, steps" } else { "steps, batch" };
+            Err(Error::shape(op, "x", format!("[{axes}, {input}]"), x.dims()))
+        }
+    }
+}
+
 /// Checks a dropout or zoneout probability.
 pub(crate) fn check_share(op: &'static str, arg: &'static str, share: f32) -> Result<()> {
     if (0.0..1.0).contains(&share) {

@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::{
     Attention, AttentionConfig, AttentionMemory, Embedding, Gru, KeyMask, Linear, Mode, Module, RecurrentConfig, Score,
-    check_share,
+    check_share, named_parameters,
 };
 use crate::rng::Rng;
 use crate::tensor::Tensor;
@@ -259,7 +259,7 @@ impl Seq2Seq {
 
 impl Module for Seq2Seq {
     fn parameters(&self) -> Vec<(String, Tensor)> {
-        let parts: [(&str, &dyn Module); 8] = [
+        named_parameters(&[
             ("source_embedding", &self.source_embedding),
             ("encoder", &self.encoder),
             ("bridge", &self.bridge),
@@ -268,11 +268,7 @@ impl Module for Seq2Seq {
             ("decoder", &self.decoder),
             ("combine", &self.combine),
             ("output", &self.output),
-        ];
-        let named = |(part, module): (&str, &dyn Module)| {
-            module.parameters().into_iter().map(|(name, t)| (format!("{part}.{name}"), t)).collect::<Vec<_>>()
-        };
-        parts.into_iter().flat_map(named).collect()
+        ])
     }
 
     /// Runs only the encoder: tokens `[S, B]` of sources of one length give its states, `[S, B, H]` or `[S, B, 2·H]`.

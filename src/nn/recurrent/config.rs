@@ -5,7 +5,7 @@ use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::math::Activation;
-use crate::nn::{check_layers, check_share};
+use crate::nn::{check_layers, check_share, check_sizes};
 use crate::ops::recurrent::Plan;
 use crate::rng::Rng;
 use crate::shape::Shape;
@@ -229,11 +229,7 @@ impl RecurrentConfig {
     pub(crate) fn check(&self, device: &Device) -> Result<()> {
         let op = self.op();
         check_layers(op, self.layers)?;
-        for (arg, size) in [("input", self.input), ("hidden", self.hidden)] {
-            if size == 0 {
-                return Err(Error::value(op, arg, "at least 1", 0));
-            }
-        }
+        check_sizes(op, [("input", self.input), ("hidden", self.hidden)])?;
         // Checks the largest matrix of any layer before anything is multiplied or allocated.
         let widest = self.input.max(self.hidden.max(self.out()).saturating_mul(2));
         Shape::new(op, &[self.hidden.saturating_mul(4), widest])?;

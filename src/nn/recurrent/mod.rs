@@ -14,7 +14,7 @@ pub use run::{Gates, RecurrentOutput, RunOptions};
 pub(crate) use config::parameter_name;
 use inputs::Marks;
 
-use super::{Kind, Mode, Module, uniform};
+use super::{Kind, Mode, Module, check_sequences, uniform};
 use crate::autograd::{Kept, RecurrentRun, recurrent};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -177,16 +177,7 @@ impl Recurrent {
     pub fn run(&self, x: &Tensor, options: RunOptions, mode: &mut Mode) -> Result<RecurrentOutput> {
         let c = &self.config;
         let directions = c.directions();
-        x.check_dtype(c.op(), "x", "f32")?;
-        self.device.check_same(c.op(), "x", x)?;
-        let (steps, batch) = match *x.dims() {
-            [batch, steps, i] if c.batch_first && i == c.input => (steps, batch),
-            [steps, batch, i] if !c.batch_first && i == c.input => (steps, batch),
-            _ => {
-                let axes = if c.batch_first { "batch, steps" } else { "steps, batch" };
-                return Err(Error::shape(c.op(), "x", format!("[{axes}, {}]", c.input), x.dims()));
-            }
-        };
+        let (steps, batch) = check_sequences(c.op(), &self.device, x, c.batch_first, c.input)?;
         if c.options.recompute && options.reset_to_h0 {
             return Err(Error::value(c.op(), "reset_to_h0", "false where the gates are computed again", true));
         }
