@@ -112,71 +112,34 @@ impl Cpu {
 
     /// Tries the fast paths of the most common kernels. Returns whether one ran.
     fn run_fast(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> bool {
-        if self.run_cell(kernel, reads, writes) == Some(true) {
-            return true;
+        let (isa, pool) = (self.isa, &*self.pool);
+        /// Returns whether the fast path ran if `kernel` is a `$kernel`, with these writes.
+        macro_rules! fast {
+            ($kernel:ty, [$($write:pat),+], |$p:ident, $reads:ident| $run:expr) => {
+                if let (Some($p), Ok($reads), [$($write),+]) =
+                    (kernel.downcast_ref::<$kernel>(), reads.try_into(), &mut *writes)
+                {
+                    return $run;
+                }
+            };
         }
+        // Single steps; these cover only the common options.
+        fast!(RnnCell, [fresh, saved], |p, reads| cell::rnn(isa, p, reads, [fresh, saved]));
+        fast!(LstmCell, [fresh, saved], |p, reads| cell::lstm(isa, p, reads, [fresh, saved]));
+        fast!(StateUpdate, [state, y, _], |p, reads| cell::update(p, reads, [state, y]));
         // Programs that only run models can leave these out.
-        if cfg!(feature = "autograd") && self.run_backward(kernel, reads, writes) == Some(true) {
-            return true;
+        if cfg!(feature = "autograd") {
+            fast!(GruSequenceBackward, [a, b], |p, reads| sequence::backward(isa, pool, p, p.0, reads, [a, b]));
+            fast!(CellSequenceBackward, [a, b], |p, reads| sequence::backward(isa, pool, p, p.0, reads, [a, b]));
+            fast!(LstmCellBackward, [a, b], |p, reads| cell::lstm_backward(isa, p, reads, [a, b]));
+            fast!(StateUpdateBackward, [a, b], |p, reads| cell::update_backward(p, reads, [a, b]));
         }
-        self.run_large(kernel, reads, writes).is_some()
-    }
-
-    /// Fast paths that may split their work over threads.
-    fn run_large(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> Option<()> {
-        if let Some(kernel) = kernel.downcast_ref::<MatMul>() {
-            matmul::run(self.isa, &self.pool, &self.store, kernel, reads.try_into().ok()?, writes.first_mut()?);
-        } else if let Some(kernel) = kernel.downcast_ref::<Pack>() {
-            pack::run(&self.pool, kernel, reads.try_into().ok()?, writes.first_mut()?);
-        } else if let Some(kernel) = kernel.downcast_ref::<GruSequence>() {
-            let [state, y, saved] = writes else { return None };
-            sequence::forward(self.isa, &self.pool, kernel, kernel.0, reads.try_into().ok()?, [state, y, saved]);
-        } else if let Some(kernel) = kernel.downcast_ref::<CellSequence>() {
-            let [state, y, saved] = writes else { return None };
-            sequence::forward(self.isa, &self.pool, kernel, kernel.0, reads.try_into().ok()?, [state, y, saved]);
-        } else {
-            return None;
-        }
-        Some(())
-    }
-
-    /// Fast paths of the backward pass.
-    fn run_backward(
-        &self,
-        kernel: &(dyn Any + Send + Sync),
-        reads: &[&[f32]],
-        writes: &mut [&mut [f32]],
-    ) -> Option<bool> {
-        let [a, b] = writes else { return None };
-        if let Some(kernel) = kernel.downcast_ref::<GruSequenceBackward>() {
-            sequence::backward(self.isa, &self.pool, kernel, kernel.0, reads.try_into().ok()?, [a, b]);
-            Some(true)
-        } else if let Some(kernel) = kernel.downcast_ref::<CellSequenceBackward>() {
-            sequence::backward(self.isa, &self.pool, kernel, kernel.0, reads.try_into().ok()?, [a, b]);
-            Some(true)
-        } else if let Some(kernel) = kernel.downcast_ref::<LstmCellBackward>() {
-            Some(cell::lstm_backward(self.isa, kernel, reads.try_into().ok()?, [a, b]))
-        } else if let Some(kernel) = kernel.downcast_ref::<StateUpdateBackward>() {
-            Some(cell::update_backward(kernel, reads.try_into().ok()?, [a, b]))
-        } else {
-            None
-        }
-    }
-
-    /// Fast paths of single steps; they cover only the common options.
-    fn run_cell(&self, kernel: &(dyn Any + Send + Sync), reads: &[&[f32]], writes: &mut [&mut [f32]]) -> Option<bool> {
-        if let Some(kernel) = kernel.downcast_ref::<RnnCell>() {
-            let [fresh, saved] = writes else { return None };
-            Some(cell::rnn(self.isa, kernel, reads.try_into().ok()?, [fresh, saved]))
-        } else if let Some(kernel) = kernel.downcast_ref::<LstmCell>() {
-            let [fresh, saved] = writes else { return None };
-            Some(cell::lstm(self.isa, kernel, reads.try_into().ok()?, [fresh, saved]))
-        } else if let Some(kernel) = kernel.downcast_ref::<StateUpdate>() {
-            let [state, y, _] = writes else { return None };
-            Some(cell::update(kernel, reads.try_into().ok()?, [state, y]))
-        } else {
-            None
-        }
+        // These may split their work over threads.
+        fast!(MatMul, [c], |p, reads| matmul::run(isa, pool, &self.store, p, reads, c));
+        fast!(Pack, [packed], |p, reads| pack::run(pool, p, reads, packed));
+        fast!(GruSequence, [h, y, saved], |p, reads| sequence::forward(isa, pool, p, p.0, reads, [h, y, saved]));
+        fast!(CellSequence, [h, y, saved], |p, reads| sequence::forward(isa, pool, p, p.0, reads, [h, y, saved]));
+        false
     }
 }
 

@@ -105,15 +105,22 @@ impl Packed {
             let at = first * depth.next_multiple_of(in_word) / in_word * self.gates * LANES;
             Product { words: words[at..].as_ptr(), blocks: count, is_back, depth, batch, x: x_ptr, out: out_ptr }
         };
+        let gates = self.gates;
         match &self.weights {
-            Weights::F32(w) => rows_f32(isa, run(w, 1), self.gates),
+            Weights::F32(w) => {
+                let p = run(w, 1);
+                for_each_isa!(isa, rows::<_, Single>(p: Product, gates: usize));
+            }
             Weights::F16(w) => {
                 let at = first * depth * self.gates * LANES;
                 let words = bytemuck::cast_slice::<f32, u16>(w)[at..].as_ptr().cast();
                 let p = Product { words, blocks: count, is_back, depth, batch, x: x_ptr, out: out_ptr };
-                rows_f16(isa, p, self.gates);
+                for_each_isa!(isa, rows::<_, Half>(p: Product, gates: usize));
             }
-            Weights::Bf16(w) => rows_bf16(isa, run(w, 2), self.gates),
+            Weights::Bf16(w) => {
+                let p = run(w, 2);
+                for_each_isa!(isa, rows::<_, Brain>(p: Product, gates: usize));
+            }
             Weights::Int8(w) => {
                 let quantized = inputs.0.as_ref().expect("made by Packed::inputs of this matrix");
                 w.product(isa, quantized, batch, sweep, out);
@@ -217,36 +224,6 @@ impl Stored for Brain {
         // SAFETY: valid for sixteen words.
         unsafe { V::load_low_halves(from) }
     }
-}
-
-fn rows_f32(isa: Isa, p: Product, gates: usize) {
-    for_each_isa!(isa, rows_single::<_>(p: Product, gates: usize));
-}
-
-fn rows_f16(isa: Isa, p: Product, gates: usize) {
-    for_each_isa!(isa, rows_half::<_>(p: Product, gates: usize));
-}
-
-fn rows_bf16(isa: Isa, p: Product, gates: usize) {
-    for_each_isa!(isa, rows_brain::<_>(p: Product, gates: usize));
-}
-
-#[inline(always)]
-unsafe fn rows_single<V: Lanes>(p: Product, gates: usize) {
-    // SAFETY: guaranteed by the caller.
-    unsafe { rows::<V, Single>(p, gates) }
-}
-
-#[inline(always)]
-unsafe fn rows_half<V: Lanes>(p: Product, gates: usize) {
-    // SAFETY: guaranteed by the caller.
-    unsafe { rows::<V, Half>(p, gates) }
-}
-
-#[inline(always)]
-unsafe fn rows_brain<V: Lanes>(p: Product, gates: usize) {
-    // SAFETY: guaranteed by the caller.
-    unsafe { rows::<V, Brain>(p, gates) }
 }
 
 #[inline(always)]

@@ -27,7 +27,7 @@ struct Run {
 // SAFETY: threads take disjoint rows or units of one direction and touch nothing else.
 unsafe impl Sync for Run {}
 
-/// Runs `kernel`, whose parameters are `p`.
+/// Runs `kernel`, whose parameters are `p`, and returns true.
 pub fn backward(
     isa: Isa,
     pool: &ThreadPool,
@@ -35,7 +35,7 @@ pub fn backward(
     p: Plain,
     reads: [&[f32]; 5],
     [d_gates, carry]: [&mut [f32]; 2],
-) {
+) -> bool {
     let (needed, written) = kernel.lens();
     assert!(covers(reads, needed) && covers([&*d_gates, &*carry], written));
     let [packed, marks, state, saved, dy] = reads;
@@ -50,6 +50,7 @@ pub fn backward(
         carry: carry.as_mut_ptr(),
     };
     over_rows(pool, &p, |d, range, threads| rows(isa, run, d, range, threads));
+    true
 }
 
 /// Runs all steps of some rows of direction `d`, last step first.
@@ -59,11 +60,11 @@ fn rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, threads: StepThreads) 
     let (work, gates) = (rows.len() * h, p.cell().gates());
     for step in p.range(d, p.count as usize).rev() {
         let s = Step { run, d, step, t: p.time_of(d, step), row: rows.start, count: rows.len() };
-        threads.share(h, 16 * rows.len(), |units| step_gates(isa, s, units));
+        threads.share(h, 16 * rows.len(), |units| for_each_isa!(isa, gates_of_rows::<_>(s: Step, units: Range<usize>)));
         if p.is_reset_before() {
-            threads.share(h, work, |units| step_reset(isa, s, units));
+            threads.share(h, work, |units| for_each_isa!(isa, resets_of_rows::<_>(s: Step, units: Range<usize>)));
         }
-        threads.share(h, gates * work, |units| step_states(isa, s, units));
+        threads.share(h, gates * work, |units| for_each_isa!(isa, states_of_rows::<_>(s: Step, units: Range<usize>)));
     }
 }
 
@@ -76,18 +77,6 @@ struct Step {
     t: usize,
     row: usize,
     count: usize,
-}
-
-fn step_gates(isa: Isa, s: Step, units: Range<usize>) {
-    for_each_isa!(isa, gates_of_rows::<_>(s: Step, units: Range<usize>));
-}
-
-fn step_reset(isa: Isa, s: Step, units: Range<usize>) {
-    for_each_isa!(isa, resets_of_rows::<_>(s: Step, units: Range<usize>));
-}
-
-fn step_states(isa: Isa, s: Step, units: Range<usize>) {
-    for_each_isa!(isa, states_of_rows::<_>(s: Step, units: Range<usize>));
 }
 
 #[inline(always)]

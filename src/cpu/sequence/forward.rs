@@ -27,7 +27,7 @@ struct Run {
 // SAFETY: threads take disjoint rows or units of one direction and touch nothing else.
 unsafe impl Sync for Run {}
 
-/// Runs `kernel`, whose parameters are `p`.
+/// Runs `kernel`, whose parameters are `p`, and returns true.
 pub fn forward(
     isa: Isa,
     pool: &ThreadPool,
@@ -35,7 +35,7 @@ pub fn forward(
     p: Plain,
     [x, packed, marks]: [&[f32]; 3],
     [state, y, saved]: [&mut [f32]; 3],
-) {
+) -> bool {
     let (reads, writes) = kernel.lens();
     assert!(covers([x, packed, marks], reads) && covers([&*state, &*y, &*saved], writes));
     let run = Run {
@@ -48,6 +48,7 @@ pub fn forward(
         saved: saved.as_mut_ptr(),
     };
     over_rows(pool, &p, |d, range, threads| rows(isa, run, d, range, threads));
+    true
 }
 
 /// Runs all steps of some rows of direction `d`.
@@ -59,9 +60,9 @@ fn rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, threads: StepThreads) 
     let (work, gates) = (rows.len() * h, p.cell().gates() - p.is_reset_before() as usize);
     for step in p.range(d, p.count as usize) {
         let s = Step { run, d, step, t: p.time_of(d, step), row: rows.start, count: rows.len(), kept };
-        threads.share(h, gates * work, |units| step_units(isa, s, units));
+        threads.share(h, gates * work, |units| for_each_isa!(isa, units_of_rows::<_>(s: Step, units: Range<usize>)));
         if p.is_reset_before() {
-            threads.share(h, work, |units| step_candidate(isa, s, units));
+            threads.share(h, work, |units| for_each_isa!(isa, candidates_of_rows::<_>(s: Step, units: Range<usize>)));
         }
     }
 }
@@ -77,14 +78,6 @@ struct Step {
     count: usize,
     /// `r⊙h` and `z` `[rows, 2, H]`, if the reset gate acts before the product. Threads write disjoint units.
     kept: Parts,
-}
-
-fn step_units(isa: Isa, s: Step, units: Range<usize>) {
-    for_each_isa!(isa, units_of_rows::<_>(s: Step, units: Range<usize>));
-}
-
-fn step_candidate(isa: Isa, s: Step, units: Range<usize>) {
-    for_each_isa!(isa, candidates_of_rows::<_>(s: Step, units: Range<usize>));
 }
 
 #[inline(always)]

@@ -335,27 +335,28 @@ pub unsafe fn store_part<V: Lanes>(v: V, to: *mut f32, count: usize) {
     }
 }
 
-/// Compiles a generic function once per instruction set, and calls the variant for `isa`.
+/// Compiles a generic function once per instruction set, and calls the variant for `isa`. Other types may follow the
+/// lanes.
 macro_rules! for_each_isa {
-    ($isa:expr, $function:ident::<_>($($arg:ident: $type:ty),* $(,)?)) => {{
+    ($isa:expr, $function:ident::<_ $(, $other:ty)*>($($arg:ident: $type:ty),* $(,)?)) => {{
         use $crate::cpu::simd;
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,fma")]
         unsafe fn avx512($($arg: $type),*) {
             // SAFETY: the features are enabled here.
-            unsafe { $function::<simd::Avx512>($($arg),*) }
+            unsafe { $function::<simd::Avx512 $(, $other)*>($($arg),*) }
         }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn avx2($($arg: $type),*) {
             // SAFETY: the features are enabled here.
-            unsafe { $function::<simd::Avx2>($($arg),*) }
+            unsafe { $function::<simd::Avx2 $(, $other)*>($($arg),*) }
         }
         #[cfg(target_arch = "aarch64")]
         #[target_feature(enable = "neon")]
         unsafe fn neon($($arg: $type),*) {
             // SAFETY: the feature is enabled here.
-            unsafe { $function::<simd::Neon>($($arg),*) }
+            unsafe { $function::<simd::Neon $(, $other)*>($($arg),*) }
         }
         // SAFETY: `isa` was detected on this processor; the other conditions are those of the function.
         unsafe {
@@ -367,9 +368,9 @@ macro_rules! for_each_isa {
                 #[cfg(target_arch = "aarch64")]
                 simd::Isa::Neon => neon($($arg),*),
                 #[cfg(target_feature = "simd128")]
-                simd::Isa::Simd128 => $function::<simd::Simd128>($($arg),*),
+                simd::Isa::Simd128 => $function::<simd::Simd128 $(, $other)*>($($arg),*),
                 #[cfg(not(target_feature = "simd128"))]
-                simd::Isa::Portable => $function::<simd::Portable>($($arg),*),
+                simd::Isa::Portable => $function::<simd::Portable $(, $other)*>($($arg),*),
             }
         }
     }};

@@ -53,16 +53,19 @@ impl<'a> Builder<'a> {
         Error::unsupported(self.node.label(), self.node.op_type, what)
     }
 
-    fn wrong(&self, name: &str, expected: &str) -> Error {
-        self.refuse(format!("attribute {name:?} is not {expected}"))
+    /// Reads an attribute by `get`, which returns `None` for another type than the `expected` one.
+    fn read<T>(
+        &mut self,
+        name: &'static str,
+        expected: &str,
+        get: impl FnOnce(AttributeValue<'a>) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        get(value).map(Some).ok_or_else(|| self.refuse(format!("attribute {name:?} is not {expected}")))
     }
 
     pub fn int(&mut self, name: &'static str) -> Result<Option<i64>> {
-        match self.value(name) {
-            None => Ok(None),
-            Some(AttributeValue::Int(value)) => Ok(Some(value)),
-            Some(_) => Err(self.wrong(name, "an integer")),
-        }
+        self.read(name, "an integer", |value| if let AttributeValue::Int(v) = value { Some(v) } else { None })
     }
 
     /// Reads an integer that must be 0 or 1.
@@ -75,45 +78,27 @@ impl<'a> Builder<'a> {
     }
 
     pub fn ints(&mut self, name: &'static str) -> Result<Option<Vec<i64>>> {
-        match self.value(name) {
-            None => Ok(None),
-            Some(AttributeValue::Ints(values)) => Ok(Some(values)),
-            Some(_) => Err(self.wrong(name, "a list of integers")),
-        }
+        self.read(name, "a list of integers", |value| if let AttributeValue::Ints(v) = value { Some(v) } else { None })
     }
 
     pub fn float(&mut self, name: &'static str) -> Result<Option<f32>> {
-        match self.value(name) {
-            None => Ok(None),
-            Some(AttributeValue::Float(value)) => Ok(Some(value)),
-            Some(_) => Err(self.wrong(name, "a float")),
-        }
+        self.read(name, "a float", |value| if let AttributeValue::Float(v) = value { Some(v) } else { None })
     }
 
     pub fn floats(&mut self, name: &'static str) -> Result<Vec<f32>> {
-        match self.value(name) {
-            None => Ok(Vec::new()),
-            Some(AttributeValue::Floats(values)) => Ok(values),
-            Some(_) => Err(self.wrong(name, "a list of floats")),
-        }
+        let get = |value| if let AttributeValue::Floats(v) = value { Some(v) } else { None };
+        Ok(self.read(name, "a list of floats", get)?.unwrap_or_default())
     }
 
     pub fn text(&mut self, name: &'static str) -> Result<Option<String>> {
-        match self.value(name) {
-            None => Ok(None),
-            Some(AttributeValue::Text(text)) => Ok(Some(self.short(name, text)?)),
-            Some(_) => Err(self.wrong(name, "a text")),
-        }
+        let get = |value| if let AttributeValue::Text(v) = value { Some(v) } else { None };
+        self.read(name, "a text", get)?.map(|text| self.short(name, text)).transpose()
     }
 
     pub fn texts(&mut self, name: &'static str) -> Result<Option<Vec<String>>> {
-        match self.value(name) {
-            None => Ok(None),
-            Some(AttributeValue::Texts(list)) => {
-                list.into_iter().map(|text| self.short(name, text)).collect::<Result<_>>().map(Some)
-            }
-            Some(_) => Err(self.wrong(name, "a list of texts")),
-        }
+        let get = |value| if let AttributeValue::Texts(v) = value { Some(v) } else { None };
+        let list = self.read(name, "a list of texts", get)?;
+        list.map(|list| list.into_iter().map(|text| self.short(name, text)).collect::<Result<_>>()).transpose()
     }
 
     /// Converts a short text: the name of a mode or function.
