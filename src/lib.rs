@@ -10,9 +10,9 @@ mod dispatch;
 mod embedding;
 mod error;
 mod free_list;
-pub mod guide;
 #[cfg(feature = "gpu")]
 mod gpu;
+pub mod guide;
 pub mod io;
 mod json;
 mod keeper;
