@@ -58,7 +58,7 @@ fn errors_are_returned_and_never_reach_the_hosts_handler() {
 
 /// The host's own errors go to its handler, and wgru does not report them.
 #[test]
-fn errors_of_the_host_stay_with_the_host() {
+fn host_errors_go_to_the_hosts_handler() {
     let Some(host) = Host::new() else { return };
     let device = host.adopt();
     let descriptor = wgpu::BufferDescriptor {

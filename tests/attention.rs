@@ -25,8 +25,8 @@ on_every_backend![
     attention_matches_pytorch,
     attention_gradients_match_differences,
     attention_reads_no_masked_key,
-    attention_of_nothing_is_zero,
-    attention_over_a_selected_memory_is_that_of_its_rows,
+    attention_without_keys_is_zero,
+    selected_memory_gives_the_context_of_its_rows,
     self_attention_of_equal_steps_is_their_value,
 ];
 
@@ -248,7 +248,7 @@ fn attention_reads_no_masked_key(device: &Device) {
     }
 }
 
-fn attention_of_nothing_is_zero(device: &Device) {
+fn attention_without_keys_is_zero(device: &Device) {
     for score in SCORES {
         let attention = layer(device, score, true);
         let [query, keys, values] = inputs(device);
@@ -266,7 +266,7 @@ fn attention_of_nothing_is_zero(device: &Device) {
     }
 }
 
-fn attention_over_a_selected_memory_is_that_of_its_rows(device: &Device) {
+fn selected_memory_gives_the_context_of_its_rows(device: &Device) {
     let rows = [1, 0, 1, 1];
     for score in SCORES {
         let attention = layer(device, score, false);
@@ -300,7 +300,7 @@ fn self_attention_of_equal_steps_is_their_value(device: &Device) {
 /// Negative control: the comparison rejects scores without their scale.
 #[test]
 #[should_panic(expected = "error")]
-fn the_score_without_its_scale_is_rejected() {
+fn unscaled_scores_are_rejected() {
     let cases = fixtures("attention");
     let case = cases.iter().find(|case| case["name"] == "dot_scaled_lengths").expect("one");
     let config = AttentionConfig { scaled: false, ..config(case, true) };

@@ -28,7 +28,7 @@ on_every_backend![
     losses_refuse_wrong_targets,
     ctc_refuses_wrong_labels_and_lengths,
     conv1d_refuses_wrong_windows,
-    kernels_refuse_parameters_without_meaning,
+    kernels_refuse_invalid_parameters,
 ];
 
 /// Asserts that the error message names each of `words`.
@@ -412,7 +412,7 @@ fn ctc_refuses_wrong_labels_and_lengths(device: &Device) {
     refused(loss::ctc_with(&indices, &[1, 2], &[4, 4], &[1, 1], options), &["ctc", "log_probs", "f32"]);
 }
 
-fn kernels_refuse_parameters_without_meaning(device: &Device) {
+fn kernels_refuse_invalid_parameters(device: &Device) {
     use wgru::kernels::*;
     let [a, b, c] = [(); 3].map(|()| zeros(device, &[64]));
     let index = Tensor::from_indices(device, &[0; 64], &[64]).expect("indices");
@@ -517,7 +517,7 @@ fn optimizers_and_trainers_refuse_wrong_options() {
 }
 
 #[test]
-fn data_sets_refuse_what_does_not_belong_together() {
+fn data_sets_refuse_mismatched_lengths() {
     let device = Device::cpu();
     refused(HostData::new(&device, vec![], &[2]), &["HostData::new", "inputs", "[2]"]);
     refused(HostData::new(&device, vec![0.0; 3], &[2]), &["inputs", "[3]"]);
@@ -635,7 +635,7 @@ fn an_adopted_device_works_and_its_loss_is_an_error() {
 /// Runs this test again in child processes, since the environment belongs to a whole process.
 #[test]
 #[cfg(feature = "gpu")]
-fn environment_chooses_and_says_why() {
+fn environment_variables_choose_the_device() {
     if std::env::var("WGRU_TEST_CHILD").is_ok() {
         match Device::auto_blocking() {
             Ok(device) => println!("auto: {} because {}", device.info().name, device.info().reason),
@@ -650,7 +650,7 @@ fn environment_chooses_and_says_why() {
     let child = |backend: &str, adapter: &str| {
         let exe = std::env::current_exe().expect("this test");
         let output = std::process::Command::new(exe)
-            .args(["--exact", "environment_chooses_and_says_why", "--nocapture"])
+            .args(["--exact", "environment_variables_choose_the_device", "--nocapture"])
             .envs([("WGRU_TEST_CHILD", "1"), ("WGRU_BACKEND", backend), ("WGRU_ADAPTER", adapter)])
             .output()
             .expect("ran");
@@ -666,7 +666,7 @@ fn environment_chooses_and_says_why() {
 }
 
 #[test]
-fn files_that_do_not_fit_name_the_tensor_and_change_nothing() {
+fn mismatched_files_name_the_tensor_and_change_nothing() {
     let device = Device::cpu();
     let gru = gru(&device);
     let before: Vec<Vec<f32>> = gru.parameters().iter().map(|(_, t)| t.to_vec().expect("read")).collect();

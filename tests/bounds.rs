@@ -302,7 +302,7 @@ fn refused<const R: usize, const W: usize, K: Kernel<R, W>>(kernel: K, arg: &str
 
 /// Regressions: `check` saturated a product at 2³² − 1 and passed it when multiplied by 1, or left out a field.
 #[test]
-fn parameters_that_passed_once_are_refused() {
+fn parameters_that_check_once_accepted_are_refused() {
     refused(MaskedSoftmax { batch: 1 << 16, rows: (1 << 16) + 1, width: 1 }, "rows");
     let p = Unfold {
         steps: 9,

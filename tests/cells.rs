@@ -66,12 +66,12 @@ fn check(device: &Device) {
 }
 
 #[test]
-fn cells_are_their_layers_on_the_cpu() {
+fn cells_match_their_layers_on_the_cpu() {
     [Device::cpu(), twin()].iter().for_each(check);
 }
 
 #[test]
-fn cells_are_their_layers_on_the_gpu() {
+fn cells_match_their_layers_on_the_gpu() {
     match gpu() {
         Some(device) => check(&device),
         None => eprintln!("SKIPPED cells on the GPU: no adapter"),
@@ -79,7 +79,7 @@ fn cells_are_their_layers_on_the_gpu() {
 }
 
 #[test]
-fn cells_refuse_what_they_have_no_place_for() {
+fn cells_refuse_sequence_options_and_wrong_shapes() {
     let device = Device::cpu();
     let base = RecurrentConfig::gru(2, 3);
     for (config, word) in [

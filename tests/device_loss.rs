@@ -94,7 +94,7 @@ impl Run {
 }
 
 #[test]
-fn training_goes_on_with_the_bits_of_an_uninterrupted_run() {
+fn resumed_training_gives_the_bits_of_an_uninterrupted_run() {
     if common::gpu().is_none() {
         return eprintln!("SKIPPED: no adapter");
     }
@@ -146,7 +146,7 @@ fn training_goes_on_with_the_bits_of_an_uninterrupted_run() {
 }
 
 #[test]
-fn inference_with_carried_state_goes_on() {
+fn inference_with_carried_state_resumes() {
     if common::gpu().is_none() {
         return eprintln!("SKIPPED: no adapter");
     }
@@ -293,7 +293,7 @@ fn a_snapshot_within_an_epoch_is_a_checkpoint() {
 
 /// A failed copy is abandoned, and the next one is made.
 #[test]
-fn a_keeper_outlives_a_failed_copy() {
+fn a_keeper_recovers_from_a_failed_copy() {
     if common::gpu().is_none() {
         return eprintln!("SKIPPED: no adapter");
     }

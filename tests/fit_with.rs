@@ -287,7 +287,7 @@ fn divergence_of_a_step_names_the_batch(device: &Device) {
 }
 
 #[test]
-fn a_listener_hears_every_update_and_ends_the_run() {
+fn callbacks_see_every_update_and_can_end_the_run() {
     let device = Device::cpu();
     let (model, data) = (model(&device), data(&device));
     let mut trainer = trainer(model.parameters(), 3);
@@ -328,7 +328,7 @@ fn a_break_after_the_last_update_does_not_stop_early() {
 }
 
 #[test]
-fn preparing_a_step_trains_nothing() {
+fn preparing_a_step_changes_no_weights() {
     let device = Device::cpu();
     let (model, data) = (model(&device), data(&device));
     let trainer = trainer(model.parameters(), 1);
@@ -347,7 +347,7 @@ fn preparing_a_step_trains_nothing() {
 }
 
 #[test]
-fn what_trains_prints_itself_without_weights() {
+fn debug_output_omits_the_weights() {
     let device = Device::cpu();
     let (model, data) = (model(&device), data(&device));
     let trainer = trainer(model.parameters(), 1);

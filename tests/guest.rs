@@ -108,14 +108,14 @@ fn run(module: &dyn Module, dims: &[usize]) -> Result<Vec<f32>> {
 // Faults.
 
 #[test]
-fn memory_that_runs_out_is_an_error_of_the_call_and_the_device_works_on() {
+fn out_of_memory_fails_the_call_and_the_device_keeps_working() {
     const CHILD: &str = "WGRU_TEST_OUT_OF_MEMORY";
     if std::env::var(CHILD).is_err() {
         if !cfg!(target_os = "linux") || common::gpu().is_none() {
             return eprintln!("SKIPPED: needs an adapter, and a shell that limits memory");
         }
         let this = std::env::current_exe().expect("this test");
-        let name = "memory_that_runs_out_is_an_error_of_the_call_and_the_device_works_on";
+        let name = "out_of_memory_fails_the_call_and_the_device_keeps_working";
         let script = format!("ulimit -v 4000000; exec '{}' --exact {name} --nocapture", this.display());
         let status = std::process::Command::new("bash")
             .args(["-c", &script])
@@ -153,7 +153,7 @@ fn memory_that_runs_out_is_an_error_of_the_call_and_the_device_works_on() {
 
 /// Lowers each limit that a layer can exceed, one at a time, below the needs of some layers.
 #[test]
-fn a_limit_that_is_too_low_refuses_what_needs_it_and_nothing_else() {
+fn a_limit_that_is_too_low_fails_only_the_calls_that_exceed_it() {
     type Lower = fn(&mut wgpu::Limits);
     let lowered: [(&str, Lower); 9] = [
         ("maxStorageBuffersPerShaderStage", |l| l.max_storage_buffers_per_shader_stage = 4),
@@ -217,7 +217,7 @@ fn a_limit_that_is_too_low_refuses_what_needs_it_and_nothing_else() {
 }
 
 #[test]
-fn an_error_stays_with_its_call_and_its_thread() {
+fn errors_are_returned_to_the_call_and_thread_that_caused_them() {
     let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..Default::default() };
     let host = host!(Host::with(limits));
     let device = host.adopt();
@@ -234,7 +234,7 @@ fn an_error_stays_with_its_call_and_its_thread() {
 
 /// If the host destroys the buffer of a tensor, only the work on that tensor fails; other recorded work runs.
 #[test]
-fn a_destroyed_buffer_of_the_host_fails_alone() {
+fn a_destroyed_host_buffer_fails_only_its_own_work() {
     let host = host!(Host::new());
     let device = host.adopt();
     let (usage, size) = (wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST, 64);
@@ -266,7 +266,7 @@ fn two_devices_of_one_adapter_have_numbers_in_messages() {
 // Loss.
 
 #[test]
-fn a_lost_device_says_so_in_every_call() {
+fn every_call_reports_a_lost_device() {
     for is_own in [false, true] {
         let host = host!(Host::new());
         let seen = Arc::new(AtomicUsize::new(0));
@@ -380,7 +380,7 @@ fn train(device: &Device) -> Vec<f32> {
 }
 
 #[test]
-fn pacing_changes_no_bit() {
+fn pacing_does_not_change_the_bits() {
     let host = host!(Host::new());
     let with = |pacing: Pacing| {
         let options = GpuOptions { pacing, ..Default::default() };
@@ -438,7 +438,7 @@ fn cancelled_work_is_undefined_until_it_is_written_again() {
 
 /// After preparation the first run compiles nothing, so it takes less time than the preparation.
 #[test]
-fn preparation_compiles_and_computes_nothing() {
+fn preparation_compiles_without_computing() {
     use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
     let host = host!(Host::new());
     let device = host.adopt();
@@ -516,7 +516,7 @@ fn buffer(host: &Host, size: u64) -> wgpu::Buffer {
 }
 
 #[test]
-fn a_buffer_of_the_host_is_a_tensor_without_a_copy() {
+fn host_buffers_become_tensors_without_a_copy() {
     let host = host!(Host::new());
     let device = host.adopt();
     let gru = RecurrentConfig::gru(4, 8).build(&device, &mut Rng::new(0)).expect("gru");
@@ -560,7 +560,7 @@ fn a_buffer_of_the_host_is_a_tensor_without_a_copy() {
 }
 
 #[test]
-fn announced_writes_reach_packed_weights() {
+fn announced_writes_repack_the_weights() {
     let host = host!(Host::new());
     let device = host.adopt();
     let gru = RecurrentConfig::gru(4, 8).build(&device, &mut Rng::new(0)).expect("gru");
@@ -623,7 +623,7 @@ fn work_is_recorded_into_the_hosts_encoder() {
 // Requirements.
 
 #[test]
-fn a_device_of_the_least_requirements_runs_everything() {
+fn a_device_with_the_minimum_requirements_runs_everything() {
     let host = host!(Host::new());
     let needs = requirements(&host.adapter);
     assert!(needs.best.limits.max_buffer_size >= needs.least.limits.max_buffer_size);

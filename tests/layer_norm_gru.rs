@@ -22,7 +22,7 @@ const ORDER: f64 = 2e-6;
 
 on_every_backend![
     layer_norm_gru_matches_pytorch,
-    steps_in_two_parts_give_what_they_give_at_once,
+    two_parts_with_carried_state_equal_the_whole,
     reverse_is_flip_run_flip,
     a_sequence_does_not_see_its_batch,
     dropout_acts_between_layers_in_training,
@@ -120,7 +120,7 @@ fn eval(gru: &LayerNormGru, x: &Tensor, input: LayerNormGruInput) -> LayerNormGr
     gru.run(x, input, &mut Mode::Eval).expect("run")
 }
 
-fn steps_in_two_parts_give_what_they_give_at_once(device: &Device) {
+fn two_parts_with_carried_state_equal_the_whole(device: &Device) {
     let gru = layer(device, LayerNormGruConfig { layers: 2, ..Default::default() });
     let whole = eval(&gru, &input(device), LayerNormGruInput::default());
     assert!(!whole.output.is_tracked(), "evaluation records no tape");
@@ -200,7 +200,7 @@ fn layer_norm_gru_learns_the_mean_of_its_input(device: &Device) {
 }
 
 #[test]
-fn layer_norm_gru_refuses_what_makes_no_sense() {
+fn layer_norm_gru_refuses_invalid_input() {
     let device = Device::cpu();
     let rng = &mut Rng::new(0);
     let base = LayerNormGruConfig { input: 2, hidden: 3, layers: 2, ..Default::default() };

@@ -187,7 +187,7 @@ fn circle(edges: &HashMap<Module, Vec<Module>>) -> Option<Vec<Module>> {
 }
 
 #[test]
-fn no_modules_import_each_other_in_a_circle() {
+fn modules_import_each_other_without_cycles() {
     let files: Vec<(Module, String)> = sources(&root().join("src"))
         .into_iter()
         .filter(|path| !path.ends_with("src/lib.rs"))
@@ -201,7 +201,7 @@ fn no_modules_import_each_other_in_a_circle() {
 
 /// The check can fail.
 #[test]
-fn a_circle_is_seen() {
+fn a_cycle_is_found() {
     let file = |module: &str, text: &str| (module.split("::").map(String::from).collect(), text.to_string());
     let files = [
         file("io::npy", "use super::{file::TensorFile, zip};"),
@@ -246,7 +246,7 @@ fn every_kernel_is_found_by_its_stem() {
 
 /// The check can fail: an import upwards is seen, whether it names a module or an item of the crate.
 #[test]
-fn an_import_upwards_is_seen() {
+fn an_upward_import_is_found() {
     let text = "use crate::{io, nn::{Gru, Lstm}};\nlet x = crate::train::fit(crate::Device::cpu());";
     assert_eq!(imports(text), ["io", "nn", "nn", "train", "Device"]);
 }

@@ -99,7 +99,7 @@ fn memory_is_less_than_half(device: &Device) {
 }
 
 #[test]
-fn what_cannot_be_computed_again_is_refused() {
+fn unsupported_recomputation_is_refused() {
     let device = Device::cpu();
     for options in [
         RecurrentOptions { zoneout: 0.1, recompute: true, ..Default::default() },

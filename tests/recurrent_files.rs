@@ -7,7 +7,7 @@ use wgru::io::{TensorFile, load_recurrent_blocking, recurrent_to_file, save_recu
 use wgru::nn::{Module, Padding, Recurrent, RecurrentConfig, RecurrentOptions};
 use wgru::{Activation, Cell, Device, Rng};
 
-on_every_backend![layers_come_back_with_every_option];
+on_every_backend![layers_load_with_every_option];
 
 /// Every option that a file stores, with a non-default value.
 fn options() -> RecurrentOptions {
@@ -80,7 +80,7 @@ fn same_values(a: &Recurrent, b: &Recurrent) {
     }
 }
 
-fn layers_come_back_with_every_option(device: &Device) {
+fn layers_load_with_every_option(device: &Device) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("layer.safetensors");
     let rng = &mut Rng::new(4);
@@ -107,7 +107,7 @@ fn layers_come_back_with_every_option(device: &Device) {
 }
 
 #[test]
-fn options_that_are_not_understood_are_refused_by_name() {
+fn unknown_options_are_refused_by_name() {
     let (device, rng) = (Device::cpu(), &mut Rng::new(1));
     let gru = RecurrentConfig::default().build(&device, rng).expect("gru");
     let file = pollster::block_on(recurrent_to_file(&gru)).expect("file");
@@ -134,7 +134,7 @@ fn options_that_are_not_understood_are_refused_by_name() {
 }
 
 #[test]
-fn sizes_that_the_file_does_not_hold_are_refused_before_they_are_made() {
+fn sizes_larger_than_the_file_are_refused_before_allocation() {
     let device = Device::cpu();
     // The recurrent matrix would be 4·10¹² bytes.
     let mut file = TensorFile::default();

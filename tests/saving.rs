@@ -104,7 +104,7 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new_one() {
 }
 
 #[test]
-fn leftovers_of_others_stay() {
+fn temporary_files_of_other_savers_are_kept() {
     let folder = folder();
     let at = |name: &str| folder.path().join(name);
     let (live, dead) = (at(".wgru-0123456789abcdef.tmp"), at(".wgru-fedcba9876543210.tmp"));
@@ -128,7 +128,7 @@ fn leftovers_of_others_stay() {
 }
 
 #[test]
-fn saves_at_once_are_each_whole() {
+fn concurrent_saves_are_each_complete() {
     let folder = folder();
     let path = folder.path().join("file");
     std::thread::scope(|scope| {
@@ -143,7 +143,7 @@ fn saves_at_once_are_each_whole() {
 }
 
 #[test]
-fn modes_stay_and_new_files_obey_the_umask() {
+fn modes_are_kept_and_new_files_obey_the_umask() {
     let folder = folder();
     let path = folder.path().join("file");
     File::create(folder.path().join("other")).expect("made");
@@ -217,7 +217,7 @@ fn other_names_of_a_file_keep_the_old_content() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_and_stays() {
+fn targets_that_are_no_regular_files_are_refused_and_kept() {
     let folder = folder();
     let at = |name: &str| folder.path().join(name);
     fs::create_dir(at("folder")).expect("a folder");

@@ -23,9 +23,9 @@ const ORDER: f64 = 1e-6;
 
 on_every_backend![
     seq2seq_matches_pytorch,
-    stepping_gives_what_the_whole_target_gave,
-    rows_of_a_batch_do_not_see_each_other,
-    scheduled_sampling_feeds_what_was_predicted,
+    stepping_matches_the_whole_target,
+    rows_of_a_batch_are_independent,
+    scheduled_sampling_feeds_predictions,
     training_learns_to_reverse_a_few_lists,
 ];
 
@@ -116,7 +116,7 @@ fn small(device: &Device, context: ContextUse, seed: u64) -> Seq2Seq {
     config.build(device, &mut Rng::new(seed)).expect("a legal configuration")
 }
 
-fn stepping_gives_what_the_whole_target_gave(device: &Device) {
+fn stepping_matches_the_whole_target(device: &Device) {
     let (sources, targets) =
         ([vec![3, 6, 2], vec![5], vec![1, 2, 3, 4]], [vec![2, 3, 4], vec![5, 5, 2], vec![3, 3, 3]]);
     for context in CONTEXTS {
@@ -140,7 +140,7 @@ fn stepping_gives_what_the_whole_target_gave(device: &Device) {
     }
 }
 
-fn rows_of_a_batch_do_not_see_each_other(device: &Device) {
+fn rows_of_a_batch_are_independent(device: &Device) {
     let sources = [vec![3, 6, 2], vec![5], vec![1, 2, 3, 4]];
     for context in CONTEXTS {
         let model = small(device, context, 5);
@@ -163,7 +163,7 @@ fn rows_of_a_batch_do_not_see_each_other(device: &Device) {
     }
 }
 
-fn scheduled_sampling_feeds_what_was_predicted(device: &Device) {
+fn scheduled_sampling_feeds_predictions(device: &Device) {
     let (sources, targets) = ([vec![3, 6, 2], vec![5, 1]], [vec![2, 3, 4], vec![5, 5, 2]]);
     for context in CONTEXTS {
         let model = small(device, context, 8);
@@ -225,7 +225,7 @@ fn training_learns_to_reverse_a_few_lists(device: &Device) {
 }
 
 #[test]
-fn seq2seq_refuses_what_makes_no_sense() -> Result<()> {
+fn seq2seq_refuses_invalid_arguments() -> Result<()> {
     let device = Device::cpu();
     let rng = &mut Rng::new(0);
     let base = Seq2SeqConfig { source: 5, target: 6, embedding: 2, hidden: 3, ..Seq2SeqConfig::default() };

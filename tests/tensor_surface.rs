@@ -20,7 +20,7 @@ const GRADIENT: f64 = 1e-6;
 
 on_every_backend![
     operators_match_f64,
-    operators_take_every_mix_of_operands,
+    operators_accept_every_mix_of_operands,
     eight_axes_are_permuted_exactly,
     eight_axes_broadcast,
     operations_on_eight_axes_match_f64,
@@ -31,11 +31,11 @@ on_every_backend![
     extremes_match_f64,
     extremes_of_long_axes_are_exact,
     extremes_of_long_axes_find_nan,
-    ranges_end_before_their_end,
+    ranges_exclude_their_end,
     extremes_take_the_first_of_equals_and_nan,
     positions_select_rows,
     masked_mean_and_max_ignore_padding,
-    masked_softmax_takes_any_number_of_axes,
+    masked_softmax_accepts_any_number_of_axes,
     dropout_draws_one_mask_on_every_device,
 ];
 
@@ -120,7 +120,7 @@ fn operators_match_f64(device: &Device) {
     }
 }
 
-fn operators_take_every_mix_of_operands(device: &Device) {
+fn operators_accept_every_mix_of_operands(device: &Device) {
     let (a, b) = (Tensor::full(device, 3.0, &[2]).expect("a"), Tensor::full(device, 2.0, &[2]).expect("b"));
     let owned = || (a.clone(), b.clone());
     assert_eq!(read(&a + b.clone()), [5.0; 2]);
@@ -381,7 +381,7 @@ fn extremes_of_long_axes_find_nan(device: &Device) {
     assert_eq!((read_indices(x.argmax(0)), read_indices(x.argmin(0))), (vec![4000], vec![4000]));
 }
 
-fn ranges_end_before_their_end(device: &Device) {
+fn ranges_exclude_their_end(device: &Device) {
     for (start, end, step, want) in [
         (0.0, 0.3, 0.1, &[0.0, 0.1, 0.2][..]),
         (0.0, 0.6, 0.2, &[0.0, 0.2, 0.4]),
@@ -459,7 +459,7 @@ fn masked_mean_and_max_ignore_padding(device: &Device) {
     assert!(matches!(flat.masked_mean(&[5]), Err(Error::Shape { op: "masked_mean", arg: "self", .. })));
 }
 
-fn masked_softmax_takes_any_number_of_axes(device: &Device) {
+fn masked_softmax_accepts_any_number_of_axes(device: &Device) {
     let keep = [true, false, true, true, false, false, false, false];
     let marks: Vec<u32> = keep.iter().map(|&k| u32::from(k)).collect();
     for (dims, rows) in [(vec![2, 4], 1), (vec![2, 3, 4], 3), (vec![2, 3, 2, 4], 6)] {

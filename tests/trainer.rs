@@ -407,7 +407,7 @@ fn divergence_leaves_the_same_state_on_every_device() {
 }
 
 #[test]
-fn best_weights_belong_to_trainings_with_patience() {
+fn best_weights_are_kept_only_with_patience() {
     let device = Device::cpu();
     let (model, data) = (model(&device), data(&device, None));
     let mut trainer = trainer(&model, 2, Some(1));
@@ -446,7 +446,7 @@ fn a_validation_loss_of_nan_ends_training_with_the_best_weights() {
 }
 
 #[test]
-fn options_that_cannot_be_kept_are_refused() {
+fn invalid_trainer_options_are_refused() {
     let device = Device::cpu();
     let (model, data) = (model(&device), data(&device, None));
     let before = values(&model);

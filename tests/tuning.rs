@@ -13,7 +13,7 @@ const TEXT: &str = r#"{
 }"#;
 
 #[test]
-fn tunings_are_text_and_back() {
+fn tunings_survive_a_text_round_trip() {
     let tuning = Tuning::from_json(TEXT).expect("read");
     assert_eq!(tuning.len(), 4);
     assert_eq!(Tuning::from_json(&tuning.to_json()).expect("read again"), tuning);
@@ -33,7 +33,7 @@ fn tunings_merge_by_adapter_and_question() {
 }
 
 #[test]
-fn tunings_refuse_what_they_are_not() {
+fn invalid_tunings_are_refused() {
     let whole = TEXT.to_string();
     for text in [
         String::new(),
@@ -129,7 +129,7 @@ mod on_a_gpu {
     }
 
     #[test]
-    fn tuning_keeps_the_numbers_and_presets_give_the_same_bits() {
+    fn tuning_keeps_results_and_presets_give_the_same_bits() {
         let Some(device) = gpu() else { return };
         let gru = layer(&device);
         let before = train(&gru, &device).expect("trained");
@@ -150,7 +150,7 @@ mod on_a_gpu {
 
     /// The plans can be told apart by their dispatches.
     #[test]
-    fn presets_decide_what_they_can_and_rules_the_rest() {
+    fn presets_override_the_rules_where_they_apply() {
         let Some(device) = gpu() else { return };
         let name = |device: &Device| format!("{:?}", device.info().adapter.as_ref().expect("a GPU").name);
         let x = |device: &Device| Tensor::from_slice(device, &fill(1, STEPS * 9 * 6, 1.0), &[STEPS, 9, 6]).expect("x");
@@ -195,7 +195,7 @@ mod on_a_gpu {
     }
 
     #[test]
-    fn tuning_that_fails_changes_nothing() {
+    fn failed_tuning_changes_nothing() {
         let Some(device) = gpu() else { return };
         let (gru, mut calls) = (layer(&device), 0);
         let before = device.tuning();

@@ -37,7 +37,7 @@ fn outputs(device: &Device, cell: Cell, [layers, batch, steps, input, hidden]: [
 }
 
 #[test]
-fn numbers_of_the_cpu_do_not_depend_on_threads_whose_layers_run_side_by_side() {
+fn cpu_results_do_not_depend_on_concurrent_layers() {
     for cell in Cell::ALL {
         for mut size in SIZES {
             // A simple RNN layer has fewer multiplications.
@@ -58,7 +58,7 @@ fn numbers_of_the_cpu_do_not_depend_on_threads_whose_layers_run_side_by_side() {
 }
 
 #[test]
-fn the_gpu_gives_the_numbers_of_the_cpu() {
+fn the_gpu_matches_the_cpu() {
     let Some(device) = gpu() else { return };
     for cell in Cell::ALL {
         // By the whole plan; and by the chain, on software adapters where the reset gate acts after the product.

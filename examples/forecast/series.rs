@@ -176,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn series_takes_the_columns_asked_for() {
+    fn series_reads_the_requested_columns() {
         let series = parse("\u{feff}date,x,other,y\n2020-01-01,1,a,-2.5e1\r\n2020-01-02, 3 ,\"b,\n\",4\n").unwrap();
         assert_eq!(series.columns, [[-25.0, 4.0], [1.0, 3.0]]);
         assert_eq!((series.rows(), series.step(), series.label(1)), (2, Some(24.0), "2020-01-02".to_string()));
     }
 
     #[test]
-    fn series_does_without_dates() {
+    fn series_accepts_tables_without_dates() {
         let series = parse("x,y\n1,2\n3,4\n").unwrap();
         assert_eq!((series.times.is_none(), series.label(1)), (true, "row 2".to_string()));
     }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_refused() {
+    fn invalid_utf8_is_refused() {
         let error = Series::parse("t.csv", b"x,y\n1,2\n1,\xff\xfe\n", &["y".to_string()]).unwrap_err();
         assert_eq!(error.to_string(), "t.csv, line 3, column \"y\": not UTF-8");
         assert!(Series::parse("t.csv", b"\xff,y\n1,2\n", &["y".to_string()]).is_err());

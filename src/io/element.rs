@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_that_overflow_are_no_shapes() {
+    fn overflowing_shapes_are_refused() {
         assert_eq!(count(&[3, 0, 2]), Some(0));
         assert_eq!(count(&[]), Some(1));
         assert_eq!(count(&[1 << 62, 1 << 62, 0]), None);

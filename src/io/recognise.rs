@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_told_by_their_start_and_with_what_to_do() {
+    fn kinds_are_recognized_by_their_first_bytes_with_advice() {
         let tar = [&[b'n'; 100][..], &[0; 157], b"ustar\0"].concat();
         let graph = b"\x0a\x20\x0a\x05input\x12\x0bPlaceholder*\x0b\x0a\x05dtype";
         let cases: &[(&[u8], &str)] = &[

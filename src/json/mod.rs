@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_those_of_the_reader_of_trees() {
+    fn entries_match_the_tree_reader() {
         let text =
             r#" { "a" : 1 ,"b\"}\\":{"x":[1,{"y":"]}"}]}, "c":"t,e:x{t", "\u0064":[ ] ,"e":true,"f":-1.5e3,"":null } "#;
         let tree: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).expect("JSON");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_stand_twice_and_other_values_are_refused() {
+    fn duplicate_keys_and_other_values_are_refused() {
         assert!(texts(r#"{"a":"b","a":"b"}"#).is_err_and(|why| why.contains("twice")));
         assert!(texts(r#"{"a":"b","\u0061":"c"}"#).is_err_and(|why| why.contains("twice")));
         assert!(texts(r#"{"\ud800":"b","c":"d"}"#).is_err_and(|why| why.contains("cannot be read")));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_whole_numbers_are_nothing_else() {
+    fn integer_lists_refuse_anything_else() {
         assert_eq!(whole_numbers("[1, 2 ,18446744073709551615]", 3).map(|n| n.len()), Some(3));
         assert_eq!(whole_numbers("[ ]", 3), Some(vec![]));
         for bad in

@@ -14,7 +14,7 @@ fn grad(leaf: &Tensor) -> Vec<f32> {
 }
 
 #[test]
-fn backward_adds_to_what_earlier_calls_left() -> Result<()> {
+fn backward_accumulates_over_calls() -> Result<()> {
     let x = leaf(&twin(), &[1.0, 2.0]);
     let loss = x.square()?.sum()?;
     loss.backward()?;
@@ -150,7 +150,7 @@ fn a_gru_uses_weights_that_were_assigned_since_the_last_run() -> Result<()> {
 }
 
 #[test]
-fn backward_refuses_what_has_no_gradient() -> Result<()> {
+fn backward_refuses_tensors_without_a_tape() -> Result<()> {
     let device = twin();
     let constant = Tensor::full(&device, 1.0, &[1])?;
     assert!(matches!(constant.backward(), Err(Error::Value { .. })));

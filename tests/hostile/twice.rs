@@ -4,7 +4,7 @@ use super::zip::{stored, zip};
 use super::{ARRAYS, COMPRESSED, KERAS, LEGACY, STATE, header, npy, read, refused, tensor, torch};
 
 #[test]
-fn what_stands_twice_is_refused() {
+fn duplicate_entries_are_refused() {
     let file =
         |json: &str, data: usize| [&(json.len() as u64).to_le_bytes()[..], json.as_bytes(), &vec![0; data]].concat();
     let entry = |from: usize| format!(r#"{{"dtype":"U8","shape":[1],"data_offsets":[{from},{}]}}"#, from + 1);

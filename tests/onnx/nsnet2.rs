@@ -15,9 +15,9 @@ const TOLERANCE: f64 = 1e-4;
 const FRAMES: usize = 400;
 const BINS: usize = 161;
 
-on_every_backend![nsnet2_in_one_pass_and_by_frames_is_as_onnx_runtime];
+on_every_backend![nsnet2_in_one_pass_and_by_frames_matches_onnx_runtime];
 
-fn nsnet2_in_one_pass_and_by_frames_is_as_onnx_runtime(device: &Device) {
+fn nsnet2_in_one_pass_and_by_frames_matches_onnx_runtime(device: &Device) {
     let Some(folder) = data("models/nsnet2") else { return };
     let bytes = std::fs::read(folder.join("nsnet2-20ms-baseline.onnx")).expect("the model");
     let vectors = TensorFile::open(folder.join("vectors_ort.npz")).expect("the vectors");

@@ -187,7 +187,7 @@ fn configs() -> Vec<RecurrentConfig> {
 }
 
 #[test]
-fn every_device_gives_the_twins_answer() {
+fn every_device_matches_the_twins() {
     let (devices, mut all) = (devices(), Vec::new());
     for config in configs() {
         let rows = rows(config.cell == Cell::Lstm);
@@ -240,7 +240,7 @@ fn leaves_f32(config: &RecurrentConfig, run: &HostOutput, weights: &Weights, row
 }
 
 #[test]
-fn every_plan_gives_the_answer_of_the_equations() {
+fn every_plan_matches_the_equations() {
     let (device, mut all, mut compared) = (Device::cpu(), Vec::new(), 0);
     for config in configs() {
         let rows = rows(config.cell == Cell::Lstm);

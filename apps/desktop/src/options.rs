@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_train_and_no_train_counts() {
+    fn the_last_of_train_and_no_train_wins() {
         let options = Options::try_parse_from(["app", "--train", "--no-train"]).unwrap();
         assert!(!options.train && options.no_train);
     }

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_come_back_as_written() {
+    fn fields_survive_a_round_trip() {
         let mut message = Message::default();
         for (field, value) in [(1, 0), (15, 127), (16, 128), (2000, i64::MAX), (3, -1), (4, i64::MIN)] {
             message.int(field, value);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_refused() {
+    fn invalid_messages_are_refused() {
         let too_long = [&[0x08][..], &[0x80; 10]].concat();
         let too_wide = [&[0x08][..], &[0xff; 9], &[0x02]].concat();
         for bytes in [&[0x08][..], &[0x0a, 5, 1], &[0x0b], &[0x00, 1], &[0x09, 1, 2], &too_long, &too_wide] {
