@@ -17,7 +17,7 @@ use wgru::{Device, Result, Rng, Tensor};
 
 /// Single precision against PyTorch's f64: a few roundings, sums of up to 67 products. Worst measured: 3e-7.
 const GOLDEN: f64 = 1e-6;
-/// Gradients in f32 against central differences in f64, exact to 1e-9. Worst measured: 4e-7.
+/// Gradients in f32 against central differences in f64, accurate to 1e-9. Worst measured: 4e-7.
 const GRADIENT: f64 = 1e-6;
 
 on_every_backend![

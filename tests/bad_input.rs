@@ -337,7 +337,7 @@ fn devices_do_not_mix(device: &Device) {
     let h0 = zeros(&other, &[2, 1, 5]);
     let input = RunOptions { h0: Some(&h0), ..Default::default() };
     refused(gru(device).run(&zeros(device, &[2, 1, 4]), input, &mut Mode::Eval), &["gru", "h0"]);
-    // Moving is explicit.
+    // Tensors move between devices only explicitly.
     assert!(a.add(&b.to_device(device).expect("moved")).is_ok());
 }
 
@@ -484,7 +484,7 @@ fn kernels_refuse_invalid_parameters(device: &Device) {
         let d = zeros(device, &[64]);
         refused(device.run(&CellSequence(p), [&a, &a, &index], [&b, &c, &d]), &["cell_sequence", "cell"]);
     }
-    // None of them left a lock held.
+    // No failed call leaves a lock held.
     assert_eq!(a.add(&b).and_then(|s| s.to_vec()).expect("still works"), [0.0; 64]);
 }
 
@@ -565,7 +565,7 @@ fn training_refuses_data_that_the_model_cannot_use() {
         &["Trainer::fit", "data", "lengths", "fit_with"],
     );
     refused(fit(classes().with_input(vec![0.0; 4], &[1]).expect("input")), &["Trainer::fit", "2 inputs", "fit_with"]);
-    // A step sees all of it.
+    // A step function gets the lengths too.
     let lengths = classes().with_lengths(vec![2; 4]).expect("lengths");
     let step =
         |batch: &Batch, mode: &mut Mode| loss::cross_entropy(&model.forward_with(batch.x(), mode)?, batch.targets());
@@ -627,12 +627,12 @@ fn an_adopted_device_works_and_its_loss_is_an_error() {
     let run = || gru.run(&x, RunOptions::default(), &mut Mode::Eval).and_then(|r| r.h_n.to_vec());
     assert_eq!(run().expect("works").len(), 2 * 3 * 5);
     raw.destroy();
-    assert!(run().is_err(), "a destroyed device gave numbers");
+    assert!(run().is_err(), "a destroyed device returned results");
     assert!(Tensor::zeros(&device, &[1 << 16]).and_then(|t| t.to_vec()).is_err());
     assert!(gru.parameters()[0].1.assign(&[0.0; 60]).and_then(|()| run()).is_err());
 }
 
-/// Runs this test again in child processes, since the environment belongs to a whole process.
+/// Runs this test again in child processes, since environment variables are process-wide.
 #[test]
 #[cfg(feature = "gpu")]
 fn environment_variables_choose_the_device() {
@@ -660,7 +660,7 @@ fn environment_variables_choose_the_device() {
     assert!(cpu.contains("auto: cpu") && cpu.contains("WGRU_BACKEND=cpu") && cpu.contains("gpu: no adapter"), "{cpu}");
     let nowhere = child("", "no such adapter");
     assert!(nowhere.contains("gpu: no adapter") && nowhere.contains("no such adapter"), "{nowhere}");
-    assert!(nowhere.contains("auto: no adapter"), "a forced adapter must not become a CPU: {nowhere}");
+    assert!(nowhere.contains("auto: no adapter"), "a required adapter must not fall back to the CPU: {nowhere}");
     let unknown = child("glide", "");
     assert!(unknown.contains("WGRU_BACKEND") && unknown.contains("glide"), "{unknown}");
 }
@@ -721,7 +721,7 @@ fn truncated_and_foreign_files_are_refused() {
     for start in 0..200.min(bytes.len()) {
         let mut flipped = bytes.clone();
         flipped[start] ^= 0x55;
-        // A flipped byte of a name or a value can yield another valid file; parsing must only never panic.
+        // A flipped byte of a name or a value can yield another valid file, so parsing may succeed, but must not panic.
         let _ =
             TensorFile::from_bytes("flipped", &flipped).and_then(|f| io::load_recurrent_blocking(&Device::cpu(), &f));
     }
@@ -750,7 +750,7 @@ fn a_failed_save_leaves_the_old_file() {
     file.insert("twice", &[1], vec![0.0]);
     refused(file.save(&path), &["twice"]);
     assert_eq!(std::fs::read(&path).expect("read"), before);
-    // Nothing can replace a folder either, and the temporary file beside it is removed.
+    // A folder cannot be replaced either, and the temporary file beside it is removed.
     let occupied = folder.path().join("occupied");
     std::fs::create_dir(&occupied).expect("folder");
     std::fs::write(occupied.join("file"), b"x").expect("file");

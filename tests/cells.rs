@@ -1,4 +1,4 @@
-//! Cells stepped by hand are the layers, forward and backward; configurations have one canonical form.
+//! Cells stepped one by one match the layers, forward and backward; configurations have one canonical form.
 
 #[cfg(wgru_jspi)]
 #[macro_use]
@@ -108,7 +108,7 @@ fn build(config: RecurrentConfig) -> wgru::Result<Recurrent> {
     config.build(&Device::cpu(), &mut Rng::new(0))
 }
 
-/// `config()` of a layer describes it in one way, whichever way it was asked for.
+/// `config()` of a layer returns the canonical form of the configuration that it was built with.
 #[test]
 fn configurations_have_one_canonical_form() {
     let canonical = |cell: Cell, activations: &[Activation]| {
@@ -127,7 +127,7 @@ fn configurations_have_one_canonical_form() {
         let softsign = RecurrentConfig { activations: vec![Activation::Softsign], ..tanh.clone() };
         assert_eq!(canonical(cell, &[Activation::Softsign]), softsign);
     }
-    // Another activation in any place is kept.
+    // Activations other than the defaults are kept.
     for cell in [Cell::Gru, Cell::GruResetBefore, Cell::Lstm] {
         for place in 0..cell.activations().len() {
             let mut activations = cell.activations().to_vec();

@@ -12,7 +12,7 @@ use wgru::io::{RecurrentWeights, TensorFile, load_parameters, load_recurrent_blo
 use wgru::nn::{Module, RecurrentConfig};
 use wgru::{Cell, Device, Error, Rng, Tensor};
 
-on_every_backend![converted_grus_match_keras_and_onnx, converted_lstms_and_simple_layers_match_keras_and_onnx,];
+on_every_backend![converted_grus_match_keras_and_onnx, converted_lstms_and_simple_layers_match_keras_and_onnx];
 
 const LAYOUTS: &[u8] = include_bytes!("golden/layouts.safetensors");
 /// Outputs of magnitude at most 1, over five steps in f32.
@@ -94,11 +94,11 @@ fn reset_before_grus_convert_between_keras_and_onnx_only() {
     let onnx = RecurrentWeights::to_onnx(std::slice::from_ref(&read)).expect("onnx");
     assert_eq!(onnx.metadata["linear_before_reset"], "0");
     let back = RecurrentWeights::from_onnx(Cell::GruResetBefore, &onnx).expect("from onnx");
-    same("there and back", &back[0].to_keras().expect("keras"), &file.under("keras"));
+    same("round trip", &back[0].to_keras().expect("keras"), &file.under("keras"));
     // ONNX's two biases merge into Keras' single bias.
     let merged = RecurrentWeights::from_onnx(Cell::GruResetBefore, &file.under("onnx")).expect("from onnx");
     same("merged", &merged[0].to_keras().expect("keras"), &file.under("keras"));
-    let error = read.to_pytorch(&mut TensorFile::default(), 0, false).expect_err("no such thing");
+    let error = read.to_pytorch(&mut TensorFile::default(), 0, false).expect_err("PyTorch has no reset-before GRU");
     assert!(matches!(error, Error::Value { arg: "reset_after", .. }), "{error}");
 }
 
@@ -153,7 +153,7 @@ fn layers_that_a_format_cannot_store_are_refused() {
             other => panic!("{arg}: {other:?}"),
         }
     }
-    assert_eq!(no_file.names().count(), 0, "nothing is half-written");
+    assert_eq!(no_file.names().count(), 0, "a failed conversion writes nothing");
 }
 
 #[test]

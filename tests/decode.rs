@@ -61,16 +61,16 @@ fn wide_beams_find_every_labeling_with_its_probability() {
         assert_eq!(found.len(), batch);
         for b in 0..batch {
             let want = exhaustive(&probabilities(dims, &log_probs, b, lengths[b]), blank);
-            assert_eq!(found[b].len(), want.len(), "seed {seed}: labellings");
-            for labelling in &found[b] {
-                let error = (labelling.log_probability - want[&labelling.labels].ln()).abs();
-                assert!(error <= EXACT, "seed {seed}: {labelling:?} is {error:.1e} off");
+            assert_eq!(found[b].len(), want.len(), "seed {seed}: labelings");
+            for labeling in &found[b] {
+                let error = (labeling.log_probability - want[&labeling.labels].ln()).abs();
+                assert!(error <= EXACT, "seed {seed}: {labeling:?} is {error:.1e} off");
             }
             assert!(found[b].is_sorted_by(|a, b| a.log_probability >= b.log_probability), "seed {seed}: order");
             different += (found[b][0].labels != greedy[b].labels) as usize;
         }
     }
-    assert!(different >= 5, "the best path is the best labelling in all but {different} cases: the test shows nothing");
+    assert!(different >= 5, "the best path differs from the best labeling in only {different} cases");
 }
 
 #[test]

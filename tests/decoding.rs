@@ -101,7 +101,7 @@ fn every_sequence(model: &Model, seed: u32, max_length: usize, alpha: f32) -> Ve
     ranked(all)
 }
 
-/// A beam search without early stopping.
+/// Beam search without early stopping.
 fn patient_beam(model: &Model, seed: u32, max_length: usize, width: usize, alpha: f32) -> Vec<Hypothesis> {
     let mut open = vec![(vec![], 0.0, Model::after(seed, 0))];
     let mut all = Vec::new();
@@ -188,7 +188,7 @@ fn greedy_takes_the_most_probable_token_at_every_step() -> Result<()> {
     Ok(())
 }
 
-/// Where a beam stops early, nothing better was left.
+/// If a beam stops early, no unfinished hypothesis could have become better.
 #[test]
 fn early_stopping_does_not_change_the_result() -> Result<()> {
     let mut saved = 0;

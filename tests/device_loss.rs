@@ -108,7 +108,7 @@ fn resumed_training_gives_the_bits_of_an_uninterrupted_run() {
     let (mut lost, mut resumed_within, mut attempt) = (0, 0, 0);
     while lost < LOSSES {
         attempt += 1;
-        assert!(attempt < 10 * LOSSES, "the device outlives the training too often");
+        assert!(attempt < 10 * LOSSES, "too many trainings finished before the device was lost");
         let is_adopted = attempt % 2 == 0;
         let device = open(is_adopted);
         let Run { model, data, trainer } = build(&device).expect("built");
@@ -133,15 +133,15 @@ fn resumed_training_gives_the_bits_of_an_uninterrupted_run() {
         assert_lost(&device, &run.model.parameters()[0].1, "training");
         let kept: Option<Snapshot> = run.trainer.snapshot().cloned();
         drop(run);
-        let mut again = build(&open(!is_adopted)).expect("built anew");
+        let mut again = build(&open(!is_adopted)).expect("rebuilt");
         if let Some(kept) = &kept {
             again.trainer.resume(&again.model, kept).expect("resumed");
             resumed_within += u64::from(!kept.updates().is_multiple_of(12));
         }
-        again.fit(|_| ()).expect("went on");
+        again.fit(|_| ()).expect("continued");
         assert_eq!(again.bits(), want, "loss {lost}, from update {:?}", kept.map(|k| k.updates()));
     }
-    // Their number depends on the load of the machine.
+    // The number depends on the load of the machine.
     assert!(resumed_within > 2, "{resumed_within} of {lost} within an epoch");
 }
 
@@ -259,7 +259,7 @@ fn a_snapshot_within_an_epoch_is_a_checkpoint() {
         let file = wgru::io::TensorFile::open(&path).expect("opened");
         load_checkpoint(&mut again.trainer, &again.model, &file).expect("loaded");
         assert_eq!(again.trainer.epoch(), snapshot.epoch());
-        again.fit(|_| ()).expect("went on");
+        again.fit(|_| ()).expect("continued");
         assert_eq!(again.bits(), want, "from update {}", snapshot.updates());
     }
     // An invalid position is refused and changes nothing.
@@ -287,7 +287,7 @@ fn a_snapshot_within_an_epoch_is_a_checkpoint() {
     let refused = second.fit(|_| ());
     assert!(matches!(refused, Err(Error::Value { arg: "data and batch", .. })), "{refused:?}");
     second.trainer.options_mut().batch = 5;
-    second.fit(|_| ()).expect("went on");
+    second.fit(|_| ()).expect("continued");
     assert_eq!(second.bits(), want);
 }
 

@@ -213,7 +213,7 @@ fn a_limit_that_is_too_low_fails_only_the_calls_that_exceed_it() {
             assert_eq!(healthy.parameters()[0].1.to_vec().expect("weights can be saved").len(), 6, "{name}");
         }
     }
-    assert!(refusals >= 15, "{refusals} refusals: the limits were not low enough");
+    assert!(refusals >= 15, "only {refusals} calls were refused: the limits were not low enough");
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn every_call_reports_a_lost_device() {
         assert!(device.is_lost());
         if !is_own {
             is_lost(Device::from_wgpu(&host.adapter, host.device.clone(), host.queue.clone()).map(drop));
-            // The host's callbacks stay in place: they are told of one loss and of no error.
+            // The host's callbacks stay in place: they get one device loss and no error.
             host.device.poll(wgpu::PollType::Poll).expect("polled");
             assert_eq!(seen.load(Ordering::Relaxed), 1);
         }
@@ -343,7 +343,7 @@ fn polling_a_read_never_blocks_nor_runs_the_hosts_callbacks() {
     assert!(start.elapsed() > Duration::from_millis(300) && polls > 100, "no delay by the host: {polls} polls");
     assert!(slowest < Duration::from_millis(100), "a poll took {slowest:?}");
     println!("slowest of {polls} polls: {slowest:?}");
-    assert_eq!(*thread.lock().expect("no panic"), Some(thread::current().id()), "callback ran on another thread");
+    assert_eq!(*thread.lock().expect("no panic"), Some(thread::current().id()), "the callback ran on another thread");
     assert!(woken.0.load(Ordering::Relaxed) >= 1, "the future was never woken");
 }
 
@@ -410,7 +410,7 @@ fn work_whose_results_are_dropped_is_not_submitted() {
         start.elapsed()
     };
     let (none, all) = (time(0), time(20));
-    assert!(none < all / 3, "{none:?} for dropped results, {all:?} for kept ones");
+    assert!(none < all / 3, "{none:?} with dropped results, {all:?} with kept ones");
     // A dropped result is computed if a kept one depends on it.
     let sum = y().square().and_then(|y| y.sum()).expect("recorded");
     let expected: f32 = want.iter().map(|v| v * v).sum();

@@ -204,7 +204,7 @@ fn tensors_past_their_storage_are_refused() {
         refused(what, &torch(&program), word);
     }
     let whole = [b"\x80\x02", &tensor(b"K\0", b"K\x10\x85", b"K\x01\x85")[..], b"."].concat();
-    assert!(read("whole", &torch(&whole)).is_ok(), "the maker of these files makes a good one too");
+    assert!(read("whole", &torch(&whole)).is_ok(), "the unmodified file is valid");
     // A seventh argument marks the elements as conjugated or negated.
     let marks = |marks: &[u8]| [&whole[..whole.len() - 3], marks, b"tR."].concat();
     refused("marks", &torch(&marks(b"}X\x04\0\0\0conj\x88s")), "marks");
@@ -291,7 +291,7 @@ fn decompression_bombs_are_refused_before_they_expand() {
     // One-byte elements expand fourfold.
     let text = header("|u1", &format!("({},)", 40 << 20));
     let array = npy(&text, &vec![0; 40 << 20]);
-    assert!(TensorFile::from_bytes("large", &array).is_ok(), "an honest large file is no bomb");
+    assert!(TensorFile::from_bytes("large", &array).is_ok(), "a large valid file is accepted");
 }
 
 #[test]

@@ -138,7 +138,7 @@ fn module_path(path: &Path) -> Module {
     parts
 }
 
-/// The modules that each module imports. A module and those inside it count as one house: their edges are left out.
+/// The modules that each module imports. Imports between a module and its own submodules are left out.
 fn edges(files: &[(Module, String)]) -> HashMap<Module, Vec<Module>> {
     let known: Vec<&Module> = files.iter().map(|(module, _)| module).collect();
     let mut out = HashMap::new();
@@ -162,8 +162,8 @@ fn edges(files: &[(Module, String)]) -> HashMap<Module, Vec<Module>> {
     out
 }
 
-/// A circle of imports, if there is one.
-fn circle(edges: &HashMap<Module, Vec<Module>>) -> Option<Vec<Module>> {
+/// A cycle of imports, if there is one.
+fn cycle(edges: &HashMap<Module, Vec<Module>>) -> Option<Vec<Module>> {
     fn visit(
         at: &Module,
         edges: &HashMap<Module, Vec<Module>>,
@@ -196,10 +196,10 @@ fn modules_import_each_other_without_cycles() {
     let edges = edges(&files);
     let count: usize = edges.values().map(Vec::len).sum();
     assert!(count >= 300, "only {count} imports were found");
-    assert_eq!(circle(&edges), None);
+    assert_eq!(cycle(&edges), None);
 }
 
-/// The check can fail.
+/// Negative control: a cycle is found.
 #[test]
 fn a_cycle_is_found() {
     let file = |module: &str, text: &str| (module.split("::").map(String::from).collect(), text.to_string());
@@ -209,8 +209,8 @@ fn a_cycle_is_found() {
         file("io::file", "fn read() { super::format::detect(); }"),
         file("io::format", "use crate::io::npy::{MAGIC, read};"),
     ];
-    assert_eq!(circle(&edges(&files)).map(|found| found.len()), Some(3));
-    assert_eq!(circle(&edges(&files[..3])), None);
+    assert_eq!(cycle(&edges(&files)).map(|found| found.len()), Some(3));
+    assert_eq!(cycle(&edges(&files[..3])), None);
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn every_kernel_is_found_by_its_stem() {
     }
 }
 
-/// The check can fail: an import upwards is seen, whether it names a module or an item of the crate.
+/// Negative control: an upward import is found, whether it names a module or an item of the crate.
 #[test]
 fn an_upward_import_is_found() {
     let text = "use crate::{io, nn::{Gru, Lstm}};\nlet x = crate::train::fit(crate::Device::cpu());";

@@ -1,4 +1,4 @@
-//! The minimal GRU over long sequences, for which a GPU splits the scan into chunks.
+//! The minimal GRU over long sequences, whose scan a GPU splits into chunks.
 
 #[cfg(wgru_jspi)]
 #[macro_use]

@@ -1,5 +1,5 @@
 //! Values at padded steps must not matter: neither NaN nor an infinity there may reach an output, the gradient of a
-//! weight, or the gradient of another step. PyTorch's packed sequences do not contain such steps at all.
+//! weight, or the gradient of another step. PyTorch's packed sequences do not contain padded steps at all.
 
 #[cfg(wgru_jspi)]
 #[macro_use]

@@ -163,7 +163,7 @@ fn long_sequences_on_the_whole_plan_match_the_twins() {
 #[test]
 fn a_forward_pass_submits_nothing() {
     let device = noop();
-    assert!(dispatches(&device, Cell::Gru, 500, false, Plan::Chain) >= 500, "something submitted on its own");
+    assert!(dispatches(&device, Cell::Gru, 500, false, Plan::Chain) >= 500, "the forward pass submitted work");
 }
 
 /// Prints the cost per step of recording, encoding and submitting; the goal is 0.5 µs. To see it, run
@@ -204,7 +204,7 @@ fn large_work_is_submitted_in_parts() {
             device.pending()
         })
         .collect();
-    assert_eq!(pending[14], 15, "fifteen products wait");
+    assert_eq!(pending[14], 15, "fifteen products are pending");
     let most = *pending.iter().max().expect("forty");
     assert!((15..=17).contains(&most), "{most} products in one submission");
     assert!(pending[39] < 10, "submitted twice by then: {pending:?}");
@@ -230,9 +230,9 @@ fn steady_training_allocates_no_buffers() {
         };
         (0..3).for_each(|i| _ = step(i));
         let made = device.buffers_made();
-        assert!(made > 10, "{made} buffers are counted");
+        assert!(made > 10, "only {made} buffers were counted");
         (3..50).for_each(|i| _ = step(i));
-        assert_eq!(device.buffers_made(), made, "buffers made by 47 more steps");
+        assert_eq!(device.buffers_made(), made, "47 more steps allocated buffers");
     }
 }
 
@@ -244,7 +244,9 @@ fn timestamps_name_every_dispatch() {
     let options = GpuOptions { timestamps: true, ..GpuOptions::default() };
     let device = match pollster::block_on(Device::gpu_with(options)) {
         Ok(device) => device,
-        Err(wgru::Error::Value { arg: "timestamps", .. }) => return eprintln!("SKIPPED: the adapter measures nothing"),
+        Err(wgru::Error::Value { arg: "timestamps", .. }) => {
+            return eprintln!("SKIPPED: the adapter has no timestamps");
+        }
         Err(error) => panic!("{error}"),
     };
     let x = Tensor::from_slice(&device, &common::fill(1, 12, 1.0), &[3, 4]).expect("x");
@@ -280,12 +282,12 @@ fn a_pipeline_cache_does_not_change_results() {
         (out, device.info().adapter.as_ref().is_some_and(|a| a.features.iter().any(|f| f == "PIPELINE_CACHE")))
     };
     let (want, has_cache) = run();
-    assert_eq!(path.exists(), has_cache, "written where the adapter can");
+    assert_eq!(path.exists(), has_cache, "written if the adapter supports it");
     assert_eq!(run().0, want, "read");
     std::fs::write(&path, b"not a cache").expect("damaged");
     assert_eq!(run().0, want, "damaged");
     if has_cache {
         assert_ne!(std::fs::read(&path).expect("written"), b"not a cache", "replaced");
     }
-    assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "no part is left");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "no temporary file is left");
 }

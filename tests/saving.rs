@@ -98,7 +98,7 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new_one() {
         left += leftovers;
     }
     println!("of 200 kills {left} left a temporary file, {moved} a newer file");
-    assert!(left > 0 && moved > 0, "no kill hit a save, or each hit the first: the test checks nothing");
+    assert!(left > 0 && moved > 0, "no kill hit a save, or every kill hit the first: the test has no effect");
     file_of(1).save(&path).expect("saved");
     assert_eq!(names(folder.path()), ["model.safetensors"]);
 }
@@ -117,7 +117,7 @@ fn temporary_files_of_other_savers_are_kept() {
     fs::create_dir(at(".wgru-aaaaaaaaaaaaaaaa.tmp")).expect("a folder");
     symlink(at(".model.1.tmp"), at(".wgru-bbbbbbbbbbbbbbbb.tmp")).expect("a link");
     let lock = File::open(&live).expect("opened");
-    lock.lock().expect("locked, as by a save that goes on");
+    lock.lock().expect("locked, as by a save in progress");
     write_atomically(&at("new"), b"new").expect("saved");
     assert!(live.exists() && !dead.exists(), "{:?}", names(folder.path()));
     assert_eq!(names(folder.path()).len(), others.len() + 4, "{:?}", names(folder.path()));

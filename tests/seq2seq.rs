@@ -176,14 +176,14 @@ fn scheduled_sampling_feeds_predictions(device: &Device) {
         let best = |row: &[f32]| (0..6).fold(0, |best, i| if row[i] > row[best] { i } else { best }) as u32;
         let predicted: Vec<Vec<u32>> =
             (0..2).map(|b| (0..3).map(|t| best(&free[(t * 2 + b) * 6..][..6])).collect()).collect();
-        assert_ne!(predicted, targets, "the case tells them apart");
+        assert_ne!(predicted, targets, "the predictions differ from the targets");
         let forced = run(&predicted, Forcing::default(), 1);
         let want: Vec<f64> = forced.iter().map(|&v| v as f64).collect();
         assert_close(&format!("{context:?}"), &free, &want, ORDER);
 
         let drawn = |ratio, seed| run(&targets, Forcing { ratio, drawn: true }, seed);
         assert_eq!(drawn(0.5, 1), drawn(0.5, 1), "{context:?}: same seed, same bits");
-        assert!((2..10).any(|seed| drawn(0.5, seed) != drawn(0.5, 1)), "{context:?}: other seeds draw others");
+        assert!((2..10).any(|seed| drawn(0.5, seed) != drawn(0.5, 1)), "{context:?}: another seed draws other tokens");
         // The first step always gets the start token.
         assert_eq!(drawn(0.0, 3)[..12], drawn(0.9, 4)[..12]);
     }

@@ -31,11 +31,11 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
-        // SAFETY: as the caller's.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: as the caller's.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.dealloc(at, layout) }
     }
 }
@@ -158,15 +158,15 @@ fn goes_on(mut stream: Stream) {
     };
     let all = run(&mut stream, &frames);
     stream.reset();
-    assert_eq!(run(&mut stream, &frames), all, "reset begins again");
+    assert_eq!(run(&mut stream, &frames), all, "a reset stream starts over");
     stream.reset();
     let first = run(&mut stream, &frames[..5]);
     let (snapshot, mut fork) = (stream.state().to_vec(), stream.clone());
     let rest = run(&mut stream, &frames[5..]);
     assert_eq!([&first[..], &rest].concat(), all);
-    assert_eq!(run(&mut fork, &frames[5..]), rest, "a fork goes on alike");
+    assert_eq!(run(&mut fork, &frames[5..]), rest, "a fork continues with the same results");
     stream.set_state(&snapshot).expect("state");
-    assert_eq!(run(&mut stream, &frames[5..]), rest, "a snapshot goes on alike");
+    assert_eq!(run(&mut stream, &frames[5..]), rest, "a snapshot continues with the same results");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use wgru::{Device, Error, Result, Rng, Tensor};
 
 /// A few roundings of values near 1.
 const FORWARD: f64 = 4e-7;
-/// Sums of up to a few dozen products; the differences in f64 are exact to 1e-9.
+/// Sums of up to a few dozen products; the differences in f64 are accurate to 1e-9.
 const GRADIENT: f64 = 1e-6;
 
 on_every_backend![
@@ -114,7 +114,7 @@ fn operators_match_f64(device: &Device) {
     let x = tensor(device, &(vec![5.0, 7.0, 11.0], vec![3]));
     let quotients = read(&x / 49.0);
     assert_close("by 49", &quotients, &[5.0 / 49.0, 7.0 / 49.0, 11.0 / 49.0], 1.3e-7);
-    // WGSL allows a division to be off by a few units in the last place.
+    // WGSL allows an error of a few ulp in a division.
     if !device.is_gpu() {
         assert_eq!(quotients, [5.0f32 / 49.0, 7.0 / 49.0, 11.0 / 49.0]);
     }
@@ -361,7 +361,7 @@ fn extremes_of_long_axes_are_exact(device: &Device) {
     for extents @ [outer, axis, inner] in
         [[1, 128, 1], [1, 129, 1], [3, 130, 2], [2, 4097, 3], [1, 8193, 1], [1, 70_000, 1]]
     {
-        // Few different values: many are equal.
+        // Few different values, so that many are equal.
         let values: Vec<f32> = (0..outer * axis * inner).map(|i| (mix(i as u32) % 50) as f32 - 25.0).collect();
         let x = Tensor::from_slice(device, &values, &extents).expect("x");
         let want = greatest(&wide(&values), extents);
@@ -479,7 +479,7 @@ fn dropout_draws_one_mask_on_every_device(device: &Device) {
     let zeros = mask.iter().filter(|&&v| v == 0.0).count();
     assert!((240..360).contains(&zeros), "{zeros} of 1200 elements are 0");
     assert!(mask.iter().all(|&v| v == 0.0 || v == 1.0 / 0.75));
-    assert_ne!(mask, read(x.dropout(0.25, &mut rng)), "the generator moves on");
+    assert_ne!(mask, read(x.dropout(0.25, &mut rng)), "every call draws a new mask");
     y.sum().and_then(|y| y.backward()).expect("backward");
     assert_eq!(x.grad().expect("gradient").to_vec().expect("read"), mask);
 

@@ -1,4 +1,4 @@
-//! Training that fails reports it and loses nothing; tied weights are one parameter.
+//! A failed training returns an error and loses nothing; tied weights are one parameter.
 
 // This also provides `block_on`.
 #[cfg(wgru_jspi)]
@@ -126,7 +126,7 @@ fn tied_weights_are_counted_once_and_saved_under_both_names() {
     let before = values(&copy);
     let text = load_parameters(&copy, &untied).expect_err("refused").to_string();
     assert!(text.contains("decoder") && text.contains("encoder") && text.contains("ties"), "{text}");
-    assert_eq!(values(&copy), before, "nothing is loaded then");
+    assert_eq!(values(&copy), before, "a refused file changes nothing");
 }
 
 #[test]

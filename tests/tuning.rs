@@ -1,4 +1,4 @@
-//! Choices measured on an adapter: as text, as a file, and in force on a device.
+//! Choices measured on an adapter: as text, as a file, and applied to a device.
 
 mod common;
 
@@ -77,7 +77,7 @@ fn tunings_are_files() {
     let tuning = Tuning::from_json(TEXT).expect("read");
     tuning.save(&path).expect("written");
     assert_eq!(Tuning::load(&path).expect("read"), tuning);
-    assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "nothing beside it");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "no temporary file is left");
     assert!(matches!(tuning.save(folder.path().join("no/such/folder.json")), Err(Error::Io { .. })));
     std::fs::write(&path, vec![b' '; (1 << 20) + 1]).expect("written");
     assert!(matches!(Tuning::load(&path), Err(Error::Format { .. })));
@@ -138,7 +138,7 @@ mod on_a_gpu {
         let text = tuning.to_json();
         println!("{text}");
         for part in ["gru 128 16 any", "product 64 256 8 ", "product 256 8 64 mixed split"] {
-            assert!(text.contains(part), "{part} was not asked: {text}");
+            assert!(text.contains(part), "{part} was not measured: {text}");
         }
         let after = train(&gru, &device).expect("trained");
         assert_close("tuned", &after, &wide(&before), ORDER);
@@ -181,7 +181,7 @@ mod on_a_gpu {
                 count
             })
             .collect();
-        assert_eq!(counts[1], counts[0] + STEPS - 1, "a dispatch a step");
+        assert_eq!(counts[1], counts[0] + STEPS - 1, "one dispatch per step");
         assert!(counts[2] > counts[1]);
         assert!(counts.contains(&by_rule));
         // Choices that a product cannot use, or that are always invalid, fall back to the rules.

@@ -179,7 +179,7 @@ fn correct_imports_pass_and_mistakes_are_named(device: &Device) {
     let one_way = written(RecurrentConfig { reverse: true, ..RecurrentConfig::gru(3, H) }, 6, 3);
     let mut forwards = one_way.clone();
     forwards.metadata.remove("gru.reverse");
-    refused("the wrong way round", &forwards, &["layer 0, forward direction, step 0, gate reset"]);
+    refused("wrong direction", &forwards, &["layer 0, forward direction, step 0, gate reset"]);
 }
 
 #[test]

@@ -48,10 +48,10 @@ fn cpu_results_do_not_depend_on_concurrent_layers() {
             let alone = device.memory_use().peak;
             for threads in [2, 3] {
                 let device = cpu(threads);
-                let got = outputs(&device, cell, size).expect("one behind the other");
-                assert!(got == want, "{cell} {size:?} by {threads} threads");
+                let got = outputs(&device, cell, size).expect("as a wavefront");
+                assert!(got == want, "{cell} {size:?}, {threads} threads");
                 // Concurrent layers hold their projections at the same time.
-                assert!(device.memory_use().peak > alone, "{cell} {size:?}: one after the other");
+                assert!(device.memory_use().peak > alone, "{cell} {size:?}: ran one after the other");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The gates that a run shows: those of the equations, at every step that counts, whatever plan ran it.
+//! The gates that a run returns match the equations at every valid step, with every plan.
 
 use wgru::nn::{Mode, Module, RecurrentConfig, RunOptions};
 use wgru::{Cell, Device, Rng, Tensor};

@@ -157,7 +157,7 @@ fn backward_refuses_tensors_without_a_tape() -> Result<()> {
     let x = leaf(&device, &[1.0, 2.0]);
     assert!(matches!(x.square()?.backward(), Err(Error::Shape { .. })), "two elements");
     let wrong = Tensor::full(&device, 1.0, &[3])?;
-    assert!(matches!(x.square()?.backward_with(&wrong), Err(Error::Shape { .. })), "three for two");
+    assert!(matches!(x.square()?.backward_with(&wrong), Err(Error::Shape { .. })), "three values for a tensor of two");
     let gru = RecurrentConfig::gru(2, 3).build(&device, &mut Rng::new(1))?;
     let y = gru.forward(&Tensor::full(&device, 1.0, &[1, 1, 2])?)?.sum()?;
     assert!(matches!(y.backward(), Err(Error::Value { .. })), "inference records no tape");

@@ -1,4 +1,4 @@
-//! Files that hold something twice, or that lost a part.
+//! Files with duplicate entries, or with missing parts.
 
 use super::zip::{stored, zip};
 use super::{ARRAYS, COMPRESSED, KERAS, LEGACY, STATE, header, npy, read, refused, tensor, torch};
@@ -17,7 +17,7 @@ fn duplicate_entries_are_refused() {
         format!(r#"{{"__metadata__":{{"k":"1","k":"2"}},"a":{},"b":{}}}"#, entry(0), entry(1)),
         format!(r#"{{"__metadata__":{{}},"a":{},"b":{},"__metadata__":{{"k":"1"}}}}"#, entry(0), entry(1)),
     ] {
-        // No data where both tensors would share the same byte.
+        // Empty, so that the two tensors do not share bytes.
         let data = if json.contains("[1,2]") || json.contains("[0,2]") { 2 } else { 1 };
         let error = read(&json, &file(&json, data)).expect_err(&json).to_string();
         assert!(error.contains("twice") || error.contains("one by one"), "{json}: {error}");
@@ -70,7 +70,7 @@ fn archives_that_lost_members_are_refused() {
     let array = |k: u8| npy(&header("<f4", "(2,)"), &[k; 8]);
     let two = zip(&[stored("a.npy", &array(1)), stored("b.npy", &array(2))]);
     for bytes in [&two[..], ARRAYS, COMPRESSED, STATE, KERAS] {
-        assert!(read("whole", bytes).is_ok(), "the file itself is good");
+        assert!(read("whole", bytes).is_ok(), "the unmodified file is valid");
         let end = bytes.windows(4).rposition(|w| w == b"PK\x05\x06").expect("an end");
         let changed = |change: &dyn Fn(&mut [u8])| {
             let mut bytes = bytes.to_vec();

@@ -441,7 +441,7 @@ impl Case {
 fn assert_written(what: &str, got: &[f32], want: &[f64]) {
     assert_eq!(got.len(), want.len(), "{what}: length");
     let touched = got.iter().zip(want).find(|(g, w)| w.is_nan() && !g.is_nan());
-    assert!(touched.is_none(), "{what}: written where nothing belongs: {touched:?}");
+    assert!(touched.is_none(), "{what}: wrote elements that must stay untouched: {touched:?}");
     let known = got.iter().zip(want).filter(|(_, w)| w.is_finite());
     let (got, want): (Vec<f32>, Vec<f64>) = known.map(|(&g, &w)| (g, w)).unzip();
     assert_close(what, &got, &want, CELL);

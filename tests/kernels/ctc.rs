@@ -134,7 +134,7 @@ fn ctc_beta_matches_f64(device: &Device) {
         case.each(|b, q| {
             for (got, want) in case.rows(&occupancy, b).iter().zip(q.posterior()) {
                 let (total, sum) = (got.iter().sum::<f32>(), want.iter().sum::<f64>());
-                assert!((sum - 1.0).abs() <= 1e-12, "the reference adds up to {sum}");
+                assert!((sum - 1.0).abs() <= 1e-12, "the reference sums to {sum}");
                 let got: Vec<f32> = got.iter().map(|v| v / total).collect();
                 assert_close(&format!("occupancy of {:?}", case.p), &got, &want, SHARE);
             }

@@ -132,7 +132,7 @@ fn gru_step_writes_its_step_only(device: &Device) {
             assert!(got.iter().zip(want_nan).all(|(v, &nan)| v.is_nan() == nan), "{case:?}");
         }
         let kept: Vec<usize> = (0..start.len()).filter(|&i| !start[i].is_nan()).collect();
-        assert!(kept.iter().all(|&i| state[i] == start[i]), "the first state stays");
+        assert!(kept.iter().all(|&i| state[i] == start[i]), "the first state is unchanged");
     }
 }
 

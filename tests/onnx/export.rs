@@ -203,7 +203,7 @@ fn duplicate_names_are_refused() {
     let device = Device::cpu();
     let twice = |model: &Sequential, input: &str| {
         let input = Input::new(input, vec![Extent::Free, Extent::Fixed(4)]);
-        let error = onnx::export(model, &input).expect_err("a name twice").to_string();
+        let error = onnx::export(model, &input).expect_err("a duplicate name").to_string();
         assert!(error.contains("twice"), "{error}");
     };
     twice(&Sequential::new().push("a", Relu).push("a", Relu), "x");

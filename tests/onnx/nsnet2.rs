@@ -129,7 +129,7 @@ impl Net {
         }
         assert_eq!(count, self.want.len(), "{what}");
         let mean = sum / count as f64;
-        println!("nsnet2, {what}: gains off by {mean:.1e} in the mean, {worst:.1e} at worst");
+        println!("nsnet2, {what}: mean error of the gains {mean:.1e}, worst {worst:.1e}");
         assert!(worst <= most && mean <= most_mean, "{what}: {mean:e} {worst:e}");
     }
 }
