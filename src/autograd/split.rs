@@ -18,7 +18,7 @@ impl Tensor {
         };
         let total = sizes.iter().try_fold(0usize, |sum, &size| sum.checked_add(size));
         if total != Some(extent) || sizes.contains(&0) {
-            let expected = format!("extents from 1 on that add up to {extent}");
+            let expected = format!("extents of at least 1 that add up to {extent}");
             return Err(Error::value("split", "sizes", expected, format!("{sizes:?}")));
         }
         let mut start = 0;

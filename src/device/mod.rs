@@ -73,7 +73,7 @@ impl PartialEq for Device {
 impl Device {
     /// Returns the CPU with default options. It is always available.
     pub fn cpu() -> Self {
-        Self::from_cpu(Cpu::best(), "asked for".into())
+        Self::from_cpu(Cpu::best(), "requested".into())
     }
 
     /// Returns the CPU with the given options.
@@ -81,7 +81,7 @@ impl Device {
     /// # Errors
     /// [`Error::Value`] for a number of threads out of range, or an instruction set that the processor lacks.
     pub fn cpu_with(options: CpuOptions) -> Result<Self> {
-        Ok(Self::from_cpu(Cpu::new(options)?, "asked for".into()))
+        Ok(Self::from_cpu(Cpu::new(options)?, "requested".into()))
     }
 
     fn from_cpu(engine: Cpu, reason: String) -> Self {
@@ -117,7 +117,7 @@ impl Device {
     /// As [`Device::gpu`]; [`Error::Value`] for timestamps on an adapter that does not support them.
     #[cfg(feature = "gpu")]
     pub async fn gpu_with(options: GpuOptions) -> Result<Self> {
-        let device = Self::from_gpu(Gpu::new(&options).await?, "asked for".into());
+        let device = Self::from_gpu(Gpu::new(&options).await?, "requested".into());
         if let Some(tuning) = &options.tuning {
             device.set_tuning(tuning);
         }
@@ -158,7 +158,7 @@ impl Device {
             let forced = !matches!(&*backend.to_ascii_lowercase(), "" | "auto")
                 || gpu::setting("WGRU_ADAPTER").is_some_and(|v| !v.is_empty());
             match Gpu::new(&GpuOptions::default()).await {
-                Ok(gpu) if forced => Ok(Self::from_gpu(gpu, "the environment asks for it".into())),
+                Ok(gpu) if forced => Ok(Self::from_gpu(gpu, "requested by the environment variables".into())),
                 Ok(gpu) if gpu.report().software => {
                     because(&format!("the only adapter, {}, computes on the CPU too, and slower", gpu.report().name))
                 }

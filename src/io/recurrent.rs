@@ -92,7 +92,7 @@ fn read_fields(c: &mut RecurrentConfig, file: &TensorFile) -> Result<()> {
         let Some((prefix, rest)) = key.split_once('.').filter(|(prefix, _)| KINDS.contains(prefix)) else { continue };
         let bad = |why: String| Error::format(format!("{}: metadata {key:?}", file.source()), why);
         if prefix != c.cell.layer() {
-            return Err(bad(format!("belongs to another kind of layer than {}", c.cell.layer())));
+            return Err(bad(format!("belongs to a different kind of layer than {}", c.cell.layer())));
         }
         match set(c, rest, text) {
             Some(true) => {}

@@ -284,11 +284,11 @@ fn check_parameters(parameters: &[(String, Tensor)]) -> Result<()> {
         tensor.check_dtype("Optimizer", "parameters", "f32")?;
         if tensor.is_tracked() && !tensor.is_leaf() {
             let got = format!("{name:?}, the result of an operation");
-            return Err(Error::value("Optimizer", "parameters", "leaves, as requires_grad() makes them", got));
+            return Err(Error::value("Optimizer", "parameters", "leaf tensors, as from requires_grad()", got));
         }
         if *storages.entry(name).or_insert(tensor.storage_id()) != tensor.storage_id() {
             let got = format!("{name:?} for two parameters");
-            return Err(Error::value("Optimizer", "parameters", "a name of its own for each parameter", got));
+            return Err(Error::value("Optimizer", "parameters", "a distinct name for each parameter", got));
         }
     }
     Ok(())

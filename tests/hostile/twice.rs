@@ -20,7 +20,7 @@ fn duplicate_entries_are_refused() {
         // Empty, so that the two tensors do not share bytes.
         let data = if json.contains("[1,2]") || json.contains("[0,2]") { 2 } else { 1 };
         let error = read(&json, &file(&json, data)).expect_err(&json).to_string();
-        assert!(error.contains("twice") || error.contains("one by one"), "{json}: {error}");
+        assert!(error.contains("twice") || error.contains("exactly once"), "{json}: {error}");
     }
     refused(
         "header of an array",
@@ -61,7 +61,7 @@ fn duplicate_entries_are_refused() {
     let other = [&other[..at], b"LongStorage", &other[at + 12..]].concat();
     let program = [b"\x80\x02", &dict(&[(&a, &tensor(1)), (&b, &other)])[..], b"."].concat();
     refused("two types", &torch(&program), "two types");
-    refused("behind the storages", &[LEGACY, &[0]].concat(), "behind");
+    refused("after the storages", &[LEGACY, &[0]].concat(), "after its storages");
 }
 
 #[test]

@@ -129,8 +129,8 @@ fn inconsistent_onnx_tensors_are_refused() {
     refused("negative", &with(floats("a", &[-1], &[0.0])), &["\"a\"", "negative"]);
     refused("empty", &with(floats("a", &[0], &[])), &["\"a\"", "empty"]);
     refused("many axes", &with(floats("a", &[1; 9], &[0.0])), &["\"a\"", "9 axes"]);
-    refused("external", &with(floats("a", &[1], &[0.0]).int(14, 1)), &["\"a\"", "file of its own"]);
-    refused("external place", &with(floats("a", &[1], &[0.0]).raw(13, "x")), &["\"a\"", "file of its own"]);
+    refused("external", &with(floats("a", &[1], &[0.0]).int(14, 1)), &["\"a\"", "separate file"]);
+    refused("external place", &with(floats("a", &[1], &[0.0]).raw(13, "x")), &["\"a\"", "separate file"]);
     refused("text", &with(Bytes::default().int(1, 1).int(2, 8).raw(6, "hello").raw(8, "a")), &["\"a\"", "string"]);
     refused("part", &with(Bytes::default().int(1, 1).int(2, 1).raw(8, "a").raw(9, [0; 3])), &["\"a\"", "part"]);
     let nameless = Bytes::default().int(2, 1);

@@ -39,7 +39,7 @@ export async function optionsOfTrainAreRefusedByName() {
   await each([null, 5, [], new Float32Array(2)], 'validation', train);
   for (const options of OPTIONS) await refused('value', 'options', () => network.train(examples(), options), options);
   const { message } = await rejects('value', train({ learningRate: 0.1 }));
-  assert(/no learningRate, but .*\brate\b/.test(message), `a misspelt option, with those that exist: ${message}`);
+  assert(/no learningRate; .*\brate\b/.test(message), `a misspelt option, with those that exist: ${message}`);
   assert(await train({ rate: undefined, patience: undefined, signal: undefined }), 'undefined is not given');
   device.free();
 }

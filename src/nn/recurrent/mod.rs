@@ -185,7 +185,7 @@ impl Recurrent {
             }
         };
         if c.options.recompute && options.reset_to_h0 {
-            return Err(Error::value(c.op(), "reset_to_h0", "false where the gates are computed again", true));
+            return Err(Error::value(c.op(), "reset_to_h0", "false with `recompute`", true));
         }
         let marks = self.marks(&options, steps, batch)?;
         let mut first = self.first(&options, batch, mode)?;

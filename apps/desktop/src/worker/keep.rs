@@ -58,7 +58,7 @@ impl Run {
             Ok(Some(found)) if self.start.hidden_is_asked_for && found.hidden != self.start.hidden => {
                 let (had, wants) = (found.hidden, self.start.hidden);
                 let text =
-                    format!("The saved model has {had} units, but {wants} were requested: training starts anew.");
+                    format!("The saved model has {had} units, but {wants} were requested: training starts over.");
                 self.shared.tell(EventKind::Note, text);
             }
             Ok(Some(found)) => {

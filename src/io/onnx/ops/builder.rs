@@ -43,7 +43,7 @@ impl<'a> Builder<'a> {
         }
         let out = Self { node, opset, device, host, absorbed: Vec::new(), links, constants, meter, attributes };
         match twice {
-            Some(name) => Err(out.refuse(format!("attribute {name:?} stands twice"))),
+            Some(name) => Err(out.refuse(format!("attribute {name:?} appears twice"))),
             None => Ok(out),
         }
     }
@@ -102,7 +102,7 @@ impl<'a> Builder<'a> {
         match self.value(name) {
             None => Ok(None),
             Some(AttributeValue::Text(text)) => Ok(Some(self.short(name, text)?)),
-            Some(_) => Err(self.wrong(name, "a text")),
+            Some(_) => Err(self.wrong(name, "a string")),
         }
     }
 
@@ -112,7 +112,7 @@ impl<'a> Builder<'a> {
             Some(AttributeValue::Texts(list)) => {
                 list.into_iter().map(|text| self.short(name, text)).collect::<Result<_>>().map(Some)
             }
-            Some(_) => Err(self.wrong(name, "a list of texts")),
+            Some(_) => Err(self.wrong(name, "a list of strings")),
         }
     }
 
@@ -121,7 +121,7 @@ impl<'a> Builder<'a> {
         const LONGEST: usize = 256;
         match text {
             text if text.len() <= LONGEST => Ok(String::from_utf8_lossy(text).into_owned()),
-            _ => Err(self.refuse(format!("attribute {name:?}, a text of {} bytes", text.len()))),
+            _ => Err(self.refuse(format!("attribute {name:?}, a string of {} bytes", text.len()))),
         }
     }
 
