@@ -15,7 +15,7 @@ use wgru::{Error, Result, Rng};
 /// A model whose next token depends on all tokens before it: the state of a row is a hash of its prefix.
 struct Model {
     vocabulary: usize,
-    /// How much the probabilities differ.
+    /// Spread of the logits.
     contrast: f32,
     /// Expected number of tokens, out of 8, that cannot follow.
     impossible: u32,

@@ -1,5 +1,5 @@
 //! Memory use of training: recomputing gates in backward gives the same gradients with less memory, and gradients that
-//! nobody requested are not computed.
+//! were not requested are not computed.
 
 #[cfg(wgru_jspi)]
 #[macro_use]

@@ -284,7 +284,7 @@ fn a_disk_that_is_full_keeps_the_old_file() {
     let path = folder.path().join("model.safetensors");
     file_of(1).save(&path).expect("saved");
     let before = fs::read(&path).expect("read");
-    // A limit on the file size stands in for a full disk.
+    // A limit on the file size simulates a full disk.
     let program = this("refused", &path);
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\""]).arg(program.get_program());

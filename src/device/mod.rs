@@ -35,7 +35,7 @@ pub struct Device(Arc<Inner>);
 struct Inner {
     engine: Engine,
     info: DeviceInfo,
-    /// Serial number in this process. Tells devices of the same name apart in messages.
+    /// Serial number in this process. Distinguishes devices of the same name in messages.
     number: usize,
     /// Current bytes of tensors.
     live: AtomicUsize,
@@ -139,14 +139,14 @@ impl Device {
         Self(Arc::new(Inner::new(Engine::Gpu(Box::new(gpu)), info)))
     }
 
-    /// Opens a hardware GPU if there is one, else the CPU. [`Device::info`] tells why.
+    /// Opens a hardware GPU if there is one, else the CPU. [`Device::info`] has the reason.
     ///
     /// `WGRU_BACKEND=cpu` forces the CPU. Other values of `WGRU_BACKEND` (except `auto`), and any of `WGRU_ADAPTER`,
     /// force a GPU, even a software adapter.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`], only if the environment asks for an adapter that does not exist; other errors if the
-    /// adapter fails to open.
+    /// [`Error::NoAdapter`], only if the environment variables select an adapter that does not exist; other errors if
+    /// the adapter fails to open.
     pub async fn auto() -> Result<Self> {
         #[cfg(feature = "gpu")]
         {
@@ -221,7 +221,7 @@ impl Device {
         self.0.live.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Returns the measured choices in force. Those of the built-in rules are not included.
+    /// Returns the measured choices that are in use. Choices of the built-in rules are not included.
     pub fn tuning(&self) -> Tuning {
         Tuning::of(self.adapter_key(), self.tuned().choices.clone())
     }
@@ -269,8 +269,8 @@ impl Device {
 
     /// Drops recorded work that is not submitted yet. The tensors that it would have written become undefined,
     /// including the parameters of an unfinished update: reading them returns [`Error::Stopped`] until
-    /// [`assign`](crate::Tensor::assign) writes them. To discard a single result, drop its tensor instead: work whose results
-    /// are dropped before it is submitted does not run.
+    /// [`assign`](crate::Tensor::assign) writes them. To discard a single result, drop its tensor instead: work whose
+    /// results are dropped before it is submitted does not run.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn cancel(&self) {
         #[cfg(feature = "gpu")]

@@ -80,7 +80,7 @@ pub fn whole_numbers(value: &str, most: usize) -> Option<Vec<usize>> {
 /// Parses an object whose values are all strings.
 ///
 /// # Errors
-/// A phrase that follows "is" or "holds", for a value that is not a string, or a duplicate key.
+/// A phrase that follows "holds", for a value that is not a string, or a duplicate key.
 pub fn texts(object: &str) -> Result<BTreeMap<String, String>, String> {
     let mut texts = BTreeMap::new();
     for entry in entries(object) {

@@ -8,7 +8,7 @@ use crate::fault::{Fault, Result};
 /// Options, which are taken out one by one.
 pub struct Options {
     given: Vec<(String, JsValue)>,
-    /// Names asked for so far.
+    /// Names requested so far.
     known: Vec<&'static str>,
 }
 

@@ -1,4 +1,4 @@
-//! Restarts the program with the same options, after a loss that no window survives.
+//! Restarts the program with the same options, after a device loss that a window cannot recover from.
 
 use std::ffi::OsString;
 use std::process::Command;

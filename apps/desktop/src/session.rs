@@ -1,5 +1,5 @@
-//! The session: opens windows one after another, and holds the state that outlives them: the training thread, the
-//! sensor, the measurements.
+//! The session: opens windows one after another, and owns the state that outlives them: the training thread, the
+//! sensor, and the measurements.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
@@ -85,7 +85,7 @@ impl Session {
         };
         settings.theme = options.theme.unwrap_or(settings.theme);
         settings.place = options.device.unwrap_or(settings.place);
-        let weather = Arc::new(Weather::read().map_err(|error| format!("the table of the weather: {error}"))?);
+        let weather = Arc::new(Weather::read().map_err(|error| format!("the weather table cannot be read: {error}"))?);
         let wake = Wake::default();
         let worker = Worker::start(Start {
             state: folder.clone(),
@@ -97,7 +97,7 @@ impl Session {
             train: options.train,
             wake: wake.clone(),
         });
-        let worker = worker.map_err(|error| format!("the training thread: {error}"))?;
+        let worker = worker.map_err(|error| format!("the training thread cannot be started: {error}"))?;
         if let Some(mistake) = mistake {
             worker
                 .shared

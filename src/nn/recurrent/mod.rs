@@ -125,7 +125,7 @@ impl Recurrent {
         })
     }
 
-    /// Converts the layer to one for inference on a GPU that stores the recurrent matrices in fewer bits.
+    /// Converts the layer to one for inference on a GPU that stores the recurrent matrices in low precision.
     ///
     /// All computation is in f32, and states are not rounded. The parameters stay f32, and are packed again after they
     /// change. Training and gradients return an error. [`Precision::Int8`] has one scale per row of a gate. A row with

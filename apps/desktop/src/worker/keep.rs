@@ -36,7 +36,7 @@ impl Run {
         self.snapshot = kept.or(self.snapshot.take());
     }
 
-    /// Draws the pictures from the last snapshot. A lost window is no reason to stop training.
+    /// Draws the pictures from the last snapshot. Training continues if the window is lost.
     pub(super) fn show(&mut self) {
         let Some(snapshot) = &self.snapshot else { return };
         if let Err(error) = hand_out(snapshot, &self.shared) {

@@ -59,7 +59,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Obeys one command, or trains one epoch if there is none.
+    /// Handles one command, or trains one epoch if there is none.
     fn turn(&mut self) -> ControlFlow<()> {
         let command = match self.wanted && self.training.is_some() {
             true => match self.inbox.try_recv() {
@@ -153,7 +153,7 @@ impl Run {
     fn build(&mut self) -> Result<()> {
         let Some(window) = &self.window else { return Ok(()) };
         if let Some(why) = window.loss.reason() {
-            // A new window brings a new device.
+            // A new window has a new device.
             log::info!("waiting for a new window: {why}");
             self.shared.lock().status = Status::WaitingForWindow;
             return Ok(());
