@@ -255,7 +255,7 @@ impl Tuning {
     }
 }
 
-/// The choices in force on a device and, while it is tuned, the decisions requested.
+/// The choices in use on a device and, while it is tuned, the requested decisions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tuned {
     pub choices: Choices,

@@ -92,7 +92,7 @@ impl Session {
             weather: weather.clone(),
             place: settings.place,
             hidden: options.hidden.map_or(HIDDEN, usize::from),
-            hidden_is_asked_for: options.hidden.is_some(),
+            hidden_is_requested: options.hidden.is_some(),
             rate: RATE,
             train: options.train,
             wake: wake.clone(),
@@ -137,7 +137,7 @@ impl Session {
             let run = || eframe::run_native("wgru", options, create).map_err(|error| no_window(&error));
             let closed = match catch_unwind(AssertUnwindSafe(run)) {
                 Ok(closed) => closed,
-                Err(panic) if self.is_window_lost() => return self.start_anew(panic_text(&*panic)),
+                Err(panic) if self.is_window_lost() => return self.save_and_restart(panic_text(&*panic)),
                 Err(panic) => resume_unwind(panic),
             };
             let lost = std::mem::take(&mut self.reopen);
@@ -161,7 +161,7 @@ impl Session {
 
     /// Saves, and restarts the program: egui-wgpu 0.37 panics when its device is lost while it paints, and winit's
     /// event loop cannot be used again after that.
-    fn start_anew(mut self, why: &str) -> Result<(), String> {
+    fn save_and_restart(mut self, why: &str) -> Result<(), String> {
         log::error!("the device of the window was lost while it was painted: {why}");
         let train = self.worker.shared.lock().status != Status::Paused;
         self.save()?;
@@ -193,7 +193,7 @@ impl Session {
     ///
     /// Call this only at the beginning of a frame: egui-wgpu 0.37 panics when it paints on a lost device, so nothing
     /// may be drawn afterwards.
-    pub fn lose_device_if_asked(&mut self) -> bool {
+    pub fn lose_device_if_requested(&mut self) -> bool {
         let board = self.worker.shared.lock();
         let (fuse, place) = (board.fuse.clone(), board.place);
         drop(board);

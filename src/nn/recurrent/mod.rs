@@ -72,7 +72,7 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// As [`new`](Self::new), and those of `parameter`; [`Error::Shape`], [`Error::DType`] or [`Error::DeviceMix`] for
+    /// As [`new`](Self::new), and errors of `parameter`; [`Error::Shape`], [`Error::DType`] or [`Error::DeviceMix`] for
     /// a parameter of another shape, type or device.
     pub fn from_parameters(
         device: &Device,

@@ -55,7 +55,7 @@ impl Run {
     pub(super) fn load(&mut self) {
         match Snapshot::open(&self.start.state) {
             Ok(None) => {}
-            Ok(Some(found)) if self.start.hidden_is_asked_for && found.hidden != self.start.hidden => {
+            Ok(Some(found)) if self.start.hidden_is_requested && found.hidden != self.start.hidden => {
                 let (had, wants) = (found.hidden, self.start.hidden);
                 let text =
                     format!("The saved model has {had} units, but {wants} were requested: training starts over.");
