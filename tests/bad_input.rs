@@ -684,7 +684,7 @@ fn mismatched_files_name_the_tensor_and_change_nothing() {
     refused(io::load_parameters(&gru, &parse(&extra)), &["weight_ih_l2", "no such parameter"]);
     let mut lacking = TensorFile::default();
     lacking.insert("weight_ih_l0", &[15, 4], vec![0.0; 60]);
-    refused(io::load_parameters(&gru, &lacking), &["weight_hh_l0", "not there"]);
+    refused(io::load_parameters(&gru, &lacking), &["weight_hh_l0", "missing"]);
     let mut wrong = whole();
     wrong = {
         let mut file = TensorFile::default();

@@ -138,11 +138,11 @@ fn checkpoints_that_do_not_fit_are_refused_and_change_nothing() {
     save_checkpoint_blocking(&trainer, &model, &path).expect("saved");
     let file = TensorFile::open(&path).expect("opened");
 
-    let error = load_parameters(&model, &file).expect_err("a checkpoint is no model").to_string();
+    let error = load_parameters(&model, &file).expect_err("a checkpoint is not a model").to_string();
     assert!(error.contains("TensorFile::under(\"model\")"), "{error}");
     load_parameters(&model, &file.under("model")).expect("the model in it");
     let error = load_recurrent_blocking(&device, &file.under("optimizer")).map(drop).expect_err("no GRU").to_string();
-    assert!(error.contains("weight_hh_l0") && error.contains("there are"), "{error}");
+    assert!(error.contains("weight_hh_l0") && error.contains("the file has"), "{error}");
 
     let refused = |(mut trainer, model): (Trainer, Linear), file: &TensorFile, word: &str| {
         let before = model.parameters()[0].1.to_vec().expect("read");

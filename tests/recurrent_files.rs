@@ -121,7 +121,7 @@ fn unknown_options_are_refused_by_name() {
     refused("gru.activation.cell", "Tanh", ["gru.activation.cell", "unknown"]);
     refused("gru.zoneout_cell", "0.5", ["gru.zoneout_cell", "unknown"]);
     refused("gru.input_forget", "true", ["gru.input_forget", "unknown"]);
-    refused("lstm.input_forget", "true", ["lstm.input_forget", "another kind"]);
+    refused("lstm.input_forget", "true", ["lstm.input_forget", "different kind"]);
     refused("gru.reverse", "maybe", ["gru.reverse", "maybe"]);
     refused("gru.activation.reset", "Sine", ["gru.activation.reset", "Sine"]);
     refused("gru.clip", "-1", ["clip", "-1"]);

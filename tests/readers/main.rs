@@ -180,7 +180,7 @@ fn npz_files_keep_their_metadata() {
 }
 
 #[test]
-fn a_format_asked_for_by_name_is_not_guessed() {
+fn a_requested_format_is_not_guessed() {
     for (name, result) in [
         ("npz", TensorFile::from_npz("x", STATE)),
         ("npy", TensorFile::from_npy("x", STATE)),
