@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests the desktop application: its unit tests, then the application itself in a virtual X server on Mesa's software
-# adapter. Needs Rust and a C linker; installs the rest if it has the permission.
+# adapter. Needs Rust and a C linker; installs the rest if it has permission.
 #
 #   ./scripts/test-desktop.sh
 #   WGRU_SCREENSHOTS=FOLDER …   keeps the screenshots in FOLDER
@@ -77,7 +77,7 @@ run infers --no-train --device window --seconds 20 --infer-every 2
 run infers-in-training --train --seconds 25 --infer-every 2
 "$check" "$out/infers-in-training.json" "$shots/infers-in-training.png" --found --inferences 1 --updates 3
 
-# The device is lost in the middle of a frame: the program restarts, and ends when the new process has made its updates.
+# The device is lost in the middle of a frame. The program restarts, and exits after the updates of the new process.
 # Drivers may hang when a device is destroyed in use, so this is tried twice.
 RUST_BACKTRACE=0 run starts-again --train --device window --until-updates 8 --seconds 5 --lose-at 30 --while-painting ||
     RUST_BACKTRACE=0 run starts-again --train --device window --until-updates 8 --seconds 5 --lose-at 30 --while-painting

@@ -1,6 +1,6 @@
-//! The tape: the operations of [`ops`](crate::ops) as methods of [`Tensor`] that remember what backward needs.
+//! The tape: the operations of [`ops`](crate::ops) as methods of [`Tensor`] that record what backward needs.
 //!
-//! A result is tracked when an operand is. Nothing is recorded otherwise, so inference records no tape.
+//! A result is tracked if an operand is. Nothing else is recorded, so inference has no tape.
 
 mod arithmetic;
 #[cfg(feature = "autograd")]
@@ -43,7 +43,7 @@ fn record_as<const N: usize>(
     outputs: [Tensor; N],
     backward: impl FnOnce() -> Backward,
 ) -> [Tensor; N] {
-    // Without the feature no tape is ever made, and the linker drops everything that only backward needs.
+    // Without the feature, no tape exists, and the linker drops all code that only backward needs.
     if cfg!(not(feature = "autograd")) || !inputs.iter().any(|t| t.is_tracked()) {
         return outputs;
     }

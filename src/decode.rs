@@ -34,7 +34,7 @@ pub struct Frames<'a> {
     pub batch: usize,
     /// C, including the blank.
     pub classes: usize,
-    /// The class that stands for no label.
+    /// The class that means "no label".
     pub blank: u32,
     /// Valid steps of each sequence; all if `None`.
     pub lengths: Option<&'a [usize]>,

@@ -92,7 +92,7 @@ pub enum Error {
         op: &'static str,
     },
     /// A run of an ONNX model exceeds its limits for memory or work; wrapped in the [`Error::Node`] that needs it.
-    #[error("more {limit} than a run may take: {needed} of {allowed}; `OnnxModel::with_limits` raises the limit")]
+    #[error("the {limit} of a run exceeds its limit: {needed} of {allowed}; `OnnxModel::with_limits` raises it")]
     Budget {
         /// `memory`, in bytes, or `work`, in multiply-adds.
         limit: &'static str,

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shelf_gives_back_what_has_the_size_and_keeps_no_more_than_its_limit() {
+    fn free_lists_return_matching_sizes_and_stay_within_their_limit() {
         let mut free_list = FreeList::default();
         free_list.give(256, 'a');
         assert_eq!((free_list.take(512), free_list.take(256), free_list.take(256)), (None, Some('a'), None));

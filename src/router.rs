@@ -115,7 +115,7 @@ impl<M: Module> Router<M> {
         }
         let first = &entries[0];
         if let Some(other) = entries.iter().find(|other| !other.shapes().eq(first.shapes())) {
-            let got = format!("others on {} than on {}", other.name(), first.name());
+            let got = format!("different ones on {} and {}", other.name(), first.name());
             return Err(Error::value("Router", "build", "models with the same parameters", got));
         }
         let router = Self { entries, choices: Mutex::default(), equal: Mutex::default() };
@@ -181,7 +181,7 @@ impl<M: Module> Router<M> {
     /// # Errors
     /// [`Error::Value`] if there is no such device.
     pub fn pin(&self, shape: &[usize], index: usize) -> Result<()> {
-        let reason = format!("{}: asked for", self.entry("Router::pin", index)?.name());
+        let reason = format!("{}: pinned", self.entry("Router::pin", index)?.name());
         let choice = Choice { index, times: vec![None; self.entries.len()], reason };
         held(&self.choices).insert(shape.to_vec(), choice);
         Ok(())

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn shape_refuses_what_it_cannot_count() {
+    fn shapes_with_too_many_elements_are_refused() {
         for dims in [vec![1; 9], vec![3, 0], vec![usize::MAX, 2], vec![1 << 20, 1 << 12]] {
             assert!(Shape::new("test", &dims).is_err(), "{dims:?}");
         }

@@ -93,7 +93,7 @@ struct HeadScratch {
 /// Returns the values of a parameter, which must be on the CPU.
 fn values(op: &'static str, tensor: &Tensor) -> Result<Vec<f32>> {
     if tensor.device().is_gpu() {
-        let expected = "a model on the CPU (load it there: nothing is read back silently)".to_string();
+        let expected = "a model on the CPU; load it there, since nothing is read back implicitly".to_string();
         return Err(Error::DeviceMix { op, arg: "layer", expected, got: tensor.device().info().name.clone() });
     }
     tensor.to_vec()
@@ -135,11 +135,15 @@ fn check(c: &RecurrentConfig, options: StreamOptions) -> Result<Cell> {
     let seen =
         RecurrentOptions { input_dropout: 0.0, recurrent_dropout: 0.0, weight_dropout: 0.0, recompute: false, ..o };
     if seen != plain {
-        return Err(Error::value(op, "options", "neither clip nor zoneout", format!("{o:?}")));
+        let got = o.clip.map_or_else(
+            || format!("zoneout {} and zoneout_cell {}", o.zoneout, o.zoneout_cell),
+            |clip| format!("clip {clip}"),
+        );
+        return Err(Error::value(op, "options", "neither clip nor zoneout", got));
     }
     match c.activations[..] {
         [] => Ok(c.cell),
-        _ => Err(Error::value(op, "activations", "the usual ones of the cell", format!("{:?}", c.activations))),
+        _ => Err(Error::value(op, "activations", "the defaults of the cell", format!("{:?}", c.activations))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tensors: words on a device, with a shape, and a place on the tape.
+//! Tensors: a buffer on a device, with a shape and an autograd node.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,13 +15,13 @@ pub enum DType {
     F32,
     /// 32-bit unsigned indices.
     U32 {
-        /// An upper bound of the indices: checked against a table's rows without reading anything back.
+        /// An upper bound of the indices, to check them against the rows of a table without reading back.
         max: u32,
     },
 }
 
 impl DType {
-    /// The type of elements of both.
+    /// Returns the type for elements of both.
     pub(crate) fn joined(self, op: &'static str, arg: &'static str, other: Self) -> Result<Self> {
         match (self, other) {
             (DType::F32, DType::F32) => Ok(DType::F32),
@@ -63,7 +63,7 @@ struct Storage {
     device: Device,
     memory: Memory,
     bytes: usize,
-    /// Counts the writes, so that backward notices a saved tensor that was overwritten.
+    /// Counts the writes, so that backward can detect saved tensors that were overwritten.
     version: AtomicU64,
 }
 
@@ -73,15 +73,15 @@ impl Drop for Storage {
     }
 }
 
-/// Where a tensor's gradient goes.
+/// Destination of a tensor's gradient.
 #[derive(Clone)]
 #[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only back-propagation reads it"))]
 pub(crate) enum Tape {
-    /// Nowhere.
+    /// Not tracked.
     Off,
-    /// Into this slot, added up.
+    /// Accumulated in this slot.
     Leaf(Arc<Mutex<Option<Tensor>>>),
-    /// To output number `.1` of this operation.
+    /// Output number `.1` of this operation.
     Node(Arc<Node>, usize),
 }
 
@@ -90,13 +90,13 @@ pub(crate) enum Tape {
 pub(crate) struct Node {
     pub op: &'static str,
     pub inputs: Vec<Tensor>,
-    /// Tensors that `backward` reads, with the versions they had.
+    /// Tensors that `backward` reads, with their versions at the time of the forward pass.
     pub saved: Vec<(Tensor, u64)>,
     pub outputs: usize,
     pub backward: Backward,
 }
 
-/// From the gradients of an operation's outputs to those of its inputs.
+/// Computes the gradients of an operation's inputs from the gradients of its outputs.
 pub(crate) type Gradients = Box<dyn Fn(&[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> + Send + Sync>;
 
 /// How an operation is differentiated.
@@ -110,7 +110,7 @@ pub(crate) enum Backward {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // A loop of many steps makes a long chain of nodes: free it without recursion.
+        // A loop of many steps creates a long chain of nodes: free it without recursion.
         let mut chain: Vec<Tensor> = self.inputs.drain(..).collect();
         while let Some(tensor) = chain.pop() {
             if let Tape::Node(node, _) = tensor.tape
@@ -132,7 +132,8 @@ impl Tensor {
     /// Copies `values` to the device.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `dims` is no shape or does not count `values`; [`Error::Limit`] past the adapter's.
+    /// [`Error::Shape`] if `dims` is not a valid shape or does not match the number of `values`; [`Error::Limit`] if a
+    /// limit of the adapter is exceeded.
     pub fn from_slice(device: &Device, values: &[f32], dims: &[usize]) -> Result<Self> {
         let len = Shape::new("Tensor::from_slice", dims)?.len();
         if values.len() != len {
@@ -153,14 +154,14 @@ impl Tensor {
         Ok(Self { dtype: DType::U32 { max }, ..Self::from_slice(device, words, dims)? })
     }
 
-    /// A tensor in memory of the host, which does not count as memory use of the device.
+    /// Creates a tensor in memory of the host, which does not count as memory use of the device.
     #[cfg(feature = "gpu")]
     pub(crate) fn of_host(device: &Device, memory: Memory, shape: Shape) -> Self {
         let storage = Storage { device: device.clone(), memory, bytes: 0, version: AtomicU64::new(0) };
         Self { storage: Arc::new(storage), shape, dtype: DType::F32, tape: Tape::Off }
     }
 
-    /// Elements that a kernel is about to write.
+    /// Creates a tensor with undefined elements, for a kernel to write.
     pub(crate) fn empty(op: &'static str, device: &Device, dims: &[usize]) -> Result<Self> {
         let shape = Shape::new(op, dims)?;
         let memory = device.alloc(op, shape.len())?;
@@ -170,12 +171,12 @@ impl Tensor {
         Ok(Self { storage: Arc::new(storage), shape, dtype: DType::F32, tape: Tape::Off })
     }
 
-    /// The device it lives on.
+    /// Returns the device.
     pub fn device(&self) -> &Device {
         &self.storage.device
     }
 
-    /// Extents, outermost first.
+    /// Returns the extents, outermost first.
     pub fn dims(&self) -> &[usize] {
         self.shape.dims()
     }
@@ -184,12 +185,12 @@ impl Tensor {
         &self.shape
     }
 
-    /// The element type.
+    /// Returns the element type.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     #[allow(clippy::len_without_is_empty, reason = "a tensor has at least one element")]
     pub fn len(&self) -> usize {
         self.shape.len()
@@ -203,12 +204,12 @@ impl Tensor {
         self.storage.memory.is(&other.storage.memory)
     }
 
-    /// Identity of the storage: equal for tensors that share their elements.
+    /// Returns the identity of the storage, which is equal for tensors that share elements.
     pub(crate) fn storage_id(&self) -> usize {
         Arc::as_ptr(&self.storage) as usize
     }
 
-    /// Whether `backward()` leaves the gradient of both in one place, or both are off the tape.
+    /// Whether both tensors have the same gradient slot, or both are off the tape.
     pub(crate) fn shares_gradient(&self, other: &Self) -> bool {
         match (&self.tape, &other.tape) {
             (Tape::Leaf(a), Tape::Leaf(b)) => Arc::ptr_eq(a, b),
@@ -225,7 +226,7 @@ impl Tensor {
         self.storage.version.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The same elements under another shape, off the tape.
+    /// Returns the same elements with another shape, off the tape.
     pub(crate) fn view(&self, op: &'static str, dims: &[usize]) -> Result<Self> {
         let shape = Shape::new(op, dims)?;
         if shape.len() != self.len() {
@@ -234,24 +235,24 @@ impl Tensor {
         Ok(Self { shape, ..self.detach() })
     }
 
-    /// The same elements, off the tape.
+    /// Returns the same elements, off the tape.
     pub fn detach(&self) -> Self {
         Self { tape: Tape::Off, ..self.clone() }
     }
 
-    /// Whether the elements are undefined, because the work that writes them was cancelled or failed: what was cached
-    /// must then be made anew.
+    /// Whether the elements are undefined, because the work that writes them was cancelled or failed. Cached tensors
+    /// must then be computed again.
     pub(crate) fn is_void(&self) -> bool {
         self.memory().is_void()
     }
 
-    /// The same elements as a leaf of the tape: `backward()` adds to its [`grad`](Self::grad).
+    /// Returns the same elements as a leaf of the tape: `backward()` adds to its [`grad`](Self::grad).
     #[cfg(feature = "autograd")]
     pub fn requires_grad(&self) -> Self {
         Self { tape: Tape::Leaf(Arc::default()), ..self.clone() }
     }
 
-    /// Marks a parameter, which without the feature `autograd` has no gradient.
+    /// Marks a parameter. Without the feature `autograd`, it has no gradient.
     #[cfg(not(feature = "autograd"))]
     pub(crate) fn requires_grad(&self) -> Self {
         self.clone()
@@ -265,7 +266,7 @@ impl Tensor {
         Self { tape, ..self }
     }
 
-    /// Whether `backward()` reaches it.
+    /// Whether the tensor is on the tape.
     #[cfg(feature = "autograd")]
     pub fn is_tracked(&self) -> bool {
         !matches!(self.tape, Tape::Off)
@@ -276,13 +277,13 @@ impl Tensor {
         false
     }
 
-    /// Whether `backward()` leaves a gradient here.
+    /// Whether `backward()` accumulates a gradient in this tensor.
     #[cfg(feature = "autograd")]
     pub(crate) fn is_leaf(&self) -> bool {
         matches!(self.tape, Tape::Leaf(_))
     }
 
-    /// The gradient that `backward()` left here; `None` before that, or off the tape.
+    /// Returns the gradient that `backward()` accumulated; `None` before that, or off the tape.
     #[cfg(feature = "autograd")]
     pub fn grad(&self) -> Option<Tensor> {
         match &self.tape {
@@ -371,7 +372,7 @@ impl Tensor {
         Ok(readings.into_iter().flatten().collect())
     }
 
-    /// Reads the elements back, waiting for them.
+    /// Reads the elements back, and blocks until they have arrived.
     ///
     /// # Errors
     /// As [`Tensor::read`]; in a browser, [`Error::Value`] on a GPU.
@@ -380,7 +381,7 @@ impl Tensor {
         self.device().read_blocking(self.memory(), self.len())
     }
 
-    /// Reads indices back, waiting for them.
+    /// Reads indices back, and blocks until they have arrived.
     ///
     /// ```
     /// use wgru::{Device, Tensor};
@@ -396,10 +397,10 @@ impl Tensor {
         Ok(self.device().read_blocking(self.memory(), self.len())?.into_iter().map(f32::to_bits).collect())
     }
 
-    /// The one element, waiting for it.
+    /// Returns the only element, and blocks until it has arrived.
     ///
     /// # Errors
-    /// [`Error::Shape`] for more than one element, else as [`Tensor::to_vec`].
+    /// [`Error::Shape`] for more than one element; otherwise as [`Tensor::to_vec`].
     pub fn item(&self) -> Result<f32> {
         match self.len() {
             1 => Ok(self.to_vec()?[0]),
@@ -407,10 +408,10 @@ impl Tensor {
         }
     }
 
-    /// Overwrites the elements in place, for loading parameters.
+    /// Overwrites the elements in place, for example to load parameters.
     ///
     /// # Errors
-    /// [`Error::Shape`] when `values` has another count.
+    /// [`Error::Shape`] if the number of `values` differs.
     pub fn assign(&self, values: &[f32]) -> Result<()> {
         if values.len() != self.len() {
             return Err(Error::shape("Tensor::assign", "values", format!("{} values", self.len()), &[values.len()]));
@@ -420,7 +421,7 @@ impl Tensor {
         written
     }
 
-    /// Copies the elements to another device, off the tape, waiting for them.
+    /// Copies the elements to another device, off the tape, and blocks until they have arrived.
     ///
     /// # Errors
     /// As [`Tensor::to_vec`] and [`Tensor::from_slice`].
@@ -438,7 +439,7 @@ impl Tensor {
 }
 
 impl Device {
-    /// Refuses a tensor of another device.
+    /// Rejects a tensor of another device.
     pub(crate) fn check_same(&self, op: &'static str, arg: &'static str, tensor: &Tensor) -> Result<()> {
         if tensor.device() == self {
             return Ok(());

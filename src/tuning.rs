@@ -117,7 +117,7 @@ impl FromStr for Question {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let bad = || Error::format("tuning", format!("{text:?} is no question"));
+        let bad = || Error::format("tuning", format!("{text:?} does not name a product or a GRU"));
         let size = |word: &str| word.parse().ok().filter(|&n: &u32| n.is_power_of_two()).ok_or_else(bad);
         let flag = |word: &str, [no, yes]: [&str; 2]| match word {
             _ if word == no => Ok(false),
@@ -152,7 +152,7 @@ impl FromStr for Answer {
 
     fn from_str(text: &str) -> Result<Self> {
         let Some((variant, splits)) = text.split_once(' ') else { return Ok(Answer::Plan(text.parse()?)) };
-        let splits = splits.parse().map_err(|_| Error::format("tuning", format!("{text:?} is no answer")))?;
+        let splits = splits.parse().map_err(|_| Error::format("tuning", format!("{text:?} is not a known choice")))?;
         Ok(Answer::Product(variant.parse()?, splits))
     }
 }
@@ -161,13 +161,13 @@ impl FromStr for Answer {
 fn entries(value: &str) -> Result<Vec<(String, &str)>> {
     let bad = |why: &str| Error::format("tuning", why);
     if !value.starts_with('{') {
-        return Err(bad("a value in the place of an object"));
+        return Err(bad("expected an object"));
     }
     let entries = json::entries(value).collect::<Result<Vec<_>, _>>().map_err(|why| bad(&why))?;
     let mut keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
     keys.sort_unstable();
     match keys.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(bad(&format!("{:?} stands twice", pair[0]))),
+        Some(pair) => Err(bad(&format!("{:?} appears twice", pair[0]))),
         None => Ok(entries),
     }
 }
@@ -221,24 +221,24 @@ impl Tuning {
     pub fn from_json(text: &str) -> Result<Self> {
         let bad = |why: &str| Error::format("tuning", why);
         if text.len() > Self::MAX_LEN {
-            return Err(bad("more than 1 MiB"));
+            return Err(bad("has more than 1 MiB"));
         }
         let parts = entries(json::object(text.as_bytes()).map_err(|why| bad(&format!("is {why}")))?)?;
         let part = |name: &str| parts.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
         if part("wgru_tuning") != Some("1") {
-            return Err(bad("no tuning of version 1"));
+            return Err(bad("is not a tuning of version 1"));
         }
         let mut all = Self::default();
-        for (adapter, words) in entries(part("adapters").ok_or_else(|| bad("no adapters"))?)? {
+        for (adapter, words) in entries(part("adapters").ok_or_else(|| bad("has no adapters"))?)? {
             let mut choices = Choices::new();
             for (question, answer) in entries(words)? {
-                let answer: Answer = json::text(answer).ok_or_else(|| bad("an answer that is no text"))?.parse()?;
+                let answer: Answer = json::text(answer).ok_or_else(|| bad("has a choice that is not text"))?.parse()?;
                 let question = question.parse()?;
                 if matches!(question, Question::Plan { .. }) != matches!(answer, Answer::Plan(_)) {
-                    return Err(bad("an answer to another question"));
+                    return Err(bad("has a choice of the wrong kind"));
                 }
                 if choices.insert(question, answer).is_some() {
-                    return Err(bad(&format!("{question} stands twice")));
+                    return Err(bad(&format!("{question} appears twice")));
                 }
             }
             all.adapters.insert(adapter, choices);
@@ -255,7 +255,7 @@ impl Tuning {
     }
 }
 
-/// The choices in force on a device and, while it is tuned, the decisions requested.
+/// The choices in use on a device and, while it is tuned, the requested decisions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tuned {
     pub choices: Choices,

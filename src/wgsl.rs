@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_readers_need_is_left_out() {
+    fn comments_and_indentation_are_stripped() {
         const TEXT: &str = "// é\n\nfn f() { // g\n    let a = b / - c;\n}//";
         const WANT: &str = "\n\nfn f(){\nlet a=b/ -c;\n}";
         let (bytes, len) = bare::<64>(TEXT);

@@ -28,7 +28,7 @@ on_every_backend![
     losses_refuse_wrong_targets,
     ctc_refuses_wrong_labels_and_lengths,
     conv1d_refuses_wrong_windows,
-    kernels_refuse_parameters_without_meaning,
+    kernels_refuse_invalid_parameters,
 ];
 
 /// Asserts that the error message names each of `words`.
@@ -337,7 +337,7 @@ fn devices_do_not_mix(device: &Device) {
     let h0 = zeros(&other, &[2, 1, 5]);
     let input = RunOptions { h0: Some(&h0), ..Default::default() };
     refused(gru(device).run(&zeros(device, &[2, 1, 4]), input, &mut Mode::Eval), &["gru", "h0"]);
-    // Moving is explicit.
+    // Tensors move between devices only explicitly.
     assert!(a.add(&b.to_device(device).expect("moved")).is_ok());
 }
 
@@ -412,7 +412,7 @@ fn ctc_refuses_wrong_labels_and_lengths(device: &Device) {
     refused(loss::ctc_with(&indices, &[1, 2], &[4, 4], &[1, 1], options), &["ctc", "log_probs", "f32"]);
 }
 
-fn kernels_refuse_parameters_without_meaning(device: &Device) {
+fn kernels_refuse_invalid_parameters(device: &Device) {
     use wgru::kernels::*;
     let [a, b, c] = [(); 3].map(|()| zeros(device, &[64]));
     let index = Tensor::from_indices(device, &[0; 64], &[64]).expect("indices");
@@ -484,7 +484,7 @@ fn kernels_refuse_parameters_without_meaning(device: &Device) {
         let d = zeros(device, &[64]);
         refused(device.run(&CellSequence(p), [&a, &a, &index], [&b, &c, &d]), &["cell_sequence", "cell"]);
     }
-    // None of them left a lock held.
+    // No failed call leaves a lock held.
     assert_eq!(a.add(&b).and_then(|s| s.to_vec()).expect("still works"), [0.0; 64]);
 }
 
@@ -517,7 +517,7 @@ fn optimizers_and_trainers_refuse_wrong_options() {
 }
 
 #[test]
-fn data_sets_refuse_what_does_not_belong_together() {
+fn data_sets_refuse_mismatched_lengths() {
     let device = Device::cpu();
     refused(HostData::new(&device, vec![], &[2]), &["HostData::new", "inputs", "[2]"]);
     refused(HostData::new(&device, vec![0.0; 3], &[2]), &["inputs", "[3]"]);
@@ -565,7 +565,7 @@ fn training_refuses_data_that_the_model_cannot_use() {
         &["Trainer::fit", "data", "lengths", "fit_with"],
     );
     refused(fit(classes().with_input(vec![0.0; 4], &[1]).expect("input")), &["Trainer::fit", "2 inputs", "fit_with"]);
-    // A step sees all of it.
+    // A step function gets the lengths too.
     let lengths = classes().with_lengths(vec![2; 4]).expect("lengths");
     let step =
         |batch: &Batch, mode: &mut Mode| loss::cross_entropy(&model.forward_with(batch.x(), mode)?, batch.targets());
@@ -627,15 +627,15 @@ fn an_adopted_device_works_and_its_loss_is_an_error() {
     let run = || gru.run(&x, RunOptions::default(), &mut Mode::Eval).and_then(|r| r.h_n.to_vec());
     assert_eq!(run().expect("works").len(), 2 * 3 * 5);
     raw.destroy();
-    assert!(run().is_err(), "a destroyed device gave numbers");
+    assert!(run().is_err(), "a destroyed device returned results");
     assert!(Tensor::zeros(&device, &[1 << 16]).and_then(|t| t.to_vec()).is_err());
     assert!(gru.parameters()[0].1.assign(&[0.0; 60]).and_then(|()| run()).is_err());
 }
 
-/// Runs this test again in child processes, since the environment belongs to a whole process.
+/// Runs this test again in child processes, since environment variables are process-wide.
 #[test]
 #[cfg(feature = "gpu")]
-fn environment_chooses_and_says_why() {
+fn environment_variables_choose_the_device() {
     if std::env::var("WGRU_TEST_CHILD").is_ok() {
         match Device::auto_blocking() {
             Ok(device) => println!("auto: {} because {}", device.info().name, device.info().reason),
@@ -650,7 +650,7 @@ fn environment_chooses_and_says_why() {
     let child = |backend: &str, adapter: &str| {
         let exe = std::env::current_exe().expect("this test");
         let output = std::process::Command::new(exe)
-            .args(["--exact", "environment_chooses_and_says_why", "--nocapture"])
+            .args(["--exact", "environment_variables_choose_the_device", "--nocapture"])
             .envs([("WGRU_TEST_CHILD", "1"), ("WGRU_BACKEND", backend), ("WGRU_ADAPTER", adapter)])
             .output()
             .expect("ran");
@@ -660,13 +660,13 @@ fn environment_chooses_and_says_why() {
     assert!(cpu.contains("auto: cpu") && cpu.contains("WGRU_BACKEND=cpu") && cpu.contains("gpu: no adapter"), "{cpu}");
     let nowhere = child("", "no such adapter");
     assert!(nowhere.contains("gpu: no adapter") && nowhere.contains("no such adapter"), "{nowhere}");
-    assert!(nowhere.contains("auto: no adapter"), "a forced adapter must not become a CPU: {nowhere}");
+    assert!(nowhere.contains("auto: no adapter"), "a required adapter must not fall back to the CPU: {nowhere}");
     let unknown = child("glide", "");
     assert!(unknown.contains("WGRU_BACKEND") && unknown.contains("glide"), "{unknown}");
 }
 
 #[test]
-fn files_that_do_not_fit_name_the_tensor_and_change_nothing() {
+fn mismatched_files_name_the_tensor_and_change_nothing() {
     let device = Device::cpu();
     let gru = gru(&device);
     let before: Vec<Vec<f32>> = gru.parameters().iter().map(|(_, t)| t.to_vec().expect("read")).collect();
@@ -684,7 +684,7 @@ fn files_that_do_not_fit_name_the_tensor_and_change_nothing() {
     refused(io::load_parameters(&gru, &parse(&extra)), &["weight_ih_l2", "no such parameter"]);
     let mut lacking = TensorFile::default();
     lacking.insert("weight_ih_l0", &[15, 4], vec![0.0; 60]);
-    refused(io::load_parameters(&gru, &lacking), &["weight_hh_l0", "not there"]);
+    refused(io::load_parameters(&gru, &lacking), &["weight_hh_l0", "missing"]);
     let mut wrong = whole();
     wrong = {
         let mut file = TensorFile::default();
@@ -721,7 +721,7 @@ fn truncated_and_foreign_files_are_refused() {
     for start in 0..200.min(bytes.len()) {
         let mut flipped = bytes.clone();
         flipped[start] ^= 0x55;
-        // A flipped byte of a name or a value can yield another valid file; parsing must only never panic.
+        // A flipped byte of a name or a value can yield another valid file, so parsing may succeed, but must not panic.
         let _ =
             TensorFile::from_bytes("flipped", &flipped).and_then(|f| io::load_recurrent_blocking(&Device::cpu(), &f));
     }
@@ -750,7 +750,7 @@ fn a_failed_save_leaves_the_old_file() {
     file.insert("twice", &[1], vec![0.0]);
     refused(file.save(&path), &["twice"]);
     assert_eq!(std::fs::read(&path).expect("read"), before);
-    // Nothing can replace a folder either, and the temporary file beside it is removed.
+    // A folder cannot be replaced either, and the temporary file beside it is removed.
     let occupied = folder.path().join("occupied");
     std::fs::create_dir(&occupied).expect("folder");
     std::fs::write(occupied.join("file"), b"x").expect("file");

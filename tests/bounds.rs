@@ -73,7 +73,7 @@ fn holds<const R: usize, const W: usize, K: Kernel<R, W>>(starts: &[K], largest:
     let (fields, mut random) = (whole_numbers::<K>(), Random(7));
     let (mut refused, mut taken, mut run) = (0, 0, 0);
     for start in starts {
-        start.check().unwrap_or_else(|error| panic!("{}: the start must be taken: {error}", K::NAME));
+        start.check().unwrap_or_else(|error| panic!("{}: the start values must be accepted: {error}", K::NAME));
         for _ in 0..ROUNDS {
             let mut kernel = *start;
             let words: &mut [u32] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut kernel));
@@ -302,7 +302,7 @@ fn refused<const R: usize, const W: usize, K: Kernel<R, W>>(kernel: K, arg: &str
 
 /// Regressions: `check` saturated a product at 2³² − 1 and passed it when multiplied by 1, or left out a field.
 #[test]
-fn parameters_that_passed_once_are_refused() {
+fn parameters_that_check_once_accepted_are_refused() {
     refused(MaskedSoftmax { batch: 1 << 16, rows: (1 << 16) + 1, width: 1 }, "rows");
     let p = Unfold {
         steps: 9,

@@ -1,4 +1,4 @@
-//! Imports go down the rank table of a crate, no files import each other in a circle, and wgpu is named only under
+//! Imports go down the rank table of a crate, no files import each other in a cycle, and wgpu is named only under
 //! `src/gpu/`.
 
 use std::collections::HashMap;
@@ -143,7 +143,7 @@ fn imports_go_down_the_ranks() {
     }
 }
 
-/// The modules that each module imports. A module and those inside it count as one house: their edges are left out.
+/// The modules that each module imports. Imports between a module and its own submodules are left out.
 fn edges(files: &[(Module, String)]) -> HashMap<Module, Vec<Module>> {
     let known: Vec<&Module> = files.iter().map(|(module, _)| module).collect();
     let mut out = HashMap::new();
@@ -167,8 +167,8 @@ fn edges(files: &[(Module, String)]) -> HashMap<Module, Vec<Module>> {
     out
 }
 
-/// A circle of imports, if there is one.
-fn circle(edges: &HashMap<Module, Vec<Module>>) -> Option<Vec<Module>> {
+/// A cycle of imports, if there is one.
+fn cycle(edges: &HashMap<Module, Vec<Module>>) -> Option<Vec<Module>> {
     fn visit(
         at: &Module,
         edges: &HashMap<Module, Vec<Module>>,
@@ -192,12 +192,12 @@ fn circle(edges: &HashMap<Module, Vec<Module>>) -> Option<Vec<Module>> {
 }
 
 #[test]
-fn no_modules_import_each_other_in_a_circle() {
+fn modules_import_each_other_without_cycles() {
     for (folder, _, least) in CRATES {
         let edges = edges(&modules(folder));
         let count: usize = edges.values().map(Vec::len).sum();
         assert!(count >= least, "only {count} imports were found in {folder}");
-        assert_eq!(circle(&edges), None);
+        assert_eq!(cycle(&edges), None);
     }
 }
 
@@ -211,18 +211,18 @@ fn script_edges(files: Vec<(Module, String)>) -> HashMap<Module, Vec<Module>> {
 }
 
 #[test]
-fn no_scripts_import_each_other_in_a_circle() {
+fn scripts_import_each_other_without_cycles() {
     let edges = script_edges(sources("web/ts", "ts"));
     let unknown = edges.values().flatten().find(|target| !edges.contains_key(*target));
     assert_eq!(unknown, None, "an import of no file of web/ts");
     let count: usize = edges.values().map(Vec::len).sum();
     assert!(count >= 60, "only {count} imports were found");
-    assert_eq!(circle(&edges), None);
+    assert_eq!(cycle(&edges), None);
 }
 
-/// The check can fail.
+/// Negative control: a cycle is found.
 #[test]
-fn a_circle_is_seen() {
+fn a_cycle_is_found() {
     let file = |module: &str, text: &str| (module.split("::").map(String::from).collect(), text.to_string());
     let files = [
         file("io::npy", "use super::{file::TensorFile, zip};"),
@@ -230,15 +230,15 @@ fn a_circle_is_seen() {
         file("io::file", "fn read() { super::format::detect(); }"),
         file("io::format", "use crate::io::npy::{MAGIC, read};"),
     ];
-    assert_eq!(circle(&edges(&files)).map(|found| found.len()), Some(3));
-    assert_eq!(circle(&edges(&files[..3])), None);
+    assert_eq!(cycle(&edges(&files)).map(|found| found.len()), Some(3));
+    assert_eq!(cycle(&edges(&files[..3])), None);
     let scripts = [
         file("device", "import './text.js';\nimport {\n  Network,\n} from './network.js';"),
         file("network", "type Device = import('./device.js').Device;"),
         file("text", "import * as glue from '../wasm/glue.js';"),
     ];
-    assert_eq!(circle(&script_edges(scripts.to_vec())).map(|found| found.len()), Some(2));
-    assert_eq!(circle(&script_edges(scripts[1..].to_vec())), None);
+    assert_eq!(cycle(&script_edges(scripts.to_vec())).map(|found| found.len()), Some(2));
+    assert_eq!(cycle(&script_edges(scripts[1..].to_vec())), None);
 }
 
 #[test]
@@ -271,9 +271,9 @@ fn every_kernel_is_found_by_its_stem() {
     }
 }
 
-/// The check can fail: an import upwards is seen, whether it names a module or an item of the crate.
+/// Negative control: an upward import is found, whether it names a module or an item of the crate.
 #[test]
-fn an_import_upwards_is_seen() {
+fn an_upward_import_is_found() {
     let text = "use crate::{io, nn::{Gru, Lstm}};\nlet x = crate::train::fit(crate::Device::cpu());";
     assert_eq!(imports(text), ["io", "nn", "nn", "train", "Device"]);
 }

@@ -31,11 +31,11 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
-        // SAFETY: as the caller's.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: as the caller's.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.dealloc(at, layout) }
     }
 }
@@ -83,7 +83,7 @@ fn compare(layer: &Recurrent, batch: usize, weights: Precision, tolerance: f64) 
 }
 
 #[test]
-fn streams_give_the_layers_numbers() {
+fn streams_match_the_layer() {
     for (weights, tolerance) in
         [(Precision::F32, F32), (Precision::F16, F16), (Precision::Bf16, BF16), (Precision::Int8, INT8)]
     {
@@ -142,7 +142,7 @@ fn a_million_steps_allocate_nothing() {
 }
 
 #[test]
-fn streams_are_reset_kept_and_forked() {
+fn streams_can_be_reset_snapshotted_and_forked() {
     for cell in Cell::ALL {
         goes_on(build(cell, 3, 20, 2).stream(2).expect("stream"));
     }
@@ -158,19 +158,19 @@ fn goes_on(mut stream: Stream) {
     };
     let all = run(&mut stream, &frames);
     stream.reset();
-    assert_eq!(run(&mut stream, &frames), all, "reset begins again");
+    assert_eq!(run(&mut stream, &frames), all, "a reset stream starts over");
     stream.reset();
     let first = run(&mut stream, &frames[..5]);
     let (snapshot, mut fork) = (stream.state().to_vec(), stream.clone());
     let rest = run(&mut stream, &frames[5..]);
     assert_eq!([&first[..], &rest].concat(), all);
-    assert_eq!(run(&mut fork, &frames[5..]), rest, "a fork goes on alike");
+    assert_eq!(run(&mut fork, &frames[5..]), rest, "a fork continues with the same results");
     stream.set_state(&snapshot).expect("state");
-    assert_eq!(run(&mut stream, &frames[5..]), rest, "a snapshot goes on alike");
+    assert_eq!(run(&mut stream, &frames[5..]), rest, "a snapshot continues with the same results");
 }
 
 #[test]
-fn a_learned_first_state_is_where_a_stream_begins() {
+fn streams_begin_at_the_learned_first_state() {
     let options = RecurrentOptions { learn_h0: true, ..Default::default() };
     let config = RecurrentConfig { options, ..RecurrentConfig::gru(2, 3) };
     let gru = config.build(&Device::cpu(), &mut Rng::new(1)).expect("gru");
@@ -236,7 +236,7 @@ fn members(cell: Cell) {
 }
 
 #[test]
-fn streams_refuse_what_they_do_not_step() {
+fn streams_refuse_unsupported_layers() {
     let device = Device::cpu();
     let clip = RecurrentOptions { clip: Some(1.0), ..Default::default() };
     let (base, lstm) = (RecurrentConfig::gru(2, 3), RecurrentConfig::lstm(2, 3));
@@ -279,7 +279,7 @@ fn streams_refuse_what_they_do_not_step() {
 }
 
 #[test]
-fn a_weight_that_is_no_number_spoils_the_stream_in_every_precision() {
+fn a_nan_weight_gives_nan_in_every_precision() {
     for weights in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
         // Two positions, since bf16 packs pairs; the second one also with all bits of a NaN set.
         for (place, bad) in [(0, f32::NAN), (1, f32::from_bits(0x7fff_ffff)), (1, f32::from_bits(0x7f80_0001))] {

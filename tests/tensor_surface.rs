@@ -15,12 +15,12 @@ use wgru::{Device, Error, Result, Rng, Tensor};
 
 /// A few roundings of values near 1.
 const FORWARD: f64 = 4e-7;
-/// Sums of up to a few dozen products; the differences in f64 are exact to 1e-9.
+/// Sums of up to a few dozen products; the differences in f64 are accurate to 1e-9.
 const GRADIENT: f64 = 1e-6;
 
 on_every_backend![
     operators_match_f64,
-    operators_take_every_mix_of_operands,
+    operators_accept_every_mix_of_operands,
     eight_axes_are_permuted_exactly,
     eight_axes_broadcast,
     operations_on_eight_axes_match_f64,
@@ -31,11 +31,11 @@ on_every_backend![
     extremes_match_f64,
     extremes_of_long_axes_are_exact,
     extremes_of_long_axes_find_nan,
-    ranges_end_before_their_end,
+    ranges_exclude_their_end,
     extremes_take_the_first_of_equals_and_nan,
     positions_select_rows,
     masked_mean_and_max_ignore_padding,
-    masked_softmax_takes_any_number_of_axes,
+    masked_softmax_accepts_any_number_of_axes,
     dropout_draws_one_mask_on_every_device,
 ];
 
@@ -114,13 +114,13 @@ fn operators_match_f64(device: &Device) {
     let x = tensor(device, &(vec![5.0, 7.0, 11.0], vec![3]));
     let quotients = read(&x / 49.0);
     assert_close("by 49", &quotients, &[5.0 / 49.0, 7.0 / 49.0, 11.0 / 49.0], 1.3e-7);
-    // WGSL allows a division to be off by a few units in the last place.
+    // WGSL allows an error of a few ulp in a division.
     if !device.is_gpu() {
         assert_eq!(quotients, [5.0f32 / 49.0, 7.0 / 49.0, 11.0 / 49.0]);
     }
 }
 
-fn operators_take_every_mix_of_operands(device: &Device) {
+fn operators_accept_every_mix_of_operands(device: &Device) {
     let (a, b) = (Tensor::full(device, 3.0, &[2]).expect("a"), Tensor::full(device, 2.0, &[2]).expect("b"));
     let owned = || (a.clone(), b.clone());
     assert_eq!(read(&a + b.clone()), [5.0; 2]);
@@ -361,7 +361,7 @@ fn extremes_of_long_axes_are_exact(device: &Device) {
     for extents @ [outer, axis, inner] in
         [[1, 128, 1], [1, 129, 1], [3, 130, 2], [2, 4097, 3], [1, 8193, 1], [1, 70_000, 1]]
     {
-        // Few different values: many are equal.
+        // Few different values, so that many are equal.
         let values: Vec<f32> = (0..outer * axis * inner).map(|i| (mix(i as u32) % 50) as f32 - 25.0).collect();
         let x = Tensor::from_slice(device, &values, &extents).expect("x");
         let want = greatest(&wide(&values), extents);
@@ -381,7 +381,7 @@ fn extremes_of_long_axes_find_nan(device: &Device) {
     assert_eq!((read_indices(x.argmax(0)), read_indices(x.argmin(0))), (vec![4000], vec![4000]));
 }
 
-fn ranges_end_before_their_end(device: &Device) {
+fn ranges_exclude_their_end(device: &Device) {
     for (start, end, step, want) in [
         (0.0, 0.3, 0.1, &[0.0, 0.1, 0.2][..]),
         (0.0, 0.6, 0.2, &[0.0, 0.2, 0.4]),
@@ -459,7 +459,7 @@ fn masked_mean_and_max_ignore_padding(device: &Device) {
     assert!(matches!(flat.masked_mean(&[5]), Err(Error::Shape { op: "masked_mean", arg: "self", .. })));
 }
 
-fn masked_softmax_takes_any_number_of_axes(device: &Device) {
+fn masked_softmax_accepts_any_number_of_axes(device: &Device) {
     let keep = [true, false, true, true, false, false, false, false];
     let marks: Vec<u32> = keep.iter().map(|&k| u32::from(k)).collect();
     for (dims, rows) in [(vec![2, 4], 1), (vec![2, 3, 4], 3), (vec![2, 3, 2, 4], 6)] {
@@ -479,7 +479,7 @@ fn dropout_draws_one_mask_on_every_device(device: &Device) {
     let zeros = mask.iter().filter(|&&v| v == 0.0).count();
     assert!((240..360).contains(&zeros), "{zeros} of 1200 elements are 0");
     assert!(mask.iter().all(|&v| v == 0.0 || v == 1.0 / 0.75));
-    assert_ne!(mask, read(x.dropout(0.25, &mut rng)), "the generator moves on");
+    assert_ne!(mask, read(x.dropout(0.25, &mut rng)), "every call draws a new mask");
     y.sum().and_then(|y| y.backward()).expect("backward");
     assert_eq!(x.grad().expect("gradient").to_vec().expect("read"), mask);
 

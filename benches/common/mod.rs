@@ -7,7 +7,7 @@ use wgru::kernels::marks::VALID;
 use wgru::{CpuOptions, Device, Rng, Tensor};
 
 pub fn cpu(reference: bool, threads: usize) -> Device {
-    Device::cpu_with(CpuOptions { reference, threads: Some(threads), isa: None }).expect("the CPU works")
+    Device::cpu_with(CpuOptions { reference, threads: Some(threads), isa: None }).expect("CPU device")
 }
 
 /// Returns the CPU with one and with two threads, and the adapter if there is one.
@@ -17,7 +17,7 @@ pub fn devices() -> Vec<(&'static str, Device)> {
 
 fn adapter() -> Option<Device> {
     #[cfg(feature = "gpu")]
-    return Device::gpu_blocking().inspect_err(|error| eprintln!("the CPU alone: {error}")).ok();
+    return Device::gpu_blocking().inspect_err(|error| eprintln!("skipping the GPU: {error}")).ok();
     #[cfg(not(feature = "gpu"))]
     None
 }

@@ -95,7 +95,7 @@ fn measure(device: &Device, work: &Work, timer: Timer) -> Result<[f64; 2]> {
     Ok([forward, both])
 }
 
-/// Measures, prints the table, and reports where time grew most beyond proportion.
+/// Measures, prints the table, and reports where the time per FLOP grew most.
 pub fn run(device: &Device, timer: Timer) -> Result<Vec<Vec<Point>>> {
     let mut all = Vec::new();
     for axis in &AXES {

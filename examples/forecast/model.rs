@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_do_not_fit_are_refused() {
+    fn mismatched_files_are_refused() {
         let (forecaster, _) = trained();
         for (key, value) in [
             ("forecast.hidden", "4000000000"),

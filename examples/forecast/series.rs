@@ -16,7 +16,7 @@ pub enum SeriesError {
     #[error("{path}: {source}")]
     Open { path: String, source: std::io::Error },
     /// The header lacks the column.
-    #[error("{path}: no column {column:?}; there are {there}")]
+    #[error("{path}: no column {column:?}; the columns are {there}")]
     NoColumn { path: String, column: String, there: String },
     /// A cell is wrong or missing.
     #[error("{path}, line {line}, column {column:?}: {why}")]
@@ -93,7 +93,7 @@ impl Series {
             SeriesError::Cell { path: source.clone(), line, column, why }
         };
         if record.len() != header.len() {
-            let which = if record.len() < header.len() { "not there" } else { "followed by more" };
+            let which = if record.len() < header.len() { "missing" } else { "followed by extra cells" };
             let why = format!("{which}: the line has {} cells, the header {}", record.len(), header.len());
             return Err(bad(record.len().min(header.len() - 1), why));
         }
@@ -126,7 +126,7 @@ impl Series {
         if let Some((last, name)) = times.last()
             && hours < *last
         {
-            return Err(format!("{text} comes after {name}: rows must stand oldest first"));
+            return Err(format!("{text} comes after {name}: rows must be in order of time"));
         }
         times.push((hours, text.into()));
         Ok(())
@@ -157,7 +157,7 @@ fn find(source: &str, header: &[String], name: &str) -> Result<usize, SeriesErro
     match (found.next(), found.next()) {
         (Some(i), None) => Ok(i),
         (Some(_), Some(_)) => {
-            Err(SeriesError::Table { path: source.into(), why: format!("line 1: column {name:?} stands twice") })
+            Err(SeriesError::Table { path: source.into(), why: format!("line 1: column {name:?} appears twice") })
         }
         (None, _) => Err(SeriesError::NoColumn { path: source.into(), column: name.into(), there: header.join(", ") }),
     }
@@ -176,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn series_takes_the_columns_asked_for() {
+    fn series_reads_the_requested_columns() {
         let series = parse("\u{feff}date,x,other,y\n2020-01-01,1,a,-2.5e1\r\n2020-01-02, 3 ,\"b,\n\",4\n").unwrap();
         assert_eq!(series.columns, [[-25.0, 4.0], [1.0, 3.0]]);
         assert_eq!((series.rows(), series.step(), series.label(1)), (2, Some(24.0), "2020-01-02".to_string()));
     }
 
     #[test]
-    fn series_does_without_dates() {
+    fn series_accepts_tables_without_dates() {
         let series = parse("x,y\n1,2\n3,4\n").unwrap();
         assert_eq!((series.times.is_none(), series.label(1)), (true, "row 2".to_string()));
     }
@@ -196,7 +196,7 @@ mod tests {
             ("-inf", "-inf is not a finite number"),
             ("1e999", "1e999 is not a finite number"),
             ("-2e30", "-2e30 is too large: at most 1e30 in size"),
-            ("12,5", "followed by more: the line has 4 cells, the header 3"),
+            ("12,5", "followed by extra cells: the line has 4 cells, the header 3"),
             ("rain", "\"rain\" is not a number"),
             ("1.2.3", "\"1.2.3\" is not a number"),
         ] {
@@ -204,13 +204,13 @@ mod tests {
             assert_eq!(got, format!("t.csv, line 3, column \"y\": {why}"));
         }
         let got = refusal("date,x,y\n2020-01-01,1,2\n2020-01-02,3\n");
-        assert_eq!(got, "t.csv, line 3, column \"y\": not there: the line has 2 cells, the header 3");
+        assert_eq!(got, "t.csv, line 3, column \"y\": missing: the line has 2 cells, the header 3");
         let lines = refusal("x,y,note\n1,2,\"over\ntwo lines\"\n1,,c\n");
         assert_eq!(lines, "t.csv, line 4, column \"y\": the cell is empty");
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_refused() {
+    fn invalid_utf8_is_refused() {
         let error = Series::parse("t.csv", b"x,y\n1,2\n1,\xff\xfe\n", &["y".to_string()]).unwrap_err();
         assert_eq!(error.to_string(), "t.csv, line 3, column \"y\": not UTF-8");
         assert!(Series::parse("t.csv", b"\xff,y\n1,2\n", &["y".to_string()]).is_err());
@@ -228,8 +228,8 @@ mod tests {
     fn tables_are_refused() {
         assert_eq!(refusal(""), "t.csv: line 1: no header; the file is empty");
         assert_eq!(refusal("x,y\n"), "t.csv: no row under the header");
-        assert_eq!(refusal("x,z\n1,2\n"), "t.csv: no column \"y\"; there are x, z");
-        assert_eq!(refusal("x,y,y\n1,2,3\n"), "t.csv: line 1: column \"y\" stands twice");
+        assert_eq!(refusal("x,z\n1,2\n"), "t.csv: no column \"y\"; the columns are x, z");
+        assert_eq!(refusal("x,y,y\n1,2,3\n"), "t.csv: line 1: column \"y\" appears twice");
         let missing = Series::open(Path::new("no/such.csv"), &["y".to_string()]).unwrap_err().to_string();
         assert!(missing.starts_with("no/such.csv: "), "{missing}");
     }

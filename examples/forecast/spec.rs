@@ -122,7 +122,7 @@ impl Spec {
     /// [`Error::Format`] saying what differs.
     pub fn check_request(&self, asked: &Asked) -> Result<()> {
         let differs = |what: &str, model: &dyn std::fmt::Debug, asked: &dyn std::fmt::Debug| {
-            refuse(what, format!("the model has {model:?}, the command line asks for {asked:?}"))
+            refuse(what, format!("the model has {model:?}, the command line requests {asked:?}"))
         };
         if let Some(column) = asked.column.as_ref().filter(|c| **c != self.columns[0]) {
             return Err(differs("--column", &self.columns[0], column));
@@ -168,7 +168,7 @@ fn refuse(what: &str, why: impl ToString) -> Error {
 
 fn text<'a>(file: &'a TensorFile, key: &str) -> Result<&'a str> {
     let found = file.metadata.get(key).map(String::as_str);
-    found.ok_or_else(|| refuse(key, "not in the file: it is no model of this example"))
+    found.ok_or_else(|| refuse(key, "missing: the file is not a model of this example"))
 }
 
 fn list<T: std::str::FromStr>(file: &TensorFile, key: &str) -> Result<Vec<T>> {
@@ -226,7 +226,7 @@ mod tests {
     fn another_request_or_table_is_refused() {
         let asked = Asked { window: Some(27), ..Asked::default() };
         let why = spec().check_request(&asked).unwrap_err().to_string();
-        assert_eq!(why, "--window: the model has 28, the command line asks for 27");
+        assert_eq!(why, "--window: the model has 28, the command line requests 27");
         assert!(spec().check_request(&Asked { features: Some(Vec::new()), ..Asked::default() }).is_err());
         assert!(spec().check_request(&Asked { column: Some("x".into()), ..Asked::default() }).is_err());
         assert!(spec().check_request(&Asked { horizon: Some(2), ..Asked::default() }).is_ok());

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn impossible_splits_are_refused() {
         for (rows, sizes, window, horizon) in [
             (1, NONE, 1, 1),
             (40, NONE, 28, 1),

@@ -40,7 +40,7 @@ impl Vocabulary {
         let list = |key: &str| {
             let entries = json.get(key).and_then(|list| list.as_array());
             let texts = entries.and_then(|list| list.iter().map(|e| e.as_str().map(String::from)).collect());
-            texts.ok_or_else(|| bad(format!("vocab.json has no list of texts {key:?}")))
+            texts.ok_or_else(|| bad(format!("vocab.json has no list of strings {key:?}")))
         };
         Ok(Self { graphemes: list("graphemes")?, phonemes: list("phonemes")? })
     }

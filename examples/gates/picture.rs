@@ -85,9 +85,9 @@ impl Picture<'_> {
             text(&root, &below, (LEFT, 54), 16, HPos::Left)?;
             self.draw_series(&root)?;
             let panels = [
-                (&self.reset, &SHARE, "reset gate r: how much of its past the unit looks at"),
-                (&self.update, &SHARE, "update gate z: how much of its past the unit keeps"),
-                (&self.candidate, &SIGNED, "candidate n: what it would take in instead"),
+                (&self.reset, &SHARE, "reset gate r: how much of its past state the unit reads"),
+                (&self.update, &SHARE, "update gate z: how much of its past state the unit keeps"),
+                (&self.candidate, &SIGNED, "candidate n: the new value of the unit"),
             ];
             for (k, (heat, scale, caption)) in panels.into_iter().enumerate() {
                 let top = FIRST + k as i32 * (high + GAP);

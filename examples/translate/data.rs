@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_on_one_side_only() {
+    fn a_source_is_in_one_part_only() {
         let texts: Vec<(String, String)> = (0..60).map(|i| (format!("s{}", i % 20), format!("t{i}"))).collect();
         let data = Data::new(&texts, Unit::Letter, [100, 10, 5], &mut Rng::new(1)).expect("enough");
         assert_eq!((data.test.len(), data.train.len()), (5, 45));

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_different_and_say_the_same_day() {
+    fn pairs_are_distinct_and_name_the_same_day() {
         let all = pairs(2000, &mut Rng::new(1));
         assert_eq!(all, pairs(2000, &mut Rng::new(1)));
         let sources: std::collections::HashSet<_> = all.iter().map(|(source, _)| source).collect();

@@ -9,7 +9,7 @@ use crate::tensor::Tensor;
 /// # Arithmetic
 ///
 /// Shapes broadcast by NumPy's rule: aligned at the last axis, extents equal or 1. The operators `+ - * /` do the same,
-/// also with an `f32` on either side; each gives a `Result`.
+/// also with an `f32` on either side, and return a `Result`.
 ///
 /// ```
 /// use wgru::{Device, Result, Tensor};

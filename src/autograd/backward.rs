@@ -1,4 +1,4 @@
-//! Back-propagation.
+//! Backpropagation.
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
@@ -10,7 +10,7 @@ use crate::kernels::BinaryOp;
 use crate::ops::elementwise;
 use crate::tensor::{Backward, Node, Tape, Tensor};
 
-/// Nodes that `root` depends on, each after all that depend on it.
+/// Returns the nodes that `root` depends on, each after all nodes that depend on it.
 fn order(root: &Arc<Node>) -> Vec<Arc<Node>> {
     let mut seen = HashSet::new();
     let mut done: Vec<Arc<Node>> = Vec::new();
@@ -41,7 +41,7 @@ fn add_into(slot: &mut Option<Tensor>, grad: Tensor) -> Result<()> {
     Ok(())
 }
 
-/// The gradients of the inputs of `run`, a [`RecurrentRun`].
+/// Computes the gradients of the inputs of `run`, a [`RecurrentRun`].
 fn backward_of_recurrent(run: &(dyn Any + Send + Sync), dys: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
     let RecurrentRun { layer, reads, weights, kept } = run.downcast_ref().expect("recorded by `recurrent`");
     let device = reads.x.device();
@@ -59,12 +59,12 @@ fn backward_of_recurrent(run: &(dyn Any + Send + Sync), dys: &[Option<Tensor>]) 
 }
 
 impl Tensor {
-    /// Back-propagates from this scalar: adds `∂self/∂leaf` to the [`grad`](Tensor::grad) of every leaf that it depends
+    /// Backpropagates from this scalar: adds `∂self/∂leaf` to the [`grad`](Tensor::grad) of every leaf that it depends
     /// on.
     ///
     /// # Errors
-    /// [`Error::Shape`] unless it has one element, [`Error::Value`] when no leaf is behind it,
-    /// [`Error::ModifiedInPlace`] when a saved tensor was overwritten since.
+    /// [`Error::Shape`] unless it has one element, [`Error::Value`] if it does not depend on a leaf,
+    /// [`Error::ModifiedInPlace`] if a saved tensor was overwritten since the forward pass.
     pub fn backward(&self) -> Result<()> {
         if self.len() != 1 {
             return Err(Error::shape("backward", "self", "one element", self.dims()));
@@ -72,10 +72,10 @@ impl Tensor {
         self.backward_with(&Tensor::full(self.device(), 1.0, self.dims())?)
     }
 
-    /// Back-propagates from this tensor with `grad` as the gradient of it.
+    /// Backpropagates from this tensor, whose gradient is `grad`.
     ///
     /// # Errors
-    /// As [`Tensor::backward`]; [`Error::Shape`] when `grad` has another shape.
+    /// As [`Tensor::backward`]; [`Error::Shape`] if `grad` has another shape.
     pub fn backward_with(&self, grad: &Tensor) -> Result<()> {
         if grad.dims() != self.dims() {
             return Err(Error::shape("backward", "grad", format!("{:?}", self.dims()), grad.dims()));

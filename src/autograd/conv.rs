@@ -6,7 +6,7 @@ use crate::ops::conv::{Conv, Window};
 use crate::tensor::Tensor;
 
 impl Tensor {
-    /// The convolution of `[T, B, in]` over time with `weight` `[out, in / groups, kernel]`, `[T', B, out]`.
+    /// Convolves `[T, B, in]` over time with `weight` `[out, in / groups, kernel]`. Returns `[T', B, out]`.
     pub(crate) fn conv1d(&self, weight: &Tensor, bias: Option<&Tensor>, window: Window) -> Result<Tensor> {
         let conv = Conv::of(self, weight, bias, window)?;
         let y = conv.forward(self, weight, bias)?;

@@ -1,4 +1,4 @@
-//! Reductions that leave elements out: by a mask, or past the length of a sequence.
+//! Reductions over some of the elements: selected by a mask, or within the length of a sequence.
 
 use super::record_unary;
 use crate::error::Result;
@@ -8,10 +8,10 @@ use crate::tensor::Tensor;
 
 /// # Masked reductions
 ///
-/// Elements that are left out are not read: they may be NaN. They get no gradient.
+/// The other elements are not read, so they may be NaN. Their gradient is 0.
 impl Tensor {
-    /// Softmax over the last axis of `[batch, .., width]`, of the elements for which `keep` `[batch, width]` (indices)
-    /// is not 0. The others are exactly 0, and so is a row without any.
+    /// Returns the softmax over the last axis of `[batch, .., width]`, restricted to the elements for which `keep`
+    /// `[batch, width]` (indices) is not 0. The others are exactly 0, as are all elements of a row that keeps none.
     ///
     /// ```
     /// use wgru::{Device, Tensor};
@@ -31,8 +31,8 @@ impl Tensor {
         Ok(record_unary("masked_softmax", self, &[&read], y, dx))
     }
 
-    /// The mean over the first `lengths[b]` steps of each sequence `b` of `[T, B, ..]`, as `[B, ..]`. It is 0 for a
-    /// sequence without steps.
+    /// Returns the mean over the first `lengths[b]` steps of each sequence `b` of `[T, B, ..]`, as `[B, ..]`. It is 0
+    /// for a sequence without steps.
     ///
     /// ```
     /// use wgru::{Device, Tensor};
@@ -42,7 +42,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) for fewer than two axes or another number of lengths,
+    /// [`Error::Shape`](crate::Error::Shape) for fewer than two axes or a wrong number of lengths,
     /// [`Error::Value`](crate::Error::Value) for a length above `T`, [`Error::DType`](crate::Error::DType) for indices.
     pub fn masked_mean(&self, lengths: &[usize]) -> Result<Tensor> {
         let steps = Steps::new("masked_mean", self, lengths)?;
@@ -50,8 +50,8 @@ impl Tensor {
         Ok(record_unary("masked_mean", self, &[], y, move |dy| steps.mean_backward(dy)))
     }
 
-    /// The maximum over the first `lengths[b]` steps of each sequence `b` of `[T, B, ..]`, as `[B, ..]`. It is 0 for a
-    /// sequence without steps. Equal elements and NaN count as in [`max`](Tensor::max).
+    /// Returns the maximum over the first `lengths[b]` steps of each sequence `b` of `[T, B, ..]`, as `[B, ..]`. It is
+    /// 0 for a sequence without steps. Equal elements and NaN are treated as in [`max`](Tensor::max).
     ///
     /// ```
     /// use wgru::{Device, Tensor};

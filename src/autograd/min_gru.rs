@@ -1,4 +1,4 @@
-//! A layer of minimal GRUs as one entry of the tape.
+//! A layer of minimal GRUs as one node of the tape.
 
 use super::record;
 use crate::error::Result;
@@ -6,8 +6,8 @@ use crate::ops::min_gru::{Layer, Linear};
 use crate::ops::movement;
 use crate::tensor::Tensor;
 
-/// The output `[T, B, D·H]` and the last states `[D, B, H]` of `layer` on `x` `[T, B, I]` from first states `[D, B, H]`.
-/// `seen` is `x` as backward reads it: finite, and 0 past the sequences' lengths.
+/// Runs `layer` on `x` `[T, B, I]` from the first states `[D, B, H]`. Returns the output `[T, B, D·H]` and the last
+/// states `[D, B, H]`. `seen` is `x` as backward reads it: finite, and 0 beyond the sequences' lengths.
 pub(crate) fn min_gru(x: &Tensor, seen: &Tensor, h0: &Tensor, linears: &[Linear], layer: Layer) -> Result<[Tensor; 2]> {
     let run = layer.forward(seen, h0, linears)?;
     let parameters = || linears.iter().flat_map(|(weight, bias)| std::iter::once(weight).chain(bias));

@@ -9,7 +9,7 @@ use crate::tensor::Tensor;
 
 /// # Shape
 ///
-/// Tensors are contiguous: a change of the order of elements copies them, also where PyTorch makes a view.
+/// Tensors are contiguous: operations that reorder elements copy them, even where PyTorch returns a view.
 ///
 /// ```
 /// use wgru::{Device, Tensor};
@@ -24,7 +24,7 @@ use crate::tensor::Tensor;
 /// # Ok::<(), wgru::Error>(())
 /// ```
 impl Tensor {
-    /// The same elements under another shape, without a copy.
+    /// Returns the same elements with another shape, without a copy.
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of elements differs.
@@ -38,7 +38,7 @@ impl Tensor {
         Ok(record_unary(op, self, &[], y, move |dy| dy.view(op, &from)))
     }
 
-    /// Without an axis of extent 1. No copy.
+    /// Removes an axis of extent 1, without a copy.
     ///
     /// # Errors
     /// [`Error::Value`] if there is no such axis, [`Error::Shape`] if its extent is not 1.
@@ -52,7 +52,7 @@ impl Tensor {
         self.reshaped("squeeze", &dims)
     }
 
-    /// With a new axis of extent 1 in front of `axis`; at the end, if `axis` is the number of axes. No copy.
+    /// Inserts a new axis of extent 1 before `axis`, or at the end if `axis` is the number of axes, without a copy.
     ///
     /// # Errors
     /// [`Error::Value`] if `axis` exceeds the number of axes, [`Error::Shape`] for more than
@@ -66,7 +66,7 @@ impl Tensor {
         self.reshaped("unsqueeze", &dims)
     }
 
-    /// The axes in another order: axis `i` of the result is axis `axes[i]` of `self`.
+    /// Permutes the axes: axis `i` of the result is axis `axes[i]` of `self`.
     ///
     /// # Errors
     /// [`Error::Value`] unless `axes` is a permutation.
@@ -76,7 +76,7 @@ impl Tensor {
         Ok(record_unary("permute", self, &[], y, move |dy| movement::permute(dy, &back)))
     }
 
-    /// The transpose: the last two axes swapped.
+    /// Transposes the last two axes.
     ///
     /// # Errors
     /// [`Error::Shape`] for fewer than two axes.
@@ -90,7 +90,7 @@ impl Tensor {
         self.permute(&axes)
     }
 
-    /// The elements in reverse order along each of `axes`, as `torch.flip`.
+    /// Reverses the order of the elements along each of `axes`, as `torch.flip`.
     ///
     /// # Errors
     /// [`Error::Value`] if there is no such axis, or it occurs twice.
@@ -101,7 +101,7 @@ impl Tensor {
     }
 
     /// Repeats the elements along axes of extent 1, and along new axes in front, to the shape `dims`. Elements are
-    /// copied; [arithmetic](Self::add) broadcasts without that.
+    /// copied; [arithmetic](Self::add) broadcasts without a copy.
     ///
     /// # Errors
     /// [`Error::Shape`] if `self` does not broadcast to `dims`.
@@ -111,7 +111,7 @@ impl Tensor {
         Ok(record_unary("expand", self, &[], y, move |dy| reduce::sum_to(dy, &from)))
     }
 
-    /// The part `range` of one axis.
+    /// Returns the part `range` of one axis.
     ///
     /// # Errors
     /// [`Error::Value`] if there is no such axis or part, or the range is empty.
@@ -129,7 +129,7 @@ impl Tensor {
     ///
     /// # Errors
     /// [`Error::Shape`] if another extent differs, [`Error::Value`] without parts or if there is no such axis,
-    /// [`Error::DType`] for floats beside indices.
+    /// [`Error::DType`] for a mix of floats and indices.
     pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
         let y = movement::concat(parts, axis)?;
         let extents: Vec<usize> = parts.iter().map(|t| t.dims()[axis]).collect();
@@ -148,7 +148,8 @@ impl Tensor {
         Ok(y)
     }
 
-    /// Rows of a table `[rows, width]` by `index` `[..]`: `[.., width]`, as `torch.nn.functional.embedding`.
+    /// Looks up the rows of a table `[rows, width]` at `index` `[..]`: `[.., width]`, as
+    /// `torch.nn.functional.embedding`.
     ///
     /// # Errors
     /// [`Error::Value`] if an index is not below the number of rows, [`Error::DType`] unless `index` holds indices,

@@ -6,20 +6,20 @@ use crate::ops::{layer_norm, softmax};
 use crate::tensor::Tensor;
 
 impl Tensor {
-    /// Each row, the last axis, at mean 0 and variance 1, then scaled and moved:
+    /// Normalizes each row along the last axis to mean 0 and variance 1, then scales and shifts it:
     ///
     /// ```text
     /// y = (x − mean) / √(variance + ε) · weight + bias        variance = Σ (x − mean)² / width
     /// ```
     ///
-    /// `weight` and `bias` are `[width]`, as `torch.nn.functional.layer_norm`; or `[groups, width]`, where the last
-    /// but one axis of `self` has extent `groups` and each of its indices has weights of its own.
+    /// `weight` and `bias` are `[width]`, as in `torch.nn.functional.layer_norm`, or `[groups, width]`: the
+    /// second-to-last axis of `self` then has extent `groups`, and each of its indices has separate weights.
     ///
     /// Ba, Kiros, Hinton: *Layer normalization* (2016).
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) for other weights, [`Error::Value`](crate::Error::Value) for an `eps`
-    /// below 0, [`Error::DType`](crate::Error::DType), [`Error::DeviceMix`](crate::Error::DeviceMix).
+    /// [`Error::Shape`](crate::Error::Shape) for weights of another shape, [`Error::Value`](crate::Error::Value) for an
+    /// `eps` below 0, [`Error::DType`](crate::Error::DType), [`Error::DeviceMix`](crate::Error::DeviceMix).
     pub fn layer_norm(&self, weight: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
         let (y, stats) = layer_norm::layer_norm(self, weight, bias, eps)?;
         let (x, w) = (self.detach(), weight.detach());
@@ -32,7 +32,7 @@ impl Tensor {
         Ok(y)
     }
 
-    /// Softmax over the last axis.
+    /// Returns the softmax over the last axis.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) for a scalar.
@@ -40,7 +40,7 @@ impl Tensor {
         self.softmax_or_log("softmax", false)
     }
 
-    /// Logarithm of the softmax over the last axis.
+    /// Returns the logarithm of the softmax over the last axis.
     ///
     /// # Errors
     /// As [`Tensor::softmax`].

@@ -1,7 +1,7 @@
 //! The operators `+ - * /` between tensors and `f32`, and negation.
 //!
-//! Each operator gives `Result<Tensor>`, because shapes or devices may not fit: `((&a + &b)? * 2.0)?`. Operands are
-//! tensors or references to tensors; a tensor that is used again is passed by reference.
+//! Each operator returns `Result<Tensor>`, because shapes or devices may not match: `((&a + &b)? * 2.0)?`. Operands are
+//! tensors or references to tensors. Pass a tensor by reference to use it again.
 
 use std::borrow::Borrow;
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -9,7 +9,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// Implements an operator for every mix of `Tensor`, `&Tensor` and `f32` with at least one tensor.
+/// Implements an operator for every combination of `Tensor`, `&Tensor` and `f32` with at least one tensor.
 macro_rules! operator {
     ($op:ident, $method:ident, tensors: $tensors:expr, by: $by:expr, of: $of:expr) => {
         operator!(@ $op, $method, &Tensor, &Tensor, $tensors);

@@ -6,8 +6,8 @@ use crate::ops::linalg;
 use crate::tensor::Tensor;
 
 impl Tensor {
-    /// The matrix product over the last two axes: `[.., m, k]·[k, n]`, or `[batch.., m, k]·[batch.., k, n]` where the
-    /// axes `batch` broadcast, as `numpy.matmul`.
+    /// Returns the matrix product over the last two axes: `[.., m, k]·[k, n]`, or `[batch.., m, k]·[batch.., k, n]`,
+    /// where the axes `batch` broadcast, as in `numpy.matmul`.
     ///
     /// ```
     /// use wgru::{Device, Tensor};

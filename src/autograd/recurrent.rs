@@ -1,4 +1,4 @@
-//! A recurrent layer as one entry of the tape.
+//! A recurrent layer as one node of the tape.
 
 use super::record_as;
 use crate::ops::recurrent::{Forward, Layer, Reads, States, Weights};
@@ -19,7 +19,7 @@ pub(crate) struct RecurrentRun {
 pub(crate) enum Kept {
     /// The gates of every step.
     Gates(Forward),
-    /// Some states only; backward recomputes the gates.
+    /// Only some states; backward recomputes the gates.
     States(States),
 }
 

@@ -9,7 +9,7 @@ use crate::tensor::Tensor;
 
 /// # Reductions
 ///
-/// An axis that is reduced stays with extent 1, so that the result broadcasts against `self`;
+/// A reduced axis is kept with extent 1, so that the result broadcasts with `self`;
 /// [`squeeze`](Tensor::squeeze) removes it.
 ///
 /// ```
@@ -46,7 +46,7 @@ impl Tensor {
         Ok(self.summed(name, y, scale))
     }
 
-    /// Records a sum. Every element has the gradient of its sum, times `scale`.
+    /// Records a sum. The gradient of every element is the gradient of its sum, times `scale`.
     fn summed(&self, name: &'static str, y: Tensor, scale: f32) -> Tensor {
         let dims = self.dims().to_vec();
         record_unary(name, self, &[], y, move |dy| match scale {
@@ -98,8 +98,8 @@ impl Tensor {
         Ok(self.summed(name, y, scale))
     }
 
-    /// The greatest element along one axis. NaN counts as greater than every number. The gradient goes to the element
-    /// at [`argmax`](Self::argmax), as in PyTorch.
+    /// Returns the greatest element along one axis. NaN counts as greater than every number. The gradient goes to the
+    /// element at [`argmax`](Self::argmax), as in PyTorch.
     ///
     /// # Errors
     /// As [`Tensor::sum_axis`].
@@ -107,8 +107,8 @@ impl Tensor {
         self.extreme("max", axis, false)
     }
 
-    /// The least element along one axis. NaN counts as less than every number. The gradient goes to the element at
-    /// [`argmin`](Self::argmin), as in PyTorch.
+    /// Returns the least element along one axis. NaN counts as less than every number. The gradient goes to the element
+    /// at [`argmin`](Self::argmin), as in PyTorch.
     ///
     /// # Errors
     /// As [`Tensor::sum_axis`].
@@ -116,7 +116,7 @@ impl Tensor {
         self.extreme("min", axis, true)
     }
 
-    /// The position of [`max`](Self::max) along the axis, as indices: of equal elements or several NaN, the first.
+    /// Returns the position of [`max`](Self::max) along the axis, as indices: the first one of equal elements or NaN.
     /// [`to_indices`](Self::to_indices) reads them.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ impl Tensor {
         Ok(index)
     }
 
-    /// The position of [`min`](Self::min) along the axis; otherwise like [`argmax`](Self::argmax).
+    /// Returns the position of [`min`](Self::min) along the axis; otherwise like [`argmax`](Self::argmax).
     ///
     /// # Errors
     /// As [`Tensor::sum_axis`].

@@ -1,4 +1,4 @@
-//! One tensor as many
+//! Splits a tensor into parts
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use crate::ops::movement;
 use crate::tensor::{Backward, Node, Tape, Tensor};
 
 impl Tensor {
-    /// The parts of one axis that have the extents `sizes`, one after the other; undoes [`Tensor::concat`]. One entry
-    /// of the tape for all of them, whose gradient is one tensor, however many the parts are.
+    /// Splits one axis into consecutive parts of the extents `sizes`: the inverse of [`Tensor::concat`]. All parts
+    /// share one node of the tape, whose gradient is one tensor.
     ///
     /// # Errors
-    /// [`Error::Value`] when there is no such axis, or the sizes are not those of its parts.
+    /// [`Error::Value`] if there is no such axis, or the sizes do not add up to its extent.
     pub fn split(&self, axis: usize, sizes: &[usize]) -> Result<Vec<Tensor>> {
         let Some(&extent) = self.dims().get(axis) else {
             return Err(Error::value("split", "axis", format!("below {}", self.dims().len()), axis));
         };
         let total = sizes.iter().try_fold(0usize, |sum, &size| sum.checked_add(size));
         if total != Some(extent) || sizes.contains(&0) {
-            let expected = format!("extents from 1 on that add up to {extent}");
+            let expected = format!("extents of at least 1 that add up to {extent}");
             return Err(Error::value("split", "sizes", expected, format!("{sizes:?}")));
         }
         let mut start = 0;

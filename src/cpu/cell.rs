@@ -233,7 +233,7 @@ unsafe fn lstm_rows_back<V: Lanes>(run: LstmBack) {
     }
 }
 
-/// Without noise, all elements of a row are updated alike, so rows can be copied.
+/// Without noise, all elements of a row are updated in the same way, so rows can be copied.
 fn is_quiet(p: &StateUpdate) -> bool {
     p.zone_h == 0.0 && p.zone_c == 0.0 && p.drops == 0
 }

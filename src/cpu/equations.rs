@@ -28,7 +28,7 @@ pub unsafe trait Units<V: Lanes> {
 /// `r = σ(x_r + a_r)`, `z = σ(x_z + a_z)`, `n = tanh(x_n + r⊙a_n)`, `h' = n + z⊙(h − n)`
 #[inline(always)]
 pub unsafe fn gru<V: Lanes>(u: &impl Units<V>) {
-    // SAFETY: as the caller's.
+    // SAFETY: the caller upholds the same contract.
     unsafe {
         let (r, z) = (sigmoid(u.x(0).add(u.a(0))), sigmoid(u.x(1).add(u.a(1))));
         let a = u.a(2);
@@ -41,7 +41,7 @@ pub unsafe fn gru<V: Lanes>(u: &impl Units<V>) {
 /// `r⊙h` and `z`: the first half of a GRU whose reset gate acts before the product.
 #[inline(always)]
 pub unsafe fn gru_gates<V: Lanes>(u: &impl Units<V>) {
-    // SAFETY: as the caller's.
+    // SAFETY: the caller upholds the same contract.
     unsafe {
         let (r, z) = (sigmoid(u.x(0).add(u.a(0))), sigmoid(u.x(1).add(u.a(1))));
         let reset = r.mul(u.old(0));
@@ -53,7 +53,7 @@ pub unsafe fn gru_gates<V: Lanes>(u: &impl Units<V>) {
 /// `n = tanh(x_n + a_n)`, `h' = n + z⊙(h − n)`: the second half, where `a_n` is the product with `r⊙h`.
 #[inline(always)]
 pub unsafe fn gru_candidate<V: Lanes>(u: &impl Units<V>) {
-    // SAFETY: as the caller's.
+    // SAFETY: the caller upholds the same contract.
     unsafe {
         let n = tanh(u.x(2).add(u.a(2)));
         u.put(0, mix(n, u.kept(), u.old(0)));
@@ -64,7 +64,7 @@ pub unsafe fn gru_candidate<V: Lanes>(u: &impl Units<V>) {
 /// `i = σ(..)`, `f = σ(..)`, `g = tanh(..)`, `o = σ(..)`, `c' = f⊙c + i⊙g`, `h' = o⊙tanh(c')`
 #[inline(always)]
 pub unsafe fn lstm<V: Lanes>(u: &impl Units<V>) {
-    // SAFETY: as the caller's.
+    // SAFETY: the caller upholds the same contract.
     unsafe {
         let v = |gate: usize| u.x(gate).add(u.a(gate));
         let (i, f, g, o) = (sigmoid(v(0)), sigmoid(v(1)), tanh(v(2)), sigmoid(v(3)));
@@ -79,7 +79,7 @@ pub unsafe fn lstm<V: Lanes>(u: &impl Units<V>) {
 /// `h' = tanh(x + a)`, or `max(x + a, 0)`; NaN stays NaN.
 #[inline(always)]
 pub unsafe fn rnn<V: Lanes>(u: &impl Units<V>, is_relu: bool) {
-    // SAFETY: as the caller's.
+    // SAFETY: the caller upholds the same contract.
     unsafe {
         let v = u.x(0).add(u.a(0));
         let h = if is_relu { v.at_least(V::splat(0.0)) } else { tanh(v) };
@@ -91,6 +91,6 @@ pub unsafe fn rnn<V: Lanes>(u: &impl Units<V>, is_relu: bool) {
 /// `n + z⊙(h − n)`
 #[inline(always)]
 unsafe fn mix<V: Lanes>(n: V, z: V, h: V) -> V {
-    // SAFETY: as the caller's.
+    // SAFETY: the caller upholds the same contract.
     unsafe { z.fma(h.sub(n), n) }
 }

@@ -290,7 +290,7 @@ mod tests {
 
     /// Integer sums are exact, so every instruction set gives the same bits.
     #[test]
-    fn int8_products_equal_whole_number_arithmetic_on_every_isa() {
+    fn int8_products_equal_integer_arithmetic_on_every_isa() {
         for (blocks, depth, gates) in [(1, 1, 1), (2, 7, 3), (3, 64, 2), (1, 130, 3), (2, 33, 4)] {
             let value = |i: usize| ((i * 2_654_435_761) % 1000) as f32 / 500.0 - 1.0;
             let packed: Vec<f32> = (0..blocks * depth * gates * LANES).map(value).collect();
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn int8_inputs_that_are_no_numbers_spoil_the_product() {
+    fn int8_inputs_that_are_nan_make_the_product_nan() {
         let weights = Weights::new(&[0.5; 32], [1, 2, 1]);
         for bad in [f32::NAN, f32::INFINITY] {
             let mut inputs = Quantized::new(1, 2);

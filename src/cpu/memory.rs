@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_that_no_system_has_is_refused_and_names_the_bytes() {
+    fn impossible_allocations_are_refused_and_name_the_bytes() {
         let error = Store::default().try_alloc("zeros", usize::MAX / 8).err().expect("refused").to_string();
         assert!(
             error.contains("zeros") && error.contains("memory of this system") && error.contains("bytes"),

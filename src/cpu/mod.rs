@@ -62,7 +62,7 @@ impl Cpu {
     /// Returns a device with the default options.
     pub fn best() -> Self {
         let (options, isa) = (CpuOptions::default(), Isa::detect());
-        Self { options, isa, pool: everyone(), store: Store::default() }
+        Self { options, isa, pool: shared_pool(), store: Store::default() }
     }
 
     pub fn new(options: CpuOptions) -> Result<Self> {
@@ -74,7 +74,7 @@ impl Cpu {
             })?,
         };
         let pool = match options.threads {
-            None => everyone(),
+            None => shared_pool(),
             Some(n @ 1..=MOST_THREADS) => Arc::new(ThreadPool::new(n)),
             Some(n) => {
                 let expected = format!("1 to {MOST_THREADS}");
@@ -230,8 +230,8 @@ fn lock<'a>(reads: &[&'a Memory], writes: &[&'a Memory]) -> Locked<'a> {
 }
 
 /// Returns the thread pool shared by all devices without an explicit number of threads.
-fn everyone() -> Arc<ThreadPool> {
-    static TEAM: OnceLock<Arc<ThreadPool>> = OnceLock::new();
+fn shared_pool() -> Arc<ThreadPool> {
+    static POOL: OnceLock<Arc<ThreadPool>> = OnceLock::new();
     let threads = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    TEAM.get_or_init(|| Arc::new(ThreadPool::new(threads().min(MOST_THREADS)))).clone()
+    POOL.get_or_init(|| Arc::new(ThreadPool::new(threads().min(MOST_THREADS)))).clone()
 }

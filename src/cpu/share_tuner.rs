@@ -42,7 +42,7 @@ impl ShareTuner {
 }
 
 impl Timings {
-    /// Pretends that an equal share has long been the fastest.
+    /// Sets the timings as if an equal share had been measured as fastest.
     #[cfg(test)]
     pub fn share_alike(&self) {
         self.calls.store(PERIOD + PERIOD / 2, Ordering::Relaxed);

@@ -403,7 +403,7 @@ mod tests {
         }
     }
 
-    /// Shares equally, as if that had long been the fastest.
+    /// Shares equally, as if equal shares had been measured as fastest.
     fn share_alike(pool: &ThreadPool, parts: usize, task: Task<'_>) {
         pool.tuner.of(1).share_alike();
         pool.share(parts, 1, task);

@@ -35,7 +35,7 @@ pub struct Device(Arc<Inner>);
 struct Inner {
     engine: Engine,
     info: DeviceInfo,
-    /// Serial number in this process. Tells devices of the same name apart in messages.
+    /// Serial number in this process. Distinguishes devices of the same name in messages.
     number: usize,
     /// Current bytes of tensors.
     live: AtomicUsize,
@@ -84,7 +84,7 @@ impl PartialEq for Device {
 impl Device {
     /// Returns the CPU with default options. It is always available.
     pub fn cpu() -> Self {
-        Self::from_cpu(Cpu::best(), "asked for".into())
+        Self::from_cpu(Cpu::best(), "requested".into())
     }
 
     /// Returns the CPU with the given options.
@@ -92,7 +92,7 @@ impl Device {
     /// # Errors
     /// [`Error::Value`] for a number of threads out of range, or an instruction set that the processor lacks.
     pub fn cpu_with(options: CpuOptions) -> Result<Self> {
-        Ok(Self::from_cpu(Cpu::new(options)?, "asked for".into()))
+        Ok(Self::from_cpu(Cpu::new(options)?, "requested".into()))
     }
 
     fn from_cpu(engine: Cpu, reason: String) -> Self {
@@ -128,7 +128,7 @@ impl Device {
     /// As [`Device::gpu`]; [`Error::Value`] for timestamps on an adapter that does not support them.
     #[cfg(feature = "gpu")]
     pub async fn gpu_with(options: GpuOptions) -> Result<Self> {
-        let device = Self::from_gpu(Gpu::new(&options).await?, "asked for".into());
+        let device = Self::from_gpu(Gpu::new(&options).await?, "requested".into());
         if let Some(tuning) = &options.tuning {
             device.set_tuning(tuning);
         }
@@ -150,14 +150,14 @@ impl Device {
         Self(Arc::new(Inner::new(Engine::Gpu(Box::new(gpu)), info)))
     }
 
-    /// Opens a hardware GPU if there is one, else the CPU. [`Device::info`] tells why.
+    /// Opens a hardware GPU if there is one, else the CPU. [`Device::info`] has the reason.
     ///
     /// `WGRU_BACKEND=cpu` forces the CPU. Other values of `WGRU_BACKEND` (except `auto`), and any of `WGRU_ADAPTER`,
     /// force a GPU, even a software adapter.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`], only if the environment asks for an adapter that does not exist; other errors if the
-    /// adapter fails to open.
+    /// [`Error::NoAdapter`], only if the environment variables select an adapter that does not exist; other errors if
+    /// the adapter fails to open.
     pub async fn auto() -> Result<Self> {
         #[cfg(feature = "gpu")]
         {
@@ -169,7 +169,7 @@ impl Device {
             let forced = !matches!(&*backend.to_ascii_lowercase(), "" | "auto")
                 || gpu::setting("WGRU_ADAPTER").is_some_and(|v| !v.is_empty());
             match Gpu::new(&GpuOptions::default()).await {
-                Ok(gpu) if forced => Ok(Self::from_gpu(gpu, "the environment asks for it".into())),
+                Ok(gpu) if forced => Ok(Self::from_gpu(gpu, "requested by the environment variables".into())),
                 Ok(gpu) if gpu.report().software => {
                     because(&format!("the only adapter, {}, computes on the CPU too, and slower", gpu.report().name))
                 }
@@ -232,7 +232,7 @@ impl Device {
         self.0.live.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Returns the measured choices in force. Those of the built-in rules are not included.
+    /// Returns the measured choices that are in use. Choices of the built-in rules are not included.
     pub fn tuning(&self) -> Tuning {
         Tuning::of(self.adapter_key(), self.tuned().choices.clone())
     }
@@ -276,8 +276,8 @@ impl Device {
 
     /// Drops recorded work that is not submitted yet. The tensors that it would have written become undefined,
     /// including the parameters of an unfinished update: reading them returns [`Error::Stopped`] until
-    /// [`assign`](crate::Tensor::assign) writes them. To discard a single result, drop its tensor instead: work whose results
-    /// are dropped before it is submitted does not run.
+    /// [`assign`](crate::Tensor::assign) writes them. To discard a single result, drop its tensor instead: work whose
+    /// results are dropped before it is submitted does not run.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn cancel(&self) {
         #[cfg(feature = "gpu")]

@@ -79,7 +79,7 @@ fn backends() -> Result<wgpu::Backends> {
         "dx12" => Ok(wgpu::Backends::DX12),
         "gl" => Ok(wgpu::Backends::GL),
         "webgpu" => Ok(wgpu::Backends::BROWSER_WEBGPU),
-        "cpu" => Err(Error::NoAdapter("WGRU_BACKEND=cpu asks for the CPU".into())),
+        "cpu" => Err(Error::NoAdapter("WGRU_BACKEND=cpu selects the CPU".into())),
         other => Err(Error::value("Device::gpu", "WGRU_BACKEND", "cpu, vulkan, metal, dx12, gl or webgpu", other)),
     }
 }
@@ -123,7 +123,7 @@ pub(super) async fn best() -> Result<wgpu::Adapter> {
     found.into_iter().find(|a| a.get_info().name.to_ascii_lowercase().contains(&wanted)).ok_or_else(|| {
         let filter = if wanted.is_empty() { String::new() } else { format!(" named like {wanted:?}") };
         let hint = match cfg!(target_arch = "wasm32") {
-            true => "the browser gives none",
+            true => "the browser offers none",
             false => "on Debian, mesa-vulkan-drivers has a software one",
         };
         Error::NoAdapter(format!("none{filter} among {names:?}; {hint}"))

@@ -35,7 +35,7 @@ impl Budget {
         if self.allows(bytes) {
             return Ok(());
         }
-        Err(Error::format(what(), format!("unfolds to more than a file of this size may: to {bytes} bytes more")))
+        Err(Error::format(what(), format!("expands too much for a file of this size: by another {bytes} bytes")))
     }
 
     /// Charges `bytes` if the budget allows them. Returns whether it does.

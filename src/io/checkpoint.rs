@@ -101,16 +101,19 @@ pub fn load_checkpoint(trainer: &mut Trainer, model: &dyn Module, file: &TensorF
 
 fn load(trainer: &mut Trainer, parameters: &[(String, Tensor)], file: &TensorFile) -> Result<()> {
     if file.field::<u32>(MARK)? != 1 {
-        return Err(Error::format(MARK, "a version that this library does not know"));
+        return Err(Error::format(MARK, "is a version that this library does not support"));
     }
     let kind: String = file.field("optimizer")?;
     if kind != trainer.optimizer.kind() {
-        return Err(Error::format("optimizer", format!("{kind} in the file, {} here", trainer.optimizer.kind())));
+        return Err(Error::format(
+            "optimizer",
+            format!("{kind} in the file, {} in the trainer", trainer.optimizer.kind()),
+        ));
     }
     let steps: String = file.field("steps")?;
     let steps: Vec<u64> = steps
         .split_whitespace()
-        .map(|s| s.parse().map_err(|_| Error::format("steps", format!("{s:?} is no number"))))
+        .map(|s| s.parse().map_err(|_| Error::format("steps", format!("{s:?} is not a number"))))
         .collect::<Result<_>>()?;
     let (epoch, updates) = (count_usize(file, "epoch")?, count(file, "updates")?);
     let rng = Rng::from_state(file.field("seed")?, count(file, "position")?);
@@ -163,12 +166,12 @@ fn resumed(trainer: &Trainer, file: &TensorFile, updates: u64) -> Result<Resumed
 fn count(file: &TensorFile, key: &str) -> Result<u64> {
     match file.field(key)? {
         n if n <= u64::MAX / 2 => Ok(n),
-        n => Err(Error::format(format!("metadata {key:?}"), format!("{n} is no count"))),
+        n => Err(Error::format(format!("metadata {key:?}"), format!("{n} is not a count"))),
     }
 }
 
 /// [`count`], as a `usize`.
 fn count_usize(file: &TensorFile, key: &str) -> Result<usize> {
     let n = count(file, key)?;
-    usize::try_from(n).map_err(|_| Error::format(format!("metadata {key:?}"), format!("{n} is no count")))
+    usize::try_from(n).map_err(|_| Error::format(format!("metadata {key:?}"), format!("{n} is not a count")))
 }

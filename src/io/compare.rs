@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_infinities_agree_and_missing_numbers_do_not() {
+    fn equal_infinities_agree_and_nan_does_not() {
         let largest = |got: &[f64], want: &[f64]| {
             let mut found = Found { tolerance: 1e-3, largest: 0.0, first: None };
             let at = Place { layer: 0, reverse: false, step: None, sequence: 0 };

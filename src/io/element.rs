@@ -117,7 +117,7 @@ impl View<'_> {
             dims.iter().zip(self.strides).try_fold(self.offset, |n, (&d, &s)| n.checked_add((d - 1).checked_mul(s)?));
         let there = self.bytes.len() / size;
         if reach.is_none_or(|last| last >= there) {
-            return Err(bad(format!("of shape {dims:?} reaches past the {there} elements that are there")));
+            return Err(bad(format!("has shape {dims:?}, which reaches past the {there} elements of its data")));
         }
         budget.take(what, len.saturating_mul(4))?;
         let mut out = Vec::with_capacity(len);
@@ -152,7 +152,7 @@ impl View<'_> {
             word[..bytes.len()].reverse();
         }
         let word = u64::from_le_bytes(word);
-        self.element.value(word).ok_or_else(|| format!("holds a {:?} that f32 cannot", self.element))
+        self.element.value(word).ok_or_else(|| format!("has values of type {:?} that f32 cannot hold", self.element))
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_that_overflow_are_no_shapes() {
+    fn overflowing_shapes_are_refused() {
         assert_eq!(count(&[3, 0, 2]), Some(0));
         assert_eq!(count(&[]), Some(1));
         assert_eq!(count(&[1 << 62, 1 << 62, 0]), None);

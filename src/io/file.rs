@@ -73,7 +73,7 @@ impl TensorFile {
 
     /// Reads a `.pt` or `.pth` file of `torch.save`; any other format is an error. The file holds a state dict, or
     /// nested dicts and lists of tensors, which are named by their path, joined by dots (`model.weight_ih_l0`).
-    /// Numbers, texts and booleans beside the tensors become metadata. Never executes code from the file: the reader
+    /// Numbers, strings and booleans beside the tensors become metadata. Never executes code from the file: the reader
     /// supports only the parts of pickle that tensors need, and anything else is an error that names it.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ pub(super) fn matched<'a>(
     let known = |name: &str| parameters.iter().any(|(n, _)| n == name);
     if let Some(extra) = file.names().filter_map(|n| n.strip_prefix(prefix)).find(|n| !known(n)) {
         let prefix = parameters.first().and_then(|(name, _)| file.prefix_of(name)).filter(|_| prefix.is_empty());
-        let elsewhere = prefix.map(|p| format!("; its parameters are under {p:?}: take TensorFile::under({p:?})"));
+        let elsewhere = prefix.map(|p| format!("; its parameters are under {p:?}: use TensorFile::under({p:?})"));
         let why = format!("the model has no such parameter{}", elsewhere.unwrap_or_default());
         return Err(Error::format(format!("{}: tensor {extra:?}", file.source()), why));
     }

@@ -50,7 +50,7 @@ pub(super) fn read_npz(source: &str, archive: &Archive, len: usize) -> Result<Te
     let mut file = TensorFile::named(source);
     for member in archive.members() {
         let Some(name) = member.name.strip_suffix(".npy") else {
-            return Err(archive.error(member.name, "is no .npy array"));
+            return Err(archive.error(member.name, "is not an .npy array"));
         };
         budget.take_name(source, name.len())?;
         let bytes = archive.read(member, &mut budget)?;
@@ -72,7 +72,7 @@ fn add_array(file: &mut TensorFile, name: &str, bytes: &[u8], budget: &mut Budge
     };
     let len = count(&header.dims).and_then(|n| n.checked_mul(size));
     if len != Some(data.len()) {
-        return Err(bad(format!("has {} bytes of data for shape {:?} of {size} bytes each", data.len(), header.dims)));
+        return Err(bad(format!("has {} bytes of data for shape {:?}, {size} per element", data.len(), header.dims)));
     }
     match header.dtype {
         Dtype::Number(element) => {
@@ -85,7 +85,7 @@ fn add_array(file: &mut TensorFile, name: &str, bytes: &[u8], budget: &mut Budge
         Dtype::Text(_) if name == METADATA && header.dims.is_empty() && !header.big_endian => {
             // A character takes four bytes here, and may be a single byte of JSON.
             budget.take(what, data.len() / 4 * json::TEXTS_SHARE + 3 * data.len())?;
-            file.metadata = metadata(data).map_err(|why| bad(format!("is no JSON object of texts: it is {why}")))?;
+            file.metadata = metadata(data).map_err(|why| bad(format!("is not a JSON object of strings: {why}")))?;
         }
         Dtype::Text(_) => return Err(bad("holds text; expected numbers".into())),
     }
@@ -96,14 +96,14 @@ fn metadata(data: &[u8]) -> Result<BTreeMap<String, String>, String> {
     let letters = data.chunks_exact(4).map(|b| Some(u32::from_le_bytes(b.try_into().ok()?)));
     // NumPy pads with zeros.
     let text: Option<String> = letters.take_while(|c| *c != Some(0)).map(|c| char::from_u32(c?)).collect();
-    let text = text.ok_or("no Unicode")?;
+    let text = text.ok_or("not Unicode")?;
     json::texts(json::object(text.as_bytes())?)
 }
 
 /// Splits a file into its header and the data after it.
 fn split_header(bytes: &[u8]) -> Result<(Header, &[u8]), String> {
     let cut = || "is cut short in its header".to_string();
-    let rest = bytes.strip_prefix(NPY).ok_or("is no .npy array")?;
+    let rest = bytes.strip_prefix(NPY).ok_or("is not an .npy array")?;
     let (len, rest) = match *rest {
         [1, _, a, b, ref rest @ ..] => (u16::from_le_bytes([a, b]) as usize, rest),
         [2 | 3, _, a, b, c, d, ref rest @ ..] => (u32::from_le_bytes([a, b, c, d]) as usize, rest),
@@ -136,7 +136,7 @@ fn parse(text: &str) -> Result<Header, String> {
             _ => return Err(format!("unexpected {key:?}")),
         };
         if before {
-            return Err(format!("{key:?} stands twice"));
+            return Err(format!("{key:?} appears twice"));
         }
         if !scan.eat(',') && !scan.0.trim_start().starts_with('}') {
             return Err("no comma between entries".into());
@@ -193,7 +193,7 @@ impl<'a> Scan<'a> {
     }
 
     fn expect(&mut self, c: char) -> Result<(), String> {
-        if self.eat(c) { Ok(()) } else { Err(format!("no {c:?} where one belongs")) }
+        if self.eat(c) { Ok(()) } else { Err(format!("expected {c:?}")) }
     }
 
     fn word(&mut self, word: &str) -> bool {
@@ -204,8 +204,8 @@ impl<'a> Scan<'a> {
 
     fn string(&mut self) -> Result<&'a str, String> {
         let text = self.0.trim_start();
-        let quote = text.chars().next().filter(|&c| c == '\'' || c == '"').ok_or("no text where one belongs")?;
-        let (inside, rest) = text[1..].split_once(quote).ok_or("a text does not end")?;
+        let quote = text.chars().next().filter(|&c| c == '\'' || c == '"').ok_or("expected a string")?;
+        let (inside, rest) = text[1..].split_once(quote).ok_or("a string does not end")?;
         self.0 = rest;
         Ok(inside)
     }
@@ -216,7 +216,7 @@ impl<'a> Scan<'a> {
         self.0 = rest;
         let inside = inside.trim().trim_end_matches(',');
         // Python 2 wrote long integers with an L.
-        let number = |n: &str| n.trim().trim_end_matches('L').parse().map_err(|_| format!("{n:?} is no extent"));
+        let number = |n: &str| n.trim().trim_end_matches('L').parse().map_err(|_| format!("{n:?} is not an extent"));
         if inside.is_empty() { Ok(Vec::new()) } else { inside.split(',').map(number).collect() }
     }
 }
@@ -256,7 +256,7 @@ pub(super) fn to_npz(file: &TensorFile) -> Result<Vec<u8>> {
         let data = text.chars().flat_map(|c| (c as u32).to_le_bytes());
         let len = text.chars().count();
         if len > MAX_TEXT {
-            let why = format!("take {len} characters as JSON; an .npz file may hold {MAX_TEXT}");
+            let why = format!("takes {len} characters as JSON; an .npz file can hold at most {MAX_TEXT}");
             return Err(Error::format("the metadata", why));
         }
         members.push((format!("{METADATA}.npy"), write_npy(&format!("<U{len}"), &[], data)));

@@ -29,7 +29,7 @@ const FOREIGN: [Signature; 31] = [
     (0, b"sys_info\0", "a tar archive of an early torch.save: load it in PyTorch and save it again"),
     (257, b"ustar", "a tar archive: unpack it first"),
     (4, b"TFL3", "a TensorFlow Lite model: convert it to ONNX with tf2onnx"),
-    (4, b"ORTM", "a model in ONNX Runtime's own format: take the .onnx file it was made from"),
+    (4, b"ORTM", "a model in ONNX Runtime's own format: use the .onnx file it was made from"),
     (0, b"GGUF", "a GGUF file: convert its tensors to safetensors"),
     (0, b"lmgg", "a GGML file: convert its tensors to safetensors"),
     (0, b"tjgg", "a GGML file: convert its tensors to safetensors"),
@@ -71,7 +71,7 @@ pub(super) fn foreign(source: &str, bytes: &[u8], expected: &str) -> Error {
         Some(kind) => Error::format(source, format!("not {expected}: it is {kind}")),
         None => {
             let start = &bytes[..bytes.len().min(8)];
-            let why = format!("not {expected}: it starts with {start:02x?}, the signature of no known kind of file");
+            let why = format!("not {expected}: it starts with {start:02x?}, which matches no known kind of file");
             Error::format(source, why)
         }
     }
@@ -82,7 +82,7 @@ fn protobuf(bytes: &[u8]) -> Option<&'static str> {
     match *bytes {
         // The version of the format, then the name of the producer, a graph, an operator set or a model's version.
         [0x08, 3..=0x20, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..] => {
-            Some("an ONNX model: io::onnx::OnnxModel::load reads it, and io::onnx::initializers its weights")
+            Some("an ONNX model: io::onnx::OnnxModel::load reads it, and io::onnx::initializers reads its weights")
         }
         // The version of the format, then a graph with its description.
         [0x08, 1, 0x12, ..] => Some("a TensorFlow SavedModel: convert it to ONNX with tf2onnx"),
@@ -122,11 +122,11 @@ fn text(bytes: &[u8]) -> Option<&'static str> {
     let text = text.trim_start();
     let starts = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
     Some(match text.as_bytes().first() {
-        None => "blank: it holds spaces alone",
+        None => "blank: it contains only whitespace",
         Some(b'<') if ["<!doctype html", "<html", "<head", "<body"].into_iter().any(starts) => {
-            "an HTML page, not the file: the address is wrong, or the server answered with a page about an error"
+            "an HTML page, not the file: the address is wrong, or the server returned an error page"
         }
-        Some(b'<') => "XML: a server's answer about an error, or a model in a format that is not read",
+        Some(b'<') => "XML: a server's error message, or a model in an unsupported format",
         Some(b'{') if text.contains("\"wgru_tuning\"") => "a tuning: Tuning::load reads it",
         Some(b'{' | b'[') => "JSON: save the weights as safetensors, or with numpy.savez",
         _ => "text, not a model",
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_told_by_their_start_and_with_what_to_do() {
+    fn kinds_are_recognized_by_their_first_bytes_with_advice() {
         let tar = [&[b'n'; 100][..], &[0; 157], b"ustar\0"].concat();
         let graph = b"\x0a\x20\x0a\x05input\x12\x0bPlaceholder*\x0b\x0a\x05dtype";
         let cases: &[(&[u8], &str)] = &[

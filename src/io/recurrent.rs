@@ -92,7 +92,7 @@ fn read_fields(c: &mut RecurrentConfig, file: &TensorFile) -> Result<()> {
         let Some((prefix, rest)) = key.split_once('.').filter(|(prefix, _)| KINDS.contains(prefix)) else { continue };
         let bad = |why: String| Error::format(format!("{}: metadata {key:?}", file.source()), why);
         if prefix != c.cell.layer() {
-            return Err(bad(format!("belongs to another kind of layer than {}", c.cell.layer())));
+            return Err(bad(format!("belongs to a different kind of layer than {}", c.cell.layer())));
         }
         match set(c, rest, text) {
             Some(true) => {}
@@ -152,7 +152,7 @@ fn cell_of(file: &TensorFile) -> Result<Cell> {
 /// Writes a recurrent layer with its options. [`load_recurrent`] reads it back.
 ///
 /// # Errors
-/// Those of reading back from the device.
+/// Errors of reading back from the device.
 pub async fn recurrent_to_file(layer: &Recurrent) -> Result<TensorFile> {
     let mut file = parameters_to_file(layer).await?;
     let c = layer.config();
@@ -215,7 +215,7 @@ fn read(file: &TensorFile) -> Result<(RecurrentConfig, Vec<&[f32]>)> {
 /// Writes a recurrent layer with its options to a safetensors file; see [`recurrent_to_file`].
 ///
 /// # Errors
-/// [`Error::Io`], and those of reading back from the device.
+/// [`Error::Io`], and errors of reading back from the device.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn save_recurrent_blocking(layer: &Recurrent, path: impl AsRef<std::path::Path>) -> Result<()> {
     crate::wait::block_on(recurrent_to_file(layer))?.save(path)

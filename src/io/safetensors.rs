@@ -52,7 +52,7 @@ impl Entry {
             }
         }
         let [kind, shape, place] = values.map(Option::unwrap_or_default);
-        let no_list = |key: &str| bad(format!("has {key} that is no list of at most {MAX_AXES} whole numbers"));
+        let no_list = |key: &str| bad(format!("has a {key} that is not a list of at most {MAX_AXES} whole numbers"));
         let dims = json::whole_numbers(shape, MAX_AXES).ok_or_else(|| no_list("shape"))?;
         let place = json::whole_numbers(place, MAX_AXES).ok_or_else(|| no_list("data_offsets"))?;
         let kind = json::text(kind).unwrap_or_default();
@@ -62,7 +62,7 @@ impl Entry {
         let bytes = count(&dims).and_then(|n| n.checked_mul(element.size()));
         match end.checked_sub(start) {
             Some(len) if Some(len) == bytes => Ok(Self { name, element, dims, place: [start, end] }),
-            _ => Err(bad(format!("of shape {dims:?} and type {kind} has data_offsets {place:?}"))),
+            _ => Err(bad(format!("has data_offsets {place:?}, which do not match shape {dims:?} of type {kind}"))),
         }
     }
 }
@@ -72,7 +72,7 @@ fn split<'a>(source: &str, bytes: &'a [u8]) -> Result<(&'a str, &'a [u8])> {
     if !is_safetensors(bytes) {
         return Err(foreign(source, bytes, "a safetensors file"));
     }
-    let bad = |why: String| Error::format(source, format!("not a whole safetensors file: {why}"));
+    let bad = |why: String| Error::format(source, format!("not a complete safetensors file: {why}"));
     let (len, rest) = bytes.split_first_chunk().ok_or_else(|| bad(format!("has {} bytes", bytes.len())))?;
     let len = u64::from_le_bytes(*len);
     let header = usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len));
@@ -95,10 +95,10 @@ pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
         }
         let bad = |why: String| Error::format(format!("{source}: {METADATA}"), why);
         if std::mem::replace(&mut has_metadata, true) {
-            return Err(bad("stands twice".into()));
+            return Err(bad("appears twice".into()));
         }
         if !value.starts_with('{') && value != "null" {
-            return Err(bad("is no object".into()));
+            return Err(bad("is not an object".into()));
         }
         budget.take(|| format!("{source}: {METADATA}"), json::TEXTS_SHARE * value.len())?;
         file.metadata = json::texts(value).map_err(|why| bad(format!("holds {why}")))?;
@@ -108,8 +108,8 @@ pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     let places = order.iter().map(|&i| entries[i].place);
     let end = places.into_iter().try_fold(0, |end, [from, to]| (from == end).then_some(to));
     if end != Some(data.len()) {
-        let why = format!("the tensors do not fill the {} bytes after the header one by one", data.len());
-        return Err(Error::format(source, format!("not a whole safetensors file: {why}")));
+        let why = format!("the tensors do not cover the {} bytes after the header exactly once", data.len());
+        return Err(Error::format(source, format!("not a complete safetensors file: {why}")));
     }
     for Entry { name, element, dims, place: [start, end] } in entries {
         let (bytes, strides) = (&data[start..end], strides(&dims, false));

@@ -52,10 +52,10 @@ impl TensorFile {
     pub(super) fn check(&self) -> Result<()> {
         let mut names = HashSet::new();
         if let Some(name) = self.names().find(|name| !names.insert(*name)) {
-            return Err(Error::format(format!("tensor {name:?}"), "stands twice"));
+            return Err(Error::format(format!("tensor {name:?}"), "appears twice"));
         }
         if names.contains(METADATA) {
-            return Err(Error::format(format!("tensor {METADATA:?}"), "bears the name of the metadata"));
+            return Err(Error::format(format!("tensor {METADATA:?}"), "has a name reserved for the metadata"));
         }
         let counts = |dims: &[usize], values: &[f32]| count(dims) == Some(values.len());
         match self.tensors.iter().find(|(_, dims, values)| !counts(dims, values)) {
@@ -104,10 +104,10 @@ impl TensorFile {
         self.tensors = order.into_iter().map(|i| std::mem::take(&mut self.tensors[i])).collect();
         let bad = |name: &str, why: &str| Err(Error::format(format!("{}: tensor {name:?}", self.source), why));
         if let Some(pair) = self.tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return bad(&pair[0].0, "stands twice");
+            return bad(&pair[0].0, "appears twice");
         }
         if self.names().any(|name| name == METADATA) {
-            return bad(METADATA, "bears the name of the metadata");
+            return bad(METADATA, "has a name reserved for the metadata");
         }
         Ok(self)
     }
@@ -145,8 +145,8 @@ impl TensorFile {
         let found = self.tensors.iter().find(|(n, _, _)| n == name);
         let (_, dims, values) = found.ok_or_else(|| {
             let why = match self.prefix_of(name) {
-                Some(prefix) => format!("is not there, but under {prefix:?}: take TensorFile::under({prefix:?})"),
-                None => format!("is not there; there are {:?} …", self.names().take(8).collect::<Vec<_>>()),
+                Some(prefix) => format!("is missing, but is there under {prefix:?}: use TensorFile::under({prefix:?})"),
+                None => format!("is missing; the file has {:?} …", self.names().take(8).collect::<Vec<_>>()),
             };
             Error::format(format!("{}: tensor {name:?}", self.source), why)
         })?;
@@ -172,7 +172,7 @@ impl TensorFile {
     /// [`Error::Format`] naming the key if it is missing or cannot be parsed.
     pub fn field<T: std::str::FromStr>(&self, key: &str) -> Result<T> {
         let bad = |why: String| Error::format(format!("{}: metadata {key:?}", self.source), why);
-        let text = self.metadata.get(key).ok_or_else(|| bad("is not there".into()))?;
+        let text = self.metadata.get(key).ok_or_else(|| bad("is missing".into()))?;
         text.parse().map_err(|_| bad(format!("{text:?} cannot be read")))
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn read_archive(source: &str, archive: &Archive, len: usize) -> Resul
     check_len(source, program.len())?;
     let (value, heap, rest) = pickle::load(&program, &mut budget).map_err(bad)?;
     if !rest.is_empty() {
-        return Err(bad("has something behind its pickle".into()));
+        return Err(bad("has data after its pickle".into()));
     }
     let big_endian = match archive.find(&format!("{folder}byteorder")) {
         None => false,
@@ -64,14 +64,14 @@ pub(super) fn read_archive(source: &str, archive: &Archive, len: usize) -> Resul
 pub(super) fn read_legacy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     let bad = |why: String| Error::format(source, why);
     let cut = || bad("is cut short".into());
-    let rest = bytes.strip_prefix(TORCH_LEGACY).ok_or_else(|| bad("no file of torch.save".into()))?;
+    let rest = bytes.strip_prefix(TORCH_LEGACY).ok_or_else(|| bad("not a file of torch.save".into()))?;
     let mut budget = Budget::of(bytes.len());
     let (version, _, rest) = pickle::load(rest, &mut budget).map_err(bad)?;
     if version != Value::Int(1001) {
         return Err(bad(format!("has torch.save version {version:?}; expected 1001")));
     }
     let (system, parts, rest) = pickle::load(rest, &mut budget).map_err(bad)?;
-    let Value::Dict(system) = system else { return Err(bad("does not tell its byte order".into())) };
+    let Value::Dict(system) = system else { return Err(bad("does not state its byte order".into())) };
     let little = (Value::Text("little_endian"), Value::Bool(true));
     let big_endian = !parts.pairs(system).contains(&little);
     let (value, heap, rest) = pickle::load(rest, &mut budget).map_err(bad)?;
@@ -80,8 +80,8 @@ pub(super) fn read_legacy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     let elements: HashMap<&str, Element> = elements(source, &heap)?.iter().map(|s| (s.key, s.element)).collect();
     let mut storages = Storages::new();
     for key in parts.items(keys) {
-        let Value::Text(key) = *key else { return Err(bad("a storage's key is no text".into())) };
-        let element = elements.get(key).ok_or_else(|| bad(format!("nothing uses storage {key:?}")))?;
+        let Value::Text(key) = *key else { return Err(bad("has a storage whose key is not a string".into())) };
+        let element = elements.get(key).ok_or_else(|| bad(format!("has storage {key:?}, which no tensor uses")))?;
         let (count, data) = rest.split_first_chunk::<8>().ok_or_else(cut)?;
         let count = if big_endian { u64::from_be_bytes(*count) } else { u64::from_le_bytes(*count) };
         let len = usize::try_from(count).ok().and_then(|n| n.checked_mul(element.size())).ok_or_else(cut)?;
@@ -92,7 +92,7 @@ pub(super) fn read_legacy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
         rest = after;
     }
     if !rest.is_empty() {
-        return Err(bad(format!("has {} bytes behind its storages", rest.len())));
+        return Err(bad(format!("has {} bytes after its storages", rest.len())));
     }
     Tree { source, heap: &heap, storages, big_endian, budget }.file(value)
 }
@@ -150,7 +150,7 @@ impl<'a> Tree<'a> {
                     let Some(text) = text(&leaf) else { continue };
                     match file.metadata.entry(name) {
                         Entry::Vacant(place) => drop(place.insert(text)),
-                        Entry::Occupied(place) => return Err(self.error(place.key(), "stands twice")),
+                        Entry::Occupied(place) => return Err(self.error(place.key(), "appears twice")),
                     }
                     continue;
                 }
@@ -167,7 +167,7 @@ impl<'a> Tree<'a> {
             let mut names: Vec<&str> = open[first..].iter().map(|(name, ..)| name.as_str()).collect();
             names.sort_unstable();
             if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(self.error(pair[0], "stands twice"));
+                return Err(self.error(pair[0], "appears twice"));
             }
         }
         if file.names().next().is_none() {
@@ -188,7 +188,7 @@ impl<'a> Tree<'a> {
     fn join(&mut self, name: &str, key: &Value, depth: usize) -> Result<String> {
         let key = match key {
             Value::Text(_) | Value::Int(_) | Value::Bool(_) => text(key).unwrap_or_default(),
-            other => return Err(self.error(name, format!("has a key that is no text or number: {other:?}"))),
+            _ => return Err(self.error(name, "has a key that is neither a string nor a number")),
         };
         if name.len() + key.len() > LONGEST {
             return Err(self.error(name, format!("holds a name of more than {LONGEST} bytes")));

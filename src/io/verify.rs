@@ -123,7 +123,7 @@ pub async fn verify(layer: &Recurrent, file: &TensorFile) -> Result<f64> {
         None => Ok(largest),
         Some(first) => {
             let device = &layer.device.info().name;
-            let what = format!("{}: the layer on {device} is not the one that was saved", file.source());
+            let what = format!("{}: the layer on {device} does not match the saved run", file.source());
             Err(Error::format(what, format!("{first}, tolerance {tolerance}")))
         }
     }
@@ -156,7 +156,7 @@ fn take<'a>(part: &TensorFile, tensors: &Tensors<'a>, name: &str, dims: &[usize]
 }
 
 fn read_input(c: &RecurrentConfig, part: &TensorFile, tensors: &Tensors) -> Result<HostInput> {
-    let (dims, x) = tensors.get("x").ok_or_else(|| wrong(part, "x", "is not there: no run to check the layer by"))?;
+    let (dims, x) = tensors.get("x").ok_or_else(|| wrong(part, "x", "is missing: no run to check the layer with"))?;
     let Ok(dims) = <[usize; 3]>::try_from(*dims) else {
         return Err(wrong(part, "x", format!("has shape {dims:?}; expected three axes")));
     };
@@ -168,7 +168,7 @@ fn read_input(c: &RecurrentConfig, part: &TensorFile, tensors: &Tensors) -> Resu
     let flags = |name: &str| -> Result<Option<Vec<bool>>> {
         let Some(values) = get(name, &[a, b])? else { return Ok(None) };
         match values.iter().find(|&&v| v != 0.0 && v != 1.0) {
-            Some(v) => Err(wrong(part, name, format!("holds {v}; expected 0 and 1"))),
+            Some(v) => Err(wrong(part, name, format!("holds {v}; expected 0 or 1"))),
             None => Ok(Some(values.iter().map(|&v| v == 1.0).collect())),
         }
     };
@@ -210,7 +210,7 @@ fn expected(c: &RecurrentConfig, part: &TensorFile, tensors: &Tensors, input: &H
     };
     let output = get("output", &[a, b, d * c.out()])?;
     if output.is_empty() {
-        return Err(wrong(part, "output", "is not there: nothing to check the layer by"));
+        return Err(wrong(part, "output", "is missing: no results to check the layer with"));
     }
     let h_n = get("h_n", &[rows, batch, c.out()])?;
     let c_n = if c.cell == Cell::Lstm { get("c_n", &[rows, batch, c.hidden])? } else { Vec::new() };
@@ -220,7 +220,7 @@ fn expected(c: &RecurrentConfig, part: &TensorFile, tensors: &Tensors, input: &H
         gates.push(gate_names.iter().map(one).collect::<Result<Vec<_>>>()?);
     }
     match part.names().find(|name| !known.contains(*name)) {
-        Some(name) => Err(wrong(part, name, "is not of a run of this layer")),
+        Some(name) => Err(wrong(part, name, "is not part of a run of this layer")),
         None => Ok(HostOutput { output, h_n, c_n, gates }),
     }
 }

@@ -14,9 +14,9 @@ pub use text::{quoted, text, write_texts};
 /// # Errors
 /// A phrase that follows "is".
 pub fn object(bytes: &[u8]) -> Result<&str, String> {
-    check::check(bytes).map_err(|at| format!("no JSON from byte {at} on"))?;
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("no JSON: {error}"))?.trim();
-    if text.starts_with('{') { Ok(text) } else { Err("no JSON object".into()) }
+    check::check(bytes).map_err(|at| format!("not valid JSON at byte {at}"))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| format!("not valid JSON: {error}"))?.trim();
+    if text.starts_with('{') { Ok(text) } else { Err("not a JSON object".into()) }
 }
 
 /// Maximum number of bytes that [`texts`] takes per byte of JSON.
@@ -80,15 +80,15 @@ pub fn whole_numbers(value: &str, most: usize) -> Option<Vec<usize>> {
 /// Parses an object whose values are all strings.
 ///
 /// # Errors
-/// A phrase that follows "is" or "holds", for a value that is not a string, or a duplicate key.
+/// A phrase that follows "holds", for a value that is not a string, or a duplicate key.
 pub fn texts(object: &str) -> Result<BTreeMap<String, String>, String> {
     let mut texts = BTreeMap::new();
     for entry in entries(object) {
         let (key, value) = entry?;
-        let value = text(value).ok_or_else(|| format!("{key:?}, which is no text"))?;
+        let value = text(value).ok_or_else(|| format!("{key:?}, which is not a string"))?;
         match texts.entry(key) {
             Entry::Vacant(place) => drop(place.insert(value)),
-            Entry::Occupied(place) => return Err(format!("{:?}, which stands twice", place.key())),
+            Entry::Occupied(place) => return Err(format!("{:?} twice", place.key())),
         }
     }
     Ok(texts)
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_those_of_the_reader_of_trees() {
+    fn entries_match_the_tree_reader() {
         let text =
             r#" { "a" : 1 ,"b\"}\\":{"x":[1,{"y":"]}"}]}, "c":"t,e:x{t", "\u0064":[ ] ,"e":true,"f":-1.5e3,"":null } "#;
         let tree: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).expect("JSON");
@@ -118,11 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_stand_twice_and_other_values_are_refused() {
+    fn duplicate_keys_and_other_values_are_refused() {
         assert!(texts(r#"{"a":"b","a":"b"}"#).is_err_and(|why| why.contains("twice")));
         assert!(texts(r#"{"a":"b","\u0061":"c"}"#).is_err_and(|why| why.contains("twice")));
         assert!(texts(r#"{"\ud800":"b","c":"d"}"#).is_err_and(|why| why.contains("cannot be read")));
-        assert!(texts(r#"{"a":1}"#).is_err_and(|why| why.contains("no text")));
+        assert!(texts(r#"{"a":1}"#).is_err_and(|why| why.contains("not a string")));
         assert_eq!(texts(r#"{"a":"b\n"}"#).expect("texts")["a"], "b\n");
         for bad in ["", "[]", "1", "{", "{} {}", "{\"a\":}", "\"a\"", "{\"a\":1,}", "\u{feff}{}"] {
             assert!(object(bad.as_bytes()).is_err(), "{bad}");
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_whole_numbers_are_nothing_else() {
+    fn integer_lists_refuse_anything_else() {
         assert_eq!(whole_numbers("[1, 2 ,18446744073709551615]", 3).map(|n| n.len()), Some(3));
         assert_eq!(whole_numbers("[ ]", 3), Some(vec![]));
         for bad in

@@ -33,7 +33,7 @@ params! {
         pub classes: u32,
         /// S, labels of a padded target.
         pub labels: u32,
-        /// The class that stands for no label.
+        /// The class that means "no label".
         pub blank: u32,
         /// 1: if no path fits, loss and gradient are 0 instead of infinite and NaN.
         pub zero_infinity: u32,

@@ -80,7 +80,7 @@ impl Plain {
         let most = if is_forward { MOST_LAYERS } else { 2 };
         at_most(op, [("directions", directions, most), ("lag", self.lag, if is_forward { 1 << 20 } else { 0 })])?;
         if self.reverse == 1 && directions > 1 {
-            return Err(Error::value(op, "reverse", "at most 0 with two directions", self.reverse));
+            return Err(Error::value(op, "reverse", "0 with two directions", self.reverse));
         }
         let last = u64::from(last) + u64::from(directions - 1) * u64::from(self.lag);
         let last = usize::try_from(last).unwrap_or(usize::MAX);
@@ -95,7 +95,7 @@ impl Plain {
         let slot = u32::try_from(slot).unwrap_or(u32::MAX);
         let slots = (steps.saturating_add(1)).saturating_mul(directions);
         addressable(op, "steps", 0, &[(slots.saturating_add(1), slot), (batch, row), (row, 1)])?;
-        // In formats of fewer bits, a block can have two rows more than `hidden`.
+        // In low-precision formats, a block can have two rows more than `hidden`.
         let (blocks, row) = (self.blocks() as u32, (self.cell().gates() * BLOCK) as u32);
         countable(op, "hidden", &[directions, blocks, hidden + 2, row])
     }
@@ -130,7 +130,7 @@ impl Plain {
     }
 
     /// As [`loops`](Self::loops), for one step. For each of its units, an invocation loops over the depth of every gate
-    /// (in formats of fewer bits, also within each word), and stores four rows.
+    /// (in low-precision formats, also within each word), and stores four rows.
     fn step_loops(&self) -> u64 {
         let (units, depth) = (u64::from(self.hidden.div_ceil(128)), u64::from(self.hidden) + 4);
         let products = if self.cell().is_gru() { 4 } else { self.cell().gates() as u64 + 1 };

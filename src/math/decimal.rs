@@ -48,7 +48,7 @@ mod tests {
     use crate::rng::Rng;
 
     #[test]
-    fn what_f32_writes_is_read_as_it_was() {
+    fn every_printed_f32_is_read_back_exactly() {
         let mut rng = Rng::new(1);
         let special =
             [0.0, -0.0, f32::MIN_POSITIVE, 1e-45, f32::MAX, f32::INFINITY, f32::NEG_INFINITY, 0.1, 16_777_216.0];

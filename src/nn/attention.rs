@@ -137,7 +137,7 @@ impl Attention {
     /// Lets every query attend to the keys and values of its sequence.
     ///
     /// # Errors
-    /// Those of [`prepare`](Self::prepare) and [`attend`](Self::attend).
+    /// Errors of [`prepare`](Self::prepare) and [`attend`](Self::attend).
     pub fn run(
         &self,
         query: &Tensor,

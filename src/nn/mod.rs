@@ -116,13 +116,13 @@ pub trait Module: Send + Sync {
     /// Applies the layer, in training or evaluation.
     ///
     /// # Errors
-    /// Those of its operations.
+    /// Errors of its operations.
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor>;
 
     /// Applies the layer in evaluation: [`forward_with`](Self::forward_with) with [`Mode::Eval`].
     ///
     /// # Errors
-    /// Those of its operations.
+    /// Errors of its operations.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_with(x, &mut Mode::Eval)
     }

@@ -69,7 +69,7 @@ impl HostInput {
         let counted = |counts: &[usize]| counts.iter().try_fold(1usize, |n, &m| n.checked_mul(m));
         let wrong = |arg, expected: String, len: usize| Err(Error::shape(c.op(), arg, expected, &[len]));
         if steps == 0 || batch == 0 || features != c.input || counted(&self.dims) != Some(self.x.len()) {
-            return wrong("x", format!("{} values, {} features a step", self.x.len(), c.input), features);
+            return wrong("x", format!("{} values, {} features per step", self.x.len(), c.input), features);
         }
         let rows = c.layers * c.directions();
         for (arg, state, width) in [("h0", &self.h0, c.out()), ("c0", &self.c0, c.width() - c.out())] {
@@ -87,7 +87,7 @@ impl HostInput {
             if let Some(flags) = flags
                 && flags.len() != steps * batch
             {
-                return wrong(arg, format!("{} flags, one a step", steps * batch), flags.len());
+                return wrong(arg, format!("{} flags, one per step", steps * batch), flags.len());
             }
         }
         Ok([steps, batch])

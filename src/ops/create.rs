@@ -1,4 +1,4 @@
-//! Tensors from nothing: constants, ranges and random numbers.
+//! Creates tensors: constants, ranges and random numbers.
 
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ use crate::tensor::Tensor;
 /// # Ok::<(), wgru::Error>(())
 /// ```
 impl Tensor {
-    /// Zeros.
+    /// Creates a tensor of zeros.
     ///
     /// # Errors
     /// As [`Tensor::from_slice`].
@@ -27,7 +27,7 @@ impl Tensor {
         Self::full(device, 0.0, dims)
     }
 
-    /// Ones.
+    /// Creates a tensor of ones.
     ///
     /// # Errors
     /// As [`Tensor::from_slice`].
@@ -35,7 +35,7 @@ impl Tensor {
         Self::full(device, 1.0, dims)
     }
 
-    /// One value everywhere.
+    /// Creates a tensor with the same value in every element.
     ///
     /// # Errors
     /// As [`Tensor::from_slice`].
@@ -67,7 +67,7 @@ impl Tensor {
         Self::drawn("Tensor::arange", device, &[count], || next.next().unwrap_or(end))
     }
 
-    /// Standard normal random numbers, drawn on the host: the same on every device.
+    /// Creates standard normal random numbers. They are drawn on the host, so they are the same on every device.
     ///
     /// # Errors
     /// As [`Tensor::from_slice`].
@@ -75,7 +75,7 @@ impl Tensor {
         Self::drawn("Tensor::randn", device, dims, || rng.normal())
     }
 
-    /// Random numbers, uniform in `[0, 1)`, drawn on the host: the same on every device.
+    /// Creates random numbers, uniform in `[0, 1)`. They are drawn on the host, so they are the same on every device.
     ///
     /// # Errors
     /// As [`Tensor::from_slice`].

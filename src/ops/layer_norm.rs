@@ -32,7 +32,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -> Resul
         return Err(Error::shape("layer_norm", "bias", format!("{:?}", weight.dims()), bias.dims()));
     }
     if !(eps >= 0.0 && eps.is_finite()) {
-        return Err(Error::value("layer_norm", "eps", "a number from 0 on", eps));
+        return Err(Error::value("layer_norm", "eps", "a finite number of at least 0", eps));
     }
     let y = Tensor::empty("layer_norm", x.device(), x.dims())?;
     let stats = Tensor::empty("layer_norm", x.device(), &[rows as usize, 2])?;

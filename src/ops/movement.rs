@@ -102,7 +102,7 @@ pub fn expand(x: &Tensor, dims: &[usize]) -> Result<Tensor> {
     let shape = Shape::new("expand", dims)?;
     let (from, to) = (x.shape().padded(), shape.padded());
     if dims.len() < x.dims().len() || (0..MAX_RANK).any(|a| from[a] != 1 && from[a] != to[a]) {
-        return Err(Error::shape("expand", "dims", format!("a repeat of {:?}", x.dims()), dims));
+        return Err(Error::shape("expand", "dims", format!("a shape to which {:?} broadcasts", x.dims()), dims));
     }
     repeated("expand", x, &shape)
 }

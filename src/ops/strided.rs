@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn contiguous_axes_are_one() {
+    fn contiguous_axes_are_merged() {
         let of = |dims: &[usize]| Shape::new("test", dims).unwrap().strides();
         let dims = [2, 3, 1, 2, 2, 1, 3, 2];
         assert_eq!(extents(&dims, [of(&dims); 2]), [144]);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_axis_is_taken_out() {
+    fn take_shortest_removes_the_shortest_axis() {
         let dims = [5, 2, 3, 2, 7].map(|d| d as usize);
         let of = |dims: &[usize]| Shape::new("test", dims).unwrap().strides();
         let strides = [of(&dims), of(&[1, 2, 1, 2, 1])];

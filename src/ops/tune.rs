@@ -20,7 +20,7 @@ const MARGIN: f64 = 0.95;
 
 impl Device {
     /// Measures the plans and matrix products that `call` needs, and uses the fastest from now on. Returns all choices
-    /// in force on this device, which can be saved and preset with [`GpuOptions::tuning`](crate::GpuOptions::tuning).
+    /// in use on this device, which can be saved and preset with [`GpuOptions::tuning`](crate::GpuOptions::tuning).
     ///
     /// `call` should do what the program does, on tensors of the sizes it will use; it runs a few times for each plan.
     /// Products are measured separately, on sizes rounded up to powers of two. Nothing else should run on the device

@@ -24,7 +24,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch of one input. It has no targets and no lengths, and its examples count from 0.
+    /// Creates a batch with one input, no targets and no lengths. The indices of its examples are 0, 1, and so on.
     pub fn new(x: Tensor) -> Self {
         let examples = (0..x.dims().first().copied().unwrap_or(1)).collect();
         Self { inputs: vec![x], targets: None, lengths: None, examples }
@@ -51,17 +51,17 @@ impl Batch {
         Self { examples: examples.to_vec(), ..self }
     }
 
-    /// The first input.
+    /// Returns the first input.
     pub fn x(&self) -> &Tensor {
         &self.inputs[0]
     }
 
-    /// All inputs; there is at least one.
+    /// Returns all inputs, at least one.
     pub fn inputs(&self) -> &[Tensor] {
         &self.inputs
     }
 
-    /// The targets; the first input where the data has none.
+    /// Returns the targets, or the first input if there are none.
     pub fn targets(&self) -> &Tensor {
         self.targets.as_ref().unwrap_or(self.x())
     }
@@ -71,18 +71,18 @@ impl Batch {
         self.targets.is_some()
     }
 
-    /// The number of valid steps of each row of the first input, as
-    /// [`RunOptions::lengths`](crate::nn::RunOptions::lengths) takes it; `None` where every step is valid.
+    /// Returns the number of valid steps of each row of the first input, for
+    /// [`RunOptions::lengths`](crate::nn::RunOptions::lengths); `None` if every step is valid.
     pub fn lengths(&self) -> Option<&[usize]> {
         self.lengths.as_deref()
     }
 
-    /// The index of each row's example in the data, to look up values that are no tensors, such as texts.
+    /// Returns the index of each row's example in the data, to look up values that are not tensors, such as strings.
     pub fn examples(&self) -> &[usize] {
         &self.examples
     }
 
-    /// Number of examples.
+    /// Returns the number of examples.
     #[allow(clippy::len_without_is_empty, reason = "a tensor has at least one row")]
     pub fn len(&self) -> usize {
         self.examples.len()

@@ -7,10 +7,10 @@ use crate::ops::reduce::{SumOptions, sum_all};
 use crate::tensor::Tensor;
 
 /// Scales all gradients by `min(1, max_norm / (‖g‖ + 1e-6))`, `‖g‖` their norm as one vector, as PyTorch's
-/// `clip_grad_norm_`. Returns the norm, still on the device: nothing is read back. A parameter that is listed more than
-/// once, or under several names, counts once.
+/// `clip_grad_norm_`. Returns the norm as a tensor, without reading it back. A parameter that is listed more than once,
+/// or under several names, counts once.
 ///
-/// A norm that is NaN or infinite leaves the gradients alone, so that one of them does not spoil the others.
+/// If the norm is NaN or infinite, the gradients do not change, so that one gradient does not make all of them NaN.
 ///
 /// ```
 /// use wgru::{Device, Tensor, train::clip_grad_norm};

@@ -9,16 +9,17 @@ use crate::tensor::Tensor;
 /// Options of [`ctc_with`]. Names and defaults are those of `torch.nn.functional.ctc_loss`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CtcOptions {
-    /// The class that stands for no label.
+    /// The class that means "no label".
     pub blank: u32,
-    /// Reduction of the sequences' losses. The mean is of each loss divided by its number of labels, at least 1.
+    /// Reduction of the sequences' losses. For the mean, each loss is first divided by its number of labels, at least
+    /// 1.
     pub reduction: Reduction,
-    /// Whether a sequence whose labels do not fit its steps has loss and gradient 0, instead of an infinite loss and a
-    /// gradient of NaN.
+    /// Whether a sequence with too few steps for its labels has a loss and gradient of 0, instead of an infinite loss
+    /// and a NaN gradient.
     pub zero_infinity: bool,
 }
 
-/// The negative logarithm of the probability that the frames spell the labels, summed over every alignment, as
+/// Returns the negative logarithm of the probability of the labels, summed over all alignments with the frames, as
 /// `torch.nn.functional.ctc_loss`:
 ///
 /// ```text
@@ -26,12 +27,12 @@ pub struct CtcOptions {
 /// ∂loss_b/∂log p_t(c) = −P(π_t = c | π spells labels_b)
 /// ```
 ///
-/// `log_probs` is `[T, B, C]`, as [`log_softmax`](Tensor::log_softmax) gives it. `targets` are the labels of all
-/// sequences one after the other, or padded `[B, S]`; the count tells which, and padding may hold anything. Of each
-/// sequence the first `input_lengths` steps count, and `target_lengths` labels; both may be 0.
+/// `log_probs` is `[T, B, C]`, as returned by [`log_softmax`](Tensor::log_softmax). `targets` holds the labels of all
+/// sequences, either concatenated or padded as `[B, S]`, which is decided by their number; padding may hold anything.
+/// Each sequence has `input_lengths` valid steps and `target_lengths` labels; both may be 0.
 ///
-/// The gradient is the exact one of `log_probs`. Behind a log-softmax it gives the logits what PyTorch gives them;
-/// PyTorch itself returns `e^(log p) − P` for `log_probs`, which is right only there.
+/// The gradient of `log_probs` is exact. After a log-softmax, the gradient of the logits equals PyTorch's. For
+/// `log_probs` itself, PyTorch returns `e^(log p) − P`, which is only correct before a log-softmax.
 ///
 /// Graves, Fernández, Gomez, Schmidhuber: *Connectionist temporal classification: labelling unsegmented sequence data
 /// with recurrent neural networks* (2006).
@@ -46,12 +47,12 @@ pub struct CtcOptions {
 /// # Ok::<(), wgru::Error>(())
 /// ```
 ///
-/// The blank is class 0. Each sequence's loss is divided by its number of labels, at least 1, and the result is their
-/// mean. [`ctc_with`] takes other options.
+/// The blank is class 0. The result is the mean of the sequences' losses, each divided by its number of labels, at
+/// least 1. [`ctc_with`] takes other options.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) for a wrong shape or number of labels, [`Error::Value`](crate::Error::Value)
-/// for a length past the steps and for labels that are the blank or past the classes,
+/// for a length beyond the steps, and for labels that are the blank or not a class,
 /// [`Error::Limit`](crate::Error::Limit) for more than 65,535 sequences on a GPU.
 pub fn ctc(log_probs: &Tensor, targets: &[u32], input_lengths: &[usize], target_lengths: &[usize]) -> Result<Tensor> {
     ctc_with(log_probs, targets, input_lengths, target_lengths, CtcOptions::default())

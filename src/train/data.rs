@@ -10,7 +10,7 @@ use crate::tensor::Tensor;
 
 /// Examples that can be drawn by index.
 ///
-/// Implement it for data that does not fit [`HostData`], for example data that is read or computed on demand:
+/// Implement it for data that [`HostData`] cannot hold, for example data that is read or computed on demand:
 ///
 /// ```
 /// use wgru::{Device, Result, Tensor, train::{Batch, Data}};
@@ -33,7 +33,7 @@ use crate::tensor::Tensor;
 /// # Ok::<(), wgru::Error>(())
 /// ```
 pub trait Data: Send + Sync {
-    /// Number of examples.
+    /// Returns the number of examples.
     fn len(&self) -> usize;
 
     /// Whether there are no examples.
@@ -41,14 +41,14 @@ pub trait Data: Send + Sync {
         self.len() == 0
     }
 
-    /// The examples with these indices, as batch-first tensors.
+    /// Returns the examples with these indices, as batch-first tensors.
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors of the device.
     fn batch(&self, examples: &[usize]) -> Result<Batch>;
 }
 
-/// Examples in host memory, uploaded a batch at a time.
+/// Examples in host memory. Each batch is uploaded when it is used.
 ///
 /// ```
 /// use wgru::{Device, train::{Data, HostData}};
@@ -71,7 +71,7 @@ pub struct HostData {
     lengths: Option<Vec<usize>>,
 }
 
-/// One tensor of every example.
+/// One tensor per example.
 struct Column {
     values: Values,
     /// Extents for one example.
@@ -84,18 +84,18 @@ enum Values {
 }
 
 impl HostData {
-    /// Examples with one input of extents `dims` each, one after the other: `&[20, 1]` for sequences of 20 steps with
-    /// one feature, `&[]` for single numbers.
+    /// Creates examples with one input of extents `dims` each: `&[20, 1]` for sequences of 20 steps with one feature,
+    /// `&[]` for single numbers. `inputs` holds them one after the other.
     ///
     /// # Errors
-    /// [`Error::Shape`] unless `inputs` holds a whole number of examples, at least one, or for `dims` that no batch can
-    /// have: an extent of 0, or more than seven axes.
+    /// [`Error::Shape`] unless `inputs` holds a whole number of examples, at least one; also for an extent of 0, and
+    /// for more than seven axes.
     pub fn new(device: &Device, inputs: Vec<f32>, dims: &[usize]) -> Result<Self> {
         Self::of("HostData::new", device, Values::F32(inputs), dims)
     }
 
-    /// Examples whose input is indices, such as tokens for an [`Embedding`](crate::nn::Embedding); else as
-    /// [`new`](Self::new).
+    /// Creates examples with indices as input, such as tokens for an [`Embedding`](crate::nn::Embedding). Otherwise
+    /// like [`new`](Self::new).
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -174,10 +174,10 @@ impl HostData {
     }
 
     /// Sets classes as targets, for [`loss::cross_entropy`](super::loss::cross_entropy): one per example, or one per
-    /// step of the first input. The loss refuses a class that the model has no logit for.
+    /// step of the first input. The loss returns an error for a class without a logit.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of classes.
+    /// [`Error::Shape`] for a wrong number of classes.
     pub fn with_classes(mut self, classes: Vec<u32>) -> Result<Self> {
         let (len, steps) = (self.len, self.inputs[0].dims.first());
         let dims = match steps {
@@ -193,12 +193,12 @@ impl HostData {
         Ok(self)
     }
 
-    /// Sets the number of valid steps of each example's first input, whose first axis is time. The padding beyond may
+    /// Sets the number of valid steps of each example's first input, whose first axis is time. The padding may
     /// hold anything.
     ///
     /// # Errors
-    /// [`Error::Shape`] unless there is a length for each example; [`Error::Value`] for a length above the steps, or
-    /// inputs without an axis of time.
+    /// [`Error::Shape`] unless there is a length for each example; [`Error::Value`] for a length beyond the steps, or
+    /// if the inputs have no time axis.
     pub fn with_lengths(mut self, lengths: Vec<usize>) -> Result<Self> {
         const OP: &str = "HostData::with_lengths";
         let Some(&steps) = self.inputs[0].dims.first() else {
@@ -242,7 +242,7 @@ fn pad<T: Copy + Default>(op: &'static str, all: &[Vec<T>], features: usize) -> 
     Ok((values, all.iter().map(|sequence| sequence.len() / features).collect()))
 }
 
-/// Number of values of one example.
+/// Returns the number of values of one example.
 fn width(op: &'static str, dims: &[usize]) -> Result<usize> {
     if dims.len() >= MAX_RANK {
         return Err(Error::shape(
@@ -265,7 +265,7 @@ impl Values {
 }
 
 impl Column {
-    /// The rows of these examples, which exist.
+    /// Returns the rows of these examples, which must exist.
     fn rows(&self, device: &Device, examples: &[usize]) -> Result<Tensor> {
         fn gather<T: Copy>(values: &[T], width: usize, examples: &[usize]) -> Vec<T> {
             let mut rows = Vec::with_capacity(examples.len() * width);

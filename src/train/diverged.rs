@@ -1,4 +1,4 @@
-//! Finds why training diverged: the first parameter, input or layer that is not finite.
+//! Finds the cause of divergence: the first parameter, input or layer that is not finite.
 
 use super::Batch;
 use super::step::Step;
@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::nn::{Kind, Mode, Module};
 use crate::tensor::{DType, Tensor};
 
-/// Finds the first value that is not finite in the order in which values flow: parameters, batch, layers, loss.
-/// `flagged` names the parameters whose update was not finite; `batch` is that of the failed update.
+/// Finds the first non-finite value, in the order of the computation: parameters, batch, layers, loss. `flagged` names
+/// the parameters whose update was not finite; `batch` is the batch of the failed update.
 pub(super) async fn cause(
     step: &mut Step<'_>,
     parameters: &[(String, Tensor)],
@@ -57,10 +57,10 @@ pub(super) async fn cause(
     })
 }
 
-/// Runs a model layer by layer in evaluation. Returns whether every output is finite; if not, `path` names the first
-/// layer whose output is not.
+/// Runs a model layer by layer, in evaluation. Returns whether every output is finite; if not, `path` names the first
+/// layer with a non-finite output.
 async fn forward(module: &dyn Module, x: &Tensor, path: &mut Vec<String>) -> Result<bool> {
-    // Depth first, without recursion: `(name depth, name, module)` still to run, the next one last.
+    // Depth first, without recursion: a stack of `(name depth, name, module)`.
     let mut todo: Vec<(usize, String, &dyn Module)> = vec![(0, String::new(), module)];
     let mut y = x.clone();
     while let Some((depth, name, module)) = todo.pop() {
@@ -85,8 +85,8 @@ async fn is_finite(tensor: &Tensor) -> Result<bool> {
     Ok(tensor.dtype() != DType::F32 || tensor.read().await?.iter().all(|v| v.is_finite()))
 }
 
-/// The first input or target with a value that is not finite, and the index of the example. Padding of the first input
-/// is skipped.
+/// Returns the first input or target with a non-finite value, and the index of the example. Skips the padding of the
+/// first input.
 async fn first_bad_value(batch: &Batch) -> Result<Option<(String, usize)>> {
     let (count, targets) =
         (batch.inputs().len(), batch.has_targets().then(|| ("the target".to_string(), batch.targets())));
@@ -109,7 +109,7 @@ async fn first_bad_value(batch: &Batch) -> Result<Option<(String, usize)>> {
     Ok(None)
 }
 
-/// The first examples of a batch, as text.
+/// Lists the first examples of a batch.
 fn list(examples: &[usize]) -> String {
     const MOST: usize = 8;
     let first: Vec<String> = examples.iter().take(MOST).map(usize::to_string).collect();

@@ -24,12 +24,12 @@ use crate::tensor::Tensor;
 /// Reduction of the losses of elements or rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
-    /// Their mean: the default.
+    /// Returns their mean. The default.
     #[default]
     Mean,
-    /// Their sum.
+    /// Returns their sum.
     Sum,
-    /// They stay apart.
+    /// Returns each loss.
     None,
 }
 
@@ -59,7 +59,7 @@ fn pointwise(kind: LossKind, delta: f32, x: &Tensor, t: &Tensor, reduction: Redu
 /// `(x − t)²`, the mean over all elements.
 ///
 /// # Errors
-/// [`Error::Shape`] unless `target` has the shape of `prediction`; so do the other losses of numbers.
+/// [`Error::Shape`] unless `target` has the shape of `prediction`.
 pub fn mse(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
     mse_with(prediction, target, Reduction::Mean)
 }
@@ -88,7 +88,7 @@ pub fn mae_with(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> R
     pointwise(LossKind::Absolute, 0.0, prediction, target, reduction)
 }
 
-/// `½·d²` where `|d| ≤ 1`, `|d| − ½` beyond, `d = x − t`; the mean over all elements.
+/// `½·d²` if `|d| ≤ 1`, else `|d| − ½`, with `d = x − t`; the mean over all elements.
 ///
 /// # Errors
 /// As [`mse`].
@@ -96,7 +96,7 @@ pub fn huber(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
     huber_with(prediction, target, 1.0, Reduction::Mean)
 }
 
-/// `½·d²` where `|d| ≤ δ`, `δ·(|d| − ½·δ)` beyond, `d = x − t`.
+/// `½·d²` if `|d| ≤ δ`, else `δ·(|d| − ½·δ)`, with `d = x − t`.
 ///
 /// # Errors
 /// As [`mse`]; [`Error::Value`] unless `delta` is positive.
@@ -126,9 +126,9 @@ pub fn bce_with_logits_with(logits: &Tensor, target: &Tensor, reduction: Reducti
 /// Options of [`cross_entropy_with`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CrossEntropyOptions {
-    /// Rows with this target do not count.
+    /// Rows with this target are ignored.
     pub ignore_index: Option<u32>,
-    /// ε: the target is `1 − ε` of its class and `ε` spread evenly over all.
+    /// ε: the target has `1 − ε` on its class, and `ε` spread evenly over all classes.
     pub label_smoothing: f32,
     /// Reduction of the rows' losses. The mean is over rows that are not ignored.
     pub reduction: Reduction,
@@ -147,9 +147,8 @@ pub fn cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
 /// `[rows]` for all rows in order.
 ///
 /// # Errors
-/// [`Error::Shape`], [`Error::DType`]; [`Error::Value`] for a class past the logits or an ε outside `[0, 1]`. Where
-/// `ignore_index` lies past the logits and is the largest target, another class past them is not seen without reading
-/// back: it makes the loss NaN.
+/// [`Error::Shape`], [`Error::DType`]; [`Error::Value`] for a class without a logit, or an ε outside `[0, 1]`. Only the
+/// largest target is known without reading back: if that is `ignore_index`, another invalid class makes the loss NaN.
 pub fn cross_entropy_with(logits: &Tensor, target: &Tensor, options: CrossEntropyOptions) -> Result<Tensor> {
     let CrossEntropyOptions { ignore_index, label_smoothing: smoothing, reduction } = options;
     if !(0.0..=1.0).contains(&smoothing) {
@@ -162,7 +161,7 @@ pub fn cross_entropy_with(logits: &Tensor, target: &Tensor, options: CrossEntrop
     if target.dims() != outer && target.dims() != [rows] {
         return Err(Error::shape("cross_entropy", "target", format!("{outer:?}"), target.dims()));
     }
-    // Without one, a value that no target of the checked classes has.
+    // Without an ignored target, a value that no valid target has.
     let ignored = ignore_index.unwrap_or(classes as u32);
     if ignore_index.is_none() {
         check_indices("cross_entropy", "target", target, classes)?;

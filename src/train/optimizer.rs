@@ -13,9 +13,9 @@ use crate::tensor::Tensor;
 /// Options of stochastic gradient descent; names and defaults of `torch.optim.SGD`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SgdConfig {
-    /// μ, share of the last velocity that is kept.
+    /// μ, the fraction of the last velocity that is kept.
     pub momentum: f32,
-    /// Share of the gradient left out of the velocity.
+    /// Fraction of the gradient that is not added to the velocity.
     pub dampening: f32,
     /// λ, added to the gradient as `λ·w`.
     pub weight_decay: f32,
@@ -26,11 +26,11 @@ pub struct SgdConfig {
 /// Options of Adam and AdamW; names and defaults of `torch.optim.Adam`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamConfig {
-    /// β1, β2: shares of the old moments that are kept.
+    /// β1, β2: fractions of the old moments that are kept.
     pub betas: (f32, f32),
     /// ε, added to the root of the second moment.
     pub eps: f32,
-    /// λ: added to the gradient as `λ·w` by Adam, taken off the weight as `lr·λ·w` by AdamW.
+    /// λ: Adam adds `λ·w` to the gradient, AdamW subtracts `lr·λ·w` from the weight.
     pub weight_decay: f32,
 }
 
@@ -40,14 +40,14 @@ impl Default for AdamConfig {
     }
 }
 
-/// How weights follow their gradients.
+/// Update rule of an optimizer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Method {
     /// Stochastic gradient descent.
     Sgd(SgdConfig),
-    /// Adam, weight decay in the gradient.
+    /// Adam, with weight decay in the gradient.
     Adam(AdamConfig),
-    /// AdamW, weight decay apart from the gradient. PyTorch's default for it is λ = 0.01.
+    /// AdamW, with decoupled weight decay. PyTorch's default is λ = 0.01.
     AdamW(AdamConfig),
 }
 
@@ -60,7 +60,7 @@ impl Method {
         }
     }
 
-    /// Refuses options outside their range.
+    /// Rejects options outside their range.
     fn check(&self) -> Result<()> {
         let check = |arg: &'static str, ok: bool, expected: &str, got: f32| {
             if ok { Ok(()) } else { Err(Error::value("Optimizer", arg, expected, got)) }
@@ -85,7 +85,7 @@ impl Method {
         }
     }
 
-    /// Tensors kept for each parameter.
+    /// Returns the number of state tensors per parameter.
     fn slots(&self) -> usize {
         match self {
             Method::Sgd(_) => 1,
@@ -116,22 +116,22 @@ pub struct Optimizer {
 /// One parameter, possibly with several names.
 struct Slot {
     parameter: Tied,
-    /// Velocity, or the two moments; made at the first step.
+    /// Velocity, or the two moments; created in the first step.
     state: Vec<Tensor>,
     steps: u64,
-    /// Bound where there is no status.
+    /// The status to bind if there is none.
     idle: Option<Tensor>,
 }
 
 impl Optimizer {
-    /// An optimizer of `parameters` with learning rate `rate`.
+    /// Creates an optimizer of `parameters` with learning rate `rate`.
     ///
     /// A parameter that is listed more than once, or under several names (tied weights), is updated once, from the sum
     /// of its gradients.
     ///
     /// # Errors
-    /// [`Error::Value`] for a rate that is negative or not finite, options outside their range, two parameters of one
-    /// name, and a parameter that is the result of an operation; [`Error::DType`] for indices.
+    /// [`Error::Value`] for a rate that is negative or not finite, options outside their range, two parameters with the
+    /// same name, and a parameter that is the result of an operation; [`Error::DType`] for indices.
     pub fn new(parameters: Vec<(String, Tensor)>, method: Method, rate: f64) -> Result<Self> {
         check_rate(rate)?;
         method.check()?;
@@ -141,7 +141,7 @@ impl Optimizer {
         Ok(Self { method, rate, parameters, slots })
     }
 
-    /// Adam with PyTorch's defaults: [`new`](Self::new) with [`AdamConfig::default`].
+    /// Creates Adam with PyTorch's defaults: [`new`](Self::new) with [`AdamConfig::default`].
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -149,7 +149,7 @@ impl Optimizer {
         Self::new(parameters, Method::Adam(AdamConfig::default()), rate)
     }
 
-    /// The learning rate of the next step.
+    /// Returns the learning rate of the next step.
     pub fn rate(&self) -> f64 {
         self.rate
     }
@@ -164,46 +164,46 @@ impl Optimizer {
         Ok(())
     }
 
-    /// The parameters with their names, as they were given: tied ones under each name.
+    /// Returns the parameters with their names, as given: tied ones under each name.
     pub fn parameters(&self) -> Vec<(String, Tensor)> {
         self.parameters.clone()
     }
 
-    /// Names of the parameters by the order of their flags in a training status.
+    /// Iterates over the names of the parameters, in the order of their flags in a training status.
     pub(super) fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.slots.iter().map(|slot| slot.parameter.name())
     }
 
-    /// The parameters under their first names, tied ones once.
+    /// Iterates over the parameters with their first names, tied ones once.
     pub(crate) fn distinct(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
         self.slots.iter().map(|slot| (slot.parameter.name(), slot.parameter.tensor()))
     }
 
-    /// Steps made of each parameter.
+    /// Returns the number of steps of each parameter.
     pub(super) fn steps(&self) -> Vec<u64> {
         self.slots.iter().map(|slot| slot.steps).collect()
     }
 
-    /// Takes steps back that left the weights alone.
+    /// Sets the numbers of steps, to undo steps that did not change the weights.
     pub(super) fn set_steps(&mut self, steps: &[u64]) {
         self.slots.iter_mut().zip(steps).for_each(|(slot, &steps)| slot.steps = steps);
     }
 
-    /// Forgets all gradients.
+    /// Clears all gradients.
     pub fn zero_grad(&self) {
         self.slots.iter().for_each(|slot| slot.parameter.clear_grad());
     }
 
-    /// Updates every parameter that has a gradient. As in PyTorch, a gradient that is NaN or infinite makes the weights
-    /// so: in a loop of your own, look at the loss. [`Trainer`](super::Trainer) skips such an update.
+    /// Updates every parameter that has a gradient. As in PyTorch, a NaN or infinite gradient makes the weights NaN or
+    /// infinite: in a custom loop, check the loss. [`Trainer`](super::Trainer) skips such an update.
     ///
     /// # Errors
-    /// [`Error::Value`] when no parameter has a gradient; those of the device.
+    /// [`Error::Value`] if no parameter has a gradient; errors of the device.
     pub fn step(&mut self) -> Result<()> {
         self.update(None)
     }
 
-    /// [`step`](Self::step), except that elements whose update is not finite are kept and flagged in `status`, and that
+    /// [`step`](Self::step), but elements whose update is not finite keep their values and set a flag in `status`, and
     /// nothing changes once its total is not finite (see [`TrainingStatus`]).
     pub(crate) fn step_guarded(&mut self, status: &Tensor) -> Result<()> {
         self.update(Some(status))
@@ -223,14 +223,14 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Makes one guarded step of a parameter that nobody has.
+    /// Makes one guarded step of a temporary parameter.
     pub(super) fn rehearse(&self, device: &Device, status: &Tensor) -> Result<()> {
         let parameter = Tensor::zeros(device, &[1])?.requires_grad();
         parameter.set_grad(Some(Tensor::zeros(device, &[1])?));
         Self::new(vec![("rehearsal".into(), parameter)], self.method, self.rate)?.step_guarded(status)
     }
 
-    /// The state to resume from, beside the weights: `(name, tensor)`, and the steps of each parameter.
+    /// Returns the state to resume from, in addition to the weights: `(name, tensor)`, and the steps of each parameter.
     pub(crate) fn state(&self) -> (Vec<(String, Tensor)>, Vec<u64>) {
         let named = |slot: &Slot| {
             let name = slot.parameter.name().to_string();
@@ -239,12 +239,12 @@ impl Optimizer {
         (self.slots.iter().flat_map(named).collect(), self.steps())
     }
 
-    /// The kind of optimizer whose [`state`](Self::state) fits this one.
+    /// Returns the kind of optimizer. [`state`](Self::state) can be restored to one of the same kind.
     pub(crate) fn kind(&self) -> &'static str {
         self.method.name()
     }
 
-    /// Takes back what [`state`](Self::state) gave: `read` finds a tensor's values by name and extents.
+    /// Restores a [`state`](Self::state). `read` returns a tensor's values by name and extents.
     pub(crate) fn restore(&mut self, steps: &[u64], read: impl Fn(&str, &[usize]) -> Result<Vec<f32>>) -> Result<()> {
         if steps.len() != self.slots.len() {
             let expected = format!("{} parameters, each tied group counted once", self.slots.len());
@@ -285,25 +285,25 @@ fn check_rate(rate: f64) -> Result<()> {
     Err(Error::value("Optimizer", "rate", "a finite number of at least 0", rate))
 }
 
-/// Every name belongs to one parameter, and every parameter can take a gradient.
+/// Checks that every name belongs to one parameter, and that every parameter can have a gradient.
 fn check_parameters(parameters: &[(String, Tensor)]) -> Result<()> {
     let mut storages = HashMap::new();
     for (name, tensor) in parameters {
         tensor.check_dtype("Optimizer", "parameters", "f32")?;
         if tensor.is_tracked() && !tensor.is_leaf() {
             let got = format!("{name:?}, the result of an operation");
-            return Err(Error::value("Optimizer", "parameters", "leaves, as requires_grad() makes them", got));
+            return Err(Error::value("Optimizer", "parameters", "leaf tensors, as from requires_grad()", got));
         }
         if *storages.entry(name).or_insert(tensor.storage_id()) != tensor.storage_id() {
             let got = format!("{name:?} for two parameters");
-            return Err(Error::value("Optimizer", "parameters", "a name of its own for each parameter", got));
+            return Err(Error::value("Optimizer", "parameters", "a distinct name for each parameter", got));
         }
     }
     Ok(())
 }
 
 impl Slot {
-    /// One update. `guard` is a training status and the word in it that this parameter flags.
+    /// Makes one update. `guard` is a training status, and the index of this parameter's flag in it.
     fn step(&mut self, method: &Method, rate: f64, grad: &Tensor, guard: Option<(&Tensor, u32)>) -> Result<()> {
         let weight = self.parameter.tensor();
         if self.state.is_empty() {
@@ -335,7 +335,7 @@ impl Slot {
                 optim::sgd(&kernel, grad, weight, &self.state[0], status)
             }
             Method::Adam(c) | Method::AdamW(c) => {
-                // In f64, as PyTorch: 1 − β^t loses digits in f32 at the first steps.
+                // In f64, as in PyTorch: in f32, 1 − β^t loses digits in the first steps.
                 let unbias = |beta: f32| 1.0 - f64::from(beta).powf(self.steps as f64);
                 let (beta1, beta2) = c.betas;
                 let kernel = Adam {

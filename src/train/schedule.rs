@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use crate::error::{Error, Result};
 
-/// How the learning rate changes, as the schedulers of `torch.optim.lr_scheduler` that bear these names.
+/// Schedule of the learning rate, as the schedulers of `torch.optim.lr_scheduler` with these names.
 ///
 /// ```
 /// use wgru::train::Schedule;
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Schedule {
-    /// The base rate throughout.
+    /// The base rate at every step.
     #[default]
     Constant,
     /// `base·gamma^⌊step / every⌋`
@@ -29,10 +29,10 @@ pub enum Schedule {
         /// The rate there.
         min: f64,
     },
-    /// From `base / 25` up to `base` over the first 30 % of the steps and down to `base / 250,000`, both by half a
+    /// From `base / 25` up to `base` over the first 30 % of the steps, then down to `base / 250,000`, each along half a
     /// cosine. Smith, Topin: *Super-convergence* (2018).
     OneCycle {
-        /// Steps altogether; later ones keep the last rate.
+        /// Total number of steps; later ones keep the last rate.
         steps: u64,
     },
 }
@@ -56,7 +56,8 @@ impl Schedule {
         }
     }
 
-    /// The rate of update number `step`, counted from 0. For [`OneCycle`](Self::OneCycle), `base` is the highest rate.
+    /// Returns the rate of update number `step`, counted from 0. For [`OneCycle`](Self::OneCycle), `base` is the
+    /// highest rate.
     pub fn rate(&self, base: f64, step: u64) -> f64 {
         let between = |from: f64, to: f64, share: f64| to + (from - to) / 2.0 * (1.0 + (PI * share).cos());
         match *self {

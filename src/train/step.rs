@@ -17,16 +17,16 @@ pub(super) enum Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    /// The loss of `model`'s output.
+    /// Creates a step that computes the loss of `model`'s output.
     ///
     /// # Errors
-    /// [`Error::Value`] for a model that takes the last step of a reverse direction.
+    /// [`Error::Value`] for a model with a `LastStep` after a reverse direction.
     pub fn of_module(model: &'a dyn Module, loss: Box<LossFn<'a>>) -> Result<Self> {
         check_last_steps(&model.kind())?;
         Ok(Step::Module(model, loss))
     }
 
-    /// The model, where it is known.
+    /// Returns the model, if the step has one.
     pub fn model(&self) -> Option<&'a dyn Module> {
         match self {
             Step::Function(_) => None,
@@ -34,7 +34,7 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// The loss of a batch.
+    /// Returns the loss of a batch.
     pub fn loss(&mut self, batch: &Batch, mode: &mut Mode) -> Result<Tensor> {
         match self {
             Step::Function(step) => step(batch, mode),
@@ -46,7 +46,7 @@ impl<'a> Step<'a> {
     }
 }
 
-/// A module takes one tensor: anything else in the batch would be ignored.
+/// Rejects batches with more than one input, or with lengths, which a module would ignore.
 fn check_for_module(batch: &Batch) -> Result<()> {
     let refuse = |expected: &str, got: String| Err(Error::value("Trainer::fit", "data", expected, got));
     if batch.inputs().len() > 1 {

@@ -1,4 +1,4 @@
-//! The trainer: options, state and the calls that train.
+//! The trainer: options, state, and functions that train.
 
 mod evaluate;
 mod snapshot;
@@ -21,20 +21,20 @@ use crate::nn::{Mode, Module};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// How [`Trainer::fit`] trains.
+/// Options of a [`Trainer`].
 #[derive(Clone, Debug)]
 pub struct TrainOptions {
-    /// Passes over the data, counted over all calls: a resumed run ends where the whole one would.
+    /// Passes over the data, counted over all calls, so that a resumed run ends at the same epoch.
     pub epochs: usize,
-    /// Examples of one update.
+    /// Examples per update.
     pub batch: usize,
-    /// Whether every epoch takes the examples in a new order.
+    /// Whether every epoch shuffles the examples.
     pub shuffle: bool,
-    /// Largest norm of all gradients together.
+    /// Maximum norm of all gradients together.
     pub clip_norm: Option<f32>,
-    /// The learning rate over the updates, from that of the optimizer.
+    /// Schedule of the learning rate, starting from the optimizer's rate.
     pub schedule: Schedule,
-    /// Stop after this many epochs without a better validation loss, and go back to the best weights. Needs validation
+    /// Stops after this many epochs without a better validation loss, and restores the best weights. Needs validation
     /// data: the training loss cannot rank epochs, since the weights change while it is averaged.
     pub patience: Option<usize>,
 }
@@ -45,18 +45,18 @@ impl Default for TrainOptions {
     }
 }
 
-/// Where a training run stands; given after every update and, with losses, after every epoch.
+/// Progress of a training run, reported after every update; after the last update of an epoch, with its losses.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// The epoch, from 0.
     pub epoch: usize,
-    /// Updates done in it.
+    /// Updates done in the epoch.
     pub updates: usize,
-    /// Updates of a whole epoch.
+    /// Updates per epoch.
     pub of: usize,
-    /// Mean loss of the epoch, once it is over.
+    /// Mean loss of the epoch, after its last update.
     pub loss: Option<f32>,
-    /// Loss on the validation data, once the epoch is over.
+    /// Loss on the validation data, after the last update of the epoch.
     pub validation: Option<f32>,
 }
 
@@ -65,12 +65,12 @@ pub struct Progress {
 pub struct History {
     /// Mean training loss.
     pub loss: Vec<f32>,
-    /// Loss on the validation data; empty without any.
+    /// Loss on the validation data; empty if there is none.
     pub validation: Vec<f32>,
-    /// Whether it ended before the last epoch.
+    /// Whether the run ended before the last epoch.
     pub stopped_early: bool,
-    /// The epoch, from 0 over all calls, whose weights the model has now; `None` without patience, where it is the
-    /// last.
+    /// The epoch, from 0 over all calls, whose weights the model has now; `None` without patience: the weights are then
+    /// those of the last epoch.
     pub best_epoch: Option<usize>,
 }
 
@@ -86,10 +86,10 @@ pub(crate) struct Best {
 /// Trains a model: order of the examples, updates, validation, early stopping.
 ///
 /// [`fit`](Self::fit) trains a [`Module`] by a loss of its output. [`fit_with`](Self::fit_with) takes a step function
-/// instead, for models of several inputs, sequences with lengths, or any other computation. Both have a form that
-/// waits, `fit_blocking` and `fit_with_blocking`.
+/// instead, for models with several inputs, sequences with lengths, or any other computation. The blocking variants are
+/// `fit_blocking` and `fit_with_blocking`.
 ///
-/// All random numbers come from one generator, and all state is in here and in the parameters, so a run saved by
+/// All random numbers come from one generator, and all state is in the trainer and the parameters, so a run saved by
 /// [`io::save_checkpoint_blocking`](crate::io::save_checkpoint_blocking) continues bit for bit.
 ///
 /// ```
@@ -132,7 +132,7 @@ pub(crate) struct Resumed {
 }
 
 impl Trainer {
-    /// A run that has not begun.
+    /// Creates a trainer for a new run.
     pub fn new(optimizer: Optimizer, options: TrainOptions, rng: Rng) -> Self {
         let rate = optimizer.rate();
         Self {
@@ -150,17 +150,17 @@ impl Trainer {
         }
     }
 
-    /// Epochs done.
+    /// Returns the number of epochs done.
     pub fn epoch(&self) -> usize {
         self.epoch
     }
 
-    /// The losses of the last call of [`fit`](Self::fit) or [`fit_with`](Self::fit_with), also of one that failed.
+    /// Returns the losses of the last call of [`fit`](Self::fit) or [`fit_with`](Self::fit_with), even if it failed.
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// Number of words of the training status: the running loss of an epoch and the flags.
+    /// Returns the number of words of the training status: the running loss of an epoch and the flags.
     pub(crate) fn status_len(&self) -> usize {
         TrainingStatus::FLAGS as usize + self.optimizer.names().len()
     }
@@ -175,17 +175,17 @@ impl Trainer {
         Ok(())
     }
 
-    /// The options; may be changed between calls of [`fit`](Self::fit).
+    /// Returns the options, to change them between calls of [`fit`](Self::fit).
     pub fn options_mut(&mut self) -> &mut TrainOptions {
         &mut self.options
     }
 
-    /// Calls `listener` after every update of the following runs, with the trainer as it stands; after the last update
-    /// of an epoch, [`Progress`] has its losses, and the trainer can be
+    /// Calls `listener` after every update of the following runs, with the current trainer. After the last update of an
+    /// epoch, [`Progress`] has the losses of the epoch, and the trainer can be
     /// [saved](crate::io::checkpoint_to_file). A break ends the run. Replaces an earlier listener.
     ///
     /// The listener may block, which pauses the training. To await between updates, or to borrow local variables,
-    /// advance a run by [`start`](Self::start).
+    /// use [`start`](Self::start).
     pub fn on_progress(&mut self, listener: impl FnMut(&Progress, &Trainer) -> ControlFlow<()> + Send + 'static) {
         self.listener = Some(Mutex::new(Box::new(listener)));
     }
@@ -200,23 +200,24 @@ impl Trainer {
     }
 
     /// Trains `model` by `loss(prediction, target)` until the last epoch, until the callback of
-    /// [`on_progress`](Self::on_progress) breaks, or until patience runs out; then, with patience, the model gets the
-    /// weights of the best epoch. After a break within an epoch, continue from a checkpoint, which is saved after an
+    /// [`on_progress`](Self::on_progress) breaks, or until patience runs out. With patience, the model then gets the
+    /// weights of the best epoch. To continue after a break within an epoch, resume from a checkpoint of an earlier
     /// epoch, or from a [snapshot](Self::keep_every).
     ///
-    /// The losses are those of [`loss`](super::loss), or a closure `|prediction, target|` that returns a scalar. They
-    /// are added up on the device and read back once an epoch.
+    /// `loss` is a function of the module [`loss`](super::loss), or a closure `|prediction, target|` that returns a
+    /// scalar. Losses are added up on the device, and read back once per epoch.
     ///
-    /// If the loss of an update is NaN or infinite, the update is skipped. Elements whose own update would be so keep
-    /// their values. Training then ends with [`Error::Diverged`], which names the first parameter, input or layer that
-    /// is not finite: the weights are finite, those of the best epoch where there is one, and
-    /// [`history`](Self::history) has the losses of the epochs before. A later call repeats the epoch that failed.
+    /// If the loss of an update is NaN or infinite, the update is skipped. If only the update of an element is not
+    /// finite, that element keeps its value. Training then ends with [`Error::Diverged`], which names the first
+    /// parameter, input or layer that is not finite. The weights are finite; with patience, they are the weights of the
+    /// best epoch. [`history`](Self::history) has the losses of the earlier epochs. A later call repeats the failed
+    /// epoch.
     ///
     /// # Errors
-    /// Those of the model, the loss and the device; [`Error::Value`] for empty data, data with several inputs, with
+    /// Errors of the model, the loss and the device; [`Error::Value`] for empty data, data with several inputs, with
     /// lengths or without targets, options outside their range, and patience without validation data;
-    /// [`Error::Diverged`] when a loss, a gradient or a weight is not finite, also the validation loss where there is
-    /// patience.
+    /// [`Error::Diverged`] if a loss, a gradient or a weight is not finite; with patience, also for the validation
+    /// loss.
     pub async fn fit(
         &mut self,
         model: &dyn Module,
@@ -227,11 +228,11 @@ impl Trainer {
         self.start(model, data, validation, loss)?.run().await
     }
 
-    /// Trains the parameters of the optimizer by a step function, which computes the loss of a batch as a scalar. In
-    /// training, its mode is [`Mode::Train`]; for the validation data, [`Mode::Eval`].
+    /// Trains the parameters of the optimizer by a step function, which computes the loss of a batch as a scalar. Its
+    /// mode is [`Mode::Train`] for training data, and [`Mode::Eval`] for validation data.
     ///
-    /// Otherwise as [`fit`](Self::fit), except that [`Error::Diverged`] names the batch instead of a layer, and that a
-    /// [snapshot](Self::keep_every) holds the parameters of the optimizer. Checkpoint files need a [`Module`].
+    /// Otherwise like [`fit`](Self::fit), but [`Error::Diverged`] names the batch instead of a layer, and
+    /// [snapshots](Self::keep_every) hold the parameters of the optimizer. Checkpoint files need a [`Module`].
     ///
     /// ```
     /// use wgru::nn::{Linear, Module, RecurrentConfig, RunOptions, named_parameters};
@@ -257,7 +258,7 @@ impl Trainer {
     /// ```
     ///
     /// # Errors
-    /// Those of the step and the device; otherwise as [`fit`](Self::fit).
+    /// Errors of the step and the device; otherwise as [`fit`](Self::fit).
     pub async fn fit_with(
         &mut self,
         data: &dyn Data,
@@ -267,7 +268,7 @@ impl Trainer {
         self.start_with(data, validation, step)?.run().await
     }
 
-    /// [`fit`](Self::fit), waiting for it.
+    /// [`fit`](Self::fit), but blocks until it is done.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
@@ -282,7 +283,7 @@ impl Trainer {
         self.start(model, data, validation, loss)?.run_blocking()
     }
 
-    /// [`fit_with`](Self::fit_with), waiting for it.
+    /// [`fit_with`](Self::fit_with), but blocks until it is done.
     ///
     /// # Errors
     /// As [`fit_with`](Self::fit_with).
@@ -337,7 +338,7 @@ impl Trainer {
         Ok(Training::new(self, data, validation, step))
     }
 
-    /// Rejects options that contradict each other or cannot be kept.
+    /// Rejects options that are invalid or contradict each other.
     fn check(&self, data: &dyn Data, validation: Option<&dyn Data>) -> Result<()> {
         const FIT: &str = "Trainer::fit";
         let TrainOptions { clip_norm, patience, ref schedule, .. } = self.options;
@@ -373,8 +374,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// Remembers the weights if `loss` is the best so far; returns whether patience is left. `updates` are those of an
-    /// epoch.
+    /// Keeps a copy of the weights if `loss` is the best so far. Returns whether patience is left. `updates` is the
+    /// number of updates per epoch.
     async fn keep_best(&mut self, loss: f32, updates: usize) -> Result<bool> {
         let Some(patience) = self.options.patience else { return Ok(true) };
         if !loss.is_finite() {
@@ -391,7 +392,7 @@ impl Trainer {
         Ok(self.best.as_ref().is_none_or(|best| self.epoch - best.epoch < patience))
     }
 
-    /// The best epoch so far, for a training with patience.
+    /// Returns the best epoch so far, if there is patience.
     fn best(&self) -> Option<&Best> {
         self.best.as_ref().filter(|_| self.options.patience.is_some())
     }

@@ -6,17 +6,17 @@ use crate::kernels::TrainingStatus;
 use crate::ops::optim;
 use crate::tensor::Tensor;
 
-/// Updates between two looks at the status on a GPU. A look submits the work recorded so far.
-const LOOK_EVERY: usize = 16;
+/// Number of updates between two reads of the status on a GPU. A read submits the work recorded so far.
+const READ_EVERY: usize = 16;
 
-/// Watches one epoch. After the first failure the optimizer kernels write nothing, so the weights do not depend on when
-/// the host notices it.
+/// Monitors one epoch. After the first failure, the optimizer kernels write nothing, so the weights do not depend on
+/// when the host notices it.
 pub(super) struct Watch {
     status: Tensor,
     reading: Option<Reading>,
-    /// Updates since the last look.
+    /// Number of updates since the last read.
     unseen: usize,
-    /// Updates known to be finite.
+    /// Number of updates known to be finite.
     confirmed: usize,
 }
 
@@ -24,9 +24,9 @@ pub(super) struct Watch {
 pub(super) struct Report {
     /// Σ share·loss; not finite once training has failed.
     pub total: f32,
-    /// Updates with a finite loss.
+    /// Number of updates with a finite loss.
     pub updates: usize,
-    /// Parameters whose last update was not finite, by the order of the optimizer.
+    /// Indices of the parameters whose last update was not finite, in the order of the optimizer.
     pub flagged: Vec<usize>,
 }
 
@@ -43,8 +43,8 @@ impl Report {
 }
 
 impl Watch {
-    /// A watch over the updates of this many parameters, from the beginning of an epoch or from the words of an earlier
-    /// watch.
+    /// Starts to monitor updates of this many parameters, at the beginning of an epoch, or from the status words of an
+    /// earlier watch.
     pub fn new(device: &Device, parameters: usize, words: Option<&[f32]>) -> Result<Self> {
         let status = optim::training_status(device, parameters)?;
         let confirmed = match words {
@@ -57,12 +57,12 @@ impl Watch {
         Ok(Self { status, reading: None, unseen: 0, confirmed })
     }
 
-    /// The tensor that [`Optimizer::step_guarded`](super::Optimizer::step_guarded) looks at.
+    /// Returns the status for [`Optimizer::step_guarded`](super::Optimizer::step_guarded).
     pub fn status(&self) -> &Tensor {
         &self.status
     }
 
-    /// Adds `share·loss`. To be called before the optimizer's step, which is skipped if the total is not finite.
+    /// Adds `share·loss`. Call it before the optimizer's step, which is skipped if the total is not finite.
     pub fn add(&mut self, loss: &Tensor, share: f32) -> Result<()> {
         self.unseen += 1;
         optim::add_loss(&self.status, &loss.detach(), share)
@@ -71,7 +71,7 @@ impl Watch {
     /// Whether an update is known to have failed. Does not wait: on a GPU the answer may lag by some updates.
     pub fn has_failed(&mut self) -> Result<bool> {
         let device = self.status.device();
-        if self.reading.is_none() && (!device.is_gpu() || self.unseen >= LOOK_EVERY) {
+        if self.reading.is_none() && (!device.is_gpu() || self.unseen >= READ_EVERY) {
             (self.reading, self.unseen) = (Some(self.status.start_read()?), 0);
         }
         let Some(reading) = &mut self.reading else { return Ok(false) };
@@ -84,12 +84,12 @@ impl Watch {
         Ok(report.has_failed())
     }
 
-    /// Updates of the epoch known to be finite so far.
+    /// Returns the number of updates of the epoch known to be finite.
     pub fn confirmed(&self) -> usize {
         self.confirmed
     }
 
-    /// Reads the status, waiting for all updates so far.
+    /// Reads the status, after all updates so far.
     pub async fn report(&self) -> Result<Report> {
         Ok(Report::of(&self.status.read().await?))
     }

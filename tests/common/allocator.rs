@@ -26,18 +26,18 @@ fn count(bytes: isize) {
     });
 }
 
-/// Whether a request may go to the system. Reports one that may not, because the program aborts after it.
+/// Whether a request may go to the system. Reports a refused request, because the program aborts after it.
 fn sane(layout: Layout) -> bool {
     if layout.size() < ABSURD {
         return true;
     }
     // Neither the formatting nor standard error allocates.
     let (what, number) = DOING.try_with(Cell::get).unwrap_or(("an ending thread", 0));
-    let _ = writeln!(std::io::stderr(), "{what}, case {number}: asks for {} bytes at once", layout.size());
+    let _ = writeln!(std::io::stderr(), "{what}, case {number}: requests {} bytes at once", layout.size());
     false
 }
 
-// SAFETY: every call goes to the system's allocator unchanged, or fails as an allocator is allowed to.
+// SAFETY: every call goes to the system's allocator unchanged, or returns null, as an allocator may.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !sane(layout) {

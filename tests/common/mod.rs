@@ -1,5 +1,5 @@
 //! Shared by the tests: backends, comparison, seeded data.
-#![allow(dead_code, reason = "every test file uses its part")]
+#![allow(dead_code, reason = "each test file uses only some of these items")]
 
 pub mod recurrent;
 

@@ -1,5 +1,5 @@
 //! Zip archives written member by member, including invalid ones.
-#![allow(dead_code, reason = "every test file uses its part")]
+#![allow(dead_code, reason = "each test file uses only some of these items")]
 
 pub fn crc32(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {

@@ -73,7 +73,7 @@ fn failure(outcome: &std::thread::Result<Result<()>>, used: Used, memory: usize)
             return Some(format!("panicked: {}", text.unwrap_or("?").chars().take(300).collect::<String>()));
         }
         Ok(Err(error)) if error.to_string().len() > 3000 => {
-            return Some(format!("has a message of {} bytes", error.to_string().len()));
+            return Some(format!("returned a message of {} bytes", error.to_string().len()));
         }
         Ok(_) => {}
     }

@@ -1,4 +1,4 @@
-//! All readers of untrusted bytes, each followed by what a program would do with the result.
+//! All readers of untrusted bytes, each followed by typical use of its result.
 
 use std::cell::RefCell;
 
@@ -76,7 +76,7 @@ pub fn tuning(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Loads a model. The run is measured separately, since it may take more.
+/// Loads a model. The run is measured separately, since its limits are higher.
 pub fn onnx(device: &Device, loaded: &RefCell<Option<OnnxModel>>, bytes: &[u8]) -> Result<()> {
     let _ = initializers(bytes);
     let _ = read_tensor(device, bytes);

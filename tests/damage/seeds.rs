@@ -49,7 +49,7 @@ pub fn files(endings: &[&str]) -> Vec<Seed> {
 fn collect(folder: &Path, endings: &[&str], out: &mut Vec<Seed>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
-    // Sorted, so that a case is the same on every machine.
+    // Sorted, so that a case number means the same on every machine.
     paths.sort();
     for path in paths {
         let name = path.display().to_string();

@@ -41,7 +41,7 @@ fn exhaustive(p: &[Vec<f64>], blank: u32) -> BTreeMap<Vec<u32>, f64> {
 }
 
 #[test]
-fn beam_search_with_a_wide_beam_finds_every_labelling_with_its_probability() {
+fn wide_beams_find_every_labeling_with_its_probability() {
     let mut different = 0;
     for seed in 0..60 {
         let (dims @ [steps, batch, _], blank, log_probs) = case(seed);
@@ -53,20 +53,20 @@ fn beam_search_with_a_wide_beam_finds_every_labelling_with_its_probability() {
         assert_eq!(found.len(), batch);
         for b in 0..batch {
             let want = exhaustive(&probabilities(dims, &log_probs, b, lengths[b]), blank);
-            assert_eq!(found[b].len(), want.len(), "seed {seed}: labellings");
-            for labelling in &found[b] {
-                let error = (labelling.log_probability - want[&labelling.labels].ln()).abs();
-                assert!(error <= EXACT, "seed {seed}: {labelling:?} is {error:.1e} off");
+            assert_eq!(found[b].len(), want.len(), "seed {seed}: labelings");
+            for labeling in &found[b] {
+                let error = (labeling.log_probability - want[&labeling.labels].ln()).abs();
+                assert!(error <= EXACT, "seed {seed}: {labeling:?} is {error:.1e} off");
             }
             assert!(found[b].is_sorted_by(|a, b| a.log_probability >= b.log_probability), "seed {seed}: order");
             different += (found[b][0].labels != greedy[b].labels) as usize;
         }
     }
-    assert!(different >= 5, "the best path is the best labelling in all but {different} cases: the test shows nothing");
+    assert!(different >= 5, "the best path differs from the best labeling in only {different} cases");
 }
 
 #[test]
-fn beam_search_with_a_narrow_beam_never_exceeds_the_truth_and_finds_no_labelling_twice() {
+fn narrow_beams_never_overestimate_and_return_distinct_labelings() {
     let mut exact = 0;
     for seed in 0..60 {
         let (dims, blank, log_probs) = case(seed);
@@ -88,7 +88,7 @@ fn beam_search_with_a_narrow_beam_never_exceeds_the_truth_and_finds_no_labelling
 }
 
 #[test]
-fn greedy_is_the_likeliest_path_and_knows_the_frames_of_its_labels() {
+fn greedy_returns_the_most_probable_path_and_the_frames_of_its_labels() {
     for seed in 0..60 {
         let (dims @ [steps, _, classes], blank, log_probs) = case(seed);
         let found = decode::greedy(&frames(dims, blank, &log_probs, None)).expect("a best path");
@@ -112,7 +112,7 @@ fn greedy_is_the_likeliest_path_and_knows_the_frames_of_its_labels() {
 
 /// With a blank probability of 0.6 in both frames, the best path spells nothing, but three paths spell the label.
 #[test]
-fn beam_search_adds_up_paths_that_greedy_does_not() {
+fn beam_search_sums_over_paths_and_greedy_does_not() {
     let log_probs = [0.6f32, 0.4, 0.6, 0.4].map(f32::ln);
     let frames = frames([2, 1, 2], 0, &log_probs, None);
     assert!(decode::greedy(&frames).expect("a best path")[0].labels.is_empty());
@@ -122,7 +122,7 @@ fn beam_search_adds_up_paths_that_greedy_does_not() {
 }
 
 #[test]
-fn decoders_take_sequences_without_steps_and_classes_without_probability() {
+fn decoders_accept_empty_sequences_and_impossible_classes() {
     let none = f32::NEG_INFINITY;
     let log_probs = [0.0, none, 0.0, none];
     let frames = frames([2, 1, 2], 1, &log_probs, Some(&[0]));
@@ -138,7 +138,7 @@ fn decoders_take_sequences_without_steps_and_classes_without_probability() {
 }
 
 #[test]
-fn decoders_refuse_what_is_no_batch_of_log_probabilities() {
+fn decoders_refuse_invalid_batches() {
     let good = [-1f32; 12];
     let base = frames([3, 2, 2], 0, &good, None);
     let refused = |frames: Frames, words: &[&str]| {

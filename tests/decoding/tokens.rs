@@ -9,7 +9,7 @@ use wgru::{Error, Result, Rng};
 /// A model whose next token depends on all tokens before it: the state of a row is a hash of its prefix.
 struct Model {
     vocabulary: usize,
-    /// How much the probabilities differ.
+    /// Spread of the logits.
     contrast: f32,
     /// Expected number of tokens, out of 8, that cannot follow.
     impossible: u32,
@@ -95,7 +95,7 @@ fn every_sequence(model: &Model, seed: u32, max_length: usize, alpha: f32) -> Ve
     ranked(all)
 }
 
-/// A beam search without early stopping.
+/// Beam search without early stopping.
 fn patient_beam(model: &Model, seed: u32, max_length: usize, width: usize, alpha: f32) -> Vec<Hypothesis> {
     let mut open = vec![(vec![], 0.0, Model::after(seed, 0))];
     let mut all = Vec::new();
@@ -135,7 +135,7 @@ fn beam_of(width: usize, length_penalty: f32) -> Beam {
 }
 
 #[test]
-fn a_beam_as_wide_as_there_are_sequences_finds_every_one_in_order() -> Result<()> {
+fn a_wide_enough_beam_finds_every_sequence_in_order() -> Result<()> {
     for (seed, vocabulary) in (0..40).map(|seed| (seed, 2 + seed as usize % 3)) {
         for max_length in 1..=4 {
             for alpha in [0.0, 0.6, 1.0, 2.5, -0.5] {
@@ -182,9 +182,9 @@ fn greedy_takes_the_most_probable_token_at_every_step() -> Result<()> {
     Ok(())
 }
 
-/// Where a beam stops early, nothing better was left.
+/// If a beam stops early, no unfinished hypothesis could have become better.
 #[test]
-fn a_beam_that_stops_early_finds_what_a_patient_one_does() -> Result<()> {
+fn early_stopping_does_not_change_the_result() -> Result<()> {
     let mut saved = 0;
     for seed in 0..150 {
         for (width, alpha) in [(2, 0.0), (3, 0.7), (4, 1.5), (5, -1.0)] {
@@ -200,7 +200,7 @@ fn a_beam_that_stops_early_finds_what_a_patient_one_does() -> Result<()> {
 }
 
 #[test]
-fn a_batch_decodes_as_its_rows_alone() -> Result<()> {
+fn rows_decode_as_if_alone() -> Result<()> {
     let model = Model { impossible: 1, ..Model::new(6, 4.0) };
     let seeds: Vec<u32> = (100..117).collect();
     let together = greedy(&model, seeds.clone(), 17, &limits(9))?;
@@ -263,7 +263,7 @@ fn samples_follow_the_distribution() -> Result<()> {
 }
 
 #[test]
-fn samples_of_the_best_token_alone_are_greedy() -> Result<()> {
+fn sampling_only_the_best_token_is_greedy() -> Result<()> {
     let model = Model { impossible: 2, ..Model::new(7, 2.0) };
     let seeds: Vec<u32> = (0..50).collect();
     let want = greedy(&model, seeds.clone(), 50, &limits(6))?;
@@ -310,7 +310,7 @@ impl TokenStep for Fixed {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn invalid_arguments_are_refused() {
     let refused = |log_probs: &[f32], limits: Limits, arg: &str| {
         let model = Fixed(log_probs.to_vec());
         let outcomes = [
@@ -366,7 +366,7 @@ impl TokenStep for OneEnds {
 }
 
 #[test]
-fn what_a_model_says_after_the_end_does_not_matter() -> Result<()> {
+fn predictions_after_the_end_are_ignored() -> Result<()> {
     let drawn = sample(&OneEnds, false, 2, &limits(3), &Sampling::default(), &mut Rng::new(0))?;
     for found in [greedy(&OneEnds, false, 2, &limits(3))?, drawn] {
         assert!(found[0].ended && found[0].tokens.is_empty(), "{found:?}");

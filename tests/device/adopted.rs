@@ -45,13 +45,13 @@ fn errors_are_returned_and_never_reach_the_hosts_handler() {
     let error = y.to_vec().expect_err("not computed");
     assert!(matches!(&error, Error::Gpu(text) if text.contains("destroyed")), "{error}");
     let two = Tensor::full(&device, 2.0, &[5]).expect("a tensor");
-    assert_eq!(two.square().and_then(|y| y.to_vec()).expect("the device works on"), [4.0; 5]);
-    assert_eq!(host.errors.load(Ordering::Relaxed), 0, "errors that the host saw");
+    assert_eq!(two.square().and_then(|y| y.to_vec()).expect("the device keeps working"), [4.0; 5]);
+    assert_eq!(host.errors.load(Ordering::Relaxed), 0, "errors reported to the host");
 }
 
 /// The host's own errors go to its handler, and wgru does not report them.
 #[test]
-fn errors_of_the_host_stay_with_the_host() {
+fn host_errors_go_to_the_hosts_handler() {
     let Some(host) = Host::new() else { return };
     let device = host.adopt();
     let descriptor = wgpu::BufferDescriptor {
@@ -63,5 +63,5 @@ fn errors_of_the_host_stay_with_the_host() {
     drop(host.device.create_buffer(&descriptor));
     let two = Tensor::full(&device, 2.0, &[5]).expect("a tensor");
     assert_eq!(two.square().and_then(|y| y.to_vec()).expect("unaffected"), [4.0; 5]);
-    assert_eq!(host.errors.load(Ordering::Relaxed), 1, "errors that the host saw");
+    assert_eq!(host.errors.load(Ordering::Relaxed), 1, "errors reported to the host");
 }

@@ -92,7 +92,7 @@ impl Run {
 }
 
 #[test]
-fn training_goes_on_with_the_bits_of_an_uninterrupted_run() {
+fn resumed_training_gives_the_bits_of_an_uninterrupted_run() {
     if crate::common::gpu().is_none() {
         return eprintln!("SKIPPED: no adapter");
     }
@@ -106,7 +106,7 @@ fn training_goes_on_with_the_bits_of_an_uninterrupted_run() {
     let (mut lost, mut resumed_within, mut attempt) = (0, 0, 0);
     while lost < LOSSES {
         attempt += 1;
-        assert!(attempt < 10 * LOSSES, "the device outlives the training too often");
+        assert!(attempt < 10 * LOSSES, "too many trainings finished before the device was lost");
         let is_adopted = attempt % 2 == 0;
         let device = open(is_adopted);
         let Run { model, data, trainer } = build(&device).expect("built");
@@ -131,20 +131,20 @@ fn training_goes_on_with_the_bits_of_an_uninterrupted_run() {
         assert_lost(&device, &run.model.parameters()[0].1, "training");
         let kept: Option<Snapshot> = run.trainer.snapshot().cloned();
         drop(run);
-        let mut again = build(&open(!is_adopted)).expect("built anew");
+        let mut again = build(&open(!is_adopted)).expect("rebuilt");
         if let Some(kept) = &kept {
             again.trainer.resume(&again.model, kept).expect("resumed");
             resumed_within += u64::from(!kept.updates().is_multiple_of(12));
         }
-        again.fit(|_| ()).expect("went on");
+        again.fit(|_| ()).expect("continued");
         assert_eq!(again.bits(), want, "loss {lost}, from update {:?}", kept.map(|k| k.updates()));
     }
-    // Their number depends on the load of the machine.
+    // The number depends on the load of the machine.
     assert!(resumed_within > 2, "{resumed_within} of {lost} within an epoch");
 }
 
 #[test]
-fn inference_with_carried_state_goes_on() {
+fn inference_with_carried_state_resumes() {
     if crate::common::gpu().is_none() {
         return eprintln!("SKIPPED: no adapter");
     }
@@ -257,7 +257,7 @@ fn a_snapshot_within_an_epoch_is_a_checkpoint() {
         let file = wgru::io::TensorFile::open(&path).expect("opened");
         load_checkpoint(&mut again.trainer, &again.model, &file).expect("loaded");
         assert_eq!(again.trainer.epoch(), snapshot.epoch());
-        again.fit(|_| ()).expect("went on");
+        again.fit(|_| ()).expect("continued");
         assert_eq!(again.bits(), want, "from update {}", snapshot.updates());
     }
     // An invalid position is refused and changes nothing.
@@ -285,13 +285,13 @@ fn a_snapshot_within_an_epoch_is_a_checkpoint() {
     let refused = second.fit(|_| ());
     assert!(matches!(refused, Err(Error::Value { arg: "data and batch", .. })), "{refused:?}");
     second.trainer.options_mut().batch = 5;
-    second.fit(|_| ()).expect("went on");
+    second.fit(|_| ()).expect("continued");
     assert_eq!(second.bits(), want);
 }
 
 /// A failed copy is abandoned, and the next one is made.
 #[test]
-fn a_keeper_outlives_a_failed_copy() {
+fn a_keeper_recovers_from_a_failed_copy() {
     if crate::common::gpu().is_none() {
         return eprintln!("SKIPPED: no adapter");
     }

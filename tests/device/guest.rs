@@ -106,14 +106,14 @@ fn run(module: &dyn Module, dims: &[usize]) -> Result<Vec<f32>> {
 // Faults.
 
 #[test]
-fn memory_that_runs_out_is_an_error_of_the_call_and_the_device_works_on() {
+fn out_of_memory_fails_the_call_and_the_device_keeps_working() {
     const CHILD: &str = "WGRU_TEST_OUT_OF_MEMORY";
     if std::env::var(CHILD).is_err() {
         if !cfg!(target_os = "linux") || crate::common::gpu().is_none() {
             return eprintln!("SKIPPED: needs an adapter, and a shell that limits memory");
         }
         let this = std::env::current_exe().expect("this test");
-        let name = "memory_that_runs_out_is_an_error_of_the_call_and_the_device_works_on";
+        let name = "out_of_memory_fails_the_call_and_the_device_keeps_working";
         let script = format!("ulimit -v 4000000; exec '{}' --exact {name} --nocapture", this.display());
         let status = std::process::Command::new("bash")
             .args(["-c", &script])
@@ -151,7 +151,7 @@ fn memory_that_runs_out_is_an_error_of_the_call_and_the_device_works_on() {
 
 /// Lowers each limit that a layer can exceed, one at a time, below the needs of some layers.
 #[test]
-fn a_limit_that_is_too_low_refuses_what_needs_it_and_nothing_else() {
+fn a_limit_that_is_too_low_fails_only_the_calls_that_exceed_it() {
     type Lower = fn(&mut wgpu::Limits);
     let lowered: [(&str, Lower); 9] = [
         ("maxStorageBuffersPerShaderStage", |l| l.max_storage_buffers_per_shader_stage = 4),
@@ -211,11 +211,11 @@ fn a_limit_that_is_too_low_refuses_what_needs_it_and_nothing_else() {
             assert_eq!(healthy.parameters()[0].1.to_vec().expect("weights can be saved").len(), 6, "{name}");
         }
     }
-    assert!(refusals >= 15, "{refusals} refusals: the limits were not low enough");
+    assert!(refusals >= 15, "only {refusals} calls were refused: the limits were not low enough");
 }
 
 #[test]
-fn an_error_stays_with_its_call_and_its_thread() {
+fn errors_are_returned_to_the_call_and_thread_that_caused_them() {
     let limits = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..Default::default() };
     let host = host!(Host::with(limits));
     let device = host.adopt();
@@ -232,7 +232,7 @@ fn an_error_stays_with_its_call_and_its_thread() {
 
 /// If the host destroys the buffer of a tensor, only the work on that tensor fails; other recorded work runs.
 #[test]
-fn a_destroyed_buffer_of_the_host_fails_alone() {
+fn a_destroyed_host_buffer_fails_only_its_own_work() {
     let host = host!(Host::new());
     let device = host.adopt();
     let (usage, size) = (wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST, 64);
@@ -264,7 +264,7 @@ fn two_devices_of_one_adapter_have_numbers_in_messages() {
 // Loss.
 
 #[test]
-fn a_lost_device_says_so_in_every_call() {
+fn every_call_reports_a_lost_device() {
     for is_own in [false, true] {
         let host = host!(Host::new());
         let seen = Arc::new(AtomicUsize::new(0));
@@ -292,7 +292,7 @@ fn a_lost_device_says_so_in_every_call() {
         assert!(device.is_lost());
         if !is_own {
             is_lost(Device::from_wgpu(&host.adapter, host.device.clone(), host.queue.clone()).map(drop));
-            // The host's callbacks stay in place: they are told of one loss and of no error.
+            // The host's callbacks stay in place: they get one device loss and no error.
             host.device.poll(wgpu::PollType::Poll).expect("polled");
             assert_eq!(seen.load(Ordering::Relaxed), 1);
         }
@@ -341,7 +341,7 @@ fn polling_a_read_never_blocks_nor_runs_the_hosts_callbacks() {
     assert!(start.elapsed() > Duration::from_millis(300) && polls > 100, "no delay by the host: {polls} polls");
     assert!(slowest < Duration::from_millis(100), "a poll took {slowest:?}");
     println!("slowest of {polls} polls: {slowest:?}");
-    assert_eq!(*thread.lock().expect("no panic"), Some(thread::current().id()), "callback ran on another thread");
+    assert_eq!(*thread.lock().expect("no panic"), Some(thread::current().id()), "the callback ran on another thread");
     assert!(woken.0.load(Ordering::Relaxed) >= 1, "the future was never woken");
 }
 
@@ -378,7 +378,7 @@ fn train(device: &Device) -> Vec<f32> {
 }
 
 #[test]
-fn pacing_changes_no_bit() {
+fn pacing_does_not_change_the_bits() {
     let host = host!(Host::new());
     let with = |pacing: Pacing| {
         let options = GpuOptions { pacing, ..Default::default() };
@@ -408,7 +408,7 @@ fn work_whose_results_are_dropped_is_not_submitted() {
         start.elapsed()
     };
     let (none, all) = (time(0), time(20));
-    assert!(none < all / 3, "{none:?} for dropped results, {all:?} for kept ones");
+    assert!(none < all / 3, "{none:?} with dropped results, {all:?} with kept ones");
     // A dropped result is computed if a kept one depends on it.
     let sum = y().square().and_then(|y| y.sum()).expect("recorded");
     let expected: f32 = want.iter().map(|v| v * v).sum();
@@ -436,7 +436,7 @@ fn cancelled_work_is_undefined_until_it_is_written_again() {
 
 /// After preparation the first run compiles nothing, so it takes less time than the preparation.
 #[test]
-fn preparation_compiles_and_computes_nothing() {
+fn preparation_compiles_without_computing() {
     use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
     let host = host!(Host::new());
     let device = host.adopt();
@@ -514,7 +514,7 @@ fn buffer(host: &Host, size: u64) -> wgpu::Buffer {
 }
 
 #[test]
-fn a_buffer_of_the_host_is_a_tensor_without_a_copy() {
+fn host_buffers_become_tensors_without_a_copy() {
     let host = host!(Host::new());
     let device = host.adopt();
     let gru = RecurrentConfig::gru(4, 8).build(&device, &mut Rng::new(0)).expect("gru");
@@ -558,7 +558,7 @@ fn a_buffer_of_the_host_is_a_tensor_without_a_copy() {
 }
 
 #[test]
-fn announced_writes_reach_packed_weights() {
+fn announced_writes_repack_the_weights() {
     let host = host!(Host::new());
     let device = host.adopt();
     let gru = RecurrentConfig::gru(4, 8).build(&device, &mut Rng::new(0)).expect("gru");
@@ -621,7 +621,7 @@ fn work_is_recorded_into_the_hosts_encoder() {
 // Requirements.
 
 #[test]
-fn a_device_of_the_least_requirements_runs_everything() {
+fn a_device_with_the_minimum_requirements_runs_everything() {
     let host = host!(Host::new());
     let needs = requirements(&host.adapter);
     assert!(needs.best.limits.max_buffer_size >= needs.least.limits.max_buffer_size);

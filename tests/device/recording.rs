@@ -62,7 +62,7 @@ fn two_layers_take_about_as_many_dispatches_as_one() {
 }
 
 #[test]
-fn a_chain_longer_than_a_submission_gives_the_twins_numbers() {
+fn a_chain_longer_than_a_submission_matches_the_twins() {
     let Some(device) = crate::common::gpu() else { return eprintln!("SKIPPED: no adapter") };
     let run = |device: &Device| {
         let config = RecurrentConfig { plan: Some(Plan::Chain), ..RecurrentConfig::gru(1, 2) };
@@ -85,7 +85,7 @@ fn whole_sequence_is_one_dispatch() {
 
 /// llvmpipe ends all loops of an invocation after 65,535 iterations; a step of 8 units counts as 100.
 #[test]
-fn a_long_sequence_is_no_single_dispatch() {
+fn a_long_sequence_takes_several_dispatches() {
     let device = noop();
     let count = |steps| dispatches(&device, Cell::Gru, steps, false, Plan::Whole);
     assert_eq!(count(655), count(1));
@@ -96,7 +96,7 @@ fn a_long_sequence_is_no_single_dispatch() {
 /// Outputs, last states and gradients are correct where an invocation's loops would be too long for llvmpipe in one
 /// dispatch.
 #[test]
-fn long_loops_give_the_numbers_of_the_cpu() {
+fn long_loops_match_the_cpu() {
     let Some(device) = crate::common::gpu() else { return eprintln!("SKIPPED: no adapter") };
     let (steps, hidden) = (230, 144);
     let x = crate::common::fill(1, steps * 3, 1.0);
@@ -138,7 +138,7 @@ fn loops_that_an_adapter_would_end_are_refused() {
 
 /// This also holds backward, and where the two halves of a step pass on their gates.
 #[test]
-fn long_sequences_of_the_whole_plan_give_the_twins_numbers() {
+fn long_sequences_on_the_whole_plan_match_the_twins() {
     let Some(device) = crate::common::gpu() else { return eprintln!("SKIPPED: no adapter") };
     for cell in [Cell::Gru, Cell::GruResetBefore] {
         let run = |device: &Device| {
@@ -161,14 +161,14 @@ fn long_sequences_of_the_whole_plan_give_the_twins_numbers() {
 #[test]
 fn a_forward_pass_submits_nothing() {
     let device = noop();
-    assert!(dispatches(&device, Cell::Gru, 500, false, Plan::Chain) >= 500, "something submitted on its own");
+    assert!(dispatches(&device, Cell::Gru, 500, false, Plan::Chain) >= 500, "the forward pass submitted work");
 }
 
 /// Prints the cost per step of recording, encoding and submitting; the goal is 0.5 µs. To see it, run
 /// `cargo test --release --test recording -- --nocapture`. Only asserts how the cost grows: ten times the steps, at
 /// most thirty times the cost.
 #[test]
-fn recording_grows_with_the_steps_only() {
+fn recording_cost_is_linear_in_the_steps() {
     let device = noop();
     let config = RecurrentConfig { plan: Some(Plan::Chain), ..RecurrentConfig::gru(4, 8) };
     let gru = config.build(&device, &mut Rng::new(0)).expect("gru");
@@ -191,7 +191,7 @@ fn recording_grows_with_the_steps_only() {
 /// Keeps drivers from taking a slow adapter for a hung one: recorded work is submitted once it is large, whatever its
 /// number of dispatches. 1,024³ multiply-adds are a sixteenth of the limit of one submission.
 #[test]
-fn much_work_is_submitted_in_parts() {
+fn large_work_is_submitted_in_parts() {
     let device = noop();
     let x = Tensor::zeros(&device, &[1024, 1024]).expect("x");
     device.flush().expect("flush");
@@ -202,7 +202,7 @@ fn much_work_is_submitted_in_parts() {
             device.pending()
         })
         .collect();
-    assert_eq!(pending[14], 15, "fifteen products wait");
+    assert_eq!(pending[14], 15, "fifteen products are pending");
     let most = *pending.iter().max().expect("forty");
     assert!((15..=17).contains(&most), "{most} products in one submission");
     assert!(pending[39] < 10, "submitted twice by then: {pending:?}");
@@ -210,7 +210,7 @@ fn much_work_is_submitted_in_parts() {
 
 /// Consecutive training steps allocate no buffers, since dropped ones are reused.
 #[test]
-fn steady_training_makes_no_buffer() {
+fn steady_training_allocates_no_buffers() {
     let Some(device) = crate::common::gpu() else { return eprintln!("SKIPPED: no adapter") };
     for (hidden, bidirectional) in [(8, true), (72, false)] {
         let config = RecurrentConfig { layers: 2, bidirectional, ..RecurrentConfig::gru(5, hidden) };
@@ -228,9 +228,9 @@ fn steady_training_makes_no_buffer() {
         };
         (0..3).for_each(|i| _ = step(i));
         let made = device.buffers_made();
-        assert!(made > 10, "{made} buffers are counted");
+        assert!(made > 10, "only {made} buffers were counted");
         (3..50).for_each(|i| _ = step(i));
-        assert_eq!(device.buffers_made(), made, "buffers made by 47 more steps");
+        assert_eq!(device.buffers_made(), made, "47 more steps allocated buffers");
     }
 }
 
@@ -242,7 +242,9 @@ fn timestamps_name_every_dispatch() {
     let options = GpuOptions { timestamps: true, ..GpuOptions::default() };
     let device = match pollster::block_on(Device::gpu_with(options)) {
         Ok(device) => device,
-        Err(wgru::Error::Value { arg: "timestamps", .. }) => return eprintln!("SKIPPED: the adapter measures nothing"),
+        Err(wgru::Error::Value { arg: "timestamps", .. }) => {
+            return eprintln!("SKIPPED: the adapter has no timestamps");
+        }
         Err(error) => panic!("{error}"),
     };
     let x = Tensor::from_slice(&device, &crate::common::fill(1, 12, 1.0), &[3, 4]).expect("x");
@@ -264,7 +266,7 @@ fn timestamps_name_every_dispatch() {
 /// A pipeline cache that is damaged, from another driver, or missing gives the same numbers, and a written one can be
 /// read again.
 #[test]
-fn a_pipeline_cache_changes_no_number() {
+fn a_pipeline_cache_does_not_change_results() {
     if crate::common::gpu().is_none() {
         return eprintln!("SKIPPED: no adapter");
     }
@@ -278,12 +280,12 @@ fn a_pipeline_cache_changes_no_number() {
         (out, device.info().adapter.as_ref().is_some_and(|a| a.features.iter().any(|f| f == "PIPELINE_CACHE")))
     };
     let (want, has_cache) = run();
-    assert_eq!(path.exists(), has_cache, "written where the adapter can");
+    assert_eq!(path.exists(), has_cache, "written if the adapter supports it");
     assert_eq!(run().0, want, "read");
     std::fs::write(&path, b"not a cache").expect("damaged");
     assert_eq!(run().0, want, "damaged");
     if has_cache {
         assert_ne!(std::fs::read(&path).expect("written"), b"not a cache", "replaced");
     }
-    assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "no part is left");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "no temporary file is left");
 }

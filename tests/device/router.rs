@@ -98,7 +98,7 @@ fn pinned_shapes_are_not_measured() {
 }
 
 #[test]
-fn weights_are_those_of_the_first_until_they_are_trained_and_synced() {
+fn diverged_weights_are_refused_until_synced() {
     let router = router();
     let before = output(&router, 0);
     assert_close("a copy", &output(&router, 1), &wide(&before), DEVICES);
@@ -146,7 +146,7 @@ fn one_device_is_enough() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn invalid_models_and_indices_are_refused() {
     let empty = Router::new(&[], |device| gru(device, 1)).err();
     assert!(matches!(empty, Some(Error::Value { arg: "devices", .. })), "{empty:?}");
     let elsewhere = Router::new(&[Device::cpu()], |_| gru(&twin(), 1)).err();

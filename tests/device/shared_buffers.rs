@@ -21,7 +21,7 @@ fn copied(device: &wgpu::Device, queue: &wgpu::Queue, tensor: &Tensor) -> Vec<f3
 }
 
 #[test]
-fn gates_are_read_from_their_buffer_without_reading_back() {
+fn gates_are_shared_without_a_readback() {
     if crate::common::gpu().is_none() {
         return eprintln!("SKIPPED: no adapter");
     }

@@ -1,4 +1,4 @@
-//! Choices measured on an adapter: as text, as a file, and in force on a device.
+//! Choices measured on an adapter: as text, as a file, and applied to a device.
 
 use wgru::{Device, Error, Tuning};
 
@@ -11,7 +11,7 @@ const TEXT: &str = r#"{
 }"#;
 
 #[test]
-fn tunings_are_text_and_back() {
+fn tunings_survive_a_text_round_trip() {
     let tuning = Tuning::from_json(TEXT).expect("read");
     assert_eq!(tuning.len(), 4);
     assert_eq!(Tuning::from_json(&tuning.to_json()).expect("read again"), tuning);
@@ -31,7 +31,7 @@ fn tunings_merge_by_adapter_and_question() {
 }
 
 #[test]
-fn tunings_refuse_what_they_are_not() {
+fn invalid_tunings_are_refused() {
     let whole = TEXT.to_string();
     for text in [
         String::new(),
@@ -75,7 +75,7 @@ fn tunings_are_files() {
     let tuning = Tuning::from_json(TEXT).expect("read");
     tuning.save(&path).expect("written");
     assert_eq!(Tuning::load(&path).expect("read"), tuning);
-    assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "nothing beside it");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1, "no temporary file is left");
     assert!(matches!(tuning.save(folder.path().join("no/such/folder.json")), Err(Error::Io { .. })));
     std::fs::write(&path, vec![b' '; (1 << 20) + 1]).expect("written");
     assert!(matches!(Tuning::load(&path), Err(Error::Format { .. })));
@@ -127,7 +127,7 @@ mod on_a_gpu {
     }
 
     #[test]
-    fn tuning_keeps_the_numbers_and_presets_give_the_same_bits() {
+    fn tuning_keeps_results_and_presets_give_the_same_bits() {
         let Some(device) = gpu() else { return };
         let gru = layer(&device);
         let before = train(&gru, &device).expect("trained");
@@ -136,7 +136,7 @@ mod on_a_gpu {
         let text = tuning.to_json();
         println!("{text}");
         for part in ["gru 128 16 any", "product 64 256 8 ", "product 256 8 64 mixed split"] {
-            assert!(text.contains(part), "{part} was not asked: {text}");
+            assert!(text.contains(part), "{part} was not measured: {text}");
         }
         let after = train(&gru, &device).expect("trained");
         assert_close("tuned", &after, &wide(&before), ORDER);
@@ -148,7 +148,7 @@ mod on_a_gpu {
 
     /// The plans can be told apart by their dispatches.
     #[test]
-    fn presets_decide_what_they_can_and_rules_the_rest() {
+    fn presets_override_the_rules_where_they_apply() {
         let Some(device) = gpu() else { return };
         let name = |device: &Device| format!("{:?}", device.info().adapter.as_ref().expect("a GPU").name);
         let x = |device: &Device| Tensor::from_slice(device, &fill(1, STEPS * 9 * 6, 1.0), &[STEPS, 9, 6]).expect("x");
@@ -179,7 +179,7 @@ mod on_a_gpu {
                 count
             })
             .collect();
-        assert_eq!(counts[1], counts[0] + STEPS - 1, "a dispatch a step");
+        assert_eq!(counts[1], counts[0] + STEPS - 1, "one dispatch per step");
         assert!(counts[2] > counts[1]);
         assert!(counts.contains(&by_rule));
         // Choices that a product cannot use, or that are always invalid, fall back to the rules.
@@ -193,7 +193,7 @@ mod on_a_gpu {
     }
 
     #[test]
-    fn tuning_that_fails_changes_nothing() {
+    fn failed_tuning_changes_nothing() {
         let Some(device) = gpu() else { return };
         let (gru, mut calls) = (layer(&device), 0);
         let before = device.tuning();

@@ -7,10 +7,7 @@ use wgru::io::{RecurrentWeights, TensorFile, load_parameters, load_recurrent_blo
 use wgru::nn::{Module, RecurrentConfig};
 use wgru::{Cell, Device, Error, Rng, Tensor};
 
-on_every_backend![
-    converted_grus_compute_what_keras_and_onnx_compute,
-    converted_lstms_and_simple_layers_compute_what_keras_and_onnx_compute,
-];
+on_every_backend![converted_grus_match_keras_and_onnx, converted_lstms_and_simple_layers_match_keras_and_onnx];
 
 const LAYOUTS: &[u8] = include_bytes!("../golden/layouts.safetensors");
 /// Outputs of magnitude at most 1, over five steps in f32.
@@ -64,7 +61,7 @@ fn pytorch_and_onnx_differ_only_in_layout() {
 }
 
 #[test]
-fn pytorch_and_keras_differ_in_layout_and_in_how_many_biases() {
+fn pytorch_and_keras_differ_in_layout_and_number_of_biases() {
     for (name, cell) in [("gru", Cell::Gru), ("lstm", Cell::Lstm), ("rnn", Cell::Rnn)] {
         let (ours, keras) = (case(name).under("torch"), case(name).under("keras"));
         same(name, &torch(cell, &ours)[0].to_keras().expect("keras"), &keras);
@@ -86,22 +83,22 @@ fn pytorch_and_keras_differ_in_layout_and_in_how_many_biases() {
 }
 
 #[test]
-fn a_gru_with_reset_before_goes_between_keras_and_onnx_only() {
+fn reset_before_grus_convert_between_keras_and_onnx_only() {
     let file = case("gru_before");
     let read = RecurrentWeights::from_keras(Cell::GruResetBefore, &file.under("keras")).expect("from keras");
     let onnx = RecurrentWeights::to_onnx(std::slice::from_ref(&read)).expect("onnx");
     assert_eq!(onnx.metadata["linear_before_reset"], "0");
     let back = RecurrentWeights::from_onnx(Cell::GruResetBefore, &onnx).expect("from onnx");
-    same("there and back", &back[0].to_keras().expect("keras"), &file.under("keras"));
+    same("round trip", &back[0].to_keras().expect("keras"), &file.under("keras"));
     // ONNX's two biases merge into Keras' single bias.
     let merged = RecurrentWeights::from_onnx(Cell::GruResetBefore, &file.under("onnx")).expect("from onnx");
     same("merged", &merged[0].to_keras().expect("keras"), &file.under("keras"));
-    let error = read.to_pytorch(&mut TensorFile::default(), 0, false).expect_err("no such thing");
+    let error = read.to_pytorch(&mut TensorFile::default(), 0, false).expect_err("PyTorch has no reset-before GRU");
     assert!(matches!(error, Error::Value { arg: "reset_after", .. }), "{error}");
 }
 
 #[test]
-fn layers_without_bias_stay_without() {
+fn layers_without_bias_convert_without_bias() {
     for (name, cell) in [("gru", Cell::Gru), ("lstm", Cell::Lstm), ("rnn", Cell::Rnn)] {
         let mut bare = TensorFile::default();
         for part in ["weight_ih_l0", "weight_hh_l0"] {
@@ -118,7 +115,7 @@ fn layers_without_bias_stay_without() {
 }
 
 #[test]
-fn what_a_format_cannot_hold_is_refused() {
+fn layers_that_a_format_cannot_store_are_refused() {
     let peephole = torch(Cell::Lstm, &case("lstm_peephole").under("torch"));
     let mut projected = case("lstm").under("torch");
     let mut file = TensorFile::default();
@@ -151,7 +148,7 @@ fn what_a_format_cannot_hold_is_refused() {
             other => panic!("{arg}: {other:?}"),
         }
     }
-    assert_eq!(no_file.names().count(), 0, "nothing is half-written");
+    assert_eq!(no_file.names().count(), 0, "a failed conversion writes nothing");
 }
 
 #[test]
@@ -200,7 +197,7 @@ fn computes(device: &Device, name: &str, framework: &str, layer: &dyn Module) {
     assert_close(&format!("{name} from {framework}"), &got, &want, OUTPUT);
 }
 
-fn converted_grus_compute_what_keras_and_onnx_compute(device: &Device) {
+fn converted_grus_match_keras_and_onnx(device: &Device) {
     for (name, cell, framework) in [
         ("gru", Cell::Gru, "keras"),
         ("gru", Cell::Gru, "onnx"),
@@ -215,7 +212,7 @@ fn converted_grus_compute_what_keras_and_onnx_compute(device: &Device) {
     }
 }
 
-fn converted_lstms_and_simple_layers_compute_what_keras_and_onnx_compute(device: &Device) {
+fn converted_lstms_and_simple_layers_match_keras_and_onnx(device: &Device) {
     for (name, cell, framework) in [
         ("lstm", Cell::Lstm, "keras"),
         ("lstm", Cell::Lstm, "onnx"),

@@ -6,7 +6,7 @@ use wgru::io::{TensorFile, load_recurrent_blocking, recurrent_to_file, save_recu
 use wgru::nn::{Module, Padding, Recurrent, RecurrentConfig, RecurrentOptions};
 use wgru::{Activation, Cell, Device, Rng};
 
-on_every_backend![layers_come_back_with_every_option];
+on_every_backend![layers_load_with_every_option];
 
 /// Every option that a file stores, with a non-default value.
 fn options() -> RecurrentOptions {
@@ -79,7 +79,7 @@ fn same_values(a: &Recurrent, b: &Recurrent) {
     }
 }
 
-fn layers_come_back_with_every_option(device: &Device) {
+fn layers_load_with_every_option(device: &Device) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("layer.safetensors");
     let rng = &mut Rng::new(4);
@@ -106,7 +106,7 @@ fn layers_come_back_with_every_option(device: &Device) {
 }
 
 #[test]
-fn options_that_are_not_understood_are_refused_by_name() {
+fn unknown_options_are_refused_by_name() {
     let (device, rng) = (Device::cpu(), &mut Rng::new(1));
     let gru = RecurrentConfig::default().build(&device, rng).expect("gru");
     let file = pollster::block_on(recurrent_to_file(&gru)).expect("file");
@@ -120,7 +120,7 @@ fn options_that_are_not_understood_are_refused_by_name() {
     refused("gru.activation.cell", "Tanh", ["gru.activation.cell", "unknown"]);
     refused("gru.zoneout_cell", "0.5", ["gru.zoneout_cell", "unknown"]);
     refused("gru.input_forget", "true", ["gru.input_forget", "unknown"]);
-    refused("lstm.input_forget", "true", ["lstm.input_forget", "another kind"]);
+    refused("lstm.input_forget", "true", ["lstm.input_forget", "different kind"]);
     refused("gru.reverse", "maybe", ["gru.reverse", "maybe"]);
     refused("gru.activation.reset", "Sine", ["gru.activation.reset", "Sine"]);
     refused("gru.clip", "-1", ["clip", "-1"]);
@@ -133,7 +133,7 @@ fn options_that_are_not_understood_are_refused_by_name() {
 }
 
 #[test]
-fn sizes_that_the_file_does_not_hold_are_refused_before_they_are_made() {
+fn sizes_larger_than_the_file_are_refused_before_allocation() {
     let device = Device::cpu();
     // The recurrent matrix would be 4·10¹² bytes.
     let mut file = TensorFile::default();

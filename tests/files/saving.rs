@@ -98,13 +98,13 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new_one() {
         left += leftovers;
     }
     println!("of 200 kills {left} left a temporary file, {moved} a newer file");
-    assert!(left > 0 && moved > 0, "no kill hit a save, or each hit the first: the test checks nothing");
+    assert!(left > 0 && moved > 0, "no kill hit a save, or every kill hit the first: the test has no effect");
     file_of(1).save(&path).expect("saved");
     assert_eq!(names(folder.path()), ["model.safetensors"]);
 }
 
 #[test]
-fn leftovers_of_others_stay() {
+fn temporary_files_of_other_savers_are_kept() {
     let folder = folder();
     let at = |name: &str| folder.path().join(name);
     let (live, dead) = (at(".wgru-0123456789abcdef.tmp"), at(".wgru-fedcba9876543210.tmp"));
@@ -117,7 +117,7 @@ fn leftovers_of_others_stay() {
     fs::create_dir(at(".wgru-aaaaaaaaaaaaaaaa.tmp")).expect("a folder");
     symlink(at(".model.1.tmp"), at(".wgru-bbbbbbbbbbbbbbbb.tmp")).expect("a link");
     let lock = File::open(&live).expect("opened");
-    lock.lock().expect("locked, as by a save that goes on");
+    lock.lock().expect("locked, as by a save in progress");
     write_atomically(&at("new"), b"new").expect("saved");
     assert!(live.exists() && !dead.exists(), "{:?}", names(folder.path()));
     assert_eq!(names(folder.path()).len(), others.len() + 4, "{:?}", names(folder.path()));
@@ -128,7 +128,7 @@ fn leftovers_of_others_stay() {
 }
 
 #[test]
-fn saves_at_once_are_each_whole() {
+fn concurrent_saves_are_each_complete() {
     let folder = folder();
     let path = folder.path().join("file");
     std::thread::scope(|scope| {
@@ -143,7 +143,7 @@ fn saves_at_once_are_each_whole() {
 }
 
 #[test]
-fn modes_stay_and_new_files_obey_the_umask() {
+fn modes_are_kept_and_new_files_obey_the_umask() {
     let folder = folder();
     let path = folder.path().join("file");
     File::create(folder.path().join("other")).expect("made");
@@ -217,7 +217,7 @@ fn other_names_of_a_file_keep_the_old_content() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_and_stays() {
+fn targets_that_are_no_regular_files_are_refused_and_kept() {
     let folder = folder();
     let at = |name: &str| folder.path().join(name);
     fs::create_dir(at("folder")).expect("a folder");
@@ -284,7 +284,7 @@ fn a_disk_that_is_full_keeps_the_old_file() {
     let path = folder.path().join("model.safetensors");
     file_of(1).save(&path).expect("saved");
     let before = fs::read(&path).expect("read");
-    // A limit on the file size stands in for a full disk.
+    // A limit on the file size simulates a full disk.
     let program = this("refused", &path);
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\""]).arg(program.get_program());

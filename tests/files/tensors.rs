@@ -10,7 +10,7 @@ use wgru::nn::{Linear, Mode, Module, RecurrentConfig, RunOptions, Sequential};
 use wgru::train::{AdamConfig, Method, Optimizer, SgdConfig, TrainOptions, Trainer};
 use wgru::{Cell, Device, Rng, Tensor};
 
-on_every_backend![a_file_written_by_torch_loads, a_gru_comes_back_whole];
+on_every_backend![a_file_written_by_torch_loads, a_saved_gru_loads_unchanged];
 
 /// `torch.nn.GRU(5, 16, num_layers=2, bidirectional=True)`, its state dict saved by `safetensors.torch.save_file`.
 const TORCH: &[u8] = include_bytes!("../golden/torch_gru.safetensors");
@@ -25,7 +25,7 @@ fn a_file_written_by_torch_loads(device: &Device) {
     assert_eq!(last.to_vec().expect("read"), fill(33, 48, 0.25));
 }
 
-fn a_gru_comes_back_whole(device: &Device) {
+fn a_saved_gru_loads_unchanged(device: &Device) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("gru.safetensors");
     let config = RecurrentConfig {
@@ -92,7 +92,7 @@ fn the_same_content_gives_the_same_bytes() {
 }
 
 #[test]
-fn files_that_could_not_be_read_again_are_not_written() {
+fn files_that_could_not_be_read_back_are_not_written() {
     let mut file = TensorFile::default();
     file.insert(&"n".repeat(70_000), &[1], vec![1.0]);
     assert!(TensorFile::from_bytes("long name", &file.to_bytes().expect("bytes")).is_ok());
@@ -137,11 +137,11 @@ fn checkpoints_that_do_not_fit_are_refused_and_change_nothing() {
     save_checkpoint_blocking(&trainer, &model, &path).expect("saved");
     let file = TensorFile::open(&path).expect("opened");
 
-    let error = load_parameters(&model, &file).expect_err("a checkpoint is no model").to_string();
+    let error = load_parameters(&model, &file).expect_err("a checkpoint is not a model").to_string();
     assert!(error.contains("TensorFile::under(\"model\")"), "{error}");
     load_parameters(&model, &file.under("model")).expect("the model in it");
     let error = load_recurrent_blocking(&device, &file.under("optimizer")).map(drop).expect_err("no GRU").to_string();
-    assert!(error.contains("weight_hh_l0") && error.contains("there are"), "{error}");
+    assert!(error.contains("weight_hh_l0") && error.contains("the file has"), "{error}");
 
     let refused = |(mut trainer, model): (Trainer, Linear), file: &TensorFile, word: &str| {
         let before = model.parameters()[0].1.to_vec().expect("read");

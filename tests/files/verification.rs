@@ -6,7 +6,7 @@ use wgru::io::{TensorFile, add_verification, compare, load_recurrent_blocking, r
 use wgru::nn::{HostInput, Module, Padding, Recurrent, RecurrentConfig, RecurrentOptions};
 use wgru::{Activation, Cell, Device, Rng};
 
-on_every_backend![layers_agree_with_their_run_in_f64, right_imports_are_taken_and_wrong_ones_named,];
+on_every_backend![layers_agree_with_their_run_in_f64, correct_imports_pass_and_mistakes_are_named,];
 
 /// f32 against f64: gates and states of at most 2, over 7 steps and 2 layers.
 const F64: f64 = 1e-6;
@@ -117,7 +117,7 @@ fn transposed(values: &[f32], h: usize) -> Vec<f32> {
     (0..3 * h * h).map(|k| at(k / h / h, k / h % h, k % h)).collect()
 }
 
-fn right_imports_are_taken_and_wrong_ones_named(device: &Device) {
+fn correct_imports_pass_and_mistakes_are_named(device: &Device) {
     const H: usize = 5;
     let config = RecurrentConfig { layers: 2, bidirectional: true, batch_first: true, ..RecurrentConfig::gru(3, H) };
     let file = written(config.clone(), 6, 3);
@@ -173,7 +173,7 @@ fn right_imports_are_taken_and_wrong_ones_named(device: &Device) {
     let one_way = written(RecurrentConfig { reverse: true, ..RecurrentConfig::gru(3, H) }, 6, 3);
     let mut forwards = one_way.clone();
     forwards.metadata.remove("gru.reverse");
-    refused("the wrong way round", &forwards, &["layer 0, forward direction, step 0, gate reset"]);
+    refused("wrong direction", &forwards, &["layer 0, forward direction, step 0, gate reset"]);
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn damaged_runs_are_refused_by_name() {
 }
 
 #[test]
-fn runs_that_are_not_finite_are_compared_but_not_kept() {
+fn non_finite_runs_are_compared_but_not_stored() {
     let mut rng = Rng::new(2);
     let layer = RecurrentConfig::gru(3, 5).build(&Device::cpu(), &mut rng).expect("gru");
     let mut input = HostInput::random(&layer, 4, 2, &mut rng);

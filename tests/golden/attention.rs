@@ -11,7 +11,7 @@ use wgru::{Device, Result, Rng, Tensor};
 
 /// Single precision against PyTorch's f64: a few roundings, sums of up to 67 products. Worst measured: 3e-7.
 const GOLDEN: f64 = 1e-6;
-/// Gradients in f32 against central differences in f64, exact to 1e-9. Worst measured: 4e-7.
+/// Gradients in f32 against central differences in f64, accurate to 1e-9. Worst measured: 4e-7.
 const GRADIENT: f64 = 1e-6;
 
 on_every_backend![
@@ -19,8 +19,8 @@ on_every_backend![
     attention_matches_pytorch,
     attention_gradients_match_differences,
     attention_reads_no_masked_key,
-    attention_of_nothing_is_zero,
-    attention_over_a_selected_memory_is_that_of_its_rows,
+    attention_without_keys_is_zero,
+    selected_memory_gives_the_context_of_its_rows,
     self_attention_of_equal_steps_is_their_value,
 ];
 
@@ -242,7 +242,7 @@ fn attention_reads_no_masked_key(device: &Device) {
     }
 }
 
-fn attention_of_nothing_is_zero(device: &Device) {
+fn attention_without_keys_is_zero(device: &Device) {
     for score in SCORES {
         let attention = layer(device, score, true);
         let [query, keys, values] = inputs(device);
@@ -260,7 +260,7 @@ fn attention_of_nothing_is_zero(device: &Device) {
     }
 }
 
-fn attention_over_a_selected_memory_is_that_of_its_rows(device: &Device) {
+fn selected_memory_gives_the_context_of_its_rows(device: &Device) {
     let rows = [1, 0, 1, 1];
     for score in SCORES {
         let attention = layer(device, score, false);
@@ -294,7 +294,7 @@ fn self_attention_of_equal_steps_is_their_value(device: &Device) {
 /// Negative control: the comparison rejects scores without their scale.
 #[test]
 #[should_panic(expected = "error")]
-fn the_score_without_its_scale_is_rejected() {
+fn unscaled_scores_are_rejected() {
     let cases = fixtures("attention");
     let case = cases.iter().find(|case| case["name"] == "dot_scaled_lengths").expect("one");
     let config = AttentionConfig { scaled: false, ..config(case, true) };

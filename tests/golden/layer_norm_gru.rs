@@ -17,7 +17,7 @@ const ORDER: f64 = 2e-6;
 
 on_every_backend![
     layer_norm_gru_matches_pytorch,
-    steps_in_two_parts_give_what_they_give_at_once,
+    two_parts_with_carried_state_equal_the_whole,
     reverse_is_flip_run_flip,
     a_sequence_does_not_see_its_batch,
     dropout_acts_between_layers_in_training,
@@ -115,7 +115,7 @@ fn eval(gru: &LayerNormGru, x: &Tensor, input: LayerNormGruInput) -> LayerNormGr
     gru.run(x, input, &mut Mode::Eval).expect("run")
 }
 
-fn steps_in_two_parts_give_what_they_give_at_once(device: &Device) {
+fn two_parts_with_carried_state_equal_the_whole(device: &Device) {
     let gru = layer(device, LayerNormGruConfig { layers: 2, ..Default::default() });
     let whole = eval(&gru, &input(device), LayerNormGruInput::default());
     assert!(!whole.output.is_tracked(), "evaluation records no tape");
@@ -172,7 +172,7 @@ fn dropout_acts_between_layers_in_training(device: &Device) {
     assert!(train(1) != train(2) && train(1) != plain);
     let one = layer(device, LayerNormGruConfig { dropout: 0.5, ..Default::default() });
     let train = one.forward_with(&input(device), &mut Mode::Train(&mut Rng::new(1))).expect("run");
-    assert_eq!(read(&train), read(&one.forward(&input(device)).expect("run")), "nothing is between");
+    assert_eq!(read(&train), read(&one.forward(&input(device)).expect("run")), "one layer has no dropout");
 }
 
 fn layer_norm_gru_learns_the_mean_of_its_input(device: &Device) {
@@ -195,7 +195,7 @@ fn layer_norm_gru_learns_the_mean_of_its_input(device: &Device) {
 }
 
 #[test]
-fn layer_norm_gru_refuses_what_makes_no_sense() {
+fn layer_norm_gru_refuses_invalid_input() {
     let device = Device::cpu();
     let rng = &mut Rng::new(0);
     let base = LayerNormGruConfig { input: 2, hidden: 3, layers: 2, ..Default::default() };

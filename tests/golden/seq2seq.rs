@@ -18,9 +18,9 @@ const ORDER: f64 = 1e-6;
 
 on_every_backend![
     seq2seq_matches_pytorch,
-    stepping_gives_what_the_whole_target_gave,
-    rows_of_a_batch_do_not_see_each_other,
-    scheduled_sampling_feeds_what_was_predicted,
+    stepping_matches_the_whole_target,
+    rows_of_a_batch_are_independent,
+    scheduled_sampling_feeds_predictions,
     training_learns_to_reverse_a_few_lists,
 ];
 
@@ -111,7 +111,7 @@ fn small(device: &Device, context: ContextUse, seed: u64) -> Seq2Seq {
     config.build(device, &mut Rng::new(seed)).expect("a legal configuration")
 }
 
-fn stepping_gives_what_the_whole_target_gave(device: &Device) {
+fn stepping_matches_the_whole_target(device: &Device) {
     let (sources, targets) =
         ([vec![3, 6, 2], vec![5], vec![1, 2, 3, 4]], [vec![2, 3, 4], vec![5, 5, 2], vec![3, 3, 3]]);
     for context in CONTEXTS {
@@ -135,7 +135,7 @@ fn stepping_gives_what_the_whole_target_gave(device: &Device) {
     }
 }
 
-fn rows_of_a_batch_do_not_see_each_other(device: &Device) {
+fn rows_of_a_batch_are_independent(device: &Device) {
     let sources = [vec![3, 6, 2], vec![5], vec![1, 2, 3, 4]];
     for context in CONTEXTS {
         let model = small(device, context, 5);
@@ -158,7 +158,7 @@ fn rows_of_a_batch_do_not_see_each_other(device: &Device) {
     }
 }
 
-fn scheduled_sampling_feeds_what_was_predicted(device: &Device) {
+fn scheduled_sampling_feeds_predictions(device: &Device) {
     let (sources, targets) = ([vec![3, 6, 2], vec![5, 1]], [vec![2, 3, 4], vec![5, 5, 2]]);
     for context in CONTEXTS {
         let model = small(device, context, 8);
@@ -171,14 +171,14 @@ fn scheduled_sampling_feeds_what_was_predicted(device: &Device) {
         let best = |row: &[f32]| (0..6).fold(0, |best, i| if row[i] > row[best] { i } else { best }) as u32;
         let predicted: Vec<Vec<u32>> =
             (0..2).map(|b| (0..3).map(|t| best(&free[(t * 2 + b) * 6..][..6])).collect()).collect();
-        assert_ne!(predicted, targets, "the case tells them apart");
+        assert_ne!(predicted, targets, "the predictions differ from the targets");
         let forced = run(&predicted, Forcing::default(), 1);
         let want: Vec<f64> = forced.iter().map(|&v| v as f64).collect();
         assert_close(&format!("{context:?}"), &free, &want, ORDER);
 
         let drawn = |ratio, seed| run(&targets, Forcing { ratio, drawn: true }, seed);
         assert_eq!(drawn(0.5, 1), drawn(0.5, 1), "{context:?}: same seed, same bits");
-        assert!((2..10).any(|seed| drawn(0.5, seed) != drawn(0.5, 1)), "{context:?}: other seeds draw others");
+        assert!((2..10).any(|seed| drawn(0.5, seed) != drawn(0.5, 1)), "{context:?}: another seed draws other tokens");
         // The first step always gets the start token.
         assert_eq!(drawn(0.0, 3)[..12], drawn(0.9, 4)[..12]);
     }
@@ -220,7 +220,7 @@ fn training_learns_to_reverse_a_few_lists(device: &Device) {
 }
 
 #[test]
-fn seq2seq_refuses_what_makes_no_sense() -> Result<()> {
+fn seq2seq_refuses_invalid_arguments() -> Result<()> {
     let device = Device::cpu();
     let rng = &mut Rng::new(0);
     let base = Seq2SeqConfig { source: 5, target: 6, embedding: 2, hidden: 3, ..Seq2SeqConfig::default() };

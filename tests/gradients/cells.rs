@@ -405,7 +405,7 @@ fn gradients_match_differences_on_the_gpu() {
 }
 
 #[test]
-fn gradients_match_where_the_gates_are_computed_again() {
+fn gradients_match_with_recomputed_gates() {
     let options = RecurrentOptions { recompute: true, clip: Some(0.8), learn_h0: true, ..Default::default() };
     for cell in Cell::ALL {
         for config in directed(&RecurrentConfig { options, ..full(cell) }) {
@@ -417,7 +417,7 @@ fn gradients_match_where_the_gates_are_computed_again() {
 }
 
 #[test]
-fn the_librarys_run_in_f64_is_that_of_the_equations() {
+fn the_library_in_f64_matches_the_equations() {
     let quiet = options().into_iter().filter(|o| o.clip.is_some() != (o.padding == Padding::RepeatLast));
     let quiet: Vec<RecurrentOptions> = quiet.filter(|o| !o.learn_h0).chain([RecurrentOptions::default()]).collect();
     assert_eq!(quiet.len(), 3);
@@ -441,7 +441,7 @@ fn the_librarys_run_in_f64_is_that_of_the_equations() {
 /// Negative control: one of two different options is not accepted for the other.
 #[test]
 #[cfg(panic = "unwind")]
-fn options_are_told_apart() {
+fn different_options_are_rejected() {
     let device = Device::cpu();
     for cell in Cell::ALL {
         let configs: Vec<RecurrentConfig> =

@@ -1,4 +1,4 @@
-//! The gates that a run shows: those of the equations, at every step that counts, whatever plan ran it.
+//! The gates that a run returns match the equations at every valid step, with every plan.
 
 use wgru::nn::{Mode, Module, RecurrentConfig, RunOptions};
 use wgru::{Cell, Device, Rng, Tensor};
@@ -70,7 +70,7 @@ fn check(device: &Device, config: &RecurrentConfig) {
 }
 
 #[test]
-fn kept_gates_are_those_of_the_equations() {
+fn returned_gates_match_the_equations() {
     for device in [Some(Device::cpu()), Some(twin()), crate::common::gpu()].into_iter().flatten() {
         for cell in Cell::ALL {
             let config = RecurrentConfig { bidirectional: true, ..RecurrentConfig::new(cell, 2, 17) };
@@ -82,7 +82,7 @@ fn kept_gates_are_those_of_the_equations() {
 }
 
 #[test]
-fn gates_are_kept_only_when_asked_for() {
+fn gates_are_returned_only_on_request() {
     let device = Device::cpu();
     for cell in Cell::ALL {
         let layer = RecurrentConfig::new(cell, 2, 3).build(&device, &mut Rng::new(1)).expect("layer");

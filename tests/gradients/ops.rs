@@ -41,7 +41,7 @@ fn binary_gradients_are_summed_over_broadcast_axes() {
 }
 
 #[test]
-fn mask_gradients_are_summed_over_broadcast_axes_and_reach_no_factor() {
+fn mask_gradients_are_summed_over_broadcast_axes_and_skip_the_factors() {
     for (da, db) in [(&[5][..], &[5][..]), (&[3, 1], &[1, 4]), (&[4], &[2, 3, 4]), (&[2, 3, 4], &[3, 1])] {
         let mut factors = input(2, db, 1.0).0;
         factors.iter_mut().step_by(2).for_each(|v| *v = 0.0);
@@ -150,7 +150,7 @@ fn check_movement(name: &str, x: Input, f: impl Fn(&Tensor) -> Result<Tensor>, f
 }
 
 #[test]
-fn movement_gradients_go_back_where_the_elements_came_from() {
+fn movement_gradients_go_back_to_their_source_elements() {
     let dims = [2, 3, 4];
     let at = |i: usize, j: usize, k: usize| (i * 3 + j) * 4 + k;
     let x = || input(11, &dims, 1.0);
@@ -173,7 +173,7 @@ fn movement_gradients_go_back_where_the_elements_came_from() {
 }
 
 #[test]
-fn split_gradients_are_put_together() {
+fn split_gradients_are_concatenated() {
     let sizes = [2, 1, 3];
     for axis in 0..3 {
         let dims = |extent: usize| -> Vec<usize> { (0..3).map(|a| if a == axis { extent } else { 2 }).collect() };

@@ -14,7 +14,7 @@ fn grad(leaf: &Tensor) -> Vec<f32> {
 }
 
 #[test]
-fn backward_adds_to_what_earlier_calls_left() -> Result<()> {
+fn backward_accumulates_over_calls() -> Result<()> {
     let x = leaf(&twin(), &[1.0, 2.0]);
     let loss = x.square()?.sum()?;
     loss.backward()?;
@@ -150,14 +150,14 @@ fn a_gru_uses_weights_that_were_assigned_since_the_last_run() -> Result<()> {
 }
 
 #[test]
-fn backward_refuses_what_has_no_gradient() -> Result<()> {
+fn backward_refuses_tensors_without_a_tape() -> Result<()> {
     let device = twin();
     let constant = Tensor::full(&device, 1.0, &[1])?;
     assert!(matches!(constant.backward(), Err(Error::Value { .. })));
     let x = leaf(&device, &[1.0, 2.0]);
     assert!(matches!(x.square()?.backward(), Err(Error::Shape { .. })), "two elements");
     let wrong = Tensor::full(&device, 1.0, &[3])?;
-    assert!(matches!(x.square()?.backward_with(&wrong), Err(Error::Shape { .. })), "three for two");
+    assert!(matches!(x.square()?.backward_with(&wrong), Err(Error::Shape { .. })), "three values for a tensor of two");
     let gru = RecurrentConfig::gru(2, 3).build(&device, &mut Rng::new(1))?;
     let y = gru.forward(&Tensor::full(&device, 1.0, &[1, 1, 2])?)?.sum()?;
     assert!(matches!(y.backward(), Err(Error::Value { .. })), "inference records no tape");

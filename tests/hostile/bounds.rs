@@ -41,7 +41,7 @@ fn safetensors_headers_stay_within_the_memory_of_their_file() {
 
 /// Small files that expand as far as they are allowed to, or are refused just before.
 #[test]
-fn small_files_stay_within_the_memory_that_is_allowed() {
+fn small_files_stay_within_the_memory_limit() {
     let bytes_of = |n: usize| npy(&header("|u1", &format!("({n},)")), &vec![0; n]);
     let mut largest = 0;
     let mut hold = |what: &str, bytes: &[u8]| {
@@ -52,12 +52,12 @@ fn small_files_stay_within_the_memory_that_is_allowed() {
         largest = largest.max(used.memory);
         read.is_ok()
     };
-    assert!(hold("an array", &zip(&[deflated("a.npy", &bytes_of(6_000_000))])), "it fits");
-    assert!(!hold("a larger array", &zip(&[deflated("a.npy", &bytes_of(8_000_000))])), "it does not fit");
+    assert!(hold("an array", &zip(&[deflated("a.npy", &bytes_of(6_000_000))])), "within the limit");
+    assert!(!hold("a larger array", &zip(&[deflated("a.npy", &bytes_of(8_000_000))])), "over the limit");
     let parts: Vec<String> = (0..40).map(|k| format!("{k}.npy")).collect();
     let array = bytes_of(200_000);
     let parts: Vec<_> = parts.iter().map(|name| deflated(name, &array)).collect();
-    assert!(hold("arrays one after the other", &zip(&parts)), "what is gone was given back");
+    assert!(hold("arrays one after the other", &zip(&parts)), "the memory of earlier arrays is freed");
     // Uncompressed half precision and bytes, as real files hold them.
     assert!(hold("half precision", &npy(&header("<f2", "(20000000,)"), &vec![0; 40_000_000])));
     assert!(hold("bytes", &bytes_of(40_000_000)));
@@ -81,5 +81,5 @@ fn small_files_stay_within_the_memory_that_is_allowed() {
         hold("keys", &pickle(&[b"\x80\x04}(", &keys[..], b"u."].concat()));
         hold("keys one by one", &pickle(&[b"\x80\x04}", &[&keys[..7], b"s"].concat().repeat(n)[..], b"."].concat()));
     }
-    assert!(largest > 32_000_000, "nothing came near the bound");
+    assert!(largest > 32_000_000, "no file came near the bound");
 }

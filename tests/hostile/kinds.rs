@@ -1,4 +1,4 @@
-//! Files of a different kind than the one asked for.
+//! Files of a different kind than the requested one.
 
 use wgru::io::TensorFile;
 

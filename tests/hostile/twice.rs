@@ -1,10 +1,10 @@
-//! Files that hold something twice, or that lost a part.
+//! Files with duplicate entries, or with missing parts.
 
 use super::zip::{stored, zip};
 use super::{ARRAYS, COMPRESSED, KERAS, LEGACY, STATE, header, npy, read, refused, tensor, torch};
 
 #[test]
-fn what_stands_twice_is_refused() {
+fn duplicate_entries_are_refused() {
     let file =
         |json: &str, data: usize| [&(json.len() as u64).to_le_bytes()[..], json.as_bytes(), &vec![0; data]].concat();
     let entry = |from: usize| format!(r#"{{"dtype":"U8","shape":[1],"data_offsets":[{from},{}]}}"#, from + 1);
@@ -17,10 +17,10 @@ fn what_stands_twice_is_refused() {
         format!(r#"{{"__metadata__":{{"k":"1","k":"2"}},"a":{},"b":{}}}"#, entry(0), entry(1)),
         format!(r#"{{"__metadata__":{{}},"a":{},"b":{},"__metadata__":{{"k":"1"}}}}"#, entry(0), entry(1)),
     ] {
-        // No data where both tensors would share the same byte.
+        // Empty, so that the two tensors do not share bytes.
         let data = if json.contains("[1,2]") || json.contains("[0,2]") { 2 } else { 1 };
         let error = read(&json, &file(&json, data)).expect_err(&json).to_string();
-        assert!(error.contains("twice") || error.contains("one by one"), "{json}: {error}");
+        assert!(error.contains("twice") || error.contains("exactly once"), "{json}: {error}");
     }
     refused(
         "header of an array",
@@ -61,7 +61,7 @@ fn what_stands_twice_is_refused() {
     let other = [&other[..at], b"LongStorage", &other[at + 12..]].concat();
     let program = [b"\x80\x02", &dict(&[(&a, &tensor(1)), (&b, &other)])[..], b"."].concat();
     refused("two types", &torch(&program), "two types");
-    refused("behind the storages", &[LEGACY, &[0]].concat(), "behind");
+    refused("after the storages", &[LEGACY, &[0]].concat(), "after its storages");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn archives_that_lost_members_are_refused() {
     let array = |k: u8| npy(&header("<f4", "(2,)"), &[k; 8]);
     let two = zip(&[stored("a.npy", &array(1)), stored("b.npy", &array(2))]);
     for bytes in [&two[..], ARRAYS, COMPRESSED, STATE, KERAS] {
-        assert!(read("whole", bytes).is_ok(), "the file itself is good");
+        assert!(read("whole", bytes).is_ok(), "the unmodified file is valid");
         let end = bytes.windows(4).rposition(|w| w == b"PK\x05\x06").expect("an end");
         let changed = |change: &dyn Fn(&mut [u8])| {
             let mut bytes = bytes.to_vec();

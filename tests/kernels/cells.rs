@@ -24,7 +24,7 @@ on_every_backend![
     cells_match_with_every_activation,
     cells_pass_nan_on,
     infinite_sums_are_clipped_only_where_there_is_a_clip,
-    cell_comparison_tells_the_flags_apart,
+    cell_comparison_rejects_other_flags,
 ];
 
 /// By number, as in the kernels.
@@ -441,7 +441,7 @@ impl Case {
 fn assert_written(what: &str, got: &[f32], want: &[f64]) {
     assert_eq!(got.len(), want.len(), "{what}: length");
     let touched = got.iter().zip(want).find(|(g, w)| w.is_nan() && !g.is_nan());
-    assert!(touched.is_none(), "{what}: written where nothing belongs: {touched:?}");
+    assert!(touched.is_none(), "{what}: wrote elements that must stay untouched: {touched:?}");
     let known = got.iter().zip(want).filter(|(_, w)| w.is_finite());
     let (got, want): (Vec<f32>, Vec<f64>) = known.map(|(&g, &w)| (g, w)).unzip();
     assert_close(what, &got, &want, CELL);
@@ -530,7 +530,7 @@ fn cells_pass_nan_on(device: &Device) {
 }
 
 /// Negative control: results for different flags are rejected.
-fn cell_comparison_tells_the_flags_apart(device: &Device) {
+fn cell_comparison_rejects_other_flags(device: &Device) {
     let lstm = Case::new(Cell::Lstm, [2, 3, 17, 1, 0, 0]);
     let gru = Case::new(Cell::Gru, [2, 3, 17, 1, 0, 0]);
     let other = [
@@ -551,7 +551,7 @@ fn cell_comparison_tells_the_flags_apart(device: &Device) {
 
 /// A kernel reports parameters for which it is undefined.
 #[test]
-fn cells_refuse_parameters_without_meaning() {
+fn cells_refuse_invalid_parameters() {
     let p = Case::new(Cell::Lstm, [2, 3, 4, 1, 0, 0]).p;
     assert!(LstmCell(p).check().is_ok());
     for (wrong, name) in [

@@ -10,7 +10,7 @@ use crate::{buffer, on_every_backend, run};
 /// A sum of up to five f32 numbers.
 const SUM: f64 = 2e-7;
 
-on_every_backend![unfold_moves_every_element_to_its_windows, fold_adds_up_what_the_windows_took];
+on_every_backend![unfold_moves_every_element_to_its_windows, fold_adds_up_overlapping_windows];
 
 /// `[steps, batch, channels, groups, taps, stride, padding, dilation]`
 const CASES: [[usize; 8]; 6] = [
@@ -56,7 +56,7 @@ fn unfold_moves_every_element_to_its_windows(device: &Device) {
     }
 }
 
-fn fold_adds_up_what_the_windows_took(device: &Device) {
+fn fold_adds_up_overlapping_windows(device: &Device) {
     for (conv, kernel) in cases() {
         let dwindows = fill(2, kernel.windows_len(), 1.0);
         let mut want = vec![0.0; kernel.x_len()];

@@ -20,7 +20,7 @@ on_every_backend![
     ctc_gradient_matches_f64,
     ctc_without_a_path_is_infinite_or_zero,
     ctc_passes_nan_on_within_its_sequence,
-    ctc_gives_nan_for_a_label_past_the_classes,
+    ctc_gives_nan_for_an_invalid_label,
 ];
 
 /// A batch, with the number of steps and labels per sequence.
@@ -134,7 +134,7 @@ fn ctc_beta_matches_f64(device: &Device) {
         case.each(|b, q| {
             for (got, want) in case.rows(&occupancy, b).iter().zip(q.posterior()) {
                 let (total, sum) = (got.iter().sum::<f32>(), want.iter().sum::<f64>());
-                assert!((sum - 1.0).abs() <= 1e-12, "the reference adds up to {sum}");
+                assert!((sum - 1.0).abs() <= 1e-12, "the reference sums to {sum}");
                 let got: Vec<f32> = got.iter().map(|v| v / total).collect();
                 assert_close(&format!("occupancy of {:?}", case.p), &got, &want, SHARE);
             }
@@ -204,7 +204,7 @@ fn ctc_passes_nan_on_within_its_sequence(device: &Device) {
     }
 }
 
-fn ctc_gives_nan_for_a_label_past_the_classes(device: &Device) {
+fn ctc_gives_nan_for_an_invalid_label(device: &Device) {
     let mut case = Case::new([9, 4, 3, 3], 1);
     case.targets[1] = u32::MAX;
     let [_, loss, _] = case.alpha(device);

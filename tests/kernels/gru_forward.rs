@@ -19,9 +19,9 @@ on_every_backend![
     gru_sequence_matches_f64_equations,
     gru_chain_and_sequence_agree,
     gru_step_writes_its_step_only,
-    gru_keeps_no_gates_unless_asked,
+    gru_saves_no_gates_unless_requested,
     pack_places_every_weight,
-    gru_comparison_tells_the_reset_forms_apart,
+    gru_comparison_rejects_the_other_reset_form,
 ];
 
 fn packing(hidden: usize, direction: u32, transposed: u32) -> Pack {
@@ -132,11 +132,11 @@ fn gru_step_writes_its_step_only(device: &Device) {
             assert!(got.iter().zip(want_nan).all(|(v, &nan)| v.is_nan() == nan), "{case:?}");
         }
         let kept: Vec<usize> = (0..start.len()).filter(|&i| !start[i].is_nan()).collect();
-        assert!(kept.iter().all(|&i| state[i] == start[i]), "the first state stays");
+        assert!(kept.iter().all(|&i| state[i] == start[i]), "the first state is unchanged");
     }
 }
 
-fn gru_keeps_no_gates_unless_asked(device: &Device) {
+fn gru_saves_no_gates_unless_requested(device: &Device) {
     for case in cases() {
         let data = case.data();
         let without = Case { p: Plain { save: 0, ..case.p }, ..case.clone() };
@@ -150,7 +150,7 @@ fn gru_keeps_no_gates_unless_asked(device: &Device) {
 }
 
 /// Negative control: results of the other reset form are rejected.
-fn gru_comparison_tells_the_reset_forms_apart(device: &Device) {
+fn gru_comparison_rejects_the_other_reset_form(device: &Device) {
     for case in cases().into_iter().filter(|case| case.p.hidden > 1) {
         let data = case.data();
         let other = Case { p: Plain { cell: 1 - case.p.cell, ..case.p }, ..case.clone() };

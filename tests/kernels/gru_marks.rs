@@ -109,7 +109,7 @@ fn backward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
 fn assert_same(what: &str, got: &[Vec<f32>], want: &[Vec<f32>]) {
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
         assert_eq!(got.len(), want.len(), "{what}: length of {i}");
-        assert!(i == 2 || want.iter().all(|w| !w.is_nan()), "{what}: output {i} has holes");
+        assert!(i == 2 || want.iter().all(|w| !w.is_nan()), "{what}: output {i} has unwritten elements");
         let known = got.iter().zip(want).filter(|(_, w)| !w.is_nan());
         let (got, want): (Vec<f32>, Vec<f64>) = known.map(|(&g, &w)| (g, w as f64)).unzip();
         assert_close(

@@ -15,9 +15,9 @@ on_every_backend![
     gru_pack_low_rounds_to_the_nearest,
     gru_pack_low_rounds_as_the_twin_does,
     gru_pack_low_writes_its_direction_only,
-    gru_pack_low_spoils_rows_that_cannot_be_kept,
-    gru_of_fewer_bits_matches_f64_on_rounded_weights,
-    gru_of_fewer_bits_is_not_the_gru_of_f32,
+    gru_pack_low_writes_nan_for_rows_that_the_format_cannot_hold,
+    low_precision_gru_matches_f64_on_rounded_weights,
+    low_precision_gru_differs_from_the_f32_gru,
 ];
 
 /// Bits per weight.
@@ -128,7 +128,7 @@ fn gru_pack_low_writes_its_direction_only(device: &Device) {
     }
 }
 
-fn gru_pack_low_spoils_rows_that_cannot_be_kept(device: &Device) {
+fn gru_pack_low_writes_nan_for_rows_that_the_format_cannot_hold(device: &Device) {
     let hidden = 5;
     for format in 1..4 {
         for (value, spoils) in
@@ -177,14 +177,14 @@ fn matches_f64<W: Stored>(device: &Device) {
     }
 }
 
-fn gru_of_fewer_bits_matches_f64_on_rounded_weights(device: &Device) {
+fn low_precision_gru_matches_f64_on_rounded_weights(device: &Device) {
     matches_f64::<f16>(device);
     matches_f64::<bf16>(device);
     matches_f64::<i8>(device);
 }
 
 /// Negative control: the comparison detects the rounding.
-fn gru_of_fewer_bits_is_not_the_gru_of_f32(device: &Device) {
+fn low_precision_gru_differs_from_the_f32_gru(device: &Device) {
     fn error<W: Stored>(device: &Device, case: &Case) -> f64 {
         let [_, y, _] = case.forward_by::<W>(device, &case.data(), &packed::<W>(device, case).0, false);
         relative_error(&y, &case.want(&case.data()).y)

@@ -82,9 +82,9 @@ fn alone(device: &Device, p: &Plain, [x, packed, first]: [&[f32]; 3], d: usize) 
     run(device, &one, parts.each_ref().map(|v| &v[..]), std::slice::from_ref(&(0..p.steps)), false)
 }
 
-on_every_backend![layers_behind_each_other_give_the_numbers_of_each_alone];
+on_every_backend![wavefront_layers_match_each_layer_alone];
 
-fn layers_behind_each_other_give_the_numbers_of_each_alone(device: &Device) {
+fn wavefront_layers_match_each_layer_alone(device: &Device) {
     for (cell, chain) in Cell::ALL.into_iter().flat_map(|cell| [(cell, false), (cell, true)]) {
         if chain && !cell.is_gru() {
             continue;
@@ -117,10 +117,10 @@ fn layers_behind_each_other_give_the_numbers_of_each_alone(device: &Device) {
     }
 }
 
-on_every_backend![backward_in_parts_gives_the_bits_of_all_steps_at_once];
+on_every_backend![backward_in_parts_gives_the_bits_of_a_single_call];
 
 /// Runs the last steps first; `carry` passes from part to part.
-fn backward_in_parts_gives_the_bits_of_all_steps_at_once(device: &Device) {
+fn backward_in_parts_gives_the_bits_of_a_single_call(device: &Device) {
     for cell in Cell::ALL {
         for (directions, reverse) in [(1, 0), (1, 1), (2, 0)] {
             let p = Plain { directions, reverse, ..plain(cell, [7, 5, 19]) };
@@ -157,7 +157,7 @@ fn backward_in_parts_gives_the_bits_of_all_steps_at_once(device: &Device) {
 }
 
 #[test]
-fn backward_and_two_directions_refuse_to_lag() {
+fn lag_is_refused_in_backward_and_for_two_directions() {
     let p = plain(Cell::Gru, [3, 2, 5]);
     assert!(GruSequence::new(p).check().is_ok());
     for (kernel, field) in [

@@ -15,10 +15,10 @@ const INF: f32 = f32::INFINITY;
 on_every_backend![
     mask_selects,
     dropout_selects,
-    valid_rows_are_copied_and_others_are_zero,
+    valid_rows_are_copied_and_others_zeroed,
     softmax_backward_does_not_read_where_softmax_is_zero,
-    cross_entropy_without_smoothing_takes_impossible_classes,
-    certain_targets_take_infinite_logits,
+    cross_entropy_without_smoothing_accepts_impossible_classes,
+    certain_targets_accept_infinite_logits,
     zoneout_and_recurrent_dropout_select,
 ];
 
@@ -36,7 +36,7 @@ fn dropout_selects(device: &Device) {
     assert_eq!(run(device, &kernel, [&x]), [[0.0; 3]]);
 }
 
-fn valid_rows_are_copied_and_others_are_zero(device: &Device) {
+fn valid_rows_are_copied_and_others_zeroed(device: &Device) {
     // Four rows of two elements, three apart, starting at the second element.
     let x = [9.0, 1.0, 2.0, 9.0, NAN, INF, 9.0, 3.0, 4.0, 9.0, -INF, NAN];
     let marks = indices(device, &[VALID, 8, VALID | 2, 32]);
@@ -57,7 +57,7 @@ fn softmax_backward_does_not_read_where_softmax_is_zero(device: &Device) {
     assert_eq!(dx, [-0.5, 0.0, 0.5, 0.0]);
 }
 
-fn cross_entropy_without_smoothing_takes_impossible_classes(device: &Device) {
+fn cross_entropy_without_smoothing_accepts_impossible_classes(device: &Device) {
     let (x, target) = (buffer(device, &[0.0, -INF, 0.0]), indices(device, &[2]));
     let loss =
         |smoothing| run(device, &CrossEntropy { rows: 1, classes: 3, ignored: 9, smoothing }, [&x, &target])[0][0];
@@ -65,7 +65,7 @@ fn cross_entropy_without_smoothing_takes_impossible_classes(device: &Device) {
     assert_eq!(loss(0.1), INF);
 }
 
-fn certain_targets_take_infinite_logits(device: &Device) {
+fn certain_targets_accept_infinite_logits(device: &Device) {
     let (x, t) = (buffer(device, &[INF, INF, -INF, -INF, NAN]), buffer(device, &[1.0, 0.0, 0.0, 1.0, 1.0]));
     let [loss] = run(device, &Loss { len: 5, kind: LossKind::BceWithLogits as u32, delta: 0.0 }, [&x, &t]);
     assert_eq!(loss[..4], [0.0, INF, 0.0, INF]);

@@ -20,7 +20,7 @@ on_every_backend![
     scan_matches_the_sequential_recurrence,
     scan_takes_zeros_as_logarithms,
     min_gru_matches_f64,
-    min_gru_lets_little_in_exactly,
+    min_gru_is_accurate_for_nearly_closed_gates,
     min_gru_backward_matches_differences,
     min_gru_and_scan_pass_nan_on,
 ];
@@ -133,7 +133,7 @@ fn min_gru_matches_f64(device: &Device) {
 }
 
 /// Values far below 1 keep their relative accuracy: neither z nor 1 − z is rounded to 0 or 1.
-fn min_gru_lets_little_in_exactly(device: &Device) {
+fn min_gru_is_accurate_for_nearly_closed_gates(device: &Device) {
     // The reference's own functions are accurate to an absolute error of 1e-16, which is too much for tiny values.
     let logistic = |v: f64| 1.0 / (1.0 + (-v).exp());
     let step = |h: f64, k: f64, v: f64, positive: bool| {

@@ -164,7 +164,7 @@ fn optimizers_keep_and_flag_elements_that_are_not_finite(device: &Device) {
         for (buffers, good) in guarded(device, 2.0, &grad, &w).into_iter().zip(good) {
             let (status, tensors) = buffers.split_last().expect("buffers");
             assert_eq!(status[..4], [2.0f32.to_bits(), 7, 0, 1], "{bad} at {at}");
-            assert_eq!(good.last().expect("status")[3], 0, "no flag without a fault");
+            assert_eq!(good.last().expect("status")[3], 0, "a finite update sets no flag");
             for (part, (got, good)) in tensors.iter().zip(&good).enumerate() {
                 for i in 0..len {
                     let old = if part == 0 { w[i].to_bits() } else { half };

@@ -17,7 +17,7 @@ on_every_backend![
     state_update_matches_its_definition,
     state_update_writes_its_step_only,
     state_update_backward_matches_differences_of_whole_runs,
-    state_update_comparison_tells_the_noise_apart,
+    state_update_comparison_rejects_other_noise,
 ];
 
 const ZONE_KEY: [u32; 2] = [0x1234_5678, 0x9abc_def0];
@@ -303,7 +303,7 @@ fn state_update_backward_matches_differences_of_whole_runs(device: &Device) {
 }
 
 /// Negative control: different draws are rejected.
-fn state_update_comparison_tells_the_noise_apart(device: &Device) {
+fn state_update_comparison_rejects_other_noise(device: &Device) {
     // Zoneout on the rest of the state has no effect unless there is a rest.
     let draws = |p: &StateUpdate| p.draws == 1 && (p.zone_h > 0.0 || p.width > p.out);
     for case in cases().into_iter().filter(|case| case.p.batch > 2 && draws(&case.p)) {

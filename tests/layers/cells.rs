@@ -1,4 +1,4 @@
-//! Cells stepped by hand are the layers, forward and backward; configurations have one canonical form.
+//! Cells stepped one by one match the layers, forward and backward; configurations have one canonical form.
 
 use crate::common::{assert_close, fill, gpu, twin};
 use wgru::nn::{Mode, Module, Recurrent, RecurrentCell, RecurrentConfig, RecurrentOptions, RunOptions};
@@ -60,12 +60,12 @@ fn check(device: &Device) {
 }
 
 #[test]
-fn cells_are_their_layers_on_the_cpu() {
+fn cells_match_their_layers_on_the_cpu() {
     [Device::cpu(), twin()].iter().for_each(check);
 }
 
 #[test]
-fn cells_are_their_layers_on_the_gpu() {
+fn cells_match_their_layers_on_the_gpu() {
     match gpu() {
         Some(device) => check(&device),
         None => eprintln!("SKIPPED cells on the GPU: no adapter"),
@@ -73,7 +73,7 @@ fn cells_are_their_layers_on_the_gpu() {
 }
 
 #[test]
-fn cells_refuse_what_they_have_no_place_for() {
+fn cells_refuse_sequence_options_and_wrong_shapes() {
     let device = Device::cpu();
     let base = RecurrentConfig::gru(2, 3);
     for (config, word) in [
@@ -102,7 +102,7 @@ fn build(config: RecurrentConfig) -> wgru::Result<Recurrent> {
     config.build(&Device::cpu(), &mut Rng::new(0))
 }
 
-/// `config()` of a layer describes it in one way, whichever way it was asked for.
+/// `config()` of a layer returns the canonical form of the configuration that it was built with.
 #[test]
 fn configurations_have_one_canonical_form() {
     let canonical = |cell: Cell, activations: &[Activation]| {
@@ -121,7 +121,7 @@ fn configurations_have_one_canonical_form() {
         let softsign = RecurrentConfig { activations: vec![Activation::Softsign], ..tanh.clone() };
         assert_eq!(canonical(cell, &[Activation::Softsign]), softsign);
     }
-    // Another activation in any place is kept.
+    // Activations other than the defaults are kept.
     for cell in [Cell::Gru, Cell::GruResetBefore, Cell::Lstm] {
         for place in 0..cell.activations().len() {
             let mut activations = cell.activations().to_vec();

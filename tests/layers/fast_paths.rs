@@ -20,7 +20,7 @@ fn devices() -> Vec<Device> {
     };
     let isas = ["avx512", "avx2", "neon", "relaxed-simd", "simd128", "portable"];
     let all: Vec<Device> = isas.iter().flat_map(|isa| [with(isa, 1), with(isa, 2)]).flatten().collect();
-    assert!(all.len() >= 2, "one of them runs everywhere");
+    assert!(all.len() >= 2, "the portable path runs everywhere");
     all
 }
 
@@ -48,9 +48,9 @@ fn compare<const R: usize, const W: usize, K: Kernel<R, W>>(
     for device in devices() {
         let got = run(&device, kernel, reads, initial);
         for ((got, want), name) in got.iter().zip(&want).zip(K::WRITES) {
-            // Elements that neither writes stay NaN in both.
+            // Unwritten elements stay NaN, and must be the same ones in both.
             let untouched = |v: &[f32]| v.iter().map(|x| x.is_nan()).collect::<Vec<_>>();
-            assert_eq!(untouched(got), untouched(want), "{what}: {name}: what was written");
+            assert_eq!(untouched(got), untouched(want), "{what}: {name}: which elements were written");
             let number = |v: &f32| if v.is_nan() { 0.0 } else { *v };
             let got: Vec<f32> = got.iter().map(number).chain([1.0]).collect();
             let want: Vec<f64> = want.iter().map(|v| number(v) as f64).chain([1.0]).collect();
@@ -68,7 +68,7 @@ fn matmul_equals_its_twin_on_every_isa() {
         let forms = [plain, plain.a_transposed(), plain.b_transposed(), plain.a_transposed().b_transposed()];
         for (i, form) in forms.into_iter().enumerate() {
             for (bias, accumulate) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
-                // Offsets, and gaps between the rows of c, which must keep their content.
+                // Offsets, and gaps between the rows of c, whose content must not change.
                 let kernel =
                     MatMul { bias, accumulate, a_offset: 3, b_offset: 2, c_offset: 5, c_row: n as u32 + 1, ..form };
                 let ([a, b, c], [out]) = kernel.lens();
@@ -332,7 +332,7 @@ fn compare_each<const R: usize, const W: usize, K: Kernel<R, W>>(
     let got: Vec<_> = devices().iter().map(|device| run(device, kernel, reads, &initial)).collect();
     for pair in got.chunks_exact(2) {
         let bits = |all: &[Vec<f32>; W]| all.each_ref().map(|v| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
-        assert_eq!(bits(&pair[0]), bits(&pair[1]), "{what}: of one thread and of two");
+        assert_eq!(bits(&pair[0]), bits(&pair[1]), "{what}: one thread and two threads differ");
     }
     for (device, got) in devices().iter().zip(&got) {
         for ((got, want), name) in got.iter().zip(&want).zip(K::WRITES) {

@@ -87,7 +87,7 @@ fn check(body: impl Fn(&Device, &Shape)) {
 }
 
 #[test]
-fn two_parts_with_carried_state_are_the_whole() {
+fn two_parts_with_carried_state_equal_the_whole() {
     check(|device, s| {
         if s.config.bidirectional {
             return;
@@ -149,7 +149,7 @@ fn reverse_is_flip_run_flip() {
 }
 
 #[test]
-fn a_padded_sequence_is_the_sequence_alone() {
+fn a_padded_sequence_equals_the_sequence_alone() {
     check(|device, s| {
         let Setup { gru, x, h0 } = setup(device, s);
         let lengths: Vec<usize> = (0..s.batch).map(|row| 1 + (s.seed as usize % 1000 + 3 * row) % s.steps).collect();

@@ -179,7 +179,7 @@ fn check(body: impl Fn(&Device, &Shape)) {
 }
 
 #[test]
-fn two_parts_with_carried_state_are_the_whole() {
+fn two_parts_with_carried_state_equal_the_whole() {
     check(|device, s| {
         // The output that a masked step repeats is not carried over the cut.
         let options = RecurrentOptions { padding: Padding::Zero, ..s.config.options };
@@ -332,7 +332,7 @@ fn resets_are_separate_sequences() {
 }
 
 #[test]
-fn masked_steps_might_as_well_be_removed() {
+fn masked_steps_equal_removed_steps() {
     check(|device, s| {
         let set = setup(device, s);
         let row = s.seed as usize % s.batch;
@@ -383,7 +383,7 @@ fn lengths_are_masks_of_prefixes() {
 /// Negative control: a layer that gets different flags gives different results.
 #[test]
 #[should_panic(expected = "output: error")]
-fn other_masks_are_told_apart() {
+fn different_masks_are_rejected() {
     check(|device, s| {
         let set = setup(device, s);
         let a = set.run(&set.x, set.states(), RunOptions { mask: Some(&set.mask), ..Default::default() });

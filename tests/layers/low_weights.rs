@@ -57,7 +57,7 @@ fn wide(values: &[f32]) -> Vec<f64> {
 }
 
 #[test]
-fn layers_of_fewer_bits_are_layers_with_rounded_weights() {
+fn low_precision_layers_match_layers_with_rounded_weights() {
     let Some(device) = gpu() else { return };
     let cpu = Device::cpu();
     for (hidden, plan) in [(19, Plan::Whole), (19, Plan::Chain), (66, Plan::Chain)] {
@@ -90,7 +90,7 @@ fn layers_of_fewer_bits_are_layers_with_rounded_weights() {
 }
 
 #[test]
-fn layers_of_fewer_bits_follow_their_parameters_and_back() {
+fn low_precision_layers_follow_their_parameters() {
     let Some(device) = gpu() else { return };
     let config = RecurrentConfig::gru(3, 21);
     let low = build(&device, &config).with_weights(Precision::Int8).expect("on a GPU");
@@ -112,7 +112,7 @@ fn build_like(gru: &Gru, device: &Device) -> Gru {
 }
 
 #[test]
-fn layers_of_fewer_bits_take_a_fused_plan() {
+fn low_precision_layers_take_a_fused_plan() {
     let Some(device) = gpu() else { return };
     for (hidden, plan) in [(64, Plan::Whole), (128, Plan::Whole), (132, Plan::Chain)] {
         let gru = build(&device, &RecurrentConfig { hidden, ..Default::default() });
@@ -126,7 +126,7 @@ fn refused<T>(result: wgru::Result<T>, words: [&str; 2]) {
 }
 
 #[test]
-fn layers_of_fewer_bits_refuse_training_the_cpu_and_options() {
+fn low_precision_layers_refuse_training_the_cpu_and_options() {
     for weights in LOW {
         let cpu = build(&Device::cpu(), &RecurrentConfig::default());
         refused(cpu.with_weights(weights), ["StreamOptions::weights", &format!("{weights:?}")]);
@@ -150,7 +150,7 @@ fn layers_of_fewer_bits_refuse_training_the_cpu_and_options() {
 
 /// A row that f16 cannot hold gives NaN instead of a wrong number; the first step affects no other unit.
 #[test]
-fn layers_of_fewer_bits_hide_no_weight_that_they_cannot_hold() {
+fn low_precision_layers_give_nan_for_weights_out_of_range() {
     let Some(device) = gpu() else { return };
     let gru =
         build(&device, &RecurrentConfig { hidden: 5, ..Default::default() }).with_weights(Precision::F16).expect("GPU");

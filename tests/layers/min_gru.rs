@@ -1,4 +1,4 @@
-//! The minimal GRU over long sequences, for which a GPU splits the scan into chunks.
+//! The minimal GRU over long sequences, whose scan a GPU splits into chunks.
 
 use crate::common::{assert_close, fill};
 use crate::on_every_backend;
@@ -16,10 +16,10 @@ const SLOW: f64 = 3e-4;
 on_every_backend![
     min_gru_is_exact_over_ten_thousand_steps,
     min_gru_back_through_ten_thousand_steps_matches_f64,
-    min_gru_goes_on_from_a_carried_state,
+    min_gru_continues_from_a_carried_state,
     min_gru_stays_finite_for_extreme_gates,
     min_gru_refuses_wrong_input,
-    min_gru_kernels_refuse_parameters_without_meaning,
+    min_gru_kernels_refuse_invalid_parameters,
 ];
 
 const STEPS: usize = 10_000;
@@ -95,7 +95,7 @@ fn min_gru_back_through_ten_thousand_steps_matches_f64(device: &Device) {
     FORMS.into_iter().for_each(|form| run(form).expect("forward and backward"));
 }
 
-fn min_gru_goes_on_from_a_carried_state(device: &Device) {
+fn min_gru_continues_from_a_carried_state(device: &Device) {
     let run = |form| -> Result<()> {
         let layer = layer(device, form, false)?;
         let x = Tensor::from_slice(device, &fill(1, 300 * 2 * 2, 1.0), &[300, 2, 2])?;
@@ -169,7 +169,7 @@ fn min_gru_refuses_wrong_input(device: &Device) {
     refused(run(&zeros(&Device::cpu(), &[6, 3, 4]), none), &["min_gru", "x", "device"]);
 }
 
-fn min_gru_kernels_refuse_parameters_without_meaning(device: &Device) {
+fn min_gru_kernels_refuse_invalid_parameters(device: &Device) {
     let [a, b, c] = [(); 3].map(|()| zeros(device, &[64]));
     let index = Tensor::from_indices(device, &[0; 64], &[64]).expect("indices");
     let scan = Scan { steps: 4, width: 2, log: 0 };

@@ -1,5 +1,5 @@
 //! Values at padded steps must not matter: neither NaN nor an infinity there may reach an output, the gradient of a
-//! weight, or the gradient of another step. PyTorch's packed sequences do not contain such steps at all.
+//! weight, or the gradient of another step. PyTorch's packed sequences do not contain padded steps at all.
 
 use crate::common::fill;
 use crate::common::recurrent::plans;
@@ -11,12 +11,12 @@ use wgru::nn::{
 use wgru::{Cell, Device, Rng, Tensor};
 
 on_every_backend![
-    recurrent_layers_see_nothing_of_padding,
-    recurrent_options_see_nothing_of_padding,
+    recurrent_layers_ignore_padding,
+    recurrent_options_ignore_padding,
     a_reset_at_the_first_step_drops_the_first_state,
-    min_gru_sees_nothing_of_padding,
-    layer_norm_gru_sees_nothing_of_padding,
-    attention_sees_nothing_of_keys_that_are_left_out,
+    min_gru_ignores_padding,
+    layer_norm_gru_ignores_padding,
+    attention_ignores_masked_keys,
 ];
 
 const STEPS: usize = 7;
@@ -121,7 +121,7 @@ fn recurrent(device: &Device, config: &RecurrentConfig, stray: f32, masked: bool
     all
 }
 
-fn recurrent_layers_see_nothing_of_padding(device: &Device) {
+fn recurrent_layers_ignore_padding(device: &Device) {
     for cell in Cell::ALL {
         for &plan in plans(cell) {
             for (bidirectional, reverse) in [(false, false), (false, true), (true, false)] {
@@ -141,7 +141,7 @@ fn recurrent_layers_see_nothing_of_padding(device: &Device) {
     }
 }
 
-fn recurrent_options_see_nothing_of_padding(device: &Device) {
+fn recurrent_options_ignore_padding(device: &Device) {
     let none = RecurrentOptions::default();
     let options = [
         RecurrentOptions { padding: Padding::RepeatLast, ..none },
@@ -189,7 +189,7 @@ fn a_reset_at_the_first_step_drops_the_first_state(device: &Device) {
     }
 }
 
-fn min_gru_sees_nothing_of_padding(device: &Device) {
+fn min_gru_ignores_padding(device: &Device) {
     let counts = |t: usize, row: usize| t < LENGTHS[row];
     for form in [MinGruForm::Linear, MinGruForm::Log] {
         for (bidirectional, reverse) in [(false, false), (false, true), (true, false)] {
@@ -215,7 +215,7 @@ fn min_gru_sees_nothing_of_padding(device: &Device) {
     }
 }
 
-fn layer_norm_gru_sees_nothing_of_padding(device: &Device) {
+fn layer_norm_gru_ignores_padding(device: &Device) {
     let counts = |t: usize, row: usize| t < LENGTHS[row];
     for (bidirectional, reverse) in [(false, true), (true, false)] {
         let config =
@@ -237,7 +237,7 @@ fn layer_norm_gru_sees_nothing_of_padding(device: &Device) {
     }
 }
 
-fn attention_sees_nothing_of_keys_that_are_left_out(device: &Device) {
+fn attention_ignores_masked_keys(device: &Device) {
     let counts = |t: usize, row: usize| t < LENGTHS[row];
     let keep: Vec<bool> = (0..BATCH * STEPS).map(|i| counts(i % STEPS, i / STEPS)).collect();
     for score in [Score::General, Score::Additive { units: 6 }] {

@@ -1,5 +1,5 @@
 //! Memory use of training: recomputing gates in backward gives the same gradients with less memory, and gradients that
-//! nobody requested are not computed.
+//! were not requested are not computed.
 
 use crate::common::recurrent::{plans, states};
 use crate::common::{assert_close, fill};
@@ -90,11 +90,11 @@ fn memory_is_less_than_half(device: &Device) {
     };
     let (without, with) = (peak(false), peak(true));
     assert!(2 * with < without, "{with} bytes against {without}");
-    assert_eq!(device.memory_use().live, 0, "all is freed");
+    assert_eq!(device.memory_use().live, 0, "all memory is freed");
 }
 
 #[test]
-fn what_cannot_be_computed_again_is_refused() {
+fn unsupported_recomputation_is_refused() {
     let device = Device::cpu();
     for options in [
         RecurrentOptions { zoneout: 0.1, recompute: true, ..Default::default() },
@@ -127,11 +127,11 @@ fn gradients_of_inputs_off_the_tape_take_no_memory() {
     let loss =
         |x: &Tensor| linear.forward_with(x, &mut Mode::Train(&mut Rng::new(2))).and_then(|y| y.mean()).expect("loss");
     assert!(grown(&loss(&x)) < bytes / 2, "linear");
-    assert!(grown(&loss(&x.requires_grad())) >= bytes, "linear, where the input is asked for");
+    assert!(grown(&loss(&x.requires_grad())) >= bytes, "linear, with the gradient of the input");
     let conv = Conv1dConfig { input: 256, output: 4, kernel: 1, ..Conv1dConfig::default() };
     let conv = conv.build(&device, &mut Rng::new(1)).expect("conv1d");
     let loss =
         |x: &Tensor| conv.forward_with(x, &mut Mode::Train(&mut Rng::new(2))).and_then(|y| y.mean()).expect("loss");
-    assert!(grown(&loss(&x)) < bytes + bytes / 2, "conv1d: the windows alone");
-    assert!(grown(&loss(&x.requires_grad())) >= 2 * bytes, "conv1d, where the input is asked for");
+    assert!(grown(&loss(&x)) < bytes + bytes / 2, "conv1d: only the windows");
+    assert!(grown(&loss(&x.requires_grad())) >= 2 * bytes, "conv1d, with the gradient of the input");
 }

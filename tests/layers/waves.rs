@@ -31,7 +31,7 @@ fn outputs(device: &Device, cell: Cell, [layers, batch, steps, input, hidden]: [
 }
 
 #[test]
-fn numbers_of_the_cpu_do_not_depend_on_threads_whose_layers_run_side_by_side() {
+fn cpu_results_do_not_depend_on_concurrent_layers() {
     for cell in Cell::ALL {
         for mut size in SIZES {
             // A simple RNN layer has fewer multiplications.
@@ -42,17 +42,17 @@ fn numbers_of_the_cpu_do_not_depend_on_threads_whose_layers_run_side_by_side() {
             let alone = device.memory_use().peak;
             for threads in [2, 3] {
                 let device = cpu(threads);
-                let got = outputs(&device, cell, size).expect("one behind the other");
-                assert!(got == want, "{cell} {size:?} by {threads} threads");
+                let got = outputs(&device, cell, size).expect("as a wavefront");
+                assert!(got == want, "{cell} {size:?}, {threads} threads");
                 // Concurrent layers hold their projections at the same time.
-                assert!(device.memory_use().peak > alone, "{cell} {size:?}: one after the other");
+                assert!(device.memory_use().peak > alone, "{cell} {size:?}: ran one after the other");
             }
         }
     }
 }
 
 #[test]
-fn the_gpu_gives_the_numbers_of_the_cpu() {
+fn the_gpu_matches_the_cpu() {
     let Some(device) = gpu() else { return };
     for cell in Cell::ALL {
         // By the whole plan; and by the chain, on software adapters where the reset gate acts after the product.

@@ -1,5 +1,5 @@
 //! ONNX models written byte by byte, without the crate's own writer.
-#![allow(dead_code, reason = "every test file uses its part")]
+#![allow(dead_code, reason = "each test file uses only some of these items")]
 
 /// A Protocol Buffers message.
 #[derive(Clone, Default)]

@@ -17,7 +17,7 @@ const ROUNDING: f64 = 1e-6;
 const BATCH: usize = 3;
 const STEPS: usize = 5;
 
-on_every_backend![exported_models_give_what_onnx_runtime_gives];
+on_every_backend![exported_models_match_onnx_runtime];
 
 struct Case {
     name: &'static str,
@@ -116,7 +116,7 @@ fn cases(device: &Device) -> Vec<Case> {
     ]
 }
 
-fn exported_models_give_what_onnx_runtime_gives(device: &Device) {
+fn exported_models_match_onnx_runtime(device: &Device) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/exported");
     let wanted = TensorFile::open(folder.join("outputs.safetensors"));
     let mut worst = [0.0f64; 2];
@@ -199,11 +199,11 @@ fn layers_without_a_form_in_onnx_are_refused_by_name() {
 }
 
 #[test]
-fn names_that_stand_twice_are_refused() {
+fn duplicate_names_are_refused() {
     let device = Device::cpu();
     let twice = |model: &Sequential, input: &str| {
         let input = Input::new(input, vec![Extent::Free, Extent::Fixed(4)]);
-        let error = onnx::export(model, &input).expect_err("a name twice").to_string();
+        let error = onnx::export(model, &input).expect_err("a duplicate name").to_string();
         assert!(error.contains("twice"), "{error}");
     };
     twice(&Sequential::new().push("a", Relu).push("a", Relu), "x");

@@ -93,7 +93,7 @@ fn onnx_nodes_that_are_not_implemented_are_named() {
 }
 
 #[test]
-fn onnx_graphs_that_make_no_sense_are_refused() {
+fn invalid_onnx_graphs_are_refused() {
     let chain = |pairs: &[(&str, &str)]| Model {
         nodes: pairs.iter().map(|(from, to)| node("Relu", &[from], &[to], &[])).collect(),
         ..one(Bytes::default(), vec![])
@@ -121,7 +121,7 @@ fn onnx_graphs_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn onnx_tensors_that_lie_are_refused() {
+fn inconsistent_onnx_tensors_are_refused() {
     let with = |tensor: Bytes| one(node("Add", &["X", "a"], &["Y"], &[]), vec![tensor]);
     refused("few", &with(floats("a", &[2, 3], &[0.0; 5])), &["\"a\"", "[2, 3]"]);
     refused("huge", &with(floats("a", &[1 << 40, 1 << 40], &[0.0])), &["\"a\""]);
@@ -129,8 +129,8 @@ fn onnx_tensors_that_lie_are_refused() {
     refused("negative", &with(floats("a", &[-1], &[0.0])), &["\"a\"", "negative"]);
     refused("empty", &with(floats("a", &[0], &[])), &["\"a\"", "empty"]);
     refused("many axes", &with(floats("a", &[1; 9], &[0.0])), &["\"a\"", "9 axes"]);
-    refused("external", &with(floats("a", &[1], &[0.0]).int(14, 1)), &["\"a\"", "file of its own"]);
-    refused("external place", &with(floats("a", &[1], &[0.0]).raw(13, "x")), &["\"a\"", "file of its own"]);
+    refused("external", &with(floats("a", &[1], &[0.0]).int(14, 1)), &["\"a\"", "separate file"]);
+    refused("external place", &with(floats("a", &[1], &[0.0]).raw(13, "x")), &["\"a\"", "separate file"]);
     refused("text", &with(Bytes::default().int(1, 1).int(2, 8).raw(6, "hello").raw(8, "a")), &["\"a\"", "string"]);
     refused("part", &with(Bytes::default().int(1, 1).int(2, 1).raw(8, "a").raw(9, [0; 3])), &["\"a\"", "part"]);
     let nameless = Bytes::default().int(2, 1);
@@ -200,7 +200,7 @@ fn onnx_constants_stay_in_proportion_to_the_file() {
 }
 
 #[test]
-fn onnx_integers_without_elements_do_no_harm() {
+fn empty_onnx_integer_tensors_are_safe() {
     // A slice of an empty tensor, from its end.
     let list = |name: &str, v: i64| ints(name, &[1], &[v]);
     let initializers = vec![

@@ -209,7 +209,7 @@ fn onnx_values_count_until_their_last_use() {
 }
 
 #[test]
-fn onnx_integers_are_not_copied_before_their_limit_is_looked_at() {
+fn onnx_integers_are_not_copied_before_the_limit_is_checked() {
     let inputs = vec!["I"; 400];
     let many = Model {
         nodes: vec![node("Concat", &inputs, &["Y"], &[attribute_int("axis", 0)])],

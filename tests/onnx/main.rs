@@ -28,7 +28,7 @@ fn data(what: &str) -> Option<std::path::PathBuf> {
     let folder = std::env::var_os("WGRU_DATA").map(|root| std::path::Path::new(&root).join(what));
     let found = folder.filter(|folder| folder.exists());
     if found.is_none() {
-        eprintln!("SKIPPED: no {what} in WGRU_DATA");
+        eprintln!("SKIPPED: WGRU_DATA has no {what}");
     }
     found
 }

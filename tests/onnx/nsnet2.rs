@@ -15,9 +15,9 @@ const TOLERANCE: f64 = 1e-4;
 const FRAMES: usize = 400;
 const BINS: usize = 161;
 
-on_every_backend![nsnet2_in_one_pass_and_by_frames_is_as_onnx_runtime];
+on_every_backend![nsnet2_in_one_pass_and_by_frames_matches_onnx_runtime];
 
-fn nsnet2_in_one_pass_and_by_frames_is_as_onnx_runtime(device: &Device) {
+fn nsnet2_in_one_pass_and_by_frames_matches_onnx_runtime(device: &Device) {
     let Some(folder) = data("models/nsnet2") else { return };
     let bytes = std::fs::read(folder.join("nsnet2-20ms-baseline.onnx")).expect("the model");
     let vectors = TensorFile::open(folder.join("vectors_ort.npz")).expect("the vectors");
@@ -129,7 +129,7 @@ impl Net {
         }
         assert_eq!(count, self.want.len(), "{what}");
         let mean = sum / count as f64;
-        println!("nsnet2, {what}: gains off by {mean:.1e} in the mean, {worst:.1e} at worst");
+        println!("nsnet2, {what}: mean error of the gains {mean:.1e}, worst {worst:.1e}");
         assert!(worst <= most && mean <= most_mean, "{what}: {mean:e} {worst:e}");
     }
 }

@@ -13,13 +13,9 @@ const TOLERANCE: f64 = 1e-6;
 
 const TENSORS: &[u8] = include_bytes!("operators.safetensors");
 
-on_every_backend![
-    operators_give_what_onnx_runtime_gives,
-    powers_of_negative_numbers_have_their_sign,
-    extremes_with_nan_are_nan
-];
+on_every_backend![operators_match_onnx_runtime, powers_of_negative_numbers_have_their_sign, extremes_with_nan_are_nan];
 
-fn operators_give_what_onnx_runtime_gives(device: &Device) {
+fn operators_match_onnx_runtime(device: &Device) {
     let file = SafeTensors::deserialize(TENSORS).expect("operators.safetensors");
     let (mut count, mut worst, mut failed) = (0, 0.0f64, Vec::new());
     for (name, bytes) in file.iter().filter_map(|(n, t)| Some((n.strip_suffix(".model")?, t.data()))) {
@@ -129,7 +125,7 @@ fn extremes_with_nan_are_nan(device: &Device) {
 }
 
 #[test]
-fn splits_that_are_not_stated_are_refused() {
+fn uneven_splits_need_stated_sizes() {
     let device = Device::cpu();
     let split = |opset: i64, len: usize, inputs: &[&str], stated: Option<i64>| {
         let attributes: Vec<Bytes> = stated.iter().map(|&n| attribute_int("num_outputs", n)).collect();

@@ -18,9 +18,9 @@ const MODELS: [(&str, &[u8]); 4] = [
 ];
 const OUTPUTS: &[u8] = include_bytes!("pytorch/outputs.safetensors");
 
-on_every_backend![models_of_the_pytorch_exporter_give_what_pytorch_gives];
+on_every_backend![models_of_the_pytorch_exporter_match_pytorch];
 
-fn models_of_the_pytorch_exporter_give_what_pytorch_gives(device: &Device) {
+fn models_of_the_pytorch_exporter_match_pytorch(device: &Device) {
     let wanted = TensorFile::from_safetensors("outputs", OUTPUTS).expect("outputs.safetensors");
     for (name, bytes) in MODELS {
         let model = OnnxModel::load(device, bytes).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -20,7 +20,7 @@ const TOLERANCE: f64 = 1e-5;
 const JSON: &str = include_str!("recurrent.json");
 const TENSORS: &[u8] = include_bytes!("recurrent.safetensors");
 
-on_every_backend![random_recurrent_nodes_are_as_onnx_runtime];
+on_every_backend![random_recurrent_nodes_match_onnx_runtime];
 
 struct Case<'a> {
     n: u32,
@@ -189,7 +189,7 @@ impl std::fmt::Display for Case<'_> {
     }
 }
 
-fn random_recurrent_nodes_are_as_onnx_runtime(device: &Device) {
+fn random_recurrent_nodes_match_onnx_runtime(device: &Device) {
     let json: Json = serde_json::from_str(JSON).expect("recurrent.json");
     let file = SafeTensors::deserialize(TENSORS).expect("recurrent.safetensors");
     let cases = json["cases"].as_array().expect("cases");
@@ -216,7 +216,7 @@ fn random_recurrent_nodes_are_as_onnx_runtime(device: &Device) {
 }
 
 #[test]
-fn sequence_lengths_that_do_not_fit_are_named() {
+fn invalid_sequence_lengths_are_named() {
     let device = Device::cpu();
     for layout in [0, 1] {
         let inputs = ["X", "W", "R", "", "sequence_lens"];

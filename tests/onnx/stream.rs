@@ -10,7 +10,7 @@ use crate::on_every_backend;
 /// A step has the same operations in a short run as in a long one, but its products may sum in a different order.
 const TOLERANCE: f64 = 1e-6;
 
-on_every_backend![a_stream_in_parts_is_the_whole];
+on_every_backend![a_stream_in_parts_equals_the_whole];
 
 /// An LSTM on 3 features and a GRU on its output, with 4 units each, starting from zeros in the graph. With two
 /// directions it can be loaded, but not run.
@@ -46,7 +46,7 @@ fn model(direction: &str) -> Vec<u8> {
     .bytes()
 }
 
-fn a_stream_in_parts_is_the_whole(device: &Device) {
+fn a_stream_in_parts_equals_the_whole(device: &Device) {
     const BATCH: usize = 2;
     let model = OnnxModel::load(device, &model("forward")).expect("loaded");
     let x = fill(9, 10 * BATCH * 3, 1.0);
@@ -96,7 +96,7 @@ fn a_stream_of_a_node_that_reads_from_the_end_is_refused() {
 }
 
 #[test]
-fn inputs_that_do_not_fit_are_refused() {
+fn mismatched_inputs_are_refused() {
     let device = Device::cpu();
     let named = |name: &str, dims: [&str; 2]| {
         let dim = |b: Bytes, d: &str| b.raw(1, Bytes::default().raw(2, d));

@@ -38,7 +38,7 @@ fn integers(signed: bool) -> Vec<f32> {
 }
 
 #[test]
-fn arrays_of_numpy_are_read_whatever_their_type_and_order() {
+fn numpy_arrays_of_every_type_and_order_are_read() {
     for bytes in [ARRAYS, COMPRESSED] {
         let file = read(bytes);
         for (types, values) in [
@@ -59,7 +59,7 @@ fn arrays_of_numpy_are_read_whatever_their_type_and_order() {
 }
 
 #[test]
-fn state_dicts_of_torch_are_read_with_their_views() {
+fn torch_state_dicts_are_read_with_views() {
     for bytes in [STATE, LEGACY] {
         let file = read(bytes);
         let base = ramp(24);
@@ -89,7 +89,7 @@ fn state_dicts_of_torch_are_read_with_their_views() {
 }
 
 #[test]
-fn numbers_and_texts_beside_the_tensors_are_metadata() {
+fn numbers_and_strings_beside_the_tensors_become_metadata() {
     for bytes in [STATE, LEGACY] {
         let file = read(bytes);
         let want = [
@@ -115,7 +115,7 @@ fn a_model_inside_a_checkpoint_loads() {
 }
 
 #[test]
-fn weights_of_keras_are_read_from_both_of_its_files() {
+fn keras_weights_are_read_from_both_file_formats() {
     for bytes in [KERAS, WEIGHTS] {
         let file = read(bytes);
         let vars = file.under("layers.gru.cell.vars");
@@ -138,7 +138,7 @@ fn weights_of_keras_are_read_from_both_of_its_files() {
 }
 
 #[test]
-fn arrays_of_hdf5_are_read_and_what_is_not_understood_is_named() {
+fn hdf5_arrays_are_read_and_unsupported_features_are_named() {
     let (file, arrays) = (read(HDF5), read(ARRAYS));
     assert_eq!(file.names().count(), 24);
     for name in arrays.names().filter(|&n| n != "b1") {
@@ -156,7 +156,7 @@ fn arrays_of_hdf5_are_read_and_what_is_not_understood_is_named() {
 }
 
 #[test]
-fn what_is_written_as_npz_comes_back_with_its_metadata() {
+fn npz_files_keep_their_metadata() {
     let mut file = TensorFile::default();
     file.insert("b/ü", &[2, 2], vec![1.0, f32::MIN_POSITIVE, -0.0, f32::INFINITY]);
     file.insert("none", &[0], vec![]);
@@ -176,7 +176,7 @@ fn what_is_written_as_npz_comes_back_with_its_metadata() {
 }
 
 #[test]
-fn a_format_asked_for_by_name_is_not_guessed() {
+fn a_requested_format_is_not_guessed() {
     for (name, result) in [
         ("npz", TensorFile::from_npz("x", STATE)),
         ("npy", TensorFile::from_npy("x", STATE)),

@@ -153,13 +153,13 @@ fn check(device: &Device) {
 }
 
 #[test]
-fn states_and_gains_are_those_of_the_reference_on_the_cpu() {
+fn states_and_gains_match_the_reference_on_the_cpu() {
     check(&Device::cpu());
 }
 
 #[test]
 #[cfg(feature = "gpu")]
-fn states_and_gains_are_those_of_the_reference_on_the_gpu() {
+fn states_and_gains_match_the_reference_on_the_gpu() {
     match crate::common::gpu() {
         Some(device) => check(&device),
         None => eprintln!("SKIPPED: no adapter"),

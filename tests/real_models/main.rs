@@ -15,7 +15,7 @@ fn model(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("WGRU_DATA").map(|data| PathBuf::from(data).join("models").join(name));
     match folder {
         Some(folder) => {
-            assert!(folder.is_dir(), "WGRU_DATA is set, but {} is not there", folder.display());
+            assert!(folder.is_dir(), "WGRU_DATA is set, but {} does not exist", folder.display());
             Some(folder)
         }
         None => {

@@ -1,6 +1,6 @@
 //! The mathematics of every kernel in f64, from plain definitions, in a different algebraic form where there is one.
 //! Shares no code with the library except the names of operations.
-#![allow(dead_code, reason = "every test file uses its part")]
+#![allow(dead_code, reason = "each test file uses only some of these items")]
 
 pub mod conv;
 pub mod ctc;

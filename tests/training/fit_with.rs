@@ -198,7 +198,7 @@ fn classes_of_every_step_are_learned(device: &Device) {
         loss::cross_entropy(&x.reshape(&[y.len(), 3])?, &y.reshape(&[y.len()])?)
     });
     assert_eq!(rows.expect("evaluated"), whole);
-    // Steps and sequences the wrong way round are not taken for each other.
+    // Swapped batch and time axes are refused.
     let turned = |x: &Tensor, y: &Tensor| loss::cross_entropy(&x.permute(&[1, 0, 2])?, y);
     let text = trainer.evaluate_blocking(&model, &data, turned).expect_err("refused").to_string();
     assert!(text.contains("cross_entropy") && text.contains("target"), "{text}");
@@ -220,7 +220,7 @@ fn batches_hold_every_input(device: &Device) {
         assert_eq!(batch.len(), batch.examples().len());
         assert_eq!((second.dims(), third.dims()), (&[batch.len()][..], &[batch.len(), 1][..]));
         let numbers: Vec<f32> = batch.examples().iter().map(|&i| i as f32).collect();
-        assert_eq!(second.to_vec()?, numbers, "rows belong to the examples");
+        assert_eq!(second.to_vec()?, numbers, "rows match the examples");
         seen.extend_from_slice(batch.examples());
         let y =
             head.forward_with(&embedding.forward_with(first, mode)?.sum_axis(1)?.reshape(&[batch.len(), 4])?, mode)?;
@@ -230,7 +230,7 @@ fn batches_hold_every_input(device: &Device) {
     assert!(history.loss[1] < history.loss[0]);
     seen.sort_unstable();
     let twice: Vec<usize> = (0..2 * COUNT).map(|i| i / 2).collect();
-    assert_eq!(seen, twice, "every example once an epoch");
+    assert_eq!(seen, twice, "every example occurs once per epoch");
 }
 
 fn divergence_of_a_step_names_the_batch(device: &Device) {
@@ -275,14 +275,14 @@ fn divergence_of_a_step_names_the_batch(device: &Device) {
     let (text, update, unchanged) = fails(good(), None, second, 1.0);
     assert!(text.contains("input 2 of example 3") && update == 0 && unchanged, "{text}");
 
-    // Nothing but the step itself.
+    // Valid data and weights: the fault is in the step function itself.
     let (text, update, unchanged) = fails(padded, Some(vec![2; COUNT]), zeros(), f32::INFINITY);
     assert!(text.contains("examples 0, 1, 2, 3, 4, 5, 6, 7 and 4 more") && text.contains("finite"), "{text}");
     assert!(update == 0 && unchanged, "{text}");
 }
 
 #[test]
-fn a_listener_hears_every_update_and_ends_the_run() {
+fn callbacks_see_every_update_and_can_end_the_run() {
     let device = Device::cpu();
     let (model, data) = (model(&device), data(&device));
     let mut trainer = trainer(model.parameters(), 3);
@@ -299,7 +299,7 @@ fn a_listener_hears_every_update_and_ends_the_run() {
     });
     let history = trainer.fit_blocking(&model, &data, None, loss::mse).expect("stopped");
     assert_eq!((heard.load(Ordering::Relaxed), history.loss.len(), history.stopped_early), (6, 1, true));
-    // Another listener takes its place, and hears the rest.
+    // A second callback replaces the first one.
     let count = heard.clone();
     trainer.on_progress(move |_, _| {
         count.fetch_add(1, Ordering::Relaxed);
@@ -323,7 +323,7 @@ fn a_break_after_the_last_update_does_not_stop_early() {
 }
 
 #[test]
-fn preparing_a_step_trains_nothing() {
+fn preparing_a_step_changes_no_weights() {
     let device = Device::cpu();
     let (model, data) = (model(&device), data(&device));
     let trainer = trainer(model.parameters(), 1);
@@ -342,7 +342,7 @@ fn preparing_a_step_trains_nothing() {
 }
 
 #[test]
-fn what_trains_prints_itself_without_weights() {
+fn debug_output_omits_the_weights() {
     let device = Device::cpu();
     let (model, data) = (model(&device), data(&device));
     let trainer = trainer(model.parameters(), 1);

@@ -1,4 +1,4 @@
-//! Training that fails reports it and loses nothing; tied weights are one parameter.
+//! A failed training returns an error and loses nothing; tied weights are one parameter.
 
 use crate::on_every_backend;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -120,7 +120,7 @@ fn tied_weights_are_counted_once_and_saved_under_both_names() {
     let before = values(&copy);
     let text = load_parameters(&copy, &untied).expect_err("refused").to_string();
     assert!(text.contains("decoder") && text.contains("encoder") && text.contains("ties"), "{text}");
-    assert_eq!(values(&copy), before, "nothing is loaded then");
+    assert_eq!(values(&copy), before, "a refused file changes nothing");
 }
 
 #[test]
@@ -401,7 +401,7 @@ fn divergence_leaves_the_same_state_on_every_device() {
 }
 
 #[test]
-fn best_weights_belong_to_trainings_with_patience() {
+fn best_weights_are_kept_only_with_patience() {
     let device = Device::cpu();
     let (model, data) = (model(&device), data(&device, None));
     let mut trainer = trainer(&model, 2, Some(1));
@@ -440,7 +440,7 @@ fn a_validation_loss_of_nan_ends_training_with_the_best_weights() {
 }
 
 #[test]
-fn options_that_cannot_be_kept_are_refused() {
+fn invalid_trainer_options_are_refused() {
     let device = Device::cpu();
     let (model, data) = (model(&device), data(&device, None));
     let before = values(&model);

@@ -36,7 +36,7 @@ try {
 }
 if (!passed) failed += 1;
 if (!only.cpu && !onWebGpu) {
-  console.log('nothing worked on WebGPU');
+  console.log('no test did work on WebGPU');
   failed += 1;
 }
 console.log(`${passed} passed, ${onWebGpu} of them with work on WebGPU; ${failed} FAILED`);

@@ -146,7 +146,7 @@ async function compare() {
       }
     ui.say('progress', `Measured ${model.name}.`);
   });
-  if (!going) ui.say('progress', 'It did not run.');
+  if (!going) ui.say('progress', 'The model did not run.');
   ui.control('run').disabled = false;
 }
 

@@ -21,7 +21,7 @@ impl Fault {
 
     /// An option that does not exist.
     pub fn unknown(name: &str, known: &str) -> Self {
-        Self { code: "value", message: format!("options: there is no {name}, but {known}") }
+        Self { code: "value", message: format!("options: there is no {name}; the options are {known}") }
     }
 
     /// A shape that does not fit.

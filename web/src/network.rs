@@ -1,4 +1,4 @@
-//! A recurrent network: layers over time, and an optional linear layer on their output..
+//! A recurrent network: layers over time, and an optional linear layer on their output.
 
 use wasm_bindgen::prelude::*;
 use wgru::io::{TensorFile, load_recurrent_verified, recurrent_to_file};

@@ -8,7 +8,7 @@ use crate::fault::{Fault, Result};
 /// Options, which are taken out one by one.
 pub struct Options {
     given: Vec<(String, JsValue)>,
-    /// Names asked for so far.
+    /// Names requested so far.
     known: Vec<&'static str>,
 }
 
@@ -61,19 +61,19 @@ impl Options {
 
     /// Takes a whole number of at least `least`.
     pub fn count(&mut self, name: &'static str, least: usize) -> Result<Option<usize>> {
-        self.read(name, &format!("a whole number from {least} on"), |value| whole(value, least))
+        self.read(name, &format!("a whole number of at least {least}"), |value| whole(value, least))
     }
 
     /// Takes a required whole number of at least 1.
     pub fn size(&mut self, name: &'static str) -> Result<usize> {
-        self.count(name, 1)?.ok_or_else(|| Fault::value(name, "a whole number from 1 on", "nothing"))
+        self.count(name, 1)?.ok_or_else(|| Fault::value(name, "a whole number of at least 1", "nothing"))
     }
 
     /// Takes a finite number that is not negative.
     #[cfg(feature = "train")]
     pub fn number(&mut self, name: &'static str) -> Result<Option<f64>> {
         let finite = |number: &f64| (0.0..=f32::MAX.into()).contains(number);
-        self.read(name, "a finite number from 0 on", |value| value.as_f64().filter(finite))
+        self.read(name, "a finite number of at least 0", |value| value.as_f64().filter(finite))
     }
 
     /// Takes `true` or `false`, the default.

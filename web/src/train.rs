@@ -81,7 +81,7 @@ fn trainer(network: &Network, mut options: Options, classes: bool) -> Result<(Tr
     let given = options.word("loss", &losses)?;
     let loss = given.unwrap_or(if classes { Loss::CrossEntropy } else { Loss::Mse });
     if matches!(loss, Loss::CrossEntropy) != classes {
-        return Err(Fault::value("loss", "cross-entropy for classes, another for numbers", "the other way round"));
+        return Err(Fault::value("loss", "cross-entropy with classes, another loss with numbers", "the opposite"));
     }
     let defaults = TrainOptions::default();
     let train = TrainOptions {

@@ -49,6 +49,6 @@ pub fn check_dims(arg: &str, dims: Vec<u32>, len: usize) -> Result<Vec<usize>> {
     match count {
         Some(count) if count == len => Ok(dims),
         Some(count) => Err(Fault::count(arg, &format!("{count} values for {dims:?}"), len)),
-        None => Err(Fault::count(arg, "extents whose product can be counted", format!("{dims:?}"))),
+        None => Err(Fault::count(arg, "extents with a smaller product", format!("{dims:?}"))),
     }
 }

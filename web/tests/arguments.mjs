@@ -6,7 +6,7 @@ import { assert, noise, rejects } from './support.mjs';
 async function refused(code, name, call, value) {
   const what = `${name}: ${typeof value === 'symbol' ? 'a symbol' : typeof value === 'bigint' ? `${value}n` : value}`;
   const { message } = await rejects(code, call, what);
-  assert(message.startsWith(name) && / got |there is no/.test(message), `${what} is named: ${message}`);
+  assert(message.startsWith(name) && / got |there is no/.test(message), `the message names ${what}: ${message}`);
 }
 
 const holes = [5, , 5];
@@ -39,8 +39,8 @@ export async function optionsOfTrainAreRefusedByName() {
   await each([null, 5, [], new Float32Array(2)], 'validation', train);
   for (const options of OPTIONS) await refused('value', 'options', () => network.train(examples(), options), options);
   const { message } = await rejects('value', train({ learningRate: 0.1 }));
-  assert(/no learningRate, but .*\brate\b/.test(message), `a misspelt option, with those that exist: ${message}`);
-  assert(await train({ rate: undefined, patience: undefined, signal: undefined }), 'undefined is not given');
+  assert(/no learningRate; .*\brate\b/.test(message), `a misspelled option is named with the known ones: ${message}`);
+  assert(await train({ rate: undefined, patience: undefined, signal: undefined }), 'undefined counts as omitted');
   device.free();
 }
 
@@ -58,7 +58,7 @@ export async function examplesAreRefusedByName() {
     await refused('shape', `${at}x`, () => train({ x: new Float32Array() }), 'no x');
     await refused('shape', `${at}y`, () => train({ y: noise(3) }), 3);
   }
-  await refused('value', 'examples', () => network.train({ ...good, lengths: [1, 2] }), 'lengths, which a training does not know');
+  await refused('value', 'examples', () => network.train({ ...good, lengths: [1, 2] }), 'lengths, which training does not support');
   await refused('value', 'validation', () => network.train(good, { validation: { ...good, lengths: [1, 2] } }), 'lengths');
   for (const examples of [null, undefined, 5, [], noise(3)]) await refused('value', 'examples', () => network.train(examples), examples);
   device.free();
@@ -82,7 +82,7 @@ export async function optionsOfRunAreRefusedByName() {
   const { message } = await rejects('shape', network.run(noise(21), [1, 20, 1]));
   assert(message === 'x: expected 20 values for [1, 20, 1], got 21', `the message: ${message}`);
   const [typed, plain] = [await run({ lengths: Uint32Array.of(1, 2) }), await run({ lengths: [1, 2] })];
-  assert(typed.output.data.join() === plain.output.data.join(), 'lengths as whole numbers of any array');
+  assert(typed.output.data.join() === plain.output.data.join(), 'lengths may be any array of whole numbers');
   device.free();
 }
 
@@ -127,7 +127,7 @@ export async function optionsOfStreamsAreRefusedByName() {
   for (const frame of ['ab', [1, '2'], [1, undefined], [1, null], [1n, 2n], new BigInt64Array(2)]) await refused('value', 'frame[', async () => stream.step(frame), frame);
   await refused('shape', 'frame', async () => stream.step([1]), 1);
   for (const state of [[1, 2, 3, 4], new Float64Array(4), null, undefined]) await refused('dtype', 'state', async () => stream.setState(state), state);
-  assert(stream.step(new Float64Array(2)).length === 4, 'arrays of numbers of any kind are frames');
+  assert(stream.step(new Float64Array(2)).length === 4, 'a frame may be any array of numbers');
   device.free();
 }
 
@@ -221,7 +221,7 @@ export async function everyRejectionIsTypedWhateverIsGiven() {
             assert(error instanceof WgruError, `${name}, argument ${at}, value ${i}: ${error}`);
             assert(!['panic', 'out-of-memory', 'internal'].includes(error.code), `${name}, argument ${at}, value ${i}: ${error.code} ${error.message}`);
           }
-  assert(refused > 500, `most is refused: ${refused}`);
+  assert(refused > 500, `most values are refused: ${refused}`);
   device.free();
   return `${refused} refused`;
 }

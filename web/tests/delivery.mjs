@@ -30,7 +30,7 @@ async function apart({ from = '/web/dist/js/index.js', options = {}, ...how }) {
 async function opensOnlyAs(code, says, where) {
   const told = await apart(where);
   assert(told.isTyped && told.code === code && says.test(told.message), `${JSON.stringify(where)}: ${code}, ${says}: ${JSON.stringify(told)}`);
-  assert(told.again === code, `and when tried again: ${told.again}`);
+  assert(told.again === code, `the same code on a second try: ${told.again}`);
 }
 
 export async function aPackageThatIsWhereItShouldBeOpens() {
@@ -100,7 +100,7 @@ export async function progressNeverPassesTheTotal() {
   for (const [place, known] of [[network, true], [`/gzip/${file}`, false], [`${other}gzip/${file}`, undefined]]) {
     const seen = [];
     await device.load(place, { onProgress: (loaded, total) => seen.push([loaded, total]) });
-    assert(seen.length > 0 && seen.at(-1)[0] === size, `${place}: to the end: ${seen}`);
+    assert(seen.length > 0 && seen.at(-1)[0] === size, `${place}: progress ends at the size: ${seen}`);
     assert(seen.every(([loaded, total]) => total === 0 || loaded <= total), `${place}: ${seen}`);
     if (known !== undefined) assert(seen.every(([, total]) => total === (known ? size : 0)), `${place}: the total: ${seen}`);
   }

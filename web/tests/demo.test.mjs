@@ -12,7 +12,7 @@ mkdirSync(out, { recursive: true });
 const server = await serve({ '/demo/': `${web}demo`, '/dist/': `${web}dist` });
 
 const assert = (holds, what) => {
-  if (!holds) throw new Error(`does not hold: ${what}`);
+  if (!holds) throw new Error(`failed: ${what}`);
 };
 const MINUTES = 60_000;
 
@@ -110,26 +110,26 @@ const tests = {
     await seen.has('#forecast [data-value=loss][data-number]:not([data-number=""])');
     await seen.press('forecast', 'stop');
     await seen.said('forecast', 'Stopped');
-    assert((await seen.number('forecast', 'gru')) > 0, 'what was learned forecasts');
+    assert((await seen.number('forecast', 'gru')) > 0, 'the stopped network forecasts');
     await seen.page.selectOption('#forecast select', { label: 'wind' });
     await seen.has('#forecast [data-value=gru][data-number=""]');
     await seen.calm('stopped');
   },
 
-  /** Unreadable tables and models show an error with its code. */
+  /** Invalid tables and models show an error with its code. */
   async badFiles(context) {
     const seen = await visit(context, 'cpu');
     const file = (name, text) => ({ name, mimeType: 'text/plain', buffer: Buffer.from(text) });
     await seen.page.setInputFiles('#forecast input[type=file]', file('words.csv', 'a,b\nc,d\n'));
     await seen.has('#forecast [data-error]:not(:empty)');
-    assert((await seen.text('#forecast [data-error]')).startsWith('format:'), 'the code of a table');
+    assert((await seen.text('#forecast [data-error]')).startsWith('format:'), 'the error code for a table');
     await seen.page.setInputFiles('#model input[type=file]', file('no.safetensors', 'nothing'));
-    await seen.said('model', 'It did not run');
-    assert((await seen.text('#model [data-error]')).startsWith('format:'), 'the code of a model');
+    await seen.said('model', 'The model did not run');
+    assert((await seen.text('#model [data-error]')).startsWith('format:'), 'the error code for a model');
     const rows = Array.from({ length: 400 }, (_, i) => `${i},${Math.sin(i / 4) + 2}`).join('\n');
     await seen.page.setInputFiles('#forecast input[type=file]', file('wave.csv', `time,value\n${rows}`));
     await seen.page.selectOption('#forecast select', { label: 'value' });
-    assert((await seen.text('#forecast [data-say=series]')).startsWith('wave.csv: 400 rows'), 'a table that can be read');
+    assert((await seen.text('#forecast [data-say=series]')).startsWith('wave.csv: 400 rows'), 'a valid table is read');
     await seen.press('forecast', 'train');
     await seen.said('forecast', 'Trained');
     assert(!seen.errors.length, `no console errors: ${seen.errors}`);
@@ -141,7 +141,7 @@ const tests = {
     await seen.press('model', 'sample');
     await seen.said('model', 'Measured sample.safetensors.');
     const rows = await seen.page.$$eval('#model tbody tr', (all) => all.map((tr) => [tr.dataset.kind, tr.dataset.number > 0, tr.lastChild.textContent]));
-    assert(rows.length === 2 && rows.every(([, timed, test]) => timed && test.startsWith('off by')), `PyTorch's run comes out on both devices: ${rows}`);
+    assert(rows.length === 2 && rows.every(([, timed, test]) => timed && test.startsWith('off by')), `both devices reproduce PyTorch's run: ${rows}`);
     const worst = await drop(seen, golden);
     assert(worst > 0 && worst < 1e-5, `WebGPU and CPU agree: ${worst}`);
     let note = `sample ${rows.map(([kind, , test]) => `${kind} ${test}`).join(', ')}; GRU ${worst}`;
@@ -183,7 +183,7 @@ const tests = {
     await seen.page.selectOption('#live select', 'motion');
     await seen.press('live', 'start');
     await seen.has('#live [data-error]:not(:empty)');
-    assert((await seen.text('#live [data-error]')).startsWith('unsupported:'), 'a device without the sensor');
+    assert((await seen.text('#live [data-error]')).startsWith('unsupported:'), 'the code for a missing sensor');
     await seen.page.evaluate(() => {
       let at = 0;
       setInterval(() => {
@@ -233,7 +233,7 @@ const tests = {
     await seen.has('#device[data-state=lost]');
     await seen.has('#device[data-state=ready]');
     const note = await seen.text('#device [data-device=note]');
-    assert(note.startsWith('Restored'), `says so: ${note}`);
+    assert(note.startsWith('Restored'), `the note reports the restored device: ${note}`);
     const at = await seen.number('gates', 'epochs');
     await epochs(at + 1);
     await seen.press('gates', 'stop');
@@ -264,7 +264,7 @@ const tests = {
       await seen.said('forecast', 'Trained');
       await drop(seen, golden);
       const wide = await seen.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      assert(wide <= 0, `${name}: nothing is cut off at the right, ${wide} px are`);
+      assert(wide <= 0, `${name}: ${wide} px are cut off at the right`);
       await seen.page.screenshot({ path: `${out}/${name}.png`, fullPage: true });
       await seen.calm(name);
     }
@@ -274,11 +274,11 @@ const tests = {
 /** Runs in a browser without WebGPU. */
 async function withoutWebgpu(context) {
   const seen = await visit(context, 'auto');
-  assert(await seen.page.evaluate(async () => !(await navigator.gpu?.requestAdapter())), 'there is no adapter');
+  assert(await seen.page.evaluate(async () => !(await navigator.gpu?.requestAdapter())), 'the browser has no adapter');
   assert((await seen.page.getAttribute('#device', 'data-kind')) === 'cpu', 'on the CPU');
   const reason = await seen.text('#device [data-device=reason]');
   await drop(seen, golden);
-  assert(/no-adapter|No other device/.test(await seen.text('#model [data-say=parity]')), 'says that there is nothing to compare with');
+  assert(/no-adapter|No other device/.test(await seen.text('#model [data-say=parity]')), 'reports that there is no other device');
   await seen.page.check('#device input[value=webgpu]', { force: true });
   await seen.has('#device [data-error]:not(:empty)');
   const told = await seen.text('#device [data-error]');

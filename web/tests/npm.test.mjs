@@ -26,7 +26,7 @@ async function main(): Promise<string> {
   const off = Math.max(...run.output.data.map((v, i) => Math.abs(v - again.output.data[i]!)));
   const stream = await network.stream();
   stream.step([0.5]);
-  // @ts-expect-error a misspelt option is an error of types too
+  // @ts-expect-error a misspelled option is also a type error
   const refused = await open({ devise: 'cpu' }).catch((error: unknown) => (error instanceof WgruError ? error.code : '?'));
   const falls = history.loss.at(-1)! < history.loss[0]!;
   return JSON.stringify({ falls, off, refused, worker: device.info.worker });

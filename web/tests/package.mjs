@@ -6,7 +6,7 @@ import { assert, close, fixture, noise, rejects, sums } from './support.mjs';
 export async function webgpuAndCpuAgree() {
   const gpu = await open({ device: 'webgpu' });
   const cpu = await open({ device: 'cpu' });
-  assert(gpu.info.kind === 'webgpu' && gpu.info.adapter && cpu.info.kind === 'cpu', 'the devices asked for');
+  assert(gpu.info.kind === 'webgpu' && gpu.info.adapter && cpu.info.kind === 'cpu', 'the requested devices');
   let worst = 0;
   for (const cell of ['gru', 'lstm', 'rnn']) {
     const options = { cell, input: 5, hidden: 19, layers: 2, bidirectional: true, outputs: 3, steps: 'every', seed: 3 };
@@ -29,12 +29,12 @@ export async function pytorchFile() {
   const device = await open({ device: 'cpu' });
   const seen = [];
   const network = await device.load(fixture('golden/torch_gru.safetensors'), { onProgress: (loaded, total) => seen.push([loaded, total]) });
-  assert(seen.length > 0 && seen.at(-1)[0] === seen.at(-1)[1], 'progress to the end');
+  assert(seen.length > 0 && seen.at(-1)[0] === seen.at(-1)[1], 'the last progress is the total');
   const again = await device.load(await network.save());
   const { input } = network.info;
   const x = noise(2 * 6 * input);
   const [a, b] = [await network.run(x, [2, 6, input]), await again.run(x, [2, 6, input])];
-  close(a.output.data, b.output.data, 0, 'saved and loaded');
+  close(a.output.data, b.output.data, 0, 'a saved network gives the same outputs');
   device.free();
   return JSON.stringify(network.info);
 }
@@ -78,7 +78,7 @@ async function trainsOn(choice) {
   const history = await network.train(sums(256, 6, 1), {
     epochs: 12, rate: 0.02, validation: sums(64, 6, 9), patience: 6, onEpoch: (e) => epochs.push(e),
   });
-  assert(epochs.length === history.loss.length && epochs.every((e) => e.loss >= 0 && e.validation >= 0), 'every epoch is told');
+  assert(epochs.length === history.loss.length && epochs.every((e) => e.loss >= 0 && e.validation >= 0), 'onEpoch is called for every epoch');
   assert(history.validation.at(-1) < history.validation[0] / 5, `learns: ${history.validation}`);
   const test = sums(8, 6, 5);
   const { output } = await network.run(test.x, test.dims);
@@ -123,7 +123,7 @@ export async function badInput() {
   await rejects('shape', network.run(new Float32Array(8), [1, 2, 4]), 'wrong width');
   await rejects('shape', network.run(new Float32Array(6), [6]), 'wrong axes');
   await rejects('value', network.run(gone, [1, 2, 3]), 'detached');
-  await rejects('dtype', network.run([1, 2, 3], [1, 1, 3]), 'no typed array');
+  await rejects('dtype', network.run([1, 2, 3], [1, 1, 3]), 'x that is not a typed array');
   await rejects('value', network.run(new Float32Array(6), [1, 2, 3], { lengths: [3] }), 'length past the steps');
   await rejects('value', network.run(new Float32Array(6), [1, 2, 3], { lenghts: [1] }), 'misspelt option');
   await rejects('shape', network.run(new Float32Array(6), [1, 2, 3], { h0: new Float32Array(3) }), 'h0');
@@ -182,13 +182,13 @@ export async function survivesALostDevice() {
   const before = (await network.run(x, [1, 4, 2])).output.data;
   await network.train(sums(16, 4, 1).x.length ? { x: noise(128), dims: [16, 4, 2], y: noise(16) } : 0, { epochs: 2 });
   const trained = (await network.run(x, [1, 4, 2])).output.data;
-  assert(Math.abs(trained[0] - before[0]) > 1e-6, 'training changed it');
+  assert(Math.abs(trained[0] - before[0]) > 1e-6, 'training changed the weights');
   const first = lost;
   const inFlight = network.run(x, [1, 4, 2]);
   first.destroy();
   await rejects('device-lost', inFlight, 'in flight');
   close((await network.run(x, [1, 4, 2])).output.data, trained, 1e-6, 'restored');
-  assert(lost !== first, 'on a new device');
+  assert(lost !== first, 'the network runs on a new device');
   GPUAdapter.prototype.requestDevice = request;
   device.free();
 }
@@ -199,7 +199,7 @@ export async function noAdapter() {
   try {
     await rejects('no-adapter', open({ device: 'webgpu', worker: false }), 'adapter null');
     const auto = await open({ device: 'auto', worker: false });
-    assert(auto.info.kind === 'cpu' && /adapter/.test(auto.info.reason), `says why: ${auto.info.reason}`);
+    assert(auto.info.kind === 'cpu' && /adapter/.test(auto.info.reason), `the reason names the adapter: ${auto.info.reason}`);
     auto.free();
   } finally {
     GPU.prototype.requestAdapter = request;
@@ -215,7 +215,7 @@ export async function concurrentCalls() {
   const training = network.train({ x: noise(64), dims: [8, 4, 2], y: noise(8) }, { epochs: 3 });
   const run = network.run(x, [1, 5, 2]);
   await training;
-  assert(Math.abs((await run).output.data[0] - all[0].output.data[0]) > 0, 'runs after the training before it');
+  assert(Math.abs((await run).output.data[0] - all[0].output.data[0]) > 0, 'a run after a training sees the trained weights');
   device.free();
 }
 
@@ -231,8 +231,8 @@ export async function flatMemory() {
     network.free();
     if (i % 100 === 99) live.push([await device.liveBytes(), device.instance.memory.buffer.byteLength]);
   }
-  assert(live.every(([bytes]) => bytes === live[0][0]), `tensors stay: ${live}`);
-  assert(live.at(-1)[1] === live[1][1], `the module's memory stays: ${live}`);
+  assert(live.every(([bytes]) => bytes === live[0][0]), `the tensors' memory does not grow: ${live}`);
+  assert(live.at(-1)[1] === live[1][1], `the module's memory does not grow: ${live}`);
   device.free();
   return JSON.stringify(live.at(-1));
 }
@@ -243,7 +243,7 @@ export async function everyBuildAgrees() {
   for (const build of ['relaxed', 'simd', 'plain'])
     for (const from of [open, inference.open]) {
       const device = await from({ device: 'cpu', build });
-      assert(device.info.build === build, 'the build asked for');
+      assert(device.info.build === build, 'the requested build');
       const network = await device.create({ input: 6, hidden: 37, layers: 2, outputs: 3, seed: 2 });
       outputs.push((await network.run(x, [3, 17, 6])).output.data);
       device.free();
@@ -313,7 +313,7 @@ export async function workersShareLargeBatches() {
         assert(p.output.dims.join() === q.output.dims.join() && p.state.dims.join() === q.state.dims.join(), `${what}: extents`);
       }
     };
-    await same('before the helpers are there');
+    await same('before the helpers have started');
     const id = b['id'];
     const shared = async () => {
       for (let tries = 0; three.helpers(id, b.origin).length < 2; tries++) {
@@ -328,7 +328,7 @@ export async function workersShareLargeBatches() {
     for (const network of [a, b]) await network.train(examples, { epochs: 1, rate: 0.1 });
     await same('trained');
     await shared();
-    await same('trained and shared');
+    await same('after a training');
     // After an aborted training, the helpers do not have the current weights.
     const stop = new AbortController();
     const onEpoch = ({ epoch }) => epoch === 2 && stop.abort();

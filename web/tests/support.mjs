@@ -2,7 +2,7 @@
 import { WgruError } from '../dist/js/index.js';
 
 export const assert = (holds, what) => {
-  if (!holds) throw new Error(`does not hold: ${what}`);
+  if (!holds) throw new Error(`failed: ${what}`);
 };
 export const close = (a, b, tolerance, what) => {
   assert(a.length === b.length && a.length > 0, `${what}: lengths ${a.length} and ${b.length}`);

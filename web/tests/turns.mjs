@@ -27,12 +27,12 @@ async function readsDuringATraining(options) {
   const saved = await device.load(await network.save());
   const stream = await network.stream();
   const parts = await network.streamParts();
-  assert(!state.isOver, 'the training goes on');
-  assert(during !== before && Number.isFinite(during), `weights of that moment: ${before}, ${during}`);
-  assert((await saved.run(x, [1, 8, 1])).output.data[0] !== before && parts.bytes.length > 100 && Number.isFinite(stream.step([0])[0]), 'as saved and streamed');
+  assert(!state.isOver, 'the training is still running');
+  assert(during !== before && Number.isFinite(during), `the run sees the current weights: ${before}, ${during}`);
+  assert((await saved.run(x, [1, 8, 1])).output.data[0] !== before && parts.bytes.length > 100 && Number.isFinite(stream.step([0])[0]), 'save and stream see the current weights');
   await rejects('shape', network.run(x, [1, 7, 1]));
   await Promise.all(Array.from({ length: 30 }, () => network.run(x, [1, 8, 1])));
-  assert(!state.isOver, 'and on');
+  assert(!state.isOver, 'the training is still running after them');
   state.stop();
   await rejects('aborted', state.training);
   device.free();
@@ -53,7 +53,7 @@ export async function runsDoNotChangeTheTrainingBesideThem() {
       await network.run(noise(16), [2, 8, 1], { gates: true });
       runs++;
     }
-    assert(!isDisturbed || runs > 3, `runs beside it: ${runs}`);
+    assert(!isDisturbed || runs > 3, `runs during the training: ${runs}`);
     await training;
     weights.push(await network.save());
   }
@@ -74,16 +74,16 @@ export async function callsKeepTheirOrderAroundTrainings() {
   const first = train('first');
   const second = train('second');
   const beside = log('beside', one());
-  assert((await before) === initial, 'a run before trainings has the weights before');
+  assert((await before) === initial, 'a run before the trainings sees the initial weights');
   const atOnce = await beside;
-  assert(order.includes('first') && atOnce !== initial, `a run after two trainings began waits for the first: ${order}`);
+  assert(order.includes('first') && atOnce !== initial, `a run after two trainings were called waits for the first: ${order}`);
   await Promise.all([first, second]);
-  assert((await one()) !== atOnce || order.indexOf('beside') > order.indexOf('second'), 'and sees the second in progress');
+  assert((await one()) !== atOnce || order.indexOf('beside') > order.indexOf('second'), 'it runs during the second training');
   // A training that fails at once still runs the reads that wait for its first pause.
   const refused = network.train({ x: noise(3), dims: [1, 2, 1], y: noise(1) });
   const run = one();
   await rejects('shape', refused);
-  assert(Number.isFinite(await run), 'after a training that failed');
+  assert(Number.isFinite(await run), 'a run after a failed training works');
   device.free();
 }
 
@@ -112,9 +112,9 @@ export async function freeEndsATraining() {
     const run = network.run(noise(8), [1, 8, 1]);
     network.free();
     await rejects('freed', state.training, 'the training');
-    assert((await run).output.data.length === 1, 'a call before it is answered');
+    assert((await run).output.data.length === 1, 'an earlier call is answered');
     await rejects('freed', network.save());
-    for (let tries = 0; (await device.liveBytes()) !== base; tries++) assert(tries < 100, 'its memory is given back'), await later(10);
+    for (let tries = 0; (await device.liveBytes()) !== base; tries++) assert(tries < 100, 'its memory is freed'), await later(10);
     device.free();
   }
 }
@@ -133,17 +133,17 @@ export async function whatOnEpochThrowsEndsTheTraining() {
         let calls = 0;
         const training = network.train(sums(64, 8, 1), { epochs, onEpoch: () => (calls++, onEpoch()) });
         const error = await rejects('callback', training);
-        assert(error.cause === thrown && /onEpoch.*mine/.test(error.message), `the cause: ${error.message}`);
-        assert(onEpoch.constructor.name === 'AsyncFunction' || calls === 1, `not called again: ${calls}`);
+        assert(error.cause === thrown && /onEpoch.*mine/.test(error.message), `the cause is the exception: ${error.message}`);
+        assert(onEpoch.constructor.name === 'AsyncFunction' || calls === 1, `the callback is not called again: ${calls}`);
       }
     assert((await network.train(sums(8, 8, 1), { epochs: 2 })).loss.length === 2, 'it can be trained again');
-    assert(Number.isFinite((await network.run(noise(8), [1, 8, 1])).output.data[0]), 'and run');
+    assert(Number.isFinite((await network.run(noise(8), [1, 8, 1])).output.data[0]), 'it can be run again');
     device.free();
   }
   await later(20);
   removeEventListener('error', hear);
   removeEventListener('unhandledrejection', hear);
-  assert(!heard.length, `nothing reaches the window: ${heard.map((event) => event.message ?? event.reason)}`);
+  assert(!heard.length, `no error reaches the window: ${heard.map((event) => event.message ?? event.reason)}`);
 }
 
 /** Collects garbage until `holds()` is true. */
@@ -169,9 +169,9 @@ export async function droppedModelsAreFreed() {
     }
     return (await device.liveBytes()) - held.length;
   })();
-  assert(most > base + 100 * 4 * 3 * 64 * 64, `they were there: ${base}, ${most}`);
+  assert(most > base + 100 * 4 * 3 * 64 * 64, `the models took memory: ${base}, ${most}`);
   await collected(async () => (await device.liveBytes()) === base, 'dropped models are freed');
-  assert((await kept.run(noise(12), [1, 3, 4])).output.data.length === 96, 'what is held stays');
+  assert((await kept.run(noise(12), [1, 3, 4])).output.data.length === 96, 'a model in use is kept');
   device.free();
 }
 
@@ -189,7 +189,7 @@ export async function droppedDevicesEndTheirWorkers() {
     })();
     await collected(() => ended === 4, 'workers of dropped devices end');
     globalThis.gc();
-    assert((await network.run(noise(1), [1, 1, 1])).output.data.length === 2 && ended === 4, 'a network holds its device');
+    assert((await network.run(noise(1), [1, 1, 1])).output.data.length === 2 && ended === 4, 'a network keeps its device alive');
     network['device'].free();
   } finally {
     Worker.prototype.terminate = terminate;
@@ -206,18 +206,18 @@ export async function devicesOfOneThreadSurviveEachOther() {
   const { age } = a.instance;
   for (let times = 1; times <= 2; times++) {
     await rejects('out-of-memory', a.create({ input: 2, hidden: 20000 }));
-    assert((await training) === 'out-of-memory', 'what the other does ends with the same code');
+    assert((await training) === 'out-of-memory', 'the training of the other device ends with the same code');
     for (const network of networks) {
       const { output } = await network.run(x, [1, 4, 2]);
       if (network === networks[0]) close(output.data, [before], 0, 'restored');
     }
-    assert(a.instance.age === age + times, `the module is made anew once a fault: ${a.instance.age}`);
+    assert(a.instance.age === age + times, `the module is replaced once per fault: ${a.instance.age}`);
   }
-  await rejects('panic', async () => stream.step([0, 0]), 'a stream of the module that ended');
+  await rejects('panic', async () => stream.step([0, 0]), 'a stream of the failed module');
   await rejects('value', open({ device: 'cpu', worker: false, build: a.info.build === 'plain' ? 'simd' : 'plain' }), 'another build in this thread');
   const after = await networks[1].stream();
   a.free();
-  assert(after.step([0, 0]).length === 1, 'a device that is freed leaves streams of the thread alone');
+  assert(after.step([0, 0]).length === 1, 'freeing a device does not affect other streams of the thread');
   b.free();
 }
 
@@ -231,7 +231,7 @@ export async function freedDevicesOfThisThreadGiveMemoryBack() {
     sizes.push(device.instance.memory.buffer.byteLength);
   }
   // The allocator may grow early on. A leak of 0.8 MB per device would keep growing.
-  assert(sizes.at(-1) === sizes[19], `the module's memory stays: ${sizes}`);
+  assert(sizes.at(-1) === sizes[19], `the module's memory does not grow: ${sizes}`);
 }
 
 export async function runsThatLoseAWorkerNeverSeeLaterWeights() {
@@ -245,8 +245,8 @@ export async function runsThatLoseAWorkerNeverSeeLaterWeights() {
   helpers()[0].end(new WgruError('internal', 'the helper ended'));
   const training = network.train({ x: noise(40), dims: [2, 4, 5], y: noise(24) }, { epochs: 1, rate: 0.5 });
   const outcome = await run.catch((error) => error);
-  if (outcome instanceof WgruError) assert(outcome.code === 'internal', `of the helper: ${outcome}`);
-  else close(outcome.output.data, before, 0, 'of the weights of its turn');
+  if (outcome instanceof WgruError) assert(outcome.code === 'internal', `the error of the helper: ${outcome}`);
+  else close(outcome.output.data, before, 0, 'the run used the weights at its place in the queue');
   await training;
   device.free();
 }

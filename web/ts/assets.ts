@@ -90,6 +90,6 @@ export async function download(place: string, { onProgress, signal }: LoadOption
   }
   if (!loaded) fail('network', `${place}: the server sent no bytes`);
   if (header('content-type').startsWith('text/html') && bytes.find((byte) => byte > 32) === 60)
-    fail('network', `${place}: the server sent a web page, not a model: check the path (servers of single-page applications answer unknown paths so)`);
+    fail('network', `${place}: the server sent a web page, not a model: check the path (servers of single-page applications answer unknown paths with their start page)`);
   return bytes;
 }

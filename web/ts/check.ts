@@ -46,7 +46,7 @@ export const signalOf = <T>(value: T): T =>
 
 /** Throws on unknown options in `rest`: a misspelled option must not silently become a default. */
 export function nothing(at: string, rest: object, known: string): void {
-  for (const name of Object.keys(rest)) fail('value', `${at}: there is no ${name}, but ${known}`);
+  for (const name of Object.keys(rest)) fail('value', `${at}: there is no ${name}; expected ${known}`);
 }
 
 /** Clones options, so that they can be sent to a worker and later changes by the caller have no effect. */

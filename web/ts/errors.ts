@@ -18,9 +18,9 @@ export type Code =
   | 'device-lost'
   /** Any other error that the GPU reported. */
   | 'gpu'
-  /** Memory ran out. The next call starts anew, with the weights restored. */
+  /** Memory ran out. The next call starts over, with the weights restored. */
   | 'out-of-memory'
-  /** A fault inside the library. The next call starts anew, with the weights restored. */
+  /** A fault inside the library. The next call starts over, with the weights restored. */
   | 'panic'
   /** A loss, gradient or weight became NaN or infinite in training. The weights stay finite. */
   | 'diverged'

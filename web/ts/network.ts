@@ -64,8 +64,8 @@ export class Network extends Owned {
   }
 
   /**
-   * Runs a large batch on all workers that hold the network. Gives `undefined` if the batch is not to be shared, or if
-   * sharing failed.
+   * Runs a large batch on all workers that hold the network. Returns `undefined` if the batch cannot be shared,
+   * or if sharing failed.
    */
   #share(batch: Batch): Promise<Run | undefined> | undefined {
     const { layers, bidirectional, parameters } = this.info;

@@ -17,7 +17,7 @@ export async function bytesOf(source: Source, options: LoadOptions): Promise<{ n
     try {
       return { name, bytes: new Uint8Array(await source.arrayBuffer()) };
     } catch (cause) {
-      throw new WgruError('network', `${name}: could not be read (did it change since it was chosen?): ${asError(cause).message}`, { cause });
+      throw new WgruError('network', `${name}: could not be read (was it changed after it was chosen?): ${asError(cause).message}`, { cause });
     }
   }
   const isBuffer = source instanceof ArrayBuffer;

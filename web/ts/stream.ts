@@ -103,7 +103,7 @@ export class Stream implements Disposable {
 
   get #open(): GlueStream {
     if (!this.#inner) fail('freed', 'the stream was freed');
-    if (this.#age !== this.instance.age) fail('panic', 'the module failed after the stream was made: make a new one');
+    if (this.#age !== this.instance.age) fail('panic', 'the module failed after the stream was created: create a new one');
     return this.#inner;
   }
 

@@ -80,7 +80,7 @@ impl<'s> App<'s> {
         if !while_painting && lose_at == Some(self.session.frame) {
             self.session.lose_device = true;
         }
-        if self.session.lose_device_if_asked() {
+        if self.session.lose_device_if_requested() {
             // wgpu reports the loss only after the submitted work is done.
             return Some(self.host.loss.reason().unwrap_or("Destroyed").to_string());
         }

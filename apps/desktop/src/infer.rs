@@ -40,7 +40,7 @@ impl Inference {
         let (sender, receiver) = channel();
         let host = host.clone();
         std::thread::spawn(move || {
-            // Nobody receives it if the window was closed meanwhile.
+            // Fails if the window was closed in the meantime.
             let _ = sender.send(Self::new(&host));
         });
         Pending::Waiting(receiver)
@@ -74,7 +74,7 @@ impl Inference {
 pub enum Pending {
     Waiting(Receiver<Result<Inference>>),
     Ready(Box<Inference>),
-    /// It failed, and the user was told.
+    /// It failed, and the error was shown.
     Failed,
 }
 

@@ -149,12 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn histogram_keeps_what_is_too_long_in_the_last_bin() {
+    fn histogram_counts_longer_times_in_the_last_bin() {
         assert_eq!(times(&[0, 3, 4, 9, 500]).histogram(4.0, 3), [2, 1, 2]);
     }
 
     #[test]
-    fn time_in_wgru_is_of_its_frame() {
+    fn wgru_time_counts_in_its_frame() {
         let mut meter = Meter::new();
         meter.frame(0);
         meter.time(|| std::thread::sleep(Duration::from_millis(5)));

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_gives_what_a_pass_gives() {
+    fn streams_match_a_single_pass() {
         let (device, weather) = (Device::cpu(), Weather::read().unwrap());
         let model = Forecaster::new(&device, 12, &mut Rng::new(3)).unwrap();
         let pass = model.pass(&device, &weather, 10..30).unwrap();

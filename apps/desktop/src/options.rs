@@ -53,7 +53,7 @@ pub struct Options {
     /// Destroy the training device at this frame
     #[arg(long, value_name = "FRAME", help_heading = "For tests and measurements")]
     pub lose_at: Option<u64>,
-    /// With --lose-at: in the middle of the frame, which ends the window; the program then restarts
+    /// With --lose-at: destroy it in the middle of the frame, which closes the window; the program then restarts
     #[arg(long, requires = "lose_at", help_heading = "For tests and measurements")]
     pub while_painting: bool,
     /// Number of restarts so far because a device was lost while it painted
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_train_and_no_train_counts() {
+    fn the_last_of_train_and_no_train_wins() {
         let options = Options::try_parse_from(["app", "--train", "--no-train"]).unwrap();
         assert!(!options.train && options.no_train);
     }

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn days_come_in_real_time() {
+    fn days_arrive_in_real_time() {
         let mut player = player();
         player.speed = 10.0;
         player.advance(Duration::from_millis(450)).unwrap();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hidden_window_does_not_make_it_play_for_ever() {
+    fn playback_catches_up_by_a_bounded_number_of_steps() {
         let mut player = player();
         player.advance(Duration::from_secs(100_000)).unwrap();
         assert_eq!((player.steps, player.days.len()), (CATCH_UP as u64, SHOWN));

@@ -11,7 +11,7 @@ use crate::worker::Board;
 const BINS: usize = 200;
 const WIDTH: f32 = 1.0;
 
-/// Measurements that only the owner of the windows knows.
+/// Measurements of the session, in addition to those of the meter and the board.
 pub struct Run {
     /// Number of windows reopened because the previous one lost its device.
     pub reopened: u32,

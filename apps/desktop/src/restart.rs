@@ -1,4 +1,4 @@
-//! Restarts the program with the same options, after a loss that no window survives.
+//! Restarts the program with the same options, after a device loss that a window cannot recover from.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -47,7 +47,7 @@ mod tests {
     use clap::Parser;
 
     #[test]
-    fn what_lost_the_device_is_left_out() {
+    fn restart_omits_the_options_that_lost_the_device() {
         let old = ["--train", "--lose-at", "7", "--while-painting", "--state", "here", "--after-loss=1"];
         let new = arguments(old.iter().map(OsString::from), 2, false);
         assert_eq!(new, ["--state", "here", "--no-train", "--after-loss", "2"]);

@@ -59,19 +59,19 @@ impl Session {
         };
         settings.theme = options.theme.unwrap_or(settings.theme);
         settings.place = options.device.unwrap_or(settings.place);
-        let weather = Arc::new(Weather::read().map_err(|error| format!("the table of the weather: {error}"))?);
+        let weather = Arc::new(Weather::read().map_err(|error| format!("the weather table cannot be read: {error}"))?);
         let wake = Wake::default();
         let worker = Worker::start(Start {
             state: folder.clone(),
             weather: weather.clone(),
             place: settings.place,
             hidden: options.hidden.map_or(HIDDEN, usize::from),
-            hidden_is_asked_for: options.hidden.is_some(),
+            hidden_is_requested: options.hidden.is_some(),
             rate: RATE,
             train: options.train,
             wake: wake.clone(),
         });
-        let worker = worker.map_err(|error| format!("the training thread: {error}"))?;
+        let worker = worker.map_err(|error| format!("the training thread cannot be started: {error}"))?;
         if let Some(mistake) = mistake {
             worker
                 .shared
@@ -135,7 +135,7 @@ impl Session {
     ///
     /// Call this only at the beginning of a frame: egui-wgpu 0.37 panics when it paints on a lost device, so nothing
     /// may be drawn afterwards.
-    pub fn lose_device_if_asked(&mut self) -> bool {
+    pub fn lose_device_if_requested(&mut self) -> bool {
         let board = self.worker.shared.lock();
         let (fuse, place) = (board.fuse.clone(), board.place);
         drop(board);

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_named_and_values_out_of_range_are_moved_into_it() {
+    fn damaged_files_are_named_and_values_are_clamped_to_their_range() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), b"{").unwrap();
         assert!(Settings::open(folder.path()).unwrap_err().contains(FILE));

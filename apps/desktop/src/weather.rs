@@ -52,8 +52,7 @@ impl Weather {
         days_of(&self.dates, VALIDATION)
     }
 
-    /// Returns the days that nothing is learned or chosen from: 2015. The last day is left out, because the table does
-    /// not contain the day after it.
+    /// Returns the test days: 2015, without the last day, because the table does not contain the day after it.
     pub fn test(&self) -> Range<usize> {
         self.validation().end..self.dates.len() - 1
     }

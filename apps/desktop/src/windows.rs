@@ -30,7 +30,7 @@ pub fn run(mut session: Session) -> Result<(), String> {
         let open = || eframe::run_native("wgru", options, create).map_err(|error| no_window(&error));
         let closed = match catch_unwind(AssertUnwindSafe(open)) {
             Ok(closed) => closed,
-            Err(panic) if session.is_window_lost() => return start_anew(session, panic_text(&*panic)),
+            Err(panic) if session.is_window_lost() => return save_and_restart(session, panic_text(&*panic)),
             Err(panic) => resume_unwind(panic),
         };
         let lost = std::mem::take(&mut session.reopen);
@@ -50,7 +50,7 @@ pub fn run(mut session: Session) -> Result<(), String> {
 
 /// Saves, and restarts the program: egui-wgpu 0.37 panics when its device is lost while it paints, and winit's event
 /// loop cannot be used again after that.
-fn start_anew(mut session: Session, why: &str) -> Result<(), String> {
+fn save_and_restart(mut session: Session, why: &str) -> Result<(), String> {
     log::error!("the device of the window was lost while it was painted: {why}");
     let train = session.worker.shared.lock().status != Status::Paused;
     session.save()?;

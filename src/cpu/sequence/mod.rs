@@ -107,7 +107,7 @@ unsafe fn accumulate<V: Lanes, const G: usize, const M: usize>(
     v: [*const f32; M],
     k: usize,
 ) {
-    // SAFETY: as the caller's.
+    // SAFETY: the caller upholds the same contract.
     unsafe {
         if G == 1 {
             let mut row = [0.0; M];
@@ -141,7 +141,7 @@ struct Weights {
 unsafe fn product<V: Lanes, const G: usize, const M: usize>(weights: Weights, v: [*const f32; M]) -> [[V; M]; G] {
     let room = V::SUMS.min(12);
     if V::SUMS < 6 {
-        // SAFETY: as the caller's.
+        // SAFETY: the caller upholds the same contract.
         unsafe {
             let mut all = [[V::splat(0.0); M]; G];
             for (gate, all) in all.iter_mut().enumerate() {
@@ -152,7 +152,7 @@ unsafe fn product<V: Lanes, const G: usize, const M: usize>(weights: Weights, v:
         }
     }
     // If there are few sums, splits each into several, so that successive multiply-adds do not wait for each other.
-    // SAFETY: as the caller's.
+    // SAFETY: the caller upholds the same contract.
     unsafe {
         match room / (M * G) {
             0 | 1 => sums::<V, G, M, 1>(weights, v),
@@ -166,7 +166,7 @@ unsafe fn product<V: Lanes, const G: usize, const M: usize>(weights: Weights, v:
 /// The sums of one gate. Not inlined, because every copy adds to the size of browser builds.
 #[inline(never)]
 unsafe fn gate_sums<V: Lanes, const M: usize>(weights: Weights, v: [*const f32; M]) -> [[V; M]; 1] {
-    // SAFETY: as the caller's.
+    // SAFETY: the caller upholds the same contract.
     unsafe { if const { M == 1 } { sums::<V, 1, M, 2>(weights, v) } else { sums::<V, 1, M, 1>(weights, v) } }
 }
 

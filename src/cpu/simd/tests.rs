@@ -14,7 +14,7 @@ unsafe fn halves<V: Lanes>(from: *const u16, to: *mut f32) {
 }
 
 #[test]
-fn every_f16_becomes_the_f32_that_it_is_on_every_isa() {
+fn every_f16_converts_exactly_on_every_isa() {
     for isa in Isa::available() {
         for first in (0..=u16::MAX).step_by(LANES) {
             let from: [u16; LANES] = std::array::from_fn(|i| first + i as u16);
@@ -35,7 +35,7 @@ unsafe fn columns<V: Lanes>(from: *const f32, to: *mut f32) {
 }
 
 #[test]
-fn rows_become_columns_on_every_isa() {
+fn transpose_is_exact_on_every_isa() {
     for isa in Isa::available() {
         let from: Vec<f32> = (0..16 * 19).map(|i| i as f32).collect();
         let mut out = vec![f32::NAN; 16 * 17];

@@ -69,7 +69,11 @@ impl RecurrentWeights {
         };
         let shape = |w: &Self| (w.cell, w.input, w.hidden, w.bias == Bias::None, w.peephole.is_some());
         if let Some(other) = directions.iter().find(|w| shape(w) != shape(first)) {
-            let text = |w: &Self| format!("(kind, input, hidden, no bias, peepholes) = {:?}", shape(w));
+            let with = |has: bool| if has { "with" } else { "without" };
+            let text = |w: &Self| {
+                let (bias, peephole) = (with(w.bias != Bias::None), with(w.peephole.is_some()));
+                format!("{} of {} to {}, {bias} bias, {peephole} peepholes", w.cell, w.input, w.hidden)
+            };
             return Err(Error::value(op, "directions", text(first), text(other)));
         }
         if directions.iter().any(|w| w.projection.is_some()) {

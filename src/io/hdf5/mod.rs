@@ -60,7 +60,7 @@ fn values(dataset: &Dataset, what: &dyn Fn() -> String, budget: &mut Budget) -> 
 
 /// Returns the address of the root group's header, from the superblock.
 fn root(bytes: &[u8]) -> Result<usize, String> {
-    let rest = bytes.strip_prefix(HDF5).ok_or("no HDF5 file")?;
+    let rest = bytes.strip_prefix(HDF5).ok_or("is not an HDF5 file")?;
     let cut = || "is cut short in its superblock".to_string();
     let skip = match rest.first() {
         Some(0) => 24,
@@ -101,7 +101,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Claims an address that nothing else may point to.
     fn claim(&mut self, address: usize) -> Result<usize, String> {
-        if self.seen.insert(address) { Ok(address) } else { Err("holds what stands in two places, or itself".into()) }
+        if self.seen.insert(address) { Ok(address) } else { Err("has an object in two places or in itself".into()) }
     }
 
     fn at(&self, address: usize) -> Result<&'a [u8], String> {

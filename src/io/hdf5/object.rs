@@ -37,7 +37,7 @@ impl<'a> Walk<'a> {
         let damaged = || "has a damaged object header".to_string();
         let head = self.at(address)?;
         if head.starts_with(b"OHDR") {
-            return Err("has an object header of the newer format, which is not supported: h5py's default is".into());
+            return Err("has an object header of an unsupported format: save it with h5py's defaults".into());
         }
         let (Some(1), Some(count), Some(size)) = (head.first(), short(head, 2), head.get(8..12)) else {
             return Err(damaged());
@@ -72,7 +72,7 @@ impl<'a> Walk<'a> {
         let before = match kind {
             0x01 => parts.dims.replace(dims(body)?).is_some(),
             0x02 | 0x06 => {
-                return Err("is a group of the newer format, which is not supported: h5py's default is".into());
+                return Err("is a group of an unsupported format: save it with h5py's defaults".into());
             }
             0x03 => parts.element.replace(element(body)?).is_some(),
             0x07 => return Err("lies in an external file, which is not supported".into()),

@@ -34,10 +34,10 @@ impl<'a> Names<'a> {
         }
         let slot = self.slots.len();
         if slot == Link::SLOTS {
-            return bad("is one value too many");
+            return bad("exceeds the maximum number of values");
         }
         if self.slots.insert(name, slot as u32).is_some() {
-            return bad("is a name that stands twice");
+            return bad("is defined twice");
         }
         Ok(slot)
     }
@@ -75,7 +75,7 @@ impl Links {
                     None if name.is_empty() => Link::NONE,
                     None => {
                         let node = Node::parse(graph.nodes[node])?;
-                        return Err(wrong(&node, format!("its input {name:?} is never made")));
+                        return Err(wrong(&node, format!("nothing produces its input {name:?}")));
                     }
                 });
             }

@@ -66,7 +66,7 @@ pub fn initializers(bytes: &[u8]) -> Result<TensorFile> {
 fn check_opset(opset: Option<i64>) -> Result<i64> {
     match opset {
         Some(version) if OPSETS.contains(&version) => Ok(version),
-        None => Err(Error::format("ONNX model", "names no operator set of ai.onnx")),
+        None => Err(Error::format("ONNX model", "declares no operator set of ai.onnx")),
         Some(other) => {
             let (first, last) = (OPSETS.start(), OPSETS.end());
             Err(Error::format("ONNX model", format!("operator set {other}; {first} to {last} are supported")))
@@ -91,7 +91,7 @@ fn outputs(infos: &[&[u8]], names: &Names) -> Result<Vec<(Info, usize)>> {
     let output = |bytes: &&[u8]| {
         let value = ValueInfo::parse(bytes)?;
         let slot = names.find(value.name);
-        let slot = slot.ok_or_else(|| Error::format(format!("ONNX output {:?}", value.name), "is never made"))?;
+        let slot = slot.ok_or_else(|| Error::format(format!("ONNX output {:?}", value.name), "is never computed"))?;
         Ok((info(&value)?, slot))
     };
     let mut out = Vec::with_capacity(infos.len());
@@ -194,7 +194,12 @@ fn find(node: &Node, opset: i64) -> Result<&'static Operator> {
     let (there, range) = (node.inputs, &operator.inputs);
     let needed = if *range.end() == usize::MAX { there } else { *range.start() };
     if !range.contains(&there) || node.inputs().take(needed).any(str::is_empty) {
-        return Err(wrong(node, format!("{there} inputs where {range:?} are expected, or one is left out")));
+        let expected = match (*range.start(), *range.end()) {
+            (least, usize::MAX) => format!("at least {least}"),
+            (least, most) if least == most => format!("{least}"),
+            (least, most) => format!("{least} to {most}"),
+        };
+        return Err(wrong(node, format!("it has {there} inputs, or omits a required one; expected {expected}")));
     }
     match node.outputs().skip(operator.outputs).find(|name| !name.is_empty()) {
         Some(name) => refuse(format!("its output {name:?}")),
@@ -206,10 +211,10 @@ fn find(node: &Node, opset: i64) -> Result<&'static Operator> {
 fn named(node: &Node, source: Error) -> Error {
     match source {
         Error::Budget { limit: "memory", needed, .. } => {
-            wrong(node, format!("it brings the constants to {needed} bytes, out of all proportion to the file"))
+            wrong(node, format!("it grows the constants to {needed} bytes, out of proportion to the file"))
         }
         Error::Budget { needed, .. } => {
-            wrong(node, format!("its constants take {needed} operations, out of all proportion to the file"))
+            wrong(node, format!("its constants take {needed} operations, out of proportion to the file"))
         }
         named @ (Error::Unsupported { .. } | Error::Node { .. }) => named,
         source => Error::Node { node: node.label().into(), operator: node.op_type.into(), source: Box::new(source) },

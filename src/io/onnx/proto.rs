@@ -77,11 +77,11 @@ impl<'a> Model<'a> {
         let mut fields = Fields::new("model", bytes);
         while let Some((number, wire)) = fields.next()? {
             match number {
-                7 if graph.is_some() => return Err(refused("model", "holds two graphs")),
+                7 if graph.is_some() => return Err(refused("model", "has two graphs")),
                 7 => graph = Some(Graph::parse(fields.bytes("graph", wire)?)?),
                 8 => match parse_opset(fields.bytes("opset_import", wire)?)? {
                     ("" | "ai.onnx", _) if opset.is_some() => {
-                        return Err(refused("model", "names two operator sets of ai.onnx"));
+                        return Err(refused("model", "declares two operator sets of ai.onnx"));
                     }
                     ("" | "ai.onnx", version) => opset = Some(version),
                     _ => {}
@@ -90,7 +90,7 @@ impl<'a> Model<'a> {
                 _ => {}
             }
         }
-        Ok(Self { opset, graph: graph.ok_or_else(|| refused("model", "holds no graph"))? })
+        Ok(Self { opset, graph: graph.ok_or_else(|| refused("model", "has no graph"))? })
     }
 }
 
@@ -246,7 +246,7 @@ impl<'a> Attribute<'a> {
                 7 => fields.floats("floats", wire, &mut floats)?,
                 8 => fields.ints("ints", wire, &mut ints)?,
                 9 if texts.len() == MOST => {
-                    return Err(refused(&format!("attribute {name:?}"), &format!("has more than {MOST} texts")));
+                    return Err(refused(&format!("attribute {name:?}"), &format!("has more than {MOST} strings")));
                 }
                 9 => texts.push(fields.bytes("strings", wire)?),
                 10 => other = "list of tensors",
@@ -271,7 +271,7 @@ impl<'a> Attribute<'a> {
             6 => AttributeValue::Floats(floats),
             7 => AttributeValue::Ints(ints),
             8 => AttributeValue::Texts(texts),
-            _ => return Err(refused(&format!("attribute {name:?}"), &format!("has type {kind}, which is not known"))),
+            _ => return Err(refused(&format!("attribute {name:?}"), &format!("has type {kind}, which is unknown"))),
         };
         Ok(Self { name, value })
     }

@@ -112,7 +112,7 @@ impl Graph {
         self.run_steps(&mut values, &mut states, &mut meter)?;
         let output = |(info, slot): &(Info, usize)| {
             let value = values[*slot].as_ref().map(|(value, _)| value.clone());
-            let value = value.ok_or_else(|| Error::format(format!("ONNX output {:?}", info.name), "was not made"))?;
+            let value = value.ok_or_else(|| Error::format(format!("ONNX output {:?}", info.name), "is missing"))?;
             Ok((info.name.clone(), value))
         };
         self.outputs.iter().map(output).collect()

@@ -36,8 +36,8 @@ impl Stream {
         Self { graph, limits, states: States::new() }
     }
 
-    /// [`OnnxModel::run`](super::OnnxModel::run), starting from the states after the previous call. The first call starts from those of the
-    /// graph.
+    /// [`OnnxModel::run`](super::OnnxModel::run), starting from the states after the previous call. The first call
+    /// starts from the initial states of the graph.
     ///
     /// # Errors
     /// As [`OnnxModel::run`](super::OnnxModel::run); in that case, the states do not change.
@@ -61,7 +61,7 @@ impl Stream {
     /// Sets the states, for example to those of an earlier [`states`](Stream::states).
     ///
     /// # Errors
-    /// [`Error::Value`] for a name that is not that of a recurrent node. The next call checks the extents.
+    /// [`Error::Value`] for a name that no recurrent node has. The next call checks the extents.
     pub fn set_states(&mut self, states: BTreeMap<String, State>) -> Result<()> {
         let recurrent = self.graph.steps.iter().filter(|step| matches!(step.op, Op::Recurrent(_)));
         let known: HashSet<&str> = recurrent.map(|step| &*step.label).collect();

@@ -174,7 +174,7 @@ pub(super) fn from_proto(proto: TensorProto, device: &Device) -> Result<Value> {
         .map_err(|_| bad(format!("has a negative extent: {:?}", proto.dims)))?;
     let count = elements(&dims).map_err(|e| bad(e.to_string()))?;
     let wrong = |got: usize| bad(format!("has shape {dims:?}, but {got} elements"));
-    let part = || bad("holds a part of an element".into());
+    let part = || bad("ends within an element".into());
     if kind.is_float() {
         let values = floats(proto, kind).ok_or_else(part)?;
         if count != values.len() {

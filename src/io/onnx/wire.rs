@@ -70,7 +70,7 @@ impl<'a> Fields<'a> {
                 return Ok(value);
             }
         }
-        Err(self.bad("holds an integer of more than 64 bits"))
+        Err(self.bad("has an integer of more than 64 bits"))
     }
 
     /// Returns the number and content of the next field, or `None` at the end.
@@ -87,10 +87,10 @@ impl<'a> Fields<'a> {
                 Wire::Bytes(self.take(usize::try_from(len).unwrap_or(usize::MAX))?)
             }
             5 => Wire::Fixed32(self.array()?),
-            kind => return Err(self.bad(&format!("holds a field of kind {kind}, which the format does not have"))),
+            kind => return Err(self.bad(&format!("has a field of the unknown kind {kind}"))),
         };
         match tag >> 3 {
-            0 => Err(self.bad("holds a field of number 0")),
+            0 => Err(self.bad("has a field with the number 0")),
             number => Ok(Some((number, wire))),
         }
     }
@@ -99,7 +99,7 @@ impl<'a> Fields<'a> {
     pub fn bytes(&self, field: &str, wire: Wire<'a>) -> Result<&'a [u8]> {
         match wire {
             Wire::Bytes(bytes) => Ok(bytes),
-            _ => Err(self.bad(&format!("holds a number as {field}"))),
+            _ => Err(self.bad(&format!("has a number for {field}"))),
         }
     }
 
@@ -109,14 +109,14 @@ impl<'a> Fields<'a> {
         if bytes.len() > LONGEST {
             return Err(self.bad(&format!("{field} has more than {LONGEST} bytes")));
         }
-        std::str::from_utf8(bytes).map_err(|_| self.bad(&format!("{field} is no UTF-8")))
+        std::str::from_utf8(bytes).map_err(|_| self.bad(&format!("{field} is not UTF-8")))
     }
 
     /// Returns the content as an integer.
     pub fn int(&self, field: &str, wire: Wire<'a>) -> Result<i64> {
         match wire {
             Wire::Varint(value) => Ok(value as i64),
-            _ => Err(self.bad(&format!("{field} is no integer"))),
+            _ => Err(self.bad(&format!("{field} is not an integer"))),
         }
     }
 
@@ -124,7 +124,7 @@ impl<'a> Fields<'a> {
     pub fn float(&self, field: &str, wire: Wire<'a>) -> Result<f32> {
         match wire {
             Wire::Fixed32(bytes) => Ok(f32::from_le_bytes(bytes)),
-            _ => Err(self.bad(&format!("{field} is no float"))),
+            _ => Err(self.bad(&format!("{field} is not a float"))),
         }
     }
 
@@ -166,7 +166,7 @@ impl<'a> Fields<'a> {
                     bytes.chunks_exact(8).filter_map(|b| Some(f64::from_le_bytes(<[u8; 8]>::try_from(b).ok()?))),
                 );
             }
-            _ => return Err(self.bad(&format!("{field} is no double"))),
+            _ => return Err(self.bad(&format!("{field} is not a double"))),
         }
         Ok(())
     }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_come_back_as_written() {
+    fn fields_survive_a_round_trip() {
         let mut message = Message::default();
         for (field, value) in [(1, 0), (15, 127), (16, 128), (2000, i64::MAX), (3, -1), (4, i64::MIN)] {
             message.int(field, value);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_refused() {
+    fn invalid_messages_are_refused() {
         let too_long = [&[0x08][..], &[0x80; 10]].concat();
         let too_wide = [&[0x08][..], &[0xff; 9], &[0x02]].concat();
         for bytes in [&[0x08][..], &[0x0a, 5, 1], &[0x0b], &[0x00, 1], &[0x09, 1, 2], &too_long, &too_wide] {

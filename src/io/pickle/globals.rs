@@ -57,12 +57,12 @@ impl Global {
                     _ => None,
                 };
                 let pairs: Option<Vec<_>> = heap.items(*list).iter().map(pair).collect();
-                pairs.map(|pairs| heap.dict(pairs)).ok_or_else(|| "an OrderedDict of something but pairs".into())
+                pairs.map(|pairs| heap.dict(pairs)).ok_or_else(|| "an OrderedDict of items that are not pairs".into())
             }
             (Self::RebuildTensor, [Value::Storage(storage), Value::Int(offset), dims, strides, rest @ ..]) => {
                 // `rest` holds `requires_grad`, the hooks, and metadata, such as that the tensor is negated.
                 if rest.get(2).is_some_and(|v| *v != Value::None) || rest.len() > 3 {
-                    return Err("a tensor with marks beside its elements, which is not supported".into());
+                    return Err("a tensor with flags, such as conjugation, which is not supported".into());
                 }
                 let offset = usize::try_from(*offset).map_err(|_| format!("a tensor starts at {offset}"))?;
                 let (dims, strides) = (heap.extents(*dims)?, heap.extents(*strides)?);
@@ -86,7 +86,7 @@ impl<'a> Heap<'a> {
     /// Resolves the tuple `('storage', class, key, device, elements, ..)` with which a pickle names a storage of the
     /// file.
     pub(super) fn persistent(&mut self, id: Value<'a>) -> Result<Value<'a>, String> {
-        let Value::Tuple(id) = id else { return Err("a persistent id that is no tuple".into()) };
+        let Value::Tuple(id) = id else { return Err("a persistent id that is not a tuple".into()) };
         match *self.items(id) {
             [
                 Value::Text("storage"),
@@ -97,7 +97,7 @@ impl<'a> Heap<'a> {
                 ref view @ ..,
             ] => {
                 if view.iter().any(|v| *v != Value::None) {
-                    return Err(format!("storage {key:?} is a part of another one"));
+                    return Err(format!("storage {key:?} is a part of another storage, which is not supported"));
                 }
                 self.storages.push(Storage { element, key });
                 Ok(Value::Storage(self.storages.len() - 1))
@@ -112,8 +112,8 @@ impl<'a> Heap<'a> {
             Value::Int(n) => usize::try_from(n).ok(),
             _ => None,
         };
-        let Value::Tuple(id) = tuple else { return Err("a shape that is no tuple".into()) };
+        let Value::Tuple(id) = tuple else { return Err("a shape that is not a tuple".into()) };
         let extents = self.items(id).iter().map(extent).collect::<Option<_>>();
-        extents.ok_or_else(|| "a shape or stride that is no tuple of counts".into())
+        extents.ok_or_else(|| "a shape or stride that is not a tuple of counts".into())
     }
 }

@@ -45,7 +45,7 @@ pub(in crate::io) fn load<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<(V
         let height = machine.stack.len().max(machine.marks.len());
         if height > machine.tallest {
             if height > MOST || !machine.budget.allows((height - machine.tallest) * STACKED) {
-                return Err(format!("the pickle keeps more than {MOST} values, or than a file of this size may"));
+                return Err(format!("the pickle stacks more than {MOST} values, or too many for a file of this size"));
             }
             machine.tallest = height;
         }
@@ -89,10 +89,10 @@ impl<'a> Machine<'a, '_> {
             }
             0x93 => match (self.pop()?, self.pop()?) {
                 (Value::Text(name), Value::Text(module)) => return self.global(module, name),
-                _ => return Err("a global whose name is no text".into()),
+                _ => return Err("a global whose name is not a string".into()),
             },
             b'R' | b'b' | b'Q' => return self.call(code),
-            _ => return Err(format!("the pickle instruction {code:#04x} is none of those that tensors need")),
+            _ => return Err(format!("the pickle instruction {code:#04x} is not one that tensors need")),
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl<'a> Machine<'a, '_> {
         let bytes = self.take(usize::try_from(len).unwrap_or(usize::MAX))?;
         let value = match code {
             b'C' | b'B' | 0x8e | 0x96 => Value::Opaque,
-            _ => Value::Text(std::str::from_utf8(bytes).map_err(|_| "a text that is not UTF-8")?),
+            _ => Value::Text(std::str::from_utf8(bytes).map_err(|_| "a string that is not UTF-8")?),
         };
         self.push(value);
         Ok(())
@@ -173,7 +173,7 @@ impl<'a> Machine<'a, '_> {
                 self.heap.pairs[id].extend(pairs);
                 Ok(())
             }
-            _ => Err("entries for what is no dict".into()),
+            _ => Err("entries for a value that is not a dict".into()),
         }
     }
 
@@ -184,7 +184,7 @@ impl<'a> Machine<'a, '_> {
                 self.heap.items[id].extend(items);
                 Ok(())
             }
-            _ => Err("items for what is no list".into()),
+            _ => Err("items for a value that is not a list".into()),
         }
     }
 
@@ -209,7 +209,7 @@ impl<'a> Machine<'a, '_> {
         let global = Global::find(module, name);
         let global = global.ok_or_else(|| {
             format!(
-                "asks for \"{}.{}\", which no tensor needs: not executed; save tensors alone, as \
+                "refers to \"{}.{}\", which tensors do not need, so it was not executed; save only tensors, as \
                  torch.save(model.state_dict(), path) does",
                 module.escape_debug(),
                 name.escape_debug()
@@ -241,7 +241,7 @@ impl<'a> Machine<'a, '_> {
             }
             // Attributes of a dict, such as the versions in a state dict's `_metadata`.
             (b'b', Some(dict @ Value::Dict(_)), Value::Dict(_)) => dict,
-            _ => return Err("calls what cannot be called".into()),
+            _ => return Err("calls a value that cannot be called".into()),
         };
         self.pop()?;
         self.push(value);
@@ -249,7 +249,7 @@ impl<'a> Machine<'a, '_> {
     }
 
     fn spend(&mut self, values: usize) -> Result<(), String> {
-        let many = || format!("the pickle makes more than {MOST} values, or than a file of this size may");
+        let many = || format!("the pickle creates more than {MOST} values, or too many for a file of this size");
         self.room = self.room.checked_sub(values).ok_or_else(many)?;
         if self.budget.allows(values * VALUE) { Ok(()) } else { Err(many()) }
     }
@@ -265,7 +265,7 @@ impl<'a> Machine<'a, '_> {
 
     fn top(&self) -> Result<Value<'a>, String> {
         let value = self.stack.last().filter(|_| self.stack.len() > self.floor());
-        value.copied().ok_or_else(|| "the pickle takes from an empty stack".into())
+        value.copied().ok_or_else(|| "the pickle pops from an empty stack".into())
     }
 
     fn pop(&mut self) -> Result<Value<'a>, String> {
@@ -276,12 +276,12 @@ impl<'a> Machine<'a, '_> {
 
     fn pop_many(&mut self, n: usize) -> Result<Vec<Value<'a>>, String> {
         let at = self.stack.len().checked_sub(n).filter(|&at| at >= self.floor());
-        let at = at.ok_or("the pickle takes from an empty stack")?;
+        let at = at.ok_or("the pickle pops from an empty stack")?;
         Ok(self.stack.split_off(at))
     }
 
     fn pop_mark(&mut self) -> Result<Vec<Value<'a>>, String> {
-        let mark = self.marks.pop().ok_or("the pickle closes a mark that it never set")?;
+        let mark = self.marks.pop().ok_or("the pickle refers to a mark that was never set")?;
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
 

@@ -23,7 +23,7 @@ pub(super) fn crc32(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_checksum_is_that_of_the_standard() {
+    fn checksums_match_the_standard() {
         assert_eq!(super::crc32(b"123456789"), 0xcbf4_3926);
     }
 }

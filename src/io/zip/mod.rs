@@ -72,7 +72,7 @@ impl<'a> Archive<'a> {
     /// [`Error::Format`] if the archive is damaged, encrypted, split or zip64, or if its members overlap.
     pub fn new(source: &'a str, bytes: &'a [u8]) -> Result<Self> {
         let bad = |why: &str| Error::format(source, why);
-        let end = end_record(bytes).ok_or_else(|| bad("not a whole zip archive: no end of central directory"))?;
+        let end = end_record(bytes).ok_or_else(|| bad("not a complete zip archive: no end of central directory"))?;
         let field = |at| u16_at(bytes, end + at).unwrap_or(usize::MAX);
         let wide = |at| u32_at(bytes, end + at).unwrap_or(u32::MAX);
         let (count, size, start) = (field(10), wide(12), wide(16));
@@ -93,7 +93,7 @@ impl<'a> Archive<'a> {
             members.push(member);
         }
         if !directory.is_empty() {
-            return Err(bad("the zip directory holds more than it counts"));
+            return Err(bad("the zip directory has more entries than it counts"));
         }
         let archive = Self { source, bytes, members };
         archive.check_places(start)?;
@@ -111,12 +111,12 @@ impl<'a> Archive<'a> {
         let starts = order.iter().map(|m| m.start).chain([end]);
         let ends = std::iter::once((0, 0)).chain(order.iter().map(|m| (m.place.end, DESCRIPTOR_LEN)));
         if let Some((from, (to, _))) = starts.zip(ends).find(|&(start, (end, room))| start - end > room) {
-            let why = format!("the zip directory lists nothing for bytes {to} to {from}: it lost a member");
+            let why = format!("the zip directory has no entry for bytes {to} to {from}: it lost a member");
             return Err(Error::format(self.source, why));
         }
         order.sort_by_key(|m| m.name);
         match order.windows(2).find(|p| p[0].name == p[1].name) {
-            Some(pair) => Err(self.error(pair[0].name, "stands twice")),
+            Some(pair) => Err(self.error(pair[0].name, "appears twice")),
             None => Ok(()),
         }
     }
@@ -154,9 +154,9 @@ impl<'a> Archive<'a> {
                     false,
                     true,
                 )
-                .map_err(|_| bad("does not inflate to what the zip directory says"))?;
+                .map_err(|_| bad("does not inflate to the size in the zip directory"))?;
                 if n != member.len {
-                    return Err(bad("inflates to less than the zip directory says"));
+                    return Err(bad("inflates to less than the size in the zip directory"));
                 }
                 Cow::Owned(out)
             }
@@ -177,10 +177,10 @@ fn check_end(bytes: &[u8], end: usize, counts: [u64; 3]) -> Result<(), &'static 
         return Ok(());
     }
     if end - stop != END64_LEN || u32_at(bytes, stop) != Some(END64) {
-        return Err("the zip directory is not as long as the end of the archive says");
+        return Err("the zip directory does not have the size in the archive's end record");
     }
     let same = [32, 40, 48].map(|at| u64_at(bytes, stop + at)).into_iter().eq(counts.map(Some));
-    if same { Ok(()) } else { Err("the two ends of the zip archive say different things") }
+    if same { Ok(()) } else { Err("the two end records of the zip archive differ") }
 }
 
 /// Returns the offset of the end record: the last signature whose comment reaches the end of the file.
@@ -218,7 +218,7 @@ fn member<'a>(source: &str, bytes: &'a [u8], directory: &'a [u8], limit: usize) 
     match method {
         0 if packed == len => {}
         8 if len <= packed.saturating_mul(MOST_INFLATION) => {}
-        0 | 8 => return Err(of(format!("says {len} bytes, which {packed} cannot hold"))),
+        0 | 8 => return Err(of(format!("claims {len} bytes, which {packed} compressed bytes cannot hold"))),
         _ => return Err(of(format!("has zip method {method}; expected stored or deflate"))),
     }
     let outside = || of("lies outside the archive".into());
@@ -242,13 +242,13 @@ fn member<'a>(source: &str, bytes: &'a [u8], directory: &'a [u8], limit: usize) 
 pub(super) fn write(members: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     let mut directory = Vec::new();
-    let too_large = || Error::format("zip archive", "would be 4 GiB or more, or hold 65,535 members: that needs zip64");
+    let too_large = || Error::format("zip archive", "needs zip64, which is not supported: 4 GiB or 65,535 members");
     let count = u16::try_from(members.len()).ok().filter(|&n| n < u16::MAX).ok_or_else(too_large)?;
     for (name, data) in members {
         let fits = |n: usize| u32::try_from(n).ok().filter(|&n| n < u32::MAX).ok_or_else(too_large);
         let (start, len) = (fits(out.len())?, fits(data.len())?);
         let long =
-            || Error::format(format!("{name:?}"), "is too long a name for a zip archive, which has 65,535 bytes");
+            || Error::format(format!("{name:?}"), "is too long a name for a zip archive, which allows 65,535 bytes");
         let name_len = u16::try_from(name.len()).map_err(|_| long())?;
         // Version 2.0, names in UTF-8, stored, 1 January 1980.
         let mut common = Vec::with_capacity(26);

@@ -73,7 +73,12 @@ impl Recurrent {
         let by_time = |arg: &'static str, flags: Option<&[bool]>| -> Result<Option<Vec<bool>>> {
             let Some(flags) = flags else { return Ok(None) };
             if flags.len() != steps * batch {
-                return Err(Error::shape(c.op(), arg, format!("{} flags, one a step", steps * batch), &[flags.len()]));
+                return Err(Error::shape(
+                    c.op(),
+                    arg,
+                    format!("{} flags, one per step", steps * batch),
+                    &[flags.len()],
+                ));
             }
             let place = |i: usize| if c.batch_first { i % batch * steps + i / batch } else { i };
             Ok(Some((0..flags.len()).map(|i| flags[place(i)]).collect()))

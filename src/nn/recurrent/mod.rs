@@ -75,7 +75,7 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// As [`new`](Self::new), and those of `parameter`; [`Error::Shape`], [`Error::DType`] or [`Error::DeviceMix`] for
+    /// As [`new`](Self::new), and errors of `parameter`; [`Error::Shape`], [`Error::DType`] or [`Error::DeviceMix`] for
     /// a parameter of another shape, type or device.
     pub fn from_parameters(
         device: &Device,
@@ -128,7 +128,7 @@ impl Recurrent {
         })
     }
 
-    /// Converts the layer to one for inference on a GPU that stores the recurrent matrices in fewer bits.
+    /// Converts the layer to one for inference on a GPU that stores the recurrent matrices in low precision.
     ///
     /// All computation is in f32, and states are not rounded. The parameters stay f32, and are packed again after they
     /// change. Training and gradients return an error. [`Precision::Int8`] has one scale per row of a gate. A row with
@@ -179,7 +179,7 @@ impl Recurrent {
         let directions = c.directions();
         let (steps, batch) = check_sequences(c.op(), &self.device, x, c.batch_first, c.input)?;
         if c.options.recompute && options.reset_to_h0 {
-            return Err(Error::value(c.op(), "reset_to_h0", "false where the gates are computed again", true));
+            return Err(Error::value(c.op(), "reset_to_h0", "false with `recompute`", true));
         }
         let marks = self.marks(&options, steps, batch)?;
         let mut first = self.first(&options, batch, mode)?;

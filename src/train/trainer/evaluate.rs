@@ -1,4 +1,4 @@
-//! Evaluation, and preparation of a training.
+//! Evaluation, and preparation of training.
 
 use super::Trainer;
 use crate::error::{Error, Result};
@@ -9,9 +9,9 @@ use crate::train::watch::Watch;
 use crate::train::{Batch, Data, clip_grad_norm};
 
 impl Trainer {
-    /// Compiles the shaders that training `model` needs. On a GPU this takes hundreds of milliseconds, which the first
-    /// update would take otherwise. Nothing is trained: the random generator, weights and gradients do not change. On
-    /// the CPU it computes one update and discards it.
+    /// Compiles the shaders that training `model` needs. On a GPU, this moves hundreds of milliseconds out of the first
+    /// update. The random generator, weights and gradients do not change. On the CPU, it computes one update and
+    /// discards it.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
@@ -58,10 +58,10 @@ impl Trainer {
         result
     }
 
-    /// Mean loss of `model` over `data`, in evaluation.
+    /// Returns the mean loss of `model` over `data`, in evaluation.
     ///
     /// # Errors
-    /// Those of the model, the loss and the device; [`Error::Value`] for data as [`fit`](Self::fit).
+    /// Errors of the model, the loss and the device; [`Error::Value`] for invalid data, as [`fit`](Self::fit).
     pub async fn evaluate(
         &self,
         model: &dyn Module,
@@ -71,10 +71,10 @@ impl Trainer {
         mean_loss(data, self.options.batch, &mut Step::of_module(model, Box::new(loss))?).await
     }
 
-    /// Mean loss over `data` by a step function, in evaluation.
+    /// Returns the mean loss over `data` by a step function, in evaluation.
     ///
     /// # Errors
-    /// Those of the step and the device; [`Error::Value`] for empty data.
+    /// Errors of the step and the device; [`Error::Value`] for empty data.
     pub async fn evaluate_with(
         &self,
         data: &dyn Data,
@@ -83,7 +83,7 @@ impl Trainer {
         mean_loss(data, self.options.batch, &mut Step::Function(Box::new(step))).await
     }
 
-    /// [`evaluate`](Self::evaluate), waiting for it.
+    /// [`evaluate`](Self::evaluate), but blocks until it is done.
     ///
     /// # Errors
     /// As [`evaluate`](Self::evaluate).
@@ -97,7 +97,7 @@ impl Trainer {
         crate::wait::block_on(self.evaluate(model, data, loss))
     }
 
-    /// [`evaluate_with`](Self::evaluate_with), waiting for it.
+    /// [`evaluate_with`](Self::evaluate_with), but blocks until it is done.
     ///
     /// # Errors
     /// As [`evaluate_with`](Self::evaluate_with).
@@ -111,7 +111,7 @@ impl Trainer {
     }
 }
 
-/// Mean loss over `data` in evaluation, in batches of this many examples.
+/// Returns the mean loss over `data` in evaluation, in batches of this many examples.
 pub(super) async fn mean_loss(data: &dyn Data, batch: usize, step: &mut Step<'_>) -> Result<f32> {
     const EVALUATE: &str = "Trainer::evaluate";
     if batch == 0 {

@@ -190,7 +190,7 @@ impl Keeping {
 
     fn arrive(&mut self) {
         let Some(copy) = self.keeper.take() else { return };
-        // On a GPU a failure is noticed some updates later: what was copied in between cannot go on.
+        // A GPU reports a failure some updates late: a run cannot continue from copies made in between.
         let has_failed = copy.get(STATUS).is_ok_and(|(_, words)| Report::of(words).has_failed());
         if !has_failed {
             self.last = Some(Snapshot(copy));

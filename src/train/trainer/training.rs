@@ -11,8 +11,8 @@ use crate::train::step::Step;
 use crate::train::watch::Watch;
 use crate::train::{Data, clip_grad_norm, diverged};
 
-/// A run that the caller advances update by update, from [`Trainer::start`] or [`Trainer::start_with`]. Use it where
-/// something must happen between two updates that [`Trainer::on_progress`] cannot do: await, or borrow local variables.
+/// A run that the caller advances update by update, from [`Trainer::start`] or [`Trainer::start_with`]. Between two
+/// updates, the caller may await or borrow local variables, which the callback of [`Trainer::on_progress`] cannot do.
 /// [`Trainer::fit`] is a loop over it.
 ///
 /// ```
@@ -33,8 +33,8 @@ use crate::train::{Data, clip_grad_norm, diverged};
 /// # Ok::<(), wgru::Error>(())
 /// ```
 ///
-/// Dropping it abandons the run: the weights stay as they are, and those of the best epoch are not restored.
-#[must_use = "a run makes updates only while it is advanced"]
+/// Dropping it abandons the run: the weights do not change, and the best epoch is not restored.
+#[must_use = "a run makes updates only when it is advanced"]
 pub struct Training<'a> {
     trainer: &'a mut Trainer,
     data: &'a dyn Data,
@@ -53,15 +53,15 @@ struct Epoch {
     order: Vec<usize>,
     /// The random generator before it shuffled the examples.
     begun: Rng,
-    /// Updates of the run before this epoch.
+    /// Number of updates of the run before this epoch.
     first: u64,
     /// The next update of the epoch.
     next: usize,
-    /// Updates of the whole epoch.
+    /// Number of updates of the epoch.
     of: usize,
-    /// From the first update on.
+    /// Created by the first update.
     watch: Option<Watch>,
-    /// The status to begin with, in a resumed epoch.
+    /// The initial training status of a resumed epoch.
     status: Option<Vec<f32>>,
     marks: VecDeque<Mark>,
 }
@@ -71,7 +71,7 @@ struct Mark {
     /// The update, counted within the epoch.
     update: usize,
     rng: Rng,
-    /// Steps of the optimizer, by parameter.
+    /// Number of steps of the optimizer, by parameter.
     steps: Vec<u64>,
 }
 
@@ -85,17 +85,18 @@ impl<'a> Training<'a> {
         Self { trainer, data, validation, step, epoch: None, is_last: false, is_over: false }
     }
 
-    /// The trainer as it stands. After the last update of an epoch, [`Progress::loss`] is there, and the trainer can be
-    /// saved by [`checkpoint_to_file`](crate::io::checkpoint_to_file).
+    /// Returns the trainer. After the last update of an epoch, when [`Progress::loss`] is set, it can be saved by
+    /// [`checkpoint_to_file`](crate::io::checkpoint_to_file).
     pub fn trainer(&self) -> &Trainer {
         self.trainer
     }
 
-    /// Makes an update; with the last one of an epoch also the validation. Returns `None` once the run is over: after
-    /// the last epoch, or when patience runs out. With patience, the model then has the weights of the best epoch.
+    /// Makes an update, and after the last one of an epoch computes the validation loss. Returns `None` when the run is
+    /// over: after the last epoch, or when patience runs out. With patience, the model then has the weights of the best
+    /// epoch.
     ///
     /// # Errors
-    /// As [`Trainer::fit`]. The run is over then.
+    /// As [`Trainer::fit`]. An error ends the run.
     pub async fn next(&mut self) -> Result<Option<Progress>> {
         if self.is_over {
             return Ok(None);
@@ -107,8 +108,8 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Ends the run, at once if it is not over, and returns its losses. With patience, the model has the weights of the
-    /// best epoch. After an end within an epoch, continue from a checkpoint or a snapshot.
+    /// Ends the run and returns its losses. With patience, the model then has the weights of the best epoch. To
+    /// continue a run that was ended within an epoch, resume from a checkpoint or a snapshot.
     ///
     /// # Errors
     /// As [`Trainer::fit`].
@@ -120,7 +121,7 @@ impl<'a> Training<'a> {
         Ok(self.trainer.history.clone())
     }
 
-    /// [`next`](Self::next), waiting for it.
+    /// [`next`](Self::next), but blocks until it is done.
     ///
     /// # Errors
     /// As [`next`](Self::next).
@@ -129,7 +130,7 @@ impl<'a> Training<'a> {
         crate::wait::block_on(self.next())
     }
 
-    /// [`finish`](Self::finish), waiting for it.
+    /// [`finish`](Self::finish), but blocks until it is done.
     ///
     /// # Errors
     /// As [`finish`](Self::finish).
@@ -138,7 +139,7 @@ impl<'a> Training<'a> {
         crate::wait::block_on(self.finish())
     }
 
-    /// The whole run, with the trainer's callback.
+    /// Runs to the end, and calls the trainer's callback after every update.
     pub(super) async fn run(mut self) -> Result<History> {
         while let Some(progress) = self.next().await? {
             if self.trainer.report(&progress).is_break() {
@@ -148,7 +149,7 @@ impl<'a> Training<'a> {
         self.finish().await
     }
 
-    /// [`run`](Self::run), waiting for it.
+    /// [`run`](Self::run), but blocks until it is done.
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub(super) fn run_blocking(self) -> Result<History> {
         crate::wait::block_on(self.run())
@@ -180,7 +181,7 @@ impl<'a> Training<'a> {
             self.is_last = true;
             trainer.history.stopped_early = trainer.epoch < trainer.options.epochs;
         }
-        // A run resumed from a snapshot of its end would train on.
+        // No snapshot at the end: a run resumed from it would continue to train.
         if !self.is_last {
             trainer.keep(self.step.model(), None)?;
         }
@@ -198,12 +199,12 @@ impl<'a> Training<'a> {
         }
         let trainer = &mut *self.trainer;
         trainer.updates = first + report.updates as u64;
-        // Updates that were attempted after the failure, but not made.
+        // Undoes the attempts after the failure, which changed no weights.
         if let Some(mark) = marks.into_iter().find(|mark| mark.update == report.updates) {
             trainer.rng = mark.rng;
             trainer.optimizer.set_steps(&mark.steps);
         }
-        // A loss that is not finite is not counted; that of an update with a flag was.
+        // The status counts updates with a finite loss, so it includes an update that only set a flag.
         let update = report.updates - usize::from(!report.flagged.is_empty());
         let names: Vec<&str> = trainer.optimizer.names().collect();
         let flagged: Vec<&str> = report.flagged.iter().map(|&i| names[i]).collect();
@@ -211,7 +212,7 @@ impl<'a> Training<'a> {
             .chunks(trainer.options.batch)
             .nth(update)
             .and_then(|examples| Some(self.data.batch(examples).ok()?.of(examples)));
-        // Frozen parameters, too, may hold NaN.
+        // Frozen parameters may also be NaN.
         let of_model = self.step.model().map(|model| model.parameters()).unwrap_or_default();
         let parameters = [trainer.optimizer.parameters(), of_model].concat();
         let cause = diverged::cause(&mut self.step, &parameters, &flagged, batch).await;
@@ -219,7 +220,7 @@ impl<'a> Training<'a> {
         Err(Error::Diverged { epoch: trainer.epoch, update, cause })
     }
 
-    /// Ends a run that is not over.
+    /// Ends a run before its last epoch.
     async fn break_off(&mut self) -> Result<()> {
         let is_within = self.epoch.is_some();
         if is_within {
@@ -245,10 +246,10 @@ impl<'a> Training<'a> {
 }
 
 impl Epoch {
-    /// The next epoch of a run over `len` examples, or the rest of a resumed one.
+    /// Begins the next epoch over `len` examples, or continues a resumed one.
     fn begin(trainer: &mut Trainer, len: usize) -> Self {
         let mut order: Vec<usize> = (0..len).collect();
-        // `resumed` is kept until the first update is made, so that an error before it loses nothing.
+        // `resumed` is kept until the first update is done, so that an earlier error loses nothing.
         let (next, begun, status) = match &trainer.resumed {
             Some(Resumed { within, status }) => (within.done, within.begun.clone(), Some(status.clone())),
             None => (0, trainer.rng.clone(), None),

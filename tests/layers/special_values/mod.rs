@@ -38,7 +38,7 @@ fn devices() -> Vec<Device> {
     let with = |isa: &str| Device::cpu_with(CpuOptions { isa: Some(isa.into()), ..Default::default() }).ok();
     let isas = ["avx512", "avx2", "neon", "relaxed-simd", "simd128", "portable"];
     let all: Vec<Device> = [twin()].into_iter().chain(isas.into_iter().filter_map(with)).chain(gpu()).collect();
-    assert!(all.len() >= 2, "one of them runs everywhere");
+    assert!(all.len() >= 2, "the portable path runs everywhere");
     all
 }
 
@@ -179,7 +179,7 @@ fn configs() -> Vec<RecurrentConfig> {
 }
 
 #[test]
-fn every_device_gives_the_twins_answer() {
+fn every_device_matches_the_twins() {
     let (devices, mut all) = (devices(), Vec::new());
     for config in configs() {
         let rows = rows(config.cell == Cell::Lstm);
@@ -232,7 +232,7 @@ fn leaves_f32(config: &RecurrentConfig, run: &HostOutput, weights: &Weights, row
 }
 
 #[test]
-fn every_plan_gives_the_answer_of_the_equations() {
+fn every_plan_matches_the_equations() {
     let (device, mut all, mut compared) = (Device::cpu(), Vec::new(), 0);
     for config in configs() {
         let rows = rows(config.cell == Cell::Lstm);

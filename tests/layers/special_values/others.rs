@@ -8,7 +8,7 @@ use crate::common::{gpu, twin};
 
 /// Frame by frame, with weights of every precision.
 #[test]
-fn streams_give_the_layers_answer() {
+fn streams_match_the_layer() {
     let (device, mut all) = (Device::cpu(), Vec::new());
     for config in Cell::ALL.map(|cell| RecurrentConfig::new(cell, 1, 1)) {
         let rows = rows(config.cell == Cell::Lstm);
@@ -48,7 +48,7 @@ fn stream(device: &Device, config: &RecurrentConfig, weights: &Weights, rows: &[
 
 /// Weights that are exact in 16 and 8 bits change nothing.
 #[test]
-fn layers_of_fewer_bits_give_the_layers_answer() {
+fn low_precision_layers_match_the_layer() {
     let Some(device) = gpu() else { return };
     let mut all = Vec::new();
     for cell in [Cell::Gru, Cell::GruResetBefore] {
@@ -82,7 +82,7 @@ fn layers_of_fewer_bits_give_the_layers_answer() {
 }
 
 #[test]
-fn min_gru_gives_the_twins_answer() {
+fn min_gru_matches_the_twins() {
     let (devices, rows, mut all) = (devices(), rows(false), Vec::new());
     for form in [MinGruForm::Linear, MinGruForm::Log] {
         for (z, h) in [(0.0, 0.0), (1.0, 1.0), (1.0, -1.0), (-1.0, 0.0), (0.0, 1.0)] {

@@ -52,6 +52,6 @@ impl Outcome for () {
 
 impl<E: Debug> Outcome for Result<(), E> {
     fn check(self) {
-        self.expect("the test gives no error");
+        self.expect("the test returned an error");
     }
 }

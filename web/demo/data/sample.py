@@ -1,4 +1,4 @@
-"""Writes sample.safetensors: a PyTorch GRU, and a run of it that whoever loads the file can check by.
+"""Writes sample.safetensors: a PyTorch GRU, with a test run that loading checks.
 
     python sample.py        needs torch and safetensors
 """

@@ -12,11 +12,11 @@ pub fn test(_: TokenStream, item: TokenStream) -> TokenStream {
     let (mut kept, mut panics) = (TokenStream::new(), String::new());
     while let Some(hash) = tokens.next_if(|t| matches!(t, TokenTree::Punct(p) if p.as_char() == '#')) {
         let attribute = tokens.next().expect("an attribute");
-        let TokenTree::Group(group) = &attribute else { panic!("an attribute, not {attribute}") };
+        let TokenTree::Group(group) = &attribute else { panic!("expected an attribute, got {attribute}") };
         let mut parts = group.stream().into_iter();
         match parts.next().expect("a name").to_string().as_str() {
             "should_panic" => panics = format!(r#", " panics ", {}"#, expected(parts.next())),
-            "ignore" => panic!("nothing runs tests that are ignored"),
+            "ignore" => panic!("#[ignore] is not supported here"),
             _ => kept.extend([hash, attribute]),
         }
     }
@@ -42,6 +42,6 @@ fn expected(list: Option<TokenTree>) -> String {
         Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => {
             group.stream().into_iter().last().expect("a message").to_string()
         }
-        _ => panic!("a test that should panic says with which message"),
+        _ => panic!("#[should_panic] needs an expected message"),
     }
 }

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cards_fill_the_room() {
+    fn cards_fill_the_available_width() {
         let room = Rect::from_min_size(pos2(10.0, 20.0), vec2(212.0, 112.0));
         let [[first, _], [_, last]] = quarters(room);
         assert_eq!((first.min, last.max), (room.min, room.max));

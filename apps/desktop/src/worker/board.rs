@@ -18,7 +18,7 @@ pub enum Status {
     Paused,
     /// Waiting for a new device of the window, because the old one was lost.
     WaitingForWindow,
-    /// Cannot continue without the user.
+    /// Stopped by an error; training waits for the user.
     Failed(String),
 }
 
@@ -28,7 +28,7 @@ pub struct Event {
     pub when: Instant,
     pub kind: EventKind,
     pub text: String,
-    /// Whether the user has not closed it yet.
+    /// False once the user has closed it.
     pub is_open: bool,
 }
 
@@ -86,9 +86,9 @@ pub struct Board {
     pub rate: f64,
     pub device: String,
     pub epoch: usize,
-    /// Updates of the model since it was new.
+    /// Number of updates of the model since it was created.
     pub updates: u64,
-    /// Updates since the program started, including repeated ones.
+    /// Number of updates since the program started, including repeated ones.
     pub made: u64,
     pub history: Vec<Losses>,
     pub forecast: Option<Arc<Forecast>>,

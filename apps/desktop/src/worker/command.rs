@@ -31,7 +31,7 @@ pub struct Start {
     pub place: Place,
     pub hidden: usize,
     /// Whether to ignore a saved model of another size.
-    pub hidden_is_asked_for: bool,
+    pub hidden_is_requested: bool,
     pub rate: f64,
     pub train: bool,
     /// Requests repaints of the window.

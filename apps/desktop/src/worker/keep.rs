@@ -36,7 +36,7 @@ impl Run {
         self.snapshot = kept.or(self.snapshot.take());
     }
 
-    /// Draws the pictures from the last snapshot. A lost window is no reason to stop training.
+    /// Draws the pictures from the last snapshot. Training continues if the window is lost.
     pub(super) fn show(&mut self) {
         let Some(snapshot) = &self.snapshot else { return };
         if let Err(error) = hand_out(snapshot, &self.shared) {
@@ -55,10 +55,10 @@ impl Run {
     pub(super) fn load(&mut self) {
         match Snapshot::open(&self.start.state) {
             Ok(None) => {}
-            Ok(Some(found)) if self.start.hidden_is_asked_for && found.hidden != self.start.hidden => {
+            Ok(Some(found)) if self.start.hidden_is_requested && found.hidden != self.start.hidden => {
                 let (had, wants) = (found.hidden, self.start.hidden);
                 let text =
-                    format!("The saved model has {had} units, but {wants} were requested: training starts anew.");
+                    format!("The saved model has {had} units, but {wants} were requested: training starts over.");
                 self.shared.tell(EventKind::Note, text);
             }
             Ok(Some(found)) => {

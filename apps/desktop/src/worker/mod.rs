@@ -1,4 +1,4 @@
-//! The training thread: obeys commands, trains epoch by epoch, and publishes its state on the board.
+//! The training thread: handles commands, trains epoch by epoch, and publishes its state on the board.
 
 mod board;
 mod command;
@@ -59,7 +59,7 @@ impl Worker {
         }
     }
 
-    /// Whether the thread has ended without being asked, which is a bug in this program.
+    /// Whether the thread has ended without a command, which is a bug in this program.
     pub fn has_died(&self) -> bool {
         self.thread.as_ref().is_some_and(JoinHandle::is_finished)
     }

@@ -59,7 +59,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Obeys one command, or trains one epoch if there is none.
+    /// Handles one command, or trains one epoch if there is none.
     fn turn(&mut self) -> ControlFlow<()> {
         let command = match self.wanted && self.training.is_some() {
             true => match self.inbox.try_recv() {
@@ -73,7 +73,7 @@ impl Run {
             },
         };
         let done = match command {
-            Some(command) => self.obey(command),
+            Some(command) => self.handle(command),
             None => self.epoch(),
         };
         let flow = done.unwrap_or_else(|error| {
@@ -84,7 +84,7 @@ impl Run {
         flow
     }
 
-    fn obey(&mut self, command: Command) -> Result<ControlFlow<()>> {
+    fn handle(&mut self, command: Command) -> Result<ControlFlow<()>> {
         match command {
             Command::Quit => return Ok(ControlFlow::Break(())),
             Command::Train => {
@@ -128,7 +128,7 @@ impl Run {
                     self.training = None;
                     let is_known = self.shared.lock().fuse.is_none();
                     if !is_known {
-                        self.note_loss("the window has a new one");
+                        self.note_loss("the window was reopened with a new device");
                     }
                 }
                 match self.training.is_some() {
@@ -153,7 +153,7 @@ impl Run {
     fn build(&mut self) -> Result<()> {
         let Some(window) = &self.window else { return Ok(()) };
         if let Some(why) = window.loss.reason() {
-            // A new window brings a new device.
+            // A new window has a new device.
             log::info!("waiting for a new window: {why}");
             self.shared.lock().status = Status::WaitingForWindow;
             return Ok(());
@@ -218,7 +218,7 @@ impl Run {
                 self.training = None;
                 match command {
                     Command::Look => self.build().map(|()| ControlFlow::Continue(())),
-                    command => self.obey(command),
+                    command => self.handle(command),
                 }
             }
         }

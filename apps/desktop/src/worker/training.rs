@@ -13,12 +13,12 @@ use crate::gpu::Compute;
 use crate::model::{Forecaster, sequences};
 use crate::weather::Weather;
 
-/// Sequences per update.
+/// Number of sequences per update.
 const BATCH: usize = 16;
 const SEED: u64 = 1;
-/// Strong, because two years of days are little data: without it, the validation error soon rises again.
+/// Strong, because two years of days are little data: with less, the validation error soon rises again.
 const WEIGHT_DECAY: f32 = 4.0;
-/// Updates between two snapshots.
+/// Number of updates between two snapshots.
 const KEPT: usize = 4;
 
 /// Model, optimizer and data on a device.
@@ -34,7 +34,7 @@ pub struct Training {
 pub enum Ended {
     /// After its last update.
     Whole(Losses),
-    /// Early, by a command. The weights are then between two epochs: resume from a snapshot.
+    /// Early, by a command. The weights are then within an epoch: resume from a snapshot.
     By(Command),
     /// Early, because commands can no longer arrive.
     Abandoned,
@@ -62,7 +62,7 @@ impl Training {
         Ok(Self { compute, model, trainer, data, validation })
     }
 
-    /// Trains one epoch. Obeys commands between the updates: a pause waits in place, and a new rate takes effect after
+    /// Trains one epoch. Handles commands between the updates: a pause blocks here, and a new rate takes effect after
     /// the epoch. `rate` and `wanted` hold the user's choices: the rate, and whether to train.
     ///
     /// # Errors
@@ -85,7 +85,7 @@ impl Training {
             board.updates += 1;
             board.snapshot = board.snapshot.max(kept);
             drop(board);
-            // When the epoch is whole, commands can wait until it is noted.
+            // After the last update, record the epoch before handling commands.
             if progress.loss.is_none() {
                 ended = listen(inbox, shared, rate, wanted);
             }
@@ -105,7 +105,7 @@ impl Training {
     }
 }
 
-/// Obeys the commands in the inbox. Returns how the epoch ends if a command cannot be obeyed between two updates.
+/// Handles the commands in the inbox. Returns how the epoch ends if a command cannot be handled between two updates.
 fn listen(inbox: &Receiver<Command>, shared: &Shared, rate: &mut f64, wanted: &mut bool) -> Option<Ended> {
     loop {
         let received = match *wanted {

@@ -45,7 +45,7 @@ impl View {
 
     /// Runs the weights of `snapshot`, and puts forecast and gates on the board.
     ///
-    /// The weights are copied, so the view and training share nothing, whatever device trains, and whenever it is lost.
+    /// The weights are copied, so the view does not depend on the training device, and survives its loss.
     ///
     /// # Errors
     /// Errors of the device.

@@ -96,7 +96,7 @@ impl Graph {
         self.names.push(input.name.clone());
         self.names.sort_unstable();
         if let Some(pair) = self.names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::format(format!("onnx::export: the name {:?}", pair[0]), "stands twice"));
+            return Err(Error::format(format!("onnx::export: the name {:?}", pair[0]), "appears twice"));
         }
         let mut graph = Message::default();
         for node in self.nodes {

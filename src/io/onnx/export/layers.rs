@@ -29,11 +29,11 @@ pub fn write(graph: &mut Graph, path: &str, module: &dyn Module, x: Value) -> Re
         Kind::LayerNorm(epsilon) => layer_norm(graph, name, &x, epsilon, &parameter),
         Kind::Conv1d(config) => conv(graph, name, &x, config, &parameter),
         Kind::Recurrent(config) => recurrent::write(graph, name, path, &x, config),
-        Kind::MinGru(_) => Err(refuse(name, "MinGru", "a minimal GRU, which ONNX has no operator for")),
+        Kind::MinGru(_) => Err(refuse(name, "MinGru", "a minimal GRU, for which ONNX has no operator")),
         Kind::LayerNormGru(_) => {
-            Err(refuse(name, "LayerNormGru", "a GRU with layer norm, which ONNX has no operator for"))
+            Err(refuse(name, "LayerNormGru", "a GRU with layer norm, for which ONNX has no operator"))
         }
-        Kind::Other => Err(refuse(name, "a layer", "a module whose kind is not known")),
+        Kind::Other => Err(refuse(name, "a layer", "a module of an unknown kind")),
     }
 }
 

@@ -43,7 +43,7 @@ impl<'a> Builder<'a> {
         }
         let out = Self { node, opset, device, host, absorbed: Vec::new(), links, constants, meter, attributes };
         match twice {
-            Some(name) => Err(out.refuse(format!("attribute {name:?} stands twice"))),
+            Some(name) => Err(out.refuse(format!("attribute {name:?} appears twice"))),
             None => Ok(out),
         }
     }
@@ -92,12 +92,12 @@ impl<'a> Builder<'a> {
 
     pub fn text(&mut self, name: &'static str) -> Result<Option<String>> {
         let get = |value| if let AttributeValue::Text(v) = value { Some(v) } else { None };
-        self.read(name, "a text", get)?.map(|text| self.short(name, text)).transpose()
+        self.read(name, "a string", get)?.map(|text| self.short(name, text)).transpose()
     }
 
     pub fn texts(&mut self, name: &'static str) -> Result<Option<Vec<String>>> {
         let get = |value| if let AttributeValue::Texts(v) = value { Some(v) } else { None };
-        let list = self.read(name, "a list of texts", get)?;
+        let list = self.read(name, "a list of strings", get)?;
         list.map(|list| list.into_iter().map(|text| self.short(name, text)).collect::<Result<_>>()).transpose()
     }
 
@@ -106,7 +106,7 @@ impl<'a> Builder<'a> {
         const LONGEST: usize = 256;
         match text {
             text if text.len() <= LONGEST => Ok(String::from_utf8_lossy(text).into_owned()),
-            _ => Err(self.refuse(format!("attribute {name:?}, a text of {} bytes", text.len()))),
+            _ => Err(self.refuse(format!("attribute {name:?}, a string of {} bytes", text.len()))),
         }
     }
 

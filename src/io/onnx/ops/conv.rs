@@ -37,13 +37,13 @@ fn conv(b: &mut Builder) -> Result<Op> {
     let pads = b.ints("pads")?.unwrap_or_else(|| vec![0, 0]);
     let &[start, end] = &pads[..] else { return Err(b.refuse("a convolution over more than one axis")) };
     if start < 0 || end < 0 || (auto.as_deref().is_some_and(|a| a != "NOTSET") && [start, end] != [0, 0]) {
-        return Err(b.refuse(format!("pads {pads:?} with auto_pad {auto:?}")));
+        return Err(b.refuse(format!("pads {pads:?} with auto_pad {}", auto.as_deref().unwrap_or("NOTSET"))));
     }
     let mut one = |name| -> Result<Option<usize>> {
         match b.ints(name)?.as_deref() {
             None => Ok(None),
             Some(&[v]) if (1..1 << 31).contains(&v) => Ok(Some(v as usize)),
-            Some(other) => Err(b.refuse(format!("{name} {other:?}; a convolution has one axis here"))),
+            Some(other) => Err(b.refuse(format!("{name} {other:?}; only convolutions over one axis are supported"))),
         }
     };
     let (stride, dilation, kernel) =

@@ -95,8 +95,8 @@ fn slice(b: &mut Builder) -> Result<Op> {
             return Err(Error::value(
                 "onnx",
                 "starts",
-                "as many starts, ends, axes and steps",
-                "other numbers of them",
+                "starts, ends, axes and steps of one length",
+                "different lengths",
             ));
         }
         let mut y = x.clone();
@@ -228,7 +228,7 @@ fn gather(b: &mut Builder) -> Result<Op> {
             .iter()
             .map(|&i| axis_of(i, along))
             .collect::<Result<_>>()
-            .map_err(|_| Error::value("onnx", "indices", format!("within ±{along}"), "one past that"))?;
+            .map_err(|_| Error::value("onnx", "indices", format!("within ±{along}"), "an index outside"))?;
         Ok(vec![match x {
             Value::Tensor(_) if at.is_empty() => return Err(nothing()),
             Value::Tensor(y) => {

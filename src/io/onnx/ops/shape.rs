@@ -35,7 +35,7 @@ fn view(x: &Value, dims: &[usize]) -> Result<Value> {
 
 fn constant(b: &mut Builder) -> Result<Op> {
     let value: Value = if let Some(value) = b.value("value") {
-        let AttributeValue::Tensor(proto) = value else { return Err(b.refuse("attribute \"value\" is no tensor")) };
+        let AttributeValue::Tensor(proto) = value else { return Err(b.refuse("attribute \"value\" is not a tensor")) };
         from_proto(proto, b.host)?
     } else if let Some(v) = b.float("value_float")? {
         Tensor::from_slice(b.host, &[v], &[])?.into()
@@ -59,7 +59,7 @@ fn constant_of_shape(b: &mut Builder) -> Result<Op> {
     let fill = match b.value("value") {
         None => Value::from(Tensor::zeros(b.host, &[1])?),
         Some(AttributeValue::Tensor(proto)) => from_proto(proto, b.host)?,
-        Some(_) => return Err(b.refuse("attribute \"value\" is no tensor")),
+        Some(_) => return Err(b.refuse("attribute \"value\" is not a tensor")),
     };
     if fill.count() != 1 {
         return Err(b.refuse(format!("attribute \"value\" of {} elements", fill.count())));

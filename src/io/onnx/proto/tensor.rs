@@ -34,15 +34,15 @@ impl<'a> TensorProto<'a> {
                 8 => out.name = fields.text("name", wire)?,
                 9 if !is_empty => out.raw = Some(fields.bytes("raw_data", wire)?),
                 10 => fields.doubles("double_data", wire, &mut out.doubles)?,
-                13 => refusal = Some("is stored in a file of its own, which is not supported"),
+                13 => refusal = Some("is stored in a separate file, which is not supported"),
                 14 if fields.int("data_location", wire)? != 0 => {
-                    refusal = Some("is stored in a file of its own, which is not supported");
+                    refusal = Some("is stored in a separate file, which is not supported");
                 }
                 _ => {}
             }
             if matches!(number, 4 | 5 | 6 | 7 | 9 | 10 | 11) && !is_empty {
                 if data != 0 && (data != number || number == 9) {
-                    refusal = Some("holds its data twice: raw_data, float_data and the like exclude each other");
+                    refusal = Some("holds its data twice; only one of raw_data, float_data and the like is allowed");
                 }
                 data = number;
             }

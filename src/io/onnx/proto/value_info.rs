@@ -46,7 +46,7 @@ impl<'a> ValueInfo<'a> {
             match number {
                 1 => self.parse_tensor_type(fields.bytes("tensor_type", wire)?)?,
                 4 | 5 | 8 | 9 => {
-                    return Err(refused(&format!("value {:?}", self.name), "is no tensor, which is not supported"));
+                    return Err(refused(&format!("value {:?}", self.name), "is not a tensor, which is not supported"));
                 }
                 _ => {}
             }

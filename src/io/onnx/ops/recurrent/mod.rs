@@ -90,8 +90,8 @@ impl Spec {
             Some(size) => return Err(b.refuse(format!("hidden_size {size}"))),
         };
         let clip = b.float("clip")?;
-        if clip.is_some_and(|c| c.is_nan() || c <= 0.0) {
-            return Err(b.refuse(format!("clip {clip:?}")));
+        if let Some(clip) = clip.filter(|c| c.is_nan() || *c <= 0.0) {
+            return Err(b.refuse(format!("clip {clip}; it must be above 0")));
         }
         // By default, ONNX's reset gate acts before the product.
         let resets_before = cell == Cell::Gru && !b.flag("linear_before_reset", false)?;
