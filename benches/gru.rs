@@ -114,7 +114,7 @@ fn gpu(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new(plan.to_string(), name), |b| {
                 b.iter(|| {
                     let _y = gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run");
-                    device.wait().expect("done");
+                    device.wait_blocking().expect("done");
                 });
             });
         }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up and runs the checks of the project. Needs Rust (rustup) and a C linker.
 #
-#   ./scripts/test.sh quick     formatting, lints, and the library's tests on the CPU and on a GPU or software adapter
+#   ./scripts/test.sh quick     formatting, lints, and the library's tests on the CPU: 3 minutes once it is built
 #   ./scripts/test.sh           also examples, other platforms, and the npm package in Chromium: 20 minutes on two cores
 #   ./scripts/test.sh full      also the library's tests as wasm in Chromium, and the desktop application: about an hour
 #   WGRU_REQUIRE_GPU=1 …        a missing adapter is a failure, as in CI
@@ -19,6 +19,24 @@ done
 [ -n "${WGRU_DATA:-}" ] || echo 'SKIPPED: ETTh1, the models of others and the ONNX tests; WGRU_DATA is not set'
 
 step() { printf '\n== %s\n' "$*"; }
+
+# run_tests OPTION…: runs tests and lists the slowest ten. Without cargo-nextest, which runs each test in a process of
+# its own, they run in Rust's harness, which does not say how long they took.
+run_tests() {
+    if ! cargo nextest --version >/dev/null 2>&1; then
+        cargo test --locked "$@" ${skipped:+-- --skip "$skipped"}
+        return
+    fi
+    local log status=0
+    log=$(mktemp)
+    cargo nextest run --locked --no-fail-fast --color never --status-level all "$@" \
+        ${skipped:+-E "not test($skipped)"} 2>&1 | tee "$log" || status=$?
+    printf '\nThe slowest tests, in seconds:\n'
+    sed -nE 's/^ *(PASS|FAIL) \[ *([0-9.]+)s\] (\([^)]*\) )?(.*)/\2 \4/p' "$log" | sort -rn | sed -n 1,10p
+    rm "$log"
+    return "$status"
+}
+skipped=
 
 # A Vulkan loader and Mesa's software adapter (lavapipe), unless a Vulkan driver is installed already.
 step 'software Vulkan adapter'
@@ -41,18 +59,25 @@ step 'lints, with and without the GPU'
 cargo clippy --all-targets --locked -- -D warnings
 [ "$tier" = quick ] || cargo clippy --all-targets --locked --no-default-features --features autograd -- -D warnings
 
+if [ "$tier" = quick ]; then
+    step 'tests on the CPU'
+    skipped=gpu
+    run_tests --lib --bins --tests
+    printf '\nThe quick checks passed. SKIPPED: everything on a GPU, the examples and the documentation.\n'
+    exit
+fi
+
 step 'documentation'
 RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
 
 step 'adapters'
 cargo run --quiet --locked --example devices
+has_adapter=true
+if cargo run --quiet --locked --example devices | grep -q 'no adapter'; then has_adapter=false; fi
+$has_adapter || echo 'SKIPPED: the tests named for a GPU do nothing, because there is no adapter'
 
 step 'tests, on the CPU and on the adapter above'
-cargo test --locked --lib --bins --tests
-if [ "$tier" = quick ]; then
-    printf '\nThe quick checks passed.\n'
-    exit
-fi
+run_tests --lib --bins --tests
 cargo test --locked --examples
 cargo test --locked --doc
 
@@ -63,7 +88,7 @@ if [ -n "${WGRU_DATA:-}" ]; then
 fi
 
 step 'tests without the feature gpu'
-cargo test --locked --no-default-features --features autograd --lib --tests
+run_tests --no-default-features --features autograd --lib --tests
 
 step 'examples'
 out=$(mktemp -d)
@@ -86,8 +111,6 @@ holds "$(figure seattle rmse) < $(figure seattle persistence_rmse)"
 forecast again --load "$out/seattle.safetensors"
 holds "$(figure again rmse) == $(figure seattle rmse)"
 forecast cpu --device cpu --epochs 1 --save "$out/cpu.safetensors"
-has_adapter=true
-if cargo run --quiet --locked --example devices | grep -q 'no adapter'; then has_adapter=false; fi
 if ! $has_adapter; then
     echo 'SKIPPED: forecast on the GPU, no adapter'
 else
@@ -139,4 +162,5 @@ fi
 step 'size of the tree'
 scripts/size.sh --crates
 
+$has_adapter || printf '\nSKIPPED: everything on a GPU, because there is no adapter.\n'
 printf '\nAll checks passed.\n'

@@ -6,7 +6,7 @@
 //! ```
 //! use wgru::{Device, Tensor, decode::{self, BeamOptions, Frames}};
 //! let logits = Tensor::from_slice(&Device::cpu(), &[0.0, 3.0, 0.0, 3.0, 3.0, 0.0, 0.0, 2.0], &[4, 1, 2])?;
-//! let log_probs = logits.log_softmax()?.to_vec()?;
+//! let log_probs = logits.log_softmax()?.read_blocking()?;
 //! let frames = Frames { log_probs: &log_probs, steps: 4, batch: 1, classes: 2, blank: 0, lengths: None };
 //! let best = &decode::greedy(&frames)?[0];
 //! assert_eq!(best.labels, [1, 1]);                        // repeats merged, the blank between them dropped

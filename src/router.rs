@@ -48,7 +48,7 @@ impl fmt::Display for Choice {
 /// })?;
 /// let (x, dims) = (vec![0.5; 20 * 2 * 3], [20, 2, 3]);
 /// let call = |gru: &Gru, device: &Device| -> Result<Vec<f32>> {
-///     gru.forward(&Tensor::from_slice(device, &x, &dims)?)?.to_vec()
+///     gru.forward(&Tensor::from_slice(device, &x, &dims)?)?.read_blocking()
 /// };
 /// let y = router.run(&dims, call)?;                                       // measures
 /// assert_eq!(y.len(), 20 * 2 * 8);
@@ -136,7 +136,7 @@ impl<M: Module> Router<M> {
         let from = self.entry("Router::sync_from", index)?;
         let others = || self.entries.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, entry)| entry);
         for (i, (_, parameter)) in from.parameters.iter().enumerate().filter(|_| self.entries.len() > 1) {
-            let values = parameter.to_vec()?;
+            let values = parameter.read_blocking()?;
             others().try_for_each(|other| other.parameters[i].1.assign(&values))?;
         }
         *held(&self.equal) = self.entries.iter().map(|entry| entry.versions().collect()).collect();
@@ -238,7 +238,7 @@ fn measure<M, R>(entry: &Entry<M>, call: &mut impl FnMut(&M, &Device) -> Result<
         let start = Instant::now();
         // Keeps the result alive: work whose results were dropped is not submitted.
         let _result = call(&entry.model, &entry.device)?;
-        entry.device.wait()?;
+        entry.device.wait_blocking()?;
         Ok(start.elapsed())
     };
     run()?;

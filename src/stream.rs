@@ -96,7 +96,7 @@ fn values(op: &'static str, tensor: &Tensor) -> Result<Vec<f32>> {
         let expected = "a model on the CPU; load it there, since nothing is read back implicitly".to_string();
         return Err(Error::DeviceMix { op, arg: "layer", expected, got: tensor.device().info().name.clone() });
     }
-    tensor.to_vec()
+    tensor.read_now()
 }
 
 /// Packs the weights of one layer.

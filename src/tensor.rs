@@ -47,8 +47,8 @@ impl DType {
 /// let x = Tensor::from_slice(&device, &[1.0, 2.0, 3.0, 4.0], &[2, 2])?.requires_grad();
 /// let loss = x.mul(&x)?.sum()?;
 /// loss.backward()?;
-/// assert_eq!(loss.item()?, 30.0);
-/// assert_eq!(x.grad().unwrap().to_vec()?, [2.0, 4.0, 6.0, 8.0]);
+/// assert_eq!(loss.item_blocking()?, 30.0);
+/// assert_eq!(x.grad().unwrap().read_blocking()?, [2.0, 4.0, 6.0, 8.0]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
 #[derive(Clone)]
@@ -372,38 +372,66 @@ impl Tensor {
         Ok(readings.into_iter().flatten().collect())
     }
 
-    /// Reads the elements back, and blocks until they have arrived.
+    /// Reads the elements back, and blocks until they have arrived. Not in browsers; see [`read`](Self::read).
     ///
     /// # Errors
-    /// As [`Tensor::read`]; in a browser, [`Error::Value`] on a GPU.
-    pub fn to_vec(&self) -> Result<Vec<f32>> {
-        self.check_dtype("Tensor::to_vec", "self", "f32")?;
-        self.device().read_blocking(self.memory(), self.len())
+    /// As [`read`](Self::read).
+    #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
+    pub fn read_blocking(&self) -> Result<Vec<f32>> {
+        self.read_now()
     }
 
-    /// Reads indices back, and blocks until they have arrived.
+    /// Reads indices back, and blocks until they have arrived. Not in browsers; see
+    /// [`read_indices`](Self::read_indices).
     ///
     /// ```
     /// use wgru::{Device, Tensor};
     /// let labels = Tensor::from_indices(&Device::cpu(), &[3, 1], &[2])?;
-    /// assert_eq!(labels.to_indices()?, [3, 1]);
+    /// assert_eq!(labels.read_indices_blocking()?, [3, 1]);
     /// # Ok::<(), wgru::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::DType`] for floats; otherwise as [`to_vec`](Self::to_vec).
-    pub fn to_indices(&self) -> Result<Vec<u32>> {
-        self.check_dtype("Tensor::to_indices", "self", "u32")?;
-        Ok(self.device().read_blocking(self.memory(), self.len())?.into_iter().map(f32::to_bits).collect())
+    /// As [`read_indices`](Self::read_indices).
+    #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
+    pub fn read_indices_blocking(&self) -> Result<Vec<u32>> {
+        self.check_dtype("Tensor::read_indices", "self", "u32")?;
+        Ok(self.device().read_now(self.memory(), self.len())?.into_iter().map(f32::to_bits).collect())
     }
 
-    /// Returns the only element, and blocks until it has arrived.
+    /// Reads the only element back.
     ///
     /// # Errors
-    /// [`Error::Shape`] for more than one element; otherwise as [`Tensor::to_vec`].
-    pub fn item(&self) -> Result<f32> {
+    /// [`Error::Shape`] for more than one element; otherwise as [`read`](Self::read).
+    pub async fn item(&self) -> Result<f32> {
+        self.check_one()?;
+        Ok(self.read().await?[0])
+    }
+
+    /// Reads the only element back, and blocks until it has arrived. Not in browsers; see [`item`](Self::item).
+    ///
+    /// # Errors
+    /// As [`item`](Self::item).
+    #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
+    pub fn item_blocking(&self) -> Result<f32> {
+        self.item_now()
+    }
+
+    /// Reads the elements where that needs no waiting, on the CPU, or where the thread may wait.
+    pub(crate) fn read_now(&self) -> Result<Vec<f32>> {
+        self.check_dtype("Tensor::read", "self", "f32")?;
+        self.device().read_now(self.memory(), self.len())
+    }
+
+    /// As [`read_now`](Self::read_now), for the only element.
+    pub(crate) fn item_now(&self) -> Result<f32> {
+        self.check_one()?;
+        Ok(self.read_now()?[0])
+    }
+
+    fn check_one(&self) -> Result<()> {
         match self.len() {
-            1 => Ok(self.to_vec()?[0]),
+            1 => Ok(()),
             _ => Err(Error::shape("Tensor::item", "self", "one element", self.dims())),
         }
     }
@@ -421,13 +449,33 @@ impl Tensor {
         written
     }
 
-    /// Copies the elements to another device, off the tape, and blocks until they have arrived.
+    /// Copies the elements to another device, off the tape.
     ///
     /// # Errors
-    /// As [`Tensor::to_vec`] and [`Tensor::from_slice`].
-    pub fn to_device(&self, device: &Device) -> Result<Self> {
-        let words = self.device().read_blocking(self.memory(), self.len())?;
-        Ok(Self { dtype: self.dtype, ..Self::from_slice(device, &words, self.dims())? })
+    /// As [`read`](Self::read) and [`from_slice`](Self::from_slice).
+    pub async fn to_device(&self, device: &Device) -> Result<Self> {
+        let reading = self.start_read()?;
+        self.with_words(device, &self.device().finish_read(reading).await?)
+    }
+
+    /// Copies the elements to another device, off the tape, and blocks until they have arrived. Not in browsers; see
+    /// [`to_device`](Self::to_device).
+    ///
+    /// # Errors
+    /// As [`to_device`](Self::to_device).
+    #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
+    pub fn to_device_blocking(&self, device: &Device) -> Result<Self> {
+        self.to_device_now(device)
+    }
+
+    /// As [`read_now`](Self::read_now), copied to another device.
+    pub(crate) fn to_device_now(&self, device: &Device) -> Result<Self> {
+        self.with_words(device, &self.device().read_now(self.memory(), self.len())?)
+    }
+
+    /// Returns a tensor like this one on another device, with these words.
+    fn with_words(&self, device: &Device, words: &[f32]) -> Result<Self> {
+        Ok(Self { dtype: self.dtype, ..Self::from_slice(device, words, self.dims())? })
     }
 
     pub(crate) fn check_dtype(&self, op: &'static str, arg: &'static str, expected: &'static str) -> Result<()> {

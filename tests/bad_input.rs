@@ -187,7 +187,7 @@ fn tensors_refuse_wrong_shapes(device: &Device) {
     refused(Tensor::from_indices(device, &[1], &[2]), &["values"]);
     let x = zeros(device, &[2, 3]);
     refused(x.reshape(&[4]), &["reshape"]);
-    refused(x.item(), &["item", "one element"]);
+    refused(x.item_blocking(), &["item", "one element"]);
     refused(x.assign(&[0.0; 5]), &["assign"]);
     refused(x.permute(&[0, 0]), &["permute", "axes"]);
     refused(x.slice(2, 0..1), &["slice", "axis"]);
@@ -319,7 +319,7 @@ fn nan_comes_out_as_nan(device: &Device) {
             values[(2 * 3 + 1) * 4] = f32::NAN; // step 2 of sequence 1
             let x = Tensor::from_slice(device, &values, &[6, 3, 4]).expect("x");
             let run = gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run");
-            let y = run.output.to_vec().expect("read");
+            let y = run.output.read_blocking().expect("read");
             for (i, v) in y.iter().enumerate() {
                 let (step, row) = (i / (3 * 19), i / 19 % 3);
                 assert_eq!(v.is_nan(), row == 1 && step >= 2, "{plan} step {step} row {row}");
@@ -338,7 +338,7 @@ fn devices_do_not_mix(device: &Device) {
     let input = RunOptions { h0: Some(&h0), ..Default::default() };
     refused(gru(device).run(&zeros(device, &[2, 1, 4]), input, &mut Mode::Eval), &["gru", "h0"]);
     // Tensors move between devices only explicitly.
-    assert!(a.add(&b.to_device(device).expect("moved")).is_ok());
+    assert!(a.add(&b.to_device_blocking(device).expect("moved")).is_ok());
 }
 
 fn losses_refuse_wrong_targets(device: &Device) {
@@ -485,7 +485,7 @@ fn kernels_refuse_invalid_parameters(device: &Device) {
         refused(device.run(&CellSequence(p), [&a, &a, &index], [&b, &c, &d]), &["cell_sequence", "cell"]);
     }
     // No failed call leaves a lock held.
-    assert_eq!(a.add(&b).and_then(|s| s.to_vec()).expect("still works"), [0.0; 64]);
+    assert_eq!(a.add(&b).and_then(|s| s.read_blocking()).expect("still works"), [0.0; 64]);
 }
 
 #[test]
@@ -547,7 +547,7 @@ fn data_sets_refuse_mismatched_lengths() {
 fn training_refuses_data_that_the_model_cannot_use() {
     let device = Device::cpu();
     let model = Linear::new(&device, 2, 3, true, &mut Rng::new(0)).expect("linear");
-    let before = model.weight().to_vec().expect("read");
+    let before = model.weight().read_blocking().expect("read");
     let trainer = || {
         let optimizer = Optimizer::new(model.parameters(), Method::Sgd(SgdConfig::default()), 0.1).expect("sgd");
         Trainer::new(optimizer, TrainOptions::default(), Rng::new(0))
@@ -570,7 +570,7 @@ fn training_refuses_data_that_the_model_cannot_use() {
     let step =
         |batch: &Batch, mode: &mut Mode| loss::cross_entropy(&model.forward_with(batch.x(), mode)?, batch.targets());
     refused(trainer().evaluate_with_blocking(&data(), step), &["cross_entropy", "target"]);
-    assert_eq!(model.weight().to_vec().expect("read"), before, "nothing was trained");
+    assert_eq!(model.weight().read_blocking().expect("read"), before, "nothing was trained");
     assert!(trainer().fit_with_blocking(&lengths, None, step).is_ok());
 }
 
@@ -599,11 +599,11 @@ fn sizes_past_the_adapters_limits_name_the_limit() {
         other => panic!("{other:?}"),
     }
     // The device still works.
-    assert_eq!(Tensor::full(&device, 2.0, &[3]).expect("full").to_vec().expect("read"), [2.0; 3]);
+    assert_eq!(Tensor::full(&device, 2.0, &[3]).expect("full").read_blocking().expect("read"), [2.0; 3]);
     // More elements than one row of workgroups has invocations: dispatched in several rows, not refused.
     let many = 65_535 * 64 + 5;
     let x = Tensor::full(&device, 1.0, &[many]).expect("full");
-    assert_eq!(x.sum().and_then(|s| s.item()).expect("sum"), many as f32);
+    assert_eq!(x.sum().and_then(|s| s.item_blocking()).expect("sum"), many as f32);
     // A batch of products that exceeds the limit of one dimension is refused by name.
     let tall = zeros(&device, &[65_536, 1, 1]);
     refused(tall.matmul(&tall), &["maxComputeWorkgroupsPerDimension", "65536"]);
@@ -624,11 +624,11 @@ fn an_adopted_device_works_and_its_loss_is_an_error() {
     assert!(device.info().reason.contains("host"));
     let gru = gru(&device);
     let x = zeros(&device, &[6, 3, 4]);
-    let run = || gru.run(&x, RunOptions::default(), &mut Mode::Eval).and_then(|r| r.h_n.to_vec());
+    let run = || gru.run(&x, RunOptions::default(), &mut Mode::Eval).and_then(|r| r.h_n.read_blocking());
     assert_eq!(run().expect("works").len(), 2 * 3 * 5);
     raw.destroy();
     assert!(run().is_err(), "a destroyed device returned results");
-    assert!(Tensor::zeros(&device, &[1 << 16]).and_then(|t| t.to_vec()).is_err());
+    assert!(Tensor::zeros(&device, &[1 << 16]).and_then(|t| t.read_blocking()).is_err());
     assert!(gru.parameters()[0].1.assign(&[0.0; 60]).and_then(|()| run()).is_err());
 }
 
@@ -669,7 +669,7 @@ fn environment_variables_choose_the_device() {
 fn mismatched_files_name_the_tensor_and_change_nothing() {
     let device = Device::cpu();
     let gru = gru(&device);
-    let before: Vec<Vec<f32>> = gru.parameters().iter().map(|(_, t)| t.to_vec().expect("read")).collect();
+    let before: Vec<Vec<f32>> = gru.parameters().iter().map(|(_, t)| t.read_blocking().expect("read")).collect();
     let whole = || {
         let mut file = TensorFile::default();
         for (name, t) in gru.parameters() {
@@ -696,7 +696,7 @@ fn mismatched_files_name_the_tensor_and_change_nothing() {
         file
     };
     refused(io::load_parameters(&gru, &parse(&wrong)), &["bias_hh_l1", "[3, 5]", "[15]"]);
-    let after: Vec<Vec<f32>> = gru.parameters().iter().map(|(_, t)| t.to_vec().expect("read")).collect();
+    let after: Vec<Vec<f32>> = gru.parameters().iter().map(|(_, t)| t.read_blocking().expect("read")).collect();
     assert_eq!(before, after, "half-loaded");
     io::load_parameters(&gru, &parse(&whole())).expect("the right file loads");
 
@@ -712,7 +712,7 @@ fn truncated_and_foreign_files_are_refused() {
     let gru = gru(&Device::cpu());
     let mut file = TensorFile::default();
     for (name, t) in gru.parameters() {
-        file.insert(&name, t.dims(), t.to_vec().expect("read"));
+        file.insert(&name, t.dims(), t.read_blocking().expect("read"));
     }
     let bytes = file.to_bytes().expect("bytes");
     for end in (0..bytes.len()).step_by(7) {

@@ -55,16 +55,16 @@ fn compare(layer: &Recurrent, batch: usize, weights: Precision, tolerance: f64) 
     let x = fill(3, steps * batch * input, 1.0);
     let x_all = Tensor::from_slice(&device, &x, &[steps, batch, input]).expect("x");
     let run = layer.run(&x_all, RunOptions::default(), &mut Mode::Eval).expect("run");
-    let want_head = head.forward(&run.output).and_then(|y| y.to_vec()).expect("head");
+    let want_head = head.forward(&run.output).and_then(|y| y.read_blocking()).expect("head");
     let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect::<Vec<_>>();
-    let (want, want_head) = (wide(run.output.to_vec().expect("read")), wide(want_head));
+    let (want, want_head) = (wide(run.output.read_blocking().expect("read")), wide(want_head));
 
     let mut plain = Stream::new(layer, StreamOptions { batch, weights, threads: 1 }).expect("stream");
     let mut headed = plain.clone();
     let mut shared = Stream::new(layer, StreamOptions { batch, weights, threads: 3 }).expect("stream");
     let got: Vec<f32> = x.chunks(batch * input).flat_map(|x| plain.step(x).expect("step").to_vec()).collect();
     let what = format!("{cell} of {hidden}, batch {batch}, {weights:?}");
-    let last = [&run.h_n].into_iter().chain(&run.c_n).flat_map(|state| state.to_vec().expect("read"));
+    let last = [&run.h_n].into_iter().chain(&run.c_n).flat_map(|state| state.read_blocking().expect("read"));
     let last = wide(last.collect());
     for (x, y) in x.chunks(batch * input).zip(got.chunks(batch * hidden)) {
         assert_eq!(shared.step(x).expect("step"), y, "{what}: threads");
@@ -285,7 +285,7 @@ fn a_nan_weight_gives_nan_in_every_precision() {
         for (place, bad) in [(0, f32::NAN), (1, f32::from_bits(0x7fff_ffff)), (1, f32::from_bits(0x7f80_0001))] {
             let gru = build(Cell::Gru, 4, 5, 1);
             let (_, w) = gru.parameters().into_iter().find(|(name, _)| name == "weight_ih_l0").expect("a weight");
-            let mut values = w.to_vec().expect("read");
+            let mut values = w.read_blocking().expect("read");
             values[place] = bad;
             w.assign(&values).expect("assign");
             let mut stream = Stream::new(&gru, StreamOptions { weights, ..Default::default() }).expect("stream");

@@ -51,11 +51,11 @@ fn tensor(device: &Device, (values, dims): &Input) -> Tensor {
 }
 
 fn read(y: Result<Tensor>) -> Vec<f32> {
-    y.and_then(|y| y.to_vec()).expect("computed")
+    y.and_then(|y| y.read_blocking()).expect("computed")
 }
 
 fn read_indices(y: Result<Tensor>) -> Vec<u32> {
-    y.and_then(|y| y.to_indices()).expect("computed")
+    y.and_then(|y| y.read_indices_blocking()).expect("computed")
 }
 
 /// Checks `f`, and the gradient of `Σ f·dy` for a random `dy`, with respect to every input.
@@ -71,12 +71,12 @@ fn check(
     let dy = fill(99, y.len(), 1.0);
     y.backward_with(&Tensor::from_slice(device, &dy, y.dims()).expect("uploaded")).expect("backward");
     let (values, dy): (Vec<Vec<f64>>, _) = (inputs.iter().map(|(v, _)| wide(v)).collect(), wide(&dy));
-    assert_close(&format!("{name}: forward"), &y.to_vec().expect("read"), &reference(&values), FORWARD);
+    assert_close(&format!("{name}: forward"), &y.read_blocking().expect("read"), &reference(&values), FORWARD);
     let want = differences(&values, |moved| dot(&reference(moved), &dy));
     for (i, (leaf, want)) in leaves.iter().zip(&want).enumerate() {
         let grad = leaf.grad().unwrap_or_else(|| panic!("{name}: input {i} has no gradient"));
         assert_eq!(grad.dims(), leaf.dims(), "{name}: extents of gradient {i}");
-        assert_close(&format!("{name}: gradient {i}"), &grad.to_vec().expect("read"), want, GRADIENT);
+        assert_close(&format!("{name}: gradient {i}"), &grad.read_blocking().expect("read"), want, GRADIENT);
     }
 }
 
@@ -179,7 +179,7 @@ fn eight_axes_broadcast(device: &Device) {
         check((device, &format!("{da:?} * {db:?}")), &[input(3, da), input(4, db)], |x| &x[0] * &x[1], sum);
         let a = tensor(device, &input(3, da));
         let big = reference::elementwise::broadcast_dims(da, db);
-        let want: Vec<f32> = indices(&big).iter().map(|i| a.to_vec().expect("read")[place(da, i)]).collect();
+        let want: Vec<f32> = indices(&big).iter().map(|i| a.read_blocking().expect("read")[place(da, i)]).collect();
         assert_eq!(read(a.expand(&big)), want, "{da:?} to {big:?}");
     }
 }
@@ -218,7 +218,7 @@ fn operations_on_eight_axes_match_f64(device: &Device) {
     let index = Tensor::from_indices(device, &[1; 8], &[1, 2, 1, 2, 1, 2, 1]).expect("index");
     let rows = x.reshape(&[32, 3]).and_then(|table| table.gather(&index)).expect("rows");
     assert_eq!(rows.dims(), [1, 2, 1, 2, 1, 2, 1, 3]);
-    assert_eq!(rows.to_vec().expect("read"), x.to_vec().expect("read")[3..6].repeat(8));
+    assert_eq!(rows.read_blocking().expect("read"), x.read_blocking().expect("read")[3..6].repeat(8));
     let nine = |y: Result<Tensor>| {
         let text = y.expect_err("nine axes").to_string();
         assert!(text.contains("at most 8 axes"), "{text}");
@@ -410,14 +410,14 @@ fn extremes_take_the_first_of_equals_and_nan(device: &Device) {
     assert_eq!(read_indices(x.argmax(1)), [1, 0, 1, 0, 0, 2]);
     assert_eq!(read_indices(x.argmin(1)), [0, 0, 1, 0, 0, 0]);
     let y = x.max(1).expect("max");
-    let values = y.to_vec().expect("read");
+    let values = y.read_blocking().expect("read");
     assert!(values[2].is_nan() && values[3].is_nan(), "{values:?}");
     assert_eq!([values[0], values[1], values[4], values[5]], [3.0, 0.0, -INF, INF]);
     // All of the gradient goes to one element, even beside NaN.
     y.sum().and_then(|y| y.backward()).expect("backward");
     let mut want = [[0.0; 4]; 6];
     [1, 0, 1, 0, 0, 2].into_iter().zip(&mut want).for_each(|(i, row): (usize, _)| row[i] = 1.0);
-    assert_eq!(x.grad().expect("gradient").to_vec().expect("read"), want.as_flattened());
+    assert_eq!(x.grad().expect("gradient").read_blocking().expect("read"), want.as_flattened());
 }
 
 fn positions_select_rows(device: &Device) {
@@ -428,7 +428,7 @@ fn positions_select_rows(device: &Device) {
     // The bound of the positions is that of the axis.
     let short = table.slice(0, 0..2).expect("short");
     assert!(matches!(short.gather(&best), Err(Error::Value { op: "gather", arg: "index", .. })));
-    assert!(matches!(scores.to_indices(), Err(Error::DType { .. })));
+    assert!(matches!(scores.read_indices_blocking(), Err(Error::DType { .. })));
     assert!(matches!(best.to_vec(), Err(Error::DType { .. })));
 }
 
@@ -474,14 +474,14 @@ fn dropout_draws_one_mask_on_every_device(device: &Device) {
     let x = ones(device);
     let mut rng = Rng::new(3);
     let y = x.dropout(0.25, &mut rng).expect("dropout");
-    let mask = y.to_vec().expect("read");
+    let mask = y.read_blocking().expect("read");
     assert_eq!(mask, read(ones(&common::twin()).dropout(0.25, &mut Rng::new(3))));
     let zeros = mask.iter().filter(|&&v| v == 0.0).count();
     assert!((240..360).contains(&zeros), "{zeros} of 1200 elements are 0");
     assert!(mask.iter().all(|&v| v == 0.0 || v == 1.0 / 0.75));
     assert_ne!(mask, read(x.dropout(0.25, &mut rng)), "every call draws a new mask");
     y.sum().and_then(|y| y.backward()).expect("backward");
-    assert_eq!(x.grad().expect("gradient").to_vec().expect("read"), mask);
+    assert_eq!(x.grad().expect("gradient").read_blocking().expect("read"), mask);
 
     let before = rng.clone();
     assert_eq!(read(x.dropout(0.0, &mut rng)), read(Ok(x.clone())));

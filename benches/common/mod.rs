@@ -46,7 +46,7 @@ pub fn kernel<const R: usize, const W: usize, K: Kernel<R, W>>(
     group.bench_function(BenchmarkId::new(format!("{label}/{}", K::NAME), name), |b| {
         b.iter(|| {
             device.run(kernel, reads.each_ref(), writes.each_ref()).expect("run");
-            device.wait().expect("done");
+            device.wait_blocking().expect("done");
         });
     });
 }

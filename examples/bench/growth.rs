@@ -84,13 +84,13 @@ fn measure(device: &Device, work: &Work, timer: Timer) -> Result<[f64; 2]> {
     let (gru, x) = (work.layer(device, Cell::Gru)?, work.input_on(device)?);
     let forward = timer.time(|| {
         let _y = std::hint::black_box(gru.run(&x, RunOptions::default(), &mut Mode::Eval)?);
-        device.wait()
+        device.wait_blocking()
     })?;
     let (x, mut rng) = (x.requires_grad(), Rng::new(1));
     let both = timer.time(|| {
         gru.parameters().iter().chain([&("x".to_string(), x.clone())]).for_each(|(_, p)| p.set_grad(None));
         gru.run(&x, RunOptions::default(), &mut Mode::Train(&mut rng))?.output.square()?.mean()?.backward()?;
-        device.wait()
+        device.wait_blocking()
     })?;
     Ok([forward, both])
 }

@@ -124,7 +124,7 @@ fn streams(args: &Args) -> Result<()> {
 fn sequences(args: &Args, device: &Device, backend: &str) -> Result<()> {
     for work in SEQUENCES.iter().filter(|work| args.wants(work)) {
         let (layer, x) = (work.layer(device, args.cell)?, work.input_on(device)?);
-        let run = || layer.forward(&x)?.to_vec();
+        let run = || layer.forward(&x)?.read_blocking();
         args.tune(device, || run().map(drop))?;
         let check = work.check(&run()?);
         let t = time(args.seconds, 1, || run().map(|y| _ = std::hint::black_box(y)))?;
@@ -139,7 +139,7 @@ fn training(args: &Args, device: &Device, backend: &str) -> Result<()> {
     }
     for (note, method) in [("sgd", Method::Sgd(SgdConfig::default())), ("adam", Method::Adam(AdamConfig::default()))] {
         let (layer, x) = (TRAIN.layer(device, args.cell)?, TRAIN.input_on(device)?.requires_grad());
-        let check = TRAIN.check(&layer.forward(&x)?.to_vec()?);
+        let check = TRAIN.check(&layer.forward(&x)?.read_blocking()?);
         let mut optimizer = Optimizer::new(layer.parameters(), method, 1e-4)?;
         let mut rng = Rng::new(1);
         let mut step = || {
@@ -148,7 +148,7 @@ fn training(args: &Args, device: &Device, backend: &str) -> Result<()> {
             y.square()?.mean()?.backward()?;
             optimizer.step()?;
             optimizer.zero_grad();
-            device.wait()
+            device.wait_blocking()
         };
         args.tune(device, &mut step)?;
         let t = time(args.seconds, 1, step)?;
@@ -163,7 +163,7 @@ fn first_result(args: &Args, started: Instant) -> Result<()> {
     let work = Work { name: "first-result", ..STREAMS[0] };
     let device = Device::gpu_blocking()?;
     let (layer, x) = (work.layer(&device, args.cell)?, work.input_on(&device)?);
-    let y = layer.forward(&x)?.to_vec()?;
+    let y = layer.forward(&x)?.read_blocking()?;
     let seconds = started.elapsed().as_secs_f64();
     args.emit(
         &device.info().name,

@@ -24,7 +24,7 @@ pub fn print(device: &Device, work: &Work, runs: usize) -> Result<()> {
             let start = Instant::now();
             let y = gru.run(&x, RunOptions::default(), &mut Mode::Train(&mut rng))?.output;
             y.square()?.mean()?.backward()?;
-            device.wait()?;
+            device.wait_blocking()?;
             best = best.min(start.elapsed().as_secs_f64());
         }
         let megabytes = device.memory_use().peak as f64 / 1e6;

@@ -110,14 +110,14 @@ mod tests {
         let batch = windows.batch(&[1, 0]).unwrap();
         let (x, y) = (batch.x(), batch.targets());
         assert_eq!((x.dims(), y.dims()), (&[2, 2, 4][..], &[2, 1][..]));
-        assert_eq!(y.to_vec().unwrap(), [2.0, 1.0]);
+        assert_eq!(y.read_blocking().unwrap(), [2.0, 1.0]);
         let want = [
             [-1.0, 1.0, 0.0, -1.0], // row 1; the next is 12 o'clock
             [0.0, 2.0, -1.0, 0.0],  // row 2; 18 o'clock
             [-0.5, 0.0, 1.0, 0.0],  // row 0; 6 o'clock
             [0.0, 1.0, 0.0, -1.0],  // row 1
         ];
-        for (got, want) in x.to_vec().unwrap().iter().zip(want.as_flattened()) {
+        for (got, want) in x.read_blocking().unwrap().iter().zip(want.as_flattened()) {
             assert!((got - want).abs() < 1e-6, "{got} {want}");
         }
     }

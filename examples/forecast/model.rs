@@ -140,7 +140,7 @@ impl Forecaster {
         for (examples, sums) in examples.chunks(BATCH).zip(sums.chunks_mut(BATCH * horizon)) {
             let batch = windows.batch(examples)?;
             for network in &self.members {
-                let changes = network.forward(batch.x())?.to_vec()?;
+                let changes = network.forward(batch.x())?.read_blocking()?;
                 sums.iter_mut().zip(changes).for_each(|(sum, change)| *sum += f64::from(change));
             }
         }
@@ -161,7 +161,7 @@ impl Forecaster {
         self.spec.write(&mut file);
         for (member, network) in self.members.iter().enumerate() {
             for (name, tensor) in network.parameters() {
-                file.insert(&format!("{member}.{name}"), tensor.dims(), tensor.to_vec()?);
+                file.insert(&format!("{member}.{name}"), tensor.dims(), tensor.read_blocking()?);
             }
         }
         Ok(file)

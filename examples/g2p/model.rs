@@ -119,7 +119,7 @@ impl Model {
             let index = Tensor::from_indices(&self.device, &last, &[1, words.len()])?;
             let x = self.phonemes.forward(&index)?;
             h = self.decoder.run(&x, RunOptions { h0: Some(&h), ..Default::default() }, &mut Mode::Eval)?.h_n;
-            let scores = self.head.forward(&h)?.to_vec()?;
+            let scores = self.head.forward(&h)?.read_blocking()?;
             for (row, scores) in scores.chunks_exact(self.vocabulary.phonemes.len()).enumerate() {
                 last[row] = largest(scores);
                 open[row] &= last[row] != end;

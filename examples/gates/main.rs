@@ -63,7 +63,7 @@ impl Forecaster {
         // The update gates start with memories of 1 to LONGEST days: Tallec and Ollivier, *Can recurrent neural
         // networks warp time?* (2018).
         for (_, bias) in gru.parameters().iter().filter(|(name, _)| name == "bias_ih_l0") {
-            let mut values = bias.to_vec()?;
+            let mut values = bias.read_blocking()?;
             for (unit, value) in values[hidden..2 * hidden].iter_mut().enumerate() {
                 *value = LONGEST.ln() * unit as f32 / (hidden - 1) as f32;
             }
@@ -133,12 +133,12 @@ fn run(args: &Args) -> Result<()> {
     let x = Tensor::from_slice(&device, &x, &[1, days, FEATURES])?;
     let options = RunOptions { gates: true, ..Default::default() };
     let run = model.gru.run(&x, options, &mut Mode::Eval)?;
-    let forecast = model.head.forward(&run.output)?.to_vec()?;
+    let forecast = model.head.forward(&run.output)?.read_blocking()?;
     let shown = year.start..days;
     let forecast: Vec<f32> = shown.clone().map(|day| weather.degrees(forecast[day - 1])).collect();
     let gates = run.gates.first().ok_or("the run kept no gates")?;
     let heat = |name: &str| -> Result<Heat> {
-        let gate = gates.get(name).ok_or("no such gate")?.to_vec()?;
+        let gate = gates.get(name).ok_or("no such gate")?.read_blocking()?;
         Ok(Heat::new(gate[shown.start * hidden..shown.end * hidden].to_vec(), hidden))
     };
     let picture = Picture {

@@ -84,7 +84,7 @@ fn compare(name: &str, got: &Value, want: &Value, tolerance: Tolerance) -> Resul
     }
     let (got, want) = match (got, want) {
         (Value::Ints(_), Value::Ints(_)) if got.as_ints()? == want.as_ints()? => return Ok(0.0),
-        _ => (got.as_tensor()?.to_vec()?, want.as_tensor()?.to_vec()?),
+        _ => (got.as_tensor()?.read_blocking()?, want.as_tensor()?.read_blocking()?),
     };
     let mut worst = 0.0f64;
     for (i, (&g, &w)) in got.iter().zip(&want).enumerate() {

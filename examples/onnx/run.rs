@@ -46,7 +46,7 @@ fn read(device: &Device, path: &Path, info: Option<&Info>) -> Result<Value> {
 /// Returns the elements. Integers become floats.
 fn floats(value: &Value) -> Result<Vec<f32>> {
     match value {
-        Value::Tensor(tensor) => tensor.to_vec(),
+        Value::Tensor(tensor) => tensor.read_blocking(),
         Value::Ints(_) => Ok(value.as_ints()?.iter().map(|&v| v as f32).collect()),
     }
 }

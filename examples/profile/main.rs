@@ -61,16 +61,16 @@ fn measure(args: &Args, device: &Device) -> Result<Vec<Phase>> {
     let mut optimizer = Optimizer::new(gru.parameters(), Method::Sgd(SgdConfig::default()), 1e-4)?;
     let mut step = || {
         x.set_grad(None);
-        device.take_times()?;
+        device.take_times_blocking()?;
         let y = gru.run(&x, RunOptions::default(), &mut Mode::Train(&mut rng))?.output;
-        let forward = by_kernel("forward", &device.take_times()?);
+        let forward = by_kernel("forward", &device.take_times_blocking()?);
         let loss = y.square()?.mean()?;
-        let losses = by_kernel("loss", &device.take_times()?);
+        let losses = by_kernel("loss", &device.take_times_blocking()?);
         loss.backward()?;
-        let backward = by_kernel("backward", &device.take_times()?);
+        let backward = by_kernel("backward", &device.take_times_blocking()?);
         optimizer.step()?;
         optimizer.zero_grad();
-        Ok(vec![forward, losses, backward, by_kernel("update", &device.take_times()?)])
+        Ok(vec![forward, losses, backward, by_kernel("update", &device.take_times_blocking()?)])
     };
     // The first step compiles the shaders.
     step()?;

@@ -88,7 +88,7 @@ impl Model {
 
     pub fn listen(&self, batch: &Batch) -> Result<Vec<Heard>> {
         let Scores { log_probs, lengths } = self.scores(batch, &mut Mode::Eval)?;
-        let (steps, values) = (log_probs.dims()[0], log_probs.to_vec()?);
+        let (steps, values) = (log_probs.dims()[0], log_probs.read_blocking()?);
         let lengths = Some(&lengths[..]);
         let frames = Frames { log_probs: &values, steps, batch: batch.len(), classes: CLASSES, blank: BLANK, lengths };
         let (greedy, beam) = (decode::greedy(&frames)?, decode::beam_search(&frames, BeamOptions::default())?);

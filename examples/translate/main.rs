@@ -195,7 +195,7 @@ fn draw(args: &Args, model: &Seq2Seq, data: &Data, source: &[u32]) -> Result<()>
     let output = &found[0].tokens;
     // Feeding the model its own output gives the same weights as decoding.
     let seen = model.run(&[source], &[output], &Forcing::default(), &mut Mode::Eval)?;
-    let weights = seen.weights.to_vec()?;
+    let weights = seen.weights.read_blocking()?;
     let names = data.sources.decode(source);
     let title = format!("{} → {}", data.unit.join(&names), data.text(output));
     println!("{title}");

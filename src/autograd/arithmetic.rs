@@ -16,15 +16,15 @@ use crate::tensor::Tensor;
 /// let device = Device::cpu();
 /// let x = Tensor::from_slice(&device, &[1.0, 2.0, 3.0, 4.0], &[2, 2])?;
 /// let row = Tensor::from_slice(&device, &[10.0, 20.0], &[2])?;
-/// assert_eq!(x.add(&row)?.to_vec()?, [11.0, 22.0, 13.0, 24.0]);
-/// assert_eq!((&x + &row)?.to_vec()?, [11.0, 22.0, 13.0, 24.0]);
+/// assert_eq!(x.add(&row)?.read_blocking()?, [11.0, 22.0, 13.0, 24.0]);
+/// assert_eq!((&x + &row)?.read_blocking()?, [11.0, 22.0, 13.0, 24.0]);
 ///
 /// /// The update of a GRU: `(1 − z)·n + z·h`.
 /// fn update(z: &Tensor, n: &Tensor, h: &Tensor) -> Result<Tensor> {
 ///     ((1.0 - z)? * n)? + (z * h)?
 /// }
 /// let z = Tensor::full(&device, 0.5, &[2])?;
-/// assert_eq!(update(&z, &row, &x)?.to_vec()?, [5.5, 11.0, 6.5, 12.0]);
+/// assert_eq!(update(&z, &row, &x)?.read_blocking()?, [5.5, 11.0, 6.5, 12.0]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
 impl Tensor {

@@ -139,7 +139,7 @@ impl Tensor {
     /// ```
     /// use wgru::{Device, Rng, Tensor};
     /// let x = Tensor::ones(&Device::cpu(), &[100])?;
-    /// let y = x.dropout(0.5, &mut Rng::new(7))?.to_vec()?;
+    /// let y = x.dropout(0.5, &mut Rng::new(7))?.read_blocking()?;
     /// assert!(y.iter().all(|&v| v == 0.0 || v == 2.0));
     /// # Ok::<(), wgru::Error>(())
     /// ```

@@ -18,7 +18,7 @@ impl Tensor {
     /// let device = Device::cpu();
     /// let scores = Tensor::from_slice(&device, &[1.0, 1.0, f32::NAN], &[1, 3])?;
     /// let keep = Tensor::from_indices(&device, &[1, 1, 0], &[1, 3])?;
-    /// assert_eq!(scores.masked_softmax(&keep)?.to_vec()?, [0.5, 0.5, 0.0]);
+    /// assert_eq!(scores.masked_softmax(&keep)?.read_blocking()?, [0.5, 0.5, 0.0]);
     /// # Ok::<(), wgru::Error>(())
     /// ```
     ///
@@ -37,7 +37,7 @@ impl Tensor {
     /// ```
     /// use wgru::{Device, Tensor};
     /// let x = Tensor::from_slice(&Device::cpu(), &[1.0, 5.0, 3.0, f32::NAN], &[2, 2, 1])?;
-    /// assert_eq!(x.masked_mean(&[2, 1])?.to_vec()?, [2.0, 5.0]);
+    /// assert_eq!(x.masked_mean(&[2, 1])?.read_blocking()?, [2.0, 5.0]);
     /// # Ok::<(), wgru::Error>(())
     /// ```
     ///
@@ -56,7 +56,7 @@ impl Tensor {
     /// ```
     /// use wgru::{Device, Tensor};
     /// let x = Tensor::from_slice(&Device::cpu(), &[1.0, -5.0, 3.0, f32::NAN], &[2, 2, 1])?;
-    /// assert_eq!(x.masked_max(&[2, 1])?.to_vec()?, [3.0, -5.0]);
+    /// assert_eq!(x.masked_max(&[2, 1])?.read_blocking()?, [3.0, -5.0]);
     /// # Ok::<(), wgru::Error>(())
     /// ```
     ///

@@ -14,7 +14,7 @@ impl Tensor {
     /// let device = Device::cpu();
     /// let (q, k) = (Tensor::ones(&device, &[2, 4, 5, 3])?, Tensor::ones(&device, &[2, 4, 7, 3])?);
     /// let scores = q.matmul(&k.t()?)?;
-    /// assert_eq!((scores.dims(), scores.mean()?.item()?), (&[2, 4, 5, 7][..], 3.0));
+    /// assert_eq!((scores.dims(), scores.mean()?.item_blocking()?), (&[2, 4, 5, 7][..], 3.0));
     /// # Ok::<(), wgru::Error>(())
     /// ```
     ///

@@ -15,12 +15,12 @@ use crate::tensor::Tensor;
 /// ```
 /// use wgru::{Device, Tensor};
 /// let x = Tensor::from_slice(&Device::cpu(), &[1.0, 5.0, 5.0, -2.0, 0.0, -2.0], &[2, 3])?;
-/// assert_eq!(x.sum()?.item()?, 7.0);
-/// assert_eq!(x.sum_axis(0)?.to_vec()?, [-1.0, 5.0, 3.0]);
+/// assert_eq!(x.sum()?.item_blocking()?, 7.0);
+/// assert_eq!(x.sum_axis(0)?.read_blocking()?, [-1.0, 5.0, 3.0]);
 /// assert_eq!(x.mean_axes(&[0, 1])?.dims(), [1, 1]);
-/// assert_eq!(x.max(1)?.squeeze(1)?.to_vec()?, [5.0, 0.0]);
+/// assert_eq!(x.max(1)?.squeeze(1)?.read_blocking()?, [5.0, 0.0]);
 /// assert_eq!(x.min(1)?.dims(), [2, 1]);
-/// assert_eq!(x.argmax(1)?.to_indices()?, [1, 1]);
+/// assert_eq!(x.argmax(1)?.read_indices_blocking()?, [1, 1]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
 impl Tensor {

@@ -26,7 +26,7 @@ pub(crate) use memory::{Memory, Reading};
 /// use wgru::{Device, Tensor};
 /// let device = Device::cpu();
 /// let x = Tensor::from_slice(&device, &[1.0, 2.0], &[2])?;
-/// assert_eq!(x.to_vec()?, [1.0, 2.0]);
+/// assert_eq!(x.read_blocking()?, [1.0, 2.0]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
 #[derive(Clone)]
@@ -333,7 +333,7 @@ impl Device {
     /// # Errors
     /// As [`Device::flush`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn wait(&self) -> Result<()> {
+    pub fn wait_blocking(&self) -> Result<()> {
         on_gpu!(self, Ok(()), |gpu| gpu.wait())
     }
 
@@ -349,7 +349,7 @@ impl Device {
     /// # Errors
     /// As [`Device::flush`].
     #[cfg(feature = "gpu")]
-    pub fn take_times(&self) -> Result<Vec<DispatchTime>> {
+    pub fn take_times_blocking(&self) -> Result<Vec<DispatchTime>> {
         match &self.0.engine {
             Engine::Cpu(_) => Ok(Vec::new()),
             Engine::Gpu(gpu) => gpu.take_times(),
@@ -443,7 +443,7 @@ impl Device {
         })
     }
 
-    pub(crate) fn read_blocking(&self, memory: &Memory, words: usize) -> Result<Vec<f32>> {
+    pub(crate) fn read_now(&self, memory: &Memory, words: usize) -> Result<Vec<f32>> {
         match &self.0.engine {
             Engine::Cpu(_) => Ok(memory.cpu().read()[..words].to_vec()),
             #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
@@ -455,7 +455,7 @@ impl Device {
             }),
             #[cfg(all(feature = "gpu", target_arch = "wasm32", not(wgru_jspi)))]
             Engine::Gpu(_) => {
-                Err(Error::value("Tensor::to_vec", "device", "the CPU: a browser cannot wait; use `read`", "a GPU"))
+                Err(Error::value("Tensor::read", "device", "the CPU, because a browser cannot wait for a GPU", "a GPU"))
             }
         }
     }

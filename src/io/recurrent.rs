@@ -231,7 +231,7 @@ pub fn save_recurrent_blocking(layer: &Recurrent, path: impl AsRef<std::path::Pa
 /// io::save_recurrent_blocking(&gru, &path)?;
 /// let copy = io::load_recurrent_blocking(&device, &io::TensorFile::open(&path)?)?;
 /// assert_eq!(copy.config(), gru.config());
-/// assert_eq!(copy.parameters()[0].1.to_vec()?, gru.parameters()[0].1.to_vec()?);
+/// assert_eq!(copy.parameters()[0].1.read_blocking()?, gru.parameters()[0].1.read_blocking()?);
 /// # Ok::<(), wgru::Error>(())
 /// ```
 ///

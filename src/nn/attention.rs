@@ -91,7 +91,7 @@ pub struct AttentionOutput {
 /// let keys = Tensor::full(&device, 0.5, &[5, 2, 6])?;                     // 5 keys each, the second has only 2
 /// let out = attention.run(&query, &keys, &keys, KeyMask::Lengths(&[5, 2]), &mut Mode::Eval)?;
 /// assert_eq!(out.context.dims(), [1, 2, 6]);
-/// assert_eq!(out.weights.to_vec()?[5..], [0.5, 0.5, 0.0, 0.0, 0.0]);
+/// assert_eq!(out.weights.read_blocking()?[5..], [0.5, 0.5, 0.0, 0.0, 0.0]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
 #[derive(Clone, Debug)]

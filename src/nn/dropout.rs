@@ -11,8 +11,8 @@ use crate::tensor::Tensor;
 /// use wgru::{Device, Rng, Tensor, nn::{Dropout, Mode, Module}};
 /// let device = Device::cpu();
 /// let x = Tensor::full(&device, 1.0, &[4])?;
-/// assert_eq!(Dropout::new(0.5)?.forward(&x)?.to_vec()?, [1.0; 4]);
-/// let y = Dropout::new(0.5)?.forward_with(&x, &mut Mode::Train(&mut Rng::new(1)))?.to_vec()?;
+/// assert_eq!(Dropout::new(0.5)?.forward(&x)?.read_blocking()?, [1.0; 4]);
+/// let y = Dropout::new(0.5)?.forward_with(&x, &mut Mode::Train(&mut Rng::new(1)))?.read_blocking()?;
 /// assert!(y.iter().all(|&v| v == 0.0 || v == 2.0));
 /// # Ok::<(), wgru::Error>(())
 /// ```

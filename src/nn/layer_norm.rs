@@ -18,7 +18,7 @@ use crate::tensor::Tensor;
 /// let device = Device::cpu();
 /// let norm = LayerNorm::new(&device, 4)?;
 /// let x = Tensor::from_slice(&device, &[1.0, 3.0, 1.0, 3.0], &[1, 4])?;
-/// let y = norm.forward(&x)?.to_vec()?;
+/// let y = norm.forward(&x)?.read_blocking()?;
 /// assert!((y[0] + 1.0).abs() < 1e-5 && (y[1] - 1.0).abs() < 1e-5);
 /// # Ok::<(), wgru::Error>(())
 /// ```

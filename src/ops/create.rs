@@ -11,10 +11,10 @@ use crate::tensor::Tensor;
 /// ```
 /// use wgru::{Device, Rng, Tensor};
 /// let device = Device::cpu();
-/// assert_eq!(Tensor::zeros(&device, &[2])?.to_vec()?, [0.0, 0.0]);
-/// assert_eq!(Tensor::ones(&device, &[2])?.to_vec()?, [1.0, 1.0]);
-/// assert_eq!(Tensor::full(&device, 0.5, &[2])?.to_vec()?, [0.5, 0.5]);
-/// assert_eq!(Tensor::arange(&device, 0.0, 3.0, 1.0)?.to_vec()?, [0.0, 1.0, 2.0]);
+/// assert_eq!(Tensor::zeros(&device, &[2])?.read_blocking()?, [0.0, 0.0]);
+/// assert_eq!(Tensor::ones(&device, &[2])?.read_blocking()?, [1.0, 1.0]);
+/// assert_eq!(Tensor::full(&device, 0.5, &[2])?.read_blocking()?, [0.5, 0.5]);
+/// assert_eq!(Tensor::arange(&device, 0.0, 3.0, 1.0)?.read_blocking()?, [0.0, 1.0, 2.0]);
 /// assert_eq!(Tensor::randn(&device, &[2, 3], &mut Rng::new(0))?.dims(), [2, 3]);
 /// # Ok::<(), wgru::Error>(())
 /// ```

@@ -63,7 +63,7 @@ impl Device {
     fn asked(&self, call: &mut impl FnMut() -> Result<()>) -> Result<Vec<Question>> {
         self.tuned().asked = Some(Default::default());
         call()?;
-        self.wait()?;
+        self.wait_blocking()?;
         Ok(self.tuned().asked.take().unwrap_or_default().into_iter().collect())
     }
 
@@ -147,7 +147,7 @@ impl Device {
         let mut once = || -> Result<f64> {
             let start = Instant::now();
             run()?;
-            self.wait()?;
+            self.wait_blocking()?;
             Ok(start.elapsed().as_secs_f64())
         };
         once()?;

@@ -17,8 +17,8 @@ use crate::tensor::Tensor;
 /// let w = Tensor::from_slice(&Device::cpu(), &[3.0, 4.0], &[2])?.requires_grad();
 /// w.mul(&w)?.sum()?.backward()?;                                     // gradient (6, 8), norm 10
 /// let norm = clip_grad_norm(&[("w".into(), w.clone())], 5.0)?.unwrap();
-/// assert_eq!(norm.item()?, 10.0);
-/// assert!((w.grad().unwrap().to_vec()?[0] - 3.0).abs() < 1e-5);
+/// assert_eq!(norm.item_blocking()?, 10.0);
+/// assert!((w.grad().unwrap().read_blocking()?[0] - 3.0).abs() < 1e-5);
 /// # Ok::<(), wgru::Error>(())
 /// ```
 ///

@@ -42,7 +42,7 @@ pub struct CtcOptions {
 /// let logits = Tensor::zeros(&Device::cpu(), &[3, 1, 2])?.requires_grad();   // 3 steps, a blank and one label
 /// let loss = loss::ctc(&logits.log_softmax()?, &[1], &[3], &[1])?;
 /// // Of the 8 paths, 6 spell the label: all but three blanks, and the label, a blank, and the label again.
-/// assert!((loss.item()? + (6f32 / 8.0).ln()).abs() < 1e-6);
+/// assert!((loss.item_blocking()? + (6f32 / 8.0).ln()).abs() < 1e-6);
 /// loss.backward()?;
 /// # Ok::<(), wgru::Error>(())
 /// ```

@@ -58,7 +58,7 @@ pub trait Data: Send + Sync {
 ///     .with_classes(vec![0, 2, 1])?
 ///     .with_lengths(vec![2, 1, 2])?;
 /// let batch = data.batch(&[1, 2])?;
-/// assert_eq!(batch.x().to_vec()?, [3.0, 0.0, 5.0, 6.0]);
+/// assert_eq!(batch.x().read_blocking()?, [3.0, 0.0, 5.0, 6.0]);
 /// assert_eq!((batch.targets().dims(), batch.lengths()), (&[2][..], Some(&[1, 2][..])));
 /// # Ok::<(), wgru::Error>(())
 /// ```
@@ -111,7 +111,7 @@ impl HostData {
     /// let data = HostData::from_sequences(&Device::cpu(), &[vec![1.0, 2.0], vec![3.0]], 1)?;
     /// let batch = data.batch(&[0, 1])?;
     /// assert_eq!((batch.x().dims(), batch.lengths()), (&[2, 2, 1][..], Some(&[2, 1][..])));
-    /// assert_eq!(batch.x().to_vec()?, [1.0, 2.0, 3.0, 0.0]);
+    /// assert_eq!(batch.x().read_blocking()?, [1.0, 2.0, 3.0, 0.0]);
     /// # Ok::<(), wgru::Error>(())
     /// ```
     ///

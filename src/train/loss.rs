@@ -8,8 +8,8 @@
 //! let device = Device::cpu();
 //! let prediction = Tensor::from_slice(&device, &[1.0, 4.0], &[2])?;
 //! let target = Tensor::from_slice(&device, &[0.0, 2.0], &[2])?;
-//! assert_eq!(loss::mse(&prediction, &target)?.item()?, 2.5);
-//! assert_eq!(loss::mse_with(&prediction, &target, Reduction::Sum)?.item()?, 5.0);
+//! assert_eq!(loss::mse(&prediction, &target)?.item_blocking()?, 2.5);
+//! assert_eq!(loss::mse_with(&prediction, &target, Reduction::Sum)?.item_blocking()?, 5.0);
 //! # Ok::<(), wgru::Error>(())
 //! ```
 

@@ -13,7 +13,7 @@ use crate::tensor::Tensor;
 /// let device = Device::cpu();
 /// let logits = Tensor::from_slice(&device, &[0.1, 0.9, 0.8, 0.2], &[2, 2])?;
 /// let classes = Tensor::from_indices(&device, &[1, 1], &[2])?;
-/// assert_eq!(accuracy(&logits, &classes)?.item()?, 0.5);
+/// assert_eq!(accuracy(&logits, &classes)?.item_blocking()?, 0.5);
 /// # Ok::<(), wgru::Error>(())
 /// ```
 ///

@@ -102,7 +102,7 @@ impl Method {
 /// let mut optimizer = Optimizer::new(vec![("w".into(), w.clone())], Method::Sgd(SgdConfig::default()), 0.1)?;
 /// w.mul(&w)?.sum()?.backward()?;
 /// optimizer.step()?;                                                 // w − 0.1·2w
-/// assert_eq!(w.item()?, 0.8);
+/// assert_eq!(w.item_blocking()?, 0.8);
 /// # Ok::<(), wgru::Error>(())
 /// ```
 pub struct Optimizer {

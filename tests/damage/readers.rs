@@ -47,7 +47,7 @@ pub fn checkpoint(device: &Device, bytes: &[u8]) -> Result<()> {
 }
 
 fn model_values(model: &dyn wgru::nn::Module) -> Vec<Vec<u32>> {
-    let bits = |t: &Tensor| t.to_vec().expect("read").iter().map(|v| v.to_bits()).collect();
+    let bits = |t: &Tensor| t.read_blocking().expect("read").iter().map(|v| v.to_bits()).collect();
     model.parameters().iter().map(|(_, t)| bits(t)).collect()
 }
 
@@ -92,7 +92,7 @@ pub fn run_onnx(device: &Device, model: &OnnxModel) -> Result<()> {
     let outputs = model.run(&inputs)?;
     for (_, value) in &outputs {
         if let Ok(tensor) = value.as_tensor() {
-            tensor.to_vec()?;
+            tensor.read_blocking()?;
         }
     }
     if let Ok(mut stream) = model.stream() {

@@ -45,7 +45,7 @@ fn errors_are_returned_and_never_reach_the_hosts_handler() {
     let error = y.to_vec().expect_err("not computed");
     assert!(matches!(&error, Error::Gpu(text) if text.contains("destroyed")), "{error}");
     let two = Tensor::full(&device, 2.0, &[5]).expect("a tensor");
-    assert_eq!(two.square().and_then(|y| y.to_vec()).expect("the device keeps working"), [4.0; 5]);
+    assert_eq!(two.square().and_then(|y| y.read_blocking()).expect("the device keeps working"), [4.0; 5]);
     assert_eq!(host.errors.load(Ordering::Relaxed), 0, "errors reported to the host");
 }
 
@@ -62,6 +62,6 @@ fn host_errors_go_to_the_hosts_handler() {
     };
     drop(host.device.create_buffer(&descriptor));
     let two = Tensor::full(&device, 2.0, &[5]).expect("a tensor");
-    assert_eq!(two.square().and_then(|y| y.to_vec()).expect("unaffected"), [4.0; 5]);
+    assert_eq!(two.square().and_then(|y| y.read_blocking()).expect("unaffected"), [4.0; 5]);
     assert_eq!(host.errors.load(Ordering::Relaxed), 1, "errors reported to the host");
 }

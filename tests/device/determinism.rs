@@ -48,7 +48,7 @@ fn options(epochs: usize) -> TrainOptions {
 }
 
 fn bits(model: &dyn Module) -> Vec<u32> {
-    model.parameters().iter().flat_map(|(_, t)| t.to_vec().expect("read")).map(f32::to_bits).collect()
+    model.parameters().iter().flat_map(|(_, t)| t.read_blocking().expect("read")).map(f32::to_bits).collect()
 }
 
 /// Trains for 4 epochs of 5 updates.
@@ -141,10 +141,10 @@ fn noisy(device: &Device, cell: Cell, [hidden, batch]: [usize; 2], seed: u64) ->
         let run = layer.run(&x, input, &mut Mode::Train(&mut rng)).expect("forward");
         run.output.square().and_then(|y| y.mean()).and_then(|l| l.backward()).expect("backward");
         optimizer.step().expect("step");
-        last = run.output.to_vec().expect("read");
+        last = run.output.read_blocking().expect("read");
     }
     let parameters = layer.parameters();
-    let all = parameters.iter().flat_map(|(_, t)| t.to_vec().expect("read")).chain(last);
+    let all = parameters.iter().flat_map(|(_, t)| t.read_blocking().expect("read")).chain(last);
     all.inspect(|v| assert!(v.is_finite())).map(f32::to_bits).collect()
 }
 

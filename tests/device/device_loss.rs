@@ -38,12 +38,12 @@ fn assert_lost(device: &Device, tensor: &Tensor, what: &str) {
     let start = Instant::now();
     let results = [
         device.flush(),
-        device.wait(),
+        device.wait_blocking(),
         Tensor::zeros(device, &[3]).map(drop),
         tensor.assign(&vec![0.0; tensor.len()]),
-        tensor.to_vec().map(drop),
+        tensor.read_blocking().map(drop),
         pollster::block_on(tensor.read()).map(drop),
-        tensor.square().and_then(|t| t.to_vec()).map(drop),
+        tensor.square().and_then(|t| t.read_blocking()).map(drop),
         tensor.wgpu_buffer().map(drop),
     ];
     for (i, result) in results.iter().enumerate() {
@@ -86,7 +86,7 @@ impl Run {
     }
 
     fn bits(&self) -> Vec<u32> {
-        let values = |(_, w): (String, Tensor)| w.to_vec().expect("read");
+        let values = |(_, w): (String, Tensor)| w.read_blocking().expect("read");
         self.model.parameters().into_iter().flat_map(values).map(f32::to_bits).collect()
     }
 }
@@ -158,7 +158,7 @@ fn inference_with_carried_state_resumes() {
         let device = open(true);
         let (model, mut h) = (gru(&device), zeros(&device).expect("h"));
         (0..FRAMES).for_each(|i| h = frame(&model, &h, i).expect("a frame"));
-        h.to_vec().expect("read")
+        h.read_blocking().expect("read")
     };
     let (mut rng, mut lost, mut kept_some) = (Rng::new(5), 0u64, 0);
     while lost < LOSSES {
@@ -193,7 +193,7 @@ fn inference_with_carried_state_resumes() {
         };
         kept_some += usize::from(first > 0);
         (first..FRAMES).for_each(|i| h = frame(&model, &h, i).expect("a frame"));
-        assert_eq!(h.to_vec().expect("read"), want, "from frame {first}");
+        assert_eq!(h.read_blocking().expect("read"), want, "from frame {first}");
     }
     assert!(kept_some > 2, "{kept_some} of {lost} had copies");
 }
@@ -212,7 +212,7 @@ fn readers_are_told() {
             let x = Tensor::full(&device, 2.0, &[500])?;
             loop {
                 let y = x.square()?;
-                let values = if loss % 4 < 2 { pollster::block_on(y.read())? } else { y.to_vec()? };
+                let values = if loss % 4 < 2 { pollster::block_on(y.read())? } else { y.read_blocking()? };
                 assert_eq!(values, [4.0; 500]);
             }
         };

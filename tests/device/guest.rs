@@ -100,7 +100,7 @@ fn linear(device: &Device) -> Linear {
 /// Runs a module on ones and reads the result.
 fn run(module: &dyn Module, dims: &[usize]) -> Result<Vec<f32>> {
     let device = module.parameters()[0].1.device().clone();
-    module.forward(&Tensor::full(&device, 1.0, dims)?)?.to_vec()
+    module.forward(&Tensor::full(&device, 1.0, dims)?)?.read_blocking()
 }
 
 // Faults.
@@ -142,7 +142,7 @@ fn out_of_memory_fails_the_call_and_the_device_keeps_working() {
             assert!(count > 3, "{count} tensors");
             assert!(matches!(again, Some(Error::OutOfMemory { .. })), "round {round}: {again:?} after the error");
             // Recycled buffers are freed when a buffer of another size needs the memory.
-            let other = Tensor::full(&device, 1.0, &[30 << 20]).and_then(|t| t.sum()).and_then(|t| t.item());
+            let other = Tensor::full(&device, 1.0, &[30 << 20]).and_then(|t| t.sum()).and_then(|t| t.item_blocking());
             assert_eq!(other.expect("freed"), (30 << 20) as f32);
             assert_eq!(run(&healthy, &[4, 3]).expect("works on"), want);
         }
@@ -208,7 +208,7 @@ fn a_limit_that_is_too_low_fails_only_the_calls_that_exceed_it() {
                     });
                 });
             });
-            assert_eq!(healthy.parameters()[0].1.to_vec().expect("weights can be saved").len(), 6, "{name}");
+            assert_eq!(healthy.parameters()[0].1.read_blocking().expect("weights can be saved").len(), 6, "{name}");
         }
     }
     assert!(refusals >= 15, "only {refusals} calls were refused: the limits were not low enough");
@@ -223,7 +223,7 @@ fn errors_are_returned_to_the_call_and_thread_that_caused_them() {
     thread::scope(|scope| {
         let failing = scope.spawn(|| (0..50).all(|_| matches!(run(&gru, &[4, 2, 3]), Err(Error::Limit { .. }))));
         for i in 0..50 {
-            let x = Tensor::full(&device, i as f32, &[70]).and_then(|x| x.square()).and_then(|x| x.to_vec());
+            let x = Tensor::full(&device, i as f32, &[70]).and_then(|x| x.square()).and_then(|x| x.read_blocking());
             assert_eq!(x.expect("not the error of another thread"), [(i * i) as f32; 70]);
         }
         assert!(failing.join().expect("no panic"));
@@ -244,12 +244,12 @@ fn a_destroyed_host_buffer_fails_only_its_own_work() {
     let z = y.square().expect("recorded");
     let after = before.square().expect("recorded");
     buffer.destroy();
-    assert_eq!(after.to_vec().expect("beside it"), [81.0; 5]);
+    assert_eq!(after.read_blocking().expect("beside it"), [81.0; 5]);
     for tensor in [&y, &z] {
         let error = tensor.to_vec().expect_err("not computed");
         assert!(matches!(&error, Error::Gpu(text) if text.contains("destroyed")), "{error}");
     }
-    assert_eq!(before.to_vec().expect("read"), [9.0; 5]);
+    assert_eq!(before.read_blocking().expect("read"), [9.0; 5]);
 }
 
 #[test]
@@ -279,11 +279,11 @@ fn every_call_reports_a_lost_device() {
         device.wgpu().expect("a GPU").0.destroy();
         let is_lost = |result: Result<()>| assert!(matches!(result, Err(Error::DeviceLost(_))), "{result:?} {is_own}");
         is_lost(device.flush());
-        is_lost(device.wait());
+        is_lost(device.wait_blocking());
         is_lost(Tensor::zeros(&device, &[4]).map(drop));
         is_lost(Tensor::from_slice(&device, &[1.0], &[1]).map(drop));
         is_lost(layer.parameters()[0].1.assign(&[0.0; 6]));
-        is_lost(pending.to_vec().map(drop));
+        is_lost(pending.read_blocking().map(drop));
         is_lost(pollster::block_on(pending.read()).map(drop));
         is_lost(pending.square().map(drop));
         is_lost(run(&layer, &[4, 3]).map(drop));
@@ -373,7 +373,7 @@ fn train(device: &Device) -> Vec<f32> {
     let mut trainer = Trainer::new(optimizer, options, Rng::new(3));
     let data = data.expect("data");
     let history = trainer.fit_blocking(&gru, &data, None, loss::mse);
-    let weights = gru.parameters().into_iter().flat_map(|(_, w)| w.to_vec().expect("read"));
+    let weights = gru.parameters().into_iter().flat_map(|(_, w)| w.read_blocking().expect("read"));
     history.expect("trained").loss.into_iter().chain(weights).collect()
 }
 
@@ -398,12 +398,12 @@ fn work_whose_results_are_dropped_is_not_submitted() {
     let gru = RecurrentConfig::gru(8, 64).build(&device, &mut Rng::new(0)).expect("gru");
     let x = Tensor::from_slice(&device, &fill(1, 64 * 8 * 8, 1.0), &[64, 8, 8]).expect("x");
     let y = || gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").output;
-    let want = y().to_vec().expect("read");
+    let want = y().read_blocking().expect("read");
     device.set_pacing(Pacing::Off);
     let time = |results: usize| {
         let start = Instant::now();
         let kept: Vec<_> = (0..20).map(|_| y()).collect::<Vec<_>>().into_iter().take(results).collect();
-        device.wait().expect("done");
+        device.wait_blocking().expect("done");
         drop(kept);
         start.elapsed()
     };
@@ -412,10 +412,10 @@ fn work_whose_results_are_dropped_is_not_submitted() {
     // A dropped result is computed if a kept one depends on it.
     let sum = y().square().and_then(|y| y.sum()).expect("recorded");
     let expected: f32 = want.iter().map(|v| v * v).sum();
-    assert!((sum.item().expect("read") - expected).abs() < 1e-2 * expected);
+    assert!((sum.item_blocking().expect("read") - expected).abs() < 1e-2 * expected);
     // Of two results of each run, only the output is kept.
     let outputs: Vec<_> = (0..4).map(|_| y()).collect();
-    assert_eq!(outputs[3].to_vec().expect("read"), want);
+    assert_eq!(outputs[3].read_blocking().expect("read"), want);
 }
 
 #[test]
@@ -427,11 +427,11 @@ fn cancelled_work_is_undefined_until_it_is_written_again() {
     let y = kept.square().expect("recorded");
     device.cancel();
     assert_eq!(device.pending(), 0);
-    assert!(matches!(y.to_vec(), Err(Error::Stopped(_))));
+    assert!(matches!(y.read_blocking(), Err(Error::Stopped(_))));
     assert!(matches!(y.square(), Err(Error::Stopped(_))));
-    assert_eq!(kept.to_vec().expect("was submitted"), [2.0; 4]);
+    assert_eq!(kept.read_blocking().expect("was submitted"), [2.0; 4]);
     y.assign(&[1.0, 2.0, 3.0, 4.0]).expect("written");
-    assert_eq!(y.square().and_then(|y| y.to_vec()).expect("defined again"), [1.0, 4.0, 9.0, 16.0]);
+    assert_eq!(y.square().and_then(|y| y.read_blocking()).expect("defined again"), [1.0, 4.0, 9.0, 16.0]);
 }
 
 /// After preparation the first run compiles nothing, so it takes less time than the preparation.
@@ -443,7 +443,7 @@ fn preparation_compiles_without_computing() {
     let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(3, 24) };
     let gru = config.build(&device, &mut Rng::new(0)).expect("gru");
     let x = Tensor::zeros(&device, &[2, 9, 3]).expect("x");
-    let before = gru.parameters().iter().map(|(_, p)| p.to_vec().expect("read")).collect::<Vec<_>>();
+    let before = gru.parameters().iter().map(|(_, p)| p.read_blocking().expect("read")).collect::<Vec<_>>();
     let time = |act: &mut dyn FnMut()| {
         let start = Instant::now();
         act();
@@ -464,7 +464,7 @@ fn preparation_compiles_without_computing() {
     let trainer = Trainer::new(optimizer, options, Rng::new(3));
     trainer.prepare(&gru, &data.expect("data"), loss::mse).expect("prepared");
     assert!(gru.parameters().iter().all(|(_, p)| p.grad().is_none()), "a gradient was left");
-    let after = gru.parameters().iter().map(|(_, p)| p.to_vec().expect("read")).collect::<Vec<_>>();
+    let after = gru.parameters().iter().map(|(_, p)| p.read_blocking().expect("read")).collect::<Vec<_>>();
     assert_eq!(after, before);
 }
 
@@ -519,25 +519,25 @@ fn host_buffers_become_tensors_without_a_copy() {
     let device = host.adopt();
     let gru = RecurrentConfig::gru(4, 8).build(&device, &mut Rng::new(0)).expect("gru");
     let (first, second) = (fill(1, 5 * 2 * 4, 1.0), fill(2, 5 * 2 * 4, 1.0));
-    let run = |x: &Tensor| gru.forward(x).and_then(|y| y.to_vec()).expect("run");
+    let run = |x: &Tensor| gru.forward(x).and_then(|y| y.read_blocking()).expect("run");
     let want = [&first, &second].map(|v| run(&Tensor::from_slice(&device, v, &[5, 2, 4]).expect("x")));
 
     let own = buffer(&host, 1024);
     let x = Tensor::from_wgpu_buffer(&device, own.clone(), 256, &[5, 2, 4]).expect("a tensor");
     // The first run creates buffers that later runs reuse.
     run(&x);
-    x.to_vec().expect("read");
+    x.read_blocking().expect("read");
     let (live, made) = (device.memory_use().live, device.buffers_made());
     for (values, want) in [&first, &second].into_iter().zip(&want) {
         host.queue.write_buffer(&own, 256, bytemuck::cast_slice(values));
         assert_eq!(run(&x), *want);
-        assert_eq!(x.to_vec().expect("read"), *values);
+        assert_eq!(x.read_blocking().expect("read"), *values);
     }
     assert_eq!((device.memory_use().live, device.buffers_made()), (live, made), "something was copied");
     let part = x.wgpu_buffer().expect("a part");
     assert_eq!((part.offset, part.bytes), (256, 160));
     x.assign(&first).expect("written");
-    assert_eq!(x.to_vec().expect("read"), first);
+    assert_eq!(x.read_blocking().expect("read"), first);
     // Invalid arguments.
     let from = |buffer: &wgpu::Buffer, offset, dims: &[usize]| {
         Tensor::from_wgpu_buffer(&device, buffer.clone(), offset, dims).map(drop)
@@ -563,7 +563,7 @@ fn announced_writes_repack_the_weights() {
     let device = host.adopt();
     let gru = RecurrentConfig::gru(4, 8).build(&device, &mut Rng::new(0)).expect("gru");
     let x = Tensor::from_slice(&device, &fill(1, 5 * 2 * 4, 1.0), &[5, 2, 4]).expect("x");
-    let run = || gru.forward(&x).and_then(|y| y.to_vec()).expect("run");
+    let run = || gru.forward(&x).and_then(|y| y.read_blocking()).expect("run");
     let before = run();
     let (_, weights) = gru.parameters().into_iter().find(|(name, _)| name == "weight_hh_l0").expect("there");
     let part = weights.wgpu_buffer().expect("a part");
@@ -585,7 +585,7 @@ fn work_is_recorded_into_the_hosts_encoder() {
     let values = fill(1, 5 * 2 * 4, 1.0);
     let want = {
         let x = Tensor::from_slice(&device, &values, &[5, 2, 4]).expect("x");
-        gru.forward(&x).and_then(|y| y.to_vec()).expect("run")
+        gru.forward(&x).and_then(|y| y.read_blocking()).expect("run")
     };
     let drawn = buffer(&host, 4 * want.len() as u64);
     for _ in 0..3 {
@@ -598,14 +598,14 @@ fn work_is_recorded_into_the_hosts_encoder() {
         let part = y.wgpu_buffer().expect("a part");
         encoder.copy_buffer_to_buffer(&part.buffer, part.offset, &drawn, 0, part.bytes);
         // Work between encoding and submission does not reuse buffers that the encoder needs.
-        let between = Tensor::full(&device, 7.0, &[80]).and_then(|t| t.square()).and_then(|t| t.to_vec());
+        let between = Tensor::full(&device, 7.0, &[80]).and_then(|t| t.square()).and_then(|t| t.read_blocking());
         assert_eq!(between.expect("read"), [49.0; 80]);
         let early = y.to_vec().expect_err("not submitted yet");
         assert!(early.to_string().contains("submitted()"), "{early}");
         host.queue.submit([encoder.finish()]);
         work.submitted();
-        assert_eq!(y.to_vec().expect("read"), want);
-        let shown = Tensor::from_wgpu_buffer(&device, drawn.clone(), 0, &[want.len()]).and_then(|t| t.to_vec());
+        assert_eq!(y.read_blocking().expect("read"), want);
+        let shown = Tensor::from_wgpu_buffer(&device, drawn.clone(), 0, &[want.len()]).and_then(|t| t.read_blocking());
         assert_eq!(shown.expect("read"), want);
         drop(y);
     }
@@ -614,8 +614,8 @@ fn work_is_recorded_into_the_hosts_encoder() {
     let mut encoder = host.device.create_command_encoder(&Default::default());
     drop(device.encode_into(&mut encoder).expect("encoded"));
     drop(encoder);
-    assert!(matches!(y.to_vec(), Err(Error::Stopped(_))));
-    assert_eq!(Tensor::full(&device, 1.0, &[3]).and_then(|t| t.to_vec()).expect("works on"), [1.0; 3]);
+    assert!(matches!(y.read_blocking(), Err(Error::Stopped(_))));
+    assert_eq!(Tensor::full(&device, 1.0, &[3]).and_then(|t| t.read_blocking()).expect("works on"), [1.0; 3]);
 }
 
 // Requirements.
@@ -654,7 +654,7 @@ fn writes_to_a_buffer_of_the_host_outlive_the_tensor() {
     let tensor = || Tensor::from_wgpu_buffer(&device, own.clone(), 0, &[16]).expect("a tensor");
     tensor().assign(&[5.0; 16]).expect("recorded");
     device.flush().expect("submitted");
-    assert_eq!(tensor().to_vec().expect("read"), [5.0; 16]);
+    assert_eq!(tensor().read_blocking().expect("read"), [5.0; 16]);
 }
 
 /// A layer repacks its weights after the work that packed them was cancelled or its encoder was dropped.
@@ -670,7 +670,7 @@ fn cancelled_work_does_not_disable_a_layer() {
     device.flush().expect("weights are there");
     let recorded = gru.forward(&Tensor::full(&device, 1.0, &[4, 2, 3]).expect("x"));
     device.cancel();
-    assert!(matches!(recorded.and_then(|y| y.to_vec()), Err(Error::Stopped(_))));
+    assert!(matches!(recorded.and_then(|y| y.read_blocking()), Err(Error::Stopped(_))));
     assert_eq!(run(&gru, &[4, 2, 3]).expect("works on"), want);
 
     let other = RecurrentConfig::gru(3, 8).build(&device, &mut Rng::new(0)).expect("gru");
@@ -678,7 +678,7 @@ fn cancelled_work_does_not_disable_a_layer() {
     let recorded = other.forward(&Tensor::full(&device, 1.0, &[4, 2, 3]).expect("x"));
     let mut encoder = host.device.create_command_encoder(&Default::default());
     drop(device.encode_into(&mut encoder).expect("encoded"));
-    assert!(matches!(recorded.and_then(|y| y.to_vec()), Err(Error::Stopped(_))));
+    assert!(matches!(recorded.and_then(|y| y.read_blocking()), Err(Error::Stopped(_))));
     assert_eq!(run(&other, &[4, 2, 3]).expect("works on"), want);
 }
 
@@ -695,8 +695,8 @@ fn assignments_define_a_tensor_from_then_on() {
     own.destroy();
     device.flush().expect("submitted");
     y.assign(&[2.0; 16]).expect("assigned");
-    assert_eq!(y.square().and_then(|t| t.to_vec()).expect("defined"), [4.0; 16]);
-    assert!(z.to_vec().is_err(), "z was recorded before");
+    assert_eq!(y.square().and_then(|t| t.read_blocking()).expect("defined"), [4.0; 16]);
+    assert!(z.read_blocking().is_err(), "z was recorded before");
 }
 
 /// Overlapping frames: the next one is encoded before the previous one is confirmed.
@@ -714,7 +714,7 @@ fn buffers_are_reused_where_encoders_overlap() {
         if let Some((work, y, want)) = last.replace((work, y, (frame * frame) as f32)) {
             wgru::EncodedWork::submitted(work);
             let y: Tensor = y;
-            assert_eq!(y.to_vec().expect("read"), [want; 5000]);
+            assert_eq!(y.read_blocking().expect("read"), [want; 5000]);
         }
         made.push(device.buffers_made());
     }
@@ -738,10 +738,10 @@ fn callbacks_of_the_host_may_record_work() {
         *kept.lock().expect("no panic") = Some(x);
     });
     for _ in 0..3 {
-        Tensor::full(&device, 1.0, &[4]).and_then(|x| x.to_vec()).expect("works");
+        Tensor::full(&device, 1.0, &[4]).and_then(|x| x.read_blocking()).expect("works");
     }
     let x = seen.lock().expect("no panic").take().expect("the callback ran").expect("recorded");
-    assert_eq!(x.to_vec().expect("read"), [9.0; 4]);
+    assert_eq!(x.read_blocking().expect("read"), [9.0; 4]);
 }
 
 /// Threads that wait for a paced device while others submit are always woken.
@@ -762,7 +762,7 @@ fn waiting_for_a_paced_device_always_ends() {
                         device.flush().expect("submitted");
                     }
                 }
-                assert_eq!(x.to_vec().expect("read"), [1.0; 20_000]);
+                assert_eq!(x.read_blocking().expect("read"), [1.0; 20_000]);
             });
         }
     });

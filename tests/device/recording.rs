@@ -68,7 +68,7 @@ fn a_chain_longer_than_a_submission_matches_the_twins() {
         let config = RecurrentConfig { plan: Some(Plan::Chain), ..RecurrentConfig::gru(1, 2) };
         let gru = config.build(device, &mut Rng::new(7)).expect("gru");
         let x = Tensor::from_slice(device, &crate::common::fill(1, 9_000, 1.0), &[9_000, 1, 1]).expect("x");
-        gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").output.to_vec().expect("read")
+        gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").output.read_blocking().expect("read")
     };
     let want: Vec<f64> = run(&crate::common::twin()).iter().map(|&v| v as f64).collect();
     crate::common::assert_close("9,000 steps", &run(&device), &want, 2e-6);
@@ -108,7 +108,7 @@ fn long_loops_match_the_cpu() {
         y.square()?.sum()?.backward()?;
         let gradients = layer.parameters();
         let gradients = gradients.iter().map(|(_, p)| p).chain([&x]).map(|t| t.grad().expect("a gradient"));
-        std::iter::once(y.detach()).chain(gradients).map(|t| t.to_vec()).collect()
+        std::iter::once(y.detach()).chain(gradients).map(|t| t.read_blocking()).collect()
     };
     for cell in [Cell::Gru, Cell::GruResetBefore, Cell::Lstm] {
         let want = run(&Device::cpu(), cell).expect("the CPU");
@@ -125,7 +125,7 @@ fn loops_that_an_adapter_would_end_are_refused() {
     let most = device.info().adapter.as_ref().map_or(u64::MAX, |a| a.max_loops);
     let rows = |classes: usize| {
         let x = Tensor::full(&device, 1.0, &[1, classes])?;
-        x.softmax()?.to_vec()
+        x.softmax()?.read_blocking()
     };
     let even = |classes: usize| rows(classes).is_ok_and(|y| y.iter().all(|v| (v * classes as f32 - 1.0).abs() < 1e-3));
     assert!(even(20_000));
@@ -149,7 +149,7 @@ fn long_sequences_on_the_whole_plan_match_the_twins() {
             let eval = gru.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").output;
             let y = gru.run(&x, RunOptions::default(), &mut Mode::Train(&mut Rng::new(0))).expect("run").output;
             y.square().and_then(|y| y.mean()).and_then(|l| l.backward()).expect("backward");
-            [eval.to_vec().expect("read"), x.grad().expect("a gradient").to_vec().expect("read")]
+            [eval.read_blocking().expect("read"), x.grad().expect("a gradient").read_blocking().expect("read")]
         };
         for (got, want) in run(&device).into_iter().zip(run(&crate::common::twin())) {
             let want: Vec<f64> = want.iter().map(|&v| v as f64).collect();
@@ -224,7 +224,7 @@ fn steady_training_allocates_no_buffers() {
             loss.backward().expect("backward");
             optimizer.step().expect("step");
             optimizer.zero_grad();
-            loss.to_vec().expect("read")
+            loss.read_blocking().expect("read")
         };
         (0..3).for_each(|i| _ = step(i));
         let made = device.buffers_made();
@@ -252,15 +252,15 @@ fn timestamps_name_every_dispatch() {
     // More than the number of queries of one submission.
     let products = 2500;
     (0..products).for_each(|_| _ = x.matmul(&y).expect("product"));
-    let times = device.take_times().expect("times");
+    let times = device.take_times_blocking().expect("times");
     let of = |kernel: &str| times.iter().filter(|t| t.kernel.starts_with(kernel)).count();
     assert_eq!(of("matmul"), products);
     assert!(times.iter().all(|t| t.duration >= 0.0 && t.start > 0.0) && times.iter().any(|t| t.duration > 0.0));
     assert!(times.windows(2).all(|t| t[0].start <= t[1].start), "in the order of time");
-    assert!(device.take_times().expect("times").is_empty(), "given once");
+    assert!(device.take_times_blocking().expect("times").is_empty(), "given once");
     let unmeasured = crate::common::gpu().expect("as above");
     Tensor::zeros(&unmeasured, &[2]).and_then(|x| x.square()).expect("squared");
-    assert!(unmeasured.take_times().expect("times").is_empty());
+    assert!(unmeasured.take_times_blocking().expect("times").is_empty());
 }
 
 /// A pipeline cache that is damaged, from another driver, or missing gives the same numbers, and a written one can be
@@ -276,7 +276,7 @@ fn a_pipeline_cache_does_not_change_results() {
         let options = GpuOptions { pipeline_cache: Some(path.clone()), ..GpuOptions::default() };
         let device = pollster::block_on(Device::gpu_with(options)).expect("a device");
         let x = Tensor::from_slice(&device, &crate::common::fill(1, 12, 1.0), &[3, 4]).expect("x");
-        let out = x.square().and_then(|y| y.exp()).and_then(|y| y.to_vec()).expect("numbers");
+        let out = x.square().and_then(|y| y.exp()).and_then(|y| y.read_blocking()).expect("numbers");
         (out, device.info().adapter.as_ref().is_some_and(|a| a.features.iter().any(|f| f == "PIPELINE_CACHE")))
     };
     let (want, has_cache) = run();

@@ -28,7 +28,7 @@ fn router() -> Router<Gru> {
 
 fn forward(gru: &Gru, device: &Device) -> Result<Vec<f32>> {
     let x = Tensor::from_slice(device, &fill(1, DIMS.iter().product(), 1.0), &DIMS)?;
-    gru.forward(&x)?.to_vec()
+    gru.forward(&x)?.read_blocking()
 }
 
 fn output(router: &Router<Gru>, index: usize) -> Vec<f32> {

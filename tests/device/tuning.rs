@@ -114,7 +114,7 @@ mod on_a_gpu {
         y.square()?.sum()?.backward()?;
         let grads = gru.parameters().into_iter().map(|(_, p)| p.grad());
         let all = [Some(y), x.grad()].into_iter().chain(grads).flatten();
-        Ok(all.map(|t| t.to_vec()).collect::<Result<Vec<_>>>()?.concat())
+        Ok(all.map(|t| t.read_blocking()).collect::<Result<Vec<_>>>()?.concat())
     }
 
     fn preset(tuning: &Tuning) -> Device {
@@ -156,7 +156,7 @@ mod on_a_gpu {
             let (gru, x) = (layer(device), x(device));
             device.flush().expect("submitted");
             let y = gru.forward(&x).expect("run");
-            (device.pending(), y.to_vec().expect("read"))
+            (device.pending(), y.read_blocking().expect("read"))
         };
         let (by_rule, want) = run(&device);
         let a = device.info().adapter.clone().expect("a GPU");

@@ -192,7 +192,7 @@ fn computes(device: &Device, name: &str, framework: &str, layer: &dyn Module) {
     let file = case(name);
     let (dims, x) = file.get("x").expect("x");
     let x = Tensor::from_slice(device, x, dims).expect("x");
-    let got = layer.forward(&x).expect("run").to_vec().expect("read");
+    let got = layer.forward(&x).expect("run").read_blocking().expect("read");
     let want: Vec<f64> = file.get("y").expect("y").1.iter().map(|&v| v as f64).collect();
     assert_close(&format!("{name} from {framework}"), &got, &want, OUTPUT);
 }

@@ -22,7 +22,7 @@ fn a_file_written_by_torch_loads(device: &Device) {
     assert_eq!(*gru.config(), want);
     let (name, last) = gru.parameters().pop().expect("parameters");
     assert_eq!(name, "bias_hh_l1_reverse");
-    assert_eq!(last.to_vec().expect("read"), fill(33, 48, 0.25));
+    assert_eq!(last.read_blocking().expect("read"), fill(33, 48, 0.25));
 }
 
 fn a_saved_gru_loads_unchanged(device: &Device) {
@@ -40,7 +40,7 @@ fn a_saved_gru_loads_unchanged(device: &Device) {
     let copy = load_recurrent_blocking(device, &TensorFile::open(&path).expect("opened")).expect("loaded");
     assert_eq!(*copy.config(), config);
     let x = Tensor::from_slice(device, &fill(1, 2 * 5 * 3, 1.0), &[2, 5, 3]).expect("x");
-    let run = |g: &wgru::nn::Gru| g.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").output.to_vec();
+    let run = |g: &wgru::nn::Gru| g.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").output.read_blocking();
     assert_eq!(run(&copy).expect("read"), run(&gru).expect("read"));
 }
 
@@ -69,7 +69,7 @@ fn names_of_a_sequential_are_those_of_pytorch() {
     let other = build(&mut rng);
     load_parameters(&other, &file).expect("loaded");
     for ((_, a), (_, b)) in model.parameters().iter().zip(other.parameters()) {
-        assert_eq!(a.to_vec().expect("read"), b.to_vec().expect("read"));
+        assert_eq!(a.read_blocking().expect("read"), b.read_blocking().expect("read"));
     }
 }
 
@@ -144,10 +144,10 @@ fn checkpoints_that_do_not_fit_are_refused_and_change_nothing() {
     assert!(error.contains("weight_hh_l0") && error.contains("the file has"), "{error}");
 
     let refused = |(mut trainer, model): (Trainer, Linear), file: &TensorFile, word: &str| {
-        let before = model.parameters()[0].1.to_vec().expect("read");
+        let before = model.parameters()[0].1.read_blocking().expect("read");
         let error = load_checkpoint(&mut trainer, &model, file).expect_err(word).to_string();
         assert!(error.contains(word), "{error}");
-        assert_eq!(model.parameters()[0].1.to_vec().expect("read"), before);
+        assert_eq!(model.parameters()[0].1.read_blocking().expect("read"), before);
     };
     refused(start(4, adam), &file, "model.weight");
     refused(start(3, Method::Sgd(SgdConfig::default())), &file, "adam");

@@ -43,7 +43,7 @@ fn leaf(device: &Device, stream: u32, dims: &[usize], scale: f32) -> Tensor {
 }
 
 fn read(tensor: &Tensor) -> Vec<f32> {
-    tensor.to_vec().expect("read back")
+    tensor.read_blocking().expect("read back")
 }
 
 /// The gradient, or zeros if there is none.

@@ -36,9 +36,9 @@ fn run(device: &Device, case: &Value) -> Result<Vec<(&'static str, Vec<f32>)>> {
     let x = Tensor::from_slice(device, &fill(3010, dims.iter().product(), 1.0), &dims)?.requires_grad();
     let y = conv.forward_with(&x, &mut Mode::Train(&mut Rng::new(0)))?;
     y.backward_with(&Tensor::from_slice(device, &fill(3013, y.len(), 1.0), y.dims())?)?;
-    let mut all = vec![("y", y.to_vec()?), ("dx", x.grad().expect("dx").to_vec()?)];
+    let mut all = vec![("y", y.read_blocking()?), ("dx", x.grad().expect("dx").read_blocking()?)];
     for ((_, parameter), name) in conv.parameters().iter().zip(["dw", "db"]) {
-        all.push((name, parameter.grad().expect(name).to_vec()?));
+        all.push((name, parameter.grad().expect(name).read_blocking()?));
     }
     Ok(all)
 }

@@ -58,7 +58,7 @@ fn run(device: &Device, case: &Value) -> Result<(Vec<f32>, Vec<f32>)> {
     let (steps, labels) = (sizes(case, "input_lengths"), sizes(case, "target_lengths"));
     let loss = loss::ctc_with(&x.log_softmax()?, &targets, &steps, &labels, options)?;
     loss.backward_with(&Tensor::from_slice(device, &fill(3001, loss.len(), 1.0), loss.dims())?)?;
-    Ok((loss.to_vec()?, x.grad().expect("a gradient").to_vec()?))
+    Ok((loss.read_blocking()?, x.grad().expect("a gradient").read_blocking()?))
 }
 
 fn ctc_matches_pytorch(device: &Device) {

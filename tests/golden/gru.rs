@@ -127,8 +127,8 @@ fn run(device: &Device, case: &Case, file: &SafeTensors, plan: Option<Plan>, tol
     let input = RunOptions { h0: Some(&h0), lengths: lengths.as_deref(), ..Default::default() };
     let run = gru.run(&x, input, &mut Mode::Train(&mut Rng::new(0))).expect("run");
 
-    let mut worst = case.check(file, "y", &run.output.to_vec().expect("read"), tolerance);
-    worst = worst.max(case.check(file, "h_n", &run.h_n.to_vec().expect("read"), tolerance));
+    let mut worst = case.check(file, "y", &run.output.read_blocking().expect("read"), tolerance);
+    worst = worst.max(case.check(file, "h_n", &run.h_n.read_blocking().expect("read"), tolerance));
     if !case.flag("gradients") {
         return worst;
     }
@@ -144,7 +144,7 @@ fn run(device: &Device, case: &Case, file: &SafeTensors, plan: Option<Plan>, tol
         grads.insert(format!("d.{name}"), p.grad().expect("gradient of every parameter"));
     }
     for (key, grad) in grads {
-        worst = worst.max(case.check(file, &key, &grad.to_vec().expect("read"), tolerance));
+        worst = worst.max(case.check(file, &key, &grad.read_blocking().expect("read"), tolerance));
     }
     worst
 }

@@ -128,7 +128,7 @@ fn run(device: &Device, case: &Case, config: &RecurrentConfig, tolerance: f64) -
         loss = loss.add(&part(c_n, 1005)).expect("loss");
     }
     loss.backward().expect("backward");
-    let read = |t: &Tensor| t.to_vec().expect("read");
+    let read = |t: &Tensor| t.read_blocking().expect("read");
     let grad = |t: &Tensor| read(&t.grad().expect("a gradient"));
     let mut got = vec![("y".to_string(), read(&ran.output)), ("h_n".into(), read(&ran.h_n))];
     got.extend(ran.c_n.iter().map(|c_n| ("c_n".into(), read(c_n))));

@@ -37,7 +37,7 @@ fn lists(json: &Value) -> Vec<Vec<u32>> {
 }
 
 fn read(tensor: &Tensor) -> Vec<f32> {
-    tensor.to_vec().expect("read back")
+    tensor.read_blocking().expect("read back")
 }
 
 /// The model of a fixture, with the fixture's weights.
@@ -207,7 +207,7 @@ fn training_learns_to_reverse_a_few_lists(device: &Device) {
             loss.backward().and_then(|_| optimizer.step()).expect("an update");
             losses.push(loss);
         }
-        let losses: Vec<f32> = losses.iter().map(|loss| loss.item().expect("read")).collect();
+        let losses: Vec<f32> = losses.iter().map(|loss| loss.item_blocking().expect("read")).collect();
         assert!(losses[0] > 1.5 && losses[49] < 0.1, "{context:?}: {losses:?}");
         let greedy = model.greedy(&sources, 8).expect("greedy");
         let beams = model.beam(&sources, 8, &Beam::default()).expect("beam");

@@ -68,9 +68,9 @@ fn losses_match_pytorch(device: &Device) {
             other => panic!("unknown loss {other}"),
         }
         .unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert_close(name, &value.to_vec().expect("read"), &[number(&row["value"])], LOSS);
+        assert_close(name, &value.read_blocking().expect("read"), &[number(&row["value"])], LOSS);
         value.backward().expect("backward");
-        let grad = x.grad().expect("gradient").to_vec().expect("read");
+        let grad = x.grad().expect("gradient").read_blocking().expect("read");
         assert_close(&format!("{name}: gradient"), &grad, &numbers(&row["grad"]), LOSS);
     }
 }
@@ -84,11 +84,11 @@ fn losses_have_a_gradient_for_their_target() {
     let [a, b] = tensors();
     loss::mse_with(&a, &b, Reduction::Sum).and_then(|l| l.backward()).expect("backward");
     let want: Vec<f64> = x.iter().zip(&t).map(|(&x, &t)| -2.0 * (x as f64 - t as f64)).collect();
-    assert_close("mse", &b.grad().expect("target's").to_vec().expect("read"), &want, LOSS);
+    assert_close("mse", &b.grad().expect("target's").read_blocking().expect("read"), &want, LOSS);
     let [a, b] = tensors();
     loss::bce_with_logits_with(&a, &b, Reduction::Sum).and_then(|l| l.backward()).expect("backward");
     let want: Vec<f64> = x.iter().map(|&x| -(x as f64)).collect();
-    assert_close("bce", &b.grad().expect("target's").to_vec().expect("read"), &want, LOSS);
+    assert_close("bce", &b.grad().expect("target's").read_blocking().expect("read"), &want, LOSS);
 }
 
 struct Model {
@@ -166,15 +166,15 @@ fn loss_curves_match_pytorch(device: &Device) {
             loss.backward().expect("backward");
             let most = curve["clip_grad_norm"].as_f64().unwrap_or(f64::INFINITY) as f32;
             let norm = clip_grad_norm(&model.parameters(), most).expect("clip").expect("gradients");
-            losses.push(loss.item().expect("loss"));
-            norms.push(norm.item().expect("norm"));
+            losses.push(loss.item_blocking().expect("loss"));
+            norms.push(norm.item_blocking().expect("norm"));
             optimizer.step().expect("step");
         }
-        losses.push(model.loss(&x, &target).item().expect("loss"));
+        losses.push(model.loss(&x, &target).item_blocking().expect("loss"));
         assert_close(&format!("{name}: losses"), &losses, &numbers(&curve["losses"]), CURVE);
         assert_close(&format!("{name}: norms"), &norms, &numbers(&curve["grad_norms"]), 5.0 * CURVE);
         for (parameter, tensor) in model.parameters() {
-            let values = tensor.to_vec().expect("read");
+            let values = tensor.read_blocking().expect("read");
             let square: f64 = values.iter().map(|&v| v as f64 * v as f64).sum();
             let want = number(&curve["final"][&parameter]["sum_sq"]);
             assert_close(&format!("{name}: {parameter}"), &[square as f32], &[want], 5.0 * CURVE);

@@ -100,7 +100,7 @@ impl Case {
         values.push(fill(3, if is_lstm { c } else { 0 }, 0.9));
         let own = layer.parameters();
         let first = if learned { 1 + is_lstm as usize } else { 0 };
-        values.extend(own[..own.len() - first].iter().map(|(_, p)| p.to_vec().expect("read")));
+        values.extend(own[..own.len() - first].iter().map(|(_, p)| p.read_blocking().expect("read")));
 
         let mut steps = Steps::all(STEPS, BATCH);
         let [mask, resets] = flags();
@@ -175,7 +175,7 @@ impl Case {
             gates: false,
         };
         let ran = layer.run(&x, input, &mut Mode::Train(&mut Rng::new(SEED))).expect("run");
-        let read = |t: &Tensor| t.to_vec().expect("read");
+        let read = |t: &Tensor| t.read_blocking().expect("read");
         let back = |v: Vec<f32>| if config.batch_first { swapped(&v, [BATCH, STEPS]) } else { v };
         compare(format!("output: {what}"), &back(read(&ran.output)), &self.want[0], 0);
         compare(format!("h_n: {what}"), &read(&ran.h_n), &self.want[1], 0);

@@ -64,15 +64,15 @@ fn check(device: &Device, c: &Conv, axes: Axes, bias: bool) -> Result<()> {
 
     let mut inputs = vec![wide(&x)];
     for (_, parameter) in conv.parameters() {
-        inputs.push(wide(&parameter.to_vec()?));
+        inputs.push(wide(&parameter.read_blocking()?));
     }
     let reference = |v: &[Vec<f64>]| c.run(&v[0], &v[1], v.get(2).map(|b| &b[..]));
-    assert_close(&format!("y of {what}"), &ordered(&y.to_vec()?, out, axes, true), &reference(&inputs), FORWARD);
+    assert_close(&format!("y of {what}"), &ordered(&y.read_blocking()?, out, axes, true), &reference(&inputs), FORWARD);
     let want = differences(&inputs, |moved| dot(&reference(moved), &wide(&dy)));
-    let dx = ordered(&leaf.grad().expect("a gradient").to_vec()?, dims, axes, true);
+    let dx = ordered(&leaf.grad().expect("a gradient").read_blocking()?, dims, axes, true);
     assert_close(&format!("dx of {what}"), &dx, &want[0], GRADIENT);
     for ((name, parameter), want) in conv.parameters().iter().zip(&want[1..]) {
-        let grad = parameter.grad().expect("a gradient").to_vec()?;
+        let grad = parameter.grad().expect("a gradient").read_blocking()?;
         assert_close(&format!("{name} of {what}"), &grad, want, GRADIENT);
     }
     Ok(())

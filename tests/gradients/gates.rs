@@ -41,11 +41,11 @@ fn check(device: &Device, config: &RecurrentConfig) {
     let input = RunOptions { mask: Some(&mask), gates: true, ..Default::default() };
     let tensor = Tensor::from_slice(device, &x, &[STEPS, BATCH, config.input]).expect("x");
     let run = layer.run(&tensor, input, &mut Mode::Eval).expect("run");
-    let shown: Vec<Vec<f32>> = run.gates[0].iter().map(|(_, t)| t.to_vec().expect("read")).collect();
+    let shown: Vec<Vec<f32>> = run.gates[0].iter().map(|(_, t)| t.read_blocking().expect("read")).collect();
     assert_eq!((run.gates.len(), shown.len()), (1, config.cell.gates()));
     assert!(run.gates[0].iter().all(|(_, t)| t.dims() == [STEPS, BATCH, 2 * h]));
 
-    let parameters: Vec<Vec<f64>> = layer.parameters().iter().map(|(_, p)| wide(&p.to_vec().expect("read"))).collect();
+    let parameters: Vec<Vec<f64>> = layer.parameters().iter().map(|(_, p)| wide(&p.read_blocking().expect("read"))).collect();
     let (mut got, mut want) = (Vec::new(), Vec::new());
     for (d, own) in parameters.chunks(4).enumerate() {
         let direction = Direction { config, u: &own[1], bias: &own[3], w_hr: None, peephole: &[] };

@@ -71,7 +71,7 @@ enum Loss {
 }
 
 fn read(tensor: &Tensor) -> Vec<f32> {
-    tensor.to_vec().expect("read back")
+    tensor.read_blocking().expect("read back")
 }
 
 fn check(case: &Case, loss: Loss, plans: &[(Plan, bool)]) {

@@ -52,12 +52,12 @@ fn check(
     y.backward_with(&Tensor::from_slice(&device, &dy, y.dims()).expect("uploaded")).expect("backward");
 
     let (values, dy): (Vec<Vec<f64>>, _) = (inputs.iter().map(|(v, _)| wide(v)).collect(), wide(&dy));
-    assert_close(&format!("{name}: forward"), &y.to_vec().expect("read"), &reference(&values), FORWARD);
+    assert_close(&format!("{name}: forward"), &y.read_blocking().expect("read"), &reference(&values), FORWARD);
     let want = differences(&values, |moved| dot(&reference(moved), &dy));
     for (i, (leaf, want)) in leaves.iter().zip(&want).enumerate() {
         let grad = leaf.grad().unwrap_or_else(|| panic!("{name}: input {i} has no gradient"));
         assert_eq!(grad.dims(), leaf.dims(), "{name}: extents of gradient {i}");
-        assert_close(&format!("{name}: gradient {i}"), &grad.to_vec().expect("read"), want, GRADIENT);
+        assert_close(&format!("{name}: gradient {i}"), &grad.read_blocking().expect("read"), want, GRADIENT);
     }
 }
 

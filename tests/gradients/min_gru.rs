@@ -54,7 +54,7 @@ fn check(device: &Device, n: &Network, steps: usize, lengths: Option<[usize; BAT
         let time_first = Tensor::from_slice(device, values, &[steps, BATCH, width])?;
         if batch_first { time_first.permute(&[1, 0, 2]) } else { Ok(time_first) }
     };
-    let by_time = |t: &Tensor| if batch_first { t.permute(&[1, 0, 2])?.to_vec() } else { t.to_vec() };
+    let by_time = |t: &Tensor| if batch_first { t.permute(&[1, 0, 2])?.read_blocking() } else { t.read_blocking() };
     let x_leaf = leaf(&x, n.input)?.requires_grad();
     let h0_leaf = Tensor::from_slice(device, &h0, &state)?.requires_grad();
     let input = MinGruInput { h0: Some(&h0_leaf), lengths: lengths.as_ref().map(|l| &l[..]) };
@@ -65,22 +65,22 @@ fn check(device: &Device, n: &Network, steps: usize, lengths: Option<[usize; BAT
 
     let mut inputs = vec![wide(&x), wide(&h0)];
     for (_, parameter) in layer.parameters() {
-        inputs.push(wide(&parameter.to_vec()?));
+        inputs.push(wide(&parameter.read_blocking()?));
     }
     let lengths = lengths.unwrap_or([steps; BATCH]);
     let reference = |v: &[Vec<f64>]| n.run(&v[2..], &v[0], &v[1], &lengths);
     let (y, h_n) = reference(&inputs);
     assert_close(&format!("output of {what}"), &by_time(&out.output)?, &y, FORWARD);
-    assert_close(&format!("h_n of {what}"), &out.h_n.to_vec()?, &h_n, FORWARD);
+    assert_close(&format!("h_n of {what}"), &out.h_n.read_blocking()?, &h_n, FORWARD);
     let want = differences(&inputs, |moved| {
         let (y, h_n) = reference(moved);
         dot(&y, &wide(&dy)) + dot(&h_n, &wide(&dh_n))
     });
     let grad = |t: &Tensor| t.grad().unwrap_or_else(|| panic!("{what}: no gradient"));
     assert_close(&format!("dx of {what}"), &by_time(&grad(&x_leaf))?, &want[0], tolerance);
-    assert_close(&format!("dh0 of {what}"), &grad(&h0_leaf).to_vec()?, &want[1], tolerance);
+    assert_close(&format!("dh0 of {what}"), &grad(&h0_leaf).read_blocking()?, &want[1], tolerance);
     for ((name, parameter), want) in layer.parameters().iter().zip(&want[2..]) {
-        assert_close(&format!("{name} of {what}"), &grad(parameter).to_vec()?, want, tolerance);
+        assert_close(&format!("{name} of {what}"), &grad(parameter).read_blocking()?, want, tolerance);
     }
     Ok(())
 }

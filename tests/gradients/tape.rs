@@ -10,7 +10,7 @@ fn leaf(device: &Device, values: &[f32]) -> Tensor {
 }
 
 fn grad(leaf: &Tensor) -> Vec<f32> {
-    leaf.grad().expect("a gradient").to_vec().expect("read back")
+    leaf.grad().expect("a gradient").read_blocking().expect("read back")
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_chain_of_50_000_operations_needs_no_deep_stack() -> Result<()> {
     let one = Tensor::full(&device, 1.0, &[1])?;
     let chain = || (0..50_000).try_fold(x.clone(), |y, _| y.add(&one));
     let y = chain()?;
-    assert_eq!(y.item()?, 50_001.0);
+    assert_eq!(y.item_blocking()?, 50_001.0);
     y.backward()?;
     assert_eq!(grad(&x), [1.0]);
     drop(y);
@@ -140,7 +140,7 @@ fn a_gru_uses_weights_that_were_assigned_since_the_last_run() -> Result<()> {
     let device = twin();
     let gru = RecurrentConfig::gru(2, 3).build(&device, &mut Rng::new(1))?;
     let x = Tensor::full(&device, 0.5, &[4, 1, 2])?;
-    let run = || gru.forward(&x)?.to_vec();
+    let run = || gru.forward(&x)?.read_blocking();
     assert!(run()?.iter().any(|&v| v != 0.0));
     for (_, parameter) in gru.parameters() {
         parameter.assign(&vec![0.0; parameter.len()])?;
@@ -171,17 +171,17 @@ fn dropout_gradient_is_the_mask_of_the_forward_pass() -> Result<()> {
     let x = leaf(&device, &[1.0; 1000]);
     let y = layer.forward_with(&x, &mut Mode::Train(&mut Rng::new(7)))?;
     y.backward_with(&Tensor::full(&device, 1.0, &[1000])?)?;
-    let mask = y.to_vec()?;
+    let mask = y.read_blocking()?;
     // For an input of ones, the result is the mask itself.
     assert_eq!(grad(&x), mask);
     let dropped = mask.iter().filter(|&&m| m == 0.0).count();
     assert!((200..400).contains(&dropped), "{dropped} of 1000 dropped at p = 0.3");
     assert!(mask.iter().all(|&m| m == 0.0 || m == 1.0 / (1.0 - 0.3)));
 
-    let again = layer.forward_with(&x, &mut Mode::Train(&mut Rng::new(7)))?.to_vec()?;
+    let again = layer.forward_with(&x, &mut Mode::Train(&mut Rng::new(7)))?.read_blocking()?;
     assert_eq!(again, mask, "the same seed draws the same mask");
-    let other = layer.forward_with(&x, &mut Mode::Train(&mut Rng::new(8)))?.to_vec()?;
+    let other = layer.forward_with(&x, &mut Mode::Train(&mut Rng::new(8)))?.read_blocking()?;
     assert_ne!(other, mask, "another seed draws another");
-    assert_eq!(layer.forward(&x)?.to_vec()?, [1.0; 1000]);
+    assert_eq!(layer.forward(&x)?.read_blocking()?, [1.0; 1000]);
     Ok(())
 }

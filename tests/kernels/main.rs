@@ -63,7 +63,7 @@ fn poison(device: &Device, len: usize) -> Tensor {
 /// Returns the content of a buffer before its guard, and checks that the guard is unchanged.
 #[track_caller]
 fn read(tensor: &Tensor) -> Vec<f32> {
-    let mut values = tensor.to_vec().expect("read back");
+    let mut values = tensor.read_blocking().expect("read back");
     let guard = values.split_off(values.len() - GUARD);
     assert!(guard.iter().all(|v| v.is_nan()), "written past the end: {guard:?}");
     values

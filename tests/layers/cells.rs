@@ -16,7 +16,7 @@ fn tensor(device: &Device, stream: u32, dims: &[usize]) -> Tensor {
 }
 
 fn wide(t: &Tensor) -> Vec<f64> {
-    t.to_vec().expect("read").iter().map(|&v| v as f64).collect()
+    t.read_blocking().expect("read").iter().map(|&v| v as f64).collect()
 }
 
 /// Compares the layer's output with the stepped one, then the gradients of the same loss.
@@ -40,7 +40,7 @@ fn check_one(device: &Device, config: &RecurrentConfig) {
     let stepped = Tensor::concat(&stepped.iter().collect::<Vec<_>>(), 0).expect("steps");
 
     let what = config.cell.to_string();
-    assert_close(&what, &stepped.to_vec().expect("read"), &wide(&output), ORDER);
+    assert_close(&what, &stepped.read_blocking().expect("read"), &wide(&output), ORDER);
     let weight = tensor(device, 9, output.dims());
     for y in [&output, &stepped] {
         y.mul(&weight).and_then(|y| y.sum()).and_then(|loss| loss.backward()).expect("backward");
@@ -48,7 +48,7 @@ fn check_one(device: &Device, config: &RecurrentConfig) {
     for ((name, by_layer), (cell_name, by_cell)) in layer.parameters().iter().zip(cell.parameters()) {
         assert_eq!(*name, format!("{cell_name}_l0"));
         let [got, want] = [&by_cell, by_layer].map(|t| t.grad().expect("a gradient"));
-        assert_close(&format!("{what}: {name}"), &got.to_vec().expect("read"), &wide(&want), ORDER);
+        assert_close(&format!("{what}: {name}"), &got.read_blocking().expect("read"), &wide(&want), ORDER);
     }
 }
 
@@ -185,7 +185,7 @@ fn parameters_of_another_shape_are_refused_by_name() {
     };
     assert_eq!((&asked, extents(&got)), (&extents(&want), extents(&want)));
     for (i, (_, parameter)) in got.iter().enumerate() {
-        assert_eq!(parameter.to_vec().expect("read"), vec![i as f32 + 1.0; parameter.len()]);
+        assert_eq!(parameter.read_blocking().expect("read"), vec![i as f32 + 1.0; parameter.len()]);
     }
     for (wrong, _) in &want {
         let error = with(&|name, dims| {

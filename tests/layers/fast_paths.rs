@@ -35,7 +35,7 @@ fn run<const R: usize, const W: usize, K: Kernel<R, W>>(
     let reads = reads.each_ref().map(tensor);
     let writes = initial.each_ref().map(tensor);
     device.run(kernel, reads.each_ref(), writes.each_ref()).expect("run");
-    writes.map(|t| t.to_vec().expect("read"))
+    writes.map(|t| t.read_blocking().expect("read"))
 }
 
 fn compare<const R: usize, const W: usize, K: Kernel<R, W>>(
@@ -310,7 +310,7 @@ fn a_long_linear_layer_keeps_its_bias_on_every_device() {
                 Tensor::from_slice(&device, &fill(stream, dims.iter().product(), 1.0), dims).expect("tensor")
             };
             let (x, w, b) = (tensor(1, &[rows, k]), tensor(2, &[out, k]), tensor(3, &[out]));
-            let got = x.linear(&w, Some(&b)).and_then(|y| y.to_vec()).expect("linear");
+            let got = x.linear(&w, Some(&b)).and_then(|y| y.read_blocking()).expect("linear");
             let (x, w, b) = (fill(1, rows * k, 1.0), fill(2, out * k, 1.0), fill(3, out, 1.0));
             let dot = |r: usize, o: usize| -> f64 { (0..k).map(|i| x[r * k + i] as f64 * w[o * k + i] as f64).sum() };
             let want: Vec<f64> = (0..rows * out).map(|i| dot(i / out, i % out) + b[i % out] as f64).collect();

@@ -53,9 +53,9 @@ fn run(gru: &Gru, x: &Tensor, h0: Option<&Tensor>, lengths: Option<&[usize]>) ->
 }
 
 fn same(what: &str, a: &Tensor, b: &Tensor) {
-    let want: Vec<f64> = b.to_vec().expect("read").iter().map(|&v| v as f64).collect();
+    let want: Vec<f64> = b.read_blocking().expect("read").iter().map(|&v| v as f64).collect();
     assert_eq!(a.dims(), b.dims(), "{what}");
-    assert_close(what, &a.to_vec().expect("read"), &want, COMPANY);
+    assert_close(what, &a.read_blocking().expect("read"), &want, COMPANY);
 }
 
 /// Returns the given rows of the batch (axis 1), in this order.
@@ -135,7 +135,7 @@ fn reverse_is_flip_run_flip() {
         let Setup { gru, x, h0 } = setup(device, &Shape { config: config.clone(), ..s.clone() });
         let backwards = RecurrentConfig { reverse: true, ..config }.build(device, &mut Rng::new(0)).expect("gru");
         for ((_, from), (_, to)) in gru.parameters().iter().zip(backwards.parameters()) {
-            to.assign(&from.to_vec().expect("read")).expect("assign");
+            to.assign(&from.read_blocking().expect("read")).expect("assign");
         }
         let flip = |t: &Tensor| {
             let parts: Vec<Tensor> = (0..s.steps).rev().map(|i| t.slice(0, i..i + 1).expect("step")).collect();
@@ -161,7 +161,7 @@ fn a_padded_sequence_equals_the_sequence_alone() {
         same("output", &output.slice(0, 0..lengths[row]).expect("valid"), &alone.output);
         same("h_n", &pick(&padded.h_n, &[row]), &alone.h_n);
         if lengths[row] < s.steps {
-            let rest = output.slice(0, lengths[row]..s.steps).expect("padding").to_vec().expect("read");
+            let rest = output.slice(0, lengths[row]..s.steps).expect("padding").read_blocking().expect("read");
             assert!(rest.iter().all(|&v| v == 0.0), "padding is not 0");
         }
     });

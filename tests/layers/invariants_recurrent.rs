@@ -29,7 +29,7 @@ fn a_layer_without_a_clip_overflows_to_infinity() {
             parameter.assign(&vec![10.0; parameter.len()]).expect("assign");
         }
         let x = Tensor::from_slice(&device, &[3e38, 0.0], &[2, 1, 1]).expect("x");
-        let y = rnn.forward(&x).and_then(|y| y.to_vec()).expect("run");
+        let y = rnn.forward(&x).and_then(|y| y.read_blocking()).expect("run");
         assert_eq!(y, [f32::INFINITY; 4], "{}", device.info().name);
     }
 }
@@ -135,7 +135,7 @@ impl Setup {
 
 fn same(what: &str, a: &Tensor, b: &Tensor) {
     assert_eq!(a.dims(), b.dims(), "{what}");
-    let values = |t: &Tensor| t.to_vec().expect("read");
+    let values = |t: &Tensor| t.read_blocking().expect("read");
     let want: Vec<f64> = values(b).iter().map(|&v| v as f64).chain([0.1]).collect();
     assert_close(what, &[&values(a)[..], &[0.1]].concat(), &want, COMPANY);
 }
@@ -241,7 +241,7 @@ fn a_permuted_batch_and_a_batch_of_one_give_their_rows() {
 fn copy(from: &[(String, Tensor)], to: &[(String, Tensor)]) {
     assert_eq!(from.len(), to.len());
     for ((_, from), (_, to)) in from.iter().zip(to) {
-        to.assign(&from.to_vec().expect("read")).expect("assign");
+        to.assign(&from.read_blocking().expect("read")).expect("assign");
     }
 }
 
@@ -342,14 +342,14 @@ fn masked_steps_equal_removed_steps() {
         let whole = set.run(&x, (&h0, c0.as_ref()), RunOptions { mask: Some(&mask), ..Default::default() });
         let kept: Vec<usize> = (0..s.steps).filter(|&t| mask[t]).collect();
         if kept.is_empty() {
-            assert!(whole.output.to_vec().expect("read").iter().all(|&v| v == 0.0), "nothing was processed");
+            assert!(whole.output.read_blocking().expect("read").iter().all(|&v| v == 0.0), "nothing was processed");
             return same_states(&whole, &h0, c0.as_ref());
         }
         let short = set.run(&along(&x, 0, kept.clone()), (&h0, c0.as_ref()), RunOptions::default());
         same("output", &along(&whole.output, 0, kept.clone()), &short.output);
         same_states(&whole, &short.h_n, short.c_n.as_ref());
         // Masked steps output 0, or the direction's previous output, which is then different input for the next layer.
-        let values = whole.output.to_vec().expect("read");
+        let values = whole.output.read_blocking().expect("read");
         let out = s.config.out();
         for (i, &got) in values.iter().enumerate() {
             let (t, d, j) = (i / out / s.config.directions(), i / out % s.config.directions(), i % out);
@@ -373,7 +373,7 @@ fn lengths_are_masks_of_prefixes() {
         let mask: Vec<bool> = (0..s.steps * s.batch).map(|i| i / s.batch < lengths[i % s.batch]).collect();
         let a = set.run(&set.x, set.states(), RunOptions { lengths: Some(&lengths), ..Default::default() });
         let b = set.run(&set.x, set.states(), RunOptions { mask: Some(&mask), ..Default::default() });
-        let bits = |t: &Tensor| t.to_vec().expect("read").iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        let bits = |t: &Tensor| t.read_blocking().expect("read").iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&a.output), bits(&b.output));
         assert_eq!(bits(&a.h_n), bits(&b.h_n));
         assert_eq!(a.c_n.as_ref().map(bits), b.c_n.as_ref().map(bits));

@@ -25,7 +25,7 @@ fn last_state_is_h_n_of_every_direction() {
         let layers = run.h_n.dims()[0];
         let want = run.h_n.slice(0, layers - directions..layers).and_then(|h| h.permute(&[1, 0, 2])).expect("h_n");
         assert_eq!(got.dims(), [2, directions * 5]);
-        assert_eq!(got.to_vec().expect("read"), want.to_vec().expect("read"), "{last:?}");
+        assert_eq!(got.read_blocking().expect("read"), want.read_blocking().expect("read"), "{last:?}");
     }
     let x = Tensor::zeros(&device, &[2, 4, 3]).expect("x");
     let both = LastState { bidirectional: true, ..LastState::default() };

@@ -30,7 +30,7 @@ fn rounded(row: &[f32], weights: Precision) -> Vec<f32> {
 /// Copies parameters, rounding the recurrent matrices.
 fn copy(from: &Gru, to: &Gru, weights: Precision) {
     for ((name, from), (_, to)) in from.parameters().into_iter().zip(to.parameters()) {
-        let values = from.to_vec().expect("read");
+        let values = from.read_blocking().expect("read");
         let rows = values.chunks(*from.dims().last().expect("an axis"));
         let stored = if name.starts_with("weight_hh") { weights } else { Precision::F32 };
         to.assign(&rows.flat_map(|row| rounded(row, stored)).collect::<Vec<_>>()).expect("written");
@@ -49,7 +49,7 @@ fn run(gru: &Gru, device: &Device) -> [Vec<f32>; 2] {
     let lengths = [STEPS, 1, 4, STEPS, 2];
     let input = RunOptions { lengths: Some(&lengths), resets: Some(&resets), ..Default::default() };
     let out = gru.run(&x, input, &mut Mode::Eval).expect("run");
-    [out.output, out.h_n].map(|t| t.to_vec().expect("read"))
+    [out.output, out.h_n].map(|t| t.read_blocking().expect("read"))
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -155,11 +155,11 @@ fn low_precision_layers_give_nan_for_weights_out_of_range() {
     let gru =
         build(&device, &RecurrentConfig { hidden: 5, ..Default::default() }).with_weights(Precision::F16).expect("GPU");
     let (_, weight) = gru.parameters().into_iter().find(|(name, _)| name == "weight_hh_l0").expect("there");
-    let mut values = weight.to_vec().expect("read");
+    let mut values = weight.read_blocking().expect("read");
     values[2 * 5 + 1] = 1e5;
     weight.assign(&values).expect("written");
     let x = Tensor::zeros(&device, &[1, 2, 1]).expect("x");
-    let y = gru.forward(&x).expect("run").to_vec().expect("read");
+    let y = gru.forward(&x).expect("run").read_blocking().expect("read");
     let spoiled: Vec<usize> = (0..10).filter(|&i| y[i].is_nan()).collect();
     assert_eq!(spoiled, [2, 7]);
 }

@@ -42,7 +42,7 @@ fn set_gate_bias(layer: &MinGru, bias: f32) -> Result<Vec<Vec<f64>>> {
         if name == "layers.0.linear_z.bias" {
             parameter.assign(&[bias; 3])?;
         }
-        all.push(wide(&parameter.to_vec()?));
+        all.push(wide(&parameter.read_blocking()?));
     }
     Ok(all)
 }
@@ -59,8 +59,8 @@ fn min_gru_is_exact_over_ten_thousand_steps(device: &Device) {
         let out = layer.run(&x_tensor, input, &mut Mode::Eval)?;
         let (y, h_n) = network(form, reverse).run(&parameters, &wide(&x), &wide(&h0), &lengths);
         let what = format!("{form:?}, reverse {reverse}, bias {bias}");
-        assert_close(&format!("output, {what}"), &out.output.to_vec()?, &y, tolerance);
-        assert_close(&format!("h_n, {what}"), &out.h_n.to_vec()?, &h_n, tolerance);
+        assert_close(&format!("output, {what}"), &out.output.read_blocking()?, &y, tolerance);
+        assert_close(&format!("h_n, {what}"), &out.h_n.read_blocking()?, &h_n, tolerance);
         Ok(())
     };
     for form in FORMS {
@@ -89,7 +89,7 @@ fn min_gru_back_through_ten_thousand_steps_matches_f64(device: &Device) {
         };
         let want: Vec<f64> = (0..3).map(product).collect();
         assert!(want.iter().all(|v| (1e-3..0.5).contains(v)), "{want:?}");
-        assert_close(&format!("dh0, {form:?}"), &h0.grad().expect("a gradient").to_vec()?, &want, SLOW);
+        assert_close(&format!("dh0, {form:?}"), &h0.grad().expect("a gradient").read_blocking()?, &want, SLOW);
         Ok(())
     };
     FORMS.into_iter().for_each(|form| run(form).expect("forward and backward"));
@@ -104,7 +104,7 @@ fn min_gru_continues_from_a_carried_state(device: &Device) {
         let input = MinGruInput { h0: Some(&first.h_n), lengths: None };
         let second = layer.run(&x.slice(0, 170..300)?, input, &mut Mode::Eval)?;
         let parts = Tensor::concat(&[&first.output, &second.output], 0)?;
-        assert_close(&format!("{form:?}"), &parts.to_vec()?, &wide(&whole.output.to_vec()?), QUICK);
+        assert_close(&format!("{form:?}"), &parts.read_blocking()?, &wide(&whole.output.read_blocking()?), QUICK);
         Ok(())
     };
     FORMS.into_iter().for_each(|form| run(form).expect("run"));
@@ -116,11 +116,11 @@ fn min_gru_stays_finite_for_extreme_gates(device: &Device) {
         let x = Tensor::from_slice(device, &fill(1, 500 * 2, scale), &[500, 1, 2])?.requires_grad();
         let out = layer.run(&x, MinGruInput::default(), &mut Mode::Train(&mut Rng::new(0)))?;
         let parameters: Result<Vec<Vec<f64>>> =
-            layer.parameters().iter().map(|(_, p)| Ok(wide(&p.to_vec()?))).collect();
-        let (y, _) = network(form, false).run(&parameters?, &wide(&x.to_vec()?), &[0.0; 3], &[500]);
-        assert_close(&format!("{form:?}, {scale}"), &out.output.to_vec()?, &y, 1e-5);
+            layer.parameters().iter().map(|(_, p)| Ok(wide(&p.read_blocking()?))).collect();
+        let (y, _) = network(form, false).run(&parameters?, &wide(&x.read_blocking()?), &[0.0; 3], &[500]);
+        assert_close(&format!("{form:?}, {scale}"), &out.output.read_blocking()?, &y, 1e-5);
         out.output.sum()?.backward()?;
-        let dx = x.grad().expect("a gradient").to_vec()?;
+        let dx = x.grad().expect("a gradient").read_blocking()?;
         assert!(dx.iter().all(|v| v.is_finite()), "{form:?}, {scale}");
         Ok(())
     };

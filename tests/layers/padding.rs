@@ -66,9 +66,9 @@ fn with_steps(h_n: &Tensor) -> Tensor {
 /// Returns outputs, last states, and all gradients of a loss.
 fn results(loss: &Tensor, outputs: &[(&str, &Tensor)], leaves: Vec<(String, Tensor)>) -> Results {
     loss.backward().expect("backward");
-    let outputs = outputs.iter().map(|(name, t)| (name.to_string(), t.to_vec().expect("read")));
+    let outputs = outputs.iter().map(|(name, t)| (name.to_string(), t.read_blocking().expect("read")));
     let gradient = |(name, leaf): (String, Tensor)| {
-        (format!("gradient of {name}"), leaf.grad().expect("a gradient").to_vec().expect("read"))
+        (format!("gradient of {name}"), leaf.grad().expect("a gradient").read_blocking().expect("read"))
     };
     outputs.chain(leaves.into_iter().map(gradient)).collect()
 }
@@ -117,7 +117,7 @@ fn recurrent(device: &Device, config: &RecurrentConfig, stray: f32, masked: bool
     let leaves = [("x".to_string(), x.clone()), ("h0".into(), h0)].into_iter().chain(c0.map(|c| ("c0".into(), c)));
     let all = results(&loss, &[("output", &out.output), ("h_n", &h_n)], leaves.chain(layer.parameters()).collect());
     let what = format!("{config:?}, {stray} in the padding");
-    assert_zero_at_padding(&what, &x.grad().expect("dx").to_vec().expect("read"), config.input, &counts);
+    assert_zero_at_padding(&what, &x.grad().expect("dx").read_blocking().expect("read"), config.input, &counts);
     all
 }
 
@@ -207,7 +207,7 @@ fn min_gru_ignores_padding(device: &Device) {
                 let loss = pull(&out.output, 8).add(&pull(&h_n, 9)).expect("loss");
                 let leaves = [("x".to_string(), x.clone())].into_iter().chain(layer.parameters());
                 let all = results(&loss, &[("output", &out.output), ("h_n", &h_n)], leaves.collect());
-                let dx = x.grad().expect("dx").to_vec().expect("read");
+                let dx = x.grad().expect("dx").read_blocking().expect("read");
                 assert_zero_at_padding(&format!("{config:?}"), &dx, 3, &counts);
                 all
             });
@@ -230,7 +230,7 @@ fn layer_norm_gru_ignores_padding(device: &Device) {
             let loss = pull(&out.output, 8).add(&pull(&h_n, 9)).expect("loss");
             let leaves = [("x".to_string(), x.clone()), ("h0".into(), h0)].into_iter().chain(layer.parameters());
             let all = results(&loss, &[("output", &out.output), ("h_n", &h_n)], leaves.collect());
-            let dx = x.grad().expect("dx").to_vec().expect("read");
+            let dx = x.grad().expect("dx").read_blocking().expect("read");
             assert_zero_at_padding(&format!("{config:?}"), &dx, 3, &counts);
             all
         });
@@ -254,7 +254,7 @@ fn attention_ignores_masked_keys(device: &Device) {
                 let outputs = [("context", &out.context), ("attention", &out.weights)];
                 let all = results(&loss, &outputs, leaves.into_iter().chain(attention.parameters()).collect());
                 for (leaf, width) in [(&keys, 3), (&values, 2)] {
-                    assert_zero_at_padding("keys", &leaf.grad().expect("dk").to_vec().expect("read"), width, &counts);
+                    assert_zero_at_padding("keys", &leaf.grad().expect("dk").read_blocking().expect("read"), width, &counts);
                 }
                 all
             });

@@ -43,7 +43,7 @@ fn run(device: &Device, config: &RecurrentConfig) -> Vec<(String, Vec<f32>)> {
     };
     let loss = pull(&out.output, 8).add(&pull(&out.h_n, 9)).expect("loss");
     loss.backward().expect("backward");
-    let mut all = vec![("output".to_string(), out.output.to_vec()), ("h_n".into(), out.h_n.to_vec())];
+    let mut all = vec![("output".to_string(), out.output.read_blocking()), ("h_n".into(), out.h_n.read_blocking())];
     let leaves = [("x".to_string(), x), ("h0".into(), h0)].into_iter().chain(c0.map(|c| ("c0".into(), c)));
     for (name, leaf) in leaves.chain(layer.parameters()) {
         all.push((format!("gradient of {name}"), leaf.grad().expect("a gradient").to_vec()));

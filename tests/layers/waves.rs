@@ -27,7 +27,7 @@ fn outputs(device: &Device, cell: Cell, [layers, batch, steps, input, hidden]: [
     let config = RecurrentConfig { layers, ..RecurrentConfig::new(cell, input, hidden) };
     let out = config.build(device, &mut Rng::new(3))?.run(&x, options, &mut Mode::Eval)?;
     let last: Vec<&Tensor> = [&out.h_n].into_iter().chain(&out.c_n).collect();
-    Ok([out.output.to_vec()?, Tensor::concat(&last, 0)?.to_vec()?])
+    Ok([out.output.read_blocking()?, Tensor::concat(&last, 0)?.read_blocking()?])
 }
 
 #[test]

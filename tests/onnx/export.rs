@@ -148,10 +148,10 @@ fn exported_models_match_onnx_runtime(device: &Device) {
         let ours = model.forward(&x).expect("forward");
         let want = wanted.as_ref().expect("outputs.safetensors").expect(name, ours.dims()).expect(name);
         let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-        let ours = ours.to_vec().expect("read");
+        let ours = ours.read_blocking().expect("read");
         let read = OnnxModel::load(device, &bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
         let read = read.run(&[(input.name.as_str(), value)]).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let read = read[0].1.as_tensor().expect("floats").to_vec().expect("read");
+        let read = read[0].1.as_tensor().expect("floats").read_blocking().expect("read");
         let errors = [relative_error(&ours, &wide(want)), relative_error(&read, &wide(&ours))];
         assert!(errors[0] <= TOLERANCE && errors[1] <= ROUNDING, "{name}: {errors:?}");
         worst = [worst[0].max(errors[0]), worst[1].max(errors[1])];

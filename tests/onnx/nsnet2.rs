@@ -32,7 +32,7 @@ fn nsnet2_in_one_pass_and_by_frames_matches_onnx_runtime(device: &Device) {
         Tensor::from_slice(device, part, &[1, to - from, BINS]).expect("uploaded").into()
     };
     let gains = |run: wgru::Result<Vec<(String, Value)>>| -> Vec<f32> {
-        run.expect("run")[0].1.as_tensor().expect("floats").to_vec().expect("read")
+        run.expect("run")[0].1.as_tensor().expect("floats").read_blocking().expect("read")
     };
     let whole = gains(model.run(&[("input", input(0, frames))]));
 
@@ -167,7 +167,7 @@ fn nsnet2_on_the_gpu_by_each_precision() {
     let x = Tensor::from_slice(&device, &net.inputs().concat(), &[FRAMES, 1, 400]).expect("uploaded");
     for (weights, most, most_mean) in ON_GPU {
         let gru = net.gru(&device).with_weights(weights).expect("a plain GRU");
-        let y = gru.forward(&x).and_then(|y| y.to_vec()).expect("run");
+        let y = gru.forward(&x).and_then(|y| y.read_blocking()).expect("run");
         net.check(&format!("GRUs of {weights:?} weights on the GPU"), y.chunks(400), [most, most_mean]);
     }
 }

@@ -51,7 +51,7 @@ fn operators_match_onnx_runtime(device: &Device) {
             Value::Tensor(got) => {
                 let number = |b: &[u8]| f32::from_le_bytes(b.try_into().expect("four")) as f64;
                 let want: Vec<f64> = want.data().chunks_exact(4).map(number).collect();
-                relative_error(&got.to_vec().expect("read"), &want)
+                relative_error(&got.read_blocking().expect("read"), &want)
             }
         };
         if error > TOLERANCE {
@@ -81,7 +81,7 @@ fn powers_of_negative_numbers_have_their_sign(device: &Device) {
         let input = Tensor::from_slice(device, &x, &[6]).expect("uploaded");
         let got = model(p as f32).and_then(|m| m.run(&[("X", input.into())])).expect("run").remove(0).1;
         // Compared one by one, since they differ by many orders of magnitude.
-        for (got, x) in got.as_tensor().expect("floats").to_vec().expect("read").iter().zip(x) {
+        for (got, x) in got.as_tensor().expect("floats").read_blocking().expect("read").iter().zip(x) {
             assert_close(&format!("{x}^{p}"), &[*got], &[f64::from(x).powi(p)], 4e-6);
         }
     }
@@ -118,7 +118,7 @@ fn extremes_with_nan_are_nan(device: &Device) {
         let model = loaded(device, 13, node(operator, &inputs, &["Y"], &[]), constants).expect("loaded");
         let input = Tensor::from_slice(device, &x, &[4]).expect("uploaded");
         let got = model.run(&[("X", input.into())]).expect("run").remove(0).1;
-        let got = got.as_tensor().expect("floats").to_vec().expect("read");
+        let got = got.as_tensor().expect("floats").read_blocking().expect("read");
         let same = |(got, want): (&f32, &f32)| got == want || (got.is_nan() && want.is_nan());
         assert!(got.len() == 4 && got.iter().zip(&want).all(same), "{operator} {limits:?}: {got:?}, not {want:?}");
     }

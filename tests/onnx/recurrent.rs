@@ -177,7 +177,7 @@ impl Case<'_> {
                 axes.iter().enumerate().for_each(|(i, &a)| back[a] = i);
                 tensor = tensor.permute(&back).expect("turned back");
             }
-            (name, (tensor.dims().to_vec(), tensor.to_vec().expect("read")))
+            (name, (tensor.dims().to_vec(), tensor.read_blocking().expect("read")))
         };
         outputs.into_iter().map(output).collect()
     }

@@ -55,7 +55,7 @@ fn a_stream_in_parts_equals_the_whole(device: &Device) {
         Tensor::from_slice(device, values, &[to - from, BATCH, 3]).expect("uploaded").into()
     };
     let read = |run: wgru::Result<Vec<(String, Value)>>| {
-        run.expect("run")[0].1.as_tensor().expect("floats").to_vec().expect("read")
+        run.expect("run")[0].1.as_tensor().expect("floats").read_blocking().expect("read")
     };
     let whole: Vec<f64> = read(model.run(&[("x", part(0, 10))])).iter().map(|&v| v.into()).collect();
     let mut stream: Stream = model.stream().expect("causal");
@@ -65,7 +65,7 @@ fn a_stream_in_parts_equals_the_whole(device: &Device) {
 
     let states = stream.states();
     assert_eq!(states.keys().collect::<Vec<_>>(), ["out", "the LSTM"]);
-    assert_eq!(states["out"].h.to_vec().expect("read"), parts[9 * BATCH * 4..]);
+    assert_eq!(states["out"].h.read_blocking().expect("read"), parts[9 * BATCH * 4..]);
     assert!(states["out"].c.is_none());
     assert_eq!(states["the LSTM"].c.as_ref().expect("a cell state").dims(), [1, BATCH, 4]);
 
@@ -74,11 +74,11 @@ fn a_stream_in_parts_equals_the_whole(device: &Device) {
     assert_close("another", &read(other.run(&[("x", part(0, 2))])), &whole[..2 * BATCH * 4], TOLERANCE);
     assert_ne!(read(stream.run(&[("x", part(0, 2))])), read(other.run(&[("x", part(0, 2))])));
     // A failed call leaves the states unchanged.
-    let kept = stream.states()["out"].h.to_vec().expect("read");
+    let kept = stream.states()["out"].h.read_blocking().expect("read");
     let three = Tensor::zeros(device, &[1, 3, 3]).expect("zeros");
     let error = stream.run(&[("x", three.into())]).expect_err("states of two sequences").to_string();
     assert!(error.contains("the LSTM") && error.contains("h0"), "{error}");
-    assert_eq!(stream.states()["out"].h.to_vec().expect("read"), kept);
+    assert_eq!(stream.states()["out"].h.read_blocking().expect("read"), kept);
     stream.reset();
     assert_close("again", &read(stream.run(&[("x", part(0, 2))])), &whole[..2 * BATCH * 4], TOLERANCE);
     let unknown = [("nobody".to_string(), stream.states()["out"].clone())].into();

@@ -134,7 +134,7 @@ impl Denoiser {
         ];
         for (part, of) in parts {
             let all: Vec<&Tensor> = answers.iter().map(of).collect();
-            let got = Tensor::concat(&all, 0)?.to_vec()?;
+            let got = Tensor::concat(&all, 0)?.read_blocking()?;
             let want: Vec<f64> = vectors.get(&format!("{name}_{part}"))?.1.iter().map(|&v| v as f64).collect();
             assert_close(&format!("{name} {part}, at once: {at_once}"), &got, &want, TABLE);
         }

@@ -27,7 +27,7 @@ const COUNT: usize = 24;
 const STEPS: usize = 5;
 
 fn bits(parameters: &[(String, Tensor)]) -> Vec<u32> {
-    parameters.iter().flat_map(|(_, t)| t.to_vec().expect("read")).map(f32::to_bits).collect()
+    parameters.iter().flat_map(|(_, t)| t.read_blocking().expect("read")).map(f32::to_bits).collect()
 }
 
 fn gru(device: &Device, input: usize, hidden: usize, rng: &mut Rng) -> Gru {
@@ -220,7 +220,7 @@ fn batches_hold_every_input(device: &Device) {
         assert_eq!(batch.len(), batch.examples().len());
         assert_eq!((second.dims(), third.dims()), (&[batch.len()][..], &[batch.len(), 1][..]));
         let numbers: Vec<f32> = batch.examples().iter().map(|&i| i as f32).collect();
-        assert_eq!(second.to_vec()?, numbers, "rows match the examples");
+        assert_eq!(second.read_blocking()?, numbers, "rows match the examples");
         seen.extend_from_slice(batch.examples());
         let y =
             head.forward_with(&embedding.forward_with(first, mode)?.sum_axis(1)?.reshape(&[batch.len(), 4])?, mode)?;
@@ -255,7 +255,7 @@ fn divergence_of_a_step_names_the_batch(device: &Device) {
         });
         let error = failed.expect_err("diverged");
         assert!(matches!(error, Error::Diverged { epoch: 0, .. }), "{error}");
-        assert!(head.parameters().iter().all(|(_, t)| t.to_vec().expect("read").iter().all(|v| v.is_finite())));
+        assert!(head.parameters().iter().all(|(_, t)| t.read_blocking().expect("read").iter().all(|v| v.is_finite())));
         let Error::Diverged { update, .. } = error else { unreachable!() };
         (error.to_string(), update, before == bits(&head.parameters()))
     };

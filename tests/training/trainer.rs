@@ -40,7 +40,7 @@ fn tied_weights_are_updated_once(device: &Device) {
         let mut optimizer = Optimizer::new(list(&[("a", &w), ("b", &w), ("a", &w)]), method, rate).expect("optimizer");
         w.sum().and_then(|loss| loss.backward()).expect("backward");
         optimizer.step().expect("step");
-        let got = w.to_vec().expect("read");
+        let got = w.read_blocking().expect("read");
         let moved = [1.0 - got[0], -2.0 - got[1]];
         assert!(moved.iter().all(|m| (m - 0.1).abs() <= 1e-6), "{method:?}: moved by {moved:?}");
     }
@@ -55,9 +55,9 @@ fn tied_leaves_add_their_gradients(device: &Device) {
     loss.backward().expect("backward");
     optimizer.step().expect("step");
     // Adam's first step equals the rate, whatever the gradient; two steps would move twice as far.
-    let got = a.to_vec().expect("read");
+    let got = a.read_blocking().expect("read");
     assert!((got[0] - 0.5).abs() <= 1e-6 && (got[1] - 1.5).abs() <= 1e-6, "{got:?}");
-    let norm = clip_grad_norm(&optimizer.parameters(), 100.0).expect("clip").expect("a gradient").item().expect("read");
+    let norm = clip_grad_norm(&optimizer.parameters(), 100.0).expect("clip").expect("a gradient").item_blocking().expect("read");
     assert!((norm - 32f32.sqrt()).abs() <= 1e-5, "(4, 4) and not (1, 1, 3, 3): {norm}");
     optimizer.zero_grad();
     assert!(a.grad().is_none() && b.grad().is_none());
@@ -67,8 +67,8 @@ fn tied_weights_are_clipped_once(device: &Device) {
     let w = weight(device, &[1.0]);
     w.scale(3.0).and_then(|x| x.sum()?.backward()).expect("backward");
     let norm = clip_grad_norm(&list(&[("a", &w), ("b", &w)]), 1.0).expect("clip").expect("a gradient");
-    assert_eq!(norm.item().expect("read"), 3.0);
-    let grad = w.grad().expect("gradient").item().expect("read");
+    assert_eq!(norm.item_blocking().expect("read"), 3.0);
+    let grad = w.grad().expect("gradient").item_blocking().expect("read");
     assert!((grad - 1.0).abs() <= 1e-5, "{grad}");
 }
 
@@ -98,7 +98,7 @@ fn tied_weights_are_counted_once_and_saved_under_both_names() {
     assert_eq!(names, ["decoder.bias", "decoder.weight", "encoder.bias", "encoder.weight"]);
     let copy = Tied(Linear::new(&device, 3, 3, true, &mut Rng::new(4)).expect("linear"));
     load_parameters(&copy, &file).expect("load");
-    let values = |model: &Tied| model.parameters()[0].1.to_vec().expect("read");
+    let values = |model: &Tied| model.parameters()[0].1.read_blocking().expect("read");
     assert_eq!(values(&copy), values(&model));
 
     // Some programs store tied weights under only one of their names.
@@ -146,7 +146,7 @@ fn tied_weights_resume_from_a_checkpoint_bit_for_bit() {
             trainer.fit_blocking(&model, &data, None, loss::mse).expect("fit");
             file = Some(pollster::block_on(checkpoint_to_file(&trainer, &model)).expect("checkpoint"));
         }
-        model.parameters().iter().flat_map(|(_, t)| t.to_vec().expect("read")).collect::<Vec<_>>()
+        model.parameters().iter().flat_map(|(_, t)| t.read_blocking().expect("read")).collect::<Vec<_>>()
     };
     assert_eq!(run([2, 5]), run([5, 5]));
 }
@@ -186,8 +186,8 @@ fn a_step_without_gradients_says_what_to_do() {
     let mut optimizer = Optimizer::new(list(&[("w", &w), ("used", &used)]), ADAM, 0.1).expect("optimizer");
     used.sum().and_then(|loss| loss.backward()).expect("backward");
     optimizer.step().expect("step");
-    assert_eq!(w.item().expect("read"), 1.0);
-    assert!(used.item().expect("read") < 1.0);
+    assert_eq!(w.item_blocking().expect("read"), 1.0);
+    assert!(used.item_blocking().expect("read") < 1.0);
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn data(device: &Device, bad: Option<usize>) -> HostData {
 }
 
 fn values(model: &dyn Module) -> Vec<f32> {
-    model.parameters().iter().flat_map(|(_, t)| t.to_vec().expect("read")).collect()
+    model.parameters().iter().flat_map(|(_, t)| t.read_blocking().expect("read")).collect()
 }
 
 fn trainer(model: &dyn Module, epochs: usize, patience: Option<usize>) -> Trainer {

@@ -42,7 +42,7 @@ impl Forecaster {
         // The update gates start with memories of 1 to LONGEST days: Tallec and Ollivier, *Can recurrent neural
         // networks warp time?* (2018). This also orders the units of the picture by their memory.
         for (_, bias) in gru.parameters().iter().filter(|(name, _)| name == "bias_ih_l0") {
-            let mut values = bias.to_vec()?;
+            let mut values = bias.read_blocking()?;
             for (unit, value) in values[hidden..2 * hidden].iter_mut().enumerate() {
                 *value = LONGEST.ln() * unit as f32 / (hidden - 1) as f32;
             }
@@ -112,7 +112,7 @@ mod tests {
         let batch = data.batch(&[0, data.len() - 1]).unwrap();
         let (x, y) = (batch.x(), batch.targets());
         assert_eq!((x.dims(), y.dims()), (&[2, STEPS, INPUTS][..], &[2, STEPS, 1][..]));
-        assert_eq!(x.to_vec().unwrap()[..INPUTS], weather.input(weather.validation().start));
+        assert_eq!(x.read_blocking().unwrap()[..INPUTS], weather.input(weather.validation().start));
     }
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
         let model = Forecaster::new(&device, 12, &mut Rng::new(3)).unwrap();
         let pass = model.pass(&device, &weather, 10..30).unwrap();
         assert_eq!(pass.gates.get("update").unwrap().len(), 20 * 12);
-        let want = pass.output.to_vec().unwrap();
+        let want = pass.output.read_blocking().unwrap();
         let mut stream = model.stream().unwrap();
         for (day, want) in (10..30).zip(want) {
             let got = stream.step(&weather.input(day)).unwrap()[0];

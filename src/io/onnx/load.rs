@@ -57,7 +57,7 @@ pub fn initializers(bytes: &[u8]) -> Result<TensorFile> {
         let name = proto.name;
         names.define(name, "initializer")?;
         if let Value::Tensor(tensor) = from_proto(proto, &host)? {
-            file.insert(name, tensor.dims(), tensor.to_vec()?);
+            file.insert(name, tensor.dims(), tensor.read_now()?);
         }
     }
     Ok(file)
@@ -167,7 +167,7 @@ impl Loader<'_> {
         let mut constants = Vec::new();
         for (slot, value) in known.iter_mut().enumerate().filter(|(slot, _)| read[*slot]) {
             match value.take().map(|value| *value) {
-                Some(Value::Tensor(t)) if t.device() != device => constants.push((slot, t.to_device(device)?.into())),
+                Some(Value::Tensor(t)) if t.device() != device => constants.push((slot, t.to_device_now(device)?.into())),
                 Some(value) => constants.push((slot, value)),
                 None => {}
             }

@@ -67,7 +67,7 @@ impl TokenStep for Seq2Seq {
     fn step(&self, state: &DecoderState, tokens: &[u32]) -> Result<(Vec<f32>, DecoderState)> {
         let tokens = Tensor::from_indices(&self.device, tokens, &[1, tokens.len()])?;
         let (logits, _, hidden) = self.decode(&state.memory, &state.hidden, &tokens, &mut Mode::Eval)?;
-        Ok((logits.log_softmax()?.to_vec()?, DecoderState { memory: state.memory.clone(), hidden }))
+        Ok((logits.log_softmax()?.read_now()?, DecoderState { memory: state.memory.clone(), hidden }))
     }
 
     fn select(&self, state: &DecoderState, rows: &[usize]) -> Result<DecoderState> {

@@ -116,7 +116,7 @@ impl Seq2Seq {
         if coins.iter().all(|[coin, _]| *coin < forcing.ratio) {
             return Ok(());
         }
-        let shares = logits.detach().softmax()?.to_vec()?;
+        let shares = logits.detach().softmax()?.read_now()?;
         for ((token, [coin, draw]), shares) in tokens.iter_mut().zip(coins).zip(shares.chunks(self.config.target)) {
             if coin < forcing.ratio {
                 continue;

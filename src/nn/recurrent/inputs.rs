@@ -45,6 +45,9 @@ impl Recurrent {
             (_, Some(c0)) => return Err(Error::shape(c.op(), "c0", "none: this cell has no cell state", c0.dims())),
             _ => {}
         }
+        if self.first.is_empty() && parts.iter().all(|(_, given, _)| given.is_none()) {
+            return Tensor::zeros(&self.device, &[all, batch, c.width()]);
+        }
         let mut states = Vec::with_capacity(parts.len());
         for (name, given, width) in parts {
             let dims = [all, batch, width];

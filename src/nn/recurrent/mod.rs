@@ -70,7 +70,7 @@ impl Recurrent {
     /// let gru = Recurrent::from_parameters(&device, RecurrentConfig::gru(2, 3), |name, dims| {
     ///     Tensor::full(&device, if name.starts_with("weight") { 0.1 } else { 0.0 }, dims)
     /// })?;
-    /// assert_eq!(gru.parameters()[1].1.to_vec()?, [0.1; 27]);
+    /// assert_eq!(gru.parameters()[1].1.read_blocking()?, [0.1; 27]);
     /// # Ok::<(), wgru::Error>(())
     /// ```
     ///

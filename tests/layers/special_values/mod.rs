@@ -148,7 +148,7 @@ fn run(device: &Device, config: &RecurrentConfig, weights: &Weights, rows: &[Row
         out.output.sum().and_then(|y| y.backward()).expect("backward");
         all.extend([&x, &h0].into_iter().chain(&c0).map(|leaf| leaf.grad().expect("a gradient")));
     }
-    let all: Vec<Vec<f32>> = all.iter().map(|t| t.to_vec().expect("read")).collect();
+    let all: Vec<Vec<f32>> = all.iter().map(|t| t.read_blocking().expect("read")).collect();
     let of_row = |i: usize| all.iter().flat_map(move |part| part.iter().skip(i).step_by(rows.len())).map(|&v| v as f64);
     Answer { parts: (0..rows.len()).map(|i| of_row(i).collect()).collect() }
 }

@@ -69,7 +69,7 @@ fn low_precision_layers_match_the_layer() {
                 let h0 = tensor(rows.iter().map(|r| r.h).collect(), 1);
                 let input = RunOptions { h0: Some(&h0), ..Default::default() };
                 let out = gru.run(&x, input, &mut Mode::Eval).expect("run");
-                let read = [out.output, out.h_n].map(|t| t.to_vec().expect("read")).concat();
+                let read = [out.output, out.h_n].map(|t| t.read_blocking().expect("read")).concat();
                 let of_row = |i: usize| read.iter().skip(i).step_by(rows.len()).map(|&v| f64::from(v)).collect();
                 let got = Answer { parts: (0..rows.len()).map(of_row).collect() };
                 // With int8, integers up to 127 are multiplied before the scale is applied.
@@ -99,7 +99,7 @@ fn min_gru_matches_the_twins() {
                 let x = tensor(rows.iter().map(|r| r.x).collect(), STEPS);
                 let h0 = tensor(rows.iter().map(|r| r.h).collect(), 1);
                 let out = layer.run(&x, MinGruInput { h0: Some(&h0), lengths: None }, &mut Mode::Eval).expect("run");
-                let read = out.output.to_vec().expect("read");
+                let read = out.output.read_blocking().expect("read");
                 let of_row = |i: usize| read.iter().skip(i).step_by(rows.len()).map(|&v| f64::from(v)).collect();
                 Answer { parts: (0..rows.len()).map(of_row).collect() }
             };

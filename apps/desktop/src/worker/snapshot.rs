@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn values(model: &Forecaster) -> Vec<Vec<f32>> {
-        model.parameters().iter().map(|(_, tensor)| tensor.to_vec().unwrap()).collect()
+        model.parameters().iter().map(|(_, tensor)| tensor.read_blocking().unwrap()).collect()
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl View {
         let Some(model) = &self.copy else { return Ok(()) };
         let (days, hidden) = (self.days(), snapshot.hidden);
         let pass = model.pass(&self.device, &self.weather, days.clone())?;
-        let change = pass.output.to_vec()?;
+        let change = pass.output.read_blocking()?;
         self.serial += 1;
         let alive = pass.gates;
         let parts = alive.values().iter().map(Tensor::wgpu_buffer).collect::<Result<_>>()?;

@@ -138,7 +138,7 @@ impl<'a> Builder<'a> {
             return Err(self.refuse(format!("input {name:?} has {} elements; only one is supported", value.count())));
         }
         let number = match value {
-            Value::Tensor(tensor) => tensor.item()?,
+            Value::Tensor(tensor) => tensor.item_now()?,
             Value::Ints(ints) => ints.values()[0] as f32,
         };
         self.absorbed.push(i);

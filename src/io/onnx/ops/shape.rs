@@ -65,7 +65,7 @@ fn constant_of_shape(b: &mut Builder) -> Result<Op> {
         return Err(b.refuse(format!("attribute \"value\" of {} elements", fill.count())));
     }
     let number = match &fill {
-        Value::Tensor(t) => t.item()?,
+        Value::Tensor(t) => t.item_now()?,
         Value::Ints(_) => 0.0,
     };
     let (is_float, integer) = match &fill {

@@ -147,6 +147,6 @@ fn blocks(x: &Tensor, d: usize, first: usize, order: &[usize], hidden: usize) ->
 fn on(device: &Device, tensor: Tensor) -> Result<Tensor> {
     match tensor.device() == device {
         true => Ok(tensor),
-        false => Tensor::from_slice(device, &tensor.to_vec()?, tensor.dims()),
+        false => Tensor::from_slice(device, &tensor.read_now()?, tensor.dims()),
     }
 }
