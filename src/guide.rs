@@ -34,7 +34,8 @@ mod tests {
         for page in pages {
             let parts: Vec<&str> = page.split("The same in PyTorch").collect();
             for pair in parts.windows(2) {
-                let listing = |part: &'static str, fence| part.rsplit(fence).next().and_then(|rest| rest.split("```").next());
+                let listing =
+                    |part: &'static str, fence| part.rsplit(fence).next().and_then(|rest| rest.split("```").next());
                 let ours = lines(listing(pair[0], "```rust\n").expect("a program"));
                 let theirs = pair[1].split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
                 let theirs = lines(theirs.expect("its counterpart"));

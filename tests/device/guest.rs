@@ -113,15 +113,16 @@ fn out_of_memory_fails_the_call_and_the_device_keeps_working() {
             return eprintln!("SKIPPED: needs an adapter, and a shell that limits memory");
         }
         let this = std::env::current_exe().expect("this test");
-        let name = "out_of_memory_fails_the_call_and_the_device_keeps_working";
+        let name = "guest::out_of_memory_fails_the_call_and_the_device_keeps_working";
         let script = format!("ulimit -v 4000000; exec '{}' --exact {name} --nocapture", this.display());
-        let status = std::process::Command::new("bash")
+        let run = std::process::Command::new("bash")
             .args(["-c", &script])
             .env(CHILD, "1")
             .env("RUST_BACKTRACE", "0")
-            .status()
+            .output()
             .expect("bash");
-        return assert!(status.success(), "{status}");
+        let (text, faults) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+        return assert!(run.status.success() && text.contains("1 passed"), "{}: {text}{faults}", run.status);
     }
     for device in [Device::gpu_blocking().expect("a device"), Host::new().expect("an adapter").adopt()] {
         let healthy = linear(&device);

@@ -54,7 +54,7 @@ fn file_of(k: usize) -> TensorFile {
 /// A command that starts this program again to run only [`child`].
 fn this(action: &str, path: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["child", "--exact", "--ignored", "--nocapture"]);
+    command.args(["saving::child", "--exact", "--ignored", "--nocapture"]);
     command.env("WGRU_SAVING", action).env("WGRU_SAVING_PATH", path);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command

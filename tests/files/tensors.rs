@@ -40,7 +40,8 @@ fn a_saved_gru_loads_unchanged(device: &Device) {
     let copy = load_recurrent_blocking(device, &TensorFile::open(&path).expect("opened")).expect("loaded");
     assert_eq!(*copy.config(), config);
     let x = Tensor::from_slice(device, &fill(1, 2 * 5 * 3, 1.0), &[2, 5, 3]).expect("x");
-    let run = |g: &wgru::nn::Gru| g.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").output.read_blocking();
+    let run =
+        |g: &wgru::nn::Gru| g.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").output.read_blocking();
     assert_eq!(run(&copy).expect("read"), run(&gru).expect("read"));
 }
 

@@ -190,7 +190,8 @@ fn layer_norm_gru_learns_the_mean_of_its_input(device: &Device) {
         optimizer.step()?;
         Ok(loss)
     };
-    let losses: Vec<f32> = (0..40).map(|_| update().and_then(|loss| loss.item_blocking()).expect("an update")).collect();
+    let losses: Vec<f32> =
+        (0..40).map(|_| update().and_then(|loss| loss.item_blocking()).expect("an update")).collect();
     assert!(losses[39] < 0.05 * losses[0], "{losses:?}");
 }
 

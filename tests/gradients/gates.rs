@@ -45,7 +45,8 @@ fn check(device: &Device, config: &RecurrentConfig) {
     assert_eq!((run.gates.len(), shown.len()), (1, config.cell.gates()));
     assert!(run.gates[0].iter().all(|(_, t)| t.dims() == [STEPS, BATCH, 2 * h]));
 
-    let parameters: Vec<Vec<f64>> = layer.parameters().iter().map(|(_, p)| wide(&p.read_blocking().expect("read"))).collect();
+    let parameters: Vec<Vec<f64>> =
+        layer.parameters().iter().map(|(_, p)| wide(&p.read_blocking().expect("read"))).collect();
     let (mut got, mut want) = (Vec::new(), Vec::new());
     for (d, own) in parameters.chunks(4).enumerate() {
         let direction = Direction { config, u: &own[1], bias: &own[3], w_hr: None, peephole: &[] };

@@ -254,7 +254,12 @@ fn attention_ignores_masked_keys(device: &Device) {
                 let outputs = [("context", &out.context), ("attention", &out.weights)];
                 let all = results(&loss, &outputs, leaves.into_iter().chain(attention.parameters()).collect());
                 for (leaf, width) in [(&keys, 3), (&values, 2)] {
-                    assert_zero_at_padding("keys", &leaf.grad().expect("dk").read_blocking().expect("read"), width, &counts);
+                    assert_zero_at_padding(
+                        "keys",
+                        &leaf.grad().expect("dk").read_blocking().expect("read"),
+                        width,
+                        &counts,
+                    );
                 }
                 all
             });

@@ -57,7 +57,11 @@ fn tied_leaves_add_their_gradients(device: &Device) {
     // Adam's first step equals the rate, whatever the gradient; two steps would move twice as far.
     let got = a.read_blocking().expect("read");
     assert!((got[0] - 0.5).abs() <= 1e-6 && (got[1] - 1.5).abs() <= 1e-6, "{got:?}");
-    let norm = clip_grad_norm(&optimizer.parameters(), 100.0).expect("clip").expect("a gradient").item_blocking().expect("read");
+    let norm = clip_grad_norm(&optimizer.parameters(), 100.0)
+        .expect("clip")
+        .expect("a gradient")
+        .item_blocking()
+        .expect("read");
     assert!((norm - 32f32.sqrt()).abs() <= 1e-5, "(4, 4) and not (1, 1, 3, 3): {norm}");
     optimizer.zero_grad();
     assert!(a.grad().is_none() && b.grad().is_none());

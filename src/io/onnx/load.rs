@@ -167,7 +167,9 @@ impl Loader<'_> {
         let mut constants = Vec::new();
         for (slot, value) in known.iter_mut().enumerate().filter(|(slot, _)| read[*slot]) {
             match value.take().map(|value| *value) {
-                Some(Value::Tensor(t)) if t.device() != device => constants.push((slot, t.to_device_now(device)?.into())),
+                Some(Value::Tensor(t)) if t.device() != device => {
+                    constants.push((slot, t.to_device_now(device)?.into()))
+                }
                 Some(value) => constants.push((slot, value)),
                 None => {}
             }
