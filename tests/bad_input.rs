@@ -219,7 +219,7 @@ fn operations_refuse_wrong_operands(device: &Device) {
     refused(index.add(&a), &["add", "u32"]);
     refused(a.mul(&index), &["mul", "rhs"]);
     refused(index.relu(), &["u32"]);
-    refused(index.to_vec(), &["u32"]);
+    refused(index.read_blocking(), &["u32"]);
     refused(a.backward(), &["backward", "one element"]);
     refused(zeros(device, &[]).backward(), &["backward", "requires_grad()", "Mode::Eval"]);
     refused(a.softmax().and_then(|_| zeros(device, &[]).softmax()), &["softmax"]);

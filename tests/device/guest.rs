@@ -247,7 +247,7 @@ fn a_destroyed_host_buffer_fails_only_its_own_work() {
     buffer.destroy();
     assert_eq!(after.read_blocking().expect("beside it"), [81.0; 5]);
     for tensor in [&y, &z] {
-        let error = tensor.to_vec().expect_err("not computed");
+        let error = tensor.read_blocking().expect_err("not computed");
         assert!(matches!(&error, Error::Gpu(text) if text.contains("destroyed")), "{error}");
     }
     assert_eq!(before.read_blocking().expect("read"), [9.0; 5]);
@@ -601,7 +601,7 @@ fn work_is_recorded_into_the_hosts_encoder() {
         // Work between encoding and submission does not reuse buffers that the encoder needs.
         let between = Tensor::full(&device, 7.0, &[80]).and_then(|t| t.square()).and_then(|t| t.read_blocking());
         assert_eq!(between.expect("read"), [49.0; 80]);
-        let early = y.to_vec().expect_err("not submitted yet");
+        let early = y.read_blocking().expect_err("not submitted yet");
         assert!(early.to_string().contains("submitted()"), "{early}");
         host.queue.submit([encoder.finish()]);
         work.submitted();

@@ -46,7 +46,7 @@ fn run(device: &Device, config: &RecurrentConfig) -> Vec<(String, Vec<f32>)> {
     let mut all = vec![("output".to_string(), out.output.read_blocking()), ("h_n".into(), out.h_n.read_blocking())];
     let leaves = [("x".to_string(), x), ("h0".into(), h0)].into_iter().chain(c0.map(|c| ("c0".into(), c)));
     for (name, leaf) in leaves.chain(layer.parameters()) {
-        all.push((format!("gradient of {name}"), leaf.grad().expect("a gradient").to_vec()));
+        all.push((format!("gradient of {name}"), leaf.grad().expect("a gradient").read_blocking()));
     }
     all.into_iter().map(|(name, values)| (name, values.expect("read"))).collect()
 }
