@@ -23,9 +23,8 @@ impl Device {
     /// while, a thread of this device polls.
     ///
     /// ```no_run
-    /// # async fn host(adapter: wgru::wgpu::Adapter, device: wgru::wgpu::Device, queue: wgru::wgpu::Queue) -> wgru::Result<()> {
-    /// use wgru::{Device, Tensor};
-    /// let device = Device::from_wgpu(&adapter, device, queue)?;
+    /// # async fn host(adapter: wgru::wgpu::Adapter, device: wgru::wgpu::Device, queue: wgru::wgpu::Queue) ->
+    /// wgru::Result<()> { use wgru::{Device, Tensor}; let device = Device::from_wgpu(&adapter, device, queue)?;
     /// assert_eq!(Tensor::zeros(&device, &[2])?.read().await?, [0.0, 0.0]);
     /// # Ok(())
     /// # }
@@ -40,7 +39,8 @@ impl Device {
     /// [`Device::from_wgpu`], with options.
     ///
     /// # Errors
-    /// As [`Device::from_wgpu`]; [`Error::Value`] for `timestamps` on a device without the feature `TIMESTAMP_QUERY`.
+    /// Same as [`Device::from_wgpu`]; [`Error::Value`] for `timestamps` on a device without the feature
+    /// `TIMESTAMP_QUERY`.
     pub fn from_wgpu_with(
         adapter: &wgpu::Adapter,
         device: wgpu::Device,
@@ -67,12 +67,13 @@ impl Device {
         }
     }
 
-    /// Encodes all recorded work into a command encoder of the host, so that one submission runs a network and draws
+    /// Encodes all recorded work into the host's command encoder, so that one submission runs a network and draws
     /// its result. Call [`Tensor::wgpu_buffer`] afterwards to get the buffer of a result, and
     /// [`EncodedWork::submitted`] after `Queue::submit`.
     ///
     /// ```no_run
-    /// # fn frame(device: &wgru::Device, gru: &wgru::nn::Gru, x: &wgru::Tensor, encoder: &mut wgru::wgpu::CommandEncoder)
+    /// # fn frame(device: &wgru::Device, gru: &wgru::nn::Gru, x: &wgru::Tensor, encoder: &mut
+    /// wgru::wgpu::CommandEncoder)
     /// # -> wgru::Result<()> {
     /// use wgru::nn::{Mode, Module};
     /// let y = gru.forward(x)?;

@@ -101,7 +101,7 @@ impl<M: Module> Router<M> {
     ///
     /// # Errors
     /// [`Error::Value`] without devices, or if the models differ in their parameters; [`Error::DeviceMix`] if `build`
-    /// returns a model on another device; errors of `build`.
+    /// returns a model on another device; errors from `build`.
     pub fn new(devices: &[Device], mut build: impl FnMut(&Device) -> Result<M>) -> Result<Self> {
         if devices.is_empty() {
             return Err(Error::value("Router", "devices", "at least one", 0));
@@ -131,7 +131,7 @@ impl<M: Module> Router<M> {
     /// Copies the parameters of the model on device `index` to the others, through the host.
     ///
     /// # Errors
-    /// [`Error::Value`] if there is no such device; errors of reading back.
+    /// [`Error::Value`] if there is no such device; errors from reading back.
     pub fn sync_from(&self, index: usize) -> Result<()> {
         let from = self.entry("Router::sync_from", index)?;
         let others = || self.entries.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, entry)| entry);
@@ -164,7 +164,7 @@ impl<M: Module> Router<M> {
     /// Runs `call` on the device that [`choose`](Router::choose) returns for `shape`.
     ///
     /// # Errors
-    /// As [`Router::choose`]; errors of `call`.
+    /// Same as [`Router::choose`]; errors from `call`.
     pub fn run<R>(&self, shape: &[usize], mut call: impl FnMut(&M, &Device) -> Result<R>) -> Result<R> {
         let Entry { model, device, .. } = &self.entries[self.choose(shape, &mut call)?.index];
         call(model, device)

@@ -225,7 +225,7 @@ impl Stream {
     /// Runs one step on `frame` `[B, I]`. Returns the output `[B, H]`, or `[B, out]` of the linear layer.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a frame of another length; the state is then unchanged.
+    /// [`Error::Shape`] for a frame of the wrong length; the state is then unchanged.
     pub fn step(&mut self, frame: &[f32]) -> Result<&[f32]> {
         let (batch, h) = (self.options.batch, self.model.hidden);
         if frame.len() != batch * self.model.input {
@@ -270,7 +270,7 @@ impl Stream {
     /// Continues from `state`, which has the layout of [`state`](Self::state).
     ///
     /// # Errors
-    /// [`Error::Shape`] for another length.
+    /// [`Error::Shape`] for a slice of the wrong length.
     pub fn set_state(&mut self, state: &[f32]) -> Result<()> {
         if state.len() != self.state.len() {
             let m = &self.model;
@@ -298,7 +298,7 @@ impl Recurrent {
     /// Creates a [`Stream`] of `batch` sequences with f32 weights.
     ///
     /// # Errors
-    /// As [`Stream::new`].
+    /// Same as [`Stream::new`].
     pub fn stream(&self, batch: usize) -> Result<Stream> {
         Stream::new(self, StreamOptions { batch, ..StreamOptions::default() })
     }

@@ -147,14 +147,14 @@ impl Tensor {
     /// Copies indices to the device, for [`gather`](Tensor::gather), targets and lengths.
     ///
     /// # Errors
-    /// As [`Tensor::from_slice`].
+    /// Same as [`Tensor::from_slice`].
     pub fn from_indices(device: &Device, values: &[u32], dims: &[usize]) -> Result<Self> {
         let max = values.iter().copied().max().unwrap_or(0);
         let words: &[f32] = bytemuck::cast_slice(values);
         Ok(Self { dtype: DType::U32 { max }, ..Self::from_slice(device, words, dims)? })
     }
 
-    /// Creates a tensor in memory of the host, which does not count as memory use of the device.
+    /// Creates a tensor in host memory, which does not count as memory use of the device.
     #[cfg(feature = "gpu")]
     pub(crate) fn of_host(device: &Device, memory: Memory, shape: Shape) -> Self {
         let storage = Storage { device: device.clone(), memory, bytes: 0, version: AtomicU64::new(0) };
@@ -226,7 +226,7 @@ impl Tensor {
         self.storage.version.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns the same elements with another shape, off the tape.
+    /// Returns the same elements with a different shape, off the tape.
     pub(crate) fn view(&self, op: &'static str, dims: &[usize]) -> Result<Self> {
         let shape = Shape::new(op, dims)?;
         if shape.len() != self.len() {
@@ -324,7 +324,7 @@ impl Tensor {
     /// [`read`](Self::read).
     ///
     /// # Errors
-    /// [`Error::DType`] for floats; otherwise as [`read`](Self::read).
+    /// [`Error::DType`] for floats; otherwise like [`read`](Self::read).
     pub async fn read_indices(&self) -> Result<Vec<u32>> {
         self.check_dtype("Tensor::read_indices", "self", "u32")?;
         let reading = self.start_read()?;
@@ -343,7 +343,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// Same as [`read`](Self::read).
     pub async fn read_all(tensors: &[&Tensor]) -> Result<Vec<Vec<f32>>> {
         tensors.iter().try_for_each(|tensor| tensor.check_dtype("Tensor::read_all", "tensors", "f32"))?;
         let mut out = Vec::with_capacity(tensors.len());
@@ -375,7 +375,7 @@ impl Tensor {
     /// Reads the elements back, and blocks until they have arrived.
     ///
     /// # Errors
-    /// As [`Tensor::read`]; in a browser, [`Error::Value`] on a GPU.
+    /// Same as [`Tensor::read`]; in a browser, [`Error::Value`] on a GPU.
     pub fn to_vec(&self) -> Result<Vec<f32>> {
         self.check_dtype("Tensor::to_vec", "self", "f32")?;
         self.device().read_blocking(self.memory(), self.len())
@@ -391,7 +391,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// [`Error::DType`] for floats; otherwise as [`to_vec`](Self::to_vec).
+    /// [`Error::DType`] for floats; otherwise like [`to_vec`](Self::to_vec).
     pub fn to_indices(&self) -> Result<Vec<u32>> {
         self.check_dtype("Tensor::to_indices", "self", "u32")?;
         Ok(self.device().read_blocking(self.memory(), self.len())?.into_iter().map(f32::to_bits).collect())
@@ -400,7 +400,7 @@ impl Tensor {
     /// Returns the only element, and blocks until it has arrived.
     ///
     /// # Errors
-    /// [`Error::Shape`] for more than one element; otherwise as [`Tensor::to_vec`].
+    /// [`Error::Shape`] for more than one element; otherwise like [`Tensor::to_vec`].
     pub fn item(&self) -> Result<f32> {
         match self.len() {
             1 => Ok(self.to_vec()?[0]),
@@ -424,7 +424,7 @@ impl Tensor {
     /// Copies the elements to another device, off the tape, and blocks until they have arrived.
     ///
     /// # Errors
-    /// As [`Tensor::to_vec`] and [`Tensor::from_slice`].
+    /// Same as [`Tensor::to_vec`] and [`Tensor::from_slice`].
     pub fn to_device(&self, device: &Device) -> Result<Self> {
         let words = self.device().read_blocking(self.memory(), self.len())?;
         Ok(Self { dtype: self.dtype, ..Self::from_slice(device, &words, self.dims())? })

@@ -135,7 +135,7 @@ fn font(size: i32) -> TextStyle<'static> {
 /// Draws the measurements of [`run`].
 ///
 /// # Errors
-/// Errors of writing the file.
+/// Errors from writing the file.
 pub fn draw(all: &[Vec<Point>], device: &str, path: &Path) -> std::result::Result<(), Box<dyn Error>> {
     let mut svg = String::new();
     {

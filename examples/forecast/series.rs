@@ -53,7 +53,7 @@ impl Series {
     /// Reads the given columns of a text with a header.
     ///
     /// # Errors
-    /// As [`Series::open`].
+    /// Same as [`Series::open`].
     pub fn parse(source: &str, bytes: &[u8], names: &[String]) -> Result<Self, SeriesError> {
         let table = |why: String| SeriesError::Table { path: source.into(), why };
         let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);

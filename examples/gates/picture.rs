@@ -62,7 +62,7 @@ impl Picture<'_> {
     /// Writes the plot as SVG.
     ///
     /// # Errors
-    /// Errors of writing the file.
+    /// Errors from writing the file.
     pub fn draw(&self, path: &Path) -> Drawn {
         // The slowest units first.
         let mut order: Vec<usize> = (0..self.update.units).collect();

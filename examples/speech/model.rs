@@ -15,7 +15,7 @@ pub const CLASSES: usize = 11;
 const BLANK: u32 = 0;
 /// Channels of the convolution.
 const CHANNELS: usize = 64;
-/// Dropout probability in training.
+/// Dropout probability during training.
 const DROPOUT: f32 = 0.2;
 
 pub struct Model {

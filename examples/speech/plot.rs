@@ -34,7 +34,7 @@ impl Picture<'_> {
     /// Writes the plot as SVG.
     ///
     /// # Errors
-    /// Errors of writing the file.
+    /// Errors from writing the file.
     pub fn draw(&self, path: &Path) -> Drawn {
         let mut svg = String::new();
         {

@@ -52,7 +52,7 @@ pub struct Args {
     /// Hidden units of each network
     #[arg(long, value_name = "N", value_parser = positive, default_value = "48")]
     pub hidden: usize,
-    /// Dropout probability in training
+    /// Dropout probability during training
     #[arg(long, value_name = "SHARE", default_value = "0.1")]
     pub dropout: f32,
     /// Number of hypotheses that the beam follows

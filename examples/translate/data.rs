@@ -14,7 +14,7 @@ pub const START: u32 = 0;
 /// The token after the last one.
 pub const END: u32 = 1;
 const UNKNOWN: u32 = 2;
-/// A word that occurs less often than this in training is unknown.
+/// A word that occurs less often than this during training is unknown.
 const RARE: usize = 2;
 
 /// How texts are split into tokens.

@@ -16,11 +16,11 @@ use crate::error::Result;
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) type Lent = Arc<[AtomicU32; 2]>;
 
-/// In a browser, nothing is recorded into encoders of the host.
+/// In a browser, nothing is recorded into host encoders.
 #[cfg(target_arch = "wasm32")]
 pub(super) type Lent = ();
 
-/// Whether an unsubmitted encoder of the host uses the buffer.
+/// Whether an unsubmitted host encoder uses the buffer.
 pub(super) fn is_lent(_lent: &Lent) -> bool {
     #[cfg(target_arch = "wasm32")]
     return false;
@@ -127,7 +127,7 @@ impl Content {
         self.is_void.load(Ordering::Acquire).then(|| lock(&self.void).clone()).flatten()
     }
 
-    /// Returns an error if the elements are undefined, or if an unsubmitted encoder of the host writes them.
+    /// Returns an error if the elements are undefined, or if an unsubmitted host encoder writes them.
     pub fn check_read(&self) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(why) = self.why_void() {
@@ -140,7 +140,7 @@ impl Content {
         Ok(())
     }
 
-    /// Returns an error if an unsubmitted encoder of the host reads or writes the elements.
+    /// Returns an error if an unsubmitted host encoder reads or writes the elements.
     pub fn check_write(&self) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
         if is_lent(&self.lent) {
@@ -149,7 +149,7 @@ impl Content {
         Ok(())
     }
 
-    /// Registers an encoder of the host that reads the elements, or writes them if `writes` is set.
+    /// Registers a host encoder that reads the elements, or writes them if `writes` is set.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn lend(&self, writes: bool) {
         self.lent[usize::from(writes)].fetch_add(1, Ordering::AcqRel);

@@ -42,7 +42,7 @@ pub(super) struct Core {
     pub report: AdapterReport,
 }
 
-/// Locks a mutex. A panic in a callback of the host, which wgpu runs in our calls, leaves the state as it is.
+/// Locks a mutex. A panic in a host callback, which wgpu runs in our calls, leaves the state as it is.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -188,7 +188,7 @@ impl Faults {
             // A timeout is not an error.
             Ok(Ok(_) | Err(wgpu::PollError::Timeout)) => Ok(()),
             Ok(Err(error)) => Err(Error::Gpu(error.to_string())),
-            // wgpu panics when the driver reports a loss here. A panic in a callback of the host is the host's.
+            // wgpu panics when the driver reports a loss here. A panic in a host callback is the host's.
             Err(panic) => match self.is_lost() {
                 true => Err(self.lost()),
                 false => resume_unwind(panic),

@@ -23,12 +23,12 @@ pub(crate) struct Memory {
     content: Arc<Content>,
     /// [`Buffers::exhausted`] at the time the buffer was taken.
     exhausted: usize,
-    /// `None` for a buffer of the host.
+    /// `None` for a host buffer.
     pool: Option<Weak<Pool>>,
 }
 
 impl Memory {
-    /// A range of a buffer of the host. The buffer is never recycled.
+    /// A range of a host buffer. The buffer is never recycled.
     pub fn of_host(buffer: wgpu::Buffer, offset: u64, bytes: u64) -> Self {
         Self { buffer: Some(buffer), offset, bytes, content: Arc::default(), exhausted: 0, pool: None }
     }
@@ -95,7 +95,7 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Free {
     free_list: FreeList<Kept>,
-    /// Buffers in quarantine: an unsubmitted encoder of the host uses them.
+    /// Buffers in quarantine: an unsubmitted host encoder uses them.
     waiting: Vec<Kept>,
 }
 

@@ -334,7 +334,7 @@ impl Gpu {
         self.core.cancel();
     }
 
-    /// Wraps a range of a buffer of the host.
+    /// Wraps a range of a host buffer.
     pub fn memory_of_host(&self, buffer: wgpu::Buffer, offset: u64, bytes: u64) -> Result<Memory> {
         const OP: &str = "Tensor::from_wgpu_buffer";
         let core = &self.core;

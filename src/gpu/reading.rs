@@ -54,7 +54,7 @@ impl Gpu {
         }
     }
 
-    /// As [`poll_read`](Self::poll_read), for a future: wakes its task when the words arrive.
+    /// Like [`poll_read`](Self::poll_read), for a future: wakes its task when the words arrive.
     pub fn poll_wake(&self, reading: &mut Reading, context: &mut Context<'_>) -> Poll<Result<Vec<f32>>> {
         Pin::new(&mut reading.mapped).poll(context).map(|mapped| match mapped {
             Ok(mapped) => self.take(reading, mapped),

@@ -401,7 +401,7 @@ impl Recorder {
         }
     }
 
-    /// Takes all commands for an encoder of the host. The host submits later, so their parameter buffers are not
+    /// Takes all commands for a host encoder. The host submits later, so their parameter buffers are not
     /// reused.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn take_for_host(&mut self) -> (Batch, Vec<Chunk>) {

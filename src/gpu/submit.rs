@@ -155,7 +155,7 @@ impl Submitter {
         let submitted = self.faults.guard("Queue::submit", || index = Some(queue.submit([commands])));
         let index = match (submitted, index) {
             (Ok(()), Some(index)) => index,
-            // wgpu runs callbacks of the host in `submit`, and their errors are caught here, too.
+            // wgpu runs host callbacks in `submit`, and their errors are caught here, too.
             #[cfg(not(target_arch = "wasm32"))]
             (Err(_), Some(index)) if self.faults.was_submitted(&index) => index,
             (Err(error), _) => return Err(error),
@@ -167,7 +167,7 @@ impl Submitter {
         Ok(index)
     }
 
-    /// Encodes a batch into a command encoder of the host.
+    /// Encodes a batch into the host's command encoder.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn encode_for_host(&mut self, batch: &Batch, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         // The host submits later. The upload buffer is used for this batch only, so nothing overwrites it meanwhile.

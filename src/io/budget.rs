@@ -52,7 +52,7 @@ impl Budget {
     /// Charges the overhead of a tensor or text with a name of `len` bytes.
     ///
     /// # Errors
-    /// As [`Budget::take`].
+    /// Same as [`Budget::take`].
     pub fn take_name(&mut self, source: &str, len: usize) -> Result<()> {
         self.take(|| format!("{source}: the names"), NAMED + 2 * len)
     }

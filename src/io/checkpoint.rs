@@ -13,7 +13,7 @@ const MARK: &str = "wgru.checkpoint";
 /// Writes a checkpoint: weights, optimizer state, random generator, epoch, and the best weights so far.
 ///
 /// # Errors
-/// [`Error::Io`], and errors of reading tensors back.
+/// [`Error::Io`], and errors from reading tensors back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn save_checkpoint_blocking(
     trainer: &Trainer,
@@ -26,7 +26,7 @@ pub fn save_checkpoint_blocking(
 /// Returns the file that `save_checkpoint_blocking` writes.
 ///
 /// # Errors
-/// Errors of reading tensors back.
+/// Errors from reading tensors back.
 pub async fn checkpoint_to_file(trainer: &Trainer, model: &dyn Module) -> Result<TensorFile> {
     Ok(Snapshot::take(trainer, model).await?.to_file())
 }
@@ -83,7 +83,7 @@ impl Trainer {
     /// the optimizer.
     ///
     /// # Errors
-    /// As [`resume`](Self::resume).
+    /// Same as [`resume`](Self::resume).
     pub fn resume_with(&mut self, snapshot: &Snapshot) -> Result<()> {
         let parameters = self.optimizer.parameters();
         load(self, &parameters, &snapshot.to_file())

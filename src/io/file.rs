@@ -31,7 +31,7 @@ impl TensorFile {
     /// Reads the bytes of a file in any supported format; `source` names the file in error messages.
     ///
     /// # Errors
-    /// As [`TensorFile::open`].
+    /// Same as [`TensorFile::open`].
     pub fn from_bytes(source: &str, bytes: &[u8]) -> Result<Self> {
         match Format::of(source, bytes, "a file of tensors")? {
             Format::Safetensors => safetensors::read(source, bytes),
@@ -110,11 +110,11 @@ impl TensorFile {
         safetensors::write(self)
     }
 
-    /// Returns the content of an `.npz` file, as `numpy.savez` lays it out. The metadata become an extra member,
+    /// Returns the content of an `.npz` file, as `numpy.savez` lays it out. The metadata becomes an extra member,
     /// `__metadata__`.
     ///
     /// # Errors
-    /// As [`TensorFile::to_bytes`]; also if the file would be 4 GiB or larger, which needs zip64.
+    /// Same as [`TensorFile::to_bytes`]; also if the file would be 4 GiB or larger, which needs zip64.
     pub fn to_npz(&self) -> Result<Vec<u8>> {
         self.check()?;
         npy::to_npz(self)
@@ -123,7 +123,7 @@ impl TensorFile {
     /// Returns the content of an `.npy` file with one tensor.
     ///
     /// # Errors
-    /// As [`TensorFile::to_bytes`]; also if there is no tensor of this name.
+    /// Same as [`TensorFile::to_bytes`]; also if there is no tensor of this name.
     pub fn to_npy(&self, name: &str) -> Result<Vec<u8>> {
         self.check()?;
         let (dims, values) = self.get(name)?;

@@ -8,7 +8,7 @@ use crate::tensor::Tensor;
 /// Writes a model's parameters to a file, under their names.
 ///
 /// # Errors
-/// [`Error::Io`], and errors of reading tensors back.
+/// [`Error::Io`], and errors from reading tensors back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn save_parameters_blocking(model: &dyn Module, path: impl AsRef<std::path::Path>) -> Result<()> {
     crate::wait::block_on(parameters_to_file(model))?.save(path)
@@ -17,7 +17,7 @@ pub fn save_parameters_blocking(model: &dyn Module, path: impl AsRef<std::path::
 /// Returns a file with a model's parameters, under their names. Tied parameters appear under each of their names.
 ///
 /// # Errors
-/// Errors of reading tensors back.
+/// Errors from reading tensors back.
 pub async fn parameters_to_file(model: &dyn Module) -> Result<TensorFile> {
     let mut file = TensorFile::default();
     file.insert_all("", &model.parameters()).await?;

@@ -156,7 +156,7 @@ impl TensorFile {
     /// Returns the values of a tensor that must have the shape `dims`.
     ///
     /// # Errors
-    /// [`Error::Format`] naming the tensor if it is missing or has another shape.
+    /// [`Error::Format`] naming the tensor if it is missing or has the wrong shape.
     pub fn expect(&self, name: &str, dims: &[usize]) -> Result<&[f32]> {
         let (got, values) = self.get(name)?;
         if got == dims {

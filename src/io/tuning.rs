@@ -20,7 +20,7 @@ impl Tuning {
     /// Reads a tuning that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// [`Error::Io`], and errors of [`Tuning::from_json`].
+    /// [`Error::Io`], and errors from [`Tuning::from_json`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = std::fs::File::open(path).map_err(Error::io(path))?;

@@ -28,7 +28,7 @@ const INPUTS: [&str; 6] = ["x", "h0", "c0", "lengths", "mask", "resets"];
 ///
 /// The tensors are named as the arguments of a run: `verify.x`, `verify.h0`, `verify.c0`, `verify.lengths`,
 /// `verify.mask`, `verify.resets` (flags are 0 and 1), `verify.output`, `verify.h_n`, `verify.c_n`, and the gates
-/// `verify.l0.reset`, … `[T, B, D·H]`; the metadata hold `verify.tolerance` and `verify.reset_to_h0`. Other programs
+/// `verify.l0.reset`, … `[T, B, D·H]`; the metadata holds `verify.tolerance` and `verify.reset_to_h0`. Other programs
 /// that write such files need only `verify.x`, `verify.output` and the tolerance.
 ///
 /// ```
@@ -48,7 +48,7 @@ const INPUTS: [&str; 6] = ["x", "h0", "c0", "lengths", "mask", "resets"];
 ///
 /// # Errors
 /// [`Error::Shape`] for an input that does not fit the layer, [`Error::Value`] for a run that is too long or not
-/// finite, and any error of reading the weights back.
+/// finite, and any error from reading the weights back.
 pub async fn add_verification(layer: &Recurrent, input: &HostInput, file: &mut TensorFile) -> Result<()> {
     let c = layer.config();
     let [steps, batch] = check_size(c, input)?;

@@ -17,7 +17,7 @@ plain_kernel! {
     /// simple:  h' = tanh(v), or max(v, 0)
     /// ```
     ///
-    /// Reads `x`, `packed` and `marks`; reads the first state from `state` and writes the others, `y`, and
+    /// Reads `x`, `packed` and `marks`; reads the initial state from `state` and writes the others, `y`, and
     /// `saved` (`i, f, g, o, tanh(c')`, or `h'`) when `save` is 1. Shapes: [`kernels::plain`](super::plain).
     CellSequence
 }

@@ -18,8 +18,8 @@ plain_kernel! {
     /// ```
     ///
     /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes `d_gates`. Turns `carry` into the
-    /// gradient of the first state: `[2, D, B, width]` holds v, initially the gradient of the last state, and the
-    /// gradients that resets pass to the first state. Shapes: [`kernels::plain`](super::plain).
+    /// gradient of the initial state: `[2, D, B, width]` holds v, initially the gradient of the last state, and the
+    /// gradients that resets pass to the initial state. Shapes: [`kernels::plain`](super::plain).
     CellSequenceBackward
 }
 

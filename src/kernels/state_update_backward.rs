@@ -14,8 +14,8 @@ use crate::math::masked;
 /// ```
 ///
 /// Reads `marks`, `dy` `[T, B, D·out]` and `q` `[D, B, out]` (unread at step 0); writes `d_fresh` `[D, B, width]`;
-/// updates `carry` `[2, D, B, width]` (v; then the gradients that resets pass to the first state). `step = steps` only
-/// computes `v + m⊙q`.
+/// updates `carry` `[2, D, B, width]` (v; then the gradients that resets pass to the initial state). `step = steps`
+/// only computes `v + m⊙q`.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct StateUpdateBackward(pub StateUpdate);

@@ -51,7 +51,7 @@ impl AttentionConfig {
     /// Builds a layer with random weights.
     ///
     /// # Errors
-    /// As [`Attention::new`].
+    /// Same as [`Attention::new`].
     pub fn build(self, device: &Device, rng: &mut Rng) -> Result<Attention> {
         Attention::new(device, self, rng)
     }
@@ -137,7 +137,7 @@ impl Attention {
     /// Lets every query attend to the keys and values of its sequence.
     ///
     /// # Errors
-    /// Errors of [`prepare`](Self::prepare) and [`attend`](Self::attend).
+    /// Errors from [`prepare`](Self::prepare) and [`attend`](Self::attend).
     pub fn run(
         &self,
         query: &Tensor,

@@ -52,7 +52,7 @@ impl RecurrentCell {
     ///
     /// # Errors
     /// [`Error::Value`] for more than one layer or direction, `reverse`, `batch_first`, or dropout between layers;
-    /// otherwise as [`Recurrent::new`].
+    /// otherwise like [`Recurrent::new`].
     pub fn new(device: &Device, config: RecurrentConfig, rng: &mut Rng) -> Result<Self> {
         let op = "RecurrentCell";
         if config.layers != 1 {

@@ -4,7 +4,7 @@ use super::{Kind, Mode, Module, check_share};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
-/// Zeroes each element with probability `p` in training, and scales the others by `1 / (1 − p)`; the identity in
+/// Zeroes each element with probability `p` during training, and scales the others by `1 / (1 − p)`; the identity in
 /// evaluation.
 ///
 /// ```

@@ -22,7 +22,7 @@ pub struct LayerNormGruConfig {
     pub layers: usize,
     /// Whether input and output are `[B, T, ..]` instead of `[T, B, ..]`. States are `[layers·D, B, H]` either way.
     pub batch_first: bool,
-    /// Dropout probability between the layers in training; there is none after the last layer.
+    /// Dropout probability between the layers during training; there is none after the last layer.
     pub dropout: f32,
     /// Adds to every layer a second direction, which runs from each sequence's last step; outputs are concatenated.
     pub bidirectional: bool,
@@ -40,7 +40,7 @@ impl LayerNormGruConfig {
     /// Builds a layer with random weights.
     ///
     /// # Errors
-    /// As [`LayerNormGru::new`].
+    /// Same as [`LayerNormGru::new`].
     pub fn build(self, device: &Device, rng: &mut Rng) -> Result<LayerNormGru> {
         LayerNormGru::new(device, self, rng)
     }

@@ -36,7 +36,7 @@ pub struct MinGruConfig {
     pub bias: bool,
     /// Whether input and output are `[B, T, ..]` instead of `[T, B, ..]`. States are `[layers·D, B, H]` either way.
     pub batch_first: bool,
-    /// Dropout probability between the layers in training; there is none after the last layer.
+    /// Dropout probability between the layers during training; there is none after the last layer.
     pub dropout: f32,
     /// Adds to every layer a second direction, which runs from each sequence's last step; outputs are concatenated.
     pub bidirectional: bool,
@@ -66,7 +66,7 @@ impl MinGruConfig {
     /// Builds a layer with random weights.
     ///
     /// # Errors
-    /// As [`MinGru::new`].
+    /// Same as [`MinGru::new`].
     pub fn build(self, device: &Device, rng: &mut Rng) -> Result<MinGru> {
         MinGru::new(device, self, rng)
     }

@@ -67,10 +67,10 @@ impl Mode<'_> {
         }
     }
 
-    /// Applies dropout with probability `p` in training; returns `x` unchanged in evaluation.
+    /// Applies dropout with probability `p` during training; returns `x` unchanged in evaluation.
     ///
     /// # Errors
-    /// As [`Tensor::dropout`].
+    /// Same as [`Tensor::dropout`].
     pub fn dropout(&mut self, x: &Tensor, p: f32) -> Result<Tensor> {
         match self {
             Mode::Train(rng) if p != 0.0 => x.dropout(p, rng),
@@ -81,7 +81,7 @@ impl Mode<'_> {
 
 /// A layer or a model, with named parameters and a function of one tensor.
 ///
-/// Clones of a layer share its parameters, so a handle kept from before a training sees the trained weights.
+/// Clones of a layer share its parameters, so a handle kept from before training sees the trained weights.
 ///
 /// ```
 /// use wgru::{Device, Result, Rng, Tensor, nn::{Gru, Linear, Mode, Module, RecurrentConfig}, parts};
@@ -116,13 +116,13 @@ pub trait Module: Send + Sync {
     /// Applies the layer, in training or evaluation.
     ///
     /// # Errors
-    /// Errors of its operations.
+    /// Errors from its operations.
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor>;
 
     /// Applies the layer in evaluation: [`forward_with`](Self::forward_with) with [`Mode::Eval`].
     ///
     /// # Errors
-    /// Errors of its operations.
+    /// Errors from its operations.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_with(x, &mut Mode::Eval)
     }

@@ -204,7 +204,7 @@ impl Matrices {
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] for an input that does not fit the layer; any error of reading the weights back.
+/// [`Error::Shape`] for an input that does not fit the layer; any error from reading the weights back.
 pub async fn run_f64(layer: &Recurrent, input: &HostInput) -> Result<HostOutput> {
     let c = layer.config();
     let [steps, batch] = input.extents(c)?;

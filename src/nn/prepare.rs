@@ -23,7 +23,7 @@ use crate::tensor::Tensor;
 /// ```
 ///
 /// # Errors
-/// Errors of [`Module::forward`].
+/// Errors from [`Module::forward`].
 pub fn prepare(module: &dyn Module, x: &Tensor) -> Result<()> {
     // The results are dropped, so dead-code elimination removes the recorded work.
     module.forward(x).map(drop)

@@ -79,7 +79,7 @@ pub fn repeated(op: &'static str, x: &Tensor, shape: &Shape) -> Result<Tensor> {
     Ok(y.with_dtype(x.dtype()))
 }
 
-/// Copies the elements at `dims` from `src` to `dst`, each by its strides and from its offset on.
+/// Copies the elements at `dims` from `src` to `dst`, each strided and from its offset on.
 ///
 /// Runs one kernel if the axes fit. Otherwise it runs one for every index of the shortest axes: at most as many as the
 /// square root of the number of elements.

@@ -39,7 +39,7 @@ impl Device {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Value`] on the CPU, and any error of `call`. The choices are then unchanged.
+    /// [`Error::Value`] on the CPU, and any error from `call`. The choices are then unchanged.
     pub fn tune(&self, mut call: impl FnMut() -> Result<()>) -> Result<Tuning> {
         if !self.is_gpu() {
             return Err(Error::value("Device::tune", "device", "a GPU", &self.info().name));

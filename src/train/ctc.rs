@@ -61,7 +61,7 @@ pub fn ctc(log_probs: &Tensor, targets: &[u32], input_lengths: &[usize], target_
 /// [`ctc`] with options.
 ///
 /// # Errors
-/// As [`ctc`].
+/// Same as [`ctc`].
 pub fn ctc_with(
     log_probs: &Tensor,
     targets: &[u32],

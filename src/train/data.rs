@@ -44,7 +44,7 @@ pub trait Data: Send + Sync {
     /// Returns the examples with these indices, as batch-first tensors.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Errors from the device.
     fn batch(&self, examples: &[usize]) -> Result<Batch>;
 }
 
@@ -98,13 +98,13 @@ impl HostData {
     /// like [`new`](Self::new).
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Same as [`new`](Self::new).
     pub fn from_indices(device: &Device, inputs: Vec<u32>, dims: &[usize]) -> Result<Self> {
         Self::of("HostData::from_indices", device, Values::U32(inputs), dims)
     }
 
-    /// Examples that are sequences of different lengths, `features` values a step. They are padded with 0 to the longest
-    /// one, and their lengths are set.
+    /// Examples that are sequences of different lengths, `features` values a step. They are padded with 0 to the
+    /// longest one, and their lengths are set.
     ///
     /// ```
     /// use wgru::{Device, train::{Data, HostData}};
@@ -158,7 +158,7 @@ impl HostData {
     /// Adds another input of indices with extents `dims` for each example.
     ///
     /// # Errors
-    /// As [`with_input`](Self::with_input).
+    /// Same as [`with_input`](Self::with_input).
     pub fn with_indices(mut self, inputs: Vec<u32>, dims: &[usize]) -> Result<Self> {
         self.inputs.push(self.column("HostData::with_indices", "inputs", Values::U32(inputs), dims)?);
         Ok(self)

@@ -67,7 +67,7 @@ pub fn mse(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
 /// [`mse`] with another reduction.
 ///
 /// # Errors
-/// As [`mse`].
+/// Same as [`mse`].
 pub fn mse_with(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
     pointwise(LossKind::Squared, 0.0, prediction, target, reduction)
 }
@@ -75,7 +75,7 @@ pub fn mse_with(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> R
 /// `|x − t|`, the mean over all elements.
 ///
 /// # Errors
-/// As [`mse`].
+/// Same as [`mse`].
 pub fn mae(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
     mae_with(prediction, target, Reduction::Mean)
 }
@@ -83,7 +83,7 @@ pub fn mae(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
 /// [`mae`] with another reduction.
 ///
 /// # Errors
-/// As [`mse`].
+/// Same as [`mse`].
 pub fn mae_with(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
     pointwise(LossKind::Absolute, 0.0, prediction, target, reduction)
 }
@@ -91,7 +91,7 @@ pub fn mae_with(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> R
 /// `½·d²` if `|d| ≤ 1`, else `|d| − ½`, with `d = x − t`; the mean over all elements.
 ///
 /// # Errors
-/// As [`mse`].
+/// Same as [`mse`].
 pub fn huber(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
     huber_with(prediction, target, 1.0, Reduction::Mean)
 }
@@ -99,7 +99,7 @@ pub fn huber(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
 /// `½·d²` if `|d| ≤ δ`, else `δ·(|d| − ½·δ)`, with `d = x − t`.
 ///
 /// # Errors
-/// As [`mse`]; [`Error::Value`] unless `delta` is positive.
+/// Same as [`mse`]; [`Error::Value`] unless `delta` is positive.
 pub fn huber_with(prediction: &Tensor, target: &Tensor, delta: f32, reduction: Reduction) -> Result<Tensor> {
     if delta <= 0.0 || delta.is_nan() {
         return Err(Error::value("huber", "delta", "more than 0", delta));
@@ -110,7 +110,7 @@ pub fn huber_with(prediction: &Tensor, target: &Tensor, delta: f32, reduction: R
 /// Binary cross-entropy of logits: `log(1 + e^x) − x·t`, `t` in `[0, 1]`; the mean over all elements.
 ///
 /// # Errors
-/// As [`mse`].
+/// Same as [`mse`].
 pub fn bce_with_logits(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
     bce_with_logits_with(logits, target, Reduction::Mean)
 }
@@ -118,7 +118,7 @@ pub fn bce_with_logits(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
 /// [`bce_with_logits`] with another reduction.
 ///
 /// # Errors
-/// As [`mse`].
+/// Same as [`mse`].
 pub fn bce_with_logits_with(logits: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
     pointwise(LossKind::BceWithLogits, 0.0, logits, target, reduction)
 }
@@ -138,7 +138,7 @@ pub struct CrossEntropyOptions {
 /// rows.
 ///
 /// # Errors
-/// As [`cross_entropy_with`].
+/// Same as [`cross_entropy_with`].
 pub fn cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
     cross_entropy_with(logits, target, CrossEntropyOptions::default())
 }

@@ -144,7 +144,7 @@ impl Optimizer {
     /// Creates Adam with PyTorch's defaults: [`new`](Self::new) with [`AdamConfig::default`].
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Same as [`new`](Self::new).
     pub fn adam(parameters: Vec<(String, Tensor)>, rate: f64) -> Result<Self> {
         Self::new(parameters, Method::Adam(AdamConfig::default()), rate)
     }
@@ -198,7 +198,7 @@ impl Optimizer {
     /// infinite: in a custom loop, check the loss. [`Trainer`](super::Trainer) skips such an update.
     ///
     /// # Errors
-    /// [`Error::Value`] if no parameter has a gradient; errors of the device.
+    /// [`Error::Value`] if no parameter has a gradient; errors from the device.
     pub fn step(&mut self) -> Result<()> {
         self.update(None)
     }

@@ -214,7 +214,7 @@ impl Trainer {
     /// epoch.
     ///
     /// # Errors
-    /// Errors of the model, the loss and the device; [`Error::Value`] for empty data, data with several inputs, with
+    /// Errors from the model, the loss and the device; [`Error::Value`] for empty data, data with several inputs, with
     /// lengths or without targets, options outside their range, and patience without validation data;
     /// [`Error::Diverged`] if a loss, a gradient or a weight is not finite; with patience, also for the validation
     /// loss.
@@ -240,7 +240,7 @@ impl Trainer {
     /// let (device, mut rng) = (Device::cpu(), Rng::new(1));
     /// let gru = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(1, 8) }.build(&device, &mut rng)?;
     /// let head = Linear::new(&device, 8, 1, true, &mut rng)?;
-    /// // Forecasts a sine from a first state: two inputs.
+    /// // Forecasts a sine from an initial state: two inputs.
     /// let sine: Vec<f32> = (0..128).map(|i| (0.4 * i as f32).sin()).collect();
     /// let data = HostData::new(&device, sine[..120].to_vec(), &[12, 1])?
     ///     .with_input(vec![0.0; 80], &[8])?
@@ -258,7 +258,7 @@ impl Trainer {
     /// ```
     ///
     /// # Errors
-    /// Errors of the step and the device; otherwise as [`fit`](Self::fit).
+    /// Errors from the step and the device; otherwise like [`fit`](Self::fit).
     pub async fn fit_with(
         &mut self,
         data: &dyn Data,
@@ -271,7 +271,7 @@ impl Trainer {
     /// [`fit`](Self::fit), but blocks until it is done.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit).
+    /// Same as [`fit`](Self::fit).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn fit_blocking(
         &mut self,
@@ -286,7 +286,7 @@ impl Trainer {
     /// [`fit_with`](Self::fit_with), but blocks until it is done.
     ///
     /// # Errors
-    /// As [`fit_with`](Self::fit_with).
+    /// Same as [`fit_with`](Self::fit_with).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn fit_with_blocking(
         &mut self,

@@ -141,7 +141,7 @@ fn out_of_memory_fails_the_call_and_the_device_keeps_working() {
             assert!(matches!(error, Error::OutOfMemory { op: "Tensor::full" }), "round {round}: {error}");
             assert!(count > 3, "{count} tensors");
             assert!(matches!(again, Some(Error::OutOfMemory { .. })), "round {round}: {again:?} after the error");
-            // Recycled buffers are freed when a buffer of another size needs the memory.
+            // Recycled buffers are freed when a buffer of a different size needs the memory.
             let other = Tensor::full(&device, 1.0, &[30 << 20]).and_then(|t| t.sum()).and_then(|t| t.item());
             assert_eq!(other.expect("freed"), (30 << 20) as f32);
             assert_eq!(run(&healthy, &[4, 3]).expect("works on"), want);

@@ -1,4 +1,4 @@
-//! Every recurrent layer with every option: outputs, and gradients of `x`, the first states and all parameters.
+//! Every recurrent layer with every option: outputs, and gradients of `x`, the initial states and all parameters.
 
 use wgru::nn::{HostInput, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions, run_f64};
 use wgru::ops::recurrent::Plan;
@@ -89,7 +89,7 @@ struct Case {
 }
 
 impl Case {
-    /// `values` are x, h0, c0 and the parameters; learned first states are the last parameters.
+    /// `values` are x, h0, c0 and the parameters; learned initial states are the last parameters.
     fn new(config: &RecurrentConfig, given: Given) -> Self {
         let is_lstm = config.cell == Cell::Lstm;
         let learned = config.options.learn_h0;
@@ -148,7 +148,7 @@ impl Case {
         let learned = config.options.learn_h0;
         let mut parameters = layer.parameters();
         if learned {
-            // The first states come last in the layer's order, but first in ours.
+            // The initial states come last in the layer's order, but first in ours.
             let first = parameters.split_off(parameters.len() - 1 - is_lstm as usize);
             for ((_, state), values) in first.iter().zip(&self.values[1..]) {
                 state.assign(values).expect("assigned");

@@ -87,7 +87,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
     })
 }
 
-/// A layer with its data: `x` `[T, B, I]`, first states, and flags per step.
+/// A layer with its data: `x` `[T, B, I]`, initial states, and flags per step.
 struct Setup {
     device: Device,
     layer: Recurrent,
@@ -123,7 +123,7 @@ impl Setup {
         (&self.h0, self.c0.as_ref())
     }
 
-    /// The first states, scaled by each direction's factor.
+    /// The initial states, scaled by each direction's factor.
     fn scaled(&self, s: &Shape, factors: [f32; 2], rows: &[usize]) -> (Tensor, Option<Tensor>) {
         let all = s.config.layers * s.config.directions();
         let values: Vec<f32> = (0..all).map(|i| factors[i % s.config.directions()]).collect();

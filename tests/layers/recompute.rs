@@ -16,7 +16,7 @@ const ORDER: f64 = 1e-6;
 const STEPS: usize = 19;
 const BATCH: usize = 3;
 
-/// Output, last states, and the gradients of `x`, the first states and every parameter.
+/// Output, last states, and the gradients of `x`, the initial states and every parameter.
 fn run(device: &Device, config: &RecurrentConfig) -> Vec<(String, Vec<f32>)> {
     let layer = config.clone().build(device, &mut Rng::new(3)).expect("layer");
     let tensor = |stream: u32, dims: &[usize]| {

@@ -142,7 +142,7 @@ pub fn factors(share: f32, key: [u32; 2], n: usize) -> Vec<f64> {
 /// none).
 pub type Ran = (Vec<f64>, Vec<f64>, Vec<f64>);
 
-/// Runs a stack on `x` `[T, B, I]`. `parameters` are in PyTorch's order, without first states.
+/// Runs a stack on `x` `[T, B, I]`. `parameters` are in PyTorch's order, without initial states.
 pub fn run(
     config: &RecurrentConfig,
     parameters: &[Vec<f64>],
@@ -188,7 +188,7 @@ pub fn run(
                 }
                 let mut now = firsts.clone();
                 for (k, &(from, to, cut)) in parts.iter().enumerate() {
-                    // The first part starts from the run's first state, unless it begins with a reset.
+                    // The first part starts from the run's initial state, unless it begins with a reset.
                     let is_first = k == 0 && (reverse || !cut);
                     now = if is_first || s.to_first { firsts.clone() } else { zeros.clone() };
                     let mut last = vec![0.0; out];

@@ -22,7 +22,7 @@ export type Code =
   | 'out-of-memory'
   /** A fault inside the library. The next call starts over, with the weights restored. */
   | 'panic'
-  /** A loss, gradient or weight became NaN or infinite in training. The weights stay finite. */
+  /** A loss, gradient or weight became NaN or infinite during training. The weights stay finite. */
   | 'diverged'
   /** The `AbortSignal` fired. */
   | 'aborted'

@@ -59,7 +59,7 @@ impl Host {
     /// wait for each other.
     ///
     /// # Errors
-    /// Errors of wgru.
+    /// Errors from wgru.
     pub fn adopt(&self) -> Result<Device> {
         Device::from_wgpu(&self.adapter, self.device.clone(), self.queue.clone())
     }

@@ -35,7 +35,7 @@ impl Forecaster {
     /// Creates a forecaster with random weights.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Errors from the device.
     pub fn new(device: &Device, hidden: usize, rng: &mut Rng) -> Result<Self> {
         let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(INPUTS, hidden) };
         let gru = config.build(device, rng)?;
@@ -59,7 +59,7 @@ impl Forecaster {
     /// Returns the forecasts for the days after each of `days`, with the gates that led to them.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Errors from the device.
     pub fn pass(&self, device: &Device, weather: &Weather, days: Range<usize>) -> Result<Pass> {
         let steps = days.len();
         let x: Vec<f32> = days.flat_map(|day| weather.input(day)).collect();
@@ -74,7 +74,7 @@ impl Forecaster {
     /// Returns the forecaster as a stream. It must be on the CPU.
     ///
     /// # Errors
-    /// Errors of [`Stream::new`].
+    /// Errors from [`Stream::new`].
     pub fn stream(&self) -> Result<Stream> {
         Stream::new(&self.gru, StreamOptions::default())?.then(&self.head)
     }
@@ -91,7 +91,7 @@ impl Module for Forecaster {
 /// Returns sequences of `days` with the targets of every day.
 ///
 /// # Errors
-/// Errors of [`HostData::new`].
+/// Errors from [`HostData::new`].
 pub fn sequences(device: &Device, weather: &Weather, days: Range<usize>) -> Result<HostData> {
     let starts = || (days.start..=days.end - STEPS).step_by(STRIDE);
     let x = starts().flat_map(|start| (start..start + STEPS).flat_map(|day| weather.input(day))).collect();

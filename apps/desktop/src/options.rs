@@ -24,7 +24,7 @@ pub struct Options {
     /// Device to train on [default: the last choice, initially the window's]
     #[arg(long, value_enum)]
     pub device: Option<Place>,
-    /// Hidden units of the GRU; replaces a saved model of another size [default: as saved, initially 32]
+    /// Hidden units of the GRU; replaces a saved model of a different size [default: as saved, initially 32]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(4..=256))]
     pub hidden: Option<u16>,
     /// Size of the window

@@ -94,7 +94,7 @@ impl Player {
         }
         let mut stream = trained.stream.clone();
         if let Some(old) = &self.stream {
-            // A state of another size is an error, and the new stream keeps its initial state.
+            // A state of a different size is an error, and the new stream keeps its initial state.
             let _ = stream.set_state(old.state());
         }
         (self.stream, self.serial) = (Some(stream), trained.serial);
@@ -108,7 +108,7 @@ impl Player {
     /// Plays the days that are due after `elapsed`, at most [`CATCH_UP`] of them.
     ///
     /// # Errors
-    /// Errors of [`Stream::step`].
+    /// Errors from [`Stream::step`].
     pub fn advance(&mut self, elapsed: Duration) -> Result<()> {
         if !self.is_running || self.stream.is_none() {
             return Ok(());

@@ -46,7 +46,7 @@ struct Part {
 enum Kind {
     /// Past the sequence's length.
     Past,
-    /// The first step of the direction: the state before it is the first state.
+    /// The first step of the direction: the state before it is the initial state.
     First,
     Later,
 }

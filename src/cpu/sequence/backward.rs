@@ -141,8 +141,8 @@ impl At<'_> {
         unsafe { self.s.run.carry.add(at) }
     }
 
-    /// Returns the gradient of state `part` after the step. At a reset it is 0; if the reset is to the first state, the
-    /// gradient moves to the carry of the first state.
+    /// Returns the gradient of state `part` after the step. At a reset it is 0; if the reset is to the initial state,
+    /// the gradient moves to the carry of the initial state.
     #[inline(always)]
     unsafe fn take<V: Lanes>(self, part: usize) -> V {
         let p = &self.s.run.p;

@@ -11,7 +11,7 @@ impl RecurrentWeights {
     /// `weight_peephole_l{layer}` `[3·H]`, gates i f o, which PyTorch does not have.
     ///
     /// # Errors
-    /// [`Error::Format`] naming the tensor that is missing or of another shape.
+    /// [`Error::Format`] naming the tensor that is missing or has the wrong shape.
     pub fn from_pytorch(cell: Cell, file: &TensorFile, layer: usize, reverse: bool) -> Result<Self> {
         file.check()?;
         let name = |part: &str| parameter_name(part, layer, reverse);

@@ -40,7 +40,7 @@ impl Stream {
     /// starts from the initial states of the graph.
     ///
     /// # Errors
-    /// As [`OnnxModel::run`](super::OnnxModel::run); in that case, the states do not change.
+    /// Same as [`OnnxModel::run`](super::OnnxModel::run); in that case, the states do not change.
     pub fn run(&mut self, inputs: &[(&str, Value)]) -> Result<Vec<(String, Value)>> {
         let mut next = self.states.clone();
         let outputs = self.graph.run(inputs, self.limits, Some(&mut next))?;

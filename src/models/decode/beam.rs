@@ -130,7 +130,7 @@ impl Search {
 /// Source of the penalty: Wu et al., *Google's neural machine translation system* (2016), equation 14.
 ///
 /// # Errors
-/// As [`greedy`](super::greedy); [`Error::Value`] for a width of 0 or a penalty that is not finite.
+/// Same as [`greedy`](super::greedy); [`Error::Value`] for a width of 0 or a penalty that is not finite.
 pub fn beam<M: TokenStep>(
     model: &M,
     mut state: M::State,

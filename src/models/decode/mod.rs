@@ -47,13 +47,13 @@ pub trait TokenStep {
     /// state. A token that cannot follow has −∞.
     ///
     /// # Errors
-    /// Errors of the model.
+    /// Errors from the model.
     fn step(&self, state: &Self::State, tokens: &[u32]) -> Result<(Vec<f32>, Self::State)>;
 
     /// Returns the state of the given rows. A row may be given several times.
     ///
     /// # Errors
-    /// Errors of the model.
+    /// Errors from the model.
     fn select(&self, state: &Self::State, rows: &[usize]) -> Result<Self::State>;
 }
 
@@ -119,8 +119,8 @@ fn check_row(op: &'static str, row: &[f32]) -> Result<()> {
 /// Picks the most probable token at every step; ties go to the lowest token.
 ///
 /// # Errors
-/// Errors of the model; [`Error::Value`] for log-probabilities that are NaN or above 0, if no token can follow, or for
-/// a `max_length` of 0; [`Error::Shape`] for a wrong number of log-probabilities. Rows that have ended may hold any
+/// Errors from the model; [`Error::Value`] for log-probabilities that are NaN or above 0, if no token can follow, or
+/// for a `max_length` of 0; [`Error::Shape`] for a wrong number of log-probabilities. Rows that have ended may hold any
 /// values.
 pub fn greedy<M: TokenStep>(model: &M, state: M::State, rows: usize, limits: &Limits) -> Result<Vec<Hypothesis>> {
     each_row("greedy", model, state, rows, limits, |_, log_probs| {

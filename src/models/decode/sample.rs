@@ -69,8 +69,8 @@ impl Sampling {
 /// Source of `top_p`: Holtzman et al., *The curious case of neural text degeneration* (2020).
 ///
 /// # Errors
-/// As [`greedy`](super::greedy); [`Error::Value`] for a temperature of 0 or less, a `top_k` of 0, or a `top_p` outside
-/// 0 to 1.
+/// Same as [`greedy`](super::greedy); [`Error::Value`] for a temperature of 0 or less, a `top_k` of 0, or a `top_p`
+/// outside 0 to 1.
 pub fn sample<M: TokenStep>(
     model: &M,
     state: M::State,

@@ -8,7 +8,7 @@ use crate::tensor::Tensor;
 #[cfg(feature = "autograd")]
 use crate::train::loss::{CrossEntropyOptions, cross_entropy_with};
 
-/// Inputs of the decoder in training.
+/// Inputs of the decoder during training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Forcing {
     /// Probability that a step is fed the target's token. Otherwise it is fed the model's own prediction of the step
@@ -138,7 +138,7 @@ impl Seq2Seq {
     /// Returns the mean cross-entropy of the targets' tokens and ends, a scalar.
     ///
     /// # Errors
-    /// As [`Seq2Seq::run`].
+    /// Same as [`Seq2Seq::run`].
     #[cfg(feature = "autograd")]
     pub fn loss<S: AsRef<[u32]>, T: AsRef<[u32]>>(
         &self,

@@ -22,7 +22,7 @@ pub enum Padding {
 
 /// Options of every recurrent layer. By default all are off.
 ///
-/// Noise acts only in training; in evaluation, zoneout uses its expected value.
+/// Noise acts only during training; in evaluation, zoneout uses its expected value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RecurrentOptions {
     /// Bound of the pre-activations of all gates, as ONNX's `clip`.
@@ -78,7 +78,7 @@ pub struct RecurrentConfig {
     pub bias: bool,
     /// Whether `x` and the output are `[B, T, ..]` instead of `[T, B, ..]`. States are `[.., B, H]` either way.
     pub batch_first: bool,
-    /// Dropout probability between the layers in training; there is none after the last layer.
+    /// Dropout probability between the layers during training; there is none after the last layer.
     pub dropout: f32,
     /// Adds to every layer a second direction, which runs from each sequence's last step; outputs are concatenated.
     pub bidirectional: bool,
@@ -143,7 +143,7 @@ impl RecurrentConfig {
     /// Builds a layer with random weights; see [`Recurrent::new`].
     ///
     /// # Errors
-    /// As [`Recurrent::new`].
+    /// Same as [`Recurrent::new`].
     pub fn build(&self, device: &Device, rng: &mut Rng) -> Result<Recurrent> {
         Recurrent::new(device, self.clone(), rng)
     }

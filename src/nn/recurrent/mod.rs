@@ -75,8 +75,8 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// As [`new`](Self::new), and errors of `parameter`; [`Error::Shape`], [`Error::DType`] or [`Error::DeviceMix`] for
-    /// a parameter of another shape, type or device.
+    /// Same as [`new`](Self::new), and errors from `parameter`; [`Error::Shape`], [`Error::DType`] or
+    /// [`Error::DeviceMix`] for a parameter of another shape, type or device.
     pub fn from_parameters(
         device: &Device,
         config: RecurrentConfig,
@@ -172,7 +172,7 @@ impl Recurrent {
     /// Runs sequences `x` `[T, B, I]` (or `[B, T, I]`).
     ///
     /// # Errors
-    /// [`Error::Shape`] for an argument of another shape, [`Error::Value`] for a length beyond the steps,
+    /// [`Error::Shape`] for an argument of the wrong shape, [`Error::Value`] for a length beyond the steps,
     /// [`Error::DeviceMix`], [`Error::DType`], [`Error::Limit`].
     pub fn run(&self, x: &Tensor, options: RunOptions, mode: &mut Mode) -> Result<RecurrentOutput> {
         let c = &self.config;

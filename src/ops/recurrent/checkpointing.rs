@@ -28,7 +28,8 @@ impl Layer {
         all
     }
 
-    /// As [`Layer::forward`], but keeps only the states between chunks. Returns the output, the last states, and these.
+    /// Like [`Layer::forward`], but keeps only the states between chunks. Returns the output, the last states, and
+    /// these.
     pub fn forward_checkpointed(
         &self,
         reads: &Reads,
@@ -54,7 +55,7 @@ impl Layer {
         Ok(([y, last], States(states)))
     }
 
-    /// As [`Layer::backward`], from the states that [`forward_checkpointed`](Self::forward_checkpointed) kept.
+    /// Same as [`Layer::backward`], from the states that [`forward_checkpointed`](Self::forward_checkpointed) kept.
     pub fn backward_checkpointed(
         &self,
         reads: &Reads,

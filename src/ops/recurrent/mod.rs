@@ -34,9 +34,9 @@ use crate::tensor::Tensor;
 pub(crate) struct Noise {
     /// Zoneout probabilities of `h` and of the LSTM's `c`.
     pub zoneout: [f32; 2],
-    /// Random key of zoneout in training. `None` uses its expected value instead, as in evaluation.
+    /// Random key of zoneout during training. `None` uses its expected value instead, as in evaluation.
     pub zone_key: Option<[u32; 2]>,
-    /// Probability and random key of recurrent dropout, in training.
+    /// Probability and random key of recurrent dropout, during training.
     pub dropout: Option<(f32, [u32; 2])>,
 }
 
@@ -112,7 +112,7 @@ pub(crate) struct Reads {
     pub marks: Tensor,
     /// Whether any step is masked. There, `x` must be 0 or finite if a backward pass follows.
     pub gaps: bool,
-    /// Whether the caller provided the first states. Those of a sequence without valid steps may be NaN.
+    /// Whether the caller provided the initial states. Those of a sequence without valid steps may be NaN.
     pub given: bool,
 }
 
@@ -161,7 +161,7 @@ pub(crate) struct Forward {
 /// Gradients from a backward pass.
 pub(crate) struct Backward {
     pub dx: Tensor,
-    /// Gradient of the first state, `[D, B, width]`
+    /// Gradient of the initial state, `[D, B, width]`
     pub d_first: Tensor,
     /// Gradients of the weights per direction, in the order of [`Weights::list`].
     pub weights: Vec<Vec<Tensor>>,
@@ -320,7 +320,7 @@ pub(crate) struct Schedule<'a> {
     pub mask: Option<&'a [bool]>,
     /// Steps before which a new sequence begins, `[T, B]`
     pub resets: Option<&'a [bool]>,
-    /// Resets restart from the first state instead of 0.
+    /// Resets restart from the initial state instead of 0.
     pub to_first: bool,
     /// Masked steps output the state instead of 0.
     pub repeat: bool,

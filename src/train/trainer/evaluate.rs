@@ -14,7 +14,7 @@ impl Trainer {
     /// discards it.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit).
+    /// Same as [`fit`](Self::fit).
     pub fn prepare(
         &self,
         model: &dyn Module,
@@ -27,7 +27,7 @@ impl Trainer {
     /// Compiles the shaders that training by a step function needs; see [`prepare`](Self::prepare). Calls `step` once.
     ///
     /// # Errors
-    /// As [`fit_with`](Self::fit_with).
+    /// Same as [`fit_with`](Self::fit_with).
     pub fn prepare_with(
         &self,
         data: &dyn Data,
@@ -61,7 +61,7 @@ impl Trainer {
     /// Returns the mean loss of `model` over `data`, in evaluation.
     ///
     /// # Errors
-    /// Errors of the model, the loss and the device; [`Error::Value`] for invalid data, as [`fit`](Self::fit).
+    /// Errors from the model, the loss and the device; [`Error::Value`] for invalid data, as [`fit`](Self::fit).
     pub async fn evaluate(
         &self,
         model: &dyn Module,
@@ -74,7 +74,7 @@ impl Trainer {
     /// Returns the mean loss over `data` by a step function, in evaluation.
     ///
     /// # Errors
-    /// Errors of the step and the device; [`Error::Value`] for empty data.
+    /// Errors from the step and the device; [`Error::Value`] for empty data.
     pub async fn evaluate_with(
         &self,
         data: &dyn Data,
@@ -86,7 +86,7 @@ impl Trainer {
     /// [`evaluate`](Self::evaluate), but blocks until it is done.
     ///
     /// # Errors
-    /// As [`evaluate`](Self::evaluate).
+    /// Same as [`evaluate`](Self::evaluate).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn evaluate_blocking(
         &self,
@@ -100,7 +100,7 @@ impl Trainer {
     /// [`evaluate_with`](Self::evaluate_with), but blocks until it is done.
     ///
     /// # Errors
-    /// As [`evaluate_with`](Self::evaluate_with).
+    /// Same as [`evaluate_with`](Self::evaluate_with).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn evaluate_with_blocking(
         &self,

@@ -96,7 +96,7 @@ impl<'a> Training<'a> {
     /// epoch.
     ///
     /// # Errors
-    /// As [`Trainer::fit`]. An error ends the run.
+    /// Same as [`Trainer::fit`]. An error ends the run.
     pub async fn next(&mut self) -> Result<Option<Progress>> {
         if self.is_over {
             return Ok(None);
@@ -112,7 +112,7 @@ impl<'a> Training<'a> {
     /// continue a run that was ended within an epoch, resume from a checkpoint or a snapshot.
     ///
     /// # Errors
-    /// As [`Trainer::fit`].
+    /// Same as [`Trainer::fit`].
     pub async fn finish(mut self) -> Result<History> {
         if !self.is_over {
             let ended = self.break_off().await;
@@ -124,7 +124,7 @@ impl<'a> Training<'a> {
     /// [`next`](Self::next), but blocks until it is done.
     ///
     /// # Errors
-    /// As [`next`](Self::next).
+    /// Same as [`next`](Self::next).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn next_blocking(&mut self) -> Result<Option<Progress>> {
         crate::wait::block_on(self.next())
@@ -133,7 +133,7 @@ impl<'a> Training<'a> {
     /// [`finish`](Self::finish), but blocks until it is done.
     ///
     /// # Errors
-    /// As [`finish`](Self::finish).
+    /// Same as [`finish`](Self::finish).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn finish_blocking(self) -> Result<History> {
         crate::wait::block_on(self.finish())

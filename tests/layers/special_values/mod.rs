@@ -42,7 +42,7 @@ fn devices() -> Vec<Device> {
     all
 }
 
-/// One sequence: the input at every step, and the first states.
+/// One sequence: the input at every step, and the initial states.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     x: f32,

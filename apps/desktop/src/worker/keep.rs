@@ -13,7 +13,7 @@ impl Run {
     /// Reads a snapshot back from the device.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Errors from the device.
     pub(super) fn take_snapshot(&mut self) -> Result<()> {
         let Some(training) = &self.training else { return Ok(()) };
         let history = self.shared.lock().history.clone();

@@ -44,7 +44,7 @@ impl Training {
     /// Creates a new training run, or restores the one of a snapshot.
     ///
     /// # Errors
-    /// Errors of the device; [`Error::Format`] for a snapshot of another model.
+    /// Errors from the device; [`Error::Format`] for a snapshot of another model.
     pub fn new(compute: Compute, start: &Start, hidden: usize, rate: f64, from: Option<&Snapshot>) -> Result<Self> {
         let (device, mut rng) = (compute.device.clone(), Rng::new(SEED));
         let model = Forecaster::new(&device, hidden, &mut rng)?;
@@ -66,7 +66,7 @@ impl Training {
     /// the epoch. `rate` and `wanted` hold the user's choices: the rate, and whether to train.
     ///
     /// # Errors
-    /// Errors of [`Trainer::fit`].
+    /// Errors from [`Trainer::fit`].
     pub fn epoch(
         &mut self,
         inbox: &Receiver<Command>,

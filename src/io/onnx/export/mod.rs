@@ -44,14 +44,12 @@ impl Input {
 /// GRU, LSTM or RNN becomes one node per layer, with its activations, clipping and peepholes.
 ///
 /// ```
-/// use wgru::{Device, Rng, Tensor, io::onnx::{self, Extent, Input, OnnxModel}, nn::*};
-/// let (device, mut rng) = (Device::cpu(), Rng::new(0));
-/// let gru = RecurrentConfig { input: 3, hidden: 8, batch_first: true, ..Default::default() }.build(&device, &mut rng)?;
-/// let model = Sequential::new().push("gru", gru).push("head", Linear::new(&device, 8, 1, true, &mut rng)?);
-/// let input = Input::new("x", vec![Extent::named("batch"), Extent::named("time"), Extent::Fixed(3)]);
-/// let bytes = onnx::export(&model, &input)?;
-/// let copy = OnnxModel::load(&device, &bytes)?;
-/// let y = copy.run(&[("x", Tensor::zeros(&device, &[2, 5, 3])?.into())])?;
+/// use wgru::{Device, Rng, Tensor, io::onnx::{self, Extent, Input, OnnxModel}, nn::*}; let (device, mut rng) =
+/// (Device::cpu(), Rng::new(0)); let gru = RecurrentConfig { input: 3, hidden: 8, batch_first: true,
+/// ..Default::default() }.build(&device, &mut rng)?; let model = Sequential::new().push("gru", gru).push("head",
+/// Linear::new(&device, 8, 1, true, &mut rng)?); let input = Input::new("x", vec![Extent::named("batch"),
+/// Extent::named("time"), Extent::Fixed(3)]); let bytes = onnx::export(&model, &input)?; let copy =
+/// OnnxModel::load(&device, &bytes)?; let y = copy.run(&[("x", Tensor::zeros(&device, &[2, 5, 3])?.into())])?;
 /// assert_eq!(y[0].1.dims(), [2, 5, 1]);
 /// # Ok::<(), wgru::Error>(())
 /// ```
@@ -60,16 +58,16 @@ impl Input {
 /// [`Error::Unsupported`] naming a layer that ONNX cannot represent, such as one of unknown kind, or one with a
 /// projection, zoneout, or learned initial states; [`Error::Shape`] for an input that a layer does not accept;
 /// [`Error::Value`] for the last step of a reverse direction, or an invalid name of the input; [`Error::Format`] for a
-/// duplicate name; errors of reading tensors back.
+/// duplicate name; errors from reading tensors back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn export(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
     crate::wait::block_on(export_async(model, input))
 }
 
-/// As [`export`], without blocking the thread.
+/// Like [`export`], without blocking the thread.
 ///
 /// # Errors
-/// As [`export`].
+/// Same as [`export`].
 pub async fn export_async(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
     const OUTPUT: &str = "output";
     if input.name.is_empty() || input.name == OUTPUT {

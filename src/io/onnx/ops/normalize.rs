@@ -112,7 +112,7 @@ fn layer_norm(b: &mut Builder) -> Result<Op> {
 /// `(x − mean) / √(variance + ε) · scale + bias` for each channel (axis 1), with the given moments.
 fn batch_norm(b: &mut Builder) -> Result<Op> {
     let epsilon = b.float("epsilon")?.unwrap_or(1e-5);
-    // `momentum` only updates the running moments in training.
+    // `momentum` only updates the running moments during training.
     b.float("momentum")?;
     if b.opset < 9 && !b.flag("spatial", true)? {
         return Err(b.refuse("spatial 0"));

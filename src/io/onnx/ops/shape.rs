@@ -25,7 +25,7 @@ pub const TABLE: &[Operator] = &[
     one("Flatten", 1, flatten),
 ];
 
-/// Returns the same elements with another shape.
+/// Returns the same elements with a different shape.
 fn view(x: &Value, dims: &[usize]) -> Result<Value> {
     Ok(match x {
         Value::Tensor(x) => x.reshape(dims)?.into(),
