@@ -17,7 +17,7 @@ pub struct Picture<'a> {
     pub source: &'a [String],
     pub output: &'a [String],
     pub weights: &'a [f32],
-    /// Whether the source's tokens are words, which are drawn upward.
+    /// Whether the source tokens are words, which are drawn vertically.
     pub words: bool,
 }
 

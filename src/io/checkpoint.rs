@@ -1,4 +1,4 @@
-//! Checkpoints, from which training runs continue bit for bit.
+//! Checkpoints, from which training resumes bit for bit.
 
 use super::TensorFile;
 use super::model::{assign_all, matched};
@@ -69,9 +69,9 @@ impl Snapshot {
 }
 
 impl Trainer {
-    /// Continues from a snapshot. This trainer, its optimizer and `model` must be built as for the run of the snapshot,
-    /// on any device. The next [`fit`](Self::fit) then gives bit for bit the results that the uninterrupted run would
-    /// have given on such a device.
+    /// Continues from a snapshot. This trainer, its optimizer and `model` must be built in the same way as for the
+    /// original run, on any device. The next [`fit`](Self::fit) then gives the same results, bit for bit, as an
+    /// uninterrupted run on such a device.
     ///
     /// # Errors
     /// [`Error::Format`] naming the first mismatch; in that case, nothing is changed.
@@ -79,8 +79,8 @@ impl Trainer {
         load_checkpoint(self, model, &snapshot.to_file())
     }
 
-    /// Continues from a snapshot of [`fit_with`](Self::fit_with): as [`resume`](Self::resume), for the parameters of
-    /// the optimizer.
+    /// Continues from a snapshot of [`fit_with`](Self::fit_with): like [`resume`](Self::resume), but for the
+    /// optimizer's parameters.
     ///
     /// # Errors
     /// Same as [`resume`](Self::resume).
@@ -90,8 +90,8 @@ impl Trainer {
     }
 }
 
-/// Restores the state of a run that `save_checkpoint_blocking` wrote. `trainer` and `model` must be built as for that
-/// run: the file does not contain the options of the trainer and its optimizer.
+/// Restores the state of a run that `save_checkpoint_blocking` wrote. `trainer` and `model` must be built in the same
+/// way as for that run: the file does not contain the options of the trainer and its optimizer.
 ///
 /// # Errors
 /// [`Error::Format`] naming the entry that is missing or does not match; in that case, nothing is changed.

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::nn::{HostInput, HostOutput, Mode, Recurrent, RecurrentConfig, RunOptions, read, run_f64};
 use crate::tensor::Tensor;
 
-/// A value that differs from the expected one.
+/// A value that differs from its expected value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// Index of the layer.

@@ -13,8 +13,8 @@ use crate::replace::write_atomically;
 use crate::tensor::Tensor;
 
 const NPZ: &str = "an .npz archive";
-const TORCH: &str = "a file of torch.save";
-const KERAS: &str = "weights of Keras";
+const TORCH: &str = "a file written by torch.save";
+const KERAS: &str = "Keras weights";
 
 impl TensorFile {
     /// Reads a file in any supported format.
@@ -71,10 +71,10 @@ impl TensorFile {
         }
     }
 
-    /// Reads a `.pt` or `.pth` file of `torch.save`; any other format is an error. The file holds a state dict, or
-    /// nested dicts and lists of tensors, which are named by their path, joined by dots (`model.weight_ih_l0`).
-    /// Numbers, strings and booleans beside the tensors become metadata. Never executes code from the file: the reader
-    /// supports only the parts of pickle that tensors need, and anything else is an error that names it.
+    /// Reads a `.pt` or `.pth` file written by `torch.save`; any other format is an error. The file holds a state dict,
+    /// or nested dicts and lists of tensors, which are named by their path, joined by dots (`model.weight_ih_l0`).
+    /// Numbers, strings and booleans become metadata. Never executes code from the file: the reader supports only the
+    /// parts of pickle that tensors need, and anything else is an error that names it.
     ///
     /// # Errors
     /// [`Error::Format`].
@@ -88,8 +88,8 @@ impl TensorFile {
 
     /// Reads Keras' `.weights.h5` or `.keras`; any other format is an error. Tensors are named by their path in the
     /// file, joined by dots: `layers.gru.cell.vars.0` is the first variable of the first GRU, because Keras numbers
-    /// layers by class and ignores their names. Supports the part of HDF5 that Keras writes: groups of the first
-    /// format, and unchunked numbers. Any other feature is an error that names it.
+    /// layers by class and ignores their names. Supports the part of HDF5 that Keras writes: groups in the oldest
+    /// format, and contiguous numeric datasets. Any other feature is an error that names it.
     ///
     /// # Errors
     /// [`Error::Format`].

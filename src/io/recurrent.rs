@@ -1,4 +1,5 @@
-//! Files of recurrent layers, with PyTorch's tensor names. The metadata holds the options that the shapes do not imply.
+//! Files with recurrent layers, under PyTorch's tensor names. The metadata holds the options that the shapes do not
+//! imply.
 
 use std::collections::HashSet;
 
@@ -15,7 +16,7 @@ use crate::tensor::Tensor;
 /// Prefixes of a layer's options in the metadata; see [`Cell::layer`].
 const KINDS: [&str; 3] = ["gru", "lstm", "rnn"];
 
-/// Returns keys and texts of the options that the shapes do not imply.
+/// Returns the options that the shapes do not imply, as metadata keys and values.
 fn fields(c: &RecurrentConfig) -> Vec<(String, String)> {
     let o = &c.options;
     let mut out = vec![
@@ -45,7 +46,7 @@ fn fields(c: &RecurrentConfig) -> Vec<(String, String)> {
     out
 }
 
-/// Sets one of the [`fields`]. Returns `None` if the text cannot be parsed, and `Some(false)` if the key is unknown.
+/// Sets one of the [`fields`]. Returns `None` if the value cannot be parsed, and `Some(false)` if the key is unknown.
 fn set(c: &mut RecurrentConfig, key: &str, text: &str) -> Option<bool> {
     fn put<T>(place: &mut T, read: Option<T>) -> Option<bool> {
         *place = read?;
@@ -160,11 +161,11 @@ pub async fn recurrent_to_file(layer: &Recurrent) -> Result<TensorFile> {
     Ok(file)
 }
 
-/// Builds the recurrent layer of a file: sizes from the shapes, options from the metadata.
+/// Builds the recurrent layer in a file: sizes from the shapes, options from the metadata.
 ///
-/// A state dict of `torch.nn.GRU`, `LSTM` or `RNN` has no metadata; it gets PyTorch's defaults: time-first, a GRU with
-/// reset after, an RNN with tanh. Find the cell in [`config().cell`](RecurrentConfig::cell). If the file holds a run,
-/// the layer is checked with it on `device`; see [`verify`].
+/// A state dict of `torch.nn.GRU`, `LSTM` or `RNN` has no metadata; it gets PyTorch's defaults: time-first, reset after
+/// the product for a GRU, tanh for an RNN. The cell is in [`config().cell`](RecurrentConfig::cell). If the file holds a
+/// run, the layer is checked with it on `device`; see [`verify`].
 ///
 /// # Errors
 /// [`Error::Format`] naming the tensor that is missing, unexpected or of another shape, the option that is unknown or

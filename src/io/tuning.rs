@@ -12,7 +12,7 @@ impl Tuning {
     /// Writes the tuning as JSON, atomically.
     ///
     /// # Errors
-    /// [`Error::Io`]; in that case, an existing file does not change.
+    /// [`Error::Io`]; an existing file is then unchanged.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         write_atomically(path.as_ref(), self.to_json().as_bytes())
     }

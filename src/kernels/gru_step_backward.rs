@@ -16,7 +16,7 @@ plain_kernel! {
     ///
     /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes its step of `d_gates`; updates `carry`
     /// (`[2, D, B, H]`: v, initially `dh_n`; then the gradients that resets pass to the initial state). `step = steps`
-    /// leaves the rest of `dh0` in v. With reset before, `δr` comes from
+    /// only adds the remaining product to v, which is then `dh0`. With reset before, `δr` comes from
     /// [`GruResetBackward`](super::GruResetBackward). Shapes: [`kernels::plain`](super::plain).
     GruStepBackward
 }

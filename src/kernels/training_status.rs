@@ -9,7 +9,7 @@ params! {
     /// ```text
     /// status = [total, updates, flag of parameter 0, flag of parameter 1, …]
     /// total = NaN              if a flag is set: an earlier update was not finite
-    /// total = total + share·loss; updates = updates + 1 if that is finite
+    /// total = total + share·loss; updates = updates + 1 if the new total is finite
     /// ```
     ///
     /// A non-finite total stays as it is, and makes [`Adam`](super::Adam) and [`Sgd`](super::Sgd) leave all weights

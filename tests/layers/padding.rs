@@ -1,5 +1,5 @@
-//! Values at padded steps must not matter: neither NaN nor an infinity there may reach an output, the gradient of a
-//! weight, or the gradient of another step. PyTorch's packed sequences do not contain padded steps at all.
+//! Values at padded steps must not matter: NaN or infinity there must not affect an output, the gradient of a weight,
+//! or the gradient of another step. PyTorch's packed sequences do not contain padded steps at all.
 
 use crate::common::fill;
 use crate::common::recurrent::plans;

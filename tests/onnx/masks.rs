@@ -1,4 +1,4 @@
-//! Values that an attribute or a length excludes do not reach a node's outputs, even if they are NaN. The expected
+//! Values excluded by an attribute or a length never affect a node's outputs, even if they are NaN. The expected
 //! numbers come from ONNX Runtime 1.32.
 
 use wgru::io::onnx::{OnnxModel, Value};

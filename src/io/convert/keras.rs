@@ -32,7 +32,7 @@ impl RecurrentWeights {
         Ok(Self { cell, input, hidden, w_ih, w_hh, bias, projection: None, peephole: None })
     }
 
-    /// Writes the weights as `kernel`, `recurrent_kernel` and `bias`. A GRU with reset after keeps its two biases.
+    /// Writes the weights as `kernel`, `recurrent_kernel` and `bias`. A GRU with reset after keeps both biases.
     /// Those of other cells are added, which changes results only by rounding.
     ///
     /// # Errors

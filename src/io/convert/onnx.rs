@@ -8,7 +8,7 @@ use crate::io::TensorFile;
 /// Reorders peepholes from i o f to i f o, and back.
 pub(in crate::io) const PEEPHOLES: &[usize] = &[0, 2, 1];
 
-/// Returns the place of each of ONNX's gates among PyTorch's: the inverse of [`Cell::onnx_order`].
+/// Returns the index of each ONNX gate in PyTorch's order: the inverse of [`Cell::onnx_order`].
 fn to_onnx_order(cell: Cell) -> Vec<usize> {
     let from = cell.onnx_order();
     (0..from.len()).map(|gate| from.iter().position(|&g| g == gate).unwrap_or(gate)).collect()

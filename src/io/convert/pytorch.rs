@@ -52,7 +52,7 @@ impl RecurrentWeights {
         Ok(())
     }
 
-    /// Adds the weights as this crate's layers read them: with PyTorch's names and layout, for all cells.
+    /// Adds the weights for this crate's layers: with PyTorch's names and layout, for all cells.
     pub fn to_parameters(&self, file: &mut TensorFile, layer: usize, reverse: bool) {
         let (rows, h) = (self.rows(), self.hidden);
         let recurrent = self.w_hh.len() / rows;

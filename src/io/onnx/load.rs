@@ -1,4 +1,4 @@
-//! Loads a file into a graph that can run, and checks all that does not depend on the inputs.
+//! Loads a file into an executable graph, and checks everything that does not depend on the inputs.
 
 use std::collections::HashMap;
 
@@ -104,12 +104,12 @@ fn outputs(infos: &[&[u8]], names: &Names) -> Result<Vec<(Info, usize)>> {
 struct Loader<'a> {
     opset: i64,
     device: &'a Device,
-    /// A CPU, for values that are computed at load.
+    /// A CPU device, for values that are computed at load time.
     host: Device,
     /// Values that are known at load, on the host.
     known: Vec<Option<Box<Value>>>,
     meter: Meter,
-    /// Elements of the weights that nodes store themselves.
+    /// Number of weight elements that nodes store themselves.
     weights: u64,
     steps: Vec<Step>,
     links: Links,
@@ -207,11 +207,11 @@ fn find(node: &Node, opset: i64) -> Result<&'static Operator> {
     }
 }
 
-/// Adds the node's name to an error that does not have one.
+/// Adds the node's name to an error that does not contain it.
 fn named(node: &Node, source: Error) -> Error {
     match source {
         Error::Budget { limit: "memory", needed, .. } => {
-            wrong(node, format!("it grows the constants to {needed} bytes, out of proportion to the file"))
+            wrong(node, format!("it expands the constants to {needed} bytes, out of proportion to the file"))
         }
         Error::Budget { needed, .. } => {
             wrong(node, format!("its constants take {needed} operations, out of proportion to the file"))

@@ -41,7 +41,8 @@ impl Value {
     /// Creates integers of any shape. Booleans are 0 and 1.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `dims` does not match the number of `values`, or has excessive extents beside a 0.
+    /// [`Error::Shape`] if `dims` does not match the number of `values`, or if an extent is excessive although another
+    /// one is 0.
     pub fn ints(values: &[i64], dims: &[usize]) -> Result<Self> {
         Ok(Value::Ints(Ints::new(dims.to_vec(), values.to_vec())?))
     }
