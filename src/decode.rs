@@ -182,7 +182,7 @@ struct Beam {
     label: f64,
 }
 
-/// A prefix after the next frame. The node for `parent` and `symbol` may not exist yet.
+/// A candidate prefix for the next frame. Its node may not exist yet.
 #[derive(Clone, Copy)]
 struct Candidate {
     parent: usize,

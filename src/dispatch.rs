@@ -173,7 +173,7 @@ impl BoundAny {
     }
 }
 
-/// Runs a call on its buffers. `memory` returns first the buffers to read, then those to write.
+/// Runs a call on its buffers. `memory` returns the buffers to read, followed by those to write.
 fn run_on<'a>(
     cpu: &cpu::Cpu,
     call: &dyn Call,

@@ -69,7 +69,7 @@ pub enum Error {
         /// The operation whose saved tensor changed.
         op: &'static str,
     },
-    /// No adapter fits the request. The text names the request and the adapters that exist.
+    /// No adapter fits the request. The message names the request and the available adapters.
     #[error("no adapter: {0}")]
     NoAdapter(String),
     /// The work exceeds a limit of the adapter, and cannot be split.
@@ -147,9 +147,9 @@ pub enum Error {
     /// host was not submitted.
     #[error("stopped: {0}")]
     Stopped(String),
-    /// Training met a loss, a gradient or a weight that is NaN or infinite.
+    /// A loss, gradient or weight became NaN or infinite during training.
     #[error(
-        "training diverged at update {} of epoch {}: {cause}. Look at the data, lower the learning rate, or clip the gradients",
+        "training diverged at update {} of epoch {}: {cause}. Check the data, lower the learning rate, or clip the gradients",
         .update + 1, .epoch + 1
     )]
     Diverged {

@@ -1,4 +1,4 @@
-//! Copies of tensors in host memory, made without stalling the device. A run can continue from them after device loss.
+//! Copies tensors to host memory without stalling the device. A run can continue from the copies after device loss.
 
 use crate::device::{Device, Reading};
 use crate::error::{Error, Result};
@@ -170,7 +170,7 @@ impl<T> Keeper<T> {
 }
 
 impl<T> Pending<T> {
-    /// Stores the values of the readback that was just removed from `readings`.
+    /// Stores the values of the readback that has just been removed from `readings`.
     fn arrive(&mut self, values: Vec<f32>) {
         let at = self.copy.tensors.len() - self.readings.len() - 1;
         self.copy.tensors[at].3 = values;

@@ -21,9 +21,10 @@ const RUNS: usize = 5;
 pub struct Choice {
     /// Index of the device among those of the router.
     pub index: usize,
-    /// Best time of a call on each device, without its first call; `None` for a device that was not measured or failed.
+    /// Best time of a call on each device, excluding the first call; `None` for a device that was not measured or
+    /// failed.
     pub times: Vec<Option<Duration>>,
-    /// The reason in words, with the names of the devices.
+    /// The reason as text, with the names of the devices.
     pub reason: String,
 }
 
@@ -59,7 +60,8 @@ impl fmt::Display for Choice {
 ///
 /// **Training.** A step changes the weights of only one of the models. [`Router::choose`] times a step without its
 /// update (clear the gradients afterwards). Then train the chosen [`model`](Router::model), and copy its weights to the
-/// others with [`Router::sync_from`]. Until then, every call is an error, so that no result comes from old weights.
+/// others with [`Router::sync_from`]. Until then, every call returns an error, so that no result comes from stale
+/// weights.
 pub struct Router<M> {
     entries: Vec<Entry<M>>,
     choices: Mutex<HashMap<Vec<usize>, Choice>>,

@@ -300,7 +300,7 @@ impl Tensor {
         }
     }
 
-    /// Announces that the host wrote to the elements, through [`wgpu_buffer`](Self::wgpu_buffer) or the buffer of
+    /// Notifies wgru that the host wrote to the elements, through [`wgpu_buffer`](Self::wgpu_buffer) or the buffer of
     /// [`from_wgpu_buffer`](Self::from_wgpu_buffer). Derived copies, such as packed weights, are then rebuilt, and
     /// `backward()` refuses a forward pass that read the old elements.
     pub fn mark_written(&self) {

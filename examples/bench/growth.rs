@@ -20,7 +20,7 @@ struct Axis {
     /// Largest size.
     top: usize,
     set: fn(&mut Work, usize),
-    /// Power of the size with which time grows at most.
+    /// Maximum exponent with which time grows in this size.
     power: i32,
 }
 
@@ -49,7 +49,7 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// Returns the seconds since `start`, or the CPU time of this thread in seconds.
+    /// Returns the seconds since `start`, or this thread's CPU time in seconds.
     fn now(self, start: Instant) -> f64 {
         let on_processor = || {
             let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;

@@ -27,7 +27,7 @@ pub struct Model {
     vocabulary: Vocabulary,
 }
 
-/// Tokens that the rows of the embeddings stand for.
+/// Tokens that the rows of the embeddings represent.
 struct Vocabulary {
     graphemes: Vec<String>,
     phonemes: Vec<String>,

@@ -132,7 +132,7 @@ impl Picture<'_> {
         Ok(())
     }
 
-    /// Labels rows with how long their units remember.
+    /// Labels rows with the memory of their units.
     fn draw_units(&self, root: &Area, order: &[usize], (top, unit): (i32, i32)) -> Drawn {
         let last = order.len() - 1;
         for row in [0, last / 4, last / 2, 3 * last / 4, last] {

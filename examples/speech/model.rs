@@ -76,7 +76,7 @@ impl Model {
         Ok(Scores { log_probs: by_step.log_softmax()?, lengths })
     }
 
-    /// The loss of a batch of `utterances`. The positions of the digits are unknown.
+    /// Returns the loss of a batch of `utterances`, without knowing the positions of the digits.
     pub fn loss(&self, utterances: &Utterances, batch: &Batch, mode: &mut Mode) -> Result<Tensor> {
         let Scores { log_probs, lengths } = self.scores(batch, mode)?;
         let said = || batch.examples().iter().map(|&i| &utterances.list[i].digits);

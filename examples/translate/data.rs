@@ -25,7 +25,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// Splits a text into its letters, or into its words and punctuation in lower case.
+    /// Splits text into letters, or into lower-case words and punctuation.
     pub fn split(self, text: &str) -> Vec<String> {
         if self == Unit::Letter {
             return text.trim().chars().map(String::from).collect();
@@ -100,8 +100,8 @@ pub struct Data {
 }
 
 impl Data {
-    /// Draws at most `most` of the sources of pairs with at most `longest` tokens per side, and keeps `test` of them
-    /// for the test. A source that occurs more than once is in only one of the two parts.
+    /// Draws at most `most` sources among the pairs with at most `longest` tokens per side, and holds out `test` of
+    /// them for the test. A source that occurs more than once is in only one of the two parts.
     pub fn new(
         texts: &[(String, String)],
         unit: Unit,

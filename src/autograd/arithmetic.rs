@@ -1,4 +1,4 @@
-//! Functions of two elements.
+//! Elementwise arithmetic on two tensors.
 
 use super::{record, record_unary};
 use crate::error::Result;

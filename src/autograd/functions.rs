@@ -1,4 +1,4 @@
-//! Functions of one element, and dropout.
+//! Elementwise functions of one tensor, and dropout.
 
 use super::record_unary;
 use crate::error::{Error, Result};
@@ -7,7 +7,7 @@ use crate::ops::elementwise;
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// # Functions of one element
+/// # Elementwise functions
 impl Tensor {
     fn unary(&self, name: &'static str, op: UnaryOp, alpha: f32) -> Result<Tensor> {
         let y = elementwise::unary(op, alpha, self)?;

@@ -1,4 +1,4 @@
-//! Operations that only move elements.
+//! Operations that only rearrange elements.
 
 use std::ops::Range;
 

@@ -98,7 +98,7 @@ impl Tensor {
         Ok(self.summed(name, y, scale))
     }
 
-    /// Returns the greatest element along one axis. NaN counts as greater than every number. The gradient goes to the
+    /// Returns the largest element along one axis. NaN counts as greater than every number. The gradient goes to the
     /// element at [`argmax`](Self::argmax), as in PyTorch.
     ///
     /// # Errors
@@ -107,8 +107,8 @@ impl Tensor {
         self.extreme("max", axis, false)
     }
 
-    /// Returns the least element along one axis. NaN counts as less than every number. The gradient goes to the element
-    /// at [`argmin`](Self::argmin), as in PyTorch.
+    /// Returns the smallest element along one axis. NaN counts as less than every number. The gradient goes to the
+    /// element at [`argmin`](Self::argmin), as in PyTorch.
     ///
     /// # Errors
     /// Same as [`Tensor::sum_axis`].

@@ -35,7 +35,7 @@ pub struct Device(Arc<Inner>);
 struct Inner {
     engine: Engine,
     info: DeviceInfo,
-    /// Serial number in this process. Distinguishes devices of the same name in messages.
+    /// Serial number within this process, to distinguish devices of the same name in messages.
     number: usize,
     /// Current bytes of tensors.
     live: AtomicUsize,
@@ -202,7 +202,7 @@ impl Device {
     }
 
     /// Returns the memory of this device's tensors, now and at the peak, for example to find out how much a training
-    /// step needs.
+    /// step takes.
     ///
     /// ```
     /// use wgru::{Device, Tensor};
@@ -246,7 +246,7 @@ impl Device {
         is_known
     }
 
-    /// Returns adapter, backend and driver as the key of a [`Tuning`]; on the CPU the device's name.
+    /// Returns the key of this device in a [`Tuning`]: adapter, backend and driver, or the device's name on the CPU.
     fn adapter_key(&self) -> String {
         #[cfg(feature = "gpu")]
         if let Some(a) = &self.info().adapter {
@@ -454,9 +454,12 @@ impl Device {
                 self.finish_read(readings.into_iter().next().expect("one")).await
             }),
             #[cfg(all(feature = "gpu", target_arch = "wasm32", not(wgru_jspi)))]
-            Engine::Gpu(_) => {
-                Err(Error::value("Tensor::to_vec", "device", "the CPU: a browser cannot wait; use `read`", "a GPU"))
-            }
+            Engine::Gpu(_) => Err(Error::value(
+                "Tensor::to_vec",
+                "device",
+                "a CPU device, since a browser cannot block; use `read`",
+                "a GPU",
+            )),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::lock;
 use crate::error::Error;
 use crate::error::Result;
 
-/// Numbers of the host's unsubmitted encoders that read a buffer, and of those that write it. They belong to the
+/// Counts of the host's unsubmitted encoders that read a buffer, and of those that write it. They belong to the
 /// buffer, so that a later owner of a recycled buffer sees them, too.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) type Lent = Arc<[AtomicU32; 2]>;
@@ -34,7 +34,7 @@ pub(super) fn is_lent(_lent: &Lent) -> bool {
 pub(super) struct Content {
     /// Set when the last tensor of this memory is dropped.
     dropped: AtomicBool,
-    /// Number of the last sweep for dead commands that found a later command in need of the elements.
+    /// Number of the last dead-code sweep in which a later command needed the elements.
     needed: AtomicU64,
     #[cfg(not(target_arch = "wasm32"))]
     is_void: AtomicBool,
@@ -43,15 +43,15 @@ pub(super) struct Content {
     lent: Lent,
 }
 
-/// Why elements are undefined. In a browser, where errors arrive after their calls, none are.
+/// Why elements are undefined. Not used in browsers, which report errors only after the call.
 #[cfg(not(target_arch = "wasm32"))]
 #[derive(Clone, Debug)]
 pub(super) enum Void {
     /// The kernel that should have written them failed.
     Failed { kernel: &'static str, why: String },
-    /// The driver had no memory for the submission.
+    /// The driver ran out of memory for the submission.
     OutOfMemory { kernel: &'static str },
-    /// The work was canceled before it was submitted.
+    /// The work was cancelled before it was submitted.
     Cancelled,
     /// The host never confirmed that it submitted the encoder with the work.
     Discarded,
@@ -79,7 +79,7 @@ impl Void {
 }
 
 impl Content {
-    /// Creates the content of a buffer that is used by the encoders counted in `lent`.
+    /// Creates the content of a buffer whose host encoders are counted in `lent`.
     pub fn of(lent: Lent) -> Self {
         Self { lent, ..Self::default() }
     }

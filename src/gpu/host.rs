@@ -1,4 +1,4 @@
-//! Records work of this device into the host's command encoders.
+//! Encodes recorded work into the host's command encoders.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct EncodedWork {
     core: Arc<Core>,
     /// Parameters of the work.
     chunks: Vec<Chunk>,
-    /// `None` once they were submitted or discarded.
+    /// `None` once submitted or discarded.
     commands: Option<Vec<Command>>,
 }
 

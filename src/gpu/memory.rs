@@ -60,7 +60,7 @@ impl Memory {
     }
 }
 
-/// The range of a buffer that holds a tensor's elements; see [`Tensor::wgpu_buffer`](crate::Tensor::wgpu_buffer).
+/// Range of a buffer that holds a tensor's elements; see [`Tensor::wgpu_buffer`](crate::Tensor::wgpu_buffer).
 #[derive(Clone, Debug)]
 pub struct BufferPart {
     /// The buffer, which may be longer than the tensor.
@@ -203,7 +203,8 @@ impl Pool {
         lock(&self.free).give(Kept { buffer, lent });
     }
 
-    /// Called when the host has submitted or dropped an encoder: ends the quarantine of buffers that no other one uses.
+    /// Called when the host has submitted or dropped an encoder: ends the quarantine of buffers that no other encoder
+    /// uses.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn encoder_done(&self) {
         let mut free = lock(&self.free);

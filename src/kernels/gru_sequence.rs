@@ -1,8 +1,8 @@
 //! GRU layer over the whole sequence in one dispatch
 
-use crate::cell::Cell;
 use super::stored::{Stored, stored_kernel, stored_texts, word_bindings};
 use super::{GruCandidate, GruGates, GruStep};
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernel::Kernel;
 

@@ -1,7 +1,7 @@
 //! One backward step of the chain plan
 
-use super::plain::{Plain, dot, plain_kernel};
 use super::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
+use super::plain::{Plain, dot, plain_kernel};
 use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};

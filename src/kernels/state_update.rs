@@ -125,8 +125,15 @@ impl StateUpdate {
 
 impl Kernel<2, 3> for StateUpdate {
     const NAME: &'static str = "state_update";
-    const WGSL: &'static [&'static str] =
-        wgsl!("common/linear", "common/threefry", "common/marks", "common/time", "common/mask", "common/update", "state_update");
+    const WGSL: &'static [&'static str] = wgsl!(
+        "common/linear",
+        "common/threefry",
+        "common/marks",
+        "common/time",
+        "common/mask",
+        "common/update",
+        "state_update"
+    );
     const READS: [&'static str; 2] = ["marks", "fresh"];
     const WRITES: [&'static str; 3] = ["state", "y", "dropped"];
     const INDICES: &'static [&'static str] = &["marks"];

@@ -27,7 +27,13 @@ impl crate::kernel::Params for StateUpdateBackward {
 impl Kernel<3, 2> for StateUpdateBackward {
     const NAME: &'static str = "state_update_backward";
     const WGSL: &'static [&'static str] = wgsl!(
-        "common/linear", "common/threefry", "common/marks", "common/time", "common/mask", "common/update", "state_update_backward"
+        "common/linear",
+        "common/threefry",
+        "common/marks",
+        "common/time",
+        "common/mask",
+        "common/update",
+        "state_update_backward"
     );
     const READS: [&'static str; 3] = ["marks", "dy", "q"];
     const WRITES: [&'static str; 2] = ["d_fresh", "carry"];

@@ -35,8 +35,8 @@ impl TrainingStatus {
         at_most(op, [("guard", guard, Self::FLAGS as usize + Self::MOST_PARAMETERS)])
     }
 
-    /// Whether an optimizer may still write. `guard` is the index of the parameter's flag in `status`; 0 disables the
-    /// guard.
+    /// Whether the optimizer may still update the weights. `guard` is the index of the parameter's flag in `status`; 0
+    /// disables the guard.
     pub(crate) fn goes_on(guard: u32, status: &[f32]) -> bool {
         guard == 0 || status[0].is_finite()
     }

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::tensor::Tensor;
 
 /// Zeroes each element with probability `p` during training, and scales the others by `1 / (1 − p)`; the identity in
-/// evaluation.
+/// evaluation mode.
 ///
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::{Dropout, Mode, Module}};

@@ -30,7 +30,7 @@ pub struct MinGruConfig {
     pub input: usize,
     /// H, units of the state.
     pub hidden: usize,
-    /// Stacked layers; each one runs on the output of the one below.
+    /// Number of stacked layers; each one runs on the output of the one below.
     pub layers: usize,
     /// Whether there are biases.
     pub bias: bool,
@@ -40,7 +40,7 @@ pub struct MinGruConfig {
     pub dropout: f32,
     /// Adds to every layer a second direction, which runs from each sequence's last step; outputs are concatenated.
     pub bidirectional: bool,
-    /// The only direction runs backward; outputs stay at their time.
+    /// The only direction runs backward in time; each output stays at its time step.
     pub reverse: bool,
     /// Form of the candidate.
     pub form: MinGruForm,

@@ -6,7 +6,7 @@ use crate::tensor::Tensor;
 
 /// Compiles the shaders that `module` needs for inputs shaped like `x`, and packs its weights.
 ///
-/// On a GPU, this moves a few hundred milliseconds out of the first call, and computes nothing else. Call it from a
+/// On a GPU, this saves a few hundred milliseconds in the first call, and computes nothing else. Call it from a
 /// background thread; other threads can use the device meanwhile. On the CPU, it runs one forward pass.
 ///
 /// ```

@@ -59,7 +59,7 @@ impl Device {
         Ok(self.tuning())
     }
 
-    /// Returns the questions that `call` asks.
+    /// Returns the decisions that `call` depends on.
     fn asked(&self, call: &mut impl FnMut() -> Result<()>) -> Result<Vec<Question>> {
         self.tuned().asked = Some(Default::default());
         call()?;

@@ -21,15 +21,15 @@ use crate::ops::index::check_indices;
 use crate::ops::loss;
 use crate::tensor::Tensor;
 
-/// Reduction of the losses of elements or rows.
+/// Reduction of the losses of all elements or rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
-    /// Returns their mean. The default.
+    /// The mean, which is the default.
     #[default]
     Mean,
-    /// Returns their sum.
+    /// The sum.
     Sum,
-    /// Returns each loss.
+    /// No reduction: the individual losses.
     None,
 }
 
@@ -148,7 +148,7 @@ pub fn cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// [`Error::Shape`], [`Error::DType`]; [`Error::Value`] for a class without a logit, or an ε outside `[0, 1]`. Only the
-/// largest target is known without reading back: if that is `ignore_index`, another invalid class makes the loss NaN.
+/// largest target is known without a readback: if it is `ignore_index`, any other invalid class makes the loss NaN.
 pub fn cross_entropy_with(logits: &Tensor, target: &Tensor, options: CrossEntropyOptions) -> Result<Tensor> {
     let CrossEntropyOptions { ignore_index, label_smoothing: smoothing, reduction } = options;
     if !(0.0..=1.0).contains(&smoothing) {
@@ -161,7 +161,7 @@ pub fn cross_entropy_with(logits: &Tensor, target: &Tensor, options: CrossEntrop
     if target.dims() != outer && target.dims() != [rows] {
         return Err(Error::shape("cross_entropy", "target", format!("{outer:?}"), target.dims()));
     }
-    // Without an ignored target, a value that no valid target has.
+    // Without an ignored target, this is a value that no valid target has.
     let ignored = ignore_index.unwrap_or(classes as u32);
     if ignore_index.is_none() {
         check_indices("cross_entropy", "target", target, classes)?;

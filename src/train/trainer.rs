@@ -79,13 +79,13 @@ pub struct History {
 pub(crate) struct Best {
     pub loss: f32,
     pub epoch: usize,
-    /// By parameter, tied ones once.
+    /// By parameter; tied parameters appear once.
     pub weights: Vec<Vec<f32>>,
 }
 
-/// Trains a model: order of the examples, updates, validation, early stopping.
+/// Trains a model: shuffling, updates, validation and early stopping.
 ///
-/// [`fit`](Self::fit) trains a [`Module`] by a loss of its output. [`fit_with`](Self::fit_with) takes a step function
+/// [`fit`](Self::fit) trains a [`Module`] with a loss of its output. [`fit_with`](Self::fit_with) takes a step function
 /// instead, for models with several inputs, sequences with lengths, or any other computation. The blocking variants are
 /// `fit_blocking` and `fit_with_blocking`.
 ///
@@ -350,7 +350,12 @@ impl Trainer {
             (Some(0), _) => return Err(Error::value(FIT, "patience", "at least 1 epoch, or None", 0)),
             (Some(epochs), None) => {
                 let expected = "validation data to measure improvement on, or no patience";
-                return Err(Error::value(FIT, "patience", expected, format!("{epochs} epochs without any")));
+                return Err(Error::value(
+                    FIT,
+                    "patience",
+                    expected,
+                    format!("a patience of {epochs} without validation data"),
+                ));
             }
             _ => {}
         }
@@ -374,7 +379,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Keeps a copy of the weights if `loss` is the best so far. Returns whether patience is left. `updates` is the
+    /// Copies the weights if `loss` is the best so far. Returns whether any patience is left. `updates` is the
     /// number of updates per epoch.
     async fn keep_best(&mut self, loss: f32, updates: usize) -> Result<bool> {
         let Some(patience) = self.options.patience else { return Ok(true) };
@@ -392,7 +397,7 @@ impl Trainer {
         Ok(self.best.as_ref().is_none_or(|best| self.epoch - best.epoch < patience))
     }
 
-    /// Returns the best epoch so far, if there is patience.
+    /// Returns the best epoch so far, if patience is set.
     fn best(&self) -> Option<&Best> {
         self.best.as_ref().filter(|_| self.options.patience.is_some())
     }

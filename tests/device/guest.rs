@@ -468,7 +468,7 @@ fn preparation_compiles_without_computing() {
     assert_eq!(after, before);
 }
 
-/// A runtime can move a training between threads.
+/// A runtime can move a training future between threads.
 #[test]
 fn futures_of_training_and_reading_are_send() {
     use std::ops::ControlFlow;

@@ -27,7 +27,7 @@ fn agrees(what: &str, layer: &Recurrent, input: &HostInput) {
     println!("{what} on {}: {:.1e}", comparison.device, comparison.largest);
 }
 
-/// The input with marks of every kind.
+/// The input, with lengths, masks and resets.
 fn marked(input: &HostInput, steps: usize, batch: usize, reset_to_h0: bool) -> HostInput {
     let mask = (0..steps * batch).map(|i| i % 5 != 3).collect();
     let resets = (0..steps * batch).map(|i| i % 4 == 0).collect();

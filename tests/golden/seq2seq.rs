@@ -88,7 +88,7 @@ fn seq2seq_matches_pytorch(device: &Device) {
         for (name, parameter) in parameters {
             let grad = parameter.grad().unwrap_or_else(|| panic!("{name}: no gradient"));
             let want = numbers(&case["gradients"][&name]);
-            // Relative to gradients of order 0.1: much smaller ones are what remains after cancellation.
+            // Relative to gradients of order 0.1, because much smaller ones result from cancellation.
             let (got, want) = ([&read(&grad)[..], &[0.1]].concat(), [&want[..], &[0.1]].concat());
             assert_close(&what(&name), &got, &want, GOLDEN);
         }

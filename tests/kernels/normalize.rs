@@ -18,10 +18,10 @@ on_every_backend![
     layer_norm_matches_f64,
     layer_norm_backward_matches_differences,
     layer_norm_of_equal_elements_is_the_bias,
-    layer_norm_passes_nan_on_within_its_row,
+    layer_norm_propagates_nan_within_its_row,
     masked_softmax_matches_f64,
     masked_softmax_does_not_read_masked_elements,
-    masked_softmax_passes_nan_on_within_its_row,
+    masked_softmax_propagates_nan_within_its_row,
 ];
 
 /// Rows, width, groups: below and past the edge of a workgroup.
@@ -89,7 +89,7 @@ fn nans(values: &[f32]) -> Vec<bool> {
     values.iter().map(|v| v.is_nan()).collect()
 }
 
-fn layer_norm_passes_nan_on_within_its_row(device: &Device) {
+fn layer_norm_propagates_nan_within_its_row(device: &Device) {
     let poisoned = [false, false, false, true, true, true];
     let [x, weight, bias, dy] = data([2, 3, 1]);
     for at in 3..6 {
@@ -159,7 +159,7 @@ fn masked_softmax_does_not_read_masked_elements(device: &Device) {
     assert_eq!(y, [0.0, 0.5, 0.0, 0.5]);
 }
 
-fn masked_softmax_passes_nan_on_within_its_row(device: &Device) {
+fn masked_softmax_propagates_nan_within_its_row(device: &Device) {
     for at in [3, 5] {
         let mut x = [0.5; 6];
         x[at] = f32::NAN;

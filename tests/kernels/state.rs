@@ -70,7 +70,7 @@ fn cases() -> Vec<Case> {
     SHAPES.into_iter().flat_map(|shape| NOISE.map(|noise| case(shape, noise))).collect()
 }
 
-/// A run of `[D][B]` sequences of states of `width`, all in f64.
+/// A run of `[D][B]` sequences with states of `width`, all in f64.
 struct Run {
     /// The states by slot, the output, and the input of the recurrent product.
     state: Vec<f64>,

@@ -1,5 +1,5 @@
-//! Properties that any recurrent layer must have with any options, on random layers: carried state, permuted batch, one
-//! row, reversed time, two directions, resets, masked steps, lengths.
+//! Invariants of every recurrent layer with any options, on random layers: carried state, permuted batch, one row,
+//! reversed time, two directions, resets, masked steps, lengths.
 
 use crate::common::assert_close;
 use crate::common::recurrent::{plans, states};
@@ -34,7 +34,7 @@ fn a_layer_without_a_clip_overflows_to_infinity() {
     }
 }
 
-/// The usual activations with another one in one place, or none for a number of 9 and more.
+/// The usual activations with one of them replaced, or the usual ones alone for a number of 9 or more.
 fn activations(cell: Cell, number: usize) -> Vec<Activation> {
     let other = [
         Activation::HardSigmoid { alpha: 0.2, beta: 0.5 },

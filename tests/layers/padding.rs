@@ -29,7 +29,7 @@ const STRAYS: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
 type Results = Vec<(String, Vec<f32>)>;
 
 fn tensor(device: &Device, values: &[f32], dims: &[usize]) -> Tensor {
-    Tensor::from_slice(device, values, dims).expect("room")
+    Tensor::from_slice(device, values, dims).expect("allocated")
 }
 
 /// Random numbers `[steps, batch, width]`, with `stray` at padded steps.

@@ -1,4 +1,4 @@
-//! Layers that run as a wavefront give the same results as layers that run one after the other.
+//! Layers give the same results as a wavefront and one after another.
 
 use crate::common::{assert_close, fill, gpu};
 use wgru::nn::{Mode, RecurrentConfig, RunOptions};

@@ -51,7 +51,7 @@ impl Direction<'_> {
         (0..self.config.hidden).map(|i| dot(&self.u[row(i) * v.len()..][..v.len()], v) + self.bias[row(i)]).collect()
     }
 
-    /// The state `(h, c)` after a step. `a` `[G·H]` is the input's part of the pre-activations, and `seen` the `h` that
+    /// The state `(h, c)` after a step. `a` `[G·H]` is the input term of the pre-activations, and `seen` the `h` that
     /// enters the recurrent product.
     pub fn step(&self, a: &[f64], seen: &[f64], h: &[f64], c: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let width = self.config.hidden;

@@ -5,7 +5,7 @@ import { naive, read, rmse, split, windows } from './series.js';
 import { droppable, duration, figure, panel, stopped } from './ui.js';
 
 const ui = panel('forecast');
-/** The last trained network, as the bytes of a file. */
+/** The last trained network, as file bytes. */
 export let trained;
 
 let table, data, baselines, forecast, abort;
@@ -13,7 +13,7 @@ let history = { loss: [], validation: [] };
 
 const repaint = painter(ui.chart('forecast'), (context, width, height, colours) => {
   if (!baselines) return;
-  // Show as many of the last rows as the width can resolve.
+  // Show only as many of the last rows as the width can resolve.
   const count = Math.min(data.test, Math.round(width / 4));
   const first = data.table.rows - count;
   const label = (i) => (table.labels ? table.labels[first + i].slice(0, 10) : `row ${first + i + 1}`);

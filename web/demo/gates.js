@@ -75,7 +75,7 @@ const repaint = painter(ui.chart('gates'), (context, width, height, colours) => 
   });
 });
 
-/** Makes sure that there is a network on the current device. */
+/** Ensures that there is a network on the current device. */
 async function settle() {
   if (network && owner === device()) return;
   network = undefined;

@@ -1,4 +1,4 @@
-// Panel 3: a stream that predicts each sample before it arrives, and flags where it fails to.
+// Panel 3: a stream that predicts each sample before it arrives, and flags samples that it predicts badly.
 import { device, leave, train } from './device.js';
 import { painter, plot } from './chart.js';
 import { moments } from './series.js';
@@ -152,7 +152,7 @@ async function follow(signal, scorer, rate, stop) {
       trace.scores.push(score);
       seen++;
       if (score > threshold) {
-        // After less than half a second of quiet, it is still the same anomaly.
+        // Less than half a second below the threshold does not end an anomaly.
         if (quiet > rate / 2) {
           flags.push([seen]);
           counted++;

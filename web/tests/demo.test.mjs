@@ -81,7 +81,7 @@ const tests = {
     await press('gates', 'train');
     await said('gates', 'Trained');
     const late = await number('gates', 'loss');
-    // Always answering 0 would give a loss of 1/3: the targets are uniform in [-1, 1].
+    // Always predicting 0 would give a loss of 1/3, because the targets are uniform in [-1, 1].
     assert(late < 0.03, `the gates learn: ${late}`);
     assert(before > 50 && (await drawn('gates', 'gates')) > 50, 'heat maps are drawn');
 
@@ -156,7 +156,7 @@ const tests = {
     return note;
   },
 
-  /** Switching the device stops running trainings; new ones run on the next device. */
+  /** Switching the device stops training in progress; new training runs use the new device. */
   async switches(context) {
     const seen = await visit(context, 'cpu');
     await seen.press('forecast', 'train');

@@ -12,7 +12,7 @@ import { type Source, bytesOf } from './source.js';
 import { Instance } from './stream.js';
 import type { Build, DeviceInfo, LoadOptions, NetworkInfo, NetworkOptions, OnnxInfo, OpenOptions } from './types.js';
 
-/** @internal The parts in which the entry points of the package differ. */
+/** @internal The differences between the entry points of the package. */
 export interface Kit {
   glue: Glue;
   places: Places;

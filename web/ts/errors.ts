@@ -14,7 +14,7 @@ export type Code =
   | 'no-adapter'
   /** The work exceeds a limit of the adapter, or the budget of an ONNX run. */
   | 'limit'
-  /** The GPU went away. The next call opens a new one, with the weights restored. */
+  /** The GPU device was lost. The next call opens a new one, with the weights restored. */
   | 'device-lost'
   /** Any other error that the GPU reported. */
   | 'gpu'

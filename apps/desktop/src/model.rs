@@ -12,7 +12,7 @@ use crate::weather::{INPUTS, Weather};
 const STEPS: usize = 64;
 /// Days between the starts of two sequences.
 const STRIDE: usize = 4;
-/// Longest memory before training, in days.
+/// Longest memory of a unit before training, in days.
 const LONGEST: f32 = 60.0;
 /// Sizes of the hidden state that the application offers.
 pub const SIZES: RangeInclusive<usize> = 4..=256;
@@ -40,7 +40,7 @@ impl Forecaster {
         let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(INPUTS, hidden) };
         let gru = config.build(device, rng)?;
         // The update gates start with memories of 1 to LONGEST days: Tallec and Ollivier, *Can recurrent neural
-        // networks warp time?* (2018). This also orders the units of the picture by their memory.
+        // networks warp time?* (2018). This also orders the units in the plot by memory.
         for (_, bias) in gru.parameters().iter().filter(|(name, _)| name == "bias_ih_l0") {
             let mut values = bias.to_vec()?;
             for (unit, value) in values[hidden..2 * hidden].iter_mut().enumerate() {
@@ -67,7 +67,7 @@ impl Forecaster {
         let options = RunOptions { gates: true, ..RunOptions::default() };
         let run = self.gru.run(&x, options, &mut Mode::Eval)?;
         let output = self.head.forward(&run.output)?;
-        let gates = run.gates.into_iter().next().ok_or_else(|| Error::Stopped("the run kept no gates".into()))?;
+        let gates = run.gates.into_iter().next().ok_or_else(|| Error::Stopped("the run returned no gates".into()))?;
         Ok(Pass { output, gates })
     }
 

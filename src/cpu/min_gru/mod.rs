@@ -1,5 +1,5 @@
 //! Vectorized [`MinGruSequence`] and its backward pass. One loop over the steps fuses gates, recurrence and padding,
-//! sixteen units at a time, without intermediate buffers. There are no chunks, which only serve to keep a GPU busy.
+//! sixteen units at a time, without intermediate buffers. It does not use chunks, which only serve to keep a GPU busy.
 #![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 mod backward;

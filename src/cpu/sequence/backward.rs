@@ -161,7 +161,7 @@ impl At<'_> {
         }
     }
 
-    /// Returns the gradient of `h`, plus that of the output if the step shows its output.
+    /// Returns the gradient of `h`, plus that of the output if the step has one.
     #[inline(always)]
     unsafe fn take_shown<V: Lanes>(self) -> V {
         let (s, p) = (self.s, &self.s.run.p);

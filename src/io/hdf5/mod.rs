@@ -101,7 +101,11 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Claims an address that nothing else may point to.
     fn claim(&mut self, address: usize) -> Result<usize, String> {
-        if self.seen.insert(address) { Ok(address) } else { Err("contains an object twice, or an object that contains itself".into()) }
+        if self.seen.insert(address) {
+            Ok(address)
+        } else {
+            Err("contains an object twice, or an object that contains itself".into())
+        }
     }
 
     fn at(&self, address: usize) -> Result<&'a [u8], String> {

@@ -92,7 +92,11 @@ impl<'a> Machine<'a, '_> {
                 _ => return Err("a global whose name is not a string".into()),
             },
             b'R' | b'b' | b'Q' => return self.call(code),
-            _ => return Err(format!("the pickle instruction {code:#04x} is not supported, because tensors do not need it")),
+            _ => {
+                return Err(format!(
+                    "the pickle instruction {code:#04x} is not supported, because tensors do not need it"
+                ));
+            }
         }
         Ok(())
     }

@@ -242,7 +242,8 @@ fn member<'a>(source: &str, bytes: &'a [u8], directory: &'a [u8], limit: usize) 
 pub(super) fn write(members: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     let mut directory = Vec::new();
-    let too_large = || Error::format("zip archive", "needs zip64, which is not supported: it has 4 GiB or 65,535 members");
+    let too_large =
+        || Error::format("zip archive", "needs zip64, which is not supported: it has 4 GiB or 65,535 members");
     let count = u16::try_from(members.len()).ok().filter(|&n| n < u16::MAX).ok_or_else(too_large)?;
     for (name, data) in members {
         let fits = |n: usize| u32::try_from(n).ok().filter(|&n| n < u32::MAX).ok_or_else(too_large);

@@ -109,7 +109,7 @@ impl Search {
         self.done.truncate(beam.width);
     }
 
-    /// Whether no live sequence can still enter the results.
+    /// Whether no live sequence can still make it into the results.
     fn is_settled(&self, limits: &Limits, beam: &Beam) -> bool {
         let bounds = self.live.iter().map(|live| beam.bound(live.log_prob, live.tokens.len(), limits));
         let best = bounds.fold(f64::NEG_INFINITY, f64::max);

@@ -44,7 +44,7 @@ pub trait TokenStep {
     type State;
 
     /// Returns the log-probability of every next token, `[rows, vocabulary]`, given each row's last token, and the next
-    /// state. A token that cannot follow has −∞.
+    /// state. A token that cannot come next has −∞.
     ///
     /// # Errors
     /// Errors from the model.
@@ -111,7 +111,7 @@ fn check_row(op: &'static str, row: &[f32]) -> Result<()> {
         return Err(Error::value(op, "log_probs", "logarithms of probabilities, at most 0", wrong));
     }
     match row.iter().all(|v| *v == f32::NEG_INFINITY) {
-        true => Err(Error::value(op, "log_probs", "a token that can follow", "-inf for all")),
+        true => Err(Error::value(op, "log_probs", "at least one token that can come next", "-inf for all")),
         false => Ok(()),
     }
 }

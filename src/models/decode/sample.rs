@@ -63,8 +63,8 @@ impl Sampling {
     }
 }
 
-/// Draws tokens at random, as `sampling` says. Every row has its own random stream, forked from `rng`, so its tokens do
-/// not depend on the length of the others.
+/// Draws tokens at random, as configured by `sampling`. Every row has its own random stream, forked from `rng`, so its
+/// tokens do not depend on the length of the others.
 ///
 /// Source of `top_p`: Holtzman et al., *The curious case of neural text degeneration* (2020).
 ///

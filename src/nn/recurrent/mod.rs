@@ -37,14 +37,14 @@ pub struct Recurrent {
     pub(crate) weights: Vec<Vec<Weights>>,
     /// Learned initial states `[layers·D, 1, width]`, with their names.
     pub(crate) first: Vec<(&'static str, Tensor)>,
-    /// Packed recurrent matrices, one entry per layer and one for all layers together. The key holds whether the plan
-    /// uses one, and the versions of the weights.
+    /// Packed recurrent matrices, one entry per layer and one for all layers together. The key is whether the plan uses
+    /// the entry, and the versions of the weights.
     packed: Vec<Cached<(bool, Vec<u64>)>>,
     /// Marks of the last batch without lengths, mask and resets, by batch and steps.
     whole: Cached<[usize; 2]>,
 }
 
-/// A cached tensor with the key that it was made for.
+/// A cached tensor and the key that it was computed for.
 type Cached<K> = Arc<Mutex<Option<(K, Tensor)>>>;
 
 impl Recurrent {

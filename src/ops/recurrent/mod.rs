@@ -117,9 +117,9 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
-    /// Returns the rows of all steps as a factor of a product: `width` elements, `row` apart, from `offset` on. The
-    /// other factor of masked steps is 0, so their rows must be finite. If they may not be, returns a copy with zeros
-    /// there.
+    /// Returns the rows of all steps as a factor of a product: `width` elements each, `row` apart, starting at
+    /// `offset`. The other factor is 0 at masked steps, so these rows must be finite. If they may not be, returns a
+    /// copy with zeros there.
     fn rows(&self, x: &Tensor, offset: usize, row: usize, width: usize) -> Result<Rows> {
         if !(self.gaps && self.given) {
             return Ok(Rows { tensor: x.clone(), offset, row });
@@ -135,7 +135,8 @@ struct Rows {
     row: usize,
 }
 
-/// Copies rows of `x`, with zeros at masked steps. They have `width` elements and start `row` apart, from `offset` on.
+/// Copies rows of `x`, with zeros at masked steps. Rows have `width` elements and are `row` apart, starting at
+/// `offset`.
 pub(crate) fn valid_rows(marks: &Tensor, x: &Tensor, [offset, row, width]: [usize; 3]) -> Result<Tensor> {
     let y = Tensor::empty("recurrent", x.device(), &[marks.len(), width])?;
     let [rows, width, src_row, src_offset] = [marks.len(), width, row, offset].map(|n| n as u32);
@@ -152,9 +153,9 @@ pub(crate) struct Forward {
     pub last: Tensor,
     /// States between the steps, for the backward pass.
     pub state: Tensor,
-    /// Gates of every step, if they were to be saved.
+    /// Gates of every step, if saving was requested.
     pub saved: Tensor,
-    /// States as the recurrent product reads them, under recurrent dropout.
+    /// Under recurrent dropout, the states that the recurrent product reads.
     pub dropped: Option<Tensor>,
 }
 
@@ -249,7 +250,7 @@ impl Layer {
         Ok(Forward { y, last, state, saved, dropped })
     }
 
-    /// Backpropagates through time, from `dy` and the gradient of the last state.
+    /// Backpropagates through time from `dy` and the gradient of the last state.
     pub fn backward(
         &self,
         reads: &Reads,

@@ -9,7 +9,7 @@ use crate::train::watch::Watch;
 use crate::train::{Batch, Data, clip_grad_norm};
 
 impl Trainer {
-    /// Compiles the shaders that training `model` needs. On a GPU, this moves hundreds of milliseconds out of the first
+    /// Compiles the shaders that training `model` needs. On a GPU, this saves hundreds of milliseconds in the first
     /// update. The random generator, weights and gradients do not change. On the CPU, it computes one update and
     /// discards it.
     ///
@@ -58,7 +58,7 @@ impl Trainer {
         result
     }
 
-    /// Returns the mean loss of `model` over `data`, in evaluation.
+    /// Returns the mean loss of `model` over `data`, in evaluation mode.
     ///
     /// # Errors
     /// Errors from the model, the loss and the device; [`Error::Value`] for invalid data, as [`fit`](Self::fit).
@@ -71,7 +71,7 @@ impl Trainer {
         mean_loss(data, self.options.batch, &mut Step::of_module(model, Box::new(loss))?).await
     }
 
-    /// Returns the mean loss over `data` by a step function, in evaluation.
+    /// Returns the mean loss over `data`, computed by a step function in evaluation mode.
     ///
     /// # Errors
     /// Errors from the step and the device; [`Error::Value`] for empty data.
@@ -111,7 +111,7 @@ impl Trainer {
     }
 }
 
-/// Returns the mean loss over `data` in evaluation, in batches of this many examples.
+/// Returns the mean loss over `data` in evaluation mode, in batches of this many examples.
 pub(super) async fn mean_loss(data: &dyn Data, batch: usize, step: &mut Step<'_>) -> Result<f32> {
     const EVALUATE: &str = "Trainer::evaluate";
     if batch == 0 {

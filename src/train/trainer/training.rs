@@ -51,7 +51,7 @@ pub struct Training<'a> {
 struct Epoch {
     /// The order of the examples.
     order: Vec<usize>,
-    /// The random generator before it shuffled the examples.
+    /// The random generator before the examples were shuffled.
     begun: Rng,
     /// Number of updates of the run before this epoch.
     first: u64,
@@ -199,7 +199,7 @@ impl<'a> Training<'a> {
         }
         let trainer = &mut *self.trainer;
         trainer.updates = first + report.updates as u64;
-        // Undoes the attempts after the failure, which changed no weights.
+        // Rolls back the step counts of updates attempted after the failure, which changed no weights.
         if let Some(mark) = marks.into_iter().find(|mark| mark.update == report.updates) {
             trainer.rng = mark.rng;
             trainer.optimizer.set_steps(&mark.steps);
@@ -231,7 +231,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Collects the last snapshot and restores the best weights, whatever ended the run.
+    /// Collects the last snapshot and restores the best weights, however the run ended.
     async fn settle(&mut self, ended: Result<()>) -> Result<()> {
         self.is_over = true;
         let trainer = &mut *self.trainer;
@@ -249,7 +249,7 @@ impl Epoch {
     /// Begins the next epoch over `len` examples, or continues a resumed one.
     fn begin(trainer: &mut Trainer, len: usize) -> Self {
         let mut order: Vec<usize> = (0..len).collect();
-        // `resumed` is kept until the first update is done, so that an earlier error loses nothing.
+        // `resumed` is kept until the first update is done, so that nothing is lost on an earlier error.
         let (next, begun, status) = match &trainer.resumed {
             Some(Resumed { within, status }) => (within.done, within.begun.clone(), Some(status.clone())),
             None => (0, trainer.rng.clone(), None),

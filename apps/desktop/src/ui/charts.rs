@@ -26,7 +26,7 @@ pub fn plot<'a>(ui: &egui::Ui, name: &str, corner: Corner) -> Plot<'a> {
     if ui.available_width() < NARROW { plot } else { plot.legend(legend) }
 }
 
-/// Returns marks at the beginning of months. Every `every`-th month gets its label first.
+/// Returns marks at the beginning of months. Labels of every `every`-th month have priority.
 pub fn months<'a>(input: GridInput, every: usize, date: impl Fn(usize) -> &'a str) -> Vec<GridMark> {
     let (start, end) = (input.bounds.0.max(0.0) as usize, input.bounds.1.max(0.0) as usize);
     let mark = |day: usize| {
@@ -48,7 +48,7 @@ fn whole(input: GridInput) -> Vec<GridMark> {
     (first..=last).map(mark).collect()
 }
 
-/// Draws text in the middle of a card that has nothing to show yet.
+/// Draws a message in the middle of an empty card.
 pub fn nothing(ui: &mut egui::Ui, text: &str) {
     let rect = ui.available_rect_before_wrap();
     ui.allocate_rect(rect, egui::Sense::hover());

@@ -83,7 +83,7 @@ fn controls(ui: &mut egui::Ui, session: &mut Session, colours: &Palette) {
             player.set_fails(fails);
         }
         ui.add(DragValue::new(&mut player.speed).range(1.0..=200.0).speed(0.5).suffix(" days/s").max_decimals(0))
-            .on_hover_text("Speed of time; drag to change it");
+            .on_hover_text("Days per second; drag to change it");
         ui.add(
             DragValue::new(&mut player.threshold)
                 .range(1.0..=6.0)
@@ -92,7 +92,7 @@ fn controls(ui: &mut egui::Ui, session: &mut Session, colours: &Palette) {
                 .suffix(" σ")
                 .fixed_decimals(1),
         )
-        .on_hover_text("Standard errors of the forecast above which a day is an anomaly; drag to change it");
+        .on_hover_text("Threshold for anomalies, in standard errors of the forecast; drag to change it");
         let (found, faults) = player.found();
         let text = format!("{found} found, {faults} faults");
         ui.add(egui::Label::new(RichText::new(text).small().color(colours.faint)).truncate());

@@ -27,7 +27,7 @@ impl Run {
         Ok(())
     }
 
-    /// Takes over the last snapshot that the trainer took on its own.
+    /// Adopts the last snapshot that the trainer took on its own.
     pub(super) fn keep(&mut self) {
         let Some(training) = &self.training else { return };
         let history = self.shared.lock().history.clone();
@@ -36,7 +36,7 @@ impl Run {
         self.snapshot = kept.or(self.snapshot.take());
     }
 
-    /// Draws the pictures from the last snapshot. Training continues if the window is lost.
+    /// Updates the plots from the last snapshot. Training continues even if the window is lost.
     pub(super) fn show(&mut self) {
         let Some(snapshot) = &self.snapshot else { return };
         if let Err(error) = hand_out(snapshot, &self.shared) {
@@ -47,7 +47,7 @@ impl Run {
             && let Err(error) = view.show(snapshot, &self.shared)
             && window.loss.reason().is_none()
         {
-            self.shared.tell(EventKind::Error, format!("The pictures were not updated: {error}"));
+            self.shared.tell(EventKind::Error, format!("The plots were not updated: {error}"));
         }
     }
 

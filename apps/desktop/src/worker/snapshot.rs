@@ -114,7 +114,7 @@ impl Snapshot {
         Ok(Some(Self { hidden, rate, updates: file.field("updates")?, history, file }))
     }
 
-    /// Moves an unusable file out of the way, so that it is not overwritten.
+    /// Renames an unusable file, so that it is not overwritten.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -14,7 +14,7 @@ use crate::weather::Weather;
 /// Days before the test year that warm up the state.
 const WARM_UP: usize = 60;
 
-/// Runs the model on the window's device, whose buffers the window can draw from.
+/// Runs the model on the window's device, so that the window can draw from its buffers.
 pub struct View {
     device: Device,
     window: u32,
