@@ -23,8 +23,9 @@ impl Device {
     /// while, a thread of this device polls.
     ///
     /// ```no_run
-    /// # async fn host(adapter: wgru::wgpu::Adapter, device: wgru::wgpu::Device, queue: wgru::wgpu::Queue) ->
-    /// wgru::Result<()> { use wgru::{Device, Tensor}; let device = Device::from_wgpu(&adapter, device, queue)?;
+    /// # async fn host(adapter: wgru::wgpu::Adapter, device: wgru::wgpu::Device, queue: wgru::wgpu::Queue) -> wgru::Result<()> {
+    /// use wgru::{Device, Tensor};
+    /// let device = Device::from_wgpu(&adapter, device, queue)?;
     /// assert_eq!(Tensor::zeros(&device, &[2])?.read().await?, [0.0, 0.0]);
     /// # Ok(())
     /// # }
@@ -72,8 +73,7 @@ impl Device {
     /// [`EncodedWork::submitted`] after `Queue::submit`.
     ///
     /// ```no_run
-    /// # fn frame(device: &wgru::Device, gru: &wgru::nn::Gru, x: &wgru::Tensor, encoder: &mut
-    /// wgru::wgpu::CommandEncoder)
+    /// # fn frame(device: &wgru::Device, gru: &wgru::nn::Gru, x: &wgru::Tensor, encoder: &mut wgru::wgpu::CommandEncoder)
     /// # -> wgru::Result<()> {
     /// use wgru::nn::{Mode, Module};
     /// let y = gru.forward(x)?;

@@ -10,12 +10,18 @@ use crate::tensor::Tensor;
 /// Runs layers one after another. Parameters are named `<layer>.<parameter>`, as in PyTorch.
 ///
 /// ```
-/// use wgru::{Device, Rng, Tensor, nn::*}; let (device, mut rng) = (Device::cpu(), Rng::new(0)); let gru =
-/// RecurrentConfig { input: 3, hidden: 8, batch_first: true, ..Default::default() }.build(&device, &mut rng)?; let
-/// model = Sequential::new() .push("gru", gru) .push("last", LastStep { batch_first: true }) .push("head",
-/// Linear::new(&device, 8, 1, true, &mut rng)?); let y = model.forward(&Tensor::zeros(&device, &[2, 5, 3])?)?;
-/// assert_eq!(y.dims(), [2, 1]); assert_eq!(model.parameters()[0].0, "gru.weight_ih_l0"); // After training, a stream
-/// uses the layers. let mut stream = model.layer::<Gru>("gru")?.stream(1)?.then(model.layer("head")?)?;
+/// use wgru::{Device, Rng, Tensor, nn::*};
+/// let (device, mut rng) = (Device::cpu(), Rng::new(0));
+/// let gru = RecurrentConfig { input: 3, hidden: 8, batch_first: true, ..Default::default() }.build(&device, &mut rng)?;
+/// let model = Sequential::new()
+///     .push("gru", gru)
+///     .push("last", LastStep { batch_first: true })
+///     .push("head", Linear::new(&device, 8, 1, true, &mut rng)?);
+/// let y = model.forward(&Tensor::zeros(&device, &[2, 5, 3])?)?;
+/// assert_eq!(y.dims(), [2, 1]);
+/// assert_eq!(model.parameters()[0].0, "gru.weight_ih_l0");
+/// // After training, a stream uses the layers.
+/// let mut stream = model.layer::<Gru>("gru")?.stream(1)?.then(model.layer("head")?)?;
 /// assert_eq!(stream.step(&[0.0; 3])?.len(), 1);
 /// # Ok::<(), wgru::Error>(())
 /// ```

@@ -22,7 +22,7 @@ on_every_backend![
     min_gru_matches_f64,
     min_gru_is_accurate_for_nearly_closed_gates,
     min_gru_backward_matches_differences,
-    min_gru_and_scan_pass_nan_on,
+    min_gru_and_scan_propagate_nan,
 ];
 
 fn scan_matches_the_sequential_recurrence(device: &Device) {
@@ -199,7 +199,7 @@ fn min_gru_backward_matches_differences(device: &Device) {
     }
 }
 
-fn min_gru_and_scan_pass_nan_on(device: &Device) {
+fn min_gru_and_scan_propagate_nan(device: &Device) {
     const NAN: f32 = f32::NAN;
     for log in [0, 1] {
         for poisoned in 0..2 {

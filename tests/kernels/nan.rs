@@ -15,9 +15,9 @@ const NAN: f32 = f32::NAN;
 on_every_backend![
     unary_propagates_nan,
     binary_propagates_nan,
-    rows_pass_nan_on,
+    rows_propagate_nan,
     matmul_propagates_nan,
-    losses_pass_nan_on,
+    losses_propagate_nan,
     gru_propagates_nan_within_its_sequence,
     gru_backward_propagates_nan_within_its_sequence,
 ];
@@ -52,7 +52,7 @@ fn binary_propagates_nan(device: &Device) {
     }
 }
 
-fn rows_pass_nan_on(device: &Device) {
+fn rows_propagate_nan(device: &Device) {
     for at in 0..3 {
         let mut x = vec![0.5; 6];
         x[at] = NAN;
@@ -94,7 +94,7 @@ fn matmul_propagates_nan(device: &Device) {
     }
 }
 
-fn losses_pass_nan_on(device: &Device) {
+fn losses_propagate_nan(device: &Device) {
     let (x, t) = (buffer(device, &[1.0, NAN, 2.0]), buffer(device, &[0.5, 1.0, NAN]));
     let dloss = buffer(device, &[1.0; 3]);
     for kind in LossKind::ALL {

@@ -61,8 +61,8 @@ class Scorer {
   }
 
   /**
-   * Returns the time of a step in microseconds, averaged over many because the clock is coarse. Steps a fork, which
-   * leaves the stream unchanged.
+   * Returns the time of a step in microseconds, averaged over many steps because the clock is coarse. Uses a fork, so
+   * the stream itself does not change.
    */
   time() {
     const fork = this.stream.fork();

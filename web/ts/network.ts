@@ -1,5 +1,5 @@
 import { callback, copied, floats, named, nothing, show, signalOf, wholes, attached } from './check.js';
-import { type Batch, cut, joined, parts } from './crew.js';
+import { type Batch, cut, joined, parts } from './pool.js';
 import { fail } from './errors.js';
 import type { Link } from './link.js';
 import { type Held, Owned, type Owner } from './owned.js';

@@ -44,12 +44,14 @@ impl Input {
 /// GRU, LSTM or RNN becomes one node per layer, with its activations, clipping and peepholes.
 ///
 /// ```
-/// use wgru::{Device, Rng, Tensor, io::onnx::{self, Extent, Input, OnnxModel}, nn::*}; let (device, mut rng) =
-/// (Device::cpu(), Rng::new(0)); let gru = RecurrentConfig { input: 3, hidden: 8, batch_first: true,
-/// ..Default::default() }.build(&device, &mut rng)?; let model = Sequential::new().push("gru", gru).push("head",
-/// Linear::new(&device, 8, 1, true, &mut rng)?); let input = Input::new("x", vec![Extent::named("batch"),
-/// Extent::named("time"), Extent::Fixed(3)]); let bytes = onnx::export(&model, &input)?; let copy =
-/// OnnxModel::load(&device, &bytes)?; let y = copy.run(&[("x", Tensor::zeros(&device, &[2, 5, 3])?.into())])?;
+/// use wgru::{Device, Rng, Tensor, io::onnx::{self, Extent, Input, OnnxModel}, nn::*};
+/// let (device, mut rng) = (Device::cpu(), Rng::new(0));
+/// let gru = RecurrentConfig { input: 3, hidden: 8, batch_first: true, ..Default::default() }.build(&device, &mut rng)?;
+/// let model = Sequential::new().push("gru", gru).push("head", Linear::new(&device, 8, 1, true, &mut rng)?);
+/// let input = Input::new("x", vec![Extent::named("batch"), Extent::named("time"), Extent::Fixed(3)]);
+/// let bytes = onnx::export(&model, &input)?;
+/// let copy = OnnxModel::load(&device, &bytes)?;
+/// let y = copy.run(&[("x", Tensor::zeros(&device, &[2, 5, 3])?.into())])?;
 /// assert_eq!(y[0].1.dims(), [2, 5, 1]);
 /// # Ok::<(), wgru::Error>(())
 /// ```

@@ -89,7 +89,7 @@ interface Helper {
  * Pool of additional workers. Each has its own module and its own copies of the models. No memory is shared, so pages
  * need no cross-origin isolation.
  */
-export class Crew {
+export class WorkerPool {
   #helpers: Helper[] = [];
   #started = false;
   #ended: WgruError | undefined;
