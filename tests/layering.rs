@@ -26,7 +26,7 @@ fn ranks(table: &str) -> HashMap<String, u32> {
     ranks
 }
 
-/// A module by its path below the sources: `io::onnx::run`.
+/// Path of a module, such as `io::onnx::run`.
 type Module = Vec<String>;
 
 /// The files below a folder with this extension, as modules with their contents.
@@ -105,7 +105,7 @@ fn expand<'a>(mut text: &'a str, prefix: &mut Vec<String>, out: &mut Vec<Vec<Str
             _ => {
                 out.push(prefix.clone());
                 prefix.truncate(depth);
-                // `as` gives another name.
+                // `as` introduces a different name.
                 let renamed = text
                     .trim_start()
                     .strip_prefix("as ")
@@ -215,7 +215,7 @@ fn script_edges(files: Vec<(Module, String)>) -> HashMap<Module, Vec<Module>> {
 fn scripts_import_each_other_without_cycles() {
     let edges = script_edges(sources("web/ts", "ts"));
     let unknown = edges.values().flatten().find(|target| !edges.contains_key(*target));
-    assert_eq!(unknown, None, "an import of no file of web/ts");
+    assert_eq!(unknown, None, "an import that is not a file of web/ts");
     let count: usize = edges.values().map(Vec::len).sum();
     assert!(count >= 60, "only {count} imports were found");
     assert_eq!(cycle(&edges), None);

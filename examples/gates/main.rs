@@ -7,7 +7,7 @@
 //! A GRU learns to forecast the next day's highest temperature in Seattle from three years of data. The plot,
 //! `out/gates.svg`, shows the fourth year.
 
-mod colour;
+mod color;
 mod picture;
 mod weather;
 

@@ -19,8 +19,8 @@ const PERIOD: u32 = 128;
 /// that will use them.
 const SETTLE: u32 = 6;
 
-/// Measures which of [`TRIED`] is fastest, separately for each power of two of work. Whether it pays to share a
-/// microsecond of work depends on the processor, on its other load, and on the contents of its caches.
+/// Measures which of [`TRIED`] is fastest, separately for each power of two of work. Whether sharing a
+/// microsecond of work pays off depends on the processor, on its other load, and on the contents of its caches.
 ///
 /// A caller records the time of an unshared call after it has released the pool, so updates can race. A lost update is
 /// harmless.

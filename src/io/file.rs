@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::budget::Budget;
 use super::format::{Format, keras_weights};
-use super::recognise::foreign;
+use super::recognize::foreign;
 use super::tensors::TensorFile;
 use super::{hdf5, npy, safetensors, torch};
 use crate::error::{Error, Result};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::TensorFile;
 use super::budget::Budget;
 use super::element::{Element, View, count, strides};
-use super::recognise::foreign;
+use super::recognize::foreign;
 use super::signature::NPY;
 use super::tensors::METADATA;
 use super::zip::{self, Archive};

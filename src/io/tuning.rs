@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::recognise::foreign;
+use super::recognize::foreign;
 use crate::error::{Error, Result};
 use crate::replace::write_atomically;
 use crate::tuning::Tuning;

@@ -1,7 +1,7 @@
 //! Operations on strided tensors, by kernels that take up to four axes.
 //!
 //! A tensor has up to [`MAX_RANK`] axes, but the parameter blocks of [`Copy`] and [`Binary`](crate::kernels::Binary)
-//! hold four. Most shapes fit: axes of extent 1 are dropped, and neighbours that are contiguous in both operands merge.
+//! hold four. Most shapes fit: axes of extent 1 are dropped, and neighbors that are contiguous in both operands merge.
 
 use crate::error::Result;
 use crate::kernels::Copy;
@@ -28,7 +28,7 @@ pub struct Axes {
 }
 
 impl Axes {
-    /// Drops axes of extent 1 and merges neighbours that are contiguous in both operands.
+    /// Drops axes of extent 1 and merges neighbors that are contiguous in both operands.
     pub fn new(dims: &[u32; MAX_RANK], strides: [&[u32; MAX_RANK]; 2]) -> Self {
         let (mut axes, mut first) = ([[1, 0, 0]; MAX_RANK], MAX_RANK);
         for i in (0..MAX_RANK).rev().filter(|&i| dims[i] > 1) {

@@ -7,7 +7,7 @@ use crate::on_every_backend;
 use wgru::nn::{Conv1dConfig, Linear, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions};
 use wgru::{Cell, Device, Error, Rng, Tensor};
 
-on_every_backend![gradients_are_those_without, memory_is_less_than_half];
+on_every_backend![recomputation_does_not_change_gradients, memory_is_less_than_half];
 
 /// Sums over the steps in a different order.
 const ORDER: f64 = 1e-6;
@@ -51,7 +51,7 @@ fn run(device: &Device, config: &RecurrentConfig) -> Vec<(String, Vec<f32>)> {
     all.into_iter().map(|(name, values)| (name, values.expect("read"))).collect()
 }
 
-fn gradients_are_those_without(device: &Device) {
+fn recomputation_does_not_change_gradients(device: &Device) {
     for cell in Cell::ALL {
         for (bidirectional, reverse) in [(false, false), (false, true), (true, false)] {
             for plan in plans(cell).iter().map(|&plan| Some(plan)) {

@@ -22,17 +22,17 @@ let seen = 0;
 
 const shown = () => Math.max(0, seen - trace.count);
 const area = (width, height) => ({ right: width - 4, bottom: height - 8 });
-const draw = (name, of) => painter(ui.chart(name), (context, width, height, colours) => plot(context, area(width, height), colours, of()));
+const draw = (name, of) => painter(ui.chart(name), (context, width, height, colors) => plot(context, area(width, height), colors, of()));
 const repaints = [
   draw('signal', () => ({
-    lines: [{ values: trace.values, colour: 'ink' }],
+    lines: [{ values: trace.values, color: 'ink' }],
     count: trace.count,
     shade: flags.map(([from, to]) => [Math.max(0, from - shown()), (to ?? seen) - shown()]).filter(([, to]) => to > 0),
   })),
   draw('score', () => ({
     lines: [
-      { values: trace.scores, colour: 'accent', width: 2 },
-      { values: Array(trace.count).fill(threshold), colour: 'rose', dash: [5, 4] },
+      { values: trace.scores, color: 'accent', width: 2 },
+      { values: Array(trace.count).fill(threshold), color: 'rose', dash: [5, 4] },
     ],
     count: trace.count,
     range: [0, Math.max(2 * threshold || 1, ...trace.scores)],

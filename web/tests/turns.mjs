@@ -17,7 +17,7 @@ async function endless(network) {
   return Object.assign(state, { stop: () => stop.abort() });
 }
 
-async function readsDuringATraining(options) {
+async function readsDuringTraining(options) {
   const device = await open(options);
   const network = await device.create({ input: 1, hidden: 16, outputs: 1 });
   const x = noise(8);
@@ -37,11 +37,11 @@ async function readsDuringATraining(options) {
   await rejects('aborted', state.training);
   device.free();
 }
-export const runsDuringATraining = () => readsDuringATraining({ device: 'cpu' });
-export const runsDuringATrainingWithoutWorker = () => readsDuringATraining({ device: 'cpu', worker: false });
-export const runsDuringATrainingOnWebgpu = () => readsDuringATraining({ device: 'webgpu' });
+export const runsDuringTraining = () => readsDuringTraining({ device: 'cpu' });
+export const runsDuringTrainingWithoutWorker = () => readsDuringTraining({ device: 'cpu', worker: false });
+export const runsDuringTrainingOnWebgpu = () => readsDuringTraining({ device: 'webgpu' });
 
-export async function runsDoNotChangeTheTrainingBesideThem() {
+export async function concurrentRunsDoNotChangeTraining() {
   const device = await open({ device: 'cpu' });
   const weights = [];
   for (const isDisturbed of [false, true]) {
@@ -61,7 +61,7 @@ export async function runsDoNotChangeTheTrainingBesideThem() {
   device.free();
 }
 
-export async function callsKeepTheirOrderAroundTrainings() {
+export async function callsKeepTheirOrderAroundTraining() {
   const device = await open({ device: 'cpu' });
   const network = await device.create({ input: 1, hidden: 16, outputs: 1 });
   const x = noise(8);
@@ -87,7 +87,7 @@ export async function callsKeepTheirOrderAroundTrainings() {
   device.free();
 }
 
-export async function aTrainingAbortedWhileItWaitsChangesNothing() {
+export async function trainingAbortedWhileItWaitsChangesNothing() {
   const device = await open({ device: 'cpu' });
   const weights = [];
   for (const isSecond of [false, true]) {
@@ -103,7 +103,7 @@ export async function aTrainingAbortedWhileItWaitsChangesNothing() {
   device.free();
 }
 
-export async function freeEndsATraining() {
+export async function freeStopsTraining() {
   for (const worker of [true, false]) {
     const device = await open({ device: 'cpu', worker });
     const base = await device.liveBytes();
@@ -111,7 +111,7 @@ export async function freeEndsATraining() {
     const state = await endless(network);
     const run = network.run(noise(8), [1, 8, 1]);
     network.free();
-    await rejects('freed', state.training, 'the training');
+    await rejects('freed', state.training, 'training');
     assert((await run).output.data.length === 1, 'an earlier call is answered');
     await rejects('freed', network.save());
     for (let tries = 0; (await device.liveBytes()) !== base; tries++) assert(tries < 100, 'its memory is freed'), await later(10);
@@ -119,7 +119,7 @@ export async function freeEndsATraining() {
   }
 }
 
-export async function whatOnEpochThrowsEndsTheTraining() {
+export async function anExceptionInOnEpochEndsTraining() {
   const heard = [];
   const hear = (event) => (heard.push(event), event.preventDefault());
   addEventListener('error', hear);

@@ -8,7 +8,7 @@ use clap::Parser;
 use serde_json::Value;
 
 /// Minimum number of colors in a screenshot. A window without its plots has a few hundred.
-const COLOURS: usize = 1500;
+const COLORS: usize = 1500;
 
 #[derive(Parser)]
 struct Expected {
@@ -112,23 +112,23 @@ fn check(expected: &Expected) -> Result<Vec<String>, Box<dyn std::error::Error>>
 fn picture_faults(path: &std::path::Path) -> image::ImageResult<Vec<String>> {
     let picture = image::open(path)?.to_rgb8();
     let (width, height) = picture.dimensions();
-    let colours = |left: u32, top: u32, right: u32, bottom: u32| {
+    let colors = |left: u32, top: u32, right: u32, bottom: u32| {
         let pixels = (top..bottom).flat_map(|y| (left..right).map(move |x| (x, y)));
         pixels.map(|(x, y)| picture.get_pixel(x, y).0).collect::<HashSet<_>>().len()
     };
-    let all = colours(0, 0, width, height);
+    let all = colors(0, 0, width, height);
     println!("{}: {width}x{height}, {all} colors", path.display());
     let mut faults = Vec::new();
-    if all < COLOURS {
-        faults.push(format!("{all} colors in the screenshot, fewer than {COLOURS}"));
+    if all < COLORS {
+        faults.push(format!("{all} colors in the screenshot, fewer than {COLORS}"));
     }
     // The cards are to the right of the controls.
     let (left, middle, center) = (width / 4, width / 4 + width * 3 / 8, height / 2);
     for (name, part) in [
-        ("learning", colours(left, 80, middle, center)),
-        ("forecast", colours(middle, 80, width, center)),
-        ("gates", colours(left, center, middle, height)),
-        ("sensor", colours(middle, center, width, height)),
+        ("learning", colors(left, 80, middle, center)),
+        ("forecast", colors(middle, 80, width, center)),
+        ("gates", colors(left, center, middle, height)),
+        ("sensor", colors(middle, center, width, height)),
     ] {
         if part < 40 {
             faults.push(format!("the card {name} has {part} colors: it looks blank"));

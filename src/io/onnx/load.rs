@@ -66,7 +66,7 @@ pub fn initializers(bytes: &[u8]) -> Result<TensorFile> {
 fn check_opset(opset: Option<i64>) -> Result<i64> {
     match opset {
         Some(version) if OPSETS.contains(&version) => Ok(version),
-        None => Err(Error::format("ONNX model", "declares no operator set of ai.onnx")),
+        None => Err(Error::format("ONNX model", "declares no operator set for ai.onnx")),
         Some(other) => {
             let (first, last) = (OPSETS.start(), OPSETS.end());
             Err(Error::format("ONNX model", format!("operator set {other}; {first} to {last} are supported")))
@@ -106,7 +106,7 @@ struct Loader<'a> {
     device: &'a Device,
     /// A CPU device, for values that are computed at load time.
     host: Device,
-    /// Values that are known at load, on the host.
+    /// Values that are known at load time, on the host.
     known: Vec<Option<Box<Value>>>,
     meter: Meter,
     /// Number of weight elements that nodes store themselves.
@@ -207,7 +207,7 @@ fn find(node: &Node, opset: i64) -> Result<&'static Operator> {
     }
 }
 
-/// Adds the node's name to an error that does not contain it.
+/// Adds the node's name to an error, unless the error already contains it.
 fn named(node: &Node, source: Error) -> Error {
     match source {
         Error::Budget { limit: "memory", needed, .. } => {

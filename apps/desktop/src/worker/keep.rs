@@ -58,7 +58,7 @@ impl Run {
             Ok(Some(found)) if self.start.hidden_is_requested && found.hidden != self.start.hidden => {
                 let (had, wants) = (found.hidden, self.start.hidden);
                 let text =
-                    format!("The saved model has {had} units, but {wants} were requested: training starts over.");
+                    format!("The saved model has {had} units, but {wants} were requested, so training starts over.");
                 self.shared.tell(EventKind::Note, text);
             }
             Ok(Some(found)) => {
@@ -75,8 +75,8 @@ impl Run {
             }
             Err(error) => {
                 let kept = match Snapshot::set_aside(&self.start.state) {
-                    Ok(path) => format!("It is kept as {}.", path.display()),
-                    Err(error) => format!("It could not be kept either: {error}"),
+                    Ok(path) => format!("It was renamed to {}.", path.display()),
+                    Err(error) => format!("Renaming it failed, too: {error}"),
                 };
                 self.shared.tell(EventKind::Error, format!("The saved model cannot be read: {error}. {kept}"));
             }
@@ -94,7 +94,7 @@ impl Run {
                 self.saved = Some(snapshot.updates);
                 self.shared.lock().saved = Some(snapshot.history.len());
             }
-            Err(error) => self.shared.tell(EventKind::Error, format!("The model was not saved: {error}")),
+            Err(error) => self.shared.tell(EventKind::Error, format!("The model could not be saved: {error}")),
         }
     }
 }

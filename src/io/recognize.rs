@@ -53,7 +53,7 @@ const FOREIGN: [Signature; 31] = [
 
 /// Describes a known kind of file and what to do with it, as a phrase that follows "it is". Readers use it in errors
 /// when they are given a different kind of file.
-pub(crate) fn recognise(bytes: &[u8]) -> Option<&'static str> {
+pub(crate) fn recognize(bytes: &[u8]) -> Option<&'static str> {
     let has = |(at, sign, _): &&Signature| bytes.get(*at..).is_some_and(|rest| rest.starts_with(sign));
     if bytes.is_empty() {
         return Some("empty: the download or the copy did not finish, or the path is wrong");
@@ -67,7 +67,7 @@ pub(crate) fn recognise(bytes: &[u8]) -> Option<&'static str> {
 
 /// Returns the error of a reader that `expected` another kind of file.
 pub(super) fn foreign(source: &str, bytes: &[u8], expected: &str) -> Error {
-    match recognise(bytes) {
+    match recognize(bytes) {
         Some(kind) => Error::format(source, format!("not {expected}: it is {kind}")),
         None => {
             let start = &bytes[..bytes.len().min(8)];
@@ -190,12 +190,12 @@ mod tests {
             (b"PK\x03\x04", "zip"),
         ];
         for (bytes, word) in cases {
-            let kind = recognise(bytes).unwrap_or("nothing");
+            let kind = recognize(bytes).unwrap_or("nothing");
             assert!(kind.contains(word), "{word}: {kind}");
         }
-        assert_eq!(recognise(b"\x01\x02\x03\x04\xfe\xff\0\x05"), None);
+        assert_eq!(recognize(b"\x01\x02\x03\x04\xfe\xff\0\x05"), None);
         // Text whose examined part ends in the middle of a character.
         let long = format!("{}é", "x".repeat(1023));
-        assert_eq!(recognise(long.as_bytes()), Some("text, not a model"));
+        assert_eq!(recognize(long.as_bytes()), Some("text, not a model"));
     }
 }
