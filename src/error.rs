@@ -149,7 +149,8 @@ pub enum Error {
     Stopped(String),
     /// A loss, gradient or weight became NaN or infinite during training.
     #[error(
-        "training diverged at update {} of epoch {}: {cause}. Check the data, lower the learning rate, or clip the gradients",
+        "training diverged at update {} of epoch {}: {cause}. Check the data, lower the learning rate, or clip \
+         the gradients",
         .update + 1, .epoch + 1
     )]
     Diverged {

@@ -191,7 +191,7 @@ fn layers_without_a_form_in_onnx_are_refused_by_name() {
     refused(Sequential::new().push("odd", Embedding::new(&device, 3, 1, rng).expect("embedding")), "indices");
     let mut attention = Sequential::new();
     attention = attention.push("odd", Attention::new(&device, AttentionConfig::default(), rng).expect("attention"));
-    refused(attention, "not known");
+    refused(attention, "unknown kind");
     let conv = Conv1dConfig { input: 4, output: 2, kernel: 5, axes: Axes::BatchFirst, ..Conv1dConfig::default() };
     let short = Input::new("x", vec![Extent::Free, Extent::Fixed(4), Extent::Fixed(4)]);
     let conv = Sequential::new().push("odd", conv.build(&device, rng).expect("conv"));
