@@ -1,4 +1,4 @@
-//! Functions of one element: `cargo bench --bench activation`.
+//! Elementwise activations: `cargo bench --bench activation`.
 
 mod common;
 

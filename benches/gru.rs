@@ -44,7 +44,7 @@ fn kernels(c: &mut Criterion) {
             let name = format!("b{batch}-h{hidden}-t16");
             common::kernel(&mut group, &device, &name, &GruSequence::new(p));
             common::kernel(&mut group, &device, &name, &GruSequenceBackward(p));
-            // On the CPU, these are twins, which no plan uses there.
+            // On the CPU, these run as twins, which no plan uses there.
             if device.1.is_gpu() {
                 common::kernel(&mut group, &device, &name, &GruStep::new(p));
                 common::kernel(&mut group, &device, &name, &GruStep::<f16>::from(p));

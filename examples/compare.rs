@@ -15,24 +15,23 @@ use wgru::{CpuOptions, Device, Rng};
 
 /// Runs a recurrent layer on several devices and in f64, and reports where they first differ.
 ///
-/// Errors are relative for expected values above 1, otherwise absolute. If the model's file contains a run to verify
-/// it, that run is checked, too, when the model is loaded.
+/// Errors are relative for expected values above 1, otherwise absolute. If the model file contains a verification
+/// run, loading the model also checks that run.
 #[derive(Parser, Debug)]
 #[command(name = "compare")]
 struct Args {
     /// GRU, LSTM or simple recurrent layer: a file of this crate, or a PyTorch state dict
     model: PathBuf,
-    /// Input sequences as .npy, as the layer takes them: [T, B, I] or [B, T, I] [default: 50 random steps of 3
-    /// sequences]
+    /// Input sequences as .npy in the layer's layout, [T, B, I] or [B, T, I] [default: 50 random steps of 3 sequences]
     #[arg(long, value_name = "X.npy")]
     input: Option<PathBuf>,
     /// Devices to run on
     #[arg(long, value_delimiter = ',', default_value = "cpu,twin")]
     devices: Vec<Choice>,
-    /// Report the first error above this
+    /// Report the first error above this tolerance
     #[arg(long, default_value_t = 1e-5)]
     tolerance: f64,
-    /// Seed of a random input
+    /// Seed of the random input
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }

@@ -22,7 +22,7 @@ fn main() -> wgru::Result<()> {
     let adapters = pollster::block_on(wgru::adapters())?;
     println!("adapters, best first:");
     if adapters.is_empty() {
-        println!("  none (on Debian, the package mesa-vulkan-drivers has a software one)");
+        println!("  none (on Debian, the package mesa-vulkan-drivers provides a software adapter)");
     }
     for a in &adapters {
         let kind = if a.software { "software" } else { "hardware" };

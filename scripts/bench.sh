@@ -9,7 +9,7 @@
 # the CPU. ROUNDS (3), BENCH_SECONDS (1), WORKLOADS (all seven) and OUT (a folder for the lines) may be set.
 #
 # The machine need not be idle: every round runs all programs on one workload one after another, and only ratios within
-# a round count.
+# a round are used.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 peers=("$@")
@@ -67,5 +67,5 @@ for round in $(seq "${ROUNDS:-3}"); do
 done
 
 "$bench" ratios "$lines"
-for peer in "${missing[@]}"; do echo "Not compared, because it did not run: $peer"; done
-echo "The lines: $lines"
+for peer in "${missing[@]}"; do echo "Not compared, because it failed to run: $peer"; done
+echo "Measurements: $lines"

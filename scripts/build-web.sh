@@ -10,7 +10,7 @@ rustup target add wasm32-unknown-unknown 2>/dev/null
 [ -d node_modules ] || npm ci --no-audit --no-fund --silent
 target=${CARGO_TARGET_DIR:-$PWD/target}
 
-# Names of each build's instructions in rustc.
+# The target features of each build.
 declare -A instructions=([relaxed]=+simd128,+relaxed-simd [simd]=+simd128 [plain]=)
 # Kernels are vectorized and inlined by hand; automatic vectorization and inlining of the rest would only add size.
 # Paths in messages are relative to the sources, not to the folders of the build machine.
@@ -22,7 +22,7 @@ allowed=(--enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ex
 
 cargo build --release --locked --quiet -p bindgen
 
-# code FILE: its lines without comments.
+# code FILE: prints the file without comment lines.
 code() { grep -v '^ *//' "$1"; }
 
 # kind NAME WANTED…: builds one kind in its own target folder, so that both kinds can be built in parallel.
@@ -40,7 +40,9 @@ kind() {
         made=$(mktemp -d)
         "$target/release/bindgen" "$target/$kind/wasm32-unknown-unknown/wasm/wgru_web.wasm" "$made" glue
         node_modules/.bin/wasm-opt -Os --low-memory-unused --optimize-added-constants-propagate "${allowed[@]}" "$made/glue_bg.wasm" -o "dist/wasm/$kind/$build.wasm"
-        # All builds share one glue file: they differ in instructions, not in imports. Comments name indices of functions.
+        # All builds share one glue file, because they differ in instructions, not in imports. Comments contain function
+        # indices,
+# so they are ignored.
         [ $# -ne 0 ] || [ "$build" = relaxed ] || diff <(code "$made/glue.js") <(code "dist/wasm/$kind/glue.js")
         cp "$made/glue.js" "dist/wasm/$kind/glue.js"
         rm -r "$made"

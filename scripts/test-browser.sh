@@ -29,7 +29,7 @@ modules() {
     local folder=$1 flags=$2 module
     shift 2
     rm -rf "$folder"
-    # Keep Cargo's own copies, which have a hash in their names.
+    # Skip Cargo's own copies, which have a hash in their names.
     local -a built=(find "$target/wasm32-unknown-unknown/debug/examples" -name '*.wasm' '!' -name '*-*')
     "${built[@]}" -delete 2>/dev/null || true
     # Tests wait by suspending themselves: src/wait.rs.
@@ -40,11 +40,11 @@ modules() {
     done
 }
 
-# With the instructions that the package uses in this browser.
+# With the target features that the package uses in this browser.
 modules "$target/browser-tests/all" '-C target-feature=+simd128,+relaxed-simd'
 node browser-tests/run.mjs "$target/browser-tests/all"
 
-# Fewer instructions change the code paths on the CPU, but not on the GPU.
+# Without some of these features, only the code paths on the CPU differ, not those on the GPU.
 for flags in '-C target-feature=+simd128' ''; do
     modules "$target/browser-tests/cpu" "$flags" --example cells --example fast_paths --example golden \
         --example golden_recurrent --example kernels

@@ -23,7 +23,7 @@ if ! command -v xvfb-run xauth >/dev/null || ! has_driver || ! has_library libxk
         exit 1
     fi
 fi
-# Mesa requires it, and otherwise complains once per device.
+# Mesa requires this directory, and otherwise prints a warning for each device.
 XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-$(mktemp -d)}"
 chmod 700 "$XDG_RUNTIME_DIR"
 export XDG_RUNTIME_DIR WGPU_BACKEND=vulkan

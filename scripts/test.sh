@@ -49,7 +49,7 @@ if [ "$(uname -s)" = Linux ] && ! has_driver; then
         echo '    sudo apt-get install mesa-vulkan-drivers libvulkan1'
     fi
 fi
-# Mesa requires it, and otherwise complains once per device.
+# Mesa requires this directory, and otherwise prints a warning for each device.
 export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-$(mktemp -d)}"
 
 step 'formatting'
@@ -102,8 +102,8 @@ forecast() {
 }
 # figure NAME KEY: prints one number of a run.
 figure() { sed "s/.*\"$2\":\([-0-9.e]*\).*/\1/" "$out/$1.json"; }
-# holds 'A <= B': fails and prints the comparison of numbers, unless it holds.
-holds() { awk "BEGIN { exit !($1) }" || { echo "does not hold: $1"; exit 1; }; }
+# holds 'A <= B': prints the comparison and fails, unless it is true.
+holds() { awk "BEGIN { exit !($1) }" || { echo "failed check: $1"; exit 1; }; }
 
 forecast seattle --save "$out/seattle.safetensors"
 holds "$(figure seattle rmse) <= 2.75"
@@ -123,7 +123,7 @@ if [ -n "${WGRU_DATA:-}" ]; then
     holds "$(figure etth1 mse_standardized) <= 0.030"
 fi
 
-# Only checks that it draws: a network cannot forecast after so few updates.
+# Only checks that the plot is drawn: the network cannot forecast after so few updates.
 cargo run --quiet --locked --example gates -- --epochs 1 --plot "$out/gates.svg"
 if [ -n "${WGRU_DATA:-}" ]; then
     cargo run --quiet --locked --example onnx -- check "$WGRU_DATA/suites/onnx_node_1.16.2" --device cpu

@@ -34,8 +34,8 @@ fn save4(at: vec4<u32>, v: vec4<f32>, count: u32) {
     for (var i = 0u; i < count; i++) { saved[at[i]] = v[i]; }
 }
 
-// Stores the state that follows step t and returns it, given `old` before the step and `fresh` after it; `part` 0 is h,
-// which is also written to y.
+// Stores and returns the state after step t, given `old` before the step and `fresh` after it. `part` 0 is h, which is
+// also written to y.
 fn leave(d: u32, t: u32, row: u32, unit: u32, part: u32, old: vec4<f32>, fresh: vec4<f32>) -> vec4<f32> {
     let count = min(4u, params.batch - row);
     let rows = four(row);

@@ -35,7 +35,7 @@ fn store_gate(at: vec4<u32>, i: u32, v: vec4<f32>, is_valid: vec4<bool>, count: 
     delta[i] = g;
 }
 
-// Returns the carry into this step. On a reset it returns 0, and moves the carry to the first state's gradient if
+// Returns the carry into this step. On a reset it returns 0, and moves the carry to the initial state's gradient if
 // TO_FIRST is set.
 fn take_carry(at: vec4<u32>, mark: vec4<u32>, reset: u32, count: u32) -> vec4<f32> {
     let v = load_carry(at);

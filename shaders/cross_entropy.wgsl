@@ -36,7 +36,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var hit = bitcast<f32>(0x7fc00000u | (t & 0u));
     if t < params.classes { hit = x[first + t] - top; }
     let level = log_or_nan(total);
-    // Without smoothing, a logit of −∞ means an impossible class and must not make the loss infinite.
+    // Without smoothing, a logit of −∞ marks an impossible class and must not make the loss infinite.
     loss[row] = masked(level - hit, 1.0 - params.smoothing) + masked(level - mean, params.smoothing);
     counted[row] = 1.0;
 }

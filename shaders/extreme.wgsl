@@ -1,6 +1,6 @@
 // value[o, s, i] = max x[o, a, i] over the positions a of chunk s, or the minimum; index[o, s, i] is the position
 //
-// Of equal elements, the first counts. NaN counts as greater and as less than every number. One invocation compares one
+// On ties, the first element wins. NaN counts as greater and as less than every number. One invocation compares one
 // chunk; the host runs further passes over the chunks. Twin: src/kernels/extreme.rs.
 struct Params { outer: u32, axis: u32, inner: u32, chunk: u32, least: u32, mapped: u32 }
 

@@ -7,7 +7,7 @@
 //
 // Twin: src/kernels/gru_cell_backward.rs.
 @group(0) @binding(1) var<storage, read> marks: array<u32>;          // [T, B]
-@group(0) @binding(2) var<storage, read> state: array<f32>;          // [D, T + 1, B, H], second half: as U saw it
+@group(0) @binding(2) var<storage, read> state: array<f32>;          // [D, T + 1, B, H], second half: U's input
 @group(0) @binding(3) var<storage, read> saved: array<f32>;          // [D, T, B, 7H]
 @group(0) @binding(4) var<storage, read> d_fresh: array<f32>;        // [D, B, H]
 @group(0) @binding(5) var<storage, read_write> d_gates: array<f32>;  // [D, T, B, 4H]  δr, δz, δn, δc

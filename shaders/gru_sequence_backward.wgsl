@@ -13,7 +13,7 @@
 var<workgroup> d_r: array<vec4<f32>, 256>;
 var<workgroup> d_z: array<vec4<f32>, 256>;
 var<workgroup> d_c: array<vec4<f32>, 256>;  // δn·r (reset after) or δn (reset before)
-var<workgroup> v: array<vec4<f32>, 256>;    // the carry; a lane touches only its own units
+var<workgroup> v: array<vec4<f32>, 256>;    // the carry; a lane accesses only its own units
 
 fn load_saved(at: vec4<u32>) -> vec4<f32> { return vec4(saved[at.x], saved[at.y], saved[at.z], saved[at.w]); }
 

@@ -28,7 +28,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var r = vec4(0.0);
     var z = vec4(0.0);
     var c = vec4(0.0);
-    // A batch of one: load each value once instead of four times.
+    // For a batch of one, loads each value once instead of four times.
     if params.batch == 1u {
         for (var k = 0u; k < h; k += IN_WORD) {
             let j = u + k / IN_WORD * LANES;

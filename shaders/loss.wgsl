@@ -19,7 +19,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 1u: { loss[i] = abs(d); }
         case 2u: { loss[i] = select(0.5 * d * d, far, abs(d) > params.delta); }
         default: {
-            // With a target of exactly 0 or 1, only one side contributes, even if the logit is infinite.
+            // With a target of exactly 0 or 1, only one term contributes, even if the logit is infinite.
             let side = select(t[i], 1.0 - t[i], x[i] > 0.0);
             loss[i] = masked(abs(x[i]), side) + softplus(-abs(x[i]));
         }

@@ -4,8 +4,8 @@
 // For each pair of steps along k, a lane holds four rows of a at one step and four columns of b at both. Requires m, n,
 // strides and offsets to be whole vectors, and even k. At the edges, the last vector is read again.
 // Twin: src/kernels/matmul.rs.
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;  // [batch, k, m / 4] by its strides
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;  // [batch, k, n / 4] by its strides
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;  // [batch, k, m / 4] strided
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;  // [batch, k, n / 4] strided
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {

@@ -3,8 +3,8 @@
 // Each lane holds two rows of a and four columns of b, four words along k at a time, and gets the other rows from the
 // other lanes: 6 loads for 64 products. Requires k, strides and offsets to be whole vectors, and both operands
 // contiguous along k. At the edges, the last row and column are read again. Twin: src/kernels/matmul.rs.
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;  // [batch, m, k / 4] by its strides
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;  // [batch, n, k / 4] by its strides
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;  // [batch, m, k / 4] strided
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;  // [batch, n, k / 4] strided
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {

@@ -2,8 +2,8 @@
 // for 128 products.
 //
 // Same requirements as matmul_subgroup. Twin: src/kernels/matmul.rs.
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;  // [batch, m, k / 4] by its strides
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;  // [batch, n, k / 4] by its strides
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;  // [batch, m, k / 4] strided
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;  // [batch, n, k / 4] strided
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {

@@ -3,8 +3,8 @@
 // Reads four words along k at a time: 16 loads for 256 products. Requires k, strides and offsets to be whole vectors,
 // and both operands contiguous along k. At the edges, the last row and column are read again.
 // Twin: src/kernels/matmul.rs.
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;  // [batch, m, k / 4] by its strides
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;  // [batch, n, k / 4] by its strides
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;  // [batch, m, k / 4] strided
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;  // [batch, n, k / 4] strided
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

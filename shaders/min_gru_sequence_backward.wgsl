@@ -1,4 +1,4 @@
-// Gradients of a minimal GRU's pre-activations and first states, chunk by chunk from the last step back. c is the
+// Gradients of a minimal GRU's pre-activations and initial states, chunk by chunk from the last step back. c is the
 // gradient from the later steps:
 //
 //   dh = dy + c    dv = dh·z·g'(v)    dk = dh·(g(v) − h_before)·z·a    c' = a·dh    z = σ(k)    a = 1 − z

@@ -1,4 +1,4 @@
-// State update after the cell computed its new value `fresh`:
+// Updates the state from the cell's new value `fresh`:
 //
 //   h' = h + k·(h̃ − h)    k: weight of the fresh value under zoneout, 1 without
 //

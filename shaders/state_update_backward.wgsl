@@ -3,8 +3,8 @@
 //
 //   dh = v + m·q + dy    dh̃ = k·dh    v = (1 − k)·dh
 //
-// A masked step passes dh on. A reset passes it to the first state, or drops it (marks). At step = steps, only v + m·q
-// is computed. Twin: src/kernels/state_update_backward.rs.
+// A masked step passes dh on. A reset passes it to the initial state, or drops it (marks). At step = steps, only v +
+// m·q is computed. Twin: src/kernels/state_update_backward.rs.
 @group(0) @binding(1) var<storage, read> marks: array<u32>;          // [T, B]
 @group(0) @binding(2) var<storage, read> dy: array<f32>;             // [T, B, D·out]
 @group(0) @binding(3) var<storage, read> q: array<f32>;              // [D, B, out], unread at step 0

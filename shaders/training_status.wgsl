@@ -2,7 +2,7 @@
 //
 //   status = [total, updates, flag of parameter 0, flag of parameter 1, …]
 //   total = NaN              if a flag is set: an earlier update was not finite
-//   total = total + share·loss; updates = updates + 1 if that is finite
+//   total = total + share·loss; updates = updates + 1 if the new total is finite
 //
 // A non-finite total stays as it is, and makes `adam` and `sgd` leave all weights unchanged.
 // Twin: src/kernels/training_status.rs.

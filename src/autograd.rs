@@ -1,4 +1,4 @@
-//! The tape: the operations of [`ops`](crate::ops) as methods of [`Tensor`] that record what backward needs.
+//! The tape: the operations of [`ops`](crate::ops) as methods of [`Tensor`] that record the data for the backward pass.
 //!
 //! A result is tracked if an operand is. Nothing else is recorded, so inference has no tape.
 
@@ -43,7 +43,7 @@ fn record_as<const N: usize>(
     outputs: [Tensor; N],
     backward: impl FnOnce() -> Backward,
 ) -> [Tensor; N] {
-    // Without the feature, no tape exists, and the linker drops all code that only backward needs.
+    // Without the feature, there is no tape, and the linker drops all code that only the backward pass needs.
     if cfg!(not(feature = "autograd")) || !inputs.iter().any(|t| t.is_tracked()) {
         return outputs;
     }

@@ -1,4 +1,4 @@
-//! The recurrent cells: gates, states, activations and names. Everything else derives them from here.
+//! The recurrent cells: gates, states, activations and names. All other code derives them from here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,7 +45,7 @@ impl Cell {
     /// The other cells.
     pub(crate) const OTHERS: [Cell; 3] = [Cell::Lstm, Cell::Rnn, Cell::RnnRelu];
 
-    /// Whether it is one of the GRUs.
+    /// Whether this is a GRU, with either reset form.
     pub fn is_gru(self) -> bool {
         Self::GRUS.contains(&self)
     }
@@ -64,7 +64,7 @@ impl Cell {
         1 + (self == Cell::Lstm) as usize
     }
 
-    /// Vectors of `H` that a fused kernel keeps of a step for backward.
+    /// Vectors of `H` that a fused kernel saves per step for the backward pass.
     pub(crate) fn saved(self) -> usize {
         match self {
             Cell::Gru | Cell::GruResetBefore => 4,
@@ -112,7 +112,7 @@ impl Cell {
         }
     }
 
-    /// Place of each gate, in PyTorch's order, among the gates of ONNX.
+    /// Index of each gate, in PyTorch's order, among the gates of ONNX.
     pub(crate) fn onnx_order(self) -> &'static [usize] {
         match self {
             // r z n in z r h.
@@ -132,7 +132,7 @@ impl Cell {
         }
     }
 
-    /// Place of each gate, in PyTorch's order, among the gates of Keras.
+    /// Index of each gate, in PyTorch's order, among the gates of Keras.
     pub(crate) fn keras_order(self) -> &'static [usize] {
         match self {
             // r z n in z r h.

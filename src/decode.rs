@@ -154,7 +154,7 @@ fn best_path(sequence: &[&[f32]], blank: u32) -> BestPath {
 /// a language model.
 ///
 /// # Errors
-/// As [`greedy`]; [`Error::Value`] for a width or number of results of 0.
+/// Same as [`greedy`]; [`Error::Value`] for a width or number of results of 0.
 pub fn beam_search(frames: &Frames, options: BeamOptions) -> Result<Vec<Vec<Labelling>>> {
     for (arg, value) in [("width", options.width), ("results", options.results)] {
         if value == 0 {
@@ -182,7 +182,7 @@ struct Beam {
     label: f64,
 }
 
-/// A prefix after the next frame. The node for `parent` and `symbol` may not exist yet.
+/// A candidate prefix for the next frame. Its node may not exist yet.
 #[derive(Clone, Copy)]
 struct Candidate {
     parent: usize,

@@ -59,7 +59,7 @@ impl Device {
     /// Binds tensors to a kernel that can then run any number of times.
     ///
     /// # Errors
-    /// As [`Device::run`].
+    /// Same as [`Device::run`].
     #[doc(hidden)]
     pub fn bind<const R: usize, const W: usize, K: Kernel<R, W>>(
         &self,
@@ -138,7 +138,7 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Bound<K, R, W> {
     /// Runs the kernel on the bound tensors.
     ///
     /// # Errors
-    /// As [`Device::run`].
+    /// Same as [`Device::run`].
     pub fn run(&mut self, kernel: &K) -> Result<()> {
         self.raw.run(&Typed::<K, R, W>(kernel))
     }
@@ -173,7 +173,7 @@ impl BoundAny {
     }
 }
 
-/// Runs a call on its buffers. `memory` returns first the buffers to read, then those to write.
+/// Runs a call on its buffers. `memory` returns the buffers to read, followed by those to write.
 fn run_on<'a>(
     cpu: &cpu::Cpu,
     call: &dyn Call,

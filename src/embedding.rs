@@ -40,7 +40,8 @@ impl Device {
     /// [`Device::from_wgpu`], with options.
     ///
     /// # Errors
-    /// As [`Device::from_wgpu`]; [`Error::Value`] for `timestamps` on a device without the feature `TIMESTAMP_QUERY`.
+    /// Same as [`Device::from_wgpu`]; [`Error::Value`] for `timestamps` on a device without the feature
+    /// `TIMESTAMP_QUERY`.
     pub fn from_wgpu_with(
         adapter: &wgpu::Adapter,
         device: wgpu::Device,
@@ -67,7 +68,7 @@ impl Device {
         }
     }
 
-    /// Encodes all recorded work into a command encoder of the host, so that one submission runs a network and draws
+    /// Encodes all recorded work into the host's command encoder, so that one submission runs a network and draws
     /// its result. Call [`Tensor::wgpu_buffer`] afterwards to get the buffer of a result, and
     /// [`EncodedWork::submitted`] after `Queue::submit`.
     ///
@@ -94,8 +95,8 @@ impl Device {
 }
 
 impl Tensor {
-    /// Returns the buffer range that holds the elements, for an application that shares its device by
-    /// [`Device::from_wgpu`] and draws from them. Submits the recorded work first; nothing is read back.
+    /// Returns the buffer range that holds the elements, for an application that shares its device
+    /// through [`Device::from_wgpu`] and draws from them. Submits the recorded work first; nothing is read back.
     ///
     /// The buffer may be used as STORAGE (in a shader, a row-major `array<f32>`) and COPY_SRC, in work that the
     /// application submits while it holds the tensor. The buffer of a dropped tensor is reused for other tensors.
@@ -107,11 +108,12 @@ impl Tensor {
         gpu.part(self.memory().gpu(), self.len())
     }
 
-    /// Wraps elements in a buffer of the host application as a tensor, without a copy. The host shares its device by
-    /// [`Device::from_wgpu`]. `offset` is in bytes. The tensor keeps the buffer alive; the host must not destroy it.
+    /// Wraps elements in a buffer of the host application as a tensor, without a copy. The host shares its device
+    /// through [`Device::from_wgpu`]. `offset` is in bytes. The tensor keeps the buffer alive; the host must not
+    /// destroy it.
     ///
-    /// Work that is submitted after the host writes to the buffer reads the new elements. Announce such writes by
-    /// [`mark_written`](Self::mark_written).
+    /// Work that is submitted after the host writes to the buffer reads the new elements. Announce such writes
+    /// with [`mark_written`](Self::mark_written).
     ///
     /// ```no_run
     /// # fn frame(device: &wgru::Device, microphone: wgru::wgpu::Buffer) -> wgru::Result<()> {

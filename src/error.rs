@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The error of every operation. It names the operation, the argument, the expected value and the actual one.
+/// The error type of every operation. It names the operation, the argument, the expected value and the actual one.
 ///
 /// Invalid input from the caller returns one of these and never panics.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +69,7 @@ pub enum Error {
         /// The operation whose saved tensor changed.
         op: &'static str,
     },
-    /// No adapter fits the request. The text names the request and the adapters that exist.
+    /// No adapter fits the request. The message names the request and the available adapters.
     #[error("no adapter: {0}")]
     NoAdapter(String),
     /// The work exceeds a limit of the adapter, and cannot be split.
@@ -104,7 +104,7 @@ pub enum Error {
     /// The device was lost: unplugged, destroyed, or reset by its driver. Open a new one and restore from host copies.
     #[error("the device was lost: {0}")]
     DeviceLost(String),
-    /// Any other error of the GPU backend.
+    /// Any other error from the GPU backend.
     #[error("GPU: {0}")]
     Gpu(String),
     /// A file could not be read or written.
@@ -112,7 +112,7 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// The error of the operating system.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The content of a file does not fit its format or the model.
@@ -140,16 +140,17 @@ pub enum Error {
         node: String,
         /// Its operator.
         operator: String,
-        /// The error of the node.
+        /// The node's error.
         source: Box<Error>,
     },
     /// The work was stopped: by a callback, by [`Device::cancel`](crate::Device::cancel), or because an encoder of the
     /// host was not submitted.
     #[error("stopped: {0}")]
     Stopped(String),
-    /// Training met a loss, a gradient or a weight that is NaN or infinite.
+    /// A loss, gradient or weight became NaN or infinite during training.
     #[error(
-        "training diverged at update {} of epoch {}: {cause}. Look at the data, lower the learning rate, or clip the gradients",
+        "training diverged at update {} of epoch {}: {cause}. Check the data, lower the learning rate, or clip \
+         the gradients",
         .update + 1, .epoch + 1
     )]
     Diverged {

@@ -32,8 +32,8 @@ impl<T> FreeList<T> {
         Some(thing)
     }
 
-    /// Puts an object of `size` bytes back. If the free list would exceed its limit, it is emptied first: it then holds
-    /// sizes that are no longer requested.
+    /// Puts an object of `size` bytes back. If the free list would exceed its limit, it is emptied first, because it
+    /// holds sizes that are no longer requested.
     pub fn give(&mut self, size: u64, thing: T) {
         if self.closed || size > KEPT {
             return;
@@ -52,7 +52,7 @@ impl<T> FreeList<T> {
         self.by_size.clear();
     }
 
-    /// Frees all objects, and keeps none from now on.
+    /// Frees all objects, and stops recycling.
     #[cfg(feature = "gpu")]
     pub fn close(&mut self) {
         *self = Self { closed: true, ..Self::default() };
@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(
             (free_list.take(KEPT / 2), free_list.take(KEPT / 2)),
             (Some('d'), None),
-            "what waited longer made room"
+            "the older sizes were evicted"
         );
         free_list.give(KEPT + 1, 'e');
         assert_eq!(free_list.take(KEPT + 1), None);

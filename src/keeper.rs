@@ -1,4 +1,4 @@
-//! Copies of tensors in host memory, made without stalling the device. A run can continue from them after device loss.
+//! Copies tensors to host memory without stalling the device. A run can continue from the copies after device loss.
 
 use crate::device::{Device, Reading};
 use crate::error::{Error, Result};
@@ -32,7 +32,7 @@ impl<T> HostCopy<T> {
     /// Creates a tensor from its copy, on any device.
     ///
     /// # Errors
-    /// As [`get`](Self::get) and [`Tensor::from_slice`].
+    /// Same as [`get`](Self::get) and [`Tensor::from_slice`].
     pub fn tensor(&self, name: &str, device: &Device) -> Result<Tensor> {
         let (dims, values) = self.get(name)?;
         let dtype = self.tensors.iter().find(|(n, ..)| n == name).map_or(DType::F32, |(_, _, dtype, _)| *dtype);
@@ -92,8 +92,8 @@ impl<T> Keeper<T> {
     /// on one device. They are copied in the state after the work recorded so far; later work may overwrite them.
     ///
     /// # Errors
-    /// [`Error::DeviceMix`]; [`Error::DeviceLost`] and other errors of the device. [`kept`](Self::kept) does not change
-    /// then.
+    /// [`Error::DeviceMix`]; [`Error::DeviceLost`] and other errors from the device. [`kept`](Self::kept) does not
+    /// change then.
     pub fn offer(&mut self, tag: impl FnOnce() -> T, tensors: &[(&str, &Tensor)]) -> Result<()> {
         self.look()?;
         self.offered += 1;
@@ -106,7 +106,7 @@ impl<T> Keeper<T> {
     /// Starts copies now, regardless of the interval, and abandons pending ones.
     ///
     /// # Errors
-    /// As [`offer`](Self::offer).
+    /// Same as [`offer`](Self::offer).
     pub fn begin(&mut self, tag: T, tensors: &[(&str, &Tensor)]) -> Result<()> {
         let Some((_, first)) = tensors.first() else { return Ok(()) };
         let device = first.device().clone();
@@ -121,7 +121,7 @@ impl<T> Keeper<T> {
     /// Collects copies that have arrived, without waiting.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Errors from the device.
     pub(crate) fn look(&mut self) -> Result<()> {
         let Some(mut pending) = self.pending.take() else { return Ok(()) };
         while let Some(reading) = pending.readings.last_mut() {
@@ -140,7 +140,7 @@ impl<T> Keeper<T> {
     /// Waits for pending copies.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Errors from the device.
     pub async fn finish(&mut self) -> Result<()> {
         let Some(mut pending) = self.pending.take() else { return Ok(()) };
         while let Some(reading) = pending.readings.pop() {
@@ -170,7 +170,7 @@ impl<T> Keeper<T> {
 }
 
 impl<T> Pending<T> {
-    /// Stores the values of the readback that was just removed from `readings`.
+    /// Stores the values of the readback that has just been removed from `readings`.
     fn arrive(&mut self, values: Vec<f32>) {
         let at = self.copy.tensors.len() - self.readings.len() - 1;
         self.copy.tensors[at].3 = values;

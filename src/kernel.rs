@@ -35,7 +35,8 @@ pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
     /// Names of the bindings that hold `u32` words; all others hold `f32`.
     const INDICES: &'static [&'static str] = &[];
 
-    /// Whether the kernel reads an index from a buffer, so that buffer lengths alone do not prove accesses in range.
+    /// Whether the kernel reads an index from a buffer, so that buffer lengths alone do not prove that accesses are in
+    /// range.
     const ADDRESSES: bool = !Self::INDICES.is_empty();
     /// Required subgroup size in lanes; 0 if the shader uses no subgroups.
     const SUBGROUP: u32 = 0;
@@ -76,7 +77,8 @@ pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
         reads.into_iter().chain(writes).map(|n| n as u64).sum()
     }
 
-    /// The reference twin, written to be read and to check against. Faster implementations are separate functions.
+    /// The reference twin, written for readability and as a reference for tests. Faster implementations are separate
+    /// functions.
     fn run(&self, reads: [&[f32]; R], writes: [&mut [f32]; W]);
 }
 
@@ -175,7 +177,7 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Call for Typed<'_, K, R, W
     }
 }
 
-/// A kernel's contract as the contract test needs it, without the kernel's type.
+/// A type-erased kernel contract, for the contract test.
 #[derive(Clone, Debug)]
 pub struct Contract {
     /// The stem.
@@ -259,7 +261,7 @@ pub(crate) fn addressable(op: &'static str, arg: &'static str, offset: u32, step
     });
     match last {
         Some(last) if last < u64::from(u32::MAX) => Ok(()),
-        _ => Err(Error::value(op, arg, "fewer than 2^32 - 1 elements", "strides that reach further")),
+        _ => Err(Error::value(op, arg, "fewer than 2^32 - 1 elements", "strides that extend further")),
     }
 }
 

@@ -7,7 +7,7 @@ pub use activation::Activation;
 pub(crate) use activation::{activate, slope};
 pub(crate) use decimal::number;
 
-/// Below this argument, [`sigmoid`] is exactly 0. Smaller results would soon be subnormal, which some devices keep and
+/// Below this argument, [`sigmoid`] is exactly 0. Smaller results would be subnormal, which some devices keep and
 /// others flush to 0, so a product with an infinite or huge state would depend on the device.
 pub const SIGMOID_LOW: f32 = -87.0;
 

@@ -28,8 +28,7 @@ const ATTEMPTS: usize = 8;
 /// Symbolic links are followed; a missing target of a link is created. The mode is kept, and so is the owner if the
 /// system allows it; the mode of a new file follows the umask. Access control lists and extended attributes are not
 /// kept. If a file has several names (hard links), only this name gets the new content. The folder must be writable. A
-/// process that is killed meanwhile leaves one `.wgru-….tmp` in the folder, which the next save into the folder
-/// removes.
+/// process that is killed during a save leaves one `.wgru-….tmp` file in the folder, which the next save there removes.
 ///
 /// ```
 /// let path = std::env::temp_dir().join("wgru-doc-atomic.txt");
@@ -55,7 +54,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
             return sync_folder(folder);
         }
     }
-    Err(io::Error::other("another program removed the temporary files it was written to"))
+    Err(io::Error::other("another program removed its temporary files"))
 }
 
 fn folder(path: &Path) -> &Path {
@@ -90,7 +89,7 @@ fn target(path: &Path) -> io::Result<(PathBuf, Option<Metadata>)> {
             Err(error) => return Err(error),
         }
     }
-    refuse(format!("leads over more than {MOST_LINKS} symbolic links"))
+    refuse(format!("involves more than {MOST_LINKS} symbolic links"))
 }
 
 fn kind(there: &Metadata) -> &'static str {
@@ -169,7 +168,7 @@ fn write(file: &mut File, old: Option<&Metadata>, bytes: &[u8]) -> io::Result<()
     file.sync_all()
 }
 
-/// Gives a file the owner, group and mode of the file that it replaces, as far as the system allows. Never grants more
+/// Gives a file the owner, group and mode of the file that it replaces, if the system allows it. Never grants more
 /// access than the old file did.
 #[cfg(unix)]
 fn keep_owner_and_mode(file: &File, old: &Metadata) {
@@ -179,7 +178,7 @@ fn keep_owner_and_mode(file: &File, old: &Metadata) {
     if (new.uid(), new.gid()) != (old.uid(), old.gid()) && fchown(file, Some(old.uid()), Some(old.gid())).is_err() {
         mode &= 0o777;
         if new.gid() != old.gid() && fchown(file, None, Some(old.gid())).is_err() {
-            // The group is a different one now, so it gets no more access than everybody.
+            // The group differs from the old one, so it gets no more access than everyone else.
             mode &= 0o707 | (mode & 0o007) << 3;
         }
     }

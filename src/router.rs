@@ -21,9 +21,10 @@ const RUNS: usize = 5;
 pub struct Choice {
     /// Index of the device among those of the router.
     pub index: usize,
-    /// Best time of a call on each device, without its first call; `None` for a device that was not measured or failed.
+    /// Best time of a call on each device, excluding the first call; `None` for a device that was not measured or
+    /// failed.
     pub times: Vec<Option<Duration>>,
-    /// The reason in words, with the names of the devices.
+    /// The reason as text, with the names of the devices.
     pub reason: String,
 }
 
@@ -59,7 +60,8 @@ impl fmt::Display for Choice {
 ///
 /// **Training.** A step changes the weights of only one of the models. [`Router::choose`] times a step without its
 /// update (clear the gradients afterwards). Then train the chosen [`model`](Router::model), and copy its weights to the
-/// others with [`Router::sync_from`]. Until then, every call is an error, so that no result comes from old weights.
+/// others with [`Router::sync_from`]. Until then, every call returns an error, so that no result comes from stale
+/// weights.
 pub struct Router<M> {
     entries: Vec<Entry<M>>,
     choices: Mutex<HashMap<Vec<usize>, Choice>>,
@@ -101,7 +103,7 @@ impl<M: Module> Router<M> {
     ///
     /// # Errors
     /// [`Error::Value`] without devices, or if the models differ in their parameters; [`Error::DeviceMix`] if `build`
-    /// returns a model on another device; errors of `build`.
+    /// returns a model on another device; errors from `build`.
     pub fn new(devices: &[Device], mut build: impl FnMut(&Device) -> Result<M>) -> Result<Self> {
         if devices.is_empty() {
             return Err(Error::value("Router", "devices", "at least one", 0));
@@ -131,7 +133,7 @@ impl<M: Module> Router<M> {
     /// Copies the parameters of the model on device `index` to the others, through the host.
     ///
     /// # Errors
-    /// [`Error::Value`] if there is no such device; errors of reading back.
+    /// [`Error::Value`] if there is no such device; errors from reading back.
     pub fn sync_from(&self, index: usize) -> Result<()> {
         let from = self.entry("Router::sync_from", index)?;
         let others = || self.entries.iter().enumerate().filter(|(i, _)| *i != index).map(|(_, entry)| entry);
@@ -164,7 +166,7 @@ impl<M: Module> Router<M> {
     /// Runs `call` on the device that [`choose`](Router::choose) returns for `shape`.
     ///
     /// # Errors
-    /// As [`Router::choose`]; errors of `call`.
+    /// Same as [`Router::choose`]; errors from `call`.
     pub fn run<R>(&self, shape: &[usize], mut call: impl FnMut(&M, &Device) -> Result<R>) -> Result<R> {
         let Entry { model, device, .. } = &self.entries[self.choose(shape, &mut call)?.index];
         call(model, device)

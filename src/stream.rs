@@ -1,4 +1,4 @@
-//! Runs recurrent layers frame by frame. The state is carried; after construction, nothing allocates, locks or makes a
+//! Runs recurrent layers frame by frame, carrying the state. After construction, nothing allocates, locks or makes a
 //! system call.
 
 use std::sync::Arc;
@@ -22,8 +22,8 @@ pub struct StreamOptions {
     /// Storage format of the weights.
     pub weights: Precision,
     /// Number of threads that share the units of a step, including the calling one. The others spin while steps follow
-    /// each other, and sleep otherwise. From about 200 units on, two threads are faster than one. Results do not depend
-    /// on it.
+    /// in quick succession, and sleep otherwise. From about 200 units on, two threads are faster than one. Results do
+    /// not depend on it.
     pub threads: usize,
 }
 
@@ -198,10 +198,10 @@ impl Stream {
             return Err(Error::shape(op, "linear", format!("[out, {}]", self.model.hidden), weight.dims()));
         }
         let Ok(mut model) = Arc::try_unwrap(self.model) else {
-            return Err(Error::value(op, "self", "a stream that was not cloned", "one that was"));
+            return Err(Error::value(op, "self", "a stream that has not been cloned", "a cloned one"));
         };
         if model.head.is_some() {
-            return Err(Error::value(op, "self", "a stream without a linear layer", "one with it"));
+            return Err(Error::value(op, "self", "a stream without a linear layer", "one that has one"));
         }
         let w = Packed::new(&values(op, weight)?, 1, units, self.options.weights)?;
         let bias = match linear.bias() {
@@ -225,7 +225,7 @@ impl Stream {
     /// Runs one step on `frame` `[B, I]`. Returns the output `[B, H]`, or `[B, out]` of the linear layer.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a frame of another length; the state is then unchanged.
+    /// [`Error::Shape`] for a frame of the wrong length; the state is then unchanged.
     pub fn step(&mut self, frame: &[f32]) -> Result<&[f32]> {
         let (batch, h) = (self.options.batch, self.model.hidden);
         if frame.len() != batch * self.model.input {
@@ -270,7 +270,7 @@ impl Stream {
     /// Continues from `state`, which has the layout of [`state`](Self::state).
     ///
     /// # Errors
-    /// [`Error::Shape`] for another length.
+    /// [`Error::Shape`] for a slice of the wrong length.
     pub fn set_state(&mut self, state: &[f32]) -> Result<()> {
         if state.len() != self.state.len() {
             let m = &self.model;
@@ -298,7 +298,7 @@ impl Recurrent {
     /// Creates a [`Stream`] of `batch` sequences with f32 weights.
     ///
     /// # Errors
-    /// As [`Stream::new`].
+    /// Same as [`Stream::new`].
     pub fn stream(&self, batch: usize) -> Result<Stream> {
         Stream::new(self, StreamOptions { batch, ..StreamOptions::default() })
     }

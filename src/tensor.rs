@@ -147,14 +147,14 @@ impl Tensor {
     /// Copies indices to the device, for [`gather`](Tensor::gather), targets and lengths.
     ///
     /// # Errors
-    /// As [`Tensor::from_slice`].
+    /// Same as [`Tensor::from_slice`].
     pub fn from_indices(device: &Device, values: &[u32], dims: &[usize]) -> Result<Self> {
         let max = values.iter().copied().max().unwrap_or(0);
         let words: &[f32] = bytemuck::cast_slice(values);
         Ok(Self { dtype: DType::U32 { max }, ..Self::from_slice(device, words, dims)? })
     }
 
-    /// Creates a tensor in memory of the host, which does not count as memory use of the device.
+    /// Creates a tensor in host memory, which does not count as memory use of the device.
     #[cfg(feature = "gpu")]
     pub(crate) fn of_host(device: &Device, memory: Memory, shape: Shape) -> Self {
         let storage = Storage { device: device.clone(), memory, bytes: 0, version: AtomicU64::new(0) };
@@ -226,7 +226,7 @@ impl Tensor {
         self.storage.version.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns the same elements with another shape, off the tape.
+    /// Returns the same elements with a different shape, off the tape.
     pub(crate) fn view(&self, op: &'static str, dims: &[usize]) -> Result<Self> {
         let shape = Shape::new(op, dims)?;
         if shape.len() != self.len() {
@@ -300,7 +300,7 @@ impl Tensor {
         }
     }
 
-    /// Announces that the host wrote to the elements, through [`wgpu_buffer`](Self::wgpu_buffer) or the buffer of
+    /// Notifies wgru that the host wrote to the elements, through [`wgpu_buffer`](Self::wgpu_buffer) or the buffer of
     /// [`from_wgpu_buffer`](Self::from_wgpu_buffer). Derived copies, such as packed weights, are then rebuilt, and
     /// `backward()` refuses a forward pass that read the old elements.
     pub fn mark_written(&self) {
@@ -324,7 +324,7 @@ impl Tensor {
     /// [`read`](Self::read).
     ///
     /// # Errors
-    /// [`Error::DType`] for floats; otherwise as [`read`](Self::read).
+    /// [`Error::DType`] for floats; otherwise like [`read`](Self::read).
     pub async fn read_indices(&self) -> Result<Vec<u32>> {
         self.check_dtype("Tensor::read_indices", "self", "u32")?;
         let reading = self.start_read()?;
@@ -343,7 +343,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// Same as [`read`](Self::read).
     pub async fn read_all(tensors: &[&Tensor]) -> Result<Vec<Vec<f32>>> {
         tensors.iter().try_for_each(|tensor| tensor.check_dtype("Tensor::read_all", "tensors", "f32"))?;
         let mut out = Vec::with_capacity(tensors.len());
@@ -375,7 +375,7 @@ impl Tensor {
     /// Reads the elements back, and blocks until they have arrived. Not in browsers; see [`read`](Self::read).
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// Same as [`read`](Self::read).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn read_blocking(&self) -> Result<Vec<f32>> {
         self.read_now()
@@ -392,7 +392,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// As [`read_indices`](Self::read_indices).
+    /// Same as [`read_indices`](Self::read_indices).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn read_indices_blocking(&self) -> Result<Vec<u32>> {
         self.check_dtype("Tensor::read_indices", "self", "u32")?;
@@ -402,7 +402,7 @@ impl Tensor {
     /// Reads the only element back.
     ///
     /// # Errors
-    /// [`Error::Shape`] for more than one element; otherwise as [`read`](Self::read).
+    /// [`Error::Shape`] for more than one element; otherwise like [`read`](Self::read).
     pub async fn item(&self) -> Result<f32> {
         self.check_one()?;
         Ok(self.read().await?[0])
@@ -411,7 +411,7 @@ impl Tensor {
     /// Reads the only element back, and blocks until it has arrived. Not in browsers; see [`item`](Self::item).
     ///
     /// # Errors
-    /// As [`item`](Self::item).
+    /// Same as [`item`](Self::item).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn item_blocking(&self) -> Result<f32> {
         self.item_now()
@@ -423,7 +423,7 @@ impl Tensor {
         self.device().read_now(self.memory(), self.len())
     }
 
-    /// As [`read_now`](Self::read_now), for the only element.
+    /// Like [`read_now`](Self::read_now), for the only element.
     pub(crate) fn item_now(&self) -> Result<f32> {
         self.check_one()?;
         Ok(self.read_now()?[0])
@@ -452,7 +452,7 @@ impl Tensor {
     /// Copies the elements to another device, off the tape.
     ///
     /// # Errors
-    /// As [`read`](Self::read) and [`from_slice`](Self::from_slice).
+    /// Same as [`read`](Self::read) and [`from_slice`](Self::from_slice).
     pub async fn to_device(&self, device: &Device) -> Result<Self> {
         let reading = self.start_read()?;
         self.with_words(device, &self.device().finish_read(reading).await?)
@@ -462,13 +462,13 @@ impl Tensor {
     /// [`to_device`](Self::to_device).
     ///
     /// # Errors
-    /// As [`to_device`](Self::to_device).
+    /// Same as [`to_device`](Self::to_device).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn to_device_blocking(&self, device: &Device) -> Result<Self> {
         self.to_device_now(device)
     }
 
-    /// As [`read_now`](Self::read_now), copied to another device.
+    /// Like [`read_now`](Self::read_now), copied to another device.
     pub(crate) fn to_device_now(&self, device: &Device) -> Result<Self> {
         self.with_words(device, &self.device().read_now(self.memory(), self.len())?)
     }

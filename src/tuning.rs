@@ -1,5 +1,4 @@
-//! Choices measured as fastest on an adapter. They can be saved as text, loaded, and looked up by the code that
-//! decides.
+//! The fastest choices measured on an adapter, which can be saved as text, loaded, and looked up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,7 +7,7 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 use crate::json;
 
-/// Implements `Display` and `FromStr` by the names of an enum's values.
+/// Implements `Display` and `FromStr` for an enum, using names for its values.
 macro_rules! names {
     ($type:ident { $($value:ident: $name:literal),+ }) => {
         impl fmt::Display for $type {
@@ -41,7 +40,7 @@ pub(crate) enum Variant {
     Rows,
     /// Registers, with more rows and columns, for software adapters.
     Wide,
-    /// Registers of eight lanes that read from each other, for software adapters.
+    /// Registers, with values exchanged within a subgroup of eight lanes, for software adapters.
     Subgroup,
     /// `Subgroup` with twice the rows.
     Tall,
@@ -61,7 +60,7 @@ names!(Variant {
 /// How the steps of a recurrent layer are run. Results differ only by rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// One dispatch loops over all steps, or over some, if its loops would be too long. On a GPU, for small layers; on
+    /// One dispatch loops over all steps, or over as many as the loop limit allows. On a GPU, for small layers; on
     /// the CPU, this is the packed SIMD path. For GRU, LSTM and simple layers without options.
     Whole,
     /// One dispatch per step, or two if the reset gate acts before the product, in one compute pass. For GRUs.
@@ -70,7 +69,7 @@ pub enum Plan {
     Steps,
 }
 
-/// Layout of the operands of a product: both along `k`, both across it, in whole vectors; or any other.
+/// Layout of the operands of a product: both contiguous along `k` or both across it, in whole vectors; or any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Layout {
     Along,
@@ -79,7 +78,7 @@ pub(crate) enum Layout {
 }
 names!(Layout { Along: "along", Across: "across", Mixed: "mixed" });
 
-/// A decision to make, for all sizes that round up to these powers of two.
+/// A decision that tuning makes, for all sizes that round up to these powers of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Question {
     /// `m`, `n`, `k`; whether the sum over `k` may be split.
@@ -88,7 +87,7 @@ pub(crate) enum Question {
     Plan { sizes: [u32; 2], fused: bool },
 }
 
-/// A decision: the shader and the number of parts of the sum, or the plan.
+/// The outcome of a decision: the shader and the number of parts of the sum, or the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Product(Variant, u32),
@@ -185,7 +184,7 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// Maximum length of a text that is read, in bytes.
+    /// Maximum length of the JSON text in bytes.
     pub(crate) const MAX_LEN: usize = 1 << 20;
 
     /// Returns the number of choices, for all adapters.
@@ -205,7 +204,7 @@ impl Tuning {
         }
     }
 
-    /// Returns the choices as JSON, by adapter, in words.
+    /// Returns the choices as readable JSON, by adapter.
     pub fn to_json(&self) -> String {
         let words = |choices: &Choices| -> BTreeMap<_, _> {
             choices.iter().map(|(question, answer)| (question.to_string(), answer.to_string())).collect()
@@ -214,7 +213,7 @@ impl Tuning {
         format!("{:#}\n", serde_json::json!({ "wgru_tuning": 1, "adapters": adapters }))
     }
 
-    /// Parses a text that [`to_json`](Self::to_json) returned.
+    /// Parses text returned by [`to_json`](Self::to_json).
     ///
     /// # Errors
     /// [`Error::Format`] for any other text; [`Error::Value`] for unknown names.

@@ -1,7 +1,8 @@
 //! Shader sources: strips their comments, and parses the workgroup sizes for the checks against device limits.
 
 /// Returns `text` without comments and without the spaces that separate neither words nor operators, and its length.
-/// Writes only as much as fits in `N` bytes. Line numbers do not change, so positions in compiler messages stay right.
+/// Writes only as much as fits in `N` bytes. Line numbers do not change, so positions in compiler messages stay
+/// correct.
 pub(crate) const fn bare<const N: usize>(text: &str) -> ([u8; N], usize) {
     let (text, mut out, mut len) = (text.as_bytes(), [0; N], 0);
     let (mut at, mut is_comment, mut last) = (0, false, b'\n');

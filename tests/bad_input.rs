@@ -73,7 +73,7 @@ fn gru_refuses_wrong_input(device: &Device) {
     refused(run(&x, RunOptions { lengths: Some(&[6, 6]), ..Default::default() }), &["gru", "lengths", "[3]", "[2]"]);
 }
 
-/// The operation that errors of each cell's layer name.
+/// The operation named in the errors of each cell's layer.
 const OPS: [(Cell, &str); 5] = [
     (Cell::Gru, "gru"),
     (Cell::GruResetBefore, "gru"),
@@ -557,7 +557,7 @@ fn training_refuses_data_that_the_model_cannot_use() {
     // A class that has no logit.
     let past = data().with_classes(vec![0, 1, 2, 3]).expect("classes");
     refused(fit(past), &["cross_entropy", "target", "below 3", "3"]);
-    // A module takes one input, no lengths, and is trained towards targets.
+    // A module takes one input and no lengths, and needs targets.
     refused(fit(data()), &["Trainer::fit", "data", "with_targets", "with_classes"]);
     let classes = || data().with_classes(vec![0, 1, 2, 0]).expect("classes");
     refused(
@@ -594,13 +594,13 @@ fn sizes_past_the_adapters_limits_name_the_limit() {
             assert!(limit.starts_with("max"), "{limit}");
             assert!(needed > allowed);
         }
-        // The adapter's largest binding exceeds the number of elements that a tensor can count.
+        // The adapter's largest binding exceeds the maximum number of elements of a tensor.
         Err(wgru::Error::Shape { .. }) => {}
         other => panic!("{other:?}"),
     }
     // The device still works.
     assert_eq!(Tensor::full(&device, 2.0, &[3]).expect("full").read_blocking().expect("read"), [2.0; 3]);
-    // More elements than one row of workgroups has invocations: dispatched in several rows, not refused.
+    // More elements than one row of workgroups has invocations: dispatched in several rows instead of refused.
     let many = 65_535 * 64 + 5;
     let x = Tensor::full(&device, 1.0, &[many]).expect("full");
     assert_eq!(x.sum().and_then(|s| s.item_blocking()).expect("sum"), many as f32);

@@ -106,7 +106,7 @@ fn holds<const R: usize, const W: usize, K: Kernel<R, W>>(starts: &[K], largest:
     assert!(taken > 0 && run > 0 && (refused > 0 || fields.is_empty()), "{}: {refused} {taken} {run}", K::NAME);
 }
 
-/// Runs the twin on buffers whose words are all the bits of 1: marks and lengths of 1, index 1, floats near 0.
+/// Runs the twin on buffers filled with the integer 1: marks, lengths and indices of 1, and floats near 0.
 fn twin<const R: usize, const W: usize, K: Kernel<R, W>>(kernel: &K, lens: &[usize]) {
     let one = |len: &usize| vec![f32::from_bits(1); *len];
     let reads: Vec<Vec<f32>> = lens[..R].iter().map(one).collect();
@@ -118,7 +118,7 @@ fn twin<const R: usize, const W: usize, K: Kernel<R, W>>(kernel: &K, lens: &[usi
     );
 }
 
-/// No values other than the lengths.
+/// No values besides the lengths.
 fn lens_alone<K>(_: &K) -> Vec<u128> {
     Vec::new()
 }
@@ -300,7 +300,7 @@ fn refused<const R: usize, const W: usize, K: Kernel<R, W>>(kernel: K, arg: &str
     assert!(error.starts_with(K::NAME) && error.contains(arg), "{error}");
 }
 
-/// Regressions: `check` saturated a product at 2³² − 1 and passed it when multiplied by 1, or left out a field.
+/// Regressions: `check` saturated a product at 2³² − 1 and accepted it after multiplying by 1, or ignored a field.
 #[test]
 fn parameters_that_check_once_accepted_are_refused() {
     refused(MaskedSoftmax { batch: 1 << 16, rows: (1 << 16) + 1, width: 1 }, "rows");

@@ -363,8 +363,8 @@ fn inconsistent_hdf5_files_are_refused() {
         bytes
     };
     let (root, table, tree, heap) = (&WEIGHTS[64..72], find(b"SNOD"), find(b"TREE"), find(b"HEAP"));
-    refused("a group in itself", &change(table + 16, root), "two places");
-    refused("a node in itself", &change(tree + 32, &(tree as u64).to_le_bytes()), "two places");
+    refused("a group in itself", &change(table + 16, root), "contains itself");
+    refused("a node in itself", &change(tree + 32, &(tree as u64).to_le_bytes()), "contains itself");
     refused("names nowhere", &change(table + 8, &[0xff; 8]), "symbol table");
     refused("objects nowhere", &change(table + 16, &[0xff; 8]), "past the end");
     refused("65,535 objects", &change(table + 6, &[0xff; 2]), "");

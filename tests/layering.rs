@@ -26,10 +26,10 @@ fn ranks(table: &str) -> HashMap<String, u32> {
     ranks
 }
 
-/// A module by its path below the sources: `io::onnx::run`.
+/// Path of a module, such as `io::onnx::run`.
 type Module = Vec<String>;
 
-/// The files below a folder that have this extension, as modules with their texts.
+/// The files below a folder with this extension, as modules with their contents.
 fn sources(folder: &str, extension: &str) -> Vec<(Module, String)> {
     fn collect(folder: &Path, extension: &str, out: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).expect("a folder of sources") {
@@ -66,7 +66,7 @@ fn code(text: &str) -> String {
     code.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// Every path that a text names from `crate` or `super` on, with the lists of `use` written out.
+/// Every path in source text that starts with `crate` or `super`, with `use` lists expanded.
 fn paths(text: &str) -> Vec<Vec<String>> {
     let code = code(text);
     let mut out = Vec::new();
@@ -105,7 +105,7 @@ fn expand<'a>(mut text: &'a str, prefix: &mut Vec<String>, out: &mut Vec<Vec<Str
             _ => {
                 out.push(prefix.clone());
                 prefix.truncate(depth);
-                // `as` gives another name.
+                // `as` introduces a different name.
                 let renamed = text
                     .trim_start()
                     .strip_prefix("as ")
@@ -116,7 +116,7 @@ fn expand<'a>(mut text: &'a str, prefix: &mut Vec<String>, out: &mut Vec<Vec<Str
     }
 }
 
-/// Top modules that a text names by `crate::`.
+/// Top-level modules that source text refers to through `crate::`.
 fn imports(text: &str) -> Vec<String> {
     let from_crate = paths(text).into_iter().filter(|path| path[0] == "crate" && path.len() > 1);
     from_crate.map(|path| path[1].clone()).collect()
@@ -132,7 +132,8 @@ fn imports_go_down_the_ranks() {
             let rank = *ranks.get(own).unwrap_or_else(|| panic!("{own} has no rank in {table}"));
             for import in imports(&text) {
                 let other = ranks.get(&import);
-                let other = *other.unwrap_or_else(|| panic!("{shown} imports crate::{import}: name the module"));
+                let other = *other
+                    .unwrap_or_else(|| panic!("{shown} imports crate::{import}: import it from its module instead"));
                 // Rank 0 may use errors.
                 let same = rank == other && (*own == import || import == "error");
                 assert!(other < rank || same, "{shown} ({rank}) imports {import} ({other})");
@@ -167,7 +168,7 @@ fn edges(files: &[(Module, String)]) -> HashMap<Module, Vec<Module>> {
     out
 }
 
-/// A cycle of imports, if there is one.
+/// An import cycle, if there is one.
 fn cycle(edges: &HashMap<Module, Vec<Module>>) -> Option<Vec<Module>> {
     fn visit(
         at: &Module,
@@ -214,7 +215,7 @@ fn script_edges(files: Vec<(Module, String)>) -> HashMap<Module, Vec<Module>> {
 fn scripts_import_each_other_without_cycles() {
     let edges = script_edges(sources("web/ts", "ts"));
     let unknown = edges.values().flatten().find(|target| !edges.contains_key(*target));
-    assert_eq!(unknown, None, "an import of no file of web/ts");
+    assert_eq!(unknown, None, "an import that is not a file of web/ts");
     let count: usize = edges.values().map(Vec::len).sum();
     assert!(count >= 60, "only {count} imports were found");
     assert_eq!(cycle(&edges), None);

@@ -14,7 +14,7 @@ use wgru::{Activation, Cell, Device, Precision, Rng, Stream, StreamOptions, Stre
 
 /// The layer's sums in a different order, over up to 40 steps.
 const F32: f64 = 2e-6;
-/// 11 bits of mantissa in every weight; the update gate makes the errors of a step fade.
+/// 11 bits of mantissa in every weight; the update gate attenuates the errors of a step.
 const F16: f64 = 1e-3;
 /// 8 bits of mantissa.
 const BF16: f64 = 1e-2;
@@ -100,7 +100,7 @@ fn streams_match_the_layer() {
     }
 }
 
-/// Negative control: the comparison above tells the reset forms apart, even at the tolerance of int8.
+/// Negative control: the comparison above distinguishes the reset forms, even at the tolerance of int8.
 #[test]
 #[should_panic(expected = "the other form: error")]
 fn a_stream_of_the_other_reset_form_is_rejected() {

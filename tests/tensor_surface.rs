@@ -80,7 +80,7 @@ fn check(
     }
 }
 
-/// Elements of the result of a movement, by where each comes from.
+/// The result of rearranging elements, given the source index of each.
 fn moved(x: &[f64], from: impl Iterator<Item = usize>) -> Vec<f64> {
     from.map(|i| x[i]).collect()
 }
@@ -135,7 +135,7 @@ fn operators_accept_every_mix_of_operands(device: &Device) {
     assert!(matches!(three.argmax(0).and_then(|i| -i), Err(Error::DType { .. })));
 }
 
-/// Eight axes without neighbours that stay together under most permutations.
+/// Eight axes, of which few stay adjacent under most permutations.
 const EIGHT: [usize; 8] = [2, 3, 2, 2, 3, 2, 2, 3];
 
 fn eight_axes_are_permuted_exactly(device: &Device) {
@@ -321,7 +321,7 @@ fn sums_and_means_over_axes_match_f64(device: &Device) {
     }
 }
 
-/// The greatest element of each column of the middle axis, and where it is.
+/// The largest element of each column of the middle axis, and its position.
 fn greatest(x: &[f64], [outer, axis, inner]: [usize; 3]) -> Vec<(f64, u32)> {
     let column = |o: usize, i: usize| {
         let at = |a: usize| x[(o * axis + a) * inner + i];
@@ -361,7 +361,7 @@ fn extremes_of_long_axes_are_exact(device: &Device) {
     for extents @ [outer, axis, inner] in
         [[1, 128, 1], [1, 129, 1], [3, 130, 2], [2, 4097, 3], [1, 8193, 1], [1, 70_000, 1]]
     {
-        // Few different values, so that many are equal.
+        // Few distinct values, so that ties are common.
         let values: Vec<f32> = (0..outer * axis * inner).map(|i| (mix(i as u32) % 50) as f32 - 25.0).collect();
         let x = Tensor::from_slice(device, &values, &extents).expect("x");
         let want = greatest(&wide(&values), extents);

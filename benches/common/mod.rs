@@ -1,4 +1,4 @@
-//! Shared by the benchmarks: labeled devices, and kernels on random buffers.
+//! Code shared by the benchmarks: labeled devices, and kernels on random buffers.
 #![allow(dead_code, reason = "each benchmark uses only some of these functions")]
 
 use criterion::{BenchmarkGroup, BenchmarkId, measurement::WallTime};
@@ -40,9 +40,9 @@ pub fn kernel<const R: usize, const W: usize, K: Kernel<R, W>>(
                 Tensor::from_slice(device, &values, &[len])
             }
         }
-        .expect("room")
+        .expect("allocated")
     });
-    let writes = writes.map(|len| Tensor::zeros(device, &[len.max(1)]).expect("room"));
+    let writes = writes.map(|len| Tensor::zeros(device, &[len.max(1)]).expect("allocated"));
     group.bench_function(BenchmarkId::new(format!("{label}/{}", K::NAME), name), |b| {
         b.iter(|| {
             device.run(kernel, reads.each_ref(), writes.each_ref()).expect("run");

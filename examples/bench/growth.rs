@@ -20,7 +20,7 @@ struct Axis {
     /// Largest size.
     top: usize,
     set: fn(&mut Work, usize),
-    /// Power of the size with which time grows at most.
+    /// Maximum exponent with which time grows in this size.
     power: i32,
 }
 
@@ -49,7 +49,7 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// Returns the seconds since `start`, or the CPU time of this thread in seconds.
+    /// Returns the seconds since `start`, or this thread's CPU time in seconds.
     fn now(self, start: Instant) -> f64 {
         let on_processor = || {
             let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
@@ -126,7 +126,7 @@ pub fn run(device: &Device, timer: Timer) -> Result<Vec<Vec<Point>>> {
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-const COLOURS: [RGBColor; 2] = [RGBColor(21, 101, 192), RGBColor(216, 67, 21)];
+const COLORS: [RGBColor; 2] = [RGBColor(21, 101, 192), RGBColor(216, 67, 21)];
 
 fn font(size: i32) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&RGBColor(38, 50, 56))
@@ -135,7 +135,7 @@ fn font(size: i32) -> TextStyle<'static> {
 /// Draws the measurements of [`run`].
 ///
 /// # Errors
-/// Errors of writing the file.
+/// Errors from writing the file.
 pub fn draw(all: &[Vec<Point>], device: &str, path: &Path) -> std::result::Result<(), Box<dyn Error>> {
     let mut svg = String::new();
     {
@@ -173,22 +173,22 @@ fn draw_axis(area: &Area, axis: &Axis, points: &[Point]) -> std::result::Result<
         .label_style(font(14))
         .axis_desc_style(font(16))
         .draw()?;
-    let grey = RGBColor(144, 164, 174);
+    let gray = RGBColor(144, 164, 174);
     let end = last.seconds[0] * 1e3;
     let law = |x: f64| end * (x / x1).powi(axis.power);
     // Only the part inside the plot.
     let xs = sizes(axis.top).map(|n| n as f64).filter(|&x| law(x) > low);
     chart
-        .draw_series(LineSeries::new(xs.map(|x| (x, law(x))), grey))?
+        .draw_series(LineSeries::new(xs.map(|x| (x, law(x))), gray))?
         .label(format!("∝ {}{}", axis.name, if axis.power == 2 { "²" } else { "" }))
-        .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], grey));
-    for (which, (name, colour)) in ["forward", "and backward"].into_iter().zip(COLOURS).enumerate() {
+        .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], gray));
+    for (which, (name, color)) in ["forward", "and backward"].into_iter().zip(COLORS).enumerate() {
         let line: Vec<(f64, f64)> = points.iter().map(|p| (p.size as f64, p.seconds[which] * 1e3)).collect();
         chart
-            .draw_series(LineSeries::new(line.clone(), colour.stroke_width(2)))?
+            .draw_series(LineSeries::new(line.clone(), color.stroke_width(2)))?
             .label(name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
-        chart.draw_series(line.iter().map(|&at| Circle::new(at, 2, colour.filled())))?;
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
+        chart.draw_series(line.iter().map(|&at| Circle::new(at, 2, color.filled())))?;
     }
     chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).label_font(font(14)).draw()?;
     Ok(())

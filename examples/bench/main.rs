@@ -1,4 +1,4 @@
-//! Times the workloads on which other libraries are measured, and prints a line for each, as text or JSON.
+//! Times the workloads that wgru is compared on with other libraries, and prints a line for each as text or JSON.
 //!
 //! `check` is the sum of the first sequence's outputs at the last step: programs that compute the same function print
 //! the same value. `scripts/bench.sh` alternates this program with others, and prints the table of `ratios`.
@@ -31,7 +31,7 @@ struct Args {
     /// `cpu`, `gpu` or `all`
     #[arg(long, default_value = "all", global = true)]
     device: String,
-    /// gru, gru_reset_before, lstm, rnn or rnn_relu; other programs print lines of GRUs only
+    /// gru, gru_reset_before, lstm, rnn or rnn_relu; other libraries are only measured on GRUs
     #[arg(long, default_value_t = Cell::Gru)]
     cell: Cell,
     /// Number of CPU threads
@@ -50,7 +50,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the table of our ratios to others, from lines of JSON
+    /// Print the table of ratios between wgru and other libraries, from lines of JSON
     Ratios {
         /// File with the lines, or - for standard input
         file: PathBuf,
@@ -157,7 +157,8 @@ fn training(args: &Args, device: &Device, backend: &str) -> Result<()> {
     Ok(())
 }
 
-/// Times everything from the start of the process: opening the device, weights, one step, and reading its result back.
+/// Times everything from the start of the process: opening the device, creating the weights, one step, and its
+/// readback.
 #[cfg(feature = "gpu")]
 fn first_result(args: &Args, started: Instant) -> Result<()> {
     let work = Work { name: "first-result", ..STREAMS[0] };

@@ -1,4 +1,4 @@
-//! Reads lines of this program and others, and prints our ratios with the goals.
+//! Reads measurements of this program and others, and prints ratios with the goals.
 //!
 //! The k-th line of a program on a workload is its round k. Ratios are taken within rounds, and their median is
 //! printed.
@@ -9,13 +9,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// A row of the table: what is compared, and how many times faster than the best other program it should be.
+/// A row of the table: a comparison, and the goal, as a speedup over the best other program.
 struct Goal {
     workload: &'static str,
-    /// Start of the note in our line: precision or optimizer.
+    /// Start of the note in wgru's line: precision or optimizer.
     variant: &'static str,
     gpu: bool,
-    /// Maximum number of threads, for ours and theirs.
+    /// Maximum number of threads, for wgru and its peers.
     threads: u64,
     ratio: f64,
 }
@@ -24,7 +24,7 @@ const fn cpu(workload: &'static str, variant: &'static str, threads: u64, ratio:
     Goal { workload, variant, gpu: false, threads, ratio }
 }
 
-/// Compares with the best f32 of others, whatever our precision.
+/// Compares with the best f32 result of the peers, whatever wgru's precision.
 const fn gpu(workload: &'static str, variant: &'static str, ratio: f64) -> Goal {
     Goal { workload, variant, gpu: true, threads: u64::MAX, ratio }
 }
@@ -55,7 +55,7 @@ const GOALS: [Goal; 20] = [
     gpu("seq-b32", "", 5.0),
     gpu("seq-b64-h512", "", 2.5),
     gpu("train-b32", "sgd", 5.0),
-    // The goal is an absolute time: 70 ms, compared with 188 ms of the other program.
+    // The goal is an absolute time: 70 ms, compared with the other program's 188 ms.
     gpu("first-result", "", 188.0 / 70.0),
 ];
 
@@ -138,9 +138,9 @@ pub fn print(file: &Path) -> std::io::Result<()> {
         _ => std::fs::File::open(file)?.read_to_string(&mut text)?,
     };
     let all = read(&text);
-    println!("Streams in µs per step, the rest in ms; a ratio above 1 means that ours is faster.\n");
+    println!("Streams in µs per step, the rest in ms; a ratio above 1 means that wgru is faster.\n");
     println!(
-        "| workload | ours on | ours | best other, threads | its time | ratio of medians | of best runs | goal | |"
+        "| workload | wgru on | wgru | best other, threads | its time | ratio of medians | of best runs | goal | |"
     );
     println!("| --- | --- | --: | --- | --: | --: | --: | --: | --- |");
     let mut absent = Vec::new();

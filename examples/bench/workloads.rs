@@ -17,7 +17,7 @@ const fn work(name: &'static str, layers: usize, batch: usize, steps: usize, hid
     Work { name, layers, batch, steps, hidden }
 }
 
-/// Frame by frame, with carried state.
+/// Frame by frame, carrying the state.
 pub const STREAMS: [Work; 3] =
     [work("stream-h128", 1, 1, 1, 128), work("stream-h256", 1, 1, 1, 256), work("stream-h512", 1, 1, 1, 512)];
 /// Whole sequences.

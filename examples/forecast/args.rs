@@ -38,16 +38,16 @@ pub struct Args {
     /// Number of steps to forecast [default: 24 for an hourly table, otherwise 1]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub horizon: Option<usize>,
-    /// Number of steps that the forecast is made from [default: 96 for an hourly table, otherwise 28]
+    /// Number of past steps that a forecast is based on [default: 96 for an hourly table, otherwise 28]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub window: Option<usize>,
-    /// Number of rows to train on, from the first [default: see below]
+    /// Number of rows to train on, starting at the first [default: see below]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub train: Option<usize>,
-    /// Number of rows that decide when to stop [default: see below]
+    /// Number of rows for validation, which decides when to stop [default: see below]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub validation: Option<usize>,
-    /// Number of rows that the errors are measured on [default: see below]
+    /// Number of rows to test on [default: see below]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub test: Option<usize>,
     /// Number of rows after which the series repeats, for the seasonal naive forecast [default: from the dates]
@@ -62,22 +62,22 @@ pub struct Args {
     /// Windows per update
     #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
     pub batch: usize,
-    /// Initial learning rate, which decays by a cosine
+    /// Initial learning rate, with cosine decay
     #[arg(long, value_name = "RATE", default_value = "0.005")]
     pub rate: f64,
     /// Hidden units of the GRU
     #[arg(long, value_name = "N", value_parser = positive, default_value = "16")]
     pub hidden: usize,
-    /// Number of networks whose forecasts are averaged, each from its own seed
+    /// Number of networks whose forecasts are averaged, each with its own seed
     #[arg(long, value_name = "N", value_parser = positive, default_value = "3")]
     pub members: usize,
-    /// Random seed for weights and order; the same seed gives the same numbers
+    /// Random seed for weights and shuffling; the same seed gives the same results
     #[arg(long, value_name = "N", default_value = "1")]
     pub seed: u64,
     /// File for the model [default: out/forecast.safetensors; with --load, none]
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
-    /// Load a saved model and only test it
+    /// Load a saved model, and only test it
     #[arg(long, value_name = "FILE")]
     pub load: Option<PathBuf>,
     /// File for the plot

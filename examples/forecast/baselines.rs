@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-/// Repeats the last value seen, for every step.
+/// Repeats the last known value for every step.
 pub fn persistence(y: &[f64], origins: Range<usize>, horizon: usize) -> Vec<f64> {
     origins.flat_map(|t| std::iter::repeat_n(y[t - 1], horizon)).collect()
 }
 
-/// Repeats the latest value seen whole seasons before; `None` if the table starts too late for the first origin.
+/// Repeats the last known value at the same point of the season; `None` if the table starts too late for the first
+/// origin.
 pub fn seasonal_naive(y: &[f64], origins: Range<usize>, horizon: usize, season: usize) -> Option<Vec<f64>> {
     if season > origins.start {
         return None;

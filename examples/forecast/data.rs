@@ -35,8 +35,8 @@ impl Table {
     }
 }
 
-/// Windows as the network sees them. The last value seen is subtracted from the target; the other inputs are unchanged.
-/// So the network learns how the target continues from that value.
+/// Windows as inputs for the network. The last known value is subtracted from the target, so that the network learns
+/// how the target continues from it; the other inputs are unchanged.
 pub struct Windows<'a> {
     pub device: &'a Device,
     pub table: &'a Table,
@@ -55,7 +55,7 @@ impl Windows<'_> {
         }
     }
 
-    /// Returns the target at `row`, minus the last value seen.
+    /// Returns the target at `row`, minus the last known value.
     fn change(&self, origin: usize, row: usize) -> f32 {
         (self.table.target[row] - self.table.target[origin - 1]) as f32
     }

@@ -89,7 +89,7 @@ impl Forecaster {
     /// Trains the members one after another. Calls `progress` after every update.
     ///
     /// # Errors
-    /// Errors of the device; [`Error::Diverged`] if a loss is not finite.
+    /// Errors from the device; [`Error::Diverged`] if a loss is not finite.
     pub fn train(
         device: &Device,
         spec: Spec,
@@ -131,7 +131,7 @@ impl Forecaster {
     /// Returns forecasts in the series' own units, `horizon` values for each origin.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Errors from the device.
     pub fn forecast(&self, table: &Table, origins: Range<usize>) -> Result<Vec<f64>> {
         let Spec { window, horizon, .. } = self.spec;
         let windows = Windows { device: &self.device, table, origins: origins.clone(), window, horizon };
@@ -155,7 +155,7 @@ impl Forecaster {
     /// Returns a file with the weights of each member, and the specification that they need.
     ///
     /// # Errors
-    /// Errors of reading back.
+    /// Errors from reading back.
     pub fn to_file(&self) -> Result<TensorFile> {
         let mut file = TensorFile::default();
         self.spec.write(&mut file);

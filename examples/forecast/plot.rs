@@ -20,7 +20,7 @@ const ROWS: usize = 120;
 /// Content of the plot.
 pub struct Picture<'a> {
     pub title: String,
-    /// The column to forecast.
+    /// The forecast column.
     pub unit: &'a str,
     pub entries: &'a [Entry],
     /// Actual values by origin and step, as in the entries.
@@ -34,7 +34,7 @@ impl Picture<'_> {
     /// Writes the plot as SVG.
     ///
     /// # Errors
-    /// Errors of writing the file.
+    /// Errors from writing the file.
     pub fn draw(&self, path: &Path) -> Drawn {
         let mut svg = String::new();
         {
@@ -178,7 +178,7 @@ impl Picture<'_> {
             .y_desc("forecast")
             .draw()?;
         let dot = |(&a, &f): (&f64, &f64)| Circle::new((a, f), 3, NET.mix(0.45).filled());
-        // At most about 1,500 dots, for a file of a few hundred kilobytes.
+        // At most about 1,500 dots, which limits the file to a few hundred kilobytes.
         let every = actual.len().div_ceil(1500).max(1);
         chart.draw_series([PathElement::new([(low, low), (high, high)], INK.mix(0.6).stroke_width(2))])?;
         chart.draw_series(actual.iter().zip(&forecast).step_by(every).map(dot))?;

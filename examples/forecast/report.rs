@@ -1,4 +1,4 @@
-//! The output: the table, and the line of JSON.
+//! Formats the results as a table and as a line of JSON.
 
 use std::fmt::Write;
 
@@ -24,9 +24,9 @@ impl Entry {
     }
 }
 
-/// Everything that was measured.
+/// Results of the example.
 pub struct Report {
-    /// The network and persistence, then ridge regression and seasonal naive where they are possible.
+    /// The network and persistence, then ridge regression and seasonal naive where applicable.
     pub entries: Vec<Entry>,
     /// Standard deviation of the training part.
     pub deviation: f64,

@@ -6,10 +6,10 @@ use crate::time::{parse_hours, usual_step};
 
 /// Names of a column of dates. Without such a name, the first column is tried.
 const DATE_NAMES: [&str; 5] = ["date", "datetime", "time", "timestamp", "ds"];
-/// Largest magnitude of a cell, so that sums of squares stay finite.
+/// Largest allowed magnitude of a cell, so that sums of squares stay finite.
 const LARGEST: f64 = 1e30;
 
-/// The reason why a table cannot be used.
+/// The reason that a table cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SeriesError {
     /// The file cannot be read.
@@ -50,10 +50,10 @@ impl Series {
         }
     }
 
-    /// Reads the given columns of a text with a header.
+    /// Reads the given columns of CSV text with a header.
     ///
     /// # Errors
-    /// As [`Series::open`].
+    /// Same as [`Series::open`].
     pub fn parse(source: &str, bytes: &[u8], names: &[String]) -> Result<Self, SeriesError> {
         let table = |why: String| SeriesError::Table { path: source.into(), why };
         let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
@@ -105,7 +105,9 @@ impl Series {
                     column.push(value);
                     continue;
                 }
-                Ok(value) if value.is_finite() => format!("{text} is too large: at most {LARGEST:e} in size"),
+                Ok(value) if value.is_finite() => {
+                    format!("{text} is too large: the magnitude may be at most {LARGEST:e}")
+                }
                 Ok(_) => format!("{text} is not a finite number"),
                 Err(_) if text.is_empty() => "the cell is empty".into(),
                 Err(_) => format!("{text:?} is not a number"),
@@ -115,18 +117,18 @@ impl Series {
         self.push_time(self.columns[0].len() == 1, text(date)?).map_err(|why| bad(date, why))
     }
 
-    /// The first row determines whether there are dates. If so, every row must have one, not before the previous one.
+    /// The first row determines whether there are dates. If so, every row must have one, and dates must not decrease.
     fn push_time(&mut self, first: bool, text: &str) -> Result<(), String> {
         let hours = parse_hours(text);
         if first {
             self.times = hours.map(|_| Vec::new());
         }
         let Some(times) = &mut self.times else { return Ok(()) };
-        let Some(hours) = hours else { return Err(format!("{text:?} is not a date as YYYY-MM-DD HH:MM:SS")) };
+        let Some(hours) = hours else { return Err(format!("{text:?} is not a date such as YYYY-MM-DD HH:MM:SS")) };
         if let Some((last, name)) = times.last()
             && hours < *last
         {
-            return Err(format!("{text} comes after {name}: rows must be in order of time"));
+            return Err(format!("{text} comes after {name}: rows must be in chronological order"));
         }
         times.push((hours, text.into()));
         Ok(())
@@ -195,7 +197,7 @@ mod tests {
             ("NaN", "NaN is not a finite number"),
             ("-inf", "-inf is not a finite number"),
             ("1e999", "1e999 is not a finite number"),
-            ("-2e30", "-2e30 is too large: at most 1e30 in size"),
+            ("-2e30", "-2e30 is too large: the magnitude may be at most 1e30"),
             ("12,5", "followed by extra cells: the line has 4 cells, the header 3"),
             ("rain", "\"rain\" is not a number"),
             ("1.2.3", "\"1.2.3\" is not a number"),

@@ -35,12 +35,12 @@ pub struct Spec {
 }
 
 impl Scale {
-    /// Returns the scale of these values; a constant has the deviation 1.
+    /// Returns the scale of these values. For constant values, the deviation is 1.
     pub fn of(values: &[f64]) -> Self {
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
         let deviation = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count).sqrt();
-        // Rounding gives a constant a deviation of about 1e-16 of its magnitude.
+        // Due to rounding, constant values have a deviation of about 1e-16 of their magnitude.
         let constant = deviation <= 1e-12 * mean.abs();
         Self { mean, deviation: if constant { 1.0 } else { deviation } }
     }
@@ -116,7 +116,7 @@ impl Spec {
         })
     }
 
-    /// Checks that the command line requests nothing that differs from the model.
+    /// Checks that the options on the command line match the model.
     ///
     /// # Errors
     /// [`Error::Format`] saying what differs.
@@ -140,7 +140,7 @@ impl Spec {
         Ok(())
     }
 
-    /// Checks that a table has what the model needs in addition to the columns.
+    /// Checks that a table meets the model's requirements besides the columns.
     ///
     /// # Errors
     /// [`Error::Format`] saying what is missing.
@@ -153,7 +153,7 @@ impl Spec {
     }
 }
 
-/// Inputs requested on the command line; `None` leaves the choice to the model.
+/// Inputs requested on the command line; `None` for those of the model.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     pub column: Option<String>,

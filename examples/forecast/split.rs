@@ -22,7 +22,7 @@ pub struct Sizes {
 }
 
 impl Split {
-    /// Divides `rows` rows, whose usual step is `step` hours, so that each part has a window and a horizon to forecast.
+    /// Splits `rows` rows, whose usual step is `step` hours, so that each part has room for a window and a horizon.
     ///
     /// # Errors
     /// A message that names the sizes and the number of rows.
@@ -71,7 +71,7 @@ impl Sizes {
 }
 
 /// Returns the first target rows of the windows whose targets lie in `part`. For target row `t`, the rows
-/// `t − window..t` are seen, and `t..t + horizon` are forecast.
+/// `t − window..t` are inputs, and `t..t + horizon` are forecast.
 pub fn origins(part: &Range<usize>, window: usize, horizon: usize) -> Range<usize> {
     let first = part.start.max(window);
     first..(part.end + 1).saturating_sub(horizon).max(first)

@@ -1,4 +1,4 @@
-//! Dates in a table, and the cycles that follow from them.
+//! Dates in a table, and the cycles that they imply.
 
 /// Returns the hours since 1970 of `YYYY-MM-DD`, optionally with `HH:MM` or `HH:MM:SS` after a space or a `T`; `None`
 /// for any other text.

@@ -81,7 +81,7 @@ fn check(args: &Args, model: &Model) -> Result<ExitCode, Box<dyn std::error::Err
     let rows: Option<Vec<_>> = table.lines().map(|line| line.split_once('\t')).collect();
     let rows = rows
         .filter(|rows| !rows.is_empty())
-        .ok_or_else(|| format!("{}: no lines of word, tab, phonemes", path.display()))?;
+        .ok_or_else(|| format!("{}: no lines with a word, a tab and phonemes", path.display()))?;
     let words: Vec<&str> = rows.iter().map(|(word, _)| *word).collect();
     let start = Instant::now();
     let spoken = model.pronounce(&words)?;
@@ -94,6 +94,6 @@ fn check(args: &Args, model: &Model) -> Result<ExitCode, Box<dyn std::error::Err
             println!("{word}: got {got}, expected {want}");
         }
     }
-    println!("{} of {} words are as expected, in {:.1} ms", rows.len() - wrong, rows.len(), took.as_secs_f64() * 1e3);
+    println!("{} of {} words match, in {:.1} ms", rows.len() - wrong, rows.len(), took.as_secs_f64() * 1e3);
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

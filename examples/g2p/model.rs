@@ -27,7 +27,7 @@ pub struct Model {
     vocabulary: Vocabulary,
 }
 
-/// Tokens that the rows of the embeddings stand for.
+/// Tokens that the rows of the embeddings represent.
 struct Vocabulary {
     graphemes: Vec<String>,
     phonemes: Vec<String>,
@@ -59,7 +59,7 @@ impl Model {
     /// Reads `checkpoint20.npz` and `vocab.json` of a folder.
     ///
     /// # Errors
-    /// Errors of the files; `Error::Format` if they do not match.
+    /// Errors from the files; `Error::Format` if they do not match.
     pub fn open(device: &Device, folder: &Path) -> Result<Self> {
         let vocabulary = Vocabulary::open(&folder.join("vocab.json"))?;
         let file = TensorFile::open(folder.join("checkpoint20.npz"))?;
@@ -108,7 +108,7 @@ impl Model {
     /// Returns the phonemes of each word, computed in one batch. Unknown letters become `<unk>`.
     ///
     /// # Errors
-    /// Errors of the device; `Error::Shape` without words.
+    /// Errors from the device; `Error::Shape` without words.
     pub fn pronounce(&self, words: &[&str]) -> Result<Vec<Vec<String>>> {
         let mut h = self.encode(words)?;
         let (start, end) = ("<s>", Vocabulary::find(&self.vocabulary.phonemes, "</s>")?);

@@ -7,7 +7,7 @@
 //! A GRU learns to forecast the next day's highest temperature in Seattle from three years of data. The plot,
 //! `out/gates.svg`, shows the fourth year.
 
-mod colour;
+mod color;
 mod picture;
 mod weather;
 
@@ -81,7 +81,7 @@ impl Module for Forecaster {
     }
 }
 
-/// Random stretches of the first `days` days, for `updates` updates.
+/// Random segments of the first `days` days, for `updates` updates.
 fn stretches(device: &Device, weather: &Weather, days: usize, updates: usize, rng: &mut Rng) -> Result<HostData> {
     let starts: Vec<usize> = (0..BATCH * updates).map(|_| rng.below(days - STEPS)).collect();
     let days = || starts.iter().flat_map(|&start| start..start + STEPS);
@@ -136,7 +136,7 @@ fn run(args: &Args) -> Result<()> {
     let forecast = model.head.forward(&run.output)?.read_blocking()?;
     let shown = year.start..days;
     let forecast: Vec<f32> = shown.clone().map(|day| weather.degrees(forecast[day - 1])).collect();
-    let gates = run.gates.first().ok_or("the run kept no gates")?;
+    let gates = run.gates.first().ok_or("the run returned no gates")?;
     let heat = |name: &str| -> Result<Heat> {
         let gate = gates.get(name).ok_or("no such gate")?.read_blocking()?;
         Ok(Heat::new(gate[shown.start * hidden..shown.end * hidden].to_vec(), hidden))
@@ -159,7 +159,7 @@ fn run(args: &Args) -> Result<()> {
     };
     let yesterday = &weather.highest[year.start - 1..days - 1];
     println!(
-        "RMSE over the year shown: {:.2} °C; of repeating yesterday's value: {:.2} °C",
+        "RMSE over the year shown: {:.2} °C; with yesterday's value as the forecast: {:.2} °C",
         rmse(&forecast),
         rmse(yesterday)
     );

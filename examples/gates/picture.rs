@@ -7,7 +7,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::colour::{SHARE, SIGNED, STEPS, colour, step};
+use crate::color::{SHARE, SIGNED, STEPS, color, step};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
@@ -62,7 +62,7 @@ impl Picture<'_> {
     /// Writes the plot as SVG.
     ///
     /// # Errors
-    /// Errors of writing the file.
+    /// Errors from writing the file.
     pub fn draw(&self, path: &Path) -> Drawn {
         // The slowest units first.
         let mut order: Vec<usize> = (0..self.update.units).collect();
@@ -132,7 +132,7 @@ impl Picture<'_> {
         Ok(())
     }
 
-    /// Labels rows with how long their units remember.
+    /// Labels rows with the memory of their units.
     fn draw_units(&self, root: &Area, order: &[usize], (top, unit): (i32, i32)) -> Drawn {
         let last = order.len() - 1;
         for row in [0, last / 4, last / 2, 3 * last / 4, last] {
@@ -151,9 +151,9 @@ impl Picture<'_> {
         self.dates.iter().enumerate().filter(|(_, date)| date.ends_with("-01")).map(begins)
     }
 
-    fn draw_month_lines(&self, root: &Area, (top, bottom): (i32, i32), colour: RGBAColor) -> Drawn {
+    fn draw_month_lines(&self, root: &Area, (top, bottom): (i32, i32), color: RGBAColor) -> Drawn {
         for (x, _) in self.months().skip(1) {
-            root.draw(&PathElement::new([(x, top), (x, bottom)], colour))?;
+            root.draw(&PathElement::new([(x, top), (x, bottom)], color))?;
         }
         Ok(())
     }
@@ -181,7 +181,7 @@ fn draw_heat(root: &Area, heat: &Heat, order: &[usize], scale: &[[u8; 3]; 9], (t
                 continue;
             }
             let corners = [(LEFT + DAY * from as i32, y), (LEFT + DAY * day as i32, y + high)];
-            root.draw(&Rectangle::new(corners, colour(scale, at(from)).filled()))?;
+            root.draw(&Rectangle::new(corners, color(scale, at(from)).filled()))?;
             from = day;
         }
     }
@@ -193,7 +193,7 @@ fn draw_scale(root: &Area, scale: &[[u8; 3]; 9], top: i32, high: i32) -> Drawn {
     let x = width as i32 - 78;
     let edge = |k: usize| top + high - (high * k as i32) / STEPS as i32;
     for k in 0..STEPS {
-        root.draw(&Rectangle::new([(x, edge(k + 1)), (x + 14, edge(k))], colour(scale, k).filled()))?;
+        root.draw(&Rectangle::new([(x, edge(k + 1)), (x + 14, edge(k))], color(scale, k).filled()))?;
     }
     let labels = if std::ptr::eq(scale, &SIGNED) { ["−1", "0", "1"] } else { ["0", "0.5", "1"] };
     for (k, label) in labels.into_iter().enumerate() {

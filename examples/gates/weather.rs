@@ -48,7 +48,7 @@ impl Weather {
         Ok(weather)
     }
 
-    /// Returns the days of the last year, which is not learned from.
+    /// Returns the days of the last year, which is not used for training.
     pub fn last_year(&self) -> Range<usize> {
         let year = |date: &String| date.split('-').next().map(String::from);
         let last = self.dates.last().and_then(year);

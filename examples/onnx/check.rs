@@ -92,7 +92,7 @@ fn compare(name: &str, got: &Value, want: &Value, tolerance: Tolerance) -> Resul
         // NaN matches only NaN, and infinity only infinity.
         let same = g == w || (g.is_nan() && w.is_nan());
         if !(same || error.is_finite() && error <= allowed) {
-            return failed(format!("element {i} is {g}; expected {w}, to within {allowed:.1e}"));
+            return failed(format!("element {i} is {g}; expected {w} ± {allowed:.1e}"));
         }
         worst = worst.max(if same { 0.0 } else { error });
     }

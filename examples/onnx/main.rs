@@ -43,7 +43,7 @@ enum Command {
         /// Relative tolerance of the outputs.
         #[arg(long, default_value_t = 1e-3)]
         rtol: f64,
-        /// Absolute tolerance of the outputs, in addition.
+        /// Absolute tolerance of the outputs, added to the relative one.
         #[arg(long, default_value_t = 1e-7)]
         atol: f64,
     },

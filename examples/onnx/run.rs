@@ -32,7 +32,7 @@ pub fn run(device: &Device, path: &Path, inputs: &[String], folder: &Path) -> Re
     Ok(true)
 }
 
-/// Reads an array as the input takes it: floats or integers.
+/// Reads an array as floats or integers, whichever the input takes.
 fn read(device: &Device, path: &Path, info: Option<&Info>) -> Result<Value> {
     let file = TensorFile::open(path)?;
     let name = file.names().next().unwrap_or_default().to_string();

@@ -25,7 +25,7 @@ const ROW: f64 = 40.0;
 /// Approximate width of a character in the labels.
 const LETTER: f64 = 7.0;
 
-/// Returns a hue that is always the same for a kernel.
+/// Returns the hue of a kernel, which is always the same.
 fn hue(name: &str) -> u32 {
     name.bytes().fold(7, |h: u32, b| h.wrapping_mul(31).wrapping_add(b.into())) % 360
 }
@@ -47,7 +47,7 @@ fn bar(out: &mut String, [x, width]: [f64; 2], row: usize, fill: &str, label: &s
     out.push_str("</g>\n");
 }
 
-/// Returns the flame graph as SVG. Parts too narrow for their name show it as a tooltip.
+/// Returns the flame graph as SVG. Bars too narrow for their name show it as a tooltip.
 pub fn svg(title: &str, phases: &[Phase]) -> String {
     let all: f64 = phases.iter().map(Phase::ms).sum::<f64>().max(f64::MIN_POSITIVE);
     let (width, height) = (WIDTH + 2.0 * LEFT, 44.0 + 3.0 * ROW + 16.0);

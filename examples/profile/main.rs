@@ -1,7 +1,7 @@
 //! Shows where the time of one training step of a GRU goes on a GPU, as a table by kernel and a flame graph.
 //!
 //! `cargo run --release --example profile -- --svg profile.svg`. The adapter must support timestamps. Every dispatch is
-//! measured on its own, so the sum is more than the time of an unmeasured step.
+//! measured separately, so the sum exceeds the time of an unprofiled step.
 
 mod flame;
 

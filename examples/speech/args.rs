@@ -21,13 +21,13 @@ pub struct Args {
     /// Folder with {digit}_{speaker}_{take}.wav [default: tone digits]
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
-    /// Test on all recordings of this speaker [default: on takes 5 to 9 of all speakers]
+    /// Test on all recordings of this speaker [default: takes 5 to 9 of all speakers]
     #[arg(long, value_name = "NAME")]
     pub speaker: Option<String>,
     /// Device to use; auto is the CPU unless there is a hardware GPU
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
-    /// Passes over the training recordings, each in new strings [default: enough for 1,200 updates]
+    /// Passes over the training recordings, each with new strings [default: enough for 1,200 updates]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub epochs: Option<usize>,
     /// Strings per update
@@ -39,7 +39,7 @@ pub struct Args {
     /// Hidden units of each direction of the GRU
     #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
     pub hidden: usize,
-    /// Random seed for weights, strings and synthesized recordings; the same seed gives the same numbers
+    /// Random seed for weights, strings and synthesized recordings; the same seed gives the same results
     #[arg(long, value_name = "N", default_value = "1")]
     pub seed: u64,
     /// File for the plot

@@ -32,7 +32,7 @@ use strings::{Utterance, Utterances, distance};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Number of updates until the network knows its digits. For the first few hundred, it outputs only blanks.
+/// Number of updates until the network recognizes digits. For the first few hundred, it outputs only blanks.
 const UPDATES: usize = 1200;
 /// Number of utterances that are recognized together.
 const BATCH: usize = 32;
@@ -143,7 +143,7 @@ fn listen(device: &Device, model: &Model, list: &[Utterance]) -> Result<Vec<Hear
     Ok(all)
 }
 
-/// Returns the share of utterances for which `holds` is true.
+/// Returns the fraction of utterances for which `holds` is true.
 fn share(utterances: &[Utterance], holds: impl Fn(&Utterance, usize) -> bool) -> f64 {
     let count = utterances.iter().enumerate().filter(|(i, u)| holds(u, *i)).count();
     count as f64 / utterances.len() as f64

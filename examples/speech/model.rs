@@ -15,7 +15,7 @@ pub const CLASSES: usize = 11;
 const BLANK: u32 = 0;
 /// Channels of the convolution.
 const CHANNELS: usize = 64;
-/// Dropout probability in training.
+/// Dropout probability during training.
 const DROPOUT: f32 = 0.2;
 
 pub struct Model {
@@ -76,7 +76,7 @@ impl Model {
         Ok(Scores { log_probs: by_step.log_softmax()?, lengths })
     }
 
-    /// The loss of a batch of `utterances`. The positions of the digits are unknown.
+    /// Returns the loss of a batch of `utterances`, without knowing the positions of the digits.
     pub fn loss(&self, utterances: &Utterances, batch: &Batch, mode: &mut Mode) -> Result<Tensor> {
         let Scores { log_probs, lengths } = self.scores(batch, mode)?;
         let said = || batch.examples().iter().map(|&i| &utterances.list[i].digits);

@@ -18,7 +18,7 @@ const INK: RGBColor = RGBColor(38, 50, 56);
 const SPIKE: RGBColor = RGBColor(216, 67, 21);
 /// Frames of the front end per step of the network.
 const STRIDE: usize = 2;
-/// Number of digits in the string that is shown, if there is one.
+/// Preferred number of digits in the string shown.
 const SHOWN: usize = 5;
 
 /// Content of the plot.
@@ -34,7 +34,7 @@ impl Picture<'_> {
     /// Writes the plot as SVG.
     ///
     /// # Errors
-    /// Errors of writing the file.
+    /// Errors from writing the file.
     pub fn draw(&self, path: &Path) -> Drawn {
         let mut svg = String::new();
         {
@@ -53,7 +53,7 @@ impl Picture<'_> {
         Ok(())
     }
 
-    /// Draws how many recordings of each digit were heard as which digit, or not as a single digit.
+    /// Draws the confusion matrix of single digits, with a column for recordings not heard as exactly one digit.
     fn draw_confusion(&self, area: &Area) -> Drawn {
         let mut counts = [[0usize; 11]; 10];
         for (said, heard) in self.singles.iter().zip(self.heard_singles) {

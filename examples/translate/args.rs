@@ -25,19 +25,19 @@ pub struct Args {
     /// Maximum number of sources to use, drawn at random, each with all of its targets; at most 100,000 generated dates
     #[arg(long, value_name = "N", value_parser = positive, default_value = "4500")]
     pub most: usize,
-    /// Leave out pairs with more tokens on a side
+    /// Skip pairs with more tokens on either side
     #[arg(long, value_name = "N", value_parser = positive, default_value = "40")]
     pub longest: usize,
-    /// Pairs kept for the test
+    /// Number of pairs held out for the test
     #[arg(long, value_name = "N", value_parser = positive, default_value = "500")]
     pub test: usize,
     /// Where the context is used: before the cell (Bahdanau) or after it (Luong)
     #[arg(long, value_enum, default_value_t = Context::Output)]
     pub context: Context,
-    /// How states are compared
+    /// How decoder and encoder states are compared
     #[arg(long, value_enum, default_value_t = ScoreChoice::General)]
     pub score: ScoreChoice,
-    /// Share of the training steps that are fed the target; the others are fed the model's own output
+    /// Fraction of the training steps that are fed the target; the others are fed the model's own output
     #[arg(long, value_name = "SHARE", default_value = "1.0")]
     pub forcing: f32,
     /// Passes over the training pairs
@@ -46,28 +46,28 @@ pub struct Args {
     /// Pairs per update
     #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
     pub batch: usize,
-    /// Initial learning rate, which decays by a cosine
+    /// Initial learning rate, with cosine decay
     #[arg(long, value_name = "RATE", default_value = "0.005")]
     pub rate: f64,
     /// Hidden units of each network
     #[arg(long, value_name = "N", value_parser = positive, default_value = "48")]
     pub hidden: usize,
-    /// Dropout probability in training
+    /// Dropout probability during training
     #[arg(long, value_name = "SHARE", default_value = "0.1")]
     pub dropout: f32,
-    /// Number of hypotheses that the beam follows
+    /// Number of hypotheses in the beam
     #[arg(long, value_name = "N", value_parser = positive, default_value = "4")]
     pub beam: usize,
     /// Length penalty of the beam
     #[arg(long, value_name = "ALPHA", default_value = "0.6")]
     pub penalty: f32,
-    /// Text to translate, whose attention is drawn [default: the longest of the test]
+    /// Text to translate and draw the attention for [default: the longest in the test set]
     #[arg(long, value_name = "TEXT")]
     pub show: Option<String>,
     /// Device to use; auto is the CPU unless there is a hardware GPU
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     pub device: DeviceChoice,
-    /// Random seed for pairs, weights and order; the same seed gives the same numbers
+    /// Random seed for pairs, weights and shuffling; the same seed gives the same results
     #[arg(long, value_name = "N", default_value = "1")]
     pub seed: u64,
     /// File for the plot of the attention

@@ -14,7 +14,7 @@ pub const START: u32 = 0;
 /// The token after the last one.
 pub const END: u32 = 1;
 const UNKNOWN: u32 = 2;
-/// A word that occurs less often than this in training is unknown.
+/// A word that occurs less often than this during training is unknown.
 const RARE: usize = 2;
 
 /// How texts are split into tokens.
@@ -25,7 +25,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// Splits a text into its letters, or into its words and punctuation in lower case.
+    /// Splits text into letters, or into lower-case words and punctuation.
     pub fn split(self, text: &str) -> Vec<String> {
         if self == Unit::Letter {
             return text.trim().chars().map(String::from).collect();
@@ -100,8 +100,8 @@ pub struct Data {
 }
 
 impl Data {
-    /// Draws at most `most` of the sources of pairs with at most `longest` tokens per side, and keeps `test` of them
-    /// for the test. A source that occurs more than once is in only one of the two parts.
+    /// Draws at most `most` sources among the pairs with at most `longest` tokens per side, and holds out `test` of
+    /// them for the test. A source that occurs more than once is in only one of the two parts.
     pub fn new(
         texts: &[(String, String)],
         unit: Unit,

@@ -1,4 +1,4 @@
-//! Generates dates as people write them, and as ISO 8601 does.
+//! Generates dates in everyday formats and in ISO 8601.
 
 use wgru::Rng;
 
@@ -27,7 +27,7 @@ struct Date {
     day: usize,
 }
 
-/// Maximum number of generated dates, since the number of distinct ones is limited.
+/// Maximum number of generated dates, because the number of distinct ones is limited.
 pub const MOST: usize = 100_000;
 
 /// Returns `count` pairs with distinct sources. `count` must be at most [`MOST`].

@@ -59,7 +59,7 @@ fn run(args: &Args) -> Result<()> {
         None => longest().cloned().unwrap_or_default(),
     };
     if source.is_empty() {
-        return Err("--show needs a text".into());
+        return Err("--show needs some text".into());
     }
     let device = match args.device {
         DeviceChoice::Cpu => Device::cpu(),
@@ -126,7 +126,7 @@ fn learn(args: &Args, device: &Device, model: &Seq2Seq, pairs: &[Pair], rng: Rng
         ControlFlow::Continue(())
     });
     let forcing = Forcing { ratio: args.forcing, drawn: true };
-    // The model takes tokens as they are, so the step looks the pairs up by their numbers.
+    // The model takes tokens instead of tensors, so the step looks the pairs up by index.
     let numbers = HostData::from_indices(device, (0..pairs.len() as u32).collect(), &[])?;
     let history = trainer.fit_with_blocking(&numbers, None, |batch, mode| {
         let side = |of: fn(&Pair) -> &[u32]| batch.examples().iter().map(|&i| of(&pairs[i])).collect::<Vec<_>>();

@@ -17,7 +17,7 @@ pub struct Picture<'a> {
     pub source: &'a [String],
     pub output: &'a [String],
     pub weights: &'a [f32],
-    /// Whether the source's tokens are words, which are drawn upward.
+    /// Whether the source tokens are words, which are drawn vertically.
     pub words: bool,
 }
 
@@ -25,7 +25,7 @@ impl Picture<'_> {
     /// Writes the plot as SVG.
     ///
     /// # Errors
-    /// Errors of writing the file.
+    /// Errors from writing the file.
     pub fn draw(&self, path: &Path) -> Result<(), Box<dyn Error>> {
         let longest = |tokens: &[String]| tokens.iter().map(|token| token.chars().count()).max().unwrap_or(1) as i32;
         let (left, above) =

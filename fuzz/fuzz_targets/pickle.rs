@@ -1,5 +1,5 @@
-//! Fuzzes the pickle of an otherwise valid `torch.save` archive: zip checksums would hide it from the fuzzer. The
-//! archive has two storages of 64 bytes.
+//! Fuzzes the pickle inside an otherwise valid `torch.save` archive, because zip checksums would keep the fuzzer from
+//! reaching it. The archive has two storages of 64 bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -19,7 +19,8 @@ fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
         [crc32(data), len, len].iter().for_each(|w| common.extend(w.to_le_bytes()));
         [name.len() as u16, 0].iter().for_each(|w| common.extend(w.to_le_bytes()));
         out.extend([b"PK\x03\x04", &common[..], name.as_bytes(), data].concat());
-        directory.extend([b"PK\x01\x02\x14\x00", &common[..], &[0; 10], &start.to_le_bytes(), name.as_bytes()].concat());
+        directory
+            .extend([b"PK\x01\x02\x14\x00", &common[..], &[0; 10], &start.to_le_bytes(), name.as_bytes()].concat());
     }
     let (start, count) = (out.len() as u32, members.len() as u16);
     let size = directory.len() as u32;

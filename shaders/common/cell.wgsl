@@ -5,12 +5,12 @@ struct Params {
     clip: f32,                                              // bound of the pre-activations, 0 for none
     steps: u32, batch: u32, hidden: u32, directions: u32, reverse: u32, step: u32,
     out: u32,        // width of the output, H or that of the projection
-    width: u32,      // width of the state: out, and H for the LSTM's cell state
-    saved_row: u32, gates_row: u32,  // of saved, of d_gates
-    save: u32,       // 1: saved holds every step, else this one
-    half: u32,       // 1: saved holds every step, else only the current one
-    coupled: u32,    // 0: the whole step; 1, 2: its halves
-    peephole: u32,
+    width: u32,      // width of the state: out, plus H for the LSTM's cell state
+    saved_row: u32, gates_row: u32,  // words per row of saved and of d_gates
+    save: u32,       // 1: saved holds every step, else only the current one
+    half: u32,       // 0: the whole step; 1, 2: its halves
+    coupled: u32,    // 1: f = 1 − i
+    peephole: u32,   // 1: the gates read the cell state
     d_out_row: u32,  // stride between rows of d_out
 }
 

@@ -3,7 +3,7 @@
 const VALID: u32 = 1u;      // the step is valid; a masked step copies the state
 const RESET: u32 = 2u;      // forward: the state restarts after this step; reverse: the next bit
 const REPEAT: u32 = 8u;     // forward: a masked step outputs the state, not 0; reverse: the next bit
-const TO_FIRST: u32 = 32u;  // a restart uses the first state, not 0
+const TO_FIRST: u32 = 32u;  // a restart uses the initial state, not 0
 
 fn has(mark: u32, bit: u32) -> bool { return (mark & bit) != 0u; }
 

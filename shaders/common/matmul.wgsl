@@ -9,7 +9,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;     // [n] when params.bias is 1, else unread
-@group(0) @binding(4) var<storage, read_write> c: array<f32>;  // [batch, m, n] by its strides
+@group(0) @binding(4) var<storage, read_write> c: array<f32>;  // [batch, m, n] strided
 
 // Inner extent of the product in batch z: split-K gives each batch k of the k_all columns, and the last one the
 // remainder.

@@ -13,7 +13,7 @@ struct Params {
 const BLOCK: u32 = 16u;  // units of a packed block
 const LANES: u32 = 48u;  // the three gates of a GRU's block
 
-// The four rows from `row` on. Past the batch, repeats the last row, which is then read but never stored.
+// The four rows starting at `row`. Past the batch, repeats the last row, which is then read but never stored.
 fn four(row: u32) -> vec4<u32> { return min(row + vec4(0u, 1u, 2u, 3u), vec4(params.batch - 1u)); }
 
 // Half-open range of the steps of direction d in a dispatch of `count` steps. May be empty.

@@ -1,4 +1,4 @@
-// Arithmetic of a first-order recurrence, h' = a·h + b; with params.log on logarithms, with LOW for log 0.
+// Arithmetic of a first-order recurrence, h' = a·h + b. With params.log, it works on logarithms, with LOW for log 0.
 // Host side: src/kernels/scan.rs.
 
 // log(e^x + e^y)

@@ -13,6 +13,7 @@ fn weights(at: u32) -> vec4<f32> { return vec4(packed[at], 0.0, 0.0, 0.0); }
 // U·v + b_hh of four rows, from the sum of products; `u` is the first weight.
 fn product(u: u32, sum: vec4<f32>) -> vec4<f32> { return packed[u + params.hidden * LANES] + sum; }
 
-// Counterparts of those in common/weights_low. Here they are identities, because no word extends past the last k.
+// Counterparts of the functions in common/weights_low. Here they are identities, because no word extends past the last
+// k.
 fn within(k: u32) -> u32 { return k; }
 fn known(k: u32, v: vec4<f32>) -> vec4<f32> { return v; }

@@ -1,5 +1,5 @@
-// Packed low-precision recurrent weights, with several k per word. The next part unpacks a word: common/weights_f16,
-// _bf16 or _int8. Requires common/plain. Host side: src/kernels/stored.rs.
+// Packed low-precision recurrent weights, with several k per word. The part that follows unpacks a word:
+// common/weights_f16, _bf16 or _int8. Requires common/plain. Host side: src/kernels/stored.rs.
 @group(0) @binding(2) var<storage, read> packed: array<u32>;  // [D, blocks, ⌈H / IN_WORD⌉ + 2, 3, 16]
 
 // Rows of weight words; the b_hh and scale rows follow.

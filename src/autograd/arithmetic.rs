@@ -1,4 +1,4 @@
-//! Functions of two elements.
+//! Elementwise arithmetic on two tensors.
 
 use super::{record, record_unary};
 use crate::error::Result;
@@ -57,7 +57,7 @@ impl Tensor {
     /// `self − rhs`
     ///
     /// # Errors
-    /// As [`Tensor::add`].
+    /// Same as [`Tensor::add`].
     pub fn sub(&self, rhs: &Tensor) -> Result<Tensor> {
         self.binary("sub", BinaryOp::Sub, rhs)
     }
@@ -65,7 +65,7 @@ impl Tensor {
     /// `self · rhs`, element by element
     ///
     /// # Errors
-    /// As [`Tensor::add`].
+    /// Same as [`Tensor::add`].
     pub fn mul(&self, rhs: &Tensor) -> Result<Tensor> {
         self.binary("mul", BinaryOp::Mul, rhs)
     }
@@ -73,7 +73,7 @@ impl Tensor {
     /// `self / rhs`
     ///
     /// # Errors
-    /// As [`Tensor::add`].
+    /// Same as [`Tensor::add`].
     pub fn div(&self, rhs: &Tensor) -> Result<Tensor> {
         self.binary("div", BinaryOp::Div, rhs)
     }
@@ -89,7 +89,7 @@ impl Tensor {
     /// to the gradient of `self`. The factors are constants: they have no gradient.
     ///
     /// # Errors
-    /// As [`Tensor::add`].
+    /// Same as [`Tensor::add`].
     pub fn mask(&self, factors: &Tensor) -> Result<Tensor> {
         let y = elementwise::binary(BinaryOp::Mask, self, factors)?;
         let (shape, kept) = (*self.shape(), factors.detach());

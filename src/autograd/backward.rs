@@ -75,7 +75,7 @@ impl Tensor {
     /// Backpropagates from this tensor, whose gradient is `grad`.
     ///
     /// # Errors
-    /// As [`Tensor::backward`]; [`Error::Shape`] if `grad` has another shape.
+    /// Same as [`Tensor::backward`]; [`Error::Shape`] if `grad` has the wrong shape.
     pub fn backward_with(&self, grad: &Tensor) -> Result<()> {
         if grad.dims() != self.dims() {
             return Err(Error::shape("backward", "grad", format!("{:?}", self.dims()), grad.dims()));

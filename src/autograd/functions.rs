@@ -1,4 +1,4 @@
-//! Functions of one element, and dropout.
+//! Elementwise functions of one tensor, and dropout.
 
 use super::record_unary;
 use crate::error::{Error, Result};
@@ -7,7 +7,7 @@ use crate::ops::elementwise;
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// # Functions of one element
+/// # Elementwise functions
 impl Tensor {
     fn unary(&self, name: &'static str, op: UnaryOp, alpha: f32) -> Result<Tensor> {
         let y = elementwise::unary(op, alpha, self)?;
@@ -32,7 +32,7 @@ impl Tensor {
     /// `self + alpha`
     ///
     /// # Errors
-    /// As [`Tensor::scale`].
+    /// Same as [`Tensor::scale`].
     pub fn add_scalar(&self, alpha: f32) -> Result<Tensor> {
         self.unary("add_scalar", UnaryOp::AddScalar, alpha)
     }
@@ -40,7 +40,7 @@ impl Tensor {
     /// `max(self, 0)`
     ///
     /// # Errors
-    /// As [`Tensor::scale`].
+    /// Same as [`Tensor::scale`].
     pub fn relu(&self) -> Result<Tensor> {
         self.unary("relu", UnaryOp::Relu, 0.0)
     }
@@ -48,7 +48,7 @@ impl Tensor {
     /// `1 / (1 + e^(−self))`
     ///
     /// # Errors
-    /// As [`Tensor::scale`].
+    /// Same as [`Tensor::scale`].
     pub fn sigmoid(&self) -> Result<Tensor> {
         self.unary("sigmoid", UnaryOp::Sigmoid, 0.0)
     }
@@ -56,7 +56,7 @@ impl Tensor {
     /// `tanh(self)`
     ///
     /// # Errors
-    /// As [`Tensor::scale`].
+    /// Same as [`Tensor::scale`].
     pub fn tanh(&self) -> Result<Tensor> {
         self.unary("tanh", UnaryOp::Tanh, 0.0)
     }
@@ -64,7 +64,7 @@ impl Tensor {
     /// `self²`
     ///
     /// # Errors
-    /// As [`Tensor::scale`].
+    /// Same as [`Tensor::scale`].
     pub fn square(&self) -> Result<Tensor> {
         self.unary("square", UnaryOp::Square, 0.0)
     }
@@ -72,7 +72,7 @@ impl Tensor {
     /// `√self`
     ///
     /// # Errors
-    /// As [`Tensor::scale`].
+    /// Same as [`Tensor::scale`].
     pub fn sqrt(&self) -> Result<Tensor> {
         self.unary("sqrt", UnaryOp::Sqrt, 0.0)
     }
@@ -80,7 +80,7 @@ impl Tensor {
     /// `|self|`
     ///
     /// # Errors
-    /// As [`Tensor::scale`].
+    /// Same as [`Tensor::scale`].
     pub fn abs(&self) -> Result<Tensor> {
         self.unary("abs", UnaryOp::Abs, 0.0)
     }
@@ -88,7 +88,7 @@ impl Tensor {
     /// `min(self, limit)`; NaN stays NaN
     ///
     /// # Errors
-    /// As [`Tensor::scale`].
+    /// Same as [`Tensor::scale`].
     pub fn clamp_max(&self, limit: f32) -> Result<Tensor> {
         self.unary("clamp_max", UnaryOp::Min, limit)
     }
@@ -96,7 +96,7 @@ impl Tensor {
     /// `e^self`
     ///
     /// # Errors
-    /// As [`Tensor::scale`].
+    /// Same as [`Tensor::scale`].
     pub fn exp(&self) -> Result<Tensor> {
         self.unary("exp", UnaryOp::Exp, 0.0)
     }
@@ -104,7 +104,7 @@ impl Tensor {
     /// `log self`, to base e
     ///
     /// # Errors
-    /// As [`Tensor::scale`].
+    /// Same as [`Tensor::scale`].
     pub fn log(&self) -> Result<Tensor> {
         self.unary("log", UnaryOp::Log, 0.0)
     }
@@ -112,7 +112,7 @@ impl Tensor {
     /// `self`, below 0 `alpha·(e^self − 1)`
     ///
     /// # Errors
-    /// As [`Tensor::scale`].
+    /// Same as [`Tensor::scale`].
     pub fn elu(&self, alpha: f32) -> Result<Tensor> {
         self.unary("elu", UnaryOp::Elu, alpha)
     }
@@ -120,7 +120,7 @@ impl Tensor {
     /// `log(1 + e^self)`
     ///
     /// # Errors
-    /// As [`Tensor::scale`].
+    /// Same as [`Tensor::scale`].
     pub fn softplus(&self) -> Result<Tensor> {
         self.unary("softplus", UnaryOp::Softplus, 0.0)
     }
@@ -128,13 +128,13 @@ impl Tensor {
     /// `self / (1 + |self|)`
     ///
     /// # Errors
-    /// As [`Tensor::scale`].
+    /// Same as [`Tensor::scale`].
     pub fn softsign(&self) -> Result<Tensor> {
         self.unary("softsign", UnaryOp::Softsign, 0.0)
     }
 
     /// Dropout: sets each element to 0 with probability `p`, and scales the others by `1 / (1 − p)`, as
-    /// `torch.nn.functional.dropout` in training. The mask is drawn from `rng`, and does not depend on the device.
+    /// `torch.nn.functional.dropout` during training. The mask is drawn from `rng`, and does not depend on the device.
     ///
     /// ```
     /// use wgru::{Device, Rng, Tensor};

@@ -61,7 +61,7 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// As [`Tensor::masked_mean`].
+    /// Same as [`Tensor::masked_mean`].
     pub fn masked_max(&self, lengths: &[usize]) -> Result<Tensor> {
         let steps = Steps::new("masked_max", self, lengths)?;
         let [y, index] = steps.max(self)?;

@@ -6,7 +6,7 @@ use crate::ops::min_gru::{Layer, Linear};
 use crate::ops::movement;
 use crate::tensor::Tensor;
 
-/// Runs `layer` on `x` `[T, B, I]` from the first states `[D, B, H]`. Returns the output `[T, B, D·H]` and the last
+/// Runs `layer` on `x` `[T, B, I]` from the initial states `[D, B, H]`. Returns the output `[T, B, D·H]` and the last
 /// states `[D, B, H]`. `seen` is `x` as backward reads it: finite, and 0 beyond the sequences' lengths.
 pub(crate) fn min_gru(x: &Tensor, seen: &Tensor, h0: &Tensor, linears: &[Linear], layer: Layer) -> Result<[Tensor; 2]> {
     let run = layer.forward(seen, h0, linears)?;

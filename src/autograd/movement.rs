@@ -1,4 +1,4 @@
-//! Operations that only move elements.
+//! Operations that only rearrange elements.
 
 use std::ops::Range;
 
@@ -24,7 +24,7 @@ use crate::tensor::Tensor;
 /// # Ok::<(), wgru::Error>(())
 /// ```
 impl Tensor {
-    /// Returns the same elements with another shape, without a copy.
+    /// Returns the same elements with a different shape, without a copy.
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of elements differs.

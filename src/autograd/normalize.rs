@@ -18,8 +18,8 @@ impl Tensor {
     /// Ba, Kiros, Hinton: *Layer normalization* (2016).
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) for weights of another shape, [`Error::Value`](crate::Error::Value) for an
-    /// `eps` below 0, [`Error::DType`](crate::Error::DType), [`Error::DeviceMix`](crate::Error::DeviceMix).
+    /// [`Error::Shape`](crate::Error::Shape) for weights of the wrong shape, [`Error::Value`](crate::Error::Value) for
+    /// an `eps` below 0, [`Error::DType`](crate::Error::DType), [`Error::DeviceMix`](crate::Error::DeviceMix).
     pub fn layer_norm(&self, weight: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
         let (y, stats) = layer_norm::layer_norm(self, weight, bias, eps)?;
         let (x, w) = (self.detach(), weight.detach());
@@ -43,7 +43,7 @@ impl Tensor {
     /// Returns the logarithm of the softmax over the last axis.
     ///
     /// # Errors
-    /// As [`Tensor::softmax`].
+    /// Same as [`Tensor::softmax`].
     pub fn log_softmax(&self) -> Result<Tensor> {
         self.softmax_or_log("log_softmax", true)
     }

@@ -23,7 +23,7 @@ pub(crate) enum Kept {
     States(States),
 }
 
-/// Puts a run on the tape: `outputs` are its outputs and last states, `inputs` are `x`, the first states and the
+/// Puts a run on the tape: `outputs` are its outputs and last states, `inputs` are `x`, the initial states and the
 /// weights.
 pub(crate) fn recurrent(
     op: &'static str,

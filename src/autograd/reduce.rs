@@ -68,7 +68,7 @@ impl Tensor {
     /// `Σ self / n` over one axis of extent `n`.
     ///
     /// # Errors
-    /// As [`Tensor::sum_axis`].
+    /// Same as [`Tensor::sum_axis`].
     pub fn mean_axis(&self, axis: usize) -> Result<Tensor> {
         self.mean_over("mean_axis", &[axis])
     }
@@ -86,7 +86,7 @@ impl Tensor {
     /// `Σ self / n` over several axes that together have `n` elements.
     ///
     /// # Errors
-    /// As [`Tensor::sum_axes`].
+    /// Same as [`Tensor::sum_axes`].
     pub fn mean_axes(&self, axes: &[usize]) -> Result<Tensor> {
         self.mean_over("mean_axes", axes)
     }
@@ -98,29 +98,29 @@ impl Tensor {
         Ok(self.summed(name, y, scale))
     }
 
-    /// Returns the greatest element along one axis. NaN counts as greater than every number. The gradient goes to the
+    /// Returns the largest element along one axis. NaN counts as greater than every number. The gradient goes to the
     /// element at [`argmax`](Self::argmax), as in PyTorch.
     ///
     /// # Errors
-    /// As [`Tensor::sum_axis`].
+    /// Same as [`Tensor::sum_axis`].
     pub fn max(&self, axis: usize) -> Result<Tensor> {
         self.extreme("max", axis, false)
     }
 
-    /// Returns the least element along one axis. NaN counts as less than every number. The gradient goes to the element
-    /// at [`argmin`](Self::argmin), as in PyTorch.
+    /// Returns the smallest element along one axis. NaN counts as less than every number. The gradient goes to the
+    /// element at [`argmin`](Self::argmin), as in PyTorch.
     ///
     /// # Errors
-    /// As [`Tensor::sum_axis`].
+    /// Same as [`Tensor::sum_axis`].
     pub fn min(&self, axis: usize) -> Result<Tensor> {
         self.extreme("min", axis, true)
     }
 
-    /// Returns the position of [`max`](Self::max) along the axis, as indices: the first one of equal elements or NaN.
+    /// Returns the position of [`max`](Self::max) along the axis, as indices: the first one on ties or among NaN.
     /// [`to_indices`](Self::to_indices) reads them.
     ///
     /// # Errors
-    /// As [`Tensor::sum_axis`].
+    /// Same as [`Tensor::sum_axis`].
     pub fn argmax(&self, axis: usize) -> Result<Tensor> {
         let [_, index] = extreme("argmax", self, axis, false)?;
         Ok(index)
@@ -129,7 +129,7 @@ impl Tensor {
     /// Returns the position of [`min`](Self::min) along the axis; otherwise like [`argmax`](Self::argmax).
     ///
     /// # Errors
-    /// As [`Tensor::sum_axis`].
+    /// Same as [`Tensor::sum_axis`].
     pub fn argmin(&self, axis: usize) -> Result<Tensor> {
         let [_, index] = extreme("argmin", self, axis, true)?;
         Ok(index)

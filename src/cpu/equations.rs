@@ -1,26 +1,26 @@
-//! One step of each cell over sixteen units of one row, once for sequences and streams.
+//! One step of each cell over sixteen units of one row, shared by sequences and streams.
 #![allow(unsafe_code, reason = "SIMD intrinsics")]
 
 use super::simd::{Lanes, sigmoid, tanh};
 
-/// Sixteen units of one row: what a step reads and writes. Gates are in PyTorch's order.
+/// Inputs and outputs of one step for sixteen units of one row. Gates are in PyTorch's order.
 ///
 /// # Safety
-/// Methods are called where V's instructions are available, for the gates and states of the row's cell.
+/// V's instructions must be available, and gates and states must be those of the row's cell.
 pub unsafe trait Units<V: Lanes> {
-    /// The input's part of a gate's pre-activation.
+    /// The input term of a gate's pre-activation.
     unsafe fn x(&self, gate: usize) -> V;
-    /// The recurrent part of a gate's pre-activation.
+    /// The recurrent term of a gate's pre-activation.
     unsafe fn a(&self, gate: usize) -> V;
     /// State `part` before the step: `h`, or the LSTM's `c`.
     unsafe fn old(&self, part: usize) -> V;
     /// Writes state `part` after the step.
     unsafe fn put(&self, part: usize, v: V);
-    /// Keeps `r⊙h` and `z` between the halves of a GRU whose reset gate acts before the product.
+    /// Stores `r⊙h` and `z` between the halves of a GRU whose reset gate acts before the product.
     unsafe fn keep(&self, reset: V, z: V);
-    /// The `z` that [`keep`](Self::keep) kept.
+    /// The `z` that [`keep`](Self::keep) stored.
     unsafe fn kept(&self) -> V;
-    /// Saves values for backward.
+    /// Saves values for the backward pass.
     #[inline(always)]
     unsafe fn save<const N: usize>(&self, _parts: [(usize, V); N]) {}
 }

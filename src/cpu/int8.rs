@@ -109,8 +109,7 @@ impl Weights {
         }
     }
 
-    /// Does without the dot product instruction, whose intrinsic is not stable: a sum of two int8 products fits in 16
-    /// bits.
+    /// Avoids the dot product instruction, whose intrinsic is not stable. A sum of two int8 products fits in 16 bits.
     #[cfg(target_arch = "aarch64")]
     #[target_feature(enable = "neon")]
     unsafe fn blocks_neon(&self, inputs: &Quantized, batch: usize, sweep: &Sweep, out: &mut [f32]) {
@@ -266,7 +265,7 @@ unsafe fn quantize_avx2(x: &[f32], words: &mut [u8]) -> f32 {
 
 #[inline(always)]
 fn quantize_any(x: &[f32], words: &mut [u8]) -> f32 {
-    // By lanes, so that the compiler can vectorize: it must not reorder a sequential sum.
+    // Reduces lane by lane, so that the compiler can vectorize: it must not reorder a sequential sum.
     let (mut top, mut spoiled) = ([0.0f32; LANES], [0.0f32; LANES]);
     for x in x.chunks(LANES) {
         for (i, &v) in x.iter().enumerate() {

@@ -6,7 +6,7 @@ use super::simd::{Lanes, exp, unrolled};
 /// `log v` of positive normal numbers, within 1 ulp (Cephes' polynomial); infinity and NaN are returned unchanged.
 #[inline(always)]
 pub unsafe fn log<V: Lanes>(v: V) -> V {
-    // SAFETY: the caller runs where V's instructions are available.
+    // SAFETY: the caller guarantees that V's instructions are available.
     unsafe {
         const P: [f32; 8] = [
             -1.151_461e-1,
@@ -86,7 +86,7 @@ mod tests {
         unsafe { exp_stable(V::load(from)).store(to) }
     }
 
-    /// Error of `got` in units in the last place of `want`.
+    /// Error of `got` in ulp of `want`.
     fn ulps(got: f32, want: f64) -> f64 {
         let near = want as f32;
         let unit = f64::from(near.abs().next_up()) - f64::from(near.abs());
@@ -107,7 +107,7 @@ mod tests {
             for_each_isa!(isa, logarithm::<_>(from: *const f32, to: *mut f32));
             for (v, got) in v.into_iter().zip(out) {
                 let off = ulps(got, f64::from(v).ln());
-                assert!(off <= 1.0, "{isa:?}: log {v:e} = {got:e}, off by {off} units");
+                assert!(off <= 1.0, "{isa:?}: log {v:e} = {got:e}, off by {off} ulp");
                 worst = worst.max(off);
             }
         }
@@ -126,7 +126,7 @@ mod tests {
     #[ignore = "takes minutes: cargo test --release --lib logarithm -- --ignored --nocapture"]
     fn logarithms_of_all_numbers_are_within_one_unit_on_every_isa() {
         for isa in Isa::available() {
-            println!("{isa:?}: {:.3} units at worst", worst_logarithm(isa, 1));
+            println!("{isa:?}: worst error {:.3} ulp", worst_logarithm(isa, 1));
         }
     }
 

@@ -119,7 +119,7 @@ fn packed(
                 }
             };
             if m <= SHORT {
-                // Each task packs and multiplies the same columns, which would be expensive to move to another thread's
+                // Each task multiplies the columns that it packed, which would be expensive to move to another thread's
                 // cache.
                 over(width.div_ceil(PACKED), &|part| {
                     pack(part);
@@ -166,7 +166,7 @@ unsafe fn pack_b(
             continue;
         }
         if count < PANEL {
-            // One fill of the whole panel, instead of one for the few columns left in each row.
+            // Fills the whole panel at once, instead of the few remaining columns of each row.
             out.fill(0.0);
         }
         for (k, out) in out.chunks_exact_mut(PANEL).enumerate() {
@@ -194,7 +194,7 @@ unsafe fn lined_panel<V: Lanes>(from: *const f32, step: usize, depth: usize, to:
     }
 }
 
-/// `strip[k, 0..8] = a[i, k]`, zero-padded past the rows; used if the rows of `a` are not contiguous.
+/// `strip[k, 0..8] = a[i, k]`, zero-padded past the last row; used if the rows of `a` are not contiguous.
 unsafe fn pack_a(p: &MatMul, a: *const f32, count: usize, depth: usize, strip: &mut [f32]) {
     let (row_step, col_step) = (p.a_row as usize, p.a_col as usize);
     for (k, strip) in strip.chunks_exact_mut(STRIP).enumerate().take(depth) {

@@ -42,7 +42,7 @@ pub struct CpuOptions {
     /// Number of threads for large operations. `None` uses the machine's available parallelism, in one thread pool
     /// shared by all such devices. Results do not depend on it.
     pub threads: Option<usize>,
-    /// Runs only the reference twins: slow, for checking the fast paths.
+    /// Runs only the reference twins, which are slow, to check the fast paths.
     pub reference: bool,
     /// Instruction set: `avx512`, `avx2`, `neon` or `portable`; `None` selects the best that the processor supports.
     pub isa: Option<String>,
@@ -97,7 +97,7 @@ impl Cpu {
     /// written. `fast` is the fast path from [`fast_of`] for the kernel's type.
     pub fn run(&self, call: &dyn Call, fast: Option<Fast>, reads: &[&Memory], writes: &[&Memory]) {
         let (read, mut written) = lock(reads, writes);
-        // On the stack, since small kernels take no longer than an allocation.
+        // On the stack, because a small kernel is as fast as an allocation.
         let slices: [&[f32]; MOST_BUFFERS] = std::array::from_fn(|i| match i < reads.len() {
             true => read[first(reads, i)].as_ref().map_or(&[][..], |g| &g[..]),
             false => &[],
@@ -127,14 +127,14 @@ impl Cpu {
         fast!(RnnCell, [fresh, saved], |p, reads| cell::rnn(isa, p, reads, [fresh, saved]));
         fast!(LstmCell, [fresh, saved], |p, reads| cell::lstm(isa, p, reads, [fresh, saved]));
         fast!(StateUpdate, [state, y, _], |p, reads| cell::update(p, reads, [state, y]));
-        // Programs that only run models can leave these out.
+        // Not needed by programs that only run models.
         if cfg!(feature = "autograd") {
             fast!(GruSequenceBackward, [a, b], |p, reads| sequence::backward(isa, pool, p, p.0, reads, [a, b]));
             fast!(CellSequenceBackward, [a, b], |p, reads| sequence::backward(isa, pool, p, p.0, reads, [a, b]));
             fast!(LstmCellBackward, [a, b], |p, reads| cell::lstm_backward(isa, p, reads, [a, b]));
             fast!(StateUpdateBackward, [a, b], |p, reads| cell::update_backward(p, reads, [a, b]));
         }
-        // These may split their work over threads.
+        // These may split their work among threads.
         fast!(MatMul, [c], |p, reads| matmul::run(isa, pool, &self.store, p, reads, c));
         fast!(Pack, [packed], |p, reads| pack::run(pool, p, reads, packed));
         fast!(GruSequence, [h, y, saved], |p, reads| sequence::forward(isa, pool, p, p.0, reads, [h, y, saved]));

@@ -20,7 +20,7 @@ pub(crate) struct Packed {
 
 enum Weights {
     F32(Lines),
-    /// Two per word.
+    /// Two weights per word.
     F16(Lines),
     /// `[blocks, ⌈K/2⌉, G, 16]` words, with an even `k` in the low half and the next `k` in the high half.
     Bf16(Lines),
@@ -129,8 +129,8 @@ impl Packed {
     }
 }
 
-/// Packs pairs of bf16 along `k`. The high half is read together with the low half, which then forms the low bits of
-/// its mantissa. It is rounded so that the combined value is nearest to the weight, which saves masking the low half.
+/// Packs pairs of bf16 along `k`. The high half is read without masking the low half, which then forms the low
+/// bits of its mantissa. It is rounded so that the combined value is nearest to the weight.
 fn pairs(words: &[f32], [blocks, depth, lanes]: [usize; 3]) -> Lines {
     let mut out = Lines::zeros(blocks * depth.div_ceil(2) * lanes);
     for block in 0..blocks {

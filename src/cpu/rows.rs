@@ -1,5 +1,5 @@
 //! Kernels that reduce rows: [`LayerNorm`], [`Softmax`], [`CrossEntropy`] and their gradients, sixteen elements at a
-//! time. The remainder of a row is processed one element at a time.
+//! time. The rest of a row is processed one element at a time.
 #![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 #![allow(clippy::needless_range_loop, reason = "one index addresses several rows")]
 
@@ -10,7 +10,7 @@ use crate::kernels::{CrossEntropy, CrossEntropyBackward, LayerNorm, LayerNormBac
 /// Loads sixteen elements of `x` starting at `at`.
 #[inline(always)]
 unsafe fn load<V: Lanes>(x: &[f32], at: usize) -> V {
-    // SAFETY: the slice is checked; the caller runs where V's instructions are available.
+    // SAFETY: the slice is checked; the caller guarantees that V's instructions are available.
     unsafe { V::load(x[at..at + LANES].as_ptr()) }
 }
 

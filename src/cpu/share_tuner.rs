@@ -1,4 +1,4 @@
-//! Decides whether to share work of a few microseconds, from the timings of earlier calls.
+//! Decides from the timings of earlier calls whether to share a few microseconds of work among threads.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -8,25 +8,26 @@ pub const ALONE: u32 = 64;
 /// Maximum length of a backoff.
 const MOST_ALONE: u32 = 1 << 11;
 /// Candidate shares of a worker, in quarters of an equal share. Less than an equal share can be faster: a worker starts
-/// later than the caller, and its end is noticed later, each by the time that a cache line takes between two cores.
+/// later than the caller, and the caller learns later that it has finished, each by the time that a cache line takes
+/// between two cores.
 pub const TRIED: [usize; 3] = [0, 3, 4];
 /// Number of calls in the initial trial of each candidate.
 const TRIES: u32 = 16;
-/// Number of calls from one later trial to the next. They try the candidates in turn.
+/// Number of calls between two later trials, which try the candidates in turn.
 const PERIOD: u32 = 128;
 /// Number of calls at the start of a trial that are not timed. They bring the weights into the caches of the threads
 /// that will use them.
 const SETTLE: u32 = 6;
 
-/// Measures which of [`TRIED`] is fastest, separately for each power of two of work. Whether it pays to share a
-/// microsecond of work depends on the processor, on its other load, and on the contents of its caches.
+/// Measures which of [`TRIED`] is fastest, separately for each power of two of work. Whether sharing a
+/// microsecond of work pays off depends on the processor, on its other load, and on the contents of its caches.
 ///
-/// A caller notes the time of a call that it does alone after it releases the pool, so updates can race. A lost update
-/// does no harm.
+/// A caller records the time of an unshared call after it has released the pool, so updates can race. A lost update is
+/// harmless.
 #[derive(Default)]
 pub struct ShareTuner([Timings; 32]);
 
-/// Timings of calls with similar work: between two powers of two.
+/// Timings of calls with similar amounts of work: between two powers of two.
 #[derive(Default)]
 pub struct Timings {
     calls: AtomicU32,
@@ -62,7 +63,8 @@ impl Timings {
         if within <= SETTLE {
             return (nth % TRIED.len(), within == SETTLE);
         }
-        // The time of a shared call lacks the later movement of its results between caches. It must win by an eighth.
+        // The time of a shared call does not include moving its results between caches later, so it must win by an
+        // eighth.
         let time = |i: &usize| u64::from(self.times[*i].load(Ordering::Relaxed)) * if *i == 0 { 8 } else { 9 };
         ((0..TRIED.len()).min_by_key(time).unwrap_or(0), within > 2 * SETTLE && within % 8 == 0)
     }
@@ -74,7 +76,7 @@ impl Timings {
         let after = match before {
             0 => took,
             _ if took < before => before - (before - took) / 4,
-            // Limits the weight of an interrupted call.
+            // Limits the influence of an interrupted call.
             _ => before + (took - before).min(before / 4) / 4,
         };
         time.store(after.max(1), Ordering::Relaxed);
@@ -85,14 +87,14 @@ impl Timings {
 /// holder of the pool's lease uses it.
 #[derive(Default)]
 pub struct Backoff {
-    /// Remaining calls that the caller does alone.
+    /// Number of calls that the caller will still run alone.
     alone: AtomicU32,
-    /// Length of the last backoff, less one for each shared call in time since then.
+    /// Length of the last backoff, reduced by one for each punctual shared call since then.
     penalty: AtomicU32,
 }
 
 impl Backoff {
-    /// Returns whether the caller does this call alone, and counts it.
+    /// Returns whether the caller runs this call alone, and counts the call.
     pub fn take_alone(&self) -> bool {
         let alone = self.alone.load(Ordering::Relaxed);
         self.alone.store(alone.saturating_sub(1), Ordering::Relaxed);
@@ -120,21 +122,21 @@ mod tests {
     fn backoff_doubles_with_each_late_call_and_decays() {
         let backoff = Backoff::default();
         let alone = |backoff: &Backoff| std::iter::from_fn(|| backoff.take_alone().then_some(())).count() as u32;
-        assert_eq!(alone(&backoff), 0, "nothing happened yet");
+        assert_eq!(alone(&backoff), 0, "no backoff before the first late worker");
         backoff.note(false);
         assert_eq!(alone(&backoff), 0, "in time");
         for want in [64, 128, 256, 512, 1024, 2048, 2048] {
             backoff.note(true);
             assert_eq!(alone(&backoff), want);
         }
-        // Each shared call in time reduces the penalty by one.
+        // Each punctual shared call reduces the penalty by one.
         (0..1900).for_each(|_| backoff.note(false));
         assert_eq!(alone(&backoff), 0);
         backoff.note(true);
         assert_eq!(alone(&backoff), 2 * 148);
         (0..10_000).for_each(|_| backoff.note(false));
         backoff.note(true);
-        assert_eq!(alone(&backoff), 64, "forgotten, never below none");
+        assert_eq!(alone(&backoff), 64, "the penalty decays to 0");
     }
 
     /// Simulates calls that take `times` nanoseconds with each candidate. Returns how often each was used in the second

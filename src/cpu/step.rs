@@ -1,4 +1,4 @@
-//! One step of a few rows of any plain cell, computed in blocks of 16 units.
+//! One step of any plain cell for a few rows, computed in blocks of 16 units.
 #![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 use std::ops::Range;

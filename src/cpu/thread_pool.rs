@@ -1,7 +1,7 @@
-//! Thread pool for work as short as a few microseconds.
+//! Thread pool for work items as short as a few microseconds.
 //!
 //! A step of a recurrent network takes a few microseconds, which is less than waking a thread takes. A worker therefore
-//! spins while work keeps coming, sees a new share within 0.1 µs, and sleeps when work stops coming. The caller never
+//! spins while work keeps arriving, which lets it see a new share within 0.1 µs, and otherwise sleeps. The caller never
 //! waits for a worker that has not begun: it takes the share back and runs it itself.
 #![allow(unsafe_code, reason = "other threads run closures that borrow from the caller")]
 
@@ -20,7 +20,7 @@ const SPIN: Duration = Duration::from_micros(500);
 const SLEEP: Duration = Duration::from_millis(1);
 /// A worker counts as interrupted if the caller waits for it longer than this plus four times the caller's own share.
 const LATE: Duration = Duration::from_micros(20);
-/// Number of offers between two polls from which on a sleeping worker spins again.
+/// Number of offers between two polls above which a sleeping worker spins again.
 const BUSY: u32 = 4;
 /// Slice of floats of which several threads write disjoint parts.
 #[derive(Clone, Copy)]
@@ -125,7 +125,7 @@ impl Slot {
         taken
     }
 
-    /// Main loop of a worker: spins while shares keep coming, else sleeps.
+    /// Main loop of a worker: spins while shares keep arriving, otherwise sleeps.
     fn stand_by(&self) {
         let mut seen = 0;
         while !self.closed.load(Ordering::Relaxed) {
@@ -180,7 +180,7 @@ impl ThreadPool {
         self.threads
     }
 
-    /// Starts the workers, if they are not running yet. There are fewer if the system refuses to create a thread.
+    /// Starts the workers, if they are not running yet. Starts fewer if the system cannot create a thread.
     pub fn start(&self) -> &Workers {
         self.workers.get_or_init(|| Workers::new(self.threads - 1))
     }
@@ -281,7 +281,7 @@ impl Drop for Workers {
         }
         for thread in self.threads.drain(..) {
             thread.thread().unpark();
-            // A panic of the worker was already reported to the caller of its share.
+            // A panic in the worker has already been reported to the caller that offered the share.
             _ = thread.join();
         }
     }
@@ -328,7 +328,7 @@ impl Lease<'_> {
         task(0..own);
         let own = start.elapsed();
         let is_missed = open.collect();
-        assert!(!open.failed, "a share of the work panicked");
+        assert!(!open.failed, "a part of the work panicked");
         ShareTiming { own, wait: start.elapsed() - own, is_missed }
     }
 }

@@ -35,7 +35,7 @@ pub struct Device(Arc<Inner>);
 struct Inner {
     engine: Engine,
     info: DeviceInfo,
-    /// Serial number in this process. Distinguishes devices of the same name in messages.
+    /// Serial number within this process, to distinguish devices of the same name in messages.
     number: usize,
     /// Current bytes of tensors.
     live: AtomicUsize,
@@ -115,7 +115,7 @@ impl Device {
         Self::gpu_with(GpuOptions::default()).await
     }
 
-    /// As [`Device::gpu`], with options such as timestamps or a cache of compiled pipelines.
+    /// Like [`Device::gpu`], with options such as timestamps or a cache of compiled pipelines.
     ///
     /// ```no_run
     /// use wgru::{Device, GpuOptions};
@@ -125,7 +125,7 @@ impl Device {
     /// ```
     ///
     /// # Errors
-    /// As [`Device::gpu`]; [`Error::Value`] for timestamps on an adapter that does not support them.
+    /// Same as [`Device::gpu`]; [`Error::Value`] for timestamps on an adapter that does not support them.
     #[cfg(feature = "gpu")]
     pub async fn gpu_with(options: GpuOptions) -> Result<Self> {
         let device = Self::from_gpu(Gpu::new(&options).await?, "requested".into());
@@ -135,10 +135,10 @@ impl Device {
         Ok(device)
     }
 
-    /// As [`Device::gpu`], but blocks until the GPU is open.
+    /// Like [`Device::gpu`], but blocks until the GPU is open.
     ///
     /// # Errors
-    /// As [`Device::gpu`].
+    /// Same as [`Device::gpu`].
     #[cfg(all(feature = "gpu", any(not(target_arch = "wasm32"), wgru_jspi)))]
     pub fn gpu_blocking() -> Result<Self> {
         wait::block_on(Self::gpu())
@@ -182,10 +182,10 @@ impl Device {
         Ok(Self::from_cpu(Cpu::best(), "built without the feature `gpu`".into()))
     }
 
-    /// As [`Device::auto`], but blocks until the device is open.
+    /// Like [`Device::auto`], but blocks until the device is open.
     ///
     /// # Errors
-    /// As [`Device::auto`].
+    /// Same as [`Device::auto`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn auto_blocking() -> Result<Self> {
         wait::block_on(Self::auto())
@@ -202,7 +202,7 @@ impl Device {
     }
 
     /// Returns the memory of this device's tensors, now and at the peak, for example to find out how much a training
-    /// step needs.
+    /// step takes.
     ///
     /// ```
     /// use wgru::{Device, Tensor};
@@ -246,7 +246,7 @@ impl Device {
         is_known
     }
 
-    /// Returns adapter, backend and driver as the key of a [`Tuning`]; on the CPU the device's name.
+    /// Returns the key of this device in a [`Tuning`]: adapter, backend and driver, or the device's name on the CPU.
     fn adapter_key(&self) -> String {
         #[cfg(feature = "gpu")]
         if let Some(a) = &self.info().adapter {
@@ -331,7 +331,7 @@ impl Device {
     /// results are dropped before it is submitted does not run.
     ///
     /// # Errors
-    /// As [`Device::flush`].
+    /// Same as [`Device::flush`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait_blocking(&self) -> Result<()> {
         on_gpu!(self, Ok(()), |gpu| gpu.wait())
@@ -347,12 +347,12 @@ impl Device {
     /// the device was opened with [`GpuOptions::timestamps`].
     ///
     /// # Errors
-    /// As [`Device::flush`].
+    /// Same as [`Device::flush`].
     #[cfg(feature = "gpu")]
     pub fn take_times_blocking(&self) -> Result<Vec<DispatchTime>> {
         match &self.0.engine {
             Engine::Cpu(_) => Ok(Vec::new()),
-            Engine::Gpu(gpu) => gpu.take_times(),
+            Engine::Gpu(gpu) => gpu.take_times_blocking(),
         }
     }
 

@@ -123,8 +123,8 @@ pub(super) async fn best() -> Result<wgpu::Adapter> {
     found.into_iter().find(|a| a.get_info().name.to_ascii_lowercase().contains(&wanted)).ok_or_else(|| {
         let filter = if wanted.is_empty() { String::new() } else { format!(" named like {wanted:?}") };
         let hint = match cfg!(target_arch = "wasm32") {
-            true => "the browser offers none",
-            false => "on Debian, mesa-vulkan-drivers has a software one",
+            true => "the browser has none",
+            false => "on Debian, mesa-vulkan-drivers provides a software adapter",
         };
         Error::NoAdapter(format!("none{filter} among {names:?}; {hint}"))
     })

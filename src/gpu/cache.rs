@@ -4,7 +4,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::{Path, PathBuf};
 
-/// A pipeline cache and its file; empty if there is none.
+/// A pipeline cache and its file, if caching is enabled and supported.
 #[derive(Default)]
 pub(super) struct Cache {
     #[cfg(not(target_arch = "wasm32"))]
@@ -12,7 +12,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Reads the cache of an earlier run. A missing or damaged file, or one of another driver, gives an empty cache.
+    /// Reads the cache of an earlier run. A missing or damaged file, or one from another driver, gives an empty cache.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(device: &wgpu::Device, path: &Path) -> Self {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
@@ -33,7 +33,7 @@ impl Cache {
         None
     }
 
-    /// Writes the file atomically. An error is only logged, because it costs the next run nothing but time.
+    /// Writes the file atomically. Errors are only logged, because they only make the next run slower to start.
     pub fn save(&self) {
         #[cfg(not(target_arch = "wasm32"))]
         if let Some((cache, path)) = &self.kept

@@ -11,16 +11,16 @@ use super::lock;
 use crate::error::Error;
 use crate::error::Result;
 
-/// Numbers of the host's unsubmitted encoders that read a buffer, and of those that write it. They belong to the
+/// Counts of the host's unsubmitted encoders that read a buffer, and of those that write it. They belong to the
 /// buffer, so that a later owner of a recycled buffer sees them, too.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) type Lent = Arc<[AtomicU32; 2]>;
 
-/// In a browser, nothing is recorded into encoders of the host.
+/// In a browser, nothing is recorded into host encoders.
 #[cfg(target_arch = "wasm32")]
 pub(super) type Lent = ();
 
-/// Whether an unsubmitted encoder of the host uses the buffer.
+/// Whether an unsubmitted host encoder uses the buffer.
 pub(super) fn is_lent(_lent: &Lent) -> bool {
     #[cfg(target_arch = "wasm32")]
     return false;
@@ -34,7 +34,7 @@ pub(super) fn is_lent(_lent: &Lent) -> bool {
 pub(super) struct Content {
     /// Set when the last tensor of this memory is dropped.
     dropped: AtomicBool,
-    /// Number of the last sweep for dead commands that found a later command in need of the elements.
+    /// Number of the last dead-code sweep in which a later command needed the elements.
     needed: AtomicU64,
     #[cfg(not(target_arch = "wasm32"))]
     is_void: AtomicBool,
@@ -43,15 +43,15 @@ pub(super) struct Content {
     lent: Lent,
 }
 
-/// Why elements are undefined. In a browser, where errors arrive after their calls, none are.
+/// Why elements are undefined. Not used in browsers, which report errors only after the call.
 #[cfg(not(target_arch = "wasm32"))]
 #[derive(Clone, Debug)]
 pub(super) enum Void {
     /// The kernel that should have written them failed.
     Failed { kernel: &'static str, why: String },
-    /// The driver had no memory for the submission.
+    /// The driver ran out of memory for the submission.
     OutOfMemory { kernel: &'static str },
-    /// The work was canceled before it was submitted.
+    /// The work was cancelled before it was submitted.
     Cancelled,
     /// The host never confirmed that it submitted the encoder with the work.
     Discarded,
@@ -79,7 +79,7 @@ impl Void {
 }
 
 impl Content {
-    /// Creates the content of a buffer that is used by the encoders counted in `lent`.
+    /// Creates the content of a buffer whose host encoders are counted in `lent`.
     pub fn of(lent: Lent) -> Self {
         Self { lent, ..Self::default() }
     }
@@ -127,7 +127,7 @@ impl Content {
         self.is_void.load(Ordering::Acquire).then(|| lock(&self.void).clone()).flatten()
     }
 
-    /// Returns an error if the elements are undefined, or if an unsubmitted encoder of the host writes them.
+    /// Returns an error if the elements are undefined, or if an unsubmitted host encoder writes them.
     pub fn check_read(&self) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(why) = self.why_void() {
@@ -140,7 +140,7 @@ impl Content {
         Ok(())
     }
 
-    /// Returns an error if an unsubmitted encoder of the host reads or writes the elements.
+    /// Returns an error if an unsubmitted host encoder reads or writes the elements.
     pub fn check_write(&self) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
         if is_lent(&self.lent) {
@@ -149,7 +149,7 @@ impl Content {
         Ok(())
     }
 
-    /// Registers an encoder of the host that reads the elements, or writes them if `writes` is set.
+    /// Registers a host encoder that reads the elements, or writes them if `writes` is set.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn lend(&self, writes: bool) {
         self.lent[usize::from(writes)].fetch_add(1, Ordering::AcqRel);

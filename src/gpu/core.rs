@@ -1,4 +1,4 @@
-//! The state of a device that its driver thread shares, and submission of recorded work.
+//! State that a device shares with its driver thread, and submission of recorded work.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,7 +42,7 @@ pub(super) struct Core {
     pub report: AdapterReport,
 }
 
-/// Locks a mutex. A panic in a callback of the host, which wgpu runs in our calls, leaves the state as it is.
+/// Locks a mutex. A panic in a host callback, which wgpu runs in our calls, leaves the state as it is.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -76,7 +76,7 @@ impl Drop for Turn<'_> {
 }
 
 impl Core {
-    /// Waits for the right to submit. `None` within a submission of this thread.
+    /// Waits for the right to submit. Returns `None` during a submission by this thread.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn turn(&self) -> Option<Turn<'_>> {
         let this = thread::current().id();
@@ -113,7 +113,7 @@ impl Core {
     }
 
     pub fn submit_recorded(&self, size: Size) -> Option<Index> {
-        // Commands that a callback records during a submission are left to the next one.
+        // Commands that a callback records during a submission go into the next one.
         let mut turn = self.turn()?;
         let until = lock(&self.recorder).recorded();
         let mut last = None;
@@ -137,8 +137,8 @@ impl Core {
         self.reclaim()
     }
 
-    /// Waits until the GPU has finished, so that the driver can free unused buffers. Waits for at most ten seconds,
-    /// which is better than failing for lack of memory.
+    /// Waits until the GPU has finished, so that the driver can free unused buffers. Gives up after ten seconds: a long
+    /// wait is better than an out-of-memory error.
     pub fn reclaim(&self) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
         self.faults.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(RECLAIM) })?;
@@ -192,7 +192,7 @@ impl Core {
         self.caught_up();
     }
 
-    /// Completes everything that waits for a lost device; readbacks receive an error.
+    /// Wakes everything that waits for a lost device; readbacks complete with an error.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn abandon(&self) {
         self.cancel();

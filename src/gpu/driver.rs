@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(60);
 const TICK: Duration = Duration::from_micros(300);
 /// Longest wait within one poll. A waiting poll keeps other threads from destroying resources.
 const LONGEST: Duration = Duration::from_millis(5);
-/// Time for which this thread itself looks for a gap between the submissions of a host.
+/// How long this thread polls for a gap between the host's submissions.
 const GAP: Duration = Duration::from_millis(250);
 
 /// Starts the driver thread on first use, and stops it.
@@ -45,7 +45,7 @@ impl Driver {
                 while catch_unwind(AssertUnwindSafe(run)).is_err() {}
             };
             let spawned = thread::Builder::new().name("wgru".into()).spawn(run);
-            *thread = Some(spawned.map_err(|e| Error::Gpu(format!("no thread for the device: {e}")))?);
+            *thread = Some(spawned.map_err(|e| Error::Gpu(format!("cannot start the device's driver thread: {e}")))?);
         }
         Ok(())
     }
@@ -104,8 +104,8 @@ impl Run {
             (pace.size(), pace.slice())
         };
         if self.core.is_adopted && self.core.report.software {
-            // Back-to-back frames leave short gaps. A host that polls once per frame would report them too late, so
-            // this thread polls for a while. A small readback can wait for the host.
+            // Back-to-back frames leave short gaps. A host that polls only once per frame would notice them too late,
+            // so this thread polls for a while. A small readback can wait for the host.
             let has_backlog = slice.is_some() && lock(&self.core.recorder).is_full(size);
             self.wait_until_idle(if has_backlog { GAP } else { Duration::ZERO });
         }

@@ -15,7 +15,7 @@ pub(super) struct Events(Arc<(Mutex<State>, Condvar)>);
 
 #[derive(Default)]
 pub(super) struct State {
-    /// Submitted readbacks that have not arrived, by number.
+    /// Submitted readbacks that have not completed, by number.
     pub readbacks: Vec<(u64, Sender<Result<()>>)>,
     next: u64,
     /// Paced submissions that the GPU has not finished.

@@ -150,7 +150,7 @@ impl Faults {
     }
 
     pub fn lost(&self) -> Error {
-        Error::DeviceLost(self.0.lost.get().cloned().unwrap_or_else(|| "the reason is not known".into()))
+        Error::DeviceLost(self.0.lost.get().cloned().unwrap_or_else(|| "the reason is unknown".into()))
     }
 
     /// Returns the loss of the device, or an error that was reported late.
@@ -188,7 +188,7 @@ impl Faults {
             // A timeout is not an error.
             Ok(Ok(_) | Err(wgpu::PollError::Timeout)) => Ok(()),
             Ok(Err(error)) => Err(Error::Gpu(error.to_string())),
-            // wgpu panics when the driver reports a loss here. A panic in a callback of the host is the host's.
+            // wgpu panics when the driver reports a loss here. Panics in host callbacks are left to the host.
             Err(panic) => match self.is_lost() {
                 true => Err(self.lost()),
                 false => resume_unwind(panic),
@@ -205,7 +205,7 @@ fn typed(op: &'static str, error: &wgpu::Error) -> Error {
     }
 }
 
-/// Error scopes whose results arrive after the call, as promises of the browser.
+/// Error scopes whose results arrive after the call, as promises in a browser.
 #[cfg(target_arch = "wasm32")]
 mod pending {
     use std::collections::VecDeque;
@@ -214,8 +214,8 @@ mod pending {
 
     type Scope = Pin<Box<dyn Future<Output = Option<wgpu::Error>> + Send>>;
 
-    /// In the order in which the scopes were closed, which is that of their results. Results arrive only when the
-    /// program returns to the browser's event loop.
+    /// In the order in which the scopes were closed, which is also the order of their results. Results arrive only when
+    /// the program returns to the browser's event loop.
     #[derive(Default)]
     pub(super) struct Scopes(VecDeque<(&'static str, Scope)>);
 
@@ -225,7 +225,7 @@ mod pending {
             self.0.extend(open.into_iter().rev().map(|scope| (op, Box::pin(scope.pop()) as Scope)));
         }
 
-        /// Passes the errors that have been reported to `arrived`, and forgets the scopes without one.
+        /// Calls `arrived` for each error that has been reported, and drops scopes that reported none.
         pub fn poll(&mut self, mut arrived: impl FnMut(&'static str, wgpu::Error)) {
             while let Some((op, scope)) = self.0.front_mut()
                 && let Poll::Ready(error) = scope.as_mut().poll(&mut Context::from_waker(Waker::noop()))

@@ -1,4 +1,4 @@
-//! Records work of this device into command encoders of the host.
+//! Encodes recorded work into the host's command encoders.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::submit::{map, split_void};
 use super::{Core, Gpu, lock};
 use crate::error::{Error, Result};
 
-/// Work that [`Device::encode_into`](crate::Device::encode_into) recorded into a command encoder of the host.
+/// Work that [`Device::encode_into`](crate::Device::encode_into) recorded into the host's command encoder.
 ///
 /// Call [`submitted`](Self::submitted) after the host's `Queue::submit`. Until then, this device refuses to use
 /// the tensors that the work writes, and does not recycle the buffers that it needs. If this value is dropped instead,
@@ -18,7 +18,7 @@ pub struct EncodedWork {
     core: Arc<Core>,
     /// Parameters of the work.
     chunks: Vec<Chunk>,
-    /// `None` once they were submitted or discarded.
+    /// `None` once submitted or discarded.
     commands: Option<Vec<Command>>,
 }
 

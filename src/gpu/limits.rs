@@ -1,10 +1,10 @@
-//! Checks a kernel against the limits of the device before anything is created.
+//! Checks a kernel against the device's limits before creating anything.
 
 use crate::error::{Error, Result};
 use crate::kernel::Program;
 use crate::wgsl;
 
-/// Distance between the parameters of two dispatches in bytes: the largest alignment of dynamic offsets in WebGPU.
+/// Stride in bytes between the parameters of two dispatches: the largest alignment of dynamic offsets in WebGPU.
 pub(super) const SLOT: usize = 256;
 
 /// Checks a kernel's bindings, parameters and workgroup against the limits of the device.

@@ -23,12 +23,12 @@ pub(crate) struct Memory {
     content: Arc<Content>,
     /// [`Buffers::exhausted`] at the time the buffer was taken.
     exhausted: usize,
-    /// `None` for a buffer of the host.
+    /// `None` for a host buffer.
     pool: Option<Weak<Pool>>,
 }
 
 impl Memory {
-    /// A range of a buffer of the host. The buffer is never recycled.
+    /// A range of a host buffer. The buffer is never recycled.
     pub fn of_host(buffer: wgpu::Buffer, offset: u64, bytes: u64) -> Self {
         Self { buffer: Some(buffer), offset, bytes, content: Arc::default(), exhausted: 0, pool: None }
     }
@@ -60,7 +60,7 @@ impl Memory {
     }
 }
 
-/// The range of a buffer that holds a tensor's elements; see [`Tensor::wgpu_buffer`](crate::Tensor::wgpu_buffer).
+/// Range of a buffer that holds a tensor's elements; see [`Tensor::wgpu_buffer`](crate::Tensor::wgpu_buffer).
 #[derive(Clone, Debug)]
 pub struct BufferPart {
     /// The buffer, which may be longer than the tensor.
@@ -95,7 +95,7 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Free {
     free_list: FreeList<Kept>,
-    /// Buffers in quarantine: an unsubmitted encoder of the host uses them.
+    /// Buffers in quarantine: an unsubmitted host encoder uses them.
     waiting: Vec<Kept>,
 }
 
@@ -203,7 +203,8 @@ impl Pool {
         lock(&self.free).give(Kept { buffer, lent });
     }
 
-    /// Called when the host has submitted or dropped an encoder: ends the quarantine of buffers that no other one uses.
+    /// Called when the host has submitted or dropped an encoder: ends the quarantine of buffers that no other encoder
+    /// uses.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn encoder_done(&self) {
         let mut free = lock(&self.free);

@@ -12,7 +12,7 @@ mod driver;
 mod events;
 #[cfg(target_arch = "wasm32")]
 mod events {
-    //! A browser has no driver thread that would wait for events.
+    //! Browsers have no driver thread that waits for events.
     #[derive(Clone, Default)]
     pub(super) struct Events;
 }
@@ -188,7 +188,7 @@ impl Gpu {
     }
 
     /// Submits all recorded work and returns the times of the dispatches since the last call.
-    pub fn take_times(&self) -> Result<Vec<DispatchTime>> {
+    pub fn take_times_blocking(&self) -> Result<Vec<DispatchTime>> {
         self.flush()?;
         let mut turn = self.core.turn();
         let timestamps = turn.as_mut().and_then(|turn| turn.timestamps.as_mut());
@@ -208,7 +208,7 @@ impl Gpu {
         let bytes = bytemuck::cast_slice(words);
         let (size, is_paced) = self.size();
         if memory.is_void() {
-            // Work recorded before must still see that the elements are undefined.
+            // Earlier recorded work must still see the elements as undefined.
             core.submit_all(Size::LARGEST);
         }
         if bytes.len() < LARGE_UPLOAD || is_paced {
@@ -224,7 +224,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Returns the size of a submission, and whether the device is paced, so that the driver thread submits.
+    /// Returns the size of a submission, and whether the device is paced, in which case the driver thread submits.
     fn size(&self) -> (Size, bool) {
         if cfg!(target_arch = "wasm32") {
             return (Size::LARGEST, false);
@@ -334,7 +334,7 @@ impl Gpu {
         self.core.cancel();
     }
 
-    /// Wraps a range of a buffer of the host.
+    /// Wraps a range of a host buffer.
     pub fn memory_of_host(&self, buffer: wgpu::Buffer, offset: u64, bytes: u64) -> Result<Memory> {
         const OP: &str = "Tensor::from_wgpu_buffer";
         let core = &self.core;
@@ -357,8 +357,8 @@ impl Gpu {
             let (limit, allowed) = ("maxStorageBufferBindingSize", limits.max_storage_buffer_binding_size);
             return Err(Error::Limit { op: OP, limit, needed: bytes, allowed });
         }
-        // Validates the buffer by a command that is never submitted: wgpu refuses a destroyed buffer, and one of
-        // another device.
+        // Validates the buffer with a command that is never submitted: wgpu rejects destroyed buffers and those of
+        // other devices.
         core.faults.guard(OP, || {
             let mut encoder = core.device.create_command_encoder(&Default::default());
             encoder.clear_buffer(&buffer, offset, Some(4));

@@ -1,4 +1,4 @@
-//! Sizes submissions so that a host application that shares the device keeps its frame rate.
+//! Limits the size of submissions, so that a host application that shares the device keeps its frame rate.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ const SLOW: f64 = 2e9;
 /// GPU time of one submission on an adopted device.
 const SLICE: Duration = Duration::from_millis(4);
 
-/// The same on a software adapter, where a frame takes tens of milliseconds and leaves one gap. Measured with the desktop
-/// application on llvmpipe (frames of 60 ms): 4, 8, 16, 24 and 32 ms give 19, 25, 40, 56 and 66 percent of the updates
-/// without pacing, at 1.13, 1.15, 1.18, 1.28 and 1.37 times the median frame.
+/// The same on a software adapter, where a frame takes tens of milliseconds and leaves one gap. Measured with the
+/// desktop application on llvmpipe (frames of 60 ms): 4, 8, 16, 24 and 32 ms give 19, 25, 40, 56 and 66 percent of the
+/// updates without pacing, at 1.13, 1.15, 1.18, 1.28 and 1.37 times the median frame.
 const SOFTWARE_SLICE: Duration = Duration::from_millis(20);
 
-/// How work is split into submissions; see [`Device::set_pacing`](crate::Device::set_pacing). Results are unaffected.
+/// How work is split into submissions; see [`Device::set_pacing`](crate::Device::set_pacing). Does not affect results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pacing {
@@ -72,7 +72,7 @@ impl Pace {
         self.slice
     }
 
-    /// How much the next submission may hold.
+    /// Maximum size of the next submission.
     pub fn size(&self) -> Size {
         match self.slice {
             None => Size::LARGEST,

@@ -28,7 +28,8 @@ pub(super) struct Pipelines {
     made: Mutex<HashMap<&'static str, Slot>>,
 }
 
-/// A pipeline, once it is compiled. Each slot has its own lock, so a thread waits only for the pipeline that it needs.
+/// Slot for a pipeline, filled once it is compiled. Each slot has its own lock, so a thread waits only for the pipeline
+/// that it needs.
 type Slot = Arc<Mutex<Option<Arc<Pipeline>>>>;
 
 impl Pipelines {

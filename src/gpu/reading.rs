@@ -12,7 +12,7 @@ use super::recorder::Size;
 use super::{Gpu, Memory, lock};
 use crate::error::{Error, Result};
 
-/// A pending readback. Dropping it cancels the readback if it was not submitted yet.
+/// A pending readback. Dropping it cancels the readback unless it has been submitted.
 pub(crate) struct Reading {
     staging: wgpu::Buffer,
     words: usize,
@@ -54,7 +54,7 @@ impl Gpu {
         }
     }
 
-    /// As [`poll_read`](Self::poll_read), for a future: wakes its task when the words arrive.
+    /// Like [`poll_read`](Self::poll_read), for a future: wakes its task when the words arrive.
     pub fn poll_wake(&self, reading: &mut Reading, context: &mut Context<'_>) -> Poll<Result<Vec<f32>>> {
         Pin::new(&mut reading.mapped).poll(context).map(|mapped| match mapped {
             Ok(mapped) => self.take(reading, mapped),
@@ -89,7 +89,7 @@ impl Gpu {
         let out = {
             let range = staging.slice(..4 * *words as u64).get_mapped_range();
             let view = range.map_err(|e| Error::Gpu(e.to_string()))?;
-            // Copied as bytes: a mapped range in a browser need not be aligned to words.
+            // Copied as bytes: in a browser, a mapped range may not be aligned to words.
             let mut out = vec![0.0f32; *words];
             bytemuck::cast_slice_mut::<f32, u8>(&mut out).copy_from_slice(&view);
             out

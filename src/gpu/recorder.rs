@@ -64,7 +64,7 @@ impl Command {
         }
     }
 
-    /// Marks the contents that this command depends on as needed. Its outputs are among them: a kernel may write only a
+    /// Marks the contents that this command depends on as needed, including its outputs: a kernel may write only a
     /// part of an output, or read it.
     fn need_inputs(&self, sweep: u64) {
         match self {
@@ -165,7 +165,7 @@ pub(super) struct Size {
 }
 
 impl Size {
-    /// The largest batch that no driver mistakes for a hung device.
+    /// The largest batch that drivers do not mistake for a hung device.
     pub const LARGEST: Self = Self { dispatches: FULL, work: WORK };
 
     fn holds(self, dispatches: usize, work: u64) -> bool {
@@ -177,7 +177,7 @@ pub(super) struct Recorder {
     device: wgpu::Device,
     faults: Faults,
     buffers: Buffers,
-    /// Slots per chunk, and bytes of uploads per batch, that the device allows.
+    /// Parameter slots per chunk, and upload bytes per batch, within the device's limits.
     slots: usize,
     most_uploads: usize,
     commands: VecDeque<Command>,
@@ -239,7 +239,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Makes `current` a chunk with a free slot.
+    /// Ensures that `current` is a chunk with a free slot.
     fn find_chunk(&mut self) -> Result<()> {
         let full = SLOT * self.slots;
         if self.chunks.get(self.current).is_some_and(|chunk| chunk.bytes.len() < full) {
@@ -259,7 +259,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Records an upload to the front of `to`. It runs in order with the dispatches.
+    /// Records an upload to the front of `to`. It keeps its place among the dispatches.
     pub fn upload(&mut self, to: &Memory, bytes: &[u8]) -> Result<()> {
         to.content().check_write()?;
         let (from, content) = (self.uploaded + self.uploads.len(), to.content().clone());
@@ -362,7 +362,7 @@ impl Recorder {
         batch
     }
 
-    /// Frees a slot of a chunk and appends its parameters to `params`, if given.
+    /// Frees a slot of a chunk, and appends its parameters to `params` if given.
     fn leave(&mut self, chunk: u64, offset: u32, params: Option<&mut Vec<(wgpu::Buffer, u64, Vec<u8>)>>) {
         let Some(chunk) = self.chunks.iter_mut().find(|c| c.id == chunk) else { return };
         chunk.waiting -= 1;
@@ -401,7 +401,7 @@ impl Recorder {
         }
     }
 
-    /// Takes all commands for an encoder of the host. The host submits later, so their parameter buffers are not
+    /// Takes all commands for a host encoder. The host submits later, so their parameter buffers are not
     /// reused.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn take_for_host(&mut self) -> (Batch, Vec<Chunk>) {

@@ -15,7 +15,7 @@ pub struct DeviceNeeds {
 pub struct Requirements {
     /// For the highest speed on this adapter.
     pub best: DeviceNeeds,
-    /// The minimum for all kernels. A device with less works, too, but a kernel that exceeds its limits returns
+    /// The minimum for all kernels. A device with lower limits also works, but a kernel that exceeds them returns
     /// [`Error::Limit`](crate::Error::Limit).
     pub least: DeviceNeeds,
 }

@@ -43,8 +43,8 @@ impl Submitter {
         Self { device, queue, faults, buffers, upload_buffer: None, timestamps }
     }
 
-    /// Submits a batch. If a part of it fails, only that part does not run: its results become undefined, and using
-    /// them is an error. Readbacks are registered in `events`.
+    /// Submits a batch. If part of it fails, only that part is skipped: its results become undefined, and using them is
+    /// an error. Readbacks are registered in `events`.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn submit(&mut self, batch: Batch, reclaim: impl Fn() -> Result<()>, events: &Events) -> Option<Index> {
         if batch.is_empty() {
@@ -103,7 +103,7 @@ impl Submitter {
         Ok(self.upload_buffer.insert(buffer).clone())
     }
 
-    /// Submits commands together. If that fails, bisects them until only the commands at fault are left out.
+    /// Submits commands together. If that fails, bisects them until only the faulty commands are left out.
     #[cfg(not(target_arch = "wasm32"))]
     fn submit_commands(&mut self, commands: Vec<Command>, uploads: Option<&Uploads>, events: &Events) -> Option<Index> {
         let mut last = None;
@@ -155,7 +155,7 @@ impl Submitter {
         let submitted = self.faults.guard("Queue::submit", || index = Some(queue.submit([commands])));
         let index = match (submitted, index) {
             (Ok(()), Some(index)) => index,
-            // wgpu runs callbacks of the host in `submit`, and their errors are caught here, too.
+            // wgpu runs host callbacks in `submit`, and their errors are caught here, too.
             #[cfg(not(target_arch = "wasm32"))]
             (Err(_), Some(index)) if self.faults.was_submitted(&index) => index,
             (Err(error), _) => return Err(error),
@@ -167,7 +167,7 @@ impl Submitter {
         Ok(index)
     }
 
-    /// Encodes a batch into a command encoder of the host.
+    /// Encodes a batch into the host's command encoder.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn encode_for_host(&mut self, batch: &Batch, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         // The host submits later. The upload buffer is used for this batch only, so nothing overwrites it meanwhile.
@@ -181,7 +181,7 @@ impl Submitter {
 /// Index of a submission, to wait for it.
 pub(super) type Index = wgpu::SubmissionIndex;
 
-/// Separates the commands whose inputs are defined from the others, whose results become undefined, too.
+/// Separates commands with defined inputs from the others, whose results become undefined as well.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) fn split_void(commands: Vec<Command>) -> (Vec<Command>, Vec<(Command, Void)>) {
     let (mut kept, mut void) = (Vec::with_capacity(commands.len()), Vec::new());

@@ -16,7 +16,7 @@ pub struct DispatchTime {
     pub kernel: &'static str,
     /// Number of workgroups along x, y and z.
     pub groups: [u32; 3],
-    /// Start in nanoseconds, since an arbitrary moment.
+    /// Start in nanoseconds since an arbitrary point in time.
     pub start: f64,
     /// Duration in nanoseconds.
     pub duration: f64,

@@ -1,4 +1,4 @@
-//! Bound on the memory that reading a file takes.
+//! Limits the memory used to read a file.
 
 use crate::error::{Error, Result};
 
@@ -7,7 +7,7 @@ const ROOM: usize = 32 << 20;
 /// Additional decoded bytes allowed per byte of the file. Half precision doubles in size, 8-bit integers quadruple, and
 /// compressed weights shrink by a tenth; only long runs of zeros need more.
 const RATIO: usize = 16;
-/// Overhead of one named entry in bytes, in addition to its name and values: its place in tables that grow by doubling.
+/// Overhead of one named entry in bytes, besides its name and values: its slots in tables that grow by doubling.
 const NAMED: usize = 512;
 
 /// Counts the bytes decoded from a file: inflated members, tensors as f32, names, objects of pickles. A file of a few
@@ -22,7 +22,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Creates the budget of a file of `len` bytes.
+    /// Creates the budget for a file of `len` bytes.
     pub fn of(len: usize) -> Self {
         Self { left: ROOM.saturating_add(len.saturating_mul(RATIO)) }
     }
@@ -35,7 +35,7 @@ impl Budget {
         if self.allows(bytes) {
             return Ok(());
         }
-        Err(Error::format(what(), format!("expands too much for a file of this size: by another {bytes} bytes")))
+        Err(Error::format(what(), format!("expands too much for a file of this size: it needs another {bytes} bytes")))
     }
 
     /// Charges `bytes` if the budget allows them. Returns whether it does.
@@ -49,15 +49,15 @@ impl Budget {
         }
     }
 
-    /// Charges the overhead of a tensor or text with a name of `len` bytes.
+    /// Charges the overhead of a tensor or string with a name of `len` bytes.
     ///
     /// # Errors
-    /// As [`Budget::take`].
+    /// Same as [`Budget::take`].
     pub fn take_name(&mut self, source: &str, len: usize) -> Result<()> {
         self.take(|| format!("{source}: the names"), NAMED + 2 * len)
     }
 
-    /// Returns bytes to the budget after their memory was freed.
+    /// Returns bytes to the budget once their memory has been freed.
     pub fn give(&mut self, bytes: usize) {
         self.left = self.left.saturating_add(bytes);
     }

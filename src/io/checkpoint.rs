@@ -1,4 +1,4 @@
-//! Checkpoints, from which training runs continue bit for bit.
+//! Checkpoints, from which training resumes bit for bit.
 
 use super::TensorFile;
 use super::model::{assign_all, matched};
@@ -13,7 +13,7 @@ const MARK: &str = "wgru.checkpoint";
 /// Writes a checkpoint: weights, optimizer state, random generator, epoch, and the best weights so far.
 ///
 /// # Errors
-/// [`Error::Io`], and errors of reading tensors back.
+/// [`Error::Io`], and errors from reading tensors back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn save_checkpoint_blocking(
     trainer: &Trainer,
@@ -26,7 +26,7 @@ pub fn save_checkpoint_blocking(
 /// Returns the file that `save_checkpoint_blocking` writes.
 ///
 /// # Errors
-/// Errors of reading tensors back.
+/// Errors from reading tensors back.
 pub async fn checkpoint_to_file(trainer: &Trainer, model: &dyn Module) -> Result<TensorFile> {
     Ok(Snapshot::take(trainer, model).await?.to_file())
 }
@@ -69,9 +69,9 @@ impl Snapshot {
 }
 
 impl Trainer {
-    /// Continues from a snapshot. This trainer, its optimizer and `model` must be built as for the run of the snapshot,
-    /// on any device. The next [`fit`](Self::fit) then gives bit for bit the results that the uninterrupted run would
-    /// have given on such a device.
+    /// Continues from a snapshot. This trainer, its optimizer and `model` must be built in the same way as for the
+    /// original run, on any device. The next [`fit`](Self::fit) then gives the same results, bit for bit, as an
+    /// uninterrupted run on such a device.
     ///
     /// # Errors
     /// [`Error::Format`] naming the first mismatch; in that case, nothing is changed.
@@ -79,19 +79,19 @@ impl Trainer {
         load_checkpoint(self, model, &snapshot.to_file())
     }
 
-    /// Continues from a snapshot of [`fit_with`](Self::fit_with): as [`resume`](Self::resume), for the parameters of
-    /// the optimizer.
+    /// Continues from a snapshot of [`fit_with`](Self::fit_with): like [`resume`](Self::resume), but for the
+    /// optimizer's parameters.
     ///
     /// # Errors
-    /// As [`resume`](Self::resume).
+    /// Same as [`resume`](Self::resume).
     pub fn resume_with(&mut self, snapshot: &Snapshot) -> Result<()> {
         let parameters = self.optimizer.parameters();
         load(self, &parameters, &snapshot.to_file())
     }
 }
 
-/// Restores the state of a run that `save_checkpoint_blocking` wrote. `trainer` and `model` must be built as for that
-/// run: the file does not contain the options of the trainer and its optimizer.
+/// Restores the state of a run that `save_checkpoint_blocking` wrote. `trainer` and `model` must be built in the same
+/// way as for that run: the file does not contain the options of the trainer and its optimizer.
 ///
 /// # Errors
 /// [`Error::Format`] naming the entry that is missing or does not match; in that case, nothing is changed.

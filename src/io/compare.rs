@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::nn::{HostInput, HostOutput, Mode, Recurrent, RecurrentConfig, RunOptions, read, run_f64};
 use crate::tensor::Tensor;
 
-/// A value that differs from the expected one.
+/// A value that differs from its expected value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// Index of the layer.
@@ -66,7 +66,7 @@ pub struct Comparison {
 /// ```
 ///
 /// # Errors
-/// Errors of the run; [`Error::Value`] if the tolerance is not a finite number above 0.
+/// Errors from the run; [`Error::Value`] if the tolerance is not a finite number above 0.
 pub async fn compare(layer: &Recurrent, input: &HostInput, tolerance: f64) -> Result<Comparison> {
     check_tolerance("compare", tolerance)?;
     let (got, want) = (run(layer, input).await?, run_f64(layer, input).await?);

@@ -76,7 +76,7 @@ pub(super) struct View<'a> {
     pub strides: &'a [usize],
 }
 
-/// Returns the strides of a contiguous tensor whose last axis is the fastest, or its first axis if `first_fastest` is
+/// Returns the strides of a contiguous tensor. The last axis varies fastest, or the first axis if `first_fastest` is
 /// set.
 pub(super) fn strides(dims: &[usize], first_fastest: bool) -> Vec<usize> {
     let mut strides = vec![1; dims.len()];
@@ -89,8 +89,8 @@ pub(super) fn strides(dims: &[usize], first_fastest: bool) -> Vec<usize> {
     strides
 }
 
-/// Returns the number of elements; `None` if there are too many elements or axes. Extents of 0 do not hide an overflow
-/// of the others.
+/// Returns the number of elements; `None` if there are too many elements or axes. An extent of 0 does not hide an
+/// overflow of the others.
 pub(super) fn count(dims: &[usize]) -> Option<usize> {
     let rest = dims.iter().filter(|&&d| d > 0).try_fold(1usize, |n, &d| n.checked_mul(d));
     let rest = rest.filter(|&n| dims.len() <= MAX_AXES && n <= isize::MAX as usize / 8)?;

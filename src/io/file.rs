@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::budget::Budget;
 use super::format::{Format, keras_weights};
-use super::recognise::foreign;
+use super::recognize::foreign;
 use super::tensors::TensorFile;
 use super::{hdf5, npy, safetensors, torch};
 use crate::error::{Error, Result};
@@ -13,8 +13,8 @@ use crate::replace::write_atomically;
 use crate::tensor::Tensor;
 
 const NPZ: &str = "an .npz archive";
-const TORCH: &str = "a file of torch.save";
-const KERAS: &str = "weights of Keras";
+const TORCH: &str = "a file written by torch.save";
+const KERAS: &str = "Keras weights";
 
 impl TensorFile {
     /// Reads a file in any supported format.
@@ -31,7 +31,7 @@ impl TensorFile {
     /// Reads the bytes of a file in any supported format; `source` names the file in error messages.
     ///
     /// # Errors
-    /// As [`TensorFile::open`].
+    /// Same as [`TensorFile::open`].
     pub fn from_bytes(source: &str, bytes: &[u8]) -> Result<Self> {
         match Format::of(source, bytes, "a file of tensors")? {
             Format::Safetensors => safetensors::read(source, bytes),
@@ -71,10 +71,10 @@ impl TensorFile {
         }
     }
 
-    /// Reads a `.pt` or `.pth` file of `torch.save`; any other format is an error. The file holds a state dict, or
-    /// nested dicts and lists of tensors, which are named by their path, joined by dots (`model.weight_ih_l0`).
-    /// Numbers, strings and booleans beside the tensors become metadata. Never executes code from the file: the reader
-    /// supports only the parts of pickle that tensors need, and anything else is an error that names it.
+    /// Reads a `.pt` or `.pth` file written by `torch.save`; any other format is an error. The file holds a state dict,
+    /// or nested dicts and lists of tensors, which are named by their path, joined by dots (`model.weight_ih_l0`).
+    /// Numbers, strings and booleans become metadata. Never executes code from the file: the reader supports only the
+    /// parts of pickle that tensors need, and anything else is an error that names it.
     ///
     /// # Errors
     /// [`Error::Format`].
@@ -88,8 +88,8 @@ impl TensorFile {
 
     /// Reads Keras' `.weights.h5` or `.keras`; any other format is an error. Tensors are named by their path in the
     /// file, joined by dots: `layers.gru.cell.vars.0` is the first variable of the first GRU, because Keras numbers
-    /// layers by class and ignores their names. Supports the part of HDF5 that Keras writes: groups of the first
-    /// format, and unchunked numbers. Any other feature is an error that names it.
+    /// layers by class and ignores their names. Supports the part of HDF5 that Keras writes: groups in the oldest
+    /// format, and contiguous numeric datasets. Any other feature is an error that names it.
     ///
     /// # Errors
     /// [`Error::Format`].
@@ -110,11 +110,11 @@ impl TensorFile {
         safetensors::write(self)
     }
 
-    /// Returns the content of an `.npz` file, as `numpy.savez` lays it out. The metadata become an extra member,
+    /// Returns the content of an `.npz` file, as `numpy.savez` lays it out. The metadata becomes an extra member,
     /// `__metadata__`.
     ///
     /// # Errors
-    /// As [`TensorFile::to_bytes`]; also if the file would be 4 GiB or larger, which needs zip64.
+    /// Same as [`TensorFile::to_bytes`]; also if the file would be 4 GiB or larger, which needs zip64.
     pub fn to_npz(&self) -> Result<Vec<u8>> {
         self.check()?;
         npy::to_npz(self)
@@ -123,7 +123,7 @@ impl TensorFile {
     /// Returns the content of an `.npy` file with one tensor.
     ///
     /// # Errors
-    /// As [`TensorFile::to_bytes`]; also if there is no tensor of this name.
+    /// Same as [`TensorFile::to_bytes`]; also if there is no tensor of this name.
     pub fn to_npy(&self, name: &str) -> Result<Vec<u8>> {
         self.check()?;
         let (dims, values) = self.get(name)?;

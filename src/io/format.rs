@@ -1,7 +1,7 @@
 //! Detects the format of a file by its first bytes and, in an archive, by its members.
 
 use super::budget::Budget;
-use super::recognise::foreign;
+use super::recognize::foreign;
 use super::signature::{HDF5, NPY, TORCH_LEGACY, is_safetensors};
 use super::zip::Archive;
 use super::{TensorFile, hdf5, torch};

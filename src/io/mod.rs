@@ -17,7 +17,7 @@ mod model;
 mod npy;
 pub mod onnx;
 mod pickle;
-mod recognise;
+mod recognize;
 mod recurrent;
 mod safetensors;
 mod signature;

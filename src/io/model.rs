@@ -8,23 +8,23 @@ use crate::tensor::Tensor;
 /// Writes a model's parameters to a file, under their names.
 ///
 /// # Errors
-/// [`Error::Io`], and errors of reading tensors back.
+/// [`Error::Io`], and errors from reading tensors back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn save_parameters_blocking(model: &dyn Module, path: impl AsRef<std::path::Path>) -> Result<()> {
     crate::wait::block_on(parameters_to_file(model))?.save(path)
 }
 
-/// Returns a file with a model's parameters, under their names. Tied parameters appear under each of their names.
+/// Returns a file with a model's named parameters. Tied parameters appear under each of their names.
 ///
 /// # Errors
-/// Errors of reading tensors back.
+/// Errors from reading tensors back.
 pub async fn parameters_to_file(model: &dyn Module) -> Result<TensorFile> {
     let mut file = TensorFile::default();
     file.insert_all("", &model.parameters()).await?;
     Ok(file)
 }
 
-/// Sets a model's parameters from a file, all or none.
+/// Loads a model's parameters from a file. On an error, no parameter is changed.
 ///
 /// # Errors
 /// [`Error::Format`] naming the tensor that is missing, unknown, of another shape, or different from one that the model
@@ -62,7 +62,7 @@ pub(super) fn matched<'a>(
     Ok(found)
 }
 
-/// Rejects a file with different values for names that the model ties together: only one of them could be kept.
+/// Rejects a file whose values differ between names that the model ties together.
 fn check_tied<'a>(
     file: &TensorFile,
     (name, own): (&str, &[f32]),
@@ -72,8 +72,8 @@ fn check_tied<'a>(
     match tied.find(|(_, other)| !same(other)) {
         Some((other, _)) => {
             let why = format!(
-                "differs from {name:?}, but the model ties both: they are one parameter. Load it into a model whose \
-                 weights are not tied"
+                "differs from {name:?}, but the model ties the two: they are one parameter. Load the file into a model \
+                 whose weights are not tied"
             );
             Err(Error::format(format!("{}: tensor {other:?}", file.source()), why))
         }

@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 use super::TensorFile;
 use super::budget::Budget;
 use super::element::{Element, View, count, strides};
-use super::recognise::foreign;
+use super::recognize::foreign;
 use super::signature::NPY;
 use super::tensors::METADATA;
 use super::zip::{self, Archive};
 use crate::error::{Error, Result};
 use crate::json;
 
-/// Maximum length of a header in bytes. Usual headers take about a hundred.
+/// Maximum length of a header in bytes. Typical headers take about a hundred.
 const MAX_HEADER: usize = 1 << 16;
-/// Maximum number of characters in a text.
+/// Maximum number of characters in a string.
 const MAX_TEXT: usize = (1 << 24) - 1;
 
 /// Parsed header of an array.
@@ -30,7 +30,7 @@ struct Header {
 
 enum Dtype {
     Number(Element),
-    /// Text of this many characters, four bytes each.
+    /// String of this many characters, four bytes each.
     Text(usize),
 }
 
@@ -83,7 +83,7 @@ fn add_array(file: &mut TensorFile, name: &str, bytes: &[u8], budget: &mut Budge
             file.insert(name, &header.dims, values);
         }
         Dtype::Text(_) if name == METADATA && header.dims.is_empty() && !header.big_endian => {
-            // A character takes four bytes here, and may be a single byte of JSON.
+            // Each character takes four bytes in the array, but may be a single byte of JSON.
             budget.take(what, data.len() / 4 * json::TEXTS_SHARE + 3 * data.len())?;
             file.metadata = metadata(data).map_err(|why| bad(format!("is not a JSON object of strings: {why}")))?;
         }

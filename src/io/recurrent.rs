@@ -1,4 +1,5 @@
-//! Files of recurrent layers, with PyTorch's tensor names. The metadata hold the options that the shapes do not imply.
+//! Files with recurrent layers, under PyTorch's tensor names. The metadata holds the options that the shapes do not
+//! imply.
 
 use std::collections::HashSet;
 
@@ -15,7 +16,7 @@ use crate::tensor::Tensor;
 /// Prefixes of a layer's options in the metadata; see [`Cell::layer`].
 const KINDS: [&str; 3] = ["gru", "lstm", "rnn"];
 
-/// Returns keys and texts of the options that the shapes do not imply.
+/// Returns the options that the shapes do not imply, as metadata keys and values.
 fn fields(c: &RecurrentConfig) -> Vec<(String, String)> {
     let o = &c.options;
     let mut out = vec![
@@ -45,7 +46,7 @@ fn fields(c: &RecurrentConfig) -> Vec<(String, String)> {
     out
 }
 
-/// Sets one of the [`fields`]. Returns `None` if the text cannot be parsed, and `Some(false)` if the key is unknown.
+/// Sets one of the [`fields`]. Returns `None` if the value cannot be parsed, and `Some(false)` if the key is unknown.
 fn set(c: &mut RecurrentConfig, key: &str, text: &str) -> Option<bool> {
     fn put<T>(place: &mut T, read: Option<T>) -> Option<bool> {
         *place = read?;
@@ -152,7 +153,7 @@ fn cell_of(file: &TensorFile) -> Result<Cell> {
 /// Writes a recurrent layer with its options. [`load_recurrent`] reads it back.
 ///
 /// # Errors
-/// Errors of reading back from the device.
+/// Errors from reading back from the device.
 pub async fn recurrent_to_file(layer: &Recurrent) -> Result<TensorFile> {
     let mut file = parameters_to_file(layer).await?;
     let c = layer.config();
@@ -160,24 +161,24 @@ pub async fn recurrent_to_file(layer: &Recurrent) -> Result<TensorFile> {
     Ok(file)
 }
 
-/// Builds the recurrent layer of a file: sizes from the shapes, options from the metadata.
+/// Builds the recurrent layer in a file: sizes from the shapes, options from the metadata.
 ///
-/// A state dict of `torch.nn.GRU`, `LSTM` or `RNN` has no metadata; it gets PyTorch's defaults: time-first, a GRU with
-/// reset after, an RNN with tanh. Find the cell in [`config().cell`](RecurrentConfig::cell). If the file holds a run,
-/// the layer is checked with it on `device`; see [`verify`].
+/// A state dict of `torch.nn.GRU`, `LSTM` or `RNN` has no metadata; it gets PyTorch's defaults: time-first, reset after
+/// the product for a GRU, tanh for an RNN. The cell is in [`config().cell`](RecurrentConfig::cell). If the file holds a
+/// run, the layer is checked with it on `device`; see [`verify`].
 ///
 /// # Errors
 /// [`Error::Format`] naming the tensor that is missing, unexpected or of another shape, the option that is unknown or
-/// of another kind of layer, or the first value of the run that differs; [`Error::Value`] for options that the layer
-/// does not have.
+/// of a different kind of layer, or the first value of the run that differs; [`Error::Value`] for options that the
+/// layer does not have.
 pub async fn load_recurrent(device: &Device, file: &TensorFile) -> Result<Recurrent> {
     Ok(load_recurrent_verified(device, file).await?.0)
 }
 
-/// As [`load_recurrent`], but also returns the largest error of the file's run, if it holds one; see [`verify`].
+/// Like [`load_recurrent`], but also returns the largest error of the file's run, if it holds one; see [`verify`].
 ///
 /// # Errors
-/// As [`load_recurrent`].
+/// Same as [`load_recurrent`].
 pub async fn load_recurrent_verified(device: &Device, file: &TensorFile) -> Result<(Recurrent, Option<f64>)> {
     let (c, values) = read(file)?;
     let mut values = values.into_iter();
@@ -215,13 +216,13 @@ fn read(file: &TensorFile) -> Result<(RecurrentConfig, Vec<&[f32]>)> {
 /// Writes a recurrent layer with its options to a safetensors file; see [`recurrent_to_file`].
 ///
 /// # Errors
-/// [`Error::Io`], and errors of reading back from the device.
+/// [`Error::Io`], and errors from reading back from the device.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn save_recurrent_blocking(layer: &Recurrent, path: impl AsRef<std::path::Path>) -> Result<()> {
     crate::wait::block_on(recurrent_to_file(layer))?.save(path)
 }
 
-/// As [`load_recurrent`], but blocks until a run is checked.
+/// Like [`load_recurrent`], but blocks until a run is checked.
 ///
 /// ```
 /// use wgru::{Device, Rng, io, nn::{Module, RecurrentConfig}};
@@ -236,7 +237,7 @@ pub fn save_recurrent_blocking(layer: &Recurrent, path: impl AsRef<std::path::Pa
 /// ```
 ///
 /// # Errors
-/// As [`load_recurrent`].
+/// Same as [`load_recurrent`].
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 pub fn load_recurrent_blocking(device: &Device, file: &TensorFile) -> Result<Recurrent> {
     crate::wait::block_on(load_recurrent(device, file))

@@ -1,13 +1,13 @@
-//! Reads and writes safetensors: the header's length in eight bytes, a header in JSON, and the tensors one after
-//! another.
+//! Reads and writes safetensors files: the length of the header in eight bytes, the JSON header, and the data of the
+//! tensors.
 //!
-//! The crate of the format is not used, because it writes metadata in no fixed order, and its deserializers would add
-//! 20 KB to a web page. Tests compare both readers on files with damaged headers.
+//! The crate `safetensors` is only a test dependency, because it writes metadata in no fixed order, and its
+//! deserializers would add 20 KB to a web page. Tests compare both readers on files with damaged headers.
 
 use super::TensorFile;
 use super::budget::Budget;
 use super::element::{Element, MAX_AXES, View, count, strides};
-use super::recognise::foreign;
+use super::recognize::foreign;
 use super::signature::{SAFETENSORS_LONGEST, is_safetensors};
 use super::tensors::{METADATA, sorted_order};
 use crate::error::{Error, Result};
@@ -73,10 +73,11 @@ fn split<'a>(source: &str, bytes: &'a [u8]) -> Result<(&'a str, &'a [u8])> {
         return Err(foreign(source, bytes, "a safetensors file"));
     }
     let bad = |why: String| Error::format(source, format!("not a complete safetensors file: {why}"));
-    let (len, rest) = bytes.split_first_chunk().ok_or_else(|| bad(format!("has {} bytes", bytes.len())))?;
+    let (len, rest) = bytes.split_first_chunk().ok_or_else(|| bad(format!("it has only {} bytes", bytes.len())))?;
     let len = u64::from_le_bytes(*len);
     let header = usize::try_from(len).ok().and_then(|len| rest.split_at_checked(len));
-    let (header, data) = header.ok_or_else(|| bad(format!("a header of {len} bytes in {}", bytes.len())))?;
+    let (header, data) =
+        header.ok_or_else(|| bad(format!("it has a header of {len} bytes, but only {} bytes in all", bytes.len())))?;
     Ok((json::object(header).map_err(|why| bad(format!("the header is {why}")))?, data))
 }
 
@@ -145,7 +146,7 @@ pub(super) fn write(file: &TensorFile) -> Result<Vec<u8>> {
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
     if header.len() > SAFETENSORS_LONGEST {
         let why = format!(
-            "would take {} bytes in a safetensors file, which has {SAFETENSORS_LONGEST} for them",
+            "would take {} bytes in a safetensors header, which may have at most {SAFETENSORS_LONGEST}",
             header.len()
         );
         return Err(Error::format("names and metadata", why));

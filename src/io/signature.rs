@@ -1,10 +1,10 @@
-//! First bytes of the formats that are read.
+//! First bytes of the supported formats.
 
 /// NumPy's `.npy`.
 pub(super) const NPY: &[u8] = b"\x93NUMPY";
-/// HDF5, as of Keras' `.weights.h5`.
+/// HDF5, used for Keras' `.weights.h5`.
 pub(super) const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
-/// `torch.save` before its zip format.
+/// Files that `torch.save` wrote before it used zip archives.
 pub(super) const TORCH_LEGACY: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
 
 /// Maximum length of a safetensors header in bytes, as the format defines it.

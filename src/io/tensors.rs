@@ -86,7 +86,7 @@ impl TensorFile {
         part
     }
 
-    /// Creates an empty file that error messages call `source`.
+    /// Creates an empty file, named `source` in error messages.
     pub(super) fn named(source: &str) -> Self {
         Self { source: source.into(), ..Self::default() }
     }
@@ -132,7 +132,7 @@ impl TensorFile {
         self.tensors.iter().map(|(name, _, _)| name.as_str())
     }
 
-    /// Returns the prefix of a tensor's full name, if `name` is only its end.
+    /// Returns the prefix under which the file has a tensor called `name`, if there is one.
     pub(super) fn prefix_of(&self, name: &str) -> Option<&str> {
         self.names().find_map(|whole| whole.strip_suffix(name)?.strip_suffix('.'))
     }
@@ -145,7 +145,7 @@ impl TensorFile {
         let found = self.tensors.iter().find(|(n, _, _)| n == name);
         let (_, dims, values) = found.ok_or_else(|| {
             let why = match self.prefix_of(name) {
-                Some(prefix) => format!("is missing, but is there under {prefix:?}: use TensorFile::under({prefix:?})"),
+                Some(prefix) => format!("is missing, but exists under {prefix:?}: use TensorFile::under({prefix:?})"),
                 None => format!("is missing; the file has {:?} …", self.names().take(8).collect::<Vec<_>>()),
             };
             Error::format(format!("{}: tensor {name:?}", self.source), why)
@@ -156,7 +156,7 @@ impl TensorFile {
     /// Returns the values of a tensor that must have the shape `dims`.
     ///
     /// # Errors
-    /// [`Error::Format`] naming the tensor if it is missing or has another shape.
+    /// [`Error::Format`] naming the tensor if it is missing or has the wrong shape.
     pub fn expect(&self, name: &str, dims: &[usize]) -> Result<&[f32]> {
         let (got, values) = self.get(name)?;
         if got == dims {

@@ -1,4 +1,4 @@
-//! Reads the files of `torch.save`.
+//! Reads files written by `torch.save`.
 //!
 //! Since PyTorch 1.6, they are zip archives: `<name>/data.pkl` describes the content, and `<name>/data/<key>` are the
 //! storages. Older files are a sequence of pickles and storages. Source: PyTorch, *torch/serialization.py*.
@@ -27,7 +27,7 @@ const MAX_PICKLE: usize = 16 << 20;
 /// The storages of a file, by key.
 type Storages<'a> = HashMap<&'a str, Cow<'a, [u8]>>;
 
-/// Whether an archive with a member of this name is a file of `torch.save`.
+/// Whether an archive with a member of this name was written by `torch.save`.
 pub(super) fn is_pickle(name: &str) -> bool {
     name == "data.pkl" || name.strip_suffix("/data.pkl").is_some_and(|folder| !folder.contains('/'))
 }
@@ -64,7 +64,7 @@ pub(super) fn read_archive(source: &str, archive: &Archive, len: usize) -> Resul
 pub(super) fn read_legacy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     let bad = |why: String| Error::format(source, why);
     let cut = || bad("is cut short".into());
-    let rest = bytes.strip_prefix(TORCH_LEGACY).ok_or_else(|| bad("not a file of torch.save".into()))?;
+    let rest = bytes.strip_prefix(TORCH_LEGACY).ok_or_else(|| bad("not a file written by torch.save".into()))?;
     let mut budget = Budget::of(bytes.len());
     let (version, _, rest) = pickle::load(rest, &mut budget).map_err(bad)?;
     if version != Value::Int(1001) {
@@ -144,7 +144,7 @@ impl<'a> Tree<'a> {
                     self.heap.items(id).iter().zip(0..).map(|(v, k)| (Value::Int(k), *v)).collect()
                 }
                 leaf => {
-                    // The same text may be referenced many times.
+                    // The same string may be referenced many times.
                     let bytes = if let Value::Text(text) = leaf { text.len() } else { 0 };
                     self.budget.take(|| format!("{}: the texts", self.source), bytes)?;
                     let Some(text) = text(&leaf) else { continue };
@@ -217,7 +217,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// Returns a leaf as metadata, if it has a text form.
+/// Converts a leaf to metadata; `None` if it has no textual form.
 fn text(leaf: &Value) -> Option<String> {
     match leaf {
         Value::Bool(v) => Some(v.to_string()),

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::recognise::foreign;
+use super::recognize::foreign;
 use crate::error::{Error, Result};
 use crate::replace::write_atomically;
 use crate::tuning::Tuning;
@@ -12,7 +12,7 @@ impl Tuning {
     /// Writes the tuning as JSON, atomically.
     ///
     /// # Errors
-    /// [`Error::Io`]; in that case, an existing file does not change.
+    /// [`Error::Io`]; an existing file is then unchanged.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         write_atomically(path.as_ref(), self.to_json().as_bytes())
     }
@@ -20,7 +20,7 @@ impl Tuning {
     /// Reads a tuning that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// [`Error::Io`], and errors of [`Tuning::from_json`].
+    /// [`Error::Io`], and errors from [`Tuning::from_json`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = std::fs::File::open(path).map_err(Error::io(path))?;

@@ -12,10 +12,10 @@ use crate::nn::{HostInput, HostOutput, Recurrent, RecurrentConfig, run_f64};
 
 /// Prefix of the tensors and metadata of a run.
 pub(super) const PREFIX: &str = "verify.";
-/// Tolerance of the runs that are added here. Devices differ from f64 by about 1e-6 over tens of steps; misplaced
-/// weights cause errors of 1e-2 and more.
+/// Tolerance stored with new runs. Devices differ from f64 by about 1e-6 over tens of steps; misplaced weights cause
+/// errors of 1e-2 or more.
 const TOLERANCE: f64 = 1e-4;
-/// Largest tolerance that a file may state. A larger one would not detect wrong weights.
+/// Largest tolerance that a file may specify. A larger one would not detect wrong weights.
 const LOOSEST: f64 = 1e-2;
 /// Maximum number of gate values of one layer over a run. Runs for verification are short.
 const LARGEST: usize = 1 << 22;
@@ -28,7 +28,7 @@ const INPUTS: [&str; 6] = ["x", "h0", "c0", "lengths", "mask", "resets"];
 ///
 /// The tensors are named as the arguments of a run: `verify.x`, `verify.h0`, `verify.c0`, `verify.lengths`,
 /// `verify.mask`, `verify.resets` (flags are 0 and 1), `verify.output`, `verify.h_n`, `verify.c_n`, and the gates
-/// `verify.l0.reset`, … `[T, B, D·H]`; the metadata hold `verify.tolerance` and `verify.reset_to_h0`. Other programs
+/// `verify.l0.reset`, … `[T, B, D·H]`; the metadata holds `verify.tolerance` and `verify.reset_to_h0`. Other programs
 /// that write such files need only `verify.x`, `verify.output` and the tolerance.
 ///
 /// ```
@@ -48,14 +48,14 @@ const INPUTS: [&str; 6] = ["x", "h0", "c0", "lengths", "mask", "resets"];
 ///
 /// # Errors
 /// [`Error::Shape`] for an input that does not fit the layer, [`Error::Value`] for a run that is too long or not
-/// finite, and any error of reading the weights back.
+/// finite, and any error from reading the weights back.
 pub async fn add_verification(layer: &Recurrent, input: &HostInput, file: &mut TensorFile) -> Result<()> {
     let c = layer.config();
     let [steps, batch] = check_size(c, input)?;
     let done = run_f64(layer, input).await?;
     let all = done.output.iter().chain(&done.h_n).chain(&done.c_n).chain(done.gates.iter().flatten().flatten());
     if let Some(v) = all.copied().find(|v| !(*v as f32).is_finite()) {
-        return Err(Error::value("add_verification", "input", "one whose run is finite", v));
+        return Err(Error::value("add_verification", "input", "an input whose results are finite", v));
     }
     let mut put = |name: &str, dims: &[usize], values: Vec<f32>| file.insert(&format!("{PREFIX}{name}"), dims, values);
     let (rows, d) = (c.layers * c.directions(), c.directions());
@@ -174,7 +174,7 @@ fn read_input(c: &RecurrentConfig, part: &TensorFile, tensors: &Tensors) -> Resu
     };
     let lengths = match get("lengths", &[batch])? {
         Some(values) => match values.iter().find(|v| v.fract() != 0.0 || !(0.0..=16_777_216.0).contains(*v)) {
-            Some(v) => return Err(wrong(part, "lengths", format!("holds {v}; expected a number of steps"))),
+            Some(v) => return Err(wrong(part, "lengths", format!("holds {v}; expected a whole number of steps"))),
             None => Some(values.iter().map(|&v| v as usize).collect()),
         },
         None => None,

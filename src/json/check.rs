@@ -3,13 +3,13 @@
 /// Checks that `bytes` are one JSON value.
 ///
 /// # Errors
-/// The offset of the first byte at fault.
+/// The offset of the first invalid byte.
 pub fn check(bytes: &[u8]) -> Result<(), usize> {
     let mut rest = Rest { bytes, at: 0 };
     rest.document().ok_or(rest.at)
 }
 
-/// Cursor in the bytes. Each method consumes an element of the grammar, or returns `None` at the byte at fault.
+/// Cursor over the bytes. Each method consumes an element of the grammar, or returns `None` at an invalid byte.
 struct Rest<'a> {
     bytes: &'a [u8],
     at: usize,

@@ -1,4 +1,4 @@
-//! Reads JSON in place. The text is validated once, and values are slices of it, so no tree is built, which could be
+//! Reads JSON in place. The text is validated once, and values are slices of it. No tree is built, because it could be
 //! many times as large.
 
 mod check;

@@ -69,7 +69,7 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
-/// Returns texts by key as a JSON object.
+/// Returns strings by key as a JSON object.
 pub fn write_texts(texts: &BTreeMap<String, String>) -> String {
     let mut out = String::from("{");
     for (key, text) in texts {

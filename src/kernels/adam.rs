@@ -64,7 +64,7 @@ impl Kernel<1, 4> for Adam {
             let mean = m[i] + (1.0 - self.beta1) * (g - m[i]);
             let square = self.beta2 * v[i] + (1.0 - self.beta2) * g * g;
             let next = weight - self.step_size * mean / (square.sqrt() / self.root2 + self.eps);
-            // A non-finite gradient makes the mean non-finite. If only the square overflows, the step would silently be
+            // A non-finite gradient makes the mean non-finite. If only its square overflows, the step would silently be
             // 0.
             let is_kept = guarded && !(next.is_finite() && mean.is_finite() && square.is_finite());
             failed |= is_kept;

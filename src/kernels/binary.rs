@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, at_most, params, shader};
 use crate::math::masked;
 
-/// Functions of two elements.
+/// Elementwise operations on two operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum BinaryOp {
@@ -28,7 +28,7 @@ impl BinaryOp {
 params! {
     /// `y[i] = a[i·a_strides] ∘ b[i·b_strides]` for every index `i` of `dims`; a stride of 0 broadcasts.
     ///
-    /// Reads `a` and `b` as far as the strides reach, writes `y` `dims`.
+    /// Reads the elements of `a` and `b` that the strides address; writes `y` with shape `dims`.
     pub struct Binary {
         /// Extents of the result, outermost first.
         pub dims: [u32; 4],
@@ -47,7 +47,12 @@ impl Kernel<2, 1> for Binary {
     fn check(&self) -> Result<()> {
         let [x, y, z, w] = self.dims;
         at_least_one(Self::NAME, [("dims", x), ("dims", y), ("dims", z), ("dims", w)])?;
-        addressable(Self::NAME, "dims", 0, &[(x, 1), (y, x), (z, x.saturating_mul(y)), (w, x.saturating_mul(y).saturating_mul(z))])?;
+        addressable(
+            Self::NAME,
+            "dims",
+            0,
+            &[(x, 1), (y, x), (z, x.saturating_mul(y)), (w, x.saturating_mul(y).saturating_mul(z))],
+        )?;
         let steps = |strides: [u32; 4]| [0, 1, 2, 3].map(|a| (self.dims[a], strides[a]));
         at_most(Self::NAME, [("op", self.op, BinaryOp::ALL.len() - 1)])?;
         addressable(Self::NAME, "a_strides", 0, &steps(self.a_strides))?;

@@ -1,8 +1,8 @@
 //! LSTM or simple RNN layer over the whole sequence in one dispatch
 
 use super::marks::leave;
-use crate::cell::Cell;
 use super::plain::{Plain, dot, plain_kernel};
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 use crate::math::{sigmoid, tanh_stable};
@@ -17,7 +17,7 @@ plain_kernel! {
     /// simple:  h' = tanh(v), or max(v, 0)
     /// ```
     ///
-    /// Reads `x`, `packed` and `marks`; reads the first state from `state` and writes the others, `y`, and
+    /// Reads `x`, `packed` and `marks`; reads the initial state from `state` and writes the others, `y`, and
     /// `saved` (`i, f, g, o, tanh(c')`, or `h'`) when `save` is 1. Shapes: [`kernels::plain`](super::plain).
     CellSequence
 }
@@ -76,7 +76,8 @@ impl CellSequence {
 
 impl Kernel<3, 3> for CellSequence {
     const NAME: &'static str = "cell_sequence";
-    const WGSL: &'static [&'static str] = wgsl!("common/marks", "common/time", "common/plain", "common/activation", "cell_sequence");
+    const WGSL: &'static [&'static str] =
+        wgsl!("common/marks", "common/time", "common/plain", "common/activation", "cell_sequence");
     const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
     const INDICES: &'static [&'static str] = &["marks"];

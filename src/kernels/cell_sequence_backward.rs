@@ -1,8 +1,8 @@
 //! Backward pass of [`CellSequence`](super::CellSequence) in one dispatch
 
 use super::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
-use crate::cell::Cell;
 use super::plain::{Plain, dot, plain_kernel};
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
 
@@ -18,18 +18,13 @@ plain_kernel! {
     /// ```
     ///
     /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes `d_gates`. Turns `carry` into the
-    /// gradient of the first state: `[2, D, B, width]` holds v, initially the gradient of the last state, and the
-    /// gradients that resets pass to the first state. Shapes: [`kernels::plain`](super::plain).
+    /// gradient of the initial state: `[2, D, B, width]` holds v, initially the gradient of the last state, and the
+    /// gradients that resets pass to the initial state. Shapes: [`kernels::plain`](super::plain).
     CellSequenceBackward
 }
 
 impl CellSequenceBackward {
-    fn step(
-        &self,
-        step: usize,
-        [packed, marks, state, saved, dy]: [&[f32]; 5],
-        [d_gates, carry]: [&mut [f32]; 2],
-    ) {
+    fn step(&self, step: usize, [packed, marks, state, saved, dy]: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
         let p: &Plain = &self.0;
         let (h, width, cell) = (p.hidden as usize, p.width(), p.cell());
         let (carry, passed) = carry.split_at_mut(p.carry_len() / 2);
@@ -85,7 +80,8 @@ impl CellSequenceBackward {
 
 impl Kernel<5, 2> for CellSequenceBackward {
     const NAME: &'static str = "cell_sequence_backward";
-    const WGSL: &'static [&'static str] = wgsl!("common/marks", "common/time", "common/plain", "cell_sequence_backward");
+    const WGSL: &'static [&'static str] =
+        wgsl!("common/marks", "common/time", "common/plain", "cell_sequence_backward");
     const READS: [&'static str; 5] = ["packed", "marks", "state", "saved", "dy"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["marks"];

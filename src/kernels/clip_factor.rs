@@ -3,8 +3,8 @@
 use crate::kernel::{Kernel, params, shader};
 
 params! {
-    /// `factor = min(1, max_norm / (norm + 1e-6))`, or 1 if the norm is not finite: one NaN gradient must not turn all
-    /// others into NaN, and one that overflows must not set them to 0. Reads `norm` `[1]`, writes `factor` `[1]`.
+    /// `factor = min(1, max_norm / (norm + 1e-6))`, or 1 if the norm is not finite: one NaN gradient must not make all
+    /// others NaN, and one that overflows must not set them to 0. Reads `norm` `[1]`, writes `factor` `[1]`.
     pub struct ClipFactor {
         /// The largest norm that is not scaled down.
         pub max_norm: f32,

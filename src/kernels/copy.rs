@@ -33,7 +33,12 @@ impl Kernel<1, 1> for Copy {
     fn check(&self) -> Result<()> {
         let [x, y, z, w] = self.dims;
         at_least_one(Self::NAME, [("dims", x), ("dims", y), ("dims", z), ("dims", w)])?;
-        addressable(Self::NAME, "dims", 0, &[(x, 1), (y, x), (z, x.saturating_mul(y)), (w, x.saturating_mul(y).saturating_mul(z))])?;
+        addressable(
+            Self::NAME,
+            "dims",
+            0,
+            &[(x, 1), (y, x), (z, x.saturating_mul(y)), (w, x.saturating_mul(y).saturating_mul(z))],
+        )?;
         let steps = |strides: [u32; 4]| [0, 1, 2, 3].map(|a| (self.dims[a], strides[a]));
         addressable(Self::NAME, "src_strides", self.src_offset, &steps(self.src_strides))?;
         addressable(Self::NAME, "dst_strides", self.dst_offset, &steps(self.dst_strides))

@@ -54,7 +54,7 @@ impl Kernel<2, 2> for CrossEntropy {
             }
             let hit = x.get(t as usize).map_or(f32::NAN, |v| v - top);
             let level = total.ln();
-            // Without smoothing, a logit of −∞ means an impossible class and must not make the loss infinite.
+            // Without smoothing, a logit of −∞ marks an impossible class and must not make the loss infinite.
             loss[row] = masked(level - hit, 1.0 - self.smoothing) + masked(level - mean, self.smoothing);
             counted[row] = 1.0;
         }

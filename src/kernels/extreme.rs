@@ -1,13 +1,13 @@
-//! `value[o, s, i] = max_{a in chunk s} x[o, a, i]`, or the minimum, and where it is
+//! `value[o, s, i] = max_{a in chunk s} x[o, a, i]`, or the minimum, and its position
 
 use crate::error::Result;
 use crate::kernel::{Kernel, at_least_one, at_most, countable, params, shader, words};
 
 params! {
     /// `value[o, s, i] = max_{a in chunk s} x[o, a, i]`, or the minimum; `index[o, s, i]` is the position `a` it came
-    /// from. Of equal elements, the first counts. NaN counts as greater and as less than every number.
+    /// from. On ties, the first element wins. NaN counts as greater and as less than every number.
     ///
-    /// Reads `x` `[outer, axis, inner]`, and `at` (u32) of the same extents if `mapped`; writes `value` and `index`
+    /// Reads `x` `[outer, axis, inner]`, and `at` (u32) of the same shape if `mapped`; writes `value` and `index`
     /// (u32) `[outer, ⌈axis / chunk⌉, inner]`. A long axis takes further passes over the values of the chunks, with
     /// `at` the positions that they came from.
     pub struct Extreme {

@@ -1,9 +1,9 @@
 //! Second half of a step of the chain plan, reset before the product
 
-use crate::cell::Cell;
-use super::plain::{Plain};
 use super::marks::leave;
+use super::plain::Plain;
 use super::stored::{Stored, stored_kernel, stored_texts, word_bindings};
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernel::{Kernel, words};
 use crate::math::tanh_stable;

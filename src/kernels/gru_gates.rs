@@ -1,8 +1,8 @@
 //! First half of a step of the chain plan, reset before the product
 
-use crate::cell::Cell;
-use super::plain::{Plain};
+use super::plain::Plain;
 use super::stored::{Stored, stored_kernel, stored_texts};
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::math::sigmoid;

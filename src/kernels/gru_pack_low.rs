@@ -69,7 +69,14 @@ impl Kernel<2, 1> for GruPackLow {
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("hidden", self.hidden), ("format", self.format)])?;
-        at_most(Self::NAME, [("hidden", self.hidden, 1 << 14), ("direction", self.direction, MOST_LAYERS - 1), ("format", self.format, i8::FORMAT)])?;
+        at_most(
+            Self::NAME,
+            [
+                ("hidden", self.hidden, 1 << 14),
+                ("direction", self.direction, MOST_LAYERS - 1),
+                ("format", self.format, i8::FORMAT),
+            ],
+        )?;
         countable(Self::NAME, "direction", &[self.direction + 1, self.len() as u32])
     }
 

@@ -1,7 +1,7 @@
 //! Second half of a backward step of the chain plan, reset before the product
 
-use super::plain::{Plain, dot, plain_kernel};
 use super::marks::VALID;
+use super::plain::{Plain, dot, plain_kernel};
 use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};

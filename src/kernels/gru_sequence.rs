@@ -1,8 +1,8 @@
 //! GRU layer over the whole sequence in one dispatch
 
-use crate::cell::Cell;
 use super::stored::{Stored, stored_kernel, stored_texts, word_bindings};
 use super::{GruCandidate, GruGates, GruStep};
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernel::Kernel;
 
@@ -10,9 +10,9 @@ stored_kernel! {
     /// Runs steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
     /// steps. On a GPU, `hidden` is at most [`GruSequence::MAX_HIDDEN`].
     ///
-    /// Reads `x`, `packed` and `marks`; reads the first state from `state` and writes the others, `y`, and `saved` when
-    /// `save` is 1 (with reset before, the twin always uses `saved`).
-    /// Shapes and equations: [`kernels::plain`](super::plain).
+    /// Reads `x`, `packed` and `marks`; reads the initial state from `state` and writes the others, `y`, and `saved`
+    /// when `save` is 1 (with reset before, the twin always uses `saved`). Shapes and equations:
+    /// [`kernels::plain`](super::plain).
     GruSequence
 }
 

@@ -1,9 +1,9 @@
 //! One step of the chain plan, reset after the product
 
-use crate::cell::Cell;
-use super::plain::{Plain};
 use super::marks::leave;
+use super::plain::Plain;
 use super::stored::{Stored, stored_kernel, stored_texts, word_bindings};
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernel::{Kernel, words};
 use crate::math::{sigmoid, tanh_stable};

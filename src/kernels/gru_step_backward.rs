@@ -1,7 +1,7 @@
 //! One backward step of the chain plan
 
-use super::plain::{Plain, dot, plain_kernel};
 use super::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
+use super::plain::{Plain, dot, plain_kernel};
 use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernel::{Kernel, wgsl, words};
@@ -15,8 +15,8 @@ plain_kernel! {
     /// ```
     ///
     /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes its step of `d_gates`; updates `carry`
-    /// (`[2, D, B, H]`: v, initially `dh_n`; then the gradients that resets pass to the first state). `step = steps`
-    /// leaves the rest of `dh0` in v. With reset before, `δr` comes from
+    /// (`[2, D, B, H]`: v, initially `dh_n`; then the gradients that resets pass to the initial state). `step = steps`
+    /// only adds the remaining product to v, which is then `dh0`. With reset before, `δr` comes from
     /// [`GruResetBackward`](super::GruResetBackward). Shapes: [`kernels::plain`](super::plain).
     GruStepBackward
 }

@@ -55,7 +55,13 @@ impl Kernel<2, 1> for Loss {
             loss[i] = match LossKind::ALL[self.kind as usize] {
                 LossKind::Squared => d * d,
                 LossKind::Absolute => d.abs(),
-                LossKind::Huber => if d.abs() > self.delta { far } else { 0.5 * d * d },
+                LossKind::Huber => {
+                    if d.abs() > self.delta {
+                        far
+                    } else {
+                        0.5 * d * d
+                    }
+                }
                 LossKind::BceWithLogits => masked(x[i].abs(), side) + softplus(-x[i].abs()),
             };
         }

@@ -31,12 +31,24 @@ impl Kernel<3, 1> for LossBackward {
     fn run(&self, [x, t, dloss]: [&[f32]; 3], [dx]: [&mut [f32]; 1]) {
         for i in 0..self.len as usize {
             let d = x[i] - t[i];
-            let sign_d = if d < 0.0 { -1.0 } else if d > 0.0 { 1.0 } else { d };
+            let sign_d = if d < 0.0 {
+                -1.0
+            } else if d > 0.0 {
+                1.0
+            } else {
+                d
+            };
             dx[i] = dloss[i]
                 * match LossKind::ALL[self.kind as usize] {
                     LossKind::Squared => 2.0 * d,
                     LossKind::Absolute => sign_d,
-                    LossKind::Huber => if d.abs() > self.delta { self.delta * sign_d } else { d },
+                    LossKind::Huber => {
+                        if d.abs() > self.delta {
+                            self.delta * sign_d
+                        } else {
+                            d
+                        }
+                    }
                     LossKind::BceWithLogits => sigmoid(x[i]) - t[i],
                 };
         }

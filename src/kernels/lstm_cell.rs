@@ -1,9 +1,9 @@
 //! LSTM cell after its recurrent product
 
 use super::cell::{CellStep, cell_kernel};
-use crate::math::{activate, slope};
 use crate::error::Result;
 use crate::kernel::{Kernel, linear_groups, wgsl};
+use crate::math::{activate, slope};
 
 cell_kernel! {
     /// An LSTM cell, gates in PyTorch's order i, f, g, o. `p` are the peephole weights; coupled means `f = 1 − i`:
@@ -55,7 +55,8 @@ impl Kernel<4, 2> for LstmCell {
             let at_a = (d * p.batch as usize + row) * 4 * h + unit;
             let old = state[p.state_at(d, p.order().before(d, t), row) + out + unit];
             let [mut vi, mut vf, vg, mut vo] = [0, 1, 2, 3].map(|gate| x[at_x + gate * h] + rec[at_a + gate * h]);
-            let peep = |gate: usize, c: f32| if p.peephole == 1 { peephole[(d * 3 + gate) * h + unit] * c } else { 0.0 };
+            let peep =
+                |gate: usize, c: f32| if p.peephole == 1 { peephole[(d * 3 + gate) * h + unit] * c } else { 0.0 };
             vi += peep(0, old);
             vf += peep(1, old);
             let i = p.gate(0, p.clipped(vi));

@@ -23,7 +23,12 @@ cell_kernel! {
 impl Kernel<6, 2> for LstmCellBackward {
     const NAME: &'static str = "lstm_cell_backward";
     const WGSL: &'static [&'static str] = wgsl!(
-        "common/linear", "common/activation", "common/activate", "common/marks", "common/time", "common/cell",
+        "common/linear",
+        "common/activation",
+        "common/activate",
+        "common/marks",
+        "common/time",
+        "common/cell",
         "lstm_cell_backward"
     );
     const READS: [&'static str; 6] = ["marks", "state", "saved", "peephole", "d_fresh", "d_out"];
@@ -47,11 +52,7 @@ impl Kernel<6, 2> for LstmCellBackward {
         ([p.marks_len(), p.state_len(), p.saved_len(), peephole, one, d_out], [p.d_gates_len(), one])
     }
 
-    fn run(
-        &self,
-        [marks, state, saved, peephole, d_fresh, d_out]: [&[f32]; 6],
-        [d_gates, carry]: [&mut [f32]; 2],
-    ) {
+    fn run(&self, [marks, state, saved, peephole, d_fresh, d_out]: [&[f32]; 6], [d_gates, carry]: [&mut [f32]; 2]) {
         let p: &CellStep = &self.0;
         let (h, out) = (p.hidden as usize, p.out as usize);
         for (d, row, unit) in p.units() {

@@ -10,7 +10,7 @@ pub const RESET: u32 = 2;
 /// In the forward direction, a masked step outputs the state, not 0; the next bit does the same for the reverse
 /// direction.
 pub const REPEAT: u32 = 8;
-/// A restart uses the first state, not 0.
+/// A restart uses the initial state, not 0.
 pub const TO_FIRST: u32 = 32;
 
 /// Whether `mark` has `bit`. For RESET and REPEAT, tests the bit of the direction.

@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::kernel::{Kernel, at_least_one, countable, linear_groups, params, shader, words};
 
 params! {
-    /// `y = e^(x − max) / Σ e^(x − max)` over the kept elements of each row, and 0 elsewhere; a row without any is all
-    /// 0.
+    /// `y = e^(x − max) / Σ e^(x − max)` over the kept elements of each row, and 0 elsewhere; a row without kept
+    /// elements is all 0.
     ///
     /// Reads `x` `[batch, rows, width]` and `keep` `[batch, width]` (u32, nonzero to keep), writes `y` shaped like `x`.
     /// Elements that are not kept are never read, so they may be NaN. [`SoftmaxBackward`](super::SoftmaxBackward) also

@@ -101,7 +101,9 @@ impl MatMul {
         if before_last >= u64::from(self.k_all) {
             return Err(Error::value(op, "k_all", format!("more than {before_last}"), self.k_all));
         }
-        if (m > 1 && self.c_row < n) || (batch > 1 && u64::from(self.c_batch) < u64::from(m - 1) * u64::from(self.c_row) + u64::from(n)) {
+        if (m > 1 && self.c_row < n)
+            || (batch > 1 && u64::from(self.c_batch) < u64::from(m - 1) * u64::from(self.c_row) + u64::from(n))
+        {
             return Err(Error::value(op, "c_row and c_batch", "rows and items that do not overlap", self.c_row));
         }
         addressable(op, "a", self.a_offset, &[(batch, self.a_batch), (m, self.a_row), (k, self.a_col)])?;
@@ -114,8 +116,9 @@ impl MatMul {
         let at = |offset: u32, steps: [(u32, u32); 3]| {
             offset as usize + steps.iter().map(|&(n, s)| (n as usize - 1) * s as usize).sum::<usize>() + 1
         };
-        // The second-to-last item reads a full `k`, and may reach further than a shorter last item.
-        let items = [(self.batch.max(2) - 1, self.k.min(self.k_all)), (self.batch, self.depth(self.batch as usize - 1) as u32)];
+        // The second-to-last item reads a full `k`, and may extend past a shorter last item.
+        let items =
+            [(self.batch.max(2) - 1, self.k.min(self.k_all)), (self.batch, self.depth(self.batch as usize - 1) as u32)];
         let most = |f: &dyn Fn(u32, u32) -> usize| items.iter().map(|&(batch, k)| f(batch, k)).max().unwrap_or(0);
         (
             [

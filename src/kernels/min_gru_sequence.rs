@@ -123,8 +123,8 @@ fn log_g(v: f32) -> f32 {
     if v >= 0.0 { (v + 0.5).ln() } else { log_sigmoid(v) }
 }
 
-/// `log(1 + e)` for `e` in `[0, 1]`. Uses the series for small `e`: `1 + e` would round `e` away, and the errors of all
-/// steps add up.
+/// `log(1 + e)` for `e` in `[0, 1]`. Uses the series for small `e`: `1 + e` would round `e` away, and the errors of
+/// all steps would accumulate.
 fn log_1p(e: f32) -> f32 {
     let series = e * (1.0 - e * (0.5 - e * (1.0 / 3.0 - e * (0.25 - e * (0.2 - e / 6.0)))));
     if e < 0.0625 { series } else { (1.0 + e).ln() }

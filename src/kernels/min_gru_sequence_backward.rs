@@ -1,4 +1,4 @@
-//! Gradients of a minimal GRU's pre-activations and first states
+//! Gradients of a minimal GRU's pre-activations and initial states
 
 use super::MinGruSequence;
 use super::min_gru_sequence::Place;
@@ -23,7 +23,7 @@ params! {
 }
 
 impl MinGruSequenceBackward {
-    /// Index in `y` of the state before time `t`; `None` if it is the first state. `t` must lie within the sequence.
+    /// Index in `y` of the state before time `t`; `None` if it is the initial state. `t` must lie within the sequence.
     fn before(&self, p: &Place, length: usize, t: usize) -> Option<usize> {
         let q = &self.0;
         match q.order().is_reverse(p.d) {

@@ -1,4 +1,4 @@
-//! The kernels: each stem has one shader and one Rust twin.
+//! The kernels: one shader and one Rust twin per stem.
 
 /// Declares the modules and lists the contracts. Adding a kernel is one line here.
 macro_rules! kernels {

@@ -41,7 +41,10 @@ impl Kernel<2, 1> for Pack {
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("hidden", self.hidden), ("gates", self.gates), ("depth", self.depth)])?;
-        at_most(Self::NAME, [("hidden", self.hidden, 1 << 14), ("gates", self.gates, 4), ("depth", self.depth, 1 << 16)])?;
+        at_most(
+            Self::NAME,
+            [("hidden", self.hidden, 1 << 14), ("gates", self.gates, 4), ("depth", self.depth, 1 << 16)],
+        )?;
         at_most(Self::NAME, [("direction", self.direction, MOST_LAYERS - 1), ("transposed", self.transposed, 1)])?;
         countable(Self::NAME, "depth", &[self.gates, self.hidden, self.depth])?;
         let [blocks, rows, row] = self.extent().map(|n| n as u32);

@@ -10,7 +10,7 @@
 //! | `state` | `[D, T + 1, B, H]` | states between steps; `d` reads slot `before(d, t)` and writes `after(d, t)` |
 //! | `y` | `[T, B, D·H]` | output; 0 on masked steps, unless they repeat the state |
 //! | `saved` | `[D, T, B, 4H]` | `r, z, n` and `c`: `U_n·h + b_hn` (reset after) or `r⊙h` (reset before) |
-//! | `carry` | `[2, D, B, H]` | `dh` between the steps; then the gradients that resets pass to the first state |
+//! | `carry` | `[2, D, B, H]` | `dh` between the steps; then the gradients that resets pass to the initial state |
 //! | `d_gates` | `[D, T, B, 4H]` | `δr, δz, δn` and `δn⊙r`, with respect to the pre-activations |
 //!
 //! For an LSTM, 3 becomes 4 (gates i, f, g, o), a state is `2H`, and a row of `saved` is `5H` (`i, f, g, o` and
@@ -129,8 +129,8 @@ impl Plain {
         u64::from(self.count) * self.step_loops()
     }
 
-    /// As [`loops`](Self::loops), for one step. For each of its units, an invocation loops over the depth of every gate
-    /// (in low-precision formats, also within each word), and stores four rows.
+    /// Like [`loops`](Self::loops), for one step. For each of its units, an invocation loops over the depth of every
+    /// gate (in low-precision formats, also within each word), and stores four rows.
     fn step_loops(&self) -> u64 {
         let (units, depth) = (u64::from(self.hidden.div_ceil(128)), u64::from(self.hidden) + 4);
         let products = if self.cell().is_gru() { 4 } else { self.cell().gates() as u64 + 1 };
@@ -142,7 +142,7 @@ impl Plain {
         (MOST_LOOPS / self.step_loops()).max(1) as usize
     }
 
-    /// As [`check`](Self::check), for the backward pass, which handles one layer at a time.
+    /// Like [`check`](Self::check), for the backward pass, which handles one layer at a time.
     pub(crate) fn check_backward(&self, op: &'static str, cells: &[Cell], last: u32) -> Result<()> {
         at_most(op, [("reverse", self.reverse, 1)])?;
         self.check(op, cells, last)

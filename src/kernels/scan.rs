@@ -46,7 +46,7 @@ impl Arithmetic {
         if self.log { 0.0 } else { 1.0 }
     }
 
-    /// Converts a first state to the recurrence's representation.
+    /// Converts an initial state to the recurrence's representation.
     pub fn first_state(self, v: f32) -> f32 {
         match self.log {
             true if v == 0.0 => LOW,

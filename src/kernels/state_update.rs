@@ -15,10 +15,10 @@ params! {
     /// ```
     ///
     /// A masked step keeps `h`; `y` is `h'`, or 0 on a masked step; a reset restarts the state:
-    /// [`marks`](super::marks). Zoneout draws `k` from {0, 1} in training; otherwise `k` is its mean, `1 − p`: Krueger
-    /// et al., *Zoneout* (2016). `dropped` is the input of the next recurrent product under recurrent dropout, whose
-    /// mask is the same at every step: Gal and Ghahramani, *A theoretically grounded application of dropout in RNNs*
-    /// (2016).
+    /// [`marks`](super::marks). Zoneout draws `k` from {0, 1} during training; otherwise `k` is its mean, `1 − p`:
+    /// Krueger et al., *Zoneout* (2016). `dropped` is the input of the next recurrent product under recurrent dropout,
+    /// whose mask is the same at every step: Gal and Ghahramani, *A theoretically grounded application of dropout in
+    /// RNNs* (2016).
     ///
     /// Reads `marks` `[T, B]` and `fresh` `[D, B, width]`; writes its slot of `state` `[D, T + 1, B, width]`, its step
     /// of `y` `[T, B, D·out]`, and its slot of `dropped` `[D, T + 1, B, out]` when `drops` is 1.
@@ -125,8 +125,15 @@ impl StateUpdate {
 
 impl Kernel<2, 3> for StateUpdate {
     const NAME: &'static str = "state_update";
-    const WGSL: &'static [&'static str] =
-        wgsl!("common/linear", "common/threefry", "common/marks", "common/time", "common/mask", "common/update", "state_update");
+    const WGSL: &'static [&'static str] = wgsl!(
+        "common/linear",
+        "common/threefry",
+        "common/marks",
+        "common/time",
+        "common/mask",
+        "common/update",
+        "state_update"
+    );
     const READS: [&'static str; 2] = ["marks", "fresh"];
     const WRITES: [&'static str; 3] = ["state", "y", "dropped"];
     const INDICES: &'static [&'static str] = &["marks"];

@@ -14,8 +14,8 @@ use crate::math::masked;
 /// ```
 ///
 /// Reads `marks`, `dy` `[T, B, D·out]` and `q` `[D, B, out]` (unread at step 0); writes `d_fresh` `[D, B, width]`;
-/// updates `carry` `[2, D, B, width]` (v; then the gradients that resets pass to the first state). `step = steps` only
-/// computes `v + m⊙q`.
+/// updates `carry` `[2, D, B, width]` (v; then the gradients that resets pass to the initial state). `step = steps`
+/// only computes `v + m⊙q`.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct StateUpdateBackward(pub StateUpdate);
@@ -27,7 +27,13 @@ impl crate::kernel::Params for StateUpdateBackward {
 impl Kernel<3, 2> for StateUpdateBackward {
     const NAME: &'static str = "state_update_backward";
     const WGSL: &'static [&'static str] = wgsl!(
-        "common/linear", "common/threefry", "common/marks", "common/time", "common/mask", "common/update", "state_update_backward"
+        "common/linear",
+        "common/threefry",
+        "common/marks",
+        "common/time",
+        "common/mask",
+        "common/update",
+        "state_update_backward"
     );
     const READS: [&'static str; 3] = ["marks", "dy", "q"];
     const WRITES: [&'static str; 2] = ["d_fresh", "carry"];

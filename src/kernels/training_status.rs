@@ -9,7 +9,7 @@ params! {
     /// ```text
     /// status = [total, updates, flag of parameter 0, flag of parameter 1, …]
     /// total = NaN              if a flag is set: an earlier update was not finite
-    /// total = total + share·loss; updates = updates + 1 if that is finite
+    /// total = total + share·loss; updates = updates + 1 if the new total is finite
     /// ```
     ///
     /// A non-finite total stays as it is, and makes [`Adam`](super::Adam) and [`Sgd`](super::Sgd) leave all weights
@@ -35,8 +35,8 @@ impl TrainingStatus {
         at_most(op, [("guard", guard, Self::FLAGS as usize + Self::MOST_PARAMETERS)])
     }
 
-    /// Whether an optimizer may still write. `guard` is the index of the parameter's flag in `status`; 0 disables the
-    /// guard.
+    /// Whether the optimizer may still update the weights. `guard` is the index of the parameter's flag in `status`; 0
+    /// disables the guard.
     pub(crate) fn goes_on(guard: u32, status: &[f32]) -> bool {
         guard == 0 || status[0].is_finite()
     }

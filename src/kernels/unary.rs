@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::kernel::{Kernel, at_most, params, shader};
 use crate::math::{elu, exp_stable, sigmoid, softplus, softsign, tanh_stable};
 
-/// Functions of one element; `alpha` is a parameter.
+/// Elementwise functions; `alpha` is a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum UnaryOp {

@@ -37,13 +37,33 @@ impl Kernel<3, 1> for UnaryBackward {
             dx[i] = match op {
                 UnaryOp::Scale => self.alpha * g,
                 UnaryOp::AddScalar => g,
-                UnaryOp::Relu => if v <= 0.0 { 0.0 } else { g },
+                UnaryOp::Relu => {
+                    if v <= 0.0 {
+                        0.0
+                    } else {
+                        g
+                    }
+                }
                 UnaryOp::Sigmoid => g * u * (1.0 - u),
                 UnaryOp::Tanh => g * (1.0 - u * u),
                 UnaryOp::Square => g * 2.0 * v,
                 UnaryOp::Sqrt => g * 0.5 / u,
-                UnaryOp::Abs => g * if v < 0.0 { -1.0 } else if v > 0.0 { 1.0 } else { v },
-                UnaryOp::Min => if v > self.alpha { 0.0 } else { g },
+                UnaryOp::Abs => {
+                    g * if v < 0.0 {
+                        -1.0
+                    } else if v > 0.0 {
+                        1.0
+                    } else {
+                        v
+                    }
+                }
+                UnaryOp::Min => {
+                    if v > self.alpha {
+                        0.0
+                    } else {
+                        g
+                    }
+                }
                 UnaryOp::Exp => g * u,
                 UnaryOp::Log => g / v,
                 UnaryOp::Elu => g * if v > 0.0 { 1.0 } else { self.alpha * (-v.abs()).exp() },

@@ -8,7 +8,7 @@ params! {
     /// `y[i, :] = x[src_offset + i·src_row ..]` where step `i` is valid, else 0, even if `x` is not finite there. Used
     /// before a product over all steps, in which 0 times NaN would be NaN.
     ///
-    /// Reads `marks` `[rows]` ([`marks`](super::marks)) and `x` as far as the rows reach; writes `y` `[rows, width]`.
+    /// Reads `marks` `[rows]` ([`marks`](super::marks)) and the rows of `x`; writes `y` `[rows, width]`.
     pub struct ValidRows {
         /// Steps of all sequences, T·B.
         pub rows: u32,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 use crate::math::{number, sigmoid, softplus, tanh_stable};
 
-/// An activation function, named as by the ONNX operators GRU, LSTM and RNN.
+/// An activation function, with the names used by the ONNX operators GRU, LSTM and RNN.
 ///
 /// ```
 /// use wgru::Activation;
@@ -110,7 +110,7 @@ impl Activation {
     }
 }
 
-/// ONNX's name, with the parameters in parentheses: `HardSigmoid(0.2,0.5)`. Parsing gives the same value back.
+/// ONNX's name, with the parameters in parentheses: `HardSigmoid(0.2,0.5)`. Parsing the result returns the same value.
 impl fmt::Display for Activation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, alpha, beta) = self.words();
@@ -142,7 +142,7 @@ impl FromStr for Activation {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let bad = || Error::value("Activation", "text", "a name as Sigmoid or HardSigmoid(0.2,0.5)", text);
+        let bad = || Error::value("Activation", "text", "a name such as Sigmoid or HardSigmoid(0.2,0.5)", text);
         let (name, inside) = match text.split_once('(') {
             Some((name, rest)) => (name, rest.strip_suffix(')').ok_or_else(bad)?),
             None => (text, ""),

@@ -35,7 +35,7 @@ pub struct AttentionConfig {
     pub key: usize,
     /// Function that scores a key for a query.
     pub score: Score,
-    /// Whether scores are divided by the square root of the number of products in them: the features of a query, or A.
+    /// Whether scores are divided by the square root of the number of products summed: the query width, or A.
     pub scaled: bool,
     /// Whether queries, keys, values and contexts are `[B, steps, ..]` instead of `[steps, B, ..]`.
     pub batch_first: bool,
@@ -51,7 +51,7 @@ impl AttentionConfig {
     /// Builds a layer with random weights.
     ///
     /// # Errors
-    /// As [`Attention::new`].
+    /// Same as [`Attention::new`].
     pub fn build(self, device: &Device, rng: &mut Rng) -> Result<Attention> {
         Attention::new(device, self, rng)
     }
@@ -66,7 +66,7 @@ pub struct AttentionOutput {
     pub weights: Tensor,
 }
 
-/// Attention: each query reads an average of the values, weighted by the scores of their keys.
+/// Attention: the context of a query is an average of the values, weighted by the scores of their keys.
 ///
 /// ```text
 /// e_s = score(q, k_s)        a = softmax(e) over the keys that the mask keeps        context = Σ_s a_s·v_s
@@ -98,12 +98,12 @@ pub struct AttentionOutput {
 pub struct Attention {
     config: AttentionConfig,
     device: Device,
-    /// `key.weight`, `query.weight` and `score.weight`, as far as the score has them.
+    /// `key.weight`, `query.weight` and `score.weight`, if the score function uses them.
     weights: Vec<(&'static str, Tensor)>,
 }
 
 impl Attention {
-    /// Creates a layer with weights uniform in `±1/√in`, as those of [`Linear`](super::Linear).
+    /// Creates a layer with weights uniform in `±1/√in`, like those of [`Linear`](super::Linear).
     ///
     /// # Errors
     /// [`Error::Value`] for a size of 0, or for [`Score::Dot`] with different widths of queries and keys.
@@ -134,10 +134,10 @@ impl Attention {
         &self.config
     }
 
-    /// Lets every query attend to the keys and values of its sequence.
+    /// Computes the context of every query from the keys and values of its sequence.
     ///
     /// # Errors
-    /// Errors of [`prepare`](Self::prepare) and [`attend`](Self::attend).
+    /// Errors from [`prepare`](Self::prepare) and [`attend`](Self::attend).
     pub fn run(
         &self,
         query: &Tensor,
@@ -188,7 +188,7 @@ impl Attention {
         Ok(AttentionMemory { keys, values, keep })
     }
 
-    /// Lets every query attend to prepared keys and values.
+    /// Computes the context of every query from prepared keys and values.
     ///
     /// # Errors
     /// [`Error::Shape`] for queries of the wrong shape, [`Error::DeviceMix`], [`Error::DType`].

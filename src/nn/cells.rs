@@ -52,7 +52,7 @@ impl RecurrentCell {
     ///
     /// # Errors
     /// [`Error::Value`] for more than one layer or direction, `reverse`, `batch_first`, or dropout between layers;
-    /// otherwise as [`Recurrent::new`].
+    /// otherwise like [`Recurrent::new`].
     pub fn new(device: &Device, config: RecurrentConfig, rng: &mut Rng) -> Result<Self> {
         let op = "RecurrentCell";
         if config.layers != 1 {
@@ -100,8 +100,8 @@ impl RecurrentCell {
 }
 
 impl Module for RecurrentCell {
-    /// Returns `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`, and for an LSTM `weight_hr` and `weight_peephole`, as
-    /// far as the cell has them.
+    /// Returns `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`, and for an LSTM `weight_hr` and `weight_peephole`, if
+    /// the cell has them.
     fn parameters(&self) -> Vec<(String, Tensor)> {
         let name = |name: String| name.trim_end_matches("_l0").to_string();
         self.0.parameters().into_iter().map(|(n, t)| (name(n), t)).collect()

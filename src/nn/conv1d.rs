@@ -65,7 +65,7 @@ impl Conv1dConfig {
     /// Builds a layer with random weights.
     ///
     /// # Errors
-    /// As [`Conv1d::new`].
+    /// Same as [`Conv1d::new`].
     pub fn build(self, device: &Device, rng: &mut Rng) -> Result<Conv1d> {
         Conv1d::new(device, self, rng)
     }

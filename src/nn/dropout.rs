@@ -4,8 +4,8 @@ use super::{Kind, Mode, Module, check_share};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
-/// Zeroes each element with probability `p` in training, and scales the others by `1 / (1 − p)`; the identity in
-/// evaluation.
+/// Zeroes each element with probability `p` during training, and scales the others by `1 / (1 − p)`; the identity in
+/// evaluation mode.
 ///
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::{Dropout, Mode, Module}};

@@ -41,7 +41,7 @@ impl Embedding {
     /// Creates a layer from an existing table `[rows, width]`, such as pretrained word vectors.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a table of another rank, [`Error::DType`] for indices.
+    /// [`Error::Shape`] for a table of the wrong rank, [`Error::DType`] for indices.
     pub fn from_weight(weight: Tensor) -> Result<Self> {
         weight.check_dtype("Embedding", "weight", "f32")?;
         match weight.dims() {

@@ -49,10 +49,10 @@ pub enum Kind<'a> {
     },
     /// A [`LastState`].
     LastState(LastState),
-    /// A [`Dropout`](super::Dropout): the identity, except in training.
+    /// A [`Dropout`](super::Dropout): the identity except during training.
     Dropout,
-    /// Modules one after the other, with their names. A parameter is named `<module>.<parameter>`, or `<parameter>` if
-    /// the module's name is empty.
+    /// Modules that run one after another, with their names. A parameter is named `<module>.<parameter>`, or
+    /// `<parameter>` if the module's name is empty.
     Sequence(Vec<(&'a str, &'a dyn Module)>),
     /// Any other module.
     Other,

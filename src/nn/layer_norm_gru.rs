@@ -18,15 +18,15 @@ pub struct LayerNormGruConfig {
     pub input: usize,
     /// H, units of the hidden state; at least 2, because a single value cannot be normalized.
     pub hidden: usize,
-    /// Stacked layers; each one runs on the output of the one below.
+    /// Number of stacked layers; each one runs on the output of the one below.
     pub layers: usize,
     /// Whether input and output are `[B, T, ..]` instead of `[T, B, ..]`. States are `[layers·D, B, H]` either way.
     pub batch_first: bool,
-    /// Dropout probability between the layers in training; there is none after the last layer.
+    /// Dropout probability between the layers during training; there is none after the last layer.
     pub dropout: f32,
     /// Adds to every layer a second direction, which runs from each sequence's last step; outputs are concatenated.
     pub bidirectional: bool,
-    /// The only direction runs backward; outputs stay at their time.
+    /// The only direction runs backward in time; each output stays at its time step.
     pub reverse: bool,
 }
 
@@ -40,7 +40,7 @@ impl LayerNormGruConfig {
     /// Builds a layer with random weights.
     ///
     /// # Errors
-    /// As [`LayerNormGru::new`].
+    /// Same as [`LayerNormGru::new`].
     pub fn build(self, device: &Device, rng: &mut Rng) -> Result<LayerNormGru> {
         LayerNormGru::new(device, self, rng)
     }
@@ -88,7 +88,7 @@ pub type LayerNormGruOutput = MinGruOutput;
 /// `norm_ih_weight_l{k}`, `norm_ih_bias_l{k}`, `norm_hh_weight_l{k}`, `norm_hh_bias_l{k}` `[3·H]` each. Names of the
 /// second direction end in `_reverse`.
 ///
-/// Ba, Kiros, Hinton: *Layer normalization* (2016), the GRU of its supplement, with a separate norm for each gate.
+/// Ba, Kiros, Hinton: *Layer normalization* (2016), the GRU in its supplement, but with a separate norm for each gate.
 ///
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::{LayerNormGruConfig, LayerNormGruInput, Mode}};
@@ -194,8 +194,8 @@ impl LayerNormGru {
         for step in 0..steps {
             let t = if second || self.config.reverse { steps - 1 - step } else { step };
             let a = projected[t].reshape(&[batch, 3, h])?.split(1, &[2, 1])?;
-            // Sequences that are over take part with zeros: in the weight gradients, which are sums over all
-            // sequences, 0·NaN would be NaN.
+            // Finished sequences contribute zeros, because 0·NaN would be NaN in the weight gradients, which are sums
+            // over all sequences.
             let before = match &masks[t] {
                 None => state.clone(),
                 Some([valid, _]) => state.mask(valid)?,
@@ -227,8 +227,8 @@ impl LayerNormGru {
         h0.split(0, &vec![1; count])
     }
 
-    /// Returns two masks `[B, 1, 1]` for every step at which any sequence is over: 1 for the sequences that are not,
-    /// and 1 for those that are.
+    /// Returns two masks `[B, 1, 1]` for every step at which any sequence has ended: 1 for the sequences that continue,
+    /// and 1 for those that have ended.
     fn masks(&self, lengths: Option<&[usize]>, steps: usize, batch: usize) -> Result<Vec<Option<[Tensor; 2]>>> {
         let Some(lengths) = lengths else { return Ok(vec![None; steps]) };
         check_lengths("layer_norm_gru", lengths, batch, steps)?;

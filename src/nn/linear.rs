@@ -65,7 +65,7 @@ impl Linear {
         self.bias.as_ref()
     }
 
-    /// Returns weight and bias, detached from the tape in evaluation.
+    /// Returns weight and bias, detached from the tape in evaluation mode.
     pub(super) fn used(&self, mode: &Mode) -> (Tensor, Option<Tensor>) {
         (mode.parameter(&self.weight), self.bias.as_ref().map(|bias| mode.parameter(bias)))
     }

@@ -30,17 +30,17 @@ pub struct MinGruConfig {
     pub input: usize,
     /// H, units of the state.
     pub hidden: usize,
-    /// Stacked layers; each one runs on the output of the one below.
+    /// Number of stacked layers; each one runs on the output of the one below.
     pub layers: usize,
     /// Whether there are biases.
     pub bias: bool,
     /// Whether input and output are `[B, T, ..]` instead of `[T, B, ..]`. States are `[layers·D, B, H]` either way.
     pub batch_first: bool,
-    /// Dropout probability between the layers in training; there is none after the last layer.
+    /// Dropout probability between the layers during training; there is none after the last layer.
     pub dropout: f32,
     /// Adds to every layer a second direction, which runs from each sequence's last step; outputs are concatenated.
     pub bidirectional: bool,
-    /// The only direction runs backward; outputs stay at their time.
+    /// The only direction runs backward in time; each output stays at its time step.
     pub reverse: bool,
     /// Form of the candidate.
     pub form: MinGruForm,
@@ -66,7 +66,7 @@ impl MinGruConfig {
     /// Builds a layer with random weights.
     ///
     /// # Errors
-    /// As [`MinGru::new`].
+    /// Same as [`MinGru::new`].
     pub fn build(self, device: &Device, rng: &mut Rng) -> Result<MinGru> {
         MinGru::new(device, self, rng)
     }

@@ -49,7 +49,7 @@ use crate::ops::masked::{check_lengths, valid_steps};
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
-/// Whether a layer runs in training or in evaluation. Layers hold no such flag; every call passes it.
+/// Whether a layer runs in training or evaluation mode. Layers do not store the mode; every call passes it.
 #[derive(Debug)]
 pub enum Mode<'a> {
     /// Inference: parameters are not on the tape, and there is no dropout.
@@ -59,7 +59,7 @@ pub enum Mode<'a> {
 }
 
 impl Mode<'_> {
-    /// Returns the parameter, detached from the tape in evaluation.
+    /// Returns the parameter, detached from the tape in evaluation mode.
     pub fn parameter(&self, parameter: &Tensor) -> Tensor {
         match self {
             Mode::Eval => parameter.detach(),
@@ -67,10 +67,10 @@ impl Mode<'_> {
         }
     }
 
-    /// Applies dropout with probability `p` in training; returns `x` unchanged in evaluation.
+    /// Applies dropout with probability `p` during training; returns `x` unchanged in evaluation mode.
     ///
     /// # Errors
-    /// As [`Tensor::dropout`].
+    /// Same as [`Tensor::dropout`].
     pub fn dropout(&mut self, x: &Tensor, p: f32) -> Result<Tensor> {
         match self {
             Mode::Train(rng) if p != 0.0 => x.dropout(p, rng),
@@ -81,7 +81,7 @@ impl Mode<'_> {
 
 /// A layer or a model, with named parameters and a function of one tensor.
 ///
-/// Clones of a layer share its parameters, so a handle kept from before a training sees the trained weights.
+/// Clones of a layer share its parameters, so a handle kept from before training sees the trained weights.
 ///
 /// ```
 /// use wgru::{Device, Result, Rng, Tensor, nn::{Gru, Linear, Mode, Module, RecurrentConfig}, parts};
@@ -113,16 +113,16 @@ pub trait Module: Send + Sync {
     /// [`parts!`](crate::parts) implements it.
     fn parameters(&self) -> Vec<(String, Tensor)>;
 
-    /// Applies the layer, in training or evaluation.
+    /// Applies the layer, in training or evaluation mode.
     ///
     /// # Errors
-    /// Errors of its operations.
+    /// Errors from its operations.
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor>;
 
-    /// Applies the layer in evaluation: [`forward_with`](Self::forward_with) with [`Mode::Eval`].
+    /// Applies the layer in evaluation mode: [`forward_with`](Self::forward_with) with [`Mode::Eval`].
     ///
     /// # Errors
-    /// Errors of its operations.
+    /// Errors from its operations.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_with(x, &mut Mode::Eval)
     }

@@ -1,4 +1,4 @@
-//! Recurrent layers in f64 on the host: the reference that devices are compared with.
+//! Recurrent layers in f64 on the host, as a reference for all devices.
 //!
 //! Follows the equations in plain loops over vectors, one sequence at a time, and shares no code with the kernels.
 
@@ -176,14 +176,14 @@ impl Matrices {
                 (next, [r, z, candidate].concat())
             }
             Cell::Lstm => {
-                let sees = |g: usize, p: usize, cell: &[f64]| {
+                let with_peephole = |g: usize, p: usize, cell: &[f64]| {
                     let peep = |j: usize| self.peephole.as_ref().map_or(0.0, |w| w[p * n + j] * cell[j]);
                     each(&|j| gate(g, a[g * n + j] + u[g * n + j] + peep(j)))
                 };
-                let (i, g) = (sees(0, 0, cell), plain(2));
-                let f = if c.input_forget { each(&|j| 1.0 - i[j]) } else { sees(1, 1, cell) };
+                let (i, g) = (with_peephole(0, 0, cell), plain(2));
+                let f = if c.input_forget { each(&|j| 1.0 - i[j]) } else { with_peephole(1, 1, cell) };
                 let cell = each(&|j| f[j] * cell[j] + i[j] * g[j]);
-                let o = sees(3, 2, &cell);
+                let o = with_peephole(3, 2, &cell);
                 let shown = each(&|j| o[j] * c.activations()[4].apply_f64(cell[j]));
                 let h = self.w_hr.as_ref().map_or(shown.clone(), |w_hr| times(w_hr, &shown));
                 ([h, cell].concat(), [i, f, g, o].concat())
@@ -192,7 +192,7 @@ impl Matrices {
     }
 }
 
-/// Runs a layer in evaluation, in f64 on the host.
+/// Runs a layer in evaluation mode, in f64 on the host.
 ///
 /// ```
 /// use wgru::{Device, Rng, nn::{RecurrentConfig, HostInput, run_f64}};
@@ -204,7 +204,7 @@ impl Matrices {
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] for an input that does not fit the layer; any error of reading the weights back.
+/// [`Error::Shape`] for an input that does not fit the layer; any error from reading the weights back.
 pub async fn run_f64(layer: &Recurrent, input: &HostInput) -> Result<HostOutput> {
     let c = layer.config();
     let [steps, batch] = input.extents(c)?;

@@ -6,7 +6,7 @@ use crate::tensor::Tensor;
 
 /// Compiles the shaders that `module` needs for inputs shaped like `x`, and packs its weights.
 ///
-/// On a GPU, this moves a few hundred milliseconds out of the first call, and computes nothing else. Call it from a
+/// On a GPU, this saves a few hundred milliseconds in the first call, and computes nothing else. Call it from a
 /// background thread; other threads can use the device meanwhile. On the CPU, it runs one forward pass.
 ///
 /// ```
@@ -23,7 +23,7 @@ use crate::tensor::Tensor;
 /// ```
 ///
 /// # Errors
-/// Errors of [`Module::forward`].
+/// Errors from [`Module::forward`].
 pub fn prepare(module: &dyn Module, x: &Tensor) -> Result<()> {
     // The results are dropped, so dead-code elimination removes the recorded work.
     module.forward(x).map(drop)

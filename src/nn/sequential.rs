@@ -1,4 +1,4 @@
-//! Sequences of layers, and small layers for use between others.
+//! Sequences of layers, and small layers to use between others.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::{Kind, Mode, Module};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// Runs layers one after the other. Parameters are named `<layer>.<parameter>`, as in PyTorch.
+/// Runs layers one after another. Parameters are named `<layer>.<parameter>`, as in PyTorch.
 ///
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::*};
@@ -20,7 +20,7 @@ use crate::tensor::Tensor;
 /// let y = model.forward(&Tensor::zeros(&device, &[2, 5, 3])?)?;
 /// assert_eq!(y.dims(), [2, 1]);
 /// assert_eq!(model.parameters()[0].0, "gru.weight_ih_l0");
-/// // After training, the layers go on to a stream.
+/// // After training, a stream uses the layers.
 /// let mut stream = model.layer::<Gru>("gru")?.stream(1)?.then(model.layer("head")?)?;
 /// assert_eq!(stream.step(&[0.0; 3])?.len(), 1);
 /// # Ok::<(), wgru::Error>(())
@@ -28,13 +28,13 @@ use crate::tensor::Tensor;
 #[derive(Clone, Default)]
 pub struct Sequential {
     layers: Vec<(String, Arc<dyn Layer>)>,
-    /// Order in which the steps of the last layer's output are computed.
+    /// Order in which the last layer computes the steps of its output.
     order: Order,
     /// If a [`LastStep`] follows a reverse direction, the option that made it one; see [`push`](Self::push).
     fault: Option<&'static str>,
 }
 
-/// A module whose type can be asked for.
+/// A module that can be downcast to its concrete type.
 trait Layer: Module + Any {}
 
 impl<M: Module + 'static> Layer for M {}
@@ -56,7 +56,7 @@ impl Sequential {
         self
     }
 
-    /// Returns the layer with this name, the first of them, as the type that was pushed.
+    /// Returns the first layer with this name, as the type that was pushed.
     ///
     /// # Errors
     /// [`Error::Value`] if no layer has this name, or it has another type.
@@ -140,7 +140,9 @@ impl Order {
 
 /// Returns the error for a [`LastStep`] after a layer with this option.
 fn wrong_last_step(option: &str) -> Error {
-    let got = format!("that of a layer with `{option}: true`, whose reverse direction has processed one step there");
+    let got = format!(
+        "the output of a layer with `{option}: true`, whose reverse direction has processed only one step there"
+    );
     let expected = format!("the output of a forward layer; use LastState {{ {option}: true, .. }}");
     Error::value("LastStep", "x", expected, got)
 }

@@ -11,7 +11,7 @@ use crate::{error::Result, kernels::BinaryOp, ops::elementwise};
 pub(crate) struct Tied {
     /// All names, in the order of the model's parameters.
     pub names: Vec<String>,
-    /// Leaves that share the storage, one for each gradient slot. Never empty.
+    /// Leaves that share the storage, one per gradient slot. Never empty.
     leaves: Vec<Tensor>,
 }
 

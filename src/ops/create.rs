@@ -22,7 +22,7 @@ impl Tensor {
     /// Creates a tensor of zeros.
     ///
     /// # Errors
-    /// As [`Tensor::from_slice`].
+    /// Same as [`Tensor::from_slice`].
     pub fn zeros(device: &Device, dims: &[usize]) -> Result<Self> {
         Self::full(device, 0.0, dims)
     }
@@ -30,7 +30,7 @@ impl Tensor {
     /// Creates a tensor of ones.
     ///
     /// # Errors
-    /// As [`Tensor::from_slice`].
+    /// Same as [`Tensor::from_slice`].
     pub fn ones(device: &Device, dims: &[usize]) -> Result<Self> {
         Self::full(device, 1.0, dims)
     }
@@ -38,7 +38,7 @@ impl Tensor {
     /// Creates a tensor with the same value in every element.
     ///
     /// # Errors
-    /// As [`Tensor::from_slice`].
+    /// Same as [`Tensor::from_slice`].
     pub fn full(device: &Device, value: f32, dims: &[usize]) -> Result<Self> {
         let tensor = Self::empty("Tensor::full", device, dims)?;
         device.run(&Fill { len: tensor.len() as u32, value }, [], [&tensor])?;
@@ -70,7 +70,7 @@ impl Tensor {
     /// Creates standard normal random numbers. They are drawn on the host, so they are the same on every device.
     ///
     /// # Errors
-    /// As [`Tensor::from_slice`].
+    /// Same as [`Tensor::from_slice`].
     pub fn randn(device: &Device, dims: &[usize], rng: &mut Rng) -> Result<Self> {
         Self::drawn("Tensor::randn", device, dims, || rng.normal())
     }
@@ -78,7 +78,7 @@ impl Tensor {
     /// Creates random numbers, uniform in `[0, 1)`. They are drawn on the host, so they are the same on every device.
     ///
     /// # Errors
-    /// As [`Tensor::from_slice`].
+    /// Same as [`Tensor::from_slice`].
     pub fn rand(device: &Device, dims: &[usize], rng: &mut Rng) -> Result<Self> {
         Self::drawn("Tensor::rand", device, dims, || rng.uniform(0.0, 1.0))
     }

@@ -104,7 +104,7 @@ impl Rows {
             len if len == total => None,
             _ if rest == 0 && stride >= longest => Some(stride),
             len => {
-                let expected = format!("{total} labels one after the other, or a padded row for each sequence");
+                let expected = format!("{total} concatenated labels, or a padded row for each sequence");
                 return Err(Error::shape("ctc", "targets", expected, &[len]));
             }
         };

@@ -1,4 +1,4 @@
-//! Functions of one and of two elements, and dropout.
+//! Elementwise functions of one or two operands, and dropout.
 
 use super::reduce::sum_to;
 use super::strided::{Axes, Fitted, repeated};
@@ -37,7 +37,7 @@ pub fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let shape = Shape::broadcast(name, a.shape(), b.shape())?;
     let axes = Axes::new(&shape.padded(), [&a.shape().strides(), &b.shape().strides()]);
     let Some(Fitted { dims, strides: [a_strides, b_strides] }) = axes.fitted() else {
-        // The operands broadcast along too many separate axes for the kernel: repeat one of them first.
+        // The operands broadcast along too many separate axes for the kernel, so repeat one of them first.
         let (a, b) = match b.shape() == &shape {
             true => (&repeated(name, a, &shape)?, b),
             false => (a, &repeated(name, b, &shape)?),
@@ -56,7 +56,7 @@ pub fn binary_backward(op: BinaryOp, a: &Tensor, b: &Tensor, dy: &Tensor) -> Res
         BinaryOp::Add => (dy.detach(), dy.detach()),
         BinaryOp::Sub => (dy.detach(), minus(dy)?),
         BinaryOp::Mul => (binary(op, dy, b)?, binary(op, dy, a)?),
-        BinaryOp::Mask => unreachable!("the factors of a mask are constants: `mask_backward`"),
+        BinaryOp::Mask => unreachable!("the factors of a mask are constants: use `mask_backward`"),
         BinaryOp::Div => {
             let da = binary(BinaryOp::Div, dy, b)?;
             let slope = binary(BinaryOp::Div, &binary(BinaryOp::Mul, &da, a)?, b)?;

@@ -7,8 +7,8 @@ use crate::tensor::{DType, Tensor};
 /// Elements compared per invocation.
 const CHUNK: usize = 64;
 
-/// Returns the greatest elements along an axis, or the `least`, and their positions (u32). The axis is kept with extent
-/// 1.
+/// Returns the largest elements along an axis, or the smallest if `least` is set, and their positions (u32). The axis
+/// is kept with extent 1.
 pub fn extreme(op: &'static str, x: &Tensor, axis: usize, least: bool) -> Result<[Tensor; 2]> {
     x.check_dtype(op, "self", "f32")?;
     let Some(&extent) = x.dims().get(axis) else {

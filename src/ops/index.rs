@@ -1,10 +1,10 @@
-//! Rows of a table by index.
+//! Looks up rows of a table by index.
 
 use crate::error::{Error, Result};
 use crate::kernels::{Gather, ScatterAdd};
 use crate::tensor::{DType, Tensor};
 
-/// Checks that every index is below `rows`, by the maximum stored with the tensor, so that nothing is read back.
+/// Checks that every index is below `rows`, using the maximum stored with the tensor, so that nothing is read back.
 pub fn check_indices(op: &'static str, arg: &'static str, index: &Tensor, rows: usize) -> Result<()> {
     match index.dtype() {
         DType::U32 { max } if (max as usize) < rows => Ok(()),

@@ -24,7 +24,7 @@ const SPLIT: u32 = 512;
 /// Maximum number of terms per part: a longer sequential sum loses precision, and some drivers end its loop.
 const LONGEST: u32 = 1 << 15;
 
-/// Returns the shader variant that the rules select, as data, so that the example `devices` can print it.
+/// Returns the shader variant selected by the rules as a value that the example `devices` can print.
 pub(crate) fn variant(device: &Device, p: &MatMul) -> Variant {
     if !device.is_gpu() {
         return Variant::Plain;
@@ -261,7 +261,7 @@ impl Axes {
         }
     }
 
-    /// Returns the extents to which the operands are repeated first, if their batches differ but broadcast.
+    /// Returns the shapes to expand the operands to, if their batch axes differ but broadcast.
     pub fn broadcast(a: &Tensor, b: &Tensor) -> Option<[Vec<usize>; 2]> {
         let ([a_batch @ .., m, k], [b_batch @ .., kb, n]) = (a.dims(), b.dims()) else { return None };
         if b_batch.is_empty() || a_batch == b_batch || k != kb {

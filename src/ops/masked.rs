@@ -26,7 +26,7 @@ pub fn valid_steps(device: &Device, lengths: &[usize], steps: usize) -> Result<T
     Tensor::from_slice(device, &flags, &[steps, batch, 1])
 }
 
-/// Sequences of different lengths: what a reduction over their steps and its gradient need.
+/// Data for a reduction over the steps of sequences of different lengths, and for its gradient.
 pub struct Steps {
     op: &'static str,
     dims: Vec<usize>,
@@ -86,7 +86,7 @@ impl Steps {
 
     /// Returns the maximum over each sequence's steps, and the steps that it came from.
     pub fn max(&self, x: &Tensor) -> Result<[Tensor; 2]> {
-        // −∞ is below every valid element; −0 changes none.
+        // −∞ is less than every valid element, and adding −0 changes none.
         let batch = self.lengths.len();
         let step = |i: usize| if i / batch < self.lengths[i % batch] { -0.0 } else { f32::NEG_INFINITY };
         let closed: Vec<f32> = (0..self.valid.len()).map(step).collect();

@@ -74,7 +74,7 @@ impl Layer {
         (i * steps * batch * hidden) as u32
     }
 
-    /// Runs the layer on `x` `[T, B, I]` and the first states `[D, B, H]`; `linears` lists the linear layers by
+    /// Runs the layer on `x` `[T, B, I]` and the initial states `[D, B, H]`; `linears` lists the linear layers by
     /// direction.
     pub fn forward(&self, x: &Tensor, h0: &Tensor, linears: &[Linear]) -> Result<Forward> {
         let (device, [directions, steps, batch, hidden]) = (x.device(), self.extents());

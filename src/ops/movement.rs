@@ -114,7 +114,7 @@ pub fn flip(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
         return Err(Error::value("flip", "axes", format!("different axes below {rank}"), format!("{axes:?}")));
     }
     let Some(last) = axes.iter().max() else { return Ok(x.detach()) };
-    // A gather of rows, each of the axes behind the last one that is reversed.
+    // Gathers rows, each of which spans the axes after the last reversed one.
     let outer = &x.dims()[..=*last];
     let mut rows = vec![0u32];
     for (axis, &extent) in outer.iter().enumerate() {

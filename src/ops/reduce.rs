@@ -69,7 +69,7 @@ pub fn sum_axis(x: &Tensor, axis: usize, scale: f32) -> Result<Tensor> {
     sum_range("sum_axis", x, axis..axis + 1, scale)
 }
 
-/// `scale · Σ x` over several axes, which are kept with extent 1. Neighbouring axes are summed as one.
+/// `scale · Σ x` over several axes, which are kept with extent 1. Adjacent axes are summed as one.
 pub fn sum_axes(op: &'static str, x: &Tensor, axes: &[usize], scale: f32) -> Result<Tensor> {
     x.check_dtype(op, "self", "f32")?;
     let rank = x.dims().len();
@@ -88,7 +88,7 @@ pub fn sum_axes(op: &'static str, x: &Tensor, axes: &[usize], scale: f32) -> Res
     Ok(sum)
 }
 
-/// `scale · Σ x` over neighbouring axes, which are kept with extent 1.
+/// `scale · Σ x` over adjacent axes, which are kept with extent 1.
 fn sum_range(op: &'static str, x: &Tensor, axes: Range<usize>, scale: f32) -> Result<Tensor> {
     let mut dims = x.dims().to_vec();
     let extent: usize = dims[axes.clone()].iter().product();

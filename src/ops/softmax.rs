@@ -29,7 +29,7 @@ pub fn softmax_backward(y: &Tensor, dy: &Tensor, log: bool) -> Result<Tensor> {
 }
 
 /// Softmax over the last axis of `x` `[batch, .., width]`, restricted to the elements that `keep` `[batch, width]`
-/// selects; the others are 0. Its gradient is [`softmax_backward`].
+/// selects; all others are 0. Its gradient is [`softmax_backward`].
 pub fn masked_softmax(x: &Tensor, keep: &Tensor) -> Result<Tensor> {
     x.check_dtype("masked_softmax", "self", "f32")?;
     keep.check_dtype("masked_softmax", "keep", "u32")?;

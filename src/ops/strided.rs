@@ -1,7 +1,7 @@
-//! Operations on strided axes, by kernels that take four.
+//! Operations on strided tensors, by kernels that take up to four axes.
 //!
 //! A tensor has up to [`MAX_RANK`] axes, but the parameter blocks of [`Copy`] and [`Binary`](crate::kernels::Binary)
-//! hold four. Most shapes fit: axes of extent 1 are dropped, and neighbours that are contiguous in both operands merge.
+//! hold four. Most shapes fit: axes of extent 1 are dropped, and neighbors that are contiguous in both operands merge.
 
 use crate::error::Result;
 use crate::kernels::Copy;
@@ -14,7 +14,7 @@ const KERNEL: usize = 4;
 /// Extent of an axis, and the elements from one of its indices to the next in two operands.
 type Axis = [u32; 3];
 
-/// Extents and strides as a kernel takes them, outermost first.
+/// Extents and strides in the form that kernels take, outermost first.
 pub struct Fitted {
     pub dims: [u32; KERNEL],
     pub strides: [[u32; KERNEL]; 2],
@@ -28,7 +28,7 @@ pub struct Axes {
 }
 
 impl Axes {
-    /// Drops axes of extent 1 and merges neighbours that are contiguous in both operands.
+    /// Drops axes of extent 1 and merges neighbors that are contiguous in both operands.
     pub fn new(dims: &[u32; MAX_RANK], strides: [&[u32; MAX_RANK]; 2]) -> Self {
         let (mut axes, mut first) = ([[1, 0, 0]; MAX_RANK], MAX_RANK);
         for i in (0..MAX_RANK).rev().filter(|&i| dims[i] > 1) {
@@ -54,7 +54,7 @@ impl Axes {
         Some(Fitted { dims: of(0), strides: [of(1), of(2)] })
     }
 
-    /// Takes the shortest axis out.
+    /// Removes and returns the shortest axis.
     fn take_shortest(&mut self) -> Axis {
         let mut shortest = self.first;
         for i in self.first..MAX_RANK {
@@ -79,7 +79,7 @@ pub fn repeated(op: &'static str, x: &Tensor, shape: &Shape) -> Result<Tensor> {
     Ok(y.with_dtype(x.dtype()))
 }
 
-/// Copies the elements at `dims` from `src` to `dst`, each by its strides and from its offset on.
+/// Copies the elements at `dims` from `src` to `dst`, each with its own strides and offset.
 ///
 /// Runs one kernel if the axes fit. Otherwise it runs one for every index of the shortest axes: at most as many as the
 /// square root of the number of elements.
@@ -130,7 +130,7 @@ mod tests {
         let dims = [2, 3, 1, 2, 2, 1, 3, 2];
         assert_eq!(extents(&dims, [of(&dims); 2]), [144]);
         assert_eq!(extents(&[1; 8], [of(&[1; 8]); 2]), [0u32; 0]);
-        // A row that is added to each of six, and a column.
+        // A row that is added to each of six rows, and a column.
         assert_eq!(extents(&[2, 3, 4, 5], [of(&[2, 3, 4, 5]), of(&[4, 5])]), [6, 20]);
         assert_eq!(extents(&[2, 3, 4, 5], [of(&[2, 3, 4, 5]), of(&[2, 3, 1, 1])]), [6, 20]);
         // A part of an axis is not contiguous with the one before it.

@@ -39,7 +39,7 @@ impl Device {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Value`] on the CPU, and any error of `call`. The choices are then unchanged.
+    /// [`Error::Value`] on the CPU, and any error from `call`. The choices are then unchanged.
     pub fn tune(&self, mut call: impl FnMut() -> Result<()>) -> Result<Tuning> {
         if !self.is_gpu() {
             return Err(Error::value("Device::tune", "device", "a GPU", &self.info().name));
@@ -59,7 +59,7 @@ impl Device {
         Ok(self.tuning())
     }
 
-    /// Returns the questions that `call` asks.
+    /// Returns the decisions that `call` depends on.
     fn asked(&self, call: &mut impl FnMut() -> Result<()>) -> Result<Vec<Question>> {
         self.tuned().asked = Some(Default::default());
         call()?;

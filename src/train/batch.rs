@@ -77,7 +77,7 @@ impl Batch {
         self.lengths.as_deref()
     }
 
-    /// Returns the index of each row's example in the data, to look up values that are not tensors, such as strings.
+    /// Returns the index in the data of each row's example, to look up values that are not tensors, such as strings.
     pub fn examples(&self) -> &[usize] {
         &self.examples
     }

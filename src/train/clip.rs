@@ -6,7 +6,7 @@ use crate::ops::optim;
 use crate::ops::reduce::{SumOptions, sum_all};
 use crate::tensor::Tensor;
 
-/// Scales all gradients by `min(1, max_norm / (‖g‖ + 1e-6))`, `‖g‖` their norm as one vector, as PyTorch's
+/// Scales all gradients by `min(1, max_norm / (‖g‖ + 1e-6))`, where `‖g‖` is their norm as one vector, like PyTorch's
 /// `clip_grad_norm_`. Returns the norm as a tensor, without reading it back. A parameter that is listed more than once,
 /// or under several names, counts once.
 ///

@@ -28,7 +28,7 @@ pub struct CtcOptions {
 /// ```
 ///
 /// `log_probs` is `[T, B, C]`, as returned by [`log_softmax`](Tensor::log_softmax). `targets` holds the labels of all
-/// sequences, either concatenated or padded as `[B, S]`, which is decided by their number; padding may hold anything.
+/// sequences, either concatenated or padded as `[B, S]`; the number of labels tells which. Padding may hold anything.
 /// Each sequence has `input_lengths` valid steps and `target_lengths` labels; both may be 0.
 ///
 /// The gradient of `log_probs` is exact. After a log-softmax, the gradient of the logits equals PyTorch's. For
@@ -61,7 +61,7 @@ pub fn ctc(log_probs: &Tensor, targets: &[u32], input_lengths: &[usize], target_
 /// [`ctc`] with options.
 ///
 /// # Errors
-/// As [`ctc`].
+/// Same as [`ctc`].
 pub fn ctc_with(
     log_probs: &Tensor,
     targets: &[u32],

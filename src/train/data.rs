@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::shape::{MAX_RANK, Shape};
 use crate::tensor::Tensor;
 
-/// Examples that can be drawn by index.
+/// Examples that can be accessed by index.
 ///
 /// Implement it for data that [`HostData`] cannot hold, for example data that is read or computed on demand:
 ///
@@ -44,7 +44,7 @@ pub trait Data: Send + Sync {
     /// Returns the examples with these indices, as batch-first tensors.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Errors from the device.
     fn batch(&self, examples: &[usize]) -> Result<Batch>;
 }
 
@@ -74,7 +74,7 @@ pub struct HostData {
 /// One tensor per example.
 struct Column {
     values: Values,
-    /// Extents for one example.
+    /// Shape of one example.
     dims: Vec<usize>,
 }
 
@@ -84,8 +84,8 @@ enum Values {
 }
 
 impl HostData {
-    /// Creates examples with one input of extents `dims` each: `&[20, 1]` for sequences of 20 steps with one feature,
-    /// `&[]` for single numbers. `inputs` holds them one after the other.
+    /// Creates examples with one input of shape `dims` each: `&[20, 1]` for sequences of 20 steps with one feature,
+    /// `&[]` for single numbers. `inputs` holds them one after another.
     ///
     /// # Errors
     /// [`Error::Shape`] unless `inputs` holds a whole number of examples, at least one; also for an extent of 0, and
@@ -98,13 +98,13 @@ impl HostData {
     /// like [`new`](Self::new).
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Same as [`new`](Self::new).
     pub fn from_indices(device: &Device, inputs: Vec<u32>, dims: &[usize]) -> Result<Self> {
         Self::of("HostData::from_indices", device, Values::U32(inputs), dims)
     }
 
-    /// Examples that are sequences of different lengths, `features` values a step. They are padded with 0 to the longest
-    /// one, and their lengths are set.
+    /// Creates examples from sequences of different lengths, with `features` values per step. They are padded with 0 to
+    /// the longest one, and their lengths are set.
     ///
     /// ```
     /// use wgru::{Device, train::{Data, HostData}};
@@ -116,7 +116,7 @@ impl HostData {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Value`] without sequences, if all are empty, or if one does not have a whole number of steps.
+    /// [`Error::Value`] if there are no sequences, if all are empty, or if one does not have a whole number of steps.
     pub fn from_sequences(device: &Device, sequences: &[Vec<f32>], features: usize) -> Result<Self> {
         const OP: &str = "HostData::from_sequences";
         let (inputs, lengths) = pad(OP, sequences, features)?;
@@ -124,11 +124,11 @@ impl HostData {
         Self::of(OP, device, Values::F32(inputs), &[steps, features])?.with_lengths(lengths)
     }
 
-    /// Examples that are sequences of indices of different lengths, such as the tokens of texts. They are padded with 0
+    /// Creates examples from sequences of indices of different lengths, such as tokenized texts. They are padded with 0
     /// to the longest one, and their lengths are set.
     ///
     /// # Errors
-    /// [`Error::Value`] without sequences, or if all are empty.
+    /// [`Error::Value`] if there are no sequences, or if all are empty.
     pub fn from_index_sequences(device: &Device, sequences: &[Vec<u32>]) -> Result<Self> {
         const OP: &str = "HostData::from_index_sequences";
         let (inputs, lengths) = pad(OP, sequences, 1)?;
@@ -146,7 +146,7 @@ impl HostData {
         Ok(Self { device: device.clone(), len, inputs, targets: None, lengths: None })
     }
 
-    /// Adds another input with extents `dims` for each example.
+    /// Adds another input with shape `dims` per example.
     ///
     /// # Errors
     /// [`Error::Shape`] unless `inputs` holds as many examples as the first input; for `dims` as [`new`](Self::new).
@@ -155,16 +155,16 @@ impl HostData {
         Ok(self)
     }
 
-    /// Adds another input of indices with extents `dims` for each example.
+    /// Adds another input of indices with shape `dims` per example.
     ///
     /// # Errors
-    /// As [`with_input`](Self::with_input).
+    /// Same as [`with_input`](Self::with_input).
     pub fn with_indices(mut self, inputs: Vec<u32>, dims: &[usize]) -> Result<Self> {
         self.inputs.push(self.column("HostData::with_indices", "inputs", Values::U32(inputs), dims)?);
         Ok(self)
     }
 
-    /// Sets targets with extents `dims` for each example.
+    /// Sets targets with shape `dims` per example.
     ///
     /// # Errors
     /// [`Error::Shape`] unless there is a target for each example; for `dims` as [`new`](Self::new).
@@ -223,7 +223,7 @@ impl HostData {
     }
 }
 
-/// Pads sequences of `features` values a step to the longest one. Returns the values and the lengths.
+/// Pads sequences of `features` values per step to the longest one. Returns the values and the lengths.
 fn pad<T: Copy + Default>(op: &'static str, all: &[Vec<T>], features: usize) -> Result<(Vec<T>, Vec<usize>)> {
     let longest = all.iter().map(Vec::len).max().unwrap_or(0);
     if longest == 0 || features == 0 {
@@ -248,7 +248,7 @@ fn width(op: &'static str, dims: &[usize]) -> Result<usize> {
         return Err(Error::shape(
             op,
             "dims",
-            format!("at most {} axes, without that of the batch", MAX_RANK - 1),
+            format!("at most {} axes, not counting the batch axis", MAX_RANK - 1),
             dims,
         ));
     }
@@ -312,7 +312,7 @@ impl fmt::Debug for Column {
     }
 }
 
-/// Prints counts and extents, not the values.
+/// Prints counts and shapes, not the values.
 impl fmt::Debug for HostData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HostData")

@@ -52,13 +52,14 @@ pub(super) async fn cause(
     Ok(match is_finite(&step.loss(&batch, &mut Mode::Eval)?).await? {
         false => format!("the loss is not finite, though {passed}"),
         true => {
-            "the loss is not finite in training, but finite in evaluation: check dropout and other random layers".into()
+            "the loss is finite in evaluation mode, but not in training mode: check dropout and other random layers"
+                .into()
         }
     })
 }
 
-/// Runs a model layer by layer, in evaluation. Returns whether every output is finite; if not, `path` names the first
-/// layer with a non-finite output.
+/// Runs a model layer by layer in evaluation mode. Returns whether every output is finite; if not, `path` names the
+/// first layer with a non-finite output.
 async fn forward(module: &dyn Module, x: &Tensor, path: &mut Vec<String>) -> Result<bool> {
     // Depth first, without recursion: a stack of `(name depth, name, module)`.
     let mut todo: Vec<(usize, String, &dyn Module)> = vec![(0, String::new(), module)];

@@ -21,15 +21,15 @@ use crate::ops::index::check_indices;
 use crate::ops::loss;
 use crate::tensor::Tensor;
 
-/// Reduction of the losses of elements or rows.
+/// Reduction of the losses of all elements or rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
-    /// Returns their mean. The default.
+    /// The mean, which is the default.
     #[default]
     Mean,
-    /// Returns their sum.
+    /// The sum.
     Sum,
-    /// Returns each loss.
+    /// No reduction: the individual losses.
     None,
 }
 
@@ -67,7 +67,7 @@ pub fn mse(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
 /// [`mse`] with another reduction.
 ///
 /// # Errors
-/// As [`mse`].
+/// Same as [`mse`].
 pub fn mse_with(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
     pointwise(LossKind::Squared, 0.0, prediction, target, reduction)
 }
@@ -75,7 +75,7 @@ pub fn mse_with(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> R
 /// `|x − t|`, the mean over all elements.
 ///
 /// # Errors
-/// As [`mse`].
+/// Same as [`mse`].
 pub fn mae(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
     mae_with(prediction, target, Reduction::Mean)
 }
@@ -83,7 +83,7 @@ pub fn mae(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
 /// [`mae`] with another reduction.
 ///
 /// # Errors
-/// As [`mse`].
+/// Same as [`mse`].
 pub fn mae_with(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
     pointwise(LossKind::Absolute, 0.0, prediction, target, reduction)
 }
@@ -91,7 +91,7 @@ pub fn mae_with(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> R
 /// `½·d²` if `|d| ≤ 1`, else `|d| − ½`, with `d = x − t`; the mean over all elements.
 ///
 /// # Errors
-/// As [`mse`].
+/// Same as [`mse`].
 pub fn huber(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
     huber_with(prediction, target, 1.0, Reduction::Mean)
 }
@@ -99,7 +99,7 @@ pub fn huber(prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
 /// `½·d²` if `|d| ≤ δ`, else `δ·(|d| − ½·δ)`, with `d = x − t`.
 ///
 /// # Errors
-/// As [`mse`]; [`Error::Value`] unless `delta` is positive.
+/// Same as [`mse`]; [`Error::Value`] unless `delta` is positive.
 pub fn huber_with(prediction: &Tensor, target: &Tensor, delta: f32, reduction: Reduction) -> Result<Tensor> {
     if delta <= 0.0 || delta.is_nan() {
         return Err(Error::value("huber", "delta", "more than 0", delta));
@@ -110,7 +110,7 @@ pub fn huber_with(prediction: &Tensor, target: &Tensor, delta: f32, reduction: R
 /// Binary cross-entropy of logits: `log(1 + e^x) − x·t`, `t` in `[0, 1]`; the mean over all elements.
 ///
 /// # Errors
-/// As [`mse`].
+/// Same as [`mse`].
 pub fn bce_with_logits(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
     bce_with_logits_with(logits, target, Reduction::Mean)
 }
@@ -118,7 +118,7 @@ pub fn bce_with_logits(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
 /// [`bce_with_logits`] with another reduction.
 ///
 /// # Errors
-/// As [`mse`].
+/// Same as [`mse`].
 pub fn bce_with_logits_with(logits: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
     pointwise(LossKind::BceWithLogits, 0.0, logits, target, reduction)
 }
@@ -138,7 +138,7 @@ pub struct CrossEntropyOptions {
 /// rows.
 ///
 /// # Errors
-/// As [`cross_entropy_with`].
+/// Same as [`cross_entropy_with`].
 pub fn cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
     cross_entropy_with(logits, target, CrossEntropyOptions::default())
 }
@@ -148,7 +148,7 @@ pub fn cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// [`Error::Shape`], [`Error::DType`]; [`Error::Value`] for a class without a logit, or an ε outside `[0, 1]`. Only the
-/// largest target is known without reading back: if that is `ignore_index`, another invalid class makes the loss NaN.
+/// largest target is known without a readback: if it is `ignore_index`, any other invalid class makes the loss NaN.
 pub fn cross_entropy_with(logits: &Tensor, target: &Tensor, options: CrossEntropyOptions) -> Result<Tensor> {
     let CrossEntropyOptions { ignore_index, label_smoothing: smoothing, reduction } = options;
     if !(0.0..=1.0).contains(&smoothing) {
@@ -161,7 +161,7 @@ pub fn cross_entropy_with(logits: &Tensor, target: &Tensor, options: CrossEntrop
     if target.dims() != outer && target.dims() != [rows] {
         return Err(Error::shape("cross_entropy", "target", format!("{outer:?}"), target.dims()));
     }
-    // Without an ignored target, a value that no valid target has.
+    // Without an ignored target, this is a value that no valid target has.
     let ignored = ignore_index.unwrap_or(classes as u32);
     if ignore_index.is_none() {
         check_indices("cross_entropy", "target", target, classes)?;

@@ -1,10 +1,10 @@
-//! Measures of quality that no gradient follows.
+//! Metrics, which have no gradient.
 
 use crate::error::{Error, Result};
 use crate::ops::index::check_indices;
 use crate::tensor::Tensor;
 
-/// Share of the rows of `logits` `[.., classes]` whose largest value is that of their class in `target` `[..]` (indices).
+/// Fraction of the rows of `logits` `[.., classes]` whose largest value is at their class in `target` `[..]` (indices).
 ///
 /// As a loss of [`Trainer::evaluate`](super::Trainer::evaluate), it gives the accuracy over a whole set.
 ///

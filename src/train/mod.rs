@@ -1,8 +1,8 @@
 //! Losses, optimizers, schedules, clipping, and a training loop that stops early and resumes bit for bit.
 //!
 //! [`Trainer`] draws batches of [`Data`], usually [`HostData`], and updates the parameters of an [`Optimizer`]. A model
-//! that maps one tensor to another trains by [`Trainer::fit`] and a loss of `(prediction, target)`. Anything else
-//! trains by [`Trainer::fit_with`] and a step function, here a classifier of padded sequences:
+//! that maps one tensor to another trains with [`Trainer::fit`] and a loss of `(prediction, target)`. Anything else
+//! trains with [`Trainer::fit_with`] and a step function, such as this classifier of padded sequences:
 //!
 //! ```
 //! use wgru::nn::{Linear, Module, RecurrentConfig, RunOptions, named_parameters};
@@ -26,7 +26,7 @@
 //! # Ok::<(), wgru::Error>(())
 //! ```
 //!
-//! Early stopping needs validation data; a callback follows the run and may end it:
+//! Early stopping needs validation data. A callback monitors the run and may end it:
 //!
 //! ```
 //! use std::ops::ControlFlow;

@@ -108,7 +108,7 @@ impl Method {
 pub struct Optimizer {
     method: Method,
     rate: f64,
-    /// As they were given.
+    /// As passed to [`Optimizer::new`].
     parameters: Vec<(String, Tensor)>,
     slots: Vec<Slot>,
 }
@@ -119,12 +119,12 @@ struct Slot {
     /// Velocity, or the two moments; created in the first step.
     state: Vec<Tensor>,
     steps: u64,
-    /// The status to bind if there is none.
+    /// Placeholder, bound when a step has no training status.
     idle: Option<Tensor>,
 }
 
 impl Optimizer {
-    /// Creates an optimizer of `parameters` with learning rate `rate`.
+    /// Creates an optimizer for `parameters` with learning rate `rate`.
     ///
     /// A parameter that is listed more than once, or under several names (tied weights), is updated once, from the sum
     /// of its gradients.
@@ -144,7 +144,7 @@ impl Optimizer {
     /// Creates Adam with PyTorch's defaults: [`new`](Self::new) with [`AdamConfig::default`].
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Same as [`new`](Self::new).
     pub fn adam(parameters: Vec<(String, Tensor)>, rate: f64) -> Result<Self> {
         Self::new(parameters, Method::Adam(AdamConfig::default()), rate)
     }
@@ -164,7 +164,8 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Returns the parameters with their names, as given: tied ones under each name.
+    /// Returns the parameters with their names, as passed to [`new`](Self::new). Tied parameters appear under each
+    /// name.
     pub fn parameters(&self) -> Vec<(String, Tensor)> {
         self.parameters.clone()
     }
@@ -174,7 +175,7 @@ impl Optimizer {
         self.slots.iter().map(|slot| slot.parameter.name())
     }
 
-    /// Iterates over the parameters with their first names, tied ones once.
+    /// Iterates over the parameters with their first names. Tied parameters appear once.
     pub(crate) fn distinct(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
         self.slots.iter().map(|slot| (slot.parameter.name(), slot.parameter.tensor()))
     }
@@ -198,7 +199,7 @@ impl Optimizer {
     /// infinite: in a custom loop, check the loss. [`Trainer`](super::Trainer) skips such an update.
     ///
     /// # Errors
-    /// [`Error::Value`] if no parameter has a gradient; errors of the device.
+    /// [`Error::Value`] if no parameter has a gradient; errors from the device.
     pub fn step(&mut self) -> Result<()> {
         self.update(None)
     }
@@ -212,7 +213,8 @@ impl Optimizer {
     fn update(&mut self, status: Option<&Tensor>) -> Result<()> {
         let grads = self.slots.iter().map(|slot| slot.parameter.grad()).collect::<Result<Vec<_>>>()?;
         if grads.iter().all(Option::is_none) {
-            let expected = "a gradient for at least one: call backward() on a loss made in Mode::Train before step()";
+            let expected =
+                "a gradient for at least one: call backward() on a loss computed in Mode::Train before step()";
             return Err(Error::value("Optimizer::step", "parameters", expected, "none with a gradient"));
         }
         for (flag, (slot, grad)) in (TrainingStatus::FLAGS..).zip(self.slots.iter_mut().zip(&grads)) {
@@ -230,7 +232,7 @@ impl Optimizer {
         Self::new(vec![("rehearsal".into(), parameter)], self.method, self.rate)?.step_guarded(status)
     }
 
-    /// Returns the state to resume from, in addition to the weights: `(name, tensor)`, and the steps of each parameter.
+    /// Returns the state to save besides the weights: named tensors, and the number of steps of each parameter.
     pub(crate) fn state(&self) -> (Vec<(String, Tensor)>, Vec<u64>) {
         let named = |slot: &Slot| {
             let name = slot.parameter.name().to_string();
@@ -239,12 +241,12 @@ impl Optimizer {
         (self.slots.iter().flat_map(named).collect(), self.steps())
     }
 
-    /// Returns the kind of optimizer. [`state`](Self::state) can be restored to one of the same kind.
+    /// Returns the kind of optimizer. A [`state`](Self::state) can only be restored to an optimizer of the same kind.
     pub(crate) fn kind(&self) -> &'static str {
         self.method.name()
     }
 
-    /// Restores a [`state`](Self::state). `read` returns a tensor's values by name and extents.
+    /// Restores a [`state`](Self::state). `read` returns the values of a tensor, given its name and shape.
     pub(crate) fn restore(&mut self, steps: &[u64], read: impl Fn(&str, &[usize]) -> Result<Vec<f32>>) -> Result<()> {
         if steps.len() != self.slots.len() {
             let expected = format!("{} parameters, each tied group counted once", self.slots.len());
@@ -266,7 +268,7 @@ impl Optimizer {
     }
 }
 
-/// Prints the method, and names and extents of the parameters.
+/// Prints the method, and the names and shapes of the parameters.
 impl fmt::Debug for Optimizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parameters: Vec<String> = self.distinct().map(|(name, t)| format!("{name} {:?}", t.dims())).collect();
@@ -303,7 +305,7 @@ fn check_parameters(parameters: &[(String, Tensor)]) -> Result<()> {
 }
 
 impl Slot {
-    /// Makes one update. `guard` is a training status, and the index of this parameter's flag in it.
+    /// Makes one update. `guard` is a training status with the index of this parameter's flag.
     fn step(&mut self, method: &Method, rate: f64, grad: &Tensor, guard: Option<(&Tensor, u32)>) -> Result<()> {
         let weight = self.parameter.tensor();
         if self.state.is_empty() {
@@ -312,7 +314,7 @@ impl Slot {
         }
         let (status, guard) = match guard {
             Some((status, flag)) if status.device() == weight.device() => (status, flag),
-            // Without a status on its device, the update is unguarded.
+            // Without a status on the parameter's device, the update is unguarded.
             _ => match &mut self.idle {
                 Some(idle) => (&*idle, 0),
                 none => (&*none.insert(Tensor::empty("Optimizer::step", weight.device(), &[1])?), 0),

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use crate::error::{Error, Result};
 
-/// Schedule of the learning rate, as the schedulers of `torch.optim.lr_scheduler` with these names.
+/// Schedule of the learning rate, like the schedulers of the same names in `torch.optim.lr_scheduler`.
 ///
 /// ```
 /// use wgru::train::Schedule;
@@ -19,14 +19,14 @@ pub enum Schedule {
     Step {
         /// Steps between two drops.
         every: u64,
-        /// Factor of a drop.
+        /// Factor applied at each drop.
         gamma: f64,
     },
     /// `min + ½·(base − min)·(1 + cos(π·step / steps))`; rises again after `steps`, as PyTorch's does.
     Cosine {
         /// Steps to the minimum.
         steps: u64,
-        /// The rate there.
+        /// The minimum rate.
         min: f64,
     },
     /// From `base / 25` up to `base` over the first 30 % of the steps, then down to `base / 250,000`, each along half a

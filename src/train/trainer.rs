@@ -79,13 +79,13 @@ pub struct History {
 pub(crate) struct Best {
     pub loss: f32,
     pub epoch: usize,
-    /// By parameter, tied ones once.
+    /// By parameter; tied parameters appear once.
     pub weights: Vec<Vec<f32>>,
 }
 
-/// Trains a model: order of the examples, updates, validation, early stopping.
+/// Trains a model: shuffling, updates, validation and early stopping.
 ///
-/// [`fit`](Self::fit) trains a [`Module`] by a loss of its output. [`fit_with`](Self::fit_with) takes a step function
+/// [`fit`](Self::fit) trains a [`Module`] with a loss of its output. [`fit_with`](Self::fit_with) takes a step function
 /// instead, for models with several inputs, sequences with lengths, or any other computation. The blocking variants are
 /// `fit_blocking` and `fit_with_blocking`.
 ///
@@ -214,7 +214,7 @@ impl Trainer {
     /// epoch.
     ///
     /// # Errors
-    /// Errors of the model, the loss and the device; [`Error::Value`] for empty data, data with several inputs, with
+    /// Errors from the model, the loss and the device; [`Error::Value`] for empty data, data with several inputs, with
     /// lengths or without targets, options outside their range, and patience without validation data;
     /// [`Error::Diverged`] if a loss, a gradient or a weight is not finite; with patience, also for the validation
     /// loss.
@@ -240,7 +240,7 @@ impl Trainer {
     /// let (device, mut rng) = (Device::cpu(), Rng::new(1));
     /// let gru = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(1, 8) }.build(&device, &mut rng)?;
     /// let head = Linear::new(&device, 8, 1, true, &mut rng)?;
-    /// // Forecasts a sine from a first state: two inputs.
+    /// // Forecasts a sine from an initial state: two inputs.
     /// let sine: Vec<f32> = (0..128).map(|i| (0.4 * i as f32).sin()).collect();
     /// let data = HostData::new(&device, sine[..120].to_vec(), &[12, 1])?
     ///     .with_input(vec![0.0; 80], &[8])?
@@ -258,7 +258,7 @@ impl Trainer {
     /// ```
     ///
     /// # Errors
-    /// Errors of the step and the device; otherwise as [`fit`](Self::fit).
+    /// Errors from the step and the device; otherwise like [`fit`](Self::fit).
     pub async fn fit_with(
         &mut self,
         data: &dyn Data,
@@ -271,7 +271,7 @@ impl Trainer {
     /// [`fit`](Self::fit), but blocks until it is done.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit).
+    /// Same as [`fit`](Self::fit).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn fit_blocking(
         &mut self,
@@ -286,7 +286,7 @@ impl Trainer {
     /// [`fit_with`](Self::fit_with), but blocks until it is done.
     ///
     /// # Errors
-    /// As [`fit_with`](Self::fit_with).
+    /// Same as [`fit_with`](Self::fit_with).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn fit_with_blocking(
         &mut self,
@@ -350,7 +350,12 @@ impl Trainer {
             (Some(0), _) => return Err(Error::value(FIT, "patience", "at least 1 epoch, or None", 0)),
             (Some(epochs), None) => {
                 let expected = "validation data to measure improvement on, or no patience";
-                return Err(Error::value(FIT, "patience", expected, format!("{epochs} epochs without any")));
+                return Err(Error::value(
+                    FIT,
+                    "patience",
+                    expected,
+                    format!("a patience of {epochs} without validation data"),
+                ));
             }
             _ => {}
         }
@@ -374,7 +379,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Keeps a copy of the weights if `loss` is the best so far. Returns whether patience is left. `updates` is the
+    /// Copies the weights if `loss` is the best so far. Returns whether any patience is left. `updates` is the
     /// number of updates per epoch.
     async fn keep_best(&mut self, loss: f32, updates: usize) -> Result<bool> {
         let Some(patience) = self.options.patience else { return Ok(true) };
@@ -392,7 +397,7 @@ impl Trainer {
         Ok(self.best.as_ref().is_none_or(|best| self.epoch - best.epoch < patience))
     }
 
-    /// Returns the best epoch so far, if there is patience.
+    /// Returns the best epoch so far, if patience is set.
     fn best(&self) -> Option<&Best> {
         self.best.as_ref().filter(|_| self.options.patience.is_some())
     }

@@ -9,8 +9,8 @@ use crate::tensor::Tensor;
 /// Number of updates between two reads of the status on a GPU. A read submits the work recorded so far.
 const READ_EVERY: usize = 16;
 
-/// Monitors one epoch. After the first failure, the optimizer kernels write nothing, so the weights do not depend on
-/// when the host notices it.
+/// Monitors one epoch. After the first failure, the optimizer kernels write nothing, so it does not matter for the
+/// weights when the host notices the failure.
 pub(super) struct Watch {
     status: Tensor,
     reading: Option<Reading>,
@@ -43,7 +43,7 @@ impl Report {
 }
 
 impl Watch {
-    /// Starts to monitor updates of this many parameters, at the beginning of an epoch, or from the status words of an
+    /// Starts monitoring updates of this many parameters, at the beginning of an epoch or from the status words of an
     /// earlier watch.
     pub fn new(device: &Device, parameters: usize, words: Option<&[f32]>) -> Result<Self> {
         let status = optim::training_status(device, parameters)?;

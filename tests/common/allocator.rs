@@ -6,13 +6,13 @@ use std::cell::Cell;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// A request of this many bytes or more fails, so that it cannot exhaust the machine's memory.
+/// Requests of this many bytes or more fail, so that they cannot exhaust the machine's memory.
 const ABSURD: usize = 8 << 30;
 
 thread_local! {
     /// Bytes that this thread holds, and its peak.
     static HELD: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
-    /// What this thread is doing, for the message about a request that fails.
+    /// Current activity of this thread, for the message about a failed request.
     static DOING: Cell<(&'static str, u64)> = const { Cell::new(("nothing", 0)) };
 }
 

@@ -1,4 +1,4 @@
-//! Shared by the tests: backends, comparison, seeded data.
+//! Helpers shared by the tests: backends, comparison, seeded data.
 #![allow(dead_code, reason = "each test file uses only some of these items")]
 
 pub mod recurrent;

@@ -61,7 +61,7 @@ impl Form {
     }
 }
 
-/// Damages the header, then corrects the length before it.
+/// Damages the header, then corrects the length that precedes it.
 fn safetensors(dice: &mut Dice, bytes: &[u8], other: &[u8]) -> Vec<u8> {
     let len = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
     let (header, data) = bytes[8..].split_at(len.min(bytes.len() - 8));
@@ -75,7 +75,7 @@ fn safetensors(dice: &mut Dice, bytes: &[u8], other: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], &header, data].concat()
 }
 
-/// Writes a valid file with different values, extents, names or texts than the good file.
+/// Writes a valid file whose values, extents, names or strings differ from the good file's.
 fn content(dice: &mut Dice, bytes: &[u8]) -> Vec<u8> {
     let Ok(good) = TensorFile::from_bytes("a seed", bytes) else { return bytes.to_vec() };
     let mut file = TensorFile::default();
@@ -114,7 +114,7 @@ fn content(dice: &mut Dice, bytes: &[u8]) -> Vec<u8> {
     file.to_bytes().unwrap_or_else(|_| bytes.to_vec())
 }
 
-/// Replaces one JSON text or number with another one, or with a magic number.
+/// Replaces one JSON string or number with another one, or with a magic number.
 fn token(dice: &mut Dice, text: &mut Vec<u8>) {
     let mut tokens = Vec::new();
     let mut at = 0;

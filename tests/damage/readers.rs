@@ -85,7 +85,7 @@ pub fn onnx(device: &Device, loaded: &RefCell<Option<OnnxModel>>, bytes: &[u8]) 
     Ok(())
 }
 
-/// Runs a model on inputs of the extents that it asks for; free extents are small.
+/// Runs a model on inputs with the extents that it declares; free extents are small.
 pub fn run_onnx(device: &Device, model: &OnnxModel) -> Result<()> {
     let inputs: Vec<(&str, Value)> =
         model.inputs().map(|info| Ok((info.name.as_str(), input(device, info)?))).collect::<Result<_>>()?;

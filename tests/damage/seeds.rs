@@ -101,7 +101,7 @@ pub fn run(device: &Device) -> (Trainer, Linear) {
     (Trainer::new(optimizer, options, rng), model)
 }
 
-/// Checkpoints with everything that one may hold.
+/// Checkpoints with every optional part.
 pub fn checkpoints(device: &Device) -> Vec<Seed> {
     let (mut trainer, model) = run(device);
     let x: Vec<f32> = (0..16).map(|k| k as f32 / 16.0).collect();

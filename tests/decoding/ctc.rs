@@ -110,7 +110,7 @@ fn greedy_returns_the_most_probable_path_and_the_frames_of_its_labels() {
     }
 }
 
-/// With a blank probability of 0.6 in both frames, the best path spells nothing, but three paths spell the label.
+/// With a blank probability of 0.6 in both frames, the best path has no labels, but three paths spell the label.
 #[test]
 fn beam_search_sums_over_paths_and_greedy_does_not() {
     let log_probs = [0.6f32, 0.4, 0.6, 0.4].map(f32::ln);

@@ -106,7 +106,7 @@ fn resumed_training_gives_the_bits_of_an_uninterrupted_run() {
     let (mut lost, mut resumed_within, mut attempt) = (0, 0, 0);
     while lost < LOSSES {
         attempt += 1;
-        assert!(attempt < 10 * LOSSES, "too many trainings finished before the device was lost");
+        assert!(attempt < 10 * LOSSES, "too many training runs finished before the device was lost");
         let is_adopted = attempt % 2 == 0;
         let device = open(is_adopted);
         let Run { model, data, trainer } = build(&device).expect("built");

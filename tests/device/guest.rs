@@ -142,7 +142,7 @@ fn out_of_memory_fails_the_call_and_the_device_keeps_working() {
             assert!(matches!(error, Error::OutOfMemory { op: "Tensor::full" }), "round {round}: {error}");
             assert!(count > 3, "{count} tensors");
             assert!(matches!(again, Some(Error::OutOfMemory { .. })), "round {round}: {again:?} after the error");
-            // Recycled buffers are freed when a buffer of another size needs the memory.
+            // Recycled buffers are freed when a buffer of a different size needs the memory.
             let other = Tensor::full(&device, 1.0, &[30 << 20]).and_then(|t| t.sum()).and_then(|t| t.item_blocking());
             assert_eq!(other.expect("freed"), (30 << 20) as f32);
             assert_eq!(run(&healthy, &[4, 3]).expect("works on"), want);
@@ -469,7 +469,7 @@ fn preparation_compiles_without_computing() {
     assert_eq!(after, before);
 }
 
-/// A runtime can move a training between threads.
+/// A runtime can move a training future between threads.
 #[test]
 fn futures_of_training_and_reading_are_send() {
     use std::ops::ControlFlow;

@@ -45,7 +45,8 @@ fn chain_is_one_dispatch_a_step_for_all_directions() {
     }
 }
 
-/// The second layer starts once the first has done a chunk of 32 steps. Each chunk costs a product and its bookkeeping.
+/// The second layer starts once the first has finished a chunk of 32 steps. Each chunk costs a product and its
+/// bookkeeping.
 #[test]
 fn two_layers_take_about_as_many_dispatches_as_one() {
     let device = noop();

@@ -1,4 +1,4 @@
-//! Models on several devices: which one is selected, when it is measured, and weights that diverge.
+//! Models on several devices: selection, measurement, and diverging weights.
 
 use std::cell::RefCell;
 use std::time::Duration;

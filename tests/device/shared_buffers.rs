@@ -4,7 +4,7 @@
 use wgru::nn::{Mode, RecurrentConfig, RunOptions};
 use wgru::{Device, Error, Rng, Tensor, wgpu};
 
-/// The content of a tensor's part of its buffer, copied by commands that the host records itself.
+/// Returns the content of a tensor's buffer range, copied with commands that the host records itself.
 fn copied(device: &wgpu::Device, queue: &wgpu::Queue, tensor: &Tensor) -> Vec<f32> {
     let part = tensor.wgpu_buffer().expect("a buffer");
     assert_eq!(part.bytes, 4 * tensor.len() as u64);

@@ -49,7 +49,7 @@ fn invalid_tunings_are_refused() {
         whole.replace("product 64", "product 65"),
         whole.replace("product 64", "product 0"),
         whole.replace("across", "askew"),
-        // Duplicates: a key of the file, an adapter, a question, and a question that is only written differently.
+        // Duplicates: a key of the file, an adapter, a question, and the same question in a different spelling.
         whole.replace("\"adapters\"", "\"wgru_tuning\": 1, \"adapters\""),
         whole.replace("another", "a card, vulkan, 1.2"),
         whole.replace("product 1 8 64 mixed whole", "gru 64 1 fused").replace("rows 1", "steps"),

@@ -10,7 +10,7 @@ use wgru::{Cell, Device, Error, Rng, Tensor};
 on_every_backend![converted_grus_match_keras_and_onnx, converted_lstms_and_simple_layers_match_keras_and_onnx];
 
 const LAYOUTS: &[u8] = include_bytes!("../golden/layouts.safetensors");
-/// Outputs of magnitude at most 1, over five steps in f32.
+/// Outputs of magnitude up to 1, over five steps in f32.
 const OUTPUT: f64 = 1e-6;
 
 fn case(name: &str) -> TensorFile {

@@ -64,7 +64,7 @@ fn rnn() -> RecurrentConfig {
     RecurrentConfig { bias: false, ..config(Cell::RnnRelu, &[]) }
 }
 
-/// Sets learned first states to nonzero values.
+/// Sets learned initial states to nonzero values.
 fn trained(layer: Recurrent) -> Recurrent {
     for (stream, (_, tensor)) in layer.parameters().iter().filter(|(name, _)| !name.contains("weight")).enumerate() {
         tensor.assign(&fill(stream as u32, tensor.len(), 0.5)).expect("assigned");

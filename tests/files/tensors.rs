@@ -98,7 +98,7 @@ fn files_that_could_not_be_read_back_are_not_written() {
     file.insert(&"n".repeat(70_000), &[1], vec![1.0]);
     assert!(TensorFile::from_bytes("long name", &file.to_bytes().expect("bytes")).is_ok());
     let error = file.to_npz().expect_err("a long name").to_string();
-    assert!(error.contains("too long a name"), "{error}");
+    assert!(error.contains("too long for a name"), "{error}");
     // NumPy stores text with four bytes per character, and our limit applies.
     let mut file = TensorFile::default();
     file.metadata.insert("log".into(), "x".repeat(1 << 20));

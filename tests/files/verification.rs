@@ -11,7 +11,7 @@ on_every_backend![layers_agree_with_their_run_in_f64, correct_imports_pass_and_m
 /// f32 against f64: gates and states of at most 2, over 7 steps and 2 layers.
 const F64: f64 = 1e-6;
 
-/// Sets all parameters, including biases and learned first states, to nonzero values.
+/// Sets all parameters, including biases and learned initial states, to nonzero values.
 fn trained(layer: Recurrent) -> Recurrent {
     for (stream, (_, tensor)) in layer.parameters().iter().enumerate() {
         tensor.assign(&fill(stream as u32, tensor.len(), 0.8)).expect("assigned");
@@ -27,7 +27,7 @@ fn agrees(what: &str, layer: &Recurrent, input: &HostInput) {
     println!("{what} on {}: {:.1e}", comparison.device, comparison.largest);
 }
 
-/// The input with marks of every kind.
+/// The input, with lengths, masks and resets.
 fn marked(input: &HostInput, steps: usize, batch: usize, reset_to_h0: bool) -> HostInput {
     let mask = (0..steps * batch).map(|i| i % 5 != 3).collect();
     let resets = (0..steps * batch).map(|i| i % 4 == 0).collect();

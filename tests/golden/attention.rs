@@ -1,4 +1,4 @@
-//! Layer normalization and attention against PyTorch, and properties that any attention must have.
+//! Layer normalization and attention against PyTorch, and properties of attention in general.
 //!
 //! The fixtures come from `tests/golden/generate_attention.py`.
 

@@ -35,7 +35,7 @@ fn numbers(case: &Value, key: &str) -> Vec<f64> {
 #[track_caller]
 fn compare(what: &str, got: &[f32], want: &[f64], tolerance: f64) {
     let finite: Vec<bool> = want.iter().map(|v| v.is_finite()).collect();
-    assert_eq!(got.iter().map(|v| v.is_finite()).collect::<Vec<_>>(), finite, "{what}: which are finite");
+    assert_eq!(got.iter().map(|v| v.is_finite()).collect::<Vec<_>>(), finite, "{what}: which values are finite");
     let pairs = got.iter().zip(want).filter(|(_, want)| want.is_finite());
     let (got, want): (Vec<f32>, Vec<f64>) = pairs.map(|(g, w)| (*g, *w)).unzip();
     if !want.is_empty() {

@@ -1,7 +1,7 @@
 //! The GRU against PyTorch, Keras and ONNX Runtime: output, last state and every gradient.
 //!
-//! The fixtures come from `tests/golden/generate.py`. Both sides generate the inputs with the same hash. Of a large
-//! tensor, the file holds 2,048 samples.
+//! The fixtures come from `tests/golden/generate.py`. Both sides generate the inputs with the same hash. For a
+//! large tensor, the file holds 2,048 samples.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ const GPU: f64 = 1e-5;
 const SINGLE: f64 = 4e-6;
 
 /// Errors are relative to the largest value of the whole tensor, but at least to this. The cotangents are of order 1,
-/// so a smaller gradient is what remains after cancellation. (On the one such tensor of the fixtures, PyTorch in f32 is
-/// off by 7e-6 of its largest value, like this crate.)
+/// so a much smaller gradient is the result of cancellation. (For the one such tensor in the fixtures, PyTorch in f32
+/// is off by 7e-6 of its largest value, like this crate.)
 const FLOOR: f64 = 0.1;
 
 const JSON: &str = include_str!("gru.json");

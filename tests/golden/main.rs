@@ -1,4 +1,5 @@
-//! Numbers of PyTorch, Keras and ONNX Runtime. The fixtures, and the scripts that write them, are in this folder.
+//! Comparison with PyTorch, Keras and ONNX Runtime. The fixtures, and the scripts that generate them, are in this
+//! folder.
 
 // This also provides `block_on`.
 #[cfg(wgru_jspi)]

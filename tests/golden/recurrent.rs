@@ -9,12 +9,12 @@ use serde_json::Value;
 use wgru::nn::{Mode, Module, Padding, RecurrentConfig, RunOptions};
 use wgru::{Activation, Cell, Device, Rng, Tensor};
 
-/// Single precision over at most 21 consecutive steps, against float64.
+/// Single precision over at most 21 consecutive steps, compared with float64.
 const CPU: f64 = 2e-6;
 /// GPU: a shader's `exp` is only accurate to a few ulp.
 #[cfg(feature = "gpu")]
 const GPU: f64 = 1e-5;
-/// Errors are relative to the largest value of a tensor, but at least to this: the cotangents are of order 1.
+/// Lower bound on the value that errors are relative to, otherwise the tensor's largest: the cotangents are of order 1.
 const FLOOR: f32 = 0.1;
 
 const JSON: &str = include_str!("recurrent.json");
@@ -174,7 +174,7 @@ fn recurrent_layers_match_pytorch_and_keras_on_the_gpu() {
     }
 }
 
-/// Negative control: where the two oracles differ, one is not accepted for the other.
+/// Negative control: where PyTorch and Keras differ, the results of one do not pass as the other's.
 #[test]
 #[cfg(panic = "unwind")]
 fn other_semantics_are_rejected() {

@@ -1,4 +1,5 @@
-//! The attention decoder over a GRU encoder: against PyTorch, stepwise against whole sequences, and whether it learns.
+//! The attention decoder over a GRU encoder: compared with PyTorch, single steps compared with whole sequences, and a
+//! test that it learns.
 //!
 //! The fixtures come from `tests/golden/generate_seq2seq.py`.
 
@@ -88,7 +89,7 @@ fn seq2seq_matches_pytorch(device: &Device) {
         for (name, parameter) in parameters {
             let grad = parameter.grad().unwrap_or_else(|| panic!("{name}: no gradient"));
             let want = numbers(&case["gradients"][&name]);
-            // Relative to gradients of order 0.1: much smaller ones are what remains after cancellation.
+            // Relative to gradients of order 0.1, because much smaller ones result from cancellation.
             let (got, want) = ([&read(&grad)[..], &[0.1]].concat(), [&want[..], &[0.1]].concat());
             assert_close(&what(&name), &got, &want, GOLDEN);
         }
@@ -166,7 +167,7 @@ fn scheduled_sampling_feeds_predictions(device: &Device) {
             let out = model.run(&sources, targets, &forcing, &mut Mode::Train(&mut Rng::new(seed))).expect("run");
             read(&out.logits)
         };
-        // Without teacher forcing, the result is that of a target made of the model's predictions.
+        // Without teacher forcing, the result is the same as with the model's predictions as the target.
         let free = run(&targets, Forcing { ratio: 0.0, drawn: false }, 1);
         let best = |row: &[f32]| (0..6).fold(0, |best, i| if row[i] > row[best] { i } else { best }) as u32;
         let predicted: Vec<Vec<u32>> =
@@ -178,13 +179,16 @@ fn scheduled_sampling_feeds_predictions(device: &Device) {
 
         let drawn = |ratio, seed| run(&targets, Forcing { ratio, drawn: true }, seed);
         assert_eq!(drawn(0.5, 1), drawn(0.5, 1), "{context:?}: same seed, same bits");
-        assert!((2..10).any(|seed| drawn(0.5, seed) != drawn(0.5, 1)), "{context:?}: another seed draws other tokens");
+        assert!(
+            (2..10).any(|seed| drawn(0.5, seed) != drawn(0.5, 1)),
+            "{context:?}: different seeds draw different tokens"
+        );
         // The first step always gets the start token.
         assert_eq!(drawn(0.0, 3)[..12], drawn(0.9, 4)[..12]);
     }
 }
 
-/// Lists of tokens from 2 on, and the same lists reversed.
+/// Lists of tokens, each at least 2, and the same lists reversed.
 fn reversed() -> [Vec<Vec<u32>>; 2] {
     let sources = vec![vec![2, 3, 4], vec![5, 2], vec![4], vec![3, 5, 5, 2], vec![2, 2, 3], vec![4, 3]];
     let targets = sources.iter().map(|list: &Vec<u32>| list.iter().rev().copied().collect()).collect();

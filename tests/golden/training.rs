@@ -10,7 +10,7 @@ use wgru::{Device, Rng, Tensor};
 
 /// Ten updates in single precision; the final weights and norms are allowed five times as much.
 const CURVE: f64 = 2e-6;
-/// One loss and its gradient; worst measured 3e-7.
+/// One loss and its gradient. Worst measured: 3e-7.
 const LOSS: f64 = 1e-6;
 
 on_every_backend![losses_match_pytorch, loss_curves_match_pytorch];

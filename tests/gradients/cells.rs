@@ -1,4 +1,4 @@
-//! Every recurrent layer with every option: outputs, and gradients of `x`, the first states and all parameters.
+//! Every recurrent layer with every option: outputs, and gradients of `x`, the initial states and all parameters.
 
 use wgru::nn::{HostInput, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions, run_f64};
 use wgru::ops::recurrent::Plan;
@@ -9,8 +9,8 @@ use crate::common::{assert_close, fill, relative_error, twin};
 use crate::reference::recurrent::{Noise, Steps, factors, run};
 use crate::reference::{differences, dot, wide};
 
-/// Forward: up to ten consecutive cells in f32. Gradients: sums over fifteen steps. The differences in f64 are accurate
-/// to 1e-9.
+/// Forward: up to ten consecutive cells in f32. Gradients: sums over fifteen steps. The central differences in f64 are
+/// accurate to 1e-9.
 const CPU: [f64; 2] = [1e-6, 3e-6];
 /// A shader's `exp` is only accurate to a few ulp.
 #[cfg(feature = "gpu")]
@@ -20,7 +20,7 @@ const STEPS: usize = 5;
 const BATCH: usize = 3;
 const SEED: u64 = 17;
 
-/// How the input describes its steps.
+/// Which optional descriptions of the steps a run gets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Given {
     Nothing,
@@ -89,7 +89,7 @@ struct Case {
 }
 
 impl Case {
-    /// `values` are x, h0, c0 and the parameters; learned first states are the last parameters.
+    /// `values` are x, h0, c0 and the parameters; learned initial states are the last parameters.
     fn new(config: &RecurrentConfig, given: Given) -> Self {
         let is_lstm = config.cell == Cell::Lstm;
         let learned = config.options.learn_h0;
@@ -148,7 +148,7 @@ impl Case {
         let learned = config.options.learn_h0;
         let mut parameters = layer.parameters();
         if learned {
-            // The first states come last in the layer's order, but first in ours.
+            // The initial states come last in the layer's order, but first in ours.
             let first = parameters.split_off(parameters.len() - 1 - is_lstm as usize);
             for ((_, state), values) in first.iter().zip(&self.values[1..]) {
                 state.assign(values).expect("assigned");
@@ -200,8 +200,8 @@ impl Case {
         for (i, ((name, leaf), want)) in leaves.iter().zip(wanted).enumerate() {
             let grad = read(&leaf.grad().unwrap_or_else(|| panic!("{name} has no gradient: {what}")));
             let grad = if i == 0 { back(grad) } else { grad };
-            // The cotangents are of order 1: much smaller gradients are what remains after cancellation.
-            let (grad, want) = (with_one(&grad), with_one(want));
+            // The cotangents are of order 1, so a much smaller gradient is the result of cancellation.
+            let (grad, want) = (with_floor(&grad), with_floor(want));
             compare(format!("gradient of {name}: {what}"), &grad, &want, 1);
         }
         worst
@@ -234,8 +234,8 @@ impl Case {
     }
 }
 
-/// Appends 0.1 to the values, so that errors are relative to at least that.
-fn with_one<T: Copy + From<f32>>(values: &[T]) -> Vec<T> {
+/// Appends 0.1 to the values, so that errors are relative to at least 0.1.
+fn with_floor<T: Copy + From<f32>>(values: &[T]) -> Vec<T> {
     values.iter().copied().chain([T::from(0.1)]).collect()
 }
 
@@ -291,7 +291,7 @@ fn gradients_match_differences_in_every_structure() {
 }
 
 #[test]
-fn lstm_gradients_match_with_projection_peepholes_and_one_gate_for_two() {
+fn lstm_gradients_match_with_projection_peepholes_and_coupled_gates() {
     for (projection, peephole, input_forget) in
         [(2, false, false), (0, true, false), (0, false, true), (5, true, false), (0, true, true), (2, true, true)]
     {
@@ -433,12 +433,12 @@ fn the_library_in_f64_matches_the_equations() {
         {
             let zoned = RecurrentOptions { zoneout: 0.3, ..Default::default() };
             let case = Case::new(&RecurrentConfig { options: zoned, ..full(cell) }, Given::Mask);
-            assert!(std::panic::catch_unwind(|| case.check_oracle()).is_err(), "zoneout's draws are not its mean");
+            assert!(std::panic::catch_unwind(|| case.check_oracle()).is_err(), "random zoneout passes as its mean");
         }
     }
 }
 
-/// Negative control: one of two different options is not accepted for the other.
+/// Negative control: a layer with one option does not match the reference for another.
 #[test]
 #[cfg(panic = "unwind")]
 fn different_options_are_rejected() {

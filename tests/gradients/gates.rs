@@ -14,7 +14,7 @@ const GATES: f64 = 4e-6;
 const STEPS: usize = 5;
 const BATCH: usize = 3;
 
-/// The gates of a step in PyTorch's order; `a` is the input's part of the pre-activations.
+/// The gates of a step in PyTorch's order; `a` is the input term of the pre-activations.
 fn gates(direction: &Direction, a: &[f64], h: &[f64]) -> Vec<Vec<f64>> {
     let width = direction.config.hidden;
     let gate = |g: usize, rec: &[f64]| -> Vec<f64> {

@@ -10,7 +10,7 @@ use crate::reference::{differences, dot, wide};
 
 /// Up to eight consecutive cells in f32.
 const FORWARD: f64 = 6e-7;
-/// The same backward, plus a sum over twelve steps of sequences; the differences in f64 are accurate to 1e-9.
+/// The same backward, plus a sum over twelve steps of sequences. Central differences in f64 are accurate to 1e-9.
 const GRADIENT: f64 = 1.5e-6;
 
 const STEPS: usize = 4;

@@ -11,7 +11,7 @@ use crate::reference::{differences, dot, wide};
 const FORWARD: f64 = 6e-7;
 /// The same backward, plus a sum over twelve steps of sequences.
 const GRADIENT: f64 = 1.5e-6;
-/// Backward through seventy steps, plus a sum over a hundred: errors of half an ulp each add up.
+/// Backward through seventy steps, plus a sum over a hundred: errors of half an ulp each accumulate.
 const LONG: f64 = 6e-6;
 
 const BATCH: usize = 3;

@@ -51,7 +51,7 @@ fn mask_gradients_are_summed_over_broadcast_axes_and_skip_the_factors() {
         check(&format!("mask of {da:?} by {db:?}"), &[input(1, da, 2.0)], mask, reference);
     }
     let device = wgru::Device::cpu();
-    let tracked = |v: &[f32]| Tensor::from_slice(&device, v, &[v.len()]).expect("room").requires_grad();
+    let tracked = |v: &[f32]| Tensor::from_slice(&device, v, &[v.len()]).expect("uploaded").requires_grad();
     let (x, factors) = (tracked(&[f32::NAN, 2.0, f32::INFINITY]), tracked(&[0.0, 3.0, 0.0]));
     let y = x.mask(&factors).expect("mask");
     assert_eq!(y.read_blocking().expect("read"), [0.0, 6.0, 0.0]);

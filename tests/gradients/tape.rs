@@ -68,7 +68,7 @@ fn a_chain_of_50_000_operations_needs_no_deep_stack() -> Result<()> {
     y.backward()?;
     assert_eq!(grad(&x), [1.0]);
     drop(y);
-    // Dropping it without a backward pass works, too.
+    // Dropping the chain without a backward pass also works.
     drop(chain()?);
     Ok(())
 }
@@ -91,7 +91,7 @@ fn refuses(name: &str, f: impl Fn(&Tensor, &Tensor) -> Result<Tensor>, overwritt
     let dy = Tensor::full(&device, 1.0, y.dims()).expect("allocated");
     let outcome = y.backward_with(&dy);
     assert!(matches!(outcome, Err(Error::ModifiedInPlace { .. })), "{name}, {overwritten} overwritten: {outcome:?}");
-    assert!(a.grad().is_none(), "{name}: a gradient in spite of the error");
+    assert!(a.grad().is_none(), "{name}: a gradient despite the error");
 }
 
 #[test]
@@ -157,7 +157,10 @@ fn backward_refuses_tensors_without_a_tape() -> Result<()> {
     let x = leaf(&device, &[1.0, 2.0]);
     assert!(matches!(x.square()?.backward(), Err(Error::Shape { .. })), "two elements");
     let wrong = Tensor::full(&device, 1.0, &[3])?;
-    assert!(matches!(x.square()?.backward_with(&wrong), Err(Error::Shape { .. })), "three values for a tensor of two");
+    assert!(
+        matches!(x.square()?.backward_with(&wrong), Err(Error::Shape { .. })),
+        "a gradient of three elements for a tensor of two"
+    );
     let gru = RecurrentConfig::gru(2, 3).build(&device, &mut Rng::new(1))?;
     let y = gru.forward(&Tensor::full(&device, 1.0, &[1, 1, 2])?)?.sum()?;
     assert!(matches!(y.backward(), Err(Error::Value { .. })), "inference records no tape");
@@ -181,7 +184,7 @@ fn dropout_gradient_is_the_mask_of_the_forward_pass() -> Result<()> {
     let again = layer.forward_with(&x, &mut Mode::Train(&mut Rng::new(7)))?.read_blocking()?;
     assert_eq!(again, mask, "the same seed draws the same mask");
     let other = layer.forward_with(&x, &mut Mode::Train(&mut Rng::new(8)))?.read_blocking()?;
-    assert_ne!(other, mask, "another seed draws another");
+    assert_ne!(other, mask, "a different seed draws a different mask");
     assert_eq!(layer.forward(&x)?.read_blocking()?, [1.0; 1000]);
     Ok(())
 }

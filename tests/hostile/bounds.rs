@@ -1,4 +1,4 @@
-//! Memory use of files that expand as far as they are allowed to.
+//! Memory use of files that expand up to the limit.
 
 use wgru::io::TensorFile;
 
@@ -39,7 +39,7 @@ fn safetensors_headers_stay_within_the_memory_of_their_file() {
     }
 }
 
-/// Small files that expand as far as they are allowed to, or are refused just before.
+/// Small files that expand up to the limit, or are refused just before.
 #[test]
 fn small_files_stay_within_the_memory_limit() {
     let bytes_of = |n: usize| npy(&header("|u1", &format!("({n},)")), &vec![0; n]);

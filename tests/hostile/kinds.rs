@@ -42,7 +42,7 @@ fn files_of_other_kinds_are_named_with_what_to_do() {
         (".npy array", TensorFile::from_npy),
         (".npz archive", TensorFile::from_npz),
         ("torch.save", TensorFile::from_pt),
-        ("weights of Keras", TensorFile::from_keras),
+        ("Keras weights", TensorFile::from_keras),
     ];
     let files = [
         ("from_safetensors", &module[..]),

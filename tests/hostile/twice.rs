@@ -101,7 +101,7 @@ fn archives_that_lost_members_are_refused() {
     for at in [8, 10] {
         first[end + at..end + at + 2].copy_from_slice(&1u16.to_le_bytes());
     }
-    refused("the first member", &first, "lost a member");
+    refused("the first member", &first, "a member is missing");
     // A member before the first, one between two, and one before the directory.
     let body = zip(&[stored("a.npy", &array(1))]);
     let body = &body[..body.len() - 22 - entry as usize];
@@ -114,7 +114,7 @@ fn archives_that_lost_members_are_refused() {
     move_by(at + 16);
     move_by(at - entry as usize + 42);
     move_by(at - 2 * entry as usize + 42);
-    refused("a member before the first", &shifted, "lost a member");
+    refused("a member before the first", &shifted, "a member is missing");
     let none = read("an archive of nothing", &zip(&[])).expect("what NumPy writes for no arrays");
     assert_eq!(none.names().count(), 0);
 }

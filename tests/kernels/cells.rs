@@ -22,7 +22,7 @@ on_every_backend![
     gru_cell_matches_f64_equations,
     lstm_cell_matches_f64_equations,
     cells_match_with_every_activation,
-    cells_pass_nan_on,
+    cells_propagate_nan,
     infinite_sums_are_clipped_only_where_there_is_a_clip,
     cell_comparison_rejects_other_flags,
 ];
@@ -510,7 +510,7 @@ fn cells_match_with_every_activation(device: &Device) {
 }
 
 /// A NaN in any gate's input, or in the state, makes that unit of the output NaN, and no other.
-fn cells_pass_nan_on(device: &Device) {
+fn cells_propagate_nan(device: &Device) {
     for cell in [Cell::Rnn, Cell::Gru, Cell::Lstm] {
         for first in 0..ACTIVATIONS.len() {
             let case = Case::new(cell, [1, 2, 3, 1, 0, 0]).with_activations(first);

@@ -1,11 +1,11 @@
-//! The comparison itself: what it must reject.
+//! Tests of the comparison helpers themselves.
 
 use crate::common::{assert_close, relative_error};
 
 const TOLERANCE: f64 = 1e-6;
 
 #[test]
-fn relative_error_is_relative_to_the_largest_wanted_value() {
+fn relative_error_is_relative_to_the_largest_expected_value() {
     assert!((relative_error(&[0.0, 4.5], &[0.0, 4.0]) - 0.125).abs() <= 1e-12);
 }
 
@@ -24,7 +24,7 @@ fn assert_close_refuses_nan() {
 
 #[test]
 #[should_panic(expected = "error")]
-fn assert_close_refuses_nan_in_what_is_wanted() {
+fn assert_close_refuses_nan_in_the_expected_values() {
     assert_close("NaN", &[1.0, 1.0], &[1.0, f64::NAN], TOLERANCE);
 }
 
@@ -36,6 +36,6 @@ fn assert_close_refuses_empty_input() {
 
 #[test]
 #[should_panic(expected = "length")]
-fn assert_close_refuses_another_length() {
+fn assert_close_refuses_a_different_length() {
     assert_close("lengths", &[1.0], &[1.0, 1.0], TOLERANCE);
 }

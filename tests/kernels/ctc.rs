@@ -19,7 +19,7 @@ on_every_backend![
     ctc_beta_matches_f64,
     ctc_gradient_matches_f64,
     ctc_without_a_path_is_infinite_or_zero,
-    ctc_passes_nan_on_within_its_sequence,
+    ctc_propagates_nan_within_its_sequence,
     ctc_gives_nan_for_an_invalid_label,
 ];
 
@@ -189,7 +189,7 @@ fn ctc_without_a_path_is_infinite_or_zero(device: &Device) {
     }
 }
 
-fn ctc_passes_nan_on_within_its_sequence(device: &Device) {
+fn ctc_propagates_nan_within_its_sequence(device: &Device) {
     let mut case = Case::new([9, 4, 3, 3], 1);
     let classes = case.p.classes as usize;
     let at = |t: usize, b: usize| (t * 4 + b) * classes;

@@ -16,7 +16,7 @@ on_every_backend![
 
 const EXTENTS: [[u32; 3]; 6] = [[1, 1, 1], [1, 335, 1], [3, 5, 67], [67, 3, 1], [5, 1, 3], [2, 130, 65]];
 
-/// Few different values, so that many are equal.
+/// Few distinct values, so that ties are common.
 fn values(len: usize) -> Vec<f32> {
     (0..len as u32).map(|i| (mix(i + 5) % 9) as f32 - 4.0).collect()
 }
@@ -27,7 +27,7 @@ fn found(device: &Device, kernel: &Extreme, reads: [&Tensor; 2]) -> (Vec<f32>, V
     (value, index.into_iter().map(f32::to_bits).collect())
 }
 
-/// The extreme of every chunk and its position, by a sort that keeps the order of equals.
+/// The extreme of every chunk and its position, by a stable sort.
 fn reference(x: &[f32], kernel: &Extreme) -> (Vec<f32>, Vec<u32>) {
     let [outer, axis, inner] = [kernel.outer, kernel.axis, kernel.inner].map(|n| n as usize);
     let positions: Vec<usize> = (0..axis).collect();
@@ -52,7 +52,7 @@ fn reference(x: &[f32], kernel: &Extreme) -> (Vec<f32>, Vec<u32>) {
 fn extreme_finds_the_first_extreme_of_every_chunk(device: &Device) {
     for [outer, axis, inner] in EXTENTS {
         let x = values((outer * axis * inner) as usize);
-        // A chunk past the axis is all of it, even if their sum does not fit in 32 bits.
+        // A chunk longer than the axis covers all of it, even if `axis + chunk` exceeds 32 bits.
         for chunk in [1, 2, 64, axis, u32::MAX] {
             for least in [0, 1] {
                 let kernel = Extreme { outer, axis, inner, chunk, least, mapped: 0 };

@@ -11,7 +11,7 @@ use crate::{bits, buffer, on_every_backend, poison, read};
 
 /// Sums of up to 512 products over up to five steps.
 const GRU_BACKWARD: f64 = 1.2e-6;
-/// One product with `U_n` alone, in a batch of few values, the largest of which is small.
+/// One product with `U_n` alone, with few values, the largest of which is small.
 const RESET_BACKWARD: f64 = 2e-6;
 /// Error of a central difference in f64.
 const DIFFERENCE: f64 = 1e-8;

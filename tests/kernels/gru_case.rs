@@ -144,7 +144,7 @@ impl Case {
         data.u.iter().zip(&data.bias).flat_map(|(u, bias)| pack(h, u, bias, transposed)).collect()
     }
 
-    /// Returns `state` before the first step: the first state of each direction, NaN elsewhere.
+    /// Returns `state` before the first step: the initial state of each direction, NaN elsewhere.
     pub fn start(&self, data: &Data) -> Vec<f32> {
         let [steps, batch, h, directions] = self.size();
         let mut state = vec![f32::NAN; directions * (steps + 1) * batch * h];

@@ -30,7 +30,7 @@ fn plain(cell: Cell, [steps, batch, hidden]: [u32; 3]) -> Plain {
     }
 }
 
-/// `x`, `packed` and the first states of all layers.
+/// `x`, `packed` and the initial states of all layers.
 fn data(p: &Plain) -> [Vec<f32>; 3] {
     let one = p.batch as usize * p.width();
     let packed = fill(2, p.packed_len(p.extent(false)), 1.0 / (p.hidden as f32).sqrt());

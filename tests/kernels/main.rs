@@ -49,7 +49,7 @@ fn buffer(device: &Device, values: &[f32]) -> Tensor {
     Tensor::from_slice(device, &guarded, &[guarded.len()]).expect("uploaded")
 }
 
-/// A buffer of indices, followed by a guard of indices that are past every table.
+/// A buffer of indices, followed by a guard of indices that are out of range for every table.
 fn indices(device: &Device, values: &[u32]) -> Tensor {
     let guarded = [values, &[u32::MAX; GUARD]].concat();
     Tensor::from_indices(device, &guarded, &[guarded.len()]).expect("uploaded")

@@ -22,7 +22,7 @@ on_every_backend![
     min_gru_matches_f64,
     min_gru_is_accurate_for_nearly_closed_gates,
     min_gru_backward_matches_differences,
-    min_gru_and_scan_pass_nan_on,
+    min_gru_and_scan_propagate_nan,
 ];
 
 fn scan_matches_the_sequential_recurrence(device: &Device) {
@@ -51,7 +51,7 @@ fn scan_matches_the_sequential_recurrence(device: &Device) {
     }
 }
 
-/// The logarithm of a first state of 0 is −1e30; a negative one has none.
+/// The logarithm of an initial state of 0 is −1e30; a negative one has none.
 fn scan_takes_zeros_as_logarithms(device: &Device) {
     let p = Scan { steps: 4, width: 3, log: 1 };
     let (keep, none) = (buffer(device, &[0.0; 12]), buffer(device, &[-1e30; 12]));
@@ -170,7 +170,7 @@ fn min_gru_backward_matches_differences(device: &Device) {
             let mut places = Vec::new();
             steps_of(&p, &lengths, column, |at, k, v| places.push([at, k, v]));
             places.iter().for_each(|place| seen[place[0]] = true);
-            // The loss with one input moved: an element of `kv`, or the first state if `None`.
+            // The loss with one input moved: an element of `kv`, or the initial state if `None`.
             let loss = |moved: Option<usize>, by: f64| {
                 let of = |i: usize| f64::from(kv[i]) + if moved == Some(i) { by } else { 0.0 };
                 let mut state = f64::from(h0[column]) + if moved.is_none() { by } else { 0.0 };
@@ -199,7 +199,7 @@ fn min_gru_backward_matches_differences(device: &Device) {
     }
 }
 
-fn min_gru_and_scan_pass_nan_on(device: &Device) {
+fn min_gru_and_scan_propagate_nan(device: &Device) {
     const NAN: f32 = f32::NAN;
     for log in [0, 1] {
         for poisoned in 0..2 {
@@ -225,7 +225,7 @@ fn min_gru_and_scan_pass_nan_on(device: &Device) {
                 let carry = buffer(device, &carry(device, &p, 0, &[0.5; 2], terms));
                 let [d_kv, d_h0] = run(device, &MinGruSequenceBackward(p), [&kv, &lengths, &two, &ones, &ones, &carry]);
                 assert!(d_kv[4].is_nan() && !d_kv[5].is_nan() && !d_h0[1].is_nan(), "{p:?}: {d_kv:?}");
-                // A NaN gate also makes the gradient of the first state NaN.
+                // A NaN gate also makes the gradient of the initial state NaN.
                 assert_eq!(d_h0[0].is_nan(), poisoned == 4, "{p:?}: {d_h0:?}");
             }
         }

@@ -1,4 +1,4 @@
-//! NaN inputs give NaN outputs, and only where they should: no kernel turns NaN into a number.
+//! NaN inputs give NaN outputs, but only where they should; no kernel turns NaN into a number.
 
 use wgru::Device;
 use wgru::kernels::{
@@ -13,13 +13,13 @@ use crate::{buffer, indices, on_every_backend, run};
 const NAN: f32 = f32::NAN;
 
 on_every_backend![
-    unary_passes_nan_on,
-    binary_passes_nan_on,
-    rows_pass_nan_on,
-    matmul_passes_nan_on,
-    losses_pass_nan_on,
-    gru_passes_nan_on_within_its_sequence,
-    gru_backward_passes_nan_on_within_its_sequence,
+    unary_propagates_nan,
+    binary_propagates_nan,
+    rows_propagate_nan,
+    matmul_propagates_nan,
+    losses_propagate_nan,
+    gru_propagates_nan_within_its_sequence,
+    gru_backward_propagates_nan_within_its_sequence,
 ];
 
 /// Returns which elements are NaN.
@@ -27,7 +27,7 @@ fn nans(values: &[f32]) -> Vec<bool> {
     values.iter().map(|v| v.is_nan()).collect()
 }
 
-fn unary_passes_nan_on(device: &Device) {
+fn unary_propagates_nan(device: &Device) {
     let (x, dy) = (buffer(device, &[1.0, NAN, 2.0]), buffer(device, &[1.0, 1.0, NAN]));
     for op in UnaryOp::ALL {
         let [y] = run(device, &Unary { len: 3, op: op as u32, alpha: 5.0 }, [&x]);
@@ -42,7 +42,7 @@ fn unary_passes_nan_on(device: &Device) {
     assert_eq!(nans(&y), [false, true, false]);
 }
 
-fn binary_passes_nan_on(device: &Device) {
+fn binary_propagates_nan(device: &Device) {
     let (a, b) = (buffer(device, &[1.0, NAN, 2.0, 3.0]), buffer(device, &[1.0, 1.0, NAN, 0.5]));
     for op in BinaryOp::ALL {
         let strides = [0, 0, 0, 1];
@@ -52,7 +52,7 @@ fn binary_passes_nan_on(device: &Device) {
     }
 }
 
-fn rows_pass_nan_on(device: &Device) {
+fn rows_propagate_nan(device: &Device) {
     for at in 0..3 {
         let mut x = vec![0.5; 6];
         x[at] = NAN;
@@ -79,7 +79,7 @@ fn rows_pass_nan_on(device: &Device) {
     }
 }
 
-fn matmul_passes_nan_on(device: &Device) {
+fn matmul_propagates_nan(device: &Device) {
     let p = MatMul::new(5, 67, 33);
     let (mut a, b) = (fill(1, 5 * 33, 1.0), fill(2, 33 * 67, 1.0));
     a[2 * 33 + 32] = NAN;
@@ -94,7 +94,7 @@ fn matmul_passes_nan_on(device: &Device) {
     }
 }
 
-fn losses_pass_nan_on(device: &Device) {
+fn losses_propagate_nan(device: &Device) {
     let (x, t) = (buffer(device, &[1.0, NAN, 2.0]), buffer(device, &[0.5, 1.0, NAN]));
     let dloss = buffer(device, &[1.0; 3]);
     for kind in LossKind::ALL {
@@ -110,7 +110,7 @@ fn several() -> impl Iterator<Item = Case> {
     cases().into_iter().filter(|case| case.p.batch > 2 && case.p.hidden <= 67)
 }
 
-fn gru_passes_nan_on_within_its_sequence(device: &Device) {
+fn gru_propagates_nan_within_its_sequence(device: &Device) {
     for case in several() {
         let [steps, batch, h, directions] = case.size();
         let row = batch / 2; // a full-length sequence
@@ -142,7 +142,7 @@ fn gru_passes_nan_on_within_its_sequence(device: &Device) {
     }
 }
 
-fn gru_backward_passes_nan_on_within_its_sequence(device: &Device) {
+fn gru_backward_propagates_nan_within_its_sequence(device: &Device) {
     for case in several() {
         let [steps, batch, h, directions] = case.size();
         let (d, row) = (directions - 1, batch / 2);

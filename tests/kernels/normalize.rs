@@ -7,9 +7,9 @@ use crate::common::{assert_close, fill, mix};
 use crate::reference::{differences, dot, normalize as reference, wide};
 use crate::{buffer, indices, on_every_backend, run};
 
-/// Two sums over up to 335 elements, and the square root and quotient of a shader. Worst measured: 5e-7.
+/// Two sums over up to 335 elements, and a shader's square root and division. Worst measured: 5e-7.
 const LAYER_NORM: f64 = 1.5e-6;
-/// The same, for products of mixed signs; the differences in f64 are accurate to 1e-8. Worst measured: 8e-7.
+/// The same, for products of mixed signs. Central differences in f64 are accurate to 1e-8. Worst measured: 8e-7.
 const LAYER_NORM_BACKWARD: f64 = 2e-6;
 /// The exponentials' error of a few ulp, and a sum of up to 257 of them. Worst measured: 2e-7.
 const SOFTMAX: f64 = 1e-6;
@@ -18,10 +18,10 @@ on_every_backend![
     layer_norm_matches_f64,
     layer_norm_backward_matches_differences,
     layer_norm_of_equal_elements_is_the_bias,
-    layer_norm_passes_nan_on_within_its_row,
+    layer_norm_propagates_nan_within_its_row,
     masked_softmax_matches_f64,
     masked_softmax_does_not_read_masked_elements,
-    masked_softmax_passes_nan_on_within_its_row,
+    masked_softmax_propagates_nan_within_its_row,
 ];
 
 /// Rows, width, groups: below and past the edge of a workgroup.
@@ -89,7 +89,7 @@ fn nans(values: &[f32]) -> Vec<bool> {
     values.iter().map(|v| v.is_nan()).collect()
 }
 
-fn layer_norm_passes_nan_on_within_its_row(device: &Device) {
+fn layer_norm_propagates_nan_within_its_row(device: &Device) {
     let poisoned = [false, false, false, true, true, true];
     let [x, weight, bias, dy] = data([2, 3, 1]);
     for at in 3..6 {
@@ -114,7 +114,7 @@ fn keep([batch, _, width]: [usize; 3]) -> Vec<bool> {
 }
 
 fn marked(device: &Device, keep: &[bool]) -> wgru::Tensor {
-    // Any nonzero number keeps an element.
+    // Any nonzero value keeps an element.
     indices(device, &keep.iter().enumerate().map(|(i, &k)| k as u32 * (i as u32 + 1)).collect::<Vec<_>>())
 }
 
@@ -129,14 +129,14 @@ fn masked_softmax_matches_f64(device: &Device) {
         assert_close(&format!("{kernel:?}"), &y, &want, SOFTMAX);
         for (i, y) in y.iter().enumerate() {
             let masked = !keep[i / (rows * width) * width + i % width];
-            assert!(!masked || *y == 0.0, "{kernel:?}: element {i} is masked and {y}");
+            assert!(!masked || *y == 0.0, "{kernel:?}: element {i} is masked, but is {y}");
         }
         // The gradient of the plain softmax is also that of the masked one.
         let kernel = SoftmaxBackward { rows: (batch * rows) as u32, width: width as u32, log: 0 };
         let [dx] = run(device, &kernel, [&buffer(device, &y), &buffer(device, &dy)]);
         for (i, dx) in dx.iter().enumerate() {
             let masked = !keep[i / (rows * width) * width + i % width];
-            assert!(!masked || *dx == 0.0, "{kernel:?}: element {i} is masked and its gradient {dx}");
+            assert!(!masked || *dx == 0.0, "{kernel:?}: element {i} is masked, but its gradient is {dx}");
         }
     }
 }
@@ -159,7 +159,7 @@ fn masked_softmax_does_not_read_masked_elements(device: &Device) {
     assert_eq!(y, [0.0, 0.5, 0.0, 0.5]);
 }
 
-fn masked_softmax_passes_nan_on_within_its_row(device: &Device) {
+fn masked_softmax_propagates_nan_within_its_row(device: &Device) {
     for at in [3, 5] {
         let mut x = [0.5; 6];
         x[at] = f32::NAN;

@@ -50,7 +50,7 @@ fn sgd_matches_torch_in_f64(device: &Device) {
             let (want_w, want_v): (Vec<f64>, Vec<f64>) = (0..len).map(each).unzip();
             assert_close(&format!("w of {kernel:?}"), &read(&w), &want_w, SGD);
             if momentum == 0.0 {
-                assert!(read(&v).iter().all(|v| v.is_nan()), "the velocity is not used without momentum");
+                assert!(read(&v).iter().all(|v| v.is_nan()), "without momentum, the velocity is unused");
             } else {
                 assert_close(&format!("v of {kernel:?}"), &read(&v), &want_v, SGD);
             }

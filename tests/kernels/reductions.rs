@@ -101,8 +101,8 @@ fn softmax_keeps_far_logits_finite(device: &Device) {
         (1, [-std::f64::consts::LN_2, -2e30, -std::f64::consts::LN_2, 0.0, -1e4, -1e4 + 1.0]),
     ] {
         let [y] = run(device, &Softmax { rows: 2, width: 3, log }, [&buffer(device, &x)]);
-        assert_close("equal tops", &y[..1], &want[..1], SOFTMAX);
+        assert_close("equal maxima", &y[..1], &want[..1], SOFTMAX);
         assert_close("far below", &y[..3], &want[..3], SOFTMAX);
-        assert_close("one top", &y[3..], &want[3..], SOFTMAX);
+        assert_close("one maximum", &y[3..], &want[3..], SOFTMAX);
     }
 }

@@ -70,7 +70,7 @@ fn cases() -> Vec<Case> {
     SHAPES.into_iter().flat_map(|shape| NOISE.map(|noise| case(shape, noise))).collect()
 }
 
-/// A run of `[D][B]` sequences of states of `width`, all in f64.
+/// A run of `[D][B]` sequences with states of `width`, all in f64.
 struct Run {
     /// The states by slot, the output, and the input of the recurrent product.
     state: Vec<f64>,
@@ -122,9 +122,9 @@ impl Case {
         if self.p.drops == 0 { 1.0 } else { kept as u32 as f64 * self.p.drop_scale as f64 }
     }
 
-    /// Computes the definition, sequence by sequence, from the first states `[D, B, width]`. `fresh(s, i, seen)` is the
-    /// fresh value of element `i` of `[D, B, width]` in step `s` (in processing order), given the value `seen` by the
-    /// recurrent product.
+    /// Computes the definition, sequence by sequence, from the initial states `[D, B, width]`. `fresh(s, i, seen)` is
+    /// the fresh value of element `i` of `[D, B, width]` in step `s` (in processing order), given the value `seen` by
+    /// the recurrent product.
     fn run(&self, first: &[f64], fresh: impl Fn(usize, usize, f64) -> f64) -> Run {
         let [steps, batch, out, width, directions] = self.size();
         let marks = self.marks();
@@ -202,7 +202,7 @@ fn state_update_matches_its_definition(device: &Device) {
         assert_close(&format!("state of {case:?}"), &state, &want.state, UPDATE);
         assert_close(&format!("y of {case:?}"), &y, &want.y, UPDATE);
         if case.p.drops == 1 {
-            // The kernel never writes the slot of the first state.
+            // The kernel never writes the slot of the initial state.
             let first = |d: usize| if case.is_reverse(d) { steps } else { 0 };
             let unwritten = |i: &usize| i / out / batch % (steps + 1) == first(i / out / batch / (steps + 1));
             let (skipped, kept): (Vec<usize>, Vec<usize>) = (0..dropped.len()).partition(unwritten);
@@ -240,7 +240,7 @@ fn state_update_writes_its_step_only(device: &Device) {
     }
 }
 
-/// The run is linear in the first states, in the fresh values and, through `w·seen`, in the input of the recurrent
+/// The run is linear in the initial states, in the fresh values and, through `w·seen`, in the input of the recurrent
 /// product. Unit vectors would suffice, but differences of a scalar are shorter. `w` is an arbitrary factor per
 /// element.
 fn state_update_backward_matches_differences_of_whole_runs(device: &Device) {

@@ -301,7 +301,7 @@ fn state_updates_equal_their_twins_on_the_cpu() {
     }
 }
 
-/// On a GPU, a long sum with few outputs is split; the bias must survive this.
+/// On a GPU, a long sum with few outputs is split; the bias must still be added once.
 #[test]
 fn a_long_linear_layer_keeps_its_bias_on_every_device() {
     for device in [Some(Device::cpu()), crate::common::gpu()].into_iter().flatten() {

@@ -1,5 +1,4 @@
-//! Properties that any GRU must have, on random shapes: carried state, permuted batch, reversed time, one row of a
-//! batch.
+//! Invariants of every GRU, on random shapes: carried state, permuted batch, reversed time, one row of a batch.
 
 use crate::common::assert_close;
 use proptest::prelude::*;

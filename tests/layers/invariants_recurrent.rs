@@ -1,5 +1,5 @@
-//! Properties that any recurrent layer must have with any options, on random layers: carried state, permuted batch, one
-//! row, reversed time, two directions, resets, masked steps, lengths.
+//! Invariants of every recurrent layer with any options, on random layers: carried state, permuted batch, one row,
+//! reversed time, two directions, resets, masked steps, lengths.
 
 use crate::common::assert_close;
 use crate::common::recurrent::{plans, states};
@@ -34,7 +34,7 @@ fn a_layer_without_a_clip_overflows_to_infinity() {
     }
 }
 
-/// The usual activations with another one in one place, or none for a number of 9 and more.
+/// The usual activations with one of them replaced, or the usual ones alone for a number of 9 or more.
 fn activations(cell: Cell, number: usize) -> Vec<Activation> {
     let other = [
         Activation::HardSigmoid { alpha: 0.2, beta: 0.5 },
@@ -87,7 +87,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
     })
 }
 
-/// A layer with its data: `x` `[T, B, I]`, first states, and flags per step.
+/// A layer with its data: `x` `[T, B, I]`, initial states, and flags per step.
 struct Setup {
     device: Device,
     layer: Recurrent,
@@ -123,7 +123,7 @@ impl Setup {
         (&self.h0, self.c0.as_ref())
     }
 
-    /// The first states, scaled by each direction's factor.
+    /// The initial states, scaled by each direction's factor.
     fn scaled(&self, s: &Shape, factors: [f32; 2], rows: &[usize]) -> (Tensor, Option<Tensor>) {
         let all = s.config.layers * s.config.directions();
         let values: Vec<f32> = (0..all).map(|i| factors[i % s.config.directions()]).collect();

@@ -29,7 +29,7 @@ fn last_state_is_h_n_of_every_direction() {
     }
     let x = Tensor::zeros(&device, &[2, 4, 3]).expect("x");
     let both = LastState { bidirectional: true, ..LastState::default() };
-    assert!(both.forward(&x).is_err(), "an odd width has no halves");
+    assert!(both.forward(&x).is_err(), "an odd width cannot be halved");
     assert!(LastState { reverse: true, ..both }.forward(&x).is_err());
     assert!(LastState::default().forward(&x.reshape(&[8, 3]).expect("flat")).is_err());
 }

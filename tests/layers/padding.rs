@@ -1,5 +1,5 @@
-//! Values at padded steps must not matter: neither NaN nor an infinity there may reach an output, the gradient of a
-//! weight, or the gradient of another step. PyTorch's packed sequences do not contain padded steps at all.
+//! Values at padded steps must not matter: NaN or infinity there must not affect an output, the gradient of a weight,
+//! or the gradient of another step. PyTorch's packed sequences do not contain padded steps at all.
 
 use crate::common::fill;
 use crate::common::recurrent::plans;
@@ -29,7 +29,7 @@ const STRAYS: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
 type Results = Vec<(String, Vec<f32>)>;
 
 fn tensor(device: &Device, values: &[f32], dims: &[usize]) -> Tensor {
-    Tensor::from_slice(device, values, dims).expect("room")
+    Tensor::from_slice(device, values, dims).expect("allocated")
 }
 
 /// Random numbers `[steps, batch, width]`, with `stray` at padded steps.
@@ -43,7 +43,7 @@ fn padded(device: &Device, stream: u32, width: usize, stray: f32, counts: &dyn F
     tensor(device, &values, &[STEPS, BATCH, width]).requires_grad()
 }
 
-/// First states, with `stray` for the sequence without steps.
+/// Initial states, with `stray` for the sequence without steps.
 fn states(device: &Device, stream: u32, dims: &[usize], stray: f32) -> Tensor {
     let mut values = fill(stream, dims.iter().product(), 1.0);
     for state in values.chunks_exact_mut(BATCH * dims[2]) {
@@ -167,7 +167,7 @@ fn recurrent_options_ignore_padding(device: &Device) {
     }
 }
 
-/// A sequence with a reset at step 0 starts from 0, whatever the first state is, and passes no gradient to it.
+/// A sequence with a reset at step 0 starts from 0, whatever the initial state is, and passes no gradient to it.
 fn a_reset_at_the_first_step_drops_the_first_state(device: &Device) {
     for cell in Cell::ALL {
         for &plan in plans(cell) {
@@ -199,7 +199,7 @@ fn min_gru_ignores_padding(device: &Device) {
                 let layer = config.clone().build(device, &mut Rng::new(3)).expect("layer");
                 let x = padded(device, 1, 3, stray, &counts);
                 let dims = [2 * (1 + bidirectional as usize), BATCH, 5];
-                // The first states of the logarithmic form must not be negative.
+                // The initial states of the logarithmic form must not be negative.
                 let h0 = states(device, 2, &dims, stray).detach().abs().expect("states").requires_grad();
                 let input = MinGruInput { h0: Some(&h0), lengths: Some(&LENGTHS) };
                 let out = layer.run(&x, input, &mut Mode::Train(&mut Rng::new(7))).expect("run");

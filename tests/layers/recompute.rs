@@ -7,7 +7,7 @@ use crate::on_every_backend;
 use wgru::nn::{Conv1dConfig, Linear, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions};
 use wgru::{Cell, Device, Error, Rng, Tensor};
 
-on_every_backend![gradients_are_those_without, memory_is_less_than_half];
+on_every_backend![recomputation_does_not_change_gradients, memory_is_less_than_half];
 
 /// Sums over the steps in a different order.
 const ORDER: f64 = 1e-6;
@@ -16,12 +16,12 @@ const ORDER: f64 = 1e-6;
 const STEPS: usize = 19;
 const BATCH: usize = 3;
 
-/// Output, last states, and the gradients of `x`, the first states and every parameter.
+/// Output, last states, and the gradients of `x`, the initial states and every parameter.
 fn run(device: &Device, config: &RecurrentConfig) -> Vec<(String, Vec<f32>)> {
     let layer = config.clone().build(device, &mut Rng::new(3)).expect("layer");
     let tensor = |stream: u32, dims: &[usize]| {
         let values = fill(stream, dims.iter().product(), 1.0);
-        Tensor::from_slice(device, &values, dims).expect("room").requires_grad()
+        Tensor::from_slice(device, &values, dims).expect("allocated").requires_grad()
     };
     let x = tensor(1, &[STEPS, BATCH, config.input]);
     let [h, c] = states(config, BATCH);
@@ -38,7 +38,7 @@ fn run(device: &Device, config: &RecurrentConfig) -> Vec<(String, Vec<f32>)> {
     };
     let out = layer.run(&x, input, &mut Mode::Train(&mut Rng::new(7))).expect("run");
     let pull = |y: &Tensor, stream: u32| {
-        let weights = Tensor::from_slice(device, &fill(stream, y.len(), 1.0), y.dims()).expect("room");
+        let weights = Tensor::from_slice(device, &fill(stream, y.len(), 1.0), y.dims()).expect("allocated");
         y.mul(&weights).and_then(|y| y.sum()).expect("sum")
     };
     let loss = pull(&out.output, 8).add(&pull(&out.h_n, 9)).expect("loss");
@@ -51,7 +51,7 @@ fn run(device: &Device, config: &RecurrentConfig) -> Vec<(String, Vec<f32>)> {
     all.into_iter().map(|(name, values)| (name, values.expect("read"))).collect()
 }
 
-fn gradients_are_those_without(device: &Device) {
+fn recomputation_does_not_change_gradients(device: &Device) {
     for cell in Cell::ALL {
         for (bidirectional, reverse) in [(false, false), (false, true), (true, false)] {
             for plan in plans(cell).iter().map(|&plan| Some(plan)) {
@@ -82,7 +82,7 @@ fn memory_is_less_than_half(device: &Device) {
         let options = RecurrentOptions { recompute, ..Default::default() };
         let config = RecurrentConfig { options, ..RecurrentConfig::gru(8, 8) };
         let gru = config.build(device, &mut Rng::new(0)).expect("gru");
-        let x = Tensor::zeros(device, &[900, 4, 8]).expect("room").requires_grad();
+        let x = Tensor::zeros(device, &[900, 4, 8]).expect("allocated").requires_grad();
         device.reset_peak();
         let y = gru.run(&x, RunOptions::default(), &mut Mode::Train(&mut Rng::new(0))).expect("run").output;
         y.square().and_then(|y| y.mean()).and_then(|l| l.backward()).expect("backward");
@@ -105,7 +105,7 @@ fn unsupported_recomputation_is_refused() {
     }
     let options = RecurrentOptions { recompute: true, ..Default::default() };
     let gru = RecurrentConfig { options, ..Default::default() }.build(&device, &mut Rng::new(0)).expect("gru");
-    let x = Tensor::zeros(&device, &[2, 1, 1]).expect("room");
+    let x = Tensor::zeros(&device, &[2, 1, 1]).expect("allocated");
     let input = RunOptions { resets: Some(&[false, true]), reset_to_h0: true, ..Default::default() };
     let refused = gru.run(&x, input, &mut Mode::Eval).err();
     assert!(matches!(refused, Some(Error::Value { arg: "reset_to_h0", .. })), "{refused:?}");

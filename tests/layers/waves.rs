@@ -1,4 +1,4 @@
-//! Layers that run as a wavefront give the same results as layers that run one after the other.
+//! Layers give the same results as a wavefront and one after another.
 
 use crate::common::{assert_close, fill, gpu};
 use wgru::nn::{Mode, RecurrentConfig, RunOptions};
@@ -11,7 +11,7 @@ fn cpu(threads: usize) -> Device {
     Device::cpu_with(CpuOptions { threads: Some(threads), ..CpuOptions::default() }).expect("a CPU")
 }
 
-/// Returns the layer's results for mixed lengths, resets, and nonzero first states.
+/// Returns the layer's results for mixed lengths, resets, and nonzero initial states.
 fn outputs(device: &Device, cell: Cell, [layers, batch, steps, input, hidden]: [usize; 5]) -> Result<[Vec<f32>; 2]> {
     let x = Tensor::from_slice(device, &fill(1, steps * batch * input, 1.0), &[steps, batch, input])?;
     let state = Tensor::from_slice(device, &fill(2, layers * batch * hidden, 0.9), &[layers, batch, hidden])?;

@@ -1,4 +1,4 @@
-//! ONNX models written byte by byte, without the crate's own writer.
+//! Builds ONNX models byte by byte, without the crate's own writer.
 #![allow(dead_code, reason = "each test file uses only some of these items")]
 
 /// A Protocol Buffers message.

@@ -11,7 +11,7 @@ use crate::on_every_backend;
 
 /// ONNX Runtime and this crate both compute in single precision.
 const TOLERANCE: f64 = 1e-5;
-/// The file and the model are the same layers with the same weights, but a product may run by a different kernel.
+/// The file and the model are the same layers with the same weights, but a product may use a different kernel.
 const ROUNDING: f64 = 1e-6;
 
 const BATCH: usize = 3;

@@ -37,7 +37,7 @@ i = lambda *v: np.array(v, np.int64)  # noqa: E731
 s = lambda v: np.array(v, np.float32)  # noqa: E731
 n = helper.make_node
 
-# Functions of one element.
+# Unary elementwise functions.
 for op in "Neg Abs Exp Relu Sigmoid Tanh Softplus Softsign Elu LeakyRelu HardSigmoid Identity".split():
     one(op, op, [2, 3, 5])
 one("Elu_alpha", "Elu", [7], alpha=0.3)
@@ -61,7 +61,7 @@ one("Min_one", "Min", [2, 3], "X")
 one("Dropout_7", "Dropout", [5], opset=7, ratio=0.4)
 one("Dropout", "Dropout", [5], "X r", constants=dict(r=s(0.4)))
 
-# Functions of two elements, broadcast.
+# Binary elementwise functions, with broadcasting.
 for op in "Add Sub Mul Div".split():
     one(op, op, [2, 1, 3], "X p", constants=dict(p=f(4, 1)))
     one(op + "_scalar", op, [2, 3], "p X", constants=dict(p=s(1.25)))

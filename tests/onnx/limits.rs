@@ -1,4 +1,4 @@
-//! ONNX files of a few bytes that demand gigabytes or hours, at load or in a run.
+//! ONNX files of a few bytes that demand gigabytes or hours, at load or run time.
 
 use wgru::io::onnx::{Limits, OnnxModel, Value, initializers};
 use wgru::{CpuOptions, Device, Error, Tensor};

@@ -1,4 +1,4 @@
-//! Values that an attribute or a length excludes do not reach a node's outputs, even if they are NaN. The expected
+//! Values excluded by an attribute or a length never affect a node's outputs, even if they are NaN. The expected
 //! numbers come from ONNX Runtime 1.32.
 
 use wgru::io::onnx::{OnnxModel, Value};
@@ -46,7 +46,7 @@ fn sequences_without_steps_end_at_zero(device: &Device) {
                         }
                     };
                     values.iter_mut().enumerate().for_each(of_middle);
-                    Tensor::from_slice(device, &values, &dims).expect("room").into()
+                    Tensor::from_slice(device, &values, &dims).expect("allocated").into()
                 };
                 let mut given = vec![
                     ("X", tensor(3, [steps, batch, input], Some(stray))),
@@ -76,7 +76,7 @@ fn gemm_without_c_does_not_read_it(device: &Device) {
         ..Model::default()
     };
     let model = OnnxModel::load(device, &model.bytes()).expect("load");
-    let tensor = |v: [f32; 4]| -> Value { Tensor::from_slice(device, &v, &[2, 2]).expect("room").into() };
+    let tensor = |v: [f32; 4]| -> Value { Tensor::from_slice(device, &v, &[2, 2]).expect("allocated").into() };
     let inputs = [
         ("A", tensor([1.0, 2.0, 3.0, 4.0])),
         ("B", tensor([1.0, 0.0, 0.0, 1.0])),

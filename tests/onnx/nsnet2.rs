@@ -10,7 +10,7 @@ use wgru::{Cell, Device, Precision, StreamOptions, Tensor};
 use crate::common::relative_error;
 use crate::{data, on_every_backend};
 
-/// For gains between 0 and 1; exact arithmetic differs from the test vectors by 3.5e-6.
+/// Gains are between 0 and 1; exact arithmetic differs from the test vectors by 3.5e-6.
 const TOLERANCE: f64 = 1e-4;
 const FRAMES: usize = 400;
 const BINS: usize = 161;

@@ -32,7 +32,7 @@ type Array = (Vec<usize>, Vec<f32>);
 
 impl Case<'_> {
     fn text(&self, key: &str) -> &str {
-        self.json[key].as_str().expect("a text")
+        self.json[key].as_str().expect("a string")
     }
 
     fn size(&self, key: &str) -> usize {
@@ -51,7 +51,7 @@ impl Case<'_> {
         1 + (self.text("direction") == "bidirectional") as usize
     }
 
-    /// The tensors that the node takes, by name.
+    /// The node's input tensors, by name.
     fn tensors(&self) -> BTreeMap<&'static str, Array> {
         let [t, b, i, h] = ["steps", "batch", "input", "hidden"].map(|k| self.size(k));
         let (d, g) = (
@@ -108,7 +108,7 @@ impl Case<'_> {
         out
     }
 
-    /// The node as a model. Its weights are constants if `constant`, else inputs.
+    /// A model that contains only this node. Its weights are constants if `constant` is set, else inputs.
     fn model(&self, tensors: &BTreeMap<&'static str, Array>, constant: bool) -> Vec<u8> {
         let lstm = self.text("op") == "LSTM";
         let order = ["X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"];
@@ -140,8 +140,8 @@ impl Case<'_> {
         model.bytes()
     }
 
-    /// The order of axes that converts a tensor to layout 1, if it differs.
-    fn turned(&self, name: &str) -> Option<Vec<usize>> {
+    /// The permutation of axes that converts a tensor to layout 1, if the case uses it.
+    fn permutation(&self, name: &str) -> Option<Vec<usize>> {
         let axes: &[usize] = match name {
             "Y" => &[2, 0, 1, 3],
             "X" | "initial_h" | "initial_c" | "Y_h" | "Y_c" => &[1, 0, 2],
@@ -163,8 +163,8 @@ impl Case<'_> {
             }
             let (dims, values) = &tensors[name.as_str()];
             let tensor = Tensor::from_slice(device, values, dims).expect("uploaded");
-            match self.turned(name) {
-                Some(axes) => tensor.permute(&axes).expect("turned").into(),
+            match self.permutation(name) {
+                Some(axes) => tensor.permute(&axes).expect("permuted").into(),
                 None => tensor.into(),
             }
         };
@@ -172,10 +172,10 @@ impl Case<'_> {
         let outputs = model.run(&inputs).unwrap_or_else(|e| panic!("{self}: {e}"));
         let output = |(name, value): (String, Value)| {
             let mut tensor = value.as_tensor().expect("floats").clone();
-            if let Some(axes) = self.turned(&name) {
+            if let Some(axes) = self.permutation(&name) {
                 let mut back = vec![0; axes.len()];
                 axes.iter().enumerate().for_each(|(i, &a)| back[a] = i);
-                tensor = tensor.permute(&back).expect("turned back");
+                tensor = tensor.permute(&back).expect("permuted back");
             }
             (name, (tensor.dims().to_vec(), tensor.read_blocking().expect("read")))
         };
@@ -224,7 +224,7 @@ fn invalid_sequence_lengths_are_named() {
             opset: 14,
             nodes: vec![node("GRU", &inputs, &["Y"], &[attribute_int("layout", layout)])],
             initializers: vec![floats("W", &[1, 3, 1], &[0.5; 3]), floats("R", &[1, 3, 1], &[0.25; 3])],
-            // int32 and int64 are one type here.
+            // This crate treats int32 and int64 as one type.
             inputs: vec![value("X", 1, &[-1, -1, 1]), value("sequence_lens", 7, &[-1])],
             outputs: vec![value("Y", 1, &[])],
         };

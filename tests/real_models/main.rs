@@ -1,4 +1,4 @@
-//! Complete models trained elsewhere, compared with the results of their own software. They are not part of this
+//! Complete models trained elsewhere, compared with the results of their original software. They are not part of this
 //! project: `WGRU_DATA` names the folder that holds `models/…`. Without it these tests are skipped with a message.
 
 #[path = "../common/mod.rs"]

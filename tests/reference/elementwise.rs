@@ -1,4 +1,4 @@
-//! Functions of one and of two elements, copies, sums, and random masks.
+//! Elementwise functions, copies, sums, and random masks.
 
 use wgru::kernels::{BinaryOp, UnaryOp};
 

@@ -51,7 +51,7 @@ impl Recurrent {
         each(self.hidden, |i| (0..self.hidden).map(|j| self.row(gate, j)[i] * v[j]).sum())
     }
 
-    /// One step from `h`; `a` `[3H]` is the input's part of the pre-activations.
+    /// One step from `h`; `a` `[3H]` is the input term of the pre-activations.
     pub fn step(&self, a: &[f64], h: &[f64]) -> Step {
         let width = self.hidden;
         let (ur, uz) = (self.product(0, h), self.product(1, h));

@@ -51,7 +51,7 @@ impl Direction<'_> {
         (0..self.config.hidden).map(|i| dot(&self.u[row(i) * v.len()..][..v.len()], v) + self.bias[row(i)]).collect()
     }
 
-    /// The state `(h, c)` after a step. `a` `[G·H]` is the input's part of the pre-activations, and `seen` the `h` that
+    /// The state `(h, c)` after a step. `a` `[G·H]` is the input term of the pre-activations, and `seen` the `h` that
     /// enters the recurrent product.
     pub fn step(&self, a: &[f64], seen: &[f64], h: &[f64], c: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let width = self.config.hidden;
@@ -142,7 +142,7 @@ pub fn factors(share: f32, key: [u32; 2], n: usize) -> Vec<f64> {
 /// none).
 pub type Ran = (Vec<f64>, Vec<f64>, Vec<f64>);
 
-/// Runs a stack on `x` `[T, B, I]`. `parameters` are in PyTorch's order, without first states.
+/// Runs a stack on `x` `[T, B, I]`. `parameters` are in PyTorch's order, without initial states.
 pub fn run(
     config: &RecurrentConfig,
     parameters: &[Vec<f64>],
@@ -188,7 +188,7 @@ pub fn run(
                 }
                 let mut now = firsts.clone();
                 for (k, &(from, to, cut)) in parts.iter().enumerate() {
-                    // The first part starts from the run's first state, unless it begins with a reset.
+                    // The first part starts from the run's initial state, unless it begins with a reset.
                     let is_first = k == 0 && (reverse || !cut);
                     now = if is_first || s.to_first { firsts.clone() } else { zeros.clone() };
                     let mut last = vec![0.0; out];

@@ -38,7 +38,7 @@ fn linear(device: &Device, input: usize, output: usize, rng: &mut Rng) -> Linear
     Linear::new(device, input, output, true, rng).expect("linear")
 }
 
-/// A model that draws random numbers in training.
+/// A model that draws random numbers during training.
 fn model(device: &Device) -> Sequential {
     let mut rng = Rng::new(11);
     Sequential::new()

@@ -1,4 +1,4 @@
-//! A failed training returns an error and loses nothing; tied weights are one parameter.
+//! Failed training returns an error and loses nothing; tied weights are one parameter.
 
 use crate::on_every_backend;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -21,7 +21,7 @@ export function panicked(text, len) {
   message = new TextDecoder().decode(new Uint8Array(wasm.memory.buffer, text, len));
 }
 
-// Counts the use of WebGPU: a test named for the GPU that opens no device is a failure, and so is a run without any
+// Counts WebGPU calls. A test named for the GPU that opens no device is a failure, and so is a run without any
 // submission.
 const counts = { opened: 0, submitted: 0 };
 function count(type, method, what) {

@@ -36,7 +36,7 @@ try {
 }
 if (!passed) failed += 1;
 if (!only.cpu && !onWebGpu) {
-  console.log('no test did work on WebGPU');
+  console.log('no test used WebGPU');
   failed += 1;
 }
 console.log(`${passed} passed, ${onWebGpu} of them with work on WebGPU; ${failed} FAILED`);

@@ -2,11 +2,11 @@
 
 const dark = matchMedia('(prefers-color-scheme: dark)');
 const names = ['paper', 'card', 'ink', 'quiet', 'line', 'accent', 'amber', 'violet', 'rose'];
-let colours;
+let colors;
 /** Returns the colors of the style sheet, read again after the color scheme changes. */
 function palette() {
   const style = getComputedStyle(document.documentElement);
-  return (colours ??= Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()])));
+  return (colors ??= Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()])));
 }
 
 /** Calls `draw` in the next frame after `repaint()`, and whenever the canvas is resized or the color scheme changes. */
@@ -30,7 +30,7 @@ export function painter(canvas, draw) {
   const repaint = () => void (asked ||= requestAnimationFrame(paint));
   new ResizeObserver(repaint).observe(canvas);
   dark.addEventListener('change', () => {
-    colours = undefined;
+    colors = undefined;
     repaint();
   });
   repaint();
@@ -55,11 +55,11 @@ const extent = (lines) => {
 };
 
 /**
- * Draws lines over a common axis. `lines`: `{values, colour, width, dash, alpha}`, with gaps where a value is not
+ * Draws lines over a common axis. `lines`: `{values, color, width, dash, alpha}`, with gaps where a value is not
  * finite; `count`: number of positions on the axis; `label(i)`: text below position `i`; `range`: of the values; `log`:
  * logarithmic value axis; `shade`: pairs of positions to shade between.
  */
-export function plot(context, { left = 44, top = 6, right, bottom }, colours, { lines, count, label, range, log, shade = [] }) {
+export function plot(context, { left = 44, top = 6, right, bottom }, colors, { lines, count, label, range, log, shade = [] }) {
   const scale = log ? Math.log10 : (v) => v;
   let [low, high] = (range ?? extent(lines)).map(scale);
   if (!range && !log) [low, high] = [low - (high - low) * 0.04, high + (high - low) * 0.04];
@@ -67,13 +67,13 @@ export function plot(context, { left = 44, top = 6, right, bottom }, colours, { 
   const x = (i) => left + ((right - left) * i) / Math.max(1, count - 1);
   const y = (v) => bottom - ((bottom - top) * (scale(v) - low)) / (high - low);
 
-  context.fillStyle = colours.rose;
+  context.fillStyle = colors.rose;
   context.globalAlpha = 0.16;
   for (const [from, to] of shade) context.fillRect(x(from), top, Math.max(2, x(to) - x(from)), bottom - top);
   context.globalAlpha = 1;
 
-  context.strokeStyle = colours.line;
-  context.fillStyle = colours.quiet;
+  context.strokeStyle = colors.line;
+  context.fillStyle = colors.quiet;
   context.lineWidth = 1;
   context.textAlign = 'right';
   context.textBaseline = 'middle';
@@ -94,8 +94,8 @@ export function plot(context, { left = 44, top = 6, right, bottom }, colours, { 
       context.fillText(label(i), x(i), bottom + 8);
     }
   }
-  for (const { values, colour, width = 1.5, dash = [], alpha = 1 } of lines) {
-    context.strokeStyle = colours[colour];
+  for (const { values, color, width = 1.5, dash = [], alpha = 1 } of lines) {
+    context.strokeStyle = colors[color];
     context.lineWidth = width;
     context.globalAlpha = alpha;
     context.setLineDash(dash);
@@ -119,8 +119,8 @@ const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 
 const stage = document.createElement('canvas');
 
 /** Draws `values` `[columns, rows]` as cells. `scale` lists the colors from `low` to `high`. */
-export function heat(context, { left, top, right, bottom }, colours, { values, columns, rows, low, high, scale }) {
-  const stops = scale.map((name) => channels(colours[name]));
+export function heat(context, { left, top, right, bottom }, colors, { values, columns, rows, low, high, scale }) {
+  const stops = scale.map((name) => channels(colors[name]));
   [stage.width, stage.height] = [columns, rows];
   const brush = stage.getContext('2d');
   const image = brush.createImageData(columns, rows);

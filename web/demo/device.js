@@ -1,4 +1,4 @@
-// The device that the panels compute on, and its section of the page.
+// The device that the panels compute on, and the page section for it.
 import { WgruError, open } from '../dist/js/index.js';
 import { described, facts, figure } from './ui.js';
 

@@ -5,35 +5,35 @@ import { naive, read, rmse, split, windows } from './series.js';
 import { droppable, duration, figure, panel, stopped } from './ui.js';
 
 const ui = panel('forecast');
-/** The last trained network, as the bytes of a file. */
+/** The last trained network, as file bytes. */
 export let trained;
 
 let table, data, baselines, forecast, abort;
 let history = { loss: [], validation: [] };
 
-const repaint = painter(ui.chart('forecast'), (context, width, height, colours) => {
+const repaint = painter(ui.chart('forecast'), (context, width, height, colors) => {
   if (!baselines) return;
-  // Show as many of the last rows as the width can resolve.
+  // Show only as many of the last rows as the width can resolve.
   const count = Math.min(data.test, Math.round(width / 4));
   const first = data.table.rows - count;
   const label = (i) => (table.labels ? table.labels[first + i].slice(0, 10) : `row ${first + i + 1}`);
   const lines = [
-    { values: baselines.seasonal?.slice(-count) ?? [], colour: 'violet', alpha: 0.55, width: 1 },
-    { values: baselines.persistence.slice(-count), colour: 'amber', alpha: 0.55, width: 1 },
-    { values: baselines.measured.slice(-count), colour: 'ink', width: 1.5 },
-    { values: forecast?.slice(-count) ?? [], colour: 'accent', width: 2 },
+    { values: baselines.seasonal?.slice(-count) ?? [], color: 'violet', alpha: 0.55, width: 1 },
+    { values: baselines.persistence.slice(-count), color: 'amber', alpha: 0.55, width: 1 },
+    { values: baselines.measured.slice(-count), color: 'ink', width: 1.5 },
+    { values: forecast?.slice(-count) ?? [], color: 'accent', width: 2 },
   ];
-  plot(context, { right: width - 4, bottom: height - 26 }, colours, { lines, count, label });
+  plot(context, { right: width - 4, bottom: height - 26 }, colors, { lines, count, label });
 });
 
-const repaintLoss = painter(ui.chart('loss'), (context, width, height, colours) => {
+const repaintLoss = painter(ui.chart('loss'), (context, width, height, colors) => {
   const lines = [
-    { values: history.loss, colour: 'accent', width: 2 },
-    { values: history.validation, colour: 'amber', width: 2 },
+    { values: history.loss, color: 'accent', width: 2 },
+    { values: history.validation, color: 'amber', width: 2 },
   ];
   const count = Math.max(2, history.loss.length);
   const range = history.loss.length ? undefined : [0, 1];
-  plot(context, { right: width - 4, bottom: height - 26 }, colours, { lines, count, range, label: (i) => `epoch ${i + 1}` });
+  plot(context, { right: width - 4, bottom: height - 26 }, colors, { lines, count, range, label: (i) => `epoch ${i + 1}` });
 });
 
 /** Selects the column `target`, and shows the naive forecasts. */

@@ -30,21 +30,21 @@ let [shown, seed] = [task(1, 1000), 1000];
 let network, owner, run, abort, learning;
 let epochs = 0;
 
-const repaint = painter(ui.chart('gates'), (context, width, height, colours) => {
+const repaint = painter(ui.chart('gates'), (context, width, height, colors) => {
   const [left, right] = [44, width - 4];
   const strip = 128;
   // Each cell is one step. Lines pass through the middle of the cells.
   const half = (right - left) / STEPS / 2;
   const lines = [
-    { values: shown.y, colour: 'ink', width: 1.5 },
-    { values: run?.output.data ?? [], colour: 'accent', width: 2 },
+    { values: shown.y, color: 'ink', width: 1.5 },
+    { values: run?.output.data ?? [], color: 'accent', width: 2 },
   ];
   for (let t = 0; t < STEPS; t++) {
     if (!shown.x[2 * t + 1]) continue;
-    context.fillStyle = colours.line;
+    context.fillStyle = colors.line;
     context.fillRect(left + 2 * half * t, 6, 2 * half, strip - 6);
   }
-  plot(context, { left: left + half, right: right - half, bottom: strip }, colours, { lines, count: STEPS, range: [-1.15, 1.15] });
+  plot(context, { left: left + half, right: right - half, bottom: strip }, colors, { lines, count: STEPS, range: [-1.15, 1.15] });
   if (!run) return;
   const [layer] = run.gates;
   const kinds = [
@@ -56,26 +56,26 @@ const repaint = painter(ui.chart('gates'), (context, width, height, colours) => 
   kinds.forEach(([name, low, high, scale], i) => {
     const top = strip + room * i + 30;
     const bottom = strip + room * (i + 1);
-    context.fillStyle = colours.quiet;
+    context.fillStyle = colors.quiet;
     [context.textAlign, context.textBaseline] = ['left', 'bottom'];
     context.fillText(`${name} gate`.replace('candidate gate', 'candidate'), left, top - 6);
     // Legend of the color scale.
     const ramp = context.createLinearGradient(right - 90, 0, right - 30, 0);
-    scale.forEach((colour, s) => ramp.addColorStop(s / (scale.length - 1), colours[colour]));
+    scale.forEach((color, s) => ramp.addColorStop(s / (scale.length - 1), colors[color]));
     context.fillStyle = ramp;
     context.fillRect(right - 90, top - 17, 60, 9);
-    context.strokeStyle = colours.line;
+    context.strokeStyle = colors.line;
     context.strokeRect(right - 90.5, top - 17.5, 61, 10);
-    context.fillStyle = colours.quiet;
+    context.fillStyle = colors.quiet;
     context.textAlign = 'right';
     context.fillText(String(low), right - 96, top - 6);
     context.fillText(String(high), right - 12, top - 6);
-    heat(context, { left, top, right, bottom }, colours, { values: layer[name].data, columns: STEPS, rows: HIDDEN, low, high, scale });
+    heat(context, { left, top, right, bottom }, colors, { values: layer[name].data, columns: STEPS, rows: HIDDEN, low, high, scale });
     context.strokeRect(left + 0.5, top + 0.5, right - left - 1, bottom - top - 1);
   });
 });
 
-/** Makes sure that there is a network on the current device. */
+/** Ensures that there is a network on the current device. */
 async function settle() {
   if (network && owner === device()) return;
   network = undefined;

@@ -1,4 +1,4 @@
-// Panel 3: a stream that predicts each sample before it arrives, and flags where it fails to.
+// Panel 3: a stream that predicts each sample before it arrives, and flags samples that it predicts badly.
 import { device, leave, train } from './device.js';
 import { painter, plot } from './chart.js';
 import { moments } from './series.js';
@@ -22,17 +22,17 @@ let seen = 0;
 
 const shown = () => Math.max(0, seen - trace.count);
 const area = (width, height) => ({ right: width - 4, bottom: height - 8 });
-const draw = (name, of) => painter(ui.chart(name), (context, width, height, colours) => plot(context, area(width, height), colours, of()));
+const draw = (name, of) => painter(ui.chart(name), (context, width, height, colors) => plot(context, area(width, height), colors, of()));
 const repaints = [
   draw('signal', () => ({
-    lines: [{ values: trace.values, colour: 'ink' }],
+    lines: [{ values: trace.values, color: 'ink' }],
     count: trace.count,
     shade: flags.map(([from, to]) => [Math.max(0, from - shown()), (to ?? seen) - shown()]).filter(([, to]) => to > 0),
   })),
   draw('score', () => ({
     lines: [
-      { values: trace.scores, colour: 'accent', width: 2 },
-      { values: Array(trace.count).fill(threshold), colour: 'rose', dash: [5, 4] },
+      { values: trace.scores, color: 'accent', width: 2 },
+      { values: Array(trace.count).fill(threshold), color: 'rose', dash: [5, 4] },
     ],
     count: trace.count,
     range: [0, Math.max(2 * threshold || 1, ...trace.scores)],
@@ -61,8 +61,8 @@ class Scorer {
   }
 
   /**
-   * Returns the time of a step in microseconds, averaged over many because the clock is coarse. Steps a fork, which
-   * leaves the stream unchanged.
+   * Returns the time of a step in microseconds, averaged over many steps because the clock is coarse. Uses a fork, so
+   * the stream itself does not change.
    */
   time() {
     const fork = this.stream.fork();
@@ -152,7 +152,7 @@ async function follow(signal, scorer, rate, stop) {
       trace.scores.push(score);
       seen++;
       if (score > threshold) {
-        // After less than half a second of quiet, it is still the same anomaly.
+        // Less than half a second below the threshold does not end an anomaly.
         if (quiet > rate / 2) {
           flags.push([seen]);
           counted++;

@@ -1,4 +1,4 @@
-// Panel 4: runs a model of the user on WebGPU and on the CPU.
+// Panel 4: runs a model from the user on WebGPU and on the CPU.
 import { open } from '../dist/js/index.js';
 import { device, persist } from './device.js';
 import { trained } from './forecast.js';
@@ -83,7 +83,7 @@ function describe({ onnx, of }, name) {
 
 const embedded = ({ onnx, of }) => {
   if (onnx) return 'none in ONNX files';
-  return of.info.verified === null ? 'none in the file' : `off by ${figure(of.info.verified)}`;
+  return of.info.verified === null ? 'none in the file' : `largest error ${figure(of.info.verified)}`;
 };
 
 function row(cells, kind) {

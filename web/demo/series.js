@@ -23,7 +23,7 @@ function cells(line, separator) {
 const number = (cell) => (cell === undefined || cell.trim() === '' ? NaN : Number(cell));
 
 /**
- * Returns the number of rows per cycle: by the dates of the first two rows, else by the highest peak of the
+ * Returns the number of rows per cycle, from the dates of the first two rows or else from the highest peak of the
  * autocorrelation; `null` if there is none.
  */
 function cycle(labels, values) {
@@ -45,7 +45,7 @@ function cycle(labels, values) {
   return best || null;
 }
 
-/** Reads the numeric columns of a CSV. */
+/** Reads the numeric columns of a CSV file. */
 export async function read(name, text) {
   const lines = text.split(/\r?\n/).filter((line) => line.trim());
   if (lines.length < 2) fail(`${name}: expected rows of numbers, got ${lines.length} lines`);

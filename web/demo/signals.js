@@ -16,7 +16,7 @@ const ODD = [
   [0.55, 0.08, 0.55],
 ];
 
-/** A generated signal like a heartbeat, at 100 samples per second. */
+/** A generated signal that resembles a heartbeat, at 100 samples per second. */
 export class Heartbeat {
   static rate = 100;
   #noise = noise(11);
@@ -76,12 +76,12 @@ class Sensor {
     this.#boost = 20;
   }
 
-  /** Takes the queued samples, but no more than the last 200: a page in the background does not take any. */
+  /** Takes the queued samples, but at most the last 200, because a page in the background does not take any. */
   take() {
     return this.waiting.splice(0).slice(-200);
   }
 
-  /** Waits for `n` samples. Calls `heard` with the number of samples so far. */
+  /** Waits for `n` samples. Calls `heard` with the number received so far. */
   async record(n, heard, signal) {
     const began = performance.now();
     while (this.waiting.length < n) {

@@ -12,13 +12,13 @@ export function panel(id) {
     chart,
     say: (name, text) => (saying(name).textContent = text),
     part: saying,
-    /** Shows a measured number; the number itself stays readable as `data-number`. */
+    /** Shows a measured number, and also stores the number as `data-number`. */
     put(name, number, text = figure(number)) {
       const element = value(name);
       element.textContent = text;
       element.dataset.number = number ?? '';
     },
-    /** Runs `work`, and shows its error with the code. Returns whether it succeeded. */
+    /** Runs `work`, and shows any error with its code. Returns whether it succeeded. */
     async attempt(work) {
       error.textContent = '';
       root.setAttribute('aria-busy', 'true');

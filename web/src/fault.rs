@@ -1,4 +1,4 @@
-//! Errors as JavaScript sees them: an `Error` with a `code` that is stable across versions.
+//! Errors for JavaScript: an `Error` with a `code` that is stable across versions.
 
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;

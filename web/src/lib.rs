@@ -1,7 +1,7 @@
 //! wgru for JavaScript.
 //!
-//! Only the package's own modules (`web/ts/`) call this crate. They give it types, run it in a worker and restart it
-//! after a fault. Values cross as typed arrays, options as objects.
+//! Only the package's own modules (`web/ts/`) call this crate. They add types, run it in a worker and restart it after
+//! a fault. Values cross as typed arrays, options as objects.
 
 mod engine;
 mod fault;

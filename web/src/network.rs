@@ -24,7 +24,7 @@ const STEPS_KEY: &str = "wgru.steps";
 /// Name of the linear layer in saved files.
 const HEAD: &str = "head";
 
-/// The cells by the names that users give them.
+/// The cells and their names in the JavaScript API.
 const CELLS: [(&str, Cell); 3] = [("gru", Cell::Gru), ("lstm", Cell::Lstm), ("rnn", Cell::Rnn)];
 
 /// Configuration of a new network.
@@ -75,7 +75,9 @@ type Head<'a> = (&'a str, usize);
 /// Finds the linear layer among the tensors outside the recurrent layers.
 fn find_head<'a>(file: &'a TensorFile, body: &str) -> Result<Option<Head<'a>>> {
     let unknown = |name: &str| {
-        Fault::unsupported(format!("tensor {name:?}: neither of the recurrent layers nor of one linear layer"))
+        Fault::unsupported(format!(
+            "tensor {name:?} belongs neither to the recurrent layers nor to a single linear layer"
+        ))
     };
     let mut head: Option<Head> = None;
     let mut biases = Vec::new();
@@ -203,7 +205,7 @@ fn width(c: &RecurrentConfig) -> usize {
     c.directions() * c.out()
 }
 
-/// The cell's name, as users give it.
+/// The cell's name in the JavaScript API.
 fn cell_name(cell: Cell) -> &'static str {
     match cell {
         Cell::Lstm => "lstm",

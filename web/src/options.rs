@@ -5,7 +5,7 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use crate::fault::{Fault, Result};
 
-/// Options, which are taken out one by one.
+/// Options, which are removed as they are read.
 pub struct Options {
     given: Vec<(String, JsValue)>,
     /// Names requested so far.

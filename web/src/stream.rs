@@ -51,7 +51,7 @@ impl Stream {
         options.done()?;
         let network = at_once(Network::read(&Device::cpu(), "stream", bytes, head));
         let network =
-            network.ok_or_else(|| Fault::value("device", "a CPU that answers at once", "one that does not"))??;
+            network.ok_or_else(|| Fault::value("device", "a CPU device, which never waits", "one that waits"))??;
         Self::around(network.stream(StreamOptions { batch, weights, ..StreamOptions::default() })?)
     }
 

@@ -16,7 +16,7 @@ use crate::network::Network;
 use crate::options::Options;
 use crate::values;
 
-/// Reads sequences `x` `[N, T, I]` and targets `y`; `at` is their prefix in error messages. Returns also whether the
+/// Reads sequences `x` `[N, T, I]` and targets `y`; `at` is their prefix in error messages. Also returns whether the
 /// targets are classes.
 fn examples(network: &Network, at: &str, x: Vec<f32>, dims: Vec<u32>, y: &JsValue) -> Result<(HostData, bool)> {
     let (name, y_name) = (&format!("{at}x"), &format!("{at}y"));
@@ -97,7 +97,7 @@ fn trainer(network: &Network, mut options: Options, classes: bool) -> Result<(Tr
     Ok((Trainer::new(optimizer, train, Rng::new(seed as u64)), loss))
 }
 
-/// Reports progress to `listener` and waits for its answer. `false` or an exception ends the training.
+/// Reports progress to `listener`, and waits for its answer. `false` or an exception ends training.
 async fn tell(listener: &Function, p: &Progress) -> ControlFlow<()> {
     let number = |v: Option<f32>| v.map_or(JsValue::NULL, JsValue::from);
     let args = js_sys::Array::of5(

@@ -42,7 +42,7 @@ pub async fn tensor(tensor: &Tensor) -> Result<JsValue> {
     Ok(object(&[("data", data.into()), ("dims", dims(tensor.dims()))]))
 }
 
-/// Converts extents, whose product must be `len`.
+/// Converts extents, whose product must equal `len`.
 pub fn check_dims(arg: &str, dims: Vec<u32>, len: usize) -> Result<Vec<usize>> {
     let dims: Vec<usize> = dims.into_iter().map(|d| d as usize).collect();
     let count = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));

@@ -2,7 +2,7 @@
 import { WgruError, open } from '../dist/js/index.js';
 import { assert, noise, rejects } from './support.mjs';
 
-/** `call` must fail with `code` and a message that begins with `name`. */
+/** Asserts that `call` fails with `code` and a message that begins with `name`. */
 async function refused(code, name, call, value) {
   const what = `${name}: ${typeof value === 'symbol' ? 'a symbol' : typeof value === 'bigint' ? `${value}n` : value}`;
   const { message } = await rejects(code, call, what);
@@ -40,7 +40,7 @@ export async function optionsOfTrainAreRefusedByName() {
   for (const options of OPTIONS) await refused('value', 'options', () => network.train(examples(), options), options);
   const { message } = await rejects('value', train({ learningRate: 0.1 }));
   assert(/no learningRate; .*\brate\b/.test(message), `a misspelled option is named with the known ones: ${message}`);
-  assert(await train({ rate: undefined, patience: undefined, signal: undefined }), 'undefined counts as omitted');
+  assert(await train({ rate: undefined, patience: undefined, signal: undefined }), 'undefined is treated as omitted');
   device.free();
 }
 

@@ -1,5 +1,5 @@
-// Failures of servers and content security policies. Every rejected promise must hold a `WgruError` that says what to
-// do. `package.test.mjs` runs these tests in a browser; its server simulates the failures (`odd.mjs`).
+// Server failures and content security policies. Every rejected promise must hold a `WgruError` that says what to do.
+// `package.test.mjs` runs these tests in a browser; its server simulates the failures (`odd.mjs`).
 import { open } from '../dist/js/index.js';
 import { assert, fixture, rejects } from './support.mjs';
 

@@ -81,7 +81,7 @@ const tests = {
     await press('gates', 'train');
     await said('gates', 'Trained');
     const late = await number('gates', 'loss');
-    // Always answering 0 would give a loss of 1/3: the targets are uniform in [-1, 1].
+    // Always predicting 0 would give a loss of 1/3, because the targets are uniform in [-1, 1].
     assert(late < 0.03, `the gates learn: ${late}`);
     assert(before > 50 && (await drawn('gates', 'gates')) > 50, 'heat maps are drawn');
 
@@ -141,7 +141,7 @@ const tests = {
     await seen.press('model', 'sample');
     await seen.said('model', 'Measured sample.safetensors.');
     const rows = await seen.page.$$eval('#model tbody tr', (all) => all.map((tr) => [tr.dataset.kind, tr.dataset.number > 0, tr.lastChild.textContent]));
-    assert(rows.length === 2 && rows.every(([, timed, test]) => timed && test.startsWith('off by')), `both devices reproduce PyTorch's run: ${rows}`);
+    assert(rows.length === 2 && rows.every(([, timed, test]) => timed && test.startsWith('largest error')), `both devices reproduce PyTorch's run: ${rows}`);
     const worst = await drop(seen, golden);
     assert(worst > 0 && worst < 1e-5, `WebGPU and CPU agree: ${worst}`);
     let note = `sample ${rows.map(([kind, , test]) => `${kind} ${test}`).join(', ')}; GRU ${worst}`;
@@ -156,7 +156,7 @@ const tests = {
     return note;
   },
 
-  /** Switching the device stops running trainings; new ones run on the next device. */
+  /** Switching the device stops training in progress; new training runs use the new device. */
   async switches(context) {
     const seen = await visit(context, 'cpu');
     await seen.press('forecast', 'train');

@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib';
 const PAGE = '<!doctype html>\n<title>An application</title>\n';
 const TYPES = { js: 'text/javascript', wasm: 'application/wasm' };
 
-/** Answers with files under `root`, in the way that the path selects. */
+/** Serves files under `root` with the misconfiguration that the path selects. */
 export function odd(root) {
   return async (request, response) => {
     const url = new URL(request.url, 'http://localhost');

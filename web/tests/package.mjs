@@ -215,7 +215,7 @@ export async function concurrentCalls() {
   const training = network.train({ x: noise(64), dims: [8, 4, 2], y: noise(8) }, { epochs: 3 });
   const run = network.run(x, [1, 5, 2]);
   await training;
-  assert(Math.abs((await run).output.data[0] - all[0].output.data[0]) > 0, 'a run after a training sees the trained weights');
+  assert(Math.abs((await run).output.data[0] - all[0].output.data[0]) > 0, 'a run after training sees the trained weights');
   device.free();
 }
 
@@ -328,7 +328,7 @@ export async function workersShareLargeBatches() {
     for (const network of [a, b]) await network.train(examples, { epochs: 1, rate: 0.1 });
     await same('trained');
     await shared();
-    await same('after a training');
+    await same('after training');
     // After an aborted training, the helpers do not have the current weights.
     const stop = new AbortController();
     const onEpoch = ({ epoch }) => epoch === 2 && stop.abort();
@@ -336,9 +336,9 @@ export async function workersShareLargeBatches() {
     await shared();
     const now = await one.load(await b.save());
     close((await now.run(x, dims)).output.data, (await b.run(x, dims)).output.data, 0, `aborted: outputs of ${batch} rows`);
-    // Calls on one network keep their order: the run uses the weights before the training.
+    // Calls on one network keep their order: the run uses the weights from before training.
     const [early] = await Promise.all([now.run(x, dims), now.train(examples, { epochs: 1, rate: 0.1 })]);
-    close((await b.run(x, dims)).output.data, early.output.data, 0, 'a run before a training');
+    close((await b.run(x, dims)).output.data, early.output.data, 0, 'a run before training');
     // Errors are the same as with one worker.
     await rejects('shape', b.run(x, [batch, 401, 5]));
     await rejects('shape', b.run(x, [batch, 400, 5], { h0: h0.slice(1) }));

@@ -11,7 +11,7 @@ export const close = (a, b, tolerance, what) => {
   assert(worst <= tolerance, `${what}: off by ${worst}`);
   return worst;
 };
-/** `promise` must be rejected with `code`. Returns the error. */
+/** Asserts that `promise` is rejected with `code`. Returns the error. */
 export async function rejects(code, promise, what = code) {
   try {
     await (typeof promise === 'function' ? promise() : promise);

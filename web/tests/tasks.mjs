@@ -1,8 +1,9 @@
 /**
- * Traces the tasks on the main threads of all pages.
+ * Starts tracing the tasks on the main threads of all pages.
  *
- * The returned function ends the trace. It gives the number of tasks and the longest one in milliseconds: `own` is CPU
- * time of its thread, `clock` is wall-clock time, which on a busy machine includes waiting for a core.
+ * The returned function stops the trace. It returns the number of tasks and the duration of the longest one in
+ * milliseconds: `own` is the thread's CPU time, and `clock` is wall-clock time, which on a busy machine includes
+ * waiting for a core.
  */
 export async function tasks(page) {
   const session = await page.context().newCDPSession(page);
@@ -16,7 +17,7 @@ export async function tasks(page) {
     const thread = ({ pid, tid }) => `${pid}/${tid}`;
     const mains = new Set(events.filter((e) => e.name === 'thread_name' && e.args.name === 'CrRendererMain').map(thread));
     const tasks = events.filter((e) => e.name === 'ThreadControllerImpl::RunTask' && e.tdur !== undefined && mains.has(thread(e)));
-    const most = (key) => tasks.reduce((longest, e) => Math.max(longest, e[key]), 0) / 1000;
-    return { count: tasks.length, own: most('tdur'), clock: most('dur') };
+    const longest = (key) => tasks.reduce((max, e) => Math.max(max, e[key]), 0) / 1000;
+    return { count: tasks.length, own: longest('tdur'), clock: longest('dur') };
   };
 }

@@ -1,10 +1,10 @@
-// Calls during trainings, exceptions of listeners, and garbage-collected handles. `package.test.mjs` runs these tests
+// Calls during training, exceptions in listeners, and garbage-collected handles. `package.test.mjs` runs these tests
 // in a browser.
 import { WgruError, open } from '../dist/js/index.js';
 import { assert, close, noise, rejects, sums } from './support.mjs';
 
 const later = (ms = 0) => new Promise((done) => setTimeout(done, ms));
-/** Starts an endless training, and waits for its first epoch. */
+/** Starts endless training, and waits for its first epoch. */
 async function endless(network) {
   const stop = new AbortController();
   const state = { isOver: false };
@@ -17,7 +17,7 @@ async function endless(network) {
   return Object.assign(state, { stop: () => stop.abort() });
 }
 
-async function readsDuringATraining(options) {
+async function readsDuringTraining(options) {
   const device = await open(options);
   const network = await device.create({ input: 1, hidden: 16, outputs: 1 });
   const x = noise(8);
@@ -27,21 +27,21 @@ async function readsDuringATraining(options) {
   const saved = await device.load(await network.save());
   const stream = await network.stream();
   const parts = await network.streamParts();
-  assert(!state.isOver, 'the training is still running');
+  assert(!state.isOver, 'training is still in progress');
   assert(during !== before && Number.isFinite(during), `the run sees the current weights: ${before}, ${during}`);
   assert((await saved.run(x, [1, 8, 1])).output.data[0] !== before && parts.bytes.length > 100 && Number.isFinite(stream.step([0])[0]), 'save and stream see the current weights');
   await rejects('shape', network.run(x, [1, 7, 1]));
   await Promise.all(Array.from({ length: 30 }, () => network.run(x, [1, 8, 1])));
-  assert(!state.isOver, 'the training is still running after them');
+  assert(!state.isOver, 'training is still in progress after them');
   state.stop();
   await rejects('aborted', state.training);
   device.free();
 }
-export const runsDuringATraining = () => readsDuringATraining({ device: 'cpu' });
-export const runsDuringATrainingWithoutWorker = () => readsDuringATraining({ device: 'cpu', worker: false });
-export const runsDuringATrainingOnWebgpu = () => readsDuringATraining({ device: 'webgpu' });
+export const runsDuringTraining = () => readsDuringTraining({ device: 'cpu' });
+export const runsDuringTrainingWithoutWorker = () => readsDuringTraining({ device: 'cpu', worker: false });
+export const runsDuringTrainingOnWebgpu = () => readsDuringTraining({ device: 'webgpu' });
 
-export async function runsDoNotChangeTheTrainingBesideThem() {
+export async function concurrentRunsDoNotChangeTraining() {
   const device = await open({ device: 'cpu' });
   const weights = [];
   for (const isDisturbed of [false, true]) {
@@ -53,7 +53,7 @@ export async function runsDoNotChangeTheTrainingBesideThem() {
       await network.run(noise(16), [2, 8, 1], { gates: true });
       runs++;
     }
-    assert(!isDisturbed || runs > 3, `runs during the training: ${runs}`);
+    assert(!isDisturbed || runs > 3, `runs during training: ${runs}`);
     await training;
     weights.push(await network.save());
   }
@@ -61,7 +61,7 @@ export async function runsDoNotChangeTheTrainingBesideThem() {
   device.free();
 }
 
-export async function callsKeepTheirOrderAroundTrainings() {
+export async function callsKeepTheirOrderAroundTraining() {
   const device = await open({ device: 'cpu' });
   const network = await device.create({ input: 1, hidden: 16, outputs: 1 });
   const x = noise(8);
@@ -74,20 +74,20 @@ export async function callsKeepTheirOrderAroundTrainings() {
   const first = train('first');
   const second = train('second');
   const beside = log('beside', one());
-  assert((await before) === initial, 'a run before the trainings sees the initial weights');
+  assert((await before) === initial, 'a run before training sees the initial weights');
   const atOnce = await beside;
-  assert(order.includes('first') && atOnce !== initial, `a run after two trainings were called waits for the first: ${order}`);
+  assert(order.includes('first') && atOnce !== initial, `a run after two calls of train waits for the first: ${order}`);
   await Promise.all([first, second]);
-  assert((await one()) !== atOnce || order.indexOf('beside') > order.indexOf('second'), 'it runs during the second training');
-  // A training that fails at once still runs the reads that wait for its first pause.
+  assert((await one()) !== atOnce || order.indexOf('beside') > order.indexOf('second'), 'it runs during the second call of train');
+  // Training that fails at once still runs the reads that wait for its first pause.
   const refused = network.train({ x: noise(3), dims: [1, 2, 1], y: noise(1) });
   const run = one();
   await rejects('shape', refused);
-  assert(Number.isFinite(await run), 'a run after a failed training works');
+  assert(Number.isFinite(await run), 'a run after failed training works');
   device.free();
 }
 
-export async function aTrainingAbortedWhileItWaitsChangesNothing() {
+export async function trainingAbortedWhileItWaitsChangesNothing() {
   const device = await open({ device: 'cpu' });
   const weights = [];
   for (const isSecond of [false, true]) {
@@ -103,7 +103,7 @@ export async function aTrainingAbortedWhileItWaitsChangesNothing() {
   device.free();
 }
 
-export async function freeEndsATraining() {
+export async function freeStopsTraining() {
   for (const worker of [true, false]) {
     const device = await open({ device: 'cpu', worker });
     const base = await device.liveBytes();
@@ -111,7 +111,7 @@ export async function freeEndsATraining() {
     const state = await endless(network);
     const run = network.run(noise(8), [1, 8, 1]);
     network.free();
-    await rejects('freed', state.training, 'the training');
+    await rejects('freed', state.training, 'training');
     assert((await run).output.data.length === 1, 'an earlier call is answered');
     await rejects('freed', network.save());
     for (let tries = 0; (await device.liveBytes()) !== base; tries++) assert(tries < 100, 'its memory is freed'), await later(10);
@@ -119,7 +119,7 @@ export async function freeEndsATraining() {
   }
 }
 
-export async function whatOnEpochThrowsEndsTheTraining() {
+export async function anExceptionInOnEpochEndsTraining() {
   const heard = [];
   const hear = (event) => (heard.push(event), event.preventDefault());
   addEventListener('error', hear);
@@ -206,7 +206,7 @@ export async function devicesOfOneThreadSurviveEachOther() {
   const { age } = a.instance;
   for (let times = 1; times <= 2; times++) {
     await rejects('out-of-memory', a.create({ input: 2, hidden: 20000 }));
-    assert((await training) === 'out-of-memory', 'the training of the other device ends with the same code');
+    assert((await training) === 'out-of-memory', 'training on the other device ends with the same code');
     for (const network of networks) {
       const { output } = await network.run(x, [1, 4, 2]);
       if (network === networks[0]) close(output.data, [before], 0, 'restored');

@@ -41,7 +41,7 @@ async function fetchAndCompile(place: string): Promise<WebAssembly.Module> {
   }
 }
 
-/** Runs `what`, a read from `place`. Errors other than a `WgruError` become `network` errors that name `place`. */
+/** Runs `what`, a read from `place`. Errors other than `WgruError` become `network` errors that name `place`. */
 async function reading<T>(place: string, signal: AbortSignal | undefined, what: () => Promise<T>): Promise<T> {
   try {
     return await what();

@@ -24,7 +24,7 @@ export function expect<T>(name: string, value: unknown, expected: string, holds:
 
 const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
 
-/** Copies an object: its own entries, and `keys`, which it may inherit. Getters run here, once. */
+/** Copies an object: its own entries, and `keys`, which it may inherit. Getters run only here, once. */
 export function named<T>(name: string, value: T, ...keys: (keyof T)[]): T {
   expect(name, value, 'an object', isObject);
   try {

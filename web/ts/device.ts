@@ -1,6 +1,6 @@
 import { type Places, best, compile } from './assets.js';
 import { callback, copied, expect, named, nothing, signalOf } from './check.js';
-import { Crew } from './crew.js';
+import { WorkerPool } from './pool.js';
 import { WgruError, asError, fail, isFatal } from './errors.js';
 import type { Glue } from './glue.js';
 import { type Link, LocalLink, type Options, WorkerLink } from './link.js';
@@ -12,7 +12,7 @@ import { type Source, bytesOf } from './source.js';
 import { Instance } from './stream.js';
 import type { Build, DeviceInfo, LoadOptions, NetworkInfo, NetworkOptions, OnnxInfo, OpenOptions } from './types.js';
 
-/** @internal The parts in which the entry points of the package differ. */
+/** @internal The differences between the entry points of the package. */
 export interface Kit {
   glue: Glue;
   places: Places;
@@ -24,13 +24,13 @@ export interface Kit {
 /** The workers of a device. `collected` ends them when the handle of the device is garbage-collected. */
 interface Workers {
   link: Promise<Link> | undefined;
-  readonly crew: Crew;
+  readonly pool: WorkerPool;
 }
 
-function end({ link, crew }: Workers): void {
+function end({ link, pool }: Workers): void {
   const error = new WgruError('freed', 'the device was freed');
   link?.then((first) => first.end(error)).catch(() => {});
-  crew.end(error);
+  pool.end(error);
 }
 
 /** Ends the workers of devices that were garbage-collected without `free`. */
@@ -67,7 +67,7 @@ export class Device implements Disposable, Owner {
     private readonly build: Build,
     workers: number,
   ) {
-    this.#workers = { link: undefined, crew: new Crew(workers, (onFatal) => helper(kit, module, onFatal)) };
+    this.#workers = { link: undefined, pool: new WorkerPool(workers, (onFatal) => helper(kit, module, onFatal)) };
     collected.register(this, this.#workers, this);
   }
 
@@ -143,12 +143,12 @@ export class Device implements Disposable, Owner {
 
   /** @internal */
   helpers(id: number, origin: Origin): Link[] {
-    return this.info.kind === 'cpu' ? this.#workers.crew.ready(id, origin) : [];
+    return this.info.kind === 'cpu' ? this.#workers.pool.ready(id, origin) : [];
   }
 
   /** @internal */
   get workers(): number {
-    return this.#workers.crew.size;
+    return this.#workers.pool.size;
   }
 
   /** @internal */
@@ -159,7 +159,7 @@ export class Device implements Disposable, Owner {
   /** @internal */
   forget(id: number): void {
     this.#models.delete(id);
-    this.#workers.crew.forget(id);
+    this.#workers.pool.forget(id);
     // Without a link, the module has ended and there is nothing to free.
     if (!this.#freed && this.#workers.link) this.call('free', { id }).catch(() => {});
   }

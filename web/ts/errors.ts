@@ -14,7 +14,7 @@ export type Code =
   | 'no-adapter'
   /** The work exceeds a limit of the adapter, or the budget of an ONNX run. */
   | 'limit'
-  /** The GPU went away. The next call opens a new one, with the weights restored. */
+  /** The GPU device was lost. The next call opens a new one, with the weights restored. */
   | 'device-lost'
   /** Any other error that the GPU reported. */
   | 'gpu'
@@ -22,7 +22,7 @@ export type Code =
   | 'out-of-memory'
   /** A fault inside the library. The next call starts over, with the weights restored. */
   | 'panic'
-  /** A loss, gradient or weight became NaN or infinite in training. The weights stay finite. */
+  /** A loss, gradient or weight became NaN or infinite during training. The weights stay finite. */
   | 'diverged'
   /** The `AbortSignal` fired. */
   | 'aborted'

@@ -4,7 +4,7 @@ import type { Args, Call, EpochReport, Origin, Result } from './protocol.js';
 import { type Training, Turns } from './turns.js';
 import type { History, NetworkInfo } from './types.js';
 
-/** Milliseconds after which a training pauses for other calls. */
+/** Milliseconds after which training pauses for other calls. */
 const SLICE = 8;
 
 /** Yields to the event loop. */
@@ -25,7 +25,7 @@ async function maker(): Promise<string> {
   return told.join(' ') || 'a WebGPU adapter';
 }
 
-/** How a running call learns of an abort and reports its progress. */
+/** Lets a running call detect an abort and report its progress. */
 export interface Watch {
   aborted: () => boolean;
   onEpoch: (report: EpochReport) => void;
@@ -68,7 +68,7 @@ export class Host {
   async open(options: Args<'open'>): Promise<Result<'open'>> {
     this.#engine = await this.glue.Engine.open(options);
     const info = this.#engine.info() as Result<'open'>;
-    // Browsers hide the name of the adapter, but report its vendor.
+    // Browsers hide the name of the adapter but report its vendor.
     if (info.adapter && !info.name) info.name = info.adapter.name = await maker();
     return info;
   }
@@ -104,7 +104,7 @@ export class Host {
     if (!network.train) fail('unsupported', "training is not in the build for inference: import from 'wgru'");
     const goesOn = () => !watch.aborted() && !training.isStopped;
     // Aborted or freed while it waited for earlier calls: make no update at all.
-    if (!goesOn()) fail(training.isStopped ? 'freed' : 'aborted', 'the training ended before it began');
+    if (!goesOn()) fail(training.isStopped ? 'freed' : 'aborted', 'training was stopped before it began');
     let since = performance.now();
     const listener = async (epoch: number, loss: number, validation: number | null) => {
       watch.onEpoch({ epoch, loss, validation, bytes: await network.save() });
@@ -161,7 +161,7 @@ export class Host {
     return null;
   }
 
-  /** Stops trainings, waits for the calls in flight, and frees everything. */
+  /** Stops training, waits for the calls in flight, and frees everything. */
   async clear(): Promise<void> {
     for (const id of this.#objects.keys()) this.#turns.stop(id);
     await this.#turns.over();

@@ -5,7 +5,7 @@ import type { Instance } from './stream.js';
 
 /** Options of a call: progress, cancellation, transfers. */
 export interface Options {
-  /** Called after every epoch. If it throws or rejects, the training ends. */
+  /** Called after every epoch. If it throws or rejects, training ends. */
   onEpoch?: (report: EpochReport) => unknown;
   signal?: AbortSignal;
   /** Buffers to transfer instead of copying. */

@@ -1,5 +1,5 @@
 import { callback, copied, floats, named, nothing, show, signalOf, wholes, attached } from './check.js';
-import { type Batch, cut, joined, parts } from './crew.js';
+import { type Batch, cut, joined, parts } from './pool.js';
 import { fail } from './errors.js';
 import type { Link } from './link.js';
 import { type Held, Owned, type Owner } from './owned.js';
@@ -27,8 +27,8 @@ function checked(at: string, examples: Examples): Examples {
 /** Recurrent layers, with an optional linear layer after them. */
 export class Network extends Owned {
   /**
-   * Number of trainings begun, and of the last one whose final weights are in `origin`. If they differ, only the first
-   * worker has the current weights.
+   * Number of calls of `train` so far, and the number of the last one whose final weights are in `origin`. If they
+   * differ, only the first worker has the current weights.
    */
   #trained = 0;
   #kept = 0;
@@ -45,7 +45,7 @@ export class Network extends Owned {
 
   /**
    * Runs sequences `x` `[batch, steps, features]`. Calls on one network keep their order, but `run`, `save` and
-   * `stream` do not wait for the end of a training: they use the weights after its last finished update.
+   * `stream` do not wait for the end of training: they use the weights after its last finished update.
    */
   async run(x: Float32Array, dims: [batch: number, steps: number, features: number], options: RunOptions = {}): Promise<Run> {
     const { h0, lengths, ...rest } = named('options', options);
@@ -77,14 +77,14 @@ export class Network extends Owned {
     const trained = this.#trained;
     return Promise.all(runs).then(joined, (error: unknown) => {
       // The caller then runs the whole batch, which reports the error or replaces an ended worker. That run must not
-      // see the weights of a later training.
+      // see the weights of a later call of `train`.
       if (trained !== this.#trained) throw error;
       return undefined;
     });
   }
 
   /**
-   * Trains the network. If aborted, it keeps the weights of the last finished update. If `onEpoch` throws, the training
+   * Trains the network. If aborted, it keeps the weights of the last finished update. If `onEpoch` throws, training
    * ends with the code `callback`, and the exception is the `cause` of the error.
    */
   async train(examples: Examples, options: TrainOptions = {}): Promise<History> {

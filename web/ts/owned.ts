@@ -11,7 +11,7 @@ export interface Owner {
   id(): number;
   /** @internal */
   forget(id: number): void;
-  /** @internal The workers beside the first one that hold a model. */
+  /** @internal The additional workers that hold a model. */
   helpers(id: number, origin: Origin): Link[];
   /** @internal Returns the module for worklets. */
   streamModule(): Promise<WebAssembly.Module>;

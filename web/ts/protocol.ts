@@ -14,7 +14,7 @@ export interface Calls {
   run: [Batch, unknown];
   train: [Training, { history: History; bytes: Uint8Array }];
   save: [{ id: number }, Uint8Array];
-  /** Like `save`, but fails if no stream can be made of the network. */
+  /** Like `save`, but fails if the network cannot be streamed. */
   checkStream: [{ id: number; options: object }, Uint8Array];
   onnx: [{ id: number; inputs: unknown }, unknown];
   onnxStream: [{ id: number; of: number }, null];

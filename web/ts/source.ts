@@ -3,7 +3,7 @@ import { attached, expect, show } from './check.js';
 import { WgruError, asError, fail } from './errors.js';
 import type { LoadOptions } from './types.js';
 
-/** Where a file may come from. */
+/** Source of a file. */
 export type Source = string | URL | ArrayBuffer | Uint8Array | Blob;
 
 /** Reads a file. Returns its bytes, and a name for error messages. */

@@ -17,7 +17,7 @@ export class Instance {
     readonly module: WebAssembly.Module,
   ) {}
 
-  /** Returns the instance of this thread. One that exists already may be of another build than `module`. */
+  /** Returns the instance of this thread. An existing one may be of a different build than `module`. */
   static of(glue: Glue, module: WebAssembly.Module): Instance {
     let instance = instances.get(glue);
     if (!instance) {
@@ -119,7 +119,7 @@ export class Stream implements Disposable {
 
   /**
    * The input `[batch, input]`: write the next frame here. It is a view of the module's memory and becomes invalid when
-   * that grows, so read this property again for every frame.
+   * that memory grows, so read this property again for every frame.
    */
   get frame(): Float32Array {
     void this.#open;

@@ -1,4 +1,4 @@
-// Worklets have no TextDecoder and no TextEncoder. ASCII is enough for the messages and options that cross here.
+// Worklets have no TextDecoder or TextEncoder. ASCII is enough for the messages and options exchanged here.
 class Decoder {
   decode(bytes?: Uint8Array): string {
     return bytes ? String.fromCharCode(...bytes) : '';

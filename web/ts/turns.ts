@@ -1,12 +1,12 @@
-/** Orders the calls on each object. Read-only calls that follow a training run between its updates. */
+/** Orders the calls on each object. Read-only calls that follow a call of `train` run between its updates. */
 
 type Act = () => Promise<unknown>;
 
-/** A training, and the reads that wait for its next pause. */
+/** A call of `train`, and the reads that wait for its next pause. */
 export class Training {
   #guests: Act[] = [];
   #isOver = false;
-  /** Whether its network was freed. */
+  /** Whether the network was freed. */
   isStopped = false;
 
   get isOver(): boolean {
@@ -18,7 +18,7 @@ export class Training {
     return new Promise((done, failed) => this.#guests.push(() => act().then(done, failed)));
   }
 
-  /** Runs the reads that are waiting now. Later ones wait for the next pause, so they cannot starve the training. */
+  /** Runs the reads that are waiting now. Later ones wait for the next pause, so they cannot starve training. */
   async pause(): Promise<void> {
     for (const act of this.#guests.splice(0)) await act();
   }
@@ -33,9 +33,9 @@ export class Training {
 /** The calls on one object. */
 class Line {
   last: Promise<unknown> = Promise.resolve();
-  /** Unfinished trainings. */
+  /** Unfinished calls of `train`. */
   readonly trainings = new Set<Training>();
-  /** The last call of the line, if it is a training. */
+  /** The last call in the queue, if it is a call of `train`. */
   latest: Training | undefined;
 }
 
@@ -49,21 +49,21 @@ export class Turns {
   }
 
   /**
-   * Runs `act`, which only reads the object, after all earlier calls. If the last of them is a training, `act` runs at
-   * its next pause.
+   * Runs `act`, which only reads the object, after all earlier calls. If the last of them is a call of `train`, `act`
+   * runs at its next pause.
    */
   read<T>(id: number, act: () => Promise<T>): Promise<T> {
     const training = this.#lines.get(id)?.latest;
     return training && !training.isOver ? training.admit(act) : this.next(id, act);
   }
 
-  /** Runs `act`, a training, after all earlier calls on the object. */
+  /** Runs `act`, a call of `train`, after all earlier calls on the object. */
   train<T>(id: number, act: (training: Training) => Promise<T>): Promise<T> {
     const training = new Training();
     return this.#enter(id, () => act(training), training);
   }
 
-  /** Stops the trainings of the object early. */
+  /** Stops all training of the object early. */
   stop(id: number): void {
     for (const training of this.#lines.get(id)?.trainings ?? []) training.isStopped = true;
   }

@@ -35,7 +35,7 @@ export interface OpenOptions {
   worker?: boolean;
   /**
    * Number of workers among which the CPU splits large batches of `run`, 1 to 16. Default: the number of cores, at most
-   * 4. The workers beside the first start with the first such batch, and each keeps a copy of the model. The results
+   * 4. The other workers start with the first such batch, and each keeps a copy of the model. The results
    * are the same, bit for bit.
    */
   workers?: number;
@@ -143,8 +143,8 @@ export interface TrainOptions {
   /** Seed of the shuffling. Default: 0. */
   seed?: number;
   /**
-   * Called after every epoch. It may be asynchronous: the training continues meanwhile. If it throws or rejects, the
-   * training ends with the code `callback`.
+   * Called after every epoch. It may be asynchronous, in which case training continues meanwhile. If it throws or
+   * rejects, training ends with the code `callback`.
    */
   onEpoch?: (progress: Epoch) => void;
   signal?: AbortSignal;
@@ -166,7 +166,7 @@ export interface History {
 }
 
 export interface StreamOptions {
-  /** Sequences stepped together. */
+  /** Number of sequences stepped together. */
   batch?: number;
   /** Precision of the stored weights. */
   weights?: 'f32' | 'f16' | 'bf16' | 'int8';

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde_json::Value;
 
-/// Minimum number of colors in a screenshot. A window without its pictures has a few hundred.
-const COLOURS: usize = 1500;
+/// Minimum number of colors in a screenshot. A window without its plots has a few hundred.
+const COLORS: usize = 1500;
 
 #[derive(Parser)]
 struct Expected {
@@ -20,28 +20,28 @@ struct Expected {
     /// Minimum number of epochs
     #[arg(long, default_value_t = 0)]
     epochs: usize,
-    /// Expect that the losses fell
+    /// Expect the losses to have fallen
     #[arg(long)]
     learns: bool,
-    /// Expect that the sensor played
+    /// Expect the sensor to have run
     #[arg(long)]
     sensor: bool,
-    /// Expect that the model of the previous run was found
+    /// Expect the previous run's model to have been loaded
     #[arg(long)]
     found: bool,
-    /// Expect that nothing was trained
+    /// Expect no training
     #[arg(long)]
     idle: bool,
-    /// Expect that a device was lost, and training continued
+    /// Expect a device loss after which training continued
     #[arg(long)]
     recovered: bool,
-    /// Expect that a window was reopened
+    /// Expect a window to have been reopened
     #[arg(long)]
     reopened: bool,
-    /// Expect that the program was restarted
+    /// Expect the program to have been restarted
     #[arg(long)]
     restarted: bool,
-    /// Minimum number of inferences in frames
+    /// Minimum number of inferences recorded in frames
     #[arg(long, default_value_t = 0)]
     inferences: u64,
 }
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     match check(&expected) {
         Ok(faults) if faults.is_empty() => ExitCode::SUCCESS,
         Ok(faults) => {
-            faults.iter().for_each(|fault| eprintln!("does not hold: {fault}"));
+            faults.iter().for_each(|fault| eprintln!("failed check: {fault}"));
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -108,27 +108,27 @@ fn check(expected: &Expected) -> Result<Vec<String>, Box<dyn std::error::Error>>
     Ok(faults)
 }
 
-/// Describes the faults of a screenshot: too few colors as a whole, or a quarter that is blank.
+/// Lists the problems of a screenshot: too few colors overall, or a blank card.
 fn picture_faults(path: &std::path::Path) -> image::ImageResult<Vec<String>> {
     let picture = image::open(path)?.to_rgb8();
     let (width, height) = picture.dimensions();
-    let colours = |left: u32, top: u32, right: u32, bottom: u32| {
+    let colors = |left: u32, top: u32, right: u32, bottom: u32| {
         let pixels = (top..bottom).flat_map(|y| (left..right).map(move |x| (x, y)));
         pixels.map(|(x, y)| picture.get_pixel(x, y).0).collect::<HashSet<_>>().len()
     };
-    let all = colours(0, 0, width, height);
+    let all = colors(0, 0, width, height);
     println!("{}: {width}x{height}, {all} colors", path.display());
     let mut faults = Vec::new();
-    if all < COLOURS {
-        faults.push(format!("{all} colors in the screenshot, fewer than {COLOURS}"));
+    if all < COLORS {
+        faults.push(format!("{all} colors in the screenshot, fewer than {COLORS}"));
     }
     // The cards are to the right of the controls.
     let (left, middle, center) = (width / 4, width / 4 + width * 3 / 8, height / 2);
     for (name, part) in [
-        ("learning", colours(left, 80, middle, center)),
-        ("forecast", colours(middle, 80, width, center)),
-        ("gates", colours(left, center, middle, height)),
-        ("sensor", colours(middle, center, width, height)),
+        ("learning", colors(left, 80, middle, center)),
+        ("forecast", colors(middle, 80, width, center)),
+        ("gates", colors(left, center, middle, height)),
+        ("sensor", colors(middle, center, width, height)),
     ] {
         if part < 40 {
             faults.push(format!("the card {name} has {part} colors: it looks blank"));

@@ -1,5 +1,5 @@
-//! The smallest host application, with winit and wgpu only: a GRU learns a wave in the background. Each frame runs it
-//! and draws its output from the buffer that it wrote, in one submission.
+//! A minimal host application, with only winit and wgpu: a GRU learns a wave in the background. Each frame runs the GRU
+//! and draws its output directly from its buffer, in one submission.
 //!
 //! ```text
 //! cargo run --release --example raw_wgpu

@@ -1,4 +1,4 @@
-//! A window of the application: its frames, and when it closes.
+//! A window of the application: draws its frames, and decides when to close it.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -21,7 +21,7 @@ use crate::worker::{Command, EventKind, Status};
 
 /// Maximum number of frames to wait for a screenshot.
 const SCREENSHOT_FRAMES: u64 = 100;
-/// Interval between frames while idle, so that the figures keep moving.
+/// Interval between frames while idle, so that the statistics keep updating.
 const IDLE: Duration = Duration::from_millis(250);
 
 /// A window of the session.

@@ -1,6 +1,6 @@
 //! Devices: the window's, which wgru adopts, and a second one that only trains.
 //!
-//! All calls of wgru that concern a host's device are in this file.
+//! All wgru calls for sharing a device are in this file.
 
 use std::sync::{Arc, OnceLock};
 
@@ -42,7 +42,7 @@ pub struct Host {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub loss: Loss,
-    /// Distinguishes the windows. wgpu's handles cannot: those of two instances may be equal.
+    /// Distinguishes windows. wgpu handles cannot, because handles of two instances may compare equal.
     pub window: u32,
 }
 
@@ -59,7 +59,7 @@ impl Host {
     /// wait for each other.
     ///
     /// # Errors
-    /// Errors of wgru.
+    /// Errors from wgru.
     pub fn adopt(&self) -> Result<Device> {
         Device::from_wgpu(&self.adapter, self.device.clone(), self.queue.clone())
     }
@@ -136,7 +136,7 @@ impl Compute {
 pub struct Fuse(wgpu::Device);
 
 impl Fuse {
-    /// Destroys the device, as a driver that resets the GPU would. wgpu then calls the handler for the loss.
+    /// Destroys the device, like a driver reset. wgpu then calls the device-lost handler.
     pub fn blow(&self) {
         self.0.destroy();
         let _ = self.0.poll(wgpu::PollType::Poll);

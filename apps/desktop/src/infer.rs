@@ -83,7 +83,7 @@ impl Pending {
     /// starts the next inference, unless one is pending.
     ///
     /// # Errors
-    /// Errors of the device, once.
+    /// Errors from the device, once.
     pub fn frame(&mut self, meter: &mut Meter, is_due: bool) -> Result<()> {
         if let Self::Waiting(receiver) = self {
             match receiver.try_recv() {

@@ -28,7 +28,7 @@ impl Times {
         self.0.len()
     }
 
-    /// Returns the time that a share of all times does not exceed (nearest rank); `None` if there are no times.
+    /// Returns a quantile of the times (nearest rank), or `None` if there are no times.
     pub fn quantile(&self, share: f64) -> Option<f32> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable_by(f32::total_cmp);
@@ -53,7 +53,7 @@ pub struct Meter {
     last: Option<Instant>,
     /// Times from the beginning of a frame to the beginning of the next.
     pub frames: Times,
-    /// Times spent in wgru on the window's thread, for frames that call it.
+    /// Times spent in wgru on the window's thread, for frames that call wgru.
     pub wgru: Times,
     /// Times of the calls that record an inference.
     pub inference: Times,
@@ -63,7 +63,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Creates a meter that has not seen any frame.
+    /// Creates a meter without measurements.
     pub fn new() -> Self {
         Self {
             begun: Instant::now(),
@@ -101,7 +101,7 @@ impl Meter {
         self.last = None;
     }
 
-    /// Measures a call of wgru on the window's thread.
+    /// Measures a call into wgru on the window's thread.
     pub fn time<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let begun = Instant::now();
         let out = call();

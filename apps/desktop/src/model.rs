@@ -12,7 +12,7 @@ use crate::weather::{INPUTS, Weather};
 const STEPS: usize = 64;
 /// Days between the starts of two sequences.
 const STRIDE: usize = 4;
-/// Longest memory before training, in days.
+/// Longest memory of a unit before training, in days.
 const LONGEST: f32 = 60.0;
 /// Sizes of the hidden state that the application offers.
 pub const SIZES: RangeInclusive<usize> = 4..=256;
@@ -35,12 +35,12 @@ impl Forecaster {
     /// Creates a forecaster with random weights.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Errors from the device.
     pub fn new(device: &Device, hidden: usize, rng: &mut Rng) -> Result<Self> {
         let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(INPUTS, hidden) };
         let gru = config.build(device, rng)?;
         // The update gates start with memories of 1 to LONGEST days: Tallec and Ollivier, *Can recurrent neural
-        // networks warp time?* (2018). This also orders the units of the picture by their memory.
+        // networks warp time?* (2018). This also orders the units in the plot by memory.
         for (_, bias) in gru.parameters().iter().filter(|(name, _)| name == "bias_ih_l0") {
             let mut values = bias.read_blocking()?;
             for (unit, value) in values[hidden..2 * hidden].iter_mut().enumerate() {
@@ -59,7 +59,7 @@ impl Forecaster {
     /// Returns the forecasts for the days after each of `days`, with the gates that led to them.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Errors from the device.
     pub fn pass(&self, device: &Device, weather: &Weather, days: Range<usize>) -> Result<Pass> {
         let steps = days.len();
         let x: Vec<f32> = days.flat_map(|day| weather.input(day)).collect();
@@ -67,14 +67,14 @@ impl Forecaster {
         let options = RunOptions { gates: true, ..RunOptions::default() };
         let run = self.gru.run(&x, options, &mut Mode::Eval)?;
         let output = self.head.forward(&run.output)?;
-        let gates = run.gates.into_iter().next().ok_or_else(|| Error::Stopped("the run kept no gates".into()))?;
+        let gates = run.gates.into_iter().next().ok_or_else(|| Error::Stopped("the run returned no gates".into()))?;
         Ok(Pass { output, gates })
     }
 
     /// Returns the forecaster as a stream. It must be on the CPU.
     ///
     /// # Errors
-    /// Errors of [`Stream::new`].
+    /// Errors from [`Stream::new`].
     pub fn stream(&self) -> Result<Stream> {
         Stream::new(&self.gru, StreamOptions::default())?.then(&self.head)
     }
@@ -91,7 +91,7 @@ impl Module for Forecaster {
 /// Returns sequences of `days` with the targets of every day.
 ///
 /// # Errors
-/// Errors of [`HostData::new`].
+/// Errors from [`HostData::new`].
 pub fn sequences(device: &Device, weather: &Weather, days: Range<usize>) -> Result<HostData> {
     let starts = || (days.start..=days.end - STEPS).step_by(STRIDE);
     let x = starts().flat_map(|start| (start..start + STEPS).flat_map(|day| weather.input(day))).collect();

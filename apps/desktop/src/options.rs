@@ -24,7 +24,7 @@ pub struct Options {
     /// Device to train on [default: the last choice, initially the window's]
     #[arg(long, value_enum)]
     pub device: Option<Place>,
-    /// Hidden units of the GRU; replaces a saved model of another size [default: as saved, initially 32]
+    /// Hidden units of the GRU; replaces a saved model of a different size [default: as saved, initially 32]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(4..=256))]
     pub hidden: Option<u16>,
     /// Size of the window
@@ -53,10 +53,10 @@ pub struct Options {
     /// Destroy the training device at this frame
     #[arg(long, value_name = "FRAME", help_heading = "For tests and measurements")]
     pub lose_at: Option<u64>,
-    /// With --lose-at: destroy it in the middle of the frame, which closes the window; the program then restarts
+    /// With --lose-at: destroy the device in the middle of the frame, which restarts the program
     #[arg(long, requires = "lose_at", help_heading = "For tests and measurements")]
     pub while_painting: bool,
-    /// Number of restarts so far because a device was lost while it painted
+    /// Number of restarts so far, each because a device was lost while painting
     #[arg(long, value_name = "N", default_value_t = 0, hide = true)]
     pub after_loss: u32,
 }

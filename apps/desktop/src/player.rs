@@ -1,4 +1,5 @@
-//! A sensor in real time: plays the weather of days that were not learned from through the trained GRU, frame by frame.
+//! Simulates a sensor in real time: streams the weather of days outside the training set through the trained GRU, day
+//! by day.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -32,7 +33,7 @@ pub struct Day {
     pub forecast: f32,
     /// Distance between the two, in standard errors of the forecast.
     pub score: f32,
-    /// Whether the sensor was made to fail.
+    /// Whether a sensor fault was injected.
     pub is_fault: bool,
 }
 
@@ -84,7 +85,7 @@ impl Player {
         }
     }
 
-    /// Continues with new weights. Keeps the state if the sizes match.
+    /// Continues with new weights, and with the old state if the sizes match.
     pub fn take(&mut self, trained: &Trained, error: f32) {
         if error.is_finite() && error > 0.0 {
             self.error = error;
@@ -94,7 +95,7 @@ impl Player {
         }
         let mut stream = trained.stream.clone();
         if let Some(old) = &self.stream {
-            // A state of another size is an error, and the new stream keeps its initial state.
+            // A state of a different size is an error, and the new stream keeps its initial state.
             let _ = stream.set_state(old.state());
         }
         (self.stream, self.serial) = (Some(stream), trained.serial);
@@ -108,7 +109,7 @@ impl Player {
     /// Plays the days that are due after `elapsed`, at most [`CATCH_UP`] of them.
     ///
     /// # Errors
-    /// Errors of [`Stream::step`].
+    /// Errors from [`Stream::step`].
     pub fn advance(&mut self, elapsed: Duration) -> Result<()> {
         if !self.is_running || self.stream.is_none() {
             return Ok(());
@@ -158,7 +159,7 @@ impl Player {
         self.next_fault = if fails { self.number + QUIET.start } else { usize::MAX };
     }
 
-    /// Returns how many of the shown days have a score above the threshold, and on how many of those the sensor failed.
+    /// Returns the number of shown days whose score exceeds the threshold, and the number of those with a sensor fault.
     pub fn found(&self) -> (usize, usize) {
         let above = || self.days.iter().filter(|day| day.score > self.threshold);
         (above().count(), above().filter(|day| day.is_fault).count())

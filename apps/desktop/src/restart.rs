@@ -24,7 +24,7 @@ pub fn run(options: &Options, train: bool) -> Result<std::convert::Infallible, S
     std::process::exit(status.code().unwrap_or(1))
 }
 
-/// Returns the arguments of the new process, without those that made this one lose its device.
+/// Returns the arguments for the new process, without those that caused this device loss.
 fn arguments(old: impl Iterator<Item = OsString>, start: u32, train: bool) -> Vec<OsString> {
     let mut new: Vec<OsString> = Vec::new();
     let mut old = old.peekable();

@@ -130,7 +130,7 @@ impl Session {
         Ok(())
     }
 
-    /// Destroys the training device, as a driver that resets the GPU would, if that was requested. Returns whether it
+    /// Destroys the training device, like a driver reset, if that was requested. Returns whether it
     /// was the window's device.
     ///
     /// Call this only at the beginning of a frame: egui-wgpu 0.37 panics when it paints on a lost device, so nothing

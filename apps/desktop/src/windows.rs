@@ -81,7 +81,7 @@ fn native_options(options: &Options) -> eframe::NativeOptions {
     eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
             .with_app_id("wgru-desktop")
-            .with_title("wgru: a GRU at work")
+            .with_title("wgru: a GRU in a desktop application")
             .with_inner_size([width, height])
             .with_min_inner_size([900.0, 620.0]),
         centered: true,

@@ -93,7 +93,7 @@ unsafe fn gradients_of<V: Lanes>(run: Back, part: Part) {
 /// Returns `dk`, `dv` and the gradient of the previous state, for one step.
 #[inline(always)]
 unsafe fn slopes<V: Lanes>(is_log: bool, k: V, v: V, before: V, dh: V) -> [V; 3] {
-    // SAFETY: the caller makes sure that the CPU supports V's instructions.
+    // SAFETY: the caller guarantees that the CPU supports V's instructions.
     unsafe {
         let (zero, one, (z, a)) = (V::splat(0.0), V::splat(1.0), gate(k));
         let (mut candidate, mut dv) = (v, dh.mul(z));

@@ -1,5 +1,5 @@
 //! Vectorized [`MinGruSequence`] and its backward pass. One loop over the steps fuses gates, recurrence and padding,
-//! sixteen units at a time, without intermediate buffers. There are no chunks, which only serve to keep a GPU busy.
+//! sixteen units at a time, without intermediate buffers. It does not use chunks, which only serve to keep a GPU busy.
 #![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 mod backward;
@@ -46,7 +46,7 @@ struct Part {
 enum Kind {
     /// Past the sequence's length.
     Past,
-    /// The first step of the direction: the state before it is the first state.
+    /// The first step of the direction: the state before it is the initial state.
     First,
     Later,
 }

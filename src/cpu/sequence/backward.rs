@@ -141,8 +141,8 @@ impl At<'_> {
         unsafe { self.s.run.carry.add(at) }
     }
 
-    /// Returns the gradient of state `part` after the step. At a reset it is 0; if the reset is to the first state, the
-    /// gradient moves to the carry of the first state.
+    /// Returns the gradient of state `part` after the step. At a reset it is 0; if the reset is to the initial state,
+    /// the gradient moves to the carry of the initial state.
     #[inline(always)]
     unsafe fn take<V: Lanes>(self, part: usize) -> V {
         let p = &self.s.run.p;
@@ -161,7 +161,7 @@ impl At<'_> {
         }
     }
 
-    /// Returns the gradient of `h`, plus that of the output if the step shows its output.
+    /// Returns the gradient of `h`, plus that of the output if the step has one.
     #[inline(always)]
     unsafe fn take_shown<V: Lanes>(self) -> V {
         let (s, p) = (self.s, &self.s.run.p);

@@ -135,7 +135,7 @@ impl<'a, const M: usize> Group<'a, M> {
         }
     }
 
-    /// Returns the weights of these units; a `k` has `row` floats.
+    /// Returns the weights of these units, with `row` floats per `k`.
     #[inline(always)]
     unsafe fn weights(&self, row: usize) -> Weights {
         let (p, h) = (&self.s.run.p, self.s.run.p.hidden as usize);

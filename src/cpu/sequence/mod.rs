@@ -18,17 +18,17 @@ use crate::kernels::plain::BLOCK;
 
 /// Rows of the widest group. The batch is split only at multiples of it, so that results do not depend on the split.
 pub const GROUP: usize = 8;
-/// Maximum number of rows that one thread takes through all steps, so that their data fits in its caches next to the
+/// Maximum number of rows that one thread runs through all steps, so that their data fits in its caches along with the
 /// weights.
 const ROWS: usize = 32;
-/// Number of multiplications below which a second thread costs more than it gains.
+/// Number of multiplications below which a second thread costs more than it saves.
 const PARALLEL: usize = 1 << 21;
 
 /// Runs `task` for every direction and every row. Several groups of rows or directions are distributed over the
 /// threads; a single one splits the units of each step instead. Small runs use only the calling thread.
 fn over_rows(pool: &ThreadPool, p: &Plain, task: impl Fn(usize, Range<usize>, StepThreads) + Sync) {
     let (batch, count) = (p.batch as usize, p.count as usize);
-    // In a wavefront, not every layer has steps at the start and at the end.
+    // At the start and end of a wavefront, some layers have no steps.
     let running: Vec<usize> = (0..p.directions as usize).filter(|&d| !p.range(d, count).is_empty()).collect();
     let directions = running.len();
     // Groups as large as the number of threads allows, because a step reads its weights once per group.
@@ -132,7 +132,7 @@ struct Weights {
     row: usize,
     /// Number of `k`.
     depth: usize,
-    /// Whether a row with the bias follows the last `k`.
+    /// Whether a bias row follows the last `k`.
     bias: bool,
 }
 

@@ -129,7 +129,7 @@ pub(crate) use unrolled;
 /// Sixteen f32 lanes.
 ///
 /// # Safety
-/// Callers must run where the implementor's instructions are available; pointers must be valid for sixteen floats.
+/// The processor must support the implementor's instructions, and pointers must be valid for sixteen floats.
 pub unsafe trait Lanes: Copy {
     /// Number of accumulators that fit in registers next to the operands.
     const SUMS: usize = 6;
@@ -233,7 +233,7 @@ pub unsafe trait Lanes: Copy {
 /// `e^v` within 2 ulp from −87 to 87 (Cephes' polynomial); `e^−87` below, unspecified above.
 #[inline(always)]
 pub unsafe fn exp<V: Lanes>(v: V) -> V {
-    // SAFETY: the caller runs where V's instructions are available.
+    // SAFETY: the caller guarantees that V's instructions are available.
     unsafe {
         const P: [f32; 5] = [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
         let c = V::splat;

@@ -5,8 +5,8 @@ use super::{LANES, Lanes, unrolled};
 #[derive(Clone, Copy)]
 pub struct Portable([f32; LANES]);
 
-/// Builds a [`Portable`] from `$value` for each lane. A plain loop, because closures would remain calls in builds
-/// optimized for size.
+/// Builds a [`Portable`] from `$value` for each lane. A plain loop, because builds optimized for size would
+/// not inline closures.
 macro_rules! lanes {
     ($i:ident => $value:expr) => {{
         let mut out = [0.0; LANES];

@@ -3,7 +3,7 @@
 use super::{Lanes, ROOT_HALF, unrolled};
 use std::arch::wasm32::*;
 
-/// Four WebAssembly vectors. Written out, because closures would remain calls in builds optimized for size.
+/// Four WebAssembly vectors. Written out, because builds optimized for size would not inline closures.
 #[derive(Clone, Copy)]
 pub struct Simd128(v128, v128, v128, v128);
 
@@ -53,7 +53,7 @@ fn half_to_single(v: v128) -> v128 {
 
 // SAFETY: accesses sixteen floats behind each pointer, as the contract states.
 unsafe impl Lanes for Simd128 {
-    // On x86-64, browsers have sixteen registers of this width.
+    // On x86-64, browsers use sixteen registers of this width.
     const SUMS: usize = 3;
     const CALLS: bool = true;
     #[inline(always)]

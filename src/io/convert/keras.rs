@@ -10,7 +10,7 @@ impl RecurrentWeights {
     /// `.weights.h5` file has under a cell's `vars`: `file.under("layers.gru.cell.vars")`.
     ///
     /// # Errors
-    /// [`Error::Format`](crate::Error::Format) naming the tensor that is missing or of another shape.
+    /// [`Error::Format`](crate::Error::Format) naming the tensor that is missing or has the wrong shape.
     pub fn from_keras(cell: Cell, file: &TensorFile) -> Result<Self> {
         file.check()?;
         let numbered = file.names().any(|n| n == "0");
@@ -32,7 +32,7 @@ impl RecurrentWeights {
         Ok(Self { cell, input, hidden, w_ih, w_hh, bias, projection: None, peephole: None })
     }
 
-    /// Writes the weights as `kernel`, `recurrent_kernel` and `bias`. A GRU with reset after keeps its two biases.
+    /// Writes the weights as `kernel`, `recurrent_kernel` and `bias`. A GRU with reset after keeps both biases.
     /// Those of other cells are added, which changes results only by rounding.
     ///
     /// # Errors

@@ -20,8 +20,8 @@ use crate::error::{Error, Result};
 /// Keras' bias is `[2, 3·H]` for a GRU with reset after: that of the input, then that of the recurrence. ONNX's
 /// peepholes `P [D, 3·H]` are in the order i o f.
 ///
-/// Conversion only moves values, so a round trip preserves all bits. The exception: if the target has only one bias,
-/// the two biases are added. That does not happen for a GRU with reset after, which needs both.
+/// Conversion only moves values, so a round trip preserves all bits. The exception is a target with only one bias,
+/// where the two biases are added. This never happens for a GRU with reset after, which needs both.
 ///
 /// ```
 /// use wgru::Cell;
@@ -72,7 +72,7 @@ impl Bias {
         }
     }
 
-    /// Returns two biases; if there is only one, the second one is 0.
+    /// Returns both biases; if there is only one, the second one is 0.
     fn split(&self) -> Option<(Vec<f32>, Vec<f32>)> {
         match self {
             Bias::None => None,

@@ -8,7 +8,7 @@ use crate::io::TensorFile;
 /// Reorders peepholes from i o f to i f o, and back.
 pub(in crate::io) const PEEPHOLES: &[usize] = &[0, 2, 1];
 
-/// Returns the place of each of ONNX's gates among PyTorch's: the inverse of [`Cell::onnx_order`].
+/// Returns the index of each ONNX gate in PyTorch's order: the inverse of [`Cell::onnx_order`].
 fn to_onnx_order(cell: Cell) -> Vec<usize> {
     let from = cell.onnx_order();
     (0..from.len()).map(|gate| from.iter().position(|&g| g == gate).unwrap_or(gate)).collect()
@@ -19,7 +19,7 @@ impl RecurrentWeights {
     /// Use [`Cell::Gru`] for `linear_before_reset=1`, else [`Cell::GruResetBefore`].
     ///
     /// # Errors
-    /// [`Error::Format`] naming the tensor that is missing or of another shape.
+    /// [`Error::Format`] naming the tensor that is missing or has the wrong shape.
     pub fn from_onnx(cell: Cell, file: &TensorFile) -> Result<Vec<Self>> {
         file.check()?;
         let (dims, _) = file.get("R")?;
@@ -57,7 +57,7 @@ impl RecurrentWeights {
     }
 
     /// Writes the weights of one layer's directions, the forward one first, as `W`, `R` and, if present, `B` and `P`.
-    /// For a GRU, the metadata hold `linear_before_reset`: `1` for reset after, `0` for reset before.
+    /// For a GRU, the metadata holds `linear_before_reset`: `1` for reset after, `0` for reset before.
     ///
     /// # Errors
     /// [`Error::Value`] for no direction or more than two, for directions with different cells, sizes or parameters,

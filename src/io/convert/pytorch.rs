@@ -11,7 +11,7 @@ impl RecurrentWeights {
     /// `weight_peephole_l{layer}` `[3·H]`, gates i f o, which PyTorch does not have.
     ///
     /// # Errors
-    /// [`Error::Format`] naming the tensor that is missing or of another shape.
+    /// [`Error::Format`] naming the tensor that is missing or has the wrong shape.
     pub fn from_pytorch(cell: Cell, file: &TensorFile, layer: usize, reverse: bool) -> Result<Self> {
         file.check()?;
         let name = |part: &str| parameter_name(part, layer, reverse);
@@ -52,7 +52,7 @@ impl RecurrentWeights {
         Ok(())
     }
 
-    /// Adds the weights as this crate's layers read them: with PyTorch's names and layout, for all cells.
+    /// Adds the weights for this crate's layers: with PyTorch's names and layout, for all cells.
     pub fn to_parameters(&self, file: &mut TensorFile, layer: usize, reverse: bool) {
         let (rows, h) = (self.rows(), self.hidden);
         let recurrent = self.w_hh.len() / rows;

@@ -1,7 +1,7 @@
 //! Reads HDF5 as h5py writes it by default, which is how Keras stores weights.
 //!
-//! Supports groups of the first format (symbol tables), and unchunked datasets of numbers. Any other feature (chunks,
-//! filters, links, groups of the newer format) is an error that names it. Every structure is visited once, so the work
+//! Supports groups in the oldest format (symbol tables), and contiguous numeric datasets. Any other feature (chunks,
+//! filters, links, groups in newer formats) is an error that names it. Every structure is visited once, so the work
 //! is bounded by the size of the file. Source: The HDF Group, *HDF5 file format specification*, version 3.0.
 
 mod object;
@@ -69,7 +69,7 @@ fn root(bytes: &[u8]) -> Result<usize, String> {
         None => return Err(cut()),
     };
     if bytes.get(13..15) != Some(&[8, 8]) {
-        return Err("has HDF5 addresses that are not of 8 bytes".into());
+        return Err("has HDF5 addresses that are not 8 bytes long".into());
     }
     if word(bytes, skip).ok_or_else(cut)? != 0 {
         return Err("has an HDF5 base address that is not 0".into());
@@ -101,7 +101,11 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Claims an address that nothing else may point to.
     fn claim(&mut self, address: usize) -> Result<usize, String> {
-        if self.seen.insert(address) { Ok(address) } else { Err("has an object in two places or in itself".into()) }
+        if self.seen.insert(address) {
+            Ok(address)
+        } else {
+            Err("contains an object twice, or an object that contains itself".into())
+        }
     }
 
     fn at(&self, address: usize) -> Result<&'a [u8], String> {

@@ -13,7 +13,7 @@ pub(super) enum Object<'a> {
     Dataset(Dataset<'a>),
 }
 
-/// Unchunked numbers in row-major order.
+/// Contiguous numbers in row-major order.
 pub(super) struct Dataset<'a> {
     pub element: Element,
     pub big_endian: bool,
@@ -27,7 +27,7 @@ struct Parts<'a> {
     group: Option<(usize, usize)>,
     dims: Option<Vec<usize>>,
     element: Option<(Element, bool)>,
-    /// `Some(None)` for a dataset that was never written.
+    /// `Some(None)` if the dataset was never written.
     data: Option<Option<&'a [u8]>>,
 }
 

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 pub(super) const MOST_AXES: usize = 16;
 /// Maximum number of integers that an operator may produce. They are shapes and indices, and live on the host.
 const MOST: usize = 1 << 22;
-/// Maximum product of a value's extents, counting an extent of 0 as 1, so that no product of some of them overflows,
-/// and every loop over some of them is bounded. Element indices have 32 bits.
+/// Maximum product of a value's extents, counting an extent of 0 as 1, so that no partial product overflows and every
+/// loop over some of the axes is bounded. Element indices have 32 bits.
 const EXTENT: usize = u32::MAX as usize - 1;
 
 /// Integers on the host: shapes, lengths, indices. The file types int32, int64 and bool are stored as one type.
@@ -18,7 +18,7 @@ pub struct Ints {
 }
 
 impl Ints {
-    /// Checks that `dims` match the number of `values`, and that the extents beside a 0 are not excessive.
+    /// Checks that `dims` match the number of `values`, and that extents are not excessive even if another one is 0.
     pub(super) fn new(dims: Vec<usize>, values: Vec<i64>) -> Result<Self> {
         let extent = extent(&dims)?;
         if dims.contains(&0) && extent > MOST {
@@ -54,13 +54,13 @@ impl Ints {
 }
 
 fn too_many(dims: &[usize]) -> Error {
-    Error::shape("onnx", "integers", format!("extents of at most {MOST} elements on the host"), dims)
+    Error::shape("onnx", "integers", format!("at most {MOST} elements on the host"), dims)
 }
 
 /// Returns the product of extents, counting those of 0 as 1.
 ///
 /// # Errors
-/// [`Error::Shape`] if 32-bit indices do not reach every element; [`Error::Value`] for more axes than are supported.
+/// [`Error::Shape`] if 32-bit indices cannot address every element; [`Error::Value`] for more axes than are supported.
 pub(super) fn extent(dims: &[usize]) -> Result<usize> {
     if dims.len() > MOST_AXES {
         return Err(Error::value("onnx", "axes", format!("at most {MOST_AXES}"), dims.len()));

@@ -1,4 +1,4 @@
-//! Loads a file into a graph that can run, and checks all that does not depend on the inputs.
+//! Loads a file into an executable graph, and checks everything that does not depend on the inputs.
 
 use std::collections::HashMap;
 
@@ -66,7 +66,7 @@ pub fn initializers(bytes: &[u8]) -> Result<TensorFile> {
 fn check_opset(opset: Option<i64>) -> Result<i64> {
     match opset {
         Some(version) if OPSETS.contains(&version) => Ok(version),
-        None => Err(Error::format("ONNX model", "declares no operator set of ai.onnx")),
+        None => Err(Error::format("ONNX model", "declares no operator set for ai.onnx")),
         Some(other) => {
             let (first, last) = (OPSETS.start(), OPSETS.end());
             Err(Error::format("ONNX model", format!("operator set {other}; {first} to {last} are supported")))
@@ -104,12 +104,12 @@ fn outputs(infos: &[&[u8]], names: &Names) -> Result<Vec<(Info, usize)>> {
 struct Loader<'a> {
     opset: i64,
     device: &'a Device,
-    /// A CPU, for values that are computed at load.
+    /// A CPU device, for values that are computed at load time.
     host: Device,
-    /// Values that are known at load, on the host.
+    /// Values that are known at load time, on the host.
     known: Vec<Option<Box<Value>>>,
     meter: Meter,
-    /// Elements of the weights that nodes store themselves.
+    /// Number of weight elements that nodes store themselves.
     weights: u64,
     steps: Vec<Step>,
     links: Links,
@@ -209,11 +209,11 @@ fn find(node: &Node, opset: i64) -> Result<&'static Operator> {
     }
 }
 
-/// Adds the node's name to an error that does not have one.
+/// Adds the node's name to an error, unless the error already contains it.
 fn named(node: &Node, source: Error) -> Error {
     match source {
         Error::Budget { limit: "memory", needed, .. } => {
-            wrong(node, format!("it grows the constants to {needed} bytes, out of proportion to the file"))
+            wrong(node, format!("it expands the constants to {needed} bytes, out of proportion to the file"))
         }
         Error::Budget { needed, .. } => {
             wrong(node, format!("its constants take {needed} operations, out of proportion to the file"))

@@ -6,13 +6,13 @@ use crate::error::{Error, Result};
 /// Bytes that a run may hold, in addition to [`MEMORY_SHARE`] per byte of its inputs.
 const MEMORY: u64 = 512 << 20;
 const MEMORY_SHARE: u64 = 256;
-/// Work that a run may do, in addition to [`WORK_SHARE`] for each pair of an input element with a weight or with
-/// another input element, which is what layers and attention need.
+/// Work that a run may do, in addition to [`WORK_SHARE`] for each pair of an input element with a weight (layers) or
+/// with another input element (attention).
 const WORK: u64 = 1 << 30;
 const WORK_SHARE: u64 = 4;
 /// Work of writing a float, in multiply-adds.
 const ELEMENT: u64 = 8;
-/// Work of writing an integer, whose index is computed axis by axis.
+/// Work of writing an integer, whose index is computed one axis at a time.
 const INTEGER: u64 = 64;
 /// Fixed work of a product, in addition to its multiply-adds.
 const PRODUCT: u64 = 256;
@@ -20,8 +20,8 @@ const PRODUCT: u64 = 256;
 const FOLDED: u64 = 16 << 20;
 const FOLDED_SHARE: u64 = 8;
 
-/// Limits of one run of a model. The defaults depend on the model and its inputs: a small file cannot request gigabytes
-/// or hours, and usual models get many times what they need.
+/// Limits of one run of a model. The defaults depend on the model and its inputs: a small file cannot demand gigabytes
+/// or hours, and typical models get many times what they need.
 ///
 /// ```no_run
 /// use wgru::{Device, io::onnx::{Limits, OnnxModel}};

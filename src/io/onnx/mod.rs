@@ -4,7 +4,7 @@
 //! every operator, every attribute, every input. An unsupported feature is an error that names it and its node; nothing
 //! is ignored. Floats live on the device as f32. Initializers in float16, bfloat16 and double become f32, and so do
 //! inputs and outputs that the file declares with these types. Integers (shapes, lengths, indices) live on the host.
-//! The types int32, int64 and bool are one type here, so `sequence_lens` may be int64, where ONNX requires int32.
+//! int32, int64 and bool are treated as one type, so `sequence_lens` may be int64, although ONNX requires int32.
 //!
 //! Memory and work of a run are bounded: see [`Limits`] and `docs/adr/0031-onnx-runs-are-metered.md`.
 //!

@@ -70,8 +70,8 @@ impl OnnxModel {
     /// the graph does not expose these states.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] naming a recurrent node that reads its sequence from the end, or that shares its name
-    /// with another one.
+    /// [`Error::Unsupported`] naming a recurrent node that reads its sequence in reverse, or that shares its name
+    /// with another node.
     pub fn stream(&self) -> Result<Stream> {
         let mut names = HashSet::new();
         for step in &self.graph.steps {
@@ -81,7 +81,7 @@ impl OnnxModel {
             } else if node.is_causal() {
                 continue;
             } else {
-                "a stream of a node that reads from the end"
+                "a stream of a node that reads its sequence in reverse"
             };
             return Err(Error::unsupported(&step.label, step.operator, what));
         }

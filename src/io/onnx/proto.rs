@@ -1,5 +1,5 @@
-//! Parses the messages of `onnx.proto` that inference needs. Texts and tensor data stay in the file's bytes, and lists
-//! of messages are read one message at a time, so a small file cannot request much memory.
+//! Parses the messages of `onnx.proto` that inference needs. Strings and tensor data stay in the file's bytes, and
+//! lists of messages are read one message at a time, so a small file cannot request much memory.
 //!
 //! Source: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>. Unknown fields are skipped, as protocol buffers
 //! require. An unsupported field that would change a result is an error that names it.
@@ -13,7 +13,7 @@ pub use value_info::{Dim, ValueInfo};
 use super::wire::Fields;
 use crate::error::{Error, Result};
 
-/// Maximum number of attributes of a node, and of texts in a list, far above what any operator takes.
+/// Maximum number of attributes of a node, and of strings in a list, far more than any operator takes.
 const MOST: usize = 64;
 
 /// `ModelProto`
@@ -54,7 +54,7 @@ pub struct Attribute<'a> {
     pub value: AttributeValue<'a>,
 }
 
-/// The value of an attribute. A type that no supported operator takes is only named.
+/// The value of an attribute. For a type that no supported operator takes, only the type's name is kept.
 #[derive(Debug)]
 pub enum AttributeValue<'a> {
     Float(f32),
@@ -139,7 +139,7 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Whether a message has text in field `field`.
+/// Whether a message has a nonempty string in field `field`.
 fn has_text(message: &'static str, bytes: &[u8], field: u64) -> Result<bool> {
     let mut fields = Fields::new(message, bytes);
     let mut found = false;

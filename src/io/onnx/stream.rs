@@ -40,7 +40,7 @@ impl Stream {
     /// starts from the initial states of the graph.
     ///
     /// # Errors
-    /// As [`OnnxModel::run`](super::OnnxModel::run); in that case, the states do not change.
+    /// Same as [`OnnxModel::run`](super::OnnxModel::run); on an error, the states do not change.
     pub fn run(&mut self, inputs: &[(&str, Value)]) -> Result<Vec<(String, Value)>> {
         let mut next = self.states.clone();
         let outputs = self.graph.run(inputs, self.limits, Some(&mut next))?;
@@ -61,7 +61,7 @@ impl Stream {
     /// Sets the states, for example to those of an earlier [`states`](Stream::states).
     ///
     /// # Errors
-    /// [`Error::Value`] for a name that no recurrent node has. The next call checks the extents.
+    /// [`Error::Value`] for a name that no recurrent node has. The extents are checked by the next call.
     pub fn set_states(&mut self, states: BTreeMap<String, State>) -> Result<()> {
         let recurrent = self.graph.steps.iter().filter(|step| matches!(step.op, Op::Recurrent(_)));
         let known: HashSet<&str> = recurrent.map(|step| &*step.label).collect();

@@ -41,7 +41,8 @@ impl Value {
     /// Creates integers of any shape. Booleans are 0 and 1.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `dims` does not match the number of `values`, or has excessive extents beside a 0.
+    /// [`Error::Shape`] if `dims` does not match the number of `values`, or if an extent is too large, even when
+    /// another extent is 0.
     pub fn ints(values: &[i64], dims: &[usize]) -> Result<Self> {
         Ok(Value::Ints(Ints::new(dims.to_vec(), values.to_vec())?))
     }
@@ -157,7 +158,7 @@ pub fn read_tensor(device: &Device, bytes: &[u8]) -> Result<(String, Value)> {
     Ok((proto.name.into(), from_proto(proto, device)?))
 }
 
-/// Converts a tensor of a file. Floats go to `device`.
+/// Converts a tensor from a file. Floats are placed on `device`.
 pub(super) fn from_proto(proto: TensorProto, device: &Device) -> Result<Value> {
     let name = proto.name;
     let bad = |why: String| Error::format(format!("ONNX tensor {name:?}"), why);
@@ -173,7 +174,7 @@ pub(super) fn from_proto(proto: TensorProto, device: &Device) -> Result<Value> {
         .collect::<Result<_, _>>()
         .map_err(|_| bad(format!("has a negative extent: {:?}", proto.dims)))?;
     let count = elements(&dims).map_err(|e| bad(e.to_string()))?;
-    let wrong = |got: usize| bad(format!("has shape {dims:?}, but {got} elements"));
+    let wrong = |got: usize| bad(format!("has shape {dims:?} but {got} elements"));
     let part = || bad("ends within an element".into());
     if kind.is_float() {
         let values = floats(proto, kind).ok_or_else(part)?;

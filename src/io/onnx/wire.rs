@@ -1,7 +1,7 @@
 //! Reads and writes the wire format of protocol buffers. Reading borrows from the file.
 //!
-//! Source: <https://protobuf.dev/programming-guides/encoding/>. Why there is no dependency for it:
-//! `docs/adr/0010-onnx-is-read-and-written-by-hand.md`.
+//! Source: <https://protobuf.dev/programming-guides/encoding/>. For the reasons not to use a
+//! dependency, see `docs/adr/0010-onnx-is-read-and-written-by-hand.md`.
 
 use crate::error::{Error, Result};
 
@@ -87,7 +87,7 @@ impl<'a> Fields<'a> {
                 Wire::Bytes(self.take(usize::try_from(len).unwrap_or(usize::MAX))?)
             }
             5 => Wire::Fixed32(self.array()?),
-            kind => return Err(self.bad(&format!("has a field of the unknown kind {kind}"))),
+            kind => return Err(self.bad(&format!("has a field of unknown kind {kind}"))),
         };
         match tag >> 3 {
             0 => Err(self.bad("has a field with the number 0")),
@@ -99,11 +99,11 @@ impl<'a> Fields<'a> {
     pub fn bytes(&self, field: &str, wire: Wire<'a>) -> Result<&'a [u8]> {
         match wire {
             Wire::Bytes(bytes) => Ok(bytes),
-            _ => Err(self.bad(&format!("has a number for {field}"))),
+            _ => Err(self.bad(&format!("has a number where {field} should be"))),
         }
     }
 
-    /// Returns the content as the text of a name.
+    /// Returns the content as a name.
     pub fn text(&self, field: &str, wire: Wire<'a>) -> Result<&'a str> {
         let bytes = self.bytes(field, wire)?;
         if bytes.len() > LONGEST {

@@ -60,7 +60,7 @@ impl Global {
                 pairs.map(|pairs| heap.dict(pairs)).ok_or_else(|| "an OrderedDict of items that are not pairs".into())
             }
             (Self::RebuildTensor, [Value::Storage(storage), Value::Int(offset), dims, strides, rest @ ..]) => {
-                // `rest` holds `requires_grad`, the hooks, and metadata, such as that the tensor is negated.
+                // `rest` holds `requires_grad`, hooks, and metadata such as a negation flag.
                 if rest.get(2).is_some_and(|v| *v != Value::None) || rest.len() > 3 {
                     return Err("a tensor with flags, such as conjugation, which is not supported".into());
                 }

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use super::{Global, Heap, Value};
 use crate::io::budget::Budget;
 
-/// Maximum number of values that a pickle may make or keep, far above any state dict.
+/// Maximum number of values that a pickle may create or memoize, far more than any state dict has.
 const MOST: usize = 1 << 19;
-/// Bytes charged for a value in the memo, or in a tuple of its own. Tables grow by doubling.
+/// Bytes charged for a value in the memo, or in a tuple. Tables grow by doubling.
 const VALUE: usize = 160;
-/// Bytes charged for a value and a mark on the stack, which also grow by doubling.
+/// Bytes charged for a value and a mark on their stacks, which also grow by doubling.
 const STACKED: usize = 4 * size_of::<Value>();
 
 struct Machine<'a, 'b> {
@@ -20,14 +20,14 @@ struct Machine<'a, 'b> {
     marks: Vec<usize>,
     memo: HashMap<u32, Value<'a>>,
     heap: Heap<'a>,
-    /// Values that may still be made or kept.
+    /// Number of values that may still be created or memoized.
     room: usize,
     /// Maximum height of the stack or the marks so far.
     tallest: usize,
     budget: &'b mut Budget,
 }
 
-/// Runs the pickle at the start of `bytes`. Returns its value, the arena with the parts, and the bytes after the
+/// Runs the pickle at the start of `bytes`. Returns its value, the arena of its objects, and the bytes after the
 /// pickle.
 ///
 /// # Errors
@@ -45,7 +45,7 @@ pub(in crate::io) fn load<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<(V
         let height = machine.stack.len().max(machine.marks.len());
         if height > machine.tallest {
             if height > MOST || !machine.budget.allows((height - machine.tallest) * STACKED) {
-                return Err(format!("the pickle stacks more than {MOST} values, or too many for a file of this size"));
+                return Err(format!("the pickle pushes more than {MOST} values, or too many for a file of this size"));
             }
             machine.tallest = height;
         }
@@ -92,7 +92,11 @@ impl<'a> Machine<'a, '_> {
                 _ => return Err("a global whose name is not a string".into()),
             },
             b'R' | b'b' | b'Q' => return self.call(code),
-            _ => return Err(format!("the pickle instruction {code:#04x} is not one that tensors need")),
+            _ => {
+                return Err(format!(
+                    "the pickle instruction {code:#04x} is not supported, because tensors do not need it"
+                ));
+            }
         }
         Ok(())
     }

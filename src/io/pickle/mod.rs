@@ -2,7 +2,7 @@
 //!
 //! A pickle is a program for a stack machine. This machine supports the instructions that create numbers, strings,
 //! lists and dicts, and the few globals that tensors need. Any other instruction or global is an error that names it,
-//! so a hostile file has nothing to call. All objects lie in one arena, so reference cycles in the file are harmless,
+//! so a hostile file cannot call anything. All objects lie in one arena, so reference cycles in the file are harmless,
 //! and nothing recurses. Source: Python, *Lib/pickletools.py*, protocols 2 to 5.
 
 mod globals;

@@ -22,7 +22,7 @@ const END64: u32 = 0x0606_4b50;
 const END64_LEN: usize = 56 + 20;
 /// Maximum number of bytes between a member and what follows it: a zip64 data descriptor with its signature.
 const DESCRIPTOR_LEN: usize = 24;
-/// Maximum number of bytes that deflate makes from one: two bits can expand to 258 bytes.
+/// Maximum expansion ratio of deflate: two bits can expand to 258 bytes.
 const MOST_INFLATION: usize = 1032;
 
 /// An archive in memory.
@@ -111,7 +111,7 @@ impl<'a> Archive<'a> {
         let starts = order.iter().map(|m| m.start).chain([end]);
         let ends = std::iter::once((0, 0)).chain(order.iter().map(|m| (m.place.end, DESCRIPTOR_LEN)));
         if let Some((from, (to, _))) = starts.zip(ends).find(|&(start, (end, room))| start - end > room) {
-            let why = format!("the zip directory has no entry for bytes {to} to {from}: it lost a member");
+            let why = format!("the zip directory has no entry for bytes {to} to {from}: a member is missing");
             return Err(Error::format(self.source, why));
         }
         order.sort_by_key(|m| m.name);
@@ -242,13 +242,14 @@ fn member<'a>(source: &str, bytes: &'a [u8], directory: &'a [u8], limit: usize) 
 pub(super) fn write(members: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     let mut directory = Vec::new();
-    let too_large = || Error::format("zip archive", "needs zip64, which is not supported: 4 GiB or 65,535 members");
+    let too_large =
+        || Error::format("zip archive", "needs zip64, which is not supported: it has 4 GiB or 65,535 members");
     let count = u16::try_from(members.len()).ok().filter(|&n| n < u16::MAX).ok_or_else(too_large)?;
     for (name, data) in members {
         let fits = |n: usize| u32::try_from(n).ok().filter(|&n| n < u32::MAX).ok_or_else(too_large);
         let (start, len) = (fits(out.len())?, fits(data.len())?);
         let long =
-            || Error::format(format!("{name:?}"), "is too long a name for a zip archive, which allows 65,535 bytes");
+            || Error::format(format!("{name:?}"), "is too long for a name in a zip archive, which allows 65,535 bytes");
         let name_len = u16::try_from(name.len()).map_err(|_| long())?;
         // Version 2.0, names in UTF-8, stored, 1 January 1980.
         let mut common = Vec::with_capacity(26);

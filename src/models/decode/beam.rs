@@ -109,7 +109,7 @@ impl Search {
         self.done.truncate(beam.width);
     }
 
-    /// Whether no live sequence can still enter the results.
+    /// Whether no live sequence can still make it into the results.
     fn is_settled(&self, limits: &Limits, beam: &Beam) -> bool {
         let bounds = self.live.iter().map(|live| beam.bound(live.log_prob, live.tokens.len(), limits));
         let best = bounds.fold(f64::NEG_INFINITY, f64::max);
@@ -130,7 +130,7 @@ impl Search {
 /// Source of the penalty: Wu et al., *Google's neural machine translation system* (2016), equation 14.
 ///
 /// # Errors
-/// As [`greedy`](super::greedy); [`Error::Value`] for a width of 0 or a penalty that is not finite.
+/// Same as [`greedy`](super::greedy); [`Error::Value`] for a width of 0 or a penalty that is not finite.
 pub fn beam<M: TokenStep>(
     model: &M,
     mut state: M::State,

@@ -44,16 +44,16 @@ pub trait TokenStep {
     type State;
 
     /// Returns the log-probability of every next token, `[rows, vocabulary]`, given each row's last token, and the next
-    /// state. A token that cannot follow has −∞.
+    /// state. A token that cannot come next has −∞.
     ///
     /// # Errors
-    /// Errors of the model.
+    /// Errors from the model.
     fn step(&self, state: &Self::State, tokens: &[u32]) -> Result<(Vec<f32>, Self::State)>;
 
     /// Returns the state of the given rows. A row may be given several times.
     ///
     /// # Errors
-    /// Errors of the model.
+    /// Errors from the model.
     fn select(&self, state: &Self::State, rows: &[usize]) -> Result<Self::State>;
 }
 
@@ -111,7 +111,7 @@ fn check_row(op: &'static str, row: &[f32]) -> Result<()> {
         return Err(Error::value(op, "log_probs", "logarithms of probabilities, at most 0", wrong));
     }
     match row.iter().all(|v| *v == f32::NEG_INFINITY) {
-        true => Err(Error::value(op, "log_probs", "a token that can follow", "-inf for all")),
+        true => Err(Error::value(op, "log_probs", "at least one token that can come next", "-inf for all")),
         false => Ok(()),
     }
 }
@@ -119,8 +119,8 @@ fn check_row(op: &'static str, row: &[f32]) -> Result<()> {
 /// Picks the most probable token at every step; ties go to the lowest token.
 ///
 /// # Errors
-/// Errors of the model; [`Error::Value`] for log-probabilities that are NaN or above 0, if no token can follow, or for
-/// a `max_length` of 0; [`Error::Shape`] for a wrong number of log-probabilities. Rows that have ended may hold any
+/// Errors from the model; [`Error::Value`] for log-probabilities that are NaN or above 0, if no token can follow, or
+/// for a `max_length` of 0; [`Error::Shape`] for a wrong number of log-probabilities. Rows that have ended may hold any
 /// values.
 pub fn greedy<M: TokenStep>(model: &M, state: M::State, rows: usize, limits: &Limits) -> Result<Vec<Hypothesis>> {
     each_row("greedy", model, state, rows, limits, |_, log_probs| {

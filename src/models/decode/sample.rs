@@ -63,14 +63,14 @@ impl Sampling {
     }
 }
 
-/// Draws tokens at random, as `sampling` says. Every row has its own random stream, forked from `rng`, so its tokens do
-/// not depend on the length of the others.
+/// Draws tokens at random, as configured by `sampling`. Every row has its own random stream, forked from `rng`, so its
+/// tokens do not depend on the length of the others.
 ///
 /// Source of `top_p`: Holtzman et al., *The curious case of neural text degeneration* (2020).
 ///
 /// # Errors
-/// As [`greedy`](super::greedy); [`Error::Value`] for a temperature of 0 or less, a `top_k` of 0, or a `top_p` outside
-/// 0 to 1.
+/// Same as [`greedy`](super::greedy); [`Error::Value`] for a temperature of 0 or less, a `top_k` of 0, or a `top_p`
+/// outside 0 to 1.
 pub fn sample<M: TokenStep>(
     model: &M,
     state: M::State,

@@ -32,7 +32,7 @@ impl Seq2Seq {
     /// Decodes the target of each source with [`decode::greedy`], up to `max_length` tokens including the end.
     ///
     /// # Errors
-    /// As [`Seq2Seq::start`] and [`decode::greedy`].
+    /// Same as [`Seq2Seq::start`] and [`decode::greedy`].
     pub fn greedy<S: AsRef<[u32]>>(&self, sources: &[S], max_length: usize) -> Result<Vec<Hypothesis>> {
         decode::greedy(self, self.start(sources)?, sources.len(), &self.limits(max_length))
     }
@@ -40,7 +40,7 @@ impl Seq2Seq {
     /// Draws a target for each source with [`decode::sample`].
     ///
     /// # Errors
-    /// As [`Seq2Seq::start`] and [`decode::sample`].
+    /// Same as [`Seq2Seq::start`] and [`decode::sample`].
     pub fn sample<S: AsRef<[u32]>>(
         &self,
         sources: &[S],
@@ -54,7 +54,7 @@ impl Seq2Seq {
     /// Returns the best targets of each source, best first, found by [`decode::beam`].
     ///
     /// # Errors
-    /// As [`Seq2Seq::start`] and [`decode::beam`].
+    /// Same as [`Seq2Seq::start`] and [`decode::beam`].
     pub fn beam<S: AsRef<[u32]>>(&self, sources: &[S], max_length: usize, beam: &Beam) -> Result<Vec<Vec<Hypothesis>>> {
         decode::beam(self, self.start(sources)?, sources.len(), &self.limits(max_length), beam)
     }

@@ -46,7 +46,7 @@ pub struct Seq2SeqConfig {
     pub scaled: bool,
     /// Where the context is used.
     pub context: ContextUse,
-    /// Dropout probability in training: for embeddings, between layers, and before the output.
+    /// Dropout probability during training: for embeddings, between layers, and before the output.
     pub dropout: f32,
     /// The token before the first one of a target.
     pub start: u32,
@@ -77,7 +77,7 @@ impl Seq2SeqConfig {
     /// Builds a model with random weights.
     ///
     /// # Errors
-    /// As [`Seq2Seq::new`].
+    /// Same as [`Seq2Seq::new`].
     pub fn build(self, device: &Device, rng: &mut Rng) -> Result<Seq2Seq> {
         Seq2Seq::new(device, self, rng)
     }
@@ -192,7 +192,7 @@ impl Seq2Seq {
         &self.config
     }
 
-    /// Encodes the sources. Returns the memory that the decoder attends to, and its first state `[layers, B, H]`.
+    /// Encodes the sources. Returns the memory that the decoder attends to, and its initial state `[layers, B, H]`.
     fn encode<S: AsRef<[u32]>>(&self, sources: &[S], mode: &mut Mode) -> Result<(AttentionMemory, Tensor)> {
         let lengths: Vec<usize> = sources.iter().map(|source| source.as_ref().len()).collect();
         if sources.is_empty() || lengths.contains(&0) {

@@ -8,11 +8,11 @@ use crate::tensor::Tensor;
 #[cfg(feature = "autograd")]
 use crate::train::loss::{CrossEntropyOptions, cross_entropy_with};
 
-/// Inputs of the decoder in training.
+/// Inputs of the decoder during training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Forcing {
-    /// Probability that a step is fed the target's token. Otherwise it is fed the model's own prediction of the step
-    /// before, without a gradient. At 1, nothing is read back; below 1, steps read the predictions back.
+    /// Probability that a step is fed the target's token. Otherwise it is fed the model's own prediction from the
+    /// previous step, without a gradient. At 1, nothing is read back; below 1, steps read the predictions back.
     ///
     /// Source: Bengio et al., *Scheduled sampling for sequence prediction with recurrent neural networks* (2015).
     pub ratio: f32,
@@ -59,7 +59,7 @@ impl Seq2Seq {
             return Err(Error::value("Seq2Seq", "ratio", "0 to 1", forcing.ratio));
         }
         if forcing.ratio < 1.0 && matches!(mode, Mode::Eval) {
-            return Err(Error::value("Seq2Seq", "ratio", "1 in evaluation", forcing.ratio));
+            return Err(Error::value("Seq2Seq", "ratio", "1 in evaluation mode", forcing.ratio));
         }
         let (start, end, vocabulary) = (self.config.start, self.config.end, self.config.target);
         let extended = |ends: [Option<u32>; 2]| -> Vec<Vec<u32>> {
@@ -138,7 +138,7 @@ impl Seq2Seq {
     /// Returns the mean cross-entropy of the targets' tokens and ends, a scalar.
     ///
     /// # Errors
-    /// As [`Seq2Seq::run`].
+    /// Same as [`Seq2Seq::run`].
     #[cfg(feature = "autograd")]
     pub fn loss<S: AsRef<[u32]>, T: AsRef<[u32]>>(
         &self,

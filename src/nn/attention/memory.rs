@@ -6,7 +6,7 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Selects the keys that queries attend to. The weight of a masked key is exactly 0. Masked keys and their values may
-/// hold anything, NaN included; their gradients are 0.
+/// contain anything, including NaN; their gradients are 0.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum KeyMask<'a> {
     /// All keys.
@@ -30,7 +30,7 @@ pub struct AttentionMemory {
 }
 
 impl AttentionMemory {
-    /// Selects sequences by their rows, in this order and with repetitions, as for the hypotheses of a beam search.
+    /// Selects sequences by row. Rows may be reordered and repeated, for example for the hypotheses of a beam search.
     ///
     /// # Errors
     /// [`Error::Value`] for a row beyond the batch, or for no rows.

@@ -20,9 +20,9 @@ pub enum Padding {
     RepeatLast,
 }
 
-/// Options of every recurrent layer. By default all are off.
+/// Options of every recurrent layer, all off by default.
 ///
-/// Noise acts only in training; in evaluation, zoneout uses its expected value.
+/// Noise is applied only during training; in evaluation mode, zoneout uses its expected value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RecurrentOptions {
     /// Bound of the pre-activations of all gates, as ONNX's `clip`.
@@ -34,19 +34,19 @@ pub struct RecurrentOptions {
     /// Probability that a unit of the state is 0 in the recurrent product, drawn once per sequence. Keras:
     /// `recurrent_dropout`. Gal and Ghahramani (2016).
     pub recurrent_dropout: f32,
-    /// Probability that a unit keeps its value in a step: `h' = h + m⊙(h̃ − h)`, with `m = 1 − p` in evaluation.
+    /// Probability that a unit keeps its value in a step: `h' = h + m⊙(h̃ − h)`, with `m = 1 − p` in evaluation mode.
     /// Krueger et al., *Zoneout* (2016).
     pub zoneout: f32,
     /// The same for the LSTM's cell state.
     pub zoneout_cell: f32,
     /// Probability that a recurrent weight is 0 for a whole run: DropConnect, as in AWD-LSTM. Merity et al. (2017).
     pub weight_dropout: f32,
-    /// Whether the initial states are parameters: `h0`, for an LSTM also `c0`, `[layers·D, 1, H]`. They apply to runs
-    /// without given ones.
+    /// Whether the initial states are parameters: `h0`, for an LSTM also `c0`, `[layers·D, 1, H]`. They are used when a
+    /// run does not provide initial states.
     pub learn_h0: bool,
     /// Gradient checkpointing: training keeps about 2√T states of a run instead of every gate, and the backward pass
-    /// recomputes the rest. Gradients are equal up to rounding. Memory falls to a fraction, at the cost of another
-    /// forward pass. Not stored in model files; not available with zoneout, recurrent dropout, or
+    /// recomputes the rest. Gradients are equal up to rounding. This uses a fraction of the memory, at the cost of
+    /// another forward pass. Not stored in model files; not available with zoneout, recurrent dropout, or
     /// [`reset_to_h0`](super::RunOptions::reset_to_h0).
     pub recompute: bool,
 }
@@ -72,17 +72,17 @@ pub struct RecurrentConfig {
     pub hidden: usize,
     /// P, width to which an LSTM projects its hidden state; 0 for no projection. PyTorch: `proj_size`.
     pub projection: usize,
-    /// Stacked layers; each one runs on the output of the one below.
+    /// Number of stacked layers; each one runs on the output of the one below.
     pub layers: usize,
     /// Whether the products have biases.
     pub bias: bool,
     /// Whether `x` and the output are `[B, T, ..]` instead of `[T, B, ..]`. States are `[.., B, H]` either way.
     pub batch_first: bool,
-    /// Dropout probability between the layers in training; there is none after the last layer.
+    /// Dropout probability between the layers during training; there is none after the last layer.
     pub dropout: f32,
     /// Adds to every layer a second direction, which runs from each sequence's last step; outputs are concatenated.
     pub bidirectional: bool,
-    /// The only direction runs backward; outputs stay at their time.
+    /// The only direction runs backward in time; each output stays at its time step.
     pub reverse: bool,
     /// An LSTM's gates also read the cell state, with separate weights: Gers and Schmidhuber (2000). ONNX: `P`.
     pub peephole: bool,
@@ -143,7 +143,7 @@ impl RecurrentConfig {
     /// Builds a layer with random weights; see [`Recurrent::new`].
     ///
     /// # Errors
-    /// As [`Recurrent::new`].
+    /// Same as [`Recurrent::new`].
     pub fn build(&self, device: &Device, rng: &mut Rng) -> Result<Recurrent> {
         Recurrent::new(device, self.clone(), rng)
     }

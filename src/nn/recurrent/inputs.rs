@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 pub(super) struct Marks {
     /// `[T, B]`: see [`kernels::marks`](crate::kernels::marks).
     pub words: Tensor,
-    /// If resets at step 0 replace some initial states by 0, the factor of each: 0 or 1.
+    /// Factor of each initial state, 0 or 1, if resets at step 0 replace some of them with 0.
     pub begins: Option<Vec<f32>>,
     /// As in [`Reads`].
     gaps: bool,

@@ -37,14 +37,14 @@ pub struct Recurrent {
     pub(crate) weights: Vec<Vec<Weights>>,
     /// Learned initial states `[layers·D, 1, width]`, with their names.
     pub(crate) first: Vec<(&'static str, Tensor)>,
-    /// Packed recurrent matrices, one entry per layer and one for all layers together. The key holds whether the plan
-    /// uses one, and the versions of the weights.
+    /// Packed recurrent matrices, one entry per layer and one for all layers together. The key is whether the plan uses
+    /// the entry, and the versions of the weights.
     packed: Vec<Cached<(bool, Vec<u64>)>>,
     /// Marks of the last batch without lengths, mask and resets, by batch and steps.
     whole: Cached<[usize; 2]>,
 }
 
-/// A cached tensor with the key that it was made for.
+/// A cached tensor and the key that it was computed for.
 type Cached<K> = Arc<Mutex<Option<(K, Tensor)>>>;
 
 impl Recurrent {
@@ -75,8 +75,8 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// As [`new`](Self::new), and errors of `parameter`; [`Error::Shape`], [`Error::DType`] or [`Error::DeviceMix`] for
-    /// a parameter of another shape, type or device.
+    /// Same as [`new`](Self::new), and errors from `parameter`; [`Error::Shape`], [`Error::DType`] or
+    /// [`Error::DeviceMix`] for a parameter of another shape, type or device.
     pub fn from_parameters(
         device: &Device,
         config: RecurrentConfig,
@@ -172,7 +172,7 @@ impl Recurrent {
     /// Runs sequences `x` `[T, B, I]` (or `[B, T, I]`).
     ///
     /// # Errors
-    /// [`Error::Shape`] for an argument of another shape, [`Error::Value`] for a length beyond the steps,
+    /// [`Error::Shape`] for an argument of the wrong shape, [`Error::Value`] for a length beyond the steps,
     /// [`Error::DeviceMix`], [`Error::DType`], [`Error::Limit`].
     pub fn run(&self, x: &Tensor, options: RunOptions, mode: &mut Mode) -> Result<RecurrentOutput> {
         let c = &self.config;

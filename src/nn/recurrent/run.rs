@@ -6,8 +6,8 @@ use crate::tensor::Tensor;
 
 /// Optional arguments of a run.
 ///
-/// A step is valid if neither its length nor its mask excludes it. Flags by step have the layout of `x`: `[T, B]`, or
-/// `[B, T]` for a `batch_first` layer.
+/// A step is valid unless the sequence's length or the mask excludes it. Flags by step have the layout of `x`: `[T,
+/// B]`, or `[B, T]` for a `batch_first` layer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RunOptions<'a> {
     /// `[layers·D, B, H]` (or the projection's width), the initial states; `None` for zeros, or for the learned ones.
@@ -21,7 +21,7 @@ pub struct RunOptions<'a> {
     /// Which steps are valid, as in a Keras mask. At the other steps, the state is copied.
     pub mask: Option<&'a [bool]>,
     /// Steps at which a new sequence begins. The state restarts from 0 there, in both directions of time, as if the
-    /// parts had been run separately.
+    /// segments had been run separately.
     pub resets: Option<&'a [bool]>,
     /// New sequences begin with the run's initial state instead of 0.
     pub reset_to_h0: bool,
@@ -44,11 +44,11 @@ pub struct RecurrentOutput {
 }
 
 impl RecurrentOutput {
-    /// Returns the last layer's last hidden state, `[B, D·H]` with the directions side by side: what a classifier of
-    /// sequences reads. Respects lengths, unlike the last step of [`output`](Self::output).
+    /// Returns the last layer's last hidden state, `[B, D·H]` with the directions side by side, as input for a sequence
+    /// classifier. Respects lengths, unlike the last step of [`output`](Self::output).
     ///
     /// # Errors
-    /// Those of the device.
+    /// Errors from the device.
     pub fn last_state(&self) -> Result<Tensor> {
         let &[states, batch, width] = self.h_n.dims() else { unreachable!("h_n has three axes") };
         let directions = self.output.dims()[2] / width;

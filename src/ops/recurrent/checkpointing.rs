@@ -1,5 +1,5 @@
 //! Gradient checkpointing: splits a layer into chunks of about √T steps and keeps only the states between them. The
-//! backward pass runs each chunk forward again before it goes through it.
+//! backward pass recomputes each chunk before it backpropagates through it.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::kernels::{BinaryOp, Copy};
 use crate::ops::{elementwise, movement};
 use crate::tensor::Tensor;
 
-/// For each direction, the packed matrix and the state `[1, B, width]` before each chunk, in the order they run.
+/// For each direction, the packed matrix, and the state `[1, B, width]` before each chunk in the order of execution.
 pub struct States(Vec<(Tensor, Vec<Tensor>)>);
 
 impl Layer {
@@ -18,7 +18,7 @@ impl Layer {
         Self { steps, directions: 1, reverse: self.order().is_reverse(d), ..*self }
     }
 
-    /// Returns the chunks of direction `d` in the order they run.
+    /// Returns the chunks of direction `d` in the order of execution.
     fn chunks(&self, d: usize) -> Vec<Range<usize>> {
         let len = (self.steps as f64).sqrt().ceil() as usize;
         let mut all: Vec<_> = (0..self.steps).step_by(len).map(|t| t..(t + len).min(self.steps)).collect();
@@ -28,7 +28,8 @@ impl Layer {
         all
     }
 
-    /// As [`Layer::forward`], but keeps only the states between chunks. Returns the output, the last states, and these.
+    /// Like [`Layer::forward`], but keeps only the states between chunks. Returns the output, the last states, and
+    /// these.
     pub fn forward_checkpointed(
         &self,
         reads: &Reads,
@@ -54,7 +55,7 @@ impl Layer {
         Ok(([y, last], States(states)))
     }
 
-    /// As [`Layer::backward`], from the states that [`forward_checkpointed`](Self::forward_checkpointed) kept.
+    /// Like [`Layer::backward`], but from the states that [`forward_checkpointed`](Self::forward_checkpointed) kept.
     pub fn backward_checkpointed(
         &self,
         reads: &Reads,
@@ -98,7 +99,7 @@ impl Layer {
         Ok(Backward { dx, d_first, weights: sums })
     }
 
-    /// Locates the outputs of direction `d` at `steps` within those of the layer.
+    /// Locates the outputs of direction `d` at `steps` within the layer's output.
     fn columns(&self, d: usize, steps: &Range<usize>) -> Columns {
         let [len, batch, out, all] = [steps.len(), self.batch, self.out, self.directions * self.out].map(|n| n as u32);
         let offset = (steps.start * self.batch * self.directions + d) * self.out;

@@ -1,4 +1,4 @@
-//! Runs cells without options by fused kernels.
+//! Runs cells without options with fused kernels.
 
 use std::ops::Range;
 
@@ -43,7 +43,7 @@ fn whole(layer: &Layer, save: bool) -> Plain {
 }
 
 /// Format of the recurrent matrices in the fused kernels. It holds pointers to the functions that use these kernels, so
-/// that a program contains only the kernels of the formats it names.
+/// that a program only links the kernels of the formats it uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Format {
     pub precision: Precision,

@@ -66,7 +66,7 @@ fn matrices(layer: &Layer, d: usize, reads: &Reads, run: &Forward, d_gates: &Ten
     let w_ih = Tensor::empty("recurrent_backward", device, &[gates, layer.input])?;
     product(&columns(0, gates, layer.input), d_gates, &reads.x, None, &w_ih)?;
 
-    // The states as the recurrent product reads them.
+    // The states that the recurrent product reads.
     let (states, width) = match &run.dropped {
         Some(dropped) => (dropped, out),
         None => (&run.state, layer.width()),

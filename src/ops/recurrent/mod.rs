@@ -34,9 +34,9 @@ use crate::tensor::Tensor;
 pub(crate) struct Noise {
     /// Zoneout probabilities of `h` and of the LSTM's `c`.
     pub zoneout: [f32; 2],
-    /// Random key of zoneout in training. `None` uses its expected value instead, as in evaluation.
+    /// Random key of zoneout during training. `None` uses its expected value instead, as in evaluation.
     pub zone_key: Option<[u32; 2]>,
-    /// Probability and random key of recurrent dropout, in training.
+    /// Probability and random key of recurrent dropout, during training.
     pub dropout: Option<(f32, [u32; 2])>,
 }
 
@@ -112,14 +112,14 @@ pub(crate) struct Reads {
     pub marks: Tensor,
     /// Whether any step is masked. There, `x` must be 0 or finite if a backward pass follows.
     pub gaps: bool,
-    /// Whether the caller provided the first states. Those of a sequence without valid steps may be NaN.
+    /// Whether the caller provided the initial states. Those of a sequence without valid steps may be NaN.
     pub given: bool,
 }
 
 impl Reads {
-    /// Returns the rows of all steps as a factor of a product: `width` elements, `row` apart, from `offset` on. The
-    /// other factor of masked steps is 0, so their rows must be finite. If they may not be, returns a copy with zeros
-    /// there.
+    /// Returns the rows of all steps as a factor of a product: `width` elements each, `row` apart, starting at
+    /// `offset`. The other factor is 0 at masked steps, so these rows must be finite. If they may not be, returns a
+    /// copy with zeros there.
     fn rows(&self, x: &Tensor, offset: usize, row: usize, width: usize) -> Result<Rows> {
         if !(self.gaps && self.given) {
             return Ok(Rows { tensor: x.clone(), offset, row });
@@ -135,7 +135,8 @@ struct Rows {
     row: usize,
 }
 
-/// Copies rows of `x`, with zeros at masked steps. They have `width` elements and start `row` apart, from `offset` on.
+/// Copies rows of `x`, with zeros at masked steps. Rows have `width` elements and are `row` apart, starting at
+/// `offset`.
 pub(crate) fn valid_rows(marks: &Tensor, x: &Tensor, [offset, row, width]: [usize; 3]) -> Result<Tensor> {
     let y = Tensor::empty("recurrent", x.device(), &[marks.len(), width])?;
     let [rows, width, src_row, src_offset] = [marks.len(), width, row, offset].map(|n| n as u32);
@@ -152,16 +153,16 @@ pub(crate) struct Forward {
     pub last: Tensor,
     /// States between the steps, for the backward pass.
     pub state: Tensor,
-    /// Gates of every step, if they were to be saved.
+    /// Gates of every step, if saving was requested.
     pub saved: Tensor,
-    /// States as the recurrent product reads them, under recurrent dropout.
+    /// Under recurrent dropout, the states that the recurrent product reads.
     pub dropped: Option<Tensor>,
 }
 
 /// Gradients from a backward pass.
 pub(crate) struct Backward {
     pub dx: Tensor,
-    /// Gradient of the first state, `[D, B, width]`
+    /// Gradient of the initial state, `[D, B, width]`
     pub d_first: Tensor,
     /// Gradients of the weights per direction, in the order of [`Weights::list`].
     pub weights: Vec<Vec<Tensor>>,
@@ -249,7 +250,7 @@ impl Layer {
         Ok(Forward { y, last, state, saved, dropped })
     }
 
-    /// Backpropagates through time, from `dy` and the gradient of the last state.
+    /// Backpropagates through time from `dy` and the gradient of the last state.
     pub fn backward(
         &self,
         reads: &Reads,
@@ -320,7 +321,7 @@ pub(crate) struct Schedule<'a> {
     pub mask: Option<&'a [bool]>,
     /// Steps before which a new sequence begins, `[T, B]`
     pub resets: Option<&'a [bool]>,
-    /// Resets restart from the first state instead of 0.
+    /// Resets restart from the initial state instead of 0.
     pub to_first: bool,
     /// Masked steps output the state instead of 0.
     pub repeat: bool,

@@ -20,8 +20,8 @@ impl Plan {
     /// Largest hidden size for which the fused plans are faster on software adapters: see `docs/performance.md`.
     const FUSED_HIDDEN: usize = 64;
 
-    /// Returns the plan of the built-in rules for a layer of `hidden` units on `device`. `cell` is `None` if the layer
-    /// has options.
+    /// Returns the plan that the built-in rules choose for a layer of `hidden` units on `device`. `cell` is `None` if
+    /// the layer has options.
     pub fn choose(device: &Device, hidden: usize, cell: Option<Cell>) -> Self {
         match () {
             () if cell.is_none() => Plan::Steps,
@@ -33,7 +33,7 @@ impl Plan {
         }
     }
 
-    /// Returns the plan of the built-in rules for `batch` sequences through a GRU.
+    /// Returns the plan that the built-in rules choose for a GRU on `batch` sequences.
     pub(crate) fn of_gru(device: &Device, [hidden, batch]: [usize; 2], cell: Cell) -> Self {
         match Self::choose(device, hidden, Some(cell)) {
             // On software adapters, the product of a single row has no fast path.
@@ -42,7 +42,7 @@ impl Plan {
         }
     }
 
-    /// Returns the plan that tuning chose for `batch` sequences through a GRU, or else the plan of the built-in rules.
+    /// Returns the plan that tuning chose for a GRU on `batch` sequences, or else the plan of the built-in rules.
     /// With `fused`, considers only the fused plans.
     pub(crate) fn tuned(device: &Device, [hidden, batch]: [usize; 2], cell: Cell, fused: bool) -> Self {
         let sizes = [hidden, batch].map(|n| class(n as u32));

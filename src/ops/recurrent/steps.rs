@@ -1,5 +1,4 @@
-//! The plan *steps*, for every cell and option: each step runs the recurrent product, the cell and the update of the
-//! state.
+//! The plan *steps*, for every cell and option: each step runs the recurrent product, the cell and the state update.
 //!
 //! A step takes a product and two kernels, where the fused plans take at most two kernels.
 
@@ -73,7 +72,7 @@ fn update(layer: &Layer) -> StateUpdate {
     }
 }
 
-/// Writes the recurrent product `a·Uᵀ + b_hh` of `gates` gates, from gate `from` on, to `rec` `[D, B, G·H]`.
+/// Writes the recurrent product `a·Uᵀ + b_hh` of `gates` gates, starting at gate `from`, to `rec` `[D, B, G·H]`.
 fn recurrent(
     layer: &Layer,
     d: usize,
@@ -155,7 +154,7 @@ pub fn forward(
     Ok((saved.clone(), dropped.clone()))
 }
 
-/// Under recurrent dropout, allocates the states as the recurrent product reads them, and writes the first one.
+/// Under recurrent dropout, allocates the states that the recurrent product reads, and writes the first one.
 fn first_dropped(layer: &Layer, first: &Tensor) -> Result<Option<Tensor>> {
     let Some((share, key)) = layer.noise.dropout else { return Ok(None) };
     let (out, one) = (layer.out, layer.batch * layer.out);

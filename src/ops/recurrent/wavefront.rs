@@ -18,14 +18,14 @@ use crate::ops::linalg::product;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// Steps per chunk on a GPU. Long enough to amortize the product and the dispatch of a chunk, but short compared with
-/// the sequence.
+/// Steps per chunk on a GPU. Long enough to amortize a chunk's product and dispatch, but short compared with the
+/// sequence.
 const CHUNK: usize = 32;
 /// Multiplications per chunk on the CPU, for the same reason.
 const WORK: usize = 8 << 20;
 /// Minimum number of steps per chunk on the CPU.
 const SHORT: usize = 16;
-/// Minimum number of chunks in a sequence. With fewer, the layers overlap for too short a time.
+/// Minimum number of chunks in a sequence. With fewer, the layers overlap too briefly.
 const CHUNKS: usize = 4;
 /// Maximum number of sequences on a GPU. With more, one layer keeps the GPU busy. Not yet measured on hardware.
 const BATCH: usize = 64;
@@ -39,13 +39,13 @@ pub fn chunk(device: &Device, layer: &Layer, layers: usize) -> Option<usize> {
     let least = if device.is_gpu() {
         (layer.batch <= BATCH).then_some(CHUNK)?
     } else {
-        // Only pays if there are idle threads, which a larger batch would occupy.
+        // Only pays off if there are idle threads, which a larger batch would occupy.
         device.has_idle_threads(layer.batch).then_some((WORK / layer.step_work()).max(SHORT))?
     };
     let chunks = layer.steps / least;
     (chunks >= CHUNKS).then(|| {
         let mut chunk = layer.steps.div_ceil(chunks);
-        // Products of few rows sum in another order, so results would depend on the number of threads.
+        // Products of few rows use a different summation order, so results would depend on the number of threads.
         while (1..=SHORT).contains(&(layer.steps % chunk * layer.batch)) {
             chunk += 1;
         }
@@ -72,7 +72,7 @@ impl Layer {
         Self { directions: layers, ..*self }
     }
 
-    /// Runs a stack of layers with the same cell as a wavefront, for inference only. This is the first of them.
+    /// Runs a stack of layers with the same cell as a wavefront, for inference only. `self` is the first layer.
     ///
     /// Starts from `first` `[L, B, width]`; `packed` holds the recurrent matrices of all layers. Returns `y`
     /// `[T, B, H]` and the last states `[L, B, width]`.

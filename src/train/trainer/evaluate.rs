@@ -9,12 +9,12 @@ use crate::train::watch::Watch;
 use crate::train::{Batch, Data, clip_grad_norm};
 
 impl Trainer {
-    /// Compiles the shaders that training `model` needs. On a GPU, this moves hundreds of milliseconds out of the first
+    /// Compiles the shaders that training `model` needs. On a GPU, this saves hundreds of milliseconds in the first
     /// update. The random generator, weights and gradients do not change. On the CPU, it computes one update and
     /// discards it.
     ///
     /// # Errors
-    /// As [`fit`](Self::fit).
+    /// Same as [`fit`](Self::fit).
     pub fn prepare(
         &self,
         model: &dyn Module,
@@ -27,7 +27,7 @@ impl Trainer {
     /// Compiles the shaders that training by a step function needs; see [`prepare`](Self::prepare). Calls `step` once.
     ///
     /// # Errors
-    /// As [`fit_with`](Self::fit_with).
+    /// Same as [`fit_with`](Self::fit_with).
     pub fn prepare_with(
         &self,
         data: &dyn Data,
@@ -58,10 +58,10 @@ impl Trainer {
         result
     }
 
-    /// Returns the mean loss of `model` over `data`, in evaluation.
+    /// Returns the mean loss of `model` over `data`, in evaluation mode.
     ///
     /// # Errors
-    /// Errors of the model, the loss and the device; [`Error::Value`] for invalid data, as [`fit`](Self::fit).
+    /// Errors from the model, the loss and the device; [`Error::Value`] for invalid data, as [`fit`](Self::fit).
     pub async fn evaluate(
         &self,
         model: &dyn Module,
@@ -71,10 +71,10 @@ impl Trainer {
         mean_loss(data, self.options.batch, &mut Step::of_module(model, Box::new(loss))?).await
     }
 
-    /// Returns the mean loss over `data` by a step function, in evaluation.
+    /// Returns the mean loss over `data`, computed by a step function in evaluation mode.
     ///
     /// # Errors
-    /// Errors of the step and the device; [`Error::Value`] for empty data.
+    /// Errors from the step and the device; [`Error::Value`] for empty data.
     pub async fn evaluate_with(
         &self,
         data: &dyn Data,
@@ -86,7 +86,7 @@ impl Trainer {
     /// [`evaluate`](Self::evaluate), but blocks until it is done.
     ///
     /// # Errors
-    /// As [`evaluate`](Self::evaluate).
+    /// Same as [`evaluate`](Self::evaluate).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn evaluate_blocking(
         &self,
@@ -100,7 +100,7 @@ impl Trainer {
     /// [`evaluate_with`](Self::evaluate_with), but blocks until it is done.
     ///
     /// # Errors
-    /// As [`evaluate_with`](Self::evaluate_with).
+    /// Same as [`evaluate_with`](Self::evaluate_with).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn evaluate_with_blocking(
         &self,
@@ -111,7 +111,7 @@ impl Trainer {
     }
 }
 
-/// Returns the mean loss over `data` in evaluation, in batches of this many examples.
+/// Returns the mean loss over `data` in evaluation mode, in batches of this many examples.
 pub(super) async fn mean_loss(data: &dyn Data, batch: usize, step: &mut Step<'_>) -> Result<f32> {
     const EVALUATE: &str = "Trainer::evaluate";
     if batch == 0 {

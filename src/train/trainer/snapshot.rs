@@ -36,9 +36,9 @@ pub(crate) struct Place {
 pub(crate) struct Within {
     /// Updates done in the epoch.
     pub done: usize,
-    /// The random generator before it shuffled the examples.
+    /// The random generator before the examples were shuffled.
     pub begun: Rng,
-    /// Examples of the data, and of one batch.
+    /// Number of examples in the data, and in one batch.
     pub examples: usize,
     pub batch: usize,
 }
@@ -190,7 +190,7 @@ impl Keeping {
 
     fn arrive(&mut self) {
         let Some(copy) = self.keeper.take() else { return };
-        // A GPU reports a failure some updates late: a run cannot continue from copies made in between.
+        // A GPU reports a failure a few updates late, and a run cannot continue from copies made in between.
         let has_failed = copy.get(STATUS).is_ok_and(|(_, words)| Report::of(words).has_failed());
         if !has_failed {
             self.last = Some(Snapshot(copy));

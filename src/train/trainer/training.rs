@@ -51,7 +51,7 @@ pub struct Training<'a> {
 struct Epoch {
     /// The order of the examples.
     order: Vec<usize>,
-    /// The random generator before it shuffled the examples.
+    /// The random generator before the examples were shuffled.
     begun: Rng,
     /// Number of updates of the run before this epoch.
     first: u64,
@@ -96,7 +96,7 @@ impl<'a> Training<'a> {
     /// epoch.
     ///
     /// # Errors
-    /// As [`Trainer::fit`]. An error ends the run.
+    /// Same as [`Trainer::fit`]. An error ends the run.
     pub async fn next(&mut self) -> Result<Option<Progress>> {
         if self.is_over {
             return Ok(None);
@@ -112,7 +112,7 @@ impl<'a> Training<'a> {
     /// continue a run that was ended within an epoch, resume from a checkpoint or a snapshot.
     ///
     /// # Errors
-    /// As [`Trainer::fit`].
+    /// Same as [`Trainer::fit`].
     pub async fn finish(mut self) -> Result<History> {
         if !self.is_over {
             let ended = self.break_off().await;
@@ -124,7 +124,7 @@ impl<'a> Training<'a> {
     /// [`next`](Self::next), but blocks until it is done.
     ///
     /// # Errors
-    /// As [`next`](Self::next).
+    /// Same as [`next`](Self::next).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn next_blocking(&mut self) -> Result<Option<Progress>> {
         crate::wait::block_on(self.next())
@@ -133,7 +133,7 @@ impl<'a> Training<'a> {
     /// [`finish`](Self::finish), but blocks until it is done.
     ///
     /// # Errors
-    /// As [`finish`](Self::finish).
+    /// Same as [`finish`](Self::finish).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn finish_blocking(self) -> Result<History> {
         crate::wait::block_on(self.finish())
@@ -199,7 +199,7 @@ impl<'a> Training<'a> {
         }
         let trainer = &mut *self.trainer;
         trainer.updates = first + report.updates as u64;
-        // Undoes the attempts after the failure, which changed no weights.
+        // Rolls back the step counts of updates attempted after the failure, which changed no weights.
         if let Some(mark) = marks.into_iter().find(|mark| mark.update == report.updates) {
             trainer.rng = mark.rng;
             trainer.optimizer.set_steps(&mark.steps);
@@ -231,7 +231,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Collects the last snapshot and restores the best weights, whatever ended the run.
+    /// Collects the last snapshot and restores the best weights, however the run ended.
     async fn settle(&mut self, ended: Result<()>) -> Result<()> {
         self.is_over = true;
         let trainer = &mut *self.trainer;
@@ -249,7 +249,7 @@ impl Epoch {
     /// Begins the next epoch over `len` examples, or continues a resumed one.
     fn begin(trainer: &mut Trainer, len: usize) -> Self {
         let mut order: Vec<usize> = (0..len).collect();
-        // `resumed` is kept until the first update is done, so that an earlier error loses nothing.
+        // `resumed` is kept until the first update is done, so that nothing is lost on an earlier error.
         let (next, begun, status) = match &trainer.resumed {
             Some(Resumed { within, status }) => (within.done, within.begun.clone(), Some(status.clone())),
             None => (0, trainer.rng.clone(), None),

@@ -29,7 +29,7 @@ const VALUES: [f32; 16] = [
     f32::NEG_INFINITY,
     f32::NAN,
 ];
-/// Products in a different order and fused ones, relative to the largest number of the row.
+/// Different summation order and fused multiply-adds, relative to the largest number of the row.
 const TOLERANCE: f64 = 4e-6;
 const STEPS: usize = 2;
 
@@ -42,7 +42,7 @@ fn devices() -> Vec<Device> {
     all
 }
 
-/// One sequence: the input at every step, and the first states.
+/// One sequence: the input at every step, and the initial states.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     x: f32,
@@ -134,7 +134,7 @@ fn run(device: &Device, config: &RecurrentConfig, weights: &Weights, rows: &[Row
     let layer = config.clone().build(device, &mut Rng::new(0)).expect("layer");
     set(&layer, weights);
     let tensor = |values: Vec<f32>, steps: usize| {
-        let tensor = Tensor::from_slice(device, &values.repeat(steps), &[steps, rows.len(), 1]).expect("room");
+        let tensor = Tensor::from_slice(device, &values.repeat(steps), &[steps, rows.len(), 1]).expect("allocated");
         if gradients { tensor.requires_grad() } else { tensor }
     };
     let x = tensor(rows.iter().map(|r| r.x).collect(), STEPS);
@@ -172,7 +172,7 @@ fn assert_none(differences: &[String]) {
     assert!(differences.is_empty(), "{} differences, among them\n{shown:#?}", differences.len());
 }
 
-/// Every cell by every plan.
+/// Every cell with every plan.
 fn configs() -> Vec<RecurrentConfig> {
     let by = |cell, plan| RecurrentConfig { plan: Some(plan), ..RecurrentConfig::new(cell, 1, 1) };
     Cell::ALL.into_iter().flat_map(|cell| plans(cell).iter().map(move |&plan| by(cell, plan))).collect()
@@ -188,7 +188,7 @@ fn every_device_matches_the_twins() {
             let gradients = number < 5;
             let want = run(&devices[0], &config, weights, &rows, gradients);
             for device in &devices[1..] {
-                // Every run waits for the GPU, so only a sample of the weights is used.
+                // Every run waits for the GPU, so this uses only a sample of the weights.
                 if device.is_gpu() && number >= 5 && number % 4 != 0 {
                     continue;
                 }
@@ -226,7 +226,7 @@ fn leaves_f32(config: &RecurrentConfig, run: &HostOutput, weights: &Weights, row
     let parts = run.gates[0].iter().chain([&run.output, &run.c_n]);
     let mut values = parts.flat_map(|part| part.iter().skip(i).step_by(rows.len()));
     let is_subnormal = |v: &f64| *v != 0.0 && v.abs() < f64::from(TINY);
-    // Without bounds, the state is multiplied by a weight again.
+    // Without a bound, the state is multiplied by a weight again.
     let twice = if config.cell == Cell::RnnRelu { largest } else { 1.0 };
     4.0 * twice * largest * scale(&rows[i]) > f64::from(f32::MAX) || values.any(is_subnormal)
 }

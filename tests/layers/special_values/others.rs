@@ -63,7 +63,7 @@ fn low_precision_layers_match_the_layer() {
                     parameter.assign(values).expect("assign");
                 }
                 let tensor = |values: Vec<f32>, steps: usize| {
-                    Tensor::from_slice(&device, &values.repeat(steps), &[steps, rows.len(), 1]).expect("room")
+                    Tensor::from_slice(&device, &values.repeat(steps), &[steps, rows.len(), 1]).expect("allocated")
                 };
                 let x = tensor(rows.iter().map(|r| r.x).collect(), STEPS);
                 let h0 = tensor(rows.iter().map(|r| r.h).collect(), 1);
@@ -94,7 +94,7 @@ fn min_gru_matches_the_twins() {
                     parameter.assign(&[if name.contains("bias") { 0.0 } else { weight }]).expect("assign");
                 }
                 let tensor = |values: Vec<f32>, steps: usize| {
-                    Tensor::from_slice(device, &values.repeat(steps), &[steps, rows.len(), 1]).expect("room")
+                    Tensor::from_slice(device, &values.repeat(steps), &[steps, rows.len(), 1]).expect("allocated")
                 };
                 let x = tensor(rows.iter().map(|r| r.x).collect(), STEPS);
                 let h0 = tensor(rows.iter().map(|r| r.h).collect(), 1);

@@ -10,7 +10,7 @@ use std::sync::Once;
 
 pub use test_macro::test;
 
-// The waiting function of the library.
+// The library's blocking function.
 #[cfg(wgru_jspi)]
 #[path = "../../../src/wait.rs"]
 mod wait;

@@ -9,23 +9,23 @@ use crate::worker::Status;
 
 /// Draws the bar.
 pub fn show(ui: &mut egui::Ui, session: &mut Session) {
-    let colours = palette(ui);
+    let colors = palette(ui);
     let board = session.worker.shared.lock();
     let (status, device) = (board.status.clone(), board.device.clone());
     drop(board);
     ui.horizontal(|ui| {
         ui.label(RichText::new("wgru").size(21.0).strong());
-        ui.label(RichText::new("Tomorrow's temperature in Seattle, by a GRU").color(colours.faint));
+        ui.label(RichText::new("Tomorrow's temperature in Seattle, by a GRU").color(colors.faint));
         ui.add_space(10.0);
-        let (colour, text) = match &status {
-            Status::Starting => (colours.faint, "opening the device".to_string()),
-            Status::Training => (colours.good, "training".to_string()),
-            Status::Paused => (colours.faint, "paused".to_string()),
-            Status::WaitingForWindow => (colours.alarm, "waiting for a new device".to_string()),
-            Status::Failed(_) => (colours.alarm, "stopped by an error".to_string()),
+        let (color, text) = match &status {
+            Status::Starting => (colors.faint, "opening the device".to_string()),
+            Status::Training => (colors.good, "training".to_string()),
+            Status::Paused => (colors.faint, "paused".to_string()),
+            Status::WaitingForWindow => (colors.alarm, "waiting for a new device".to_string()),
+            Status::Failed(_) => (colors.alarm, "stopped by an error".to_string()),
         };
-        dot(ui, colour);
-        ui.label(RichText::new(text).color(colour));
+        dot(ui, color);
+        ui.label(RichText::new(text).color(color));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let choice = &mut session.settings.theme;
             let before = *choice;
@@ -38,12 +38,12 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
                 ui.ctx().set_theme(theme::preference(*choice));
             }
             ui.add_space(8.0);
-            ui.add(egui::Label::new(RichText::new(device).small().color(colours.faint)).truncate());
+            ui.add(egui::Label::new(RichText::new(device).small().color(colors.faint)).truncate());
         });
     });
 }
 
-fn dot(ui: &mut egui::Ui, colour: egui::Color32) {
+fn dot(ui: &mut egui::Ui, color: egui::Color32) {
     let (rect, _) = ui.allocate_exact_size(egui::vec2(10.0, 10.0), egui::Sense::hover());
-    ui.painter().circle_filled(rect.center(), 4.0, colour);
+    ui.painter().circle_filled(rect.center(), 4.0, color);
 }

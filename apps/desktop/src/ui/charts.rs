@@ -26,7 +26,7 @@ pub fn plot<'a>(ui: &egui::Ui, name: &str, corner: Corner) -> Plot<'a> {
     if ui.available_width() < NARROW { plot } else { plot.legend(legend) }
 }
 
-/// Returns marks at the beginning of months. Every `every`-th month gets its label first.
+/// Returns marks at the beginning of months. Labels of every `every`-th month have priority.
 pub fn months<'a>(input: GridInput, every: usize, date: impl Fn(usize) -> &'a str) -> Vec<GridMark> {
     let (start, end) = (input.bounds.0.max(0.0) as usize, input.bounds.1.max(0.0) as usize);
     let mark = |day: usize| {
@@ -48,7 +48,7 @@ fn whole(input: GridInput) -> Vec<GridMark> {
     (first..=last).map(mark).collect()
 }
 
-/// Draws text in the middle of a card that has nothing to show yet.
+/// Draws a message in the middle of an empty card.
 pub fn nothing(ui: &mut egui::Ui, text: &str) {
     let rect = ui.available_rect_before_wrap();
     ui.allocate_rect(rect, egui::Sense::hover());
@@ -58,7 +58,7 @@ pub fn nothing(ui: &mut egui::Ui, text: &str) {
 
 /// Draws the losses by epoch.
 pub fn learning(ui: &mut egui::Ui, session: &Session) {
-    let colours = palette(ui);
+    let colors = palette(ui);
     title(ui, "Learning", "error of the next day's temperature, by epoch");
     let history = session.worker.shared.lock().history.clone();
     if history.is_empty() {
@@ -70,13 +70,13 @@ pub fn learning(ui: &mut egui::Ui, session: &Session) {
     let persistence = f64::from(session.weather.persistence(session.weather.validation()));
     let last = history[history.len() - 1];
     ui.horizontal(|ui| {
-        for (colour, name, value) in
-            [(colours.training, "training", last.training), (colours.validation, "validation", last.validation)]
+        for (color, name, value) in
+            [(colors.training, "training", last.training), (colors.validation, "validation", last.validation)]
         {
-            ui.label(RichText::new(format!("{name} {value:.2} °C")).small().color(colour));
+            ui.label(RichText::new(format!("{name} {value:.2} °C")).small().color(color));
         }
         let best = history.iter().map(|l| l.validation).fold(f32::INFINITY, f32::min);
-        ui.label(RichText::new(format!("best {best:.2} °C")).small().color(colours.faint));
+        ui.label(RichText::new(format!("best {best:.2} °C")).small().color(colors.faint));
     });
     plot(ui, "learning", Corner::RightTop)
         .include_x(1.0)
@@ -88,16 +88,16 @@ pub fn learning(ui: &mut egui::Ui, session: &Session) {
         .label_formatter(|_| None)
         .auto_bounds(Vec2b::TRUE)
         .show(ui, |plot| {
-            let line = HLine::new("as warm as today", persistence).color(colours.faint);
+            let line = HLine::new("as warm as today", persistence).color(colors.faint);
             plot.hline(line.style(LineStyle::dashed_loose()).width(1.0));
-            plot.line(Line::new("training, 2012–13", points(|l| l.training)).color(colours.training).width(1.8));
-            plot.line(Line::new("validation, 2014", points(|l| l.validation)).color(colours.validation).width(1.8));
+            plot.line(Line::new("training, 2012–13", points(|l| l.training)).color(colors.training).width(1.8));
+            plot.line(Line::new("validation, 2014", points(|l| l.validation)).color(colors.validation).width(1.8));
         });
 }
 
 /// Draws the forecast of the test year against the measured values.
 pub fn forecast(ui: &mut egui::Ui, session: &Session) {
-    let (colours, weather) = (palette(ui), &session.weather);
+    let (colors, weather) = (palette(ui), &session.weather);
     title(ui, "Forecast", "highest temperature of 2015, each day from the days before it");
     let Some(forecast) = session.worker.shared.lock().forecast.clone() else {
         return nothing(ui, "The model is not ready yet.");
@@ -110,7 +110,7 @@ pub fn forecast(ui: &mut egui::Ui, session: &Session) {
     let squares: f32 = days.clone().map(|day| (made(day) - weather.highest(day)).powi(2)).sum();
     let (error, naive) = ((squares / days.len() as f32).sqrt(), weather.persistence(days.start - 1..days.end - 1));
     let text = format!("error {error:.2} °C; \"as warm as today\" {naive:.2} °C");
-    ui.label(RichText::new(text).small().color(if error < naive { colours.good } else { colours.faint }));
+    ui.label(RichText::new(text).small().color(if error < naive { colors.good } else { colors.faint }));
     let series = |value: &dyn Fn(usize) -> f32| -> PlotPoints<'static> {
         days.clone().map(|day| [day as f64, f64::from(value(day))]).collect()
     };
@@ -125,9 +125,9 @@ pub fn forecast(ui: &mut egui::Ui, session: &Session) {
         .y_axis_formatter(|mark, _| format!("{:.0} °C", mark.value))
         .label_formatter(|_| None)
         .show(ui, |plot| {
-            plot.span(span.fill(colours.faint.gamma_multiply(0.12)).border_width(0.0));
+            plot.span(span.fill(colors.faint.gamma_multiply(0.12)).border_width(0.0));
             let measured = series(&|day| weather.highest(day));
-            plot.line(Line::new("measured", measured).color(colours.measured).width(1.2));
-            plot.line(Line::new("forecast", series(&made)).color(colours.forecast).width(1.6));
+            plot.line(Line::new("measured", measured).color(colors.measured).width(1.2));
+            plot.line(Line::new("forecast", series(&made)).color(colors.forecast).width(1.6));
         });
 }

@@ -15,7 +15,7 @@ const ACCENT: egui::Color32 = egui::Color32::from_rgb(22, 110, 214);
 
 /// Draws the controls.
 pub fn show(ui: &mut egui::Ui, session: &mut Session) {
-    let colours = palette(ui);
+    let colors = palette(ui);
     let board = session.worker.shared.lock();
     let (status, hidden, mut rate, place) = (board.status.clone(), board.hidden, board.rate, board.place);
     let (epoch, updates, snapshot, saved) = (board.epoch, board.updates, board.snapshot, board.saved);
@@ -31,7 +31,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
             _ => ("Resume", Command::Train),
         };
         let button = Button::new(RichText::new(text).strong().color(egui::Color32::WHITE))
-            .fill(if status == Status::Training { colours.faint.gamma_multiply(0.7) } else { ACCENT })
+            .fill(if status == Status::Training { colors.faint.gamma_multiply(0.7) } else { ACCENT })
             .min_size(egui::vec2(96.0, 30.0));
         if ui.add(button).clicked() {
             session.worker.send(command);
@@ -43,14 +43,14 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
     });
     ui.add_space(2.0);
     egui::Grid::new("settings").num_columns(2).spacing([10.0, 8.0]).show(ui, |ui| {
-        name(ui, &colours, "Learning rate");
+        name(ui, &colors, "Learning rate");
         ui.spacing_mut().slider_width = 76.0;
         let slider = Slider::new(&mut rate, 1e-4..=3e-2).logarithmic(true).custom_formatter(|v, _| format!("{v:.1e}"));
         if ui.add(slider).on_hover_text("Takes effect in the next epoch").changed() {
             session.worker.send(Command::Rate(rate));
         }
         ui.end_row();
-        name(ui, &colours, "Hidden units");
+        name(ui, &colors, "Hidden units");
         ComboBox::from_id_salt("hidden").selected_text(hidden.to_string()).width(96.0).show_ui(ui, |ui| {
             for size in SIZES {
                 if ui.selectable_label(size == hidden, size.to_string()).clicked() && size != hidden {
@@ -59,7 +59,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
             }
         });
         ui.end_row();
-        name(ui, &colours, "Device");
+        name(ui, &colors, "Device");
         ui.horizontal(|ui| {
             for (choice, text, what) in [
                 (Place::Window, "Window's", "Trains on the device that draws this window"),
@@ -78,7 +78,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
             ("Snapshot", format!("at update {snapshot}")),
             ("Saved", saved.map_or("not yet".into(), |epoch| format!("epoch {epoch}"))),
         ] {
-            name(ui, &colours, text);
+            name(ui, &colors, text);
             ui.label(value);
             ui.end_row();
         }
@@ -94,13 +94,13 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
              device"
         }
     };
-    let button = Button::new(RichText::new("Lose the device").color(colours.alarm));
+    let button = Button::new(RichText::new("Lose the device").color(colors.alarm));
     if ui.add_enabled(can_lose, button).on_hover_text(what).clicked() {
         session.lose_device = true;
         ui.ctx().request_repaint();
     }
 }
 
-fn name(ui: &mut egui::Ui, colours: &Palette, text: &str) {
-    ui.label(RichText::new(text).color(colours.faint));
+fn name(ui: &mut egui::Ui, colors: &Palette, text: &str) {
+    ui.label(RichText::new(text).color(colors.faint));
 }

@@ -80,10 +80,10 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session, host: &Host) {
 fn scale(ui: &egui::Ui, picture: &Picture, rect: Rect, ends: [&str; 2]) {
     let bar = Rect::from_min_size(pos2(rect.right() + 8.0, rect.top()), vec2(10.0, rect.height()));
     Picture { ramp: true, ..picture.clone() }.paint(ui, bar);
-    let (font, colour) = (small(ui), palette(ui).faint);
+    let (font, color) = (small(ui), palette(ui).faint);
     let x = bar.right() + 5.0;
-    ui.painter().text(pos2(x, bar.bottom()), Align2::LEFT_BOTTOM, ends[0], font.clone(), colour);
-    ui.painter().text(pos2(x, bar.top()), Align2::LEFT_TOP, ends[1], font, colour);
+    ui.painter().text(pos2(x, bar.bottom()), Align2::LEFT_BOTTOM, ends[0], font.clone(), color);
+    ui.painter().text(pos2(x, bar.top()), Align2::LEFT_TOP, ends[1], font, color);
 }
 
 fn small(ui: &egui::Ui) -> egui::FontId {
@@ -100,7 +100,7 @@ fn upright(ui: &egui::Ui, rect: Rect, name: &str) {
 
 /// Draws as many dates below the pictures as fit.
 fn dates(ui: &egui::Ui, weather: &Weather, rect: Rect, (first, days): (usize, usize)) {
-    let (font, colour) = (small(ui), palette(ui).faint);
+    let (font, color) = (small(ui), palette(ui).faint);
     let marks = ((rect.width() / 80.0) as usize).clamp(2, 8);
     for mark in 0..=marks {
         let share = mark as f32 / marks as f32;
@@ -111,7 +111,7 @@ fn dates(ui: &egui::Ui, weather: &Weather, rect: Rect, (first, days): (usize, us
             _ => Align2::CENTER_TOP,
         };
         let at = pos2(rect.left() + share * rect.width(), rect.bottom() + 4.0);
-        ui.painter().text(at, align, short_date(weather.date(day)), font.clone(), colour);
+        ui.painter().text(at, align, short_date(weather.date(day)), font.clone(), color);
     }
 }
 

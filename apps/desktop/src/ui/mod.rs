@@ -22,7 +22,7 @@ const CONTROLS: f32 = 304.0;
 
 /// Draws a frame.
 pub fn show(ui: &mut egui::Ui, session: &mut Session, host: &Host) {
-    let colours = palette(ui);
+    let colors = palette(ui);
     let plain = |left, right, top, bottom| Frame::new().inner_margin(Margin { left, right, top, bottom });
     Panel::top("bar").frame(plain(18, 18, 12, 8)).show_separator_line(false).show(ui, |ui| bar::show(ui, session));
     Panel::left("controls")
@@ -32,19 +32,19 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session, host: &Host) {
         .show_separator_line(false)
         .show(ui, |ui| {
             ScrollArea::vertical().show(ui, |ui| {
-                card(&colours).show(ui, |ui| controls::show(ui, session));
+                card(&colors).show(ui, |ui| controls::show(ui, session));
                 ui.add_space(GAP - 6.0);
-                card(&colours).show(ui, |ui| performance::show(ui, session));
+                card(&colors).show(ui, |ui| performance::show(ui, session));
             });
         });
     CentralPanel::default().frame(plain(0, 18, 4, 14)).show(ui, |ui| {
         notices::show(ui, session);
         let room = ui.available_rect_before_wrap();
         let [[upper_left, upper_right], [lower_left, lower_right]] = quarters(room);
-        place(ui, upper_left, &colours, |ui| charts::learning(ui, session));
-        place(ui, upper_right, &colours, |ui| charts::forecast(ui, session));
-        place(ui, lower_left, &colours, |ui| gates_card::show(ui, session, host));
-        place(ui, lower_right, &colours, |ui| sensor::show(ui, session));
+        place(ui, upper_left, &colors, |ui| charts::learning(ui, session));
+        place(ui, upper_right, &colors, |ui| charts::forecast(ui, session));
+        place(ui, lower_left, &colors, |ui| gates_card::show(ui, session, host));
+        place(ui, lower_right, &colors, |ui| sensor::show(ui, session));
         ui.allocate_rect(room, egui::Sense::hover());
     });
 }
@@ -60,10 +60,10 @@ fn quarters(room: Rect) -> [[Rect; 2]; 2] {
 }
 
 /// Draws a card in `rect`.
-fn place(ui: &mut egui::Ui, rect: Rect, colours: &Palette, content: impl FnOnce(&mut egui::Ui)) {
+fn place(ui: &mut egui::Ui, rect: Rect, colors: &Palette, content: impl FnOnce(&mut egui::Ui)) {
     ui.scope_builder(UiBuilder::new().max_rect(rect), |ui| {
         ui.set_clip_rect(rect.intersect(ui.clip_rect()));
-        card(colours).show(ui, |ui| {
+        card(colors).show(ui, |ui| {
             // Without the frame's margins and border.
             ui.set_min_size(rect.size() - vec2(30.0, 24.0));
             content(ui);

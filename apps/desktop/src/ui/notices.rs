@@ -22,7 +22,7 @@ fn life(kind: EventKind) -> Duration {
 
 /// Draws the newest notices, if there are any.
 pub fn show(ui: &mut egui::Ui, session: &mut Session) {
-    let colours = palette(ui);
+    let colors = palette(ui);
     let events = &mut session.worker.shared.lock().events;
     let mut closed = None;
     let shown =
@@ -30,13 +30,12 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
     let mut shown: Vec<_> = shown.take(MOST).collect();
     shown.reverse();
     for (index, event) in shown {
-        let colour = match event.kind {
-            EventKind::Note => colours.faint,
-            EventKind::Loss | EventKind::Error => colours.alarm,
-            EventKind::Recovery => colours.good,
+        let color = match event.kind {
+            EventKind::Note => colors.faint,
+            EventKind::Loss | EventKind::Error => colors.alarm,
+            EventKind::Recovery => colors.good,
         };
-        let frame =
-            card(&colours).inner_margin(egui::Margin::symmetric(12, 7)).stroke((1.0, colour.gamma_multiply(0.7)));
+        let frame = card(&colors).inner_margin(egui::Margin::symmetric(12, 7)).stroke((1.0, color.gamma_multiply(0.7)));
         frame.show(ui, |ui| {
             let line = egui::vec2(ui.available_width(), 20.0);
             ui.allocate_ui_with_layout(line, Layout::right_to_left(Align::Center), |ui| {
@@ -45,7 +44,7 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                     let (rect, _) = ui.allocate_exact_size(egui::vec2(8.0, 8.0), egui::Sense::hover());
-                    ui.painter().circle_filled(rect.center(), 4.0, colour);
+                    ui.painter().circle_filled(rect.center(), 4.0, color);
                     ui.add(Label::new(&event.text).wrap());
                 });
             });

@@ -11,7 +11,7 @@ const BINS: usize = 30;
 
 /// Draws the figures, and the histogram of recent frames.
 pub fn show(ui: &mut egui::Ui, session: &Session) {
-    let colours = palette(ui);
+    let colors = palette(ui);
     let (recent, rate) = (session.meter.frames.recent(), session.meter.rate());
     let (p50, p99) = (recent.quantile(0.5).unwrap_or(0.0), recent.quantile(0.99).unwrap_or(0.0));
     ui.set_width(ui.available_width());
@@ -25,7 +25,7 @@ pub fn show(ui: &mut egui::Ui, session: &Session) {
             ("wgru in a frame", format!("{:.0} µs", wgru * 1e3)),
             ("GRU step on the CPU", format!("{:.1} µs", session.player.step.as_secs_f64() * 1e6)),
         ] {
-            ui.label(RichText::new(name).color(colours.faint));
+            ui.label(RichText::new(name).color(colors.faint));
             ui.label(RichText::new(value).monospace());
             ui.end_row();
         }
@@ -38,7 +38,7 @@ pub fn show(ui: &mut egui::Ui, session: &Session) {
         let middle = f64::from(width) * (bin as f64 + 0.5);
         Bar::new(middle, 100.0 * *count as f64 / total).width(f64::from(width) * 0.9)
     });
-    let chart = BarChart::new("frames", bars.collect()).color(colours.forecast.gamma_multiply(0.8)).allow_hover(false);
+    let chart = BarChart::new("frames", bars.collect()).color(colors.forecast.gamma_multiply(0.8)).allow_hover(false);
     let end = f64::from(width) * BINS as f64;
     Plot::new("frame times")
         .height(118.0)
@@ -48,7 +48,7 @@ pub fn show(ui: &mut egui::Ui, session: &Session) {
         .allow_boxed_zoom(false)
         .show_background(false)
         .show_grid([false, true])
-        .grid_color(colours.grid)
+        .grid_color(colors.grid)
         .y_grid_spacer(|input| {
             let step = if input.bounds.1 > 30.0 { 20.0 } else { 5.0 };
             let marks = 0..=(input.bounds.1.max(0.0) / step) as usize;
@@ -63,15 +63,15 @@ pub fn show(ui: &mut egui::Ui, session: &Session) {
         .show(ui, |plot| {
             plot.set_plot_bounds_x(0.0..=end);
             plot.bar_chart(chart);
-            plot.vline(VLine::new("median", f64::from(p50)).color(colours.good).width(1.5));
-            plot.vline(VLine::new("99 %", f64::from(p99)).color(colours.validation).width(1.5));
+            plot.vline(VLine::new("median", f64::from(p50)).color(colors.good).width(1.5));
+            plot.vline(VLine::new("99 %", f64::from(p99)).color(colors.validation).width(1.5));
         });
     ui.horizontal(|ui| {
-        for (colour, text) in [(colours.good, "median"), (colours.validation, "99 %")] {
+        for (color, text) in [(colors.good, "median"), (colors.validation, "99 %")] {
             let (rect, _) = ui.allocate_exact_size(egui::vec2(12.0, 12.0), egui::Sense::hover());
-            ui.painter().hline(rect.x_range(), rect.center().y, (2.0, colour));
-            ui.label(RichText::new(text).small().color(colours.faint));
+            ui.painter().hline(rect.x_range(), rect.center().y, (2.0, color));
+            ui.label(RichText::new(text).small().color(colors.faint));
         }
-        ui.label(RichText::new(format!("of the last {} frames", recent.len())).small().color(colours.faint));
+        ui.label(RichText::new(format!("of the last {} frames", recent.len())).small().color(colors.faint));
     });
 }

@@ -11,9 +11,9 @@ use crate::session::Session;
 
 /// Draws the sensor's values, their forecasts, and the anomaly score.
 pub fn show(ui: &mut egui::Ui, session: &mut Session) {
-    let colours = palette(ui);
+    let colors = palette(ui);
     title(ui, "Sensor", "2014 and 2015, day by day through a stream on the CPU");
-    controls(ui, session, &colours);
+    controls(ui, session, &colors);
     let player = &session.player;
     if player.days.is_empty() {
         return nothing(ui, "Waiting for a model.");
@@ -33,9 +33,9 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
     };
     let date_of = |number: usize| session.weather.date(row_of(number));
     let found: Vec<Day> = days.iter().filter(|day| day.score > player.threshold).copied().collect();
-    let bands = |colour: egui::Color32| -> Vec<Span> {
+    let bands = |color: egui::Color32| -> Vec<Span> {
         let band = |day: &Day| Span::new("", day.number as f64 - 0.7..=day.number as f64 + 0.7).axis(Axis::X);
-        found.iter().map(|day| band(day).fill(colour.gamma_multiply(0.22)).border_width(0.0)).collect()
+        found.iter().map(|day| band(day).fill(color.gamma_multiply(0.22)).border_width(0.0)).collect()
     };
     let linked = |plot: Plot<'static>| plot.include_x(start).include_x(end).label_formatter(|_| None);
 
@@ -45,11 +45,11 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
         .show_axes([false, true])
         .y_axis_formatter(|mark, _| format!("{:.0} °C", mark.value))
         .show(ui, |plot| {
-            bands(colours.alarm).into_iter().for_each(|band| plot.span(band));
-            plot.line(Line::new("sensor", series(&|day| day.measured)).color(colours.measured).width(1.2));
-            plot.line(Line::new("expected", series(&|day| day.forecast)).color(colours.forecast).width(1.6));
+            bands(colors.alarm).into_iter().for_each(|band| plot.span(band));
+            plot.line(Line::new("sensor", series(&|day| day.measured)).color(colors.measured).width(1.2));
+            plot.line(Line::new("expected", series(&|day| day.forecast)).color(colors.forecast).width(1.6));
             let marks: PlotPoints<'_> = found.iter().map(|day| [day.number as f64, f64::from(day.measured)]).collect();
-            plot.points(Points::new("anomaly", marks).color(colours.alarm).radius(4.0).shape(MarkerShape::Circle));
+            plot.points(Points::new("anomaly", marks).color(colors.alarm).radius(4.0).shape(MarkerShape::Circle));
         });
     let threshold = f64::from(player.threshold);
     linked(plot(ui, "score", Corner::LeftTop))
@@ -59,15 +59,15 @@ pub fn show(ui: &mut egui::Ui, session: &mut Session) {
         .x_axis_formatter(move |mark, _| short_date(date_of(mark.value.max(0.0) as usize)))
         .y_axis_formatter(|mark, _| format!("{:.0} σ", mark.value))
         .show(ui, |plot| {
-            bands(colours.alarm).into_iter().for_each(|band| plot.span(band));
-            let line = Line::new("anomaly score", series(&|day| day.score)).color(colours.validation).width(1.4);
+            bands(colors.alarm).into_iter().for_each(|band| plot.span(band));
+            let line = Line::new("anomaly score", series(&|day| day.score)).color(colors.validation).width(1.4);
             plot.line(line.fill(0.0).fill_alpha(0.12));
-            let line = HLine::new("threshold", threshold).color(colours.alarm).style(LineStyle::dashed_loose());
+            let line = HLine::new("threshold", threshold).color(colors.alarm).style(LineStyle::dashed_loose());
             plot.hline(line.width(1.0));
         });
 }
 
-fn controls(ui: &mut egui::Ui, session: &mut Session, colours: &Palette) {
+fn controls(ui: &mut egui::Ui, session: &mut Session, colors: &Palette) {
     let player = &mut session.player;
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().interact_size.y = 20.0;
@@ -83,7 +83,7 @@ fn controls(ui: &mut egui::Ui, session: &mut Session, colours: &Palette) {
             player.set_fails(fails);
         }
         ui.add(DragValue::new(&mut player.speed).range(1.0..=200.0).speed(0.5).suffix(" days/s").max_decimals(0))
-            .on_hover_text("Speed of time; drag to change it");
+            .on_hover_text("Days per second; drag to change it");
         ui.add(
             DragValue::new(&mut player.threshold)
                 .range(1.0..=6.0)
@@ -92,9 +92,9 @@ fn controls(ui: &mut egui::Ui, session: &mut Session, colours: &Palette) {
                 .suffix(" σ")
                 .fixed_decimals(1),
         )
-        .on_hover_text("Standard errors of the forecast above which a day is an anomaly; drag to change it");
+        .on_hover_text("Threshold for anomalies, in standard errors of the forecast; drag to change it");
         let (found, faults) = player.found();
         let text = format!("{found} found, {faults} faults");
-        ui.add(egui::Label::new(RichText::new(text).small().color(colours.faint)).truncate());
+        ui.add(egui::Label::new(RichText::new(text).small().color(colors.faint)).truncate());
     });
 }

@@ -6,7 +6,7 @@ use eframe::egui::{
 
 use crate::options::ThemeChoice;
 
-/// Colors that egui's visuals have no field for.
+/// Colors that egui's visuals do not define.
 #[derive(Clone, Copy)]
 pub struct Palette {
     pub card: Color32,

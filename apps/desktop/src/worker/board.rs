@@ -28,7 +28,7 @@ pub struct Event {
     pub when: Instant,
     pub kind: EventKind,
     pub text: String,
-    /// False once the user has closed it.
+    /// False once the user has dismissed it.
     pub is_open: bool,
 }
 
@@ -142,7 +142,7 @@ impl Shared {
 
     /// Locks the board. No thread waits for a device while it holds the lock.
     pub fn lock(&self) -> MutexGuard<'_, Board> {
-        // The figures of a thread that panicked can still be shown.
+        // The state of a thread that panicked can still be shown.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 

@@ -30,7 +30,7 @@ pub struct Start {
     pub weather: Arc<Weather>,
     pub place: Place,
     pub hidden: usize,
-    /// Whether to ignore a saved model of another size.
+    /// Whether to ignore a saved model of a different size.
     pub hidden_is_requested: bool,
     pub rate: f64,
     pub train: bool,

@@ -13,7 +13,7 @@ impl Run {
     /// Reads a snapshot back from the device.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Errors from the device.
     pub(super) fn take_snapshot(&mut self) -> Result<()> {
         let Some(training) = &self.training else { return Ok(()) };
         let history = self.shared.lock().history.clone();
@@ -27,7 +27,7 @@ impl Run {
         Ok(())
     }
 
-    /// Takes over the last snapshot that the trainer took on its own.
+    /// Adopts the last snapshot that the trainer took on its own.
     pub(super) fn keep(&mut self) {
         let Some(training) = &self.training else { return };
         let history = self.shared.lock().history.clone();
@@ -36,7 +36,7 @@ impl Run {
         self.snapshot = kept.or(self.snapshot.take());
     }
 
-    /// Draws the pictures from the last snapshot. Training continues if the window is lost.
+    /// Updates the plots from the last snapshot. Training continues even if the window is lost.
     pub(super) fn show(&mut self) {
         let Some(snapshot) = &self.snapshot else { return };
         if let Err(error) = hand_out(snapshot, &self.shared) {
@@ -47,7 +47,7 @@ impl Run {
             && let Err(error) = view.show(snapshot, &self.shared)
             && window.loss.reason().is_none()
         {
-            self.shared.tell(EventKind::Error, format!("The pictures were not updated: {error}"));
+            self.shared.tell(EventKind::Error, format!("The plots were not updated: {error}"));
         }
     }
 
@@ -58,7 +58,7 @@ impl Run {
             Ok(Some(found)) if self.start.hidden_is_requested && found.hidden != self.start.hidden => {
                 let (had, wants) = (found.hidden, self.start.hidden);
                 let text =
-                    format!("The saved model has {had} units, but {wants} were requested: training starts over.");
+                    format!("The saved model has {had} units, but {wants} were requested, so training starts over.");
                 self.shared.tell(EventKind::Note, text);
             }
             Ok(Some(found)) => {
@@ -75,8 +75,8 @@ impl Run {
             }
             Err(error) => {
                 let kept = match Snapshot::set_aside(&self.start.state) {
-                    Ok(path) => format!("It is kept as {}.", path.display()),
-                    Err(error) => format!("It could not be kept either: {error}"),
+                    Ok(path) => format!("It was renamed to {}.", path.display()),
+                    Err(error) => format!("Renaming it failed, too: {error}"),
                 };
                 self.shared.tell(EventKind::Error, format!("The saved model cannot be read: {error}. {kept}"));
             }
@@ -94,7 +94,7 @@ impl Run {
                 self.saved = Some(snapshot.updates);
                 self.shared.lock().saved = Some(snapshot.history.len());
             }
-            Err(error) => self.shared.tell(EventKind::Error, format!("The model was not saved: {error}")),
+            Err(error) => self.shared.tell(EventKind::Error, format!("The model could not be saved: {error}")),
         }
     }
 }

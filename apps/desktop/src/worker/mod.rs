@@ -16,7 +16,7 @@ pub use board::{Board, EventKind, Gates, Losses, Shared, Status, Trained};
 pub use command::{Command, Start};
 
 /// Maximum time that the thread may take to end: enough for an update of the largest model on a slow adapter, and for
-/// the file.
+/// saving the file.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running training thread.

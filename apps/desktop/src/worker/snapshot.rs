@@ -26,7 +26,7 @@ impl Snapshot {
     /// Reads the state of training back from its device.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Errors from the device.
     pub fn take(trainer: &Trainer, model: &Forecaster, rate: f64, history: &[Losses]) -> Result<Self> {
         let file = pollster::block_on(checkpoint_to_file(trainer, model))?;
         let updates = file.field("updates")?;
@@ -47,7 +47,7 @@ impl Snapshot {
     /// Restores `trainer` and `model`, which may be on another device, to the state of the snapshot.
     ///
     /// # Errors
-    /// [`Error::Format`] if they were built differently; errors of the device.
+    /// [`Error::Format`] if they were built differently; errors from the device.
     pub fn restore(&self, trainer: &mut Trainer, model: &Forecaster) -> Result<()> {
         load_checkpoint(trainer, model, &self.file)
     }
@@ -55,7 +55,7 @@ impl Snapshot {
     /// Returns the weights as a model on `device`.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Errors from the device.
     pub fn model_on(&self, device: &Device) -> Result<Forecaster> {
         let model = Forecaster::new(device, self.hidden, &mut Rng::new(0))?;
         self.assign_to(&model)?;
@@ -65,7 +65,7 @@ impl Snapshot {
     /// Sets the weights of a model of the same size.
     ///
     /// # Errors
-    /// [`Error::Format`] for a model of another size; errors of the device.
+    /// [`Error::Format`] for a model of a different size; errors from the device.
     pub fn assign_to(&self, model: &Forecaster) -> Result<()> {
         wgru::io::load_parameters(model, &self.file.under("model"))
     }
@@ -114,7 +114,7 @@ impl Snapshot {
         Ok(Some(Self { hidden, rate, updates: file.field("updates")?, history, file }))
     }
 
-    /// Moves an unusable file out of the way, so that it is not overwritten.
+    /// Renames an unusable file, so that it is not overwritten.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -16,7 +16,7 @@ use crate::weather::Weather;
 /// Number of sequences per update.
 const BATCH: usize = 16;
 const SEED: u64 = 1;
-/// Strong, because two years of days are little data: with less, the validation error soon rises again.
+/// Strong, because two years of daily data are little: with less, the validation error soon rises again.
 const WEIGHT_DECAY: f32 = 4.0;
 /// Number of updates between two snapshots.
 const KEPT: usize = 4;
@@ -34,9 +34,9 @@ pub struct Training {
 pub enum Ended {
     /// After its last update.
     Whole(Losses),
-    /// Early, by a command. The weights are then within an epoch: resume from a snapshot.
+    /// Early, because of a command. The epoch is then incomplete: resume from a snapshot.
     By(Command),
-    /// Early, because commands can no longer arrive.
+    /// Early, because the command channel is closed.
     Abandoned,
 }
 
@@ -44,7 +44,7 @@ impl Training {
     /// Creates a new training run, or restores the one of a snapshot.
     ///
     /// # Errors
-    /// Errors of the device; [`Error::Format`] for a snapshot of another model.
+    /// Errors from the device; [`Error::Format`] for a snapshot of another model.
     pub fn new(compute: Compute, start: &Start, hidden: usize, rate: f64, from: Option<&Snapshot>) -> Result<Self> {
         let (device, mut rng) = (compute.device.clone(), Rng::new(SEED));
         let model = Forecaster::new(&device, hidden, &mut rng)?;
@@ -66,7 +66,7 @@ impl Training {
     /// the epoch. `rate` and `wanted` hold the user's choices: the rate, and whether to train.
     ///
     /// # Errors
-    /// Errors of [`Trainer::fit`].
+    /// Errors from [`Trainer::fit`].
     pub fn epoch(
         &mut self,
         inbox: &Receiver<Command>,

@@ -14,7 +14,7 @@ use crate::weather::Weather;
 /// Days before the test year that warm up the state.
 const WARM_UP: usize = 60;
 
-/// Runs the model on the window's device, whose buffers the window can draw from.
+/// Runs the model on the window's device, so that the window can draw from its buffers.
 pub struct View {
     device: Device,
     window: u32,
@@ -28,7 +28,7 @@ impl View {
     /// Creates a view on the device of `window`.
     ///
     /// # Errors
-    /// Errors of adopting the device.
+    /// Errors from adopting the device.
     pub fn new(window: &Host, weather: Arc<Weather>, serial: u64) -> Result<Self> {
         Ok(Self { device: window.adopt()?, window: window.window, weather, copy: None, serial })
     }
@@ -48,7 +48,7 @@ impl View {
     /// The weights are copied, so the view does not depend on the training device, and survives its loss.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// Errors from the device.
     pub fn show(&mut self, snapshot: &Snapshot, shared: &Shared) -> Result<()> {
         match &self.copy {
             Some(copy) if copy.hidden() == snapshot.hidden => snapshot.assign_to(copy)?,
@@ -80,7 +80,7 @@ impl View {
 /// Puts the weights of `snapshot` on the board, as a stream on the CPU.
 ///
 /// # Errors
-/// Errors of [`Forecaster::stream`].
+/// Errors from [`Forecaster::stream`].
 pub fn hand_out(snapshot: &Snapshot, shared: &Shared) -> Result<()> {
     let stream = snapshot.model_on(&Device::cpu())?.stream()?;
     let mut board = shared.lock();

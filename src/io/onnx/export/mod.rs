@@ -60,16 +60,16 @@ impl Input {
 /// [`Error::Unsupported`] naming a layer that ONNX cannot represent, such as one of unknown kind, or one with a
 /// projection, zoneout, or learned initial states; [`Error::Shape`] for an input that a layer does not accept;
 /// [`Error::Value`] for the last step of a reverse direction, or an invalid name of the input; [`Error::Format`] for a
-/// duplicate name; errors of reading tensors back.
+/// duplicate name; errors from reading tensors back.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn export(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
     crate::wait::block_on(export_async(model, input))
 }
 
-/// As [`export`], without blocking the thread.
+/// Like [`export`], without blocking the thread.
 ///
 /// # Errors
-/// As [`export`].
+/// Same as [`export`].
 pub async fn export_async(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
     const OUTPUT: &str = "output";
     if input.name.is_empty() || input.name == OUTPUT {

@@ -18,7 +18,7 @@ fn operator(cell: Cell) -> &'static str {
     }
 }
 
-/// Returns ONNX's activations f, g, h of a layer, or an error if a node cannot represent the layer.
+/// Returns ONNX's activations f, g, h for a layer, or an error if a node cannot represent the layer.
 fn functions(name: &str, c: &RecurrentConfig) -> Result<Vec<Activation>> {
     let o = &c.options;
     let missing = [

@@ -14,7 +14,7 @@ pub(in crate::io::onnx) struct Builder<'a> {
     pub opset: i64,
     /// Device that the node will run on.
     pub device: &'a Device,
-    /// A CPU, for values that are computed at load.
+    /// A CPU device, for values that are computed at load time.
     pub host: &'a Device,
     /// Inputs whose values the built node stores itself.
     pub absorbed: Vec<usize>,
@@ -25,7 +25,7 @@ pub(in crate::io::onnx) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// Creates a builder. `links` are the node's inputs, and `constants` are the known ones, on the host.
+    /// Creates a builder. `links` are the node's inputs, and `constants` the values of the known ones, on the host.
     pub fn new(
         node: &'a Node<'a>,
         links: &'a [Link],
@@ -53,7 +53,7 @@ impl<'a> Builder<'a> {
         Error::unsupported(self.node.label(), self.node.op_type, what)
     }
 
-    /// Reads an attribute by `get`, which returns `None` for another type than the `expected` one.
+    /// Reads an attribute with `get`, which returns `None` unless it has the `expected` type.
     fn read<T>(
         &mut self,
         name: &'static str,
@@ -101,7 +101,7 @@ impl<'a> Builder<'a> {
         list.map(|list| list.into_iter().map(|text| self.short(name, text)).collect::<Result<_>>()).transpose()
     }
 
-    /// Converts a short text: the name of a mode or function.
+    /// Converts a short string: the name of a mode or function.
     fn short(&self, name: &str, text: &[u8]) -> Result<String> {
         const LONGEST: usize = 256;
         match text {
@@ -171,6 +171,6 @@ impl<'a> Builder<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::io::onnx) struct Number {
     pub value: f32,
-    /// Number of axes, all of extent 1. A result that is broadcast with it has at least this many axes.
+    /// Number of axes, all of extent 1. A result that broadcasts with it has at least this many axes.
     pub rank: usize,
 }

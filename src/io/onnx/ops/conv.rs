@@ -12,7 +12,7 @@ use crate::tensor::Tensor;
 pub const TABLE: &[Operator] =
     &[Operator { name: "Conv", since: 1, inputs: 2..=3, outputs: 1, build: conv, folds: false }];
 
-/// Fixed work of a group, whose elements may be few.
+/// Fixed work per group, because a group may have few elements.
 const GROUP: u64 = 1 << 15;
 
 /// A convolution over one axis.

@@ -49,7 +49,7 @@ pub const TABLE: &[Operator] = &[
     Operator { name: "Dropout", since: 7, inputs: 1..=3, outputs: 1, build: dropout, folds: false },
 ];
 
-/// Creates a function of floats that writes `passes` tensors of the input's shape.
+/// Creates a function of floats that writes `passes` tensors with the input's shape.
 pub fn float(passes: usize, f: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static) -> Result<Op> {
     function(move |args| Ok(copied(args)?.times(passes)), move |args| Ok(vec![f(args.tensor(0)?)?.into()]))
 }

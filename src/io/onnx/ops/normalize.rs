@@ -99,9 +99,9 @@ fn layer_norm(b: &mut Builder) -> Result<Op> {
         let rows = extent(&x.dims()[..axis])?;
         let flat = x.reshape(&[rows, x.len() / rows])?;
         let share = 1.0 / flat.dims()[1] as f32;
-        let centred = flat.sub(&reduce::sum_axis(&flat, 1, share)?)?;
-        let variance = reduce::sum_axis(&centred.square()?, 1, share)?;
-        let mut y = centred.div(&variance.add_scalar(epsilon)?.sqrt()?)?.reshape(x.dims())?.mul(scale)?;
+        let centered = flat.sub(&reduce::sum_axis(&flat, 1, share)?)?;
+        let variance = reduce::sum_axis(&centered.square()?, 1, share)?;
+        let mut y = centered.div(&variance.add_scalar(epsilon)?.sqrt()?)?.reshape(x.dims())?.mul(scale)?;
         if let Some(bias) = bias {
             y = y.add(bias)?;
         }
@@ -112,7 +112,7 @@ fn layer_norm(b: &mut Builder) -> Result<Op> {
 /// `(x − mean) / √(variance + ε) · scale + bias` for each channel (axis 1), with the given moments.
 fn batch_norm(b: &mut Builder) -> Result<Op> {
     let epsilon = b.float("epsilon")?.unwrap_or(1e-5);
-    // `momentum` only updates the running moments in training.
+    // `momentum` only updates the running moments during training.
     b.float("momentum")?;
     if b.opset < 9 && !b.flag("spatial", true)? {
         return Err(b.refuse("spatial 0"));

@@ -80,8 +80,14 @@ struct Padded {
 
 impl Padded {
     fn of(extent: usize, [start, end]: [i64; 2]) -> Result<Self> {
-        let wrong =
-            || Error::value("onnx", "pads", format!("pads that leave some of {extent}"), format!("{start}, {end}"));
+        let wrong = || {
+            Error::value(
+                "onnx",
+                "pads",
+                format!("pads that leave at least one of {extent} elements"),
+                format!("{start}, {end}"),
+            )
+        };
         let cut = |pad: i64| usize::try_from(pad.min(0).unsigned_abs()).map_err(|_| wrong());
         let grow = |pad: i64| usize::try_from(pad.max(0)).map_err(|_| wrong());
         let kept = cut(start)?..extent.checked_sub(cut(end)?).ok_or_else(wrong)?;

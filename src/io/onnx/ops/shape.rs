@@ -25,7 +25,7 @@ pub const TABLE: &[Operator] = &[
     one("Flatten", 1, flatten),
 ];
 
-/// Returns the same elements with another shape.
+/// Returns the same elements with a different shape.
 fn view(x: &Value, dims: &[usize]) -> Result<Value> {
     Ok(match x {
         Value::Tensor(x) => x.reshape(dims)?.into(),
@@ -123,7 +123,7 @@ fn shape(b: &mut Builder) -> Result<Op> {
 
 fn reshape(b: &mut Builder) -> Result<Op> {
     if b.opset < 5 {
-        return Err(b.refuse("its form before operator set 5"));
+        return Err(b.refuse("its definition before operator set 5"));
     }
     let allow_zero = b.opset >= 14 && b.flag("allowzero", false)?;
     function(copied, move |args| {

@@ -130,7 +130,7 @@ fn layer(spec: &Spec, sources: &Sources, [input, hidden]: [usize; 2], directions
             "bias_hh" => (sources.bias, gates, order),
             _ => (sources.peephole, 0, PEEPHOLES),
         };
-        let missing = || Error::value("onnx", "weights", "a source of every parameter", name);
+        let missing = || Error::value("onnx", "weights", "every parameter has a source", name);
         on(&spec.device, blocks(source.ok_or_else(missing)?, d, first, order, hidden)?)
     })
 }

@@ -21,9 +21,9 @@ pub const TABLE: &[Operator] = &[
     Operator { name: "RNN", since: 7, inputs: 3..=6, outputs: 2, build: |b| build(b, Cell::Rnn), folds: false },
 ];
 
-/// Fixed work of one step, in addition to its products.
+/// Fixed work per step, in addition to its products.
 const STEP: u64 = 1 << 15;
-/// Maximum number of zero rows and columns that pad packed weights.
+/// Maximum number of zero rows and columns that pad the packed weights.
 const PACKED: usize = 16;
 
 /// States of a recurrent node, before or after a run.
@@ -46,7 +46,7 @@ struct Spec {
     layout: bool,
     clip: Option<f32>,
     input_forget: bool,
-    /// By direction.
+    /// One entry per direction.
     activations: Vec<Vec<Activation>>,
 }
 

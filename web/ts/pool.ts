@@ -3,9 +3,9 @@ import type { Link } from './link.js';
 import type { Origin } from './protocol.js';
 import type { Numbers, Run } from './types.js';
 
-/** Multiplications below which splitting a run costs more than it saves: a few milliseconds on one core. */
+/** Number of multiplications, a few milliseconds on one core, below which splitting a run costs more than it saves. */
 const WORTH = 1e8;
-/** Rows that the kernels process together: parts made of whole groups give the same bits as the whole batch. */
+/** Rows that the kernels process together. Parts made of whole groups give the same bits as the whole batch. */
 const GROUP = 8;
 
 /** A batch to run: `[batch, steps, features]`. */
@@ -18,7 +18,7 @@ export interface Batch {
   options: object;
 }
 
-/** Returns the number of parts to split a batch into, the first worker's included; 1 if it is not to be split. */
+/** Returns the number of parts to split a batch into, including the first worker's; 1 if it should not be split. */
 export function parts({ x, dims, h0, lengths, options }: Batch, parameters: number, workers: number): number {
   const [batch, steps] = dims;
   // An argument that does not fit is left to the unsplit run, which reports the error.
@@ -81,15 +81,15 @@ export const joined = (runs: Run[]): Run => ({
 
 interface Helper {
   link: Link;
-  /** Models of this helper by id, and whether each has finished loading. */
+  /** Models of this worker by id, and whether each has finished loading. */
   held: Map<number, { origin: Origin; ready: boolean }>;
 }
 
 /**
- * The workers beside the first one. Each has its own module and its own copies of the models: no memory is shared, so
- * pages need no cross-origin isolation.
+ * Pool of additional workers. Each has its own module and its own copies of the models. No memory is shared, so pages
+ * need no cross-origin isolation.
  */
-export class Crew {
+export class WorkerPool {
   #helpers: Helper[] = [];
   #started = false;
   #ended: WgruError | undefined;
@@ -101,8 +101,8 @@ export class Crew {
   ) {}
 
   /**
-   * Returns the helpers that hold `origin` as `id`. The others start, or load it, in the background: no call waits for
-   * them.
+   * Returns the helpers that hold `origin` as `id`. The others start, or load the model, in the background; no call
+   * waits for them.
    */
   ready(id: number, origin: Origin): Link[] {
     if (!this.#started) {
@@ -120,7 +120,7 @@ export class Crew {
       this.#helpers.push(helper as Helper);
       if (this.#ended) helper.link.end(this.#ended);
     } catch {
-      // The other workers do its work.
+      // The remaining workers take over its work.
     }
   }
 

@@ -1,8 +1,8 @@
-//! Two color scales with even steps of lightness, each interpolated from nine colors.
+//! Two color scales with evenly spaced lightness, each interpolated from nine colors.
 
 use plotters::style::RGBColor;
 
-/// Number of steps of a scale. Neighboring days of the same step are drawn as one.
+/// Number of steps in a scale. Adjacent days with the same step are drawn as one rectangle.
 pub const STEPS: usize = 64;
 
 /// For values from 0 to 1: viridis, dark to light, by Smith and van der Walt.
@@ -37,7 +37,7 @@ pub fn step(share: f32) -> usize {
 }
 
 /// Returns the color of a step.
-pub fn colour(scale: &[[u8; 3]; 9], step: usize) -> RGBColor {
+pub fn color(scale: &[[u8; 3]; 9], step: usize) -> RGBColor {
     let place = step as f32 / (STEPS - 1) as f32 * 8.0;
     let low = (place as usize).min(7);
     let mix = |k: usize| {

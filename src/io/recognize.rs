@@ -1,4 +1,4 @@
-//! Recognizes kinds of files by their first bytes, for error messages that say what a file is and what to do with it.
+//! Recognizes files by their first bytes, for error messages that say what a file is and what to do with it.
 
 use super::signature::{HDF5, NPY, TORCH_LEGACY, is_safetensors};
 use crate::error::Error;
@@ -9,9 +9,9 @@ type Signature = (usize, &'static [u8], &'static str);
 /// Kinds that [`TensorFile`](super::TensorFile) reads. A reader of one kind may be given another.
 const READ: [Signature; 6] = [
     (0, NPY, "a NumPy array: TensorFile::from_npy reads it"),
-    (0, HDF5, "an HDF5 file: TensorFile::from_keras reads those of Keras"),
-    (0, TORCH_LEGACY, "a file of torch.save: TensorFile::from_pt reads it"),
-    (0, b"PK\x03\x04", "a zip archive: TensorFile::from_bytes reads those of NumPy, PyTorch and Keras"),
+    (0, HDF5, "an HDF5 file: TensorFile::from_keras reads those written by Keras"),
+    (0, TORCH_LEGACY, "a file written by torch.save: TensorFile::from_pt reads it"),
+    (0, b"PK\x03\x04", "a zip archive: TensorFile::from_bytes reads those written by NumPy, PyTorch and Keras"),
     (0, b"PK\x05\x06", "a zip archive without members"),
     (0, b"PK\x07\x08", "one part of a split zip archive"),
 ];
@@ -26,7 +26,7 @@ const FOREIGN: [Signature; 31] = [
     (0, b"\x04\x22\x4d\x18", "compressed with LZ4: decompress it first"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it first"),
     (0, b"Rar!", "a RAR archive: unpack it first"),
-    (0, b"sys_info\0", "a tar archive of an early torch.save: load it in PyTorch and save it again"),
+    (0, b"sys_info\0", "a tar archive written by an early torch.save: load it in PyTorch and save it again"),
     (257, b"ustar", "a tar archive: unpack it first"),
     (4, b"TFL3", "a TensorFlow Lite model: convert it to ONNX with tf2onnx"),
     (4, b"ORTM", "a model in ONNX Runtime's own format: use the .onnx file it was made from"),
@@ -51,12 +51,12 @@ const FOREIGN: [Signature; 31] = [
     (0, b"\0asm", "a WebAssembly module, not a model"),
 ];
 
-/// Describes a known kind of file and what to do with it, as a phrase that follows "it is". For readers that were given
-/// a different kind of file than they read.
-pub(crate) fn recognise(bytes: &[u8]) -> Option<&'static str> {
+/// Describes a known kind of file and what to do with it, as a phrase that follows "it is". Readers use it in errors
+/// when they are given a different kind of file.
+pub(crate) fn recognize(bytes: &[u8]) -> Option<&'static str> {
     let has = |(at, sign, _): &&Signature| bytes.get(*at..).is_some_and(|rest| rest.starts_with(sign));
     if bytes.is_empty() {
-        return Some("empty: the download or the copy did not finish, or the path is another file's");
+        return Some("empty: the download or the copy did not finish, or the path is wrong");
     }
     if is_safetensors(bytes) {
         return Some("a safetensors file: TensorFile::from_safetensors reads it");
@@ -67,7 +67,7 @@ pub(crate) fn recognise(bytes: &[u8]) -> Option<&'static str> {
 
 /// Returns the error of a reader that `expected` another kind of file.
 pub(super) fn foreign(source: &str, bytes: &[u8], expected: &str) -> Error {
-    match recognise(bytes) {
+    match recognize(bytes) {
         Some(kind) => Error::format(source, format!("not {expected}: it is {kind}")),
         None => {
             let start = &bytes[..bytes.len().min(8)];
@@ -138,7 +138,7 @@ fn binary(bytes: &[u8]) -> Option<&'static str> {
     if start.iter().all(|&b| b == 0) {
         return Some("all zeros at its start: the download or the copy did not finish");
     }
-    // A map of at most 15 entries, or one with an explicit length, whose first key is a text.
+    // A map of at most 15 entries, or one with an explicit length, whose first key is a string.
     let key = match *bytes {
         [0x81..=0x8f, ref key @ ..] | [0xde, _, _, ref key @ ..] | [0xdf, _, _, _, _, ref key @ ..] => key,
         _ => return None,
@@ -190,12 +190,12 @@ mod tests {
             (b"PK\x03\x04", "zip"),
         ];
         for (bytes, word) in cases {
-            let kind = recognise(bytes).unwrap_or("nothing");
+            let kind = recognize(bytes).unwrap_or("nothing");
             assert!(kind.contains(word), "{word}: {kind}");
         }
-        assert_eq!(recognise(b"\x01\x02\x03\x04\xfe\xff\0\x05"), None);
-        // A text whose examined part ends in the middle of a character.
+        assert_eq!(recognize(b"\x01\x02\x03\x04\xfe\xff\0\x05"), None);
+        // Text whose examined part ends in the middle of a character.
         let long = format!("{}é", "x".repeat(1023));
-        assert_eq!(recognise(long.as_bytes()), Some("text, not a model"));
+        assert_eq!(recognize(long.as_bytes()), Some("text, not a model"));
     }
 }
