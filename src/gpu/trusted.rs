@@ -10,7 +10,7 @@ use crate::kernel::Program;
 /// - *Buffer bounds.* `Bound::run` compares every buffer's length with `Kernel::lens` before a dispatch, and shaders
 ///   use the same indices as their twins. The twins run on slices of exactly those lengths in `tests/kernels/`, where
 ///   Rust checks every index. This proves nothing about an index that is itself read from a buffer, so kernels with
-///   such indices (`Kernel::ADDRESSES`) keep the check. For them, workgroup memory and private arrays stay checked, too,
+///   such indices (`Kernel::ADDRESSES`) keep the check. For them, workgroup memory and private arrays stay checked too,
 ///   on the backends that support it, because one switch controls all these checks.
 pub(super) fn shader_module(device: &wgpu::Device, program: &Program) -> wgpu::ShaderModule {
     let source = wgpu::ShaderSource::Wgsl(program.wgsl.join("\n").into());
