@@ -23,12 +23,30 @@ pub fn save_checkpoint_blocking(
     crate::wait::block_on(checkpoint_to_file(trainer, model))?.save(path)
 }
 
+/// Writes a checkpoint of a run by [`Trainer::fit_with`]: like [`save_checkpoint_blocking`], but with the optimizer's
+/// parameters as the weights.
+///
+/// # Errors
+/// Same as [`save_checkpoint_blocking`].
+#[cfg(not(target_arch = "wasm32"))]
+pub fn save_checkpoint_with_blocking(trainer: &Trainer, path: impl AsRef<std::path::Path>) -> Result<()> {
+    crate::wait::block_on(checkpoint_to_file_with(trainer))?.save(path)
+}
+
 /// Returns the file that `save_checkpoint_blocking` writes.
 ///
 /// # Errors
 /// Errors from reading tensors back.
 pub async fn checkpoint_to_file(trainer: &Trainer, model: &dyn Module) -> Result<TensorFile> {
-    Ok(Snapshot::take(trainer, model).await?.to_file())
+    Ok(Snapshot::take(trainer, Some(model)).await?.to_file())
+}
+
+/// Returns the file that `save_checkpoint_with_blocking` writes.
+///
+/// # Errors
+/// Errors from reading tensors back.
+pub async fn checkpoint_to_file_with(trainer: &Trainer) -> Result<TensorFile> {
+    Ok(Snapshot::take(trainer, None).await?.to_file())
 }
 
 impl Snapshot {
@@ -85,8 +103,7 @@ impl Trainer {
     /// # Errors
     /// Same as [`resume`](Self::resume).
     pub fn resume_with(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let parameters = self.optimizer.parameters();
-        load(self, &parameters, &snapshot.to_file())
+        load_checkpoint_with(self, &snapshot.to_file())
     }
 }
 
@@ -97,6 +114,16 @@ impl Trainer {
 /// [`Error::Format`] naming the entry that is missing or does not match; in that case, nothing is changed.
 pub fn load_checkpoint(trainer: &mut Trainer, model: &dyn Module, file: &TensorFile) -> Result<()> {
     load(trainer, &model.parameters(), file)
+}
+
+/// Restores the state of a run by [`Trainer::fit_with`] that `save_checkpoint_with_blocking` wrote: like
+/// [`load_checkpoint`], but for the optimizer's parameters.
+///
+/// # Errors
+/// Same as [`load_checkpoint`].
+pub fn load_checkpoint_with(trainer: &mut Trainer, file: &TensorFile) -> Result<()> {
+    let parameters = trainer.optimizer.parameters();
+    load(trainer, &parameters, file)
 }
 
 fn load(trainer: &mut Trainer, parameters: &[(String, Tensor)], file: &TensorFile) -> Result<()> {

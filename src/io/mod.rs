@@ -28,10 +28,10 @@ mod tuning;
 mod verify;
 mod zip;
 
-#[cfg(all(feature = "autograd", not(target_arch = "wasm32")))]
-pub use checkpoint::save_checkpoint_blocking;
 #[cfg(feature = "autograd")]
-pub use checkpoint::{checkpoint_to_file, load_checkpoint};
+pub use checkpoint::{checkpoint_to_file, checkpoint_to_file_with, load_checkpoint, load_checkpoint_with};
+#[cfg(all(feature = "autograd", not(target_arch = "wasm32")))]
+pub use checkpoint::{save_checkpoint_blocking, save_checkpoint_with_blocking};
 pub use compare::{Comparison, Difference, compare};
 pub use convert::RecurrentWeights;
 #[cfg(not(target_arch = "wasm32"))]

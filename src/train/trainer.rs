@@ -232,7 +232,8 @@ impl Trainer {
     /// mode is [`Mode::Train`] for training data, and [`Mode::Eval`] for validation data.
     ///
     /// Otherwise like [`fit`](Self::fit), but [`Error::Diverged`] names the batch instead of a layer, and
-    /// [snapshots](Self::keep_every) hold the parameters of the optimizer. Checkpoint files need a [`Module`].
+    /// [snapshots](Self::keep_every) hold the parameters of the optimizer;
+    /// [`save_checkpoint_with_blocking`](crate::io::save_checkpoint_with_blocking) writes them to a file.
     ///
     /// ```
     /// use wgru::nn::{Linear, Module, RecurrentConfig, RunOptions, named_parameters};

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use wgru::decode::{self, BeamOptions, Frames};
+
 use crate::common::{fill, mix};
 use crate::reference::ctc::{paths, probability, spelled};
 use crate::reference::dense::log_softmax;
 use crate::reference::{narrow, wide};
-use wgru::decode::{self, BeamOptions, Frames};
 
 /// Sums in f64 of a few hundred probabilities that were rounded to f32.
 const EXACT: f64 = 1e-12;

@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 
-use crate::common::mix;
 use wgru::models::decode::{Beam, Hypothesis, Limits, Sampling, TokenStep, beam, greedy, sample};
 use wgru::{Error, Result, Rng};
+
+use crate::common::mix;
 
 /// A model whose next token depends on all tokens before it: the state of a row is a hash of its prefix.
 struct Model {

@@ -1,12 +1,13 @@
 //! The same seed and device give the same bits, on the CPU with any number of threads. Runs resumed from a checkpoint
 //! continue bit for bit.
 
-use crate::on_every_backend;
 use wgru::nn::{
     Dropout, LastState, Linear, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions, Sequential,
 };
 use wgru::train::{AdamConfig, HostData, Method, Optimizer, Schedule, SgdConfig, TrainOptions, Trainer, loss};
 use wgru::{Cell, CpuOptions, Device, Rng, Tensor};
+
+use crate::on_every_backend;
 
 on_every_backend![twenty_steps_give_the_same_bits_twice, noise_gives_the_same_bits_twice];
 

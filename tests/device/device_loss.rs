@@ -5,11 +5,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::fill;
 use wgru::io::{load_checkpoint, save_checkpoint_blocking};
 use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::train::{AdamConfig, HostData, Method, Optimizer, Snapshot, TrainOptions, Trainer, loss};
 use wgru::{Device, Error, Keeper, Result, Rng, Tensor, wgpu};
+
+use crate::common::fill;
 
 /// Device losses per kind of run, alternating between adopted devices and our own.
 const LOSSES: u64 = 34;

@@ -9,9 +9,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::fill;
 use wgru::nn::{Conv1dConfig, Linear, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::{Device, Error, GpuOptions, Pacing, Result, Rng, Tensor, requirements, wgpu};
+
+use crate::common::fill;
 
 /// A host application with its own device.
 struct Host {

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use crate::common::{assert_close, fill, twin};
 use wgru::nn::{Gru, Module, RecurrentConfig};
 use wgru::{Device, Error, Result, Rng, Router, Tensor};
+
+use crate::common::{assert_close, fill, twin};
 
 /// Eight consecutive cells on a different device.
 const DEVICES: f64 = 1e-6;

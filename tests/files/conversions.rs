@@ -1,11 +1,12 @@
 //! Weight conversion between PyTorch, Keras and ONNX, against tensors that `golden/generate_layouts.py` lays out gate
 //! by gate, and whose outputs the three frameworks agree on.
 
-use crate::common::assert_close;
-use crate::on_every_backend;
 use wgru::io::{RecurrentWeights, TensorFile, load_parameters, load_recurrent_blocking};
 use wgru::nn::{Module, RecurrentConfig};
 use wgru::{Cell, Device, Error, Rng, Tensor};
+
+use crate::common::assert_close;
+use crate::on_every_backend;
 
 on_every_backend![converted_grus_match_keras_and_onnx, converted_lstms_and_simple_layers_match_keras_and_onnx];
 

@@ -1,10 +1,11 @@
 //! Saving and loading recurrent layers: every option is restored, and unknown ones are refused by name.
 
-use crate::common::fill;
-use crate::on_every_backend;
 use wgru::io::{TensorFile, load_recurrent_blocking, recurrent_to_file, save_recurrent_blocking};
 use wgru::nn::{Module, Padding, Recurrent, RecurrentConfig, RecurrentOptions};
 use wgru::{Activation, Cell, Device, Rng};
+
+use crate::common::fill;
+use crate::on_every_backend;
 
 on_every_backend![layers_load_with_every_option];
 

@@ -1,7 +1,5 @@
 //! Saving and loading models as safetensors, with PyTorch's names.
 
-use crate::common::fill;
-use crate::on_every_backend;
 use wgru::io::{
     TensorFile, load_checkpoint, load_parameters, load_recurrent_blocking, save_checkpoint_blocking,
     save_parameters_blocking, save_recurrent_blocking,
@@ -9,6 +7,9 @@ use wgru::io::{
 use wgru::nn::{Linear, Mode, Module, RecurrentConfig, RunOptions, Sequential};
 use wgru::train::{AdamConfig, Method, Optimizer, SgdConfig, TrainOptions, Trainer};
 use wgru::{Cell, Device, Rng, Tensor};
+
+use crate::common::fill;
+use crate::on_every_backend;
 
 on_every_backend![a_file_written_by_torch_loads, a_saved_gru_loads_unchanged];
 

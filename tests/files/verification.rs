@@ -1,10 +1,11 @@
 //! Runs stored in model files: layers agree with f64, and every classical import mistake is caught and named.
 
-use crate::common::fill;
-use crate::on_every_backend;
 use wgru::io::{TensorFile, add_verification, compare, load_recurrent_blocking, recurrent_to_file, verify};
 use wgru::nn::{HostInput, Module, Padding, Recurrent, RecurrentConfig, RecurrentOptions};
 use wgru::{Activation, Cell, Device, Rng};
+
+use crate::common::fill;
+use crate::on_every_backend;
 
 on_every_backend![layers_agree_with_their_run_in_f64, correct_imports_pass_and_mistakes_are_named,];
 

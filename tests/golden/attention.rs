@@ -2,12 +2,13 @@
 //!
 //! The fixtures come from `tests/golden/generate_attention.py`.
 
-use crate::common::{assert_close, fill};
-use crate::on_every_backend;
-use crate::reference::{differences, dot, normalize, wide};
 use serde_json::Value;
 use wgru::nn::{Attention, AttentionConfig, AttentionOutput, KeyMask, LayerNorm, Mode, Module, Score};
 use wgru::{Device, Result, Rng, Tensor};
+
+use crate::common::{assert_close, fill};
+use crate::on_every_backend;
+use crate::reference::{differences, dot, normalize, wide};
 
 /// Single precision against PyTorch's f64: a few roundings, sums of up to 67 products. Worst measured: 3e-7.
 const GOLDEN: f64 = 1e-6;

@@ -1,11 +1,11 @@
 //! Convolution over time against PyTorch in float64; see `tests/golden/sequences.py`.
 
-use crate::on_every_backend;
 use serde_json::Value;
 use wgru::nn::{Axes, Conv1dConfig, Mode, Module};
 use wgru::{Device, Result, Rng, Tensor};
 
 use crate::common::{assert_close, fill};
+use crate::on_every_backend;
 
 const CASES: &str = include_str!("conv1d.json");
 

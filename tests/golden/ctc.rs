@@ -1,12 +1,12 @@
 //! The CTC loss (connectionist temporal classification) against PyTorch in float64; see `tests/golden/sequences.py`.
 
-use crate::on_every_backend;
 use serde_json::Value;
 use wgru::train::Reduction;
 use wgru::train::loss::{self, CtcOptions};
 use wgru::{Device, Result, Tensor};
 
 use crate::common::{assert_close, fill};
+use crate::on_every_backend;
 
 const CASES: &str = include_str!("ctc.json");
 

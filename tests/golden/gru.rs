@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::{assert_close, fill, mix};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::ops::recurrent::Plan;
 use wgru::{Cell, Device, Rng, Tensor};
+
+use crate::common::{assert_close, fill, mix};
 
 /// CPU: single precision over at most 64 steps. For the worst measured error see `docs/accuracy.md`.
 const CPU: f64 = 2e-6;

@@ -2,12 +2,13 @@
 //!
 //! The fixtures come from `tests/golden/generate_attention.py`.
 
-use crate::common::{assert_close, fill};
-use crate::on_every_backend;
 use serde_json::Value;
 use wgru::nn::{LayerNormGru, LayerNormGruConfig, LayerNormGruInput, LayerNormGruOutput, Mode, Module};
 use wgru::train::{AdamConfig, Method, Optimizer, loss};
 use wgru::{Device, Result, Rng, Tensor};
+
+use crate::common::{assert_close, fill};
+use crate::on_every_backend;
 
 /// Single precision against PyTorch's f64 over up to eight cells, each of which divides by a standard deviation twice.
 /// Worst measured: 2e-6 (PyTorch in f32 is off by 9e-6 where a gate of 3 units has a variance of 1e-3).

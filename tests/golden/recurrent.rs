@@ -2,12 +2,13 @@
 //!
 //! The fixtures come from `tests/golden/generate_recurrent.py`.
 
-use crate::common::recurrent::states;
-use crate::common::{assert_close, fill};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use wgru::nn::{Mode, Module, Padding, RecurrentConfig, RunOptions};
 use wgru::{Activation, Cell, Device, Rng, Tensor};
+
+use crate::common::recurrent::states;
+use crate::common::{assert_close, fill};
 
 /// Single precision over at most 21 consecutive steps, compared with float64.
 const CPU: f64 = 2e-6;

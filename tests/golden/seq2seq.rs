@@ -3,14 +3,15 @@
 //!
 //! The fixtures come from `tests/golden/generate_seq2seq.py`.
 
-use crate::common::{assert_close, fill};
-use crate::on_every_backend;
 use serde_json::Value;
 use wgru::models::decode::{Beam, Sampling, TokenStep};
 use wgru::models::{ContextUse, Forcing, Seq2Seq, Seq2SeqConfig};
 use wgru::nn::{Mode, Module, Score};
 use wgru::train::{AdamConfig, Method, Optimizer};
 use wgru::{Device, Error, Result, Rng, Tensor};
+
+use crate::common::{assert_close, fill};
+use crate::on_every_backend;
 
 /// Single precision against PyTorch's f64, through two layers of both networks. Worst measured: 3e-7.
 const GOLDEN: f64 = 1e-6;

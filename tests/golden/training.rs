@@ -1,12 +1,13 @@
 //! Losses, schedules, optimizers and ten-step loss curves against PyTorch.
 
-use crate::common::{assert_close, fill};
-use crate::on_every_backend;
 use serde_json::Value;
 use wgru::nn::{Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::train::loss::{self, CrossEntropyOptions};
 use wgru::train::{AdamConfig, Method, Optimizer, Reduction, Schedule, SgdConfig, clip_grad_norm};
 use wgru::{Device, Rng, Tensor};
+
+use crate::common::{assert_close, fill};
+use crate::on_every_backend;
 
 /// Ten updates in single precision; the final weights and norms are allowed five times as much.
 const CURVE: f64 = 2e-6;

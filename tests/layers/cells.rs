@@ -1,8 +1,9 @@
 //! Cells stepped one by one match the layers, forward and backward; configurations have one canonical form.
 
-use crate::common::{assert_close, fill, gpu, twin};
 use wgru::nn::{Mode, Module, Recurrent, RecurrentCell, RecurrentConfig, RecurrentOptions, RunOptions};
 use wgru::{Activation, Cell, Device, Error, Rng, Tensor};
+
+use crate::common::{assert_close, fill, gpu, twin};
 
 /// The same kernels on the same numbers, except that the layer runs one product over all steps instead of one per step.
 const ORDER: f64 = 1e-6;

@@ -1,7 +1,5 @@
 //! The CPU's fast paths against the twins, on every instruction set of this machine, at odd sizes.
 
-use crate::common::recurrent::{GRUS, OTHERS};
-use crate::common::{assert_close, fill, twin};
 use wgru::kernel::Kernel;
 use wgru::kernels::{
     Binary, BinaryOp, CellSequence, CellSequenceBackward, CellStep, CrossEntropy, CrossEntropyBackward, Dropout,
@@ -10,6 +8,9 @@ use wgru::kernels::{
     UnaryOp,
 };
 use wgru::{Cell, CpuOptions, Device, Tensor};
+
+use crate::common::recurrent::{GRUS, OTHERS};
+use crate::common::{assert_close, fill, twin};
 
 /// The same sum in a different order, and fused instead of separate roundings. Worst measured: 4e-7.
 const ORDER: f64 = 1.5e-6;

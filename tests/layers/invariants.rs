@@ -1,10 +1,11 @@
 //! Invariants of every GRU, on random shapes: carried state, permuted batch, reversed time, one row of a batch.
 
-use crate::common::assert_close;
 use proptest::prelude::*;
 use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RecurrentOutput, RunOptions};
 use wgru::ops::recurrent::Plan;
 use wgru::{Cell, Device, Rng, Tensor};
+
+use crate::common::assert_close;
 
 /// A row in a different batch takes a different path through the SIMD code: a few ulp.
 const COMPANY: f64 = 1e-6;

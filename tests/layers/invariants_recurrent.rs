@@ -1,11 +1,12 @@
 //! Invariants of every recurrent layer with any options, on random layers: carried state, permuted batch, one row,
 //! reversed time, two directions, resets, masked steps, lengths.
 
-use crate::common::assert_close;
-use crate::common::recurrent::{plans, states};
 use proptest::prelude::*;
 use wgru::nn::{Mode, Module, Padding, Recurrent, RecurrentConfig, RecurrentOptions, RecurrentOutput, RunOptions};
 use wgru::{Activation, Cell, Device, Rng, Tensor};
+
+use crate::common::assert_close;
+use crate::common::recurrent::{plans, states};
 
 /// A row in a different batch takes a different path through the SIMD code: a few ulp per step.
 const COMPANY: f64 = 2e-6;

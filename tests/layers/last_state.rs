@@ -1,12 +1,13 @@
 //! The last state of every direction, and rejection of the last step where it is not a direction's last state
 
-use crate::common::fill;
 use wgru::io::onnx::{self, Extent, Input};
 use wgru::nn::{
     Dropout, LastState, LastStep, LayerNormGruConfig, Linear, MinGruConfig, Mode, Module, RecurrentConfig, RunOptions,
     Sequential,
 };
 use wgru::{Cell, Device, Error, Rng, Tensor};
+
+use crate::common::fill;
 
 #[test]
 fn last_state_is_h_n_of_every_direction() {

@@ -1,11 +1,12 @@
 //! GRU inference with low-precision recurrent weights equals inference with those weights rounded.
 #![cfg(feature = "gpu")]
 
-use crate::common::{assert_close, fill, gpu};
 use half::{bf16, f16};
 use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RecurrentOptions, RunOptions};
 use wgru::ops::recurrent::Plan;
 use wgru::{Cell, Device, Error, Precision, Rng, Tensor};
+
+use crate::common::{assert_close, fill, gpu};
 
 /// Two layers on the GPU against the CPU; the GPU's products sum in a different order.
 const RUN: f64 = 4e-6;

@@ -1,12 +1,13 @@
 //! The minimal GRU over long sequences, whose scan a GPU splits into chunks.
 
+use wgru::kernels::{MinGruChunks, MinGruChunksBackward, MinGruSequence, MinGruSequenceBackward, Scan};
+use wgru::nn::{MinGru, MinGruConfig, MinGruForm, MinGruInput, Mode, Module};
+use wgru::{Device, Result, Rng, Tensor};
+
 use crate::common::{assert_close, fill};
 use crate::on_every_backend;
 use crate::reference::min_gru::Network;
 use crate::reference::wide;
-use wgru::kernels::{MinGruChunks, MinGruChunksBackward, MinGruSequence, MinGruSequenceBackward, Scan};
-use wgru::nn::{MinGru, MinGruConfig, MinGruForm, MinGruInput, Mode, Module};
-use wgru::{Device, Result, Rng, Tensor};
 
 /// Gates that forget within a few steps; each state carries only a few roundings.
 const QUICK: f64 = 1e-6;

@@ -1,14 +1,15 @@
 //! Values at padded steps must not matter: NaN or infinity there must not affect an output, the gradient of a weight,
 //! or the gradient of another step. PyTorch's packed sequences do not contain padded steps at all.
 
-use crate::common::fill;
-use crate::common::recurrent::plans;
-use crate::on_every_backend;
 use wgru::nn::{
     AttentionConfig, KeyMask, LayerNormGruConfig, LayerNormGruInput, MinGruConfig, MinGruForm, MinGruInput, Mode,
     Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions, Score,
 };
 use wgru::{Cell, Device, Rng, Tensor};
+
+use crate::common::fill;
+use crate::common::recurrent::plans;
+use crate::on_every_backend;
 
 on_every_backend![
     recurrent_layers_ignore_padding,

@@ -1,11 +1,12 @@
 //! Memory use of training: recomputing gates in backward gives the same gradients with less memory, and gradients that
 //! were not requested are not computed.
 
+use wgru::nn::{Conv1dConfig, Linear, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions};
+use wgru::{Cell, Device, Error, Rng, Tensor};
+
 use crate::common::recurrent::{plans, states};
 use crate::common::{assert_close, fill};
 use crate::on_every_backend;
-use wgru::nn::{Conv1dConfig, Linear, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions};
-use wgru::{Cell, Device, Error, Rng, Tensor};
 
 on_every_backend![recomputation_does_not_change_gradients, memory_is_less_than_half];
 

@@ -1,8 +1,9 @@
 //! Layers give the same results as a wavefront and one after another.
 
-use crate::common::{assert_close, fill, gpu};
 use wgru::nn::{Mode, RecurrentConfig, RunOptions};
 use wgru::{Cell, CpuOptions, Device, Result, Rng, Tensor};
+
+use crate::common::{assert_close, fill, gpu};
 
 /// Layers, batch, steps, input, hidden: work for at least four chunks, and not a multiple of them.
 const SIZES: [[usize; 5]; 4] = [[2, 1, 1301, 7, 96], [3, 3, 307, 40, 128], [2, 2, 157, 5, 200], [4, 7, 400, 33, 80]];

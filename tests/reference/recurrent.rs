@@ -6,6 +6,7 @@ use wgru::{Activation, Cell};
 
 use super::dot;
 use super::elementwise::threefry;
+
 use crate::common::recurrent::activations;
 
 /// `f(v)`

@@ -1,11 +1,10 @@
 //! Training by step functions: several inputs, lengths, classes, and the same bits as training a module.
 
-use crate::on_every_backend;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::common::fill;
+use wgru::io::{TensorFile, checkpoint_to_file_with, load_checkpoint_with};
 use wgru::nn::{
     Dropout, Embedding, Gru, LastStep, Linear, Mode, Module, RecurrentConfig, RunOptions, Sequential, named_parameters,
 };
@@ -14,9 +13,13 @@ use wgru::train::{
 };
 use wgru::{Device, Error, Result, Rng, Tensor};
 
+use crate::common::fill;
+use crate::on_every_backend;
+
 on_every_backend![
     steps_and_modules_give_the_same_bits,
     a_run_of_steps_resumes_bit_for_bit,
+    a_run_of_steps_resumes_from_a_checkpoint,
     padding_does_not_matter,
     classes_of_every_step_are_learned,
     batches_hold_every_input,
@@ -94,6 +97,30 @@ fn steps_and_modules_give_the_same_bits(device: &Device) {
     });
     assert_eq!(by_step, by_module);
     assert_eq!(by_hand, by_module);
+}
+
+fn a_run_of_steps_resumes_from_a_checkpoint(device: &Device) {
+    let data = data(device);
+    let run = |epochs: usize, from: Option<&TensorFile>| {
+        let mut rng = Rng::new(4);
+        let (gru, head) = (gru(device, 2, 6, &mut rng), linear(device, 6, 1, &mut rng));
+        let parameters = named_parameters(&[("gru", &gru), ("head", &head)]);
+        let mut trainer = trainer(parameters.clone(), epochs);
+        if let Some(file) = from {
+            load_checkpoint_with(&mut trainer, file).expect("loaded");
+        }
+        let step = |batch: &Batch, mode: &mut Mode| {
+            let state = gru.run(batch.x(), RunOptions::default(), mode)?.last_state()?;
+            loss::mse(&head.forward_with(&mode.dropout(&state, 0.2)?, mode)?, batch.targets())
+        };
+        trainer.fit_with_blocking(&data, None, step).expect("trained");
+        let file = pollster::block_on(checkpoint_to_file_with(&trainer)).expect("checkpoint");
+        (bits(&parameters), TensorFile::from_bytes("checkpoint", &file.to_bytes().expect("bytes")).expect("read"))
+    };
+    let (first, file) = run(1, None);
+    let (whole, _) = run(3, None);
+    assert_eq!(run(3, Some(&file)).0, whole);
+    assert_ne!(first, whole);
 }
 
 fn a_run_of_steps_resumes_bit_for_bit(device: &Device) {

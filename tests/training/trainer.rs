@@ -1,15 +1,16 @@
 //! Failed training returns an error and loses nothing; tied weights are one parameter.
 
-use crate::on_every_backend;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::common::fill;
 use wgru::io::{TensorFile, checkpoint_to_file, load_checkpoint, load_parameters, parameters_to_file};
 use wgru::nn::{Gru, LastStep, Linear, Mode, Module, RecurrentConfig, RunOptions, Sequential, parameter_count};
 use wgru::train::{
     AdamConfig, Batch, HostData, Method, Optimizer, Schedule, SgdConfig, TrainOptions, Trainer, clip_grad_norm, loss,
 };
 use wgru::{Device, Error, Result, Rng, Tensor};
+
+use crate::common::fill;
+use crate::on_every_backend;
 
 on_every_backend![
     tied_weights_are_updated_once,

@@ -60,10 +60,10 @@ impl Snapshot {
         self.0.tag.epoch
     }
 
-    /// Takes a snapshot between two epochs, and waits for it.
-    pub(crate) async fn take(trainer: &Trainer, model: &dyn Module) -> Result<Self> {
+    /// Takes a snapshot between two epochs, and waits for it. Without a model it holds the parameters of the optimizer.
+    pub(crate) async fn take(trainer: &Trainer, model: Option<&dyn Module>) -> Result<Self> {
         let mut keeper = Keeper::every(1);
-        begin(&mut keeper, trainer, Some(model), None)?;
+        begin(&mut keeper, trainer, model, None)?;
         keeper.finish().await?;
         let mut copy = keeper.take().expect("finished");
         if let Some(resumed) = &trainer.resumed {

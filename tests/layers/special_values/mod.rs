@@ -3,10 +3,11 @@
 
 mod others;
 
-use crate::common::recurrent::plans;
-use crate::common::{gpu, twin};
 use wgru::nn::{HostInput, HostOutput, Mode, Module, Recurrent, RecurrentConfig, RunOptions, run_f64};
 use wgru::{Cell, CpuOptions, Device, Rng, Tensor};
+
+use crate::common::recurrent::plans;
+use crate::common::{gpu, twin};
 
 /// Small, but still normal after some halvings, since GPUs may flush subnormals to 0 (SwiftShader in Chromium does).
 const TINY: f32 = 3e-36;

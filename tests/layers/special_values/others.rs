@@ -4,6 +4,7 @@ use wgru::nn::{MinGruConfig, MinGruForm, MinGruInput, Mode, Module, RecurrentCon
 use wgru::{Cell, Device, Precision, Rng, Stream, StreamOptions, Tensor};
 
 use super::{Answer, Row, STEPS, Weights, assert_none, devices, differences, rows, run, scale, set, weights};
+
 use crate::common::{gpu, twin};
 
 /// Frame by frame, with weights of every precision.
