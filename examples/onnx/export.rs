@@ -13,7 +13,7 @@ pub fn export(device: &Device, from: &Path, to: &Path) -> Result<bool> {
     let [batch, time] = [Extent::named("batch"), Extent::named("time")];
     let first = if c.batch_first { [batch, time] } else { [time, batch] };
     let dims = first.into_iter().chain([Extent::Fixed(c.input)]).collect();
-    let bytes = onnx::export(&layer, &Input::new("x", dims))?;
+    let bytes = onnx::export_blocking(&layer, &Input::new("x", dims))?;
     write_atomically(to, &bytes)?;
     let (cell, layers, input, hidden) = (c.cell, c.layers, c.input, c.hidden);
     println!("{}: {cell} of {layers} layers, {input} to {hidden}, {} bytes", to.display(), bytes.len());

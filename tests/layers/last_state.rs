@@ -44,7 +44,7 @@ fn last_step_of_a_reverse_direction_is_refused() {
         let text = model.forward(&x).expect_err(option).to_string();
         assert!(text.contains(option) && text.contains("LastState"), "{text}");
         let dims = [Extent::Fixed(2), Extent::Fixed(4), Extent::Fixed(3)].to_vec();
-        let exported = pollster::block_on(onnx::export_async(&model, &Input::new("x", dims)));
+        let exported = pollster::block_on(onnx::export(&model, &Input::new("x", dims)));
         assert!(matches!(exported, Err(Error::Value { op: "LastStep", .. })), "{:?}", exported.err());
     };
     for (bidirectional, reverse, option) in [(true, false, "bidirectional"), (false, true, "reverse")] {

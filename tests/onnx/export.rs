@@ -124,7 +124,7 @@ fn exported_models_match_onnx_runtime(device: &Device) {
         for (i, (_, parameter)) in model.parameters().iter().enumerate() {
             parameter.assign(&fill((1000 * k + i) as u32, parameter.len(), 0.5)).expect("assigned");
         }
-        let bytes = onnx::export(&model, &input).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let bytes = onnx::export_blocking(&model, &input).unwrap_or_else(|e| panic!("{name}: {e}"));
         let path = folder.join(format!("{name}.onnx"));
         if std::env::var("WGRU_UPDATE").is_ok() {
             std::fs::write(&path, &bytes).expect("written");
@@ -168,7 +168,7 @@ fn exported_models_match_onnx_runtime(device: &Device) {
 fn layers_without_a_form_in_onnx_are_refused_by_name() {
     let device = Device::cpu();
     let input = Input::new("x", vec![Extent::Free, Extent::Free, Extent::Fixed(4)]);
-    let refused = |model: Sequential, word: &str| match onnx::export(&model, &input) {
+    let refused = |model: Sequential, word: &str| match onnx::export_blocking(&model, &input) {
         Err(error @ (Error::Unsupported { .. } | Error::Shape { .. })) => {
             let text = error.to_string();
             assert!(text.contains("odd") && text.contains(word), "{text}");
@@ -195,7 +195,7 @@ fn layers_without_a_form_in_onnx_are_refused_by_name() {
     let conv = Conv1dConfig { input: 4, output: 2, kernel: 5, axes: Axes::BatchFirst, ..Conv1dConfig::default() };
     let short = Input::new("x", vec![Extent::Free, Extent::Fixed(4), Extent::Fixed(4)]);
     let conv = Sequential::new().push("odd", conv.build(&device, rng).expect("conv"));
-    assert!(onnx::export(&conv, &short).expect_err("no step").to_string().contains("as many steps"));
+    assert!(onnx::export_blocking(&conv, &short).expect_err("no step").to_string().contains("as many steps"));
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn duplicate_names_are_refused() {
     let device = Device::cpu();
     let twice = |model: &Sequential, input: &str| {
         let input = Input::new(input, vec![Extent::Free, Extent::Fixed(4)]);
-        let error = onnx::export(model, &input).expect_err("a duplicate name").to_string();
+        let error = onnx::export_blocking(model, &input).expect_err("a duplicate name").to_string();
         assert!(error.contains("twice"), "{error}");
     };
     twice(&Sequential::new().push("a", Relu).push("a", Relu), "x");

@@ -8,7 +8,7 @@
 //!
 //! Memory and work of a run are bounded: see [`Limits`] and `docs/adr/0031-onnx-runs-are-metered.md`.
 //!
-//! [`export`] writes models built from this crate's layers.
+//! [`export()`] writes models built from this crate's layers.
 //!
 //! Recurrent nodes become layers of [`nn`](crate::nn). Their results match ONNX Runtime, even where the specification
 //! is silent: see `tests/onnx/`.
@@ -28,8 +28,8 @@ mod value;
 mod wire;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use export::export;
-pub use export::{Input, export_async};
+pub use export::export_blocking;
+pub use export::{Input, export};
 pub use info::{Extent, Info};
 pub use ints::Ints;
 pub use load::initializers;

@@ -49,7 +49,7 @@ impl Input {
 /// let gru = RecurrentConfig { input: 3, hidden: 8, batch_first: true, ..Default::default() }.build(&device, &mut rng)?;
 /// let model = Sequential::new().push("gru", gru).push("head", Linear::new(&device, 8, 1, true, &mut rng)?);
 /// let input = Input::new("x", vec![Extent::named("batch"), Extent::named("time"), Extent::Fixed(3)]);
-/// let bytes = onnx::export(&model, &input)?;
+/// let bytes = onnx::export_blocking(&model, &input)?;
 /// let copy = OnnxModel::load(&device, &bytes)?;
 /// let y = copy.run(&[("x", Tensor::zeros(&device, &[2, 5, 3])?.into())])?;
 /// assert_eq!(y[0].1.dims(), [2, 5, 1]);
@@ -61,16 +61,7 @@ impl Input {
 /// projection, zoneout, or learned initial states; [`Error::Shape`] for an input that a layer does not accept;
 /// [`Error::Value`] for the last step of a reverse direction, or an invalid name of the input; [`Error::Format`] for a
 /// duplicate name; errors from reading tensors back.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn export(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
-    crate::wait::block_on(export_async(model, input))
-}
-
-/// Like [`export`], without blocking the thread.
-///
-/// # Errors
-/// Same as [`export`].
-pub async fn export_async(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
+pub async fn export(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
     const OUTPUT: &str = "output";
     if input.name.is_empty() || input.name == OUTPUT {
         let expected = format!("a name other than {OUTPUT:?}");
@@ -82,4 +73,13 @@ pub async fn export_async(model: &dyn Module, input: &Input) -> Result<Vec<u8>> 
     let last = layers::write(&mut graph, "", model, first.clone())?;
     let last = graph.node(OUTPUT, "Identity", &[&last], vec![], last.dims.clone());
     graph.finish(OPSET, &first, &last)
+}
+
+/// Like [`export()`], and blocks until the parameters have been read back. Not in browsers.
+///
+/// # Errors
+/// Same as [`export()`].
+#[cfg(not(target_arch = "wasm32"))]
+pub fn export_blocking(model: &dyn Module, input: &Input) -> Result<Vec<u8>> {
+    crate::wait::block_on(export(model, input))
 }
