@@ -40,14 +40,10 @@ pub enum Cell {
 impl Cell {
     /// All cells.
     pub const ALL: [Cell; 5] = [Cell::Gru, Cell::GruResetBefore, Cell::Lstm, Cell::Rnn, Cell::RnnRelu];
-    /// The cells with the GRU's equations.
-    pub(crate) const GRUS: [Cell; 2] = [Cell::Gru, Cell::GruResetBefore];
-    /// The other cells.
-    pub(crate) const OTHERS: [Cell; 3] = [Cell::Lstm, Cell::Rnn, Cell::RnnRelu];
 
     /// Whether it is one of the GRUs.
     pub fn is_gru(self) -> bool {
-        Self::GRUS.contains(&self)
+        matches!(self, Cell::Gru | Cell::GruResetBefore)
     }
 
     /// Number of gates, `G`.

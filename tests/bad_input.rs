@@ -413,6 +413,7 @@ fn ctc_refuses_wrong_labels_and_lengths(device: &Device) {
 }
 
 fn kernels_refuse_parameters_without_meaning(device: &Device) {
+    use wgru::kernels::plain::{GRU, GRU_RESET_BEFORE, LSTM};
     use wgru::kernels::*;
     let [a, b, c] = [(); 3].map(|()| zeros(device, &[64]));
     let index = Tensor::from_indices(device, &[0; 64], &[64]).expect("indices");
@@ -476,14 +477,18 @@ fn kernels_refuse_parameters_without_meaning(device: &Device) {
         (Plain { batch: 1 << 20, steps: 1 << 12, ..gru }, "steps"),
     ] {
         let d = zeros(device, &[64]);
-        refused(device.run(&GruSequence::new(p), [&a, &a, &index], [&b, &c, &d]), &["gru_sequence", word]);
-        refused(device.run(&GruStep::new(Plain { step: 1, ..p }), [&a, &a, &index], [&b, &c, &d]), &["gru_step"]);
+        let name = "recurrent_sequence_gru";
+        refused(device.run(&RecurrentSequence::<GRU>::new(p), [&a, &a, &index], [&b, &c, &d]), &[name, word]);
+        let step = RecurrentStep::<GRU>::new(Plain { step: 1, ..p });
+        refused(device.run(&step, [&a, &a, &index], [&b, &c, &d]), &["recurrent_step_gru"]);
     }
+    let d = zeros(device, &[64]);
     for cell in [0, 5] {
-        let p = Plain { cell, ..gru };
-        let d = zeros(device, &[64]);
-        refused(device.run(&CellSequence(p), [&a, &a, &index], [&b, &c, &d]), &["cell_sequence", "cell"]);
+        let p = RecurrentSequence::<LSTM>::new(Plain { cell, ..gru });
+        refused(device.run(&p, [&a, &a, &index], [&b, &c, &d]), &["recurrent_sequence_lstm", "cell"]);
     }
+    let half = RecurrentStep::<GRU_RESET_BEFORE>::new(Plain { cell: 1, half: 1, ..gru });
+    refused(device.run(&half, [&a, &a, &index], [&b, &c, &d]), &["recurrent_step_gru_reset_before", "save"]);
     // None of them left a lock held.
     assert_eq!(a.add(&b).and_then(|s| s.to_vec()).expect("still works"), [0.0; 64]);
 }

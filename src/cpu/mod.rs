@@ -25,10 +25,11 @@ use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::error::{Error, Result};
 use crate::kernel::{Call, MOST_BUFFERS};
 use crate::kernels::{
-    Binary, CellSequence, CellSequenceBackward, CrossEntropy, CrossEntropyBackward, Dropout, GruSequence,
-    GruSequenceBackward, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward, MatMul, MinGruSequence,
-    MinGruSequenceBackward, Pack, RnnCell, Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
+    Binary, CrossEntropy, CrossEntropyBackward, Dropout, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward,
+    MatMul, MinGruSequence, MinGruSequenceBackward, Pack, Plain, RecurrentSequence, RecurrentSequenceBackward, RnnCell,
+    Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
 };
+use crate::kernels::plain::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
 use lines::Lines;
 pub(crate) use memory::{Memory, Store};
 pub(crate) use packed::{Inputs, Packed};
@@ -128,12 +129,9 @@ impl Cpu {
             matmul::run(self.isa, &self.pool, &self.store, kernel, reads.try_into().ok()?, writes.first_mut()?);
         } else if let Some(kernel) = kernel.downcast_ref::<Pack>() {
             pack::run(&self.pool, kernel, reads.try_into().ok()?, writes.first_mut()?);
-        } else if let Some(kernel) = kernel.downcast_ref::<GruSequence>() {
+        } else if let Some(p) = sequence_of(kernel) {
             let [state, y, saved] = writes else { return None };
-            sequence::forward(self.isa, &self.pool, kernel, kernel.0, reads.try_into().ok()?, [state, y, saved]);
-        } else if let Some(kernel) = kernel.downcast_ref::<CellSequence>() {
-            let [state, y, saved] = writes else { return None };
-            sequence::forward(self.isa, &self.pool, kernel, kernel.0, reads.try_into().ok()?, [state, y, saved]);
+            sequence::forward(self.isa, &self.pool, p, reads.try_into().ok()?, [state, y, saved]);
         } else {
             return None;
         }
@@ -148,11 +146,8 @@ impl Cpu {
         writes: &mut [&mut [f32]],
     ) -> Option<bool> {
         let [a, b] = writes else { return None };
-        if let Some(kernel) = kernel.downcast_ref::<GruSequenceBackward>() {
-            sequence::backward(self.isa, &self.pool, kernel, kernel.0, reads.try_into().ok()?, [a, b]);
-            Some(true)
-        } else if let Some(kernel) = kernel.downcast_ref::<CellSequenceBackward>() {
-            sequence::backward(self.isa, &self.pool, kernel, kernel.0, reads.try_into().ok()?, [a, b]);
+        if let Some(p) = sequence_backward_of(kernel) {
+            sequence::backward(self.isa, &self.pool, p, reads.try_into().ok()?, [a, b]);
             Some(true)
         } else if let Some(kernel) = kernel.downcast_ref::<LstmCellBackward>() {
             Some(cell::lstm_backward(self.isa, kernel, reads.try_into().ok()?, [a, b]))
@@ -179,6 +174,30 @@ impl Cpu {
         }
     }
 }
+
+/// Returns the parameters if the kernel is one of these.
+macro_rules! parameters_of {
+    ($name:ident: $($kernel:ty),+) => {
+        fn $name(kernel: &(dyn Any + Send + Sync)) -> Option<Plain> {
+            $(if let Some(kernel) = kernel.downcast_ref::<$kernel>() {
+                return Some(kernel.0);
+            })+
+            None
+        }
+    };
+}
+parameters_of!(
+    sequence_of: RecurrentSequence<GRU>,
+    RecurrentSequence<GRU_RESET_BEFORE>,
+    RecurrentSequence<LSTM>,
+    RecurrentSequence<RNN>
+);
+parameters_of!(
+    sequence_backward_of: RecurrentSequenceBackward<GRU>,
+    RecurrentSequenceBackward<GRU_RESET_BEFORE>,
+    RecurrentSequenceBackward<LSTM>,
+    RecurrentSequenceBackward<RNN>
+);
 
 /// A fast path of a kernel; returns whether it ran.
 pub(crate) type Fast = fn(&Cpu, &(dyn Any + Send + Sync), &[&[f32]], &mut [&mut [f32]]) -> bool;

@@ -1,5 +1,30 @@
 //! Helpers for tests that run over every recurrent cell.
 
+/// Evaluates `$run` with the constant `$kind` set to the kind of the cell with this number.
+#[macro_export]
+macro_rules! by_kind {
+    ($cell:expr, $kind:ident => $run:expr) => {
+        match $cell {
+            0 => {
+                const $kind: usize = wgru::kernels::plain::GRU;
+                $run
+            }
+            1 => {
+                const $kind: usize = wgru::kernels::plain::GRU_RESET_BEFORE;
+                $run
+            }
+            2 => {
+                const $kind: usize = wgru::kernels::plain::LSTM;
+                $run
+            }
+            _ => {
+                const $kind: usize = wgru::kernels::plain::RNN;
+                $run
+            }
+        }
+    };
+}
+
 use wgru::nn::RecurrentConfig;
 use wgru::ops::recurrent::Plan;
 use wgru::{Activation, Cell};

@@ -7,7 +7,7 @@ use crate::cell::Cell;
 use crate::cpu::equations::{Units, gru, gru_candidate, gru_gates, lstm, rnn};
 use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part};
 use crate::cpu::thread_pool::{Parts, ThreadPool};
-use crate::kernel::{Kernel, words};
+use crate::kernel::words;
 use crate::kernels::Plain;
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
 use crate::kernels::plain::{BLOCK, GRU_ROW};
@@ -27,16 +27,15 @@ struct Run {
 // SAFETY: threads take disjoint rows or units of one direction and touch nothing else.
 unsafe impl Sync for Run {}
 
-/// Runs `kernel`, whose parameters are `p`.
+/// Runs [`RecurrentSequence`](crate::kernels::RecurrentSequence) with `f32` weights.
 pub fn forward(
     isa: Isa,
     pool: &ThreadPool,
-    kernel: &impl Kernel<3, 3>,
     p: Plain,
     [x, packed, marks]: [&[f32]; 3],
     [state, y, saved]: [&mut [f32]; 3],
 ) {
-    let (reads, writes) = kernel.lens();
+    let (reads, writes) = p.forward_lens(p.hidden as usize + 1);
     assert!(covers([x, packed, marks], reads) && covers([&*state, &*y, &*saved], writes));
     let run = Run {
         p,

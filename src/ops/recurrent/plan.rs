@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernels::GruSequence;
+use crate::kernels::Plain;
 use crate::ops::linalg::is_software;
 use crate::tuning::{Answer, Question, class};
 
@@ -72,7 +72,7 @@ impl Plan {
         if self == Plan::Chain && !has_chain(cell) {
             return Err(Error::value("recurrent", "plan", "whole or steps for this cell", self));
         }
-        let allowed = GruSequence::MAX_HIDDEN;
+        let allowed = Plain::WHOLE_HIDDEN;
         if self == Plan::Whole && device.is_gpu() && hidden > allowed {
             let limit = "hidden size of the whole-sequence plan";
             return Err(Error::Limit { op: "recurrent", limit, needed: hidden as u64, allowed: allowed as u64 });
