@@ -18,7 +18,7 @@ use crate::math::Activation;
 /// }
 /// # Ok::<(), wgru::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Cell {
     /// A GRU whose reset gate acts after the recurrent product: PyTorch, Keras `reset_after=True`, ONNX

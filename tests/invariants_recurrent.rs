@@ -8,7 +8,7 @@ extern crate browser_tests;
 mod common;
 
 use common::assert_close;
-use common::recurrent::{plans, states};
+use common::recurrent::{PLANS, states};
 use proptest::prelude::*;
 use wgru::nn::{Mode, Module, Padding, Recurrent, RecurrentConfig, RecurrentOptions, RecurrentOutput, RunOptions};
 use wgru::{Activation, Cell, Device, Rng, Tensor};
@@ -87,7 +87,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
             (config.projection, config.peephole, config.input_forget) = (0, false, false);
             config.activations.clear();
             config.options = RecurrentOptions { padding: options.padding, ..Default::default() };
-            config.plan = Some(plans(cell)[(plan - 1) % plans(cell).len()]);
+            config.plan = Some(PLANS[(plan - 1) % PLANS.len()]);
         }
         Shape { config, steps, batch, seed }
     })

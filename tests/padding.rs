@@ -8,7 +8,7 @@ extern crate browser_tests;
 mod common;
 
 use common::fill;
-use common::recurrent::plans;
+use common::recurrent::PLANS;
 use wgru::nn::{
     AttentionConfig, KeyMask, LayerNormGruConfig, LayerNormGruInput, MinGruConfig, MinGruForm, MinGruInput, Mode,
     Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions, Score,
@@ -128,7 +128,7 @@ fn recurrent(device: &Device, config: &RecurrentConfig, stray: f32, masked: bool
 
 fn recurrent_layers_see_nothing_of_padding(device: &Device) {
     for cell in Cell::ALL {
-        for &plan in plans(cell) {
+        for plan in PLANS {
             for (bidirectional, reverse) in [(false, false), (false, true), (true, false)] {
                 for masked in [false, true] {
                     let layers = 1 + bidirectional as usize;
@@ -175,7 +175,7 @@ fn recurrent_options_see_nothing_of_padding(device: &Device) {
 /// A sequence with a reset at step 0 starts from 0, whatever the first state is, and passes no gradient to it.
 fn a_reset_at_the_first_step_drops_the_first_state(device: &Device) {
     for cell in Cell::ALL {
-        for &plan in plans(cell) {
+        for plan in PLANS {
             let config = RecurrentConfig { plan: Some(plan), ..RecurrentConfig::new(cell, 3, 5) };
             let resets: Vec<bool> = (0..STEPS * BATCH).map(|i| i == 1 || i == 9).collect();
             assert_padding_is_unseen(&format!("{config:?}"), |stray| {

@@ -7,7 +7,7 @@ extern crate browser_tests;
 
 mod common;
 
-use common::recurrent::{plans, states};
+use common::recurrent::{PLANS, states};
 use common::{assert_close, fill};
 use wgru::nn::{Conv1dConfig, Linear, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions};
 use wgru::{Cell, Device, Error, Rng, Tensor};
@@ -59,7 +59,7 @@ fn run(device: &Device, config: &RecurrentConfig) -> Vec<(String, Vec<f32>)> {
 fn gradients_are_those_without(device: &Device) {
     for cell in Cell::ALL {
         for (bidirectional, reverse) in [(false, false), (false, true), (true, false)] {
-            for plan in plans(cell).iter().map(|&plan| Some(plan)) {
+            for plan in PLANS.map(Some) {
                 let options = RecurrentOptions { padding: Padding::RepeatLast, ..Default::default() };
                 let config = RecurrentConfig {
                     bidirectional,

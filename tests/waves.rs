@@ -61,7 +61,7 @@ fn numbers_of_the_cpu_do_not_depend_on_threads_whose_layers_run_side_by_side() {
 fn the_gpu_gives_the_numbers_of_the_cpu() {
     let Some(device) = gpu() else { return };
     for cell in Cell::ALL {
-        // By the whole plan; and by the chain, on software adapters where the reset gate acts after the product.
+        // By the whole plan; and by the chain, on software adapters unless the reset gate acts before the product.
         for size in [[2, 2, 150, 3, 20], [3, 1, 131, 5, 72]] {
             let want = outputs(&cpu(1), cell, size).expect("the CPU");
             let got = outputs(&device, cell, size).expect("the GPU");

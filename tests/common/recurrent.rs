@@ -27,17 +27,10 @@ macro_rules! by_kind {
 
 use wgru::nn::RecurrentConfig;
 use wgru::ops::recurrent::Plan;
-use wgru::{Activation, Cell};
+use wgru::Activation;
 
-/// The cells with the GRU's equations, which have kernels of their own.
-pub const GRUS: [Cell; 2] = [Cell::Gru, Cell::GruResetBefore];
-/// The other cells.
-pub const OTHERS: [Cell; 3] = [Cell::Lstm, Cell::Rnn, Cell::RnnRelu];
-
-/// Plans that run a layer of `cell` without options.
-pub fn plans(cell: Cell) -> &'static [Plan] {
-    if cell.is_gru() { &[Plan::Whole, Plan::Chain, Plan::Steps] } else { &[Plan::Whole, Plan::Steps] }
-}
+/// Plans that run a layer without options.
+pub const PLANS: [Plan; 3] = [Plan::Whole, Plan::Chain, Plan::Steps];
 
 /// The activations in use, one per entry of [`Cell::activation_names`].
 pub fn activations(config: &RecurrentConfig) -> &[Activation] {

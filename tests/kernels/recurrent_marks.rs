@@ -1,8 +1,9 @@
 //! The fused kernels with marks of every kind, the GPU compared with the twins.
 #![cfg(feature = "gpu")]
 
+use half::{bf16, f16};
 use wgru::kernel::Kernel;
-use wgru::kernels::{Plain, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward};
+use wgru::kernels::{PackLow, Plain, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward, Stored};
 use wgru::{Cell, Device, Tensor};
 
 use crate::by_kind;
@@ -46,11 +47,15 @@ fn packed(p: &Plain, transposed: bool) -> Vec<f32> {
     values
 }
 
-/// Runs forward. Returns `state`, `y` and `saved`.
 fn forward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
+    forward_by::<f32>(device, p, &buffer(device, &packed(p, false)), whole)
+}
+
+/// Runs forward. Returns `state`, `y` and `saved`.
+fn forward_by<W: Stored>(device: &Device, p: &Plain, packed: &Tensor, whole: bool) -> Vec<Vec<f32>> {
     let ([x, _, _], [state, y, saved]) = by_kind!(p.cell, C => RecurrentSequence::<C>::new(*p).lens());
-    let [x, packed] = [fill(1, x, 1.5), packed(p, false)].map(|v| buffer(device, &v));
-    let reads = [&x, &packed, &marks(device, p)];
+    let x = buffer(device, &fill(1, x, 1.5));
+    let reads = [&x, packed, &marks(device, p)];
     let mut start = vec![f32::NAN; state];
     let one = p.batch as usize * p.width();
     for d in 0..p.directions as usize {
@@ -59,11 +64,11 @@ fn forward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
     }
     let writes = [&buffer(device, &start), &poison(device, y), &poison(device, saved)];
     if whole {
-        by_kind!(p.cell, C => device.run(&RecurrentSequence::<C>::new(*p), reads, writes).expect("run"));
+        by_kind!(p.cell, C => device.run(&RecurrentSequence::<C, W>::from(*p), reads, writes).expect("run"));
     } else {
         for (step, half) in (0..p.steps).flat_map(|step| (0..=(p.cell == 1) as u32).map(move |half| (step, half))) {
             let p = Plain { step, half, ..*p };
-            by_kind!(p.cell, C => device.run(&RecurrentStep::<C>::new(p), reads, writes).expect("run"));
+            by_kind!(p.cell, C => device.run(&RecurrentStep::<C, W>::from(p), reads, writes).expect("run"));
         }
     }
     writes.map(read).to_vec()
@@ -129,6 +134,36 @@ fn agree(pass: Pass) {
 #[test]
 fn recurrent_forward_takes_marks_of_every_kind_on_the_gpu() {
     agree(forward);
+}
+
+/// Both plans with weights of every format, packed by their kernel, the GPU compared with the twins.
+#[test]
+fn recurrent_forward_takes_weights_of_every_format_on_the_gpu() {
+    fn agree<W: Stored>(device: &Device, p: &Plain) {
+        let (hidden, gates) = (p.hidden as usize, p.cell().gates());
+        let (u, bias) = (fill(2, gates * hidden * hidden, 0.5), fill(3, gates * hidden, 0.5));
+        let len = p.packed_len([W::depth(hidden), gates]);
+        let pack = |device: &Device| {
+            let packed = poison(device, len);
+            for d in 0..p.directions as usize {
+                let reads = [&buffer(device, &u), &buffer(device, &bias)];
+                device.run(&PackLow::new::<W>(hidden, gates, d), reads, [&packed]).expect("packed");
+            }
+            packed
+        };
+        let twin = twin();
+        let want = forward_by::<W>(&twin, p, &pack(&twin), true);
+        for whole in [true, false] {
+            let got = forward_by::<W>(device, p, &pack(device), whole);
+            assert_same(&format!("format {}, whole {whole}, {p:?}", W::FORMAT), &got, &want);
+        }
+    }
+    let Some(device) = gpu() else { return eprintln!("SKIPPED weights of every format: no adapter") };
+    for p in cases().into_iter().filter(|p| p.hidden < 130) {
+        agree::<f16>(&device, &p);
+        agree::<bf16>(&device, &p);
+        agree::<i8>(&device, &p);
+    }
 }
 
 #[test]
