@@ -9,11 +9,13 @@ fn products_of_one(u: u32, at: u32) -> Sums {
     var a = Gates();
     var k = 0u;
     for (; k + 4u <= params.hidden; k += 4u) {
-        let w = gates_of_four(word_at(u, k));
-        let v = vec4(state[at + k], state[at + k + 1u], state[at + k + 2u], state[at + k + 3u]);
-        a = a + w[0] * v.x + w[1] * v.y + w[2] * v.z + w[3] * v.w;
+        let j = u + k / IN_WORD * ROW;
+        a += gates(j, 0u) * state[at + k];
+        a += gates(j + 1u / IN_WORD * ROW, 1u) * state[at + k + 1u];
+        a += gates(j + 2u / IN_WORD * ROW, 2u) * state[at + k + 2u];
+        a += gates(j + 3u / IN_WORD * ROW, 3u) * state[at + k + 3u];
     }
-    for (; k < params.hidden; k++) { a += gates_of_one(word_at(u, k), k) * state[at + k]; }
+    for (; k < params.hidden; k++) { a += gates(u + k / IN_WORD * ROW, k % IN_WORD) * state[at + k]; }
     return Sums(a, Gates(), Gates(), Gates());
 }
 

@@ -1,14 +1,7 @@
 // dh of a GRU, reset after the product: U_rᵀ·δr + U_zᵀ·δz + U_nᵀ·δc. Requires common/gru_backward.
 alias Deltas = mat3x4<f32>;  // a column per gate, an element per row
 
-fn gates_of_four(u: u32, k: u32) -> mat4x3<f32> {
-    let j = u + k * ROW;
-    let r = weights_of_four(j, ROW);
-    let z = weights_of_four(j + BLOCK, ROW);
-    return transpose(mat3x4(r, z, weights_of_four(j + 2u * BLOCK, ROW)));
-}
-
-fn gates_of_one(u: u32, k: u32) -> vec3<f32> {
+fn gates(u: u32, k: u32) -> vec3<f32> {
     let j = u + k * ROW;
     return vec3(packed[j], packed[j + BLOCK], packed[j + 2u * BLOCK]);
 }

@@ -13,9 +13,7 @@ const SAVED: u32 = 4u;  // r, z, n, c
 alias Gates = vec2<f32>;   // r and z of one row
 alias Sums = mat4x2<f32>;  // of four rows
 
-fn gates_of_four(j: u32) -> mat4x2<f32> { return transpose(mat2x4(weights_of_four(j), weights_of_four(j + BLOCK))); }
-
-fn gates_of_one(j: u32, k: u32) -> Gates { return Gates(weight(j, k), weight(j + BLOCK, k)); }
+fn gates(j: u32, i: u32) -> Gates { return Gates(weight(j, i), weight(j + BLOCK, i)); }
 
 fn first_half(s: Step, u: u32, unit: u32, sums: Sums) -> vec4<f32> {
     let a = transpose(sums);
@@ -33,14 +31,15 @@ fn second_half(s: Step, u: u32, unit: u32, c: vec4<f32>) -> vec4<f32> {
     var sum = vec4(0.0);
     var k = 0u;
     for (; k + 4u <= params.hidden; k += 4u) {
-        let w = weights_of_four(word_at(first, k));
-        let c0 = reset_state(s, k);
-        let c1 = reset_state(s, k + 1u);
-        let c2 = reset_state(s, k + 2u);
-        let c3 = reset_state(s, k + 3u);
-        sum = sum + w.x * c0 + w.y * c1 + w.z * c2 + w.w * c3;
+        let j = first + k / IN_WORD * ROW;
+        sum += weight(j, 0u) * reset_state(s, k);
+        sum += weight(j + 1u / IN_WORD * ROW, 1u) * reset_state(s, k + 1u);
+        sum += weight(j + 2u / IN_WORD * ROW, 2u) * reset_state(s, k + 2u);
+        sum += weight(j + 3u / IN_WORD * ROW, 3u) * reset_state(s, k + 3u);
     }
-    for (; k < params.hidden; k++) { sum += weight(word_at(first, k), k) * reset_state(s, k); }
+    for (; k < params.hidden; k++) {
+        sum += weight(first + k / IN_WORD * ROW, k % IN_WORD) * reset_state(s, k);
+    }
     let old = old_state(s, 0u, unit);
     let z = update_gate(s, unit);
     let n = tanh4(input(s, 2u, unit) + product(first, sum));

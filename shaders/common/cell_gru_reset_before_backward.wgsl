@@ -7,12 +7,7 @@ const HALVES: u32 = 2u;
 
 alias Deltas = mat2x4<f32>;  // a column per gate, an element per row
 
-fn gates_of_four(u: u32, k: u32) -> mat4x2<f32> {
-    let j = u + k * ROW;
-    return transpose(mat2x4(weights_of_four(j, ROW), weights_of_four(j + BLOCK, ROW)));
-}
-
-fn gates_of_one(u: u32, k: u32) -> vec2<f32> {
+fn gates(u: u32, k: u32) -> vec2<f32> {
     let j = u + k * ROW;
     return vec2(packed[j], packed[j + BLOCK]);
 }
@@ -26,12 +21,10 @@ fn second_half(s: Step, u: u32, unit: u32, at: vec4<u32>) {
     var q = vec4(0.0);
     var k = 0u;
     for (; k + 4u <= params.hidden; k += 4u) {
-        let w = weights_of_four(first + k * ROW, ROW);
-        let d0 = delta(at, 2u, k);
-        let d1 = delta(at, 2u, k + 1u);
-        let d2 = delta(at, 2u, k + 2u);
-        let d3 = delta(at, 2u, k + 3u);
-        q = q + w.x * d0 + w.y * d1 + w.z * d2 + w.w * d3;
+        q += packed[first + k * ROW] * delta(at, 2u, k);
+        q += packed[first + (k + 1u) * ROW] * delta(at, 2u, k + 1u);
+        q += packed[first + (k + 2u) * ROW] * delta(at, 2u, k + 2u);
+        q += packed[first + (k + 3u) * ROW] * delta(at, 2u, k + 3u);
     }
     for (; k < params.hidden; k++) { q += packed[first + k * ROW] * delta(at, 2u, k); }
     let r = load_saved(s, 0u, unit);

@@ -11,16 +11,11 @@ const GRADIENTS: u32 = 4u;  // δi, δf, δg, δo
 
 alias Deltas = mat4x4<f32>;  // a column per gate, an element per row
 
-fn gates_of_four(u: u32, k: u32) -> mat4x4<f32> {
+fn gates(u: u32, k: u32) -> vec4<f32> {
     let j = u + k * BLOCK;
     let gate = params.hidden * BLOCK;
-    let i = weights_of_four(j, BLOCK);
-    let f = weights_of_four(j + gate, BLOCK);
-    let g = weights_of_four(j + 2u * gate, BLOCK);
-    return transpose(mat4x4(i, f, g, weights_of_four(j + 3u * gate, BLOCK)));
+    return vec4(packed[j], packed[j + gate], packed[j + 2u * gate], packed[j + 3u * gate]);
 }
-
-fn gates_of_one(u: u32, k: u32) -> vec4<f32> { return weights_of_four(u + k * BLOCK, params.hidden * BLOCK); }
 
 fn deltas(at: vec4<u32>, k: u32) -> Deltas {
     return Deltas(delta(at, 0u, k), delta(at, 1u, k), delta(at, 2u, k), delta(at, 3u, k));

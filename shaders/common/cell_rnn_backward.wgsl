@@ -7,9 +7,7 @@ const SAVED: u32 = 1u;
 const GRADIENTS: u32 = 1u;
 const RELU: u32 = 4u;
 
-fn gates_of_four(u: u32, k: u32) -> vec4<f32> { return weights_of_four(u + k * BLOCK, BLOCK); }
-
-fn gates_of_one(u: u32, k: u32) -> f32 { return packed[u + k * BLOCK]; }
+fn gates(u: u32, k: u32) -> f32 { return packed[u + k * BLOCK]; }
 
 fn deltas(at: vec4<u32>, k: u32) -> vec4<f32> { return delta(at, 0u, k); }
 

@@ -8,8 +8,6 @@ fn words() -> u32 { return (params.hidden + IN_WORD - 1u) / IN_WORD; }
 
 fn depth() -> u32 { return words() + 2u; }
 
-fn word_at(u: u32, k: u32) -> u32 { return u + k / IN_WORD * ROW; }
-
 fn product(u: u32, sum: vec4<f32>) -> vec4<f32> {
     let at = u + words() * ROW;
     return bitcast<f32>(packed[at]) + bitcast<f32>(packed[at + ROW]) * sum;
