@@ -10,7 +10,9 @@ use common::cpu;
 use criterion::{BenchmarkId, Criterion};
 use half::f16;
 use wgru::kernels::plain::GRU;
-use wgru::kernels::{Plain as Params, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward};
+use wgru::kernels::{
+    Plain as Params, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward,
+};
 use wgru::nn::{Mode, Module, RecurrentConfig, RunOptions};
 use wgru::ops::recurrent::Plan;
 use wgru::train::{Method, Optimizer, SgdConfig};

@@ -1,5 +1,5 @@
-// One step of the chain plan for all directions: the recurrent product of all gates from one load of h, with the cell as
-// its epilogue. Each invocation computes one unit of four rows. Equations: common/cell_*.
+// One step of the chain plan for all directions: the recurrent product of all gates from one load of h, with the cell
+// as its epilogue. Each invocation computes one unit of four rows. Equations: common/cell_*.
 //
 // Twin: src/kernels/recurrent_step.rs.
 fn value(at: vec4<u32>, k: u32) -> vec4<f32> { return load_state(at + k); }
@@ -15,7 +15,7 @@ fn products_of_one(u: u32, at: u32) -> Sums {
         a += gates(j + 2u / IN_WORD * ROW, 2u) * state[at + k + 2u];
         a += gates(j + 3u / IN_WORD * ROW, 3u) * state[at + k + 3u];
     }
-    for (; k < params.hidden; k++) { a += gates(u + k / IN_WORD * ROW, k % IN_WORD) * state[at + k]; }
+    for (; k < params.hidden; k++) { a += gates(u + k / IN_WORD * ROW, k) * state[at + k]; }
     return Sums(a, Gates(), Gates(), Gates());
 }
 

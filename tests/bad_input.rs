@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::recurrent::{states};
+use common::recurrent::states;
 use wgru::io::{self, TensorFile};
 use wgru::nn::{
     AttentionConfig, Axes, Conv1dConfig, Dropout, Embedding, Gru, KeyMask, LayerNorm, LayerNormGruConfig, Linear,

@@ -6,10 +6,10 @@
 extern crate browser_tests;
 
 use half::{bf16, f16};
+use wgru::Error;
 use wgru::kernel::{Kernel, Params};
 use wgru::kernels::plain::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
 use wgru::kernels::*;
-use wgru::Error;
 
 /// Values tried in every field.
 const EDGES: [u32; 24] = [

@@ -17,7 +17,9 @@ fn tunings_are_text_and_back() {
     let tuning = Tuning::from_json(TEXT).expect("read");
     assert_eq!(tuning.len(), 5);
     assert_eq!(Tuning::from_json(&tuning.to_json()).expect("read again"), tuning);
-    for part in ["product 64 128 256 across split", "outer 4", "gru 64 1 fused", "lstm 128 8 any", "a card, vulkan, 1.2"] {
+    for part in
+        ["product 64 128 256 across split", "outer 4", "gru 64 1 fused", "lstm 128 8 any", "a card, vulkan, 1.2"]
+    {
         assert!(tuning.to_json().contains(part), "{part}: {}", tuning.to_json());
     }
     assert!(Tuning::from_json(&Tuning::default().to_json()).expect("an empty one").is_empty());

@@ -11,8 +11,8 @@ const SAVED: u32 = 4u;  // r, z, n, c
 alias Gates = vec3<f32>;   // of one row
 alias Sums = mat4x3<f32>;  // of four rows
 
-fn gates(j: u32, i: u32) -> Gates {
-    return Gates(weight(j, i), weight(j + BLOCK, i), weight(j + 2u * BLOCK, i));
+fn gates(j: u32, k: u32) -> Gates {
+    return Gates(weight(j, k), weight(j + BLOCK, k), weight(j + 2u * BLOCK, k));
 }
 
 fn first_half(s: Step, u: u32, unit: u32, sums: Sums) -> vec4<f32> {

@@ -13,7 +13,7 @@ const SAVED: u32 = 4u;  // r, z, n, c
 alias Gates = vec2<f32>;   // r and z of one row
 alias Sums = mat4x2<f32>;  // of four rows
 
-fn gates(j: u32, i: u32) -> Gates { return Gates(weight(j, i), weight(j + BLOCK, i)); }
+fn gates(j: u32, k: u32) -> Gates { return Gates(weight(j, k), weight(j + BLOCK, k)); }
 
 fn first_half(s: Step, u: u32, unit: u32, sums: Sums) -> vec4<f32> {
     let a = transpose(sums);
@@ -38,7 +38,7 @@ fn second_half(s: Step, u: u32, unit: u32, c: vec4<f32>) -> vec4<f32> {
         sum += weight(j + 3u / IN_WORD * ROW, 3u) * reset_state(s, k + 3u);
     }
     for (; k < params.hidden; k++) {
-        sum += weight(first + k / IN_WORD * ROW, k % IN_WORD) * reset_state(s, k);
+        sum += weight(first + k / IN_WORD * ROW, k) * reset_state(s, k);
     }
     let old = old_state(s, 0u, unit);
     let z = update_gate(s, unit);

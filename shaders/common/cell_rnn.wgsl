@@ -9,7 +9,7 @@ const RELU: u32 = 4u;   // the cell with max(v, 0)
 alias Gates = f32;        // of one row
 alias Sums = vec4<f32>;   // of four rows
 
-fn gates(j: u32, i: u32) -> Gates { return weight(j, i); }
+fn gates(j: u32, k: u32) -> Gates { return weight(j, k); }
 
 fn first_half(s: Step, u: u32, unit: u32, sums: Sums) -> vec4<f32> {
     let old = old_state(s, 0u, unit);

@@ -1,6 +1,6 @@
-// U·v of four rows for all gates of a unit, without the bias. A pass of the loop covers four k without a branch, so that
-// compilers for GPUs move all its loads ahead of the sums and wait for memory once. Loading everything first in the
-// source would change nothing there, but would exceed the registers of software adapters.
+// U·v of four rows for all gates of a unit, without the bias. A pass of the loop covers four k without a branch, so
+// that compilers for GPUs move all its loads ahead of the sums and wait for memory once. Loading everything first in
+// the source would change nothing there, but would exceed the registers of software adapters.
 //
 // Requires `value(at, k)`, which is v[k] of the four rows, a cell, and common/weights_*.
 fn products(u: u32, at: vec4<u32>) -> Sums {
@@ -37,7 +37,7 @@ fn products(u: u32, at: vec4<u32>) -> Sums {
         d += w3 * v3.w;
     }
     for (; k < params.hidden; k++) {
-        let w = gates(u + k / IN_WORD * ROW, k % IN_WORD);
+        let w = gates(u + k / IN_WORD * ROW, k);
         let v = value(at, k);
         a += w * v.x;
         b += w * v.y;

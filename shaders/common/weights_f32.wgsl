@@ -7,8 +7,8 @@ const IN_WORD: u32 = 1u;  // consecutive k per word
 // Rows per block.
 fn depth() -> u32 { return params.hidden + 1u; }
 
-// Weight i of a word.
-fn weight(at: u32, i: u32) -> f32 { return packed[at]; }
+// The weight of k in its word; a multiple of 4 may be left out of k.
+fn weight(at: u32, k: u32) -> f32 { return packed[at]; }
 
 // U·v + b_hh of four rows, from the sum of products; u is the first weight.
 fn product(u: u32, sum: vec4<f32>) -> vec4<f32> { return packed[u + params.hidden * ROW] + sum; }

@@ -24,12 +24,12 @@ use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
 use crate::kernel::{Call, MOST_BUFFERS};
+use crate::kernels::plain::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
 use crate::kernels::{
     Binary, CrossEntropy, CrossEntropyBackward, Dropout, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward,
     MatMul, MinGruSequence, MinGruSequenceBackward, Pack, Plain, RecurrentSequence, RecurrentSequenceBackward, RnnCell,
     Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
 };
-use crate::kernels::plain::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
 use lines::Lines;
 pub(crate) use memory::{Memory, Store};
 pub(crate) use packed::{Inputs, Packed};

@@ -74,8 +74,8 @@ impl Kernel<2, 1> for PackLow {
 
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("hidden", self.hidden), ("gates", self.gates), ("format", self.format)])?;
-        at_most(Self::NAME, [("gates", self.gates, 4)])?;
-        at_most(Self::NAME, [("hidden", self.hidden, 1 << 14), ("direction", self.direction, MOST_LAYERS - 1), ("format", self.format, i8::FORMAT)])?;
+        at_most(Self::NAME, [("hidden", self.hidden, 1 << 14), ("gates", self.gates, 4)])?;
+        at_most(Self::NAME, [("direction", self.direction, MOST_LAYERS - 1), ("format", self.format, i8::FORMAT)])?;
         countable(Self::NAME, "direction", &[self.direction + 1, self.len() as u32])
     }
 

@@ -60,24 +60,18 @@ pub const RNN: usize = 3;
 macro_rules! by_kind {
     ($cell:expr, $kind:ident => $run:expr) => {
         match $cell {
-            $crate::cell::Cell::Gru => {
-                const $kind: usize = $crate::kernels::plain::GRU;
-                $run
-            }
-            $crate::cell::Cell::GruResetBefore => {
-                const $kind: usize = $crate::kernels::plain::GRU_RESET_BEFORE;
-                $run
-            }
-            $crate::cell::Cell::Lstm => {
-                const $kind: usize = $crate::kernels::plain::LSTM;
-                $run
-            }
+            $crate::cell::Cell::Gru => $crate::kernels::plain::by_kind!(GRU, $kind, $run),
+            $crate::cell::Cell::GruResetBefore => $crate::kernels::plain::by_kind!(GRU_RESET_BEFORE, $kind, $run),
+            $crate::cell::Cell::Lstm => $crate::kernels::plain::by_kind!(LSTM, $kind, $run),
             $crate::cell::Cell::Rnn | $crate::cell::Cell::RnnRelu => {
-                const $kind: usize = $crate::kernels::plain::RNN;
-                $run
+                $crate::kernels::plain::by_kind!(RNN, $kind, $run)
             }
         }
     };
+    ($value:ident, $kind:ident, $run:expr) => {{
+        const $kind: usize = $crate::kernels::plain::$value;
+        $run
+    }};
 }
 pub(crate) use by_kind;
 

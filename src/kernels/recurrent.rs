@@ -43,106 +43,56 @@ parts! {
     SEQUENCE_BACKWARD_MAIN: "recurrent_sequence_backward",
 }
 
-/// A forward kernel of one cell, by format.
+/// Defines a function that returns the text of a forward kernel for a kind of cell and a format of the weights.
 macro_rules! forward {
-    ($name:literal, $($part:ident),+) => {
+    ($function:ident, $stem:literal, $main:ident, $halves:ident) => {
+        pub(crate) const fn $function<W: Stored>(kind: usize) -> Text {
+            let all = match kind {
+                GRU => forward!([$stem, "_gru"], CELL_GRU, ONE_HALF, $main),
+                GRU_RESET_BEFORE => forward!([$stem, "_gru_reset_before"], CELL_GRU_RESET_BEFORE, $halves, $main),
+                LSTM => forward!([$stem, "_lstm"], CELL_LSTM, ONE_HALF, $main),
+                _ => forward!([$stem, "_rnn"], CELL_RNN, ONE_HALF, $main),
+            };
+            all[W::FORMAT]
+        }
+    };
+    ([$($name:literal),+], $($part:ident),+) => {
         [
-            forward!($name, "", [WEIGHTS_F32], $($part),+),
-            forward!($name, "_f16", [WEIGHTS_LOW, WEIGHTS_F16], $($part),+),
-            forward!($name, "_bf16", [WEIGHTS_LOW, WEIGHTS_BF16], $($part),+),
-            forward!($name, "_int8", [WEIGHTS_LOW, WEIGHTS_INT8], $($part),+),
+            forward!(@ [$($name),+], WEIGHTS_F32, $($part),+),
+            forward!(@ [$($name),+, "_f16"], WEIGHTS_LOW, WEIGHTS_F16, $($part),+),
+            forward!(@ [$($name),+, "_bf16"], WEIGHTS_LOW, WEIGHTS_BF16, $($part),+),
+            forward!(@ [$($name),+, "_int8"], WEIGHTS_LOW, WEIGHTS_INT8, $($part),+),
         ]
     };
-    ($name:literal, $format:literal, [$($weights:ident),+], $($part:ident),+) => {{
-        const PARTS: &[&str] = &[MARKS, TIME, PLAIN, ACTIVATION, STEP, PRODUCTS, $($weights),+, $($part),+];
-        (concat!($name, $format), PARTS)
+    (@ [$($name:literal),+], $($part:ident),+) => {{
+        const PARTS: &[&str] = &[MARKS, TIME, PLAIN, ACTIVATION, STEP, PRODUCTS, $($part),+];
+        (concat!($($name),+), PARTS)
     }};
 }
+forward!(step, "recurrent_step", STEP_MAIN, HALVES_STEP);
+forward!(sequence, "recurrent_sequence", SEQUENCE_MAIN, HALVES_SEQUENCE);
 
-/// A backward kernel of one cell.
+/// Defines a function that returns the text of a backward kernel for a kind of cell.
 macro_rules! backward {
-    ($name:literal, $($part:ident),+) => {{
+    ($function:ident, $stem:literal, $main:ident) => {
+        pub(crate) const fn $function(kind: usize) -> Text {
+            match kind {
+                GRU => backward!([$stem, "_gru"], GRU_BACKWARD, CELL_GRU_BACKWARD, ONE_HALF_BACKWARD, $main),
+                GRU_RESET_BEFORE => {
+                    backward!([$stem, "_gru_reset_before"], GRU_BACKWARD, CELL_GRU_RESET_BEFORE_BACKWARD, $main)
+                }
+                LSTM => backward!([$stem, "_lstm"], CELL_LSTM_BACKWARD, ONE_HALF_BACKWARD, $main),
+                _ => backward!([$stem, "_rnn"], CELL_RNN_BACKWARD, ONE_HALF_BACKWARD, $main),
+            }
+        }
+    };
+    ([$($name:literal),+], $($part:ident),+) => {{
         const PARTS: &[&str] = &[MARKS, TIME, PLAIN, STEP_BACKWARD, PRODUCTS_BACKWARD, $($part),+];
-        ($name, PARTS)
+        (concat!($($name),+), PARTS)
     }};
 }
-
-/// Returns the text of the step of a kind of cell.
-pub(crate) const fn step<W: Stored>(kind: usize) -> Text {
-    let all = match kind {
-        GRU => forward!("recurrent_step_gru", CELL_GRU, ONE_HALF, STEP_MAIN),
-        GRU_RESET_BEFORE => {
-            forward!("recurrent_step_gru_reset_before", CELL_GRU_RESET_BEFORE, HALVES_STEP, STEP_MAIN)
-        }
-        LSTM => forward!("recurrent_step_lstm", CELL_LSTM, ONE_HALF, STEP_MAIN),
-        _ => forward!("recurrent_step_rnn", CELL_RNN, ONE_HALF, STEP_MAIN),
-    };
-    all[W::FORMAT]
-}
-
-/// Returns the text of the sequence of a kind of cell.
-pub(crate) const fn sequence<W: Stored>(kind: usize) -> Text {
-    let all = match kind {
-        GRU => forward!("recurrent_sequence_gru", CELL_GRU, ONE_HALF, SEQUENCE_MAIN),
-        GRU_RESET_BEFORE => {
-            forward!("recurrent_sequence_gru_reset_before", CELL_GRU_RESET_BEFORE, HALVES_SEQUENCE, SEQUENCE_MAIN)
-        }
-        LSTM => forward!("recurrent_sequence_lstm", CELL_LSTM, ONE_HALF, SEQUENCE_MAIN),
-        _ => forward!("recurrent_sequence_rnn", CELL_RNN, ONE_HALF, SEQUENCE_MAIN),
-    };
-    all[W::FORMAT]
-}
-
-/// Returns the text of the backward step of a kind of cell.
-pub(crate) const fn step_backward(kind: usize) -> Text {
-    match kind {
-        GRU => backward!(
-            "recurrent_step_backward_gru",
-            GRU_BACKWARD,
-            CELL_GRU_BACKWARD,
-            ONE_HALF_BACKWARD,
-            STEP_BACKWARD_MAIN
-        ),
-        GRU_RESET_BEFORE => backward!(
-            "recurrent_step_backward_gru_reset_before",
-            GRU_BACKWARD,
-            CELL_GRU_RESET_BEFORE_BACKWARD,
-            STEP_BACKWARD_MAIN
-        ),
-        LSTM => {
-            backward!("recurrent_step_backward_lstm", CELL_LSTM_BACKWARD, ONE_HALF_BACKWARD, STEP_BACKWARD_MAIN)
-        }
-        _ => backward!("recurrent_step_backward_rnn", CELL_RNN_BACKWARD, ONE_HALF_BACKWARD, STEP_BACKWARD_MAIN),
-    }
-}
-
-/// Returns the text of the backward sequence of a kind of cell.
-pub(crate) const fn sequence_backward(kind: usize) -> Text {
-    match kind {
-        GRU => backward!(
-            "recurrent_sequence_backward_gru",
-            GRU_BACKWARD,
-            CELL_GRU_BACKWARD,
-            ONE_HALF_BACKWARD,
-            SEQUENCE_BACKWARD_MAIN
-        ),
-        GRU_RESET_BEFORE => backward!(
-            "recurrent_sequence_backward_gru_reset_before",
-            GRU_BACKWARD,
-            CELL_GRU_RESET_BEFORE_BACKWARD,
-            SEQUENCE_BACKWARD_MAIN
-        ),
-        LSTM => backward!(
-            "recurrent_sequence_backward_lstm",
-            CELL_LSTM_BACKWARD,
-            ONE_HALF_BACKWARD,
-            SEQUENCE_BACKWARD_MAIN
-        ),
-        _ => {
-            backward!("recurrent_sequence_backward_rnn", CELL_RNN_BACKWARD, ONE_HALF_BACKWARD, SEQUENCE_BACKWARD_MAIN)
-        }
-    }
-}
+backward!(step_backward, "recurrent_step_backward", STEP_BACKWARD_MAIN);
+backward!(sequence_backward, "recurrent_sequence_backward", SEQUENCE_BACKWARD_MAIN);
 
 /// Declares a fused kernel of the cells of kind `C`. Forward kernels also have the format `W` of the
 /// packed weights.

@@ -25,9 +25,9 @@ macro_rules! by_kind {
     };
 }
 
+use wgru::Activation;
 use wgru::nn::RecurrentConfig;
 use wgru::ops::recurrent::Plan;
-use wgru::Activation;
 
 /// Plans that run a layer without options.
 pub const PLANS: [Plan; 3] = [Plan::Whole, Plan::Chain, Plan::Steps];

@@ -3,7 +3,9 @@
 
 use half::{bf16, f16};
 use wgru::kernel::Kernel;
-use wgru::kernels::{PackLow, Plain, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward, Stored};
+use wgru::kernels::{
+    PackLow, Plain, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward, Stored,
+};
 use wgru::{Cell, Device, Tensor};
 
 use crate::by_kind;

@@ -28,13 +28,7 @@ struct Run {
 unsafe impl Sync for Run {}
 
 /// Runs [`RecurrentSequenceBackward`](crate::kernels::RecurrentSequenceBackward).
-pub fn backward(
-    isa: Isa,
-    pool: &ThreadPool,
-    p: Plain,
-    reads: [&[f32]; 5],
-    [d_gates, carry]: [&mut [f32]; 2],
-) {
+pub fn backward(isa: Isa, pool: &ThreadPool, p: Plain, reads: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
     let (needed, written) = p.backward_lens();
     assert!(covers(reads, needed) && covers([&*d_gates, &*carry], written));
     let [packed, marks, state, saved, dy] = reads;
