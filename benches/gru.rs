@@ -9,7 +9,10 @@ mod common;
 use common::cpu;
 use criterion::{BenchmarkId, Criterion};
 use half::f16;
-use wgru::kernels::{GruSequence, GruSequenceBackward, GruStep, GruStepBackward, Plain as Params};
+use wgru::kernels::plain::GRU;
+use wgru::kernels::{
+    Plain as Params, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward,
+};
 use wgru::nn::{Mode, Module, RecurrentConfig, RunOptions};
 use wgru::ops::recurrent::Plan;
 use wgru::train::{Method, Optimizer, SgdConfig};
@@ -42,14 +45,14 @@ fn kernels(c: &mut Criterion) {
         for (batch, hidden) in [(1, 128), (32, 128), (32, 256)] {
             let p = Params { steps: 16, batch, hidden, directions: 1, save: 1, ..Params::default() };
             let name = format!("b{batch}-h{hidden}-t16");
-            common::kernel(&mut group, &device, &name, &GruSequence::new(p));
-            common::kernel(&mut group, &device, &name, &GruSequenceBackward(p));
+            common::kernel(&mut group, &device, &name, &RecurrentSequence::<GRU>::new(p));
+            common::kernel(&mut group, &device, &name, &RecurrentSequenceBackward::<GRU>(p));
             // On the CPU, these run as twins, which no plan uses there.
             if device.1.is_gpu() {
-                common::kernel(&mut group, &device, &name, &GruStep::new(p));
-                common::kernel(&mut group, &device, &name, &GruStep::<f16>::from(p));
-                common::kernel(&mut group, &device, &name, &GruStep::<i8>::from(p));
-                common::kernel(&mut group, &device, &name, &GruStepBackward(p));
+                common::kernel(&mut group, &device, &name, &RecurrentStep::<GRU>::new(p));
+                common::kernel(&mut group, &device, &name, &RecurrentStep::<GRU, f16>::from(p));
+                common::kernel(&mut group, &device, &name, &RecurrentStep::<GRU, i8>::from(p));
+                common::kernel(&mut group, &device, &name, &RecurrentStepBackward::<GRU>(p));
             }
         }
     }

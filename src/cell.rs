@@ -18,7 +18,7 @@ use crate::math::Activation;
 /// }
 /// # Ok::<(), wgru::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Cell {
     /// A GRU whose reset gate acts after the recurrent product: PyTorch, Keras `reset_after=True`, ONNX
@@ -40,14 +40,10 @@ pub enum Cell {
 impl Cell {
     /// All cells.
     pub const ALL: [Cell; 5] = [Cell::Gru, Cell::GruResetBefore, Cell::Lstm, Cell::Rnn, Cell::RnnRelu];
-    /// The cells with the GRU's equations.
-    pub(crate) const GRUS: [Cell; 2] = [Cell::Gru, Cell::GruResetBefore];
-    /// The other cells.
-    pub(crate) const OTHERS: [Cell; 3] = [Cell::Lstm, Cell::Rnn, Cell::RnnRelu];
 
     /// Whether this is a GRU, with either reset form.
     pub fn is_gru(self) -> bool {
-        Self::GRUS.contains(&self)
+        matches!(self, Cell::Gru | Cell::GruResetBefore)
     }
 
     /// Number of gates, `G`.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use crate::cell::Cell;
 use crate::error::{Error, Result};
 use crate::json;
 
@@ -61,9 +62,10 @@ names!(Variant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// One dispatch loops over all steps, or over as many as the loop limit allows. On a GPU, for small layers; on
-    /// the CPU, this is the packed SIMD path. For GRU, LSTM and simple layers without options.
+    /// the CPU, this is the packed SIMD path. For every cell without options.
     Whole,
-    /// One dispatch per step, or two if the reset gate acts before the product, in one compute pass. For GRUs.
+    /// One dispatch per step, or two if the reset gate of a GRU acts before the product, in one compute pass. For every
+    /// cell without options.
     Chain,
     /// A product and two kernels per step. For every cell and every option.
     Steps,
@@ -83,8 +85,8 @@ names!(Layout { Along: "along", Across: "across", Mixed: "mixed" });
 pub(crate) enum Question {
     /// `m`, `n`, `k`; whether the sum over `k` may be split.
     Product { sizes: [u32; 3], layout: Layout, splits: bool },
-    /// Units and sequences of a plain GRU; whether only the fused plans can run it.
-    Plan { sizes: [u32; 2], fused: bool },
+    /// A cell without options, its units and sequences; whether only the fused plans can run it.
+    Plan { cell: Cell, sizes: [u32; 2], fused: bool },
 }
 
 /// The outcome of a decision: the shader and the number of parts of the sum, or the plan.
@@ -105,8 +107,8 @@ impl fmt::Display for Question {
             Question::Product { sizes: [m, n, k], layout, splits } => {
                 write!(f, "product {m} {n} {k} {layout} {}", if *splits { "split" } else { "whole" })
             }
-            Question::Plan { sizes: [hidden, batch], fused } => {
-                write!(f, "gru {hidden} {batch} {}", if *fused { "fused" } else { "any" })
+            Question::Plan { cell, sizes: [hidden, batch], fused } => {
+                write!(f, "{cell} {hidden} {batch} {}", if *fused { "fused" } else { "any" })
             }
         }
     }
@@ -129,9 +131,11 @@ impl FromStr for Question {
                 layout: layout.parse()?,
                 splits: flag(splits, ["whole", "split"])?,
             }),
-            ["gru", hidden, batch, fused] => {
-                Ok(Question::Plan { sizes: [size(hidden)?, size(batch)?], fused: flag(fused, ["any", "fused"])? })
-            }
+            [cell, hidden, batch, fused] => Ok(Question::Plan {
+                cell: cell.parse()?,
+                sizes: [size(hidden)?, size(batch)?],
+                fused: flag(fused, ["any", "fused"])?,
+            }),
             _ => Err(bad()),
         }
     }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::recurrent::{GRUS, plans, states};
+use common::recurrent::states;
 use wgru::io::{self, TensorFile};
 use wgru::nn::{
     AttentionConfig, Axes, Conv1dConfig, Dropout, Embedding, Gru, KeyMask, LayerNorm, LayerNormGruConfig, Linear,
@@ -113,16 +113,9 @@ fn recurrent_layers_refuse_wrong_options(device: &Device) {
         for plan in [Plan::Whole, Plan::Chain] {
             let clips = RecurrentOptions { clip: Some(1.0), ..Default::default() };
             let config = RecurrentConfig { plan: Some(plan), ..good.clone() };
-            if !plans(cell).contains(&plan) {
-                refused(build(&config), &["recurrent", "plan", "steps", &plan.to_string()]);
-            } else {
-                assert!(build(&config).is_ok());
-                let activations = vec![Activation::Softsign; cell.activations().len()];
-                refused(
-                    build(&RecurrentConfig { activations, ..config.clone() }),
-                    &["plan", "steps", &plan.to_string()],
-                );
-            }
+            assert!(build(&config).is_ok());
+            let activations = vec![Activation::Softsign; cell.activations().len()];
+            refused(build(&RecurrentConfig { activations, ..config.clone() }), &["plan", "steps", &plan.to_string()]);
             refused(
                 build(&RecurrentConfig { options: clips, ..config }),
                 &["recurrent", "plan", "steps", &plan.to_string()],
@@ -312,7 +305,7 @@ fn layers_refuse_wrong_sizes(device: &Device) {
 
 fn nan_comes_out_as_nan(device: &Device) {
     for plan in [Plan::Whole, Plan::Chain] {
-        for cell in GRUS {
+        for cell in Cell::ALL {
             let config = RecurrentConfig { plan: Some(plan), ..RecurrentConfig::new(cell, 4, 19) };
             let gru = config.build(device, &mut Rng::new(0)).expect("gru");
             let mut values = vec![0.5; 6 * 3 * 4];
@@ -413,6 +406,7 @@ fn ctc_refuses_wrong_labels_and_lengths(device: &Device) {
 }
 
 fn kernels_refuse_invalid_parameters(device: &Device) {
+    use wgru::kernels::plain::{GRU, GRU_RESET_BEFORE, LSTM};
     use wgru::kernels::*;
     let [a, b, c] = [(); 3].map(|()| zeros(device, &[64]));
     let index = Tensor::from_indices(device, &[0; 64], &[64]).expect("indices");
@@ -476,14 +470,18 @@ fn kernels_refuse_invalid_parameters(device: &Device) {
         (Plain { batch: 1 << 20, steps: 1 << 12, ..gru }, "steps"),
     ] {
         let d = zeros(device, &[64]);
-        refused(device.run(&GruSequence::new(p), [&a, &a, &index], [&b, &c, &d]), &["gru_sequence", word]);
-        refused(device.run(&GruStep::new(Plain { step: 1, ..p }), [&a, &a, &index], [&b, &c, &d]), &["gru_step"]);
+        let name = "recurrent_sequence_gru";
+        refused(device.run(&RecurrentSequence::<GRU>::new(p), [&a, &a, &index], [&b, &c, &d]), &[name, word]);
+        let step = RecurrentStep::<GRU>::new(Plain { step: 1, ..p });
+        refused(device.run(&step, [&a, &a, &index], [&b, &c, &d]), &["recurrent_step_gru"]);
     }
+    let d = zeros(device, &[64]);
     for cell in [0, 5] {
-        let p = Plain { cell, ..gru };
-        let d = zeros(device, &[64]);
-        refused(device.run(&CellSequence(p), [&a, &a, &index], [&b, &c, &d]), &["cell_sequence", "cell"]);
+        let p = RecurrentSequence::<LSTM>::new(Plain { cell, ..gru });
+        refused(device.run(&p, [&a, &a, &index], [&b, &c, &d]), &["recurrent_sequence_lstm", "cell"]);
     }
+    let half = RecurrentStep::<GRU_RESET_BEFORE>::new(Plain { cell: 1, half: 1, ..gru });
+    refused(device.run(&half, [&a, &a, &index], [&b, &c, &d]), &["recurrent_step_gru_reset_before", "save"]);
     // No failed call leaves a lock held.
     assert_eq!(a.add(&b).and_then(|s| s.read_blocking()).expect("still works"), [0.0; 64]);
 }

@@ -6,9 +6,10 @@
 extern crate browser_tests;
 
 use half::{bf16, f16};
+use wgru::Error;
 use wgru::kernel::{Kernel, Params};
+use wgru::kernels::plain::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
 use wgru::kernels::*;
-use wgru::{Cell, Error};
 
 /// Values tried in every field.
 const EDGES: [u32; 24] = [
@@ -227,7 +228,7 @@ fn ctc_holds_at_the_edges() {
 fn packing_holds_at_the_edges() {
     let p = Pack { hidden: 17, gates: 3, depth: 5, direction: 1, transposed: 0 };
     holds(&[p, Pack { transposed: 1, ..p }], lens_alone);
-    holds(&[GruPackLow { hidden: 17, direction: 1, format: 3 }], lens_alone);
+    holds(&[PackLow { hidden: 17, gates: 3, direction: 1, format: 3 }], lens_alone);
 }
 
 /// Largest values of step counters, rows of four, and indices.
@@ -243,17 +244,21 @@ fn fused_kernels_hold_at_the_edges() {
     let gru = Plain { steps: 3, batch: 2, hidden: 5, directions: 2, count: 2, save: 1, ..Plain::default() };
     let layers = Plain { directions: 3, reverse: 2, lag: 1, count: 1, ..gru };
     let before = Plain { cell: 1, ..gru };
-    holds(&[GruStep::<f32>::new(gru), GruStep::new(layers)], |p| largest_of(&p.0));
-    holds(&[GruStep::<i8>::from(layers)], |p| largest_of(&p.0));
-    holds(&[GruSequence::<f16>::from(gru)], |p| largest_of(&p.0));
-    holds(&[GruGates::<f32>::new(before)], |p| largest_of(&p.0));
-    holds(&[GruCandidate::<bf16>::from(before)], |p| largest_of(&p.0));
-    holds(&[GruStepBackward(gru)], |p| largest_of(&p.0));
-    holds(&[GruResetBackward(before)], |p| largest_of(&p.0));
-    holds(&[GruSequenceBackward(gru)], |p| largest_of(&p.0));
-    let lstm = Plain { cell: Cell::Lstm as u32, ..gru };
-    holds(&[CellSequence(lstm), CellSequence(Plain { cell: 3, ..layers })], |p| largest_of(&p.0));
-    holds(&[CellSequenceBackward(lstm)], |p| largest_of(&p.0));
+    let lstm = Plain { cell: 2, ..gru };
+    let simple = Plain { cell: 3, ..layers };
+    holds(&[RecurrentStep::<GRU>::new(gru), RecurrentStep::new(layers)], |p| largest_of(&p.0));
+    holds(&[RecurrentStep::<GRU, i8>::from(layers)], |p| largest_of(&p.0));
+    holds(&[RecurrentStep::<GRU_RESET_BEFORE, bf16>::from(Plain { half: 1, ..before })], |p| largest_of(&p.0));
+    holds(&[RecurrentStep::<LSTM>::new(lstm)], |p| largest_of(&p.0));
+    holds(&[RecurrentStep::<RNN, i8>::from(simple)], |p| largest_of(&p.0));
+    holds(&[RecurrentSequence::<GRU, f16>::from(gru)], |p| largest_of(&p.0));
+    holds(&[RecurrentSequence::<LSTM>::new(lstm)], |p| largest_of(&p.0));
+    holds(&[RecurrentSequence::<RNN>::new(simple)], |p| largest_of(&p.0));
+    holds(&[RecurrentStepBackward::<GRU>(gru)], |p| largest_of(&p.0));
+    holds(&[RecurrentStepBackward::<GRU_RESET_BEFORE>(Plain { half: 1, ..before })], |p| largest_of(&p.0));
+    holds(&[RecurrentStepBackward::<LSTM>(lstm)], |p| largest_of(&p.0));
+    holds(&[RecurrentSequenceBackward::<GRU>(gru)], |p| largest_of(&p.0));
+    holds(&[RecurrentSequenceBackward::<LSTM>(lstm)], |p| largest_of(&p.0));
 }
 
 #[test]
@@ -319,10 +324,10 @@ fn parameters_that_check_once_accepted_are_refused() {
     refused(Fold(p), "outputs");
     refused(Pack { hidden: 1 << 14, gates: 4, depth: 1 << 16, direction: 0, transposed: 1 }, "depth");
     refused(Pack { hidden: 1 << 14, gates: 3, depth: 1 << 14, direction: 63, transposed: 0 }, "direction");
-    refused(GruPackLow { hidden: 1 << 14, direction: 63, format: 1 }, "direction");
+    refused(PackLow { hidden: 1 << 14, gates: 3, direction: 63, format: 1 }, "direction");
     let many = Plain { steps: 1, batch: 1, hidden: 1 << 14, directions: 64, reverse: 2, ..Plain::default() };
-    refused(GruStep::<f32>::new(many), "hidden");
-    refused(CellSequence(Plain { cell: 2, ..many }), "hidden");
+    refused(RecurrentStep::<GRU>::new(many), "hidden");
+    refused(RecurrentSequence::<LSTM>::new(Plain { cell: 2, ..many }), "hidden");
     // With strides of 0 every buffer is short, but the loop is long.
     refused(MatMul { a_col: 0, b_row: 0, ..MatMul::new(1, 1, u32::MAX as usize) }, "k");
     refused(MatMulTiled(MatMul { a_col: 0, b_row: 0, ..MatMul::new(1, 1, u32::MAX as usize - 7) }), "k");

@@ -265,9 +265,14 @@ fn every_module_of_the_crate_has_a_rank() {
 #[test]
 fn every_kernel_is_found_by_its_stem() {
     for kernel in wgru::kernels::all() {
-        // All formats of packed weights share one stem.
-        let format = ["_f16", "_bf16", "_int8"].into_iter().find_map(|format| kernel.name.strip_suffix(format));
-        let stem = format.unwrap_or(kernel.name);
+        // All formats of packed weights, and all cells, share one stem.
+        let without =
+            |name: &'static str, ends: &[&str]| ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        let stem = without(kernel.name, &["_f16", "_bf16", "_int8"]);
+        let stem = match stem.starts_with("recurrent_") {
+            true => without(stem, &["_gru", "_gru_reset_before", "_lstm", "_rnn"]),
+            false => stem,
+        };
         assert!(root().join(format!("shaders/{stem}.wgsl")).is_file(), "{}", kernel.name);
     }
 }

@@ -1,4 +1,3 @@
 const IN_WORD: u32 = 2u;  // consecutive k per word
 
-// Unpacks the weights of a word.
-fn weights(at: u32) -> vec4<f32> { return vec4(unpack2x16float(packed[at]), 0.0, 0.0); }
+fn weight(at: u32, k: u32) -> f32 { return unpack2x16float(packed[at])[k % IN_WORD]; }

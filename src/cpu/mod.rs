@@ -24,10 +24,11 @@ use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
 use crate::kernel::{Call, MOST_BUFFERS};
+use crate::kernels::plain::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
 use crate::kernels::{
-    Binary, CellSequence, CellSequenceBackward, CrossEntropy, CrossEntropyBackward, Dropout, GruSequence,
-    GruSequenceBackward, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward, MatMul, MinGruSequence,
-    MinGruSequenceBackward, Pack, RnnCell, Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
+    Binary, CrossEntropy, CrossEntropyBackward, Dropout, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward,
+    MatMul, MinGruSequence, MinGruSequenceBackward, Pack, Plain, RecurrentSequence, RecurrentSequenceBackward, RnnCell,
+    Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
 };
 use lines::Lines;
 pub(crate) use memory::{Memory, Store};
@@ -129,19 +130,47 @@ impl Cpu {
         fast!(StateUpdate, [state, y, _], |p, reads| cell::update(p, reads, [state, y]));
         // Not needed by programs that only run models.
         if cfg!(feature = "autograd") {
-            fast!(GruSequenceBackward, [a, b], |p, reads| sequence::backward(isa, pool, p, p.0, reads, [a, b]));
-            fast!(CellSequenceBackward, [a, b], |p, reads| sequence::backward(isa, pool, p, p.0, reads, [a, b]));
+            if let (Some(p), Ok(reads), [a, b]) = (sequence_backward_of(kernel), reads.try_into(), &mut *writes) {
+                sequence::backward(isa, pool, p, reads, [a, b]);
+                return true;
+            }
             fast!(LstmCellBackward, [a, b], |p, reads| cell::lstm_backward(isa, p, reads, [a, b]));
             fast!(StateUpdateBackward, [a, b], |p, reads| cell::update_backward(p, reads, [a, b]));
         }
         // These may split their work among threads.
         fast!(MatMul, [c], |p, reads| matmul::run(isa, pool, &self.store, p, reads, c));
         fast!(Pack, [packed], |p, reads| pack::run(pool, p, reads, packed));
-        fast!(GruSequence, [h, y, saved], |p, reads| sequence::forward(isa, pool, p, p.0, reads, [h, y, saved]));
-        fast!(CellSequence, [h, y, saved], |p, reads| sequence::forward(isa, pool, p, p.0, reads, [h, y, saved]));
+        if let (Some(p), Ok(reads), [state, y, saved]) = (sequence_of(kernel), reads.try_into(), &mut *writes) {
+            sequence::forward(isa, pool, p, reads, [state, y, saved]);
+            return true;
+        }
         false
     }
 }
+
+/// Returns the parameters if the kernel is one of these.
+macro_rules! parameters_of {
+    ($name:ident: $($kernel:ty),+) => {
+        fn $name(kernel: &(dyn Any + Send + Sync)) -> Option<Plain> {
+            $(if let Some(kernel) = kernel.downcast_ref::<$kernel>() {
+                return Some(kernel.0);
+            })+
+            None
+        }
+    };
+}
+parameters_of!(
+    sequence_of: RecurrentSequence<GRU>,
+    RecurrentSequence<GRU_RESET_BEFORE>,
+    RecurrentSequence<LSTM>,
+    RecurrentSequence<RNN>
+);
+parameters_of!(
+    sequence_backward_of: RecurrentSequenceBackward<GRU>,
+    RecurrentSequenceBackward<GRU_RESET_BEFORE>,
+    RecurrentSequenceBackward<LSTM>,
+    RecurrentSequenceBackward<RNN>
+);
 
 /// A fast path of a kernel; returns whether it ran.
 pub(crate) type Fast = fn(&Cpu, &(dyn Any + Send + Sync), &[&[f32]], &mut [&mut [f32]]) -> bool;

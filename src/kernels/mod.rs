@@ -16,6 +16,7 @@ pub mod cell;
 pub mod ctc;
 pub mod marks;
 pub mod plain;
+mod recurrent;
 pub mod stored;
 pub mod time;
 pub use cell::CellStep;
@@ -24,6 +25,8 @@ pub use plain::Plain;
 pub use stored::Stored;
 
 use half::{bf16, f16};
+
+use plain::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
 
 kernels! {
     fill: Fill { 0, 1 },
@@ -62,16 +65,29 @@ kernels! {
     clip_factor: ClipFactor { 1, 1 },
     training_status: TrainingStatus { 1, 1 },
     pack: Pack { 2, 1 },
-    gru_pack_low: GruPackLow { 2, 1 },
-    cell_sequence: CellSequence { 3, 3 },
-    cell_sequence_backward: CellSequenceBackward { 5, 2 },
-    gru_step: GruStep<f32> | GruStep<f16> | GruStep<bf16> | GruStep<i8> { 3, 3 },
-    gru_gates: GruGates<f32> | GruGates<f16> | GruGates<bf16> | GruGates<i8> { 3, 1 },
-    gru_candidate: GruCandidate<f32> | GruCandidate<f16> | GruCandidate<bf16> | GruCandidate<i8> { 3, 3 },
-    gru_sequence: GruSequence<f32> | GruSequence<f16> | GruSequence<bf16> | GruSequence<i8> { 3, 3 },
-    gru_step_backward: GruStepBackward { 5, 2 },
-    gru_reset_backward: GruResetBackward { 4, 2 },
-    gru_sequence_backward: GruSequenceBackward { 5, 2 },
+    pack_low: PackLow { 2, 1 },
+    recurrent_step:
+        RecurrentStep<GRU, f32> | RecurrentStep<GRU, f16> | RecurrentStep<GRU, bf16> | RecurrentStep<GRU, i8> |
+        RecurrentStep<GRU_RESET_BEFORE, f32> | RecurrentStep<GRU_RESET_BEFORE, f16> |
+        RecurrentStep<GRU_RESET_BEFORE, bf16> | RecurrentStep<GRU_RESET_BEFORE, i8> |
+        RecurrentStep<LSTM, f32> | RecurrentStep<LSTM, f16> |
+        RecurrentStep<LSTM, bf16> | RecurrentStep<LSTM, i8> |
+        RecurrentStep<RNN, f32> | RecurrentStep<RNN, f16> | RecurrentStep<RNN, bf16> | RecurrentStep<RNN, i8> { 3, 3 },
+    recurrent_sequence:
+        RecurrentSequence<GRU, f32> | RecurrentSequence<GRU, f16> |
+        RecurrentSequence<GRU, bf16> | RecurrentSequence<GRU, i8> |
+        RecurrentSequence<GRU_RESET_BEFORE, f32> | RecurrentSequence<GRU_RESET_BEFORE, f16> |
+        RecurrentSequence<GRU_RESET_BEFORE, bf16> | RecurrentSequence<GRU_RESET_BEFORE, i8> |
+        RecurrentSequence<LSTM, f32> | RecurrentSequence<LSTM, f16> |
+        RecurrentSequence<LSTM, bf16> | RecurrentSequence<LSTM, i8> |
+        RecurrentSequence<RNN, f32> | RecurrentSequence<RNN, f16> |
+        RecurrentSequence<RNN, bf16> | RecurrentSequence<RNN, i8> { 3, 3 },
+    recurrent_step_backward:
+        RecurrentStepBackward<GRU> | RecurrentStepBackward<GRU_RESET_BEFORE> |
+        RecurrentStepBackward<LSTM> | RecurrentStepBackward<RNN> { 5, 2 },
+    recurrent_sequence_backward:
+        RecurrentSequenceBackward<GRU> | RecurrentSequenceBackward<GRU_RESET_BEFORE> |
+        RecurrentSequenceBackward<LSTM> | RecurrentSequenceBackward<RNN> { 5, 2 },
     valid_rows: ValidRows { 2, 1 },
     rnn_cell: RnnCell { 2, 2 },
     rnn_cell_backward: RnnCellBackward { 3, 1 },

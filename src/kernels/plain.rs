@@ -1,28 +1,33 @@
 //! Parameters and index arithmetic of the fused kernels; the twin of `shaders/common/plain.wgsl`.
 //!
-//! A cell has `G` gates. A state consists of `S` vectors of `H`: `h`, for the LSTM `h` and `c`. Buffers of a GRU:
+//! A cell has `G` gates. A state consists of `S` vectors of `H`: `h`, for the LSTM `h` and `c`; `width` is `S·H`.
 //!
 //! | buffer | shape | content |
 //! | --- | --- | --- |
-//! | `x` | `[D, T, B, 3H]` | `W·x + b_ih` of all steps |
-//! | `packed` | `[D, ⌈H/16⌉, H + 1, 3, 16]` | blocks of 16 units: `U`, then a row of `b_hh`: [`Pack`](super::Pack) |
+//! | `x` | `[D, T, B, G·H]` | `W·x + b_ih` of all steps |
+//! | `packed` | `[D, ⌈H/16⌉, H + 1, G, 16]` | blocks of 16 units: `U`, then a row of `b_hh`: [`Pack`](super::Pack) |
 //! | `marks` | `[T, B]` u32 | bits that describe each step: [`marks`](super::marks) |
-//! | `state` | `[D, T + 1, B, H]` | states between steps; `d` reads slot `before(d, t)` and writes `after(d, t)` |
+//! | `state` | `[D, T + 1, B, width]` | states between steps; `d` reads slot `before(d, t)` and writes `after(d, t)` |
 //! | `y` | `[T, B, D·H]` | output; 0 on masked steps, unless they repeat the state |
-//! | `saved` | `[D, T, B, 4H]` | `r, z, n` and `c`: `U_n·h + b_hn` (reset after) or `r⊙h` (reset before) |
-//! | `carry` | `[2, D, B, H]` | `dh` between the steps; then the gradients that resets pass to the initial state |
-//! | `d_gates` | `[D, T, B, 4H]` | `δr, δz, δn` and `δn⊙r`, with respect to the pre-activations |
+//! | `saved` | `[D, T, B, saved]` | what the backward pass needs of a step |
+//! | `carry` | `[2, D, B, width]` | `dh` between the steps; then the gradients that resets pass to the initial state |
+//! | `d_gates` | `[D, T, B, gradients]` | gradients of the pre-activations |
 //!
-//! For an LSTM, 3 becomes 4 (gates i, f, g, o), a state is `2H`, and a row of `saved` is `5H` (`i, f, g, o` and
-//! `tanh(c)`). For a simple layer, 3 becomes 1, and a row of `saved` or `d_gates` is `H`. The transposed matrices of
-//! both have one gate of depth `G·H`.
+//! | cell | gates | `saved`, vectors of `H` | `d_gates`, vectors of `H` |
+//! | --- | --- | --- | --- |
+//! | GRU | r, z, n | `r, z, n` and `c`: `U_n·h + b_hn` (reset after) or `r⊙h` (reset before) | `δr, δz, δn`, `δn⊙r` |
+//! | LSTM | i, f, g, o | `i, f, g, o, tanh(c')` | `δi, δf, δg, δo` |
+//! | simple | one | `h'` | `δ` |
 //!
-//! Equations of a GRU, with gates in PyTorch's order r, z, n:
+//! The transposed matrices of LSTM and simple cells have one gate of depth `G·H`.
 //!
 //! ```text
-//! r = σ(x_r + U_r·h + d_r)    z = σ(x_z + U_z·h + d_z)    h' = n + z⊙(h − n)
-//! reset after:   n = tanh(x_n + r⊙(U_n·h + d_n))
-//! reset before:  n = tanh(x_n + U_n·(r⊙h) + d_n)
+//! v_g = x_g + U_g·h + d_g
+//! GRU:     r = σ(v_r)    z = σ(v_z)    h' = n + z⊙(h − n)
+//!          reset after:   n = tanh(x_n + r⊙(U_n·h + d_n))
+//!          reset before:  n = tanh(x_n + U_n·(r⊙h) + d_n)
+//! LSTM:    i = σ(v_i)    f = σ(v_f)    g = tanh(v_g)    o = σ(v_o)    c' = f⊙c + i⊙g    h' = o⊙tanh(c')
+//! simple:  h' = tanh(v), or max(v, 0)
 //! ```
 
 use std::ops::Range;
@@ -41,6 +46,34 @@ pub(crate) const GRU_ROW: usize = 3 * BLOCK;
 pub(crate) const FORWARD: u32 = 2;
 /// Maximum number of layers in one dispatch.
 pub(crate) const MOST_LAYERS: usize = 64;
+
+/// Kinds of cells, which share a kernel: the GRU with its reset gate after the product.
+pub const GRU: usize = 0;
+/// The GRU with its reset gate before the product.
+pub const GRU_RESET_BEFORE: usize = 1;
+/// The LSTM.
+pub const LSTM: usize = 2;
+/// The simple cells.
+pub const RNN: usize = 3;
+
+/// Evaluates `$run` with the constant `$kind` set to the kind of `$cell`.
+macro_rules! by_kind {
+    ($cell:expr, $kind:ident => $run:expr) => {
+        match $cell {
+            $crate::cell::Cell::Gru => $crate::kernels::plain::by_kind!(GRU, $kind, $run),
+            $crate::cell::Cell::GruResetBefore => $crate::kernels::plain::by_kind!(GRU_RESET_BEFORE, $kind, $run),
+            $crate::cell::Cell::Lstm => $crate::kernels::plain::by_kind!(LSTM, $kind, $run),
+            $crate::cell::Cell::Rnn | $crate::cell::Cell::RnnRelu => {
+                $crate::kernels::plain::by_kind!(RNN, $kind, $run)
+            }
+        }
+    };
+    ($value:ident, $kind:ident, $run:expr) => {{
+        const $kind: usize = $crate::kernels::plain::$value;
+        $run
+    }};
+}
+pub(crate) use by_kind;
 
 params! {
     /// Parameters of all fused kernels.
@@ -66,16 +99,22 @@ params! {
         pub cell: u32,
         /// 1: save the gates for the backward pass.
         pub save: u32,
+        /// 1: the second half of a step of the chain, if the reset gate of a GRU acts before the product.
+        pub half: u32,
     }
 }
 
 impl Plain {
-    /// Checks the parameters of a fused kernel that supports `cells`. `step` may be at most `last`, plus the lag of the
-    /// last direction.
-    pub(crate) fn check(&self, op: &'static str, cells: &[Cell], last: u32) -> Result<()> {
+    /// Largest hidden size whose states fit WebGPU's default 16 KiB of workgroup memory.
+    pub const WHOLE_HIDDEN: usize = 256;
+
+    /// Checks the parameters of a fused kernel of the cells of this kind. `step` may be at most `last`, plus the lag of
+    /// the last direction.
+    pub(crate) fn check(&self, op: &'static str, kind: usize, last: u32) -> Result<()> {
         let Self { steps, batch, hidden, directions, .. } = *self;
         at_least_one(op, [("steps", steps), ("batch", batch), ("hidden", hidden), ("directions", directions)])?;
         at_most(op, [("reverse", self.reverse, FORWARD as usize), ("save", self.save, 1)])?;
+        at_most(op, [("half", self.half, (kind == GRU_RESET_BEFORE) as usize)])?;
         let is_forward = self.reverse == FORWARD;
         let most = if is_forward { MOST_LAYERS } else { 2 };
         at_most(op, [("directions", directions, most), ("lag", self.lag, if is_forward { 1 << 20 } else { 0 })])?;
@@ -87,6 +126,7 @@ impl Plain {
         at_most(op, [("hidden", hidden, 1 << 14), ("step", self.step, last)])?;
         // Shaders add these two as u32.
         at_most(op, [("step", self.step, 1 << 30), ("count", self.count, 1 << 30)])?;
+        let cells = if kind == RNN { &Cell::ALL[RNN..] } else { &Cell::ALL[kind..=kind] };
         if !cells.iter().any(|cell| *cell as u32 == self.cell) {
             return Err(Error::value(op, "cell", format!("the number of one of {cells:?}"), self.cell));
         }
@@ -117,7 +157,7 @@ impl Plain {
 
     /// Checks that the state fits in the workgroup memory of the whole-sequence shaders.
     pub(crate) fn check_room(&self, op: &'static str) -> Result<()> {
-        let (needed, allowed) = (self.hidden.into(), super::GruSequence::MAX_HIDDEN as u64);
+        let (needed, allowed) = (self.hidden.into(), Self::WHOLE_HIDDEN as u64);
         if needed <= allowed {
             return Ok(());
         }
@@ -143,9 +183,9 @@ impl Plain {
     }
 
     /// Like [`check`](Self::check), for the backward pass, which handles one layer at a time.
-    pub(crate) fn check_backward(&self, op: &'static str, cells: &[Cell], last: u32) -> Result<()> {
+    pub(crate) fn check_backward(&self, op: &'static str, kind: usize, last: u32) -> Result<()> {
         at_most(op, [("reverse", self.reverse, 1)])?;
-        self.check(op, cells, last)
+        self.check(op, kind, last)
     }
 
     /// Returns the order in which the directions process time.
@@ -256,6 +296,20 @@ impl Plain {
         self.directions as usize * self.blocks() * depth * gates * BLOCK
     }
 
+    /// Returns the lengths of the buffers of a forward kernel, whose packed matrix has `depth` rows per block.
+    pub(crate) fn forward_lens(&self, depth: usize) -> ([usize; 3], [usize; 3]) {
+        let packed = self.packed_len([depth, self.cell().gates()]);
+        let saved = if self.save == 1 { self.saved_len() } else { 0 };
+        ([self.x_len(), packed, self.marks_len()], [self.state_len(), self.output_len(), saved])
+    }
+
+    /// Returns the lengths of the buffers of a backward kernel.
+    pub(crate) fn backward_lens(&self) -> ([usize; 5], [usize; 2]) {
+        let packed = self.packed_len(self.extent(true));
+        let reads = [packed, self.marks_len(), self.state_len(), self.saved_len(), self.output_len()];
+        (reads, [self.d_gates_len(), self.carry_len()])
+    }
+
     /// Returns the workgroups of one step of the chain: units by 64, rows by 4, directions.
     pub fn step_groups(&self) -> [u32; 3] {
         [self.hidden.div_ceil(64), self.batch.div_ceil(4), self.directions]
@@ -271,22 +325,6 @@ impl Plain {
         self.directions as usize * self.steps as usize * self.batch as usize
     }
 }
-
-/// Declares a kernel whose parameters are [`Plain`].
-macro_rules! plain_kernel {
-    ($(#[$meta:meta])* $name:ident) => {
-        $(#[$meta])*
-        #[repr(transparent)]
-        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-        pub struct $name(pub $crate::kernels::Plain);
-
-        impl $crate::kernel::Params for $name {
-            const FIELDS: &'static [(&'static str, &'static str)] =
-                <$crate::kernels::Plain as $crate::kernel::Params>::FIELDS;
-        }
-    };
-}
-pub(crate) use plain_kernel;
 
 /// Returns `Σ_k weights[k, gate]·v[k]` of one unit. `weights` starts at the unit's first weight, with `gates` per row.
 pub(crate) fn dot(weights: &[f32], gates: usize, gate: usize, v: &[f32]) -> f32 {

@@ -11,13 +11,13 @@ use super::plain::BLOCK;
 /// Storage format of packed recurrent weights, given by the type of one weight: `f32`, `f16`, `bf16`, or `i8` with a
 /// scale per row.
 ///
-/// For all formats but `f32`, a block of `packed` `[D, ⌈H/16⌉, ⌈H/IN_WORD⌉ + 2, 3, 16]` has rows of words, each with
+/// For all formats but `f32`, a block of `packed` `[D, ⌈H/16⌉, ⌈H/IN_WORD⌉ + 2, G, 16]` has rows of words, each with
 /// the weights of [`IN_WORD`] consecutive `k`. A row of `b_hh` and a row of scales follow, both as `f32`. See
-/// [`GruPackLow`](super::GruPackLow).
+/// [`PackLow`](super::PackLow).
 ///
 /// [`IN_WORD`]: Stored::IN_WORD
 pub trait Stored: Pod + Debug + Send + Sync {
-    /// Index of the shader that reads this format; also `format` of [`GruPackLow`](super::GruPackLow).
+    /// Index of the shader that reads this format; also `format` of [`PackLow`](super::PackLow).
     const FORMAT: usize;
     /// Number of weights per word.
     const IN_WORD: usize;
@@ -30,9 +30,10 @@ pub trait Stored: Pod + Debug + Send + Sync {
         hidden.div_ceil(Self::IN_WORD) + if Self::FORMAT == 0 { 1 } else { 2 }
     }
 
-    /// Returns `b + s·Σ_k weights[k, gate]·v[k]` of one unit. `packed` starts at the unit's first weight.
-    fn product(packed: &[f32], gate: usize, v: &[f32]) -> f32 {
-        let at = |row: usize| packed[(row * 3 + gate) * BLOCK];
+    /// Returns `b + s·Σ_k weights[k, gate]·v[k]` of one unit. `packed` starts at the unit's first weight, with `gates`
+    /// per row.
+    fn product(packed: &[f32], [gates, gate]: [usize; 2], v: &[f32]) -> f32 {
+        let at = |row: usize| packed[(row * gates + gate) * BLOCK];
         let words = v.len().div_ceil(Self::IN_WORD);
         let parts = v.iter().enumerate();
         let sum: f32 = parts.map(|(k, v)| Self::weight(at(k / Self::IN_WORD).to_bits(), k % Self::IN_WORD) * v).sum();
@@ -76,52 +77,6 @@ impl Stored for i8 {
         f32::from((word >> (8 * i)) as i8)
     }
 }
-
-/// Declares a kernel with the parameters [`Plain`](super::Plain) that reads packed weights of any format.
-macro_rules! stored_kernel {
-    ($(#[$meta:meta])* $name:ident) => {
-        $(#[$meta])*
-        #[repr(transparent)]
-        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-        pub struct $name<W = f32>(pub $crate::kernels::Plain, std::marker::PhantomData<W>);
-
-        impl $name {
-            /// Creates the kernel that reads `f32` weights.
-            pub fn new(p: $crate::kernels::Plain) -> Self {
-                p.into()
-            }
-        }
-
-        impl<W: $crate::kernels::Stored> From<$crate::kernels::Plain> for $name<W> {
-            fn from(p: $crate::kernels::Plain) -> Self {
-                Self(p, std::marker::PhantomData)
-            }
-        }
-
-        impl<W: $crate::kernels::Stored> $crate::kernel::Params for $name<W> {
-            const FIELDS: &'static [(&'static str, &'static str)] =
-                <$crate::kernels::Plain as $crate::kernel::Params>::FIELDS;
-        }
-    };
-}
-pub(crate) use stored_kernel;
-
-/// Name and shader parts of a stem that reads packed weights, by format.
-macro_rules! stored_texts {
-    ($stem:literal) => {{
-        const TEXTS: [(&str, &[&str]); 4] = [
-            ($stem, stored_texts!($stem, "common/weights_f32")),
-            (concat!($stem, "_f16"), stored_texts!($stem, "common/weights_low", "common/weights_f16")),
-            (concat!($stem, "_bf16"), stored_texts!($stem, "common/weights_low", "common/weights_bf16")),
-            (concat!($stem, "_int8"), stored_texts!($stem, "common/weights_low", "common/weights_int8")),
-        ];
-        TEXTS
-    }};
-    ($stem:literal, $($part:literal),+) => {
-        $crate::kernel::wgsl!("common/marks", "common/time", "common/plain", "common/activation", $($part),+, $stem)
-    };
-}
-pub(crate) use stored_texts;
 
 /// Returns the bindings that hold u32 words: `marks`, and `packed` if several weights share a word.
 pub(crate) const fn word_bindings<W: Stored>() -> &'static [&'static str] {

@@ -3,8 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::linalg::{self, product_by};
-use super::recurrent::GRU;
-use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::MatMul;
@@ -69,14 +67,15 @@ impl Device {
 
     fn measure_plans(&self, call: &mut impl FnMut() -> Result<()>) -> Result<()> {
         for question in self.asked(call)? {
-            let Question::Plan { sizes: [hidden, batch], fused } = question else { continue };
+            let Question::Plan { cell, sizes: [hidden, batch], fused } = question else { continue };
             let rule = if fused {
                 Plan::choose_fused(self, hidden as usize)
             } else {
-                Plan::of_gru(self, [hidden, batch].map(|n| n as usize), Cell::Gru)
+                Plan::of(self, [hidden, batch].map(|n| n as usize), cell)
             };
             let others = [Plan::Whole, Plan::Chain, Plan::Steps].into_iter().filter(|&plan| {
-                plan != rule && plan.check(self, hidden as usize, GRU).is_ok() && !(fused && plan == Plan::Steps)
+                let fits = plan.check(self, hidden as usize, Some(cell)).is_ok();
+                plan != rule && fits && !(fused && plan == Plan::Steps)
             });
             let candidates = [rule].into_iter().chain(others).map(Answer::Plan);
             self.decide(question, candidates, |answer| {

@@ -37,10 +37,11 @@ fn dispatches(device: &Device, cell: Cell, steps: usize, bidirectional: bool, pl
 fn chain_is_one_dispatch_a_step_for_all_directions() {
     let device = noop();
     for bidirectional in [false, true] {
-        for (cell, per_step) in [(Cell::Gru, 1), (Cell::GruResetBefore, 2)] {
+        for cell in Cell::ALL {
+            let per_step = 1 + (cell == Cell::GruResetBefore) as usize;
             let count = |steps| dispatches(&device, cell, steps, bidirectional, Plan::Chain);
             // Work that does not depend on the steps (packing, projection, states) cancels out in the difference.
-            assert_eq!(count(101) - count(1), 100 * per_step, "bidirectional {bidirectional}");
+            assert_eq!(count(101) - count(1), 100 * per_step, "{cell}, bidirectional {bidirectional}");
         }
     }
 }
@@ -78,10 +79,12 @@ fn a_chain_longer_than_a_submission_matches_the_twins() {
 #[test]
 fn whole_sequence_is_one_dispatch() {
     let device = noop();
-    let count = |steps, plan| dispatches(&device, Cell::Gru, steps, true, plan);
-    assert_eq!(count(101, Plan::Whole), count(1, Plan::Whole));
-    // A chain of one step is one dispatch, and everything around it is the same.
-    assert_eq!(count(101, Plan::Whole), count(1, Plan::Chain));
+    for cell in [Cell::Gru, Cell::Lstm, Cell::Rnn, Cell::RnnRelu] {
+        let count = |steps, plan| dispatches(&device, cell, steps, true, plan);
+        assert_eq!(count(101, Plan::Whole), count(1, Plan::Whole), "{cell}");
+        // A chain of one step is one dispatch, and everything around it is the same.
+        assert_eq!(count(101, Plan::Whole), count(1, Plan::Chain), "{cell}");
+    }
 }
 
 /// llvmpipe ends all loops of an invocation after 65,535 iterations; a step of 8 units counts as 100.
@@ -141,7 +144,7 @@ fn loops_that_an_adapter_would_end_are_refused() {
 #[test]
 fn long_sequences_on_the_whole_plan_match_the_twins() {
     let Some(device) = crate::common::gpu() else { return eprintln!("SKIPPED: no adapter") };
-    for cell in [Cell::Gru, Cell::GruResetBefore] {
+    for cell in Cell::ALL {
         let run = |device: &Device| {
             let config = RecurrentConfig { plan: Some(Plan::Whole), ..RecurrentConfig::new(cell, 1, 2) };
             let gru = config.build(device, &mut Rng::new(7)).expect("gru");

@@ -6,16 +6,18 @@ const TEXT: &str = r#"{
   "wgru_tuning": 1,
   "adapters": {
     "a card, vulkan, 1.2": { "product 64 128 256 across split": "outer 4", "gru 256 32 any": "chain" },
-    "another": { "gru 64 1 fused": "whole", "product 1 8 64 mixed whole": "rows 1" }
+    "another": { "gru 64 1 fused": "whole", "lstm 128 8 any": "chain", "product 1 8 64 mixed whole": "rows 1" }
   }
 }"#;
 
 #[test]
 fn tunings_survive_a_text_round_trip() {
     let tuning = Tuning::from_json(TEXT).expect("read");
-    assert_eq!(tuning.len(), 4);
+    assert_eq!(tuning.len(), 5);
     assert_eq!(Tuning::from_json(&tuning.to_json()).expect("read again"), tuning);
-    for part in ["product 64 128 256 across split", "outer 4", "gru 64 1 fused", "a card, vulkan, 1.2"] {
+    for part in
+        ["product 64 128 256 across split", "outer 4", "gru 64 1 fused", "lstm 128 8 any", "a card, vulkan, 1.2"]
+    {
         assert!(tuning.to_json().contains(part), "{part}: {}", tuning.to_json());
     }
     assert!(Tuning::from_json(&Tuning::default().to_json()).expect("an empty one").is_empty());
@@ -26,8 +28,8 @@ fn tunings_merge_by_adapter_and_question() {
     let mut tuning = Tuning::from_json(TEXT).expect("read");
     let other = TEXT.replace("\"chain\"", "\"steps\"").replace("another", "a third");
     tuning.merge(Tuning::from_json(&other).expect("read"));
-    assert_eq!(tuning.len(), 6);
-    assert!(tuning.to_json().contains("steps") && !tuning.to_json().contains("chain"));
+    assert_eq!(tuning.len(), 8);
+    assert!(tuning.to_json().contains("\"gru 256 32 any\": \"steps\""));
 }
 
 #[test]
@@ -56,6 +58,7 @@ fn invalid_tunings_are_refused() {
         whole.replace("product 1 8 64 mixed whole", "gru 064 1 fused").replace("rows 1", "steps"),
         whole.replace("split\"", "broken\""),
         whole.replace("256 32 any", "256 32"),
+        whole.replace("lstm", "gated"),
         "[".repeat(100_000),
         format!("{whole}{}", " ".repeat(1 << 20)),
     ] {

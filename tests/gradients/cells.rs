@@ -4,7 +4,7 @@ use wgru::nn::{HostInput, Mode, Module, Padding, RecurrentConfig, RecurrentOptio
 use wgru::ops::recurrent::Plan;
 use wgru::{Activation, Cell, Device, Rng, Tensor};
 
-use crate::common::recurrent::{plans, states};
+use crate::common::recurrent::{PLANS, states};
 use crate::common::{assert_close, fill, relative_error, twin};
 use crate::reference::recurrent::{Noise, Steps, factors, run};
 use crate::reference::{differences, dot, wide};
@@ -250,7 +250,7 @@ fn check(config: &RecurrentConfig, given: Given) -> [f64; 2] {
     let mut runs = vec![(Device::cpu(), None), (twin(), Some(Plan::Steps))];
     let layer = config.clone().build(&twin(), &mut Rng::new(0)).expect("a legal configuration");
     if layer.plan() != Plan::Steps {
-        let fused = plans(config.cell).iter().filter(|plan| **plan != Plan::Steps);
+        let fused = PLANS.iter().filter(|plan| **plan != Plan::Steps);
         runs.extend(fused.map(|plan| (twin(), Some(*plan))));
         runs.push((Device::cpu(), Some(Plan::Steps)));
     }
@@ -398,7 +398,7 @@ fn gradients_match_differences_on_the_gpu() {
         }
         for (reverse, given) in [(false, Given::ResetsToFirst), (true, Given::Mask), (true, Given::All)] {
             let case = Case::new(&RecurrentConfig { reverse, layers: 2, ..RecurrentConfig::new(cell, 2, 3) }, given);
-            plans(cell).iter().for_each(|&plan| note(&mut worst, case.check(&device, Some(plan), GPU)));
+            PLANS.iter().for_each(|&plan| note(&mut worst, case.check(&device, Some(plan), GPU)));
         }
     }
     println!("worst errors on the GPU: outputs {:.2e}, gradients {:.2e}", worst[0], worst[1]);

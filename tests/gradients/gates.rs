@@ -3,7 +3,7 @@
 use wgru::nn::{Mode, Module, RecurrentConfig, RunOptions};
 use wgru::{Cell, Device, Rng, Tensor};
 
-use crate::common::recurrent::{activations, plans};
+use crate::common::recurrent::{PLANS, activations};
 use crate::common::{assert_close, fill, twin};
 use crate::reference::recurrent::{Direction, activate};
 use crate::reference::{dot, wide};
@@ -75,9 +75,7 @@ fn returned_gates_match_the_equations() {
     for device in [Some(Device::cpu()), Some(twin()), crate::common::gpu()].into_iter().flatten() {
         for cell in Cell::ALL {
             let config = RecurrentConfig { bidirectional: true, ..RecurrentConfig::new(cell, 2, 17) };
-            plans(cell)
-                .iter()
-                .for_each(|&plan| check(&device, &RecurrentConfig { plan: Some(plan), ..config.clone() }));
+            PLANS.iter().for_each(|&plan| check(&device, &RecurrentConfig { plan: Some(plan), ..config.clone() }));
         }
     }
 }

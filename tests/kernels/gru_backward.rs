@@ -1,7 +1,7 @@
 //! The GRU's backward pass: the chain, the whole sequence, and the reference itself.
 
 use wgru::Device;
-use wgru::kernels::{GruResetBackward, GruStepBackward};
+use wgru::kernels::Plain;
 
 use crate::common::relative_error;
 use crate::gru_case::{assert_known, carry_of, cases};
@@ -68,7 +68,7 @@ fn gru_step_backward_writes_its_step_only(device: &Device) {
         let reads = case.backward_reads(device, &data, &case.want(&data));
         let (d_gates, carry) =
             (poison(device, directions * steps * batch * 4 * h), buffer(device, &carry_of(&data.dh_n)));
-        device.run(&GruStepBackward(case.p), reads.each_ref(), [&d_gates, &carry]).expect("run");
+        case.step_backward(device, case.p, reads.each_ref(), [&d_gates, &carry]);
         let mut want_nan = vec![true; directions * steps * batch * 4 * h];
         for (d, row) in case.sequences() {
             let last = if case.is_reverse(d) { 0 } else { steps - 1 };
@@ -87,10 +87,9 @@ fn gru_reset_backward_writes_the_reset_gate_only(device: &Device) {
         let reads = case.backward_reads(device, &data, &want);
         let (d_gates, carry) =
             (poison(device, directions * steps * batch * 4 * h), buffer(device, &carry_of(&data.dh_n)));
-        let [packed, marks, state, saved, _] = reads.each_ref();
-        device.run(&GruStepBackward(case.p), reads.each_ref(), [&d_gates, &carry]).expect("run");
+        case.step_backward(device, case.p, reads.each_ref(), [&d_gates, &carry]);
         let before = read(&d_gates);
-        device.run(&GruResetBackward(case.p), [packed, marks, state, saved], [&d_gates, &carry]).expect("run");
+        case.step_backward(device, Plain { half: 1, ..case.p }, reads.each_ref(), [&d_gates, &carry]);
         let after = read(&d_gates);
 
         let mut want_reset = vec![f64::NAN; after.len()];

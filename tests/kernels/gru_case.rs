@@ -2,9 +2,11 @@
 //! crate.
 
 use wgru::kernels::{
-    GruCandidate, GruGates, GruResetBackward, GruSequence, GruSequenceBackward, GruStep, GruStepBackward, Plain, Stored,
+    Plain, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward, Stored,
 };
 use wgru::{Device, Tensor};
+
+use crate::by_kind;
 
 use crate::common::{assert_close, fill, mix};
 use crate::reference::gru::{Recurrent, Step, pack, times};
@@ -48,6 +50,7 @@ pub fn cases() -> Vec<Case> {
             lag: 0,
             cell: reset_before,
             save: 1,
+            half: 0,
         };
         Case { p, lengths: (0..batch).map(length).collect() }
     };
@@ -211,7 +214,9 @@ impl Case {
         let state = buffer(device, &self.start(data));
         let (y, saved) = (poison(device, rows * h), poison(device, if keeps { rows * 4 * h } else { 0 }));
         if whole {
-            device.run(&GruSequence::<W>::from(self.p), reads, [&state, &y, &saved]).expect("run");
+            by_kind!(self.p.cell, C => {
+                device.run(&RecurrentSequence::<C, W>::from(self.p), reads, [&state, &y, &saved]).expect("run");
+            });
         } else {
             (0..self.p.steps).for_each(|step| self.step::<W>(device, step, reads, [&state, &y, &saved]));
         }
@@ -225,12 +230,11 @@ impl Case {
 
     /// Runs one step of the chain.
     pub fn step<W: Stored>(&self, device: &Device, step: u32, reads: [&Tensor; 3], writes: [&Tensor; 3]) {
-        let p = Plain { step, ..self.p };
-        if self.p.cell == 1 {
-            device.run(&GruGates::<W>::from(p), [reads[0], reads[1], writes[0]], [writes[2]]).expect("run");
-            device.run(&GruCandidate::<W>::from(p), reads, writes).expect("run");
-        } else {
-            device.run(&GruStep::<W>::from(p), reads, writes).expect("run");
+        // The halves of a step pass their gates in `saved`.
+        let save = self.p.save.max(self.p.cell);
+        for half in 0..=self.p.cell {
+            let p = Plain { step, half, save, ..self.p };
+            by_kind!(p.cell, C => device.run(&RecurrentStep::<C, W>::from(p), reads, writes).expect("run"));
         }
     }
 
@@ -256,20 +260,24 @@ impl Case {
             (poison(device, directions * steps * batch * 4 * h), buffer(device, &carry_of(&data.dh_n)));
         let writes = [&d_gates, &carry];
         if whole {
-            device.run(&GruSequenceBackward(self.p), reads, writes).expect("run");
+            by_kind!(self.p.cell, C => {
+                device.run(&RecurrentSequenceBackward::<C>(self.p), reads, writes).expect("run");
+            });
         } else {
             for step in 0..=self.p.steps {
-                let p = Plain { step, ..self.p };
-                device.run(&GruStepBackward(p), reads, writes).expect("run");
-                if self.p.cell == 1 && step < self.p.steps {
-                    let [packed, marks, state, saved, _] = reads;
-                    device.run(&GruResetBackward(p), [packed, marks, state, saved], writes).expect("run");
-                }
+                (0..=self.p.cell.min(self.p.steps - step)).for_each(|half| {
+                    self.step_backward(device, Plain { step, half, ..self.p }, reads, writes);
+                });
             }
         }
         let [d_gates, mut carry] = writes.map(read);
         assert!(carry.split_off(data.dh_n.len()).iter().all(|v| *v == 0.0), "nothing is reset");
         [d_gates, carry]
+    }
+
+    /// Runs one backward step, or half of it.
+    pub fn step_backward(&self, device: &Device, p: Plain, reads: [&Tensor; 5], writes: [&Tensor; 2]) {
+        by_kind!(p.cell, C => device.run(&RecurrentStepBackward::<C>(p), reads, writes).expect("run"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Low-precision recurrent weights: packing, and the GRU's forward pass against f64 on the rounded weights.
 
 use half::{bf16, f16};
-use wgru::kernels::{GruPackLow, Plain, Stored};
+use wgru::kernels::{PackLow, Plain, Stored};
 use wgru::{Device, Tensor};
 
 use crate::common::{fill, relative_error, twin};
@@ -12,10 +12,10 @@ use crate::{bits, buffer, on_every_backend, poison, read, run, update};
 const GRU: f64 = 2e-6;
 
 on_every_backend![
-    gru_pack_low_rounds_to_the_nearest,
-    gru_pack_low_rounds_as_the_twin_does,
-    gru_pack_low_writes_its_direction_only,
-    gru_pack_low_writes_nan_for_rows_that_the_format_cannot_hold,
+    pack_low_rounds_to_the_nearest,
+    pack_low_rounds_as_the_twin_does,
+    pack_low_writes_its_direction_only,
+    pack_low_writes_nan_for_rows_that_the_format_cannot_hold,
     low_precision_gru_matches_f64_on_rounded_weights,
     low_precision_gru_differs_from_the_f32_gru,
 ];
@@ -52,11 +52,11 @@ fn weights(hidden: usize) -> Vec<f32> {
     fill(1, n, 1.0).iter().zip(fill(3, n, 14.0)).map(|(v, power)| v * (power - 13.0).exp2()).collect()
 }
 
-fn gru_pack_low_rounds_to_the_nearest(device: &Device) {
+fn pack_low_rounds_to_the_nearest(device: &Device) {
     for hidden in [1, 3, 16, 17, 67] {
         let (u, bias) = (weights(hidden), fill(2, 3 * hidden, 1.0));
         for format in 1..4 {
-            let kernel = GruPackLow { hidden: hidden as u32, direction: 0, format: format as u32 };
+            let kernel = PackLow { hidden: hidden as u32, gates: 3, direction: 0, format: format as u32 };
             let [packed] = run(device, &kernel, [&buffer(device, &u), &buffer(device, &bias)]);
             let [got, got_bias, scales] = unpack(format, hidden, &packed);
             assert_eq!(got_bias, bias.iter().map(|&v| v as f64).collect::<Vec<_>>(), "{kernel:?}");
@@ -80,7 +80,7 @@ fn gru_pack_low_rounds_to_the_nearest(device: &Device) {
 
 /// Ties, signed zeros and the limits of f16, bit for bit. Excludes int8, whose division may differ by one bit between
 /// GPUs.
-fn gru_pack_low_rounds_as_the_twin_does(device: &Device) {
+fn pack_low_rounds_as_the_twin_does(device: &Device) {
     let tricky = [
         0.0,
         -0.0,
@@ -104,7 +104,7 @@ fn gru_pack_low_rounds_as_the_twin_does(device: &Device) {
     let u: Vec<f32> = (0..3 * hidden).flat_map(|row| (0..hidden).map(move |k| tricky[(k + row) % 17])).collect();
     let bias = fill(2, 3 * hidden, 1.0);
     for format in [1, 2] {
-        let kernel = GruPackLow { hidden: hidden as u32, direction: 0, format };
+        let kernel = PackLow { hidden: hidden as u32, gates: 3, direction: 0, format };
         let [got, want] = [device, &twin()].map(|device| {
             let [packed] = run(device, &kernel, [&buffer(device, &u), &buffer(device, &bias)]);
             bits(&packed)
@@ -113,11 +113,11 @@ fn gru_pack_low_rounds_as_the_twin_does(device: &Device) {
     }
 }
 
-fn gru_pack_low_writes_its_direction_only(device: &Device) {
+fn pack_low_writes_its_direction_only(device: &Device) {
     let hidden = 17;
     let (u, bias) = (fill(1, 3 * hidden * hidden, 1.0), fill(2, 3 * hidden, 1.0));
     for format in 1..4 {
-        let at = |direction: u32| GruPackLow { hidden: hidden as u32, direction, format };
+        let at = |direction: u32| PackLow { hidden: hidden as u32, gates: 3, direction, format };
         let reads = [&buffer(device, &u), &buffer(device, &bias)];
         let [want] = run(device, &at(0), reads);
         let start = vec![f32::NAN; 3 * want.len()];
@@ -128,7 +128,7 @@ fn gru_pack_low_writes_its_direction_only(device: &Device) {
     }
 }
 
-fn gru_pack_low_writes_nan_for_rows_that_the_format_cannot_hold(device: &Device) {
+fn pack_low_writes_nan_for_rows_that_the_format_cannot_hold(device: &Device) {
     let hidden = 5;
     for format in 1..4 {
         for (value, spoils) in
@@ -136,7 +136,7 @@ fn gru_pack_low_writes_nan_for_rows_that_the_format_cannot_hold(device: &Device)
         {
             let mut u = fill(1, 3 * hidden * hidden, 1.0);
             u[7 * hidden + 3] = value;
-            let kernel = GruPackLow { hidden: hidden as u32, direction: 0, format };
+            let kernel = PackLow { hidden: hidden as u32, gates: 3, direction: 0, format };
             let [packed] = run(device, &kernel, [&buffer(device, &u), &buffer(device, &fill(2, 3 * hidden, 1.0))]);
             let [_, _, scales] = unpack(format as usize, hidden, &packed);
             let spoiled: Vec<usize> = (0..3 * hidden).filter(|&row| scales[row].is_nan()).collect();
@@ -153,7 +153,7 @@ fn packed<W: Stored>(device: &Device, case: &Case) -> (Tensor, Data) {
     let tensor = poison(device, len);
     for (d, (u, bias)) in data.u.iter().zip(&data.bias).enumerate() {
         let reads = [&buffer(device, u), &buffer(device, bias)];
-        device.run(&GruPackLow::new::<W>(hidden, d), reads, [&tensor]).expect("packed");
+        device.run(&PackLow::new::<W>(hidden, 3, d), reads, [&tensor]).expect("packed");
     }
     let words = read(&tensor);
     for (d, u) in data.u.iter_mut().enumerate() {

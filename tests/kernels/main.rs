@@ -20,9 +20,7 @@ mod extremes;
 mod gru_backward;
 mod gru_case;
 mod gru_forward;
-mod gru_marks;
 mod gru_stored;
-mod gru_waves;
 mod losses;
 mod masks;
 mod matmul;
@@ -31,6 +29,8 @@ mod movement;
 mod nan;
 mod normalize;
 mod optimizers;
+mod recurrent_marks;
+mod recurrent_waves;
 mod reductions;
 mod state;
 

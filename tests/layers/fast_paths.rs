@@ -2,14 +2,13 @@
 
 use wgru::kernel::Kernel;
 use wgru::kernels::{
-    Binary, BinaryOp, CellSequence, CellSequenceBackward, CellStep, CrossEntropy, CrossEntropyBackward, Dropout,
-    GruSequence, GruSequenceBackward, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward, MatMul, MinGruSequence,
-    MinGruSequenceBackward, Pack, Plain, RnnCell, Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
-    UnaryOp,
+    Binary, BinaryOp, CellStep, CrossEntropy, CrossEntropyBackward, Dropout, LayerNorm, LayerNormBackward, LstmCell,
+    LstmCellBackward, MatMul, MinGruSequence, MinGruSequenceBackward, Pack, Plain, RecurrentSequence,
+    RecurrentSequenceBackward, RnnCell, Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward, UnaryOp,
 };
 use wgru::{Cell, CpuOptions, Device, Tensor};
 
-use crate::common::recurrent::{GRUS, OTHERS};
+use crate::by_kind;
 use crate::common::{assert_close, fill, twin};
 
 /// The same sum in a different order, and fused instead of separate roundings. Worst measured: 4e-7.
@@ -105,11 +104,11 @@ const SHARED: (u32, u32, u32) = (24, 3, 173);
 
 /// Every combination that selects a different code path: row remainders of 8, unit remainders of 16, all cells, both
 /// directions.
-fn shapes(cells: &[Cell]) -> Vec<Plain> {
+fn shapes() -> Vec<Plain> {
     let mut out = Vec::new();
     for (steps, batch, hidden) in [(1, 1, 1), (3, 2, 16), (5, 7, 19), (4, 13, 35), (3, 41, 67), (2, 3, 130), SHARED] {
         for (directions, reverse) in [(1, 0), (1, 1), (2, 0)] {
-            for (&cell, save) in cells.iter().flat_map(|cell| [(cell, 0), (cell, 1)]) {
+            for (cell, save) in Cell::ALL.into_iter().flat_map(|cell| [(cell, 0), (cell, 1)]) {
                 out.push(Plain {
                     steps,
                     batch,
@@ -121,6 +120,7 @@ fn shapes(cells: &[Cell]) -> Vec<Plain> {
                     lag: 0,
                     cell: cell as u32,
                     save,
+                    half: 0,
                 });
             }
         }
@@ -178,23 +178,17 @@ fn sequence_backward<K: Kernel<5, 2>>(p: &Plain, kernel: &K) {
 }
 
 #[test]
-fn gru_sequence_equals_its_twin_on_every_isa() {
-    shapes(&GRUS).iter().for_each(|p| sequence(p, &GruSequence::new(*p)));
+fn recurrent_sequence_equals_its_twin_on_every_isa() {
+    for p in shapes() {
+        by_kind!(p.cell, C => sequence(&p, &RecurrentSequence::<C>::new(p)));
+    }
 }
 
 #[test]
-fn gru_sequence_backward_equals_its_twin_on_every_isa() {
-    shapes(&GRUS).iter().filter(|p| p.save == 1).for_each(|p| sequence_backward(p, &GruSequenceBackward(*p)));
-}
-
-#[test]
-fn cell_sequence_equals_its_twin_on_every_isa() {
-    shapes(&OTHERS).iter().for_each(|p| sequence(p, &CellSequence(*p)));
-}
-
-#[test]
-fn cell_sequence_backward_equals_its_twin_on_every_isa() {
-    shapes(&OTHERS).iter().filter(|p| p.save == 1).for_each(|p| sequence_backward(p, &CellSequenceBackward(*p)));
+fn recurrent_sequence_backward_equals_its_twin_on_every_isa() {
+    for p in shapes().into_iter().filter(|p| p.save == 1) {
+        by_kind!(p.cell, C => sequence_backward(&p, &RecurrentSequenceBackward::<C>(p)));
+    }
 }
 
 /// Cells of the *steps* plan: common options, which have a fast path, and one without a fast path.

@@ -1,4 +1,4 @@
-//! GRU inference with low-precision recurrent weights equals inference with those weights rounded.
+//! Inference with low-precision recurrent weights equals inference with those weights rounded.
 #![cfg(feature = "gpu")]
 
 use half::{bf16, f16};
@@ -62,9 +62,15 @@ fn low_precision_layers_match_layers_with_rounded_weights() {
     let Some(device) = gpu() else { return };
     let cpu = Device::cpu();
     for (hidden, plan) in [(19, Plan::Whole), (19, Plan::Chain), (66, Plan::Chain)] {
-        for (cell, bidirectional, bias) in
-            [(Cell::Gru, true, true), (Cell::GruResetBefore, false, true), (Cell::Gru, false, false)]
-        {
+        for (cell, bidirectional, bias) in [
+            (Cell::Gru, true, true),
+            (Cell::GruResetBefore, false, true),
+            (Cell::Gru, false, false),
+            (Cell::Lstm, true, true),
+            (Cell::Lstm, false, false),
+            (Cell::Rnn, true, true),
+            (Cell::RnnRelu, false, true),
+        ] {
             let config = RecurrentConfig {
                 layers: 2,
                 bidirectional,
@@ -115,9 +121,12 @@ fn build_like(gru: &Gru, device: &Device) -> Gru {
 #[test]
 fn low_precision_layers_take_a_fused_plan() {
     let Some(device) = gpu() else { return };
-    for (hidden, plan) in [(64, Plan::Whole), (128, Plan::Whole), (132, Plan::Chain)] {
-        let gru = build(&device, &RecurrentConfig { hidden, ..Default::default() });
-        assert_eq!(gru.with_weights(Precision::F16).expect("on a GPU").plan(), plan, "{hidden}");
+    for (cell, (hidden, plan)) in Cell::ALL
+        .into_iter()
+        .flat_map(|cell| [(64, Plan::Whole), (128, Plan::Whole), (132, Plan::Chain)].map(|case| (cell, case)))
+    {
+        let layer = build(&device, &RecurrentConfig { hidden, ..RecurrentConfig::new(cell, 1, hidden) });
+        assert_eq!(layer.with_weights(Precision::F16).expect("on a GPU").plan(), plan, "{cell} {hidden}");
     }
 }
 

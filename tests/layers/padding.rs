@@ -8,7 +8,7 @@ use wgru::nn::{
 use wgru::{Cell, Device, Rng, Tensor};
 
 use crate::common::fill;
-use crate::common::recurrent::plans;
+use crate::common::recurrent::PLANS;
 use crate::on_every_backend;
 
 on_every_backend![
@@ -124,7 +124,7 @@ fn recurrent(device: &Device, config: &RecurrentConfig, stray: f32, masked: bool
 
 fn recurrent_layers_ignore_padding(device: &Device) {
     for cell in Cell::ALL {
-        for &plan in plans(cell) {
+        for plan in PLANS {
             for (bidirectional, reverse) in [(false, false), (false, true), (true, false)] {
                 for masked in [false, true] {
                     let layers = 1 + bidirectional as usize;
@@ -171,7 +171,7 @@ fn recurrent_options_ignore_padding(device: &Device) {
 /// A sequence with a reset at step 0 starts from 0, whatever the initial state is, and passes no gradient to it.
 fn a_reset_at_the_first_step_drops_the_first_state(device: &Device) {
     for cell in Cell::ALL {
-        for &plan in plans(cell) {
+        for plan in PLANS {
             let config = RecurrentConfig { plan: Some(plan), ..RecurrentConfig::new(cell, 3, 5) };
             let resets: Vec<bool> = (0..STEPS * BATCH).map(|i| i == 1 || i == 9).collect();
             assert_padding_is_unseen(&format!("{config:?}"), |stray| {

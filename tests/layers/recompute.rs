@@ -4,7 +4,7 @@
 use wgru::nn::{Conv1dConfig, Linear, Mode, Module, Padding, RecurrentConfig, RecurrentOptions, RunOptions};
 use wgru::{Cell, Device, Error, Rng, Tensor};
 
-use crate::common::recurrent::{plans, states};
+use crate::common::recurrent::{PLANS, states};
 use crate::common::{assert_close, fill};
 use crate::on_every_backend;
 
@@ -55,7 +55,7 @@ fn run(device: &Device, config: &RecurrentConfig) -> Vec<(String, Vec<f32>)> {
 fn recomputation_does_not_change_gradients(device: &Device) {
     for cell in Cell::ALL {
         for (bidirectional, reverse) in [(false, false), (false, true), (true, false)] {
-            for plan in plans(cell).iter().map(|&plan| Some(plan)) {
+            for plan in PLANS.map(Some) {
                 let options = RecurrentOptions { padding: Padding::RepeatLast, ..Default::default() };
                 let config = RecurrentConfig {
                     bidirectional,

@@ -56,7 +56,7 @@ fn cpu_results_do_not_depend_on_concurrent_layers() {
 fn the_gpu_matches_the_cpu() {
     let Some(device) = gpu() else { return };
     for cell in Cell::ALL {
-        // By the whole plan; and by the chain, on software adapters where the reset gate acts after the product.
+        // By the whole plan; and by the chain, on software adapters unless the reset gate acts before the product.
         for size in [[2, 2, 150, 3, 20], [3, 1, 131, 5, 72]] {
             let want = outputs(&cpu(1), cell, size).expect("the CPU");
             let got = outputs(&device, cell, size).expect("the GPU");

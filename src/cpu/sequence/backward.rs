@@ -6,7 +6,7 @@ use super::{StepThreads, Weights, blocks, by_groups, covers, over_rows, product}
 use crate::cell::Cell;
 use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part, unrolled};
 use crate::cpu::thread_pool::ThreadPool;
-use crate::kernel::{Kernel, words};
+use crate::kernel::words;
 use crate::kernels::Plain;
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
 use crate::kernels::plain::{BLOCK, GRU_ROW};
@@ -27,16 +27,9 @@ struct Run {
 // SAFETY: threads take disjoint rows or units of one direction and touch nothing else.
 unsafe impl Sync for Run {}
 
-/// Runs `kernel`, whose parameters are `p`, and returns true.
-pub fn backward(
-    isa: Isa,
-    pool: &ThreadPool,
-    kernel: &impl Kernel<5, 2>,
-    p: Plain,
-    reads: [&[f32]; 5],
-    [d_gates, carry]: [&mut [f32]; 2],
-) -> bool {
-    let (needed, written) = kernel.lens();
+/// Runs [`RecurrentSequenceBackward`](crate::kernels::RecurrentSequenceBackward).
+pub fn backward(isa: Isa, pool: &ThreadPool, p: Plain, reads: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
+    let (needed, written) = p.backward_lens();
     assert!(covers(reads, needed) && covers([&*d_gates, &*carry], written));
     let [packed, marks, state, saved, dy] = reads;
     let run = Run {
@@ -50,7 +43,6 @@ pub fn backward(
         carry: carry.as_mut_ptr(),
     };
     over_rows(pool, &p, |d, range, threads| rows(isa, run, d, range, threads));
-    true
 }
 
 /// Runs all steps of some rows of direction `d`, last step first.

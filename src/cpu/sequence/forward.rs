@@ -7,7 +7,7 @@ use crate::cell::Cell;
 use crate::cpu::equations::{Units, gru, gru_candidate, gru_gates, lstm, rnn};
 use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part};
 use crate::cpu::thread_pool::{Parts, ThreadPool};
-use crate::kernel::{Kernel, words};
+use crate::kernel::words;
 use crate::kernels::Plain;
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
 use crate::kernels::plain::{BLOCK, GRU_ROW};
@@ -27,16 +27,15 @@ struct Run {
 // SAFETY: threads take disjoint rows or units of one direction and touch nothing else.
 unsafe impl Sync for Run {}
 
-/// Runs `kernel`, whose parameters are `p`, and returns true.
+/// Runs [`RecurrentSequence`](crate::kernels::RecurrentSequence) with `f32` weights.
 pub fn forward(
     isa: Isa,
     pool: &ThreadPool,
-    kernel: &impl Kernel<3, 3>,
     p: Plain,
     [x, packed, marks]: [&[f32]; 3],
     [state, y, saved]: [&mut [f32]; 3],
-) -> bool {
-    let (reads, writes) = kernel.lens();
+) {
+    let (reads, writes) = p.forward_lens(p.hidden as usize + 1);
     assert!(covers([x, packed, marks], reads) && covers([&*state, &*y, &*saved], writes));
     let run = Run {
         p,
@@ -48,7 +47,6 @@ pub fn forward(
         saved: saved.as_mut_ptr(),
     };
     over_rows(pool, &p, |d, range, threads| rows(isa, run, d, range, threads));
-    true
 }
 
 /// Runs all steps of some rows of direction `d`.

@@ -1,6 +1,6 @@
-//! Fast paths of [`GruSequence`](crate::kernels::GruSequence), [`CellSequence`](crate::kernels::CellSequence) and their
-//! backward kernels. They process blocks of 16 units: one load of `h` serves all gates of a block, whose sums stay in
-//! registers, and the epilogue of the product computes the cell.
+//! Fast paths of [`RecurrentSequence`](crate::kernels::RecurrentSequence) and its backward kernel. They process blocks
+//! of 16 units: one load of `h` serves all gates of a block, whose sums stay in registers, and the epilogue of the
+//! product computes the cell.
 #![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 mod backward;

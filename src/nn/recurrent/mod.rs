@@ -118,8 +118,8 @@ impl Recurrent {
         &self.config
     }
 
-    /// Returns the plan that runs the steps. For a GRU without a fixed plan, a run may choose another one for its batch
-    /// size.
+    /// Returns the plan that runs the steps. Without a fixed plan and without options, a run may choose another one for
+    /// its batch size.
     pub fn plan(&self) -> Plan {
         let c = &self.config;
         c.plan.unwrap_or_else(|| match self.format.precision {
@@ -143,15 +143,14 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// For precisions other than [`Precision::F32`], [`Error::Value`] for cells other than a GRU; on the CPU, where
+    /// For precisions other than [`Precision::F32`], [`Error::Value`] on the CPU, where
     /// [streams](crate::StreamOptions::weights) take other precisions; and for layers that only [`Plan::Steps`] can
-    /// run: with other activations, a clip, zoneout or recurrent dropout.
+    /// run: with other activations, a clip, a projection, peepholes, zoneout or recurrent dropout.
     pub fn with_weights(self, weights: Precision) -> Result<Self> {
         let c = &self.config;
         let refuse = |expected: &str| Err(Error::value(c.op(), "weights", expected, format!("{weights:?}")));
         match weights {
             Precision::F32 => {}
-            _ if !c.cell.is_gru() => return refuse("F32 for this cell"),
             _ if !self.device.is_gpu() => {
                 return refuse("F32 on the CPU, whose streams take other formats: `StreamOptions::weights`");
             }
@@ -285,7 +284,7 @@ impl Recurrent {
     fn plan_of(&self, batch: usize) -> Plan {
         let c = &self.config;
         match (c.plan, c.fused()) {
-            (None, Some(cell)) if cell.is_gru() => {
+            (None, Some(cell)) => {
                 Plan::tuned(&self.device, [c.hidden, batch], cell, self.format.precision != Precision::F32)
             }
             _ => self.plan(),

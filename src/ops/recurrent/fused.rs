@@ -8,9 +8,9 @@ use super::{Layer, Plan, Weights};
 use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::Result;
+use crate::kernels::plain::by_kind;
 use crate::kernels::{
-    CellSequence, CellSequenceBackward, GruCandidate, GruGates, GruPackLow, GruResetBackward, GruSequence,
-    GruSequenceBackward, GruStep, GruStepBackward, Pack, Plain, Stored,
+    Pack, PackLow, Plain, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward, Stored,
 };
 use crate::precision::Precision;
 use crate::tensor::Tensor;
@@ -34,7 +34,14 @@ fn kernel(layer: &Layer, save: bool, span: &Span) -> Plain {
         [layer.steps, layer.batch, layer.hidden, layer.directions].map(|n| n as u32);
     let [step, count, lag] = [span.steps.start, span.steps.len(), span.lag].map(|n| n as u32);
     let cell = layer.cell as u32;
-    Plain { steps, batch, hidden, directions, reverse: span.reverse, step, count, lag, cell, save: save as u32 }
+    // The halves of a step of the chain pass their gates in `saved`.
+    let save = (save || has_halves(layer)) as u32;
+    Plain { steps, batch, hidden, directions, reverse: span.reverse, step, count, lag, cell, save, half: 0 }
+}
+
+/// Whether a step takes two dispatches.
+fn has_halves(layer: &Layer) -> bool {
+    layer.cell == Cell::GruResetBefore && layer.plan == Plan::Chain
 }
 
 /// Returns the parameters of a kernel that runs all steps of a layer.
@@ -73,11 +80,13 @@ impl Format {
 
 fn pack_low<W: Stored>(layer: &Layer, weights: &[Weights]) -> Result<Tensor> {
     let device = weights[0].w_hh.device();
-    let packed = Tensor::empty("gru_pack_low", device, &[whole(layer, false).packed_len([W::depth(layer.hidden), 3])])?;
-    let zeros = Tensor::zeros(device, &[3 * layer.hidden])?;
+    let gates = layer.cell.gates();
+    let packed = whole(layer, false).packed_len([W::depth(layer.hidden), gates]);
+    let packed = Tensor::empty("pack_low", device, &[packed])?;
+    let zeros = Tensor::zeros(device, &[gates * layer.hidden])?;
     for (d, w) in weights.iter().enumerate() {
         let bias = w.bias.as_ref().map_or(&zeros, |(_, hh)| hh);
-        device.run(&GruPackLow::new::<W>(layer.hidden, d), [&w.w_hh, bias], [&packed])?;
+        device.run(&PackLow::new::<W>(layer.hidden, gates, d), [&w.w_hh, bias], [&packed])?;
     }
     Ok(packed)
 }
@@ -105,9 +114,8 @@ fn pack(layer: &Layer, weights: &[Weights], transposed: bool) -> Result<Tensor> 
 
 /// Allocates `saved` for [`forward`].
 pub fn saved(layer: &Layer, save: bool, device: &Device) -> Result<Tensor> {
-    // The first half of a chained step passes the gates to the second half in `saved`.
-    let keeps = save || (layer.cell == Cell::GruResetBefore && layer.plan == Plan::Chain);
-    Tensor::empty("gru", device, &[if keeps { whole(layer, save).saved_len() } else { 1 }])
+    let p = whole(layer, save);
+    Tensor::empty("recurrent", device, &[if p.save == 1 { p.saved_len() } else { 1 }])
 }
 
 /// Computes `state`, `y` and `saved` from the projected input `x`, `packed` and `marks`.
@@ -116,28 +124,24 @@ pub fn forward(layer: &Layer, reads: [&Tensor; 3], writes: [&Tensor; 3], save: b
 }
 
 fn forward_by<W: Stored>(layer: &Layer, p: Plain, reads: [&Tensor; 3], writes: [&Tensor; 3]) -> Result<()> {
-    let (device, steps) = (reads[0].device(), p.step..p.step + p.count);
-    match (layer.plan, layer.cell) {
-        (Plan::Chain, Cell::GruResetBefore) => {
-            let ([x, packed, _], [state, _, saved]) = (reads, writes);
-            let mut gates = device.bind::<3, 1, GruGates<W>>([x, packed, state], [saved])?;
-            let mut candidate = device.bind::<3, 3, GruCandidate<W>>(reads, writes)?;
-            for step in steps {
-                gates.run(&Plain { step, ..p }.into())?;
-                candidate.run(&Plain { step, ..p }.into())?;
-            }
-        }
-        (Plan::Chain, _) => {
-            let mut bound = device.bind::<3, 3, GruStep<W>>(reads, writes)?;
-            steps.into_iter().try_for_each(|step| bound.run(&Plain { step, ..p }.into()))?;
-        }
-        (_, Cell::Lstm | Cell::Rnn | Cell::RnnRelu) => {
-            let mut bound = device.bind::<3, 3, CellSequence>(reads, writes)?;
-            parts(device, &p).iter().try_for_each(|p| bound.run(&CellSequence(*p)))?;
-        }
-        _ => {
-            let mut bound = device.bind::<3, 3, GruSequence<W>>(reads, writes)?;
-            parts(device, &p).iter().try_for_each(|p| bound.run(&(*p).into()))?;
+    by_kind!(layer.cell, C => forward_of::<C, W>(layer, p, reads, writes))
+}
+
+fn forward_of<const C: usize, W: Stored>(
+    layer: &Layer,
+    p: Plain,
+    reads: [&Tensor; 3],
+    writes: [&Tensor; 3],
+) -> Result<()> {
+    let device = reads[0].device();
+    if layer.plan == Plan::Whole {
+        let mut bound = device.bind::<3, 3, RecurrentSequence<C, W>>(reads, writes)?;
+        return parts(device, &p).iter().try_for_each(|p| bound.run(&(*p).into()));
+    }
+    let mut bound = device.bind::<3, 3, RecurrentStep<C, W>>(reads, writes)?;
+    for step in p.step..p.step + p.count {
+        for half in 0..=has_halves(layer) as u32 {
+            bound.run(&Plain { step, half, ..p }.into())?;
         }
     }
     Ok(())
@@ -152,29 +156,22 @@ fn parts(device: &Device, p: &Plain) -> Vec<Plain> {
 }
 
 /// Computes `d_gates` from `marks`, `state`, `saved` and `dy`, and turns `carry` from `dh_n` into `dh0`.
-pub fn backward(
-    layer: &Layer,
-    weights: &[Weights],
-    [marks, state, saved, dy]: [&Tensor; 4],
-    writes: [&Tensor; 2],
-) -> Result<()> {
-    let (device, p) = (marks.device(), whole(layer, true));
+pub fn backward(layer: &Layer, weights: &[Weights], reads: [&Tensor; 4], writes: [&Tensor; 2]) -> Result<()> {
     let packed = &pack(layer, weights, true)?;
-    let reads = [packed, marks, state, saved, dy];
-    if !layer.cell.is_gru() {
-        let mut bound = device.bind::<5, 2, CellSequenceBackward>(reads, writes)?;
-        return parts(device, &p).iter().rev().try_for_each(|p| bound.run(&CellSequenceBackward(*p)));
-    }
+    let [marks, state, saved, dy] = reads;
+    by_kind!(layer.cell, C => backward_of::<C>(layer, [packed, marks, state, saved, dy], writes))
+}
+
+fn backward_of<const C: usize>(layer: &Layer, reads: [&Tensor; 5], writes: [&Tensor; 2]) -> Result<()> {
+    let (device, p) = (reads[0].device(), whole(layer, true));
     if layer.plan == Plan::Whole {
-        let mut bound = device.bind::<5, 2, GruSequenceBackward>(reads, writes)?;
-        return parts(device, &p).iter().rev().try_for_each(|p| bound.run(&GruSequenceBackward(*p)));
+        let mut bound = device.bind::<5, 2, RecurrentSequenceBackward<C>>(reads, writes)?;
+        return parts(device, &p).iter().rev().try_for_each(|p| bound.run(&RecurrentSequenceBackward(*p)));
     }
-    let mut bound = device.bind::<5, 2, GruStepBackward>(reads, writes)?;
-    let mut reset = device.bind::<4, 2, GruResetBackward>([packed, marks, state, saved], writes)?;
+    let mut bound = device.bind::<5, 2, RecurrentStepBackward<C>>(reads, writes)?;
     for step in 0..=p.steps {
-        bound.run(&GruStepBackward(Plain { step, ..p }))?;
-        if layer.cell == Cell::GruResetBefore && step < p.steps {
-            reset.run(&GruResetBackward(Plain { step, ..p }))?;
+        for half in 0..=(has_halves(layer) && step < p.steps) as u32 {
+            bound.run(&RecurrentStepBackward(Plain { step, half, ..p }))?;
         }
     }
     Ok(())

@@ -14,8 +14,6 @@ mod wavefront;
 
 pub(crate) use checkpointing::States;
 pub(crate) use fused::Format;
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) use plan::GRU;
 pub use plan::Plan;
 pub(crate) use wavefront::chunk;
 

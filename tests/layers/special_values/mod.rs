@@ -6,7 +6,7 @@ mod others;
 use wgru::nn::{HostInput, HostOutput, Mode, Module, Recurrent, RecurrentConfig, RunOptions, run_f64};
 use wgru::{Cell, CpuOptions, Device, Rng, Tensor};
 
-use crate::common::recurrent::plans;
+use crate::common::recurrent::PLANS;
 use crate::common::{gpu, twin};
 
 /// Small, but still normal after some halvings, since GPUs may flush subnormals to 0 (SwiftShader in Chromium does).
@@ -176,7 +176,7 @@ fn assert_none(differences: &[String]) {
 /// Every cell with every plan.
 fn configs() -> Vec<RecurrentConfig> {
     let by = |cell, plan| RecurrentConfig { plan: Some(plan), ..RecurrentConfig::new(cell, 1, 1) };
-    Cell::ALL.into_iter().flat_map(|cell| plans(cell).iter().map(move |&plan| by(cell, plan))).collect()
+    Cell::ALL.into_iter().flat_map(|cell| PLANS.map(move |plan| by(cell, plan))).collect()
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn every_plan_matches_the_equations() {
 #[test]
 fn a_closed_gate_times_an_infinite_state_is_nan() {
     for device in devices() {
-        for plan in plans(Cell::Gru) {
+        for plan in &PLANS {
             let config = RecurrentConfig { plan: Some(*plan), ..RecurrentConfig::gru(1, 1) };
             let zeros = vec![0.0; 3];
             let weights = [zeros.clone(), vec![1.0; 3], zeros.clone(), zeros];

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use wgru::kernel::Kernel;
-use wgru::kernels::{
-    CellSequence, CellSequenceBackward, GruCandidate, GruGates, GruSequence, GruSequenceBackward, GruStep, Plain,
-};
+use wgru::kernels::plain::GRU;
+use wgru::kernels::{Plain, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep};
 use wgru::{Cell, Device};
+
+use crate::by_kind;
 
 use crate::common::{fill, mix};
 use crate::{bits, buffer, indices, on_every_backend, poison, read};
@@ -27,6 +28,7 @@ fn plain(cell: Cell, [steps, batch, hidden]: [u32; 3]) -> Plain {
         lag: 0,
         cell: cell as u32,
         save: 1,
+        half: 0,
     }
 }
 
@@ -55,17 +57,14 @@ fn run(
     let writes = [&buffer(device, &start), &poison(device, p.output_len()), &poison(device, p.saved_len())];
     for part in parts {
         let (step, count) = (part.start, part.len() as u32);
-        match (p.cell, chain) {
-            (0 | 1, false) => device.run(&GruSequence::new(Plain { step, count, ..*p }), reads, writes).expect("run"),
-            (0, true) => part.clone().for_each(|step| {
-                device.run(&GruStep::new(Plain { step, ..*p }), reads, writes).expect("run");
-            }),
-            (_, true) => part.clone().for_each(|step| {
-                let p = Plain { step, ..*p };
-                device.run(&GruGates::new(p), [reads[0], reads[1], writes[0]], [writes[2]]).expect("run");
-                device.run(&GruCandidate::new(p), reads, writes).expect("run");
-            }),
-            _ => device.run(&CellSequence(Plain { step, count, ..*p }), reads, writes).expect("run"),
+        if !chain {
+            let p = Plain { step, count, ..*p };
+            by_kind!(p.cell, C => device.run(&RecurrentSequence::<C>::new(p), reads, writes).expect("run"));
+            continue;
+        }
+        for (step, half) in part.clone().flat_map(|step| (0..=(p.cell == 1) as u32).map(move |half| (step, half))) {
+            let p = Plain { step, half, ..*p };
+            by_kind!(p.cell, C => device.run(&RecurrentStep::<C>::new(p), reads, writes).expect("run"));
         }
     }
     writes.map(read).to_vec()
@@ -86,9 +85,6 @@ on_every_backend![wavefront_layers_match_each_layer_alone];
 
 fn wavefront_layers_match_each_layer_alone(device: &Device) {
     for (cell, chain) in Cell::ALL.into_iter().flat_map(|cell| [(cell, false), (cell, true)]) {
-        if chain && !cell.is_gru() {
-            continue;
-        }
         for (size, lag) in [([5, 2, 3], 1), ([7, 5, 19], 3), ([4, 1, 33], 4), ([3, 2, 17], 5)] {
             let p = plain(cell, size);
             let data = data(&p);
@@ -124,10 +120,8 @@ fn backward_in_parts_gives_the_bits_of_a_single_call(device: &Device) {
     for cell in Cell::ALL {
         for (directions, reverse) in [(1, 0), (1, 1), (2, 0)] {
             let p = Plain { directions, reverse, ..plain(cell, [7, 5, 19]) };
-            let ([packed, marks, state, saved, dy], [d_gates, carry]) = match cell.is_gru() {
-                true => GruSequenceBackward(p).lens(),
-                false => CellSequenceBackward(p).lens(),
-            };
+            let lens = by_kind!(p.cell, C => RecurrentSequenceBackward::<C>(p).lens());
+            let ([packed, marks, state, saved, dy], [d_gates, carry]) = lens;
             let reads = [(1, packed, 0.3), (2, state, 0.5), (3, saved, 0.9), (4, dy, 1.0)];
             let [packed, state, saved, dy] = reads.map(|(stream, n, scale)| buffer(device, &fill(stream, n, scale)));
             let marks = indices(device, &(0..marks as u32).map(|i| mix(i) % 64).collect::<Vec<_>>());
@@ -138,10 +132,9 @@ fn backward_in_parts_gives_the_bits_of_a_single_call(device: &Device) {
                         Plain { step: part.start, count: part.len() as u32, ..p },
                         [&packed, &marks, &state, &saved, &dy],
                     );
-                    match cell.is_gru() {
-                        true => device.run(&GruSequenceBackward(p), reads, writes).expect("run"),
-                        false => device.run(&CellSequenceBackward(p), reads, writes).expect("run"),
-                    }
+                    by_kind!(p.cell, C => {
+                        device.run(&RecurrentSequenceBackward::<C>(p), reads, writes).expect("run");
+                    });
                 }
                 writes.map(read)
             };
@@ -159,7 +152,7 @@ fn backward_in_parts_gives_the_bits_of_a_single_call(device: &Device) {
 #[test]
 fn lag_is_refused_in_backward_and_for_two_directions() {
     let p = plain(Cell::Gru, [3, 2, 5]);
-    assert!(GruSequence::new(p).check().is_ok());
+    assert!(RecurrentSequence::<GRU>::new(p).check().is_ok());
     for (kernel, field) in [
         (Plain { reverse: 0, directions: 2, lag: 1, ..p }, "lag"),
         (Plain { reverse: 0, ..p }, "directions"),
@@ -167,10 +160,11 @@ fn lag_is_refused_in_backward_and_for_two_directions() {
         (Plain { directions: 65, ..p }, "directions"),
         (Plain { directions: 2, reverse: 1, ..p }, "reverse"),
         (Plain { count: u32::MAX, ..p }, "count"),
+        (Plain { half: 1, ..p }, "half"),
     ] {
-        let error = GruSequence::new(kernel).check().expect_err(field).to_string();
+        let error = RecurrentSequence::<GRU>::new(kernel).check().expect_err(field).to_string();
         assert!(error.contains(field), "{error}");
     }
-    let error = GruSequenceBackward(p).check().expect_err("one layer at a time").to_string();
+    let error = RecurrentSequenceBackward::<GRU>(p).check().expect_err("one layer at a time").to_string();
     assert!(error.contains("reverse"), "{error}");
 }

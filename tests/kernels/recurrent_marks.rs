@@ -1,14 +1,14 @@
 //! The fused kernels with marks of every kind, the GPU compared with the twins.
 #![cfg(feature = "gpu")]
 
+use half::{bf16, f16};
 use wgru::kernel::Kernel;
 use wgru::kernels::{
-    CellSequence, CellSequenceBackward, GruCandidate, GruGates, GruResetBackward, GruSequence, GruSequenceBackward,
-    GruStep, GruStepBackward, Plain,
+    PackLow, Plain, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward, Stored,
 };
 use wgru::{Cell, Device, Tensor};
 
-use crate::common::recurrent::{GRUS, OTHERS};
+use crate::by_kind;
 use crate::common::{assert_close, fill, gpu, mix, twin};
 use crate::{buffer, indices, poison, read};
 
@@ -18,7 +18,7 @@ const STEPS: f64 = 4e-6;
 /// Steps, batch, hidden, directions, reverse.
 const SHAPES: [[u32; 5]; 5] = [[5, 7, 3, 1, 0], [5, 9, 17, 1, 1], [4, 5, 67, 2, 0], [5, 3, 130, 2, 0], [1, 1, 1, 1, 0]];
 
-fn cases(cells: &[Cell]) -> Vec<Plain> {
+fn cases() -> Vec<Plain> {
     let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], cell: Cell| Plain {
         steps,
         batch,
@@ -30,8 +30,9 @@ fn cases(cells: &[Cell]) -> Vec<Plain> {
         lag: 0,
         cell: cell as u32,
         save: 1,
+        half: 0,
     };
-    SHAPES.into_iter().flat_map(|shape| cells.iter().map(move |&cell| case(shape, cell))).collect()
+    SHAPES.into_iter().flat_map(|shape| Cell::ALL.map(|cell| case(shape, cell))).collect()
 }
 
 fn marks(device: &Device, p: &Plain) -> Tensor {
@@ -48,12 +49,15 @@ fn packed(p: &Plain, transposed: bool) -> Vec<f32> {
     values
 }
 
-/// Runs forward. Returns `state`, `y` and `saved`.
 fn forward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
-    let is_gru = p.cell < 2;
-    let ([x, _, _], [state, y, saved]) = if is_gru { GruSequence::new(*p).lens() } else { CellSequence(*p).lens() };
-    let [x, packed] = [fill(1, x, 1.5), packed(p, false)].map(|v| buffer(device, &v));
-    let reads = [&x, &packed, &marks(device, p)];
+    forward_by::<f32>(device, p, &buffer(device, &packed(p, false)), whole)
+}
+
+/// Runs forward. Returns `state`, `y` and `saved`.
+fn forward_by<W: Stored>(device: &Device, p: &Plain, packed: &Tensor, whole: bool) -> Vec<Vec<f32>> {
+    let ([x, _, _], [state, y, saved]) = by_kind!(p.cell, C => RecurrentSequence::<C>::new(*p).lens());
+    let x = buffer(device, &fill(1, x, 1.5));
+    let reads = [&x, packed, &marks(device, p)];
     let mut start = vec![f32::NAN; state];
     let one = p.batch as usize * p.width();
     for d in 0..p.directions as usize {
@@ -61,18 +65,12 @@ fn forward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
         start[(d * (p.steps as usize + 1) + slot) * one..][..one].copy_from_slice(&fill(3 + d as u32, one, 0.9));
     }
     let writes = [&buffer(device, &start), &poison(device, y), &poison(device, saved)];
-    match (is_gru, whole) {
-        (true, true) => device.run(&GruSequence::new(*p), reads, writes).expect("run"),
-        (false, _) => device.run(&CellSequence(*p), reads, writes).expect("run"),
-        _ => {}
-    }
-    for step in if whole || !is_gru { 0..0 } else { 0..p.steps } {
-        let p = Plain { step, ..*p };
-        if p.cell == 1 {
-            device.run(&GruGates::new(p), [reads[0], reads[1], writes[0]], [writes[2]]).expect("run");
-            device.run(&GruCandidate::new(p), reads, writes).expect("run");
-        } else {
-            device.run(&GruStep::new(p), reads, writes).expect("run");
+    if whole {
+        by_kind!(p.cell, C => device.run(&RecurrentSequence::<C, W>::from(*p), reads, writes).expect("run"));
+    } else {
+        for (step, half) in (0..p.steps).flat_map(|step| (0..=(p.cell == 1) as u32).map(move |half| (step, half))) {
+            let p = Plain { step, half, ..*p };
+            by_kind!(p.cell, C => device.run(&RecurrentStep::<C, W>::from(p), reads, writes).expect("run"));
         }
     }
     writes.map(read).to_vec()
@@ -80,8 +78,7 @@ fn forward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
 
 /// Runs backward. Returns `d_gates` and `carry`.
 fn backward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
-    let is_gru = p.cell < 2;
-    let lens = if is_gru { GruSequenceBackward(*p).lens() } else { CellSequenceBackward(*p).lens() };
+    let lens = by_kind!(p.cell, C => RecurrentSequenceBackward::<C>(*p).lens());
     let ([_, _, state, saved, dy], [d_gates, carry]) = lens;
     let gates: Vec<f32> = fill(4, saved, 0.9).iter().map(|v| v.abs()).collect();
     let values = [packed(p, true), fill(5, state, 0.5), gates, fill(6, dy, 1.0)];
@@ -89,16 +86,14 @@ fn backward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
     let marks = &marks(device, p);
     let reads = [&packed, marks, &state, &saved, &dy];
     let writes = [&poison(device, d_gates), &buffer(device, &fill(7, carry, 1.0))];
-    match (is_gru, whole) {
-        (true, true) => device.run(&GruSequenceBackward(*p), reads, writes).expect("run"),
-        (false, _) => device.run(&CellSequenceBackward(*p), reads, writes).expect("run"),
-        _ => {}
-    }
-    for step in if whole || !is_gru { 0..0 } else { 0..p.steps + 1 } {
-        let p = Plain { step, ..*p };
-        device.run(&GruStepBackward(p), reads, writes).expect("run");
-        if p.cell == 1 && step < p.steps {
-            device.run(&GruResetBackward(p), [&packed, marks, &state, &saved], writes).expect("run");
+    if whole {
+        by_kind!(p.cell, C => device.run(&RecurrentSequenceBackward::<C>(*p), reads, writes).expect("run"));
+    } else {
+        for step in 0..=p.steps {
+            for half in 0..=(p.cell == 1 && step < p.steps) as u32 {
+                let p = Plain { step, half, ..*p };
+                by_kind!(p.cell, C => device.run(&RecurrentStepBackward::<C>(p), reads, writes).expect("run"));
+            }
         }
     }
     writes.map(read).to_vec()
@@ -123,37 +118,57 @@ fn assert_same(what: &str, got: &[Vec<f32>], want: &[Vec<f32>]) {
 
 type Pass = fn(&Device, &Plain, bool) -> Vec<Vec<f32>>;
 
-/// Compares both plans of the twins and of the GPU with each other; cells other than the GRU have only one plan.
-fn agree(pass: Pass, cells: &[Cell]) {
+/// Compares both plans of the twins and of the GPU with each other.
+fn agree(pass: Pass) {
     let Some(device) = gpu() else {
         eprintln!("SKIPPED marks of every kind: no adapter");
         return;
     };
-    for p in cases(cells) {
+    for p in cases() {
         let want = pass(&twin(), &p, true);
         assert_same(&format!("chain of the twins, {p:?}"), &pass(&twin(), &p, false), &want);
-        for &whole in if p.cell < 2 { &[true, false][..] } else { &[true] } {
+        for whole in [true, false] {
             assert_same(&format!("whole {whole}, {p:?}"), &pass(&device, &p, whole), &want);
         }
     }
 }
 
 #[test]
-fn gru_forward_takes_marks_of_every_kind_on_the_gpu() {
-    agree(forward, &GRUS);
+fn recurrent_forward_takes_marks_of_every_kind_on_the_gpu() {
+    agree(forward);
+}
+
+/// Both plans with weights of every format, packed by their kernel, the GPU compared with the twins.
+#[test]
+fn recurrent_forward_takes_weights_of_every_format_on_the_gpu() {
+    fn agree<W: Stored>(device: &Device, p: &Plain) {
+        let (hidden, gates) = (p.hidden as usize, p.cell().gates());
+        let (u, bias) = (fill(2, gates * hidden * hidden, 0.5), fill(3, gates * hidden, 0.5));
+        let len = p.packed_len([W::depth(hidden), gates]);
+        let pack = |device: &Device| {
+            let packed = poison(device, len);
+            for d in 0..p.directions as usize {
+                let reads = [&buffer(device, &u), &buffer(device, &bias)];
+                device.run(&PackLow::new::<W>(hidden, gates, d), reads, [&packed]).expect("packed");
+            }
+            packed
+        };
+        let twin = twin();
+        let want = forward_by::<W>(&twin, p, &pack(&twin), true);
+        for whole in [true, false] {
+            let got = forward_by::<W>(device, p, &pack(device), whole);
+            assert_same(&format!("format {}, whole {whole}, {p:?}", W::FORMAT), &got, &want);
+        }
+    }
+    let Some(device) = gpu() else { return eprintln!("SKIPPED weights of every format: no adapter") };
+    for p in cases().into_iter().filter(|p| p.hidden < 130) {
+        agree::<f16>(&device, &p);
+        agree::<bf16>(&device, &p);
+        agree::<i8>(&device, &p);
+    }
 }
 
 #[test]
-fn gru_backward_takes_marks_of_every_kind_on_the_gpu() {
-    agree(backward, &GRUS);
-}
-
-#[test]
-fn cell_forward_takes_marks_of_every_kind_on_the_gpu() {
-    agree(forward, &OTHERS);
-}
-
-#[test]
-fn cell_backward_takes_marks_of_every_kind_on_the_gpu() {
-    agree(backward, &OTHERS);
+fn recurrent_backward_takes_marks_of_every_kind_on_the_gpu() {
+    agree(backward);
 }

@@ -5,13 +5,13 @@
 //
 // Weights past H are 0. A row with a weight that is not finite, or out of range for f16, gets the scale NaN. Integer
 // bit operations make the rounding the same on every GPU. Each invocation packs one row of U.
-// Twin: src/kernels/gru_pack_low.rs.
-struct Params { hidden: u32, direction: u32, format: u32 }
+// Twin: src/kernels/pack_low.rs.
+struct Params { hidden: u32, gates: u32, direction: u32, format: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> u: array<f32>;             // [3, hidden, hidden]
-@group(0) @binding(2) var<storage, read> bias: array<f32>;          // [3, hidden]
-@group(0) @binding(3) var<storage, read_write> packed: array<u32>;  // [direction + 1, blocks, words + 2, 3, 16]
+@group(0) @binding(1) var<storage, read> u: array<f32>;             // [gates, hidden, hidden]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;          // [gates, hidden]
+@group(0) @binding(3) var<storage, read_write> packed: array<u32>;  // [direction + 1, blocks, words + 2, gates, 16]
 
 const F16: u32 = 1u;
 const BF16: u32 = 2u;
@@ -41,13 +41,14 @@ fn byte(v: f32, top: f32) -> u32 {
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let h = params.hidden;
     let blocks = (h + 15u) / 16u;
+    let all = 16u * params.gates;
     let i = linear(id);
-    if i >= blocks * 48u { return; }
+    if i >= blocks * all { return; }
     let in_word = select(2u, 4u, params.format == INT8);
     let words = (h + in_word - 1u) / in_word;
-    let unit = i / 48u * 16u + i % 16u;
-    let row = i / 16u % 3u * h + unit;
-    let to = (params.direction * blocks + i / 48u) * (words + 2u) * 48u + i % 48u;
+    let unit = i / all * 16u + i % 16u;
+    let row = i % all / 16u * h + unit;
+    let to = (params.direction * blocks + i / all) * (words + 2u) * all + i % all;
     let count = select(0u, h, unit < h);
 
     var top = 0.0;
@@ -69,11 +70,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
                 default: { bits |= byte(v, top) << (8u * (k % 4u)); }
             }
         }
-        packed[to + word * 48u] = bits;
+        packed[to + word * all] = bits;
     }
     var bias_bits = 0u;
     if unit < h { bias_bits = bitcast<u32>(bias[row]); }
-    packed[to + words * 48u] = bias_bits;
+    packed[to + words * all] = bias_bits;
     let scale = select(1.0, top / 127.0, params.format == INT8);
-    packed[to + (words + 1u) * 48u] = select(NAN, bitcast<u32>(scale), is_kept);
+    packed[to + (words + 1u) * all] = select(NAN, bitcast<u32>(scale), is_kept);
 }

@@ -1,0 +1,136 @@
+//! The fused kernels: their shader parts by cell and by format of the weights, and the macro that declares them.
+
+use super::plain::{GRU, GRU_RESET_BEFORE, LSTM};
+use super::stored::Stored;
+use crate::kernel::wgsl;
+
+/// Name and parts of a shader.
+pub(crate) type Text = (&'static str, &'static [&'static str]);
+
+macro_rules! parts {
+    ($($name:ident: $stem:literal),+ $(,)?) => { $(const $name: &str = wgsl!($stem)[0];)+ };
+}
+parts! {
+    PLAIN: "common/plain",
+    MARKS: "common/marks",
+    TIME: "common/time",
+    ACTIVATION: "common/activation",
+    STEP: "common/step",
+    PRODUCTS: "common/products",
+    WEIGHTS_F32: "common/weights_f32",
+    WEIGHTS_LOW: "common/weights_low",
+    WEIGHTS_F16: "common/weights_f16",
+    WEIGHTS_BF16: "common/weights_bf16",
+    WEIGHTS_INT8: "common/weights_int8",
+    CELL_GRU: "common/cell_gru",
+    CELL_GRU_RESET_BEFORE: "common/cell_gru_reset_before",
+    CELL_LSTM: "common/cell_lstm",
+    CELL_RNN: "common/cell_rnn",
+    ONE_HALF: "common/one_half",
+    HALVES_STEP: "common/halves_step",
+    HALVES_SEQUENCE: "common/halves_sequence",
+    STEP_MAIN: "recurrent_step",
+    SEQUENCE_MAIN: "recurrent_sequence",
+    STEP_BACKWARD: "common/step_backward",
+    PRODUCTS_BACKWARD: "common/products_backward",
+    GRU_BACKWARD: "common/gru_backward",
+    CELL_GRU_BACKWARD: "common/cell_gru_backward",
+    CELL_GRU_RESET_BEFORE_BACKWARD: "common/cell_gru_reset_before_backward",
+    CELL_LSTM_BACKWARD: "common/cell_lstm_backward",
+    CELL_RNN_BACKWARD: "common/cell_rnn_backward",
+    ONE_HALF_BACKWARD: "common/one_half_backward",
+    STEP_BACKWARD_MAIN: "recurrent_step_backward",
+    SEQUENCE_BACKWARD_MAIN: "recurrent_sequence_backward",
+}
+
+/// Defines a function that returns the text of a forward kernel for a kind of cell and a format of the weights.
+macro_rules! forward {
+    ($function:ident, $stem:literal, $main:ident, $halves:ident) => {
+        pub(crate) const fn $function<W: Stored>(kind: usize) -> Text {
+            let all = match kind {
+                GRU => forward!([$stem, "_gru"], CELL_GRU, ONE_HALF, $main),
+                GRU_RESET_BEFORE => forward!([$stem, "_gru_reset_before"], CELL_GRU_RESET_BEFORE, $halves, $main),
+                LSTM => forward!([$stem, "_lstm"], CELL_LSTM, ONE_HALF, $main),
+                _ => forward!([$stem, "_rnn"], CELL_RNN, ONE_HALF, $main),
+            };
+            all[W::FORMAT]
+        }
+    };
+    ([$($name:literal),+], $($part:ident),+) => {
+        [
+            forward!(@ [$($name),+], WEIGHTS_F32, $($part),+),
+            forward!(@ [$($name),+, "_f16"], WEIGHTS_LOW, WEIGHTS_F16, $($part),+),
+            forward!(@ [$($name),+, "_bf16"], WEIGHTS_LOW, WEIGHTS_BF16, $($part),+),
+            forward!(@ [$($name),+, "_int8"], WEIGHTS_LOW, WEIGHTS_INT8, $($part),+),
+        ]
+    };
+    (@ [$($name:literal),+], $($part:ident),+) => {{
+        const PARTS: &[&str] = &[MARKS, TIME, PLAIN, ACTIVATION, STEP, PRODUCTS, $($part),+];
+        (concat!($($name),+), PARTS)
+    }};
+}
+forward!(step, "recurrent_step", STEP_MAIN, HALVES_STEP);
+forward!(sequence, "recurrent_sequence", SEQUENCE_MAIN, HALVES_SEQUENCE);
+
+/// Defines a function that returns the text of a backward kernel for a kind of cell.
+macro_rules! backward {
+    ($function:ident, $stem:literal, $main:ident) => {
+        pub(crate) const fn $function(kind: usize) -> Text {
+            match kind {
+                GRU => backward!([$stem, "_gru"], GRU_BACKWARD, CELL_GRU_BACKWARD, ONE_HALF_BACKWARD, $main),
+                GRU_RESET_BEFORE => {
+                    backward!([$stem, "_gru_reset_before"], GRU_BACKWARD, CELL_GRU_RESET_BEFORE_BACKWARD, $main)
+                }
+                LSTM => backward!([$stem, "_lstm"], CELL_LSTM_BACKWARD, ONE_HALF_BACKWARD, $main),
+                _ => backward!([$stem, "_rnn"], CELL_RNN_BACKWARD, ONE_HALF_BACKWARD, $main),
+            }
+        }
+    };
+    ([$($name:literal),+], $($part:ident),+) => {{
+        const PARTS: &[&str] = &[MARKS, TIME, PLAIN, STEP_BACKWARD, PRODUCTS_BACKWARD, $($part),+];
+        (concat!($($name),+), PARTS)
+    }};
+}
+backward!(step_backward, "recurrent_step_backward", STEP_BACKWARD_MAIN);
+backward!(sequence_backward, "recurrent_sequence_backward", SEQUENCE_BACKWARD_MAIN);
+
+/// Declares a fused kernel of the cells of kind `C`. Forward kernels also have the format `W` of the
+/// packed weights.
+macro_rules! recurrent_kernel {
+    ($(#[$meta:meta])* $name:ident<C>) => {
+        $(#[$meta])*
+        #[repr(transparent)]
+        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+        pub struct $name<const C: usize>(pub $crate::kernels::Plain);
+
+        impl<const C: usize> $crate::kernel::Params for $name<C> {
+            const FIELDS: &'static [(&'static str, &'static str)] =
+                <$crate::kernels::Plain as $crate::kernel::Params>::FIELDS;
+        }
+    };
+    ($(#[$meta:meta])* $name:ident<C, W>) => {
+        $(#[$meta])*
+        #[repr(transparent)]
+        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+        pub struct $name<const C: usize, W = f32>(pub $crate::kernels::Plain, std::marker::PhantomData<W>);
+
+        impl<const C: usize> $name<C> {
+            /// Creates the kernel that reads `f32` weights.
+            pub fn new(p: $crate::kernels::Plain) -> Self {
+                p.into()
+            }
+        }
+
+        impl<const C: usize, W: $crate::kernels::Stored> From<$crate::kernels::Plain> for $name<C, W> {
+            fn from(p: $crate::kernels::Plain) -> Self {
+                Self(p, std::marker::PhantomData)
+            }
+        }
+
+        impl<const C: usize, W: $crate::kernels::Stored> $crate::kernel::Params for $name<C, W> {
+            const FIELDS: &'static [(&'static str, &'static str)] =
+                <$crate::kernels::Plain as $crate::kernel::Params>::FIELDS;
+        }
+    };
+}
+pub(crate) use recurrent_kernel;
