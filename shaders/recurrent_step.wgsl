@@ -27,7 +27,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if unit >= params.hidden || step >= end(d, 1u) { return; }
     let s = step_of(d, time_of(d, step), 4u * id.y);
     let u = packed_at(d, unit, depth());
-    if params.half == 1u {
+    if HALVES == 2u && params.half == 1u {
         second_half(s, u, unit, vec4(0.0));
         return;
     }

@@ -26,7 +26,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if unit >= params.hidden { return; }
     let rows = four(row);
     let u = packed_at(d, unit, params.hidden);
-    if params.half == 1u {
+    if HALVES == 2u && params.half == 1u {
         let s = step_of(d, time_of(d, params.steps - 1u - params.step), row);
         second_half(s, u, unit, vectors_at(d, s.t, rows, GRADIENTS));
         return;

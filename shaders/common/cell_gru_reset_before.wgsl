@@ -9,6 +9,7 @@
 const GATES: u32 = 3u;
 const STATES: u32 = 1u;
 const SAVED: u32 = 4u;  // r, z, n, c
+const HALVES: u32 = 2u;
 
 alias Gates = vec2<f32>;   // r and z of one row
 alias Sums = mat4x2<f32>;  // of four rows
