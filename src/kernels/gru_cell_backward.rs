@@ -23,7 +23,7 @@ cell_kernel! {
 impl Kernel<4, 3> for GruCellBackward {
     const NAME: &'static str = "gru_cell_backward";
     const WGSL: &'static [&'static str] = wgsl!(
-        "common/linear", "common/activation", "common/activate", "common/marks", "common/time", "common/cell",
+        "common/linear", "common/activation", "common/nan", "common/activate", "common/marks", "common/time", "common/cell",
         "gru_cell_backward"
     );
     const READS: [&'static str; 4] = ["marks", "state", "saved", "d_fresh"];

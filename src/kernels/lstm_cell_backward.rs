@@ -23,7 +23,7 @@ cell_kernel! {
 impl Kernel<6, 2> for LstmCellBackward {
     const NAME: &'static str = "lstm_cell_backward";
     const WGSL: &'static [&'static str] = wgsl!(
-        "common/linear", "common/activation", "common/activate", "common/marks", "common/time", "common/cell",
+        "common/linear", "common/activation", "common/nan", "common/activate", "common/marks", "common/time", "common/cell",
         "lstm_cell_backward"
     );
     const READS: [&'static str; 6] = ["marks", "state", "saved", "peephole", "d_fresh", "d_out"];

@@ -15,7 +15,7 @@ cell_kernel! {
 impl Kernel<3, 1> for RnnCellBackward {
     const NAME: &'static str = "rnn_cell_backward";
     const WGSL: &'static [&'static str] = wgsl!(
-        "common/linear", "common/activation", "common/activate", "common/marks", "common/time", "common/cell",
+        "common/linear", "common/activation", "common/nan", "common/activate", "common/marks", "common/time", "common/cell",
         "rnn_cell_backward"
     );
     const READS: [&'static str; 3] = ["marks", "saved", "d_fresh"];
