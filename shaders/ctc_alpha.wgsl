@@ -32,9 +32,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var s = lane; s < positions; s += LANES) {
             let v = at_least_low(arrive(t, b, s) + log_prob(t, b, class_at(b, s)));
             alpha[row + s] = v;
-            top = select(top, v, v > top);
+            top = larger(top, v);
         }
-        top = largest(lane, top);
+        top = largest(t % 2u, lane, top);
         for (var s = lane; s < positions; s += LANES) {
             alpha[row + s] = alpha[row + s] - top;
         }
@@ -49,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if positions > 1u { before = alpha[last - 1u]; }
         total = level + log_add3(alpha[last], before, LOW);
     }
-    let impossible = total < 0.5 * LOW;
+    let impossible = total < 0.5 * LOW && !is_nan(total);
     let infinity = bitcast<f32>(0x7f800000u | (lane & 0u));
     loss[b] = select(-total, select(infinity, 0.0, params.zero_infinity == 1u), impossible);
     feasible[b] = select(1.0, 0.0, impossible);

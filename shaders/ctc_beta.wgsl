@@ -39,10 +39,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var s = lane; s < positions; s += LANES) {
             let v = at_least_low(leave(t, b, s));
             beta[row_beta + s] = v;
-            let both = alpha[row + s] + v;
-            top = select(top, both, both > top);
+            top = larger(top, alpha[row + s] + v);
         }
-        top = largest(lane, top);
+        top = largest(t % 2u, lane, top);
         for (var s = lane; s < positions; s += LANES) {
             let v = beta[row_beta + s];
             occupancy[row + s] = exp_or_nan((alpha[row + s] + v) - top);

@@ -14,7 +14,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear(id);
     if i >= params.len { return; }
     let d = x[i] - t[i];
-    let sign_d = select(select(d, 1.0, d > 0.0), -1.0, d < 0.0);
+    let sign_d = sign_or_nan(d);
     switch params.kind {
         case 0u: { dx[i] = dloss[i] * 2.0 * d; }
         case 1u: { dx[i] = dloss[i] * sign_d; }

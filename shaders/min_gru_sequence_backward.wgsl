@@ -39,7 +39,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             let a = sigmoid(-k);
             var candidate = v;
             var slope = 1.0;
-            if params.log == 1u && v >= 0.0 {
+            if params.log == 1u && v >= 0.0 && !is_nan(v) {
                 candidate = v + 0.5;
             } else if params.log == 1u {
                 candidate = sigmoid(v);

@@ -1,4 +1,4 @@
-// y[i] = f(x[i]), with f selected by params.op
+// y[i] = f(x[i]), with f selected by params.op; NaN where x is NaN
 //
 // Twin: src/kernels/unary.rs, which names the operations.
 struct Params { len: u32, op: u32, alpha: f32 }
@@ -12,6 +12,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = linear(id);
     if i >= params.len { return; }
     let v = x[i];
+    if is_nan(v) {
+        y[i] = v;
+        return;
+    }
     switch params.op {
         case 0u: { y[i] = params.alpha * v; }
         case 1u: { y[i] = v + params.alpha; }
@@ -23,7 +27,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 7u: { y[i] = abs(v); }
         case 8u: { y[i] = select(v, params.alpha, v > params.alpha); }
         case 9u: { y[i] = exp_stable(v); }
-        case 10u: { y[i] = log_or_nan(v); }
+        case 10u: { y[i] = log(v); }
         case 11u: { y[i] = elu(v, params.alpha); }
         case 12u: { y[i] = softplus(v); }
         default: { y[i] = softsign(v); }

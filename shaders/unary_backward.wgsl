@@ -19,16 +19,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     switch params.op {
         case 0u: { dx[i] = params.alpha * g; }
         case 1u: { dx[i] = g; }
-        case 2u: { dx[i] = select(g, 0.0, v <= 0.0); }
+        case 2u: { dx[i] = select(g, 0.0, v <= 0.0 && !is_nan(v)); }
         case 3u: { dx[i] = g * u * (1.0 - u); }
         case 4u: { dx[i] = g * (1.0 - u * u); }
         case 5u: { dx[i] = g * 2.0 * v; }
         case 6u: { dx[i] = g * 0.5 / u; }
-        case 7u: { dx[i] = g * select(select(v, 1.0, v > 0.0), -1.0, v < 0.0); }
-        case 8u: { dx[i] = select(g, 0.0, v > params.alpha); }
+        case 7u: { dx[i] = g * sign_or_nan(v); }
+        case 8u: { dx[i] = select(g, 0.0, v > params.alpha && !is_nan(v)); }
         case 9u: { dx[i] = g * u; }
         case 10u: { dx[i] = g / v; }
-        case 11u: { dx[i] = g * select(select(v, params.alpha * exp(-abs(v)), v <= 0.0), 1.0, v > 0.0); }
+        case 11u: { dx[i] = g * select(select(params.alpha * exp(-abs(v)), 1.0, v > 0.0), v, is_nan(v)); }
         case 12u: { dx[i] = g * sigmoid(v); }
         default: { dx[i] = g / ((1.0 + abs(v)) * (1.0 + abs(v))); }
     }

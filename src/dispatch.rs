@@ -160,9 +160,9 @@ impl BoundAny {
             #[cfg(feature = "gpu")]
             (Engine::Gpu(gpu), BoundEngine::Gpu(binding)) => {
                 call.check_shader()?;
-                let groups = call.groups();
-                gpu.check_dispatch(name, groups, call.loops())?;
-                gpu.dispatch(binding, call.bytes(), groups, call.work())
+                let (groups, loops) = (call.groups(), call.loops());
+                gpu.check_dispatch(name, groups, loops)?;
+                gpu.dispatch(binding, call.bytes(), groups, [call.work(), loops])
             }
             #[cfg(feature = "gpu")]
             _ => unreachable!("bound by this device"),

@@ -58,7 +58,8 @@ pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
         Ok(())
     }
 
-    /// Upper bound on the iterations of all loops of one invocation; 0 if no loop is long.
+    /// Upper bound on the iterations of all loops of one invocation; 0 if no loop is long. As [`work`](Self::work), it
+    /// bounds how much is submitted at once: iterations take time even where they compute little.
     fn loops(&self) -> u64 {
         0
     }
@@ -192,6 +193,8 @@ pub struct Contract {
     pub params: &'static [(&'static str, &'static str)],
     /// Bytes of the parameter block.
     pub size: usize,
+    /// [`Kernel::ADDRESSES`]
+    pub addresses: bool,
     /// Required subgroup size in lanes; 0 if the shader uses no subgroups.
     pub subgroup: u32,
     /// Invocations of a workgroup along each dimension.
@@ -210,6 +213,7 @@ pub fn contract<const R: usize, const W: usize, K: Kernel<R, W>>() -> Contract {
         writes: K::WRITES.map(typed).to_vec(),
         params: K::FIELDS,
         size: size_of::<K>(),
+        addresses: K::ADDRESSES,
         subgroup: K::SUBGROUP,
         workgroup_size: crate::wgsl::workgroup_size(K::WGSL),
         workgroup_bytes: crate::wgsl::workgroup_bytes(K::WGSL),

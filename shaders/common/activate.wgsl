@@ -1,10 +1,12 @@
-// Activations that a gate may have, by number (ONNX's list). CPU side: src/math/activation.rs, which names them.
+// Activations that a gate may have, by number (ONNX's list). Requires common/nan. CPU side: src/math/activation.rs,
+// which names them.
 fn expm1(v: f32) -> f32 {
     let series = v * (1.0 + v * (0.5 + v * (1.0 / 6.0 + v * (1.0 / 24.0 + v * (1.0 / 120.0)))));
     return select(exp(min(v, 0.0)) - 1.0, series, v > -0.25);
 }
 
 fn activate(kind: u32, alpha: f32, beta: f32, v: f32) -> f32 {
+    if is_nan(v) { return v; }
     switch kind {
         case 0u: { return sigmoid(v); }
         case 1u: { return tanh_stable(v); }
@@ -28,7 +30,7 @@ fn slope(kind: u32, alpha: f32, beta: f32, v: f32, y: f32) -> f32 {
     switch kind {
         case 0u: { return y * (1.0 - y); }
         case 1u: { return 1.0 - y * y; }
-        case 2u: { return select(select(v, 0.0, v <= 0.0), 1.0, v > 0.0); }
+        case 2u: { return select(select(0.0, 1.0, v > 0.0), v, is_nan(v)); }
         case 3u: { return alpha; }
         case 4u: { return select(1.0, alpha, v < 0.0); }
         case 5u: { return select(1.0, 0.0, v < alpha); }

@@ -2,10 +2,11 @@
 // undefined once it overflows. NaN stays NaN, even where exp turns it into infinity (common/nan.wgsl).
 // CPU side: src/math.rs.
 //
-// Below −87 the sigmoid is exactly 0: e^v is subnormal there, which some devices keep and others flush.
+// Below −87 the sigmoid is exactly 0: e^v is subnormal there, which some devices keep and others flush. The bits of
+// such numbers are a range, which NaN is outside of.
 fn sigmoid(v: f32) -> f32 {
     let e = exp(-abs(v));
-    return select(select(e, 1.0, v >= 0.0) / (1.0 + e), 0.0, v < -87.0);
+    return select(select(e, 1.0, v >= 0.0) / (1.0 + e), 0.0, bitcast<u32>(v) - 0xc2ae0001u < 0x3cd20000u);
 }
 
 // Uses the odd series where 1 − e would cancel.

@@ -1,4 +1,4 @@
-// Parameters and index arithmetic that the cell kernels share. Host side: src/kernels/cell.rs.
+// Parameters and index arithmetic that the cell kernels share. Requires common/nan. Host side: src/kernels/cell.rs.
 struct Params {
     kinds: vec4<u32>, alphas: vec4<f32>, betas: vec4<f32>,  // activations of the gates
     out_kind: u32, out_alpha: f32, out_beta: f32,           // activation of the LSTM's cell state
@@ -17,7 +17,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 
 // False for NaN; true for infinity only if there is a bound.
-fn is_beyond(v: f32) -> bool { return params.clip > 0.0 && abs(v) > params.clip; }
+fn is_beyond(v: f32) -> bool { return params.clip > 0.0 && abs(v) > params.clip && !is_nan(v); }
 
 fn clipped(v: f32) -> f32 { return select(v, select(params.clip, -params.clip, v < 0.0), is_beyond(v)); }
 

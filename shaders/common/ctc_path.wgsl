@@ -1,9 +1,9 @@
-// Sums over paths in log space, where exp only sees arguments ≤ 0.
+// Sums over paths in log space, where exp only sees arguments ≤ 0. Requires common/ctc, common/low and common/nan.
 @group(0) @binding(3) var<storage, read> log_probs: array<f32>;  // [steps, batch, classes]
 
 const LANES: u32 = 64u;
 
-var<workgroup> tops: array<f32, 64>;
+var<workgroup> tops: array<f32, 128>;
 
 // NaN for a class ≥ classes.
 fn log_prob(t: u32, b: u32, symbol: u32) -> f32 {
@@ -23,13 +23,19 @@ fn may_skip(b: u32, s: u32) -> bool {
     return s % 2u == 1u && s >= 2u && class_at(b, s) != class_at(b, s - 2u);
 }
 
-// Maximum of v over the workgroup. The caller must pass another barrier before the next call.
-fn largest(lane: u32, v: f32) -> f32 {
-    tops[lane] = v;
+// The larger of top, a number, and v; top if v is NaN.
+fn larger(top: f32, v: f32) -> f32 { return select(top, v, v > top && !is_nan(v)); }
+
+// Maximum of v, a number, over the workgroup. Calls must alternate between the slots 0 and 1: lanes may still read the
+// last call's result, and the barriers of this call order those reads before the next one's writes.
+fn largest(slot: u32, lane: u32, v: f32) -> f32 {
+    let first = slot * LANES;
+    let at = first + lane;
+    tops[at] = v;
     workgroupBarrier();
     for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        if lane < half { tops[lane] = max(tops[lane], tops[lane + half]); }
+        if lane < half { tops[at] = max(tops[at], tops[at + half]); }
         workgroupBarrier();
     }
-    return tops[0];
+    return tops[first];
 }

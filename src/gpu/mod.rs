@@ -49,8 +49,8 @@ pub use memory::BufferPart;
 pub(crate) use memory::Memory;
 use memory::Pool;
 pub use options::GpuOptions;
+use pace::Pace;
 pub use pace::Pacing;
-use pace::{DISPATCH, Pace};
 pub(crate) use pipeline::Binding;
 use pipeline::Pipelines;
 pub(crate) use reading::Reading;
@@ -78,6 +78,8 @@ pub(crate) struct Gpu {
     #[cfg(not(target_arch = "wasm32"))]
     driver: Driver,
     pipelines: Pipelines,
+    /// Estimated cost of a loop iteration.
+    iteration: u64,
 }
 
 impl Gpu {
@@ -156,6 +158,7 @@ impl Gpu {
             core: Arc::new(core),
             #[cfg(not(target_arch = "wasm32"))]
             driver: Driver::default(),
+            iteration: pace::iteration(&info),
         })
     }
 
@@ -261,11 +264,18 @@ impl Gpu {
         Ok(Binding::new(self.pipelines.get(program)?, buffers, program.reads.len()))
     }
 
-    /// Records one dispatch.
-    pub fn dispatch(&self, binding: &mut Binding, params: &[u8], groups: [u32; 3], work: u64) -> Result<()> {
+    /// Records one dispatch of `work` multiply-adds, in which an invocation loops `loops` times.
+    pub fn dispatch(
+        &self,
+        binding: &mut Binding,
+        params: &[u8],
+        groups: [u32; 3],
+        [work, loops]: [u64; 2],
+    ) -> Result<()> {
         self.core.faults.check_known()?;
         let (size, is_paced) = self.size();
-        lock(&self.core.recorder).dispatch(binding, params, groups, work.saturating_add(DISPATCH))?;
+        let cost = pace::cost(work, loops, self.iteration);
+        lock(&self.core.recorder).dispatch(binding, params, groups, cost)?;
         self.submit_if_full(size, is_paced)
     }
 

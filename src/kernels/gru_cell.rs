@@ -21,7 +21,7 @@ cell_kernel! {
 impl Kernel<3, 2> for GruCell {
     const NAME: &'static str = "gru_cell";
     const WGSL: &'static [&'static str] =
-        wgsl!("common/linear", "common/activation", "common/activate", "common/time", "common/cell", "gru_cell");
+        wgsl!("common/linear", "common/activation", "common/nan", "common/activate", "common/time", "common/cell", "gru_cell");
     const READS: [&'static str; 3] = ["x", "rec", "state"];
     const WRITES: [&'static str; 2] = ["fresh", "saved"];
 

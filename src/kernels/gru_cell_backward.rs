@@ -25,6 +25,7 @@ impl Kernel<4, 3> for GruCellBackward {
     const WGSL: &'static [&'static str] = wgsl!(
         "common/linear",
         "common/activation",
+        "common/nan",
         "common/activate",
         "common/marks",
         "common/time",

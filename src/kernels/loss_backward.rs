@@ -18,7 +18,7 @@ params! {
 }
 
 impl Kernel<3, 1> for LossBackward {
-    shader!("loss_backward", ["common/linear", "common/activation"], [x, t, dloss] -> [dx]);
+    shader!("loss_backward", ["common/linear", "common/activation", "common/nan"], [x, t, dloss] -> [dx]);
 
     fn check(&self) -> Result<()> {
         at_most(Self::NAME, [("kind", self.kind, LossKind::ALL.len() - 1)])

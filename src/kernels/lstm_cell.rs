@@ -24,7 +24,7 @@ cell_kernel! {
 impl Kernel<4, 2> for LstmCell {
     const NAME: &'static str = "lstm_cell";
     const WGSL: &'static [&'static str] =
-        wgsl!("common/linear", "common/activation", "common/activate", "common/time", "common/cell", "lstm_cell");
+        wgsl!("common/linear", "common/activation", "common/nan", "common/activate", "common/time", "common/cell", "lstm_cell");
     const READS: [&'static str; 4] = ["x", "rec", "state", "peephole"];
     const WRITES: [&'static str; 2] = ["fresh", "saved"];
 

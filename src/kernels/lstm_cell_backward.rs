@@ -25,6 +25,7 @@ impl Kernel<6, 2> for LstmCellBackward {
     const WGSL: &'static [&'static str] = wgsl!(
         "common/linear",
         "common/activation",
+        "common/nan",
         "common/activate",
         "common/marks",
         "common/time",

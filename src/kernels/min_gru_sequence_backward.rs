@@ -44,7 +44,7 @@ impl MinGruSequenceBackward {
 
 impl Kernel<6, 2> for MinGruSequenceBackward {
     shader!(
-        "min_gru_sequence_backward", ["common/linear", "common/activation", "common/time", "common/min_gru"],
+        "min_gru_sequence_backward", ["common/linear", "common/activation", "common/nan", "common/time", "common/min_gru"],
         [kv, lengths: u32, h0, y, dy, carry] -> [d_kv, d_h0]
     );
 

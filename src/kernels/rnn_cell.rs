@@ -15,7 +15,7 @@ cell_kernel! {
 impl Kernel<2, 2> for RnnCell {
     const NAME: &'static str = "rnn_cell";
     const WGSL: &'static [&'static str] =
-        wgsl!("common/linear", "common/activation", "common/activate", "common/time", "common/cell", "rnn_cell");
+        wgsl!("common/linear", "common/activation", "common/nan", "common/activate", "common/time", "common/cell", "rnn_cell");
     const READS: [&'static str; 2] = ["x", "rec"];
     const WRITES: [&'static str; 2] = ["fresh", "saved"];
 

@@ -17,6 +17,7 @@ impl Kernel<3, 1> for RnnCellBackward {
     const WGSL: &'static [&'static str] = wgsl!(
         "common/linear",
         "common/activation",
+        "common/nan",
         "common/activate",
         "common/marks",
         "common/time",

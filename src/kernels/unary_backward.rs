@@ -20,7 +20,7 @@ params! {
 }
 
 impl Kernel<3, 1> for UnaryBackward {
-    shader!("unary_backward", ["common/linear", "common/activation"], [x, y, dy] -> [dx]);
+    shader!("unary_backward", ["common/linear", "common/activation", "common/nan"], [x, y, dy] -> [dx]);
 
     fn check(&self) -> Result<()> {
         at_most(Self::NAME, [("op", self.op, UnaryOp::ALL.len() - 1)])

@@ -97,6 +97,18 @@ fn a_long_sequence_takes_several_dispatches() {
     assert_eq!(count(6550), count(1) + 9);
 }
 
+/// A step of one sequence computes little, but on a GPU it waits for memory in every iteration of its loops. An hour of
+/// audio, 350,000 steps, would be one submission of seconds, for which a watchdog may reset the GPU.
+#[test]
+fn a_long_sequence_takes_several_submissions() {
+    let device = noop();
+    let left = |steps| dispatches(&device, Cell::Gru, steps, false, Plan::Whole);
+    // Every dispatch has 655 steps, as above, so all of them are submitted but the last few.
+    let (all, last) = (350_000 / 655, left(350_000));
+    assert!(last < all / 6, "{last} of {all} dispatches are left after the last full submission");
+    assert_eq!(left(10 * 655), left(1) + 9, "a minute is submitted as a whole");
+}
+
 /// Outputs, last states and gradients are correct where an invocation's loops would be too long for llvmpipe in one
 /// dispatch.
 #[test]

@@ -10,6 +10,7 @@ mod common;
 #[path = "../reference/mod.rs"]
 mod reference;
 
+mod accuracy;
 mod binding;
 mod cells;
 mod comparison;
