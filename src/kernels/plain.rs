@@ -95,7 +95,7 @@ params! {
         /// Number of steps by which each direction trails the one before it, if all run forward. The directions are
         /// then layers of a wavefront, and the layer before has finished the steps that this one reads.
         pub lag: u32,
-        /// Number of a [`Cell`](crate::Cell).
+        /// Number of a [`Cell`].
         pub cell: u32,
         /// 1: save the gates for the backward pass.
         pub save: u32,
