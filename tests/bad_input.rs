@@ -392,8 +392,8 @@ fn ctc_refuses_wrong_labels_and_lengths(device: &Device) {
     assert!(run(&[1, 2, 1, 9], &[4, 3], &[2, 1]).is_ok());
     refused(run(&[1, 2, 0], &[4, 3], &[2, 1]), &["ctc", "targets", "not the blank 0"]);
     refused(run(&[1, 3, 1], &[4, 3], &[2, 1]), &["ctc", "targets", "below 3", "3"]);
-    refused(run(&[1, 2], &[4, 3], &[2, 1]), &["ctc", "targets", "3 labels", "[2]"]);
-    refused(run(&[1, 2, 1, 1, 1], &[4, 3], &[2, 1]), &["ctc", "targets", "3 labels", "[5]"]);
+    refused(run(&[1, 2], &[4, 3], &[2, 1]), &["ctc", "targets", "3 concatenated labels", "[2]"]);
+    refused(run(&[1, 2, 1, 1, 1], &[4, 3], &[2, 1]), &["ctc", "targets", "3 concatenated labels", "[5]"]);
     refused(run(&[1, 2], &[4, 3], &[usize::MAX, 1]), &["ctc", "targets"]);
     refused(run(&[1, 2, 1], &[5, 3], &[2, 1]), &["ctc", "input_lengths", "at most 4", "5"]);
     refused(run(&[1, 2, 1], &[4], &[2, 1]), &["ctc", "input_lengths", "[2]", "[1]"]);
