@@ -40,9 +40,8 @@ kind() {
         made=$(mktemp -d)
         "$target/release/bindgen" "$target/$kind/wasm32-unknown-unknown/wasm/wgru_web.wasm" "$made" glue
         node_modules/.bin/wasm-opt -Os --low-memory-unused --optimize-added-constants-propagate "${allowed[@]}" "$made/glue_bg.wasm" -o "dist/wasm/$kind/$build.wasm"
-        # All builds share one glue file, because they differ in instructions, not in imports. Comments contain function
-        # indices,
-# so they are ignored.
+        # All builds share one glue file, because they differ in instructions, not in imports. Comments are ignored,
+        # because they contain function indices.
         [ $# -ne 0 ] || [ "$build" = relaxed ] || diff <(code "$made/glue.js") <(code "dist/wasm/$kind/glue.js")
         cp "$made/glue.js" "dist/wasm/$kind/glue.js"
         rm -r "$made"

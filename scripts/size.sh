@@ -37,7 +37,7 @@ fn main() -> wgru::Result<()> {
     let path = std::env::args().nth(1).unwrap_or_else(|| "gru.safetensors".into());
     let gru = io::load_recurrent_blocking(&device, &io::TensorFile::open(path)?)?;
     let x = Tensor::zeros(&device, &[10, 1, gru.config().input])?;
-    println!("{:?}", gru.run(&x, RunOptions::default(), &mut Mode::Eval)?.h_n.to_vec()?);
+    println!("{:?}", gru.run(&x, RunOptions::default(), &mut Mode::Eval)?.h_n.read_blocking()?);
     Ok(())
 }
 EOF
