@@ -1,5 +1,5 @@
-//! Results at the edges of their ranges stay within the errors that WGSL allows. Each function is evaluated as its shader
-//! does it, on numbers that carry a bound of their error. The bounds of single operations are those of the
+//! Results at the edges of their ranges stay within the errors that WGSL allows. Each function is evaluated as its
+//! shader does it, on numbers that carry a bound of their error. The bounds of single operations are those of the
 //! specification, "Accuracy of Concrete Floating Point Expressions", so every tolerance is derived and none is chosen.
 //! `docs/accuracy.md` lists the largest ones. To print them: `cargo test --test kernels accuracy -- --nocapture`.
 
