@@ -117,7 +117,7 @@ impl Tensor {
     }
 
     /// Returns the position of [`max`](Self::max) along the axis, as indices: the first one of equal elements or NaN.
-    /// [`to_indices`](Self::to_indices) reads them.
+    /// [`read_indices`](Self::read_indices) reads them.
     ///
     /// # Errors
     /// As [`Tensor::sum_axis`].
