@@ -5,6 +5,8 @@
 
 mod growth;
 mod memory;
+#[cfg(feature = "gpu")]
+mod plans;
 mod ratios;
 mod timing;
 mod workloads;
@@ -61,6 +63,9 @@ enum Command {
         #[arg(long)]
         plot: Option<PathBuf>,
     },
+    /// Measure every plan on the GPU, for the shapes estimated in docs/performance.md
+    #[cfg(feature = "gpu")]
+    GpuPlans,
     /// Measure the memory of a training step, with and without recomputing the gates
     Memory {
         #[arg(long, default_value_t = 4096)]
@@ -189,6 +194,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let points = growth::run(&device, timer)?;
             return plot.as_ref().map_or(Ok(()), |path| growth::draw(&points, &device.info().name, path));
         }
+        #[cfg(feature = "gpu")]
+        Some(Command::GpuPlans) => return Ok(plans::print(&Device::gpu_blocking()?, args.seconds)?),
         Some(Command::Memory { steps, batch, hidden, runs }) => {
             let work = Work { name: "memory", layers: 1, batch: *batch, steps: *steps, hidden: *hidden };
             #[cfg(feature = "gpu")]

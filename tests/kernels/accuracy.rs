@@ -1,5 +1,5 @@
-//! Results at the edges of their ranges stay within the errors that WGSL allows. Each function is evaluated as its shader
-//! does it, on numbers that carry a bound of their error. The bounds of single operations are those of the
+//! Results at the edges of their ranges stay within the errors that WGSL allows. Each function is evaluated as its
+//! shader does it, on numbers that carry a bound of their error. The bounds of single operations are those of the
 //! specification, "Accuracy of Concrete Floating Point Expressions", so every tolerance is derived and none is chosen.
 //! `docs/accuracy.md` lists the largest ones. To print them: `cargo test --test kernels accuracy -- --nocapture`.
 
@@ -137,7 +137,8 @@ impl Check {
         let bound = near.error + (near.value - want).abs();
         let error = (f64::from(got) - want).abs();
         // Also where the bound itself overflows.
-        let may_overflow = want.is_nan() || want.abs() + bound > f64::from(f32::MAX);
+        let largest = want.abs() + bound;
+        let may_overflow = largest.is_nan() || largest > f64::from(f32::MAX);
         let is_right = error <= bound || may_overflow && got.is_infinite() && (got > 0.0) == (want > 0.0);
         assert!(is_right, "{} of {input:e} is {got:e}, not {want:e} ± {bound:.2e}", self.what);
         if !may_overflow {

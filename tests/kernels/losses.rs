@@ -7,8 +7,8 @@ use crate::common::{assert_close, fill, mix};
 use crate::reference::{dense as reference, wide};
 use crate::{LENGTHS, buffer, indices, on_every_backend, run};
 
-/// A few roundings, with `exp` and `log` within the few ulp that WGSL allows.
-const LOSS: f64 = 6e-7;
+/// A few roundings, and a softplus within the error that WGSL allows, as derived in `accuracy.rs`.
+const LOSS: f64 = 9e-7;
 /// The same, and a sum over up to 257 classes.
 const CROSS_ENTROPY: f64 = 5e-7;
 

@@ -42,7 +42,8 @@ def compile_file(compiler, path):
     run = method(compiler, 0, c.c_int, c.c_void_p, c.POINTER(c.c_wchar_p), c.c_uint, c.c_void_p, c.c_void_p, c.c_void_p)
     text = Buffer(c.cast(c.c_char_p(source), c.c_void_p), len(source), UTF8)
     out = c.c_void_p()
-    code = run(c.byref(text), (c.c_wchar_p * len(arguments))(*arguments), len(arguments), None, I_DXC_RESULT, c.byref(out))
+    flags = (c.c_wchar_p * len(arguments))(*arguments)
+    code = run(c.byref(text), flags, len(arguments), None, I_DXC_RESULT, c.byref(out))
     if code != 0:
         return f"DXC failed with {code:#x}"
     status = c.c_int(-1)
