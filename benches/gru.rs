@@ -9,9 +9,9 @@ mod common;
 use common::cpu;
 use criterion::{BenchmarkId, Criterion};
 use half::f16;
-use wgru::kernels::plain::GRU;
+use wgru::kernels::fused::GRU;
 use wgru::kernels::{
-    Plain as Params, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward,
+    Fused as Params, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward,
 };
 use wgru::nn::{Mode, Module, RecurrentConfig, RunOptions};
 use wgru::ops::recurrent::Plan;

@@ -406,7 +406,7 @@ fn ctc_refuses_wrong_labels_and_lengths(device: &Device) {
 }
 
 fn kernels_refuse_invalid_parameters(device: &Device) {
-    use wgru::kernels::plain::{GRU, GRU_RESET_BEFORE, LSTM};
+    use wgru::kernels::fused::{GRU, GRU_RESET_BEFORE, LSTM};
     use wgru::kernels::*;
     let [a, b, c] = [(); 3].map(|()| zeros(device, &[64]));
     let index = Tensor::from_indices(device, &[0; 64], &[64]).expect("indices");
@@ -459,28 +459,28 @@ fn kernels_refuse_invalid_parameters(device: &Device) {
     ] {
         refused(device.run(&CtcAlpha(p), [&index, &index, &a], [&b, &c, &zeros(device, &[64])]), &["ctc_alpha", word]);
     }
-    let gru = Plain { steps: 1, batch: 1, hidden: 2, directions: 1, ..Plain::default() };
+    let gru = Fused { steps: 1, batch: 1, hidden: 2, directions: 1, ..Fused::default() };
     for (p, word) in [
-        (Plain { cell: 2, ..gru }, "cell"),
-        (Plain { directions: 3, ..gru }, "directions"),
-        (Plain { directions: 2, reverse: 1, ..gru }, "reverse"),
-        (Plain { hidden: 0, ..gru }, "hidden"),
-        (Plain { batch: 0, ..gru }, "batch"),
-        (Plain { steps: u32::MAX, ..gru }, "steps"),
-        (Plain { batch: 1 << 20, steps: 1 << 12, ..gru }, "steps"),
+        (Fused { cell: 2, ..gru }, "cell"),
+        (Fused { directions: 3, ..gru }, "directions"),
+        (Fused { directions: 2, reverse: 1, ..gru }, "reverse"),
+        (Fused { hidden: 0, ..gru }, "hidden"),
+        (Fused { batch: 0, ..gru }, "batch"),
+        (Fused { steps: u32::MAX, ..gru }, "steps"),
+        (Fused { batch: 1 << 20, steps: 1 << 12, ..gru }, "steps"),
     ] {
         let d = zeros(device, &[64]);
         let name = "recurrent_sequence_gru";
         refused(device.run(&RecurrentSequence::<GRU>::new(p), [&a, &a, &index], [&b, &c, &d]), &[name, word]);
-        let step = RecurrentStep::<GRU>::new(Plain { step: 1, ..p });
+        let step = RecurrentStep::<GRU>::new(Fused { step: 1, ..p });
         refused(device.run(&step, [&a, &a, &index], [&b, &c, &d]), &["recurrent_step_gru"]);
     }
     let d = zeros(device, &[64]);
     for cell in [0, 5] {
-        let p = RecurrentSequence::<LSTM>::new(Plain { cell, ..gru });
+        let p = RecurrentSequence::<LSTM>::new(Fused { cell, ..gru });
         refused(device.run(&p, [&a, &a, &index], [&b, &c, &d]), &["recurrent_sequence_lstm", "cell"]);
     }
-    let half = RecurrentStep::<GRU_RESET_BEFORE>::new(Plain { cell: 1, half: 1, ..gru });
+    let half = RecurrentStep::<GRU_RESET_BEFORE>::new(Fused { cell: 1, half: 1, ..gru });
     refused(device.run(&half, [&a, &a, &index], [&b, &c, &d]), &["recurrent_step_gru_reset_before", "save"]);
     // No failed call leaves a lock held.
     assert_eq!(a.add(&b).and_then(|s| s.read_blocking()).expect("still works"), [0.0; 64]);

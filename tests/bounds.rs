@@ -8,7 +8,7 @@ extern crate browser_tests;
 use half::{bf16, f16};
 use wgru::Error;
 use wgru::kernel::{Kernel, Params};
-use wgru::kernels::plain::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
+use wgru::kernels::fused::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
 use wgru::kernels::*;
 
 /// Values tried in every field.
@@ -232,7 +232,7 @@ fn packing_holds_at_the_edges() {
 }
 
 /// Largest values of step counters, rows of four, and indices.
-fn largest_of(p: &Plain) -> Vec<u128> {
+fn largest_of(p: &Fused) -> Vec<u128> {
     let [step, count, lag, directions] = wide([p.step, p.count, p.lag, p.directions]);
     let [steps, batch, hidden] = wide([p.steps, p.batch, p.hidden]);
     let rows = directions * (steps + 1) * batch;
@@ -241,21 +241,21 @@ fn largest_of(p: &Plain) -> Vec<u128> {
 
 #[test]
 fn fused_kernels_hold_at_the_edges() {
-    let gru = Plain { steps: 3, batch: 2, hidden: 5, directions: 2, count: 2, save: 1, ..Plain::default() };
-    let layers = Plain { directions: 3, reverse: 2, lag: 1, count: 1, ..gru };
-    let before = Plain { cell: 1, ..gru };
-    let lstm = Plain { cell: 2, ..gru };
-    let simple = Plain { cell: 3, ..layers };
+    let gru = Fused { steps: 3, batch: 2, hidden: 5, directions: 2, count: 2, save: 1, ..Fused::default() };
+    let layers = Fused { directions: 3, reverse: 2, lag: 1, count: 1, ..gru };
+    let before = Fused { cell: 1, ..gru };
+    let lstm = Fused { cell: 2, ..gru };
+    let simple = Fused { cell: 3, ..layers };
     holds(&[RecurrentStep::<GRU>::new(gru), RecurrentStep::new(layers)], |p| largest_of(&p.0));
     holds(&[RecurrentStep::<GRU, i8>::from(layers)], |p| largest_of(&p.0));
-    holds(&[RecurrentStep::<GRU_RESET_BEFORE, bf16>::from(Plain { half: 1, ..before })], |p| largest_of(&p.0));
+    holds(&[RecurrentStep::<GRU_RESET_BEFORE, bf16>::from(Fused { half: 1, ..before })], |p| largest_of(&p.0));
     holds(&[RecurrentStep::<LSTM>::new(lstm)], |p| largest_of(&p.0));
     holds(&[RecurrentStep::<RNN, i8>::from(simple)], |p| largest_of(&p.0));
     holds(&[RecurrentSequence::<GRU, f16>::from(gru)], |p| largest_of(&p.0));
     holds(&[RecurrentSequence::<LSTM>::new(lstm)], |p| largest_of(&p.0));
     holds(&[RecurrentSequence::<RNN>::new(simple)], |p| largest_of(&p.0));
     holds(&[RecurrentStepBackward::<GRU>(gru)], |p| largest_of(&p.0));
-    holds(&[RecurrentStepBackward::<GRU_RESET_BEFORE>(Plain { half: 1, ..before })], |p| largest_of(&p.0));
+    holds(&[RecurrentStepBackward::<GRU_RESET_BEFORE>(Fused { half: 1, ..before })], |p| largest_of(&p.0));
     holds(&[RecurrentStepBackward::<LSTM>(lstm)], |p| largest_of(&p.0));
     holds(&[RecurrentSequenceBackward::<GRU>(gru)], |p| largest_of(&p.0));
     holds(&[RecurrentSequenceBackward::<LSTM>(lstm)], |p| largest_of(&p.0));
@@ -325,9 +325,9 @@ fn parameters_that_check_once_accepted_are_refused() {
     refused(Pack { hidden: 1 << 14, gates: 4, depth: 1 << 16, direction: 0, transposed: 1 }, "depth");
     refused(Pack { hidden: 1 << 14, gates: 3, depth: 1 << 14, direction: 63, transposed: 0 }, "direction");
     refused(PackLow { hidden: 1 << 14, gates: 3, direction: 63, format: 1 }, "direction");
-    let many = Plain { steps: 1, batch: 1, hidden: 1 << 14, directions: 64, reverse: 2, ..Plain::default() };
+    let many = Fused { steps: 1, batch: 1, hidden: 1 << 14, directions: 64, reverse: 2, ..Fused::default() };
     refused(RecurrentStep::<GRU>::new(many), "hidden");
-    refused(RecurrentSequence::<LSTM>::new(Plain { cell: 2, ..many }), "hidden");
+    refused(RecurrentSequence::<LSTM>::new(Fused { cell: 2, ..many }), "hidden");
     // With strides of 0 every buffer is short, but the loop is long.
     refused(MatMul { a_col: 0, b_row: 0, ..MatMul::new(1, 1, u32::MAX as usize) }, "k");
     refused(MatMulTiled(MatMul { a_col: 0, b_row: 0, ..MatMul::new(1, 1, u32::MAX as usize - 7) }), "k");

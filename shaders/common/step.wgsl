@@ -1,5 +1,5 @@
 // Four rows of a forward step in their buffers, and the commit of the state that the cell computes.
-// Requires common/plain, marks, time and activation.
+// Requires common/fused, marks, time and activation.
 @group(0) @binding(1) var<storage, read> x: array<f32>;             // [D, T, B, G·H]
 @group(0) @binding(3) var<storage, read> marks: array<u32>;         // [T, B]
 @group(0) @binding(4) var<storage, read_write> state: array<f32>;   // [D, T + 1, B, width]

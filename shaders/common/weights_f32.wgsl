@@ -1,5 +1,5 @@
-// Packed recurrent weights as f32. Other formats: common/weights_low. Requires common/plain.
-// Host side: src/kernels/stored.rs.
+// Packed recurrent weights as f32. Other formats: common/weights_low. Requires common/fused.
+// Host side: src/kernels/weight_dtype.rs.
 @group(0) @binding(2) var<storage, read> packed: array<f32>;  // [D, blocks, H + 1, G, 16]
 
 const IN_WORD: u32 = 1u;  // consecutive k per word

@@ -24,11 +24,11 @@ use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
 use crate::kernel::{Call, MOST_BUFFERS};
-use crate::kernels::plain::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
+use crate::kernels::fused::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
 use crate::kernels::{
-    Binary, CrossEntropy, CrossEntropyBackward, Dropout, LayerNorm, LayerNormBackward, LstmCell, LstmCellBackward,
-    MatMul, MinGruSequence, MinGruSequenceBackward, Pack, Plain, RecurrentSequence, RecurrentSequenceBackward, RnnCell,
-    Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
+    Binary, CrossEntropy, CrossEntropyBackward, Dropout, Fused, LayerNorm, LayerNormBackward, LstmCell,
+    LstmCellBackward, MatMul, MinGruSequence, MinGruSequenceBackward, Pack, RecurrentSequence,
+    RecurrentSequenceBackward, RnnCell, Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
 };
 use lines::Lines;
 pub(crate) use memory::{Memory, Store};
@@ -151,7 +151,7 @@ impl Cpu {
 /// Returns the parameters if the kernel is one of these.
 macro_rules! parameters_of {
     ($name:ident: $($kernel:ty),+) => {
-        fn $name(kernel: &(dyn Any + Send + Sync)) -> Option<Plain> {
+        fn $name(kernel: &(dyn Any + Send + Sync)) -> Option<Fused> {
             $(if let Some(kernel) = kernel.downcast_ref::<$kernel>() {
                 return Some(kernel.0);
             })+

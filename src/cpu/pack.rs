@@ -4,7 +4,7 @@
 use super::thread_pool::{Parts, ThreadPool};
 use crate::kernel::Kernel;
 use crate::kernels::Pack;
-use crate::kernels::plain::BLOCK;
+use crate::kernels::fused::BLOCK;
 
 /// Weights from which a second thread pays off.
 const PARALLEL: usize = 1 << 15;

@@ -164,7 +164,7 @@ struct Product {
 }
 
 /// Storage format of the weights.
-trait Stored {
+trait Storage {
     type Word;
     /// Consecutive `k` per word.
     const IN_WORD: usize;
@@ -180,7 +180,7 @@ struct Single;
 struct Half;
 struct Brain;
 
-impl Stored for Single {
+impl Storage for Single {
     type Word = f32;
     const IN_WORD: usize = 1;
     const IS_F32: bool = true;
@@ -196,7 +196,7 @@ impl Stored for Single {
     }
 }
 
-impl Stored for Half {
+impl Storage for Half {
     type Word = u16;
     const IN_WORD: usize = 1;
     #[inline(always)]
@@ -211,7 +211,7 @@ impl Stored for Half {
     }
 }
 
-impl Stored for Brain {
+impl Storage for Brain {
     type Word = f32;
     const IN_WORD: usize = 2;
     #[inline(always)]
@@ -227,7 +227,7 @@ impl Stored for Brain {
 }
 
 #[inline(always)]
-unsafe fn rows<V: Lanes, S: Stored>(p: Product, gates: usize) {
+unsafe fn rows<V: Lanes, S: Storage>(p: Product, gates: usize) {
     // SAFETY: guaranteed by the caller.
     unsafe {
         match gates {
@@ -245,7 +245,7 @@ unsafe fn rows<V: Lanes, S: Stored>(p: Product, gates: usize) {
 
 /// Computes `G` gates at a time.
 #[inline(always)]
-unsafe fn blocks<V: Lanes, S: Stored, const G: usize>(p: Product, gates: usize) {
+unsafe fn blocks<V: Lanes, S: Storage, const G: usize>(p: Product, gates: usize) {
     for i in 0..p.blocks * (gates / G) {
         let (i, gate) = (i / (gates / G), i % (gates / G) * G);
         let at = At { block: if p.is_back { p.blocks - 1 - i } else { i }, gate, gates };
@@ -295,7 +295,7 @@ struct At {
 /// Computes `G` gates of a block for `M` rows, with `U` (1, 2, 4 or 8) accumulators each to hide the latency of the
 /// multiply-adds.
 #[inline(always)]
-unsafe fn group<V: Lanes, S: Stored, const G: usize, const M: usize, const U: usize>(
+unsafe fn group<V: Lanes, S: Storage, const G: usize, const M: usize, const U: usize>(
     p: &Product,
     At { block, gate, gates }: At,
     row: usize,
@@ -341,7 +341,7 @@ unsafe fn group<V: Lanes, S: Stored, const G: usize, const M: usize, const U: us
 
 /// Adds the contributions of `k` and `k + 1` to the sums `u` and `u + 1`, or both to the only sum.
 #[inline(always)]
-unsafe fn add_pair<V: Lanes, S: Stored, const G: usize, const M: usize, const U: usize>(
+unsafe fn add_pair<V: Lanes, S: Storage, const G: usize, const M: usize, const U: usize>(
     sums: &mut [[[V; M]; G]; U],
     u: usize,
     words: *const S::Word,

@@ -14,19 +14,19 @@ macro_rules! kernels {
 
 pub mod cell;
 pub mod ctc;
+pub mod fused;
 pub mod marks;
-pub mod plain;
 mod recurrent;
-pub mod stored;
 pub mod time;
+pub mod weight_dtype;
 pub use cell::CellStep;
 pub use ctc::Ctc;
-pub use plain::Plain;
-pub use stored::Stored;
+pub use fused::Fused;
+pub use weight_dtype::WeightDtype;
 
 use half::{bf16, f16};
 
-use plain::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
+use fused::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
 
 kernels! {
     fill: Fill { 0, 1 },

@@ -1,6 +1,6 @@
 //! Packs the recurrent matrix into blocks of 16 units for the fused kernels
 
-use super::plain::{BLOCK, MOST_LAYERS};
+use super::fused::{BLOCK, MOST_LAYERS};
 use crate::error::Result;
 use crate::kernel::{Kernel, at_least_one, at_most, countable, linear_groups, params, wgsl};
 

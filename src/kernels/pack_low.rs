@@ -2,13 +2,13 @@
 
 use half::{bf16, f16};
 
-use super::plain::{BLOCK, MOST_LAYERS};
-use super::stored::Stored;
+use super::fused::{BLOCK, MOST_LAYERS};
+use super::weight_dtype::WeightDtype;
 use crate::error::Result;
 use crate::kernel::{Kernel, at_least_one, at_most, countable, linear_groups, params, wgsl};
 
 params! {
-    /// [`Pack`](super::Pack) in a low-precision format: [`Stored`].
+    /// [`Pack`](super::Pack) in a low-precision format: [`WeightDtype`].
     ///
     /// ```text
     /// f16, bf16:  round to nearest even; scale 1      int8:  round(U / s), s = max_k |U| / 127
@@ -26,14 +26,14 @@ params! {
         pub gates: u32,
         /// The direction, or layer, to write.
         pub direction: u32,
-        /// [`Stored::FORMAT`] of a format other than `f32`.
+        /// [`WeightDtype::FORMAT`] of a format other than `f32`.
         pub format: u32,
     }
 }
 
 impl PackLow {
     /// Packs `hidden` units of direction `direction` as `W`.
-    pub fn new<W: Stored>(hidden: usize, gates: usize, direction: usize) -> Self {
+    pub fn new<W: WeightDtype>(hidden: usize, gates: usize, direction: usize) -> Self {
         let [hidden, gates, direction, format] = [hidden, gates, direction, W::FORMAT].map(|n| n as u32);
         Self { hidden, gates, direction, format }
     }

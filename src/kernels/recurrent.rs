@@ -1,7 +1,7 @@
 //! The fused kernels: their shader parts by cell and by format of the weights, and the macro that declares them.
 
-use super::plain::{GRU, GRU_RESET_BEFORE, LSTM};
-use super::stored::Stored;
+use super::fused::{GRU, GRU_RESET_BEFORE, LSTM};
+use super::weight_dtype::WeightDtype;
 use crate::kernel::wgsl;
 
 /// Name and parts of a shader.
@@ -11,7 +11,7 @@ macro_rules! parts {
     ($($name:ident: $stem:literal),+ $(,)?) => { $(const $name: &str = wgsl!($stem)[0];)+ };
 }
 parts! {
-    PLAIN: "common/plain",
+    FUSED: "common/fused",
     MARKS: "common/marks",
     TIME: "common/time",
     ACTIVATION: "common/activation",
@@ -46,7 +46,7 @@ parts! {
 /// Defines a function that returns the text of a forward kernel for a kind of cell and a format of the weights.
 macro_rules! forward {
     ($function:ident, $stem:literal, $main:ident, $halves:ident) => {
-        pub(crate) const fn $function<W: Stored>(kind: usize) -> Text {
+        pub(crate) const fn $function<W: WeightDtype>(kind: usize) -> Text {
             let all = match kind {
                 GRU => forward!([$stem, "_gru"], CELL_GRU, ONE_HALF, $main),
                 GRU_RESET_BEFORE => forward!([$stem, "_gru_reset_before"], CELL_GRU_RESET_BEFORE, $halves, $main),
@@ -65,7 +65,7 @@ macro_rules! forward {
         ]
     };
     (@ [$($name:literal),+], $($part:ident),+) => {{
-        const PARTS: &[&str] = &[MARKS, TIME, PLAIN, ACTIVATION, STEP, PRODUCTS, $($part),+];
+        const PARTS: &[&str] = &[MARKS, TIME, FUSED, ACTIVATION, STEP, PRODUCTS, $($part),+];
         (concat!($($name),+), PARTS)
     }};
 }
@@ -87,7 +87,7 @@ macro_rules! backward {
         }
     };
     ([$($name:literal),+], $($part:ident),+) => {{
-        const PARTS: &[&str] = &[MARKS, TIME, PLAIN, STEP_BACKWARD, PRODUCTS_BACKWARD, $($part),+];
+        const PARTS: &[&str] = &[MARKS, TIME, FUSED, STEP_BACKWARD, PRODUCTS_BACKWARD, $($part),+];
         (concat!($($name),+), PARTS)
     }};
 }
@@ -101,35 +101,35 @@ macro_rules! recurrent_kernel {
         $(#[$meta])*
         #[repr(transparent)]
         #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-        pub struct $name<const C: usize>(pub $crate::kernels::Plain);
+        pub struct $name<const C: usize>(pub $crate::kernels::Fused);
 
         impl<const C: usize> $crate::kernel::Params for $name<C> {
             const FIELDS: &'static [(&'static str, &'static str)] =
-                <$crate::kernels::Plain as $crate::kernel::Params>::FIELDS;
+                <$crate::kernels::Fused as $crate::kernel::Params>::FIELDS;
         }
     };
     ($(#[$meta:meta])* $name:ident<C, W>) => {
         $(#[$meta])*
         #[repr(transparent)]
         #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-        pub struct $name<const C: usize, W = f32>(pub $crate::kernels::Plain, std::marker::PhantomData<W>);
+        pub struct $name<const C: usize, W = f32>(pub $crate::kernels::Fused, std::marker::PhantomData<W>);
 
         impl<const C: usize> $name<C> {
             /// Creates the kernel that reads `f32` weights.
-            pub fn new(p: $crate::kernels::Plain) -> Self {
+            pub fn new(p: $crate::kernels::Fused) -> Self {
                 p.into()
             }
         }
 
-        impl<const C: usize, W: $crate::kernels::Stored> From<$crate::kernels::Plain> for $name<C, W> {
-            fn from(p: $crate::kernels::Plain) -> Self {
+        impl<const C: usize, W: $crate::kernels::WeightDtype> From<$crate::kernels::Fused> for $name<C, W> {
+            fn from(p: $crate::kernels::Fused) -> Self {
                 Self(p, std::marker::PhantomData)
             }
         }
 
-        impl<const C: usize, W: $crate::kernels::Stored> $crate::kernel::Params for $name<C, W> {
+        impl<const C: usize, W: $crate::kernels::WeightDtype> $crate::kernel::Params for $name<C, W> {
             const FIELDS: &'static [(&'static str, &'static str)] =
-                <$crate::kernels::Plain as $crate::kernel::Params>::FIELDS;
+                <$crate::kernels::Fused as $crate::kernel::Params>::FIELDS;
         }
     };
 }

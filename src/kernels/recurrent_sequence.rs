@@ -1,22 +1,22 @@
 //! Recurrent layer over the whole sequence in one dispatch
 
-use super::plain::Plain;
+use super::fused::Fused;
 use super::recurrent::{self, recurrent_kernel};
 use super::recurrent_step::step;
-use super::stored::{Stored, word_bindings};
+use super::weight_dtype::{WeightDtype, word_bindings};
 use crate::error::Result;
 use crate::kernel::Kernel;
 
 recurrent_kernel! {
     /// Runs steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
-    /// steps. On a GPU, `hidden` is at most [`Plain::WHOLE_HIDDEN`].
+    /// steps. On a GPU, `hidden` is at most [`Fused::WHOLE_HIDDEN`].
     ///
     /// Reads `x`, `packed` and `marks`; reads the first state from `state` and writes the others, `y`, and `saved` when
-    /// `save` is 1. Shapes and equations: [`kernels::plain`](super::plain).
+    /// `save` is 1. Shapes and equations: [`kernels::fused`](super::fused).
     RecurrentSequence<C, W>
 }
 
-impl<const C: usize, W: Stored> Kernel<3, 3> for RecurrentSequence<C, W> {
+impl<const C: usize, W: WeightDtype> Kernel<3, 3> for RecurrentSequence<C, W> {
     const NAME: &'static str = recurrent::sequence::<W>(C).0;
     const WGSL: &'static [&'static str] = recurrent::sequence::<W>(C).1;
     const READS: [&'static str; 3] = ["x", "packed", "marks"];
@@ -61,7 +61,7 @@ impl<const C: usize, W: Stored> Kernel<3, 3> for RecurrentSequence<C, W> {
         };
         for at in p.step..p.step + p.count {
             for half in 0..=p.is_reset_before() as u32 {
-                step(&Plain { step: at, half, ..p }, weights, reads, [state, y, saved]);
+                step(&Fused { step: at, half, ..p }, weights, reads, [state, y, saved]);
             }
         }
     }

@@ -1,17 +1,17 @@
 //! Backward pass of [`RecurrentSequence`](super::RecurrentSequence) in one dispatch
 
-use super::plain::Plain;
+use super::fused::Fused;
 use super::recurrent::{self, recurrent_kernel};
 use super::recurrent_step_backward::{first_half, second_half};
 use crate::error::Result;
 use crate::kernel::Kernel;
 
 recurrent_kernel! {
-    /// Runs backward steps of all directions in one dispatch. On a GPU, `hidden` is at most [`Plain::WHOLE_HIDDEN`].
+    /// Runs backward steps of all directions in one dispatch. On a GPU, `hidden` is at most [`Fused::WHOLE_HIDDEN`].
     ///
     /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes `d_gates`, and turns `carry` from the
     /// gradient of the last state into that of the first. Equations:
-    /// [`RecurrentStepBackward`](super::RecurrentStepBackward); shapes: [`kernels::plain`](super::plain).
+    /// [`RecurrentStepBackward`](super::RecurrentStepBackward); shapes: [`kernels::fused`](super::fused).
     RecurrentSequenceBackward<C>
 }
 
@@ -48,7 +48,7 @@ impl<const C: usize> Kernel<5, 2> for RecurrentSequenceBackward<C> {
     }
 
     fn run(&self, reads: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
-        let p: &Plain = &self.0;
+        let p: &Fused = &self.0;
         let mut done = None;
         for step in p.range(0, p.count as usize).rev() {
             first_half(p, done, Some(step), reads, [d_gates, carry]);

@@ -1,9 +1,9 @@
 //! One step of the chain plan
 
 use super::marks::leave;
-use super::plain::Plain;
+use super::fused::Fused;
 use super::recurrent::{self, recurrent_kernel};
-use super::stored::{Stored, word_bindings};
+use super::weight_dtype::{WeightDtype, word_bindings};
 use crate::cell::Cell;
 use crate::error::Result;
 use crate::kernel::{Kernel, at_least_one, words};
@@ -15,11 +15,11 @@ recurrent_kernel! {
     /// rest from them. They pass through `saved`, so `save` must be 1.
     ///
     /// Reads `x`, `packed` and `marks`; reads slot `before` of `state` and writes slot `after`, writes its step of
-    /// `y`, and of `saved` when `save` is 1. Shapes and equations: [`kernels::plain`](super::plain).
+    /// `y`, and of `saved` when `save` is 1. Shapes and equations: [`kernels::fused`](super::fused).
     RecurrentStep<C, W>
 }
 
-impl<const C: usize, W: Stored> Kernel<3, 3> for RecurrentStep<C, W> {
+impl<const C: usize, W: WeightDtype> Kernel<3, 3> for RecurrentStep<C, W> {
     const NAME: &'static str = recurrent::step::<W>(C).0;
     const WGSL: &'static [&'static str] = recurrent::step::<W>(C).1;
     const READS: [&'static str; 3] = ["x", "packed", "marks"];
@@ -40,6 +40,10 @@ impl<const C: usize, W: Stored> Kernel<3, 3> for RecurrentStep<C, W> {
         self.0.forward_lens(W::depth(self.0.hidden as usize))
     }
 
+    fn loops(&self) -> u64 {
+        self.0.product_loops()
+    }
+
     fn work(&self) -> u64 {
         self.0.step_work()
     }
@@ -49,12 +53,12 @@ impl<const C: usize, W: Stored> Kernel<3, 3> for RecurrentStep<C, W> {
     }
 }
 
-/// Rows of a packed block, and [`Stored::product`].
+/// Rows of a packed block, and [`WeightDtype::product`].
 pub(super) type Weights = (usize, fn(&[f32], [usize; 2], &[f32]) -> f32);
 
 /// Runs one step, or one half of it.
 pub(super) fn step(
-    p: &Plain,
+    p: &Fused,
     (depth, product): Weights,
     [x, packed, marks]: [&[f32]; 3],
     [state, y, saved]: [&mut [f32]; 3],

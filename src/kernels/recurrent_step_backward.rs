@@ -1,7 +1,7 @@
 //! One backward step of the chain plan
 
 use super::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
-use super::plain::{Plain, dot};
+use super::fused::{Fused, dot};
 use super::recurrent::{self, recurrent_kernel};
 use crate::cell::Cell;
 use crate::error::Result;
@@ -23,7 +23,7 @@ recurrent_kernel! {
     ///
     /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes its step of `d_gates`; updates `carry`
     /// (`[2, D, B, width]`: v, initially the gradient of the last state; then the gradients that resets pass to the
-    /// first state). `step = steps` leaves the rest of `dh0` in v. Shapes: [`kernels::plain`](super::plain).
+    /// first state). `step = steps` leaves the rest of `dh0` in v. Shapes: [`kernels::fused`](super::fused).
     RecurrentStepBackward<C>
 }
 
@@ -47,6 +47,10 @@ impl<const C: usize> Kernel<5, 2> for RecurrentStepBackward<C> {
         self.0.backward_lens()
     }
 
+    fn loops(&self) -> u64 {
+        self.0.product_loops()
+    }
+
     fn work(&self) -> u64 {
         self.0.step_work()
     }
@@ -61,7 +65,7 @@ impl<const C: usize> Kernel<5, 2> for RecurrentStepBackward<C> {
 }
 
 /// Returns `Σ_g U_gᵀ·δ_g` of a unit. `row` has the gate gradients.
-fn product(p: &Plain, u: &[f32], row: &[f32]) -> f32 {
+fn product(p: &Fused, u: &[f32], row: &[f32]) -> f32 {
     let h = p.hidden as usize;
     let gate = |gate: usize, part: usize| dot(u, 3, gate, &row[part * h..][..h]);
     match p.cell() {
@@ -74,7 +78,7 @@ fn product(p: &Plain, u: &[f32], row: &[f32]) -> f32 {
 /// Adds the product with the gradients of step `done` to v, then computes the gate gradients of step `next`. Both are
 /// indices in processing order.
 pub(super) fn first_half(
-    p: &Plain,
+    p: &Fused,
     done: Option<usize>,
     next: Option<usize>,
     [packed, marks, state, saved, dy]: [&[f32]; 5],
@@ -153,7 +157,7 @@ fn gradients(
 
 /// With reset before: `q = U_nᵀ·δn`, `δr = q⊙h⊙r⊙(1 − r)`, `v += q⊙r` of step `next`.
 pub(super) fn second_half(
-    p: &Plain,
+    p: &Fused,
     next: usize,
     [packed, marks, state, saved, _]: [&[f32]; 5],
     [d_gates, carry]: [&mut [f32]; 2],

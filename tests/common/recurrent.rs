@@ -6,19 +6,19 @@ macro_rules! by_kind {
     ($cell:expr, $kind:ident => $run:expr) => {
         match $cell {
             0 => {
-                const $kind: usize = wgru::kernels::plain::GRU;
+                const $kind: usize = wgru::kernels::fused::GRU;
                 $run
             }
             1 => {
-                const $kind: usize = wgru::kernels::plain::GRU_RESET_BEFORE;
+                const $kind: usize = wgru::kernels::fused::GRU_RESET_BEFORE;
                 $run
             }
             2 => {
-                const $kind: usize = wgru::kernels::plain::LSTM;
+                const $kind: usize = wgru::kernels::fused::LSTM;
                 $run
             }
             _ => {
-                const $kind: usize = wgru::kernels::plain::RNN;
+                const $kind: usize = wgru::kernels::fused::RNN;
                 $run
             }
         }

@@ -1,7 +1,7 @@
 //! The GRU's backward pass: the chain, the whole sequence, and the reference itself.
 
 use wgru::Device;
-use wgru::kernels::Plain;
+use wgru::kernels::Fused;
 
 use crate::common::relative_error;
 use crate::gru_case::{assert_known, carry_of, cases};
@@ -89,7 +89,7 @@ fn gru_reset_backward_writes_the_reset_gate_only(device: &Device) {
             (poison(device, directions * steps * batch * 4 * h), buffer(device, &carry_of(&data.dh_n)));
         case.step_backward(device, case.p, reads.each_ref(), [&d_gates, &carry]);
         let before = read(&d_gates);
-        case.step_backward(device, Plain { half: 1, ..case.p }, reads.each_ref(), [&d_gates, &carry]);
+        case.step_backward(device, Fused { half: 1, ..case.p }, reads.each_ref(), [&d_gates, &carry]);
         let after = read(&d_gates);
 
         let mut want_reset = vec![f64::NAN; after.len()];

@@ -2,7 +2,7 @@
 //! crate.
 
 use wgru::kernels::{
-    Plain, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward, Stored,
+    Fused, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward, WeightDtype,
 };
 use wgru::{Device, Tensor};
 
@@ -18,7 +18,7 @@ const ANY: f64 = f64::NAN;
 
 #[derive(Clone, Debug)]
 pub struct Case {
-    pub p: Plain,
+    pub p: Fused,
     pub lengths: Vec<u32>,
 }
 
@@ -39,7 +39,7 @@ const SHAPES: [[u32; 5]; 9] = [
 pub fn cases() -> Vec<Case> {
     let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], reset_before: u32| {
         let length = |row: u32| if row == batch / 2 { steps } else { 1 + mix(row + 7 * batch) % steps };
-        let p = Plain {
+        let p = Fused {
             steps,
             batch,
             hidden,
@@ -200,7 +200,13 @@ impl Case {
     }
 
     /// [`forward`](Self::forward) with weights packed as `W`.
-    pub fn forward_by<W: Stored>(&self, device: &Device, data: &Data, packed: &Tensor, whole: bool) -> [Vec<f32>; 3] {
+    pub fn forward_by<W: WeightDtype>(
+        &self,
+        device: &Device,
+        data: &Data,
+        packed: &Tensor,
+        whole: bool,
+    ) -> [Vec<f32>; 3] {
         let mut x = data.x.clone();
         for (d, row) in self.sequences() {
             for t in self.lengths[row] as usize..self.size()[0] {
@@ -229,11 +235,11 @@ impl Case {
     }
 
     /// Runs one step of the chain.
-    pub fn step<W: Stored>(&self, device: &Device, step: u32, reads: [&Tensor; 3], writes: [&Tensor; 3]) {
+    pub fn step<W: WeightDtype>(&self, device: &Device, step: u32, reads: [&Tensor; 3], writes: [&Tensor; 3]) {
         // The halves of a step pass their gates in `saved`.
         let save = self.p.save.max(self.p.cell);
         for half in 0..=self.p.cell {
-            let p = Plain { step, half, save, ..self.p };
+            let p = Fused { step, half, save, ..self.p };
             by_kind!(p.cell, C => device.run(&RecurrentStep::<C, W>::from(p), reads, writes).expect("run"));
         }
     }
@@ -266,7 +272,7 @@ impl Case {
         } else {
             for step in 0..=self.p.steps {
                 (0..=self.p.cell.min(self.p.steps - step)).for_each(|half| {
-                    self.step_backward(device, Plain { step, half, ..self.p }, reads, writes);
+                    self.step_backward(device, Fused { step, half, ..self.p }, reads, writes);
                 });
             }
         }
@@ -276,7 +282,7 @@ impl Case {
     }
 
     /// Runs one backward step, or half of it.
-    pub fn step_backward(&self, device: &Device, p: Plain, reads: [&Tensor; 5], writes: [&Tensor; 2]) {
+    pub fn step_backward(&self, device: &Device, p: Fused, reads: [&Tensor; 5], writes: [&Tensor; 2]) {
         by_kind!(p.cell, C => device.run(&RecurrentStepBackward::<C>(p), reads, writes).expect("run"));
     }
 }

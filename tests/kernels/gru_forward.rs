@@ -1,7 +1,7 @@
 //! The GRU's forward pass: packing, the chain, the whole sequence.
 
 use wgru::Device;
-use wgru::kernels::{Pack, Plain};
+use wgru::kernels::{Fused, Pack};
 
 use crate::common::{fill, relative_error};
 use crate::gru_case::{Case, assert_known, cases};
@@ -139,7 +139,7 @@ fn gru_step_writes_its_step_only(device: &Device) {
 fn gru_saves_no_gates_unless_requested(device: &Device) {
     for case in cases() {
         let data = case.data();
-        let without = Case { p: Plain { save: 0, ..case.p }, ..case.clone() };
+        let without = Case { p: Fused { save: 0, ..case.p }, ..case.clone() };
         for whole in [false, true] {
             let [want_state, want_y, _] = case.forward(device, &data, whole);
             // If nothing is saved, the buffer of `saved` consists of only its guard.
@@ -153,7 +153,7 @@ fn gru_saves_no_gates_unless_requested(device: &Device) {
 fn gru_comparison_rejects_the_other_reset_form(device: &Device) {
     for case in cases().into_iter().filter(|case| case.p.hidden > 1) {
         let data = case.data();
-        let other = Case { p: Plain { cell: 1 - case.p.cell, ..case.p }, ..case.clone() };
+        let other = Case { p: Fused { cell: 1 - case.p.cell, ..case.p }, ..case.clone() };
         let [_, y, _] = case.forward(device, &data, false);
         assert!(relative_error(&y, &other.want(&data).y) > 100.0 * GRU, "{case:?}");
     }

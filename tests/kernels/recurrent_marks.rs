@@ -4,7 +4,7 @@
 use half::{bf16, f16};
 use wgru::kernel::Kernel;
 use wgru::kernels::{
-    PackLow, Plain, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward, Stored,
+    Fused, PackLow, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward, WeightDtype,
 };
 use wgru::{Cell, Device, Tensor};
 
@@ -18,8 +18,8 @@ const STEPS: f64 = 4e-6;
 /// Steps, batch, hidden, directions, reverse.
 const SHAPES: [[u32; 5]; 5] = [[5, 7, 3, 1, 0], [5, 9, 17, 1, 1], [4, 5, 67, 2, 0], [5, 3, 130, 2, 0], [1, 1, 1, 1, 0]];
 
-fn cases() -> Vec<Plain> {
-    let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], cell: Cell| Plain {
+fn cases() -> Vec<Fused> {
+    let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], cell: Cell| Fused {
         steps,
         batch,
         hidden,
@@ -35,12 +35,12 @@ fn cases() -> Vec<Plain> {
     SHAPES.into_iter().flat_map(|shape| Cell::ALL.map(|cell| case(shape, cell))).collect()
 }
 
-fn marks(device: &Device, p: &Plain) -> Tensor {
+fn marks(device: &Device, p: &Fused) -> Tensor {
     indices(device, &(0..p.steps * p.batch).map(|i| mix(i + p.hidden) % 64).collect::<Vec<_>>())
 }
 
 /// Packed weights whose padding units are 0.
-fn packed(p: &Plain, transposed: bool) -> Vec<f32> {
+fn packed(p: &Fused, transposed: bool) -> Vec<f32> {
     let mut values = fill(2, p.packed_len(p.extent(transposed)), 1.0 / (p.hidden as f32).sqrt());
     let [depth, gates] = p.extent(transposed);
     let (blocks, hidden) = (p.hidden.div_ceil(16) as usize, p.hidden as usize);
@@ -49,12 +49,12 @@ fn packed(p: &Plain, transposed: bool) -> Vec<f32> {
     values
 }
 
-fn forward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
+fn forward(device: &Device, p: &Fused, whole: bool) -> Vec<Vec<f32>> {
     forward_by::<f32>(device, p, &buffer(device, &packed(p, false)), whole)
 }
 
 /// Runs forward. Returns `state`, `y` and `saved`.
-fn forward_by<W: Stored>(device: &Device, p: &Plain, packed: &Tensor, whole: bool) -> Vec<Vec<f32>> {
+fn forward_by<W: WeightDtype>(device: &Device, p: &Fused, packed: &Tensor, whole: bool) -> Vec<Vec<f32>> {
     let ([x, _, _], [state, y, saved]) = by_kind!(p.cell, C => RecurrentSequence::<C>::new(*p).lens());
     let x = buffer(device, &fill(1, x, 1.5));
     let reads = [&x, packed, &marks(device, p)];
@@ -69,7 +69,7 @@ fn forward_by<W: Stored>(device: &Device, p: &Plain, packed: &Tensor, whole: boo
         by_kind!(p.cell, C => device.run(&RecurrentSequence::<C, W>::from(*p), reads, writes).expect("run"));
     } else {
         for (step, half) in (0..p.steps).flat_map(|step| (0..=(p.cell == 1) as u32).map(move |half| (step, half))) {
-            let p = Plain { step, half, ..*p };
+            let p = Fused { step, half, ..*p };
             by_kind!(p.cell, C => device.run(&RecurrentStep::<C, W>::from(p), reads, writes).expect("run"));
         }
     }
@@ -77,7 +77,7 @@ fn forward_by<W: Stored>(device: &Device, p: &Plain, packed: &Tensor, whole: boo
 }
 
 /// Runs backward. Returns `d_gates` and `carry`.
-fn backward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
+fn backward(device: &Device, p: &Fused, whole: bool) -> Vec<Vec<f32>> {
     let lens = by_kind!(p.cell, C => RecurrentSequenceBackward::<C>(*p).lens());
     let ([_, _, state, saved, dy], [d_gates, carry]) = lens;
     let gates: Vec<f32> = fill(4, saved, 0.9).iter().map(|v| v.abs()).collect();
@@ -91,7 +91,7 @@ fn backward(device: &Device, p: &Plain, whole: bool) -> Vec<Vec<f32>> {
     } else {
         for step in 0..=p.steps {
             for half in 0..=(p.cell == 1 && step < p.steps) as u32 {
-                let p = Plain { step, half, ..*p };
+                let p = Fused { step, half, ..*p };
                 by_kind!(p.cell, C => device.run(&RecurrentStepBackward::<C>(p), reads, writes).expect("run"));
             }
         }
@@ -116,7 +116,7 @@ fn assert_same(what: &str, got: &[Vec<f32>], want: &[Vec<f32>]) {
     }
 }
 
-type Pass = fn(&Device, &Plain, bool) -> Vec<Vec<f32>>;
+type Pass = fn(&Device, &Fused, bool) -> Vec<Vec<f32>>;
 
 /// Compares both plans of the twins and of the GPU with each other.
 fn agree(pass: Pass) {
@@ -141,7 +141,7 @@ fn recurrent_forward_takes_marks_of_every_kind_on_the_gpu() {
 /// Both plans with weights of every format, packed by their kernel, the GPU compared with the twins.
 #[test]
 fn recurrent_forward_takes_weights_of_every_format_on_the_gpu() {
-    fn agree<W: Stored>(device: &Device, p: &Plain) {
+    fn agree<W: WeightDtype>(device: &Device, p: &Fused) {
         let (hidden, gates) = (p.hidden as usize, p.cell().gates());
         let (u, bias) = (fill(2, gates * hidden * hidden, 0.5), fill(3, gates * hidden, 0.5));
         let len = p.packed_len([W::depth(hidden), gates]);

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use wgru::kernel::Kernel;
-use wgru::kernels::plain::GRU;
-use wgru::kernels::{Plain, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep};
+use wgru::kernels::fused::GRU;
+use wgru::kernels::{Fused, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep};
 use wgru::{Cell, Device};
 
 use crate::by_kind;
@@ -15,9 +15,9 @@ use crate::{bits, buffer, indices, on_every_backend, poison, read};
 const LAYERS: usize = 3;
 const FORWARD: u32 = 2;
 
-fn plain(cell: Cell, [steps, batch, hidden]: [u32; 3]) -> Plain {
+fn plain(cell: Cell, [steps, batch, hidden]: [u32; 3]) -> Fused {
     let directions = LAYERS as u32;
-    Plain {
+    Fused {
         steps,
         batch,
         hidden,
@@ -33,7 +33,7 @@ fn plain(cell: Cell, [steps, batch, hidden]: [u32; 3]) -> Plain {
 }
 
 /// `x`, `packed` and the initial states of all layers.
-fn data(p: &Plain) -> [Vec<f32>; 3] {
+fn data(p: &Fused) -> [Vec<f32>; 3] {
     let one = p.batch as usize * p.width();
     let packed = fill(2, p.packed_len(p.extent(false)), 1.0 / (p.hidden as f32).sqrt());
     [fill(1, p.x_len(), 1.5), packed, fill(3, LAYERS * one, 0.9)]
@@ -42,7 +42,7 @@ fn data(p: &Plain) -> [Vec<f32>; 3] {
 /// Returns `state`, `y` and `saved` after dispatches of these step ranges; a chain takes one dispatch per step.
 fn run(
     device: &Device,
-    p: &Plain,
+    p: &Fused,
     [x, packed, first]: [&[f32]; 3],
     parts: &[Range<u32>],
     chain: bool,
@@ -58,12 +58,12 @@ fn run(
     for part in parts {
         let (step, count) = (part.start, part.len() as u32);
         if !chain {
-            let p = Plain { step, count, ..*p };
+            let p = Fused { step, count, ..*p };
             by_kind!(p.cell, C => device.run(&RecurrentSequence::<C>::new(p), reads, writes).expect("run"));
             continue;
         }
         for (step, half) in part.clone().flat_map(|step| (0..=(p.cell == 1) as u32).map(move |half| (step, half))) {
-            let p = Plain { step, half, ..*p };
+            let p = Fused { step, half, ..*p };
             by_kind!(p.cell, C => device.run(&RecurrentStep::<C>::new(p), reads, writes).expect("run"));
         }
     }
@@ -71,13 +71,13 @@ fn run(
 }
 
 /// Runs layer `d` alone, as the only direction.
-fn alone(device: &Device, p: &Plain, [x, packed, first]: [&[f32]; 3], d: usize) -> Vec<Vec<f32>> {
+fn alone(device: &Device, p: &Fused, [x, packed, first]: [&[f32]; 3], d: usize) -> Vec<Vec<f32>> {
     let of = |all: &'static str, v: &[f32]| {
         assert!(v.len().is_multiple_of(LAYERS), "{all}");
         v[d * v.len() / LAYERS..][..v.len() / LAYERS].to_vec()
     };
     let parts = [of("x", x), of("packed", packed), of("first", first)];
-    let one = Plain { directions: 1, reverse: 0, ..*p };
+    let one = Fused { directions: 1, reverse: 0, ..*p };
     run(device, &one, parts.each_ref().map(|v| &v[..]), std::slice::from_ref(&(0..p.steps)), false)
 }
 
@@ -91,7 +91,7 @@ fn wavefront_layers_match_each_layer_alone(device: &Device) {
             let data = data.each_ref().map(|v| &v[..]);
             let end = p.steps + (LAYERS as u32 - 1) * lag;
             let parts: Vec<Range<u32>> = (0..end).step_by(lag as usize).map(|s| s..end.min(s + lag)).collect();
-            let waves = run(device, &Plain { lag, ..p }, data, &parts, chain);
+            let waves = run(device, &Fused { lag, ..p }, data, &parts, chain);
             for d in 0..LAYERS {
                 let what = format!("{} {cell:?} {size:?} lag {lag}, layer {d}", device.info().name);
                 let want = alone(device, &p, data, d);
@@ -119,7 +119,7 @@ on_every_backend![backward_in_parts_gives_the_bits_of_a_single_call];
 fn backward_in_parts_gives_the_bits_of_a_single_call(device: &Device) {
     for cell in Cell::ALL {
         for (directions, reverse) in [(1, 0), (1, 1), (2, 0)] {
-            let p = Plain { directions, reverse, ..plain(cell, [7, 5, 19]) };
+            let p = Fused { directions, reverse, ..plain(cell, [7, 5, 19]) };
             let lens = by_kind!(p.cell, C => RecurrentSequenceBackward::<C>(p).lens());
             let ([packed, marks, state, saved, dy], [d_gates, carry]) = lens;
             let reads = [(1, packed, 0.3), (2, state, 0.5), (3, saved, 0.9), (4, dy, 1.0)];
@@ -129,7 +129,7 @@ fn backward_in_parts_gives_the_bits_of_a_single_call(device: &Device) {
                 let writes = [&poison(device, d_gates), &buffer(device, &fill(5, carry, 1.0))];
                 for part in parts {
                     let (p, reads) = (
-                        Plain { step: part.start, count: part.len() as u32, ..p },
+                        Fused { step: part.start, count: part.len() as u32, ..p },
                         [&packed, &marks, &state, &saved, &dy],
                     );
                     by_kind!(p.cell, C => {
@@ -154,13 +154,13 @@ fn lag_is_refused_in_backward_and_for_two_directions() {
     let p = plain(Cell::Gru, [3, 2, 5]);
     assert!(RecurrentSequence::<GRU>::new(p).check().is_ok());
     for (kernel, field) in [
-        (Plain { reverse: 0, directions: 2, lag: 1, ..p }, "lag"),
-        (Plain { reverse: 0, ..p }, "directions"),
-        (Plain { reverse: 3, ..p }, "reverse"),
-        (Plain { directions: 65, ..p }, "directions"),
-        (Plain { directions: 2, reverse: 1, ..p }, "reverse"),
-        (Plain { count: u32::MAX, ..p }, "count"),
-        (Plain { half: 1, ..p }, "half"),
+        (Fused { reverse: 0, directions: 2, lag: 1, ..p }, "lag"),
+        (Fused { reverse: 0, ..p }, "directions"),
+        (Fused { reverse: 3, ..p }, "reverse"),
+        (Fused { directions: 65, ..p }, "directions"),
+        (Fused { directions: 2, reverse: 1, ..p }, "reverse"),
+        (Fused { count: u32::MAX, ..p }, "count"),
+        (Fused { half: 1, ..p }, "half"),
     ] {
         let error = RecurrentSequence::<GRU>::new(kernel).check().expect_err(field).to_string();
         assert!(error.contains(field), "{error}");

@@ -2,8 +2,8 @@
 
 use wgru::kernel::Kernel;
 use wgru::kernels::{
-    Binary, BinaryOp, CellStep, CrossEntropy, CrossEntropyBackward, Dropout, LayerNorm, LayerNormBackward, LstmCell,
-    LstmCellBackward, MatMul, MinGruSequence, MinGruSequenceBackward, Pack, Plain, RecurrentSequence,
+    Binary, BinaryOp, CellStep, CrossEntropy, CrossEntropyBackward, Dropout, Fused, LayerNorm, LayerNormBackward,
+    LstmCell, LstmCellBackward, MatMul, MinGruSequence, MinGruSequenceBackward, Pack, RecurrentSequence,
     RecurrentSequenceBackward, RnnCell, Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward, UnaryOp,
 };
 use wgru::{Cell, CpuOptions, Device, Tensor};
@@ -104,12 +104,12 @@ const SHARED: (u32, u32, u32) = (24, 3, 173);
 
 /// Every combination that selects a different code path: row remainders of 8, unit remainders of 16, all cells, both
 /// directions.
-fn shapes() -> Vec<Plain> {
+fn shapes() -> Vec<Fused> {
     let mut out = Vec::new();
     for (steps, batch, hidden) in [(1, 1, 1), (3, 2, 16), (5, 7, 19), (4, 13, 35), (3, 41, 67), (2, 3, 130), SHARED] {
         for (directions, reverse) in [(1, 0), (1, 1), (2, 0)] {
             for (cell, save) in Cell::ALL.into_iter().flat_map(|cell| [(cell, 0), (cell, 1)]) {
-                out.push(Plain {
+                out.push(Fused {
                     steps,
                     batch,
                     hidden,
@@ -141,12 +141,12 @@ fn pack_equals_its_twin_on_every_number_of_threads() {
 }
 
 /// Every combination of bits: valid and masked steps, repeated outputs, and resets.
-fn marks(p: &Plain) -> Vec<f32> {
+fn marks(p: &Fused) -> Vec<f32> {
     (0..p.steps * p.batch).map(|i| f32::from_bits(crate::common::mix(i) % 64)).collect()
 }
 
 /// A packed matrix whose padding units are 0, as the packer leaves them.
-fn packed(p: &Plain, stream: u32, transposed: bool) -> Vec<f32> {
+fn packed(p: &Fused, stream: u32, transposed: bool) -> Vec<f32> {
     let mut values = fill(stream, p.packed_len(p.extent(transposed)), 1.0 / (p.hidden as f32).sqrt());
     let (blocks, [depth, gates]) = (p.blocks(), p.extent(transposed));
     for (i, v) in values.iter_mut().enumerate() {
@@ -158,7 +158,7 @@ fn packed(p: &Plain, stream: u32, transposed: bool) -> Vec<f32> {
     values
 }
 
-fn sequence<K: Kernel<3, 3>>(p: &Plain, kernel: &K) {
+fn sequence<K: Kernel<3, 3>>(p: &Fused, kernel: &K) {
     let ([x, _, _], [state, y, saved]) = kernel.lens();
     let reads = [fill(1, x, 1.0), packed(p, 2, false), marks(p)];
     let mut start = vec![f32::NAN; state];
@@ -170,7 +170,7 @@ fn sequence<K: Kernel<3, 3>>(p: &Plain, kernel: &K) {
     compare(&format!("{p:?}"), kernel, &reads, &[start, vec![f32::NAN; y], vec![f32::NAN; saved.max(1)]]);
 }
 
-fn sequence_backward<K: Kernel<5, 2>>(p: &Plain, kernel: &K) {
+fn sequence_backward<K: Kernel<5, 2>>(p: &Fused, kernel: &K) {
     let ([_, _, state, saved, dy], [d_gates, carry]) = kernel.lens();
     let gates: Vec<f32> = fill(3, saved, 0.9).iter().map(|v| v.abs()).collect();
     let reads = [packed(p, 2, true), marks(p), fill(5, state, 0.5), gates, fill(6, dy, 1.0)];

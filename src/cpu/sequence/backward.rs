@@ -7,14 +7,14 @@ use crate::cell::Cell;
 use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part, unrolled};
 use crate::cpu::thread_pool::ThreadPool;
 use crate::kernel::words;
-use crate::kernels::Plain;
+use crate::kernels::Fused;
+use crate::kernels::fused::{BLOCK, GRU_ROW};
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
-use crate::kernels::plain::{BLOCK, GRU_ROW};
 
 /// The buffers of a run.
 #[derive(Clone, Copy)]
 struct Run {
-    p: Plain,
+    p: Fused,
     packed: *const f32,
     marks: *const u32,
     state: *const f32,
@@ -28,7 +28,7 @@ struct Run {
 unsafe impl Sync for Run {}
 
 /// Runs [`RecurrentSequenceBackward`](crate::kernels::RecurrentSequenceBackward).
-pub fn backward(isa: Isa, pool: &ThreadPool, p: Plain, reads: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
+pub fn backward(isa: Isa, pool: &ThreadPool, p: Fused, reads: [&[f32]; 5], [d_gates, carry]: [&mut [f32]; 2]) {
     let (needed, written) = p.backward_lens();
     assert!(covers(reads, needed) && covers([&*d_gates, &*carry], written));
     let [packed, marks, state, saved, dy] = reads;

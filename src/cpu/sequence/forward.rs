@@ -8,14 +8,14 @@ use crate::cpu::equations::{Units, gru, gru_candidate, gru_gates, lstm, rnn};
 use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part};
 use crate::cpu::thread_pool::{Parts, ThreadPool};
 use crate::kernel::words;
-use crate::kernels::Plain;
+use crate::kernels::Fused;
+use crate::kernels::fused::{BLOCK, GRU_ROW};
 use crate::kernels::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
-use crate::kernels::plain::{BLOCK, GRU_ROW};
 
 /// The buffers of a run.
 #[derive(Clone, Copy)]
 struct Run {
-    p: Plain,
+    p: Fused,
     x: *const f32,
     packed: *const f32,
     marks: *const u32,
@@ -31,7 +31,7 @@ unsafe impl Sync for Run {}
 pub fn forward(
     isa: Isa,
     pool: &ThreadPool,
-    p: Plain,
+    p: Fused,
     [x, packed, marks]: [&[f32]; 3],
     [state, y, saved]: [&mut [f32]; 3],
 ) {

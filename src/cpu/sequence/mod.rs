@@ -13,8 +13,8 @@ pub use forward::forward;
 
 use super::simd::{LANES, Lanes, unrolled};
 use super::thread_pool::ThreadPool;
-use crate::kernels::Plain;
-use crate::kernels::plain::BLOCK;
+use crate::kernels::Fused;
+use crate::kernels::fused::BLOCK;
 
 /// Rows of the widest group. The batch is split only at multiples of it, so that results do not depend on the split.
 pub const GROUP: usize = 8;
@@ -26,7 +26,7 @@ const PARALLEL: usize = 1 << 21;
 
 /// Runs `task` for every direction and every row. Several groups of rows or directions are distributed over the
 /// threads; a single one splits the units of each step instead. Small runs use only the calling thread.
-fn over_rows(pool: &ThreadPool, p: &Plain, task: impl Fn(usize, Range<usize>, StepThreads) + Sync) {
+fn over_rows(pool: &ThreadPool, p: &Fused, task: impl Fn(usize, Range<usize>, StepThreads) + Sync) {
     let (batch, count) = (p.batch as usize, p.count as usize);
     // At the start and end of a wavefront, some layers have no steps.
     let running: Vec<usize> = (0..p.directions as usize).filter(|&d| !p.range(d, count).is_empty()).collect();

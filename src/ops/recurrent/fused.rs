@@ -8,14 +8,15 @@ use super::{Layer, Plan, Weights};
 use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::Result;
-use crate::kernels::plain::by_kind;
+use crate::kernels::fused::by_kind;
 use crate::kernels::{
-    Pack, PackLow, Plain, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward, Stored,
+    Fused, Pack, PackLow, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward,
+    WeightDtype,
 };
 use crate::precision::Precision;
 use crate::tensor::Tensor;
 
-/// The steps that a call runs, and the order of the directions: `reverse` and `lag` of [`Plain`].
+/// The steps that a call runs, and the order of the directions: `reverse` and `lag` of [`Fused`].
 pub struct Span {
     pub steps: Range<usize>,
     pub reverse: u32,
@@ -29,14 +30,14 @@ impl Span {
     }
 }
 
-fn kernel(layer: &Layer, save: bool, span: &Span) -> Plain {
+fn kernel(layer: &Layer, save: bool, span: &Span) -> Fused {
     let [steps, batch, hidden, directions] =
         [layer.steps, layer.batch, layer.hidden, layer.directions].map(|n| n as u32);
     let [step, count, lag] = [span.steps.start, span.steps.len(), span.lag].map(|n| n as u32);
     let cell = layer.cell as u32;
     // The halves of a step of the chain pass their gates in `saved`.
     let save = (save || has_halves(layer)) as u32;
-    Plain { steps, batch, hidden, directions, reverse: span.reverse, step, count, lag, cell, save, half: 0 }
+    Fused { steps, batch, hidden, directions, reverse: span.reverse, step, count, lag, cell, save, half: 0 }
 }
 
 /// Whether a step takes two dispatches.
@@ -45,7 +46,7 @@ fn has_halves(layer: &Layer) -> bool {
 }
 
 /// Returns the parameters of a kernel that runs all steps of a layer.
-fn whole(layer: &Layer, save: bool) -> Plain {
+fn whole(layer: &Layer, save: bool) -> Fused {
     kernel(layer, save, &Span::whole(layer))
 }
 
@@ -59,7 +60,7 @@ pub struct Format {
     forward: Forward,
 }
 
-type Forward = fn(&Layer, Plain, [&Tensor; 3], [&Tensor; 3]) -> Result<()>;
+type Forward = fn(&Layer, Fused, [&Tensor; 3], [&Tensor; 3]) -> Result<()>;
 
 impl Format {
     pub const F32: Self = Self {
@@ -78,7 +79,7 @@ impl Format {
     }
 }
 
-fn pack_low<W: Stored>(layer: &Layer, weights: &[Weights]) -> Result<Tensor> {
+fn pack_low<W: WeightDtype>(layer: &Layer, weights: &[Weights]) -> Result<Tensor> {
     let device = weights[0].w_hh.device();
     let gates = layer.cell.gates();
     let packed = whole(layer, false).packed_len([W::depth(layer.hidden), gates]);
@@ -123,13 +124,13 @@ pub fn forward(layer: &Layer, reads: [&Tensor; 3], writes: [&Tensor; 3], save: b
     (layer.format.forward)(layer, kernel(layer, save, &span), reads, writes)
 }
 
-fn forward_by<W: Stored>(layer: &Layer, p: Plain, reads: [&Tensor; 3], writes: [&Tensor; 3]) -> Result<()> {
+fn forward_by<W: WeightDtype>(layer: &Layer, p: Fused, reads: [&Tensor; 3], writes: [&Tensor; 3]) -> Result<()> {
     by_kind!(layer.cell, C => forward_of::<C, W>(layer, p, reads, writes))
 }
 
-fn forward_of<const C: usize, W: Stored>(
+fn forward_of<const C: usize, W: WeightDtype>(
     layer: &Layer,
-    p: Plain,
+    p: Fused,
     reads: [&Tensor; 3],
     writes: [&Tensor; 3],
 ) -> Result<()> {
@@ -141,17 +142,17 @@ fn forward_of<const C: usize, W: Stored>(
     let mut bound = device.bind::<3, 3, RecurrentStep<C, W>>(reads, writes)?;
     for step in p.step..p.step + p.count {
         for half in 0..=has_halves(layer) as u32 {
-            bound.run(&Plain { step, half, ..p }.into())?;
+            bound.run(&Fused { step, half, ..p }.into())?;
         }
     }
     Ok(())
 }
 
 /// Splits the steps of the plan *whole* into as few dispatches as the limit of loop iterations on a GPU allows.
-fn parts(device: &Device, p: &Plain) -> Vec<Plain> {
+fn parts(device: &Device, p: &Fused) -> Vec<Fused> {
     let most = if device.is_gpu() { p.most_steps() } else { usize::MAX };
     let (first, end) = (p.step as usize, (p.step + p.count) as usize);
-    let part = |step: usize| Plain { step: step as u32, count: (end - step).min(most) as u32, ..*p };
+    let part = |step: usize| Fused { step: step as u32, count: (end - step).min(most) as u32, ..*p };
     (first..end).step_by(most).map(part).collect()
 }
 
@@ -171,7 +172,7 @@ fn backward_of<const C: usize>(layer: &Layer, reads: [&Tensor; 5], writes: [&Ten
     let mut bound = device.bind::<5, 2, RecurrentStepBackward<C>>(reads, writes)?;
     for step in 0..=p.steps {
         for half in 0..=(has_halves(layer) && step < p.steps) as u32 {
-            bound.run(&RecurrentStepBackward(Plain { step, half, ..p }))?;
+            bound.run(&RecurrentStepBackward(Fused { step, half, ..p }))?;
         }
     }
     Ok(())

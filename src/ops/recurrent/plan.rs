@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::kernels::Plain;
+use crate::kernels::Fused;
 use crate::ops::linalg::is_software;
 use crate::tuning::{Answer, Question, class};
 
@@ -69,7 +69,7 @@ impl Plan {
         if cell.is_none() && self != Plan::Steps {
             return Err(Error::value("recurrent", "plan", "steps for this cell with these options", self));
         }
-        let allowed = Plain::WHOLE_HIDDEN;
+        let allowed = Fused::WHOLE_HIDDEN;
         if self == Plan::Whole && device.is_gpu() && hidden > allowed {
             let limit = "hidden size of the whole-sequence plan";
             return Err(Error::Limit { op: "recurrent", limit, needed: hidden as u64, allowed: allowed as u64 });

@@ -12,7 +12,7 @@
 use super::{Layer, Plan, Reads, Weights, copy_words, fused};
 use crate::device::Device;
 use crate::error::Result;
-use crate::kernels::plain::{BLOCK, FORWARD, MOST_LAYERS};
+use crate::kernels::fused::{BLOCK, FORWARD, MOST_LAYERS};
 use crate::kernels::{Copy, MatMul};
 use crate::ops::linalg::product;
 use crate::shape::Shape;

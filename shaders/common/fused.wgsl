@@ -1,5 +1,5 @@
 // Parameters and index arithmetic that the fused kernels share. Requires the constants of a cell: common/cell_*.
-// Host side and twin: src/kernels/plain.rs.
+// Host side and twin: src/kernels/fused.rs.
 struct Params {
     steps: u32, batch: u32, hidden: u32, directions: u32,
     reverse: u32,

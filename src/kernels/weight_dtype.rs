@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use bytemuck::Pod;
 use half::{bf16, f16};
 
-use super::plain::BLOCK;
+use super::fused::BLOCK;
 
 /// Storage format of packed recurrent weights, given by the type of one weight: `f32`, `f16`, `bf16`, or `i8` with a
 /// scale per row.
@@ -15,8 +15,8 @@ use super::plain::BLOCK;
 /// the weights of [`IN_WORD`] consecutive `k`. A row of `b_hh` and a row of scales follow, both as `f32`. See
 /// [`PackLow`](super::PackLow).
 ///
-/// [`IN_WORD`]: Stored::IN_WORD
-pub trait Stored: Pod + Debug + Send + Sync {
+/// [`IN_WORD`]: WeightDtype::IN_WORD
+pub trait WeightDtype: Pod + Debug + Send + Sync {
     /// Index of the shader that reads this format; also `format` of [`PackLow`](super::PackLow).
     const FORMAT: usize;
     /// Number of weights per word.
@@ -42,7 +42,7 @@ pub trait Stored: Pod + Debug + Send + Sync {
     }
 }
 
-impl Stored for f32 {
+impl WeightDtype for f32 {
     const FORMAT: usize = 0;
     const IN_WORD: usize = 1;
 
@@ -51,7 +51,7 @@ impl Stored for f32 {
     }
 }
 
-impl Stored for f16 {
+impl WeightDtype for f16 {
     const FORMAT: usize = 1;
     const IN_WORD: usize = 2;
 
@@ -60,7 +60,7 @@ impl Stored for f16 {
     }
 }
 
-impl Stored for bf16 {
+impl WeightDtype for bf16 {
     const FORMAT: usize = 2;
     const IN_WORD: usize = 2;
 
@@ -69,7 +69,7 @@ impl Stored for bf16 {
     }
 }
 
-impl Stored for i8 {
+impl WeightDtype for i8 {
     const FORMAT: usize = 3;
     const IN_WORD: usize = 4;
 
@@ -79,6 +79,6 @@ impl Stored for i8 {
 }
 
 /// Returns the bindings that hold u32 words: `marks`, and `packed` if several weights share a word.
-pub(crate) const fn word_bindings<W: Stored>() -> &'static [&'static str] {
+pub(crate) const fn word_bindings<W: WeightDtype>() -> &'static [&'static str] {
     if W::FORMAT == 0 { &["marks"] } else { &["marks", "packed"] }
 }

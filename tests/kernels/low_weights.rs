@@ -1,7 +1,7 @@
 //! Low-precision recurrent weights: packing, and the GRU's forward pass against f64 on the rounded weights.
 
 use half::{bf16, f16};
-use wgru::kernels::{PackLow, Plain, Stored};
+use wgru::kernels::{Fused, PackLow, WeightDtype};
 use wgru::{Device, Tensor};
 
 use crate::common::{fill, relative_error, twin};
@@ -146,9 +146,9 @@ fn pack_low_writes_nan_for_rows_that_the_format_cannot_hold(device: &Device) {
 }
 
 /// Packs the weights of a case on the device. Returns them, and the case's data with the weights as rounded.
-fn packed<W: Stored>(device: &Device, case: &Case) -> (Tensor, Data) {
+fn packed<W: WeightDtype>(device: &Device, case: &Case) -> (Tensor, Data) {
     let (hidden, mut data) = (case.p.hidden as usize, case.data());
-    let p = Plain { ..case.p };
+    let p = Fused { ..case.p };
     let len = p.packed_len([W::depth(hidden), 3]);
     let tensor = poison(device, len);
     for (d, (u, bias)) in data.u.iter().zip(&data.bias).enumerate() {
@@ -163,7 +163,7 @@ fn packed<W: Stored>(device: &Device, case: &Case) -> (Tensor, Data) {
     (tensor, data)
 }
 
-fn matches_f64<W: Stored>(device: &Device) {
+fn matches_f64<W: WeightDtype>(device: &Device) {
     for case in cases() {
         let (packed, data) = packed::<W>(device, &case);
         let want = case.want(&data);
@@ -185,7 +185,7 @@ fn low_precision_gru_matches_f64_on_rounded_weights(device: &Device) {
 
 /// Negative control: the comparison detects the rounding.
 fn low_precision_gru_differs_from_the_f32_gru(device: &Device) {
-    fn error<W: Stored>(device: &Device, case: &Case) -> f64 {
+    fn error<W: WeightDtype>(device: &Device, case: &Case) -> f64 {
         let [_, y, _] = case.forward_by::<W>(device, &case.data(), &packed::<W>(device, case).0, false);
         relative_error(&y, &case.want(&case.data()).y)
     }

@@ -1,4 +1,4 @@
-//! Parameters and index arithmetic of the fused kernels; the twin of `shaders/common/plain.wgsl`.
+//! Parameters and index arithmetic of the fused kernels; the twin of `shaders/common/fused.wgsl`.
 //!
 //! A cell has `G` gates. A state consists of `S` vectors of `H`: `h`, for the LSTM `h` and `c`; `width` is `S·H`.
 //!
@@ -42,7 +42,7 @@ pub const BLOCK: usize = 16;
 /// Number of floats per `k` in a packed block of a GRU.
 pub(crate) const GRU_ROW: usize = 3 * BLOCK;
 
-/// Value of [`Plain::reverse`] if all directions run forward.
+/// Value of [`Fused::reverse`] if all directions run forward.
 pub(crate) const FORWARD: u32 = 2;
 /// Maximum number of layers in one dispatch.
 pub(crate) const MOST_LAYERS: usize = 64;
@@ -60,16 +60,16 @@ pub const RNN: usize = 3;
 macro_rules! by_kind {
     ($cell:expr, $kind:ident => $run:expr) => {
         match $cell {
-            $crate::cell::Cell::Gru => $crate::kernels::plain::by_kind!(GRU, $kind, $run),
-            $crate::cell::Cell::GruResetBefore => $crate::kernels::plain::by_kind!(GRU_RESET_BEFORE, $kind, $run),
-            $crate::cell::Cell::Lstm => $crate::kernels::plain::by_kind!(LSTM, $kind, $run),
+            $crate::cell::Cell::Gru => $crate::kernels::fused::by_kind!(GRU, $kind, $run),
+            $crate::cell::Cell::GruResetBefore => $crate::kernels::fused::by_kind!(GRU_RESET_BEFORE, $kind, $run),
+            $crate::cell::Cell::Lstm => $crate::kernels::fused::by_kind!(LSTM, $kind, $run),
             $crate::cell::Cell::Rnn | $crate::cell::Cell::RnnRelu => {
-                $crate::kernels::plain::by_kind!(RNN, $kind, $run)
+                $crate::kernels::fused::by_kind!(RNN, $kind, $run)
             }
         }
     };
     ($value:ident, $kind:ident, $run:expr) => {{
-        const $kind: usize = $crate::kernels::plain::$value;
+        const $kind: usize = $crate::kernels::fused::$value;
         $run
     }};
 }
@@ -77,7 +77,7 @@ pub(crate) use by_kind;
 
 params! {
     /// Parameters of all fused kernels.
-    pub struct Plain {
+    pub struct Fused {
         /// T, steps of the longest sequence.
         pub steps: u32,
         /// B, sequences processed together.
@@ -104,7 +104,7 @@ params! {
     }
 }
 
-impl Plain {
+impl Fused {
     /// Largest hidden size whose states fit WebGPU's default 16 KiB of workgroup memory.
     pub const WHOLE_HIDDEN: usize = 256;
 
@@ -175,6 +175,12 @@ impl Plain {
         let (units, depth) = (u64::from(self.hidden.div_ceil(128)), u64::from(self.hidden) + 4);
         let products = if self.cell().is_gru() { 4 } else { self.cell().gates() as u64 + 1 };
         units * (products * depth + 48) + 4
+    }
+
+    /// Returns an upper bound for the loop iterations of an invocation that computes one unit of one step: a pass over
+    /// the depth, four `k` at a time, and the rest.
+    pub(crate) fn product_loops(&self) -> u64 {
+        u64::from(self.hidden) / 4 + 8
     }
 
     /// Returns the maximum number of steps per dispatch. Drivers may silently end loops that run for longer.
