@@ -1,5 +1,5 @@
 //! The GRU on every device and plan, and its kernels alone. For the cost of recording a chain, see
-//! `tests/recording.rs`.
+//! `tests/device/recording.rs`.
 //!
 //! `cargo bench --bench gru`, or `cargo bench --bench gru -- cpu/seq` for a selection. Absolute times depend on the
 //! machine; compare ratios within one run.

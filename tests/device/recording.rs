@@ -181,7 +181,7 @@ fn a_forward_pass_submits_nothing() {
 }
 
 /// Prints the cost per step of recording, encoding and submitting; the goal is 0.5 µs. To see it, run
-/// `cargo test --release --test recording -- --nocapture`. Only asserts how the cost grows: ten times the steps, at
+/// `cargo test --release --test device recording -- --nocapture`. Only asserts how the cost grows: ten times the steps, at
 /// most thirty times the cost.
 #[test]
 fn recording_cost_is_linear_in_the_steps() {
