@@ -62,12 +62,6 @@ impl<'a> Format<'a> {
         let has = |test: fn(&str) -> bool| archive.members().iter().any(|m| test(m.name));
         let refuse = |why: &str| Err(Error::format(source, why));
         let is_torch = has(torch::is_pickle);
-        if is_torch && has(|name| name.ends_with("/constants.pkl") || name == "constants.pkl") {
-            return refuse(
-                "a TorchScript program of torch.jit.save, which is not run here: load it in PyTorch with torch.jit.load, \
-                 and save its weights with torch.save(module.state_dict(), path)",
-            );
-        }
         match (is_torch, archive.find(KERAS_WEIGHTS).is_some()) {
             (true, true) => refuse("a zip archive with weights of both PyTorch and Keras"),
             (true, false) => Ok(Self::Torch(archive)),
@@ -77,8 +71,13 @@ impl<'a> Format<'a> {
             }
             (false, false) => {
                 let names: Vec<_> = archive.members().iter().take(4).map(|m| m.name).collect();
-                let why = "a zip archive with no .npy arrays, and no weights of PyTorch or Keras: unpack it, and open the \
-                           model in it";
+                let why = match has(|name| name.ends_with("archive_format") || name.ends_with("_state_dict.pt")) {
+                    true => "a program of torch.export: TensorFile::import reads its weights",
+                    false => {
+                        "a zip archive with no .npy arrays, and no weights of PyTorch or Keras: unpack it, and open \
+                              the model in it"
+                    }
+                };
                 refuse(&format!("{why}; it holds {names:?} …"))
             }
         }

@@ -13,6 +13,7 @@ mod element;
 mod file;
 mod format;
 mod hdf5;
+mod import;
 mod model;
 mod npy;
 pub mod onnx;

@@ -12,6 +12,8 @@ mod readers;
 
 mod conversions;
 #[cfg(not(target_arch = "wasm32"))]
+mod import;
+#[cfg(not(target_arch = "wasm32"))]
 mod recurrent;
 #[cfg(not(target_arch = "wasm32"))]
 mod saving;

@@ -32,7 +32,7 @@ pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget) -> Result<Te
         match walk.object(address).map_err(bad)? {
             Object::Dataset(dataset) => {
                 let values = values(&dataset, &what, budget)?;
-                file.insert(&name, &dataset.dims, values);
+                file.put(&name, &dataset.dims, values);
             }
             Object::Group { tree, heap } => {
                 if depth == DEEPEST {
@@ -52,7 +52,7 @@ pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget) -> Result<Te
     file.sorted()
 }
 
-fn values(dataset: &Dataset, what: &dyn Fn() -> String, budget: &mut Budget) -> Result<Vec<f32>> {
+fn values(dataset: &Dataset, what: &dyn Fn() -> String, budget: &mut Budget) -> Result<Result<Vec<f32>, String>> {
     let &Dataset { element, big_endian, bytes, .. } = dataset;
     let dims = &dataset.dims[..];
     View { element, bytes, big_endian, offset: 0, dims, strides: &strides(dims, false) }.values(what, budget)
