@@ -19,15 +19,15 @@ pub(super) enum Format<'a> {
 }
 
 /// The member of a `.keras` archive that holds the weights.
-const KERAS_WEIGHTS: &str = "model.weights.h5";
+pub(super) const KERAS_WEIGHTS: &str = "model.weights.h5";
 
 /// Reads the weights in a `.keras` archive.
-pub(super) fn keras_weights(source: &str, archive: &Archive, len: usize) -> Result<TensorFile> {
+pub(super) fn keras_weights(source: &str, archive: &Archive, len: usize, chunks: hdf5::Assemble) -> Result<TensorFile> {
     match archive.find(KERAS_WEIGHTS) {
         Some(member) => {
             let mut budget = Budget::of(len);
             let bytes = archive.read(member, &mut budget)?;
-            hdf5::read(source, &bytes, &mut budget)
+            hdf5::read(source, &bytes, &mut budget, chunks)
         }
         None => Err(archive.error(KERAS_WEIGHTS, "is not in the archive")),
     }
@@ -62,6 +62,11 @@ impl<'a> Format<'a> {
         let has = |test: fn(&str) -> bool| archive.members().iter().any(|m| test(m.name));
         let refuse = |why: &str| Err(Error::format(source, why));
         let is_torch = has(torch::is_pickle);
+        if is_torch && has(torch::is_script) {
+            return refuse(
+                "a TorchScript program of torch.jit.save: TensorFile::import reads its weights (its state_dict)",
+            );
+        }
         match (is_torch, archive.find(KERAS_WEIGHTS).is_some()) {
             (true, true) => refuse("a zip archive with weights of both PyTorch and Keras"),
             (true, false) => Ok(Self::Torch(archive)),

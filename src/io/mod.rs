@@ -14,6 +14,7 @@ mod file;
 mod format;
 mod hdf5;
 mod import;
+mod layers;
 mod model;
 mod npy;
 pub mod onnx;
@@ -35,6 +36,7 @@ pub use checkpoint::{checkpoint_to_file, checkpoint_to_file_with, load_checkpoin
 pub use checkpoint::{save_checkpoint_blocking, save_checkpoint_with_blocking};
 pub use compare::{Comparison, Difference, compare};
 pub use convert::RecurrentWeights;
+pub use layers::LayerInfo;
 #[cfg(not(target_arch = "wasm32"))]
 pub use model::save_parameters_blocking;
 pub use model::{load_parameters, parameters_to_file};

@@ -16,13 +16,13 @@ const READ: [Signature; 6] = [
     (0, b"PK\x07\x08", "one part of a split zip archive"),
 ];
 
-const TFLITE: &str = "a TensorFlow Lite model: convert it to ONNX with `pip install tf2onnx` and `python -m tf2onnx.convert \
-                      --tflite model.tflite --output model.onnx`, and load it with io::onnx::OnnxModel";
+const TFLITE: &str = "a TensorFlow Lite model: convert it to ONNX with `pip install tf2onnx` and `python -m \
+                      tf2onnx.convert --tflite model.tflite --output model.onnx`, and load it with OnnxModel";
 const FROZEN: &str = "a frozen TensorFlow graph: convert it to ONNX with `pip install tf2onnx` and `python -m \
-                      tf2onnx.convert --graphdef model.pb --inputs NAME:0 --outputs NAME:0 --output model.onnx`, and load \
-                      it with io::onnx::OnnxModel";
+                      tf2onnx.convert --graphdef model.pb --inputs NAME:0 --outputs NAME:0 --output model.onnx`, and \
+                      load it with OnnxModel";
 const SAVED: &str = "a TensorFlow SavedModel: convert its folder to ONNX with `pip install tf2onnx` and `python -m \
-                     tf2onnx.convert --saved-model FOLDER --output model.onnx`, and load it with io::onnx::OnnxModel";
+                     tf2onnx.convert --saved-model FOLDER --output model.onnx`, and load it with OnnxModel";
 
 /// Kinds that this crate does not read, and kinds that only [`TensorFile::import`](super::TensorFile::import) reads.
 const FOREIGN: [Signature; 33] = [

@@ -105,7 +105,7 @@ fn read_fields(c: &mut RecurrentConfig, file: &TensorFile) -> Result<()> {
 }
 
 /// Returns the configuration of a file's layer: sizes from the shapes, options from the metadata.
-fn config(file: &TensorFile, tensors: &Tensors) -> Result<RecurrentConfig> {
+pub(super) fn config(file: &TensorFile, tensors: &Tensors) -> Result<RecurrentConfig> {
     let cell = cell_of(file)?;
     let has = |name: &str| tensors.contains_key(name);
     let (dims, _) = file.get("weight_ih_l0")?;

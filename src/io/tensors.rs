@@ -24,8 +24,8 @@ pub(super) fn sorted_order(len: usize, compare: &dyn Fn(usize, usize) -> Orderin
 ///
 /// Reads safetensors, NumPy's `.npy` and `.npz`, PyTorch's `.pt`, and Keras' `.weights.h5` and `.keras`, and detects
 /// the format by the content. Elements of any width become f32. A value that f32 cannot represent (a large integer, or
-/// a number beyond its range) and an unsupported element type make the tensor [unreadable](Self::unreadable), which is an
-/// error only when it is used, or if the file has no other tensor.
+/// a number beyond its range) and an unsupported element type make the tensor [unreadable](Self::unreadable), which is
+/// an error only when it is used, or if the file has no other tensor.
 ///
 /// Files may be hostile: reading never executes code from a file, and takes at most 100 MB plus 20 bytes per byte of
 /// the file. Larger content is rejected before it is allocated. Duplicate names are errors, and so are files of other

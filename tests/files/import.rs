@@ -1,5 +1,5 @@
-//! Files that only `TensorFile::import` reads, and checkpoints with foreign objects. `readers/generate_import.py` writes
-//! the fixtures.
+//! Files that only `TensorFile::import` reads, and checkpoints with foreign objects. `readers/generate_import.py`
+//! writes the fixtures.
 
 use std::path::PathBuf;
 
@@ -311,7 +311,7 @@ fn modules_saved_as_a_whole_equal_their_state_dict() {
     else {
         return;
     };
-    same(&TensorFile::open(whole).expect("whole"), &TensorFile::open(state).expect("state"));
+    same(&TensorFile::import(whole).expect("whole"), &TensorFile::open(state).expect("state"));
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn torchscript_and_exported_programs_are_read_by_their_module_tree() {
     let frozen = fixture!("frozen.pt");
     assert_eq!(names(&frozen), ["constants.0", "constants.1"]);
     let Some(path) = real("unitreerobotics_unitree_rl_gym/motion.pt") else { return };
-    let file = TensorFile::open(path).expect("motion.pt");
+    let file = TensorFile::import(path).expect("motion.pt");
     let layer = load_recurrent_blocking(&Device::cpu(), &file.under("memory")).expect("lstm");
     assert_eq!((layer.config().cell, layer.config().input, layer.config().hidden), (Cell::Lstm, 47, 64));
     assert_eq!(file.get("actor.2.weight").expect("actor").0, [12, 32]);
@@ -452,7 +452,7 @@ fn usual_formats_are_imported_as_they_are_opened() {
         &include_bytes!("../readers/arrays.npz")[..],
         include_bytes!("../readers/state.pt"),
         include_bytes!("../readers/legacy.pt"),
-        include_bytes!("../readers/model.keras"),
+        include_bytes!("../readers/model.weights.h5"),
         include_bytes!("../golden/torch_gru.safetensors"),
     ] {
         let (imported, opened) = (TensorFile::import_bytes("x", bytes), TensorFile::from_bytes("x", bytes));

@@ -1,5 +1,5 @@
-"""Writes the fixtures in `import/`, for tests/files/import.rs: files that only TensorFile::import reads, and checkpoints
-with foreign objects.
+"""Writes the fixtures in `import/`, for tests/files/import.rs: files that only TensorFile::import reads, and
+checkpoints with foreign objects.
 
     python -m venv .venv
     .venv/bin/pip install torch numpy
@@ -136,7 +136,8 @@ def early():
         return b"".join(pickle.dumps(value, protocol=2) for value in values)
 
     values = ramp(8)
-    storages = dump(1, (11, "cpu", torch.FloatStorage)) + struct.pack("<q", 8) + values.tobytes() + dump([(12, 11, 6, 2)])
+    storages = dump(1, (11, "cpu", torch.FloatStorage)) + struct.pack("<q", 8) + values.tobytes()
+    storages += dump([(12, 11, 6, 2)])
     tensors = dump(2, (21, 11, torch.FloatTensor)) + struct.pack("<q2q2qq", 2, 2, 2, 1, 2, 1)
     tensors += dump((22, 12, torch.FloatTensor)) + struct.pack("<qqqq", 1, 2, 1, 0)
 
@@ -152,7 +153,8 @@ def early():
     Pickler(tree, protocol=2).dump(OrderedDict(a=Key("21"), b=[Key("22"), 5]))
     system = dump({"protocol_version": 1000, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}})
     with tarfile.open(OUT / "early.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, data in [("sys_info", system), ("pickle", tree.getvalue()), ("tensors", tensors), ("storages", storages)]:
+        members = dict(sys_info=system, pickle=tree.getvalue(), tensors=tensors, storages=storages)
+        for name, data in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))

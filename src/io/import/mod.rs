@@ -3,6 +3,7 @@
 //! Separate from [`TensorFile::open`], so that programs that load one of the usual formats do not contain these readers
 //! (ADR 0042).
 
+mod keras;
 mod layers;
 mod nam;
 mod normal;
@@ -16,10 +17,10 @@ use std::fs;
 use std::path::Path;
 
 use super::budget::Budget;
-use super::pickle;
+use super::format::{KERAS_WEIGHTS, keras_weights};
 use super::torch::{Storages, Tree};
 use super::zip::Archive;
-use super::{TensorFile, signature};
+use super::{TensorFile, hdf5, pickle, signature, torch};
 use crate::error::{Error, Result};
 use crate::json;
 use tree::{field, flatten};
@@ -30,11 +31,14 @@ impl TensorFile {
     ///
     /// | kind of file | names |
     /// | --- | --- |
+    /// | modules and checkpoints with foreign objects, by `torch.save` | those of the state dict |
+    /// | TorchScript programs of `torch.jit.save` | those of the modules; `constants.0`, … of a frozen one |
+    /// | `.keras`, also with compressed weights | as by `open`; the options of layers are metadata |
     /// | programs of `torch.export` (`.pt2`) | those of the state dict, and of the constants |
     /// | files of `torch.save` before PyTorch 0.1.10 (tar) | as in newer files |
     /// | pickles of tensors and NumPy arrays (`.pkl`) | their path, joined by dots |
     /// | an index of several files (`model.safetensors.index.json`) | as in the files, which must be in its folder |
-    /// | RTNeural, AIDA-X (`.json`, `.aidax`) | PyTorch's, under `layers.0`, `layers.1`, …; `layers.0.type` and so on are metadata |
+    /// | RTNeural, AIDA-X (`.json`, `.aidax`) | PyTorch's, under `layers.0`, `layers.1`, … |
     /// | GuitarML, Proteus (`.json`) | those of the state dict: `rec` and `lin` |
     /// | a state dict of PyTorch as JSON | as in the file |
     /// | Neural Amp Modeler (`.nam`) with an LSTM | `lstm`, with its initial states, and `head` |
@@ -42,8 +46,8 @@ impl TensorFile {
     ///
     /// The weights of `torch.nn.utils.weight_norm` are multiplied out, and the parts `module` and `_orig_mod`, which
     /// `DataParallel` and `torch.compile` insert into names, are removed. Numbers and strings become metadata, named by
-    /// their path. `kind` tells the kind of a JSON file, and `skip` is `true` if the network adds its input to its
-    /// output.
+    /// their path, such as `layers.0.type`. `kind` tells the kind of a JSON file, and `skip` is `true` if the network
+    /// adds its input to its output.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] if the file is damaged or of another kind. The error names the kind, and says
@@ -53,7 +57,7 @@ impl TensorFile {
         let bytes = fs::read(path).map_err(Error::io(path))?;
         let source = path.display().to_string();
         match index(&bytes) {
-            Some(index) => Ok(normal::normalize(shards::read(path, index)?)),
+            Some(index) => normal::normalize(shards::read(path, index)?),
             None => Self::import_bytes(&source, &bytes),
         }
     }
@@ -63,7 +67,7 @@ impl TensorFile {
     /// # Errors
     /// Same as [`TensorFile::import`].
     pub fn import_bytes(source: &str, bytes: &[u8]) -> Result<Self> {
-        Ok(normal::normalize(any(source, bytes)?))
+        normal::normalize(any(source, bytes)?)
     }
 }
 
@@ -91,22 +95,48 @@ fn any(source: &str, bytes: &[u8]) -> Result<TensorFile> {
         read_json(source, object, &mut budget)
     } else if Archive::is_start(bytes) {
         let archive = Archive::new(source, bytes)?;
-        match archive.members().iter().any(|member| pt2::is_program(member.name)) {
-            true => pt2::read(source, &archive, &mut budget),
-            false => TensorFile::from_bytes(source, bytes),
+        let has = |test: fn(&str) -> bool| archive.members().iter().any(|member| test(member.name));
+        let len = bytes.len();
+        if has(pt2::is_program) {
+            return pt2::read(source, &archive, &mut budget);
         }
+        match (has(torch::is_pickle), archive.find(KERAS_WEIGHTS).is_some()) {
+            (true, false) if has(torch::is_script) => torch::read_script(source, &archive, len),
+            (true, false) => torch::read_archive::<true>(source, &archive, len),
+            (false, true) => read_keras(source, &archive, len, &mut budget),
+            _ => TensorFile::from_bytes(source, bytes),
+        }
+    } else if bytes.starts_with(signature::TORCH_LEGACY) {
+        torch::read_legacy::<true>(source, bytes)
+    } else if bytes.starts_with(signature::HDF5) {
+        hdf5::read(source, bytes, &mut budget, hdf5::assemble)
     } else {
         TensorFile::from_bytes(source, bytes)
     }
 }
 
+/// Reads a `.keras` archive: its weights, and the options of its layers.
+fn read_keras(source: &str, archive: &Archive, len: usize, budget: &mut Budget) -> Result<TensorFile> {
+    let mut file = keras_weights(source, archive, len, hdf5::assemble)?;
+    let mut texts = Vec::new();
+    for name in ["config.json", "metadata.json"] {
+        texts.push(match archive.find(name) {
+            Some(member) => archive.read(member, budget)?,
+            None => b"{}"[..].into(),
+        });
+    }
+    let object = |at: usize| json::object(&texts[at]).map_err(|why| archive.error("config.json", format!("is {why}")));
+    keras::add_config(&mut file, object(0)?, object(1)?, budget)?;
+    Ok(file)
+}
+
 /// Reads a pickle of tensors and arrays, as `pickle.dump` writes it.
 fn read_pickle(source: &str, bytes: &[u8], budget: &mut Budget) -> Result<TensorFile> {
-    let (value, heap, rest) = pickle::load(bytes, budget, false).map_err(|why| Error::format(source, why))?;
+    let (value, heap, rest) = pickle::load::<true>(bytes, budget, false).map_err(|why| Error::format(source, why))?;
     if !rest.is_empty() {
         return Err(Error::format(source, "has data after its pickle"));
     }
-    Tree::new(source, &heap, Storages::new(), budget).file("", value)
+    Tree::new(source, &heap, Storages::new(), budget).file::<true>("", value)
 }
 
 /// Reads a checked JSON object.
@@ -133,8 +163,8 @@ fn read_json(source: &str, object: &str, budget: &mut Budget) -> Result<TensorFi
         }
     };
     if file.names().next().is_none() {
-        let why = "JSON without weights: expected a model of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler, or arrays of \
-                   numbers by PyTorch's names";
+        let why = "JSON without weights: expected a model of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler, or \
+                   arrays of numbers by PyTorch's names";
         return Err(Error::format(source, why));
     }
     file.metadata.insert("kind".into(), kind.into());

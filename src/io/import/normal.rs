@@ -2,13 +2,17 @@
 
 use std::collections::HashSet;
 
+use crate::error::Result;
 use crate::io::TensorFile;
 
 /// Removes the names that `torch.compile` and `DataParallel` insert, and multiplies out weight norms.
-pub(super) fn normalize(file: TensorFile) -> TensorFile {
+///
+/// # Errors
+/// [`Error::Format`](crate::Error::Format) if two entries get one name.
+pub(super) fn normalize(file: TensorFile) -> Result<TensorFile> {
     let mut file = unwrap(file);
     fold_weight_norm(&mut file);
-    file
+    file.sorted()
 }
 
 /// Removes the parts `_orig_mod` of names, and the part `module` if all tensors have it: at the start, or after the
@@ -67,7 +71,7 @@ fn fold_weight_norm(file: &mut TensorFile) {
     }
 }
 
-/// Returns `g · v / ‖v‖`, with one norm per element of `g`, whose extents are 1 or those of `v`; `None` for other extents.
+/// Returns `g · v / ‖v‖`, with one norm per element of `g`. Its extents are 1 or those of `v`; `None` for other ones.
 fn fold((g_dims, g): (&[usize], &[f32]), (dims, v): (&[usize], &[f32])) -> Option<Vec<f32>> {
     let is_scalar = g.len() == 1;
     if !is_scalar && (g_dims.len() != dims.len() || g_dims.iter().zip(dims).any(|(&a, &b)| a != 1 && a != b)) {

@@ -80,7 +80,7 @@ fn extents(meta: &str, key: &str) -> Option<Vec<usize>> {
 }
 
 fn torch_save(source: &str, bytes: &[u8]) -> Result<TensorFile> {
-    torch::read_archive(source, &Archive::new(source, bytes)?, bytes.len())
+    torch::read_archive::<true>(source, &Archive::new(source, bytes)?, bytes.len())
 }
 
 /// Adds the tensors of a nested file. A file that is a single tensor gets the name `name`.

@@ -50,7 +50,7 @@ struct Cursor<'a, 'b> {
 
 impl<'a> Cursor<'a, '_> {
     fn pickle(&mut self) -> Result<(Value<'a>, Heap<'a>), String> {
-        let (value, heap, rest) = load(self.rest, self.budget, true)?;
+        let (value, heap, rest) = load::<true>(self.rest, self.budget, true)?;
         self.rest = rest;
         Ok((value, heap))
     }
@@ -158,12 +158,12 @@ pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget) -> Result<Te
         Some(bytes) => tensors(bytes, &contents, budget).map_err(|why| in_member("tensors", why))?,
         None => HashMap::new(),
     };
-    let (value, heap, _) = load(program, budget, false).map_err(|why| in_member("pickle", why))?;
+    let (value, heap, _) = load::<true>(program, budget, false).map_err(|why| in_member("pickle", why))?;
     let mut storages = Storages::new();
     for (name, kind) in elements(source, &heap)? {
         let found = name.parse().ok().and_then(|key: i64| contents.get(&key)).filter(|(found, _)| *found == kind);
         let (_, data) = found.ok_or_else(|| in_member("storages", format!("has no storage {name:?} of its type")))?;
         storages.insert(name, Cow::Borrowed(data));
     }
-    Tree { named, ..Tree::new(source, &heap, storages, budget) }.file("", value)
+    Tree { named, ..Tree::new(source, &heap, storages, budget) }.file::<true>("", value)
 }

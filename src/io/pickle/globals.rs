@@ -54,13 +54,18 @@ impl Kind<'_> {
 }
 
 impl<'a> Global<'a> {
-    pub fn find(module: &'a str, name: &'a str) -> Self {
-        match (module, name) {
+    /// Returns the global with this name, if tensors need it. With `ALL`, also those of NumPy and of plain pickles, and
+    /// any other one as foreign.
+    pub fn find<const ALL: bool>(module: &'a str, name: &'a str) -> Option<Self> {
+        Self::of_tensors(module, name).or_else(|| ALL.then(|| Self::other(module, name)))
+    }
+
+    fn of_tensors(module: &'a str, name: &'a str) -> Option<Self> {
+        Some(match (module, name) {
             ("collections", "OrderedDict") => Self::OrderedDict,
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3") => Self::RebuildTensor,
             ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Self::RebuildParameter,
             ("torch._utils" | "torch._tensor", name) if name.starts_with("_rebuild_") => Self::RebuildOther(name),
-            ("torch.storage", "_load_from_bytes") => Self::LoadFromBytes,
             ("torch", "Size") => Self::Size,
             ("torch", "device") => Self::Device,
             ("torch", "float64" | "float32" | "float16" | "bfloat16" | "bool" | "uint8") => Self::Dtype,
@@ -80,6 +85,13 @@ impl<'a> Global<'a> {
                     other => Kind::Other(other),
                 })
             }
+            _ => return None,
+        })
+    }
+
+    fn other(module: &str, name: &str) -> Self {
+        match (module, name) {
+            ("torch.storage", "_load_from_bytes") => Self::LoadFromBytes,
             ("_codecs", "encode") => Self::Encode,
             ("numpy", "dtype") => Self::NumpyDtype,
             ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Self::NumpyArray,
@@ -90,7 +102,7 @@ impl<'a> Global<'a> {
     }
 
     /// Calls the global with `args`. The result is always plain data.
-    pub fn call(self, args: &[Value<'a>], heap: &mut Heap<'a>) -> Result<Value<'a>, String> {
+    pub fn call<const ALL: bool>(self, args: &[Value<'a>], heap: &mut Heap<'a>) -> Result<Value<'a>, String> {
         match (self, args) {
             (Self::OrderedDict, []) => Ok(heap.dict(Vec::new())),
             (Self::OrderedDict, [Value::List(list)]) => {
@@ -124,8 +136,8 @@ impl<'a> Global<'a> {
             (Self::RebuildOther(name), _) => Ok(Value::Unsupported(name)),
             (Self::Size, [size @ Value::Tuple(_)]) => Ok(*size),
             (Self::Device, _) => Ok(Value::Opaque),
-            (Self::Foreign, _) => Ok(heap.object()),
-            (Self::NumpyDtype | Self::NumpyArray | Self::NumpyScalar | Self::NumpyBuffer | Self::Encode, _) => {
+            (Self::Foreign, _) if ALL => Ok(heap.object()),
+            (Self::NumpyDtype | Self::NumpyArray | Self::NumpyScalar | Self::NumpyBuffer | Self::Encode, _) if ALL => {
                 self.call_numpy(args, heap)
             }
             _ => Err(format!("{self:?} is called with arguments that it does not take")),
@@ -148,13 +160,7 @@ impl<'a> Heap<'a> {
     /// Resolves the tuple `('storage', class, key, device, elements, ..)` with which a pickle names a storage of the
     /// file.
     pub(super) fn persistent(&mut self, id: Value<'a>) -> Result<Value<'a>, String> {
-        let id = match id {
-            Value::Tuple(id) => id,
-            Value::Text(key) if !key.is_empty() && key.bytes().all(|b| b.is_ascii_digit()) => {
-                return Ok(Value::Named(key.parse().map_err(|_| "a persistent id that is too large")?));
-            }
-            _ => return Err("a persistent id that is not a tuple".into()),
-        };
+        let Value::Tuple(id) = id else { return Err("a persistent id that is not a tuple".into()) };
         match *self.items(id) {
             [
                 Value::Text("storage"),

@@ -13,7 +13,7 @@ const VALUE: usize = 160;
 /// Bytes charged for a value and a mark on their stacks, which also grow by doubling.
 const STACKED: usize = 4 * size_of::<Value>();
 
-struct Machine<'a, 'b> {
+struct Machine<'a, 'b, const ALL: bool> {
     /// The rest of the program.
     rest: &'a [u8],
     stack: Vec<Value<'a>>,
@@ -33,14 +33,19 @@ struct Machine<'a, 'b> {
 /// The value of a pickle, the arena of its objects, and the bytes after the pickle.
 type Loaded<'a> = (Value<'a>, Heap<'a>, &'a [u8]);
 
-/// Runs the pickle at the start of `bytes`. A pickle that lies inside another one must not contain further ones, so that
-/// nothing recurses.
+/// Runs the pickle at the start of `bytes`. A pickle that lies inside another one must not contain further ones, so
+/// that nothing recurses.
 ///
 /// # Errors
 /// The reason why the pickle was rejected.
-pub(in crate::io) fn load<'a>(bytes: &'a [u8], budget: &mut Budget, is_inner: bool) -> Result<Loaded<'a>, String> {
+pub(in crate::io) fn load<'a, const ALL: bool>(
+    bytes: &'a [u8],
+    budget: &mut Budget,
+    is_inner: bool,
+) -> Result<Loaded<'a>, String> {
     let (stack, marks, memo, heap) = (Vec::new(), Vec::new(), HashMap::new(), Heap::default());
-    let mut machine = Machine { rest: bytes, stack, marks, memo, heap, room: MOST, tallest: 0, is_inner, budget };
+    let mut machine =
+        Machine::<ALL> { rest: bytes, stack, marks, memo, heap, room: MOST, tallest: 0, is_inner, budget };
     loop {
         let code = machine.u8()?;
         if code == b'.' {
@@ -58,7 +63,7 @@ pub(in crate::io) fn load<'a>(bytes: &'a [u8], budget: &mut Budget, is_inner: bo
     }
 }
 
-impl<'a> Machine<'a, '_> {
+impl<'a, const ALL: bool> Machine<'a, '_, ALL> {
     /// Runs one instruction.
     fn step(&mut self, code: u8) -> Result<(), String> {
         match code {
@@ -89,13 +94,13 @@ impl<'a> Machine<'a, '_> {
             }
             b'q' | b'r' | 0x94 | b'h' | b'j' => return self.memo(code),
             // EMPTY_SET, ADDITEMS, FROZENSET, READONLY_BUFFER
-            0x8f => return self.foreign(),
-            0x90 => drop(self.pop_mark()?),
-            0x91 => {
+            0x8f if ALL => return self.foreign(),
+            0x90 if ALL => drop(self.pop_mark()?),
+            0x91 if ALL => {
                 self.pop_mark()?;
                 self.push(Value::Opaque);
             }
-            0x98 => {}
+            0x98 if ALL => {}
             // GLOBAL, STACK_GLOBAL
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
@@ -108,11 +113,18 @@ impl<'a> Machine<'a, '_> {
             b'Q' => {
                 let id = self.pop()?;
                 self.spend(1)?;
-                let storage = self.heap.persistent(id)?;
-                self.push(storage);
+                let value = match id {
+                    // Tar files refer to tensors by key.
+                    Value::Text(key) if ALL && !key.is_empty() && key.bytes().all(|b| b.is_ascii_digit()) => {
+                        Value::Named(key.parse().map_err(|_| "a persistent id that is too large")?)
+                    }
+                    id => self.heap.persistent(id)?,
+                };
+                self.push(value);
             }
             b'b' => return self.build(),
-            b'R' | 0x81 | 0x92 | b'o' | b'i' => return self.call(code),
+            b'R' => return self.call(code),
+            0x81 | 0x92 | b'o' | b'i' if ALL => return self.call(code),
             _ => {
                 return Err(format!(
                     "the pickle instruction {code:#04x} is not supported, because tensors do not need it"
@@ -157,6 +169,7 @@ impl<'a> Machine<'a, '_> {
         let value = match (code, std::str::from_utf8(bytes)) {
             (b'X' | 0x8c | 0x8d, Err(_)) => return Err("a string that is not UTF-8".into()),
             (b'X' | 0x8c | 0x8d | b'U' | b'T', Ok(text)) => Value::Text(text),
+            _ if !ALL => Value::Opaque,
             // Strings of Python 2 are bytes.
             _ => {
                 self.spend(1)?;
@@ -215,7 +228,7 @@ impl<'a> Machine<'a, '_> {
                 Ok(())
             }
             // A list of a foreign class, by index.
-            Value::Object(id) => {
+            Value::Object(id) if ALL => {
                 let pairs = &mut self.heap.pairs[id];
                 let first = pairs.len() as i64;
                 pairs.extend((first..).map(Value::Int).zip(items.iter().copied()));
@@ -243,8 +256,19 @@ impl<'a> Machine<'a, '_> {
     }
 
     fn global(&mut self, module: &'a str, name: &'a str) -> Result<(), String> {
-        let global = Global::find(module, name);
-        if global == Global::Foreign && self.heap.foreign.len() < 3 && !self.heap.foreign.contains(&(module, name)) {
+        let global = Global::find::<ALL>(module, name).ok_or_else(|| {
+            format!(
+                "refers to \"{}.{}\", which tensors do not need, so it was not executed; TensorFile::import reads the \
+                 tensors of such a file",
+                module.escape_debug(),
+                name.escape_debug()
+            )
+        })?;
+        if ALL
+            && global == Global::Foreign
+            && self.heap.foreign.len() < 3
+            && !self.heap.foreign.contains(&(module, name))
+        {
             self.heap.foreign.push((module, name));
         }
         self.push(if global == Global::Dtype { Value::Opaque } else { Value::Global(global) });
@@ -261,22 +285,22 @@ impl<'a> Machine<'a, '_> {
 
     /// REDUCE, NEWOBJ, NEWOBJ_EX, OBJ, INST.
     fn call(&mut self, code: u8) -> Result<(), String> {
-        if code == b'i' {
+        if ALL && code == b'i' {
             let (module, name) = (self.line()?, self.line()?);
             self.global(module, name)?;
             self.pop()?;
         }
-        if matches!(code, b'i' | b'o') {
+        if ALL && matches!(code, b'i' | b'o') {
             self.pop_mark()?;
             return self.foreign();
         }
-        if code == 0x92 {
+        if ALL && code == 0x92 {
             self.pop()?;
         }
         let argument = self.pop()?;
         self.spend(1)?;
         let value = match (self.top()?, argument) {
-            (Value::Object(_) | Value::Opaque, Value::Tuple(_)) => self.heap.object(),
+            (Value::Object(_) | Value::Opaque, Value::Tuple(_)) if ALL => self.heap.object(),
             (Value::Global(global), Value::Tuple(args)) => {
                 // Copies are charged, because a pickle may pass the same list many times.
                 let args = self.heap.items(args).to_vec();
@@ -286,15 +310,15 @@ impl<'a> Machine<'a, '_> {
                 };
                 self.spend(args.iter().map(copied).fold(0, usize::saturating_add))?;
                 match (global, &args[..]) {
-                    (Global::LoadFromBytes, [Value::Bytes(id)]) if !self.is_inner => {
+                    (Global::LoadFromBytes, [Value::Bytes(id)]) if ALL && !self.is_inner => {
                         self.allow(self.heap.bytes(*id).len())?;
                         self.heap.load_storage(*id, self.budget)?
                     }
-                    (Global::Encode, [Value::Text(text), ..]) => {
+                    (Global::Encode, [Value::Text(text), ..]) if ALL => {
                         self.allow(2 * text.len())?;
-                        global.call(&args, &mut self.heap)?
+                        global.call::<ALL>(&args, &mut self.heap)?
                     }
-                    _ => global.call(&args, &mut self.heap)?,
+                    _ => global.call::<ALL>(&args, &mut self.heap)?,
                 }
             }
             _ => return Err("calls a value that cannot be called".into()),
@@ -308,13 +332,13 @@ impl<'a> Machine<'a, '_> {
     fn build(&mut self) -> Result<(), String> {
         let state = self.pop()?;
         self.spend(1)?;
-        // A state with slots is a tuple of two dicts.
-        let dicts = match state {
-            Value::Tuple(id) if self.heap.items(id).len() == 2 => self.heap.items(id).to_vec(),
-            other => vec![other],
-        };
         match (self.top()?, state) {
-            (Value::Object(id), _) => {
+            (Value::Object(id), _) if ALL => {
+                // A state with slots is a tuple of two dicts.
+                let dicts = match state {
+                    Value::Tuple(id) if self.heap.items(id).len() == 2 => self.heap.items(id).to_vec(),
+                    other => vec![other],
+                };
                 for dict in dicts {
                     if let Value::Dict(from) = dict {
                         let pairs = self.heap.pairs(from).to_vec();
@@ -323,12 +347,12 @@ impl<'a> Machine<'a, '_> {
                     }
                 }
             }
-            (Value::Array(id), Value::Tuple(state)) => {
+            (Value::Array(id), Value::Tuple(state)) if ALL => {
                 let state = self.heap.items(state).to_vec();
                 self.spend(state.len())?;
                 self.heap.set_array(id, &state)?;
             }
-            (Value::Dtype(id), Value::Tuple(state)) => {
+            (Value::Dtype(id), Value::Tuple(state)) if ALL => {
                 let state = self.heap.items(state).to_vec();
                 self.spend(state.len())?;
                 self.heap.set_dtype(id, &state);

@@ -1,10 +1,16 @@
 //! Reads pickles that hold tensors, without executing Python.
 //!
 //! A pickle is a program for a stack machine. This machine supports the instructions that create numbers, strings,
-//! lists and dicts, and the few globals that tensors and NumPy's arrays need. Any other global is opaque: calling it
-//! creates an object with the attributes that the pickle sets, and its arguments are dropped. So a hostile file cannot
-//! call anything, and a module saved as a whole still shows its parameters. All objects lie in one arena, so reference
-//! cycles in the file are harmless. Source: Python, *Lib/pickletools.py*, protocols 2 to 5.
+//! lists and dicts, and the few globals that tensors need. Any other instruction or global is an error that names it,
+//! so a hostile file cannot call anything.
+//!
+//! With `ALL`, for [`TensorFile::import`](super::TensorFile::import), it also supports NumPy's arrays and plain
+//! pickles, and other globals are opaque: calling one creates an object with the attributes that the pickle sets, and
+//! its arguments are dropped. So a module saved as a whole still shows its parameters. The parameter is a constant, so
+//! that other programs do not contain that code (ADR 0042).
+//!
+//! All objects lie in one arena, so reference cycles in the file are harmless, and nothing recurses. Source: Python,
+//! *Lib/pickletools.py*, protocols 2 to 5.
 
 mod globals;
 mod machine;

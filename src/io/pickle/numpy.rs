@@ -137,12 +137,12 @@ impl<'a> Heap<'a> {
 fn inline_storage(bytes: &[u8], budget: &mut Budget) -> Result<(Element, Range<usize>), String> {
     let damaged = || "a storage inside the pickle that cannot be read".to_string();
     let rest = bytes.strip_prefix(TORCH_LEGACY).ok_or_else(damaged)?;
-    let (_, _, rest) = load(rest, budget, true)?;
-    let (system, parts, rest) = load(rest, budget, true)?;
+    let (_, _, rest) = load::<true>(rest, budget, true)?;
+    let (system, parts, rest) = load::<true>(rest, budget, true)?;
     let little = (Value::Text("little_endian"), Value::Bool(true));
     let is_little = matches!(system, Value::Dict(system) if parts.pairs(system).contains(&little));
-    let (value, heap, rest) = load(rest, budget, true)?;
-    let (_, _, rest) = load(rest, budget, true)?;
+    let (value, heap, rest) = load::<true>(rest, budget, true)?;
+    let (_, _, rest) = load::<true>(rest, budget, true)?;
     let Value::Storage(id) = value else { return Err(damaged()) };
     let Some(Kind::Number(element)) = heap.storage(id).map(|storage| storage.kind) else {
         return Err("a storage inside the pickle with an unsupported type of elements".into());

@@ -24,44 +24,56 @@ pub(super) fn is_pickle(name: &str) -> bool {
     name == "data.pkl" || name.strip_suffix("/data.pkl").is_some_and(|folder| !folder.contains('/'))
 }
 
-/// Reads an archive of `torch.save` or `torch.jit.save`. The code of a TorchScript program is ignored. Its modules are
-/// objects, whose attributes are parameters, buffers and other modules. A frozen program has only constants, which are
-/// read as `constants.0` and so on.
-pub(super) fn read_archive(source: &str, archive: &Archive, len: usize) -> Result<TensorFile> {
-    let mut budget = Budget::of(len);
-    let pickles: Vec<_> = archive.members().iter().filter(|m| is_pickle(m.name)).collect();
-    let [member] = pickles[..] else { return Err(Error::format(source, "has no data.pkl, or several")) };
-    let folder = &member.name[..member.name.len() - "data.pkl".len()];
-    let script = archive.find(&format!("{folder}constants.pkl"));
-    let read = read_pickle(source, archive, member.name, [folder, "data/"], script.is_some(), &mut budget);
-    match (read, script) {
-        (Ok(file), Some(script)) if file.names().next().is_none() => {
-            let file = read_pickle(source, archive, script.name, [folder, "constants/"], true, &mut budget)?;
-            if file.names().next().is_some() {
-                return Ok(file);
-            }
-            let why = "a TorchScript program without weights: load it in PyTorch with torch.jit.load, and save its weights \
-                       with torch.save(module.state_dict(), path)";
-            Err(Error::format(source, why))
+/// Whether an archive with a member of this name is a TorchScript program.
+pub(super) fn is_script(name: &str) -> bool {
+    name == "constants.pkl" || name.ends_with("/constants.pkl")
+}
+
+/// Reads an archive of `torch.save`; with `ALL`, also one with foreign objects.
+pub(super) fn read_archive<const ALL: bool>(source: &str, archive: &Archive, len: usize) -> Result<TensorFile> {
+    let folder = folder(source, archive)?;
+    read_pickle::<ALL>(source, archive, [folder, "data"], false, &mut Budget::of(len))
+}
+
+/// Reads an archive of `torch.jit.save`. Its code is ignored. Its modules are objects, whose attributes are parameters,
+/// buffers and other modules. A frozen program has only constants, which are read as `constants.0` and so on.
+pub(super) fn read_script(source: &str, archive: &Archive, len: usize) -> Result<TensorFile> {
+    let (folder, mut budget) = (folder(source, archive)?, Budget::of(len));
+    for kind in ["data", "constants"] {
+        let file = read_pickle::<true>(source, archive, [folder, kind], true, &mut budget)?;
+        if file.names().next().is_some() {
+            return Ok(file);
         }
-        (read, _) => read,
+    }
+    let why = "a TorchScript program without weights: load it in PyTorch with torch.jit.load, and save its weights \
+               with torch.save(module.state_dict(), path)";
+    Err(Error::format(source, why))
+}
+
+/// Returns the folder of the only `data.pkl`, with a slash at its end.
+fn folder<'a>(source: &str, archive: &Archive<'a>) -> Result<&'a str> {
+    let mut pickles =
+        archive.members().iter().filter_map(|m| m.name.strip_suffix("data.pkl").filter(|_| is_pickle(m.name)));
+    match (pickles.next(), pickles.next()) {
+        (Some(folder), None) => Ok(folder),
+        _ => Err(Error::format(source, "has no data.pkl, or several")),
     }
 }
 
-/// Reads one pickle of an archive, whose storages are in `<folder><kind><key>`.
-fn read_pickle(
+/// Reads the pickle `<folder><kind>.pkl`, whose storages are `<folder><kind>/<key>`.
+fn read_pickle<const ALL: bool>(
     source: &str,
     archive: &Archive,
-    name: &str,
     [folder, kind]: [&str; 2],
     is_script: bool,
     budget: &mut Budget,
 ) -> Result<TensorFile> {
     let bad = |why: String| Error::format(source, why);
     let missing = |name: &str| archive.error(name, "is not in the archive");
-    let program = archive.read(archive.find(name).ok_or_else(|| missing(name))?, budget)?;
+    let name = format!("{folder}{kind}.pkl");
+    let program = archive.read(archive.find(&name).ok_or_else(|| missing(&name))?, budget)?;
     check_len(source, program.len())?;
-    let (value, heap, rest) = pickle::load(&program, budget, false).map_err(bad)?;
+    let (value, heap, rest) = pickle::load::<ALL>(&program, budget, false).map_err(bad)?;
     if !rest.is_empty() {
         return Err(bad("has data after its pickle".into()));
     }
@@ -75,31 +87,32 @@ fn read_pickle(
     };
     let mut storages = Storages::new();
     for (key, _) in elements(source, &heap)? {
-        let name = format!("{folder}{kind}{key}");
+        let name = format!("{folder}{kind}/{key}");
         let member = archive.find(&name).ok_or_else(|| missing(&name))?;
         storages.insert(key, archive.read(member, budget)?);
     }
-    let root = if kind == "constants/" { "constants" } else { "" };
-    Tree { big_endian, is_script, ..Tree::new(source, &heap, storages, budget) }.file(root, value)
+    let root = if ALL && kind != "data" { kind } else { "" };
+    Tree { big_endian, is_script, ..Tree::new(source, &heap, storages, budget) }.file::<ALL>(root, value)
 }
 
-pub(super) fn read_legacy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
+/// Reads a file of `torch.save` before PyTorch 1.6; with `ALL`, also one with foreign objects.
+pub(super) fn read_legacy<const ALL: bool>(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     let bad = |why: String| Error::format(source, why);
     let cut = || bad("is cut short".into());
     let rest = bytes.strip_prefix(TORCH_LEGACY).ok_or_else(|| bad("not a file written by torch.save".into()))?;
     let mut budget = Budget::of(bytes.len());
-    let (version, _, rest) = pickle::load(rest, &mut budget, false).map_err(bad)?;
+    let (version, _, rest) = pickle::load::<ALL>(rest, &mut budget, false).map_err(bad)?;
     if version != Value::Int(1001) {
         return Err(bad(format!("has torch.save version {version:?}; expected 1001")));
     }
-    let (system, parts, rest) = pickle::load(rest, &mut budget, false).map_err(bad)?;
+    let (system, parts, rest) = pickle::load::<ALL>(rest, &mut budget, false).map_err(bad)?;
     let Value::Dict(system) = system else { return Err(bad("does not state its byte order".into())) };
     let little = (Value::Text("little_endian"), Value::Bool(true));
     let big_endian = !parts.pairs(system).contains(&little);
-    let (value, heap, rest) = pickle::load(rest, &mut budget, false).map_err(bad)?;
-    let (keys, parts, mut rest) = pickle::load(rest, &mut budget, false).map_err(bad)?;
+    let (value, heap, rest) = pickle::load::<ALL>(rest, &mut budget, false).map_err(bad)?;
+    let (keys, parts, mut rest) = pickle::load::<ALL>(rest, &mut budget, false).map_err(bad)?;
     let Value::List(keys) = keys else { return Err(bad("has no list of storages".into())) };
-    let elements: HashMap<&str, Kind> = elements(source, &heap)?.into_iter().collect();
+    let elements = elements(source, &heap)?;
     let mut storages = Storages::new();
     for key in parts.items(keys) {
         let Value::Text(key) = *key else { return Err(bad("has a storage whose key is not a string".into())) };
@@ -118,25 +131,21 @@ pub(super) fn read_legacy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     if !rest.is_empty() {
         return Err(bad(format!("has {} bytes after its storages", rest.len())));
     }
-    Tree { big_endian, ..Tree::new(source, &heap, storages, &mut budget) }.file("", value)
+    Tree { big_endian, ..Tree::new(source, &heap, storages, &mut budget) }.file::<ALL>("", value)
 }
 
-/// Returns the keys and element types of the storages in the file that the tensors use, each once.
-pub(super) fn elements<'a>(source: &str, heap: &Heap<'a>) -> Result<Vec<(&'a str, Kind<'a>)>> {
-    let own = heap.storages().filter_map(|storage| match storage.place {
-        Place::File(key) => Some((key, storage.kind)),
-        Place::Bytes(..) => None,
-    });
-    let mut all: Vec<_> = own.collect();
-    all.sort_unstable_by_key(|(key, _)| *key);
-    all.dedup();
-    match all.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        Some(pair) => {
-            let why = format!("has elements of two types, {:?} and {:?}", pair[0].1, pair[1].1);
-            Err(Error::format(format!("{source}: storage {:?}", pair[0].0), why))
+/// Returns the element types of the storages in the file that the tensors use, by key.
+pub(super) fn elements<'a>(source: &str, heap: &Heap<'a>) -> Result<HashMap<&'a str, Kind<'a>>> {
+    let mut all = HashMap::new();
+    for storage in heap.storages() {
+        let Place::File(key) = storage.place else { continue };
+        let before = all.insert(key, storage.kind);
+        if let Some(before) = before.filter(|before| *before != storage.kind) {
+            let why = format!("has elements of two types, {before:?} and {:?}", storage.kind);
+            return Err(Error::format(format!("{source}: storage {key:?}"), why));
         }
-        None => Ok(all),
     }
+    Ok(all)
 }
 
 fn check_len(source: &str, len: usize) -> Result<()> {

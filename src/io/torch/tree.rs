@@ -50,23 +50,23 @@ impl<'a, 'b> Tree<'a, 'b> {
         Self { source, heap, storages, big_endian: false, budget, is_script: false, named: HashMap::new() }
     }
 
-    /// Walks from `value`, which is named `root`: tensors become tensors and other leaves become metadata, both named by
-    /// their path. Of a module, only parameters, buffers, modules and plain attributes are used, as in its state dict.
+    /// Walks from `value`, which is named `root`: tensors become tensors and other leaves become metadata, both named
+    /// by their path. Of a module, only parameters, buffers, modules and plain attributes are used, as in its state dict.
     ///
     /// # Errors
     /// [`Error::Format`] for a damaged or oversized content, and if there are no tensors, except in TorchScript.
-    pub fn file(mut self, root: &str, value: Value<'a>) -> Result<TensorFile> {
+    pub fn file<const ALL: bool>(mut self, root: &str, value: Value<'a>) -> Result<TensorFile> {
         let mut file = TensorFile::named(self.source);
         let (mut open, mut visited) = (vec![(root.to_string(), value, 0)], HashSet::new());
         let mut seen = 0usize;
         while let Some((name, value, depth)) = open.pop() {
             let parts: Pairs = match value {
                 Value::Tensor(_) | Value::Array(_) | Value::Unsupported(_) | Value::Named(_) => {
-                    self.tensor(&mut file, if depth == 0 { "tensor" } else { &name }, value)?;
+                    self.tensor::<ALL>(&mut file, if depth == 0 { "tensor" } else { &name }, value)?;
                     continue;
                 }
                 Value::Dict(id) => self.heap.pairs(id).to_vec(),
-                Value::Object(id) => match self.module(id) {
+                Value::Object(id) if ALL => match self.module(id) {
                     Some(parts) => parts,
                     // A module may be shared. Any other object is visited once, because objects refer to each other.
                     None if self.is_script || visited.insert(id) => self.attributes(id),
@@ -94,23 +94,23 @@ impl<'a, 'b> Tree<'a, 'b> {
             }
             let first = open.len();
             for (key, value) in parts {
-                if let Some(name) = self.join(&name, &key, depth == 0 && root.is_empty())? {
+                if let Some(name) = self.join::<ALL>(&name, &key, depth == 0 && root.is_empty())? {
                     open.push((name, value, depth + 1));
                 }
             }
-            let mut names: Vec<&str> = open[first..].iter().map(|(name, ..)| name.as_str()).collect();
-            names.sort_unstable();
-            if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(self.error(pair[0], "appears twice"));
+            let mut known = HashSet::new();
+            if let Some((twice, ..)) = open[first..].iter().find(|(name, ..)| !known.insert(name.as_str())) {
+                return Err(self.error(twice, "appears twice"));
             }
         }
         if file.names().chain(file.unreadable().map(|(name, _)| name)).next().is_none() && !self.is_script {
-            let foreign: Vec<String> = self.heap.foreign.iter().map(|(a, b)| format!("{a}.{b}")).collect();
+            let foreign = if ALL { &self.heap.foreign[..] } else { &[] };
+            let foreign: Vec<String> = foreign.iter().map(|(a, b)| format!("{a}.{b}")).collect();
             let why = match &foreign[..] {
                 [] => "holds no tensor".to_string(),
                 names => format!(
-                    "holds no tensor: it refers to {names:?}, which tensors do not need, so nothing was executed; save only \
-                     tensors, as torch.save(model.state_dict(), path) does"
+                    "holds no tensor: it refers to {names:?}, which tensors do not need, so nothing was executed; save \
+                     only tensors, as torch.save(model.state_dict(), path) does"
                 ),
             };
             return Err(Error::format(self.source, why));
@@ -161,12 +161,12 @@ impl<'a, 'b> Tree<'a, 'b> {
         named.copied().collect()
     }
 
-    /// Returns the name of an item of the container `name`, which is its key in the first container. A file with foreign objects may have keys that are neither
-    /// strings nor numbers; such entries are left out.
-    fn join(&mut self, name: &str, key: &Value, is_first: bool) -> Result<Option<String>> {
+    /// Returns the name of an item of the container `name`, which is its key in the first container. A file with foreign
+    /// objects may have keys that are neither strings nor numbers; such entries are left out.
+    fn join<const ALL: bool>(&mut self, name: &str, key: &Value, is_first: bool) -> Result<Option<String>> {
         let key = match key {
             Value::Text(_) | Value::Int(_) | Value::Bool(_) => text(key).unwrap_or_default(),
-            _ if !self.heap.foreign.is_empty() => return Ok(None),
+            _ if ALL && !self.heap.foreign.is_empty() => return Ok(None),
             _ => return Err(self.error(name, "has a key that is neither a string nor a number")),
         };
         if name.len() + key.len() > LONGEST {
@@ -176,13 +176,13 @@ impl<'a, 'b> Tree<'a, 'b> {
         Ok(Some(if is_first { key } else { format!("{name}.{key}") }))
     }
 
-    fn tensor(&mut self, file: &mut TensorFile, name: &str, value: Value<'a>) -> Result<()> {
+    fn tensor<const ALL: bool>(&mut self, file: &mut TensorFile, name: &str, value: Value<'a>) -> Result<()> {
         let what = || format!("{}: tensor {name:?}", self.source);
         let missing = || Error::format(what(), "has no storage");
         let unsupported = |kind: &dyn std::fmt::Debug| Err(format!("has elements of the unsupported type {kind:?}"));
         let big_endian = self.big_endian;
         let (dims, values) = match value {
-            Value::Named(key) => {
+            Value::Named(key) if ALL => {
                 let Named { kind, bytes, offset, dims, strides } = self.named.get(&key).ok_or_else(missing)?;
                 let values = match *kind {
                     Kind::Number(element) => View { element, bytes, big_endian, offset: *offset, dims, strides }
@@ -211,7 +211,7 @@ impl<'a, 'b> Tree<'a, 'b> {
                 };
                 (&tensor.dims[..], values)
             }
-            Value::Array(id) => {
+            Value::Array(id) if ALL => {
                 let array = self.heap.array(id).ok_or_else(missing)?;
                 let dtype = self.heap.dtype(array.dtype).ok_or_else(missing)?;
                 let values = match (dtype.element(), array.data) {
