@@ -293,14 +293,14 @@ impl TensorFile {
             let (dims, values) = self.get(name)?;
             keras.insert(part, dims, values.to_vec());
         }
-        let gates = match *self.get(&recurrent)?.0 {
-            [hidden, width] if hidden > 0 && width % hidden == 0 => width / hidden,
-            _ => 0,
+        let (gates, rows) = match *self.get(&recurrent)?.0 {
+            [hidden, width] if hidden > 0 && width % hidden == 0 => (width / hidden, width),
+            _ => (0, 0),
         };
         let bias = self.names().any(|name| name == bias).then(|| self.get(&bias)).transpose()?;
         let cell = match (gates, bias.map(|(dims, _)| dims.len())) {
             (1, _) => Cell::Rnn,
-            (3, Some(1)) => Cell::GruResetBefore,
+            (3, Some(1)) if bias.is_some_and(|(_, values)| values.len() == rows) => Cell::GruResetBefore,
             (3, None) if self.metadata.get(&join(layer, "reset_after")).is_some_and(|text| text == "false") => {
                 Cell::GruResetBefore
             }

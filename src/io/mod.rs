@@ -16,6 +16,7 @@ mod hdf5;
 mod import;
 mod layers;
 mod model;
+mod network;
 mod npy;
 pub mod onnx;
 mod pickle;
@@ -40,6 +41,7 @@ pub use layers::LayerInfo;
 #[cfg(not(target_arch = "wasm32"))]
 pub use model::save_parameters_blocking;
 pub use model::{load_parameters, parameters_to_file};
+pub use network::{Network, load_network};
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 pub use recurrent::load_recurrent_blocking;
 #[cfg(not(target_arch = "wasm32"))]

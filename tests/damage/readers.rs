@@ -37,6 +37,7 @@ pub fn import(bytes: &[u8]) -> Result<()> {
     for layer in file.layers() {
         file.recurrent(&layer.name).expect("a layer of the list");
     }
+    let _ = io::load_network(&Device::cpu(), &file);
     file.discard_unreadable();
     comes_back(Ok(file))
 }

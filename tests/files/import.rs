@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use wgru::io::{TensorFile, load_recurrent_blocking};
-use wgru::nn::{Mode, RunOptions};
+use wgru::io::{TensorFile, load_network, load_recurrent_blocking};
+use wgru::nn::{Mode, Module, RunOptions};
 use wgru::{Activation, Cell, Device, Error, Tensor};
 
 use crate::common::assert_close;
@@ -70,28 +70,12 @@ fn dense(file: &TensorFile, prefix: &str, x: &[f32]) -> Vec<f32> {
     x.chunks_exact(input).flat_map(|x| (0..output).map(|o| row(x, o)).collect::<Vec<_>>()).collect()
 }
 
-/// Runs a network of `layers.0`, `layers.1` and so on.
+/// Runs a whole network on one sequence of one feature.
 fn network(file: &TensorFile, x: &[f32]) -> Vec<f32> {
-    let mut y = x.to_vec();
-    for k in 0.. {
-        let Some(kind) = file.metadata.get(&format!("layers.{k}.type")) else { break };
-        let name = format!("layers.{k}");
-        y = match kind.as_str() {
-            "gru" | "lstm" => recurrent(file, &name, &y),
-            _ => {
-                let y = dense(file, &name, &y);
-                match file.metadata[&format!("{name}.activation")].as_str() {
-                    "tanh" => y.iter().map(|v| v.tanh()).collect(),
-                    "sigmoid" => y.iter().map(|v| 1.0 / (1.0 + (-v).exp())).collect(),
-                    _ => y,
-                }
-            }
-        };
-    }
-    if file.metadata.get("skip").is_some_and(|skip| skip == "true") {
-        y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
-    }
-    y
+    let device = Device::cpu();
+    let network = load_network(&device, file).expect("a network");
+    let x = Tensor::from_slice(&device, x, &[1, x.len(), 1]).expect("x");
+    network.forward(&x).expect("run").read_blocking().expect("read")
 }
 
 fn close(what: &str, got: &[f32], want: &[f32], tolerance: f64) {
@@ -129,9 +113,7 @@ fn pytorch_and_guitarml_networks_in_json_give_their_outputs() {
     let file = fixture!("proteus.json");
     assert_eq!((&*file.metadata["kind"], &*file.metadata["skip"]), ("guitarml", "true"));
     let (x, y) = (file.get("x").expect("x").1, file.get("y").expect("y").1);
-    let mut out = dense(&file, "lin", &recurrent(&file, "rec", x));
-    out.iter_mut().zip(x).for_each(|(y, x)| *y += x);
-    close("proteus", &out, y, OUTPUT);
+    close("proteus", &network(&file, x), y, OUTPUT);
     same(&fixture!("torch.json").under("rec"), &file.under("rec"));
     let file = |end: &str| real(&format!("jatinchowdhury18_RTNeural/gru_torch{end}"));
     let Some(model) = file(".json") else { return };
@@ -179,8 +161,7 @@ fn nam_files_give_the_outputs_of_their_equations() {
     let x: Vec<f32> = (0..40).map(|k| (k as f32 / 3.0).sin()).collect();
     let check = |file: &TensorFile, weights: &[f64], hidden: usize, layers: usize| {
         assert_eq!(file.metadata["kind"], "nam");
-        let out = dense(file, "head", &recurrent(file, "lstm", &x));
-        assert_close("nam", &out, &nam_in_f64(weights, hidden, layers, &x), OUTPUT);
+        assert_close("nam", &network(file, &x), &nam_in_f64(weights, hidden, layers, &x), OUTPUT);
     };
     let (hidden, layers) = (2, 2);
     let count = 4 * hidden * (1 + hidden) + 8 * hidden * hidden + layers * 6 * hidden + hidden + 1;
@@ -462,4 +443,42 @@ fn usual_formats_are_imported_as_they_are_opened() {
     let header = format!("{:<123}", r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#);
     let bytes = [&123u64.to_le_bytes()[..], header.as_bytes(), &[0; 4]].concat();
     assert_eq!(TensorFile::import_bytes("x", &bytes).expect("read").get("a").expect("a").1, [0.0]);
+}
+
+#[test]
+fn sequential_keras_models_are_built() {
+    let (file, device) = (fixture_of_readers(), Device::cpu());
+    let model = load_network(&device, &file).expect("model");
+    let x: Vec<f32> = ramp(15);
+    let y = model.forward(&Tensor::from_slice(&device, &x, &[1, 5, 3]).expect("x")).expect("run");
+    // GRU(4), the last states of both directions of an LSTM(2), and Dense(1), one by one.
+    let run = |name: &str, x: &[f32]| {
+        let layer = load_recurrent_blocking(&device, &file.recurrent(name).expect(name)).expect(name);
+        let input = layer.config().input;
+        let x = Tensor::from_slice(&device, x, &[x.len() / input, 1, input]).expect("x");
+        layer.run(&x, RunOptions::default(), &mut Mode::Eval).expect("run").output.read_blocking().expect("read")
+    };
+    let both = run("layers.bidirectional", &run("layers.gru", &x));
+    let last = [both[16], both[17], both[2], both[3]];
+    let kernel = file.get("layers.dense.vars.0").expect("kernel").1;
+    let want =
+        file.get("layers.dense.vars.1").expect("bias").1[0] + last.iter().zip(kernel).map(|(a, b)| a * b).sum::<f32>();
+    close("keras", &y.read_blocking().expect("read"), &[want], OUTPUT);
+    assert_eq!((y.dims(), model.parameters()[0].0.as_str()), (&[1, 1][..], "layers.gru.weight_ih_l0"));
+    for (key, text, word) in [
+        ("layers.dense.class_name", "Conv1D", "\"Conv1D\""),
+        ("layers.dense.activation", "mish", "\"mish\""),
+        ("layers.gru.go_backwards", "true", "go_backwards"),
+        ("class_name", "Functional", "sequential"),
+    ] {
+        let mut other = file.clone();
+        other.metadata.insert(key.into(), text.into());
+        let error = load_network(&device, &other).expect_err(word).to_string();
+        assert!(error.contains(word), "{error}");
+    }
+    assert!(load_network(&device, &fixture!("state.pt")).is_err(), "no description");
+}
+
+fn fixture_of_readers() -> TensorFile {
+    TensorFile::import_bytes("model.keras", include_bytes!("../readers/model.keras")).expect("read")
 }

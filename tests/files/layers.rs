@@ -181,3 +181,39 @@ fn options_of_keras_files_are_kept() {
         assert!(error.contains(word), "{error}");
     }
 }
+
+/// A CuDNN layer of Keras 2 holds, for each gate, the transposed block, and both biases in one list.
+#[test]
+fn layers_of_cudnn_are_converted() {
+    for cell in [Cell::Gru, Cell::Lstm] {
+        let layer = RecurrentConfig::new(cell, 3, 4).build(&Device::cpu(), &mut Rng::new(1)).expect("layer");
+        let own = pollster::block_on(recurrent_to_file(&layer)).expect("file");
+        let keras = RecurrentWeights::from_pytorch(cell, &own, 0, false).expect("weights").to_keras().expect("keras");
+        let rows = cell.gates() * 4;
+        let mut file = TensorFile::default();
+        for (name, width) in [("kernel", 3), ("recurrent_kernel", 4)] {
+            let values = keras.expect(name, &[width, rows]).expect(name);
+            let mut moved = vec![0.0; values.len()];
+            for (gate, i, h) in
+                (0..cell.gates()).flat_map(|g| (0..width).flat_map(move |i| (0..4).map(move |h| (g, i, h))))
+            {
+                let at = h * width + i;
+                moved[at / 4 * rows + gate * 4 + at % 4] = values[i * rows + gate * 4 + h];
+            }
+            file.insert(&format!("cudnn.{name}:0"), &[width, rows], moved);
+        }
+        let bias = match cell {
+            Cell::Gru => keras.get("bias").expect("bias").1.to_vec(),
+            _ => [keras.get("bias").expect("bias").1, &vec![0.0; rows]].concat(),
+        };
+        file.insert("cudnn.bias:0", &[2 * rows], bias);
+        let [found] = &file.layers()[..] else { panic!("{:?}", file.layers()) };
+        assert_eq!((found.cell, found.input, found.hidden), (cell, 3, 4));
+        let mut want = TensorFile::default();
+        RecurrentWeights::from_keras(cell, &keras).expect("weights").to_parameters(&mut want, 0, false);
+        assert_eq!(output(&file.recurrent("cudnn").expect("layer")), output(&want));
+        // The names of TensorFlow, without the prefix.
+        let part = RecurrentWeights::from_keras(cell, &file.under("cudnn")).expect("weights");
+        assert_eq!((part.input(), part.hidden()), (3, 4));
+    }
+}

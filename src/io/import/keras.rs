@@ -16,6 +16,9 @@ pub(super) fn add_config(file: &mut TensorFile, config: &str, metadata: &str, bu
     if let Some(version) = field(metadata, "keras_version").and_then(json::text) {
         file.metadata.insert("keras_version".into(), version);
     }
+    if let Some(class) = field(config, "class_name").and_then(json::text) {
+        file.metadata.insert("class_name".into(), class);
+    }
     let mut names: Vec<String> = Vec::new();
     let layers = field(field(config, "config").unwrap_or_default(), "layers").unwrap_or_default();
     for layer in json::items(layers) {
@@ -28,8 +31,13 @@ pub(super) fn add_config(file: &mut TensorFile, config: &str, metadata: &str, bu
         let name = if count == 0 { first } else { format!("{first}_{count}") };
         add_options(file, &name, layer, budget)?;
         let inner = field(layer, "config").unwrap_or_default();
-        for (key, part) in [("layer", "forward_layer"), ("backward_layer", "backward_layer")] {
-            if let Some(layer) = field(inner, key).filter(|_| class == "Bidirectional") {
+        let parts: &[(&str, &str)] = match class.as_str() {
+            "Bidirectional" => &[("layer", "forward_layer"), ("backward_layer", "backward_layer")],
+            "TimeDistributed" => &[("layer", "layer")],
+            _ => &[],
+        };
+        for (key, part) in parts {
+            if let Some(layer) = field(inner, key) {
                 add_options(file, &format!("{name}.{part}"), layer, budget)?;
             }
         }
