@@ -77,8 +77,8 @@ fn backward(name: &str) -> Option<(&str, String)> {
 
 impl TensorFile {
     /// Lists the recurrent layers in the file: of PyTorch (`weight_ih_l0`, and cells with `weight_ih`), of Keras
-    /// (`kernel`, `kernel:0`, `cell.vars.0`), and of all formats that [`TensorFile::import`] reads. The two directions of
-    /// Keras' `Bidirectional` are one layer.
+    /// (`kernel`, `kernel:0`, `cell.vars.0`), and of all formats that [`TensorFile::import`] reads. The two directions
+    /// of Keras' `Bidirectional` are one layer.
     ///
     /// ```
     /// use wgru::io::{TensorFile, load_recurrent_blocking};
@@ -143,9 +143,7 @@ impl TensorFile {
         };
         for (name, is_reverse) in directions.clone() {
             match self.style(&name) {
-                Some(Style::Keras(parts)) => {
-                    self.from_keras_layer(&name, parts)?.to_parameters(&mut out, 0, is_reverse)
-                }
+                Some(Style::Keras(parts)) => self.keras_weights(&name, parts)?.to_parameters(&mut out, 0, is_reverse),
                 Some(style) => self.copy_torch(&name, style, &mut out),
                 None => {}
             }
@@ -197,7 +195,7 @@ impl TensorFile {
     /// Returns the options of one direction of a Keras layer as metadata of this crate.
     fn keras_options(&self, layer: &str) -> Result<BTreeMap<String, String>> {
         let Some(Style::Keras(parts)) = self.style(layer) else { return Ok(BTreeMap::new()) };
-        let cell = self.from_keras_layer(layer, parts)?.cell();
+        let cell = self.keras_weights(layer, parts)?.cell();
         let option = |key: &str| self.metadata.get(&join(layer, key)).map(String::as_str);
         let mut out = BTreeMap::new();
         let mut put = |key: &str, text: &str| drop(out.insert(format!("{}.{key}", cell.layer()), text.to_string()));
@@ -286,7 +284,7 @@ impl TensorFile {
     }
 
     /// Reads the weights of a Keras layer. The extents tell the cell: a GRU with reset after has two biases.
-    fn from_keras_layer(&self, layer: &str, parts: [&str; 3]) -> Result<RecurrentWeights> {
+    fn keras_weights(&self, layer: &str, parts: [&str; 3]) -> Result<RecurrentWeights> {
         let mut keras = TensorFile::named(self.source());
         let [kernel, recurrent, bias] = parts.map(|part| join(layer, part));
         for (name, part) in [(&kernel, "kernel"), (&recurrent, "recurrent_kernel")] {

@@ -78,13 +78,14 @@ impl Module for Function {
 /// Builds the network in a file that [`TensorFile::import`] read: a model of RTNeural or AIDA-X, of GuitarML, of Neural
 /// Amp Modeler with an LSTM, or a sequential one of Keras (`.keras`).
 ///
-/// Input and output are batch-first: `[B, T, I]`, and `[B, T]` of indices before an embedding. Supports recurrent layers,
-/// Keras' `Bidirectional`, `Dense`, `TimeDistributed` of a `Dense`, `Embedding`, `Activation`, and layers that only act
-/// during training. Dropout is left out.
+/// Input and output are batch-first: `[B, T, I]`, and `[B, T]` of indices before an embedding. Supports recurrent
+/// layers, Keras' `Bidirectional`, `Dense`, `TimeDistributed` of a `Dense`, `Embedding`, `Activation`, and layers that
+/// only act during training. Dropout is left out.
 ///
 /// ```
 /// use wgru::{Device, Tensor, io::{TensorFile, load_network}, nn::Module};
-/// let text = r#"{ "layers": [{ "type": "dense", "activation": "tanh", "weights": [[[0.5]], [0.0]] }], "in_skip": 1 }"#;
+/// let layer = r#"{ "type": "dense", "activation": "tanh", "weights": [[[0.5]], [0.0]] }"#;
+/// let text = format!(r#"{{ "layers": [{layer}], "in_skip": 1 }}"#);
 /// let file = TensorFile::import_bytes("model.json", text.as_bytes())?;
 /// let (device, network) = (Device::cpu(), load_network(&Device::cpu(), &file)?);
 /// let y = network.forward(&Tensor::from_slice(&device, &[1.0], &[1, 1, 1])?)?;
@@ -118,8 +119,8 @@ pub fn load_network(device: &Device, file: &TensorFile) -> Result<Network> {
             }
         }
         _ => {
-            let why = "does not describe a sequence of layers: expected a file that TensorFile::import read, with a model \
-                       of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler, or a sequential .keras model";
+            let why = "does not describe a sequence of layers: expected a file that TensorFile::import read, with a \
+                       model of RTNeural, AIDA-X, GuitarML or Neural Amp Modeler, or a sequential .keras model";
             return Err(Error::format(file.source(), why));
         }
     }

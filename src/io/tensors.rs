@@ -12,6 +12,9 @@ pub(super) const METADATA: &str = "__metadata__";
 /// Shapes and values by name.
 pub(super) type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
 
+/// The extents of a tensor, and its values or the reason why they could not be read.
+pub(super) type Removed = (Vec<usize>, Result<Vec<f32>, String>);
+
 /// Returns the numbers below `len`, sorted by `compare`. One function serves all lists, because sorting adds about 3 KB
 /// of code per element type.
 pub(super) fn sorted_order(len: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
@@ -88,10 +91,9 @@ impl TensorFile {
         let strip = |name: &str| name.strip_prefix(prefix)?.strip_prefix('.').map(String::from);
         let mut part = TensorFile::named(&self.source);
         part.tensors = self.tensors.iter().filter_map(|(n, d, v)| Some((strip(n)?, d.clone(), v.clone()))).collect();
-        let texts = |all: &BTreeMap<String, String>| -> BTreeMap<String, String> {
-            all.iter().filter_map(|(k, v)| Some((strip(k)?, v.clone()))).collect()
-        };
-        (part.metadata, part.unreadable) = (texts(&self.metadata), texts(&self.unreadable));
+        for (from, to) in [(&self.metadata, &mut part.metadata), (&self.unreadable, &mut part.unreadable)] {
+            to.extend(from.iter().filter_map(|(k, v)| Some((strip(k)?, v.clone()))));
+        }
         part
     }
 
@@ -107,8 +109,8 @@ impl TensorFile {
         self.unreadable.clear();
     }
 
-    /// Removes a tensor, and returns its extents and its values or the reason why they could not be read.
-    pub(super) fn remove(&mut self, name: &str) -> Option<(Vec<usize>, Result<Vec<f32>, String>)> {
+    /// Removes a tensor and returns it, if there is one of this name.
+    pub(super) fn remove(&mut self, name: &str) -> Option<Removed> {
         if let Some(why) = self.unreadable.remove(name) {
             return Some((Vec::new(), Err(why)));
         }

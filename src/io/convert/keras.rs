@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::io::TensorFile;
 
 impl RecurrentWeights {
-    /// Reads `kernel`, `recurrent_kernel` and, if present, `bias`. Also accepts the names of TensorFlow (`kernel:0`), and
-    /// `0`, `1` and `2`, which a `.weights.h5` file has under a cell's `vars`: `file.under("layers.gru.cell.vars")`.
+    /// Reads `kernel`, `recurrent_kernel` and, if present, `bias`. Also accepts the names of TensorFlow (`kernel:0`),
+    /// and `0`, `1` and `2`, which a `.weights.h5` file has under a cell's `vars`: `file.under("layers.gru.cell.vars")`.
     ///
     /// A bias of twice the usual length is that of a `CuDNNGRU` or `CuDNNLSTM` of Keras 2, whose matrices are
     /// transposed.
@@ -25,16 +25,16 @@ impl RecurrentWeights {
             Ok(reorder(&transpose(file.expect(name, &[width, rows])?, rows), cell.keras_order()))
         };
         let (w_ih, w_hh) = (read(kernel, input)?, read(recurrent, hidden)?);
-        if let (Cell::Gru | Cell::Lstm, Ok((&[len], both))) = (cell, file.get(bias)) {
-            if len == 2 * rows {
-                let order = cell.keras_order();
-                let matrix = |name: &str, width: usize| -> Result<Vec<f32>> {
-                    Ok(reorder(&from_cudnn(file.expect(name, &[width, rows])?, width, hidden), order))
-                };
-                let (w_ih, w_hh) = (matrix(kernel, input)?, matrix(recurrent, hidden)?);
-                let bias = Bias::Two(reorder(&both[..rows], order), reorder(&both[rows..], order));
-                return Ok(Self { cell, input, hidden, w_ih, w_hh, bias, projection: None, peephole: None });
-            }
+        if let (Cell::Gru | Cell::Lstm, Ok((&[len], both))) = (cell, file.get(bias))
+            && len == 2 * rows
+        {
+            let order = cell.keras_order();
+            let matrix = |name: &str, width: usize| -> Result<Vec<f32>> {
+                Ok(reorder(&from_cudnn(file.expect(name, &[width, rows])?, width, hidden), order))
+            };
+            let (w_ih, w_hh) = (matrix(kernel, input)?, matrix(recurrent, hidden)?);
+            let bias = Bias::Two(reorder(&both[..rows], order), reorder(&both[rows..], order));
+            return Ok(Self { cell, input, hidden, w_ih, w_hh, bias, projection: None, peephole: None });
         }
         let bias = match (file.names().any(|n| n == bias), cell) {
             (false, _) => Bias::None,

@@ -8,6 +8,7 @@
 mod chunks;
 mod object;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::TensorFile;
@@ -55,16 +56,17 @@ pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget, chunks: Asse
         let bad = |why: String| Error::format(what(), why);
         match walk.object(address).map_err(bad)? {
             Object::Dataset(dataset) => {
-                let values = match &dataset.data {
-                    Data::Contiguous(bytes) => values(&dataset, bytes, &what, budget)?,
-                    Data::Chunked(chunked) => match chunks(&mut walk, &dataset, chunked, &what, budget)? {
-                        Ok(bytes) => {
-                            let values = values(&dataset, &bytes, &what, budget)?;
-                            budget.give(bytes.len());
-                            values
-                        }
-                        Err(why) => Err(why),
-                    },
+                let bytes = match &dataset.data {
+                    Data::Contiguous(bytes) => Ok(Cow::Borrowed(*bytes)),
+                    Data::Chunked(chunked) => chunks(&mut walk, &dataset, chunked, &what, budget)?.map(Cow::Owned),
+                };
+                let values = match bytes {
+                    Ok(bytes) => {
+                        let values = values(&dataset, &bytes, &what, budget)?;
+                        budget.give(if let Cow::Owned(bytes) = bytes { bytes.len() } else { 0 });
+                        values
+                    }
+                    Err(why) => Err(why),
                 };
                 file.put(&name, &dataset.dims, values);
             }

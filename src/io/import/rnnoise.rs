@@ -202,7 +202,7 @@ impl Linear {
                 square.unwrap_or(reach)
             }
         };
-        let len = input.checked_mul(output).unwrap_or(usize::MAX);
+        let len = input.saturating_mul(output);
         budget.take(|| format!("{source}: layer {name:?}"), len.saturating_mul(16))?;
         if index.is_none() && (len != stored.len() || (plain.is_none() && (input % 4 != 0 || output % 8 != 0))) {
             return Ok(Err(format!("has {} weights for {output} outputs", stored.len())));

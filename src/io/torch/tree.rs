@@ -51,7 +51,8 @@ impl<'a, 'b> Tree<'a, 'b> {
     }
 
     /// Walks from `value`, which is named `root`: tensors become tensors and other leaves become metadata, both named
-    /// by their path. Of a module, only parameters, buffers, modules and plain attributes are used, as in its state dict.
+    /// by their path. Of a module, only parameters, buffers, modules and plain attributes are used, as in its state
+    /// dict.
     ///
     /// # Errors
     /// [`Error::Format`] for a damaged or oversized content, and if there are no tensors, except in TorchScript.
@@ -161,8 +162,8 @@ impl<'a, 'b> Tree<'a, 'b> {
         named.copied().collect()
     }
 
-    /// Returns the name of an item of the container `name`, which is its key in the first container. A file with foreign
-    /// objects may have keys that are neither strings nor numbers; such entries are left out.
+    /// Returns the name of an item of the container `name`, which is its key in the first container. A file with
+    /// foreign objects may have keys that are neither strings nor numbers; such entries are left out.
     fn join<const ALL: bool>(&mut self, name: &str, key: &Value, is_first: bool) -> Result<Option<String>> {
         let key = match key {
             Value::Text(_) | Value::Int(_) | Value::Bool(_) => text(key).unwrap_or_default(),
