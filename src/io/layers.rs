@@ -1,6 +1,6 @@
 //! Finds the recurrent layers of a file, whatever framework wrote it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::recurrent::config;
 use super::{RecurrentWeights, TensorFile, verify};
@@ -26,6 +26,9 @@ pub struct LayerInfo {
     /// Whether it also reads the sequence backward.
     pub bidirectional: bool,
 }
+
+/// The metadata with the version of Keras.
+const VERSION: &str = "keras_version";
 
 /// How a framework names the parameters of a layer.
 #[derive(Clone, Copy, PartialEq)]
@@ -92,26 +95,39 @@ impl TensorFile {
     /// # Ok::<(), wgru::Error>(())
     /// ```
     pub fn layers(&self) -> Vec<LayerInfo> {
+        let known: HashSet<&str> = self.names().collect();
+        let is_layer = |name: &str| STYLES.iter().any(|style| known.contains(&*join(name, style.key())));
+        let (mut found, mut halves) = (Vec::new(), HashSet::new());
+        for (name, _) in STYLES.iter().flat_map(|style| self.prefixes(*style)) {
+            match backward(name).filter(|(_, other)| is_layer(other)) {
+                Some((both, other)) => {
+                    found.push(both);
+                    halves.insert(other);
+                }
+                None => found.push(name),
+            }
+        }
+        found.retain(|name| !halves.contains(*name));
+        found.sort_unstable();
+        found.dedup();
+        // Each layer is described by its own tensors, because a file may have thousands of layers.
+        let mut all: Vec<(&str, &[usize], &[f32])> = self.tensors().collect();
+        all.sort_unstable_by_key(|(name, ..)| *name);
         let describe = |name: &str| {
-            let file = self.recurrent(name).ok()?;
+            let start = if name.is_empty() { String::new() } else { format!("{name}.") };
+            let mut part = TensorFile::named(self.source());
+            let first = all.partition_point(|(own, ..)| *own < start.as_str());
+            for (own, dims, values) in all[first..].iter().take_while(|(own, ..)| own.starts_with(&start)) {
+                part.insert(own, dims, values.to_vec());
+            }
+            let options = self.metadata.range(start.clone()..).take_while(|(key, _)| key.starts_with(&start));
+            part.metadata.extend(options.map(|(key, text)| (key.clone(), text.clone())));
+            part.metadata.extend(self.metadata.get_key_value(VERSION).map(|(key, text)| (key.clone(), text.clone())));
+            let file = part.recurrent(name).ok()?;
             let c = config(&file, &file.index()).ok()?;
             let (name, bidirectional) = (name.to_string(), c.bidirectional);
             Some(LayerInfo { name, cell: c.cell, input: c.input, hidden: c.hidden, layers: c.layers, bidirectional })
         };
-        let mut found: Vec<&str> = Vec::new();
-        for (name, _) in STYLES.iter().flat_map(|style| self.prefixes(*style)) {
-            let both = backward(name).filter(|(_, other)| self.style(other).is_some()).map(|(both, _)| both);
-            let is_backward = name.split('.').any(|part| part.starts_with("backward_"));
-            if both.is_some() || !is_backward || self.style(name).is_some() {
-                found.push(both.unwrap_or(name));
-            }
-        }
-        // The backward half of a layer that was found as a whole.
-        let halves: Vec<String> =
-            found.iter().flat_map(|name| self.forward(name)).filter_map(|name| Some(backward(name)?.1)).collect();
-        found.retain(|name| !halves.iter().any(|half| half == name));
-        found.sort_unstable();
-        found.dedup();
         found.into_iter().filter_map(describe).collect()
     }
 
@@ -134,8 +150,9 @@ impl TensorFile {
                 let reverse = backward(forward).map(|(_, reverse)| reverse);
                 let reverse = reverse.filter(|reverse| self.style(reverse).is_some());
                 let reverse = reverse.ok_or_else(|| {
-                    let found: Vec<String> = self.layers().into_iter().take(8).map(|layer| layer.name).collect();
-                    let why = format!("is not in the file; its recurrent layers are {found:?}");
+                    let found = STYLES.iter().flat_map(|style| self.prefixes(*style)).map(|(found, _)| found);
+                    let found: Vec<&str> = found.take(8).collect();
+                    let why = format!("is not in the file; TensorFile::layers lists its recurrent layers: {found:?} …");
                     Error::format(format!("{}: layer {name:?}", self.source()), why)
                 })?;
                 vec![(forward.into(), false), (reverse, true)]
@@ -206,7 +223,7 @@ impl TensorFile {
             put("reverse", "true");
         }
         // The slope of hard_sigmoid has changed with Keras 3.
-        let is_old = self.metadata.get("keras_version").is_some_and(|version| !version.starts_with('3'));
+        let is_old = self.metadata.get(VERSION).is_some_and(|version| !version.starts_with('3'));
         for (place, usual) in cell.activation_names().iter().zip(cell.activations()) {
             let is_gate = *usual == Activation::Sigmoid;
             let activation = match option(if is_gate { "recurrent_activation" } else { "activation" }) {

@@ -12,9 +12,6 @@ pub(super) const METADATA: &str = "__metadata__";
 /// Shapes and values by name.
 pub(super) type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
 
-/// The extents of a tensor, and its values or the reason why they could not be read.
-pub(super) type Removed = (Vec<usize>, Result<Vec<f32>, String>);
-
 /// Returns the numbers below `len`, sorted by `compare`. One function serves all lists, because sorting adds about 3 KB
 /// of code per element type.
 pub(super) fn sorted_order(len: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
@@ -109,14 +106,14 @@ impl TensorFile {
         self.unreadable.clear();
     }
 
-    /// Removes a tensor and returns it, if there is one of this name.
-    pub(super) fn remove(&mut self, name: &str) -> Option<Removed> {
-        if let Some(why) = self.unreadable.remove(name) {
-            return Some((Vec::new(), Err(why)));
-        }
-        let at = self.tensors.iter().position(|(own, ..)| own == name)?;
-        let (_, dims, values) = self.tensors.remove(at);
-        Some((dims, Ok(values)))
+    /// Keeps only the tensors whose names pass the test.
+    pub(super) fn retain(&mut self, test: &dyn Fn(&str) -> bool) {
+        self.tensors.retain(|(name, ..)| test(name));
+    }
+
+    /// Returns the reason why a tensor could not be read.
+    pub(super) fn reason(&self, name: &str) -> Option<&str> {
+        self.unreadable.get(name).map(String::as_str)
     }
 
     /// Renames all tensors and metadata.

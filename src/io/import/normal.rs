@@ -49,8 +49,9 @@ fn unwrap(file: TensorFile) -> TensorFile {
 
 /// Replaces the pairs of `torch.nn.utils.weight_norm`, old and new, by the weights `g · v / ‖v‖`.
 fn fold_weight_norm(file: &mut TensorFile) {
-    let known: HashSet<String> = file.names().map(String::from).collect();
-    for name in &known {
+    let (mut gone, mut folded) = (HashSet::new(), Vec::new());
+    let known = file.index();
+    for (&name, &g) in &known {
         let (base, v) = match (name.strip_suffix("_g"), name.strip_suffix(".original0")) {
             (Some(base), _) => (base.to_string(), format!("{base}_v")),
             (None, Some(base)) => {
@@ -59,15 +60,15 @@ fn fold_weight_norm(file: &mut TensorFile) {
             }
             _ => continue,
         };
-        if known.contains(&base) || !known.contains(&v) {
-            continue;
+        let Some(&direction) = known.get(v.as_str()).filter(|_| !known.contains_key(base.as_str())) else { continue };
+        if let Some(values) = fold(g, direction) {
+            gone.extend([name.to_string(), v]);
+            folded.push((base, direction.0.to_vec(), values));
         }
-        let (Ok(g), Ok(direction)) = (file.get(name), file.get(&v)) else { continue };
-        let Some(values) = fold(g, direction) else { continue };
-        let dims = direction.0.to_vec();
-        file.remove(name);
-        file.remove(&v);
-        file.insert(&base, &dims, values);
+    }
+    file.retain(&|name| !gone.contains(name));
+    for (name, dims, values) in folded {
+        file.insert(&name, &dims, values);
     }
 }
 

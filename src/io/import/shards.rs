@@ -25,11 +25,13 @@ pub(super) fn read(path: &Path, index: &str) -> Result<TensorFile> {
         if !is_plain || name.contains(['/', '\\', ':', '\0']) {
             return Err(bad(format!("names the file {name:?}; expected a file in the folder of the index")));
         }
-        let mut shard = TensorFile::open(folder.join(name))?;
+        let shard = TensorFile::open(folder.join(name))?;
+        let tensors = shard.index();
         for tensor in map.iter().filter(|(_, file)| *file == name).map(|(tensor, _)| tensor) {
-            match shard.remove(tensor) {
-                Some((dims, values)) => file.put(tensor, &dims, values),
-                None => return Err(bad(format!("has no tensor {tensor:?} in {name:?}"))),
+            match (tensors.get(tensor.as_str()), shard.reason(tensor)) {
+                (Some((dims, values)), _) => file.insert(tensor, dims, values.to_vec()),
+                (None, Some(why)) => file.put(tensor, &[], Err(why.into())),
+                (None, None) => return Err(bad(format!("has no tensor {tensor:?} in {name:?}"))),
             }
         }
     }
