@@ -18,6 +18,7 @@ SEEDS = {
     "npz": [READERS / n for n in ["arrays.npz", "compressed.npz", "fortran.npy"]],
     "keras": [READERS / n for n in ["model.weights.h5", "model.keras", "arrays.h5", "chunks.h5"]],
     "torch": [READERS / n for n in ["state.pt", "legacy.pt", "tensor.pt"]],
+    "import": [*sorted((READERS / "import").iterdir()), READERS / "chunks.h5", READERS / "legacy.pt"],
 }
 
 for target, files in SEEDS.items():
@@ -28,10 +29,10 @@ for target, files in SEEDS.items():
 
 folder = ROOT / "fuzz" / "corpus" / "pickle"
 folder.mkdir(parents=True, exist_ok=True)
-for name in ["state.pt", "tensor.pt"]:
+for name in ["state.pt", "tensor.pt", "import/module.pt", "import/lightning.ckpt", "import/odd.pt"]:
     with zipfile.ZipFile(READERS / name) as archive:
         member = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
-        (folder / f"{name}.pkl").write_bytes(archive.read(member))
+        (folder / f"{Path(name).name}.pkl").write_bytes(archive.read(member))
 
 folder = ROOT / "fuzz" / "corpus" / "npz"
 with zipfile.ZipFile(READERS / "arrays.npz") as archive:

@@ -121,7 +121,6 @@ fn pickles_with_code_are_refused_by_name() {
         "runpy _run_code",
         "torch load",
         "torch.hub load",
-        "torch._utils _rebuild_parameter_with_state",
         "numpy.core.multiarray scalar",
         "__main__ Model",
         "torch.jit _script",
@@ -136,6 +135,17 @@ fn pickles_with_code_are_refused_by_name() {
         for program in [&old, &new] {
             refused(name, &torch(program), &format!("{module}.{name}"));
         }
+    }
+    // For `import`, objects of foreign classes stay without content, and a tensor beside them is read.
+    let tensor = tensor(b"K\0", b"K\x02\x85", b"K\x01\x85");
+    let call = b"cos\nsystem\n(X\x02\0\0\0idtR";
+    let objects =
+        [b"cos\nsystem\n)\x81".as_slice(), b"cos\nsystem\n)}\x92", b"(ios\nsystem\n", b"(cos\nsystem\no", call];
+    for object in objects {
+        let program = [b"\x80\x02}(X\x01\0\0\0a", object, b"X\x01\0\0\0b", &tensor, b"u."].concat();
+        refused("an object", &torch(&program), "tensors do not need");
+        let file = measured("an object", || TensorFile::import_bytes("hostile", &torch(&program))).expect("imported");
+        assert_eq!((file.names().collect::<Vec<_>>(), file.metadata.len()), (vec!["b"], 0));
     }
     // INST, OBJ, NEWOBJ, NEWOBJ_EX, PERSID, EXT1, EXT2, EXT4, NEXT_BUFFER: opcodes that tensors never need.
     for code in [b'i', b'o', 0x81, 0x92, b'P', 0x82, 0x83, 0x84, 0x97, b'I', b'S', b'F', b'V', 0xff, 0] {

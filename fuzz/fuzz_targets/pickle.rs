@@ -32,5 +32,7 @@ fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
 
 fuzz_target!(|bytes: &[u8]| {
     let data: Vec<u8> = (0..64).collect();
-    let _ = TensorFile::from_pt("fuzz", &zip(&[("a/data.pkl", bytes), ("a/data/0", &data), ("a/data/1", &data)]));
+    let archive = zip(&[("a/data.pkl", bytes), ("a/data/0", &data), ("a/data/1", &data)]);
+    let _ = TensorFile::from_pt("fuzz", &archive);
+    let _ = TensorFile::import_bytes("fuzz", &archive);
 });

@@ -27,6 +27,26 @@ pub(super) enum Element {
 }
 
 impl Element {
+    /// Returns the type with this name in NumPy, without byte order: `f4`.
+    pub fn of_numpy(name: &str) -> Option<Self> {
+        use Element::*;
+        let names = [
+            ("b1", Bool),
+            ("u1", U8),
+            ("u2", U16),
+            ("u4", U32),
+            ("u8", U64),
+            ("i1", I8),
+            ("i2", I16),
+            ("i4", I32),
+            ("i8", I64),
+            ("f2", F16),
+            ("f4", F32),
+            ("f8", F64),
+        ];
+        names.into_iter().find(|(known, _)| *known == name).map(|(_, element)| element)
+    }
+
     /// Size of one element in bytes.
     pub fn size(self) -> usize {
         use Element::*;
@@ -40,7 +60,7 @@ impl Element {
 
     /// Returns the value of the element in the low bits of `word`; `None` for an integer that f32 cannot represent
     /// exactly, and for a finite number beyond its range.
-    fn value(self, word: u64) -> Option<f32> {
+    pub fn value(self, word: u64) -> Option<f32> {
         use Element::*;
         let signed = |bits: u32| ((word << (64 - bits)) as i64) >> (64 - bits);
         let unsigned = |v: u64| (v as f32 as u128 == v as u128).then_some(v as f32);
@@ -98,12 +118,12 @@ pub(super) fn count(dims: &[usize]) -> Option<usize> {
 }
 
 impl View<'_> {
-    /// Returns the tensor's values in row-major order. `what` names the tensor in errors.
+    /// Returns the tensor's values in row-major order, or the reason why f32 cannot represent one of them. `what` names
+    /// the tensor in errors.
     ///
     /// # Errors
-    /// [`Error::Format`] if the view reaches past the bytes, the budget does not allow it, or f32 cannot represent a
-    /// value.
-    pub fn values(&self, what: &dyn Fn() -> String, budget: &mut Budget) -> Result<Vec<f32>> {
+    /// [`Error::Format`] if the view reaches past the bytes, or the budget does not allow it.
+    pub fn values(&self, what: &dyn Fn() -> String, budget: &mut Budget) -> Result<Result<Vec<f32>, String>> {
         let (dims, size) = (self.dims, self.element.size());
         let bad = |why: String| Error::format(what(), why);
         let len = count(dims).ok_or_else(|| bad(format!("has the impossible shape {dims:?}")))?;
@@ -111,7 +131,7 @@ impl View<'_> {
             return Err(bad(format!("has {} strides for shape {dims:?}", self.strides.len())));
         }
         if len == 0 {
-            return Ok(Vec::new());
+            return Ok(Ok(Vec::new()));
         }
         let reach =
             dims.iter().zip(self.strides).try_fold(self.offset, |n, (&d, &s)| n.checked_add((d - 1).checked_mul(s)?));
@@ -129,10 +149,16 @@ impl View<'_> {
         let mut index = vec![0usize; rows.len()];
         loop {
             for k in 0..inner.0 {
-                out.push(self.at(at + k * inner.1).map_err(bad)?);
+                match self.at(at + k * inner.1) {
+                    Ok(value) => out.push(value),
+                    Err(why) => {
+                        budget.give(len.saturating_mul(4));
+                        return Ok(Err(why));
+                    }
+                }
             }
             // Next row: advance the last axis that is not at its end, and reset the axes after it.
-            let Some(axis) = (0..rows.len()).rev().find(|&a| index[a] + 1 < rows[a]) else { return Ok(out) };
+            let Some(axis) = (0..rows.len()).rev().find(|&a| index[a] + 1 < rows[a]) else { return Ok(Ok(out)) };
             index[axis] += 1;
             at += self.strides[axis];
             for (count, stride) in index.iter_mut().zip(self.strides).skip(axis + 1) {

@@ -17,7 +17,7 @@ const TORCH: &str = "a file written by torch.save";
 const KERAS: &str = "Keras weights";
 
 impl TensorFile {
-    /// Reads a file in any supported format.
+    /// Reads a file of safetensors, NumPy, PyTorch or Keras. [`import`](Self::import) reads more kinds of files.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] if the file is damaged, has an unsupported format, or contains elements that
@@ -37,10 +37,10 @@ impl TensorFile {
             Format::Safetensors => safetensors::read(source, bytes),
             Format::Npy => npy::read_npy(source, bytes),
             Format::Npz(archive) => npy::read_npz(source, &archive, bytes.len()),
-            Format::Torch(archive) => torch::read_archive(source, &archive, bytes.len()),
-            Format::TorchLegacy => torch::read_legacy(source, bytes),
-            Format::Hdf5 => hdf5::read(source, bytes, &mut Budget::of(bytes.len())),
-            Format::Keras(archive) => keras_weights(source, &archive, bytes.len()),
+            Format::Torch(archive) => torch::read_archive::<false>(source, &archive, bytes.len()),
+            Format::TorchLegacy => torch::read_legacy::<false>(source, bytes),
+            Format::Hdf5 => hdf5::read(source, bytes, &mut Budget::of(bytes.len()), hdf5::refuse),
+            Format::Keras(archive) => keras_weights(source, &archive, bytes.len(), hdf5::refuse),
         }
     }
 
@@ -80,8 +80,8 @@ impl TensorFile {
     /// [`Error::Format`].
     pub fn from_pt(source: &str, bytes: &[u8]) -> Result<Self> {
         match Format::of(source, bytes, TORCH)? {
-            Format::Torch(archive) => torch::read_archive(source, &archive, bytes.len()),
-            Format::TorchLegacy => torch::read_legacy(source, bytes),
+            Format::Torch(archive) => torch::read_archive::<false>(source, &archive, bytes.len()),
+            Format::TorchLegacy => torch::read_legacy::<false>(source, bytes),
             _ => Err(foreign(source, bytes, TORCH)),
         }
     }
@@ -95,8 +95,8 @@ impl TensorFile {
     /// [`Error::Format`].
     pub fn from_keras(source: &str, bytes: &[u8]) -> Result<Self> {
         match Format::of(source, bytes, KERAS)? {
-            Format::Hdf5 => hdf5::read(source, bytes, &mut Budget::of(bytes.len())),
-            Format::Keras(archive) => keras_weights(source, &archive, bytes.len()),
+            Format::Hdf5 => hdf5::read(source, bytes, &mut Budget::of(bytes.len()), hdf5::refuse),
+            Format::Keras(archive) => keras_weights(source, &archive, bytes.len(), hdf5::refuse),
             _ => Err(foreign(source, bytes, KERAS)),
         }
     }

@@ -19,15 +19,15 @@ pub(super) enum Format<'a> {
 }
 
 /// The member of a `.keras` archive that holds the weights.
-const KERAS_WEIGHTS: &str = "model.weights.h5";
+pub(super) const KERAS_WEIGHTS: &str = "model.weights.h5";
 
 /// Reads the weights in a `.keras` archive.
-pub(super) fn keras_weights(source: &str, archive: &Archive, len: usize) -> Result<TensorFile> {
+pub(super) fn keras_weights(source: &str, archive: &Archive, len: usize, chunks: hdf5::Assemble) -> Result<TensorFile> {
     match archive.find(KERAS_WEIGHTS) {
         Some(member) => {
             let mut budget = Budget::of(len);
             let bytes = archive.read(member, &mut budget)?;
-            hdf5::read(source, &bytes, &mut budget)
+            hdf5::read(source, &bytes, &mut budget, chunks)
         }
         None => Err(archive.error(KERAS_WEIGHTS, "is not in the archive")),
     }
@@ -62,10 +62,9 @@ impl<'a> Format<'a> {
         let has = |test: fn(&str) -> bool| archive.members().iter().any(|m| test(m.name));
         let refuse = |why: &str| Err(Error::format(source, why));
         let is_torch = has(torch::is_pickle);
-        if is_torch && has(|name| name.ends_with("/constants.pkl") || name == "constants.pkl") {
+        if is_torch && has(torch::is_script) {
             return refuse(
-                "a TorchScript program of torch.jit.save, which is not run here: load it in PyTorch with torch.jit.load, \
-                 and save its weights with torch.save(module.state_dict(), path)",
+                "a TorchScript program of torch.jit.save: TensorFile::import reads its weights (its state_dict)",
             );
         }
         match (is_torch, archive.find(KERAS_WEIGHTS).is_some()) {
@@ -77,8 +76,13 @@ impl<'a> Format<'a> {
             }
             (false, false) => {
                 let names: Vec<_> = archive.members().iter().take(4).map(|m| m.name).collect();
-                let why = "a zip archive with no .npy arrays, and no weights of PyTorch or Keras: unpack it, and open the \
-                           model in it";
+                let why = match has(|name| name.ends_with("archive_format") || name.ends_with("_state_dict.pt")) {
+                    true => "a program of torch.export: TensorFile::import reads its weights",
+                    false => {
+                        "a zip archive with no .npy arrays, and no weights of PyTorch or Keras: unpack it, and open \
+                              the model in it"
+                    }
+                };
                 refuse(&format!("{why}; it holds {names:?} …"))
             }
         }

@@ -13,7 +13,10 @@ mod element;
 mod file;
 mod format;
 mod hdf5;
+mod import;
+mod layers;
 mod model;
+mod network;
 mod npy;
 pub mod onnx;
 mod pickle;
@@ -34,9 +37,11 @@ pub use checkpoint::{checkpoint_to_file, checkpoint_to_file_with, load_checkpoin
 pub use checkpoint::{save_checkpoint_blocking, save_checkpoint_with_blocking};
 pub use compare::{Comparison, Difference, compare};
 pub use convert::RecurrentWeights;
+pub use layers::LayerInfo;
 #[cfg(not(target_arch = "wasm32"))]
 pub use model::save_parameters_blocking;
 pub use model::{load_parameters, parameters_to_file};
+pub use network::{Network, load_network};
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 pub use recurrent::load_recurrent_blocking;
 #[cfg(not(target_arch = "wasm32"))]

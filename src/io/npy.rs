@@ -32,6 +32,8 @@ enum Dtype {
     Number(Element),
     /// String of this many characters, four bytes each.
     Text(usize),
+    /// An unsupported type.
+    Other(String),
 }
 
 /// Reads the array of an `.npy` file.
@@ -41,7 +43,7 @@ pub(super) fn read_npy(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     }
     let mut file = TensorFile::named(source);
     add_array(&mut file, "arr_0", bytes, &mut Budget::of(bytes.len()))?;
-    Ok(file)
+    file.sorted()
 }
 
 /// Reads the arrays of an `.npz` file.
@@ -66,9 +68,13 @@ fn add_array(file: &mut TensorFile, name: &str, bytes: &[u8], budget: &mut Budge
     let what = || format!("{}: array {name:?}", file.source());
     let bad = |why: String| Error::format(what(), why);
     let (header, data) = split_header(bytes).map_err(bad)?;
-    let size = match header.dtype {
+    let size = match &header.dtype {
         Dtype::Number(element) => element.size(),
         Dtype::Text(characters) => 4 * characters,
+        Dtype::Other(other) => {
+            file.put(name, &header.dims, Err(format!("has a type that cannot be read: {other:?} is not supported")));
+            return Ok(());
+        }
     };
     let len = count(&header.dims).and_then(|n| n.checked_mul(size));
     if len != Some(data.len()) {
@@ -80,14 +86,14 @@ fn add_array(file: &mut TensorFile, name: &str, bytes: &[u8], budget: &mut Budge
             let (big_endian, dims) = (header.big_endian, &header.dims[..]);
             let view = View { element, bytes: data, big_endian, offset: 0, dims, strides: &strides };
             let values = view.values(&what, budget)?;
-            file.insert(name, &header.dims, values);
+            file.put(name, &header.dims, values);
         }
         Dtype::Text(_) if name == METADATA && header.dims.is_empty() && !header.big_endian => {
             // Each character takes four bytes in the array, but may be a single byte of JSON.
             budget.take(what, data.len() / 4 * json::TEXTS_SHARE + 3 * data.len())?;
             file.metadata = metadata(data).map_err(|why| bad(format!("is not a JSON object of strings: {why}")))?;
         }
-        Dtype::Text(_) => return Err(bad("holds text; expected numbers".into())),
+        _ => file.put(name, &header.dims, Err("holds text; expected numbers".into())),
     }
     Ok(())
 }
@@ -129,7 +135,7 @@ fn parse(text: &str) -> Result<Header, String> {
         scan.expect(':')?;
         let before = match key {
             "descr" if scan.eat('[') => return Err("a structured type is not supported".into()),
-            "descr" => dtype.replace(parse_dtype(scan.string()?)?).is_some(),
+            "descr" => dtype.replace(parse_dtype(scan.string()?)).is_some(),
             "fortran_order" if scan.word("True") => order.replace(true).is_some(),
             "fortran_order" if scan.word("False") => order.replace(false).is_some(),
             "shape" => dims.replace(scan.tuple()?).is_some(),
@@ -152,34 +158,16 @@ fn parse(text: &str) -> Result<Header, String> {
 }
 
 /// Parses a `descr` such as `<f4`. Returns the type, and whether it is big-endian.
-fn parse_dtype(descr: &str) -> Result<(Dtype, bool), String> {
-    use Element::*;
+fn parse_dtype(descr: &str) -> (Dtype, bool) {
     let (order, kind) = (descr.chars().next().unwrap_or('?'), descr.get(1..).unwrap_or_default());
-    let big_endian = match order {
-        '<' | '|' => false,
-        '>' => true,
-        _ => return Err(format!("type {descr:?} is not supported")),
+    let is_known = matches!(order, '<' | '|' | '>');
+    let characters = kind.strip_prefix('U').and_then(|n| n.parse().ok()).filter(|&n| n <= MAX_TEXT);
+    let dtype = match (Element::of_numpy(kind), characters) {
+        (Some(element), _) if is_known => Dtype::Number(element),
+        (_, Some(characters)) if is_known => Dtype::Text(characters),
+        _ => Dtype::Other(descr.chars().take(64).collect()),
     };
-    let element = match kind {
-        "b1" => Bool,
-        "u1" => U8,
-        "u2" => U16,
-        "u4" => U32,
-        "u8" => U64,
-        "i1" => I8,
-        "i2" => I16,
-        "i4" => I32,
-        "i8" => I64,
-        "f2" => F16,
-        "f4" => F32,
-        "f8" => F64,
-        _ => {
-            let characters = kind.strip_prefix('U').and_then(|n| n.parse().ok()).filter(|&n| n <= MAX_TEXT);
-            let text = characters.map(|n| (Dtype::Text(n), big_endian));
-            return text.ok_or_else(|| format!("type {descr:?} is not supported"));
-        }
-    };
-    Ok((Dtype::Number(element), big_endian))
+    (dtype, order == '>')
 }
 
 /// Scanner over the rest of a Python literal.

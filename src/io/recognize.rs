@@ -16,8 +16,18 @@ const READ: [Signature; 6] = [
     (0, b"PK\x07\x08", "one part of a split zip archive"),
 ];
 
-/// Kinds that this crate does not read.
-const FOREIGN: [Signature; 31] = [
+const TFLITE: &str = "a TensorFlow Lite model: convert it to ONNX with `pip install tf2onnx` and `python -m \
+                      tf2onnx.convert --tflite model.tflite --output model.onnx`, and load it with OnnxModel";
+const FROZEN: &str = "a frozen TensorFlow graph: convert it to ONNX with `pip install tf2onnx` and `python -m \
+                      tf2onnx.convert --graphdef model.pb --inputs NAME:0 --outputs NAME:0 --output model.onnx`, and \
+                      load it with OnnxModel";
+const SAVED: &str = "a TensorFlow SavedModel: convert its folder to ONNX with `pip install tf2onnx` and `python -m \
+                     tf2onnx.convert --saved-model FOLDER --output model.onnx`, and load it with OnnxModel";
+
+/// Kinds that this crate does not read, and kinds that only [`TensorFile::import`](super::TensorFile::import) reads.
+const FOREIGN: [Signature; 33] = [
+    (0, b"rnnoise-nu model", "a model of RNNoise: TensorFile::import reads it"),
+    (0, b"DNNw", "weights of RNNoise: TensorFile::import reads them"),
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself: run `git lfs pull`"),
     (0, b"\x1f\x8b", "compressed with gzip: decompress it first"),
     (0, b"\x28\xb5\x2f\xfd", "compressed with Zstandard: decompress it first"),
@@ -26,9 +36,9 @@ const FOREIGN: [Signature; 31] = [
     (0, b"\x04\x22\x4d\x18", "compressed with LZ4: decompress it first"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it first"),
     (0, b"Rar!", "a RAR archive: unpack it first"),
-    (0, b"sys_info\0", "a tar archive written by an early torch.save: load it in PyTorch and save it again"),
+    (0, b"sys_info\0", "a tar archive written by an early torch.save: TensorFile::import reads it"),
     (257, b"ustar", "a tar archive: unpack it first"),
-    (4, b"TFL3", "a TensorFlow Lite model: convert it to ONNX with tf2onnx"),
+    (4, b"TFL3", TFLITE),
     (4, b"ORTM", "a model in ONNX Runtime's own format: use the .onnx file it was made from"),
     (0, b"GGUF", "a GGUF file: convert its tensors to safetensors"),
     (0, b"lmgg", "a GGML file: convert its tensors to safetensors"),
@@ -61,6 +71,11 @@ pub(crate) fn recognize(bytes: &[u8]) -> Option<&'static str> {
     if is_safetensors(bytes) {
         return Some("a safetensors file: TensorFile::from_safetensors reads it");
     }
+    if bytes.ends_with(b"\x57\xfb\x80\x8b\x24\x75\x47\xdb") {
+        return Some(
+            "the index of a TensorFlow checkpoint: load it in TensorFlow, and save it with model.save_weights",
+        );
+    }
     let found = READ.iter().chain(&FOREIGN).find(has).map(|&(.., kind)| kind);
     found.or_else(|| protobuf(bytes)).or_else(|| pickled(bytes)).or_else(|| text(bytes)).or_else(|| binary(bytes))
 }
@@ -80,12 +95,16 @@ pub(super) fn foreign(source: &str, bytes: &[u8], expected: &str) -> Error {
 /// Recognizes protocol buffers by their first fields, because they have no signature.
 fn protobuf(bytes: &[u8]) -> Option<&'static str> {
     match *bytes {
+        // The version of the format, then a description, which begins with a list of inputs.
+        [0x08, 2..=0x10, 0x12, _, 0x0a, ..] | [0x08, 2..=0x10, 0x12, _, _, 0x0a, ..] => {
+            Some("a Core ML model: export the network to ONNX instead, and load it with io::onnx::OnnxModel")
+        }
         // The version of the format, then the name of the producer, a graph, an operator set or a model's version.
         [0x08, 3..=0x20, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..] => {
             Some("an ONNX model: io::onnx::OnnxModel::load reads it, and io::onnx::initializers reads its weights")
         }
         // The version of the format, then a graph with its description.
-        [0x08, 1, 0x12, ..] => Some("a TensorFlow SavedModel: convert it to ONNX with tf2onnx"),
+        [0x08, 1, 0x12, ..] => Some(SAVED),
         // A node with its name, then its operator.
         [0x0a, _, ref rest @ ..] => {
             let rest = rest.strip_prefix(b"\x0a").or_else(|| rest.get(1..)?.strip_prefix(b"\x0a"))?;
@@ -93,8 +112,7 @@ fn protobuf(bytes: &[u8]) -> Option<&'static str> {
             let operator = name.get(usize::from(len)..)?.strip_prefix(b"\x12")?;
             let is_name = |name: &[u8]| !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
             let (&long, operator) = operator.split_first()?;
-            (is_name(&name[..usize::from(len)]) && is_name(operator.get(..usize::from(long))?))
-                .then_some("a frozen TensorFlow graph: convert it to ONNX with tf2onnx")
+            (is_name(&name[..usize::from(len)]) && is_name(operator.get(..usize::from(long))?)).then_some(FROZEN)
         }
         _ => None,
     }
@@ -103,7 +121,7 @@ fn protobuf(bytes: &[u8]) -> Option<&'static str> {
 fn pickled(bytes: &[u8]) -> Option<&'static str> {
     let binary = matches!(*bytes, [0x80, 2..=5, ..]) && bytes.last() == Some(&b'.');
     let old = [&b"(dp"[..], b"(lp", b"ccopy_reg\n", b"ccollections\n"].iter().any(|start| bytes.starts_with(start));
-    let advice = "a Python pickle: load it in Python, and save its arrays with numpy.savez or torch.save";
+    let advice = "a Python pickle: TensorFile::import reads its tensors and arrays";
     (binary || old).then_some(advice)
 }
 
@@ -128,7 +146,9 @@ fn text(bytes: &[u8]) -> Option<&'static str> {
         }
         Some(b'<') => "XML: a server's error message, or a model in an unsupported format",
         Some(b'{') if text.contains("\"wgru_tuning\"") => "a tuning: Tuning::load reads it",
-        Some(b'{' | b'[') => "JSON: save the weights as safetensors, or with numpy.savez",
+        Some(b'{') if text.contains("\"weight_map\"") => "an index of several files: TensorFile::import reads them all",
+        Some(b'{') => "JSON: TensorFile::import reads models of RTNeural, AIDA-X, GuitarML and NAM, and state dicts",
+        Some(b'[') => "a JSON list: save the weights as safetensors, or with numpy.savez",
         _ => "text, not a model",
     })
 }

@@ -105,7 +105,7 @@ fn read_fields(c: &mut RecurrentConfig, file: &TensorFile) -> Result<()> {
 }
 
 /// Returns the configuration of a file's layer: sizes from the shapes, options from the metadata.
-fn config(file: &TensorFile, tensors: &Tensors) -> Result<RecurrentConfig> {
+pub(super) fn config(file: &TensorFile, tensors: &Tensors) -> Result<RecurrentConfig> {
     let cell = cell_of(file)?;
     let has = |name: &str| tensors.contains_key(name);
     let (dims, _) = file.get("weight_ih_l0")?;
@@ -180,13 +180,17 @@ pub async fn load_recurrent(device: &Device, file: &TensorFile) -> Result<Recurr
 /// # Errors
 /// Same as [`load_recurrent`].
 pub async fn load_recurrent_verified(device: &Device, file: &TensorFile) -> Result<(Recurrent, Option<f64>)> {
-    let (c, values) = read(file)?;
-    let mut values = values.into_iter();
-    let layer = Recurrent::from_parameters(device, c, |_, dims| {
-        Tensor::from_slice(device, values.next().unwrap_or_default(), dims)
-    })?;
+    let layer = build(device, file, false)?;
     let error = if verify::is_in(file) { Some(verify(&layer, file).await?) } else { None };
     Ok((layer, error))
+}
+
+/// Builds the layer in a file, without a run. With `batch_first`, it is batch-first, whatever the file says.
+pub(super) fn build(device: &Device, file: &TensorFile, batch_first: bool) -> Result<Recurrent> {
+    let (mut c, values) = read(file)?;
+    c.batch_first |= batch_first;
+    let mut values = values.into_iter();
+    Recurrent::from_parameters(device, c, |_, dims| Tensor::from_slice(device, values.next().unwrap_or_default(), dims))
 }
 
 /// Returns the configuration of a file's layer, and the values of its parameters in order.

@@ -116,7 +116,7 @@ pub(super) fn read(source: &str, bytes: &[u8]) -> Result<TensorFile> {
         let (bytes, strides) = (&data[start..end], strides(&dims, false));
         let view = View { element, bytes, big_endian: false, offset: 0, dims: &dims, strides: &strides };
         let values = view.values(&|| format!("{source}: tensor {name:?}"), &mut budget)?;
-        file.insert(&name, &dims, values);
+        file.put(&name, &dims, values);
     }
     file.sorted()
 }

@@ -24,7 +24,8 @@ pub(super) fn sorted_order(len: usize, compare: &dyn Fn(usize, usize) -> Orderin
 ///
 /// Reads safetensors, NumPy's `.npy` and `.npz`, PyTorch's `.pt`, and Keras' `.weights.h5` and `.keras`, and detects
 /// the format by the content. Elements of any width become f32. A value that f32 cannot represent (a large integer, or
-/// a number beyond its range) is an error that names its tensor.
+/// a number beyond its range) and an unsupported element type make the tensor [unreadable](Self::unreadable), which is
+/// an error only when it is used, or if the file has no other tensor.
 ///
 /// Files may be hostile: reading never executes code from a file, and takes at most 100 MB plus 20 bytes per byte of
 /// the file. Larger content is rejected before it is allocated. Duplicate names are errors, and so are files of other
@@ -43,13 +44,18 @@ pub struct TensorFile {
     /// Name of the file, for error messages.
     source: String,
     tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+    /// Reasons why tensors of the file could not be read, by name.
+    unreadable: BTreeMap<String, String>,
     /// Text by key.
     pub metadata: BTreeMap<String, String>,
 }
 
 impl TensorFile {
-    /// Checks that names are unique, and that shapes match the numbers of values.
+    /// Checks that names are unique, that shapes match the numbers of values, and that all tensors could be read.
     pub(super) fn check(&self) -> Result<()> {
+        if let Some(name) = self.unreadable.keys().next() {
+            return Err(self.unread(name));
+        }
         let mut names = HashSet::new();
         if let Some(name) = self.names().find(|name| !names.insert(*name)) {
             return Err(Error::format(format!("tensor {name:?}"), "appears twice"));
@@ -82,8 +88,57 @@ impl TensorFile {
         let strip = |name: &str| name.strip_prefix(prefix)?.strip_prefix('.').map(String::from);
         let mut part = TensorFile::named(&self.source);
         part.tensors = self.tensors.iter().filter_map(|(n, d, v)| Some((strip(n)?, d.clone(), v.clone()))).collect();
-        part.metadata.extend(self.metadata.iter().filter_map(|(k, v)| Some((strip(k)?, v.clone()))));
+        for (from, to) in [(&self.metadata, &mut part.metadata), (&self.unreadable, &mut part.unreadable)] {
+            to.extend(from.iter().filter_map(|(k, v)| Some((strip(k)?, v.clone()))));
+        }
         part
+    }
+
+    /// Iterates over the tensors that could not be read: their names, and the reasons as phrases that follow the name.
+    /// They are not among the [`names`](Self::names), and [`get`](Self::get) returns the reason as an error.
+    pub fn unreadable(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.unreadable.iter().map(|(name, why)| (name.as_str(), why.as_str()))
+    }
+
+    /// Removes the tensors that could not be read. A file that still has some cannot be saved, because it would lose
+    /// them silently.
+    pub fn discard_unreadable(&mut self) {
+        self.unreadable.clear();
+    }
+
+    /// Keeps only the tensors whose names pass the test.
+    pub(super) fn retain(&mut self, test: &dyn Fn(&str) -> bool) {
+        self.tensors.retain(|(name, ..)| test(name));
+    }
+
+    /// Returns the reason why a tensor could not be read.
+    pub(super) fn reason(&self, name: &str) -> Option<&str> {
+        self.unreadable.get(name).map(String::as_str)
+    }
+
+    /// Renames all tensors and metadata.
+    pub(super) fn renamed(self, rename: &dyn Fn(&str) -> String) -> Self {
+        let texts = |all: BTreeMap<String, String>| all.into_iter().map(|(name, text)| (rename(&name), text)).collect();
+        Self {
+            source: self.source,
+            tensors: self.tensors.into_iter().map(|(name, dims, values)| (rename(&name), dims, values)).collect(),
+            unreadable: texts(self.unreadable),
+            metadata: texts(self.metadata),
+        }
+    }
+
+    /// Returns the error for an unreadable tensor.
+    fn unread(&self, name: &str) -> Error {
+        let why = self.unreadable.get(name).map(String::as_str).unwrap_or_default();
+        Error::format(format!("{}: tensor {name:?}", self.source), why)
+    }
+
+    /// Adds a tensor whose values, or the reason why they could not be read, are `values`.
+    pub(super) fn put(&mut self, name: &str, dims: &[usize], values: Result<Vec<f32>, String>) {
+        match values {
+            Ok(values) => self.insert(name, dims, values),
+            Err(why) => drop(self.unreadable.insert(name.into(), why)),
+        }
     }
 
     /// Creates an empty file, named `source` in error messages.
@@ -109,7 +164,13 @@ impl TensorFile {
         if self.names().any(|name| name == METADATA) {
             return bad(METADATA, "has a name reserved for the metadata");
         }
-        Ok(self)
+        if let Some(name) = self.names().find(|name| self.unreadable.contains_key(*name)) {
+            return bad(name, "appears twice");
+        }
+        match self.unreadable.keys().next() {
+            Some(name) if self.tensors.is_empty() => Err(self.unread(name)),
+            _ => Ok(self),
+        }
     }
 
     /// Adds a tensor.
@@ -144,6 +205,9 @@ impl TensorFile {
     pub fn get(&self, name: &str) -> Result<(&[usize], &[f32])> {
         let found = self.tensors.iter().find(|(n, _, _)| n == name);
         let (_, dims, values) = found.ok_or_else(|| {
+            if self.unreadable.contains_key(name) {
+                return self.unread(name);
+            }
             let why = match self.prefix_of(name) {
                 Some(prefix) => format!("is missing, but exists under {prefix:?}: use TensorFile::under({prefix:?})"),
                 None => format!("is missing; the file has {:?} …", self.names().take(8).collect::<Vec<_>>()),

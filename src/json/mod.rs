@@ -1,12 +1,14 @@
 //! Reads JSON in place. The text is validated once, and values are slices of it. No tree is built, because it could be
 //! many times as large.
 
+mod array;
 mod check;
 mod text;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+pub use array::array;
 pub use text::{quoted, text, write_texts};
 
 /// Checks that `bytes` are one JSON object, and returns its text.
@@ -39,6 +41,24 @@ impl<'a> Iterator for Entries<'a> {
         let (value, rest) = value(rest.trim_start().strip_prefix(':')?.trim_start())?;
         self.0 = rest;
         Some(text(key).map(|key| (key, value)).ok_or_else(|| format!("a key that cannot be read: {key}")))
+    }
+}
+
+/// Iterates over the values of a checked array. Any other value has no items.
+pub fn items(array: &str) -> Items<'_> {
+    Items(array.trim().strip_prefix('[').unwrap_or_default())
+}
+
+/// Iterator over the rest of an array. Values are slices of its text.
+pub struct Items<'a>(&'a str);
+
+impl<'a> Iterator for Items<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (value, rest) = value(self.0.trim_start_matches([',', ' ', '\t', '\n', '\r']))?;
+        self.0 = rest;
+        Some(value)
     }
 }
 

@@ -180,6 +180,50 @@ fn keras_archives_survive_damage() {
     tensors("keras", &[".keras"], TensorFile::from_keras);
 }
 
+/// Runs the cases of the reader of all kinds of files, on those whose names have one of these endings.
+fn imported(reader: &'static str, endings: &[&str]) {
+    hold(reader, &files(endings), readers::import, None);
+}
+
+#[test]
+fn json_models_survive_damage() {
+    let mut seeds =
+        files(&[".nam", "rtneural.json", "aidax.json", "proteus.json", "torch.json", "gru.json", "lstm_1d.json"]);
+    seeds.push(Seed::new("small.nam", seeds::nam().into()));
+    seeds.push(Seed::new("nam.json", seeds::nam().into()));
+    hold("json models", &seeds, readers::import, None);
+}
+
+#[test]
+fn rnnoise_models_survive_damage() {
+    let seeds =
+        [Seed::new("model.rnnn", seeds::rnnoise_text().into()), Seed::new("weights_blob.bin", seeds::rnnoise_binary())];
+    hold("rnnoise", &seeds, readers::import, None);
+}
+
+#[test]
+fn torch_programs_and_modules_survive_damage() {
+    imported(
+        "programs",
+        &["traced.pt", "frozen.pt", "program.pt2", "module.pt", ".ckpt", "odd.pt", "norm.pt", "motion.pt"],
+    );
+}
+
+#[test]
+fn pickles_and_tar_files_survive_damage() {
+    imported("pickles", &[".pkl", ".tar", "legacy.pt"]);
+}
+
+#[test]
+fn chunks_of_hdf5_survive_damage() {
+    imported("chunks", &["chunks.h5", "arrays.h5", "model.weights.h5"]);
+}
+
+#[test]
+fn files_of_any_kind_survive_import() {
+    imported("import", &[""]);
+}
+
 #[test]
 fn files_of_any_kind_survive_damage() {
     tensors("any", &[""], TensorFile::from_bytes);

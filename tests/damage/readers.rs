@@ -31,6 +31,17 @@ pub fn comes_back(file: Result<TensorFile>) -> Result<()> {
     Ok(())
 }
 
+/// Imports a file, and reads the recurrent layers in it.
+pub fn import(bytes: &[u8]) -> Result<()> {
+    let mut file = TensorFile::import_bytes("damaged", bytes)?;
+    for layer in file.layers() {
+        file.recurrent(&layer.name).expect("a layer of the list");
+    }
+    let _ = io::load_network(&Device::cpu(), &file);
+    file.discard_unreadable();
+    comes_back(Ok(file))
+}
+
 pub fn layer(device: &Device, bytes: &[u8]) -> Result<()> {
     let file = TensorFile::from_safetensors("damaged", bytes)?;
     io::load_recurrent_blocking(device, &file).map(drop)

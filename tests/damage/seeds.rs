@@ -134,3 +134,54 @@ pub fn weights(device: &Device) -> Vec<Seed> {
         made("ONNX's weights", &onnx),
     ]
 }
+
+/// A model of Neural Amp Modeler: an LSTM of 1 input and 2 units.
+pub fn nam() -> String {
+    let weights: Vec<f32> = (0..4 * 2 * 3 + 6 * 2 + 3).map(|k| k as f32 / 64.0 - 0.25).collect();
+    let config = r#""config": {"input_size": 1, "hidden_size": 2, "num_layers": 1}"#;
+    format!(r#"{{"version": "0.5.4", "architecture": "LSTM", {config}, "weights": {weights:?}, "sample_rate": 48000}}"#)
+}
+
+/// A text file of RNNoise with small layers.
+pub fn rnnoise_text() -> String {
+    let mut text = String::from("rnnoise-nu model file version 1\n");
+    for (input, units, is_gru) in
+        [(3, 2, false), (2, 2, true), (4, 2, true), (5, 3, true), (3, 4, false), (2, 1, false)]
+    {
+        let rows = if is_gru { 3 * units } else { units };
+        let count = input * rows + if is_gru { units * rows } else { 0 } + rows;
+        text += &format!("{input} {units} 1\n{}\n", "-7 ".repeat(count));
+    }
+    text
+}
+
+/// Binary weights of RNNoise: a GRU with a sparse recurrent kernel, and a dense layer of int8.
+pub fn rnnoise_binary() -> Vec<u8> {
+    let floats = |n: usize| (0..n).flat_map(|k| (k as f32 / 8.0).to_le_bytes()).collect::<Vec<u8>>();
+    let index: Vec<u8> = [1u32, 4, 1, 0, 1, 4].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let arrays = [
+        ("gru_input_weights_float", floats(4 * 24)),
+        ("gru_input_bias", floats(24)),
+        ("gru_recurrent_weights_int8", vec![3; 96]),
+        ("gru_recurrent_weights_idx", index),
+        ("gru_recurrent_scale", floats(24)),
+        ("gru_recurrent_weights_diag", floats(24)),
+        ("gru_recurrent_bias", floats(24)),
+        ("out_weights_int8", vec![9; 64]),
+        ("out_scale", floats(8)),
+        ("out_bias", floats(8)),
+    ];
+    let mut out = Vec::new();
+    for (name, data) in arrays {
+        let start = out.len();
+        let padded = data.len().next_multiple_of(64);
+        out.extend(
+            [&b"DNNw"[..], &[0; 8], &(data.len() as u32).to_le_bytes(), &(padded as u32).to_le_bytes()].concat(),
+        );
+        out.extend(name.as_bytes());
+        out.resize(start + 64, 0);
+        out.extend(data);
+        out.resize(start + 64 + padded, 0);
+    }
+    out
+}

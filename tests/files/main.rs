@@ -12,6 +12,9 @@ mod readers;
 
 mod conversions;
 #[cfg(not(target_arch = "wasm32"))]
+mod import;
+mod layers;
+#[cfg(not(target_arch = "wasm32"))]
 mod recurrent;
 #[cfg(not(target_arch = "wasm32"))]
 mod saving;

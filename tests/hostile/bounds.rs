@@ -83,3 +83,37 @@ fn small_files_stay_within_the_memory_limit() {
     }
     assert!(largest > 32_000_000, "no file came near the bound");
 }
+
+/// Files of a megabyte with as many layers, weight norms and names in common as fit.
+#[test]
+fn imports_take_a_second_at_most() {
+    let many = |part: &dyn Fn(usize) -> String| {
+        let mut text = String::from("{");
+        for k in 0.. {
+            if text.len() > 1_000_000 {
+                break;
+            }
+            text += &part(k);
+        }
+        text.pop();
+        text + "}"
+    };
+    let nested = |k: usize| format!("\"{}weight_hh_l0\":[[1]],", "a.".repeat(1 + k % 400));
+    for (what, text) in [
+        ("layers", many(&|k| format!("\"{k}.weight_hh_l0\":[[1]],\"{k}.weight_ih_l0\":[[1]],"))),
+        ("directions", many(&|k| format!("\"{k}.forward_a.kernel\":[[1]],\"{k}.forward_a.recurrent_kernel\":[[1]],"))),
+        ("one matrix each", many(&|k| format!("\"{k}.recurrent_kernel:0\":[[1]],"))),
+        ("weight norms", many(&|k| format!("\"{k}_g\":[1],\"{k}_v\":[1],"))),
+        ("nested names", many(&nested)),
+        ("layers of RTNeural", format!("{{\"layers\":[{}0]}}", "{\"type\":\"a\"},".repeat(80_000))),
+        ("numbers", format!("{{\"a\":[{}0]}}", "1,".repeat(500_000))),
+        ("lists", format!("{{\"a\":[{}0]}}", "[],".repeat(300_000))),
+        ("depth", format!("{{\"a\":{}1{}}}", "[".repeat(500_000), "]".repeat(500_000))),
+    ] {
+        super::measured(what, || {
+            if let Ok(file) = TensorFile::import_bytes("hostile", text.as_bytes()) {
+                let _ = (file.layers(), file.recurrent("missing"));
+            }
+        });
+    }
+}

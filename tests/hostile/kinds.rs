@@ -21,13 +21,21 @@ fn files_of_other_kinds_are_named_with_what_to_do() {
         (b"<!doctype html><html><body>404</body></html>", &["HTML", "address"]),
         (b"<?xml version=\"1.0\"?><Error/>", &["XML"]),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", &["gzip", "decompress"]),
-        (b"\x1c\0\0\0TFL3\x14\0\x20\0", &["TensorFlow Lite", "tf2onnx"]),
-        (b"\x0a\x20\x0a\x05input\x12\x0bPlaceholder", &["frozen TensorFlow graph"]),
+        (b"\x1c\0\0\0TFL3\x14\0\x20\0", &["TensorFlow Lite", "--tflite"]),
+        (b"\x0a\x20\x0a\x05input\x12\x0bPlaceholder", &["frozen TensorFlow graph", "--graphdef"]),
         (graph, &["ONNX", "OnnxModel::load"]),
         (&script, &["TorchScript", "state_dict"]),
         (&folder, &["zip archive", "unpack", "model/config.json"]),
-        (b"{\"layers\": []}", &["JSON"]),
-        (b"\x80\x04}\x94.", &["pickle", "numpy.savez"]),
+        (b"{\"layers\": []}", &["JSON", "TensorFile::import"]),
+        (b"{\"weight_map\": {}}", &["several files", "TensorFile::import"]),
+        (b"[1, 2]", &["JSON list", "numpy.savez"]),
+        (b"\x80\x04}\x94.", &["pickle", "TensorFile::import"]),
+        (b"rnnoise-nu model file version 1\n", &["RNNoise", "TensorFile::import"]),
+        (b"DNNw\0\0\0\0", &["RNNoise", "TensorFile::import"]),
+        (b"sys_info\0", &["early torch.save", "TensorFile::import"]),
+        (b"\x08\x04\x12\x20\x0a\x05input", &["Core ML", "ONNX"]),
+        (b"\x08\x01\x12\x20\x0a\x05", &["SavedModel", "--saved-model"]),
+        (b"%PDF-1.7\n", &["PDF"]),
         (b"GGUF\x03\0\0\0\0\0\0\0", &["GGUF"]),
         (b"hello\n", &["text"]),
         (b"\xfe\xed\xfa\xce\0\0\0\0\0", &["starts with [fe, ed"]),
@@ -35,6 +43,22 @@ fn files_of_other_kinds_are_named_with_what_to_do() {
         for word in words {
             refused(word, bytes, word);
         }
+    }
+    // `import` says the same of files that it does not read either.
+    for (bytes, word) in [
+        (&b""[..], "empty"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"<!doctype html>", "HTML"),
+        (b"\x1c\0\0\0TFL3\x14\0\x20\0", "--tflite"),
+        (b"\x1f\x8b\x08\0", "gzip"),
+        (b"{\"layers\": []}", "JSON without weights"),
+        (b"{\"weights\": ", "not valid JSON"),
+        (&folder, "zip archive"),
+        (graph, "OnnxModel::load"),
+        (b"\x80\x04}\x94.", "holds no tensor"),
+    ] {
+        let error = TensorFile::import_bytes("hostile", bytes).expect_err(word).to_string();
+        assert!(error.starts_with("hostile") && error.contains(word), "{error}");
     }
     type Read = fn(&str, &[u8]) -> wgru::Result<TensorFile>;
     let readers: [(&str, Read); 5] = [

@@ -17,7 +17,8 @@ and booleans k mod 2. Nothing is random.
     model.weights.h5    Keras: GRU(4), Bidirectional(LSTM(2)) and Dense(1) on sequences of 3
     model.keras         the same model as a whole
     arrays.h5           the arrays of arrays.npz, by h5py
-    chunks.h5, newer.h5, link.h5, text.h5   refused contents: chunks, newer-format groups, a link, a string
+    chunks.h5           a compressed array in four chunks
+    newer.h5, link.h5, text.h5   refused contents: newer-format groups, a link, a string
 """
 
 from collections import OrderedDict

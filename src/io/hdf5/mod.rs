@@ -1,11 +1,14 @@
 //! Reads HDF5 as h5py writes it by default, which is how Keras stores weights.
 //!
-//! Supports groups in the oldest format (symbol tables), and contiguous numeric datasets. Any other feature (chunks,
-//! filters, links, groups in newer formats) is an error that names it. Every structure is visited once, so the work
-//! is bounded by the size of the file. Source: The HDF Group, *HDF5 file format specification*, version 3.0.
+//! Supports groups in the oldest format (symbol tables), and numeric datasets, contiguous or in chunks. Other datasets
+//! are unreadable tensors; any other feature (links, groups in newer formats) is an error that names it. Every
+//! structure is visited once, so the work is bounded by the size of the file. Source: The HDF Group, *HDF5 file format
+//! specification*, version 3.0.
 
+mod chunks;
 mod object;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::TensorFile;
@@ -13,15 +16,37 @@ use super::budget::Budget;
 use super::element::{View, strides};
 use super::signature::HDF5;
 use crate::error::{Error, Result};
-use object::{Dataset, Object};
+use object::{Chunked, Data, Dataset, Object};
+
+pub(super) use chunks::assemble;
 
 /// Maximum nesting depth of groups.
 const DEEPEST: usize = 32;
 /// Maximum length of a tensor's name, in bytes.
 const LONGEST: usize = 1024;
 
+/// Reads the bytes of a dataset in chunks. The inner error means that they are not supported.
+pub(super) type Assemble = for<'a> fn(
+    &mut Walk<'a>,
+    &Dataset<'a>,
+    &Chunked<'a>,
+    &dyn Fn() -> String,
+    &mut Budget,
+) -> Result<Result<Vec<u8>, String>>;
+
+/// For [`read`] in programs that need no datasets in chunks.
+pub(super) fn refuse(
+    _: &mut Walk,
+    _: &Dataset,
+    _: &Chunked,
+    _: &dyn Fn() -> String,
+    _: &mut Budget,
+) -> Result<Result<Vec<u8>, String>> {
+    Ok(Err("is stored in chunks, which only TensorFile::import reads".into()))
+}
+
 /// Reads the datasets of a file. Names of groups are joined by dots.
-pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget) -> Result<TensorFile> {
+pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget, chunks: Assemble) -> Result<TensorFile> {
     let root = root(bytes).map_err(|why| Error::format(source, why))?;
     let mut file = TensorFile::named(source);
     let mut walk = Walk { bytes, seen: HashSet::from([root]), messages: bytes.len() / 8 };
@@ -31,9 +56,21 @@ pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget) -> Result<Te
         let bad = |why: String| Error::format(what(), why);
         match walk.object(address).map_err(bad)? {
             Object::Dataset(dataset) => {
-                let values = values(&dataset, &what, budget)?;
-                file.insert(&name, &dataset.dims, values);
+                let bytes = match &dataset.data {
+                    Data::Contiguous(bytes) => Ok(Cow::Borrowed(*bytes)),
+                    Data::Chunked(chunked) => chunks(&mut walk, &dataset, chunked, &what, budget)?.map(Cow::Owned),
+                };
+                let values = match bytes {
+                    Ok(bytes) => {
+                        let values = values(&dataset, &bytes, &what, budget)?;
+                        budget.give(if let Cow::Owned(bytes) = bytes { bytes.len() } else { 0 });
+                        values
+                    }
+                    Err(why) => Err(why),
+                };
+                file.put(&name, &dataset.dims, values);
             }
+            Object::Unsupported(why) => file.put(&name, &[], Err(why)),
             Object::Group { tree, heap } => {
                 if depth == DEEPEST {
                     return Err(bad(format!("is nested deeper than {DEEPEST}")));
@@ -52,9 +89,13 @@ pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget) -> Result<Te
     file.sorted()
 }
 
-fn values(dataset: &Dataset, what: &dyn Fn() -> String, budget: &mut Budget) -> Result<Vec<f32>> {
-    let &Dataset { element, big_endian, bytes, .. } = dataset;
-    let dims = &dataset.dims[..];
+fn values(
+    dataset: &Dataset,
+    bytes: &[u8],
+    what: &dyn Fn() -> String,
+    budget: &mut Budget,
+) -> Result<Result<Vec<f32>, String>> {
+    let &Dataset { element, big_endian, ref dims, .. } = dataset;
     View { element, bytes, big_endian, offset: 0, dims, strides: &strides(dims, false) }.values(what, budget)
 }
 
@@ -90,7 +131,7 @@ fn short(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// Traversal of a file that visits no address twice.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     bytes: &'a [u8],
     /// Addresses that were visited, or will be.
     seen: HashSet<usize>,

@@ -4,21 +4,37 @@ use super::{Walk, short, word};
 use crate::io::element::Element;
 
 /// An object of the file.
-pub(super) enum Object<'a> {
+pub(in crate::io) enum Object<'a> {
     /// The members are in a B-tree, and their names in a heap.
     Group {
         tree: usize,
         heap: usize,
     },
     Dataset(Dataset<'a>),
+    /// A dataset in an unsupported form, with the reason.
+    Unsupported(String),
 }
 
-/// Contiguous numbers in row-major order.
-pub(super) struct Dataset<'a> {
+/// Numbers in row-major order.
+pub(in crate::io) struct Dataset<'a> {
     pub element: Element,
     pub big_endian: bool,
     pub dims: Vec<usize>,
-    pub bytes: &'a [u8],
+    pub data: Data<'a>,
+}
+
+pub(in crate::io) enum Data<'a> {
+    Contiguous(&'a [u8]),
+    Chunked(Chunked<'a>),
+}
+
+pub(in crate::io) struct Chunked<'a> {
+    /// Address of the list of chunks.
+    pub tree: usize,
+    /// Extents of a chunk.
+    pub extents: Vec<usize>,
+    /// The message about the filters, if there is one.
+    pub filters: &'a [u8],
 }
 
 /// The header messages that define an object.
@@ -28,7 +44,10 @@ struct Parts<'a> {
     dims: Option<Vec<usize>>,
     element: Option<(Element, bool)>,
     /// `Some(None)` if the dataset was never written.
-    data: Option<Option<&'a [u8]>>,
+    data: Option<Option<Data<'a>>>,
+    filters: Option<&'a [u8]>,
+    /// Why the dataset cannot be read, although it is not damaged.
+    unsupported: Option<String>,
 }
 
 impl<'a> Walk<'a> {
@@ -74,10 +93,16 @@ impl<'a> Walk<'a> {
             0x02 | 0x06 => {
                 return Err("is a group of an unsupported format: save it with h5py's defaults".into());
             }
-            0x03 => parts.element.replace(element(body)?).is_some(),
-            0x07 => return Err("lies in an external file, which is not supported".into()),
-            0x08 => parts.data.replace(self.layout(body)?).is_some(),
-            0x0b => return Err("is compressed, which is not supported".into()),
+            0x03 => match element(body)? {
+                Ok(element) => parts.element.replace(element).is_some(),
+                Err(why) => parts.unsupported.replace(why).is_some(),
+            },
+            0x07 => parts.unsupported.replace("lies in an external file, which is not supported".into()).is_some(),
+            0x08 => match self.layout(body)? {
+                Ok(data) => parts.data.replace(data).is_some(),
+                Err(why) => parts.unsupported.replace(why).is_some(),
+            },
+            0x0b => parts.filters.replace(body).is_some(),
             0x11 => {
                 let group = (word(body, 0).ok_or_else(damaged)?, word(body, 8).ok_or_else(damaged)?);
                 parts.group.replace(group).is_some()
@@ -87,25 +112,35 @@ impl<'a> Walk<'a> {
         if before { Err(format!("has two header messages of type {kind:#04x}")) } else { Ok(()) }
     }
 
-    /// Returns the bytes of the data; `None` if they were never written.
-    fn layout(&self, body: &'a [u8]) -> Result<Option<&'a [u8]>, String> {
+    /// Returns the place of the data; `None` if they were never written. The inner error is an unsupported layout.
+    #[allow(clippy::type_complexity, reason = "one use")]
+    fn layout(&self, body: &'a [u8]) -> Result<Result<Option<Data<'a>>, String>, String> {
         let damaged = || "has data that reach past the end of the file".to_string();
-        match *body {
+        let data = match *body {
             [3 | 4, 0, ref rest @ ..] => {
                 let len = short(rest, 0).ok_or_else(damaged)?;
-                rest.get(2..2 + len).map(Some).ok_or_else(damaged)
+                rest.get(2..2 + len).map(Data::Contiguous).ok_or_else(damaged)?
             }
-            [3 | 4, 1, ref rest @ ..] => {
-                if rest.starts_with(&[0xff; 8]) {
-                    return Ok(None);
-                }
+            [3 | 4, 1, ref rest @ ..] if !rest.starts_with(&[0xff; 8]) => {
                 let (start, len) = (word(rest, 0).ok_or_else(damaged)?, word(rest, 8).ok_or_else(damaged)?);
                 let data = start.checked_add(len).and_then(|end| self.bytes.get(start..end));
-                data.map(Some).ok_or_else(damaged)
+                data.map(Data::Contiguous).ok_or_else(damaged)?
             }
-            [3 | 4, 2, ..] => Err("is stored in chunks, which is not supported".into()),
-            _ => Err(format!("has a data layout that is not supported: {:?}", &body[..body.len().min(2)])),
-        }
+            // The axes and one more, which is the size of an element; the address of the chunks; extents of 4 bytes.
+            [3, 2, axes @ 1..=33, ref rest @ ..] if !rest.starts_with(&[0xff; 8]) => {
+                let tree = word(rest, 0).ok_or_else(damaged)?;
+                let extents = rest.get(8..8 + 4 * (axes as usize - 1)).ok_or_else(damaged)?;
+                let extents = extents.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
+                Data::Chunked(Chunked { tree, extents: extents.collect(), filters: &[] })
+            }
+            [3 | 4, 1, ..] | [3, 2, _, ..] => return Ok(Ok(None)),
+            [4, 2, ..] => return Ok(Err("is stored in chunks of a newer format, which is not supported".into())),
+            _ => {
+                let start = &body[..body.len().min(2)];
+                return Ok(Err(format!("has a data layout that is not supported: {start:?}")));
+            }
+        };
+        Ok(Ok(Some(data)))
     }
 }
 
@@ -117,15 +152,22 @@ impl<'a> Parts<'a> {
             }
             return Ok(Object::Group { tree, heap });
         }
+        if let Some(why) = self.unsupported {
+            return Ok(Object::Unsupported(why));
+        }
         let (Some(dims), Some((element, big_endian)), Some(data)) = (self.dims, self.element, self.data) else {
             return Err("is neither a group nor a dataset".into());
         };
-        let bytes = match data {
-            Some(bytes) => bytes,
-            None if dims.contains(&0) => &[],
-            None => return Err("was never written".into()),
+        let data = match (data, self.filters) {
+            (Some(Data::Chunked(chunked)), filters) => {
+                Data::Chunked(Chunked { filters: filters.unwrap_or_default(), ..chunked })
+            }
+            (Some(_), Some(_)) => return Err("has filters, but no chunks".into()),
+            (Some(data), None) => data,
+            (None, _) if dims.contains(&0) => Data::Contiguous(&[]),
+            (None, _) => return Ok(Object::Unsupported("was never written".into())),
         };
-        Ok(Object::Dataset(Dataset { element, big_endian, dims, bytes }))
+        Ok(Object::Dataset(Dataset { element, big_endian, dims, data }))
     }
 }
 
@@ -140,8 +182,9 @@ fn dims(body: &[u8]) -> Result<Vec<usize>, String> {
     dims.ok_or_else(|| "has a damaged dataspace".into())
 }
 
-/// Parses a datatype message. Returns the element type, and whether it is big-endian.
-fn element(body: &[u8]) -> Result<(Element, bool), String> {
+/// Parses a datatype message. Returns the element type, and whether it is big-endian. The inner error is an unsupported
+/// type.
+fn element(body: &[u8]) -> Result<Result<(Element, bool), String>, String> {
     let &[class, flags, _, _, s0, s1, s2, s3, ref rest @ ..] = body else {
         return Err("has a damaged datatype".into());
     };
@@ -163,10 +206,10 @@ fn element(body: &[u8]) -> Result<(Element, bool), String> {
         (1, 2, _) if widths == (Some(&8), Some(&7)) => Element::Bf16,
         (1, 4, _) if widths == (Some(&8), Some(&23)) => Element::F32,
         (1, 8, _) if widths == (Some(&11), Some(&52)) => Element::F64,
-        (class, ..) => return Err(format!("has HDF5 type class {class} of {size} bytes; expected numbers")),
+        (class, ..) => return Ok(Err(format!("has HDF5 type class {class} of {size} bytes; expected numbers"))),
     };
     if !whole || (class & 15 == 1 && flags & 0x40 != 0) {
-        return Err("has a number format that is not supported".into());
+        return Ok(Err("has a number format that is not supported".into()));
     }
-    Ok((element, flags & 1 != 0))
+    Ok(Ok((element, flags & 1 != 0)))
 }

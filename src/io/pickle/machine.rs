@@ -1,5 +1,6 @@
 //! The stack machine that runs pickles.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::{Global, Heap, Value};
@@ -12,7 +13,7 @@ const VALUE: usize = 160;
 /// Bytes charged for a value and a mark on their stacks, which also grow by doubling.
 const STACKED: usize = 4 * size_of::<Value>();
 
-struct Machine<'a, 'b> {
+struct Machine<'a, 'b, const ALL: bool> {
     /// The rest of the program.
     rest: &'a [u8],
     stack: Vec<Value<'a>>,
@@ -24,17 +25,27 @@ struct Machine<'a, 'b> {
     room: usize,
     /// Maximum height of the stack or the marks so far.
     tallest: usize,
+    /// Whether the pickle lies inside another one.
+    is_inner: bool,
     budget: &'b mut Budget,
 }
 
-/// Runs the pickle at the start of `bytes`. Returns its value, the arena of its objects, and the bytes after the
-/// pickle.
+/// The value of a pickle, the arena of its objects, and the bytes after the pickle.
+type Loaded<'a> = (Value<'a>, Heap<'a>, &'a [u8]);
+
+/// Runs the pickle at the start of `bytes`. A pickle that lies inside another one must not contain further ones, so
+/// that nothing recurses.
 ///
 /// # Errors
 /// The reason why the pickle was rejected.
-pub(in crate::io) fn load<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<(Value<'a>, Heap<'a>, &'a [u8]), String> {
+pub(in crate::io) fn load<'a, const ALL: bool>(
+    bytes: &'a [u8],
+    budget: &mut Budget,
+    is_inner: bool,
+) -> Result<Loaded<'a>, String> {
     let (stack, marks, memo, heap) = (Vec::new(), Vec::new(), HashMap::new(), Heap::default());
-    let mut machine = Machine { rest: bytes, stack, marks, memo, heap, room: MOST, tallest: 0, budget };
+    let mut machine =
+        Machine::<ALL> { rest: bytes, stack, marks, memo, heap, room: MOST, tallest: 0, is_inner, budget };
     loop {
         let code = machine.u8()?;
         if code == b'.' {
@@ -52,7 +63,7 @@ pub(in crate::io) fn load<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<(V
     }
 }
 
-impl<'a> Machine<'a, '_> {
+impl<'a, const ALL: bool> Machine<'a, '_, ALL> {
     /// Runs one instruction.
     fn step(&mut self, code: u8) -> Result<(), String> {
         match code {
@@ -82,6 +93,14 @@ impl<'a> Machine<'a, '_> {
                 return self.append(&items);
             }
             b'q' | b'r' | 0x94 | b'h' | b'j' => return self.memo(code),
+            // EMPTY_SET, ADDITEMS, FROZENSET, READONLY_BUFFER
+            0x8f if ALL => return self.foreign(),
+            0x90 if ALL => drop(self.pop_mark()?),
+            0x91 if ALL => {
+                self.pop_mark()?;
+                self.push(Value::Opaque);
+            }
+            0x98 if ALL => {}
             // GLOBAL, STACK_GLOBAL
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
@@ -91,7 +110,21 @@ impl<'a> Machine<'a, '_> {
                 (Value::Text(name), Value::Text(module)) => return self.global(module, name),
                 _ => return Err("a global whose name is not a string".into()),
             },
-            b'R' | b'b' | b'Q' => return self.call(code),
+            b'Q' => {
+                let id = self.pop()?;
+                self.spend(1)?;
+                let value = match id {
+                    // Tar files refer to tensors by key.
+                    Value::Text(key) if ALL && !key.is_empty() && key.bytes().all(|b| b.is_ascii_digit()) => {
+                        Value::Named(key.parse().map_err(|_| "a persistent id that is too large")?)
+                    }
+                    id => self.heap.persistent(id)?,
+                };
+                self.push(value);
+            }
+            b'b' => return self.build(),
+            b'R' => return self.call(code),
+            0x81 | 0x92 | b'o' | b'i' if ALL => return self.call(code),
             _ => {
                 return Err(format!(
                     "the pickle instruction {code:#04x} is not supported, because tensors do not need it"
@@ -133,9 +166,15 @@ impl<'a> Machine<'a, '_> {
             _ => u32::from_le_bytes(self.array()?) as u64,
         };
         let bytes = self.take(usize::try_from(len).unwrap_or(usize::MAX))?;
-        let value = match code {
-            b'C' | b'B' | 0x8e | 0x96 => Value::Opaque,
-            _ => Value::Text(std::str::from_utf8(bytes).map_err(|_| "a string that is not UTF-8")?),
+        let value = match (code, std::str::from_utf8(bytes)) {
+            (b'X' | 0x8c | 0x8d, Err(_)) => return Err("a string that is not UTF-8".into()),
+            (b'X' | 0x8c | 0x8d | b'U' | b'T', Ok(text)) => Value::Text(text),
+            _ if !ALL => Value::Opaque,
+            // Strings of Python 2 are bytes.
+            _ => {
+                self.spend(1)?;
+                self.heap.add_bytes(Cow::Borrowed(bytes))
+            }
         };
         self.push(value);
         Ok(())
@@ -173,7 +212,7 @@ impl<'a> Machine<'a, '_> {
             return Ok(());
         }
         match self.top()? {
-            Value::Dict(id) => {
+            Value::Dict(id) | Value::Object(id) => {
                 self.heap.pairs[id].extend(pairs);
                 Ok(())
             }
@@ -186,6 +225,13 @@ impl<'a> Machine<'a, '_> {
         match self.top()? {
             Value::List(id) => {
                 self.heap.items[id].extend(items);
+                Ok(())
+            }
+            // A list of a foreign class, by index.
+            Value::Object(id) if ALL => {
+                let pairs = &mut self.heap.pairs[id];
+                let first = pairs.len() as i64;
+                pairs.extend((first..).map(Value::Int).zip(items.iter().copied()));
                 Ok(())
             }
             _ => Err("items for a value that is not a list".into()),
@@ -209,31 +255,53 @@ impl<'a> Machine<'a, '_> {
         Ok(())
     }
 
-    fn global(&mut self, module: &str, name: &str) -> Result<(), String> {
-        let global = Global::find(module, name);
-        let global = global.ok_or_else(|| {
+    fn global(&mut self, module: &'a str, name: &'a str) -> Result<(), String> {
+        let global = Global::find::<ALL>(module, name).ok_or_else(|| {
             format!(
-                "refers to \"{}.{}\", which tensors do not need, so it was not executed; save only tensors, as \
-                 torch.save(model.state_dict(), path) does",
+                "refers to \"{}.{}\", which tensors do not need, so it was not executed; TensorFile::import reads the \
+                 tensors of such a file",
                 module.escape_debug(),
                 name.escape_debug()
             )
         })?;
+        if ALL
+            && global == Global::Foreign
+            && self.heap.foreign.len() < 3
+            && !self.heap.foreign.contains(&(module, name))
+        {
+            self.heap.foreign.push((module, name));
+        }
         self.push(if global == Global::Dtype { Value::Opaque } else { Value::Global(global) });
         Ok(())
     }
 
-    /// REDUCE, BUILD, BINPERSID.
+    /// Pushes an object of a foreign class.
+    fn foreign(&mut self) -> Result<(), String> {
+        self.spend(1)?;
+        let object = self.heap.object();
+        self.push(object);
+        Ok(())
+    }
+
+    /// REDUCE, NEWOBJ, NEWOBJ_EX, OBJ, INST.
     fn call(&mut self, code: u8) -> Result<(), String> {
+        if ALL && code == b'i' {
+            let (module, name) = (self.line()?, self.line()?);
+            self.global(module, name)?;
+            self.pop()?;
+        }
+        if ALL && matches!(code, b'i' | b'o') {
+            self.pop_mark()?;
+            return self.foreign();
+        }
+        if ALL && code == 0x92 {
+            self.pop()?;
+        }
         let argument = self.pop()?;
         self.spend(1)?;
-        let value = match (code, self.stack.last().copied(), argument) {
-            (b'Q', _, id) => {
-                let storage = self.heap.persistent(id)?;
-                self.push(storage);
-                return Ok(());
-            }
-            (b'R', Some(Value::Global(global)), Value::Tuple(args)) => {
+        let value = match (self.top()?, argument) {
+            (Value::Object(_) | Value::Opaque, Value::Tuple(_)) if ALL => self.heap.object(),
+            (Value::Global(global), Value::Tuple(args)) => {
                 // Copies are charged, because a pickle may pass the same list many times.
                 let args = self.heap.items(args).to_vec();
                 let copied = |v: &Value| match v {
@@ -241,15 +309,68 @@ impl<'a> Machine<'a, '_> {
                     _ => 1,
                 };
                 self.spend(args.iter().map(copied).fold(0, usize::saturating_add))?;
-                global.call(&args, &mut self.heap)?
+                match (global, &args[..]) {
+                    (Global::LoadFromBytes, [Value::Bytes(id)]) if ALL && !self.is_inner => {
+                        self.allow(self.heap.bytes(*id).len())?;
+                        self.heap.load_storage(*id, self.budget)?
+                    }
+                    (Global::Encode, [Value::Text(text), ..]) if ALL => {
+                        self.allow(2 * text.len())?;
+                        global.call::<ALL>(&args, &mut self.heap)?
+                    }
+                    _ => global.call::<ALL>(&args, &mut self.heap)?,
+                }
             }
-            // Attributes of a dict, such as the versions in a state dict's `_metadata`.
-            (b'b', Some(dict @ Value::Dict(_)), Value::Dict(_)) => dict,
             _ => return Err("calls a value that cannot be called".into()),
         };
         self.pop()?;
         self.push(value);
         Ok(())
+    }
+
+    /// BUILD: sets the state of an object.
+    fn build(&mut self) -> Result<(), String> {
+        let state = self.pop()?;
+        self.spend(1)?;
+        match (self.top()?, state) {
+            (Value::Object(id), _) if ALL => {
+                // A state with slots is a tuple of two dicts.
+                let dicts = match state {
+                    Value::Tuple(id) if self.heap.items(id).len() == 2 => self.heap.items(id).to_vec(),
+                    other => vec![other],
+                };
+                for dict in dicts {
+                    if let Value::Dict(from) = dict {
+                        let pairs = self.heap.pairs(from).to_vec();
+                        self.spend(pairs.len())?;
+                        self.heap.pairs[id].extend(pairs);
+                    }
+                }
+            }
+            (Value::Array(id), Value::Tuple(state)) if ALL => {
+                let state = self.heap.items(state).to_vec();
+                self.spend(state.len())?;
+                self.heap.set_array(id, &state)?;
+            }
+            (Value::Dtype(id), Value::Tuple(state)) if ALL => {
+                let state = self.heap.items(state).to_vec();
+                self.spend(state.len())?;
+                self.heap.set_dtype(id, &state);
+            }
+            // Attributes of a dict, such as the versions in a state dict's `_metadata`, and of a tensor.
+            (Value::Dict(_) | Value::Tensor(_) | Value::Unsupported(_) | Value::Opaque, _) => {}
+            _ => return Err("sets the state of a value that cannot be called".into()),
+        }
+        Ok(())
+    }
+
+    /// Charges bytes to the budget.
+    fn allow(&mut self, bytes: usize) -> Result<(), String> {
+        if self.budget.allows(bytes) {
+            Ok(())
+        } else {
+            Err("the pickle expands too much for a file of its size".into())
+        }
     }
 
     fn spend(&mut self, values: usize) -> Result<(), String> {

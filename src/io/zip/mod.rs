@@ -7,8 +7,10 @@
 mod crc;
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use super::budget::Budget;
+use super::tensors::sorted_order;
 use crate::error::{Error, Result};
 use crc::crc32;
 
@@ -103,8 +105,11 @@ impl<'a> Archive<'a> {
     /// Checks that members follow each other from the first byte to the directory at `end`, and that their names
     /// differ.
     fn check_places(&self, end: usize) -> Result<()> {
-        let mut order: Vec<&Member> = self.members.iter().collect();
-        order.sort_by_key(|m| (m.place.start, m.place.end));
+        let ordered = |compare: &dyn Fn(&Member, &Member) -> Ordering| -> Vec<&Member> {
+            let order = sorted_order(self.members.len(), &|a, b| compare(&self.members[a], &self.members[b]));
+            order.into_iter().map(|at| &self.members[at]).collect()
+        };
+        let order = ordered(&|a, b| (a.place.start, a.place.end).cmp(&(b.place.start, b.place.end)));
         if let Some(pair) = order.windows(2).find(|p| p[0].place.end > p[1].start) {
             return Err(self.error(pair[1].name, "overlaps another member"));
         }
@@ -114,8 +119,7 @@ impl<'a> Archive<'a> {
             let why = format!("the zip directory has no entry for bytes {to} to {from}: a member is missing");
             return Err(Error::format(self.source, why));
         }
-        order.sort_by_key(|m| m.name);
-        match order.windows(2).find(|p| p[0].name == p[1].name) {
+        match ordered(&|a, b| a.name.cmp(b.name)).windows(2).find(|p| p[0].name == p[1].name) {
             Some(pair) => Err(self.error(pair[0].name, "appears twice")),
             None => Ok(()),
         }

@@ -1,0 +1,99 @@
+//! Undoes what wrappers of PyTorch do to names and weights.
+
+use std::collections::HashSet;
+
+use crate::error::Result;
+use crate::io::TensorFile;
+
+/// Removes the names that `torch.compile` and `DataParallel` insert, and multiplies out weight norms.
+///
+/// # Errors
+/// [`Error::Format`](crate::Error::Format) if two entries get one name.
+pub(super) fn normalize(file: TensorFile) -> Result<TensorFile> {
+    let mut file = unwrap(file);
+    fold_weight_norm(&mut file);
+    file.sorted()
+}
+
+/// Removes the parts `_orig_mod` of names, and the part `module` if all tensors have it: at the start, or after the
+/// first part, such as `state_dict`. Keeps the names of a file where this would give two tensors one name.
+fn unwrap(file: TensorFile) -> TensorFile {
+    let compiled = |name: &str| {
+        let parts: Vec<&str> = name.split('.').filter(|part| *part != "_orig_mod").collect();
+        parts.join(".")
+    };
+    // `n_averaged` is beside the module in torch.optim.swa_utils.AveragedModel.
+    let names: Vec<String> = file.names().map(compiled).filter(|name| name != "n_averaged").collect();
+    let all = |prefix: &str| {
+        let mut inside = names.iter().filter_map(|name| name.strip_prefix(prefix)).peekable();
+        inside.peek().is_some() && inside.all(|name| name.starts_with("module."))
+    };
+    let heads: HashSet<&str> = names.iter().filter_map(|name| Some(name.split_once('.')?.0)).collect();
+    let mut prefixes: HashSet<String> = heads.iter().map(|head| format!("{head}.")).filter(|head| all(head)).collect();
+    if all("") {
+        prefixes = HashSet::from([String::new()]);
+    }
+    let rename = |name: &str| {
+        let name = compiled(name);
+        let split = name.split_once('.').map_or(0, |(head, _)| head.len() + 1);
+        for at in [0, split] {
+            if let Some(rest) = name[at..].strip_prefix("module.").filter(|_| prefixes.contains(&name[..at])) {
+                return format!("{}{rest}", &name[..at]);
+            }
+        }
+        name
+    };
+    let renamed: HashSet<String> = file.names().map(rename).collect();
+    if renamed.len() == file.names().count() { file.renamed(&rename) } else { file }
+}
+
+/// Replaces the pairs of `torch.nn.utils.weight_norm`, old and new, by the weights `g · v / ‖v‖`.
+fn fold_weight_norm(file: &mut TensorFile) {
+    let (mut gone, mut folded) = (HashSet::new(), Vec::new());
+    let known = file.index();
+    for (&name, &g) in &known {
+        let (base, v) = match (name.strip_suffix("_g"), name.strip_suffix(".original0")) {
+            (Some(base), _) => (base.to_string(), format!("{base}_v")),
+            (None, Some(base)) => {
+                let Some((module, weight)) = base.rsplit_once("parametrizations.") else { continue };
+                (format!("{module}{weight}"), format!("{base}.original1"))
+            }
+            _ => continue,
+        };
+        let Some(&direction) = known.get(v.as_str()).filter(|_| !known.contains_key(base.as_str())) else { continue };
+        if let Some(values) = fold(g, direction) {
+            gone.extend([name.to_string(), v]);
+            folded.push((base, direction.0.to_vec(), values));
+        }
+    }
+    file.retain(&|name| !gone.contains(name));
+    for (name, dims, values) in folded {
+        file.insert(&name, &dims, values);
+    }
+}
+
+/// Returns `g · v / ‖v‖`, with one norm per element of `g`. Its extents are 1 or those of `v`; `None` for other ones.
+fn fold((g_dims, g): (&[usize], &[f32]), (dims, v): (&[usize], &[f32])) -> Option<Vec<f32>> {
+    let is_scalar = g.len() == 1;
+    if !is_scalar && (g_dims.len() != dims.len() || g_dims.iter().zip(dims).any(|(&a, &b)| a != 1 && a != b)) {
+        return None;
+    }
+    // Place in `g` of an element of `v`.
+    let place = |mut at: usize| -> usize {
+        if is_scalar {
+            return 0;
+        }
+        let (mut place, mut step) = (0, 1);
+        for (&own, &extent) in g_dims.iter().zip(dims).rev() {
+            place += if own == 1 { 0 } else { at % extent * step };
+            (at, step) = (at / extent, step * own);
+        }
+        place
+    };
+    let mut squares = vec![0.0f64; g.len()];
+    for (at, &v) in v.iter().enumerate() {
+        squares[place(at)] += f64::from(v) * f64::from(v);
+    }
+    let scale: Vec<f64> = g.iter().zip(&squares).map(|(&g, square)| f64::from(g) / square.sqrt()).collect();
+    Some(v.iter().enumerate().map(|(at, &v)| (f64::from(v) * scale[place(at)]) as f32).collect())
+}

@@ -1,0 +1,93 @@
+//! Programs of `torch.export.save` (`.pt2`): the weights are raw members of a zip archive, described in JSON. Older
+//! programs hold a file of `torch.save`. Source: PyTorch, *torch/export/pt2_archive/*, *torch/_export/serde/schema.py*.
+
+use super::tree::{field, size};
+use crate::error::{Error, Result};
+use crate::io::budget::Budget;
+use crate::io::element::{Element, View};
+use crate::io::zip::Archive;
+use crate::io::{TensorFile, torch};
+use crate::json;
+
+/// Ends of the members that describe the weights and the constants, in the present and in older formats.
+const CONFIGS: [&str; 2] = ["_weights_config.json", "_constants_config.json"];
+const OLDER: [&str; 2] = ["serialized_state_dict.pt", "serialized_constants.pt"];
+
+/// Whether an archive with a member of this name is such a program.
+pub(super) fn is_program(name: &str) -> bool {
+    name.ends_with(CONFIGS[0]) || name.ends_with(OLDER[0])
+}
+
+pub(super) fn read(source: &str, archive: &Archive, budget: &mut Budget) -> Result<TensorFile> {
+    let mut file = TensorFile::named(source);
+    for member in archive.members() {
+        if OLDER.iter().any(|end| member.name.ends_with(end)) {
+            let bytes = archive.read(member, budget)?;
+            add(&mut file, "", torch_save(source, &bytes)?, budget)?;
+        }
+        if !CONFIGS.iter().any(|end| member.name.ends_with(end)) {
+            continue;
+        }
+        let text = archive.read(member, budget)?;
+        let object = json::object(&text).map_err(|why| archive.error(member.name, format!("is {why}")))?;
+        let folder = &member.name[..member.name.rfind('/').map_or(0, |at| at + 1)];
+        for entry in json::entries(field(object, "config").unwrap_or_default()) {
+            let (name, entry) = entry.map_err(|why| archive.error(member.name, format!("holds {why}")))?;
+            budget.take_name(source, name.len())?;
+            let what = || format!("{source}: tensor {name:?}");
+            let bad = |why: &str| Error::format(what(), why);
+            let path = field(entry, "path_name").and_then(json::text).ok_or_else(|| bad("has no path_name"))?;
+            let data = archive.find(&format!("{folder}{path}"));
+            let data = archive.read(data.ok_or_else(|| bad("is not in the archive"))?, budget)?;
+            if field(entry, "use_pickle") == Some("true") {
+                add(&mut file, &name, torch_save(source, &data)?, budget)?;
+                continue;
+            }
+            let meta = field(entry, "tensor_meta").unwrap_or_default();
+            let (dims, strides) = (extents(meta, "sizes"), extents(meta, "strides"));
+            let offset = field(meta, "storage_offset").and_then(|offset| size(offset, "as_int"));
+            let (Some(dims), Some(strides), Some(offset)) = (dims, strides, offset) else {
+                return Err(bad("has extents that are not whole numbers"));
+            };
+            let values = match size(meta, "dtype").and_then(element) {
+                Some(element) => {
+                    let (bytes, dims, strides) = (&data[..], &dims[..], &strides[..]);
+                    View { element, bytes, big_endian: false, offset, dims, strides }.values(&what, budget)?
+                }
+                None => Err("has elements of an unsupported type".into()),
+            };
+            file.put(&name, &dims, values);
+        }
+    }
+    file.sorted()
+}
+
+/// Returns the element type with this number in `ScalarType`.
+fn element(number: usize) -> Option<Element> {
+    use Element::*;
+    let types = [U8, I8, I16, I32, I64, F16, F32, F64];
+    match number {
+        1..=8 => types.get(number - 1).copied(),
+        12 => Some(Bool),
+        13 => Some(Bf16),
+        28 => Some(U16),
+        _ => None,
+    }
+}
+
+fn extents(meta: &str, key: &str) -> Option<Vec<usize>> {
+    json::items(field(meta, key)?).take(64).map(|extent| size(extent, "as_int")).collect()
+}
+
+fn torch_save(source: &str, bytes: &[u8]) -> Result<TensorFile> {
+    torch::read_archive::<true>(source, &Archive::new(source, bytes)?, bytes.len())
+}
+
+/// Adds the tensors of a nested file. A file that is a single tensor gets the name `name`.
+fn add(file: &mut TensorFile, name: &str, nested: TensorFile, budget: &mut Budget) -> Result<()> {
+    for (own, dims, values) in nested.tensors() {
+        budget.take(|| format!("{}: tensor {own:?}", file.source()), 4 * values.len())?;
+        file.insert(if name.is_empty() { own } else { name }, dims, values.to_vec());
+    }
+    Ok(())
+}
