@@ -35,7 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 10u: { out = quotient(u, v); }
         default: { out = power(u, v); }
     }
-    if params.op > 5u && !ordered { out = select(v, u, is_nan(u)); }
+    if params.op > 5u && params.op < 11u && !ordered { out = select(v, u, is_nan(u)); }
     y[i] = out;
 }
 
@@ -52,7 +52,9 @@ fn quotient(u: f32, v: f32) -> f32 {
 }
 
 fn power(base: f32, exponent: f32) -> f32 {
-    if exponent == 0.0 || base == 1.0 { return 1.0; }
+    if (bitcast<u32>(exponent) & 0x7fffffffu) == 0u || bitcast<u32>(base) == 0x3f800000u { return 1.0; }
+    if is_nan(base) { return base; }
+    if is_nan(exponent) { return exponent; }
     // Beyond 2^24, f32 has no odd integers.
     let is_odd = abs(exponent) < 16777216.0 && fract(0.5 * exponent) == 0.5;
     if base == 0.0 { return select(0.0, bitcast<f32>(0x7f800000u + u32(params.op - 11u)), exponent < 0.0); }

@@ -4,7 +4,8 @@ use crate::error::Result;
 use crate::kernel::{Kernel, addressable, at_least_one, at_most, params, shader};
 
 /// Elementwise operations on two operands without a gradient, which only models from files use. Comparisons and logic
-/// write 1 or 0, and a comparison with NaN is false; other operations give NaN if an operand is NaN.
+/// write 1 or 0, and a comparison with NaN is false; other operations give NaN if an operand is NaN, except for
+/// [`Pow`](ZipOp::Pow), where `1^b` and `a^0` are always 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum ZipOp {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::value::ElementType;
+use super::element::ElementType;
 use crate::error::{Error, Result};
 
 /// Maximum number of axes, which limits what a hostile file can request.

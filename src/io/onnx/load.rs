@@ -1,6 +1,7 @@
 //! Loads a file into an executable graph, and checks everything that does not depend on the inputs.
 
 use super::check::{Problem, Report};
+use super::element::ElementType;
 use super::external::{Files, Read};
 use super::info::{Extent, Info};
 use super::links::Names;
@@ -8,7 +9,7 @@ use super::loader::{Context, Inputs, Loaded, load_body};
 use super::meter::Meter;
 use super::proto::{Dim, Model, ValueInfo};
 use super::run::Graph;
-use super::value::{ElementType, Value, from_proto};
+use super::value::{Value, from_proto};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::io::TensorFile;

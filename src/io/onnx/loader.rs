@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 
 use super::check::{Problem, Report};
+use super::element::ElementType;
 use super::external::Files;
 use super::links::{Links, Names, wrong};
 use super::meter::Meter;
 use super::ops::{self, Args, Builder, Op, Operator};
 use super::proto::{Graph, Node, ValueInfo};
 use super::run::{Body, Step};
-use super::value::{ElementType, Value, from_proto};
+use super::value::{Value, from_proto};
 use crate::device::Device;
 use crate::error::{Error, Result};
 

@@ -21,6 +21,7 @@
 //! is silent: see `tests/onnx/`.
 
 mod check;
+mod element;
 mod export;
 mod external;
 mod info;

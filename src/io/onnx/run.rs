@@ -201,7 +201,7 @@ impl Body {
         for step in &self.steps {
             match &step.op {
                 Op::Recurrent(node) if !node.is_given() => f(step),
-                Op::Control(control) => control.branches().for_each(|body| body.recurrent(f)),
+                Op::Control(control) => control.branches().iter().for_each(|body| body.recurrent(f)),
                 _ => {}
             }
         }

@@ -2,11 +2,12 @@
 
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::io::onnx::element::ElementType;
 use crate::io::onnx::loader::{Context, Fact, Inputs, Loaded, load_body};
 use crate::io::onnx::meter::Cost;
 use crate::io::onnx::proto::{Attribute, AttributeValue, Graph, Node, ValueInfo};
 use crate::io::onnx::run::Link;
-use crate::io::onnx::value::{ElementType, Value};
+use crate::io::onnx::value::Value;
 
 /// Attributes and inputs of a node that is being built. Reading an attribute removes it; any that remain are
 /// unsupported.

@@ -5,8 +5,9 @@
 
 use super::{Args, Builder, Op, Operator, copied, function};
 use crate::error::Result;
+use crate::io::onnx::element::ElementType;
 use crate::io::onnx::ints::Ints;
-use crate::io::onnx::value::{ElementType, Value};
+use crate::io::onnx::value::Value;
 use crate::kernels::MapOp;
 use crate::ops::elementwise::map;
 use crate::tensor::Tensor;
@@ -15,17 +16,6 @@ pub const TABLE: &[Operator] = &[
     Operator::new("Cast", 1..=1, cast).since(6).folds().whole(1),
     Operator::new("CastLike", 2..=2, cast_like).since(15).folds().whole(2),
 ];
-
-impl ElementType {
-    /// Returns the rounding from f32 to this type, if it is narrower.
-    pub fn rounding(self) -> Option<MapOp> {
-        match self {
-            Self::Half => Some(MapOp::Half),
-            Self::BFloat => Some(MapOp::Brain),
-            _ => None,
-        }
-    }
-}
 
 fn cast(b: &mut Builder) -> Result<Op> {
     let to = b.int("to")?.ok_or_else(|| b.refuse("no attribute \"to\""))?;

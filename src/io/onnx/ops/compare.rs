@@ -1,12 +1,13 @@
 //! Comparisons, logic and selection. Comparisons of floats stay on the device, as 0 and 1; see
 //! `docs/adr/0041-comparisons-stay-on-the-device.md`.
 
-use super::elementwise::{aligned, broadcast, operands};
+use super::elementwise::{aligned, broadcast, operands, operands_cost};
 use super::{Args, Builder, Op, Operator, copied, function, host};
 use crate::error::{Error, Result};
+use crate::io::onnx::element::ElementType;
 use crate::io::onnx::ints::{Ints, extent};
 use crate::io::onnx::meter::Cost;
-use crate::io::onnx::value::{ElementType, Value};
+use crate::io::onnx::value::Value;
 use crate::kernels::{BinaryOp, MapOp, ZipOp};
 use crate::ops::elementwise::{binary, map, zip};
 use crate::tensor::Tensor;
@@ -43,7 +44,7 @@ fn broadcasts<const N: usize>(args: &Args) -> Result<Cost> {
 /// A comparison, of the operands in reverse order if `swapped`.
 fn compare(b: &mut Builder, op: ZipOp, swapped: bool, ints: fn(i64, i64) -> bool) -> Result<Op> {
     let axis = aligned(b)?;
-    function(broadcasts::<3>, move |args| {
+    function(operands_cost(axis), move |args| {
         let operands = operands(args, axis)?;
         Ok(vec![match &operands {
             [Value::Ints(x), Value::Ints(y)] => {

@@ -100,10 +100,14 @@ pub fn operands(args: &Args, axis: Option<i64>) -> Result<[Value; 2]> {
     Ok([x, y])
 }
 
+/// Returns the cost of a few results with the broadcast shape of [`operands`].
+pub fn operands_cost(axis: Option<i64>) -> impl Fn(&Args) -> Result<Cost> {
+    move |args| Ok(if axis.is_some() { copied(args)? } else { broadcast(args)? }.times(3))
+}
+
 fn arithmetic(b: &mut Builder, op: BinaryOp, ints: fn(i64, i64) -> Option<i64>) -> Result<Op> {
     let axis = aligned(b)?;
-    let cost = |args: &Args| Ok(broadcast(args)?.times(2));
-    function(cost, move |args| {
+    function(operands_cost(axis), move |args| {
         let operands = operands(args, axis)?;
         Ok(vec![match &operands {
             [Value::Tensor(a), Value::Tensor(b)] => binary(op, a, b)?.into(),

@@ -17,7 +17,7 @@ pub const TABLE: &[Operator] = &[
 
 /// Runs the body up to a number of times, while its condition holds. Its inputs are the number of the iteration, the
 /// condition and the carried values; its outputs the condition, the carried values, and values that are stacked.
-pub struct Loop {
+struct Loop {
     body: Body,
     /// Number of the node's own inputs: a number of iterations, a condition, and the carried values.
     own: usize,
@@ -25,7 +25,7 @@ pub struct Loop {
 
 /// Runs the body once for every step of its sequences. Its inputs are the carried values and one step of each
 /// sequence; its outputs the carried values, and values that are stacked.
-pub struct Scan {
+struct Scan {
     body: Body,
     carried: usize,
     /// Axis of each sequence of the inputs, and whether it runs from the end.
@@ -51,7 +51,7 @@ fn body(b: &mut Builder, own: usize, inputs: usize, outputs: usize) -> Result<Bo
 fn build_loop(b: &mut Builder) -> Result<Op> {
     let (own, outputs) = (b.node.inputs, b.node.outputs);
     let body = body(b, own, own, outputs + 1)?;
-    Ok(Op::Control(Box::new(Control::Loop(Loop { body, own }))))
+    Ok(Op::Control(Box::new(Loop { body, own })))
 }
 
 /// Returns the only integer of a value, moved to the host if the run may wait for it.
@@ -116,8 +116,8 @@ fn carry(carried: &mut Vec<Value>, next: Vec<Value>, held: &mut u64, run: &mut R
     *carried = next;
 }
 
-impl Loop {
-    pub fn run(&self, args: &Args, run: &mut Run) -> Result<Vec<Value>> {
+impl Control for Loop {
+    fn run(&self, args: &Args, run: &mut Run) -> Result<Vec<Value>> {
         let most = args.get(0).map(|value| number(value, "M", run)).transpose()?.unwrap_or(i64::MAX);
         let mut condition = args.get(1).map(|value| number(value, "cond", run)).transpose()?.unwrap_or(1) != 0;
         let mut carried = (2..self.own).map(|i| args.value(i).cloned()).collect::<Result<Vec<_>>>()?;
@@ -166,11 +166,11 @@ fn build_scan(b: &mut Builder) -> Result<Op> {
     let inputs = lists("scan_input_axes", "scan_input_directions", sequences)?;
     let stacked = lists("scan_output_axes", "scan_output_directions", stacks)?;
     let body = body(b, own, own, outputs)?;
-    Ok(Op::Control(Box::new(Control::Scan(Scan { body, carried, inputs, outputs: stacked }))))
+    Ok(Op::Control(Box::new(Scan { body, carried, inputs, outputs: stacked })))
 }
 
-impl Scan {
-    pub fn run(&self, args: &Args, run: &mut Run) -> Result<Vec<Value>> {
+impl Control for Scan {
+    fn run(&self, args: &Args, run: &mut Run) -> Result<Vec<Value>> {
         let own = self.carried + self.inputs.len();
         let mut carried = (0..self.carried).map(|i| args.value(i).cloned()).collect::<Result<Vec<_>>>()?;
         let (mut sequences, mut steps) = (Vec::with_capacity(self.inputs.len()), None);

@@ -1,5 +1,6 @@
 //! The table of operators: how a node is built, and what it costs.
 
+mod branch;
 mod builder;
 mod cast;
 mod compare;
@@ -50,7 +51,7 @@ pub(super) enum Op {
     /// A recurrent node, whose state a stream carries.
     Recurrent(Box<Recurrent>),
     /// A node with subgraphs.
-    Control(Box<Control>),
+    Control(Box<dyn Control>),
     /// Values that are known at load.
     Known(Box<[Value]>),
 }
@@ -170,7 +171,7 @@ pub(super) fn find(domain: &str, name: &str) -> Option<&'static Operator> {
         quantize::TABLE,
         fourier::TABLE,
         recurrent::TABLE,
-        control::TABLE,
+        branch::TABLE,
         loops::TABLE,
     ];
     const MICROSOFT: &[&[Operator]] = &[functions::MICROSOFT, quantize::MICROSOFT, quantized_lstm::MICROSOFT];
