@@ -25,6 +25,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 7u: { out = turned_sine(v, 1); }
         case 8u: { out = to_half(v); }
         case 9u: { out = to_brain(v); }
+        case 14u: { out = arc_tangent(v); }
         default: {}
     }
     switch params.op {

@@ -28,10 +28,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 6u: { out = select(v, u, u < v); }
         case 7u: { out = select(v, u, u > v); }
         case 8u: {
-            out = u - quotient(u, v) * v;
+            out = remainder(u, v, quotient(u, v));
             if out != 0.0 && (out < 0.0) != (v < 0.0) { out += v; }
         }
-        case 9u: { out = u - quotient(u, v) * v; }
+        case 9u: { out = remainder(u, v, quotient(u, v)); }
         case 10u: { out = quotient(u, v); }
         default: { out = power(u, v); }
     }
@@ -41,12 +41,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 
 fn is_set(v: f32) -> bool { return (bitcast<u32>(v) & 0x7fffffffu) != 0u; }
 
+// u − q·v. Without a product if q is 0, because v may be infinite.
+fn remainder(u: f32, v: f32, q: f32) -> f32 { return select(u - q * v, u, q == 0.0); }
+
 // u / v without its fraction. Corrected by the remainder, because a device may round the quotient of two whole numbers
 // to just below a whole number.
 fn quotient(u: f32, v: f32) -> f32 {
     let q = trunc(u / v);
     let step = select(-1.0, 1.0, (u < 0.0) == (v < 0.0));
-    let rest = u - q * v;
+    let rest = remainder(u, v, q);
     if abs(rest) >= abs(v) { return q + step; }
     return select(q, q - step, rest != 0.0 && (rest < 0.0) != (u < 0.0));
 }

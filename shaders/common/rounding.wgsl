@@ -58,3 +58,21 @@ fn turned_sine(v: f32, turns: i32) -> f32 {
     let y = select(cosine(r), sine(r), (quadrant & 1) == 0);
     return select(-y, y, (quadrant & 2) == 0);
 }
+
+// atan(v), by the polynomial of Cephes, which holds up to tan(π/8).
+fn arc_tangent(v: f32) -> f32 {
+    let a = abs(v);
+    var start = 0.0;
+    var x = a;
+    if a > 2.4142137 {
+        start = 1.5707964;
+        x = -1.0 / a;
+    } else if a > 0.41421357 {
+        start = 0.7853982;
+        x = (a - 1.0) / (a + 1.0);
+    }
+    let z = x * x;
+    let series = ((8.053745e-2 * z - 1.3877686e-1) * z + 1.997771e-1) * z - 3.333295e-1;
+    let y = start + (series * z * x + x);
+    return select(y, -y, v < 0.0);
+}

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernel::{Kernel, at_most, params, shader};
-use crate::math::rounding::{cos, erf, sin, to_brain, to_half};
+use crate::math::rounding::{atan, cos, erf, sin, to_brain, to_half};
 
 /// Elementwise functions without a gradient, which only models from files use. Those that answer a question write 1
 /// or 0; all others keep NaN.
@@ -37,11 +37,13 @@ pub enum MapOp {
     IsNan = 12,
     /// Whether `x` is infinite.
     IsInf = 13,
+    /// `atan(x)`
+    Atan = 14,
 }
 
 impl MapOp {
     /// Every operation.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Floor,
         Self::Ceil,
         Self::Round,
@@ -56,6 +58,7 @@ impl MapOp {
         Self::IsNotZero,
         Self::IsNan,
         Self::IsInf,
+        Self::Atan,
     ];
 }
 
@@ -96,6 +99,7 @@ impl Kernel<1, 1> for Map {
             MapOp::IsNotZero => |v| if v == 0.0 { 0.0 } else { 1.0 },
             MapOp::IsNan => |v| if v.is_nan() { 1.0 } else { 0.0 },
             MapOp::IsInf => |v| if v.is_infinite() { 1.0 } else { 0.0 },
+            MapOp::Atan => atan,
         };
         for (y, &v) in y[..self.len as usize].iter_mut().zip(x) {
             *y = f(v);

@@ -73,11 +73,16 @@ fn truth(is: bool) -> f32 {
     if is { 1.0 } else { 0.0 }
 }
 
+/// `u − q·v`. Without a product if `q` is 0, because `v` may be infinite.
+fn remainder(u: f32, v: f32, q: f32) -> f32 {
+    if q == 0.0 { u } else { u - q * v }
+}
+
 /// `u / v` without its fraction. Corrected by the remainder, because a device may round the quotient of two whole
 /// numbers to just below a whole number.
 fn quotient(u: f32, v: f32) -> f32 {
     let (q, step) = ((u / v).trunc(), if (u < 0.0) == (v < 0.0) { 1.0 } else { -1.0 });
-    let rest = u - q * v;
+    let rest = remainder(u, v, q);
     if rest.abs() >= v.abs() {
         q + step
     } else if rest != 0.0 && (rest < 0.0) != (u < 0.0) {
@@ -122,10 +127,10 @@ impl Kernel<2, 1> for Zip {
             ZipOp::Min => |u, v| if u.is_nan() || u < v { u } else { v },
             ZipOp::Max => |u, v| if u.is_nan() || u > v { u } else { v },
             ZipOp::Mod => |u, v| {
-                let rest = u - quotient(u, v) * v;
+                let rest = remainder(u, v, quotient(u, v));
                 if rest != 0.0 && (rest < 0.0) != (v < 0.0) { rest + v } else { rest }
             },
-            ZipOp::Rem => |u, v| u - quotient(u, v) * v,
+            ZipOp::Rem => |u, v| remainder(u, v, quotient(u, v)),
             ZipOp::Quotient => quotient,
             ZipOp::Pow => f32::powf,
         };

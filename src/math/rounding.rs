@@ -57,3 +57,19 @@ pub fn cos(v: f32) -> f32 {
     let y = if quadrant & 1 == 0 { cosine(r) } else { sine(r) };
     if (quadrant + 1) & 2 == 0 { y } else { -y }
 }
+
+/// `atan(v)`, by the polynomial of Cephes, which holds up to tan(π/8). NaN gives NaN.
+pub fn atan(v: f32) -> f32 {
+    let a = v.abs();
+    let (start, x) = if a > 2.414_213_7 {
+        (std::f32::consts::FRAC_PI_2, -1.0 / a)
+    } else if a > 0.414_213_57 {
+        (std::f32::consts::FRAC_PI_4, (a - 1.0) / (a + 1.0))
+    } else {
+        (0.0, a)
+    };
+    let z = x * x;
+    let series = ((8.053_745e-2 * z - 1.387_768_6e-1) * z + 1.997_771e-1) * z - 3.333_295e-1;
+    let y = start + (series * z * x + x);
+    if v < 0.0 { -y } else { y }
+}

@@ -41,6 +41,7 @@ fn of(op: MapOp, x: f64) -> f64 {
         MapOp::Erf => erf(x),
         MapOp::Sin => x.sin(),
         MapOp::Cos => x.cos(),
+        MapOp::Atan => x.atan(),
         MapOp::IsZero => (x == 0.0).into(),
         MapOp::IsNotZero => (x != 0.0).into(),
         MapOp::IsNan => x.is_nan().into(),
@@ -70,6 +71,7 @@ fn map_matches_f64(device: &Device) {
         let want: Vec<f64> = far.iter().map(|&v| of(op, v.into())).collect();
         assert_close(&format!("{op:?} far from 0"), &map(device, op, &far), &want, FUNCTION);
     }
+    assert_eq!(map(device, MapOp::Atan, &[f32::INFINITY, -1e30]), [1.570_796_4, -1.570_796_4]);
     assert_eq!(map(device, MapOp::Erf, &[f32::INFINITY, f32::NEG_INFINITY, 50.0]), [1.0, -1.0, 1.0]);
     for op in [MapOp::Floor, MapOp::Round, MapOp::Erf, MapOp::Sin, MapOp::Half, MapOp::Brain, MapOp::Sign] {
         assert!(map(device, op, &[f32::NAN])[0].is_nan(), "{op:?}");
@@ -155,6 +157,9 @@ fn zip_divides_whole_numbers_exactly(device: &Device) {
     assert_eq!(zip(device, ZipOp::Quotient, &a, &b), all(|a, b| a / b));
     assert_eq!(zip(device, ZipOp::Rem, &a, &b), all(|a, b| a % b));
     assert_eq!(zip(device, ZipOp::Mod, &a, &b), all(|a, b| (a % b + b) % b));
+    let infinite = [f32::INFINITY; 2];
+    assert_eq!(zip(device, ZipOp::Rem, &[2.5, -2.5], &infinite), [2.5, -2.5]);
+    assert_eq!(zip(device, ZipOp::Mod, &[2.5, -2.5], &infinite), [2.5, f32::INFINITY]);
 }
 
 fn zip_treats_nan_as_documented(device: &Device) {

@@ -150,7 +150,7 @@ case("IsInf", [5], n("Div", ["X", "z"], ["b"]), n("IsInf", ["b"], ["Y"]), z=s(0.
 one("Mod", "Mod", [3, 5], "X p", constants=dict(p=s(0.37)), fmod=1)
 
 # Functions.
-for op in "Floor Ceil Round Sign Erf Sin Cos Reciprocal HardSwish Selu Celu ThresholdedRelu".split():
+for op in "Floor Ceil Round Sign Erf Sin Cos Tan Atan Sinh Cosh Reciprocal HardSwish Selu Celu ThresholdedRelu".split():
     one(op, op, [2, 3, 5])
 one("Mish", "Mish", [7], opset=18)
 case("Round_ties", [3], n("Mul", ["X", "z"], ["a"]), n("Add", ["a", "p"], ["b"]), n("Round", ["b"], ["Y"]), z=s(0.0), p=s([0.5, 1.5, -2.5]))
@@ -276,6 +276,13 @@ dynamic = n("DynamicQuantizeLinear", ["X"], ["q", "s", "z"])
 case("MatMulInteger", [2, 3], dynamic, n("MatMulInteger", ["q", "w", "z", "y"], ["Y"]), w=q8, y=np.array(2, np.int8))
 case("MatMulInteger_scaled", [2, 3], dynamic, n("MatMulInteger", ["q", "w", "z"], ["a"]), n("Cast", ["a"], ["b"], to=1), n("Mul", ["b", "s"], ["Y"]), w=q8)
 case("ConvInteger", [1, 2, 6], dynamic, n("ConvInteger", ["q", "w", "z"], ["Y"], pads=[1, 1]), w=np.arange(-9, 9, dtype=np.int8).astype(np.uint8).reshape(3, 2, 3))
+case("QLinearMatMul", [2, 3], n("QuantizeLinear", ["X", "t", "z"], ["a"]), n("QLinearMatMul", ["a", "t", "z", "q", "u", "y", "v", "z"], ["Y"]),
+     t=s(0.02), z=np.array(100, np.uint8), q=q8, u=s(0.1), y=np.array(1, np.int8), v=s(0.05))
+case("QLinearConv", [1, 2, 6], n("QuantizeLinear", ["X", "t", "z"], ["a"]), n("QLinearConv", ["a", "t", "z", "w", "u", "y", "v", "z", "b"], ["Y"], pads=[1, 1]),
+     t=s(0.02), z=np.array(100, np.uint8), w=np.arange(-9, 9, dtype=np.int8).reshape(3, 2, 3), u=s([0.1, 0.2, 0.05]), y=np.zeros(3, np.int8), v=s(0.1),
+     b=np.array([5, -100, 9], np.int32))
+case("empty_part", [3, 2], n("Slice", ["X", "z", "z"], ["a"]), n("Concat", ["a", "X"], ["Y"], axis=0), z=i(0))
+case("Pad_computed", [2, 3], n("ReduceMax", ["X"], ["m"], keepdims=0), n("Pad", ["X", "a", "m"], ["Y"]), a=i(1, 0, 0, 2))
 
 
 # Subgraphs.

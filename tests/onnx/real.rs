@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use wgru::io::TensorFile;
-use wgru::io::onnx::{Info, OnnxModel, StreamOptions, Value};
+use wgru::io::onnx::{Info, OnnxModel, Value};
 use wgru::{Device, Tensor};
 
 use crate::common::relative_error;
@@ -95,11 +95,7 @@ fn streams_carry_pairs(device: &Device) {
     for (name, pairs) in MODELS {
         let path = folder.join(name);
         let model = OnnxModel::open(device, &path).expect("loaded");
-        let options = StreamOptions {
-            pairs: name.contains("DTLN").then(|| pairs.iter().map(|pair| pair.map(String::from)).collect()),
-            ..StreamOptions::default()
-        };
-        let mut stream = model.stream_with(&options).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let mut stream = model.stream().unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(stream.pairs().collect::<Vec<_>>(), *pairs, "{name}");
         let calls = calls(&path);
         let start = stream.snapshot();

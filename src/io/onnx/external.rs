@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+#[cfg(not(target_arch = "wasm32"))]
 use std::path::{Component, Path, PathBuf};
 
 use super::proto::{External, Graph, TensorProto};
@@ -68,6 +69,7 @@ impl Files {
 ///
 /// # Errors
 /// [`Error::Format`] for a name that leads out of the folder: an absolute path, one with `..`, or a symbolic link.
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) fn read_beside(folder: &Path, name: &str) -> Result<Vec<u8>> {
     let bad = |why: &str| Error::format(format!("ONNX external data {name:?}"), why);
     let inside = |c: Component| matches!(c, Component::Normal(_) | Component::CurDir);

@@ -118,8 +118,8 @@ fn info(value: &ValueInfo) -> Result<Info> {
     };
     let extent = |dim: &Dim| match *dim {
         Dim::Fixed(n @ 1..=0x7fff_ffff) => Ok(Extent::Fixed(n as usize)),
-        // Old exporters write these for an extent that varies.
-        Dim::Fixed(-1 | 0) => Ok(Extent::Free),
+        // Old exporters write 0, -1 or -3 for an extent that varies.
+        Dim::Fixed(..=0) => Ok(Extent::Free),
         Dim::Fixed(n) => Err(bad(format!("has an extent of {n}"))),
         Dim::Named(name) => Ok(Extent::Named(name.into())),
         Dim::Free => Ok(Extent::Free),

@@ -13,7 +13,9 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamOptions {
     /// Pairs of an input and the output that it continues, by their names. By default, they are found by name and
-    /// shape: `state` and `stateN`, `h0` and `hn`, `conv_cache` and `conv_cache_out`.
+    /// shape: `state` and `stateN`, `h0` and `hn`, `conv_cache` and `conv_cache_out`. Where the names say nothing, an
+    /// input after the first and an output after the first are a pair if they have at least three axes of stated extents
+    /// and no others fit: the first ones are the signal.
     pub pairs: Option<Vec<[String; 2]>>,
     /// Whether recurrent nodes keep their states, which the graph may not expose. Default: only in a model without
     /// pairs. A node whose initial state is computed from an input never does, because what is fed wins.
@@ -138,8 +140,29 @@ pub fn found(inputs: &[&Info], outputs: &[&Info]) -> Result<Vec<Pair>> {
             }
         }
     }
+    by_shape(inputs, outputs, &mut out);
     out.sort_unstable_by_key(|pair| pair.input);
     Ok(out)
+}
+
+/// Adds pairs of values after the first whose shapes fit only each other.
+fn by_shape(inputs: &[&Info], outputs: &[&Info], out: &mut Vec<Pair>) {
+    let is_stated = |info: &Info| match &info.dims {
+        Some(dims) => dims.len() >= 3 && dims.iter().all(|e| matches!(e, Extent::Fixed(_))),
+        None => false,
+    };
+    for input in 1..inputs.len() {
+        if !is_stated(inputs[input]) || out.iter().any(|pair| pair.input == input) {
+            continue;
+        }
+        let fitting: Vec<usize> = (0..outputs.len()).filter(|&o| fits(inputs[input], outputs[o])).collect();
+        if let [output @ 1..] = fitting[..]
+            && inputs.iter().filter(|other| fits(other, outputs[output])).count() == 1
+            && out.iter().all(|pair| pair.output != output)
+        {
+            out.push(Pair { input, output });
+        }
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +213,13 @@ mod tests {
 
     #[test]
     fn other_values_are_not_paired() {
+        let dtln: &[(&str, &[usize])] = &[("input_2", &[1, 1, 257]), ("input_3", &[1, 2, 128, 2])];
+        let found = pairs(dtln, &[("activation_2", &[1, 1, 257]), ("stack_2", &[0, 2, 128, 2])]).unwrap();
+        assert_eq!(found, [("input_3".into(), "stack_2".into())]);
+        // Another input or output of this shape, and the first output.
+        let masks: &[(&str, &[usize])] = &[("x", &[1, 1, 257]), ("mask", &[1, 1, 257])];
+        assert_eq!(pairs(masks, &[("y", &[1, 1, 257]), ("z", &[1, 1, 257])]).unwrap(), []);
+        assert_eq!(pairs(&[("x", &[1, 4]), ("k", &[1, 2, 8])], &[("y", &[1, 2, 8])]).unwrap(), []);
         // A signal, another shape, and several candidates.
         assert_eq!(pairs(&[("audio_in", &[1, 256])], &[("audio_out", &[1, 256])]).unwrap(), []);
         assert_eq!(pairs(&[("input", &[1, 256])], &[("output", &[1, 256])]).unwrap(), []);

@@ -183,8 +183,8 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Maximum depth of nested subgraphs.
-pub const DEPTH: usize = 16;
+/// Maximum depth of nested subgraphs. Every level parses those below it a few times.
+const DEPTH: usize = 8;
 
 impl<'a> Graph<'a> {
     /// Returns the names that a node's subgraphs use, but that only outer graphs define, in alphabetic order.

@@ -59,6 +59,7 @@ fn converted(args: &Args, from: Option<ElementType>, to: ElementType) -> Result<
         Value::Whole(x) if to.is_float() => x.clone().into(),
         Value::Whole(x) if to == ElementType::Bool => Value::Whole(whole(x)?),
         Value::Whole(x) => Value::Whole(x.clone()),
+        Value::Ints(x) if to.is_float() && x.values().is_empty() => x.clone().of_kind(to).into(),
         Value::Ints(x) if to.is_float() => {
             let values: Vec<f32> = x.values().iter().map(|&v| v as f32).collect();
             Tensor::from_slice(args.device, &values, x.dims())?.into()

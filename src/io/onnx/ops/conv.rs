@@ -194,7 +194,9 @@ impl Transposed {
                 (None, Some(upper)) => halves(between + extra + reach - (extents[a] * axis.stride) as i64, upper),
                 (None, None) => axis.pads,
             };
-            let windows = between + extra + reach - pads[0] - pads[1];
+            // A stated extent may exceed the result, which then ends with zeros.
+            let stated = self.output_shape.as_ref().map(|shape| shape[a] as i64);
+            let windows = stated.unwrap_or(between + extra + reach - pads[0] - pads[1]);
             let windows = usize::try_from(windows).ok().filter(|&n| n > 0).ok_or_else(|| far(x))?;
             strides.push(axis.stride);
             start.push(reach - 1 - pads[0]);

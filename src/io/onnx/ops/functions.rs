@@ -19,6 +19,10 @@ pub const TABLE: &[Operator] = &[
     one("Erf", |_| float(1, |x| map(MapOp::Erf, x))),
     one("Sin", |_| float(1, |x| map(MapOp::Sin, x))),
     one("Cos", |_| float(1, |x| map(MapOp::Cos, x))),
+    one("Tan", |_| float(3, |x| binary(BinaryOp::Div, &map(MapOp::Sin, x)?, &map(MapOp::Cos, x)?))),
+    one("Atan", |_| float(1, |x| map(MapOp::Atan, x))),
+    one("Sinh", |_| float(5, |x| x.exp()?.sub(&x.scale(-1.0)?.exp()?)?.scale(0.5))),
+    one("Cosh", |_| float(5, |x| x.exp()?.add(&x.scale(-1.0)?.exp()?)?.scale(0.5))),
     one("Reciprocal", |_| float(2, |x| binary(BinaryOp::Div, &Tensor::full(x.device(), 1.0, &[])?, x))),
     one("Gelu", |b| match b.text("approximate")?.as_deref() {
         None | Some("none") => float(5, gelu),

@@ -2,6 +2,7 @@
 
 use super::{Args, Builder, Op, Operator, axis_of, copied, function, host};
 use crate::error::{Error, Result};
+use crate::io::onnx::element::ElementType;
 use crate::io::onnx::ints::{Ints, extent, shown};
 use crate::io::onnx::meter::Cost;
 use crate::io::onnx::value::Value;
@@ -40,7 +41,12 @@ fn nothing() -> Error {
 fn part(x: &Value, axis: usize, run: Run) -> Result<Value> {
     Ok(match x {
         Value::Ints(x) => host::select(x, axis, run.positions())?.of_kind(x.kind()).into(),
-        _ if run.count == 0 => return Err(nothing()),
+        // Without elements, floats are on the host.
+        _ if run.count == 0 => {
+            let mut dims = x.dims().to_vec();
+            dims[axis] = 0;
+            Ints::new(dims, Vec::new())?.of_kind(ElementType::Float).into()
+        }
         Value::Tensor(y) | Value::Whole(y) => x.like(match run.step == 1 || run.count == 1 {
             true if run.count == y.dims()[axis] => y.clone(),
             true => y.slice(axis, run.start..run.start + run.count)?,

@@ -4,6 +4,8 @@ use super::{Args, Builder, Op, Operator, axes_of, axis_of, copied, function, hos
 use crate::error::{Error, Result};
 use crate::io::onnx::ints::extent;
 use crate::io::onnx::meter::Cost;
+use crate::kernels::MapOp;
+use crate::ops::elementwise::map;
 use crate::ops::{movement, reduce};
 use crate::tensor::Tensor;
 
@@ -156,6 +158,7 @@ fn lp_norm(b: &mut Builder) -> Result<Op> {
             1 => reduce::sum_axis(&x.abs()?, axis, 1.0)?,
             _ => reduce::sum_axis(&x.square()?, axis, 1.0)?.sqrt()?,
         };
-        Ok(vec![x.div(&norm)?.into()])
+        // A row of zeros stays 0.
+        Ok(vec![x.div(&norm.add(&map(MapOp::IsZero, &norm)?)?)?.into()])
     })
 }

@@ -1,5 +1,6 @@
 //! Padding: with a constant, by the edge, by reflection, or around.
 
+use super::compare::chosen;
 use super::index::select_rows;
 use super::{Args, Builder, Function, Op, Operator, axes_of, axis_of, host};
 use crate::error::{Error, Result};
@@ -41,7 +42,7 @@ fn pad(b: &mut Builder) -> Result<Op> {
     {
         integer = fill;
         b.absorbed.push(2);
-    } else if mode == Mode::Constant {
+    } else if mode == Mode::Constant && b.constant(2).is_some() {
         value = b.number(2, "constant_value")?.map_or(0.0, |number| number.value);
     }
     Ok(Op::Function(Box::new(Pad { mode, pads, value, integer })))
@@ -62,8 +63,8 @@ impl Function for Pad {
         let (mut dims, mut cost) = (x.dims().to_vec(), Cost::default());
         for (axis, pads) in self.axes(args)? {
             cost = cost + pad_cost(&mut dims, axis, pads)?;
-            if self.mode != Mode::Constant {
-                cost = cost + Cost::floats(extent(&dims)?).times(2);
+            if self.mode != Mode::Constant || args.get(2).is_some() {
+                cost = cost + Cost::floats(extent(&dims)?).times(5);
             }
         }
         Ok(if let Value::Ints(_) = x { cost.times(8) } else { cost })
@@ -73,7 +74,13 @@ impl Function for Pad {
         let mut y = args.value(0)?.clone();
         for (axis, pads) in self.axes(args)? {
             y = match &y {
-                Value::Tensor(x) if self.mode == Mode::Constant => pad_axis(x, axis, pads, self.value)?.into(),
+                Value::Tensor(x) if self.mode == Mode::Constant => match args.optional(2)? {
+                    None => pad_axis(x, axis, pads, self.value)?.into(),
+                    Some(value) => {
+                        let ones = pad_axis(&Tensor::full(x.device(), 1.0, x.dims())?, axis, pads, 0.0)?;
+                        chosen(&ones, &pad_axis(x, axis, pads, 0.0)?, &value.reshape(&[])?)?.into()
+                    }
+                },
                 Value::Tensor(x) => match pads == [0, 0] {
                     true => y,
                     false => select_rows(x, axis, self.places(x.dims()[axis], pads)?.into_iter().flatten())?.into(),

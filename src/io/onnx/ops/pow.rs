@@ -4,8 +4,8 @@ use super::elementwise::{broadcast, float};
 use super::{Args, Builder, Op, Operator, function, host};
 use crate::error::Result;
 use crate::io::onnx::value::{EXACT, Value};
-use crate::kernels::{BinaryOp, ZipOp};
-use crate::ops::elementwise::{binary, zip};
+use crate::kernels::{BinaryOp, MapOp, ZipOp};
+use crate::ops::elementwise::{binary, map, zip};
 use crate::tensor::Tensor;
 
 pub const TABLE: &[Operator] = &[Operator::new("Pow", 2..=2, pow).folds()];
@@ -23,6 +23,9 @@ fn pow(b: &mut Builder) -> Result<Op> {
                 }
                 (Value::Tensor(x), Value::Ints(p)) if p.values().len() == 1 && p.values()[0].abs() <= EXACT => {
                     integer(&raised(x, p.dims().len())?, p.values()[0] as f32)?.into()
+                }
+                (Value::Ints(_) | Value::Whole(_), _) => {
+                    Value::Whole(map(MapOp::Trunc, &zip(ZipOp::Pow, &x.to_floats(args.device)?, p.as_tensor()?)?)?)
                 }
                 _ => zip(ZipOp::Pow, x.as_tensor()?, &p.to_floats(args.device)?)?.into(),
             }])

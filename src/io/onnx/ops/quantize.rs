@@ -21,6 +21,8 @@ pub const TABLE: &[Operator] = &[
     Operator::new("DynamicQuantizeLinear", 1..=1, dynamic_quantize_linear).since(11).outputs(3),
     Operator::new("MatMulInteger", 2..=4, matmul_integer).since(10).whole(4),
     Operator::new("ConvInteger", 2..=4, conv_integer).since(10).whole(4),
+    Operator::new("QLinearMatMul", 8..=8, qlinear_matmul).since(10).whole(8),
+    Operator::new("QLinearConv", 8..=9, qlinear_conv).since(10).whole(9),
 ];
 
 /// Operators of com.microsoft.
@@ -254,5 +256,60 @@ fn matmul_to_float(b: &mut Builder) -> Result<Op> {
         let w = w.as_ref().map_or_else(|| centered(args, 1, 5, true), |w| Ok(w.clone()))?;
         let y = product(&a, &w)?.mul(args.tensor(2)?)?.mul(args.tensor(3)?)?;
         Ok(vec![args.optional(6)?.map_or(Ok(y.clone()), |bias| y.add(bias))?.into()])
+    })
+}
+
+/// `saturate(round(y·scale_a·scale_b / scale_y) + zero point)`, with the scales in inputs 1, 4 and 6, and the zero
+/// point in input 7. `shape` shapes the scales of `b`.
+fn requantized(args: &Args, y: &Tensor, shape: impl Fn(Tensor) -> Result<Tensor>) -> Result<Value> {
+    let number = |i: usize| args.value(i)?.to_floats(args.device)?.reshape(&[]);
+    let kind = if let Value::Ints(zero) = args.value(7)? { zero.kind() } else { ElementType::UInt8 };
+    let scale = number(1)?.mul(&shape(args.tensor(4)?.clone())?)?;
+    let scaled = binary(BinaryOp::Div, &y.mul(&scale)?, &number(6)?)?;
+    Ok(Value::Whole(saturated(&map(MapOp::Round, &scaled)?.add(&number(7)?)?, kind)?))
+}
+
+fn qlinear_matmul(b: &mut Builder) -> Result<Op> {
+    let w = weights(b, 3, 5, true)?;
+    let own = w.clone();
+    let cost = move |args: &Args| {
+        let w = own.as_ref().map_or_else(|| Ok(args.value(3)?.dims()), |w| Ok(w.dims()))?;
+        Ok(product_cost(args.value(0)?.dims(), w)?.times(8) + Cost::floats(args.value(0)?.count()).times(3))
+    };
+    function(cost, move |args| {
+        let a = centered(args, 0, 2, false)?;
+        let w = w.as_ref().map_or_else(|| centered(args, 3, 5, true), |w| Ok(w.clone()))?;
+        Ok(vec![requantized(args, &product(&a, &w)?, |scale| point_of(&scale, 2, true))?])
+    })
+}
+
+fn qlinear_conv(b: &mut Builder) -> Result<Op> {
+    let conv = std::sync::Arc::new(Conv::of(b)?);
+    let w = weights(b, 3, 5, false)?;
+    let (of_cost, own) = (conv.clone(), w.clone());
+    let cost = move |args: &Args| {
+        let w = own.as_ref().map_or_else(|| Ok(args.value(3)?.dims()), |w| Ok(w.dims()))?;
+        Ok(of_cost.cost_of(args.value(0)?.dims(), w)?.times(4) + Cost::floats(args.value(0)?.count()).times(3))
+    };
+    function(cost, move |args| {
+        let x = args.value(0)?.to_floats(args.device)?;
+        let x = x.sub(&args.value(2)?.to_floats(args.device)?.reshape(&[])?)?;
+        let w = w.as_ref().map_or_else(|| centered(args, 3, 5, false), |w| Ok(w.clone()))?;
+        // The bias has the scale of the products.
+        let bias = match args.get(8) {
+            // Of 32 bits; beyond 2^24 it is rounded as the sum is.
+            Some(Value::Ints(bias)) => {
+                let values: Vec<f32> = bias.values().iter().map(|&v| v as f32).collect();
+                Some(Tensor::from_slice(args.device, &values, bias.dims())?)
+            }
+            bias => bias.map(|bias| bias.to_floats(args.device)).transpose()?,
+        };
+        let y = conv.apply(&x, &w, bias.as_ref())?;
+        let ones = vec![1; y.dims().len() - 2];
+        let by_map = |scale: Tensor| match *scale.dims() {
+            [n] if n > 1 => scale.reshape(&[&[n][..], &ones].concat()),
+            _ => scale.reshape(&[]),
+        };
+        Ok(vec![requantized(args, &y, by_map)?])
     })
 }

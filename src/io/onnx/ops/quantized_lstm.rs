@@ -110,5 +110,5 @@ impl Function for QuantizedLstm {
 }
 
 /// Whether each sequence has its own scale of the hidden state. ONNX Runtime shares it among the sequences of a thread,
-/// so that its results depend on the number of threads.
-const BY_ROWS: bool = true;
+/// so that its results depend on the number of threads; these are those of one thread.
+const BY_ROWS: bool = false;

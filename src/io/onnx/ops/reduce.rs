@@ -2,7 +2,8 @@
 
 use super::{Args, Builder, Op, Operator, axes_of, copied, function, host};
 use crate::error::{Error, Result};
-use crate::io::onnx::ints::Ints;
+use crate::io::onnx::ints::{Ints, extent};
+use crate::io::onnx::meter::Cost;
 use crate::io::onnx::value::Value;
 use crate::ops::extreme::extreme;
 use crate::ops::reduce;
@@ -25,7 +26,7 @@ enum Kind {
     LogSumExp,
 }
 
-/// Operators since which the axes are an input; before, they are an attribute.
+/// The second input are the axes, which are an attribute in older operator sets.
 const fn one(name: &'static str, build: fn(&mut Builder) -> Result<Op>) -> Operator {
     Operator::new(name, 1..=2, build).folds()
 }
@@ -53,7 +54,12 @@ fn build(b: &mut Builder, kind: Kind, inputs_from: i64) -> Result<Op> {
     let attribute = if as_input { None } else { b.ints("axes")? };
     let noop = as_input && b.flag("noop_with_empty_axes", false)?;
     // Each reduction reads the output of the previous one, which has fewer elements.
-    let cost = |args: &Args| Ok(copied(args)?.times(6));
+    // Nothing reduces to a value for each index of the axes that remain.
+    let cost = |args: &Args| {
+        let rest =
+            if args.value(0)?.count() == 0 { Cost::ints(extent(args.value(0)?.dims())?) } else { Cost::default() };
+        Ok(copied(args)?.times(6) + rest)
+    };
     function(cost, move |args| {
         let x = args.value(0)?;
         let rank = x.dims().len();
@@ -66,6 +72,17 @@ fn build(b: &mut Builder, kind: Kind, inputs_from: i64) -> Result<Op> {
         let whole: Vec<usize> = (0..rank).map(|a| if axes.contains(&a) { 1 } else { x.dims()[a] }).collect();
         let dims = if keep { whole } else { kept };
         Ok(vec![match x {
+            // Floats without elements.
+            Value::Ints(x) if x.kind().is_float() && !dims.contains(&0) => {
+                let none = match kind {
+                    Kind::Sum | Kind::L1 | Kind::L2 | Kind::SumSquare => 0.0,
+                    Kind::Product => 1.0,
+                    Kind::Max | Kind::LogSum | Kind::LogSumExp => f32::NEG_INFINITY,
+                    Kind::Min => f32::INFINITY,
+                    Kind::Mean => f32::NAN,
+                };
+                Tensor::full(args.device, none, &dims)?.into()
+            }
             Value::Ints(x) => reduced_ints(x, &axes, dims, kind)?.into(),
             x => reduced(x.as_tensor()?, &axes, kind)?.reshape(&dims)?.into(),
         }])

@@ -2,6 +2,7 @@
 
 use super::{Args, Builder, Op, Operator, axes_of, axis_of, copied, function, host};
 use crate::error::{Error, Result};
+use crate::io::onnx::element::ElementType;
 use crate::io::onnx::ints::{Ints, MOST_AXES, elements, extent, limited, shown};
 use crate::io::onnx::meter::Cost;
 use crate::io::onnx::proto::AttributeValue;
@@ -79,7 +80,10 @@ fn constant_of_shape(b: &mut Builder) -> Result<Op> {
     };
     function(cost, move |args| {
         let dims = host::extents(args.ints(0)?)?;
-        Ok(vec![if is_float {
+        Ok(vec![if dims.contains(&0) {
+            let kind = if is_float { ElementType::Float } else { ElementType::Int64 };
+            Ints::new(dims, Vec::new())?.of_kind(kind).into()
+        } else if is_float {
             Tensor::full(args.device, number, &dims)?.into()
         } else {
             let n = limited(&dims)?;
