@@ -123,8 +123,7 @@ fn streams_carry_pairs(device: &Device) {
 
 fn small_models_match_onnx_runtime(device: &Device) {
     let Some(folder) = data("real/synth") else { return };
-    let [gru, lstm] =
-        ["expected_ort.npz", "expected_lstm_ort.npz"].map(|f| TensorFile::open(&folder.join(f)).expect(f));
+    let [gru, lstm] = ["expected_ort.npz", "expected_lstm_ort.npz"].map(|f| TensorFile::open(folder.join(f)).expect(f));
     for (name, file, keys, tolerance) in [
         ("gru_base", &gru, &["gru_base.Y", "gru_base.Yh"][..], 1e-6),
         ("gru_dim_value_-1", &gru, &["gru_base.Y", "gru_base.Yh"], 1e-6),

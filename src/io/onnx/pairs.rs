@@ -156,7 +156,8 @@ fn by_shape(inputs: &[&Info], outputs: &[&Info], out: &mut Vec<Pair>) {
             continue;
         }
         let fitting: Vec<usize> = (0..outputs.len()).filter(|&o| fits(inputs[input], outputs[o])).collect();
-        if let [output @ 1..] = fitting[..]
+        if let [output] = fitting[..]
+            && output > 0
             && inputs.iter().filter(|other| fits(other, outputs[output])).count() == 1
             && out.iter().all(|pair| pair.output != output)
         {

@@ -72,7 +72,7 @@ fn gelu(x: &Tensor) -> Result<Tensor> {
 
 /// `x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))`
 fn tanh_gelu(x: &Tensor) -> Result<Tensor> {
-    let inner = x.add(&x.square()?.mul(x)?.scale(0.044_715)?)?.scale(0.797_884_56)?;
+    let inner = x.add(&x.square()?.mul(x)?.scale(0.044_715)?)?.scale(0.797_884_6)?;
     x.mul(&inner.tanh()?.add_scalar(1.0)?.scale(0.5)?)
 }
 

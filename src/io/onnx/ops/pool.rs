@@ -4,12 +4,13 @@ use super::windows::{self, Axis, Sizes, Spec};
 use super::{Args, Builder, Op, Operator, copied, function};
 use crate::error::{Error, Result};
 use crate::io::onnx::ints::extent;
+use crate::io::onnx::value::Value;
 use crate::ops::extreme::extreme;
 use crate::ops::reduce;
 use crate::tensor::Tensor;
 
 pub const TABLE: &[Operator] = &[
-    Operator::new("MaxPool", 1..=1, |b| pool(b, true)),
+    Operator::new("MaxPool", 1..=1, |b| pool(b, true)).whole(1),
     Operator::new("AveragePool", 1..=1, |b| pool(b, false)),
     Operator::new("GlobalMaxPool", 1..=1, |_| global(true)),
     Operator::new("GlobalAveragePool", 1..=1, |_| global(false)),
@@ -33,12 +34,14 @@ fn pool(b: &mut Builder, max: bool) -> Result<Op> {
     };
     let of_cost = sizes.clone();
     let cost = move |args: &Args| {
-        let x = args.tensor(0)?.dims();
+        let x = args.value(0)?.dims();
         let (axes, sizes) = of_cost(x)?;
         Ok(sizes.cost(x, &axes)?.times(3))
     };
     function(cost, move |args| {
-        let x = args.tensor(0)?;
+        // Quantized values keep their scale.
+        let whole = max && !args.value(0)?.is_float();
+        let x = &if whole { args.value(0)?.to_floats(args.device)? } else { args.tensor(0)?.clone() };
         let (axes, sizes) = sizes(x.dims())?;
         let edge = if max { f32::NEG_INFINITY } else { 0.0 };
         let padded = windows::pad(x, &axes, &sizes, edge)?;
@@ -52,7 +55,8 @@ fn pool(b: &mut Builder, max: bool) -> Result<Op> {
             let shares = Tensor::from_slice(x.device(), &shares, &[count])?;
             reduce::sum_axis(&columns, 1, 1.0)?.mul(&shares)?
         };
-        Ok(vec![y.reshape(&[&x.dims()[..2], &sizes.windows].concat())?.into()])
+        let y = y.reshape(&[&x.dims()[..2], &sizes.windows].concat())?;
+        Ok(vec![if whole { Value::Whole(y) } else { y.into() }])
     })
 }
 

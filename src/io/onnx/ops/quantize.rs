@@ -5,9 +5,10 @@
 
 use super::conv::Conv;
 use super::linear::{product, product_cost};
-use super::{Args, Builder, Op, Operator, axis_of, copied, function};
+use super::{Args, Builder, Op, Operator, axis_of, copied, function, host};
 use crate::error::{Error, Result};
 use crate::io::onnx::element::ElementType;
+use crate::io::onnx::ints::extent;
 use crate::io::onnx::meter::Cost;
 use crate::io::onnx::value::Value;
 use crate::kernels::{BinaryOp, MapOp, ZipOp};
@@ -31,6 +32,15 @@ pub const MICROSOFT: &[Operator] = &[
     Operator::new("DequantizeLinear", 2..=3, dequantize_linear).folds().whole(3),
     Operator::new("DynamicQuantizeMatMul", 3..=5, dynamic_matmul).whole(4),
     Operator::new("MatMulIntegerToFloat", 4..=7, matmul_to_float).whole(6),
+    Operator::new("QLinearAdd", 7..=8, |_| between(|x, y| x.add(y))).whole(8).omits(),
+    Operator::new("QLinearMul", 7..=8, |_| between(|x, y| x.mul(y))).whole(8).omits(),
+    Operator::new("QLinearSigmoid", 4..=5, |_| within(|x| x.sigmoid())).whole(5).omits(),
+    Operator::new("QLinearLeakyRelu", 4..=5, |b| {
+        let alpha = b.float("alpha")?.unwrap_or(0.01);
+        within(move |x| x.relu()?.add(&x.clamp_max(0.0)?.scale(alpha)?))
+    })
+    .whole(5)
+    .omits(),
 ];
 
 /// Reads the attributes of a quantization. Returns its axis.
@@ -312,4 +322,42 @@ fn qlinear_conv(b: &mut Builder) -> Result<Op> {
         };
         Ok(vec![requantized(args, &y, by_map)?])
     })
+}
+
+/// Returns the floats that input `i` stands for, with its scale and zero point in the inputs after it.
+fn meant(args: &Args, i: usize) -> Result<Tensor> {
+    let x = args.value(i)?.to_floats(args.device)?;
+    let x = match args.get(i + 2) {
+        Some(zero) => x.sub(&zero.to_floats(args.device)?.reshape(&[])?)?,
+        None => x,
+    };
+    x.mul(&args.tensor(i + 1)?.reshape(&[])?)
+}
+
+/// Quantizes by the scale in input `i` and the zero point after it.
+fn quantized(args: &Args, y: &Tensor, i: usize) -> Result<Value> {
+    let q = map(MapOp::Round, &binary(BinaryOp::Div, y, &args.tensor(i)?.reshape(&[])?)?)?;
+    let (q, kind) = match args.get(i + 1) {
+        Some(zero) => {
+            let kind = if let Value::Ints(zero) = zero { zero.kind() } else { ElementType::UInt8 };
+            (q.add(&zero.to_floats(args.device)?.reshape(&[])?)?, kind)
+        }
+        None => (q, ElementType::UInt8),
+    };
+    Ok(Value::Whole(saturated(&q, kind)?))
+}
+
+/// An operation on two quantized values.
+fn between(f: impl Fn(&Tensor, &Tensor) -> Result<Tensor> + Send + Sync + 'static) -> Result<Op> {
+    let cost = |args: &Args| {
+        let dims = host::broadcast(args.value(0)?.dims(), args.value(3)?.dims())?;
+        Ok(Cost::floats(extent(&dims)?).times(12))
+    };
+    function(cost, move |args| Ok(vec![quantized(args, &f(&meant(args, 0)?, &meant(args, 3)?)?, 6)?]))
+}
+
+/// A function of a quantized value.
+fn within(f: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static) -> Result<Op> {
+    let cost = |args: &Args| Ok(Cost::floats(args.value(0)?.count()).times(12));
+    function(cost, move |args| Ok(vec![quantized(args, &f(&meant(args, 0)?)?, 3)?]))
 }

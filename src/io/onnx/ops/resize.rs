@@ -100,7 +100,7 @@ fn resize(b: &mut Builder) -> Result<Op> {
         for (axis, to, scale) in resize.axes(args)? {
             let from = y.dims()[axis];
             let at: Vec<usize> = (0..to).map(|i| resize.place(i, from, to, scale)).collect();
-            y = select_rows(&y, axis, at.into_iter())?;
+            y = select_rows(&y, axis, at)?;
         }
         Ok(vec![y.into()])
     })

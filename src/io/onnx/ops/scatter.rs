@@ -42,8 +42,8 @@ fn rows_of(dims: &[usize], index: &Value, skipped: usize) -> Result<(Vec<usize>,
     let end = skipped.saturating_add(depth);
     let indexed = dims.get(skipped..end).filter(|_| depth > 0).ok_or_else(|| wrong(depth))?;
     let row = |vector: &[i64]| {
-        let each = vector.iter().zip(indexed);
-        each.fold(Ok(0), |row: Result<usize>, (&i, &n)| Ok(row? * n + axis_of(i, n).map_err(|_| outside(n))?))
+        let mut each = vector.iter().zip(indexed);
+        each.try_fold(0, |row: usize, (&i, &n)| Ok(row * n + axis_of(i, n).map_err(|_| outside(n))?))
     };
     let rows = index.as_ints()?.chunks_exact(depth).map(row).collect::<Result<_>>()?;
     Ok((rows, end))
