@@ -12,7 +12,9 @@ use super::run::Graph;
 use super::stream::Stream;
 use super::value::Value;
 use crate::device::Device;
-use crate::error::{Error, Result};
+#[cfg_attr(target_arch = "wasm32", allow(unused_imports, reason = "only the documentation links to it"))]
+use crate::error::Error;
+use crate::error::Result;
 
 /// An ONNX model on a device. Cheap to clone.
 ///

@@ -174,7 +174,9 @@ impl Body {
             let mut refs: Vec<Option<&Value>> = self.links[inputs..outputs].iter().map(value).collect();
             let moved = step.moved(&refs, run).map_err(|e| step.named(e))?;
             moved.iter().for_each(|(i, value)| refs[*i] = Some(value));
-            let made = step.run(&Args { device: run.device, inputs: &refs }, run).map_err(|e| step.named(e))?;
+            let made = step
+                .run(&Args { device: run.device, inputs: &refs, waits: run.waits }, run)
+                .map_err(|e| step.named(e))?;
             drop(refs);
             for (link, value) in self.links[outputs..end].iter().zip(made) {
                 if let Some(slot) = link.slot() {

@@ -22,12 +22,11 @@ pub const TABLE: &[Operator] = &[
     Operator::new("NonZero", 1..=1, |_| function(non_zero_cost, non_zero)).since(9).folds(),
 ];
 
-/// Reads a number on the CPU. A GPU would have to be waited for.
+/// Reads a number.
 fn float(args: &Args, i: usize) -> Result<f32> {
-    let x = args.tensor(i)?;
-    match x.device().is_gpu() {
-        true => Err(Error::value("onnx", "input", "a constant", "a number that a GPU computes")),
-        false => x.item_now(),
+    match args.read(i)?[..] {
+        [number] => Ok(number),
+        ref other => Err(Error::value("onnx", "input", "one number", format!("{} of them", other.len()))),
     }
 }
 
@@ -257,10 +256,7 @@ fn non_zero(args: &Args) -> Result<Vec<Value>> {
     let x = args.value(0)?;
     let is_set: Vec<bool> = match x {
         Value::Ints(x) => x.values().iter().map(|&v| v != 0).collect(),
-        Value::Tensor(x) | Value::Whole(x) if x.device().is_gpu() => {
-            return Err(Error::value("onnx", "X", "integers, or floats on the CPU", "floats on a GPU"));
-        }
-        Value::Tensor(x) | Value::Whole(x) => x.read_now()?.iter().map(|&v| v != 0.0).collect(),
+        _ => args.read(0)?.iter().map(|&v| v != 0.0).collect(),
     };
     let found: Vec<usize> = (0..is_set.len()).filter(|&at| is_set[at]).collect();
     let mut out = Vec::with_capacity(limited(&[x.dims().len(), found.len()])?);

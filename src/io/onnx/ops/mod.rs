@@ -187,6 +187,8 @@ pub(super) fn find(domain: &str, name: &str) -> Option<&'static Operator> {
 pub(super) struct Args<'a> {
     pub device: &'a Device,
     pub inputs: &'a [Option<&'a Value>],
+    /// Whether the node may wait for values that a GPU computes.
+    pub waits: bool,
 }
 
 impl<'a> Args<'a> {
@@ -205,6 +207,16 @@ impl<'a> Args<'a> {
 
     pub fn ints(&self, i: usize) -> Result<&'a [i64]> {
         self.value(i)?.as_ints()
+    }
+
+    /// Returns the floats of input `i` on the host, which decide the shape of the result.
+    pub fn read(&self, i: usize) -> Result<Vec<f32>> {
+        let x = self.tensor(i)?;
+        if x.device().is_gpu() && !self.waits {
+            let expected = "floats on the host; these are computed on a GPU, which only run_blocking waits for";
+            return Err(Error::value("onnx", "input", expected, format!("input {i}")));
+        }
+        x.read_now()
     }
 
     /// Returns the floats of an optional input.

@@ -91,7 +91,8 @@ impl Function for QuantizedLstm {
                 let state = super::State { h: rounded, c: Some(c) };
                 let step = Value::from(x.slice(0, at..at + 1)?);
                 let inputs = [Some(&step)];
-                let (_, next) = node.run(&Args { device: args.device, inputs: &inputs }, Some(&state))?;
+                let (_, next) =
+                    node.run(&Args { device: args.device, inputs: &inputs, waits: args.waits }, Some(&state))?;
                 h = next.h;
                 c = next.c.ok_or_else(|| Error::value("onnx", "LSTM", "a cell state", "none"))?;
                 own.push(h.clone());

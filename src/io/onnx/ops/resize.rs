@@ -130,11 +130,7 @@ impl Resize {
                 let scales = match given {
                     Some(scales) => scales,
                     None => {
-                        let scales = args.tensor(self.inputs[0])?;
-                        if scales.device().is_gpu() {
-                            return Err(Error::value("onnx", "scales", "a constant", "values that a GPU computes"));
-                        }
-                        read = scales.read_now()?;
+                        read = args.read(self.inputs[0])?;
                         &read
                     }
                 };
