@@ -87,7 +87,8 @@ impl Module for Function {
 /// let layer = r#"{ "type": "dense", "activation": "tanh", "weights": [[[0.5]], [0.0]] }"#;
 /// let text = format!(r#"{{ "layers": [{layer}], "in_skip": 1 }}"#);
 /// let file = TensorFile::import_bytes("model.json", text.as_bytes())?;
-/// let (device, network) = (Device::cpu(), load_network(&Device::cpu(), &file)?);
+/// let device = Device::cpu();
+/// let network = load_network(&device, &file)?;
 /// let y = network.forward(&Tensor::from_slice(&device, &[1.0], &[1, 1, 1])?)?;
 /// assert!((y.read_blocking()?[0] - (1.0 + 0.5f32.tanh())).abs() < 1e-6);
 /// # Ok::<(), wgru::Error>(())
