@@ -247,12 +247,13 @@ const tests = {
     await seen.page.focus('#device input[value=auto]');
     await seen.page.keyboard.press('ArrowLeft');
     await seen.page.waitForFunction(() => document.querySelector('#device [data-device=kind]').textContent === 'CPU' && !document.querySelector('#device[aria-busy]'));
-    await seen.page.focus('#forecast [data-control=train]');
+    // The forecast may be trained before the keys for Stop arrive; the gates train for longer.
+    await seen.page.focus('#gates [data-control=train]');
     await seen.page.keyboard.press('Enter');
-    await seen.has('#forecast [data-value=loss][data-number]:not([data-number=""])');
+    await seen.page.waitForFunction(() => Number(document.querySelector('#gates [data-value=epochs]').dataset.number) >= 1);
     await seen.page.keyboard.press('Tab');
     await seen.page.keyboard.press('Space');
-    await seen.said('forecast', 'Stopped');
+    await seen.said('gates', 'Stopped');
     await seen.calm('by keyboard');
   },
 
