@@ -46,7 +46,6 @@ node browser-tests/run.mjs "$target/browser-tests/all"
 
 # Without some of these features, only the code paths on the CPU differ, not those on the GPU.
 for flags in '-C target-feature=+simd128' ''; do
-    modules "$target/browser-tests/cpu" "$flags" --example cells --example fast_paths --example golden \
-        --example golden_recurrent --example kernels
+    modules "$target/browser-tests/cpu" "$flags" --example golden --example kernels --example layers
     node browser-tests/run.mjs "$target/browser-tests/cpu" --cpu
 done

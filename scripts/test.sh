@@ -64,7 +64,7 @@ if [ "$tier" = quick ]; then
     step 'tests on the CPU'
     skipped=gpu
     run_tests --lib --bins --tests
-    printf '\nThe quick checks passed. SKIPPED: everything on a GPU, the examples and the documentation.\n'
+    printf '\nThe quick checks passed. SKIPPED: the tests named for a GPU, the examples and the documentation.\n'
     exit
 fi
 
@@ -72,9 +72,10 @@ step 'documentation'
 RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
 
 step 'adapters'
-cargo run --quiet --locked --example devices
+adapters=$(cargo run --quiet --locked --example devices)
+printf '%s\n' "$adapters"
 has_adapter=true
-if cargo run --quiet --locked --example devices | grep -q 'no adapter'; then has_adapter=false; fi
+case $adapters in *'no adapter'*) has_adapter=false ;; esac
 $has_adapter || echo 'SKIPPED: the tests named for a GPU do nothing, because there is no adapter'
 
 step 'tests, on the CPU and on the adapter above'
