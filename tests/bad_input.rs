@@ -11,7 +11,8 @@ use wgru::nn::{
 use wgru::ops::recurrent::Plan;
 use wgru::train::loss::{self, CrossEntropyOptions, CtcOptions};
 use wgru::train::{
-    AdamConfig, Batch, Data, HostData, Method, Optimizer, Reduction, SgdConfig, TrainOptions, Trainer, clip_grad_norm,
+    AdamConfig, Batch, Data, HostData, Method, Optimizer, Reduction, SgdConfig, TrainOptions, Trainer, accuracy,
+    clip_grad_norm,
 };
 use wgru::{Activation, Cell, CpuOptions, Device, Result, Rng, Tensor};
 
@@ -523,6 +524,15 @@ fn data_sets_refuse_mismatched_lengths() {
     refused(HostData::new(&device, vec![0.0; 3], &[1; 8]), &["dims", "7 axes"]);
     refused(HostData::new(&device, vec![0.0; 3], &[usize::MAX, 2]), &["HostData::new"]);
     refused(HostData::from_indices(&device, vec![1; 3], &[2]), &["HostData::from_indices", "inputs"]);
+    refused(HostData::from_sequences(&device, &[], 1), &["HostData::from_sequences", "sequences", "at least one"]);
+    refused(HostData::from_sequences(&device, &[vec![1.0]], 0), &["0 features"]);
+    refused(HostData::from_sequences(&device, &[vec![1.0; 2], vec![1.0; 3]], 2), &["3 values in sequence 1"]);
+    refused(HostData::from_index_sequences(&device, &[vec![], vec![]]), &["HostData::from_index_sequences", "2"]);
+    let classes = Tensor::from_indices(&device, &[0, 2], &[2]).expect("classes");
+    refused(accuracy(&zeros(&device, &[2, 2]), &classes), &["accuracy", "target", "2"]);
+    refused(accuracy(&zeros(&device, &[3, 3]), &classes), &["accuracy", "target", "[3]", "[2]"]);
+    refused(Embedding::from_weight(zeros(&device, &[4])), &["Embedding", "[rows, width]", "[4]"]);
+    refused(Embedding::from_weight(classes), &["Embedding", "f32"]);
 
     // Two sequences of three steps.
     let data = || HostData::new(&device, vec![0.5; 6], &[3, 1]).expect("data");

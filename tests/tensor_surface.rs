@@ -1,9 +1,10 @@
 //! Operators, shapes of up to eight axes, flips, extremes, masked reductions and dropout: on every backend against f64,
 //! with gradients against central differences.
 
+// This also provides `block_on`.
 #[cfg(wgru_jspi)]
 #[macro_use]
-extern crate browser_tests;
+extern crate browser_tests as pollster;
 
 mod common;
 mod reference;
@@ -11,6 +12,7 @@ mod reference;
 use common::{assert_close, fill, mix};
 use reference::elementwise::{indices, place};
 use reference::{differences, dot, normalize, wide};
+use wgru::train::accuracy;
 use wgru::{Device, Error, Result, Rng, Tensor};
 
 /// A few roundings of values near 1.
@@ -37,6 +39,8 @@ on_every_backend![
     masked_mean_and_max_ignore_padding,
     masked_softmax_accepts_any_number_of_axes,
     dropout_draws_one_mask_on_every_device,
+    values_are_read_and_copied_both_ways,
+    accuracy_counts_the_rows_that_are_right,
 ];
 
 /// Values and extents of a leaf.
@@ -488,5 +492,32 @@ fn dropout_draws_one_mask_on_every_device(device: &Device) {
     assert_eq!(rng, before, "nothing is drawn for p = 0");
     for p in [-0.1, 1.0, f32::NAN] {
         assert!(matches!(x.dropout(p, &mut rng), Err(Error::Value { op: "dropout", arg: "p", .. })), "{p}");
+    }
+}
+
+fn values_are_read_and_copied_both_ways(device: &Device) {
+    let one = tensor(device, &(vec![2.5], vec![1, 1]));
+    assert_eq!((pollster::block_on(one.item()).expect("read"), one.item_blocking().expect("read")), (2.5, 2.5));
+    let two = tensor(device, &(vec![1.0, -0.0], vec![2]));
+    for item in [pollster::block_on(two.item()), two.item_blocking()] {
+        assert!(matches!(item, Err(Error::Shape { op: "Tensor::item", .. })));
+    }
+    let classes = Tensor::from_indices(device, &[7, 0, 9], &[3]).expect("classes");
+    let other = Device::cpu();
+    for copy in [pollster::block_on(classes.to_device(&other)), classes.to_device_blocking(&other)] {
+        let copy = copy.expect("copied");
+        assert_eq!((copy.device() == &other, copy.dims()), (true, &[3][..]));
+        assert_eq!(copy.read_indices_blocking().expect("read"), [7, 0, 9]);
+        assert_eq!(pollster::block_on(copy.read_indices()).expect("read"), [7, 0, 9]);
+    }
+}
+
+fn accuracy_counts_the_rows_that_are_right(device: &Device) {
+    // The first of equal values counts, and NaN as the largest.
+    let logits = [0.0, 1.0, -1.0, 5.0, 5.0, 2.0, f32::NAN, 9.0, 0.0, -3.0, -2.0, -1.0];
+    let logits = tensor(device, &(logits.to_vec(), vec![2, 2, 3]));
+    for (classes, want) in [([1, 0, 0, 2], 1.0), ([1, 1, 1, 2], 0.5), ([0, 2, 2, 0], 0.0)] {
+        let classes = Tensor::from_indices(device, &classes, &[2, 2]).expect("classes");
+        assert_eq!(read(accuracy(&logits, &classes)), [want]);
     }
 }

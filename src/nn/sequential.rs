@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use super::{Kind, Mode, Module};
+use super::{Kind, Mode, Module, named_parameters};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -71,6 +71,10 @@ impl Sequential {
         })
     }
 
+    fn parts(&self) -> Vec<(&str, &dyn Module)> {
+        self.layers.iter().map(|(name, layer)| (name.as_str(), &**layer as &dyn Module)).collect()
+    }
+
     fn names(&self) -> Vec<&str> {
         self.layers.iter().map(|(name, _)| name.as_str()).collect()
     }
@@ -78,10 +82,7 @@ impl Sequential {
 
 impl Module for Sequential {
     fn parameters(&self) -> Vec<(String, Tensor)> {
-        let named = |(layer, module): &(String, Arc<dyn Layer>)| {
-            module.parameters().into_iter().map(|(name, t)| (format!("{layer}.{name}"), t)).collect::<Vec<_>>()
-        };
-        self.layers.iter().flat_map(named).collect()
+        named_parameters(&self.parts())
     }
 
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
@@ -90,7 +91,7 @@ impl Module for Sequential {
     }
 
     fn kind(&self) -> Kind<'_> {
-        Kind::Sequence(self.layers.iter().map(|(name, layer)| (name.as_str(), &**layer as &dyn Module)).collect())
+        Kind::Sequence(self.parts())
     }
 }
 

@@ -2,12 +2,12 @@
 
 use wgru::io::onnx::{self, Extent, Input};
 use wgru::nn::{
-    Dropout, LastState, LastStep, LayerNormGruConfig, Linear, MinGruConfig, Mode, Module, RecurrentConfig, RunOptions,
-    Sequential,
+    Dropout, Gru, LastState, LastStep, LayerNormGruConfig, Linear, MinGruConfig, Mode, Module, RecurrentConfig,
+    RunOptions, Sequential,
 };
 use wgru::{Cell, Device, Error, Rng, Tensor};
 
-use crate::common::fill;
+use crate::common::{assert_close, fill};
 
 #[test]
 fn last_state_is_h_n_of_every_direction() {
@@ -26,13 +26,42 @@ fn last_state_is_h_n_of_every_direction() {
         let layers = run.h_n.dims()[0];
         let want = run.h_n.slice(0, layers - directions..layers).and_then(|h| h.permute(&[1, 0, 2])).expect("h_n");
         assert_eq!(got.dims(), [2, directions * 5]);
-        assert_eq!(got.read_blocking().expect("read"), want.read_blocking().expect("read"), "{last:?}");
+        let want = want.read_blocking().expect("read");
+        assert_eq!(got.read_blocking().expect("read"), want, "{last:?}");
+        let of_run = run.last_state().expect("last state");
+        assert_eq!((of_run.dims(), of_run.read_blocking().expect("read")), (got.dims(), want), "{last:?}");
+
+        // With lengths it is that of the shorter sequence alone.
+        let lengths = RunOptions { lengths: Some(&[4, 2]), ..Default::default() };
+        let padded = gru.run(&x, lengths, &mut Mode::Eval).and_then(|run| run.last_state()).expect("padded");
+        let (row, time) = if batch_first { (0, 1) } else { (1, 0) };
+        let short = x.slice(row, 1..2).and_then(|x| x.slice(time, 0..2)).expect("the shorter sequence");
+        let alone = gru.run(&short, RunOptions::default(), &mut Mode::Eval).and_then(|run| run.last_state());
+        let second = padded.slice(0, 1..2).and_then(|row| row.read_blocking()).expect("read");
+        let want: Vec<f64> = alone.and_then(|t| t.read_blocking()).expect("alone").iter().map(|&v| v.into()).collect();
+        assert_close("the shorter sequence", &second, &want, 1e-6);
     }
     let x = Tensor::zeros(&device, &[2, 4, 3]).expect("x");
     let both = LastState { bidirectional: true, ..LastState::default() };
     assert!(both.forward(&x).is_err(), "an odd width cannot be halved");
     assert!(LastState { reverse: true, ..both }.forward(&x).is_err());
     assert!(LastState::default().forward(&x.reshape(&[8, 3]).expect("flat")).is_err());
+}
+
+#[test]
+fn sequences_return_their_layers() {
+    let (device, mut rng) = (Device::cpu(), Rng::new(4));
+    let gru = RecurrentConfig::gru(3, 4).build(&device, &mut rng).expect("gru");
+    let model =
+        Sequential::new().push("gru", gru.clone()).push("gru", Linear::new(&device, 4, 1, true, &mut rng).unwrap());
+    let first: &Gru = model.layer("gru").expect("the first of this name");
+    // A clone shares its parameters.
+    gru.parameters()[0].1.assign(&[0.25; 36]).expect("assigned");
+    assert_eq!(first.parameters()[0].1.read_blocking().expect("read"), [0.25; 36]);
+    let missing = model.layer::<Gru>("head").expect_err("no such layer").to_string();
+    assert!(missing.contains("\"head\"") && missing.contains("\"gru\""), "{missing}");
+    let other = model.layer::<Linear>("gru").expect_err("another type").to_string();
+    assert!(other.contains("Linear"), "{other}");
 }
 
 #[test]
