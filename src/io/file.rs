@@ -28,7 +28,7 @@ impl TensorFile {
         Self::from_bytes(&path.display().to_string(), &bytes)
     }
 
-    /// Reads the bytes of a file in any supported format; `source` names the file in error messages.
+    /// Reads the bytes of a file in any format that [`open`](Self::open) reads; `source` names the file in error messages.
     ///
     /// # Errors
     /// Same as [`TensorFile::open`].
@@ -37,7 +37,7 @@ impl TensorFile {
             Format::Safetensors => safetensors::read(source, bytes),
             Format::Npy => npy::read_npy(source, bytes),
             Format::Npz(archive) => npy::read_npz(source, &archive, bytes.len()),
-            Format::Torch(archive) => torch::read_archive::<false>(source, &archive, bytes.len()),
+            Format::Torch(archive) => torch::read_archive::<false>(source, &archive, &mut Budget::of(bytes.len())),
             Format::TorchLegacy => torch::read_legacy::<false>(source, bytes),
             Format::Hdf5 => hdf5::read(source, bytes, &mut Budget::of(bytes.len()), hdf5::refuse),
             Format::Keras(archive) => keras_weights(source, &archive, bytes.len(), hdf5::refuse),
@@ -80,7 +80,7 @@ impl TensorFile {
     /// [`Error::Format`].
     pub fn from_pt(source: &str, bytes: &[u8]) -> Result<Self> {
         match Format::of(source, bytes, TORCH)? {
-            Format::Torch(archive) => torch::read_archive::<false>(source, &archive, bytes.len()),
+            Format::Torch(archive) => torch::read_archive::<false>(source, &archive, &mut Budget::of(bytes.len())),
             Format::TorchLegacy => torch::read_legacy::<false>(source, bytes),
             _ => Err(foreign(source, bytes, TORCH)),
         }

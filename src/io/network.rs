@@ -26,6 +26,12 @@ impl Module for Network {
         let y = self.layers.forward_with(x, mode)?;
         match (self.skip, x.dims().last(), y.dims().last()) {
             (true, Some(from), Some(&to)) if *from > to => &y + &x.slice(x.dims().len() - 1, 0..to)?,
+            (true, Some(from), Some(to)) if from < to => Err(Error::shape(
+                "Network",
+                "x",
+                format!("at least {to} features, which are added to the output"),
+                x.dims(),
+            )),
             (true, ..) => &y + x,
             _ => Ok(y),
         }
@@ -150,7 +156,12 @@ impl Builder<'_> {
     /// Adds a layer of RTNeural.
     fn layer(&mut self, name: &str, kind: &str) -> Result<()> {
         match kind {
-            "gru" | "lstm" => return self.recurrent(name, true),
+            "gru" | "lstm" => {
+                return match self.option(name, "activation") {
+                    "" | "tanh" => self.recurrent(name, true),
+                    other => Err(self.error(name, format!("has the activation {other:?}; expected \"tanh\""))),
+                };
+            }
             "dense" | "time-distributed-dense" => {
                 self.dense(name, &format!("{name}.weight"), &format!("{name}.bias"), false)?;
             }

@@ -103,7 +103,7 @@ fn imports_take_a_second_at_most() {
         ("layers", many(&|k| format!("\"{k}.weight_hh_l0\":[[1]],\"{k}.weight_ih_l0\":[[1]],"))),
         ("directions", many(&|k| format!("\"{k}.forward_a.kernel\":[[1]],\"{k}.forward_a.recurrent_kernel\":[[1]],"))),
         ("one matrix each", many(&|k| format!("\"{k}.recurrent_kernel:0\":[[1]],"))),
-        ("weight norms", many(&|k| format!("\"{k}_g\":[1],\"{k}_v\":[1],"))),
+        ("weight norms", many(&|k| format!("\"{k}.weight_g\":[1],\"{k}.weight_v\":[1],"))),
         ("nested names", many(&nested)),
         ("layers of RTNeural", format!("{{\"layers\":[{}0]}}", "{\"type\":\"a\"},".repeat(80_000))),
         ("numbers", format!("{{\"a\":[{}0]}}", "1,".repeat(500_000))),

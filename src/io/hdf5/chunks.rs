@@ -37,12 +37,16 @@ fn filters(body: &[u8]) -> Result<Result<Vec<Filter>, String>, String> {
         let padding = if version == 1 { parameters % 2 } else { 0 };
         let name = if version == 1 { name.next_multiple_of(8) } else { name };
         at += 4 + name + 4 * (parameters + padding);
-        out.push(match id {
+        let filter = match id {
             1 => Filter::Deflate,
             2 => Filter::Shuffle,
             3 => Filter::Checksum,
             _ => return Ok(Err(format!("is compressed with the HDF5 filter {id}, which is not supported"))),
-        });
+        };
+        if out.contains(&filter) {
+            return Err(format!("has the HDF5 filter {id} twice"));
+        }
+        out.push(filter);
     }
     if at > body.len() { Err(damaged()) } else { Ok(Ok(out)) }
 }
@@ -86,15 +90,18 @@ pub(in crate::io) fn assemble(
     starts.dedup();
     let fits = |start: &[usize]| start.iter().zip(dims.iter().zip(extents)).all(|(s, (d, e))| s < d && s % e == 0);
     if Some(starts.len()) != count || starts.len() != chunks.len() || !starts.iter().all(|start| fits(start)) {
-        return Err(bad(format!("has {} chunks; expected {count:?}, one for each place", chunks.len())));
+        let expected = count.map_or("fewer".into(), |count| count.to_string());
+        return Err(bad(format!("has {} chunks; expected {expected}, one per position", chunks.len())));
     }
-    budget.take(what, len.saturating_add(chunk_len.saturating_mul(3)))?;
+    // Chunks at the edges may extend past the dataset.
+    let unpacked = chunk_len.saturating_mul(chunks.len()).saturating_add(chunk_len.saturating_mul(3));
+    budget.take(what, unpacked.max(len))?;
     let mut out = vec![0; len];
     for chunk in &chunks {
         let data = unfilter(chunk, &filters, chunk_len, size).map_err(bad)?;
         place(&mut out, &data, chunk, dims, extents, size);
     }
-    budget.give(chunk_len.saturating_mul(3));
+    budget.give(unpacked.max(len) - len);
     Ok(Ok(out))
 }
 
@@ -102,7 +109,7 @@ impl<'a> Walk<'a> {
     /// Lists the chunks in a B-tree.
     fn chunks(&mut self, tree: usize, axes: usize) -> Result<Vec<Chunk<'a>>, String> {
         let damaged = || "has a damaged list of chunks".to_string();
-        let (mut out, mut nodes) = (Vec::new(), vec![self.claim(tree)?]);
+        let (mut out, mut nodes, mut total) = (Vec::new(), vec![self.claim(tree)?], 0usize);
         // Key: size, mask, the start along each axis, and a 0; then the address.
         let (key, entry) = (16 + 8 * axes, 24 + 8 * axes);
         while let Some(node) = nodes.pop() {
@@ -122,6 +129,10 @@ impl<'a> Walk<'a> {
                     [0, 4].map(|at| u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]));
                 let address = self.claim(address)?;
                 let bytes = self.at(address)?.get(..size as usize).ok_or_else(damaged)?;
+                total += bytes.len();
+                if total > self.bytes.len() {
+                    return Err("has chunks that overlap".into());
+                }
                 out.push(Chunk { bytes, skipped, start });
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! Source: Keras 3, *src/saving/saving_lib.py*, *src/utils/naming.py*.
 
+use std::collections::HashMap;
+
 use super::tree::{field, flatten};
 use crate::error::Result;
 use crate::io::TensorFile;
@@ -19,16 +21,16 @@ pub(super) fn add_config(file: &mut TensorFile, config: &str, metadata: &str, bu
     if let Some(class) = field(config, "class_name").and_then(json::text) {
         file.metadata.insert("class_name".into(), class);
     }
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut counts) = (Vec::new(), HashMap::new());
     let layers = field(field(config, "config").unwrap_or_default(), "layers").unwrap_or_default();
     for layer in json::items(layers) {
         let Some(class) = field(layer, "class_name").and_then(json::text) else { continue };
         budget.take_name(&source, class.len())?;
         // Layers are numbered by class.
-        let snake = snake_case(&class);
-        let first = format!("layers.{snake}");
-        let count = names.iter().filter(|name| name.strip_prefix(&first).is_some_and(is_number)).count();
-        let name = if count == 0 { first } else { format!("{first}_{count}") };
+        let first = format!("layers.{}", snake_case(&class));
+        let count = counts.entry(first.clone()).or_insert(0usize);
+        let name = if *count == 0 { first } else { format!("{first}_{count}") };
+        *count += 1;
         add_options(file, &name, layer, budget)?;
         let inner = field(layer, "config").unwrap_or_default();
         let parts: &[(&str, &str)] = match class.as_str() {
@@ -47,11 +49,6 @@ pub(super) fn add_config(file: &mut TensorFile, config: &str, metadata: &str, bu
         file.metadata.insert("layers".into(), names.join(" "));
     }
     Ok(())
-}
-
-/// Whether the end of a name is empty or a number.
-fn is_number(end: &str) -> bool {
-    end.is_empty() || end.strip_prefix('_').is_some_and(|end| end.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Adds the class and the plain options of a layer.

@@ -73,12 +73,17 @@ impl TensorFile {
 
 /// Returns the JSON object of an index of several files, if `bytes` are one.
 fn index(bytes: &[u8]) -> Option<&str> {
-    json::object(bytes).ok().filter(|object| field(object, shards::MAP).is_some())
+    json::object(without_mark(bytes)).ok().filter(|object| field(object, shards::MAP).is_some())
+}
+
+/// Removes the byte order mark of UTF-8.
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 fn any(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     let mut budget = Budget::of(bytes.len());
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = without_mark(bytes);
     // Checked first, because the header length of a safetensors file may begin like any other file.
     if signature::is_safetensors(bytes) {
         TensorFile::from_safetensors(source, bytes)
@@ -102,7 +107,7 @@ fn any(source: &str, bytes: &[u8]) -> Result<TensorFile> {
         }
         match (has(torch::is_pickle), archive.find(KERAS_WEIGHTS).is_some()) {
             (true, false) if has(torch::is_script) => torch::read_script(source, &archive, len),
-            (true, false) => torch::read_archive::<true>(source, &archive, len),
+            (true, false) => torch::read_archive::<true>(source, &archive, &mut budget),
             (false, true) => read_keras(source, &archive, len, &mut budget),
             _ => TensorFile::from_bytes(source, bytes),
         }

@@ -39,7 +39,7 @@ pub(super) fn read(source: &str, object: &str, budget: &mut Budget) -> Result<Te
     for layer in 0..layers {
         budget.take_name(source, 0)?;
         let width = if layer == 0 { input } else { hidden };
-        let matrix = take(rows * (width + hidden))?;
+        let matrix = take(rows.saturating_mul(width + hidden))?;
         let columns = |from: usize, to: usize| -> Vec<f32> {
             matrix.chunks_exact(width + hidden).flat_map(|row| &row[from..to]).copied().collect()
         };

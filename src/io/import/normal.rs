@@ -1,6 +1,6 @@
 //! Undoes what wrappers of PyTorch do to names and weights.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::Result;
 use crate::io::TensorFile;
@@ -16,7 +16,7 @@ pub(super) fn normalize(file: TensorFile) -> Result<TensorFile> {
 }
 
 /// Removes the parts `_orig_mod` of names, and the part `module` if all tensors have it: at the start, or after the
-/// first part, such as `state_dict`. Keeps the names of a file where this would give two tensors one name.
+/// first part, such as `state_dict`. Keeps the names of a file where this would give two entries one name.
 fn unwrap(file: TensorFile) -> TensorFile {
     let compiled = |name: &str| {
         let parts: Vec<&str> = name.split('.').filter(|part| *part != "_orig_mod").collect();
@@ -24,15 +24,18 @@ fn unwrap(file: TensorFile) -> TensorFile {
     };
     // `n_averaged` is beside the module in torch.optim.swa_utils.AveragedModel.
     let names: Vec<String> = file.names().map(compiled).filter(|name| name != "n_averaged").collect();
-    let all = |prefix: &str| {
-        let mut inside = names.iter().filter_map(|name| name.strip_prefix(prefix)).peekable();
-        inside.peek().is_some() && inside.all(|name| name.starts_with("module."))
-    };
-    let heads: HashSet<&str> = names.iter().filter_map(|name| Some(name.split_once('.')?.0)).collect();
-    let mut prefixes: HashSet<String> = heads.iter().map(|head| format!("{head}.")).filter(|head| all(head)).collect();
-    if all("") {
-        prefixes = HashSet::from([String::new()]);
+    // Whether all names under a first part, or all names of the file, go on with `module`.
+    let mut wrapped: HashMap<&str, bool> = HashMap::new();
+    for name in &names {
+        if let Some((head, rest)) = name.split_once('.') {
+            *wrapped.entry(head).or_insert(true) &= rest.starts_with("module.");
+        }
     }
+    let is_whole = !names.is_empty() && names.iter().all(|name| name.starts_with("module."));
+    let prefixes: HashSet<String> = match is_whole {
+        true => HashSet::from([String::new()]),
+        false => wrapped.iter().filter(|(_, all)| **all).map(|(head, _)| format!("{head}.")).collect(),
+    };
     let rename = |name: &str| {
         let name = compiled(name);
         let split = name.split_once('.').map_or(0, |(head, _)| head.len() + 1);
@@ -43,8 +46,16 @@ fn unwrap(file: TensorFile) -> TensorFile {
         }
         name
     };
-    let renamed: HashSet<String> = file.names().map(rename).collect();
-    if renamed.len() == file.names().count() { file.renamed(&rename) } else { file }
+    let stay_apart = |names: Vec<&str>| {
+        let renamed: HashSet<String> = names.iter().map(|name| rename(name)).collect();
+        renamed.len() == names.len()
+    };
+    let all = [
+        file.names().collect(),
+        file.unreadable().map(|(name, _)| name).collect(),
+        file.metadata.keys().map(String::as_str).collect(),
+    ];
+    if all.into_iter().all(stay_apart) { file.renamed(&rename) } else { file }
 }
 
 /// Replaces the pairs of `torch.nn.utils.weight_norm`, old and new, by the weights `g · v / ‖v‖`.
@@ -53,7 +64,8 @@ fn fold_weight_norm(file: &mut TensorFile) {
     let known = file.index();
     for (&name, &g) in &known {
         let (base, v) = match (name.strip_suffix("_g"), name.strip_suffix(".original0")) {
-            (Some(base), _) => (base.to_string(), format!("{base}_v")),
+            // The parameter that is normalized is a weight, or rarely a bias; other names may end the same way.
+            (Some(base), _) if is_parameter(base) => (base.to_string(), format!("{base}_v")),
             (None, Some(base)) => {
                 let Some((module, weight)) = base.rsplit_once("parametrizations.") else { continue };
                 (format!("{module}{weight}"), format!("{base}.original1"))
@@ -70,6 +82,11 @@ fn fold_weight_norm(file: &mut TensorFile) {
     for (name, dims, values) in folded {
         file.insert(&name, &dims, values);
     }
+}
+
+fn is_parameter(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    last.starts_with("weight") || last.starts_with("bias")
 }
 
 /// Returns `g · v / ‖v‖`, with one norm per element of `g`. Its extents are 1 or those of `v`; `None` for other ones.

@@ -1,11 +1,15 @@
 //! Programs of `torch.export.save` (`.pt2`): the weights are raw members of a zip archive, described in JSON. Older
 //! programs hold a file of `torch.save`. Source: PyTorch, *torch/export/pt2_archive/*, *torch/_export/serde/schema.py*.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use super::tree::{field, size};
 use crate::error::{Error, Result};
 use crate::io::budget::Budget;
 use crate::io::element::{Element, View};
-use crate::io::zip::Archive;
+use crate::io::zip::{Archive, Member};
 use crate::io::{TensorFile, torch};
 use crate::json;
 
@@ -20,10 +24,13 @@ pub(super) fn is_program(name: &str) -> bool {
 
 pub(super) fn read(source: &str, archive: &Archive, budget: &mut Budget) -> Result<TensorFile> {
     let mut file = TensorFile::named(source);
+    let members: HashMap<&str, &Member> = archive.members().iter().map(|member| (member.name, member)).collect();
+    // Several tensors may refer to one member, which is read once.
+    let mut data: HashMap<String, Cow<[u8]>> = HashMap::new();
     for member in archive.members() {
         if OLDER.iter().any(|end| member.name.ends_with(end)) {
             let bytes = archive.read(member, budget)?;
-            add(&mut file, "", torch_save(source, &bytes)?, budget)?;
+            add(&mut file, "", torch_save(source, &bytes, budget)?, budget)?;
         }
         if !CONFIGS.iter().any(|end| member.name.ends_with(end)) {
             continue;
@@ -37,10 +44,14 @@ pub(super) fn read(source: &str, archive: &Archive, budget: &mut Budget) -> Resu
             let what = || format!("{source}: tensor {name:?}");
             let bad = |why: &str| Error::format(what(), why);
             let path = field(entry, "path_name").and_then(json::text).ok_or_else(|| bad("has no path_name"))?;
-            let data = archive.find(&format!("{folder}{path}"));
-            let data = archive.read(data.ok_or_else(|| bad("is not in the archive"))?, budget)?;
+            let path = format!("{folder}{path}");
+            let member = members.get(path.as_str()).ok_or_else(|| bad("is not in the archive"))?;
+            let data = match data.entry(path) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(archive.read(member, budget)?),
+            };
             if field(entry, "use_pickle") == Some("true") {
-                add(&mut file, &name, torch_save(source, &data)?, budget)?;
+                add(&mut file, &name, torch_save(source, data, budget)?, budget)?;
                 continue;
             }
             let meta = field(entry, "tensor_meta").unwrap_or_default();
@@ -79,15 +90,19 @@ fn extents(meta: &str, key: &str) -> Option<Vec<usize>> {
     json::items(field(meta, key)?).take(64).map(|extent| size(extent, "as_int")).collect()
 }
 
-fn torch_save(source: &str, bytes: &[u8]) -> Result<TensorFile> {
-    torch::read_archive::<true>(source, &Archive::new(source, bytes)?, bytes.len())
+fn torch_save(source: &str, bytes: &[u8], budget: &mut Budget) -> Result<TensorFile> {
+    torch::read_archive::<true>(source, &Archive::new(source, bytes)?, budget)
 }
 
 /// Adds the tensors of a nested file. A file that is a single tensor gets the name `name`.
 fn add(file: &mut TensorFile, name: &str, nested: TensorFile, budget: &mut Budget) -> Result<()> {
+    let named = |own| if name.is_empty() { own } else { name };
     for (own, dims, values) in nested.tensors() {
         budget.take(|| format!("{}: tensor {own:?}", file.source()), 4 * values.len())?;
-        file.insert(if name.is_empty() { own } else { name }, dims, values.to_vec());
+        file.insert(named(own), dims, values.to_vec());
+    }
+    for (own, why) in nested.unreadable() {
+        file.put(named(own), &[], Err(why.into()));
     }
     Ok(())
 }

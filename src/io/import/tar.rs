@@ -113,11 +113,13 @@ fn storages<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<Contents<'a>, St
         let Value::Tuple(view) = view else { return Err("has a view that is not a tuple".into()) };
         let parts: Option<Vec<i64>> = heap.items(*view).iter().map(key).collect();
         let Some(&[target, root, offset, count]) = parts.as_deref() else { return Err("has a damaged view".into()) };
-        let &(kind, data) = out.get(&root).ok_or("has a view of a storage that is not there")?;
+        let &(kind, data) = out.get(&root).ok_or("has a view of a storage that is missing")?;
         let size = kind.size().ok_or("has elements of unknown size")?;
         let place = |n: i64| usize::try_from(n).ok().and_then(|n| n.checked_mul(size));
         let range = place(offset).zip(place(count)).and_then(|(at, len)| data.get(at..at.checked_add(len)?));
-        out.insert(target, (kind, range.ok_or("has a view past its storage")?));
+        if out.insert(target, (kind, range.ok_or("has a view past its storage")?)).is_some() {
+            return Err(format!("has the storage {target} twice"));
+        }
     }
     Ok(out)
 }
@@ -134,7 +136,7 @@ fn tensors<'a>(
         let (Some(name), Some(storage)) = (entry.first().and_then(key), entry.get(1).and_then(key)) else {
             return Err("has a tensor without a key and a storage".into());
         };
-        let &(kind, bytes) = storages.get(&storage).ok_or("has a tensor whose storage is not there")?;
+        let &(kind, bytes) = storages.get(&storage).ok_or("has a tensor whose storage is missing")?;
         // The number of axes has four bytes, and four more follow it.
         let axes = cursor.word()? & 0xff;
         let (dims, strides) = (cursor.words(axes)?, cursor.words(axes)?);

@@ -98,7 +98,10 @@ impl<'a> Heap<'a> {
         let word = u64::from_le_bytes(word);
         Some(match element {
             Element::F64 => Value::Float(f64::from_bits(word)),
-            Element::I64 | Element::U64 => Value::Int(word as i64),
+            Element::I64 => Value::Int(word as i64),
+            Element::U64 => Value::Int(i64::try_from(word).ok()?),
+            Element::I32 => Value::Int(i64::from(word as u32 as i32)),
+            Element::U32 => Value::Int(word as i64),
             Element::Bool => Value::Bool(word != 0),
             Element::F16 | Element::Bf16 | Element::F32 => Value::Float(f64::from(element.value(word)?)),
             _ => Value::Int(element.value(word)? as i64),

@@ -30,9 +30,13 @@ pub(super) fn is_script(name: &str) -> bool {
 }
 
 /// Reads an archive of `torch.save`; with `ALL`, also one with foreign objects.
-pub(super) fn read_archive<const ALL: bool>(source: &str, archive: &Archive, len: usize) -> Result<TensorFile> {
+pub(super) fn read_archive<const ALL: bool>(
+    source: &str,
+    archive: &Archive,
+    budget: &mut Budget,
+) -> Result<TensorFile> {
     let folder = folder(source, archive)?;
-    read_pickle::<ALL>(source, archive, [folder, "data"], false, &mut Budget::of(len))
+    read_pickle::<ALL>(source, archive, [folder, "data"], false, budget)
 }
 
 /// Reads an archive of `torch.jit.save`. Its code is ignored. Its modules are objects, whose attributes are parameters,

@@ -61,6 +61,11 @@ impl<'a, 'b> Tree<'a, 'b> {
         let (mut open, mut visited) = (vec![(root.to_string(), value, 0)], HashSet::new());
         let mut seen = 0usize;
         while let Some((name, value, depth)) = open.pop() {
+            // Every entry of an object is looked at, also those that are set again.
+            seen += if let Value::Object(id) = value { self.heap.pairs(id).len() } else { 0 };
+            if seen > MOST {
+                return Err(self.error(&name, format!("holds more than {MOST} values")));
+            }
             let parts: Pairs = match value {
                 Value::Tensor(_) | Value::Array(_) | Value::Unsupported(_) | Value::Named(_) => {
                     self.tensor::<ALL>(&mut file, if depth == 0 { "tensor" } else { &name }, value)?;
@@ -142,9 +147,11 @@ impl<'a, 'b> Tree<'a, 'b> {
         let buffers = self.dict(all, "_buffers").unwrap_or_default();
         let own = [parameters, buffers, modules].into_iter().flatten().filter(|(_, value)| *value != Value::None);
         let mut out: Pairs = own.copied().collect();
+        let known: HashSet<&str> =
+            out.iter().filter_map(|(key, _)| if let Value::Text(key) = key { Some(*key) } else { None }).collect();
         let attributes = self.attributes(id).into_iter().filter(|(key, value)| {
             let is_plain = matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_));
-            is_plain && !matches!(key, Value::Text(key) if key.starts_with('_')) && !out.iter().any(|(k, _)| k == key)
+            is_plain && !matches!(key, Value::Text(key) if key.starts_with('_') || known.contains(key))
         });
         let attributes: Pairs = attributes.collect();
         out.extend(attributes);
@@ -153,10 +160,10 @@ impl<'a, 'b> Tree<'a, 'b> {
 
     /// Returns the attributes of an object that can be named. Setting an attribute again replaces it.
     fn attributes(&self, id: usize) -> Pairs<'a> {
-        let mut known = HashSet::new();
+        let (mut texts, mut numbers) = (HashSet::new(), HashSet::new());
         let named = self.heap.pairs(id).iter().rev().filter(|(key, _)| match key {
-            Value::Text(key) => *key != "training" && known.insert(key.to_string()),
-            Value::Int(key) => known.insert(key.to_string()),
+            Value::Text(key) => *key != "training" && texts.insert(*key),
+            Value::Int(key) => numbers.insert(*key),
             _ => false,
         });
         named.copied().collect()
