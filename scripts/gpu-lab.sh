@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Shows what the compilers of GPU drivers make of every kernel, without a GPU (ADR 0040). Needs Rust and a C linker.
+# Compiles every kernel with GPU drivers' compilers, without a GPU (ADR 0040). Needs Rust and a C linker.
 #
 #   ./scripts/gpu-lab.sh           validates every kernel and compares its statistics with docs/hardware/navi21.md
 #   ./scripts/gpu-lab.sh --write   writes that table
@@ -11,7 +11,7 @@
 # (Python). A part whose tools are missing is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-case ${1:-} in '' | --write) ;; *) echo "no option $1: --write, or none"; exit 1 ;; esac
+case ${1:-} in '' | --write) ;; *) echo "unknown option $1; usage: gpu-lab.sh [--write]"; exit 1 ;; esac
 
 table=docs/hardware/navi21.md
 manifest=tools/gpu-lab/Cargo.toml
@@ -21,7 +21,7 @@ step() { printf '\n== %s\n' "$*"; }
 # version LOCK: the version of naga in a lock file.
 version() { grep -A1 '^name = "naga"$' "$1" | tail -n 1; }
 [ "$(version Cargo.lock)" = "$(version tools/gpu-lab/Cargo.lock)" ] || {
-    echo 'tools/gpu-lab/Cargo.lock has another version of naga than Cargo.lock'
+    echo 'tools/gpu-lab/Cargo.lock has a different naga version from Cargo.lock'
     exit 1
 }
 

@@ -3,7 +3,7 @@
 //
 // Twin: src/kernels/recurrent_sequence.rs.
 var<workgroup> h_now: array<vec4<f32>, 256>;   // h of four rows
-var<workgroup> passed: array<vec4<f32>, 256>;  // what the first half of the step returned
+var<workgroup> passed: array<vec4<f32>, 256>;  // result of the first half of the step
 
 fn value(at: vec4<u32>, k: u32) -> vec4<f32> { return h_now[k]; }
 

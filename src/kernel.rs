@@ -58,8 +58,8 @@ pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
         Ok(())
     }
 
-    /// Upper bound on the iterations of all loops of one invocation; 0 if no loop is long. As [`work`](Self::work), it
-    /// bounds how much is submitted at once: iterations take time even where they compute little.
+    /// Upper bound on the iterations of all loops of one invocation; 0 if no loop is long. Like [`work`](Self::work), it
+    /// limits the size of a submission: an iteration takes time even if it computes little.
     fn loops(&self) -> u64 {
         0
     }

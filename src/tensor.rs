@@ -75,7 +75,7 @@ impl Drop for Storage {
 
 /// Destination of a tensor's gradient.
 #[derive(Clone)]
-#[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only back-propagation reads it"))]
+#[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only backpropagation reads it"))]
 pub(crate) enum Tape {
     /// Not tracked.
     Off,
@@ -86,7 +86,7 @@ pub(crate) enum Tape {
 }
 
 /// One operation on the tape.
-#[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only back-propagation reads it"))]
+#[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only backpropagation reads it"))]
 pub(crate) struct Node {
     pub op: &'static str,
     pub inputs: Vec<Tensor>,
@@ -100,7 +100,7 @@ pub(crate) struct Node {
 pub(crate) type Gradients = Box<dyn Fn(&[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> + Send + Sync>;
 
 /// How an operation is differentiated.
-#[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only back-propagation reads it"))]
+#[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only backpropagation reads it"))]
 pub(crate) enum Backward {
     Function(Gradients),
     /// A run of a recurrent layer, for `autograd::recurrent`. Data, not a function: the linker then drops the backward
@@ -417,7 +417,7 @@ impl Tensor {
         self.item_now()
     }
 
-    /// Reads the elements where that needs no waiting, on the CPU, or where the thread may wait.
+    /// Reads the elements without awaiting: on the CPU, or on a GPU if the thread may block.
     pub(crate) fn read_now(&self) -> Result<Vec<f32>> {
         self.check_dtype("Tensor::read", "self", "f32")?;
         self.device().read_now(self.memory(), self.len())

@@ -118,7 +118,7 @@ impl FromStr for Question {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let bad = || Error::format("tuning", format!("{text:?} does not name a product or a GRU"));
+        let bad = || Error::format("tuning", format!("{text:?} does not name a product or a cell"));
         let size = |word: &str| word.parse().ok().filter(|&n: &u32| n.is_power_of_two()).ok_or_else(bad);
         let flag = |word: &str, [no, yes]: [&str; 2]| match word {
             _ if word == no => Ok(false),

@@ -253,12 +253,17 @@ fn fused_kernels_hold_at_the_edges() {
     holds(&[RecurrentStep::<RNN, i8>::from(simple)], |p| largest_of(&p.0));
     holds(&[RecurrentSequence::<GRU, f16>::from(gru)], |p| largest_of(&p.0));
     holds(&[RecurrentSequence::<LSTM>::new(lstm)], |p| largest_of(&p.0));
+    holds(&[RecurrentSequence::<GRU_RESET_BEFORE>::new(before)], |p| largest_of(&p.0));
     holds(&[RecurrentSequence::<RNN>::new(simple)], |p| largest_of(&p.0));
     holds(&[RecurrentStepBackward::<GRU>(gru)], |p| largest_of(&p.0));
     holds(&[RecurrentStepBackward::<GRU_RESET_BEFORE>(Fused { half: 1, ..before })], |p| largest_of(&p.0));
     holds(&[RecurrentStepBackward::<LSTM>(lstm)], |p| largest_of(&p.0));
     holds(&[RecurrentSequenceBackward::<GRU>(gru)], |p| largest_of(&p.0));
     holds(&[RecurrentSequenceBackward::<LSTM>(lstm)], |p| largest_of(&p.0));
+    let simple = Fused { cell: 3, ..gru };
+    holds(&[RecurrentStepBackward::<RNN>(simple)], |p| largest_of(&p.0));
+    holds(&[RecurrentSequenceBackward::<GRU_RESET_BEFORE>(before)], |p| largest_of(&p.0));
+    holds(&[RecurrentSequenceBackward::<RNN>(simple)], |p| largest_of(&p.0));
 }
 
 #[test]

@@ -11,13 +11,13 @@ const fn work(steps: usize, batch: usize, hidden: usize) -> Work {
     Work { name: "gpu-plans", layers: 1, batch, steps, hidden }
 }
 
-/// The shapes of the estimates. The first has steps that compute next to nothing: it measures the cost of a step.
+/// The shapes of the estimates. The steps of the first compute almost nothing, so it measures the overhead per step.
 const WORKLOADS: [Work; 4] = [work(256, 1, 16), work(128, 32, 256), work(512, 1, 256), work(128, 64, 512)];
 
 /// Prints the median time of each plan, forward in inference and forward with backward, and per step in µs.
 pub fn print(device: &Device, seconds: f64) -> Result<()> {
     println!("{}", device.info().name);
-    println!("T, B, H = I   | cell | plan       | forward, ms | a step, µs | with backward, ms | a step, µs");
+    println!("T, B, H = I   | cell | plan       | forward, ms | per step, µs | with backward, ms | per step, µs");
     for work in WORKLOADS {
         for cell in [Cell::Gru, Cell::Lstm] {
             for plan in [None, Some(Plan::Whole), Some(Plan::Chain), Some(Plan::Steps)] {

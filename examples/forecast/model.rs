@@ -35,18 +35,12 @@ impl Network {
 }
 
 impl Module for Network {
-    fn parameters(&self) -> Vec<(String, Tensor)> {
-        let parts: [(&str, &dyn Module); 3] = [("gru", &self.gru), ("head", &self.head), ("skip", &self.skip)];
-        let named = |(part, module): (&str, &dyn Module)| {
-            module.parameters().into_iter().map(|(name, t)| (format!("{part}.{name}"), t)).collect::<Vec<_>>()
-        };
-        parts.into_iter().flat_map(named).collect()
-    }
+    wgru::parts!(gru, head, skip);
 
     /// Maps `[B, window, inputs]` to `[B, horizon]`.
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         let (batch, window) = (x.dims()[0], x.dims()[1]);
-        let state = self.gru.run(x, RunOptions::default(), mode)?.h_n.reshape(&[batch, self.gru.config().hidden])?;
+        let state = self.gru.run(x, RunOptions::default(), mode)?.last_state()?;
         let target = x.slice(2, 0..1)?.reshape(&[batch, window])?;
         self.head.forward_with(&state, mode)?.add(&self.skip.forward_with(&target, mode)?)
     }

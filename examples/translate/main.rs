@@ -22,7 +22,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use wgru::models::decode::{Beam, Hypothesis};
 use wgru::models::{ContextUse, Forcing, Seq2Seq, Seq2SeqConfig};
 use wgru::nn::{Mode, Module, Score, parameter_count};
-use wgru::train::{AdamConfig, HostData, Method, Optimizer, Schedule, TrainOptions, Trainer};
+use wgru::train::{HostData, Optimizer, Schedule, TrainOptions, Trainer};
 use wgru::{Device, Rng};
 
 use args::{Args, Context, DeviceChoice, ScoreChoice};
@@ -106,7 +106,7 @@ fn config(args: &Args, data: &Data) -> Seq2SeqConfig {
 fn learn(args: &Args, device: &Device, model: &Seq2Seq, pairs: &[Pair], rng: Rng) -> Result<f32> {
     let updates = pairs.len().div_ceil(args.batch);
     let steps = args.epochs.saturating_mul(updates) as u64;
-    let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), args.rate)?;
+    let optimizer = Optimizer::adam(model.parameters(), args.rate)?;
     let options = TrainOptions {
         epochs: args.epochs,
         batch: args.batch,

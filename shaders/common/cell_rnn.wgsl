@@ -14,8 +14,8 @@ fn gates(j: u32, k: u32) -> Gates { return weight(j, k); }
 fn first_half(s: Step, u: u32, unit: u32, sums: Sums) -> vec4<f32> {
     let old = old_state(s, 0u, unit);
     let v = input(s, 0u, unit) + product(u, sums);
-    // The bits of negative numbers are a range, which NaN is outside of: drivers with fast math may turn a comparison
-    // into `max`, which loses NaN.
+    // Tests for negative numbers on the bits, as a range that excludes NaN: drivers with fast math may turn a
+    // comparison into `max`, which loses NaN.
     let negative = bitcast<vec4<u32>>(v) - vec4(0x80000001u) < vec4(0x7f800000u);
     var fresh = select(v, vec4(0.0), negative);
     if params.cell != RELU { fresh = tanh4(v); }

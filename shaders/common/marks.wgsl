@@ -11,5 +11,5 @@ fn has(mark: u32, bit: u32) -> bool { return (mark & bit) != 0u; }
 fn reset_bit(d: u32) -> u32 { return RESET << u32(is_reverse(d)); }
 fn repeat_bit(d: u32) -> u32 { return REPEAT << u32(is_reverse(d)); }
 
-// As `has`, of four rows.
+// Like `has`, for four rows.
 fn have(marks: vec4<u32>, bit: u32) -> vec4<bool> { return (marks & vec4(bit)) != vec4(0u); }

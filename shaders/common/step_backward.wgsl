@@ -1,5 +1,5 @@
 // Four rows of a backward step in their buffers. Requires common/fused, marks and time.
-@group(0) @binding(1) var<storage, read> packed: array<f32>;          // GRU: [D, blocks, H, 3, 16]; [.., G·H, 16]
+@group(0) @binding(1) var<storage, read> packed: array<f32>;          // GRU: [D, blocks, H, 3, 16]; others: [D, blocks, G·H, 16]
 @group(0) @binding(2) var<storage, read> marks: array<u32>;           // [T, B]
 @group(0) @binding(3) var<storage, read> state: array<f32>;           // [D, T + 1, B, width]
 @group(0) @binding(4) var<storage, read> saved: array<f32>;           // [D, T, B, SAVED·H]

@@ -7,7 +7,7 @@ const IN_WORD: u32 = 1u;  // consecutive k per word
 // Rows per block.
 fn depth() -> u32 { return params.hidden + 1u; }
 
-// The weight of k in its word; a multiple of 4 may be left out of k.
+// The weight of k in its word. Only k modulo IN_WORD matters.
 fn weight(at: u32, k: u32) -> f32 { return packed[at]; }
 
 // U·v + b_hh of four rows, from the sum of products; u is the first weight.

@@ -5,7 +5,7 @@ use crate::ops::recurrent::{Forward, Layer, Reads, States, Weights};
 use crate::tensor::{Backward, Tensor};
 
 /// Values of a layer's run that its backward pass reads.
-#[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only back-propagation reads it"))]
+#[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only backpropagation reads it"))]
 pub(crate) struct RecurrentRun {
     pub layer: Layer,
     pub reads: Reads,
@@ -14,7 +14,7 @@ pub(crate) struct RecurrentRun {
 }
 
 /// Values of the steps.
-#[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only back-propagation reads it"))]
+#[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only backpropagation reads it"))]
 #[allow(clippy::large_enum_variant, reason = "boxed by `Backward::Recurrent`")]
 pub(crate) enum Kept {
     /// The gates of every step.

@@ -1,4 +1,4 @@
-//! Splits a tensor into parts
+//! Splits a tensor into parts.
 
 use std::sync::Arc;
 

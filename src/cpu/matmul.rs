@@ -40,8 +40,8 @@ unsafe impl Send for Const {}
 // SAFETY: as above.
 unsafe impl Send for Mut {}
 
-/// Computes `c = a·b (+ bias) (+ c)`, and returns true. The slices must be at least as long as [`MatMul::reach`] says.
-pub fn run(isa: Isa, pool: &ThreadPool, store: &Store, p: &MatMul, [a, b, bias]: [&[f32]; 3], c: &mut [f32]) -> bool {
+/// Computes `c = a·b (+ bias) (+ c)`. The slices must be at least as long as [`MatMul::reach`] says.
+pub fn run(isa: Isa, pool: &ThreadPool, store: &Store, p: &MatMul, [a, b, bias]: [&[f32]; 3], c: &mut [f32]) {
     let needed = p.reach();
     assert!(a.len() >= needed.0[0] && b.len() >= needed.0[1] && bias.len() >= needed.0[2] && c.len() >= needed.1[0]);
     let (m, n) = (p.m as usize, p.n as usize);
@@ -61,7 +61,6 @@ pub fn run(isa: Isa, pool: &ThreadPool, store: &Store, p: &MatMul, [a, b, bias]:
         let pool = (m.saturating_mul(n).saturating_mul(k) >= PARALLEL).then_some(pool);
         packed(isa, pool, store, p, k, Const(pa), Const(pb), bias, Mut(pc));
     }
-    true
 }
 
 #[allow(clippy::too_many_arguments, reason = "all operands of one matrix product")]

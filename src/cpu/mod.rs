@@ -98,7 +98,7 @@ impl Cpu {
     /// written. `fast` is the fast path from [`fast_of`] for the kernel's type.
     pub fn run(&self, call: &dyn Call, fast: Option<Fast>, reads: &[&Memory], writes: &[&Memory]) {
         let (read, mut written) = lock(reads, writes);
-        // On the stack, because a small kernel is as fast as an allocation.
+        // On the stack, because an allocation can take as long as a small kernel.
         let slices: [&[f32]; MOST_BUFFERS] = std::array::from_fn(|i| match i < reads.len() {
             true => read[first(reads, i)].as_ref().map_or(&[][..], |g| &g[..]),
             false => &[],
@@ -138,8 +138,14 @@ impl Cpu {
             fast!(StateUpdateBackward, [a, b], |p, reads| cell::update_backward(p, reads, [a, b]));
         }
         // These may split their work among threads.
-        fast!(MatMul, [c], |p, reads| matmul::run(isa, pool, &self.store, p, reads, c));
-        fast!(Pack, [packed], |p, reads| pack::run(pool, p, reads, packed));
+        fast!(MatMul, [c], |p, reads| {
+            matmul::run(isa, pool, &self.store, p, reads, c);
+            true
+        });
+        fast!(Pack, [packed], |p, reads| {
+            pack::run(pool, p, reads, packed);
+            true
+        });
         if let (Some(p), Ok(reads), [state, y, saved]) = (sequence_of(kernel), reads.try_into(), &mut *writes) {
             sequence::forward(isa, pool, p, reads, [state, y, saved]);
             return true;

@@ -9,8 +9,8 @@ use crate::kernels::fused::BLOCK;
 /// Weights from which a second thread pays off.
 const PARALLEL: usize = 1 << 15;
 
-/// Runs [`Pack`], and returns true. Checks the buffer lengths itself.
-pub fn run(pool: &ThreadPool, p: &Pack, [u, bias]: [&[f32]; 2], packed: &mut [f32]) -> bool {
+/// Runs [`Pack`]. Checks the buffer lengths itself.
+pub fn run(pool: &ThreadPool, p: &Pack, [u, bias]: [&[f32]; 2], packed: &mut [f32]) {
     let (reads, [len]) = p.lens();
     assert!(u.len() >= reads[0] && bias.len() >= reads[1] && packed.len() >= len);
     let [blocks, rows, row] = p.extent();
@@ -21,12 +21,7 @@ pub fn run(pool: &ThreadPool, p: &Pack, [u, bias]: [&[f32]; 2], packed: &mut [f3
         let out = unsafe { parts.get(i * rows * row..(i + 1) * rows * row) };
         fill(p, i * BLOCK, u, bias, out);
     };
-    if all < PARALLEL {
-        (0..blocks).for_each(block)
-    } else {
-        pool.over(blocks, block)
-    }
-    true
+    if all < PARALLEL { (0..blocks).for_each(block) } else { pool.over(blocks, block) }
 }
 
 /// Packs the block of units starting at `first`.

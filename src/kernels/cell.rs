@@ -180,19 +180,3 @@ impl CellStep {
         (0..self.rows() * hidden).map(move |i| (i / hidden / batch, i / hidden % batch, i % hidden))
     }
 }
-
-/// Declares a kernel whose parameters are [`CellStep`].
-macro_rules! cell_kernel {
-    ($(#[$meta:meta])* $name:ident) => {
-        $(#[$meta])*
-        #[repr(transparent)]
-        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-        pub struct $name(pub $crate::kernels::CellStep);
-
-        impl $crate::kernel::Params for $name {
-            const FIELDS: &'static [(&'static str, &'static str)] =
-                <$crate::kernels::CellStep as $crate::kernel::Params>::FIELDS;
-        }
-    };
-}
-pub(crate) use cell_kernel;

@@ -169,8 +169,9 @@ impl Fused {
         u64::from(self.count) * self.step_loops()
     }
 
-    /// Like [`loops`](Self::loops), for one step. For each of its units, an invocation loops over the depth of every
-    /// gate (in low-precision formats, also within each word), and stores four rows.
+    /// Like [`loops`](Self::loops), for one step. A generous bound: it counts a pass over the depth per gate, although
+    /// an invocation makes one pass for all gates of a unit (two if the reset gate acts before the product), four `k` at
+    /// a time.
     fn step_loops(&self) -> u64 {
         let (units, depth) = (u64::from(self.hidden.div_ceil(128)), u64::from(self.hidden) + 4);
         let products = if self.cell().is_gru() { 4 } else { self.cell().gates() as u64 + 1 };
@@ -178,9 +179,9 @@ impl Fused {
     }
 
     /// Returns an upper bound for the loop iterations of an invocation that computes one unit of one step: a pass over
-    /// the depth, four `k` at a time, and the rest.
+    /// the depth, four `k` at a time, the remainder, and the loops that store four rows.
     pub(crate) fn product_loops(&self) -> u64 {
-        u64::from(self.hidden) / 4 + 8
+        u64::from(self.hidden) / 4 + 40
     }
 
     /// Returns the maximum number of steps per dispatch. Drivers may silently end loops that run for longer.
@@ -317,7 +318,7 @@ impl Fused {
     }
 
     /// Returns the workgroups of one step of the chain: units by 64, rows by 4, directions.
-    pub fn step_groups(&self) -> [u32; 3] {
+    pub(crate) fn step_groups(&self) -> [u32; 3] {
         [self.hidden.div_ceil(64), self.batch.div_ceil(4), self.directions]
     }
 

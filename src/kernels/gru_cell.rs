@@ -1,10 +1,10 @@
 //! GRU cell after its recurrent product
 
-use super::cell::{CellStep, cell_kernel};
+use super::cell::CellStep;
 use crate::error::Result;
-use crate::kernel::{Kernel, linear_groups, wgsl};
+use crate::kernel::{Kernel, linear_groups, params, wgsl};
 
-cell_kernel! {
+params! {
     /// A whole GRU cell (`half = 0`, reset after), or one of its two halves (reset before):
     ///
     /// ```text
@@ -15,7 +15,7 @@ cell_kernel! {
     ///
     /// Reads `x`, `rec` (a) and `state` (in the first half, as it enters the recurrent product); writes `fresh`, and
     /// stores `r, z, n, c` and the slopes of `r, z, n` in `saved`. Shapes: [`kernels::cell`](super::cell).
-    GruCell
+    pub struct GruCell(pub CellStep);
 }
 
 impl Kernel<3, 2> for GruCell {

@@ -1,11 +1,11 @@
 //! Backward pass of a GRU cell
 
-use super::cell::{CellStep, cell_kernel};
+use super::cell::CellStep;
 use super::marks::VALID;
 use crate::error::Result;
-use crate::kernel::{Kernel, linear_groups, wgsl, words};
+use crate::kernel::{Kernel, linear_groups, params, wgsl, words};
 
-cell_kernel! {
+params! {
     /// Gradients of [`GruCell`](super::GruCell): the whole cell (`half = 0`, reset after) or its halves (reset before):
     ///
     /// ```text
@@ -17,7 +17,7 @@ cell_kernel! {
     /// Reads `marks`, `state` (in the second half, as it entered the recurrent product), `saved` and `d_fresh`; writes
     /// its step of `d_gates` (0 where the step is masked), updates the first part of `carry` and, in the second half,
     /// `q` `[D, B, H]`. Shapes: [`kernels::cell`](super::cell).
-    GruCellBackward
+    pub struct GruCellBackward(pub CellStep);
 }
 
 impl Kernel<4, 3> for GruCellBackward {

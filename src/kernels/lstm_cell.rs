@@ -1,11 +1,11 @@
 //! LSTM cell after its recurrent product
 
-use super::cell::{CellStep, cell_kernel};
+use super::cell::CellStep;
 use crate::error::Result;
-use crate::kernel::{Kernel, linear_groups, wgsl};
+use crate::kernel::{Kernel, linear_groups, params, wgsl};
 use crate::math::{activate, slope};
 
-cell_kernel! {
+params! {
     /// An LSTM cell, gates in PyTorch's order i, f, g, o. `p` are the peephole weights; coupled means `f = 1 − i`:
     ///
     /// ```text
@@ -18,7 +18,7 @@ cell_kernel! {
     ///
     /// Reads `x`, `rec` (a), `state` and `peephole` `[D, 3, H]` (of i, f, o; empty without peepholes); writes `fresh`,
     /// and stores `i, f, g, o, s`, their slopes and `m` in `saved`. Shapes: [`kernels::cell`](super::cell).
-    LstmCell
+    pub struct LstmCell(pub CellStep);
 }
 
 impl Kernel<4, 2> for LstmCell {

@@ -1,11 +1,11 @@
 //! Backward pass of an LSTM cell
 
-use super::cell::{CellStep, cell_kernel};
+use super::cell::CellStep;
 use super::marks::VALID;
 use crate::error::Result;
-use crate::kernel::{Kernel, linear_groups, wgsl, words};
+use crate::kernel::{Kernel, linear_groups, params, wgsl, words};
 
-cell_kernel! {
+params! {
     /// Gradients of [`LstmCell`](super::LstmCell), with `dm` the gradient of `m = o⊙s`:
     ///
     /// ```text
@@ -17,7 +17,7 @@ cell_kernel! {
     /// Reads `marks`, `state`, `saved`, `peephole`, `d_fresh` and `d_out` (dm, with row stride `d_out_row`). Writes its
     /// step of `d_gates` (0 where the step is masked); with peepholes also `δi⊙c, δf⊙c, δo⊙c̃`, whose sums are the
     /// gradients of `p`. Updates the first part of `carry`. Shapes: [`kernels::cell`](super::cell).
-    LstmCellBackward
+    pub struct LstmCellBackward(pub CellStep);
 }
 
 impl Kernel<6, 2> for LstmCellBackward {

@@ -72,6 +72,11 @@ impl Kernel<2, 1> for PackLow {
     const INDICES: &'static [&'static str] = &["packed"];
     const ADDRESSES: bool = false;
 
+    fn loops(&self) -> u64 {
+        // Two passes over a row, and one over its words.
+        3 * u64::from(self.hidden) + 8
+    }
+
     fn check(&self) -> Result<()> {
         at_least_one(Self::NAME, [("hidden", self.hidden), ("gates", self.gates), ("format", self.format)])?;
         at_most(Self::NAME, [("hidden", self.hidden, 1 << 14), ("gates", self.gates, 4)])?;

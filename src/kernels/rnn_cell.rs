@@ -1,15 +1,15 @@
 //! Simple recurrent cell after its two products
 
-use super::cell::{CellStep, cell_kernel};
+use super::cell::CellStep;
 use crate::error::Result;
-use crate::kernel::{Kernel, linear_groups, wgsl};
+use crate::kernel::{Kernel, linear_groups, params, wgsl};
 
-cell_kernel! {
+params! {
     /// `h̃ = f(x + a)`, `a = U·h + b_hh`, with the pre-activation clipped.
     ///
     /// Reads `x` and `rec` (a); writes `fresh`, and stores `h̃` and its slope in `saved`. Shapes:
     /// [`kernels::cell`](super::cell).
-    RnnCell
+    pub struct RnnCell(pub CellStep);
 }
 
 impl Kernel<2, 2> for RnnCell {

@@ -1,15 +1,15 @@
 //! Backward pass of a simple recurrent cell
 
-use super::cell::{CellStep, cell_kernel};
+use super::cell::CellStep;
 use super::marks::VALID;
 use crate::error::Result;
-use crate::kernel::{Kernel, linear_groups, wgsl, words};
+use crate::kernel::{Kernel, linear_groups, params, wgsl, words};
 
-cell_kernel! {
+params! {
     /// `δ = dh̃·f'`; 0 on masked steps.
     ///
     /// Reads `marks`, `saved` and `d_fresh`; writes its step of `d_gates`. Shapes: [`kernels::cell`](super::cell).
-    RnnCellBackward
+    pub struct RnnCellBackward(pub CellStep);
 }
 
 impl Kernel<3, 1> for RnnCellBackward {

@@ -3,25 +3,21 @@
 use super::StateUpdate;
 use super::marks::{REPEAT, RESET, TO_FIRST, VALID, has};
 use crate::error::Result;
-use crate::kernel::{Kernel, linear_groups, wgsl, words};
+use crate::kernel::{Kernel, linear_groups, params, wgsl, words};
 use crate::math::masked;
 
-/// Backward pass of [`StateUpdate`]. With `v` the carry (initially `dh_n`), `q` the recurrent product's part of `dh`
-/// from the step after `t` in forward order, `m` its dropout mask and `k` the weight of the fresh value under zoneout:
-///
-/// ```text
-/// dh = v + m⊙q + dy    dh̃ = k⊙dh    v = (1 − k)⊙dh
-/// ```
-///
-/// Reads `marks`, `dy` `[T, B, D·out]` and `q` `[D, B, out]` (unread at step 0); writes `d_fresh` `[D, B, width]`;
-/// updates `carry` `[2, D, B, width]` (v; then the gradients that resets pass to the initial state). `step = steps`
-/// only computes `v + m⊙q`.
-#[repr(transparent)]
-#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct StateUpdateBackward(pub StateUpdate);
-
-impl crate::kernel::Params for StateUpdateBackward {
-    const FIELDS: &'static [(&'static str, &'static str)] = <StateUpdate as crate::kernel::Params>::FIELDS;
+params! {
+    /// Backward pass of [`StateUpdate`]. With `v` the carry (initially `dh_n`), `q` the recurrent product's part of `dh`
+    /// from the step after `t` in forward order, `m` its dropout mask and `k` the weight of the fresh value under zoneout:
+    ///
+    /// ```text
+    /// dh = v + m⊙q + dy    dh̃ = k⊙dh    v = (1 − k)⊙dh
+    /// ```
+    ///
+    /// Reads `marks`, `dy` `[T, B, D·out]` and `q` `[D, B, out]` (unread at step 0); writes `d_fresh` `[D, B, width]`;
+    /// updates `carry` `[2, D, B, width]` (v; then the gradients that resets pass to the initial state). `step = steps`
+    /// only computes `v + m⊙q`.
+    pub struct StateUpdateBackward(pub StateUpdate);
 }
 
 impl Kernel<3, 2> for StateUpdateBackward {

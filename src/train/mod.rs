@@ -16,11 +16,11 @@
 //! let inputs = labels.iter().flat_map(|&label| [2.0 * label as f32 - 1.0; 6]).collect();
 //! let data = HostData::new(&device, inputs, &[6, 1])?.with_classes(labels)?.with_lengths(lengths)?;
 //! let parameters = named_parameters(&[("gru", &gru), ("head", &head)]);
-//! let optimizer = Optimizer::new(parameters, Method::Adam(AdamConfig::default()), 0.05)?;
+//! let optimizer = Optimizer::adam(parameters, 0.05)?;
 //! let mut trainer = Trainer::new(optimizer, TrainOptions { epochs: 20, batch: 8, ..Default::default() }, rng);
 //! let history = trainer.fit_with_blocking(&data, None, |batch, mode| {
 //!     let run = gru.run(batch.x(), RunOptions { lengths: batch.lengths(), ..Default::default() }, mode)?;
-//!     loss::cross_entropy(&head.forward_with(&run.h_n.reshape(&[batch.len(), 8])?, mode)?, batch.targets())
+//!     loss::cross_entropy(&head.forward_with(&run.last_state()?, mode)?, batch.targets())
 //! })?;
 //! assert!(history.loss[19] < 0.05);
 //! # Ok::<(), wgru::Error>(())
@@ -43,7 +43,7 @@
 //!     HostData::new(&device, inputs, &[20, 1])?.with_targets(starts.map(|i| sine[i + 20]).collect(), &[1])
 //! };
 //! let (data, validation) = (windows(0..200)?, windows(300..380)?);
-//! let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 0.01)?;
+//! let optimizer = Optimizer::adam(model.parameters(), 0.01)?;
 //! let options = TrainOptions { epochs: 50, patience: Some(3), ..Default::default() };
 //! let mut trainer = Trainer::new(optimizer, options, rng);
 //! trainer.on_progress(|progress, _| match progress.validation {

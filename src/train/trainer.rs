@@ -99,7 +99,7 @@ pub(crate) struct Best {
 /// let x: Vec<f32> = (0..64).map(|i| i as f32 / 64.0).collect();
 /// let y = x.iter().map(|v| 2.0 * v).collect();
 /// let data = HostData::new(&device, x, &[1])?.with_targets(y, &[1])?;
-/// let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 0.1)?;
+/// let optimizer = Optimizer::adam(model.parameters(), 0.1)?;
 /// let mut trainer = Trainer::new(optimizer, TrainOptions { epochs: 60, ..Default::default() }, rng);
 /// let history = trainer.fit_blocking(&model, &data, None, loss::mse)?;
 /// assert!(history.loss[59] < 1e-4);
@@ -247,12 +247,12 @@ impl Trainer {
     ///     .with_input(vec![0.0; 80], &[8])?
     ///     .with_targets((1..=10).map(|i| sine[12 * i]).collect(), &[1])?;
     /// let parameters = named_parameters(&[("gru", &gru), ("head", &head)]);
-    /// let optimizer = Optimizer::new(parameters, Method::Adam(AdamConfig::default()), 0.02)?;
+    /// let optimizer = Optimizer::adam(parameters, 0.02)?;
     /// let mut trainer = Trainer::new(optimizer, TrainOptions { epochs: 40, ..Default::default() }, rng);
     /// let history = trainer.fit_with_blocking(&data, None, |batch, mode| {
     ///     let h0 = batch.inputs()[1].reshape(&[1, batch.len(), 8])?;
     ///     let run = gru.run(batch.x(), RunOptions { h0: Some(&h0), ..Default::default() }, mode)?;
-    ///     loss::mse(&head.forward_with(&run.h_n.reshape(&[batch.len(), 8])?, mode)?, batch.targets())
+    ///     loss::mse(&head.forward_with(&run.last_state()?, mode)?, batch.targets())
     /// })?;
     /// assert!(history.loss[39] < 0.1 * history.loss[0]);
     /// # Ok::<(), wgru::Error>(())

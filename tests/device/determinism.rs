@@ -86,7 +86,7 @@ fn threads_do_not_change_the_bits() {
         let mut rng = Rng::new(3);
         let config = RecurrentConfig::gru(64, 160);
         let gru = config.build(&device, &mut rng).expect("gru");
-        let mut optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-3).expect("adam");
+        let mut optimizer = Optimizer::adam(gru.parameters(), 1e-3).expect("adam");
         let values: Vec<f32> = (0..24 * batch * 64).map(|_| rng.uniform(-1.0, 1.0)).collect();
         let x = Tensor::from_slice(&device, &values, &[24, batch, 64]).expect("x");
         for _ in 0..20 {
@@ -130,7 +130,7 @@ fn noisy(device: &Device, cell: Cell, [hidden, batch]: [usize; 2], seed: u64) ->
         ..RecurrentConfig::new(cell, 3, hidden)
     };
     let layer = config.build(device, &mut Rng::new(3)).expect("layer");
-    let mut optimizer = Optimizer::new(layer.parameters(), Method::Adam(AdamConfig::default()), 1e-2).expect("adam");
+    let mut optimizer = Optimizer::adam(layer.parameters(), 1e-2).expect("adam");
     let values: Vec<f32> = (0..6 * batch * 3).map(|_| rng.uniform(-1.0, 1.0)).collect();
     let x = Tensor::from_slice(device, &values, &[6, batch, 3]).expect("x");
     let mut flags = |share| (0..6 * batch).map(|_| rng.uniform(0.0, 1.0) < share).collect::<Vec<_>>();

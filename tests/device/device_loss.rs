@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use wgru::io::{load_checkpoint, save_checkpoint_blocking};
 use wgru::nn::{Gru, Mode, Module, RecurrentConfig, RunOptions};
-use wgru::train::{AdamConfig, HostData, Method, Optimizer, Snapshot, TrainOptions, Trainer, loss};
+use wgru::train::{HostData, Optimizer, Snapshot, TrainOptions, Trainer, loss};
 use wgru::{Device, Error, Keeper, Result, Rng, Tensor, wgpu};
 
 use crate::common::fill;
@@ -70,7 +70,7 @@ fn build(device: &Device) -> Result<Run> {
     let model = config.build(device, &mut Rng::new(0))?;
     let data = HostData::new(device, fill(1, 60 * 5 * 3, 1.0), &[5, 3])?;
     let data = data.with_targets(fill(2, 60 * 5 * 12, 0.5), &[5, 12])?;
-    let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 1e-2)?;
+    let optimizer = Optimizer::adam(model.parameters(), 1e-2)?;
     let options = TrainOptions { epochs: 4, batch: 5, patience: Some(10), ..Default::default() };
     Ok(Run { model, data, trainer: Trainer::new(optimizer, options, Rng::new(3)) })
 }

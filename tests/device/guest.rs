@@ -365,12 +365,12 @@ fn reads_complete_where_the_host_does_not_poll() {
 
 /// Returns losses and weights after some updates.
 fn train(device: &Device) -> Vec<f32> {
-    use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
+    use wgru::train::{HostData, Optimizer, TrainOptions, Trainer, loss};
     let gru = RecurrentConfig { layers: 2, batch_first: true, ..RecurrentConfig::gru(3, 24) };
     let gru = gru.build(device, &mut Rng::new(0)).expect("gru");
     let data = HostData::new(device, fill(1, 40 * 9 * 3, 1.0), &[9, 3])
         .and_then(|data| data.with_targets(fill(2, 40 * 9 * 24, 0.5), &[9, 24]));
-    let optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-2).expect("adam");
+    let optimizer = Optimizer::adam(gru.parameters(), 1e-2).expect("adam");
     let options = TrainOptions { epochs: 3, batch: 8, ..Default::default() };
     let mut trainer = Trainer::new(optimizer, options, Rng::new(3));
     let data = data.expect("data");
@@ -439,7 +439,7 @@ fn cancelled_work_is_undefined_until_it_is_written_again() {
 /// After preparation the first run compiles nothing, so it takes less time than the preparation.
 #[test]
 fn preparation_compiles_without_computing() {
-    use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
+    use wgru::train::{HostData, Optimizer, TrainOptions, Trainer, loss};
     let host = host!(Host::new());
     let device = host.adopt();
     let config = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(3, 24) };
@@ -461,7 +461,7 @@ fn preparation_compiles_without_computing() {
 
     let data = HostData::new(&device, fill(1, 8 * 9 * 3, 1.0), &[9, 3])
         .and_then(|data| data.with_targets(fill(2, 8 * 9 * 24, 0.5), &[9, 24]));
-    let optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-2).expect("adam");
+    let optimizer = Optimizer::adam(gru.parameters(), 1e-2).expect("adam");
     let options = TrainOptions { clip_norm: Some(1.0), ..Default::default() };
     let trainer = Trainer::new(optimizer, options, Rng::new(3));
     trainer.prepare(&gru, &data.expect("data"), loss::mse).expect("prepared");
@@ -474,7 +474,7 @@ fn preparation_compiles_without_computing() {
 #[test]
 fn futures_of_training_and_reading_are_send() {
     use std::ops::ControlFlow;
-    use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
+    use wgru::train::{HostData, Optimizer, TrainOptions, Trainer, loss};
     fn on_another_thread<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
         thread::spawn(move || pollster::block_on(future)).join().expect("no panic")
     }
@@ -485,7 +485,7 @@ fn futures_of_training_and_reading_are_send() {
             let gru = config.build(&device, &mut Rng::new(0))?;
             let data = HostData::new(&device, fill(1, 8 * 9 * 3, 1.0), &[9, 3])?;
             let data = data.with_targets(fill(2, 8 * 9 * 8, 0.5), &[9, 8])?;
-            let optimizer = Optimizer::new(gru.parameters(), Method::Adam(AdamConfig::default()), 1e-2)?;
+            let optimizer = Optimizer::adam(gru.parameters(), 1e-2)?;
             let mut trainer = Trainer::new(optimizer, TrainOptions { epochs: 2, ..Default::default() }, Rng::new(3));
             trainer.on_progress(|_, _| ControlFlow::Continue(()));
             trainer.fit(&gru, &data, None, loss::mse).await?;

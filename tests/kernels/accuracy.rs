@@ -136,7 +136,7 @@ impl Check {
     fn check(&mut self, input: f32, got: f32, near: Near, want: f64) {
         let bound = near.error + (near.value - want).abs();
         let error = (f64::from(got) - want).abs();
-        // Also where the bound itself overflows.
+        // Also true if the bound itself overflows.
         let largest = want.abs() + bound;
         let may_overflow = largest.is_nan() || largest > f64::from(f32::MAX);
         let is_right = error <= bound || may_overflow && got.is_infinite() && (got > 0.0) == (want > 0.0);

@@ -8,9 +8,7 @@ use wgru::io::{TensorFile, checkpoint_to_file_with, load_checkpoint_with};
 use wgru::nn::{
     Dropout, Embedding, Gru, LastStep, Linear, Mode, Module, RecurrentConfig, RunOptions, Sequential, named_parameters,
 };
-use wgru::train::{
-    AdamConfig, Batch, Data, HostData, Method, Optimizer, Reduction, Schedule, Snapshot, TrainOptions, Trainer, loss,
-};
+use wgru::train::{Batch, Data, HostData, Optimizer, Reduction, Schedule, Snapshot, TrainOptions, Trainer, loss};
 use wgru::{Device, Error, Result, Rng, Tensor};
 
 use crate::common::fill;
@@ -57,7 +55,7 @@ fn data(device: &Device) -> HostData {
 }
 
 fn trainer(parameters: Vec<(String, Tensor)>, epochs: usize) -> Trainer {
-    let optimizer = Optimizer::new(parameters, Method::Adam(AdamConfig::default()), 0.02).expect("optimizer");
+    let optimizer = Optimizer::adam(parameters, 0.02).expect("optimizer");
     let options = TrainOptions { epochs, batch: 7, ..TrainOptions::default() };
     Trainer::new(optimizer, options, Rng::new(5))
 }
@@ -140,7 +138,7 @@ fn a_run_of_steps_resumes_bit_for_bit(device: &Device) {
         }
         let mut snapshots: Vec<Snapshot> = Vec::new();
         let step = |batch: &Batch, mode: &mut Mode| {
-            let state = gru.run(batch.x(), RunOptions::default(), mode)?.h_n.reshape(&[batch.len(), 6])?;
+            let state = gru.run(batch.x(), RunOptions::default(), mode)?.last_state()?;
             let y = head.forward_with(&state, mode)?;
             loss::mse(&mode.dropout(&y, 0.2)?, batch.targets())
         };
@@ -199,7 +197,7 @@ fn padding_does_not_matter(device: &Device) {
         let mut trainer = trainer(parameters.clone(), 15);
         let history = trainer.fit_with_blocking(&data, None, |batch, mode| {
             let run = gru.run(batch.x(), RunOptions { lengths: batch.lengths(), ..Default::default() }, mode)?;
-            loss::cross_entropy(&head.forward_with(&run.h_n.reshape(&[batch.len(), 8])?, mode)?, batch.targets())
+            loss::cross_entropy(&head.forward_with(&run.last_state()?, mode)?, batch.targets())
         });
         let history = history.expect("trained");
         assert!(history.loss[14] < 0.2, "{:?}", history.loss);

@@ -150,12 +150,7 @@ impl Network {
         let Some(head) = &self.head else { return Ok(run) };
         run.output = match self.steps {
             Steps::Every => head.forward_with(&run.output, mode)?,
-            Steps::Last => {
-                // The states of the last layer's directions, side by side.
-                let (rows, directions) = (c.layers * c.directions(), c.directions());
-                let last = run.h_n.slice(0, rows - directions..rows)?.permute(&[1, 0, 2])?;
-                head.forward_with(&last.reshape(&[last.dims()[0], width(c)])?, mode)?
-            }
+            Steps::Last => head.forward_with(&run.last_state()?, mode)?,
         };
         Ok(run)
     }

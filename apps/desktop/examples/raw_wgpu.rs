@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use wgru::io::{TensorFile, load_parameters, parameters_to_file};
 use wgru::nn::{Linear, Module, RecurrentConfig, Sequential, prepare};
-use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
+use wgru::train::{HostData, Optimizer, TrainOptions, Trainer, loss};
 use wgru::{Device, Rng, Tensor, wgpu};
 use winit::application::ApplicationHandler;
 use winit::event::WindowEvent;
@@ -49,7 +49,7 @@ fn train(device: &Device, stop: &AtomicBool, send: impl Fn(TensorFile)) -> wgru:
     let model = model(device)?;
     let (x, y): (Vec<_>, Vec<_>) = (0..64).map(|i| wave(i as f32, 64)).unzip();
     let data = HostData::new(device, x.concat(), &[64, 1])?.with_targets(y.concat(), &[64, 1])?;
-    let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 5e-3)?;
+    let optimizer = Optimizer::adam(model.parameters(), 5e-3)?;
     let options = TrainOptions { epochs: 1000, batch: 16, ..TrainOptions::default() };
     let mut trainer = Trainer::new(optimizer, options, Rng::new(2));
     let mut training = trainer.start(&model, &data, None, loss::mse)?;

@@ -111,7 +111,7 @@ impl Seq2SeqConfig {
 /// let config = Seq2SeqConfig { source: 5, target: 5, embedding: 8, hidden: 16, ..Default::default() };
 /// let model = config.build(&device, &mut rng)?;
 /// let (sources, targets) = ([vec![2, 3, 4], vec![4, 2]], [vec![4, 3, 2], vec![2, 4]]);
-/// let mut optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 0.02)?;
+/// let mut optimizer = Optimizer::adam(model.parameters(), 0.02)?;
 /// for _ in 0..60 {
 ///     optimizer.zero_grad();
 ///     model.loss(&sources, &targets, &Forcing::default(), &mut Mode::Train(&mut rng))?.backward()?;

@@ -134,7 +134,7 @@ impl Trainer {
     /// fn build(device: &Device) -> Result<(Linear, HostData, Trainer)> {
     ///     let model = Linear::new(device, 1, 1, true, &mut Rng::new(1))?;
     ///     let data = HostData::new(device, vec![0.5; 64], &[1])?.with_targets(vec![1.0; 64], &[1])?;
-    ///     let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 0.1)?;
+    ///     let optimizer = Optimizer::adam(model.parameters(), 0.1)?;
     ///     let options = TrainOptions { epochs: 5, batch: 8, ..Default::default() };
     ///     Ok((model, data, Trainer::new(optimizer, options, Rng::new(2))))
     /// }

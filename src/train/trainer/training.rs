@@ -20,7 +20,7 @@ use crate::train::{Data, clip_grad_norm, diverged};
 /// let (device, mut rng) = (Device::cpu(), Rng::new(1));
 /// let model = Linear::new(&device, 1, 1, true, &mut rng)?;
 /// let data = HostData::new(&device, vec![0.5; 64], &[1])?.with_targets(vec![1.0; 64], &[1])?;
-/// let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 0.1)?;
+/// let optimizer = Optimizer::adam(model.parameters(), 0.1)?;
 /// let mut trainer = Trainer::new(optimizer, TrainOptions::default(), rng);
 /// let mut training = trainer.start(&model, &data, None, loss::mse)?;
 /// while let Some(progress) = training.next_blocking()? {

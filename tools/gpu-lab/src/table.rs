@@ -7,16 +7,17 @@ use std::str::FromStr;
 const HEAD: &str = "\
 # Kernels as compiled for {gpu}
 
-Written by `scripts/gpu-lab.sh --write` (ADR 0040): what ACO, the compiler of Mesa's driver for AMD GPUs, makes of every
-kernel. No GPU was there, and nothing ran. Figures of different versions of the compiler are not comparable.
+Written by `scripts/gpu-lab.sh --write` (ADR 0040): statistics of every kernel from
+ACO, the compiler of Mesa's driver for AMD GPUs. Compiled without a GPU; nothing was run. Figures of different versions
+of the compiler are not comparable.
 
 Compiler: {mesa}
 
-- Latency is the compiler's estimate, in cycles, for one wave that runs alone. It knows no trip counts and takes 8 for
-  every loop, so it compares a kernel with an earlier version of itself, and not with another kernel.
-- Waves: how many fit on one SIMD unit beside each other, as registers and local memory (LDS) allow. 32 is the most.
+- Latency is the compiler's estimate, in cycles, for one wave that runs alone. It assumes 8 iterations
+  for every loop, so it compares a kernel with an earlier version of itself, and not with another kernel.
+- Waves: number resident on one SIMD unit, limited by registers and local memory (LDS); at most 32.
 - Inverse throughput: cycles that one wave keeps the busiest unit, with as many waves as fit.
-- Spills: registers moved to memory, plus bytes of scratch memory. Each is a fault to mend.
+- Spills: registers moved to memory, plus bytes of scratch memory. Should be 0.
 ";
 
 const COLUMNS: [&str; 8] =

@@ -129,12 +129,12 @@ impl Snapshot {
 mod tests {
     use super::*;
     use wgru::nn::Module;
-    use wgru::train::{AdamConfig, Method, Optimizer, TrainOptions};
+    use wgru::train::{Optimizer, TrainOptions};
 
     fn new(hidden: usize, seed: u64) -> (Forecaster, Trainer) {
         let mut rng = Rng::new(seed);
         let model = Forecaster::new(&Device::cpu(), hidden, &mut rng).unwrap();
-        let optimizer = Optimizer::new(model.parameters(), Method::Adam(AdamConfig::default()), 1e-3).unwrap();
+        let optimizer = Optimizer::adam(model.parameters(), 1e-3).unwrap();
         (model, Trainer::new(optimizer, TrainOptions::default(), rng))
     }
 
