@@ -23,11 +23,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let s = step_of(d, time_of(d, step), row);
         for (var unit = lane; unit < h; unit += 128u) {
             let u = packed_at(d, unit, depth());
-            passed[unit] = first_half(s, u, unit, products(u, start));
+            passed[unit] = first_half(s, u, unit, products(u, start, 0u, h));
         }
         workgroupBarrier();
         for (var unit = lane; unit < h; unit += 128u) {
-            h_now[unit] = second_half(s, packed_at(d, unit, depth()), unit, passed[unit]);
+            var next = passed[unit];
+            if HALVES == 2u {
+                let u = packed_at(d, unit, depth());
+                next = second_half(s, u, unit, second_sum(s, u, 0u, h));
+            }
+            h_now[unit] = next;
         }
         workgroupBarrier();
     }

@@ -28,12 +28,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
         if HALVES == 2u {
-            for (var unit = lane; unit < h; unit += 128u) { second_half(s, packed_at(d, unit, h), unit, rows); }
+            for (var unit = lane; unit < h; unit += 128u) {
+                second_half(s, unit, second_sum(packed_at(d, unit, h), rows, 0u, h));
+            }
             workgroupBarrier();
         }
         for (var unit = lane; unit < h; unit += 128u) {
             let at = carry_at(d, rows, 0u, unit);
-            store_carry(at, load_carry(at) + product(packed_at(d, unit, h), rows), s.count);
+            store_carry(at, load_carry(at) + product(packed_at(d, unit, h), rows, 0u, h), s.count);
         }
         workgroupBarrier();
     }

@@ -6,18 +6,6 @@
 // Then the gate gradients of t: common/cell_*_backward. A masked step passes dh on. A reset passes dh to the first
 // state, or drops it (marks). At step = steps, after all others, only v + Σ is computed, which is dh0.
 // Twin: src/kernels/recurrent_step_backward.rs.
-fn delta(at: vec4<u32>, part: u32, k: u32) -> vec4<f32> {
-    let i = at + part * params.hidden + k;
-    return vec4(d_gates[i.x], d_gates[i.y], d_gates[i.z], d_gates[i.w]);
-}
-
-// Stores the gradients of a gate, 0 in rows where the step is masked.
-fn store_gate(s: Step, part: u32, unit: u32, v: vec4<f32>) {
-    let g = select(vec4(0.0), v, s.is_valid);
-    let at = vectors_at(s.d, s.t, s.rows, GRADIENTS) + part * params.hidden + unit;
-    for (var i = 0u; i < s.count; i++) { d_gates[at[i]] = g[i]; }
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let unit = id.x;
@@ -28,13 +16,14 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let u = packed_at(d, unit, params.hidden);
     if HALVES == 2u && params.half == 1u {
         let s = step_of(d, time_of(d, params.steps - 1u - params.step), row);
-        second_half(s, u, unit, vectors_at(d, s.t, rows, GRADIENTS));
+        second_half(s, unit, second_sum(u, vectors_at(d, s.t, rows, GRADIENTS), 0u, params.hidden));
         return;
     }
     let at = carry_at(d, rows, 0u, unit);
     var v = load_carry(at);
     if params.step > 0u {
-        v += product(u, vectors_at(d, time_of(d, params.steps - params.step), rows, GRADIENTS));
+        let done = time_of(d, params.steps - params.step);
+        v += product(u, vectors_at(d, done, rows, GRADIENTS), 0u, params.hidden);
     }
     if params.step == params.steps {
         store_carry(at, v, min(4u, params.batch - row));

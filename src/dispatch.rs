@@ -52,27 +52,29 @@ impl Device {
                 Ok(())
             }
             #[cfg(feature = "gpu")]
-            Engine::Gpu(_) => self.bind_any(program, fast, reads, writes)?.run(call),
+            Engine::Gpu(_) => self.bind_any(program, call.variant(), fast, reads, writes)?.run(call),
         }
     }
 
-    /// Binds tensors to a kernel that can then run any number of times.
+    /// Binds tensors to variant `variant` of a kernel, which can then run any number of times.
     ///
     /// # Errors
     /// Same as [`Device::run`].
     #[doc(hidden)]
     pub fn bind<const R: usize, const W: usize, K: Kernel<R, W>>(
         &self,
+        variant: usize,
         reads: [&Tensor; R],
         writes: [&Tensor; W],
     ) -> Result<Bound<K, R, W>> {
-        let raw = self.bind_any(&Typed::<K, R, W>::PROGRAM, cpu::fast_of::<K>(), &reads, &writes)?;
+        let raw = self.bind_any(&Typed::<K, R, W>::PROGRAM, variant, cpu::fast_of::<K>(), &reads, &writes)?;
         Ok(Bound { raw, kernel: PhantomData })
     }
 
     fn bind_any(
         &self,
         program: &Program,
+        variant: usize,
         fast: Option<cpu::Fast>,
         reads: &[&Tensor],
         writes: &[&Tensor],
@@ -83,10 +85,13 @@ impl Device {
         let engine = match self.engine() {
             Engine::Cpu(_) => BoundEngine::Cpu(fast, all.map(|t| t.memory().cpu().clone()).collect()),
             #[cfg(feature = "gpu")]
-            Engine::Gpu(gpu) => BoundEngine::Gpu(gpu.bind(program, all.map(|t| t.memory().gpu().clone()).collect())?),
+            Engine::Gpu(gpu) => {
+                BoundEngine::Gpu(gpu.bind(&program.of(variant), all.map(|t| t.memory().gpu().clone()).collect())?)
+            }
         };
         let names = (program.name, program.reads, program.writes);
-        Ok(BoundAny { device: self.clone(), engine, writes: writes.iter().map(|t| t.detach()).collect(), lens, names })
+        let writes = writes.iter().map(|t| t.detach()).collect();
+        Ok(BoundAny { device: self.clone(), engine, writes, lens, names, variant })
     }
 
     /// Checks that all tensors are on this device, and that no written tensor is bound twice.
@@ -126,6 +131,8 @@ struct BoundAny {
     lens: Vec<usize>,
     /// Names of the kernel, of the bindings that it reads, and of those that it writes.
     names: (&'static str, &'static [&'static str], &'static [&'static str]),
+    /// Variant of the kernel.
+    variant: usize,
 }
 
 enum BoundEngine {
@@ -148,6 +155,9 @@ impl BoundAny {
     fn run(&mut self, call: &dyn Call) -> Result<()> {
         call.check()?;
         let (name, reads, writes) = self.names;
+        if call.variant() != self.variant {
+            return Err(Error::value(name, "variant", self.variant, call.variant()));
+        }
         let (mut lens, r) = ([0; MOST_BUFFERS], reads.len());
         call.lens(&mut lens);
         check_lens(name, reads, &lens, self.lens[..r].iter().copied())?;

@@ -22,12 +22,17 @@ pub(crate) const MOST_LOOPS: u64 = u16::MAX as u64;
 /// Maximum number of buffers of a kernel: WebGPU's default limit.
 pub(crate) const MOST_BUFFERS: usize = 8;
 
+/// Name and parts of a shader.
+pub type Text = (&'static str, &'static [&'static str]);
+
 /// A kernel that reads `R` buffers and writes `W` buffers.
 pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
     /// The stem, which names the shader, its test and its label on the GPU.
     const NAME: &'static str;
     /// The shader as a list of consecutive parts. Parts shared by several shaders are stored only once in the binary.
     const WGSL: &'static [&'static str];
+    /// Further shaders that compute the same function from the same buffers.
+    const VARIANTS: &'static [Text] = &[];
     /// Names of the bindings that are read, starting at binding 1.
     const READS: [&'static str; R];
     /// Names of the bindings that are written, following those that are read.
@@ -48,6 +53,12 @@ pub trait Kernel<const R: usize, const W: usize>: Pod + Send + Sync + Params {
     /// [`Error::Value`] naming the parameter.
     fn check(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Returns the index of the shader that runs these parameters: 0 is [`WGSL`](Self::WGSL), and the others are
+    /// [`VARIANTS`](Self::VARIANTS).
+    fn variant(&self) -> usize {
+        0
     }
 
     /// Rejects parameters that only the twin supports.
@@ -91,9 +102,11 @@ pub trait Params {
 
 /// Static description of a kernel, without its type and parameters.
 #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "some fields are only read for a GPU"))]
+#[derive(Clone, Copy)]
 pub(crate) struct Program {
     pub name: &'static str,
     pub wgsl: &'static [&'static str],
+    variants: &'static [Text],
     pub reads: &'static [&'static str],
     pub writes: &'static [&'static str],
     pub addresses: bool,
@@ -102,10 +115,22 @@ pub(crate) struct Program {
     pub size: usize,
 }
 
+impl Program {
+    /// Returns the program of a variant.
+    #[cfg(feature = "gpu")]
+    pub fn of(&self, variant: usize) -> Self {
+        match variant.checked_sub(1) {
+            None => *self,
+            Some(i) => Self { name: self.variants[i].0, wgsl: self.variants[i].1, ..*self },
+        }
+    }
+}
+
 /// Type-erased kernel with its parameters, so that the code that runs kernels is not monomorphized per kernel.
 #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "some methods are only called for a GPU"))]
 pub(crate) trait Call {
     fn check(&self) -> Result<()>;
+    fn variant(&self) -> usize;
     fn check_shader(&self) -> Result<()>;
     fn groups(&self) -> [u32; 3];
     fn loops(&self) -> u64;
@@ -127,6 +152,7 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Typed<'_, K, R, W> {
     pub const PROGRAM: Program = Program {
         name: K::NAME,
         wgsl: K::WGSL,
+        variants: K::VARIANTS,
         reads: &K::READS,
         writes: &K::WRITES,
         addresses: K::ADDRESSES,
@@ -138,6 +164,10 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Typed<'_, K, R, W> {
 impl<K: Kernel<R, W>, const R: usize, const W: usize> Call for Typed<'_, K, R, W> {
     fn check(&self) -> Result<()> {
         self.0.check()
+    }
+
+    fn variant(&self) -> usize {
+        self.0.variant()
     }
 
     fn check_shader(&self) -> Result<()> {
@@ -203,20 +233,24 @@ pub struct Contract {
     pub workgroup_bytes: u64,
 }
 
-/// Returns the contract of kernel `K`.
-pub fn contract<const R: usize, const W: usize, K: Kernel<R, W>>() -> Contract {
+/// Returns the contracts of kernel `K`: one for each of its shaders.
+pub fn contracts<const R: usize, const W: usize, K: Kernel<R, W>>() -> Vec<Contract> {
+    std::iter::once((K::NAME, K::WGSL)).chain(K::VARIANTS.iter().copied()).map(contract::<R, W, K>).collect()
+}
+
+fn contract<const R: usize, const W: usize, K: Kernel<R, W>>((name, wgsl): Text) -> Contract {
     let typed = |name: &'static str| (name, K::INDICES.contains(&name));
     Contract {
-        name: K::NAME,
-        wgsl: K::WGSL.join("\n"),
+        name,
+        wgsl: wgsl.join("\n"),
         reads: K::READS.map(typed).to_vec(),
         writes: K::WRITES.map(typed).to_vec(),
         params: K::FIELDS,
         size: size_of::<K>(),
         addresses: K::ADDRESSES,
         subgroup: K::SUBGROUP,
-        workgroup_size: crate::wgsl::workgroup_size(K::WGSL),
-        workgroup_bytes: crate::wgsl::workgroup_bytes(K::WGSL),
+        workgroup_size: crate::wgsl::workgroup_size(wgsl),
+        workgroup_bytes: crate::wgsl::workgroup_bytes(wgsl),
     }
 }
 

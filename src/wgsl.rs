@@ -44,11 +44,23 @@ pub(crate) fn workgroup_size(parts: &[&str]) -> [u64; 3] {
     size
 }
 
-/// Bytes of workgroup memory in the parts of a shader: the sum over `var<workgroup> name: array<type, count>;`.
+/// Bytes of workgroup memory in the parts of a shader: the sum over `var<workgroup> name: array<type, count>;`. The type
+/// may be an alias.
 pub(crate) fn workgroup_bytes(parts: &[&str]) -> u64 {
+    let alias = |ty: &str| -> Option<&str> {
+        let start = format!("alias {ty}=");
+        parts.iter().find_map(|part| Some(part.split_once(&start)?.1.split_once(';')?.0))
+    };
     let bytes = |declared: &str| -> Option<u64> {
         let (ty, count) = declared.split_once("array<")?.1.split_once(';')?.0.trim_end_matches('>').rsplit_once(',')?;
-        let words = if ty.trim().starts_with("vec4") { 4 } else { 1 };
+        let ty = ty.trim();
+        // Columns of three components are as long as those of four.
+        let words = match alias(ty).unwrap_or(ty).split('<').next()? {
+            "mat4x3" | "mat4x4" => 16,
+            "mat4x2" => 8,
+            "vec4" => 4,
+            _ => 1,
+        };
         Some(4 * words * count.trim().parse::<u64>().ok()?)
     };
     parts.iter().flat_map(|part| part.split("var<workgroup>").skip(1)).filter_map(bytes).sum()
@@ -63,9 +75,10 @@ mod tests {
         let parts = [
             "var<workgroup> a: array<vec4<f32>, 256>;",
             "var<workgroup> b: array<f32, 64>;\n@compute @workgroup_size(16, 4)",
+            "alias M=mat4x3<f32>;\nvar<workgroup> c: array<M, 2>;",
         ];
         assert_eq!(workgroup_size(&parts), [16, 4, 1]);
-        assert_eq!(workgroup_bytes(&parts), 256 * 16 + 64 * 4);
+        assert_eq!(workgroup_bytes(&parts), 256 * 16 + 64 * 4 + 2 * 64);
         assert_eq!((workgroup_size(&["fn f() {}"]), workgroup_bytes(&[])), ([1; 3], 0));
     }
 

@@ -16,17 +16,22 @@ fn deltas(at: vec4<u32>, k: u32) -> Deltas { return Deltas(delta(at, 0u, k), del
 
 fn plus(sum: vec4<f32>, w: vec2<f32>, d: Deltas) -> vec4<f32> { return sum + w.x * d[0] + w.y * d[1]; }
 
-fn second_half(s: Step, u: u32, unit: u32, at: vec4<u32>) {
-    let first = u + 2u * BLOCK;
+// q, for k from `first` to below `last`.
+fn second_sum(u: u32, at: vec4<u32>, first: u32, last: u32) -> vec4<f32> {
+    let n = u + 2u * BLOCK;
     var q = vec4(0.0);
-    var k = 0u;
-    for (; k + 4u <= params.hidden; k += 4u) {
-        q += packed[first + k * ROW] * delta(at, 2u, k);
-        q += packed[first + (k + 1u) * ROW] * delta(at, 2u, k + 1u);
-        q += packed[first + (k + 2u) * ROW] * delta(at, 2u, k + 2u);
-        q += packed[first + (k + 3u) * ROW] * delta(at, 2u, k + 3u);
+    var k = first;
+    for (; k + 4u <= last; k += 4u) {
+        q += packed[n + k * ROW] * delta(at, 2u, k);
+        q += packed[n + (k + 1u) * ROW] * delta(at, 2u, k + 1u);
+        q += packed[n + (k + 2u) * ROW] * delta(at, 2u, k + 2u);
+        q += packed[n + (k + 3u) * ROW] * delta(at, 2u, k + 3u);
     }
-    for (; k < params.hidden; k++) { q += packed[first + k * ROW] * delta(at, 2u, k); }
+    for (; k < last; k++) { q += packed[n + k * ROW] * delta(at, 2u, k); }
+    return q;
+}
+
+fn second_half(s: Step, unit: u32, q: vec4<f32>) {
     let r = load_saved(s, 0u, unit);
     let old = old_state(s, 0u, unit);
     let v = load_carry(carry_at(s.d, s.rows, 0u, unit));

@@ -8,6 +8,7 @@ struct Params {
     cell: u32,              // 0, 1: GRU, reset after or before; 2: LSTM; 3, 4: simple, tanh or ReLU
     save: u32,
     half: u32,              // 1: the second half of a step of the chain, reset before
+    shader: u32,            // which shader this is; only the host reads it
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -39,3 +40,6 @@ fn packed_at(d: u32, unit: u32, depth: u32) -> u32 {
     let blocks = (params.hidden + BLOCK - 1u) / BLOCK;
     return (d * blocks + unit / BLOCK) * depth * ROW + unit % BLOCK;
 }
+
+// For the whole plan with split sums: the number of lanes of a part, at least that of the units.
+fn width_of_units() -> u32 { return select(select(256u, 128u, params.hidden <= 128u), 64u, params.hidden <= 64u); }

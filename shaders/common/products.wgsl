@@ -1,15 +1,15 @@
-// U·v of four rows for all gates of a unit, without the bias. A pass of the loop covers four k without a branch, so
+// Σ U[k]·v[k] of four rows for all gates of a unit, for k from `first` to below `last`. A pass of the loop covers four k without a branch, so
 // that compilers for GPUs move all its loads ahead of the sums and wait for memory once. Loading everything first in
 // the source would change nothing there, but would exceed the registers of software adapters.
 //
 // Requires `value(at, k)`, which is v[k] of the four rows, a cell, and common/weights_*.
-fn products(u: u32, at: vec4<u32>) -> Sums {
+fn products(u: u32, at: vec4<u32>, first: u32, last: u32) -> Sums {
     var a = Gates();
     var b = Gates();
     var c = Gates();
     var d = Gates();
-    var k = 0u;
-    for (; k + 4u <= params.hidden; k += 4u) {
+    var k = first;
+    for (; k + 4u <= last; k += 4u) {
         let j = u + k / IN_WORD * ROW;
         let w0 = gates(j, 0u);
         let v0 = value(at, k);
@@ -36,7 +36,7 @@ fn products(u: u32, at: vec4<u32>) -> Sums {
         c += w3 * v3.z;
         d += w3 * v3.w;
     }
-    for (; k < params.hidden; k++) {
+    for (; k < last; k++) {
         let w = gates(u + k / IN_WORD * ROW, k);
         let v = value(at, k);
         a += w * v.x;

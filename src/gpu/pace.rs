@@ -8,9 +8,9 @@ use super::recorder::Size;
 const DISPATCH: u64 = 200_000;
 
 /// Estimated cost of a loop iteration, in multiply-adds. On a GPU with few invocations, an iteration waits for memory
-/// for 0.1 to 0.6 µs, whatever it computes. This is about a quarter of it, at the speed that submissions are sized for,
-/// because [`loops`](crate::kernel::Kernel::loops) is an upper bound: one loop over several gates counts once per gate.
-const ITERATION: u64 = 4_096;
+/// for 0.1 to 0.6 µs, whatever it computes. The largest submission then has half a million iterations, which take 0.05 to
+/// 0.3 s.
+const ITERATION: u64 = 32_768;
 
 /// Returns the estimated cost of a loop iteration on an adapter, in multiply-adds. On a CPU, it is what it computes.
 pub(super) fn iteration(info: &wgpu::AdapterInfo) -> u64 {

@@ -101,12 +101,25 @@ params! {
         pub save: u32,
         /// 1: the second half of a step of the chain, if the reset gate of a GRU acts before the product.
         pub half: u32,
+        /// Which of its shaders runs a kernel: [`PLAIN`](Self::PLAIN) or [`SPLIT`](Self::SPLIT).
+        pub shader: u32,
     }
 }
 
 impl Fused {
-    /// Largest hidden size whose states fit WebGPU's default 16 KiB of workgroup memory.
-    pub const WHOLE_HIDDEN: usize = 256;
+    /// Largest hidden size of the whole-sequence kernels on a GPU: their states fit WebGPU's default 16 KiB of
+    /// workgroup memory.
+    pub const ROOM: usize = 256;
+
+    /// The shader in which a lane computes the whole sums of its units.
+    pub const PLAIN: u32 = 0;
+    /// The shader in which lanes share the sums over `k`. A lane adds [`part`](Self::part) terms, and the sums of the
+    /// parts are added in order.
+    pub const SPLIT: u32 = 1;
+    /// Number of parts of a sum in a step of the chain.
+    const PARTS: usize = 16;
+    /// Number of lanes that share the sums of all units in a step of the whole plan.
+    const LANES: usize = 256;
 
     /// Checks the parameters of a fused kernel of the cells of this kind. `step` may be at most `last`, plus the lag of
     /// the last direction.
@@ -115,6 +128,7 @@ impl Fused {
         at_least_one(op, [("steps", steps), ("batch", batch), ("hidden", hidden), ("directions", directions)])?;
         at_most(op, [("reverse", self.reverse, FORWARD as usize), ("save", self.save, 1)])?;
         at_most(op, [("half", self.half, (kind == GRU_RESET_BEFORE) as usize)])?;
+        at_most(op, [("shader", self.shader, Self::SPLIT as usize)])?;
         let is_forward = self.reverse == FORWARD;
         let most = if is_forward { MOST_LAYERS } else { 2 };
         at_most(op, [("directions", directions, most), ("lag", self.lag, if is_forward { 1 << 20 } else { 0 })])?;
@@ -150,6 +164,11 @@ impl Fused {
         self.cell() == Cell::GruResetBefore
     }
 
+    /// Returns the number of dispatches of a step of the chain.
+    pub fn halves(&self) -> u32 {
+        1 + self.is_reset_before() as u32
+    }
+
     /// Returns the width of a state.
     pub fn width(&self) -> usize {
         self.cell().states() * self.hidden as usize
@@ -157,11 +176,26 @@ impl Fused {
 
     /// Checks that the state fits in the workgroup memory of the whole-sequence shaders.
     pub(crate) fn check_room(&self, op: &'static str) -> Result<()> {
-        let (needed, allowed) = (self.hidden.into(), Self::WHOLE_HIDDEN as u64);
+        let (needed, allowed) = (self.hidden.into(), Self::ROOM as u64);
         if needed <= allowed {
             return Ok(());
         }
         Err(Error::Limit { op, limit: "hidden size of the whole-sequence plan", needed, allowed })
+    }
+
+    /// Returns the number of terms of a sum over `k` that a lane adds, in the whole plan or in a step of the chain.
+    pub(crate) fn part(&self, whole: bool) -> usize {
+        let hidden = self.hidden as usize;
+        match (self.shader, whole) {
+            (Self::PLAIN, _) => hidden,
+            (_, true) => self.width_of_units().pow(2) / Self::LANES,
+            (_, false) => hidden.div_ceil(4 * Self::PARTS) * 4,
+        }
+    }
+
+    /// Number of lanes of a part in the whole plan with split sums.
+    fn width_of_units(&self) -> usize {
+        (self.hidden as usize).next_power_of_two().clamp(64, Self::LANES)
     }
 
     /// Returns an upper bound for the loop iterations of one invocation in a dispatch of `count` steps.
@@ -169,19 +203,16 @@ impl Fused {
         u64::from(self.count) * self.step_loops()
     }
 
-    /// Like [`loops`](Self::loops), for one step. A generous bound: it counts a pass over the depth per gate, although
-    /// an invocation makes one pass for all gates of a unit (two if the reset gate acts before the product), four `k` at
-    /// a time.
+    /// Like [`loops`](Self::loops), for one step: the sums of each half, four `k` at a time, the remainder, and the
+    /// loops that store four rows.
     fn step_loops(&self) -> u64 {
-        let (units, depth) = (u64::from(self.hidden.div_ceil(128)), u64::from(self.hidden) + 4);
-        let products = if self.cell().is_gru() { 4 } else { self.cell().gates() as u64 + 1 };
-        units * (products * depth + 48) + 4
+        let units = if self.shader == Self::PLAIN { u64::from(self.hidden.div_ceil(128)) } else { 1 };
+        units * (u64::from(self.halves()) * (self.part(true) as u64 / 4 + 3) + 48) + 4
     }
 
-    /// Returns an upper bound for the loop iterations of an invocation that computes one unit of one step: a pass over
-    /// the depth, four `k` at a time, the remainder, and the loops that store four rows.
+    /// Like [`step_loops`](Self::step_loops), for one half of one unit in a step of the chain.
     pub(crate) fn product_loops(&self) -> u64 {
-        u64::from(self.hidden) / 4 + 40
+        self.part(false) as u64 / 4 + 40
     }
 
     /// Returns the maximum number of steps per dispatch. Drivers may silently end loops that run for longer.
@@ -317,15 +348,29 @@ impl Fused {
         (reads, [self.d_gates_len(), self.carry_len()])
     }
 
-    /// Returns the workgroups of one step of the chain: units by 64, rows by 4, directions.
+    /// Returns the workgroups of one step of the chain: units by 64 or 16, rows by 4, directions.
     pub(crate) fn step_groups(&self) -> [u32; 3] {
-        [self.hidden.div_ceil(64), self.batch.div_ceil(4), self.directions]
+        let units = if self.shader == Self::PLAIN { 64 } else { BLOCK as u32 };
+        [self.hidden.div_ceil(units), self.batch.div_ceil(4), self.directions]
     }
 
     /// Returns the number of multiply-adds of the recurrent product of one step.
     pub(crate) fn step_work(&self) -> u64 {
+        self.product_work(self.cell().gates())
+    }
+
+    /// Returns the number of multiply-adds of one dispatch of the chain: those of one half, if there are two.
+    pub(crate) fn half_work(&self) -> u64 {
+        self.product_work(match (self.is_reset_before(), self.half) {
+            (true, 0) => self.cell().gates() - 1,
+            (true, _) => 1,
+            (false, _) => self.cell().gates(),
+        })
+    }
+
+    fn product_work(&self, gates: usize) -> u64 {
         let [batch, hidden, directions] = [self.batch, self.hidden, self.directions].map(u64::from);
-        batch.saturating_mul(self.cell().gates() as u64 * hidden * hidden * directions)
+        batch.saturating_mul(gates as u64 * hidden * hidden * directions)
     }
 
     fn rows(&self) -> usize {

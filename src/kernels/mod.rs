@@ -5,9 +5,9 @@ macro_rules! kernels {
     ($($module:ident: $($kernel:ty)|+ { $r:literal, $w:literal },)*) => {
         $(mod $module; pub use $module::*;)*
 
-        /// The contract of every kernel.
+        /// The contracts of every kernel, with its variants.
         pub fn all() -> Vec<crate::kernel::Contract> {
-            vec![$($(crate::kernel::contract::<$r, $w, $kernel>()),+),*]
+            [$($(crate::kernel::contracts::<$r, $w, $kernel>()),+),*].concat()
         }
     };
 }

@@ -2,10 +2,7 @@
 
 use super::fused::{GRU, GRU_RESET_BEFORE, LSTM};
 use super::weight_dtype::WeightDtype;
-use crate::kernel::wgsl;
-
-/// Name and parts of a shader.
-pub(crate) type Text = (&'static str, &'static [&'static str]);
+use crate::kernel::{Text, wgsl};
 
 macro_rules! parts {
     ($($name:ident: $stem:literal),+ $(,)?) => { $(const $name: &str = wgsl!($stem)[0];)+ };
@@ -29,8 +26,13 @@ parts! {
     ONE_HALF: "common/one_half",
     HALVES_STEP: "common/halves_step",
     HALVES_SEQUENCE: "common/halves_sequence",
+    HALVES_SPLIT: "common/halves_split",
+    PRODUCTS_STEP: "common/products_step",
+    WEIGHTS_READ: "common/weights_read",
     STEP_MAIN: "recurrent_step",
+    STEP_SPLIT_MAIN: "recurrent_step_split",
     SEQUENCE_MAIN: "recurrent_sequence",
+    SEQUENCE_SPLIT_MAIN: "recurrent_sequence_split",
     STEP_BACKWARD: "common/step_backward",
     PRODUCTS_BACKWARD: "common/products_backward",
     GRU_BACKWARD: "common/gru_backward",
@@ -39,29 +41,35 @@ parts! {
     CELL_LSTM_BACKWARD: "common/cell_lstm_backward",
     CELL_RNN_BACKWARD: "common/cell_rnn_backward",
     ONE_HALF_BACKWARD: "common/one_half_backward",
+    DELTA_STEP: "common/delta_step",
     STEP_BACKWARD_MAIN: "recurrent_step_backward",
+    STEP_BACKWARD_SPLIT_MAIN: "recurrent_step_backward_split",
     SEQUENCE_BACKWARD_MAIN: "recurrent_sequence_backward",
+    SEQUENCE_BACKWARD_SPLIT_MAIN: "recurrent_sequence_backward_split",
 }
 
-/// Defines a function that returns the text of a forward kernel for a kind of cell and a format of the weights.
+/// Defines a function that returns the text of a forward kernel for a kind of cell and a format of the weights. The
+/// brackets hold the stem, the end of the name, and the last parts, where `$halves` is that of cells with two halves.
 macro_rules! forward {
-    ($function:ident, $stem:literal, $main:ident, $halves:ident) => {
+    ($function:ident, [$stem:literal, $end:literal], $halves:ident, [$($last:ident),+]) => {
         pub(crate) const fn $function<W: WeightDtype>(kind: usize) -> Text {
             let all = match kind {
-                GRU => forward!([$stem, "_gru"], CELL_GRU, ONE_HALF, $main),
-                GRU_RESET_BEFORE => forward!([$stem, "_gru_reset_before"], CELL_GRU_RESET_BEFORE, $halves, $main),
-                LSTM => forward!([$stem, "_lstm"], CELL_LSTM, ONE_HALF, $main),
-                _ => forward!([$stem, "_rnn"], CELL_RNN, ONE_HALF, $main),
+                GRU => forward!([$stem, "_gru"], $end, CELL_GRU, ONE_HALF, $($last),+),
+                GRU_RESET_BEFORE => {
+                    forward!([$stem, "_gru_reset_before"], $end, CELL_GRU_RESET_BEFORE, $halves, $($last),+)
+                }
+                LSTM => forward!([$stem, "_lstm"], $end, CELL_LSTM, ONE_HALF, $($last),+),
+                _ => forward!([$stem, "_rnn"], $end, CELL_RNN, ONE_HALF, $($last),+),
             };
             all[W::FORMAT]
         }
     };
-    ([$($name:literal),+], $($part:ident),+) => {
+    ([$($name:literal),+], $end:literal, $($part:ident),+) => {
         [
-            forward!(@ [$($name),+], WEIGHTS_F32, $($part),+),
-            forward!(@ [$($name),+, "_f16"], WEIGHTS_LOW, WEIGHTS_F16, $($part),+),
-            forward!(@ [$($name),+, "_bf16"], WEIGHTS_LOW, WEIGHTS_BF16, $($part),+),
-            forward!(@ [$($name),+, "_int8"], WEIGHTS_LOW, WEIGHTS_INT8, $($part),+),
+            forward!(@ [$($name),+, $end], WEIGHTS_F32, $($part),+),
+            forward!(@ [$($name),+, "_f16", $end], WEIGHTS_LOW, WEIGHTS_F16, $($part),+),
+            forward!(@ [$($name),+, "_bf16", $end], WEIGHTS_LOW, WEIGHTS_BF16, $($part),+),
+            forward!(@ [$($name),+, "_int8", $end], WEIGHTS_LOW, WEIGHTS_INT8, $($part),+),
         ]
     };
     (@ [$($name:literal),+], $($part:ident),+) => {{
@@ -69,20 +77,25 @@ macro_rules! forward {
         (concat!($($name),+), PARTS)
     }};
 }
-forward!(step, "recurrent_step", STEP_MAIN, HALVES_STEP);
-forward!(sequence, "recurrent_sequence", SEQUENCE_MAIN, HALVES_SEQUENCE);
+forward!(step, ["recurrent_step", ""], HALVES_STEP, [PRODUCTS_STEP, STEP_MAIN]);
+forward!(step_split, ["recurrent_step", "_split"], HALVES_STEP, [PRODUCTS_STEP, STEP_SPLIT_MAIN]);
+forward!(sequence, ["recurrent_sequence", ""], HALVES_SEQUENCE, [SEQUENCE_MAIN]);
+forward!(sequence_split, ["recurrent_sequence", "_split"], HALVES_SPLIT, [WEIGHTS_READ, SEQUENCE_SPLIT_MAIN]);
 
 /// Defines a function that returns the text of a backward kernel for a kind of cell.
 macro_rules! backward {
-    ($function:ident, $stem:literal, $main:ident) => {
+    ($function:ident, [$stem:literal, $end:literal], [$($last:ident),+]) => {
         pub(crate) const fn $function(kind: usize) -> Text {
             match kind {
-                GRU => backward!([$stem, "_gru"], GRU_BACKWARD, CELL_GRU_BACKWARD, ONE_HALF_BACKWARD, $main),
-                GRU_RESET_BEFORE => {
-                    backward!([$stem, "_gru_reset_before"], GRU_BACKWARD, CELL_GRU_RESET_BEFORE_BACKWARD, $main)
-                }
-                LSTM => backward!([$stem, "_lstm"], CELL_LSTM_BACKWARD, ONE_HALF_BACKWARD, $main),
-                _ => backward!([$stem, "_rnn"], CELL_RNN_BACKWARD, ONE_HALF_BACKWARD, $main),
+                GRU => backward!([$stem, "_gru", $end], GRU_BACKWARD, CELL_GRU_BACKWARD, ONE_HALF_BACKWARD, $($last),+),
+                GRU_RESET_BEFORE => backward!(
+                    [$stem, "_gru_reset_before", $end],
+                    GRU_BACKWARD,
+                    CELL_GRU_RESET_BEFORE_BACKWARD,
+                    $($last),+
+                ),
+                LSTM => backward!([$stem, "_lstm", $end], CELL_LSTM_BACKWARD, ONE_HALF_BACKWARD, $($last),+),
+                _ => backward!([$stem, "_rnn", $end], CELL_RNN_BACKWARD, ONE_HALF_BACKWARD, $($last),+),
             }
         }
     };
@@ -91,8 +104,10 @@ macro_rules! backward {
         (concat!($($name),+), PARTS)
     }};
 }
-backward!(step_backward, "recurrent_step_backward", STEP_BACKWARD_MAIN);
-backward!(sequence_backward, "recurrent_sequence_backward", SEQUENCE_BACKWARD_MAIN);
+backward!(step_backward, ["recurrent_step_backward", ""], [DELTA_STEP, STEP_BACKWARD_MAIN]);
+backward!(step_backward_split, ["recurrent_step_backward", "_split"], [DELTA_STEP, STEP_BACKWARD_SPLIT_MAIN]);
+backward!(sequence_backward, ["recurrent_sequence_backward", ""], [SEQUENCE_BACKWARD_MAIN]);
+backward!(sequence_backward_split, ["recurrent_sequence_backward", "_split"], [SEQUENCE_BACKWARD_SPLIT_MAIN]);
 
 /// Declares a fused kernel of the cells of kind `C`. Forward kernels also have the format `W` of the
 /// packed weights.

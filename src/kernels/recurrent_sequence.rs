@@ -2,14 +2,14 @@
 
 use super::fused::Fused;
 use super::recurrent::{self, recurrent_kernel};
-use super::recurrent_step::step;
+use super::recurrent_step::{Weights, step};
 use super::weight_dtype::{WeightDtype, word_bindings};
 use crate::error::Result;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Text};
 
 recurrent_kernel! {
     /// Runs steps of all directions in one dispatch: a workgroup owns four rows of a direction and loops over the
-    /// steps. On a GPU, `hidden` is at most [`Fused::WHOLE_HIDDEN`].
+    /// steps. On a GPU, `hidden` is at most [`Fused::ROOM`].
     ///
     /// Reads `x`, `packed` and `marks`; reads the first state from `state` and writes the others, `y`, and `saved` when
     /// `save` is 1. Shapes and equations: [`kernels::fused`](super::fused).
@@ -19,6 +19,7 @@ recurrent_kernel! {
 impl<const C: usize, W: WeightDtype> Kernel<3, 3> for RecurrentSequence<C, W> {
     const NAME: &'static str = recurrent::sequence::<W>(C).0;
     const WGSL: &'static [&'static str] = recurrent::sequence::<W>(C).1;
+    const VARIANTS: &'static [Text] = &[recurrent::sequence_split::<W>(C)];
     const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
     const INDICES: &'static [&'static str] = word_bindings::<W>();
@@ -26,6 +27,10 @@ impl<const C: usize, W: WeightDtype> Kernel<3, 3> for RecurrentSequence<C, W> {
 
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME, C, u32::MAX)
+    }
+
+    fn variant(&self) -> usize {
+        self.0.shader as usize
     }
 
     fn check_shader(&self) -> Result<()> {
@@ -49,7 +54,7 @@ impl<const C: usize, W: WeightDtype> Kernel<3, 3> for RecurrentSequence<C, W> {
     }
 
     fn run(&self, reads: [&[f32]; 3], [state, y, saved]: [&mut [f32]; 3]) {
-        let weights = (W::depth(self.0.hidden as usize), W::product as fn(&[f32], [usize; 2], &[f32]) -> f32);
+        let weights = Weights { depth: W::depth(self.0.hidden as usize), part: self.0.part(true), product: W::product };
         let (mut p, mut scratch) = (self.0, Vec::new());
         let saved = if p.is_reset_before() && p.save == 0 {
             // The halves of a step pass their gates in `saved`.
@@ -60,7 +65,7 @@ impl<const C: usize, W: WeightDtype> Kernel<3, 3> for RecurrentSequence<C, W> {
             saved
         };
         for at in p.step..p.step + p.count {
-            for half in 0..=p.is_reset_before() as u32 {
+            for half in 0..p.halves() {
                 step(&Fused { step: at, half, ..p }, weights, reads, [state, y, saved]);
             }
         }

@@ -4,10 +4,10 @@ use super::fused::Fused;
 use super::recurrent::{self, recurrent_kernel};
 use super::recurrent_step_backward::{first_half, second_half};
 use crate::error::Result;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Text};
 
 recurrent_kernel! {
-    /// Runs backward steps of all directions in one dispatch. On a GPU, `hidden` is at most [`Fused::WHOLE_HIDDEN`].
+    /// Runs backward steps of all directions in one dispatch. On a GPU, `hidden` is at most [`Fused::ROOM`].
     ///
     /// Reads the transposed `packed`, `marks`, `state`, `saved` and `dy`; writes `d_gates`, and turns `carry` from the
     /// gradient of the last state into that of the first. Equations:
@@ -18,6 +18,7 @@ recurrent_kernel! {
 impl<const C: usize> Kernel<5, 2> for RecurrentSequenceBackward<C> {
     const NAME: &'static str = recurrent::sequence_backward(C).0;
     const WGSL: &'static [&'static str] = recurrent::sequence_backward(C).1;
+    const VARIANTS: &'static [Text] = &[recurrent::sequence_backward_split(C)];
     const READS: [&'static str; 5] = ["packed", "marks", "state", "saved", "dy"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["marks"];
@@ -25,6 +26,10 @@ impl<const C: usize> Kernel<5, 2> for RecurrentSequenceBackward<C> {
 
     fn check(&self) -> Result<()> {
         self.0.check_backward(Self::NAME, C, u32::MAX)
+    }
+
+    fn variant(&self) -> usize {
+        self.0.shader as usize
     }
 
     fn check_shader(&self) -> Result<()> {

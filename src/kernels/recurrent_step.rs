@@ -6,7 +6,7 @@ use super::recurrent::{self, recurrent_kernel};
 use super::weight_dtype::{WeightDtype, word_bindings};
 use crate::cell::Cell;
 use crate::error::Result;
-use crate::kernel::{Kernel, at_least_one, words};
+use crate::kernel::{Kernel, Text, at_least_one, words};
 use crate::math::{sigmoid, tanh_stable};
 
 recurrent_kernel! {
@@ -22,6 +22,7 @@ recurrent_kernel! {
 impl<const C: usize, W: WeightDtype> Kernel<3, 3> for RecurrentStep<C, W> {
     const NAME: &'static str = recurrent::step::<W>(C).0;
     const WGSL: &'static [&'static str] = recurrent::step::<W>(C).1;
+    const VARIANTS: &'static [Text] = &[recurrent::step_split::<W>(C)];
     const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
     const INDICES: &'static [&'static str] = word_bindings::<W>();
@@ -30,6 +31,10 @@ impl<const C: usize, W: WeightDtype> Kernel<3, 3> for RecurrentStep<C, W> {
     fn check(&self) -> Result<()> {
         self.0.check(Self::NAME, C, self.0.steps.saturating_sub(1))?;
         if self.0.is_reset_before() { at_least_one(Self::NAME, [("save", self.0.save)]) } else { Ok(()) }
+    }
+
+    fn variant(&self) -> usize {
+        self.0.shader as usize
     }
 
     fn groups(&self) -> [u32; 3] {
@@ -45,21 +50,30 @@ impl<const C: usize, W: WeightDtype> Kernel<3, 3> for RecurrentStep<C, W> {
     }
 
     fn work(&self) -> u64 {
-        self.0.step_work()
+        self.0.half_work()
     }
 
     fn run(&self, reads: [&[f32]; 3], writes: [&mut [f32]; 3]) {
-        step(&self.0, (W::depth(self.0.hidden as usize), W::product), reads, writes);
+        let weights = Weights { depth: W::depth(self.0.hidden as usize), part: self.0.part(false), product: W::product };
+        step(&self.0, weights, reads, writes);
     }
 }
 
-/// Rows of a packed block, and [`WeightDtype::product`].
-pub(super) type Weights = (usize, fn(&[f32], [usize; 2], &[f32]) -> f32);
+/// How to read the packed weights.
+#[derive(Clone, Copy)]
+pub(super) struct Weights {
+    /// Rows of a packed block.
+    pub depth: usize,
+    /// Terms of a part of a sum.
+    pub part: usize,
+    /// [`WeightDtype::product`]
+    pub product: fn(&[f32], [usize; 2], &[f32], usize) -> f32,
+}
 
 /// Runs one step, or one half of it.
 pub(super) fn step(
     p: &Fused,
-    (depth, product): Weights,
+    Weights { depth, part, product }: Weights,
     [x, packed, marks]: [&[f32]; 3],
     [state, y, saved]: [&mut [f32]; 3],
 ) {
@@ -74,7 +88,7 @@ pub(super) fn step(
             for unit in 0..h {
                 let u = &packed[p.packed_at(d, unit, [depth, cell.gates()])..];
                 let x = |gate: usize| x[at_x + gate * h + unit];
-                let a = |gate: usize| product(u, [cell.gates(), gate], &state[from..from + h]);
+                let a = |gate: usize| product(u, [cell.gates(), gate], &state[from..from + h], part);
                 let old = state[from + unit];
                 let (fresh, kept) = match cell {
                     Cell::Gru => {
@@ -87,7 +101,7 @@ pub(super) fn step(
                         ([None, None], [Some(r), Some(z), None, Some(r * old), None])
                     }
                     Cell::GruResetBefore => {
-                        let n = tanh_stable(x(2) + product(u, [3, 2], &saved[at + 3 * h..at + 4 * h]));
+                        let n = tanh_stable(x(2) + product(u, [3, 2], &saved[at + 3 * h..at + 4 * h], part));
                         let z = saved[at + h + unit];
                         ([Some(n + z * (old - n)), None], [None, None, Some(n), None, None])
                     }

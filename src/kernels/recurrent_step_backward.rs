@@ -5,7 +5,7 @@ use super::fused::{Fused, dot};
 use super::recurrent::{self, recurrent_kernel};
 use crate::cell::Cell;
 use crate::error::Result;
-use crate::kernel::{Kernel, words};
+use crate::kernel::{Kernel, Text, words};
 
 recurrent_kernel! {
     /// Backward step `step`, counted from the last step processed. With `p` the step after `t` in forward order, and
@@ -30,6 +30,7 @@ recurrent_kernel! {
 impl<const C: usize> Kernel<5, 2> for RecurrentStepBackward<C> {
     const NAME: &'static str = recurrent::step_backward(C).0;
     const WGSL: &'static [&'static str] = recurrent::step_backward(C).1;
+    const VARIANTS: &'static [Text] = &[recurrent::step_backward_split(C)];
     const READS: [&'static str; 5] = ["packed", "marks", "state", "saved", "dy"];
     const WRITES: [&'static str; 2] = ["d_gates", "carry"];
     const INDICES: &'static [&'static str] = &["marks"];
@@ -37,6 +38,10 @@ impl<const C: usize> Kernel<5, 2> for RecurrentStepBackward<C> {
 
     fn check(&self) -> Result<()> {
         self.0.check_backward(Self::NAME, C, self.0.steps.saturating_sub(self.0.half))
+    }
+
+    fn variant(&self) -> usize {
+        self.0.shader as usize
     }
 
     fn groups(&self) -> [u32; 3] {
@@ -52,7 +57,7 @@ impl<const C: usize> Kernel<5, 2> for RecurrentStepBackward<C> {
     }
 
     fn work(&self) -> u64 {
-        self.0.step_work()
+        self.0.half_work()
     }
 
     fn run(&self, reads: [&[f32]; 5], writes: [&mut [f32]; 2]) {

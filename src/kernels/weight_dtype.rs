@@ -31,12 +31,13 @@ pub trait WeightDtype: Pod + Debug + Send + Sync {
     }
 
     /// Returns `b + s·Σ_k weights[k, gate]·v[k]` of one unit. `packed` starts at the unit's first weight, with `gates`
-    /// per row.
-    fn product(packed: &[f32], [gates, gate]: [usize; 2], v: &[f32]) -> f32 {
+    /// per row. Adds the sums of parts of `part` terms.
+    fn product(packed: &[f32], [gates, gate]: [usize; 2], v: &[f32], part: usize) -> f32 {
         let at = |row: usize| packed[(row * gates + gate) * BLOCK];
         let words = v.len().div_ceil(Self::IN_WORD);
-        let parts = v.iter().enumerate();
-        let sum: f32 = parts.map(|(k, v)| Self::weight(at(k / Self::IN_WORD).to_bits(), k % Self::IN_WORD) * v).sum();
+        let weight = |k: usize| Self::weight(at(k / Self::IN_WORD).to_bits(), k % Self::IN_WORD);
+        let sum_of = |(i, v): (usize, &[f32])| -> f32 { (i * part..).zip(v).map(|(k, v)| weight(k) * v).sum() };
+        let sum: f32 = v.chunks(part).enumerate().map(sum_of).sum();
         let scale = if Self::FORMAT == 0 { 1.0 } else { at(words + 1) };
         at(words) + scale * sum
     }

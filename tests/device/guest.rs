@@ -290,7 +290,7 @@ fn every_call_reports_a_lost_device() {
         is_lost(pending.square().map(drop));
         is_lost(run(&layer, &[4, 3]).map(drop));
         is_lost(pending.wgpu_buffer().map(drop));
-        is_lost(device.bind::<0, 1, wgru::kernels::Fill>([], [&pending]).map(drop));
+        is_lost(device.bind::<0, 1, wgru::kernels::Fill>(0, [], [&pending]).map(drop));
         assert!(device.is_lost());
         if !is_own {
             is_lost(Device::from_wgpu(&host.adapter, host.device.clone(), host.queue.clone()).map(drop));

@@ -87,14 +87,14 @@ fn whole_sequence_is_one_dispatch() {
     }
 }
 
-/// llvmpipe ends all loops of an invocation after 65,535 iterations; a step of 8 units counts as 100.
+/// llvmpipe ends all loops of an invocation after 65,535 iterations; a step of 8 units counts as 57.
 #[test]
 fn a_long_sequence_takes_several_dispatches() {
     let device = noop();
     let count = |steps| dispatches(&device, Cell::Gru, steps, false, Plan::Whole);
-    assert_eq!(count(655), count(1));
-    assert_eq!(count(656), count(1) + 1);
-    assert_eq!(count(6550), count(1) + 9);
+    assert_eq!(count(1149), count(1));
+    assert_eq!(count(1150), count(1) + 1);
+    assert_eq!(count(11490), count(1) + 9);
 }
 
 /// A step of one sequence computes little, but on a GPU it waits for memory in every iteration of its loops. An hour of
@@ -103,10 +103,10 @@ fn a_long_sequence_takes_several_dispatches() {
 fn a_long_sequence_takes_several_submissions() {
     let device = noop();
     let left = |steps| dispatches(&device, Cell::Gru, steps, false, Plan::Whole);
-    // Every dispatch has 655 steps, as above, so all of them are submitted but the last few.
-    let (all, last) = (350_000 / 655, left(350_000));
+    // Every dispatch has 1149 steps, as above, so all of them are submitted but the last few.
+    let (all, last) = (350_000 / 1149, left(350_000));
     assert!(last < all / 6, "{last} of {all} dispatches are left after the last full submission");
-    assert_eq!(left(10 * 655), left(1) + 9, "a minute is submitted as a whole");
+    assert_eq!(left(5 * 1149), left(1) + 4, "a minute is submitted as a whole");
 }
 
 /// Outputs, last states and gradients are correct where an invocation's loops would be too long for llvmpipe in one

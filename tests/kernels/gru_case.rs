@@ -4,7 +4,7 @@
 use wgru::kernels::{
     Fused, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward, WeightDtype,
 };
-use wgru::{Device, Tensor};
+use wgru::{Cell, Device, Tensor};
 
 use crate::by_kind;
 
@@ -35,9 +35,12 @@ const SHAPES: [[u32; 5]; 9] = [
     [2, 2, 256, 1, 0],
 ];
 
-/// All shapes with both forms of the reset gate. The lengths in a batch vary, and include a full-length sequence.
+/// Every shader of a fused kernel.
+pub const SHADERS: [u32; 2] = [Fused::PLAIN, Fused::SPLIT];
+
+/// All shapes with both forms of the reset gate and every shader. The lengths in a batch vary, and include a full-length sequence.
 pub fn cases() -> Vec<Case> {
-    let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], reset_before: u32| {
+    let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], cell: Cell, shader: u32| {
         let length = |row: u32| if row == batch / 2 { steps } else { 1 + mix(row + 7 * batch) % steps };
         let p = Fused {
             steps,
@@ -45,16 +48,17 @@ pub fn cases() -> Vec<Case> {
             hidden,
             directions,
             reverse,
-            step: 0,
             count: steps,
-            lag: 0,
-            cell: reset_before,
+            cell: cell as u32,
             save: 1,
-            half: 0,
+            shader,
+            ..Fused::default()
         };
         Case { p, lengths: (0..batch).map(length).collect() }
     };
-    SHAPES.into_iter().flat_map(|shape| [0, 1].map(|reset_before| case(shape, reset_before))).collect()
+    let forms = [Cell::Gru, Cell::GruResetBefore].into_iter().flat_map(|cell| SHADERS.map(|shader| (cell, shader)));
+    let all = forms.flat_map(|(cell, shader)| SHAPES.map(|shape| case(shape, cell, shader)));
+    all.collect()
 }
 
 /// Inputs of a run, and the gradients of its outputs.
@@ -138,7 +142,7 @@ impl Case {
     /// The reference for one direction.
     pub fn recurrent(&self, data: &Data, d: usize) -> Recurrent {
         let (u, bias) = (wide(&data.u[d]), wide(&data.bias[d]));
-        Recurrent { hidden: self.size()[2], u, bias, reset_before: self.p.cell == 1 }
+        Recurrent { hidden: self.size()[2], u, bias, reset_before: self.p.is_reset_before() }
     }
 
     /// Packs the weights of all directions.
@@ -214,7 +218,7 @@ impl Case {
             }
         }
         let reads = [&buffer(device, &x), packed, &indices(device, &self.marks())];
-        let keeps = self.p.save == 1 || (self.p.cell == 1 && !whole);
+        let keeps = self.p.save == 1 || (self.p.is_reset_before() && !whole);
         let [steps, batch, h, directions] = self.size();
         let rows = directions * steps * batch;
         let state = buffer(device, &self.start(data));
@@ -237,8 +241,8 @@ impl Case {
     /// Runs one step of the chain.
     pub fn step<W: WeightDtype>(&self, device: &Device, step: u32, reads: [&Tensor; 3], writes: [&Tensor; 3]) {
         // The halves of a step pass their gates in `saved`.
-        let save = self.p.save.max(self.p.cell);
-        for half in 0..=self.p.cell {
+        let save = self.p.save.max(self.p.halves() - 1);
+        for half in 0..self.p.halves() {
             let p = Fused { step, half, save, ..self.p };
             by_kind!(p.cell, C => device.run(&RecurrentStep::<C, W>::from(p), reads, writes).expect("run"));
         }
@@ -271,7 +275,7 @@ impl Case {
             });
         } else {
             for step in 0..=self.p.steps {
-                (0..=self.p.cell.min(self.p.steps - step)).for_each(|half| {
+                (0..self.p.halves().min(self.p.steps - step + 1)).for_each(|half| {
                     self.step_backward(device, Fused { step, half, ..self.p }, reads, writes);
                 });
             }

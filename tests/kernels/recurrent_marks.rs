@@ -10,6 +10,7 @@ use wgru::{Cell, Device, Tensor};
 
 use crate::by_kind;
 use crate::common::{assert_close, fill, gpu, mix, twin};
+use crate::gru_case::SHADERS;
 use crate::{buffer, indices, poison, read};
 
 /// Up to five steps with a shader's `exp`.
@@ -19,20 +20,20 @@ const STEPS: f64 = 4e-6;
 const SHAPES: [[u32; 5]; 5] = [[5, 7, 3, 1, 0], [5, 9, 17, 1, 1], [4, 5, 67, 2, 0], [5, 3, 130, 2, 0], [1, 1, 1, 1, 0]];
 
 fn cases() -> Vec<Fused> {
-    let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], cell: Cell| Fused {
+    let case = |[steps, batch, hidden, directions, reverse]: [u32; 5], cell: Cell, shader: u32| Fused {
         steps,
         batch,
         hidden,
         directions,
         reverse,
-        step: 0,
         count: steps,
-        lag: 0,
         cell: cell as u32,
         save: 1,
-        half: 0,
+        shader,
+        ..Fused::default()
     };
-    SHAPES.into_iter().flat_map(|shape| Cell::ALL.map(|cell| case(shape, cell))).collect()
+    let kinds = || Cell::ALL.into_iter().flat_map(|cell| SHADERS.map(|shader| (cell, shader)));
+    SHAPES.into_iter().flat_map(|shape| kinds().map(move |(cell, shader)| case(shape, cell, shader))).collect()
 }
 
 fn marks(device: &Device, p: &Fused) -> Tensor {
@@ -68,7 +69,7 @@ fn forward_by<W: WeightDtype>(device: &Device, p: &Fused, packed: &Tensor, whole
     if whole {
         by_kind!(p.cell, C => device.run(&RecurrentSequence::<C, W>::from(*p), reads, writes).expect("run"));
     } else {
-        for (step, half) in (0..p.steps).flat_map(|step| (0..=(p.cell == 1) as u32).map(move |half| (step, half))) {
+        for (step, half) in (0..p.steps).flat_map(|step| (0..p.halves()).map(move |half| (step, half))) {
             let p = Fused { step, half, ..*p };
             by_kind!(p.cell, C => device.run(&RecurrentStep::<C, W>::from(p), reads, writes).expect("run"));
         }
@@ -90,7 +91,7 @@ fn backward(device: &Device, p: &Fused, whole: bool) -> Vec<Vec<f32>> {
         by_kind!(p.cell, C => device.run(&RecurrentSequenceBackward::<C>(*p), reads, writes).expect("run"));
     } else {
         for step in 0..=p.steps {
-            for half in 0..=(p.cell == 1 && step < p.steps) as u32 {
+            for half in 0..if step < p.steps { p.halves() } else { 1 } {
                 let p = Fused { step, half, ..*p };
                 by_kind!(p.cell, C => device.run(&RecurrentStepBackward::<C>(p), reads, writes).expect("run"));
             }

@@ -8,6 +8,7 @@ use wgru::kernels::{Fused, RecurrentSequence, RecurrentSequenceBackward, Recurre
 use wgru::{Cell, Device};
 
 use crate::by_kind;
+use crate::gru_case::SHADERS;
 
 use crate::common::{fill, mix};
 use crate::{bits, buffer, indices, on_every_backend, poison, read};
@@ -23,12 +24,10 @@ fn plain(cell: Cell, [steps, batch, hidden]: [u32; 3]) -> Fused {
         hidden,
         directions,
         reverse: FORWARD,
-        step: 0,
         count: steps,
-        lag: 0,
         cell: cell as u32,
         save: 1,
-        half: 0,
+        ..Fused::default()
     }
 }
 
@@ -62,7 +61,7 @@ fn run(
             by_kind!(p.cell, C => device.run(&RecurrentSequence::<C>::new(p), reads, writes).expect("run"));
             continue;
         }
-        for (step, half) in part.clone().flat_map(|step| (0..=(p.cell == 1) as u32).map(move |half| (step, half))) {
+        for (step, half) in part.clone().flat_map(|step| (0..p.halves()).map(move |half| (step, half))) {
             let p = Fused { step, half, ..*p };
             by_kind!(p.cell, C => device.run(&RecurrentStep::<C>::new(p), reads, writes).expect("run"));
         }
@@ -84,16 +83,17 @@ fn alone(device: &Device, p: &Fused, [x, packed, first]: [&[f32]; 3], d: usize) 
 on_every_backend![wavefront_layers_match_each_layer_alone];
 
 fn wavefront_layers_match_each_layer_alone(device: &Device) {
-    for (cell, chain) in Cell::ALL.into_iter().flat_map(|cell| [(cell, false), (cell, true)]) {
+    let kinds = Cell::ALL.into_iter().flat_map(|cell| SHADERS.map(|shader| (cell, shader)));
+    for (cell, shader, chain) in kinds.flat_map(|(cell, shader)| [false, true].map(|chain| (cell, shader, chain))) {
         for (size, lag) in [([5, 2, 3], 1), ([7, 5, 19], 3), ([4, 1, 33], 4), ([3, 2, 17], 5)] {
-            let p = plain(cell, size);
+            let p = Fused { shader, ..plain(cell, size) };
             let data = data(&p);
             let data = data.each_ref().map(|v| &v[..]);
             let end = p.steps + (LAYERS as u32 - 1) * lag;
             let parts: Vec<Range<u32>> = (0..end).step_by(lag as usize).map(|s| s..end.min(s + lag)).collect();
             let waves = run(device, &Fused { lag, ..p }, data, &parts, chain);
             for d in 0..LAYERS {
-                let what = format!("{} {cell:?} {size:?} lag {lag}, layer {d}", device.info().name);
+                let what = format!("{} {cell:?} {shader} {size:?} lag {lag}, layer {d}", device.info().name);
                 let want = alone(device, &p, data, d);
                 let (h, all) = (p.hidden as usize, LAYERS * p.hidden as usize);
                 let shown: Vec<f32> = waves[1].chunks_exact(all).flat_map(|row| &row[d * h..][..h]).copied().collect();
@@ -117,9 +117,9 @@ on_every_backend![backward_in_parts_gives_the_bits_of_a_single_call];
 
 /// Runs the last steps first; `carry` passes from part to part.
 fn backward_in_parts_gives_the_bits_of_a_single_call(device: &Device) {
-    for cell in Cell::ALL {
+    for (cell, shader) in Cell::ALL.into_iter().flat_map(|cell| SHADERS.map(|shader| (cell, shader))) {
         for (directions, reverse) in [(1, 0), (1, 1), (2, 0)] {
-            let p = Fused { directions, reverse, ..plain(cell, [7, 5, 19]) };
+            let p = Fused { directions, reverse, shader, ..plain(cell, [7, 5, 19]) };
             let lens = by_kind!(p.cell, C => RecurrentSequenceBackward::<C>(p).lens());
             let ([packed, marks, state, saved, dy], [d_gates, carry]) = lens;
             let reads = [(1, packed, 0.3), (2, state, 0.5), (3, saved, 0.9), (4, dy, 1.0)];
@@ -143,7 +143,7 @@ fn backward_in_parts_gives_the_bits_of_a_single_call(device: &Device) {
             assert_eq!(
                 parts.each_ref().map(|v| bits(v)),
                 whole.each_ref().map(|v| bits(v)),
-                "{cell:?} {directions} {reverse}"
+                "{cell:?} {shader} {directions} {reverse}"
             );
         }
     }
@@ -161,6 +161,7 @@ fn lag_is_refused_in_backward_and_for_two_directions() {
         (Fused { directions: 2, reverse: 1, ..p }, "reverse"),
         (Fused { count: u32::MAX, ..p }, "count"),
         (Fused { half: 1, ..p }, "half"),
+        (Fused { shader: 2, ..p }, "shader"),
     ] {
         let error = RecurrentSequence::<GRU>::new(kernel).check().expect_err(field).to_string();
         assert!(error.contains(field), "{error}");

@@ -37,7 +37,24 @@ fn kernel(layer: &Layer, save: bool, span: &Span) -> Fused {
     let cell = layer.cell as u32;
     // The halves of a step of the chain pass their gates in `saved`.
     let save = (save || has_halves(layer)) as u32;
-    Fused { steps, batch, hidden, directions, reverse: span.reverse, step, count, lag, cell, save, half: 0 }
+    let reverse = span.reverse;
+    Fused { steps, batch, hidden, directions, reverse, step, count, lag, cell, save, ..Fused::default() }
+}
+
+/// Number of invocations that hide each other's waits for memory on a hardware GPU, so that splitting sums gains
+/// nothing. An estimate: see `docs/performance.md`.
+const BUSY: u64 = 4096;
+
+/// Returns `p` with the shader that the rules choose.
+fn ruled(device: &Device, layer: &Layer, p: Fused) -> Fused {
+    Fused { shader: shader(device.info().is_hardware_gpu(), layer.plan, &p), ..p }
+}
+
+/// Software adapters do not wait for memory, but barriers cost them time. On hardware, the whole plan has too few
+/// invocations whatever the size, because a workgroup owns its four rows.
+fn shader(is_hardware: bool, plan: Plan, p: &Fused) -> u32 {
+    let invocations = [p.batch.div_ceil(4), p.hidden, p.directions].map(u64::from).iter().product::<u64>();
+    if is_hardware && (plan == Plan::Whole || invocations <= BUSY) { Fused::SPLIT } else { Fused::PLAIN }
 }
 
 /// Whether a step takes two dispatches.
@@ -121,7 +138,7 @@ pub fn saved(layer: &Layer, save: bool, device: &Device) -> Result<Tensor> {
 
 /// Computes `state`, `y` and `saved` from the projected input `x`, `packed` and `marks`.
 pub fn forward(layer: &Layer, reads: [&Tensor; 3], writes: [&Tensor; 3], save: bool, span: Span) -> Result<()> {
-    (layer.format.forward)(layer, kernel(layer, save, &span), reads, writes)
+    (layer.format.forward)(layer, ruled(reads[0].device(), layer, kernel(layer, save, &span)), reads, writes)
 }
 
 fn forward_by<W: WeightDtype>(layer: &Layer, p: Fused, reads: [&Tensor; 3], writes: [&Tensor; 3]) -> Result<()> {
@@ -136,10 +153,10 @@ fn forward_of<const C: usize, W: WeightDtype>(
 ) -> Result<()> {
     let device = reads[0].device();
     if layer.plan == Plan::Whole {
-        let mut bound = device.bind::<3, 3, RecurrentSequence<C, W>>(reads, writes)?;
+        let mut bound = device.bind::<3, 3, RecurrentSequence<C, W>>(p.shader as usize, reads, writes)?;
         return parts(device, &p).iter().try_for_each(|p| bound.run(&(*p).into()));
     }
-    let mut bound = device.bind::<3, 3, RecurrentStep<C, W>>(reads, writes)?;
+    let mut bound = device.bind::<3, 3, RecurrentStep<C, W>>(p.shader as usize, reads, writes)?;
     for step in p.step..p.step + p.count {
         for half in 0..=has_halves(layer) as u32 {
             bound.run(&Fused { step, half, ..p }.into())?;
@@ -164,16 +181,40 @@ pub fn backward(layer: &Layer, weights: &[Weights], reads: [&Tensor; 4], writes:
 }
 
 fn backward_of<const C: usize>(layer: &Layer, reads: [&Tensor; 5], writes: [&Tensor; 2]) -> Result<()> {
-    let (device, p) = (reads[0].device(), whole(layer, true));
+    let device = reads[0].device();
+    let p = ruled(device, layer, whole(layer, true));
     if layer.plan == Plan::Whole {
-        let mut bound = device.bind::<5, 2, RecurrentSequenceBackward<C>>(reads, writes)?;
+        let mut bound = device.bind::<5, 2, RecurrentSequenceBackward<C>>(p.shader as usize, reads, writes)?;
         return parts(device, &p).iter().rev().try_for_each(|p| bound.run(&RecurrentSequenceBackward(*p)));
     }
-    let mut bound = device.bind::<5, 2, RecurrentStepBackward<C>>(reads, writes)?;
+    let mut bound = device.bind::<5, 2, RecurrentStepBackward<C>>(p.shader as usize, reads, writes)?;
     for step in 0..=p.steps {
         for half in 0..=(has_halves(layer) && step < p.steps) as u32 {
             bound.run(&RecurrentStepBackward(Fused { step, half, ..p }))?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_split_on_hardware_for_few_sequences() {
+        let of = |batch: u32, hidden: u32, directions: u32| Fused { batch, hidden, directions, ..Fused::default() };
+        for (p, chain) in [
+            (of(1, 256, 1), Fused::SPLIT),
+            (of(8, 2048, 1), Fused::SPLIT),
+            (of(9, 2048, 1), Fused::PLAIN),
+            (of(64, 256, 1), Fused::SPLIT),
+            (of(64, 256, 2), Fused::PLAIN),
+            (of(u32::MAX, 1 << 14, 2), Fused::PLAIN),
+        ] {
+            assert_eq!(shader(true, Plan::Chain, &p), chain, "{p:?}");
+            assert_eq!(shader(true, Plan::Whole, &p), Fused::SPLIT, "{p:?}");
+            assert_eq!(shader(false, Plan::Chain, &p), Fused::PLAIN, "{p:?}");
+            assert_eq!(shader(false, Plan::Whole, &p), Fused::PLAIN, "{p:?}");
+        }
+    }
 }

@@ -69,7 +69,7 @@ impl Plan {
         if cell.is_none() && self != Plan::Steps {
             return Err(Error::value("recurrent", "plan", "steps for this cell with these options", self));
         }
-        let allowed = Fused::WHOLE_HIDDEN;
+        let allowed = Fused::ROOM;
         if self == Plan::Whole && device.is_gpu() && hidden > allowed {
             let limit = "hidden size of the whole-sequence plan";
             return Err(Error::Limit { op: "recurrent", limit, needed: hidden as u64, allowed: allowed as u64 });

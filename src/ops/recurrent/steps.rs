@@ -115,7 +115,7 @@ pub fn forward(
     let seen = dropped.as_ref().map_or((state, width), |dropped| (dropped, out));
     let candidate_bias: Vec<Option<Tensor>> =
         weights.iter().map(|w| candidate_bias(layer, w)).collect::<Result<_>>()?;
-    let mut left = device.bind::<2, 3, StateUpdate>([marks, fresh], [state, y, dropped.as_ref().unwrap_or(rec)])?;
+    let mut left = device.bind::<2, 3, StateUpdate>(0, [marks, fresh], [state, y, dropped.as_ref().unwrap_or(rec)])?;
 
     for step in 0..p.steps {
         let p = Params { step, ..p };
@@ -201,7 +201,7 @@ pub fn backward(
     let row = p.saved_row as usize;
     let of_direction = |d: usize| reads.rows(&run.saved, p.saved_at(d, 0, 0) + 10 * h, row, h);
     let unprojected: Vec<Rows> = (0..w_hr.len()).map(of_direction).collect::<Result<_>>()?;
-    let mut left = device.bind::<3, 2, StateUpdateBackward>([marks, dy, q], [d_fresh, carry])?;
+    let mut left = device.bind::<3, 2, StateUpdateBackward>(0, [marks, dy, q], [d_fresh, carry])?;
 
     for step in 0..=p.steps {
         left.run(&StateUpdateBackward(StateUpdate { step, ..u }))?;
