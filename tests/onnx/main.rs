@@ -12,6 +12,8 @@ mod masks;
 mod operators;
 mod pytorch;
 mod recurrent;
+mod report;
+mod states;
 mod stream;
 
 // These tests read files.
@@ -19,6 +21,8 @@ mod stream;
 mod export;
 #[cfg(not(target_arch = "wasm32"))]
 mod nsnet2;
+#[cfg(not(target_arch = "wasm32"))]
+mod real;
 #[cfg(not(target_arch = "wasm32"))]
 mod suite;
 

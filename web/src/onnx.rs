@@ -82,7 +82,7 @@ async fn outputs(outputs: Vec<(String, Value)>) -> Result<JsValue> {
         let value = match value {
             Value::Tensor(tensor) => values::tensor(tensor).await?,
             _ => {
-                let data = BigInt64Array::from(value.as_ints()?);
+                let data = BigInt64Array::from(&value.read_ints().await?[..]);
                 values::object(&[("data", data.into()), ("dims", values::dims(value.dims()))])
             }
         };
