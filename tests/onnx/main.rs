@@ -18,6 +18,8 @@ mod stream;
 
 // These tests read files.
 #[cfg(not(target_arch = "wasm32"))]
+mod bound;
+#[cfg(not(target_arch = "wasm32"))]
 mod export;
 #[cfg(not(target_arch = "wasm32"))]
 mod nsnet2;

@@ -20,6 +20,7 @@
 //! Recurrent nodes become layers of [`nn`](crate::nn). Their results match ONNX Runtime, even where the specification
 //! is silent: see `tests/onnx/`.
 
+mod bound;
 mod check;
 mod element;
 mod export;
@@ -34,11 +35,14 @@ mod model;
 mod ops;
 mod pairs;
 mod proto;
+mod recorded;
+mod repeat;
 mod run;
 mod stream;
 mod value;
 mod wire;
 
+pub use bound::BoundStream;
 pub use check::{Problem, Report};
 #[cfg(not(target_arch = "wasm32"))]
 pub use export::export_blocking;

@@ -2,12 +2,13 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::check::Report;
 use super::info::Info;
 use super::meter::Limits;
 use super::pairs::StreamOptions;
+use super::repeat::Repeat;
 use super::run::Graph;
 use super::stream::Stream;
 use super::value::Value;
@@ -31,6 +32,8 @@ use crate::error::Result;
 pub struct OnnxModel {
     graph: Arc<Graph>,
     limits: Limits,
+    /// The last runs on the CPU, shared by all clones.
+    repeat: Arc<Mutex<Repeat>>,
 }
 
 impl OnnxModel {
@@ -82,7 +85,7 @@ impl OnnxModel {
     }
 
     fn of(graph: Graph) -> Result<Self> {
-        Ok(Self { graph: Arc::new(graph), limits: Limits::default() })
+        Ok(Self { graph: Arc::new(graph), limits: Limits::default(), repeat: Arc::default() })
     }
 
     /// Reports everything in a file that is not supported, also in subgraphs, and known faults of exporters. Separate
@@ -104,7 +107,7 @@ impl OnnxModel {
 
     /// Sets the limits of each run.
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+        Self { limits, repeat: Arc::default(), ..self }
     }
 
     /// Returns the inputs, in the order of the file.
@@ -119,12 +122,15 @@ impl OnnxModel {
 
     /// Runs the graph on inputs by name. Returns the outputs with their names, in the order of the file.
     ///
+    /// On the CPU, runs for inputs of the same extents repeat the kernels of an earlier run, unless what runs depends on
+    /// computed values. [`Stream::bind`] goes further: its runs allocate nothing.
+    ///
     /// # Errors
     /// [`Error::Value`] for an input that is missing or unknown, [`Error::Shape`] or [`Error::DType`] for one that does
     /// not fit, [`Error::Node`] naming the node whose inputs do not fit together, or the node that exceeds the
     /// [`Limits`] (its source is then [`Error::Budget`]).
     pub fn run(&self, inputs: &[(&str, Value)]) -> Result<Vec<(String, Value)>> {
-        self.graph.run(inputs, self.limits, None, false)
+        self.run_with(inputs, false)
     }
 
     /// Runs the graph like [`run`](OnnxModel::run), and waits for the device where control flow or a shape depends on
@@ -134,7 +140,15 @@ impl OnnxModel {
     /// Same as [`run`](OnnxModel::run).
     #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
     pub fn run_blocking(&self, inputs: &[(&str, Value)]) -> Result<Vec<(String, Value)>> {
-        self.graph.run(inputs, self.limits, None, true)
+        self.run_with(inputs, true)
+    }
+
+    fn run_with(&self, inputs: &[(&str, Value)], waits: bool) -> Result<Vec<(String, Value)>> {
+        // Another thread may be running the recording.
+        if let (false, Ok(mut repeat)) = (self.graph.device.is_gpu(), self.repeat.try_lock()) {
+            return repeat.run(&self.graph, inputs, self.limits, None);
+        }
+        self.graph.run(inputs, self.limits, None, None, waits)
     }
 
     /// Creates a stream of the model, which carries its state over to the next call: in pairs of an input and an output

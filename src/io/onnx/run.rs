@@ -87,6 +87,8 @@ pub(super) struct Run<'a> {
     pub device: &'a Device,
     /// States that a stream carries.
     pub states: Option<&'a mut States>,
+    /// Collects the initial states of recurrent nodes that have no state yet.
+    pub initial: Option<&'a mut States>,
     pub meter: Meter,
     /// Whether the run may wait for integers that a GPU computes.
     pub waits: bool,
@@ -124,6 +126,9 @@ impl Step {
                 }
                 let carried = run.states.as_ref().and_then(|s| s.get(&*self.label));
                 let (outputs, state) = node.run(args, carried)?;
+                if let (None, Some(initial)) = (carried, run.initial.as_mut()) {
+                    initial.insert(self.label.to_string(), node.initial(args, &state)?);
+                }
                 if let Some(states) = run.states.as_mut() {
                     states.insert(self.label.to_string(), state);
                 }
@@ -216,22 +221,28 @@ impl Graph {
         inputs: &[(&str, Value)],
         limits: Limits,
         states: Option<&mut States>,
+        initial: Option<&mut States>,
         waits: bool,
     ) -> Result<Vec<(String, Value)>> {
         let first = self.take_inputs(inputs)?;
         let elements = inputs.iter().map(|(_, value)| value.count() as u64).sum();
         let meter = Meter::of_run(limits, self.weights, elements);
-        let mut run = Run { device: &self.device, states, meter, waits };
-        let made = self.body.run(first, &mut run)?;
-        let output = |(made, (info, rounding)): (Value, &(Info, Option<MapOp>))| {
-            let value = match (made, rounding) {
-                (Value::Tensor(x), Some(op)) => map(*op, &x)?.into(),
-                (value, _) if self.device.is_gpu() => value,
-                (value, _) => value.on_host()?,
-            };
+        let mut run = Run { device: &self.device, states, initial, meter, waits };
+        let made = self.rounded(self.body.run(first, &mut run)?)?;
+        let output = |(value, (info, _)): (Value, &(Info, Option<MapOp>))| {
+            let value = if self.device.is_gpu() { value } else { value.on_host()? };
             Ok((info.name.clone(), value))
         };
         made.into_iter().zip(&self.outputs).map(output).collect()
+    }
+
+    /// Rounds the outputs to the types that the file declares.
+    pub fn rounded(&self, outputs: Vec<Value>) -> Result<Vec<Value>> {
+        let rounded = |(value, (_, rounding)): (Value, &(Info, Option<MapOp>))| match (value, rounding) {
+            (Value::Tensor(x), Some(op)) => Ok(map(*op, &x)?.into()),
+            (value, _) => Ok(value),
+        };
+        outputs.into_iter().zip(&self.outputs).map(rounded).collect()
     }
 
     /// Returns the first names of the inputs, for an error message.
@@ -245,7 +256,7 @@ impl Graph {
     }
 
     /// Checks the inputs. Returns the values of the first slots.
-    fn take_inputs(&self, inputs: &[(&str, Value)]) -> Result<Vec<Option<Value>>> {
+    pub fn take_inputs(&self, inputs: &[(&str, Value)]) -> Result<Vec<Option<Value>>> {
         const RUN: &str = "OnnxModel::run";
         // The inputs of the graph have the first slots.
         let mut values: Vec<Option<Value>> = vec![None; self.inputs.len()];

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::bound::BoundStream;
 use super::info::{Extent, Info};
 use super::meter::Limits;
 use super::ops::State;
 use super::pairs::{self, Pair, StreamOptions};
+use super::recorded::Recorded;
+use super::repeat::Repeat;
 use super::run::{Graph, States};
 use super::value::Value;
 use crate::error::{Error, Result};
@@ -40,6 +43,7 @@ pub struct Stream {
     nodes: bool,
     states: States,
     carried: BTreeMap<String, Value>,
+    repeat: Repeat,
 }
 
 /// The state of a [`Stream`] between two calls.
@@ -63,7 +67,15 @@ impl Stream {
         if nodes {
             check_nodes(&graph)?;
         }
-        Ok(Self { graph, limits, pairs, nodes, states: States::new(), carried: BTreeMap::new() })
+        Ok(Self {
+            graph,
+            limits,
+            pairs,
+            nodes,
+            states: States::new(),
+            carried: BTreeMap::new(),
+            repeat: Repeat::default(),
+        })
     }
 
     /// Returns the pairs of an input and the output that it continues, by their names.
@@ -92,7 +104,68 @@ impl Stream {
         self.run_with(inputs, true)
     }
 
-    fn run_with(&mut self, inputs: &[(&str, Value)], waits: bool) -> Result<Vec<(String, Value)>> {
+    /// Prepares the stream for inputs of fixed extents on the CPU. `inputs` are an example: of floats, only the extents
+    /// matter; integers keep their values. Inputs of pairs that are among them are not carried. The bound stream
+    /// continues from the state of this one.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] on a GPU, and if what runs depends on computed values, as in a loop whose condition is
+    /// computed from the input; otherwise like [`run`](Stream::run).
+    pub fn bind(&self, inputs: &[(&str, Value)]) -> Result<BoundStream> {
+        if self.graph.device.is_gpu() {
+            return Err(Error::unsupported("the stream", "Stream::bind", "a GPU; open the model on the CPU"));
+        }
+        let start = Stream { states: States::new(), carried: BTreeMap::new(), ..self.clone() };
+        let fed = start.fed(inputs)?;
+        // The first run packs weights, which the recording then need not repeat.
+        let (mut states, mut initial) = (States::new(), States::new());
+        let nodes = self.nodes.then_some(&mut states);
+        self.graph.run(&fed, self.limits, nodes, Some(&mut initial), false)?;
+        let recorded = Recorded::new(&self.graph, &fed, self.limits, self.nodes.then_some(&initial))?;
+        let recorded = recorded.ok_or_else(|| {
+            let what = "buffers of fixed extents, because what runs depends on computed values";
+            Error::unsupported("the graph", "Stream::bind", what)
+        })?;
+        self.bound(inputs, &fed, recorded, &initial)
+    }
+
+    /// Binds a recorded run, whose recurrent nodes start from `nodes`.
+    fn bound(
+        &self,
+        inputs: &[(&str, Value)],
+        fed: &[(&str, Value)],
+        recorded: Recorded,
+        nodes: &States,
+    ) -> Result<BoundStream> {
+        let carried = |pair: &&Pair| inputs.iter().all(|(name, _)| *name != self.graph.inputs[pair.input].0.name);
+        let floats = |value: Option<&Value>| match value.and_then(Value::on_device) {
+            Some(tensor) => tensor.read_now(),
+            None => Ok(Vec::new()),
+        };
+        let mut pairs = Vec::new();
+        for pair in self.pairs.iter().filter(carried) {
+            let name = &self.graph.inputs[pair.input].0.name;
+            let initial = floats(fed.iter().find(|(fed, _)| fed == name).map(|(_, value)| value))?;
+            let now = match self.carried.get(name) {
+                Some(value) => floats(Some(value))?,
+                None => initial.clone(),
+            };
+            pairs.push((*pair, [initial, now]));
+        }
+        let mut states = Vec::new();
+        for (name, initial) in nodes {
+            let now = self.states.get(name).unwrap_or(initial);
+            for (initial, now) in [(Some(&initial.h), Some(&now.h)), (initial.c.as_ref(), now.c.as_ref())] {
+                if let (Some(initial), Some(now)) = (initial, now) {
+                    states.push([initial.read_now()?, now.read_now()?]);
+                }
+            }
+        }
+        BoundStream::new(self.graph.clone(), recorded, pairs, states)
+    }
+
+    /// Adds the inputs of pairs that are not fed.
+    fn fed<'a>(&'a self, inputs: &[(&'a str, Value)]) -> Result<Vec<(&'a str, Value)>> {
         let mut fed: Vec<(&str, Value)> = inputs.to_vec();
         for pair in &self.pairs {
             let info = &self.graph.inputs[pair.input].0;
@@ -110,9 +183,28 @@ impl Stream {
         {
             return Err(self.missing(info));
         }
+        Ok(fed)
+    }
+
+    fn run_with(&mut self, inputs: &[(&str, Value)], waits: bool) -> Result<Vec<(String, Value)>> {
+        let mut repeat = std::mem::take(&mut self.repeat);
+        let result = self.run_or_repeat(inputs, waits, &mut repeat);
+        self.repeat = repeat;
+        result
+    }
+
+    fn run_or_repeat(
+        &mut self,
+        inputs: &[(&str, Value)],
+        waits: bool,
+        repeat: &mut Repeat,
+    ) -> Result<Vec<(String, Value)>> {
+        let fed = self.fed(inputs)?;
         let mut next = self.nodes.then(|| self.states.clone());
-        let outputs = self.graph.run(&fed, self.limits, next.as_mut(), waits)?;
-        drop(fed);
+        let outputs = match self.graph.device.is_gpu() {
+            true => self.graph.run(&fed, self.limits, next.as_mut(), None, waits)?,
+            false => repeat.run(&self.graph, &fed, self.limits, next.as_mut())?,
+        };
         self.states = next.unwrap_or_default();
         for pair in &self.pairs {
             let name = self.graph.inputs[pair.input].0.name.clone();

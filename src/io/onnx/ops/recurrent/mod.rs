@@ -207,6 +207,15 @@ impl Recurrent {
         Ok(built + values + copied(args)?.times(2) + packed + products + each)
     }
 
+    /// Returns the state that a run without a carried one starts from. `last` is the state after it.
+    pub fn initial(&self, args: &Args, last: &State) -> Result<State> {
+        let first = |i: usize, last: &Tensor| match args.get(i) {
+            Some(value) => self.spec.turned(value.as_tensor()?),
+            None => Tensor::zeros(last.device(), last.dims()),
+        };
+        Ok(State { h: first(5, &last.h)?, c: last.c.as_ref().map(|c| first(6, c)).transpose()? })
+    }
+
     /// Runs the node. `carried` states replace its own initial states.
     pub fn run(&self, args: &Args, carried: Option<&State>) -> Result<(Vec<Value>, State)> {
         let spec = &self.spec;
