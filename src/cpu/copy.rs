@@ -10,7 +10,8 @@ type Axis = [usize; 3];
 
 /// Returns the axes innermost first, with adjacent axes merged where both strides allow it.
 fn axes(p: &Copy) -> [Axis; 4] {
-    let (mut out, mut last) = ([[1, 0, 0]; 4], 0);
+    // Strides of 1, because an iterator refuses a step of 0.
+    let (mut out, mut last) = ([[1, 1, 1]; 4], 0);
     for axis in (0..4).rev().filter(|&axis| p.dims[axis] > 1) {
         let [extent, src, dst] = [p.dims[axis], p.src_strides[axis], p.dst_strides[axis]].map(|n| n as usize);
         let [inner, inner_src, inner_dst] = out[last];

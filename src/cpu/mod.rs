@@ -209,7 +209,7 @@ pub(crate) fn fast_of<K: 'static>() -> Option<Fast> {
     });
     // Nearly every model uses the remaining kernels, so the linker would keep their fast paths. Browser builds that
     // only run models leave them out to save space.
-    if cfg!(all(target_arch = "wasm32", not(feature = "autograd"))) {
+    if cfg!(all(target_arch = "wasm32", not(any(feature = "autograd", feature = "elementwise")))) {
         return None;
     }
     fast!(Copy, [dst], |_cpu, p, reads| {

@@ -3,6 +3,8 @@
 //! Only the package's own modules (`web/ts/`) call this crate. They add types, run it in a worker and restart it after
 //! a fault. Values cross as typed arrays, options as objects.
 
+#[cfg(feature = "onnx")]
+mod bound;
 mod engine;
 mod fault;
 #[cfg(feature = "networks")]

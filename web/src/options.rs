@@ -93,8 +93,23 @@ impl Options {
         Ok(found.map(|at| words[at].1))
     }
 
+    /// Takes a list of pairs of names.
+    #[cfg(feature = "onnx")]
+    pub fn pairs(&mut self, name: &'static str) -> Result<Option<Vec<[String; 2]>>> {
+        let pair = |pair: JsValue| {
+            let pair: Option<Vec<String>> = pair.dyn_ref::<Array>()?.iter().map(|name| name.as_string()).collect();
+            pair?.try_into().ok()
+        };
+        self.read(name, "a list of pairs of names", |value| value.dyn_ref::<Array>()?.iter().map(pair).collect())
+    }
+
+    /// Takes `true` or `false`; `None` if it is missing.
+    #[cfg(feature = "onnx")]
+    pub fn choice(&mut self, name: &'static str) -> Result<Option<bool>> {
+        self.read(name, "true or false", JsValue::as_bool)
+    }
+
     /// Returns an error if any option was not taken.
-    #[cfg(feature = "networks")]
     pub fn done(self) -> Result<()> {
         let Some((name, _)) = self.given.first() else { return Ok(()) };
         Err(Fault::unknown(name, &self.known.join(", ")))

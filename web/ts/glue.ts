@@ -4,6 +4,7 @@ export interface Glue {
   /** Makes the next `initSync` create a new instance, after a fault. */
   __wbg_reset_state(): void;
   Engine: { open(options: object): Promise<GlueEngine> };
+  Bound?: { read(bytes: Uint8Array, example: object, options: object): GlueBound };
   Stream?: { read(bytes: Uint8Array, options: object): GlueStream };
 }
 
@@ -44,7 +45,22 @@ export interface GlueNetwork extends Freed {
 export interface GlueOnnx extends Freed {
   info(): unknown;
   run(inputs: unknown): Promise<unknown>;
-  stream(): GlueOnnxStream;
+  stream(options: object): GlueOnnxStream;
+}
+
+/** A buffer in the module's memory. */
+export interface GluePort {
+  name: string;
+  dims: number[];
+  pointer: number;
+}
+
+export interface GlueBound extends Freed {
+  ports(): { inputs: GluePort[]; outputs: GluePort[] };
+  run(): void;
+  reset(): void;
+  state(): Float32Array;
+  setState(state: Float32Array): void;
 }
 
 export interface GlueOnnxStream extends Freed {

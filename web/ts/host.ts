@@ -145,8 +145,8 @@ export class Host {
     return this.#get<GlueOnnx | GlueOnnxStream>(id).run(inputs);
   }
 
-  async onnxStream({ id, of }: Args<'onnxStream'>): Promise<null> {
-    this.#objects.set(id, this.#get<GlueOnnx>(of).stream());
+  async onnxStream({ id, of, options }: Args<'onnxStream'>): Promise<null> {
+    this.#objects.set(id, this.#get<GlueOnnx>(of).stream(options));
     return null;
   }
 
