@@ -25,7 +25,7 @@ impl Device {
         reads: [&Tensor; R],
         writes: [&Tensor; W],
     ) -> Result<()> {
-        let (program, call) = (&Typed::<K, R, W>::PROGRAM, Typed::<K, R, W>(kernel));
+        let (program, call) = (&Typed::<K, R, W>::PROGRAM, Typed::<K, R, W>(*kernel));
         self.run_once(program, cpu::fast_of::<K>(), &reads, &writes, &call)
     }
 
@@ -47,7 +47,7 @@ impl Device {
                 check_lens(program.name, need, &lens, reads.iter().map(|t| t.len()))?;
                 check_lens(program.name, written, &lens[reads.len()..], writes.iter().map(|t| t.len()))?;
                 let all = |i: usize| if i < reads.len() { reads[i] } else { writes[i - reads.len()] };
-                run_on(cpu, call, fast, [reads.len(), writes.len()], |i| all(i).memory().cpu());
+                run_on(cpu, call, fast, [reads.len(), writes.len()], &|i| all(i).memory().cpu());
                 writes.iter().for_each(|t| t.touch());
                 Ok(())
             }
@@ -147,7 +147,7 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Bound<K, R, W> {
     /// # Errors
     /// Same as [`Device::run`].
     pub fn run(&mut self, kernel: &K) -> Result<()> {
-        self.raw.run(&Typed::<K, R, W>(kernel))
+        self.raw.run(&Typed::<K, R, W>(*kernel))
     }
 }
 
@@ -164,7 +164,7 @@ impl BoundAny {
         check_lens(name, writes, &lens[r..], self.lens[r..].iter().copied())?;
         let done = match (self.device.engine(), &mut self.engine) {
             (Engine::Cpu(cpu), BoundEngine::Cpu(fast, memory)) => {
-                run_on(cpu, call, *fast, [r, writes.len()], |i| &memory[i]);
+                run_on(cpu, call, *fast, [r, writes.len()], &|i| &memory[i]);
                 Ok(())
             }
             #[cfg(feature = "gpu")]
@@ -189,11 +189,12 @@ fn run_on<'a>(
     call: &dyn Call,
     fast: Option<cpu::Fast>,
     [reads, writes]: [usize; 2],
-    memory: impl Fn(usize) -> &'a cpu::Memory,
+    memory: &dyn Fn(usize) -> &'a Arc<cpu::Memory>,
 ) {
     // The rest of the array repeats the last buffer. Every kernel writes at least one.
-    let all: [&cpu::Memory; MOST_BUFFERS] = std::array::from_fn(|i| memory(i.min(reads + writes - 1)));
+    let all: [&cpu::Memory; MOST_BUFFERS] = std::array::from_fn(|i| &**memory(i.min(reads + writes - 1)));
     cpu.run(call, fast, &all[..reads], &all[reads..reads + writes]);
+    cpu::recording::launched(call, fast, reads, &|| (0..reads + writes).map(|i| memory(i).clone()).collect());
 }
 
 fn check_lens(op: &'static str, args: &[&'static str], need: &[usize], has: impl Iterator<Item = usize>) -> Result<()> {

@@ -129,6 +129,9 @@ impl Program {
 /// Type-erased kernel with its parameters, so that the code that runs kernels is not monomorphized per kernel.
 #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "some methods are only called for a GPU"))]
 pub(crate) trait Call {
+    fn name(&self) -> &'static str;
+    /// Returns a copy, for a recording.
+    fn boxed(&self) -> Box<dyn Call + Send + Sync>;
     fn check(&self) -> Result<()>;
     fn variant(&self) -> usize;
     fn check_shader(&self) -> Result<()>;
@@ -146,9 +149,9 @@ pub(crate) trait Call {
 }
 
 /// Adapts a typed kernel to [`Call`].
-pub(crate) struct Typed<'a, K, const R: usize, const W: usize>(pub &'a K);
+pub(crate) struct Typed<K, const R: usize, const W: usize>(pub K);
 
-impl<K: Kernel<R, W>, const R: usize, const W: usize> Typed<'_, K, R, W> {
+impl<K: Kernel<R, W>, const R: usize, const W: usize> Typed<K, R, W> {
     pub const PROGRAM: Program = Program {
         name: K::NAME,
         wgsl: K::WGSL,
@@ -161,7 +164,15 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Typed<'_, K, R, W> {
     };
 }
 
-impl<K: Kernel<R, W>, const R: usize, const W: usize> Call for Typed<'_, K, R, W> {
+impl<K: Kernel<R, W>, const R: usize, const W: usize> Call for Typed<K, R, W> {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+
+    fn boxed(&self) -> Box<dyn Call + Send + Sync> {
+        Box::new(Self(self.0))
+    }
+
     fn check(&self) -> Result<()> {
         self.0.check()
     }
@@ -194,11 +205,11 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Call for Typed<'_, K, R, W
     }
 
     fn bytes(&self) -> &[u8] {
-        bytemuck::bytes_of(self.0)
+        bytemuck::bytes_of(&self.0)
     }
 
     fn kernel(&self) -> &(dyn Any + Send + Sync) {
-        self.0
+        &self.0
     }
 
     fn run(&self, reads: &[&[f32]], writes: &mut [&mut [f32]]) {

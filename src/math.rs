@@ -2,6 +2,7 @@
 
 mod activation;
 mod decimal;
+pub mod rounding;
 
 pub use activation::Activation;
 pub(crate) use activation::{activate, slope};

@@ -131,6 +131,7 @@ fn wide<const N: usize>(values: [u32; N]) -> [u128; N] {
 #[test]
 fn kernels_of_one_length_hold_at_the_edges() {
     holds(&[Unary { len: 5, op: 2, alpha: 1.0 }], lens_alone);
+    holds(&[Map { len: 5, op: 2 }], lens_alone);
     holds(&[UnaryBackward { len: 5, op: 2, alpha: 1.0 }], lens_alone);
     holds(&[Loss { len: 5, kind: 0, delta: 1.0 }], lens_alone);
     holds(&[LossBackward { len: 5, kind: 0, delta: 1.0 }], lens_alone);
@@ -141,6 +142,7 @@ fn copies_and_broadcasts_hold_at_the_edges() {
     let (dims, strides) = ([2, 3, 1, 4], [12, 4, 0, 1]);
     holds(&[Copy { dims, src_strides: strides, dst_strides: strides, src_offset: 2, dst_offset: 3 }], lens_alone);
     holds(&[Binary { dims, a_strides: strides, b_strides: [0, 4, 0, 1], op: 1 }], lens_alone);
+    holds(&[Zip { dims, a_strides: strides, b_strides: [0, 4, 0, 1], op: 1 }], lens_alone);
     holds(&[Gather { rows: 3, width: 4, table_rows: 5 }], lens_alone);
     holds(&[ScatterAdd { rows: 3, width: 4, table_rows: 5 }], lens_alone);
 }

@@ -9,6 +9,8 @@ mod bounds;
 mod kinds;
 #[path = "onnx/hostile.rs"]
 mod onnx;
+#[path = "onnx/bombs.rs"]
+mod onnx_bombs;
 #[path = "onnx/build.rs"]
 mod onnx_build;
 #[path = "onnx/limits.rs"]

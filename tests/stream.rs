@@ -113,6 +113,39 @@ fn a_stream_of_the_other_reset_form_is_rejected() {
     assert_close("the other form", &a, &b.into_iter().map(f64::from).collect::<Vec<_>>(), INT8);
 }
 
+/// Bound streams of ONNX models: that of a test, and those of others, from the data folder.
+#[test]
+#[cfg(not(target_arch = "wasm32"))]
+fn ten_thousand_frames_of_onnx_models_allocate_nothing() {
+    use wgru::io::onnx::{OnnxModel, Value};
+    let device = Device::cpu();
+    let zeros = |dims: &[usize]| Value::from(Tensor::zeros(&device, dims).expect("zeros"));
+    let count = |path: &std::path::Path, inputs: &[(&str, Value)], frames: usize| {
+        let model = OnnxModel::open(&device, path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let mut stream = model.stream().and_then(|stream| stream.bind(inputs)).expect("bound");
+        stream.run();
+        let before = ALLOCATIONS.get();
+        (0..frames).for_each(|_| stream.run());
+        assert_eq!(ALLOCATIONS.get(), before, "{}", path.display());
+    };
+    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/pytorch/rnn.onnx");
+    count(&own, &[("x", zeros(&[1, 1, 4]))], 10_000);
+    let Some(folder) = std::env::var_os("WGRU_DATA").map(std::path::PathBuf::from).filter(|f| f.join("real").exists())
+    else {
+        return eprintln!("SKIPPED: WGRU_DATA has no real");
+    };
+    let rate = || ("sr", Value::ints(&[16_000], &[]).expect("a rate"));
+    for (name, inputs) in [
+        ("real/snakers4_silero-vad/silero_vad.onnx", vec![("input", zeros(&[1, 576])), rate()]),
+        ("real/Xiaobin-Rong_gtcrn/gtcrn_simple.onnx", vec![("mix", zeros(&[1, 257, 1, 2]))]),
+        ("real/breizhn_DTLN/model_1.onnx", vec![("input_2", zeros(&[1, 1, 257]))]),
+        ("real/breizhn_DTLN/model_2.onnx", vec![("input_4", zeros(&[1, 1, 512]))]),
+        ("models/nsnet2/nsnet2-20ms-baseline.onnx", vec![("input", zeros(&[1, 1, 161]))]),
+    ] {
+        count(&folder.join(name), &inputs, 10_000);
+    }
+}
+
 #[test]
 fn a_million_steps_allocate_nothing() {
     let count = |cell: Cell, weights: Precision| {

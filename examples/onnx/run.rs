@@ -12,7 +12,7 @@ pub fn run(device: &Device, path: &Path, inputs: &[String], folder: &Path) -> Re
         let path = path.to_path_buf();
         move |source| Error::Io { path, source }
     };
-    let model = OnnxModel::load(device, &std::fs::read(path).map_err(io(path))?)?;
+    let model = OnnxModel::open(device, path)?;
     let mut values = Vec::new();
     for argument in inputs {
         let Some((name, file)) = argument.split_once('=') else {
@@ -22,7 +22,7 @@ pub fn run(device: &Device, path: &Path, inputs: &[String], folder: &Path) -> Re
         values.push((name, read(device, Path::new(file), model.inputs().find(|info| info.name == name))?));
     }
     std::fs::create_dir_all(folder).map_err(io(folder))?;
-    for (name, value) in model.run(&values)? {
+    for (name, value) in model.run_blocking(&values)? {
         let mut file = TensorFile::default();
         file.insert(&name, value.dims(), floats(&value)?);
         let path: PathBuf = folder.join(format!("{}.npy", name.replace(['/', '\\'], "_")));
@@ -47,6 +47,6 @@ fn read(device: &Device, path: &Path, info: Option<&Info>) -> Result<Value> {
 fn floats(value: &Value) -> Result<Vec<f32>> {
     match value {
         Value::Tensor(tensor) => tensor.read_blocking(),
-        Value::Ints(_) => Ok(value.as_ints()?.iter().map(|&v| v as f32).collect()),
+        _ => Ok(value.read_ints_blocking()?.into_iter().map(|v| v as f32).collect()),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::memory::Store;
+use super::scratch;
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, store_part, unrolled};
 use super::thread_pool::{Parts, ThreadPool};
 use crate::kernels::MatMul;
@@ -24,8 +24,12 @@ const ROWS: usize = 8 * STRIP;
 const SHORT: usize = 2 * ROWS;
 /// Multiplications below which a second thread costs more than it saves.
 const PARALLEL: usize = 1 << 21;
-/// Rows up to which packing `b` would cost as much as the product.
-const FEW_ROWS: usize = 4;
+/// Rows, or columns, up to which packing the other matrix would cost as much as the product.
+const FEW: usize = 4;
+/// Columns of `b` whose dot products are computed together.
+const COLUMNS: usize = 4;
+/// Rows of `b` per pass over a few rows of `c`.
+const PASS: usize = 8;
 
 #[derive(Clone, Copy)]
 struct Const(*const f32);
@@ -41,7 +45,7 @@ unsafe impl Send for Const {}
 unsafe impl Send for Mut {}
 
 /// Computes `c = a·b (+ bias) (+ c)`. The slices must be at least as long as [`MatMul::reach`] says.
-pub fn run(isa: Isa, pool: &ThreadPool, store: &Store, p: &MatMul, [a, b, bias]: [&[f32]; 3], c: &mut [f32]) {
+pub fn run(isa: Isa, pool: &ThreadPool, p: &MatMul, [a, b, bias]: [&[f32]; 3], c: &mut [f32]) {
     let needed = p.reach();
     assert!(a.len() >= needed.0[0] && b.len() >= needed.0[1] && bias.len() >= needed.0[2] && c.len() >= needed.1[0]);
     let (m, n) = (p.m as usize, p.n as usize);
@@ -54,12 +58,24 @@ pub fn run(isa: Isa, pool: &ThreadPool, store: &Store, p: &MatMul, [a, b, bias]:
         let pc = unsafe { c.as_mut_ptr().add(at(p.c_offset, p.c_batch)) };
         let bias = (p.bias == 1).then_some(bias);
         let k = p.depth(z);
-        if m <= FEW_ROWS && p.a_col == 1 && p.b_row == 1 {
-            few_rows(isa, p, k, pa, pb, bias, pc);
+        if m <= FEW && p.a_col == 1 && p.b_row == 1 {
+            dots(isa, *p, k, pa, pb, bias, pc, [p.c_row as usize, 1]);
+            continue;
+        }
+        if m <= FEW && p.b_col == 1 {
+            let (p, bias) = (*p, bias.map_or(std::ptr::null(), <[f32]>::as_ptr));
+            for_each_isa!(isa, passes::<_>(
+                p: MatMul, k: usize, pa: *const f32, pb: *const f32, bias: *const f32, pc: *mut f32
+            ));
+            continue;
+        }
+        if n <= FEW && p.a_col == 1 && bias.is_none() {
+            few_columns(isa, p, k, pa, pb, pc);
             continue;
         }
         let pool = (m.saturating_mul(n).saturating_mul(k) >= PARALLEL).then_some(pool);
-        packed(isa, pool, store, p, k, Const(pa), Const(pb), bias, Mut(pc));
+        let size = DEPTH.min(k.max(1)) * WIDTH.min(n.next_multiple_of(PANEL));
+        scratch::with(size, |panels| packed(isa, pool, p, k, Const(pa), Const(pb), bias, Mut(pc), panels));
     }
 }
 
@@ -67,21 +83,19 @@ pub fn run(isa: Isa, pool: &ThreadPool, store: &Store, p: &MatMul, [a, b, bias]:
 fn packed(
     isa: Isa,
     pool: Option<&ThreadPool>,
-    store: &Store,
     p: &MatMul,
     k: usize,
     a: Const,
     b: Const,
     bias: Option<&[f32]>,
     c: Mut,
+    panels: &mut [f32],
 ) {
     let (m, n) = (p.m as usize, p.n as usize);
     let over = |parts: usize, task: &(dyn Fn(usize) + Sync)| match pool {
         Some(pool) => pool.over(parts, task),
         None => (0..parts).for_each(task),
     };
-    let room = store.alloc(DEPTH.min(k.max(1)) * WIDTH.min(n.next_multiple_of(PANEL)));
-    let panels = &mut room.write()[..];
     for col in (0..n).step_by(WIDTH) {
         let width = WIDTH.min(n - col);
         for k0 in (0..k.max(1)).step_by(DEPTH) {
@@ -361,42 +375,146 @@ unsafe fn column<const R: usize, const PACKED: bool>(a: *const f32, row_step: us
     v
 }
 
-/// Computes dot products without packing, if the rows of `a` and the columns of `b` are contiguous.
-fn few_rows(isa: Isa, p: &MatMul, k: usize, a: *const f32, b: *const f32, bias: Option<&[f32]>, c: *mut f32) {
-    let (p, bias) = (*p, bias.map_or(std::ptr::null(), <[f32]>::as_ptr));
-    for_each_isa!(isa, dots::<_>(p: MatMul, k: usize, a: *const f32, b: *const f32, bias: *const f32, c: *mut f32));
-}
-
+/// Adds up rows of `b` without packing, if they are contiguous: each pass adds [`PASS`] rows to a few rows of `c`.
 #[inline(always)]
-unsafe fn dots<V: Lanes>(p: MatMul, k: usize, a: *const f32, b: *const f32, bias: *const f32, c: *mut f32) {
+unsafe fn passes<V: Lanes>(p: MatMul, k: usize, a: *const f32, b: *const f32, bias: *const f32, c: *mut f32) {
+    let (n, step, a_col) = (p.n as usize, p.b_row as usize, p.a_col as usize);
     // SAFETY: the caller checked the extents of a, b, bias and c.
     unsafe {
-        for col in 0..p.n as usize {
-            let b = b.add(col * p.b_col as usize);
+        for row in 0..p.m as usize {
+            let to = c.add(row * p.c_row as usize);
+            for at in (0..n).step_by(LANES) {
+                let count = LANES.min(n - at);
+                let first = if bias.is_null() { V::splat(0.0) } else { load_part(bias.add(at), count) };
+                let first = if p.accumulate == 1 { first.add(load_part(to.add(at), count)) } else { first };
+                store_part(first, to.add(at), count);
+            }
+        }
+        for k0 in (0..k).step_by(PASS) {
+            let depth = PASS.min(k - k0);
+            let b = b.add(k0 * step);
             for row in 0..p.m as usize {
-                let a = a.add(row * p.a_row as usize);
-                let mut acc = [V::splat(0.0); 4];
-                let mut i = 0;
-                while i + 4 * LANES <= k {
-                    for (j, acc) in acc.iter_mut().enumerate() {
-                        *acc = V::load(a.add(i + j * LANES)).fma(V::load(b.add(i + j * LANES)), *acc);
+                let (a, to) = (a.add(row * p.a_row as usize + k0 * a_col), c.add(row * p.c_row as usize));
+                let mut factors = [V::splat(0.0); PASS];
+                for (i, factor) in factors.iter_mut().enumerate().take(depth) {
+                    *factor = V::splat(*a.add(i * a_col));
+                }
+                for at in (0..n).step_by(LANES) {
+                    let count = LANES.min(n - at);
+                    let mut sum: V = load_part(to.add(at), count);
+                    if (depth, count) == (PASS, LANES) {
+                        unrolled!(i < PASS, { sum = factors[i].fma(V::load(b.add(i * step + at)), sum) });
+                    } else {
+                        for (i, factor) in factors.iter().enumerate().take(depth) {
+                            sum = factor.fma(load_part(b.add(i * step + at), count), sum);
+                        }
                     }
-                    i += 4 * LANES;
+                    store_part(sum, to.add(at), count);
                 }
-                while i < k {
-                    let count = LANES.min(k - i);
-                    acc[0] = load_part::<V>(a.add(i), count).fma(load_part(b.add(i), count), acc[0]);
-                    i += LANES;
-                }
-                let mut lanes = [0.0f32; LANES];
-                acc[0].add(acc[1]).add(acc[2].add(acc[3])).store(lanes.as_mut_ptr());
-                let mut sum: f32 = lanes.iter().sum();
-                if !bias.is_null() {
-                    sum += *bias.add(col);
-                }
-                let to = c.add(row * p.c_row as usize + col);
-                *to = if p.accumulate == 1 { *to + sum } else { sum };
             }
         }
     }
+}
+
+/// Computes the transposed product, whose few rows are columns of `b`.
+fn few_columns(isa: Isa, p: &MatMul, k: usize, a: *const f32, b: *const f32, c: *mut f32) {
+    let turned = |columns: *const f32, step: usize| {
+        let p = MatMul { m: p.n, n: p.m, a_row: step as u32, b_col: p.a_row, ..*p };
+        dots(isa, p, k, columns, a, None, c, [1, p.c_row as usize]);
+    };
+    let step = p.b_col as usize;
+    if p.b_row == 1 {
+        return turned(b, step);
+    }
+    scratch::with(p.n as usize * k, |columns| {
+        for (j, column) in columns.chunks_exact_mut(k.max(1)).enumerate() {
+            // SAFETY: column j of b has k elements.
+            unsafe { gather(b.add(j * step), p.b_row as usize, k, column) };
+        }
+        turned(columns.as_ptr(), k);
+    });
+}
+
+/// Computes dot products without packing, if the rows of `a` and the columns of `b` are contiguous. `steps` are those
+/// of the rows and columns of `c`.
+#[allow(clippy::too_many_arguments, reason = "all operands of one matrix product")]
+fn dots(
+    isa: Isa,
+    p: MatMul,
+    k: usize,
+    a: *const f32,
+    b: *const f32,
+    bias: Option<&[f32]>,
+    c: *mut f32,
+    steps: [usize; 2],
+) {
+    let bias = bias.map_or(std::ptr::null(), <[f32]>::as_ptr);
+    for_each_isa!(isa, dots_of::<_>(
+        p: MatMul, k: usize, a: *const f32, b: *const f32, bias: *const f32, c: *mut f32, steps: [usize; 2]
+    ));
+}
+
+#[inline(always)]
+unsafe fn dots_of<V: Lanes>(
+    p: MatMul,
+    k: usize,
+    a: *const f32,
+    b: *const f32,
+    bias: *const f32,
+    c: *mut f32,
+    [c_row, c_col]: [usize; 2],
+) {
+    let n = p.n as usize;
+    // SAFETY: the caller checked the extents of a, b, bias and c.
+    unsafe {
+        for col in (0..n).step_by(COLUMNS) {
+            let count = COLUMNS.min(n - col);
+            // Columns past the last one repeat it.
+            let columns: [*const f32; COLUMNS] =
+                std::array::from_fn(|j| b.add((col + j.min(count - 1)) * p.b_col as usize));
+            for row in 0..p.m as usize {
+                let a = a.add(row * p.a_row as usize);
+                let acc: [V; COLUMNS] = together(a, columns, k);
+                for (j, acc) in acc.into_iter().enumerate().take(count) {
+                    let mut sum = total(acc);
+                    if !bias.is_null() {
+                        sum += *bias.add(col + j);
+                    }
+                    let to = c.add(row * c_row + (col + j) * c_col);
+                    *to = if p.accumulate == 1 { *to + sum } else { sum };
+                }
+            }
+        }
+    }
+}
+
+/// Returns the products of a row with `C` columns, added up lane by lane.
+#[inline(always)]
+unsafe fn together<V: Lanes, const C: usize>(a: *const f32, columns: [*const f32; C], k: usize) -> [V; C] {
+    // SAFETY: the row and the columns have k elements.
+    unsafe {
+        let mut acc = [V::splat(0.0); C];
+        let mut i = 0;
+        while i + LANES <= k {
+            let a = V::load(a.add(i));
+            unrolled!(j < C, { acc[j] = a.fma(V::load(columns[j].add(i)), acc[j]) });
+            i += LANES;
+        }
+        if i < k {
+            let a = load_part::<V>(a.add(i), k - i);
+            unrolled!(j < C, { acc[j] = a.fma(load_part(columns[j].add(i), k - i), acc[j]) });
+        }
+        acc
+    }
+}
+
+/// Returns the sum of all lanes, added up pairwise.
+#[inline(always)]
+unsafe fn total<V: Lanes>(v: V) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    // SAFETY: as many floats as lanes.
+    unsafe { v.store(lanes.as_mut_ptr()) };
+    let eight: [f32; 8] = std::array::from_fn(|i| lanes[i] + lanes[i + 8]);
+    let four: [f32; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
 }

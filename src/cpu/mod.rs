@@ -1,6 +1,7 @@
 //! The CPU device: runs a kernel's twin, or its fast path if it has one.
 
 mod cell;
+mod copy;
 mod elementwise;
 mod equations;
 mod int8;
@@ -11,7 +12,9 @@ mod memory;
 mod min_gru;
 mod pack;
 mod packed;
+pub(crate) mod recording;
 mod rows;
+mod scratch;
 mod sequence;
 mod share_tuner;
 mod simd;
@@ -26,13 +29,14 @@ use crate::error::{Error, Result};
 use crate::kernel::{Call, MOST_BUFFERS};
 use crate::kernels::fused::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
 use crate::kernels::{
-    Binary, CrossEntropy, CrossEntropyBackward, Dropout, Fused, LayerNorm, LayerNormBackward, LstmCell,
+    Binary, Copy, CrossEntropy, CrossEntropyBackward, Dropout, Fused, LayerNorm, LayerNormBackward, LstmCell,
     LstmCellBackward, MatMul, MinGruSequence, MinGruSequenceBackward, Pack, RecurrentSequence,
     RecurrentSequenceBackward, RnnCell, Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
 };
 use lines::Lines;
 pub(crate) use memory::{Memory, Store};
 pub(crate) use packed::{Inputs, Packed};
+pub(crate) use recording::Recording;
 pub(crate) use simd::{Isa, LANES};
 pub(crate) use step::{StepScratch, StepWeights};
 pub(crate) use thread_pool::ThreadPool;
@@ -139,7 +143,7 @@ impl Cpu {
         }
         // These may split their work among threads.
         fast!(MatMul, [c], |p, reads| {
-            matmul::run(isa, pool, &self.store, p, reads, c);
+            matmul::run(isa, pool, p, reads, c);
             true
         });
         fast!(Pack, [packed], |p, reads| {
@@ -205,9 +209,13 @@ pub(crate) fn fast_of<K: 'static>() -> Option<Fast> {
     });
     // Nearly every model uses the remaining kernels, so the linker would keep their fast paths. Browser builds that
     // only run models leave them out to save space.
-    if cfg!(all(target_arch = "wasm32", not(feature = "autograd"))) {
+    if cfg!(all(target_arch = "wasm32", not(any(feature = "autograd", feature = "elementwise")))) {
         return None;
     }
+    fast!(Copy, [dst], |_cpu, p, reads| {
+        let [src] = reads;
+        copy::run(p, src, dst)
+    });
     fast!(Binary, [y], |_cpu, p, reads| elementwise::binary(p, reads, y));
     fast!(Unary, [y], |cpu, p, reads| {
         let [x] = reads;

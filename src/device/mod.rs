@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
-use crate::cpu::{Cpu, CpuOptions};
+use crate::cpu::{Cpu, CpuOptions, recording};
 #[cfg(any(feature = "gpu", doc))]
 use crate::error::Error;
 use crate::error::Result;
@@ -397,6 +397,7 @@ impl Device {
     pub(crate) fn upload(&self, memory: &Memory, words: &[f32]) -> Result<()> {
         match &self.0.engine {
             Engine::Cpu(_) => {
+                recording::wrote(memory.cpu());
                 memory.cpu().overwrite(words);
                 Ok(())
             }
@@ -410,7 +411,10 @@ impl Device {
     pub(crate) fn start_reads(&self, parts: &[(&Memory, usize)]) -> Result<Vec<Reading>> {
         match &self.0.engine {
             Engine::Cpu(_) => {
-                let words = |&(memory, words): &(&Memory, usize)| memory.cpu().read()[..words].to_vec();
+                let words = |&(memory, words): &(&Memory, usize)| {
+                    recording::read(memory.cpu());
+                    memory.cpu().read()[..words].to_vec()
+                };
                 Ok(parts.iter().map(|part| Reading::Done(words(part))).collect())
             }
             #[cfg(feature = "gpu")]
@@ -445,7 +449,10 @@ impl Device {
 
     pub(crate) fn read_now(&self, memory: &Memory, words: usize) -> Result<Vec<f32>> {
         match &self.0.engine {
-            Engine::Cpu(_) => Ok(memory.cpu().read()[..words].to_vec()),
+            Engine::Cpu(_) => {
+                recording::read(memory.cpu());
+                Ok(memory.cpu().read()[..words].to_vec())
+            }
             #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
             Engine::Gpu(gpu) => gpu.read_blocking(memory.gpu(), words),
             #[cfg(all(feature = "gpu", wgru_jspi))]

@@ -36,7 +36,12 @@ impl Kernel<2, 1> for Gather {
         for (i, &row) in words(index)[..self.rows as usize].iter().enumerate() {
             let out = &mut out[i * width..][..width];
             if row < self.table_rows {
-                out.copy_from_slice(&table[row as usize * width..][..width]);
+                let from = &table[row as usize * width..][..width];
+                // A call of `memcpy` would take longer than a short row.
+                match width {
+                    ..8 => out.iter_mut().zip(from).for_each(|(out, &v)| *out = v),
+                    _ => out.copy_from_slice(from),
+                }
             } else {
                 out.fill(f32::NAN);
             }

@@ -38,6 +38,8 @@ kernels! {
     unary: Unary { 1, 1 },
     unary_backward: UnaryBackward { 3, 1 },
     binary: Binary { 2, 1 },
+    map: Map { 1, 1 },
+    zip: Zip { 2, 1 },
     sum: Sum { 1, 1 },
     extreme: Extreme { 2, 2 },
     extreme_backward: ExtremeBackward { 2, 1 },

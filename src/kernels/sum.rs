@@ -94,9 +94,11 @@ impl Kernel<1, 1> for Sum {
         if inner == 1 && self.outer == 1 {
             return self.run_flat(x, &mut out[self.offset as usize..][..chunks]);
         }
-        let mut totals = vec![0.0f32; inner];
+        // Adds up in `out`, unless it holds what is added to.
+        let mut kept = vec![0.0f32; if self.accumulate == 1 { inner } else { 0 }];
         for (part, out) in out[self.offset as usize..][..self.sums()].chunks_exact_mut(inner).enumerate() {
             let (o, first) = (part / chunks, part % chunks * chunk);
+            let totals = if self.accumulate == 1 { &mut kept[..] } else { &mut *out };
             totals.fill(0.0);
             let end = (first + chunk).min(axis);
             for row in x[(o * axis + first) * inner..(o * axis + end) * inner].chunks_exact(inner) {
@@ -105,8 +107,9 @@ impl Kernel<1, 1> for Sum {
                     _ => totals.iter_mut().zip(row).for_each(|(total, &v)| *total += v),
                 }
             }
-            for (out, total) in out.iter_mut().zip(&totals) {
-                *out = total * self.scale + if self.accumulate == 1 { *out } else { 0.0 };
+            match self.accumulate {
+                1 => out.iter_mut().zip(&kept).for_each(|(out, total)| *out += total * self.scale),
+                _ => out.iter_mut().for_each(|total| *total = *total * self.scale + 0.0),
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::reduce::sum_to;
 use super::strided::{Axes, Fitted, repeated};
 use crate::error::Result;
-use crate::kernels::{Binary, BinaryOp, Dropout, Unary, UnaryBackward, UnaryOp};
+use crate::kernels::{Binary, BinaryOp, Dropout, Map, MapOp, Unary, UnaryBackward, UnaryOp, Zip, ZipOp};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -33,20 +33,49 @@ pub fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     };
     a.check_dtype(name, "self", "f32")?;
     b.check_dtype(name, "rhs", "f32")?;
+    broadcast(name, a, b, |Fitted { dims, strides: [a_strides, b_strides] }, [a, b], y| {
+        a.device().run(&Binary { dims, a_strides, b_strides, op: op as u32 }, [a, b], [y])
+    })
+}
+
+/// Calls `run` with the axes of `a ∘ b`, its operands and its result.
+fn broadcast(
+    name: &'static str,
+    a: &Tensor,
+    b: &Tensor,
+    run: impl FnOnce(Fitted, [&Tensor; 2], &Tensor) -> Result<()>,
+) -> Result<Tensor> {
     a.device().check_same(name, "rhs", b)?;
     let shape = Shape::broadcast(name, a.shape(), b.shape())?;
     let axes = Axes::new(&shape.padded(), [&a.shape().strides(), &b.shape().strides()]);
-    let Some(Fitted { dims, strides: [a_strides, b_strides] }) = axes.fitted() else {
+    let Some(fitted) = axes.fitted() else {
         // The operands broadcast along too many separate axes for the kernel, so repeat one of them first.
         let (a, b) = match b.shape() == &shape {
             true => (&repeated(name, a, &shape)?, b),
             false => (a, &repeated(name, b, &shape)?),
         };
-        return binary(op, a, b);
+        return broadcast(name, a, b, run);
     };
     let y = Tensor::empty(name, a.device(), shape.dims())?;
-    a.device().run(&Binary { dims, a_strides, b_strides, op: op as u32 }, [a, b], [&y])?;
+    run(fitted, [a, b], &y)?;
     Ok(y)
+}
+
+/// `y = f(x)`, for functions without a gradient.
+pub fn map(op: MapOp, x: &Tensor) -> Result<Tensor> {
+    x.check_dtype("map", "x", "f32")?;
+    let y = Tensor::empty("map", x.device(), x.dims())?;
+    x.device().run(&Map { len: x.len() as u32, op: op as u32 }, [x], [&y])?;
+    Ok(y)
+}
+
+/// `y = a ∘ b`, with NumPy's broadcasting, for operations without a gradient.
+pub fn zip(op: ZipOp, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    a.check_dtype("zip", "self", "f32")?;
+    b.check_dtype("zip", "rhs", "f32")?;
+    broadcast("zip", a, b, |Fitted { dims, strides: [a_strides, b_strides] }, [a, b], y| {
+        a.device().run(&Zip { dims, a_strides, b_strides, op: op as u32 }, [a, b], [y])
+    })
 }
 
 /// Gradients of `a ∘ b`, each summed over the axes along which its operand was broadcast.

@@ -16,7 +16,7 @@ pub(crate) mod optim;
 pub mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
-mod strided;
+pub(crate) mod strided;
 #[cfg(not(target_arch = "wasm32"))]
 mod tune;
 

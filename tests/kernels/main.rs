@@ -18,6 +18,7 @@ mod conv;
 mod ctc;
 mod elementwise;
 mod extremes;
+mod functions;
 mod gru_backward;
 mod gru_case;
 mod gru_forward;

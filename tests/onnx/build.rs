@@ -117,13 +117,18 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn bytes(&self) -> Vec<u8> {
-        let graph = Bytes::default()
+    /// The graph alone, for an attribute.
+    pub fn graph(&self) -> Bytes {
+        Bytes::default()
             .all(&self.nodes, |b, n| b.raw(1, n))
             .raw(2, "graph")
             .all(&self.initializers, |b, t| b.raw(5, t))
             .all(&self.inputs, |b, v| b.raw(11, v))
-            .all(&self.outputs, |b, v| b.raw(12, v));
+            .all(&self.outputs, |b, v| b.raw(12, v))
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let graph = self.graph();
         Bytes::default().int(1, 8).raw(7, graph).raw(8, Bytes::default().raw(1, "").int(2, self.opset)).0
     }
 }

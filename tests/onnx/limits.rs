@@ -31,7 +31,7 @@ pub fn run(what: &str, model: &OnnxModel, device: &Device) -> wgru::Result<Vec<(
 /// Asserts that the run is refused before anything large is allocated, and that the message names the node and its
 /// budget.
 #[track_caller]
-fn refused(what: &str, model: &Model, operator: &str, limit: &str) {
+pub fn refused(what: &str, model: &Model, operator: &str, limit: &str) {
     let device = device();
     let model = OnnxModel::load(&device, &model.bytes()).unwrap_or_else(|e| panic!("{what}: {e}"));
     let error = run(what, &model, &device).expect_err(what);

@@ -12,13 +12,19 @@ mod masks;
 mod operators;
 mod pytorch;
 mod recurrent;
+mod report;
+mod states;
 mod stream;
 
 // These tests read files.
 #[cfg(not(target_arch = "wasm32"))]
+mod bound;
+#[cfg(not(target_arch = "wasm32"))]
 mod export;
 #[cfg(not(target_arch = "wasm32"))]
 mod nsnet2;
+#[cfg(not(target_arch = "wasm32"))]
+mod real;
 #[cfg(not(target_arch = "wasm32"))]
 mod suite;
 

@@ -3,12 +3,16 @@
 //! Only the package's own modules (`web/ts/`) call this crate. They add types, run it in a worker and restart it after
 //! a fault. Values cross as typed arrays, options as objects.
 
+#[cfg(feature = "onnx")]
+mod bound;
 mod engine;
 mod fault;
+#[cfg(feature = "networks")]
 mod network;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod options;
+#[cfg(feature = "networks")]
 mod stream;
 #[cfg(feature = "train")]
 mod train;

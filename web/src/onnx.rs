@@ -2,10 +2,11 @@
 
 use js_sys::{BigInt64Array, Float32Array, Int32Array, Object, Reflect};
 use wasm_bindgen::prelude::*;
-use wgru::io::onnx::{Extent, Info, OnnxModel, Value};
+use wgru::io::onnx::{Extent, Info, OnnxModel, StreamOptions, Value};
 use wgru::{Device, Tensor};
 
 use crate::fault::{Fault, Result};
+use crate::options::Options;
 use crate::values;
 
 /// An ONNX model.
@@ -62,7 +63,8 @@ fn value(device: &Device, name: &str, given: &JsValue) -> Result<Value> {
     Ok(Value::ints(&ints, &dims)?)
 }
 
-fn inputs(device: &Device, given: &JsValue) -> Result<Vec<(String, Value)>> {
+/// Reads `{name: {data, dims}, …}`.
+pub fn inputs(device: &Device, given: &JsValue) -> Result<Vec<(String, Value)>> {
     let Some(given) = given.dyn_ref::<Object>() else {
         return Err(Fault::value("inputs", "an object of inputs by name", "something else"));
     };
@@ -76,13 +78,21 @@ fn inputs(device: &Device, given: &JsValue) -> Result<Vec<(String, Value)>> {
     pairs.iter().map(pair).collect()
 }
 
+/// Reads the options `pairs`, a list of an input and an output each, and `nodes`.
+pub fn stream_options(given: &JsValue) -> Result<StreamOptions> {
+    let mut options = Options::of(given);
+    let out = StreamOptions { pairs: options.pairs("pairs")?, nodes: options.choice("nodes")? };
+    options.done()?;
+    Ok(out)
+}
+
 async fn outputs(outputs: Vec<(String, Value)>) -> Result<JsValue> {
     let mut named = Vec::new();
     for (name, value) in &outputs {
         let value = match value {
             Value::Tensor(tensor) => values::tensor(tensor).await?,
             _ => {
-                let data = BigInt64Array::from(value.as_ints()?);
+                let data = BigInt64Array::from(&value.read_ints().await?[..]);
                 values::object(&[("data", data.into()), ("dims", values::dims(value.dims()))])
             }
         };
@@ -91,7 +101,8 @@ async fn outputs(outputs: Vec<(String, Value)>) -> Result<JsValue> {
     Ok(values::object(&named))
 }
 
-fn borrow(inputs: &[(String, Value)]) -> Vec<(&str, Value)> {
+/// Returns inputs as the library takes them.
+pub fn borrow(inputs: &[(String, Value)]) -> Vec<(&str, Value)> {
     inputs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect()
 }
 
@@ -110,8 +121,9 @@ impl Onnx {
     }
 
     /// Creates a stream, which keeps the states of the model from call to call.
-    pub fn stream(&self) -> Result<OnnxStream> {
-        Ok(OnnxStream { device: self.device.clone(), inner: self.model.stream()?.into() })
+    pub fn stream(&self, options: &JsValue) -> Result<OnnxStream> {
+        let stream = self.model.stream_with(&stream_options(options)?)?;
+        Ok(OnnxStream { device: self.device.clone(), inner: stream.into() })
     }
 }
 

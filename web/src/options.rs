@@ -26,6 +26,7 @@ pub fn text(value: &JsValue) -> String {
 }
 
 /// Reads a whole number of at least `least`.
+#[cfg(feature = "networks")]
 fn whole(value: &JsValue, least: usize) -> Option<usize> {
     let number = value.as_f64().filter(|n| n.fract() == 0.0 && *n >= least as f64 && *n <= u32::MAX as f64)?;
     Some(number as usize)
@@ -60,11 +61,13 @@ impl Options {
     }
 
     /// Takes a whole number of at least `least`.
+    #[cfg(feature = "networks")]
     pub fn count(&mut self, name: &'static str, least: usize) -> Result<Option<usize>> {
         self.read(name, &format!("a whole number of at least {least}"), |value| whole(value, least))
     }
 
     /// Takes a required whole number of at least 1.
+    #[cfg(feature = "networks")]
     pub fn size(&mut self, name: &'static str) -> Result<usize> {
         self.count(name, 1)?.ok_or_else(|| Fault::value(name, "a whole number of at least 1", "nothing"))
     }
@@ -77,6 +80,7 @@ impl Options {
     }
 
     /// Takes `true` or `false`, the default.
+    #[cfg(feature = "networks")]
     pub fn flag(&mut self, name: &'static str) -> Result<bool> {
         Ok(self.read(name, "true or false", JsValue::as_bool)?.unwrap_or(false))
     }
@@ -87,6 +91,22 @@ impl Options {
         let place = |value: &JsValue| known.iter().position(|word| value == word);
         let found = self.read(name, &format!("one of {}", known.join(", ")), place)?;
         Ok(found.map(|at| words[at].1))
+    }
+
+    /// Takes a list of pairs of names.
+    #[cfg(feature = "onnx")]
+    pub fn pairs(&mut self, name: &'static str) -> Result<Option<Vec<[String; 2]>>> {
+        let pair = |pair: JsValue| {
+            let pair: Option<Vec<String>> = pair.dyn_ref::<Array>()?.iter().map(|name| name.as_string()).collect();
+            pair?.try_into().ok()
+        };
+        self.read(name, "a list of pairs of names", |value| value.dyn_ref::<Array>()?.iter().map(pair).collect())
+    }
+
+    /// Takes `true` or `false`; `None` if it is missing.
+    #[cfg(feature = "onnx")]
+    pub fn choice(&mut self, name: &'static str) -> Result<Option<bool>> {
+        self.read(name, "true or false", JsValue::as_bool)
     }
 
     /// Returns an error if any option was not taken.

@@ -258,6 +258,86 @@ export async function inferenceRefusesToTrain() {
   device.free();
 }
 
+export async function onnxModelsHaveTheirOwnModule() {
+  const file = new URL('../../tests/onnx/pytorch/rnn.onnx', import.meta.url);
+  const inputs = { x: { data: noise(4), dims: [1, 1, 4] } };
+  const outputs = [];
+  for (const from of [open, inference.open])
+    for (const worker of [true, false]) {
+      const device = await from({ device: 'cpu', worker });
+      const before = await device.liveBytes();
+      const [model, second] = await Promise.all([device.loadOnnx(file), device.loadOnnx(file)]);
+      assert((await device.liveBytes()) > before, 'models are counted');
+      const [[one], [two]] = [await model.run(inputs), await second.run(inputs)].map(Object.values);
+      close(one.data, two.data, 0, 'the same model');
+      outputs.push(one.data);
+      model.free();
+      await rejects('freed', model.run(inputs));
+      device.free();
+      await rejects('freed', second.run(inputs));
+      await rejects('freed', device.loadOnnx(file));
+    }
+  return outputs.map((output) => close(output, outputs[0], 0, 'a module'));
+}
+
+const rnn = new URL('../../tests/onnx/pytorch/rnn.onnx', import.meta.url);
+const frameOf = (x) => ({ x: { data: x, dims: [1, 1, 4] } });
+
+export async function boundStreamsAgreeWithStreams() {
+  const device = await open({ device: 'cpu' });
+  const model = await device.loadOnnx(rnn);
+  const [stream, bound] = [await model.stream(), await model.bind(frameOf(new Float32Array(4)))];
+  assert(bound.dims.x.join() === '1,1,4', JSON.stringify(bound.dims));
+  let worst = 0;
+  for (let round = 0; round < 2; round++) {
+    for (let i = 0; i < 5; i++) {
+      const x = noise(4, i);
+      const [want] = Object.values(await stream.run(frameOf(x)));
+      bound.inputs.x.set(x);
+      const [got] = Object.values(bound.run());
+      worst = Math.max(worst, close(got, want.data, 0, `frame ${i}`));
+    }
+    await stream.reset();
+    bound.reset();
+  }
+  const state = bound.state();
+  bound.setState(state);
+  await rejects('shape', (async () => bound.setState(new Float32Array(state.length + 1)))());
+  await rejects('value', model.bind({}), 'no input');
+  await rejects('value', model.bind(frameOf(noise(4)), { pairs: 'x' }), 'no pairs');
+  await rejects('value', model.stream({ nodez: true }), 'misspelt');
+  bound.free();
+  await rejects('freed', (async () => bound.run())());
+  device.free();
+  return worst;
+}
+
+export async function boundStreamInAWorklet() {
+  const device = await open({ device: 'cpu' });
+  const model = await device.loadOnnx(rnn);
+  const context = new OfflineAudioContext(1, 1280, 44100);
+  await context.audioWorklet.addModule(new URL('./worklet-onnx.mjs', import.meta.url));
+  const node = new AudioWorkletNode(context, 'model', { processorOptions: await model.bindParts(frameOf(new Float32Array(4))) });
+  const told = new Promise((done) => (node.port.onmessage = ({ data }) => done(data)));
+  const source = new AudioBufferSourceNode(context, { buffer: new AudioBuffer({ length: 1280, sampleRate: 44100 }) });
+  const x = noise(1280);
+  source.buffer.copyToChannel(x, 0);
+  source.connect(node).connect(context.destination);
+  source.start();
+  const rendered = (await context.startRendering()).getChannelData(0);
+  const bound = await model.bind(frameOf(new Float32Array(4)));
+  const [want, got] = [[], []];
+  for (let at = 0; at < 1280; at += 128) {
+    bound.inputs.x.set(x.subarray(at, at + 4));
+    want.push(Object.values(bound.run())[0][0]);
+    got.push(rendered[at]);
+  }
+  const error = await Promise.race([told, new Promise((done) => setTimeout(done, 50))]);
+  assert(!error, error);
+  device.free();
+  return close(Float32Array.from(got), Float32Array.from(want), 0, 'in the worklet');
+}
+
 export async function firstResult() {
   const began = performance.now();
   const device = await open({ device: 'cpu' });

@@ -1,10 +1,11 @@
-/** The part of wasm-bindgen's output that the package uses. */
+/** The part of wasm-bindgen's output that the package uses. Each module has some of the optional members. */
 export interface Glue {
   initSync(module: { module: WebAssembly.Module }): { memory: WebAssembly.Memory };
   /** Makes the next `initSync` create a new instance, after a fault. */
   __wbg_reset_state(): void;
   Engine: { open(options: object): Promise<GlueEngine> };
-  Stream: { read(bytes: Uint8Array, options: object): GlueStream };
+  Bound?: { read(bytes: Uint8Array, example: object, options: object): GlueBound };
+  Stream?: { read(bytes: Uint8Array, options: object): GlueStream };
 }
 
 export interface Freed {
@@ -14,8 +15,8 @@ export interface Freed {
 export interface GlueEngine extends Freed {
   info(): unknown;
   liveBytes(): number;
-  network(source: string, bytes: Uint8Array, options: object): Promise<GlueNetwork>;
-  create(options: object): GlueNetwork;
+  network?(source: string, bytes: Uint8Array, options: object): Promise<GlueNetwork>;
+  create?(options: object): GlueNetwork;
   onnx?(bytes: Uint8Array): GlueOnnx;
 }
 
@@ -44,7 +45,22 @@ export interface GlueNetwork extends Freed {
 export interface GlueOnnx extends Freed {
   info(): unknown;
   run(inputs: unknown): Promise<unknown>;
-  stream(): GlueOnnxStream;
+  stream(options: object): GlueOnnxStream;
+}
+
+/** A buffer in the module's memory. */
+export interface GluePort {
+  name: string;
+  dims: number[];
+  pointer: number;
+}
+
+export interface GlueBound extends Freed {
+  ports(): { inputs: GluePort[]; outputs: GluePort[] };
+  run(): void;
+  reset(): void;
+  state(): Float32Array;
+  setState(state: Float32Array): void;
 }
 
 export interface GlueOnnxStream extends Freed {

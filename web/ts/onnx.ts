@@ -1,7 +1,16 @@
-import { expect, floats, named, attached, wholes } from './check.js';
+import { type BoundStream, bind } from './bound.js';
+import { attached, copied, floats, named, wholes } from './check.js';
 import { fail } from './errors.js';
 import { type Held, Owned, type Owner } from './owned.js';
-import type { OnnxInfo, OnnxValue, OnnxValues } from './types.js';
+import type { OnnxInfo, OnnxStreamOptions, OnnxValue, OnnxValues } from './types.js';
+
+/** The data from which a worklet makes a stream. Pass it there as `processorOptions`. */
+export interface BoundParts {
+  module: WebAssembly.Module;
+  bytes: Uint8Array;
+  example: OnnxValues;
+  options: object;
+}
 
 /** Validates the inputs of a run. */
 function checked(inputs: OnnxValues): OnnxValues {
@@ -33,10 +42,33 @@ export class OnnxModel extends Owned {
   }
 
   /** Creates a stream, which keeps the states of the model from call to call. A fault of the device ends it. */
-  async stream(): Promise<OnnxStream> {
+  async stream(options: OnnxStreamOptions = {}): Promise<OnnxStream> {
+    const given = copied(named('options', options));
     const id = this.device.id();
-    await this.call('onnxStream', { id, of: this.id });
+    await this.call('onnxStream', { id, of: this.id, options: given });
     return new OnnxStream(this.device, { id, origin: this.origin });
+  }
+
+  /**
+   * Creates a stream that runs a copy of the model on the CPU in this thread, on buffers of the extents of `example`.
+   * Integers keep the values that they have there.
+   */
+  async bind(example: OnnxValues, options: OnnxStreamOptions = {}): Promise<BoundStream> {
+    const { bytes, ...parts } = this.#parts(example, options);
+    return bind(this.device.instance, bytes, parts.example, parts.options);
+  }
+
+  /** Returns the data from which `boundStreamOf` of `wgru/worklet-onnx` makes such a stream in an audio worklet. */
+  async bindParts(example: OnnxValues, options: OnnxStreamOptions = {}): Promise<BoundParts> {
+    const parts = this.#parts(example, options);
+    // Reports errors here, where they can be caught.
+    (await this.bind(example, options)).free();
+    return { module: await this.device.streamModule(), ...parts };
+  }
+
+  #parts(example: OnnxValues, options: OnnxStreamOptions): Omit<BoundParts, 'module'> {
+    this.check();
+    return { bytes: this.origin.bytes, example: checked(example), options: copied(named('options', options)) };
   }
 }
 

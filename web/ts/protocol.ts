@@ -17,7 +17,7 @@ export interface Calls {
   /** Like `save`, but fails if the network cannot be streamed. */
   checkStream: [{ id: number; options: object }, Uint8Array];
   onnx: [{ id: number; inputs: unknown }, unknown];
-  onnxStream: [{ id: number; of: number }, null];
+  onnxStream: [{ id: number; of: number; options: object }, null];
   reset: [{ id: number }, null];
   free: [{ id: number }, null];
   liveBytes: [Record<string, never>, number];

@@ -190,3 +190,11 @@ export interface OnnxValue {
 }
 
 export type OnnxValues = Record<string, OnnxValue>;
+
+/** Options of a stream of an ONNX model. */
+export interface OnnxStreamOptions {
+  /** Pairs of an input and the output that continues it. By default, they are found by name and shape. */
+  pairs?: [input: string, output: string][];
+  /** Whether recurrent nodes keep their states. By default, only in a model without pairs. */
+  nodes?: boolean;
+}

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::{StepThreads, Weights, blocks, by_groups, covers, over_rows, product};
 use crate::cell::Cell;
 use crate::cpu::equations::{Units, gru, gru_candidate, gru_gates, lstm, rnn};
+use crate::cpu::scratch;
 use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part};
 use crate::cpu::thread_pool::{Parts, ThreadPool};
 use crate::kernel::words;
@@ -51,9 +52,13 @@ pub fn forward(
 
 /// Runs all steps of some rows of direction `d`.
 fn rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, threads: StepThreads) {
+    let len = if run.p.is_reset_before() { 2 * rows.len() * run.p.hidden as usize } else { 0 };
+    scratch::with(len, |kept| steps_of_rows(isa, run, d, rows, threads, Parts::new(kept)));
+}
+
+/// [`rows`], with memory that is kept from one part of a step to the next.
+fn steps_of_rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, threads: StepThreads, kept: Parts) {
     let (p, h) = (&run.p, run.p.hidden as usize);
-    let mut kept = vec![0.0f32; if p.is_reset_before() { 2 * rows.len() * h } else { 0 }];
-    let kept = Parts::new(&mut kept);
     // `work` is the number of multiplications per unit and gate.
     let (work, gates) = (rows.len() * h, p.cell().gates() - p.is_reset_before() as usize);
     for step in p.range(d, p.count as usize) {

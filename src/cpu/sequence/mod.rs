@@ -29,8 +29,8 @@ const PARALLEL: usize = 1 << 21;
 fn over_rows(pool: &ThreadPool, p: &Fused, task: impl Fn(usize, Range<usize>, StepThreads) + Sync) {
     let (batch, count) = (p.batch as usize, p.count as usize);
     // At the start and end of a wavefront, some layers have no steps.
-    let running: Vec<usize> = (0..p.directions as usize).filter(|&d| !p.range(d, count).is_empty()).collect();
-    let directions = running.len();
+    let running = || (0..p.directions as usize).filter(|&d| !p.range(d, count).is_empty());
+    let directions = running().count();
     // Groups as large as the number of threads allows, because a step reads its weights once per group.
     let rows = (batch * directions).div_ceil(pool.threads()).next_multiple_of(GROUP).clamp(GROUP, ROWS);
     let groups = batch.div_ceil(rows);
@@ -39,7 +39,8 @@ fn over_rows(pool: &ThreadPool, p: &Fused, task: impl Fn(usize, Range<usize>, St
     let work = [hidden, hidden, batch, count, directions].into_iter().fold(p.cell().gates(), usize::saturating_mul);
     let run = |i: usize, threads: StepThreads| {
         let first = i % groups * rows;
-        task(running[i / groups], first..batch.min(first + rows), threads);
+        let d = running().nth(i / groups).expect("as many as were counted");
+        task(d, first..batch.min(first + rows), threads);
     };
     if work < PARALLEL {
         (0..tasks).for_each(|i| run(i, StepThreads(None)));

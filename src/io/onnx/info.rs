@@ -1,7 +1,5 @@
 //! Inputs and outputs of a model.
 
-use std::collections::HashMap;
-
 use super::value::Value;
 use crate::error::{Error, Result};
 
@@ -21,7 +19,7 @@ pub struct Info {
 pub enum Extent {
     /// A fixed number.
     Fixed(usize),
-    /// Any number, but the same for all extents of this name.
+    /// Any number. Exporters use a name also for extents that differ, so that equal names are no promise.
     Named(String),
     /// Any number.
     Free,
@@ -35,38 +33,25 @@ impl Extent {
 }
 
 impl Info {
-    /// Checks type and extents of a value. `extents` holds the numbers of the named extents in this run.
-    pub(super) fn check<'a>(
-        &'a self,
-        op: &'static str,
-        value: &Value,
-        extents: &mut HashMap<&'a str, usize>,
-    ) -> Result<()> {
-        let float = match value {
-            Value::Tensor(tensor) => {
-                tensor.check_dtype(op, "inputs", "f32")?;
-                true
-            }
-            Value::Ints(_) => false,
-        };
-        if float != self.float {
+    /// Checks type and extents of a value.
+    pub(super) fn check(&self, op: &'static str, value: &Value) -> Result<()> {
+        if let Some(tensor) = value.on_device() {
+            tensor.check_dtype(op, "inputs", "f32")?;
+        }
+        // Without elements, floats are on the host.
+        if value.is_float() != self.float && value.count() > 0 {
             let name = |float| if float { "floats" } else { "integers" };
             let expected = format!("{} for {:?}", name(self.float), self.name);
-            return Err(Error::DType { op, arg: "inputs", expected, got: name(float).into() });
+            return Err(Error::DType { op, arg: "inputs", expected, got: name(value.is_float()).into() });
         }
         let Some(dims) = &self.dims else { return Ok(()) };
-        let fits = dims.len() == value.dims().len()
-            && dims.iter().zip(value.dims()).all(|(want, &got)| match want {
-                Extent::Fixed(want) => *want == got,
-                Extent::Named(name) => *extents.entry(name).or_insert(got) == got,
-                Extent::Free => true,
-            });
-        if fits {
+        let fits = |(want, &got): (&Extent, &usize)| if let Extent::Fixed(want) = want { *want == got } else { true };
+        if dims.len() == value.dims().len() && dims.iter().zip(value.dims()).all(fits) {
             return Ok(());
         }
         let text = |e: &Extent| match e {
             Extent::Fixed(n) => n.to_string(),
-            Extent::Named(name) => extents.get(name.as_str()).map_or(name.clone(), |n| format!("{name} = {n}")),
+            Extent::Named(name) => name.clone(),
             Extent::Free => "any".into(),
         };
         let expected = dims.iter().map(text).collect::<Vec<_>>().join(", ");

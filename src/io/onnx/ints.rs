@@ -1,5 +1,8 @@
 //! Integers on the host, and the checked products of extents.
 
+use std::sync::Arc;
+
+use super::element::ElementType;
 use crate::error::{Error, Result};
 
 /// Maximum number of axes, which limits what a hostile file can request.
@@ -10,12 +13,23 @@ const MOST: usize = 1 << 22;
 /// loop over some of the axes is bounded. Element indices have 32 bits.
 const EXTENT: usize = u32::MAX as usize - 1;
 
-/// Integers on the host: shapes, lengths, indices. The file types int32, int64 and bool are stored as one type.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Integers on the host: shapes, lengths, indices. All integer types of files and bool are stored as one type. Cheap to
+/// clone.
+#[derive(Clone, Debug)]
 pub struct Ints {
     dims: Vec<usize>,
-    values: Vec<i64>,
+    values: Arc<Vec<i64>>,
+    /// Type in the file, where it matters: the zero point of a quantization has it.
+    kind: ElementType,
 }
+
+impl PartialEq for Ints {
+    fn eq(&self, other: &Self) -> bool {
+        self.dims == other.dims && self.values == other.values
+    }
+}
+
+impl Eq for Ints {}
 
 impl Ints {
     /// Checks that `dims` match the number of `values`, and that extents are not excessive even if another one is 0.
@@ -25,14 +39,34 @@ impl Ints {
             return Err(too_many(&dims));
         }
         match elements(&dims)? {
-            n if n == values.len() => Ok(Self { dims, values }),
+            n if n == values.len() => Ok(Self { dims, values: Arc::new(values), kind: ElementType::Int64 }),
             _ => Err(Error::shape("onnx", "integers", format!("{} elements", values.len()), &dims)),
         }
     }
 
     /// Creates a list.
     pub(super) fn list(values: Vec<i64>) -> Self {
-        Self { dims: vec![values.len()], values }
+        Self { dims: vec![values.len()], values: Arc::new(values), kind: ElementType::Int64 }
+    }
+
+    /// Sets the type.
+    pub(super) fn of_kind(self, kind: ElementType) -> Self {
+        Self { kind, ..self }
+    }
+
+    pub(super) fn kind(&self) -> ElementType {
+        self.kind
+    }
+
+    /// Returns the same integers with a different shape.
+    pub(super) fn reshaped(&self, dims: &[usize]) -> Result<Self> {
+        match extent(dims)? {
+            _ if elements(dims)? != self.values.len() => {
+                Err(Error::shape("onnx", "integers", format!("{} elements", self.values.len()), dims))
+            }
+            extent if dims.contains(&0) && extent > MOST => Err(too_many(dims)),
+            _ => Ok(Self { dims: dims.to_vec(), values: self.values.clone(), kind: self.kind }),
+        }
     }
 
     pub(super) fn dims(&self) -> &[usize] {
@@ -44,7 +78,7 @@ impl Ints {
     }
 
     pub(super) fn into_values(self) -> Vec<i64> {
-        self.values
+        Arc::try_unwrap(self.values).unwrap_or_else(|shared| shared.to_vec())
     }
 
     /// Number of elements or, if an extent is 0, the product of the others: the cost of a loop over the axes.

@@ -12,7 +12,7 @@ pub struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    pub fn new(graph: &Graph) -> Self {
+    pub fn new(graph: &Graph<'a>) -> Self {
         // Most nodes produce one value.
         let values = graph.initializers.len() + graph.inputs.len() + graph.nodes.len();
         Self { slots: HashMap::with_capacity(values) }
@@ -61,7 +61,7 @@ impl Links {
                     names.define(output, "output of a node")?;
                 }
             }
-            count += graph.inputs_of(node).count();
+            count += graph.inputs_of(node).count() + graph.captures_of(node)?.len();
         }
         if count > Link::SLOTS {
             return Err(Error::format("ONNX graph", format!("has {count} inputs and outputs of nodes, too many")));
@@ -69,7 +69,8 @@ impl Links {
         let mut out = Self { list: Vec::with_capacity(count), starts: Vec::with_capacity(nodes + 1) };
         for node in 0..nodes {
             let start = out.list.len() as u32;
-            for name in graph.inputs_of(node) {
+            // The subgraphs of a node read values of this graph, as if they were further inputs.
+            for name in graph.inputs_of(node).chain(graph.captures_of(node)?) {
                 out.list.push(match names.find(name) {
                     Some(slot) => Link::to(slot),
                     None if name.is_empty() => Link::NONE,

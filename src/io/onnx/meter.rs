@@ -62,7 +62,7 @@ impl Cost {
     /// Cost of copying a value.
     pub fn copy(value: &Value) -> Self {
         match value {
-            Value::Tensor(x) => Self::floats(x.len()),
+            Value::Tensor(x) | Value::Whole(x) => Self::floats(x.len()),
             Value::Ints(x) => Self::ints(x.extent()),
         }
     }

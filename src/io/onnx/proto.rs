@@ -7,8 +7,10 @@
 mod tensor;
 mod value_info;
 
-pub use tensor::TensorProto;
+pub use tensor::{External, TensorProto};
 pub use value_info::{Dim, ValueInfo};
+
+use std::collections::{BTreeSet, HashSet};
 
 use super::wire::Fields;
 use crate::error::{Error, Result};
@@ -21,6 +23,8 @@ const MOST: usize = 64;
 pub struct Model<'a> {
     /// Version of the operator set `ai.onnx`, if the file names one.
     pub opset: Option<i64>,
+    /// Program that wrote the file.
+    pub producer: &'a str,
     pub graph: Graph<'a>,
 }
 
@@ -64,6 +68,8 @@ pub enum AttributeValue<'a> {
     Floats(Vec<f32>),
     Ints(Vec<i64>),
     Texts(Vec<&'a [u8]>),
+    /// A subgraph, which is parsed when its node is built.
+    Graph(&'a [u8]),
     Other(&'static str),
 }
 
@@ -73,10 +79,11 @@ fn refused(what: &str, why: &str) -> Error {
 
 impl<'a> Model<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let (mut opset, mut graph) = (None, None);
+        let (mut opset, mut graph, mut producer) = (None, None, "");
         let mut fields = Fields::new("model", bytes);
         while let Some((number, wire)) = fields.next()? {
             match number {
+                2 => producer = fields.text("producer_name", wire)?,
                 7 if graph.is_some() => return Err(refused("model", "has two graphs")),
                 7 => graph = Some(Graph::parse(fields.bytes("graph", wire)?)?),
                 8 => match parse_opset(fields.bytes("opset_import", wire)?)? {
@@ -90,7 +97,7 @@ impl<'a> Model<'a> {
                 _ => {}
             }
         }
-        Ok(Self { opset, graph: graph.ok_or_else(|| refused("model", "has no graph"))? })
+        Ok(Self { opset, producer, graph: graph.ok_or_else(|| refused("model", "has no graph"))? })
     }
 }
 
@@ -108,7 +115,7 @@ fn parse_opset(bytes: &[u8]) -> Result<(&str, i64)> {
 }
 
 impl<'a> Graph<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let mut out = Self::default();
         let mut fields = Fields::new("graph", bytes);
         while let Some((number, wire)) = fields.next()? {
@@ -176,7 +183,54 @@ impl<'a> Graph<'a> {
     }
 }
 
+/// Maximum depth of nested subgraphs. Every level parses those below it a few times.
+const DEPTH: usize = 8;
+
+impl<'a> Graph<'a> {
+    /// Returns the names that a node's subgraphs use, but that only outer graphs define, in alphabetic order.
+    pub fn captures_of(&self, node: usize) -> Result<Vec<&'a str>> {
+        Node::parse(self.nodes[node])?.captures(0)
+    }
+
+    /// Adds the names that the graph uses and does not define.
+    fn free(&self, depth: usize, out: &mut BTreeSet<&'a str>) -> Result<()> {
+        let (mut defined, mut used) = (HashSet::new(), BTreeSet::new());
+        for proto in self.initializers() {
+            defined.insert(proto?.name);
+        }
+        for input in &self.inputs {
+            defined.insert(ValueInfo::parse(input)?.name);
+        }
+        for node in 0..self.nodes.len() {
+            defined.extend(self.outputs_of(node));
+            used.extend(self.inputs_of(node));
+            used.extend(Node::parse(self.nodes[node])?.captures(depth)?);
+        }
+        for output in &self.outputs {
+            used.insert(ValueInfo::parse(output)?.name);
+        }
+        out.extend(used.into_iter().filter(|name| !name.is_empty() && !defined.contains(name)));
+        Ok(())
+    }
+}
+
 impl<'a> Node<'a> {
+    /// Returns the names that the subgraphs use, but that only outer graphs define, in alphabetic order.
+    pub fn captures(&self, depth: usize) -> Result<Vec<&'a str>> {
+        let mut out = BTreeSet::new();
+        if matches!(self.op_type, "If" | "Loop" | "Scan") {
+            for bytes in &self.attributes {
+                let AttributeValue::Graph(graph) = Attribute::parse(bytes)?.value else { continue };
+                if depth == DEPTH {
+                    let why = format!("nests subgraphs more than {DEPTH} levels deep");
+                    return Err(refused(&format!("node {:?}", self.label()), &why));
+                }
+                Graph::parse(graph)?.free(depth + 1, &mut out)?;
+            }
+        }
+        Ok(out.into_iter().collect())
+    }
+
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let mut out = Self { bytes, ..Self::default() };
         let mut has_output = false;
@@ -230,7 +284,7 @@ impl<'a> Node<'a> {
 impl<'a> Attribute<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let (mut name, mut kind) = ("", 0);
-        let (mut float, mut int, mut text, mut tensor) = (0.0, 0, &[][..], None);
+        let (mut float, mut int, mut text, mut tensor, mut graph) = (0.0, 0, &[][..], None, None);
         let (mut floats, mut ints, mut texts) = (Vec::new(), Vec::new(), Vec::new());
         let mut other = "value";
         let mut fields = Fields::new("attribute", bytes);
@@ -241,8 +295,8 @@ impl<'a> Attribute<'a> {
                 3 => int = fields.int("i", wire)?,
                 4 => text = fields.bytes("s", wire)?,
                 5 => tensor = Some(TensorProto::parse(fields.bytes("t", wire)?)?),
-                // Subgraphs are not parsed, however deeply they are nested.
-                6 | 11 => other = "graph",
+                6 => graph = Some(fields.bytes("g", wire)?),
+                11 => other = "list of graphs",
                 7 => fields.floats("floats", wire, &mut floats)?,
                 8 => fields.ints("ints", wire, &mut ints)?,
                 9 if texts.len() == MOST => {
@@ -268,6 +322,7 @@ impl<'a> Attribute<'a> {
             4 => {
                 AttributeValue::Tensor(tensor.ok_or_else(|| refused(&format!("attribute {name:?}"), "has no tensor"))?)
             }
+            5 => AttributeValue::Graph(graph.ok_or_else(|| refused(&format!("attribute {name:?}"), "has no graph"))?),
             6 => AttributeValue::Floats(floats),
             7 => AttributeValue::Ints(ints),
             8 => AttributeValue::Texts(texts),

@@ -3,28 +3,38 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::info::Info;
-use super::meter::{Limits, Meter};
+use super::meter::{Cost, Limits, Meter};
 use super::ops::{Args, Op, State};
 use super::value::Value;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::kernels::MapOp;
+use crate::ops::elementwise::map;
 
 /// States of recurrent nodes, by the node's name.
 pub(super) type States = BTreeMap<String, State>;
 
-/// A loaded graph, without data that only loading needs: a file may hold a million nodes.
+/// A loaded model, without data that only loading needs: a file may hold a million nodes.
 pub(super) struct Graph {
     pub device: Device,
     pub inputs: Vec<(Info, usize)>,
     /// Indices in `inputs`, by name.
     pub names: HashMap<String, usize>,
-    pub outputs: Vec<(Info, usize)>,
+    /// Outputs, each with the rounding to the type that the file declares.
+    pub outputs: Vec<(Info, Option<MapOp>)>,
+    /// Number of elements of all weights, for [`Meter::of_run`].
+    pub weights: u64,
+    pub body: Body,
+}
+
+/// The nodes of a graph or of a subgraph.
+pub(super) struct Body {
     /// Number of values.
     pub slots: usize,
     /// Values that exist before the first node runs.
     pub constants: Vec<(usize, Value)>,
-    /// Number of elements of all weights, for [`Meter::of_run`].
-    pub weights: u64,
+    /// Slots of the outputs.
+    pub outputs: Vec<usize>,
     pub steps: Vec<Step>,
     /// Inputs and outputs of all steps.
     pub links: Vec<Link>,
@@ -34,6 +44,8 @@ pub(super) struct Graph {
 pub(super) struct Step {
     pub label: Box<str>,
     pub operator: &'static str,
+    /// Number of leading inputs that may be integers on the device.
+    pub whole: usize,
     pub op: Op,
     /// Start of its inputs, start of its outputs, and end of its outputs, in the links.
     pub links: [u32; 3],
@@ -70,26 +82,134 @@ impl Link {
 /// The values of a run, with the bytes that the meter holds for them.
 type Values = Vec<Option<(Value, u64)>>;
 
+/// What the nodes of a run share.
+pub(super) struct Run<'a> {
+    pub device: &'a Device,
+    /// States that a stream carries.
+    pub states: Option<&'a mut States>,
+    /// Collects the initial states of recurrent nodes that have no state yet.
+    pub initial: Option<&'a mut States>,
+    pub meter: Meter,
+    /// Whether the run may wait for integers that a GPU computes.
+    pub waits: bool,
+}
+
 impl Step {
-    /// Adds this node's name to an error.
-    fn named(&self, source: Error) -> Error {
-        Error::Node { node: self.label.to_string(), operator: self.operator.into(), source: Box::new(source) }
+    /// Whether this is not a recurrent node, or one that reads its sequence only forward.
+    pub fn is_causal(&self) -> bool {
+        if let Op::Recurrent(node) = &self.op { node.is_causal() } else { true }
     }
 
-    fn run(&self, args: &Args, states: &mut Option<&mut States>, meter: &mut Meter) -> Result<Vec<Value>> {
+    /// Adds this node's name to an error.
+    fn named(&self, source: Error) -> Error {
+        match source {
+            // A node of a subgraph has added its own name.
+            named @ Error::Node { .. } => named,
+            source => {
+                Error::Node { node: self.label.to_string(), operator: self.operator.into(), source: Box::new(source) }
+            }
+        }
+    }
+
+    fn run(&self, args: &Args, run: &mut Run) -> Result<Vec<Value>> {
         match &self.op {
             Op::Function(f) => {
-                meter.charge(f.cost(args)?)?;
+                run.meter.charge(f.cost(args)?)?;
                 f.run(args)
             }
+            Op::Control(control) => control.run(args, run),
+            Op::Known(values) => Ok(values.to_vec()),
             Op::Recurrent(node) => {
-                meter.charge(node.cost(args)?)?;
-                let carried = states.as_ref().and_then(|s| s.get(&*self.label));
+                run.meter.charge(node.cost(args)?)?;
+                if node.is_given() {
+                    return Ok(node.run(args, None)?.0);
+                }
+                let carried = run.states.as_ref().and_then(|s| s.get(&*self.label));
                 let (outputs, state) = node.run(args, carried)?;
-                if let Some(states) = states.as_mut() {
+                if let (None, Some(initial)) = (carried, run.initial.as_mut()) {
+                    initial.insert(self.label.to_string(), node.initial(args, &state)?);
+                }
+                if let Some(states) = run.states.as_mut() {
                     states.insert(self.label.to_string(), state);
                 }
                 Ok(outputs)
+            }
+        }
+    }
+
+    /// Moves inputs to the host that are integers on the device, unless the node takes them there. On the CPU, integers
+    /// are computed on the host, exactly, where a node also reads others that are there.
+    fn moved(&self, refs: &[Option<&Value>], run: &mut Run) -> Result<Vec<(usize, Value)>> {
+        let is = |f: fn(&Value) -> bool| refs.iter().flatten().any(|v| f(v));
+        if !is(|v| matches!(v, Value::Whole(_))) {
+            return Ok(Vec::new());
+        }
+        let free = !run.device.is_gpu();
+        let exact = free && is(|v| matches!(v, Value::Ints(_))) && !is(Value::is_float);
+        let mut out = Vec::new();
+        for (i, value) in refs.iter().enumerate() {
+            let Some(value @ Value::Whole(tensor)) = value else { continue };
+            if i < self.whole && !exact {
+                continue;
+            }
+            if !free && !run.waits {
+                let expected = "integers on the host; these are computed on a GPU, which only run_blocking waits for";
+                return Err(Error::value("onnx", "input", expected, format!("input {i}")));
+            }
+            run.meter.charge(Cost::ints(tensor.len()))?;
+            out.push((i, (*value).clone().on_host()?));
+        }
+        Ok(out)
+    }
+}
+
+impl Body {
+    /// Runs the nodes on values for the first slots. Returns the outputs.
+    pub fn run(&self, first: impl IntoIterator<Item = Option<Value>>, run: &mut Run) -> Result<Vec<Value>> {
+        let mut values: Values = vec![None; self.slots];
+        for (slot, value) in &self.constants {
+            values[*slot] = Some((value.clone(), 0));
+        }
+        for (slot, value) in values.iter_mut().zip(first) {
+            *slot = value.map(|value| (value, 0));
+        }
+        for step in &self.steps {
+            let [inputs, outputs, end] = step.links.map(|at| at as usize);
+            let value = |link: &Link| values[link.slot()?].as_ref().map(|(value, _)| value);
+            let mut refs: Vec<Option<&Value>> = self.links[inputs..outputs].iter().map(value).collect();
+            let moved = step.moved(&refs, run).map_err(|e| step.named(e))?;
+            moved.iter().for_each(|(i, value)| refs[*i] = Some(value));
+            let made = step
+                .run(&Args { device: run.device, inputs: &refs, waits: run.waits }, run)
+                .map_err(|e| step.named(e))?;
+            drop(refs);
+            for (link, value) in self.links[outputs..end].iter().zip(made) {
+                if let Some(slot) = link.slot() {
+                    let bytes = value.bytes();
+                    run.meter.hold(bytes);
+                    values[slot] = Some((value, bytes));
+                }
+            }
+            for link in self.links[inputs..end].iter().filter(|link| link.is_last()) {
+                if let Some((_, bytes)) = link.slot().and_then(|slot| values[slot].take()) {
+                    run.meter.release(bytes);
+                }
+            }
+        }
+        let missing = || Error::format("ONNX graph", "has an output that is never computed");
+        let output = |slot: &usize| values[*slot].as_ref().map(|(value, _)| value.clone()).ok_or_else(missing);
+        let outputs = self.outputs.iter().map(output).collect();
+        values.iter().flatten().for_each(|(_, bytes)| run.meter.release(*bytes));
+        outputs
+    }
+
+    /// Calls `f` for each recurrent node whose state a stream can carry, also in subgraphs that run once.
+    pub fn recurrent<'a>(&'a self, f: &mut dyn FnMut(&'a Step)) {
+        for step in &self.steps {
+            match &step.op {
+                Op::Recurrent(node) if !node.is_given() => f(step),
+                Op::Control(control) => control.branches().iter().for_each(|body| body.recurrent(f)),
+                _ => {}
             }
         }
     }
@@ -100,45 +220,29 @@ impl Graph {
         &self,
         inputs: &[(&str, Value)],
         limits: Limits,
-        mut states: Option<&mut States>,
+        states: Option<&mut States>,
+        initial: Option<&mut States>,
+        waits: bool,
     ) -> Result<Vec<(String, Value)>> {
-        let mut values: Values = vec![None; self.slots];
-        for (slot, value) in &self.constants {
-            values[*slot] = Some((value.clone(), 0));
-        }
-        self.take_inputs(inputs, &mut values)?;
+        let first = self.take_inputs(inputs)?;
         let elements = inputs.iter().map(|(_, value)| value.count() as u64).sum();
-        let mut meter = Meter::of_run(limits, self.weights, elements);
-        self.run_steps(&mut values, &mut states, &mut meter)?;
-        let output = |(info, slot): &(Info, usize)| {
-            let value = values[*slot].as_ref().map(|(value, _)| value.clone());
-            let value = value.ok_or_else(|| Error::format(format!("ONNX output {:?}", info.name), "is missing"))?;
+        let meter = Meter::of_run(limits, self.weights, elements);
+        let mut run = Run { device: &self.device, states, initial, meter, waits };
+        let made = self.rounded(self.body.run(first, &mut run)?)?;
+        let output = |(value, (info, _)): (Value, &(Info, Option<MapOp>))| {
+            let value = if self.device.is_gpu() { value } else { value.on_host()? };
             Ok((info.name.clone(), value))
         };
-        self.outputs.iter().map(output).collect()
+        made.into_iter().zip(&self.outputs).map(output).collect()
     }
 
-    fn run_steps(&self, values: &mut Values, states: &mut Option<&mut States>, meter: &mut Meter) -> Result<()> {
-        for step in &self.steps {
-            let [inputs, outputs, end] = step.links.map(|at| at as usize);
-            let value = |link: &Link| values[link.slot()?].as_ref().map(|(value, _)| value);
-            let refs: Vec<Option<&Value>> = self.links[inputs..outputs].iter().map(value).collect();
-            let args = Args { device: &self.device, inputs: &refs };
-            let made = step.run(&args, states, meter).map_err(|e| step.named(e))?;
-            for (link, value) in self.links[outputs..end].iter().zip(made) {
-                if let Some(slot) = link.slot() {
-                    let bytes = value.bytes();
-                    meter.hold(bytes);
-                    values[slot] = Some((value, bytes));
-                }
-            }
-            for link in self.links[inputs..end].iter().filter(|link| link.is_last()) {
-                if let Some((_, bytes)) = link.slot().and_then(|slot| values[slot].take()) {
-                    meter.release(bytes);
-                }
-            }
-        }
-        Ok(())
+    /// Rounds the outputs to the types that the file declares.
+    pub fn rounded(&self, outputs: Vec<Value>) -> Result<Vec<Value>> {
+        let rounded = |(value, (_, rounding)): (Value, &(Info, Option<MapOp>))| match (value, rounding) {
+            (Value::Tensor(x), Some(op)) => Ok(map(*op, &x)?.into()),
+            (value, _) => Ok(value),
+        };
+        outputs.into_iter().zip(&self.outputs).map(rounded).collect()
     }
 
     /// Returns the first names of the inputs, for an error message.
@@ -151,25 +255,26 @@ impl Graph {
         }
     }
 
-    /// Checks the inputs and puts them into their slots.
-    fn take_inputs(&self, inputs: &[(&str, Value)], values: &mut Values) -> Result<()> {
+    /// Checks the inputs. Returns the values of the first slots.
+    pub fn take_inputs(&self, inputs: &[(&str, Value)]) -> Result<Vec<Option<Value>>> {
         const RUN: &str = "OnnxModel::run";
-        let mut extents: HashMap<&str, usize> = HashMap::new();
+        // The inputs of the graph have the first slots.
+        let mut values: Vec<Option<Value>> = vec![None; self.inputs.len()];
         for (name, value) in inputs {
             let place = self.names.get(*name).ok_or_else(|| Error::value(RUN, "inputs", self.input_names(), name))?;
             let (info, slot) = &self.inputs[*place];
             if values[*slot].is_some() {
                 return Err(Error::value(RUN, "inputs", "each input once", format!("{name} twice")));
             }
-            info.check(RUN, value, &mut extents)?;
-            if let Value::Tensor(tensor) = value {
+            info.check(RUN, value)?;
+            if let Some(tensor) = value.on_device() {
                 self.device.check_same(RUN, "inputs", tensor)?;
             }
-            values[*slot] = Some((value.clone(), 0));
+            values[*slot] = Some(value.clone());
         }
         match self.inputs.iter().find(|(_, slot)| values[*slot].is_none()) {
             Some((info, _)) => Err(Error::value(RUN, "inputs", format!("an input {:?}", info.name), "none")),
-            None => Ok(()),
+            None => Ok(values),
         }
     }
 }

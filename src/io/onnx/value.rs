@@ -1,5 +1,7 @@
-//! Values of a graph: f32 tensors on the device, and integers on the host.
+//! Values of a graph: f32 tensors on the device, integers on the host, and integers that the device computed.
+//! See `docs/adr/0041-comparisons-stay-on-the-device.md`.
 
+use super::element::ElementType;
 use super::ints::{Ints, elements};
 use super::proto::TensorProto;
 use crate::device::Device;
@@ -7,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::shape::MAX_RANK;
 use crate::tensor::Tensor;
 
-/// A value of a graph: a tensor of floats on the device, or integers (shapes, lengths, indices) on the host.
+/// A value of a graph: a tensor of floats on the device, integers (shapes, lengths, indices) on the host, or integers
+/// that were computed from floats.
 ///
 /// ```
 /// use wgru::{Device, Tensor, io::onnx::Value};
@@ -23,7 +26,13 @@ pub enum Value {
     Tensor(Tensor),
     /// Integers or booleans, on the host.
     Ints(Ints),
+    /// Integers or booleans that the device computed from floats, stored as floats: exact up to 2^24. A run on the CPU
+    /// returns [`Value::Ints`] instead. [`read_ints`](Value::read_ints) reads both.
+    Whole(Tensor),
 }
+
+/// Largest integer up to which f32 represents every integer.
+pub(super) const EXACT: i64 = 1 << 24;
 
 impl From<Tensor> for Value {
     fn from(tensor: Tensor) -> Self {
@@ -50,7 +59,7 @@ impl Value {
     /// Returns the extents, outermost first.
     pub fn dims(&self) -> &[usize] {
         match self {
-            Value::Tensor(tensor) => tensor.dims(),
+            Value::Tensor(tensor) | Value::Whole(tensor) => tensor.dims(),
             Value::Ints(ints) => ints.dims(),
         }
     }
@@ -62,25 +71,93 @@ impl Value {
     pub fn as_tensor(&self) -> Result<&Tensor> {
         match self {
             Value::Tensor(tensor) => Ok(tensor),
-            Value::Ints(_) => Err(wrong_type("floats", "integers")),
+            Value::Ints(_) | Value::Whole(_) => Err(wrong_type("floats", "integers")),
         }
     }
 
     /// Returns the integers in row-major order.
     ///
     /// # Errors
-    /// [`Error::DType`] for floats.
+    /// [`Error::DType`] for floats, and for integers on a GPU, which [`read_ints`](Value::read_ints) reads.
     pub fn as_ints(&self) -> Result<&[i64]> {
         match self {
             Value::Ints(ints) => Ok(ints.values()),
             Value::Tensor(_) => Err(wrong_type("integers", "floats")),
+            Value::Whole(_) => Err(wrong_type("integers on the host", "integers on a GPU, which read_ints reads")),
         }
+    }
+
+    /// Returns the integers in row-major order, and reads them back if a GPU computed them.
+    ///
+    /// # Errors
+    /// [`Error::DType`] for floats; otherwise like [`Tensor::read`].
+    pub async fn read_ints(&self) -> Result<Vec<i64>> {
+        match self {
+            Value::Whole(tensor) => Ok(integers_of(&tensor.read().await?)),
+            _ => Ok(self.as_ints()?.to_vec()),
+        }
+    }
+
+    /// Like [`read_ints`](Value::read_ints), and blocks until the integers have arrived. Not in browsers.
+    ///
+    /// # Errors
+    /// Same as [`read_ints`](Value::read_ints).
+    #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
+    pub fn read_ints_blocking(&self) -> Result<Vec<i64>> {
+        match self {
+            Value::Whole(tensor) => Ok(integers_of(&tensor.read_blocking()?)),
+            _ => Ok(self.as_ints()?.to_vec()),
+        }
+    }
+
+    /// Moves integers that the device computed to the host. Reads without waiting on the CPU; elsewhere, the caller
+    /// must have been allowed to wait.
+    pub(super) fn on_host(self) -> Result<Self> {
+        match self {
+            Value::Whole(tensor) => Ok(Ints::new(tensor.dims().to_vec(), integers_of(&tensor.read_now()?))?.into()),
+            other => Ok(other),
+        }
+    }
+
+    /// Returns the tensor on the device: of floats, or of integers that the device computed.
+    pub(super) fn on_device(&self) -> Option<&Tensor> {
+        match self {
+            Value::Tensor(tensor) | Value::Whole(tensor) => Some(tensor),
+            Value::Ints(_) => None,
+        }
+    }
+
+    /// Returns a tensor as a value of the same kind as this one, which is on the device.
+    pub(super) fn like(&self, tensor: Tensor) -> Self {
+        if let Value::Whole(_) = self { Value::Whole(tensor) } else { Value::Tensor(tensor) }
+    }
+
+    /// Returns integers as floats on the device, or the tensor that is already there.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for integers that f32 does not represent.
+    pub(super) fn to_floats(&self, device: &Device) -> Result<Tensor> {
+        match self {
+            Value::Tensor(tensor) | Value::Whole(tensor) => Ok(tensor.clone()),
+            Value::Ints(ints) => match ints.values().iter().find(|v| v.unsigned_abs() > EXACT as u64) {
+                Some(v) => Err(Error::value("onnx", "input", "integers of at most 2^24 on the device", v)),
+                None => {
+                    let values: Vec<f32> = ints.values().iter().map(|&v| v as f32).collect();
+                    Tensor::from_slice(device, &values, ints.dims())
+                }
+            },
+        }
+    }
+
+    /// Whether the value holds floats.
+    pub(super) fn is_float(&self) -> bool {
+        matches!(self, Value::Tensor(_))
     }
 
     /// Number of elements.
     pub(super) fn count(&self) -> usize {
         match self {
-            Value::Tensor(tensor) => tensor.len(),
+            Value::Tensor(tensor) | Value::Whole(tensor) => tensor.len(),
             Value::Ints(ints) => ints.values().len(),
         }
     }
@@ -88,65 +165,18 @@ impl Value {
     /// Size of the elements in bytes.
     pub(super) fn bytes(&self) -> u64 {
         match self {
-            Value::Tensor(tensor) => 4 * tensor.len() as u64,
+            Value::Tensor(tensor) | Value::Whole(tensor) => 4 * tensor.len() as u64,
             Value::Ints(ints) => 8 * ints.values().len() as u64,
         }
     }
 }
 
+fn integers_of(floats: &[f32]) -> Vec<i64> {
+    floats.iter().map(|&v| v as i64).collect()
+}
+
 fn wrong_type(expected: &str, got: &str) -> Error {
     Error::DType { op: "onnx", arg: "value", expected: expected.into(), got: got.into() }
-}
-
-/// Supported types of `TensorProto.DataType`. Half, bfloat16 and double become f32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ElementType {
-    Float,
-    Half,
-    BFloat,
-    Double,
-    Int32,
-    Int64,
-    Bool,
-}
-
-impl ElementType {
-    /// Returns the type with this number. The error is the name of an unsupported type.
-    pub fn of(number: i64) -> std::result::Result<Self, String> {
-        const OTHERS: [(i64, &str); 8] = [
-            (2, "uint8"),
-            (3, "int8"),
-            (4, "uint16"),
-            (5, "int16"),
-            (8, "string"),
-            (12, "uint32"),
-            (13, "uint64"),
-            (14, "complex64"),
-        ];
-        match number {
-            1 => Ok(Self::Float),
-            6 => Ok(Self::Int32),
-            7 => Ok(Self::Int64),
-            9 => Ok(Self::Bool),
-            10 => Ok(Self::Half),
-            11 => Ok(Self::Double),
-            16 => Ok(Self::BFloat),
-            _ => Err(OTHERS.iter().find(|o| o.0 == number).map_or(format!("number {number}"), |o| o.1.to_string())),
-        }
-    }
-
-    pub fn is_float(self) -> bool {
-        !matches!(self, Self::Int32 | Self::Int64 | Self::Bool)
-    }
-
-    fn width(self) -> usize {
-        match self {
-            Self::Bool => 1,
-            Self::Half | Self::BFloat => 2,
-            Self::Float | Self::Int32 => 4,
-            Self::Double | Self::Int64 => 8,
-        }
-    }
 }
 
 /// Reads a tensor from the bytes of a `.pb` file, the format of ONNX's test data. Returns its name and its value.
@@ -182,7 +212,8 @@ pub(super) fn from_proto(proto: TensorProto, device: &Device) -> Result<Value> {
             return Err(wrong(values.len()));
         }
         if values.is_empty() {
-            return Err(bad("is empty, which is not supported for floats".into()));
+            // Exporters write a list without elements for an optional input.
+            return Ok(Ints::new(dims, Vec::new()).map_err(|e| bad(e.to_string()))?.of_kind(kind).into());
         }
         return Ok(Value::Tensor(Tensor::from_slice(device, &values, &dims)?));
     }
@@ -190,7 +221,7 @@ pub(super) fn from_proto(proto: TensorProto, device: &Device) -> Result<Value> {
     if count != values.len() {
         return Err(wrong(values.len()));
     }
-    Ok(Ints::new(dims, values).map_err(|e| bad(e.to_string()))?.into())
+    Ok(Ints::new(dims, values).map_err(|e| bad(e.to_string()))?.of_kind(kind).into())
 }
 
 fn words<const N: usize, T>(bytes: &[u8], f: impl Fn([u8; N]) -> T) -> Vec<T> {
@@ -224,13 +255,15 @@ fn integers(proto: TensorProto, kind: ElementType) -> Option<Vec<i64>> {
         None => proto.ints,
         Some(raw) if !raw.len().is_multiple_of(kind.width()) => return None,
         Some(raw) => match kind {
+            ElementType::Int8 => raw.iter().map(|&b| (b as i8).into()).collect(),
+            ElementType::Int16 => words(raw, |b| i16::from_le_bytes(b).into()),
+            ElementType::UInt16 => words(raw, |b| u16::from_le_bytes(b).into()),
             ElementType::Int32 => words(raw, |b| i32::from_le_bytes(b).into()),
-            ElementType::Int64 => words(raw, i64::from_le_bytes),
+            ElementType::UInt32 => words(raw, |b| u32::from_le_bytes(b).into()),
+            ElementType::Int64 | ElementType::UInt64 => words(raw, i64::from_le_bytes),
             _ => raw.iter().map(|&b| b.into()).collect(),
         },
     };
-    if kind == ElementType::Bool {
-        values.iter_mut().for_each(|v| *v = (*v != 0).into());
-    }
+    values.iter_mut().for_each(|v| *v = kind.wrap(*v));
     Some(values)
 }

@@ -2,37 +2,42 @@
 
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::io::onnx::meter::{Cost, Meter};
-use crate::io::onnx::proto::{Attribute, AttributeValue, Node};
+use crate::io::onnx::element::ElementType;
+use crate::io::onnx::loader::{Context, Fact, Inputs, Loaded, load_body};
+use crate::io::onnx::meter::Cost;
+use crate::io::onnx::proto::{Attribute, AttributeValue, Graph, Node, ValueInfo};
 use crate::io::onnx::run::Link;
 use crate::io::onnx::value::Value;
 
 /// Attributes and inputs of a node that is being built. Reading an attribute removes it; any that remain are
 /// unsupported.
-pub(in crate::io::onnx) struct Builder<'a> {
+pub(in crate::io::onnx) struct Builder<'a, 'b, 'c> {
     pub node: &'a Node<'a>,
     pub opset: i64,
     /// Device that the node will run on.
-    pub device: &'a Device,
+    pub device: &'c Device,
     /// A CPU device, for values that are computed at load time.
-    pub host: &'a Device,
+    pub host: &'c Device,
     /// Inputs whose values the built node stores itself.
     pub absorbed: Vec<usize>,
+    /// Type that a cast names, if it is narrower than f32.
+    pub narrow: Option<ElementType>,
+    label: &'a str,
     links: &'a [Link],
-    constants: &'a [Option<&'a Value>],
-    meter: &'a mut Meter,
+    facts: &'a [&'a Fact],
+    context: &'b mut Context<'c>,
     attributes: Vec<Attribute<'a>>,
 }
 
-impl<'a> Builder<'a> {
-    /// Creates a builder. `links` are the node's inputs, and `constants` the values of the known ones, on the host.
+impl<'a, 'b, 'c> Builder<'a, 'b, 'c> {
+    /// Creates a builder. `links` are the node's inputs and the values that its subgraphs read, with what is known
+    /// about them.
     pub fn new(
         node: &'a Node<'a>,
+        label: &'a str,
         links: &'a [Link],
-        opset: i64,
-        [device, host]: [&'a Device; 2],
-        constants: &'a [Option<&'a Value>],
-        meter: &'a mut Meter,
+        facts: &'a [&'a Fact],
+        context: &'b mut Context<'c>,
     ) -> Result<Self> {
         let mut attributes: Vec<Attribute> = Vec::with_capacity(node.attributes.len());
         let mut twice = None;
@@ -41,7 +46,9 @@ impl<'a> Builder<'a> {
             twice = twice.or(attributes.iter().find(|a| a.name == attribute.name).map(|a| a.name));
             attributes.push(attribute);
         }
-        let out = Self { node, opset, device, host, absorbed: Vec::new(), links, constants, meter, attributes };
+        let (opset, device, host) = (context.opset, context.device, context.host);
+        let (absorbed, narrow) = (Vec::new(), None);
+        let out = Self { node, opset, device, host, absorbed, narrow, label, links, facts, context, attributes };
         match twice {
             Some(name) => Err(out.refuse(format!("attribute {name:?} appears twice"))),
             None => Ok(out),
@@ -123,7 +130,7 @@ impl<'a> Builder<'a> {
 
     /// Returns the value of input `i`, if it is constant.
     pub fn constant(&self, i: usize) -> Option<&'a Value> {
-        self.constants.get(i).copied().flatten()
+        self.facts.get(i)?.value.as_deref()
     }
 
     /// Reads a constant input of one element, which the node then stores itself. `None` if the input is not present.
@@ -140,6 +147,7 @@ impl<'a> Builder<'a> {
         let number = match value {
             Value::Tensor(tensor) => tensor.item_now()?,
             Value::Ints(ints) => ints.values()[0] as f32,
+            Value::Whole(_) => return Err(self.refuse(format!("input {name:?} is on the device"))),
         };
         self.absorbed.push(i);
         Ok(Some(Number { value: number, rank: value.dims().len() }))
@@ -150,16 +158,64 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// [`Error::Budget`] if the constants are too large for the size of the file.
     pub fn charge(&mut self, cost: Cost) -> Result<()> {
-        self.meter.charge(cost)?;
-        self.meter.hold(cost.bytes);
+        self.context.meter.charge(cost)?;
+        self.context.meter.hold(cost.bytes);
         Ok(())
+    }
+
+    /// Whether input `i` was computed from an input of the model.
+    pub fn is_fed(&self, i: usize) -> bool {
+        self.facts.get(i).is_some_and(|fact| fact.fed)
+    }
+
+    /// Type that the cast that made input `i` names, if it is narrower than f32.
+    pub fn narrow_input(&self, i: usize) -> Option<ElementType> {
+        self.facts.get(i)?.narrow
+    }
+
+    /// Whether PyTorch wrote the file.
+    pub fn is_from_pytorch(&self) -> bool {
+        self.context.producer == "pytorch"
+    }
+
+    /// Adds a warning that names the node.
+    pub fn warn(&mut self, what: &str) {
+        self.context.report.warn(format!("ONNX node {:?} ({}): {what}", self.label, self.node.op_type));
+    }
+
+    /// Loads the subgraph of an attribute. Its inputs are unknown. `captures` are the names of outer values that it may
+    /// read; they follow the node's own inputs.
+    pub fn subgraph(&mut self, name: &'static str, captures: &[&'a str]) -> Result<Loaded> {
+        let Some(AttributeValue::Graph(bytes)) = self.value(name) else {
+            return Err(self.refuse(format!("attribute {name:?} is missing or not a graph")));
+        };
+        let graph = Graph::parse(bytes)?;
+        let mut inputs = Inputs { infos: Vec::new(), facts: Vec::with_capacity(graph.inputs.len() + captures.len()) };
+        for bytes in &graph.inputs {
+            inputs.facts.push((ValueInfo::parse(bytes)?.name, Fact { fed: true, ..Fact::default() }));
+        }
+        for (capture, fact) in captures.iter().zip(&self.facts[self.node.inputs..]) {
+            inputs.facts.push((capture, (*fact).clone()));
+        }
+        let prefix = format!("{}.{name}/", self.label);
+        load_body(self.context, &graph, inputs, &prefix)
+    }
+
+    /// Marks the outer values that no subgraph reads. `read` has an entry for each of the captures.
+    pub fn drop_captures(&mut self, read: &[bool]) {
+        let first = self.node.inputs;
+        self.absorbed.extend((0..read.len()).filter(|&i| !read[i]).map(|i| first + i));
     }
 
     /// Returns an error if an attribute was not read.
     pub fn finish(&self) -> Result<()> {
         match self.attributes.iter().min_by_key(|a| a.name) {
             Some(Attribute { name, value }) => {
-                let kind = if let AttributeValue::Other(kind) = value { kind } else { "value" };
+                let kind = match value {
+                    AttributeValue::Other(kind) => kind,
+                    AttributeValue::Graph(_) => "graph",
+                    _ => "value",
+                };
                 Err(self.refuse(format!("attribute {name:?}, a {kind}, in operator set {}", self.opset)))
             }
             None => Ok(()),

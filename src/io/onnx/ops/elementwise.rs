@@ -1,29 +1,30 @@
 //! Elementwise functions of one or two inputs.
 
-use super::{Args, Builder, Op, Operator, copied, function, host};
+use super::shape::view;
+use super::{Args, Builder, Op, Operator, axis_of, copied, function, host};
 use crate::error::{Error, Result};
 use crate::io::onnx::ints::{Ints, extent};
 use crate::io::onnx::meter::Cost;
-use crate::io::onnx::value::{ElementType, Value};
-use crate::kernels::BinaryOp;
-use crate::ops::elementwise::binary;
+use crate::io::onnx::value::Value;
+use crate::kernels::{BinaryOp, ZipOp};
+use crate::ops::elementwise::{binary, zip};
 use crate::tensor::Tensor;
 
 const fn one(name: &'static str, build: fn(&mut Builder) -> Result<Op>) -> Operator {
-    Operator { name, since: 1, inputs: 1..=1, outputs: 1, build, folds: true }
+    Operator::new(name, 1..=1, build).folds()
 }
 
 const fn two(name: &'static str, build: fn(&mut Builder) -> Result<Op>) -> Operator {
-    Operator { name, since: 7, inputs: 2..=2, outputs: 1, build, folds: true }
+    Operator::new(name, 2..=2, build).folds().whole(2)
 }
 
 pub const TABLE: &[Operator] = &[
-    two("Add", |_| arithmetic(BinaryOp::Add, i64::checked_add)),
-    two("Sub", |_| arithmetic(BinaryOp::Sub, i64::checked_sub)),
-    two("Mul", |_| arithmetic(BinaryOp::Mul, i64::checked_mul)),
-    two("Div", |_| arithmetic(BinaryOp::Div, i64::checked_div)),
-    one("Neg", |_| signed(|x| x.scale(-1.0), i64::checked_neg)),
-    one("Abs", |_| signed(Tensor::abs, i64::checked_abs)),
+    two("Add", |b| arithmetic(b, BinaryOp::Add, i64::checked_add)),
+    two("Sub", |b| arithmetic(b, BinaryOp::Sub, i64::checked_sub)),
+    two("Mul", |b| arithmetic(b, BinaryOp::Mul, i64::checked_mul)),
+    two("Div", |b| arithmetic(b, BinaryOp::Div, i64::checked_div)),
+    one("Neg", |_| signed(|x| x.scale(-1.0), i64::checked_neg)).whole(1),
+    one("Abs", |_| signed(Tensor::abs, i64::checked_abs)).whole(1),
     one("Sqrt", |_| float(1, Tensor::sqrt)),
     one("Exp", |_| float(1, Tensor::exp)),
     one("Log", |_| float(1, Tensor::log)),
@@ -44,9 +45,8 @@ pub const TABLE: &[Operator] = &[
         let (alpha, beta) = (b.float("alpha")?.unwrap_or(0.2), b.float("beta")?.unwrap_or(0.5));
         float(4, move |x| x.scale(alpha)?.add_scalar(beta)?.relu()?.clamp_max(1.0))
     }),
-    one("Identity", |_| function(copied, |args| Ok(vec![args.value(0)?.clone()]))),
-    Operator { name: "Cast", since: 6, inputs: 1..=1, outputs: 1, build: cast, folds: true },
-    Operator { name: "Dropout", since: 7, inputs: 1..=3, outputs: 1, build: dropout, folds: false },
+    one("Identity", |_| function(copied, |args| Ok(vec![args.value(0)?.clone()]))).whole(1),
+    Operator::new("Dropout", 1..=3, dropout).outputs(1).whole(1),
 ];
 
 /// Creates a function of floats that writes `passes` tensors with the input's shape.
@@ -59,7 +59,7 @@ pub fn broadcast(args: &Args) -> Result<Cost> {
     let (mut dims, mut floats) = (Vec::new(), false);
     for value in args.inputs.iter().flatten() {
         dims = host::broadcast(&dims, value.dims())?;
-        floats |= matches!(value, Value::Tensor(_));
+        floats |= !matches!(value, Value::Ints(_));
     }
     let n = extent(&dims)?;
     Ok(if floats { Cost::floats(n) } else { Cost::ints(n) })
@@ -69,62 +69,65 @@ pub fn broadcast(args: &Args) -> Result<Cost> {
 fn signed(f: fn(&Tensor) -> Result<Tensor>, g: fn(i64) -> Option<i64>) -> Result<Op> {
     function(copied, move |args| {
         Ok(vec![match args.value(0)? {
-            Value::Tensor(x) => f(x)?.into(),
             Value::Ints(x) => {
                 let values = x.values().iter().map(|&v| g(v)).collect::<Option<_>>().ok_or_else(host::overflow)?;
                 Ints::new(x.dims().to_vec(), values)?.into()
             }
+            value @ (Value::Tensor(x) | Value::Whole(x)) => value.like(f(x)?),
         }])
     })
 }
 
-fn arithmetic(op: BinaryOp, ints: fn(i64, i64) -> Option<i64>) -> Result<Op> {
-    function(broadcast, move |args| {
-        Ok(vec![match (args.value(0)?, args.value(1)?) {
-            (Value::Tensor(a), Value::Tensor(b)) => binary(op, a, b)?.into(),
-            (Value::Ints(a), Value::Ints(b)) => host::binary(a, b, ints)?.into(),
-            _ => return Err(Error::value("onnx", "inputs", "both floats or both integers", "one of each")),
-        }])
-    })
+/// Returns the axis of the first operand at which the second one starts. Only used before operator set 7; since then,
+/// the last axes align.
+pub fn aligned(b: &mut Builder) -> Result<Option<i64>> {
+    if b.opset >= 7 {
+        return Ok(None);
+    }
+    b.ints("consumed_inputs")?;
+    let (broadcasts, axis) = (b.flag("broadcast", false)?, b.int("axis")?);
+    Ok(axis.filter(|_| broadcasts))
 }
 
-/// Casts between integers, and from integers to floats. Floats stay on the device, so they are not cast to integers.
-fn cast(b: &mut Builder) -> Result<Op> {
-    let to = b.int("to")?.ok_or_else(|| b.refuse("no attribute \"to\""))?;
-    let to = ElementType::of(to).map_err(|name| b.refuse(format!("a cast to {name}")))?;
-    if to.is_float() && to != ElementType::Float {
-        return Err(b.refuse(format!("a cast to {to:?}: floats are f32")));
-    }
-    // `saturate` only affects casts to 8-bit floats, which are not supported.
-    if b.opset >= 19 {
-        b.flag("saturate", true)?;
-    }
-    function(copied, move |args| {
-        let out = match (args.value(0)?, to) {
-            (value @ Value::Tensor(_), ElementType::Float) => value.clone(),
-            (Value::Tensor(_), _) => {
-                return Err(Error::value("onnx", "input", "integers: floats are not read back", "floats"));
+/// Returns both operands, the second one aligned.
+pub fn operands(args: &Args, axis: Option<i64>) -> Result<[Value; 2]> {
+    let (x, y) = (args.value(0)?.clone(), args.value(1)?.clone());
+    let Some(axis) = axis else { return Ok([x, y]) };
+    let rank = x.dims().len();
+    let end = axis_of(axis, rank)? + y.dims().len();
+    let ones = rank.checked_sub(end).ok_or_else(|| Error::shape("onnx", "B", "a part of the axes of A", y.dims()))?;
+    let y = view(&y, &[y.dims(), &vec![1; ones][..]].concat())?;
+    Ok([x, y])
+}
+
+/// Returns the cost of a few results with the broadcast shape of [`operands`].
+pub fn operands_cost(axis: Option<i64>) -> impl Fn(&Args) -> Result<Cost> {
+    move |args| Ok(if axis.is_some() { copied(args)? } else { broadcast(args)? }.times(3))
+}
+
+fn arithmetic(b: &mut Builder, op: BinaryOp, ints: fn(i64, i64) -> Option<i64>) -> Result<Op> {
+    let axis = aligned(b)?;
+    function(operands_cost(axis), move |args| {
+        let operands = operands(args, axis)?;
+        Ok(vec![match &operands {
+            [Value::Tensor(a), Value::Tensor(b)] => binary(op, a, b)?.into(),
+            [Value::Ints(a), Value::Ints(b)] => host::binary(a, b, ints)?.of_kind(a.kind()).into(),
+            [Value::Tensor(_), _] | [_, Value::Tensor(_)] => {
+                return Err(Error::value("onnx", "inputs", "both floats or both integers", "one of each"));
             }
-            (Value::Ints(x), ElementType::Float) => {
-                let values: Vec<f32> = x.values().iter().map(|&v| v as f32).collect();
-                Tensor::from_slice(args.device, &values, x.dims())?.into()
+            [a, b] => {
+                let [a, b] = [a.to_floats(args.device)?, b.to_floats(args.device)?];
+                let y = if op == BinaryOp::Div { zip(ZipOp::Quotient, &a, &b)? } else { binary(op, &a, &b)? };
+                Value::Whole(y)
             }
-            (Value::Ints(x), _) => {
-                let values = x.values().iter().map(|&v| match to {
-                    ElementType::Bool => (v != 0).into(),
-                    ElementType::Int32 => (v as i32).into(),
-                    _ => v,
-                });
-                Ints::new(x.dims().to_vec(), values.collect())?.into()
-            }
-        };
-        Ok(vec![out])
+        }])
     })
 }
 
 /// Dropout in inference, which returns its input.
 fn dropout(b: &mut Builder) -> Result<Op> {
     if b.opset < 12 {
+        b.int("is_test")?;
         b.float("ratio")?;
     } else {
         b.int("seed")?;

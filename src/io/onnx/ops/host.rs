@@ -53,6 +53,14 @@ pub fn binary(a: &Ints, b: &Ints, f: impl Fn(i64, i64) -> Option<i64>) -> Result
     Ints::new(dims, values)
 }
 
+/// `x` where `c` is not 0, `y` elsewhere, with broadcasting.
+pub fn select_where(c: &Ints, x: &Ints, y: &Ints) -> Result<Ints> {
+    let dims = broadcast(&broadcast(c.dims(), x.dims())?, y.dims())?;
+    let at = |v: &Ints, i| v.values()[place(v.dims(), &dims, i)];
+    let values = (0..limited(&dims)?).map(|i| if at(c, i) != 0 { at(x, i) } else { at(y, i) }).collect();
+    Ints::new(dims, values)
+}
+
 /// Broadcasts integers to the shape `dims`.
 pub fn expand(x: &Ints, dims: &[usize]) -> Result<Ints> {
     let values = (0..limited(dims)?).map(|i| x.values()[place(x.dims(), dims, i)]).collect();

@@ -2,6 +2,7 @@
 
 use super::{Args, Builder, Op, Operator, axis_of, copied, function, host};
 use crate::error::{Error, Result};
+use crate::io::onnx::element::ElementType;
 use crate::io::onnx::ints::{Ints, extent, shown};
 use crate::io::onnx::meter::Cost;
 use crate::io::onnx::value::Value;
@@ -9,10 +10,10 @@ use crate::ops::movement;
 use crate::tensor::Tensor;
 
 pub const TABLE: &[Operator] = &[
-    Operator { name: "Slice", since: 1, inputs: 1..=5, outputs: 1, build: slice, folds: true },
-    Operator { name: "Split", since: 2, inputs: 1..=2, outputs: usize::MAX, build: split, folds: true },
-    Operator { name: "Concat", since: 4, inputs: 1..=usize::MAX, outputs: 1, build: concat, folds: true },
-    Operator { name: "Gather", since: 1, inputs: 2..=2, outputs: 1, build: gather, folds: true },
+    Operator::new("Slice", 1..=5, slice).folds().whole(1),
+    Operator::new("Split", 1..=2, split).since(2).outputs(usize::MAX).folds().whole(1),
+    Operator::new("Concat", 1..=usize::MAX, concat).since(4).folds().whole(usize::MAX),
+    Operator::new("Gather", 2..=2, gather).folds().whole(1),
 ];
 
 /// Overhead of a value in bytes, in addition to its elements. A split makes many values.
@@ -39,22 +40,29 @@ fn nothing() -> Error {
 /// Selects the positions of a run, which must lie within the axis.
 fn part(x: &Value, axis: usize, run: Run) -> Result<Value> {
     Ok(match x {
-        Value::Ints(x) => host::select(x, axis, run.positions())?.into(),
-        Value::Tensor(_) if run.count == 0 => return Err(nothing()),
-        Value::Tensor(x) if run.step == 1 && run.count == x.dims()[axis] => x.clone().into(),
-        Value::Tensor(x) if run.step == 1 || run.count == 1 => x.slice(axis, run.start..run.start + run.count)?.into(),
-        Value::Tensor(x) => select_rows(x, axis, run.positions())?.into(),
+        Value::Ints(x) => host::select(x, axis, run.positions())?.of_kind(x.kind()).into(),
+        // Without elements, floats are on the host.
+        _ if run.count == 0 => {
+            let mut dims = x.dims().to_vec();
+            dims[axis] = 0;
+            Ints::new(dims, Vec::new())?.of_kind(ElementType::Float).into()
+        }
+        Value::Tensor(y) | Value::Whole(y) => x.like(match run.step == 1 || run.count == 1 {
+            true if run.count == y.dims()[axis] => y.clone(),
+            true => y.slice(axis, run.start..run.start + run.count)?,
+            false => select_rows(y, axis, run.positions())?,
+        }),
     })
 }
 
 /// Selects positions along an axis by a gather of rows, for which the axis moves to the front and back.
-fn select_rows(x: &Tensor, axis: usize, at: impl Iterator<Item = usize>) -> Result<Tensor> {
+pub fn select_rows(x: &Tensor, axis: usize, at: impl IntoIterator<Item = usize>) -> Result<Tensor> {
     let mut axes: Vec<usize> = (0..x.dims().len()).collect();
     axes.remove(axis);
     axes.insert(0, axis);
     let front = if axis == 0 { x.clone() } else { x.permute(&axes)? };
     let rows = front.dims()[0];
-    let index: Vec<u32> = at.map(|i| i as u32).collect();
+    let index: Vec<u32> = at.into_iter().map(|i| i as u32).collect();
     let index = Tensor::from_indices(x.device(), &index, &[index.len()])?;
     let taken = front.reshape(&[rows, front.len() / rows])?.gather(&index)?;
     let taken = taken.reshape(&[index.dims(), &front.dims()[1..]].concat())?;
@@ -177,26 +185,38 @@ fn split(b: &mut Builder) -> Result<Op> {
 
 fn concat(b: &mut Builder) -> Result<Op> {
     let axis = b.int("axis")?.ok_or_else(|| b.refuse("no attribute \"axis\""))?;
-    let cost = |args: &Args| Ok(args.inputs.iter().flatten().map(|value| Cost::copy(value)).sum());
+    let cost = |args: &Args| Ok(args.inputs.iter().flatten().map(|value| Cost::copy(value).times(2)).sum());
     function(cost, move |args| {
         let axis = axis_of(axis, args.value(0)?.dims().len())?;
-        let mixed = || Error::value("onnx", "inputs", "all floats or all integers", "both");
         let parts: Vec<&Value> = (0..args.inputs.len()).map(|i| args.value(i)).collect::<Result<_>>()?;
-        Ok(vec![match parts[0] {
-            Value::Tensor(_) => {
-                let parts = parts.iter().map(|v| v.as_tensor().map_err(|_| mixed())).collect::<Result<Vec<_>>>()?;
-                Tensor::concat(&parts, axis)?.into()
-            }
-            Value::Ints(_) => {
-                let ints = parts.iter().filter_map(|v| if let Value::Ints(x) = v { Some(x) } else { None });
-                let ints: Vec<&Ints> = ints.collect();
-                if ints.len() < parts.len() {
-                    return Err(mixed());
-                }
-                host::concat(&ints, axis)?.into()
-            }
-        }])
+        Ok(vec![joined(&parts, axis)?])
     })
+}
+
+/// Returns a part of one step along an axis, which is dropped.
+pub fn step_of(x: &Value, axis: usize, at: usize) -> Result<Value> {
+    let one = part(x, axis, Run { start: at, count: 1, step: 1 })?;
+    let mut dims = one.dims().to_vec();
+    dims.remove(axis);
+    super::shape::view(&one, &dims)
+}
+
+/// Concatenates values along an axis.
+pub fn joined(parts: &[&Value], axis: usize) -> Result<Value> {
+    let mixed = || Error::value("onnx", "inputs", "all floats or all integers", "both");
+    if parts.iter().all(|value| matches!(value, Value::Ints(_))) {
+        let ints: Vec<&Ints> =
+            parts.iter().filter_map(|v| if let Value::Ints(x) = v { Some(x) } else { None }).collect();
+        return Ok(host::concat(&ints, axis)?.into());
+    }
+    // A list without elements is on the host, even one of floats.
+    let parts: Vec<&Value> = parts.iter().copied().filter(|value| value.count() > 0).collect();
+    let floats = parts.first().is_some_and(|value| value.is_float());
+    let device = parts.iter().find_map(|value| value.on_device()).map(Tensor::device).ok_or_else(mixed)?;
+    let part = |value: &&Value| if value.is_float() == floats { value.to_floats(device) } else { Err(mixed()) };
+    let tensors = parts.iter().map(part).collect::<Result<Vec<_>>>()?;
+    let whole = Tensor::concat(&tensors.iter().collect::<Vec<_>>(), axis)?;
+    Ok(if floats { whole.into() } else { Value::Whole(whole) })
 }
 
 /// Returns the axis and the output shape of a gather.
@@ -216,8 +236,8 @@ fn gather(b: &mut Builder) -> Result<Op> {
         Ok(index
             + match args.value(0)? {
                 Value::Ints(_) => Cost::ints(n),
-                Value::Tensor(_) if axis == 0 => Cost::floats(n),
-                Value::Tensor(x) => Cost::floats(n).times(2) + Cost::floats(x.len()),
+                _ if axis == 0 => Cost::floats(n),
+                x => Cost::floats(n).times(2) + Cost::floats(x.count()),
             })
     };
     function(cost, move |args| {
@@ -230,15 +250,15 @@ fn gather(b: &mut Builder) -> Result<Op> {
             .collect::<Result<_>>()
             .map_err(|_| Error::value("onnx", "indices", format!("within ±{along}"), "an index outside"))?;
         Ok(vec![match x {
-            Value::Tensor(_) if at.is_empty() => return Err(nothing()),
-            Value::Tensor(y) => {
+            Value::Tensor(_) | Value::Whole(_) if at.is_empty() => return Err(nothing()),
+            Value::Tensor(y) | Value::Whole(y) => {
                 let follows = at.windows(2).all(|w| w[1] == w[0] + 1);
                 let y = if follows {
-                    part(x, axis, Run { start: at[0], count: at.len(), step: 1 })?.as_tensor()?.clone()
+                    part(x, axis, Run { start: at[0], count: at.len(), step: 1 })?
                 } else {
-                    select_rows(y, axis, at.into_iter())?
+                    x.like(select_rows(y, axis, at.into_iter())?)
                 };
-                y.reshape(&dims)?.into()
+                super::shape::view(&y, &dims)?
             }
             Value::Ints(x) => Ints::new(dims, host::select(x, axis, at.into_iter())?.into_values())?.into(),
         }])

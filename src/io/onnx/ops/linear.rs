@@ -7,10 +7,7 @@ use crate::io::onnx::meter::Cost;
 use crate::ops::movement;
 use crate::tensor::Tensor;
 
-pub const TABLE: &[Operator] = &[
-    Operator { name: "MatMul", since: 1, inputs: 2..=2, outputs: 1, build: matmul, folds: false },
-    Operator { name: "Gemm", since: 7, inputs: 2..=3, outputs: 1, build: gemm, folds: false },
-];
+pub const TABLE: &[Operator] = &[Operator::new("MatMul", 2..=2, matmul), Operator::new("Gemm", 2..=3, gemm)];
 
 fn matmul(_: &mut Builder) -> Result<Op> {
     let cost = |args: &Args| product_cost(args.tensor(0)?.dims(), args.tensor(1)?.dims());
@@ -18,7 +15,7 @@ fn matmul(_: &mut Builder) -> Result<Op> {
 }
 
 /// Returns the cost of the result, and of operands that are repeated over a batch.
-fn product_cost(a: &[usize], b: &[usize]) -> Result<Cost> {
+pub fn product_cost(a: &[usize], b: &[usize]) -> Result<Cost> {
     let (a, b) = (if let &[k] = a { &[1, k] } else { a }, if let &[k] = b { &[k, 1] } else { b });
     let ([a_batch @ .., m, k], [b_batch @ .., _, n]) = (a, b) else { return Ok(Cost::default()) };
     let batch = extent(&host::broadcast(a_batch, b_batch)?)?;
@@ -29,7 +26,7 @@ fn product_cost(a: &[usize], b: &[usize]) -> Result<Cost> {
 
 /// Computes the product by NumPy's rule: a vector counts as one row or one column, and axes before the last two
 /// broadcast.
-fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     match (a.dims(), b.dims()) {
         ([], _) | (_, []) => Err(Error::shape("onnx", "inputs", "at least one axis", &[])),
         (&[k], _) => {
@@ -58,6 +55,9 @@ fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// `α·A'·B' + β·C`
 fn gemm(b: &mut Builder) -> Result<Op> {
     let (alpha, beta) = (b.float("alpha")?.unwrap_or(1.0), b.float("beta")?.unwrap_or(1.0));
+    if b.opset < 7 {
+        b.flag("broadcast", false)?;
+    }
     let (trans_a, trans_b) = (b.flag("transA", false)?, b.flag("transB", false)?);
     let sizes = move |args: &Args| -> Result<[usize; 3]> {
         let pair = |i: usize, transposed: bool| match *args.tensor(i)?.dims() {

@@ -1,21 +1,39 @@
 //! The table of operators: how a node is built, and what it costs.
 
+mod branch;
 mod builder;
+mod cast;
+mod compare;
+mod control;
 mod conv;
+mod einsum;
 mod elementwise;
 mod extremes;
+mod fourier;
+mod functions;
+mod generate;
 mod host;
 mod index;
 mod linear;
+mod loops;
 mod normalize;
 mod pad;
+mod pool;
 mod pow;
+mod quantize;
+mod quantized_lstm;
 mod recurrent;
+mod reduce;
+mod resize;
+mod scatter;
 mod shape;
+mod sort;
+mod windows;
 
 use std::ops::RangeInclusive;
 
 pub(super) use builder::Builder;
+pub(super) use control::Control;
 pub(super) use recurrent::Recurrent;
 pub use recurrent::State;
 
@@ -32,6 +50,10 @@ pub(super) enum Op {
     Function(Box<dyn Function>),
     /// A recurrent node, whose state a stream carries.
     Recurrent(Box<Recurrent>),
+    /// A node with subgraphs.
+    Control(Box<dyn Control>),
+    /// Values that are known at load.
+    Known(Box<[Value]>),
 }
 
 /// A function of a node's inputs.
@@ -76,29 +98,97 @@ pub(super) struct Operator {
     pub build: fn(&mut Builder) -> Result<Op>,
     /// Whether it is computed at load if every input is a constant.
     pub folds: bool,
+    /// Number of leading inputs that may be integers on the device ([`Value::Whole`]).
+    pub whole: usize,
+    /// Whether required inputs may be omitted.
+    pub omits: bool,
+    /// Whether the outputs depend on the elements of the inputs, not only on their extents.
+    pub reads_values: bool,
 }
 
-/// Returns the operator with this name.
-pub(super) fn find(name: &str) -> Option<&'static Operator> {
-    let tables = [
+impl Operator {
+    /// An operator with one output.
+    const fn new(name: &'static str, inputs: RangeInclusive<usize>, build: fn(&mut Builder) -> Result<Op>) -> Self {
+        let (since, outputs, folds, whole, omits, reads_values) = (1, 1, false, 0, false, true);
+        Self { name, since, inputs, outputs, build, folds, whole, omits, reads_values }
+    }
+
+    const fn since(mut self, opset: i64) -> Self {
+        self.since = opset;
+        self
+    }
+
+    const fn outputs(mut self, most: usize) -> Self {
+        self.outputs = most;
+        self
+    }
+
+    const fn folds(mut self) -> Self {
+        self.folds = true;
+        self
+    }
+
+    /// Marks an operator whose outputs depend only on the extents of its inputs.
+    const fn of_extents(mut self) -> Self {
+        self.reads_values = false;
+        self
+    }
+
+    /// Marks an operator whose required inputs may be omitted.
+    const fn omits(mut self) -> Self {
+        self.omits = true;
+        self
+    }
+
+    const fn whole(mut self, inputs: usize) -> Self {
+        self.whole = inputs;
+        self
+    }
+}
+
+/// Returns the operator with this name in a domain.
+pub(super) fn find(domain: &str, name: &str) -> Option<&'static Operator> {
+    const TABLES: &[&[Operator]] = &[
         elementwise::TABLE,
+        functions::TABLE,
         extremes::TABLE,
+        compare::TABLE,
+        cast::TABLE,
         pow::TABLE,
         shape::TABLE,
         index::TABLE,
+        scatter::TABLE,
+        generate::TABLE,
+        sort::TABLE,
         pad::TABLE,
+        resize::TABLE,
         linear::TABLE,
+        einsum::TABLE,
         conv::TABLE,
+        pool::TABLE,
         normalize::TABLE,
+        reduce::TABLE,
+        quantize::TABLE,
+        fourier::TABLE,
         recurrent::TABLE,
+        branch::TABLE,
+        loops::TABLE,
     ];
-    tables.into_iter().flatten().find(|o| o.name == name)
+    const MICROSOFT: &[&[Operator]] = &[functions::MICROSOFT, quantize::MICROSOFT, quantized_lstm::MICROSOFT];
+    let tables = match domain {
+        "" | "ai.onnx" => TABLES,
+        "com.microsoft" => MICROSOFT,
+        _ => return None,
+    };
+    tables.iter().copied().flatten().find(|o| o.name == name)
 }
 
 /// Inputs of a running node.
 pub(super) struct Args<'a> {
     pub device: &'a Device,
     pub inputs: &'a [Option<&'a Value>],
+    /// Whether the node may wait for values that a GPU computes.
+    pub waits: bool,
 }
 
 impl<'a> Args<'a> {
@@ -117,6 +207,16 @@ impl<'a> Args<'a> {
 
     pub fn ints(&self, i: usize) -> Result<&'a [i64]> {
         self.value(i)?.as_ints()
+    }
+
+    /// Returns the floats of input `i` on the host, which decide the shape of the result.
+    pub fn read(&self, i: usize) -> Result<Vec<f32>> {
+        let x = self.tensor(i)?;
+        if x.device().is_gpu() && !self.waits {
+            let expected = "floats on the host; these are computed on a GPU, which only run_blocking waits for";
+            return Err(Error::value("onnx", "input", expected, format!("input {i}")));
+        }
+        x.read_now()
     }
 
     /// Returns the floats of an optional input.

@@ -4,16 +4,19 @@ use super::{Args, Builder, Op, Operator, axes_of, axis_of, copied, function, hos
 use crate::error::{Error, Result};
 use crate::io::onnx::ints::extent;
 use crate::io::onnx::meter::Cost;
+use crate::kernels::MapOp;
+use crate::ops::elementwise::map;
 use crate::ops::{movement, reduce};
 use crate::tensor::Tensor;
 
 pub const TABLE: &[Operator] = &[
-    Operator { name: "Softmax", since: 1, inputs: 1..=1, outputs: 1, build: |b| softmax(b, false), folds: false },
-    Operator { name: "LogSoftmax", since: 1, inputs: 1..=1, outputs: 1, build: |b| softmax(b, true), folds: false },
-    Operator { name: "ReduceMean", since: 1, inputs: 1..=2, outputs: 1, build: |b| reduce(b, 18, true), folds: false },
-    Operator { name: "ReduceSum", since: 1, inputs: 1..=2, outputs: 1, build: |b| reduce(b, 13, false), folds: false },
-    Operator { name: "LayerNormalization", since: 17, inputs: 2..=3, outputs: 1, build: layer_norm, folds: false },
-    Operator { name: "BatchNormalization", since: 7, inputs: 5..=5, outputs: 1, build: batch_norm, folds: false },
+    Operator::new("Softmax", 1..=1, |b| softmax(b, false)),
+    Operator::new("LogSoftmax", 1..=1, |b| softmax(b, true)),
+    Operator::new("LayerNormalization", 2..=3, layer_norm).since(17),
+    Operator::new("BatchNormalization", 5..=5, batch_norm),
+    Operator::new("InstanceNormalization", 3..=3, instance_norm),
+    Operator::new("MeanVarianceNormalization", 1..=1, mean_variance_norm),
+    Operator::new("LpNormalization", 1..=1, lp_norm),
 ];
 
 /// Returns the cost of `N` tensors of the input's shape.
@@ -44,37 +47,6 @@ fn softmax(b: &mut Builder, log: bool) -> Result<Op> {
     })
 }
 
-/// Sum or mean over axes, which are an attribute before operator set `inputs_from`, and an input since.
-fn reduce(b: &mut Builder, inputs_from: i64, mean: bool) -> Result<Op> {
-    let keep = b.flag("keepdims", true)?;
-    let as_input = b.opset >= inputs_from;
-    if !as_input && b.has(1) {
-        return Err(b.refuse(format!("axes as an input before operator set {inputs_from}")));
-    }
-    let attribute = if as_input { None } else { b.ints("axes")? };
-    let noop = as_input && b.flag("noop_with_empty_axes", false)?;
-    // Each reduction reads the output of the previous one, which has fewer elements.
-    function(passes::<4>, move |args: &Args| {
-        let x = args.tensor(0)?;
-        let rank = x.dims().len();
-        let axes = match host::optional(args, 1)?.or(attribute.as_deref()) {
-            Some(axes) if !axes.is_empty() => axes_of(axes, rank)?,
-            _ if noop => return Ok(vec![x.clone().into()]),
-            _ => (0..rank).collect(),
-        };
-        let mut y = x.clone();
-        for &axis in &axes {
-            let scale = if mean { 1.0 / y.dims()[axis] as f32 } else { 1.0 };
-            y = reduce::sum_axis(&y, axis, scale)?;
-        }
-        if !keep {
-            let dims: Vec<usize> = (0..rank).filter(|a| !axes.contains(a)).map(|a| x.dims()[a]).collect();
-            y = y.reshape(&dims)?;
-        }
-        Ok(vec![y.into()])
-    })
-}
-
 /// `(x − mean) / √(variance + ε) · scale + bias` over all axes from `axis` on.
 fn layer_norm(b: &mut Builder) -> Result<Op> {
     let (axis, epsilon) = (b.int("axis")?.unwrap_or(-1), b.float("epsilon")?.unwrap_or(1e-5));
@@ -98,10 +70,7 @@ fn layer_norm(b: &mut Builder) -> Result<Op> {
         }
         let rows = extent(&x.dims()[..axis])?;
         let flat = x.reshape(&[rows, x.len() / rows])?;
-        let share = 1.0 / flat.dims()[1] as f32;
-        let centered = flat.sub(&reduce::sum_axis(&flat, 1, share)?)?;
-        let variance = reduce::sum_axis(&centered.square()?, 1, share)?;
-        let mut y = centered.div(&variance.add_scalar(epsilon)?.sqrt()?)?.reshape(x.dims())?.mul(scale)?;
+        let mut y = standardized(&flat, epsilon)?.reshape(x.dims())?.mul(scale)?;
         if let Some(bias) = bias {
             y = y.add(bias)?;
         }
@@ -114,6 +83,12 @@ fn batch_norm(b: &mut Builder) -> Result<Op> {
     let epsilon = b.float("epsilon")?.unwrap_or(1e-5);
     // `momentum` only updates the running moments during training.
     b.float("momentum")?;
+    if b.opset < 7 {
+        b.ints("consumed_inputs")?;
+        if !b.flag("is_test", false)? {
+            return Err(b.refuse("is_test 0"));
+        }
+    }
     if b.opset < 9 && !b.flag("spatial", true)? {
         return Err(b.refuse("spatial 0"));
     }
@@ -129,5 +104,61 @@ fn batch_norm(b: &mut Builder) -> Result<Op> {
         let channel = |i: usize| args.tensor(i)?.reshape(&dims);
         let slope = channel(1)?.div(&channel(4)?.add_scalar(epsilon)?.sqrt()?)?;
         Ok(vec![x.sub(&channel(3)?)?.mul(&slope)?.add(&channel(2)?)?.into()])
+    })
+}
+
+/// Subtracts the mean of each row `[rows, width]`, and divides by the standard deviation.
+fn standardized(flat: &Tensor, epsilon: f32) -> Result<Tensor> {
+    let share = 1.0 / flat.dims()[1] as f32;
+    let centered = flat.sub(&reduce::sum_axis(flat, 1, share)?)?;
+    let variance = reduce::sum_axis(&centered.square()?, 1, share)?;
+    centered.div(&variance.add_scalar(epsilon)?.sqrt()?)
+}
+
+/// `(x − mean) / √(variance + ε) · scale + bias` over the axes after batch and channels.
+fn instance_norm(b: &mut Builder) -> Result<Op> {
+    let epsilon = b.float("epsilon")?.unwrap_or(1e-5);
+    b.ints("consumed_inputs")?;
+    function(passes::<8>, move |args| {
+        let x = args.tensor(0)?;
+        let &[batch, channels, ref rest @ ..] = x.dims() else {
+            return Err(Error::shape("onnx", "input", "at least two axes", x.dims()));
+        };
+        let rows = extent(&[batch, channels])?;
+        let dims = [&[channels], &vec![1; rest.len()][..]].concat();
+        let y = standardized(&x.reshape(&[rows, x.len() / rows])?, epsilon)?.reshape(x.dims())?;
+        let y = y.mul(&args.tensor(1)?.reshape(&dims)?)?.add(&args.tensor(2)?.reshape(&dims)?)?;
+        Ok(vec![y.into()])
+    })
+}
+
+/// `(x − mean) / standard deviation` over some axes.
+fn mean_variance_norm(b: &mut Builder) -> Result<Op> {
+    let axes = b.ints("axes")?.unwrap_or_else(|| vec![0, 2, 3]);
+    function(passes::<8>, move |args| {
+        let x = args.tensor(0)?;
+        let axes = axes_of(&axes, x.dims().len())?;
+        let share = 1.0 / axes.iter().map(|&a| x.dims()[a]).product::<usize>() as f32;
+        let centered = x.sub(&reduce::sum_axes("onnx", x, &axes, share)?)?;
+        let variance = reduce::sum_axes("onnx", &centered.square()?, &axes, share)?;
+        Ok(vec![centered.div(&variance.sqrt()?.add_scalar(1e-9)?)?.into()])
+    })
+}
+
+/// `x` over its norm along an axis.
+fn lp_norm(b: &mut Builder) -> Result<Op> {
+    let (axis, p) = (b.int("axis")?.unwrap_or(-1), b.int("p")?.unwrap_or(2));
+    if !(1..=2).contains(&p) {
+        return Err(b.refuse(format!("p {p}")));
+    }
+    function(passes::<4>, move |args| {
+        let x = args.tensor(0)?;
+        let axis = axis_of(axis, x.dims().len())?;
+        let norm = match p {
+            1 => reduce::sum_axis(&x.abs()?, axis, 1.0)?,
+            _ => reduce::sum_axis(&x.square()?, axis, 1.0)?.sqrt()?,
+        };
+        // A row of zeros stays 0.
+        Ok(vec![x.div(&norm.add(&map(MapOp::IsZero, &norm)?)?)?.into()])
     })
 }

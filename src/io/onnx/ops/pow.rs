@@ -1,17 +1,36 @@
-//! `x^p` for a constant `p`.
+//! `x^p`. A constant `p` has faster and more accurate forms.
 
-use super::elementwise::float;
-use super::{Builder, Op, Operator};
+use super::elementwise::{broadcast, float};
+use super::{Args, Builder, Op, Operator, function, host};
 use crate::error::Result;
-use crate::kernels::BinaryOp;
-use crate::ops::elementwise::binary;
+use crate::io::onnx::value::{EXACT, Value};
+use crate::kernels::{BinaryOp, MapOp, ZipOp};
+use crate::ops::elementwise::{binary, map, zip};
 use crate::tensor::Tensor;
 
-pub const TABLE: &[Operator] =
-    &[Operator { name: "Pow", since: 7, inputs: 2..=2, outputs: 1, build: pow, folds: false }];
+pub const TABLE: &[Operator] = &[Operator::new("Pow", 2..=2, pow).folds()];
 
 /// Uses repeated squaring for an integer, a square root for ½, and `e^(p·log x)` otherwise.
 fn pow(b: &mut Builder) -> Result<Op> {
+    if !matches!(b.constant(1), Some(Value::Tensor(p)) if p.len() == 1) {
+        let cost = |args: &Args| Ok(broadcast(args)?.times(4 + 2 * 32));
+        return function(cost, |args| {
+            let (x, p) = (args.value(0)?, args.value(1)?);
+            Ok(vec![match (x, p) {
+                (Value::Ints(x), Value::Ints(p)) => {
+                    let power = |x: i64, p: i64| x.checked_pow(u32::try_from(p).ok()?);
+                    host::binary(x, p, power)?.into()
+                }
+                (Value::Tensor(x), Value::Ints(p)) if p.values().len() == 1 && p.values()[0].abs() <= EXACT => {
+                    integer(&raised(x, p.dims().len())?, p.values()[0] as f32)?.into()
+                }
+                (Value::Ints(_) | Value::Whole(_), _) => {
+                    Value::Whole(map(MapOp::Trunc, &zip(ZipOp::Pow, &x.to_floats(args.device)?, p.as_tensor()?)?)?)
+                }
+                _ => zip(ZipOp::Pow, x.as_tensor()?, &p.to_floats(args.device)?)?.into(),
+            }])
+        });
+    }
     let Some(p) = b.number(1, "exponent")? else { return Err(b.refuse("no exponent")) };
     let (p, rank) = (p.value, p.rank);
     // Beyond 2^24, f32 has no odd numbers.

@@ -2,6 +2,7 @@
 
 use super::{Args, Builder, Op, Operator, axes_of, axis_of, copied, function, host};
 use crate::error::{Error, Result};
+use crate::io::onnx::element::ElementType;
 use crate::io::onnx::ints::{Ints, MOST_AXES, elements, extent, limited, shown};
 use crate::io::onnx::meter::Cost;
 use crate::io::onnx::proto::AttributeValue;
@@ -10,14 +11,15 @@ use crate::ops::movement;
 use crate::tensor::Tensor;
 
 const fn one(name: &'static str, inputs: usize, build: fn(&mut Builder) -> Result<Op>) -> Operator {
-    Operator { name, since: 1, inputs: 1..=inputs, outputs: 1, build, folds: true }
+    Operator::new(name, 1..=inputs, build).folds().whole(1)
 }
 
 pub const TABLE: &[Operator] = &[
-    Operator { name: "Constant", since: 1, inputs: 0..=0, outputs: 1, build: constant, folds: true },
-    Operator { name: "ConstantOfShape", since: 9, inputs: 1..=1, outputs: 1, build: constant_of_shape, folds: true },
-    Operator { name: "Expand", since: 8, inputs: 2..=2, outputs: 1, build: expand, folds: true },
-    one("Shape", 1, shape),
+    Operator::new("Constant", 0..=0, constant).folds(),
+    Operator::new("ConstantOfShape", 1..=1, constant_of_shape).since(9).folds(),
+    Operator::new("Expand", 2..=2, expand).since(8).folds().whole(1),
+    one("Shape", 1, shape).of_extents(),
+    one("Size", 1, |_| function(|_| Ok(Cost::ints(1)), |args| Ok(vec![size(args.value(0)?)?]))).of_extents(),
     one("Reshape", 2, reshape),
     one("Transpose", 1, transpose),
     one("Squeeze", 2, squeeze),
@@ -26,11 +28,15 @@ pub const TABLE: &[Operator] = &[
 ];
 
 /// Returns the same elements with a different shape.
-fn view(x: &Value, dims: &[usize]) -> Result<Value> {
+pub fn view(x: &Value, dims: &[usize]) -> Result<Value> {
     Ok(match x {
-        Value::Tensor(x) => x.reshape(dims)?.into(),
-        Value::Ints(x) => Ints::new(dims.to_vec(), x.values().to_vec())?.into(),
+        Value::Tensor(y) | Value::Whole(y) => x.like(y.reshape(dims)?),
+        Value::Ints(y) => y.reshaped(dims)?.into(),
     })
+}
+
+fn size(x: &Value) -> Result<Value> {
+    Value::ints(&[x.count() as i64], &[])
 }
 
 fn constant(b: &mut Builder) -> Result<Op> {
@@ -64,13 +70,9 @@ fn constant_of_shape(b: &mut Builder) -> Result<Op> {
     if fill.count() != 1 {
         return Err(b.refuse(format!("attribute \"value\" of {} elements", fill.count())));
     }
-    let number = match &fill {
-        Value::Tensor(t) => t.item_now()?,
-        Value::Ints(_) => 0.0,
-    };
-    let (is_float, integer) = match &fill {
-        Value::Tensor(_) => (true, 0),
-        Value::Ints(v) => (false, v.values()[0]),
+    let (is_float, number, integer) = match &fill {
+        Value::Ints(v) => (false, 0.0, v.values()[0]),
+        Value::Tensor(t) | Value::Whole(t) => (true, t.item_now()?, 0),
     };
     let cost = move |args: &Args| {
         let n = extent(&host::extents(args.ints(0)?)?)?;
@@ -78,7 +80,10 @@ fn constant_of_shape(b: &mut Builder) -> Result<Op> {
     };
     function(cost, move |args| {
         let dims = host::extents(args.ints(0)?)?;
-        Ok(vec![if is_float {
+        Ok(vec![if dims.contains(&0) {
+            let kind = if is_float { ElementType::Float } else { ElementType::Int64 };
+            Ints::new(dims, Vec::new())?.of_kind(kind).into()
+        } else if is_float {
             Tensor::full(args.device, number, &dims)?.into()
         } else {
             let n = limited(&dims)?;
@@ -94,14 +99,14 @@ fn expanded(args: &Args) -> Result<Vec<usize>> {
 fn expand(_: &mut Builder) -> Result<Op> {
     let cost = |args: &Args| {
         let n = extent(&expanded(args)?)?;
-        Ok(if let Value::Tensor(_) = args.value(0)? { Cost::floats(n) } else { Cost::ints(n) })
+        Ok(if let Value::Ints(_) = args.value(0)? { Cost::ints(n) } else { Cost::floats(n) })
     };
     function(cost, |args| {
         let dims = expanded(args)?;
         Ok(vec![match args.value(0)? {
-            Value::Tensor(x) if x.dims() == dims => x.clone().into(),
-            Value::Tensor(x) => movement::expand(x, &dims)?.into(),
-            Value::Ints(x) => host::expand(x, &dims)?.into(),
+            x if x.dims() == dims => x.clone(),
+            value @ (Value::Tensor(x) | Value::Whole(x)) => value.like(movement::expand(x, &dims)?),
+            Value::Ints(x) => host::expand(x, &dims)?.of_kind(x.kind()).into(),
         }])
     })
 }
@@ -171,8 +176,8 @@ fn transpose(b: &mut Builder) -> Result<Op> {
             return Err(Error::value("onnx", "perm", format!("a permutation of 0..{rank}"), format!("{axes:?}")));
         }
         Ok(vec![match x {
-            Value::Tensor(x) => x.permute(&axes)?.into(),
-            Value::Ints(x) => host::permute(x, &axes)?.into(),
+            Value::Tensor(y) | Value::Whole(y) => x.like(y.permute(&axes)?),
+            Value::Ints(y) => host::permute(y, &axes)?.of_kind(y.kind()).into(),
         }])
     })
 }

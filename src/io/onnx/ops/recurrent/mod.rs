@@ -13,12 +13,13 @@ use crate::io::onnx::value::Value;
 use crate::math::Activation;
 use crate::nn::RunOptions;
 use crate::tensor::Tensor;
-use layers::{Layers, Sources};
+use layers::Layers;
+pub use layers::Sources;
 
 pub const TABLE: &[Operator] = &[
-    Operator { name: "GRU", since: 7, inputs: 3..=6, outputs: 2, build: |b| build(b, Cell::Gru), folds: false },
-    Operator { name: "LSTM", since: 7, inputs: 3..=8, outputs: 3, build: |b| build(b, Cell::Lstm), folds: false },
-    Operator { name: "RNN", since: 7, inputs: 3..=6, outputs: 2, build: |b| build(b, Cell::Rnn), folds: false },
+    Operator::new("GRU", 3..=6, |b| build(b, Cell::Gru)).outputs(2),
+    Operator::new("LSTM", 3..=8, |b| build(b, Cell::Lstm)).outputs(3),
+    Operator::new("RNN", 3..=6, |b| build(b, Cell::Rnn)).outputs(2),
 ];
 
 /// Fixed work per step, in addition to its products.
@@ -36,12 +37,13 @@ pub struct State {
 }
 
 /// Parsed attributes of a node.
-struct Spec {
+#[derive(Clone)]
+pub struct Spec {
     cell: Cell,
     device: Device,
     hidden: Option<usize>,
     directions: usize,
-    reverse: bool,
+    pub reverse: bool,
     /// Whether the batch is the first axis.
     layout: bool,
     clip: Option<f32>,
@@ -55,11 +57,14 @@ pub struct Recurrent {
     spec: Spec,
     /// Layers with constant weights, built at load.
     layers: Option<Layers>,
+    /// Whether the initial state comes from an input of the model.
+    given: bool,
 }
 
 fn build(b: &mut Builder, cell: Cell) -> Result<Op> {
     let spec = Spec::of(b, cell)?;
     b.finish()?;
+    warn(b, &spec)?;
     let constant = |i: usize| b.constant(i).map(|v| v.as_tensor()).transpose();
     let sources = (constant(1)?, constant(2)?, constant(3)?, constant(7)?);
     let all_there = sources.2.is_some() == b.has(3) && sources.3.is_some() == b.has(7);
@@ -73,11 +78,30 @@ fn build(b: &mut Builder, cell: Cell) -> Result<Op> {
         }
         _ => None,
     };
-    Ok(Op::Recurrent(Box::new(Recurrent { spec, layers })))
+    let given = b.is_fed(5) || b.is_fed(6);
+    Ok(Op::Recurrent(Box::new(Recurrent { spec, layers, given })))
+}
+
+/// Warns of a fault of PyTorch's exporter: PyTorch's GRU applies the reset gate after the product, but some versions do
+/// not write this. Without a recurrent bias, the difference does not show.
+fn warn(b: &mut Builder, spec: &Spec) -> Result<()> {
+    if spec.cell != Cell::GruResetBefore || !b.is_from_pytorch() {
+        return Ok(());
+    }
+    let Some(Value::Tensor(bias)) = b.constant(3) else { return Ok(()) };
+    let values = bias.read_now()?;
+    let half = values.len() / spec.directions / 2;
+    if half > 0 && values.chunks(half).skip(1).step_by(2).flatten().any(|&v| v != 0.0) {
+        b.warn(
+            "linear_before_reset is 0 and the recurrent bias is not, which PyTorch's GRU never computes: an exporter of \
+             PyTorch wrote it wrongly. Export with dynamo=False, or set linear_before_reset to 1",
+        );
+    }
+    Ok(())
 }
 
 impl Spec {
-    fn of(b: &mut Builder, cell: Cell) -> Result<Self> {
+    pub fn of(b: &mut Builder, cell: Cell) -> Result<Self> {
         let (directions, reverse) = match b.text("direction")?.as_deref() {
             None | Some("forward") => (1, false),
             Some("reverse") => (1, true),
@@ -89,6 +113,10 @@ impl Spec {
             Some(size @ 1..=0x7fff_ffff) => Some(size as usize),
             Some(size) => return Err(b.refuse(format!("hidden_size {size}"))),
         };
+        if b.opset < 7 {
+            // Whether the outputs of all steps are wanted, which the names of the outputs say already.
+            b.flag("output_sequence", false)?;
+        }
         let clip = b.float("clip")?;
         if let Some(clip) = clip.filter(|c| c.is_nan() || *c <= 0.0) {
             return Err(b.refuse(format!("clip {clip}; it must be above 0")));
@@ -115,7 +143,37 @@ impl Spec {
     }
 }
 
+impl Spec {
+    /// Returns one spec for each direction, all of them forward.
+    pub fn by_direction(&self) -> Vec<Self> {
+        let one = |activations: &Vec<Activation>| Self {
+            directions: 1,
+            reverse: false,
+            activations: vec![activations.clone()],
+            ..self.clone()
+        };
+        self.activations.iter().map(one).collect()
+    }
+}
+
 impl Recurrent {
+    /// A node with these weights.
+    pub fn with_weights(spec: Spec, sources: Sources) -> Result<Self> {
+        sources.check(&spec)?;
+        let layers = Some(Layers::new(&spec, sources)?);
+        Ok(Self { spec, layers, given: false })
+    }
+
+    /// Whether the initial state comes from an input of the model, which a stream then carries.
+    pub fn is_given(&self) -> bool {
+        self.given
+    }
+
+    /// Number of state units; 0 if the weights are not known yet.
+    pub fn hidden(&self) -> usize {
+        self.layers.as_ref().map_or(0, |layers| layers.sizes()[1])
+    }
+
     /// Whether the node reads its sequence only forward.
     pub fn is_causal(&self) -> bool {
         self.spec.directions == 1 && !self.spec.reverse
@@ -147,6 +205,15 @@ impl Recurrent {
         let products = Cost::product([1, rows, gates, input + hidden]);
         let each = Cost { bytes: 0, work: STEP }.times(steps * directions);
         Ok(built + values + copied(args)?.times(2) + packed + products + each)
+    }
+
+    /// Returns the state that a run without a carried one starts from. `last` is the state after it.
+    pub fn initial(&self, args: &Args, last: &State) -> Result<State> {
+        let first = |i: usize, last: &Tensor| match args.get(i) {
+            Some(value) => self.spec.turned(value.as_tensor()?),
+            None => Tensor::zeros(last.device(), last.dims()),
+        };
+        Ok(State { h: first(5, &last.h)?, c: last.c.as_ref().map(|c| first(6, c)).transpose()? })
     }
 
     /// Runs the node. `carried` states replace its own initial states.
