@@ -47,7 +47,7 @@ impl Device {
                 check_lens(program.name, need, &lens, reads.iter().map(|t| t.len()))?;
                 check_lens(program.name, written, &lens[reads.len()..], writes.iter().map(|t| t.len()))?;
                 let all = |i: usize| if i < reads.len() { reads[i] } else { writes[i - reads.len()] };
-                run_on(cpu, call, fast, [reads.len(), writes.len()], &|i| all(i).memory().cpu());
+                run_on(cpu, program.name, call, fast, [reads.len(), writes.len()], &|i| all(i).memory().cpu());
                 writes.iter().for_each(|t| t.touch());
                 Ok(())
             }
@@ -164,7 +164,7 @@ impl BoundAny {
         check_lens(name, writes, &lens[r..], self.lens[r..].iter().copied())?;
         let done = match (self.device.engine(), &mut self.engine) {
             (Engine::Cpu(cpu), BoundEngine::Cpu(fast, memory)) => {
-                run_on(cpu, call, *fast, [r, writes.len()], &|i| &memory[i]);
+                run_on(cpu, name, call, *fast, [r, writes.len()], &|i| &memory[i]);
                 Ok(())
             }
             #[cfg(feature = "gpu")]
@@ -186,6 +186,7 @@ impl BoundAny {
 /// Runs a call on its buffers. `memory` returns the buffers to read, followed by those to write.
 fn run_on<'a>(
     cpu: &cpu::Cpu,
+    name: &'static str,
     call: &dyn Call,
     fast: Option<cpu::Fast>,
     [reads, writes]: [usize; 2],
@@ -194,7 +195,7 @@ fn run_on<'a>(
     // The rest of the array repeats the last buffer. Every kernel writes at least one.
     let all: [&cpu::Memory; MOST_BUFFERS] = std::array::from_fn(|i| &**memory(i.min(reads + writes - 1)));
     cpu.run(call, fast, &all[..reads], &all[reads..reads + writes]);
-    cpu::recording::launched(call, fast, reads, &|| (0..reads + writes).map(|i| memory(i).clone()).collect());
+    cpu::recording::launched(name, call, fast, reads, &|| (0..reads + writes).map(|i| memory(i).clone()).collect());
 }
 
 fn check_lens(op: &'static str, args: &[&'static str], need: &[usize], has: impl Iterator<Item = usize>) -> Result<()> {

@@ -19,6 +19,11 @@ const FOLD: usize = 32_768;
 /// Loop iterations per invocation after which llvmpipe, Mesa's software adapter, silently ends every loop.
 pub(crate) const MOST_LOOPS: u64 = u16::MAX as u64;
 
+/// Whether this is a browser build that only runs recurrent layers. It leaves out what other models need: recordings,
+/// and the fast paths of most kernels.
+pub(crate) const IS_LEAN: bool =
+    cfg!(all(target_arch = "wasm32", not(any(feature = "autograd", feature = "elementwise"))));
+
 /// Maximum number of buffers of a kernel: WebGPU's default limit.
 pub(crate) const MOST_BUFFERS: usize = 8;
 
@@ -129,9 +134,8 @@ impl Program {
 /// Type-erased kernel with its parameters, so that the code that runs kernels is not monomorphized per kernel.
 #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "some methods are only called for a GPU"))]
 pub(crate) trait Call {
-    fn name(&self) -> &'static str;
-    /// Returns a copy, for a recording.
-    fn boxed(&self) -> Box<dyn Call + Send + Sync>;
+    /// Returns a copy, for a recording; `None` in builds without recordings.
+    fn boxed(&self) -> Option<Box<dyn Call + Send + Sync>>;
     fn check(&self) -> Result<()>;
     fn variant(&self) -> usize;
     fn check_shader(&self) -> Result<()>;
@@ -165,12 +169,9 @@ impl<K: Kernel<R, W>, const R: usize, const W: usize> Typed<K, R, W> {
 }
 
 impl<K: Kernel<R, W>, const R: usize, const W: usize> Call for Typed<K, R, W> {
-    fn name(&self) -> &'static str {
-        K::NAME
-    }
-
-    fn boxed(&self) -> Box<dyn Call + Send + Sync> {
-        Box::new(Self(self.0))
+    fn boxed(&self) -> Option<Box<dyn Call + Send + Sync>> {
+        // Browser builds that record nothing do not need the code.
+        (!IS_LEAN).then(|| Box::new(Self(self.0)) as _)
     }
 
     fn check(&self) -> Result<()> {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::scratch;
 use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, store_part, unrolled};
 use super::thread_pool::{Parts, ThreadPool};
+use crate::kernel::IS_LEAN;
 use crate::kernels::MatMul;
 
 /// Columns of a panel of `b`.
@@ -62,14 +63,14 @@ pub fn run(isa: Isa, pool: &ThreadPool, p: &MatMul, [a, b, bias]: [&[f32]; 3], c
             dots(isa, *p, k, pa, pb, bias, pc, [p.c_row as usize, 1]);
             continue;
         }
-        if m <= FEW && p.b_col == 1 {
+        if m <= FEW && p.b_col == 1 && !IS_LEAN {
             let (p, bias) = (*p, bias.map_or(std::ptr::null(), <[f32]>::as_ptr));
             for_each_isa!(isa, passes::<_>(
                 p: MatMul, k: usize, pa: *const f32, pb: *const f32, bias: *const f32, pc: *mut f32
             ));
             continue;
         }
-        if n <= FEW && p.a_col == 1 && bias.is_none() {
+        if n <= FEW && p.a_col == 1 && bias.is_none() && !IS_LEAN {
             few_columns(isa, p, k, pa, pb, pc);
             continue;
         }

@@ -26,7 +26,7 @@ use std::any::{Any, TypeId};
 use std::sync::{Arc, OnceLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
-use crate::kernel::{Call, MOST_BUFFERS};
+use crate::kernel::{Call, IS_LEAN, MOST_BUFFERS};
 use crate::kernels::fused::{GRU, GRU_RESET_BEFORE, LSTM, RNN};
 use crate::kernels::{
     Binary, Copy, CrossEntropy, CrossEntropyBackward, Dropout, Fused, LayerNorm, LayerNormBackward, LstmCell,
@@ -209,7 +209,7 @@ pub(crate) fn fast_of<K: 'static>() -> Option<Fast> {
     });
     // Nearly every model uses the remaining kernels, so the linker would keep their fast paths. Browser builds that
     // only run models leave them out to save space.
-    if cfg!(all(target_arch = "wasm32", not(any(feature = "autograd", feature = "elementwise")))) {
+    if IS_LEAN {
         return None;
     }
     fast!(Copy, [dst], |_cpu, p, reads| {

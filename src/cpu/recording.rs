@@ -6,10 +6,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Cpu, Fast, Memory};
-use crate::kernel::{Call, MOST_BUFFERS};
+use crate::kernel::{Call, IS_LEAN, MOST_BUFFERS};
 
 /// One kernel with its parameters and buffers.
 pub(crate) struct Launch {
+    name: &'static str,
     call: Box<dyn Call + Send + Sync>,
     fast: Option<Fast>,
     /// Number of buffers that are read; they are the first.
@@ -46,27 +47,36 @@ thread_local! {
     static EVENTS: RefCell<Option<Vec<Event>>> = const { RefCell::new(None) };
 }
 
-fn add(event: impl FnOnce() -> Event) {
+fn add(event: impl FnOnce() -> Option<Event>) {
+    if IS_LEAN {
+        return;
+    }
     EVENTS.with_borrow_mut(|events| {
         if let Some(events) = events {
-            events.push(event());
+            events.extend(event());
         }
     });
 }
 
 /// Records a kernel that ran on these buffers.
-pub(crate) fn launched(call: &dyn Call, fast: Option<Fast>, reads: usize, buffers: &dyn Fn() -> Box<[Arc<Memory>]>) {
-    add(|| Event::Launch(Launch { call: call.boxed(), fast, reads, buffers: buffers() }));
+pub(crate) fn launched(
+    name: &'static str,
+    call: &dyn Call,
+    fast: Option<Fast>,
+    reads: usize,
+    buffers: &dyn Fn() -> Box<[Arc<Memory>]>,
+) {
+    add(|| Some(Event::Launch(Launch { name, call: call.boxed()?, fast, reads, buffers: buffers() })));
 }
 
 /// Records that the host read a buffer.
 pub(crate) fn read(memory: &Arc<Memory>) {
-    add(|| Event::Read(memory.clone()));
+    add(|| Some(Event::Read(memory.clone())));
 }
 
 /// Records that the host wrote a buffer.
 pub(crate) fn wrote(memory: &Arc<Memory>) {
-    add(|| Event::Write(memory.clone()));
+    add(|| Some(Event::Write(memory.clone())));
 }
 
 /// Kernels that compute outputs from inputs. Running them allocates nothing.
@@ -91,7 +101,7 @@ impl Recording {
         let result = f();
         let events = EVENTS.take().unwrap_or_default();
         drop(end);
-        (result, Self::from_events(inputs, events))
+        (result, Self::from_events(inputs, events).filter(|_| !IS_LEAN))
     }
 
     fn from_events(inputs: &[Arc<Memory>], events: Vec<Event>) -> Option<Self> {
@@ -134,6 +144,6 @@ impl Recording {
 
     /// Names of the kernels, in order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.launches.iter().map(|launch| launch.call.name())
+        self.launches.iter().map(|launch| launch.name)
     }
 }

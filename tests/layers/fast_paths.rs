@@ -115,12 +115,10 @@ fn shapes() -> Vec<Fused> {
                     hidden,
                     directions,
                     reverse,
-                    step: 0,
                     count: steps,
-                    lag: 0,
                     cell: cell as u32,
                     save,
-                    half: 0,
+                    ..Fused::default()
                 });
             }
         }
