@@ -12,8 +12,8 @@ use crate::math::Activation;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LayerInfo {
-    /// The name for [`TensorFile::recurrent`]: what the names of its tensors have in common. Empty if the file holds
-    /// only this layer.
+    /// The name for [`TensorFile::recurrent`]: the common prefix of its tensors' names. Empty if the file holds only
+    /// this layer.
     pub name: String,
     /// Its cell.
     pub cell: Cell,
@@ -134,9 +134,9 @@ impl TensorFile {
     /// Returns the recurrent layer with this name, in the form that [`load_recurrent`](super::load_recurrent) reads:
     /// PyTorch's names and layout, with metadata for everything else. [`TensorFile::layers`] lists the names.
     ///
-    /// A `.keras` file that [`TensorFile::import`] read also tells activations, `reset_after` and `go_backwards`, which
-    /// becomes [`reverse`](crate::nn::RecurrentConfig::reverse): the output keeps the order of the input, which Keras
-    /// reverses. A file with weights only tells none of these; the layer gets Keras' defaults.
+    /// The configuration in a whole Keras model that [`TensorFile::import`] read sets the activations, `reset_after` and
+    /// `go_backwards`, which becomes [`reverse`](crate::nn::RecurrentConfig::reverse): the output keeps the order of
+    /// the input, whereas Keras reverses it. Without a configuration, the layer gets Keras' defaults.
     ///
     /// # Errors
     /// [`Error::Format`] if there is no such layer, for tensors that are missing or do not fit each other, and for
@@ -158,9 +158,14 @@ impl TensorFile {
                 vec![(forward.into(), false), (reverse, true)]
             }
         };
-        for (name, is_reverse) in directions.clone() {
+        let mut options = Vec::new();
+        for (name, is_reverse) in directions {
             match self.style(&name) {
-                Some(Style::Keras(parts)) => self.keras_weights(&name, parts)?.to_parameters(&mut out, 0, is_reverse),
+                Some(Style::Keras(parts)) => {
+                    let weights = self.keras_weights(&name, parts)?;
+                    options.push(self.keras_options(&name, weights.cell())?);
+                    weights.to_parameters(&mut out, 0, is_reverse);
+                }
                 Some(style) => self.copy_torch(&name, style, &mut out),
                 None => {}
             }
@@ -183,9 +188,10 @@ impl TensorFile {
         if let (Some(kind), Some("true")) = (kind, attribute("batch_first")) {
             out.metadata.insert(format!("{kind}.batch_first"), "true".into());
         }
-        if let Some((first, _)) = directions.first().filter(|(first, _)| self.is_keras(first)) {
-            out.metadata.extend(self.keras_options(first)?);
-            if let Some(other) = directions.get(1).map(|(other, _)| self.keras_options(other)).transpose()? {
+        let mut options = options.into_iter();
+        if let Some(first) = options.next() {
+            out.metadata.extend(first);
+            if let Some(other) = options.next() {
                 let merge = part.metadata.get("merge_mode").map_or("concat", String::as_str);
                 // The backward direction says that it goes backward.
                 let same = other
@@ -205,14 +211,8 @@ impl TensorFile {
         Ok(out)
     }
 
-    fn is_keras(&self, name: &str) -> bool {
-        matches!(self.style(name), Some(Style::Keras(_)))
-    }
-
     /// Returns the options of one direction of a Keras layer as metadata of this crate.
-    fn keras_options(&self, layer: &str) -> Result<BTreeMap<String, String>> {
-        let Some(Style::Keras(parts)) = self.style(layer) else { return Ok(BTreeMap::new()) };
-        let cell = self.keras_weights(layer, parts)?.cell();
+    fn keras_options(&self, layer: &str, cell: Cell) -> Result<BTreeMap<String, String>> {
         let option = |key: &str| self.metadata.get(&join(layer, key)).map(String::as_str);
         let mut out = BTreeMap::new();
         let mut put = |key: &str, text: &str| drop(out.insert(format!("{}.{key}", cell.layer()), text.to_string()));
@@ -239,7 +239,7 @@ impl TensorFile {
                 Some("hard_sigmoid") => Activation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 },
                 Some(other) => {
                     let other: String = other.chars().take(64).collect();
-                    let why = format!("has the activation {other:?}, which recurrent layers do not have here");
+                    let why = format!("has the activation {other:?}, which recurrent layers of this crate do not support");
                     return Err(Error::format(format!("{}: layer {layer:?}", self.source()), why));
                 }
             };
