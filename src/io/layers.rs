@@ -142,6 +142,16 @@ impl TensorFile {
     /// [`Error::Format`] if there is no such layer, for tensors that are missing or do not fit each other, and for
     /// options of Keras that this crate does not have.
     pub fn recurrent(&self, name: &str) -> Result<TensorFile> {
+        let merge = self.metadata.get(&join(name, "merge_mode")).map_or("concat", String::as_str);
+        if merge != "concat" {
+            let why = format!("merges its directions by {merge:?}; expected \"concat\"");
+            return Err(Error::format(format!("{}: layer {name:?}", self.source()), why));
+        }
+        self.directions(name)
+    }
+
+    /// Like [`recurrent`](Self::recurrent), whatever becomes of the two directions.
+    pub(super) fn directions(&self, name: &str) -> Result<TensorFile> {
         let mut out = TensorFile::named(self.source());
         let directions: Vec<(String, bool)> = match self.style(name) {
             Some(_) => vec![(name.into(), false)],
@@ -192,18 +202,14 @@ impl TensorFile {
         if let Some(first) = options.next() {
             out.metadata.extend(first);
             if let Some(other) = options.next() {
-                let merge = part.metadata.get("merge_mode").map_or("concat", String::as_str);
                 // The backward direction says that it goes backward.
                 let same = other
                     .iter()
                     .filter(|(key, _)| !key.ends_with(".reverse"))
                     .all(|(k, v)| out.metadata.get(k) == Some(v));
                 let is_reversed = out.metadata.keys().any(|key| key.ends_with(".reverse"));
-                if merge != "concat" || !same || is_reversed {
-                    let why = format!(
-                        "merges its directions by {merge:?}, or has different ones; expected \"concat\" of a \
-                                       forward and an equal backward layer"
-                    );
+                if !same || is_reversed {
+                    let why = "has directions with different options; expected a forward and an equal backward layer";
                     return Err(Error::format(format!("{}: layer {name:?}", self.source()), why));
                 }
             }
@@ -239,7 +245,8 @@ impl TensorFile {
                 Some("hard_sigmoid") => Activation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 },
                 Some(other) => {
                     let other: String = other.chars().take(64).collect();
-                    let why = format!("has the activation {other:?}, which recurrent layers of this crate do not support");
+                    let why =
+                        format!("has the activation {other:?}, which recurrent layers of this crate do not support");
                     return Err(Error::format(format!("{}: layer {layer:?}", self.source()), why));
                 }
             };

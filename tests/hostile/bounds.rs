@@ -101,7 +101,11 @@ fn imports_take_a_second_at_most() {
     let nested = |k: usize| format!("\"{}weight_hh_l0\":[[1]],", "a.".repeat(1 + k % 400));
     for (what, is_read, text) in [
         ("layers", true, many(&|k| format!("\"{k}.weight_hh_l0\":[[1]],\"{k}.weight_ih_l0\":[[1]],"))),
-        ("directions", true, many(&|k| format!("\"{k}.forward_a.kernel\":[[1]],\"{k}.forward_a.recurrent_kernel\":[[1]],"))),
+        (
+            "directions",
+            true,
+            many(&|k| format!("\"{k}.forward_a.kernel\":[[1]],\"{k}.forward_a.recurrent_kernel\":[[1]],")),
+        ),
         ("one matrix each", true, many(&|k| format!("\"{k}.recurrent_kernel:0\":[[1]],"))),
         ("weight norms", true, many(&|k| format!("\"{k}.weight_g\":[1],\"{k}.weight_v\":[1],"))),
         ("nested names", true, many(&nested)),

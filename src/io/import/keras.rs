@@ -259,7 +259,11 @@ fn references(
             match items.first().and_then(|first| json::text(first)) {
                 Some(name) if is_number(1) && is_number(2) => {
                     let found = (name, items[2] == "0");
-                    if is_input { read.push(found) } else { beside.push(found) }
+                    if is_input {
+                        read.push(found)
+                    } else {
+                        beside.push(found)
+                    }
                     items[3..].iter().for_each(|item| references(item, false, read, beside, depth + 1));
                 }
                 _ => items.iter().for_each(|item| references(item, is_input, read, beside, depth + 1)),
