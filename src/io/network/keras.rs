@@ -1,6 +1,6 @@
 //! Builds the networks of Keras. Their configuration is metadata; see `import/keras.rs`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Builder;
 use super::functions::{Function, Merge};
@@ -19,7 +19,7 @@ const DEEPEST: usize = 8;
 const LARGEST: usize = 1 << 20;
 
 /// Layers that do nothing in inference.
-const NONE: [&str; 12] = [
+const NONE: [&str; 8] = [
     "InputLayer",
     "Dropout",
     "SpatialDropout1D",
@@ -28,10 +28,21 @@ const NONE: [&str; 12] = [
     "AlphaDropout",
     "ActivityRegularization",
     "Identity",
-    "RandomBrightness",
-    "RandomContrast",
+];
+
+/// Operations that compute a mask from values or from other masks.
+const MASKS: [&str; 11] = [
     "NotEqual",
     "Any",
+    "All",
+    "LogicalAnd",
+    "LogicalOr",
+    "ExpandDims",
+    "Squeeze",
+    "Cast",
+    "ZerosLike",
+    "OnesLike",
+    "Concatenate",
 ];
 
 /// Builds the layers of a model, and its graph if it is not a chain.
@@ -156,7 +167,7 @@ impl Graph<'_> {
 
     /// Adds a step, and returns its value.
     fn step(&mut self, inputs: Vec<usize>, action: Action, rule: Rule) -> usize {
-        self.masked.push(rule.is_masked(inputs.iter().any(|&at| self.masked[at])));
+        self.masked.push(rule.is_masked(&inputs.iter().map(|&at| self.masked[at]).collect::<Vec<_>>()));
         self.steps.push(Step { inputs, action, rule });
         self.steps.len()
     }
@@ -184,13 +195,14 @@ impl Graph<'_> {
         let [input, output] = ends;
         let (input, output) = (input?, output?);
         let mut values = HashMap::from([(input.clone(), x)]);
-        for name in names.iter().filter(|name| **name != input) {
+        let needed = self.needed(&names, &output);
+        for name in names.iter().filter(|name| **name != input && needed.contains(name.as_str())) {
             if !self.option(name, "calls").is_empty() {
                 return Err(self.error(name, "is used more than once, which load_network does not build"));
             }
             let mut beside = self.option(name, "beside").split(' ').filter(|other| !other.is_empty());
             // Masks, which are derived again.
-            if let Some(other) = beside.find(|other| !matches!(self.option(other, "class_name"), "NotEqual" | "Any")) {
+            if let Some(other) = beside.find(|other| !MASKS.contains(&self.option(other, "class_name"))) {
                 let why = format!("has a keyword argument from layer {other:?}; expected only its input");
                 return Err(self.error(name, why));
             }
@@ -213,6 +225,18 @@ impl Graph<'_> {
         values.get(&output).copied().ok_or_else(|| self.error(model, format!("has no output {output:?}")))
     }
 
+    /// Returns the layers that the output of a graph depends on, except for masks, which are derived again.
+    fn needed(&self, names: &[String], output: &str) -> HashSet<String> {
+        let mut needed = HashSet::from([output.to_string()]);
+        // Layers come before those that read them.
+        for name in names.iter().rev() {
+            if needed.contains(name) {
+                needed.extend(self.option(name, "inputs").split(' ').map(String::from));
+            }
+        }
+        needed
+    }
+
     /// Adds a layer.
     fn layer(&mut self, name: &str, inputs: Vec<usize>, depth: usize) -> Result<usize> {
         let class = self.option(name, "class_name").to_string();
@@ -229,7 +253,9 @@ impl Graph<'_> {
             _ => None,
         };
         if let Some(merge) = merge {
-            return Ok(self.step(inputs, Action::Merge(merge), Rule::Keep));
+            // Keras 2 requires both masks; Keras 3 one of them, but joins the masks of a concatenation as before.
+            let is_and = matches!(merge, Merge::Concat(_)) || self.builder.is_keras_2();
+            return Ok(self.step(inputs, Action::Merge(merge), if is_and { Rule::Keep } else { Rule::Either }));
         }
         let &[x] = &inputs[..] else {
             return Err(self.error(name, format!("is a {class:?} with {} inputs; expected one", inputs.len())));

@@ -11,8 +11,10 @@ pub(super) type Mask = Arc<Vec<bool>>;
 /// Where the mask of a step's output comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Rule {
-    /// The mask of the inputs.
+    /// The steps that count in all inputs with a mask.
     Keep,
+    /// The steps that count in one of the inputs; none if an input has no mask.
+    Either,
     /// There is none.
     Drop,
     /// The indices of the input that are not 0.
@@ -22,10 +24,11 @@ pub(super) enum Rule {
 }
 
 impl Rule {
-    /// Whether the output has a mask, given whether an input has one.
-    pub fn is_masked(self, input: bool) -> bool {
+    /// Whether the output has a mask, given whether each input has one.
+    pub fn is_masked(self, inputs: &[bool]) -> bool {
         match self {
-            Rule::Keep => input,
+            Rule::Keep => inputs.contains(&true),
+            Rule::Either => !inputs.contains(&false),
             Rule::Drop => false,
             Rule::Indices | Rule::Features(_) => true,
         }
@@ -35,7 +38,9 @@ impl Rule {
     pub fn apply(self, x: &Tensor, inputs: &[Option<Mask>]) -> Result<Option<Mask>> {
         Ok(match self {
             Rule::Drop => None,
-            Rule::Keep => inputs.iter().flatten().cloned().reduce(both),
+            Rule::Keep => inputs.iter().flatten().cloned().reduce(|a, b| join(&a, &b, |a, b| a && b)),
+            Rule::Either if inputs.contains(&None) => None,
+            Rule::Either => inputs.iter().flatten().cloned().reduce(|a, b| join(&a, &b, |a, b| a || b)),
             Rule::Indices => Some(Arc::new(read_indices(x)?.into_iter().map(|index| index != 0).collect())),
             Rule::Features(value) => {
                 let width = x.dims().last().copied().unwrap_or(1).max(1);
@@ -46,8 +51,8 @@ impl Rule {
     }
 }
 
-fn both(a: Mask, b: Mask) -> Mask {
-    Arc::new(a.iter().zip(b.iter()).map(|(&a, &b)| a && b).collect())
+fn join(a: &Mask, b: &Mask, rule: fn(bool, bool) -> bool) -> Mask {
+    Arc::new(a.iter().zip(b.iter()).map(|(&a, &b)| rule(a, b)).collect())
 }
 
 /// Returns 1 for each step that counts and 0 for the others, as `[B, T, 1]`.
