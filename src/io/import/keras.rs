@@ -156,7 +156,7 @@ impl Reader<'_> {
             let mut inner = HashMap::new();
             match class.as_str() {
                 "Sequential" | "Functional" | "Model" => inner = self.model(&name, layer, depth + 1)?,
-                _ => self.layer(&name, &class, layer)?,
+                _ => self.layer(&name, &class, layer, 0)?,
             }
             inputs.push((name.clone(), field(layer, "inbound_nodes").unwrap_or_default()));
             order.push(name.clone());
@@ -189,8 +189,11 @@ impl Reader<'_> {
     }
 
     /// Adds the options of a layer, and of those that it wraps.
-    fn layer(&mut self, name: &str, class: &str, layer: &str) -> Result<()> {
+    fn layer(&mut self, name: &str, class: &str, layer: &str, depth: usize) -> Result<()> {
         self.options(name, layer)?;
+        if depth == DEEPEST {
+            return Ok(());
+        }
         let own = field(layer, "config").unwrap_or_default();
         let parts: &[(&str, &str)] = match class {
             "Bidirectional" => &[("layer", ".forward_layer"), ("backward_layer", ".backward_layer")],
@@ -201,7 +204,8 @@ impl Reader<'_> {
         };
         for (key, part) in parts {
             if let Some(layer) = field(own, key) {
-                self.options(&format!("{name}{part}"), layer)?;
+                let class = field(layer, "class_name").and_then(json::text).unwrap_or_default();
+                self.layer(&format!("{name}{part}"), &class, layer, depth + 1)?;
             }
         }
         Ok(())
