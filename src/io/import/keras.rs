@@ -16,6 +16,8 @@ pub(super) const MODEL: &str = "model_config";
 pub(super) const VERSION: &str = "keras_version";
 /// Maximum nesting depth of models in models, and of the lists that name a layer's inputs.
 const DEEPEST: usize = 8;
+/// Maximum number of dots in a tensor's name that is renamed.
+const MOST_PARTS: usize = 24;
 
 /// A layer of a configuration.
 struct Layer {
@@ -67,23 +69,29 @@ pub(super) fn name_by_config(
 
 /// Returns the new name of a tensor: its layer, the direction or the wrapped layer, and its last part without `:0`.
 fn renamed(layers: &HashMap<String, Layer>, name: &str) -> Option<String> {
-    let ends = || name.match_indices('.').map(|(at, _)| at);
-    // Names of layers may have dots.
-    let (layer, rest) = ends().rev().find_map(|at| Some((layers.get(&name[..at])?, &name[at + 1..])))?;
-    let mut parts = rest.split('.');
-    if !layer.inner.is_empty() {
-        // The names of outer models and layers come first.
+    if name.matches('.').count() > MOST_PARTS {
+        return None;
+    }
+    let (mut layer, mut rest) = starting(layers, name)?;
+    while !layer.inner.is_empty() {
+        // The names of outer models come between.
         let starts = std::iter::once(0).chain(rest.match_indices('.').map(|(at, _)| at + 1));
-        return starts.into_iter().find_map(|at| renamed(&layer.inner, &rest[at..]));
+        (layer, rest) = starts.into_iter().find_map(|at| starting(&layer.inner, &rest[at..]))?;
     }
     let part = match layer.class.as_str() {
-        "Bidirectional" if parts.any(|part| part.starts_with("forward_")) => ".forward_layer",
+        "Bidirectional" if rest.split('.').any(|part| part.starts_with("forward_")) => ".forward_layer",
         "Bidirectional" => ".backward_layer",
         "TimeDistributed" => ".layer",
         _ => "",
     };
     let own = rest.rsplit('.').next()?;
     Some(format!("{}{part}.{}", layer.name, own.strip_suffix(":0").unwrap_or(own)))
+}
+
+/// Returns the layer whose name a tensor's name begins with, and the rest. Names of layers may have dots; the longest
+/// one counts.
+fn starting<'a, 'b>(layers: &'a HashMap<String, Layer>, name: &'b str) -> Option<(&'a Layer, &'b str)> {
+    name.match_indices('.').rev().find_map(|(at, _)| Some((layers.get(&name[..at])?, &name[at + 1..])))
 }
 
 /// Joins the parts of a name.

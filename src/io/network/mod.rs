@@ -66,7 +66,8 @@ impl Module for Network {
 /// | --- | --- |
 /// | recurrent | `GRU`, `LSTM`, `SimpleRNN`, their cells in `RNN`, `CuDNNGRU`, `CuDNNLSTM`, `Bidirectional` |
 /// | others with weights | `Dense`, `Embedding`, `Conv1D`, `BatchNormalization`, `LayerNormalization`, `PReLU` |
-/// | without weights | activations, `Masking`, `TimeDistributed` of a `Dense`, pooling over time, `Flatten`, `Reshape`, `Permute`, `RepeatVector`, `ZeroPadding1D`, `Cropping1D`, `UpSampling1D`, `Rescaling` |
+/// | without weights | activations, `Masking`, `TimeDistributed` of a `Dense`, pooling over time, `Rescaling` |
+/// | shapes | `Flatten`, `Reshape`, `Permute`, `RepeatVector`, `ZeroPadding1D`, `Cropping1D`, `UpSampling1D` |
 /// | in graphs | `Add`, `Subtract`, `Multiply`, `Average`, `Concatenate` |
 ///
 /// Layers that only act during training, such as dropout, are left out, and batch normalization always uses the stored
