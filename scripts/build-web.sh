@@ -25,12 +25,15 @@ cargo build --release --locked --quiet -p bindgen
 # code FILE: prints the file without comment lines.
 code() { grep -v '^ *//' "$1"; }
 
-# kind NAME WANTED…: builds one kind in its own target folder, so that both kinds can be built in parallel.
+# kind NAME WANTED…: builds one kind in its own target folder, so that two kinds can be built in parallel.
 kind() {
     local kind=$1 build made features=() flags
     shift
     mkdir -p "dist/wasm/$kind"
-    [ "$kind" = full ] || features=(--no-default-features)
+    case $kind in
+    inference) features=(--no-default-features --features networks) ;;
+    onnx) features=(--no-default-features --features onnx) ;;
+    esac
     for build in relaxed simd plain; do
         [ $# -eq 0 ] || [[ " $* " == *" $kind/$build "* ]] || continue
         flags=("${lean[@]}" -C "target-feature=${instructions[$build]}")
@@ -51,6 +54,7 @@ kind full "$@" &
 full=$!
 kind inference "$@"
 wait $full
+kind onnx "$@"
 node_modules/.bin/tsc
 # Pages download the scripts, so they are minified. Only the types keep their comments and names.
 node_modules/.bin/esbuild dist/js/*.js dist/wasm/*/glue.js --minify --outdir=dist --outbase=dist --allow-overwrite --log-level=warning
@@ -69,4 +73,5 @@ report() { # KIND BUDGET
 }
 report full 450
 report inference 250
+report onnx 450
 [ "$over" = 0 ] || echo 'over budget'

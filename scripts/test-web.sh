@@ -16,7 +16,9 @@ fi
 rustup target add wasm32-unknown-unknown 2>/dev/null
 (cd web && cargo fmt --all --check)
 (cd web && cargo clippy --locked -p bindgen -p test-macro -- -D warnings)
-(cd web && cargo clippy --locked --lib --target wasm32-unknown-unknown -- -D warnings)
+for features in train networks onnx; do
+    (cd web && cargo clippy --locked --lib --target wasm32-unknown-unknown --no-default-features --features $features -- -D warnings)
+done
 ./scripts/build-web.sh
 cd web
 node tests/package.test.mjs

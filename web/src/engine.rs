@@ -1,9 +1,12 @@
 //! A device, and the models on it.
 
 use wasm_bindgen::prelude::*;
-use wgru::{Device, Rng};
+use wgru::Device;
+#[cfg(feature = "networks")]
+use wgru::Rng;
 
 use crate::fault::Result;
+#[cfg(feature = "networks")]
 use crate::network::{Network, Spec};
 #[cfg(feature = "onnx")]
 use crate::onnx::Onnx;
@@ -67,6 +70,7 @@ impl Engine {
     }
 
     /// Loads a network from the bytes of a safetensors file.
+    #[cfg(feature = "networks")]
     pub async fn network(&self, source: String, bytes: Vec<u8>, options: JsValue) -> Result<Network> {
         let mut options = Options::of(&options);
         let head = Spec::head(&mut options)?;
@@ -75,6 +79,7 @@ impl Engine {
     }
 
     /// Creates a network with random weights.
+    #[cfg(feature = "networks")]
     pub fn create(&self, options: JsValue) -> Result<Network> {
         let mut options = Options::of(&options);
         let seed = options.count("seed", 0)?.unwrap_or(0);

@@ -5,10 +5,12 @@
 
 mod engine;
 mod fault;
+#[cfg(feature = "networks")]
 mod network;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod options;
+#[cfg(feature = "networks")]
 mod stream;
 #[cfg(feature = "train")]
 mod train;

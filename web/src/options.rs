@@ -26,6 +26,7 @@ pub fn text(value: &JsValue) -> String {
 }
 
 /// Reads a whole number of at least `least`.
+#[cfg(feature = "networks")]
 fn whole(value: &JsValue, least: usize) -> Option<usize> {
     let number = value.as_f64().filter(|n| n.fract() == 0.0 && *n >= least as f64 && *n <= u32::MAX as f64)?;
     Some(number as usize)
@@ -60,11 +61,13 @@ impl Options {
     }
 
     /// Takes a whole number of at least `least`.
+    #[cfg(feature = "networks")]
     pub fn count(&mut self, name: &'static str, least: usize) -> Result<Option<usize>> {
         self.read(name, &format!("a whole number of at least {least}"), |value| whole(value, least))
     }
 
     /// Takes a required whole number of at least 1.
+    #[cfg(feature = "networks")]
     pub fn size(&mut self, name: &'static str) -> Result<usize> {
         self.count(name, 1)?.ok_or_else(|| Fault::value(name, "a whole number of at least 1", "nothing"))
     }
@@ -77,6 +80,7 @@ impl Options {
     }
 
     /// Takes `true` or `false`, the default.
+    #[cfg(feature = "networks")]
     pub fn flag(&mut self, name: &'static str) -> Result<bool> {
         Ok(self.read(name, "true or false", JsValue::as_bool)?.unwrap_or(false))
     }
@@ -90,6 +94,7 @@ impl Options {
     }
 
     /// Returns an error if any option was not taken.
+    #[cfg(feature = "networks")]
     pub fn done(self) -> Result<()> {
         let Some((name, _)) = self.given.first() else { return Ok(()) };
         Err(Fault::unknown(name, &self.known.join(", ")))

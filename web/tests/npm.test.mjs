@@ -1,6 +1,6 @@
 // Packs the package, installs it into an empty Vite + TypeScript project, checks its types, builds it and runs it.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -28,8 +28,10 @@ async function main(): Promise<string> {
   stream.step([0.5]);
   // @ts-expect-error a misspelled option is also a type error
   const refused = await open({ devise: 'cpu' }).catch((error: unknown) => (error instanceof WgruError ? error.code : '?'));
+  const model = await device.loadOnnx('/rnn.onnx');
+  const [onnx] = Object.values(await model.run({ x: { data: new Float32Array(4), dims: [1, 1, 4] } }));
   const falls = history.loss.at(-1)! < history.loss[0]!;
-  return JSON.stringify({ falls, off, refused, worker: device.info.worker });
+  return JSON.stringify({ falls, off, refused, onnx: onnx!.dims.length, worker: device.info.worker });
 }
 main().then((text) => (document.body.textContent = text), (error) => (document.body.textContent = 'failed ' + error.stack));
 `;
@@ -41,6 +43,8 @@ try {
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module' }));
   writeFileSync(join(project, 'index.html'), '<!doctype html><link rel="icon" href="data:,"><body><script type="module" src="/src/main.ts"></script></body>');
   mkdirSync(join(project, 'src'));
+  mkdirSync(join(project, 'public'));
+  copyFileSync(join(web, '..', 'tests', 'onnx', 'pytorch', 'rnn.onnx'), join(project, 'public', 'rnn.onnx'));
   writeFileSync(join(project, 'src', 'main.ts'), MAIN);
   // Without skipLibCheck, so that the package's own types are checked too.
   const compilerOptions = { strict: true, target: 'es2022', module: 'esnext', moduleResolution: 'bundler', lib: ['es2023', 'dom', 'esnext.disposable'], types: [], noEmit: true };
@@ -57,8 +61,8 @@ try {
     await page.goto(server.url);
     await page.waitForFunction(() => document.body.textContent.trim() !== '', undefined, { timeout: 60_000 });
     const text = await page.textContent('body');
-    const { falls, off, refused, worker } = JSON.parse(text.startsWith('{') ? text : '{}');
-    if (!falls || off !== 0 || refused !== 'value' || !worker) throw new Error(`the built project: ${text}`);
+    const { falls, off, refused, onnx, worker } = JSON.parse(text.startsWith('{') ? text : '{}');
+    if (!falls || off !== 0 || refused !== 'value' || !(onnx > 0) || !worker) throw new Error(`the built project: ${text}`);
     console.log(`ok     installed, checked, built and run: ${text}`);
   } finally {
     await close();

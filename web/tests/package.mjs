@@ -258,6 +258,28 @@ export async function inferenceRefusesToTrain() {
   device.free();
 }
 
+export async function onnxModelsHaveTheirOwnModule() {
+  const file = new URL('../../tests/onnx/pytorch/rnn.onnx', import.meta.url);
+  const inputs = { x: { data: noise(4), dims: [1, 1, 4] } };
+  const outputs = [];
+  for (const from of [open, inference.open])
+    for (const worker of [true, false]) {
+      const device = await from({ device: 'cpu', worker });
+      const before = await device.liveBytes();
+      const [model, second] = await Promise.all([device.loadOnnx(file), device.loadOnnx(file)]);
+      assert((await device.liveBytes()) > before, 'models are counted');
+      const [[one], [two]] = [await model.run(inputs), await second.run(inputs)].map(Object.values);
+      close(one.data, two.data, 0, 'the same model');
+      outputs.push(one.data);
+      model.free();
+      await rejects('freed', model.run(inputs));
+      device.free();
+      await rejects('freed', second.run(inputs));
+      await rejects('freed', device.loadOnnx(file));
+    }
+  return outputs.map((output) => close(output, outputs[0], 0, 'a module'));
+}
+
 export async function firstResult() {
   const began = performance.now();
   const device = await open({ device: 'cpu' });

@@ -1,8 +1,8 @@
-import { type Places, best, compile } from './assets.js';
+import { best, compile } from './assets.js';
 import { callback, copied, expect, named, nothing, signalOf } from './check.js';
 import { WorkerPool } from './pool.js';
 import { WgruError, asError, fail, isFatal } from './errors.js';
-import type { Glue } from './glue.js';
+import type { Kit } from './kit.js';
 import { type Link, LocalLink, type Options, WorkerLink } from './link.js';
 import { Network } from './network.js';
 import { OnnxModel } from './onnx.js';
@@ -11,15 +11,6 @@ import type { Args, Call, Origin, Result } from './protocol.js';
 import { type Source, bytesOf } from './source.js';
 import { Instance } from './stream.js';
 import type { Build, DeviceInfo, LoadOptions, NetworkInfo, NetworkOptions, OnnxInfo, OpenOptions } from './types.js';
-
-/** @internal The differences between the entry points of the package. */
-export interface Kit {
-  glue: Glue;
-  places: Places;
-  /** Builds for worklets. */
-  streams: Places;
-  worker: () => Worker;
-}
 
 /** The workers of a device. `collected` ends them when the handle of the device is garbage-collected. */
 interface Workers {
@@ -55,6 +46,8 @@ export class Device implements Disposable, Owner {
   #freed = false;
   readonly #models = new Map<number, Held>();
   readonly #workers: Workers;
+  /** The device of ONNX models, in a module of its own. */
+  #onnx: Promise<Device> | undefined;
   /** @internal */
   readonly self = new WeakRef(this);
 
@@ -86,6 +79,23 @@ export class Device implements Disposable, Owner {
     const opened = new Device(kit, module, choice, worker, build, worker ? workers : 1);
     await opened.#start();
     return opened;
+  }
+
+  /** Returns the device of ONNX models, which is of the same kind as this one. */
+  #onnxDevice(): Promise<Device> {
+    if (this.#freed) fail('freed', 'the device was freed');
+    const open = async () => {
+      const { kit } = await import('./onnx-kit.js');
+      const module = await compile(kit.places, this.build);
+      const opened = new Device(kit, module, { device: this.info.kind }, this.inWorker, this.build, 1);
+      await opened.#start();
+      if (this.#freed) opened.free();
+      return opened;
+    };
+    this.#onnx ??= open();
+    // Allow a retry after a failed download.
+    this.#onnx.catch(() => (this.#onnx = undefined));
+    return this.#onnx;
   }
 
   /** Kind and name of the device, and why it was chosen. It may change after a fault. */
@@ -198,15 +208,15 @@ export class Device implements Disposable, Owner {
     return new Network(this, held, info as NetworkInfo);
   }
 
-  /** Loads a model from an ONNX file. */
+  /** Loads a model from an ONNX file. The first call loads a module that runs such models. */
   async loadOnnx(source: Source, options: Omit<LoadOptions, 'steps'> = {}): Promise<OnnxModel> {
     const { onProgress, signal, ...rest } = named('options', options);
     callback('onProgress', onProgress);
     signalOf(signal);
     nothing('options', rest, 'onProgress, signal');
-    const { bytes } = await bytesOf(source, options);
-    const [held, info] = await this.#load({ kind: 'onnx', bytes }, options);
-    return new OnnxModel(this, held, info as OnnxInfo);
+    const [{ bytes }, device] = await Promise.all([bytesOf(source, options), this.#onnxDevice()]);
+    const [held, info] = await device.#load({ kind: 'onnx', bytes }, options);
+    return new OnnxModel(device, held, info as OnnxInfo);
   }
 
   /** Creates a network with random weights. */
@@ -220,8 +230,9 @@ export class Device implements Disposable, Owner {
   }
 
   /** Returns the size of all tensors on the device, in bytes. */
-  liveBytes(): Promise<number> {
-    return this.call('liveBytes', {});
+  async liveBytes(): Promise<number> {
+    const own = await this.call('liveBytes', {});
+    return own + ((await (await this.#onnx)?.liveBytes()) ?? 0);
   }
 
   /** @internal */
@@ -240,6 +251,7 @@ export class Device implements Disposable, Owner {
     this.#freed = true;
     collected.unregister(this);
     this.#models.clear();
+    this.#onnx?.then((device) => device.free()).catch(() => {});
     end(this.#workers);
   }
 

@@ -1,10 +1,10 @@
-/** The part of wasm-bindgen's output that the package uses. */
+/** The part of wasm-bindgen's output that the package uses. Each module has some of the optional members. */
 export interface Glue {
   initSync(module: { module: WebAssembly.Module }): { memory: WebAssembly.Memory };
   /** Makes the next `initSync` create a new instance, after a fault. */
   __wbg_reset_state(): void;
   Engine: { open(options: object): Promise<GlueEngine> };
-  Stream: { read(bytes: Uint8Array, options: object): GlueStream };
+  Stream?: { read(bytes: Uint8Array, options: object): GlueStream };
 }
 
 export interface Freed {
@@ -14,8 +14,8 @@ export interface Freed {
 export interface GlueEngine extends Freed {
   info(): unknown;
   liveBytes(): number;
-  network(source: string, bytes: Uint8Array, options: object): Promise<GlueNetwork>;
-  create(options: object): GlueNetwork;
+  network?(source: string, bytes: Uint8Array, options: object): Promise<GlueNetwork>;
+  create?(options: object): GlueNetwork;
   onnx?(bytes: Uint8Array): GlueOnnx;
 }
 

@@ -85,12 +85,12 @@ export class Host {
   }
 
   async #read(origin: Origin): Promise<GlueNetwork | GlueOnnx> {
-    if (origin.kind === 'network') return this.#open.network(origin.source, origin.bytes, origin.options);
-    return this.#open.onnx?.(origin.bytes) ?? fail('unsupported', "ONNX is not in the build for inference: import from 'wgru'");
+    const made = origin.kind === 'network' ? this.#open.network?.(origin.source, origin.bytes, origin.options) : this.#open.onnx?.(origin.bytes);
+    return made ?? fail('internal', `this module does not load models of kind ${origin.kind}`);
   }
 
   async create({ id, options }: Args<'create'>): Promise<Result<'create'>> {
-    const made = this.#open.create(options);
+    const made = this.#open.create?.(options) ?? fail('internal', 'this module does not create networks');
     this.#objects.set(id, made);
     return { info: made.info() as NetworkInfo, bytes: await made.save() };
   }
@@ -137,7 +137,7 @@ export class Host {
 
   async checkStream({ id, options }: Args<'checkStream'>): Promise<Uint8Array> {
     const bytes = await this.#get<GlueNetwork>(id).save();
-    this.glue.Stream.read(bytes, options).free();
+    this.glue.Stream?.read(bytes, options).free();
     return bytes;
   }
 

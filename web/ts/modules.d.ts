@@ -3,6 +3,10 @@ declare module '*/full/glue.js' {
   const glue: import('./glue.js').Glue;
   export = glue;
 }
+declare module '*/onnx/glue.js' {
+  const glue: import('./glue.js').Glue;
+  export = glue;
+}
 declare module '*/inference/glue.js' {
   const glue: import('./glue.js').Glue;
   export = glue;

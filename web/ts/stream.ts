@@ -61,7 +61,9 @@ export class Instance {
 
   /** Creates a stream from the bytes of a safetensors file. */
   stream(bytes: Uint8Array, options: object): Stream {
-    return new Stream(this, this.guard(() => this.glue.Stream.read(bytes, options)));
+    const { Stream: inner } = this.glue;
+    if (!inner) fail('internal', 'this module has no streams');
+    return new Stream(this, this.guard(() => inner.read(bytes, options)));
   }
 }
 
