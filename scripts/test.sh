@@ -72,7 +72,9 @@ step 'documentation'
 RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
 
 step 'adapters'
-wgru() { cargo run --quiet --locked --manifest-path cli/Cargo.toml -- "$@"; }
+# The command is a separate workspace, which takes the dependencies that have been built.
+cli() { cargo "$1" --locked --manifest-path cli/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" "${@:2}"; }
+wgru() { cli run --quiet -- "$@"; }
 adapters=$(wgru devices)
 printf '%s\n' "$adapters"
 has_adapter=true
@@ -137,8 +139,8 @@ fi
 
 step 'the command wgru'
 cargo fmt --check --manifest-path cli/Cargo.toml
-cargo clippy --all-targets --locked --manifest-path cli/Cargo.toml -- -D warnings
-cargo test --locked --manifest-path cli/Cargo.toml
+cli clippy --all-targets -- -D warnings
+cli test
 
 step 'other platforms'
 targets='wasm32-unknown-unknown x86_64-pc-windows-gnu aarch64-apple-darwin aarch64-linux-android'

@@ -13,9 +13,9 @@ use crate::model::{Model, indices};
 /// Extents of random inputs, and their seed.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Sizes {
-    /// Steps of random sequences
-    #[arg(long, default_value_t = 100)]
-    pub steps: usize,
+    /// Steps of random sequences [default: those that the file tells, else 100]
+    #[arg(long)]
+    pub steps: Option<usize>,
     /// Random sequences at a time
     #[arg(long, default_value_t = 1)]
     pub batch: usize,
@@ -60,14 +60,18 @@ pub fn random(device: &Device, model: &Model, sizes: &Sizes, rng: &mut Rng) -> R
         let Model::Onnx(model) = model else { return Ok(Vec::new()) };
         return onnx(device, model, sizes, rng);
     };
-    let (batch, steps) = (sizes.batch, sizes.steps);
+    let told = |axis: usize| match model {
+        Model::Network { extents, .. } => extents.get(axis).copied().flatten(),
+        _ => None,
+    };
+    let (batch, steps) = (sizes.batch, sizes.steps.or(told(0)).unwrap_or(100));
     let x = match first(&module.kind(), module) {
         First::Indices(rows) => {
             let values: Vec<f32> = (0..batch * steps).map(|_| rng.below(rows.max(1)) as f32).collect();
             indices(device, &values, &[batch, steps])?
         }
         First::Features { width, time_first } => {
-            let Some(width) = sizes.features.or(width) else {
+            let Some(width) = sizes.features.or(width).or(told(1)) else {
                 return Err(Failure::arguments("--features: the model does not tell the width of its input"));
             };
             let values: Vec<f32> = (0..batch * steps * width).map(|_| rng.uniform(-1.0, 1.0)).collect();
@@ -107,7 +111,7 @@ fn first(kind: &Kind, module: &dyn Module) -> First {
 fn layers(model: &Model) -> Option<&dyn Module> {
     match model {
         Model::Onnx(_) => None,
-        Model::Network(network) => Some(&network.layers),
+        Model::Network { network, .. } => Some(&network.layers),
         Model::Recurrent(layer) => Some(layer),
     }
 }

@@ -30,8 +30,21 @@ pub fn read(path: &Path) -> Result<File> {
 /// A model on a device.
 pub enum Model {
     Onnx(OnnxModel),
-    Network(Network),
+    Network {
+        network: Network,
+        /// Extents of one sequence that the file tells, such as steps and features; `None` for those left open.
+        extents: Vec<Option<usize>>,
+    },
     Recurrent(Recurrent),
+}
+
+/// Returns the extents of a sequence in the configuration of a Keras model, without the batch.
+fn extents(file: &TensorFile) -> Vec<Option<usize>> {
+    let text = |key: &str| file.metadata.get(key).map(String::as_str);
+    let first = text("input").or(text("layers")).and_then(|names| names.split(' ').next()).unwrap_or_default();
+    let keys = ["batch_shape", "batch_input_shape"];
+    let dims = keys.iter().find_map(|key| text(&format!("{first}.{key}"))).unwrap_or_default();
+    dims.split(' ').skip(1).map(|extent| extent.parse().ok()).collect()
 }
 
 impl Model {
@@ -50,7 +63,7 @@ impl Model {
             return load(name);
         }
         let network = match load_network(device, &file) {
-            Ok(network) => return Ok(Model::Network(network)),
+            Ok(network) => return Ok(Model::Network { network, extents: extents(&file) }),
             Err(error) => error,
         };
         // A file of this crate may hold a layer of a kind that only its metadata tells.
@@ -76,7 +89,7 @@ impl Model {
                     inputs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
                 return Ok(model.run_blocking(&inputs)?);
             }
-            Model::Network(network) => network,
+            Model::Network { network, .. } => network,
             Model::Recurrent(layer) => layer,
         };
         let [(_, x)] = inputs else {
@@ -89,7 +102,7 @@ impl Model {
     pub fn module(&self) -> Option<&dyn Module> {
         match self {
             Model::Onnx(_) => None,
-            Model::Network(network) => Some(network),
+            Model::Network { network, .. } => Some(network),
             Model::Recurrent(layer) => Some(layer),
         }
     }

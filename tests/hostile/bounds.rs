@@ -29,7 +29,7 @@ fn safetensors_headers_stay_within_the_memory_of_their_file() {
         ("objects", format!("{{\"a\":[{}0]}}", "{\"\":0},".repeat(2_000_000)), false),
         ("many texts", texts, true),
         ("numbers", many(&|k| format!("\"{k:x}\":0,"), 16_700_000), false),
-        ("lists", false, format!("{{\"a\":{}1{}}}", "[".repeat(8_000_000), "]".repeat(8_000_000)), false),
+        ("lists", format!("{{\"a\":{}1{}}}", "[".repeat(8_000_000), "]".repeat(8_000_000)), false),
     ] {
         let bytes = file(&json);
         let (read, used) = measure("hostile_files", 0, || TensorFile::from_bytes("hostile", &bytes));
@@ -99,6 +99,8 @@ fn imports_take_a_second_at_most() {
         text + "}"
     };
     let nested = |k: usize| format!("\"{}weight_hh_l0\":[[1]],", "a.".repeat(1 + k % 400));
+    let deep = |k: usize| format!("\"{k}\":{}[1]{}{:60},", "{\"a\":".repeat(10), "}".repeat(10), "");
+    let good = vec!["{\"type\":\"a\",\"weights\":[[1]]}"; 34_000].join(",");
     for (what, is_read, text) in [
         ("layers", true, many(&|k| format!("\"{k}.weight_hh_l0\":[[1]],\"{k}.weight_ih_l0\":[[1]],"))),
         (
@@ -113,6 +115,10 @@ fn imports_take_a_second_at_most() {
         ("numbers", true, format!("{{\"a\":[{}0]}}", "1,".repeat(500_000))),
         ("lists", false, format!("{{\"a\":[{}0]}}", "[],".repeat(300_000))),
         ("depth", false, format!("{{\"a\":{}1{}}}", "[".repeat(500_000), "]".repeat(500_000))),
+        // As large as the last three, but within the limits.
+        ("good layers of RTNeural", true, format!("{{\"layers\":[{good}]}}")),
+        ("fewer lists", true, format!("{{\"a\":[{}0]}}", "[]         ,".repeat(80_000))),
+        ("less depth", true, many(&deep)),
     ] {
         let read = super::measured(what, || {
             let file = TensorFile::import_bytes("hostile", text.as_bytes())?;
