@@ -20,7 +20,10 @@ macro_rules! fixtures {
     };
 }
 
-fn files() -> [(&'static str, &'static [u8], &'static [u8], &'static [u8]); 4] {
+/// Name, `.keras`, `.h5`, and arrays of a model.
+type Fixture = (&'static str, &'static [u8], &'static [u8], &'static [u8]);
+
+fn files() -> [Fixture; 4] {
     fixtures!("k2_masked", "k2_graph", "k3_masked", "k3_graph")
 }
 
