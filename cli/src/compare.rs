@@ -117,7 +117,7 @@ fn difference(want: &Outputs, got: &Outputs, tolerance: f64) -> Result<(f64, Opt
             let same = w == g || (w.is_nan() && g.is_nan());
             let error = if same { 0.0 } else { f64::from((w - g).abs()) / f64::from(w.abs()).max(1.0) };
             largest = if error.is_nan() { f64::INFINITY } else { largest.max(error) };
-            if !(error <= tolerance) && first.is_none() {
+            if (error > tolerance || error.is_nan()) && first.is_none() {
                 first = Some(format!("output {name:?}, element {k}: {g:.8} instead of {w:.8}"));
             }
         }

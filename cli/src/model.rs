@@ -20,9 +20,11 @@ pub enum File {
 pub fn read(path: &Path) -> Result<File> {
     let bytes = std::fs::read(path).map_err(|error| Failure::file(path, error))?;
     let is_named = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("onnx"));
+    // Exporters write the version of the format first. A damaged model is an ONNX model, a page by that name is not.
+    let is_onnx = is_named && bytes.starts_with(&[8]);
     match TensorFile::import(path) {
         Ok(file) => Ok(File::Weights(file)),
-        Err(_) if is_named || OnnxModel::check(&bytes).is_ok() => Ok(File::Onnx(bytes)),
+        Err(_) if is_onnx || OnnxModel::check(&bytes).is_ok() => Ok(File::Onnx(bytes)),
         Err(error) => Err(error.into()),
     }
 }

@@ -98,7 +98,7 @@ fn imports_take_a_second_at_most() {
         text.pop();
         text + "}"
     };
-    let nested = |k: usize| format!("\"{}weight_hh_l0\":[[1]],", "a.".repeat(1 + k % 400));
+    let nested = |k: usize| format!("\"{}{k}.weight_hh_l0\":[[1]],", "a.".repeat(1 + k % 400));
     let deep = |k: usize| format!("\"{k}\":{}[1]{}{:60},", "{\"a\":".repeat(10), "}".repeat(10), "");
     let good = vec!["{\"type\":\"a\",\"weights\":[[1]]}"; 34_000].join(",");
     for (what, is_read, text) in [
