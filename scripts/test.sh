@@ -72,7 +72,10 @@ step 'documentation'
 RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
 
 step 'adapters'
-adapters=$(cargo run --quiet --locked --example devices)
+# The command is a separate workspace, which takes the dependencies that have been built.
+cli() { cargo "$1" --locked --manifest-path cli/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" "${@:2}"; }
+wgru() { cli run --quiet -- "$@"; }
+adapters=$(wgru devices)
 printf '%s\n' "$adapters"
 has_adapter=true
 case $adapters in *'no adapter'*) has_adapter=false ;; esac
@@ -128,11 +131,16 @@ fi
 # Only checks that the plot is drawn: the network cannot forecast after so few updates.
 cargo run --quiet --locked --example gates -- --epochs 1 --plot "$out/gates.svg"
 if [ -n "${WGRU_DATA:-}" ]; then
-    cargo run --quiet --locked --example onnx -- check "$WGRU_DATA/suites/onnx_node_1.16.2" --device cpu
+    wgru check "$WGRU_DATA/suites/onnx_node_1.16.2" --device cpu
     if $has_adapter; then
-        cargo run --quiet --locked --example onnx -- check "$WGRU_DATA/suites/onnx_node_1.16.2" --device gpu
+        wgru check "$WGRU_DATA/suites/onnx_node_1.16.2" --device gpu
     fi
 fi
+
+step 'the command wgru'
+cargo fmt --check --manifest-path cli/Cargo.toml
+cli clippy --all-targets -- -D warnings
+cli test
 
 step 'other platforms'
 targets='wasm32-unknown-unknown x86_64-pc-windows-gnu aarch64-apple-darwin aarch64-linux-android'

@@ -5,6 +5,8 @@
 mod allocator;
 #[path = "hostile/bounds.rs"]
 mod bounds;
+#[path = "hostile/keras.rs"]
+mod keras;
 #[path = "hostile/kinds.rs"]
 mod kinds;
 #[path = "onnx/hostile.rs"]

@@ -21,6 +21,11 @@ pub(super) enum Format<'a> {
 /// The member of a `.keras` archive that holds the weights.
 pub(super) const KERAS_WEIGHTS: &str = "model.weights.h5";
 
+/// Whether an archive with a member of this name is a program of `torch.export`, in the present or in an older format.
+pub(super) fn is_exported(name: &str) -> bool {
+    name.ends_with("_weights_config.json") || name.ends_with("serialized_state_dict.pt")
+}
+
 /// Reads the weights in a `.keras` archive.
 pub(super) fn keras_weights(source: &str, archive: &Archive, len: usize, chunks: hdf5::Assemble) -> Result<TensorFile> {
     match archive.find(KERAS_WEIGHTS) {
@@ -76,7 +81,7 @@ impl<'a> Format<'a> {
             }
             (false, false) => {
                 let names: Vec<_> = archive.members().iter().take(4).map(|m| m.name).collect();
-                let why = match has(|name| name.ends_with("archive_format") || name.ends_with("_state_dict.pt")) {
+                let why = match has(is_exported) {
                     true => "a program of torch.export: TensorFile::import reads its weights",
                     false => {
                         "a zip archive with no .npy arrays, and no weights of PyTorch or Keras: unpack it, and open \

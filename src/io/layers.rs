@@ -12,8 +12,8 @@ use crate::math::Activation;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LayerInfo {
-    /// The name for [`TensorFile::recurrent`]: what the names of its tensors have in common. Empty if the file holds
-    /// only this layer.
+    /// The name for [`TensorFile::recurrent`]: the common prefix of its tensors' names. Empty if the file holds only
+    /// this layer.
     pub name: String,
     /// Its cell.
     pub cell: Cell,
@@ -123,7 +123,7 @@ impl TensorFile {
             let options = self.metadata.range(start.clone()..).take_while(|(key, _)| key.starts_with(&start));
             part.metadata.extend(options.map(|(key, text)| (key.clone(), text.clone())));
             part.metadata.extend(self.metadata.get_key_value(VERSION).map(|(key, text)| (key.clone(), text.clone())));
-            let file = part.recurrent(name).ok()?;
+            let file = part.directions(name).ok()?;
             let c = config(&file, &file.index()).ok()?;
             let (name, bidirectional) = (name.to_string(), c.bidirectional);
             Some(LayerInfo { name, cell: c.cell, input: c.input, hidden: c.hidden, layers: c.layers, bidirectional })
@@ -134,14 +134,24 @@ impl TensorFile {
     /// Returns the recurrent layer with this name, in the form that [`load_recurrent`](super::load_recurrent) reads:
     /// PyTorch's names and layout, with metadata for everything else. [`TensorFile::layers`] lists the names.
     ///
-    /// A `.keras` file that [`TensorFile::import`] read also tells activations, `reset_after` and `go_backwards`, which
-    /// becomes [`reverse`](crate::nn::RecurrentConfig::reverse): the output keeps the order of the input, which Keras
-    /// reverses. A file with weights only tells none of these; the layer gets Keras' defaults.
+    /// The configuration in a whole Keras model that [`TensorFile::import`] read sets the activations, `reset_after` and
+    /// `go_backwards`, which becomes [`reverse`](crate::nn::RecurrentConfig::reverse): the output keeps the order of
+    /// the input, whereas Keras reverses it. Without a configuration, the layer gets Keras' defaults.
     ///
     /// # Errors
     /// [`Error::Format`] if there is no such layer, for tensors that are missing or do not fit each other, and for
     /// options of Keras that this crate does not have.
     pub fn recurrent(&self, name: &str) -> Result<TensorFile> {
+        let merge = self.metadata.get(&join(name, "merge_mode")).map_or("concat", String::as_str);
+        if merge != "concat" {
+            let why = format!("merges its directions by {merge:?}; expected \"concat\"");
+            return Err(Error::format(format!("{}: layer {name:?}", self.source()), why));
+        }
+        self.directions(name)
+    }
+
+    /// Like [`recurrent`](Self::recurrent), whatever becomes of the two directions.
+    pub(super) fn directions(&self, name: &str) -> Result<TensorFile> {
         let mut out = TensorFile::named(self.source());
         let directions: Vec<(String, bool)> = match self.style(name) {
             Some(_) => vec![(name.into(), false)],
@@ -158,9 +168,14 @@ impl TensorFile {
                 vec![(forward.into(), false), (reverse, true)]
             }
         };
-        for (name, is_reverse) in directions.clone() {
+        let mut options = Vec::new();
+        for (name, is_reverse) in directions {
             match self.style(&name) {
-                Some(Style::Keras(parts)) => self.keras_weights(&name, parts)?.to_parameters(&mut out, 0, is_reverse),
+                Some(Style::Keras(parts)) => {
+                    let weights = self.keras_weights(&name, parts)?;
+                    options.push(self.keras_options(&name, weights.cell())?);
+                    weights.to_parameters(&mut out, 0, is_reverse);
+                }
                 Some(style) => self.copy_torch(&name, style, &mut out),
                 None => {}
             }
@@ -183,21 +198,18 @@ impl TensorFile {
         if let (Some(kind), Some("true")) = (kind, attribute("batch_first")) {
             out.metadata.insert(format!("{kind}.batch_first"), "true".into());
         }
-        if let Some((first, _)) = directions.first().filter(|(first, _)| self.is_keras(first)) {
-            out.metadata.extend(self.keras_options(first)?);
-            if let Some(other) = directions.get(1).map(|(other, _)| self.keras_options(other)).transpose()? {
-                let merge = part.metadata.get("merge_mode").map_or("concat", String::as_str);
+        let mut options = options.into_iter();
+        if let Some(first) = options.next() {
+            out.metadata.extend(first);
+            if let Some(other) = options.next() {
                 // The backward direction says that it goes backward.
                 let same = other
                     .iter()
                     .filter(|(key, _)| !key.ends_with(".reverse"))
                     .all(|(k, v)| out.metadata.get(k) == Some(v));
                 let is_reversed = out.metadata.keys().any(|key| key.ends_with(".reverse"));
-                if merge != "concat" || !same || is_reversed {
-                    let why = format!(
-                        "merges its directions by {merge:?}, or has different ones; expected \"concat\" of a \
-                                       forward and an equal backward layer"
-                    );
+                if !same || is_reversed {
+                    let why = "has directions with different options; expected a forward and an equal backward layer";
                     return Err(Error::format(format!("{}: layer {name:?}", self.source()), why));
                 }
             }
@@ -205,14 +217,8 @@ impl TensorFile {
         Ok(out)
     }
 
-    fn is_keras(&self, name: &str) -> bool {
-        matches!(self.style(name), Some(Style::Keras(_)))
-    }
-
     /// Returns the options of one direction of a Keras layer as metadata of this crate.
-    fn keras_options(&self, layer: &str) -> Result<BTreeMap<String, String>> {
-        let Some(Style::Keras(parts)) = self.style(layer) else { return Ok(BTreeMap::new()) };
-        let cell = self.keras_weights(layer, parts)?.cell();
+    fn keras_options(&self, layer: &str, cell: Cell) -> Result<BTreeMap<String, String>> {
         let option = |key: &str| self.metadata.get(&join(layer, key)).map(String::as_str);
         let mut out = BTreeMap::new();
         let mut put = |key: &str, text: &str| drop(out.insert(format!("{}.{key}", cell.layer()), text.to_string()));
@@ -239,7 +245,8 @@ impl TensorFile {
                 Some("hard_sigmoid") => Activation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 },
                 Some(other) => {
                     let other: String = other.chars().take(64).collect();
-                    let why = format!("has the activation {other:?}, which recurrent layers do not have here");
+                    let why =
+                        format!("has the activation {other:?}, which recurrent layers of this crate do not support");
                     return Err(Error::format(format!("{}: layer {layer:?}", self.source()), why));
                 }
             };

@@ -79,6 +79,20 @@ impl Conv1dConfig {
     fn window(&self) -> Window {
         Window { stride: self.stride, padding: self.padding, dilation: self.dilation, groups: self.groups }
     }
+
+    /// Returns the shape of the weight, `[out, in / groups, kernel]`, of a valid configuration.
+    fn dims(&self) -> Result<[usize; 3]> {
+        let &Self { input, output, kernel, stride, dilation, groups, .. } = self;
+        let sizes = [("input", input), ("output", output), ("kernel", kernel)];
+        let steps = [("stride", stride), ("dilation", dilation), ("groups", groups)];
+        check_sizes("Conv1d", sizes).and(check_sizes("Conv1d", steps))?;
+        if !input.is_multiple_of(groups) || !output.is_multiple_of(groups) {
+            return Err(Error::value("Conv1d", "groups", format!("a divisor of {input} and {output}"), groups));
+        }
+        let dims = [output, input / groups, kernel];
+        Shape::new("Conv1d", &dims)?;
+        Ok(dims)
+    }
 }
 
 /// Convolution over time, as `torch.nn.Conv1d` with zero padding:
@@ -114,19 +128,33 @@ impl Conv1d {
     /// # Errors
     /// [`Error::Value`] for a size of 0, or groups that do not divide the channels.
     pub fn new(device: &Device, config: Conv1dConfig, rng: &mut Rng) -> Result<Self> {
-        let Conv1dConfig { input, output, kernel, stride, dilation, groups, .. } = config;
-        let sizes = [("input", input), ("output", output), ("kernel", kernel)];
-        let steps = [("stride", stride), ("dilation", dilation), ("groups", groups)];
-        check_sizes("Conv1d", sizes).and(check_sizes("Conv1d", steps))?;
-        if !input.is_multiple_of(groups) || !output.is_multiple_of(groups) {
-            return Err(Error::value("Conv1d", "groups", format!("a divisor of {input} and {output}"), groups));
-        }
-        let dims = [output, input / groups, kernel];
-        Shape::new("Conv1d", &dims)?;
-        let bound = 1.0 / ((input / groups * kernel) as f32).sqrt();
+        let dims @ [output, inputs, kernel] = config.dims()?;
+        let bound = 1.0 / ((inputs * kernel) as f32).sqrt();
         let weight = uniform(device, &dims, bound, rng)?;
         let bias = config.bias.then(|| uniform(device, &[output], bound, rng)).transpose()?;
         Ok(Self { config, weight, bias })
+    }
+
+    /// Creates a layer from its weight `[out, in / groups, kernel]` and, if it has one, its bias `[out]`.
+    ///
+    /// # Errors
+    /// Same as [`new`](Self::new); [`Error::Shape`], [`Error::DType`] or [`Error::DeviceMix`] for other tensors.
+    pub fn from_parameters(config: Conv1dConfig, weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
+        let dims = config.dims()?;
+        let check = |name: &'static str, tensor: &Tensor, dims: &[usize]| {
+            tensor.check_dtype("Conv1d", name, "f32")?;
+            match tensor.dims() == dims {
+                true => Ok(()),
+                false => Err(Error::shape("Conv1d", name, format!("{dims:?}"), tensor.dims())),
+            }
+        };
+        check("weight", &weight, &dims)?;
+        if let Some(bias) = &bias {
+            check("bias", bias, &dims[..1])?;
+            weight.device().check_same("Conv1d", "bias", bias)?;
+        }
+        let config = Conv1dConfig { bias: bias.is_some(), ..config };
+        Ok(Self { config, weight: weight.requires_grad(), bias: bias.map(|bias| bias.requires_grad()) })
     }
 
     /// Returns the configuration.

@@ -35,9 +35,16 @@ pub struct Sequential {
 }
 
 /// A module that can be downcast to its concrete type.
-trait Layer: Module + Any {}
+pub(crate) trait Layer: Module + Any {}
 
 impl<M: Module + 'static> Layer for M {}
+
+impl dyn Layer {
+    /// Returns the module as the type `M`, if that is its type.
+    pub(crate) fn downcast_ref<M: Module + 'static>(&self) -> Option<&M> {
+        (self as &dyn Any).downcast_ref()
+    }
+}
 
 impl Sequential {
     /// Creates a sequence without layers, which is the identity.
@@ -65,10 +72,20 @@ impl Sequential {
         let (_, layer) = found.ok_or_else(|| {
             Error::value("Sequential::layer", "name", format!("one of {:?}", self.names()), format!("{name:?}"))
         })?;
-        (&**layer as &dyn Any).downcast_ref().ok_or_else(|| {
+        layer.downcast_ref().ok_or_else(|| {
             let expected = format!("the type of layer {name:?}");
             Error::value("Sequential::layer", "M", expected, std::any::type_name::<M>())
         })
+    }
+
+    /// Returns layer `k`, which must exist.
+    pub(crate) fn at(&self, k: usize) -> &dyn Layer {
+        &*self.layers[k].1
+    }
+
+    /// Returns the number of layers.
+    pub(crate) fn count(&self) -> usize {
+        self.layers.len()
     }
 
     fn parts(&self) -> Vec<(&str, &dyn Module)> {

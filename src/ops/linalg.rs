@@ -24,7 +24,7 @@ const SPLIT: u32 = 512;
 /// Maximum number of terms per part: a longer sequential sum loses precision, and some drivers end its loop.
 const LONGEST: u32 = 1 << 15;
 
-/// Returns the shader variant selected by the rules as a value that the example `devices` can print.
+/// Returns the shader variant selected by the rules as a value.
 pub(crate) fn variant(device: &Device, p: &MatMul) -> Variant {
     if !device.is_gpu() {
         return Variant::Plain;

@@ -13,6 +13,8 @@ mod readers;
 mod conversions;
 #[cfg(not(target_arch = "wasm32"))]
 mod import;
+#[cfg(not(target_arch = "wasm32"))]
+mod keras;
 mod layers;
 #[cfg(not(target_arch = "wasm32"))]
 mod recurrent;

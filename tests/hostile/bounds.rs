@@ -98,22 +98,30 @@ fn imports_take_a_second_at_most() {
         text.pop();
         text + "}"
     };
-    let nested = |k: usize| format!("\"{}weight_hh_l0\":[[1]],", "a.".repeat(1 + k % 400));
-    for (what, text) in [
-        ("layers", many(&|k| format!("\"{k}.weight_hh_l0\":[[1]],\"{k}.weight_ih_l0\":[[1]],"))),
-        ("directions", many(&|k| format!("\"{k}.forward_a.kernel\":[[1]],\"{k}.forward_a.recurrent_kernel\":[[1]],"))),
-        ("one matrix each", many(&|k| format!("\"{k}.recurrent_kernel:0\":[[1]],"))),
-        ("weight norms", many(&|k| format!("\"{k}.weight_g\":[1],\"{k}.weight_v\":[1],"))),
-        ("nested names", many(&nested)),
-        ("layers of RTNeural", format!("{{\"layers\":[{}0]}}", "{\"type\":\"a\"},".repeat(80_000))),
-        ("numbers", format!("{{\"a\":[{}0]}}", "1,".repeat(500_000))),
-        ("lists", format!("{{\"a\":[{}0]}}", "[],".repeat(300_000))),
-        ("depth", format!("{{\"a\":{}1{}}}", "[".repeat(500_000), "]".repeat(500_000))),
+    let nested = |k: usize| format!("\"{}{k}.weight_hh_l0\":[[1]],", "a.".repeat(1 + k % 400));
+    let deep = |k: usize| format!("\"{k}\":{}[1]{}{:60},", "{\"a\":".repeat(10), "}".repeat(10), "");
+    for (what, is_read, text) in [
+        ("layers", true, many(&|k| format!("\"{k}.weight_hh_l0\":[[1]],\"{k}.weight_ih_l0\":[[1]],"))),
+        (
+            "directions",
+            true,
+            many(&|k| format!("\"{k}.forward_a.kernel\":[[1]],\"{k}.forward_a.recurrent_kernel\":[[1]],")),
+        ),
+        ("one matrix each", true, many(&|k| format!("\"{k}.recurrent_kernel:0\":[[1]],"))),
+        ("weight norms", true, many(&|k| format!("\"{k}.weight_g\":[1],\"{k}.weight_v\":[1],"))),
+        ("nested names", true, many(&nested)),
+        ("layers of RTNeural", false, format!("{{\"layers\":[{}0]}}", "{\"type\":\"a\"},".repeat(80_000))),
+        ("numbers", true, format!("{{\"a\":[{}0]}}", "1,".repeat(500_000))),
+        ("lists", false, format!("{{\"a\":[{}0]}}", "[],".repeat(300_000))),
+        ("depth", false, format!("{{\"a\":{}1{}}}", "[".repeat(500_000), "]".repeat(500_000))),
+        // As large as the last one, but within the limit.
+        ("less depth", true, many(&deep)),
     ] {
-        super::measured(what, || {
-            if let Ok(file) = TensorFile::import_bytes("hostile", text.as_bytes()) {
-                let _ = (file.layers(), file.recurrent("missing"));
-            }
+        let read = super::measured(what, || {
+            let file = TensorFile::import_bytes("hostile", text.as_bytes())?;
+            let _ = (file.layers(), file.recurrent("missing"));
+            Ok::<_, wgru::Error>(())
         });
+        assert_eq!(read.is_ok(), is_read, "{what}: {read:?}");
     }
 }

@@ -122,7 +122,7 @@ fn reorder(values: &[f32], order: &[usize]) -> Vec<f32> {
 }
 
 /// Transposes a matrix with this number of columns.
-fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
+pub(super) fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|c| values.iter().skip(c).step_by(columns)).copied().collect()
 }
 

@@ -1,7 +1,7 @@
-//! Datasets in chunks, which may be compressed.
+//! Chunked datasets, which may be compressed.
 //!
-//! A B-tree lists the chunks: for each its size, a mask of skipped filters, and its place in the dataset. Supports the
-//! filters that h5py offers for numbers: deflate, shuffle, and the checksum.
+//! A B-tree lists the size of each chunk, a mask of the filters that were skipped, and the offset in the dataset.
+//! Supports the filters that h5py offers for numbers: deflate, shuffle, and the checksum.
 
 use super::object::{Chunked, Dataset};
 use super::{Walk, short, word};
@@ -59,7 +59,7 @@ struct Chunk<'a> {
     start: Vec<usize>,
 }
 
-/// Reads the dataset's chunks and returns its bytes. `what` names it in errors.
+/// Assembles a dataset from its chunks. `what` names it in errors.
 pub(in crate::io) fn assemble(
     walk: &mut Walk,
     dataset: &Dataset,

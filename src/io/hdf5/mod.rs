@@ -1,10 +1,11 @@
 //! Reads HDF5 as h5py writes it by default, which is how Keras stores weights.
 //!
-//! Supports groups in the oldest format (symbol tables), and numeric datasets, contiguous or in chunks. Other datasets
+//! Supports groups in the oldest format (symbol tables), and numeric datasets, contiguous or chunked. Other datasets
 //! are unreadable tensors; any other feature (links, groups in newer formats) is an error that names it. Every
 //! structure is visited once, so the work is bounded by the size of the file. Source: The HDF Group, *HDF5 file format
 //! specification*, version 3.0.
 
+mod attributes;
 mod chunks;
 mod object;
 
@@ -18,6 +19,7 @@ use super::signature::HDF5;
 use crate::error::{Error, Result};
 use object::{Chunked, Data, Dataset, Object};
 
+pub(super) use attributes::texts;
 pub(super) use chunks::assemble;
 
 /// Maximum nesting depth of groups.
@@ -25,7 +27,7 @@ const DEEPEST: usize = 32;
 /// Maximum length of a tensor's name, in bytes.
 const LONGEST: usize = 1024;
 
-/// Reads the bytes of a dataset in chunks. The inner error means that they are not supported.
+/// Reads a chunked dataset. The inner error is an unsupported feature.
 pub(super) type Assemble = for<'a> fn(
     &mut Walk<'a>,
     &Dataset<'a>,
@@ -34,7 +36,7 @@ pub(super) type Assemble = for<'a> fn(
     &mut Budget,
 ) -> Result<Result<Vec<u8>, String>>;
 
-/// For [`read`] in programs that need no datasets in chunks.
+/// For [`read`] in programs without chunked datasets.
 pub(super) fn refuse(
     _: &mut Walk,
     _: &Dataset,
@@ -42,14 +44,14 @@ pub(super) fn refuse(
     _: &dyn Fn() -> String,
     _: &mut Budget,
 ) -> Result<Result<Vec<u8>, String>> {
-    Ok(Err("is stored in chunks, which only TensorFile::import reads".into()))
+    Ok(Err("is chunked, which only TensorFile::import reads".into()))
 }
 
 /// Reads the datasets of a file. Names of groups are joined by dots.
 pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget, chunks: Assemble) -> Result<TensorFile> {
     let root = root(bytes).map_err(|why| Error::format(source, why))?;
     let mut file = TensorFile::named(source);
-    let mut walk = Walk { bytes, seen: HashSet::from([root]), messages: bytes.len() / 8 };
+    let mut walk = Walk::new(bytes, root);
     let mut open = vec![(String::new(), root, 0)];
     while let Some((name, address, depth)) = open.pop() {
         let what = || format!("{source}: {name:?}");
@@ -136,10 +138,15 @@ pub(super) struct Walk<'a> {
     /// Addresses that were visited, or will be.
     seen: HashSet<usize>,
     /// Number of header messages that may still be read. Each takes at least 8 bytes, and messages do not overlap.
-    messages: usize,
+    unread: usize,
 }
 
 impl<'a> Walk<'a> {
+    /// Starts at the root group's header.
+    fn new(bytes: &'a [u8], root: usize) -> Self {
+        Self { bytes, seen: HashSet::from([root]), unread: bytes.len() / 8 }
+    }
+
     /// Claims an address that nothing else may point to.
     fn claim(&mut self, address: usize) -> Result<usize, String> {
         if self.seen.insert(address) {

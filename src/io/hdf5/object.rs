@@ -37,6 +37,9 @@ pub(in crate::io) struct Chunked<'a> {
     pub filters: &'a [u8],
 }
 
+/// Type, flags and body of a header message.
+pub(super) type Message<'a> = (usize, u8, &'a [u8]);
+
 /// The header messages that define an object.
 #[derive(Default)]
 struct Parts<'a> {
@@ -53,6 +56,15 @@ struct Parts<'a> {
 impl<'a> Walk<'a> {
     /// Reads the header at `address`, which must have been claimed.
     pub fn object(&mut self, address: usize) -> Result<Object<'a>, String> {
+        let mut parts = Parts::default();
+        for (kind, flags, body) in self.messages(address)? {
+            self.message(&mut parts, kind, flags, body)?;
+        }
+        parts.object()
+    }
+
+    /// Reads the messages of the header at `address`, which must have been claimed: their types, flags and bodies.
+    pub(super) fn messages(&mut self, address: usize) -> Result<Vec<Message<'a>>, String> {
         let damaged = || "has a damaged object header".to_string();
         let head = self.at(address)?;
         if head.starts_with(b"OHDR") {
@@ -63,11 +75,10 @@ impl<'a> Walk<'a> {
         };
         let size = u32::from_le_bytes(size.try_into().map_err(|_| damaged())?) as usize;
         let mut blocks = vec![size.checked_add(16).and_then(|end| head.get(16..end)).ok_or_else(damaged)?];
-        let mut parts = Parts::default();
-        let mut left = count;
+        let (mut out, mut left) = (Vec::new(), count);
         while let Some(mut block) = blocks.pop() {
             while left > 0 && block.len() >= 8 {
-                self.messages = self.messages.checked_sub(1).ok_or("has object headers that overlap")?;
+                self.unread = self.unread.checked_sub(1).ok_or("has object headers that overlap")?;
                 let (kind, len) = (short(block, 0).ok_or_else(damaged)?, short(block, 2).ok_or_else(damaged)?);
                 let body = block.get(8..8 + len).ok_or_else(damaged)?;
                 if kind == 0x10 {
@@ -75,12 +86,12 @@ impl<'a> Walk<'a> {
                     let start = self.claim(start)?;
                     blocks.push(self.at(start)?.get(..len).ok_or_else(damaged)?);
                 } else {
-                    self.message(&mut parts, kind, block[4], body)?;
+                    out.push((kind, block[4], body));
                 }
                 (block, left) = (&block[8 + len..], left - 1);
             }
         }
-        parts.object()
+        Ok(out)
     }
 
     fn message(&self, parts: &mut Parts<'a>, kind: usize, flags: u8, body: &'a [u8]) -> Result<(), String> {
@@ -134,7 +145,7 @@ impl<'a> Walk<'a> {
                 Data::Chunked(Chunked { tree, extents: extents.collect(), filters: &[] })
             }
             [3 | 4, 1, ..] | [3, 2, _, ..] => return Ok(Ok(None)),
-            [4, 2, ..] => return Ok(Err("is stored in chunks of a newer format, which is not supported".into())),
+            [4, 2, ..] => return Ok(Err("has chunks in a newer format, which is not supported".into())),
             _ => {
                 let start = &body[..body.len().min(2)];
                 return Ok(Err(format!("has a data layout that is not supported: {start:?}")));

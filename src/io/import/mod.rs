@@ -17,7 +17,7 @@ use std::fs;
 use std::path::Path;
 
 use super::budget::Budget;
-use super::format::{KERAS_WEIGHTS, keras_weights};
+use super::format::{KERAS_WEIGHTS, is_exported, keras_weights};
 use super::torch::{Storages, Tree};
 use super::zip::Archive;
 use super::{TensorFile, hdf5, pickle, signature, torch};
@@ -33,7 +33,9 @@ impl TensorFile {
     /// | --- | --- |
     /// | modules and checkpoints with foreign objects, by `torch.save` | those of the state dict |
     /// | TorchScript programs of `torch.jit.save` | those of the modules; `constants.0`, … of a frozen one |
-    /// | `.keras`, also with compressed weights | as by `open`; the options of layers are metadata |
+    /// | whole models of Keras, `.keras` | as by `open`; the options of layers are metadata |
+    /// | whole models of Keras, `.h5` | the layers' names: `gru.kernel`, `bidirectional.forward_layer.kernel` |
+    /// | HDF5 with compressed weights | as by `open` |
     /// | programs of `torch.export` (`.pt2`) | those of the state dict, and of the constants |
     /// | files of `torch.save` before PyTorch 0.1.10 (tar) | as in newer files |
     /// | pickles of tensors and NumPy arrays (`.pkl`) | their path, joined by dots |
@@ -102,7 +104,7 @@ fn any(source: &str, bytes: &[u8]) -> Result<TensorFile> {
         let archive = Archive::new(source, bytes)?;
         let has = |test: fn(&str) -> bool| archive.members().iter().any(|member| test(member.name));
         let len = bytes.len();
-        if has(pt2::is_program) {
+        if has(is_exported) {
             return pt2::read(source, &archive, &mut budget);
         }
         match (has(torch::is_pickle), archive.find(KERAS_WEIGHTS).is_some()) {
@@ -114,7 +116,7 @@ fn any(source: &str, bytes: &[u8]) -> Result<TensorFile> {
     } else if bytes.starts_with(signature::TORCH_LEGACY) {
         torch::read_legacy::<true>(source, bytes)
     } else if bytes.starts_with(signature::HDF5) {
-        hdf5::read(source, bytes, &mut budget, hdf5::assemble)
+        read_hdf5(source, bytes, &mut budget)
     } else {
         TensorFile::from_bytes(source, bytes)
     }
@@ -133,6 +135,16 @@ fn read_keras(source: &str, archive: &Archive, len: usize, budget: &mut Budget) 
     let object = |at: usize| json::object(&texts[at]).map_err(|why| archive.error("config.json", format!("is {why}")));
     keras::add_config(&mut file, object(0)?, object(1)?, budget)?;
     Ok(file)
+}
+
+/// Reads an HDF5 file: its weights and, in a whole model of Keras, the options of its layers.
+fn read_hdf5(source: &str, bytes: &[u8], budget: &mut Budget) -> Result<TensorFile> {
+    let file = hdf5::read(source, bytes, budget, hdf5::assemble)?;
+    let mut texts = hdf5::texts(source, bytes, &[keras::MODEL, keras::VERSION], budget)?;
+    let Some(config) = texts.remove(keras::MODEL) else { return Ok(file) };
+    let what = format!("{source}: attribute {:?}", keras::MODEL);
+    let object = json::object(config.as_bytes()).map_err(|why| Error::format(what, format!("is {why}")))?;
+    keras::name_by_config(file, object, texts.remove(keras::VERSION), budget)
 }
 
 /// Reads a pickle of tensors and arrays, as `pickle.dump` writes it.

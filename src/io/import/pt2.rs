@@ -17,11 +17,6 @@ use crate::json;
 const CONFIGS: [&str; 2] = ["_weights_config.json", "_constants_config.json"];
 const OLDER: [&str; 2] = ["serialized_state_dict.pt", "serialized_constants.pt"];
 
-/// Whether an archive with a member of this name is such a program.
-pub(super) fn is_program(name: &str) -> bool {
-    name.ends_with(CONFIGS[0]) || name.ends_with(OLDER[0])
-}
-
 pub(super) fn read(source: &str, archive: &Archive, budget: &mut Budget) -> Result<TensorFile> {
     let mut file = TensorFile::named(source);
     let members: HashMap<&str, &Member> = archive.members().iter().map(|member| (member.name, member)).collect();

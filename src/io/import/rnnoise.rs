@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::cell::Cell;
 use crate::error::{Error, Result};
 use crate::io::budget::Budget;
+use crate::io::convert::transpose;
 use crate::io::{RecurrentWeights, TensorFile};
 
 /// First bytes of a text file.
@@ -72,8 +73,7 @@ pub(super) fn read_text(source: &str, bytes: &[u8], budget: &mut Budget) -> Resu
 
 /// Adds Keras' kernel `[in, out]` as PyTorch's weight `[out, in]`.
 fn add_dense(file: &mut TensorFile, name: &str, kernel: &[f32], [input, output]: [usize; 2]) {
-    let moved = (0..output).flat_map(|o| (0..input).filter_map(move |i| kernel.get(i * output + o))).copied().collect();
-    file.insert(&format!("{name}.weight"), &[output, input], moved);
+    file.insert(&format!("{name}.weight"), &[output, input], transpose(kernel, output));
 }
 
 fn add_gru(file: &mut TensorFile, name: &str, cell: Cell, keras: &TensorFile) -> Result<()> {

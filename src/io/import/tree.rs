@@ -64,8 +64,14 @@ pub(super) fn flatten(file: &mut TensorFile, object: &str, skip: &[&str], budget
 /// Parses an array of numbers, if `value` is one.
 pub(super) fn array(value: &str, source: &str, budget: &mut Budget) -> Result<Option<(Vec<usize>, Vec<f32>)>> {
     // A number takes at least two characters, and a list of numbers grows by doubling.
-    budget.take(|| format!("{source}: the numbers"), 4 * value.len())?;
-    Ok(json::array(value))
+    let most = 4 * value.len();
+    budget.take(|| format!("{source}: the numbers"), most)?;
+    let array = json::array(value);
+    // The list around other values holds none itself; its items are charged one by one.
+    if array.is_none() {
+        budget.give(most);
+    }
+    Ok(array)
 }
 
 /// Returns the value of a key of a checked object.

@@ -359,7 +359,7 @@ impl<'a, const ALL: bool> Machine<'a, '_, ALL> {
             }
             // Attributes of a dict, such as the versions in a state dict's `_metadata`, and of a tensor.
             (Value::Dict(_) | Value::Tensor(_) | Value::Unsupported(_) | Value::Opaque, _) => {}
-            _ => return Err("sets the state of a value that cannot be called".into()),
+            _ => return Err("sets the state of a value that is not an object".into()),
         }
         Ok(())
     }

@@ -1,0 +1,144 @@
+//! `wgru convert`: writes a model in another format.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use wgru::Device;
+use wgru::io::onnx::{self, Extent, Input};
+use wgru::io::{RecurrentWeights, TensorFile, load_recurrent_blocking, write_atomically};
+use wgru::nn::{Kind, Module};
+
+use crate::failure::{Failure, Result};
+use crate::model::{File, Model, read};
+use crate::output::{Answer, Output};
+
+/// Writes a model in another format, which the ending of the new file selects.
+///
+/// .safetensors and .npz hold all tensors and metadata of any file; .npy holds one tensor; .onnx holds a recurrent
+/// layer or a network that is a sequence of layers. With --keras, a recurrent layer becomes Keras' kernel,
+/// recurrent_kernel and bias (.npz or .safetensors).
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// A file of any kind
+    from: PathBuf,
+    /// The file to write
+    to: PathBuf,
+    /// Converts only this recurrent layer, or this tensor for .npy
+    #[arg(long, value_name = "NAME")]
+    layer: Option<String>,
+    /// Writes Keras' names and layout
+    #[arg(long)]
+    keras: bool,
+    /// Leaves out tensors that cannot be read
+    #[arg(long)]
+    discard_unreadable: bool,
+}
+
+pub fn convert(args: &Args, out: &Output) -> Result<Answer> {
+    let end = args.to.extension().unwrap_or_default().to_ascii_lowercase();
+    let bytes = match end.to_str() {
+        Some("onnx") => graph(args)?,
+        Some("safetensors") => tensors(args)?.to_bytes()?,
+        Some("npz") => tensors(args)?.to_npz()?,
+        Some("npy") => {
+            let file = weights(args)?;
+            let name = match (&args.layer, file.names().next()) {
+                (Some(name), _) => name.clone(),
+                (None, Some(name)) if file.names().count() == 1 => name.to_string(),
+                _ => return Err(Failure::arguments("--layer: a .npy file holds one tensor; name it")),
+            };
+            file.to_npy(&name)?
+        }
+        _ => return Err(Failure::file(&args.to, "expected an ending .safetensors, .npz, .npy or .onnx")),
+    };
+    write_atomically(&args.to, &bytes)?;
+    out.line(format!("{}: {} bytes", args.to.display(), bytes.len()));
+    Ok(Answer::yes(json!({ "file": args.to.display().to_string(), "bytes": bytes.len() })))
+}
+
+fn weights(args: &Args) -> Result<TensorFile> {
+    let mut file = match read(&args.from)? {
+        File::Onnx(bytes) => onnx::initializers(&bytes)?,
+        File::Weights(file) => file,
+    };
+    if args.discard_unreadable {
+        file.discard_unreadable();
+    }
+    Ok(file)
+}
+
+/// Returns the tensors to write.
+fn tensors(args: &Args) -> Result<TensorFile> {
+    let file = weights(args)?;
+    let file = match &args.layer {
+        Some(name) => file.recurrent(name)?,
+        None if args.keras => match &file.layers()[..] {
+            [only] => file.recurrent(&only.name)?,
+            several => {
+                let names: Vec<&str> = several.iter().map(|layer| layer.name.as_str()).collect();
+                return Err(Failure::arguments(format!("--layer: expected one of {names:?}")));
+            }
+        },
+        None => return Ok(file),
+    };
+    if !args.keras {
+        return Ok(file);
+    }
+    let config = load_recurrent_blocking(&Device::cpu(), &file)?.config().clone();
+    if config.layers > 1 {
+        return Err(Failure::arguments("--keras: a layer of Keras is not a stack; convert its layers one by one"));
+    }
+    let mut keras = TensorFile::default();
+    for reverse in [false, true].into_iter().take(config.directions()) {
+        let part = RecurrentWeights::from_pytorch(config.cell, &file, 0, reverse)?.to_keras()?;
+        let prefix = match (config.bidirectional, reverse) {
+            (false, _) => "",
+            (true, false) => "forward_layer.",
+            (true, true) => "backward_layer.",
+        };
+        for name in part.names() {
+            let (dims, values) = part.get(name)?;
+            keras.insert(&format!("{prefix}{name}"), dims, values.to_vec());
+        }
+    }
+    Ok(keras)
+}
+
+/// Returns an ONNX file with free batch and time axes.
+fn graph(args: &Args) -> Result<Vec<u8>> {
+    let device = Device::cpu();
+    let model = Model::load(&device, &args.from, args.layer.as_deref())?;
+    let Some(module) = model.module() else {
+        return Err(Failure::arguments("the file is an ONNX model already"));
+    };
+    let [batch, time] = [Extent::named("batch"), Extent::named("time")];
+    let input = match &module.kind() {
+        Kind::Recurrent(c) => Some((c.batch_first, Some(c.input))),
+        _ => first(module),
+    };
+    let Some((batch_first, width)) = input else {
+        return Err(Failure::file(&args.from, "is a graph of layers, which has no ONNX form here"));
+    };
+    let mut dims = if batch_first { vec![batch, time] } else { vec![time, batch] };
+    dims.extend(width.map(Extent::Fixed));
+    let input = match width {
+        Some(_) => Input::new("x", dims),
+        None => Input { indices: true, ..Input::new("x", dims) },
+    };
+    Ok(onnx::export_blocking(module, &input)?)
+}
+
+/// Returns whether the first layer of a network is batch-first, and its features; `None` for indices.
+fn first(module: &dyn Module) -> Option<(bool, Option<usize>)> {
+    let columns = || module.parameters().first().and_then(|(_, weight)| weight.dims().get(1).copied());
+    match module.kind() {
+        Kind::Embedding => Some((true, None)),
+        Kind::Recurrent(c) => Some((c.batch_first, Some(c.input))),
+        Kind::Conv1d(c) => Some((true, Some(c.input))),
+        Kind::Linear => columns().map(|width| (true, Some(width))),
+        Kind::Sequence(parts) => {
+            parts.iter().find(|(_, part)| !part.parameters().is_empty()).and_then(|(_, part)| first(*part))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,121 @@
+//! The command's output and exit codes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use wgru::io::{TensorFile, recurrent_to_file};
+use wgru::nn::RecurrentConfig;
+use wgru::{Device, Rng};
+
+fn wgru(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wgru"));
+    command.args(arguments).env("WGRU_BACKEND", "cpu").output().expect("run")
+}
+
+/// Runs the command with `--json`, and returns its exit code and the object.
+fn json(arguments: &[&str]) -> (i32, serde_json::Value) {
+    let output = wgru(&[arguments, &["--json"]].concat());
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    (output.status.code().expect("a code"), value)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// Writes a file with a GRU of 3 features and 4 units.
+fn gru(folder: &Path) -> PathBuf {
+    let layer = RecurrentConfig::gru(3, 4).build(&Device::cpu(), &mut Rng::new(1)).expect("layer");
+    let path = folder.join("gru.safetensors");
+    pollster::block_on(recurrent_to_file(&layer)).expect("file").save(&path).expect("saved");
+    path
+}
+
+#[test]
+fn info_lists_layers() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (code, value) = json(&["info", text(&gru(folder.path()))]);
+    assert_eq!((code, &value["format"], &value["numbers"]), (0, &"safetensors".into(), &108.into()));
+    let layer = &value["layers"][0];
+    assert_eq!((&layer["cell"], &layer["input"], &layer["hidden"]), (&"gru".into(), &3.into(), &4.into()));
+}
+
+#[test]
+fn models_run_and_convert_to_onnx() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = |name: &str| folder.path().join(name);
+    let (weights, onnx) = (gru(folder.path()), at("gru.onnx"));
+    let mut x = TensorFile::default();
+    x.insert("x", &[5, 1, 3], (0..15).map(|k| (k as f32).sin()).collect());
+    std::fs::write(at("x.npy"), x.to_npy("x").expect("npy")).expect("written");
+    assert_eq!(json(&["convert", text(&weights), text(&onnx)]).0, 0);
+    let (code, value) = json(&["info", text(&onnx)]);
+    assert_eq!((code, &value["operators"]["GRU"], &value["missing"]), (0, &1.into(), &serde_json::json!([])));
+    let mut outputs = Vec::new();
+    for model in [&weights, &onnx] {
+        let output = at(&format!("out-{}", outputs.len()));
+        let input = format!("x={}", text(&at("x.npy")));
+        let (code, value) = json(&["run", text(model), "--input", &input, "--output", text(&output)]);
+        assert_eq!(code, 0, "{value}");
+        let file = TensorFile::open(value["outputs"][0]["file"].as_str().expect("a path")).expect("output");
+        outputs.push(file.get("arr_0").expect("array").1.to_vec());
+    }
+    assert_eq!(outputs[0].len(), 20);
+    assert!(outputs[0].iter().zip(&outputs[1]).all(|(a, b)| (a - b).abs() < 1e-6), "{outputs:?}");
+}
+
+#[test]
+fn devices_are_compared_with_f64_and_timed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = gru(folder.path());
+    let (code, value) = json(&["compare", text(&path), "--devices", "cpu,twin"]);
+    assert_eq!((code, &value["agree"]), (0, &true.into()));
+    let (code, value) = json(&["compare", text(&path), "--devices", "cpu", "--tolerance", "1e-12"]);
+    assert_eq!((code, &value["agree"]), (1, &false.into()), "f32 is not that exact");
+    let (code, value) = json(&["bench", text(&path), "--devices", "cpu", "--seconds", "0.02"]);
+    assert_eq!(code, 0);
+    for what in ["frame", "sequence"] {
+        let times = &value["devices"][0][what];
+        assert!(times["p50_us"].as_f64() <= times["p99_us"].as_f64() && times["p50_us"].is_number(), "{times}");
+    }
+}
+
+/// A network that flattens its steps runs only with as many as its file tells.
+#[test]
+fn random_inputs_have_the_steps_of_the_file() {
+    for name in ["k2_graph.keras", "k2_graph.h5", "k3_graph.keras", "k3_graph.h5"] {
+        let path = format!("{}/../tests/readers/keras/{name}", env!("CARGO_MANIFEST_DIR"));
+        let (code, value) = json(&["compare", &path, "--devices", "cpu,twin"]);
+        assert_eq!((code, &value["agree"]), (0, &true.into()), "{name}: {value}");
+        assert_ne!(json(&["compare", &path, "--devices", "cpu", "--steps", "3"]).0, 0, "{name}");
+    }
+}
+
+#[test]
+fn exit_codes_tell_what_failed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (page, path) = (folder.path().join("page.onnx"), gru(folder.path()));
+    std::fs::write(&page, "<!DOCTYPE html><html>").expect("written");
+    for (arguments, code) in [
+        (&["info", "/no/such/file"][..], 3),
+        (&["info", text(&page)], 3),
+        (&["check", text(&path)], 1),
+        (&["convert", text(&path), "model.docx"], 3),
+        (&["bench", text(&path), "--seconds", "-1"], 2),
+        (&["nonsense"], 2),
+        (&["run", text(&path)], 2),
+    ] {
+        assert_eq!(wgru(arguments).status.code(), Some(code), "{arguments:?}");
+    }
+    let (code, value) = json(&["info", text(&page)]);
+    assert_eq!((code, &value["exit"]), (3, &3.into()));
+    assert!(value["error"].as_str().is_some_and(|text| text.contains("HTML")), "{value}");
+}
+
+#[test]
+fn completions_name_the_commands() {
+    let output = wgru(&["completions", "bash"]);
+    let script = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success() && script.contains("wgru") && script.contains("bench"));
+}
