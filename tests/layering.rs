@@ -269,10 +269,13 @@ fn every_kernel_is_found_by_its_stem() {
         let without =
             |name: &'static str, ends: &[&str]| ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
         let stem = without(kernel.name, &["_f16", "_bf16", "_int8"]);
+        let split = if stem.ends_with("_split") { "_split" } else { "" };
+        let stem = without(stem, &["_split"]);
         let stem = match stem.starts_with("recurrent_") {
             true => without(stem, &["_gru", "_gru_reset_before", "_lstm", "_rnn"]),
             false => stem,
         };
+        let stem = format!("{stem}{split}");
         assert!(root().join(format!("shaders/{stem}.wgsl")).is_file(), "{}", kernel.name);
     }
 }
