@@ -180,7 +180,7 @@ fn invalid_pickles_are_refused() {
         ("call of a number", b"K\x01)R.", "cannot be called"),
         ("call with no tuple", b"ctorch\nSize\nK\x01R.", "cannot be called"),
         ("storage called", b"ctorch\nFloatStorage\nK\x05\x85R.", "does not take"),
-        ("state for a tuple", b"(t}b.", "cannot be called"),
+        ("state for a tuple", b"(t}b.", "not an object"),
         ("persistent id", b"K\x01Q.", "persistent id"),
         ("foreign persistent id", b"X\x01\0\0\0aK\x01\x86Q.", "persistent id"),
         ("no tensor", b"}.", "holds no tensor"),

@@ -268,9 +268,8 @@ fn every_kernel_is_found_by_its_stem() {
         // All formats of packed weights, and all cells, share one stem.
         let without =
             |name: &'static str, ends: &[&str]| ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-        let stem = without(kernel.name, &["_f16", "_bf16", "_int8"]);
-        let split = if stem.ends_with("_split") { "_split" } else { "" };
-        let stem = without(stem, &["_split"]);
+        let split = if kernel.name.ends_with("_split") { "_split" } else { "" };
+        let stem = without(without(kernel.name, &["_split"]), &["_f16", "_bf16", "_int8"]);
         let stem = match stem.starts_with("recurrent_") {
             true => without(stem, &["_gru", "_gru_reset_before", "_lstm", "_rnn"]),
             false => stem,

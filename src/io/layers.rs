@@ -81,7 +81,8 @@ fn backward(name: &str) -> Option<(&str, String)> {
 impl TensorFile {
     /// Lists the recurrent layers in the file: of PyTorch (`weight_ih_l0`, and cells with `weight_ih`), of Keras
     /// (`kernel`, `kernel:0`, `cell.vars.0`), and of all formats that [`TensorFile::import`] reads. The two directions
-    /// of Keras' `Bidirectional` are one layer.
+    /// of Keras' `Bidirectional` are one layer. If it adds, averages or multiplies its directions, it is listed, but
+    /// [`recurrent`](Self::recurrent) refuses it; [`load_network`](super::load_network) builds it.
     ///
     /// ```
     /// use wgru::io::{TensorFile, load_recurrent_blocking};
