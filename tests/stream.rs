@@ -114,8 +114,8 @@ fn a_stream_of_the_other_reset_form_is_rejected() {
 }
 
 /// Bound streams of ONNX models: that of a test, and those of others, from the data folder.
-#[test]
 #[cfg(not(target_arch = "wasm32"))]
+#[test]
 fn ten_thousand_frames_of_onnx_models_allocate_nothing() {
     use wgru::io::onnx::{OnnxModel, Value};
     let device = Device::cpu();
