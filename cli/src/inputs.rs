@@ -82,7 +82,7 @@ pub fn random(device: &Device, model: &Model, sizes: &Sizes, rng: &mut Rng) -> R
     Ok(vec![("x".into(), x.into())])
 }
 
-/// What the first layer of a network reads.
+/// The input of the first layer of a network.
 enum First {
     Indices(usize),
     Features { width: Option<usize>, time_first: bool },

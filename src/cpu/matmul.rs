@@ -63,18 +63,20 @@ pub fn run(isa: Isa, pool: &ThreadPool, p: &MatMul, [a, b, bias]: [&[f32]; 3], c
             dots(isa, *p, k, pa, pb, bias, pc, [p.c_row as usize, 1]);
             continue;
         }
-        if m <= FEW && p.b_col == 1 && !IS_LEAN {
+        // Threads share large products, which is worth the packing.
+        let is_small = m.saturating_mul(n).saturating_mul(k) < PARALLEL;
+        if m <= FEW && p.b_col == 1 && is_small && !IS_LEAN {
             let (p, bias) = (*p, bias.map_or(std::ptr::null(), <[f32]>::as_ptr));
             for_each_isa!(isa, passes::<_>(
                 p: MatMul, k: usize, pa: *const f32, pb: *const f32, bias: *const f32, pc: *mut f32
             ));
             continue;
         }
-        if n <= FEW && p.a_col == 1 && bias.is_none() && !IS_LEAN {
+        if n <= FEW && p.a_col == 1 && bias.is_none() && is_small && !IS_LEAN {
             few_columns(isa, p, k, pa, pb, pc);
             continue;
         }
-        let pool = (m.saturating_mul(n).saturating_mul(k) >= PARALLEL).then_some(pool);
+        let pool = (!is_small).then_some(pool);
         let size = DEPTH.min(k.max(1)) * WIDTH.min(n.next_multiple_of(PANEL));
         scratch::with(size, |panels| packed(isa, pool, p, k, Const(pa), Const(pb), bias, Mut(pc), panels));
     }

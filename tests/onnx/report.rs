@@ -1,4 +1,4 @@
-//! What a file needs: reports, warnings, separate files, and old operator sets.
+//! Reports, warnings, separate files, and old operator sets.
 
 use wgru::io::onnx::OnnxModel;
 use wgru::{Device, Error, Tensor};

@@ -24,7 +24,7 @@ pub(super) struct Step {
     pub rule: Rule,
 }
 
-/// What a step computes.
+/// The computation of a step.
 #[derive(Clone, Debug)]
 pub(super) enum Action {
     /// Layer k of the network.

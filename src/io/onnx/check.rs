@@ -1,4 +1,4 @@
-//! What a file needs that is not supported.
+//! Reports of unsupported parts of a file.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::error::Error;
 /// Maximum number of problems and of warnings in a report. A file may hold a million nodes.
 const MOST: usize = 1000;
 
-/// What a file needs that is not supported, and what is suspicious about it: the result of
+/// The unsupported and the suspicious parts of a file: the result of
 /// [`OnnxModel::check`](super::OnnxModel::check).
 #[derive(Clone, Debug, Default)]
 pub struct Report {

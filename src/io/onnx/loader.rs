@@ -14,7 +14,7 @@ use super::value::{Value, from_proto};
 use crate::device::Device;
 use crate::error::{Error, Result};
 
-/// What the loads of a graph and its subgraphs share.
+/// State shared by the loads of a graph and its subgraphs.
 pub(super) struct Context<'a> {
     pub opset: i64,
     /// Program that wrote the file.
@@ -31,7 +31,7 @@ pub(super) struct Context<'a> {
     pub collects: bool,
 }
 
-/// What is known about a value before a run.
+/// Facts about a value that are known before a run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fact {
     /// The value, on the host.

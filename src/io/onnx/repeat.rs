@@ -14,7 +14,7 @@ const MOST_BYTES: usize = 32 << 20;
 /// The inputs and outputs of a run by name.
 type Named = Vec<(String, Value)>;
 
-/// What must be equal for a recording to be repeated: the extents of floats, and integers.
+/// Properties of an input that must be equal for a recording to be repeated: the extents of floats, and integers.
 #[derive(PartialEq)]
 enum Like {
     Floats(Vec<usize>),

@@ -82,7 +82,7 @@ impl Link {
 /// The values of a run, with the bytes that the meter holds for them.
 type Values = Vec<Option<(Value, u64)>>;
 
-/// What the nodes of a run share.
+/// State shared by the nodes of a run.
 pub(super) struct Run<'a> {
     pub device: &'a Device,
     /// States that a stream carries.

@@ -1,4 +1,4 @@
-//! What nodes with subgraphs share.
+//! The interface of nodes with subgraphs.
 
 use super::Args;
 use crate::error::Result;
