@@ -16,6 +16,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         y[i] = v;
         return;
     }
+    // Of negative numbers, the functions below are undefined in WGSL: SwiftShader's log returns numbers.
+    let nan = bitcast<f32>(0x7fc00000u | (params.op & 0u));
     switch params.op {
         case 0u: { y[i] = params.alpha * v; }
         case 1u: { y[i] = v + params.alpha; }
@@ -23,11 +25,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 3u: { y[i] = sigmoid(v); }
         case 4u: { y[i] = tanh_stable(v); }
         case 5u: { y[i] = v * v; }
-        case 6u: { y[i] = sqrt(v); }
+        case 6u: { y[i] = select(sqrt(v), nan, v < 0.0); }
         case 7u: { y[i] = abs(v); }
         case 8u: { y[i] = select(v, params.alpha, v > params.alpha); }
         case 9u: { y[i] = exp_stable(v); }
-        case 10u: { y[i] = log(v); }
+        case 10u: { y[i] = select(log(v), nan, v < 0.0); }
         case 11u: { y[i] = elu(v, params.alpha); }
         case 12u: { y[i] = softplus(v); }
         default: { y[i] = softsign(v); }

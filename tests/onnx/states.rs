@@ -9,7 +9,7 @@ use crate::on_every_backend;
 on_every_backend![
     pairs_are_carried_unless_they_are_fed,
     states_of_nodes_are_carried_unless_an_input_gives_them,
-    integers_of_a_gpu_are_waited_for_only_on_request,
+    computed_integers_are_waited_for_only_on_request,
 ];
 
 fn floats_of(value: &Value) -> Vec<f32> {
@@ -144,7 +144,7 @@ fn doubling() -> Vec<u8> {
     .bytes()
 }
 
-fn integers_of_a_gpu_are_waited_for_only_on_request(device: &Device) {
+fn computed_integers_are_waited_for_only_on_request(device: &Device) {
     let model = OnnxModel::load(device, &doubling()).expect("loaded");
     let x = || [("x", row(device, &[1.0, 2.0]))];
     let outputs = model.run_blocking(&x()).expect("run");
