@@ -25,37 +25,43 @@ cargo build --release --locked --quiet -p bindgen
 # code FILE: prints the file without comment lines.
 code() { grep -v '^ *//' "$1"; }
 
-# kind NAME WANTED…: builds one kind in its own target folder, so that two kinds can be built in parallel.
-kind() {
-    local kind=$1 build made features=() flags
+# modules BUILD WANTED…: builds the modules of all kinds for one set of instructions, in a target folder of its own, so
+# that the kinds share their dependencies, and two sets can be built in parallel.
+modules() {
+    local build=$1 kind made features flags=("${lean[@]}" -C "target-feature=${instructions[$1]}")
     shift
-    mkdir -p "dist/wasm/$kind"
-    case $kind in
-    inference) features=(--no-default-features --features networks) ;;
-    onnx) features=(--no-default-features --features onnx) ;;
-    esac
-    for build in relaxed simd plain; do
+    for kind in full inference onnx; do
         [ $# -eq 0 ] || [[ " $* " == *" $kind/$build "* ]] || continue
-        flags=("${lean[@]}" -C "target-feature=${instructions[$build]}")
+        case $kind in
+        full) features=() ;;
+        inference) features=(--no-default-features --features networks) ;;
+        onnx) features=(--no-default-features --features onnx) ;;
+        esac
         # Paths may contain spaces.
-        CARGO_TARGET_DIR=$target/$kind CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}") \
+        CARGO_TARGET_DIR=$target/$build CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}") \
             cargo build --profile wasm --locked --quiet --lib --target wasm32-unknown-unknown "${features[@]}"
-        made=$(mktemp -d)
-        "$target/release/bindgen" "$target/$kind/wasm32-unknown-unknown/wasm/wgru_web.wasm" "$made" glue
+        made=dist/made/$kind/$build
+        mkdir -p "$made" "dist/wasm/$kind"
+        "$target/release/bindgen" "$target/$build/wasm32-unknown-unknown/wasm/wgru_web.wasm" "$made" glue
         node_modules/.bin/wasm-opt -Os -Os --converge --strip-producers --strip-target-features --low-memory-unused \
             --optimize-added-constants-propagate "${allowed[@]}" "$made/glue_bg.wasm" -o "dist/wasm/$kind/$build.wasm"
-        # All builds share one glue file, because they differ in instructions, not in imports. Comments are ignored,
-        # because they contain function indices.
-        [ $# -ne 0 ] || [ "$build" = relaxed ] || diff <(code "$made/glue.js") <(code "dist/wasm/$kind/glue.js")
-        cp "$made/glue.js" "dist/wasm/$kind/glue.js"
-        rm -r "$made"
     done
 }
-kind full "$@" &
-full=$!
-kind inference "$@"
-wait $full
-kind onnx "$@"
+rm -rf dist/made
+modules relaxed "$@" &
+relaxed=$!
+modules simd "$@"
+wait $relaxed
+modules plain "$@"
+# All builds share one glue file, because they differ in instructions, not in imports. Comments are ignored, because they
+# contain function indices.
+for kind in full inference onnx; do
+    glues=(dist/made/"$kind"/*/glue.js)
+    [ -e "${glues[0]}" ] || continue
+    for glue in "${glues[@]}"; do diff <(code "${glues[0]}") <(code "$glue"); done
+    cp "${glues[0]}" "dist/wasm/$kind/glue.js"
+done
+rm -r dist/made
 node_modules/.bin/tsc
 # Pages download the scripts, so they are minified. Only the types keep their comments and names.
 node_modules/.bin/esbuild dist/js/*.js dist/wasm/*/glue.js --minify --outdir=dist --outbase=dist --allow-overwrite --log-level=warning

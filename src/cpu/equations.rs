@@ -1,17 +1,23 @@
-//! One step of each cell over sixteen units of one row, shared by sequences and streams.
+//! One step of each cell over the units of one vector, shared by sequences and streams.
 #![allow(unsafe_code, reason = "SIMD intrinsics")]
 
-use super::simd::{Lanes, sigmoid, tanh};
+use super::simd::{Vector, sigmoid, tanh};
 
-/// Inputs and outputs of one step for sixteen units of one row. Gates are in PyTorch's order.
+/// Inputs and outputs of one step for the units of one vector. Gates are in PyTorch's order.
 ///
 /// # Safety
 /// V's instructions must be available, and gates and states must be those of the row's cell.
-pub unsafe trait Units<V: Lanes> {
+pub unsafe trait Units<V: Vector> {
     /// The input term of a gate's pre-activation.
     unsafe fn x(&self, gate: usize) -> V;
     /// The recurrent term of a gate's pre-activation.
     unsafe fn a(&self, gate: usize) -> V;
+    /// The pre-activation of a gate.
+    #[inline(always)]
+    unsafe fn sum(&self, gate: usize) -> V {
+        // SAFETY: guaranteed by the caller.
+        unsafe { self.x(gate).add(self.a(gate)) }
+    }
     /// State `part` before the step: `h`, or the LSTM's `c`.
     unsafe fn old(&self, part: usize) -> V;
     /// Writes state `part` after the step.
@@ -27,10 +33,10 @@ pub unsafe trait Units<V: Lanes> {
 
 /// `r = σ(x_r + a_r)`, `z = σ(x_z + a_z)`, `n = tanh(x_n + r⊙a_n)`, `h' = n + z⊙(h − n)`
 #[inline(always)]
-pub unsafe fn gru<V: Lanes>(u: &impl Units<V>) {
+pub unsafe fn gru<V: Vector>(u: &impl Units<V>) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        let (r, z) = (sigmoid(u.x(0).add(u.a(0))), sigmoid(u.x(1).add(u.a(1))));
+        let (r, z) = (sigmoid(u.sum(0)), sigmoid(u.sum(1)));
         let a = u.a(2);
         let n = tanh(r.fma(a, u.x(2)));
         u.put(0, mix(n, z, u.old(0)));
@@ -40,10 +46,10 @@ pub unsafe fn gru<V: Lanes>(u: &impl Units<V>) {
 
 /// `r⊙h` and `z`: the first half of a GRU whose reset gate acts before the product.
 #[inline(always)]
-pub unsafe fn gru_gates<V: Lanes>(u: &impl Units<V>) {
+pub unsafe fn gru_gates<V: Vector>(u: &impl Units<V>) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        let (r, z) = (sigmoid(u.x(0).add(u.a(0))), sigmoid(u.x(1).add(u.a(1))));
+        let (r, z) = (sigmoid(u.sum(0)), sigmoid(u.sum(1)));
         let reset = r.mul(u.old(0));
         u.keep(reset, z);
         u.save([(0, r), (1, z), (3, reset)]);
@@ -52,10 +58,10 @@ pub unsafe fn gru_gates<V: Lanes>(u: &impl Units<V>) {
 
 /// `n = tanh(x_n + a_n)`, `h' = n + z⊙(h − n)`: the second half, where `a_n` is the product with `r⊙h`.
 #[inline(always)]
-pub unsafe fn gru_candidate<V: Lanes>(u: &impl Units<V>) {
+pub unsafe fn gru_candidate<V: Vector>(u: &impl Units<V>) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        let n = tanh(u.x(2).add(u.a(2)));
+        let n = tanh(u.sum(2));
         u.put(0, mix(n, u.kept(), u.old(0)));
         u.save([(2, n)]);
     }
@@ -63,11 +69,10 @@ pub unsafe fn gru_candidate<V: Lanes>(u: &impl Units<V>) {
 
 /// `i = σ(..)`, `f = σ(..)`, `g = tanh(..)`, `o = σ(..)`, `c' = f⊙c + i⊙g`, `h' = o⊙tanh(c')`
 #[inline(always)]
-pub unsafe fn lstm<V: Lanes>(u: &impl Units<V>) {
+pub unsafe fn lstm<V: Vector>(u: &impl Units<V>) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        let v = |gate: usize| u.x(gate).add(u.a(gate));
-        let (i, f, g, o) = (sigmoid(v(0)), sigmoid(v(1)), tanh(v(2)), sigmoid(v(3)));
+        let (i, f, g, o) = (sigmoid(u.sum(0)), sigmoid(u.sum(1)), tanh(u.sum(2)), sigmoid(u.sum(3)));
         let c = f.fma(u.old(1), i.mul(g));
         let s = tanh(c);
         u.put(0, o.mul(s));
@@ -78,10 +83,10 @@ pub unsafe fn lstm<V: Lanes>(u: &impl Units<V>) {
 
 /// `h' = tanh(x + a)`, or `max(x + a, 0)`; NaN stays NaN.
 #[inline(always)]
-pub unsafe fn rnn<V: Lanes>(u: &impl Units<V>, is_relu: bool) {
+pub unsafe fn rnn<V: Vector>(u: &impl Units<V>, is_relu: bool) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        let v = u.x(0).add(u.a(0));
+        let v = u.sum(0);
         let h = if is_relu { v.at_least(V::splat(0.0)) } else { tanh(v) };
         u.put(0, h);
         u.save([(0, h)]);
@@ -90,7 +95,7 @@ pub unsafe fn rnn<V: Lanes>(u: &impl Units<V>, is_relu: bool) {
 
 /// `n + z⊙(h − n)`
 #[inline(always)]
-unsafe fn mix<V: Lanes>(n: V, z: V, h: V) -> V {
+unsafe fn mix<V: Vector>(n: V, z: V, h: V) -> V {
     // SAFETY: the caller upholds the same contract.
     unsafe { z.fma(h.sub(n), n) }
 }

@@ -18,6 +18,7 @@ mod scratch;
 mod sequence;
 mod share_tuner;
 mod simd;
+mod small;
 mod step;
 mod sweep;
 mod thread_pool;
@@ -38,7 +39,8 @@ pub(crate) use memory::{Memory, Store};
 pub(crate) use packed::{Inputs, Packed};
 pub(crate) use recording::Recording;
 pub(crate) use simd::{Isa, LANES};
-pub(crate) use step::{StepScratch, StepWeights};
+pub(crate) use small::SmallStack;
+pub(crate) use step::{Matrices, StepScratch, StepWeights};
 pub(crate) use thread_pool::ThreadPool;
 
 /// Options of the CPU device; [`Default`] uses everything the machine offers.

@@ -13,6 +13,15 @@ use crate::cell::Cell;
 use crate::error::Result;
 use crate::precision::Precision;
 
+/// The weights of one layer: `w_ih` `[G·H, I]`, `w_hh` `[G·H, H]` and the biases `[G·H]`, with gates in PyTorch's order.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrices<'a> {
+    pub w_ih: &'a [f32],
+    pub w_hh: &'a [f32],
+    pub b_ih: &'a [f32],
+    pub b_hh: &'a [f32],
+}
+
 /// Packed weights of one layer.
 pub(crate) struct StepWeights {
     cell: Cell,
@@ -45,9 +54,8 @@ fn bias_parts(cell: Cell) -> usize {
 }
 
 impl StepWeights {
-    /// Packs `w_ih` `[G·H, I]`, `w_hh` `[G·H, H]` and the biases `[G·H]`, with gates in PyTorch's order.
-    pub fn new(cell: Cell, [w_ih, w_hh]: [&[f32]; 2], [b_ih, b_hh]: [&[f32]; 2], precision: Precision) -> Result<Self> {
-        let gates = cell.gates();
+    pub fn new(cell: Cell, m: Matrices<'_>, precision: Precision) -> Result<Self> {
+        let (Matrices { w_ih, w_hh, b_ih, b_hh }, gates) = (m, cell.gates());
         let (h, parts) = (b_ih.len() / gates, bias_parts(cell));
         let mut bias = Lines::zeros(h.div_ceil(LANES) * parts * LANES);
         for unit in 0..h {

@@ -1,20 +1,23 @@
-//! Sixteen f32 lanes on any instruction set.
+//! Vectors of f32 on any instruction set, mostly of sixteen lanes.
 //!
-//! A fast function is written once, generic over [`Lanes`] and `#[inline(always)]`. It is compiled once per instruction
+//! A fast function is written once, generic over [`Lanes`] or [`Vector`] and `#[inline(always)]`. It is compiled once per instruction
 //! set, inside a function that enables that set; [`Isa::detect`] selects one at run time.
 #![allow(unsafe_code, reason = "SIMD intrinsics")]
 
+mod functions;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(not(target_feature = "simd128"))]
 mod portable;
 #[cfg(test)]
 mod tests;
+mod vector;
 #[cfg(target_feature = "simd128")]
 mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use functions::{exp, sigmoid, tanh};
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
 #[cfg(not(target_feature = "simd128"))]
@@ -24,7 +27,7 @@ pub use wasm::Simd128;
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
 
-use crate::math::SIGMOID_LOW;
+pub use vector::Vector;
 
 /// Number of lanes of a [`Lanes`] value.
 pub const LANES: usize = 16;
@@ -126,20 +129,21 @@ macro_rules! unrolled {
 }
 pub(crate) use unrolled;
 
-/// Sixteen f32 lanes.
+/// Sixteen f32 lanes, with what products of packed weights and logarithms need.
 ///
 /// # Safety
-/// The processor must support the implementor's instructions, and pointers must be valid for sixteen floats.
-pub unsafe trait Lanes: Copy {
+/// As for [`Vector`].
+pub unsafe trait Lanes: Vector {
+    /// The vector in which layers of few units are computed.
+    type Wide: Vector;
+    /// Eight lanes, for fewer units than `Wide` has.
+    type Eight: Vector;
+    /// Four lanes.
+    type Four: Vector;
+    /// Number of registers for the sums of layers of few units.
+    const ROOM: usize;
     /// Number of accumulators that fit in registers next to the operands.
     const SUMS: usize = 6;
-    /// Whether [`sigmoid`] and [`tanh`] are function calls: inlined, they would cost more code size than they save
-    /// time.
-    const CALLS: bool = false;
-    /// The same value in every lane.
-    unsafe fn splat(v: f32) -> Self;
-    /// Loads sixteen floats.
-    unsafe fn load(from: *const f32) -> Self;
     /// Loads sixteen f16.
     #[inline(always)]
     unsafe fn load_half(from: *const u16) -> Self {
@@ -151,28 +155,6 @@ pub unsafe trait Lanes: Copy {
     }
     /// Loads the low halves of sixteen words, as bf16.
     unsafe fn load_low_halves(from: *const f32) -> Self;
-    /// Stores sixteen floats.
-    unsafe fn store(self, to: *mut f32);
-    /// `self·a + b`
-    unsafe fn fma(self, a: Self, b: Self) -> Self;
-    /// `self + a`
-    unsafe fn add(self, a: Self) -> Self;
-    /// `self − a`
-    unsafe fn sub(self, a: Self) -> Self;
-    /// `self·a`
-    unsafe fn mul(self, a: Self) -> Self;
-    /// `self / a`
-    unsafe fn div(self, a: Self) -> Self;
-    /// `max(self, low)`; NaN stays NaN
-    unsafe fn at_least(self, low: Self) -> Self;
-    /// `2^n` for whole numbers `n` from −126 to 127; unspecified for others
-    unsafe fn exp2_whole(self) -> Self;
-    /// `self·2^n`, for the same `n` as [`exp2_whole`](Self::exp2_whole)
-    #[inline(always)]
-    unsafe fn times_exp2(self, n: Self) -> Self {
-        // SAFETY: guaranteed by the caller.
-        unsafe { self.mul(n.exp2_whole()) }
-    }
     /// `n` and `m` with `self = m·2^n` and `√½ ≤ m < √2`, for positive normal numbers; unspecified for others
     #[inline(always)]
     unsafe fn exponent(self) -> (Self, Self) {
@@ -189,23 +171,6 @@ pub unsafe trait Lanes: Copy {
             (Self::load(n.as_ptr()), Self::load(m.as_ptr()))
         }
     }
-    /// `|self|`
-    #[inline(always)]
-    unsafe fn abs(self) -> Self {
-        // SAFETY: guaranteed by the caller.
-        unsafe { self.at_least(Self::splat(0.0).sub(self)) }
-    }
-    /// `self`, negated where `v` is negative; `self` must not be negative
-    #[inline(always)]
-    unsafe fn with_sign_of(self, v: Self) -> Self {
-        // SAFETY: guaranteed by the caller.
-        unsafe {
-            let zero = Self::splat(0.0);
-            v.where_below(zero, zero.sub(self), self)
-        }
-    }
-    /// `a` where `self < limit`, else `b`
-    unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self;
     /// Prefetches `from`, if the instruction set supports it.
     #[inline(always)]
     unsafe fn expect(_from: *const f32) {}
@@ -227,76 +192,6 @@ pub unsafe trait Lanes: Copy {
                 unsafe { *to.add(j * to_step + i) = *from.add(i * step + j) };
             }
         }
-    }
-}
-
-/// `e^v` within 2 ulp from −87 to 87 (Cephes' polynomial); `e^−87` below, unspecified above.
-#[inline(always)]
-pub unsafe fn exp<V: Lanes>(v: V) -> V {
-    // SAFETY: the caller guarantees that V's instructions are available.
-    unsafe {
-        const P: [f32; 5] = [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
-        let c = V::splat;
-        let v = v.at_least(c(-87.0));
-        // Adding and subtracting 1.5·2²³ rounds to an integer.
-        let magic = c(12_582_912.0);
-        let n = v.fma(c(std::f32::consts::LOG2_E), magic).sub(magic);
-        let r = n.fma(c(-0.693_359_4), v);
-        let r = n.fma(c(2.121_944_4e-4), r);
-        let mut p = c(1.987_569_1e-4);
-        unrolled!(i in [0 1 2 3 4], { p = p.fma(r, c(P[i])) });
-        p.fma(r, c(1.0)).fma(r, c(1.0)).times_exp2(n)
-    }
-}
-
-/// `σ(v)`, like `math::sigmoid`: exactly 0 below [`SIGMOID_LOW`].
-#[inline(always)]
-pub unsafe fn sigmoid<V: Lanes>(v: V) -> V {
-    // SAFETY: guaranteed by the caller.
-    unsafe { if V::CALLS { sigmoid_call(v) } else { sigmoid_inline(v) } }
-}
-
-#[inline(never)]
-unsafe fn sigmoid_call<V: Lanes>(v: V) -> V {
-    // SAFETY: guaranteed by the caller.
-    unsafe { sigmoid_inline(v) }
-}
-
-#[inline(always)]
-unsafe fn sigmoid_inline<V: Lanes>(v: V) -> V {
-    // SAFETY: guaranteed by the caller.
-    unsafe {
-        let (zero, one) = (V::splat(0.0), V::splat(1.0));
-        v.where_below(V::splat(SIGMOID_LOW), zero, one.div(one.add(exp(zero.sub(v)))))
-    }
-}
-
-/// `tanh(v)`, like `math::tanh_stable`.
-#[inline(always)]
-pub unsafe fn tanh<V: Lanes>(v: V) -> V {
-    // SAFETY: guaranteed by the caller.
-    unsafe { if V::CALLS { tanh_call(v) } else { tanh_inline(v) } }
-}
-
-#[inline(never)]
-unsafe fn tanh_call<V: Lanes>(v: V) -> V {
-    // SAFETY: guaranteed by the caller.
-    unsafe { tanh_inline(v) }
-}
-
-#[inline(always)]
-unsafe fn tanh_inline<V: Lanes>(v: V) -> V {
-    // SAFETY: guaranteed by the caller.
-    unsafe {
-        let one = V::splat(1.0);
-        let s = v.mul(v);
-        let mut p = V::splat(62.0 / 2835.0);
-        unrolled!(i in [0 1 2], { p = p.fma(s, V::splat([-17.0 / 315.0, 2.0 / 15.0, -1.0 / 3.0][i])) });
-        let series = p.mul(s).fma(v, v);
-        let a = v.abs();
-        let e = exp(a.mul(V::splat(-2.0)));
-        let exact = one.sub(e).div(one.add(e));
-        a.where_below(V::splat(0.25), series, exact.with_sign_of(v))
     }
 }
 
@@ -335,44 +230,52 @@ pub unsafe fn store_part<V: Lanes>(v: V, to: *mut f32, count: usize) {
     }
 }
 
-/// Compiles a generic function once per instruction set, and calls the variant for `isa`. Other types may follow the
+/// Compiles a generic function once per instruction set, and returns the variant for `isa`. Other types may follow the
 /// lanes.
-macro_rules! for_each_isa {
-    ($isa:expr, $function:ident::<_ $(, $other:ty)*>($($arg:ident: $type:ty),* $(,)?)) => {{
+macro_rules! function_of_isa {
+    ($isa:expr, $function:ident $(:: $name:ident)?::<_ $(, $other:ty)*>($($arg:ident: $type:ty),* $(,)?)) => {{
         use $crate::cpu::simd;
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,fma")]
         unsafe fn avx512($($arg: $type),*) {
             // SAFETY: the features are enabled here.
-            unsafe { $function::<simd::Avx512 $(, $other)*>($($arg),*) }
+            unsafe { $function$(::$name)?::<simd::Avx512 $(, $other)*>($($arg),*) }
         }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn avx2($($arg: $type),*) {
             // SAFETY: the features are enabled here.
-            unsafe { $function::<simd::Avx2 $(, $other)*>($($arg),*) }
+            unsafe { $function$(::$name)?::<simd::Avx2 $(, $other)*>($($arg),*) }
         }
         #[cfg(target_arch = "aarch64")]
         #[target_feature(enable = "neon")]
         unsafe fn neon($($arg: $type),*) {
             // SAFETY: the feature is enabled here.
-            unsafe { $function::<simd::Neon $(, $other)*>($($arg),*) }
+            unsafe { $function$(::$name)?::<simd::Neon $(, $other)*>($($arg),*) }
         }
+        let function: unsafe fn($($type),*) = match $isa {
+            #[cfg(target_arch = "x86_64")]
+            simd::Isa::Avx512 => avx512,
+            #[cfg(target_arch = "x86_64")]
+            simd::Isa::Avx2 => avx2,
+            #[cfg(target_arch = "aarch64")]
+            simd::Isa::Neon => neon,
+            #[cfg(target_feature = "simd128")]
+            simd::Isa::Simd128 => $function$(::$name)?::<simd::Simd128 $(, $other)*>,
+            #[cfg(not(target_feature = "simd128"))]
+            simd::Isa::Portable => $function$(::$name)?::<simd::Portable<{ simd::LANES }> $(, $other)*>,
+        };
+        function
+    }};
+}
+pub(crate) use function_of_isa;
+
+/// Calls the variant of a generic function for `isa`: see [`function_of_isa`].
+macro_rules! for_each_isa {
+    ($isa:expr, $function:ident::<_ $(, $other:ty)*>($($arg:ident: $type:ty),* $(,)?)) => {{
+        let function = $crate::cpu::simd::function_of_isa!($isa, $function::<_ $(, $other)*>($($arg: $type),*));
         // SAFETY: `isa` was detected on this processor; the other conditions are those of the function.
-        unsafe {
-            match $isa {
-                #[cfg(target_arch = "x86_64")]
-                simd::Isa::Avx512 => avx512($($arg),*),
-                #[cfg(target_arch = "x86_64")]
-                simd::Isa::Avx2 => avx2($($arg),*),
-                #[cfg(target_arch = "aarch64")]
-                simd::Isa::Neon => neon($($arg),*),
-                #[cfg(target_feature = "simd128")]
-                simd::Isa::Simd128 => $function::<simd::Simd128 $(, $other)*>($($arg),*),
-                #[cfg(not(target_feature = "simd128"))]
-                simd::Isa::Portable => $function::<simd::Portable $(, $other)*>($($arg),*),
-            }
-        }
+        unsafe { function($($arg),*) }
     }};
 }
 pub(crate) use for_each_isa;

@@ -1,74 +1,90 @@
 //! NEON.
 
 use super::Lanes;
+use super::vector::{Pair, Vector};
 use std::arch::aarch64::*;
 
-/// Four NEON registers.
+/// One NEON register.
 #[derive(Clone, Copy)]
-pub struct Neon([float32x4_t; 4]);
+pub struct Quad(float32x4_t);
 
-impl Neon {
-    #[inline(always)]
-    fn zip(self, a: Self, f: impl Fn(float32x4_t, float32x4_t) -> float32x4_t) -> Self {
-        Self(std::array::from_fn(|i| f(self.0[i], a.0[i])))
-    }
-}
+/// Four NEON registers.
+pub type Neon = Pair<Pair<Quad>>;
 
 // SAFETY: every function requires NEON, which the trait's contract requires of the caller.
-unsafe impl Lanes for Neon {
+unsafe impl Vector for Quad {
+    const WIDTH: usize = 4;
+    const REGISTERS: usize = 1;
+    const FUSES: bool = true;
     #[inline(always)]
     unsafe fn splat(v: f32) -> Self {
-        Self([unsafe { vdupq_n_f32(v) }; 4])
+        Self(unsafe { vdupq_n_f32(v) })
     }
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        Self(std::array::from_fn(|i| unsafe { vld1q_f32(from.add(4 * i)) }))
-    }
-    #[inline(always)]
-    unsafe fn load_low_halves(from: *const f32) -> Self {
-        Self(std::array::from_fn(|i| unsafe {
-            vreinterpretq_f32_u32(vshlq_n_u32::<16>(vld1q_u32(from.cast::<u32>().add(4 * i))))
-        }))
+        Self(unsafe { vld1q_f32(from) })
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        for (i, v) in self.0.into_iter().enumerate() {
-            unsafe { vst1q_f32(to.add(4 * i), v) }
-        }
+        unsafe { vst1q_f32(to, self.0) }
     }
     #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {
-        Self(std::array::from_fn(|i| unsafe { vfmaq_f32(b.0[i], self.0[i], a.0[i]) }))
+        Self(unsafe { vfmaq_f32(b.0, self.0, a.0) })
     }
     #[inline(always)]
     unsafe fn add(self, a: Self) -> Self {
-        self.zip(a, |x, y| unsafe { vaddq_f32(x, y) })
+        Self(unsafe { vaddq_f32(self.0, a.0) })
     }
     #[inline(always)]
     unsafe fn sub(self, a: Self) -> Self {
-        self.zip(a, |x, y| unsafe { vsubq_f32(x, y) })
+        Self(unsafe { vsubq_f32(self.0, a.0) })
     }
     #[inline(always)]
     unsafe fn mul(self, a: Self) -> Self {
-        self.zip(a, |x, y| unsafe { vmulq_f32(x, y) })
+        Self(unsafe { vmulq_f32(self.0, a.0) })
     }
     #[inline(always)]
     unsafe fn div(self, a: Self) -> Self {
-        self.zip(a, |x, y| unsafe { vdivq_f32(x, y) })
+        Self(unsafe { vdivq_f32(self.0, a.0) })
     }
     #[inline(always)]
     unsafe fn at_least(self, low: Self) -> Self {
-        self.zip(low, |x, y| unsafe { vmaxq_f32(x, y) })
+        Self(unsafe { vmaxq_f32(self.0, low.0) })
     }
     #[inline(always)]
-    unsafe fn exp2_whole(self) -> Self {
-        Self(self.0.map(|n| unsafe {
-            let n = vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127));
-            vreinterpretq_f32_s32(vshlq_n_s32::<23>(n))
-        }))
+    unsafe fn at_most(self, high: Self) -> Self {
+        Self(unsafe { vminq_f32(self.0, high.0) })
+    }
+    #[inline(always)]
+    unsafe fn power(self) -> Self {
+        Self(unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<23>(vreinterpretq_u32_f32(self.0))) })
+    }
+    #[inline(always)]
+    unsafe fn abs(self) -> Self {
+        Self(unsafe { vabsq_f32(self.0) })
+    }
+    #[inline(always)]
+    unsafe fn with_sign_of(self, v: Self) -> Self {
+        Self(unsafe { vbslq_f32(vdupq_n_u32(1 << 31), v.0, self.0) })
     }
     #[inline(always)]
     unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
-        Self(std::array::from_fn(|i| unsafe { vbslq_f32(vcltq_f32(self.0[i], limit.0[i]), a.0[i], b.0[i]) }))
+        Self(unsafe { vbslq_f32(vcltq_f32(self.0, limit.0), a.0, b.0) })
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Lanes for Neon {
+    type Wide = Pair<Quad>;
+    type Eight = Pair<Quad>;
+    type Four = Quad;
+    const ROOM: usize = 24;
+    #[inline(always)]
+    unsafe fn load_low_halves(from: *const f32) -> Self {
+        let four = |i: usize| unsafe {
+            Quad(vreinterpretq_f32_u32(vshlq_n_u32::<16>(vld1q_u32(from.cast::<u32>().add(4 * i)))))
+        };
+        Pair(Pair(four(0), four(1)), Pair(four(2), four(3)))
     }
 }

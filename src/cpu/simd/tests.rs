@@ -1,4 +1,5 @@
 use super::*;
+use crate::math::SIGMOID_LOW;
 
 unsafe fn both<V: Lanes>(from: *const f32, to: *mut f32) {
     // SAFETY: sixteen floats in, thirty-two out.

@@ -1,5 +1,6 @@
 //! AVX-512, and AVX2 with FMA and F16C.
 
+use super::vector::{Pair, Vector};
 use super::{LANES, Lanes, ROOT_HALF};
 use std::arch::x86_64::*;
 
@@ -8,8 +9,10 @@ use std::arch::x86_64::*;
 pub struct Avx512(__m512);
 
 // SAFETY: every function requires AVX-512 F, which the trait's contract requires of the caller.
-unsafe impl Lanes for Avx512 {
-    const SUMS: usize = 24;
+unsafe impl Vector for Avx512 {
+    const WIDTH: usize = 16;
+    const REGISTERS: usize = 1;
+    const FUSES: bool = true;
     #[inline(always)]
     unsafe fn splat(v: f32) -> Self {
         Self(unsafe { _mm512_set1_ps(v) })
@@ -17,14 +20,6 @@ unsafe impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
         Self(unsafe { _mm512_loadu_ps(from) })
-    }
-    #[inline(always)]
-    unsafe fn load_half(from: *const u16) -> Self {
-        Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) })
-    }
-    #[inline(always)]
-    unsafe fn load_low_halves(from: *const f32) -> Self {
-        Self(unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_loadu_si512(from.cast()))) })
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
@@ -56,11 +51,50 @@ unsafe impl Lanes for Avx512 {
         Self(unsafe { _mm512_max_ps(low.0, self.0) })
     }
     #[inline(always)]
-    unsafe fn exp2_whole(self) -> Self {
+    unsafe fn at_most(self, high: Self) -> Self {
+        Self(unsafe { _mm512_min_ps(high.0, self.0) })
+    }
+    #[inline(always)]
+    unsafe fn power(self) -> Self {
+        Self(unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(self.0))) })
+    }
+    #[inline(always)]
+    unsafe fn zero_below(self, v: Self, limit: Self) -> Self {
+        Self(unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(v.0, limit.0), self.0) })
+    }
+    #[inline(always)]
+    unsafe fn abs(self) -> Self {
+        Self(unsafe { _mm512_abs_ps(self.0) })
+    }
+    #[inline(always)]
+    unsafe fn with_sign_of(self, v: Self) -> Self {
+        // The sign bit of `v`, and the other bits of `self`.
+        let (bits, sign) = unsafe { (_mm512_castps_si512(self.0), _mm512_castps_si512(v.0)) };
+        Self(unsafe { _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0xd8>(bits, sign, _mm512_set1_epi32(i32::MIN))) })
+    }
+    #[inline(always)]
+    unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
         unsafe {
-            let n = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
-            Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(n)))
+            let mask = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, limit.0);
+            Self(_mm512_mask_blend_ps(mask, b.0, a.0))
         }
+    }
+}
+
+// SAFETY: as above.
+unsafe impl Lanes for Avx512 {
+    type Wide = Self;
+    type Eight = Avx;
+    type Four = Sse;
+    const ROOM: usize = 24;
+    const SUMS: usize = 24;
+    #[inline(always)]
+    unsafe fn load_half(from: *const u16) -> Self {
+        Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) })
+    }
+    #[inline(always)]
+    unsafe fn load_low_halves(from: *const f32) -> Self {
+        Self(unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_loadu_si512(from.cast()))) })
     }
     #[inline(always)]
     unsafe fn exponent(self) -> (Self, Self) {
@@ -74,20 +108,6 @@ unsafe impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn expect(from: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
-    }
-    #[inline(always)]
-    unsafe fn times_exp2(self, n: Self) -> Self {
-        Self(unsafe { _mm512_scalef_ps(self.0, n.0) })
-    }
-    #[inline(always)]
-    unsafe fn abs(self) -> Self {
-        Self(unsafe { _mm512_abs_ps(self.0) })
-    }
-    #[inline(always)]
-    unsafe fn with_sign_of(self, v: Self) -> Self {
-        // The sign bit of `v`, and the other bits of `self`.
-        let (bits, sign) = unsafe { (_mm512_castps_si512(self.0), _mm512_castps_si512(v.0)) };
-        Self(unsafe { _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0xd8>(bits, sign, _mm512_set1_epi32(i32::MIN))) })
     }
     #[inline(always)]
     unsafe fn transpose(from: *const f32, step: usize, to: *mut f32, to_step: usize) {
@@ -117,41 +137,166 @@ unsafe impl Lanes for Avx512 {
             }
         }
     }
+}
+
+/// One AVX register.
+#[derive(Clone, Copy)]
+pub struct Avx(__m256);
+
+// SAFETY: every function requires AVX2 and FMA, which the trait's contract requires of the caller.
+unsafe impl Vector for Avx {
+    const WIDTH: usize = 8;
+    const REGISTERS: usize = 1;
+    const FUSES: bool = true;
+    #[inline(always)]
+    unsafe fn splat(v: f32) -> Self {
+        Self(unsafe { _mm256_set1_ps(v) })
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Self(unsafe { _mm256_loadu_ps(from) })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { _mm256_storeu_ps(to, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn fma(self, a: Self, b: Self) -> Self {
+        Self(unsafe { _mm256_fmadd_ps(self.0, a.0, b.0) })
+    }
+    #[inline(always)]
+    unsafe fn add(self, a: Self) -> Self {
+        Self(unsafe { _mm256_add_ps(self.0, a.0) })
+    }
+    #[inline(always)]
+    unsafe fn sub(self, a: Self) -> Self {
+        Self(unsafe { _mm256_sub_ps(self.0, a.0) })
+    }
+    #[inline(always)]
+    unsafe fn mul(self, a: Self) -> Self {
+        Self(unsafe { _mm256_mul_ps(self.0, a.0) })
+    }
+    #[inline(always)]
+    unsafe fn div(self, a: Self) -> Self {
+        Self(unsafe { _mm256_div_ps(self.0, a.0) })
+    }
+    #[inline(always)]
+    unsafe fn at_least(self, low: Self) -> Self {
+        // The second operand is the result when either is NaN.
+        Self(unsafe { _mm256_max_ps(low.0, self.0) })
+    }
+    #[inline(always)]
+    unsafe fn at_most(self, high: Self) -> Self {
+        Self(unsafe { _mm256_min_ps(high.0, self.0) })
+    }
+    #[inline(always)]
+    unsafe fn power(self) -> Self {
+        Self(unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(self.0))) })
+    }
+    #[inline(always)]
+    unsafe fn zero_below(self, v: Self, limit: Self) -> Self {
+        Self(unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_NLT_UQ>(v.0, limit.0), self.0) })
+    }
+    #[inline(always)]
+    unsafe fn abs(self) -> Self {
+        Self(unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), self.0) })
+    }
+    #[inline(always)]
+    unsafe fn with_sign_of(self, v: Self) -> Self {
+        Self(unsafe { _mm256_or_ps(self.0, _mm256_and_ps(_mm256_set1_ps(-0.0), v.0)) })
+    }
     #[inline(always)]
     unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
-        unsafe {
-            let mask = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, limit.0);
-            Self(_mm512_mask_blend_ps(mask, b.0, a.0))
-        }
+        Self(unsafe { _mm256_blendv_ps(b.0, a.0, _mm256_cmp_ps::<_CMP_LT_OQ>(self.0, limit.0)) })
+    }
+}
+
+/// One SSE register.
+#[derive(Clone, Copy)]
+pub struct Sse(__m128);
+
+// SAFETY: every function requires AVX2 and FMA, which the trait's contract requires of the caller.
+unsafe impl Vector for Sse {
+    const WIDTH: usize = 4;
+    const REGISTERS: usize = 1;
+    const FUSES: bool = true;
+    #[inline(always)]
+    unsafe fn splat(v: f32) -> Self {
+        Self(unsafe { _mm_set1_ps(v) })
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Self(unsafe { _mm_loadu_ps(from) })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { _mm_storeu_ps(to, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn fma(self, a: Self, b: Self) -> Self {
+        Self(unsafe { _mm_fmadd_ps(self.0, a.0, b.0) })
+    }
+    #[inline(always)]
+    unsafe fn add(self, a: Self) -> Self {
+        Self(unsafe { _mm_add_ps(self.0, a.0) })
+    }
+    #[inline(always)]
+    unsafe fn sub(self, a: Self) -> Self {
+        Self(unsafe { _mm_sub_ps(self.0, a.0) })
+    }
+    #[inline(always)]
+    unsafe fn mul(self, a: Self) -> Self {
+        Self(unsafe { _mm_mul_ps(self.0, a.0) })
+    }
+    #[inline(always)]
+    unsafe fn div(self, a: Self) -> Self {
+        Self(unsafe { _mm_div_ps(self.0, a.0) })
+    }
+    #[inline(always)]
+    unsafe fn at_least(self, low: Self) -> Self {
+        // The second operand is the result when either is NaN.
+        Self(unsafe { _mm_max_ps(low.0, self.0) })
+    }
+    #[inline(always)]
+    unsafe fn at_most(self, high: Self) -> Self {
+        Self(unsafe { _mm_min_ps(high.0, self.0) })
+    }
+    #[inline(always)]
+    unsafe fn power(self) -> Self {
+        Self(unsafe { _mm_castsi128_ps(_mm_slli_epi32::<23>(_mm_castps_si128(self.0))) })
+    }
+    #[inline(always)]
+    unsafe fn zero_below(self, v: Self, limit: Self) -> Self {
+        Self(unsafe { _mm_and_ps(_mm_cmp_ps::<_CMP_NLT_UQ>(v.0, limit.0), self.0) })
+    }
+    #[inline(always)]
+    unsafe fn abs(self) -> Self {
+        Self(unsafe { _mm_andnot_ps(_mm_set1_ps(-0.0), self.0) })
+    }
+    #[inline(always)]
+    unsafe fn with_sign_of(self, v: Self) -> Self {
+        Self(unsafe { _mm_or_ps(self.0, _mm_and_ps(_mm_set1_ps(-0.0), v.0)) })
+    }
+    #[inline(always)]
+    unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
+        Self(unsafe { _mm_blendv_ps(b.0, a.0, _mm_cmp_ps::<_CMP_LT_OQ>(self.0, limit.0)) })
     }
 }
 
 /// Two AVX registers.
-#[derive(Clone, Copy)]
-pub struct Avx2(__m256, __m256);
-
-macro_rules! both {
-    ($f:ident, $a:expr, $b:expr) => {
-        Self(unsafe { $f($a.0, $b.0) }, unsafe { $f($a.1, $b.1) })
-    };
-}
+pub type Avx2 = Pair<Avx>;
 
 // SAFETY: every function requires AVX2, FMA and F16C, which the trait's contract requires of the caller.
 unsafe impl Lanes for Avx2 {
-    #[inline(always)]
-    unsafe fn splat(v: f32) -> Self {
-        let v = unsafe { _mm256_set1_ps(v) };
-        Self(v, v)
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
-    }
+    type Wide = Avx;
+    type Eight = Avx;
+    type Four = Sse;
+    const ROOM: usize = 12;
     #[inline(always)]
     unsafe fn load_half(from: *const u16) -> Self {
         unsafe {
             let half = |i: usize| _mm256_cvtph_ps(_mm_loadu_si128(from.add(8 * i).cast()));
-            Self(half(0), half(1))
+            Pair(Avx(half(0)), Avx(half(1)))
         }
     }
     #[inline(always)]
@@ -159,47 +304,8 @@ unsafe impl Lanes for Avx2 {
         unsafe {
             let half =
                 |i: usize| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_loadu_si256(from.add(8 * i).cast())));
-            Self(half(0), half(1))
+            Pair(Avx(half(0)), Avx(half(1)))
         }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        unsafe {
-            _mm256_storeu_ps(to, self.0);
-            _mm256_storeu_ps(to.add(8), self.1);
-        }
-    }
-    #[inline(always)]
-    unsafe fn fma(self, a: Self, b: Self) -> Self {
-        unsafe { Self(_mm256_fmadd_ps(self.0, a.0, b.0), _mm256_fmadd_ps(self.1, a.1, b.1)) }
-    }
-    #[inline(always)]
-    unsafe fn add(self, a: Self) -> Self {
-        both!(_mm256_add_ps, self, a)
-    }
-    #[inline(always)]
-    unsafe fn sub(self, a: Self) -> Self {
-        both!(_mm256_sub_ps, self, a)
-    }
-    #[inline(always)]
-    unsafe fn mul(self, a: Self) -> Self {
-        both!(_mm256_mul_ps, self, a)
-    }
-    #[inline(always)]
-    unsafe fn div(self, a: Self) -> Self {
-        both!(_mm256_div_ps, self, a)
-    }
-    #[inline(always)]
-    unsafe fn at_least(self, low: Self) -> Self {
-        both!(_mm256_max_ps, low, self)
-    }
-    #[inline(always)]
-    unsafe fn exp2_whole(self) -> Self {
-        let half = |n: __m256| unsafe {
-            let n = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(n))
-        };
-        Self(half(self.0), half(self.1))
     }
     #[inline(always)]
     unsafe fn exponent(self) -> (Self, Self) {
@@ -209,12 +315,7 @@ unsafe impl Lanes for Avx2 {
             let m = _mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(n));
             (_mm256_cvtepi32_ps(n), _mm256_castsi256_ps(m))
         };
-        let ((n, m), (n2, m2)) = (half(self.0), half(self.1));
-        (Self(n, n2), Self(m, m2))
-    }
-    #[inline(always)]
-    unsafe fn where_below(self, limit: Self, a: Self, b: Self) -> Self {
-        let half = |v, l, a, b| unsafe { _mm256_blendv_ps(b, a, _mm256_cmp_ps::<_CMP_LT_OQ>(v, l)) };
-        Self(half(self.0, limit.0, a.0, b.0), half(self.1, limit.1, a.1, b.1))
+        let ((n, m), (n2, m2)) = (half(self.0.0), half(self.1.0));
+        (Pair(Avx(n), Avx(n2)), Pair(Avx(m), Avx(m2)))
     }
 }

@@ -1,0 +1,96 @@
+//! Activations of vectors.
+#![allow(unsafe_code, reason = "SIMD intrinsics")]
+
+use super::{Vector, unrolled};
+use crate::math::SIGMOID_LOW;
+
+/// `e^(−k·v)` within 2 ulp from −87 to 87, where `k` is a constant: a power of two, or its negative.
+///
+/// `−k·v = n·ln 2 − k·r` with a whole number `n`. The terms of Cephes' polynomial in `r` are added in pairs (Estrin's
+/// scheme), which takes half as long as one after the other.
+#[inline(always)]
+unsafe fn decay<V: Vector>(v: V, k: f32) -> V {
+    // SAFETY: the caller guarantees that V's instructions are available.
+    unsafe {
+        let c = V::splat;
+        // Adding 1.5·2²³ rounds to an integer, in the lowest bits. With 127, these are the exponent of 2^n.
+        let magic = c(12_582_912.0 + 127.0);
+        let biased = v.fma(c(-k * std::f32::consts::LOG2_E), magic);
+        let n = biased.sub(magic);
+        // `ln 2` as a sum of two constants. A product that is not rounded may have all bits in the first, and the second
+        // then matters only in the linear term.
+        let (r, linear) = if V::FUSES {
+            let r = n.fma(c(std::f32::consts::LN_2 / k), v);
+            (r, n.fma(c(-1.904_654_3e-9 / k), r))
+        } else {
+            let r = n.fma(c(-2.121_944_4e-4 / k), n.fma(c(0.693_359_4 / k), v));
+            (r, r)
+        };
+        let square = r.mul(r);
+        let (k2, k4) = (k * k, k * k * k * k);
+        let low = r.fma(c(-1.666_666_5e-1 * k * k2), c(0.5 * k2));
+        let middle = r.fma(c(-8.333_452e-3 * k * k4), c(4.166_579_6e-2 * k4));
+        let high = r.fma(c(-1.987_569_1e-4 * k * k2 * k4), c(1.398_199_9e-3 * k2 * k4));
+        let p = high.fma(square, middle).fma(square, low);
+        p.fma(square, linear.mul(c(-k))).add(c(1.0)).mul(biased.power())
+    }
+}
+
+/// `e^v` within 2 ulp up to 87; `e^−87` below −87, unspecified above 87.
+#[inline(always)]
+pub unsafe fn exp<V: Vector>(v: V) -> V {
+    // SAFETY: guaranteed by the caller.
+    unsafe { decay(v.at_least(V::splat(SIGMOID_LOW)), -1.0) }
+}
+
+/// `σ(v)` within 2.5 ulp, like `math::sigmoid`: exactly 0 below [`SIGMOID_LOW`].
+#[inline(always)]
+pub unsafe fn sigmoid<V: Vector>(v: V) -> V {
+    // SAFETY: guaranteed by the caller.
+    unsafe { if V::CALLS { sigmoid_call(v) } else { sigmoid_inline(v) } }
+}
+
+#[inline(never)]
+unsafe fn sigmoid_call<V: Vector>(v: V) -> V {
+    // SAFETY: guaranteed by the caller.
+    unsafe { sigmoid_inline(v) }
+}
+
+#[inline(always)]
+unsafe fn sigmoid_inline<V: Vector>(v: V) -> V {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        let one = V::splat(1.0);
+        let y = one.div(one.add(decay(v.at_most(V::splat(-SIGMOID_LOW)), 1.0)));
+        y.zero_below(v, V::splat(SIGMOID_LOW))
+    }
+}
+
+/// `tanh(v)` within 3 ulp, like `math::tanh_stable`.
+#[inline(always)]
+pub unsafe fn tanh<V: Vector>(v: V) -> V {
+    // SAFETY: guaranteed by the caller.
+    unsafe { if V::CALLS { tanh_call(v) } else { tanh_inline(v) } }
+}
+
+#[inline(never)]
+unsafe fn tanh_call<V: Vector>(v: V) -> V {
+    // SAFETY: guaranteed by the caller.
+    unsafe { tanh_inline(v) }
+}
+
+#[inline(always)]
+unsafe fn tanh_inline<V: Vector>(v: V) -> V {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        let one = V::splat(1.0);
+        let s = v.mul(v);
+        let mut p = V::splat(62.0 / 2835.0);
+        unrolled!(i in [0 1 2], { p = p.fma(s, V::splat([-17.0 / 315.0, 2.0 / 15.0, -1.0 / 3.0][i])) });
+        let series = p.mul(s).fma(v, v);
+        let a = v.abs();
+        let e = decay(a.at_most(V::splat(-0.5 * SIGMOID_LOW)), 2.0);
+        let exact = one.sub(e).div(one.add(e));
+        a.where_below(V::splat(0.25), series, exact.with_sign_of(v))
+    }
+}

@@ -1,0 +1,312 @@
+//! The units of one or two vectors, from the bias to the new state.
+
+use crate::cell::Cell;
+use crate::cpu::equations::{self, Units};
+use crate::cpu::simd::{Lanes, Vector, unrolled};
+
+use super::{Layer, Places};
+
+/// The equations of a pass.
+trait Equations {
+    /// Whether the last gate keeps the products with the input and with the state apart.
+    const IS_APART: bool = false;
+    unsafe fn apply<V: Vector>(u: &impl Units<V>);
+}
+
+/// Defines the equations of a pass by name.
+macro_rules! equations {
+    ($($name:ident $is_apart:literal $u:ident => $call:expr;)*) => {$(
+        struct $name;
+        impl Equations for $name {
+            const IS_APART: bool = $is_apart;
+            #[inline(always)]
+            unsafe fn apply<V: Vector>($u: &impl Units<V>) {
+                // SAFETY: guaranteed by the caller.
+                unsafe { $call }
+            }
+        }
+    )*};
+}
+
+equations! {
+    ResetAfter true u => equations::gru(u);
+    ResetGates false u => equations::gru_gates(u);
+    Candidate false u => equations::gru_candidate(u);
+    Lstm false u => equations::lstm(u);
+    Tanh false u => equations::rnn(u, false);
+    Relu false u => equations::rnn(u, true);
+}
+
+/// Runs steps of a layer.
+///
+/// # Safety
+/// The places must have the lengths stated there, and the words must be packed for `V`.
+#[inline(always)]
+pub(super) unsafe fn run<V: Lanes>(layer: &Layer, places: &Places) {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        match layer.cell {
+            Cell::Gru => steps::<V, ResetAfter, 3>(layer, places),
+            Cell::GruResetBefore => steps::<V, ResetGates, 2>(layer, places),
+            Cell::Lstm => steps::<V, Lstm, 4>(layer, places),
+            Cell::Rnn => steps::<V, Tanh, 1>(layer, places),
+            Cell::RnnRelu => steps::<V, Relu, 1>(layer, places),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn steps<V: Lanes, E: Equations, const G: usize>(layer: &Layer, places: &Places) {
+    let words = [layer.words[0].as_ptr(), layer.words[1].as_ptr()];
+    let mut step = Step { input: layer.input, hidden: layer.hidden, places: *places };
+    let mut left = places.steps;
+    while left > 0 {
+        // SAFETY: guaranteed by the caller.
+        unsafe {
+            pass::<V, E, G>(&step, words[0], step.places.before[0]);
+            if G == 2 {
+                pass::<V, Candidate, 1>(&step, words[1], places.scratch);
+            }
+            step.places.before = [step.places.out, places.c];
+            step.places.x = step.places.x.add(step.input);
+            step.places.out = step.places.out.add(step.hidden);
+        }
+        left -= 1;
+    }
+}
+
+/// One step. A copy, so that the compiler keeps it in registers.
+struct Step {
+    input: usize,
+    hidden: usize,
+    places: Places,
+}
+
+/// The lanes of the next block of a pass over `gates` gates, if `left` units are left.
+pub(super) fn lanes<V: Lanes>(gates: usize, left: usize) -> usize {
+    let wide = V::Wide::WIDTH;
+    match left {
+        _ if left >= 2 * wide && has_room::<V>(gates) => 2 * wide,
+        _ if left >= wide => wide,
+        8.. => 8,
+        _ => 4,
+    }
+}
+
+/// Whether the sums of two wide vectors fit in registers.
+const fn has_room<V: Lanes>(gates: usize) -> bool {
+    2 * gates * V::Wide::REGISTERS <= V::ROOM
+}
+
+/// Computes `G` gates of all units, as functions of `x` and `from` `[H]`.
+#[inline(always)]
+unsafe fn pass<V: Lanes, E: Equations, const G: usize>(p: &Step, mut words: *const f32, from: *const f32) {
+    let mut unit = 0;
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        while has_room::<V>(G) && p.hidden - unit >= 2 * V::Wide::WIDTH {
+            words = chains::<V, V::Wide, E, G, 2>(p, words, from, unit);
+            unit += 2 * V::Wide::WIDTH;
+        }
+        while p.hidden - unit >= V::Wide::WIDTH {
+            words = chains::<V, V::Wide, E, G, 1>(p, words, from, unit);
+            unit += V::Wide::WIDTH;
+        }
+        if const { V::Wide::WIDTH > 8 } && p.hidden - unit >= 8 {
+            words = chains::<V, V::Eight, E, G, 1>(p, words, from, unit);
+            unit += 8;
+        }
+        while p.hidden > unit {
+            words = chains::<V, V::Four, E, G, 1>(p, words, from, unit);
+            unit += 4;
+        }
+    }
+}
+
+/// Chooses the number of sums per gate, which hide the latency of the multiply-adds.
+#[inline(always)]
+unsafe fn chains<V: Lanes, W: Vector, E: Equations, const G: usize, const M: usize>(
+    p: &Step,
+    words: *const f32,
+    from: *const f32,
+    unit: usize,
+) -> *const f32 {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        match const { V::ROOM / (G * M * W::REGISTERS) } {
+            0 | 1 => block::<W, E, G, M, 1>(p, words, from, unit),
+            2 | 3 => block::<W, E, G, M, 2>(p, words, from, unit),
+            _ => block::<W, E, G, M, 4>(p, words, from, unit),
+        }
+    }
+}
+
+/// Computes the units from `unit` on. Returns the words of the next block.
+#[inline(always)]
+unsafe fn block<W: Vector, E: Equations, const G: usize, const M: usize, const C: usize>(
+    p: &Step,
+    words: *const f32,
+    from: *const f32,
+    unit: usize,
+) -> *const f32 {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        let zero = W::splat(0.0);
+        let mut x = [[[zero; M]; G]; 1];
+        let mut words = words;
+        unrolled!(g < G, { unrolled!(m < M, { x[0][g][m] = W::load(words.add((g * M + m) * W::WIDTH)) }) });
+        words = words.add(G * M * W::WIDTH);
+        let mut sums = [[[zero; M]; G]; C];
+        if E::IS_APART {
+            unrolled!(m < M, { sums[0][G - 1][m] = W::load(words.add(m * W::WIDTH)) });
+            words = words.add(M * W::WIDTH);
+        }
+        words = add_products(&mut x, words, p.places.x, p.input);
+        unrolled!(g < G, {
+            if !E::IS_APART || g + 1 < G {
+                sums[0][g] = x[0][g];
+            }
+        });
+        words = add_products(&mut sums, words, from, p.hidden);
+        unrolled!(g < G, {
+            unrolled!(m < M, {
+                // In pairs, which is faster than one after the other.
+                if C == 4 {
+                    sums[0][g][m] = sums[0][g][m].add(sums[1][g][m]).add(sums[2 % C][g][m].add(sums[3 % C][g][m]));
+                }
+                if C == 2 {
+                    sums[0][g][m] = sums[0][g][m].add(sums[1 % C][g][m]);
+                }
+            });
+        });
+        unrolled!(m < M, {
+            let unit = unit + m * W::WIDTH;
+            let mut here = [zero; G];
+            unrolled!(g < G, { here[g] = sums[0][g][m] });
+            E::apply(&At { p, sums: here, x: x[0][G - 1][m], unit, count: W::WIDTH.min(p.hidden - unit) });
+        });
+        words
+    }
+}
+
+/// Adds the products of `depth` rows of words with `from`, in turn to each of the `C` sums. Returns the words that
+/// follow.
+#[inline(always)]
+unsafe fn add_products<W: Vector, const G: usize, const M: usize, const C: usize>(
+    sums: &mut [[[W; M]; G]; C],
+    mut words: *const f32,
+    from: *const f32,
+    depth: usize,
+) -> *const f32 {
+    let mut k = 0;
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        macro_rules! row {
+            ($c:expr) => {
+                let v = W::splat(*from.add(k));
+                unrolled!(g < G, {
+                    unrolled!(m < M, {
+                        sums[$c][g][m] = W::load(words.add((g * M + m) * W::WIDTH)).fma(v, sums[$c][g][m]);
+                    });
+                });
+                words = words.add(G * M * W::WIDTH);
+                k += 1;
+            };
+        }
+        while C > 1 && k + C <= depth {
+            unrolled!(c < C, {
+                row!(c);
+            });
+        }
+        while k < depth {
+            row!(0);
+        }
+    }
+    words
+}
+
+/// The units of one vector.
+struct At<'a, W, const G: usize> {
+    p: &'a Step,
+    sums: [W; G],
+    /// The product of the last gate with the input, if it is kept apart.
+    x: W,
+    unit: usize,
+    /// Number of units, at most the lanes.
+    count: usize,
+}
+
+impl<W: Vector, const G: usize> At<'_, W, G> {
+    #[inline(always)]
+    unsafe fn load(&self, from: *const f32) -> W {
+        // SAFETY: `from` is a state of H floats.
+        unsafe {
+            let from = from.add(self.unit);
+            if self.count == W::WIDTH {
+                return W::load(from);
+            }
+            let mut lanes = [0.0f32; 16];
+            std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), self.count);
+            W::load(lanes.as_ptr())
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(&self, v: W, to: *mut f32) {
+        // SAFETY: as above.
+        unsafe {
+            let to = to.add(self.unit);
+            if self.count == W::WIDTH {
+                return v.store(to);
+            }
+            let mut lanes = [0.0f32; 16];
+            v.store(lanes.as_mut_ptr());
+            std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, self.count);
+        }
+    }
+}
+
+// SAFETY: only vectors of four lanes are partly filled.
+unsafe impl<W: Vector, const G: usize> Units<W> for At<'_, W, G> {
+    #[inline(always)]
+    unsafe fn sum(&self, gate: usize) -> W {
+        self.sums[gate % G]
+    }
+
+    #[inline(always)]
+    unsafe fn x(&self, _gate: usize) -> W {
+        self.x
+    }
+
+    #[inline(always)]
+    unsafe fn a(&self, gate: usize) -> W {
+        self.sums[gate]
+    }
+
+    #[inline(always)]
+    unsafe fn old(&self, part: usize) -> W {
+        // SAFETY: as above.
+        unsafe { self.load(self.p.places.before[part]) }
+    }
+
+    #[inline(always)]
+    unsafe fn put(&self, part: usize, v: W) {
+        // SAFETY: as above.
+        unsafe { self.store(v, if part == 0 { self.p.places.out } else { self.p.places.c }) }
+    }
+
+    #[inline(always)]
+    unsafe fn keep(&self, reset: W, z: W) {
+        // SAFETY: the scratch has 2·H floats.
+        unsafe {
+            self.store(reset, self.p.places.scratch);
+            self.store(z, self.p.places.scratch.add(self.p.hidden));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn kept(&self) -> W {
+        // SAFETY: as above.
+        unsafe { self.load(self.p.places.scratch.add(self.p.hidden)) }
+    }
+}

@@ -1,0 +1,211 @@
+//! Steps of one sequence through a layer of few units.
+//!
+//! In such a step, results wait for each other longer than they take to compute. So everything about a unit stays in
+//! registers, from the bias to the new state, and the units are computed in vectors of sixteen, eight and four lanes, of
+//! which few are empty. The products with the input of a step do not wait for the step before.
+#![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
+
+mod block;
+
+use super::lines::Lines;
+use super::simd::{Isa, Lanes, for_each_isa, function_of_isa};
+use super::step::Matrices;
+use crate::cell::Cell;
+
+/// The most units of a layer that takes these steps.
+const MOST_UNITS: usize = 64;
+
+/// Layers that follow each other, for one instruction set.
+pub(crate) struct SmallStack {
+    cell: Cell,
+    input: usize,
+    hidden: usize,
+    /// Number of states of all layers.
+    states: usize,
+    layers: Vec<Layer>,
+    run: Run,
+}
+
+/// Runs steps of a layer.
+type Run = unsafe fn(&Layer, &Places);
+
+/// The weights of one layer, and where its states are.
+struct Layer {
+    cell: Cell,
+    input: usize,
+    hidden: usize,
+    /// The words of each pass over the units. A GRU whose reset gate acts before the product takes two passes.
+    words: [Lines; 2],
+    /// Index of `h`, and of the `c` of an LSTM, in the states of all layers.
+    at: [usize; 2],
+}
+
+/// The gates that one pass over the units computes.
+#[derive(Clone, Copy)]
+struct Pass {
+    /// The first gate, in PyTorch's order.
+    first: usize,
+    gates: usize,
+    /// Whether the last gate keeps the products with the input and with the state apart.
+    is_apart: bool,
+}
+
+impl Pass {
+    fn of(cell: Cell) -> [Self; 2] {
+        let all = |gates| Pass { first: 0, gates, is_apart: false };
+        match cell {
+            Cell::Gru => [Pass { is_apart: true, ..all(3) }, all(0)],
+            Cell::GruResetBefore => [all(2), Pass { first: 2, ..all(1) }],
+            _ => [all(cell.gates()), all(0)],
+        }
+    }
+
+    /// Number of vectors of biases.
+    fn biases(self) -> usize {
+        self.gates + self.is_apart as usize
+    }
+}
+
+/// Where the steps of a layer read and write.
+#[derive(Clone, Copy)]
+struct Places {
+    steps: usize,
+    /// `[steps, I]`
+    x: *const f32,
+    /// `h` `[H]` before the first step, and `c` of an LSTM.
+    before: [*const f32; 2],
+    /// `[H]`: `c` after every step of an LSTM.
+    c: *mut f32,
+    /// `[2, H]`: `r⊙h` and `z`, if the reset gate acts before the product.
+    scratch: *mut f32,
+    /// `[steps, H]`: `h` after each step.
+    out: *mut f32,
+}
+
+impl SmallStack {
+    /// Whether these steps are the fastest for layers of `hidden` units.
+    pub fn suits(hidden: usize) -> bool {
+        hidden <= MOST_UNITS
+    }
+
+    /// Packs `layers`, which must have `hidden` units each.
+    pub fn new(isa: Isa, cell: Cell, hidden: usize, layers: &[Matrices<'_>]) -> Self {
+        let of = |(l, m): (usize, &Matrices<'_>)| {
+            let input = m.w_ih.len() / m.b_ih.len();
+            assert!(m.b_ih.len() == cell.gates() * hidden && (l == 0 || input == hidden));
+            let words = Pass::of(cell).map(|pass| pack(isa, pass, [input, hidden], *m));
+            let at = [l * hidden, ((cell.states() - 1) * layers.len() + l) * hidden];
+            Layer { cell, input, hidden, words, at }
+        };
+        let states = cell.states() * layers.len() * hidden;
+        let layers: Vec<_> = layers.iter().enumerate().map(of).collect();
+        let run = function_of_isa!(isa, block::run::<_>(layer: &Layer, places: &Places));
+        Self { cell, input: layers[0].input, hidden, states, layers, run }
+    }
+
+    /// Number of layers.
+    pub fn len(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Runs one step of all layers on `x` `[I]`. Reads the states `[parts, layers, H]` from one half of `states` and
+    /// writes them to the other: the second if `half` is 0, the first if it is 1. `scratch` is `[2, H]`.
+    #[inline]
+    pub fn step(&self, x: &[f32], states: &mut [f32], half: usize, scratch: &mut [f32]) {
+        assert!(states.len() == 2 * self.states && half < 2 && x.len() >= self.input);
+        assert!(scratch.len() >= 2 * self.hidden);
+        let first = states.as_mut_ptr();
+        let mut x = x.as_ptr();
+        for layer in &self.layers {
+            // SAFETY: both halves and the scratch have these lengths, and the layers' states follow each other.
+            unsafe {
+                let (now, next) =
+                    if half == 0 { (first, first.add(self.states)) } else { (first.add(self.states), first) };
+                let out = next.add(layer.at[0]);
+                let places = Places {
+                    steps: 1,
+                    x,
+                    before: layer.at.map(|at| now.add(at).cast_const()),
+                    c: next.add(layer.at[1]),
+                    scratch: scratch.as_mut_ptr(),
+                    out,
+                };
+                (self.run)(layer, &places);
+                x = out;
+            }
+        }
+    }
+
+    /// Runs the steps of layer `l` on `x` `[steps, I]`, from the state `before` `[H]`, and writes the states after each
+    /// step to `out` `[steps, H]`. An LSTM reads `c.0` `[H]` and writes `c.1`, which are empty for other cells. `scratch`
+    /// is `[2, H]`.
+    pub fn run(
+        &self,
+        l: usize,
+        x: &[f32],
+        before: &[f32],
+        c: (&[f32], &mut [f32]),
+        scratch: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let (h, layer) = (self.hidden, &self.layers[l]);
+        let (steps, cells) = (out.len() / h, (self.cell.states() - 1) * h);
+        assert!(x.len() >= steps * layer.input && before.len() == h && scratch.len() >= 2 * h);
+        assert!(c.0.len() == cells && c.1.len() == cells);
+        let places = Places {
+            steps,
+            x: x.as_ptr(),
+            before: [before.as_ptr(), c.0.as_ptr()],
+            c: c.1.as_mut_ptr(),
+            scratch: scratch.as_mut_ptr(),
+            out: out.as_mut_ptr(),
+        };
+        // SAFETY: the lengths were checked.
+        unsafe { (self.run)(layer, &places) }
+    }
+}
+
+/// The units of each block, in order. A block has as many lanes; the last may have more lanes than units.
+unsafe fn widths<V: Lanes>(gates: usize, hidden: usize, out: &mut Vec<usize>) {
+    let mut left = hidden;
+    while left > 0 {
+        let lanes = block::lanes::<V>(gates, left);
+        out.push(lanes);
+        left = left.saturating_sub(lanes);
+    }
+}
+
+/// Returns the words of a pass, block by block: the biases `[gates (+ 1), lanes]`, then `W` `[I, gates, lanes]` and `U`
+/// `[H, gates, lanes]`. The weights of lanes past the last unit are 0.
+fn pack(isa: Isa, pass: Pass, [input, hidden]: [usize; 2], m: Matrices<'_>) -> Lines {
+    let mut blocks = Vec::new();
+    let (gates, out) = (pass.gates, &mut blocks);
+    for_each_isa!(isa, widths::<_>(gates: usize, hidden: usize, out: &mut Vec<usize>));
+    let depth = pass.biases() + pass.gates * (input + hidden);
+    let mut words = Lines::zeros(blocks.iter().sum::<usize>() * depth);
+    let (mut unit, mut at) = (0, 0);
+    for lanes in blocks {
+        let units = lanes.min(hidden - unit);
+        let mut put = |value: &dyn Fn(usize) -> f32| {
+            words[at..at + units].iter_mut().enumerate().for_each(|(lane, word)| *word = value(unit + lane));
+            at += lanes;
+        };
+        for gate in 0..pass.gates {
+            let is_apart = pass.is_apart && gate + 1 == pass.gates;
+            let row = (pass.first + gate) * hidden;
+            put(&|unit| if is_apart { m.b_ih[row + unit] } else { m.b_ih[row + unit] + m.b_hh[row + unit] });
+        }
+        if pass.is_apart {
+            put(&|unit| m.b_hh[(pass.first + pass.gates - 1) * hidden + unit]);
+        }
+        for (matrix, depth) in [(m.w_ih, input), (m.w_hh, hidden)] {
+            for k in 0..depth {
+                for gate in pass.first..pass.first + pass.gates {
+                    put(&|unit| matrix[(gate * hidden + unit) * depth + k]);
+                }
+            }
+        }
+        unit += units;
+    }
+    words
+}

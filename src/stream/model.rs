@@ -1,0 +1,280 @@
+//! The layers of a stream, shared by its clones, and their working memory.
+
+use super::{StreamOptions, values};
+use crate::cell::Cell;
+use crate::cpu::{Inputs, Isa, LANES, Matrices, Packed, SmallStack, StepScratch, StepWeights, ThreadPool};
+use crate::error::Result;
+use crate::nn::{Linear, Recurrent};
+use crate::ops::recurrent::Weights;
+use crate::precision::Precision;
+
+/// Frames of which the layers run one after the other, so that the states in between stay in the cache.
+const CHUNK: usize = 32;
+/// States below this become 0 from time to time. Otherwise they would decay until products are subnormal numbers, with
+/// which many processors are slow.
+const TINY: f32 = 1e-30;
+
+/// Weights and threads.
+pub(super) struct Model {
+    pub cell: Cell,
+    pub input: usize,
+    pub hidden: usize,
+    pub layers: usize,
+    pub head: Option<Head>,
+    /// Initial states `[parts, layers, H]`.
+    first: Vec<f32>,
+    kind: Kind,
+    isa: Isa,
+    pool: ThreadPool,
+}
+
+/// How the layers are computed.
+enum Kind {
+    /// One sequence through layers of few units, in f32 and one thread.
+    Small(SmallStack),
+    /// All others, in blocks of sixteen units.
+    Blocks(Vec<StepWeights>),
+}
+
+/// The linear layer after the last recurrent layer.
+pub(super) struct Head {
+    w: Packed,
+    bias: Vec<f32>,
+}
+
+impl Head {
+    pub fn new(linear: &Linear, precision: Precision) -> Result<Self> {
+        let weight = linear.weight();
+        let w = Packed::new(&values("Stream::then", weight)?, 1, weight.dims()[0], precision)?;
+        let bias = match linear.bias() {
+            Some(bias) => values("Stream::then", bias)?,
+            None => vec![0.0; w.units],
+        };
+        Ok(Self { w, bias })
+    }
+
+    /// Number of outputs.
+    pub fn units(&self) -> usize {
+        self.w.units
+    }
+
+    /// `out = W·h + b` for `rows` rows of `h` `[rows, H]`.
+    #[inline(never)]
+    fn run(&self, isa: Isa, h: &[f32], rows: usize, work: &mut HeadWork, out: &mut [f32]) {
+        let Some(inputs) = &mut work.inputs else { return };
+        self.w.prepare(isa, h, rows, inputs);
+        self.w.product(isa, h, rows, inputs, &(0..self.w.blocks()).into(), &mut work.sums);
+        for (row, out) in out.chunks_exact_mut(self.w.units).enumerate().take(rows) {
+            for (unit, (out, bias)) in out.iter_mut().zip(&self.bias).enumerate() {
+                *out = work.sums[(unit / LANES * rows + row) * LANES + unit % LANES] + bias;
+            }
+        }
+    }
+}
+
+/// Working memory of a stream.
+#[derive(Clone)]
+pub(super) struct Work {
+    blocks: Vec<StepScratch>,
+    /// `[2, H]`: intermediate values of a small layer.
+    small: Vec<f32>,
+    /// `[CHUNK, H]`, twice: states of small layers after each step.
+    rows: [Vec<f32>; 2],
+    head: HeadWork,
+}
+
+/// Working memory for the product of the linear layer.
+#[derive(Clone)]
+struct HeadWork {
+    sums: Vec<f32>,
+    inputs: Option<Inputs>,
+}
+
+/// States `[parts, layers, B, H]`: `h`, for an LSTM `h` and `c`.
+#[derive(Clone)]
+pub(super) struct States {
+    /// Twice the states: before a step, and after it.
+    both: Vec<f32>,
+    /// The half before the step.
+    half: usize,
+    /// Index of `h` of the last layer in a half.
+    last: usize,
+}
+
+impl States {
+    /// The last layer has `last` values of `h`.
+    fn new(now: Vec<f32>, parts: usize, last: usize) -> Self {
+        Self { both: now.repeat(2), half: 0, last: now.len() / parts - last }
+    }
+
+    /// `h` of the last layer, and what follows it.
+    #[inline]
+    pub fn last(&self) -> &[f32] {
+        &self.both[self.half * (self.both.len() / 2) + self.last..]
+    }
+
+    /// The states before the next step.
+    pub fn now(&self) -> &[f32] {
+        let len = self.both.len() / 2;
+        &self.both[self.half * len..][..len]
+    }
+
+    pub fn now_mut(&mut self) -> &mut [f32] {
+        self.halves().0
+    }
+
+    /// The states before and after a step.
+    fn halves(&mut self) -> (&mut [f32], &mut [f32]) {
+        let len = self.both.len() / 2;
+        let (first, second) = self.both.split_at_mut(len);
+        if self.half == 0 { (first, second) } else { (second, first) }
+    }
+
+    /// Replaces tiny numbers by 0.
+    #[cold]
+    pub fn flush(&mut self) {
+        self.now_mut().iter_mut().for_each(|v| *v = if v.abs() < TINY { 0.0 } else { *v });
+    }
+}
+
+impl Model {
+    pub fn new(layer: &Recurrent, cell: Cell, options: StreamOptions) -> Result<Self> {
+        let (c, isa, pool) = (layer.config(), Isa::detect(), ThreadPool::new(options.threads));
+        let weights = layer.weights.iter().flatten();
+        let is_small =
+            SmallStack::suits(c.hidden) && (options.batch, options.threads, options.weights) == (1, 1, Precision::F32);
+        let kind = if is_small {
+            let values = weights.map(read).collect::<Result<Vec<_>>>()?;
+            let matrices: Vec<_> = values.iter().map(Values::borrow).collect();
+            Kind::Small(SmallStack::new(isa, cell, c.hidden, &matrices))
+        } else {
+            let blocks = |w| read(w).and_then(|w| StepWeights::new(cell, w.borrow(), options.weights));
+            Kind::Blocks(weights.map(blocks).collect::<Result<_>>()?)
+        };
+        let mut first = Vec::with_capacity(cell.states() * c.layers * c.hidden);
+        for (_, state) in &layer.first {
+            first.extend(values("Stream", state)?);
+        }
+        first.resize(cell.states() * c.layers * c.hidden, 0.0);
+        _ = pool.start();
+        let (input, hidden, layers) = (c.input, c.hidden, c.layers);
+        Ok(Self { cell, input, hidden, layers, head: None, first, kind, isa, pool })
+    }
+
+    /// Number of outputs per sequence.
+    pub fn width(&self) -> usize {
+        self.head.as_ref().map_or(self.hidden, Head::units)
+    }
+
+    /// Allocates the initial states of `batch` sequences.
+    pub fn states(&self, batch: usize) -> States {
+        let now: Vec<f32> = self.first.chunks_exact(self.hidden).flat_map(|layer| layer.repeat(batch)).collect();
+        States::new(now, self.cell.states(), batch * self.hidden)
+    }
+
+    /// Sets the states of one sequence of a batch to the initial ones.
+    pub fn reset(&self, states: &mut States, batch: usize, row: usize) {
+        for (layer, first) in self.first.chunks_exact(self.hidden).enumerate() {
+            states.now_mut()[(layer * batch + row) * self.hidden..][..self.hidden].copy_from_slice(first);
+        }
+    }
+
+    /// Allocates working memory for `batch` sequences.
+    pub fn work(&self, batch: usize) -> Work {
+        let (blocks, small, rows) = match &self.kind {
+            Kind::Blocks(layers) => (layers.iter().map(|layer| layer.scratch(batch)).collect(), 0, 0),
+            Kind::Small(_) => (vec![], 2 * self.hidden, CHUNK * self.hidden),
+        };
+        let head = HeadWork {
+            sums: vec![0.0; self.head.as_ref().map_or(0, |head| head.w.blocks() * head.w.block_len(batch))],
+            inputs: self.head.as_ref().map(|head| head.w.inputs(batch)),
+        };
+        Work { blocks, small: vec![0.0; small], rows: [(); 2].map(|()| vec![0.0; rows]), head }
+    }
+
+    /// Runs one step of the first `rows` of `batch` sequences.
+    #[inline]
+    pub fn step(&self, work: &mut Work, states: &mut States, frame: &[f32], [rows, batch]: [usize; 2]) {
+        match &self.kind {
+            Kind::Small(stack) => stack.step(frame, &mut states.both, states.half, &mut work.small),
+            Kind::Blocks(layers) => self.step_blocks(layers, &mut work.blocks, states, frame, [rows, batch]),
+        }
+        states.half ^= 1;
+    }
+
+    #[inline(never)]
+    fn step_blocks(
+        &self,
+        layers: &[StepWeights],
+        work: &mut [StepScratch],
+        states: &mut States,
+        frame: &[f32],
+        [rows, batch]: [usize; 2],
+    ) {
+        let (h, len) = (self.hidden, batch * self.hidden);
+        let (now, next) = states.halves();
+        let ((old_h, old_c), (new_h, new_c)) = (now.split_at(self.layers * len), next.split_at_mut(self.layers * len));
+        for (l, (layer, scratch)) in layers.iter().zip(work).enumerate() {
+            let (before, after) = new_h.split_at_mut(l * len);
+            let x = if l == 0 { frame } else { &before[(l - 1) * len..] };
+            let cells = if old_c.is_empty() { 0..0 } else { l * len..l * len + rows * h };
+            let old = [&old_h[l * len..][..rows * h], &old_c[cells.clone()]];
+            layer.step((self.isa, &self.pool), scratch, x, old, [&mut after[..rows * h], &mut new_c[cells]]);
+        }
+    }
+
+    /// Runs the linear layer, if there is one, on the state of the last layer.
+    #[inline]
+    pub fn finish(&self, work: &mut Work, states: &States, out: &mut [f32], rows: usize) {
+        if let Some(head) = &self.head {
+            head.run(self.isa, states.last(), rows, &mut work.head, out);
+        }
+    }
+
+    /// Steps one sequence through all frames of `x`, and writes the outputs. Returns false if the layers are not small.
+    pub fn process(&self, work: &mut Work, states: &mut States, x: &[f32], out: &mut [f32]) -> bool {
+        let Kind::Small(stack) = &self.kind else { return false };
+        let (h, all) = (self.hidden, self.layers * self.hidden);
+        for (x, out) in x.chunks(CHUNK * self.input).zip(out.chunks_mut(CHUNK * self.width())) {
+            let steps = x.len() / self.input;
+            let (now, next) = states.halves();
+            let ((old_h, old_c), (new_h, new_c)) = (now.split_at(all), next.split_at_mut(all));
+            let [mut from, mut to] = work.rows.each_mut().map(|rows| &mut rows[..steps * h]);
+            for l in 0..stack.len() {
+                let x = if l == 0 { x } else { &*from };
+                let rows = if l + 1 == stack.len() && self.head.is_none() { &mut *out } else { &mut *to };
+                let c = if old_c.is_empty() { 0..0 } else { l * h..(l + 1) * h };
+                let c = (&old_c[c.clone()], &mut new_c[c]);
+                stack.run(l, x, &old_h[l * h..][..h], c, &mut work.small, rows);
+                new_h[l * h..][..h].copy_from_slice(&rows[(steps - 1) * h..]);
+                std::mem::swap(&mut from, &mut to);
+            }
+            states.half ^= 1;
+            if let Some(head) = &self.head {
+                for (h, out) in from.chunks_exact(h).zip(out.chunks_exact_mut(head.units())) {
+                    head.run(self.isa, h, 1, &mut work.head, out);
+                }
+            }
+        }
+        true
+    }
+}
+
+/// The values of the weights of one layer.
+struct Values([Vec<f32>; 4]);
+
+impl Values {
+    fn borrow(&self) -> Matrices<'_> {
+        let [w_ih, w_hh, b_ih, b_hh] = &self.0;
+        Matrices { w_ih, w_hh, b_ih, b_hh }
+    }
+}
+
+fn read(w: &Weights) -> Result<Values> {
+    let get = |tensor| values("Stream", tensor);
+    let [b_ih, b_hh] = match &w.bias {
+        Some((ih, hh)) => [get(ih)?, get(hh)?],
+        None => [(); 2].map(|()| vec![0.0; w.w_ih.dims()[0]]),
+    };
+    Ok(Values([get(&w.w_ih)?, get(&w.w_hh)?, b_ih, b_hh]))
+}

@@ -1,0 +1,147 @@
+//! Streams that join and leave between steps.
+
+use super::Stream;
+use crate::error::{Error, Result};
+
+/// Independent streams that are stepped as one batch. They join and leave between steps, without allocation.
+///
+/// ```
+/// use wgru::{Device, Rng, StreamPool, Stream, StreamOptions, nn::RecurrentConfig};
+/// let gru = RecurrentConfig { input: 2, hidden: 4, ..Default::default() }.build(&Device::cpu(), &mut Rng::new(0))?;
+/// let mut pool = StreamPool::new(Stream::new(&gru, StreamOptions { batch: 8, ..Default::default() })?);
+/// let (a, b) = (pool.join()?, pool.join()?);
+/// pool.frame_mut(a)?.copy_from_slice(&[0.1, 0.2]);
+/// pool.frame_mut(b)?.copy_from_slice(&[0.3, 0.4]);
+/// pool.step();
+/// assert_eq!(pool.output(a)?.len(), 4);
+/// pool.leave(a)?;
+/// assert!(pool.output(a).is_err());
+/// # Ok::<(), wgru::Error>(())
+/// ```
+pub struct StreamPool {
+    stream: Stream,
+    /// The member of each row. Rows in use come first.
+    members: Vec<StreamId>,
+    /// The row and the serial number of the member in each slot.
+    slots: Vec<Option<(usize, u64)>>,
+    frames: Vec<f32>,
+    width: usize,
+    serial: u64,
+}
+
+/// A member of a [`StreamPool`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamId {
+    slot: usize,
+    serial: u64,
+}
+
+impl StreamPool {
+    /// Creates a pool for up to `stream.batch()` members.
+    pub fn new(stream: Stream) -> Self {
+        let capacity = stream.batch();
+        let width = stream.width;
+        let frames = vec![0.0; capacity * stream.input()];
+        Self { members: Vec::with_capacity(capacity), slots: vec![None; capacity], frames, width, serial: 0, stream }
+    }
+
+    /// Returns the current number of members.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether the pool has no members.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Adds a member, at the start of its sequence.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if the pool is full.
+    pub fn join(&mut self) -> Result<StreamId> {
+        let (row, capacity) = (self.members.len(), self.slots.len());
+        let Some(slot) = self.slots.iter().position(Option::is_none) else {
+            let (needed, allowed) = (capacity as u64 + 1, capacity as u64);
+            return Err(Error::Limit { op: "StreamPool::join", limit: "streams of the pool", needed, allowed });
+        };
+        self.serial += 1;
+        let id = StreamId { slot, serial: self.serial };
+        self.slots[slot] = Some((row, self.serial));
+        self.members.push(id);
+        self.stream.reset_row(row);
+        let input = self.stream.input();
+        self.frames[row * input..][..input].fill(0.0);
+        Ok(id)
+    }
+
+    /// Returns the index of the first element of a row in each state of each layer.
+    fn rows(&self, row: usize) -> impl Iterator<Item = usize> + use<> {
+        let (batch, model) = (self.stream.batch(), &self.stream.model);
+        let (h, states) = (model.hidden, model.cell.states() * model.layers);
+        (0..states).map(move |state| (state * batch + row) * h)
+    }
+
+    fn row(&self, op: &'static str, id: StreamId) -> Result<usize> {
+        match self.slots.get(id.slot) {
+            Some(&Some((row, serial))) if serial == id.serial => Ok(row),
+            _ => Err(Error::value(op, "id", "a member of the pool", format!("{id:?}"))),
+        }
+    }
+
+    /// Removes a member.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if it is not in the pool.
+    pub fn leave(&mut self, id: StreamId) -> Result<()> {
+        let row = self.row("StreamPool::leave", id)?;
+        // The member in the last row moves to the row that is now free.
+        let (last, h, input) = (self.members.len() - 1, self.stream.model.hidden, self.stream.input());
+        for (to, from) in self.rows(row).zip(self.rows(last)) {
+            self.stream.states.now_mut().copy_within(from..from + h, to);
+        }
+        self.frames.copy_within(last * input..(last + 1) * input, row * input);
+        // Its last output stays readable.
+        if self.stream.model.head.is_some() {
+            let width = self.width;
+            self.stream.output.copy_within(last * width..(last + 1) * width, row * width);
+        }
+        self.slots[id.slot] = None;
+        self.members.swap_remove(row);
+        if let Some(moved) = self.members.get(row) {
+            self.slots[moved.slot] = Some((row, moved.serial));
+        }
+        Ok(())
+    }
+
+    /// Returns the member's next frame `[I]`, to write to. It still holds the previous one.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if the member is not in the pool.
+    pub fn frame_mut(&mut self, id: StreamId) -> Result<&mut [f32]> {
+        let (row, input) = (self.row("StreamPool::frame_mut", id)?, self.stream.input());
+        Ok(&mut self.frames[row * input..][..input])
+    }
+
+    /// Runs one step of all members.
+    pub fn step(&mut self) {
+        let (rows, input) = (self.members.len(), self.stream.input());
+        if rows > 0 {
+            self.stream.step_rows(&self.frames[..rows * input], rows);
+        }
+    }
+
+    /// Returns the output of the member's last step: `[H]`, or `[out]` of the linear layer.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if the member is not in the pool.
+    pub fn output(&self, id: StreamId) -> Result<&[f32]> {
+        let row = self.row("StreamPool::output", id)?;
+        let stream = &self.stream;
+        let all = match stream.model.head {
+            Some(_) => &stream.output[..],
+            None => stream.states.last(),
+        };
+        Ok(&all[row * self.width..][..self.width])
+    }
+}
