@@ -30,7 +30,7 @@ pub(super) struct Model {
 
 /// How the layers are computed.
 enum Kind {
-    /// One sequence through layers of few units, in f32 and one thread.
+    /// One sequence through layers of few units, in f32.
     Small(SmallStack),
     /// All others, in blocks of sixteen units.
     Blocks(Vec<StepWeights>),
@@ -141,8 +141,8 @@ impl Model {
     pub fn new(layer: &Recurrent, cell: Cell, options: StreamOptions) -> Result<Self> {
         let (c, isa, pool) = (layer.config(), Isa::detect(), ThreadPool::new(options.threads));
         let weights = layer.weights.iter().flatten();
-        let is_small =
-            SmallStack::suits(c.hidden) && (options.batch, options.threads, options.weights) == (1, 1, Precision::F32);
+        // Threads would not help, and results do not depend on their number.
+        let is_small = SmallStack::suits(c.hidden) && options.batch == 1 && options.weights == Precision::F32;
         let kind = if is_small {
             let values = weights.map(read).collect::<Result<Vec<_>>>()?;
             let matrices: Vec<_> = values.iter().map(Values::borrow).collect();
