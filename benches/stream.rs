@@ -13,7 +13,8 @@ fn main() {
         let gru = config.build(&Device::cpu(), &mut Rng::new(1)).expect("built");
         for weights in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
             for batch in [1, 4] {
-                let mut stream = Stream::new(&gru, StreamOptions { batch, weights, threads: 1 }).expect("a stream");
+                let mut stream =
+                    Stream::new(&gru, StreamOptions { batch, weights, ..Default::default() }).expect("a stream");
                 let frame = vec![0.5; batch * hidden];
                 group.bench_function(BenchmarkId::new(format!("{weights:?}"), format!("h{hidden}-b{batch}")), |b| {
                     b.iter(|| stream.step(&frame).expect("step")[0]);

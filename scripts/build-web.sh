@@ -3,6 +3,7 @@
 #
 #   ./scripts/build-web.sh                  all builds
 #   ./scripts/build-web.sh full/simd …      only these builds of the wasm module
+#   ./scripts/build-web.sh --test           all builds, of which only the largest ones by instructions are made small
 set -euo pipefail
 cd "$(dirname "$0")/../web"
 

@@ -59,9 +59,10 @@ fn compare(layer: &Recurrent, batch: usize, weights: Precision, tolerance: f64) 
     let wide = |v: Vec<f32>| v.into_iter().map(f64::from).collect::<Vec<_>>();
     let (want, want_head) = (wide(run.output.read_blocking().expect("read")), wide(want_head));
 
-    let mut plain = Stream::new(layer, StreamOptions { batch, weights, threads: 1 }).expect("stream");
+    let mut plain = Stream::new(layer, StreamOptions { batch, weights, ..Default::default() }).expect("stream");
     let mut headed = plain.clone();
-    let mut shared = Stream::new(layer, StreamOptions { batch, weights, threads: 3 }).expect("stream");
+    let mut shared =
+        Stream::new(layer, StreamOptions { batch, weights, threads: 3, ..Default::default() }).expect("stream");
     let got: Vec<f32> = x.chunks(batch * input).flat_map(|x| plain.step(x).expect("step").to_vec()).collect();
     let what = format!("{cell} of {hidden}, batch {batch}, {weights:?}");
     let last = [&run.h_n].into_iter().chain(&run.c_n).flat_map(|state| state.read_blocking().expect("read"));
@@ -113,6 +114,106 @@ fn a_stream_of_the_other_reset_form_is_rejected() {
     assert_close("the other form", &a, &b.into_iter().map(f64::from).collect::<Vec<_>>(), INT8);
 }
 
+/// A stream with an output layer of `outputs`, or none.
+fn stream(layer: &Recurrent, outputs: usize, options: StreamOptions) -> Stream {
+    let stream = Stream::new(layer, options).expect("stream");
+    if outputs == 0 {
+        return stream;
+    }
+    let head = Linear::new(&Device::cpu(), layer.config().hidden, outputs, true, &mut Rng::new(8)).expect("head");
+    stream.then(&head).expect("head")
+}
+
+#[test]
+fn blocks_give_the_bits_of_steps() {
+    // Vectors of every width, whole and in part, and more units than the small steps take.
+    for hidden in [1, 3, 4, 8, 11, 12, 16, 20, 24, 31, 40, 64, 65] {
+        for cell in Cell::ALL {
+            for (input, layers, outputs) in [(1, 1, 0), (3, 2, 1), (8, 3, 2), (hidden, 1, 20)] {
+                let layer = build(cell, input, hidden, layers);
+                for (batch, weights) in [(1, Precision::F32), (2, Precision::F32), (1, Precision::Int8)] {
+                    let options = StreamOptions { batch, weights, ..Default::default() };
+                    let [mut steps, mut blocks] = [(); 2].map(|()| stream(&layer, outputs, options));
+                    let width = batch * if outputs == 0 { hidden } else { outputs };
+                    let frames = 150;
+                    let x = fill(5, frames * batch * input, 1.0);
+                    let want: Vec<f32> =
+                        x.chunks(batch * input).flat_map(|x| steps.step(x).expect("step").to_vec()).collect();
+                    let mut got = vec![f32::NAN; want.len()];
+                    // Of several lengths, also 0 and more than the frames that are computed together.
+                    let mut at = 0;
+                    for length in [0, 1, 7, 100, 31, 11] {
+                        let (x, out) = (&x[at * batch * input..], &mut got[at * width..]);
+                        blocks.process(&x[..length * batch * input], &mut out[..length * width]).expect("process");
+                        at += length;
+                    }
+                    assert_eq!(at, frames);
+                    assert!(
+                        want.iter().zip(&got).all(|(a, b)| a.to_bits() == b.to_bits()),
+                        "{cell} of {input}, {hidden}, {layers} layers, {outputs} outputs, batch {batch}, {weights:?}"
+                    );
+                    assert_eq!(steps.state(), blocks.state());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_of_a_wrong_length_leave_the_state() {
+    let mut stream = stream(&build(Cell::Gru, 2, 8, 1), 1, StreamOptions::default());
+    stream.process(&[0.5; 6], &mut [0.0; 3]).expect("process");
+    let state = stream.state().to_vec();
+    let error = stream.process(&[0.5; 5], &mut [0.0; 2]).expect_err("half a frame").to_string();
+    assert!(error.contains("input") && error.contains("[1, 2]"), "{error}");
+    let error = stream.process(&[0.5; 6], &mut [0.0; 2]).expect_err("an output is missing").to_string();
+    assert!(error.contains("output") && error.contains("[3, 1, 1]"), "{error}");
+    assert_eq!(stream.state(), state);
+}
+
+#[test]
+fn fast_activations_stay_close() {
+    let mut worst = 0.0f64;
+    for cell in [Cell::Gru, Cell::GruResetBefore, Cell::Lstm, Cell::Rnn] {
+        for hidden in [5, 8, 20, 64] {
+            let layer = build(cell, 2, hidden, 2);
+            let [mut exact, mut fast] = [false, true]
+                .map(|fast_activations| stream(&layer, 0, StreamOptions { fast_activations, ..Default::default() }));
+            for t in 0..400 {
+                let x = fill(t, 2, 3.0);
+                let want: Vec<f64> = exact.step(&x).expect("step").iter().map(|v| (*v).into()).collect();
+                let got = fast.step(&x).expect("step");
+                assert!(got.iter().all(|v| v.abs() <= 1.0));
+                let error = got.iter().zip(&want).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+                worst = worst.max(error);
+            }
+        }
+    }
+    println!("fast activations: worst error of a state {worst:.1e}");
+    assert!(worst > 1e-7, "they are not the exact ones");
+    // A few times the error of one activation, since the states before are in error, too.
+    assert!(worst <= 1e-4, "{worst:e}");
+    let refused = |options| Stream::new(&build(Cell::Gru, 1, 65, 1), options).err().expect("refused").to_string();
+    assert!(refused(StreamOptions { fast_activations: true, ..Default::default() }).contains("fast_activations"));
+}
+
+/// In silence, states decay until they are 0, not until they are subnormal.
+#[test]
+fn silence_ends_in_zeros() {
+    for cell in Cell::ALL {
+        let layer = RecurrentConfig { bias: false, ..RecurrentConfig::new(cell, 1, 8) };
+        let layer = layer.build(&Device::cpu(), &mut Rng::new(7)).expect("layer");
+        for batch in [1, 2] {
+            let mut stream = stream(&layer, 0, StreamOptions { batch, ..Default::default() });
+            stream.step(&[1.0, 1.0][..batch]).expect("step");
+            for _ in 0..20_000 {
+                stream.step(&[0.0, 0.0][..batch]).expect("step");
+            }
+            assert!(stream.state().iter().all(|v| *v == 0.0), "{cell}: {:?}", stream.state());
+        }
+    }
+}
+
 /// Bound streams of ONNX models: that of a test, and those of others, from the data folder.
 #[cfg(not(target_arch = "wasm32"))]
 #[test]
@@ -148,26 +249,28 @@ fn ten_thousand_frames_of_onnx_models_allocate_nothing() {
 
 #[test]
 fn a_million_steps_allocate_nothing() {
-    let count = |cell: Cell, weights: Precision| {
-        let head = Linear::new(&Device::cpu(), 16, 3, true, &mut Rng::new(1)).expect("head");
-        let options = StreamOptions { batch: 2, weights, threads: 1 };
-        let stream = Stream::new(&build(cell, 4, 16, 2), options).and_then(|s| s.then(&head));
-        let mut stream = stream.expect("stream");
-        let frame = fill(1, 8, 1.0);
+    let count = |cell: Cell, weights: Precision, batch: usize| {
+        let options = StreamOptions { batch, weights, ..Default::default() };
+        let mut stream = stream(&build(cell, 4, 16, 2), 3, options);
+        let frame = fill(1, 4 * batch, 1.0);
+        let (block, mut out) = (frame.repeat(50), vec![0.0; 3 * batch * 50]);
         let before = ALLOCATIONS.get();
         let mut sum = 0.0;
         for _ in 0..250_000 {
             sum += stream.step(&frame).expect("step")[0];
         }
+        for _ in 0..100 {
+            stream.process(&block, &mut out).expect("process");
+        }
         assert_eq!(ALLOCATIONS.get(), before, "{cell}, {weights:?}");
         assert!(sum.is_finite());
     };
     for weights in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
-        count(Cell::Gru, weights);
-        count(Cell::Lstm, weights);
+        count(Cell::Gru, weights, 2);
+        count(Cell::Lstm, weights, 1);
     }
-    count(Cell::GruResetBefore, Precision::F32);
-    count(Cell::Rnn, Precision::F32);
+    count(Cell::GruResetBefore, Precision::F32, 1);
+    count(Cell::Rnn, Precision::F32, 2);
     // The counter works.
     let before = ALLOCATIONS.get();
     drop(std::hint::black_box(vec![1]));

@@ -116,7 +116,8 @@ impl Args {
 fn streams(args: &Args) -> Result<()> {
     for work in STREAMS.iter().filter(|work| args.wants(work)) {
         for weights in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
-            let mut stream = work.stream(args.cell, StreamOptions { batch: 1, weights, threads: args.threads })?;
+            let mut stream =
+                work.stream(args.cell, StreamOptions { weights, threads: args.threads, ..Default::default() })?;
             let x = work.input();
             let check = work.check(stream.step(&x)?);
             let t = time(args.seconds, 200, || stream.step(&x).map(|y| _ = std::hint::black_box(y[0])))?;

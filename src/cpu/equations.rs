@@ -1,13 +1,14 @@
 //! One step of each cell over the units of one vector, shared by sequences and streams.
 #![allow(unsafe_code, reason = "SIMD intrinsics")]
 
-use super::simd::{Vector, sigmoid, tanh};
+use super::simd::{Activations, Vector};
 
 /// Inputs and outputs of one step for the units of one vector. Gates are in PyTorch's order.
 ///
 /// # Safety
 /// V's instructions must be available, and gates and states must be those of the row's cell.
 pub unsafe trait Units<V: Vector> {
+    type Activations: Activations;
     /// The input term of a gate's pre-activation.
     unsafe fn x(&self, gate: usize) -> V;
     /// The recurrent term of a gate's pre-activation.
@@ -26,6 +27,16 @@ pub unsafe trait Units<V: Vector> {
     unsafe fn keep(&self, reset: V, z: V);
     /// The `z` that [`keep`](Self::keep) stored.
     unsafe fn kept(&self) -> V;
+    #[inline(always)]
+    unsafe fn sigmoid(&self, v: V) -> V {
+        // SAFETY: guaranteed by the caller.
+        unsafe { Self::Activations::sigmoid(v) }
+    }
+    #[inline(always)]
+    unsafe fn tanh(&self, v: V) -> V {
+        // SAFETY: guaranteed by the caller.
+        unsafe { Self::Activations::tanh(v) }
+    }
     /// Saves values for the backward pass.
     #[inline(always)]
     unsafe fn save<const N: usize>(&self, _parts: [(usize, V); N]) {}
@@ -36,9 +47,9 @@ pub unsafe trait Units<V: Vector> {
 pub unsafe fn gru<V: Vector>(u: &impl Units<V>) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        let (r, z) = (sigmoid(u.sum(0)), sigmoid(u.sum(1)));
+        let (r, z) = (u.sigmoid(u.sum(0)), u.sigmoid(u.sum(1)));
         let a = u.a(2);
-        let n = tanh(r.fma(a, u.x(2)));
+        let n = u.tanh(r.fma(a, u.x(2)));
         u.put(0, mix(n, z, u.old(0)));
         u.save([(0, r), (1, z), (2, n), (3, a)]);
     }
@@ -49,7 +60,7 @@ pub unsafe fn gru<V: Vector>(u: &impl Units<V>) {
 pub unsafe fn gru_gates<V: Vector>(u: &impl Units<V>) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        let (r, z) = (sigmoid(u.sum(0)), sigmoid(u.sum(1)));
+        let (r, z) = (u.sigmoid(u.sum(0)), u.sigmoid(u.sum(1)));
         let reset = r.mul(u.old(0));
         u.keep(reset, z);
         u.save([(0, r), (1, z), (3, reset)]);
@@ -61,7 +72,7 @@ pub unsafe fn gru_gates<V: Vector>(u: &impl Units<V>) {
 pub unsafe fn gru_candidate<V: Vector>(u: &impl Units<V>) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        let n = tanh(u.sum(2));
+        let n = u.tanh(u.sum(2));
         u.put(0, mix(n, u.kept(), u.old(0)));
         u.save([(2, n)]);
     }
@@ -72,9 +83,9 @@ pub unsafe fn gru_candidate<V: Vector>(u: &impl Units<V>) {
 pub unsafe fn lstm<V: Vector>(u: &impl Units<V>) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        let (i, f, g, o) = (sigmoid(u.sum(0)), sigmoid(u.sum(1)), tanh(u.sum(2)), sigmoid(u.sum(3)));
+        let (i, f, g, o) = (u.sigmoid(u.sum(0)), u.sigmoid(u.sum(1)), u.tanh(u.sum(2)), u.sigmoid(u.sum(3)));
         let c = f.fma(u.old(1), i.mul(g));
-        let s = tanh(c);
+        let s = u.tanh(c);
         u.put(0, o.mul(s));
         u.put(1, c);
         u.save([(0, i), (1, f), (2, g), (3, o), (4, s)]);
@@ -87,7 +98,7 @@ pub unsafe fn rnn<V: Vector>(u: &impl Units<V>, is_relu: bool) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
         let v = u.sum(0);
-        let h = if is_relu { v.at_least(V::splat(0.0)) } else { tanh(v) };
+        let h = if is_relu { v.at_least(V::splat(0.0)) } else { u.tanh(v) };
         u.put(0, h);
         u.save([(0, h)]);
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::equations::{Units, gru, gru_candidate, gru_gates, lstm, rnn};
 use super::lines::Lines;
 use super::packed::{Inputs, Packed};
-use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, store_part};
+use super::simd::{Exact, Isa, LANES, Lanes, for_each_isa, load_part, store_part};
 use super::sweep::Sweep;
 use super::thread_pool::{Parts, ThreadPool};
 use crate::cell::Cell;
@@ -282,6 +282,8 @@ impl At<'_> {
 
 // SAFETY: products hold [blocks, batch, gates, 16], states [batch, H].
 unsafe impl<V: Lanes> Units<V> for At<'_> {
+    type Activations = Exact;
+
     /// Includes the bias.
     #[inline(always)]
     unsafe fn x(&self, gate: usize) -> V {

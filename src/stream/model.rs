@@ -2,7 +2,7 @@
 
 use super::{StreamOptions, values};
 use crate::cell::Cell;
-use crate::cpu::{Inputs, Isa, LANES, Matrices, Packed, SmallStack, StepScratch, StepWeights, ThreadPool};
+use crate::cpu::{Inputs, Isa, LANES, Matrices, Packed, SmallHead, SmallStack, StepScratch, StepWeights, ThreadPool};
 use crate::error::Result;
 use crate::nn::{Linear, Recurrent};
 use crate::ops::recurrent::Weights;
@@ -37,36 +37,68 @@ enum Kind {
 }
 
 /// The linear layer after the last recurrent layer.
-pub(super) struct Head {
-    w: Packed,
-    bias: Vec<f32>,
+pub(super) enum Head {
+    Small(SmallHead),
+    Packed { w: Packed, bias: Vec<f32> },
 }
 
 impl Head {
-    pub fn new(linear: &Linear, precision: Precision) -> Result<Self> {
-        let weight = linear.weight();
-        let w = Packed::new(&values("Stream::then", weight)?, 1, weight.dims()[0], precision)?;
+    pub fn new(linear: &Linear, options: StreamOptions) -> Result<Self> {
+        let (weight, op) = (linear.weight(), "Stream::then");
+        let (units, w) = (weight.dims()[0], values(op, weight)?);
         let bias = match linear.bias() {
-            Some(bias) => values("Stream::then", bias)?,
-            None => vec![0.0; w.units],
+            Some(bias) => values(op, bias)?,
+            None => vec![0.0; units],
         };
-        Ok(Self { w, bias })
+        if options.weights == Precision::F32 && SmallHead::suits(units) && SmallStack::suits(weight.dims()[1]) {
+            return Ok(Self::Small(SmallHead::new(Isa::detect(), &w, bias)));
+        }
+        Ok(Self::Packed { w: Packed::new(&w, 1, units, options.weights)?, bias })
     }
 
     /// Number of outputs.
     pub fn units(&self) -> usize {
-        self.w.units
+        match self {
+            Self::Small(head) => head.outputs(),
+            Self::Packed { bias, .. } => bias.len(),
+        }
+    }
+
+    fn work(&self, batch: usize) -> HeadWork {
+        match self {
+            Self::Small(_) => HeadWork::default(),
+            Self::Packed { w, .. } => {
+                HeadWork { sums: vec![0.0; w.blocks() * w.block_len(batch)], inputs: Some(w.inputs(batch)) }
+            }
+        }
     }
 
     /// `out = W·h + b` for `rows` rows of `h` `[rows, H]`.
-    #[inline(never)]
+    #[inline]
     fn run(&self, isa: Isa, h: &[f32], rows: usize, work: &mut HeadWork, out: &mut [f32]) {
-        let Some(inputs) = &mut work.inputs else { return };
-        self.w.prepare(isa, h, rows, inputs);
-        self.w.product(isa, h, rows, inputs, &(0..self.w.blocks()).into(), &mut work.sums);
-        for (row, out) in out.chunks_exact_mut(self.w.units).enumerate().take(rows) {
-            for (unit, (out, bias)) in out.iter_mut().zip(&self.bias).enumerate() {
-                *out = work.sums[(unit / LANES * rows + row) * LANES + unit % LANES] + bias;
+        match (self, &mut work.inputs) {
+            (Self::Small(head), _) => head.run(h, rows, out),
+            (Self::Packed { w, bias }, Some(inputs)) => {
+                w.prepare(isa, h, rows, inputs);
+                w.product(isa, h, rows, inputs, &(0..w.blocks()).into(), &mut work.sums);
+                for (row, out) in out.chunks_exact_mut(w.units).enumerate().take(rows) {
+                    for (unit, (out, bias)) in out.iter_mut().zip(bias).enumerate() {
+                        *out = work.sums[(unit / LANES * rows + row) * LANES + unit % LANES] + bias;
+                    }
+                }
+            }
+            _ => unreachable!("the working memory is that of this layer"),
+        }
+    }
+
+    /// As [`run`](Self::run), with the same bits for every number of rows.
+    fn run_each(&self, isa: Isa, h: &[f32], hidden: usize, work: &mut HeadWork, out: &mut [f32]) {
+        match self {
+            Self::Small(head) => head.run(h, h.len() / hidden, out),
+            Self::Packed { .. } => {
+                for (h, out) in h.chunks_exact(hidden).zip(out.chunks_exact_mut(self.units())) {
+                    self.run(isa, h, 1, work, out);
+                }
             }
         }
     }
@@ -84,7 +116,7 @@ pub(super) struct Work {
 }
 
 /// Working memory for the product of the linear layer.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct HeadWork {
     sums: Vec<f32>,
     inputs: Option<Inputs>,
@@ -138,15 +170,18 @@ impl States {
 }
 
 impl Model {
+    /// Whether the layers are small ones. Threads would not help them, and results do not depend on their number.
+    pub fn is_small(hidden: usize, options: StreamOptions) -> bool {
+        SmallStack::suits(hidden) && options.batch == 1 && options.weights == Precision::F32
+    }
+
     pub fn new(layer: &Recurrent, cell: Cell, options: StreamOptions) -> Result<Self> {
         let (c, isa, pool) = (layer.config(), Isa::detect(), ThreadPool::new(options.threads));
         let weights = layer.weights.iter().flatten();
-        // Threads would not help, and results do not depend on their number.
-        let is_small = SmallStack::suits(c.hidden) && options.batch == 1 && options.weights == Precision::F32;
-        let kind = if is_small {
+        let kind = if Self::is_small(c.hidden, options) {
             let values = weights.map(read).collect::<Result<Vec<_>>>()?;
             let matrices: Vec<_> = values.iter().map(Values::borrow).collect();
-            Kind::Small(SmallStack::new(isa, cell, c.hidden, &matrices))
+            Kind::Small(SmallStack::new(isa, cell, c.hidden, &matrices, options.fast_activations))
         } else {
             let blocks = |w| read(w).and_then(|w| StepWeights::new(cell, w.borrow(), options.weights));
             Kind::Blocks(weights.map(blocks).collect::<Result<_>>()?)
@@ -185,10 +220,7 @@ impl Model {
             Kind::Blocks(layers) => (layers.iter().map(|layer| layer.scratch(batch)).collect(), 0, 0),
             Kind::Small(_) => (vec![], 2 * self.hidden, CHUNK * self.hidden),
         };
-        let head = HeadWork {
-            sums: vec![0.0; self.head.as_ref().map_or(0, |head| head.w.blocks() * head.w.block_len(batch))],
-            inputs: self.head.as_ref().map(|head| head.w.inputs(batch)),
-        };
+        let head = self.head.as_ref().map(|head| head.work(batch)).unwrap_or_default();
         Work { blocks, small: vec![0.0; small], rows: [(); 2].map(|()| vec![0.0; rows]), head }
     }
 
@@ -251,9 +283,7 @@ impl Model {
             }
             states.half ^= 1;
             if let Some(head) = &self.head {
-                for (h, out) in from.chunks_exact(h).zip(out.chunks_exact_mut(head.units())) {
-                    head.run(self.isa, h, 1, &mut work.head, out);
-                }
+                head.run_each(self.isa, from, h, &mut work.head, out);
             }
         }
         true

@@ -6,7 +6,7 @@ use super::{StepThreads, Weights, blocks, by_groups, covers, over_rows, product}
 use crate::cell::Cell;
 use crate::cpu::equations::{Units, gru, gru_candidate, gru_gates, lstm, rnn};
 use crate::cpu::scratch;
-use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part};
+use crate::cpu::simd::{Exact, Isa, Lanes, for_each_isa, load_part, store_part};
 use crate::cpu::thread_pool::{Parts, ThreadPool};
 use crate::kernel::words;
 use crate::kernels::Fused;
@@ -183,6 +183,7 @@ struct Row<'g, V, const G: usize, const M: usize> {
 
 // SAFETY: the group's rows and units belong to its caller.
 unsafe impl<V: Lanes, const G: usize, const M: usize> Units<V> for Row<'_, V, G, M> {
+    type Activations = Exact;
     #[inline(always)]
     unsafe fn x(&self, gate: usize) -> V {
         let (g, h) = (self.group, self.group.s.run.p.hidden as usize);

@@ -17,7 +17,7 @@ mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use functions::{exp, sigmoid, tanh};
+pub use functions::{Activations, Exact, Fast, exp, sigmoid, tanh};
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
 #[cfg(not(target_feature = "simd128"))]

@@ -85,3 +85,67 @@ fn activations_are_close_to_f64_and_keep_nan_on_every_isa() {
         assert!(got[10..16].iter().chain(&got[LANES + 10..]).all(|v| v.is_nan()), "{isa:?}");
     }
 }
+
+unsafe fn fast<V: Lanes>(from: *const f32, to: *mut f32) {
+    // SAFETY: sixteen floats in, thirty-two out.
+    unsafe {
+        Fast::sigmoid(V::load(from)).store(to);
+        Fast::tanh(V::load(from)).store(to.add(LANES));
+    }
+}
+
+/// The largest errors over every `stride`-th f32: of the exact σ and tanh in ulp of the result, and of the fast ones.
+fn errors(isa: Isa, stride: usize) -> [f64; 4] {
+    let mut worst = [0.0f64; 4];
+    let unit = |want: f64| f64::from((want as f32).abs().next_up()) - f64::from((want as f32).abs());
+    let mut bits = (0..=u32::MAX).step_by(stride).peekable();
+    loop {
+        let v: [f32; LANES] = std::array::from_fn(|_| f32::from_bits(bits.next().unwrap_or(0)));
+        let exact = activations(isa, v);
+        let mut out = [f32::NAN; 2 * LANES];
+        let (from, to) = (v.as_ptr(), out.as_mut_ptr());
+        for_each_isa!(isa, fast::<_>(from: *const f32, to: *mut f32));
+        for (i, &v) in v.iter().enumerate() {
+            let (s, t) = (exact[i], exact[LANES + i]);
+            if v.is_nan() {
+                assert!([s, t, out[i], out[LANES + i]].iter().all(|v| v.is_nan()), "{isa:?}: {:#x}", v.to_bits());
+                continue;
+            }
+            let x = f64::from(v);
+            let (sigmoid, tanh) = (1.0 / (1.0 + (-x).exp()), x.tanh());
+            if v >= SIGMOID_LOW {
+                worst[0] = worst[0].max((f64::from(s) - sigmoid).abs() / unit(sigmoid));
+            } else {
+                assert_eq!(s, 0.0, "{isa:?}: {v}");
+            }
+            worst[1] = worst[1].max((f64::from(t) - tanh).abs() / unit(tanh));
+            worst[2] = worst[2].max((f64::from(out[i]) - sigmoid).abs());
+            worst[3] = worst[3].max((f64::from(out[LANES + i]) - tanh).abs());
+            assert!((0.0..=1.0).contains(&out[i]) && out[LANES + i].abs() <= 1.0, "{isa:?}: {v}");
+        }
+        if bits.peek().is_none() {
+            return worst;
+        }
+    }
+}
+
+fn check_errors(stride: usize) {
+    for isa in Isa::available() {
+        let [sigmoid, tanh, fast_sigmoid, fast_tanh] = errors(isa, stride);
+        println!("{isa:?}: σ {sigmoid:.2} ulp, tanh {tanh:.2} ulp; fast {fast_sigmoid:.1e}, {fast_tanh:.1e}");
+        assert!(sigmoid <= 3.0 && tanh <= 3.0, "{isa:?}: {sigmoid} {tanh}");
+        assert!(fast_sigmoid <= 7e-6 && fast_tanh <= 1.3e-5, "{isa:?}: {fast_sigmoid:e} {fast_tanh:e}");
+    }
+}
+
+#[test]
+fn activations_hold_their_bounds() {
+    check_errors(4099);
+}
+
+/// Takes minutes.
+#[test]
+#[ignore = "over all f32"]
+fn activations_hold_their_bounds_over_all_f32() {
+    check_errors(1);
+}

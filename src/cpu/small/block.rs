@@ -1,8 +1,10 @@
 //! The units of one or two vectors, from the bias to the new state.
 
+use std::marker::PhantomData;
+
 use crate::cell::Cell;
 use crate::cpu::equations::{self, Units};
-use crate::cpu::simd::{Lanes, Vector, unrolled};
+use crate::cpu::simd::{Activations, Lanes, Vector, unrolled};
 
 use super::{Layer, Places};
 
@@ -42,30 +44,30 @@ equations! {
 /// # Safety
 /// The places must have the lengths stated there, and the words must be packed for `V`.
 #[inline(always)]
-pub(super) unsafe fn run<V: Lanes>(layer: &Layer, places: &Places) {
+pub(super) unsafe fn run<V: Lanes, A: Activations>(layer: &Layer, places: &Places) {
     // SAFETY: guaranteed by the caller.
     unsafe {
         match layer.cell {
-            Cell::Gru => steps::<V, ResetAfter, 3>(layer, places),
-            Cell::GruResetBefore => steps::<V, ResetGates, 2>(layer, places),
-            Cell::Lstm => steps::<V, Lstm, 4>(layer, places),
-            Cell::Rnn => steps::<V, Tanh, 1>(layer, places),
-            Cell::RnnRelu => steps::<V, Relu, 1>(layer, places),
+            Cell::Gru => steps::<V, A, ResetAfter, 3>(layer, places),
+            Cell::GruResetBefore => steps::<V, A, ResetGates, 2>(layer, places),
+            Cell::Lstm => steps::<V, A, Lstm, 4>(layer, places),
+            Cell::Rnn => steps::<V, A, Tanh, 1>(layer, places),
+            Cell::RnnRelu => steps::<V, A, Relu, 1>(layer, places),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn steps<V: Lanes, E: Equations, const G: usize>(layer: &Layer, places: &Places) {
+unsafe fn steps<V: Lanes, A: Activations, E: Equations, const G: usize>(layer: &Layer, places: &Places) {
     let words = [layer.words[0].as_ptr(), layer.words[1].as_ptr()];
     let mut step = Step { input: layer.input, hidden: layer.hidden, places: *places };
     let mut left = places.steps;
     while left > 0 {
         // SAFETY: guaranteed by the caller.
         unsafe {
-            pass::<V, E, G>(&step, words[0], step.places.before[0]);
+            pass::<V, A, E, G>(&step, words[0], step.places.before[0]);
             if G == 2 {
-                pass::<V, Candidate, 1>(&step, words[1], places.scratch);
+                pass::<V, A, Candidate, 1>(&step, words[1], places.scratch);
             }
             step.places.before = [step.places.out, places.c];
             step.places.x = step.places.x.add(step.input);
@@ -100,24 +102,28 @@ const fn has_room<V: Lanes>(gates: usize) -> bool {
 
 /// Computes `G` gates of all units, as functions of `x` and `from` `[H]`.
 #[inline(always)]
-unsafe fn pass<V: Lanes, E: Equations, const G: usize>(p: &Step, mut words: *const f32, from: *const f32) {
+unsafe fn pass<V: Lanes, A: Activations, E: Equations, const G: usize>(
+    p: &Step,
+    mut words: *const f32,
+    from: *const f32,
+) {
     let mut unit = 0;
     // SAFETY: guaranteed by the caller.
     unsafe {
         while has_room::<V>(G) && p.hidden - unit >= 2 * V::Wide::WIDTH {
-            words = chains::<V, V::Wide, E, G, 2>(p, words, from, unit);
+            words = chains::<V, V::Wide, A, E, G, 2>(p, words, from, unit);
             unit += 2 * V::Wide::WIDTH;
         }
         while p.hidden - unit >= V::Wide::WIDTH {
-            words = chains::<V, V::Wide, E, G, 1>(p, words, from, unit);
+            words = chains::<V, V::Wide, A, E, G, 1>(p, words, from, unit);
             unit += V::Wide::WIDTH;
         }
         if const { V::Wide::WIDTH > 8 } && p.hidden - unit >= 8 {
-            words = chains::<V, V::Eight, E, G, 1>(p, words, from, unit);
+            words = chains::<V, V::Eight, A, E, G, 1>(p, words, from, unit);
             unit += 8;
         }
         while p.hidden > unit {
-            words = chains::<V, V::Four, E, G, 1>(p, words, from, unit);
+            words = chains::<V, V::Four, A, E, G, 1>(p, words, from, unit);
             unit += 4;
         }
     }
@@ -125,7 +131,7 @@ unsafe fn pass<V: Lanes, E: Equations, const G: usize>(p: &Step, mut words: *con
 
 /// Chooses the number of sums per gate, which hide the latency of the multiply-adds.
 #[inline(always)]
-unsafe fn chains<V: Lanes, W: Vector, E: Equations, const G: usize, const M: usize>(
+unsafe fn chains<V: Lanes, W: Vector, A: Activations, E: Equations, const G: usize, const M: usize>(
     p: &Step,
     words: *const f32,
     from: *const f32,
@@ -134,16 +140,16 @@ unsafe fn chains<V: Lanes, W: Vector, E: Equations, const G: usize, const M: usi
     // SAFETY: guaranteed by the caller.
     unsafe {
         match const { V::ROOM / (G * M * W::REGISTERS) } {
-            0 | 1 => block::<W, E, G, M, 1>(p, words, from, unit),
-            2 | 3 => block::<W, E, G, M, 2>(p, words, from, unit),
-            _ => block::<W, E, G, M, 4>(p, words, from, unit),
+            0 | 1 => block::<W, A, E, G, M, 1>(p, words, from, unit),
+            2 | 3 => block::<W, A, E, G, M, 2>(p, words, from, unit),
+            _ => block::<W, A, E, G, M, 4>(p, words, from, unit),
         }
     }
 }
 
 /// Computes the units from `unit` on. Returns the words of the next block.
 #[inline(always)]
-unsafe fn block<W: Vector, E: Equations, const G: usize, const M: usize, const C: usize>(
+unsafe fn block<W: Vector, A: Activations, E: Equations, const G: usize, const M: usize, const C: usize>(
     p: &Step,
     words: *const f32,
     from: *const f32,
@@ -183,7 +189,14 @@ unsafe fn block<W: Vector, E: Equations, const G: usize, const M: usize, const C
             let unit = unit + m * W::WIDTH;
             let mut here = [zero; G];
             unrolled!(g < G, { here[g] = sums[0][g][m] });
-            E::apply(&At { p, sums: here, x: x[0][G - 1][m], unit, count: W::WIDTH.min(p.hidden - unit) });
+            E::apply(&At::<W, A, G> {
+                activations: PhantomData,
+                p,
+                sums: here,
+                x: x[0][G - 1][m],
+                unit,
+                count: W::WIDTH.min(p.hidden - unit),
+            });
         });
         words
     }
@@ -226,7 +239,8 @@ unsafe fn add_products<W: Vector, const G: usize, const M: usize, const C: usize
 }
 
 /// The units of one vector.
-struct At<'a, W, const G: usize> {
+struct At<'a, W, A, const G: usize> {
+    activations: PhantomData<A>,
     p: &'a Step,
     sums: [W; G],
     /// The product of the last gate with the input, if it is kept apart.
@@ -236,7 +250,7 @@ struct At<'a, W, const G: usize> {
     count: usize,
 }
 
-impl<W: Vector, const G: usize> At<'_, W, G> {
+impl<W: Vector, A, const G: usize> At<'_, W, A, G> {
     #[inline(always)]
     unsafe fn load(&self, from: *const f32) -> W {
         // SAFETY: `from` is a state of H floats.
@@ -267,7 +281,9 @@ impl<W: Vector, const G: usize> At<'_, W, G> {
 }
 
 // SAFETY: only vectors of four lanes are partly filled.
-unsafe impl<W: Vector, const G: usize> Units<W> for At<'_, W, G> {
+unsafe impl<W: Vector, A: Activations, const G: usize> Units<W> for At<'_, W, A, G> {
+    type Activations = A;
+
     #[inline(always)]
     unsafe fn sum(&self, gate: usize) -> W {
         self.sums[gate % G]

@@ -6,11 +6,14 @@
 #![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 mod block;
+mod head;
 
 use super::lines::Lines;
-use super::simd::{Isa, Lanes, for_each_isa, function_of_isa};
+use super::simd::{Exact, Fast, Isa, Lanes, for_each_isa, function_of_isa};
 use super::step::Matrices;
 use crate::cell::Cell;
+
+pub(crate) use head::SmallHead;
 
 /// The most units of a layer that takes these steps.
 const MOST_UNITS: usize = 64;
@@ -88,8 +91,8 @@ impl SmallStack {
         hidden <= MOST_UNITS
     }
 
-    /// Packs `layers`, which must have `hidden` units each.
-    pub fn new(isa: Isa, cell: Cell, hidden: usize, layers: &[Matrices<'_>]) -> Self {
+    /// Packs `layers`, which must have `hidden` units each. Their activations are the fast ones if `is_fast`.
+    pub fn new(isa: Isa, cell: Cell, hidden: usize, layers: &[Matrices<'_>], is_fast: bool) -> Self {
         let of = |(l, m): (usize, &Matrices<'_>)| {
             let input = m.w_ih.len() / m.b_ih.len();
             assert!(m.b_ih.len() == cell.gates() * hidden && (l == 0 || input == hidden));
@@ -99,7 +102,11 @@ impl SmallStack {
         };
         let states = cell.states() * layers.len() * hidden;
         let layers: Vec<_> = layers.iter().enumerate().map(of).collect();
-        let run = function_of_isa!(isa, block::run::<_>(layer: &Layer, places: &Places));
+        let run = if is_fast {
+            function_of_isa!(isa, block::run::<_, Fast>(layer: &Layer, places: &Places))
+        } else {
+            function_of_isa!(isa, block::run::<_, Exact>(layer: &Layer, places: &Places))
+        };
         Self { cell, input: layers[0].input, hidden, states, layers, run }
     }
 
