@@ -3,7 +3,7 @@
 #
 #   ./scripts/build-web.sh                  all builds
 #   ./scripts/build-web.sh full/simd …      only these builds of the wasm module
-#   ./scripts/build-web.sh --test           all builds, of which only the largest ones by instructions are made small
+#   ./scripts/build-web.sh --test           all builds, but makes only the modules with relaxed SIMD as small as possible
 set -euo pipefail
 cd "$(dirname "$0")/../web"
 
@@ -21,6 +21,14 @@ lean=(-C no-vectorize-loops -C no-vectorize-slp -C llvm-args=-inline-threshold=5
 allowed=(--enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals
     --enable-reference-types --enable-multivalue --enable-simd --enable-relaxed-simd)
 
+small=(-Os -Os --converge --strip-producers --strip-target-features --low-memory-unused --optimize-added-constants-propagate)
+# Modules whose size is not reported.
+quick=("${small[@]}")
+if [ "${1:-}" = --test ]; then
+    quick=(-O1)
+    shift
+fi
+
 cargo build --release --locked --quiet -p bindgen
 
 # code FILE: prints the file without comment lines.
@@ -29,7 +37,7 @@ code() { grep -v '^ *//' "$1"; }
 # modules BUILD WANTED…: builds the modules of all kinds for one set of instructions, in a target folder of its own, so
 # that the kinds share their dependencies, and two sets can be built in parallel.
 modules() {
-    local build=$1 kind made features flags=("${lean[@]}" -C "target-feature=${instructions[$1]}")
+    local build=$1 kind made passes features flags=("${lean[@]}" -C "target-feature=${instructions[$1]}")
     shift
     for kind in full inference onnx; do
         [ $# -eq 0 ] || [[ " $* " == *" $kind/$build "* ]] || continue
@@ -44,8 +52,9 @@ modules() {
         made=dist/made/$kind/$build
         mkdir -p "$made" "dist/wasm/$kind"
         "$target/release/bindgen" "$target/$build/wasm32-unknown-unknown/wasm/wgru_web.wasm" "$made" glue
-        node_modules/.bin/wasm-opt -Os -Os --converge --strip-producers --strip-target-features --low-memory-unused \
-            --optimize-added-constants-propagate "${allowed[@]}" "$made/glue_bg.wasm" -o "dist/wasm/$kind/$build.wasm"
+        passes=("${quick[@]}")
+        [ "$build" != relaxed ] || passes=("${small[@]}")
+        node_modules/.bin/wasm-opt "${passes[@]}" "${allowed[@]}" "$made/glue_bg.wasm" -o "dist/wasm/$kind/$build.wasm"
     done
 }
 rm -rf dist/made
@@ -74,6 +83,7 @@ over=0
 report() { # KIND BUDGET OTHERS
     local kind=$1 budget=$2 wasm
     for wasm in "dist/wasm/$kind"/*.wasm; do
+        [ "${quick[0]}" = -Os ] || [ "$wasm" = "dist/wasm/$kind/relaxed.wasm" ] || continue
         local bytes
         bytes=$(($(zipped "$wasm") + $(zipped "dist/wasm/$kind/glue.js" $(ls dist/js/*.js | grep -vE "/($3)\.js"))))
         echo "$wasm with its JavaScript: $((bytes / 1000)) KB gzipped (budget $budget)"

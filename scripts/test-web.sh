@@ -19,7 +19,7 @@ rustup target add wasm32-unknown-unknown 2>/dev/null
 for features in train networks onnx; do
     (cd web && cargo clippy --locked --lib --target wasm32-unknown-unknown --no-default-features --features $features -- -D warnings)
 done
-./scripts/build-web.sh
+./scripts/build-web.sh --test
 cd web
 node tests/package.test.mjs
 node tests/demo.test.mjs

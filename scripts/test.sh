@@ -19,7 +19,8 @@ for part in forecast/ETTh1.csv models suites/onnx_node_1.16.2; do
 done
 [ -n "${WGRU_DATA:-}" ] || echo 'SKIPPED: ETTh1, the models of others and the ONNX tests; WGRU_DATA is not set'
 
-step() { printf '\n== %s\n' "$*"; }
+# Names a step, and the minutes since the start.
+step() { printf '\n== %s (%d:%02d)\n' "$*" $((SECONDS / 60)) $((SECONDS % 60)); }
 
 # run_tests OPTION…: runs tests and lists the slowest ten. Without cargo-nextest, which runs each test in a process of
 # its own, they run in Rust's harness, which does not say how long they took.
@@ -175,4 +176,4 @@ step 'size of the tree'
 scripts/size.sh --crates
 
 $has_adapter || printf '\nSKIPPED: everything on a GPU, because there is no adapter.\n'
-printf '\nAll checks passed.\n'
+step 'all checks passed'

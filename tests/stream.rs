@@ -171,6 +171,7 @@ fn blocks_of_a_wrong_length_leave_the_state() {
     assert_eq!(stream.state(), state);
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 #[test]
 fn fast_activations_stay_close() {
     let mut worst = 0.0f64;

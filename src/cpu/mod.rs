@@ -39,7 +39,7 @@ pub(crate) use memory::{Memory, Store};
 pub(crate) use packed::{Inputs, Packed};
 pub(crate) use recording::Recording;
 pub(crate) use simd::{Isa, LANES};
-pub(crate) use small::{SmallHead, SmallStack};
+pub(crate) use small::{HAS_FAST, SmallHead, SmallStack};
 pub(crate) use step::{Matrices, StepScratch, StepWeights};
 pub(crate) use thread_pool::ThreadPool;
 

@@ -7,6 +7,7 @@ mod pool;
 use std::sync::Arc;
 
 use crate::cell::Cell;
+use crate::cpu::HAS_FAST;
 use crate::error::{Error, Result};
 use crate::nn::{Linear, Recurrent, RecurrentConfig, RecurrentOptions};
 use crate::precision::Precision;
@@ -32,7 +33,8 @@ pub struct StreamOptions {
     /// not depend on it.
     pub threads: usize,
     /// Computes tanh within 1.3e-5 of its value and σ within 7e-6, as ratios of polynomials. Steps of few units are then
-    /// faster, because they mostly wait for activations. Only for one sequence with f32 weights and at most 64 units.
+    /// faster, because they mostly wait for activations. Only for one sequence with f32 weights and at most 64 units, and
+    /// not in browsers.
     pub fast_activations: bool,
 }
 
@@ -93,9 +95,9 @@ fn check(c: &RecurrentConfig, options: StreamOptions) -> Result<Cell> {
     if !(1..=MOST_THREADS).contains(&options.threads) {
         return Err(Error::value(op, "threads", format!("1 to {MOST_THREADS}"), options.threads));
     }
-    if options.fast_activations && !Model::is_small(c.hidden, options) {
+    if options.fast_activations && !(HAS_FAST && Model::is_small(c.hidden, options)) {
         let got = format!("batch {}, weights {:?}, {} units", options.batch, options.weights, c.hidden);
-        return Err(Error::value(op, "fast_activations", "one sequence, f32 weights and at most 64 units", got));
+        return Err(Error::value(op, "fast_activations", "one sequence, f32 weights and at most 64 units, outside browsers", got));
     }
     for (arg, set) in [("bidirectional", c.bidirectional), ("reverse", c.reverse)] {
         if set {

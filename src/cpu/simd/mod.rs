@@ -142,6 +142,8 @@ pub unsafe trait Lanes: Vector {
     type Four: Vector;
     /// Number of registers for the sums of layers of few units.
     const ROOM: usize;
+    /// Whether layers of few units compute two wide vectors at a time. Browser builds do not, because of the code size.
+    const TWO: bool = true;
     /// Number of accumulators that fit in registers next to the operands.
     const SUMS: usize = 6;
     /// Loads sixteen f16.

@@ -83,6 +83,7 @@ unsafe impl Lanes for Portable<LANES> {
     type Eight = Portable<8>;
     type Four = Portable<4>;
     const ROOM: usize = 12;
+    const TWO: bool = !cfg!(target_arch = "wasm32");
     // Browser builds are optimized for size, which keeps arrays in memory.
     const SUMS: usize = if cfg!(target_arch = "wasm32") { 1 } else { 6 };
     #[inline(always)]

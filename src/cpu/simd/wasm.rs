@@ -139,6 +139,7 @@ unsafe impl Lanes for Simd128 {
     type Eight = Pair<Quad>;
     type Four = Quad;
     const ROOM: usize = 12;
+    const TWO: bool = false;
     // On x86-64, browsers use sixteen registers of this width.
     const SUMS: usize = 3;
     #[inline(always)]

@@ -97,7 +97,7 @@ pub(super) fn lanes<V: Lanes>(gates: usize, left: usize) -> usize {
 
 /// Whether the sums of two wide vectors fit in registers.
 const fn has_room<V: Lanes>(gates: usize) -> bool {
-    2 * gates * V::Wide::REGISTERS <= V::ROOM
+    V::TWO && 2 * gates * V::Wide::REGISTERS <= V::ROOM
 }
 
 /// Computes `G` gates of all units, as functions of `x` and `from` `[H]`.
@@ -110,7 +110,7 @@ unsafe fn pass<V: Lanes, A: Activations, E: Equations, const G: usize>(
     let mut unit = 0;
     // SAFETY: guaranteed by the caller.
     unsafe {
-        while has_room::<V>(G) && p.hidden - unit >= 2 * V::Wide::WIDTH {
+        while const { has_room::<V>(G) } && p.hidden - unit >= 2 * V::Wide::WIDTH {
             words = chains::<V, V::Wide, A, E, G, 2>(p, words, from, unit);
             unit += 2 * V::Wide::WIDTH;
         }
@@ -148,7 +148,8 @@ unsafe fn chains<V: Lanes, W: Vector, A: Activations, E: Equations, const G: usi
 }
 
 /// Computes the units from `unit` on. Returns the words of the next block.
-#[inline(always)]
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+#[cfg_attr(target_arch = "wasm32", inline(never))]
 unsafe fn block<W: Vector, A: Activations, E: Equations, const G: usize, const M: usize, const C: usize>(
     p: &Step,
     words: *const f32,

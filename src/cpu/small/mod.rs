@@ -17,6 +17,8 @@ pub(crate) use head::SmallHead;
 
 /// The most units of a layer that takes these steps.
 const MOST_UNITS: usize = 64;
+/// Whether the fast activations are compiled. Browser builds leave them out, because of the code size.
+pub(crate) const HAS_FAST: bool = cfg!(not(target_arch = "wasm32"));
 
 /// Layers that follow each other, for one instruction set.
 pub(crate) struct SmallStack {
@@ -102,7 +104,7 @@ impl SmallStack {
         };
         let states = cell.states() * layers.len() * hidden;
         let layers: Vec<_> = layers.iter().enumerate().map(of).collect();
-        let run = if is_fast {
+        let run = if is_fast && HAS_FAST {
             function_of_isa!(isa, block::run::<_, Fast>(layer: &Layer, places: &Places))
         } else {
             function_of_isa!(isa, block::run::<_, Exact>(layer: &Layer, places: &Places))
