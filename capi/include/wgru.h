@@ -406,7 +406,7 @@ typedef struct WgruTensor {
  */
 typedef struct WgruStreamOptions {
     /**
-     * Number of sequences that are stepped together; 0 stands for 1. Must be 1 for an ONNX model.
+     * Number of sequences that are stepped together: 1 to 65536; 0 stands for 1. Must be 1 for an ONNX model.
      */
     size_t batch;
     /**
@@ -631,8 +631,9 @@ const char *wgru_status_name(uint32_t status);
  * - `stream`: receives the handle, or null on an error. Free it with `wgru_stream_free`.
  * - `error`: null, or receives the text of an error.
  *
- * Errors: `WGRU_STATUS_HANDLE`, `WGRU_STATUS_UNSUPPORTED` for a model that does not run frame by frame or is on a GPU,
- * `WGRU_STATUS_VALUE` for options, and for inputs of an ONNX model that need an example. Any thread. Allocates.
+ * Errors: `WGRU_STATUS_HANDLE`; `WGRU_STATUS_UNSUPPORTED` for a model that is on a GPU, and this or
+ * `WGRU_STATUS_VALUE` for one that does not run frame by frame; `WGRU_STATUS_VALUE` for options, and for inputs of an
+ * ONNX model that need an example. Any thread. Allocates.
  */
 enum WgruStatus wgru_stream_new(const struct WgruModel *model,
                                 const struct WgruStreamOptions *options,

@@ -261,7 +261,7 @@ fn states_are_copied_and_restored() {
 
 #[test]
 fn frames_are_processed_in_place() {
-    // An output as long as a frame, a shorter one, and with a skip connection.
+    // An output as long as a frame, and a shorter one.
     let files = [
         (bytes(&layer(Cell::Gru, 4, 4, 1)), null()),
         (headed(&layer(Cell::Gru, 3, 8, 1), &linear(8, 2)).to_bytes().expect("bytes"), c"head".as_ptr()),
@@ -272,6 +272,7 @@ fn frames_are_processed_in_place() {
         let mut buffer = signal(25 * stream.1.input_size);
         let want = stream.process(&buffer);
         let (len, at) = (buffer.len(), buffer.as_mut_ptr());
+        // SAFETY: the handle lives.
         ok(|error| unsafe { wgru_stream_reset(stream.0, error) });
         // SAFETY: the buffer lives, and the two may be the same.
         ok(|error| unsafe { wgru_stream_process(stream.0, at, len, at, want.len(), error) });

@@ -19,6 +19,9 @@ use crate::raw;
 use crate::status::{WgruError, WgruStatus};
 use crate::tensor::{Input, WgruTensor};
 
+/// Maximum number of sequences of a stream. Their states are allocated, which must not end the process.
+const MOST_SEQUENCES: usize = 65_536;
+
 /// Storage format of the weights of a stream.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +41,7 @@ pub enum WgruWeights {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct WgruStreamOptions {
-    /// Number of sequences that are stepped together; 0 stands for 1. Must be 1 for an ONNX model.
+    /// Number of sequences that are stepped together: 1 to 65536; 0 stands for 1. Must be 1 for an ONNX model.
     pub batch: usize,
     /// A `WgruWeights`. Must be `WGRU_WEIGHTS_F32` for an ONNX model.
     pub weights: u32,
@@ -193,8 +196,9 @@ fn check_overlap(
 /// - `stream`: receives the handle, or null on an error. Free it with `wgru_stream_free`.
 /// - `error`: null, or receives the text of an error.
 ///
-/// Errors: `WGRU_STATUS_HANDLE`, `WGRU_STATUS_UNSUPPORTED` for a model that does not run frame by frame or is on a GPU,
-/// `WGRU_STATUS_VALUE` for options, and for inputs of an ONNX model that need an example. Any thread. Allocates.
+/// Errors: `WGRU_STATUS_HANDLE`; `WGRU_STATUS_UNSUPPORTED` for a model that is on a GPU, and this or
+/// `WGRU_STATUS_VALUE` for one that does not run frame by frame; `WGRU_STATUS_VALUE` for options, and for inputs of an
+/// ONNX model that need an example. Any thread. Allocates.
 ///
 /// # Safety
 /// The pointers must be as described.
@@ -213,6 +217,10 @@ pub unsafe extern "C" fn wgru_stream_new(
                 let (mut plain, mut examples) = (StreamOptions::default(), Vec::new());
                 if let Some(options) = raw::options(options)? {
                     let (batch, threads) = (options.batch.max(1), options.threads.max(1));
+                    if batch > MOST_SEQUENCES {
+                        let text = format!("options: batch: expected at most {MOST_SEQUENCES}, got {batch}");
+                        return Err(Failure::value(text));
+                    }
                     plain = StreamOptions { batch, weights: precision(options.weights)?, threads };
                     examples = Input::all(options.inputs, options.input_count)?;
                 }

@@ -138,6 +138,11 @@ static void options(const char *folder) {
     wrong.weights = 99;
     EXPECT(value, wgru_stream_new(model, &wrong, &stream, &error));
     wrong = plain;
+    wrong.batch = SIZE_MAX;
+    EXPECT(value, wgru_stream_new(model, &wrong, &stream, &error));
+    wrong.batch = 1000000000;
+    EXPECT(value, wgru_stream_new(model, &wrong, &stream, &error));
+    wrong = plain;
     wrong.threads = 10000;
     EXPECT(value, wgru_stream_new(model, &wrong, &stream, &error));
     wrong = plain;
