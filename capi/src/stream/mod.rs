@@ -2,15 +2,15 @@
 #![allow(unsafe_code, reason = "takes pointers from C")]
 
 mod chain;
-mod engine;
 mod graph;
+mod runner;
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::engine::{Precision, StreamOptions};
+use engine::{Precision, StreamOptions};
 
-use self::engine::Engine;
+use self::runner::Runner;
 use crate::call::{breaking, guard};
 use crate::failure::{Failure, Result};
 use crate::handle::{self, Object};
@@ -85,7 +85,7 @@ pub struct WgruStream {
 }
 
 struct Inner {
-    engine: Engine,
+    runner: Runner,
     /// Whether a call panicked.
     is_broken: bool,
 }
@@ -105,14 +105,14 @@ const _: () = {
 };
 
 impl WgruStream {
-    fn new(engine: Engine, batch: usize) -> Self {
-        let widths = engine.widths();
-        let [input_size, output_size] = match &engine {
-            Engine::Chain(_) => widths.map(|width| width * batch),
-            Engine::Graph(_) => widths,
+    fn new(runner: Runner, batch: usize) -> Self {
+        let widths = runner.widths();
+        let [input_size, output_size] = match &runner {
+            Runner::Chain(_) => widths.map(|width| width * batch),
+            Runner::Graph(_) => widths,
         };
-        let info = WgruStreamInfo { input_size, output_size, batch, state_size: engine.state_len() };
-        let inner = UnsafeCell::new(Inner { engine, is_broken: false });
+        let info = WgruStreamInfo { input_size, output_size, batch, state_size: runner.state_len() };
+        let inner = UnsafeCell::new(Inner { runner, is_broken: false });
         Self { info, is_busy: AtomicBool::new(false), inner }
     }
 
@@ -133,9 +133,9 @@ impl WgruStream {
         body(unsafe { &mut *self.inner.get() })
     }
 
-    /// Runs `body` on the engine unless another call is in progress or an earlier one panicked.
-    fn engine<T>(&self, body: impl FnOnce(&mut Engine) -> Result<T>) -> Result<T> {
-        self.enter(|inner| breaking(&mut inner.is_broken, || body(&mut inner.engine)))
+    /// Runs `body` on the runner unless another call is in progress or an earlier one panicked.
+    fn run<T>(&self, body: impl FnOnce(&mut Runner) -> Result<T>) -> Result<T> {
+        self.enter(|inner| breaking(&mut inner.is_broken, || body(&mut inner.runner)))
     }
 
     /// Runs frames. `frames` is the number that the caller expects, or `None` for any.
@@ -165,7 +165,7 @@ impl WgruStream {
         raw::check("output", output, output_length)?;
         check_overlap((input, input_length), (output, output_length), lengths)?;
         // SAFETY: checked, as far as possible; the caller guarantees the rest.
-        self.engine(|engine| unsafe { engine.process(input, output, lengths, count) })
+        self.run(|runner| unsafe { runner.process(input, output, lengths, count) })
     }
 }
 
@@ -224,7 +224,7 @@ pub unsafe extern "C" fn wgru_stream_new(
                     plain = StreamOptions { batch, weights: precision(options.weights)?, threads };
                     examples = Input::all(options.inputs, options.input_count)?;
                 }
-                Ok(WgruStream::new(Engine::new(model, plain, &examples)?, plain.batch))
+                Ok(WgruStream::new(Runner::new(model, plain, &examples)?, plain.batch))
             })
         })
     }
@@ -352,8 +352,8 @@ pub unsafe extern "C" fn wgru_stream_reset(stream: *mut WgruStream, error: *mut 
     // SAFETY: as for this function.
     unsafe {
         guard(error, || {
-            handle::get(stream)?.engine(|engine| {
-                engine.reset();
+            handle::get(stream)?.run(|runner| {
+                runner.reset();
                 Ok(())
             })
         })
@@ -381,12 +381,12 @@ pub unsafe extern "C" fn wgru_stream_snapshot(
         guard(error, || {
             let stream = handle::get(stream)?;
             check_state(&stream.info, state, length)?;
-            stream.engine(|engine| {
+            stream.run(|runner| {
                 // The memory may be uninitialized, and a slice of it would be undefined.
                 (0..length).for_each(|k| state.add(k).write(0.0));
                 match length {
                     0 => Ok(()),
-                    _ => engine.save(std::slice::from_raw_parts_mut(state, length)),
+                    _ => runner.save(std::slice::from_raw_parts_mut(state, length)),
                 }
             })
         })
@@ -423,7 +423,7 @@ pub unsafe extern "C" fn wgru_stream_restore(
             let stream = handle::get(stream)?;
             check_state(&stream.info, state, length)?;
             let state = raw::slice("state", state, length)?;
-            stream.engine(|engine| engine.load(state))
+            stream.run(|runner| runner.load(state))
         })
     }
 }

@@ -11,12 +11,12 @@ use crate::raw;
 use crate::tensor::Input;
 
 /// What a stream runs.
-pub enum Engine {
+pub enum Runner {
     Chain(Chain),
     Graph(Box<Graph>),
 }
 
-impl Engine {
+impl Runner {
     pub fn new(model: &WgruModel, options: StreamOptions, examples: &[Input]) -> Result<Self> {
         let onnx = match &model.content {
             Content::Onnx(onnx) => onnx,
@@ -24,9 +24,9 @@ impl Engine {
                 return Err(Failure::value("options: inputs: expected none; only ONNX models take examples"));
             }
             Content::Recurrent { layer, head } => {
-                return Ok(Engine::Chain(Chain::of_layer(layer, head.as_ref(), options)?));
+                return Ok(Runner::Chain(Chain::of_layer(layer, head.as_ref(), options)?));
             }
-            Content::Network(network) => return Ok(Engine::Chain(Chain::of_network(network, options)?)),
+            Content::Network(network) => return Ok(Runner::Chain(Chain::of_network(network, options)?)),
         };
         if options.batch != 1 {
             let why = "options: batch: expected 1; an ONNX model takes the extents of options.inputs";
@@ -38,21 +38,21 @@ impl Engine {
         if options.threads != 1 {
             return Err(Failure::value("options: threads: expected 1; an ONNX model uses the threads of its model"));
         }
-        Ok(Engine::Graph(Box::new(Graph::new(model, onnx, examples)?)))
+        Ok(Runner::Graph(Box::new(Graph::new(model, onnx, examples)?)))
     }
 
     /// Lengths of a frame of one sequence and of its output.
     pub fn widths(&self) -> [usize; 2] {
         match self {
-            Engine::Chain(chain) => chain.widths(),
-            Engine::Graph(graph) => graph.widths(),
+            Runner::Chain(chain) => chain.widths(),
+            Runner::Graph(graph) => graph.widths(),
         }
     }
 
     fn step<'a>(&'a mut self, frame: &'a [f32]) -> Result<&'a [f32]> {
         match self {
-            Engine::Chain(chain) => chain.step(frame),
-            Engine::Graph(graph) => graph.step(frame),
+            Runner::Chain(chain) => chain.step(frame),
+            Runner::Graph(graph) => graph.step(frame),
         }
     }
 
@@ -84,35 +84,35 @@ impl Engine {
 
     pub fn reset(&mut self) {
         match self {
-            Engine::Chain(chain) => chain.reset(),
-            Engine::Graph(graph) => graph.reset(),
+            Runner::Chain(chain) => chain.reset(),
+            Runner::Graph(graph) => graph.reset(),
         }
     }
 
     /// Number of floats of the state.
     pub fn state_len(&self) -> usize {
         match self {
-            Engine::Chain(chain) => chain.state_len(),
-            Engine::Graph(graph) => graph.state_len(),
+            Runner::Chain(chain) => chain.state_len(),
+            Runner::Graph(graph) => graph.state_len(),
         }
     }
 
     /// Copies the state to a slice of [`state_len`](Self::state_len) floats.
     pub fn save(&self, state: &mut [f32]) -> Result<()> {
         match self {
-            Engine::Chain(chain) => {
+            Runner::Chain(chain) => {
                 chain.save(state);
                 Ok(())
             }
-            Engine::Graph(graph) => graph.save(state),
+            Runner::Graph(graph) => graph.save(state),
         }
     }
 
     /// Continues from a state of [`state_len`](Self::state_len) floats.
     pub fn load(&mut self, state: &[f32]) -> Result<()> {
         match self {
-            Engine::Chain(chain) => chain.load(state),
-            Engine::Graph(graph) => graph.load(state),
+            Runner::Chain(chain) => chain.load(state),
+            Runner::Graph(graph) => graph.load(state),
         }
     }
 }
