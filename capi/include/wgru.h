@@ -631,9 +631,9 @@ const char *wgru_status_name(uint32_t status);
  * - `stream`: receives the handle, or null on an error. Free it with `wgru_stream_free`.
  * - `error`: null, or receives the text of an error.
  *
- * Errors: `WGRU_STATUS_HANDLE`; `WGRU_STATUS_UNSUPPORTED` for a model that is on a GPU, and this or
- * `WGRU_STATUS_VALUE` for one that does not run frame by frame; `WGRU_STATUS_VALUE` for options, and for inputs of an
- * ONNX model that need an example. Any thread. Allocates.
+ * Errors: `WGRU_STATUS_HANDLE`; `WGRU_STATUS_UNSUPPORTED` for a model that is on a GPU or does not run frame by frame;
+ * `WGRU_STATUS_VALUE` for options, for options of layers that streams do not have, and for inputs of an ONNX model that
+ * need an example. Any thread. Allocates.
  */
 enum WgruStatus wgru_stream_new(const struct WgruModel *model,
                                 const struct WgruStreamOptions *options,

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::failure::{Failure, Result};
-use crate::status::{WgruError, WgruStatus, report};
+use crate::status::{WgruError, WgruStatus, clear, report};
 
 /// Runs `body`, and reports its error or panic.
 ///
@@ -16,7 +16,7 @@ pub unsafe fn guard(error: *mut WgruError, body: impl FnOnce() -> Result<()>) ->
     let done = catch_unwind(AssertUnwindSafe(|| match body() {
         Ok(()) => {
             // SAFETY: as for this function.
-            unsafe { report(error, WgruStatus::Ok, "") };
+            unsafe { clear(error) };
             WgruStatus::Ok
         }
         Err(failure) => {

@@ -103,7 +103,21 @@ pub struct WgruError {
     pub message: [c_char; WGRU_MESSAGE_SIZE],
 }
 
-/// Writes the result of a call to the caller's error, unless it is null or misaligned. Does not allocate if displaying
+/// Writes success to the caller's error, unless it is null or misaligned.
+///
+/// # Safety
+/// As for [`report`].
+pub(crate) unsafe fn clear(error: *mut WgruError) {
+    if !error.is_null() && error.is_aligned() {
+        // SAFETY: the caller guarantees that the memory can be written.
+        unsafe {
+            (&raw mut (*error).status).write(WgruStatus::Ok);
+            (&raw mut (*error).message).cast::<u8>().write(0);
+        }
+    }
+}
+
+/// Writes a failure to the caller's error, unless it is null or misaligned. Does not allocate if displaying
 /// `text` does not.
 ///
 /// # Safety

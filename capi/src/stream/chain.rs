@@ -89,7 +89,13 @@ impl Chain {
         while let Some(layer) = layers.next() {
             let (stage, [output, input]) = match layer {
                 Layer::Recurrent(layer) => {
-                    let (mut stream, c) = (Stream::new(layer, options)?, layer.config());
+                    let c = layer.config();
+                    if c.bidirectional || c.reverse {
+                        let why = "a layer that reads sequences backward does not run frame by frame; run whole \
+                                   sequences with wgru_model_run";
+                        return Err(Failure::unsupported(why));
+                    }
+                    let mut stream = Stream::new(layer, options)?;
                     let mut output = c.hidden;
                     // The stream computes the linear layer after it faster than a stage of its own.
                     if let Some(Layer::Linear(head)) = layers.next_if(|next| matches!(next, Layer::Linear(_))) {
