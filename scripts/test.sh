@@ -3,8 +3,8 @@
 #
 #   ./scripts/test.sh quick     formatting, lints, and the library's tests on the CPU: 3 minutes once it is built
 #   ./scripts/test.sh           also examples, other platforms, and the npm package in Chromium: 20 minutes on two cores
-#   ./scripts/test.sh full      also the library's tests as wasm in Chromium, the desktop application, and what compilers
-#                               of GPU drivers make of the kernels: about an hour
+#   ./scripts/test.sh full      also the library's tests as wasm in Chromium, the desktop application, what compilers of
+#                               GPU drivers make of the kernels, and the C interface: more than an hour
 #   WGRU_REQUIRE_GPU=1 …        a missing adapter is a failure, as in CI
 #   WGRU_DATA=FOLDER …          also runs the forecast on FOLDER/forecast/ETTh1.csv, the models in FOLDER/models, and
 #                               the ONNX tests in FOLDER/suites
@@ -170,6 +170,8 @@ if [ "$tier" = full ]; then
     scripts/test-desktop.sh
     step 'the lab without a GPU'
     scripts/gpu-lab.sh
+    step 'the C interface'
+    scripts/test-capi.sh
 fi
 
 step 'size of the tree'

@@ -1,0 +1,118 @@
+//! What a stream runs.
+
+use engine::{Precision, StreamOptions};
+
+use super::chain::Chain;
+use super::graph::Graph;
+use crate::failure::{Failure, Result};
+use crate::file::Content;
+use crate::model::WgruModel;
+use crate::raw;
+use crate::tensor::Input;
+
+/// What a stream runs.
+pub enum Runner {
+    Chain(Chain),
+    Graph(Box<Graph>),
+}
+
+impl Runner {
+    pub fn new(model: &WgruModel, options: StreamOptions, examples: &[Input]) -> Result<Self> {
+        let onnx = match &model.content {
+            Content::Onnx(onnx) => onnx,
+            _ if !examples.is_empty() => {
+                return Err(Failure::value("options: inputs: expected none; only ONNX models take examples"));
+            }
+            Content::Recurrent { layer, head } => {
+                return Ok(Runner::Chain(Chain::of_layer(layer, head.as_ref(), options)?));
+            }
+            Content::Network(network) => return Ok(Runner::Chain(Chain::of_network(network, options)?)),
+        };
+        if options.batch != 1 {
+            let why = "options: batch: expected 1; an ONNX model takes the extents of options.inputs";
+            return Err(Failure::value(why));
+        }
+        if options.weights != Precision::F32 {
+            return Err(Failure::value("options: weights: expected WGRU_WEIGHTS_F32 for an ONNX model"));
+        }
+        if options.threads != 1 {
+            return Err(Failure::value("options: threads: expected 1; an ONNX model uses the threads of its model"));
+        }
+        Ok(Runner::Graph(Box::new(Graph::new(model, onnx, examples)?)))
+    }
+
+    /// Lengths of a frame of one sequence and of its output.
+    pub fn widths(&self) -> [usize; 2] {
+        match self {
+            Runner::Chain(chain) => chain.widths(),
+            Runner::Graph(graph) => graph.widths(),
+        }
+    }
+
+    fn step<'a>(&'a mut self, frame: &'a [f32]) -> Result<&'a [f32]> {
+        match self {
+            Runner::Chain(chain) => chain.step(frame),
+            Runner::Graph(graph) => graph.step(frame),
+        }
+    }
+
+    /// Runs `count` frames of `lengths[0]` floats. Writes as many outputs of `lengths[1]` floats.
+    ///
+    /// # Safety
+    /// `input` must point to floats that can be read, and `output` to floats that can be written, for all frames. The
+    /// two may be the same memory if an output is no longer than a frame; otherwise they must not overlap.
+    #[allow(unsafe_code, reason = "input and output may be the same memory, which slices cannot express")]
+    pub unsafe fn process(
+        &mut self,
+        input: *const f32,
+        output: *mut f32,
+        lengths: [usize; 2],
+        count: usize,
+    ) -> Result<()> {
+        for k in 0..count {
+            // SAFETY: within the frames; nothing writes to this frame before the slice is dropped.
+            let frame = unsafe { std::slice::from_raw_parts(input.add(k * lengths[0]), lengths[0]) };
+            let y = self.step(frame)?;
+            if y.len() != lengths[1] {
+                return Err(Failure::Length { arg: "output of the model", expected: lengths[1], got: y.len() });
+            }
+            // SAFETY: within the outputs; `y` is memory of the stream. Frames that are overwritten have been read.
+            unsafe { raw::copy(y, output.add(k * lengths[1])) };
+        }
+        Ok(())
+    }
+
+    pub fn reset(&mut self) {
+        match self {
+            Runner::Chain(chain) => chain.reset(),
+            Runner::Graph(graph) => graph.reset(),
+        }
+    }
+
+    /// Number of floats of the state.
+    pub fn state_len(&self) -> usize {
+        match self {
+            Runner::Chain(chain) => chain.state_len(),
+            Runner::Graph(graph) => graph.state_len(),
+        }
+    }
+
+    /// Copies the state to a slice of [`state_len`](Self::state_len) floats.
+    pub fn save(&self, state: &mut [f32]) -> Result<()> {
+        match self {
+            Runner::Chain(chain) => {
+                chain.save(state);
+                Ok(())
+            }
+            Runner::Graph(graph) => graph.save(state),
+        }
+    }
+
+    /// Continues from a state of [`state_len`](Self::state_len) floats.
+    pub fn load(&mut self, state: &[f32]) -> Result<()> {
+        match self {
+            Runner::Chain(chain) => chain.load(state),
+            Runner::Graph(graph) => graph.load(state),
+        }
+    }
+}
