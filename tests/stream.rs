@@ -160,6 +160,24 @@ fn blocks_give_the_bits_of_steps() {
 }
 
 #[test]
+fn blocks_can_be_replaced_by_their_outputs() {
+    for (hidden, outputs, batch) in [(8, 0, 1), (8, 8, 2), (20, 1, 1), (70, 1, 1)] {
+        let input = if outputs == 0 { hidden } else { outputs };
+        let layer = build(Cell::Gru, input, hidden, 2);
+        let [mut one, mut two] =
+            [(); 2].map(|()| stream(&layer, outputs, StreamOptions { batch, ..Default::default() }));
+        let mut x = fill(3, 200 * batch * input, 1.0);
+        let mut want = vec![0.0; x.len()];
+        one.process(&x, &mut want).expect("process");
+        two.process_in_place(&mut x).expect("in place");
+        assert_eq!(x, want);
+        assert!(two.process_in_place(&mut x[..1 + batch * input]).is_err());
+    }
+    let mut stream = stream(&build(Cell::Gru, 2, 8, 1), 0, StreamOptions::default());
+    assert!(stream.process_in_place(&mut [0.0; 8]).expect_err("8 outputs").to_string().contains("[steps, 1, 8]"));
+}
+
+#[test]
 fn blocks_of_a_wrong_length_leave_the_state() {
     let mut stream = stream(&build(Cell::Gru, 2, 8, 1), 1, StreamOptions::default());
     stream.process(&[0.5; 6], &mut [0.0; 3]).expect("process");

@@ -71,6 +71,8 @@ pub struct Stream {
     work: Work,
     /// `[B, out]` of the linear layer.
     output: Vec<f32>,
+    /// Frames of a block that is processed in place.
+    copy: Vec<f32>,
     /// Outputs of a sequence.
     width: usize,
     /// Steps since tiny states became 0.
@@ -97,7 +99,12 @@ fn check(c: &RecurrentConfig, options: StreamOptions) -> Result<Cell> {
     }
     if options.fast_activations && !(HAS_FAST && Model::is_small(c.hidden, options)) {
         let got = format!("batch {}, weights {:?}, {} units", options.batch, options.weights, c.hidden);
-        return Err(Error::value(op, "fast_activations", "one sequence, f32 weights and at most 64 units, outside browsers", got));
+        return Err(Error::value(
+            op,
+            "fast_activations",
+            "one sequence, f32 weights and at most 64 units, outside browsers",
+            got,
+        ));
     }
     for (arg, set) in [("bidirectional", c.bidirectional), ("reverse", c.reverse)] {
         if set {
@@ -143,7 +150,8 @@ impl Stream {
     fn of(model: Arc<Model>, options: StreamOptions) -> Self {
         let output = vec![0.0; model.head.as_ref().map_or(0, |head| options.batch * head.units())];
         let (states, work) = (model.states(options.batch), model.work(options.batch));
-        Self { width: model.width(), model, options, states, work, output, steps: 0 }
+        let copy = vec![0.0; FLUSH * options.batch * model.input];
+        Self { width: model.width(), model, options, states, work, output, copy, steps: 0 }
     }
 
     /// Appends a linear layer to the last recurrent layer, and resets the state.
@@ -259,6 +267,41 @@ impl Stream {
             }
             (input, output) = (rest, after);
         }
+        Ok(())
+    }
+
+    /// As [`process`](Self::process), but replaces the frames by the outputs, which must have the same length.
+    ///
+    /// ```
+    /// use wgru::{Device, Rng, nn::RecurrentConfig};
+    /// let gru = RecurrentConfig { input: 1, hidden: 1, ..Default::default() }.build(&Device::cpu(), &mut Rng::new(0))?;
+    /// let (mut stream, mut block) = (gru.stream(1)?, [0.1, 0.2, 0.3]);
+    /// stream.process_in_place(&mut block)?;
+    /// stream.reset();
+    /// assert_eq!(stream.step(&[0.1])?, &block[..1]);
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for frames that are not a whole number of frames, or if an output has another length than a
+    /// frame; the state is then unchanged.
+    pub fn process_in_place(&mut self, frames: &mut [f32]) -> Result<()> {
+        let op = "Stream::process_in_place";
+        let [frame, width] = [self.model.input, self.width].map(|n| self.options.batch * n);
+        if frame != width {
+            let expected = format!("[steps, {}, {}]: outputs of this length", self.options.batch, self.width);
+            return Err(Error::shape(op, "frames", expected, &[frames.len()]));
+        }
+        if !frames.len().is_multiple_of(frame) {
+            return Err(self.refused(op, "frames", frames.len()));
+        }
+        let mut copy = std::mem::take(&mut self.copy);
+        for block in frames.chunks_mut(copy.len()) {
+            let input = &mut copy[..block.len()];
+            input.copy_from_slice(block);
+            self.process(input, block).expect("lengths that were checked");
+        }
+        self.copy = copy;
         Ok(())
     }
 

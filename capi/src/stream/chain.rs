@@ -152,6 +152,14 @@ impl Chain {
         Ok(sum)
     }
 
+    /// The stream, if it is all of the chain.
+    pub fn only_stream(&mut self) -> Option<&mut Stream> {
+        match (&mut self.stages[..], &self.sum) {
+            ([Stage::Recurrent(stream)], None) => Some(stream),
+            _ => None,
+        }
+    }
+
     fn streams(&self) -> impl Iterator<Item = &Stream> {
         self.stages.iter().filter_map(|stage| if let Stage::Recurrent(stream) = stage { Some(&**stream) } else { None })
     }

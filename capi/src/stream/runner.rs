@@ -69,6 +69,22 @@ impl Runner {
         lengths: [usize; 2],
         count: usize,
     ) -> Result<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        let only = if let Runner::Chain(chain) = self { chain.only_stream() } else { None };
+        let is_in_place = std::ptr::addr_eq(input, output);
+        if let Some(stream) = only
+            && (!is_in_place || lengths[0] == lengths[1])
+        {
+            // SAFETY: within the outputs, and the only slice of this memory if it is that of the frames.
+            let out = unsafe { std::slice::from_raw_parts_mut(output, count * lengths[1]) };
+            if is_in_place {
+                return Ok(stream.process_in_place(out)?);
+            }
+            // SAFETY: within the frames.
+            return Ok(stream.process(unsafe { std::slice::from_raw_parts(input, count * lengths[0]) }, out)?);
+        }
         for k in 0..count {
             // SAFETY: within the frames; nothing writes to this frame before the slice is dropped.
             let frame = unsafe { std::slice::from_raw_parts(input.add(k * lengths[0]), lengths[0]) };
