@@ -18,7 +18,12 @@ SEEDS = {
     "npz": [READERS / n for n in ["arrays.npz", "compressed.npz", "fortran.npy"]],
     "keras": [READERS / n for n in ["model.weights.h5", "model.keras", "arrays.h5", "chunks.h5"]],
     "torch": [READERS / n for n in ["state.pt", "legacy.pt", "tensor.pt"]],
-    "import": [*sorted((READERS / "import").iterdir()), READERS / "chunks.h5", READERS / "legacy.pt"],
+    "import": [
+        *sorted((READERS / "import").iterdir()),
+        *sorted((READERS / "hdf5").iterdir()),
+        READERS / "chunks.h5",
+        READERS / "legacy.pt",
+    ],
 }
 
 for target, files in SEEDS.items():
