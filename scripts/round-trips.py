@@ -1,8 +1,8 @@
 """Converts models of Keras with `wgru convert`, and compares what each target computes with Keras. Not part of CI.
 
-    python -m venv .venv && .venv/bin/pip install keras onnxruntime h5py numpy     # torch, too, for the last check
+    python -m venv .venv && .venv/bin/pip install keras jax onnxruntime h5py numpy     # torch and safetensors for the last check
     cargo build --release --manifest-path cli/Cargo.toml
-    KERAS_BACKEND=numpy .venv/bin/python scripts/round-trips.py cli/target/release/wgru
+    KERAS_BACKEND=jax .venv/bin/python scripts/round-trips.py cli/target/release/wgru
 
 Keras 3, `.keras` and `.h5`, goes to ONNX (run by ONNX Runtime), to the JSON of RTNeural (whose weights Keras takes
 back), to `.nam` (run by the equations of NeuralAmpModelerCore), to arrays in Keras' layout, and to PyTorch's names.
@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-os.environ.setdefault("KERAS_BACKEND", "numpy")
+os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402

@@ -13,6 +13,9 @@ use crate::math::Activation;
 /// Maximum number of nodes of a body that is read; recurrent cells have fewer.
 pub const MOST: usize = 128;
 
+/// Maximum number of bounds of a counter.
+const BOUNDS: usize = 4;
+
 /// The values of a body by name.
 #[derive(Default)]
 pub struct Body<'a> {
@@ -95,7 +98,15 @@ impl<'a> Body<'a> {
         let attributes =
             Attributes(node.attributes.iter().map(|bytes| Attribute::parse(bytes)).collect::<Result<_>>()?);
         let found = if matches!(node.domain, "" | "ai.onnx") { self.outputs(node, &attributes) } else { None };
-        let found = found.unwrap_or_default();
+        let mut found = found.unwrap_or_default();
+        let bias = |symbol: &Symbol| match symbol {
+            Symbol::Linear(of) => of.bias.as_ref().map_or(0, Vec::len),
+            _ => 0,
+        };
+        match self.left.checked_sub(found.iter().map(bias).sum()) {
+            Some(left) => self.left = left,
+            None => found.clear(),
+        }
         for (name, symbol) in node.outputs().zip(found) {
             self.define(name, symbol);
         }
@@ -118,7 +129,9 @@ impl<'a> Body<'a> {
                 is_only.then(|| vec![Symbol::Input])
             }
             ("Less", [Symbol::Next, limit]) => Some(vec![Symbol::Below(vec![limit.bound()?])]),
-            ("And", [Symbol::Below(a), Symbol::Below(b)]) => Some(vec![Symbol::Below([&a[..], b].concat())]),
+            ("And", [Symbol::Below(a), Symbol::Below(b)]) if a.len() + b.len() <= BOUNDS => {
+                Some(vec![Symbol::Below([&a[..], b].concat())])
+            }
             ("MatMul", [x, Symbol::Constant(matrix)]) => one(product(x, matrix)),
             ("Gemm", [x, Symbol::Constant(matrix), rest @ ..]) => {
                 let is_plain = attributes.float("alpha", 1.0) == 1.0 && attributes.float("beta", 1.0) == 1.0;

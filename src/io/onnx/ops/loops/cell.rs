@@ -16,7 +16,7 @@ use crate::math::Activation;
 use crate::tensor::Tensor;
 
 /// Floats that may be copied while a body is read, besides four times those of the constants that it reads.
-const COPIED: usize = 1 << 20;
+const COPIED: usize = 1 << 12;
 
 /// A loop that is a recurrent node. Values are named by their place among the inputs of the loop and its captures.
 pub struct Looped {
@@ -71,13 +71,8 @@ fn names<'a>(messages: &[&'a [u8]]) -> Result<Vec<&'a str>> {
     messages.iter().map(|bytes| Ok(ValueInfo::parse(bytes)?.name)).collect()
 }
 
-/// Reads the body of a loop. `own` is the number of the node's own inputs, which `captures` follow.
-pub fn find<'a>(
-    b: &mut Builder<'a, '_, '_>,
-    graph: &Graph<'a>,
-    own: usize,
-    captures: &[&'a str],
-) -> Result<Option<Found>> {
+/// Reads the body of a loop. `own` is the number of the node's own inputs, which its captures follow.
+pub fn find<'a>(b: &mut Builder<'a, '_, '_>, graph: &Graph<'a>, own: usize) -> Result<Option<Found>> {
     let (inputs, outputs) = (names(&graph.inputs)?, names(&graph.outputs)?);
     // A number of iterations would have to be compared, too.
     if graph.nodes.len() > MOST || inputs.len() != own || outputs.len() < own - 1 || b.has(0) {
@@ -87,19 +82,22 @@ pub fn find<'a>(
     if !nodes.iter().any(|node| matches!(node.op_type, "MatMul" | "Gemm")) {
         return Ok(None);
     }
+    let captures = b.node.captures(0)?;
     // A file may have many loops that read the same constants.
     let known: usize = (2..own + captures.len()).filter_map(|i| b.constant(i)).map(Value::count).sum();
     if b.charge(Cost { bytes: 0, work: 4 * known as u64 }).is_err() {
         return Ok(None);
     }
-    let mut body = Body::new(COPIED + 4 * known);
+    let mut body = Body::new(COPIED + 5 * known);
     for tensor in graph.initializers() {
         let tensor = tensor?;
         let name = tensor.name;
-        if let Some(tensor) = b.resolve(tensor)?
-            && let Some(symbol) = constant(&from_proto(tensor, b.host)?, &mut body.left)?
-        {
-            body.define(name, symbol);
+        if let Some(tensor) = b.resolve(tensor)? {
+            let value = from_proto(tensor, b.host)?;
+            body.left += 5 * value.count();
+            if let Some(symbol) = constant(&value, &mut body.left)? {
+                body.define(name, symbol);
+            }
         }
     }
     nodes.iter().for_each(|node| body.alias(node));

@@ -58,10 +58,7 @@ fn body(b: &mut Builder, own: usize, inputs: usize, outputs: usize) -> Result<Bo
 fn build_loop(b: &mut Builder) -> Result<Op> {
     let (own, outputs) = (b.node.inputs, b.node.outputs);
     let found = match b.graph("body")? {
-        Some(graph) => {
-            let captures = b.node.captures(0)?;
-            cell::find(b, &graph, own, &captures)?
-        }
+        Some(graph) => cell::find(b, &graph, own)?,
         None => None,
     };
     let body = body(b, own, own, outputs + 1)?;
