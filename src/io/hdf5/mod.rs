@@ -33,8 +33,11 @@ pub(super) struct Extras {
     /// Reads the messages of an object header of version 2.
     messages: for<'a> fn(&mut Walk<'a>, &'a [u8]) -> Result<Vec<Message<'a>>, String>,
     /// Returns the names and header addresses of a group's members.
-    members: for<'a> fn(&mut Walk<'a>, &Links<'a>) -> Result<Vec<(&'a str, usize)>, String>,
+    members: for<'a> fn(&mut Walk<'a>, &Links<'a>) -> Result<Members<'a>, String>,
 }
+
+/// Names and header addresses of a group's members.
+type Members<'a> = Vec<(&'a str, usize)>;
 
 type Assemble = for<'a> fn(
     &mut Walk<'a>,
@@ -186,7 +189,7 @@ impl<'a> Walk<'a> {
 
     /// Returns the names and header addresses of a group's members, from its B-tree of symbol tables and its heap of
     /// names.
-    fn members(&mut self, tree: usize, heap: usize) -> Result<Vec<(&'a str, usize)>, String> {
+    fn members(&mut self, tree: usize, heap: usize) -> Result<Members<'a>, String> {
         let damaged = || "has a damaged symbol table".to_string();
         let heap = self.claim(heap)?;
         let head = self.at(heap)?;

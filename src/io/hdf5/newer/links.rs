@@ -1,12 +1,12 @@
 //! Groups of links, and attributes: header messages, or objects in a heap if there are many.
 
 use super::super::object::Links;
-use super::super::{LONGEST, Walk, word};
+use super::super::{LONGEST, Members, Walk, word};
 use super::heap::Heap;
 use super::{address, number};
 
 /// Returns the names and header addresses of a group's members.
-pub(in super::super) fn members<'a>(walk: &mut Walk<'a>, links: &Links<'a>) -> Result<Vec<(&'a str, usize)>, String> {
+pub(in super::super) fn members<'a>(walk: &mut Walk<'a>, links: &Links<'a>) -> Result<Members<'a>, String> {
     let mut bodies = links.messages.clone();
     if let Some(&[0, flags, ref rest @ ..]) = links.info {
         let start = if flags & 1 != 0 { 8 } else { 0 };
