@@ -17,13 +17,13 @@ const EXPECTED: &str = "an LSTM and one linear layer after it";
 ///
 /// ```
 /// use wgru::io::{TensorFile, load_network, to_nam_blocking};
-/// use wgru::{Device, Rng, nn::{Linear, RecurrentConfig, Sequential}};
+/// use wgru::{Device, Rng, nn::{Linear, Module, RecurrentConfig, Sequential}};
 /// let (device, mut rng) = (Device::cpu(), Rng::new(0));
 /// let lstm = RecurrentConfig::lstm(1, 4).build(&device, &mut rng)?;
 /// let model = Sequential::new().push("lstm", lstm).push("head", Linear::new(&device, 4, 1, true, &mut rng)?);
 /// let text = to_nam_blocking(&model, Some(48_000.0))?;
 /// let network = load_network(&device, &TensorFile::import_bytes("amp.nam", text.as_bytes())?)?;
-/// assert_eq!(network.layers.count(), 2);
+/// assert_eq!(network.parameters().len(), 8);                                         // with its initial states
 /// # Ok::<(), wgru::Error>(())
 /// ```
 ///
