@@ -18,7 +18,12 @@ SEEDS = {
     "npz": [READERS / n for n in ["arrays.npz", "compressed.npz", "fortran.npy"]],
     "keras": [READERS / n for n in ["model.weights.h5", "model.keras", "arrays.h5", "chunks.h5"]],
     "torch": [READERS / n for n in ["state.pt", "legacy.pt", "tensor.pt"]],
-    "import": [*sorted((READERS / "import").iterdir()), READERS / "chunks.h5", READERS / "legacy.pt"],
+    "import": [
+        *sorted((READERS / "import").iterdir()),
+        *sorted((READERS / "hdf5").iterdir()),
+        READERS / "chunks.h5",
+        READERS / "legacy.pt",
+    ],
 }
 
 for target, files in SEEDS.items():
@@ -46,8 +51,9 @@ small = len(header).to_bytes(8, "little") + header + b"\0\x3c\0\xc1"
 # ONNX: exported models, and the small models of the operator tests.
 folder = ROOT / "fuzz" / "corpus" / "onnx"
 folder.mkdir(parents=True, exist_ok=True)
-for file in (ROOT / "tests" / "onnx" / "exported").glob("*.onnx"):
-    shutil.copy(file, folder / file.name)
+for source in ["exported", "loops"]:
+    for file in (ROOT / "tests" / "onnx" / source).glob("*.onnx"):
+        shutil.copy(file, folder / file.name)
 operators = (ROOT / "tests" / "onnx" / "operators.safetensors").read_bytes()
 end = 8 + int.from_bytes(operators[:8], "little")
 for name, entry in json.loads(operators[8:end]).items():

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use serde_json::json;
 use wgru::Device;
 use wgru::io::onnx::{self, Extent, Input};
-use wgru::io::{RecurrentWeights, TensorFile, load_recurrent_blocking, write_atomically};
+use wgru::io::{
+    RecurrentWeights, TensorFile, load_recurrent_blocking, to_nam_blocking, to_rtneural_blocking, write_atomically,
+};
 use wgru::nn::{Kind, Module};
 
 use crate::failure::{Failure, Result};
@@ -15,7 +17,8 @@ use crate::output::{Answer, Output};
 /// Writes a model in another format, which the ending of the new file selects.
 ///
 /// .safetensors and .npz hold all tensors and metadata of any file; .npy holds one tensor; .onnx holds a recurrent
-/// layer or a network that is a sequence of layers. With --keras, a recurrent layer becomes Keras' kernel,
+/// layer or a network that is a sequence of layers; .json (RTNeural) holds a sequence of GRUs, LSTMs and linear layers;
+/// .nam (Neural Amp Modeler) holds an LSTM with a linear layer. With --keras, a recurrent layer becomes Keras' kernel,
 /// recurrent_kernel and bias (.npz or .safetensors).
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -38,6 +41,7 @@ pub fn convert(args: &Args, out: &Output) -> Result<Answer> {
     let end = args.to.extension().unwrap_or_default().to_ascii_lowercase();
     let bytes = match end.to_str() {
         Some("onnx") => graph(args)?,
+        Some(end @ ("json" | "nam")) => audio(args, end == "nam")?.into_bytes(),
         Some("safetensors") => tensors(args)?.to_bytes()?,
         Some("npz") => tensors(args)?.to_npz()?,
         Some("npy") => {
@@ -49,7 +53,7 @@ pub fn convert(args: &Args, out: &Output) -> Result<Answer> {
             };
             file.to_npy(&name)?
         }
-        _ => return Err(Failure::file(&args.to, "expected an ending .safetensors, .npz, .npy or .onnx")),
+        _ => return Err(Failure::file(&args.to, "expected an ending .safetensors, .npz, .npy, .onnx, .json or .nam")),
     };
     write_atomically(&args.to, &bytes)?;
     out.line(format!("{}: {} bytes", args.to.display(), bytes.len()));
@@ -102,6 +106,19 @@ fn tensors(args: &Args) -> Result<TensorFile> {
         }
     }
     Ok(keras)
+}
+
+/// Returns a file of RTNeural, or of Neural Amp Modeler with the sample rate that the source tells.
+fn audio(args: &Args, is_nam: bool) -> Result<String> {
+    let rate = match read(&args.from)? {
+        File::Onnx(_) => return Err(Failure::file(&args.from, "is an ONNX model; convert the file it was made from")),
+        File::Weights(file) => file.metadata.get("sample_rate").and_then(|rate| rate.parse().ok()),
+    };
+    let model = Model::load(&Device::cpu(), &args.from, args.layer.as_deref())?;
+    let Some(module) = model.module() else {
+        return Err(Failure::file(&args.from, "is no network of layers"));
+    };
+    Ok(if is_nam { to_nam_blocking(module, rate)? } else { to_rtneural_blocking(module)? })
 }
 
 /// Returns an ONNX file with free batch and time axes.

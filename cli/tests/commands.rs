@@ -65,6 +65,32 @@ fn models_run_and_convert_to_onnx() {
     assert!(outputs[0].iter().zip(&outputs[1]).all(|(a, b)| (a - b).abs() < 1e-6), "{outputs:?}");
 }
 
+/// RTNeural's model cannot be a .nam file, and Neural Amp Modeler's can be both.
+#[test]
+fn models_of_audio_programs_convert_to_each_other() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = |name: &str| folder.path().join(name);
+    let gru = format!("{}/../tests/readers/import/rtneural.json", env!("CARGO_MANIFEST_DIR"));
+    let weights: Vec<f32> = (0..4 * 2 * 3 + 6 * 2 + 3).map(|k| k as f32 / 64.0 - 0.25).collect();
+    let config = r#""config": {"input_size": 1, "hidden_size": 2, "num_layers": 1}"#;
+    let text_of =
+        |weights| format!(r#"{{"architecture": "LSTM", {config}, "weights": {weights:?}, "sample_rate": 44100}}"#);
+    std::fs::write(at("amp.nam"), text_of(weights)).expect("written");
+    for (from, to, code) in
+        [(&gru, "gru.json", 0), (&gru, "gru.nam", 2), (&text(&at("amp.nam")).to_string(), "again.nam", 0)]
+    {
+        let (got, value) = json(&["convert", from, text(&at(to))]);
+        assert_eq!(got, code, "{to}: {value}");
+    }
+    let read = |path: &Path| TensorFile::import(path).expect("imported");
+    for (one, other) in [(PathBuf::from(&gru), at("gru.json")), (at("amp.nam"), at("again.nam"))] {
+        let (one, other) = (read(&one), read(&other));
+        assert_eq!(one.names().collect::<Vec<_>>(), other.names().collect::<Vec<_>>());
+        assert!(one.names().all(|name| one.get(name).expect(name) == other.get(name).expect(name)));
+    }
+    assert_eq!(read(&at("again.nam")).metadata["sample_rate"], "44100");
+}
+
 #[test]
 fn devices_are_compared_with_f64_and_timed() {
     let folder = tempfile::tempdir().expect("folder");

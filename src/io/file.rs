@@ -39,8 +39,8 @@ impl TensorFile {
             Format::Npz(archive) => npy::read_npz(source, &archive, bytes.len()),
             Format::Torch(archive) => torch::read_archive::<false>(source, &archive, &mut Budget::of(bytes.len())),
             Format::TorchLegacy => torch::read_legacy::<false>(source, bytes),
-            Format::Hdf5 => hdf5::read(source, bytes, &mut Budget::of(bytes.len()), hdf5::refuse),
-            Format::Keras(archive) => keras_weights(source, &archive, bytes.len(), hdf5::refuse),
+            Format::Hdf5 => hdf5::read(source, bytes, &mut Budget::of(bytes.len()), &hdf5::BASIC),
+            Format::Keras(archive) => keras_weights(source, &archive, bytes.len(), &hdf5::BASIC),
         }
     }
 
@@ -95,8 +95,8 @@ impl TensorFile {
     /// [`Error::Format`].
     pub fn from_keras(source: &str, bytes: &[u8]) -> Result<Self> {
         match Format::of(source, bytes, KERAS)? {
-            Format::Hdf5 => hdf5::read(source, bytes, &mut Budget::of(bytes.len()), hdf5::refuse),
-            Format::Keras(archive) => keras_weights(source, &archive, bytes.len(), hdf5::refuse),
+            Format::Hdf5 => hdf5::read(source, bytes, &mut Budget::of(bytes.len()), &hdf5::BASIC),
+            Format::Keras(archive) => keras_weights(source, &archive, bytes.len(), &hdf5::BASIC),
             _ => Err(foreign(source, bytes, KERAS)),
         }
     }

@@ -27,12 +27,17 @@ pub(super) fn is_exported(name: &str) -> bool {
 }
 
 /// Reads the weights in a `.keras` archive.
-pub(super) fn keras_weights(source: &str, archive: &Archive, len: usize, chunks: hdf5::Assemble) -> Result<TensorFile> {
+pub(super) fn keras_weights(
+    source: &str,
+    archive: &Archive,
+    len: usize,
+    extras: &'static hdf5::Extras,
+) -> Result<TensorFile> {
     match archive.find(KERAS_WEIGHTS) {
         Some(member) => {
             let mut budget = Budget::of(len);
             let bytes = archive.read(member, &mut budget)?;
-            hdf5::read(source, &bytes, &mut budget, chunks)
+            hdf5::read(source, &bytes, &mut budget, extras)
         }
         None => Err(archive.error(KERAS_WEIGHTS, "is not in the archive")),
     }

@@ -39,14 +39,18 @@ enum Style {
     TorchCell,
     /// Keras: kernel, recurrent kernel and bias, after the layer's name.
     Keras([&'static str; 3]),
+    /// The same, in layers without a cell: those of cuDNN in a `.keras` archive. Layers of other kinds have such names,
+    /// too, so the configuration decides.
+    KerasCuDnn([&'static str; 3]),
 }
 
-const STYLES: [Style; 5] = [
+const STYLES: [Style; 6] = [
     Style::Torch,
     Style::TorchCell,
     Style::Keras(["kernel", "recurrent_kernel", "bias"]),
     Style::Keras(["kernel:0", "recurrent_kernel:0", "bias:0"]),
     Style::Keras(["cell.vars.0", "cell.vars.1", "cell.vars.2"]),
+    Style::KerasCuDnn(["vars.0", "vars.1", "vars.2"]),
 ];
 
 impl Style {
@@ -55,8 +59,14 @@ impl Style {
         match self {
             Style::Torch => "weight_hh_l0",
             Style::TorchCell => "weight_hh",
-            Style::Keras([_, recurrent, _]) => recurrent,
+            Style::Keras([_, recurrent, _]) | Style::KerasCuDnn([_, recurrent, _]) => recurrent,
         }
+    }
+
+    /// Returns the layer whose recurrent matrix in this style has this name.
+    fn layer(self, name: &str) -> Option<&str> {
+        let prefix = name.strip_suffix(self.key())?;
+        if prefix.is_empty() { Some("") } else { prefix.strip_suffix('.') }
     }
 }
 
@@ -97,9 +107,11 @@ impl TensorFile {
     /// ```
     pub fn layers(&self) -> Vec<LayerInfo> {
         let known: HashSet<&str> = self.names().collect();
-        let is_layer = |name: &str| STYLES.iter().any(|style| known.contains(&*join(name, style.key())));
+        let is_layer = |name: &str| {
+            STYLES.iter().any(|style| known.contains(&*join(name, style.key())) && self.allows(*style, name))
+        };
         let (mut found, mut halves) = (Vec::new(), HashSet::new());
-        for (name, _) in STYLES.iter().flat_map(|style| self.prefixes(*style)) {
+        for name in self.names().flat_map(|name| self.layers_of(name)) {
             match backward(name).filter(|(_, other)| is_layer(other)) {
                 Some((both, other)) => {
                     found.push(both);
@@ -161,8 +173,7 @@ impl TensorFile {
                 let reverse = backward(forward).map(|(_, reverse)| reverse);
                 let reverse = reverse.filter(|reverse| self.style(reverse).is_some());
                 let reverse = reverse.ok_or_else(|| {
-                    let found = STYLES.iter().flat_map(|style| self.prefixes(*style)).map(|(found, _)| found);
-                    let found: Vec<&str> = found.take(8).collect();
+                    let found: Vec<&str> = self.names().flat_map(|name| self.layers_of(name)).take(8).collect();
                     let why = format!("is not in the file; TensorFile::layers lists its recurrent layers: {found:?} …");
                     Error::format(format!("{}: layer {name:?}", self.source()), why)
                 })?;
@@ -172,7 +183,7 @@ impl TensorFile {
         let mut options = Vec::new();
         for (name, is_reverse) in directions {
             match self.style(&name) {
-                Some(Style::Keras(parts)) => {
+                Some(Style::Keras(parts) | Style::KerasCuDnn(parts)) => {
                     let weights = self.keras_weights(&name, parts)?;
                     options.push(self.keras_options(&name, weights.cell())?);
                     weights.to_parameters(&mut out, 0, is_reverse);
@@ -256,39 +267,36 @@ impl TensorFile {
         Ok(out)
     }
 
-    /// Iterates over the layers with this style: their names, and the style.
-    fn prefixes(&self, style: Style) -> impl Iterator<Item = (&str, Style)> {
-        let names = self.names().filter_map(move |name| {
-            let prefix = name.strip_suffix(style.key())?;
-            if prefix.is_empty() { Some("") } else { prefix.strip_suffix('.') }
-        });
-        names.map(move |name| (name, style))
-    }
-
     /// Returns the style of the layer with this name, if there is one.
     fn style(&self, name: &str) -> Option<Style> {
-        STYLES.into_iter().find(|style| {
-            let key = join(name, style.key());
-            self.names().any(|name| name == key)
-        })
+        STYLES.into_iter().find(|style| self.find(&join(name, style.key())).is_some() && self.allows(*style, name))
+    }
+
+    /// Whether a layer may have this style.
+    fn allows(&self, style: Style, layer: &str) -> bool {
+        let is = |layer: &str| self.metadata.get(&join(layer, "class_name")).is_some_and(|c| c.starts_with("CuDNN"));
+        // The configuration of the backward direction is that of the forward one.
+        !matches!(style, Style::KerasCuDnn(_)) || is(layer) || is(&layer.replacen("backward_layer", "forward_layer", 1))
+    }
+
+    /// Iterates over the layers of which a tensor with this name is the recurrent matrix. There is at most one per
+    /// style.
+    fn layers_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let allowed = move |style: &Style| style.layer(name).filter(|layer| self.allows(*style, layer));
+        STYLES.iter().filter_map(allowed)
     }
 
     /// Iterates over the forward directions below a name.
     fn forward<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let all = STYLES.iter().flat_map(|style| self.prefixes(*style)).map(|(found, _)| found);
-        all.filter(move |found| backward(found).is_some_and(|(both, _)| both == name))
+        let below = self.starting(name).flat_map(|(own, ..)| self.layers_of(own));
+        below.filter(move |found| backward(found).is_some_and(|(both, _)| both == name))
     }
 
     /// Copies the parameters of a PyTorch layer or cell, and a verification run.
     fn copy_torch(&self, layer: &str, style: Style, out: &mut TensorFile) {
-        for (name, dims, values) in self.tensors() {
-            let Some(own) = (if layer.is_empty() {
-                Some(name)
-            } else {
-                name.strip_prefix(layer).and_then(|n| n.strip_prefix('.'))
-            }) else {
-                continue;
-            };
+        let start = join(layer, "");
+        for (name, dims, values) in self.starting(&start) {
+            let own = &name[start.len()..];
             let is_part = |part: &str| {
                 let rest = own.strip_prefix(part)?;
                 let number = rest.strip_prefix("_l")?.trim_end_matches("_reverse");
@@ -296,14 +304,14 @@ impl TensorFile {
             };
             let parts = ["weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_peephole"];
             if style == Style::TorchCell && parts[..4].contains(&own) {
-                out.insert(&format!("{own}_l0"), dims, values.to_vec());
+                out.insert(&format!("{own}_l0"), dims, values.clone());
             } else if style == Style::Torch
                 && (parts.iter().any(|part| is_part(part).is_some())
                     || own == "h0"
                     || own == "c0"
                     || own.starts_with(verify::PREFIX))
             {
-                out.insert(own, dims, values.to_vec());
+                out.insert(own, dims, values.clone());
             }
         }
     }
@@ -320,7 +328,7 @@ impl TensorFile {
             [hidden, width] if hidden > 0 && width % hidden == 0 => (width / hidden, width),
             _ => (0, 0),
         };
-        let bias = self.names().any(|name| name == bias).then(|| self.get(&bias)).transpose()?;
+        let bias = self.find(&bias);
         let cell = match (gates, bias.map(|(dims, _)| dims.len())) {
             (1, _) => Cell::Rnn,
             (3, Some(1)) if bias.is_some_and(|(_, values)| values.len() == rows) => Cell::GruResetBefore,

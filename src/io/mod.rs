@@ -4,6 +4,7 @@
 //! ONNX models. Nothing is ever half-loaded or half-written: a file is read and checked completely before anything is
 //! changed, and a new file is written next to its destination and moved there when complete.
 
+mod audio;
 mod budget;
 #[cfg(feature = "autograd")]
 mod checkpoint;
@@ -31,6 +32,9 @@ mod tuning;
 mod verify;
 mod zip;
 
+pub use audio::{to_nam, to_rtneural};
+#[cfg(not(target_arch = "wasm32"))]
+pub use audio::{to_nam_blocking, to_rtneural_blocking};
 #[cfg(feature = "autograd")]
 pub use checkpoint::{checkpoint_to_file, checkpoint_to_file_with, load_checkpoint, load_checkpoint_with};
 #[cfg(all(feature = "autograd", not(target_arch = "wasm32")))]

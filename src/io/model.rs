@@ -1,5 +1,7 @@
 //! Saves and loads the parameters of any model.
 
+use std::collections::HashSet;
+
 use super::TensorFile;
 use crate::error::{Error, Result};
 use crate::nn::Module;
@@ -39,14 +41,14 @@ pub(super) fn matched<'a>(
     file: &'a TensorFile,
     prefix: &str,
 ) -> Result<Vec<(Tensor, &'a [f32])>> {
-    let known = |name: &str| parameters.iter().any(|(n, _)| n == name);
-    if let Some(extra) = file.names().filter_map(|n| n.strip_prefix(prefix)).find(|n| !known(n)) {
+    let known: HashSet<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+    if let Some(extra) = file.names().filter_map(|n| n.strip_prefix(prefix)).find(|n| !known.contains(n)) {
         let prefix = parameters.first().and_then(|(name, _)| file.prefix_of(name)).filter(|_| prefix.is_empty());
         let elsewhere = prefix.map(|p| format!("; its parameters are under {p:?}: use TensorFile::under({p:?})"));
         let why = format!("the model has no such parameter{}", elsewhere.unwrap_or_default());
         return Err(Error::format(format!("{}: tensor {extra:?}", file.source()), why));
     }
-    let values = |name: &str| file.get(&format!("{prefix}{name}")).ok().map(|(_, values)| values);
+    let values = |name: &str| file.find(&format!("{prefix}{name}")).map(|(_, values)| values);
     let mut found = Vec::with_capacity(parameters.len());
     for (i, (name, tensor)) in parameters.iter().enumerate() {
         let tied = parameters.iter().enumerate().filter(|(j, (_, other))| *j != i && other.shares_memory(tensor));

@@ -137,7 +137,7 @@ fn cell_of(file: &TensorFile) -> Result<Cell> {
         return Ok(cell);
     }
     let (dims, _) = file.get("weight_hh_l0")?;
-    let is_projected = file.names().any(|name| name == "weight_hr_l0");
+    let is_projected = file.find("weight_hr_l0").is_some();
     match *dims {
         [_, _] if is_projected => Ok(Cell::Lstm),
         [rows, h] if h > 0 && rows == h => Ok(Cell::Rnn),

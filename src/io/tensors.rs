@@ -20,6 +20,9 @@ pub(super) fn sorted_order(len: usize, compare: &dyn Fn(usize, usize) -> Orderin
     order
 }
 
+/// Name, shape and values of a tensor.
+pub(super) type Entry = (String, Vec<usize>, Vec<f32>);
+
 /// Named f32 tensors and metadata in memory.
 ///
 /// Reads safetensors, NumPy's `.npy` and `.npz`, PyTorch's `.pt`, and Keras' `.weights.h5` and `.keras`, and detects
@@ -43,7 +46,10 @@ pub(super) fn sorted_order(len: usize, compare: &dyn Fn(usize, usize) -> Orderin
 pub struct TensorFile {
     /// Name of the file, for error messages.
     source: String,
-    tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+    tensors: Vec<Entry>,
+    /// Number of tensors at the start whose names ascend, among which names are found by bisection: all of a file that
+    /// was read.
+    ascending: usize,
     /// Reasons why tensors of the file could not be read, by name.
     unreadable: BTreeMap<String, String>,
     /// Text by key.
@@ -85,13 +91,23 @@ impl TensorFile {
     /// ```
     #[must_use]
     pub fn under(&self, prefix: &str) -> TensorFile {
-        let strip = |name: &str| name.strip_prefix(prefix)?.strip_prefix('.').map(String::from);
+        let start = format!("{prefix}.");
+        let own = |name: &str| name[start.len()..].to_string();
         let mut part = TensorFile::named(&self.source);
-        part.tensors = self.tensors.iter().filter_map(|(n, d, v)| Some((strip(n)?, d.clone(), v.clone()))).collect();
+        part.set(self.starting(&start).map(|(name, dims, values)| (own(name), dims.clone(), values.clone())).collect());
         for (from, to) in [(&self.metadata, &mut part.metadata), (&self.unreadable, &mut part.unreadable)] {
-            to.extend(from.iter().filter_map(|(k, v)| Some((strip(k)?, v.clone()))));
+            let under = from.range(start.clone()..).take_while(|(name, _)| name.starts_with(&start));
+            to.extend(under.map(|(name, text)| (own(name), text.clone())));
         }
         part
+    }
+
+    /// Iterates over the tensors whose names start with `start`.
+    pub(super) fn starting(&self, start: &str) -> impl Iterator<Item = &Entry> {
+        let (ascending, rest) = self.tensors.split_at(self.ascending);
+        let first = ascending.partition_point(|(name, ..)| name.as_str() < start);
+        let found = ascending[first..].iter().take_while(move |(name, ..)| name.starts_with(start));
+        found.chain(rest.iter().filter(move |(name, ..)| name.starts_with(start)))
     }
 
     /// Iterates over the tensors that could not be read: their names, and the reasons as phrases that follow the name.
@@ -108,7 +124,16 @@ impl TensorFile {
 
     /// Keeps only the tensors whose names pass the test.
     pub(super) fn retain(&mut self, test: &dyn Fn(&str) -> bool) {
-        self.tensors.retain(|(name, ..)| test(name));
+        let mut tensors = std::mem::take(&mut self.tensors);
+        tensors.retain(|(name, ..)| test(name));
+        self.set(tensors);
+    }
+
+    /// Replaces all tensors.
+    fn set(&mut self, tensors: Vec<Entry>) {
+        let ascend = tensors.windows(2).take_while(|pair| pair[0].0 < pair[1].0).count();
+        self.ascending = tensors.len().min(ascend + 1);
+        self.tensors = tensors;
     }
 
     /// Returns the reason why a tensor could not be read.
@@ -119,12 +144,11 @@ impl TensorFile {
     /// Renames all tensors and metadata.
     pub(super) fn renamed(self, rename: &dyn Fn(&str) -> String) -> Self {
         let texts = |all: BTreeMap<String, String>| all.into_iter().map(|(name, text)| (rename(&name), text)).collect();
-        Self {
-            source: self.source,
-            tensors: self.tensors.into_iter().map(|(name, dims, values)| (rename(&name), dims, values)).collect(),
-            unreadable: texts(self.unreadable),
-            metadata: texts(self.metadata),
-        }
+        let mut file = Self::named(&self.source);
+        file.set(self.tensors.into_iter().map(|(name, dims, values)| (rename(&name), dims, values)).collect());
+        file.unreadable = texts(self.unreadable);
+        file.metadata = texts(self.metadata);
+        file
     }
 
     /// Returns the error for an unreadable tensor.
@@ -156,7 +180,8 @@ impl TensorFile {
     /// [`Error::Format`] for a duplicate name, and for a tensor with the name of the metadata.
     pub(super) fn sorted(mut self) -> Result<Self> {
         let order = sorted_order(self.tensors.len(), &|a, b| self.tensors[a].0.cmp(&self.tensors[b].0));
-        self.tensors = order.into_iter().map(|i| std::mem::take(&mut self.tensors[i])).collect();
+        let tensors = order.into_iter().map(|i| std::mem::take(&mut self.tensors[i])).collect();
+        self.set(tensors);
         let bad = |name: &str, why: &str| Err(Error::format(format!("{}: tensor {name:?}", self.source), why));
         if let Some(pair) = self.tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return bad(&pair[0].0, "appears twice");
@@ -175,7 +200,21 @@ impl TensorFile {
 
     /// Adds a tensor.
     pub fn insert(&mut self, name: &str, dims: &[usize], values: Vec<f32>) {
+        let is_next = self.tensors.last().is_none_or(|(last, ..)| last.as_str() < name);
+        if is_next && self.ascending == self.tensors.len() {
+            self.ascending += 1;
+        }
         self.tensors.push((name.into(), dims.to_vec(), values));
+    }
+
+    /// Returns the shape and the values of a tensor, if the file has it.
+    pub(super) fn find(&self, name: &str) -> Option<(&[usize], &[f32])> {
+        let (ascending, rest) = self.tensors.split_at(self.ascending);
+        let found = match ascending.binary_search_by(|(own, ..)| own.as_str().cmp(name)) {
+            Ok(at) => Some(&ascending[at]),
+            Err(_) => rest.iter().find(|(own, ..)| own == name),
+        };
+        found.map(|(_, dims, values)| (&dims[..], &values[..]))
     }
 
     /// Iterates over names, shapes and values.
@@ -203,8 +242,7 @@ impl TensorFile {
     /// # Errors
     /// [`Error::Format`] naming the tensor if it is missing.
     pub fn get(&self, name: &str) -> Result<(&[usize], &[f32])> {
-        let found = self.tensors.iter().find(|(n, _, _)| n == name);
-        let (_, dims, values) = found.ok_or_else(|| {
+        self.find(name).ok_or_else(|| {
             if self.unreadable.contains_key(name) {
                 return self.unread(name);
             }
@@ -213,8 +251,7 @@ impl TensorFile {
                 None => format!("is missing; the file has {:?} …", self.names().take(8).collect::<Vec<_>>()),
             };
             Error::format(format!("{}: tensor {name:?}", self.source), why)
-        })?;
-        Ok((dims, values))
+        })
     }
 
     /// Returns the values of a tensor that must have the shape `dims`.

@@ -220,6 +220,11 @@ fn chunks_of_hdf5_survive_damage() {
 }
 
 #[test]
+fn newer_formats_of_hdf5_survive_damage() {
+    imported("newer", &["latest.h5", "older.h5", "many.h5", "ordered.h5", "hdf5/keras.h5"]);
+}
+
+#[test]
 fn files_of_any_kind_survive_import() {
     imported("import", &[""]);
 }

@@ -35,7 +35,7 @@ impl Seed {
 pub fn files(endings: &[&str]) -> Vec<Seed> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let mut out = Vec::new();
-    for folder in ["readers", "golden", "onnx/exported", "onnx/pytorch"] {
+    for folder in ["readers", "golden", "onnx/exported", "onnx/loops", "onnx/pytorch"] {
         collect(&tests.join(folder), endings, &mut out);
     }
     if let Some(data) = std::env::var_os("WGRU_DATA") {

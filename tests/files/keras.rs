@@ -23,8 +23,8 @@ macro_rules! fixtures {
 /// Name, `.keras`, `.h5`, and arrays of a model.
 type Fixture = (&'static str, &'static [u8], &'static [u8], &'static [u8]);
 
-fn files() -> [Fixture; 4] {
-    fixtures!("k2_masked", "k2_graph", "k3_masked", "k3_graph")
+fn files() -> [Fixture; 6] {
+    fixtures!("k2_masked", "k2_graph", "k3_masked", "k3_graph", "k2_cudnn", "k2_time")
 }
 
 fn input(device: &Device, name: &str, arrays: &TensorFile) -> Tensor {
@@ -72,10 +72,24 @@ fn layers_of_h5_models_are_called_as_in_keras() {
     }
 }
 
+/// Weights of cuDNN are told by the configuration or by their bias.
+#[test]
+fn layers_of_cudnn_are_listed() {
+    let listed = |bytes: &[u8]| {
+        let mut layers = TensorFile::import_bytes("model", bytes).expect("imported").layers();
+        layers.sort_by_key(|layer| (layer.cell.to_string(), layer.hidden));
+        layers.iter().map(|l| (l.cell, l.input, l.hidden, l.bidirectional)).collect::<Vec<_>>()
+    };
+    let want = [(Cell::Gru, 4, 2, true), (Cell::Gru, 2, 3, false), (Cell::Lstm, 3, 2, true), (Cell::Lstm, 4, 4, false)];
+    let [.., (_, keras, h5, _), _] = files();
+    assert_eq!(listed(keras), want);
+    assert_eq!(listed(h5), want);
+}
+
 /// Changes to the configuration that would give another result are refused, by the name of the layer.
 #[test]
 fn options_that_are_not_supported_are_refused_by_name() {
-    let [_, _, _, (name, keras, ..)] = files();
+    let [_, _, _, (name, keras, ..), ..] = files();
     let good = TensorFile::import_bytes(name, keras).expect(name);
     for (key, text, words) in [
         ("layers.gru.return_state", "true", &["layers.gru", "return_state"][..]),

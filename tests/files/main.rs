@@ -19,6 +19,8 @@ mod layers;
 #[cfg(not(target_arch = "wasm32"))]
 mod recurrent;
 #[cfg(not(target_arch = "wasm32"))]
+mod round_trips;
+#[cfg(not(target_arch = "wasm32"))]
 mod saving;
 #[cfg(not(target_arch = "wasm32"))]
 mod tensors;

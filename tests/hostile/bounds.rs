@@ -1,6 +1,7 @@
 //! Memory use of files that expand up to the limit.
 
-use wgru::io::TensorFile;
+use wgru::Device;
+use wgru::io::{TensorFile, load_network};
 
 use super::allocator::measure;
 use super::zip::{deflated, stored, zip};
@@ -100,6 +101,10 @@ fn imports_take_a_second_at_most() {
     };
     let nested = |k: usize| format!("\"{}{k}.weight_hh_l0\":[[1]],", "a.".repeat(1 + k % 400));
     let deep = |k: usize| format!("\"{k}\":{}[1]{}{:60},", "{\"a\":".repeat(10), "}".repeat(10), "");
+    let dense = |k: usize| format!("{{\"type\":\"dense\",\"weights\":[[[{}]]]}},", k % 10);
+    let gru = "{\"type\":\"gru\",\"weights\":[[[1,2,3]],[[1,2,3]],[1,2,3]]},";
+    let network = |layers: &str| format!("{{\"layers\":[{}]}}", &layers[..layers.len() - 1]);
+    let good = "{\"type\":\"a\",\"weights\":[[1]]},".repeat(34_000);
     for (what, is_read, text) in [
         ("layers", true, many(&|k| format!("\"{k}.weight_hh_l0\":[[1]],\"{k}.weight_ih_l0\":[[1]],"))),
         (
@@ -114,14 +119,22 @@ fn imports_take_a_second_at_most() {
         ("numbers", true, format!("{{\"a\":[{}0]}}", "1,".repeat(500_000))),
         ("lists", false, format!("{{\"a\":[{}0]}}", "[],".repeat(300_000))),
         ("depth", false, format!("{{\"a\":{}1{}}}", "[".repeat(500_000), "]".repeat(500_000))),
-        // As large as the last one, but within the limit.
+        // As large as the last ones, but within the limits.
+        ("good layers of RTNeural", true, network(&good)),
+        ("dense layers of RTNeural", true, network(&(0..25_000).map(dense).collect::<String>())),
+        ("recurrent layers of RTNeural", true, network(&gru.repeat(16_000))),
+        ("fewer lists", true, format!("{{\"a\":[{}0]}}", "[]         ,".repeat(80_000))),
         ("less depth", true, many(&deep)),
     ] {
         let read = super::measured(what, || {
             let file = TensorFile::import_bytes("hostile", text.as_bytes())?;
             let _ = (file.layers(), file.recurrent("missing"));
-            Ok::<_, wgru::Error>(())
+            Ok::<_, wgru::Error>(file)
         });
+        if let Ok(file) = &read {
+            super::measured(&format!("the network of {what}"), || load_network(&Device::cpu(), file)).ok();
+        }
+        let read = read.map(drop);
         assert_eq!(read.is_ok(), is_read, "{what}: {read:?}");
     }
 }

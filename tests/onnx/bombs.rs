@@ -103,6 +103,34 @@ fn exceeds(what: &str, model: &Model, limits: Limits) {
     assert!(error.contains("with_limits"), "{what}: {error}");
 }
 
+/// What a body computes is read in time and memory, however its terms grow.
+#[test]
+fn bodies_with_terms_that_double_are_loaded_in_time() {
+    let name = |letter: char, k: usize| format!("{letter}{k}");
+    let mut nodes = vec![
+        node("Add", &["i", "one"], &["next"], &[]),
+        node("Less", &["next", "most"], &["b0"], &[]),
+        node("MatMul", &["h", "w"], &["s0"], &[]),
+    ];
+    for k in 0..60 {
+        nodes.push(node("And", &[&name('b', k), &name('b', k)], &[&name('b', k + 1)], &[]));
+        nodes.push(node("Add", &[&name('s', k), "bias"], &[&name('s', k + 1)], &[]));
+    }
+    nodes.push(node("Tanh", &["s60"], &["h1"], &[]));
+    let body = graph(nodes, &["i", "c", "h"], &["b60", "h1"]);
+    let wide = |name: &str, dims: &[i64]| floats(name, dims, &vec![0.5; 50_000]);
+    let numbers = [ints("one", &[], &[1]), ints("most", &[], &[1]), ints("t", &[], &[1])];
+    let constants = [&numbers[..], &[wide("w", &[1, 50_000]), wide("bias", &[50_000])]].concat();
+    let loops: Vec<Bytes> = (0..20)
+        .map(|k| node("Loop", &["", "t", "X"], &[&name('Y', k)], &[attribute_graph("body", body.clone())]))
+        .collect();
+    let last = node("Identity", &["Y0"], &["Y"], &[]);
+    let bytes = model([loops, vec![last]].concat(), constants).bytes();
+    assert!(bytes.len() < 1 << 20, "{}", bytes.len());
+    let loaded = measured("terms that double", || OnnxModel::load(&device(), &bytes));
+    assert!(loaded.is_ok(), "{:?}", loaded.err());
+}
+
 #[test]
 fn loops_without_an_end_are_refused() {
     let tanh = || vec![node("Tanh", &["h"], &["h1"], &[])];

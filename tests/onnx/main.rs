@@ -22,6 +22,8 @@ mod bound;
 #[cfg(not(target_arch = "wasm32"))]
 mod export;
 #[cfg(not(target_arch = "wasm32"))]
+mod loops;
+#[cfg(not(target_arch = "wasm32"))]
 mod nsnet2;
 #[cfg(not(target_arch = "wasm32"))]
 mod real;

@@ -18,7 +18,7 @@ and booleans k mod 2. Nothing is random.
     model.keras         the same model as a whole
     arrays.h5           the arrays of arrays.npz, by h5py
     chunks.h5           a compressed array in four chunks
-    newer.h5, link.h5, text.h5   refused contents: newer-format groups, a link, a string
+    link.h5, text.h5    refused contents: a link, a string
 """
 
 from collections import OrderedDict
@@ -126,8 +126,6 @@ with h5py.File(HERE / "arrays.h5", "w") as file:
             file[name.replace("/with.", "/")] = value
 with h5py.File(HERE / "chunks.h5", "w") as file:
     file.create_dataset("a", data=ramp(4, 4), chunks=(2, 2), compression="gzip")
-with h5py.File(HERE / "newer.h5", "w", libver="latest") as file:
-    file["group/a"] = ramp(2)
 with h5py.File(HERE / "link.h5", "w") as file:
     file["a"] = h5py.SoftLink("/b")
 with h5py.File(HERE / "text.h5", "w") as file:

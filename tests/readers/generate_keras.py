@@ -9,6 +9,11 @@ The first writes the files of Keras 3, k3_*, the second those of Keras 2, k2_*. 
 
     masked   embedding with mask, both directions merged by their sum, backward, cell in RNN, distributed dense
     graph    convolutions, normalizations, pooling, branches, reset before and hard sigmoid, activations, flatten
+
+Only of Keras 2:
+
+    cudnn    layers with the weights of cuDNN; Keras runs them as its other layers, because they need a GPU
+    time     layers whose first axis is time
 """
 
 from pathlib import Path
@@ -58,7 +63,30 @@ def graph():
     return keras.Model(x, L.Softmax()(L.Dense(3)(L.Flatten()(y)))), ramp(2, 9, 2)
 
 
-for make in [masked, graph]:
+def cudnn(is_cudnn=True):
+    if is_cudnn:
+        from tensorflow.compat.v1.keras.layers import CuDNNGRU as GRU, CuDNNLSTM as LSTM
+    else:
+        GRU, LSTM = L.GRU, L.LSTM
+    x = keras.Input((5, 2))
+    y = GRU(3, return_sequences=True, name="gru")(x)
+    y = L.Bidirectional(LSTM(2, return_sequences=True), name="both")(y)
+    y = LSTM(4, return_sequences=True, go_backwards=True, name="lstm")(y)
+    y = L.Bidirectional(GRU(2), merge_mode="mul", name="last")(y)
+    return keras.Model(x, y), ramp(2, 5, 2)
+
+
+def time():
+    x = keras.Input((3, 2), batch_size=5)
+    y = L.GRU(3, return_sequences=True, time_major=True)(x)
+    y = L.LSTM(4, return_sequences=True, time_major=True, go_backwards=True)(y)
+    y = L.Bidirectional(L.SimpleRNN(3, return_sequences=True, time_major=True))(y)
+    y = L.RNN(L.GRUCell(2), time_major=True, return_sequences=True)(y)
+    y = L.Bidirectional(L.GRU(2, time_major=True), merge_mode="sum")(y)
+    return keras.Model(x, y), ramp(5, 3, 2)
+
+
+for make in [masked, graph] + ([cudnn, time] if prefix == "k2" else []):
     model, x = make()
     weights = [ramp(*w.shape) for w in model.get_weights()]
     variables = [v.name for v in model.weights]
@@ -66,4 +94,9 @@ for make in [masked, graph]:
     path = OUT / f"{prefix}_{make.__name__}"
     model.save(f"{path}.keras")
     model.save(f"{path}.h5")
-    np.savez(f"{path}.npz", x=x.astype(np.float32), y=np.asarray(model.predict(x, verbose=0)))
+    if make is cudnn:
+        # Converts the weights.
+        model, _ = cudnn(False)
+        model.load_weights(f"{path}.h5")
+    y = model.predict(x, verbose=0, batch_size=len(x))
+    np.savez(f"{path}.npz", x=x.astype(np.float32), y=np.asarray(y))

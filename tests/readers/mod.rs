@@ -148,12 +148,60 @@ fn hdf5_arrays_are_read_and_unsupported_features_are_named() {
     is(&TensorFile::import_bytes("chunks", chunks).expect("imported"), "a", &[4, 4], &ramp(16));
     for (bytes, word) in [
         (&chunks[..], "only TensorFile::import"),
-        (include_bytes!("newer.h5"), "superblock version 3"),
+        (include_bytes!("hdf5/latest.h5"), "newer format"),
         (include_bytes!("link.h5"), "soft link \"a\""),
         (include_bytes!("text.h5"), "type class 9"),
     ] {
         let error = TensorFile::from_bytes("fixture", bytes).expect_err(word).to_string();
         assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn newer_formats_of_hdf5_give_the_same_arrays() {
+    let import = |bytes| TensorFile::import_bytes("fixture", bytes).expect("imported");
+    for (bytes, count) in [(&include_bytes!("hdf5/latest.h5")[..], 13), (include_bytes!("hdf5/older.h5"), 11)] {
+        let file = import(bytes);
+        assert_eq!(file.names().count(), count);
+        for name in file.names() {
+            match name {
+                "pages" => is(&file, name, &[1100], &ramp(1100)),
+                "blocks" => is(&file, name, &[400], &ramp(400)),
+                _ => is(&file, name, &[6, 10], &ramp(60)),
+            }
+        }
+    }
+    let many = import(include_bytes!("hdf5/many.h5"));
+    assert_eq!(many.names().count(), 100);
+    (0..100).for_each(|k| is(&many, &format!("group.{k:03}"), &[], &[k as f32]));
+    let ordered = import(include_bytes!("hdf5/ordered.h5"));
+    assert_eq!(ordered.names().collect::<Vec<_>>(), ["z.a.value", "z.b.value"]);
+    is(&ordered, "z.a.value", &[2], &ramp(2));
+    // The same model as in the older format, with its configuration.
+    let model = import(include_bytes!("hdf5/keras.h5"));
+    let same = import(include_bytes!("keras/k3_masked.h5"));
+    assert_eq!(model.names().collect::<Vec<_>>(), same.names().collect::<Vec<_>>());
+    assert!(model.names().all(|name| model.get(name).expect(name) == same.get(name).expect(name)));
+    assert_eq!(model.metadata, same.metadata);
+    assert!(model.metadata.contains_key("class_name"));
+}
+
+/// A heap and B-trees of several levels, and arrays with pages: `WGRU_HDF5_LARGE` names a file that generate_hdf5.py
+/// writes with `--large`.
+#[test]
+fn large_files_of_the_newer_format_are_read() {
+    let Some(path) = std::env::var_os("WGRU_HDF5_LARGE") else {
+        eprintln!("SKIPPED: WGRU_HDF5_LARGE is not set");
+        return;
+    };
+    let file = TensorFile::import(path).expect("imported");
+    assert_eq!(file.names().count(), 30_000 + 4);
+    (0..30_000).for_each(|k| is(&file, &format!("group.{}{k:06}", "n".repeat(20)), &[], &[(k % 100) as f32]));
+    for (name, dims) in
+        [("fixed", &[300_000][..]), ("rows", &[300_000]), ("both", &[200, 200]), ("columns_gzip", &[300, 100])]
+    {
+        let len = dims.iter().product::<usize>();
+        is(&file, name, dims, &(0..len).map(|k| (k % 97) as f32).collect::<Vec<_>>());
     }
 }
 

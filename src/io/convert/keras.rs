@@ -17,7 +17,7 @@ impl RecurrentWeights {
     pub fn from_keras(cell: Cell, file: &TensorFile) -> Result<Self> {
         file.check()?;
         let names = [["0", "1", "2"], ["kernel:0", "recurrent_kernel:0", "bias:0"]];
-        let names = names.into_iter().find(|names| file.names().any(|name| name == names[0]));
+        let names = names.into_iter().find(|names| file.find(names[0]).is_some());
         let [kernel, recurrent, bias] = names.unwrap_or(["kernel", "recurrent_kernel", "bias"]);
         let ([input, _], [hidden, _]) = (matrix(file, kernel)?, matrix(file, recurrent)?);
         let rows = cell.gates() * hidden;
@@ -25,7 +25,7 @@ impl RecurrentWeights {
             Ok(reorder(&transpose(file.expect(name, &[width, rows])?, rows), cell.keras_order()))
         };
         let (w_ih, w_hh) = (read(kernel, input)?, read(recurrent, hidden)?);
-        if let (Cell::Gru | Cell::Lstm, Ok((&[len], both))) = (cell, file.get(bias))
+        if let (Cell::Gru | Cell::Lstm, Some((&[len], both))) = (cell, file.find(bias))
             && len == 2 * rows
         {
             let order = cell.keras_order();
@@ -36,7 +36,7 @@ impl RecurrentWeights {
             let bias = Bias::Two(reorder(&both[..rows], order), reorder(&both[rows..], order));
             return Ok(Self { cell, input, hidden, w_ih, w_hh, bias, projection: None, peephole: None });
         }
-        let bias = match (file.names().any(|n| n == bias), cell) {
+        let bias = match (file.find(bias).is_some(), cell) {
             (false, _) => Bias::None,
             (true, Cell::Gru) => {
                 let (ih, hh) = file.expect(bias, &[2, rows])?.split_at(rows);

@@ -1,6 +1,7 @@
 //! Converts weights of recurrent layers between the layouts of PyTorch, Keras and ONNX.
 
 mod keras;
+mod nam;
 pub(super) mod onnx;
 mod pytorch;
 

@@ -34,7 +34,7 @@ impl RecurrentWeights {
         }
         let w = file.expect("W", &[directions, rows, input])?;
         let r = file.expect("R", &[directions, rows, hidden])?;
-        let optional = |name: &str, dims: &[usize]| match file.names().any(|n| n == name) {
+        let optional = |name: &str, dims: &[usize]| match file.find(name).is_some() {
             true => file.expect(name, dims).map(Some),
             false => Ok(None),
         };

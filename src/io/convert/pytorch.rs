@@ -15,7 +15,7 @@ impl RecurrentWeights {
     pub fn from_pytorch(cell: Cell, file: &TensorFile, layer: usize, reverse: bool) -> Result<Self> {
         file.check()?;
         let name = |part: &str| parameter_name(part, layer, reverse);
-        let has = |part: &str| file.names().any(|n| n == name(part));
+        let has = |part: &str| file.find(&name(part)).is_some();
         let [rows, input] = matrix(file, &name("weight_ih"))?;
         let [_, recurrent] = matrix(file, &name("weight_hh"))?;
         let gates = cell.gates();

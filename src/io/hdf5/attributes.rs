@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Walk, root, short, word};
+use super::newer::attributes;
+use super::{ALL, Walk, root, short, word};
 use crate::error::{Error, Result};
 use crate::io::budget::Budget;
 
@@ -18,9 +19,17 @@ pub(in crate::io) fn texts(
 ) -> Result<BTreeMap<&'static str, String>> {
     let bad = |why: String| Error::format(source, why);
     let start = root(bytes).map_err(bad)?;
-    let mut walk = Walk::new(bytes, start);
+    let mut walk = Walk::new(bytes, start, &ALL);
     let mut out = BTreeMap::new();
-    for (_, _, body) in walk.messages(start).map_err(bad)?.into_iter().filter(|(kind, ..)| *kind == 0x0c) {
+    let mut bodies = Vec::new();
+    for (kind, _, body) in walk.messages(start).map_err(bad)? {
+        match kind {
+            0x0c => bodies.push(body),
+            0x15 => bodies.extend(attributes(&mut walk, body).map_err(bad)?),
+            _ => {}
+        }
+    }
+    for body in bodies {
         let Some(parts) = parts(body) else { return Err(bad("has a damaged attribute".into())) };
         let Some(name) = names.iter().find(|name| name.as_bytes() == parts.name) else { continue };
         let what = || format!("{source}: attribute {name:?}");

@@ -1,12 +1,12 @@
-//! Reads HDF5 as h5py writes it by default, which is how Keras stores weights.
+//! Reads HDF5 as h5py writes it, which is how Keras stores weights.
 //!
-//! Supports groups in the oldest format (symbol tables), and numeric datasets, contiguous or chunked. Other datasets
-//! are unreadable tensors; any other feature (links, groups in newer formats) is an error that names it. Every
-//! structure is visited once, so the work is bounded by the size of the file. Source: The HDF Group, *HDF5 file format
-//! specification*, version 3.0.
+//! Supports groups of hard links, and numeric datasets, contiguous or chunked. Other datasets are unreadable tensors;
+//! any other feature, such as soft links, is an error that names it. Every structure is visited once, so the work is
+//! bounded by the size of the file. Source: The HDF Group, *HDF5 file format specification*, version 4.0.
 
 mod attributes;
 mod chunks;
+mod newer;
 mod object;
 
 use std::borrow::Cow;
@@ -17,18 +17,29 @@ use super::budget::Budget;
 use super::element::{View, strides};
 use super::signature::HDF5;
 use crate::error::{Error, Result};
-use object::{Chunked, Data, Dataset, Object};
+use object::{Chunked, Data, Dataset, Group, Links, Message, Object};
 
 pub(super) use attributes::texts;
-pub(super) use chunks::assemble;
 
 /// Maximum nesting depth of groups.
 const DEEPEST: usize = 32;
 /// Maximum length of a tensor's name, in bytes.
 const LONGEST: usize = 1024;
 
-/// Reads a chunked dataset. The inner error is an unsupported feature.
-pub(super) type Assemble = for<'a> fn(
+/// Parts of the reader that not all programs contain.
+pub(super) struct Extras {
+    /// Reads a chunked dataset. The inner error is an unsupported feature.
+    chunks: Assemble,
+    /// Reads the messages of an object header of version 2.
+    messages: for<'a> fn(&mut Walk<'a>, &'a [u8]) -> Result<Vec<Message<'a>>, String>,
+    /// Returns the names and header addresses of a group's members.
+    members: for<'a> fn(&mut Walk<'a>, &Links<'a>) -> Result<Members<'a>, String>,
+}
+
+/// Names and header addresses of a group's members.
+type Members<'a> = Vec<(&'a str, usize)>;
+
+type Assemble = for<'a> fn(
     &mut Walk<'a>,
     &Dataset<'a>,
     &Chunked<'a>,
@@ -36,22 +47,22 @@ pub(super) type Assemble = for<'a> fn(
     &mut Budget,
 ) -> Result<Result<Vec<u8>, String>>;
 
-/// For [`read`] in programs without chunked datasets.
-pub(super) fn refuse(
-    _: &mut Walk,
-    _: &Dataset,
-    _: &Chunked,
-    _: &dyn Fn() -> String,
-    _: &mut Budget,
-) -> Result<Result<Vec<u8>, String>> {
-    Ok(Err("is chunked, which only TensorFile::import reads".into()))
-}
+const NEWER: &str = "is in a newer format of HDF5 than h5py's default, which only TensorFile::import reads";
+
+/// Files as h5py writes them by default, without chunks.
+pub(super) static BASIC: Extras = Extras {
+    chunks: |_, _, _, _, _| Ok(Err("is chunked, which only TensorFile::import reads".into())),
+    messages: |_, _| Err(NEWER.into()),
+    members: |_, _| Err(NEWER.into()),
+};
+
+pub(super) static ALL: Extras = Extras { chunks: chunks::assemble, messages: newer::messages, members: newer::members };
 
 /// Reads the datasets of a file. Names of groups are joined by dots.
-pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget, chunks: Assemble) -> Result<TensorFile> {
+pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget, extras: &'static Extras) -> Result<TensorFile> {
     let root = root(bytes).map_err(|why| Error::format(source, why))?;
     let mut file = TensorFile::named(source);
-    let mut walk = Walk::new(bytes, root);
+    let mut walk = Walk::new(bytes, root, extras);
     let mut open = vec![(String::new(), root, 0)];
     while let Some((name, address, depth)) = open.pop() {
         let what = || format!("{source}: {name:?}");
@@ -60,7 +71,9 @@ pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget, chunks: Asse
             Object::Dataset(dataset) => {
                 let bytes = match &dataset.data {
                     Data::Contiguous(bytes) => Ok(Cow::Borrowed(*bytes)),
-                    Data::Chunked(chunked) => chunks(&mut walk, &dataset, chunked, &what, budget)?.map(Cow::Owned),
+                    Data::Chunked(chunked) => {
+                        (extras.chunks)(&mut walk, &dataset, chunked, &what, budget)?.map(Cow::Owned)
+                    }
                 };
                 let values = match bytes {
                     Ok(bytes) => {
@@ -73,11 +86,15 @@ pub(super) fn read(source: &str, bytes: &[u8], budget: &mut Budget, chunks: Asse
                 file.put(&name, &dataset.dims, values);
             }
             Object::Unsupported(why) => file.put(&name, &[], Err(why)),
-            Object::Group { tree, heap } => {
+            Object::Group(group) => {
                 if depth == DEEPEST {
                     return Err(bad(format!("is nested deeper than {DEEPEST}")));
                 }
-                for (part, address) in walk.members(tree, heap).map_err(bad)? {
+                let members = match &group {
+                    Group::Table { tree, heap } => walk.members(*tree, *heap),
+                    Group::Links(links) => (extras.members)(&mut walk, links),
+                };
+                for (part, address) in members.map_err(bad)? {
                     let full = if name.is_empty() { part.to_string() } else { format!("{name}.{part}") };
                     if full.len() > LONGEST {
                         return Err(Error::format(source, format!("has a name of more than {LONGEST} bytes")));
@@ -105,20 +122,22 @@ fn values(
 fn root(bytes: &[u8]) -> Result<usize, String> {
     let rest = bytes.strip_prefix(HDF5).ok_or("is not an HDF5 file")?;
     let cut = || "is cut short in its superblock".to_string();
-    let skip = match rest.first() {
-        Some(0) => 24,
-        Some(1) => 28,
-        Some(version) => return Err(format!("has HDF5 superblock version {version}; expected 0 or 1, h5py's default")),
+    // The sizes of addresses and lengths, the base address, and the address of the root's header. Before version 2,
+    // three more addresses follow the base address, then the root's entry: the offset of its name, then its header.
+    let (sizes, base, root) = match rest.first() {
+        Some(0) => (13, 24, 64),
+        Some(1) => (13, 28, 68),
+        Some(2 | 3) => (9, 12, 36),
+        Some(version) => return Err(format!("has HDF5 superblock version {version}; expected 0 to 3")),
         None => return Err(cut()),
     };
-    if bytes.get(13..15) != Some(&[8, 8]) {
+    if bytes.get(sizes..sizes + 2) != Some(&[8, 8]) {
         return Err("has HDF5 addresses that are not 8 bytes long".into());
     }
-    if word(bytes, skip).ok_or_else(cut)? != 0 {
+    if word(bytes, base).ok_or_else(cut)? != 0 {
         return Err("has an HDF5 base address that is not 0".into());
     }
-    // Three more addresses follow, then the root's entry: the offset of its name, then the address of its header.
-    word(bytes, skip + 32 + 8).ok_or_else(cut)
+    word(bytes, root).ok_or_else(cut)
 }
 
 /// Reads a little-endian address or length.
@@ -137,14 +156,22 @@ pub(super) struct Walk<'a> {
     bytes: &'a [u8],
     /// Addresses that were visited, or will be.
     seen: HashSet<usize>,
-    /// Number of header messages that may still be read. Each takes at least 8 bytes, and messages do not overlap.
+    /// Number of header messages and records that may still be read. Each takes at least 4 bytes, and they do not
+    /// overlap.
     unread: usize,
+    extras: &'static Extras,
 }
 
 impl<'a> Walk<'a> {
     /// Starts at the root group's header.
-    fn new(bytes: &'a [u8], root: usize) -> Self {
-        Self { bytes, seen: HashSet::from([root]), unread: bytes.len() / 8 }
+    fn new(bytes: &'a [u8], root: usize, extras: &'static Extras) -> Self {
+        Self { bytes, seen: HashSet::from([root]), unread: bytes.len() / 4, extras }
+    }
+
+    /// Counts header messages or records.
+    fn count(&mut self, count: usize) -> Result<(), String> {
+        self.unread = self.unread.checked_sub(count).ok_or("has structures that overlap")?;
+        Ok(())
     }
 
     /// Claims an address that nothing else may point to.
@@ -162,7 +189,7 @@ impl<'a> Walk<'a> {
 
     /// Returns the names and header addresses of a group's members, from its B-tree of symbol tables and its heap of
     /// names.
-    fn members(&mut self, tree: usize, heap: usize) -> Result<Vec<(&'a str, usize)>, String> {
+    fn members(&mut self, tree: usize, heap: usize) -> Result<Members<'a>, String> {
         let damaged = || "has a damaged symbol table".to_string();
         let heap = self.claim(heap)?;
         let head = self.at(heap)?;

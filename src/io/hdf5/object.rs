@@ -5,14 +5,28 @@ use crate::io::element::Element;
 
 /// An object of the file.
 pub(in crate::io) enum Object<'a> {
-    /// The members are in a B-tree, and their names in a heap.
-    Group {
-        tree: usize,
-        heap: usize,
-    },
+    Group(Group<'a>),
     Dataset(Dataset<'a>),
     /// A dataset in an unsupported form, with the reason.
     Unsupported(String),
+}
+
+pub(in crate::io) enum Group<'a> {
+    /// The members are in a B-tree, and their names in a heap.
+    Table {
+        tree: usize,
+        heap: usize,
+    },
+    Links(Links<'a>),
+}
+
+/// The messages about the members of a group in the newer format.
+#[derive(Default)]
+pub(in crate::io) struct Links<'a> {
+    /// Where further members are.
+    pub info: Option<&'a [u8]>,
+    /// One message per member.
+    pub messages: Vec<&'a [u8]>,
 }
 
 /// Numbers in row-major order.
@@ -20,6 +34,8 @@ pub(in crate::io) struct Dataset<'a> {
     pub element: Element,
     pub big_endian: bool,
     pub dims: Vec<usize>,
+    /// The message with the extents, which also has their limits.
+    pub space: &'a [u8],
     pub data: Data<'a>,
 }
 
@@ -29,10 +45,8 @@ pub(in crate::io) enum Data<'a> {
 }
 
 pub(in crate::io) struct Chunked<'a> {
-    /// Address of the list of chunks.
-    pub tree: usize,
-    /// Extents of a chunk.
-    pub extents: Vec<usize>,
+    /// The message with the extents of a chunk and the place of the list of chunks.
+    pub layout: &'a [u8],
     /// The message about the filters, if there is one.
     pub filters: &'a [u8],
 }
@@ -44,7 +58,8 @@ pub(super) type Message<'a> = (usize, u8, &'a [u8]);
 #[derive(Default)]
 struct Parts<'a> {
     group: Option<(usize, usize)>,
-    dims: Option<Vec<usize>>,
+    links: Option<Links<'a>>,
+    dims: Option<(Vec<usize>, &'a [u8])>,
     element: Option<(Element, bool)>,
     /// `Some(None)` if the dataset was never written.
     data: Option<Option<Data<'a>>>,
@@ -68,7 +83,7 @@ impl<'a> Walk<'a> {
         let damaged = || "has a damaged object header".to_string();
         let head = self.at(address)?;
         if head.starts_with(b"OHDR") {
-            return Err("has an object header of an unsupported format: save it with h5py's defaults".into());
+            return (self.extras.messages)(self, head);
         }
         let (Some(1), Some(count), Some(size)) = (head.first(), short(head, 2), head.get(8..12)) else {
             return Err(damaged());
@@ -78,7 +93,7 @@ impl<'a> Walk<'a> {
         let (mut out, mut left) = (Vec::new(), count);
         while let Some(mut block) = blocks.pop() {
             while left > 0 && block.len() >= 8 {
-                self.unread = self.unread.checked_sub(1).ok_or("has object headers that overlap")?;
+                self.count(1)?;
                 let (kind, len) = (short(block, 0).ok_or_else(damaged)?, short(block, 2).ok_or_else(damaged)?);
                 let body = block.get(8..8 + len).ok_or_else(damaged)?;
                 if kind == 0x10 {
@@ -100,9 +115,11 @@ impl<'a> Walk<'a> {
             return Err("has a committed type, which is not supported".into());
         }
         let before = match kind {
-            0x01 => parts.dims.replace(dims(body)?).is_some(),
-            0x02 | 0x06 => {
-                return Err("is a group of an unsupported format: save it with h5py's defaults".into());
+            0x01 => parts.dims.replace((dims(body)?, body)).is_some(),
+            0x02 => parts.links.get_or_insert_default().info.replace(body).is_some(),
+            0x06 => {
+                parts.links.get_or_insert_default().messages.push(body);
+                false
             }
             0x03 => match element(body)? {
                 Ok(element) => parts.element.replace(element).is_some(),
@@ -128,24 +145,17 @@ impl<'a> Walk<'a> {
     fn layout(&self, body: &'a [u8]) -> Result<Result<Option<Data<'a>>, String>, String> {
         let damaged = || "has data that reach past the end of the file".to_string();
         let data = match *body {
-            [3 | 4, 0, ref rest @ ..] => {
+            [3..=5, 0, ref rest @ ..] => {
                 let len = short(rest, 0).ok_or_else(damaged)?;
                 rest.get(2..2 + len).map(Data::Contiguous).ok_or_else(damaged)?
             }
-            [3 | 4, 1, ref rest @ ..] if !rest.starts_with(&[0xff; 8]) => {
+            [3..=5, 1, ref rest @ ..] if !rest.starts_with(&[0xff; 8]) => {
                 let (start, len) = (word(rest, 0).ok_or_else(damaged)?, word(rest, 8).ok_or_else(damaged)?);
                 let data = start.checked_add(len).and_then(|end| self.bytes.get(start..end));
                 data.map(Data::Contiguous).ok_or_else(damaged)?
             }
-            // The axes and one more, which is the size of an element; the address of the chunks; extents of 4 bytes.
-            [3, 2, axes @ 1..=33, ref rest @ ..] if !rest.starts_with(&[0xff; 8]) => {
-                let tree = word(rest, 0).ok_or_else(damaged)?;
-                let extents = rest.get(8..8 + 4 * (axes as usize - 1)).ok_or_else(damaged)?;
-                let extents = extents.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
-                Data::Chunked(Chunked { tree, extents: extents.collect(), filters: &[] })
-            }
-            [3 | 4, 1, ..] | [3, 2, _, ..] => return Ok(Ok(None)),
-            [4, 2, ..] => return Ok(Err("has chunks in a newer format, which is not supported".into())),
+            [3..=5, 2, ..] => Data::Chunked(Chunked { layout: body, filters: &[] }),
+            [3..=5, 1, ..] => return Ok(Ok(None)),
             _ => {
                 let start = &body[..body.len().min(2)];
                 return Ok(Err(format!("has a data layout that is not supported: {start:?}")));
@@ -157,16 +167,22 @@ impl<'a> Walk<'a> {
 
 impl<'a> Parts<'a> {
     fn object(self) -> Result<Object<'a>, String> {
-        if let Some((tree, heap)) = self.group {
+        let group = match (self.group, self.links) {
+            (Some(_), Some(_)) => return Err("is two groups".into()),
+            (Some((tree, heap)), None) => Some(Group::Table { tree, heap }),
+            (None, links) => links.map(Group::Links),
+        };
+        if let Some(group) = group {
             if self.data.is_some() || self.dims.is_some() || self.element.is_some() {
                 return Err("is both a group and a dataset".into());
             }
-            return Ok(Object::Group { tree, heap });
+            return Ok(Object::Group(group));
         }
         if let Some(why) = self.unsupported {
             return Ok(Object::Unsupported(why));
         }
-        let (Some(dims), Some((element, big_endian)), Some(data)) = (self.dims, self.element, self.data) else {
+        let (Some((dims, space)), Some((element, big_endian)), Some(data)) = (self.dims, self.element, self.data)
+        else {
             return Err("is neither a group nor a dataset".into());
         };
         let data = match (data, self.filters) {
@@ -178,7 +194,7 @@ impl<'a> Parts<'a> {
             (None, _) if dims.contains(&0) => Data::Contiguous(&[]),
             (None, _) => return Ok(Object::Unsupported("was never written".into())),
         };
-        Ok(Object::Dataset(Dataset { element, big_endian, dims, data }))
+        Ok(Object::Dataset(Dataset { element, big_endian, dims, space, data }))
     }
 }
 

@@ -35,7 +35,7 @@ impl TensorFile {
     /// | TorchScript programs of `torch.jit.save` | those of the modules; `constants.0`, … of a frozen one |
     /// | whole models of Keras, `.keras` | as by `open`; the options of layers are metadata |
     /// | whole models of Keras, `.h5` | the layers' names: `gru.kernel`, `bidirectional.forward_layer.kernel` |
-    /// | HDF5 with compressed weights | as by `open` |
+    /// | HDF5 with compressed weights, or in its newer formats (`libver="latest"` of h5py) | as by `open` |
     /// | programs of `torch.export` (`.pt2`) | those of the state dict, and of the constants |
     /// | files of `torch.save` before PyTorch 0.1.10 (tar) | as in newer files |
     /// | pickles of tensors and NumPy arrays (`.pkl`) | their path, joined by dots |
@@ -124,7 +124,7 @@ fn any(source: &str, bytes: &[u8]) -> Result<TensorFile> {
 
 /// Reads a `.keras` archive: its weights, and the options of its layers.
 fn read_keras(source: &str, archive: &Archive, len: usize, budget: &mut Budget) -> Result<TensorFile> {
-    let mut file = keras_weights(source, archive, len, hdf5::assemble)?;
+    let mut file = keras_weights(source, archive, len, &hdf5::ALL)?;
     let mut texts = Vec::new();
     for name in ["config.json", "metadata.json"] {
         texts.push(match archive.find(name) {
@@ -139,7 +139,7 @@ fn read_keras(source: &str, archive: &Archive, len: usize, budget: &mut Budget) 
 
 /// Reads an HDF5 file: its weights and, in a whole model of Keras, the options of its layers.
 fn read_hdf5(source: &str, bytes: &[u8], budget: &mut Budget) -> Result<TensorFile> {
-    let file = hdf5::read(source, bytes, budget, hdf5::assemble)?;
+    let file = hdf5::read(source, bytes, budget, &hdf5::ALL)?;
     let mut texts = hdf5::texts(source, bytes, &[keras::MODEL, keras::VERSION], budget)?;
     let Some(config) = texts.remove(keras::MODEL) else { return Ok(file) };
     let what = format!("{source}: attribute {:?}", keras::MODEL);

@@ -158,7 +158,7 @@ impl Graph<'_> {
     /// Returns a weight, by its name in an `.h5` file, or by its number in a `.keras` archive.
     fn find(&self, layer: &str, part: &str, number: usize) -> Option<(&[usize], &[f32])> {
         let names = [join(layer, part), format!("{layer}.vars.{number}")];
-        names.iter().find_map(|name| self.builder.file.get(name).ok())
+        names.iter().find_map(|name| self.builder.file.find(name))
     }
 
     fn weight(&self, layer: &str, part: &str, number: usize) -> Result<(&[usize], &[f32])> {
@@ -394,9 +394,9 @@ impl Graph<'_> {
     }
 
     fn dense(&mut self, name: &str, x: usize) -> Result<usize> {
-        let names = |part: &str, number: usize| match self.builder.file.get(&join(name, part)) {
-            Ok(_) => join(name, part),
-            Err(_) => format!("{name}.vars.{number}"),
+        let names = |part: &str, number: usize| match self.builder.file.find(&join(name, part)) {
+            Some(_) => join(name, part),
+            None => format!("{name}.vars.{number}"),
         };
         let (kernel, bias) = (names("kernel", 0), names("bias", 1));
         self.builder.dense(name, &kernel, &bias, true)?;

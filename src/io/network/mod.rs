@@ -72,7 +72,8 @@ impl Module for Network {
 ///
 /// Layers that only act during training, such as dropout, are left out, and batch normalization always uses the stored
 /// statistics. Masks of `Embedding` and `Masking` are honored. They are read from the input on the host, so a network
-/// with masks does not run in browsers. The state of `stateful` layers is not carried from call to call.
+/// with masks does not run in browsers. The state of `stateful` layers is not carried from call to call. A model whose
+/// layers are `time_major` takes `[T, B, I]`. `CuDNNGRU` and `CuDNNLSTM` are built from the weights of cuDNN.
 ///
 /// ```
 /// use wgru::{Device, Tensor, io::{TensorFile, load_network}, nn::Module};
@@ -179,7 +180,7 @@ impl Builder<'_> {
             true => ([columns, rows], transpose(values, columns)),
         };
         let weight = Tensor::from_slice(self.device, &values, &dims)?;
-        let bias = match self.file.names().any(|own| own == bias) {
+        let bias = match self.file.find(bias).is_some() {
             true => Some(Tensor::from_slice(self.device, self.file.expect(bias, &dims[..1])?, &dims[..1])?),
             false => None,
         };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::info::Info;
 use super::meter::{Cost, Limits, Meter};
-use super::ops::{Args, Op, State};
+use super::ops::{Args, Control, Op, Recurrent, State};
 use super::value::Value;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -119,22 +119,33 @@ impl Step {
             }
             Op::Control(control) => control.run(args, run),
             Op::Known(values) => Ok(values.to_vec()),
-            Op::Recurrent(node) => {
-                run.meter.charge(node.cost(args)?)?;
-                if node.is_given() {
-                    return Ok(node.run(args, None)?.0);
+            Op::Recurrent(node) => self.recurrent(node, args, run),
+            Op::Looped(looped) => match looped.inner(args, run)? {
+                Some(values) => {
+                    let inputs = values.each_ref().map(Option::as_ref);
+                    let inner = Args { device: args.device, inputs: &inputs, waits: args.waits };
+                    looped.outputs(args, &self.recurrent(&looped.node, &inner, run)?)
                 }
-                let carried = run.states.as_ref().and_then(|s| s.get(&*self.label));
-                let (outputs, state) = node.run(args, carried)?;
-                if let (None, Some(initial)) = (carried, run.initial.as_mut()) {
-                    initial.insert(self.label.to_string(), node.initial(args, &state)?);
-                }
-                if let Some(states) = run.states.as_mut() {
-                    states.insert(self.label.to_string(), state);
-                }
-                Ok(outputs)
-            }
+                None => looped.whole.run(args, run),
+            },
         }
+    }
+
+    /// Runs a recurrent node on its inputs, from the state that the stream carries.
+    fn recurrent(&self, node: &Recurrent, args: &Args, run: &mut Run) -> Result<Vec<Value>> {
+        run.meter.charge(node.cost(args)?)?;
+        if node.is_given() {
+            return Ok(node.run(args, None)?.0);
+        }
+        let carried = run.states.as_ref().and_then(|s| s.get(&*self.label));
+        let (outputs, state) = node.run(args, carried)?;
+        if let (None, Some(initial)) = (carried, run.initial.as_mut()) {
+            initial.insert(self.label.to_string(), node.initial(args, &state)?);
+        }
+        if let Some(states) = run.states.as_mut() {
+            states.insert(self.label.to_string(), state);
+        }
+        Ok(outputs)
     }
 
     /// Moves inputs to the host that are integers on the device, unless the node takes them there. On the CPU, integers
@@ -208,6 +219,7 @@ impl Body {
         for step in &self.steps {
             match &step.op {
                 Op::Recurrent(node) if !node.is_given() => f(step),
+                Op::Looped(looped) if !looped.node.is_given() => f(step),
                 Op::Control(control) => control.branches().iter().for_each(|body| body.recurrent(f)),
                 _ => {}
             }

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::io::onnx::element::ElementType;
 use crate::io::onnx::loader::{Context, Fact, Inputs, Loaded, load_body};
 use crate::io::onnx::meter::Cost;
-use crate::io::onnx::proto::{Attribute, AttributeValue, Graph, Node, ValueInfo};
+use crate::io::onnx::proto::{Attribute, AttributeValue, Graph, Node, TensorProto, ValueInfo};
 use crate::io::onnx::run::Link;
 use crate::io::onnx::value::Value;
 
@@ -181,6 +181,19 @@ impl<'a, 'b, 'c> Builder<'a, 'b, 'c> {
     /// Adds a warning that names the node.
     pub fn warn(&mut self, what: &str) {
         self.context.report.warn(format!("ONNX node {:?} ({}): {what}", self.label, self.node.op_type));
+    }
+
+    /// Parses the subgraph of an attribute, which is read later.
+    pub fn graph(&self, name: &str) -> Result<Option<Graph<'a>>> {
+        match self.attributes.iter().find(|a| a.name == name).map(|a| &a.value) {
+            Some(AttributeValue::Graph(bytes)) => Graph::parse(bytes).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns a tensor with its data, which may be in another file; `None` if they are not needed.
+    pub fn resolve<'t>(&'t self, tensor: TensorProto<'t>) -> Result<Option<TensorProto<'t>>> {
+        self.context.files.resolve(tensor)
     }
 
     /// Loads the subgraph of an attribute. Its inputs are unknown. `captures` are the names of outer values that it may

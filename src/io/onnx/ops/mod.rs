@@ -34,6 +34,7 @@ use std::ops::RangeInclusive;
 
 pub(super) use builder::Builder;
 pub(super) use control::Control;
+pub(super) use loops::Looped;
 pub(super) use recurrent::Recurrent;
 pub use recurrent::State;
 
@@ -50,6 +51,8 @@ pub(super) enum Op {
     Function(Box<dyn Function>),
     /// A recurrent node, whose state a stream carries.
     Recurrent(Box<Recurrent>),
+    /// A loop that is a recurrent node.
+    Looped(Box<Looped>),
     /// A node with subgraphs.
     Control(Box<dyn Control>),
     /// Values that are known at load.

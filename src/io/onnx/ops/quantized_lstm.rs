@@ -38,7 +38,7 @@ fn build(b: &mut Builder) -> Result<Op> {
         let (bias, peephole) = (bias.as_ref().map(own).transpose()?, peephole.as_ref().map(own).transpose()?);
         let sources = Sources { w: &w, r: &r, bias: bias.as_ref(), peephole: peephole.as_ref() };
         b.charge(sources.cost())?;
-        nodes.push(Recurrent::with_weights(spec, sources)?);
+        nodes.push(Recurrent::with_weights(spec, sources, false)?);
     }
     b.absorbed.extend([1, 2, 3, 7, 8, 9, 10, 11]);
     Ok(Op::Function(Box::new(QuantizedLstm { nodes, reverse: spec.reverse })))

@@ -136,6 +136,21 @@ impl Spec {
         })
     }
 
+    /// The spec of a layer that only runs forward.
+    pub fn forward(cell: Cell, device: &Device, hidden: usize, activations: Vec<Activation>) -> Self {
+        Self {
+            cell,
+            device: device.clone(),
+            hidden: Some(hidden),
+            directions: 1,
+            reverse: false,
+            layout: false,
+            clip: None,
+            input_forget: false,
+            activations: vec![activations],
+        }
+    }
+
     /// Swaps the first two axes of an input or a state if the node's layout puts the batch first. The same swap
     /// converts back.
     fn turned(&self, state: &Tensor) -> Result<Tensor> {
@@ -157,11 +172,16 @@ impl Spec {
 }
 
 impl Recurrent {
-    /// A node with these weights.
-    pub fn with_weights(spec: Spec, sources: Sources) -> Result<Self> {
+    /// A node with these weights. `given` tells whether its initial state comes from an input of the model.
+    pub fn with_weights(spec: Spec, sources: Sources, given: bool) -> Result<Self> {
         sources.check(&spec)?;
         let layers = Some(Layers::new(&spec, sources)?);
-        Ok(Self { spec, layers, given: false })
+        Ok(Self { spec, layers, given })
+    }
+
+    /// Sizes of input and state; zeros if the weights are not known yet.
+    pub fn sizes(&self) -> [usize; 2] {
+        self.layers.as_ref().map_or([0; 2], Layers::sizes)
     }
 
     /// Whether the initial state comes from an input of the model, which a stream then carries.
@@ -171,7 +191,7 @@ impl Recurrent {
 
     /// Number of state units; 0 if the weights are not known yet.
     pub fn hidden(&self) -> usize {
-        self.layers.as_ref().map_or(0, |layers| layers.sizes()[1])
+        self.sizes()[1]
     }
 
     /// Whether the node reads its sequence only forward.

@@ -1,12 +1,15 @@
 //! Chunked datasets, which may be compressed.
 //!
-//! A B-tree lists the size of each chunk, a mask of the filters that were skipped, and the offset in the dataset.
 //! Supports the filters that h5py offers for numbers: deflate, shuffle, and the checksum.
 
+mod arrays;
+mod lists;
+
 use super::object::{Chunked, Dataset};
-use super::{Walk, short, word};
+use super::{Walk, short};
 use crate::error::{Error, Result};
 use crate::io::budget::Budget;
+use lists::Layout;
 
 /// A step that was applied to each chunk when it was written.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +62,21 @@ struct Chunk<'a> {
     start: Vec<usize>,
 }
 
+/// The chunks of a dataset.
+struct Grid<'a> {
+    /// Extents of the dataset, and of a chunk.
+    dims: &'a [usize],
+    extents: &'a [usize],
+    /// The message with the extents of the dataset and their limits.
+    space: &'a [u8],
+    /// Bytes of a chunk without filters.
+    bytes: usize,
+    is_filtered: bool,
+}
+
+/// Bytes of a [`Chunk`] and its address, besides 8 per axis.
+const LISTED: usize = 96;
+
 /// Assembles a dataset from its chunks. `what` names it in errors.
 pub(in crate::io) fn assemble(
     walk: &mut Walk,
@@ -72,7 +90,11 @@ pub(in crate::io) fn assemble(
         Err(why) => return Ok(Err(why)),
     };
     let bad = |why: String| Error::format(what(), why);
-    let (dims, extents, size) = (&dataset.dims[..], &chunked.extents[..], dataset.element.size());
+    let layout = match Layout::of(chunked.layout).map_err(bad)? {
+        Ok(layout) => layout,
+        Err(why) => return Ok(Err(why)),
+    };
+    let (dims, extents, size) = (&dataset.dims[..], &layout.extents[..], dataset.element.size());
     let product = |extents: &[usize]| extents.iter().try_fold(size, |n, &d| n.checked_mul(d));
     let (Some(len), Some(chunk_len)) = (product(dims), product(extents)) else {
         return Err(bad(format!("has the impossible shape {dims:?}, in chunks of {extents:?}")));
@@ -84,7 +106,11 @@ pub(in crate::io) fn assemble(
         return Ok(Ok(Vec::new()));
     }
     let count = dims.iter().zip(extents).try_fold(1usize, |n, (&d, &e)| n.checked_mul(d.div_ceil(e)));
-    let chunks = walk.chunks(chunked.tree, dims.len()).map_err(bad)?;
+    let Some(list) = layout.place else { return Ok(Err("was never written".into())) };
+    let listed = count.and_then(|count| count.checked_mul(LISTED + 8 * dims.len())).unwrap_or(usize::MAX);
+    budget.take(what, listed)?;
+    let grid = Grid { dims, extents, space: dataset.space, bytes: chunk_len, is_filtered: !filters.is_empty() };
+    let chunks = walk.chunks(&layout, list, &grid).map_err(bad)?;
     let mut starts: Vec<&[usize]> = chunks.iter().map(|chunk| &chunk.start[..]).collect();
     starts.sort_unstable();
     starts.dedup();
@@ -101,43 +127,8 @@ pub(in crate::io) fn assemble(
         let data = unfilter(chunk, &filters, chunk_len, size).map_err(bad)?;
         place(&mut out, &data, chunk, dims, extents, size);
     }
-    budget.give(unpacked.max(len) - len);
+    budget.give(unpacked.max(len) - len + listed);
     Ok(Ok(out))
-}
-
-impl<'a> Walk<'a> {
-    /// Lists the chunks in a B-tree.
-    fn chunks(&mut self, tree: usize, axes: usize) -> Result<Vec<Chunk<'a>>, String> {
-        let damaged = || "has a damaged list of chunks".to_string();
-        let (mut out, mut nodes, mut total) = (Vec::new(), vec![self.claim(tree)?], 0usize);
-        // Key: size, mask, the start along each axis, and a 0; then the address.
-        let (key, entry) = (16 + 8 * axes, 24 + 8 * axes);
-        while let Some(node) = nodes.pop() {
-            let node = self.at(node)?;
-            let count = short(node, 6).ok_or_else(damaged)?;
-            let Some(&[b'T', b'R', b'E', b'E', 1, level]) = node.first_chunk() else { return Err(damaged()) };
-            for k in 0..count {
-                let entry = node.get(24 + entry * k..24 + entry * (k + 1)).ok_or_else(damaged)?;
-                let address = word(entry, key).ok_or_else(damaged)?;
-                if level > 0 {
-                    nodes.push(self.claim(address)?);
-                    continue;
-                }
-                let start =
-                    (0..axes).map(|axis| word(entry, 8 + 8 * axis)).collect::<Option<_>>().ok_or_else(damaged)?;
-                let [size, skipped] =
-                    [0, 4].map(|at| u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]));
-                let address = self.claim(address)?;
-                let bytes = self.at(address)?.get(..size as usize).ok_or_else(damaged)?;
-                total += bytes.len();
-                if total > self.bytes.len() {
-                    return Err("has chunks that overlap".into());
-                }
-                out.push(Chunk { bytes, skipped, start });
-            }
-        }
-        Ok(out)
-    }
 }
 
 /// Undoes the filters of a chunk, which has `len` bytes without them.

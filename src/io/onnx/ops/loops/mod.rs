@@ -1,5 +1,12 @@
 //! `Loop` and `Scan`.
 
+mod arrays;
+mod body;
+mod cell;
+mod symbols;
+
+pub use cell::Looped;
+
 use super::control::{Control, captured, overhead};
 use super::index::{joined, step_of};
 use super::shape::view;
@@ -17,7 +24,7 @@ pub const TABLE: &[Operator] = &[
 
 /// Runs the body up to a number of times, while its condition holds. Its inputs are the number of the iteration, the
 /// condition and the carried values; its outputs the condition, the carried values, and values that are stacked.
-struct Loop {
+pub struct Loop {
     body: Body,
     /// Number of the node's own inputs: a number of iterations, a condition, and the carried values.
     own: usize,
@@ -50,8 +57,16 @@ fn body(b: &mut Builder, own: usize, inputs: usize, outputs: usize) -> Result<Bo
 
 fn build_loop(b: &mut Builder) -> Result<Op> {
     let (own, outputs) = (b.node.inputs, b.node.outputs);
+    let found = match b.graph("body")? {
+        Some(graph) => cell::find(b, &graph, own)?,
+        None => None,
+    };
     let body = body(b, own, own, outputs + 1)?;
-    Ok(Op::Control(Box::new(Loop { body, own })))
+    let whole = Loop { body, own };
+    match found {
+        Some(found) => Ok(Op::Looped(Box::new(found.build(b, whole)?))),
+        None => Ok(Op::Control(Box::new(whole))),
+    }
 }
 
 /// Returns the only integer of a value, moved to the host if the run may wait for it.

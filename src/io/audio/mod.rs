@@ -1,0 +1,12 @@
+//! Writes networks in the formats of audio programs.
+
+mod layers;
+mod nam;
+mod rtneural;
+
+pub use nam::to_nam;
+#[cfg(not(target_arch = "wasm32"))]
+pub use nam::to_nam_blocking;
+pub use rtneural::to_rtneural;
+#[cfg(not(target_arch = "wasm32"))]
+pub use rtneural::to_rtneural_blocking;
