@@ -1,5 +1,5 @@
 //! Recognizes loops over the steps of a sequence whose body is a recurrent cell: those that tf2onnx writes for layers of
-//! Keras with options that it does not convert to nodes (ADR 0049).
+//! Keras with options that it does not convert to nodes (ADR 0050).
 
 use super::Loop;
 use super::body::{Body, MOST, constant};
