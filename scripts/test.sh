@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tier=${1:-default}
-case $tier in quick | default | full) ;; *) echo "no tier $tier: quick, full, or none"; exit 1 ;; esac
+case $tier in quick | default | ci | full) ;; *) echo "no tier $tier: quick, ci, full, or none"; exit 1 ;; esac
 
 # An incomplete WGRU_DATA is an error, not a reason to check less.
 for part in forecast/ETTh1.csv models suites/onnx_node_1.16.2; do
@@ -157,21 +157,23 @@ cargo check --quiet --locked --lib --features gl
 step 'the npm package, in Chromium'
 if command -v npm >/dev/null; then
     scripts/test-web.sh
-    if [ "$tier" = full ]; then
+    case $tier in ci | full)
         step 'the tests above as wasm, in Chromium, on WebGPU and on the CPU'
-        scripts/test-browser.sh
-    fi
+        if [ "$tier" = full ]; then scripts/test-browser.sh --all; else scripts/test-browser.sh; fi ;;
+    esac
 else
     echo 'SKIPPED: npm is not installed'
 fi
 
-if [ "$tier" = full ]; then
-    step 'the desktop application'
-    scripts/test-desktop.sh
+case $tier in ci | full)
     step 'the lab without a GPU'
-    scripts/gpu-lab.sh
+    scripts/gpu-lab.sh ;;
+esac
+if [ "$tier" = full ]; then
     step 'the C interface'
     scripts/test-capi.sh
+    step 'the desktop application'
+    scripts/test-desktop.sh
 fi
 
 step 'size of the tree'

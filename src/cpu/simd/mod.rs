@@ -7,6 +7,8 @@
 mod functions;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128"))]
+mod pair;
 #[cfg(not(target_feature = "simd128"))]
 mod portable;
 #[cfg(test)]

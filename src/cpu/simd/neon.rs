@@ -1,7 +1,8 @@
 //! NEON.
 
 use super::Lanes;
-use super::vector::{Pair, Vector};
+use super::Vector;
+use super::pair::Pair;
 use std::arch::aarch64::*;
 
 /// One NEON register.

@@ -1,6 +1,7 @@
 //! WebAssembly's 128-bit vectors.
 
-use super::vector::{Pair, Vector};
+use super::Vector;
+use super::pair::Pair;
 use super::{Lanes, ROOT_HALF, unrolled};
 use std::arch::wasm32::*;
 

@@ -1,6 +1,7 @@
 //! AVX-512, and AVX2 with FMA and F16C.
 
-use super::vector::{Pair, Vector};
+use super::Vector;
+use super::pair::Pair;
 use super::{LANES, Lanes, ROOT_HALF};
 use std::arch::x86_64::*;
 

@@ -12,6 +12,7 @@ use super::lines::Lines;
 use super::simd::{Exact, Fast, Isa, Lanes, for_each_isa, function_of_isa};
 use super::step::Matrices;
 use crate::cell::Cell;
+use crate::kernel::IS_LEAN;
 
 pub(crate) use head::SmallHead;
 
@@ -88,9 +89,10 @@ struct Places {
 }
 
 impl SmallStack {
-    /// Whether these steps are the fastest for layers of `hidden` units.
+    /// Whether these steps are the fastest for layers of `hidden` units. Browser builds without training leave them out,
+    /// because of the code size.
     pub fn suits(hidden: usize) -> bool {
-        hidden <= MOST_UNITS
+        hidden <= MOST_UNITS && !IS_LEAN
     }
 
     /// Packs `layers`, which must have `hidden` units each. Their activations are the fast ones if `is_fast`.
