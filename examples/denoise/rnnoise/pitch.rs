@@ -213,7 +213,8 @@ mod tests {
             let pulse = |i: usize| 8000.0 * (-((i % period) as f32) / 12.0).exp();
             let past: Vec<f32> = (0..PAST).map(pulse).collect();
             let got = pitch.find(&past);
-            assert!(got.abs_diff(period) <= 1, "{period}: {got}");
+            // The search runs at half the rate.
+            assert!(got.abs_diff(period) <= 2, "{period}: {got}");
         }
     }
 }
