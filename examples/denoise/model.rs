@@ -31,7 +31,7 @@ const KINDS: &str = "DTLN (two ONNX files), GTCRN, nsnet2 (ONNX) or RNNoise (.rn
 
 /// One half of DTLN, or another model.
 enum Part {
-    Half(usize, Network),
+    Half(usize, Box<Network>),
     Whole(Box<dyn Denoiser>),
 }
 
@@ -56,7 +56,7 @@ pub fn open(paths: &[PathBuf]) -> Result<Box<dyn Denoiser>> {
         }
     }
     match halves {
-        [Some(spectra), Some(blocks)] => Ok(Box::new(Dtln::new(spectra, blocks))),
+        [Some(spectra), Some(blocks)] => Ok(Box::new(Dtln::new(*spectra, *blocks))),
         [Some(_), None] => Err(refused("got model_1.onnx of DTLN without model_2.onnx; give both, each with --model")),
         _ => Err(refused("got model_2.onnx of DTLN without model_1.onnx; give both, each with --model")),
     }
@@ -71,7 +71,7 @@ fn part(device: &Device, path: &Path) -> Result<Part> {
     let model = OnnxModel::open(device, path).map_err(Failure::network(path))?;
     let network = |frame: &[usize]| Network::new(device, &model, frame).map_err(Failure::network(path));
     if let Some(place) = dtln::FRAMES.iter().position(|frame| Network::takes(&model, frame)) {
-        return Ok(Part::Half(place, network(&dtln::FRAMES[place])?));
+        return Ok(Part::Half(place, Box::new(network(&dtln::FRAMES[place])?)));
     }
     if Network::takes(&model, &gtcrn::FRAME) {
         return Ok(Part::Whole(Box::new(Gtcrn::new(network(&gtcrn::FRAME)?))));

@@ -123,7 +123,7 @@ fn models_that_are_missing_or_not_of_a_known_kind_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("model.onnx");
     std::fs::write(&path, "hello").expect("written");
-    assert!(error(&[path.clone()]).contains("model.onnx"));
+    assert!(error(std::slice::from_ref(&path)).contains("model.onnx"));
     let Some(models) = models() else { return };
     assert!(error(&models[0][..1]).contains("without model_1.onnx"));
     assert!(error(&[models[0][1].clone(), models[0][1].clone()]).contains("half 1 of DTLN twice"));

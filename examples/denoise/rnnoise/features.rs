@@ -101,12 +101,12 @@ impl Analysis {
 
         self.features[..BANDS].copy_from_slice(&cepstrum);
         let periodic = self.cosines.transform(&self.correlations);
-        for i in 0..DELTAS {
+        (0..DELTAS).for_each(|i| {
             self.features[i] = cepstrum[i] + one[i] + two[i];
             self.features[BANDS + i] = cepstrum[i] - two[i];
             self.features[BANDS + DELTAS + i] = cepstrum[i] - 2.0 * one[i] + two[i];
             self.features[BANDS + 2 * DELTAS + i] = periodic[i];
-        }
+        });
         self.features[BANDS + 2 * DELTAS] -= 1.3;
         self.features[BANDS + 2 * DELTAS + 1] -= 0.9;
         self.features[FEATURES - 2] = 0.01 * (period as f32 - 300.0);
