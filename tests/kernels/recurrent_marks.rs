@@ -162,7 +162,9 @@ fn recurrent_forward_takes_weights_of_every_format_on_the_gpu() {
         }
     }
     let Some(device) = gpu() else { return eprintln!("SKIPPED weights of every format: no adapter") };
-    for p in cases().into_iter().filter(|p| p.hidden < 130) {
+    // A third of the cases in browsers, where this takes minutes.
+    let stride = if cfg!(target_arch = "wasm32") { 3 } else { 1 };
+    for p in cases().into_iter().filter(|p| p.hidden < 130).step_by(stride) {
         agree::<f16>(&device, &p);
         agree::<bf16>(&device, &p);
         agree::<i8>(&device, &p);
