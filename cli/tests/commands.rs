@@ -85,8 +85,10 @@ fn models_of_audio_programs_convert_to_each_other() {
     let read = |path: &Path| TensorFile::import(path).expect("imported");
     for (one, other) in [(PathBuf::from(&gru), at("gru.json")), (at("amp.nam"), at("again.nam"))] {
         let (one, other) = (read(&one), read(&other));
-        assert_eq!(one.names().collect::<Vec<_>>(), other.names().collect::<Vec<_>>());
-        assert!(one.names().all(|name| one.get(name).expect(name) == other.get(name).expect(name)));
+        // The file of RTNeural also has an input and an output, `x` and `y`, which are not of the network.
+        let layers = one.names().filter(|name| name.len() > 1).collect::<Vec<_>>();
+        assert_eq!(layers, other.names().collect::<Vec<_>>());
+        assert!(layers.into_iter().all(|name| one.get(name).expect(name) == other.get(name).expect(name)));
     }
     assert_eq!(read(&at("again.nam")).metadata["sample_rate"], "44100");
 }

@@ -94,6 +94,22 @@ unsafe fn fast<V: Lanes>(from: *const f32, to: *mut f32) {
     }
 }
 
+/// Where the ratio of polynomials comes nearest to 1.
+#[test]
+fn fast_activations_never_exceed_one() {
+    for isa in Isa::available() {
+        for bits in (8.5f32.to_bits()..9.1f32.to_bits()).step_by(LANES) {
+            for scale in [1.0, 2.0] {
+                let v: [f32; LANES] = std::array::from_fn(|i| scale * f32::from_bits(bits + i as u32));
+                let mut out = [f32::NAN; 2 * LANES];
+                let (from, to) = (v.as_ptr(), out.as_mut_ptr());
+                for_each_isa!(isa, fast::<_>(from: *const f32, to: *mut f32));
+                assert!(out.iter().all(|y| *y <= 1.0), "{isa:?}: {v:?}");
+            }
+        }
+    }
+}
+
 /// The largest errors over every `stride`-th f32: of the exact σ and tanh in ulp of the result, and of the fast ones.
 fn errors(isa: Isa, stride: usize) -> [f64; 4] {
     let mut worst = [0.0f64; 4];
