@@ -221,7 +221,7 @@ pub unsafe extern "C" fn wgru_stream_new(
                         let text = format!("options: batch: expected at most {MOST_SEQUENCES}, got {batch}");
                         return Err(Failure::value(text));
                     }
-                    plain = StreamOptions { batch, weights: precision(options.weights)?, threads };
+                    plain = StreamOptions { batch, weights: precision(options.weights)?, threads, ..plain };
                     examples = Input::all(options.inputs, options.input_count)?;
                 }
                 Ok(WgruStream::new(Runner::new(model, plain, &examples)?, plain.batch))
