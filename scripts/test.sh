@@ -3,8 +3,9 @@
 #
 #   ./scripts/test.sh quick     formatting, lints, and the library's tests on the CPU: 3 minutes once it is built
 #   ./scripts/test.sh           also examples, other platforms, and the npm package in Chromium: 20 minutes on two cores
-#   ./scripts/test.sh full      also the library's tests as wasm in Chromium, the desktop application, what compilers of
-#                               GPU drivers make of the kernels, and the C interface: more than an hour
+#   ./scripts/test.sh ci        also the library's tests as wasm in Chromium
+#   ./scripts/test.sh full      also these tests with fewer SIMD instructions, what compilers of GPU drivers make of the
+#                               kernels, the C interface, and the desktop application: about two hours
 #   WGRU_REQUIRE_GPU=1 …        a missing adapter is a failure, as in CI
 #   WGRU_DATA=FOLDER …          also runs the forecast on FOLDER/forecast/ETTh1.csv, the models in FOLDER/models, and
 #                               the ONNX tests in FOLDER/suites

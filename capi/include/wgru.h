@@ -278,7 +278,7 @@ typedef struct WgruError {
 } WgruError;
 
 /**
- * What a model is.
+ * Kind and sizes of a model.
  */
 typedef struct WgruModelInfo {
     /**
@@ -432,7 +432,7 @@ typedef struct WgruStreamOptions {
 } WgruStreamOptions;
 
 /**
- * What a stream takes and returns. All sizes count floats.
+ * Sizes of a stream's inputs, outputs and states, in floats.
  */
 typedef struct WgruStreamInfo {
     /**

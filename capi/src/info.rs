@@ -52,7 +52,7 @@ impl WgruCell {
     }
 }
 
-/// What a model is.
+/// Kind and sizes of a model.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct WgruModelInfo {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// What a reader of the header must know first.
+/// The comment at the top of the header.
 const HEAD: &str = "\
 /* wgru: runs recurrent neural networks (GRU, LSTM, RNN, and ONNX models) on the CPU, by sequences or frame by frame.
  *

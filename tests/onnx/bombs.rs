@@ -103,7 +103,7 @@ fn exceeds(what: &str, model: &Model, limits: Limits) {
     assert!(error.contains("with_limits"), "{what}: {error}");
 }
 
-/// What a body computes is read in time and memory, however its terms grow.
+/// Bodies of loops are analyzed in bounded time and memory, even if their expressions grow with every node.
 #[test]
 fn bodies_with_terms_that_double_are_loaded_in_time() {
     let name = |letter: char, k: usize| format!("{letter}{k}");

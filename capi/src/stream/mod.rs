@@ -57,7 +57,7 @@ pub struct WgruStreamOptions {
     pub input_count: usize,
 }
 
-/// What a stream takes and returns. All sizes count floats.
+/// Sizes of a stream's inputs, outputs and states, in floats.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct WgruStreamInfo {

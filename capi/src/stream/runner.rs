@@ -1,4 +1,4 @@
-//! What a stream runs.
+//! The engine of a stream: a chain of layers, or an ONNX graph.
 
 use engine::{Precision, StreamOptions};
 
@@ -10,7 +10,7 @@ use crate::model::WgruModel;
 use crate::raw;
 use crate::tensor::Input;
 
-/// What a stream runs.
+/// The engine of a stream.
 pub enum Runner {
     Chain(Chain),
     Graph(Box<Graph>),

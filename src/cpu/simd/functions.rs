@@ -17,8 +17,8 @@ unsafe fn decay<V: Vector>(v: V, k: f32) -> V {
         let magic = c(12_582_912.0 + 127.0);
         let biased = v.fma(c(-k * std::f32::consts::LOG2_E), magic);
         let n = biased.sub(magic);
-        // `ln 2` as a sum of two constants. A product that is not rounded may have all bits in the first, and the second
-        // then matters only in the linear term.
+        // `ln 2` is the sum of two constants. If products are not rounded, the first one is exact enough for all but the
+        // linear term. Otherwise it has few bits, so that its product with `n` is exact.
         let (r, linear) = if V::FUSES {
             let r = n.fma(c(std::f32::consts::LN_2 / k), v);
             (r, n.fma(c(-1.904_654_3e-9 / k), r))
@@ -121,8 +121,8 @@ impl Activations for Exact {
     }
 }
 
-/// Activations without exponential function: tanh within 1.3e-5 of its value, and σ within 7e-6 of 1. Both stay within
-/// their ranges, and keep NaN.
+/// Activations without an exponential function. Absolute errors are up to 1.3e-5 for tanh and 7e-6 for σ. Results stay in
+/// [−1, 1] and [0, 1]; NaN stays NaN.
 pub struct Fast;
 
 impl Activations for Fast {
@@ -138,8 +138,9 @@ impl Activations for Fast {
     }
 }
 
-/// `tanh(k·v)` as a ratio of polynomials, where `k` is a constant power of two: the best in relative error up to 9.02,
-/// from a fit by the authors, and made smaller by that error and by those of rounding, so that it stays within ±1.
+/// `tanh(k·v)` as a ratio of polynomials, where `k` is a constant power of two. The coefficients were fitted to the least
+/// relative error up to 9.02. Those of the numerator were then made smaller by that error and by rounding errors, so that
+/// results stay within ±1.
 #[inline(always)]
 unsafe fn ratio<V: Vector>(v: V, k: f32) -> V {
     const P: [f32; 4] = [0.999_987_5, 0.120_554_53, 2.064_455_4e-3, 3.014_748_1e-6];

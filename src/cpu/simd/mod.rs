@@ -1,7 +1,7 @@
 //! Vectors of f32 on any instruction set, mostly of sixteen lanes.
 //!
-//! A fast function is written once, generic over [`Lanes`] or [`Vector`] and `#[inline(always)]`. It is compiled once per instruction
-//! set, inside a function that enables that set; [`Isa::detect`] selects one at run time.
+//! A fast function is written once, generic over [`Lanes`] or [`Vector`] and `#[inline(always)]`. It is compiled once per
+//! instruction set, inside a function that enables that set; [`Isa::detect`] selects one at run time.
 #![allow(unsafe_code, reason = "SIMD intrinsics")]
 
 mod functions;

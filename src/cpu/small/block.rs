@@ -11,7 +11,7 @@ use super::{Layer, Places};
 /// The equations of a pass.
 trait Equations {
     /// Whether the last gate keeps the products with the input and with the state apart.
-    const IS_APART: bool = false;
+    const IS_APART: bool;
     unsafe fn apply<V: Vector>(u: &impl Units<V>);
 }
 
@@ -77,7 +77,7 @@ unsafe fn steps<V: Lanes, A: Activations, E: Equations, const G: usize>(layer: &
     }
 }
 
-/// One step. A copy, so that the compiler keeps it in registers.
+/// One step. Holds copies, so that the compiler keeps them in registers.
 struct Step {
     input: usize,
     hidden: usize,
@@ -239,7 +239,7 @@ unsafe fn add_products<W: Vector, const G: usize, const M: usize, const C: usize
     words
 }
 
-/// The units of one vector.
+/// Inputs and outputs of the equations for the units of one vector.
 struct At<'a, W, A, const G: usize> {
     activations: PhantomData<A>,
     p: &'a Step,

@@ -43,7 +43,7 @@ enum Output {
     All,
 }
 
-/// What a loop computes.
+/// A recurrent layer found in a loop.
 pub struct Found {
     spec: Spec,
     /// `W` `[1, G·H, I]`, `R` `[1, G·H, H]`, `B` `[1, 2·G·H]` as in nodes of ONNX.

@@ -1,4 +1,4 @@
-//! What the values in the body of a loop are, in terms of one step x of a sequence and of a state h.
+//! The values in the body of a loop, as expressions of one step x of a sequence and of a state h.
 
 use std::rc::Rc;
 
@@ -24,7 +24,7 @@ pub struct Gate {
     pub reset: Option<(Rc<Gate>, Rc<Linear>)>,
 }
 
-/// What a counter is compared with.
+/// The limit of a counter.
 #[derive(Clone, Copy)]
 pub enum Bound {
     /// An outer value.
