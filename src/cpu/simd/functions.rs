@@ -143,7 +143,7 @@ impl Activations for Fast {
 /// results stay within ±1.
 #[inline(always)]
 unsafe fn ratio<V: Vector>(v: V, k: f32) -> V {
-    const P: [f32; 4] = [0.999_987_5, 0.120_554_53, 2.064_455_4e-3, 3.014_748_1e-6];
+    const P: [f32; 4] = [0.999_987_5, 0.120_554_53, 2.064_455_4e-3, 3.014_748e-6];
     const Q: [f32; 3] = [0.453_850_48, 2.005_643e-2, 1.201_56e-4];
     // SAFETY: guaranteed by the caller.
     unsafe {
