@@ -23,6 +23,20 @@ pub enum Error {
         /// The actual shape.
         got: String,
     },
+    /// A slice has the wrong length. This error owns no memory, so it can be returned from an audio callback.
+    #[error("{op}: {arg} has the wrong length: expected {expected} values ({layout}), got {got}")]
+    Length {
+        /// The operation that returned the error.
+        op: &'static str,
+        /// The invalid argument.
+        arg: &'static str,
+        /// What the values are.
+        layout: &'static str,
+        /// The expected number of values. If several are possible, the next larger one.
+        expected: usize,
+        /// The actual number of values.
+        got: usize,
+    },
     /// An argument has a value that the operation does not accept.
     #[error("{op}: {arg}: expected {expected}, got {got}")]
     Value {
@@ -73,7 +87,7 @@ pub enum Error {
     #[error("no adapter: {0}")]
     NoAdapter(String),
     /// The work exceeds a limit of the adapter, and cannot be split.
-    #[error("{op}: needs {needed} of the adapter's limit {limit}, which is {allowed}")]
+    #[error("{op}: needs {needed}, but the limit {limit:?} is {allowed}")]
     Limit {
         /// The operation that returned the error.
         op: &'static str,
@@ -174,7 +188,7 @@ impl Error {
     /// ```
     pub fn code(&self) -> &'static str {
         match self {
-            Error::Shape { .. } => "shape",
+            Error::Shape { .. } | Error::Length { .. } => "shape",
             Error::Value { .. } => "value",
             Error::DType { .. } => "dtype",
             Error::DeviceMix { .. } => "device-mix",

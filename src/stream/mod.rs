@@ -1,6 +1,7 @@
 //! Runs recurrent layers frame by frame, carrying the state. After construction, nothing allocates, locks or makes a
 //! system call.
 
+mod live;
 mod model;
 mod pool;
 
@@ -12,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::nn::{Linear, Recurrent, RecurrentConfig, RecurrentOptions};
 use crate::precision::Precision;
 use crate::tensor::Tensor;
-use model::{Head, Model, States, Work};
+use model::{CHUNK, Head, Model, States, Work};
 
+pub use live::{LiveStream, StreamControl};
 pub use pool::{StreamId, StreamPool};
 
 /// Maximum number of threads. With more, each would have too little work.
@@ -33,14 +35,35 @@ pub struct StreamOptions {
     /// not depend on it.
     pub threads: usize,
     /// Computes tanh and σ as ratios of polynomials, with absolute errors up to 1.3e-5 and 7e-6. Steps of few units are
-    /// then 1.1 to 1.4 times as fast, because much of their time is spent in activations. Only for one sequence with f32 weights and at most 64 units, and
-    /// not in browsers.
+    /// then 1.1 to 1.4 times as fast, because much of their time is spent in activations. Only for one sequence with f32
+    /// weights and at most 64 units, and not in browsers.
     pub fast_activations: bool,
+    /// What happens to a sequence whose state becomes NaN or infinite.
+    pub non_finite: NonFinite,
+}
+
+/// What a [`Stream`] does with a sequence whose state becomes NaN or infinite, usually because a frame holds NaN or
+/// infinity. Other sequences of the batch go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NonFinite {
+    /// The state stays NaN until the sequence is reset.
+    #[default]
+    Propagate,
+    /// Restarts the sequence: its state, and the output of this step, are those before the first frame.
+    Reset,
+    /// Ignores the frame: the state, and with it the output, stay those of the step before.
+    Hold,
 }
 
 impl Default for StreamOptions {
     fn default() -> Self {
-        Self { batch: 1, weights: Precision::F32, threads: 1, fast_activations: false }
+        Self {
+            batch: 1,
+            weights: Precision::F32,
+            threads: 1,
+            fast_activations: false,
+            non_finite: NonFinite::Propagate,
+        }
     }
 }
 
@@ -189,25 +212,24 @@ impl Stream {
     /// Runs one step on `frame` `[B, I]`. Returns the output `[B, H]`, or `[B, out]` of the linear layer.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a frame of the wrong length; the state is then unchanged.
+    /// [`Error::Length`] for a frame of the wrong length; the state is then unchanged.
     #[inline]
     pub fn step(&mut self, frame: &[f32]) -> Result<&[f32]> {
-        if frame.len() != self.options.batch * self.model.input {
-            return Err(self.refused("Stream::step", "frame", frame.len()));
+        let expected = self.options.batch * self.model.input;
+        if frame.len() != expected {
+            let (op, layout) = ("Stream::step", "[batch, input]");
+            return Err(Error::Length { op, arg: "frame", layout, expected, got: frame.len() });
         }
         Ok(self.step_rows(frame, self.options.batch))
     }
 
-    /// Not inlined, so that a step is small.
-    #[cold]
-    fn refused(&self, op: &'static str, arg: &'static str, got: usize) -> Error {
-        Error::shape(op, arg, format!("[{}, {}]", self.options.batch, self.model.input), &[got])
-    }
-
     /// Runs one step of the first `rows` rows. The caller must have checked the length of the frame.
     fn step_rows(&mut self, frame: &[f32], rows: usize) -> &[f32] {
-        let Self { model, options: StreamOptions { batch, .. }, states, work, output, .. } = self;
+        let Self { model, options: StreamOptions { batch, non_finite, .. }, states, work, output, .. } = self;
         model.step(work, states, frame, [rows, *batch]);
+        if *non_finite != NonFinite::Propagate {
+            model.mend(states, *non_finite, [rows, *batch]);
+        }
         model.finish(work, states, output, rows);
         self.count(1);
         let all = if self.output.is_empty() { self.states.last() } else { &self.output[..] };
@@ -239,26 +261,39 @@ impl Stream {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Shape`] for an input that is not a whole number of frames, or an output of another length; the state is
+    /// [`Error::Length`] for an input that is not a whole number of frames, or an output of another length; the state is
     /// then unchanged.
     pub fn process(&mut self, input: &[f32], output: &mut [f32]) -> Result<()> {
-        let (batch, op) = (self.options.batch, "Stream::process");
+        self.check_block("Stream::process", input.len(), output.len())?;
+        self.run_block(input, output);
+        Ok(())
+    }
+
+    /// Checks the lengths of a block's input and output.
+    fn check_block(&self, op: &'static str, input: usize, output: usize) -> Result<()> {
+        let [frame, width] = [self.model.input, self.width].map(|n| self.options.batch * n);
+        let (steps, expected) = (input / frame, input.next_multiple_of(frame));
+        if input != expected {
+            let layout = "whole frames [steps, batch, input]";
+            return Err(Error::Length { op, arg: "input", layout, expected, got: input });
+        }
+        if output != steps * width {
+            let (layout, expected) = ("[steps, batch, output]", steps * width);
+            return Err(Error::Length { op, arg: "output", layout, expected, got: output });
+        }
+        Ok(())
+    }
+
+    /// Runs a block whose lengths were checked.
+    fn run_block(&mut self, mut input: &[f32], mut output: &mut [f32]) {
+        let batch = self.options.batch;
         let [frame, width] = [self.model.input, self.width].map(|n| batch * n);
-        let steps = input.len() / frame;
-        if input.len() != steps * frame {
-            return Err(self.refused(op, "input", input.len()));
-        }
-        if output.len() != steps * width {
-            let expected = format!("[{steps}, {batch}, {}]", self.width);
-            return Err(Error::shape(op, "output", expected, &[output.len()]));
-        }
-        let (mut input, mut output) = (input, output);
         while !input.is_empty() {
             // Up to the next step after which tiny states become 0.
-            let steps = (FLUSH - self.steps).min(input.len() / frame);
+            let steps = (FLUSH - self.steps).min(CHUNK).min(input.len() / frame);
             let (x, rest) = input.split_at(steps * frame);
             let (out, after) = std::mem::take(&mut output).split_at_mut(steps * width);
-            if batch == 1 && self.model.process(&mut self.work, &mut self.states, x, out) {
+            if batch == 1 && self.model.process(&mut self.work, &mut self.states, self.options.non_finite, x, out) {
                 self.count(steps);
             } else {
                 for (x, out) in x.chunks_exact(frame).zip(out.chunks_exact_mut(width)) {
@@ -267,7 +302,6 @@ impl Stream {
             }
             (input, output) = (rest, after);
         }
-        Ok(())
     }
 
     /// As [`process`](Self::process), but replaces the frames by the outputs, which must have the same length.
@@ -283,23 +317,15 @@ impl Stream {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Shape`] for frames that are not a whole number of frames, or if an output has another length than a
+    /// [`Error::Length`] for frames that are not a whole number of frames, or if an output has another length than a
     /// frame; the state is then unchanged.
     pub fn process_in_place(&mut self, frames: &mut [f32]) -> Result<()> {
-        let op = "Stream::process_in_place";
-        let [frame, width] = [self.model.input, self.width].map(|n| self.options.batch * n);
-        if frame != width {
-            let expected = format!("[steps, {}, {}]: outputs of this length", self.options.batch, self.width);
-            return Err(Error::shape(op, "frames", expected, &[frames.len()]));
-        }
-        if !frames.len().is_multiple_of(frame) {
-            return Err(self.refused(op, "frames", frames.len()));
-        }
+        self.check_block("Stream::process_in_place", frames.len(), frames.len())?;
         let mut copy = std::mem::take(&mut self.copy);
         for block in frames.chunks_mut(copy.len()) {
             let input = &mut copy[..block.len()];
             input.copy_from_slice(block);
-            self.process(input, block).expect("lengths that were checked");
+            self.run_block(input, block);
         }
         self.copy = copy;
         Ok(())
@@ -314,12 +340,12 @@ impl Stream {
     /// Continues from `state`, which has the layout of [`state`](Self::state).
     ///
     /// # Errors
-    /// [`Error::Shape`] for a slice of the wrong length.
+    /// [`Error::Length`] for a slice of the wrong length.
     pub fn set_state(&mut self, state: &[f32]) -> Result<()> {
-        if state.len() != self.states.now().len() {
-            let m = &self.model;
-            let expected = [m.cell.states(), m.layers, self.options.batch, m.hidden];
-            return Err(Error::shape("Stream::set_state", "state", format!("{expected:?}"), &[state.len()]));
+        let expected = self.states.now().len();
+        if state.len() != expected {
+            let (op, layout) = ("Stream::set_state", "[states, layers, batch, hidden]");
+            return Err(Error::Length { op, arg: "state", layout, expected, got: state.len() });
         }
         self.states.now_mut().copy_from_slice(state);
         Ok(())

@@ -1,6 +1,6 @@
 //! The layers of a stream, shared by its clones, and their working memory.
 
-use super::{StreamOptions, values};
+use super::{NonFinite, StreamOptions, values};
 use crate::cell::Cell;
 use crate::cpu::{Inputs, Isa, LANES, Matrices, Packed, SmallHead, SmallStack, StepScratch, StepWeights, ThreadPool};
 use crate::error::Result;
@@ -8,8 +8,8 @@ use crate::nn::{Linear, Recurrent};
 use crate::ops::recurrent::Weights;
 use crate::precision::Precision;
 
-/// Frames of which the layers run one after the other, so that the states in between stay in the cache.
-const CHUNK: usize = 32;
+/// The most frames of which the layers run one after the other, so that the states in between stay in the cache.
+pub(super) const CHUNK: usize = 32;
 /// States below this become 0 from time to time. Otherwise they would decay until products are subnormal numbers, with
 /// which many processors are slow.
 const TINY: f32 = 1e-30;
@@ -263,31 +263,56 @@ impl Model {
         }
     }
 
-    /// Steps one sequence through all frames of `x`, and writes the outputs. Returns false if the layers are not small.
-    pub fn process(&self, work: &mut Work, states: &mut States, x: &[f32], out: &mut [f32]) -> bool {
+    /// Steps one sequence through all frames of `x`, up to [`CHUNK`], and writes the outputs. Returns false, with the
+    /// states unchanged, if the frames have to be stepped one by one: because the layers are not small, or because a
+    /// state became NaN or infinite and is to be mended.
+    pub fn process(&self, work: &mut Work, states: &mut States, policy: NonFinite, x: &[f32], out: &mut [f32]) -> bool {
         let Kind::Small(stack) = &self.kind else { return false };
-        let (h, all) = (self.hidden, self.layers * self.hidden);
-        for (x, out) in x.chunks(CHUNK * self.input).zip(out.chunks_mut(CHUNK * self.width())) {
-            let steps = x.len() / self.input;
-            let (now, next) = states.halves();
-            let ((old_h, old_c), (new_h, new_c)) = (now.split_at(all), next.split_at_mut(all));
-            let [mut from, mut to] = work.rows.each_mut().map(|rows| &mut rows[..steps * h]);
-            for l in 0..stack.len() {
-                let x = if l == 0 { x } else { &*from };
-                let rows = if l + 1 == stack.len() && self.head.is_none() { &mut *out } else { &mut *to };
-                let c = if old_c.is_empty() { 0..0 } else { l * h..(l + 1) * h };
-                let c = (&old_c[c.clone()], &mut new_c[c]);
-                stack.run(l, x, &old_h[l * h..][..h], c, &mut work.small, rows);
-                new_h[l * h..][..h].copy_from_slice(&rows[(steps - 1) * h..]);
-                std::mem::swap(&mut from, &mut to);
-            }
-            states.half ^= 1;
-            if let Some(head) = &self.head {
-                head.run_each(self.isa, from, h, &mut work.head, out);
-            }
+        let (h, all, steps) = (self.hidden, self.layers * self.hidden, x.len() / self.input);
+        let (now, next) = states.halves();
+        let ((old_h, old_c), (new_h, new_c)) = (now.split_at(all), next.split_at_mut(all));
+        let [mut from, mut to] = work.rows.each_mut().map(|rows| &mut rows[..steps * h]);
+        for l in 0..stack.len() {
+            let x = if l == 0 { x } else { &*from };
+            let rows = if l + 1 == stack.len() && self.head.is_none() { &mut *out } else { &mut *to };
+            let c = if old_c.is_empty() { 0..0 } else { l * h..(l + 1) * h };
+            let c = (&old_c[c.clone()], &mut new_c[c]);
+            stack.run(l, x, &old_h[l * h..][..h], c, &mut work.small, rows);
+            new_h[l * h..][..h].copy_from_slice(&rows[(steps - 1) * h..]);
+            std::mem::swap(&mut from, &mut to);
+        }
+        // A state that is not finite stays so: each unit depends on all units of the step before.
+        if policy != NonFinite::Propagate && !is_finite(next) {
+            return false;
+        }
+        states.half ^= 1;
+        if let Some(head) = &self.head {
+            head.run_each(self.isa, from, h, &mut work.head, out);
         }
         true
     }
+
+    /// Replaces states that are not finite after a step of the first `rows` of `batch` sequences.
+    pub fn mend(&self, states: &mut States, policy: NonFinite, [rows, batch]: [usize; 2]) {
+        let h = self.hidden;
+        let (now, before) = states.halves();
+        for row in 0..rows {
+            let parts = || (row * h..now.len()).step_by(batch * h).map(|at| at..at + h);
+            if parts().all(|part| is_finite(&now[part])) {
+                continue;
+            }
+            let holds = policy == NonFinite::Hold && parts().all(|part| is_finite(&before[part]));
+            for (layer, at) in (row * h..now.len()).step_by(batch * h).enumerate() {
+                let from = if holds { &before[at..][..h] } else { &self.first[layer * h..][..h] };
+                now[at..][..h].copy_from_slice(from);
+            }
+        }
+    }
+}
+
+/// Whether no value is NaN or infinite. Looks at all values, so that the compiler can use vectors.
+fn is_finite(values: &[f32]) -> bool {
+    values.iter().fold(true, |all, v| all & v.is_finite())
 }
 
 /// The values of the weights of one layer.
