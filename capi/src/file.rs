@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use engine::io::onnx::OnnxModel;
-use engine::io::{LayerInfo, TensorFile, load_network, load_recurrent_blocking};
+use engine::io::{self, LayerInfo, ModelFile, TensorFile};
 use engine::nn::{Linear, Module, Recurrent};
-use engine::{Device, Error, Tensor};
+use engine::{Device, Tensor};
 
 use crate::failure::{Failure, Result};
 use crate::network::Network;
-use crate::status::WgruStatus;
 
 /// Where a model comes from.
 pub enum Source<'a> {
@@ -35,71 +34,29 @@ pub enum Content {
 
 /// Loads a model, with the recurrent layers of the file.
 pub fn load(device: &Device, source: Source, part: Part) -> Result<(Content, Vec<LayerInfo>)> {
-    let read;
-    let (bytes, imported) = match source {
-        Source::Bytes(bytes) => (bytes, TensorFile::import_bytes("model", bytes)),
-        Source::Path(path) => {
-            let io = |source| Error::Io { path: path.into(), source };
-            read = std::fs::read(path).map_err(io)?;
-            // By path, because a file may name others in its folder.
-            (&read[..], TensorFile::import(path))
-        }
+    let file = match source {
+        Source::Bytes(bytes) => ModelFile::from_bytes("model", bytes.to_vec())?,
+        Source::Path(path) => ModelFile::open(path)?,
     };
-    let file = match imported {
-        Ok(file) => file,
-        // Exporters write the version of the format first. Other files that begin like this give the error of
-        // `import`, which names their kind.
-        Err(error) if !bytes.starts_with(&[8]) && OnnxModel::check(bytes).is_err() => return Err(error.into()),
-        Err(_) if part.layer.is_some() || part.head.is_some() => {
-            return Err(Failure::value("options: layer and head: an ONNX model is loaded as a whole"));
+    let (layers, model) = (file.layers(), file.load_blocking(device, part.layer)?);
+    Ok(match (model, &file) {
+        (io::Model::Recurrent(layer), ModelFile::Weights(file)) => {
+            let head = part.head.map(|name| linear(device, file, name)).transpose()?;
+            let is_it = |info: &LayerInfo| part.layer.is_none_or(|name| info.name == name);
+            (Content::Recurrent { layer: Box::new(layer), head }, layers.into_iter().filter(is_it).collect())
         }
-        Err(_) => {
-            let model = match source {
-                Source::Path(path) => OnnxModel::open(device, path),
-                Source::Bytes(bytes) => OnnxModel::load(device, bytes),
-            };
-            return Ok((Content::Onnx(model?), Vec::new()));
-        }
-    };
-    weights(device, &file, part)
-}
-
-fn weights(device: &Device, file: &TensorFile, part: Part) -> Result<(Content, Vec<LayerInfo>)> {
-    let layers = file.layers();
-    let head = part.head.map(|name| linear(device, file, name)).transpose()?;
-    let recurrent = |file: &TensorFile| load_recurrent_blocking(device, file);
-    let one = |layer: Recurrent, name: &str| {
-        let layers = layers.iter().filter(|info| info.name == name).cloned().collect();
-        (Content::Recurrent { layer: Box::new(layer), head: head.clone() }, layers)
-    };
-    if let Some(name) = part.layer {
-        return Ok(one(recurrent(&file.recurrent(name)?)?, name));
-    }
-    let error = match load_network(device, file) {
-        Ok(_) if head.is_some() => {
+        (io::Model::Network(_), _) if part.head.is_some() => {
             return Err(Failure::value("options: head: the file describes a whole network; it needs no head"));
         }
-        Ok(network) => {
-            let network = Network::new(network, file.metadata.contains_key("kind"));
-            return Ok((Content::Network(network), layers));
+        (io::Model::Network(network), ModelFile::Weights(file)) => {
+            (Content::Network(Network::new(network, file.metadata.contains_key("kind"))), layers)
         }
-        Err(error) => error,
-    };
-    // A file of wgru may hold a layer of a kind that only its metadata tells.
-    if let Ok(layer) = recurrent(file) {
-        return Ok(one(layer, ""));
-    }
-    match &layers[..] {
-        [only] if !file.metadata.contains_key("layers") => {
-            Ok(one(recurrent(&file.recurrent(&only.name)?)?, &only.name))
+        _ if part.head.is_some() => {
+            return Err(Failure::value("options: head: an ONNX model is loaded as a whole"));
         }
-        [] => Err(error.into()),
-        several => {
-            let names: Vec<&str> = several.iter().take(16).map(|layer| layer.name.as_str()).collect();
-            let why = format!("{error}; set options.layer to run one of its recurrent layers alone: {names:?}");
-            Err(Failure::Other(WgruStatus::Format, why))
-        }
-    }
+        (io::Model::Onnx(model), _) => (Content::Onnx(model), layers),
+        (_, ModelFile::Onnx { .. }) => unreachable!("an ONNX file gives an ONNX model"),
+    })
 }
 
 /// Reads a linear layer by its name.

@@ -143,7 +143,7 @@ fn streams_give_the_bits_of_the_library() {
         (Cell::Rnn, 1, (WgruWeights::Int8, Precision::Int8)),
     ] {
         let (layer, x) = (layer(cell, 3, 20, 2), signal(40 * batch * 3));
-        let options = StreamOptions { batch, weights: weights.1, threads: 1 };
+        let options = StreamOptions { batch, weights: weights.1, ..Default::default() };
         let mut own = Stream::new(&layer, options).expect("stream");
         let want: Vec<f32> = x.chunks(batch * 3).flat_map(|x| own.step(x).expect("step").to_vec()).collect();
         let model = Model::load(&bytes(&layer), &OPTIONS);

@@ -6,12 +6,13 @@ use serde_json::json;
 use wgru::Device;
 use wgru::io::onnx::{self, Extent, Input};
 use wgru::io::{
-    RecurrentWeights, TensorFile, load_recurrent_blocking, to_nam_blocking, to_rtneural_blocking, write_atomically,
+    ModelFile, RecurrentWeights, TensorFile, load_recurrent_blocking, to_nam_blocking, to_rtneural_blocking,
+    write_atomically,
 };
 use wgru::nn::{Kind, Module};
 
 use crate::failure::{Failure, Result};
-use crate::model::{File, Model, read};
+use crate::model::Model;
 use crate::output::{Answer, Output};
 
 /// Writes a model in another format, which the ending of the new file selects.
@@ -61,9 +62,9 @@ pub fn convert(args: &Args, out: &Output) -> Result<Answer> {
 }
 
 fn weights(args: &Args) -> Result<TensorFile> {
-    let mut file = match read(&args.from)? {
-        File::Onnx(bytes) => onnx::initializers(&bytes)?,
-        File::Weights(file) => file,
+    let mut file = match ModelFile::open(&args.from)? {
+        ModelFile::Onnx { bytes, .. } => onnx::initializers(&bytes)?,
+        ModelFile::Weights(file) => file,
     };
     if args.discard_unreadable {
         file.discard_unreadable();
@@ -110,9 +111,11 @@ fn tensors(args: &Args) -> Result<TensorFile> {
 
 /// Returns a file of RTNeural, or of Neural Amp Modeler with the sample rate that the source tells.
 fn audio(args: &Args, is_nam: bool) -> Result<String> {
-    let rate = match read(&args.from)? {
-        File::Onnx(_) => return Err(Failure::file(&args.from, "is an ONNX model; convert the file it was made from")),
-        File::Weights(file) => file.metadata.get("sample_rate").and_then(|rate| rate.parse().ok()),
+    let rate = match ModelFile::open(&args.from)? {
+        ModelFile::Onnx { .. } => {
+            return Err(Failure::file(&args.from, "is an ONNX model; convert the file it was made from"));
+        }
+        ModelFile::Weights(file) => file.metadata.get("sample_rate").and_then(|rate| rate.parse().ok()),
     };
     let model = Model::load(&Device::cpu(), &args.from, args.layer.as_deref())?;
     let Some(module) = model.module() else {

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use wgru::Device;
 use wgru::io::onnx::{self, Extent, Info, OnnxModel};
-use wgru::io::{TensorFile, load_network};
+use wgru::io::{ModelFile, TensorFile, load_network};
 use wgru::nn::parameter_count;
 
 use crate::failure::{Failure, Result};
 use crate::graph::operators;
-use crate::model::{File, read};
 use crate::output::{Answer, Output};
 
 /// Shows what a file is: its kind, recurrent layers, parameters, operators, and what is missing to run it.
@@ -26,9 +25,9 @@ pub struct Args {
 }
 
 pub fn info(args: &Args, out: &Output) -> Result<Answer> {
-    match read(&args.file)? {
-        File::Onnx(bytes) => onnx_model(&args.file, &bytes, out),
-        File::Weights(file) => weights(args, &file, out),
+    match ModelFile::open(&args.file)? {
+        ModelFile::Onnx { bytes, .. } => onnx_model(&args.file, &bytes, out),
+        ModelFile::Weights(file) => weights(args, &file, out),
     }
 }
 

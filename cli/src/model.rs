@@ -3,31 +3,11 @@
 use std::path::Path;
 
 use wgru::io::onnx::{OnnxModel, Value};
-use wgru::io::{Network, TensorFile, load_network, load_recurrent_blocking};
+use wgru::io::{self, ModelFile, Network, TensorFile};
 use wgru::nn::{Module, Recurrent};
 use wgru::{Device, Tensor};
 
 use crate::failure::{Failure, Result};
-
-/// The content of a file.
-pub enum File {
-    /// An ONNX model, as bytes.
-    Onnx(Vec<u8>),
-    Weights(TensorFile),
-}
-
-/// Reads a file of any kind.
-pub fn read(path: &Path) -> Result<File> {
-    let bytes = std::fs::read(path).map_err(|error| Failure::file(path, error))?;
-    let is_named = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("onnx"));
-    // Exporters write the version of the format first. A damaged model is an ONNX model, a page by that name is not.
-    let is_onnx = is_named && bytes.starts_with(&[8]);
-    match TensorFile::import(path) {
-        Ok(file) => Ok(File::Weights(file)),
-        Err(_) if is_onnx || OnnxModel::check(&bytes).is_ok() => Ok(File::Onnx(bytes)),
-        Err(error) => Err(error.into()),
-    }
-}
 
 /// A model on a device.
 pub enum Model {
@@ -53,34 +33,15 @@ impl Model {
     /// Loads a model: the whole network if the file describes it, else its recurrent layer. With `layer`, only the
     /// recurrent layer of this name.
     pub fn load(device: &Device, path: &Path, layer: Option<&str>) -> Result<Self> {
-        let file = match read(path)? {
-            File::Onnx(_) if layer.is_some() => {
-                return Err(Failure::arguments("--layer: an ONNX model is run as a whole"));
+        let file = ModelFile::open(path)?;
+        Ok(match file.load_blocking(device, layer)? {
+            io::Model::Onnx(model) => Self::Onnx(model),
+            io::Model::Recurrent(layer) => Self::Recurrent(layer),
+            io::Model::Network(network) => {
+                let extents = if let ModelFile::Weights(file) = &file { extents(file) } else { Vec::new() };
+                Self::Network { network, extents }
             }
-            File::Onnx(_) => return Ok(Model::Onnx(OnnxModel::open(device, path)?)),
-            File::Weights(file) => file,
-        };
-        let load = |name: &str| Ok(Model::Recurrent(load_recurrent_blocking(device, &file.recurrent(name)?)?));
-        if let Some(name) = layer {
-            return load(name);
-        }
-        let network = match load_network(device, &file) {
-            Ok(network) => return Ok(Model::Network { network, extents: extents(&file) }),
-            Err(error) => error,
-        };
-        // A file of this crate may hold a layer of a kind that only its metadata tells.
-        if let Ok(layer) = load_recurrent_blocking(device, &file) {
-            return Ok(Model::Recurrent(layer));
-        }
-        match &file.layers()[..] {
-            [only] if !file.metadata.contains_key("layers") => load(&only.name),
-            [] => Err(network.into()),
-            several => {
-                let names: Vec<&str> = several.iter().take(16).map(|layer| layer.name.as_str()).collect();
-                let why = format!("{network}; a recurrent layer of it can be chosen with --layer: {names:?}");
-                Err(Failure::file(path, why))
-            }
-        }
+        })
     }
 
     /// Runs the model on inputs by name, and returns the outputs by name.

@@ -1,9 +1,10 @@
 //! Reads and writes weights, models and checkpoints, with PyTorch's names.
 //!
-//! [`TensorFile`] reads safetensors, NumPy's arrays, PyTorch's state dicts and Keras' weights; [`onnx`] loads and runs
-//! ONNX models. Nothing is ever half-loaded or half-written: a file is read and checked completely before anything is
+//! [`Model::open_blocking`](Model) loads a model from a file of any kind. [`TensorFile`] reads safetensors, NumPy's
+//! arrays, PyTorch's state dicts and Keras' weights; [`onnx`] loads and runs ONNX models. Nothing is ever half-loaded or half-written: a file is read and checked completely before anything is
 //! changed, and a new file is written next to its destination and moved there when complete.
 
+mod any;
 mod audio;
 mod budget;
 #[cfg(feature = "autograd")]
@@ -32,6 +33,7 @@ mod tuning;
 mod verify;
 mod zip;
 
+pub use any::{Model, ModelFile};
 pub use audio::{to_nam, to_rtneural};
 #[cfg(not(target_arch = "wasm32"))]
 pub use audio::{to_nam_blocking, to_rtneural_blocking};

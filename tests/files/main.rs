@@ -10,6 +10,8 @@ mod common;
 #[path = "../readers/mod.rs"]
 mod readers;
 
+#[cfg(not(target_arch = "wasm32"))]
+mod any;
 mod conversions;
 #[cfg(not(target_arch = "wasm32"))]
 mod import;
