@@ -29,8 +29,7 @@ struct Voice {
 impl Voice {
     fn new(model: &Model, rate: f64) -> Result<Self> {
         let mut core = model.core()?;
-        let resampled =
-            if (rate - model.rate).abs() < 1e-3 { None } else { Some(Resampled::new(rate, model.rate)?) };
+        let resampled = if (rate - model.rate).abs() < 1e-3 { None } else { Some(Resampled::new(rate, model.rate)?) };
         let mut silence = [0.0; 64];
         for _ in 0..(SILENCE * model.rate) as usize / silence.len() {
             core.process(&mut silence);

@@ -183,8 +183,7 @@ impl<'a> PluginAudioProcessor<'a, Shared<'a>, MainThread<'a>> for Processor<'a> 
         let engine = main_thread.activate(config.sample_rate);
         let fade_length = (RAMP * config.sample_rate).max(1.0) as u32;
         let quiet = [0.0; BLOCK];
-        let buffers =
-            Buffers { factors: [quiet; ALL.len()], share: quiet, dry: quiet, wet: quiet, former: quiet };
+        let buffers = Buffers { factors: [quiet; ALL.len()], share: quiet, dry: quiet, wet: quiet, former: quiet };
         Ok(Self {
             shared,
             ramps: shared.values.factors().map(|factor| Ramp::new(factor, fade_length)),

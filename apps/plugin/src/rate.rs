@@ -9,8 +9,10 @@ use crate::failure::{Failure, Result};
 const TAPS: usize = 128;
 /// Samples that are resampled at once.
 const FRAME: usize = 16;
-/// Frames after which the numbers of samples in the buffers repeat, for all usual pairs of rates.
-const PERIOD: usize = 4096;
+/// Frames in which the numbers of waiting samples are measured. All usual pairs of rates have a shorter period.
+const PERIOD: usize = 1280;
+/// Samples in which the response to an impulse ends.
+const RESPONSE: usize = 4096;
 
 /// Resamples a signal for a model. Allocates only when it is made.
 ///
@@ -28,6 +30,9 @@ pub struct Resampled {
     back: Queue,
     /// Samples of silence in `back` at the start, so that it never runs empty.
     margin: usize,
+    latency: usize,
+    /// Whether the numbers of waiting samples repeat within [`PERIOD`].
+    is_periodic: bool,
 }
 
 /// A queue of samples with fixed memory.
@@ -59,14 +64,25 @@ fn resample(resampler: &mut Async<f32>, input: &[f32], output: &mut [f32]) -> us
     result.map_or(0, |(_, written)| written)
 }
 
+/// Whether as many samples as a whole number of periods of both rates are within [`PERIOD`] frames.
+fn is_periodic(rate: f64, own_rate: f64) -> bool {
+    // With whole numbers, the period is the rate divided by the greatest common divisor.
+    let (mut divisor, mut rest) = (rate as u64, own_rate as u64);
+    while rest > 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    let whole = rate.fract() == 0.0 && own_rate.fract() == 0.0;
+    whole && rate as u64 / divisor.max(1) <= PERIOD as u64
+}
+
 impl Resampled {
-    /// Creates resamplers for a signal at `rate` and a model at the rate `own`, in hertz.
+    /// Creates resamplers for a signal at `rate` and a model at `own_rate`, in hertz.
     ///
     /// # Errors
     /// A text for rates that are not usual ones.
-    pub fn new(rate: f64, own: f64) -> Result<Self> {
-        let refused = |why: String| Failure::new(format!("cannot run a model of {own} Hz at {rate} Hz: {why}"));
-        let ratio = own / rate;
+    pub fn new(rate: f64, own_rate: f64) -> Result<Self> {
+        let refused = |why: String| Failure::new(format!("cannot run a model of {own_rate} Hz at {rate} Hz: {why}"));
+        let ratio = own_rate / rate;
         if !(0.1..=10.0).contains(&ratio) {
             return Err(refused("the rates differ by more than a factor of 10".into()));
         }
@@ -78,9 +94,21 @@ impl Resampled {
         let most = before.output_frames_max();
         let own = Queue::new(2 * (after.input_frames_max() + most));
         let back = Queue::new(own.samples.len().div_ceil(most.max(1)) * 4 * FRAME + 4 * TAPS);
-        let quiet = [0.0; FRAME];
-        let mut new = Self { before, after, frame: quiet, ready: quiet, filled: 0, own, back, margin: 0 };
+        let (quiet, is_periodic) = ([0.0; FRAME], is_periodic(rate, own_rate));
+        let mut new = Self {
+            before,
+            after,
+            frame: quiet,
+            ready: quiet,
+            filled: 0,
+            own,
+            back,
+            margin: 0,
+            latency: 0,
+            is_periodic,
+        };
         new.margin = new.missing();
+        new.latency = new.measure();
         new.reset();
         Ok(new)
     }
@@ -93,13 +121,24 @@ impl Resampled {
             written += std::mem::take(&mut self.back.len);
             missing = missing.max((frame * FRAME).saturating_sub(written));
         }
-        missing
+        // Without a period, more may be missing later.
+        if self.is_periodic { missing } else { missing + FRAME }
+    }
+
+    /// Measures the latency: the center of the output for an impulse.
+    fn measure(&mut self) -> usize {
+        self.reset();
+        let mut output = vec![0.0; RESPONSE];
+        output[0] = 1.0;
+        self.process(&mut output, |_| {});
+        let moment =
+            |power| -> f64 { output.iter().enumerate().map(|(k, v)| (k as f64).powi(power) * f64::from(v * v)).sum() };
+        (moment(1) / moment(0)).round() as usize
     }
 
     /// Samples by which the output is behind the input.
     pub fn latency(&self) -> usize {
-        let before = self.before.output_delay() as f64 / self.before.resample_ratio();
-        (before.round() as usize) + self.after.output_delay() + FRAME + self.margin
+        self.latency
     }
 
     /// Resamples the collected frame, lets `model` replace the samples at its own rate, and resamples them back.
@@ -201,9 +240,10 @@ mod tests {
 
     #[test]
     fn resamplers_have_their_samples_in_time() {
-        for (rate, own) in pairs() {
+        for (rate, own) in pairs().chain([(47_999.0, 48_000.0)]) {
             let mut resampled = Resampled::new(rate, own).expect("usual rates");
-            for frame in 0..3 * PERIOD {
+            assert_eq!(resampled.is_periodic, rate != 47_999.0);
+            for frame in 0..4000 {
                 resampled.resample(&mut |_| {});
                 assert!(resampled.back.len >= FRAME, "{rate} and {own} Hz, frame {frame}: {}", resampled.back.len);
                 resampled.back.drop_first(FRAME);

@@ -46,7 +46,9 @@ impl State {
         };
         let value = |param: &crate::params::Param| match &state["parameters"][param.key] {
             Value::Null => Ok(param.default),
-            value => value.as_f64().map(|value| param.clamp(value)).ok_or_else(|| refused("has no numbers as parameters")),
+            value => {
+                value.as_f64().map(|value| param.clamp(value)).ok_or_else(|| refused("has no numbers as parameters"))
+            }
         };
         let mut values = [0.0; ALL.len()];
         for (param, place) in ALL.iter().zip(&mut values) {

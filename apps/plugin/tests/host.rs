@@ -23,6 +23,8 @@ fn wrong_files_are_refused_with_the_reason_and_the_old_model_plays_on() {
         (models.write("text.json", "guitar"), "text.json"),
         (models.write("empty.onnx", ""), "empty.onnx"),
         (models.with_knob(), "takes 2 values"),
+        (models.onnx_of_steps(64), "64 values at a time"),
+        (models.onnx_without_state(), "not recurrent"),
         (models.folder().to_path_buf(), models.folder().to_str().expect("UTF-8")),
     ] {
         let error = plugin.load(&path).expect_err(word);
@@ -86,7 +88,9 @@ fn models_are_exchanged_while_audio_runs() {
     let models = Models::new();
     let (old, new) = (models.nam(1, 48_000.0), models.nam(5, 48_000.0));
     // A slow tone, so that jumps are visible.
-    let tone = |len: usize| vec![(0..len).map(|k| 0.5 * (k as f32 * 0.01).sin()).collect::<Vec<f32>>()];
+    let tone = |len: usize| {
+        vec![(0..len).map(|k| 0.5 * (k as f32 * std::f32::consts::TAU / 480.0).sin()).collect::<Vec<f32>>()]
+    };
     let jump = |y: &[f32]| y.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
     let mut plugin = Plugin::with(&old, 48_000.0, 1);
     let before = plugin.play(&tone(4800), 64, &[]).remove(0);
@@ -165,8 +169,9 @@ fn parameters_have_names_ranges_and_texts() {
 fn parameters_move_without_jumps() {
     let mut plugin = Plugin::new();
     plugin.activate(48_000.0);
-    let y = plugin.play(&[vec![0.5; 4000], vec![0.5; 4000]], 64, &[(1000, OUTPUT, 12.0), (3000, OUTPUT, -24.0)]).remove(0);
-    let (loud, quiet) = (0.5 * 10f32.powf(0.6), 0.5 * 10f32.powf(-1.2));
+    let y =
+        plugin.play(&[vec![0.5; 4000], vec![0.5; 4000]], 64, &[(1000, OUTPUT, 12.0), (3000, OUTPUT, -24.0)]).remove(0);
+    let (loud, quiet) = (0.5 * 10f64.powf(0.6) as f32, 0.5 * 10f64.powf(-1.2) as f32);
     assert!((y[999], y[2999], y[3999]) == (0.5, loud, quiet), "{} {} {}", y[999], y[2999], y[3999]);
     for (k, pair) in y.windows(2).enumerate() {
         assert!((pair[1] - pair[0]).abs() <= 1.01 * (loud - quiet) / 960.0, "sample {k}");

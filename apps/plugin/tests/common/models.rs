@@ -54,6 +54,22 @@ impl Models {
         self.write(&format!("gru{seed}.onnx"), bytes)
     }
 
+    /// An ONNX model that takes a fixed number of samples at a time.
+    pub fn onnx_of_steps(&self, steps: usize) -> PathBuf {
+        let dims = [1, steps, 1].map(onnx::Extent::Fixed).to_vec();
+        let model = network(RecurrentConfig::gru(1, 4), 1);
+        let bytes = onnx::export_blocking(&model, &onnx::Input::new("x", dims)).expect("exported");
+        self.write(&format!("steps{steps}.onnx"), bytes)
+    }
+
+    /// An ONNX model of a linear layer.
+    pub fn onnx_without_state(&self) -> PathBuf {
+        let linear = Linear::new(&Device::cpu(), 1, 1, true, &mut Rng::new(1)).expect("linear");
+        let dims = [1, 1].map(onnx::Extent::Fixed).to_vec();
+        let bytes = onnx::export_blocking(&linear, &onnx::Input::new("x", dims)).expect("exported");
+        self.write("linear.onnx", bytes)
+    }
+
     /// A model that needs a second input.
     pub fn with_knob(&self) -> PathBuf {
         let text = to_rtneural_blocking(&network(RecurrentConfig::gru(2, 4), 1)).expect("written");

@@ -14,10 +14,24 @@ pub struct Network {
 /// A layer with `weight` rows per output, in the order of the gates.
 enum Layer {
     /// Gates i, f, g, o. Rows have the columns of the input, then those of the state.
-    Lstm { rows: Vec<Vec<f64>>, bias: Vec<f64>, h: Vec<f64>, c: Vec<f64> },
+    Lstm {
+        rows: Vec<Vec<f64>>,
+        bias: Vec<f64>,
+        h: Vec<f64>,
+        c: Vec<f64>,
+    },
     /// Keras with `reset_after`: gates z, r, n, and a bias of the input and of the state.
-    Gru { input: Vec<Vec<f64>>, state: Vec<Vec<f64>>, bias: [Vec<f64>; 2], h: Vec<f64> },
-    Dense { rows: Vec<Vec<f64>>, bias: Vec<f64>, tanh: bool },
+    Gru {
+        input: Vec<Vec<f64>>,
+        state: Vec<Vec<f64>>,
+        bias: [Vec<f64>; 2],
+        h: Vec<f64>,
+    },
+    Dense {
+        rows: Vec<Vec<f64>>,
+        bias: Vec<f64>,
+        tanh: bool,
+    },
 }
 
 fn sigmoid(v: f64) -> f64 {
