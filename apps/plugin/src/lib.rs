@@ -7,7 +7,7 @@
 //! | 0 | `failure` `params` `ramp` | errors as sentences; parameters and their values; smoothing |
 //! | 1 | `chain` `graph` `rate` `state` | networks and ONNX models sample by sample; resampling; what hosts save |
 //! | 2 | `model` | files of any format |
-//! | 3 | `engine` | models for all channels of a host, and their way between threads |
+//! | 3 | `engine` `presets` | models for all channels of a host, and their way between threads; files for browsers |
 //! | 4 | `shared` | what the threads of an instance share |
 //! | 5 | `main_thread` | loading, and the conversation with the host |
 //! | 6 | `processor` | the audio thread |
@@ -78,7 +78,7 @@ impl Entry for Library {
             .with_description(env!("CARGO_PKG_DESCRIPTION"))
             .with_features([AUDIO_EFFECT, DISTORTION, MONO, STEREO]);
         let plugins = PluginFactoryWrapper::new(Plugins { descriptor });
-        Ok(Self { plugins, presets: PresetDiscoveryFactoryWrapper::new(presets::Factory::default()) })
+        Ok(Self { plugins, presets: PresetDiscoveryFactoryWrapper::new(presets::Factory::new(ID)) })
     }
 
     fn declare_factories<'a>(&'a self, builder: &mut EntryFactories<'a>) {

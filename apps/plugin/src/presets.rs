@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use clack_extensions::preset_discovery::prelude::*;
 use clack_plugin::prelude::PluginError;
 
-use crate::ID;
 use crate::failure::Failure;
 use crate::model::Model;
 
@@ -21,11 +20,14 @@ const KINDS: [(&CStr, &CStr); 4] = [
 /// Makes the provider of presets.
 pub struct Factory {
     descriptor: ProviderDescriptor,
+    /// Identifier of the plug-in.
+    plugin: CString,
 }
 
-impl Default for Factory {
-    fn default() -> Self {
-        Self { descriptor: ProviderDescriptor::new(&format!("{ID}.models"), "wgru models").with_vendor("wgru") }
+impl Factory {
+    pub fn new(plugin: &str) -> Self {
+        let descriptor = ProviderDescriptor::new(&format!("{plugin}.models"), "wgru models").with_vendor("wgru");
+        Self { descriptor, plugin: CString::new(plugin).unwrap_or_default() }
     }
 }
 
@@ -39,7 +41,7 @@ impl PresetDiscoveryFactoryImpl for Factory {
     }
 
     fn create_provider<'a>(&'a self, host: IndexerInfo<'a>, id: &CStr) -> Option<ProviderInstance<'a>> {
-        let new = |mut indexer: Indexer| -> Result<Models, PluginError> {
+        let new = |mut indexer: Indexer<'a>| -> Result<Models<'a>, PluginError> {
             for (name, end) in KINDS {
                 indexer.declare_filetype(FileType { name, description: None, file_extension: Some(end) })?;
             }
@@ -48,7 +50,7 @@ impl PresetDiscoveryFactoryImpl for Factory {
                 let (flags, location) = (Flags::IS_USER_CONTENT, Location::File { path: &path });
                 indexer.declare_location(LocationInfo { name: c"Models", flags, location })?;
             }
-            Ok(Models)
+            Ok(Models { plugin: &self.plugin })
         };
         (Some(id) == self.descriptor.id()).then(|| ProviderInstance::new(host, &self.descriptor, new))
     }
@@ -68,18 +70,19 @@ fn folder() -> Option<PathBuf> {
 }
 
 /// Describes model files.
-struct Models;
+struct Models<'a> {
+    plugin: &'a CStr,
+}
 
-impl ProviderImpl<'_> for Models {
+impl<'a> ProviderImpl<'a> for Models<'a> {
     fn get_metadata(&mut self, location: Location, receiver: &mut MetadataReceiver) -> Result<(), PluginError> {
         let Some(path) = location.file_path() else { return Ok(()) };
         let path = path.to_str().map_err(|_| Failure::new(format!("{path:?}: not UTF-8")))?;
         let model = Model::open(Path::new(path))?;
         let name = CString::new(model.name.replace('\0', "")).unwrap_or_default();
-        let id = CString::new(ID).unwrap_or_default();
         let rate = CString::new(format!("{} Hz", model.rate)).unwrap_or_default();
         let preset = receiver.begin_preset(Some(&name), None)?;
-        preset.add_plugin_id(UniversalPluginId::clap(&id)).add_extra_info(c"sample rate", &rate);
+        preset.add_plugin_id(UniversalPluginId::clap(self.plugin)).add_extra_info(c"sample rate", &rate);
         Ok(())
     }
 }

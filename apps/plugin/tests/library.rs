@@ -80,7 +80,7 @@ fn one_buffer_can_be_input_and_output() {
     let models = Models::new();
     let nam = models.nam(1, 48_000.0);
     let x = signal(300, 1);
-    let want = Plugin::with(&nam, 48_000.0, 1).play(&[x.clone()], 300, &[]);
+    let want = Plugin::with(&nam, 48_000.0, 1).play(std::slice::from_ref(&x), 300, &[]);
     let mut plugin = Plugin::with(&nam, 48_000.0, 1);
     let mut both = x;
     let place = both.as_mut_ptr();

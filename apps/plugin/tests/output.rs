@@ -92,7 +92,7 @@ fn mix_of_zero_is_the_input() {
         assert_eq!(late == 0, rate == 48_000.0, "{rate} Hz");
         for (x, y) in signals.iter().zip(&output) {
             let want = [&vec![0.0; late][..], &x[..3000 - late]].concat();
-            same(&format!("{rate} Hz"), &[y.clone()], &[want]);
+            same(&format!("{rate} Hz"), std::slice::from_ref(y), &[want]);
         }
     }
 }

@@ -149,9 +149,9 @@ impl Plugin {
 
     /// Selects mono or stereo.
     pub fn select(&mut self, channels: u32) {
-        let mut handle = self.instance.inactive_plugin_handle().expect("an inactive plug-in");
+        let handle = self.instance.inactive_plugin_handle().expect("an inactive plug-in");
         let ports: PluginAudioPortsConfig = handle.get_extension().expect("configurations of ports");
-        ports.select(&mut handle, ClapId::new(channels)).expect("selected");
+        ports.select(&handle, ClapId::new(channels)).expect("selected");
     }
 
     pub fn activate(&mut self, rate: f64) {
