@@ -141,6 +141,15 @@ fn another_latency_waits_for_a_restart() {
     same("after it", &plugin.play(&x, 64, &[]), &want);
 }
 
+/// The table in `README.md`.
+#[test]
+fn latency_is_as_documented() {
+    let models = Models::new();
+    let nam = models.nam(1, 48_000.0);
+    let latencies = [44_100.0, 48_000.0, 88_200.0, 96_000.0].map(|rate| Plugin::with(&nam, rate, 2).latency());
+    assert_eq!(latencies, [153, 0, 211, 221]);
+}
+
 #[test]
 fn parameters_have_names_ranges_and_texts() {
     let mut plugin = Plugin::new();
