@@ -122,6 +122,33 @@ fn models_are_exchanged_while_audio_runs() {
 }
 
 #[test]
+fn models_and_states_arrive_from_another_thread() {
+    let models = Models::new();
+    let files: Vec<_> = (1..5).map(|seed| models.nam(seed, 48_000.0)).collect();
+    let mut plugin = Plugin::with(&files[0], 48_000.0, 1);
+    let mut retired = 0;
+    let blocks = plugin.while_playing(|instance| {
+        for round in 0..100 {
+            common::load(instance, &files[round % 4]).expect("loaded");
+            if round % 3 == 0 {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                retired += common::idle(instance);
+            }
+        }
+    });
+    assert!(blocks > 100 && retired > 1, "{blocks} blocks, {retired} requests");
+    // The last one is heard in the end.
+    for _ in 0..4 {
+        plugin.play(&[signal(4800, 1)], 64, &[]);
+        plugin.idle();
+    }
+    plugin.reset();
+    let x = [signal(1000, 1)];
+    let want = Plugin::with(&files[3], 48_000.0, 1).play(&x, 64, &[]);
+    same("the last model", &plugin.play(&x, 64, &[]), &want);
+}
+
+#[test]
 fn another_latency_waits_for_a_restart() {
     let models = Models::new();
     let (same_rate, other_rate) = (models.nam(1, 48_000.0), models.nam(5, 44_100.0));

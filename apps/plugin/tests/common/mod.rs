@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use clack_extensions::audio_ports_config::PluginAudioPortsConfig;
 use clack_extensions::latency::{HostLatency, HostLatencyImpl, PluginLatency};
@@ -169,15 +169,9 @@ impl Plugin {
         self.audio.as_mut().expect("active").reset();
     }
 
-    /// Loads a model as the host's browser of presets does. Returns the error that the host shows.
+    /// Loads a model; see [`load`].
     pub fn load(&mut self, path: &Path) -> Result<(), String> {
-        let text = CString::new(path.to_str().expect("UTF-8")).expect("a path");
-        let handle = self.instance.plugin_handle();
-        let presets: PluginPresetLoad = handle.get_extension().expect("loading");
-        let result = presets.load_from_location(&handle, Location::File { path: &text }, None);
-        let message = self.instance.access_handler(|main| main.errors.borrow_mut().pop());
-        assert_eq!(result.is_err(), message.is_some(), "an error has a text: {message:?}");
-        message.map_or(Ok(()), Err)
+        load(&mut self.instance, path)
     }
 
     /// Saves the state.
@@ -201,20 +195,30 @@ impl Plugin {
         latency.get(&handle) as usize
     }
 
-    /// Processes a block of each channel, with events at their samples. Returns the output.
+    /// Processes a block of each channel, with events at their samples.
     pub fn block(&mut self, input: &mut [&mut [f32]], output: &mut [&mut [f32]], events: &EventBuffer) {
-        let [from, to] = &mut self.ports;
-        let inputs = from.with_input_buffers([AudioPortBuffer {
-            latency: 0,
-            channels: AudioPortBufferType::f32_input_only(input.iter_mut().map(|x| InputChannel::variable(&mut **x))),
-        }]);
-        let mut outputs = to.with_output_buffers([AudioPortBuffer {
-            latency: 0,
-            channels: AudioPortBufferType::f32_output_only(output.iter_mut().map(|y| &mut **y)),
-        }]);
-        let audio = self.audio.as_mut().expect("active");
-        let (events, mut answers) = (events.as_input(), OutputEvents::void());
-        audio.process(&inputs, &mut outputs, &events, &mut answers, None, None).expect("processed");
+        block(self.audio.as_mut().expect("active"), &mut self.ports, input, output, events);
+    }
+
+    /// Calls `work` with the instance while another thread processes mono blocks of 64 samples. Returns the number of
+    /// blocks.
+    pub fn while_playing(&mut self, work: impl FnOnce(&mut PluginInstance<Host>)) -> usize {
+        let Self { instance, audio, ports } = self;
+        let (audio, done) = (audio.as_mut().expect("active"), &AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let playing = scope.spawn(move || {
+                let (mut blocks, mut x, mut y) = (0, signal(64, 1), vec![0.0; 64]);
+                while !done.load(Ordering::Relaxed) {
+                    block(audio, ports, &mut [&mut x], &mut [&mut y], &EventBuffer::new());
+                    assert!(y.iter().all(|v| v.is_finite()));
+                    blocks += 1;
+                }
+                blocks
+            });
+            work(instance);
+            done.store(true, Ordering::Relaxed);
+            playing.join().expect("audio")
+        })
     }
 
     /// Processes whole signals in blocks. Changes are samples, parameters, and values.
@@ -236,13 +240,9 @@ impl Plugin {
         output
     }
 
-    /// Answers requests of the plug-in for a call on the main thread. Returns their number.
+    /// Answers requests of the plug-in; see [`idle`].
     pub fn idle(&mut self) -> usize {
-        let requests = self.instance.access_shared_handler(|shared| shared.callbacks.swap(0, Ordering::Relaxed));
-        if requests > 0 {
-            self.instance.call_on_main_thread_callback();
-        }
-        requests
+        idle(&mut self.instance)
     }
 
     pub fn restarts(&self) -> usize {
@@ -253,6 +253,45 @@ impl Plugin {
     pub fn errors(&self) -> Vec<String> {
         self.instance.access_shared_handler(|shared| std::mem::take(&mut *shared.errors.lock().expect("log")))
     }
+}
+
+/// Loads a model as the host's browser of presets does. Returns the error that the host shows.
+pub fn load(instance: &mut PluginInstance<Host>, path: &Path) -> Result<(), String> {
+    let text = CString::new(path.to_str().expect("UTF-8")).expect("a path");
+    let handle = instance.plugin_handle();
+    let presets: PluginPresetLoad = handle.get_extension().expect("loading");
+    let result = presets.load_from_location(&handle, Location::File { path: &text }, None);
+    let message = instance.access_handler(|main| main.errors.borrow_mut().pop());
+    assert_eq!(result.is_err(), message.is_some(), "an error has a text: {message:?}");
+    message.map_or(Ok(()), Err)
+}
+
+/// Answers requests of the plug-in for a call on the main thread. Returns their number.
+pub fn idle(instance: &mut PluginInstance<Host>) -> usize {
+    let requests = instance.access_shared_handler(|shared| shared.callbacks.swap(0, Ordering::Relaxed));
+    if requests > 0 {
+        instance.call_on_main_thread_callback();
+    }
+    requests
+}
+
+fn block(
+    audio: &mut StartedPluginAudioProcessor<Host>,
+    [from, to]: &mut [AudioPorts; 2],
+    input: &mut [&mut [f32]],
+    output: &mut [&mut [f32]],
+    events: &EventBuffer,
+) {
+    let inputs = from.with_input_buffers([AudioPortBuffer {
+        latency: 0,
+        channels: AudioPortBufferType::f32_input_only(input.iter_mut().map(|x| InputChannel::variable(&mut **x))),
+    }]);
+    let mut outputs = to.with_output_buffers([AudioPortBuffer {
+        latency: 0,
+        channels: AudioPortBufferType::f32_output_only(output.iter_mut().map(|y| &mut **y)),
+    }]);
+    let (events, mut answers) = (events.as_input(), OutputEvents::void());
+    audio.process(&inputs, &mut outputs, &events, &mut answers, None, None).expect("processed");
 }
 
 impl Drop for Plugin {
