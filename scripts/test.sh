@@ -5,7 +5,8 @@
 #   ./scripts/test.sh           also examples, other platforms, and the npm package in Chromium: 20 minutes on two cores
 #   ./scripts/test.sh ci        also the library's tests as wasm in Chromium
 #   ./scripts/test.sh full      also these tests with fewer SIMD instructions, what compilers of GPU drivers make of the
-#                               kernels, the C interface, and the desktop application: about two hours
+#                               kernels, the C interface, the desktop application and the audio plug-in: about two
+#                               hours
 #   WGRU_REQUIRE_GPU=1 …        a missing adapter is a failure, as in CI
 #   WGRU_DATA=FOLDER …          also runs the forecast on FOLDER/forecast/ETTh1.csv, the models in FOLDER/models, and
 #                               the ONNX tests in FOLDER/suites
@@ -173,6 +174,8 @@ if [ "$tier" = full ]; then
     scripts/test-capi.sh
     step 'the desktop application'
     scripts/test-desktop.sh
+    step 'the audio plug-in'
+    scripts/test-plugin.sh
 fi
 
 step 'size of the tree'

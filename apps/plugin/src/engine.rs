@@ -1,0 +1,116 @@
+//! Models that are ready for the audio thread, and how they get there.
+
+use crossbeam_utils::atomic::AtomicCell;
+
+use crate::failure::Result;
+use crate::model::{Core, Model};
+use crate::rate::Resampled;
+
+/// Seconds of silence before the signal. Without them, a model would begin with the sound of its states moving from
+/// zeros to where silence leaves them.
+const SILENCE: f64 = 0.5;
+/// Largest magnitude of a sample that a model gets, 80 dB above full scale.
+const LOUDEST: f32 = 1e4;
+
+/// A model for all channels at the sample rate of the host. Allocates only when it is made.
+pub struct Engine {
+    voices: Vec<Voice>,
+    latency: usize,
+}
+
+/// The model of one channel.
+struct Voice {
+    core: Core,
+    /// Present if the model has another sample rate.
+    resampled: Option<Resampled>,
+    gains: [f32; 2],
+}
+
+impl Voice {
+    fn new(model: &Model, rate: f64) -> Result<Self> {
+        let mut core = model.core()?;
+        let resampled = if (rate - model.rate).abs() < 1e-3 { None } else { Some(Resampled::new(rate, model.rate)?) };
+        let mut silence = [0.0; 64];
+        for _ in 0..(SILENCE * model.rate) as usize / silence.len() {
+            core.process(&mut silence);
+            silence.fill(0.0);
+        }
+        core.rest();
+        Ok(Self { core, resampled, gains: model.gains })
+    }
+
+    fn process(&mut self, samples: &mut [f32]) {
+        let Self { core, resampled, gains: [before, after] } = self;
+        samples.iter_mut().for_each(|v| *v = if v.is_finite() { (*v * *before).clamp(-LOUDEST, LOUDEST) } else { 0.0 });
+        match resampled {
+            Some(resampled) => resampled.process(samples, |own| core.process(own)),
+            None => core.process(samples),
+        }
+        samples.iter_mut().for_each(|v| *v *= *after);
+        // Only weights beyond all measure get here.
+        if !samples.iter().all(|v| v.is_finite()) {
+            samples.fill(0.0);
+            self.reset();
+        }
+    }
+
+    fn reset(&mut self) {
+        self.core.reset();
+        if let Some(resampled) = &mut self.resampled {
+            resampled.reset();
+        }
+    }
+}
+
+impl Engine {
+    /// Creates the engine of a model.
+    ///
+    /// # Errors
+    /// A text for a sample rate at which the model does not run.
+    pub fn new(model: &Model, rate: f64, channels: usize) -> Result<Self> {
+        let voices = (0..channels).map(|_| Voice::new(model, rate)).collect::<Result<Vec<_>>>()?;
+        let latency = voices.first().and_then(|voice| voice.resampled.as_ref()).map_or(0, Resampled::latency);
+        Ok(Self { voices, latency })
+    }
+
+    /// Creates an engine that changes nothing.
+    pub fn idle() -> Self {
+        Self { voices: Vec::new(), latency: 0 }
+    }
+
+    /// Samples by which the output is behind the input.
+    pub fn latency(&self) -> usize {
+        self.latency
+    }
+
+    /// Replaces samples of a channel by the output for them. Samples that are not finite count as silence.
+    pub fn process(&mut self, channel: usize, samples: &mut [f32]) {
+        match self.voices.get_mut(channel) {
+            Some(voice) => voice.process(samples),
+            None => samples.iter_mut().for_each(|v| *v = if v.is_finite() { *v } else { 0.0 }),
+        }
+    }
+
+    /// Continues as after silence.
+    pub fn reset(&mut self) {
+        self.voices.iter_mut().for_each(Voice::reset);
+    }
+}
+
+/// A place for an engine on its way between two threads. Neither of them ever waits.
+#[derive(Default)]
+pub struct Slot(AtomicCell<Option<Box<Engine>>>);
+
+impl Slot {
+    /// Puts an engine here, and returns the one that was here.
+    #[must_use = "an engine must be dropped on the main thread"]
+    pub fn put(&self, engine: Box<Engine>) -> Option<Box<Engine>> {
+        const { assert!(AtomicCell::<Option<Box<Engine>>>::is_lock_free()) };
+        self.0.swap(Some(engine))
+    }
+
+    #[must_use = "an engine must be dropped on the main thread"]
+    pub fn take(&self) -> Option<Box<Engine>> {
+        self.0.take()
+    }
+}

@@ -1,0 +1,116 @@
+//! Models of files.
+
+use std::path::Path;
+
+use wgru::Device;
+use wgru::io::onnx::OnnxModel;
+use wgru::io::{TensorFile, load_network};
+
+use crate::chain::Chain;
+use crate::failure::{Failure, Result};
+use crate::graph::{self, Graph};
+
+/// Sample rate of models whose files do not tell it, in hertz.
+const USUAL_RATE: f64 = 48_000.0;
+
+/// A model that was loaded, from which any number of signals can be processed.
+pub struct Model {
+    source: Source,
+    /// Sample rate of the signals on which it was trained, in hertz.
+    pub rate: f64,
+    /// Factors of the input and of the output that belong to the model.
+    pub gains: [f32; 2],
+    /// Name of the file or of what it models.
+    pub name: String,
+}
+
+enum Source {
+    Chain(Chain),
+    Graph(graph::File),
+}
+
+/// A model of one signal, at its own sample rate.
+pub enum Core {
+    Chain(Box<Chain>),
+    Graph(Box<Graph>),
+}
+
+/// Reads a file of weights, or returns `None` for an ONNX model.
+fn import(path: &Path) -> Result<Option<TensorFile>> {
+    let error = match TensorFile::import(path) {
+        Ok(file) => return Ok(Some(file)),
+        Err(error) => error,
+    };
+    let is_named = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("onnx"));
+    let bytes = std::fs::read(path).unwrap_or_default();
+    // Exporters write the version of the format first.
+    let is_onnx = (is_named && bytes.starts_with(&[8])) || OnnxModel::check(&bytes).is_ok();
+    if is_onnx { Ok(None) } else { Err(error.into()) }
+}
+
+/// Returns a number of the metadata.
+fn number(file: &TensorFile, keys: &[&str]) -> Option<f64> {
+    keys.iter().find_map(|key| file.metadata.get(*key)?.parse().ok())
+}
+
+impl Model {
+    /// Opens a file of Neural Amp Modeler (LSTM), RTNeural, AIDA-X, GuitarML, Keras, or ONNX.
+    ///
+    /// # Errors
+    /// A text that names the file and the problem.
+    pub fn open(path: &Path) -> Result<Self> {
+        let place = |error: Failure| Failure::new(format!("{}: the model {error}", path.display()));
+        let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let Some(file) = import(path)? else {
+            let file = graph::File::open(path)?;
+            // Shows whether signals can be processed.
+            file.graph().map_err(place)?;
+            return Ok(Self { source: Source::Graph(file), rate: USUAL_RATE, gains: [1.0; 2], name: stem() });
+        };
+        let chain = Chain::new(&load_network(&Device::cpu(), &file)?).map_err(place)?;
+        let rate = number(&file, &["sample_rate", "samplerate", "metadata.samplerate", "metadata.sample_rate"]);
+        let rate = rate.filter(|rate| (1000.0..=1e6).contains(rate)).unwrap_or(USUAL_RATE);
+        let name = file.metadata.get("metadata.name").filter(|name| !name.is_empty());
+        let name = name.map_or_else(stem, |name| name.chars().take(128).collect());
+        // AIDA-X: factors in decibels before the network and the addition of its input, and after them.
+        let is_aidax = file.metadata.get("kind").is_some_and(|kind| kind == "aida-x");
+        let gain = |key| match number(&file, &[key]) {
+            Some(decibels) if is_aidax => 10.0f64.powf(decibels.clamp(-90.0, 90.0) / 20.0) as f32,
+            _ => 1.0,
+        };
+        Ok(Self { source: Source::Chain(chain), rate, gains: [gain("in_gain"), gain("out_gain")], name })
+    }
+
+    /// Creates a model of one signal.
+    pub fn core(&self) -> Result<Core> {
+        Ok(match &self.source {
+            Source::Chain(chain) => Core::Chain(Box::new(chain.clone())),
+            Source::Graph(file) => Core::Graph(Box::new(file.graph()?)),
+        })
+    }
+}
+
+impl Core {
+    /// Replaces samples by the output for them.
+    pub fn process(&mut self, samples: &mut [f32]) {
+        match self {
+            Core::Chain(chain) => chain.process(samples),
+            Core::Graph(graph) => graph.process(samples),
+        }
+    }
+
+    /// Makes the present state the one that [`reset`](Self::reset) sets.
+    pub fn rest(&mut self) {
+        match self {
+            Core::Chain(chain) => chain.rest(),
+            Core::Graph(graph) => graph.rest(),
+        }
+    }
+
+    pub fn reset(&mut self) {
+        match self {
+            Core::Chain(chain) => chain.reset(),
+            Core::Graph(graph) => graph.reset(),
+        }
+    }
+}
