@@ -4,6 +4,7 @@
 mod live;
 mod model;
 mod pool;
+mod rate;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use model::{CHUNK, Head, Model, States, Work};
 
 pub use live::{LiveStream, StreamControl};
 pub use pool::{StreamId, StreamPool};
+pub use rate::Interpolation;
 
 /// Maximum number of threads. With more, each would have too little work.
 const MOST_THREADS: usize = 16;
@@ -24,7 +26,7 @@ const MOST_THREADS: usize = 16;
 const FLUSH: usize = 64;
 
 /// Options of a [`Stream`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StreamOptions {
     /// Number of sequences stepped together.
     pub batch: usize,
@@ -40,6 +42,20 @@ pub struct StreamOptions {
     pub fast_activations: bool,
     /// What happens to a sequence whose state becomes NaN or infinite.
     pub non_finite: NonFinite,
+    /// Rate of the frames divided by that at which the model was trained, 1 to 64: at 2, a model of audio at 48 kHz runs
+    /// at 96 kHz. Each layer then continues from its state of `rate_ratio` steps ago:
+    ///
+    /// ```text
+    /// h[t] = cell(x[t], h[t − rate_ratio])        of an LSTM also c
+    /// ```
+    ///
+    /// A state between two steps is interpolated. There is no latency. RATES
+    ///
+    /// Source: Carson, Wright, Chowdhury, Välimäki and Bilbao, *Sample rate independent recurrent neural networks for audio
+    /// effects processing*, DAFx 2024.
+    pub rate_ratio: f64,
+    /// How states between two steps are computed.
+    pub interpolation: Interpolation,
 }
 
 /// What a [`Stream`] does with a sequence whose state becomes NaN or infinite, usually because a frame holds NaN or
@@ -63,6 +79,8 @@ impl Default for StreamOptions {
             threads: 1,
             fast_activations: false,
             non_finite: NonFinite::Propagate,
+            rate_ratio: 1.0,
+            interpolation: Interpolation::default(),
         }
     }
 }
@@ -129,6 +147,7 @@ fn check(c: &RecurrentConfig, options: StreamOptions) -> Result<Cell> {
             got,
         ));
     }
+    rate::check(options)?;
     for (arg, set) in [("bidirectional", c.bidirectional), ("reverse", c.reverse)] {
         if set {
             return Err(Error::value(op, arg, "false: frames come forward in time", true));
@@ -172,7 +191,7 @@ impl Stream {
 
     fn of(model: Arc<Model>, options: StreamOptions) -> Self {
         let output = vec![0.0; model.head.as_ref().map_or(0, |head| options.batch * head.units())];
-        let (states, work) = (model.states(options.batch), model.work(options.batch));
+        let (states, work) = (model.states(options), model.work(options.batch));
         let copy = vec![0.0; FLUSH * options.batch * model.input];
         Self { width: model.width(), model, options, states, work, output, copy, steps: 0 }
     }
@@ -230,6 +249,7 @@ impl Stream {
         if *non_finite != NonFinite::Propagate {
             model.mend(states, *non_finite, [rows, *batch]);
         }
+        states.keep();
         model.finish(work, states, output, rows);
         self.count(1);
         let all = if self.output.is_empty() { self.states.last() } else { &self.output[..] };
@@ -331,10 +351,11 @@ impl Stream {
         Ok(())
     }
 
-    /// Returns the states `[layers, B, H]`, for an LSTM `h` and then `c` (`[2, layers, B, H]`). Copy them to take a
-    /// snapshot for [`set_state`](Self::set_state).
+    /// Returns the states `[layers, B, H]`, for an LSTM `h` and then `c` (`[2, layers, B, H]`). With a
+    /// [`rate_ratio`](StreamOptions::rate_ratio) above 1, those of the steps before follow. Copy them to take a snapshot for
+    /// [`set_state`](Self::set_state).
     pub fn state(&self) -> &[f32] {
-        self.states.now()
+        self.states.all()
     }
 
     /// Continues from `state`, which has the layout of [`state`](Self::state).
@@ -342,12 +363,12 @@ impl Stream {
     /// # Errors
     /// [`Error::Length`] for a slice of the wrong length.
     pub fn set_state(&mut self, state: &[f32]) -> Result<()> {
-        let expected = self.states.now().len();
+        let expected = self.states.all().len();
         if state.len() != expected {
-            let (op, layout) = ("Stream::set_state", "[states, layers, batch, hidden]");
+            let (op, layout) = ("Stream::set_state", "[states, layers, batch, hidden] of each step that is kept");
             return Err(Error::Length { op, arg: "state", layout, expected, got: state.len() });
         }
-        self.states.now_mut().copy_from_slice(state);
+        self.states.set(state);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! The layers of a stream, shared by its clones, and their working memory.
 
+use super::rate::Past;
 use super::{NonFinite, StreamOptions, values};
 use crate::cell::Cell;
 use crate::cpu::{Inputs, Isa, LANES, Matrices, Packed, SmallHead, SmallStack, StepScratch, StepWeights, ThreadPool};
@@ -131,12 +132,14 @@ pub(super) struct States {
     half: usize,
     /// Index of `h` of the last layer in a half.
     last: usize,
+    /// The states of earlier steps, if the next step continues from those.
+    past: Option<Past>,
 }
 
 impl States {
     /// The last layer has `last` values of `h`.
-    fn new(now: Vec<f32>, parts: usize, last: usize) -> Self {
-        Self { both: now.repeat(2), half: 0, last: now.len() / parts - last }
+    fn new(now: Vec<f32>, parts: usize, last: usize, options: StreamOptions) -> Self {
+        Self { both: now.repeat(2), half: 0, last: now.len() / parts - last, past: Past::new(&now, options) }
     }
 
     /// `h` of the last layer, and what follows it.
@@ -145,14 +148,57 @@ impl States {
         &self.both[self.half * (self.both.len() / 2) + self.last..]
     }
 
-    /// The states before the next step.
-    pub fn now(&self) -> &[f32] {
+    /// The states after the last step.
+    fn now(&self) -> &[f32] {
         let len = self.both.len() / 2;
         &self.both[self.half * len..][..len]
     }
 
-    pub fn now_mut(&mut self) -> &mut [f32] {
-        self.halves().0
+    /// The states after the last step, and after the steps before as far as they are kept.
+    pub fn all(&self) -> &[f32] {
+        self.past.as_ref().map_or(self.now(), Past::all)
+    }
+
+    /// Continues from these states, which are those that [`all`](Self::all) returned.
+    pub fn set(&mut self, all: &[f32]) {
+        let now = self.halves().0;
+        now.copy_from_slice(&all[..now.len()]);
+        if let Some(past) = &mut self.past {
+            past.set(all);
+        }
+    }
+
+    /// The states after each step that is kept. Those of a step may occur several times.
+    pub fn each_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        let len = self.both.len() / 2;
+        let now = &mut self.both[self.half * len..][..len];
+        std::iter::once(now).chain(self.past.iter_mut().flat_map(Past::slots_mut))
+    }
+
+    /// Called before a step: the states before it become those of `rate_ratio` steps ago.
+    #[inline]
+    fn recall(&mut self) {
+        let len = self.both.len() / 2;
+        if let Some(past) = &self.past {
+            past.read(&mut self.both[self.half * len..][..len]);
+        }
+    }
+
+    /// Called after a step: adds its states to those of earlier steps.
+    #[inline]
+    pub fn keep(&mut self) {
+        let len = self.both.len() / 2;
+        if let Some(past) = &mut self.past {
+            past.push(&self.both[self.half * len..][..len]);
+        }
+    }
+
+    /// The states after the last step, which are not kept yet, and after the step before.
+    fn last_two(&mut self) -> (&mut [f32], &[f32]) {
+        let len = self.both.len() / 2;
+        let (first, second) = self.both.split_at_mut(len);
+        let (now, other) = if self.half == 0 { (first, second) } else { (second, first) };
+        (now, self.past.as_ref().map_or(other, |past| &past.all()[..len]))
     }
 
     /// The states before and after a step.
@@ -165,7 +211,7 @@ impl States {
     /// Replaces tiny numbers by 0.
     #[cold]
     pub fn flush(&mut self) {
-        self.now_mut().iter_mut().for_each(|v| *v = if v.abs() < TINY { 0.0 } else { *v });
+        self.each_mut().flatten().for_each(|v| *v = if v.abs() < TINY { 0.0 } else { *v });
     }
 }
 
@@ -201,16 +247,19 @@ impl Model {
         self.head.as_ref().map_or(self.hidden, Head::units)
     }
 
-    /// Allocates the initial states of `batch` sequences.
-    pub fn states(&self, batch: usize) -> States {
+    /// Allocates the initial states of all sequences.
+    pub fn states(&self, options: StreamOptions) -> States {
+        let batch = options.batch;
         let now: Vec<f32> = self.first.chunks_exact(self.hidden).flat_map(|layer| layer.repeat(batch)).collect();
-        States::new(now, self.cell.states(), batch * self.hidden)
+        States::new(now, self.cell.states(), batch * self.hidden, options)
     }
 
     /// Sets the states of one sequence of a batch to the initial ones.
     pub fn reset(&self, states: &mut States, batch: usize, row: usize) {
-        for (layer, first) in self.first.chunks_exact(self.hidden).enumerate() {
-            states.now_mut()[(layer * batch + row) * self.hidden..][..self.hidden].copy_from_slice(first);
+        for states in states.each_mut() {
+            for (layer, first) in self.first.chunks_exact(self.hidden).enumerate() {
+                states[(layer * batch + row) * self.hidden..][..self.hidden].copy_from_slice(first);
+            }
         }
     }
 
@@ -227,6 +276,7 @@ impl Model {
     /// Runs one step of the first `rows` of `batch` sequences.
     #[inline]
     pub fn step(&self, work: &mut Work, states: &mut States, frame: &[f32], [rows, batch]: [usize; 2]) {
+        states.recall();
         match &self.kind {
             Kind::Small(stack) => stack.step(frame, &mut states.both, states.half, &mut work.small),
             Kind::Blocks(layers) => self.step_blocks(layers, &mut work.blocks, states, frame, [rows, batch]),
@@ -264,10 +314,10 @@ impl Model {
     }
 
     /// Steps one sequence through all frames of `x`, up to [`CHUNK`], and writes the outputs. Returns false, with the
-    /// states unchanged, if the frames have to be stepped one by one: because the layers are not small, or because a
-    /// state became NaN or infinite and is to be mended.
+    /// states unchanged, if the frames have to be stepped one by one: because the layers are not small, do not
+    /// continue from their last states, or reached a state that is NaN or infinite and to be mended.
     pub fn process(&self, work: &mut Work, states: &mut States, policy: NonFinite, x: &[f32], out: &mut [f32]) -> bool {
-        let Kind::Small(stack) = &self.kind else { return false };
+        let (Kind::Small(stack), None) = (&self.kind, &states.past) else { return false };
         let (h, all, steps) = (self.hidden, self.layers * self.hidden, x.len() / self.input);
         let (now, next) = states.halves();
         let ((old_h, old_c), (new_h, new_c)) = (now.split_at(all), next.split_at_mut(all));
@@ -295,16 +345,16 @@ impl Model {
     /// Replaces states that are not finite after a step of the first `rows` of `batch` sequences.
     pub fn mend(&self, states: &mut States, policy: NonFinite, [rows, batch]: [usize; 2]) {
         let h = self.hidden;
-        let (now, before) = states.halves();
         for row in 0..rows {
-            let parts = || (row * h..now.len()).step_by(batch * h).map(|at| at..at + h);
-            if parts().all(|part| is_finite(&now[part])) {
+            let (now, before) = states.last_two();
+            let parts = (row * h..now.len()).step_by(batch * h).map(|at| at..at + h);
+            if parts.clone().all(|part| is_finite(&now[part])) {
                 continue;
             }
-            let holds = policy == NonFinite::Hold && parts().all(|part| is_finite(&before[part]));
-            for (layer, at) in (row * h..now.len()).step_by(batch * h).enumerate() {
-                let from = if holds { &before[at..][..h] } else { &self.first[layer * h..][..h] };
-                now[at..][..h].copy_from_slice(from);
+            if policy == NonFinite::Hold && parts.clone().all(|part| is_finite(&before[part])) {
+                parts.for_each(|part| now[part.clone()].copy_from_slice(&before[part]));
+            } else {
+                self.reset(states, batch, row);
             }
         }
     }

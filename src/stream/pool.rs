@@ -76,7 +76,7 @@ impl StreamPool {
     }
 
     /// Returns the index of the first element of a row in each state of each layer.
-    fn rows(&self, row: usize) -> impl Iterator<Item = usize> + use<> {
+    fn rows(&self, row: usize) -> impl Iterator<Item = usize> + Clone + use<> {
         let (batch, model) = (self.stream.batch(), &self.stream.model);
         let (h, states) = (model.hidden, model.cell.states() * model.layers);
         (0..states).map(move |state| (state * batch + row) * h)
@@ -97,8 +97,11 @@ impl StreamPool {
         let row = self.row("StreamPool::leave", id)?;
         // The member in the last row moves to the row that is now free.
         let (last, h, input) = (self.members.len() - 1, self.stream.model.hidden, self.stream.input());
-        for (to, from) in self.rows(row).zip(self.rows(last)) {
-            self.stream.states.now_mut().copy_within(from..from + h, to);
+        let (to, from) = (self.rows(row), self.rows(last));
+        for states in self.stream.states.each_mut() {
+            for (to, from) in to.clone().zip(from.clone()) {
+                states.copy_within(from..from + h, to);
+            }
         }
         self.frames.copy_within(last * input..(last + 1) * input, row * input);
         // Its last output stays readable.

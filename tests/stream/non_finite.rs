@@ -157,3 +157,22 @@ fn a_model_that_is_not_finite_holds_at_its_start() {
         assert_eq!(stream.step(&[1.0, 1.0]).expect("step"), [0.0; 8]);
     }
 }
+
+#[test]
+fn above_the_rate_of_the_model_past_states_are_mended_too() {
+    for policy in [NonFinite::Reset, NonFinite::Hold] {
+        for hidden in [8, 70] {
+            let options = StreamOptions { non_finite: policy, rate_ratio: 2.18, ..Default::default() };
+            let mut one = stream(&build(Cell::Lstm, 2, hidden, 2), 0, options);
+            let mut two = one.clone();
+            let (x, last) = (fill(3, 40, 1.0), 2 * hidden);
+            let before = run(&mut one, &x);
+            let odd = one.step(&[f32::NAN, 1.0]).expect("step").to_vec();
+            match policy {
+                NonFinite::Hold => assert_eq!(odd, before[before.len() - hidden..]),
+                _ => assert_eq!(run(&mut one, &x), run(&mut two, &x), "it starts over"),
+            }
+            assert!(one.state().len() > 2 * last && one.state().iter().all(|v| v.is_finite()));
+        }
+    }
+}
