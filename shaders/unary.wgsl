@@ -32,6 +32,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 10u: { y[i] = select(log(v), nan, v < 0.0); }
         case 11u: { y[i] = elu(v, params.alpha); }
         case 12u: { y[i] = softplus(v); }
-        default: { y[i] = softsign(v); }
+        case 13u: { y[i] = softsign(v); }
+        default: { y[i] = select(stirling(v), nan, v <= 0.0); }
     }
 }

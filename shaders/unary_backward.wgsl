@@ -16,6 +16,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let v = x[i];
     let u = y[i];
     let g = dy[i];
+    let nan = bitcast<f32>(0x7fc00000u | (params.op & 0u));
     switch params.op {
         case 0u: { dx[i] = params.alpha * g; }
         case 1u: { dx[i] = g; }
@@ -30,6 +31,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         case 10u: { dx[i] = g / v; }
         case 11u: { dx[i] = g * select(select(params.alpha * exp(-abs(v)), 1.0, v > 0.0), v, is_nan(v)); }
         case 12u: { dx[i] = g * sigmoid(v); }
-        default: { dx[i] = g / ((1.0 + abs(v)) * (1.0 + abs(v))); }
+        case 13u: { dx[i] = g / ((1.0 + abs(v)) * (1.0 + abs(v))); }
+        default: { dx[i] = g * select(stirling_slope(v), nan, v <= 0.0 || is_nan(v)); }
     }
 }

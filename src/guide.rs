@@ -4,6 +4,10 @@
 #[doc = include_str!("../docs/guide/cells.md")]
 pub mod cells {}
 
+#[cfg(feature = "autograd")]
+#[doc = include_str!("../docs/guide/forecasting.md")]
+pub mod forecasting {}
+
 #[doc = include_str!("../docs/guide/pytorch.md")]
 pub mod pytorch {}
 

@@ -3,10 +3,12 @@
 mod activation;
 mod decimal;
 pub mod rounding;
+mod stirling;
 
 pub use activation::Activation;
 pub(crate) use activation::{activate, slope};
 pub(crate) use decimal::number;
+pub use stirling::{stirling, stirling_slope};
 
 /// Below this argument, [`sigmoid`] is exactly 0. Smaller results would be subnormal, which some devices keep and
 /// others flush to 0, so a product with an infinite or huge state would depend on the device.

@@ -4,6 +4,8 @@
 //! Source: Salmon, Moraes, Dror, Shaw, *Parallel random numbers: as easy as 1, 2, 3* (2011). It is the same function as
 //! in Random123 and JAX.
 
+mod distributions;
+
 /// Returns two random words for two key words and two counter words.
 pub fn threefry(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
     const ROTATIONS: [u32; 8] = [13, 15, 26, 6, 17, 29, 16, 24];

@@ -1,7 +1,7 @@
 //! Tensors: a buffer on a device, with a shape and an autograd node.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::device::{Device, Memory, Reading};
@@ -79,10 +79,19 @@ impl Drop for Storage {
 pub(crate) enum Tape {
     /// Not tracked.
     Off,
-    /// Accumulated in this slot.
-    Leaf(Arc<Mutex<Option<Tensor>>>),
+    /// Accumulated in this leaf, which clones share.
+    Leaf(Arc<Leaf>),
     /// Output number `.1` of this operation.
     Node(Arc<Node>, usize),
+}
+
+/// A leaf of the tape.
+#[derive(Default)]
+#[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only backpropagation reads it"))]
+pub(crate) struct Leaf {
+    grad: Mutex<Option<Tensor>>,
+    /// Whether it is off the tape for now.
+    is_frozen: AtomicBool,
 }
 
 /// One operation on the tape.
@@ -266,10 +275,29 @@ impl Tensor {
         Self { tape, ..self }
     }
 
-    /// Whether the tensor is on the tape.
+    /// Whether the tensor is on the tape: a leaf that is not frozen, or a result of one.
     #[cfg(feature = "autograd")]
     pub fn is_tracked(&self) -> bool {
-        !matches!(self.tape, Tape::Off)
+        match &self.tape {
+            Tape::Off => false,
+            Tape::Leaf(leaf) => !leaf.is_frozen.load(Ordering::Relaxed),
+            Tape::Node(..) => true,
+        }
+    }
+
+    /// Freezes or thaws a leaf together with its clones, as `requires_grad_` of PyTorch. A frozen one is a constant for
+    /// later operations: it has no gradient, and an optimizer does not change it. Its present gradient is cleared.
+    /// Does nothing unless the tensor is a leaf.
+    ///
+    /// [`nn::set_requires_grad`](crate::nn::set_requires_grad) does it for all parameters of a model.
+    #[cfg(feature = "autograd")]
+    pub fn set_requires_grad(&self, requires_grad: bool) {
+        if let Tape::Leaf(leaf) = &self.tape {
+            leaf.is_frozen.store(!requires_grad, Ordering::Relaxed);
+            if !requires_grad {
+                self.set_grad(None);
+            }
+        }
     }
 
     #[cfg(not(feature = "autograd"))]
@@ -287,7 +315,7 @@ impl Tensor {
     #[cfg(feature = "autograd")]
     pub fn grad(&self) -> Option<Tensor> {
         match &self.tape {
-            Tape::Leaf(slot) => slot.lock().expect("no panic holds a gradient").clone(),
+            Tape::Leaf(leaf) => leaf.grad.lock().expect("no panic holds a gradient").clone(),
             _ => None,
         }
     }
@@ -295,8 +323,8 @@ impl Tensor {
     /// Replaces the gradient; `None` clears it. Does nothing off the tape.
     #[cfg(feature = "autograd")]
     pub fn set_grad(&self, grad: Option<Tensor>) {
-        if let Tape::Leaf(slot) = &self.tape {
-            *slot.lock().expect("no panic holds a gradient") = grad;
+        if let Tape::Leaf(leaf) = &self.tape {
+            *leaf.grad.lock().expect("no panic holds a gradient") = grad;
         }
     }
 

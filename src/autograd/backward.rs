@@ -81,13 +81,14 @@ impl Tensor {
             return Err(Error::shape("backward", "grad", format!("{:?}", self.dims()), grad.dims()));
         }
         let (root, output) = match &self.tape {
-            Tape::Off => {
+            _ if !self.is_tracked() => {
                 let expected = "a result of parameters in Mode::Train(&mut rng), or of a tensor with requires_grad()";
-                let got = "a tensor without a gradient graph: its forward pass ran in Mode::Eval, or it was detached";
+                let got = "a tensor without a gradient graph: its forward pass ran in Mode::Eval, it was detached, or \
+                           all parameters are frozen";
                 return Err(Error::value("backward", "self", expected, got));
             }
-            Tape::Leaf(_) => return self.accumulate(grad.detach()),
             Tape::Node(node, output) => (node, *output),
+            Tape::Off | Tape::Leaf(_) => return self.accumulate(grad.detach()),
         };
         // Gradients of each node's outputs that are known so far.
         let mut grads: HashMap<*const Node, Vec<Option<Tensor>>> = HashMap::new();
@@ -103,7 +104,7 @@ impl Tensor {
             };
             for (input, dx) in node.inputs.iter().zip(dxs) {
                 match (&input.tape, dx) {
-                    (Tape::Leaf(_), Some(dx)) => input.accumulate(dx)?,
+                    (Tape::Leaf(_), Some(dx)) if input.is_tracked() => input.accumulate(dx)?,
                     (Tape::Node(child, output), Some(dx)) => {
                         let slots = grads.entry(Arc::as_ptr(child)).or_insert_with(|| vec![None; child.outputs]);
                         add_into(&mut slots[*output], dx)?;

@@ -133,6 +133,12 @@ impl Tensor {
         self.unary("softsign", UnaryOp::Softsign, 0.0)
     }
 
+    /// The remainder of Stirling's formula, `log Γ(self) − (self − ½)·log self + self − ½·log 2π`, for losses.
+    #[cfg(feature = "autograd")]
+    pub(crate) fn stirling(&self) -> Result<Tensor> {
+        self.unary("stirling", UnaryOp::Stirling, 0.0)
+    }
+
     /// Dropout: sets each element to 0 with probability `p`, and scales the others by `1 / (1 − p)`, as
     /// `torch.nn.functional.dropout` during training. The mask is drawn from `rng`, and does not depend on the device.
     ///

@@ -159,4 +159,15 @@ impl Tensor {
         let (dims, kept) = (self.dims().to_vec(), index.clone());
         Ok(record_unary("gather", self, &[index], y, move |dy| index::gather_backward(&dims, &kept, dy)))
     }
+
+    /// [`gather`](Self::gather) from a table whose row `padding` has no gradient.
+    pub(crate) fn gather_padded(&self, index: &Tensor, padding: u32) -> Result<Tensor> {
+        let y = index::gather(self, index)?;
+        let (dims, kept) = (self.dims().to_vec(), index.clone());
+        Ok(record_unary("gather", self, &[index], y, move |dy| {
+            let table = index::gather_backward(&dims, &kept, dy)?;
+            movement::write_slice(&Tensor::zeros(dy.device(), &[1, dims[1]])?, &table, 0, padding as usize)?;
+            Ok(table)
+        }))
+    }
 }

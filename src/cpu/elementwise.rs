@@ -84,7 +84,7 @@ pub fn unary(isa: Isa, p: &Unary, x: &[f32], y: &mut [f32]) -> bool {
             let x = &x[..p.len as usize];
             for_each_isa!(isa, activations::<_>(op: UnaryOp, x: &[f32], y: &mut [f32]));
         }
-        UnaryOp::Log | UnaryOp::Elu | UnaryOp::Softplus | UnaryOp::Softsign => return false,
+        UnaryOp::Log | UnaryOp::Elu | UnaryOp::Softplus | UnaryOp::Softsign | UnaryOp::Stirling => return false,
     }
     true
 }

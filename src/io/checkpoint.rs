@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::nn::Module;
 use crate::rng::Rng;
 use crate::tensor::Tensor;
-use crate::train::{Best, MODEL, OPTIMIZER, Resumed, STATUS, Snapshot, Trainer, Within};
+use crate::train::{AVERAGE, Best, Ema, MODEL, OPTIMIZER, PlateauState, Resumed, STATUS, Snapshot, Trainer, Within};
 
 const MARK: &str = "wgru.checkpoint";
 
@@ -63,6 +63,15 @@ impl Snapshot {
         put("updates", place.updates.to_string());
         put("optimizer", place.optimizer.into());
         put("steps", steps.join(" "));
+        if place.plateau != PlateauState::default() {
+            put("plateau.best", place.plateau.best.to_bits().to_string());
+            put("plateau.scale", place.plateau.scale.to_bits().to_string());
+            put("plateau.bad", place.plateau.bad.to_string());
+            put("plateau.cooldown", place.plateau.cooldown.to_string());
+        }
+        if let Some(averaged) = place.averaged {
+            put("ema.updates", averaged.to_string());
+        }
         let mut put_rng = |prefix: &str, rng: &Rng| {
             let (seed, position) = rng.state();
             put(&format!("{prefix}seed"), seed.to_string());
@@ -95,6 +104,38 @@ impl Trainer {
     /// [`Error::Format`] naming the first mismatch; in that case, nothing is changed.
     pub fn resume(&mut self, model: &dyn Module, snapshot: &Snapshot) -> Result<()> {
         load_checkpoint(self, model, &snapshot.to_file())
+    }
+
+    /// Returns a file with the best weights so far, by validation loss, under the names of the optimizer's parameters;
+    /// `None` without [patience](crate::train::TrainOptions::patience), or before the first epoch ends. Save it
+    /// whenever [`is_best`](crate::train::Progress::is_best) is set, so that a killed program loses nothing. For the
+    /// model whose parameters the optimizer has, [`load_parameters`](crate::io::load_parameters) reads it.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use wgru::{Device, Rng, io, nn::{Linear, Module}, train::*};
+    /// let (device, mut rng) = (Device::cpu(), Rng::new(1));
+    /// let model = Linear::new(&device, 1, 1, true, &mut rng)?;
+    /// let data = HostData::new(&device, vec![0.5; 64], &[1])?.with_targets(vec![1.0; 64], &[1])?;
+    /// let options = TrainOptions { epochs: 3, patience: Some(3), ..Default::default() };
+    /// let mut trainer = Trainer::new(Optimizer::adam(model.parameters(), 0.1)?, options, rng);
+    /// let path = std::env::temp_dir().join("wgru-doc-best.safetensors");
+    /// let best = path.clone();
+    /// trainer.on_progress(move |progress, trainer| match trainer.best_parameters() {
+    ///     Some(file) if progress.is_best && file.save(&best).is_err() => ControlFlow::Break(()),
+    ///     _ => ControlFlow::Continue(()),
+    /// });
+    /// trainer.fit_blocking(&model, &data, Some(&data), loss::mse)?;
+    /// io::load_parameters(&model, &io::TensorFile::open(&path)?)?;
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    pub fn best_parameters(&self) -> Option<TensorFile> {
+        let best = self.best.as_ref().filter(|_| self.options.patience.is_some())?;
+        let mut file = TensorFile::default();
+        for ((names, tensor), values) in self.optimizer.tied().zip(&best.weights) {
+            names.iter().for_each(|name| file.insert(name, tensor.dims(), values.clone()));
+        }
+        Some(file)
     }
 
     /// Continues from a snapshot of [`fit_with`](Self::fit_with): like [`resume`](Self::resume), but for the
@@ -162,6 +203,19 @@ fn load(trainer: &mut Trainer, parameters: &[(String, Tensor)], file: &TensorFil
                 .collect::<Result<_>>()?,
         }),
     };
+    let plateau = match file.metadata.contains_key("plateau.scale") {
+        false => PlateauState::default(),
+        true => PlateauState {
+            best: f64::from_bits(file.field("plateau.best")?),
+            scale: match f64::from_bits(file.field("plateau.scale")?) {
+                scale if (0.0..=1.0).contains(&scale) => scale,
+                scale => return Err(Error::format("plateau.scale", format!("must be in 0 to 1, got {scale}"))),
+            },
+            bad: count_usize(file, "plateau.bad")?,
+            cooldown: count_usize(file, "plateau.cooldown")?,
+        },
+    };
+    let ema = ema(trainer, file)?;
     let resumed = match file.metadata.contains_key("within.done") {
         false => None,
         true => Some(resumed(trainer, file, updates)?),
@@ -170,8 +224,20 @@ fn load(trainer: &mut Trainer, parameters: &[(String, Tensor)], file: &TensorFil
     trainer.optimizer.restore(&steps, |name, dims| Ok(file.expect(&format!("{OPTIMIZER}{name}"), dims)?.to_vec()))?;
     assign_all(&weights)?;
     (trainer.epoch, trainer.updates, trainer.rng, trainer.best) = (epoch, updates, rng, best);
-    trainer.resumed = resumed;
+    (trainer.plateau, trainer.ema, trainer.resumed) = (plateau, ema, resumed);
     Ok(())
+}
+
+/// Reads moving averages from a file, if the file has them and the trainer uses them.
+fn ema(trainer: &Trainer, file: &TensorFile) -> Result<Option<Ema>> {
+    let Some(decay) = trainer.options.ema.filter(|_| file.metadata.contains_key("ema.updates")) else {
+        return Ok(None);
+    };
+    let mut ema = Ema::new(&trainer.optimizer.parameters(), decay)?;
+    let values = |(name, t): &(String, Tensor)| Ok(file.expect(&format!("{AVERAGE}{name}"), t.dims())?.to_vec());
+    let values = ema.averages().iter().map(values).collect::<Result<Vec<_>>>()?;
+    ema.restore(count(file, "ema.updates")?, &values)?;
+    Ok(Some(ema))
 }
 
 /// Reads the position within an epoch from a file.

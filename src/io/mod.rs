@@ -46,7 +46,7 @@ pub use convert::RecurrentWeights;
 pub use layers::LayerInfo;
 #[cfg(not(target_arch = "wasm32"))]
 pub use model::save_parameters_blocking;
-pub use model::{load_parameters, parameters_to_file};
+pub use model::{IncompatibleKeys, load_parameters, load_parameters_partly, parameters_to_file};
 pub use network::{Network, load_network};
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 pub use recurrent::load_recurrent_blocking;

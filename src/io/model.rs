@@ -35,6 +35,53 @@ pub fn load_parameters(model: &dyn Module, file: &TensorFile) -> Result<()> {
     assign_all(&matched(&model.parameters(), file, "")?)
 }
 
+/// Names that a file and a model do not share, as `torch.nn.Module.load_state_dict` returns them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IncompatibleKeys {
+    /// Parameters of the model that the file does not hold. They keep their values.
+    pub missing_keys: Vec<String>,
+    /// Tensors of the file that the model does not have. They are ignored.
+    pub unexpected_keys: Vec<String>,
+}
+
+/// Loads the parameters that a file and a model share by name, as `load_state_dict(…, strict=False)` of PyTorch, for
+/// example to start from a model with another head. On an error, no parameter is changed.
+///
+/// ```
+/// use wgru::{Device, Rng, io, nn::{Linear, Sequential}};
+/// let (device, mut rng) = (Device::cpu(), Rng::new(1));
+/// let mut linear = |output| Linear::new(&device, 3, output, false, &mut rng);
+/// let old = Sequential::new().push("body", linear(3)?).push("classes", linear(5)?);
+/// let new = Sequential::new().push("body", linear(3)?).push("value", linear(1)?);
+/// let file = pollster::block_on(io::parameters_to_file(&old))?;
+/// let keys = io::load_parameters_partly(&new, &file)?;
+/// assert_eq!(keys.missing_keys, ["value.weight"]);
+/// assert_eq!(keys.unexpected_keys, ["classes.weight"]);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Format`] if the two share no name, for a shared tensor of another shape, and for tensors that differ
+/// although the model ties them.
+pub fn load_parameters_partly(model: &dyn Module, file: &TensorFile) -> Result<IncompatibleKeys> {
+    let parameters = model.parameters();
+    let has = |name: &str| file.find(name).is_some();
+    let is_found = |(name, tensor): &&(String, Tensor)| {
+        has(name) || parameters.iter().any(|(other, tied)| has(other) && tied.shares_memory(tensor))
+    };
+    let (found, missing): (Vec<_>, Vec<_>) = parameters.iter().partition(is_found);
+    let found: Vec<(String, Tensor)> = found.into_iter().cloned().collect();
+    if found.is_empty() && !parameters.is_empty() {
+        let why = format!("none of the model's {} parameters is in the file", parameters.len());
+        return Err(Error::format(file.source(), why));
+    }
+    let known: HashSet<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+    let unexpected_keys = file.names().filter(|name| !known.contains(name)).map(String::from).collect();
+    assign_all(&paired(&found, file, "")?)?;
+    let missing_keys = missing.into_iter().map(|(name, _)| name.clone()).collect();
+    Ok(IncompatibleKeys { missing_keys, unexpected_keys })
+}
+
 /// Pairs each parameter with the values of the tensor named `<prefix><name>`. The file must hold exactly these tensors.
 pub(super) fn matched<'a>(
     parameters: &[(String, Tensor)],
@@ -48,6 +95,11 @@ pub(super) fn matched<'a>(
         let why = format!("the model has no such parameter{}", elsewhere.unwrap_or_default());
         return Err(Error::format(format!("{}: tensor {extra:?}", file.source()), why));
     }
+    paired(parameters, file, prefix)
+}
+
+/// Pairs each parameter with the values of the tensor named `<prefix><name>`, among any other tensors.
+fn paired<'a>(parameters: &[(String, Tensor)], file: &'a TensorFile, prefix: &str) -> Result<Vec<(Tensor, &'a [f32])>> {
     let values = |name: &str| file.find(&format!("{prefix}{name}")).map(|(_, values)| values);
     let mut found = Vec::with_capacity(parameters.len());
     for (i, (name, tensor)) in parameters.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernel::{Kernel, at_most, params, shader};
-use crate::math::{elu, exp_stable, sigmoid, softplus, softsign, tanh_stable};
+use crate::math::{elu, exp_stable, sigmoid, softplus, softsign, stirling, tanh_stable};
 
 /// Elementwise functions; `alpha` is a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +36,13 @@ pub enum UnaryOp {
     Softplus = 12,
     /// `x / (1 + |x|)`
     Softsign = 13,
+    /// `log Γ(x) − (x − ½)·log x + x − ½·log 2π`, the remainder of Stirling's formula; NaN unless `x > 0`
+    Stirling = 14,
 }
 
 impl UnaryOp {
     /// Every operation.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Scale,
         Self::AddScalar,
         Self::Relu,
@@ -55,6 +57,7 @@ impl UnaryOp {
         Self::Elu,
         Self::Softplus,
         Self::Softsign,
+        Self::Stirling,
     ];
 }
 
@@ -71,7 +74,7 @@ params! {
 }
 
 impl Kernel<1, 1> for Unary {
-    shader!("unary", ["common/linear", "common/activation", "common/nan"], [x] -> [y]);
+    shader!("unary", ["common/linear", "common/activation", "common/stirling", "common/nan"], [x] -> [y]);
 
     fn check(&self) -> Result<()> {
         at_most(Self::NAME, [("op", self.op, UnaryOp::ALL.len() - 1)])
@@ -98,6 +101,7 @@ impl Kernel<1, 1> for Unary {
             UnaryOp::Elu => elu,
             UnaryOp::Softplus => |v, _| softplus(v),
             UnaryOp::Softsign => |v, _| softsign(v),
+            UnaryOp::Stirling => |v, _| stirling(v),
         };
         for (y, &v) in y[..self.len as usize].iter_mut().zip(x) {
             *y = f(v, alpha);

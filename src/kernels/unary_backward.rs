@@ -3,7 +3,7 @@
 use super::UnaryOp;
 use crate::error::Result;
 use crate::kernel::{Kernel, at_most, params, shader};
-use crate::math::sigmoid;
+use crate::math::{sigmoid, stirling_slope};
 
 params! {
     /// `dx[i] = f'(x[i])·dy[i]`. Reads `x`, `y = f(x)` and `dy`, writes `dx`, all `[len]`.
@@ -20,7 +20,11 @@ params! {
 }
 
 impl Kernel<3, 1> for UnaryBackward {
-    shader!("unary_backward", ["common/linear", "common/activation", "common/nan"], [x, y, dy] -> [dx]);
+    shader!(
+        "unary_backward",
+        ["common/linear", "common/activation", "common/stirling", "common/nan"],
+        [x, y, dy] -> [dx]
+    );
 
     fn check(&self) -> Result<()> {
         at_most(Self::NAME, [("op", self.op, UnaryOp::ALL.len() - 1)])
@@ -69,6 +73,7 @@ impl Kernel<3, 1> for UnaryBackward {
                 UnaryOp::Elu => g * if v > 0.0 { 1.0 } else { self.alpha * (-v.abs()).exp() },
                 UnaryOp::Softplus => g * sigmoid(v),
                 UnaryOp::Softsign => g / ((1.0 + v.abs()) * (1.0 + v.abs())),
+                UnaryOp::Stirling => g * stirling_slope(v),
             };
         }
     }

@@ -3,6 +3,7 @@
 use super::{Kind, Mode, Module};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::ops::movement::write_slice;
 use crate::rng::Rng;
 use crate::tensor::Tensor;
 
@@ -20,6 +21,7 @@ use crate::tensor::Tensor;
 #[derive(Clone, Debug)]
 pub struct Embedding {
     weight: Tensor,
+    padding_idx: Option<u32>,
 }
 
 impl Embedding {
@@ -35,19 +37,52 @@ impl Embedding {
         let weight = Tensor::empty("Embedding", device, &[rows, width])?;
         let values: Vec<f32> = (0..weight.len()).map(|_| rng.normal()).collect();
         weight.assign(&values)?;
-        Ok(Self { weight: weight.requires_grad() })
+        Ok(Self { weight: weight.requires_grad(), padding_idx: None })
     }
 
     /// Creates a layer from an existing table `[rows, width]`, such as pretrained word vectors.
+    /// [`set_requires_grad`](super::set_requires_grad) keeps them from being trained.
     ///
     /// # Errors
     /// [`Error::Shape`] for a table of the wrong rank, [`Error::DType`] for indices.
     pub fn from_weight(weight: Tensor) -> Result<Self> {
         weight.check_dtype("Embedding", "weight", "f32")?;
         match weight.dims() {
-            [_, _] => Ok(Self { weight: weight.requires_grad() }),
+            [_, _] => Ok(Self { weight: weight.requires_grad(), padding_idx: None }),
             dims => Err(Error::shape("Embedding", "weight", "[rows, width]", dims)),
         }
+    }
+
+    /// Marks an index as padding, as `padding_idx` of PyTorch: sets its row to 0. The row has no gradient, so training
+    /// does not change it.
+    ///
+    /// ```
+    /// use wgru::{Device, Rng, Tensor, nn::{Embedding, Mode, Module}};
+    /// let (device, mut rng) = (Device::cpu(), Rng::new(0));
+    /// let embedding = Embedding::new(&device, 3, 2, &mut rng)?.with_padding_idx(0)?;
+    /// let y = embedding.forward_with(&Tensor::from_indices(&device, &[0, 2], &[2])?, &mut Mode::Train(&mut rng))?;
+    /// y.sum()?.backward()?;
+    /// assert_eq!(y.read_blocking()?[..2], [0.0, 0.0]);
+    /// # #[cfg(feature = "autograd")]
+    /// assert_eq!(embedding.weight().grad().unwrap().read_blocking()?, [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Value`] for an index beyond the table; errors from the device.
+    pub fn with_padding_idx(self, padding_idx: u32) -> Result<Self> {
+        let &[rows, width] = self.weight.dims() else { unreachable!("a table has two axes") };
+        let row = padding_idx as usize;
+        if row >= rows {
+            return Err(Error::value("Embedding", "padding_idx", format!("below {rows}, the rows"), padding_idx));
+        }
+        write_slice(&Tensor::zeros(self.weight.device(), &[1, width])?, &self.weight, 0, row)?;
+        Ok(Self { padding_idx: Some(padding_idx), ..self })
+    }
+
+    /// Returns the index that is padding, if there is one.
+    pub fn padding_idx(&self) -> Option<u32> {
+        self.padding_idx
     }
 
     /// Returns the table `[rows, width]`.
@@ -62,7 +97,11 @@ impl Module for Embedding {
     }
 
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
-        mode.parameter(&self.weight).gather(x)
+        let table = mode.parameter(&self.weight);
+        match self.padding_idx {
+            Some(row) => table.gather_padded(x, row),
+            None => table.gather(x),
+        }
     }
 
     fn kind(&self) -> Kind<'_> {

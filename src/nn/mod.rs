@@ -1,10 +1,13 @@
 //! Layers, with PyTorch's parameter names.
 
 mod attention;
+mod attention_pool;
 mod cells;
 mod conv1d;
 mod dropout;
 mod embedding;
+#[cfg(feature = "autograd")]
+mod freeze;
 mod kind;
 mod layer_norm;
 mod layer_norm_gru;
@@ -18,10 +21,13 @@ mod sequential;
 mod tied;
 
 pub use attention::{Attention, AttentionConfig, AttentionMemory, AttentionOutput, KeyMask, Score};
+pub use attention_pool::{AttentionPool, PoolOutput};
 pub use cells::{GruCell, LstmCell, RecurrentCell, RnnCell};
 pub use conv1d::{Axes, Conv1d, Conv1dConfig};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
+#[cfg(feature = "autograd")]
+pub use freeze::set_requires_grad;
 pub use kind::Kind;
 pub use layer_norm::LayerNorm;
 pub use layer_norm_gru::{LayerNormGru, LayerNormGruConfig, LayerNormGruInput, LayerNormGruOutput};

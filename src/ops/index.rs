@@ -15,10 +15,18 @@ pub fn check_indices(op: &'static str, arg: &'static str, index: &Tensor, rows: 
 
 /// `out[.., :] = table[index[..], :]`
 pub fn gather(table: &Tensor, index: &Tensor) -> Result<Tensor> {
-    let [rows, width] = table.dims()[..] else {
+    let [rows, _] = table.dims()[..] else {
         return Err(Error::shape("gather", "table", "[rows, width]", table.dims()));
     };
     check_indices("gather", "index", index, rows)?;
+    gather_unchecked(table, index)
+}
+
+/// [`gather`] without a check of the indices: one beyond the table gives NaN.
+pub fn gather_unchecked(table: &Tensor, index: &Tensor) -> Result<Tensor> {
+    let [rows, width] = table.dims()[..] else {
+        return Err(Error::shape("gather", "table", "[rows, width]", table.dims()));
+    };
     let out = Tensor::empty("gather", table.device(), &[index.dims(), &[width]].concat())?;
     let kernel = Gather { rows: index.len() as u32, width: width as u32, table_rows: rows as u32 };
     table.device().run(&kernel, [table, index], [&out])?;

@@ -41,6 +41,18 @@ pub trait Data: Send + Sync {
         self.len() == 0
     }
 
+    /// Returns the number of steps of an example, for
+    /// [`TrainOptions::bucket_by_length`](super::TrainOptions::bucket_by_length); `None` if it is not known.
+    fn length(&self, _example: usize) -> Option<usize> {
+        None
+    }
+
+    /// Returns the number of sequences that run through the batches, if each batch continues the one before, as in
+    /// [`TokenLanes`](super::TokenLanes). The trainer then refuses other batch sizes, and other orders.
+    fn lanes(&self) -> Option<usize> {
+        None
+    }
+
     /// Returns the examples with these indices, as batch-first tensors.
     ///
     /// # Errors
@@ -69,6 +81,8 @@ pub struct HostData {
     inputs: Vec<Column>,
     targets: Option<Column>,
     lengths: Option<Vec<usize>>,
+    /// Whether batches end with their longest sequence.
+    is_trimmed: bool,
 }
 
 /// One tensor per example.
@@ -143,7 +157,7 @@ impl HostData {
             return Err(Error::shape(op, "inputs", format!("a multiple of {dims:?}"), &[inputs.len()]));
         }
         let inputs = vec![Column { values: inputs, dims: dims.to_vec() }];
-        Ok(Self { device: device.clone(), len, inputs, targets: None, lengths: None })
+        Ok(Self { device: device.clone(), len, inputs, targets: None, lengths: None, is_trimmed: false })
     }
 
     /// Adds another input with shape `dims` per example.
@@ -215,6 +229,26 @@ impl HostData {
         Ok(self)
     }
 
+    /// Makes batches end with their longest sequence, instead of that of all data: the first input, and targets whose
+    /// first axis is as long. A batch has at least one step.
+    ///
+    /// ```
+    /// use wgru::{Device, train::{Data, HostData}};
+    /// let sequences = [vec![1, 2, 3, 4], vec![5, 6], vec![7]];
+    /// let data = HostData::from_index_sequences(&Device::cpu(), &sequences)?.trimmed()?;
+    /// assert_eq!((data.batch(&[0, 1])?.x().dims(), data.batch(&[1, 2])?.x().dims()), (&[2, 4][..], &[2, 2][..]));
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Value`] without lengths.
+    pub fn trimmed(self) -> Result<Self> {
+        match self.lengths {
+            Some(_) => Ok(Self { is_trimmed: true, ..self }),
+            None => Err(Error::value("HostData::trimmed", "lengths", "lengths, from with_lengths", "none")),
+        }
+    }
+
     fn column(&self, op: &'static str, arg: &'static str, values: Values, dims: &[usize]) -> Result<Column> {
         if width(op, dims)?.checked_mul(self.len) != Some(values.len()) {
             return Err(Error::shape(op, arg, format!("{} of {dims:?}", self.len), &[values.len()]));
@@ -265,18 +299,22 @@ impl Values {
 }
 
 impl Column {
-    /// Returns the rows of these examples, which must exist.
-    fn rows(&self, device: &Device, examples: &[usize]) -> Result<Tensor> {
-        fn gather<T: Copy>(values: &[T], width: usize, examples: &[usize]) -> Vec<T> {
-            let mut rows = Vec::with_capacity(examples.len() * width);
-            examples.iter().for_each(|&i| rows.extend_from_slice(&values[i * width..][..width]));
+    /// Returns the rows of these examples, which must exist, up to `steps` of their first axis.
+    fn rows(&self, device: &Device, examples: &[usize], steps: Option<usize>) -> Result<Tensor> {
+        fn gather<T: Copy>(values: &[T], [width, taken]: [usize; 2], examples: &[usize]) -> Vec<T> {
+            let mut rows = Vec::with_capacity(examples.len() * taken);
+            examples.iter().for_each(|&i| rows.extend_from_slice(&values[i * width..][..taken]));
             rows
         }
-        let width = self.dims.iter().product();
-        let dims = [&[examples.len()], &self.dims[..]].concat();
+        let width: usize = self.dims.iter().product();
+        let mut dims = [&[examples.len()], &self.dims[..]].concat();
+        if let Some(steps) = steps {
+            dims[1] = steps;
+        }
+        let sizes = [width, dims[1..].iter().product()];
         match &self.values {
-            Values::F32(values) => Tensor::from_slice(device, &gather(values, width, examples), &dims),
-            Values::U32(values) => Tensor::from_indices(device, &gather(values, width, examples), &dims),
+            Values::F32(values) => Tensor::from_slice(device, &gather(values, sizes, examples), &dims),
+            Values::U32(values) => Tensor::from_indices(device, &gather(values, sizes, examples), &dims),
         }
     }
 }
@@ -286,17 +324,24 @@ impl Data for HostData {
         self.len
     }
 
+    fn length(&self, example: usize) -> Option<usize> {
+        self.lengths.as_ref()?.get(example).copied()
+    }
+
     fn batch(&self, examples: &[usize]) -> Result<Batch> {
         if let Some(example) = examples.iter().find(|&&i| i >= self.len) {
             return Err(Error::value("HostData::batch", "examples", format!("indices below {}", self.len), example));
         }
         let (first, others) = self.inputs.split_first().unwrap_or_else(|| unreachable!("there is a first input"));
-        let mut batch = Batch::new(first.rows(&self.device, examples)?);
+        let lengths = self.lengths.as_ref().filter(|_| self.is_trimmed);
+        let longest = lengths.map(|lengths| examples.iter().map(|&i| lengths[i]).max().unwrap_or(0).max(1));
+        let mut batch = Batch::new(first.rows(&self.device, examples, longest)?);
         for input in others {
-            batch = batch.with_input(input.rows(&self.device, examples)?);
+            batch = batch.with_input(input.rows(&self.device, examples, None)?);
         }
         if let Some(targets) = &self.targets {
-            batch = batch.with_targets(targets.rows(&self.device, examples)?);
+            let per_step = longest.filter(|_| targets.dims.first() == first.dims.first());
+            batch = batch.with_targets(targets.rows(&self.device, examples, per_step)?);
         }
         if let Some(lengths) = &self.lengths {
             batch = batch.with_lengths(examples.iter().map(|&i| lengths[i]).collect());

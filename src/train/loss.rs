@@ -14,10 +14,16 @@
 //! ```
 
 pub use super::ctc::{CtcOptions, ctc, ctc_with};
+pub use super::likelihood::{
+    GaussianNllOptions, gaussian_nll, gaussian_nll_with, negative_binomial_nll, negative_binomial_nll_with,
+    student_t_nll, student_t_nll_with,
+};
+pub use super::quantile::{quantile, quantile_with};
+pub use super::tweedie::{tweedie_deviance, tweedie_deviance_with};
 use crate::autograd::record;
 use crate::error::{Error, Result};
 use crate::kernels::LossKind;
-use crate::ops::index::check_indices;
+use crate::ops::index::{check_indices, gather_unchecked};
 use crate::ops::loss;
 use crate::tensor::Tensor;
 
@@ -31,6 +37,17 @@ pub enum Reduction {
     Sum,
     /// No reduction: the individual losses.
     None,
+}
+
+impl Reduction {
+    /// Reduces the losses of elements of equal weight.
+    pub(super) fn of(self, losses: Tensor) -> Result<Tensor> {
+        match self {
+            Reduction::Mean => losses.mean(),
+            Reduction::Sum => losses.sum(),
+            Reduction::None => Ok(losses),
+        }
+    }
 }
 
 fn pointwise(kind: LossKind, delta: f32, x: &Tensor, t: &Tensor, reduction: Reduction) -> Result<Tensor> {
@@ -49,11 +66,7 @@ fn pointwise(kind: LossKind, delta: f32, x: &Tensor, t: &Tensor, reduction: Redu
             Ok(vec![Some(dx), dt])
         })
     });
-    match reduction {
-        Reduction::Mean => losses.mean(),
-        Reduction::Sum => losses.sum(),
-        Reduction::None => Ok(losses),
-    }
+    reduction.of(losses)
 }
 
 /// `(x − t)²`, the mean over all elements.
@@ -123,9 +136,12 @@ pub fn bce_with_logits_with(logits: &Tensor, target: &Tensor, reduction: Reducti
     pointwise(LossKind::BceWithLogits, 0.0, logits, target, reduction)
 }
 
-/// Options of [`cross_entropy_with`].
+/// Options of [`cross_entropy_with`]. Names and defaults are those of `torch.nn.functional.cross_entropy`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct CrossEntropyOptions {
+pub struct CrossEntropyOptions<'a> {
+    /// Weights of the classes, `[classes]`, against imbalance: a row counts as much as the weight of its target, also
+    /// in the mean. The inverse frequencies of the classes are usual.
+    pub weight: Option<&'a Tensor>,
     /// Rows with this target are ignored.
     pub ignore_index: Option<u32>,
     /// ε: the target has `1 − ε` on its class, and `ε` spread evenly over all classes.
@@ -143,16 +159,31 @@ pub fn cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
     cross_entropy_with(logits, target, CrossEntropyOptions::default())
 }
 
-/// `−Σ_c q_c·log softmax(x)_c` of each row of `logits` `[.., classes]`, `q` from `target` (indices): `[..]`, or
-/// `[rows]` for all rows in order.
+/// `−Σ_c w_c·q_c·log softmax(x)_c` of each row of `logits` `[.., classes]`, `q` from `target` (indices): `[..]`, or
+/// `[rows]` for all rows in order. The mean is the sum of the losses divided by the sum of the targets' weights.
+///
+/// ```
+/// use wgru::{Device, Tensor, train::loss::{self, CrossEntropyOptions}};
+/// let device = Device::cpu();
+/// let logits = Tensor::zeros(&device, &[3, 2])?;
+/// let classes = Tensor::from_indices(&device, &[0, 0, 1], &[3])?;
+/// let weight = Tensor::from_slice(&device, &[0.75, 1.5], &[2])?;    // 3 rows, of which 2 and 1 are of a class
+/// let options = CrossEntropyOptions { weight: Some(&weight), ..Default::default() };
+/// let loss = loss::cross_entropy_with(&logits, &classes, options)?.item_blocking()?;
+/// assert!((loss - 2f32.ln()).abs() < 1e-6);
+/// # Ok::<(), wgru::Error>(())
+/// ```
 ///
 /// # Errors
-/// [`Error::Shape`], [`Error::DType`]; [`Error::Value`] for a class without a logit, or an ε outside `[0, 1]`. Only the
+/// [`Error::Shape`], [`Error::DType`]; [`Error::Value`] for a class without a logit, or an ε outside `[0, 1]`;
+/// [`Error::DeviceMix`] for weights on another device. Only the
 /// largest target is known without a readback: if it is `ignore_index`, any other invalid class makes the loss NaN.
 pub fn cross_entropy_with(logits: &Tensor, target: &Tensor, options: CrossEntropyOptions) -> Result<Tensor> {
-    let CrossEntropyOptions { ignore_index, label_smoothing: smoothing, reduction } = options;
-    if !(0.0..=1.0).contains(&smoothing) {
-        return Err(Error::value("cross_entropy", "label_smoothing", "0 to 1", smoothing));
+    let CrossEntropyOptions { weight, ignore_index, label_smoothing, reduction } = options;
+    // Of weighted classes, the smoothed part is added below.
+    let smoothing = if weight.is_some() { 0.0 } else { label_smoothing };
+    if !(0.0..=1.0).contains(&label_smoothing) {
+        return Err(Error::value("cross_entropy", "label_smoothing", "0 to 1", label_smoothing));
     }
     let Some((&classes, outer)) = logits.dims().split_last() else {
         return Err(Error::shape("cross_entropy", "logits", "[.., classes]", logits.dims()));
@@ -176,9 +207,39 @@ pub fn cross_entropy_with(logits: &Tensor, target: &Tensor, options: CrossEntrop
             Ok(vec![dys[0].as_ref().map(dx).transpose()?])
         })
     });
+    let (losses, counted) = match weight {
+        None => (losses, counted),
+        Some(weight) => weighted(&logits, &target, (losses, counted), weight, label_smoothing)?,
+    };
     match reduction {
         Reduction::Mean => losses.sum()?.div(&counted.sum()?),
         Reduction::Sum => losses.sum(),
         Reduction::None => losses.reshape(outer),
     }
+}
+
+/// Weights the losses of rows by their targets. Returns them, and the weights of the rows that count.
+fn weighted(
+    logits: &Tensor,
+    target: &Tensor,
+    (losses, counted): (Tensor, Tensor),
+    weight: &Tensor,
+    smoothing: f32,
+) -> Result<(Tensor, Tensor)> {
+    let classes = logits.dims()[1];
+    weight.check_dtype("cross_entropy", "weight", "f32")?;
+    if weight.dims() != [classes] {
+        return Err(Error::shape("cross_entropy", "weight", format!("[{classes}]"), weight.dims()));
+    }
+    logits.device().check_same("cross_entropy", "weight", weight)?;
+    let weight = weight.detach();
+    // Targets that are ignored may not be classes, which gives NaN before the mask.
+    let rows = gather_unchecked(&weight.reshape(&[classes, 1])?, target)?.reshape(&[target.len()])?.mask(&counted)?;
+    let hard = losses.mul(&rows)?;
+    if smoothing == 0.0 {
+        return Ok((hard, rows));
+    }
+    let spread = logits.log_softmax()?.mul(&weight)?.sum_axis(1)?.reshape(&[target.len()])?.mask(&counted)?;
+    let losses = hard.scale(1.0 - smoothing)?.sub(&spread.scale(smoothing / classes as f32)?)?;
+    Ok((losses, rows))
 }

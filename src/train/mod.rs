@@ -55,25 +55,59 @@
 //! # Ok::<(), wgru::Error>(())
 //! ```
 
+//!
+//! | for | use |
+//! | --- | --- |
+//! | forecasts with uncertainty | [`loss::quantile`], [`loss::gaussian_nll`] and others; [`SplitConformal`]; the draws of [`Rng`](crate::Rng) |
+//! | scores | [`metrics`]; [`Trainer::evaluate`] with [`accuracy`] |
+//! | classes of different frequency | [`CrossEntropyOptions::weight`](loss::CrossEntropyOptions::weight), [`metrics::ConfusionMatrix`] |
+//! | sequences of different lengths | [`HostData::from_sequences`], [`HostData::trimmed`], [`TrainOptions::bucket_by_length`] |
+//! | long sequences, such as texts | [`TokenLanes`], [`CarriedState`] |
+//! | large batches in little memory | [`TrainOptions::accumulate`] |
+//! | learning rates | [`Schedule`], [`TrainOptions::warmup`], [`ReduceLrOnPlateau`], [`Trainer::test_rates`] |
+//! | parameters with rates or decay of their own | [`Optimizer::set_group`]; none at all: [`nn::set_requires_grad`](crate::nn::set_requires_grad) |
+//! | averaged weights, best weights | [`TrainOptions::ema`], [`TrainOptions::patience`], [`Trainer::best_parameters`] |
+//! | logs | [`Trainer::on_progress`] with [`CsvLog`] or [`TensorBoardLog`] |
+
 mod batch;
+mod carried;
 mod clip;
+mod conformal;
+#[cfg(not(target_arch = "wasm32"))]
+mod csv_log;
 mod ctc;
 mod data;
 mod diverged;
+mod ema;
+mod likelihood;
 pub mod loss;
-mod metrics;
+pub mod metrics;
 mod optimizer;
+mod plateau;
+mod quantile;
 mod schedule;
 mod step;
+#[cfg(not(target_arch = "wasm32"))]
+mod tensorboard;
 mod trainer;
+mod tweedie;
 mod watch;
 
 pub use batch::Batch;
+pub use carried::{CarriedState, TokenLanes};
 pub use clip::clip_grad_norm;
+pub use conformal::SplitConformal;
+#[cfg(not(target_arch = "wasm32"))]
+pub use csv_log::CsvLog;
 pub use data::{Data, HostData};
+pub use ema::Ema;
 pub use loss::Reduction;
-pub use metrics::accuracy;
-pub use optimizer::{AdamConfig, Method, Optimizer, SgdConfig};
-pub use schedule::Schedule;
-pub(crate) use trainer::{Best, MODEL, OPTIMIZER, Resumed, STATUS, Within};
-pub use trainer::{History, Progress, Snapshot, TrainOptions, Trainer, Training};
+pub use metrics::{accuracy, top_k_accuracy};
+pub use optimizer::{AdamConfig, Method, Optimizer, ParameterGroup, RmsPropConfig, SgdConfig};
+pub(crate) use plateau::PlateauState;
+pub use plateau::ReduceLrOnPlateau;
+pub use schedule::{CustomSchedule, Schedule};
+#[cfg(not(target_arch = "wasm32"))]
+pub use tensorboard::TensorBoardLog;
+pub(crate) use trainer::{AVERAGE, Best, MODEL, OPTIMIZER, Resumed, STATUS, Within};
+pub use trainer::{History, Progress, RateTest, RateTestOptions, Snapshot, TrainOptions, Trainer, Training};

@@ -1,4 +1,4 @@
-//! SGD, Adam and AdamW, as PyTorch defines them
+//! SGD, RMSprop, Adam and AdamW, as PyTorch defines them
 
 use std::collections::HashMap;
 use std::fmt;
@@ -40,11 +40,30 @@ impl Default for AdamConfig {
     }
 }
 
+/// Options of RMSprop; names and defaults of `torch.optim.RMSprop`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RmsPropConfig {
+    /// α, the fraction of the old mean square that is kept.
+    pub alpha: f32,
+    /// ε, added to the root of the mean square.
+    pub eps: f32,
+    /// λ, added to the gradient as `λ·w`.
+    pub weight_decay: f32,
+}
+
+impl Default for RmsPropConfig {
+    fn default() -> Self {
+        Self { alpha: 0.99, eps: 1e-8, weight_decay: 0.0 }
+    }
+}
+
 /// Update rule of an optimizer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Method {
     /// Stochastic gradient descent.
     Sgd(SgdConfig),
+    /// RMSprop, without momentum: the gradient divided by the root of its mean square.
+    RmsProp(RmsPropConfig),
     /// Adam, with weight decay in the gradient.
     Adam(AdamConfig),
     /// AdamW, with decoupled weight decay. PyTorch's default is λ = 0.01.
@@ -55,6 +74,7 @@ impl Method {
     fn name(&self) -> &'static str {
         match self {
             Method::Sgd(_) => "sgd",
+            Method::RmsProp(_) => "rmsprop",
             Method::Adam(_) => "adam",
             Method::AdamW(_) => "adamw",
         }
@@ -76,6 +96,11 @@ impl Method {
                 let got = if c.dampening == 0.0 { c.momentum } else { c.dampening };
                 check("nesterov", nesterov, "momentum above 0 and dampening 0", got)
             }
+            Method::RmsProp(c) => {
+                check("alpha", (0.0..1.0).contains(&c.alpha), "0 ≤ α < 1", c.alpha)?;
+                at_least_0("eps", c.eps)?;
+                at_least_0("weight_decay", c.weight_decay)
+            }
             Method::Adam(c) | Method::AdamW(c) => {
                 check("betas.0", (0.0..1.0).contains(&c.betas.0), "0 ≤ β < 1", c.betas.0)?;
                 check("betas.1", (0.0..1.0).contains(&c.betas.1), "0 ≤ β < 1", c.betas.1)?;
@@ -89,8 +114,34 @@ impl Method {
     fn slots(&self) -> usize {
         match self {
             Method::Sgd(_) => 1,
-            Method::Adam(_) | Method::AdamW(_) => 2,
+            Method::RmsProp(_) | Method::Adam(_) | Method::AdamW(_) => 2,
         }
+    }
+
+    /// Returns the method with another weight decay.
+    fn with_weight_decay(mut self, decay: f32) -> Self {
+        match &mut self {
+            Method::Sgd(c) => c.weight_decay = decay,
+            Method::RmsProp(c) => c.weight_decay = decay,
+            Method::Adam(c) | Method::AdamW(c) => c.weight_decay = decay,
+        }
+        self
+    }
+}
+
+/// Options of some parameters of an [`Optimizer`] that differ from those of the others, like a parameter group of
+/// PyTorch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ParameterGroup {
+    /// Factor of the learning rate. A schedule changes the rates of all groups.
+    pub rate_scale: f64,
+    /// The weight decay; `None` for that of the method.
+    pub weight_decay: Option<f32>,
+}
+
+impl Default for ParameterGroup {
+    fn default() -> Self {
+        Self { rate_scale: 1.0, weight_decay: None }
     }
 }
 
@@ -116,6 +167,7 @@ pub struct Optimizer {
 /// One parameter, possibly with several names.
 struct Slot {
     parameter: Tied,
+    group: ParameterGroup,
     /// Velocity, or the two moments; created in the first step.
     state: Vec<Tensor>,
     steps: u64,
@@ -136,7 +188,8 @@ impl Optimizer {
         check_rate(rate)?;
         method.check()?;
         check_parameters(&parameters)?;
-        let slot = |parameter| Slot { parameter, state: Vec::new(), steps: 0, idle: None };
+        let slot =
+            |parameter| Slot { parameter, group: ParameterGroup::default(), state: Vec::new(), steps: 0, idle: None };
         let slots = by_storage(&parameters).into_iter().map(slot).collect();
         Ok(Self { method, rate, parameters, slots })
     }
@@ -147,6 +200,50 @@ impl Optimizer {
     /// Same as [`new`](Self::new).
     pub fn adam(parameters: Vec<(String, Tensor)>, rate: f64) -> Result<Self> {
         Self::new(parameters, Method::Adam(AdamConfig::default()), rate)
+    }
+
+    /// Gives the parameters for whose name `select` returns true the options of `group`, and returns their number. A
+    /// later call replaces the options of the parameters that it selects. Checkpoints do not hold groups: set them
+    /// again before resuming.
+    ///
+    /// ```
+    /// use wgru::{Device, Rng, nn::{Module, RecurrentConfig}, train::{AdamConfig, Method, Optimizer, ParameterGroup}};
+    /// let gru = RecurrentConfig::gru(3, 8).build(&Device::cpu(), &mut Rng::new(1))?;
+    /// let method = Method::AdamW(AdamConfig { weight_decay: 0.01, ..Default::default() });
+    /// let mut optimizer = Optimizer::new(gru.parameters(), method, 1e-3)?;
+    /// // Biases do not decay.
+    /// let no_decay = ParameterGroup { weight_decay: Some(0.0), ..Default::default() };
+    /// assert_eq!(optimizer.set_group(no_decay, |name| name.starts_with("bias"))?, 2);
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Value`] if no parameter is selected, and for options that are negative or not finite.
+    pub fn set_group(&mut self, group: ParameterGroup, select: impl Fn(&str) -> bool) -> Result<usize> {
+        const OP: &str = "Optimizer::set_group";
+        let ParameterGroup { rate_scale, weight_decay } = group;
+        for (arg, value) in [("rate_scale", rate_scale), ("weight_decay", weight_decay.unwrap_or(0.0).into())] {
+            if !value.is_finite() || value < 0.0 {
+                return Err(Error::value(OP, arg, "a finite number of at least 0", value));
+            }
+        }
+        let mut count = 0;
+        for slot in self.slots.iter_mut().filter(|slot| slot.parameter.names.iter().any(|name| select(name))) {
+            slot.group = group;
+            count += 1;
+        }
+        if count == 0 {
+            let names: Vec<&str> = self.names().collect();
+            return Err(Error::value(OP, "select", "a parameter", format!("none of {}", names.join(", "))));
+        }
+        Ok(count)
+    }
+
+    /// Returns an optimizer of the same parameters, with the same method and groups, at its first step.
+    pub(super) fn fresh(&self) -> Result<Self> {
+        let mut fresh = Self::new(self.parameters.clone(), self.method, self.rate)?;
+        fresh.slots.iter_mut().zip(&self.slots).for_each(|(slot, old)| slot.group = old.group);
+        Ok(fresh)
     }
 
     /// Returns the learning rate of the next step.
@@ -178,6 +275,11 @@ impl Optimizer {
     /// Iterates over the parameters with their first names. Tied parameters appear once.
     pub(crate) fn distinct(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
         self.slots.iter().map(|slot| (slot.parameter.name(), slot.parameter.tensor()))
+    }
+
+    /// Iterates over the parameters with all of their names.
+    pub(crate) fn tied(&self) -> impl ExactSizeIterator<Item = (&[String], &Tensor)> {
+        self.slots.iter().map(|slot| (&slot.parameter.names[..], slot.parameter.tensor()))
     }
 
     /// Returns the number of steps of each parameter.
@@ -307,7 +409,11 @@ fn check_parameters(parameters: &[(String, Tensor)]) -> Result<()> {
 impl Slot {
     /// Makes one update. `guard` is a training status with the index of this parameter's flag.
     fn step(&mut self, method: &Method, rate: f64, grad: &Tensor, guard: Option<(&Tensor, u32)>) -> Result<()> {
-        let weight = self.parameter.tensor();
+        let method = match self.group.weight_decay {
+            Some(decay) => method.with_weight_decay(decay),
+            None => *method,
+        };
+        let (rate, weight) = (rate * self.group.rate_scale, self.parameter.tensor());
         if self.state.is_empty() {
             let zeros = || Tensor::zeros(weight.device(), weight.dims());
             self.state = (0..method.slots()).map(|_| zeros()).collect::<Result<_>>()?;
@@ -322,7 +428,7 @@ impl Slot {
         };
         let (len, lr) = (weight.len() as u32, rate as f32);
         self.steps += 1;
-        match *method {
+        match method {
             Method::Sgd(c) => {
                 let kernel = Sgd {
                     len,
@@ -335,6 +441,22 @@ impl Slot {
                     guard,
                 };
                 optim::sgd(&kernel, grad, weight, &self.state[0], status)
+            }
+            // Adam without a first moment and without the corrections of the first steps.
+            Method::RmsProp(c) => {
+                let kernel = Adam {
+                    len,
+                    lr,
+                    beta1: 0.0,
+                    beta2: c.alpha,
+                    eps: c.eps,
+                    weight_decay: c.weight_decay,
+                    decoupled: 0,
+                    step_size: lr,
+                    root2: 1.0,
+                    guard,
+                };
+                optim::adam(&kernel, grad, weight, [&self.state[0], &self.state[1]], status)
             }
             Method::Adam(c) | Method::AdamW(c) => {
                 // In f64, as in PyTorch: in f32, 1 − β^t loses digits in the first steps.

@@ -1,6 +1,7 @@
 //! The trainer: options, state, and functions that train.
 
 mod evaluate;
+mod rate_test;
 mod snapshot;
 mod training;
 
@@ -8,13 +9,16 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
+pub use rate_test::{RateTest, RateTestOptions};
 use snapshot::Keeping;
 pub use snapshot::Snapshot;
-pub(crate) use snapshot::{MODEL, OPTIMIZER, STATUS, Within};
+pub(crate) use snapshot::{AVERAGE, MODEL, OPTIMIZER, STATUS, Within};
 pub use training::Training;
 
+use super::ema::{Ema, check_decay};
+use super::plateau::PlateauState;
 use super::step::Step;
-use super::{Batch, Data, Optimizer, Schedule};
+use super::{Batch, Data, Optimizer, ReduceLrOnPlateau, Schedule};
 use crate::error::{Error, Result};
 use crate::kernels::TrainingStatus;
 use crate::nn::{Mode, Module};
@@ -26,22 +30,51 @@ use crate::tensor::Tensor;
 pub struct TrainOptions {
     /// Passes over the data, counted over all calls, so that a resumed run ends at the same epoch.
     pub epochs: usize,
-    /// Examples per update.
+    /// Examples per batch.
     pub batch: usize,
+    /// Batches per update. The gradient is that of one batch with as many examples, computed in less memory. The last
+    /// update of an epoch may have fewer.
+    pub accumulate: usize,
     /// Whether every epoch shuffles the examples.
     pub shuffle: bool,
+    /// Whether batches group examples of similar [length](super::Data::length), so that they have less padding. The
+    /// shuffled examples are sorted by length in groups of 100 batches, and the batches are shuffled again. Helps with
+    /// data whose batches end with their longest sequence, as of [`HostData::trimmed`](super::HostData::trimmed).
+    pub bucket_by_length: bool,
     /// Maximum norm of all gradients together.
     pub clip_norm: Option<f32>,
     /// Schedule of the learning rate, starting from the optimizer's rate.
     pub schedule: Schedule,
+    /// Updates of linear warm-up: update `i` of them, from 0, has the rate `base·(i + 1) / warmup`. The schedule begins
+    /// after them.
+    pub warmup: u64,
+    /// Lowers the learning rate when the loss no longer improves.
+    pub plateau: Option<ReduceLrOnPlateau>,
+    /// Decay of an [exponential moving average](super::Ema) of the parameters, such as 0.999. The validation loss, the
+    /// best weights, and the weights after training are then those of the averages; in between, the parameters have
+    /// their own values. A later [`fit`](Trainer::fit) starts from the averages, and averages anew.
+    pub ema: Option<f32>,
     /// Stops after this many epochs without a better validation loss, and restores the best weights. Needs validation
-    /// data: the training loss cannot rank epochs, since the weights change while it is averaged.
+    /// data: the training loss cannot rank epochs, since the weights change while it is averaged. With a patience of
+    /// all epochs, it only restores the best weights.
     pub patience: Option<usize>,
 }
 
 impl Default for TrainOptions {
     fn default() -> Self {
-        Self { epochs: 10, batch: 32, shuffle: true, clip_norm: None, schedule: Schedule::Constant, patience: None }
+        Self {
+            epochs: 10,
+            batch: 32,
+            accumulate: 1,
+            shuffle: true,
+            bucket_by_length: false,
+            clip_norm: None,
+            schedule: Schedule::Constant,
+            warmup: 0,
+            plateau: None,
+            ema: None,
+            patience: None,
+        }
     }
 }
 
@@ -54,10 +87,17 @@ pub struct Progress {
     pub updates: usize,
     /// Updates per epoch.
     pub of: usize,
+    /// Mean loss of the epoch so far, for a progress bar; `None` while it is not known. On a GPU it is some updates
+    /// old, because training does not wait for it.
+    pub running: Option<f32>,
+    /// Learning rate of the update.
+    pub rate: f64,
     /// Mean loss of the epoch, after its last update.
     pub loss: Option<f32>,
     /// Loss on the validation data, after the last update of the epoch.
     pub validation: Option<f32>,
+    /// Whether the validation loss is the lowest so far; only with [patience](TrainOptions::patience).
+    pub is_best: bool,
 }
 
 /// The losses of each epoch.
@@ -114,6 +154,9 @@ pub struct Trainer {
     /// The rate from which the schedule starts.
     rate: f64,
     pub(crate) best: Option<Best>,
+    pub(crate) plateau: PlateauState,
+    /// Created by the first update of a run with averages.
+    pub(crate) ema: Option<Ema>,
     history: History,
     keeping: Option<Keeping>,
     /// Position within an epoch to resume from.
@@ -143,6 +186,8 @@ impl Trainer {
             updates: 0,
             rate,
             best: None,
+            plateau: PlateauState::default(),
+            ema: None,
             history: History::default(),
             keeping: None,
             resumed: None,
@@ -158,6 +203,26 @@ impl Trainer {
     /// Returns the losses of the last call of [`fit`](Self::fit) or [`fit_with`](Self::fit_with), even if it failed.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Returns the number of examples of an update.
+    pub(crate) fn update_size(&self) -> usize {
+        self.options.batch.saturating_mul(self.options.accumulate)
+    }
+
+    /// Returns the learning rate of the next update.
+    fn next_rate(&self) -> f64 {
+        let TrainOptions { warmup, ref schedule, plateau, .. } = self.options;
+        if self.updates < warmup {
+            return self.rate * ((self.updates + 1) as f64 / warmup as f64);
+        }
+        let rate = schedule.rate(self.rate, self.updates - warmup);
+        plateau.map_or(rate, |plateau| plateau.rate(&self.plateau, rate))
+    }
+
+    /// Exchanges the parameters with their averages, if there are averages.
+    fn swap_averages(&mut self) -> Result<()> {
+        self.ema.as_mut().filter(|_| self.options.ema.is_some()).map_or(Ok(()), Ema::swap)
     }
 
     /// Returns the number of words of the training status: the running loss of an epoch and the flags.
@@ -336,14 +401,24 @@ impl Trainer {
     ) -> Result<Training<'a>> {
         self.history = History::default();
         self.check(data, validation)?;
+        // A run that was dropped during validation.
+        if self.ema.as_ref().is_some_and(Ema::is_swapped) {
+            self.swap_averages()?;
+        }
         Ok(Training::new(self, data, validation, step))
     }
 
     /// Rejects options that are invalid or contradict each other.
     fn check(&self, data: &dyn Data, validation: Option<&dyn Data>) -> Result<()> {
         const FIT: &str = "Trainer::fit";
-        let TrainOptions { clip_norm, patience, ref schedule, .. } = self.options;
+        let TrainOptions { clip_norm, patience, ref schedule, plateau, ema, .. } = self.options;
         self.check_data(data)?;
+        ema.map_or(Ok(()), check_decay)?;
+        plateau.map_or(Ok(()), |plateau| plateau.check())?;
+        if self.options.accumulate == 0 {
+            return Err(Error::value(FIT, "accumulate", "at least 1 batch", 0));
+        }
+        self.check_order(data, validation)?;
         if let Some(norm) = clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
             return Err(Error::value(FIT, "clip_norm", "more than 0", norm));
         }
@@ -361,16 +436,39 @@ impl Trainer {
             _ => {}
         }
         if let Some(Resumed { within, .. }) = &self.resumed
-            && (within.examples, within.batch) != (data.len(), self.options.batch)
+            && (within.examples, within.batch) != (data.len(), self.update_size())
         {
-            let expected = format!("{} examples in batches of {}, as in the snapshot", within.examples, within.batch);
-            let got = format!("{} in batches of {}", data.len(), self.options.batch);
+            let expected = format!("{} examples in updates of {}, as in the snapshot", within.examples, within.batch);
+            let got = format!("{} in updates of {}", data.len(), self.update_size());
             return Err(Error::value(FIT, "data and batch", expected, got));
         }
         if validation.is_some_and(|data| data.is_empty()) {
             return Err(Error::value(FIT, "validation", "at least one example", 0));
         }
         schedule.check()
+    }
+
+    /// Rejects options that contradict the order of the data.
+    fn check_order(&self, data: &dyn Data, validation: Option<&dyn Data>) -> Result<()> {
+        const FIT: &str = "Trainer::fit";
+        let TrainOptions { batch, accumulate, shuffle, bucket_by_length, .. } = self.options;
+        if bucket_by_length && !shuffle {
+            return Err(Error::value(FIT, "bucket_by_length", "shuffled examples", "shuffle: false"));
+        }
+        if bucket_by_length && data.length(0).is_none() {
+            return Err(Error::value(FIT, "bucket_by_length", "data with lengths", "data without"));
+        }
+        if let Some(lanes) = validation.and_then(Data::lanes).filter(|lanes| *lanes != batch) {
+            return Err(Error::value(FIT, "batch", format!("{lanes}, the lanes of the validation data"), batch));
+        }
+        match data.lanes() {
+            Some(lanes) if batch != lanes || accumulate != 1 || shuffle => {
+                let expected = format!("batch: {lanes}, accumulate: 1, shuffle: false, for data that continues");
+                let got = format!("batch: {batch}, accumulate: {accumulate}, shuffle: {shuffle}");
+                Err(Error::value(FIT, "options", expected, got))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_data(&self, data: &dyn Data) -> Result<()> {
@@ -380,22 +478,23 @@ impl Trainer {
         Ok(())
     }
 
-    /// Copies the weights if `loss` is the best so far. Returns whether any patience is left. `updates` is the
-    /// number of updates per epoch.
-    async fn keep_best(&mut self, loss: f32, updates: usize) -> Result<bool> {
-        let Some(patience) = self.options.patience else { return Ok(true) };
+    /// Copies the weights if `loss` is the best so far. Returns whether it is, and whether any patience is left.
+    /// `updates` is the number of updates per epoch.
+    async fn keep_best(&mut self, loss: f32, updates: usize) -> Result<(bool, bool)> {
+        let Some(patience) = self.options.patience else { return Ok((false, true)) };
         if !loss.is_finite() {
             let cause = format!("the validation loss is {loss}");
             return Err(Error::Diverged { epoch: self.epoch - 1, update: updates - 1, cause });
         }
-        if self.best.as_ref().is_none_or(|best| loss < best.loss) {
+        let is_best = self.best.as_ref().is_none_or(|best| loss < best.loss);
+        if is_best {
             let mut weights = Vec::new();
             for (_, p) in self.optimizer.distinct() {
                 weights.push(p.read().await?);
             }
             self.best = Some(Best { loss, epoch: self.epoch, weights });
         }
-        Ok(self.best.as_ref().is_none_or(|best| self.epoch - best.epoch < patience))
+        Ok((is_best, self.best.as_ref().is_none_or(|best| self.epoch - best.epoch < patience)))
     }
 
     /// Returns the best epoch so far, if patience is set.

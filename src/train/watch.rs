@@ -18,6 +18,8 @@ pub(super) struct Watch {
     unseen: usize,
     /// Number of updates known to be finite.
     confirmed: usize,
+    /// Σ share·loss of these updates.
+    total: f32,
 }
 
 /// The words of a [`TrainingStatus`].
@@ -47,14 +49,15 @@ impl Watch {
     /// earlier watch.
     pub fn new(device: &Device, parameters: usize, words: Option<&[f32]>) -> Result<Self> {
         let status = optim::training_status(device, parameters)?;
-        let confirmed = match words {
+        let (confirmed, total) = match words {
             Some(words) => {
                 status.assign(words)?;
-                Report::of(words).updates
+                let report = Report::of(words);
+                (report.updates, report.total)
             }
-            None => 0,
+            None => (0, 0.0),
         };
-        Ok(Self { status, reading: None, unseen: 0, confirmed })
+        Ok(Self { status, reading: None, unseen: 0, confirmed, total })
     }
 
     /// Returns the status for [`Optimizer::step_guarded`](super::Optimizer::step_guarded).
@@ -79,7 +82,7 @@ impl Watch {
         self.reading = None;
         let report = Report::of(&words);
         if !report.has_failed() {
-            self.confirmed = report.updates;
+            (self.confirmed, self.total) = (report.updates, report.total);
         }
         Ok(report.has_failed())
     }
@@ -87,6 +90,11 @@ impl Watch {
     /// Returns the number of updates of the epoch known to be finite.
     pub fn confirmed(&self) -> usize {
         self.confirmed
+    }
+
+    /// Returns the total of the losses of the updates known to be finite, and their number, if there are any.
+    pub fn known(&self) -> Option<(f32, usize)> {
+        (self.confirmed > 0).then_some((self.total, self.confirmed))
     }
 
     /// Reads the status, after all updates so far.

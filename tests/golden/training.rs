@@ -63,7 +63,8 @@ fn losses_match_pytorch(device: &Device) {
                 let labels: Vec<u32> = numbers(&row["target"]["values"]).into_iter().map(mark).collect();
                 let target = Tensor::from_indices(device, &labels, &[labels.len()]).expect("labels");
                 let label_smoothing = number(&row["label_smoothing"]) as f32;
-                let options = CrossEntropyOptions { ignore_index: Some(mark(ignored)), label_smoothing, reduction };
+                let options =
+                    CrossEntropyOptions { ignore_index: Some(mark(ignored)), label_smoothing, reduction, weight: None };
                 loss::cross_entropy_with(&x, &target, options)
             }
             other => panic!("unknown loss {other}"),

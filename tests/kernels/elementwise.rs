@@ -44,10 +44,11 @@ fn tolerance(op: UnaryOp) -> f64 {
     }
 }
 
-/// Arguments for an operation: of both signs, except for the square root and the logarithm.
+/// Arguments for an operation: of both signs, except for functions of positive numbers.
 fn arguments(op: UnaryOp, len: usize, scale: f32) -> Vec<f32> {
     let x = fill(op as u32, len, scale);
-    if matches!(op, UnaryOp::Sqrt | UnaryOp::Log) { x.iter().map(|v| v.abs() + 0.01).collect() } else { x }
+    let is_positive = matches!(op, UnaryOp::Sqrt | UnaryOp::Log | UnaryOp::Stirling);
+    if is_positive { x.iter().map(|v| v.abs() + 0.01).collect() } else { x }
 }
 
 fn unary_matches_f64(device: &Device) {

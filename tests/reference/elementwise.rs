@@ -19,7 +19,33 @@ pub fn unary(op: UnaryOp, alpha: f64, x: f64) -> f64 {
         UnaryOp::Elu => x.max(0.0) + alpha * x.min(0.0).exp_m1(),
         UnaryOp::Softplus => (-x.abs()).exp().ln_1p() + x.max(0.0),
         UnaryOp::Softsign => x * (1.0 + x.abs()).recip(),
+        UnaryOp::Stirling => log_gamma(x) - (x - 0.5) * x.ln() + x - 0.5 * std::f64::consts::TAU.ln(),
     }
+}
+
+/// `log Γ(x)` for `x > 0`: Lanczos' approximation with g = 7 and nine terms.
+pub fn log_gamma(x: f64) -> f64 {
+    const TERMS: [f64; 9] = [
+        0.999_999_999_999_809_93,
+        676.520_368_121_885_1,
+        -1_259.139_216_722_402_8,
+        771.323_428_777_653_13,
+        -176.615_029_162_140_59,
+        12.507_343_278_686_905,
+        -0.138_571_095_265_720_12,
+        9.984_369_578_019_571_6e-6,
+        1.505_632_735_149_311_6e-7,
+    ];
+    let sum = TERMS[1..].iter().zip(0..).fold(TERMS[0], |sum, (term, i)| sum + term / (x + f64::from(i)));
+    let base = x + 6.5;
+    0.5 * std::f64::consts::TAU.ln() + (x - 0.5) * base.ln() - base + sum.ln()
+}
+
+/// `ψ(x) = (log Γ)'(x)` for `x > 0`: a sum of reciprocals up to a large argument.
+pub fn digamma(x: f64) -> f64 {
+    let steps: f64 = (0..200).map(|i| (x + f64::from(i)).recip()).sum();
+    let y = x + 200.0;
+    y.ln() - 0.5 / y - y.powi(-2) / 12.0 + y.powi(-4) / 120.0 - steps
 }
 
 /// `f'(x)`, as a function of `x` only.
@@ -40,6 +66,7 @@ pub fn unary_slope(op: UnaryOp, alpha: f64, x: f64) -> f64 {
         UnaryOp::Elu => step(x > 0.0) + step(x <= 0.0) * alpha * x.exp(),
         UnaryOp::Softplus => (1.0 + (-x).exp()).recip(),
         UnaryOp::Softsign => (1.0 + x.abs()).powi(-2),
+        UnaryOp::Stirling => digamma(x) - x.ln() + 0.5 / x,
     }
 }
 

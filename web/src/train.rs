@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use wgru::nn::Module;
 use wgru::train::{
-    AdamConfig, Data, HostData, Method, Optimizer, Progress, Schedule, SgdConfig, TrainOptions, Trainer, loss,
+    AdamConfig, Data, HostData, Method, Optimizer, Progress, SgdConfig, TrainOptions, Trainer, loss,
 };
 use wgru::{Error, Rng, Tensor};
 
@@ -89,8 +89,8 @@ fn trainer(network: &Network, mut options: Options, classes: bool) -> Result<(Tr
         batch: options.count("batch", 1)?.unwrap_or(defaults.batch),
         shuffle: !options.flag("inOrder")?,
         clip_norm: options.number("clipNorm")?.map(|norm| norm as f32),
-        schedule: Schedule::Constant,
         patience: options.count("patience", 1)?,
+        ..defaults
     };
     options.done()?;
     let optimizer = Optimizer::new(network.parameters(), method, rate)?;

@@ -6,6 +6,7 @@ use crate::keeper::{HostCopy, Keeper};
 use crate::nn::Module;
 use crate::rng::Rng;
 use crate::tensor::Tensor;
+use crate::train::PlateauState;
 use crate::train::watch::Report;
 
 /// The complete state of a training run in host memory, from which it continues bit for bit: weights, optimizer state,
@@ -27,6 +28,9 @@ pub(crate) struct Place {
     pub best: Option<Best>,
     /// Names and extents of the best weights.
     pub best_names: Vec<(String, Vec<usize>)>,
+    pub plateau: PlateauState,
+    /// Number of updates of the moving averages, if there are any.
+    pub averaged: Option<u64>,
     /// Position within an unfinished epoch.
     pub within: Option<Within>,
 }
@@ -38,7 +42,7 @@ pub(crate) struct Within {
     pub done: usize,
     /// The random generator before the examples were shuffled.
     pub begun: Rng,
-    /// Number of examples in the data, and in one batch.
+    /// Number of examples in the data, and of one update.
     pub examples: usize,
     pub batch: usize,
 }
@@ -46,6 +50,8 @@ pub(crate) struct Within {
 /// Prefixes of the names in a snapshot.
 pub(crate) const MODEL: &str = "model.";
 pub(crate) const OPTIMIZER: &str = "optimizer.";
+/// Moving averages of the parameters.
+pub(crate) const AVERAGE: &str = "ema.";
 /// The running loss of the epoch.
 pub(crate) const STATUS: &str = "status";
 
@@ -88,6 +94,8 @@ fn begin(
     };
     let weights = model.map_or_else(|| trainer.optimizer.parameters(), |model| model.parameters());
     let mut tensors: Vec<_> = named(MODEL, weights).chain(named(OPTIMIZER, state)).collect();
+    let ema = trainer.ema.as_ref().filter(|_| trainer.options.ema.is_some());
+    tensors.extend(ema.map(|ema| named(AVERAGE, ema.averages())).into_iter().flatten());
     tensors.extend(within.as_ref().map(|(_, status)| (STATUS.to_string(), (*status).clone())));
     let names = |best: &Best| {
         let named = trainer.optimizer.distinct().zip(&best.weights);
@@ -101,6 +109,8 @@ fn begin(
         steps,
         best_names: trainer.best.as_ref().map(names).unwrap_or_default(),
         best: trainer.best.clone(),
+        plateau: trainer.plateau,
+        averaged: ema.map(|ema| ema.updates()),
         within: within.map(|(within, _)| within),
     };
     let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (&**name, tensor)).collect();

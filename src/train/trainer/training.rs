@@ -7,9 +7,10 @@ use super::{History, Progress, Resumed, Trainer, Within};
 use crate::error::{Error, Result};
 use crate::nn::Mode;
 use crate::rng::Rng;
+use crate::tensor::Tensor;
 use crate::train::step::Step;
 use crate::train::watch::Watch;
-use crate::train::{Data, clip_grad_norm, diverged};
+use crate::train::{Data, Ema, clip_grad_norm, diverged};
 
 /// A run that the caller advances update by update, from [`Trainer::start`] or [`Trainer::start_with`]. Between two
 /// updates, the caller may await or borrow local variables, which the callback of [`Trainer::on_progress`] cannot do.
@@ -59,6 +60,8 @@ struct Epoch {
     next: usize,
     /// Number of updates of the epoch.
     of: usize,
+    /// Examples of an update.
+    size: usize,
     /// Created by the first update.
     watch: Option<Watch>,
     /// The initial training status of a resumed epoch.
@@ -160,13 +163,36 @@ impl<'a> Training<'a> {
         if self.is_last || (self.epoch.is_none() && trainer.epoch >= trainer.options.epochs) {
             return Ok(None);
         }
-        let epoch = self.epoch.get_or_insert_with(|| Epoch::begin(trainer, self.data.len()));
+        let epoch = self.epoch.get_or_insert_with(|| Epoch::begin(trainer, self.data));
         let goes_on = epoch.update(trainer, self.data, &mut self.step).await?;
         let (updates, of) = (epoch.next, epoch.of);
         if goes_on && updates < of {
-            return Ok(Some(Progress { epoch: trainer.epoch, updates, of, loss: None, validation: None }));
+            let (running, rate) = (epoch.running(), trainer.optimizer.rate());
+            let (epoch, loss, validation) = (trainer.epoch, None, None);
+            return Ok(Some(Progress { epoch, updates, of, running, rate, loss, validation, is_best: false }));
         }
         let mean = self.close().await?;
+        // The averages are validated, and kept if they are the best.
+        self.trainer.swap_averages()?;
+        let validated = self.validate(mean, of).await;
+        self.trainer.swap_averages()?;
+        let (validation, is_best) = validated?;
+        let trainer = &mut *self.trainer;
+        let rate = trainer.optimizer.rate();
+        if let Some(plateau) = &trainer.options.plateau {
+            trainer.plateau.observe(plateau, validation.unwrap_or(mean));
+        }
+        // No snapshot at the end: a run resumed from it would continue to train.
+        if !self.is_last {
+            trainer.keep(self.step.model(), None)?;
+        }
+        let (epoch, loss) = (trainer.epoch - 1, Some(mean));
+        Ok(Some(Progress { epoch, updates: of, of, running: loss, rate, loss, validation, is_best }))
+    }
+
+    /// Computes the validation loss after an epoch, and keeps the weights if they are the best. Returns the loss, and
+    /// whether it is the best.
+    async fn validate(&mut self, mean: f32, updates: usize) -> Result<(Option<f32>, bool)> {
         let validation = match self.validation {
             Some(data) => Some(mean_loss(data, self.trainer.options.batch, &mut self.step).await?),
             None => None,
@@ -175,17 +201,13 @@ impl<'a> Training<'a> {
         trainer.history.loss.push(mean);
         trainer.history.validation.extend(validation);
         trainer.epoch += 1;
-        if let Some(loss) = validation
-            && !trainer.keep_best(loss, of).await?
-        {
+        let Some(loss) = validation else { return Ok((None, false)) };
+        let (is_best, goes_on) = trainer.keep_best(loss, updates).await?;
+        if !goes_on {
             self.is_last = true;
             trainer.history.stopped_early = trainer.epoch < trainer.options.epochs;
         }
-        // No snapshot at the end: a run resumed from it would continue to train.
-        if !self.is_last {
-            trainer.keep(self.step.model(), None)?;
-        }
-        Ok(Some(Progress { epoch: trainer.epoch - 1, updates: of, of, loss: Some(mean), validation }))
+        Ok((validation, is_best))
     }
 
     /// Ends an epoch: waits for its updates, checks them and returns their mean loss.
@@ -209,7 +231,7 @@ impl<'a> Training<'a> {
         let names: Vec<&str> = trainer.optimizer.names().collect();
         let flagged: Vec<&str> = report.flagged.iter().map(|&i| names[i]).collect();
         let batch = order
-            .chunks(trainer.options.batch)
+            .chunks(trainer.update_size())
             .nth(update)
             .and_then(|examples| Some(self.data.batch(examples).ok()?.of(examples)));
         // Frozen parameters may also be NaN.
@@ -231,7 +253,8 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Collects the last snapshot and restores the best weights, however the run ended.
+    /// Collects the last snapshot, and restores the best weights, however the run ended. Without best weights, the
+    /// model gets the averages if the run succeeded.
     async fn settle(&mut self, ended: Result<()>) -> Result<()> {
         self.is_over = true;
         let trainer = &mut *self.trainer;
@@ -239,15 +262,23 @@ impl<'a> Training<'a> {
             Ok(()) => trainer.finish_keeping().await,
             failed => failed,
         };
-        let restored = trainer.restore_best();
+        let averaged = match ended.is_ok() && trainer.best().is_none() {
+            true => trainer.swap_averages(),
+            false => Ok(()),
+        };
+        if ended.is_ok() {
+            trainer.ema = None;
+        }
+        let restored = averaged.and_then(|()| trainer.restore_best());
         trainer.history.best_epoch = trainer.best().map(|best| best.epoch - 1);
         ended.and(restored)
     }
 }
 
 impl Epoch {
-    /// Begins the next epoch over `len` examples, or continues a resumed one.
-    fn begin(trainer: &mut Trainer, len: usize) -> Self {
+    /// Begins the next epoch, or continues a resumed one.
+    fn begin(trainer: &mut Trainer, data: &dyn Data) -> Self {
+        let len = data.len();
         let mut order: Vec<usize> = (0..len).collect();
         // `resumed` is kept until the first update is done, so that nothing is lost on an earlier error.
         let (next, begun, status) = match &trainer.resumed {
@@ -257,24 +288,25 @@ impl Epoch {
         if trainer.options.shuffle {
             let mut drawn = begun.clone();
             drawn.shuffle(&mut order);
+            if trainer.options.bucket_by_length {
+                bucket(&mut order, trainer.options.batch, trainer.update_size(), data, &mut drawn);
+            }
             if next == 0 {
                 trainer.rng = drawn;
             }
         }
-        let (first, of) = (trainer.updates - next as u64, len.div_ceil(trainer.options.batch));
-        Self { order, begun, first, next, of, watch: None, status, marks: VecDeque::new() }
+        let (first, of) = (trainer.updates - next as u64, len.div_ceil(trainer.update_size()));
+        Self { order, begun, first, next, of, size: trainer.update_size(), watch: None, status, marks: VecDeque::new() }
     }
 
     /// Makes the next update. Returns `false` when an update of this epoch is known to have failed.
     async fn update(&mut self, trainer: &mut Trainer, data: &dyn Data, step: &mut Step<'_>) -> Result<bool> {
-        let (done, size) = (self.next, trainer.options.batch);
+        let (done, size) = (self.next, trainer.update_size());
         let Some(examples) = self.order.chunks(size).nth(done) else { return Ok(true) };
-        let batch = data.batch(examples)?.of(examples);
-        trainer.optimizer.set_rate(trainer.options.schedule.rate(trainer.rate, trainer.updates))?;
+        trainer.optimizer.set_rate(trainer.next_rate())?;
         self.marks.push_back(Mark { update: done, rng: trainer.rng.clone(), steps: trainer.optimizer.steps() });
         trainer.optimizer.zero_grad();
-        let value = step.loss(&batch, &mut Mode::Train(&mut trainer.rng))?;
-        value.backward()?;
+        let value = gradient(trainer, data, examples, step)?;
         if let Some(max) = trainer.options.clip_norm {
             clip_grad_norm(&trainer.optimizer.parameters(), max)?;
         }
@@ -287,6 +319,13 @@ impl Epoch {
         };
         watch.add(&value, examples.len() as f32 / self.order.len() as f32)?;
         trainer.optimizer.step_guarded(watch.status())?;
+        if let Some(decay) = trainer.options.ema {
+            let ema = match &mut trainer.ema {
+                Some(ema) => ema,
+                none => none.insert(Ema::new(&trainer.optimizer.parameters(), decay)?),
+            };
+            ema.update()?;
+        }
         trainer.updates += 1;
         trainer.resumed = None;
         self.next += 1;
@@ -304,4 +343,41 @@ impl Epoch {
         }
         Ok(true)
     }
+
+    /// Returns the mean loss of the updates whose loss is known.
+    fn running(&self) -> Option<f32> {
+        let (total, updates) = self.watch.as_ref()?.known()?;
+        let examples = (updates * self.size).min(self.order.len());
+        Some(total * (self.order.len() as f32 / examples as f32))
+    }
+}
+
+/// Adds the gradient of an update, batch by batch, and returns its loss.
+fn gradient(trainer: &mut Trainer, data: &dyn Data, examples: &[usize], step: &mut Step<'_>) -> Result<Tensor> {
+    let mut sum: Option<Tensor> = None;
+    for part in examples.chunks(trainer.options.batch) {
+        let value = step.loss(&data.batch(part)?.of(part), &mut Mode::Train(&mut trainer.rng))?;
+        let value = match part.len() == examples.len() {
+            true => value,
+            false => value.scale(part.len() as f32 / examples.len() as f32)?,
+        };
+        value.backward()?;
+        sum = Some(match sum {
+            Some(sum) => sum.add(&value.detach())?,
+            None => value.detach(),
+        });
+    }
+    sum.ok_or_else(|| Error::value("Trainer::fit", "data", "at least one example per update", 0))
+}
+
+/// Groups shuffled examples of similar length: sorts groups of 100 batches by length, and shuffles the updates of full
+/// size. A smaller one stays at the end.
+fn bucket(order: &mut [usize], batch: usize, update: usize, data: &dyn Data, rng: &mut Rng) {
+    const BATCHES: usize = 100;
+    for group in order.chunks_mut(batch.saturating_mul(BATCHES).max(update)) {
+        group.sort_by_key(|&example| data.length(example).unwrap_or(0));
+    }
+    let mut updates: Vec<Vec<usize>> = order.chunks_exact(update).map(<[usize]>::to_vec).collect();
+    rng.shuffle(&mut updates);
+    order.iter_mut().zip(updates.into_iter().flatten()).for_each(|(place, example)| *place = example);
 }
