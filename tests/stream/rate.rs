@@ -62,8 +62,7 @@ fn reference(layer: &Recurrent, x: &[f32], first: &[f64], ratio: f64, interpolat
         let cell = Direction { config, u: &u, bias: &b_hh, w_hr: None, peephole: &[] };
         // By part and unit, one value per step.
         let mut history = vec![vec![Vec::new(); h]; config.cell.states()];
-        for t in 0..input.len() {
-            let x = &input[t];
+        for (t, x) in input.iter().enumerate() {
             let a: Vec<f64> = (0..gates * h).map(|row| dot(&w[row * x.len()..][..x.len()], x) + b_ih[row]).collect();
             let state = |part: usize| -> Vec<f64> {
                 let first = |unit: usize| first[(part * config.layers + l) * h + unit];
