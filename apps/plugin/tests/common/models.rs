@@ -47,8 +47,8 @@ impl Models {
     }
 
     /// The model of `rtneural` with an activation after its linear layer.
-    pub fn with_activation(&self, activation: &str) -> PathBuf {
-        let text = std::fs::read_to_string(self.rtneural(2)).expect("text");
+    pub fn with_activation(&self, seed: u64, activation: &str) -> PathBuf {
+        let text = std::fs::read_to_string(self.rtneural(seed)).expect("text");
         let text = text.replace(r#""activation": """#, &format!(r#""activation": "{activation}""#));
         self.write(&format!("{activation}.json"), text)
     }
