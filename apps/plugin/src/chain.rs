@@ -1,5 +1,7 @@
 //! Networks of files: recurrent layers, linear layers and activations, one after another.
 
+use std::collections::BTreeMap;
+
 use wgru::io::Network;
 use wgru::nn::{Kind, Linear, Module, Recurrent};
 use wgru::{Stream, StreamOptions};
@@ -71,9 +73,19 @@ impl Stage {
     }
 }
 
-/// `max(v, 0)`; NaN stays NaN.
-fn relu(v: f32) -> f32 {
-    if v < 0.0 { 0.0 } else { v }
+/// Returns an activation by its name in Keras, if it acts on each value alone.
+fn function(name: &str) -> Option<fn(f32) -> f32> {
+    Some(match name {
+        "tanh" => f32::tanh,
+        "relu" => |v| if v < 0.0 { 0.0 } else { v },
+        "sigmoid" => |v| {
+            // The exponent is at most 0, so it does not overflow.
+            let e = (-v.abs()).exp();
+            (if v < 0.0 { e } else { 1.0 }) / (1.0 + e)
+        },
+        "elu" => |v| if v < 0.0 { v.exp_m1() } else { v },
+        _ => return None,
+    })
 }
 
 /// Returns a stage and its extents `[output, input]`.
@@ -87,11 +99,11 @@ fn linear(linear: &Linear) -> Result<(Stage, [usize; 2])> {
 }
 
 impl Chain {
-    /// Creates the chain of a network that reads and writes one value per sample.
+    /// Creates the chain of a network that reads and writes one value per sample. `texts` is the metadata of its file.
     ///
     /// # Errors
     /// A text for a layer that does not run sample by sample, and for other widths.
-    pub fn new(network: &Network) -> Result<Self> {
+    pub fn new(network: &Network, texts: &BTreeMap<String, String>) -> Result<Self> {
         let Kind::Sequence(parts) = network.layers.kind() else {
             return Err(Failure::new("has layers that branch"));
         };
@@ -111,11 +123,18 @@ impl Chain {
                     (Stage::Recurrent(Box::new(stream), state, output), [output, c.input])
                 }
                 Kind::Linear => linear(network.layers.layer(name)?)?,
-                Kind::Tanh => (Stage::Function(f32::tanh), [width, width]),
-                Kind::Relu => (Stage::Function(relu), [width, width]),
-                _ => {
-                    let why = "which is neither recurrent, linear, tanh nor ReLU";
-                    return Err(Failure::new(format!("has the layer {name:?}, {why}")));
+                kind => {
+                    let text = match kind {
+                        Kind::Tanh => Some("tanh"),
+                        Kind::Relu => Some("relu"),
+                        // An activation has the name of its option in the file.
+                        _ => texts.get(name).map(String::as_str),
+                    };
+                    let Some(function) = text.and_then(function) else {
+                        let why = "which is neither recurrent nor linear, nor tanh, ReLU, sigmoid or ELU";
+                        return Err(Failure::new(format!("has the layer {name:?}, {why}")));
+                    };
+                    (Stage::Function(function), [width, width])
                 }
             };
             if input != width {

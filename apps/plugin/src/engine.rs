@@ -9,8 +9,6 @@ use crate::rate::Resampled;
 /// Seconds of silence before the signal. Without them, a model would begin with the sound of its states moving from
 /// zeros to where silence leaves them.
 const SILENCE: f64 = 0.5;
-/// Largest magnitude of a sample that a model gets, 80 dB above full scale.
-const LOUDEST: f32 = 1e4;
 
 /// A model for all channels at the sample rate of the host. Allocates only when it is made.
 pub struct Engine {
@@ -41,7 +39,7 @@ impl Voice {
 
     fn process(&mut self, samples: &mut [f32]) {
         let Self { core, resampled, gains: [before, after] } = self;
-        samples.iter_mut().for_each(|v| *v = if v.is_finite() { (*v * *before).clamp(-LOUDEST, LOUDEST) } else { 0.0 });
+        samples.iter_mut().for_each(|v| *v *= *before);
         match resampled {
             Some(resampled) => resampled.process(samples, |own| core.process(own)),
             None => core.process(samples),
@@ -83,11 +81,10 @@ impl Engine {
         self.latency
     }
 
-    /// Replaces samples of a channel by the output for them. Samples that are not finite count as silence.
+    /// Replaces samples of a channel, which must be finite, by the output for them.
     pub fn process(&mut self, channel: usize, samples: &mut [f32]) {
-        match self.voices.get_mut(channel) {
-            Some(voice) => voice.process(samples),
-            None => samples.iter_mut().for_each(|v| *v = if v.is_finite() { *v } else { 0.0 }),
+        if let Some(voice) = self.voices.get_mut(channel) {
+            voice.process(samples);
         }
     }
 

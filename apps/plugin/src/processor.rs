@@ -14,6 +14,8 @@ use crate::shared::Shared;
 const BLOCK: usize = 128;
 /// Time in which a parameter reaches a new value, and another model takes over, in seconds.
 const RAMP: f64 = 0.02;
+/// Largest magnitude of a sample for a model, 80 dB above full scale. No sum in a model overflows then.
+const LOUDEST: f32 = 1e4;
 /// Most channels of a configuration of ports.
 const CHANNELS: usize = 2;
 
@@ -143,7 +145,7 @@ impl Processor<'_> {
             let (dry, wet) = (&mut buffers.dry[..count], &mut buffers.wet[..count]);
             dry.copy_from_slice(output);
             for ((wet, x), gain) in wet.iter_mut().zip(&*dry).zip(&buffers.factors[INPUT]) {
-                *wet = x * gain;
+                *wet = (usual(*x) * gain).clamp(-LOUDEST, LOUDEST);
             }
             if let Some(fade) = fade {
                 let former = &mut buffers.former[..count];
@@ -162,15 +164,15 @@ impl Processor<'_> {
             let factors = buffers.factors[OUTPUT].iter().zip(&buffers.factors[MIX]);
             for (((y, x), wet), (gain, mix)) in output.iter_mut().zip(&*dry).zip(&*wet).zip(factors) {
                 // Without the model, the very input, whatever it is.
-                *y = if *mix == 0.0 { *x } else { finite(*x) * (1.0 - mix) + wet * gain * mix };
+                *y = if *mix == 0.0 { *x } else { usual(*x) * (1.0 - mix) + wet * gain * mix };
             }
         }
     }
 }
 
-/// Silence instead of NaN and infinity.
-fn finite(v: f32) -> f32 {
-    if v.is_finite() { v } else { 0.0 }
+/// Silence instead of NaN, infinity, and subnormal numbers, with which processors are slow.
+fn usual(v: f32) -> f32 {
+    if v.is_normal() { v } else { 0.0 }
 }
 
 impl<'a> PluginAudioProcessor<'a, Shared<'a>, MainThread<'a>> for Processor<'a> {

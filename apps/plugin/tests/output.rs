@@ -39,7 +39,17 @@ fn output_equals_the_equations_in_f64() {
     for name in ["rtneural.json", "aidax.json"] {
         computes(&fixture(name), &fixture(name), 48_000.0);
     }
-    for name in ["jatinchowdhury18_RTNeural/lstm_1d.json", "sdatkinson_NeuralAmpModelerCore/lstm.nam"] {
+    let changes_sign = |seed: &u64| {
+        let output = Network::open(&models.rtneural(*seed)).run(48_000.0, &signal(4000, 1));
+        output.iter().any(|v| *v < -1e-3) && output.iter().any(|v| *v > 1e-3)
+    };
+    let seed = (2..40).find(changes_sign).expect("a model whose output changes its sign");
+    for activation in ["tanh", "relu", "sigmoid", "elu"] {
+        let path = models.with_activation(seed, activation);
+        computes(&path, &path, 48_000.0);
+    }
+    let rtneural = ["jatinchowdhury18_RTNeural/gru.json", "jatinchowdhury18_RTNeural/lstm_1d.json"];
+    for name in rtneural.into_iter().chain(["sdatkinson_NeuralAmpModelerCore/lstm.nam"]) {
         let Some(path) = real(name) else { continue };
         computes(&path, &path, 48_000.0);
     }
@@ -87,6 +97,7 @@ fn mix_of_zero_is_the_input() {
         let mut signals = [signal(3000, 1), signal(3000, 2)];
         signals[0][5] = -0.0;
         signals[1][6] = 1e-42;
+        signals[1][7] = f32::INFINITY;
         let output = plugin.play(&signals, 100, &[]);
         let late = plugin.latency();
         assert_eq!(late == 0, rate == 48_000.0, "{rate} Hz");
@@ -159,11 +170,11 @@ fn bad_samples_are_silence_and_leave_no_trace() {
     for (model, rate) in [(models.nam(1, 48_000.0), 48_000.0), (models.nam(1, 48_000.0), 44_100.0)] {
         let mut plugin = Plugin::with(&model, rate, 1);
         let mut x = signal(2000, 1);
-        for (k, bad) in [(100, f32::NAN), (101, f32::INFINITY), (102, f32::NEG_INFINITY)] {
+        for (k, bad) in [(100, f32::NAN), (101, f32::INFINITY), (102, f32::NEG_INFINITY), (103, 1e-40)] {
             x[k] = bad;
         }
         let got = plugin.play(&[x.clone()], 64, &[]);
-        x[100..103].fill(0.0);
+        x[100..104].fill(0.0);
         plugin.reset();
         same("silence", &got, &plugin.play(&[x], 64, &[]));
         let loud = plugin.play(&[vec![f32::MAX; 500]], 64, &[]).remove(0);

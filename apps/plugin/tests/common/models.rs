@@ -46,6 +46,13 @@ impl Models {
         self.write(&format!("gru{seed}.json"), text)
     }
 
+    /// The model of `rtneural` with an activation after its linear layer.
+    pub fn with_activation(&self, seed: u64, activation: &str) -> PathBuf {
+        let text = std::fs::read_to_string(self.rtneural(seed)).expect("text");
+        let text = text.replace(r#""activation": """#, &format!(r#""activation": "{activation}""#));
+        self.write(&format!("{activation}.json"), text)
+    }
+
     /// The model of `rtneural` as ONNX, with any number of steps.
     pub fn onnx(&self, seed: u64) -> PathBuf {
         let dims = vec![onnx::Extent::Fixed(1), onnx::Extent::named("steps"), onnx::Extent::Fixed(1)];

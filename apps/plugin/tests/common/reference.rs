@@ -30,7 +30,7 @@ enum Layer {
     Dense {
         rows: Vec<Vec<f64>>,
         bias: Vec<f64>,
-        tanh: bool,
+        activation: String,
     },
 }
 
@@ -69,9 +69,18 @@ impl Layer {
                 *h = next.collect();
                 h.clone()
             }
-            Layer::Dense { rows, bias, tanh } => {
+            Layer::Dense { rows, bias, activation } => {
                 let outputs = rows.iter().zip(&*bias).map(|(row, bias)| bias + dot(row, x));
-                outputs.map(|v| if *tanh { v.tanh() } else { v }).collect()
+                let activate = |v: f64| match &**activation {
+                    "" => v,
+                    "tanh" => v.tanh(),
+                    "relu" => v.max(0.0),
+                    "sigmoid" => sigmoid(v),
+                    "elu" if v < 0.0 => v.exp() - 1.0,
+                    "elu" => v,
+                    other => panic!("no equation of {other}"),
+                };
+                outputs.map(activate).collect()
             }
         }
     }
@@ -103,7 +112,7 @@ fn nam(json: &Value) -> Network {
         let rows = (0..4 * hidden).map(|_| take(width)).collect();
         layers.push(Layer::Lstm { rows, bias: take(4 * hidden), h: take(hidden), c: take(hidden) });
     }
-    layers.push(Layer::Dense { rows: vec![take(hidden)], bias: take(1), tanh: false });
+    layers.push(Layer::Dense { rows: vec![take(hidden)], bias: take(1), activation: String::new() });
     assert!(rest.is_empty());
     Network { layers, skip: false, gains: [1.0; 2] }
 }
@@ -127,7 +136,7 @@ fn rtneural(json: &Value) -> Network {
             "dense" | "time-distributed-dense" => Layer::Dense {
                 rows: columns(&weights[0]),
                 bias: list(&weights[1]),
-                tanh: layer["activation"] == "tanh",
+                activation: layer["activation"].as_str().unwrap_or_default().to_string(),
             },
             other => panic!("no equations of {other}"),
         }
