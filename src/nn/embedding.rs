@@ -63,7 +63,6 @@ impl Embedding {
     /// let y = embedding.forward_with(&Tensor::from_indices(&device, &[0, 2], &[2])?, &mut Mode::Train(&mut rng))?;
     /// y.sum()?.backward()?;
     /// assert_eq!(y.read_blocking()?[..2], [0.0, 0.0]);
-    /// # #[cfg(feature = "autograd")]
     /// assert_eq!(embedding.weight().grad().unwrap().read_blocking()?, [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
     /// # Ok::<(), wgru::Error>(())
     /// ```

@@ -59,8 +59,8 @@ impl Default for GaussianNllOptions {
 /// let options = TrainOptions { epochs: 200, ..Default::default() };
 /// let mut trainer = Trainer::new(Optimizer::adam(model.parameters(), 0.05)?, options, rng);
 /// let history = trainer.fit_blocking(&model, &data, None, |y, target| {
-///     let [mean, var] = &y.split(1, &[1, 1])?[..] else { unreachable!("two parts") };
-///     loss::gaussian_nll(mean, target, &var.softplus()?)
+///     let parts = y.split(1, &[1, 1])?;
+///     loss::gaussian_nll(&parts[0], target, &parts[1].softplus()?)
 /// })?;
 /// let best = 0.5 * (1f32.ln() + 1.0);
 /// assert!((history.loss[199] - best).abs() < 0.01);
