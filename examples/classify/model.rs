@@ -46,7 +46,7 @@ pub struct Spec {
 /// A classifier, trained or loaded:
 ///
 /// ```text
-/// h_t = GRU of both directions        a = softmax over the text of v·tanh(W·h_t + b)        logits = U·Σ_t a_t·h_t + c
+/// h_t = GRU of both directions      a = softmax over the text of v·tanh(W·h_t + b)      logits = U·Σ_t a_t·h_t + c
 /// ```
 ///
 /// Source of the pooling: Yang et al., *Hierarchical attention networks for document classification* (2016).

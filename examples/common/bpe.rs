@@ -166,8 +166,7 @@ mod tests {
         assert_eq!(got, ["Go", " on", ",", " ", " 42", " men", "!", "\n", "\t", "thé", " end"]);
     }
 
-    /// The example of Sennrich et al. (2016): l o w ×5, l o w e s t ×2, n e w e r ×6, w i d e r ×3, counted without their
-    /// end of a word.
+    /// The words of the example in Sennrich et al. (2016), without marks of their ends.
     #[test]
     fn the_most_frequent_pairs_are_joined_first() {
         let text = [("low", 5), ("lowest", 2), ("newer", 6), ("wider", 3)];

@@ -246,7 +246,6 @@ mod tests {
     fn nats_are_those_of_one_token_after_another() {
         let (model, mut rng) = (model(), Rng::new(2));
         let tokens: Vec<u32> = (0..700).map(|_| rng.below(5) as u32).collect();
-        // Not more tokens than the warm-up before the first row, so that all rows know all that is before them or enough.
         for (start, len) in [(0, 2), (1, 30), (250, 290), (5, 700), (650, 700)] {
             let tokens = &tokens[..len];
             let all = Tensor::from_indices(&model.device, &tokens[..len - 1], &[1, len - 1]).unwrap();

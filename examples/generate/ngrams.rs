@@ -6,11 +6,11 @@ use std::collections::HashMap;
 /// less (Witten and Bell):
 ///
 /// ```text
-/// P(c | h) = (n(h, c) + t(h)·P(c | h without its first character)) / (n(h) + t(h))        P(c | nothing before) ≥ 1 / V
+/// P(c | h) = (n(h, c) + t(h)·P(c | h without its first character)) / (n(h) + t(h))
 /// ```
 ///
-/// `n` counts, `t(h)` is the number of different characters after `h`, and the shortest history is interpolated with
-/// equal probabilities for all `V` characters.
+/// `n` counts, `t(h)` is the number of different characters after `h`, and the empty history is interpolated with equal
+/// probabilities for all characters.
 ///
 /// Source: Chen and Goodman, *An empirical study of smoothing techniques for language modeling* (1998), section 2.5.
 pub struct Ngrams {
