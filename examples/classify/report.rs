@@ -79,6 +79,7 @@ pub fn most_read(test: &[Example], verdicts: &[Verdict], classes: usize) -> Vec<
 }
 
 /// Results of the example.
+#[derive(Debug)]
 pub struct Report {
     /// The network, naive Bayes, and the most frequent label.
     pub entries: Vec<Entry>,

@@ -269,7 +269,7 @@ mod tests {
         let tokens: Vec<u32> = (0..9).map(|i| i * i % 5).collect();
         let data = HostData::from_indices(&model.device, tokens[..8].to_vec(), &[4]).unwrap();
         let data = data.with_classes(tokens[1..].to_vec()).unwrap();
-        let mut loss = |window: usize| {
+        let loss = |window: usize| {
             let batch = data.batch(&[window]).unwrap();
             f64::from(model.loss(&batch, &carried, &mut Mode::Eval).unwrap().item_blocking().unwrap())
         };
