@@ -131,6 +131,16 @@ if [ -n "${WGRU_DATA:-}" ]; then
     holds "$(figure etth1 mse_standardized) <= 0.030"
 fi
 
+classify() { cargo run --quiet --locked --example classify -- "$@"; }
+classify --json --plot "$out/surnames.svg" --save "$out/surnames model.safetensors" | tee "$out/surnames.txt"
+tail -n 1 "$out/surnames.txt" >"$out/surnames.json"
+holds "$(figure surnames accuracy) >= 0.6"
+[ "$(echo Kobayashi | classify --load "$out/surnames model.safetensors" | cut -f 1)" = Japanese ]
+cargo run --quiet --locked --example generate -- --quick --json --plot "$out/text.svg" --save "$out/text.safetensors" \
+    </dev/null | tee "$out/text.txt"
+tail -n 1 "$out/text.txt" >"$out/text.json"
+holds "$(figure text nats_per_character) <= 2.8"
+
 # Only checks that the plot is drawn: the network cannot forecast after so few updates.
 cargo run --quiet --locked --example gates -- --epochs 1 --plot "$out/gates.svg"
 if [ -n "${WGRU_DATA:-}" ]; then

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+
+use crate::common::args::{DeviceChoice, positive};
 
 const NOTES: &str = "\
 Without options, forecasts tomorrow's highest temperature in Seattle (daily, NOAA, built in). The last 365 days are the
@@ -86,25 +88,6 @@ pub struct Args {
     /// Print a JSON object with the errors as the last line
     #[arg(long)]
     pub json: bool,
-}
-
-/// The device to use.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum DeviceChoice {
-    /// The CPU
-    Cpu,
-    /// The best adapter, even a software one
-    Gpu,
-    /// A hardware GPU if there is one, otherwise the CPU
-    Auto,
-}
-
-fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".into()),
-        Ok(n) => Ok(n),
-        Err(_) => Err("must be a whole number, at least 1".into()),
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 
 mod args;
 mod baselines;
+#[path = "../common/mod.rs"]
+mod common;
 mod data;
 mod model;
 mod plot;
@@ -16,18 +18,20 @@ mod spec;
 mod split;
 mod time;
 
-use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use wgru::Device;
 use wgru::io::TensorFile;
 use wgru::train::Progress;
 
-use args::{Args, DeviceChoice};
+use args::Args;
+use common::Result;
+use common::files::make_folder;
+use common::training::bar;
 use data::Table;
 use model::{Forecaster, Kept, Training};
 use plot::Picture;
@@ -40,8 +44,6 @@ use time::Cycle;
 const SEATTLE: &[u8] = include_bytes!("../data/seattle-weather.csv");
 const SEATTLE_COLUMNS: [&str; 4] = ["temp_max", "temp_min", "precipitation", "wind"];
 const MODEL: &str = "out/forecast.safetensors";
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -65,7 +67,7 @@ fn run(args: &Args) -> Result<()> {
         None => columns(args)?,
     };
     let series = read(args, &columns)?;
-    let device = device(args.device)?;
+    let device = args.device.open()?;
     println!("device: {} ({})", device.info().name, device.info().reason);
 
     let (forecaster, split, kept) = match &file {
@@ -144,24 +146,6 @@ fn divide(args: &Args, series: &Series, window: usize, horizon: usize) -> Result
     split.map_err(|why| SeriesError::Table { path: series.source.clone(), why }.into())
 }
 
-#[cfg(feature = "gpu")]
-fn device(choice: DeviceChoice) -> wgru::Result<Device> {
-    match choice {
-        DeviceChoice::Cpu => Ok(Device::cpu()),
-        DeviceChoice::Gpu => Device::gpu_blocking(),
-        DeviceChoice::Auto => Device::auto_blocking(),
-    }
-}
-
-#[cfg(not(feature = "gpu"))]
-fn device(choice: DeviceChoice) -> wgru::Result<Device> {
-    match choice {
-        DeviceChoice::Cpu => Ok(Device::cpu()),
-        DeviceChoice::Gpu => Err(wgru::Error::NoAdapter("this was built without the feature `gpu`".into())),
-        DeviceChoice::Auto => Device::auto_blocking(),
-    }
-}
-
 fn train(
     args: &Args,
     columns: Vec<String>,
@@ -180,11 +164,7 @@ fn train(
     let parts = [&split.train, &split.validation].map(|part| origins(part, window, horizon));
     let how = Training { epochs: args.epochs, batch: args.batch, rate: args.rate, seed: args.seed };
 
-    let bar = ProgressBar::new(0);
-    if args.json {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    bar.set_style(ProgressStyle::with_template("{elapsed_precise} {bar:40.cyan/blue} {percent:>3} % {msg}")?);
+    let bar = bar(0, args.json)?;
     let members = args.members;
     let (forecaster, kept) = Forecaster::train(device, spec, &table, parts, &how, &mut |member, report| {
         show(&bar, member, members, args.epochs, report);
@@ -262,9 +242,4 @@ fn ahead(series: &Series, horizon: usize) -> String {
 /// Returns the file's name without its folder.
 fn source(series: &Series) -> String {
     Path::new(&series.source).file_name().map_or(series.source.clone(), |name| name.to_string_lossy().into_owned())
-}
-
-fn make_folder(path: &Path) -> wgru::Result<()> {
-    let Some(folder) = path.parent() else { return Ok(()) };
-    std::fs::create_dir_all(folder).map_err(|source| wgru::Error::Io { path: folder.into(), source })
 }

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+
+use crate::common::args::{DeviceChoice, positive};
 
 const NOTES: &str = "\
 Without --data, the example synthesizes ten tone digits: the two tones of a telephone key, in noise.
@@ -48,25 +50,6 @@ pub struct Args {
     /// Print a JSON object with the results as the last line
     #[arg(long)]
     pub json: bool,
-}
-
-/// The device to use.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum DeviceChoice {
-    /// The CPU
-    Cpu,
-    /// The best adapter, even a software one
-    Gpu,
-    /// A hardware GPU if there is one, otherwise the CPU
-    Auto,
-}
-
-fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".into()),
-        Ok(n) => Ok(n),
-        Err(_) => Err("must be a whole number, at least 1".into()),
-    }
 }
 
 #[cfg(test)]

@@ -7,30 +7,31 @@
 
 mod args;
 mod audio;
+#[path = "../common/mod.rs"]
+mod common;
 mod mel;
 mod model;
 mod plot;
 mod strings;
 
-use std::error::Error;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use wgru::nn::Mode;
 use wgru::train::{AdamConfig, Batch, Data, Method, Optimizer, Schedule, TrainOptions, Trainer};
 use wgru::{Device, Rng};
 
-use args::{Args, DeviceChoice};
+use args::Args;
 use audio::Recording;
+use common::Result;
+use common::files::make_folder;
+use common::training::bar;
 use mel::Mel;
 use model::{Heard, Model};
 use plot::Picture;
 use strings::{Utterance, Utterances, distance};
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Number of updates until the network recognizes digits. For the first few hundred, it outputs only blanks.
 const UPDATES: usize = 1200;
@@ -54,7 +55,7 @@ fn run(args: &Args) -> Result<()> {
         None => audio::synthetic(args.seed),
     };
     let [train, test] = audio::split(recordings, args.speaker.as_deref())?;
-    let device = device(args.device)?;
+    let device = args.device.open()?;
     println!("device: {} ({})", device.info().name, device.info().reason);
     let held_out = args.speaker.as_ref().map_or("takes 5 to 9".into(), |name| format!("speaker {name}"));
     println!("{} recordings to train on, {} to test: {held_out}", train.len(), test.len());
@@ -80,9 +81,7 @@ fn run(args: &Args) -> Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     let title = format!("Spoken digits, test on {held_out}: {:.1} % of single digits correct", 100.0 * right);
     let picture = Picture { title, strings: &strings, heard: &heard, singles: &singles, heard_singles: &heard_singles };
-    if let Some(folder) = args.plot.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
+    make_folder(&args.plot)?;
     picture.draw(&args.plot)?;
     println!("{seconds:.1} s; wrote {}", args.plot.display());
     if args.json {
@@ -109,11 +108,7 @@ fn fit(args: &Args, device: &Device, model: &Model, train: &[Recording], mel: &M
         ..TrainOptions::default()
     };
     let mut trainer = Trainer::new(optimizer, options, Rng::new(args.seed ^ 0x7261_696e));
-    let bar = ProgressBar::new(steps);
-    if args.json {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    bar.set_style(ProgressStyle::with_template("{elapsed_precise} {bar:40.cyan/blue} {percent:>3} % {msg}")?);
+    let bar = bar(steps, args.json)?;
     let shown = bar.clone();
     trainer.on_progress(move |progress, _| {
         shown.inc(1);
@@ -147,22 +142,4 @@ fn listen(device: &Device, model: &Model, list: &[Utterance]) -> Result<Vec<Hear
 fn share(utterances: &[Utterance], holds: impl Fn(&Utterance, usize) -> bool) -> f64 {
     let count = utterances.iter().enumerate().filter(|(i, u)| holds(u, *i)).count();
     count as f64 / utterances.len() as f64
-}
-
-#[cfg(feature = "gpu")]
-fn device(choice: DeviceChoice) -> wgru::Result<Device> {
-    match choice {
-        DeviceChoice::Cpu => Ok(Device::cpu()),
-        DeviceChoice::Gpu => Device::gpu_blocking(),
-        DeviceChoice::Auto => Device::auto_blocking(),
-    }
-}
-
-#[cfg(not(feature = "gpu"))]
-fn device(choice: DeviceChoice) -> wgru::Result<Device> {
-    match choice {
-        DeviceChoice::Cpu => Ok(Device::cpu()),
-        DeviceChoice::Gpu => Err(wgru::Error::NoAdapter("this was built without the feature `gpu`".into())),
-        DeviceChoice::Auto => Device::auto_blocking(),
-    }
 }

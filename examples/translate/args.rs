@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::common::args::{DeviceChoice, positive};
+
 const NOTES: &str = "\
 Without options, translates dates as people write them (\"Tuesday, the 3rd of March 1987\") to ISO 8601
 (\"1987-03-03\"), letter by letter. The dates are generated, and 500 of them are the test, which training never sees.
@@ -91,26 +93,6 @@ pub enum ScoreChoice {
     General,
     /// v·tanh(W·q + U·k)
     Additive,
-}
-
-/// The device to use.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum DeviceChoice {
-    /// The CPU
-    Cpu,
-    /// The best adapter, even a software one
-    #[cfg(feature = "gpu")]
-    Gpu,
-    /// A hardware GPU if there is one, otherwise the CPU
-    Auto,
-}
-
-fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".into()),
-        Ok(n) => Ok(n),
-        Err(_) => Err("must be a whole number, at least 1".into()),
-    }
 }
 
 #[cfg(test)]

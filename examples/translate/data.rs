@@ -1,87 +1,21 @@
 //! Tokens, vocabularies, and the split of the pairs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use wgru::Rng;
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+use crate::common::Result;
+use crate::common::words::{Unit, Vocabulary};
 
-/// The first tokens of every vocabulary.
+/// The first tokens of every vocabulary; the last of them stands for unknown ones.
 const SPECIAL: [&str; 3] = ["<start>", "<end>", "<unknown>"];
 /// The token before the first one.
 pub const START: u32 = 0;
 /// The token after the last one.
 pub const END: u32 = 1;
-const UNKNOWN: u32 = 2;
 /// A word that occurs less often than this during training is unknown.
 const RARE: usize = 2;
-
-/// How texts are split into tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    Letter,
-    Word,
-}
-
-impl Unit {
-    /// Splits text into letters, or into lower-case words and punctuation.
-    pub fn split(self, text: &str) -> Vec<String> {
-        if self == Unit::Letter {
-            return text.trim().chars().map(String::from).collect();
-        }
-        let mut out: Vec<String> = Vec::new();
-        let mut inside = false;
-        for c in text.to_lowercase().chars() {
-            let letter = c.is_alphanumeric() || c == '\'' || c == '’' || c == '-';
-            match out.last_mut() {
-                Some(word) if inside && letter => word.push(c),
-                _ if !c.is_whitespace() => out.push(c.to_string()),
-                _ => {}
-            }
-            inside = letter;
-        }
-        out
-    }
-
-    pub fn join(self, tokens: &[String]) -> String {
-        tokens.join(if self == Unit::Letter { "" } else { " " })
-    }
-}
-
-/// Tokens and their numbers.
-pub struct Vocabulary {
-    names: Vec<String>,
-    numbers: HashMap<String, u32>,
-}
-
-impl Vocabulary {
-    /// Collects the tokens of texts, in alphabetical order.
-    fn of<'a>(texts: impl Iterator<Item = &'a [String]>, unit: Unit) -> Self {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for token in texts.flatten() {
-            *counts.entry(token).or_default() += 1;
-        }
-        let least = if unit == Unit::Word { RARE } else { 1 };
-        let known = counts.into_iter().filter(|(_, count)| *count >= least).map(|(token, _)| token);
-        let names: Vec<String> = SPECIAL.into_iter().chain(known).map(String::from).collect();
-        let numbers = names.iter().zip(0..).map(|(name, number)| (name.clone(), number)).collect();
-        Self { names, numbers }
-    }
-
-    pub fn len(&self) -> usize {
-        self.names.len()
-    }
-
-    pub fn encode(&self, tokens: &[String]) -> Vec<u32> {
-        tokens.iter().map(|token| self.numbers.get(token).copied().unwrap_or(UNKNOWN)).collect()
-    }
-
-    pub fn decode(&self, tokens: &[u32]) -> Vec<String> {
-        let name = |&token: &u32| self.names.get(token as usize).map_or(SPECIAL[2], String::as_str).to_string();
-        tokens.iter().map(name).collect()
-    }
-}
 
 /// Source and target as tokens.
 #[derive(Clone, Debug)]
@@ -130,8 +64,9 @@ impl Data {
             part.iter().flat_map(one).collect()
         };
         let (train, test) = (flat(train, usize::MAX), flat(test, 1));
-        let sources = Vocabulary::of(train.iter().map(|(source, _)| &source[..]), unit);
-        let targets = Vocabulary::of(train.iter().map(|(_, target)| &target[..]), unit);
+        let least = if unit == Unit::Word { RARE } else { 1 };
+        let sources = Vocabulary::of(train.iter().map(|(source, _)| &source[..]), &SPECIAL, least);
+        let targets = Vocabulary::of(train.iter().map(|(_, target)| &target[..]), &SPECIAL, least);
         let encode = |part: Vec<(Vec<String>, Vec<String>)>| -> Vec<Pair> {
             let one =
                 |(s, t): (Vec<String>, Vec<String>)| Pair { source: sources.encode(&s), target: targets.encode(&t) };
@@ -163,12 +98,6 @@ pub fn read(path: &Path) -> Result<Vec<(String, String)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_and_punctuation_are_tokens() {
-        assert_eq!(Unit::Word.split(" Go away, now!  It's me."), ["go", "away", ",", "now", "!", "it's", "me", "."]);
-        assert_eq!(Unit::Letter.split("3 May "), ["3", " ", "M", "a", "y"]);
-    }
 
     #[test]
     fn a_source_is_in_one_part_only() {

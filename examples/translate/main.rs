@@ -7,29 +7,30 @@
 //! ```
 
 mod args;
+#[path = "../common/mod.rs"]
+mod common;
 mod data;
 mod dates;
 mod plot;
 
-use std::error::Error;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
 use wgru::models::decode::{Beam, Hypothesis};
 use wgru::models::{ContextUse, Forcing, Seq2Seq, Seq2SeqConfig};
 use wgru::nn::{Mode, Module, Score, parameter_count};
 use wgru::train::{HostData, Optimizer, Schedule, TrainOptions, Trainer};
 use wgru::{Device, Rng};
 
-use args::{Args, Context, DeviceChoice, ScoreChoice};
-use data::{Data, Pair, Unit};
+use args::{Args, Context, ScoreChoice};
+use common::Result;
+use common::files::make_folder;
+use common::training::bar;
+use common::words::Unit;
+use data::{Data, Pair};
 use plot::Picture;
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Number of sources that are decoded together.
 const TOGETHER: usize = 100;
@@ -61,12 +62,7 @@ fn run(args: &Args) -> Result<()> {
     if source.is_empty() {
         return Err("--show needs some text".into());
     }
-    let device = match args.device {
-        DeviceChoice::Cpu => Device::cpu(),
-        #[cfg(feature = "gpu")]
-        DeviceChoice::Gpu => Device::gpu_blocking()?,
-        DeviceChoice::Auto => Device::auto_blocking()?,
-    };
+    let device = args.device.open()?;
     println!("device: {} ({})", device.info().name, device.info().reason);
     let (train, test) = (data.train.len(), data.test.len());
     println!("{train} training pairs, {test} test pairs; {} and {} tokens", data.sources.len(), data.targets.len());
@@ -115,8 +111,7 @@ fn learn(args: &Args, device: &Device, model: &Seq2Seq, pairs: &[Pair], rng: Rng
         ..TrainOptions::default()
     };
     let mut trainer = Trainer::new(optimizer, options, rng);
-    let bar = ProgressBar::new(steps);
-    bar.set_style(ProgressStyle::with_template("{elapsed_precise} {bar:40.cyan/blue} {percent:>3} % {msg}")?);
+    let bar = bar(steps, false)?;
     let shown = bar.clone();
     trainer.on_progress(move |progress, _| {
         shown.inc(1);
@@ -199,17 +194,11 @@ fn draw(args: &Args, model: &Seq2Seq, data: &Data, source: &[u32]) -> Result<()>
     let names = data.sources.decode(source);
     let title = format!("{} → {}", data.unit.join(&names), data.text(output));
     println!("{title}");
-    if let Some(folder) = args.plot.parent() {
-        make_folder(folder)?;
-    }
+    make_folder(&args.plot)?;
     let mut rows = data.targets.decode(output);
     rows.push("end".into());
     let words = data.unit == Unit::Word;
     Picture { title: &title, source: &names, output: &rows, weights: &weights, words }.draw(&args.plot)
-}
-
-fn make_folder(folder: &Path) -> wgru::Result<()> {
-    std::fs::create_dir_all(folder).map_err(|source| wgru::Error::Io { path: folder.into(), source })
 }
 
 #[cfg(test)]

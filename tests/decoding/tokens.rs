@@ -264,6 +264,28 @@ fn samples_follow_the_distribution() -> Result<()> {
 }
 
 #[test]
+fn single_draws_follow_the_logits() -> Result<()> {
+    let (logits, mut rng) = ([3.0, f32::NEG_INFINITY, 5.0, 4.0, -2.0], Rng::new(1));
+    let sampling = Sampling { temperature: 2.0, top_k: Some(3), top_p: None };
+    let mut counts = [0.0; 5];
+    for _ in 0..20_000 {
+        counts[sampling.draw(&logits, &mut rng)?] += 1.0 / 20_000.0;
+    }
+    let weights = [1.5f64.exp(), 0.0, 2.5f64.exp(), 2f64.exp(), 0.0];
+    for (got, weight) in counts.iter().zip(weights) {
+        let want = weight / weights.iter().sum::<f64>();
+        assert!((got - want).abs() <= 0.0145 && (want > 0.0 || *got == 0.0), "{got} for {want}");
+    }
+    for wrong in [&[0.0, f32::NAN][..], &[f32::INFINITY, 0.0], &[f32::NEG_INFINITY], &[]] {
+        let error = sampling.draw(wrong, &mut rng).unwrap_err();
+        assert!(matches!(error, Error::Value { arg: "logits", .. }), "{wrong:?}: {error}");
+    }
+    let cold = Sampling { temperature: 0.0, ..sampling };
+    assert!(matches!(cold.draw(&logits, &mut rng), Err(Error::Value { arg: "temperature", .. })));
+    Ok(())
+}
+
+#[test]
 fn sampling_only_the_best_token_is_greedy() -> Result<()> {
     let model = Model { impossible: 2, ..Model::new(7, 2.0) };
     let seeds: Vec<u32> = (0..50).collect();

@@ -56,7 +56,33 @@ impl Sampling {
         kept
     }
 
-    fn draw(&self, log_probs: &[f32], rng: &mut Rng) -> usize {
+    /// Draws one token from the log-probabilities, or unnormalized logits, of all tokens: one step of [`sample`], for
+    /// programs that write each token as soon as it is drawn. A token that cannot come next has −∞.
+    ///
+    /// ```
+    /// use wgru::{Rng, models::decode::Sampling};
+    /// let sampling = Sampling { temperature: 0.8, top_k: Some(2), top_p: None };
+    /// let token = sampling.draw(&[0.5, -1.0, 2.5, 2.0], &mut Rng::new(1))?;
+    /// assert!(token == 2 || token == 3);
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a temperature of 0 or less, a `top_k` of 0, a `top_p` outside 0 to 1, a logit that is NaN or
+    /// +∞, or if no token can come next.
+    pub fn draw(&self, logits: &[f32], rng: &mut Rng) -> Result<usize> {
+        self.check()?;
+        if let Some(wrong) = logits.iter().find(|v| v.is_nan() || **v == f32::INFINITY) {
+            return Err(Error::value("Sampling::draw", "logits", "numbers below infinity", wrong));
+        }
+        if logits.iter().all(|v| *v == f32::NEG_INFINITY) {
+            let got = if logits.is_empty() { "none" } else { "-inf for all" };
+            return Err(Error::value("Sampling::draw", "logits", "at least one token that can come next", got));
+        }
+        Ok(self.pick(logits, rng))
+    }
+
+    fn pick(&self, log_probs: &[f32], rng: &mut Rng) -> usize {
         let candidates = self.candidates(log_probs);
         let weights: Vec<f64> = candidates.iter().map(|(_, weight)| *weight).collect();
         if weights.is_empty() { 0 } else { candidates[rng.weighted(&weights)].0 }
@@ -85,5 +111,5 @@ pub fn sample<M: TokenStep>(
         Rng::new(u64::from(high) << 32 | u64::from(low))
     };
     let mut streams: Vec<Rng> = (0..rows).map(&mut stream).collect();
-    each_row("sample", model, state, rows, limits, |row, log_probs| sampling.draw(log_probs, &mut streams[row]))
+    each_row("sample", model, state, rows, limits, |row, log_probs| sampling.pick(log_probs, &mut streams[row]))
 }

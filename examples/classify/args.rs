@@ -1,0 +1,122 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use crate::common::args::{DeviceChoice, dropout, positive};
+
+const NOTES: &str = "\
+Without --data, tells the language of surnames, letter by letter (10 languages, built in).
+
+--data takes a table with a label and a text in every line: separated by tabs, or by commas if no line has a tab. By
+default there is no header, the label is the first column and the text the second. With --columns, the first line is a
+header that has these names.
+
+One text in ten is held out for the test. A text that occurs several times is in only one of the parts. Naive Bayes is
+trained on the same texts as the network, and on those of --validation.
+
+Polarity of 10,662 sentences from film reviews (sentence_polarity.zip of nltk_data):
+  (sed 's/^/negative\\t/' rt-polarity.neg; sed 's/^/positive\\t/' rt-polarity.pos) > polarity.tsv
+  cargo run --release --example classify -- --data polarity.tsv
+  echo 'a warm and funny film' | cargo run --release --example classify -- --load out/classify.safetensors
+
+With --load, every line of the input is classified: label, probability and text, separated by tabs.";
+
+/// Classifies texts with a bidirectional GRU and attention, and shows which words it read.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "classify", after_help = NOTES, args_override_self = true)]
+pub struct Args {
+    /// Table of labels and texts [default: surnames, built in]
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// Names of the columns with label and text, separated by a comma [default: the first two columns, no header]
+    #[arg(long, value_name = "LABEL,TEXT", value_delimiter = ',', num_args = 1, requires = "data")]
+    pub columns: Vec<String>,
+    /// Units of the texts [default: words; for the built-in table, letters]
+    #[arg(long, value_enum)]
+    pub tokens: Option<Tokens>,
+    /// Cut off texts after this many tokens
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "200")]
+    pub longest: usize,
+    /// Number of texts held out for validation after every epoch, of which the best one is kept [default: none; the
+    /// last epoch is kept]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub validation: Option<usize>,
+    /// Passes over the training texts
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "12")]
+    pub epochs: usize,
+    /// Texts per update
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "32")]
+    pub batch: usize,
+    /// Initial learning rate, with cosine decay
+    #[arg(long, value_name = "RATE", default_value = "0.002")]
+    pub rate: f64,
+    /// Values of the vector of a token
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
+    pub embedding: usize,
+    /// Hidden units of each direction of the GRU
+    #[arg(long, value_name = "N", value_parser = positive, default_value = "48")]
+    pub hidden: usize,
+    /// Dropout probability of vectors and states during training
+    #[arg(long, value_name = "SHARE", value_parser = dropout, default_value = "0.5")]
+    pub dropout: f32,
+    /// Probability during training that a token is replaced by the unknown one
+    #[arg(long, value_name = "SHARE", value_parser = dropout, default_value = "0.1")]
+    pub token_dropout: f32,
+    /// Weight decay
+    #[arg(long, value_name = "RATE", default_value = "0.01")]
+    pub decay: f32,
+    /// Few texts and epochs, to see in seconds that everything works
+    #[arg(long)]
+    pub quick: bool,
+    /// Device to use; auto is the CPU unless there is a hardware GPU
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    pub device: DeviceChoice,
+    /// Random seed for the parts, weights and batches; the same seed gives the same results
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub seed: u64,
+    /// Continue the run in this file if it exists, and save the run there once a minute [default: only Ctrl-C saves it,
+    /// to out/classify.checkpoint]
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// File for the model
+    #[arg(long, value_name = "FILE", default_value = "out/classify.safetensors")]
+    pub save: PathBuf,
+    /// Load a saved model, and classify the lines of the standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    pub load: Option<PathBuf>,
+    /// File for the plot: learning curve, and attention to the words of some texts
+    #[arg(long, value_name = "FILE", default_value = "out/classify.svg")]
+    pub plot: PathBuf,
+    /// Print a JSON object with the results as the last line; with --load, one for every line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Units of texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tokens {
+    /// Words and punctuation, in lower case
+    Words,
+    /// Letters and other characters
+    Letters,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Args::command().debug_assert();
+        let args = Args::try_parse_from(["classify", "--data", "a b.csv", "--columns", "stars,review"]).unwrap();
+        assert_eq!(args.columns, ["stars", "review"]);
+        for wrong in
+            [&["--dropout", "1"][..], &["--epochs", "0"], &["--columns", "a,b"], &["--load", "a", "--data", "b"]]
+        {
+            assert!(Args::try_parse_from([&["classify"], wrong].concat()).is_err(), "{wrong:?}");
+        }
+    }
+}
