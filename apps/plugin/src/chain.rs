@@ -1,4 +1,4 @@
-//! Networks of files: recurrent layers, linear layers and activations, one after another.
+//! Networks from files: recurrent layers, linear layers and activations, one after another.
 
 use wgru::io::Network;
 use wgru::nn::{Kind, Linear, Module, Recurrent};
@@ -6,10 +6,11 @@ use wgru::{Stream, StreamOptions};
 
 use crate::failure::{Failure, Result};
 
-/// Samples of which the stages run one after the other, so that the values in between stay in the cache.
+/// Number of samples that a stage processes before the next one runs, so that the values in between stay in the cache.
 const BLOCK: usize = 64;
 
-/// Layers that run one after another on a signal. Clones share the weights. Allocates only when it is made.
+/// Layers that run one after another on a signal. Clones share the weights of recurrent layers. Allocates only when it
+/// is created.
 #[derive(Clone)]
 pub struct Chain {
     stages: Vec<Stage>,
@@ -49,7 +50,7 @@ impl Matrix {
 }
 
 impl Stage {
-    /// Values for each sample, if it reads `input` values.
+    /// Returns the number of output values per sample, for `input` input values.
     fn output(&self, input: usize) -> usize {
         match self {
             Stage::Recurrent(_, _, output) => *output,
@@ -90,7 +91,7 @@ impl Chain {
     /// Creates the chain of a network that reads and writes one value per sample.
     ///
     /// # Errors
-    /// A text for a layer that does not run sample by sample, and for other widths.
+    /// For a layer that does not run sample by sample, and for other widths.
     pub fn new(network: &Network) -> Result<Self> {
         let Kind::Sequence(parts) = network.layers.kind() else {
             return Err(Failure::new("has layers that branch"));
@@ -136,7 +137,7 @@ impl Chain {
         Ok(Self { stages, rows: [(); 2].map(|()| vec![0.0; BLOCK * widest]), skip: network.skip })
     }
 
-    /// Replaces samples by the output for them. The sizes of blocks do not matter.
+    /// Replaces samples by the output for them. The result does not depend on the block sizes.
     pub fn process(&mut self, samples: &mut [f32]) {
         for samples in samples.chunks_mut(BLOCK) {
             let steps = samples.len();
@@ -156,7 +157,7 @@ impl Chain {
         }
     }
 
-    /// Makes the present states those that [`reset`](Self::reset) sets.
+    /// Makes [`reset`](Self::reset) restore the current states.
     pub fn rest(&mut self) {
         for stage in &mut self.stages {
             if let Stage::Recurrent(stream, state, _) = stage {
