@@ -90,7 +90,7 @@ pub(crate) enum Tape {
 #[cfg_attr(not(feature = "autograd"), allow(dead_code, reason = "only backpropagation reads it"))]
 pub(crate) struct Leaf {
     grad: Mutex<Option<Tensor>>,
-    /// Whether it is off the tape for now.
+    /// Whether it is frozen, and so off the tape.
     is_frozen: AtomicBool,
 }
 
@@ -285,9 +285,9 @@ impl Tensor {
         }
     }
 
-    /// Freezes or thaws a leaf together with its clones, as `requires_grad_` of PyTorch. A frozen one is a constant for
-    /// later operations: it has no gradient, and an optimizer does not change it. Its present gradient is cleared.
-    /// Does nothing unless the tensor is a leaf.
+    /// Freezes or unfreezes a leaf together with its clones, as `requires_grad_` of PyTorch. A frozen leaf is a
+    /// constant in later operations: it has no gradient, and an optimizer does not change it. Freezing clears the
+    /// current gradient. Does nothing unless the tensor is a leaf.
     ///
     /// [`nn::set_requires_grad`](crate::nn::set_requires_grad) does it for all parameters of a model.
     #[cfg(feature = "autograd")]

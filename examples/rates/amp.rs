@@ -17,7 +17,7 @@ pub struct Amp {
 }
 
 impl Amp {
-    /// Reads a model. `rate` is that of models whose file does not say it.
+    /// Reads a model. `rate` applies if the file does not contain a sample rate.
     ///
     /// # Errors
     /// If the file cannot be read, or the model has other layers.
@@ -51,7 +51,8 @@ impl Amp {
         Stream::new(recurrent, options)?.then(self.network.layers.layer::<Linear>(&self.layers[1])?)
     }
 
-    /// Returns the output for `x`, whose rate is `ratio` times that of the model as far as the model is told.
+    /// Returns the output for `x`. `ratio` is the ratio of rates that the stream assumes: that of `x` to that of the
+    /// model.
     ///
     /// # Errors
     /// Errors of the library.

@@ -5,8 +5,9 @@
 //! cargo run --release --example rates -- centaur_50.json --rate 44100 --at 48000 --at 96000 --json
 //! ```
 //!
-//! A sine sweep and plucked strings, which are made here, run through the model at its own rate and at another one. The
-//! error of the second output is its difference to the first, from 20 Hz to 18 kHz, in decibels of the first:
+//! A synthetic sine sweep and synthetic plucked strings run through the model at its own rate and at another rate. The
+//! error of the second output is its difference from the first, from 20 Hz to 18 kHz, in decibels relative to the
+//! first:
 //!
 //! ```text
 //! error = 10·log10(Σ |Y' − Y|² / Σ |Y|²)
@@ -66,9 +67,9 @@ struct Row {
     from: u32,
     to: u32,
     signal: &'static str,
-    /// At the other rate without any change.
+    /// At the other rate, without correction.
     unchanged: f64,
-    /// With states of `to / from` steps ago, if this is at least 1.
+    /// With linearly interpolated states `to / from` steps ago, if this is at least 1.
     linear: Option<f64>,
     lagrange: Option<f64>,
     /// At its own rate, with resamplers before and after.
@@ -114,7 +115,7 @@ fn row(amp: &Amp, to: u32, signal: &'static str, x: &Spectrum) -> Result<Row, Bo
     let unchanged = Spectrum::of(&amp.run(&other, 1.0, Interpolation::Linear)?, to).error(&y);
     let (linear, lagrange) = (delayed(Interpolation::Linear)?, delayed(Interpolation::Lagrange)?);
     let (got, latency) = resampled::run(amp, &other, to)?;
-    // What is left of the latency is a fraction of a sample.
+    // A fraction of a sample of the latency remains.
     let resampled = Spectrum::of(&got, to).aligned(&y, 2.0 / f64::from(to)).error(&y);
     Ok(Row { model: amp.name.clone(), from, to, signal, unchanged, linear, lagrange, resampled, latency })
 }

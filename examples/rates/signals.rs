@@ -1,4 +1,4 @@
-//! Test signals: a sine sweep, and strings by the algorithm of Karplus and Strong.
+//! Test signals: a sine sweep, and plucked strings by the Karplus–Strong algorithm.
 
 use std::f64::consts::PI;
 
@@ -6,7 +6,7 @@ use wgru::Rng;
 
 use crate::spectrum::{SECONDS, Spectrum};
 
-/// Rate at which the signals are made, in Hz.
+/// Sample rate of the synthesis, in Hz.
 const RATE: u32 = 48_000;
 /// Silence before a signal, in which models reach their state of rest, in seconds.
 const REST: f64 = 0.4;
@@ -16,7 +16,7 @@ pub fn all() -> [(&'static str, Spectrum); 2] {
     [("sweep", sweep()), ("strings", strings())].map(|(name, x)| (name, Spectrum::of_input(&x, RATE)))
 }
 
-/// From 30 Hz to 10 kHz at −12 dB of full scale; the frequency doubles at regular intervals.
+/// An exponential sweep from 30 Hz to 10 kHz, at −12 dB of full scale.
 fn sweep() -> Vec<f32> {
     let (from, to, length) = (30.0f64, 10_000.0f64, SECONDS - REST);
     let growth = (to / from).ln() / length;
@@ -37,7 +37,7 @@ fn strings() -> Vec<f32> {
     for (hz, start) in notes {
         let first = ((REST + start) * f64::from(RATE)) as usize;
         let period = (f64::from(RATE) / hz) as usize;
-        // A pluck is noise, without the highest frequencies.
+        // A pluck is low-pass filtered noise.
         let mut line = vec![0.0f32; period];
         let mut last = 0.0;
         for v in &mut line {

@@ -1,4 +1,4 @@
-//! Signals of a fixed duration as spectra, which are the same at every sample rate.
+//! Spectra of signals of a fixed duration. They do not depend on the sample rate.
 
 use std::f64::consts::PI;
 
@@ -7,9 +7,9 @@ use realfft::num_complex::Complex;
 
 /// Duration of all signals. A spectrum has a bin every `1 / SECONDS` Hz.
 pub const SECONDS: f64 = 4.0;
-/// The band in which signals are compared, in Hz. Signals have nothing above it.
+/// The frequency band in which signals are compared, in Hz. Input signals have no content above it.
 const BAND: [f64; 2] = [20.0, 18_000.0];
-/// Below the end of the band, the level of an input falls gradually over so many Hz.
+/// Width of the roll-off of inputs below the end of the band, in Hz.
 const SLOPE: f64 = 2_000.0;
 
 /// The bins of a signal up to the end of the band.
@@ -47,8 +47,7 @@ impl Spectrum {
         Self(bins)
     }
 
-    /// The spectrum of an output. Its begin, in which the model reaches its state of rest, is faded out, and so is its
-    /// end.
+    /// The spectrum of an output. Fades out its start, in which the model settles, and its end.
     pub fn of(y: &[f32], rate: u32) -> Self {
         let window = |(i, v): (usize, &f32)| {
             let t = i as f64 / f64::from(rate);
@@ -58,7 +57,7 @@ impl Spectrum {
         Self(transform(y.iter().enumerate().map(window), rate))
     }
 
-    /// The signal at a rate.
+    /// Returns the signal at a sample rate.
     pub fn at(&self, rate: u32) -> Vec<f32> {
         let fft = RealFftPlanner::new().plan_fft_inverse(len(rate));
         let (mut bins, mut x) = (fft.make_input_vec(), fft.make_output_vec());
@@ -73,18 +72,18 @@ impl Spectrum {
         self.0.iter().enumerate().map(|(bin, v)| (hz(bin), *v)).filter(|(hz, _)| *hz >= BAND[0])
     }
 
-    /// The difference to `want` in decibels of `want`.
+    /// The difference from `want` in decibels relative to `want`.
     pub fn error(&self, want: &Self) -> f64 {
         let difference: f64 = self.band().zip(want.band()).map(|((_, a), (_, b))| (a - b).norm_sqr()).sum();
         10.0 * (difference / want.band().map(|(_, v)| v.norm_sqr()).sum::<f64>()).log10()
     }
 
-    /// Moves the signal by up to `most` seconds, to where it is closest to `want`.
+    /// Shifts the signal by up to `most` seconds, to best match `want`.
     pub fn aligned(&self, want: &Self, most: f64) -> Self {
         let cross: Vec<_> = self.band().zip(want.band()).map(|((hz, a), (_, b))| (hz, a * b.conj())).collect();
         let turn = |hz: f64, time: f64| Complex::from_polar(1.0, 2.0 * PI * hz * time);
         let likeness = |time: f64| cross.iter().map(|(hz, v)| (v * turn(*hz, time)).re).sum::<f64>();
-        // The largest of some places, then again nearer to it.
+        // Searches a grid for the maximum, then repeats this on finer grids around it.
         let (mut center, mut reach) = (0.0, most);
         for _ in 0..6 {
             let places = (-10..=10).map(|i| center + reach * f64::from(i) / 10.0);

@@ -8,7 +8,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::{Module, Recurrent};
 
-/// The most names in an error message.
+/// Maximum number of names in an error message.
 const MOST_NAMES: usize = 16;
 
 /// A model from a file of any kind; see [`ModelFile`].
@@ -61,7 +61,7 @@ pub enum ModelFile {
 }
 
 impl ModelFile {
-    /// Reads a file: an ONNX model, or any kind that [`TensorFile::import`] reads.
+    /// Reads an ONNX model, or a file of any kind that [`TensorFile::import`] reads.
     ///
     /// # Errors
     /// Same as [`TensorFile::import`].
@@ -69,7 +69,7 @@ impl ModelFile {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let is_named = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("onnx"));
-        // By path, because a file may name others in its folder.
+        // By path, because a file may refer to other files in its folder.
         Self::of(bytes, Some(path), is_named, |_| TensorFile::import(path))
     }
 
@@ -90,8 +90,8 @@ impl ModelFile {
     ) -> Result<Self> {
         match import(&bytes) {
             Ok(file) => Ok(Self::Weights(file)),
-            // Exporters write the version of the format first. A damaged model is an ONNX model, a page by that name is
-            // not.
+            // Exporters write the version of the format first. So a damaged model still counts as ONNX, but another
+            // file with this extension, such as a saved web page, does not.
             Err(_) if is_named && bytes.starts_with(&[8]) || OnnxModel::check(&bytes).is_ok() => {
                 Ok(Self::Onnx { bytes, path: path.map(Into::into) })
             }
@@ -107,12 +107,12 @@ impl ModelFile {
         }
     }
 
-    /// Loads the model: an ONNX model, the network if the file describes one, else its only recurrent layer. With
-    /// `layer`, loads the recurrent layer of this name alone.
+    /// Loads an ONNX model, or the network that the file describes, or else its only recurrent layer. With `layer`,
+    /// loads only the recurrent layer of this name.
     ///
     /// # Errors
-    /// [`Error::Value`] for a `layer` of an ONNX model. [`Error::Format`] for a file that describes no network and holds
-    /// no recurrent layer, or several, which the error names. Errors of [`OnnxModel::open`] and [`load_recurrent`].
+    /// [`Error::Value`] for a `layer` of an ONNX model. [`Error::Format`] for a file that describes no network and has
+    /// no recurrent layer, or several, which the error lists. Errors of [`OnnxModel::open`] and [`load_recurrent`].
     pub async fn load(&self, device: &Device, layer: Option<&str>) -> Result<Model> {
         let file = match (self, layer) {
             (Self::Onnx { .. }, Some(name)) => {
@@ -129,12 +129,12 @@ impl ModelFile {
             Ok(network) => return Ok(Model::Network(network)),
             Err(error) => error,
         };
-        // A file of this crate may hold a layer of a kind that only its metadata tells.
+        // A file of this crate may hold a layer whose kind is only in its metadata.
         if let Ok(layer) = load_recurrent(device, file).await {
             return Ok(Model::Recurrent(layer));
         }
         match &file.layers()[..] {
-            // A network that could not be built is not replaced by a part of it.
+            // If a described network cannot be built, a single layer must not silently stand in for it.
             [only] if !file.metadata.contains_key("layers") => {
                 load_recurrent(device, &file.recurrent(&only.name)?).await.map(Model::Recurrent)
             }
@@ -147,7 +147,7 @@ impl ModelFile {
         }
     }
 
-    /// Like [`load`](Self::load), but blocks until a run in the file is checked.
+    /// Like [`load`](Self::load), but blocks until the check against a run in the file is done.
     ///
     /// # Errors
     /// Same as [`load`](Self::load).
@@ -176,11 +176,11 @@ impl Model {
         }
     }
 
-    /// Runs the model on inputs by name, and returns its outputs by name. A network and a layer have one input and one
-    /// output, `y`, whatever the input's name.
+    /// Runs the model on named inputs, and returns its named outputs. A network and a layer have one input, of any
+    /// name, and one output, `y`.
     ///
     /// # Errors
-    /// [`Error::Value`] unless a network gets one input; errors of the run.
+    /// [`Error::Value`] unless a network or layer gets one input; errors of the run.
     pub fn run(&self, inputs: &[(&str, Value)]) -> Result<Vec<(String, Value)>> {
         match self {
             Model::Onnx(model) => model.run(inputs),
@@ -188,7 +188,7 @@ impl Model {
         }
     }
 
-    /// Like [`run`](Self::run), but waits for a GPU where a graph depends on integers that it computes
+    /// Like [`run`](Self::run), but waits for the GPU where an ONNX graph depends on integers that it computes
     /// ([`OnnxModel::run_blocking`]).
     ///
     /// # Errors

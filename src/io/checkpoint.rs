@@ -106,10 +106,10 @@ impl Trainer {
         load_checkpoint(self, model, &snapshot.to_file())
     }
 
-    /// Returns a file with the best weights so far, by validation loss, under the names of the optimizer's parameters;
-    /// `None` without [patience](crate::train::TrainOptions::patience), or before the first epoch ends. Save it
-    /// whenever [`is_best`](crate::train::Progress::is_best) is set, so that a killed program loses nothing. For the
-    /// model whose parameters the optimizer has, [`load_parameters`](crate::io::load_parameters) reads it.
+    /// Returns a file with the best weights so far, by validation loss, under the names of the optimizer's parameters.
+    /// Returns `None` without [patience](crate::train::TrainOptions::patience), or before the first epoch ends. Save
+    /// the file whenever [`is_best`](crate::train::Progress::is_best) is set, so that the weights survive a crash.
+    /// [`load_parameters`](crate::io::load_parameters) reads it into a model with the parameters of the optimizer.
     ///
     /// ```
     /// use std::ops::ControlFlow;
@@ -228,7 +228,7 @@ fn load(trainer: &mut Trainer, parameters: &[(String, Tensor)], file: &TensorFil
     Ok(())
 }
 
-/// Reads moving averages from a file, if the file has them and the trainer uses them.
+/// Reads moving averages from a file, if the file contains them and the trainer uses them.
 fn ema(trainer: &Trainer, file: &TensorFile) -> Result<Option<Ema>> {
     let Some(decay) = trainer.options.ema.filter(|_| file.metadata.contains_key("ema.updates")) else {
         return Ok(None);

@@ -1,8 +1,9 @@
 //! Reads and writes weights, models and checkpoints, with PyTorch's names.
 //!
 //! [`Model::open_blocking`](Model) loads a model from a file of any kind. [`TensorFile`] reads safetensors, NumPy's
-//! arrays, PyTorch's state dicts and Keras' weights; [`onnx`] loads and runs ONNX models. Nothing is ever half-loaded or half-written: a file is read and checked completely before anything is
-//! changed, and a new file is written next to its destination and moved there when complete.
+//! arrays, PyTorch's state dicts and Keras' weights; [`onnx`] loads and runs ONNX models. Loading and saving are
+//! atomic: a file is read and checked completely before anything is changed, and a new file is written next to its
+//! destination and moved there when complete.
 
 mod any;
 mod audio;

@@ -35,17 +35,17 @@ pub fn load_parameters(model: &dyn Module, file: &TensorFile) -> Result<()> {
     assign_all(&matched(&model.parameters(), file, "")?)
 }
 
-/// Names that a file and a model do not share, as `torch.nn.Module.load_state_dict` returns them.
+/// Names that are only in the file or only in the model, as returned by `torch.nn.Module.load_state_dict`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IncompatibleKeys {
-    /// Parameters of the model that the file does not hold. They keep their values.
+    /// Parameters of the model that are not in the file. They keep their values.
     pub missing_keys: Vec<String>,
-    /// Tensors of the file that the model does not have. They are ignored.
+    /// Tensors of the file that are not in the model. They are ignored.
     pub unexpected_keys: Vec<String>,
 }
 
-/// Loads the parameters that a file and a model share by name, as `load_state_dict(…, strict=False)` of PyTorch, for
-/// example to start from a model with another head. On an error, no parameter is changed.
+/// Loads the parameters whose names are in both the file and the model, as `load_state_dict(…, strict=False)` of
+/// PyTorch, for example to start from a model with another head. On an error, no parameter is changed.
 ///
 /// ```
 /// use wgru::{Device, Rng, io, nn::{Linear, Sequential}};
@@ -61,8 +61,8 @@ pub struct IncompatibleKeys {
 /// ```
 ///
 /// # Errors
-/// [`Error::Format`] if the two share no name, for a shared tensor of another shape, and for tensors that differ
-/// although the model ties them.
+/// [`Error::Format`] if no name is in both, for a tensor of another shape, and for tensors that differ although the
+/// model ties them.
 pub fn load_parameters_partly(model: &dyn Module, file: &TensorFile) -> Result<IncompatibleKeys> {
     let parameters = model.parameters();
     let has = |name: &str| file.find(name).is_some();

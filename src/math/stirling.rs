@@ -1,8 +1,8 @@
 //! The remainder of Stirling's formula, `s(v) = log Γ(v) − (v − ½)·log v + v − ½·log 2π`. WGSL twin:
 //! `shaders/common/stirling.wgsl`.
 //!
-//! Losses need differences of `log Γ`, whose large parts cancel. They write these parts as logarithms of ratios, and
-//! add the small remainders. Two forms of the remainder, both without cancellation:
+//! Losses need differences of `log Γ`, whose large parts cancel. Instead, they write these parts as logarithms of
+//! ratios, and add the small remainders. Two forms of the remainder, both without cancellation:
 //!
 //! ```text
 //! s(v) − s(v + 1) = (v + ½)·log(1 + 1/v) − 1 = t²/3 + t⁴/5 + t⁶/7 + …,    t = 1/(2v + 1)
@@ -11,7 +11,7 @@
 //!
 //! NIST Digital Library of Mathematical Functions, 5.11.
 
-/// From here on, the asymptotic series is exact to 4e-9.
+/// From this value on, the asymptotic series is accurate to 4e-9.
 const LARGE: f32 = 4.0;
 
 /// `s(v)`; NaN unless `v > 0`.

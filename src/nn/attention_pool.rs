@@ -11,12 +11,12 @@ use crate::tensor::Tensor;
 pub struct PoolOutput {
     /// `[B, F]`: the average of each sequence's steps, weighted by `weights`.
     pub output: Tensor,
-    /// `[B, T]`: the weight of each step. Rows add up to 1, or are 0 for a sequence without steps.
+    /// `[B, T]`: the weight of each step. Each row adds up to 1, or is 0 for a sequence without steps.
     pub weights: Tensor,
 }
 
-/// Attention pooling: one vector per sequence, an average of its steps with learned weights. The weights show which
-/// steps the model reads.
+/// Attention pooling: averages the steps of each sequence into one vector, with learned weights. The weights show which
+/// steps matter to the model.
 ///
 /// ```text
 /// e_t = v·tanh(W·x_t + b)        a = softmax(e) over the valid steps        y = Σ_t a_t·x_t
@@ -66,8 +66,8 @@ impl AttentionPool {
         })
     }
 
-    /// Pools sequences `[B, T, F]` over their first `lengths` steps, or all. The padding may hold anything, NaN
-    /// included, and its gradient is 0.
+    /// Pools sequences `[B, T, F]` over their first `lengths` steps, or over all steps without `lengths`. The padding
+    /// may hold any values, even NaN, and its gradient is 0.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) for another shape or number of lengths,
@@ -84,7 +84,7 @@ impl AttentionPool {
                 Some(lengths.iter().flat_map(|&length| (0..steps).map(move |t| u32::from(t < length))).collect())
             }
         };
-        // Padding becomes 0 first, since 0·NaN is NaN.
+        // Sets the padding to 0, since 0·NaN is NaN.
         let x = match &keep {
             None => x.clone(),
             Some(keep) => {

@@ -41,7 +41,7 @@ impl Embedding {
     }
 
     /// Creates a layer from an existing table `[rows, width]`, such as pretrained word vectors.
-    /// [`set_requires_grad`](super::set_requires_grad) keeps them from being trained.
+    /// To freeze them, use [`set_requires_grad`](super::set_requires_grad).
     ///
     /// # Errors
     /// [`Error::Shape`] for a table of the wrong rank, [`Error::DType`] for indices.
@@ -53,8 +53,8 @@ impl Embedding {
         }
     }
 
-    /// Marks an index as padding, as `padding_idx` of PyTorch: sets its row to 0. The row has no gradient, so training
-    /// does not change it.
+    /// Marks an index as padding, as `padding_idx` of PyTorch, and sets its row to 0. The row has no gradient, so
+    /// training does not change it.
     ///
     /// ```
     /// use wgru::{Device, Rng, Tensor, nn::{Embedding, Mode, Module}};

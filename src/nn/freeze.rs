@@ -2,9 +2,9 @@
 
 use super::Module;
 
-/// Freezes all parameters of a module, or thaws them, as `Module.requires_grad_` of PyTorch. Frozen parameters have no
-/// gradient, and an [`Optimizer`](crate::train::Optimizer) that knows them leaves them alone. Clones of the module are
-/// frozen with it.
+/// Freezes or unfreezes all parameters of a module, as `Module.requires_grad_` of PyTorch. Frozen parameters have no
+/// gradient, and an [`Optimizer`](crate::train::Optimizer) that holds them does not change them. Clones of the module
+/// are frozen too.
 ///
 /// ```
 /// use wgru::nn::{Linear, Module, Sequential, set_requires_grad};

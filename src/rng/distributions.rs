@@ -1,4 +1,4 @@
-//! Random numbers of the distributions that forecasts have, for sample paths.
+//! Random numbers from distributions used in forecasting, for sample paths.
 
 use std::f64::consts::TAU;
 
@@ -7,11 +7,11 @@ use super::Rng;
 /// # Distributions
 ///
 /// Computed in f64 from the same stream. A parameter that is NaN, infinite or outside its range gives NaN, so that a
-/// model that diverged does not end a program. Of a normal distribution, [`normal`](Rng::normal) draws.
+/// model that diverged does not end a program. For the normal distribution, see [`normal`](Rng::normal).
 ///
 /// ```
 /// use wgru::Rng;
-/// // 1,000 paths of a count that the last one pushes up or down, three steps ahead.
+/// // 1,000 paths of counts, three steps ahead. Each count has the previous one plus 1 as its mean.
 /// let mut rng = Rng::new(1);
 /// let mut ends: Vec<f32> = (0..1000)
 ///     .map(|_| (0..3).fold(20.0, |last: f32, _| rng.negative_binomial(5.0, ((last + 1.0) / 5.0).ln())))
@@ -21,29 +21,29 @@ use super::Rng;
 /// assert!(rng.negative_binomial(-1.0, 0.0).is_nan());
 /// ```
 impl Rng {
-    /// Returns a number of the gamma distribution with density `x^(shape − 1)·e^(−x) / Γ(shape)`: mean and variance are
-    /// `shape`. Multiply it by a scale.
+    /// Returns a number from the gamma distribution with density `x^(shape − 1)·e^(−x) / Γ(shape)`. Its mean and
+    /// variance are `shape`. For another scale, multiply the result by it.
     ///
     /// Marsaglia, Tsang: *A simple method for generating gamma variables* (2000).
     pub fn gamma(&mut self, shape: f32) -> f32 {
         self.wide_gamma(shape.into()) as f32
     }
 
-    /// Returns a number of Student's t-distribution with `df` degrees of freedom, around 0 with scale 1.
+    /// Returns a number from Student's t-distribution with `df` degrees of freedom, around 0 with scale 1.
     pub fn student_t(&mut self, df: f32) -> f32 {
         let half = 0.5 * f64::from(df);
         let normal = self.wide_normal();
         (normal / (self.wide_gamma(half) / half).sqrt()) as f32
     }
 
-    /// Returns a count of the Poisson distribution with mean `rate`, exact below 2²⁴.
+    /// Returns a count from the Poisson distribution with mean `rate`, exact below 2²⁴.
     ///
     /// Hörmann: *The transformed rejection method for generating Poisson random variables* (1993).
     pub fn poisson(&mut self, rate: f32) -> f32 {
         self.wide_poisson(rate.into()) as f32
     }
 
-    /// Returns a count of the negative binomial distribution, as `torch.distributions.NegativeBinomial(total_count,
+    /// Returns a count from the negative binomial distribution, as `torch.distributions.NegativeBinomial(total_count,
     /// logits=logits)`: its mean is `total_count·e^logits`, its variance `mean·(1 + e^logits)`.
     pub fn negative_binomial(&mut self, total_count: f32, logits: f32) -> f32 {
         // A Poisson distribution whose rate has a gamma distribution.
@@ -51,7 +51,7 @@ impl Rng {
         self.wide_poisson(rate) as f32
     }
 
-    /// Returns a number of the Tweedie distribution with `1 < power < 2`, which is 0 or positive: its variance is
+    /// Returns a number from the Tweedie distribution with `1 < power < 2`, which is 0 or positive. Its variance is
     /// `dispersion·mean^power`.
     pub fn tweedie(&mut self, mean: f32, dispersion: f32, power: f32) -> f32 {
         let [mean, dispersion, power] = [mean, dispersion, power].map(f64::from);
@@ -207,14 +207,14 @@ mod tests {
             let cells = f64::from(cells);
             assert!(square <= cells + 4.0 * (2.0 * cells).sqrt(), "rate {rate}: χ² = {square} of {cells} cells");
         }
-        // Of Student's distribution with 2 degrees of freedom, P(t ≤ x) = ½ + x / (2·√(2 + x²)).
+        // For Student's distribution with 2 degrees of freedom, P(t ≤ x) = ½ + x / (2·√(2 + x²)).
         let draws: Vec<f64> = (0..DRAWS).map(|_| f64::from(rng.student_t(2.0))).collect();
         for x in [-3.0, -1.0, 0.0, 0.5, 2.0f64] {
             let want = 0.5 + x / (2.0 * (2.0 + x * x).sqrt());
             let got = draws.iter().filter(|&&draw| draw <= x).count() as f64 / DRAWS as f64;
             assert!((got - want).abs() <= 0.01, "P(t ≤ {x}) is {got}, not {want}");
         }
-        // Of the Tweedie distribution, P(0) = e^(−rate of the sum).
+        // For the Tweedie distribution, P(0) = e^(−rate of the sum).
         let zeros = (0..DRAWS).filter(|_| rng.tweedie(1.0, 1.0, 1.5) == 0.0).count() as f64 / DRAWS as f64;
         assert!((zeros - (-2f64).exp()).abs() <= 0.008, "{zeros}");
     }

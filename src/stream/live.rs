@@ -6,24 +6,23 @@ use super::Stream;
 use super::model::CHUNK;
 use crate::error::{Error, Result};
 
-/// The most messages between the two threads that have not come back.
+/// Maximum number of messages that the stream has not returned yet.
 const MESSAGES: usize = 16;
 
-/// What the control asks of the stream. The stream sends every message back, so that the control's thread frees its
-/// memory.
+/// A request to the stream. The stream returns every message, so that the control's thread frees its memory.
 enum Message {
     Reset,
     SetState(Vec<f32>),
-    /// Space for the states, which the stream copies there.
+    /// A buffer into which the stream copies its states.
     Snapshot(Vec<f32>),
-    /// The next stream, and the number of steps of the cross-fade. Comes back with the stream before.
+    /// The new stream, and the number of steps of the cross-fade. Returned with the old stream.
     Exchange(Box<Stream>, usize),
 }
 
-/// A [`Stream`] that another thread resets, snapshots and exchanges through a [`StreamControl`] while it runs.
+/// A [`Stream`] that another thread can reset, snapshot and replace through a [`StreamControl`] while it runs.
 ///
-/// [`step`](Self::step) and [`process`](Self::process) take messages from a queue first. Neither waits, allocates or
-/// frees memory, takes a lock or makes a system call.
+/// [`step`](Self::step) and [`process`](Self::process) first carry out the messages in a queue. They never wait,
+/// allocate or free memory, take a lock or make a system call.
 ///
 /// ```
 /// use wgru::{Device, Rng, nn::RecurrentConfig};
@@ -43,11 +42,11 @@ pub struct LiveStream {
     fade: Option<Fade>,
     inbox: Consumer<Message>,
     returns: Producer<Message>,
-    /// Outputs of the stream before, during a cross-fade: those of up to [`CHUNK`] steps.
+    /// Outputs of the old stream during a cross-fade, for up to [`CHUNK`] steps.
     before: Vec<f32>,
 }
 
-/// A cross-fade from the stream before.
+/// A cross-fade from the old stream.
 struct Fade {
     from: Box<Stream>,
     steps: usize,
@@ -57,16 +56,16 @@ struct Fade {
 
 /// Controls a [`LiveStream`] from another thread.
 ///
-/// The stream carries out its messages in order, at its next step or block. While it fades to another model, messages
-/// wait for the end of the fade.
+/// The stream carries out the messages in order, at its next step or block. During a cross-fade to another model,
+/// messages wait until the fade ends.
 pub struct StreamControl {
     outbox: Producer<Message>,
     returns: Consumer<Message>,
-    /// Messages that have not come back.
+    /// Messages that the stream has not returned yet.
     out: usize,
     /// Number of sequences, inputs and outputs.
     shape: [usize; 3],
-    /// Number of states of the stream that was sent last.
+    /// Length of the state of the last stream that was sent.
     states: usize,
     snapshot: Option<Vec<f32>>,
 }
@@ -116,8 +115,8 @@ impl LiveStream {
     /// [`Stream::process`].
     ///
     /// # Errors
-    /// [`Error::Length`] for an input that is not a whole number of frames, or an output of another length; the state is
-    /// then unchanged.
+    /// [`Error::Length`] for an input that is not a whole number of frames, or an output of another length. The state
+    /// is then unchanged.
     pub fn process(&mut self, mut input: &[f32], mut output: &mut [f32]) -> Result<()> {
         self.stream.check_block("LiveStream::process", input.len(), output.len())?;
         let [frame, width] = [self.stream.model.input, self.stream.width].map(|n| n * self.stream.batch());
@@ -143,7 +142,7 @@ impl LiveStream {
         Ok(())
     }
 
-    /// Ends a cross-fade that is over, and carries out the messages that have arrived.
+    /// Ends a finished cross-fade, and carries out the messages that have arrived.
     fn receive(&mut self) {
         loop {
             if let Some(Fade { from, steps, .. }) = self.fade.take_if(|fade| fade.done == fade.steps) {
@@ -172,15 +171,14 @@ impl LiveStream {
     }
 
     fn give_back(&mut self, message: Message) {
-        // There is room: the control has no more messages under way than fit.
+        // There is room: the control limits its outstanding messages to the capacity of the queue.
         let sent = self.returns.push(message);
         debug_assert!(sent.is_ok());
     }
 }
 
 impl Fade {
-    /// Mixes the outputs of one step into `before`. The share of the new stream grows by equal parts, and is 1 in the
-    /// last step.
+    /// Mixes the outputs of one step into `before`. The share of the new stream grows linearly, to 1 in the last step.
     fn mix(&mut self, to: &[f32], before: &mut [f32]) {
         self.done += 1;
         let share = self.done as f32 / self.steps as f32;
@@ -192,7 +190,7 @@ impl StreamControl {
     /// Restarts all sequences from their initial state.
     ///
     /// # Errors
-    /// [`Error::Limit`] if 16 messages wait for the stream, [`Error::Stopped`] if it was dropped.
+    /// [`Error::Limit`] if 16 messages are waiting for the stream, [`Error::Stopped`] if the stream was dropped.
     pub fn reset(&mut self) -> Result<()> {
         self.send("StreamControl::reset", Message::Reset)
     }
@@ -200,7 +198,7 @@ impl StreamControl {
     /// Continues from `state`, which has the layout of [`Stream::state`].
     ///
     /// # Errors
-    /// [`Error::Length`] for a state of the wrong length; as [`reset`](Self::reset).
+    /// [`Error::Length`] for a state of the wrong length; otherwise as [`reset`](Self::reset).
     pub fn set_state(&mut self, state: Vec<f32>) -> Result<()> {
         let (op, layout) = ("StreamControl::set_state", "[states, layers, batch, hidden]");
         if state.len() != self.states {
@@ -209,7 +207,7 @@ impl StreamControl {
         self.send(op, Message::SetState(state))
     }
 
-    /// Asks for the states. [`take_snapshot`](Self::take_snapshot) returns them later.
+    /// Requests a snapshot of the states. [`take_snapshot`](Self::take_snapshot) returns it later.
     ///
     /// # Errors
     /// As [`reset`](Self::reset).
@@ -217,18 +215,20 @@ impl StreamControl {
         self.send("StreamControl::request_snapshot", Message::Snapshot(vec![0.0; self.states]))
     }
 
-    /// Returns the newest states that have arrived, once, in the layout of [`Stream::state`].
+    /// Returns the newest snapshot that has arrived, in the layout of [`Stream::state`]. Each snapshot is returned
+    /// once.
     pub fn take_snapshot(&mut self) -> Option<Vec<f32>> {
         self.collect();
         self.snapshot.take()
     }
 
-    /// Exchanges the model for `stream`, which goes on from its own states. For `steps` steps both run, and the output
-    /// changes from one to the other linearly, so that nothing clicks; 10 ms are usual. The old stream is dropped on
-    /// this thread, by one of the next calls.
+    /// Replaces the model by `stream`, which continues from its own states. Both run for `steps` steps, with a linear
+    /// cross-fade between their outputs, to avoid a click; 10 ms are usual. A later call of a method of this control
+    /// drops the old stream.
     ///
     /// # Errors
-    /// [`Error::Shape`] unless both have as many sequences, inputs and outputs; as [`reset`](Self::reset).
+    /// [`Error::Shape`] unless both have the same number of sequences, inputs and outputs; otherwise as
+    /// [`reset`](Self::reset).
     pub fn exchange(&mut self, stream: Stream, steps: usize) -> Result<()> {
         let op = "StreamControl::exchange";
         if stream.shape() != self.shape {
@@ -242,7 +242,7 @@ impl StreamControl {
         Ok(())
     }
 
-    /// Frees the memory of messages that the stream has carried out. All other methods do this, too.
+    /// Frees the memory of messages that the stream has carried out. All other methods do this too.
     pub fn collect(&mut self) {
         while let Ok(message) = self.returns.pop() {
             self.out -= 1;

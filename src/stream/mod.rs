@@ -36,14 +36,14 @@ pub struct StreamOptions {
     /// in quick succession, and sleep otherwise. From about 200 units on, two threads are faster than one. Results do
     /// not depend on it.
     pub threads: usize,
-    /// Computes tanh and σ as ratios of polynomials, with absolute errors up to 1.3e-5 and 7e-6. Steps of few units are
-    /// then 1.1 to 1.4 times as fast, because much of their time is spent in activations. Only for one sequence with f32
+    /// Computes tanh and σ as ratios of polynomials, with absolute errors up to 1.3e-5 and 7e-6. Steps with few units
+    /// are then 1.1 to 1.4 times as fast, because activations take much of their time. Only for one sequence with f32
     /// weights and at most 64 units, and not in browsers.
     pub fast_activations: bool,
-    /// What happens to a sequence whose state becomes NaN or infinite.
+    /// Handling of a sequence whose state becomes NaN or infinite.
     pub non_finite: NonFinite,
-    /// Rate of the frames divided by that at which the model was trained, 1 to 64: at 2, a model of audio at 48 kHz runs
-    /// at 96 kHz. Each layer then continues from its state of `rate_ratio` steps ago:
+    /// Rate of the frames divided by that at which the model was trained, 1 to 64: at 2, a model of audio at 48 kHz
+    /// runs at 96 kHz. Each layer then continues from its state of `rate_ratio` steps ago:
     ///
     /// ```text
     /// h[t] = cell(x[t], h[t − rate_ratio])        of an LSTM also c
@@ -54,20 +54,21 @@ pub struct StreamOptions {
     /// Source: Carson, Wright, Chowdhury, Välimäki and Bilbao, *Sample rate independent recurrent neural networks for audio
     /// effects processing*, DAFx 2024.
     pub rate_ratio: f64,
-    /// How states between two steps are computed.
+    /// Interpolation of states between two steps.
     pub interpolation: Interpolation,
 }
 
-/// What a [`Stream`] does with a sequence whose state becomes NaN or infinite, usually because a frame holds NaN or
-/// infinity. Other sequences of the batch go on.
+/// How a [`Stream`] handles a sequence whose state becomes NaN or infinite, usually because a frame holds NaN or
+/// infinity. Other sequences of the batch are not affected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NonFinite {
     /// The state stays NaN until the sequence is reset.
     #[default]
     Propagate,
-    /// Restarts the sequence: its state, and the output of this step, are those before the first frame.
+    /// Restarts the sequence. Its state becomes the initial one, and the output of this step is that of the initial
+    /// state.
     Reset,
-    /// Ignores the frame: the state, and with it the output, stay those of the step before.
+    /// Ignores the frame: the state and the output stay those of the previous step.
     Hold,
 }
 
@@ -281,8 +282,8 @@ impl Stream {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Length`] for an input that is not a whole number of frames, or an output of another length; the state is
-    /// then unchanged.
+    /// [`Error::Length`] for an input that is not a whole number of frames, or an output of another length. The state
+    /// is then unchanged.
     pub fn process(&mut self, input: &[f32], output: &mut [f32]) -> Result<()> {
         self.check_block("Stream::process", input.len(), output.len())?;
         self.run_block(input, output);
@@ -337,8 +338,8 @@ impl Stream {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Length`] for frames that are not a whole number of frames, or if an output has another length than a
-    /// frame; the state is then unchanged.
+    /// [`Error::Length`] if `frames` is not a whole number of frames, or an output is not as long as a frame. The state
+    /// is then unchanged.
     pub fn process_in_place(&mut self, frames: &mut [f32]) -> Result<()> {
         self.check_block("Stream::process_in_place", frames.len(), frames.len())?;
         let mut copy = std::mem::take(&mut self.copy);
@@ -352,8 +353,8 @@ impl Stream {
     }
 
     /// Returns the states `[layers, B, H]`, for an LSTM `h` and then `c` (`[2, layers, B, H]`). With a
-    /// [`rate_ratio`](StreamOptions::rate_ratio) above 1, those of the steps before follow. Copy them to take a snapshot for
-    /// [`set_state`](Self::set_state).
+    /// [`rate_ratio`](StreamOptions::rate_ratio) above 1, the states of earlier steps follow. Copy them to take a
+    /// snapshot for [`set_state`](Self::set_state).
     pub fn state(&self) -> &[f32] {
         self.states.all()
     }

@@ -9,7 +9,8 @@ use crate::nn::{Linear, Recurrent};
 use crate::ops::recurrent::Weights;
 use crate::precision::Precision;
 
-/// The most frames of which the layers run one after the other, so that the states in between stay in the cache.
+/// Maximum number of frames that a layer processes before the next layer runs, so that the states in between stay in
+/// the cache.
 pub(super) const CHUNK: usize = 32;
 /// States below this become 0 from time to time. Otherwise they would decay until products are subnormal numbers, with
 /// which many processors are slow.
@@ -132,7 +133,7 @@ pub(super) struct States {
     half: usize,
     /// Index of `h` of the last layer in a half.
     last: usize,
-    /// The states of earlier steps, if the next step continues from those.
+    /// The states of earlier steps, if the next step continues from them.
     past: Option<Past>,
 }
 
@@ -154,12 +155,12 @@ impl States {
         &self.both[self.half * len..][..len]
     }
 
-    /// The states after the last step, and after the steps before as far as they are kept.
+    /// The states after the last step, and after the earlier steps that are kept.
     pub fn all(&self) -> &[f32] {
         self.past.as_ref().map_or(self.now(), Past::all)
     }
 
-    /// Continues from these states, which are those that [`all`](Self::all) returned.
+    /// Continues from these states, in the layout of [`all`](Self::all).
     pub fn set(&mut self, all: &[f32]) {
         let now = self.halves().0;
         now.copy_from_slice(&all[..now.len()]);
@@ -168,14 +169,14 @@ impl States {
         }
     }
 
-    /// The states after each step that is kept. Those of a step may occur several times.
+    /// Iterates over the states after each step that is kept. The same step may occur several times.
     pub fn each_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
         let len = self.both.len() / 2;
         let now = &mut self.both[self.half * len..][..len];
         std::iter::once(now).chain(self.past.iter_mut().flat_map(Past::slots_mut))
     }
 
-    /// Called before a step: the states before it become those of `rate_ratio` steps ago.
+    /// Called before a step: replaces the current states by those of `rate_ratio` steps ago.
     #[inline]
     fn recall(&mut self) {
         let len = self.both.len() / 2;
@@ -184,7 +185,7 @@ impl States {
         }
     }
 
-    /// Called after a step: adds its states to those of earlier steps.
+    /// Called after a step: stores its states among those of earlier steps.
     #[inline]
     pub fn keep(&mut self) {
         let len = self.both.len() / 2;
@@ -193,7 +194,7 @@ impl States {
         }
     }
 
-    /// The states after the last step, which are not kept yet, and after the step before.
+    /// The states after the last step, which are not stored yet, and after the previous step.
     fn last_two(&mut self) -> (&mut [f32], &[f32]) {
         let len = self.both.len() / 2;
         let (first, second) = self.both.split_at_mut(len);
@@ -314,8 +315,8 @@ impl Model {
     }
 
     /// Steps one sequence through all frames of `x`, up to [`CHUNK`], and writes the outputs. Returns false, with the
-    /// states unchanged, if the frames have to be stepped one by one: because the layers are not small, do not
-    /// continue from their last states, or reached a state that is NaN or infinite and to be mended.
+    /// states unchanged, if the caller must step the frames one by one. This is the case if the layers are not small,
+    /// if they do not continue from their last states, or if a state that `policy` must replace became NaN or infinite.
     pub fn process(&self, work: &mut Work, states: &mut States, policy: NonFinite, x: &[f32], out: &mut [f32]) -> bool {
         let (Kind::Small(stack), None) = (&self.kind, &states.past) else { return false };
         let (h, all, steps) = (self.hidden, self.layers * self.hidden, x.len() / self.input);
@@ -342,7 +343,7 @@ impl Model {
         true
     }
 
-    /// Replaces states that are not finite after a step of the first `rows` of `batch` sequences.
+    /// Replaces states that are NaN or infinite after a step of the first `rows` of `batch` sequences.
     pub fn mend(&self, states: &mut States, policy: NonFinite, [rows, batch]: [usize; 2]) {
         let h = self.hidden;
         for row in 0..rows {
@@ -360,7 +361,7 @@ impl Model {
     }
 }
 
-/// Whether no value is NaN or infinite. Looks at all values, so that the compiler can use vectors.
+/// Whether no value is NaN or infinite. Reads all values without an early exit, so that the loop is vectorized.
 fn is_finite(values: &[f32]) -> bool {
     values.iter().fold(true, |all, v| all & v.is_finite())
 }

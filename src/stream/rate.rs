@@ -1,15 +1,15 @@
-//! Streams above the sample rate of their model: the states of the last steps, and those between them.
+//! Streams above the sample rate of their model: past states, and interpolation between them.
 
 use super::StreamOptions;
 use crate::error::{Error, Result};
 
-/// The highest ratio of rates. It limits the memory for past states.
+/// Highest ratio of rates. It limits the memory for past states.
 const MOST: f64 = 64.0;
 
-/// How a stream computes the state between two steps, if [`StreamOptions::rate_ratio`] is not a whole number.
+/// Interpolation of the state between two steps, for a [`StreamOptions::rate_ratio`] that is not a whole number.
 ///
-/// Neither has a gain above 1 at any frequency, so interpolation never makes states grow. A cubic polynomial below a ratio
-/// of 2 would have: it let a model diverge.
+/// Both methods have a gain of at most 1 at every frequency, so interpolation never makes states grow. A cubic
+/// polynomial at ratios below 2 would have a higher gain: it made a model diverge.
 ///
 /// ```
 /// use wgru::{Device, Interpolation, Rng, Stream, StreamOptions, nn::RecurrentConfig};
@@ -23,22 +23,22 @@ const MOST: f64 = 64.0;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Interpolation {
-    /// On a line through the states of the two nearest steps, as in RTNeural.
+    /// A line through the states of the two nearest steps, as in RTNeural.
     Linear,
-    /// On the polynomial through the states of three steps at ratios below 2, and of the four nearest steps above.
+    /// A polynomial through the states of three steps at ratios below 2, and of the four nearest steps from 2 on.
     #[default]
     Lagrange,
 }
 
-/// The states after the last steps, and the weights of those in the state of `rate_ratio` steps ago.
+/// The states after the last steps, and their weights in the state `rate_ratio` steps ago.
 #[derive(Clone)]
 pub(super) struct Past {
-    /// Steps ago of the first of the weighted states.
+    /// Age in steps of the first weighted state.
     first: usize,
     /// Up to four, one per step.
     weights: Vec<f32>,
-    /// `[2·kept, S]`: the states `[S]` of each step twice, in slots `i` and `i + kept`. So the slots from `newest` on hold
-    /// all of them, newest first.
+    /// `[2·kept, S]`: the states `[S]` of each step twice, in slots `i` and `i + kept`. So the slots from `newest` on
+    /// are contiguous and hold all states, newest first.
     slots: Vec<f32>,
     newest: usize,
     kept: usize,
@@ -54,13 +54,13 @@ pub(super) fn check(options: StreamOptions) -> Result<()> {
     Err(Error::value("Stream", "rate_ratio", expected, options.rate_ratio))
 }
 
-/// Returns the first step and the weights of the states in the state of `ratio` steps ago: Lagrange's polynomials.
+/// Returns the age of the first state, and the weights of the Lagrange polynomial for the state `ratio` steps ago.
 fn weights(ratio: f64, interpolation: Interpolation) -> (usize, Vec<f32>) {
     let whole = ratio.floor();
     let (first, count) = match interpolation {
         _ if whole == ratio => (whole, 1),
         Interpolation::Linear => (whole, 2),
-        // With four, the gain at high frequencies would be above 1, because `ratio` would not be in the middle of them.
+        // With four states, `ratio` would not be in their middle, and the gain at high frequencies would exceed 1.
         Interpolation::Lagrange if whole < 2.0 => (1.0, 3),
         Interpolation::Lagrange => (whole - 1.0, 4),
     };
@@ -72,20 +72,20 @@ fn weights(ratio: f64, interpolation: Interpolation) -> (usize, Vec<f32>) {
 }
 
 impl Past {
-    /// Starts with the states `now` `[S]` for all past steps. Returns `None` if no other states are needed.
+    /// Fills all past steps with the states `now` `[S]`. Returns `None` if no past states are needed.
     pub fn new(now: &[f32], options: StreamOptions) -> Option<Self> {
         let (first, weights) = weights(options.rate_ratio, options.interpolation);
         let kept = first + weights.len() - 1;
         (kept > 1).then(|| Self { first, weights, slots: now.repeat(2 * kept), newest: 0, kept })
     }
 
-    /// The states of all steps that are kept, `[kept, S]`, newest first.
+    /// Returns the states of all steps that are kept, `[kept, S]`, newest first.
     pub fn all(&self) -> &[f32] {
         let len = self.slots.len() / 2;
         &self.slots[self.newest * (len / self.kept)..][..len]
     }
 
-    /// Sets the states of all steps that are kept, as [`all`](Self::all) returns them.
+    /// Sets the states of all steps that are kept, in the layout of [`all`](Self::all).
     pub fn set(&mut self, all: &[f32]) {
         let (first, second) = self.slots.split_at_mut(all.len());
         first.copy_from_slice(all);
@@ -93,7 +93,7 @@ impl Past {
         self.newest = 0;
     }
 
-    /// All slots, each with the states of one step.
+    /// Iterates over all slots, each with the states of one step.
     pub fn slots_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
         let len = self.slots.len() / (2 * self.kept);
         self.slots.chunks_exact_mut(len)
@@ -110,7 +110,7 @@ impl Past {
         }
     }
 
-    /// Adds the states `[S]` after a step in place of the oldest ones.
+    /// Replaces the oldest states by the states `[S]` after a step.
     pub fn push(&mut self, states: &[f32]) {
         self.newest = if self.newest == 0 { self.kept } else { self.newest } - 1;
         for slot in [self.newest, self.newest + self.kept] {

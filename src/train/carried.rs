@@ -1,4 +1,4 @@
-//! Truncated back-propagation through time: sequences that run through the batches, and the states that follow them.
+//! Truncated back-propagation through time: sequences that continue from batch to batch, and their states.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use crate::error::{Error, Result};
 use crate::nn::{Mode, Recurrent, RecurrentOutput, RunOptions};
 use crate::tensor::Tensor;
 
-/// A long sequence of tokens, such as a text, for a model that predicts the next one. It is cut into as many equal
-/// lanes as a batch has rows. Each batch has the next `steps` tokens of every lane, `[lanes, steps]`, and as targets
-/// the tokens after them. So each row continues the same row of the batch before, and a [`CarriedState`] can pass the
-/// state on. Tokens that do not fill a window are left out.
+/// A long sequence of tokens, such as a text, for a model that predicts the next token. The sequence is cut into equal
+/// lanes, one for each row of a batch. Each batch has the next `steps` tokens of every lane, `[lanes, steps]`, and the
+/// tokens after them as targets. So each row continues the same row of the previous batch, and a [`CarriedState`] can
+/// carry the state over. Tokens that do not fill a window are left out.
 ///
 /// ```
 /// use wgru::nn::{Embedding, Linear, Module, RecurrentConfig, named_parameters};
@@ -44,7 +44,7 @@ pub struct TokenLanes {
 }
 
 impl TokenLanes {
-    /// Cuts `tokens` into `lanes`, with `steps` of each in a batch.
+    /// Cuts `tokens` into `lanes` lanes. A batch has `steps` tokens of each lane.
     ///
     /// # Errors
     /// [`Error::Value`] unless there are at least `lanes·steps + 1` tokens, one lane and one step.
@@ -95,7 +95,7 @@ impl Data for TokenLanes {
     }
 }
 
-/// Prints counts, not the tokens.
+/// Prints the number of tokens, not the tokens themselves.
 impl fmt::Debug for TokenLanes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenLanes")
@@ -109,8 +109,8 @@ impl fmt::Debug for TokenLanes {
 
 /// The states of a recurrent layer between batches that continue each other; see [`TokenLanes`].
 ///
-/// The batch that starts with example 0 starts with a zero state, so every epoch does. Training and validation have
-/// states of their own. Gradients end at the start of a batch. Checkpoints do not hold the state: resume between
+/// A batch that begins with example 0 starts from a zero state, so every epoch does. Training and validation have
+/// separate states. Gradients do not flow into earlier batches. Checkpoints do not contain the state: resume between
 /// epochs.
 #[derive(Clone, Debug, Default)]
 pub struct CarriedState {
@@ -126,11 +126,10 @@ struct State {
 }
 
 impl CarriedState {
-    /// Runs the layer on `x`, the next steps of every row, from the states after the batch before.
+    /// Runs the layer on `x`, the next steps of every row, from the states after the previous batch.
     ///
     /// # Errors
-    /// Errors from [`Recurrent::run`]; among them [`Error::Shape`] if the batch has another number of rows than the one
-    /// before.
+    /// Errors from [`Recurrent::run`], such as [`Error::Shape`] if the number of rows differs from the previous batch.
     pub fn run(&mut self, layer: &Recurrent, x: &Tensor, batch: &Batch, mode: &mut Mode) -> Result<RecurrentOutput> {
         let state = if matches!(mode, Mode::Eval) { &mut self.eval } else { &mut self.train };
         if batch.examples().first() == Some(&0) {

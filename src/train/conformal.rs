@@ -1,11 +1,11 @@
-//! Prediction intervals from the residuals of held-out data
+//! Prediction intervals from the residuals of held-out data.
 
 use crate::error::{Error, Result};
 
-/// Split-conformal prediction: intervals that cover a new target with at least a given probability, for any model, if
-/// the held-out data and the new data are exchangeable.
+/// Split-conformal prediction: intervals that cover a new target with at least a given probability. This holds for any
+/// model if the held-out data and the new data are exchangeable.
 ///
-/// From n scores of held-out data, which the model was not trained on, it takes the k-th smallest:
+/// Held-out data, on which the model was not trained, give n scores. The radius is the k-th smallest of them:
 ///
 /// ```text
 /// radius = the k-th smallest score,    k = ⌈(n + 1)·(1 − alpha)⌉
@@ -19,8 +19,8 @@ use crate::error::{Error, Result};
 /// | `\|y − ŷ\| / σ̂` | [`normalized`](Self::normalized) | [`interval_scaled`](Self::interval_scaled): `ŷ ± σ̂·radius` |
 /// | `max(q̂₁ − y, y − q̂₂)` | [`quantile`](Self::quantile) | [`widened`](Self::widened): `q̂₁ − radius` to `q̂₂ + radius` |
 ///
-/// Values of a time series are not exchangeable, so their coverage may drift: calibrate each horizon on its own, on the
-/// most recent data, and measure the [coverage](super::metrics::coverage).
+/// The values of a time series are not exchangeable, so the coverage may drift. Calibrate each horizon separately, on
+/// the most recent data, and measure the [coverage](super::metrics::coverage).
 ///
 /// Vovk, Gammerman, Shafer: *Algorithmic learning in a random world* (2005); Lei and others: *Distribution-free
 /// predictive inference for regression* (2018); for quantiles, Romano, Patterson, Candès: *Conformalized quantile
@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 ///
 /// ```
 /// use wgru::train::SplitConformal;
-/// // Forecasts of held-out data, and what came: residuals of 0.1 to 1.9.
+/// // Forecasts and targets of held-out data: residuals of 0.1 to 1.9.
 /// let forecast = [10.0; 19];
 /// let target: Vec<f32> = (1..20).map(|i| 10.0 + 0.1 * i as f32).collect();
 /// let conformal = SplitConformal::absolute(&forecast, &target, 0.1)?;
@@ -45,7 +45,7 @@ pub struct SplitConformal {
 const OP: &str = "SplitConformal";
 
 impl SplitConformal {
-    /// Calibrates on any scores, of which larger ones mean worse forecasts, for a coverage of `1 − alpha`.
+    /// Calibrates on any scores for a coverage of `1 − alpha`. A larger score must mean a worse forecast.
     ///
     /// # Errors
     /// [`Error::Value`] unless `0 < alpha < 1`, for fewer than `(1 − alpha) / alpha` scores, and for a score of NaN.
@@ -56,7 +56,7 @@ impl SplitConformal {
         if let Some(place) = scores.iter().position(|score| score.is_nan()) {
             return Err(Error::value(OP, "scores", "numbers", format!("NaN at position {place}")));
         }
-        // A whole number may come out a little above itself.
+        // Rounding may lift a whole number slightly, and `ceil` would then return the next one.
         let rank = |n: usize| ((n + 1) as f64 * (1.0 - alpha) - 1e-9).ceil().max(1.0) as usize;
         let (n, k) = (scores.len(), rank(scores.len()));
         if k > n {
@@ -80,7 +80,7 @@ impl SplitConformal {
     }
 
     /// Calibrates on absolute residuals divided by `scale`, a positive forecast of their size, for intervals that are
-    /// wider where the model is less sure.
+    /// wider where the model is less certain.
     ///
     /// # Errors
     /// Same as [`absolute`](Self::absolute); [`Error::Value`] for a scale that is not positive.
@@ -95,7 +95,8 @@ impl SplitConformal {
         Self::of_scores(&scores, alpha)
     }
 
-    /// Calibrates on forecasts of a lower and an upper quantile. The radius is negative if they cover too much.
+    /// Calibrates on forecasts of a lower and an upper quantile. The radius is negative if they cover more than
+    /// `1 − alpha`.
     ///
     /// # Errors
     /// Same as [`absolute`](Self::absolute).

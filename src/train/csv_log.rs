@@ -1,4 +1,4 @@
-//! Losses of the epochs as a CSV file
+//! Log of epochs as a CSV file.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::replace::write_atomically;
 
 /// Writes a row per epoch to a CSV file, like the `CSVLogger` of Keras: `epoch`, `loss`, `val_loss` (empty without
-/// validation data) and `learning_rate`. At every moment the file is whole.
+/// validation data) and `learning_rate`. The file is replaced atomically, so it is complete at any time.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -41,7 +41,7 @@ pub struct CsvLog {
 const HEADER: &str = "epoch,loss,val_loss,learning_rate";
 
 impl CsvLog {
-    /// Starts a new file, and replaces an old one.
+    /// Starts a new file. Replaces an existing one.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be written.

@@ -47,8 +47,8 @@ pub trait Data: Send + Sync {
         None
     }
 
-    /// Returns the number of sequences that run through the batches, if each batch continues the one before, as in
-    /// [`TokenLanes`](super::TokenLanes). The trainer then refuses other batch sizes, and other orders.
+    /// Returns the number of rows of a batch, if each batch continues the sequences of the previous one, as in
+    /// [`TokenLanes`](super::TokenLanes). The trainer then rejects other batch sizes and orders.
     fn lanes(&self) -> Option<usize> {
         None
     }
@@ -81,7 +81,7 @@ pub struct HostData {
     inputs: Vec<Column>,
     targets: Option<Column>,
     lengths: Option<Vec<usize>>,
-    /// Whether batches end with their longest sequence.
+    /// Whether batches are cut to their longest sequence.
     is_trimmed: bool,
 }
 
@@ -229,8 +229,9 @@ impl HostData {
         Ok(self)
     }
 
-    /// Makes batches end with their longest sequence, instead of that of all data: the first input, and targets whose
-    /// first axis is as long. A batch has at least one step.
+    /// Cuts each batch to the length of its longest sequence, instead of padding it to the longest sequence of all
+    /// data. This affects the first input, and targets whose first axis has the same extent. A batch has at least one
+    /// step.
     ///
     /// ```
     /// use wgru::{Device, train::{Data, HostData}};
@@ -299,7 +300,7 @@ impl Values {
 }
 
 impl Column {
-    /// Returns the rows of these examples, which must exist, up to `steps` of their first axis.
+    /// Returns the rows of these examples, which must exist. With `steps`, cuts their first axis to this length.
     fn rows(&self, device: &Device, examples: &[usize], steps: Option<usize>) -> Result<Tensor> {
         fn gather<T: Copy>(values: &[T], [width, taken]: [usize; 2], examples: &[usize]) -> Vec<T> {
             let mut rows = Vec::with_capacity(examples.len() * taken);

@@ -1,4 +1,4 @@
-//! Exponential moving averages of parameters
+//! Exponential moving averages of parameters.
 
 use crate::error::{Error, Result};
 use crate::kernels::{BinaryOp, UnaryOp};
@@ -7,15 +7,15 @@ use crate::ops::elementwise::{binary, unary};
 use crate::ops::movement::write_slice;
 use crate::tensor::Tensor;
 
-/// Exponential moving averages of parameters, which often generalize better than the last values:
+/// Exponential moving averages of parameters. They often generalize better than the last values:
 ///
 /// ```text
 /// average ← average + (1 − d)·(parameter − average),    d = min(decay, (1 + n) / (10 + n)) at update n, from 0
 /// ```
 ///
-/// The smaller decay of the first updates forgets the random initial values, as in TensorFlow's
-/// `ExponentialMovingAverage` with `num_updates`. [`TrainOptions::ema`](super::TrainOptions::ema) does all of this in a
-/// [`Trainer`](super::Trainer); use this type in loops of your own.
+/// The smaller decay of the first updates removes the influence of the random initial values, as in TensorFlow's
+/// `ExponentialMovingAverage` with `num_updates`. A [`Trainer`](super::Trainer) does all of this with
+/// [`TrainOptions::ema`](super::TrainOptions::ema); use this type in your own training loops.
 ///
 /// ```
 /// use wgru::{Device, Tensor, train::{Ema, Method, Optimizer, SgdConfig}};
@@ -29,9 +29,9 @@ use crate::tensor::Tensor;
 ///     optimizer.step()?;
 ///     ema.update()?;
 /// }
-/// ema.swap()?;                                                        // the parameter is now the average …
+/// ema.swap()?;                                                        // the parameter holds the average …
 /// assert!(w.item_blocking()? < 3.0);
-/// ema.swap()?;                                                        // … and now itself again
+/// ema.swap()?;                                                        // … and its own value again
 /// assert_eq!(w.item_blocking()?, 3.0);
 /// # Ok::<(), wgru::Error>(())
 /// ```
@@ -46,7 +46,7 @@ pub struct Ema {
 }
 
 impl Ema {
-    /// Starts averages at the present values. Tied parameters have one average.
+    /// Starts averages at the current values. Tied parameters share one average.
     ///
     /// # Errors
     /// [`Error::Value`] unless `0 ≤ decay < 1`, [`Error::DType`] for indices; errors from the device.
@@ -60,7 +60,7 @@ impl Ema {
         Ok(Self { decay, updates: 0, is_swapped: false, averages: distinct.map(averaged).collect::<Result<_>>()? })
     }
 
-    /// Takes the present values into account. Call it after every update.
+    /// Adds the current values to the averages. Call it after every update.
     ///
     /// # Errors
     /// Errors from the device.
@@ -89,7 +89,8 @@ impl Ema {
         Ok(())
     }
 
-    /// Returns the averages with the names of their parameters; after [`swap`](Self::swap), the parameters.
+    /// Returns the averages with the names of their parameters. After [`swap`](Self::swap), returns the values of the
+    /// parameters instead.
     pub fn averages(&self) -> Vec<(String, Tensor)> {
         self.averages.iter().map(|(name, _, average)| (name.clone(), average.clone())).collect()
     }

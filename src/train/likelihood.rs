@@ -1,4 +1,4 @@
-//! Negative logarithms of likelihoods: losses of forecasts that are distributions
+//! Negative log-likelihoods: losses for forecasts that are distributions.
 
 use std::f32::consts::TAU;
 
@@ -25,7 +25,7 @@ fn check_shapes(op: &'static str, input: &Tensor, target: &Tensor, others: &[(&'
 pub struct GaussianNllOptions {
     /// Whether the constant `½·log 2π` is added.
     pub full: bool,
-    /// ε, the least variance.
+    /// ε, the lower bound of the variance.
     pub eps: f32,
     /// Reduction of the losses.
     pub reduction: Reduction,
@@ -44,13 +44,13 @@ impl Default for GaussianNllOptions {
 /// loss = ½·(log v + (input − target)² / v),    v = max(var, 1e-6)
 /// ```
 ///
-/// `var` broadcasts to the shape of `input`. As in PyTorch, its gradient is that of `v`, also where `var` is smaller.
-/// A negative variance counts as the least one; PyTorch raises an error. Make the output of a model positive with
+/// `var` broadcasts to the shape of `input`. As in PyTorch, the clamp passes the gradient of `v` on to `var`. A
+/// negative variance is clamped too, where PyTorch raises an error. Make the output of a model positive with
 /// [`softplus`](Tensor::softplus) or [`exp`](Tensor::exp):
 ///
 /// ```
 /// use wgru::{Device, Rng, nn::{Linear, Module}, train::*};
-/// // Two outputs: the mean, and what becomes the variance.
+/// // Two outputs: the mean, and the variance before softplus.
 /// let (device, mut rng) = (Device::cpu(), Rng::new(1));
 /// let model = Linear::new(&device, 1, 2, true, &mut rng)?;
 /// // The targets are 3 or 5: mean 4, variance 1.
@@ -84,7 +84,7 @@ pub fn gaussian_nll_with(input: &Tensor, target: &Tensor, var: &Tensor, options:
         return Err(Error::value(OP, "eps", "more than 0", eps));
     }
     check_shapes(OP, input, target, &[("var", var)])?;
-    // The difference to the least variance is a constant, so the gradient reaches smaller ones.
+    // The clamp adds a constant, so the gradient also reaches variances below ε.
     let fixed = var.detach();
     let lift = fixed.scale(-1.0)?.clamp_max(-eps)?.scale(-1.0)?.sub(&fixed)?;
     let var = var.add(&lift)?;
@@ -103,7 +103,7 @@ pub fn gaussian_nll_with(input: &Tensor, target: &Tensor, var: &Tensor, options:
 ///
 /// Its tails are heavier than those of a normal distribution, so that single outliers have less weight. `scale` and
 /// `df` must be positive, and broadcast to the shape of `loc`; `df = 2 + softplus(x)` keeps the variance finite. All
-/// four arguments have gradients. The error is at most 1e-6 + 5e-7·(ν + |loss|).
+/// four arguments have gradients. The rounding error is at most 1e-6 + 5e-7·(ν + |loss|).
 ///
 /// ```
 /// use wgru::{Device, Tensor, train::loss};
@@ -153,7 +153,7 @@ pub fn student_t_nll_with(
 ///
 /// The mean is `μ = r·e^l`, the variance `μ·(1 + e^l)`, which is always greater than the mean. `total_count` must be
 /// positive; it broadcasts to the shape of `logits`. A negative count gives NaN. For a model of the mean, use
-/// `logits = log μ − log r`. The error is at most 2e-6 + 1e-6·(k + r + |loss|). The target has no gradient.
+/// `logits = log μ − log r`. The rounding error is at most 2e-6 + 1e-6·(k + r + |loss|). The target has no gradient.
 ///
 /// ```
 /// use wgru::{Device, Tensor, train::loss};

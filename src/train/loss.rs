@@ -139,8 +139,8 @@ pub fn bce_with_logits_with(logits: &Tensor, target: &Tensor, reduction: Reducti
 /// Options of [`cross_entropy_with`]. Names and defaults are those of `torch.nn.functional.cross_entropy`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CrossEntropyOptions<'a> {
-    /// Weights of the classes, `[classes]`, against imbalance: a row counts as much as the weight of its target, also
-    /// in the mean. The inverse frequencies of the classes are usual.
+    /// Weights of the classes, `[classes]`, for imbalanced data. Each row is weighted by its target class, also in the
+    /// mean. Inverse class frequencies are a common choice.
     pub weight: Option<&'a Tensor>,
     /// Rows with this target are ignored.
     pub ignore_index: Option<u32>,
@@ -167,7 +167,7 @@ pub fn cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
 /// let device = Device::cpu();
 /// let logits = Tensor::zeros(&device, &[3, 2])?;
 /// let classes = Tensor::from_indices(&device, &[0, 0, 1], &[3])?;
-/// let weight = Tensor::from_slice(&device, &[0.75, 1.5], &[2])?;    // 3 rows, of which 2 and 1 are of a class
+/// let weight = Tensor::from_slice(&device, &[0.75, 1.5], &[2])?;    // rows / (classes · rows of the class)
 /// let options = CrossEntropyOptions { weight: Some(&weight), ..Default::default() };
 /// let loss = loss::cross_entropy_with(&logits, &classes, options)?.item_blocking()?;
 /// assert!((loss - 2f32.ln()).abs() < 1e-6);
@@ -176,11 +176,11 @@ pub fn cross_entropy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// [`Error::Shape`], [`Error::DType`]; [`Error::Value`] for a class without a logit, or an ε outside `[0, 1]`;
-/// [`Error::DeviceMix`] for weights on another device. Only the
-/// largest target is known without a readback: if it is `ignore_index`, any other invalid class makes the loss NaN.
+/// [`Error::DeviceMix`] for weights on another device. Only the largest target is known without a readback: if it is
+/// `ignore_index`, any other invalid class makes the loss NaN.
 pub fn cross_entropy_with(logits: &Tensor, target: &Tensor, options: CrossEntropyOptions) -> Result<Tensor> {
     let CrossEntropyOptions { weight, ignore_index, label_smoothing, reduction } = options;
-    // Of weighted classes, the smoothed part is added below.
+    // With class weights, `weighted` adds the smoothed part.
     let smoothing = if weight.is_some() { 0.0 } else { label_smoothing };
     if !(0.0..=1.0).contains(&label_smoothing) {
         return Err(Error::value("cross_entropy", "label_smoothing", "0 to 1", label_smoothing));
@@ -218,7 +218,7 @@ pub fn cross_entropy_with(logits: &Tensor, target: &Tensor, options: CrossEntrop
     }
 }
 
-/// Weights the losses of rows by their targets. Returns them, and the weights of the rows that count.
+/// Weights the losses of the rows by their target classes. Returns the losses, and the weights of the counted rows.
 fn weighted(
     logits: &Tensor,
     target: &Tensor,
@@ -233,7 +233,7 @@ fn weighted(
     }
     logits.device().check_same("cross_entropy", "weight", weight)?;
     let weight = weight.detach();
-    // Targets that are ignored may not be classes, which gives NaN before the mask.
+    // An ignored target may be out of range. It gives NaN, which the mask replaces by 0.
     let rows = gather_unchecked(&weight.reshape(&[classes, 1])?, target)?.reshape(&[target.len()])?.mask(&counted)?;
     let hard = losses.mul(&rows)?;
     if smoothing == 0.0 {

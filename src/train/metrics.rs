@@ -1,8 +1,8 @@
 //! Metrics, which have no gradient.
 //!
 //! [`accuracy`] and [`top_k_accuracy`] take tensors, as losses do, so [`Trainer::evaluate`](super::Trainer::evaluate)
-//! can average them over a set. The others take values in host memory, and compute in f64. If a value is NaN, so is the
-//! result.
+//! can average them over a data set. The others take values in host memory and compute in f64. If any value is NaN, the
+//! result is NaN.
 //!
 //! ```
 //! use wgru::train::metrics;
@@ -51,8 +51,8 @@ pub fn accuracy(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
     distance.abs()?.clamp_max(1.0)?.mean()?.scale(-1.0)?.add_scalar(1.0)
 }
 
-/// Fraction of the rows of `logits` `[.., classes]` for which fewer than `k` values are greater than the one of their
-/// class in `target` `[..]` (indices), as Keras' `SparseTopKCategoricalAccuracy`. A value of NaN counts as greater.
+/// Fraction of the rows of `logits` `[.., classes]` in which fewer than `k` logits are greater than that of the class
+/// in `target` `[..]` (indices), as Keras' `SparseTopKCategoricalAccuracy`. A logit of NaN counts as greater.
 ///
 /// ```
 /// use wgru::{Device, Tensor, train::top_k_accuracy};

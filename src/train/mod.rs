@@ -60,12 +60,12 @@
 //! | --- | --- |
 //! | forecasts with uncertainty | [`loss::quantile`], [`loss::gaussian_nll`] and others; [`SplitConformal`]; the draws of [`Rng`](crate::Rng) |
 //! | scores | [`metrics`]; [`Trainer::evaluate`] with [`accuracy`] |
-//! | classes of different frequency | [`CrossEntropyOptions::weight`](loss::CrossEntropyOptions::weight), [`metrics::ConfusionMatrix`] |
+//! | imbalanced classes | [`CrossEntropyOptions::weight`](loss::CrossEntropyOptions::weight), [`metrics::ConfusionMatrix`] |
 //! | sequences of different lengths | [`HostData::from_sequences`], [`HostData::trimmed`], [`TrainOptions::bucket_by_length`] |
 //! | long sequences, such as texts | [`TokenLanes`], [`CarriedState`] |
-//! | large batches in little memory | [`TrainOptions::accumulate`] |
+//! | large batches with little memory | [`TrainOptions::accumulate`] |
 //! | learning rates | [`Schedule`], [`TrainOptions::warmup`], [`ReduceLrOnPlateau`], [`Trainer::test_rates`] |
-//! | parameters with rates or decay of their own | [`Optimizer::set_group`]; none at all: [`nn::set_requires_grad`](crate::nn::set_requires_grad) |
+//! | parameters with their own rate or decay | [`Optimizer::set_group`]; frozen parameters: [`nn::set_requires_grad`](crate::nn::set_requires_grad) |
 //! | averaged weights, best weights | [`TrainOptions::ema`], [`TrainOptions::patience`], [`Trainer::best_parameters`] |
 //! | logs | [`Trainer::on_progress`] with [`CsvLog`] or [`TensorBoardLog`] |
 

@@ -1,4 +1,4 @@
-//! SGD, RMSprop, Adam and AdamW, as PyTorch defines them
+//! SGD, RMSprop, Adam and AdamW, as PyTorch defines them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -43,7 +43,7 @@ impl Default for AdamConfig {
 /// Options of RMSprop; names and defaults of `torch.optim.RMSprop`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RmsPropConfig {
-    /// α, the fraction of the old mean square that is kept.
+    /// α, the decay of the mean square.
     pub alpha: f32,
     /// ε, added to the root of the mean square.
     pub eps: f32,
@@ -62,7 +62,7 @@ impl Default for RmsPropConfig {
 pub enum Method {
     /// Stochastic gradient descent.
     Sgd(SgdConfig),
-    /// RMSprop, without momentum: the gradient divided by the root of its mean square.
+    /// RMSprop without momentum: divides the gradient by the root of its mean square.
     RmsProp(RmsPropConfig),
     /// Adam, with weight decay in the gradient.
     Adam(AdamConfig),
@@ -129,13 +129,12 @@ impl Method {
     }
 }
 
-/// Options of some parameters of an [`Optimizer`] that differ from those of the others, like a parameter group of
-/// PyTorch.
+/// Options for some of the parameters of an [`Optimizer`], like a parameter group of PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ParameterGroup {
-    /// Factor of the learning rate. A schedule changes the rates of all groups.
+    /// Factor of the learning rate. A schedule applies to all groups.
     pub rate_scale: f64,
-    /// The weight decay; `None` for that of the method.
+    /// The weight decay; `None` uses that of the method.
     pub weight_decay: Option<f32>,
 }
 
@@ -202,8 +201,8 @@ impl Optimizer {
         Self::new(parameters, Method::Adam(AdamConfig::default()), rate)
     }
 
-    /// Gives the parameters for whose name `select` returns true the options of `group`, and returns their number. A
-    /// later call replaces the options of the parameters that it selects. Checkpoints do not hold groups: set them
+    /// Applies the options of `group` to the parameters whose name `select` accepts. Returns the number of parameters.
+    /// A later call replaces the options of the parameters that it selects. Checkpoints do not contain groups: set them
     /// again before resuming.
     ///
     /// ```
@@ -239,7 +238,7 @@ impl Optimizer {
         Ok(count)
     }
 
-    /// Returns an optimizer of the same parameters, with the same method and groups, at its first step.
+    /// Returns an optimizer for the same parameters, with the same method and groups, before its first step.
     pub(super) fn fresh(&self) -> Result<Self> {
         let mut fresh = Self::new(self.parameters.clone(), self.method, self.rate)?;
         fresh.slots.iter_mut().zip(&self.slots).for_each(|(slot, old)| slot.group = old.group);
@@ -442,7 +441,7 @@ impl Slot {
                 };
                 optim::sgd(&kernel, grad, weight, &self.state[0], status)
             }
-            // Adam without a first moment and without the corrections of the first steps.
+            // Adam without the first moment and without bias correction.
             Method::RmsProp(c) => {
                 let kernel = Adam {
                     len,

@@ -1,9 +1,9 @@
-//! Lower learning rates once the loss no longer improves
+//! Lower learning rates once the loss no longer improves.
 
 use crate::error::{Error, Result};
 
-/// Lowers the learning rate when the loss of the epochs stops improving, like `ReduceLROnPlateau` of PyTorch, with its
-/// names and defaults. It watches the validation loss, or the training loss without validation data.
+/// Lowers the learning rate when the loss per epoch stops improving, like `ReduceLROnPlateau` of PyTorch, with its
+/// names and defaults. It watches the validation loss, or the training loss if there is no validation data.
 ///
 /// ```
 /// use wgru::train::{ReduceLrOnPlateau, TrainOptions};
@@ -15,14 +15,14 @@ use crate::error::{Error, Result};
 pub struct ReduceLrOnPlateau {
     /// Factor of the learning rate at each reduction.
     pub factor: f64,
-    /// Epochs without improvement before a reduction; it comes with the next such epoch.
+    /// Number of epochs without improvement that are tolerated. The next such epoch reduces the rate.
     pub patience: usize,
-    /// A loss counts as better if it is below `best − threshold·|best|`: as in PyTorch, but also for losses below 0, such
-    /// as log-likelihoods.
+    /// A loss counts as better if it is below `best − threshold·|best|`. For losses above 0, this is the rule of
+    /// PyTorch. It also suits losses below 0, such as negative log-likelihoods.
     pub threshold: f64,
-    /// Epochs after a reduction in which bad epochs do not count.
+    /// Number of epochs after a reduction in which epochs without improvement are not counted.
     pub cooldown: usize,
-    /// The least learning rate.
+    /// Lower bound of the learning rate.
     pub min_lr: f64,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct PlateauState {
     pub best: f64,
     /// Epochs without improvement.
     pub bad: usize,
-    /// Epochs left in which bad epochs do not count.
+    /// Remaining epochs of the cooldown.
     pub cooldown: usize,
     /// Product of the factors so far.
     pub scale: f64,
@@ -69,7 +69,7 @@ impl ReduceLrOnPlateau {
         }
     }
 
-    /// Returns the rate of an update, of which the schedule gives `rate`.
+    /// Returns the learning rate of an update for which the schedule returns `rate`.
     pub(super) fn rate(&self, state: &PlateauState, rate: f64) -> f64 {
         (rate * state.scale).max(self.min_lr.min(rate))
     }

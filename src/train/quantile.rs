@@ -1,4 +1,4 @@
-//! The loss of quantile forecasts
+//! Loss for quantile forecasts.
 
 use super::Reduction;
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 /// ```
 ///
 /// `prediction` is `[.., Q]`, one value for each of the Q levels `q` in `quantiles`; `target` is `[..]` or `[.., 1]`.
-/// The loss is smallest where a share `q` of the targets is below the prediction. At `d = 0`, the gradient is `−q`.
+/// The loss is smallest if a share `q` of the targets is below the prediction. At `d = 0`, its gradient is `−q`.
 /// Twice the mean over many evenly spaced levels is the
 /// [CRPS](crate::train::metrics::crps_quantiles).
 ///

@@ -1,4 +1,4 @@
-//! Event logs for TensorBoard
+//! Event logs for TensorBoard.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 
 /// Writes scalars to an event file, which `tensorboard --logdir FOLDER` shows while the training runs.
 ///
-/// The file holds TFRecords of `Event` messages. Each record is written at once, with checksums, so readers skip the
-/// rest of a record that was cut off.
+/// The file holds TFRecords of `Event` messages. Each record is written at once, with checksums, so readers can detect
+/// and skip a truncated record.
 ///
 /// ```
 /// use wgru::train::TensorBoardLog;
@@ -121,7 +121,7 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// The checksum of a TFRecord: CRC-32C, rotated and offset, so that a checksum of data with checksums stays useful.
+/// The checksum of a TFRecord: CRC-32C, rotated and offset, because a plain CRC of data that contain CRCs is weak.
 fn masked_crc(data: &[u8]) -> u32 {
     crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)
 }

@@ -32,31 +32,31 @@ pub struct TrainOptions {
     pub epochs: usize,
     /// Examples per batch.
     pub batch: usize,
-    /// Batches per update. The gradient is that of one batch with as many examples, computed in less memory. The last
-    /// update of an epoch may have fewer.
+    /// Batches per update. The gradient is that of one larger batch with all of their examples, computed in less
+    /// memory. The last update of an epoch may have fewer batches.
     pub accumulate: usize,
     /// Whether every epoch shuffles the examples.
     pub shuffle: bool,
-    /// Whether batches group examples of similar [length](super::Data::length), so that they have less padding. The
-    /// shuffled examples are sorted by length in groups of 100 batches, and the batches are shuffled again. Helps with
-    /// data whose batches end with their longest sequence, as of [`HostData::trimmed`](super::HostData::trimmed).
+    /// Whether batches group examples of similar [length](super::Data::length), to reduce padding. The shuffled
+    /// examples are sorted by length in groups of 100 batches, and then the batches are shuffled again. This helps with
+    /// data whose batches are cut to their longest sequence, as by [`HostData::trimmed`](super::HostData::trimmed).
     pub bucket_by_length: bool,
     /// Maximum norm of all gradients together.
     pub clip_norm: Option<f32>,
     /// Schedule of the learning rate, starting from the optimizer's rate.
     pub schedule: Schedule,
-    /// Updates of linear warm-up: update `i` of them, from 0, has the rate `base·(i + 1) / warmup`. The schedule begins
-    /// after them.
+    /// Number of updates of linear warm-up. Update `i`, counted from 0, has the rate `base·(i + 1) / warmup`. The
+    /// schedule begins after the warm-up.
     pub warmup: u64,
     /// Lowers the learning rate when the loss no longer improves.
     pub plateau: Option<ReduceLrOnPlateau>,
     /// Decay of an [exponential moving average](super::Ema) of the parameters, such as 0.999. The validation loss, the
-    /// best weights, and the weights after training are then those of the averages; in between, the parameters have
-    /// their own values. A later [`fit`](Trainer::fit) starts from the averages, and averages anew.
+    /// best weights, and the weights after training are then those of the averages. During training, the parameters
+    /// have their own values. A later [`fit`](Trainer::fit) starts from the averages, and starts new averages.
     pub ema: Option<f32>,
     /// Stops after this many epochs without a better validation loss, and restores the best weights. Needs validation
-    /// data: the training loss cannot rank epochs, since the weights change while it is averaged. With a patience of
-    /// all epochs, it only restores the best weights.
+    /// data: the training loss cannot rank epochs, since the weights change while it is averaged. A patience of at
+    /// least `epochs` never stops early, and only restores the best weights.
     pub patience: Option<usize>,
 }
 
@@ -87,8 +87,8 @@ pub struct Progress {
     pub updates: usize,
     /// Updates per epoch.
     pub of: usize,
-    /// Mean loss of the epoch so far, for a progress bar; `None` while it is not known. On a GPU it is some updates
-    /// old, because training does not wait for it.
+    /// Mean loss of the epoch so far, for a progress bar; `None` while it is not known. On a GPU it lags by some
+    /// updates, because training does not wait for it.
     pub running: Option<f32>,
     /// Learning rate of the update.
     pub rate: f64,
@@ -448,7 +448,7 @@ impl Trainer {
         schedule.check()
     }
 
-    /// Rejects options that contradict the order of the data.
+    /// Rejects options that contradict the lengths or the order of the data.
     fn check_order(&self, data: &dyn Data, validation: Option<&dyn Data>) -> Result<()> {
         const FIT: &str = "Trainer::fit";
         let TrainOptions { batch, accumulate, shuffle, bucket_by_length, .. } = self.options;

@@ -1,4 +1,4 @@
-//! The deviance of Tweedie distributions
+//! Deviance of Tweedie distributions.
 
 use super::Reduction;
 use crate::error::{Error, Result};
@@ -13,10 +13,10 @@ use crate::tensor::Tensor;
 /// loss = 2·(y^(2−p) / ((1−p)·(2−p)) − y·μ^(1−p) / (1−p) + μ^(2−p) / (2−p)),    y = target, μ = prediction, p = power
 /// ```
 ///
-/// For targets that are often exactly 0 and otherwise positive, such as rain or the sales of a rarely sold article. The
-/// loss is 0 where the prediction equals the target. The variance of such a target grows as `μ^p`. The prediction must
-/// be positive, for example [`softplus`](Tensor::softplus) of an output; a negative target gives NaN. The target has no
-/// gradient. The error is at most 2e-6 times the largest term, which is large for powers near 1 and 2.
+/// For targets that are often exactly 0 and otherwise positive, such as rainfall or the sales of slow-selling articles.
+/// The loss is 0 where the prediction equals the target. The variance of such a target grows as `μ^p`. The prediction
+/// must be positive, for example [`softplus`](Tensor::softplus) of an output. A negative target gives NaN. The target
+/// has no gradient. The rounding error is at most 2e-6 times the largest term, which is large for powers near 1 and 2.
 ///
 /// ```
 /// use wgru::{Device, Tensor, train::loss};

@@ -1,4 +1,4 @@
-//! Times the plug-in in a host that processes offline: blocks of 64 samples in stereo.
+//! Measures the time of the plug-in in an offline host, with stereo blocks of 64 samples.
 //!
 //! ```text
 //! cargo run --release --example time -- [MODEL...]
@@ -14,9 +14,9 @@ use clack_host::events::io::EventBuffer;
 use common::models::Models;
 use common::{Plugin, signal};
 
-/// Samples of a block.
+/// Number of samples of a block.
 const BLOCK: usize = 64;
-/// Seconds of sound.
+/// Seconds of audio.
 const SECONDS: usize = 20;
 
 fn main() {

@@ -1,4 +1,4 @@
-//! Networks of files: recurrent layers, linear layers and activations, one after another.
+//! Networks from files: recurrent layers, linear layers and activations, one after another.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,11 @@ use wgru::{Stream, StreamOptions};
 
 use crate::failure::{Failure, Result};
 
-/// Samples of which the stages run one after the other, so that the values in between stay in the cache.
+/// Number of samples that a stage processes before the next one runs, so that the values in between stay in the cache.
 const BLOCK: usize = 64;
 
-/// Layers that run one after another on a signal. Clones share the weights. Allocates only when it is made.
+/// Layers that run one after another on a signal. Clones share the weights of recurrent layers. Allocates only when it
+/// is created.
 #[derive(Clone)]
 pub struct Chain {
     stages: Vec<Stage>,
@@ -51,7 +52,7 @@ impl Matrix {
 }
 
 impl Stage {
-    /// Values for each sample, if it reads `input` values.
+    /// Returns the number of output values per sample, for `input` input values.
     fn output(&self, input: usize) -> usize {
         match self {
             Stage::Recurrent(_, _, output) => *output,
@@ -155,7 +156,7 @@ impl Chain {
         Ok(Self { stages, rows: [(); 2].map(|()| vec![0.0; BLOCK * widest]), skip: network.skip })
     }
 
-    /// Replaces samples by the output for them. The sizes of blocks do not matter.
+    /// Replaces samples by the output for them. The result does not depend on the block sizes.
     pub fn process(&mut self, samples: &mut [f32]) {
         for samples in samples.chunks_mut(BLOCK) {
             let steps = samples.len();
@@ -175,7 +176,7 @@ impl Chain {
         }
     }
 
-    /// Makes the present states those that [`reset`](Self::reset) sets.
+    /// Makes [`reset`](Self::reset) restore the current states.
     pub fn rest(&mut self) {
         for stage in &mut self.stages {
             if let Stage::Recurrent(stream, state, _) = stage {

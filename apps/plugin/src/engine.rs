@@ -1,4 +1,4 @@
-//! Models that are ready for the audio thread, and how they get there.
+//! Models that are ready for the audio thread, and their handover between threads.
 
 use crossbeam_utils::atomic::AtomicCell;
 
@@ -6,11 +6,11 @@ use crate::failure::Result;
 use crate::model::{Core, Model};
 use crate::rate::Resampled;
 
-/// Seconds of silence before the signal. Without them, a model would begin with the sound of its states moving from
-/// zeros to where silence leaves them.
+/// Seconds of silence before the signal. Without them, a model would start with a click, while its states move from
+/// zeros to their values in silence.
 const SILENCE: f64 = 0.5;
 
-/// A model for all channels at the sample rate of the host. Allocates only when it is made.
+/// A model for all channels at the sample rate of the host. Allocates only when it is created.
 pub struct Engine {
     voices: Vec<Voice>,
     latency: usize,
@@ -45,7 +45,7 @@ impl Voice {
             None => core.process(samples),
         }
         samples.iter_mut().for_each(|v| *v *= *after);
-        // Only weights beyond all measure get here.
+        // Happens only with extremely large weights.
         if !samples.iter().all(|v| v.is_finite()) {
             samples.fill(0.0);
             self.reset();
@@ -64,14 +64,14 @@ impl Engine {
     /// Creates the engine of a model.
     ///
     /// # Errors
-    /// A text for a sample rate at which the model does not run.
+    /// For a sample rate at which the model does not run.
     pub fn new(model: &Model, rate: f64, channels: usize) -> Result<Self> {
         let voices = (0..channels).map(|_| Voice::new(model, rate)).collect::<Result<Vec<_>>>()?;
         let latency = voices.first().and_then(|voice| voice.resampled.as_ref()).map_or(0, Resampled::latency);
         Ok(Self { voices, latency })
     }
 
-    /// Creates an engine that changes nothing.
+    /// Creates an engine that passes the signal through.
     pub fn idle() -> Self {
         Self { voices: Vec::new(), latency: 0 }
     }
@@ -88,13 +88,13 @@ impl Engine {
         }
     }
 
-    /// Continues as after silence.
+    /// Restores the states after silence.
     pub fn reset(&mut self) {
         self.voices.iter_mut().for_each(Voice::reset);
     }
 }
 
-/// A place for an engine on its way between two threads. Neither of them ever waits.
+/// A slot for passing an engine between two threads without waiting.
 #[derive(Default)]
 pub struct Slot(AtomicCell<Option<Box<Engine>>>);
 

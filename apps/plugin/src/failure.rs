@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A mistake of the user or a problem of a file, as a sentence to show.
+/// A user's mistake or a problem with a file, as a message for the user.
 #[derive(Debug)]
 pub struct Failure(String);
 

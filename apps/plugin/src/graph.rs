@@ -7,13 +7,13 @@ use wgru::{CpuOptions, Device, Tensor};
 
 use crate::failure::{Failure, Result};
 
-/// A recurrent ONNX model that was opened.
+/// An opened recurrent ONNX model.
 pub struct File {
     model: OnnxModel,
     device: Device,
 }
 
-/// A model with buffers for one sample. Allocates only when it is made.
+/// A model with buffers for one sample. Allocates only when it is created.
 pub struct Graph {
     bound: BoundStream,
     input: String,
@@ -35,7 +35,7 @@ fn only(mut ports: Vec<(String, usize)>, what: &str) -> Result<(String, usize)> 
 }
 
 impl File {
-    /// Opens a model on a device of its own, so that work for another model never waits for it.
+    /// Opens a model on its own device, so that another model never waits for its work.
     pub fn open(path: &Path) -> Result<Self> {
         let device = Device::cpu_with(CpuOptions { threads: Some(1), ..CpuOptions::default() })?;
         Ok(Self { model: OnnxModel::open(&device, path)?, device })
@@ -44,7 +44,7 @@ impl File {
     /// Creates buffers and states for one signal.
     ///
     /// # Errors
-    /// A text for a model that does not read and write one value per sample, or keeps no state.
+    /// For a model that does not read and write one value per sample, or keeps no state.
     pub fn graph(&self) -> Result<Graph> {
         let stream = self.model.stream()?;
         let pairs: Vec<[String; 2]> = stream.pairs().map(|pair| pair.map(str::to_string)).collect();
@@ -88,7 +88,7 @@ impl Graph {
         }
     }
 
-    /// Makes the present state the one that [`reset`](Self::reset) sets.
+    /// Makes [`reset`](Self::reset) restore the current state.
     pub fn rest(&mut self) {
         let result = self.bound.save_state(&mut self.state);
         debug_assert!(result.is_ok(), "the length was taken from the stream: {result:?}");

@@ -1,15 +1,15 @@
-//! A CLAP audio effect that runs recurrent models of files.
+//! A CLAP audio effect that runs recurrent models from files.
 //!
 //! A module imports only from lower ranks; `tests/layering.rs` of the library enforces it.
 //!
 //! | rank | where | what |
 //! | --- | --- | --- |
-//! | 0 | `failure` `params` `ramp` | errors as sentences; parameters and their values; smoothing |
-//! | 1 | `chain` `graph` `rate` `state` | networks and ONNX models sample by sample; resampling; what hosts save |
+//! | 0 | `failure` `params` `ramp` | errors as messages; parameters and their values; smoothing |
+//! | 1 | `chain` `graph` `rate` `state` | networks and ONNX models sample by sample; resampling; saved states |
 //! | 2 | `model` | files of any format |
-//! | 3 | `engine` `presets` | models for all channels of a host, and their way between threads; files for browsers |
-//! | 4 | `shared` | what the threads of an instance share |
-//! | 5 | `main_thread` | loading, and the conversation with the host |
+//! | 3 | `engine` `presets` | models for all channels of a host, and their handover between threads; preset discovery |
+//! | 4 | `shared` | values that the threads of an instance share |
+//! | 5 | `main_thread` | loading models, and communication with the host |
 //! | 6 | `processor` | the audio thread |
 
 mod chain;
@@ -64,7 +64,7 @@ impl Plugin for Wgru {
     }
 }
 
-/// What a host finds in the file: the plug-in, and the provider of its models.
+/// The entry point of the library: factories for the plug-in and for the provider of its models.
 pub struct Library {
     plugins: PluginFactoryWrapper<Plugins>,
     presets: PresetDiscoveryFactoryWrapper<presets::Factory>,

@@ -1,4 +1,4 @@
-//! The main thread: loads models, and talks with the host.
+//! The main thread: loads models, and communicates with the host.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString};
@@ -29,9 +29,9 @@ use crate::params::{self, ALL};
 use crate::shared::Shared;
 use crate::state::State;
 
-/// Longest state that is read, in bytes.
+/// Maximum length of a saved state, in bytes.
 const LONGEST_STATE: u64 = 1 << 20;
-/// Names and channels of the configurations of ports. Their identifiers are the numbers of channels.
+/// Names and channels of the port configurations. Their identifiers are the numbers of channels.
 const CONFIGURATIONS: [(&[u8], u32); 2] = [(b"Stereo", 2), (b"Mono", 1)];
 
 /// The part of an instance that lives on the main thread.
@@ -39,7 +39,7 @@ pub struct MainThread<'a> {
     host: HostMainThreadHandle<'a>,
     pub shared: &'a Shared<'a>,
     model: RefCell<Option<Model>>,
-    /// Path of the model that the host saves. It stays if the file cannot be read.
+    /// Path of the model in the saved state. Kept even if the file cannot be read.
     path: RefCell<Option<String>>,
     channels: Cell<u32>,
     /// Sample rate, while audio may run.
@@ -54,14 +54,14 @@ impl<'a> MainThread<'a> {
         Self { host, shared, model, path, channels, rate: Cell::new(None), latency: Cell::new(0) }
     }
 
-    /// Tells the user something through the host.
+    /// Sends a message to the log of the host.
     fn log(&self, severity: LogSeverity, text: &str) {
         if let (Some(log), Ok(text)) = (self.host.get_extension::<HostLog>(), CString::new(text)) {
             log.log(&self.host, severity, &text);
         }
     }
 
-    /// Replaces the model, also while audio runs. After an error, the present model stays.
+    /// Replaces the model, also while audio runs. On an error, the current model stays.
     fn load(&self, path: &str) -> Result<(), Failure> {
         let model = Model::open(Path::new(path))?;
         self.play(Some(&model))?;
@@ -88,7 +88,7 @@ impl<'a> MainThread<'a> {
         model.map_or_else(|| Ok(Engine::idle()), |model| Engine::new(model, rate, self.channels.get() as usize))
     }
 
-    /// Returns the engine with which audio begins. Without an engine for this rate, the signal passes unchanged.
+    /// Returns the engine with which audio starts. If the model cannot run at this rate, the signal passes unchanged.
     pub fn activate(&self, rate: f64) -> Box<Engine> {
         drop(self.shared.incoming.take());
         let engine = self.engine(self.model.borrow().as_ref(), rate).unwrap_or_else(|error| {
@@ -110,8 +110,8 @@ impl<'a> MainThread<'a> {
         drop((self.shared.incoming.take(), self.shared.retired.take()));
     }
 
-    /// Restores a state. A model that cannot be read is an error in the log only, so that a project with a missing file
-    /// opens, and keeps the path when it is saved again.
+    /// Restores a state. If the model cannot be read, only logs an error, so that a project with a missing file opens,
+    /// and keeps the path when it is saved again.
     fn restore(&self, state: State) {
         match &state.model {
             Some(path) => {
@@ -120,7 +120,7 @@ impl<'a> MainThread<'a> {
                 }
             }
             None => {
-                // An idle engine is made without errors.
+                // Creating an idle engine cannot fail.
                 _ = self.play(None);
                 self.model.replace(None);
             }
@@ -134,7 +134,7 @@ impl<'a> MainThread<'a> {
 }
 
 impl<'a> PluginMainThread<'a, Shared<'a>> for MainThread<'a> {
-    /// Called after a request of the audio thread, which has retired an engine.
+    /// Called when the audio thread has retired an engine and requested a callback.
     fn on_main_thread(&self) {
         drop(self.shared.retired.take());
     }

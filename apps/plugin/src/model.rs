@@ -1,4 +1,4 @@
-//! Models of files.
+//! Models from files.
 
 use std::path::Path;
 
@@ -10,17 +10,17 @@ use crate::chain::Chain;
 use crate::failure::{Failure, Result};
 use crate::graph::{self, Graph};
 
-/// Sample rate of models whose files do not tell it, in hertz.
+/// Sample rate of models whose files do not contain it, in hertz.
 const USUAL_RATE: f64 = 48_000.0;
 
-/// A model that was loaded, from which any number of signals can be processed.
+/// A loaded model, from which cores for any number of signals are created.
 pub struct Model {
     source: Source,
     /// Sample rate of the signals on which it was trained, in hertz.
     pub rate: f64,
-    /// Factors of the input and of the output that belong to the model.
+    /// Gain factors of the model for its input and output.
     pub gains: [f32; 2],
-    /// Name of the file or of what it models.
+    /// Name from the metadata, or else of the file.
     pub name: String,
 }
 
@@ -48,7 +48,7 @@ fn import(path: &Path) -> Result<Option<TensorFile>> {
     if is_onnx { Ok(None) } else { Err(error.into()) }
 }
 
-/// Returns a number of the metadata.
+/// Returns a number from the metadata.
 fn number(file: &TensorFile, keys: &[&str]) -> Option<f64> {
     keys.iter().find_map(|key| file.metadata.get(*key)?.parse().ok())
 }
@@ -57,13 +57,13 @@ impl Model {
     /// Opens a file of Neural Amp Modeler (LSTM), RTNeural, AIDA-X, GuitarML, Keras, or ONNX.
     ///
     /// # Errors
-    /// A text that names the file and the problem.
+    /// A message with the file and the problem.
     pub fn open(path: &Path) -> Result<Self> {
         let place = |error: Failure| Failure::new(format!("{}: the model {error}", path.display()));
         let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let Some(file) = import(path)? else {
             let file = graph::File::open(path)?;
-            // Shows whether signals can be processed.
+            // Checks that the model can process a signal.
             file.graph().map_err(place)?;
             return Ok(Self { source: Source::Graph(file), rate: USUAL_RATE, gains: [1.0; 2], name: stem() });
         };
@@ -72,7 +72,8 @@ impl Model {
         let rate = rate.filter(|rate| (1000.0..=1e6).contains(rate)).unwrap_or(USUAL_RATE);
         let name = file.metadata.get("metadata.name").filter(|name| !name.is_empty());
         let name = name.map_or_else(stem, |name| name.chars().take(128).collect());
-        // AIDA-X: factors in decibels before the network and the addition of its input, and after them.
+        // AIDA-X: gains in decibels. `in_gain` also applies to the input that is added to the output, `out_gain` to the
+        // sum.
         let is_aidax = file.metadata.get("kind").is_some_and(|kind| kind == "aida-x");
         let gain = |key| match number(&file, &[key]) {
             Some(decibels) if is_aidax => 10.0f64.powf(decibels.clamp(-90.0, 90.0) / 20.0) as f32,
@@ -99,7 +100,7 @@ impl Core {
         }
     }
 
-    /// Makes the present state the one that [`reset`](Self::reset) sets.
+    /// Makes [`reset`](Self::reset) restore the current state.
     pub fn rest(&mut self) {
         match self {
             Core::Chain(chain) => chain.rest(),

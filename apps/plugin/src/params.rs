@@ -1,4 +1,4 @@
-//! The parameters: identifiers, ranges, texts, and their values, which all threads share.
+//! The parameters: identifiers, ranges, display texts, and values shared by all threads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -78,7 +78,7 @@ impl Param {
         value.clamp(self.range[0], self.range[1])
     }
 
-    /// The factor that a value stands for.
+    /// Converts a value to a linear factor.
     fn factor(&self, value: f64) -> f32 {
         match self.unit {
             Unit::Decibels => 10.0f64.powf(value / 20.0) as f32,
@@ -101,14 +101,14 @@ impl Values {
         f64::from_bits(self.0[index].load(Ordering::Relaxed))
     }
 
-    /// Sets a value, limited to its range. NaN changes nothing.
+    /// Sets a value, clamped to its range. Ignores NaN.
     pub fn set(&self, index: usize, value: f64) {
         if !value.is_nan() {
             self.0[index].store(ALL[index].clamp(value).to_bits(), Ordering::Relaxed);
         }
     }
 
-    /// Takes the value of an event, if it is one.
+    /// Sets the value of a parameter event. Ignores other events.
     pub fn receive(&self, event: &UnknownEvent) {
         if let Some(event) = event.as_event::<ParamValueEvent>()
             && let Some(index) = event.param_id().and_then(index)
@@ -117,7 +117,7 @@ impl Values {
         }
     }
 
-    /// Returns the factors that the values stand for.
+    /// Returns the values as linear factors.
     pub fn factors(&self) -> [f32; ALL.len()] {
         std::array::from_fn(|index| ALL[index].factor(self.get(index)))
     }

@@ -1,4 +1,4 @@
-//! Shows model files to hosts with a browser of presets.
+//! Preset discovery: lists model files in the preset browser of hosts.
 
 use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use clack_plugin::prelude::PluginError;
 use crate::failure::Failure;
 use crate::model::Model;
 
-/// Kinds of files, with their extensions.
+/// File types with their extensions.
 const KINDS: [(&CStr, &CStr); 4] = [
     (c"Neural Amp Modeler", c"nam"),
     (c"RTNeural, AIDA-X, GuitarML", c"json"),
@@ -17,7 +17,7 @@ const KINDS: [(&CStr, &CStr); 4] = [
     (c"ONNX", c"onnx"),
 ];
 
-/// Makes the provider of presets.
+/// Creates the preset provider.
 pub struct Factory {
     descriptor: ProviderDescriptor,
     /// Identifier of the plug-in.

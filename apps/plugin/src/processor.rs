@@ -1,4 +1,4 @@
-//! The audio thread. After activation, it allocates nothing, takes no lock, and waits for nobody.
+//! The audio thread. After activation, it never allocates, locks or waits.
 
 use clack_extensions::params::PluginAudioProcessorParams;
 use clack_plugin::prelude::*;
@@ -10,9 +10,9 @@ use crate::params::{ALL, INPUT, MIX, OUTPUT};
 use crate::ramp::Ramp;
 use crate::shared::Shared;
 
-/// Samples that are processed at once.
+/// Number of samples that are processed at once.
 const BLOCK: usize = 128;
-/// Time in which a parameter reaches a new value, and another model takes over, in seconds.
+/// Duration of parameter changes and of fades to another model, in seconds.
 const RAMP: f64 = 0.02;
 /// Largest magnitude of a sample for a model, 80 dB above full scale. No sum in a model overflows then.
 const LOUDEST: f32 = 1e4;
@@ -25,15 +25,15 @@ pub struct Processor<'a> {
     ramps: [Ramp; ALL.len()],
     engine: Box<Engine>,
     fade: Option<Fade>,
-    /// An engine on its way to the main thread.
+    /// An engine waiting to be returned to the main thread.
     retiring: Option<Box<Engine>>,
-    /// Samples of a fade.
+    /// Duration of a fade in samples.
     fade_length: u32,
     delays: [Delay; CHANNELS],
     buffers: Box<Buffers>,
 }
 
-/// The end of the former engine.
+/// A cross-fade from the old engine.
 struct Fade {
     from: Box<Engine>,
     /// Share of the new engine.
@@ -42,15 +42,15 @@ struct Fade {
     left: u32,
 }
 
-/// Values of one block.
+/// Buffers for one block.
 struct Buffers {
     /// Factors of the parameters.
     factors: [[f32; BLOCK]; ALL.len()],
-    /// Share of the new engine in a fade.
+    /// Share of the new engine during a fade.
     share: [f32; BLOCK],
     dry: [f32; BLOCK],
     wet: [f32; BLOCK],
-    /// Output of the former engine in a fade.
+    /// Output of the old engine during a fade.
     former: [f32; BLOCK],
 }
 
@@ -81,13 +81,13 @@ impl Delay {
 }
 
 impl Processor<'_> {
-    /// Takes a new engine, if there is one, and gives the former one back when it is no longer heard.
+    /// Takes a new engine, if there is one, and returns the old engine when its fade has ended.
     fn exchange(&mut self) {
         if self.fade.as_ref().is_some_and(|fade| fade.left == 0) {
             self.retiring = self.fade.take().map(|fade| fade.from);
         }
         if let Some(engine) = self.retiring.take() {
-            // If the last one is still there, it comes back, and tries again with the next block.
+            // If the slot still holds the previous engine, `put` returns it, and the next block tries again.
             self.retiring = self.shared.retired.put(engine);
             self.shared.host.request_callback();
         }
@@ -102,7 +102,7 @@ impl Processor<'_> {
         }
     }
 
-    /// Starts to move to the present values of the parameters.
+    /// Starts ramps to the current values of the parameters.
     fn follow(&mut self) {
         for (ramp, factor) in self.ramps.iter_mut().zip(self.shared.values.factors()) {
             ramp.set(factor);
@@ -209,7 +209,7 @@ impl<'a> PluginAudioProcessor<'a, Shared<'a>, MainThread<'a>> for Processor<'a> 
         self.follow();
         let mut at = 0;
         for event in events.input {
-            // Events of a host that does not sort them are late rather than lost.
+            // If a host does not sort its events, they are applied late rather than lost.
             let time = (event.header().time() as usize).clamp(at, frames);
             self.run(&mut channels, at, time);
             at = time;

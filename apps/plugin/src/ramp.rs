@@ -1,14 +1,13 @@
-//! Values that change without clicks.
+//! Linear ramps, for parameter changes without clicks.
 
-/// A value that moves to its target along a straight line. It advances by samples, so its values do not depend on the
-/// sizes of blocks.
+/// A value that moves linearly to its target. It advances sample by sample, so it does not depend on the block sizes.
 pub struct Ramp {
     now: f32,
     target: f32,
     step: f32,
-    /// Samples until the target.
+    /// Number of samples until the target is reached.
     left: u32,
-    /// Samples from the old to a new target.
+    /// Number of samples from the old to a new target.
     length: u32,
 }
 
@@ -17,7 +16,7 @@ impl Ramp {
         Self { now: value, target: value, step: 0.0, left: 0, length: length.max(1) }
     }
 
-    /// Starts to move to `target`, unless it does already.
+    /// Starts to move to `target`, unless that already is the target.
     pub fn set(&mut self, target: f32) {
         if target != self.target {
             (self.target, self.left) = (target, self.length);

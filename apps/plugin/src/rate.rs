@@ -1,41 +1,42 @@
-//! Models at another sample rate than their own: the signal is resampled before the model, and back after it.
+//! Resampling of the signal before and after a model, for hosts with another sample rate.
 
 use rubato::audioadapter_buffers::direct::SequentialSlice;
 use rubato::{Async, FixedAsync, Resampler, SincInterpolationParameters, WindowFunction};
 
 use crate::failure::{Failure, Result};
 
-/// Taps of the filters. Longer ones begin to fall at a higher frequency, and have more latency.
+/// Number of filter taps. More taps raise the cutoff frequency and the latency.
 const TAPS: usize = 128;
-/// Samples that are resampled at once.
+/// Number of samples that are resampled at once.
 const FRAME: usize = 16;
-/// Frames in which the numbers of waiting samples are measured. All usual pairs of rates have a shorter period.
+/// Number of frames for which the fill level of the queues is measured. All common pairs of rates have a shorter
+/// period.
 const PERIOD: usize = 1280;
-/// Samples in which the response to an impulse ends.
+/// Length of the impulse response, at most, in samples.
 const RESPONSE: usize = 4096;
 
-/// Resamples a signal for a model. Allocates only when it is made.
+/// Resamples a signal for a model. Allocates only when it is created.
 ///
-/// Samples are collected into frames, so the output does not depend on the sizes of blocks.
+/// Samples are collected into frames, so the output does not depend on the block sizes.
 pub struct Resampled {
     before: Async<f32>,
     after: Async<f32>,
-    /// The frame that is being collected, and the output that goes out meanwhile.
+    /// The input frame that is being collected, and the output frame that is returned meanwhile.
     frame: [f32; FRAME],
     ready: [f32; FRAME],
     filled: usize,
-    /// Samples at the model's rate that `after` has not read yet.
+    /// Output of the model at its own rate that `after` has not read yet.
     own: Queue,
-    /// Samples that were resampled back, and wait until their frame.
+    /// Output at the host's rate that waits for its frame.
     back: Queue,
-    /// Samples of silence in `back` at the start, so that it never runs empty.
+    /// Number of samples of silence in `back` at the start, so that it never runs empty.
     margin: usize,
     latency: usize,
-    /// Whether the numbers of waiting samples repeat within [`PERIOD`].
+    /// Whether the fill level of the queues repeats within [`PERIOD`] frames.
     is_periodic: bool,
 }
 
-/// A queue of samples with fixed memory.
+/// A queue of samples with a fixed capacity.
 struct Queue {
     samples: Vec<f32>,
     len: usize,
@@ -64,7 +65,7 @@ fn resample(resampler: &mut Async<f32>, input: &[f32], output: &mut [f32]) -> us
     result.map_or(0, |(_, written)| written)
 }
 
-/// Whether as many samples as a whole number of periods of both rates are within [`PERIOD`] frames.
+/// Whether the two rates have a common period of at most [`PERIOD`] frames.
 fn is_periodic(rate: f64, own_rate: f64) -> bool {
     // With whole numbers, the period is the rate divided by the greatest common divisor.
     let (mut divisor, mut rest) = (rate as u64, own_rate as u64);
@@ -79,7 +80,7 @@ impl Resampled {
     /// Creates resamplers for a signal at `rate` and a model at `own_rate`, in hertz.
     ///
     /// # Errors
-    /// A text for rates that are not usual ones.
+    /// For rates that differ by more than a factor of 10, and errors of the resamplers.
     pub fn new(rate: f64, own_rate: f64) -> Result<Self> {
         let refused = |why: String| Failure::new(format!("cannot run a model of {own_rate} Hz at {rate} Hz: {why}"));
         let ratio = own_rate / rate;
@@ -113,7 +114,7 @@ impl Resampled {
         Ok(new)
     }
 
-    /// Returns how many samples `back` lacks at most.
+    /// Returns the largest number of samples that `back` lacks.
     fn missing(&mut self) -> usize {
         let (mut written, mut missing) = (0, 0);
         for frame in 1..=PERIOD {
@@ -121,11 +122,11 @@ impl Resampled {
             written += std::mem::take(&mut self.back.len);
             missing = missing.max((frame * FRAME).saturating_sub(written));
         }
-        // Without a period, more may be missing later.
+        // Without a period, more samples may be missing later.
         if self.is_periodic { missing } else { missing + FRAME }
     }
 
-    /// Measures the latency: the center of the output for an impulse.
+    /// Measures the latency: the centroid of the squared impulse response.
     fn measure(&mut self) -> usize {
         self.reset();
         let mut output = vec![0.0; RESPONSE];
@@ -141,7 +142,7 @@ impl Resampled {
         self.latency
     }
 
-    /// Resamples the collected frame, lets `model` replace the samples at its own rate, and resamples them back.
+    /// Resamples the collected frame, runs `model` on it at its own rate, and resamples the result back.
     fn resample(&mut self, model: &mut impl FnMut(&mut [f32])) {
         let free = &mut self.own.samples[self.own.len..];
         let count = resample(&mut self.before, &self.frame, free);
@@ -158,7 +159,7 @@ impl Resampled {
         }
     }
 
-    /// Replaces samples by the output of `model`, which replaces samples at its own rate.
+    /// Replaces samples by the output of `model`, which runs at its own rate.
     pub fn process(&mut self, samples: &mut [f32], mut model: impl FnMut(&mut [f32])) {
         let mut rest = samples;
         while !rest.is_empty() {
@@ -180,7 +181,7 @@ impl Resampled {
         }
     }
 
-    /// Forgets the signal so far.
+    /// Clears all filters and queues.
     pub fn reset(&mut self) {
         self.before.reset();
         self.after.reset();
@@ -211,7 +212,7 @@ mod tests {
             let mut y = x.clone();
             resampled.process(&mut y, |_| {});
             let late = resampled.latency();
-            // The latency is a whole number of samples, and the delay of the filters is not.
+            // The latency is rounded to whole samples, but the delay of the filters is not.
             let bound = 0.55 * step + 1e-3;
             for k in 3000..6000 {
                 let error = f64::from((y[k] - x[k - late]).abs());

@@ -1,11 +1,11 @@
-//! What all threads of an instance share.
+//! Values shared by all threads of an instance.
 
 use clack_plugin::prelude::{HostSharedHandle, PluginShared};
 
 use crate::engine::Slot;
 use crate::params::Values;
 
-/// Values that all threads share without waiting for each other.
+/// Values that all threads share, without locks.
 pub struct Shared<'a> {
     pub host: HostSharedHandle<'a>,
     pub values: Values,

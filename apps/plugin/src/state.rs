@@ -1,4 +1,4 @@
-//! What the host saves: the path of the model, and the parameters, as JSON.
+//! The state that the host saves: the path of the model and the parameters, as JSON.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ const VERSION: u64 = 1;
 pub struct State {
     /// Path of the model; `None` without a model.
     pub model: Option<String>,
-    /// Values of the parameters, in order.
+    /// Values of the parameters, in the order of [`ALL`].
     pub values: [f64; ALL.len()],
 }
 
@@ -27,10 +27,10 @@ impl State {
         json!({ "version": VERSION, "model": self.model, "parameters": parameters }).to_string()
     }
 
-    /// Parses a state. Parameters that are missing have their defaults.
+    /// Parses a state. Missing parameters get their defaults.
     ///
     /// # Errors
-    /// A text for bytes that are not a state, or that of a newer version.
+    /// For bytes that are not a state, and for states of a newer version.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let refused = |why: &str| Failure::new(format!("the saved state {why}"));
         let state: Value = serde_json::from_slice(bytes).map_err(|error| refused(&format!("is no JSON: {error}")))?;

@@ -1,4 +1,4 @@
-//! Counts of predicted and true classes.
+//! Confusion matrices.
 
 use crate::error::{Error, Result};
 
@@ -35,7 +35,7 @@ impl ConfusionMatrix {
     /// Counts predictions and their true classes.
     ///
     /// # Errors
-    /// [`Error::Shape`] unless the lengths are equal, [`Error::Value`] for a class that does not exist; in that case,
+    /// [`Error::Shape`] unless the lengths are equal, [`Error::Value`] for a class that does not exist. On an error,
     /// nothing is counted.
     pub fn add(&mut self, prediction: &[u32], target: &[u32]) -> Result<()> {
         const OP: &str = "ConfusionMatrix::add";
@@ -59,18 +59,19 @@ impl ConfusionMatrix {
         if truth < self.classes && predicted < self.classes { self.counts[truth * self.classes + predicted] } else { 0 }
     }
 
-    /// Returns the share of examples whose prediction is right; NaN without examples.
+    /// Returns the share of correct predictions; NaN without examples.
     pub fn accuracy(&self) -> f64 {
         let right: u64 = (0..self.classes).map(|class| self.count(class, class)).sum();
         right as f64 / self.counts.iter().sum::<u64>() as f64
     }
 
-    /// Returns the share of the examples predicted as `class` that truly are; 0 if there are none.
+    /// Returns the share of the examples predicted as `class` that belong to it; 0 if no example is predicted as
+    /// `class`.
     pub fn precision(&self, class: usize) -> f64 {
         share(self.count(class, class), self.predicted(class))
     }
 
-    /// Returns the share of the examples of `class` that were predicted as such; 0 if there are none.
+    /// Returns the share of the examples of `class` that are predicted as `class`; 0 if the class has no examples.
     pub fn recall(&self, class: usize) -> f64 {
         share(self.count(class, class), self.true_of(class))
     }

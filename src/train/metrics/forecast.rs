@@ -3,8 +3,8 @@
 use super::check_pairs;
 use crate::error::{Error, Result};
 
-/// Mean pinball loss of forecasts of the quantile `level`, in f64: [`loss::quantile`](crate::train::loss::quantile) of
-/// one level.
+/// Mean pinball loss of forecasts of the quantile `level`: [`loss::quantile`](crate::train::loss::quantile) for one
+/// level, in f64.
 ///
 /// ```
 /// use wgru::train::metrics::pinball;
@@ -43,14 +43,15 @@ pub fn coverage(lower: &[f32], upper: &[f32], target: &[f32]) -> Result<f64> {
     Ok(all.filter(|((low, high), y)| low <= y && y <= high).count() as f64 / lower.len() as f64)
 }
 
-/// Continuous ranked probability score of a forecast by samples, such as simulated paths at one time:
+/// Continuous ranked probability score of a forecast given as samples, such as the values of simulated paths at one
+/// time:
 ///
 /// ```text
 /// CRPS = mean |x_i − y| − ½·mean |x_i − x_j|    over all samples, and over all pairs of samples
 /// ```
 ///
-/// It has the unit of the target, and is smaller for better forecasts. For a single sample it is the absolute error.
-/// Average it over the targets of a set.
+/// It has the unit of the target, and is smaller for better forecasts. For a single sample, it is the absolute error.
+/// To score several targets, average it.
 ///
 /// Gneiting, Raftery: *Strictly proper scoring rules, prediction, and estimation* (2007).
 ///
@@ -70,15 +71,15 @@ pub fn crps_samples(samples: &[f32], target: f32) -> Result<f64> {
     sorted.sort_by(f64::total_cmp);
     let (n, y) = (sorted.len() as f64, f64::from(target));
     let distance: f64 = sorted.iter().map(|x| (x - y).abs()).sum();
-    // In order, x_i is the larger one of i pairs and the smaller one of n − 1 − i.
+    // After sorting, x_i is the larger value in i pairs and the smaller value in n − 1 − i pairs.
     let spread: f64 = sorted.iter().zip(0..).map(|(x, i)| x * (2.0 * f64::from(i) + 1.0 - n)).sum();
     Ok(distance / n - spread / (n * n))
 }
 
-/// Continuous ranked probability score of a forecast by quantiles: twice the pinball loss, integrated over the levels.
-/// Each level stands for the levels up to halfway to its neighbors, the outer ones up to 0 and 1.
+/// Continuous ranked probability score of a forecast given as quantiles: twice the pinball loss, integrated over the
+/// levels. Each level represents the range up to the midpoints to its neighbors. The outer levels reach to 0 and 1.
 ///
-/// With the levels `(i − ½)/n`, it equals [`crps_samples`] of the n quantiles as samples.
+/// With the levels `(i − ½)/n`, it equals [`crps_samples`] with the n quantiles as samples.
 ///
 /// ```
 /// use wgru::train::metrics::crps_quantiles;
@@ -87,8 +88,8 @@ pub fn crps_samples(samples: &[f32], target: f32) -> Result<f64> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] unless there is a value for each level, [`Error::Value`] unless the levels ascend between 0 and 1,
-/// and without levels.
+/// [`Error::Shape`] unless there is a value for each level, [`Error::Value`] without levels, and unless the levels
+/// ascend between 0 and 1.
 pub fn crps_quantiles(levels: &[f64], values: &[f32], target: f32) -> Result<f64> {
     const OP: &str = "crps_quantiles";
     if levels.is_empty() {

@@ -1,4 +1,4 @@
-//! Errors of predicted numbers.
+//! Regression metrics.
 
 use super::check_pairs;
 use crate::error::Result;
@@ -27,7 +27,7 @@ pub fn mse(prediction: &[f32], target: &[f32]) -> Result<f64> {
     mean("mse", prediction, target, |p, y| (p - y).powi(2))
 }
 
-/// Root of the [mean squared error](mse).
+/// Square root of the [mean squared error](mse).
 ///
 /// # Errors
 /// Same as [`mae`].
@@ -41,8 +41,8 @@ pub fn rmse(prediction: &[f32], target: &[f32]) -> Result<f64> {
 /// R² = 1 − Σ (prediction − target)² / Σ (target − mean)²
 /// ```
 ///
-/// It is 1 for perfect predictions, and 0 for predictions no better than the mean of the targets. If all targets are
-/// equal, it is 1 for perfect predictions and 0 for others.
+/// It is 1 for perfect predictions, 0 for predictions as good as the mean of the targets, and negative for worse ones.
+/// If all targets are equal, it is 1 for perfect predictions and 0 for others.
 ///
 /// ```
 /// use wgru::train::metrics::r2;

@@ -1,4 +1,4 @@
-//! Learning-rate range test
+//! Learning-rate range test.
 
 use super::Trainer;
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ pub struct RateTestOptions {
     pub low: f64,
     /// The last rate.
     pub high: f64,
-    /// Updates, at rates between them in equal ratios.
+    /// Number of updates. Their rates are spaced geometrically from `low` to `high`.
     pub updates: usize,
 }
 
@@ -29,13 +29,13 @@ impl Default for RateTestOptions {
 pub struct RateTest {
     /// Rates, ascending.
     pub rates: Vec<f64>,
-    /// Losses before the update with each rate, smoothed.
+    /// Smoothed losses before the update with each rate.
     pub losses: Vec<f32>,
 }
 
 impl RateTest {
-    /// Returns a tenth of the rate with the smallest smoothed loss, a usual choice for a constant rate. `None` without
-    /// losses.
+    /// Returns a tenth of the rate with the smallest smoothed loss, a common choice for a constant rate. Returns `None`
+    /// without losses.
     pub fn suggestion(&self) -> Option<f64> {
         let least = self.losses.iter().zip(&self.rates).min_by(|a, b| a.0.total_cmp(b.0));
         least.map(|(_, rate)| rate / 10.0)
@@ -43,8 +43,8 @@ impl RateTest {
 }
 
 impl Trainer {
-    /// Learning-rate range test: makes updates at ever higher rates and records their losses, until the smoothed loss
-    /// is far above the smallest one or not finite. Then the weights are as before; this trainer does not change.
+    /// Learning-rate range test: makes updates at increasing rates and records their losses, until the smoothed loss is
+    /// far above the smallest one, NaN or infinite. Then restores the weights. This trainer does not change.
     ///
     /// Smith: *Cyclical learning rates for training neural networks* (2015).
     ///
@@ -133,11 +133,12 @@ impl Trainer {
         tested
     }
 
-    /// Trains at ever higher rates with an optimizer of its own.
+    /// Trains at increasing rates with a separate optimizer.
     async fn raise_rates(&self, data: &dyn Data, options: RateTestOptions, step: &mut Step<'_>) -> Result<RateTest> {
-        /// Share of the old mean that a smoothed loss keeps.
+        /// Decay of the moving average of the losses.
         const SMOOTH: f32 = 0.9;
-        /// The test ends this many times the first or the smallest loss, whichever is larger, above the smallest.
+        /// The test ends when the loss exceeds the smallest one by this factor times the first or the smallest loss,
+        /// whichever is larger.
         const WORST: f32 = 3.0;
         let RateTestOptions { low, high, updates } = options;
         let mut optimizer = self.optimizer.fresh()?;

@@ -60,7 +60,7 @@ struct Epoch {
     next: usize,
     /// Number of updates of the epoch.
     of: usize,
-    /// Examples of an update.
+    /// Number of examples of an update.
     size: usize,
     /// Created by the first update.
     watch: Option<Watch>,
@@ -172,7 +172,7 @@ impl<'a> Training<'a> {
             return Ok(Some(Progress { epoch, updates, of, running, rate, loss, validation, is_best: false }));
         }
         let mean = self.close().await?;
-        // The averages are validated, and kept if they are the best.
+        // Validates the averages instead of the parameters, and keeps them if they are the best.
         self.trainer.swap_averages()?;
         let validated = self.validate(mean, of).await;
         self.trainer.swap_averages()?;
@@ -344,7 +344,7 @@ impl Epoch {
         Ok(true)
     }
 
-    /// Returns the mean loss of the updates whose loss is known.
+    /// Returns the mean loss of the updates whose loss has been read.
     fn running(&self) -> Option<f32> {
         let (total, updates) = self.watch.as_ref()?.known()?;
         let examples = (updates * self.size).min(self.order.len());
@@ -352,7 +352,7 @@ impl Epoch {
     }
 }
 
-/// Adds the gradient of an update, batch by batch, and returns its loss.
+/// Accumulates the gradient of an update batch by batch, and returns its loss.
 fn gradient(trainer: &mut Trainer, data: &dyn Data, examples: &[usize], step: &mut Step<'_>) -> Result<Tensor> {
     let mut sum: Option<Tensor> = None;
     for part in examples.chunks(trainer.options.batch) {
@@ -371,7 +371,7 @@ fn gradient(trainer: &mut Trainer, data: &dyn Data, examples: &[usize], step: &m
 }
 
 /// Groups shuffled examples of similar length: sorts groups of 100 batches by length, and shuffles the updates of full
-/// size. A smaller one stays at the end.
+/// size. A smaller update stays at the end.
 fn bucket(order: &mut [usize], batch: usize, update: usize, data: &dyn Data, rng: &mut Rng) {
     const BATCHES: usize = 100;
     for group in order.chunks_mut(batch.saturating_mul(BATCHES).max(update)) {
