@@ -118,7 +118,7 @@ impl LiveStream {
     /// [`Error::Length`] for an input that is not a whole number of frames, or an output of another length. The state
     /// is then unchanged.
     pub fn process(&mut self, mut input: &[f32], mut output: &mut [f32]) -> Result<()> {
-        self.stream.check_block("LiveStream::process", input.len(), output.len())?;
+        self.stream.check_block("LiveStream::process", ["input", "output"], input.len(), output.len())?;
         let [frame, width] = [self.stream.model.input, self.stream.width].map(|n| n * self.stream.batch());
         loop {
             self.receive();
@@ -178,11 +178,14 @@ impl LiveStream {
 }
 
 impl Fade {
-    /// Mixes the outputs of one step into `before`. The share of the new stream grows linearly, to 1 in the last step.
+    /// Mixes the outputs of one step into `before`. The share of the new stream grows linearly, to 1 in the last step. An
+    /// old stream that became NaN has no share.
     fn mix(&mut self, to: &[f32], before: &mut [f32]) {
         self.done += 1;
         let share = self.done as f32 / self.steps as f32;
-        before.iter_mut().zip(to).for_each(|(before, to)| *before = (1.0 - share) * *before + share * to);
+        for (before, to) in before.iter_mut().zip(to) {
+            *before = if before.is_finite() { (1.0 - share) * *before + share * to } else { *to };
+        }
     }
 }
 

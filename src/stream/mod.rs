@@ -285,22 +285,22 @@ impl Stream {
     /// [`Error::Length`] for an input that is not a whole number of frames, or an output of another length. The state
     /// is then unchanged.
     pub fn process(&mut self, input: &[f32], output: &mut [f32]) -> Result<()> {
-        self.check_block("Stream::process", input.len(), output.len())?;
+        self.check_block("Stream::process", ["input", "output"], input.len(), output.len())?;
         self.run_block(input, output);
         Ok(())
     }
 
     /// Checks the lengths of a block's input and output.
-    fn check_block(&self, op: &'static str, input: usize, output: usize) -> Result<()> {
+    fn check_block(&self, op: &'static str, [x, y]: [&'static str; 2], input: usize, output: usize) -> Result<()> {
         let [frame, width] = [self.model.input, self.width].map(|n| self.options.batch * n);
         let (steps, expected) = (input / frame, input.next_multiple_of(frame));
         if input != expected {
             let layout = "whole frames [steps, batch, input]";
-            return Err(Error::Length { op, arg: "input", layout, expected, got: input });
+            return Err(Error::Length { op, arg: x, layout, expected, got: input });
         }
         if output != steps * width {
             let (layout, expected) = ("[steps, batch, output]", steps * width);
-            return Err(Error::Length { op, arg: "output", layout, expected, got: output });
+            return Err(Error::Length { op, arg: y, layout, expected, got: output });
         }
         Ok(())
     }
@@ -341,7 +341,7 @@ impl Stream {
     /// [`Error::Length`] if `frames` is not a whole number of frames, or an output is not as long as a frame. The state
     /// is then unchanged.
     pub fn process_in_place(&mut self, frames: &mut [f32]) -> Result<()> {
-        self.check_block("Stream::process_in_place", frames.len(), frames.len())?;
+        self.check_block("Stream::process_in_place", ["frames"; 2], frames.len(), frames.len())?;
         let mut copy = std::mem::take(&mut self.copy);
         for block in frames.chunks_mut(copy.len()) {
             let input = &mut copy[..block.len()];

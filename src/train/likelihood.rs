@@ -84,10 +84,10 @@ pub fn gaussian_nll_with(input: &Tensor, target: &Tensor, var: &Tensor, options:
         return Err(Error::value(OP, "eps", "more than 0", eps));
     }
     check_shapes(OP, input, target, &[("var", var)])?;
-    // The clamp adds a constant, so the gradient also reaches variances below ε.
+    // The second term is 0, and brings the gradient also to variances below ε.
     let fixed = var.detach();
-    let lift = fixed.scale(-1.0)?.clamp_max(-eps)?.scale(-1.0)?.sub(&fixed)?;
-    let var = var.add(&lift)?;
+    let least = fixed.scale(-1.0)?.clamp_max(-eps)?.scale(-1.0)?;
+    let var = least.add(&var.sub(&fixed)?)?;
     let twice = input.sub(target)?.square()?.div(&var)?.add(&var.log()?)?;
     let losses = twice.scale(0.5)?;
     reduction.of(if full { losses.add_scalar(0.5 * TAU.ln())? } else { losses })
