@@ -87,7 +87,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut rows = Vec::new();
     for amp in &amps {
         for &to in &args.at {
-            for (signal, x) in &signals {
+            for (signal, x) in signals.iter().map(|(signal, x)| (*signal, x)) {
                 if to != amp.rate {
                     rows.push(row(amp, to, signal, x)?);
                 }
