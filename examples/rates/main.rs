@@ -37,7 +37,10 @@ struct Args {
     #[arg(value_name = "MODEL", required = true)]
     models: Vec<PathBuf>,
     /// Rate of models whose file does not say it, in Hz
-    #[arg(long, value_name = "HZ", default_value_t = 44_100, value_parser = clap::value_parser!(u32).range(40_000..=192_000))]
+    #[arg(
+        long, value_name = "HZ", default_value_t = 44_100,
+        value_parser = clap::value_parser!(u32).range(40_000..=192_000)
+    )]
     rate: u32,
     /// Rates to run at, in Hz
     #[arg(

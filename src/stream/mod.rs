@@ -48,8 +48,8 @@ pub struct StreamOptions {
     /// A state between two steps is interpolated. There is no latency. At lower rates, resample the frames
     /// to the rate of the model, and the outputs back. ADR 0052 has the errors of some models.
     ///
-    /// Source: Carson, Wright, Chowdhury, Välimäki and Bilbao, *Sample rate independent recurrent neural networks for audio
-    /// effects processing*, DAFx 2024.
+    /// Source: Carson, Wright, Chowdhury, Välimäki and Bilbao, *Sample rate independent recurrent neural networks for
+    /// audio effects processing*, DAFx 2024.
     pub rate_ratio: f64,
     /// How states between two steps are computed.
     pub interpolation: Interpolation,
@@ -332,8 +332,8 @@ impl Stream {
     }
 
     /// Returns the states `[layers, B, H]`, for an LSTM `h` and then `c` (`[2, layers, B, H]`). With a
-    /// [`rate_ratio`](StreamOptions::rate_ratio) above 1, those of the steps before follow. Copy them to take a snapshot for
-    /// [`set_state`](Self::set_state).
+    /// [`rate_ratio`](StreamOptions::rate_ratio) above 1, those of the steps before follow. Copy them to take a snapshot
+    /// for [`set_state`](Self::set_state).
     pub fn state(&self) -> &[f32] {
         self.states.all()
     }

@@ -8,8 +8,8 @@ const MOST: f64 = 64.0;
 
 /// How a stream computes the state between two steps, if [`StreamOptions::rate_ratio`] is not a whole number.
 ///
-/// Neither has a gain above 1 at any frequency, so interpolation never makes states grow. A cubic polynomial below a ratio
-/// of 2 would have: it let a model diverge.
+/// Neither has a gain above 1 at any frequency, so interpolation never makes states grow. A cubic polynomial below a
+/// ratio of 2 would have: it let a model diverge.
 ///
 /// ```
 /// use wgru::{Device, Interpolation, Rng, Stream, StreamOptions, nn::RecurrentConfig};
@@ -37,8 +37,8 @@ pub(super) struct Past {
     first: usize,
     /// Up to four, one per step.
     weights: Vec<f32>,
-    /// `[2·kept, S]`: the states `[S]` of each step twice, in slots `i` and `i + kept`. So the slots from `newest` on hold
-    /// all of them, newest first.
+    /// `[2·kept, S]`: the states `[S]` of each step twice, in slots `i` and `i + kept`. So the slots from `newest` on
+    /// hold all of them, newest first.
     slots: Vec<f32>,
     newest: usize,
     kept: usize,

@@ -46,7 +46,7 @@ fn past(history: &[f64], first: f64, place: f64, interpolation: Interpolation) -
     neville(&points.collect::<Vec<_>>(), place)
 }
 
-/// The outputs `[T, H]` of one sequence, in f64, from the definition. The layers start from `first` `[parts, layers, H]`.
+/// The outputs `[T, H]` of one sequence, in f64, from the definition. Layers start from `first` `[parts, layers, H]`.
 fn reference(layer: &Recurrent, x: &[f32], first: &[f64], ratio: f64, interpolation: Interpolation) -> Vec<f64> {
     let config = layer.config();
     let (h, gates) = (config.hidden, config.cell.gates());
