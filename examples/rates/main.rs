@@ -38,7 +38,10 @@ struct Args {
     #[arg(value_name = "MODEL", required = true)]
     models: Vec<PathBuf>,
     /// Rate of models whose file does not say it, in Hz
-    #[arg(long, value_name = "HZ", default_value_t = 44_100, value_parser = clap::value_parser!(u32).range(40_000..=192_000))]
+    #[arg(
+        long, value_name = "HZ", default_value_t = 44_100,
+        value_parser = clap::value_parser!(u32).range(40_000..=192_000)
+    )]
     rate: u32,
     /// Rates to run at, in Hz
     #[arg(
@@ -88,7 +91,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut rows = Vec::new();
     for amp in &amps {
         for &to in &args.at {
-            for (signal, x) in &signals {
+            for (signal, x) in signals.iter().map(|(signal, x)| (*signal, x)) {
                 if to != amp.rate {
                     rows.push(row(amp, to, signal, x)?);
                 }

@@ -49,10 +49,11 @@ pub struct StreamOptions {
     /// h[t] = cell(x[t], h[t − rate_ratio])        of an LSTM also c
     /// ```
     ///
-    /// A state between two steps is interpolated. There is no latency. RATES
+    /// A state between two steps is interpolated. There is no latency. At lower rates, resample the frames
+    /// to the rate of the model, and the outputs back. ADR 0052 has the errors of some models.
     ///
-    /// Source: Carson, Wright, Chowdhury, Välimäki and Bilbao, *Sample rate independent recurrent neural networks for audio
-    /// effects processing*, DAFx 2024.
+    /// Source: Carson, Wright, Chowdhury, Välimäki and Bilbao, *Sample rate independent recurrent neural networks for
+    /// audio effects processing*, DAFx 2024.
     pub rate_ratio: f64,
     /// Interpolation of states between two steps.
     pub interpolation: Interpolation,
