@@ -319,6 +319,10 @@ impl Model {
     /// if they do not continue from their last states, or if a state that `policy` must replace became NaN or infinite.
     pub fn process(&self, work: &mut Work, states: &mut States, policy: NonFinite, x: &[f32], out: &mut [f32]) -> bool {
         let (Kind::Small(stack), None) = (&self.kind, &states.past) else { return false };
+        // Infinity becomes 0 if the next step multiplies it by a negative weight.
+        if self.cell == Cell::RnnRelu && policy != NonFinite::Propagate {
+            return false;
+        }
         let (h, all, steps) = (self.hidden, self.layers * self.hidden, x.len() / self.input);
         let (now, next) = states.halves();
         let ((old_h, old_c), (new_h, new_c)) = (now.split_at(all), next.split_at_mut(all));
@@ -332,7 +336,7 @@ impl Model {
             new_h[l * h..][..h].copy_from_slice(&rows[(steps - 1) * h..]);
             std::mem::swap(&mut from, &mut to);
         }
-        // A state that is not finite stays so: each unit depends on all units of the step before.
+        // A state that is not finite stays so, because each unit depends on all units of the step before.
         if policy != NonFinite::Propagate && !is_finite(next) {
             return false;
         }

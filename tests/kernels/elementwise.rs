@@ -34,7 +34,7 @@ fn fill_writes_its_value(device: &Device) {
 /// The largest error that WGSL allows for arguments within ±6, as derived in `accuracy.rs`.
 fn tolerance(op: UnaryOp) -> f64 {
     match op {
-        UnaryOp::Sigmoid | UnaryOp::Log => 5e-7,
+        UnaryOp::Sigmoid | UnaryOp::Log | UnaryOp::Stirling => 5e-7,
         UnaryOp::Sqrt => 6e-7,
         UnaryOp::Tanh => 7e-7,
         UnaryOp::Softplus => 9e-7,

@@ -63,6 +63,15 @@ fn a_cross_fade_mixes_both_models() {
 }
 
 #[test]
+fn a_model_that_became_nan_is_replaced_at_once() {
+    let [first, second] = models(Cell::Gru, 1);
+    let (mut live, mut control) = first.live();
+    assert!(run(&mut live, &[f32::NAN; 2], 0).iter().all(|v| v.is_nan()));
+    control.exchange(second, 100).expect("exchange");
+    assert!(run(&mut live, &[0.5; 20], 0).iter().all(|v| v.is_finite()));
+}
+
+#[test]
 fn the_old_model_comes_back() {
     let [first, second] = models(Cell::Gru, 1);
     let (mut live, mut control) = first.live();

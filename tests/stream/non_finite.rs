@@ -176,3 +176,22 @@ fn above_the_rate_of_the_model_past_states_are_mended_too() {
         }
     }
 }
+
+#[test]
+fn an_infinite_state_that_becomes_0_is_mended_in_blocks_too() {
+    let layer = build(Cell::RnnRelu, 1, 1, 1);
+    for (name, value) in wgru::nn::Module::parameters(&layer) {
+        let all = [if name.starts_with("weight_ih") {
+            1.0
+        } else if name.starts_with("weight_hh") {
+            -1.0
+        } else {
+            0.0
+        }];
+        value.assign(&all).expect("assign");
+    }
+    let options = StreamOptions { non_finite: NonFinite::Hold, ..Default::default() };
+    let (mut stream, mut out) = (stream(&layer, 0, options), [0.5; 3]);
+    stream.process(&[0.25, f32::INFINITY, 0.0], &mut out).expect("process");
+    assert_eq!(out, [0.25, 0.25, 0.0]);
+}
