@@ -47,7 +47,7 @@ pub enum Model {
 /// # let _ = model;
 /// # Ok::<(), wgru::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum ModelFile {
     /// An ONNX model.
     Onnx {
@@ -206,5 +206,15 @@ impl Model {
             return Err(Error::value("Model::run", "inputs", "one input", inputs.len()));
         };
         Ok(vec![("y".into(), module.forward(x.as_tensor()?)?.into())])
+    }
+}
+
+/// Without the bytes and the values.
+impl std::fmt::Debug for ModelFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Onnx { bytes, path } => write!(f, "Onnx({} bytes, {path:?})", bytes.len()),
+            Self::Weights(file) => write!(f, "Weights({} tensors of {})", file.names().count(), file.source()),
+        }
     }
 }

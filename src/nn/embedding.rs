@@ -53,8 +53,9 @@ impl Embedding {
         }
     }
 
-    /// Marks an index as padding, as `padding_idx` of PyTorch, and sets its row to 0. The row has no gradient, so
-    /// training does not change it.
+    /// Marks an index as padding, as `padding_idx` of PyTorch, and sets its row to 0, also in a table that
+    /// [`from_weight`](Self::from_weight) shares. This layer gives the row no gradient; another layer that is tied to the
+    /// table may.
     ///
     /// ```
     /// use wgru::{Device, Rng, Tensor, nn::{Embedding, Mode, Module}};

@@ -68,7 +68,8 @@ impl Default for GaussianNllOptions {
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] unless `target` has the shape of `input` and `var` broadcasts to it.
+/// [`Error::Shape`] unless `target` has the shape of `input`, and `var` has it without the last axis (one variance per row)
+/// or broadcasts to it.
 pub fn gaussian_nll(input: &Tensor, target: &Tensor, var: &Tensor) -> Result<Tensor> {
     gaussian_nll_with(input, target, var, GaussianNllOptions::default())
 }
@@ -83,6 +84,9 @@ pub fn gaussian_nll_with(input: &Tensor, target: &Tensor, var: &Tensor, options:
     if eps <= 0.0 || eps.is_nan() {
         return Err(Error::value(OP, "eps", "more than 0", eps));
     }
+    // As in PyTorch: without its last axis, one variance per row.
+    let (dims, is_per_row) = (input.dims(), input.dims().split_last().is_some_and(|(_, rows)| rows == var.dims()));
+    let var = &if is_per_row { var.reshape(&[&dims[..dims.len() - 1], &[1]].concat())? } else { var.clone() };
     check_shapes(OP, input, target, &[("var", var)])?;
     // The second term is 0, and brings the gradient also to variances below ε.
     let fixed = var.detach();

@@ -33,7 +33,8 @@ pub struct TrainOptions {
     /// Examples per batch.
     pub batch: usize,
     /// Batches per update. The gradient is that of one larger batch with all of their examples, computed in less
-    /// memory. The last update of an epoch may have fewer batches.
+    /// memory. The last update of an epoch may have fewer batches. Batches weigh by their examples, so a loss that is a
+    /// mean over another number, as with ignored targets or class weights, is a mean of such means.
     pub accumulate: usize,
     /// Whether every epoch shuffles the examples.
     pub shuffle: bool,
@@ -230,13 +231,15 @@ impl Trainer {
         TrainingStatus::FLAGS as usize + self.optimizer.names().len()
     }
 
-    /// Sets the learning rate from which the schedule starts.
+    /// Sets the learning rate from which the schedule starts, without the reductions of a
+    /// [plateau](TrainOptions::plateau) so far.
     ///
     /// # Errors
     /// [`Error::Value`] for a rate that is negative or not finite.
     pub fn set_rate(&mut self, rate: f64) -> Result<()> {
         self.optimizer.set_rate(rate)?;
         self.rate = rate;
+        self.plateau = PlateauState::default();
         Ok(())
     }
 

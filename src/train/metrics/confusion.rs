@@ -24,11 +24,11 @@ impl ConfusionMatrix {
     /// Creates a matrix without counts.
     ///
     /// # Errors
-    /// [`Error::Value`] unless there are 1 to 65,536 classes.
+    /// [`Error::Value`] unless there are 1 to 4,096 classes, whose counts take 128 MiB.
     pub fn new(classes: usize) -> Result<Self> {
         match classes {
-            1..=65_536 => Ok(Self { classes, counts: vec![0; classes * classes] }),
-            _ => Err(Error::value("ConfusionMatrix", "classes", "1 to 65,536", classes)),
+            1..=4096 => Ok(Self { classes, counts: vec![0; classes * classes] }),
+            _ => Err(Error::value("ConfusionMatrix", "classes", "1 to 4,096", classes)),
         }
     }
 

@@ -117,6 +117,9 @@ pub(super) async fn mean_loss(data: &dyn Data, batch: usize, step: &mut Step<'_>
     if batch == 0 {
         return Err(Error::value(EVALUATE, "batch", "at least 1", 0));
     }
+    if let Some(lanes) = data.lanes().filter(|lanes| *lanes != batch) {
+        return Err(Error::value(EVALUATE, "batch", format!("{lanes}, the lanes of the data"), batch));
+    }
     let order: Vec<usize> = (0..data.len()).collect();
     let mut total: Option<Tensor> = None;
     for examples in order.chunks(batch) {

@@ -118,6 +118,11 @@ impl Trainer {
     async fn rate_test(&self, data: &dyn Data, options: RateTestOptions, step: &mut Step<'_>) -> Result<RateTest> {
         const OP: &str = "Trainer::test_rates";
         self.check_data(data)?;
+        let (batch, shuffle) = (self.options.batch, self.options.shuffle);
+        if let Some(lanes) = data.lanes().filter(|lanes| *lanes != batch || shuffle) {
+            let expected = format!("batch: {lanes}, shuffle: false, for data that continues");
+            return Err(Error::value(OP, "options", expected, format!("batch: {batch}, shuffle: {shuffle}")));
+        }
         let RateTestOptions { low, high, updates } = options;
         if !(low > 0.0 && high > low && high.is_finite()) {
             return Err(Error::value(OP, "low and high", "ascending rates above 0", format!("{low} and {high}")));
