@@ -118,6 +118,8 @@ impl ModelFile {
             (Self::Onnx { .. }, Some(name)) => {
                 return Err(Error::value("ModelFile::load", "layer", "none: an ONNX model runs as a whole", name));
             }
+            // Browsers have no files.
+            #[cfg(not(target_arch = "wasm32"))]
             (Self::Onnx { path: Some(path), .. }, _) => return OnnxModel::open(device, path).map(Model::Onnx),
             (Self::Onnx { bytes, .. }, _) => return OnnxModel::load(device, bytes).map(Model::Onnx),
             (Self::Weights(file), _) => file,
