@@ -21,7 +21,9 @@ lean=(-C no-vectorize-loops -C no-vectorize-slp -C llvm-args=-inline-threshold=5
 allowed=(--enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals
     --enable-reference-types --enable-multivalue --enable-simd --enable-relaxed-simd)
 
-small=(-Os -Os --converge --strip-producers --strip-target-features --low-memory-unused --optimize-added-constants-propagate)
+small=(-Os -Os --converge --strip-producers --strip-target-features --low-memory-unused --optimize-added-constants-propagate
+    # Similar functions beside each other compress better.
+    --reorder-functions-by-name)
 # Modules whose size is not reported.
 quick=("${small[@]}")
 if [ "${1:-}" = --test ]; then

@@ -1,6 +1,6 @@
 //! The layers of a stream, shared by its clones, and their working memory.
 
-use super::rate::Past;
+use super::rate::{Kept, Past};
 use super::{NonFinite, StreamOptions, values};
 use crate::cell::Cell;
 use crate::cpu::{Inputs, Isa, LANES, Matrices, Packed, SmallHead, SmallStack, StepScratch, StepWeights, ThreadPool};
@@ -134,13 +134,13 @@ pub(super) struct States {
     /// Index of `h` of the last layer in a half.
     last: usize,
     /// The states of earlier steps, if the next step continues from them.
-    past: Option<Past>,
+    past: Kept,
 }
 
 impl States {
     /// The last layer has `last` values of `h`.
     fn new(now: Vec<f32>, parts: usize, last: usize, options: StreamOptions) -> Self {
-        Self { both: now.repeat(2), half: 0, last: now.len() / parts - last, past: Past::new(&now, options) }
+        Self { both: now.repeat(2), half: 0, last: now.len() / parts - last, past: Kept::new(&now, options) }
     }
 
     /// `h` of the last layer, and what follows it.
@@ -157,14 +157,14 @@ impl States {
 
     /// The states after the last step, and after the earlier steps that are kept.
     pub fn all(&self) -> &[f32] {
-        self.past.as_ref().map_or(self.now(), Past::all)
+        self.past.get().map_or(self.now(), Past::all)
     }
 
     /// Continues from these states, in the layout of [`all`](Self::all).
     pub fn set(&mut self, all: &[f32]) {
         let now = self.halves().0;
         now.copy_from_slice(&all[..now.len()]);
-        if let Some(past) = &mut self.past {
+        if let Some(past) = self.past.get_mut() {
             past.set(all);
         }
     }
@@ -173,14 +173,14 @@ impl States {
     pub fn each_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
         let len = self.both.len() / 2;
         let now = &mut self.both[self.half * len..][..len];
-        std::iter::once(now).chain(self.past.iter_mut().flat_map(Past::slots_mut))
+        std::iter::once(now).chain(self.past.get_mut().into_iter().flat_map(Past::slots_mut))
     }
 
     /// Called before a step: replaces the current states by those of `rate_ratio` steps ago.
     #[inline]
     fn recall(&mut self) {
         let len = self.both.len() / 2;
-        if let Some(past) = &self.past {
+        if let Some(past) = self.past.get() {
             past.read(&mut self.both[self.half * len..][..len]);
         }
     }
@@ -189,7 +189,7 @@ impl States {
     #[inline]
     pub fn keep(&mut self) {
         let len = self.both.len() / 2;
-        if let Some(past) = &mut self.past {
+        if let Some(past) = self.past.get_mut() {
             past.push(&self.both[self.half * len..][..len]);
         }
     }
@@ -199,7 +199,7 @@ impl States {
         let len = self.both.len() / 2;
         let (first, second) = self.both.split_at_mut(len);
         let (now, other) = if self.half == 0 { (first, second) } else { (second, first) };
-        (now, self.past.as_ref().map_or(other, |past| &past.all()[..len]))
+        (now, self.past.get().map_or(other, |past| &past.all()[..len]))
     }
 
     /// The states before and after a step.
@@ -212,7 +212,9 @@ impl States {
     /// Replaces tiny numbers by 0.
     #[cold]
     pub fn flush(&mut self) {
-        self.each_mut().flatten().for_each(|v| *v = if v.abs() < TINY { 0.0 } else { *v });
+        for states in self.each_mut() {
+            states.iter_mut().for_each(|v| *v = if v.abs() < TINY { 0.0 } else { *v });
+        }
     }
 }
 
@@ -318,7 +320,7 @@ impl Model {
     /// states unchanged, if the caller must step the frames one by one. This is the case if the layers are not small,
     /// if they do not continue from their last states, or if a state that `policy` must replace became NaN or infinite.
     pub fn process(&self, work: &mut Work, states: &mut States, policy: NonFinite, x: &[f32], out: &mut [f32]) -> bool {
-        let (Kind::Small(stack), None) = (&self.kind, &states.past) else { return false };
+        let (Kind::Small(stack), None) = (&self.kind, states.past.get()) else { return false };
         // Infinity becomes 0 if the next step multiplies it by a negative weight.
         if self.cell == Cell::RnnRelu && policy != NonFinite::Propagate {
             return false;

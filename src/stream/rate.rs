@@ -2,6 +2,7 @@
 
 use super::StreamOptions;
 use crate::error::{Error, Result};
+use crate::kernel::IS_LEAN;
 
 /// Highest ratio of rates. It limits the memory for past states.
 const MOST: f64 = 64.0;
@@ -46,7 +47,10 @@ pub(super) struct Past {
 
 /// Returns an error if a stream cannot run at this ratio.
 pub(super) fn check(options: StreamOptions) -> Result<()> {
-    if (1.0..=MOST).contains(&options.rate_ratio) {
+    if IS_LEAN && options.rate_ratio != 1.0 {
+        return Err(Error::value("Stream", "rate_ratio", "1 in browser builds without training", "another ratio"));
+    }
+    if IS_LEAN || (1.0..=MOST).contains(&options.rate_ratio) {
         return Ok(());
     }
     let expected =
@@ -69,6 +73,25 @@ fn weights(ratio: f64, interpolation: Interpolation) -> (usize, Vec<f32>) {
         others.map(|k| (ratio - first - k as f64) / (j as f64 - k as f64)).product::<f64>() as f32
     };
     (first as usize, (0..count).map(weight).collect())
+}
+
+/// The past states of a stream, if it needs any. Browser builds without training leave them out, because of the code size.
+#[derive(Clone)]
+pub(super) struct Kept(Option<Past>);
+
+impl Kept {
+    /// Starts with the states `now` `[S]` for all past steps.
+    pub fn new(now: &[f32], options: StreamOptions) -> Self {
+        Self(if IS_LEAN { None } else { Past::new(now, options) })
+    }
+
+    pub fn get(&self) -> Option<&Past> {
+        if IS_LEAN { None } else { self.0.as_ref() }
+    }
+
+    pub fn get_mut(&mut self) -> Option<&mut Past> {
+        if IS_LEAN { None } else { self.0.as_mut() }
+    }
 }
 
 impl Past {
