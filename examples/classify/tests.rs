@@ -118,7 +118,7 @@ fn a_few_updates_on_the_gpu_give_the_losses_of_the_cpu() {
             let loss = |device: &str| {
                 let few = ["--json", "--dropout", "0", "--token-dropout", "0"];
                 let mut args = args(&folder, &data, &few);
-                args.epochs = 1;
+                args.epochs = Some(1);
                 args.device = clap::ValueEnum::from_str(device, false).unwrap();
                 train(&args, NEVER).unwrap().unwrap().loss.unwrap()
             };
