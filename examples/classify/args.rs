@@ -43,9 +43,9 @@ pub struct Args {
     /// last epoch is kept]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub validation: Option<usize>,
-    /// Passes over the training texts
-    #[arg(long, value_name = "N", value_parser = positive, default_value = "12")]
-    pub epochs: usize,
+    /// Passes over the training texts [default: 4; for letters, 30]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub epochs: Option<usize>,
     /// Texts per update
     #[arg(long, value_name = "N", value_parser = positive, default_value = "32")]
     pub batch: usize,
@@ -58,12 +58,12 @@ pub struct Args {
     /// Hidden units of each direction of the GRU
     #[arg(long, value_name = "N", value_parser = positive, default_value = "48")]
     pub hidden: usize,
-    /// Dropout probability of vectors and states during training
-    #[arg(long, value_name = "SHARE", value_parser = dropout, default_value = "0.5")]
-    pub dropout: f32,
-    /// Probability during training that a token is replaced by the unknown one
-    #[arg(long, value_name = "SHARE", value_parser = dropout, default_value = "0.1")]
-    pub token_dropout: f32,
+    /// Dropout probability of vectors and states during training [default: 0.5; for letters, 0.2]
+    #[arg(long, value_name = "SHARE", value_parser = dropout)]
+    pub dropout: Option<f32>,
+    /// Probability during training that a token is replaced by the unknown one [default: 0.2; for letters, 0]
+    #[arg(long, value_name = "SHARE", value_parser = dropout)]
+    pub token_dropout: Option<f32>,
     /// Weight decay
     #[arg(long, value_name = "RATE", default_value = "0.01")]
     pub decay: f32,

@@ -130,8 +130,15 @@ fn split(args: &Args) -> Split {
     }
 }
 
-fn epochs(args: &Args) -> usize {
-    if args.quick { args.epochs.min(QUICK.1) } else { args.epochs }
+/// Returns the number of epochs. Words soon learn the training texts by heart; letters, of which there are few, do not.
+fn epochs(args: &Args, unit: Unit) -> usize {
+    let epochs = args.epochs.unwrap_or(if unit == Unit::Word { 4 } else { 30 });
+    if args.quick { epochs.min(QUICK.1) } else { epochs }
+}
+
+fn noise(args: &Args, unit: Unit) -> Noise {
+    let (dropout, tokens) = if unit == Unit::Word { (0.5, 0.2) } else { (0.2, 0.0) };
+    Noise { dropout: args.dropout.unwrap_or(dropout), tokens: args.token_dropout.unwrap_or(tokens) }
 }
 
 fn describe(args: &Args, data: &Data) -> String {
@@ -147,19 +154,20 @@ fn describe(args: &Args, data: &Data) -> String {
 
 /// Everything that a run depends on, for its checkpoint.
 fn options(args: &Args, data: &Data) -> Vec<(&'static str, String)> {
+    let Noise { dropout, tokens } = noise(args, data.unit);
     let examples = data.train.iter().chain(&data.validation).chain(&data.test);
     let content: String =
         examples.map(|example| format!("{}\t{}\n", data.labels[example.class], example.words.join(" "))).collect();
     vec![
         ("the data", format!("{:016x}", fingerprint(content.as_bytes()))),
         ("--longest", args.longest.to_string()),
-        ("--epochs", epochs(args).to_string()),
+        ("--epochs", epochs(args, data.unit).to_string()),
         ("--batch", args.batch.to_string()),
         ("--rate", args.rate.to_string()),
         ("--embedding", args.embedding.to_string()),
         ("--hidden", args.hidden.to_string()),
-        ("--dropout", args.dropout.to_string()),
-        ("--token-dropout", args.token_dropout.to_string()),
+        ("--dropout", dropout.to_string()),
+        ("--token-dropout", tokens.to_string()),
         ("--decay", args.decay.to_string()),
         ("--validation", args.validation.unwrap_or(0).to_string()),
         ("--seed", args.seed.to_string()),
@@ -178,7 +186,7 @@ fn learn(
     let (checkpoint, continued) = Checkpoint::open(args.checkpoint.as_deref(), CHECKPOINT, options(args, data))?;
     let sizes = Sizes { embedding: args.embedding, hidden: args.hidden };
     let classifier = Classifier::new(device, Spec::of(data, args.longest, sizes), &mut rng)?;
-    let epochs = epochs(args);
+    let epochs = epochs(args, data.unit);
     let updates = epochs.saturating_mul(data.train.len().div_ceil(args.batch)) as u64;
     let adam = AdamConfig { weight_decay: args.decay, ..AdamConfig::default() };
     let optimizer = Optimizer::new(classifier.parameters(), Method::AdamW(adam), args.rate)?;
@@ -204,7 +212,7 @@ fn learn(
     let numbers = |part: &[data::Example]| HostData::from_indices(device, (0..part.len() as u32).collect(), &[]);
     let train = numbers(&data.train)?;
     let validation = if data.validation.is_empty() { None } else { Some(numbers(&data.validation)?) };
-    let noise = Noise { dropout: args.dropout, tokens: args.token_dropout };
+    let noise = noise(args, data.unit);
     let step = |batch: &Batch, mode: &mut Mode| {
         let part = if matches!(mode, Mode::Eval) { &data.validation } else { &data.train };
         let examples: Vec<&data::Example> = batch.examples().iter().map(|&i| &part[i]).collect();
