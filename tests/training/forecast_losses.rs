@@ -155,7 +155,9 @@ fn negative_binomial_nll_matches_the_probabilities(device: &Device) {
         counts.iter_mut().for_each(|v| *v = v.round().max(0.0));
         let inputs = [input(10, &[4, 6], -3.0, 2.0), (counts, dims), input(12, &[6], low, high)];
         let f = |x: &[Tensor], reduction| loss::negative_binomial_nll_with(&x[0], &x[1], &x[2], reduction);
-        check((device, "negative binomial"), [LOSS, 4.0 * GRADIENT], &inputs, f, |x| negative_binomial(x[0], x[1], x[2]));
+        check((device, "negative binomial"), [LOSS, 4.0 * GRADIENT], &inputs, f, |x| {
+            negative_binomial(x[0], x[1], x[2])
+        });
     }
 }
 
@@ -195,7 +197,9 @@ fn tweedie_deviance_matches_its_integral(device: &Device) {
         target.iter_mut().for_each(|v| *v = v.max(0.0));
         let inputs = [input(13, &[5, 4], 0.2, 4.0), (target, dims)];
         let f = |x: &[Tensor], reduction| loss::tweedie_deviance_with(&x[0], &x[1], power, reduction);
-        check((device, &format!("Tweedie {power}")), [CANCELLED, GRADIENT], &inputs, f, |x| tweedie(x[0], x[1], power.into()));
+        check((device, &format!("Tweedie {power}")), [CANCELLED, GRADIENT], &inputs, f, |x| {
+            tweedie(x[0], x[1], power.into())
+        });
     }
     let [mu, negative] = [1.0, -1.0].map(|v| Tensor::full(device, v, &[1]).expect("tensor"));
     let loss = loss::tweedie_deviance(&mu, &negative, 1.5).expect("loss");
