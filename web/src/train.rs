@@ -6,9 +6,7 @@ use js_sys::{Float32Array, Function, Promise, Uint32Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use wgru::nn::Module;
-use wgru::train::{
-    AdamConfig, Data, HostData, Method, Optimizer, Progress, SgdConfig, TrainOptions, Trainer, loss,
-};
+use wgru::train::{AdamConfig, Data, HostData, Method, Optimizer, Progress, SgdConfig, TrainOptions, Trainer, loss};
 use wgru::{Error, Rng, Tensor};
 
 use crate::fault::{Fault, Result};
