@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs the library's tests as wasm in Chromium, on WebGPU and on the CPU. Needs Node; Chromium is installed if missing.
 #
-#   ./scripts/test-browser.sh         with relaxed SIMD; CHROMIUM=PATH names another browser
-#   ./scripts/test-browser.sh --all   also with fewer instructions, on the CPU
+#   ./scripts/test-browser.sh             with relaxed SIMD; CHROMIUM=PATH names another browser
+#   ./scripts/test-browser.sh --kernels   only the tests of kernels and streams
+#   ./scripts/test-browser.sh --all       also with fewer instructions, on the CPU
 set -euo pipefail
 cd "$(dirname "$0")/../web"
 
@@ -42,7 +43,9 @@ modules() {
 }
 
 # With the target features that the package uses in this browser.
-modules "$target/browser-tests/all" '-C target-feature=+simd128,+relaxed-simd'
+wanted=()
+[ "${1:-}" != --kernels ] || wanted=(--example kernels --example stream)
+modules "$target/browser-tests/all" '-C target-feature=+simd128,+relaxed-simd' "${wanted[@]}"
 node browser-tests/run.mjs "$target/browser-tests/all"
 
 [ "${1:-}" = --all ] || exit 0

@@ -3,10 +3,10 @@
 #
 #   ./scripts/test.sh quick     formatting, lints, and the library's tests on the CPU: 3 minutes once it is built
 #   ./scripts/test.sh           also examples, other platforms, and the npm package in Chromium: 20 minutes on two cores
-#   ./scripts/test.sh ci        also the library's tests as wasm in Chromium
-#   ./scripts/test.sh full      also these tests with fewer SIMD instructions, what compilers of GPU drivers make of the
-#                               kernels, the C interface, the desktop application and the audio plug-in: about two
-#                               hours
+#   ./scripts/test.sh ci        also the tests of kernels and streams as wasm in Chromium
+#   ./scripts/test.sh full      also all tests of the library as wasm, also with fewer SIMD instructions, what compilers
+#                               of GPU drivers make of the kernels, the C interface, the desktop application and the
+#                               audio plug-in: more than two hours
 #   WGRU_REQUIRE_GPU=1 …        a missing adapter is a failure, as in CI
 #   WGRU_DATA=FOLDER …          also runs the forecast on FOLDER/forecast/ETTh1.csv, the models in FOLDER/models, and
 #                               the ONNX tests in FOLDER/suites
@@ -171,7 +171,7 @@ if command -v npm >/dev/null; then
     scripts/test-web.sh
     case $tier in ci | full)
         step 'the tests above as wasm, in Chromium, on WebGPU and on the CPU'
-        if [ "$tier" = full ]; then scripts/test-browser.sh --all; else scripts/test-browser.sh; fi ;;
+        if [ "$tier" = full ]; then scripts/test-browser.sh --all; else scripts/test-browser.sh --kernels; fi ;;
     esac
 else
     echo 'SKIPPED: npm is not installed'
