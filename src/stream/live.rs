@@ -31,10 +31,12 @@ enum Message {
 /// let (mut live, mut control) = first?.stream(1)?.live();
 /// let audio = std::thread::spawn(move || {
 ///     let mut out = [0.0; 64 * 8];
-///     live.process(&[0.5; 64], &mut out).map(|()| out[0])  // in the callback
+///     live.process(&[0.5; 64], &mut out)?;                 // in the callback
+///     Ok::<_, wgru::Error>((live, out))
 /// });
 /// control.exchange(second?.stream(1)?, 480)?;              // in the user interface
-/// assert!(audio.join().unwrap()?.is_finite());
+/// let (_live, out) = audio.join().unwrap()?;
+/// assert!(out.iter().all(|v| v.is_finite()));
 /// # Ok::<(), wgru::Error>(())
 /// ```
 pub struct LiveStream {

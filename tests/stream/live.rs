@@ -1,8 +1,8 @@
 //! Streams that another thread controls.
 
-use super::{ALLOCATIONS, build, stream};
+use super::{build, stream};
 use crate::common::fill;
-use wgru::{Cell, Error, LiveStream, NonFinite, Stream, StreamOptions};
+use wgru::{Cell, Error, LiveStream, Stream, StreamOptions};
 
 const CELLS: [Cell; 2] = [Cell::Gru, Cell::Lstm];
 
@@ -139,7 +139,9 @@ fn models_of_another_shape_are_refused() {
 #[cfg(not(target_arch = "wasm32"))]
 #[test]
 fn a_controlled_stream_allocates_nothing() {
+    use super::ALLOCATIONS;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use wgru::NonFinite;
     let options = StreamOptions { non_finite: NonFinite::Reset, ..Default::default() };
     let models = [8, 16].map(|hidden| stream(&build(Cell::Lstm, 1, hidden, 1), 1, options));
     let (mut live, mut control) = models[0].clone().live();

@@ -64,24 +64,32 @@ impl<'a> MainThread<'a> {
     /// Replaces the model, also while audio runs. On an error, the current model stays.
     fn load(&self, path: &str) -> Result<(), Failure> {
         let model = Model::open(Path::new(path))?;
-        self.play(Some(&model))?;
+        let waits = self.play(Some(&model))?;
         let rate = model.rate;
         self.log(LogSeverity::Info, &format!("loaded {:?}, {rate} Hz, from {path}", model.name));
         self.path.replace(Some(path.to_string()));
-        self.model.replace(Some(model));
+        self.store(Some(model), waits);
         Ok(())
     }
 
-    /// Hands a model to the audio thread, if there is one. If the latency changes, the host must restart first.
-    fn play(&self, model: Option<&Model>) -> Result<(), Failure> {
-        let Some(rate) = self.rate.get() else { return Ok(()) };
-        let engine = self.engine(model, rate)?;
-        if engine.latency() == self.latency.get() as usize {
-            drop(self.shared.incoming.put(Box::new(engine)));
-        } else {
+    /// Stores the model, which a restart then takes: a host may restart during the request.
+    fn store(&self, model: Option<Model>, waits: bool) {
+        self.model.replace(model);
+        if waits {
             self.host.shared().request_restart();
         }
-        Ok(())
+    }
+
+    /// Hands a model to the audio thread, if there is one. Returns true if the latency changes, for which the host must
+    /// restart the plug-in first.
+    fn play(&self, model: Option<&Model>) -> Result<bool, Failure> {
+        let Some(rate) = self.rate.get() else { return Ok(false) };
+        let engine = self.engine(model, rate)?;
+        if engine.latency() != self.latency.get() as usize {
+            return Ok(true);
+        }
+        drop(self.shared.incoming.put(Box::new(engine)));
+        Ok(false)
     }
 
     fn engine(&self, model: Option<&Model>, rate: f64) -> Result<Engine, Failure> {
@@ -121,8 +129,8 @@ impl<'a> MainThread<'a> {
             }
             None => {
                 // Creating an idle engine cannot fail.
-                _ = self.play(None);
-                self.model.replace(None);
+                let waits = self.play(None).unwrap_or_default();
+                self.store(None, waits);
             }
         }
         self.path.replace(state.model);
