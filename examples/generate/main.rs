@@ -49,7 +49,7 @@ const CHECKPOINT: &str = "out/generate.checkpoint";
 /// The state of the GRU in a checkpoint.
 const STATE: &str = "carried.h";
 /// Characters, epochs and hidden units of a quick run.
-const QUICK: (usize, usize, usize) = (30_000, 2, 64);
+const QUICK: (usize, usize, usize) = (60_000, 16, 128);
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
