@@ -30,7 +30,7 @@ pub enum Error {
         op: &'static str,
         /// The invalid argument.
         arg: &'static str,
-        /// What the values are.
+        /// Layout of the values.
         layout: &'static str,
         /// The expected number of values. If several are possible, the next larger one.
         expected: usize,

@@ -34,7 +34,7 @@ pub struct Noise {
     pub tokens: f32,
 }
 
-/// What the network needs to read texts and to name classes.
+/// Vocabulary, longest text and classes of the network.
 pub struct Spec {
     pub labels: Vec<String>,
     pub unit: Unit,
@@ -59,7 +59,7 @@ pub struct Classifier {
     head: Linear,
 }
 
-/// What the network makes of a text.
+/// Classification of a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
     /// By class.

@@ -17,7 +17,7 @@ const LETTER: i32 = 9;
 pub struct Shown {
     pub words: Vec<String>,
     pub weights: Vec<f32>,
-    /// What the network made of it, and what is right.
+    /// The predicted class and the true one.
     pub note: String,
 }
 

@@ -57,7 +57,7 @@ pub enum End {
     Interrupted,
 }
 
-/// What accompanies a run.
+/// Services of a run: progress bar, checkpoint, interruption.
 pub struct Run<'a> {
     pub bar: &'a ProgressBar,
     pub curve: &'a mut Curve,

@@ -26,7 +26,7 @@ pub struct Sizes {
     pub layers: usize,
 }
 
-/// What the network reads and writes, and its sizes.
+/// Tokens and sizes of the network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     pub tokens: Tokens,

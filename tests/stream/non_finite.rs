@@ -1,4 +1,4 @@
-//! What streams do with NaN and infinity.
+//! NaN and infinity in streams.
 
 use super::{ALLOCATIONS, build, stream};
 use crate::common::fill;

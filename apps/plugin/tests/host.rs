@@ -1,4 +1,4 @@
-//! What the plug-in and the host tell each other: files, states, parameters, exchange of models.
+//! Messages between the plug-in and the host: files, states, parameters, exchange of models.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What the plug-in computes, in a host that processes offline.
+//! Output of the plug-in, in a host that processes offline.
 
 mod common;
 
