@@ -1,7 +1,8 @@
 // recurrent_sequence with up to four lanes per unit, each of which sums a part of k, so that a lane waits for memory half
-// or a quarter as often. The sums of the parts are added in order.
+// or a quarter as often. The sums of the parts are added in order. Up to 64 units, or 128 with most
+// low-precision weights, the lanes hold their weights in registers.
 //
-// Requires `share` of common/halves_split or one_half, and common/weights_read or _held. Twin: src/kernels/recurrent_sequence.rs.
+// Requires `share` of common/halves_split or one_half, and common/sums_read or _held. Twin: src/kernels/recurrent_sequence.rs.
 var<workgroup> h_now: array<vec4<f32>, 256>;  // h of four rows
 var<workgroup> partial: array<Sums, 192>;     // [parts - 1, width]
 
@@ -27,6 +28,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // At the end, this is the slot after the last step, whose value is never used.
     let slot = select(params.steps, before(d, time_of(d, begins)), begins < params.steps);
     let start = state_at(d, slot, four(row));
+    // Held weights past the last are 0, so what they are multiplied by must be finite.
+    h_now[lane] = vec4(0.0);
+    if HALVES == 2u { share(lane, vec4(0.0)); }
     if lane < h { h_now[lane] = load_state(start + lane); }
     workgroupBarrier();
 
@@ -39,13 +43,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     hold(u, first);
     for (var step = begins; step < end(d, params.count); step++) {
         let s = step_of(d, time_of(d, step), row);
-        let sums = total(products_of_part(u, start, first, last), lane, width);
+        let sums = total(sum_of_part(u, start, first, last), lane, width);
         var next = vec4(0.0);
         if is_owner { next = first_half(s, u, unit, sums); }
         if HALVES == 2u {
             if is_owner { share(unit, next); }
             workgroupBarrier();
-            let again = total(to_sums(second_sum(s, u, first, last)), lane, width);
+            let again = total(to_sums(second_sum_of_part(s, u, first, last)), lane, width);
             if is_owner { next = second_half(s, u, unit, from_sums(again)); }
         }
         if is_owner { h_now[unit] = next; }

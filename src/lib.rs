@@ -59,8 +59,8 @@ pub use error::{Error, Result};
 pub use gpu::EncodedWork;
 #[cfg(feature = "gpu")]
 pub use gpu::{
-    AdapterReport, BufferPart, DeviceNeeds, DispatchTime, GpuOptions, Pacing, Requirements, adapters, requirements,
-    wgpu,
+    AdapterClass, AdapterReport, BufferPart, DeviceNeeds, DispatchTime, GpuOptions, Pacing, Requirements, adapters,
+    requirements, wgpu,
 };
 pub use keeper::{HostCopy, Keeper};
 pub use math::Activation;

@@ -37,6 +37,10 @@ pub(crate) enum Variant {
     Plain,
     /// Tiles in workgroup memory.
     Tiled,
+    /// Tiles in workgroup memory, by vectors, with more rows and columns.
+    TiledBlocks,
+    /// Registers only, by vectors.
+    Blocks,
     /// For few rows: the sum over `k` is split within a workgroup.
     Rows,
     /// Registers, with more rows and columns, for software adapters.
@@ -51,6 +55,8 @@ pub(crate) enum Variant {
 names!(Variant {
     Plain: "plain",
     Tiled: "tiled",
+    TiledBlocks: "tiled-blocks",
+    Blocks: "blocks",
     Rows: "rows",
     Wide: "wide",
     Subgroup: "subgroup",

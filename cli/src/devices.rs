@@ -38,11 +38,11 @@ fn adapters(out: &Output) -> Result<Vec<Value>> {
         out.line("  none (on Debian, the package mesa-vulkan-drivers provides a software adapter)");
     }
     let describe = |a: &wgru::AdapterReport| {
-        let kind = if a.software { "software" } else { "hardware" };
+        let kind = if a.is_software() { "software" } else { "hardware" };
         out.line(format!("  {} [{}, {kind}] {}", a.name, a.backend, a.driver));
         out.line(format!("    largest binding {} MiB, largest buffer {} MiB", a.max_binding >> 20, a.max_buffer >> 20));
         out.line(format!("    workgroups per dimension {}, workgroup memory {} B", a.max_groups, a.workgroup_memory));
-        json!({ "name": a.name, "backend": a.backend.to_string(), "software": a.software, "driver": a.driver })
+        json!({ "name": a.name, "backend": a.backend.to_string(), "software": a.is_software(), "driver": a.driver })
     };
     Ok(adapters.iter().map(describe).collect())
 }

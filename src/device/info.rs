@@ -30,7 +30,7 @@ impl DeviceInfo {
     /// Whether this is a hardware GPU: neither the CPU nor a software adapter.
     pub fn is_hardware_gpu(&self) -> bool {
         #[cfg(feature = "gpu")]
-        return self.adapter.as_ref().is_some_and(|a| !a.software);
+        return self.adapter.as_ref().is_some_and(|a| !a.is_software());
         #[cfg(not(feature = "gpu"))]
         false
     }

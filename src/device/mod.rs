@@ -170,7 +170,7 @@ impl Device {
                 || gpu::setting("WGRU_ADAPTER").is_some_and(|v| !v.is_empty());
             match Gpu::new(&GpuOptions::default()).await {
                 Ok(gpu) if forced => Ok(Self::from_gpu(gpu, "requested by the environment variables".into())),
-                Ok(gpu) if gpu.report().software => {
+                Ok(gpu) if gpu.report().is_software() => {
                     because(&format!("the only adapter, {}, computes on the CPU too, and slower", gpu.report().name))
                 }
                 Ok(gpu) => Ok(Self::from_gpu(gpu, "the best adapter".into())),

@@ -5,6 +5,43 @@ use super::requirements::{self, DeviceNeeds};
 use crate::error::{Error, Result};
 use crate::kernel::MOST_LOOPS;
 
+/// Kind of an adapter, which decides the built-in rules for plans and shaders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AdapterClass {
+    /// A GPU with memory of its own.
+    Discrete,
+    /// A GPU that shares the memory of the processor, or one whose kind is unknown, as in browsers.
+    Integrated,
+    /// A GPU of a phone or a tablet: few operations per second, and dispatches take long.
+    Mobile,
+    /// Computes on the CPU: lavapipe, SwiftShader, WARP.
+    Software,
+}
+
+impl AdapterClass {
+    fn of(info: &wgpu::AdapterInfo) -> Self {
+        let is_mobile = matches!(info.vendor, ARM | QUALCOMM | IMAGINATION)
+            || ["mali", "immortalis", "adreno", "powervr"].iter().any(|name| has(info, name));
+        match info.device_type {
+            wgpu::DeviceType::Cpu => Self::Software,
+            wgpu::DeviceType::DiscreteGpu => Self::Discrete,
+            _ if is_mobile || cfg!(any(target_os = "android", target_os = "ios")) => Self::Mobile,
+            _ => Self::Integrated,
+        }
+    }
+}
+
+/// PCI numbers of makers of mobile GPUs.
+const ARM: u32 = 0x13b5;
+const QUALCOMM: u32 = 0x5143;
+const IMAGINATION: u32 = 0x1010;
+
+/// Whether the adapter's name contains `part`, in lower case.
+fn has(info: &wgpu::AdapterInfo, part: &str) -> bool {
+    info.name.to_ascii_lowercase().contains(part)
+}
+
 /// Properties and limits of an adapter, in WebGPU's terms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdapterReport {
@@ -14,8 +51,8 @@ pub struct AdapterReport {
     pub backend: String,
     /// Driver and version.
     pub driver: String,
-    /// Whether it computes on the CPU (lavapipe, SwiftShader, WARP).
-    pub software: bool,
+    /// Its kind.
+    pub class: AdapterClass,
     /// Optional features in use.
     pub features: Vec<String>,
     /// Largest binding in bytes.
@@ -28,23 +65,31 @@ pub struct AdapterReport {
     pub max_loops: u64,
     /// Bytes of workgroup memory.
     pub workgroup_memory: u32,
+    /// Whether workgroup memory is ordinary cached memory, so that staging operands in it gains nothing, as on Mali GPUs.
+    pub cached_workgroup_memory: bool,
     /// Subgroup size, if shaders may use subgroups and all subgroups have the same size; otherwise 0.
     pub subgroup: u32,
 }
 
 impl AdapterReport {
+    /// Whether the adapter computes on the CPU: lavapipe, SwiftShader, WARP.
+    pub fn is_software(&self) -> bool {
+        self.class == AdapterClass::Software
+    }
+
     pub(super) fn new(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Limits) -> Self {
         Self {
             name: info.name.clone(),
             backend: info.backend.to_string(),
             driver: [&info.driver, &info.driver_info].map(|s| s.trim()).join(" ").trim().to_string(),
-            software: info.device_type == wgpu::DeviceType::Cpu,
+            class: AdapterClass::of(info),
             features: features.iter_names().map(|(name, _)| name.to_string()).collect(),
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             max_groups: limits.max_compute_workgroups_per_dimension,
             max_loops: if info.name.contains("llvmpipe") { MOST_LOOPS } else { u64::MAX },
             workgroup_memory: limits.max_compute_workgroup_storage_size,
+            cached_workgroup_memory: info.vendor == ARM || has(info, "mali") || has(info, "immortalis"),
             subgroup: match features.contains(wgpu::Features::SUBGROUP)
                 && info.subgroup_min_size == info.subgroup_max_size
             {
@@ -161,5 +206,30 @@ pub async fn adapters() -> Result<Vec<AdapterReport>> {
         Ok(found) => Ok(found.iter().map(report).collect()),
         Err(Error::NoAdapter(_)) => Ok(Vec::new()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_of_adapters() {
+        use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu, Other};
+        for (device_type, vendor, name, class, is_cached) in [
+            (DiscreteGpu, 0x10de, "NVIDIA GeForce RTX 4070", AdapterClass::Discrete, false),
+            (IntegratedGpu, 0x8086, "Intel(R) Iris(R) Xe Graphics", AdapterClass::Integrated, false),
+            (IntegratedGpu, 0, "Apple M2", AdapterClass::Integrated, false),
+            (IntegratedGpu, ARM, "Mali-G78", AdapterClass::Mobile, true),
+            (IntegratedGpu, QUALCOMM, "Adreno (TM) 740", AdapterClass::Mobile, false),
+            (Other, 0, "ARM Mali-G610", AdapterClass::Mobile, true),
+            (Other, 0, "", AdapterClass::Integrated, false),
+            (Cpu, 0x10005, "llvmpipe (LLVM 15.0.6, 256 bits)", AdapterClass::Software, false),
+        ] {
+            let mut info = wgpu::AdapterInfo::new(device_type, wgpu::Backend::Vulkan);
+            (info.vendor, info.name) = (vendor, name.to_string());
+            let report = AdapterReport::new(&info, wgpu::Features::empty(), &wgpu::Limits::default());
+            assert_eq!((report.class, report.cached_workgroup_memory), (class, is_cached), "{name:?}");
+        }
     }
 }

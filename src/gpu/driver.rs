@@ -103,7 +103,7 @@ impl Run {
             let pace = lock(&self.core.pace);
             (pace.size(), pace.slice())
         };
-        if self.core.is_adopted && self.core.report.software {
+        if self.core.is_adopted && self.core.report.is_software() {
             // Back-to-back frames leave short gaps. A host that polls only once per frame would notice them too late,
             // so this thread polls for a while. A small readback can wait for the host.
             let has_backlog = slice.is_some() && lock(&self.core.recorder).is_full(size);

@@ -36,7 +36,7 @@ use std::sync::{Arc, Mutex};
 use self::core::{Core, lock};
 pub use ::wgpu;
 pub(crate) use adapter::setting;
-pub use adapter::{AdapterReport, adapters};
+pub use adapter::{AdapterClass, AdapterReport, adapters};
 use buffers::Buffers;
 use cache::Cache;
 #[cfg(not(target_arch = "wasm32"))]
@@ -129,7 +129,7 @@ impl Gpu {
         let cache = options.pipeline_cache.as_ref().map_or_else(Cache::default, |path| Cache::open(&device, path));
         #[cfg(target_arch = "wasm32")]
         let cache = Cache::default();
-        let slice = is_adopted.then(|| Pace::slice_of_adopted(report.software));
+        let slice = is_adopted.then(|| Pace::slice_of_adopted(report.is_software()));
         let (is_measured, pace) = (timestamps.is_some(), Pace::new(options.pacing, slice));
         let core = Core {
             pool: Arc::new(Pool::new(buffers.clone(), &device.limits())),

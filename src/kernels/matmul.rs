@@ -1,4 +1,4 @@
-//! `c = a·b (+ bias) (+ c)`: one parameter struct and one twin, seven shaders
+//! `c = a·b (+ bias) (+ c)`: one parameter struct and one twin, nine shaders
 
 use crate::error::{Error, Result};
 use crate::kernel::{Kernel, addressable, at_least_one, at_most, loopable, params, shader};
@@ -83,6 +83,29 @@ impl MatMul {
         let parts = [self.m, self.n, self.a_offset, self.a_batch, self.a_col, self.b_offset, self.b_batch, self.b_row];
         let even = self.k.is_multiple_of(2) && (self.k_all == u32::MAX || self.k_all.is_multiple_of(2));
         self.a_row == 1 && self.b_col == 1 && even && parts.iter().all(|n| n.is_multiple_of(4))
+    }
+
+    /// Whether each operand is contiguous along one of its axes, in whole vectors of four.
+    pub fn is_in_blocks(&self) -> bool {
+        let whole = |n: u32| n.is_multiple_of(4);
+        let is_deep = whole(self.k) && (self.k_all == u32::MAX || whole(self.k_all));
+        let of = |offset, batch, [outer, outer_stride, k_stride]: [u32; 3]| {
+            let lined = if k_stride == 1 {
+                is_deep && whole(outer_stride)
+            } else {
+                outer_stride == 1 && whole(outer) && whole(k_stride)
+            };
+            lined && whole(offset) && whole(batch)
+        };
+        of(self.a_offset, self.a_batch, [self.m, self.a_row, self.a_col])
+            && of(self.b_offset, self.b_batch, [self.n, self.b_col, self.b_row])
+    }
+
+    fn check_blocks(&self, op: &'static str) -> Result<()> {
+        match self.is_in_blocks() {
+            true => Ok(()),
+            false => Err(Error::value(op, "strides", "operands contiguous along one axis in whole vectors", "others")),
+        }
     }
 
     fn check_vectors(&self, op: &'static str) -> Result<()> {
@@ -226,6 +249,32 @@ variant!(
     ["common/matmul", "common/operands"],
     |p| [p.n.div_ceil(64), p.m.div_ceil(64), p.batch],
     |k| 2 * k
+);
+variant!(
+    /// [`MatMul`] by tiles in workgroup memory, eight rows by eight columns per invocation, for operands in whole vectors
+    /// ([`MatMul::is_in_blocks`]): for products of many tiles on hardware GPUs.
+    MatMulTiledBlocks,
+    "matmul_tiled_blocks",
+    ["common/matmul", "common/blocks"],
+    |p| [p.n.div_ceil(64), p.m.div_ceil(64), p.batch],
+    |k| k / 2 + 8 * 9,
+
+    fn check_shader(&self) -> Result<()> {
+        self.0.check_blocks(Self::NAME)
+    }
+);
+variant!(
+    /// [`MatMul`] by vectors without workgroup memory, for operands in whole vectors ([`MatMul::is_in_blocks`]): for GPUs
+    /// whose workgroup memory is ordinary cached memory.
+    MatMulBlocks,
+    "matmul_blocks",
+    ["common/matmul", "common/blocks"],
+    |p| [p.n.div_ceil(32), p.m.div_ceil(32), p.batch],
+    |k| k / 4 + 5,
+
+    fn check_shader(&self) -> Result<()> {
+        self.0.check_blocks(Self::NAME)
+    }
 );
 variant!(
     /// [`MatMul`] for few rows: each workgroup splits the sum over `k` of one column among its lanes.

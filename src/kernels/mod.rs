@@ -43,7 +43,7 @@ kernels! {
     sum: Sum { 1, 1 },
     extreme: Extreme { 2, 2 },
     extreme_backward: ExtremeBackward { 2, 1 },
-    matmul: MatMul | MatMulTiled | MatMulRows | MatMulWide | MatMulSubgroup | MatMulSubgroupTall | MatMulOuter { 3, 1 },
+    matmul: MatMul | MatMulTiled | MatMulTiledBlocks | MatMulBlocks | MatMulRows | MatMulWide | MatMulSubgroup | MatMulSubgroupTall | MatMulOuter { 3, 1 },
     softmax: Softmax { 1, 1 },
     softmax_backward: SoftmaxBackward { 2, 1 },
     masked_softmax: MaskedSoftmax { 2, 1 },

@@ -29,6 +29,10 @@ parts! {
     HALVES_SPLIT: "common/halves_split",
     PRODUCTS_STEP: "common/products_step",
     WEIGHTS_READ: "common/weights_read",
+    WEIGHTS_HELD: "common/weights_held",
+    SUMS_READ: "common/sums_read",
+    SUMS_HELD_16: "common/sums_held_16",
+    SUMS_HELD_64: "common/sums_held_64",
     STEP_MAIN: "recurrent_step",
     STEP_SPLIT_MAIN: "recurrent_step_split",
     SEQUENCE_MAIN: "recurrent_sequence",
@@ -77,10 +81,38 @@ macro_rules! forward {
         (concat!($($name),+), PARTS)
     }};
 }
-forward!(step, ["recurrent_step", ""], HALVES_STEP, [PRODUCTS_STEP, STEP_MAIN]);
-forward!(step_split, ["recurrent_step", "_split"], HALVES_STEP, [PRODUCTS_STEP, STEP_SPLIT_MAIN]);
-forward!(sequence, ["recurrent_sequence", ""], HALVES_SEQUENCE, [SEQUENCE_MAIN]);
-forward!(sequence_split, ["recurrent_sequence", "_split"], HALVES_SPLIT, [WEIGHTS_READ, SEQUENCE_SPLIT_MAIN]);
+forward!(step, ["recurrent_step", ""], HALVES_STEP, [WEIGHTS_READ, PRODUCTS_STEP, STEP_MAIN]);
+forward!(step_split, ["recurrent_step", "_split"], HALVES_STEP, [WEIGHTS_READ, PRODUCTS_STEP, STEP_SPLIT_MAIN]);
+forward!(sequence, ["recurrent_sequence", ""], HALVES_SEQUENCE, [WEIGHTS_READ, SEQUENCE_MAIN]);
+forward!(
+    sequence_split,
+    ["recurrent_sequence", "_split"],
+    HALVES_SPLIT,
+    [WEIGHTS_READ, SUMS_READ, SEQUENCE_SPLIT_MAIN]
+);
+forward!(
+    sequence_held_16,
+    ["recurrent_sequence", "_held"],
+    HALVES_SPLIT,
+    [WEIGHTS_HELD, SUMS_HELD_16, SEQUENCE_SPLIT_MAIN]
+);
+forward!(
+    sequence_held_64,
+    ["recurrent_sequence", "_held"],
+    HALVES_SPLIT,
+    [WEIGHTS_HELD, SUMS_HELD_64, SEQUENCE_SPLIT_MAIN]
+);
+
+/// Largest hidden size of [`sequence_held`]. More weights would take the registers of all but a few waves.
+pub(crate) const fn held_hidden<W: WeightDtype>(kind: usize) -> u32 {
+    let has_many_words = W::IN_WORD == 1 || (W::IN_WORD == 2 && kind == LSTM);
+    if has_many_words { 64 } else { 128 }
+}
+
+/// The text of the kernel whose lanes hold their weights in registers.
+pub(crate) const fn sequence_held<W: WeightDtype>(kind: usize) -> Text {
+    if held_hidden::<W>(kind) == 64 { sequence_held_16::<W>(kind) } else { sequence_held_64::<W>(kind) }
+}
 
 /// Defines a function that returns the text of a backward kernel for a kind of cell.
 macro_rules! backward {

@@ -19,7 +19,7 @@ recurrent_kernel! {
 impl<const C: usize, W: WeightDtype> Kernel<3, 3> for RecurrentSequence<C, W> {
     const NAME: &'static str = recurrent::sequence::<W>(C).0;
     const WGSL: &'static [&'static str] = recurrent::sequence::<W>(C).1;
-    const VARIANTS: &'static [Text] = &[recurrent::sequence_split::<W>(C)];
+    const VARIANTS: &'static [Text] = &[recurrent::sequence_split::<W>(C), recurrent::sequence_held::<W>(C)];
     const READS: [&'static str; 3] = ["x", "packed", "marks"];
     const WRITES: [&'static str; 3] = ["state", "y", "saved"];
     const INDICES: &'static [&'static str] = word_bindings::<W>();
@@ -30,7 +30,8 @@ impl<const C: usize, W: WeightDtype> Kernel<3, 3> for RecurrentSequence<C, W> {
     }
 
     fn variant(&self) -> usize {
-        self.0.shader as usize
+        let is_held = self.0.shader == Fused::SPLIT && self.0.hidden <= recurrent::held_hidden::<W>(C);
+        self.0.shader as usize + is_held as usize
     }
 
     fn check_shader(&self) -> Result<()> {

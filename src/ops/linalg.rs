@@ -1,11 +1,13 @@
 //! Matrix products: selection of the shader by shape, and split-K.
 
+use super::adapters::{busy, has_cached_workgroup_memory, has_narrow_subgroups, is_software};
 use super::reduce::{SumOptions, sum_into};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::kernels::{
-    Copy, MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulSubgroupTall, MatMulTiled, MatMulWide,
+    Copy, MatMul, MatMulBlocks, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulSubgroupTall, MatMulTiled,
+    MatMulTiledBlocks, MatMulWide,
 };
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -41,20 +43,16 @@ pub(crate) fn variant(device: &Device, p: &MatMul) -> Variant {
     } else if p.m <= FEW_ROWS && p.b_row == 1 && p.k >= TILE && p.n <= 65_535 {
         Variant::Rows
     } else if p.m >= TILE && p.n >= TILE && p.k >= 16 {
-        Variant::Tiled
+        let tiles = p.m.div_ceil(TILE).saturating_mul(p.n.div_ceil(TILE)).saturating_mul(p.batch);
+        match p.is_in_blocks() {
+            true if has_cached_workgroup_memory(device) => Variant::Blocks,
+            // With fewer tiles of 64 lanes than that, 256 lanes share a tile. An estimate.
+            true if 64 * u64::from(tiles) >= 2 * busy(device) => Variant::TiledBlocks,
+            _ => Variant::Tiled,
+        }
     } else {
         Variant::Plain
     }
-}
-
-/// Whether the adapter computes on the CPU, in subgroups of eight lanes; see ADR 0017.
-pub(crate) fn has_narrow_subgroups(device: &Device) -> bool {
-    !device.info().is_hardware_gpu() && device.subgroup() == MatMulSubgroup::SUBGROUP
-}
-
-/// Whether the adapter computes on the CPU.
-pub(crate) fn is_software(device: &Device) -> bool {
-    device.is_gpu() && !device.info().is_hardware_gpu()
 }
 
 /// Number of parts into which the sum over `k` is split; 1 keeps it whole.
@@ -84,6 +82,7 @@ pub(crate) fn takes(device: &Device, (variant, splits): (Variant, u32), p: &MatM
     parts
         && match variant {
             Variant::Plain | Variant::Tiled => true,
+            Variant::TiledBlocks | Variant::Blocks => part.is_in_blocks(),
             Variant::Rows => part.n <= 65_535,
             Variant::Wide => part.is_in_vectors(),
             Variant::Subgroup | Variant::Tall => device.subgroup() == MatMulSubgroup::SUBGROUP && part.is_in_vectors(),
@@ -221,6 +220,8 @@ pub(crate) fn product_with(
     match variant {
         Variant::Plain => a.device().run(p, [a, b, bias], [c]),
         Variant::Tiled => a.device().run(&MatMulTiled(*p), [a, b, bias], [c]),
+        Variant::TiledBlocks => a.device().run(&MatMulTiledBlocks(*p), [a, b, bias], [c]),
+        Variant::Blocks => a.device().run(&MatMulBlocks(*p), [a, b, bias], [c]),
         Variant::Rows => a.device().run(&MatMulRows(*p), [a, b, bias], [c]),
         Variant::Subgroup => a.device().run(&MatMulSubgroup(*p), [a, b, bias], [c]),
         Variant::Wide => a.device().run(&MatMulWide(*p), [a, b, bias], [c]),

@@ -1,5 +1,6 @@
 //! Checked operations on tensors, forward and backward side by side. None of them records on the tape.
 
+mod adapters;
 pub(crate) mod conv;
 mod create;
 pub(crate) mod ctc;

@@ -98,6 +98,8 @@ impl Device {
             let all = [
                 Variant::Plain,
                 Variant::Tiled,
+                Variant::TiledBlocks,
+                Variant::Blocks,
                 Variant::Rows,
                 Variant::Wide,
                 Variant::Subgroup,

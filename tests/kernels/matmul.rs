@@ -1,7 +1,10 @@
-//! The seven matrix products, which share parameters and twin.
+//! The nine matrix products, which share parameters and twin.
 
 use wgru::kernel::Kernel;
-use wgru::kernels::{MatMul, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulSubgroupTall, MatMulTiled, MatMulWide};
+use wgru::kernels::{
+    MatMul, MatMulBlocks, MatMulOuter, MatMulRows, MatMulSubgroup, MatMulSubgroupTall, MatMulTiled, MatMulTiledBlocks,
+    MatMulWide,
+};
 use wgru::{Device, Tensor};
 
 use crate::common::{assert_close, fill, relative_error};
@@ -19,6 +22,8 @@ on_every_backend![
     matmul_splits_k_and_the_parts_add_up,
     matmul_by_subgroups_matches_dot_products,
     matmul_by_wide_tiles_matches_dot_products,
+    matmul_by_blocks_matches_dot_products,
+    matmul_by_blocks_refuses_other_operands,
     matmul_by_wide_tiles_refuses_other_operands,
     matmul_by_subgroups_refuses_other_operands,
     matmul_comparison_rejects_a_changed_element,
@@ -28,6 +33,8 @@ on_every_backend![
 enum Shader {
     Plain,
     Tiled,
+    TiledBlocks,
+    Blocks,
     Rows,
     Wide,
     Subgroup,
@@ -41,6 +48,8 @@ fn product(device: &Device, shader: Shader, p: MatMul, reads: [&Tensor; 3]) -> V
     let [c] = match shader {
         Shader::Plain => run(device, &p, reads),
         Shader::Tiled => run(device, &MatMulTiled(p), reads),
+        Shader::TiledBlocks => run(device, &MatMulTiledBlocks(p), reads),
+        Shader::Blocks => run(device, &MatMulBlocks(p), reads),
         Shader::Rows => run(device, &MatMulRows(p), reads),
         Shader::Wide => run(device, &MatMulWide(p), reads),
         Shader::Subgroup => run(device, &MatMulSubgroup(p), reads),
@@ -54,6 +63,8 @@ fn product_onto(device: &Device, shader: Shader, p: MatMul, reads: [&Tensor; 3],
     let [c] = match shader {
         Shader::Plain => update(device, &p, reads, [start]),
         Shader::Tiled => update(device, &MatMulTiled(p), reads, [start]),
+        Shader::TiledBlocks => update(device, &MatMulTiledBlocks(p), reads, [start]),
+        Shader::Blocks => update(device, &MatMulBlocks(p), reads, [start]),
         Shader::Rows => update(device, &MatMulRows(p), reads, [start]),
         Shader::Wide => update(device, &MatMulWide(p), reads, [start]),
         Shader::Subgroup => update(device, &MatMulSubgroup(p), reads, [start]),
@@ -212,26 +223,40 @@ fn matmul_by_wide_tiles_matches_dot_products(device: &Device) {
     matches_dot_products(device, &[Shader::Wide]);
 }
 
+/// Sizes of products, and whether `a` and `b` are contiguous along `k`.
+type Layout<'a> = (&'a [[u32; 3]], [bool; 2]);
+const ALONG: Layout = (&[[1, 1, 4], [3, 67, 256], [16, 32, 8], [17, 33, 12], [67, 5, 60], [33, 129, 4]], [true, true]);
+const ACROSS: Layout =
+    (&[[4, 4, 2], [4, 68, 257 + 1], [16, 32, 8], [20, 36, 14], [68, 8, 62], [36, 132, 2]], [false, false]);
+const MIXED: [Layout; 2] = [
+    (&[[1, 4, 4], [3, 68, 256], [130, 8, 60], [17, 132, 12]], [true, false]),
+    (&[[4, 1, 4], [68, 3, 256], [8, 130, 60], [132, 17, 12]], [false, true]),
+];
+
 /// Operands in whole vectors, with gaps.
 fn matches_dot_products(device: &Device, shaders: &[Shader]) {
-    let along = [[1, 1, 4], [3, 67, 256], [16, 32, 8], [17, 33, 12], [67, 5, 60], [33, 129, 4]];
-    let across = [[4, 4, 2], [4, 68, 257 + 1], [16, 32, 8], [20, 36, 14], [68, 8, 62], [36, 132, 2]];
-    let sizes = |shader: Shader| if shader == Shader::Outer { across } else { along };
-    for (shader, [m, n, k]) in shaders.iter().flat_map(|&shader| sizes(shader).map(|size| (shader, size))) {
+    let layouts = |shader: Shader| match shader {
+        Shader::Outer => vec![ACROSS],
+        Shader::TiledBlocks | Shader::Blocks => [&[ALONG, ACROSS][..], &MIXED].concat(),
+        _ => vec![ALONG],
+    };
+    let all = shaders.iter().flat_map(|&shader| layouts(shader).into_iter().map(move |layout| (shader, layout)));
+    for (shader, [m, n, k], [a_along, b_along]) in
+        all.flat_map(|(shader, (sizes, along))| sizes.iter().map(move |&size| (shader, size, along)))
+    {
         for (batch, k_all, bias) in [(1, u32::MAX, 1), (3, u32::MAX, 0), (3, 2 * k + 2, 0)] {
             // Gaps between rows and items, in whole vectors; the last part of a split is short.
             let p =
                 MatMul { batch, bias, accumulate: bias, a_offset: 4, b_offset: 8, c_offset: 3, ..MatMul::default() };
             let p = MatMul { m, n, k, k_all, c_row: n + 1, c_batch: m * (n + 1) + 2, ..p };
-            let mut p = match shader {
-                Shader::Outer => MatMul { a_row: 1, a_col: m + 4, b_row: n + 8, b_col: 1, ..p },
-                _ => MatMul { a_row: 3 * k + 8, a_col: 1, b_row: 1, b_col: 3 * k + 4, ..p },
-            };
+            let [a_row, a_col] = if a_along { [3 * k + 8, 1] } else { [1, m + 4] };
+            let [b_col, b_row] = if b_along { [3 * k + 4, 1] } else { [1, n + 8] };
+            let mut p = MatMul { a_row, a_col, b_row, b_col, ..p };
             if k_all == u32::MAX {
                 (p.a_batch, p.b_batch) = (p.a_row.max(p.a_col) * m.max(k), p.b_row.max(p.b_col) * n.max(k));
             } else {
                 (p.a_batch, p.b_batch) = (k * p.a_col, k * p.b_row);
-                p.k_all += if shader == Shader::Outer { 0 } else { 2 };
+                p.k_all += if a_along || b_along { 2 } else { 0 };
             }
             let ((a, b), row) = (operands(&p), fill(3, n as usize, 2.0));
             let (_, [len]) = p.lens();
@@ -252,6 +277,25 @@ fn matches_dot_products(device: &Device, shaders: &[Shader]) {
             }
             assert_eq!(bits(&rest), bits(&start), "{shader:?}: written between the rows");
         }
+    }
+}
+
+fn matmul_by_blocks_matches_dot_products(device: &Device) {
+    matches_dot_products(device, &[Shader::TiledBlocks, Shader::Blocks]);
+}
+
+fn matmul_by_blocks_refuses_other_operands(device: &Device) {
+    if !device.is_gpu() {
+        return;
+    }
+    let x = buffer(device, &fill(1, 18, 1.0));
+    let p = MatMul::new(4, 4, 4);
+    for p in [MatMul { a_offset: 2, ..p }, MatMul { b_row: 5, ..p }, MatMul::new(4, 4, 3), MatMul::new(4, 3, 4)] {
+        let c = buffer(device, &[0.0; 16]);
+        let error = device.run(&MatMulTiledBlocks(p), [&x, &x, &x], [&c]).expect_err("refused");
+        assert!(error.to_string().contains("matmul_tiled_blocks"), "{error}");
+        let error = device.run(&MatMulBlocks(p), [&x, &x, &x], [&c]).expect_err("refused");
+        assert!(error.to_string().contains("matmul_blocks"), "{error}");
     }
 }
 

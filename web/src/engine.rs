@@ -47,7 +47,7 @@ impl Engine {
             values::object(&[
                 ("name", a.name.as_str().into()),
                 ("driver", a.driver.as_str().into()),
-                ("software", a.software.into()),
+                ("software", a.is_software().into()),
                 ("features", values::array(a.features.iter().map(|f| JsValue::from(f.to_string())))),
                 ("maxBinding", (a.max_binding as f64).into()),
                 ("maxBuffer", (a.max_buffer as f64).into()),

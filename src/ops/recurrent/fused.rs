@@ -13,6 +13,7 @@ use crate::kernels::{
     Fused, Pack, PackLow, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward,
     WeightDtype,
 };
+use crate::ops::adapters::busy;
 use crate::precision::Precision;
 use crate::tensor::Tensor;
 
@@ -41,20 +42,17 @@ fn kernel(layer: &Layer, save: bool, span: &Span) -> Fused {
     Fused { steps, batch, hidden, directions, reverse, step, count, lag, cell, save, ..Fused::default() }
 }
 
-/// Number of invocations that hide each other's waits for memory on a hardware GPU, so that splitting sums gains
-/// nothing. An estimate: see `docs/performance.md`.
-const BUSY: u64 = 4096;
-
 /// Returns `p` with the shader that the rules choose.
 fn ruled(device: &Device, layer: &Layer, p: Fused) -> Fused {
-    Fused { shader: shader(device.info().is_hardware_gpu(), layer.plan, &p), ..p }
+    Fused { shader: shader(busy(device), layer.plan, &p), ..p }
 }
 
-/// Software adapters do not wait for memory, but barriers cost them time. On hardware, the whole plan has too few
-/// invocations whatever the size, because a workgroup owns its four rows.
-fn shader(is_hardware: bool, plan: Plan, p: &Fused) -> u32 {
+/// The shader of a plan on a device that so many invocations keep busy, 0 unless it is a hardware GPU. Software adapters
+/// do not wait for memory, but barriers cost them time. On hardware, the whole plan has too few invocations whatever the
+/// size, because a workgroup owns its four rows.
+fn shader(busy: u64, plan: Plan, p: &Fused) -> u32 {
     let invocations = [p.batch.div_ceil(4), p.hidden, p.directions].map(u64::from).iter().product::<u64>();
-    if is_hardware && (plan == Plan::Whole || invocations <= BUSY) { Fused::SPLIT } else { Fused::PLAIN }
+    if busy > 0 && (plan == Plan::Whole || invocations <= busy) { Fused::SPLIT } else { Fused::PLAIN }
 }
 
 /// Whether a step takes two dispatches.
@@ -211,10 +209,10 @@ mod tests {
             (of(64, 256, 2), Fused::PLAIN),
             (of(u32::MAX, 1 << 14, 2), Fused::PLAIN),
         ] {
-            assert_eq!(shader(true, Plan::Chain, &p), chain, "{p:?}");
-            assert_eq!(shader(true, Plan::Whole, &p), Fused::SPLIT, "{p:?}");
-            assert_eq!(shader(false, Plan::Chain, &p), Fused::PLAIN, "{p:?}");
-            assert_eq!(shader(false, Plan::Whole, &p), Fused::PLAIN, "{p:?}");
+            assert_eq!(shader(4096, Plan::Chain, &p), chain, "{p:?}");
+            assert_eq!(shader(4096, Plan::Whole, &p), Fused::SPLIT, "{p:?}");
+            assert_eq!(shader(0, Plan::Chain, &p), Fused::PLAIN, "{p:?}");
+            assert_eq!(shader(0, Plan::Whole, &p), Fused::PLAIN, "{p:?}");
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::Fused;
-use crate::ops::linalg::is_software;
+use crate::ops::adapters::is_software;
 use crate::tuning::{Answer, Question, class};
 
 pub use crate::tuning::Plan;
