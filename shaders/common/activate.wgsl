@@ -5,8 +5,12 @@ fn expm1(v: f32) -> f32 {
     return select(exp(min(v, 0.0)) - 1.0, series, v > -0.25);
 }
 
+// Selects NaN after the fact, because a branch around the switch would cost software adapters time.
 fn activate(kind: u32, alpha: f32, beta: f32, v: f32) -> f32 {
-    if is_nan(v) { return v; }
+    return select(activate_number(kind, alpha, beta, v), v, is_nan(v));
+}
+
+fn activate_number(kind: u32, alpha: f32, beta: f32, v: f32) -> f32 {
     switch kind {
         case 0u: { return sigmoid(v); }
         case 1u: { return tanh_stable(v); }
