@@ -28,8 +28,9 @@ pub use outputs::{WgruOutputs, wgru_outputs_at, wgru_outputs_count, wgru_outputs
 pub use run::wgru_model_run;
 pub use status::{WGRU_MESSAGE_SIZE, WgruError, WgruStatus, wgru_status_name};
 pub use stream::{
-    WgruStream, WgruStreamInfo, WgruStreamOptions, WgruWeights, wgru_stream_free, wgru_stream_info, wgru_stream_new,
-    wgru_stream_process, wgru_stream_reset, wgru_stream_restore, wgru_stream_snapshot, wgru_stream_step,
+    WgruInterpolation, WgruNonFinite, WgruStream, WgruStreamInfo, WgruStreamOptions, WgruWeights, wgru_stream_free,
+    wgru_stream_info, wgru_stream_new, wgru_stream_process, wgru_stream_reset, wgru_stream_restore,
+    wgru_stream_snapshot, wgru_stream_step,
 };
 pub use tensor::{WGRU_MAX_RANK, WgruTensor};
 pub use version::{

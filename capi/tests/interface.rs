@@ -10,7 +10,7 @@ use std::ptr::{null, null_mut};
 use common::{bytes, graph, headed, layer, linear, readers, signal};
 use engine::io::{TensorFile, load_network};
 use engine::nn::{Mode, Module, RunOptions};
-use engine::{Cell, Device, Precision, Stream, StreamOptions, Tensor};
+use engine::{Cell, Device, Interpolation, NonFinite, Precision, Stream, StreamOptions, Tensor};
 use wgru::*;
 
 fn no_error() -> WgruError {
@@ -46,8 +46,17 @@ impl Drop for Frames {
 }
 
 const OPTIONS: WgruModelOptions = WgruModelOptions { layer: null(), head: null(), device: 0, threads: 0 };
-const STREAM: WgruStreamOptions =
-    WgruStreamOptions { batch: 0, weights: 0, threads: 0, inputs: null(), input_count: 0 };
+const STREAM: WgruStreamOptions = WgruStreamOptions {
+    batch: 0,
+    weights: 0,
+    threads: 0,
+    inputs: null(),
+    input_count: 0,
+    non_finite: 0,
+    rate_ratio: 0.0,
+    interpolation: 0,
+    fast_activations: 0,
+};
 
 impl Model {
     fn load(bytes: &[u8], options: &WgruModelOptions) -> Self {
@@ -154,6 +163,50 @@ fn streams_give_the_bits_of_the_library() {
         let (first, second) = x.split_at(7 * batch * 3);
         assert_eq!([blocks.process(first), blocks.process(second)].concat(), want, "{cell}");
         assert_eq!(blocks.1.state_size, own.state().len());
+    }
+}
+
+#[test]
+fn streams_take_the_options_of_the_library() {
+    let (layer, mut x) = (layer(Cell::Gru, 3, 20, 1), signal(40 * 3));
+    x[30] = f32::NAN;
+    let plain = StreamOptions::default();
+    for (options, own) in [
+        (WgruStreamOptions { non_finite: WgruNonFinite::Hold as u32, ..STREAM }, NonFinite::Hold),
+        (WgruStreamOptions { non_finite: WgruNonFinite::Reset as u32, ..STREAM }, NonFinite::Reset),
+    ]
+    .map(|(options, non_finite)| (options, StreamOptions { non_finite, ..plain }))
+    .into_iter()
+    .chain([
+        (WgruStreamOptions { fast_activations: 1, ..STREAM }, StreamOptions { fast_activations: true, ..plain }),
+        (WgruStreamOptions { rate_ratio: 1.5, ..STREAM }, StreamOptions { rate_ratio: 1.5, ..plain }),
+        (
+            WgruStreamOptions { rate_ratio: 1.5, interpolation: WgruInterpolation::Linear as u32, ..STREAM },
+            StreamOptions { rate_ratio: 1.5, interpolation: Interpolation::Linear, ..plain },
+        ),
+    ]) {
+        let mut stream = Stream::new(&layer, own).expect("stream");
+        let want: Vec<u32> =
+            x.chunks(3).flat_map(|x| stream.step(x).expect("step").to_vec()).map(f32::to_bits).collect();
+        let model = Model::load(&bytes(&layer), &OPTIONS);
+        let got: Vec<u32> = model.stream(&options).steps(&x).into_iter().map(f32::to_bits).collect();
+        assert_eq!(got, want, "{own:?}");
+    }
+    for (options, text) in [
+        (WgruStreamOptions { non_finite: 3, ..STREAM }, "non_finite"),
+        (WgruStreamOptions { interpolation: 2, ..STREAM }, "interpolation"),
+        (WgruStreamOptions { fast_activations: 2, ..STREAM }, "fast_activations"),
+        (WgruStreamOptions { rate_ratio: 0.5, ..STREAM }, "rate_ratio"),
+        (WgruStreamOptions { rate_ratio: f64::NAN, ..STREAM }, "rate_ratio"),
+    ] {
+        let model = Model::load(&bytes(&layer), &OPTIONS);
+        let (mut stream, mut error) = (null_mut(), no_error());
+        // SAFETY: the pointers live.
+        let status = unsafe { wgru_stream_new(model.0, &options, &mut stream, &mut error) };
+        // SAFETY: messages end with a zero.
+        let message = unsafe { CStr::from_ptr(error.message.as_ptr()) }.to_string_lossy();
+        assert_eq!(status, WgruStatus::Value, "{text}");
+        assert!(stream.is_null() && message.contains(text), "{text}: {message}");
     }
 }
 

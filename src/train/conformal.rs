@@ -127,9 +127,11 @@ impl SplitConformal {
         [prediction - reach, prediction + reach]
     }
 
-    /// Returns the interval of two quantiles: `lower − radius` to `upper + radius`.
+    /// Returns the interval of two quantiles: `lower − radius` to `upper + radius`, or their middle if a negative radius
+    /// leaves nothing between them.
     pub fn widened(&self, lower: f32, upper: f32) -> [f32; 2] {
-        [lower - self.radius, upper + self.radius]
+        let [low, high] = [lower - self.radius, upper + self.radius];
+        if low > high { [low + (high - low) / 2.0; 2] } else { [low, high] }
     }
 }
 

@@ -8,7 +8,7 @@ mod runner;
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use engine::{Precision, StreamOptions};
+use engine::{Interpolation, NonFinite, Precision, StreamOptions};
 
 use self::runner::Runner;
 use crate::call::{breaking, guard};
@@ -55,6 +55,39 @@ pub struct WgruStreamOptions {
     pub inputs: *const WgruTensor,
     /// Number of `inputs`.
     pub input_count: usize,
+    /// What happens when a state becomes NaN or infinite: a `WgruNonFinite`. Must be `WGRU_NON_FINITE_PROPAGATE` for an
+    /// ONNX model.
+    pub non_finite: u32,
+    /// Rate of the frames divided by that at which the model was trained, 1 to 64; 0 stands for 1. At 2, a model of audio
+    /// at 48 kHz runs at 96 kHz, without latency. At lower rates, resample the frames. Must be 1 for an ONNX model.
+    pub rate_ratio: f64,
+    /// With a `rate_ratio`: a `WgruInterpolation`.
+    pub interpolation: u32,
+    /// 0, or 1: compute tanh and the sigmoid with absolute errors up to 1.3e-5 and 7e-6. Steps of few units are then 1.1 to 1.4
+    /// times as fast. Only for one sequence with weights of 32 bits and at most 64 units.
+    pub fast_activations: u32,
+}
+
+/// What a stream does with a sequence whose state becomes NaN or infinite, usually because a frame holds NaN or infinity.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WgruNonFinite {
+    /// The state stays NaN until it is reset.
+    Propagate = 0,
+    /// Restarts the sequence from its initial state, whose output is the output of this step.
+    Reset = 1,
+    /// Ignores the frame: state and output stay those of the step before.
+    Hold = 2,
+}
+
+/// How a stream with a `rate_ratio` interpolates states between two steps.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WgruInterpolation {
+    /// A polynomial through three or four states.
+    Lagrange = 0,
+    /// A line through two states, as in RTNeural.
+    Linear = 1,
 }
 
 /// Sizes of a stream's inputs, outputs and states, in floats.
@@ -221,7 +254,15 @@ pub unsafe extern "C" fn wgru_stream_new(
                         let text = format!("options: batch: expected at most {MOST_SEQUENCES}, got {batch}");
                         return Err(Failure::value(text));
                     }
-                    plain = StreamOptions { batch, weights: precision(options.weights)?, threads, ..plain };
+                    plain = StreamOptions {
+                        batch,
+                        weights: precision(options.weights)?,
+                        threads,
+                        fast_activations: flag("fast_activations", options.fast_activations)?,
+                        non_finite: non_finite(options.non_finite)?,
+                        rate_ratio: if options.rate_ratio == 0.0 { 1.0 } else { options.rate_ratio },
+                        interpolation: interpolation(options.interpolation)?,
+                    };
                     examples = Input::all(options.inputs, options.input_count)?;
                 }
                 Ok(WgruStream::new(Runner::new(model, plain, &examples)?, plain.batch))
@@ -241,6 +282,35 @@ fn precision(weights: u32) -> Result<Precision> {
         BF16 => Ok(Precision::Bf16),
         INT8 => Ok(Precision::Int8),
         other => Err(Failure::value(format!("options: weights: expected a WgruWeights, got {other}"))),
+    }
+}
+
+fn flag(name: &str, value: u32) -> Result<bool> {
+    match value {
+        0 | 1 => Ok(value == 1),
+        other => Err(Failure::value(format!("options: {name}: expected 0 or 1, got {other}"))),
+    }
+}
+
+fn non_finite(value: u32) -> Result<NonFinite> {
+    const PROPAGATE: u32 = WgruNonFinite::Propagate as u32;
+    const RESET: u32 = WgruNonFinite::Reset as u32;
+    const HOLD: u32 = WgruNonFinite::Hold as u32;
+    match value {
+        PROPAGATE => Ok(NonFinite::Propagate),
+        RESET => Ok(NonFinite::Reset),
+        HOLD => Ok(NonFinite::Hold),
+        other => Err(Failure::value(format!("options: non_finite: expected a WgruNonFinite, got {other}"))),
+    }
+}
+
+fn interpolation(value: u32) -> Result<Interpolation> {
+    const LAGRANGE: u32 = WgruInterpolation::Lagrange as u32;
+    const LINEAR: u32 = WgruInterpolation::Linear as u32;
+    match value {
+        LAGRANGE => Ok(Interpolation::Lagrange),
+        LINEAR => Ok(Interpolation::Linear),
+        other => Err(Failure::value(format!("options: interpolation: expected a WgruInterpolation, got {other}"))),
     }
 }
 

@@ -38,6 +38,17 @@ impl Runner {
         if options.threads != 1 {
             return Err(Failure::value("options: threads: expected 1; an ONNX model uses the threads of its model"));
         }
+        let plain = StreamOptions::default();
+        if options.non_finite != plain.non_finite {
+            return Err(Failure::value("options: non_finite: expected WGRU_NON_FINITE_PROPAGATE for an ONNX model"));
+        }
+        if options.rate_ratio != plain.rate_ratio {
+            let got = options.rate_ratio;
+            return Err(Failure::value(format!("options: rate_ratio: expected 1 for an ONNX model, got {got}")));
+        }
+        if options.fast_activations {
+            return Err(Failure::value("options: fast_activations: expected 0 for an ONNX model"));
+        }
         Ok(Runner::Graph(Box::new(Graph::new(model, onnx, examples)?)))
     }
 
