@@ -118,20 +118,17 @@ impl<'a> MainThread<'a> {
         drop((self.shared.incoming.take(), self.shared.retired.take()));
     }
 
-    /// Restores a state. If the model cannot be read, only logs an error, so that a project with a missing file opens,
-    /// and keeps the path when it is saved again.
+    /// Restores a state. If the model cannot be read, logs an error and passes the signal unchanged, so that a project
+    /// with a missing file opens, and keeps the path when it is saved again.
     fn restore(&self, state: State) {
-        match &state.model {
-            Some(path) => {
-                if let Err(error) = self.load(path) {
-                    self.log(LogSeverity::Error, &error.to_string());
-                }
-            }
-            None => {
-                // Creating an idle engine cannot fail.
-                let waits = self.play(None).unwrap_or_default();
-                self.store(None, waits);
-            }
+        let loaded = state.model.as_deref().map(|path| self.load(path));
+        if let Some(Err(error)) = &loaded {
+            self.log(LogSeverity::Error, &error.to_string());
+        }
+        if !matches!(loaded, Some(Ok(()))) {
+            // Creating an idle engine cannot fail.
+            let waits = self.play(None).unwrap_or_default();
+            self.store(None, waits);
         }
         self.path.replace(state.model);
         state.values.into_iter().enumerate().for_each(|(index, value)| self.shared.values.set(index, value));

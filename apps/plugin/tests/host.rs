@@ -82,6 +82,16 @@ fn damaged_states_change_nothing_and_missing_models_are_kept_by_name() {
     let errors = other.errors();
     assert!(errors.len() == 1 && errors[0].contains("amp1"), "{errors:?}");
     assert_eq!(other.save(), state, "and keeps the path");
+
+    // A model that plays does not go on under the name of the missing one.
+    let mut playing = Plugin::with(&moved, 48_000.0, 1);
+    assert!(playing.restore(&state));
+    playing.errors();
+    playing.play(&[vec![0.0; 48_000]], 4096, &[]);
+    let tone = signal(4096, 3);
+    let got = playing.play(&[tone.clone()], 64, &[]);
+    let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(apart(&got[0], &tone) <= 1e-6, "{}", apart(&got[0], &tone));
 }
 
 #[test]
