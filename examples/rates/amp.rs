@@ -26,6 +26,9 @@ impl Amp {
         let network = load_network(&Device::cpu(), &file)?;
         let rate =
             file.metadata.get("sample_rate").and_then(|text| text.parse::<f64>().ok()).map_or(rate, |r| r as u32);
+        if !(40_000..=192_000).contains(&rate) {
+            return Err(format!("{}: expected a rate from 40000 to 192000 Hz, got {rate}", path.display()).into());
+        }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let layers = match network.layers.kind() {
             Kind::Sequence(parts) => match &parts[..] {

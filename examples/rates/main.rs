@@ -118,8 +118,9 @@ fn row(amp: &Amp, to: u32, signal: &'static str, x: &Spectrum) -> Result<Row, Bo
     let unchanged = Spectrum::of(&amp.run(&other, 1.0, Interpolation::Linear)?, to).error(&y);
     let (linear, lagrange) = (delayed(Interpolation::Linear)?, delayed(Interpolation::Lagrange)?);
     let (got, latency) = resampled::run(amp, &other, to)?;
-    // A fraction of a sample of the latency remains.
-    let resampled = Spectrum::of(&got, to).aligned(&y, 2.0 / f64::from(to)).error(&y);
+    // Each resampler truncates its delay to whole samples: up to one at the lower rate, and one at this rate, remain.
+    let most = 1.0 / f64::from(from) + 2.0 / f64::from(to);
+    let resampled = Spectrum::of(&got, to).aligned(&y, most).error(&y);
     Ok(Row { model: amp.name.clone(), from, to, signal, unchanged, linear, lagrange, resampled, latency })
 }
 
