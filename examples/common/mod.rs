@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "no example uses all of them")]
 
 pub mod args;
+pub mod axes;
 pub mod bpe;
 pub mod checkpoint;
 pub mod curve;

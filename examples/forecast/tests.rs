@@ -1,0 +1,1 @@
+//! Runs of the whole example on small tables.
