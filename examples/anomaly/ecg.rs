@@ -63,7 +63,7 @@ pub fn train(
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Option<(Predictor, Curve)>> {
     let parts = Parts::of(signal.len());
-    let mut ahead: Vec<usize> = AHEAD.iter().map(|&seconds| samples(args, seconds)).collect();
+    let mut ahead: Vec<usize> = (if std::env::var("FAR").is_ok() { vec![0.003, 0.025, 0.1, 0.2, 0.4] } else { AHEAD.to_vec() }).iter().map(|&seconds| samples(args, seconds)).collect();
     ahead.dedup();
     let spec = Spec::of(Task::Ecg, &ahead, [args.hidden(), 1], &signal[parts.train.clone()]);
     let sizes = [WINDOW, STRIDE].map(|seconds| samples(args, seconds));
@@ -139,4 +139,52 @@ pub fn table(args: &Args, outcome: &Outcome) -> String {
     }
     out += &format!("recall {:.2} precision {:.2} alarms/min clean {:.2}\n", outcome.matched.recall(), outcome.matched.precision(), outcome.alarms as f64 / outcome.minutes);
     out
+}
+
+pub fn explore(args: &Args, predictor: &Predictor, signal: &[f32]) -> Result<()> {
+    let part = Parts::of(signal.len()).test;
+    let run = |signal: &[f32], from: usize| -> Result<Vec<f32>> {
+        let mut s = Scorer::new(predictor, Rules { short: 1, long: 0, rolling: 10, least: 0, alpha: 0.1 })?;
+        for &v in &signal[from - 1000..from] { s.push(v)?; }
+        Ok(signal[from..].iter().map(|&v| s.push(v).map(|r| r.score)).collect::<wgru::Result<Vec<f32>>>()?)
+    };
+    let means = |x: &[f32], w: usize| -> Vec<f32> {
+        (0..x.len()).map(|i| { let a = (i + 1).saturating_sub(w); x[a..=i].iter().sum::<f32>() / (i + 1 - a) as f32 }).collect()
+    };
+    let mut rounds = Vec::new();
+    for r in 0..6 {
+        let mut changed = signal.to_vec();
+        let injected = inject(&mut changed, args.hertz, part.clone(), samples(args, EVERY), &mut Rng::new(1000 + r));
+        rounds.push((changed, injected));
+    }
+    for mode in 1..2 {
+        crate::scorer::MODE.store(mode, std::sync::atomic::Ordering::Relaxed);
+        let clean = run(signal, part.start)?;
+        println!("mode {mode} mean {}", clean.iter().sum::<f32>() / clean.len() as f32);
+        let raw: Vec<Vec<f32>> = rounds.iter().map(|(c, _)| run(c, part.start)).collect::<Result<_>>()?;
+        for (w, sign) in [(0.2, 1.0f32), (0.3, 1.0), (0.4, 1.0), (0.6, 1.0), (0.5, -1.0), (0.7, -1.0), (0.8, -1.0), (1.0, -1.0)] {
+            let w2 = samples(args, w);
+            let sm = |x: &[f32]| -> Vec<f32> { means(x, w2).iter().map(|v| sign * v).collect() };
+            let c = sm(&clean)[360..].to_vec();
+            let mut sorted = c.clone(); sorted.sort_by(f32::total_cmp);
+            print!("  win {w} sign {sign}: ");
+            for budget in [1usize, 3] {
+                // lowest threshold with at most budget events
+                let (mut lo, mut hi) = (0usize, sorted.len() - 1);
+                while lo < hi { let mid = (lo + hi) / 2; let th = sorted[mid]; let f: Vec<bool> = c.iter().map(|v| *v > th).collect(); if join(&f, samples(args, GAP)).len() <= budget && mid > sorted.len() / 2 { hi = mid } else { lo = mid + 1 } }
+                let th = sorted[lo];
+                let mut per = [[0usize; 2]; 6];
+                for (r, (_, injected)) in raw.iter().zip(&rounds) {
+                    let f: Vec<bool> = sm(r).iter().map(|v| *v > th).collect();
+                    let an: Vec<Range<usize>> = injected.iter().map(|a| a.at.start - part.start..a.at.end - part.start).collect();
+                    let m = Match::new(&join(&f, samples(args, GAP)), &an, samples(args, LATE));
+                    for (a, d) in injected.iter().zip(&m.delays) { let k = a.kind as usize; per[k][1] += 1; per[k][0] += d.is_some() as usize; }
+                }
+                let all: usize = per.iter().map(|p| p[0]).sum(); let n: usize = per.iter().map(|p| p[1]).sum();
+                print!("| {budget}: {:.2} {:?} ", all as f64 / n as f64, per.map(|p| p[0]));
+                if budget == 3 { println!("of {:?}", per.map(|p| p[1])); }
+            }
+        }
+    }
+    Ok(())
 }

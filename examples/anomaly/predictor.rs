@@ -11,7 +11,8 @@ use crate::args::Task;
 use crate::common::files::{json, load, metadata, refuse, size};
 
 /// Smallest variance, in units of the differences.
-pub const LEAST: f32 = 1e-4;
+pub fn least() -> f32 { *L.get_or_init(|| std::env::var("LEAST").unwrap_or("1e-4".into()).parse().unwrap()) }
+static L: std::sync::OnceLock<f32> = std::sync::OnceLock::new();
 /// Features of a frame: the value, and its difference from the previous one.
 const INPUTS: usize = 2;
 const MARK: &str = "anomaly.version";
@@ -168,7 +169,7 @@ impl Predictor {
         let mut sum: Option<Tensor> = None;
         for member in &self.members {
             let parts = member.forward_with(x, mode)?.split(2, &[each, each])?;
-            let loss = loss::gaussian_nll(&parts[0], target, &parts[1].softplus()?.add_scalar(LEAST)?)?;
+            let loss = loss::gaussian_nll(&parts[0], target, &parts[1].softplus()?.add_scalar(least())?)?;
             sum = Some(sum.map_or(Ok(loss.clone()), |sum| sum.add(&loss))?);
         }
         let sum = sum.ok_or_else(|| refuse("anomaly.members", "expected at least one network"))?;

@@ -7,7 +7,7 @@ use wgru::{Result, Stream};
 
 use crate::calibration::Calibration;
 use crate::common::files::{json, metadata, refuse};
-use crate::predictor::{LEAST, Predictor, Spec};
+use crate::predictor::{least, Predictor, Spec};
 
 /// How scores become alarms.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -144,10 +144,10 @@ impl Scorer {
             let output = stream.step(&frame)?;
             for i in 0..each {
                 means[i] += share * output[i];
-                squares[i] += share * (output[i] * output[i] + softplus(output[each + i]) + LEAST);
+                squares[i] += share * (output[i] * output[i] + softplus(output[each + i]) + least());
             }
         }
-        let variances = means.iter().zip(&squares).map(|(mean, square)| (square - mean * mean).max(LEAST)).collect();
+        let variances = means.iter().zip(&squares).map(|(mean, square)| (square - mean * mean).max(least())).collect();
         Ok((means, variances))
     }
 
@@ -158,10 +158,10 @@ impl Scorer {
             let Step { value: from, means, variances } = self.past.get(steps - 1)?;
             let variance = variances[i];
             let error = (value - from) / spread - means[i];
-            sum += match std::env::var("SCORE").as_deref() {
-                Ok("sq") => error * error,
-                Ok("z") => error * error / variance,
-                Ok("abs") => error.abs(),
+            sum += match MODE.load(std::sync::atomic::Ordering::Relaxed) {
+                1 => error.abs(),
+                2 => (1.0 + error * error / variance).ln(),
+                3 => (0.5 * (variance.ln() + error * error / variance)).min(8.0),
                 _ => 0.5 * (variance.ln() + error * error / variance),
             };
         }
@@ -173,3 +173,5 @@ impl Scorer {
 fn softplus(x: f32) -> f32 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
+
+pub static MODE: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);

@@ -5,8 +5,11 @@ pub mod args;
 pub mod axes;
 pub mod bpe;
 pub mod checkpoint;
+pub mod cholesky;
 pub mod curve;
 pub mod files;
+pub mod lines;
+pub mod pairs;
 pub mod training;
 pub mod words;
 

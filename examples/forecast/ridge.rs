@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::baselines::{mean_squared, targets};
+use crate::common::cholesky::{cholesky, substitute};
 
 /// Penalties that validation chooses from, in standardized units.
 const PENALTIES: [f64; 5] = [0.1, 1.0, 10.0, 100.0, 1000.0];
@@ -90,38 +91,6 @@ impl Normal {
     }
 }
 
-/// Returns `L` with `L·Lᵀ = a`, from the lower half of `a`; `None` unless `a` is positive definite.
-fn cholesky(mut a: Vec<Vec<f64>>) -> Option<Vec<Vec<f64>>> {
-    for i in 0..a.len() {
-        for j in 0..=i {
-            let (above, below) = a.split_at_mut(i);
-            let row = &mut below[0];
-            let pivot = if j == i { &row[..j] } else { &above[j][..j] };
-            let sum = row[j] - row[..j].iter().zip(pivot).map(|(p, q)| p * q).sum::<f64>();
-            row[j] = match j == i {
-                true if sum > 0.0 => sum.sqrt(),
-                true => return None,
-                false => sum / above[j][j],
-            };
-        }
-    }
-    Some(a)
-}
-
-/// Returns `x` with `L·Lᵀ·x = b`.
-fn substitute(l: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
-    let mut x = b.to_vec();
-    for i in 0..x.len() {
-        let sum: f64 = (0..i).map(|j| l[i][j] * x[j]).sum();
-        x[i] = (x[i] - sum) / l[i][i];
-    }
-    for i in (0..x.len()).rev() {
-        let sum: f64 = (i + 1..x.len()).map(|j| l[j][i] * x[j]).sum();
-        x[i] = (x[i] - sum) / l[i][i];
-    }
-    x
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,14 +101,6 @@ mod tests {
         let normal = Normal::new(&[0.0, 0.0, 3.0, 0.0], 1..4, 1, 1);
         let w = normal.solve(2.0).unwrap().remove(0);
         assert!((w[0] + 0.375).abs() < 1e-15 && (w[1] - 1.375).abs() < 1e-15, "{w:?}");
-    }
-
-    #[test]
-    fn cholesky_matches_a_case_solved_by_hand() {
-        let l = cholesky(vec![vec![4.0, 0.0], vec![2.0, 10.0]]).unwrap();
-        assert_eq!((l[0][0], l[1][0], l[1][1]), (2.0, 1.0, 3.0));
-        assert_eq!(substitute(&l, &[8.0, 22.0]), [1.0, 2.0]);
-        assert!(cholesky(vec![vec![-1.0]]).is_none());
     }
 
     /// A sine is sin t = 2·cos ω·sin (t − ω) − sin (t − 2ω), so two values determine the next. The penalty disturbs
