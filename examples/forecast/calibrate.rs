@@ -79,8 +79,8 @@ impl Calibration {
         Ok(Self { offsets, levels: levels.len() })
     }
 
-    /// Returns quantiles `[windows, horizon, levels]`, ascending for each step.
-    pub fn apply(&self, forecast: &Forecast) -> Vec<f64> {
+    /// Returns a forecast with calibrated quantiles, which ascend for each step.
+    pub fn apply(&self, forecast: Forecast) -> Forecast {
         let offsets = self.offsets.chunks_exact(self.levels).cycle();
         let mut out = Vec::with_capacity(forecast.point.len() * self.levels);
         for ((i, &point), offsets) in forecast.point.iter().enumerate().zip(offsets) {
@@ -91,7 +91,7 @@ impl Calibration {
             }
             out[start..].sort_by(f64::total_cmp);
         }
-        out
+        Forecast { quantiles: Some(out), ..forecast }
     }
 
     pub fn write(&self, file: &mut TensorFile) {
@@ -136,7 +136,7 @@ mod tests {
         let (forecast, mut actual) = noise(1);
         actual[7] = f64::NAN;
         let calibration = Calibration::fit(&spec(), &forecast, &actual).unwrap();
-        let quantiles = calibration.apply(&Forecast { point: vec![10.0, 10.0], quantiles: None });
+        let quantiles = calibration.apply(Forecast { point: vec![10.0, 10.0], quantiles: None }).quantiles.unwrap();
         // The standard normal distribution has 1.2816 at 90 %, and 1.645 at 95 %.
         let want =
             [(0, 8.355), (1, 8.718), (5, 10.0), (10, 11.645), (11, 5.065), (16, 10.0), (20, 13.845), (21, 14.935)];
@@ -154,7 +154,7 @@ mod tests {
         let forecast = Forecast { point: vec![0.0; 4000], quantiles: Some(narrow) };
         let calibration = Calibration::fit(&spec(), &forecast, &actual).unwrap();
         let (_, test) = noise(3);
-        let quantiles = calibration.apply(&forecast);
+        let quantiles = calibration.apply(forecast).quantiles.unwrap();
         let inside = (0..4000).filter(|&i| quantiles[11 * i] <= test[i] && test[i] <= quantiles[11 * i + 10]).count();
         assert!((3500..3700).contains(&inside), "{inside}");
     }

@@ -2,6 +2,7 @@
 
 use wgru::Device;
 
+use crate::adapt::Factors;
 use crate::args::Args;
 use crate::baselines::{self, Method};
 use crate::calibrate::{Calibration, Forecast};
@@ -33,6 +34,8 @@ pub struct Tested {
     pub entries: Vec<Entry>,
     pub actual: Actual,
     pub examples: Vec<Example>,
+    /// Of the network, by series of the table.
+    pub factors: Factors,
 }
 
 /// Returns the split of each series.
@@ -178,7 +181,8 @@ pub fn train(
     let validation = model::forecast((device, &spec, &selected), &inputs, &parts[1])?;
     let calibration = Calibration::fit(&spec, &validation, &actual(&inputs, &parts[1], spec.horizon))?;
     let members = if refitted.is_empty() { selected } else { refitted };
-    Ok(Some((Forecaster { spec, device: device.clone(), members, calibration }, kept)))
+    let factors = Factors::new(numbers.len(), spec.horizon);
+    Ok(Some((Forecaster { spec, device: device.clone(), members, calibration, factors }, kept)))
 }
 
 /// Returns the actual values in model units; NaN where they are not known.
@@ -221,7 +225,15 @@ pub fn test(args: &Args, forecaster: &Forecaster, inputs: &Inputs, panel: &Panel
         levels: spec.levels(),
         ends: spec.ends(),
     };
-    let mut entries = vec![Entry::new(NETWORK, forecaster.calibrated(inputs, &test)?, &scored)?];
+    let happened = actual(inputs, &test, spec.horizon);
+    let score = |name: &str, calibration: &Calibration, forecast: Forecast| {
+        let mut forecast = calibration.apply(forecast);
+        let mut factors = Factors::new(panel.series.len(), spec.horizon);
+        factors.follow(spec, &mut forecast, &happened, &test);
+        Ok::<_, wgru::Error>((Entry::new(name, to_units(spec, forecast, inputs, &test), &scored)?, factors))
+    };
+    let (network, factors) = score(NETWORK, &forecaster.calibration, forecaster.forecast(inputs, &test)?)?;
+    let mut entries = vec![network];
     let known = actual(inputs, &validation, spec.horizon);
     let season = args.season.or(panel.step().and_then(Step::season));
     let mut methods: Vec<Vec<(&str, Option<Method>)>> = Vec::new();
@@ -241,8 +253,7 @@ pub fn test(args: &Args, forecaster: &Forecaster, inputs: &Inputs, panel: &Panel
             Forecast { point: (0..of_series.len()).flat_map(of).collect(), quantiles: None }
         };
         let calibration = Calibration::fit(spec, &forecast(&validation), &known)?;
-        let units = to_units(spec, &calibration, forecast(&test), inputs, &test);
-        entries.push(Entry::new(methods[0][at].0, units, &scored)?);
+        entries.push(score(methods[0][at].0, &calibration, forecast(&test))?.0);
     }
-    Ok(Tested { entries, actual: scored, examples: test })
+    Ok(Tested { entries, actual: scored, examples: test, factors })
 }

@@ -5,6 +5,7 @@
 //! cargo run --release --example forecast -- --csv FILE --column NAME --horizon 24 --window 96 --device gpu
 //! ```
 
+mod adapt;
 mod args;
 mod backtest;
 mod baselines;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
 }
 
 /// What a run found out.
+#[cfg_attr(not(test), allow(dead_code, reason = "read in tests"))]
 struct Done {
     /// `None` for a table that is too short for a test.
     report: Option<Report>,
@@ -119,7 +121,7 @@ fn run(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Done>> {
         }
         return Ok(Some(Done { report: None, outlook: None }));
     }
-    let (forecaster, splits, kept) = match &file {
+    let (mut forecaster, splits, kept) = match &file {
         Some(file) => {
             let forecaster = Forecaster::from_file(&device, file)?;
             let spec = &forecaster.spec;
@@ -146,7 +148,7 @@ fn run(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Done>> {
             (forecaster, Some(splits), kept)
         }
     };
-    let done = finish(args, &forecaster, &source, splits.as_deref(), kept, start)?;
+    let done = finish(args, &mut forecaster, &source, splits.as_deref(), kept, start)?;
     Ok(Some(done))
 }
 
@@ -174,16 +176,20 @@ fn learn(
 /// Tests and forecasts, and writes the files.
 fn finish(
     args: &Args,
-    forecaster: &Forecaster,
+    forecaster: &mut Forecaster,
     source: &Source,
     splits: Option<&[Split]>,
     kept: Vec<Kept>,
     start: Instant,
 ) -> Result<Done> {
-    let (spec, panel) = (&forecaster.spec, source.panel);
-    let numbers = spec.check_table(panel)?;
-    let inputs = Inputs::new(panel, spec, &numbers, source.holidays);
+    let panel = source.panel;
+    let numbers = forecaster.spec.check_table(panel)?;
+    let inputs = Inputs::new(panel, &forecaster.spec, &numbers, source.holidays);
     let tested = splits.map(|splits| evaluate::test(args, forecaster, &inputs, panel, splits)).transpose()?;
+    for (number, factors) in numbers.iter().zip(tested.iter().flat_map(|tested| &tested.factors.0)) {
+        forecaster.factors.0[*number].clone_from(factors);
+    }
+    let spec = &forecaster.spec;
     let report = tested.as_ref().map(|tested| Report {
         entries: tested.entries.clone(),
         interval: spec.interval,
@@ -352,7 +358,7 @@ fn beyond(forecaster: &Forecaster, panel: &Panel, inputs: &Inputs) -> Result<std
             )));
         }
     }
-    let found = forecaster.calibrated(inputs, &ends)?;
+    let found = forecaster.beyond(inputs, &ends)?;
     let (levels, quantiles) = (spec.levels(), found.quantiles.unwrap_or_default());
     let step = |place: usize| {
         let (example, step) = (ends[place / spec.horizon], place % spec.horizon);

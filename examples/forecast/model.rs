@@ -5,9 +5,10 @@ use wgru::nn::Mode;
 use wgru::train::Data;
 use wgru::{Device, Result, Rng};
 
+use crate::adapt::Factors;
 use crate::calibrate::{Calibration, Forecast};
 use crate::common::files::load;
-use crate::data::{Example, Inputs, Parts, Windows};
+use crate::data::{Example, Inputs, Parts, Rows, Windows};
 use crate::head::{Loss, Outlook};
 use crate::network::Network;
 use crate::spec::Spec;
@@ -23,6 +24,8 @@ pub struct Forecaster {
     pub device: Device,
     pub members: Vec<Network>,
     pub calibration: Calibration,
+    /// By series of the model, as of the end of the test part.
+    pub factors: Factors,
 }
 
 /// Returns the forecasts of several networks in model units.
@@ -76,12 +79,15 @@ impl Forecaster {
         forecast((&self.device, &self.spec, &self.members), inputs, examples)
     }
 
-    /// Returns forecasts in the units of the table, with calibrated quantiles.
+    /// Returns the forecast beyond the table in its units, with calibrated quantiles.
     ///
     /// # Errors
     /// Errors from the device.
-    pub fn calibrated(&self, inputs: &Inputs, examples: &[Example]) -> Result<Forecast> {
-        Ok(to_units(&self.spec, &self.calibration, self.forecast(inputs, examples)?, inputs, examples))
+    pub fn beyond(&self, inputs: &Inputs, ends: &[Example]) -> Result<Forecast> {
+        let mut forecast = self.calibration.apply(self.forecast(inputs, ends)?);
+        let of_rows = |rows: &Rows| self.factors.0[rows.series].clone();
+        Factors(inputs.rows.iter().map(of_rows).collect()).apply(&mut forecast, ends);
+        Ok(to_units(&self.spec, forecast, inputs, ends))
     }
 
     /// Returns a file with the weights of each member, and the specification that they need.
@@ -92,6 +98,7 @@ impl Forecaster {
         let mut file = TensorFile::default();
         self.spec.write(&mut file);
         self.calibration.write(&mut file);
+        self.factors.write(&mut file);
         for (member, network) in self.members.iter().enumerate() {
             for (name, tensor) in network.parameters() {
                 file.insert(&format!("{member}.{name}"), tensor.dims(), tensor.read_blocking()?);
@@ -107,6 +114,7 @@ impl Forecaster {
     pub fn from_file(device: &Device, file: &TensorFile) -> Result<Self> {
         let spec = Spec::read(file)?;
         let calibration = Calibration::read(file, &spec)?;
+        let factors = Factors::read(file, &spec)?;
         // The sizes may be anything, so nothing is allocated before the file is known to hold as much.
         file.expect("0.skip.weight", &[spec.horizon, spec.window])?;
         let outputs = spec.loss.outputs(&spec.levels());
@@ -121,23 +129,17 @@ impl Forecaster {
             load(&network.parameters().into_iter().map(named).collect::<Vec<_>>(), file)?;
             members.push(network);
         }
-        Ok(Self { spec, device: device.clone(), members, calibration })
+        Ok(Self { spec, device: device.clone(), members, calibration, factors })
     }
 }
 
-/// Converts a forecast in model units to the units of the table, with calibrated quantiles.
-pub fn to_units(
-    spec: &Spec,
-    calibration: &Calibration,
-    forecast: Forecast,
-    inputs: &Inputs,
-    examples: &[Example],
-) -> Forecast {
-    let quantiles = calibration.apply(&forecast);
+/// Converts a forecast in model units to the units of the table.
+pub fn to_units(spec: &Spec, forecast: Forecast, inputs: &Inputs, examples: &[Example]) -> Forecast {
     let per_example = spec.horizon * spec.levels().len();
     let convert = |values: Vec<f64>, each: usize| {
         let series = |i: usize| inputs.rows[examples[i / each].series].series;
         values.into_iter().enumerate().map(|(i, z)| spec.to_units(series(i), z)).collect::<Vec<f64>>()
     };
-    Forecast { point: convert(forecast.point, spec.horizon), quantiles: Some(convert(quantiles, per_example)) }
+    let quantiles = forecast.quantiles.map(|quantiles| convert(quantiles, per_example));
+    Forecast { point: convert(forecast.point, spec.horizon), quantiles }
 }

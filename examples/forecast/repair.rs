@@ -48,13 +48,15 @@ const NAMED: usize = 5;
 #[derive(Default)]
 struct Places {
     count: usize,
+    is_cut: bool,
     named: Vec<String>,
 }
 
 impl Places {
     fn push(&mut self, name: impl FnOnce() -> String) {
         self.count += 1;
-        if self.named.len() < NAMED {
+        self.is_cut = self.named.len() == NAMED;
+        if !self.is_cut {
             self.named.push(name());
         }
     }
@@ -62,7 +64,7 @@ impl Places {
     /// Returns, for example, `2 missing dates (after line 3: 2020-01-04, after line 9: 2020-01-12)`.
     fn describe(&self, one: &str, many: &str) -> Option<String> {
         let what = if self.count == 1 { one } else { many };
-        let dots = if self.count > self.named.len() { ", …" } else { "" };
+        let dots = if self.is_cut { ", …" } else { "" };
         (self.count > 0).then(|| format!("{} {what} ({}{dots})", self.count, self.named.join(", ")))
     }
 }

@@ -163,19 +163,19 @@ mod tests {
 
     #[test]
     fn headline_refuses_to_claim_skill() {
-        let (good, bad) = (entry(NETWORK, [1.0, 1.5]), entry(NETWORK, [6.0, 6.0]));
-        let others = || vec![entry(PERSISTENCE, [3.0, 3.0]), entry(RIDGE, [2.0, 2.0])];
+        let (good, bad) = (entry(NETWORK, [1.0, 1.0]), entry(NETWORK, [6.0, 6.0]));
+        let others = || vec![entry(PERSISTENCE, [3.0, 3.0]), entry(RIDGE, [2.5, 2.5])];
         let with = |first| report([vec![first], others()].concat());
         let beats = with(good).headline();
         assert!(
-            beats.starts_with("GRU beats the best baseline: RMSE 0.354 against 1.000 of ridge regression"),
+            beats.starts_with("GRU beats the best baseline: RMSE 0.000 against 1.500 of ridge regression"),
             "{beats}"
         );
         let refusal = with(bad.clone()).headline();
         assert!(refusal.starts_with("No skill shown: GRU does not beat the best baseline: RMSE 5.000"), "{refusal}");
         assert_eq!(with(bad).json()["beats_baselines"], json!(false));
         // Equal is not better.
-        assert!(with(entry(NETWORK, [2.0, 2.0])).headline().starts_with(NO_SKILL));
+        assert!(with(entry(NETWORK, [2.5, 2.5])).headline().starts_with(NO_SKILL));
         let scores = |rmse, crps| Scores { rmse, crps, ..entry("", [1.0; 2]).scores };
         let mixed = headline(&[(NETWORK, scores(1.0, 2.0)), (ETS, scores(2.0, 1.0))]);
         assert!(mixed.starts_with("No skill shown by CRPS"), "{mixed}");

@@ -10,7 +10,6 @@ use crate::head::Loss;
 use crate::holidays;
 use crate::series::Panel;
 use crate::statics::Statics;
-use crate::table::Columns;
 use crate::time::Cycle;
 use crate::transform::{Scale, Transform};
 
@@ -97,11 +96,6 @@ impl Spec {
     /// Returns the value of the table for a value in model units.
     pub fn to_units(&self, series: usize, z: f64) -> f64 {
         self.transform.invert(self.scales[series][0].invert(z))
-    }
-
-    /// Returns the columns to read.
-    pub fn to_read(&self) -> Columns {
-        Columns { numbers: self.columns.clone(), statics: self.statics.columns(), series: self.statics.series_column() }
     }
 
     /// Adds the specification to a file's metadata.

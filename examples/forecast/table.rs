@@ -97,7 +97,10 @@ impl Table {
         }
         let mut lines = Lines::new(source, &header, columns)?;
         for record in reader.byte_records() {
-            lines.push(&record.map_err(|error| table(error.to_string()))?)?;
+            let record = record.map_err(|error| table(error.to_string()))?;
+            // Between `\r` and `\n`, the reader has not counted the line yet.
+            let between = record.position().and_then(|p| bytes.get(usize::try_from(p.byte()).ok()?)) == Some(&b'\n');
+            lines.push(record.position().map_or(0, |p| p.line() + u64::from(between)), &record)?;
         }
         if lines.groups.is_empty() {
             return Err(table("no row under the header".into()));
@@ -137,9 +140,8 @@ impl<'a> Lines<'a> {
         })
     }
 
-    fn push(&mut self, record: &csv::ByteRecord) -> Result<(), TableError> {
+    fn push(&mut self, line: u64, record: &csv::ByteRecord) -> Result<(), TableError> {
         let (source, header) = (self.source, self.header);
-        let line = record.position().map_or(0, |p| p.line());
         let bad = |i: usize, why: String| {
             let column = header.get(i).or(header.last()).cloned().unwrap_or_default();
             TableError::Cell { path: source.into(), line, column, why }
@@ -231,6 +233,7 @@ mod tests {
         assert_eq!([&group.rows[0].numbers[..], &group.rows[1].numbers], [[-25.0, 1.0], [4.0, 3.0]]);
         assert_eq!(group.rows[1].time.as_ref().unwrap().1, "2020-01-02");
         assert_eq!(group.rows[1].line, 3);
+        assert_eq!(refusal("x,y\r\n1,2\r\n3,a\r\n"), "t.csv, line 3, column \"y\": \"a\" is not a number");
         assert!(parse("x,y\n1,2\n").unwrap().groups[0].rows[0].time.is_none());
     }
 

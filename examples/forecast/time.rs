@@ -203,8 +203,6 @@ pub enum Cycle {
 }
 
 impl Cycle {
-    pub const ALL: [Cycle; 3] = [Cycle::Day, Cycle::Week, Cycle::Year];
-
     pub fn name(self) -> &'static str {
         match self {
             Cycle::Day => "day",
