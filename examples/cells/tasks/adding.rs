@@ -5,17 +5,14 @@
 
 use wgru::Rng;
 
-use super::{PARTS, ROWS, Task};
+use super::{HELD_OUT, PARTS, Task, rows};
 use crate::args::TaskName;
 use crate::batch::{Batch, Measure, Target, Values};
 use crate::model::{Input, Read, Shape};
 
-/// Held-out sequences are this many batches.
-const HELD_OUT: usize = 8;
-
 pub fn task(name: TaskName, steps: usize) -> Task {
     let mut rng = Rng::new(PARTS);
-    let mut held_out = || (0..HELD_OUT).map(|_| draw(steps, &mut rng)).collect();
+    let mut held_out = || (0..HELD_OUT / rows(steps)).map(|_| draw(steps, &mut rng)).collect();
     Task {
         name,
         title: format!("adding problem, T = {steps}"),
@@ -27,7 +24,7 @@ pub fn task(name: TaskName, steps: usize) -> Task {
         updates: match steps {
             50 => 1500,
             200 => 2000,
-            _ => 800,
+            _ => 700,
         },
         draw: Box::new(move |rng| draw(steps, rng)),
         validation: held_out(),
@@ -38,9 +35,10 @@ pub fn task(name: TaskName, steps: usize) -> Task {
 
 /// Draws sequences of numbers in [0, 1), each with a mark, which is 1 for one number in each half.
 fn draw(steps: usize, rng: &mut Rng) -> Batch {
-    let (mut input, mut target) = (vec![0.0; steps * ROWS * 2], vec![0.0; ROWS]);
-    for row in 0..ROWS {
-        let at = |t: usize| 2 * (t * ROWS + row);
+    let rows = rows(steps);
+    let (mut input, mut target) = (vec![0.0; steps * rows * 2], vec![0.0; rows]);
+    for row in 0..rows {
+        let at = |t: usize| 2 * (t * rows + row);
         (0..steps).for_each(|t| input[at(t)] = rng.uniform(0.0, 1.0));
         let half = steps / 2;
         for t in [rng.below(half), half + rng.below(steps - half)] {
@@ -48,12 +46,13 @@ fn draw(steps: usize, rng: &mut Rng) -> Batch {
             target[row] += input[at(t)];
         }
     }
-    Batch { steps, rows: ROWS, input: Values::Numbers(input), lengths: None, target: Target::Numbers(target) }
+    Batch { steps, rows, input: Values::Numbers(input), lengths: None, target: Target::Numbers(target) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tasks::ROWS;
 
     #[test]
     fn targets_are_the_sums_of_the_two_marked_numbers() {

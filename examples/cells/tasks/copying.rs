@@ -5,7 +5,7 @@
 
 use wgru::Rng;
 
-use super::{PARTS, ROWS, Task};
+use super::{HELD_OUT, PARTS, Task, rows};
 use crate::args::TaskName;
 use crate::batch::{Batch, Measure, Target, Values};
 use crate::model::{Input, Read, Shape};
@@ -17,12 +17,10 @@ const SYMBOLS: usize = 3;
 const WIDTH: usize = ALPHABET + 2;
 const PAUSE: usize = ALPHABET;
 const SIGNAL: usize = ALPHABET + 1;
-/// Held-out sequences are this many batches.
-const HELD_OUT: usize = 8;
 
 pub fn task(name: TaskName, pause: usize) -> Task {
     let mut rng = Rng::new(PARTS + 1);
-    let mut held_out = || (0..HELD_OUT).map(|_| draw(pause, &mut rng)).collect();
+    let mut held_out = || (0..HELD_OUT / rows(pause)).map(|_| draw(pause, &mut rng)).collect();
     Task {
         name,
         title: format!("copying memory, {SYMBOLS} symbols, T = {pause}"),
@@ -32,7 +30,7 @@ pub fn task(name: TaskName, pause: usize) -> Task {
         guess: ("at random", 1.0 / ALPHABET as f64),
         updates: match pause {
             50 | 200 => 2000,
-            _ => 800,
+            _ => 700,
         },
         draw: Box::new(move |rng| draw(pause, rng)),
         validation: held_out(),
@@ -44,9 +42,10 @@ pub fn task(name: TaskName, pause: usize) -> Task {
 /// Draws sequences of symbols, `pause − 1` pauses, the signal, and as many pauses as symbols, during which the symbols
 /// are to be repeated.
 fn draw(pause: usize, rng: &mut Rng) -> Batch {
+    let rows = rows(pause);
     let steps = 2 * SYMBOLS + pause;
-    let (mut input, mut target) = (vec![0.0; steps * ROWS * WIDTH], vec![0; SYMBOLS * ROWS]);
-    for row in 0..ROWS {
+    let (mut input, mut target) = (vec![0.0; steps * rows * WIDTH], vec![0; SYMBOLS * rows]);
+    for row in 0..rows {
         let symbols: Vec<usize> = (0..SYMBOLS).map(|_| rng.below(ALPHABET)).collect();
         for t in 0..steps {
             let feature = match t {
@@ -54,16 +53,17 @@ fn draw(pause: usize, rng: &mut Rng) -> Batch {
                 t if t == SYMBOLS + pause - 1 => SIGNAL,
                 _ => PAUSE,
             };
-            input[(t * ROWS + row) * WIDTH + feature] = 1.0;
+            input[(t * rows + row) * WIDTH + feature] = 1.0;
         }
-        symbols.iter().enumerate().for_each(|(t, &symbol)| target[t * ROWS + row] = symbol as u32);
+        symbols.iter().enumerate().for_each(|(t, &symbol)| target[t * rows + row] = symbol as u32);
     }
-    Batch { steps, rows: ROWS, input: Values::Numbers(input), lengths: None, target: Target::Classes(target) }
+    Batch { steps, rows, input: Values::Numbers(input), lengths: None, target: Target::Classes(target) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tasks::ROWS;
 
     #[test]
     fn targets_are_the_symbols_before_the_pause() {

@@ -15,6 +15,8 @@ use crate::model::Shape;
 
 /// Sequences of an update.
 pub const ROWS: usize = 32;
+/// Sequences of an update over T = 1000, which allows more updates in the same time.
+const FEW_ROWS: usize = 16;
 /// Seed of the parts of the data, and of held-out sequences.
 const PARTS: u64 = 0xda7a;
 
@@ -87,6 +89,14 @@ pub fn make(args: &Args) -> Result<(Vec<Task>, Vec<Skipped>)> {
     }
     Ok((tasks, skipped))
 }
+
+/// Returns the sequences of an update over the distance `steps`.
+fn rows(steps: usize) -> usize {
+    if steps < 1000 { ROWS } else { FEW_ROWS }
+}
+
+/// Held-out sequences of the tasks that are made up, each for validation and test.
+const HELD_OUT: usize = 256;
 
 /// Share of the training data in a small training set.
 const SMALL: f64 = 0.05;

@@ -71,7 +71,7 @@ pub fn task(path: &Path, is_small: bool) -> Result<Task> {
         measure: Measure::Accuracy,
         threshold: if is_small { 0.6 } else { 0.7 },
         guess: ("most frequent label", most),
-        updates: if is_small { 200 } else { 600 },
+        updates: if is_small { 400 } else { 600 },
         draw: Box::new(move |rng| batch(&(0..ROWS).map(|_| &train[rng.below(train.len())]).collect::<Vec<_>>())),
         validation,
         test,

@@ -17,41 +17,51 @@ use crate::model::{Input, Read, Shape};
 const SEATTLE: &str = include_str!("../../data/seattle-weather.csv");
 /// Columns of each table; the last one is forecast.
 const WEATHER: [&str; 4] = ["precipitation", "wind", "temp_min", "temp_max"];
-const TRANSFORMER: [&str; 7] = ["HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"];
+const TRANSFORMER: [&str; 1] = ["OT"];
 /// Rows of the three parts of `ETTh1.csv`: 12, 4 and 4 months of 30 days, as is usual for this table.
 const MONTHS: [usize; 3] = [8640, 2880, 2880];
 
-/// Windows of standardized columns.
+/// Windows of standardized columns, with the sine and cosine of the place in a cycle.
 struct Windows {
-    /// `[rows, columns]`, standardized on the training rows. The last column is forecast.
-    values: Vec<f32>,
-    columns: usize,
+    /// Standardized on the training rows. The last column is forecast.
+    columns: Vec<Vec<f32>>,
+    /// Rows of a cycle: a day or a year.
+    cycle: f64,
+    /// Whether inputs of the forecast column are relative to the last known value.
+    is_relative: bool,
     window: usize,
     horizon: usize,
-    /// Standard deviation of the forecast column in the training rows.
-    unit: f64,
 }
 
 impl Windows {
-    fn new(table: &[Vec<f64>], train: Range<usize>, window: usize, horizon: usize) -> Self {
-        let scales: Vec<(f64, f64)> = table.iter().map(|column| scale(&column[train.clone()])).collect();
-        let row = |t: usize| scales.iter().zip(table).map(move |((mean, sd), column)| ((column[t] - mean) / sd) as f32);
-        let values = (0..table[0].len()).flat_map(row).collect();
-        let unit = scales.last().map_or(1.0, |scale| scale.1);
-        Self { values, columns: table.len(), window, horizon, unit }
+    /// Returns the features of a step.
+    fn width(&self) -> usize {
+        self.columns.len() + 2
+    }
+
+    /// Returns the value of the forecast column.
+    fn value(&self, row: usize) -> f32 {
+        self.columns[self.columns.len() - 1][row]
     }
 
     /// Returns the windows whose first forecast rows are `origins`. The target is the change since the last known row.
     fn batch(&self, origins: &[usize]) -> Batch {
-        let rows = origins.len();
-        let mut input = Vec::with_capacity(self.window * rows * self.columns);
+        let (rows, known) = (origins.len(), self.columns.len());
+        let mut input = Vec::with_capacity(self.window * rows * self.width());
         for t in 0..self.window {
             for origin in origins {
-                input.extend(&self.values[(origin - self.window + t) * self.columns..][..self.columns]);
+                let row = origin - self.window + t;
+                let start = input.len();
+                input.extend(self.columns.iter().map(|column| column[row]));
+                if self.is_relative {
+                    input[start + known - 1] -= self.value(origin - 1);
+                }
+                let angle = std::f64::consts::TAU * row as f64 / self.cycle;
+                input.extend([angle.sin() as f32, angle.cos() as f32]);
             }
         }
-        let of = |row: usize| self.values[(row + 1) * self.columns - 1];
-        let changes = |&origin: &usize| (0..self.horizon).map(move |step| of(origin + step) - of(origin - 1));
+        let changes =
+            |&origin: &usize| (0..self.horizon).map(move |step| self.value(origin + step) - self.value(origin - 1));
         let target = origins.iter().flat_map(changes).collect();
         Batch {
             steps: self.window,
@@ -74,19 +84,28 @@ impl Windows {
     }
 }
 
-/// Returns mean and standard deviation; the latter is 1 for a constant column.
-fn scale(values: &[f64]) -> (f64, f64) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
-    (mean, if variance > 0.0 { variance.sqrt() } else { 1.0 })
+/// Standardizes columns by their mean and standard deviation in the rows `train`. Returns the deviation of the last
+/// column, too. A constant column becomes 0.
+fn standardize(table: &[Vec<f64>], train: Range<usize>) -> (Vec<Vec<f32>>, f64) {
+    let mut unit = 1.0;
+    let mut columns = Vec::new();
+    for column in table {
+        let known = &column[train.clone()];
+        let mean = known.iter().sum::<f64>() / known.len() as f64;
+        let variance = known.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / known.len() as f64;
+        unit = if variance > 0.0 { variance.sqrt() } else { 1.0 };
+        columns.push(column.iter().map(|v| ((v - mean) / unit) as f32).collect());
+    }
+    (columns, unit)
 }
 
 /// What distinguishes the tasks from windows.
 struct Plan {
     name: TaskName,
     title: String,
-    in_units: bool,
+    measure: Measure,
+    /// The threshold, as a share of the error of no change.
+    share: f64,
     updates: usize,
     /// Takes every such window of the validation part.
     every: usize,
@@ -102,7 +121,7 @@ fn task(windows: Windows, known: Range<usize>, [validation, test]: [Range<usize>
     if origins.is_empty() || validation.is_empty() || test.is_empty() {
         return Err(format!("{}: too few rows for windows of {} rows", plan.title, windows.window).into());
     }
-    let measure = if plan.in_units { Measure::Rmse(windows.unit) } else { Measure::Mse };
+    let measure = plan.measure;
     let persistence = |batches: &[Batch]| {
         let zeros = batches.iter().map(|batch| (batch, vec![0.0; batch.rows * windows.horizon]));
         measure.of(zeros)
@@ -110,9 +129,9 @@ fn task(windows: Windows, known: Range<usize>, [validation, test]: [Range<usize>
     Ok(Task {
         name: plan.name,
         title: plan.title,
-        shape: Shape { input: Input::Features(windows.columns), output: windows.horizon, read: Read::Last },
+        shape: Shape { input: Input::Features(windows.width()), output: windows.horizon, read: Read::Last },
         measure,
-        threshold: 0.95 * persistence(&validation),
+        threshold: plan.share * persistence(&validation),
         guess: ("no change", persistence(&test)),
         updates: plan.updates,
         draw: Box::new({
@@ -133,15 +152,18 @@ pub fn seattle() -> Result<Task> {
     let table = columns("seattle-weather.csv", SEATTLE, &WEATHER)?;
     let rows = table[0].len();
     let (test, validation) = (rows - YEAR, rows - YEAR - YEAR / 2);
+    let (columns, unit) = standardize(&table, 0..validation);
+    let windows = Windows { columns, cycle: 365.25, is_relative: false, window: 30, horizon: 1 };
     let plan = Plan {
         name: TaskName::Seattle,
         title: "tomorrow's temperature in Seattle, °C".into(),
-        in_units: true,
+        measure: Measure::Rmse(unit),
+        share: 0.92,
         updates: 400,
         every: 1,
         data: fingerprint(SEATTLE.as_bytes()),
     };
-    task(Windows::new(&table, 0..validation, 30, 1), 0..validation, [validation..test, test..rows], plan)
+    task(windows, 0..validation, [validation..test, test..rows], plan)
 }
 
 /// The next 24 hours of `OT`, from 96 hours; if `is_small`, learned from the last part of the training rows.
@@ -159,13 +181,17 @@ pub fn etth1(path: &Path, is_small: bool) -> Result<Task> {
     let plan = Plan {
         name: if is_small { TaskName::Etth1Small } else { TaskName::Etth1 },
         title: if is_small { "ETTh1, 24 hours, 5 % of the data" } else { "ETTh1, 24 hours" }.into(),
-        in_units: false,
+        measure: Measure::Mse,
+        share: 0.78,
         updates: if is_small { 300 } else { 600 },
         every: 8,
         data: fingerprint(text.as_bytes()),
     };
-    // Standardized on all training rows, as is usual for this table, so that both errors have the same unit.
-    task(Windows::new(&table, 0..train, 96, 24), first..train, [validation, test], plan)
+    // Standardized on all training rows, as is usual for this table, so that both errors have the same unit. The first
+    // row is midnight.
+    let (columns, _) = standardize(&table, 0..train);
+    let windows = Windows { columns, cycle: 24.0, is_relative: true, window: 96, horizon: 24 };
+    task(windows, first..train, [validation, test], plan)
 }
 
 #[cfg(test)]
@@ -175,17 +201,27 @@ mod tests {
     #[test]
     fn windows_end_before_their_forecast() {
         let table = [(0..20).map(|v| f64::from(v * v)).collect(), (0..20).map(f64::from).collect()];
-        let windows = Windows::new(&table, 0..10, 3, 2);
+        let (columns, unit) = standardize(&table, 0..10);
         // The mean of 0 to 9 is 4.5.
         let sd = 8.25_f64.sqrt();
-        assert_eq!((windows.unit, windows.values[1]), (sd, (-4.5 / sd) as f32));
+        assert_eq!((unit, columns[1][0]), (sd, (-4.5 / sd) as f32));
+        let mut windows = Windows { columns, cycle: 4.0, is_relative: false, window: 3, horizon: 2 };
         let batch = windows.batch(&[5, 18]);
-        let Values::Numbers(input) = &batch.input else { panic!("numbers") };
-        let hours: Vec<f64> = input.chunks(2).map(|row| (f64::from(row[1]) * sd + 4.5).round()).collect();
-        assert_eq!(hours, [2.0, 15.0, 3.0, 16.0, 4.0, 17.0]);
+        let column = |batch: &Batch, place: usize| -> Vec<f64> {
+            let Values::Numbers(input) = &batch.input else { panic!("numbers") };
+            input.chunks(4).map(|step| f64::from(step[place])).collect()
+        };
+        let hours = |batch: &Batch, mean: f64| -> Vec<f64> {
+            column(batch, 1).into_iter().map(|value| (value * sd + mean).round()).collect()
+        };
+        assert_eq!(hours(&batch, 4.5), [2.0, 15.0, 3.0, 16.0, 4.0, 17.0]);
+        let sines: Vec<f64> = column(&batch, 2).into_iter().map(f64::round).collect();
+        assert_eq!(sines, [0.0, -1.0, -1.0, 0.0, 0.0, 1.0]);
         let Target::Numbers(target) = &batch.target else { panic!("numbers") };
         let changes: Vec<f64> = target.iter().map(|&v| (f64::from(v) * sd).round()).collect();
         assert_eq!(changes, [1.0, 2.0, 1.0, 2.0]);
+        windows.is_relative = true;
+        assert_eq!(hours(&windows.batch(&[5, 18]), 0.0), [-2.0, -2.0, -1.0, -1.0, 0.0, 0.0]);
         assert_eq!((windows.origins(0..6, 0), windows.origins(18..20, 0)), (vec![3, 4], vec![18]));
         assert_eq!(windows.origins(4..8, 4), Vec::<usize>::new());
     }
@@ -207,6 +243,8 @@ mod tests {
         let error = etth1(&path, false).err().unwrap().to_string();
         assert!(error.contains("short table.csv: 1 rows, expected at least 14400"), "{error}");
         std::fs::write(&path, "HUFL,OT\n1,2\n").unwrap();
-        assert!(etth1(&path, true).err().unwrap().to_string().contains("HULL"));
+        assert!(etth1(&path, false).is_err());
+        std::fs::write(&path, "HUFL\n1\n").unwrap();
+        assert!(etth1(&path, true).err().unwrap().to_string().contains("no column \"OT\""));
     }
 }
