@@ -43,11 +43,11 @@ pub struct Args {
     /// Samples per second of an ECG
     #[arg(long, value_name = "N", value_parser = above_zero, default_value = "360")]
     pub hertz: f64,
-    /// Share of normal samples whose p-value raises an alarm [default: 0.001 for `ecg`, 0.0005 for `machine`]
+    /// Share of normal samples whose p-value raises an alarm [default: 0.002]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub alpha: Option<f64>,
-    /// Rows after an alarm of `machine` during which only a higher score raises another one
-    #[arg(long, value_name = "ROWS", default_value = "144")]
+    /// Rows for which the score of `machine` must have been lower than at an alarm, so that an episode has few alarms
+    #[arg(long, value_name = "ROWS", default_value = "48")]
     pub rest: usize,
     /// Engines held out, the last ones of the table
     #[arg(long, value_name = "N", value_parser = positive, default_value = "20")]
@@ -55,7 +55,7 @@ pub struct Args {
     /// Random cycles at which each of these engines is judged
     #[arg(long, value_name = "N", value_parser = positive, default_value = "10")]
     pub cuts: usize,
-    /// Passes over the training data [default: 60 for `ecg`, 100 for `machine`, 200 for `engines`]
+    /// Passes over the training data [default: 150 for `ecg`, 300 for `machine`, 200 for `engines`]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub epochs: Option<usize>,
     /// Windows or engines per update
@@ -67,6 +67,9 @@ pub struct Args {
     /// Hidden units of the GRU [default: 32; 16 for `machine`]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub hidden: Option<usize>,
+    /// Networks whose predictions are averaged [default: 1; 5 for `machine`]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub members: Option<usize>,
     /// Three epochs, to see in seconds that everything works
     #[arg(long)]
     pub quick: bool,
@@ -130,17 +133,21 @@ impl Args {
         self.hidden.unwrap_or(if self.task() == Task::Machine { 16 } else { 32 })
     }
 
+    pub fn members(&self) -> usize {
+        self.members.unwrap_or(if self.task() == Task::Machine { 5 } else { 1 })
+    }
+
     pub fn epochs(&self) -> usize {
         let epochs = self.epochs.unwrap_or(match self.task() {
-            Task::Ecg => 60,
-            Task::Machine => 100,
+            Task::Ecg => 150,
+            Task::Machine => 300,
             Task::Engines => 200,
         });
         if self.quick { epochs.min(3) } else { epochs }
     }
 
     pub fn alpha(&self) -> f64 {
-        self.alpha.unwrap_or(if self.task() == Task::Machine { 0.0005 } else { 0.001 })
+        self.alpha.unwrap_or(0.002)
     }
 }
 
@@ -161,7 +168,7 @@ mod tests {
     fn command_line_is_consistent() {
         Args::command().debug_assert();
         let args = Args::try_parse_from(["anomaly", "machine", "a b.csv", "--labels", "c.json"]).unwrap();
-        assert_eq!((args.task(), args.hidden(), args.epochs()), (Task::Machine, 16, 100));
+        assert_eq!((args.task(), args.hidden(), args.epochs()), (Task::Machine, 16, 300));
         for wrong in [
             &["hearts"][..],
             &["ecg", "--alpha", "1"],

@@ -46,6 +46,15 @@ impl Calibration {
         }
     }
 
+    /// Returns the last `count` scores; none of a fixed calibration.
+    pub fn last(&self, count: usize) -> impl Iterator<Item = f32> {
+        let last = match self {
+            Self::Fixed(_) => None,
+            Self::Rolling(_, last) => Some(last.iter().rev().take(count).copied()),
+        };
+        last.into_iter().flatten()
+    }
+
     /// Returns the scores, in the order that [`set`](Self::set) takes.
     pub fn scores(&self) -> Vec<f32> {
         match self {

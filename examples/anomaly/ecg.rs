@@ -2,6 +2,10 @@
 
 use std::ops::Range;
 
+use serde_json::{Value, json};
+use wgru::io::TensorFile;
+use wgru::nn::Mode;
+use wgru::train::Batch;
 use wgru::{Device, Rng};
 
 use crate::args::{Args, Task};
@@ -16,34 +20,35 @@ use crate::signal::read_signal;
 
 /// Seconds ahead that are predicted.
 const AHEAD: [f64; 5] = [0.003, 0.011, 0.025, 0.05, 0.1];
-/// Seconds of a window, from one window to the next, and of the synthetic recording.
+/// Seconds over which errors are averaged, to find surprises and to find calm. No heart pauses for the longer time.
+const SHORT: f64 = 0.4;
+const LONG: f64 = 0.8;
+/// Seconds of a window, and from one window to the next.
 const WINDOW: f64 = 2.0;
 const STRIDE: f64 = 1.0;
+/// Seconds of the synthetic recording, and of the shortest one that is accepted.
 const SYNTHETIC: f64 = 120.0;
+const LEAST: f64 = 30.0;
+/// Seconds before a part that bring the states of the network into line.
+const LEAD_IN: f64 = 3.0;
 /// Seconds from one injected anomaly to the next, between alarms that are one event, and that an alarm may be late.
 const EVERY: f64 = 4.5;
 const GAP: f64 = 0.5;
 const LATE: f64 = 1.0;
+/// Number of times that anomalies are put in, each time at other places.
+const ROUNDS: usize = 5;
 
 /// Parts of a recording.
-pub struct Parts {
-    pub train: Range<usize>,
-    pub calibrate: Range<usize>,
-    pub test: Range<usize>,
+struct Parts {
+    train: Range<usize>,
+    calibrate: Range<usize>,
+    test: Range<usize>,
 }
 
 impl Parts {
-    pub fn of(samples: usize) -> Self {
+    fn of(samples: usize) -> Self {
         let (half, rest) = (samples / 2, samples * 7 / 10);
         Self { train: 0..half, calibrate: half..rest, test: rest..samples }
-    }
-}
-
-/// Reads the recording, or makes a synthetic one.
-pub fn read(args: &Args) -> Result<Vec<f32>> {
-    match &args.file {
-        Some(path) => read_signal(path),
-        None => Ok(synthetic(SYNTHETIC, args.hertz, &mut Rng::new(0))),
     }
 }
 
@@ -51,58 +56,95 @@ fn samples(args: &Args, seconds: f64) -> usize {
     ((seconds * args.hertz).round() as usize).max(1)
 }
 
-pub fn rules(args: &Args) -> Rules {
-    Rules { short: samples(args, 0.1), long: samples(args, 0.5), rolling: 0, least: 0, alpha: args.alpha() }
+/// Reads the recording, or makes a synthetic one.
+///
+/// # Errors
+/// Names the file at fault.
+pub fn read(args: &Args) -> Result<Vec<f32>> {
+    let signal = match &args.file {
+        Some(path) => read_signal(path)?,
+        None => synthetic(SYNTHETIC, args.hertz, &mut Rng::new(0)),
+    };
+    let least = samples(args, LEAST);
+    if signal.len() < least {
+        let got = signal.len();
+        return Err(format!("the recording has {got} samples; expected at least {least}, {LEAST} s (see --hertz)").into());
+    }
+    Ok(signal)
 }
 
-/// Trains a predictor on the first half; `None` if `interrupted`.
+/// Trains on the first half and calibrates on the next fifth; returns the file of the model and the learning curve.
+/// `None` if `interrupted`.
+///
+/// # Errors
+/// Errors from training and from the checkpoint.
 pub fn train(
     args: &Args,
     device: &Device,
     signal: &[f32],
     interrupted: &dyn Fn() -> bool,
-) -> Result<Option<(Predictor, Curve)>> {
+) -> Result<Option<(TensorFile, Curve)>> {
     let parts = Parts::of(signal.len());
-    let mut ahead: Vec<usize> = (if std::env::var("FAR").is_ok() { vec![0.003, 0.025, 0.1, 0.2, 0.4] } else { AHEAD.to_vec() }).iter().map(|&seconds| samples(args, seconds)).collect();
+    let mut ahead: Vec<usize> = AHEAD.iter().map(|&seconds| samples(args, seconds)).collect();
     ahead.dedup();
-    let spec = Spec::of(Task::Ecg, &ahead, [args.hidden(), 1], &signal[parts.train.clone()]);
+    let spec = Spec::of(Task::Ecg, &ahead, [args.hidden(), args.members()], &signal[parts.train.clone()]);
     let sizes = [WINDOW, STRIDE].map(|seconds| samples(args, seconds));
-    let data = windows(device, &spec, signal, parts.train.clone(), sizes)?;
-    let data = data.ok_or_else(|| format!("the recording has {} samples; it must have at least {} s", signal.len(), 20))?;
+    let data = windows(device, &spec, signal, parts.train.clone(), sizes)?.ok_or("the recording is too short")?;
     let mut rng = Rng::new(args.seed);
     let predictor = Predictor::new(device, spec, &mut rng)?;
-    let step = |batch: &wgru::train::Batch, mode: &mut wgru::nn::Mode| predictor.loss(batch.x(), batch.targets(), mode);
-    let curve = fit(args, predictor.parameters(), &data, &signal[parts.train], rng, interrupted, step)?;
-    Ok(curve.map(|curve| (predictor, curve)))
+    let step = |batch: &Batch, mode: &mut Mode| predictor.loss(batch.x(), batch.targets(), mode);
+    let Some(curve) = fit(args, predictor.parameters(), &data, &signal[parts.train], rng, interrupted, step)? else {
+        return Ok(None);
+    };
+
+    let mut file = predictor.to_file()?;
+    let rules = Rules {
+        short: samples(args, SHORT),
+        long: samples(args, LONG),
+        rolling: 0,
+        least: 0,
+        rest: 0,
+        alpha: args.alpha(),
+    };
+    let mut scorer = Scorer::new(&Predictor::from_file(&file)?, rules)?;
+    lead_in(args, &mut scorer, signal, parts.calibrate.start)?;
+    scorer.calibrate(&signal[parts.calibrate])?;
+    scorer.write(&mut file);
+    Ok(Some((file, curve)))
+}
+
+/// Scores the seconds before `start`.
+fn lead_in(args: &Args, scorer: &mut Scorer, signal: &[f32], start: usize) -> wgru::Result<()> {
+    let first = start.saturating_sub(samples(args, LEAD_IN));
+    signal[first..start].iter().try_for_each(|&value| scorer.push(value).map(|_| ()))
+}
+
+/// A recording with anomalies, from the beginning of the test part, and its scores.
+pub struct Round {
+    pub signal: Vec<f32>,
+    pub readings: Vec<Reading>,
+    pub injected: Vec<Injected>,
+    pub alarms: Vec<Range<usize>>,
+    pub matched: Match,
 }
 
 /// Results on the test part.
 pub struct Outcome {
-    pub injected: Vec<Injected>,
-    pub signal: Vec<f32>,
-    pub readings: Vec<Reading>,
-    pub clean: Vec<Reading>,
-    pub matched: Match,
-    /// Alarms in the recording as it is, and its minutes.
-    pub alarms: usize,
+    pub rounds: Vec<Round>,
+    /// Alarms in the recording as it is.
+    pub own: Vec<Range<usize>>,
     pub minutes: f64,
+    hertz: f64,
 }
 
-/// Calibrates a scorer on the part for it, after the end of the training part as lead-in.
-pub fn calibrate(args: &Args, predictor: &Predictor, signal: &[f32]) -> Result<Scorer> {
-    let parts = Parts::of(signal.len());
-    let mut scorer = Scorer::new(predictor, rules(args))?;
-    let lead = parts.calibrate.start.saturating_sub(samples(args, 3.0));
-    for &value in &signal[lead..parts.calibrate.start] {
-        scorer.push(value)?;
-    }
-    scorer.calibrate(&signal[parts.calibrate])?;
-    Ok(scorer)
-}
-
-/// Scores the test part twice: as it is, and with anomalies.
+/// Scores the test part as it is, and with anomalies.
+///
+/// # Errors
+/// Errors from the library.
 pub fn measure(args: &Args, scorer: &Scorer, signal: &[f32]) -> Result<Outcome> {
     let part = Parts::of(signal.len()).test;
+    let mut scorer = scorer.clone();
+    lead_in(args, &mut scorer, signal, part.start)?;
     let score = |signal: &[f32]| -> wgru::Result<Vec<Reading>> {
         let mut scorer = scorer.clone();
         signal[part.clone()].iter().map(|&value| scorer.push(value)).collect()
@@ -111,80 +153,82 @@ pub fn measure(args: &Args, scorer: &Scorer, signal: &[f32]) -> Result<Outcome> 
         let flags: Vec<bool> = readings.iter().map(|reading| reading.alarm).collect();
         join(&flags, samples(args, GAP))
     };
-    let clean = score(signal)?;
-    let mut changed = signal.to_vec();
-    let mut rng = Rng::new(args.seed.wrapping_add(1000));
-    let injected = inject(&mut changed, args.hertz, part.clone(), samples(args, EVERY), &mut rng);
-    let readings = score(&changed)?;
-    let anomalies: Vec<Range<usize>> =
-        injected.iter().map(|a| a.at.start - part.start..a.at.end - part.start).collect();
-    Ok(Outcome {
-        matched: Match::new(&events(&readings), &anomalies, samples(args, LATE)),
-        alarms: events(&clean).len(),
-        minutes: part.len() as f64 / args.hertz / 60.0,
-        signal: changed,
-        injected,
-        readings,
-        clean,
-    })
-}
-
-pub fn table(args: &Args, outcome: &Outcome) -> String {
-    let mut out = String::new();
-    for kind in Kind::ALL {
-        let of = || outcome.injected.iter().zip(&outcome.matched.delays).filter(|(a, _)| a.kind == kind);
-        let delays: Vec<f64> = of().filter_map(|(_, delay)| delay.map(|d| d as f64 / args.hertz)).collect();
-        let mean = delays.iter().sum::<f64>() / delays.len() as f64;
-        out += &format!("{:<16}{:>3} of {:<3}{:>8.2} s\n", kind.name(), delays.len(), of().count(), mean);
-    }
-    out += &format!("recall {:.2} precision {:.2} alarms/min clean {:.2}\n", outcome.matched.recall(), outcome.matched.precision(), outcome.alarms as f64 / outcome.minutes);
-    out
-}
-
-pub fn explore(args: &Args, predictor: &Predictor, signal: &[f32]) -> Result<()> {
-    let part = Parts::of(signal.len()).test;
-    let run = |signal: &[f32], from: usize| -> Result<Vec<f32>> {
-        let mut s = Scorer::new(predictor, Rules { short: 1, long: 0, rolling: 10, least: 0, alpha: 0.1 })?;
-        for &v in &signal[from - 1000..from] { s.push(v)?; }
-        Ok(signal[from..].iter().map(|&v| s.push(v).map(|r| r.score)).collect::<wgru::Result<Vec<f32>>>()?)
-    };
-    let means = |x: &[f32], w: usize| -> Vec<f32> {
-        (0..x.len()).map(|i| { let a = (i + 1).saturating_sub(w); x[a..=i].iter().sum::<f32>() / (i + 1 - a) as f32 }).collect()
-    };
-    let mut rounds = Vec::new();
-    for r in 0..6 {
+    let own = events(&score(signal)?);
+    let mut rng = Rng::new(args.seed);
+    let mut round = || {
         let mut changed = signal.to_vec();
-        let injected = inject(&mut changed, args.hertz, part.clone(), samples(args, EVERY), &mut Rng::new(1000 + r));
-        rounds.push((changed, injected));
-    }
-    for mode in 1..2 {
-        crate::scorer::MODE.store(mode, std::sync::atomic::Ordering::Relaxed);
-        let clean = run(signal, part.start)?;
-        println!("mode {mode} mean {}", clean.iter().sum::<f32>() / clean.len() as f32);
-        let raw: Vec<Vec<f32>> = rounds.iter().map(|(c, _)| run(c, part.start)).collect::<Result<_>>()?;
-        for (w, sign) in [(0.2, 1.0f32), (0.3, 1.0), (0.4, 1.0), (0.6, 1.0), (0.5, -1.0), (0.7, -1.0), (0.8, -1.0), (1.0, -1.0)] {
-            let w2 = samples(args, w);
-            let sm = |x: &[f32]| -> Vec<f32> { means(x, w2).iter().map(|v| sign * v).collect() };
-            let c = sm(&clean)[360..].to_vec();
-            let mut sorted = c.clone(); sorted.sort_by(f32::total_cmp);
-            print!("  win {w} sign {sign}: ");
-            for budget in [1usize, 3] {
-                // lowest threshold with at most budget events
-                let (mut lo, mut hi) = (0usize, sorted.len() - 1);
-                while lo < hi { let mid = (lo + hi) / 2; let th = sorted[mid]; let f: Vec<bool> = c.iter().map(|v| *v > th).collect(); if join(&f, samples(args, GAP)).len() <= budget && mid > sorted.len() / 2 { hi = mid } else { lo = mid + 1 } }
-                let th = sorted[lo];
-                let mut per = [[0usize; 2]; 6];
-                for (r, (_, injected)) in raw.iter().zip(&rounds) {
-                    let f: Vec<bool> = sm(r).iter().map(|v| *v > th).collect();
-                    let an: Vec<Range<usize>> = injected.iter().map(|a| a.at.start - part.start..a.at.end - part.start).collect();
-                    let m = Match::new(&join(&f, samples(args, GAP)), &an, samples(args, LATE));
-                    for (a, d) in injected.iter().zip(&m.delays) { let k = a.kind as usize; per[k][1] += 1; per[k][0] += d.is_some() as usize; }
-                }
-                let all: usize = per.iter().map(|p| p[0]).sum(); let n: usize = per.iter().map(|p| p[1]).sum();
-                print!("| {budget}: {:.2} {:?} ", all as f64 / n as f64, per.map(|p| p[0]));
-                if budget == 3 { println!("of {:?}", per.map(|p| p[1])); }
-            }
+        let mut injected = inject(&mut changed, args.hertz, part.clone(), samples(args, EVERY), &mut rng);
+        for anomaly in &mut injected {
+            anomaly.at = anomaly.at.start - part.start..anomaly.at.end - part.start;
         }
+        let readings = score(&changed)?;
+        let alarms = events(&readings);
+        let places: Vec<Range<usize>> = injected.iter().map(|anomaly| anomaly.at.clone()).collect();
+        let matched = Match::new(&alarms, &places, samples(args, LATE));
+        Ok(Round { signal: changed[part.clone()].to_vec(), readings, injected, alarms, matched })
+    };
+    let rounds = (0..ROUNDS).map(|_| round()).collect::<Result<Vec<_>>>()?;
+    Ok(Outcome { rounds, own, minutes: part.len() as f64 / args.hertz / 60.0, hertz: args.hertz })
+}
+
+/// Anomalies of a kind: how many there are, and the delays of those that were found, in seconds and ascending order.
+struct Found {
+    of: usize,
+    delays: Vec<f64>,
+}
+
+impl Outcome {
+    fn found(&self, kind: Option<Kind>) -> Found {
+        let all = self.rounds.iter().flat_map(|round| round.injected.iter().zip(&round.matched.delays));
+        let delays: Vec<_> = all.filter(|(a, _)| kind.is_none_or(|kind| a.kind == kind)).map(|(_, d)| *d).collect();
+        let mut found: Vec<f64> = delays.iter().flatten().map(|&steps| steps as f64 / self.hertz).collect();
+        found.sort_by(f64::total_cmp);
+        Found { of: delays.len(), delays: found }
     }
-    Ok(())
+
+    pub fn recall(&self) -> f64 {
+        let Found { of, delays } = self.found(None);
+        delays.len() as f64 / of as f64
+    }
+
+    pub fn precision(&self) -> f64 {
+        let hits: Vec<bool> = self.rounds.iter().flat_map(|round| round.matched.hits.clone()).collect();
+        hits.iter().filter(|hit| **hit).count() as f64 / hits.len() as f64
+    }
+
+    pub fn own_per_minute(&self) -> f64 {
+        self.own.len() as f64 / self.minutes
+    }
+
+    /// Returns the results as lines of text.
+    pub fn table(&self) -> String {
+        let mut out = format!("{:<18}{:>8}{:>14}\n", "injected", "found", "median delay");
+        for kind in Kind::ALL {
+            let Found { of, delays } = self.found(Some(kind));
+            let delay = delays.get(delays.len() / 2).map_or("–".into(), |delay| format!("{delay:.2} s"));
+            out += &format!("{:<18}{:>8}{delay:>14}\n", kind.name(), format!("{}/{of}", delays.len()));
+        }
+        let (alarms, hits) = (self.rounds.iter().map(|round| round.alarms.len()).sum::<usize>(), self.precision());
+        out += &format!("\nrecall {:.1} %, precision {:.1} % of {alarms} alarms", 100.0 * self.recall(), 100.0 * hits);
+        out += &format!(
+            "\n{} alarms in {:.2} minutes without injected anomalies: {:.2} per minute\n",
+            self.own.len(),
+            self.minutes,
+            self.own_per_minute()
+        );
+        out
+    }
+
+    pub fn json(&self) -> Value {
+        let kinds = Kind::ALL.map(|kind| {
+            let Found { of, delays } = self.found(Some(kind));
+            (kind.name(), json!({"injected": of, "found": delays.len(), "delay": delays.get(delays.len() / 2)}))
+        });
+        json!({
+            "recall": self.recall(),
+            "precision": self.precision(),
+            "alarms_per_minute": self.own_per_minute(),
+            "kinds": kinds.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+        })
+    }
 }

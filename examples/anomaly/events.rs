@@ -38,20 +38,6 @@ impl Match {
             hits: alarms.iter().map(|alarm| anomalies.iter().any(|anomaly| meet(alarm, anomaly))).collect(),
         }
     }
-
-    /// Returns the share of alarms that are in an anomaly; NaN without alarms.
-    pub fn precision(&self) -> f64 {
-        share(&self.hits, |hit| *hit)
-    }
-
-    /// Returns the share of anomalies with an alarm; NaN without anomalies.
-    pub fn recall(&self) -> f64 {
-        share(&self.delays, Option::is_some)
-    }
-}
-
-fn share<T>(list: &[T], is: impl Fn(&T) -> bool) -> f64 {
-    list.iter().filter(|v| is(v)).count() as f64 / list.len() as f64
 }
 
 #[cfg(test)]
@@ -73,7 +59,6 @@ mod tests {
         let found = Match::new(&[15..17, 38..42, 22..23, 60..61], &anomalies, 5);
         assert_eq!(found.delays, [Some(5), Some(0), None]);
         assert_eq!(found.hits, [true, true, true, false]);
-        assert_eq!((found.precision(), found.recall()), (0.75, 2.0 / 3.0));
-        assert_eq!(Match::new(&[25..26], &anomalies, 5).recall(), 0.0);
+        assert_eq!(Match::new(&[25..26], &anomalies, 5).delays, [None; 3]);
     }
 }

@@ -33,6 +33,7 @@ pub fn fit(
         ("--batch", args.batch.to_string()),
         ("--rate", args.rate.to_string()),
         ("--hidden", args.hidden().to_string()),
+        ("--members", args.members().to_string()),
         ("--seed", args.seed.to_string()),
     ];
     let (checkpoint, continued) = Checkpoint::open(args.checkpoint.as_deref(), CHECKPOINT, options)?;

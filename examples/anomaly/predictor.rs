@@ -11,8 +11,7 @@ use crate::args::Task;
 use crate::common::files::{json, load, metadata, refuse, size};
 
 /// Smallest variance, in units of the differences.
-pub fn least() -> f32 { *L.get_or_init(|| std::env::var("LEAST").unwrap_or("1e-4".into()).parse().unwrap()) }
-static L: std::sync::OnceLock<f32> = std::sync::OnceLock::new();
+const LEAST: f32 = 0.02;
 /// Features of a frame: the value, and its difference from the previous one.
 const INPUTS: usize = 2;
 const MARK: &str = "anomaly.version";
@@ -128,7 +127,7 @@ impl Module for Member {
 /// A predictor, trained or loaded. Each of its networks computes
 ///
 /// ```text
-/// h_t = GRU(z_t, Δz_t)      z_{t+d} − z_t ~ N(μ_d(h_t), softplus(s_d(h_t)) + 1e-4)      for several d
+/// h_t = GRU(z_t, Δz_t)      z_{t+d} − z_t ~ N(μ_d(h_t), softplus(s_d(h_t)) + 0.02)      for several d
 /// ```
 ///
 /// Sources: Malhotra et al., *Long short term memory networks for anomaly detection in time series* (2015), for several
@@ -169,7 +168,7 @@ impl Predictor {
         let mut sum: Option<Tensor> = None;
         for member in &self.members {
             let parts = member.forward_with(x, mode)?.split(2, &[each, each])?;
-            let loss = loss::gaussian_nll(&parts[0], target, &parts[1].softplus()?.add_scalar(least())?)?;
+            let loss = loss::gaussian_nll(&parts[0], target, &parts[1].softplus()?.add_scalar(LEAST)?)?;
             sum = Some(sum.map_or(Ok(loss.clone()), |sum| sum.add(&loss))?);
         }
         let sum = sum.ok_or_else(|| refuse("anomaly.members", "expected at least one network"))?;

@@ -2,34 +2,61 @@
 
 use std::collections::VecDeque;
 
+use serde_json::{Value, json};
 use wgru::io::TensorFile;
 use wgru::{Result, Stream};
 
 use crate::calibration::Calibration;
-use crate::common::files::{json, metadata, refuse};
-use crate::predictor::{least, Predictor, Spec};
+use crate::common::files::{json, refuse};
+use crate::predictor::{Predictor, Spec};
 
-/// How scores become alarms.
+const RULES: &str = "anomaly.rules";
+
+/// How errors become p-values and alarms.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
-    /// Steps over which the surprise is averaged.
+    /// Steps over which the error is averaged.
     pub short: usize,
-    /// Steps over which it is averaged to find series that are too calm; 0 for none.
+    /// Steps over which it is averaged to find a series that is too calm; 0 for none.
     pub long: usize,
     /// Number of earlier scores that p-values compare with; 0 for the scores of held-out data.
     pub rolling: usize,
-    /// Number of scores before which there is no alarm.
+    /// Number of these scores before there is an alarm.
     pub least: usize,
+    /// With rolling scores: an alarm must be the highest score of this many scores.
+    pub rest: usize,
     /// Largest p-value of an alarm.
     pub alpha: f64,
+}
+
+impl Rules {
+    fn write(self, file: &mut TensorFile) {
+        let Self { short, long, rolling, least, rest, alpha } = self;
+        let value = json!([short, long, rolling, least, rest, alpha]);
+        file.metadata.insert(RULES.into(), value.to_string());
+    }
+
+    fn read(file: &TensorFile) -> Result<Self> {
+        /// Values are kept for as many steps, so that a file cannot ask for any amount of memory.
+        const MOST: u64 = 1_000_000;
+        let list = json(file, RULES)?;
+        let step = |i: usize| list[i].as_u64().filter(|&n| n <= MOST).map(|n| n as usize);
+        let rules = || {
+            let alpha = list[5].as_f64().filter(|alpha| *alpha > 0.0 && *alpha < 1.0)?;
+            Some(Self { short: step(0)?, long: step(1)?, rolling: step(2)?, least: step(3)?, rest: step(4)?, alpha })
+        };
+        rules().ok_or_else(|| refuse(RULES, "expected five numbers of steps and a share"))
+    }
 }
 
 /// Score of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reading {
-    /// Mean negative log-likelihood of the last values, each under all predictions that were made for it.
+    /// Mean absolute error of the last predictions, in units of the differences of the series.
     pub score: f32,
     pub p: f64,
+    /// Whether no score of the last ones is as high.
+    pub is_peak: bool,
     pub alarm: bool,
 }
 
@@ -37,13 +64,14 @@ pub struct Reading {
 #[derive(Clone)]
 pub struct Scorer {
     spec: Spec,
-    pub rules: Rules,
+    rules: Rules,
     streams: Vec<Stream>,
-    /// Values and predictions of the last steps, the newest first.
+    /// The last values and the predictions made at them, the newest first.
     past: VecDeque<Step>,
-    /// The last surprises, the newest first.
-    surprises: VecDeque<f32>,
+    /// The last errors, the newest first.
+    errors: VecDeque<f32>,
     high: Calibration,
+    /// Of negated means, so that a higher score is a calmer series.
     low: Calibration,
     steps: u64,
 }
@@ -51,13 +79,12 @@ pub struct Scorer {
 #[derive(Clone, Debug)]
 struct Step {
     value: f32,
-    /// Means and variances of the predictions, in units of the differences.
+    /// Predicted differences, in units of the spreads.
     means: Vec<f32>,
-    variances: Vec<f32>,
 }
 
-/// Exchanges calm and surprise.
-const CALM: f32 = -1.0;
+/// Steps after which a [`Stream`] sets tiny states to 0, counted from its creation.
+const FLUSH: u64 = 64;
 
 impl Scorer {
     /// Creates a scorer without calibration, for a predictor on the CPU.
@@ -74,16 +101,19 @@ impl Scorer {
             rules,
             streams: predictor.streams()?,
             past: VecDeque::new(),
-            surprises: VecDeque::new(),
+            errors: VecDeque::new(),
             high: empty.clone(),
             low: empty,
             steps: 0,
         })
     }
 
-    /// Returns the number of values so far.
-    pub fn steps(&self) -> u64 {
-        self.steps
+    pub fn rules(&self) -> Rules {
+        self.rules
+    }
+
+    pub fn set_alpha(&mut self, alpha: f64) {
+        self.rules.alpha = alpha;
     }
 
     /// Calibrates on normal values that continue the series.
@@ -93,8 +123,8 @@ impl Scorer {
     pub fn calibrate(&mut self, values: &[f32]) -> Result<()> {
         let (mut high, mut low) = (Vec::new(), Vec::new());
         for &value in values {
-            if let Some([surprise, calm]) = self.means(value)? {
-                high.push(surprise);
+            if let Some([error, calm]) = self.means(value)? {
+                high.push(error);
                 low.push(calm);
             }
         }
@@ -107,71 +137,160 @@ impl Scorer {
     /// # Errors
     /// Errors from the library.
     pub fn push(&mut self, value: f32) -> Result<Reading> {
-        let Some([surprise, calm]) = self.means(value)? else { return Ok(Reading { score: 0.0, p: 1.0, alarm: false }) };
-        let Rules { long, least, alpha, .. } = self.rules;
-        let seen = self.high.len();
-        let mut p = self.high.p(surprise);
+        let Some([score, calm]) = self.means(value)? else { return Ok(Reading { p: 1.0, ..Reading::default() }) };
+        let Rules { long, least, rest, alpha, .. } = self.rules;
+        let (seen, is_peak) = (self.high.len(), self.high.last(rest).all(|other| other < score));
+        let mut p = self.high.p(score);
         if long > 0 {
+            // Two tests, so each may take half of the share.
             p = (2.0 * p.min(self.low.p(calm))).min(1.0);
         }
-        Ok(Reading { score: surprise, p, alarm: seen >= least && p <= alpha })
+        Ok(Reading { score, p, is_peak, alarm: seen >= least && p <= alpha && is_peak })
     }
 
-    /// Returns the surprise over the short time and the calm over the long time; `None` until values were predicted.
+    /// Returns the mean error over the short time, and the negated one over the long time; `None` until there are
+    /// predictions of the value.
     fn means(&mut self, value: f32) -> Result<Option<[f32; 2]>> {
-        let surprise = self.surprise(value);
+        let error = self.error(value);
         let previous = self.past.front().map_or(value, |step| step.value);
-        let (means, variances) = self.predict(self.spec.frame(previous, value))?;
+        let means = self.predict(self.spec.frame(previous, value))?;
         self.past.truncate(self.spec.furthest() - 1);
-        self.past.push_front(Step { value, means, variances });
+        self.past.push_front(Step { value, means });
         self.steps += 1;
-        let Some(surprise) = surprise else { return Ok(None) };
+        let Some(error) = error else { return Ok(None) };
         let Rules { short, long, .. } = self.rules;
-        self.surprises.truncate(short.max(long).max(1) - 1);
-        self.surprises.push_front(surprise);
+        self.errors.truncate(short.max(long).max(1) - 1);
+        self.errors.push_front(error);
         let mean = |steps: usize| {
-            let count = steps.clamp(1, self.surprises.len());
-            self.surprises.iter().take(count).sum::<f32>() / count as f32
+            let count = steps.clamp(1, self.errors.len());
+            self.errors.iter().take(count).sum::<f32>() / count as f32
         };
-        Ok(Some([mean(short), CALM * mean(long)]))
+        Ok(Some([mean(short), -mean(long)]))
     }
 
-    /// Returns the mean and variance of each prediction: those of the mixture of the networks' distributions.
-    fn predict(&mut self, frame: [f32; 2]) -> Result<(Vec<f32>, Vec<f32>)> {
-        let (each, share) = (self.spec.ahead.len(), 1.0 / self.streams.len() as f32);
-        let (mut means, mut squares) = (vec![0.0; each], vec![0.0; each]);
+    /// Returns the predicted differences, averaged over the networks.
+    fn predict(&mut self, frame: [f32; 2]) -> Result<Vec<f32>> {
+        let share = 1.0 / self.streams.len() as f32;
+        let mut means = vec![0.0; self.spec.ahead.len()];
         for stream in &mut self.streams {
+            // The variances come after the means.
             let output = stream.step(&frame)?;
-            for i in 0..each {
-                means[i] += share * output[i];
-                squares[i] += share * (output[i] * output[i] + softplus(output[each + i]) + least());
+            means.iter_mut().zip(output).for_each(|(mean, output)| *mean += share * output);
+        }
+        Ok(means)
+    }
+
+    /// Returns the mean absolute error of the predictions that were made for a value.
+    fn error(&self, value: f32) -> Option<f32> {
+        let mut sum = 0.0;
+        for (i, (&steps, spread)) in self.spec.ahead.iter().zip(&self.spec.spreads).enumerate() {
+            let Step { value: from, means } = self.past.get(steps - 1)?;
+            sum += ((value - from) / spread - means[i]).abs();
+        }
+        Some(sum / self.spec.ahead.len() as f32)
+    }
+
+    /// Adds rules and calibration to the file of the predictor.
+    pub fn write(&self, file: &mut TensorFile) {
+        self.rules.write(file);
+        if self.rules.rolling == 0 {
+            for (name, scores) in [("high", self.high.scores()), ("low", self.low.scores())] {
+                file.insert(name, &[scores.len()], scores);
             }
         }
-        let variances = means.iter().zip(&squares).map(|(mean, square)| (square - mean * mean).max(least())).collect();
-        Ok((means, variances))
     }
 
-    /// Returns the mean negative log-likelihood of a value under the predictions that were made for it.
-    fn surprise(&self, value: f32) -> Option<f32> {
-        let (each, mut sum) = (self.spec.ahead.len(), 0.0);
-        for (i, (&steps, spread)) in self.spec.ahead.iter().zip(&self.spec.spreads).enumerate() {
-            let Step { value: from, means, variances } = self.past.get(steps - 1)?;
-            let variance = variances[i];
-            let error = (value - from) / spread - means[i];
-            sum += match MODE.load(std::sync::atomic::Ordering::Relaxed) {
-                1 => error.abs(),
-                2 => (1.0 + error * error / variance).ln(),
-                3 => (0.5 * (variance.ln() + error * error / variance)).min(8.0),
-                _ => 0.5 * (variance.ln() + error * error / variance),
-            };
+    /// Reads a file that [`write`](Self::write) completed: a scorer at the beginning of a series.
+    ///
+    /// # Errors
+    /// [`wgru::Error::Format`] naming the field or tensor that is missing or does not match.
+    pub fn from_file(file: &TensorFile) -> Result<Self> {
+        let mut scorer = Self::new(&Predictor::from_file(file)?, Rules::read(file)?)?;
+        if scorer.rules.rolling == 0 {
+            (scorer.high, scorer.low) = (Calibration::fixed(scores(file, "high")?), Calibration::fixed(scores(file, "low")?));
         }
-        Some(sum / each as f32)
+        Ok(scorer)
+    }
+
+    /// Returns the state, to [restore](Self::restore) it.
+    pub fn state(&self) -> TensorFile {
+        let mut file = TensorFile::default();
+        let mut insert = |name: &str, values: Vec<f32>| file.insert(name, &[values.len()], values);
+        for (i, stream) in self.streams.iter().enumerate() {
+            insert(&format!("stream.{i}"), stream.state().to_vec());
+        }
+        insert("values", self.past.iter().map(|step| step.value).collect());
+        insert("means", self.past.iter().flat_map(|step| step.means.clone()).collect());
+        insert("errors", self.errors.iter().copied().collect());
+        if self.rules.rolling > 0 {
+            insert("scores", self.high.scores());
+        }
+        file.metadata.insert("steps".into(), self.steps.to_string());
+        file
+    }
+
+    /// Continues from a state of the same model.
+    ///
+    /// # Errors
+    /// [`wgru::Error::Format`] naming the field or tensor that is missing or does not match.
+    pub fn restore(&mut self, file: &TensorFile) -> Result<()> {
+        self.steps = file.field("steps")?;
+        for (i, stream) in self.streams.iter_mut().enumerate() {
+            let state = scores(file, &format!("stream.{i}"))?;
+            continue_stream(stream, &state, self.steps)?;
+        }
+        let (values, means, errors) = (scores(file, "values")?, scores(file, "means")?, scores(file, "errors")?);
+        let each = self.spec.ahead.len();
+        let most = self.rules.short.max(self.rules.long).max(1);
+        if values.len() > self.spec.furthest() || means.len() != each * values.len() || errors.len() > most {
+            return Err(refuse("the state", "does not match the model"));
+        }
+        let step = |(&value, means): (&f32, &[f32])| Step { value, means: means.to_vec() };
+        self.past = values.iter().zip(means.chunks(each)).map(step).collect();
+        self.errors = errors.into();
+        if self.rules.rolling > 0 {
+            let scores = scores(file, "scores")?;
+            if scores.len() > self.rules.rolling {
+                return Err(refuse("the state", "does not match the model"));
+            }
+            self.high.set(&scores);
+        }
+        Ok(())
     }
 }
 
-/// `log(1 + eˣ)`.
-fn softplus(x: f32) -> f32 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
+/// Continues a new stream from the state after `steps` steps.
+///
+/// A stream sets tiny states to 0 in some of its steps, and the state does not tell when. The steps before bring that
+/// into line, so that the results have the same bits as without interruption.
+///
+/// # Errors
+/// Errors from the library, for a state of the wrong length.
+pub fn continue_stream(stream: &mut Stream, state: &[f32], steps: u64) -> Result<()> {
+    let frame = vec![0.0; stream.input()];
+    for _ in 0..steps % FLUSH {
+        stream.step(&frame)?;
+    }
+    stream.set_state(state)
 }
 
-pub static MODE: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+/// Returns the values of a tensor with one axis, all of them finite.
+///
+/// # Errors
+/// [`wgru::Error::Format`].
+pub fn scores(file: &TensorFile, name: &str) -> Result<Vec<f32>> {
+    let (dims, values) = file.get(name)?;
+    if dims.len() != 1 || values.iter().any(|value| !value.is_finite()) {
+        return Err(refuse(&format!("tensor {name:?}"), "expected numbers along one axis"));
+    }
+    Ok(values.to_vec())
+}
+
+/// Returns the reading of a value as a line.
+pub fn line(value: f32, reading: Reading, as_json: bool) -> String {
+    let Reading { score, p, alarm, .. } = reading;
+    match as_json {
+        true => json!({"value": value, "score": score, "p": p, "alarm": alarm}).to_string(),
+        false => format!("{value}\t{score}\t{p}\t{}", Value::from(u8::from(alarm))),
+    }
+}
