@@ -106,8 +106,9 @@ pub enum TaskName {
     Letters,
 }
 
-/// Tasks, seeds and learning rate of a quick run.
-const QUICK: ([TaskName; 3], usize, f64) = ([TaskName::Adding50, TaskName::Copying50, TaskName::Seattle], 2, 0.01);
+/// Tasks, seeds, learning rate and most updates of a quick run.
+const QUICK: ([TaskName; 3], usize, f64, usize) =
+    ([TaskName::Adding50, TaskName::Copying50, TaskName::Seattle], 2, 0.01, 600);
 
 impl TaskName {
     /// Returns the name on the command line.
@@ -158,6 +159,11 @@ impl Args {
     /// Returns the learning rate of all runs, if it is not chosen for each cell.
     pub fn rate(&self) -> Option<f64> {
         self.rate.or(self.quick.then_some(QUICK.2))
+    }
+
+    /// Returns the updates of a run, of which the task has `usual`.
+    pub fn updates(&self, usual: usize) -> usize {
+        self.updates.unwrap_or(if self.quick { usual.min(QUICK.3) } else { usual })
     }
 
     pub fn results(&self) -> PathBuf {

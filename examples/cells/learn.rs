@@ -162,3 +162,32 @@ pub fn learn(
     learned.seconds = start.elapsed().as_secs_f64();
     Ok(Some(learned))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Args;
+    use crate::tasks;
+
+    #[test]
+    fn the_scale_does_not_change_an_update() {
+        let args = Args::try_parse_from(["cells", "--tasks", "seattle", "--rate", "0.01"]).unwrap();
+        let (tasks, _) = tasks::make(&args).unwrap();
+        let batch = (tasks[0].draw)(&mut Rng::new(1));
+        for kind in Kind::ALL {
+            let course = Course { kind, units: 5, layers: 1, rate: 0.01, seed: 1, updates: 1 };
+            let [mut scaled, mut plain] = [(); 2].map(|()| Learner::new(&Device::cpu(), &tasks[0], &course).unwrap());
+            let before = plain.weights().unwrap();
+            scaled.update(&batch).unwrap();
+            let y = plain.network.forward(&batch, &mut Mode::Train(&mut plain.rng)).unwrap();
+            batch.loss(&y).unwrap().backward().unwrap();
+            clip_grad_norm(&plain.optimizer.parameters(), CLIP).unwrap();
+            plain.optimizer.step().unwrap();
+            let (scaled, plain) = (scaled.weights().unwrap().concat(), plain.weights().unwrap().concat());
+            assert!(scaled.iter().zip(&plain).all(|(a, b)| (a - b).abs() < 1e-6), "{kind:?}");
+            assert!(before.concat().iter().zip(&plain).any(|(a, b)| (a - b).abs() > 1e-3), "{kind:?}");
+        }
+    }
+}

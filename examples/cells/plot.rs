@@ -49,7 +49,10 @@ pub fn draw(blocks: &[Block], plan: &Plan, path: &Path) -> Drawn {
     let curves = blocks.iter().map(|block| -> Panel { Box::new(|area| draw_curves(area, block)) }).collect();
     sections.push(("Validation by updates, equal units, mean over the seeds", curves));
     let bars = blocks.iter().map(|block| -> Panel { Box::new(|area| draw_bars(area, block)) }).collect();
-    sections.push(("Test, equal units (dark) and equal parameters (light), mean and standard deviation", bars));
+    sections.push((
+        "Test, equal units (dark) and equal parameters (light), mean and standard deviation; some axes begin above 0",
+        bars,
+    ));
 
     let rows = |panels: &[Panel]| panels.len().div_ceil(COLUMNS) as u32;
     let height: u32 = sections.iter().map(|(_, panels)| TITLE + HEIGHT * rows(panels)).sum();
@@ -160,8 +163,7 @@ fn draw_lines(area: &Area, title: &str, x: &str, labels: &dyn Fn(f64) -> String,
 
 fn draw_distances(area: &Area, family: &str, sizing: Sizing, blocks: &[&Block]) -> Drawn {
     let mut lines: BTreeMap<Kind, Line> = BTreeMap::new();
-    for block in blocks {
-        let distance = block.task.name.distance().unwrap_or(1) as f64;
+    for (place, block) in blocks.iter().enumerate() {
         for row in block.rows.iter().filter(|row| row.sizing == sizing) {
             let Some(Spread { mean, sd, .. }) = row.quality().filter(|spread| spread.mean.is_finite()) else {
                 continue;
@@ -171,14 +173,17 @@ fn draw_distances(area: &Area, family: &str, sizing: Sizing, blocks: &[&Block]) 
                 points: Vec::new(),
                 deviations: Vec::new(),
             });
-            line.points.push((distance.log10(), mean));
+            line.points.push((place as f64, mean));
             line.deviations.push(sd);
         }
     }
     let lines: Vec<Line> = lines.into_values().collect();
     let measure = blocks.first().map_or("", |block| block.task.measure.title());
     let title = format!("{family}: {measure}, {}", sizing.title());
-    let labels = |x: f64| format!("{:.0}", 10_f64.powf(x));
+    let labels = |x: f64| {
+        let block = blocks.get(x.round() as usize).filter(|_| (x - x.round()).abs() < 1e-6);
+        block.and_then(|block| block.task.name.distance()).map_or_else(String::new, |steps| steps.to_string())
+    };
     let guess = blocks.first().map_or(0.0, |block| block.task.guess.1);
     draw_lines(area, &title, "T", &labels, &lines, guess)
 }

@@ -85,7 +85,7 @@ pub fn make(args: &Args) -> Result<(Vec<Task>, Vec<Skipped>)> {
         }
     }
     for task in &mut tasks {
-        task.updates = args.updates.unwrap_or(task.updates);
+        task.updates = args.updates(task.updates);
     }
     Ok((tasks, skipped))
 }
