@@ -18,9 +18,6 @@ mod plan;
 mod plot;
 mod report;
 mod store;
-#[allow(dead_code, reason = "reads files for another example, too")]
-#[path = "../classify/table.rs"]
-mod table;
 mod tasks;
 #[cfg(test)]
 mod tests;

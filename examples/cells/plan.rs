@@ -60,7 +60,7 @@ impl Plan {
     }
 
     /// Iterates over the tasks that the user chose, with their sizes.
-    pub fn chosen(&self) -> impl Iterator<Item = &(Task, Sizes)> {
+    pub fn measured(&self) -> impl Iterator<Item = &(Task, Sizes)> {
         self.tasks.iter().filter(|(task, _)| self.chosen.contains(&task.name))
     }
 

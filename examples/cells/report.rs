@@ -84,7 +84,7 @@ impl Row<'_> {
 /// Says that the file has results of other options or data.
 pub fn collect<'a>(plan: &'a Plan, store: &'a Store) -> Result<Vec<Block<'a>>> {
     let mut blocks = Vec::new();
-    for (task, sizes) in plan.chosen() {
+    for (task, sizes) in plan.measured() {
         let mut rows = Vec::new();
         for sizing in Sizing::ALL {
             for &kind in &plan.cells {

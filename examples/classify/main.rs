@@ -14,7 +14,6 @@ mod data;
 mod model;
 mod plot;
 mod report;
-mod table;
 #[cfg(test)]
 mod tests;
 
@@ -35,13 +34,13 @@ use common::checkpoint::Checkpoint;
 use common::curve::Curve;
 use common::files::{fingerprint, make_folder};
 use common::lines;
+use common::table::{self, Labeled};
 use common::training::{End, INTERRUPTED, Interrupt, Run, SNAPSHOT, bar};
 use common::words::Unit;
 use data::{Data, Split};
 use model::{Classifier, Noise, Sizes, Spec, Verdict};
 use plot::{Picture, Shown};
 use report::{BAYES, Entry, MAJORITY, NETWORK, Report, most_read};
-use table::Labeled;
 
 const SURNAMES: &str = include_str!("../data/surnames.tsv");
 const CHECKPOINT: &str = "out/classify.checkpoint";

@@ -10,6 +10,7 @@ pub mod curve;
 pub mod files;
 pub mod lines;
 pub mod pairs;
+pub mod table;
 pub mod training;
 pub mod words;
 

@@ -10,9 +10,9 @@ use crate::args::TaskName;
 use crate::batch::{Batch, Measure, Target, Values};
 use crate::common::Result;
 use crate::common::files::{fingerprint, read_text};
+use crate::common::table::{self, Labeled};
 use crate::common::words::{Unit, Vocabulary};
 use crate::model::{Input, Read, Shape};
-use crate::table::{self, Labeled};
 
 /// Sentences are cut after this many words.
 const LONGEST: usize = 50;
