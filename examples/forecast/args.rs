@@ -91,8 +91,8 @@ pub struct Args {
     /// Number of rows to test on [default: see below]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub test: Option<usize>,
-    /// Backtest: divide the test part into N blocks, and train anew before each
-    #[arg(long, value_name = "N", value_parser = positive, conflicts_with_all = ["load", "checkpoint"])]
+    /// Backtest: divide the test part into N blocks, train anew before each, and only print the scores
+    #[arg(long, value_name = "N", value_parser = positive, conflicts_with_all = ["load", "checkpoint", "save"])]
     pub backtest: Option<usize>,
     /// Number of rows after which the series repeats, for seasonal baselines [default: from the dates]
     #[arg(long, value_name = "N", value_parser = positive)]

@@ -48,12 +48,12 @@ pub fn run(
         let name = format!("{} to {}", series.label(test.start), series.label(test.end - 1));
         let scores = of_block(args, columns.clone(), source, device, &parts, [window, horizon], &bar)?;
         bar.suspend(|| {
-            println!("block {} of {blocks}, {name}: {}", block + 1, headline(&borrowed(&scores)));
+            say!("block {} of {blocks}, {name}: {}", block + 1, headline(&borrowed(&scores)));
         });
         found.blocks.push((name, scores));
     }
     bar.finish_and_clear();
-    println!("\n{}\n\n{}", headline(&borrowed(&found.mean())), found.table());
+    say!("\n{}\n\n{}", headline(&borrowed(&found.mean())), found.table());
     Ok(found)
 }
 

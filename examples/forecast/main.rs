@@ -5,6 +5,14 @@
 //! cargo run --release --example forecast -- --csv FILE --column NAME --horizon 24 --window 96 --device gpu
 //! ```
 
+/// Prints a line. Unlike `println`, does not panic if the reader, for example `head`, has enough.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod adapt;
 mod args;
 mod backtest;
@@ -16,6 +24,7 @@ mod data;
 mod evaluate;
 mod head;
 mod holidays;
+mod input;
 mod model;
 mod network;
 mod output;
@@ -48,25 +57,22 @@ use wgru::io::TensorFile;
 use args::Args;
 use common::Result;
 use common::checkpoint::Checkpoint;
-use common::files::{fingerprint, make_folder};
+use common::files::make_folder;
 use common::training::{INTERRUPTED, Interrupt, bar};
-use data::{Example, Inputs};
+use data::Inputs;
 use evaluate::{Columns, Source, Tested, splits};
 use holidays::Holidays;
+use input::{asked, columns, options, read, sizes};
 use model::Forecaster;
-use output::Outlook;
+use output::{Outlook, beyond};
 use plot::Picture;
-use repair::{Choices, repair};
 use report::Report;
 use series::Panel;
-use spec::{Asked, Spec};
+use spec::Spec;
 use split::Split;
-use table::Table;
 use time::Step;
 use train::{Kept, Session};
 
-const SEATTLE: &[u8] = include_bytes!("../data/seattle-weather.csv");
-const SEATTLE_COLUMNS: [&str; 4] = ["temp_max", "temp_min", "precipitation", "wind"];
 const MODEL: &str = "out/forecast.safetensors";
 const CHECKPOINT: &str = "out/forecast.checkpoint";
 
@@ -110,14 +116,14 @@ fn run(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Done>> {
     let holidays = args.holidays.as_deref().map(Holidays::open).transpose()?;
     let source = Source { panel: &panel, holidays: holidays.as_ref() };
     let device = args.device.open()?;
-    println!("device: {} ({})", device.info().name, device.info().reason);
-    panel.notes.iter().for_each(|note| println!("{}: {note}", panel.file_name()));
+    say!("device: {} ({})", device.info().name, device.info().reason);
+    panel.notes.iter().for_each(|note| say!("{}: {note}", panel.file_name()));
 
     let [window, horizon] = sizes(args, &panel);
     if let Some(blocks) = args.backtest {
         let report = backtest::run(args, columns, &source, &device, [window, horizon], blocks)?;
         if args.json {
-            println!("{}", report.json());
+            say!("{}", report.json());
         }
         return Ok(Some(Done { report: None, outlook: None }));
     }
@@ -135,7 +141,7 @@ fn run(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Done>> {
             }
             let splits = splits(args, &panel, spec.window, spec.horizon);
             if let Err(why) = &splits {
-                println!("no test: {why}");
+                say!("no test: {why}");
             }
             (forecaster, splits.ok(), Vec::new())
         }
@@ -168,7 +174,7 @@ fn learn(
     let learned = evaluate::train(args, device, spec, source, splits, session)?;
     bar.finish_and_clear();
     if learned.is_none() {
-        println!("{}", checkpoint.farewell());
+        say!("{}", checkpoint.farewell());
     }
     Ok(learned)
 }
@@ -192,29 +198,31 @@ fn finish(
     let spec = &forecaster.spec;
     let report = tested.as_ref().map(|tested| Report {
         entries: tested.entries.clone(),
+        difference: Report::best_baseline(&tested.entries)
+            .map_or(f64::NAN, |best| score::difference(&tested.entries[0], best, &tested.actual, spec.horizon)),
         interval: spec.interval,
         kept,
         seconds: start.elapsed().as_secs_f64(),
         device: forecaster.device.info().name.clone(),
     });
     if let (Some(report), Some(splits)) = (&report, splits) {
-        println!("\n{}\n{}\n", report.headline(), describe(panel, spec, splits));
-        println!("{}", report.table());
-        report.training().iter().for_each(|training| println!("{training}"));
+        say!("\n{}\n{}\n", report.headline(), describe(panel, spec, splits));
+        say!("{}", report.table());
+        report.training().iter().for_each(|training| say!("{training}"));
     }
     let outlook = match beyond(forecaster, panel, &inputs)? {
         Ok(outlook) => Some(outlook),
         Err(why) => {
-            println!("no forecast beyond the table: {why}");
+            say!("no forecast beyond the table: {why}");
             None
         }
     };
     let written = write_files(args, forecaster, panel, tested.as_ref(), outlook.as_ref())?;
-    println!("{:.1} s; wrote {}", start.elapsed().as_secs_f64(), written.join(", "));
+    say!("{:.1} s; wrote {}", start.elapsed().as_secs_f64(), written.join(", "));
     if args.json {
         let mut json = report.as_ref().map(Report::json).unwrap_or_default();
         json.insert("forecast".into(), outlook.as_ref().map(Outlook::json).unwrap_or_default());
-        println!("{}", serde_json::Value::from(json));
+        say!("{}", serde_json::Value::from(json));
     }
     Ok(Done { report, outlook })
 }
@@ -254,131 +262,6 @@ fn write_files(
         written.push(path.display().to_string());
     }
     Ok(written)
-}
-
-/// Returns the columns that the command line names.
-fn columns(args: &Args) -> Result<Columns> {
-    let column = match (&args.column, &args.csv) {
-        (Some(column), _) => column.clone(),
-        (None, None) => SEATTLE_COLUMNS[0].into(),
-        (None, Some(_)) => return Err("--csv needs --column NAME, the column to forecast".into()),
-    };
-    let known = args.known.clone().unwrap_or_default();
-    let features = match (&args.features, &args.csv) {
-        (Some(features), _) => features.clone(),
-        (None, Some(_)) => Vec::new(),
-        (None, None) => SEATTLE_COLUMNS.iter().filter(|c| **c != column).map(|c| c.to_string()).collect(),
-    };
-    let numbers: Vec<String> = [vec![column], features, known.clone()].concat();
-    if let Some(twice) = numbers.iter().enumerate().find(|(i, name)| numbers[..*i].contains(name)) {
-        return Err(format!("column {:?} is named twice among --column, --features and --known", twice.1).into());
-    }
-    let statics = args.statics.clone().unwrap_or_default();
-    Ok(Columns { numbers, known: known.len(), series: args.series.clone(), statics })
-}
-
-fn read(args: &Args, columns: &Columns) -> Result<Panel> {
-    let to_read = table::Columns {
-        numbers: columns.numbers.clone(),
-        statics: columns.statics.clone(),
-        series: columns.series.clone(),
-    };
-    let table = match &args.csv {
-        Some(path) => Table::open(path, &to_read)?,
-        None => Table::parse("seattle-weather.csv", SEATTLE, &to_read)?,
-    };
-    let choices = Choices { missing: args.missing, duplicates: args.duplicates };
-    Ok(repair(table, &columns.numbers, columns.numbers.len() - columns.known, choices)?)
-}
-
-fn asked(args: &Args) -> Asked {
-    Asked {
-        column: args.column.clone(),
-        features: args.features.clone(),
-        known: args.known.clone(),
-        statics: args.statics.clone(),
-        series: args.series.clone(),
-        window: args.window,
-        horizon: args.horizon,
-        interval: args.interval,
-    }
-}
-
-/// Returns window and horizon.
-fn sizes(args: &Args, panel: &Panel) -> [usize; 2] {
-    let is_hourly = panel.step() == Some(Step::Hours(1.0));
-    let [window, horizon] = if is_hourly { [96, 24] } else { [28, 1] };
-    [args.window.unwrap_or(window), args.horizon.unwrap_or(horizon)]
-}
-
-/// Everything that a run depends on, for its checkpoint.
-fn options(args: &Args, spec: &Spec, source: &Source, splits: &[Split]) -> Vec<(&'static str, String)> {
-    let mut content = format!("{:?} {splits:?}", source.holidays);
-    for series in &source.panel.series {
-        content += &format!("{} {:?} {:?} {:?}", series.name, series.columns, series.observed, series.times);
-    }
-    vec![
-        ("the data", format!("{:016x}", fingerprint(content.as_bytes()))),
-        ("--column, --features and --known", spec.columns.join(", ")),
-        ("--window", spec.window.to_string()),
-        ("--horizon", spec.horizon.to_string()),
-        ("--transform", spec.transform.name().into()),
-        ("--difference", spec.difference.to_string()),
-        ("--cycles", spec.cycles.iter().map(|c| c.name()).collect::<Vec<_>>().join(", ")),
-        ("--loss", spec.loss.name().into()),
-        ("--interval", spec.interval.to_string()),
-        ("--epochs", args.epochs.to_string()),
-        ("--batch", args.batch.to_string()),
-        ("--rate", args.rate.to_string()),
-        ("--ema", args.ema.map_or("none".into(), |decay| decay.to_string())),
-        ("--refit", args.refit.to_string()),
-        ("--hidden", spec.hidden.to_string()),
-        ("--members", spec.members.to_string()),
-        ("--seed", args.seed.to_string()),
-    ]
-}
-
-/// Returns the forecast beyond the end of every series; a reason if something is missing that the model needs.
-fn beyond(forecaster: &Forecaster, panel: &Panel, inputs: &Inputs) -> Result<std::result::Result<Outlook, String>> {
-    let spec = &forecaster.spec;
-    let ends: Vec<Example> =
-        (panel.series.iter().enumerate()).map(|(series, one)| Example { series, origin: one.rows() }).collect();
-    for (example, series) in ends.iter().zip(&panel.series) {
-        let of = if series.name.is_empty() { String::new() } else { format!(" in series {:?}", series.name) };
-        if example.origin < spec.window {
-            return Err(
-                format!("{}: {} rows{of}, but the model reads {}", panel.source, example.origin, spec.window).into()
-            );
-        }
-        if !inputs.reaches(*example, spec.horizon) {
-            let (first, last) = (series.label(series.rows()), series.label(series.rows() + spec.horizon - 1));
-            let names = spec.columns[spec.first_known()..].join(", ");
-            return Ok(Err(format!(
-                "it needs {names} from {first} to {last}{of}; add rows to the table in which the other columns are empty"
-            )));
-        }
-    }
-    let found = forecaster.beyond(inputs, &ends)?;
-    let (levels, quantiles) = (spec.levels(), found.quantiles.unwrap_or_default());
-    let step = |place: usize| {
-        let (example, step) = (ends[place / spec.horizon], place % spec.horizon);
-        let series = &panel.series[example.series];
-        output::Step {
-            series: series.name.clone(),
-            label: series.label(example.origin + step),
-            step: step + 1,
-            point: found.point[place],
-            quantiles: quantiles[place * levels.len()..][..levels.len()].to_vec(),
-        }
-    };
-    Ok(Ok(Outlook {
-        steps: (0..found.point.len()).map(step).collect(),
-        ends: spec.ends(),
-        label: if panel.series.iter().all(|series| series.hours(series.rows()).is_some()) { "date" } else { "row" },
-        series: spec.statics.series_column(),
-        column: spec.columns[0].clone(),
-        levels,
-    }))
 }
 
 /// Describes data, inputs and split.

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::common::Result;
 use crate::common::files::write;
+use crate::data::{Example, Inputs};
+use crate::model::Forecaster;
+use crate::series::Panel;
 
 /// One forecast step of a series.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +84,52 @@ impl Outlook {
         };
         self.steps.iter().map(object).collect()
     }
+}
+
+/// Returns the forecast beyond the end of every series; a reason if something is missing that the model needs.
+///
+/// # Errors
+/// Names a series that is shorter than the window; errors from the device.
+pub fn beyond(forecaster: &Forecaster, panel: &Panel, inputs: &Inputs) -> Result<std::result::Result<Outlook, String>> {
+    let spec = &forecaster.spec;
+    let ends: Vec<Example> =
+        (panel.series.iter().enumerate()).map(|(series, one)| Example { series, origin: one.rows() }).collect();
+    for (example, series) in ends.iter().zip(&panel.series) {
+        let of = if series.name.is_empty() { String::new() } else { format!(" in series {:?}", series.name) };
+        if example.origin < spec.window {
+            return Err(
+                format!("{}: {} rows{of}, but the model reads {}", panel.source, example.origin, spec.window).into()
+            );
+        }
+        if !inputs.reaches(*example, spec.horizon) {
+            let (first, last) = (series.label(series.rows()), series.label(series.rows() + spec.horizon - 1));
+            let names = spec.columns[spec.first_known()..].join(", ");
+            return Ok(Err(format!(
+                "it needs {names} from {first} to {last}{of}; add rows to the table in which the other columns are empty"
+            )));
+        }
+    }
+    let found = forecaster.beyond(inputs, &ends)?;
+    let (levels, quantiles) = (spec.levels(), found.quantiles.unwrap_or_default());
+    let step = |place: usize| {
+        let (example, step) = (ends[place / spec.horizon], place % spec.horizon);
+        let series = &panel.series[example.series];
+        Step {
+            series: series.name.clone(),
+            label: series.label(example.origin + step),
+            step: step + 1,
+            point: found.point[place],
+            quantiles: quantiles[place * levels.len()..][..levels.len()].to_vec(),
+        }
+    };
+    Ok(Ok(Outlook {
+        steps: (0..found.point.len()).map(step).collect(),
+        ends: spec.ends(),
+        label: if panel.series.iter().all(|series| series.hours(series.rows()).is_some()) { "date" } else { "row" },
+        series: spec.statics.series_column(),
+        column: spec.columns[0].clone(),
+        levels,
+    }))
 }
 
 /// Writes a number with six digits.

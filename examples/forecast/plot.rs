@@ -3,11 +3,12 @@
 
 use std::path::Path;
 
+use plotters::coord::types::{RangedCoordf64, RangedCoordusize};
 use plotters::prelude::*;
 
 use crate::baselines::PERSISTENCE;
 use crate::calibrate::Forecast;
-use crate::common::axes::{Area, Drawn, INK, NET, PALE, axes, bounds, font, legend, line};
+use crate::common::axes::{Area, Chart, Drawn, INK, NET, PALE, axes, bounds, font, legend, line};
 use crate::common::files::write;
 use crate::data::Example;
 use crate::evaluate::Tested;
@@ -114,51 +115,84 @@ impl Picture<'_> {
         band
     }
 
+    /// Draws the end of the test part, and beside it the end of the table with the forecast beyond it.
     fn draw_series(&self, area: &Area, number: usize) -> Drawn {
         let series = &self.panel.series[number];
-        let windows = self.tested.map(|tested| self.joined(tested, number)).unwrap_or_default();
-        let find = |name: &str| Some((self.tested?, self.tested?.entries.iter().find(|entry| entry.name == name)?));
-        let of = |name: &str| find(name).map(|(tested, entry)| self.band(tested, entry, &windows)).unwrap_or_default();
-        let (network, persistence, beyond) = (of(NETWORK), of(PERSISTENCE), self.beyond(series));
-        // Without a test, the end of the table.
-        let from = windows.first().map_or(series.rows().saturating_sub(ROWS), |(_, example)| example.origin);
-        let end = windows.last().map_or(series.rows(), |(_, example)| example.origin + self.horizon);
-        let rows = from..if beyond.center.is_empty() { end } else { series.rows() };
+        let is_small = self.panel.series.len() > 1;
+        let Some(tested) = self.tested else { return self.draw_beyond(area, series, ROWS) };
+        let width = area.dim_in_pixel().0;
+        let (left, right) = area.split_horizontally(width * if is_small { 62 } else { 70 } / 100);
+        self.draw_beyond(&right, series, self.horizon.max(14))?;
+        let windows = self.joined(tested, number);
+        let of = |name: &str| {
+            let entry = tested.entries.iter().find(|entry| entry.name == name);
+            entry.map(|entry| self.band(tested, entry, &windows)).unwrap_or_default()
+        };
+        let (network, persistence) = (of(NETWORK), of(PERSISTENCE));
+        let rows = network.center.iter().map(|(row, _)| *row);
         let actual: Line = rows.filter(|&row| series.observed[row]).map(|row| (row, series.columns[0][row])).collect();
-        let lines = [&network, &persistence, &beyond].map(|band| [&band.center, &band.lower, &band.upper]);
-        let all = || lines.as_flattened().iter().copied().chain([&actual]).flatten();
-        let last = all().map(|(row, _)| *row).max().unwrap_or(from);
-        let mut chart = ChartBuilder::on(area)
-            .caption(&series.name, font(16))
-            .margin(12)
-            .x_label_area_size(34)
-            .y_label_area_size(64)
-            .build_cartesian_2d(from..last.max(from + 1), bounds(all().map(|(_, value)| *value)))?;
-        axes(&mut chart)
-            .x_labels(if self.panel.series.len() > 1 { 4 } else { 7 })
-            .x_label_formatter(&|row| series.label(*row))
-            .y_desc(self.unit)
-            .draw()?;
-        for (band, color) in [(&network, NET.mix(0.16)), (&beyond, NET.mix(0.3))] {
-            let back = band.lower.iter().rev();
-            chart.draw_series([Polygon::new(band.upper.iter().chain(back).copied().collect::<Line>(), color)])?;
-        }
+        let name = if series.name.is_empty() { String::new() } else { format!("{}: ", series.name) };
+        let mut chart =
+            self.chart(&left, series, &format!("{name}end of the test"), &[&network, &persistence], &actual)?;
+        chart.draw_series([network.polygon(0.16)])?;
+        line(&mut chart, PERSISTENCE, persistence.center, PALE.stroke_width(2))?;
         let name = format!("{NETWORK}, {:.0} % interval", 100.0 * self.interval);
-        if !windows.is_empty() {
-            line(&mut chart, PERSISTENCE, persistence.center, PALE.stroke_width(2))?;
-        }
-        let dots: Vec<_> = actual.iter().filter(|_| actual.len() <= 2 * ROWS).copied().collect();
         line(&mut chart, &name, network.center, NET.stroke_width(3))?;
-        // A forecast of one step is a point.
-        if beyond.center.len() == 1 {
-            let ends = beyond.lower.iter().chain(&beyond.upper).copied().collect::<Line>();
-            chart.draw_series([PathElement::new(ends, NET.mix(0.5).stroke_width(5))])?;
-            chart.draw_series(beyond.center.iter().map(|&point| Circle::new(point, 5, NET.filled())))?;
-        }
-        chart.draw_series(LineSeries::new(beyond.center, NET.stroke_width(3)))?;
+        let dots: Line = actual.iter().filter(|_| actual.len() <= 2 * ROWS).copied().collect();
         line(&mut chart, "actual", actual, INK.stroke_width(1))?;
         chart.draw_series(dots.into_iter().map(|point| Circle::new(point, 2, INK.filled())))?;
         if number == 0 { legend(&mut chart, SeriesLabelPosition::UpperLeft) } else { Ok(()) }
+    }
+
+    /// Draws the last rows of the table, and the forecast beyond them.
+    fn draw_beyond(&self, area: &Area, series: &Series, rows: usize) -> Drawn {
+        let beyond = self.beyond(series);
+        let rows = series.rows().saturating_sub(rows)..series.rows();
+        let actual: Line = rows.filter(|&row| series.observed[row]).map(|row| (row, series.columns[0][row])).collect();
+        let title = if beyond.center.is_empty() { "end of the table" } else { "forecast beyond the table" };
+        let mut chart = self.chart(area, series, title, &[&beyond], &actual)?;
+        chart.draw_series([beyond.polygon(0.3)])?;
+        // A forecast of one step is a point.
+        if let ([lower], [upper]) = (&beyond.lower[..], &beyond.upper[..]) {
+            chart.draw_series([PathElement::new([*lower, *upper], NET.mix(0.5).stroke_width(5))])?;
+            chart.draw_series(beyond.center.iter().map(|&point| Circle::new(point, 5, NET.filled())))?;
+        }
+        chart.draw_series(LineSeries::new(beyond.center, NET.stroke_width(3)))?;
+        chart.draw_series(LineSeries::new(actual.clone(), INK.stroke_width(1)))?;
+        chart.draw_series(actual.into_iter().map(|point| Circle::new(point, 2, INK.filled())))?;
+        Ok(())
+    }
+
+    /// Draws the axes of a chart that has room for the lines.
+    fn chart<'a, 'b>(
+        &self,
+        area: &DrawingArea<SVGBackend<'b>, plotters::coord::Shift>,
+        series: &Series,
+        title: &str,
+        bands: &[&Band],
+        actual: &Line,
+    ) -> Result<Chart<'a, 'b, RangedCoordusize, RangedCoordf64>, Box<dyn std::error::Error>> {
+        let all = || bands.iter().flat_map(|band| [&band.center, &band.lower, &band.upper]).chain([actual]).flatten();
+        let first = all().map(|(row, _)| *row).min().unwrap_or(0);
+        let last = all().map(|(row, _)| *row).max().unwrap_or(0);
+        let mut chart = ChartBuilder::on(area)
+            .caption(title, font(16))
+            .margin(12)
+            .margin_right(36)
+            .x_label_area_size(34)
+            .y_label_area_size(64)
+            .build_cartesian_2d(first..last.max(first + 1), bounds(all().map(|(_, value)| *value)))?;
+        let wide = area.dim_in_pixel().0 as usize / 170;
+        axes(&mut chart).x_labels(wide.max(2)).x_label_formatter(&|row| series.label(*row)).y_desc(self.unit).draw()?;
+        Ok(chart)
+    }
+}
+
+impl Band {
+    /// Returns the area between the ends of the intervals.
+    fn polygon(&self, opacity: f64) -> Polygon<(usize, f64)> {
+        let back = self.lower.iter().rev();
+        Polygon::new(self.upper.iter().chain(back).copied().collect::<Line>(), NET.mix(opacity))
     }
 }
 

@@ -77,7 +77,10 @@ impl Places {
 /// [`TableError`] naming duplicates and missing values that the user has not chosen to change.
 pub fn repair(table: Table, names: &[String], first_known: usize, choices: Choices) -> Result<Panel, TableError> {
     let refuse = |why: String| TableError::Table { path: table.source.clone(), why };
-    let mut notes = Vec::new();
+    let undated = |[column, cell]: &[String; 2]| {
+        format!("column {column:?} does not hold dates such as YYYY-MM-DD ({cell:?}), so rows are numbered")
+    };
+    let mut notes: Vec<String> = table.undated.iter().map(undated).collect();
     let (mut duplicates, mut cells) = (Places::default(), Places::default());
     let (mut dates, mut irregular) = (Places::default(), Places::default());
     let mut prepared = Vec::new();
@@ -150,6 +153,10 @@ pub fn repair(table: Table, names: &[String], first_known: usize, choices: Choic
         };
         notes.push(format!("{found}: {what}"));
     }
+    let ahead: usize = prepared.iter().map(|(_, _, _, future, _)| future).sum();
+    if ahead > 0 {
+        notes.push(format!("{ahead} rows after the last value of {:?} are the future", names[0]));
+    }
     let mut series = Vec::new();
     for (name, statics, rows, future, step) in prepared {
         series.push(build(name, statics, rows, future, step, first_known, choices.missing));
@@ -159,10 +166,14 @@ pub fn repair(table: Table, names: &[String], first_known: usize, choices: Choic
             return Err(refuse(format!("{of}no row has a value of {:?}", names[0])));
         }
     }
+    let step_of = |series: &Series| series.step.map_or("unknown".into(), |step| step.to_string());
     if let Some(other) = series.iter().find(|one| one.step.is_some() && one.step != series[0].step) {
-        let (a, b) = (&series[0], other);
-        let step = |series: &Series| format!("{:?} in series {:?}", series.step, series.name);
-        return Err(refuse(format!("all series need the same step, but it is {} and {}", step(a), step(b))));
+        let step = |series: &Series| format!("{} in series {:?}", step_of(series), series.name);
+        let why = format!("all series need the same step, but it is {} and {}", step(&series[0]), step(other));
+        return Err(refuse(why));
+    }
+    if choices.missing == Missing::Drop && dates.count + irregular.count > 0 {
+        notes.push(format!("dates after the end continue with the usual step of {}", step_of(&series[0])));
     }
     Ok(Panel { source: table.source, series, notes })
 }
@@ -309,6 +320,7 @@ mod tests {
         let dropped = handled(Missing::Drop);
         assert_eq!(dropped.series[0].columns[0], [1.0, 7.0, 8.0, 9.0]);
         assert!(dropped.notes[0].ends_with("left out incomplete rows, and took the others as equally spaced"));
+        assert_eq!(dropped.notes[1], "dates after the end continue with the usual step of 24 hours");
         let drawn = &handled(Missing::Interpolate).series[0];
         assert_eq!(drawn.columns[0], [1.0, 2.5, 4.0, 5.5, 7.0, 8.0, 9.0]);
         assert_eq!(drawn.columns[1], [0.0, 1.0, 1.0 - 1.0 / 3.0, 1.0 - 2.0 / 3.0, 0.0, 2.0, 3.0]);
@@ -353,7 +365,9 @@ mod tests {
     #[test]
     fn rows_after_the_last_value_are_the_future() {
         let text = "date,y,k\n2020-01-01,1,0\n2020-01-02,2,1\n2020-01-03,,5\n2020-01-04,,6\n";
-        let series = panel(text, Missing::Error, Duplicates::Error).unwrap().series.remove(0);
+        let mut panel_of_text = panel(text, Missing::Error, Duplicates::Error).unwrap();
+        assert_eq!(panel_of_text.notes, ["2 rows after the last value of \"y\" are the future"]);
+        let series = panel_of_text.series.remove(0);
         assert_eq!((series.rows(), series.all_rows(), series.label(3)), (2, 4, "2020-01-04".to_string()));
         assert_eq!(series.columns[1], [0.0, 1.0, 5.0, 6.0]);
         let empty = panel("date,y,k\n2020-01-01,,0\n", Missing::Error, Duplicates::Error).unwrap_err();

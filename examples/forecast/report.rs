@@ -8,6 +8,9 @@ use crate::baselines::{ETS, PERSISTENCE, RIDGE, SEASONAL, THETA};
 use crate::score::{Entry, Scores};
 use crate::train::Kept;
 
+/// Difference in standard errors that chance alone reaches in one test of twenty.
+const SIGNIFICANT: f64 = -1.645;
+
 /// The name of the network among the entries.
 pub const NETWORK: &str = "GRU";
 
@@ -15,6 +18,9 @@ pub const NETWORK: &str = "GRU";
 pub struct Report {
     /// The network, then the baselines.
     pub entries: Vec<Entry>,
+    /// By how many standard errors the network's squared errors differ from those of the best baseline; negative if they
+    /// are smaller.
+    pub difference: f64,
     /// Coverage that the intervals are made for.
     pub interval: f64,
     /// By member; empty for a loaded model.
@@ -24,9 +30,22 @@ pub struct Report {
 }
 
 impl Report {
-    /// Says in one line whether the network beats the best baseline, by RMSE and by CRPS.
+    /// Says in one line whether the network beats the best baseline, by RMSE and by CRPS, and by more than chance.
     pub fn headline(&self) -> String {
-        headline(&self.entries.iter().map(|entry| (&entry.name[..], entry.scores)).collect::<Vec<_>>())
+        let found = headline(&self.entries.iter().map(|entry| (&entry.name[..], entry.scores)).collect::<Vec<_>>());
+        if found.starts_with(NO_SKILL) {
+            return found;
+        }
+        let errors = format!("squared errors differ by {:.1} standard errors", self.difference.abs());
+        match self.difference < SIGNIFICANT {
+            true => format!("{found}; {errors}"),
+            false => format!("{NO_SKILL} beyond chance: {found}; but {errors}, fewer than {:.1}", -SIGNIFICANT),
+        }
+    }
+
+    /// Returns the baseline with the smallest RMSE.
+    pub fn best_baseline(entries: &[Entry]) -> Option<&Entry> {
+        entries[1..].iter().min_by(|a, b| a.scores.rmse.total_cmp(&b.scores.rmse))
     }
 
     /// Returns a line for each forecast, the best first.
@@ -99,6 +118,7 @@ impl Report {
         add("train_loss", self.mean(|k| k.loss));
         add("validation_loss", self.mean(|k| k.validation));
         add("seconds", Some(self.seconds));
+        add("standard_errors", Some(self.difference));
         fields.insert("device".into(), json!(self.device));
         let beats = network.is_some() && !self.headline().starts_with(NO_SKILL);
         fields.insert("beats_baselines".into(), json!(beats));
@@ -146,7 +166,7 @@ mod tests {
     }
 
     fn report(entries: Vec<Entry>) -> Report {
-        Report { entries, interval: 0.5, kept: Vec::new(), seconds: 1.5, device: "a \"b\"".into() }
+        Report { entries, difference: -2.0, interval: 0.5, kept: Vec::new(), seconds: 1.5, device: "a \"b\"".into() }
     }
 
     #[test]
@@ -174,6 +194,9 @@ mod tests {
         let refusal = with(bad.clone()).headline();
         assert!(refusal.starts_with("No skill shown: GRU does not beat the best baseline: RMSE 5.000"), "{refusal}");
         assert_eq!(with(bad).json()["beats_baselines"], json!(false));
+        let mut lucky = with(entry(NETWORK, [1.0, 1.0]));
+        lucky.difference = -1.0;
+        assert!(lucky.headline().starts_with("No skill shown beyond chance: GRU beats"), "{}", lucky.headline());
         // Equal is not better.
         assert!(with(entry(NETWORK, [2.5, 2.5])).headline().starts_with(NO_SKILL));
         let scores = |rmse, crps| Scores { rmse, crps, ..entry("", [1.0; 2]).scores };

@@ -55,6 +55,28 @@ impl Entry {
     }
 }
 
+/// Returns by how many standard errors the squared errors of `a` are larger than those of `b`; negative if `a` is better.
+///
+/// Errors of overlapping windows are correlated, so the standard error includes autocovariances (Diebold, Mariano:
+/// *Comparing predictive accuracy*, 1995; weights of Newey and West).
+pub fn difference(a: &Entry, b: &Entry, actual: &Actual, horizon: usize) -> f64 {
+    let by_window = |first: usize| {
+        let places = (first..first + horizon).filter(|&i| !actual.values[i].is_nan());
+        let square =
+            |entry: &Entry, i: usize| ((entry.forecast.point[i] - actual.values[i]) / actual.deviations[i]).powi(2);
+        let (sum, count) = places.fold((0.0, 0.0), |(sum, n), i| (sum + square(a, i) - square(b, i), n + 1.0));
+        sum / count
+    };
+    let all: Vec<f64> = (0..actual.values.len()).step_by(horizon).map(by_window).filter(|d| !d.is_nan()).collect();
+    let n = all.len() as f64;
+    let mean = all.iter().sum::<f64>() / n;
+    let covariance = |lag: usize| all.iter().zip(&all[lag..]).map(|(x, y)| (x - mean) * (y - mean)).sum::<f64>() / n;
+    let lags = (2 * horizon).max(n.cbrt() as usize).min(all.len().saturating_sub(1));
+    let weight = |lag: usize| 1.0 - lag as f64 / (lags + 1) as f64;
+    let variance = covariance(0) + 2.0 * (1..=lags).map(|lag| weight(lag) * covariance(lag)).sum::<f64>();
+    mean / (variance / n).sqrt()
+}
+
 impl Scores {
     fn of(forecast: &Forecast, actual: &Actual) -> Result<Self> {
         let places: Vec<usize> = (0..actual.values.len()).filter(|&i| !actual.values[i].is_nan()).collect();
@@ -94,6 +116,37 @@ impl Scores {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wgru::Rng;
+
+    #[test]
+    fn differences_count_overlapping_windows_once() {
+        let mut rng = Rng::new(2);
+        let mut noise = |count: usize| (0..count).map(|_| f64::from(rng.normal())).collect::<Vec<f64>>();
+        let make = |values: Vec<f64>| Actual {
+            deviations: vec![1.0; values.len()],
+            values,
+            levels: vec![0.25, 0.75],
+            ends: [0, 1],
+        };
+        let entry = |point: Vec<f64>, actual: &Actual| {
+            let quantiles = point.iter().flat_map(|v| [v - 1.0, v + 1.0]).collect();
+            Entry::new("", Forecast { point, quantiles: Some(quantiles) }, actual).unwrap()
+        };
+        let actual = make(noise(400));
+        let off: Vec<f64> = actual.values.iter().zip(noise(400)).map(|(y, e)| y + e).collect();
+        let further: Vec<f64> = actual.values.iter().zip(noise(400)).map(|(y, e)| y + 1.2 * e).collect();
+        let (a, b) = (entry(off, &actual), entry(further, &actual));
+        let once = difference(&a, &b, &actual, 1);
+        assert!((-6.0..-1.0).contains(&once), "{once}");
+        assert!((difference(&b, &a, &actual, 1) + once).abs() < 1e-12);
+        assert!(difference(&a, &a, &actual, 1).is_nan());
+        // Each value eight times in a row is no more evidence.
+        let repeat = |v: &[f64]| v.iter().flat_map(|&v| [v; 8]).collect::<Vec<f64>>();
+        let long = make(repeat(&actual.values));
+        let [a, b] = [&a, &b].map(|one| entry(repeat(&one.forecast.point), &long));
+        let repeated = difference(&a, &b, &long, 1);
+        assert!((repeated / once - 1.0).abs() < 0.4, "{once} {repeated}");
+    }
 
     #[test]
     fn scores_match_a_case_by_hand() {

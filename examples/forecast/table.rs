@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::time::parse_hours;
+use crate::time::{parse_hours, parse_named};
 
 /// Names of a column of dates. Without such a name, the first column is tried.
-const DATE_NAMES: [&str; 5] = ["date", "datetime", "time", "timestamp", "ds"];
+const DATE_NAMES: [&str; 8] = ["date", "datetime", "time", "timestamp", "ds", "day", "month", "year"];
 /// Cells without a value, in lower case.
 const MISSING: [&str; 7] = ["", "na", "n/a", "nan", "null", "none", "?"];
 /// Largest allowed magnitude of a cell, so that sums of squares stay finite.
@@ -65,6 +65,8 @@ pub struct Table {
     /// Name of the file, for messages.
     pub source: String,
     pub groups: Vec<Group>,
+    /// Name and first cell of a column that is named like a date, but does not hold dates.
+    pub undated: Option<[String; 2]>,
 }
 
 impl Table {
@@ -105,7 +107,7 @@ impl Table {
         if lines.groups.is_empty() {
             return Err(table("no row under the header".into()));
         }
-        Ok(Self { source: source.into(), groups: lines.groups })
+        Ok(Self { source: source.into(), groups: lines.groups, undated: lines.undated })
     }
 }
 
@@ -118,14 +120,17 @@ struct Lines<'a> {
     statics: Vec<usize>,
     series: Option<usize>,
     date: usize,
+    parse_date: fn(&str) -> Option<f64>,
     /// Whether there are dates, once the first row has shown it.
     has_dates: Option<bool>,
+    undated: Option<[String; 2]>,
     groups: Vec<Group>,
     numbers_of_groups: HashMap<String, usize>,
 }
 
 impl<'a> Lines<'a> {
     fn new(source: &'a str, header: &'a [String], columns: &Columns) -> Result<Self, TableError> {
+        let named = header.iter().position(|h| DATE_NAMES.contains(&h.to_lowercase().as_str()));
         let all = |names: &[String]| names.iter().map(|name| find(source, header, name)).collect::<Result<_, _>>();
         Ok(Self {
             source,
@@ -133,8 +138,10 @@ impl<'a> Lines<'a> {
             numbers: all(&columns.numbers)?,
             statics: all(&columns.statics)?,
             series: columns.series.as_ref().map(|name| find(source, header, name)).transpose()?,
-            date: header.iter().position(|h| DATE_NAMES.contains(&h.to_lowercase().as_str())).unwrap_or(0),
+            date: named.unwrap_or(0),
+            parse_date: if named.is_some() { parse_named } else { parse_hours },
             has_dates: None,
+            undated: None,
             groups: Vec::new(),
             numbers_of_groups: HashMap::new(),
         })
@@ -157,7 +164,13 @@ impl<'a> Lines<'a> {
         let statics = self.statics.iter().map(|&i| text(i).map(String::from)).collect::<Result<Vec<String>, _>>()?;
         let name = self.series.map_or(Ok(""), text)?;
         let date = text(self.date)?;
-        let hours = parse_hours(date);
+        let hours = (self.parse_date)(date);
+        if self.has_dates.is_none()
+            && hours.is_none()
+            && DATE_NAMES.contains(&header[self.date].to_lowercase().as_str())
+        {
+            self.undated = Some([header[self.date].clone(), date.into()]);
+        }
         let has_dates = *self.has_dates.get_or_insert(hours.is_some());
         let time = match hours {
             _ if !has_dates => None,
@@ -235,6 +248,13 @@ mod tests {
         assert_eq!(group.rows[1].line, 3);
         assert_eq!(refusal("x,y\r\n1,2\r\n3,a\r\n"), "t.csv, line 3, column \"y\": \"a\" is not a number");
         assert!(parse("x,y\n1,2\n").unwrap().groups[0].rows[0].time.is_none());
+        let year = parse("x,y,Year\n1,2,1871\n").unwrap();
+        assert!(year.groups[0].rows[0].time.is_some() && year.undated.is_none());
+        let other = parse("month,x,y\nMay 2020,1,2\n").unwrap();
+        assert_eq!(
+            (other.groups[0].rows[0].time.is_none(), other.undated),
+            (true, Some(["month", "May 2020"].map(String::from)))
+        );
     }
 
     #[test]

@@ -44,7 +44,8 @@ impl Folder {
             ("--save", file("model.safetensors")),
         ];
         let mut words = vec!["forecast".to_string(), "--json".into()];
-        for (option, value) in usual.into_iter().filter(|(option, _)| !more.contains(option)) {
+        let is_free = |option: &str| !more.contains(&option) && !(option == "--save" && more.contains(&"--backtest"));
+        for (option, value) in usual.into_iter().filter(|(option, _)| is_free(option)) {
             words.extend([option.into(), value]);
         }
         words.extend(more.iter().map(|word| word.to_string()));

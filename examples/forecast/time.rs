@@ -26,6 +26,15 @@ pub fn parse_hours(text: &str) -> Option<f64> {
     Some(24.0 * days_since_1970([year, month, day]) as f64 + seconds as f64 / 3600.0)
 }
 
+/// [`parse_hours`], and also `YYYYMMDD` and `YYYY`, which other columns may hold as numbers.
+pub fn parse_named(text: &str) -> Option<f64> {
+    match text.len() {
+        8 if text.is_ascii() => parse_hours(&format!("{}-{}-{}", &text[..4], &text[4..6], &text[6..])),
+        4 if text.is_ascii() => parse_hours(&format!("{text}-01-01")),
+        _ => parse_hours(text),
+    }
+}
+
 /// Parses at most three numbers of at most four digits.
 fn numbers(text: &str, separator: char) -> Option<Vec<i64>> {
     let number = |part: &str| {
@@ -87,8 +96,11 @@ pub fn day_of(hours: f64) -> i64 {
 pub fn format_like(hours: f64, pattern: &str) -> String {
     let (seconds, day) = ((hours * 3600.0).round() as i64, 86_400);
     let ([year, month, date], clock) = (civil(seconds.div_euclid(day)), seconds.rem_euclid(day));
-    if pattern.len() == 7 {
-        return format!("{year:04}-{month:02}");
+    match pattern.len() {
+        4 => return format!("{year:04}"),
+        7 => return format!("{year:04}-{month:02}"),
+        8 => return format!("{year:04}{month:02}{date:02}"),
+        _ => {}
     }
     let mut out = format!("{year:04}-{month:02}-{date:02}");
     let parts = if let Some((_, clock)) = pattern.split_once([' ', 'T']) { clock.split(':').count() } else { 0 };
@@ -191,6 +203,15 @@ impl Step {
     }
 }
 
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Hours(hours) => write!(f, "{hours} hours"),
+            Self::Months(months) => write!(f, "{months} months"),
+        }
+    }
+}
+
 /// A period after which a series may repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Cycle {
@@ -267,6 +288,10 @@ mod tests {
         for text in ["1970-01-01", "2000-02-29 23:59:58", "1999-12-31T07:05Z", "2024-11", "0001-01-01", "9999-12-31"] {
             assert_eq!(format_like(parse_hours(text).unwrap(), text), text);
         }
+        for text in ["19580329", "1871", "2020-01-01 10:00"] {
+            assert_eq!(format_like(parse_named(text).unwrap(), text), text);
+        }
+        assert_eq!(["19581329", "é871", "187", "é80329"].map(parse_named), [None; 4]);
         assert_eq!(format_like(parse_hours("2020-01-01 12:00").unwrap(), "2020-01-01"), "2020-01-01 12:00");
     }
 
@@ -315,5 +340,6 @@ mod tests {
         assert_eq!(hours, [Some(24), Some(96), Some(365), Some(52)]);
         assert_eq!([1, 3, 12].map(|months| Step::Months(months).season()), [Some(12), Some(4), None]);
         assert_eq!(Step::name(Some(Step::Months(3)), 2), "2 quarters");
+        assert_eq!([Step::Hours(0.25), Step::Months(1)].map(|step| step.to_string()), ["0.25 hours", "1 months"]);
     }
 }

@@ -161,7 +161,7 @@ impl Stage<'_> {
         if let Some(continued) = session.continued.take() {
             load_checkpoint_with(&mut trainer, &continued.file)?;
             curve = continued.curve;
-            println!("continues {} with {name}, epoch {}", session.checkpoint.path().display(), trainer.epoch() + 1);
+            say!("continues {} with {name}, epoch {}", session.checkpoint.path().display(), trainer.epoch() + 1);
         }
         let (levels, unit) = (spec.levels(), crate::model::unit(spec, 0));
         let step = |batch: &Batch, mode: &mut Mode| {
