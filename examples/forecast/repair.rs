@@ -43,6 +43,8 @@ pub struct Choices {
 
 /// Number of places that a message names.
 const NAMED: usize = 5;
+/// Largest number of missing dates that are filled, for each row of the table.
+const FILLED: usize = 20;
 
 /// Places in a table: how many, and the first ones by line.
 #[derive(Default)]
@@ -83,6 +85,7 @@ pub fn repair(table: Table, names: &[String], first_known: usize, choices: Choic
     let mut notes: Vec<String> = table.undated.iter().map(undated).collect();
     let (mut duplicates, mut cells) = (Places::default(), Places::default());
     let (mut dates, mut irregular) = (Places::default(), Places::default());
+    let rows_read: usize = table.groups.iter().map(|group| group.rows.len()).sum();
     let mut prepared = Vec::new();
     for group in table.groups {
         let Group { name, statics, rows } = group;
@@ -146,6 +149,11 @@ pub fn repair(table: Table, names: &[String], first_known: usize, choices: Choic
             }
             Missing::Interpolate | Missing::Mask if irregular.count > 0 => {
                 return Err(refuse(format!("{found}; --missing drop takes such rows as equally spaced")));
+            }
+            Missing::Interpolate | Missing::Mask if dates.count / FILLED > rows_read => {
+                return Err(refuse(format!(
+                    "{found}: too many to fill for a table of {rows_read} rows; see --missing drop"
+                )));
             }
             Missing::Drop => "left out incomplete rows, and took the others as equally spaced",
             Missing::Interpolate => "interpolated",
@@ -360,6 +368,16 @@ mod tests {
         }
         let dropped = panel(text, Missing::Drop, Duplicates::Error).unwrap();
         assert_eq!((dropped.series[0].rows(), dropped.series[0].label(5)), (5, "2020-01-06".to_string()));
+    }
+
+    #[test]
+    fn a_date_far_away_is_not_filled_up_to() {
+        let text = "date,y,k\n2020-01-01 00:00:00,1,0\n2020-01-01 00:00:01,2,0\n2020-01-01 00:00:02,2,0\n9999-01-01 00:00:00,3,0\n";
+        for missing in [Missing::Interpolate, Missing::Mask] {
+            let why = panel(text, missing, Duplicates::Error).unwrap_err();
+            assert!(why.ends_with("too many to fill for a table of 4 rows; see --missing drop"), "{why}");
+        }
+        assert_eq!(panel(text, Missing::Drop, Duplicates::Error).unwrap().series[0].rows(), 4);
     }
 
     #[test]

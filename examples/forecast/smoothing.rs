@@ -41,7 +41,7 @@ impl Smoothing {
         if train.len() < 3 {
             return None;
         }
-        let season = season.filter(|&season| season > 1 && train.len() >= 2 * season);
+        let season = season.filter(|&season| season > 1 && season <= train.len() / 2);
         let actual = targets(z, validation.clone(), horizon);
         let origins: Vec<usize> = validation.collect();
         let variants = VARIANTS.iter().filter(|(_, is_seasonal)| !is_seasonal || season.is_some());

@@ -156,6 +156,22 @@ fn a_random_walk_shows_no_skill() {
 }
 
 #[test]
+fn a_constant_series_and_extreme_options_are_handled() {
+    let folder = Folder::new();
+    let csv = text(&folder.write("flat.csv", &table(120, |_| 7.0)));
+    let most = usize::MAX.to_string();
+    let options = ["--column", "y", "--window", "7", "--epochs", "2", "--season", &most];
+    let done = folder.run(&[&["--csv", &csv][..], &options].concat()).unwrap();
+    let report = done.report.unwrap();
+    assert!(report.headline().starts_with(NO_SKILL), "{}", report.headline());
+    assert!(done.outlook.unwrap().steps[0].point.is_finite());
+    for option in ["--window", "--horizon", "--train", "--test"] {
+        let why = folder.run(&["--csv", &csv, "--column", "y", option, &most]).err().unwrap();
+        assert!(why.contains("too few rows"), "{option}: {why}");
+    }
+}
+
+#[test]
 fn covariates_and_holidays_are_used() {
     let folder = Folder::new();
     // Promotions raise sales, and so do holidays; neither follows from the past.

@@ -67,7 +67,7 @@ impl Theta {
 
 /// Whether the autocorrelation at the season is beyond 1.645 of its standard errors, as in the M4 competition.
 fn is_seasonal(z: &[f64], season: usize) -> bool {
-    if season < 2 || z.len() < 2 * season {
+    if season < 2 || season > z.len() / 2 {
         return false;
     }
     let mean = z.iter().sum::<f64>() / z.len() as f64;
