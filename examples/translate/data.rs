@@ -106,9 +106,11 @@ impl Data for Examples<'_> {
         self.pairs.len()
     }
 
+    /// Returns a number by which examples are sorted into batches: the length of the target, then that of the source.
+    /// Sorted so, both sides have little padding.
     fn length(&self, example: usize) -> Option<usize> {
         let Pair { source, target } = &self.pairs[example];
-        Some(source.len() + target.len())
+        Some((target.len() << 16) + source.len().min(0xffff))
     }
 
     fn batch(&self, examples: &[usize]) -> wgru::Result<Batch> {
@@ -156,6 +158,17 @@ mod tests {
         assert_eq!(found[0].references, ["Va !", "Allez !"]);
         let few = Parts::new(&all, Selection { max_words: 2, ..ALL }, &mut Rng::new(1)).err().unwrap().to_string();
         assert!(few.contains("1 sources of at most 2 words"), "{few}");
+    }
+
+    #[test]
+    fn examples_are_sorted_by_target_then_source() {
+        let pair = |source, target| Pair { source: vec![0; source], target: vec![0; target] };
+        let pairs = [pair(9, 2), pair(1, 3), pair(70_000, 2), pair(3, 2)];
+        let examples = Examples { device: &Device::cpu(), pairs: &pairs };
+        let mut order = [0, 1, 2, 3];
+        order.sort_by_key(|&example| examples.length(example));
+        assert_eq!(order, [3, 0, 2, 1]);
+        assert_eq!(examples.batch(&[2, 0]).unwrap().x().read_indices_blocking().unwrap(), [2, 0]);
     }
 
     #[test]

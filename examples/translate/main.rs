@@ -98,10 +98,12 @@ fn train(args: &Args, interrupted: &dyn Fn() -> bool, saved: &dyn Fn()) -> Resul
     let device = args.device.open()?;
     println!("device: {} ({})", device.info().name, device.info().reason);
     println!("{}", parts.describe());
+    // Before the training, so that a path that cannot be written to does not end a long run.
+    make_folder(&args.save)?;
+    make_folder(&args.plot)?;
 
     let Some(learned) = learn(args, &device, &parts, rng, interrupted)? else { return Ok(None) };
     let Learned { translator, curve, updates, seconds, checkpoint } = learned;
-    make_folder(&args.save)?;
     translator.to_file()?.save(&args.save)?;
     checkpoint.remove()?;
     saved();
