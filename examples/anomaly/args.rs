@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 use crate::common::args::{DeviceChoice, above_zero, positive};
 
 const NOTES: &str = "\
-Without FILE, `ecg` takes a synthetic recording.
+Without FILE, `ecg` takes a synthetic recording of 4 minutes.
 
   ecg      A recording as .npy or .npz with one array, or as text with one number per line. Learns to predict the next
            samples on the first half, calibrates the alarm on the next fifth, and counts alarms on the rest: as it is,

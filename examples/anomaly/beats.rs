@@ -18,7 +18,8 @@ pub fn find(signal: &[f32], hertz: f64) -> Vec<usize> {
         energy[i.saturating_sub(width / 2)] = sum as f32;
     }
     // Half of the median over blocks of 2 s that are likely to have a beat.
-    let mut most: Vec<f32> = energy.chunks(seconds(2.0)).map(|block| block.iter().copied().fold(0.0, f32::max)).collect();
+    let mut most: Vec<f32> =
+        energy.chunks(seconds(2.0)).map(|block| block.iter().copied().fold(0.0, f32::max)).collect();
     most.sort_by(f32::total_cmp);
     let threshold = 0.3 * most.get(most.len() / 2).copied().unwrap_or(0.0);
     let (mut peaks, mut i) = (Vec::new(), 0);
@@ -53,8 +54,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 6] =
-        [Kind::Premature, Kind::Widened, Kind::Missing, Kind::Inverted, Kind::Flat, Kind::Noise];
+    pub const ALL: [Kind; 6] = [Kind::Premature, Kind::Widened, Kind::Missing, Kind::Inverted, Kind::Flat, Kind::Noise];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -158,7 +158,8 @@ fn between(a: f32, b: f32, i: usize, steps: usize) -> f32 {
 
 /// Returns the median height of the peaks above the values `before` them.
 fn signal_height(signal: &[f32], peaks: &[usize], before: usize) -> f32 {
-    let mut heights: Vec<f32> = peaks.iter().filter(|&&p| p >= before).map(|&p| signal[p] - signal[p - before]).collect();
+    let mut heights: Vec<f32> =
+        peaks.iter().filter(|&&p| p >= before).map(|&p| signal[p] - signal[p - before]).collect();
     heights.sort_by(f32::total_cmp);
     heights.get(heights.len() / 2).copied().unwrap_or(1.0)
 }
@@ -213,8 +214,8 @@ mod tests {
         // About 0.85 s from beat to beat.
         assert!((69..=72).contains(&peaks.len()), "{}", peaks.len());
         assert!(peaks.iter().all(|&peak| signal[peak] > 0.7));
-        assert_eq!(find(&[0.5; 1000], 250.0), []);
-        assert_eq!(find(&[], 250.0), []);
+        assert!(find(&[0.5; 1000], 250.0).is_empty());
+        assert!(find(&[], 250.0).is_empty());
     }
 
     #[test]

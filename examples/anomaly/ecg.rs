@@ -9,7 +9,7 @@ use wgru::train::Batch;
 use wgru::{Device, Rng};
 
 use crate::args::{Args, Task};
-use crate::beats::{Injected, Kind, inject, synthetic};
+use crate::beats::{Injected, Kind, find, inject, synthetic};
 use crate::common::Result;
 use crate::common::curve::Curve;
 use crate::events::{Match, join};
@@ -20,14 +20,15 @@ use crate::signal::read_signal;
 
 /// Seconds ahead that are predicted.
 const AHEAD: [f64; 5] = [0.003, 0.011, 0.025, 0.05, 0.1];
-/// Seconds over which errors are averaged, to find surprises and to find calm. No heart pauses for the longer time.
+/// Seconds over which errors are averaged to find surprises.
 const SHORT: f64 = 0.4;
-const LONG: f64 = 0.8;
+/// Time over which errors are averaged to find calm, in median beats. It nearly always has a beat.
+const LONG: f64 = 1.4;
 /// Seconds of a window, and from one window to the next.
 const WINDOW: f64 = 2.0;
 const STRIDE: f64 = 1.0;
 /// Seconds of the synthetic recording, and of the shortest one that is accepted.
-const SYNTHETIC: f64 = 120.0;
+const SYNTHETIC: f64 = 240.0;
 const LEAST: f64 = 30.0;
 /// Seconds before a part that bring the states of the network into line.
 const LEAD_IN: f64 = 3.0;
@@ -68,7 +69,9 @@ pub fn read(args: &Args) -> Result<Vec<f32>> {
     let least = samples(args, LEAST);
     if signal.len() < least {
         let got = signal.len();
-        return Err(format!("the recording has {got} samples; expected at least {least}, {LEAST} s (see --hertz)").into());
+        return Err(
+            format!("the recording has {got} samples; expected at least {least}, {LEAST} s (see --hertz)").into()
+        );
     }
     Ok(signal)
 }
@@ -93,14 +96,15 @@ pub fn train(
     let mut rng = Rng::new(args.seed);
     let predictor = Predictor::new(device, spec, &mut rng)?;
     let step = |batch: &Batch, mode: &mut Mode| predictor.loss(batch.x(), batch.targets(), mode);
-    let Some(curve) = fit(args, predictor.parameters(), &data, &signal[parts.train], rng, interrupted, step)? else {
+    let Some(curve) = fit(args, predictor.parameters(), &data, &signal[parts.train.clone()], rng, interrupted, step)?
+    else {
         return Ok(None);
     };
 
     let mut file = predictor.to_file()?;
     let rules = Rules {
         short: samples(args, SHORT),
-        long: samples(args, LONG),
+        long: (LONG * rhythm(args, &signal[parts.train.clone()])).round() as usize,
         rolling: 0,
         least: 0,
         rest: 0,
@@ -111,6 +115,13 @@ pub fn train(
     scorer.calibrate(&signal[parts.calibrate])?;
     scorer.write(&mut file);
     Ok(Some((file, curve)))
+}
+
+/// Returns the median number of samples from beat to beat, or that of 0.6 s if there are no beats.
+fn rhythm(args: &Args, signal: &[f32]) -> f64 {
+    let mut intervals: Vec<usize> = find(signal, args.hertz).windows(2).map(|pair| pair[1] - pair[0]).collect();
+    intervals.sort_unstable();
+    intervals.get(intervals.len() / 2).map_or(0.6 * args.hertz, |&samples| samples as f64)
 }
 
 /// Scores the seconds before `start`.

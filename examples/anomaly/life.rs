@@ -141,7 +141,9 @@ impl Life {
         file.metadata.insert("anomaly.hidden".into(), self.hidden.to_string());
         file.metadata.insert("anomaly.inputs".into(), self.units.columns.len().to_string());
         let columns: Vec<f32> = self.units.columns.iter().map(|&column| column as f32).collect();
-        for (name, values) in [("columns", columns), ("mean", self.units.mean.clone()), ("deviation", self.units.deviation.clone())] {
+        for (name, values) in
+            [("columns", columns), ("mean", self.units.mean.clone()), ("deviation", self.units.deviation.clone())]
+        {
             file.insert(name, &[values.len()], values);
         }
         for (name, tensor) in self.parameters() {

@@ -16,6 +16,7 @@ use crate::common::Result;
 use crate::common::curve::Curve;
 use crate::common::files::read_text;
 use crate::detectors::{random, windowed_gaussian};
+use crate::events::join;
 use crate::fit::fit;
 use crate::nab::{NabScore, at_threshold, best, highest_of, probation};
 use crate::predictor::{Predictor, Spec, windows};
@@ -84,8 +85,7 @@ pub fn train(
         return Ok(None);
     };
     let mut file = predictor.to_file()?;
-    let rules =
-        Rules { short: 1, long: 0, rolling: ROLLING, least: part.end, rest: args.rest, alpha: args.alpha() };
+    let rules = Rules { short: 1, long: 0, rolling: ROLLING, least: part.end, rest: args.rest, alpha: args.alpha() };
     Scorer::new(&Predictor::from_file(&file)?, rules)?.write(&mut file);
     Ok(Some((file, curve)))
 }
@@ -184,13 +184,17 @@ impl Outcome {
     }
 
     /// Returns the results as lines of text.
-    pub fn table(&self, times: &[String], windows: &[RangeInclusive<usize>]) -> String {
+    pub fn table(&self, times: &[String], windows: &[RangeInclusive<usize>], rest: usize) -> String {
+        const SHOWN: usize = 30;
         let mut out = String::new();
         if !self.entries.is_empty() {
             let [network, gaussian] = [NETWORK, GAUSSIAN].map(|name| self.entry(name).map_or(f64::NAN, |e| e.best));
             let word = if network > gaussian { "above" } else { "not above" };
             out += &format!("NAB score, standard profile: the network is {word} the windowed Gaussian.\n");
-            out += &format!("{:<20}{:>16}{:>24}{:>26}\n", "", "best threshold", "one alarm per episode", "threshold set before");
+            out += &format!(
+                "{:<20}{:>16}{:>24}{:>26}\n",
+                "", "best threshold", "one alarm per episode", "threshold set before"
+            );
             for Entry { name, best, best_rested, online } in &self.entries {
                 let detail = |score: &NabScore| {
                     let found = score.found.iter().filter(|found| **found).count();
@@ -200,18 +204,21 @@ impl Outcome {
                 let online = online.as_ref().map_or("–".into(), detail);
                 out += &format!("{name:<20}{best:>16.1}{rested:>24}{online:>26}\n");
             }
-            out += &format!("In brackets: windows found, false alarms. The random detector is a mean of {RANDOM_RUNS} runs.\n\n");
+            out += &format!(
+                "In brackets: windows found, false alarms. The random detector is a mean of {RANDOM_RUNS} runs.\n\n"
+            );
         }
-        let alarms = self.alarms();
-        out += &format!("{} alarms\n", alarms.len());
-        const SHOWN: usize = 30;
-        for &row in alarms.iter().take(SHOWN) {
+        let flags: Vec<bool> = self.readings.iter().map(|reading| reading.alarm).collect();
+        let episodes = join(&flags, rest);
+        out += &format!("{} alarms in {} episodes\n", self.alarms().len(), episodes.len());
+        for episode in episodes.iter().take(SHOWN) {
+            let row = episode.start;
             let inside = windows.iter().any(|window| window.contains(&row));
             let note = if inside { "  in a window" } else { "" };
             out += &format!("  {}  p {:.5}{note}\n", times.get(row).map_or("", String::as_str), self.readings[row].p);
         }
-        if alarms.len() > SHOWN {
-            out += &format!("  and {} more\n", alarms.len() - SHOWN);
+        if episodes.len() > SHOWN {
+            out += &format!("  and {} more\n", episodes.len() - SHOWN);
         }
         out
     }

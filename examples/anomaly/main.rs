@@ -187,7 +187,7 @@ fn on_machine(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Work
     };
     let scorer = scorer(args, &file)?;
     let outcome = machine::measure(args, &scorer, &table.values, &windows)?;
-    println!("\n{}", outcome.table(&table.times, &windows));
+    println!("\n{}", outcome.table(&table.times, &windows, scorer.rules().rest));
     let score = |name| outcome.entry(name).map_or(f64::NAN, |entry| entry.best);
     let title = match windows.is_empty() {
         true => format!("{}: {} alarms", name(args), outcome.alarms().len()),

@@ -18,6 +18,8 @@ const AMBER: RGBColor = RGBColor(255, 179, 0);
 /// Points of a line.
 const POINTS: usize = 2000;
 
+const NOTE: &str = "amber: known anomalies; red dots: alarms; blue: the p-value, above the line for an alarm";
+
 /// A scored series.
 pub struct Scored<'a> {
     pub title: String,
@@ -42,49 +44,60 @@ impl Scored<'_> {
     /// Errors from writing the file.
     pub fn draw(&self, path: &Path) -> Drawn {
         let learning = if self.curve.is_some() { 300 } else { 0 };
-        let height = 50 + ROW * self.rows as u32 + learning;
+        let height = 68 + ROW * self.rows as u32 + learning;
         draw_svg(path, height, |root| {
             let body = root.titled(&self.title, font(22))?;
+            body.draw(&Text::new(NOTE, (16, 2), font(13)))?;
+            let (_, body) = body.split_vertically(18);
             let (series, bottom) = body.split_vertically((ROW * self.rows as u32) as i32);
             let length = self.values.len().div_ceil(self.rows);
             for (i, area) in series.split_evenly((self.rows, 1)).iter().enumerate() {
-                self.draw_row(area, i * length..((i + 1) * length).min(self.values.len()), i == 0)?;
+                self.draw_row(area, i * length..((i + 1) * length).min(self.values.len()))?;
             }
             self.curve.map_or(Ok(()), |curve| curve.draw(&bottom, "loss by epoch", "held out", &[]))
         })
     }
 
-    fn draw_row(&self, area: &Area, part: Range<usize>, is_first: bool) -> Drawn {
+    fn draw_row(&self, area: &Area, part: Range<usize>) -> Drawn {
         let (upper, lower) = area.split_vertically(150);
         let x = |i: usize| i as f64 * self.step;
         let range = x(part.start)..x(part.end.max(part.start + 1));
         let y = bounds(self.values.iter().map(|v| f64::from(*v)));
         let inside = |place: &Range<usize>| place.start < part.end && place.end > part.start;
         let mut chart = build(&upper, range.clone(), y.clone(), 0)?;
-        axes(&mut chart).x_labels(0).y_labels(4).y_desc(self.unit).draw()?;
+        axes(&mut chart).x_labels(0).y_labels(4).y_label_formatter(&short).y_desc(self.unit).draw()?;
         let boxes = self.anomalies.iter().filter(|(place, _)| inside(place));
         chart.draw_series(boxes.clone().map(|(place, _)| {
             Rectangle::new([(x(place.start), y.start), (x(place.end), y.end)], AMBER.mix(0.3).filled())
         }))?;
         chart.draw_series(boxes.map(|(place, name)| Text::new(name.to_string(), (x(place.start), y.end), font(11))))?;
-        line(&mut chart, "series", thinned(part.clone(), x, |i| f64::from(self.values[i])), INK.stroke_width(1))?;
+        let points = thinned(part.clone(), x, |i| f64::from(self.values[i]));
+        chart.draw_series(LineSeries::new(points, INK.stroke_width(1)))?;
 
         let score = |i: usize| -self.p[i].log10();
         let most = self.p.iter().map(|p| -p.log10()).fold(-self.alpha.log10(), f64::max);
         let mut chart = build(&lower, range.clone(), 0.0..1.15 * most, 34)?;
-        axes(&mut chart).y_labels(3).y_desc("−log p").x_labels(12).x_desc(self.axis).draw()?;
-        line(&mut chart, "−log10 of the p-value", thinned(part.clone(), x, score), PALE.stroke_width(1))?;
+        axes(&mut chart)
+            .y_labels(3)
+            .y_desc("−log10 p")
+            .y_label_formatter(&short)
+            .x_labels(12)
+            .x_label_formatter(&short)
+            .x_desc(self.axis)
+            .draw()?;
+        chart.draw_series(LineSeries::new(thinned(part.clone(), x, score), PALE.stroke_width(1)))?;
         let threshold = -self.alpha.log10();
-        let ends = vec![(range.start, threshold), (range.end, threshold)];
-        line(&mut chart, "threshold", ends, INK.mix(0.5).stroke_width(1))?;
+        let ends = [(range.start, threshold), (range.end, threshold)];
+        chart.draw_series(LineSeries::new(ends, INK.mix(0.5).stroke_width(1)))?;
         let alarms = self.alarms.iter().filter(|place| inside(place));
-        let mark = |place: &Range<usize>| Circle::new((x(place.start), 1.08 * most), 4, NET.filled());
-        chart
-            .draw_series(alarms.map(mark))?
-            .label("alarm")
-            .legend(|(x, y)| Circle::new((x + 12, y), 4, NET.filled()));
-        if is_first { legend(&mut chart, SeriesLabelPosition::MiddleRight) } else { Ok(()) }
+        chart.draw_series(alarms.map(|place| Circle::new((x(place.start), 1.08 * most), 4, NET.filled())))?;
+        Ok(())
     }
+}
+
+/// Formats a number at an axis.
+fn short(value: &f64) -> String {
+    if value.abs() >= 10.0 || value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") }
 }
 
 type Built<'a> = Result<Chart<'a, 'a, RangedCoordf64, RangedCoordf64>, Box<dyn std::error::Error>>;

@@ -207,7 +207,8 @@ impl Scorer {
     pub fn from_file(file: &TensorFile) -> Result<Self> {
         let mut scorer = Self::new(&Predictor::from_file(file)?, Rules::read(file)?)?;
         if scorer.rules.rolling == 0 {
-            (scorer.high, scorer.low) = (Calibration::fixed(scores(file, "high")?), Calibration::fixed(scores(file, "low")?));
+            (scorer.high, scorer.low) =
+                (Calibration::fixed(scores(file, "high")?), Calibration::fixed(scores(file, "low")?));
         }
         Ok(scorer)
     }

@@ -33,7 +33,8 @@ pub fn read_signal(path: &Path) -> Result<Vec<f32>> {
 }
 
 fn parse_lines(name: &str, text: &str) -> Result<Vec<f32>> {
-    let line = |(i, line): (usize, &str)| parse_number(line).map_err(|why| format!("{name}: line {}: {why}", i + 1).into());
+    let line =
+        |(i, line): (usize, &str)| parse_number(line).map_err(|why| format!("{name}: line {}: {why}", i + 1).into());
     text.trim_end().lines().enumerate().map(line).collect()
 }
 
