@@ -78,7 +78,7 @@ impl Curve {
             chart.draw_series([PathElement::new(ends, INK.mix(0.35).stroke_width(1))])?;
             chart.draw_series([Text::new(name.clone(), (1.0 + 0.62 * (last - 1.0), *value + 0.4 * pad), font(13))])?;
         }
-        for (name, color, points) in lines {
+        for (name, color, points) in lines.into_iter().filter(|(.., points)| !points.is_empty()) {
             let dots = points.iter().map(|&point| Circle::new(point, 3, color.filled()));
             chart.draw_series(dots)?;
             line(&mut chart, name, points, color.stroke_width(2))?;
