@@ -22,9 +22,9 @@ With --train N, the parts are counted from the first row; otherwise the test end
 split one by one.
 
 Training and validation part determine everything: standardization, weights, the parameters of the baselines, and the
-intervals, which are calibrated on the errors in the validation part. Scores are means over all steps of the horizon and
-all windows of the test. If the training part covers a cycle (day, year) at least twice, the network also gets the sine
-and cosine of the time to forecast.
+intervals, which are calibrated on the errors in the validation part. From then on, intervals widen or narrow with the
+coverage so far. Scores are means over all steps of the horizon and all windows of the test. If the training part covers a
+cycle (day, year) at least twice, the network also gets the sine and cosine of the time to forecast.
 
 Columns that are known in advance (--known) need values for the dates to forecast: rows at the end of the table in which
 the other columns are empty. Missing cells and dates, and dates that occur twice, are errors that name their lines,

@@ -77,10 +77,10 @@ pub fn examples(
 /// Builds the specification from the command line and the training part.
 ///
 /// # Errors
-/// Names a value that the transform or the loss does not allow.
+/// Names a value that the transform or the loss does not allow; cycles or holidays in a table without dates.
 pub fn specify(args: &Args, columns: Columns, panel: &Panel, splits: &[Split], sizes: [usize; 2]) -> Result<Spec> {
     let Columns { numbers, known, series, statics } = columns;
-    check_values(args, panel, &numbers[0])?;
+    check_values(panel, &numbers[0], args.transform, args.loss)?;
     let counts = (args.loss == Loss::NegativeBinomial).then(|| {
         let values = panel.series.iter().zip(splits).flat_map(|(one, split)| &one.columns[0][split.train.clone()]);
         Scale::of_magnitude(values.copied())
@@ -132,12 +132,19 @@ pub struct Columns {
 }
 
 /// Rejects values outside the domain of the transform or the loss.
-fn check_values(args: &Args, panel: &Panel, column: &str) -> Result<()> {
+///
+/// # Errors
+/// Names the first such value.
+pub fn check_values(panel: &Panel, column: &str, transform: Transform, loss: Loss) -> Result<()> {
+    let needs_counts = loss == Loss::NegativeBinomial;
+    if needs_counts && transform != Transform::None {
+        return Err("--loss negative-binomial is for counts, without --transform".into());
+    }
     for series in &panel.series {
         for (row, &y) in series.columns[0].iter().enumerate().take(series.rows()) {
-            let why = if args.transform.apply(y).is_nan() {
-                format!("is not in the domain of --transform {}", args.transform.name())
-            } else if args.loss == Loss::NegativeBinomial && (y < 0.0 || y.fract() != 0.0) {
+            let why = if transform.apply(y).is_nan() {
+                format!("is not in the domain of --transform {}", transform.name())
+            } else if needs_counts && (y < 0.0 || y.fract() != 0.0) {
                 "is not a count, which --loss negative-binomial needs".into()
             } else {
                 continue;
@@ -145,9 +152,6 @@ fn check_values(args: &Args, panel: &Panel, column: &str) -> Result<()> {
             let of = if series.name.is_empty() { String::new() } else { format!(", series {:?}", series.name) };
             return Err(format!("{}: {column} is {y} at {}{of}, which {why}", panel.source, series.label(row)).into());
         }
-    }
-    if args.loss == Loss::NegativeBinomial && args.transform != Transform::None {
-        return Err("--loss negative-binomial is for counts, without --transform".into());
     }
     Ok(())
 }

@@ -5,11 +5,15 @@
 //! cargo run --release --example forecast -- --csv FILE --column NAME --horizon 24 --window 96 --device gpu
 //! ```
 
-/// Prints a line. Unlike `println`, does not panic if the reader, for example `head`, has enough.
+/// Prints a line. Unlike `println`, does not panic if the reader, for example `head`, has enough. Tests capture it.
 macro_rules! say {
     ($($text:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stdout(), $($text)*);
+        if cfg!(test) {
+            println!($($text)*);
+        } else {
+            use std::io::Write;
+            let _ = writeln!(std::io::stdout(), $($text)*);
+        }
     }};
 }
 
@@ -131,6 +135,7 @@ fn run(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Done>> {
         Some(file) => {
             let forecaster = Forecaster::from_file(&device, file)?;
             let spec = &forecaster.spec;
+            evaluate::check_values(&panel, &spec.columns[0], spec.transform, spec.loss)?;
             if spec.holidays != holidays.is_some() {
                 let way_out = if spec.holidays { "name the file with --holidays" } else { "leave out --holidays" };
                 return Err(format!(

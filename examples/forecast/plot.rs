@@ -129,11 +129,12 @@ impl Picture<'_> {
             entry.map(|entry| self.band(tested, entry, &windows)).unwrap_or_default()
         };
         let (network, persistence) = (of(NETWORK), of(PERSISTENCE));
+        // Its interval is not drawn.
+        let shown = Band { center: persistence.center.clone(), ..Band::default() };
         let rows = network.center.iter().map(|(row, _)| *row);
         let actual: Line = rows.filter(|&row| series.observed[row]).map(|row| (row, series.columns[0][row])).collect();
         let name = if series.name.is_empty() { String::new() } else { format!("{}: ", series.name) };
-        let mut chart =
-            self.chart(&left, series, &format!("{name}end of the test"), &[&network, &persistence], &actual)?;
+        let mut chart = self.chart(&left, series, &format!("{name}end of the test"), &[&network, &shown], &actual)?;
         chart.draw_series([network.polygon(0.16)])?;
         line(&mut chart, PERSISTENCE, persistence.center, PALE.stroke_width(2))?;
         let name = format!("{NETWORK}, {:.0} % interval", 100.0 * self.interval);
@@ -141,7 +142,7 @@ impl Picture<'_> {
         let dots: Line = actual.iter().filter(|_| actual.len() <= 2 * ROWS).copied().collect();
         line(&mut chart, "actual", actual, INK.stroke_width(1))?;
         chart.draw_series(dots.into_iter().map(|point| Circle::new(point, 2, INK.filled())))?;
-        if number == 0 { legend(&mut chart, SeriesLabelPosition::UpperLeft) } else { Ok(()) }
+        if is_small { Ok(()) } else { legend(&mut chart, SeriesLabelPosition::UpperLeft) }
     }
 
     /// Draws the last rows of the table, and the forecast beyond them.
@@ -182,8 +183,12 @@ impl Picture<'_> {
             .x_label_area_size(34)
             .y_label_area_size(64)
             .build_cartesian_2d(first..last.max(first + 1), bounds(all().map(|(_, value)| *value)))?;
-        let wide = area.dim_in_pixel().0 as usize / 170;
-        axes(&mut chart).x_labels(wide.max(2)).x_label_formatter(&|row| series.label(*row)).y_desc(self.unit).draw()?;
+        let labels = area.dim_in_pixel().0 as usize / 150;
+        axes(&mut chart)
+            .x_labels(labels.max(3))
+            .x_label_formatter(&|row| series.label(*row))
+            .y_desc(self.unit)
+            .draw()?;
         Ok(chart)
     }
 }

@@ -251,6 +251,9 @@ fn logarithms_are_inverted_with_their_intervals() {
     let csv = text(&folder.write("zero.csv", &table(200, |day| if day == 20 { 0.0 } else { y(day) })));
     let why = folder.run(&[&["--csv", &csv][..], &SMALL, &options].concat()).err().unwrap();
     assert!(why.ends_with(&format!("y is 0 at {}, which is not in the domain of --transform log", date(20))), "{why}");
+    let model = text(&folder.path("model.safetensors"));
+    let loaded = folder.run(&["--csv", &csv, "--load", &model]).err().unwrap();
+    assert_eq!(loaded, why);
 }
 
 #[test]

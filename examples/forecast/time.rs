@@ -131,6 +131,9 @@ impl Step {
         let mut steps: Vec<f64> = hours.windows(2).map(|pair| pair[1] - pair[0]).filter(|&step| step > 0.0).collect();
         steps.sort_by(f64::total_cmp);
         let usual = *steps.get(steps.len() / 2)?;
+        // Differences of hours are not exact, and a small error adds up over many steps.
+        let seconds = (usual * 3600.0).round();
+        let usual = if seconds > 0.0 { seconds / 3600.0 } else { usual };
         for (months, days) in [(1, 28.0..=31.0), (3, 89.0..=92.0), (12, 365.0..=366.0)] {
             let step = Self::Months(months);
             if days.contains(&(usual / 24.0)) && hours.iter().all(|&hour| step.index(hours[0], hour).is_some()) {
@@ -318,6 +321,9 @@ mod tests {
         assert_eq!([next(1), next(3), next(13)], ["2020-02-29", "2020-04-30", "2021-02-28"]);
         assert_eq!(month.index(time("2020-01-15"), time("2021-03-15")), Some(14));
         assert_eq!(month.index(time("2020-01-15"), time("2021-03-16")), None);
+        let minutes: Vec<f64> = [7, 8, 9].map(|minute| time("2020-01-01") + f64::from(minute) / 60.0).to_vec();
+        let minute = Step::of(&minutes).unwrap();
+        assert_eq!(minute.index(minutes[0], time("2030-01-01 00:07")), Some(3653 * 1440));
         let five_minutes = Step::Hours(1.0 / 12.0);
         assert_eq!(five_minutes.index(time("2020-01-01 00:00"), time("2021-01-01 00:05")), Some(366 * 288 + 1));
         assert_eq!(Step::Hours(24.0).index(0.0, 36.0), None);
