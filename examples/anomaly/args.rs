@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 
 use crate::common::args::{DeviceChoice, above_zero, positive};
+use crate::machine::ROLLING;
 
 const NOTES: &str = "\
 Without FILE, `ecg` takes a synthetic recording of 4 minutes.
@@ -41,13 +42,13 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "stream")]
     pub labels: Option<PathBuf>,
     /// Samples per second of an ECG
-    #[arg(long, value_name = "N", value_parser = above_zero, default_value = "360")]
+    #[arg(long, value_name = "N", value_parser = hertz, default_value = "360")]
     pub hertz: f64,
     /// Share of normal samples whose p-value raises an alarm [default: 0.002]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub alpha: Option<f64>,
     /// Rows for which the score of `machine` must have been lower than at an alarm, so that an episode has few alarms
-    #[arg(long, value_name = "ROWS", default_value = "48")]
+    #[arg(long, value_name = "ROWS", value_parser = rest, default_value = "48")]
     pub rest: usize,
     /// Engines held out, the last ones of the table
     #[arg(long, value_name = "N", value_parser = positive, default_value = "20")]
@@ -55,7 +56,7 @@ pub struct Args {
     /// Random cycles at which each of these engines is judged
     #[arg(long, value_name = "N", value_parser = positive, default_value = "10")]
     pub cuts: usize,
-    /// Passes over the training data [default: 150 for `ecg`, 300 for `machine`, 200 for `engines`]
+    /// Passes over the training data [default: 120 for `ecg`, 300 for `machine`, 200 for `engines`]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub epochs: Option<usize>,
     /// Windows or engines per update
@@ -67,7 +68,7 @@ pub struct Args {
     /// Hidden units of the GRU [default: 32; 16 for `machine`]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub hidden: Option<usize>,
-    /// Networks whose predictions are averaged [default: 1; 5 for `machine`]
+    /// Networks whose predictions are averaged [default: 3 for `ecg`, 5 for `machine`]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub members: Option<usize>,
     /// Three epochs, to see in seconds that everything works
@@ -134,12 +135,12 @@ impl Args {
     }
 
     pub fn members(&self) -> usize {
-        self.members.unwrap_or(if self.task() == Task::Machine { 5 } else { 1 })
+        self.members.unwrap_or(if self.task() == Task::Machine { 5 } else { 3 })
     }
 
     pub fn epochs(&self) -> usize {
         let epochs = self.epochs.unwrap_or(match self.task() {
-            Task::Ecg => 150,
+            Task::Ecg => 120,
             Task::Machine => 300,
             Task::Engines => 200,
         });
@@ -159,6 +160,22 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Parses a rate of samples. Some values are kept for 0.1 s, which bounds it.
+fn hertz(text: &str) -> Result<f64, String> {
+    match above_zero(text) {
+        Ok(rate) if rate <= 100_000.0 => Ok(rate),
+        _ => Err("must be a number above 0, at most 100000".into()),
+    }
+}
+
+/// Parses a number of rows.
+fn rest(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(rows) if rows <= ROLLING => Ok(rows),
+        _ => Err(format!("must be a whole number from 0 to {ROLLING}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +189,8 @@ mod tests {
         for wrong in [
             &["hearts"][..],
             &["ecg", "--alpha", "1"],
+            &["ecg", "--hertz", "1e9"],
+            &["machine", "a", "--rest", "8001"],
             &["--stream"],
             &["--state", "a"],
             &["ecg", "--load", "a", "--stream"],

@@ -9,11 +9,12 @@ use wgru::train::Batch;
 use wgru::{Device, Rng};
 
 use crate::args::{Args, Task};
-use crate::beats::{Injected, Kind, find, inject, synthetic};
+use crate::beats::{find, synthetic};
 use crate::common::Result;
 use crate::common::curve::Curve;
 use crate::events::{Match, join};
 use crate::fit::fit;
+use crate::inject::{Injected, Kind, inject};
 use crate::predictor::{Predictor, Spec, windows};
 use crate::scorer::{Reading, Rules, Scorer};
 use crate::signal::read_signal;
@@ -72,6 +73,9 @@ pub fn read(args: &Args) -> Result<Vec<f32>> {
         return Err(
             format!("the recording has {got} samples; expected at least {least}, {LEAST} s (see --hertz)").into()
         );
+    }
+    if find(&signal[Parts::of(signal.len()).test], args.hertz).len() < 3 {
+        return Err("no heartbeats are found in the last 30 % of the recording; is --hertz right?".into());
     }
     Ok(signal)
 }

@@ -27,7 +27,7 @@ const AHEAD: [usize; 2] = [6, 12];
 /// Rows of a window, and from one to the next.
 const WINDOW: [usize; 2] = [96, 6];
 /// Scores that p-values compare with: four weeks of rows every five minutes.
-const ROLLING: usize = 8000;
+pub const ROLLING: usize = 8000;
 /// Runs of the random detector, whose scores are averaged.
 const RANDOM_RUNS: u64 = 20;
 
@@ -37,7 +37,7 @@ const RANDOM_RUNS: u64 = 20;
 /// Names the file, and the window at fault.
 pub fn read_windows(path: &Path, table: &Path, times: &[String]) -> Result<Vec<RangeInclusive<usize>>> {
     let name = path.display();
-    let all: Value = serde_json::from_str(&read_text(path)?).map_err(|error| format!("{name}: {error}"))?;
+    let all: Value = serde_json::from_str(&read_text(path)?).map_err(|error| format!("{name}: not JSON: {error}"))?;
     let file = table.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let entry = all.as_object().and_then(|map| map.iter().find(|(key, _)| key.rsplit('/').next() == Some(&file)));
     let Some((key, windows)) = entry else { return Err(format!("{name}: no windows for {file:?}").into()) };
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(read(good).unwrap(), [1..=2]);
         for (text, why) in [
             ("", "empty"),
-            ("{", "the windows.json: EOF"),
+            ("{", "the windows.json: not JSON: EOF"),
             (r#"{"a/u.csv": []}"#, "no windows for \"t.csv\""),
             (r#"{"a/t.csv": []}"#, "no windows"),
             (r#"{"t.csv": [["2014-01-01 00:05:00", "2015"]]}"#, "no row with the time \"2015\""),

@@ -19,6 +19,7 @@ mod engines;
 mod events;
 mod fit;
 mod fleet;
+mod inject;
 mod life;
 mod machine;
 mod nab;

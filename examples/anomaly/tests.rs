@@ -97,7 +97,8 @@ fn assert_continues(folder: &TempDir, text: &str, bad: &str, why: &str) {
 fn anomalies_of_a_recording_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let file = recording(&folder, 240.0).display().to_string();
-    let options = ["ecg", &file, "--hertz", "60", "--epochs", "20", "--hidden", "12", "--rate", "0.01"];
+    let options =
+        ["ecg", &file, "--hertz", "60", "--epochs", "20", "--hidden", "12", "--rate", "0.01", "--members", "1"];
     let report = perform(&args(&folder, &options), NEVER).unwrap().unwrap();
     let kinds = &report["kinds"];
     let found = |kind: &str| kinds[kind]["found"].as_f64().unwrap() / kinds[kind]["injected"].as_f64().unwrap();
@@ -202,6 +203,7 @@ fn broken_files_leave_nothing_behind() {
         ("ecg", "", "the file is empty"),
         ("ecg", "1\n2\nx\n", "line 3: expected a number"),
         ("ecg", "1\n2\n", "the recording has 2 samples; expected at least 10800"),
+        ("ecg", &"5\n".repeat(10_800), "no heartbeats are found"),
         ("machine", "", "the file is empty"),
         ("machine", "timestamp,value\na,1\nb\n", "line 3: expected a number, got \"b\""),
         ("machine", "timestamp,value\na,1\n", "15 % of 1 rows"),
