@@ -10,9 +10,10 @@ use crate::common::args::{above_zero, positive};
 const NOTES: &str = "\
 Every task is learned twice by every cell: with the same number of units, and with the same number of parameters (within
 2 %, embeddings not counted). The GRU is the same in both. All cells have the same updates, batches and optimizer (Adam,
-gradients clipped to norm 1). The learning rate is the best of 0.001, 0.003 and 0.01 for the cell and the task: on the
-validation data, after half of the updates, with equal units and a seed that is not among the others. The tasks with
-T = 1000 use the rates of T = 200. The quality is that of the test, with the weights of the best validation.
+gradients clipped to norm 1). The learning rate is chosen for the cell and the task from 0.001, 0.003 and 0.01: the
+largest that is at most 1 % worse than the best on the validation data, after half of the updates, with equal units and a
+seed that is not among the others. The tasks with T = 1000 use the rates of T = 200. The quality is that of the test,
+with the weights of the best validation.
 
 Tasks whose data are not given are SKIPPED:
   --etth1 ETTh1.csv       https://github.com/zhouhaoyi/ETDataset (CC BY-ND 4.0)
@@ -20,8 +21,9 @@ Tasks whose data are not given are SKIPPED:
                           (sed 's/^/negative\\t/' rt-polarity.neg; sed 's/^/positive\\t/' rt-polarity.pos) > TABLE
   --text FILE             for example tinyshakespeare, the file input.txt of Andrej Karpathy's char-rnn
 
-All results are kept in --results, where every run is added when it ends. After Ctrl-C, the same command continues with
-the runs that are missing. --report shows the results as far as they are.";
+All results are kept in --results, where every run is added as a line when it ends. After Ctrl-C, the same command
+continues with the runs that are missing. --report shows the results as far as they are. Times are measured first, while
+nothing else of this program runs; to measure them again, remove the lines of the phase time.";
 
 /// Compares GRU, LSTM, RNN, minGRU, and a GRU with attention: parameters, time, updates and quality.
 #[derive(Parser, Clone, Debug)]

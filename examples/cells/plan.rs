@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 use wgru::{CpuOptions, Device};
 
 use crate::args::{Args, TaskName};
+use crate::batch::Measure;
 use crate::cell::{Kind, Sizes, Sizing};
 use crate::clock::{self, Times};
 use crate::common::Result;
@@ -17,6 +18,8 @@ use crate::tasks::Task;
 
 /// Learning rates that pilot runs try, in millionths.
 pub const RATES: [u64; 3] = [1000, 3000, 10_000];
+/// Relative difference between the results of two rates that is taken as chance.
+const CLOSE: f64 = 0.01;
 /// Seed of measurements and pilot runs. Those of the other runs start at 1.
 const PILOT_SEED: u64 = 0;
 
@@ -118,7 +121,8 @@ impl Plan {
         Ok(all.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
-    /// Returns the learning rate of a cell in millionths: the best one of its pilot runs, if all have ended.
+    /// Returns the learning rate of a cell in millionths, if all of its pilot runs have ended: the largest one that is
+    /// at most [`CLOSE`] worse than the best.
     ///
     /// # Errors
     /// Same as [`times`](Self::times).
@@ -129,16 +133,13 @@ impl Plan {
         let Some((task, sizes)) = self.tasks.iter().find(|(task, _)| task.name == name.pilot()) else {
             return Ok(None);
         };
-        let mut best: Option<(u64, f64)> = None;
+        let mut tried = Vec::new();
         for rate in RATES {
             let key = Key { phase: Phase::Pilot, task: task.name, kind, units: sizes.base, rate, seed: PILOT_SEED };
             let Some(learned) = self.learned(store, task, &key)? else { return Ok(None) };
-            let quality = learned.best_validation();
-            if best.is_none_or(|(_, other)| task.measure.is_better(quality, other)) {
-                best = Some((rate, quality));
-            }
+            tried.push((rate, learned.best_validation()));
         }
-        Ok(best.map(|(rate, _)| rate))
+        Ok(choose(task.measure, &tried))
     }
 
     /// Returns all runs of a phase, in the order in which they are made.
@@ -263,6 +264,14 @@ impl Plan {
     }
 }
 
+/// Returns the largest rate whose quality is at most [`CLOSE`] worse than the best.
+fn choose(measure: Measure, tried: &[(u64, f64)]) -> Option<u64> {
+    let better = |a: f64, b: f64| if measure.is_better(b, a) { b } else { a };
+    let best = tried.iter().map(|(_, quality)| *quality).reduce(better)?;
+    let is_close = |quality: f64| quality.to_bits() == best.to_bits() || (quality - best).abs() <= CLOSE * best.abs();
+    tried.iter().filter(|(_, quality)| is_close(*quality)).map(|(rate, _)| *rate).max()
+}
+
 /// Takes the next run, and describes it beside the bar.
 fn next(queue: &Mutex<VecDeque<Job>>, bar: &ProgressBar, tasks: &[(Task, Sizes)], total: usize) -> Option<Job> {
     let mut queue = lock(queue);
@@ -281,4 +290,20 @@ fn next(queue: &Mutex<VecDeque<Job>>, bar: &ProgressBar, tasks: &[(Task, Sizes)]
 /// Locks; a thread that panicked ends the program anyway.
 pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_rate_near_the_best_is_chosen() {
+        let errors = |values: [f64; 3]| choose(Measure::Mse, &[(1, values[0]), (2, values[1]), (3, values[2])]);
+        assert_eq!(errors([0.5, 0.1, 0.2]), Some(2));
+        assert_eq!(errors([0.1622, 0.1625, 0.1627]), Some(3));
+        assert_eq!(errors([0.1, 0.1005, 0.102]), Some(2));
+        assert_eq!(errors([0.1, f64::NAN, f64::NAN]), Some(1));
+        assert_eq!(errors([f64::NAN; 3]), Some(3));
+        assert_eq!(choose(Measure::Accuracy, &[(1, 0.9), (2, 0.895), (3, 0.5)]), Some(2));
+    }
 }

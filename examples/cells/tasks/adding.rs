@@ -37,13 +37,13 @@ pub fn task(name: TaskName, steps: usize) -> Task {
 fn draw(steps: usize, rng: &mut Rng) -> Batch {
     let rows = rows(steps);
     let (mut input, mut target) = (vec![0.0; steps * rows * 2], vec![0.0; rows]);
-    for row in 0..rows {
+    for (row, sum) in target.iter_mut().enumerate() {
         let at = |t: usize| 2 * (t * rows + row);
         (0..steps).for_each(|t| input[at(t)] = rng.uniform(0.0, 1.0));
         let half = steps / 2;
         for t in [rng.below(half), half + rng.below(steps - half)] {
             input[at(t) + 1] = 1.0;
-            target[row] += input[at(t)];
+            *sum += input[at(t)];
         }
     }
     Batch { steps, rows, input: Values::Numbers(input), lengths: None, target: Target::Numbers(target) }
