@@ -17,12 +17,12 @@ const TENSOR: &str = "factors";
 
 /// Factors of the distances between a forecast and its quantiles, by series of the table and step of the horizon.
 ///
-/// Errors in the test part may be larger or smaller than those in the validation part. The factors start at 1. Whenever a
-/// value becomes known, the factor of its step grows if the value is outside its interval, and shrinks otherwise. So the
-/// share of values within the intervals approaches the wanted one, whatever the series does.
+/// Errors in the test part may be larger or smaller than those in the validation part. The factors start at 1. Whenever
+/// a value becomes known, the factor of its step grows if the value is outside its interval, and shrinks otherwise. So
+/// the share of values within the intervals approaches the wanted one, whatever the series does.
 ///
-/// Gibbs, Candès: *Adaptive conformal inference under distribution shift* (2021); on the width instead of the level as in
-/// Angelopoulos, Candès, Tibshirani: *Conformal PID control for time series prediction* (2023).
+/// Gibbs, Candès: *Adaptive conformal inference under distribution shift* (2021); on the width instead of the level as
+/// in Angelopoulos, Candès, Tibshirani: *Conformal PID control for time series prediction* (2023).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Factors(pub Vec<Vec<f64>>);
 
@@ -32,9 +32,9 @@ impl Factors {
         Self(vec![vec![1.0; horizon]; series])
     }
 
-    /// Scales the quantiles of forecasts in model units from ascending origins of each series. A factor only depends on
-    /// values that are known at the origin. Afterwards, the factors know all `actual` values, which are NaN where there
-    /// is none.
+    /// Scales the quantiles of forecasts in model units from ascending origins of each series. A factor only depends
+    /// on values that are known at the origin. Afterwards, the factors know all `actual` values, which are NaN where
+    /// there is none.
     pub fn follow(&mut self, spec: &Spec, forecast: &mut Forecast, actual: &[f64], examples: &[Example]) {
         let ends = spec.ends();
         for (series, factors) in self.0.iter_mut().enumerate() {

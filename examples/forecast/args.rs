@@ -23,8 +23,8 @@ split one by one.
 
 Training and validation part determine everything: standardization, weights, the parameters of the baselines, and the
 intervals, which are calibrated on the errors in the validation part. From then on, intervals widen or narrow with the
-coverage so far. Scores are means over all steps of the horizon and all windows of the test. If the training part covers a
-cycle (day, year) at least twice, the network also gets the sine and cosine of the time to forecast.
+coverage so far. Scores are means over all steps of the horizon and all windows of the test. If the training part covers
+a cycle (day, year) at least twice, the network also gets the sine and cosine of the time to forecast.
 
 Columns that are known in advance (--known) need values for the dates to forecast: rows at the end of the table in which
 the other columns are empty. Missing cells and dates, and dates that occur twice, are errors that name their lines,
@@ -36,7 +36,7 @@ Transformer temperature, 24 hours from 96 (github.com/zhouhaoyi/ETDataset, ETTh1
 A model goes on from new rows without training:
   cargo run --release --example forecast -- --load out/forecast.safetensors --csv NEW.csv --forecast next.csv";
 
-/// Forecasts a series with a GRU, beside persistence, seasonal naive, ridge regression, exponential smoothing and Theta.
+/// Forecasts series with a GRU, beside persistence, seasonal naive, ridge regression, exponential smoothing and Theta.
 #[derive(Parser, Debug)]
 #[command(name = "forecast", after_help = NOTES)]
 pub struct Args {
@@ -136,8 +136,8 @@ pub struct Args {
     /// Load a saved model instead of training: test it, if the table is long enough, and forecast
     #[arg(long, value_name = "FILE")]
     pub load: Option<PathBuf>,
-    /// File of the run, saved every minute and on Ctrl-C; continued if it exists [default: out/forecast.checkpoint, only
-    /// on Ctrl-C]
+    /// File of the run, saved every minute and on Ctrl-C; continued if it exists [default: out/forecast.checkpoint,
+    /// only on Ctrl-C]
     #[arg(long, value_name = "FILE", conflicts_with = "load")]
     pub checkpoint: Option<PathBuf>,
     /// File for the forecast beyond the end of the table: JSON if it ends in .json, otherwise CSV

@@ -21,8 +21,8 @@ pub struct Backtest {
     blocks: Vec<(String, Vec<(String, Scores)>)>,
 }
 
-/// Divides the test part into blocks. Before each, trains anew on all rows before it: the part just before the block, as
-/// long as the validation part, is the validation.
+/// Divides the test part into blocks. Before each, trains anew on all rows before it: the part just before the block,
+/// as long as the validation part, is the validation.
 ///
 /// # Errors
 /// Names a block that is too short; errors from training.
@@ -135,7 +135,10 @@ impl Backtest {
     /// Returns the means and the scores of each block.
     pub fn json(&self) -> Value {
         let scores = |all: &[(String, Scores)]| {
-            let one = |(name, s): &(String, Scores)| json!({"method": name, "rmse": s.rmse, "mae": s.mae, "crps": s.crps, "coverage": s.coverage});
+            let one = |(name, s): &(String, Scores)| {
+                let [rmse, mae, crps, coverage] = [s.rmse, s.mae, s.crps, s.coverage];
+                json!({"method": name, "rmse": rmse, "mae": mae, "crps": crps, "coverage": coverage})
+            };
             all.iter().map(one).collect::<Value>()
         };
         let block = |(name, of): &(String, Vec<(String, Scores)>)| json!({"rows": name, "scores": scores(of)});

@@ -105,7 +105,7 @@ pub fn beyond(forecaster: &Forecaster, panel: &Panel, inputs: &Inputs) -> Result
             let (first, last) = (series.label(series.rows()), series.label(series.rows() + spec.horizon - 1));
             let names = spec.columns[spec.first_known()..].join(", ");
             return Ok(Err(format!(
-                "it needs {names} from {first} to {last}{of}; add rows to the table in which the other columns are empty"
+                "it needs {names} from {first} to {last}{of}; add rows in which the other columns are empty"
             )));
         }
     }

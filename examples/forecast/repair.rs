@@ -372,7 +372,8 @@ mod tests {
 
     #[test]
     fn a_date_far_away_is_not_filled_up_to() {
-        let text = "date,y,k\n2020-01-01 00:00:00,1,0\n2020-01-01 00:00:01,2,0\n2020-01-01 00:00:02,2,0\n9999-01-01 00:00:00,3,0\n";
+        let days = ["2020-01-01 00:00:00", "2020-01-01 00:00:01", "2020-01-01 00:00:02", "9999-01-01 00:00:00"];
+        let text = &days.iter().fold("date,y,k\n".to_string(), |text, day| text + day + ",1,0\n");
         for missing in [Missing::Interpolate, Missing::Mask] {
             let why = panel(text, missing, Duplicates::Error).unwrap_err();
             assert!(why.ends_with("too many to fill for a table of 4 rows; see --missing drop"), "{why}");

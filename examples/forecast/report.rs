@@ -18,8 +18,8 @@ pub const NETWORK: &str = "GRU";
 pub struct Report {
     /// The network, then the baselines.
     pub entries: Vec<Entry>,
-    /// By how many standard errors the network's squared errors differ from those of the best baseline; negative if they
-    /// are smaller.
+    /// By how many standard errors the network's squared errors differ from those of the best baseline; negative if
+    /// they are smaller.
     pub difference: f64,
     /// Coverage that the intervals are made for.
     pub interval: f64,

@@ -55,7 +55,8 @@ impl Entry {
     }
 }
 
-/// Returns by how many standard errors the squared errors of `a` are larger than those of `b`; negative if `a` is better.
+/// Returns by how many standard errors the squared errors of `a` are larger than those of `b`; negative if `a` is
+/// better.
 ///
 /// Errors of overlapping windows are correlated, so the standard error includes autocovariances (Diebold, Mariano:
 /// *Comparing predictive accuracy*, 1995; weights of Newey and West).
