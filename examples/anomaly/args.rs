@@ -56,7 +56,7 @@ pub struct Args {
     /// Random cycles at which each of these engines is judged
     #[arg(long, value_name = "N", value_parser = positive, default_value = "10")]
     pub cuts: usize,
-    /// Passes over the training data [default: 120 for `ecg`, 300 for `machine`, 200 for `engines`]
+    /// Passes over the training data [default: 150 for `ecg`, 300 for `machine`, 200 for `engines`]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub epochs: Option<usize>,
     /// Windows or engines per update
@@ -68,7 +68,7 @@ pub struct Args {
     /// Hidden units of the GRU [default: 32; 16 for `machine`]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub hidden: Option<usize>,
-    /// Networks whose predictions are averaged [default: 3 for `ecg`, 5 for `machine`]
+    /// Networks of `ecg` and `machine` whose predictions are averaged [default: 1; 5 for `machine`]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub members: Option<usize>,
     /// Three epochs, to see in seconds that everything works
@@ -135,12 +135,12 @@ impl Args {
     }
 
     pub fn members(&self) -> usize {
-        self.members.unwrap_or(if self.task() == Task::Machine { 5 } else { 3 })
+        self.members.unwrap_or(if self.task() == Task::Machine { 5 } else { 1 })
     }
 
     pub fn epochs(&self) -> usize {
         let epochs = self.epochs.unwrap_or(match self.task() {
-            Task::Ecg => 120,
+            Task::Ecg => 150,
             Task::Machine => 300,
             Task::Engines => 200,
         });

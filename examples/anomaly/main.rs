@@ -85,28 +85,25 @@ fn perform(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Value>>
         Task::Machine => on_machine(args, interrupted)?,
         Task::Engines => on_engines(args, interrupted)?,
     };
-    let Some(Work { mut results, trained }) = work else { return Ok(None) };
+    let Some(Work { mut results, curve }) = work else { return Ok(None) };
     let seconds = start.elapsed().as_secs_f64();
     let mut written = vec![args.plot.display().to_string()];
-    if let Some((file, _)) = &trained {
-        make_folder(&args.save)?;
-        file.save(&args.save)?;
-        written.push(args.save.display().to_string());
-    }
+    written.extend(curve.is_some().then(|| args.save.display().to_string()));
     println!("{seconds:.1} s; wrote {}", written.join(", "));
     results["task"] = json!(args.task().name());
     results["seconds"] = json!(seconds);
-    results["loss"] = json!(trained.and_then(|(_, curve)| curve.0.last().map(|point| point.loss)));
+    results["loss"] = json!(curve.and_then(|curve| curve.0.last().map(|point| point.loss)));
     Ok(Some(results))
 }
 
-/// Results, and the model with its learning curve if it was trained.
+/// Results, and the learning curve if a model was trained.
 struct Work {
     results: Value,
-    trained: Option<(TensorFile, Curve)>,
+    curve: Option<Curve>,
 }
 
-/// Returns the file that --load names, after a check of its task; otherwise trains. `None` if training was interrupted.
+/// Returns the model that --load names, after a check of its task; otherwise trains one and saves it. `None` if training
+/// was interrupted.
 fn model(
     args: &Args,
     train: impl FnOnce(&wgru::Device) -> Result<Option<(TensorFile, Curve)>>,
@@ -114,7 +111,15 @@ fn model(
     let Some(path) = &args.load else {
         let device = args.device.open()?;
         println!("device: {} ({})", device.info().name, device.info().reason);
-        return Ok(train(&device)?.map(|(file, curve)| (file, Some(curve))));
+        for path in [&args.save, &args.plot] {
+            make_folder(path)?;
+            if path.is_dir() {
+                return Err(format!("{}: a folder; expected the name of a file to write", path.display()).into());
+            }
+        }
+        let Some((file, curve)) = train(&device)? else { return Ok(None) };
+        file.save(&args.save)?;
+        return Ok(Some((file, Some(curve))));
     };
     let file = TensorFile::open(path)?;
     let task = stream::task(&file).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -174,7 +179,7 @@ fn on_ecg(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Work>> {
         curve: curve.as_ref(),
     }
     .draw(&args.plot)?;
-    Ok(Some(Work { results: outcome.json(), trained: curve.map(|curve| (file, curve)) }))
+    Ok(Some(Work { results: outcome.json(), curve }))
 }
 
 fn on_machine(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Work>> {
@@ -213,7 +218,7 @@ fn on_machine(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Work
         curve: curve.as_ref(),
     }
     .draw(&args.plot)?;
-    Ok(Some(Work { results: outcome.json(), trained: curve.map(|curve| (file, curve)) }))
+    Ok(Some(Work { results: outcome.json(), curve }))
 }
 
 fn on_engines(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Work>> {
@@ -231,5 +236,5 @@ fn on_engines(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Work
         outcome.entry(fleet::NETWORK).map_or(f64::NAN, |entry| entry.rmse)
     );
     plot::draw_engines(&args.plot, &title, &outcome, curve.as_ref())?;
-    Ok(Some(Work { results: outcome.json(), trained: curve.map(|curve| (file, curve)) }))
+    Ok(Some(Work { results: outcome.json(), curve }))
 }

@@ -151,7 +151,7 @@ fn draw_predictions(area: &Area, outcome: &Outcome) -> Drawn {
         .x_label_area_size(44)
         .y_label_area_size(56)
         .build_cartesian_2d(0.0..LAST, 0.0..LAST)?;
-    axes(&mut chart).x_desc("true").y_desc("predicted").draw()?;
+    axes(&mut chart).x_label_formatter(&short).y_label_formatter(&short).x_desc("true").y_desc("predicted").draw()?;
     line(&mut chart, "equal", vec![(0.0, 0.0), (LAST, LAST)], INK.mix(0.4).stroke_width(1))?;
     for (entry, color) in outcome.entries.iter().zip([NET, PALE]).rev() {
         let points = outcome.remaining.iter().zip(&entry.predicted).map(|(r, p)| (f64::from(*r), f64::from(*p)));
@@ -176,7 +176,12 @@ fn draw_courses(area: &Area, outcome: &Outcome) -> Drawn {
         .x_label_area_size(44)
         .y_label_area_size(56)
         .build_cartesian_2d(-most..0.0, 0.0..LAST)?;
-    axes(&mut chart).x_desc("cycles before the failure").y_desc("predicted remaining cycles").draw()?;
+    axes(&mut chart)
+        .x_label_formatter(&short)
+        .y_label_formatter(&short)
+        .x_desc("cycles before the failure")
+        .y_desc("predicted remaining cycles")
+        .draw()?;
     line(&mut chart, "true", vec![(-LAST, LAST), (0.0, 0.0)], INK.stroke_width(2))?;
     for course in courses {
         let point = |(i, y): (usize, &f32)| ((i + 1) as f64 - course.len() as f64, f64::from(*y));

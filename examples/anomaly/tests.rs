@@ -217,6 +217,11 @@ fn broken_files_leave_nothing_behind() {
     }
     let error = perform(&args(&folder, &["machine"]), NEVER).unwrap_err().to_string();
     assert!(error.contains("`machine` needs a FILE"), "{error}");
+    let folder_name = folder.path().display().to_string();
+    let file = recording(&folder, 60.0).display().to_string();
+    let error = perform(&args(&folder, &["ecg", &file, "--hertz", "60", "--plot", &folder_name]), NEVER).unwrap_err();
+    assert!(error.to_string().contains("expected the name of a file"), "{error}");
+    std::fs::remove_file(file).unwrap();
     let left = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 1);
 }
