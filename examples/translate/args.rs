@@ -53,7 +53,7 @@ pub struct Args {
     /// Hidden units of the decoder, and of each direction of the encoder [default: 256; for dates, 48]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub hidden: Option<usize>,
-    /// Passes over the training pairs [default: 10; for dates, 8]
+    /// Passes over the training pairs [default: 8]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub epochs: Option<usize>,
     /// Train for this time instead, however many passes that is; the result depends on the speed of the machine
@@ -149,7 +149,7 @@ const SENTENCES: Settings = Settings {
     vocabulary: 2000,
     embedding: 192,
     hidden: 256,
-    epochs: 10,
+    epochs: 8,
     batch: 64,
     rate: 0.002,
     dropout: 0.2,
