@@ -53,7 +53,8 @@ pub fn run(
         found.blocks.push((name, scores));
     }
     bar.finish_and_clear();
-    say!("\n{}\n\n{}", headline(&borrowed(&found.mean())), found.table());
+    let (ahead, all) = (found.ahead(), headline(&borrowed(&found.mean())));
+    say!("\n{all}; ahead by RMSE in {ahead} of {blocks} blocks\n\n{}", found.table());
     Ok(found)
 }
 
@@ -62,7 +63,7 @@ fn part(split: &Split, block: usize, blocks: usize, horizon: usize) -> Option<Sp
     let at = |block: usize| split.test.start + split.test.len() * block / blocks;
     let (start, end) = (at(block), at(block + 1));
     let validation = start - split.validation.len();
-    (end - start >= horizon).then(|| Split { train: 0..validation, validation: validation..start, test: start..end })
+    (end - start >= horizon).then_some(Split { train: 0..validation, validation: validation..start, test: start..end })
 }
 
 fn of_block(
@@ -111,6 +112,14 @@ impl Backtest {
             Some((name.clone(), scores))
         };
         first.iter().filter_map(|(name, _)| mean(name)).collect()
+    }
+
+    /// Returns the number of blocks in which the network has the smallest RMSE.
+    fn ahead(&self) -> usize {
+        let is_ahead = |(_, scores): &&(String, Vec<(String, Scores)>)| {
+            scores[1..].iter().all(|(_, other)| scores[0].1.rmse < other.rmse)
+        };
+        self.blocks.iter().filter(is_ahead).count()
     }
 
     /// Returns the RMSE of each method by block, and the means.

@@ -19,6 +19,8 @@ use crate::series::{Panel, Series};
 
 /// Minimum number of rows in the upper chart.
 const ROWS: usize = 120;
+/// Width below which a chart has no labels of rows, in pixels.
+const NARROW: u32 = 260;
 /// Largest number of series that are drawn.
 const SERIES: usize = 4;
 
@@ -150,8 +152,13 @@ impl Picture<'_> {
         let beyond = self.beyond(series);
         let rows = series.rows().saturating_sub(rows)..series.rows();
         let actual: Line = rows.filter(|&row| series.observed[row]).map(|row| (row, series.columns[0][row])).collect();
-        let title = if beyond.center.is_empty() { "end of the table" } else { "forecast beyond the table" };
-        let mut chart = self.chart(area, series, title, &[&beyond], &actual)?;
+        let title = match beyond.center.last() {
+            None => "end of the table".into(),
+            // The labels below have no room.
+            Some((row, _)) if area.dim_in_pixel().0 < NARROW => format!("forecast to {}", series.label(*row)),
+            Some(_) => "forecast beyond the table".into(),
+        };
+        let mut chart = self.chart(area, series, &title, &[&beyond], &actual)?;
         chart.draw_series([beyond.polygon(0.3)])?;
         // A forecast of one step is a point.
         if let ([lower], [upper]) = (&beyond.lower[..], &beyond.upper[..]) {
@@ -183,12 +190,9 @@ impl Picture<'_> {
             .x_label_area_size(34)
             .y_label_area_size(64)
             .build_cartesian_2d(first..last.max(first + 1), bounds(all().map(|(_, value)| *value)))?;
-        let labels = area.dim_in_pixel().0 as usize / 150;
-        axes(&mut chart)
-            .x_labels(labels.max(3))
-            .x_label_formatter(&|row| series.label(*row))
-            .y_desc(self.unit)
-            .draw()?;
+        let width = area.dim_in_pixel().0;
+        let label = |row: &usize| if width < NARROW { String::new() } else { series.label(*row) };
+        axes(&mut chart).x_labels((width as usize / 150).max(3)).x_label_formatter(&label).y_desc(self.unit).draw()?;
         Ok(chart)
     }
 }

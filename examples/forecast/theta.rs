@@ -85,7 +85,7 @@ fn deviations(z: &[f64], season: usize) -> Vec<f64> {
     for t in half..z.len() - half {
         let inner: f64 = z[t + 1 - half..t + half].iter().sum();
         let ends = z[t - half] + z[t + half];
-        let average = (inner + if season % 2 == 0 { 0.5 * ends } else { ends }) / season as f64;
+        let average = (inner + if season.is_multiple_of(2) { 0.5 * ends } else { ends }) / season as f64;
         let (sum, count) = &mut sums[t % season];
         (*sum, *count) = (*sum + z[t] - average, *count + 1.0);
     }
