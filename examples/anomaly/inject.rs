@@ -89,16 +89,15 @@ pub fn inject(signal: &mut [f32], hertz: f64, part: Range<usize>, every: usize, 
             }
             Kind::Missing => {
                 let (start, end) = (peak - seconds(0.1), peak + seconds(0.15));
-                for i in start..end {
-                    signal[i] = between(original[start], original[end], i - start, end - start) + noise * rng.normal();
+                for (i, value) in signal[start..end].iter_mut().enumerate() {
+                    *value = between(original[start], original[end], i, end - start) + noise * rng.normal();
                 }
                 start..end
             }
             Kind::Inverted => {
                 let (start, end) = (peak - seconds(0.1), peak + seconds(0.15));
-                for i in start..end {
-                    let line = between(original[start], original[end], i - start, end - start);
-                    signal[i] = 2.0 * line - original[i];
+                for (i, value) in signal[start..end].iter_mut().enumerate() {
+                    *value = 2.0 * between(original[start], original[end], i, end - start) - *value;
                 }
                 start..end
             }

@@ -130,7 +130,7 @@ fn model(
     Ok(Some((file, None)))
 }
 
-fn file<'a>(args: &'a Args) -> Result<&'a Path> {
+fn file(args: &Args) -> Result<&Path> {
     let missing = || format!("`{}` needs a FILE: see --help", args.task().name());
     args.file.as_deref().ok_or_else(|| missing().into())
 }

@@ -27,7 +27,7 @@ const MODEL: &str = "anomaly.model";
 pub enum Online {
     Ecg(Box<Scorer>),
     Machine(Box<Scorer>),
-    Engines(Fleet),
+    Engines(Box<Fleet>),
 }
 
 impl Online {
@@ -40,7 +40,7 @@ impl Online {
         match task(file)? {
             Task::Ecg => Ok(Self::Ecg(scorer()?)),
             Task::Machine => Ok(Self::Machine(scorer()?)),
-            Task::Engines => Ok(Self::Engines(Fleet::new(Life::from_file(file)?)?)),
+            Task::Engines => Ok(Self::Engines(Box::new(Fleet::new(Life::from_file(file)?)?))),
         }
     }
 
