@@ -36,17 +36,17 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "CELLS", value_delimiter = ',')]
     pub cells: Vec<Kind>,
     /// Runs of every cell, each with another seed [default: 5; with --quick, 2]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = up_to::<1000>)]
     pub seeds: Option<usize>,
     /// Least number of units of a layer with equal units; each task takes the first from here for which equal
     /// parameters exist
-    #[arg(long, value_name = "N", value_parser = positive, default_value = "32")]
+    #[arg(long, value_name = "N", value_parser = up_to::<512>, default_value = "32")]
     pub units: usize,
     /// Recurrent layers
-    #[arg(long, value_name = "N", value_parser = layers, default_value = "1")]
+    #[arg(long, value_name = "N", value_parser = up_to::<8>, default_value = "1")]
     pub layers: usize,
     /// Learning rate of all runs [default: chosen for each cell and task; with --quick, 0.01]
-    #[arg(long, value_name = "RATE", value_parser = above_zero)]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
     pub rate: Option<f64>,
     /// Updates of every run [default: those of the task]
     #[arg(long, value_name = "N", value_parser = positive)]
@@ -64,7 +64,7 @@ pub struct Args {
     #[arg(long)]
     pub quick: bool,
     /// Runs at the same time, each on one thread [default: one for each processor]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = up_to::<64>)]
     pub jobs: Option<usize>,
     /// File of all runs [default: out/cells.jsonl; with --quick, out/cells-quick.jsonl]
     #[arg(long, value_name = "FILE")]
@@ -179,11 +179,19 @@ impl Args {
     }
 }
 
-/// Parses a number of layers.
-fn layers(text: &str) -> Result<usize, String> {
+/// Parses a learning rate, which results name by nine digits.
+fn rate(text: &str) -> Result<f64, String> {
+    match above_zero(text)? {
+        rate @ 1e-7..=10.0 => Ok(rate),
+        _ => Err("must be from 1e-7 to 10".into()),
+    }
+}
+
+/// Parses a count from 1 to `MOST`.
+fn up_to<const MOST: usize>(text: &str) -> Result<usize, String> {
     match positive(text)? {
-        layers @ 1..=8 => Ok(layers),
-        _ => Err("must be from 1 to 8".into()),
+        count if count <= MOST => Ok(count),
+        _ => Err(format!("must be from 1 to {MOST}")),
     }
 }
 
@@ -200,9 +208,15 @@ mod tests {
         assert_eq!(args.cells(), [Kind::Gru, Kind::MinGru]);
         let quick = Args::try_parse_from(["cells", "--quick", "--seeds", "1"]).unwrap();
         assert_eq!((quick.tasks().len(), quick.seeds(), quick.rate()), (3, 1, Some(0.01)));
-        for wrong in
-            [["--tasks", "adding-51"], ["--cells", "tcn"], ["--seeds", "0"], ["--rate", "-1"], ["--layers", "9"]]
-        {
+        for wrong in [
+            ["--tasks", "adding-51"],
+            ["--cells", "tcn"],
+            ["--seeds", "0"],
+            ["--rate", "-1"],
+            ["--rate", "1e-9"],
+            ["--layers", "9"],
+            ["--units", "513"],
+        ] {
             assert!(Args::try_parse_from([&["cells"], &wrong[..]].concat()).is_err(), "{wrong:?}");
         }
     }

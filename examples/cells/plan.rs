@@ -13,11 +13,11 @@ use crate::cell::{Kind, Sizes, Sizing};
 use crate::clock::{self, Times};
 use crate::common::Result;
 use crate::learn::{Course, Learned, learn};
-use crate::store::{Key, Outcome, Phase, Store};
+use crate::store::{Key, Outcome, Phase, Store, to_key};
 use crate::tasks::Task;
 
-/// Learning rates that pilot runs try, in millionths.
-pub const RATES: [u64; 3] = [1000, 3000, 10_000];
+/// Learning rates that pilot runs try, in billionths.
+const RATES: [u64; 3] = [1_000_000, 3_000_000, 10_000_000];
 /// Relative difference between the results of two rates that is taken as chance.
 const CLOSE: f64 = 0.01;
 /// Seed of measurements and pilot runs. Those of the other runs start at 1.
@@ -32,7 +32,7 @@ pub struct Plan {
     pub cells: Vec<Kind>,
     pub seeds: usize,
     layers: usize,
-    /// Learning rate of all runs, in millionths.
+    /// Learning rate of all runs, in billionths.
     rate: Option<u64>,
 }
 
@@ -58,7 +58,7 @@ impl Plan {
             cells: args.cells(),
             seeds: args.seeds(),
             layers: args.layers,
-            rate: args.rate().map(|rate| (1e6 * rate).round() as u64),
+            rate: args.rate().map(to_key),
         }
     }
 
@@ -121,7 +121,7 @@ impl Plan {
         Ok(all.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
-    /// Returns the learning rate of a cell in millionths, if all of its pilot runs have ended: the largest one that is
+    /// Returns the learning rate of a cell in billionths, if all of its pilot runs have ended: the largest one that is
     /// at most [`CLOSE`] worse than the best.
     ///
     /// # Errors
@@ -249,7 +249,7 @@ impl Plan {
         let Job { key, task, updates } = job;
         let task = &self.tasks[*task].0;
         let Key { kind, units, seed, .. } = *key;
-        let course = Course { kind, units, layers: self.layers, rate: key.rate as f64 / 1e6, seed, updates: *updates };
+        let course = Course { kind, units, layers: self.layers, rate: key.rate(), seed, updates: *updates };
         let outcome = if key.phase == Phase::Time {
             clock::measure(&device, task, &course, is_over)?.map(Outcome::Times)
         } else {
@@ -279,7 +279,7 @@ fn next(queue: &Mutex<VecDeque<Job>>, bar: &ProgressBar, tasks: &[(Task, Sizes)]
     let number = total - queue.len();
     let what = match job.key.phase {
         Phase::Time => "times of".to_string(),
-        Phase::Pilot => format!("learning rate {} for", job.key.rate as f64 / 1e6),
+        Phase::Pilot => format!("learning rate {} for", job.key.rate()),
         Phase::Run => format!("seed {},", job.key.seed),
     };
     let (task, cell) = (tasks[job.task].0.name.name(), job.key.kind.title());

@@ -95,7 +95,7 @@ pub fn collect<'a>(plan: &'a Plan, store: &'a Store) -> Result<Vec<Block<'a>>> {
                     units,
                     parameters: plan.parameters(task, kind, units),
                     times: plan.times(store, task, kind, units)?,
-                    rate: plan.rate(store, task.name, kind)?.map(|rate| rate as f64 / 1e6),
+                    rate: plan.rate(store, task.name, kind)?.map(|rate| rate as f64 / 1e9),
                     runs: plan.runs(store, task, kind, units)?,
                 });
             }

@@ -46,9 +46,21 @@ pub struct Key {
     pub task: TaskName,
     pub kind: Kind,
     pub units: usize,
-    /// Learning rate in millionths, so that keys can be compared; 0 for times.
+    /// Learning rate in billionths, so that keys can be compared; 0 for times.
     pub rate: u64,
     pub seed: u64,
+}
+
+impl Key {
+    /// Returns the learning rate.
+    pub fn rate(&self) -> f64 {
+        self.rate as f64 / 1e9
+    }
+}
+
+/// Returns a learning rate as part of a key.
+pub fn to_key(rate: f64) -> u64 {
+    (1e9 * rate).round() as u64
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -164,7 +176,7 @@ fn to_json(key: &Key, settings: &str, outcome: &Outcome) -> Value {
         "task": key.task.name(),
         "cell": key.kind.name(),
         "units": key.units,
-        "rate": key.rate as f64 / 1e6,
+        "rate": key.rate(),
         "seed": key.seed,
         "settings": settings,
     });
@@ -199,13 +211,13 @@ fn read(value: &Value) -> std::result::Result<(Key, Settings, Outcome), &'static
     // Qualities that are not finite are null in JSON.
     let quality = |value: &Value| if value.is_null() { Some(f64::NAN) } else { value.as_f64() };
     let phase = text("phase")?;
-    let rate = value["rate"].as_f64().filter(|rate| (0.0..=1e6).contains(rate)).ok_or("rate")?;
+    let rate = value["rate"].as_f64().filter(|rate| (0.0..=1e3).contains(rate)).ok_or("rate")?;
     let key = Key {
         phase: Phase::ALL.into_iter().find(|one| one.name() == phase).ok_or("phase")?,
         task: TaskName::from_str(text("task")?, false).map_err(|_| "task")?,
         kind: Kind::from_str(text("cell")?, false).map_err(|_| "cell")?,
         units: size(&value["units"]).ok_or("units")?,
-        rate: (1e6 * rate).round() as u64,
+        rate: to_key(rate),
         seed: count("seed")?,
     };
     let outcome = if key.phase == Phase::Time {
@@ -244,7 +256,7 @@ mod tests {
             task: TaskName::Etth1Small,
             kind: Kind::GruAttention,
             units: 33,
-            rate: if phase == Phase::Time { 0 } else { 3000 },
+            rate: if phase == Phase::Time { 0 } else { 3_000_000 },
             seed,
         };
         let times = Times { update_ms: 1.5, step_us: 3.0, stream_us: None, parameters: 7 };
