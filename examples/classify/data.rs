@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use wgru::Rng;
 
 use crate::common::Result;
+use crate::common::table::Labeled;
 use crate::common::words::{Unit, Vocabulary};
-use crate::table::Labeled;
 
 /// The token of unknown words, which also replaces words at random during training.
 pub const UNKNOWN: u32 = 0;

@@ -14,11 +14,10 @@ mod data;
 mod model;
 mod plot;
 mod report;
-mod table;
 #[cfg(test)]
 mod tests;
 
-use std::io::{BufRead, ErrorKind, Write};
+use std::io::{BufRead, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -34,13 +33,14 @@ use common::Result;
 use common::checkpoint::Checkpoint;
 use common::curve::Curve;
 use common::files::{fingerprint, make_folder};
+use common::lines;
+use common::table::{self, Labeled};
 use common::training::{End, INTERRUPTED, Interrupt, Run, SNAPSHOT, bar};
 use common::words::Unit;
 use data::{Data, Split};
 use model::{Classifier, Noise, Sizes, Spec, Verdict};
 use plot::{Picture, Shown};
 use report::{BAYES, Entry, MAJORITY, NETWORK, Report, most_read};
-use table::Labeled;
 
 const SURNAMES: &str = include_str!("../data/surnames.tsv");
 const CHECKPOINT: &str = "out/classify.checkpoint";
@@ -288,39 +288,19 @@ fn shown(data: &Data, verdicts: &[Verdict]) -> Vec<Shown> {
 }
 
 /// Classifies every line of the input as it arrives: label, probability and text. A line without words stays empty.
-fn classify_lines(
-    classifier: &Classifier,
-    mut input: impl BufRead,
-    mut output: impl Write,
-    as_json: bool,
-) -> Result<()> {
-    let (mut bytes, mut number) = (Vec::new(), 0);
-    loop {
-        bytes.clear();
-        number += 1;
-        if input.read_until(b'\n', &mut bytes)? == 0 {
-            return Ok(());
+fn classify_lines(classifier: &Classifier, input: impl BufRead, output: impl Write, as_json: bool) -> Result<()> {
+    lines::answer(input, output, |text| {
+        let tokens = classifier.tokens(text);
+        if tokens.is_empty() {
+            return Ok(if as_json { "null".into() } else { String::new() });
         }
-        let text = std::str::from_utf8(&bytes).map_err(|_| format!("standard input: line {number}: not UTF-8"))?;
-        let (text, tokens) = (text.trim(), classifier.tokens(text));
-        let line = match tokens.is_empty() {
-            true if as_json => "null".into(),
-            true => String::new(),
-            false => {
-                let verdict = &classifier.classify(&[&tokens])?[0];
-                let (label, p) = (&classifier.spec.labels[verdict.class()], verdict.probabilities[verdict.class()]);
-                let words = classifier.spec.unit.split(text);
-                let read: Vec<_> = words.iter().zip(&verdict.weights).collect();
-                match as_json {
-                    true => serde_json::json!({"label": label, "probability": p, "attention": read}).to_string(),
-                    false => format!("{label}\t{p:.3}\t{text}"),
-                }
-            }
-        };
-        match writeln!(output, "{line}").and_then(|()| output.flush()) {
-            // The reader, for example `head`, has enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
-            written => written?,
-        }
-    }
+        let verdict = &classifier.classify(&[&tokens])?[0];
+        let (label, p) = (&classifier.spec.labels[verdict.class()], verdict.probabilities[verdict.class()]);
+        let words = classifier.spec.unit.split(text);
+        let read: Vec<_> = words.iter().zip(&verdict.weights).collect();
+        Ok(match as_json {
+            true => serde_json::json!({"label": label, "probability": p, "attention": read}).to_string(),
+            false => format!("{label}\t{p:.3}\t{text}"),
+        })
+    })
 }

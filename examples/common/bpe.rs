@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use serde_json::Value;
+
 /// Tokens 0 to 255 are the bytes; each further one joins two earlier ones.
 ///
 /// The pair that occurs most often in the training text becomes the next token, and so on (Sennrich, Haddow and Birch,
@@ -60,11 +62,11 @@ impl Bpe {
         Self::from_merges(merges).unwrap_or_else(|_| unreachable!("merges join earlier tokens"))
     }
 
-    /// Restores tokens from their [`merges`](Self::merges).
+    /// Restores tokens from their merges.
     ///
     /// # Errors
     /// Names the first merge of a token that does not exist before it.
-    pub fn from_merges(merges: Vec<(u32, u32)>) -> Result<Self, String> {
+    fn from_merges(merges: Vec<(u32, u32)>) -> Result<Self, String> {
         for (i, (first, second)) in merges.iter().enumerate() {
             if (*first.max(second)) as usize >= BYTES + i {
                 return Err(format!("merge {i} joins a token that comes after it"));
@@ -74,8 +76,20 @@ impl Bpe {
         Ok(Self { merges, ranks })
     }
 
-    pub fn merges(&self) -> &[(u32, u32)] {
-        &self.merges
+    /// Returns the merges as a list of pairs.
+    pub fn to_json(&self) -> Value {
+        serde_json::json!(self.merges)
+    }
+
+    /// Reads tokens of [`to_json`](Self::to_json).
+    ///
+    /// # Errors
+    /// Says what is wrong with the list.
+    pub fn from_json(value: &Value) -> Result<Self, String> {
+        let number = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok());
+        let pair = |value: &Value| Some((number(value.get(0)?)?, number(value.get(1)?)?));
+        let merges = value.as_array().and_then(|list| list.iter().map(pair).collect::<Option<Vec<_>>>());
+        Self::from_merges(merges.ok_or("expected a list of pairs of tokens")?)
     }
 
     /// Returns the number of tokens.
@@ -188,8 +202,10 @@ mod tests {
             let back: Vec<u8> = tokens.iter().flat_map(|&token| bytes[token as usize].clone()).collect();
             assert_eq!(String::from_utf8(back).unwrap(), text);
             assert!(vocabulary <= 256 || tokens.len() < text.len());
-            assert_eq!(Bpe::from_merges(bpe.merges().to_vec()).unwrap(), bpe);
+            assert_eq!(Bpe::from_json(&bpe.to_json()).unwrap(), bpe);
         }
-        assert!(Bpe::from_merges(vec![(256, 1)]).is_err());
+        for text in ["3", "[[1]]", "[[-1, 2]]", "[[256, 1]]"] {
+            assert!(Bpe::from_json(&serde_json::from_str(text).unwrap()).is_err(), "{text}");
+        }
     }
 }

@@ -1,17 +1,10 @@
 //! The learning curve: losses by epoch, and their chart.
 
-use std::error::Error;
-
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use serde_json::{Value, json};
 
-pub const INK: RGBColor = RGBColor(38, 50, 56);
-pub const NET: RGBColor = RGBColor(216, 67, 21);
-pub const PALE: RGBColor = RGBColor(120, 160, 190);
-
-pub type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-pub type Drawn = Result<(), Box<dyn Error>>;
+pub use super::axes::{Area, Drawn, INK, NET, PALE, font};
+use super::axes::{axes, bounds, legend, line};
 
 /// The losses of one epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,17 +49,17 @@ impl Curve {
     /// # Errors
     /// Errors from drawing.
     pub fn draw(&self, area: &Area, title: &str, held_out: &str, others: &[(String, f64)]) -> Drawn {
-        let line = |get: fn(&Point) -> Option<f32>| -> Vec<(f64, f64)> {
+        let points = |get: fn(&Point) -> Option<f32>| -> Vec<(f64, f64)> {
             let point = |(i, point): (usize, &Point)| Some((i as f64 + 1.0, f64::from(get(point)?)));
             self.0.iter().enumerate().filter_map(point).collect()
         };
-        let lines = [("training", PALE, line(|p| Some(p.loss))), (held_out, NET, line(|p| p.held_out))];
+        let lines = [("training", PALE, points(|p| Some(p.loss))), (held_out, NET, points(|p| p.held_out))];
         let values = || lines.iter().flat_map(|(.., points)| points).map(|(_, y)| *y).chain(others.iter().map(|o| o.1));
-        let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
-        if low > high {
+        if values().next().is_none() {
             return Ok(());
         }
-        let pad = 0.05 * (high - low).max(1e-3);
+        let range = bounds(values());
+        let pad = 0.05 * (range.end - range.start);
         let last = self.0.len().max(2) as f64;
         let mut chart = ChartBuilder::on(area)
             .caption(title, font(18))
@@ -74,45 +67,24 @@ impl Curve {
             .margin_right(24)
             .x_label_area_size(44)
             .y_label_area_size(64)
-            .build_cartesian_2d(1.0..last, (low - pad)..(high + pad))?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(INK.mix(0.12))
-            .axis_style(INK.mix(0.5))
-            .label_style(font(14))
+            .build_cartesian_2d(1.0..last, range)?;
+        axes(&mut chart)
             .x_labels(self.0.len().clamp(2, 10))
             .x_label_formatter(&|epoch| if epoch.fract() == 0.0 { format!("{epoch}") } else { String::new() })
             .x_desc("epoch")
-            .axis_desc_style(font(15))
             .draw()?;
         for (name, value) in others {
             let ends = [(1.0, *value), (last, *value)];
             chart.draw_series([PathElement::new(ends, INK.mix(0.35).stroke_width(1))])?;
             chart.draw_series([Text::new(name.clone(), (1.0 + 0.62 * (last - 1.0), *value + 0.4 * pad), font(13))])?;
         }
-        for (name, color, points) in lines {
+        for (name, color, points) in lines.into_iter().filter(|(.., points)| !points.is_empty()) {
             let dots = points.iter().map(|&point| Circle::new(point, 3, color.filled()));
             chart.draw_series(dots)?;
-            chart
-                .draw_series(LineSeries::new(points, color.stroke_width(2)))?
-                .label(name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 24, y)], color.stroke_width(2)));
+            line(&mut chart, name, points, color.stroke_width(2))?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(INK.mix(0.2))
-            .label_font(font(15))
-            .legend_area_size(32)
-            .draw()?;
-        Ok(())
+        legend(&mut chart, SeriesLabelPosition::UpperRight)
     }
-}
-
-pub fn font<'a>(size: u32) -> TextStyle<'a> {
-    ("sans-serif", size).into_font().color(&INK)
 }
 
 #[cfg(test)]

@@ -2,10 +2,15 @@
 #![allow(dead_code, reason = "no example uses all of them")]
 
 pub mod args;
+pub mod axes;
 pub mod bpe;
 pub mod checkpoint;
+pub mod cholesky;
 pub mod curve;
 pub mod files;
+pub mod lines;
+pub mod pairs;
+pub mod table;
 pub mod training;
 pub mod words;
 

@@ -1,147 +1,63 @@
-//! Baseline forecasts, which need no network. Each returns `horizon` values for each origin, one after another.
+//! Baseline forecasts, which need no network, in model units. Each returns `horizon` values for each origin, one after
+//! another.
 
 use std::ops::Range;
 
-/// Repeats the last known value for every step.
-pub fn persistence(y: &[f64], origins: Range<usize>, horizon: usize) -> Vec<f64> {
-    origins.flat_map(|t| std::iter::repeat_n(y[t - 1], horizon)).collect()
-}
+use crate::ridge::Ridge;
+use crate::smoothing::Smoothing;
+use crate::split::{Split, origins};
+use crate::theta::Theta;
 
-/// Repeats the last known value at the same point of the season; `None` if the table starts too late for the first
-/// origin.
-pub fn seasonal_naive(y: &[f64], origins: Range<usize>, horizon: usize, season: usize) -> Option<Vec<f64>> {
-    if season > origins.start {
-        return None;
-    }
-    Some(origins.flat_map(|t| (0..horizon).map(move |h| y[t + h % season - season])).collect())
-}
+pub const PERSISTENCE: &str = "persistence";
+pub const SEASONAL: &str = "seasonal naive";
+pub const RIDGE: &str = "ridge regression";
+pub const ETS: &str = "ETS";
+pub const THETA: &str = "Theta";
 
-/// Penalties that validation chooses from, in standardized units.
-const PENALTIES: [f64; 5] = [0.1, 1.0, 10.0, 100.0, 1000.0];
+/// Forecasts a series from ascending origins.
+pub type Method = Box<dyn Fn(&[f64], &[usize]) -> Vec<f64>>;
 
-/// Linear regression from the window to each step, with a penalty `λ‖w‖²` on the weights.
-pub struct Ridge {
-    /// For each step: the weights of the window, oldest first, then the constant.
-    weights: Vec<Vec<f64>>,
+/// Fits all baselines to the training part of a series; the validation part chooses variants and penalties. `None` for
+/// those that need more rows.
+pub fn fit(
+    z: &[f64],
+    split: &Split,
     window: usize,
+    horizon: usize,
+    season: Option<usize>,
+) -> [(&'static str, Option<Method>); 5] {
+    let [train, validation] = [&split.train, &split.validation].map(|part| origins(part, window, horizon));
+    let ridge = Ridge::fit(z, train, validation.clone(), window, horizon);
+    let ets = Smoothing::fit(&z[..split.train.end], z, validation.clone(), horizon, season);
+    let theta = Theta::fit(&z[..split.train.end], season);
+    let season = season.filter(|&season| season <= validation.start);
+    [
+        (PERSISTENCE, Some(Box::new(move |z, origins| persistence(z, origins, horizon)))),
+        (SEASONAL, season.map(|season| -> Method { Box::new(move |z, at| seasonal_naive(z, at, horizon, season)) })),
+        (RIDGE, ridge.map(|ridge| -> Method { Box::new(move |z, at| ridge.forecast(z, at.iter().copied())) })),
+        (ETS, ets.map(|ets| -> Method { Box::new(move |z, at| ets.forecast(z, at, horizon)) })),
+        (THETA, theta.map(|theta| -> Method { Box::new(move |z, at| theta.forecast(z, at, horizon)) })),
+    ]
 }
 
-impl Ridge {
-    /// Fits to the origins `train` of a standardized series, with the λ that forecasts `validation` best. `None` if no
-    /// penalty makes the normal equations solvable.
-    pub fn fit(
-        z: &[f64],
-        train: Range<usize>,
-        validation: Range<usize>,
-        window: usize,
-        horizon: usize,
-    ) -> Option<Self> {
-        let normal = Normal::new(z, train, window, horizon);
-        let candidates = PENALTIES.iter().filter_map(|&penalty| {
-            let ridge = Ridge { weights: normal.solve(penalty)?, window };
-            let error = mean_squared(&ridge.forecast(z, validation.clone()), &targets(z, validation.clone(), horizon));
-            Some((error, ridge))
-        });
-        candidates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, ridge)| ridge)
-    }
+/// Repeats the last known value for every step.
+pub fn persistence(z: &[f64], origins: &[usize], horizon: usize) -> Vec<f64> {
+    origins.iter().flat_map(|&t| std::iter::repeat_n(z[t - 1], horizon)).collect()
+}
 
-    /// Returns forecasts of the series it was fitted to, or of another one in the same units.
-    pub fn forecast(&self, z: &[f64], origins: Range<usize>) -> Vec<f64> {
-        let mut out = Vec::with_capacity(origins.len() * self.weights.len());
-        for t in origins {
-            let seen = &z[t - self.window..t];
-            for w in &self.weights {
-                out.push(w[self.window] + seen.iter().zip(w).map(|(x, w)| x * w).sum::<f64>());
-            }
-        }
-        out
-    }
+/// Repeats the last known value at the same point of the season. The first origin is not before the end of a season.
+pub fn seasonal_naive(z: &[f64], origins: &[usize], horizon: usize, season: usize) -> Vec<f64> {
+    origins.iter().flat_map(|&t| (0..horizon).map(move |h| z[t + h % season - season])).collect()
 }
 
 /// Returns the values to forecast.
-pub fn targets(y: &[f64], origins: Range<usize>, horizon: usize) -> Vec<f64> {
-    origins.flat_map(|t| y[t..t + horizon].iter().copied()).collect()
+pub fn targets(z: &[f64], origins: Range<usize>, horizon: usize) -> Vec<f64> {
+    origins.flat_map(|t| z[t..t + horizon].iter().copied()).collect()
 }
 
 /// Returns the mean of the squared differences.
 pub fn mean_squared(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / a.len() as f64
-}
-
-/// `XᵀX` and `XᵀY` of centered windows and targets.
-struct Normal {
-    gram: Vec<Vec<f64>>,
-    /// By step.
-    moments: Vec<Vec<f64>>,
-    x_mean: Vec<f64>,
-    y_mean: Vec<f64>,
-}
-
-impl Normal {
-    fn new(z: &[f64], origins: Range<usize>, window: usize, horizon: usize) -> Self {
-        let count = origins.len() as f64;
-        let mean = |offset: usize| origins.clone().map(|t| z[t - window + offset]).sum::<f64>() / count;
-        let x_mean: Vec<f64> = (0..window).map(mean).collect();
-        let y_mean: Vec<f64> = (window..window + horizon).map(mean).collect();
-        let mut gram = vec![vec![0.0; window]; window];
-        let mut moments = vec![vec![0.0; window]; horizon];
-        for t in origins {
-            let x: Vec<f64> = z[t - window..t].iter().zip(&x_mean).map(|(x, m)| x - m).collect();
-            for (i, row) in gram.iter_mut().enumerate() {
-                row[..=i].iter_mut().zip(&x).for_each(|(g, xj)| *g += x[i] * xj);
-            }
-            for (h, row) in moments.iter_mut().enumerate() {
-                let y = z[t + h] - y_mean[h];
-                row.iter_mut().zip(&x).for_each(|(m, xj)| *m += y * xj);
-            }
-        }
-        Self { gram, moments, x_mean, y_mean }
-    }
-
-    fn solve(&self, penalty: f64) -> Option<Vec<Vec<f64>>> {
-        let mut matrix = self.gram.clone();
-        matrix.iter_mut().enumerate().for_each(|(i, row)| row[i] += penalty);
-        let factor = cholesky(matrix)?;
-        let solve = |(moments, y_mean): (&Vec<f64>, &f64)| {
-            let mut w = substitute(&factor, moments);
-            let constant = y_mean - w.iter().zip(&self.x_mean).map(|(w, m)| w * m).sum::<f64>();
-            w.push(constant);
-            w
-        };
-        Some(self.moments.iter().zip(&self.y_mean).map(solve).collect())
-    }
-}
-
-/// Returns `L` with `L·Lᵀ = a`, from the lower half of `a`; `None` unless `a` is positive definite.
-fn cholesky(mut a: Vec<Vec<f64>>) -> Option<Vec<Vec<f64>>> {
-    for i in 0..a.len() {
-        for j in 0..=i {
-            let (above, below) = a.split_at_mut(i);
-            let row = &mut below[0];
-            let pivot = if j == i { &row[..j] } else { &above[j][..j] };
-            let sum = row[j] - row[..j].iter().zip(pivot).map(|(p, q)| p * q).sum::<f64>();
-            row[j] = match j == i {
-                true if sum > 0.0 => sum.sqrt(),
-                true => return None,
-                false => sum / above[j][j],
-            };
-        }
-    }
-    Some(a)
-}
-
-/// Returns `x` with `L·Lᵀ·x = b`.
-fn substitute(l: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
-    let mut x = b.to_vec();
-    for i in 0..x.len() {
-        let sum: f64 = (0..i).map(|j| l[i][j] * x[j]).sum();
-        x[i] = (x[i] - sum) / l[i][i];
-    }
-    for i in (0..x.len()).rev() {
-        let sum: f64 = (i + 1..x.len()).map(|j| l[j][i] * x[j]).sum();
-        x[i] = (x[i] - sum) / l[i][i];
-    }
-    x
 }
 
 #[cfg(test)]
@@ -150,37 +66,29 @@ mod tests {
 
     #[test]
     fn persistence_and_season_look_back() {
-        let y = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
-        assert_eq!(persistence(&y, 3..5, 2), [3.0, 3.0, 4.0, 4.0]);
-        assert_eq!(seasonal_naive(&y, 3..4, 5, 3).unwrap(), [1.0, 2.0, 3.0, 1.0, 2.0]);
-        assert_eq!(seasonal_naive(&y, 4..5, 1, 2).unwrap(), [3.0]);
-        assert!(seasonal_naive(&y, 2..3, 1, 3).is_none());
-        assert_eq!(targets(&y, 3..5, 2), [4.0, 5.0, 5.0, 6.0]);
-    }
-
-    /// Pairs (x, y) = (0, 0), (0, 3), (3, 0): centered, Σx² = 6 and Σxy = −3; with λ = 2, w = −3/8, constant 1 + 3/8.
-    #[test]
-    fn ridge_matches_a_case_solved_by_hand() {
-        let normal = Normal::new(&[0.0, 0.0, 3.0, 0.0], 1..4, 1, 1);
-        let w = normal.solve(2.0).unwrap().remove(0);
-        assert!((w[0] + 0.375).abs() < 1e-15 && (w[1] - 1.375).abs() < 1e-15, "{w:?}");
+        let z = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+        assert_eq!(persistence(&z, &[3, 4], 2), [3.0, 3.0, 4.0, 4.0]);
+        assert_eq!(seasonal_naive(&z, &[3], 5, 3), [1.0, 2.0, 3.0, 1.0, 2.0]);
+        assert_eq!(seasonal_naive(&z, &[4], 1, 2), [3.0]);
+        assert_eq!(targets(&z, 3..5, 2), [4.0, 5.0, 5.0, 6.0]);
     }
 
     #[test]
-    fn cholesky_matches_a_case_solved_by_hand() {
-        let l = cholesky(vec![vec![4.0, 0.0], vec![2.0, 10.0]]).unwrap();
-        assert_eq!((l[0][0], l[1][0], l[1][1]), (2.0, 1.0, 3.0));
-        assert_eq!(substitute(&l, &[8.0, 22.0]), [1.0, 2.0]);
-        assert!(cholesky(vec![vec![-1.0]]).is_none());
-    }
-
-    /// A sine is sin t = 2·cos ω·sin (t − ω) − sin (t − 2ω), so two values determine the next. The penalty disturbs
-    /// this a little.
-    #[test]
-    fn ridge_learns_a_recurrence() {
-        let z: Vec<f64> = (0..200).map(|t| (0.3 * t as f64).sin()).collect();
-        let ridge = Ridge::fit(&z, 2..150, 150..180, 2, 3).unwrap();
-        let error = mean_squared(&ridge.forecast(&z, 180..197), &targets(&z, 180..197, 3));
-        assert!(error < 1e-3, "{error}");
+    fn baselines_that_need_more_rows_are_left_out() {
+        let z: Vec<f64> = (0..40).map(|t| (0.7 * t as f64).sin()).collect();
+        let split = Split { train: 0..24, validation: 24..32, test: 32..40 };
+        let found = |season| -> Vec<&str> {
+            fit(&z, &split, 4, 2, season)
+                .into_iter()
+                .filter(|(_, method)| method.is_some())
+                .map(|(name, _)| name)
+                .collect()
+        };
+        assert_eq!(found(Some(9)), [PERSISTENCE, SEASONAL, RIDGE, ETS, THETA]);
+        assert_eq!(found(Some(30)), [PERSISTENCE, RIDGE, ETS, THETA]);
+        for (name, method) in fit(&z, &split, 4, 2, Some(9)) {
+            let forecast = method.unwrap()(&z, &[32, 35]);
+            assert!(forecast.len() == 4 && forecast.iter().all(|v| v.abs() < 3.0), "{name}: {forecast:?}");
+        }
     }
 }

@@ -1,53 +1,93 @@
-//! Forecasts a series with a GRU, and compares it with simple forecasts.
+//! Forecasts series with a GRU, and compares it with simple forecasts.
 //!
 //! ```text
 //! cargo run --release --example forecast
 //! cargo run --release --example forecast -- --csv FILE --column NAME --horizon 24 --window 96 --device gpu
 //! ```
 
+/// Prints a line. Unlike `println`, does not panic if the reader, for example `head`, has enough. Tests capture it.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        if cfg!(test) {
+            println!($($text)*);
+        } else {
+            use std::io::Write;
+            let _ = writeln!(std::io::stdout(), $($text)*);
+        }
+    }};
+}
+
+mod adapt;
 mod args;
+mod backtest;
 mod baselines;
+mod calibrate;
 #[path = "../common/mod.rs"]
 mod common;
 mod data;
+mod evaluate;
+mod head;
+mod holidays;
+mod input;
 mod model;
+mod network;
+mod output;
 mod plot;
+mod repair;
 mod report;
+mod ridge;
+mod score;
 mod series;
+mod smoothing;
 mod spec;
 mod split;
+mod statics;
+mod table;
+#[cfg(test)]
+mod tests;
+mod theta;
 mod time;
+mod train;
+mod transform;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use indicatif::ProgressBar;
 use wgru::Device;
 use wgru::io::TensorFile;
-use wgru::train::Progress;
 
 use args::Args;
 use common::Result;
+use common::checkpoint::Checkpoint;
 use common::files::make_folder;
-use common::training::bar;
-use data::Table;
-use model::{Forecaster, Kept, Training};
+use common::training::{INTERRUPTED, Interrupt, bar};
+use data::Inputs;
+use evaluate::{Columns, Source, Tested, splits};
+use holidays::Holidays;
+use input::{asked, columns, options, read, sizes};
+use model::Forecaster;
+use output::{Outlook, beyond};
 use plot::Picture;
-use report::{Entry, NETWORK, PERSISTENCE, RIDGE, Report, SEASONAL};
-use series::{Series, SeriesError};
-use spec::{Asked, Scale, Spec};
-use split::{Sizes, Split, origins};
-use time::Cycle;
+use report::Report;
+use series::Panel;
+use spec::Spec;
+use split::Split;
+use time::Step;
+use train::{Kept, Session};
 
-const SEATTLE: &[u8] = include_bytes!("../data/seattle-weather.csv");
-const SEATTLE_COLUMNS: [&str; 4] = ["temp_max", "temp_min", "precipitation", "wind"];
 const MODEL: &str = "out/forecast.safetensors";
+const CHECKPOINT: &str = "out/forecast.checkpoint";
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+    let args = Args::parse();
+    // A backtest has no checkpoint, so it ends at once.
+    let interrupt = if args.backtest.is_none() { Interrupt::listen() } else { Ok(Interrupt::default()) };
+    let ended = interrupt.and_then(|interrupt| run(&args, &|| interrupt.is_set()));
+    match ended {
+        Ok(Some(_)) => ExitCode::SUCCESS,
+        Ok(None) => ExitCode::from(INTERRUPTED),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -55,171 +95,199 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<()> {
+/// What a run found out.
+#[cfg_attr(not(test), allow(dead_code, reason = "read in tests"))]
+struct Done {
+    /// `None` for a table that is too short for a test.
+    report: Option<Report>,
+    outlook: Option<Outlook>,
+}
+
+/// Trains or loads, tests, forecasts, and writes the files; `None` if `interrupted`.
+fn run(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Done>> {
     let start = Instant::now();
     let file = args.load.as_ref().map(TensorFile::open).transpose()?;
     let columns = match &file {
         Some(file) => {
             let spec = Spec::read(file)?;
             spec.check_request(&asked(args))?;
-            spec.columns
+            let (series, statics) = (spec.statics.series_column(), spec.statics.columns());
+            Columns { known: spec.known, series, statics, numbers: spec.columns }
         }
         None => columns(args)?,
     };
-    let series = read(args, &columns)?;
+    let panel = read(args, &columns)?;
+    let holidays = args.holidays.as_deref().map(Holidays::open).transpose()?;
+    let source = Source { panel: &panel, holidays: holidays.as_ref() };
     let device = args.device.open()?;
-    println!("device: {} ({})", device.info().name, device.info().reason);
+    say!("device: {} ({})", device.info().name, device.info().reason);
+    panel.notes.iter().for_each(|note| say!("{}: {note}", panel.file_name()));
 
-    let (forecaster, split, kept) = match &file {
+    let [window, horizon] = sizes(args, &panel);
+    if let Some(blocks) = args.backtest {
+        let report = backtest::run(args, columns, &source, &device, [window, horizon], blocks)?;
+        if args.json {
+            say!("{}", report.json());
+        }
+        return Ok(Some(Done { report: None, outlook: None }));
+    }
+    let (mut forecaster, splits, kept) = match &file {
         Some(file) => {
             let forecaster = Forecaster::from_file(&device, file)?;
-            forecaster.spec.check_table(&series)?;
-            let split = divide(args, &series, forecaster.spec.window, forecaster.spec.horizon)?;
-            (forecaster, split, Vec::new())
+            let spec = &forecaster.spec;
+            evaluate::check_values(&panel, &spec.columns[0], spec.transform, spec.loss)?;
+            if spec.holidays != holidays.is_some() {
+                let way_out = if spec.holidays { "name the file with --holidays" } else { "leave out --holidays" };
+                return Err(format!(
+                    "--load: the model {} holidays; {way_out}",
+                    if spec.holidays { "needs" } else { "has no" }
+                )
+                .into());
+            }
+            let splits = splits(args, &panel, spec.window, spec.horizon);
+            if let Err(why) = &splits {
+                say!("no test: {why}");
+            }
+            (forecaster, splits.ok(), Vec::new())
         }
-        None => train(args, columns, &series, &device)?,
+        None => {
+            let splits = splits(args, &panel, window, horizon)?;
+            let spec = evaluate::specify(args, columns, &panel, &splits, [window, horizon])?;
+            let Some((forecaster, kept)) = learn(args, spec, &source, &splits, &device, interrupted)? else {
+                return Ok(None);
+            };
+            (forecaster, Some(splits), kept)
+        }
     };
-    let spec = &forecaster.spec;
-    println!("{}", describe(&series, spec, &split));
-    let (entries, actual) = measure(args, &forecaster, &series, &split)?;
-    let (deviation, seconds) = (spec.scales[0].deviation, start.elapsed().as_secs_f64());
-    let report = Report { entries, deviation, kept, seconds, device: device.info().name.clone() };
-    println!("\n{}", report.table());
-    if let Some(training) = report.training() {
-        println!("{training}");
-    }
+    let done = finish(args, &mut forecaster, &source, splits.as_deref(), kept, start)?;
+    Ok(Some(done))
+}
 
-    let first = origins(&split.test, spec.window, spec.horizon).start;
-    let picture = Picture {
-        title: format!("{}: {} of {}", source(&series), ahead(&series, spec.horizon), spec.columns[0]),
-        unit: &spec.columns[0],
-        entries: &report.entries,
-        actual: &actual,
-        horizon: spec.horizon,
-        label: &|row| series.label((first + row).min(series.rows() - 1)),
+/// Trains with a progress bar and a checkpoint; `None` if `interrupted`.
+fn learn(
+    args: &Args,
+    spec: Spec,
+    source: &Source,
+    splits: &[Split],
+    device: &Device,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Option<(Forecaster, Vec<Kept>)>> {
+    let options = options(args, &spec, source, splits);
+    let (checkpoint, continued) = Checkpoint::open(args.checkpoint.as_deref(), CHECKPOINT, options)?;
+    let bar = bar(0, args.json)?;
+    let session = Session { bar: &bar, checkpoint: &checkpoint, continued, interrupted };
+    let learned = evaluate::train(args, device, spec, source, splits, session)?;
+    bar.finish_and_clear();
+    if learned.is_none() {
+        say!("{}", checkpoint.farewell());
+    }
+    Ok(learned)
+}
+
+/// Tests and forecasts, and writes the files.
+fn finish(
+    args: &Args,
+    forecaster: &mut Forecaster,
+    source: &Source,
+    splits: Option<&[Split]>,
+    kept: Vec<Kept>,
+    start: Instant,
+) -> Result<Done> {
+    let panel = source.panel;
+    let numbers = forecaster.spec.check_table(panel)?;
+    let inputs = Inputs::new(panel, &forecaster.spec, &numbers, source.holidays);
+    let tested = splits.map(|splits| evaluate::test(args, forecaster, &inputs, panel, splits)).transpose()?;
+    for (number, factors) in numbers.iter().zip(tested.iter().flat_map(|tested| &tested.factors.0)) {
+        forecaster.factors.0[*number].clone_from(factors);
+    }
+    let spec = &forecaster.spec;
+    let report = tested.as_ref().map(|tested| Report {
+        entries: tested.entries.clone(),
+        difference: Report::best_baseline(&tested.entries)
+            .map_or(f64::NAN, |best| score::difference(&tested.entries[0], best, &tested.actual, spec.horizon)),
+        interval: spec.interval,
+        kept,
+        seconds: start.elapsed().as_secs_f64(),
+        device: forecaster.device.info().name.clone(),
+    });
+    if let (Some(report), Some(splits)) = (&report, splits) {
+        say!("\n{}\n{}\n", report.headline(), describe(panel, spec, splits));
+        say!("{}", report.table());
+        report.training().iter().for_each(|training| say!("{training}"));
+    }
+    let outlook = match beyond(forecaster, panel, &inputs)? {
+        Ok(outlook) => Some(outlook),
+        Err(why) => {
+            say!("no forecast beyond the table: {why}");
+            None
+        }
     };
-    make_folder(&args.plot)?;
+    let written = write_files(args, forecaster, panel, tested.as_ref(), outlook.as_ref())?;
+    say!("{:.1} s; wrote {}", start.elapsed().as_secs_f64(), written.join(", "));
+    if args.json {
+        let mut json = report.as_ref().map(Report::json).unwrap_or_default();
+        json.insert("forecast".into(), outlook.as_ref().map(Outlook::json).unwrap_or_default());
+        say!("{}", serde_json::Value::from(json));
+    }
+    Ok(Done { report, outlook })
+}
+
+/// Writes plot, forecast and model; returns the names of the files.
+fn write_files(
+    args: &Args,
+    forecaster: &Forecaster,
+    panel: &Panel,
+    tested: Option<&Tested>,
+    outlook: Option<&Outlook>,
+) -> Result<Vec<String>> {
+    let spec = &forecaster.spec;
+    let picture = Picture {
+        title: format!(
+            "{}: the next {} of {}",
+            panel.file_name(),
+            Step::name(panel.step(), spec.horizon),
+            spec.columns[0]
+        ),
+        unit: &spec.columns[0],
+        panel,
+        tested,
+        horizon: spec.horizon,
+        interval: spec.interval,
+        outlook,
+    };
     picture.draw(&args.plot)?;
     let mut written = vec![args.plot.display().to_string()];
-    let save = args.save.as_deref().or(args.load.is_none().then_some(Path::new(MODEL)));
-    if let Some(path) = save {
+    if let Some(outlook) = outlook {
+        outlook.save(&args.forecast)?;
+        written.push(args.forecast.display().to_string());
+    }
+    if let Some(path) = args.save.as_deref().or(args.load.is_none().then_some(Path::new(MODEL))) {
         make_folder(path)?;
         forecaster.to_file()?.save(path)?;
         written.push(path.display().to_string());
     }
-    println!("{seconds:.1} s; wrote {}", written.join(", "));
-    if args.json {
-        println!("{}", report.json());
-    }
-    Ok(())
+    Ok(written)
 }
 
-/// Returns the columns that the command line names, the one to forecast first.
-fn columns(args: &Args) -> Result<Vec<String>> {
-    let column = match (&args.column, &args.csv) {
-        (Some(column), _) => column.clone(),
-        (None, None) => SEATTLE_COLUMNS[0].into(),
-        (None, Some(_)) => return Err("--csv needs --column NAME, the column to forecast".into()),
-    };
-    let features = match (&args.features, &args.csv) {
-        (Some(features), _) => features.clone(),
-        (None, Some(_)) => Vec::new(),
-        (None, None) => SEATTLE_COLUMNS.iter().filter(|c| **c != column).map(|c| c.to_string()).collect(),
-    };
-    Ok(std::iter::once(column).chain(features).collect())
-}
-
-fn read(args: &Args, columns: &[String]) -> std::result::Result<Series, SeriesError> {
-    match &args.csv {
-        Some(path) => Series::open(path, columns),
-        None => Series::parse("seattle-weather.csv", SEATTLE, columns),
-    }
-}
-
-fn asked(args: &Args) -> Asked {
-    Asked { column: args.column.clone(), features: args.features.clone(), window: args.window, horizon: args.horizon }
-}
-
-fn divide(args: &Args, series: &Series, window: usize, horizon: usize) -> Result<Split> {
-    let sizes = Sizes { train: args.train, validation: args.validation, test: args.test };
-    let split = Split::new(series.rows(), series.step(), sizes, window, horizon);
-    split.map_err(|why| SeriesError::Table { path: series.source.clone(), why }.into())
-}
-
-fn train(
-    args: &Args,
-    columns: Vec<String>,
-    series: &Series,
-    device: &Device,
-) -> Result<(Forecaster, Split, Vec<Kept>)> {
-    let step = series.step();
-    let hourly = step == Some(1.0);
-    let window = args.window.unwrap_or(if hourly { 96 } else { 28 });
-    let horizon = args.horizon.unwrap_or(if hourly { 24 } else { 1 });
-    let split = divide(args, series, window, horizon)?;
-    let scales: Vec<Scale> = series.columns.iter().map(|c| Scale::of(&c[split.train.clone()])).collect();
-    let cycles = step.map(|step| Cycle::learnable(step, split.train.len())).unwrap_or_default();
-    let spec = Spec { columns, scales, window, horizon, cycles, hidden: args.hidden, members: args.members };
-    let table = Table::new(series, &spec);
-    let parts = [&split.train, &split.validation].map(|part| origins(part, window, horizon));
-    let how = Training { epochs: args.epochs, batch: args.batch, rate: args.rate, seed: args.seed };
-
-    let bar = bar(0, args.json)?;
-    let members = args.members;
-    let (forecaster, kept) = Forecaster::train(device, spec, &table, parts, &how, &mut |member, report| {
-        show(&bar, member, members, args.epochs, report);
-    })?;
-    bar.finish_and_clear();
-    Ok((forecaster, split, kept))
-}
-
-fn show(bar: &ProgressBar, member: usize, members: usize, epochs: usize, report: &Progress) {
-    let updates = |epochs: usize| epochs.saturating_mul(report.of) as u64;
-    bar.set_length(updates(members.saturating_mul(epochs)));
-    bar.set_position(updates(member.saturating_mul(epochs).saturating_add(report.epoch)) + report.updates as u64);
-    if let (Some(loss), Some(validation)) = (report.loss, report.validation) {
-        bar.set_message(format!(
-            "network {} of {members}, epoch {}: loss {loss:.4}, validation {validation:.4}",
-            member + 1,
-            report.epoch + 1
-        ));
-    }
-}
-
-/// Returns all forecasts of the test part, and the actual values.
-fn measure(args: &Args, forecaster: &Forecaster, series: &Series, split: &Split) -> Result<(Vec<Entry>, Vec<f64>)> {
-    let spec = &forecaster.spec;
-    let (window, horizon, scale) = (spec.window, spec.horizon, spec.scales[0]);
-    let part = |part| origins(part, window, horizon);
-    let (y, test) = (&series.columns[0], part(&split.test));
-    let table = Table::new(series, spec);
-    let actual = baselines::targets(y, test.clone(), horizon);
-    let mut entries = vec![
-        Entry::new(NETWORK, forecaster.forecast(&table, test.clone())?, &actual),
-        Entry::new(PERSISTENCE, baselines::persistence(y, test.clone(), horizon), &actual),
-    ];
-    let z = &table.target;
-    if let Some(ridge) = baselines::Ridge::fit(z, part(&split.train), part(&split.validation), window, horizon) {
-        let forecast = ridge.forecast(z, test.clone()).iter().map(|v| scale.mean + scale.deviation * v).collect();
-        entries.push(Entry::new(RIDGE, forecast, &actual));
-    }
-    let season = args.season.or(series.step().and_then(time::season_of));
-    if let Some(forecast) = season.and_then(|season| baselines::seasonal_naive(y, test, horizon, season)) {
-        entries.push(Entry::new(SEASONAL, forecast, &actual));
-    }
-    Ok((entries, actual))
-}
-
-fn describe(series: &Series, spec: &Spec, split: &Split) -> String {
+/// Describes data, inputs and split.
+fn describe(panel: &Panel, spec: &Spec, splits: &[Split]) -> String {
+    let (series, split) = (&panel.series[0], &splits[0]);
     let part = |part: &std::ops::Range<usize>| {
         format!("{} to {} ({} rows)", series.label(part.start), series.label(part.end - 1), part.len())
     };
-    let inputs: Vec<&str> =
-        spec.columns.iter().map(String::as_str).chain(spec.cycles.iter().map(|c| c.name())).collect();
+    let mut inputs: Vec<&str> = spec.columns.iter().map(String::as_str).collect();
+    inputs.extend(spec.holidays.then_some("holidays"));
+    inputs.extend(spec.cycles.iter().map(|c| c.name()));
+    let statics = spec.statics.columns();
+    inputs.extend(statics.iter().map(String::as_str));
+    let (of, first) = match panel.series.len() {
+        1 => (String::new(), String::new()),
+        n => (format!(" in {n} series"), format!("series {:?}: ", series.name)),
+    };
     format!(
-        "{}: {} of {} from {} rows of {}\ntrain {}, validation {}, test {}",
-        source(series),
-        ahead(series, spec.horizon),
+        "{}: the next {} of {}{of} from {} rows of {}\n{first}train {}, validation {}, test {}",
+        panel.file_name(),
+        Step::name(panel.step(), spec.horizon),
         spec.columns[0],
         spec.window,
         inputs.join(", "),
@@ -227,19 +295,4 @@ fn describe(series: &Series, spec: &Spec, split: &Split) -> String {
         part(&split.validation),
         part(&split.test)
     )
-}
-
-/// Names the horizon: `the next day`, `the next 24 hours`, `the next 3 rows`.
-fn ahead(series: &Series, horizon: usize) -> String {
-    let unit = match series.step() {
-        Some(1.0) => "hour",
-        Some(24.0) => "day",
-        _ => "row",
-    };
-    if horizon == 1 { format!("the next {unit}") } else { format!("the next {horizon} {unit}s") }
-}
-
-/// Returns the file's name without its folder.
-fn source(series: &Series) -> String {
-    Path::new(&series.source).file_name().map_or(series.source.clone(), |name| name.to_string_lossy().into_owned())
 }

@@ -61,7 +61,7 @@ impl Tokens {
     pub fn write(&self, file: &mut TensorFile) {
         let (kind, key, value) = match self {
             Tokens::Chars(all) => ("chars", CHARACTERS, serde_json::json!(all.iter().collect::<String>())),
-            Tokens::Pairs(pairs) => ("bpe", MERGES, serde_json::json!(pairs.merges())),
+            Tokens::Pairs(pairs) => ("bpe", MERGES, pairs.to_json()),
         };
         file.metadata.insert(KIND.into(), kind.into());
         file.metadata.insert(key.into(), value.to_string());
@@ -82,12 +82,7 @@ impl Tokens {
                 }
             }
             "bpe" => {
-                let value = json(file, MERGES)?;
-                let number = |value: &serde_json::Value| value.as_u64().and_then(|n| u32::try_from(n).ok());
-                let pair = |value: &serde_json::Value| Some((number(value.get(0)?)?, number(value.get(1)?)?));
-                let merges = value.as_array().and_then(|list| list.iter().map(pair).collect::<Option<Vec<_>>>());
-                let merges = merges.ok_or_else(|| refuse(MERGES, "expected a list of pairs of tokens"))?;
-                Ok(Tokens::Pairs(Bpe::from_merges(merges).map_err(|why| refuse(MERGES, why))?))
+                Ok(Tokens::Pairs(Bpe::from_json(&json(file, MERGES)?).map_err(|why| refuse(MERGES, why))?))
             }
             other => Err(refuse(KIND, format!("{other:?} is not known"))),
         }

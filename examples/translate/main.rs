@@ -1,43 +1,53 @@
-//! Translates with attention: an encoder and a decoder GRU learn pairs of sequences, by default dates.
+//! Translates with attention: an encoder and a decoder GRU learn pairs of texts, by default dates.
 //!
 //! ```text
 //! cargo run --release --example translate
-//! cargo run --release --example translate -- --show "the 1st of April, 2001" --context input --score additive
-//! cargo run --release --example translate -- --pairs FILE --words
+//! cargo run --release --example translate -- --pairs FILE
+//! cargo run --release --example translate -- --load out/translate.safetensors < lines.txt
 //! ```
 
 mod args;
+mod bleu;
+mod clock;
 #[path = "../common/mod.rs"]
 mod common;
 mod data;
 mod dates;
+mod learn;
+mod memory;
+mod model;
 mod plot;
+mod report;
+#[cfg(test)]
+mod tests;
+mod tokens;
 
-use std::ops::ControlFlow;
+use std::io::{BufRead, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use wgru::models::decode::{Beam, Hypothesis};
-use wgru::models::{ContextUse, Forcing, Seq2Seq, Seq2SeqConfig};
-use wgru::nn::{Mode, Module, Score, parameter_count};
-use wgru::train::{HostData, Optimizer, Schedule, TrainOptions, Trainer};
-use wgru::{Device, Rng};
+use wgru::Rng;
+use wgru::io::TensorFile;
+use wgru::models::decode::Beam;
 
-use args::{Args, Context, ScoreChoice};
-use common::Result;
+use args::Args;
 use common::files::make_folder;
-use common::training::bar;
-use common::words::Unit;
-use data::{Data, Pair};
+use common::training::{INTERRUPTED, Interrupt};
+use common::{Result, lines, pairs};
+use data::{Parts, Selection};
+use learn::{Learned, learn};
+use memory::Memory;
+use model::Translator;
 use plot::Picture;
+use report::{Entry, NEIGHBOR, Report};
 
-/// Number of sources that are decoded together.
-const TOGETHER: usize = 100;
+/// Number of translations of the test that are printed.
+const PRINTED: usize = 10;
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -45,173 +55,150 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<()> {
+fn run(args: &Args) -> Result<ExitCode> {
+    if let Some(path) = &args.load {
+        let device = args.device.open()?;
+        let translator = Translator::from_file(&device, &TensorFile::open(path)?)?;
+        match &args.show {
+            Some(text) => println!("{}", show(args, &translator, text, None, "attention")?),
+            None => {
+                translate_lines(&translator, &beam(args), std::io::stdin().lock(), std::io::stdout().lock(), args.json)?
+            }
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let interrupt = Interrupt::listen()?;
+    match train(args, &|| interrupt.is_set(), &|| interrupt.end_at_once())? {
+        Some(report) if args.json => println!("{}", report.json()),
+        Some(_) => {}
+        None => return Ok(ExitCode::from(INTERRUPTED)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn beam(args: &Args) -> Beam {
+    Beam { width: args.beam, length_penalty: args.penalty }
+}
+
+/// Trains a translator, measures it, and writes model and plot; `None` if `interrupted`. Calls `saved` as soon as the
+/// model is saved.
+fn train(args: &Args, interrupted: &dyn Fn() -> bool, saved: &dyn Fn()) -> Result<Option<Report>> {
     let start = Instant::now();
+    let settings = args.settings();
     let mut rng = Rng::new(args.seed);
-    let texts = match &args.pairs {
-        Some(path) => data::read(path)?,
-        None => dates::pairs(args.most.min(dates::MOST), &mut rng),
+    let all = match &args.pairs {
+        Some(path) => pairs::read(path, ["source", "target"])?,
+        None => dates::pairs(settings.most.min(dates::MOST), &mut rng),
     };
-    let unit = if args.words { Unit::Word } else { Unit::Letter };
-    let data = Data::new(&texts, unit, [args.most, args.longest, args.test], &mut rng)?;
-    let longest = || data.test.iter().map(|pair| &pair.source).max_by_key(|source| source.len());
-    let source = match &args.show {
-        Some(text) => data.sources.encode(&unit.split(text)),
-        None => longest().cloned().unwrap_or_default(),
+    if args.show.as_ref().is_some_and(|text| text.trim().is_empty()) {
+        return Err("--show needs some text".into());
+    }
+    let selection = Selection { max_words: args.max_words, most: settings.most, test: settings.test };
+    let parts = Parts::new(&all, selection, &mut rng)?;
+    let device = args.device.open()?;
+    println!("device: {} ({})", device.info().name, device.info().reason);
+    println!("{}", parts.describe());
+    // Before the training, so that a path that cannot be written to does not end a long run.
+    make_folder(&args.save)?;
+    make_folder(&args.plot)?;
+
+    let Some(learned) = learn(args, &device, &parts, rng, interrupted)? else { return Ok(None) };
+    let Learned { translator, curve, updates, seconds, checkpoint } = learned;
+    translator.to_file()?.save(&args.save)?;
+    checkpoint.remove()?;
+    saved();
+    println!("wrote {}; translates the test", args.save.display());
+
+    let (translations, [beam, greedy, neighbor]) = compare(args, &translator, &parts)?;
+    let last = curve.0.last();
+    let report = Report {
+        beam,
+        greedy,
+        neighbor,
+        pairs: parts.train.len(),
+        tests: parts.test.len(),
+        references: parts.test.iter().map(|held| held.references.len()).sum(),
+        loss: last.map(|point| point.loss),
+        held_out_loss: last.and_then(|point| point.held_out),
+        updates,
+        seconds_per_update: seconds / updates as f64,
+        weights: translator.parameters().iter().map(|(_, tensor)| tensor.len()).sum(),
+        seconds: start.elapsed().as_secs_f64(),
+        device: device.info().name.clone(),
     };
+    println!("\n{}", report.table());
+    for (held, text) in parts.test.iter().zip(&translations).take(PRINTED) {
+        let is_right = held.references.contains(text);
+        let note = if is_right { String::new() } else { format!("   (reference: {})", held.references[0]) };
+        println!("{}  →  {text}{note}", held.source);
+    }
+    let longest = parts.test.iter().map(|held| &held.source).max_by_key(|source| source.chars().count());
+    let text = args.show.as_ref().or(longest).cloned().unwrap_or_default();
+    let title =
+        format!("{} pairs: BLEU {:.1} on {} held-out sources", report.pairs, report.beam.bleu.score, report.tests);
+    println!("\n{}", show(args, &translator, &text, Some(&curve), &title)?);
+    println!("{:.1} s, {:.4} s per update; wrote {}", report.seconds, report.seconds_per_update, args.plot.display());
+    Ok(Some(report))
+}
+
+/// Translates the test. Returns the translations with the beam, and the figures of beam, greedy decoding, and the most
+/// similar source.
+fn compare(args: &Args, translator: &Translator, parts: &Parts) -> Result<(Vec<String>, [Entry; 3])> {
+    let sources: Vec<Vec<u32>> = parts.test.iter().map(|held| translator.spec.source.encode(&held.source)).collect();
+    let sources: Vec<&[u32]> = sources.iter().map(Vec::as_slice).collect();
+    let texts = |beam: &Beam| -> Result<Vec<String>> {
+        let found = translator.translate(&sources, beam)?;
+        Ok(found.iter().map(|found| translator.spec.target.decode(&found.tokens)).collect())
+    };
+    let best = texts(&beam(args))?;
+    let greedy = texts(&Beam { width: 1, length_penalty: 0.0 })?;
+    let memory = Memory::new(&parts.train);
+    let similar: Vec<String> = parts.test.iter().map(|held| memory.translate(&held.source).to_string()).collect();
+    let entries = [
+        Entry::new(format!("GRU, beam of {}", args.beam), &best, &parts.test),
+        Entry::new("GRU, greedy", &greedy, &parts.test),
+        Entry::new(NEIGHBOR, &similar, &parts.test),
+    ];
+    Ok((best, entries))
+}
+
+/// Translates a text and draws the attention. Returns text and translation as a line.
+fn show(
+    args: &Args,
+    translator: &Translator,
+    text: &str,
+    curve: Option<&common::curve::Curve>,
+    title: &str,
+) -> Result<String> {
+    let source = translator.spec.source.encode(text);
     if source.is_empty() {
         return Err("--show needs some text".into());
     }
-    let device = args.device.open()?;
-    println!("device: {} ({})", device.info().name, device.info().reason);
-    let (train, test) = (data.train.len(), data.test.len());
-    println!("{train} training pairs, {test} test pairs; {} and {} tokens", data.sources.len(), data.targets.len());
-
-    let model = config(args, &data).build(&device, &mut rng)?;
-    let weights = parameter_count(&model);
-    let loss = learn(args, &device, &model, &data.train, rng)?;
-    println!("{weights} weights, loss {loss:.4} after {:.1} s", start.elapsed().as_secs_f64());
-    measure(args, &model, &data)?;
-    draw(args, &model, &data, &source)?;
-    println!("{:.1} s; wrote {}", start.elapsed().as_secs_f64(), args.plot.display());
-    Ok(())
+    let found = translator.translate(&[&source], &beam(args))?.swap_remove(0);
+    let output = translator.spec.target.decode(&found.tokens);
+    let attention = translator.attention(&source, &found.tokens)?;
+    Picture { title, attention: &attention, texts: [text, &output], curve }.draw(&args.plot)?;
+    Ok(format!("{text}  →  {output}"))
 }
 
-fn config(args: &Args, data: &Data) -> Seq2SeqConfig {
-    Seq2SeqConfig {
-        source: data.sources.len(),
-        target: data.targets.len(),
-        embedding: args.hidden,
-        hidden: args.hidden,
-        score: match args.score {
-            ScoreChoice::General => Score::General,
-            ScoreChoice::Additive => Score::Additive { units: args.hidden },
-        },
-        context: match args.context {
-            Context::Input => ContextUse::Input,
-            Context::Output => ContextUse::Output,
-        },
-        dropout: args.dropout,
-        start: data::START,
-        end: data::END,
-        ..Seq2SeqConfig::default()
-    }
-}
-
-/// Trains; returns the mean loss of the last epoch.
-fn learn(args: &Args, device: &Device, model: &Seq2Seq, pairs: &[Pair], rng: Rng) -> Result<f32> {
-    let updates = pairs.len().div_ceil(args.batch);
-    let steps = args.epochs.saturating_mul(updates) as u64;
-    let optimizer = Optimizer::adam(model.parameters(), args.rate)?;
-    let options = TrainOptions {
-        epochs: args.epochs,
-        batch: args.batch,
-        clip_norm: Some(1.0),
-        schedule: Schedule::Cosine { steps, min: args.rate / 50.0 },
-        ..TrainOptions::default()
-    };
-    let mut trainer = Trainer::new(optimizer, options, rng);
-    let bar = bar(steps, false)?;
-    let shown = bar.clone();
-    trainer.on_progress(move |progress, _| {
-        shown.inc(1);
-        if let Some(loss) = progress.loss {
-            shown.set_message(format!("epoch {}: loss {loss:.4}", progress.epoch + 1));
+/// Translates every line of the input as it arrives. An empty line stays empty.
+fn translate_lines(
+    translator: &Translator,
+    beam: &Beam,
+    input: impl BufRead,
+    output: impl Write,
+    as_json: bool,
+) -> Result<()> {
+    lines::answer(input, output, |text| {
+        let source = translator.spec.source.encode(text);
+        if source.is_empty() {
+            return Ok(if as_json { "null".into() } else { String::new() });
         }
-        ControlFlow::Continue(())
-    });
-    let forcing = Forcing { ratio: args.forcing, drawn: true };
-    // The model takes tokens instead of tensors, so the step looks the pairs up by index.
-    let numbers = HostData::from_indices(device, (0..pairs.len() as u32).collect(), &[])?;
-    let history = trainer.fit_with_blocking(&numbers, None, |batch, mode| {
-        let side = |of: fn(&Pair) -> &[u32]| batch.examples().iter().map(|&i| of(&pairs[i])).collect::<Vec<_>>();
-        model.loss(&side(|pair| &pair.source), &side(|pair| &pair.target), &forcing, mode)
-    })?;
-    bar.finish_and_clear();
-    history.loss.last().copied().ok_or_else(|| "--epochs must be at least 1".into())
-}
-
-/// Returns the maximum number of tokens in a translation, including the end.
-fn limit(args: &Args) -> usize {
-    args.longest.saturating_mul(2).saturating_add(1)
-}
-
-/// Decodes the test set greedily and with a beam, and prints the accuracy of both.
-fn measure(args: &Args, model: &Seq2Seq, data: &Data) -> Result<()> {
-    let beam = Beam { width: args.beam, length_penalty: args.penalty };
-    let (mut greedy, mut best) = (Vec::new(), Vec::new());
-    for part in data.test.chunks(TOGETHER) {
-        let sources: Vec<&[u32]> = part.iter().map(|pair| &pair.source[..]).collect();
-        greedy.extend(model.greedy(&sources, limit(args))?);
-        best.extend(model.beam(&sources, limit(args), &beam)?.into_iter().filter_map(|found| found.into_iter().next()));
-    }
-    println!("\n              correct    tokens wrong    mean log-probability");
-    for (name, found) in [("greedy".to_string(), &greedy), (format!("beam of {}", args.beam), &best)] {
-        println!("{name:10}  {}", figures(found, &data.test));
-    }
-    println!();
-    for (pair, found) in data.test.iter().zip(&best).take(6) {
-        let source = data.unit.join(&data.sources.decode(&pair.source));
-        let wanted = data.text(&pair.target);
-        let mark = if found.tokens == pair.target { String::new() } else { format!("   (expected: {wanted})") };
-        println!("{source}  →  {}{mark}", data.text(&found.tokens));
-    }
-    println!();
-    Ok(())
-}
-
-fn figures(found: &[Hypothesis], test: &[Pair]) -> String {
-    let both = || found.iter().zip(test);
-    let count = test.len() as f64;
-    let right = both().filter(|(found, pair)| found.tokens == pair.target).count() as f64 / count;
-    let wrong: usize = both().map(|(found, pair)| distance(&found.tokens, &pair.target)).sum();
-    let tokens: usize = test.iter().map(|pair| pair.target.len()).sum();
-    let log_prob = found.iter().map(|found| found.log_prob).sum::<f64>() / count;
-    format!("{:>7.1} %    {:>10.2} %    {log_prob:>20.4}", 100.0 * right, 100.0 * wrong as f64 / tokens as f64)
-}
-
-/// Returns the minimum number of insertions, deletions and changes that turn `a` into `b`.
-fn distance(a: &[u32], b: &[u32]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-/// Translates one source, and draws the attention for each of its tokens.
-fn draw(args: &Args, model: &Seq2Seq, data: &Data, source: &[u32]) -> Result<()> {
-    let found = model.greedy(&[source], limit(args))?;
-    let output = &found[0].tokens;
-    // Feeding the model its own output gives the same weights as decoding.
-    let seen = model.run(&[source], &[output], &Forcing::default(), &mut Mode::Eval)?;
-    let weights = seen.weights.read_blocking()?;
-    let names = data.sources.decode(source);
-    let title = format!("{} → {}", data.unit.join(&names), data.text(output));
-    println!("{title}");
-    make_folder(&args.plot)?;
-    let mut rows = data.targets.decode(output);
-    rows.push("end".into());
-    let words = data.unit == Unit::Word;
-    Picture { title: &title, source: &names, output: &rows, weights: &weights, words }.draw(&args.plot)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn distance_counts_changes() {
-        for (a, b, want) in
-            [(&[][..], &[][..], 0), (&[1, 2], &[], 2), (&[1, 2, 3], &[1, 3], 1), (&[1, 2, 3], &[4, 2, 3, 5], 2)]
-        {
-            assert_eq!(distance(a, b), want);
-            assert_eq!(distance(b, a), want);
-        }
-    }
+        let found = translator.translate(&[&source], beam)?.swap_remove(0);
+        let translation = translator.spec.target.decode(&found.tokens);
+        Ok(match as_json {
+            true => serde_json::json!({"translation": translation, "log_probability": found.log_prob}).to_string(),
+            false => translation,
+        })
+    })
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use crate::common::Result;
-use crate::common::files::read_text;
+use super::Result;
+use super::files::read_text;
 
 /// A text and its label.
 #[derive(Clone, Debug, PartialEq, Eq)]
