@@ -38,8 +38,6 @@ pub struct Learned {
     pub quality: f64,
     /// Updates until the best validation.
     pub best: usize,
-    /// Updates until the first validation that reached the threshold.
-    pub reached: Option<usize>,
     /// Whether the loss stayed finite. Otherwise, the run ended early.
     pub is_finite: bool,
     /// Quality on the validation data by updates.
@@ -48,6 +46,12 @@ pub struct Learned {
 }
 
 impl Learned {
+    /// Returns the updates until the first validation that reached the threshold of `task`.
+    pub fn reached(&self, task: &Task) -> Option<usize> {
+        let learned = |(_, quality): &&(usize, f64)| task.measure.reaches(*quality, task.threshold);
+        self.curve.iter().find(learned).map(|(updates, _)| *updates)
+    }
+
     /// Returns the quality of the best validation; NaN without one.
     pub fn best_validation(&self) -> f64 {
         self.curve.iter().find(|(updates, _)| *updates == self.best).map_or(f64::NAN, |point| point.1)
@@ -130,8 +134,7 @@ pub fn learn(
     let mut learner = Learner::new(device, task, course)?;
     let mut data = Rng::new(2 * course.seed + 1);
     let every = (course.updates / CHECKS).max(1);
-    let mut learned =
-        Learned { quality: f64::NAN, best: 0, reached: None, is_finite: true, curve: Vec::new(), seconds: 0.0 };
+    let mut learned = Learned { quality: f64::NAN, best: 0, is_finite: true, curve: Vec::new(), seconds: 0.0 };
     let mut best = (f64::NAN, learner.weights()?);
     for update in 1..=course.updates {
         if interrupted() {
@@ -147,9 +150,6 @@ pub fn learn(
         }
         let quality = learner.measure(task, &task.validation)?;
         learned.curve.push((update, quality));
-        if learned.reached.is_none() && task.measure.reaches(quality, task.threshold) {
-            learned.reached = Some(update);
-        }
         if task.measure.is_better(quality, best.0) {
             best = (quality, learner.weights()?);
             learned.best = update;

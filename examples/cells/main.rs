@@ -93,10 +93,11 @@ fn run(args: &Args, interrupted: &(dyn Fn() -> bool + Sync)) -> Result<Option<Va
 fn legend(args: &Args, blocks: &[Block]) -> String {
     let runs: usize = blocks.iter().flat_map(|block| &block.rows).map(|row| row.runs.len()).sum();
     let of = blocks.iter().map(|block| block.rows.len() * args.seeds()).sum::<usize>();
-    let mut text = "* the best mean, or less than two standard errors from it\n\
+    let mut text =
+        "* the best mean, or less than two standard errors from it; not marked with fewer than three seeds\n\
                     step: one step of one sequence by the layer's `run`; stream: by `Stream`, where the cell has one\n\
                     updates to learn: median over the seeds, and how many seeds learned it if not all"
-        .to_string();
+            .to_string();
     if runs < of {
         text += &format!("\nPARTIAL: {runs} of {of} runs");
     }

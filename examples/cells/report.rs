@@ -10,6 +10,9 @@ use crate::plan::Plan;
 use crate::store::Store;
 use crate::tasks::{Skipped, Task};
 
+/// Least number of runs of every cell at which the best are marked.
+const ENOUGH: usize = 3;
+
 /// Results of a cell for a task.
 pub struct Row<'a> {
     pub sizing: Sizing,
@@ -61,16 +64,15 @@ impl Row<'_> {
     }
 
     /// Returns the updates until the threshold of the runs that reached it, in ascending order.
-    pub fn reached(&self) -> Vec<usize> {
-        let mut all: Vec<usize> = self.runs.iter().filter_map(|run| run.reached).collect();
+    fn reached(&self, task: &Task) -> Vec<usize> {
+        let mut all: Vec<usize> = self.runs.iter().filter_map(|run| run.reached(task)).collect();
         all.sort_unstable();
         all
     }
 
     /// Returns the median of the updates until the threshold over all runs, if more than half reached it.
-    fn median(&self) -> Option<usize> {
-        let (reached, middle) = (self.reached(), self.runs.len() / 2);
-        reached.get(middle).copied()
+    fn median(&self, task: &Task) -> Option<usize> {
+        self.reached(task).get(self.runs.len() / 2).copied()
     }
 
     fn diverged(&self) -> usize {
@@ -106,14 +108,17 @@ pub fn collect<'a>(plan: &'a Plan, store: &'a Store) -> Result<Vec<Block<'a>>> {
 }
 
 impl Block<'_> {
-    /// Whether a row is the best of its sizing, or differs from the best by less than two standard errors.
+    /// Whether a row is the best of its sizing, or differs from the best by less than two standard errors. Always false
+    /// while a row has fewer runs than [`ENOUGH`].
     fn is_best(&self, row: &Row) -> bool {
+        let of: Vec<&Row> = self.rows.iter().filter(|other| other.sizing == row.sizing).collect();
         let (Some(own), measure) = (row.quality().filter(|own| own.mean.is_finite()), self.task.measure) else {
             return false;
         };
-        let others = self.rows.iter().filter(|other| other.sizing == row.sizing).filter_map(Row::quality);
-        let best = others.reduce(|a, b| if measure.is_better(b.mean, a.mean) { b } else { a });
-        best.is_some_and(|best| own.mean == best.mean || own.is_close(&best))
+        let best = of.iter().filter_map(|row| row.quality());
+        let best = best.reduce(|a, b| if measure.is_better(b.mean, a.mean) { b } else { a });
+        of.iter().all(|row| row.runs.len() >= ENOUGH)
+            && best.is_some_and(|best| own.mean == best.mean || own.is_close(&best))
     }
 
     /// Returns the table of the task. Rows of fewer than `seeds` runs are marked.
@@ -180,8 +185,8 @@ impl Block<'_> {
 
     /// Returns the updates until the threshold: the median, and how many runs reached it.
     fn learned(&self, row: &Row) -> String {
-        let (reached, runs) = (row.reached().len(), row.runs.len());
-        match row.median() {
+        let (reached, runs) = (row.reached(self.task).len(), row.runs.len());
+        match row.median(self.task) {
             _ if runs == 0 => "–".into(),
             Some(updates) if reached == runs => format!("{updates}"),
             Some(updates) => format!("{updates} ({reached} of {runs})"),
@@ -203,8 +208,8 @@ impl Block<'_> {
                 "stream_us": row.times.and_then(|times| times.stream_us),
                 "rate": row.rate,
                 "seeds": row.runs.len(),
-                "reached": row.reached().len(),
-                "median_updates": row.median(),
+                "reached": row.reached(self.task).len(),
+                "median_updates": row.median(self.task),
                 "measure": self.task.measure.title(),
                 "quality": quality.map(|spread| spread.mean),
                 "deviation": quality.map(|spread| spread.sd),
@@ -266,7 +271,51 @@ pub fn csv(blocks: &[Block]) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::args::Args;
+    use crate::tasks;
+
+    #[test]
+    fn the_best_and_those_near_it_are_marked() {
+        let args = Args::try_parse_from(["cells", "--tasks", "seattle", "--rate", "0.01"]).unwrap();
+        let (tasks, _) = tasks::make(&args).unwrap();
+        let runs = |qualities: &[f64]| -> Vec<Learned> {
+            let curve = vec![(10, 9.0), (20, 0.1)];
+            let run =
+                |&quality: &f64| Learned { quality, best: 20, is_finite: true, curve: curve.clone(), seconds: 0.0 };
+            qualities.iter().map(run).collect()
+        };
+        // Errors: standard errors are about 0.06, except for the last one.
+        let all = [runs(&[1.0, 1.1, 1.2]), runs(&[1.1, 1.2, 1.3]), runs(&[1.9, 2.0, 2.1]), runs(&[f64::NAN, 1.0, 1.0])];
+        let block = |most: usize| Block {
+            task: &tasks[0],
+            rows: all
+                .iter()
+                .zip(Kind::ALL)
+                .map(|(runs, kind)| Row {
+                    sizing: Sizing::Units,
+                    kind,
+                    units: 1,
+                    parameters: 1,
+                    times: None,
+                    rate: None,
+                    runs: runs.iter().take(most).collect(),
+                })
+                .collect(),
+        };
+        let marks = |block: Block| block.rows.iter().map(|row| block.is_best(row)).collect::<Vec<_>>();
+        assert_eq!(marks(block(3)), [true, true, false, false]);
+        assert_eq!(marks(block(2)), [false; 4]);
+        let block = block(3);
+        assert_eq!((block.rows[0].reached(&tasks[0]), block.rows[0].median(&tasks[0])), (vec![20; 3], Some(20)));
+        assert!(
+            block.table(4).contains("20                         1.10 ± 0.10  [3 of 4 seeds]"),
+            "{}",
+            block.table(4)
+        );
+    }
 
     #[test]
     fn spreads_are_those_of_the_textbook() {

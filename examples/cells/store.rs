@@ -190,7 +190,6 @@ fn to_json(key: &Key, settings: &str, outcome: &Outcome) -> Value {
         Outcome::Learned(learned) => json!({
             "quality": learned.quality,
             "best": learned.best,
-            "reached": learned.reached,
             "finite": learned.is_finite,
             "curve": learned.curve,
             "seconds": learned.seconds,
@@ -234,10 +233,6 @@ fn read(value: &Value) -> std::result::Result<(Key, Settings, Outcome), &'static
         Outcome::Learned(Learned {
             quality: quality(value.get("quality").ok_or("quality")?).ok_or("quality")?,
             best: size(&value["best"]).ok_or("best")?,
-            reached: match value.get("reached").ok_or("reached")? {
-                Value::Null => None,
-                updates => Some(size(updates).ok_or("reached")?),
-            },
             is_finite: value["finite"].as_bool().ok_or("finite")?,
             curve: curve.iter().map(point).collect::<Option<_>>().ok_or("curve")?,
             seconds: seconds("seconds")?,
@@ -260,18 +255,12 @@ mod tests {
             seed,
         };
         let times = Times { update_ms: 1.5, step_us: 3.0, stream_us: None, parameters: 7 };
-        let learned = |quality, reached| Learned {
-            quality,
-            best: 20,
-            reached,
-            is_finite: true,
-            curve: vec![(10, 0.5), (20, 0.25)],
-            seconds: 3.5,
-        };
+        let learned =
+            |quality| Learned { quality, best: 20, is_finite: true, curve: vec![(10, 0.5), (20, 0.25)], seconds: 3.5 };
         vec![
             (key(Phase::Time, 0), Outcome::Times(times)),
-            (key(Phase::Pilot, 0), Outcome::Learned(learned(0.1, None))),
-            (key(Phase::Run, 1), Outcome::Learned(learned(0.2, Some(10)))),
+            (key(Phase::Pilot, 0), Outcome::Learned(learned(0.1))),
+            (key(Phase::Run, 1), Outcome::Learned(learned(0.2))),
         ]
     }
 

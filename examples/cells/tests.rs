@@ -37,11 +37,11 @@ fn gated_cells_learn_the_adding_problem() {
     let options = ["--tasks", "adding-50", "--cells", "gru,rnn", "--seeds", "1", "--rate", "0.01", "--updates", "500"];
     let table = run(&args(folder.path(), &[&options[..], &["--json"]].concat()), NEVER).unwrap().unwrap();
     let gru = row(&table, "units", "gru");
-    assert!(gru["quality"].as_f64().unwrap() <= 0.01 && gru["reached"] == 1 && gru["best"] == true, "{gru}");
+    assert!(gru["quality"].as_f64().unwrap() <= 0.01 && gru["reached"] == 1, "{gru}");
     assert!(gru["median_updates"].as_u64().unwrap() <= 500 && gru["stream_us"].as_f64().unwrap() > 0.0, "{gru}");
     // A simple layer forgets: it has to guess.
     let rnn = row(&table, "units", "rnn");
-    assert!(rnn["quality"].as_f64().unwrap() > 0.1 && rnn["reached"] == 0 && rnn["best"] == false, "{rnn}");
+    assert!(rnn["quality"].as_f64().unwrap() > 0.1 && rnn["reached"] == 0, "{rnn}");
     assert!(row(&table, "parameters", "rnn")["units"].as_u64() > rnn["units"].as_u64());
     let csv = std::fs::read_to_string(folder.path().join("a table.csv")).unwrap();
     assert_eq!((csv.lines().count(), csv.lines().nth(1).unwrap().starts_with("adding-50,units,gru,")), (5, true));

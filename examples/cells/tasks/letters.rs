@@ -44,7 +44,7 @@ pub fn task(path: &Path) -> Result<Task> {
             read: Read::Every,
         },
         measure: Measure::Bits,
-        threshold: 2.7,
+        threshold: 3.0,
         guess: ("all equally likely", (names.len() as f64).log2()),
         updates: 1500,
         draw: Box::new(move |rng| {
