@@ -271,8 +271,10 @@ fn every_kernel_is_found_by_its_stem() {
         // All formats of packed weights, and all cells, share one stem.
         let without =
             |name: &'static str, ends: &[&str]| ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-        let split = if kernel.name.ends_with("_split") { "_split" } else { "" };
-        let stem = without(without(kernel.name, &["_split"]), &["_f16", "_bf16", "_int8"]);
+        // Shaders that hold their weights in registers differ from those with shared sums by a part.
+        let has_parts = ["_split", "_held"].iter().any(|end| kernel.name.ends_with(end));
+        let split = if has_parts { "_split" } else { "" };
+        let stem = without(without(kernel.name, &["_split", "_held"]), &["_f16", "_bf16", "_int8"]);
         let stem = match stem.starts_with("recurrent_") {
             true => without(stem, &["_gru", "_gru_reset_before", "_lstm", "_rnn"]),
             false => stem,

@@ -32,8 +32,8 @@ pub(crate) fn busy(device: &Device) -> u64 {
 }
 
 #[cfg(feature = "gpu")]
-fn busy_of(class: crate::AdapterClass) -> u64 {
-    use crate::AdapterClass::{Discrete, Integrated, Mobile, Software};
+fn busy_of(class: crate::gpu::AdapterClass) -> u64 {
+    use crate::gpu::AdapterClass::{Discrete, Integrated, Mobile, Software};
     match class {
         Discrete => 4096,
         Integrated | Mobile => 2048,
