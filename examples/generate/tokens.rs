@@ -81,9 +81,7 @@ impl Tokens {
                     false => Ok(Tokens::Chars(all)),
                 }
             }
-            "bpe" => {
-                Ok(Tokens::Pairs(Bpe::from_json(&json(file, MERGES)?).map_err(|why| refuse(MERGES, why))?))
-            }
+            "bpe" => Ok(Tokens::Pairs(Bpe::from_json(&json(file, MERGES)?).map_err(|why| refuse(MERGES, why))?)),
             other => Err(refuse(KIND, format!("{other:?} is not known"))),
         }
     }
