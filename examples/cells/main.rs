@@ -99,7 +99,7 @@ fn legend(args: &Args, blocks: &[Block]) -> String {
                     updates to learn: median over the seeds, and how many seeds learned it if not all"
             .to_string();
     if runs < of {
-        text += &format!("\nPARTIAL: {runs} of {of} runs");
+        text += &format!("\nPARTIAL: {runs} of {of} results; runs of the GRU count in both sizings");
     }
     text
 }

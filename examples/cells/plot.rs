@@ -212,6 +212,10 @@ fn draw_curves(area: &Area, block: &Block) -> Drawn {
 fn draw_bars(area: &Area, block: &Block) -> Drawn {
     let finite = |row: &Row| row.quality().filter(|spread| spread.mean.is_finite());
     let bars: Vec<(&Row, Spread)> = block.rows.iter().filter_map(|row| Some((row, finite(row)?))).collect();
+    if bars.is_empty() {
+        area.draw(&Text::new(format!("{}: no run yet", block.task.name.name()), (16, 12), font(15)))?;
+        return Ok(());
+    }
     let guess = block.task.guess.1;
     let (low, high) = range(bars.iter().flat_map(|(_, s)| [s.mean - s.sd, s.mean + s.sd]).chain([guess]));
     let mut kinds: Vec<Kind> = bars.iter().map(|(row, _)| row.kind).collect();

@@ -78,7 +78,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = positive, default_value = "5")]
     pub beam: usize,
     /// Length penalty of the beam
-    #[arg(long, value_name = "ALPHA", value_parser = finite, default_value = "0.6", allow_negative_numbers = true)]
+    #[arg(long, value_name = "ALPHA", value_parser = finite, default_value = "1", allow_negative_numbers = true)]
     pub penalty: f32,
     /// Text to translate and draw the attention for [default: one of the longest in the test]
     #[arg(long, value_name = "TEXT")]
