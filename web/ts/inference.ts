@@ -1,17 +1,22 @@
 /** Runs recurrent networks on WebGPU, or on the CPU where there is no WebGPU. */
 import * as glue from '../wasm/inference/glue.js';
+import { Device, openDevice } from './device.js';
+import type { Kit } from './kit.js';
 import { inference } from './places.js';
-import { Device } from './device.js';
 import type { OpenOptions } from './types.js';
 
 export * from './api.js';
+export { Device } from './device.js';
+export { Network } from './network.js';
 
-const kit = {
+const kit: Kit = {
   glue,
+  kind: 'inference',
   places: inference,
-  streams: inference,
+  streams: { kind: 'inference', places: inference },
+  script: 'worker-inference.js',
   worker: () => new Worker(new URL('./worker-inference.js', import.meta.url), { type: 'module', name: 'wgru' }),
 };
 
-/** Opens a device. */
-export const open = (options: OpenOptions = {}): Promise<Device> => Device.open(kit, options);
+/** Opens a device. Free it with `device.free()`. */
+export const open = (options: OpenOptions = {}): Promise<Device> => openDevice(Device, kit, options);

@@ -1,7 +1,8 @@
 import { WgruError, asError, isFatal } from './errors.js';
 import type { Glue } from './glue.js';
 import { Host } from './host.js';
-import type { Reply, Request } from './protocol.js';
+import type { Reply, Request, Weights } from './protocol.js';
+import type { Epoch } from './types.js';
 
 /** Collects the buffers of a result, to transfer them instead of copying. */
 function buffers(value: unknown, found: Transferable[] = []): Transferable[] {
@@ -11,8 +12,12 @@ function buffers(value: unknown, found: Transferable[] = []): Transferable[] {
 }
 
 /** Answers calls in this worker. */
-export function serve(glue: Glue): void {
-  const scope = self as unknown as DedicatedWorkerGlobalScope;
+export async function serve(glue: Glue): Promise<void> {
+  if (typeof self === 'undefined') answer(glue, (await import('./node-worker.js')).scope());
+  else answer(glue, self as unknown as DedicatedWorkerGlobalScope);
+}
+
+function answer(glue: Glue, scope: DedicatedWorkerGlobalScope): void {
   const reply = (message: Reply, transfer: Transferable[] = []) => scope.postMessage(message, transfer);
   const host = new Host(glue);
   const aborted = new Set<number>();
@@ -31,7 +36,8 @@ export function serve(glue: Glue): void {
     try {
       const watch = {
         aborted: () => aborted.has(call),
-        onEpoch: (report: unknown) => reply({ type: 'epoch', call, report: report as never }, buffers(report)),
+        onEpoch: (report: Epoch) => reply({ type: 'epoch', call, report }),
+        onWeights: (weights: Weights) => reply({ type: 'weights', call, weights }, buffers(weights)),
       };
       const result = await host.do(name, args as never, watch);
       reply({ type: 'done', call, result }, buffers(result));

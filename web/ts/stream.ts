@@ -1,6 +1,8 @@
 import { floats, show } from './check.js';
 import { type WgruError, asError, fail, isFatal } from './errors.js';
+import { Freeable } from './freeable.js';
 import type { Glue, GlueStream } from './glue.js';
+import type { Floats } from './types.js';
 
 const instances = new WeakMap<Glue, Instance>();
 
@@ -67,8 +69,6 @@ export class Instance {
   }
 }
 
-const theMemory = (memory: WebAssembly.Memory) => memory;
-
 /** Throws unless `frame` is `length` numbers: `set` would silently convert other values. */
 function checkFrame(frame: ArrayLike<number>, length: number): void {
   if (!frame) fail('value', `frame: expected numbers, got ${show(frame)}`);
@@ -87,97 +87,90 @@ function checkFrame(frame: ArrayLike<number>, length: number): void {
  * const score = stream.output[0];
  * ```
  */
-export class Stream implements Disposable {
-  readonly #age: number;
-  #inner: GlueStream | undefined;
-  #buffer: ArrayBufferLike | undefined;
-  #frame = new Float32Array();
-  #output = new Float32Array();
+export class Stream extends Freeable {
+  /** The input `[batch, input]`: write the next frame here. The array stays the same, and stays valid. */
+  readonly frame: Floats;
+  /** The output `[batch, outputs]` of the last step. The array stays the same, and stays valid. */
+  readonly output: Floats;
+  private readonly age: number;
+  private inner: GlueStream | undefined;
+  // Views of the module's memory, which become invalid when it grows.
+  private buffer: ArrayBufferLike | undefined;
+  private input = new Float32Array();
+  private result = new Float32Array();
 
   /** @internal */
   constructor(
     private readonly instance: Instance,
     inner: GlueStream,
   ) {
-    this.#inner = inner;
-    this.#age = instance.age;
+    super();
+    this.inner = inner;
+    this.age = instance.age;
+    this.frame = new Float32Array(inner.frameLength);
+    this.output = new Float32Array(inner.outputLength);
   }
 
-  get #open(): GlueStream {
-    if (!this.#inner) fail('freed', 'the stream was freed');
-    if (this.#age !== this.instance.age) fail('panic', 'the module failed after the stream was created: create a new one');
-    return this.#inner;
+  private get open(): GlueStream {
+    if (!this.inner) fail('freed', 'the stream was freed');
+    if (this.age !== this.instance.age) fail('panic', 'the module failed after the stream was created: create a new one');
+    return this.inner;
   }
 
   /** Recreates the views if the module's memory has grown. */
-  #look(): void {
-    const { buffer } = this.instance.guard(theMemory);
-    if (buffer === this.#buffer) return;
-    const inner = this.#open;
-    this.#buffer = buffer;
-    this.#frame = new Float32Array(buffer, inner.framePointer, inner.frameLength);
-    this.#output = new Float32Array(buffer, inner.outputPointer, inner.outputLength);
+  private look(inner: GlueStream): void {
+    const { buffer } = this.instance.memory;
+    if (buffer === this.buffer) return;
+    this.buffer = buffer;
+    this.input = new Float32Array(buffer, inner.framePointer, inner.frameLength);
+    this.result = new Float32Array(buffer, inner.outputPointer, inner.outputLength);
   }
 
-  /**
-   * The input `[batch, input]`: write the next frame here. It is a view of the module's memory and becomes invalid when
-   * that memory grows, so read this property again for every frame.
-   */
-  get frame(): Float32Array {
-    void this.#open;
-    this.#look();
-    return this.#frame;
-  }
-
-  /** The output `[batch, outputs]` of the last step. A view, like `frame`. */
-  get output(): Float32Array {
-    void this.#open;
-    this.#look();
-    return this.#output;
-  }
-
-  /** Runs one step on `frame`, or on the values in `this.frame`. Returns `output`. */
-  step(frame?: ArrayLike<number>): Float32Array {
-    const inner = this.#open;
-    this.#look();
+  /** Runs one step on `frame`, which is copied to `this.frame`, or on the values there. Returns `output`. */
+  step(frame?: ArrayLike<number>): Floats {
+    const inner = this.open;
     if (frame !== undefined) {
-      checkFrame(frame, this.#frame.length);
-      this.#frame.set(frame);
+      checkFrame(frame, this.frame.length);
+      this.frame.set(frame);
     }
+    this.look(inner);
+    this.input.set(this.frame);
     try {
       inner.step();
     } catch (thrown) {
-      throw this.instance.failed(thrown, this.#age);
+      throw this.instance.failed(thrown, this.age);
     }
-    return this.#output;
+    this.look(inner);
+    this.output.set(this.result);
+    return this.output;
   }
 
   /** Resets the states of all sequences. */
   reset(): void {
-    this.instance.guard(() => this.#open.reset());
+    this.instance.guard(() => this.open.reset());
   }
 
   /** Returns a copy of the states `[layers, batch, …]`. */
-  state(): Float32Array {
-    return this.instance.guard(() => this.#open.state());
+  state(): Floats {
+    return this.instance.guard(() => this.open.state());
   }
 
   /** Replaces the states: the next step continues from `state`. */
   setState(state: Float32Array): void {
-    this.instance.guard(() => this.#open.setState(floats('state', state)));
+    this.instance.guard(() => this.open.setState(floats('state', state)));
   }
 
   /** Returns an independent copy that continues from the current states. */
   fork(): Stream {
-    return new Stream(this.instance, this.instance.guard(() => this.#open.fork()));
+    const fork = new Stream(this.instance, this.instance.guard(() => this.open.fork()));
+    fork.frame.set(this.frame);
+    fork.output.set(this.output);
+    return fork;
   }
 
+  /** Frees the stream's memory. Later calls of `step` fail with the code `freed`. */
   free(): void {
-    if (this.#inner && this.#age === this.instance.age) this.#inner.free();
-    this.#inner = undefined;
-  }
-
-  [Symbol.dispose](): void {
-    this.free();
+    if (this.inner && this.age === this.instance.age) this.inner.free();
+    this.inner = undefined;
   }
 }
