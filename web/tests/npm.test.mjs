@@ -1,6 +1,6 @@
 // Packs the package, installs it into an empty Vite + TypeScript project, checks its types, builds it and runs it.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,8 +11,29 @@ const project = mkdtempSync(join(tmpdir(), 'wgru-vite-'));
 const run = (command, ...args) => execFileSync(command, args, { cwd: project, stdio: ['ignore', 'pipe', 'inherit'] }).toString();
 
 const MAIN = `
-import { type Run, WgruError, open } from 'wgru';
-import { open as openInference } from 'wgru/inference';
+import { type Network, type Run, WgruError, open } from 'wgru';
+import { WgruError as OnlyError } from 'wgru/errors';
+import { type Network as InferenceNetwork, open as openInference } from 'wgru/inference';
+import { streamOf } from 'wgru/worklet';
+import { boundStreamOf } from 'wgru/worklet-onnx';
+
+export { boundStreamOf, streamOf };
+
+/** Types of results, and what only one of the two packages has. */
+export async function types(): Promise<void> {
+  using device = await openInference({ signal: AbortSignal.timeout(1000), wasmUrl: '/wgru/wasm/', workerUrl: (file) => new URL(file, location.href) });
+  const network: InferenceNetwork = await device.load(await fetch('/model.safetensors'), { transfer: true });
+  // @ts-expect-error networks for inference cannot be trained
+  network.train;
+  // @ts-expect-error a device for inference does not create networks
+  device.create;
+  using trained: Network = await (await open()).load(new Blob([await network.save()]));
+  await trained.train({ x: new Float32Array(1), dims: [1, 1, 1], y: new Float32Array(1) }, { transfer: true });
+  const { output } = await trained.run(new Float32Array(1), [1, 1, 1], { signal: AbortSignal.timeout(1000) });
+  new AudioBuffer({ length: 1, sampleRate: 44100 }).copyToChannel(output.data, 0);
+  const { buffer }: { buffer: ArrayBuffer } = (await trained.stream()).output;
+  if (new OnlyError('value', String(buffer.byteLength)) instanceof WgruError) return;
+}
 
 async function main(): Promise<string> {
   const device = await open({ device: 'cpu' });
@@ -36,6 +57,8 @@ async function main(): Promise<string> {
 main().then((text) => (document.body.textContent = text), (error) => (document.body.textContent = 'failed ' + error.stack));
 `;
 
+const ERRORS_ONLY = "export default { build: { rollupOptions: { input: 'src/errors.ts' } } };\n";
+
 try {
   const packed = JSON.parse(execFileSync('npm', ['pack', '--json', '--pack-destination', project], { cwd: web, stdio: ['ignore', 'pipe', 'ignore'] }).toString());
   const { filename, size, files } = Array.isArray(packed) ? packed[0] : Object.values(packed)[0];
@@ -46,11 +69,17 @@ try {
   mkdirSync(join(project, 'public'));
   copyFileSync(join(web, '..', 'tests', 'onnx', 'pytorch', 'rnn.onnx'), join(project, 'public', 'rnn.onnx'));
   writeFileSync(join(project, 'src', 'main.ts'), MAIN);
-  // Without skipLibCheck, so that the package's own types are checked too.
-  const compilerOptions = { strict: true, target: 'es2022', module: 'esnext', moduleResolution: 'bundler', lib: ['es2023', 'dom', 'esnext.disposable'], types: [], noEmit: true };
+  writeFileSync(join(project, 'src', 'errors.ts'), "import { WgruError } from 'wgru/errors';\ndocument.title = new WgruError('value', 'x').code;\n");
+  // The package's own types are checked too, and bring the libraries that they need.
+  const compilerOptions = { strict: true, target: 'es2022', module: 'esnext', moduleResolution: 'bundler', lib: ['es2023', 'dom'], types: [], noEmit: true, skipLibCheck: false };
   writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['src'] }));
   run('npm', 'install', '--no-audit', '--no-fund', '--silent', `./${filename}`, 'vite@8', 'typescript@7');
   run('node_modules/.bin/tsc');
+  writeFileSync(join(project, 'vite.config.js'), ERRORS_ONLY);
+  run('node_modules/.bin/vite', 'build', '--logLevel', 'error');
+  const emitted = readdirSync(join(project, 'dist'), { recursive: true });
+  if (emitted.some((file) => /wasm|worker/.test(file))) throw new Error(`only the errors were imported, but Vite emitted ${emitted}`);
+  rmSync(join(project, 'vite.config.js'));
   run('node_modules/.bin/vite', 'build', '--logLevel', 'error');
 
   const server = await serve({ '/': join(project, 'dist') });

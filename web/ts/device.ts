@@ -15,8 +15,8 @@ import { startWorker } from './start.js';
 import { Instance } from './stream.js';
 import type { AssetUrl, Build, DeviceInfo, LoadOptions, NetworkInfo, NetworkOptions, OnnxInfo, OpenOptions } from './types.js';
 
-/** How a device is opened, and opened again after a fault. */
-interface Setup {
+/** @internal How a device is opened, and opened again after a fault. */
+export interface Setup {
   readonly kit: Kit;
   readonly module: WebAssembly.Module;
   /** The `device` option. */
@@ -55,7 +55,7 @@ async function helper({ kit, module, workerUrl }: Setup, onFatal: () => void): P
   return link;
 }
 
-/** Opens a device of the class `Opened`. */
+/** @internal Opens a device of the class `Opened`. */
 export async function openDevice<D extends Device>(Opened: new (setup: Setup) => D, kit: Kit, options: OpenOptions): Promise<D> {
   if (typeof WebAssembly === 'undefined') fail('unsupported', 'this browser has no WebAssembly: it is old, or in Lockdown Mode');
   const { device = 'auto', worker = typeof Worker === 'function' || !!builtin('node:worker_threads'), build = best(), ...others } = named('options', options);

@@ -64,10 +64,10 @@ export class WgruError extends Error {
   }
 }
 
-/** The error of a call whose signal fired. */
+/** @internal The error of a call whose signal fired. */
 export const aborted = (signal: AbortSignal, message = 'aborted'): WgruError => new WgruError('aborted', message, { cause: signal.reason });
 
-/** Settles like `work`, but fails as soon as `signal` fires. `late` then receives the result. */
+/** @internal Settles like `work`, but fails as soon as `signal` fires. `late` then receives the result. */
 export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined, late?: (result: T) => void): Promise<T> {
   if (!signal) return work;
   return new Promise((done, failed) => {
@@ -84,7 +84,7 @@ export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined, 
 /** The content security policy that a page needs, for error messages. */
 const POLICY = "the page's Content-Security-Policy must allow script-src 'wasm-unsafe-eval' and worker-src 'self'";
 
-/** Converts `error` to a `WgruError`. A trap ends the wasm module: see `isFatal`. */
+/** @internal Converts `error` to a `WgruError`. A trap ends the wasm module: see `isFatal`. */
 export function asError(error: unknown): WgruError {
   if (error instanceof WgruError) return error;
   const message = error instanceof Error ? error.message : String(error);
@@ -102,11 +102,11 @@ export function asError(error: unknown): WgruError {
   return as('internal');
 }
 
-/** Whether the module is unusable after this error. */
+/** @internal Whether the module is unusable after this error. */
 export const isFatal = (error: WgruError): boolean =>
   error.code === 'panic' || error.code === 'out-of-memory' || error.code === 'device-lost';
 
-/** Throws a `WgruError`. */
+/** @internal Throws a `WgruError`. */
 export function fail(code: Code, message: string): never {
   throw new WgruError(code, message);
 }

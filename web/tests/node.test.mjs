@@ -1,0 +1,78 @@
+// Runs the tests of `calls.mjs`, and those of Node itself, in Node.  node tests/node.test.mjs [name…]
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { open } from '../dist/js/index.js';
+import * as inference from '../dist/js/inference.js';
+import * as calls from './calls.mjs';
+import { assert, fixture, noise, rejects } from './support.mjs';
+
+const gru = fixture('golden/torch_gru.safetensors');
+
+async function pathsAndFileUrlsAreSources() {
+  for (const from of [open, inference.open]) {
+    const device = await from();
+    assert(device.info.kind === 'cpu' && device.info.reason && device.info.worker, `auto: ${JSON.stringify(device.info)}`);
+    const path = fileURLToPath(gru);
+    const folder = mkdtempSync(join(tmpdir(), 'wgru #1 %20 '));
+    try {
+      copyFileSync(path, join(folder, 'a b.safetensors'));
+      for (const source of [gru, gru.href, path, relative(process.cwd(), path), join(folder, 'a b.safetensors')]) {
+        const network = await device.load(source);
+        const { input } = network.info;
+        assert((await network.run(noise(4 * input), [1, 4, input])).output.data.length > 0, `loads ${source}`);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+    const { message } = await rejects('network', device.load('no/such/file.safetensors'));
+    assert(/no\/such\/file\.safetensors/.test(message) && /ENOENT|no such/i.test(message), message);
+    device.free();
+  }
+}
+
+/** Runs `code` as a module in another process, and returns what it prints. */
+const apart = (code) =>
+  execFileSync(process.execPath, ['--input-type=module', '-e', code], { cwd: fileURLToPath(new URL('..', import.meta.url)), timeout: 120_000 }).toString();
+
+async function processesEndWithoutFree() {
+  const printed = apart(`
+    import { open } from './dist/js/index.js';
+    for (const worker of [true, false]) {
+      const device = await open({ worker });
+      const network = await device.create({ input: 2, hidden: 4 });
+      const { output } = await network.run(new Float32Array(8), [1, 4, 2]);
+      console.log(worker, output.dims.join());
+    }
+  `);
+  assert(printed === 'true 1,4,4\nfalse 1,4,4\n', `the calls are awaited, then the process ends: ${printed}`);
+}
+
+async function nothingIsReadOnImport() {
+  const printed = apart(`
+    import fs from 'node:fs/promises';
+    import { syncBuiltinESMExports } from 'node:module';
+    let reads = 0;
+    const { readFile } = fs;
+    fs.readFile = (...given) => (reads++, readFile(...given));
+    const { WgruError, open } = await import('./dist/js/index.js');
+    console.log(reads, new WgruError('value', 'x').name);
+    await open({ worker: false });
+    console.log(reads);
+  `);
+  assert(printed === '0 WgruError\n1\n', printed);
+}
+
+const tests = { pathsAndFileUrlsAreSources, processesEndWithoutFree, nothingIsReadOnImport, ...calls };
+const wanted = process.argv.slice(2);
+let failed = 0;
+for (const [name, test] of Object.entries(tests)) {
+  if (wanted.length && !wanted.includes(name)) continue;
+  const began = performance.now();
+  const note = await test().then(() => undefined, (error) => `${error.code ?? ''} ${error.stack ?? error}`);
+  failed += note === undefined ? 0 : 1;
+  console.log(`${note === undefined ? 'ok    ' : 'FAILED'} ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)${note === undefined ? '' : `: ${note}`}`);
+}
+process.exitCode = failed ? 1 : 0;
