@@ -105,6 +105,6 @@ report() { # KIND BUDGET OTHERS
     done
 }
 report full 450 'inference|.*-inference|onnx-kit|node-worker|.*-onnx'
-report inference 250 'index|training|worker|onnx-kit|node-worker|.*-onnx'
-report onnx 450 'index|inference|training|worker|node-worker|.*-inference'
+report inference 250 'index|open-full|training|worker|onnx-kit|node-worker|.*-onnx'
+report onnx 450 'index|open-.*|inference|training|worker|node-worker|.*-inference'
 [ "$over" = 0 ] || echo 'over budget'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the npm package and tests it in Node and in Chromium: the package, the page, and projects that bundle it. Needs Rust
-# and npm; Chromium is installed if missing (CHROMIUM=PATH names another browser).
+# Builds the npm package and tests it in Node and in Chromium: the package, the page, and projects that bundle it. Needs
+# Rust and npm; Chromium is installed if missing (CHROMIUM=PATH names another browser).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -14,7 +14,7 @@ const gru = fixture('golden/torch_gru.safetensors');
 async function pathsAndFileUrlsAreSources() {
   for (const from of [open, inference.open]) {
     const device = await from();
-    assert(device.info.kind === 'cpu' && device.info.reason && device.info.worker, `auto: ${JSON.stringify(device.info)}`);
+    assert(device.info.kind === 'cpu' && /WebGPU/.test(device.info.reason) && device.info.worker, `auto: ${JSON.stringify(device.info)}`);
     const path = fileURLToPath(gru);
     const folder = mkdtempSync(join(tmpdir(), 'wgru #1 %20 '));
     try {
@@ -27,6 +27,7 @@ async function pathsAndFileUrlsAreSources() {
     } finally {
       rmSync(folder, { recursive: true });
     }
+    for (const worker of [true, false]) await rejects('no-adapter', from({ device: 'webgpu', worker }), 'no WebGPU');
     const { message } = await rejects('network', device.load('no/such/file.safetensors'));
     assert(/no\/such\/file\.safetensors/.test(message) && /ENOENT|no such/i.test(message), message);
     device.free();

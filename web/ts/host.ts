@@ -71,8 +71,14 @@ export class Host {
   }
 
   async open(options: Args<'open'>): Promise<Result<'open'>> {
-    this.#engine = await this.glue.Engine.open(options);
+    // The module looks for WebGPU in a window or a worker, and fails where there is neither, as in Node.
+    const isBrowser = 'Window' in globalThis || 'WorkerGlobalScope' in globalThis;
+    const { device } = options as { device: unknown };
+    if (!isBrowser && device === 'webgpu') fail('no-adapter', 'there is no WebGPU outside of browsers');
+    const isFallback = !isBrowser && device === 'auto';
+    this.#engine = await this.glue.Engine.open(isFallback ? { device: 'cpu' } : options);
     const info = this.#engine.info() as Result<'open'>;
+    if (isFallback) info.reason = 'there is no WebGPU outside of browsers';
     // Browsers hide the name of the adapter but report its vendor.
     if (info.adapter && !info.name) info.name = info.adapter.name = await maker();
     return info;

@@ -1,22 +1,6 @@
 /** Runs recurrent networks on WebGPU, or on the CPU where there is no WebGPU. */
-import * as glue from '../wasm/inference/glue.js';
-import { Device, openDevice } from './device.js';
-import type { Kit } from './kit.js';
-import { inference } from './places.js';
-import type { OpenOptions } from './types.js';
-
+// Only exports, as in `index.ts`.
 export * from './api.js';
 export { Device } from './device.js';
 export { Network } from './network.js';
-
-const kit: Kit = {
-  glue,
-  kind: 'inference',
-  places: inference,
-  streams: { kind: 'inference', places: inference },
-  script: 'worker-inference.js',
-  worker: () => new Worker(new URL('./worker-inference.js', import.meta.url), { type: 'module', name: 'wgru' }),
-};
-
-/** Opens a device. Free it with `device.free()`. */
-export const open = (options: OpenOptions = {}): Promise<Device> => openDevice(Device, kit, options);
+export { open } from './open-inference.js';

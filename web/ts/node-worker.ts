@@ -1,5 +1,5 @@
 /** Workers of Node with the interface of web workers. Browsers never load this module. */
-import { type Port, builtin, node } from './node.js';
+import { type Port, builtin } from './node.js';
 import { asError } from './errors.js';
 import type { Reply, Request } from './protocol.js';
 
@@ -31,25 +31,24 @@ class NodeWorker {
   }
 }
 
+/**
+ * Gives a thread of Node the global scope of a web worker, and imports the worker's script there. A text, because
+ * bundlers would try to resolve the import.
+ */
+const SCOPE = `
+const { parentPort: port, workerData } = require('node:worker_threads');
+const define = (name, event) => Object.defineProperty(globalThis, name, { set: (hear) => port.on(event, (data) => hear({ data })) });
+define('onmessage', 'message');
+define('onmessageerror', 'messageerror');
+globalThis.self = globalThis;
+globalThis.postMessage = (message, transfer) => port.postMessage(message, transfer);
+globalThis.addEventListener = (event, hear) =>
+  process.on(event === 'error' ? 'uncaughtException' : 'unhandledRejection', (thrown) => hear({ error: thrown, reason: thrown }));
+import(workerData);
+`;
+
 /** Starts a worker. */
 export function start(script: URL): Worker {
   const { Worker } = builtin('node:worker_threads')!;
-  return new NodeWorker(new Worker(script)) as unknown as Worker;
-}
-
-/** Returns the global scope of this worker, as a web worker would see it. */
-export function scope(): DedicatedWorkerGlobalScope {
-  const port = builtin('node:worker_threads')!.parentPort!;
-  const events: Record<string, string> = { error: 'uncaughtException', unhandledrejection: 'unhandledRejection' };
-  return {
-    postMessage: (message: unknown, transfer: Transferable[]) => port.postMessage(message, transfer),
-    set onmessage(listener: (event: { data: unknown }) => void) {
-      port.on('message', (data) => listener({ data }));
-    },
-    set onmessageerror(listener: () => void) {
-      port.on('messageerror', listener);
-    },
-    addEventListener: (event: string, listener: (event: object) => void) =>
-      node!.on(events[event]!, (thrown) => listener({ error: thrown, reason: thrown })),
-  } as unknown as DedicatedWorkerGlobalScope;
+  return new NodeWorker(new Worker(SCOPE, { eval: true, workerData: script.href })) as unknown as Worker;
 }

@@ -3,7 +3,7 @@
  * reject the import.
  */
 
-/** The members of a `worker_threads` worker or port that the package uses. */
+/** The members of a `worker_threads` worker that the package uses. */
 export interface Port {
   postMessage(message: unknown, transfer?: readonly Transferable[]): void;
   on(event: string, listener: (value: any) => void): void;
@@ -15,16 +15,13 @@ export interface Port {
 interface Builtins {
   'node:fs/promises': { readFile(place: URL): Promise<Uint8Array<ArrayBuffer>> };
   'node:url': { pathToFileURL(path: string): URL };
-  'node:worker_threads': { Worker: new (script: URL) => Port; parentPort: Port | null };
+  'node:worker_threads': { Worker: new (code: string, options: { eval: true; workerData: string }) => Port };
 }
 
 interface Process {
   getBuiltinModule?<N extends keyof Builtins>(name: N): Builtins[N] | undefined;
-  on(event: string, listener: (thrown: unknown) => void): void;
 }
 
-/** Node's `process`; undefined in browsers. */
-export const node = (globalThis as { process?: Process }).process;
-
 /** Returns a module of Node, or undefined in browsers. */
-export const builtin = <N extends keyof Builtins>(name: N): Builtins[N] | undefined => node?.getBuiltinModule?.(name);
+export const builtin = <N extends keyof Builtins>(name: N): Builtins[N] | undefined =>
+  (globalThis as { process?: Process }).process?.getBuiltinModule?.(name);

@@ -12,12 +12,8 @@ function buffers(value: unknown, found: Transferable[] = []): Transferable[] {
 }
 
 /** Answers calls in this worker. */
-export async function serve(glue: Glue): Promise<void> {
-  if (typeof self === 'undefined') answer(glue, (await import('./node-worker.js')).scope());
-  else answer(glue, self as unknown as DedicatedWorkerGlobalScope);
-}
-
-function answer(glue: Glue, scope: DedicatedWorkerGlobalScope): void {
+export function serve(glue: Glue): void {
+  const scope = self as unknown as DedicatedWorkerGlobalScope;
   const reply = (message: Reply, transfer: Transferable[] = []) => scope.postMessage(message, transfer);
   const host = new Host(glue);
   const aborted = new Set<number>();

@@ -1,4 +1,4 @@
 import * as glue from '../wasm/full/glue.js';
 import { serve } from './serve.js';
 
-void serve(glue);
+serve(glue);
