@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { open } from '../dist/js/index.js';
 import * as inference from '../dist/js/inference.js';
 import * as calls from './calls.mjs';
+import * as documented from './documented.mjs';
 import { assert, fixture, noise, rejects } from './support.mjs';
 
 const gru = fixture('golden/torch_gru.safetensors');
@@ -66,7 +67,7 @@ async function nothingIsReadOnImport() {
   assert(printed === '0 WgruError\n1\n', printed);
 }
 
-const tests = { pathsAndFileUrlsAreSources, processesEndWithoutFree, nothingIsReadOnImport, ...calls };
+const tests = { pathsAndFileUrlsAreSources, processesEndWithoutFree, nothingIsReadOnImport, ...documented, ...calls };
 const wanted = process.argv.slice(2);
 let failed = 0;
 for (const [name, test] of Object.entries(tests)) {

@@ -208,7 +208,7 @@ export class LocalLink extends Link {
         if (isFatal(error)) this.end(error);
         else this.settle(call, (pending) => pending.failed(error));
       },
-    );
+    ).finally(() => this.#aborted.delete(call));
   }
 
   protected abort(call: number): void {

@@ -7,7 +7,7 @@ import { urlOf } from './urls.js';
 /** Source of a file: its URL, its bytes, a `File` or `Blob`, or the `Response` of a `fetch`. In Node, also a path. */
 export type Source = string | URL | ArrayBuffer | Uint8Array | Blob | Response;
 
-/** Reads a file. Returns its bytes, and a name for error messages. */
+/** @internal Reads a file. Returns its bytes, and a name for error messages. */
 export async function bytesOf(source: Source, options: LoadOptions): Promise<{ name: string; bytes: Uint8Array }> {
   if (typeof source === 'string' || source instanceof URL) {
     const url = urlOf('source', source);
