@@ -64,7 +64,7 @@ export async function forbiddenWorkersAreBlocked() {
 }
 
 export async function aPackageOfAnotherOriginRunsInAWorker() {
-  const csp = `script-src 'self' ${other} 'wasm-unsafe-eval'; worker-src blob:`;
+  const csp = `script-src 'self' ${other} 'wasm-unsafe-eval'; worker-src blob: ${other}`;
   for (const how of [{}, { csp }]) {
     const told = await apart({ from: `${other}web/dist/js/index.js`, ...how });
     assert(told.code === 'none' && told.worker, `opens in a worker: ${JSON.stringify(told)}`);

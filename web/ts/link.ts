@@ -114,7 +114,7 @@ export abstract class Link {
 }
 
 const NOT_STARTED =
-  "the worker's script could not be started: serve all of dist/js as JavaScript or give open({ workerUrl }), and let the Content-Security-Policy allow worker-src 'self' (blob: if the package is on another origin) and script-src 'wasm-unsafe-eval'";
+  "the worker's script could not be started: serve all of dist/js as JavaScript or give open({ workerUrl }), and let the Content-Security-Policy allow worker-src 'self' (blob: and the package's origin, if that is another) and script-src 'wasm-unsafe-eval'";
 
 /** Connection to a module in its own worker. */
 export class WorkerLink extends Link {

@@ -33,10 +33,10 @@ class NodeWorker {
 
 /**
  * Gives a thread of Node the global scope of a web worker, and imports the worker's script there. A text, because
- * bundlers would try to resolve the import.
+ * bundlers would try to resolve the import. Node may run it as a script or as a module.
  */
 const SCOPE = `
-const { parentPort: port, workerData } = require('node:worker_threads');
+const { parentPort: port, workerData } = process.getBuiltinModule('node:worker_threads');
 const define = (name, event) => Object.defineProperty(globalThis, name, { set: (hear) => port.on(event, (data) => hear({ data })) });
 define('onmessage', 'message');
 define('onmessageerror', 'messageerror');

@@ -8,7 +8,7 @@ const instances = new WeakMap<Glue, Instance>();
 
 /** The module instance of one thread, replaced after a fault. There is one for each glue module. */
 export class Instance {
-  #memory: WebAssembly.Memory | undefined;
+  private current: WebAssembly.Memory | undefined;
   /** Number of faults so far. Objects of an earlier age are unusable. */
   age = 0;
   /** Called with the error when a fault ends the current instance. */
@@ -30,8 +30,8 @@ export class Instance {
   }
 
   get memory(): WebAssembly.Memory {
-    this.#memory ??= this.glue.initSync({ module: this.module }).memory;
-    return this.#memory;
+    this.current ??= this.glue.initSync({ module: this.module }).memory;
+    return this.current;
   }
 
   /** Runs `what`. After a fault, the next use creates a new instance. */
@@ -55,7 +55,7 @@ export class Instance {
   reset(age: number, error: WgruError): void {
     if (age !== this.age) return;
     this.glue.__wbg_reset_state();
-    this.#memory = undefined;
+    this.current = undefined;
     this.age++;
     // Promises of the ended instance never settle.
     for (const end of [...this.users]) end(error);
