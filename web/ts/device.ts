@@ -81,7 +81,7 @@ export async function openDevice<D extends Device>(Opened: new (setup: Setup) =>
   return opened;
 }
 
-const cores = (): number => globalThis.navigator?.hardwareConcurrency ?? 1;
+const cores = (): number => globalThis.navigator?.hardwareConcurrency ?? builtin('node:os')?.availableParallelism() ?? 1;
 
 /** A device and the models on it. After a fault, the next call opens it again with every weight restored. */
 export class Device<N extends Network = Network> extends Freeable implements Owner {

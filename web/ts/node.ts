@@ -14,6 +14,7 @@ export interface Port {
 
 interface Builtins {
   'node:fs/promises': { readFile(place: URL): Promise<Uint8Array<ArrayBuffer>> };
+  'node:os': { availableParallelism(): number };
   'node:url': { pathToFileURL(path: string): URL };
   'node:worker_threads': { Worker: new (code: string, options: { eval: true; workerData: string }) => Port };
 }
