@@ -84,7 +84,7 @@ export async function filesOfThePackageMayBeElsewhere() {
   const from = (folder) => (file) => (asked.push(file), new URL(file, folder));
   const device = await open({ device: 'cpu', build: 'simd', wasmUrl: from(folders.wasmUrl), workerUrl: from(folders.workerUrl) });
   const model = await device.loadOnnx(onnx);
-  await (await device.load(network)).streamParts();
+  await (await device.create({ input: 1, hidden: 2 })).streamParts();
   assert(model.info.inputs.length && asked.join() === 'full/simd.wasm,worker.js,onnx/simd.wasm,worker-onnx.js,inference/simd.wasm', `files: ${asked}`);
   device.free();
   for (const [name, wrong] of [['wasmUrl', 'http://['], ['wasmUrl', '/web/dist/wasm'], ['workerUrl', '/web/dist/js/worker.js'], ['wasmUrl', 5], ['workerUrl', null], ['wasmUrl', () => undefined]]) {
