@@ -1,6 +1,6 @@
 // Runs the tests of `calls.mjs`, and those of Node itself, in Node.  node tests/node.test.mjs [name…]
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -66,7 +66,20 @@ async function noModuleIsReadOnImport() {
   assert(printed === '0 WgruError\n1\n', printed);
 }
 
-const tests = { pathsAndFileUrlsAreSources, processesEndWithoutFree, noModuleIsReadOnImport, ...documented, ...calls };
+async function everyScriptHasASourceMap() {
+  const folder = new URL('../dist/js/', import.meta.url);
+  const scripts = readdirSync(folder).filter((file) => file.endsWith('.js'));
+  assert(scripts.length > 20, `scripts are found: ${scripts}`);
+  for (const script of scripts) {
+    const [, code, map] = /^([^]*)\/\/# sourceMappingURL=(\S+)\s*$/.exec(readFileSync(new URL(script, folder), 'utf8')) ?? [];
+    // A module of types has no code.
+    if (code === '') continue;
+    const { sources, sourcesContent } = JSON.parse(readFileSync(new URL(map, folder), 'utf8'));
+    assert(sources.join() === `../../ts/${script.replace('.js', '.ts')}` && sourcesContent[0].length > 0, `${script}: ${sources}`);
+  }
+}
+
+const tests = { everyScriptHasASourceMap, pathsAndFileUrlsAreSources, processesEndWithoutFree, noModuleIsReadOnImport, ...documented, ...calls };
 const wanted = process.argv.slice(2);
 let failed = 0;
 for (const [name, test] of Object.entries(tests)) {

@@ -67,15 +67,12 @@ export class WgruError extends Error {
 /** @internal The error of a call whose signal fired. */
 export const aborted = (signal: AbortSignal, message = 'aborted'): WgruError => new WgruError('aborted', message, { cause: signal.reason });
 
-/** @internal Settles like `work`, but fails as soon as `signal` fires. `late` then receives the result. */
-export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined, late?: (result: T) => void): Promise<T> {
+/** @internal Settles like `work`, but fails as soon as `signal` fires. */
+export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work;
   return new Promise((done, failed) => {
-    const abort = () => {
-      failed(aborted(signal));
-      if (late) work.then(late, () => {});
-    };
-    if (signal.aborted) return abort();
+    const abort = () => failed(aborted(signal));
+    if (signal.aborted) abort();
     signal.addEventListener('abort', abort, { once: true });
     work.then(done, failed).finally(() => signal.removeEventListener('abort', abort));
   });
