@@ -4,11 +4,25 @@
 #   ./scripts/build-web.sh                  all builds
 #   ./scripts/build-web.sh full/simd …      only these builds of the wasm module
 #   ./scripts/build-web.sh --test           all builds, but makes only the modules with relaxed SIMD as small as possible
+#   ./scripts/build-web.sh --js             only the JavaScript, beside wasm modules that were built before
 set -euo pipefail
 cd "$(dirname "$0")/../web"
 
-rustup target add wasm32-unknown-unknown 2>/dev/null
 [ -d node_modules ] || npm ci --no-audit --no-fund --silent
+
+javascript() {
+    node_modules/.bin/tsc
+    # Pages download the scripts, so they are minified. Only the types keep their comments and names; source maps lead
+    # from errors and breakpoints back to the sources.
+    node_modules/.bin/esbuild dist/js/*.js --minify --sourcemap --outdir=dist/js --outbase=dist/js --allow-overwrite --log-level=warning
+    node_modules/.bin/esbuild dist/wasm/*/glue.js --minify --outdir=dist/wasm --outbase=dist/wasm --allow-overwrite --log-level=warning
+}
+if [ "${1:-}" = --js ]; then
+    javascript
+    exit
+fi
+
+rustup target add wasm32-unknown-unknown 2>/dev/null
 target=${CARGO_TARGET_DIR:-$PWD/target}
 
 # The target features of each build.
@@ -74,9 +88,7 @@ for kind in full inference onnx; do
     cp "${glues[0]}" "dist/wasm/$kind/glue.js"
 done
 rm -r dist/made
-node_modules/.bin/tsc
-# Pages download the scripts, so they are minified. Only the types keep their comments and names.
-node_modules/.bin/esbuild dist/js/*.js dist/wasm/*/glue.js --minify --outdir=dist --outbase=dist --allow-overwrite --log-level=warning
+javascript
 
 # Gzipped size of the files that a page downloads: the module, its glue and the package's own modules, without those of
 # the other kinds.
@@ -92,7 +104,7 @@ report() { # KIND BUDGET OTHERS
         [ $((bytes / 1000)) -le "$budget" ] || over=1
     done
 }
-report full 450 'inference|.*-inference|onnx-kit|.*-onnx'
-report inference 250 'index|worker|onnx-kit|.*-onnx'
-report onnx 450 'index|inference|worker|.*-inference'
+report full 450 'inference|.*-inference|onnx-kit|node-worker|.*-onnx'
+report inference 250 'index|open-full|training|worker|onnx-kit|node-worker|.*-onnx'
+report onnx 450 'index|open-.*|inference|training|worker|node-worker|.*-inference'
 [ "$over" = 0 ] || echo 'over budget'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the npm package and tests it in Chromium: the package, the page, and a project that installs it. Needs Rust
-# and npm; Chromium is installed if missing (CHROMIUM=PATH names another browser).
+# Builds the npm package and tests it in Node and in Chromium: the package, the page, and projects that bundle it. Needs
+# Rust and npm; Chromium is installed if missing (CHROMIUM=PATH names another browser).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,6 +21,8 @@ for features in train networks onnx; do
 done
 ./scripts/build-web.sh --test
 cd web
+node tests/node.test.mjs
 node tests/package.test.mjs
+node tests/bundlers.test.mjs
 node tests/demo.test.mjs
 node tests/npm.test.mjs

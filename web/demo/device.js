@@ -30,7 +30,7 @@ function refresh(device, lost) {
     return;
   }
   if (root.dataset.state === 'lost' && info !== shown)
-    part('note').textContent = `Restored on ${called[info.kind]}, with the weights of the last epoch.`;
+    part('note').textContent = `Restored on ${called[info.kind]}, with the weights of about a second before.`;
   shown = info;
   root.dataset.state = 'ready';
   root.dataset.kind = info.kind;
@@ -105,7 +105,7 @@ export async function persist(work) {
   }
 }
 
-/** Trains. After a device loss, continues on a new device from the weights of the last epoch. */
+/** Trains. After a device loss, continues on a new device from the last weights that the package kept. */
 export function train(network, examples, options) {
   const on = device();
   let left = options.epochs;

@@ -5,8 +5,10 @@ const { WgruError, open } = await import(given.get('from'));
 
 async function attempt() {
   try {
-    (await open(JSON.parse(given.get('options')))).free();
-    return { code: 'none' };
+    const device = await open(JSON.parse(given.get('options')));
+    const { worker } = device.info;
+    device.free();
+    return { code: 'none', worker };
   } catch (error) {
     return { code: error.code ?? error.name, isTyped: error instanceof WgruError, message: error.message };
   }

@@ -63,8 +63,34 @@ export async function forbiddenWorkersAreBlocked() {
   await opensOnlyAs('blocked', /worker-src/, { csp: "script-src 'self' 'wasm-unsafe-eval'; worker-src 'none'" });
 }
 
-export async function workersOfAnotherOriginAreBlocked() {
-  await opensOnlyAs('blocked', /origin.*worker: false/, { from: `${other}web/dist/js/index.js` });
+export async function aPackageOfAnotherOriginRunsInAWorker() {
+  const csp = `script-src 'self' ${other} 'wasm-unsafe-eval'; worker-src blob: ${other}`;
+  for (const how of [{}, { csp }]) {
+    const told = await apart({ from: `${other}web/dist/js/index.js`, ...how });
+    assert(told.code === 'none' && told.worker, `opens in a worker: ${JSON.stringify(told)}`);
+  }
+  await opensOnlyAs('blocked', /worker-src.*blob:/, { from: `${other}web/dist/js/index.js`, csp: `script-src 'self' ${other} 'wasm-unsafe-eval'; worker-src 'self'` });
+}
+
+export async function filesOfThePackageMayBeElsewhere() {
+  const folders = { wasmUrl: `${other}web/dist/wasm/`, workerUrl: new URL('../dist/js/', import.meta.url).href };
+  // The server fails for the files beside the script, so all must come from the given places.
+  for (const from of ['/without-wasm-404/web/dist/js/index.js', '/without-worker-404/web/dist/js/index.js'])
+    for (const workerUrl of [folders.workerUrl, `${other}web/dist/js/`, '/web/dist/js/']) {
+      const told = await apart({ from, options: { ...folders, workerUrl } });
+      assert(told.code === 'none' && told.worker, `${from}: ${JSON.stringify(told)}`);
+    }
+  const asked = [];
+  const from = (folder) => (file) => (asked.push(file), new URL(file, folder));
+  const device = await open({ device: 'cpu', build: 'simd', wasmUrl: from(folders.wasmUrl), workerUrl: from(folders.workerUrl) });
+  const model = await device.loadOnnx(onnx);
+  await (await device.create({ input: 1, hidden: 2 })).streamParts();
+  assert(model.info.inputs.length && asked.join() === 'full/simd.wasm,worker.js,onnx/simd.wasm,worker-onnx.js,inference/simd.wasm', `files: ${asked}`);
+  device.free();
+  for (const [name, wrong] of [['wasmUrl', 'http://['], ['wasmUrl', '/web/dist/wasm'], ['workerUrl', '/web/dist/js/worker.js'], ['wasmUrl', 5], ['workerUrl', null], ['wasmUrl', () => undefined]]) {
+    const { message } = await rejects('value', open({ device: 'cpu', [name]: wrong }), `${name}: ${wrong}`);
+    assert(message.startsWith(name), message);
+  }
 }
 
 export async function filesThatAreNotThereAreNetworkErrors() {

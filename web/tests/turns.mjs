@@ -103,6 +103,34 @@ export async function trainingAbortedWhileItWaitsChangesNothing() {
   device.free();
 }
 
+export async function weightsAreSentSeldomAndAtTheEnd() {
+  const sent = {};
+  const { Worker: Own } = globalThis;
+  globalThis.Worker = class extends Own {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener('message', ({ data }) => (sent[data.type] = (sent[data.type] ?? 0) + 1));
+    }
+  };
+  try {
+    const device = await open({ device: 'cpu' });
+    const network = await device.create({ input: 1, hidden: 4, outputs: 1 });
+    const began = performance.now();
+    await network.train(sums(8, 4, 1), { epochs: 200, rate: 0.01 });
+    const seconds = (performance.now() - began) / 1000;
+    assert(sent.epoch === 200 && sent.weights >= 1 && sent.weights <= 1 + seconds, `in ${seconds} s: ${JSON.stringify(sent)}`);
+    const examples = sums(64, 8, 1);
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(), 2500);
+    await rejects('aborted', network.train(examples, { epochs: 1e6, signal: stop.signal }));
+    assert(sent.weights >= 3, `weights are also sent during training: ${JSON.stringify(sent)}`);
+    device.free();
+    return JSON.stringify(sent);
+  } finally {
+    globalThis.Worker = Own;
+  }
+}
+
 export async function freeStopsTraining() {
   for (const worker of [true, false]) {
     const device = await open({ device: 'cpu', worker });

@@ -1,5 +1,7 @@
-import { WgruError, asError, fail } from './errors.js';
-import type { Build, LoadOptions } from './types.js';
+import { WgruError, aborted, asError, fail } from './errors.js';
+import { builtin } from './node.js';
+import type { AssetUrl, Build, LoadOptions } from './types.js';
+import { located } from './urls.js';
 
 /** URL of the wasm module of each build. */
 export type Places = Record<Build, URL>;
@@ -14,21 +16,23 @@ export const best = (): Build => (runs(RELAXED) ? 'relaxed' : runs(SIMD) ? 'simd
 
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 
-/** Returns the module of one build, fetched and compiled once. */
-export function compile(places: Places, build: Build): Promise<WebAssembly.Module> {
-  const place = places[build].href;
-  let module = compiled.get(place);
+/** Returns the module of one build, fetched and compiled once. `at` is the option `wasmUrl`. */
+export function compile(kind: string, places: Places, build: Build, at: AssetUrl | undefined): Promise<WebAssembly.Module> {
+  const url = at === undefined ? places[build] : located('wasmUrl', at, `${kind}/${build}.wasm`);
+  let module = compiled.get(url.href);
   if (!module) {
-    module = fetchAndCompile(place);
-    compiled.set(place, module);
+    module = fetchAndCompile(url);
+    compiled.set(url.href, module);
     // Allow a retry after a failed download.
-    module.catch(() => compiled.delete(place));
+    module.catch(() => compiled.delete(url.href));
   }
   return module;
 }
 
-async function fetchAndCompile(place: string): Promise<WebAssembly.Module> {
-  const response = await get(place);
+const HINT = "this is not the package's WebAssembly module; serve its folder dist/wasm beside dist/js, or give open({ wasmUrl })";
+
+async function fetchAndCompile(url: URL): Promise<WebAssembly.Module> {
+  const response = await get(url, undefined, HINT);
   const type = response.headers.get('content-type') ?? 'no type';
   try {
     if (type.startsWith('application/wasm')) return await WebAssembly.compileStreaming(response);
@@ -36,8 +40,7 @@ async function fetchAndCompile(place: string): Promise<WebAssembly.Module> {
   } catch (cause) {
     const error = asError(cause);
     if (error.code !== 'internal') throw error;
-    const what = "this is not the package's WebAssembly module; serve its folder dist/wasm beside dist/js";
-    throw new WgruError('network', `${place}: ${what}: ${type}, ${error.message}`, { cause });
+    throw new WgruError('network', `${url}: ${HINT}: ${type}, ${error.message}`, { cause });
   }
 }
 
@@ -46,23 +49,30 @@ async function reading<T>(place: string, signal: AbortSignal | undefined, what: 
   try {
     return await what();
   } catch (cause) {
-    if (signal?.aborted) throw new WgruError('aborted', 'the download was aborted', { cause: signal.reason });
+    if (signal?.aborted) throw aborted(signal, 'the download was aborted');
     if (cause instanceof WgruError) throw cause;
     const why = 'not reachable, or forbidden by CORS or by the Content-Security-Policy';
     throw new WgruError('network', `${place}: ${asError(cause).message} (${why})`, { cause });
   }
 }
 
-const get = (place: string, signal?: AbortSignal): Promise<Response> =>
-  reading(place, signal, async () => {
-    const response = await fetch(place, signal ? { signal } : {});
-    if (!response.ok) fail('network', `${place}: the server answered ${response.status} ${response.statusText}`.trim());
-    return response;
+/** Fetches a URL. Node's `fetch` does not read files, so they are read here. */
+export const get = (url: URL, signal?: AbortSignal, hint = ''): Promise<Response> =>
+  reading(url.href, signal, async () => {
+    const files = url.protocol === 'file:' && builtin('node:fs/promises');
+    if (files) return new Response(await files.readFile(url));
+    return answered(url.href, await fetch(url, signal ? { signal } : {}), hint);
   });
 
-/** Downloads a URL. */
-export async function download(place: string, { onProgress, signal }: LoadOptions): Promise<Uint8Array> {
-  const response = await get(place, signal);
+/** Returns `response`, or throws if it reports a failure. */
+export function answered(place: string, response: Response, hint = ''): Response {
+  const { ok, status, statusText } = response;
+  if (!ok) fail('network', `${place}: the server answered ${status} ${statusText}`.trim() + (hint && `: ${hint}`));
+  return response;
+}
+
+/** Reads the body of a response. */
+export async function bodyOf(place: string, response: Response, { onProgress, signal }: LoadOptions): Promise<Uint8Array> {
   const header = (name: string) => response.headers.get(name) ?? '';
   // The length of a compressed response counts compressed bytes; the bytes read here are decompressed.
   let total = /^(identity)?$/.test(header('content-encoding')) ? Number(header('content-length')) || 0 : 0;

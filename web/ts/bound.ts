@@ -1,9 +1,19 @@
 import { floats } from './check.js';
 import { fail } from './errors.js';
+import { Freeable } from './freeable.js';
 import type { GlueBound, GluePort } from './glue.js';
 import type { Instance } from './stream.js';
+import type { Floats } from './types.js';
 
-const theMemory = (memory: WebAssembly.Memory) => memory;
+/** An input or output: the caller's array, and the place in the module's memory that it is copied to or from. */
+interface Port extends GluePort {
+  readonly values: Floats;
+  view: Float32Array;
+}
+
+const opened = (ports: GluePort[]): Port[] =>
+  ports.map((port) => ({ ...port, values: new Float32Array(port.dims.reduce((n, d) => n * d, 1)), view: new Float32Array() }));
+const byName = (ports: Port[]) => Object.fromEntries(ports.map(({ name, values }) => [name, values]));
 
 /**
  * Runs an ONNX model frame by frame on the CPU, in the calling thread, without waiting or allocating. The extents of the
@@ -15,95 +25,84 @@ const theMemory = (memory: WebAssembly.Memory) => memory;
  * const gain = bound.outputs.gains[0];
  * ```
  */
-export class BoundStream implements Disposable {
-  readonly #age: number;
-  readonly #ports: { inputs: GluePort[]; outputs: GluePort[] };
-  #inner: GlueBound | undefined;
-  #buffer: ArrayBufferLike | undefined;
-  #inputs: Record<string, Float32Array> = {};
-  #outputs: Record<string, Float32Array> = {};
+export class BoundStream extends Freeable {
+  /** The inputs by name: write the next frame here. The arrays stay the same, and stay valid. */
+  readonly inputs: Readonly<Record<string, Floats>>;
+  /** The outputs of the last run by name; integers as floats. The arrays stay the same, and stay valid. */
+  readonly outputs: Readonly<Record<string, Floats>>;
+  /** The extents of the inputs and outputs by name. */
+  readonly dims: Readonly<Record<string, number[]>>;
+  private readonly age: number;
+  private readonly from: Port[];
+  private readonly to: Port[];
+  private inner: GlueBound | undefined;
+  private buffer: ArrayBufferLike | undefined;
 
   /** @internal */
   constructor(
     private readonly instance: Instance,
     inner: GlueBound,
   ) {
-    this.#inner = inner;
-    this.#age = instance.age;
-    this.#ports = instance.guard(() => inner.ports());
+    super();
+    this.inner = inner;
+    this.age = instance.age;
+    const { inputs, outputs } = instance.guard(() => inner.ports());
+    [this.from, this.to] = [opened(inputs), opened(outputs)];
+    [this.inputs, this.outputs] = [byName(this.from), byName(this.to)];
+    this.dims = Object.fromEntries([...inputs, ...outputs].map(({ name, dims }) => [name, dims]));
+    // Inputs that hold integers have the values of the example.
+    this.look();
+    for (const { values, view } of [...this.from, ...this.to]) values.set(view);
   }
 
-  get #open(): GlueBound {
-    if (!this.#inner) fail('freed', 'the stream was freed');
-    if (this.#age !== this.instance.age) fail('panic', 'the module failed after the stream was created: create a new one');
-    return this.#inner;
+  private get open(): GlueBound {
+    if (!this.inner) fail('freed', 'the stream was freed');
+    if (this.age !== this.instance.age) fail('panic', 'the module failed after the stream was created: create a new one');
+    return this.inner;
   }
 
   /** Recreates the views if the module's memory has grown. */
-  #look(): void {
-    void this.#open;
-    const { buffer } = this.instance.guard(theMemory);
-    if (buffer === this.#buffer) return;
-    this.#buffer = buffer;
-    const views = (ports: GluePort[]) =>
-      Object.fromEntries(ports.map(({ name, dims, pointer }) => [name, new Float32Array(buffer, pointer, dims.reduce((n, d) => n * d, 1))]));
-    this.#inputs = views(this.#ports.inputs);
-    this.#outputs = views(this.#ports.outputs);
-  }
-
-  /**
-   * The inputs by name: write the next frame here. They are views of the module's memory and become invalid when that
-   * memory grows, so read this property again for every frame.
-   */
-  get inputs(): Readonly<Record<string, Float32Array>> {
-    this.#look();
-    return this.#inputs;
-  }
-
-  /** The outputs of the last run by name; integers as floats. Views, like `inputs`. */
-  get outputs(): Readonly<Record<string, Float32Array>> {
-    this.#look();
-    return this.#outputs;
-  }
-
-  /** The extents of the inputs and outputs by name. */
-  get dims(): Readonly<Record<string, number[]>> {
-    return Object.fromEntries([...this.#ports.inputs, ...this.#ports.outputs].map(({ name, dims }) => [name, dims]));
+  private look(): void {
+    const { buffer } = this.instance.memory;
+    if (buffer === this.buffer) return;
+    this.buffer = buffer;
+    for (const ports of [this.from, this.to]) for (const port of ports) port.view = new Float32Array(buffer, port.pointer, port.values.length);
   }
 
   /** Runs the model on the values in `inputs`. Returns `outputs`. */
-  run(): Readonly<Record<string, Float32Array>> {
-    const inner = this.#open;
+  run(): Readonly<Record<string, Floats>> {
+    const inner = this.open;
+    this.look();
+    for (const port of this.from) port.view.set(port.values);
     try {
       inner.run();
     } catch (thrown) {
-      throw this.instance.failed(thrown, this.#age);
+      throw this.instance.failed(thrown, this.age);
     }
+    this.look();
+    for (const port of this.to) port.values.set(port.view);
     return this.outputs;
   }
 
   /** Clears the state: the next run starts like the first. */
   reset(): void {
-    this.instance.guard(() => this.#open.reset());
+    this.instance.guard(() => this.open.reset());
   }
 
   /** Returns a copy of the state. */
-  state(): Float32Array {
-    return this.instance.guard(() => this.#open.state());
+  state(): Floats {
+    return this.instance.guard(() => this.open.state());
   }
 
   /** Replaces the state: the next run continues from `state`. */
   setState(state: Float32Array): void {
-    this.instance.guard(() => this.#open.setState(floats('state', state)));
+    this.instance.guard(() => this.open.setState(floats('state', state)));
   }
 
+  /** Frees the stream's memory. Later calls of `run` fail with the code `freed`. */
   free(): void {
-    if (this.#inner && this.#age === this.instance.age) this.#inner.free();
-    this.#inner = undefined;
-  }
-
-  [Symbol.dispose](): void {
-    this.free();
+    if (this.inner && this.age === this.instance.age) this.inner.free();
+    this.inner = undefined;
   }
 }
 

@@ -44,6 +44,14 @@ export const callback = <T>(name: string, value: T): T =>
 export const signalOf = <T>(value: T): T =>
   expect('signal', value, 'an AbortSignal', (given) => given === undefined || (given && typeof given.addEventListener === 'function' && 'aborted' in given));
 
+/** Returns `value`, which must be `true`, `false` or `undefined`. */
+export const flag = (name: string, value: unknown): boolean =>
+  expect(name, value ?? false, 'true or false', (given) => typeof given === 'boolean' && value !== null);
+
+/** Returns the buffers of `arrays`, each once. */
+export const buffersOf = (...arrays: (ArrayBufferView | undefined)[]): Transferable[] =>
+  [...new Set(arrays.flatMap((array) => (array ? [array.buffer as ArrayBuffer] : [])))];
+
 /** Throws on unknown options in `rest`: a misspelled option must not silently become a default. */
 export function nothing(at: string, rest: object, known: string): void {
   for (const name of Object.keys(rest)) fail('value', `${at}: there is no ${name}; expected ${known}`);

@@ -1,16 +1,32 @@
 import { best, compile } from './assets.js';
-import { callback, copied, expect, named, nothing, signalOf } from './check.js';
-import { WorkerPool } from './pool.js';
-import { WgruError, asError, fail, isFatal } from './errors.js';
+import { callback, copied, expect, flag, named, nothing, signalOf } from './check.js';
+import { WgruError, abortable, asError, fail, isFatal } from './errors.js';
+import { Freeable } from './freeable.js';
 import type { Kit } from './kit.js';
 import { type Link, LocalLink, type Options, WorkerLink } from './link.js';
 import { Network } from './network.js';
+import { builtin } from './node.js';
 import { OnnxModel } from './onnx.js';
 import type { Held, Owner } from './owned.js';
+import { WorkerPool } from './pool.js';
 import type { Args, Call, Origin, Result } from './protocol.js';
 import { type Source, bytesOf } from './source.js';
+import { startWorker } from './start.js';
 import { Instance } from './stream.js';
-import type { Build, DeviceInfo, LoadOptions, NetworkInfo, NetworkOptions, OnnxInfo, OpenOptions } from './types.js';
+import type { AssetUrl, Build, DeviceInfo, LoadOptions, NetworkInfo, NetworkOptions, OnnxInfo, OpenOptions } from './types.js';
+
+/** @internal How a device is opened, and opened again after a fault. */
+export interface Setup {
+  readonly kit: Kit;
+  readonly module: WebAssembly.Module;
+  /** The `device` option. */
+  readonly choice: object;
+  readonly inWorker: boolean;
+  readonly workers: number;
+  readonly build: Build;
+  readonly wasmUrl: AssetUrl | undefined;
+  readonly workerUrl: AssetUrl | undefined;
+}
 
 /** The workers of a device. `collected` ends them when the handle of the device is garbage-collected. */
 interface Workers {
@@ -28,8 +44,8 @@ function end({ link, pool }: Workers): void {
 const collected = new FinalizationRegistry<Workers>(end);
 
 /** Starts a worker that runs parts of batches. */
-async function helper(kit: Kit, module: WebAssembly.Module, onFatal: () => void): Promise<Link> {
-  const link = new WorkerLink(kit.worker, module, onFatal);
+async function helper({ kit, module, workerUrl }: Setup, onFatal: () => void): Promise<Link> {
+  const link = new WorkerLink(await startWorker(kit, workerUrl), module, onFatal);
   try {
     await link.call('open', { device: 'cpu' });
   } catch (error) {
@@ -39,102 +55,110 @@ async function helper(kit: Kit, module: WebAssembly.Module, onFatal: () => void)
   return link;
 }
 
+/** @internal Opens a device of the class `Opened`. */
+export async function openDevice<D extends Device>(Opened: new (setup: Setup) => D, kit: Kit, options: OpenOptions): Promise<D> {
+  if (typeof WebAssembly === 'undefined') fail('unsupported', 'this browser has no WebAssembly: it is old, or in Lockdown Mode');
+  const { device = 'auto', worker = typeof Worker === 'function' || !!builtin('node:worker_threads'), build = best(), ...others } = named('options', options);
+  const { workers = Math.min(4, cores()), signal, wasmUrl, workerUrl, ...rest } = others;
+  nothing('options', rest, 'device, worker, workers, build, wasmUrl, workerUrl, signal');
+  const choice = copied({ device });
+  expect('worker', worker, 'true or false', (given) => typeof given === 'boolean');
+  expect('workers', workers, 'a whole number from 1 to 16', (n) => Number.isInteger(n) && n >= 1 && n <= 16);
+  expect('build', build, 'relaxed, simd or plain', (given) => Object.keys(kit.places).includes(given));
+  for (const [name, at] of Object.entries({ wasmUrl, workerUrl }))
+    expect(name, at, 'a URL or a function', () => at === undefined || typeof at === 'string' || at instanceof URL || typeof at === 'function');
+  signalOf(signal);
+  // The module is shared with other devices, so aborting does not stop its download.
+  const module = await abortable(compile(kit.kind, kit.places, build, wasmUrl), signal);
+  if (!worker) expect('build', build, 'the build that this thread runs already', () => Instance.of(kit.glue, module).module === module);
+  const opened = new Opened({ kit, module, choice, inWorker: worker, workers: worker ? workers : 1, build, wasmUrl, workerUrl });
+  try {
+    await abortable(opened.start(), signal);
+  } catch (error) {
+    opened.free();
+    throw error;
+  }
+  return opened;
+}
+
+const cores = (): number => globalThis.navigator?.hardwareConcurrency ?? builtin('node:os')?.availableParallelism() ?? 1;
+
 /** A device and the models on it. After a fault, the next call opens it again with every weight restored. */
-export class Device implements Disposable, Owner {
-  #info: DeviceInfo | undefined;
-  #next = 1;
-  #freed = false;
-  readonly #models = new Map<number, Held>();
-  readonly #workers: Workers;
+export class Device<N extends Network = Network> extends Freeable implements Owner {
+  private told: DeviceInfo | undefined;
+  private next = 1;
+  private freed = false;
+  private readonly models = new Map<number, Held>();
+  private readonly running: Workers;
   /** The device of ONNX models, in a module of its own. */
-  #onnx: Promise<Device> | undefined;
+  private onnx: Promise<Device> | undefined;
   /** @internal */
   readonly self = new WeakRef(this);
 
-  private constructor(
-    private readonly kit: Kit,
-    private readonly module: WebAssembly.Module,
-    /** The `device` option. */
-    private readonly choice: object,
-    private readonly inWorker: boolean,
-    private readonly build: Build,
-    workers: number,
-  ) {
-    this.#workers = { link: undefined, pool: new WorkerPool(workers, (onFatal) => helper(kit, module, onFatal)) };
-    collected.register(this, this.#workers, this);
-  }
-
   /** @internal */
-  static async open(kit: Kit, options: OpenOptions): Promise<Device> {
-    if (typeof WebAssembly === 'undefined') fail('unsupported', 'this browser has no WebAssembly: it is old, or in Lockdown Mode');
-    const { device = 'auto', worker = typeof Worker === 'function', build = best(), ...others } = named('options', options);
-    const { workers = Math.min(4, globalThis.navigator?.hardwareConcurrency ?? 1), ...rest } = others;
-    nothing('options', rest, 'device, worker, workers, build');
-    const choice = copied({ device });
-    expect('worker', worker, 'true or false', (given) => typeof given === 'boolean');
-    expect('workers', workers, 'a whole number from 1 to 16', (n) => Number.isInteger(n) && n >= 1 && n <= 16);
-    expect('build', build, 'relaxed, simd or plain', (given) => Object.keys(kit.places).includes(given));
-    const module = await compile(kit.places, build);
-    if (!worker) expect('build', build, 'the build that this thread runs already', () => Instance.of(kit.glue, module).module === module);
-    const opened = new Device(kit, module, choice, worker, build, worker ? workers : 1);
-    await opened.#start();
-    return opened;
+  constructor(private readonly setup: Setup) {
+    super();
+    this.running = { link: undefined, pool: new WorkerPool(setup.workers, (onFatal) => helper(setup, onFatal)) };
+    collected.register(this, this.running, this.running);
   }
 
   /** Returns the device of ONNX models, which is of the same kind as this one. */
-  #onnxDevice(): Promise<Device> {
-    if (this.#freed) fail('freed', 'the device was freed');
+  private onnxDevice(): Promise<Device> {
+    if (this.freed) fail('freed', 'the device was freed');
     const open = async () => {
       const { kit } = await import('./onnx-kit.js');
-      const module = await compile(kit.places, this.build);
-      const opened = new Device(kit, module, { device: this.info.kind }, this.inWorker, this.build, 1);
-      await opened.#start();
-      if (this.#freed) opened.free();
+      const { build, wasmUrl } = this.setup;
+      const module = await compile(kit.kind, kit.places, build, wasmUrl);
+      const opened = new Device({ ...this.setup, kit, module, choice: { device: this.info.kind }, workers: 1 });
+      await opened.start();
+      if (this.freed) opened.free();
       return opened;
     };
-    this.#onnx ??= open();
+    this.onnx ??= open();
     // Allow a retry after a failed download.
-    this.#onnx.catch(() => (this.#onnx = undefined));
-    return this.#onnx;
+    this.onnx.catch(() => (this.onnx = undefined));
+    return this.onnx;
   }
 
   /** Kind and name of the device, and why it was chosen. It may change after a fault. */
   get info(): DeviceInfo {
-    return this.#info ?? fail('internal', 'the device is not open yet');
+    return this.told ?? fail('internal', 'the device is not open yet');
   }
 
-  #start(): Promise<Link> {
-    this.#workers.link ??= this.#connect();
-    return this.#workers.link;
+  /** @internal */
+  start(): Promise<Link> {
+    this.running.link ??= this.connect();
+    return this.running.link;
   }
 
-  async #connect(): Promise<Link> {
+  private async connect(): Promise<Link> {
+    const { choice, inWorker, build } = this.setup;
     let link: Link | undefined;
     try {
-      link = this.#link();
-      const info = await link.call('open', this.choice);
-      this.#info = { ...info, worker: this.inWorker, build: this.build };
-      for (const { id, origin } of this.#models.values()) await link.call('load', { id, origin });
+      link = await this.link();
+      const info = await link.call('open', choice);
+      this.told = { ...info, worker: inWorker, build };
+      for (const { id, origin } of this.models.values()) await link.call('load', { id, origin });
     } catch (thrown) {
       const error = asError(thrown);
       link?.end(error);
-      this.#workers.link = undefined;
+      this.running.link = undefined;
       throw error;
     }
     return link;
   }
 
-  #link(): Link {
-    const { inWorker, kit, module } = this;
-    const workers = this.#workers;
+  private async link(): Promise<Link> {
+    const { inWorker, kit, module, workerUrl } = this.setup;
+    const { running } = this;
     // A running worker keeps its listeners reachable: they must not refer to the device, or it is never collected.
     const ended = () => {
-      // Afterwards, `workers.link` may be the next link.
-      if (isCurrent) workers.link = undefined;
+      // Afterwards, `running.link` may be the next link.
+      if (isCurrent) running.link = undefined;
       isCurrent = false;
     };
     let isCurrent = true;
-    if (inWorker) return new WorkerLink(kit.worker, module, ended);
+    if (inWorker) return new WorkerLink(await startWorker(kit, workerUrl), module, ended);
     const { instance } = this;
     const { age } = instance;
     instance.guard(() => {});
@@ -146,36 +170,36 @@ export class Device implements Disposable, Owner {
 
   /** @internal */
   async call<C extends Call>(name: C, args: Args<C>, options?: Options): Promise<Result<C>> {
-    if (this.#freed) fail('freed', 'the device was freed');
-    const link = await this.#start();
+    if (this.freed) fail('freed', 'the device was freed');
+    const link = await this.start();
     return link.call(name, args, options);
   }
 
   /** @internal */
   helpers(id: number, origin: Origin): Link[] {
-    return this.info.kind === 'cpu' ? this.#workers.pool.ready(id, origin) : [];
+    return this.info.kind === 'cpu' ? this.running.pool.ready(id, origin) : [];
   }
 
   /** @internal */
   get workers(): number {
-    return this.#workers.pool.size;
+    return this.running.pool.size;
   }
 
   /** @internal */
   id(): number {
-    return this.#next++;
+    return this.next++;
   }
 
   /** @internal */
   forget(id: number): void {
-    this.#models.delete(id);
-    this.#workers.pool.forget(id);
+    this.models.delete(id);
+    this.running.pool.forget(id);
     // Without a link, the module has ended and there is nothing to free.
-    if (!this.#freed && this.#workers.link) this.call('free', { id }).catch(() => {});
+    if (!this.freed && this.running.link) this.call('free', { id }).catch(() => {});
   }
 
   /** Runs `make`, and frees `id` if it fails: an aborted call may still have created the object. */
-  async #made<T>(id: number, make: () => Promise<T>): Promise<T> {
+  private async made<T>(id: number, make: () => Promise<T>): Promise<T> {
     try {
       return await make();
     } catch (error) {
@@ -184,12 +208,12 @@ export class Device implements Disposable, Owner {
     }
   }
 
-  #load(origin: Origin, { signal }: LoadOptions): Promise<[Held, unknown]> {
+  private restore(origin: Origin, { signal }: LoadOptions): Promise<[Held, unknown]> {
     const id = this.id();
-    return this.#made(id, async () => {
+    return this.made(id, async () => {
       const info = await this.call('load', { id, origin }, signal ? { signal } : {});
       const held = { id, origin };
-      this.#models.set(id, held);
+      this.models.set(id, held);
       return [held, info];
     });
   }
@@ -198,64 +222,68 @@ export class Device implements Disposable, Owner {
    * Loads a network from a safetensors file: recurrent layers with PyTorch's parameter names, and at most one linear
    * layer.
    */
-  async load(source: Source, options: LoadOptions = {}): Promise<Network> {
-    const { onProgress, signal, ...rest } = named('options', options);
+  async load(source: Source, options: LoadOptions = {}): Promise<N> {
+    const { onProgress, signal, transfer, ...rest } = named('options', options);
     callback('onProgress', onProgress);
     signalOf(signal);
+    flag('transfer', transfer);
     const given = copied(rest);
     const { name, bytes } = await bytesOf(source, options);
-    const [held, info] = await this.#load({ kind: 'network', source: name, bytes, options: given }, options);
-    return new Network(this, held, info as NetworkInfo);
+    const [held, info] = await this.restore({ kind: 'network', source: name, bytes, options: given }, options);
+    return this.network(held, info as NetworkInfo);
   }
 
   /** Loads a model from an ONNX file. The first call loads a module that runs such models. */
   async loadOnnx(source: Source, options: Omit<LoadOptions, 'steps'> = {}): Promise<OnnxModel> {
-    const { onProgress, signal, ...rest } = named('options', options);
+    const { onProgress, signal, transfer, ...rest } = named('options', options);
     callback('onProgress', onProgress);
     signalOf(signal);
-    nothing('options', rest, 'onProgress, signal');
-    const [{ bytes }, device] = await Promise.all([bytesOf(source, options), this.#onnxDevice()]);
-    const [held, info] = await device.#load({ kind: 'onnx', bytes }, options);
+    flag('transfer', transfer);
+    nothing('options', rest, 'onProgress, signal, transfer');
+    const [{ bytes }, device] = await Promise.all([bytesOf(source, options), abortable(this.onnxDevice(), signal)]);
+    const [held, info] = await device.restore({ kind: 'onnx', bytes }, options);
     return new OnnxModel(device, held, info as OnnxInfo);
   }
 
-  /** Creates a network with random weights. */
-  async create(options: NetworkOptions): Promise<Network> {
+  /** @internal Creates a network with random weights. */
+  async create(options: NetworkOptions): Promise<N> {
     const given = copied(named('options', options));
     const id = this.id();
-    const { info, bytes } = await this.#made(id, () => this.call('create', { id, options: given }));
+    const { info, bytes } = await this.made(id, () => this.call('create', { id, options: given }));
     const held: Held = { id, origin: { kind: 'network', source: 'created', bytes, options: {} } };
-    this.#models.set(id, held);
-    return new Network(this, held, info);
+    this.models.set(id, held);
+    return this.network(held, info);
   }
 
   /** Returns the size of all tensors on the device, in bytes. */
   async liveBytes(): Promise<number> {
     const own = await this.call('liveBytes', {});
-    return own + ((await (await this.#onnx)?.liveBytes()) ?? 0);
+    return own + ((await (await this.onnx)?.liveBytes()) ?? 0);
+  }
+
+  /** @internal */
+  protected network(held: Held, info: NetworkInfo): N {
+    return new Network(this, held, info) as N;
   }
 
   /** @internal */
   get instance(): Instance {
-    return Instance.of(this.kit.glue, this.module);
+    return Instance.of(this.setup.kit.glue, this.setup.module);
   }
 
   /** @internal */
   streamModule(): Promise<WebAssembly.Module> {
-    return compile(this.kit.streams, this.build);
+    const { kit, build, wasmUrl } = this.setup;
+    return compile(kit.streams.kind, kit.streams.places, build, wasmUrl);
   }
 
   /** Frees the device and everything on it. */
   free(): void {
-    if (this.#freed) return;
-    this.#freed = true;
-    collected.unregister(this);
-    this.#models.clear();
-    this.#onnx?.then((device) => device.free()).catch(() => {});
-    end(this.#workers);
-  }
-
-  [Symbol.dispose](): void {
-    this.free();
+    if (this.freed) return;
+    this.freed = true;
+    collected.unregister(this.running);
+    this.models.clear();
+    this.onnx?.then((device) => device.free()).catch(() => {});
+    end(this.running);
   }
 }

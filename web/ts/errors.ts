@@ -24,7 +24,7 @@ export type Code =
   | 'panic'
   /** A loss, gradient or weight became NaN or infinite during training. The weights stay finite. */
   | 'diverged'
-  /** The `AbortSignal` fired. */
+  /** The `AbortSignal` fired. The error's name is `AbortError`, or `TimeoutError` after `AbortSignal.timeout`. */
   | 'aborted'
   /** The stream has a call in flight. */
   | 'busy'
@@ -33,8 +33,7 @@ export type Code =
   /** A model file or a file of the package could not be fetched, or the server sent something else. */
   | 'network'
   /**
-   * The browser blocked WebAssembly or the worker, because of a content security policy or because the package is on
-   * another origin.
+   * The browser blocked WebAssembly or the worker, because of a content security policy.
    */
   | 'blocked'
   /** `onEpoch` or `onProgress` threw; `cause` is the exception. */
@@ -47,29 +46,49 @@ export type Code =
   /** Anything else. */
   | 'internal';
 
-/** The error of every rejected promise of this package. */
+/** The error of every rejected promise of this package. `code` says why the call failed. */
 export class WgruError extends Error {
-  override readonly name = 'WgruError';
+  /** `WgruError`. With the code `aborted` it is `AbortError` or `TimeoutError`, as for `fetch`. */
+  override readonly name: string;
+
+  /** Creates an error. `options.cause` is the error that led to it. */
   constructor(
+    /** Why the call failed. Codes are stable across versions; messages may change. */
     readonly code: Code,
     message: string,
     options?: ErrorOptions,
   ) {
     super(message, options);
+    const reason = (options?.cause as { name?: unknown } | undefined)?.name;
+    this.name = code !== 'aborted' ? 'WgruError' : reason === 'TimeoutError' ? reason : 'AbortError';
   }
+}
+
+/** @internal The error of a call whose signal fired. */
+export const aborted = (signal: AbortSignal, message = 'aborted'): WgruError => new WgruError('aborted', message, { cause: signal.reason });
+
+/** @internal Settles like `work`, but fails as soon as `signal` fires. */
+export function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  return new Promise((done, failed) => {
+    const abort = () => failed(aborted(signal));
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(done, failed).finally(() => signal.removeEventListener('abort', abort));
+  });
 }
 
 /** The content security policy that a page needs, for error messages. */
 const POLICY = "the page's Content-Security-Policy must allow script-src 'wasm-unsafe-eval' and worker-src 'self'";
 
-/** Converts `error` to a `WgruError`. A trap ends the wasm module: see `isFatal`. */
+/** @internal Converts `error` to a `WgruError`. A trap ends the wasm module: see `isFatal`. */
 export function asError(error: unknown): WgruError {
   if (error instanceof WgruError) return error;
   const message = error instanceof Error ? error.message : String(error);
   const as = (code: Code, told = message) => new WgruError(code, told, { cause: error });
   const { name, code } = (error ?? {}) as { name?: unknown; code?: Code };
-  // Thrown by the module, or by another copy of this package.
-  if (name === 'WgruError' && code) return as(code);
+  // Thrown by the module, or by another copy of this package. A `DOMException` has a number as code.
+  if ((name === 'WgruError' && code) || code === 'aborted') return as(code);
   if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
     // A panic has its own code. An `unreachable` without one is a failed allocation.
     return as(/unreachable|memory|allocation/i.test(message) ? 'out-of-memory' : 'panic');
@@ -80,10 +99,11 @@ export function asError(error: unknown): WgruError {
   return as('internal');
 }
 
-/** Whether the module is unusable after this error. */
+/** @internal Whether the module is unusable after this error. */
 export const isFatal = (error: WgruError): boolean =>
   error.code === 'panic' || error.code === 'out-of-memory' || error.code === 'device-lost';
 
+/** @internal Throws a `WgruError`. */
 export function fail(code: Code, message: string): never {
   throw new WgruError(code, message);
 }

@@ -1,3 +1,5 @@
+import type { Bytes, Floats } from './types.js';
+
 /** The part of wasm-bindgen's output that the package uses. Each module has some of the optional members. */
 export interface Glue {
   initSync(module: { module: WebAssembly.Module }): { memory: WebAssembly.Memory };
@@ -29,7 +31,7 @@ export interface GlueNetwork extends Freed {
     lengths: Uint32Array | undefined,
     options: object,
   ): Promise<unknown>;
-  save(): Promise<Uint8Array>;
+  save(): Promise<Bytes>;
   train?(
     x: Float32Array,
     dims: Uint32Array,
@@ -59,7 +61,7 @@ export interface GlueBound extends Freed {
   ports(): { inputs: GluePort[]; outputs: GluePort[] };
   run(): void;
   reset(): void;
-  state(): Float32Array;
+  state(): Floats;
   setState(state: Float32Array): void;
 }
 
@@ -75,7 +77,7 @@ export interface GlueStream extends Freed {
   readonly outputLength: number;
   step(): void;
   reset(): void;
-  state(): Float32Array;
+  state(): Floats;
   setState(state: Float32Array): void;
   fork(): GlueStream;
 }

@@ -1,11 +1,15 @@
-import { WgruError, asError, fail } from './errors.js';
+import { WgruError, asError, fail, isFatal } from './errors.js';
 import type { Freed, Glue, GlueEngine, GlueNetwork, GlueOnnx, GlueOnnxStream } from './glue.js';
-import type { Args, Call, EpochReport, Origin, Result } from './protocol.js';
+import type { Args, Call, Origin, Result, Weights } from './protocol.js';
 import { type Training, Turns } from './turns.js';
-import type { History, NetworkInfo } from './types.js';
+import type { Bytes, Epoch, History, NetworkInfo } from './types.js';
 
 /** Milliseconds after which training pauses for other calls. */
 const SLICE = 8;
+/** Least number of milliseconds between two copies of the weights for the page, which restores them after a fault. */
+const SNAPSHOT = 1000;
+/** Largest share of the time that goes into these copies. */
+const SHARE = 1 / 20;
 
 /** Yields to the event loop. */
 const turn = () =>
@@ -28,7 +32,8 @@ async function maker(): Promise<string> {
 /** Lets a running call detect an abort and report its progress. */
 export interface Watch {
   aborted: () => boolean;
-  onEpoch: (report: EpochReport) => void;
+  onEpoch: (report: Epoch) => void;
+  onWeights: (weights: Weights) => void;
 }
 
 /** Suffix for the error of an unreadable file: the format that it looks like, and the method that reads it. */
@@ -66,8 +71,14 @@ export class Host {
   }
 
   async open(options: Args<'open'>): Promise<Result<'open'>> {
-    this.#engine = await this.glue.Engine.open(options);
+    // The module looks for WebGPU in a window or a worker, and fails where there is neither, as in Node.
+    const isBrowser = 'Window' in globalThis || 'WorkerGlobalScope' in globalThis;
+    const { device } = options as { device: unknown };
+    if (!isBrowser && device === 'webgpu') fail('no-adapter', 'there is no WebGPU outside of browsers');
+    const isFallback = !isBrowser && device === 'auto';
+    this.#engine = await this.glue.Engine.open(isFallback ? { device: 'cpu' } : options);
     const info = this.#engine.info() as Result<'open'>;
+    if (isFallback) info.reason = 'there is no WebGPU outside of browsers';
     // Browsers hide the name of the adapter but report its vendor.
     if (info.adapter && !info.name) info.name = info.adapter.name = await maker();
     return info;
@@ -95,7 +106,8 @@ export class Host {
     return { info: made.info() as NetworkInfo, bytes: await made.save() };
   }
 
-  run({ id, x, dims, h0, lengths, options }: Args<'run'>): Promise<unknown> {
+  async run({ id, x, dims, h0, lengths, options }: Args<'run'>, watch: Watch): Promise<unknown> {
+    if (watch.aborted()) fail('aborted', 'aborted before it began');
     return this.#get<GlueNetwork>(id).run(x, Uint32Array.from(dims), h0, lengths && Uint32Array.from(lengths), options);
   }
 
@@ -105,37 +117,53 @@ export class Host {
     const goesOn = () => !watch.aborted() && !training.isStopped;
     // Aborted or freed while it waited for earlier calls: make no update at all.
     if (!goesOn()) fail(training.isStopped ? 'freed' : 'aborted', 'training was stopped before it began');
+    let error: WgruError | undefined;
     let since = performance.now();
-    const listener = async (epoch: number, loss: number, validation: number | null) => {
-      watch.onEpoch({ epoch, loss, validation, bytes: await network.save() });
+    let next = since + SNAPSHOT;
+    const snapshot = async (final: boolean) => {
+      const began = performance.now();
+      watch.onWeights({ bytes: await network.save(), final });
+      const now = performance.now();
+      next = now + Math.max(SNAPSHOT, (now - began) / SHARE);
     };
-    const history = (await network.train(
-      args.x,
-      Uint32Array.from(args.dims),
-      args.y,
-      args.checkX,
-      args.checkDims && Uint32Array.from(args.checkDims),
-      args.checkY,
-      args.options,
-      (epoch, _updates, _of, loss, validation) => {
-        const report = loss === null ? undefined : listener(epoch, loss, validation);
-        if (!report && performance.now() - since < SLICE) return goesOn();
-        const paused = (report ?? Promise.resolve()).then(turn).then(() => training.pause());
-        return paused.then(() => {
-          since = performance.now();
-          return goesOn();
-        });
-      },
-    )) as History;
-    if (training.isStopped) fail('freed', 'the network was freed while it was trained');
-    return { history, bytes: await network.save() };
+    const pause = async () => {
+      if (performance.now() >= next) await snapshot(false);
+      await turn();
+      await training.pause();
+      since = performance.now();
+      return goesOn();
+    };
+    try {
+      return (await network.train(
+        args.x,
+        Uint32Array.from(args.dims),
+        args.y,
+        args.checkX,
+        args.checkDims && Uint32Array.from(args.checkDims),
+        args.checkY,
+        args.options,
+        (epoch, _updates, _of, loss, validation) => {
+          if (loss !== null) watch.onEpoch({ epoch, loss, validation });
+          return loss === null && performance.now() - since < SLICE ? goesOn() : pause();
+        },
+      )) as History;
+    } catch (thrown) {
+      error = asError(thrown);
+      throw error;
+    } finally {
+      if (!error || !isFatal(error)) {
+        if (training.isStopped) fail('freed', 'the network was freed while it was trained');
+        // Whether training was completed, aborted or failed: the page keeps the weights after the last update.
+        await snapshot(true);
+      }
+    }
   }
 
-  save({ id }: Args<'save'>): Promise<Uint8Array> {
+  save({ id }: Args<'save'>): Promise<Bytes> {
     return this.#get<GlueNetwork>(id).save();
   }
 
-  async checkStream({ id, options }: Args<'checkStream'>): Promise<Uint8Array> {
+  async checkStream({ id, options }: Args<'checkStream'>): Promise<Bytes> {
     const bytes = await this.#get<GlueNetwork>(id).save();
     this.glue.Stream?.read(bytes, options).free();
     return bytes;

@@ -4,8 +4,13 @@ import type { Glue } from './glue.js';
 /** A WebAssembly module, and the worker that runs it. */
 export interface Kit {
   glue: Glue;
+  /** Folder of the module in `dist/wasm`. */
+  kind: 'full' | 'inference' | 'onnx';
   places: Places;
-  /** Builds for worklets. */
-  streams: Places;
+  /** Builds for worklets, and their folder. */
+  streams: { kind: 'inference' | 'onnx'; places: Places };
+  /** Name of the worker's script in `dist/js`. */
+  script: string;
+  /** Starts the worker. Bundlers find its script by this call. */
   worker: () => Worker;
 }

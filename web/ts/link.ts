@@ -1,13 +1,16 @@
-import { type Code, WgruError, asError, isFatal } from './errors.js';
+import { type Code, WgruError, aborted, asError, isFatal } from './errors.js';
 import { Host } from './host.js';
-import type { Args, Call, EpochReport, Reply, Request, Result } from './protocol.js';
+import type { Args, Call, Reply, Request, Result, Weights } from './protocol.js';
 import type { Instance } from './stream.js';
+import type { Epoch } from './types.js';
 
 /** Options of a call: progress, cancellation, transfers. */
 export interface Options {
   /** Called after every epoch. If it throws or rejects, training ends. */
-  onEpoch?: (report: EpochReport) => unknown;
-  signal?: AbortSignal;
+  onEpoch?: (report: Epoch) => unknown;
+  /** Called with the weights, now and then during training, and after it. */
+  onWeights?: (weights: Weights) => void;
+  signal?: AbortSignal | undefined;
   /** Buffers to transfer instead of copying. */
   transfer?: Transferable[];
 }
@@ -39,9 +42,13 @@ export abstract class Link {
     return new Promise((done, failed) => {
       if (this.#ended) return failed(this.#ended);
       const { signal } = options;
-      if (signal?.aborted) return failed(new WgruError('aborted', 'aborted before it began', { cause: signal.reason }));
+      if (signal?.aborted) return failed(aborted(signal, 'aborted before it began'));
       const call = this.#next++;
-      const abort = () => this.abort(call);
+      const abort = () => {
+        this.abort(call);
+        // Training ends after its current update. Nothing waits for the result of another call.
+        if (name !== 'train') this.settle(call, (pending) => pending.failed(aborted(signal!)));
+      };
       signal?.addEventListener('abort', abort, { once: true });
       const over = () => signal?.removeEventListener('abort', abort);
       const pending: Pending = {
@@ -51,12 +58,12 @@ export abstract class Link {
           await pending.told;
           over();
           if (pending.threw) failed(pending.threw);
-          else if (signal?.aborted) failed(new WgruError('aborted', 'aborted', { cause: signal.reason }));
+          else if (signal?.aborted) failed(aborted(signal));
           else done(result as Result<C>);
         },
         failed: (error) => {
           over();
-          failed(error);
+          failed(error.code === 'aborted' && signal?.aborted ? aborted(signal, error.message) : error);
         },
       };
       this.#pending.set(call, pending);
@@ -77,7 +84,7 @@ export abstract class Link {
     if (pending) how(pending);
   }
 
-  protected epoch(call: number, report: EpochReport): void {
+  protected epoch(call: number, report: Epoch): void {
     const pending = this.#pending.get(call);
     if (!pending?.onEpoch || pending.threw) return;
     const threw = (cause: unknown) => {
@@ -91,6 +98,10 @@ export abstract class Link {
     }
   }
 
+  protected weights(call: number, weights: Weights): void {
+    this.#pending.get(call)?.onWeights?.(weights);
+  }
+
   /** Ends the link. Calls in flight fail with `error`. */
   end(error: WgruError): void {
     if (this.#ended) return;
@@ -102,22 +113,16 @@ export abstract class Link {
   }
 }
 
-const FROM_HERE = "serve the package from the page's own origin";
 const NOT_STARTED =
-  "the worker's script could not be started: serve all of dist/js as JavaScript, and let the Content-Security-Policy allow worker-src 'self' and script-src 'wasm-unsafe-eval'";
+  "the worker's script could not be started: serve all of dist/js as JavaScript or give open({ workerUrl }), and let the Content-Security-Policy allow worker-src 'self' (blob: and the package's origin, if that is another) and script-src 'wasm-unsafe-eval'";
 
 /** Connection to a module in its own worker. */
 export class WorkerLink extends Link {
   readonly #worker: Worker;
 
-  constructor(make: () => Worker, module: WebAssembly.Module, onFatal: (error: WgruError) => void) {
+  constructor(worker: Worker, module: WebAssembly.Module, onFatal: (error: WgruError) => void) {
     super(onFatal);
-    try {
-      this.#worker = make();
-    } catch (cause) {
-      const { message } = asError(cause);
-      throw new WgruError('blocked', `the worker could not be started: ${FROM_HERE}, or call open({ worker: false }): ${message}`, { cause });
-    }
+    this.#worker = worker;
     // Until the worker answers, an error means that its script did not start. Only a `securitypolicyviolation` event
     // distinguishes a blocked script from a missing one.
     let silent: Code = 'network';
@@ -146,6 +151,7 @@ export class WorkerLink extends Link {
   #hear(reply: Reply): void {
     if (reply.type === 'fatal') this.end(new WgruError(reply.code, reply.message));
     else if (reply.type === 'epoch') this.epoch(reply.call, reply.report);
+    else if (reply.type === 'weights') this.weights(reply.call, reply.weights);
     else if (reply.type === 'done') this.settle(reply.call, (pending) => pending.done(reply.result));
     else this.settle(reply.call, (pending) => pending.failed(new WgruError(reply.code, reply.message)));
   }
@@ -192,7 +198,8 @@ export class LocalLink extends Link {
   protected send<C extends Call>(call: number, name: C, args: Args<C>): void {
     const watch = {
       aborted: () => this.#aborted.has(call),
-      onEpoch: (report: EpochReport) => this.epoch(call, report),
+      onEpoch: (report: Epoch) => this.epoch(call, report),
+      onWeights: (weights: Weights) => this.weights(call, weights),
     };
     this.#host.do(name, args, watch).then(
       (result) => this.settle(call, (pending) => pending.done(result)),
@@ -201,7 +208,7 @@ export class LocalLink extends Link {
         if (isFatal(error)) this.end(error);
         else this.settle(call, (pending) => pending.failed(error));
       },
-    );
+    ).finally(() => this.#aborted.delete(call));
   }
 
   protected abort(call: number): void {

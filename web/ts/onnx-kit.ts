@@ -11,7 +11,9 @@ const places: Places = {
 
 export const kit: Kit = {
   glue,
+  kind: 'onnx',
   places,
-  streams: places,
+  streams: { kind: 'onnx', places },
+  script: 'worker-onnx.js',
   worker: () => new Worker(new URL('./worker-onnx.js', import.meta.url), { type: 'module', name: 'wgru-onnx' }),
 };

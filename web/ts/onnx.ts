@@ -1,14 +1,18 @@
 import { type BoundStream, bind } from './bound.js';
-import { attached, copied, floats, named, wholes } from './check.js';
+import { attached, buffersOf, copied, flag, floats, named, nothing, signalOf, wholes } from './check.js';
 import { fail } from './errors.js';
 import { type Held, Owned, type Owner } from './owned.js';
-import type { OnnxInfo, OnnxStreamOptions, OnnxValue, OnnxValues } from './types.js';
+import type { Bytes, OnnxInfo, OnnxRunOptions, OnnxStreamOptions, OnnxValue, OnnxValues } from './types.js';
 
 /** The data from which a worklet makes a stream. Pass it there as `processorOptions`. */
 export interface BoundParts {
+  /** The compiled module for worklets. */
   module: WebAssembly.Module;
+  /** The bytes of the model's file. */
   bytes: Uint8Array;
+  /** The inputs that give the extents. */
   example: OnnxValues;
+  /** The options of `bindParts`. */
   options: object;
 }
 
@@ -24,7 +28,14 @@ function checked(inputs: OnnxValues): OnnxValues {
   return Object.fromEntries(values);
 }
 
-/** An ONNX model. */
+/** Validates the options of a run. */
+function options(values: OnnxValues, given: OnnxRunOptions): { signal: AbortSignal | undefined; transfer: Transferable[] } {
+  const { signal, transfer, ...rest } = named('options', given);
+  nothing('options', rest, 'signal, transfer');
+  return { signal: signalOf(signal), transfer: flag('transfer', transfer) ? buffersOf(...Object.values(values).map(({ data }) => data)) : [] };
+}
+
+/** An ONNX model. Made by `device.loadOnnx`. */
 export class OnnxModel extends Owned {
   /** @internal */
   constructor(
@@ -36,9 +47,10 @@ export class OnnxModel extends Owned {
     super(device, held);
   }
 
-  /** Runs the graph. */
-  async run(inputs: OnnxValues): Promise<OnnxValues> {
-    return (await this.call('onnx', { id: this.id, inputs: checked(inputs) })) as OnnxValues;
+  /** Runs the graph on inputs by name. Returns its outputs by name. */
+  async run(inputs: OnnxValues, how: OnnxRunOptions = {}): Promise<OnnxValues> {
+    const values = checked(inputs);
+    return (await this.call('onnx', { id: this.id, inputs: values }, options(values, how))) as OnnxValues;
   }
 
   /** Creates a stream, which keeps the states of the model from call to call. A fault of the device ends it. */
@@ -54,37 +66,38 @@ export class OnnxModel extends Owned {
    * Integers keep the values that they have there.
    */
   async bind(example: OnnxValues, options: OnnxStreamOptions = {}): Promise<BoundStream> {
-    const { bytes, ...parts } = this.#parts(example, options);
+    const { bytes, ...parts } = this.parts(example, options);
     return bind(this.device.instance, bytes, parts.example, parts.options);
   }
 
   /** Returns the data from which `boundStreamOf` of `wgru/worklet-onnx` makes such a stream in an audio worklet. */
   async bindParts(example: OnnxValues, options: OnnxStreamOptions = {}): Promise<BoundParts> {
-    const parts = this.#parts(example, options);
+    const parts = this.parts(example, options);
     // Reports errors here, where they can be caught.
     (await this.bind(example, options)).free();
     return { module: await this.device.streamModule(), ...parts };
   }
 
-  #parts(example: OnnxValues, options: OnnxStreamOptions): Omit<BoundParts, 'module'> {
+  private parts(example: OnnxValues, options: OnnxStreamOptions): Omit<BoundParts, 'module'> {
     this.check();
     return { bytes: this.origin.bytes, example: checked(example), options: copied(named('options', options)) };
   }
 }
 
-/** An ONNX model that keeps its states from call to call. */
+/** An ONNX model that keeps its states from call to call. Made by `model.stream`. */
 export class OnnxStream extends Owned {
-  #busy = false;
+  private busy = false;
 
   /** Runs the graph, starting from the states after the previous call. Only one call may be in flight. */
-  async run(inputs: OnnxValues): Promise<OnnxValues> {
+  async run(inputs: OnnxValues, how: Omit<OnnxRunOptions, 'signal'> = {}): Promise<OnnxValues> {
     this.check();
-    if (this.#busy) fail('busy', 'the stream has a call in flight');
-    this.#busy = true;
+    if (this.busy) fail('busy', 'the stream has a call in flight');
+    this.busy = true;
     try {
-      return (await this.call('onnx', { id: this.id, inputs: checked(inputs) })) as OnnxValues;
+      const values = checked(inputs);
+      return (await this.call('onnx', { id: this.id, inputs: values }, options(values, how))) as OnnxValues;
     } finally {
-      this.#busy = false;
+      this.busy = false;
     }
   }
 

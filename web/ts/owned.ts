@@ -1,4 +1,5 @@
 import { fail, WgruError } from './errors.js';
+import { Freeable } from './freeable.js';
 import type { Link, Options } from './link.js';
 import type { Args, Call, Origin, Result } from './protocol.js';
 import type { Instance } from './stream.js';
@@ -35,16 +36,22 @@ export interface Held {
 /** Frees models whose handle was garbage-collected without `free`. */
 const dropped = new FinalizationRegistry<[owner: WeakRef<Owner>, id: number]>(([owner, id]) => owner.deref()?.forget(id));
 
-/** Handle of an object on a device. */
-export abstract class Owned implements Disposable {
-  #freed = false;
+/**
+ * Handle of an object on a device.
+ *
+ * Like all handles, it has no `#private` members: they cannot be read through a `Proxy`, in which user interface
+ * frameworks wrap objects.
+ */
+export abstract class Owned extends Freeable {
+  private freed = false;
 
   /** @internal */
   constructor(
     protected readonly device: Owner,
     private readonly held: Held,
   ) {
-    dropped.register(this, [device.self, held.id], this);
+    super();
+    dropped.register(this, [device.self, held.id], held);
   }
 
   protected get id(): number {
@@ -61,23 +68,19 @@ export abstract class Owned implements Disposable {
   }
 
   protected call<C extends Call>(name: C, args: Args<C>, options?: Options): Promise<Result<C>> {
-    if (this.#freed) return Promise.reject(new WgruError('freed', 'the object was freed'));
+    if (this.freed) return Promise.reject(new WgruError('freed', 'the object was freed'));
     return this.device.call(name, args, options);
   }
 
   protected check(): void {
-    if (this.#freed) fail('freed', 'the object was freed');
+    if (this.freed) fail('freed', 'the object was freed');
   }
 
-  /** Frees the object's memory. A training in progress ends. */
+  /** Frees the object's memory. A training in progress ends with the code `freed`. */
   free(): void {
-    if (this.#freed) return;
-    this.#freed = true;
-    dropped.unregister(this);
+    if (this.freed) return;
+    this.freed = true;
+    dropped.unregister(this.held);
     this.device.forget(this.id);
-  }
-
-  [Symbol.dispose](): void {
-    this.free();
   }
 }

@@ -90,9 +90,9 @@ interface Helper {
  * need no cross-origin isolation.
  */
 export class WorkerPool {
-  #helpers: Helper[] = [];
-  #started = false;
-  #ended: WgruError | undefined;
+  private helpers: Helper[] = [];
+  private started = false;
+  private ended: WgruError | undefined;
 
   /** @param connect Starts one worker, which calls `onFatal` when it becomes unusable. */
   constructor(
@@ -105,26 +105,26 @@ export class WorkerPool {
    * waits for them.
    */
   ready(id: number, origin: Origin): Link[] {
-    if (!this.#started) {
-      this.#started = true;
-      for (let i = 1; i < this.size; i++) void this.#start();
+    if (!this.started) {
+      this.started = true;
+      for (let i = 1; i < this.size; i++) void this.start();
     }
-    return this.#helpers.filter((helper) => this.#holds(helper, id, origin)).map(({ link }) => link);
+    return this.helpers.filter((helper) => this.holds(helper, id, origin)).map(({ link }) => link);
   }
 
-  async #start(): Promise<void> {
+  private async start(): Promise<void> {
     const helper: Partial<Helper> = { held: new Map() };
-    const gone = () => (this.#helpers = this.#helpers.filter((other) => other !== helper));
+    const gone = () => (this.helpers = this.helpers.filter((other) => other !== helper));
     try {
       helper.link = await this.connect(gone);
-      this.#helpers.push(helper as Helper);
-      if (this.#ended) helper.link.end(this.#ended);
+      this.helpers.push(helper as Helper);
+      if (this.ended) helper.link.end(this.ended);
     } catch {
       // The remaining workers take over its work.
     }
   }
 
-  #holds({ link, held }: Helper, id: number, origin: Origin): boolean {
+  private holds({ link, held }: Helper, id: number, origin: Origin): boolean {
     const has = held.get(id);
     if (has?.origin === origin) return has.ready;
     if (has) link.call('free', { id }).catch(() => {});
@@ -139,13 +139,13 @@ export class WorkerPool {
 
   /** Frees all copies of model `id`. */
   forget(id: number): void {
-    for (const { link, held } of this.#helpers) if (held.delete(id)) link.call('free', { id }).catch(() => {});
+    for (const { link, held } of this.helpers) if (held.delete(id)) link.call('free', { id }).catch(() => {});
   }
 
   /** Ends all helpers. */
   end(error: WgruError): void {
-    this.#started = true;
-    this.#ended = error;
-    for (const { link } of [...this.#helpers]) link.end(error);
+    this.started = true;
+    this.ended = error;
+    for (const { link } of [...this.helpers]) link.end(error);
   }
 }

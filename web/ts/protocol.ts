@@ -1,5 +1,5 @@
 import type { Code } from './errors.js';
-import type { AdapterInfo, History, NetworkInfo, OnnxInfo } from './types.js';
+import type { AdapterInfo, Bytes, Epoch, History, NetworkInfo, OnnxInfo } from './types.js';
 
 /** The source of a network or model, from which it can be rebuilt. */
 export type Origin =
@@ -12,10 +12,10 @@ export interface Calls {
   load: [{ id: number; origin: Origin }, NetworkInfo | OnnxInfo];
   create: [{ id: number; options: object }, { info: NetworkInfo; bytes: Uint8Array }];
   run: [Batch, unknown];
-  train: [Training, { history: History; bytes: Uint8Array }];
-  save: [{ id: number }, Uint8Array];
+  train: [Training, History];
+  save: [{ id: number }, Bytes];
   /** Like `save`, but fails if the network cannot be streamed. */
-  checkStream: [{ id: number; options: object }, Uint8Array];
+  checkStream: [{ id: number; options: object }, Bytes];
   onnx: [{ id: number; inputs: unknown }, unknown];
   onnxStream: [{ id: number; of: number; options: object }, null];
   reset: [{ id: number }, null];
@@ -47,12 +47,10 @@ export type Call = keyof Calls;
 export type Args<C extends Call> = Calls[C][0];
 export type Result<C extends Call> = Calls[C][1];
 
-/** Report of one training epoch, with the weights after it. */
-export interface EpochReport {
-  epoch: number;
-  loss: number;
-  validation: number | null;
+/** The weights during training, or after it (`final`), as the bytes of a safetensors file. */
+export interface Weights {
   bytes: Uint8Array;
+  final: boolean;
 }
 
 /** Message to the worker. */
@@ -64,7 +62,8 @@ export type Request =
 /** Message from the worker. */
 export type Reply =
   | { type: 'done'; call: number; result: unknown }
-  | { type: 'epoch'; call: number; report: EpochReport }
+  | { type: 'epoch'; call: number; report: Epoch }
+  | { type: 'weights'; call: number; weights: Weights }
   | { type: 'failed'; call: number; code: Code; message: string }
   /** The module has become unusable. */
   | { type: 'fatal'; code: Code; message: string };

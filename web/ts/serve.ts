@@ -1,7 +1,8 @@
 import { WgruError, asError, isFatal } from './errors.js';
 import type { Glue } from './glue.js';
 import { Host } from './host.js';
-import type { Reply, Request } from './protocol.js';
+import type { Reply, Request, Weights } from './protocol.js';
+import type { Epoch } from './types.js';
 
 /** Collects the buffers of a result, to transfer them instead of copying. */
 function buffers(value: unknown, found: Transferable[] = []): Transferable[] {
@@ -31,7 +32,8 @@ export function serve(glue: Glue): void {
     try {
       const watch = {
         aborted: () => aborted.has(call),
-        onEpoch: (report: unknown) => reply({ type: 'epoch', call, report: report as never }, buffers(report)),
+        onEpoch: (report: Epoch) => reply({ type: 'epoch', call, report }),
+        onWeights: (weights: Weights) => reply({ type: 'weights', call, weights }, buffers(weights)),
       };
       const result = await host.do(name, args as never, watch);
       reply({ type: 'done', call, result }, buffers(result));

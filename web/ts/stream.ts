@@ -1,12 +1,14 @@
 import { floats, show } from './check.js';
 import { type WgruError, asError, fail, isFatal } from './errors.js';
+import { Freeable } from './freeable.js';
 import type { Glue, GlueStream } from './glue.js';
+import type { Floats } from './types.js';
 
 const instances = new WeakMap<Glue, Instance>();
 
 /** The module instance of one thread, replaced after a fault. There is one for each glue module. */
 export class Instance {
-  #memory: WebAssembly.Memory | undefined;
+  private current: WebAssembly.Memory | undefined;
   /** Number of faults so far. Objects of an earlier age are unusable. */
   age = 0;
   /** Called with the error when a fault ends the current instance. */
@@ -28,8 +30,8 @@ export class Instance {
   }
 
   get memory(): WebAssembly.Memory {
-    this.#memory ??= this.glue.initSync({ module: this.module }).memory;
-    return this.#memory;
+    this.current ??= this.glue.initSync({ module: this.module }).memory;
+    return this.current;
   }
 
   /** Runs `what`. After a fault, the next use creates a new instance. */
@@ -53,7 +55,7 @@ export class Instance {
   reset(age: number, error: WgruError): void {
     if (age !== this.age) return;
     this.glue.__wbg_reset_state();
-    this.#memory = undefined;
+    this.current = undefined;
     this.age++;
     // Promises of the ended instance never settle.
     for (const end of [...this.users]) end(error);
@@ -66,8 +68,6 @@ export class Instance {
     return new Stream(this, this.guard(() => inner.read(bytes, options)));
   }
 }
-
-const theMemory = (memory: WebAssembly.Memory) => memory;
 
 /** Throws unless `frame` is `length` numbers: `set` would silently convert other values. */
 function checkFrame(frame: ArrayLike<number>, length: number): void {
@@ -87,97 +87,90 @@ function checkFrame(frame: ArrayLike<number>, length: number): void {
  * const score = stream.output[0];
  * ```
  */
-export class Stream implements Disposable {
-  readonly #age: number;
-  #inner: GlueStream | undefined;
-  #buffer: ArrayBufferLike | undefined;
-  #frame = new Float32Array();
-  #output = new Float32Array();
+export class Stream extends Freeable {
+  /** The input `[batch, input]`: write the next frame here. The array stays the same, and stays valid. */
+  readonly frame: Floats;
+  /** The output `[batch, outputs]` of the last step. The array stays the same, and stays valid. */
+  readonly output: Floats;
+  private readonly age: number;
+  private inner: GlueStream | undefined;
+  // Views of the module's memory, which become invalid when it grows.
+  private buffer: ArrayBufferLike | undefined;
+  private input = new Float32Array();
+  private result = new Float32Array();
 
   /** @internal */
   constructor(
     private readonly instance: Instance,
     inner: GlueStream,
   ) {
-    this.#inner = inner;
-    this.#age = instance.age;
+    super();
+    this.inner = inner;
+    this.age = instance.age;
+    this.frame = new Float32Array(inner.frameLength);
+    this.output = new Float32Array(inner.outputLength);
   }
 
-  get #open(): GlueStream {
-    if (!this.#inner) fail('freed', 'the stream was freed');
-    if (this.#age !== this.instance.age) fail('panic', 'the module failed after the stream was created: create a new one');
-    return this.#inner;
+  private get open(): GlueStream {
+    if (!this.inner) fail('freed', 'the stream was freed');
+    if (this.age !== this.instance.age) fail('panic', 'the module failed after the stream was created: create a new one');
+    return this.inner;
   }
 
   /** Recreates the views if the module's memory has grown. */
-  #look(): void {
-    const { buffer } = this.instance.guard(theMemory);
-    if (buffer === this.#buffer) return;
-    const inner = this.#open;
-    this.#buffer = buffer;
-    this.#frame = new Float32Array(buffer, inner.framePointer, inner.frameLength);
-    this.#output = new Float32Array(buffer, inner.outputPointer, inner.outputLength);
+  private look(inner: GlueStream): void {
+    const { buffer } = this.instance.memory;
+    if (buffer === this.buffer) return;
+    this.buffer = buffer;
+    this.input = new Float32Array(buffer, inner.framePointer, inner.frameLength);
+    this.result = new Float32Array(buffer, inner.outputPointer, inner.outputLength);
   }
 
-  /**
-   * The input `[batch, input]`: write the next frame here. It is a view of the module's memory and becomes invalid when
-   * that memory grows, so read this property again for every frame.
-   */
-  get frame(): Float32Array {
-    void this.#open;
-    this.#look();
-    return this.#frame;
-  }
-
-  /** The output `[batch, outputs]` of the last step. A view, like `frame`. */
-  get output(): Float32Array {
-    void this.#open;
-    this.#look();
-    return this.#output;
-  }
-
-  /** Runs one step on `frame`, or on the values in `this.frame`. Returns `output`. */
-  step(frame?: ArrayLike<number>): Float32Array {
-    const inner = this.#open;
-    this.#look();
+  /** Runs one step on `frame`, which is copied to `this.frame`, or on the values there. Returns `output`. */
+  step(frame?: ArrayLike<number>): Floats {
+    const inner = this.open;
     if (frame !== undefined) {
-      checkFrame(frame, this.#frame.length);
-      this.#frame.set(frame);
+      checkFrame(frame, this.frame.length);
+      this.frame.set(frame);
     }
+    this.look(inner);
+    this.input.set(this.frame);
     try {
       inner.step();
     } catch (thrown) {
-      throw this.instance.failed(thrown, this.#age);
+      throw this.instance.failed(thrown, this.age);
     }
-    return this.#output;
+    this.look(inner);
+    this.output.set(this.result);
+    return this.output;
   }
 
   /** Resets the states of all sequences. */
   reset(): void {
-    this.instance.guard(() => this.#open.reset());
+    this.instance.guard(() => this.open.reset());
   }
 
   /** Returns a copy of the states `[layers, batch, …]`. */
-  state(): Float32Array {
-    return this.instance.guard(() => this.#open.state());
+  state(): Floats {
+    return this.instance.guard(() => this.open.state());
   }
 
   /** Replaces the states: the next step continues from `state`. */
   setState(state: Float32Array): void {
-    this.instance.guard(() => this.#open.setState(floats('state', state)));
+    this.instance.guard(() => this.open.setState(floats('state', state)));
   }
 
   /** Returns an independent copy that continues from the current states. */
   fork(): Stream {
-    return new Stream(this.instance, this.instance.guard(() => this.#open.fork()));
+    const fork = new Stream(this.instance, this.instance.guard(() => this.open.fork()));
+    fork.frame.set(this.frame);
+    fork.output.set(this.output);
+    return fork;
   }
 
+  /** Frees the stream's memory. Later calls of `step` fail with the code `freed`. */
   free(): void {
-    if (this.#inner && this.#age === this.instance.age) this.#inner.free();
-    this.#inner = undefined;
-  }
-
-  [Symbol.dispose](): void {
-    this.free();
+    if (this.inner && this.age === this.instance.age) this.inner.free();
+    this.inner = undefined;
   }
 }

@@ -1,23 +1,45 @@
+/** Bytes that the package returns. Their buffer is never shared, so `Blob` and IndexedDB take them. */
+export type Bytes = ReturnType<Uint8Array['slice']>;
+
+/** Numbers that the package returns. Their buffer is never shared. */
+export type Floats = ReturnType<Float32Array['slice']>;
+
+/**
+ * Place of some of the package's files: the URL of their folder, which ends with `/`, or a function from the name of a
+ * file to its URL.
+ */
+export type AssetUrl = string | URL | ((file: string) => string | URL);
+
 /** The device to compute on. `auto` uses WebGPU if there is a hardware adapter, else the CPU. */
 export type DeviceChoice = 'auto' | 'webgpu' | 'cpu';
 
 /** An adapter, in WebGPU's terms. */
 export interface AdapterInfo {
+  /** Name or vendor, as far as the browser tells it. */
   name: string;
+  /** Driver; often empty. */
   driver: string;
   /** Whether it computes on the CPU. */
   software: boolean;
+  /** WebGPU features that the adapter has. */
   features: string[];
+  /** Largest storage buffer that a kernel can read, in bytes. */
   maxBinding: number;
+  /** Largest buffer, in bytes. */
   maxBuffer: number;
+  /** Memory of a workgroup, in bytes. */
   workgroupMemory: number;
 }
 
 /** A device, and why it was chosen. */
 export interface DeviceInfo {
+  /** Where the work runs. */
   kind: 'webgpu' | 'cpu';
+  /** Name of the device. */
   name: string;
+  /** Why this device was chosen, as a sentence. */
   reason: string;
+  /** The WebGPU adapter; `null` on the CPU. */
   adapter: AdapterInfo | null;
   /** Whether the work runs in a worker. */
   worker: boolean;
@@ -28,10 +50,14 @@ export interface DeviceInfo {
 /** Builds of the wasm module, best first: relaxed SIMD, SIMD, neither. */
 export type Build = 'relaxed' | 'simd' | 'plain';
 
+/** Options of `open`. */
 export interface OpenOptions {
-  /** Default: `auto`. */
+  /** Where to compute. Default: `auto`. */
   device?: DeviceChoice;
-  /** `false` computes in the calling thread, for callers that are already in a worker. */
+  /**
+   * `false` computes in the calling thread, for callers that are already in a worker. Default: `true` where there are
+   * workers.
+   */
   worker?: boolean;
   /**
    * Number of workers among which the CPU splits large batches of `run`, 1 to 16. Default: the number of cores, at most
@@ -41,17 +67,31 @@ export interface OpenOptions {
   workers?: number;
   /** Build of the wasm module. Default: the best one that the browser supports. */
   build?: Build;
+  /**
+   * Place of the WebAssembly modules, for bundlers that do not copy them: a copy of the folder `wgru/dist/wasm`, or a
+   * function that receives names such as `full/simd.wasm`.
+   */
+  wasmUrl?: AssetUrl;
+  /**
+   * Place of the workers' scripts: a copy of `wgru/dist/js`, or a function that receives `worker.js`,
+   * `worker-inference.js` or `worker-onnx.js`.
+   */
+  workerUrl?: AssetUrl;
+  /** Aborts opening. The error is named `AbortError`, and its code is `aborted`. */
+  signal?: AbortSignal;
 }
 
 /** Configuration of a new network. */
 export interface NetworkOptions {
-  /** Default: `gru`. */
+  /** Kind of the recurrent layers. Default: `gru`. */
   cell?: 'gru' | 'lstm' | 'rnn';
   /** Features per step. */
   input: number;
   /** Units per layer. */
   hidden: number;
+  /** Number of recurrent layers. Default: 1. */
   layers?: number;
+  /** Whether each layer also runs backward in time. Default: `false`. */
   bidirectional?: boolean;
   /** Outputs of the linear layer. Default: no linear layer. */
   outputs?: number;
@@ -61,14 +101,23 @@ export interface NetworkOptions {
   seed?: number;
 }
 
+/** Configuration of a network. */
 export interface NetworkInfo {
+  /** Kind of the recurrent layers. */
   cell: 'gru' | 'lstm' | 'rnn';
+  /** Features per step. */
   input: number;
+  /** Units per layer. */
   hidden: number;
+  /** Number of recurrent layers. */
   layers: number;
+  /** Whether each layer also runs backward in time. */
   bidirectional: boolean;
+  /** Outputs of the linear layer; `null` without one. */
   outputs: number | null;
+  /** The states that the linear layer reads; `null` without one. */
   steps: 'last' | 'every' | null;
+  /** Number of weights. */
   parameters: number;
   /**
    * Largest error of the test run in the file; `null` if it has none. A file whose error is too large does not load.
@@ -76,6 +125,7 @@ export interface NetworkInfo {
   verified: number | null;
 }
 
+/** Options of `load` and `loadOnnx`. */
 export interface LoadOptions {
   /**
    * Whether the linear layer reads the `last` state or `every` step. Default: the value in the file, which `save`
@@ -87,15 +137,21 @@ export interface LoadOptions {
    * does not send it or compresses the file. If this throws, the download ends with the code `callback`.
    */
   onProgress?: (loaded: number, total: number) => void;
+  /** Aborts the call. The error is named `AbortError`, and its code is `aborted`. */
   signal?: AbortSignal;
+  /** Takes the buffer of the given bytes instead of copying it: it is detached afterwards. */
+  transfer?: boolean;
 }
 
 /** Numbers in row-major order, and their extents. */
 export interface Numbers {
-  data: Float32Array;
+  /** The numbers. */
+  data: Floats;
+  /** The extents, outermost first. */
   dims: number[];
 }
 
+/** Options of `run`. */
 export interface RunOptions {
   /** Initial states `[layers·directions, batch, hidden]`. Default: 0. */
   h0?: Float32Array;
@@ -103,8 +159,13 @@ export interface RunOptions {
   lengths?: number[] | Uint32Array;
   /** Whether to return the gates too. */
   gates?: boolean;
+  /** Aborts the call. The error is named `AbortError`, and its code is `aborted`. */
+  signal?: AbortSignal;
+  /** Allows sending the buffers of `x` and `h0` to the worker instead of copies: they may be detached afterwards. */
+  transfer?: boolean;
 }
 
+/** Result of `run`. */
 export interface Run {
   /** `[batch, steps, …]`, or `[batch, outputs]` if the linear layer reads the last state. */
   output: Numbers;
@@ -116,25 +177,31 @@ export interface Run {
 
 /** Sequences and their targets, numbers or classes. */
 export interface Examples {
-  /** `[examples, steps, features]` */
+  /** The sequences, `[examples, steps, features]`. */
   x: Float32Array;
+  /** The extents of `x`. */
   dims: [examples: number, steps: number, features: number];
   /** Targets: numbers, or a `Uint32Array` of classes; one row for every output row. */
   y: Float32Array | Uint32Array;
 }
 
+/** Options of `train`. */
 export interface TrainOptions {
+  /** Passes over the examples. Default: 10. */
   epochs?: number;
   /** Examples per update. Default: 32. */
   batch?: number;
+  /** Method of the updates. Default: `adam`. */
   optimizer?: 'adam' | 'adamw' | 'sgd';
   /** Learning rate. Default: 0.001. */
   rate?: number;
+  /** Weight decay λ: `adamw` subtracts `rate·λ·w` from each weight, the others add `λ·w` to its gradient. Default: 0. */
   weightDecay?: number;
   /** Maximum norm of all gradients together; larger gradients are scaled down. */
   clipNorm?: number;
-  /** Default: `cross-entropy` for classes, `mse` for numbers. */
+  /** The loss to reduce. Default: `cross-entropy` for classes, `mse` for numbers. */
   loss?: 'mse' | 'mae' | 'huber' | 'cross-entropy';
+  /** Examples on which the loss is computed after every epoch, without training on them. */
   validation?: Examples;
   /** Stops after this many epochs without a better validation loss, and restores the best weights. */
   patience?: number;
@@ -147,49 +214,81 @@ export interface TrainOptions {
    * rejects, training ends with the code `callback`.
    */
   onEpoch?: (progress: Epoch) => void;
+  /**
+   * Ends training after its current update. The network keeps its weights. The error is named `AbortError`, and its code
+   * is `aborted`.
+   */
   signal?: AbortSignal;
+  /** Sends the buffers of the examples to the worker instead of copies: they may be detached afterwards. */
+  transfer?: boolean;
 }
 
+/** Report of one epoch. */
 export interface Epoch {
-  /** Counted from 0. */
+  /** Number of the epoch, counted from 0. */
   epoch: number;
+  /** Mean loss of its updates. */
   loss: number;
+  /** Loss of the validation examples after it; `null` without them. */
   validation: number | null;
 }
 
+/** Losses of a training. */
 export interface History {
+  /** Mean loss of each epoch. */
   loss: number[];
+  /** Validation loss after each epoch; empty without validation examples. */
   validation: number[];
+  /** Whether `patience` ended training. */
   stoppedEarly: boolean;
   /** The epoch whose weights the network has now; `null` without `patience`, which leaves those of the last epoch. */
   bestEpoch: number | null;
 }
 
+/** Options of `stream` and `streamParts`. */
 export interface StreamOptions {
-  /** Number of sequences stepped together. */
+  /** Number of sequences stepped together. Default: 1. */
   batch?: number;
-  /** Precision of the stored weights. */
+  /** Precision of the stored weights. Default: `f32`. */
   weights?: 'f32' | 'f16' | 'bf16' | 'int8';
 }
 
 /** An input or output of an ONNX model. An extent is a number, a name that stands for one, or `null` if it is free. */
 export interface OnnxPort {
+  /** Name in the graph. */
   name: string;
+  /** The extents; `null` if their number is unknown. */
   dims: (number | string | null)[] | null;
+  /** Type of the elements. */
   type: 'float32' | 'int64';
 }
 
+/** The inputs and outputs of an ONNX model. */
 export interface OnnxInfo {
+  /** Inputs that `run` needs. */
   inputs: OnnxPort[];
+  /** Outputs that `run` returns. */
   outputs: OnnxPort[];
 }
 
+/** A tensor of an ONNX model. */
 export interface OnnxValue {
+  /** The elements in row-major order. */
   data: Float32Array | Int32Array | BigInt64Array;
+  /** The extents, outermost first. */
   dims: number[];
 }
 
+/** Tensors by name. */
 export type OnnxValues = Record<string, OnnxValue>;
+
+/** Options of the `run` of an ONNX model. */
+export interface OnnxRunOptions {
+  /** Aborts the call. The error is named `AbortError`, and its code is `aborted`. */
+  signal?: AbortSignal;
+  /** Allows sending the buffers of the inputs to the worker instead of copies: they may be detached afterwards. */
+  transfer?: boolean;
+}
 
 /** Options of a stream of an ONNX model. */
 export interface OnnxStreamOptions {
