@@ -13,10 +13,6 @@ use crate::tasks::Task;
 
 /// Largest norm of a gradient.
 const CLIP: f32 = 1.0;
-/// Factor of the loss during the backward pass, which the gradients are divided by: 2⁶⁴. Gradients that vanish over
-/// hundreds of steps then become subnormal later or not at all. Processors are slow with subnormal numbers: without the
-/// factor, an update over 200 steps takes 8 times as long.
-const SCALE: f32 = 18_446_744_073_709_551_616.0;
 /// Number of times that a run is measured on the validation data.
 const CHECKS: usize = 25;
 
@@ -85,13 +81,8 @@ impl Learner {
         self.optimizer.zero_grad();
         let y = self.network.forward(batch, &mut Mode::Train(&mut self.rng))?;
         let loss = batch.loss(&y)?;
-        loss.scale(SCALE)?.backward()?;
-        let parameters = self.optimizer.parameters();
-        for (_, parameter) in &parameters {
-            let grad = parameter.grad().map(|grad| grad.scale(1.0 / SCALE)).transpose()?;
-            parameter.set_grad(grad);
-        }
-        clip_grad_norm(&parameters, CLIP)?;
+        loss.backward()?;
+        clip_grad_norm(&self.optimizer.parameters(), CLIP)?;
         self.optimizer.step()?;
         loss.item_blocking()
     }

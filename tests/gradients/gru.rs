@@ -205,3 +205,22 @@ fn gru_dropout_gradient_uses_the_mask_of_the_forward_pass() {
         assert_close(name, &read(&parameter.grad().expect("a gradient")), want, GRADIENT);
     }
 }
+
+/// Processors are slow with subnormal numbers, and gradients that vanish over many steps pass through them.
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn gradients_that_vanish_are_zero_and_never_subnormal() -> Result<()> {
+    for cell in Cell::ALL {
+        let device = Device::cpu();
+        let layer = RecurrentConfig::new(cell, 4, 16).build(&device, &mut Rng::new(1))?;
+        let x = Tensor::from_slice(&device, &fill(2, 900 * 4, 1.0), &[900, 1, 4])?.requires_grad();
+        let y = layer.forward_with(&x, &mut Mode::Train(&mut Rng::new(2)))?;
+        y.slice(0, 899..900)?.sum()?.backward()?;
+        let grad = x.grad().expect("a gradient").read_blocking()?;
+        assert!(grad[..4].iter().all(|v| *v == 0.0), "{cell}: the gradient vanishes within 900 steps");
+        assert!(grad[899 * 4..].iter().any(|v| v.abs() > 1e-4), "{cell}");
+        let subnormal = grad.iter().filter(|v| v.is_subnormal()).count();
+        assert!(subnormal <= 4, "{cell}: {subnormal} of {} are subnormal", grad.len());
+    }
+    Ok(())
+}
