@@ -37,7 +37,7 @@ pub fn recurrent(
         "lstm" => Cell::Lstm,
         "tanh" => Cell::Rnn,
         "relu" => Cell::RnnRelu,
-        other => return Err(Failure::value(format!("RNN: nonlinearity: expected \"tanh\" or \"relu\", got {other:?}"))),
+        other => return Err(Failure::value(format!("recurrent: cell: {other:.64?} is unknown"))),
     };
     let config = RecurrentConfig {
         layers,

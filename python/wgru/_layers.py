@@ -4,6 +4,7 @@ Weights are random: equal seeds give equal weights. ``device`` is a ``Device``, 
 """
 
 from . import _wgru
+from ._errors import ArgumentError
 
 
 def GRU(
@@ -60,9 +61,10 @@ def RNN(
     seed=0,
 ):
     """Creates a simple recurrent layer. Unlike in PyTorch, the batch is the first axis by default."""
+    if nonlinearity not in ("tanh", "relu"):
+        raise ArgumentError(f'RNN: nonlinearity: expected "tanh" or "relu", got {nonlinearity!r}')
     options = (num_layers, bias, batch_first, dropout, bidirectional, 0)
-    cell = nonlinearity if nonlinearity in ("tanh", "relu") else f"nonlinearity {nonlinearity}"
-    return _wgru.recurrent(cell, input_size, hidden_size, *options, device, seed)
+    return _wgru.recurrent(nonlinearity, input_size, hidden_size, *options, device, seed)
 
 
 def Linear(in_features, out_features, bias=True, *, device="cpu", seed=0):

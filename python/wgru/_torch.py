@@ -1,10 +1,9 @@
 """Converts modules of PyTorch. PyTorch is imported only here, when a module is converted."""
 
+import numpy as np
+
 from . import _layers
 from ._errors import ConversionError, UnsupportedError
-
-# Containers whose children run one after another.
-_CONTAINERS = ("Sequential", "ModuleList")
 
 
 def from_torch(module, *, example=None, tolerance=1e-5, device="cpu"):
@@ -53,8 +52,6 @@ def _flatten(torch, name, module):
         return [] if isinstance(module, torch.nn.Identity) else [(name, module)]
     children = list(module.named_children())
     if not children or list(module.parameters(recurse=False)):
-        raise UnsupportedError(f"from_torch: {name or 'the module'}: {type(module).__name__} is not supported")
-    if isinstance(module, (torch.nn.ModuleDict, torch.nn.MultiheadAttention, torch.nn.TransformerEncoderLayer)):
         raise UnsupportedError(f"from_torch: {name or 'the module'}: {type(module).__name__} is not supported")
     return [
         layer
@@ -122,7 +119,6 @@ def _candidates(torch, module, layers, device):
     yield _layers.Sequential(**{name: model for name, model in converted})
     recurrent = [i for i, (_, layer) in enumerate(layers) if isinstance(layer, torch.nn.RNNBase)]
     if recurrent:
-        # After each layer up to the next one that has weights of its own: the place does not matter for the others.
         place = recurrent[-1] + 1
         network = converted[:place] + [("last_state", _layers.LastState())] + converted[place:]
         yield _layers.Sequential(**dict(network))
@@ -141,7 +137,7 @@ def _example(torch, layers):
 
 
 def _run(torch, module, example):
-    """Runs a module in evaluation mode, and returns its first output as an array."""
+    """Runs a module in evaluation mode, and returns its outputs as arrays."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -160,26 +156,33 @@ def _run(torch, module, example):
     finally:
         for part, training in modes:
             part.training = training
-    while isinstance(output, (tuple, list)) and output:
-        output = output[0]
-    if not isinstance(output, torch.Tensor):
-        raise ConversionError(f"from_torch: expected a module that returns a tensor, got {type(output).__name__}")
-    return output.detach().cpu().double().numpy()
+    output = _flat(output)
+    if not output or not isinstance(output[0], torch.Tensor):
+        raise ConversionError(f"from_torch: expected a {type(module).__name__} that returns a tensor")
+    return [value.detach().cpu().double().numpy() for value in output if isinstance(value, torch.Tensor)]
+
+
+def _flat(output):
+    """Returns the values in nested tuples, such as an output and its states."""
+    if isinstance(output, (tuple, list)):
+        return [value for part in output for value in _flat(part)]
+    return [output]
 
 
 def _difference(model, example, wanted):
-    """Returns the largest difference of a model's output, relative to values above 1; None for another shape."""
-    import numpy as np
+    """Returns the largest difference of a model's outputs, relative to values above 1; None for other shapes.
 
+    A single recurrent layer is compared with its states, a network only with the module's first output.
+    """
     array = example.detach().cpu().numpy() if hasattr(example, "detach") else np.asarray(example)
     try:
-        got = model(array)
+        outputs = _flat(model(array))
     except ValueError:
         return None
-    got = got[0] if isinstance(got, tuple) else got
-    if got.shape != wanted.shape:
+    if any(got.shape != want.shape for got, want in zip(outputs, wanted)):
         return None
-    if got.size == 0:
-        return 0.0
-    difference = np.max(np.abs(got - wanted) / np.maximum(1.0, np.abs(wanted)))
-    return float(difference) if np.isfinite(difference) else float("inf")
+    difference = 0.0
+    for got, want in zip(outputs, wanted):
+        if got.size:
+            difference = max(difference, float(np.max(np.abs(got - want) / np.maximum(1.0, np.abs(want)))))
+    return difference if np.isfinite(difference) else float("inf")
