@@ -1,5 +1,7 @@
 //! Devices.
 
+use std::sync::Mutex;
+
 use engine::CpuOptions;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -12,30 +14,52 @@ pub struct Device {
     pub inner: engine::Device,
 }
 
-/// Opens a device by its kind.
-fn open(kind: &str, threads: Option<usize>) -> Result<engine::Device> {
-    if threads.is_some() && kind == "gpu" {
-        return Err(Failure::value("Device: threads: expected none for a GPU"));
+/// The kinds of devices, in the order of [`OPEN`].
+const KINDS: [&str; 3] = ["cpu", "gpu", "auto"];
+
+/// The devices that have been opened by their kind. Layers that are created separately must be on one device to run
+/// together, so a kind stands for one device as long as that works.
+static OPEN: Mutex<[Option<engine::Device>; 3]> = Mutex::new([const { None }; 3]);
+
+/// Returns the device of a kind, and opens it if necessary.
+fn open(kind: &str) -> Result<engine::Device> {
+    let Some(place) = KINDS.iter().position(|known| *known == kind) else {
+        return Err(Failure::value(format!("Device: kind: expected one of {KINDS:?}, got {kind:.64?}")));
+    };
+    let mut all = OPEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some(device) = all[place].as_ref().filter(|device| !is_lost(device)) {
+        return Ok(device.clone());
     }
-    let cpu = || Ok(engine::Device::cpu_with(CpuOptions { threads, ..CpuOptions::default() })?);
+    let device = create(kind)?;
+    // The automatic choice is one of the other two.
+    let own = if device.is_gpu() { 1 } else { 0 };
+    let device = match all[own].take().filter(|known| !is_lost(known)) {
+        Some(known) => known,
+        None => device,
+    };
+    (all[own], all[place]) = (Some(device.clone()), Some(device.clone()));
+    Ok(device)
+}
+
+fn is_lost(device: &engine::Device) -> bool {
+    #[cfg(feature = "gpu")]
+    return device.is_lost();
+    #[cfg(not(feature = "gpu"))]
+    {
+        _ = device;
+        false
+    }
+}
+
+fn create(kind: &str) -> Result<engine::Device> {
     match kind {
-        "cpu" => cpu(),
         #[cfg(feature = "gpu")]
         "gpu" => Ok(engine::Device::gpu_blocking()?),
         #[cfg(feature = "gpu")]
-        "auto" => match engine::Device::auto_blocking()? {
-            device if device.is_gpu() => Ok(device),
-            device if threads.is_none() => Ok(device),
-            _ => cpu(),
-        },
-        #[cfg(not(feature = "gpu"))]
-        "auto" => cpu(),
+        "auto" => Ok(engine::Device::auto_blocking()?),
         #[cfg(not(feature = "gpu"))]
         "gpu" => Err(Failure::Other("no-adapter", "Device: wgru was built without its feature `gpu`".into())),
-        other => {
-            let other: String = other.chars().take(64).collect();
-            Err(Failure::value(format!("Device: kind: expected \"cpu\", \"gpu\" or \"auto\", got {other:?}")))
-        }
+        _ => Ok(engine::Device::cpu()),
     }
 }
 
@@ -44,7 +68,12 @@ impl Device {
     #[new]
     #[pyo3(signature = (kind = "auto", *, threads = None))]
     fn new(py: Python, kind: &str, threads: Option<usize>) -> Result<Self> {
-        Ok(Self { inner: py.detach(|| open(kind, threads))? })
+        let inner = py.detach(|| match (kind, threads) {
+            (_, None) => open(kind),
+            ("cpu", _) => Ok(engine::Device::cpu_with(CpuOptions { threads, ..CpuOptions::default() })?),
+            _ => Err(Failure::value("Device: threads: expected none except for \"cpu\"")),
+        })?;
+        Ok(Self { inner })
     }
 
     /// Name of the processor's instruction set, or of the adapter.
@@ -76,13 +105,14 @@ impl Device {
     }
 }
 
-/// Returns the device of an argument: a `Device`, or the kind of one.
-pub fn of(value: &Bound<'_, PyAny>) -> Result<engine::Device> {
+/// Returns the device of an argument: a `Device`, or the kind of one; the CPU if it is missing.
+pub fn of(value: Option<&Bound<'_, PyAny>>) -> Result<engine::Device> {
+    let Some(value) = value else { return open("cpu") };
     if let Ok(device) = value.cast::<Device>() {
         return Ok(device.get().inner.clone());
     }
     match value.extract::<String>() {
-        Ok(kind) => value.py().detach(|| open(&kind, None)),
+        Ok(kind) => value.py().detach(|| open(&kind)),
         Err(_) => Err(Failure::dtype("device: expected a wgru.Device, \"cpu\", \"gpu\" or \"auto\"")),
     }
 }
@@ -93,7 +123,7 @@ pub fn adapters(py: Python<'_>) -> Result<Vec<Bound<'_, PyDict>>> {
     #[cfg(feature = "gpu")]
     {
         let all = py.detach(|| pollster::block_on(engine::adapters()))?;
-        let dict = |adapter: engine::AdapterReport| {
+        let dict = |adapter: engine::AdapterReport| -> Result<Bound<'_, PyDict>> {
             let dict = PyDict::new(py);
             dict.set_item("name", adapter.name)?;
             dict.set_item("backend", adapter.backend)?;

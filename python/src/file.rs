@@ -7,7 +7,7 @@
 //! kind = wgru-sequential      layers = gru last head      gru.type = recurrent      gru.gru.batch_first = true
 //! ```
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use engine::io::{self, LayerInfo, ModelFile, TensorFile};
 use engine::nn::{Dropout, Embedding, LastState, LayerNorm, Linear, Module, Recurrent};
@@ -23,8 +23,8 @@ use crate::sequence::Sequence;
 const KIND: &str = "wgru-sequential";
 
 /// Where a model comes from.
-pub enum Source<'a> {
-    Path(&'a Path),
+pub enum Source {
+    Path(PathBuf),
     Bytes(Vec<u8>),
 }
 

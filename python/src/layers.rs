@@ -30,7 +30,7 @@ pub fn recurrent(
     device: &Bound<'_, PyAny>,
     seed: u64,
 ) -> Result<Model> {
-    let device = device::of(device)?;
+    let device = device::of(Some(device))?;
     let cell = match cell {
         "gru" => Cell::Gru,
         "gru_reset_before" => Cell::GruResetBefore,
@@ -54,8 +54,15 @@ pub fn recurrent(
 
 /// Creates a layer without a time axis: `sizes` are its sizes, and `number` its option.
 #[pyfunction]
-pub fn layer(kind: &str, sizes: Vec<usize>, number: f32, flag: bool, on: &Bound<'_, PyAny>, seed: u64) -> Result<Model> {
-    let device = device::of(on)?;
+pub fn layer(
+    kind: &str,
+    sizes: Vec<usize>,
+    number: f32,
+    flag: bool,
+    on: &Bound<'_, PyAny>,
+    seed: u64,
+) -> Result<Model> {
+    let device = device::of(Some(on))?;
     let mut rng = Rng::new(seed);
     let part = match (kind, &sizes[..]) {
         ("linear", &[input, output]) => Part::Linear(Linear::new(&device, input, output, flag, &mut rng)?),
@@ -66,7 +73,8 @@ pub fn layer(kind: &str, sizes: Vec<usize>, number: f32, flag: bool, on: &Bound<
         }
         ("layer_norm", &[width]) => {
             let plain = LayerNorm::new(&device, width)?;
-            let tensors: Vec<_> = engine::nn::Module::parameters(&plain).into_iter().map(|(_, tensor)| tensor).collect();
+            let tensors: Vec<_> =
+                engine::nn::Module::parameters(&plain).into_iter().map(|(_, tensor)| tensor).collect();
             match &tensors[..] {
                 [weight, bias] => Part::LayerNorm(LayerNorm::from_parameters(weight.clone(), bias.clone(), number)?),
                 _ => return Err(Failure::Other("internal", "LayerNorm: expected two parameters".into())),
@@ -89,25 +97,22 @@ pub fn sequential(named: &Bound<'_, PyList>) -> Result<Model> {
         let (name, layer): (String, Bound<'_, PyAny>) = pair.extract()?;
         let wrong = |_| Failure::dtype(format!("Sequential: {name}: expected a layer of wgru, such as wgru.GRU"));
         let layer = layer.cast::<Model>().map_err(wrong)?.get();
-        match &layer.content {
+        match &*layer.content {
             Content::Layer(part) => parts.push((name, part.clone())),
             Content::Sequence(inner) => {
                 parts.extend(inner.parts.iter().map(|(own, part)| (format!("{name}.{own}"), part.clone())));
             }
-            _ => return Err(Failure::unsupported(format!("Sequential: {name}: a model of a file that runs as a whole"))),
+            _ => {
+                return Err(Failure::unsupported(format!("Sequential: {name}: a model of a file that runs as a whole")));
+            }
         }
     }
     let sequence = Sequence::new(parts)?;
-    let device = sequence.device().unwrap_or_else(engine::Device::cpu);
+    let device = sequence.device().map_or_else(|| device::of(None), Ok)?;
     let mut tensors = engine::nn::Module::parameters(&sequence.module).into_iter();
-    if let Some((name, _)) = tensors.find(|(_, tensor)| !same(tensor.device(), &device)) {
-        let text = format!("Sequential: {name} is on another device than the layers before it");
+    if let Some((name, _)) = tensors.find(|(_, tensor)| tensor.device() != &device) {
+        let text = format!("Sequential: {name}: expected layers on one device, got another one than that of the first");
         return Err(Failure::Other("device-mix", text));
     }
     Ok(Model::new(device, Content::Sequence(sequence)))
-}
-
-/// Whether two devices are of the same kind. The library refuses different ones of the same kind when they meet.
-fn same(a: &engine::Device, b: &engine::Device) -> bool {
-    a.is_gpu() == b.is_gpu()
 }

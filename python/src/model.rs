@@ -47,19 +47,15 @@ pub fn load(
     head: Option<&str>,
     batch_first: bool,
 ) -> Result<Model> {
-    let device = device.map_or_else(|| Ok(engine::Device::cpu()), device::of)?;
-    let (bytes, path): (Vec<u8>, PathBuf) = match source.cast::<PyBytes>() {
-        Ok(bytes) => (bytes.as_bytes().to_vec(), PathBuf::new()),
+    let device = device::of(device)?;
+    let source = match source.cast::<PyBytes>() {
+        Ok(bytes) => Source::Bytes(bytes.as_bytes().to_vec()),
         Err(_) => {
-            let path = source.extract();
-            (Vec::new(), path.map_err(|_| Failure::dtype("load: source: expected a path or bytes"))?)
+            let path = source.extract::<PathBuf>();
+            Source::Path(path.map_err(|_| Failure::dtype("load: source: expected a path or bytes"))?)
         }
     };
-    let is_path = !path.as_os_str().is_empty();
-    let (content, layers) = py.detach(|| {
-        let source = if is_path { Source::Path(&path) } else { Source::Bytes(bytes) };
-        file::load(&device, source, layer, head, batch_first)
-    })?;
+    let (content, layers) = py.detach(|| file::load(&device, source, layer, head, batch_first))?;
     Ok(Model { device, content: Arc::new(content), layers })
 }
 
@@ -198,7 +194,7 @@ impl Model {
 
     /// Returns a copy on another device.
     fn to(&self, py: Python, device: &Bound<'_, PyAny>) -> Result<Model> {
-        let device = device::of(device)?;
+        let device = device::of(Some(device))?;
         let content = py.detach(|| file::to_device(&self.content, &device))?;
         Ok(Model { device, content: Arc::new(content), layers: self.layers.clone() })
     }
@@ -299,7 +295,9 @@ impl Model {
 
 /// Collects the widths of input and output of the layers that have them.
 fn widths(module: &dyn Module, found: &mut Vec<[Option<usize>; 2]>) {
-    let dims = || -> Vec<Vec<usize>> { module.parameters().iter().map(|(_, own): &(_, Tensor)| own.dims().to_vec()).collect() };
+    let dims = || -> Vec<Vec<usize>> {
+        module.parameters().iter().map(|(_, own): &(_, Tensor)| own.dims().to_vec()).collect()
+    };
     match module.kind() {
         Kind::Recurrent(c) => found.push([Some(c.input), Some(c.directions() * c.out())]),
         Kind::Linear => {

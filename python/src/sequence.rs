@@ -19,7 +19,9 @@ fn check_name(name: &str) -> Result<()> {
     let is_good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
     match !name.is_empty() && name.len() <= 256 && name.chars().all(is_good) {
         true => Ok(()),
-        false => Err(Failure::value(format!("Sequential: expected layer names of letters, digits, \"_\" and \".\", got {name:.64?}"))),
+        false => Err(Failure::value(format!(
+            "Sequential: expected layer names of letters, digits, \"_\" and \".\", got {name:.64?}"
+        ))),
     }
 }
 

@@ -79,7 +79,8 @@ pub fn create<'py>(
     if !(1..=MOST_SEQUENCES).contains(&batch) {
         return Err(Failure::value(format!("stream: batch: expected 1 to {MOST_SEQUENCES}, got {batch}")));
     }
-    let options = StreamOptions { batch, weights: precision(weights)?, threads, rate_ratio, ..StreamOptions::default() };
+    let options =
+        StreamOptions { batch, weights: precision(weights)?, threads, rate_ratio, ..StreamOptions::default() };
     let chain = py.detach(|| match &*model.content {
         Content::Onnx(_) => Ok(None),
         Content::Network(network) => Chain::of_network(network, options).map(Some),
