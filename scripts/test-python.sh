@@ -39,6 +39,6 @@ step 'tests'
 [ -z "${WGRU_TORCH:-}" ] || "$python" -m pip --disable-pip-version-check install --quiet torch
 "$python" -c 'import torch' 2>/dev/null || echo 'SKIPPED: comparisons with PyTorch, which is not installed; WGRU_TORCH=1 installs it'
 # The source of the package is not on Python's path, so the tests import the package that is installed.
-"$python" -m pytest -q -rs -p no:cacheprovider python/tests
+"$out/venv/bin/pytest" -q -rs -p no:cacheprovider python/tests
 
 printf '\nAll checks of the Python package passed.\n'

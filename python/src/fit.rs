@@ -1,6 +1,5 @@
 //! Training. Python's lock is released during updates; between them, signals are checked, so that Ctrl-C stops it.
 
-use engine::nn::Module as _;
 use engine::train::{HostData, Optimizer, Progress, TrainOptions, Trainer, loss};
 use engine::{Device, Rng, Tensor};
 use numpy::PyUntypedArrayMethods as _;

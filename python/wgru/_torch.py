@@ -28,8 +28,9 @@ def from_torch(module, *, example=None, tolerance=1e-5, device="cpu"):
     layers = _flatten(torch, "", module)
     if not layers:
         raise UnsupportedError(f"from_torch: {type(module).__name__} has no layers")
-    if example is None:
-        example = _example(torch, layers)
+    example = _example(torch, layers) if example is None else torch.as_tensor(example).detach().cpu()
+    if example.is_floating_point():
+        example = example.float()
     wanted = _run(torch, module, example)
     worst = None
     for model in _candidates(torch, module, layers, device):
@@ -142,12 +143,11 @@ def _run(torch, module, example):
     module.eval()
     try:
         parameter = next(module.parameters(), None)
-        example = torch.as_tensor(example)
+        x = example
         if parameter is not None:
-            dtype = parameter.dtype if example.is_floating_point() else example.dtype
-            example = example.to(device=parameter.device, dtype=dtype)
+            x = x.to(device=parameter.device, dtype=parameter.dtype if x.is_floating_point() else x.dtype)
         with torch.no_grad():
-            output = module(example)
+            output = module(x)
     except Exception as error:
         raise ConversionError(
             f"from_torch: {type(module).__name__} does not run on an example of shape {tuple(example.shape)}: "
@@ -174,9 +174,8 @@ def _difference(model, example, wanted):
 
     A single recurrent layer is compared with its states, a network only with the module's first output.
     """
-    array = example.detach().cpu().numpy() if hasattr(example, "detach") else np.asarray(example)
     try:
-        outputs = _flat(model(array))
+        outputs = _flat(model(example.numpy()))
     except ValueError:
         return None
     if any(got.shape != want.shape for got, want in zip(outputs, wanted)):
