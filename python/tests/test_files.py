@@ -95,7 +95,7 @@ def networks():
     yield wgru.Sequential(words=wgru.Embedding(7, 4, 1), rnn=wgru.GRU(4, 3)), None
 
 
-@pytest.mark.parametrize("model, width", networks())
+@pytest.mark.parametrize("model, width", list(networks()))
 def test_saved_models_load_with_every_option(model, width, tmp_path, rng):
     shape = (2, 6) if width is None else (2, 6, width)
     x = rng.integers(0, 7, shape) if width is None else rng.normal(size=shape).astype(np.float32)
