@@ -103,7 +103,7 @@ pub fn sequential(named: &Bound<'_, PyList>) -> Result<Model> {
                 parts.extend(inner.parts.iter().map(|(own, part)| (format!("{name}.{own}"), part.clone())));
             }
             _ => {
-                return Err(Failure::unsupported(format!("Sequential: {name}: a model of a file that runs as a whole")));
+                return Err(Failure::unsupported(format!("Sequential: {name}: expected a layer, got a whole model")));
             }
         }
     }

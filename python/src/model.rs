@@ -126,11 +126,11 @@ impl Model {
 
     /// Trains the model on examples `x` and targets `y`, whose first axis is the example. Returns the losses by epoch.
     ///
-    /// `loss` is "mse", "mae", "huber", "bce" (with logits) or "cross_entropy", whose targets are classes. `optimizer` is
-    /// "adam", "adamw" or "sgd". With `validation`, a tuple (x, y), and `patience`, training stops after that many epochs
-    /// without a better loss, and the model gets the weights of the best epoch. After every epoch, `callback` gets a
-    /// dictionary with its losses; training stops if it returns False. Ctrl-C stops it, too: the model keeps the weights
-    /// that it has.
+    /// `loss` is "mse", "mae", "huber", "bce" (with logits) or "cross_entropy", whose targets are classes. `optimizer`
+    /// is "adam", "adamw" or "sgd". With `validation`, a tuple (x, y), and `patience`, training stops after that many
+    /// epochs without a better loss, and the model gets the weights of the best epoch. After every epoch, `callback`
+    /// gets a dictionary with its losses; training stops if it returns False. Ctrl-C stops it, too: the model keeps
+    /// the weights that it has.
     #[pyo3(signature = (x, y, *, epochs = 10, batch = 32, rate = 1e-3, loss = "mse", optimizer = "adam",
         validation = None, patience = None, clip_norm = None, ema = None, warmup = 0, shuffle = true, seed = 0,
         callback = None))]

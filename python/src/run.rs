@@ -31,8 +31,8 @@ fn remove_axis(tensor: &Tensor, axis: usize) -> Result<Tensor> {
     Ok(tensor.reshape(&dims)?)
 }
 
-/// Runs a recurrent layer on `x` `[B, T, I]`, `[T, B, I]` or, for one sequence, `[T, I]`. Returns the output and the last
-/// states: `h_n`, or `(h_n, c_n)` for an LSTM.
+/// Runs a recurrent layer on `x` `[B, T, I]`, `[T, B, I]` or, for one sequence, `[T, I]`. Returns the output and the
+/// last states: `h_n`, or `(h_n, c_n)` for an LSTM.
 pub fn recurrent<'py>(
     py: Python<'py>,
     device: &Device,

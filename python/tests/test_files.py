@@ -131,7 +131,8 @@ def test_parts_of_a_file_load_by_name(tmp_path, rng):
 def test_hostile_files_are_errors(tmp_path):
     path = tmp_path / "model"
     net = wgru.Sequential(gru=wgru.GRU(3, 5), head=wgru.Linear(5, 2)).to_bytes()
-    for data in (b"", b"junk", net[:-1], net[:100], net.replace(b"recurrent", b"recurrenT"), net.replace(b"gru head", b"gru dead")):
+    renamed = [net.replace(b"recurrent", b"recurrenT"), net.replace(b"gru head", b"gru dead")]
+    for data in (b"", b"junk", net[:-1], net[:100], *renamed):
         path.write_bytes(data)
         for source in (path, data):
             with pytest.raises(wgru.WgruError) as caught:

@@ -42,7 +42,8 @@ def test_all_names_are_typed_and_documented():
             assert typed == own, name
     for name in ("Device", "Model", "Stream", "OnnxStream"):
         own = {member for member in vars(getattr(wgru, name)) if not member.startswith("_")}
-        typed = {node.name for node in classes[name].body if isinstance(node, ast.FunctionDef)} - {"__init__", "__call__"}
+        typed = {node.name for node in classes[name].body if isinstance(node, ast.FunctionDef)}
+        typed -= {"__init__", "__call__"}
         assert own == typed, name
         for member in own:
             assert getattr(getattr(wgru, name), member).__doc__, f"{name}.{member}"

@@ -16,8 +16,9 @@ def from_torch(module, *, example=None, tolerance=1e-5, device="cpu"):
 
     The check runs both on ``example``, by default random sequences, in evaluation mode. The module does not change.
 
-    Raises ``UnsupportedError`` for layers that wgru does not have, and ``ConversionError`` if no network of these layers
-    computes the module's numbers: the largest difference must be at most ``tolerance``, relative to outputs above 1.
+    Raises ``UnsupportedError`` for layers that wgru does not have, and ``ConversionError`` if no network of these
+    layers computes the module's numbers: the largest difference must be at most ``tolerance``, relative to outputs
+    above 1.
     """
     try:
         import torch
