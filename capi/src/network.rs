@@ -1,4 +1,4 @@
-//! Networks that files describe: their widths, and their layers one after another.
+//! Networks that files describe: their widths, and their layers one after another. The Python package shares this file.
 
 use engine::io;
 use engine::nn::{Kind, Linear, Module, Recurrent};
@@ -66,7 +66,7 @@ impl Network {
     /// An error naming the first layer that does not run frame by frame.
     pub fn layers(&self) -> Result<Vec<Layer<'_>>> {
         let refuse = |what: &str| {
-            let way = "run whole sequences with wgru_model_run";
+            let way = "run whole sequences instead";
             Err(Failure::unsupported(format!("this network does not run frame by frame: {what}; {way}")))
         };
         if let (false, Kind::Other) = (self.is_skip, self.inner.kind()) {

@@ -1,4 +1,4 @@
-//! Recurrent layers with linear layers and activations after them, frame by frame.
+//! Recurrent layers with linear layers and activations after them, frame by frame. The Python package shares this file.
 
 use engine::nn::{Linear, Recurrent};
 use engine::{Stream, StreamOptions};
@@ -83,7 +83,8 @@ impl Chain {
         Self::new(&network.layers()?, network.is_skip(), options)
     }
 
-    fn new(layers: &[Layer], is_skip: bool, options: StreamOptions) -> Result<Self> {
+    /// Creates a chain of layers. With `is_skip`, the first features of the input are added to the output.
+    pub fn new(layers: &[Layer], is_skip: bool, options: StreamOptions) -> Result<Self> {
         let (mut stages, mut widths) = (Vec::new(), None::<[usize; 2]>);
         let mut layers = layers.iter().peekable();
         while let Some(layer) = layers.next() {
@@ -92,7 +93,7 @@ impl Chain {
                     let c = layer.config();
                     if c.bidirectional || c.reverse {
                         let why = "a layer that reads sequences backward does not run frame by frame; run whole \
-                                   sequences with wgru_model_run";
+                                   sequences instead";
                         return Err(Failure::unsupported(why));
                     }
                     let mut stream = Stream::new(layer, options)?;
